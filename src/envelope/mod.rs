@@ -1,0 +1,158 @@
+//! An envelope: the signed thing that carries an event (design §5.1, PROTOCOL.md §2). Bytes become an
+//! [`UnverifiedEnvelope`] in `codec`, and that becomes a [`VerifiedEnvelope`] in `sign`, whose fields are
+//! private: a path that skips the check does not compile. Received bytes are kept and never encoded again.
+//! Nothing here decides who may have an event (that is `policy`) or whether it was seen.
+
+pub mod codec;
+pub mod sign;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::event::Format;
+use crate::identity::{CoreDigest, EventId, EventKey, KeyId, PublisherName};
+use crate::link::Link;
+use crate::policy::Tlp;
+use crate::time::Timestamp;
+
+pub use codec::CodecError;
+pub use sign::{SignatureError, Signer};
+
+/// The version of the signed core that this node writes.
+pub const ENVELOPE_VERSION: u8 = 1;
+
+/// How the UUID was made (design §5.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum IdScheme {
+    /// UUIDv4, or whatever the pipeline gave.
+    Random = 0,
+    /// UUIDv8 of the canonical payload, the same at every node; receivers recompute it.
+    Content = 1,
+    /// UUIDv8 of HMAC-SHA-256 over the body with a secret of the publisher's node.
+    Body = 2,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum EventType {
+    Event = 0,
+    Report = 1,
+}
+
+impl EventType {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Event => "event",
+            Self::Report => "report",
+        }
+    }
+}
+
+/// What is signed (mirrors PROTOCOL.md §2.3, field by field).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Core {
+    pub version: u8,
+    pub id: EventId,
+    pub ids: IdScheme,
+    pub created: Timestamp,
+    /// After it neither shared nor handed off.
+    pub expires: Option<Timestamp>,
+    pub event_type: EventType,
+    pub format: Format,
+    pub tlp: Tlp,
+    /// Empty: whoever policy allows. It narrows, never widens.
+    pub to: Vec<PublisherName>,
+    pub max_hops: u8,
+    pub parent: Option<EventId>,
+    pub links: Vec<Link>,
+    /// The non-standardised meta information of IEP04: the text of one JSON object, exactly as given.
+    pub ext: Option<Bytes>,
+    pub body: Body,
+}
+
+/// The event itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Body {
+    /// Exactly as published.
+    Plain(Bytes),
+    /// A COSE_Encrypt (tag 96); its bytes, tag included. Carried, not opened, until sealing is built.
+    Sealed(Bytes),
+}
+
+impl Body {
+    pub fn is_sealed(&self) -> bool {
+        matches!(self, Self::Sealed(_))
+    }
+
+    pub fn bytes(&self) -> &Bytes {
+        match self {
+            Self::Plain(bytes) | Self::Sealed(bytes) => bytes,
+        }
+    }
+}
+
+/// A decoded envelope and the bytes that it came in. Made by `codec` (from bytes) and `sign`.
+#[derive(Clone, Debug)]
+pub struct Envelope {
+    pub(in crate::envelope) bytes: Bytes,
+    pub(in crate::envelope) core: Core,
+    pub(in crate::envelope) digest: CoreDigest,
+    pub(in crate::envelope) key_id: KeyId,
+    pub(in crate::envelope) key: EventKey,
+}
+
+impl Envelope {
+    /// The COSE_Sign1, tag included, as it was signed.
+    pub fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    pub fn core(&self) -> &Core {
+        &self.core
+    }
+
+    pub fn id(&self) -> &EventId {
+        &self.core.id
+    }
+
+    /// The name that the signed core gives; proven only in a [`VerifiedEnvelope`].
+    pub fn publisher(&self) -> &PublisherName {
+        &self.core.id.publisher
+    }
+
+    pub fn key(&self) -> EventKey {
+        self.key
+    }
+
+    pub fn digest(&self) -> CoreDigest {
+        self.digest
+    }
+
+    /// `kid` of the protected header.
+    pub fn key_id(&self) -> KeyId {
+        self.key_id
+    }
+}
+
+/// Well-formed, and nothing more: whose it is has not been checked.
+#[derive(Clone, Debug)]
+pub struct UnverifiedEnvelope(pub(in crate::envelope) Arc<Envelope>);
+
+impl UnverifiedEnvelope {
+    pub fn envelope(&self) -> &Envelope {
+        &self.0
+    }
+}
+
+/// Signed by the key that this node trusts for its publisher. Two makers: [`Signer::sign`] and
+/// [`UnverifiedEnvelope::verify`].
+#[derive(Clone, Debug)]
+pub struct VerifiedEnvelope(pub(in crate::envelope) Arc<Envelope>);
+
+impl VerifiedEnvelope {
+    pub fn envelope(&self) -> &Arc<Envelope> {
+        &self.0
+    }
+}

@@ -1,0 +1,1 @@
+//! JSON forms in and out.

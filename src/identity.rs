@@ -1,0 +1,405 @@
+//! Names and identities: checked when made, so that past a door nobody checks again. Also the hop path,
+//! which is a list of names. Nothing here knows keys on disk or peers' files.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use ed25519_dalek::VerifyingKey;
+use sha2::{Digest as _, Sha256};
+use thiserror::Error;
+use uuid::Uuid;
+
+use crate::limits::{NAME_BYTES_MAX, PATH_HOPS_MAX};
+
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum IdentityError {
+    #[error("\"{0}\" is no name: 1 to 32 of a-z, 0-9 and \"-\", not beginning with \"-\"")]
+    Name(String),
+    #[error("\"{0}\" is no UUID")]
+    Uuid(String),
+    #[error("\"{0}\" is no full name of an event (publisher:project:UUID)")]
+    EventId(String),
+    #[error("\"{0}\" is no key: \"ed25519:\" and 43 characters of base64url without padding")]
+    Key(String),
+    #[error("this ed25519 key is weak: signatures under it prove nothing")]
+    WeakKey,
+    #[error("\"{0}\" is no hop path (`!cert-at!cert-ee`)")]
+    Path(String),
+}
+
+/// `[a-z0-9][a-z0-9-]{0,31}`; `_` reads as `-` in what comes from outside.
+fn checked_name(text: &str) -> Result<Arc<str>, IdentityError> {
+    let name = text.replace('_', "-");
+    let fits = !name.is_empty()
+        && name.len() <= NAME_BYTES_MAX
+        && !name.starts_with('-')
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+    if fits {
+        Ok(name.into())
+    } else {
+        Err(IdentityError::Name(text.chars().take(80).collect()))
+    }
+}
+
+macro_rules! name_type {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// Reads a name; see the type for what one is.
+            ///
+            /// # Errors
+            /// [`IdentityError::Name`] where it is none.
+            pub fn parse(text: &str) -> Result<Self, IdentityError> {
+                checked_name(text).map(Self)
+            }
+
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = IdentityError;
+            fn from_str(text: &str) -> Result<Self, IdentityError> {
+                Self::parse(text)
+            }
+        }
+
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.0)
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+                Self::parse(&text).map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+
+name_type! {
+    /// The name of a node, which is the name of its organisation as publisher, peer, hop and recipient:
+    /// `[a-z0-9][a-z0-9-]{0,31}`.
+    PublisherName
+}
+name_type! {
+    /// The middle part of an event's full name: what of the publisher's made it (`intelmq`). The same form.
+    ProjectName
+}
+
+/// An event's full name in CyCat form: `publisher:project:UUID`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EventId {
+    pub publisher: PublisherName,
+    pub project: ProjectName,
+    pub uuid: Uuid,
+}
+
+impl EventId {
+    /// The identity as seen set, journal and HAVE carry it: SHA-256 of the full name, truncated (PROTOCOL.md §3).
+    pub fn key(&self) -> EventKey {
+        let mut hash = Sha256::new();
+        hash.update(self.publisher.as_str());
+        hash.update(b":");
+        hash.update(self.project.as_str());
+        hash.update(b":");
+        let mut text = [0u8; uuid::fmt::Hyphenated::LENGTH];
+        hash.update(self.uuid.as_hyphenated().encode_lower(&mut text).as_bytes());
+        let mut key = [0u8; 16];
+        key.copy_from_slice(&hash.finalize()[..16]);
+        EventKey(key)
+    }
+}
+
+impl fmt::Display for EventId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}:{}:{}",
+            self.publisher,
+            self.project,
+            self.uuid.as_hyphenated()
+        )
+    }
+}
+
+impl FromStr for EventId {
+    type Err = IdentityError;
+
+    fn from_str(text: &str) -> Result<Self, IdentityError> {
+        let fault = || IdentityError::EventId(text.chars().take(120).collect());
+        let mut parts = text.splitn(3, ':');
+        let (Some(publisher), Some(project), Some(uuid)) =
+            (parts.next(), parts.next(), parts.next())
+        else {
+            return Err(fault());
+        };
+        Ok(Self {
+            publisher: PublisherName::parse(publisher)?,
+            project: ProjectName::parse(project)?,
+            uuid: parse_uuid(uuid)?,
+        })
+    }
+}
+
+/// A bare UUID in its 36-character form. Other spellings (braces, URN, 32 digits) are no UUID here, so
+/// that one event has one name.
+///
+/// # Errors
+/// [`IdentityError::Uuid`].
+pub fn parse_uuid(text: &str) -> Result<Uuid, IdentityError> {
+    let fault = || IdentityError::Uuid(text.chars().take(80).collect());
+    if text.len() != uuid::fmt::Hyphenated::LENGTH {
+        return Err(fault());
+    }
+    Uuid::try_parse(text).map_err(|_| fault())
+}
+
+macro_rules! byte_type {
+    ($(#[$doc:meta])* $name:ident, $len:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+        pub struct $name(pub [u8; $len]);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&data_encoding::HEXLOWER.encode(&self.0))
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
+        }
+    };
+}
+
+byte_type! {
+    /// An identity as 16 bytes: see [`EventId::key`].
+    EventKey, 16
+}
+byte_type! {
+    /// SHA-256 over the signed core: what an identity stands for.
+    CoreDigest, 32
+}
+byte_type! {
+    /// The first 8 bytes of a [`CoreDigest`], as the seen set and HAVE keep it.
+    ShortDigest, 8
+}
+byte_type! {
+    /// Names a key: the first 8 bytes of SHA-256 over the 32 bytes of the public key (PROTOCOL.md §2.2).
+    KeyId, 8
+}
+byte_type! {
+    /// 8 bytes of the running hash over the core digests of a journal (PROTOCOL.md §5.1).
+    Check, 8
+}
+byte_type! {
+    /// Random, made anew when a journal is created or emptied.
+    LogId, 16
+}
+
+impl CoreDigest {
+    pub fn of(core_bytes: &[u8]) -> Self {
+        Self(Sha256::digest(core_bytes).into())
+    }
+
+    pub fn short(&self) -> ShortDigest {
+        let mut short = [0u8; 8];
+        short.copy_from_slice(&self.0[..8]);
+        ShortDigest(short)
+    }
+}
+
+impl KeyId {
+    pub fn of(key: &VerifyingKey) -> Self {
+        let mut id = [0u8; 8];
+        id.copy_from_slice(&Sha256::digest(key.as_bytes())[..8]);
+        Self(id)
+    }
+}
+
+impl Check {
+    /// Before the first carrier of any journal.
+    pub const START: Self = Self([0; 8]);
+
+    /// The check after one more carrier: the first 8 bytes of SHA-256(check || core digest).
+    pub fn after(&self, digest: &CoreDigest) -> Self {
+        let mut hash = Sha256::new();
+        hash.update(self.0);
+        hash.update(digest.0);
+        let mut check = [0u8; 8];
+        check.copy_from_slice(&hash.finalize()[..8]);
+        Self(check)
+    }
+}
+
+/// Reads `ed25519:` and base64url without padding, and refuses weak keys, so that a key that exists may
+/// be trusted to prove something.
+///
+/// # Errors
+/// [`IdentityError::Key`] for another form, [`IdentityError::WeakKey`].
+pub fn parse_public_key(text: &str) -> Result<VerifyingKey, IdentityError> {
+    let fault = || IdentityError::Key(text.chars().take(80).collect());
+    let encoded = text.strip_prefix("ed25519:").ok_or_else(fault)?;
+    let bytes = data_encoding::BASE64URL_NOPAD
+        .decode(encoded.as_bytes())
+        .map_err(|_| fault())?;
+    let bytes: [u8; 32] = bytes.try_into().map_err(|_| fault())?;
+    let key = VerifyingKey::from_bytes(&bytes).map_err(|_| fault())?;
+    if key.is_weak() {
+        Err(IdentityError::WeakKey)
+    } else {
+        Ok(key)
+    }
+}
+
+/// `ed25519:…`, the form of peer files, invitations and status.
+pub fn public_key_text(key: &VerifyingKey) -> String {
+    format!(
+        "ed25519:{}",
+        data_encoding::BASE64URL_NOPAD.encode(key.as_bytes())
+    )
+}
+
+/// The nodes that handled an envelope, oldest first, written `!cert-at!cert-ee`. Advisory: it is not signed,
+/// and nothing that decides who may see an event rests on it (design §5.3).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HopPath(Vec<PublisherName>);
+
+impl HopPath {
+    /// # Errors
+    /// [`IdentityError::Path`] beyond 32 hops.
+    pub fn new(hops: Vec<PublisherName>) -> Result<Self, IdentityError> {
+        if hops.len() > PATH_HOPS_MAX {
+            return Err(IdentityError::Path(format!("{} hops", hops.len())));
+        }
+        Ok(Self(hops))
+    }
+
+    pub fn hops(&self) -> &[PublisherName] {
+        &self.0
+    }
+
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// True for what was submitted at this node.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub fn contains(&self, name: &PublisherName) -> bool {
+        self.0.contains(name)
+    }
+
+    /// The peer that handed it over.
+    pub fn last(&self) -> Option<&PublisherName> {
+        self.0.last()
+    }
+
+    /// The path that the next node gets; `None` where it would be too long.
+    pub fn with(&self, hop: &PublisherName) -> Option<Self> {
+        if self.0.len() >= PATH_HOPS_MAX {
+            return None;
+        }
+        let mut hops = self.0.clone();
+        hops.push(hop.clone());
+        Some(Self(hops))
+    }
+}
+
+impl fmt::Display for HopPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|hop| write!(f, "!{hop}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_short_lower_case_and_read_underscores_as_dashes() {
+        for (text, want) in [
+            ("cert-at", Some("cert-at")),
+            ("cert_at", Some("cert-at")),
+            ("1", Some("1")),
+            ("", None),
+            ("-a", None),
+            ("_a", None),
+            ("Cert", None),
+            ("a:b", None),
+            ("a.b", None),
+            (
+                "12345678901234567890123456789012",
+                Some("12345678901234567890123456789012"),
+            ),
+            ("123456789012345678901234567890123", None),
+        ] {
+            assert_eq!(
+                PublisherName::parse(text)
+                    .ok()
+                    .as_ref()
+                    .map(PublisherName::as_str),
+                want,
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_full_name_reads_back_as_it_was_written() {
+        let text = "cert-at:intelmq:72ddb00c-2d0a-4eea-b7ac-ae122b8e6c3b";
+        assert_eq!(text.parse::<EventId>().unwrap().to_string(), text);
+        assert!(
+            "cert-at:72ddb00c-2d0a-4eea-b7ac-ae122b8e6c3b"
+                .parse::<EventId>()
+                .is_err()
+        );
+        assert!(
+            "cert-at:intelmq:72ddb00c2d0a4eeab7acae122b8e6c3b"
+                .parse::<EventId>()
+                .is_err()
+        );
+    }
+
+    #[test]
+    fn the_key_of_an_event_does_not_depend_on_the_case_of_its_uuid() {
+        let lower: EventId = "a:b:72ddb00c-2d0a-4eea-b7ac-ae122b8e6c3b".parse().unwrap();
+        let upper: EventId = "a:b:72DDB00C-2D0A-4EEA-B7AC-AE122B8E6C3B".parse().unwrap();
+        assert_eq!(lower.key(), upper.key());
+    }
+
+    #[test]
+    fn a_weak_key_is_refused() {
+        let weak = format!(
+            "ed25519:{}",
+            data_encoding::BASE64URL_NOPAD.encode(&[0u8; 32])
+        );
+        assert!(parse_public_key(&weak).is_err());
+    }
+}

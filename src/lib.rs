@@ -1,0 +1,21 @@
+//! intelmesh: a peer-to-peer federation node with which CERTs and CSIRTs exchange incident events directly.
+//!
+//! The life of an envelope: a local pipeline submits an event at a door ([`local`]); `format` reads it,
+//! [`envelope`] signs it, [`protocol`] decides, `store` makes it durable. Every peer that [`policy`] allows
+//! reads it from the journal through a feed ([`wire`], `transport`), verifies it against its own trust list,
+//! and hands it to its own pipeline. Nothing lost, nothing twice, nothing forged, nothing leaked.
+//!
+//! Modules in reading order. The first group is the pure core and builds alone (`--no-default-features`).
+#![forbid(unsafe_code)]
+
+pub mod envelope;
+pub mod event;
+pub mod format;
+pub mod identity;
+pub mod limits;
+pub mod link;
+pub mod policy;
+pub mod protocol;
+pub mod record;
+pub mod time;
+pub mod wire;

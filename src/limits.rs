@@ -1,0 +1,159 @@
+//! Every bound of the node, with its unit in the name, and the relations between bounds asserted at
+//! compile time. No other module invents a number that a peer, a file or a socket could reach.
+
+/// One line (frame, queue element) of local input. Longer is `too_large`. Fixed by the contract with
+/// local pipelines.
+pub const LINE_BYTES_MAX: usize = 1024 * 1024;
+
+/// Objects and arrays inside each other in a JSON body. Deeper is `too_deep`.
+pub const JSON_DEPTH_MAX: usize = 64;
+
+/// One key of a JSON object, unescaped. Longer is `too_large`: no pipeline of the field has longer ones.
+pub const JSON_KEY_BYTES_MAX: usize = 4 * 1024;
+
+/// A whole COSE_Sign1: one line, padded to the next power of two when sealed, and 64 KiB for the rest
+/// of the signed core. Every node must agree (PROTOCOL.md §2).
+pub const ENVELOPE_BYTES_MAX: usize = 2 * 1024 * 1024 + 64 * 1024;
+
+/// One frame of a feed: an envelope, its hop path and the framing around them (PROTOCOL.md §4).
+pub const FRAME_BYTES_MAX: usize = ENVELOPE_BYTES_MAX + 4 * 1024;
+
+/// Maps and arrays inside each other in what a peer sends. Deeper is malformed.
+pub const CBOR_DEPTH_MAX: usize = 16;
+
+/// Nodes in a hop path. What arrives with more is rejected: 32 hops are a loop, not a federation.
+pub const PATH_HOPS_MAX: usize = 32;
+
+/// `max_hops` of an envelope whose publisher says nothing.
+pub const MAX_HOPS_DEFAULT: u8 = 16;
+
+/// Bytes of a publisher's or project's name: `[a-z0-9][a-z0-9-]{0,31}`.
+pub const NAME_BYTES_MAX: usize = 32;
+
+/// Recipients named in `to` of one envelope.
+pub const RECIPIENTS_MAX: usize = 256;
+
+/// Links of one envelope.
+pub const LINKS_MAX: usize = 256;
+
+/// `ext` of one envelope, as JSON text.
+pub const EXT_BYTES_MAX: usize = 32 * 1024;
+
+/// Entries of one feed that are owed: passed by the cursor, still to be taken (design §3). The window
+/// that a receiver grants never exceeds what is free of these.
+pub const OWED_PER_FEED_MAX: usize = 4_096;
+
+/// Entries in order that a sender may have sent beyond the last acknowledged one.
+pub const WINDOW_ENVELOPES_MAX: u32 = 4_096;
+
+/// Bytes of frames in order that a sender may have sent beyond the last acknowledged one.
+pub const WINDOW_BYTES_MAX: u32 = 16 * 1024 * 1024;
+
+/// Older places that a receiver adds to its cursor, at doubling distances (PROTOCOL.md §5.2).
+pub const CURSOR_MARKS_MAX: usize = 16;
+
+/// WANTs of one feed that wait for their answer.
+pub const WANTS_IN_FLIGHT_MAX: usize = 512;
+
+/// How long a receiver waits for an eager copy before it answers a HAVE with a WANT, in ms.
+pub const WANT_DELAY_MS: u64 = 100;
+
+/// After this an entry that was asked for is asked of the next holder, in ms.
+pub const IN_FLIGHT_EXPIRES_MS: u64 = 2_000;
+
+/// An entry that was offered and not taken for this long becomes owed on disk, so that the cursor can pass, in ms.
+pub const OFFERED_HOLD_MS: u64 = 1_000;
+
+/// A sender says SKIP after at most this many entries that are not for the peer …
+pub const SKIP_SCANNED_MAX: u64 = 1_024;
+/// … or after this time, in ms.
+pub const SKIP_EVERY_MS: u64 = 1_000;
+
+/// A sender says HEAD at least this often, in ms.
+pub const HEAD_EVERY_MS: u64 = 10_000;
+
+/// A feed without a frame for this long is closed and dialled again, in ms.
+pub const FEED_SILENT_MS: u64 = 30_000;
+
+/// How long an older stream of the same key has to answer before a second instance replaces it, in ms.
+pub const CLONE_PROBE_MS: u64 = 5_000;
+
+/// An ACK leaves at most this long after the durable cursor moved, in ms.
+pub const ACK_DELAY_MS: u64 = 100;
+
+/// Reconnecting: the first delay and the largest, in ms, with full jitter between.
+pub const RECONNECT_FIRST_MS: u64 = 1_000;
+pub const RECONNECT_MAX_MS: u64 = 60_000;
+
+/// Duplicates in a row after which a (peer, publisher) becomes lazy.
+pub const LAZY_AFTER_DUPLICATES: u32 = 3;
+
+/// Bytes that the core hands to the transport of one stream before it waits for room.
+pub const SEND_QUEUE_BYTES: usize = 1024 * 1024;
+
+/// Bytes of envelopes of one feed between decode and `Stored`. Beyond it the feed is not read.
+pub const INTAKE_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// Bytes that one read of the journal returns at most (but always at least one entry).
+pub const READ_BYTES: usize = 512 * 1024;
+
+/// Journal appends that wait for their `Stored` at the same time: one being synced, one being filled.
+pub const APPENDS_OUTSTANDING_MAX: usize = 2;
+
+/// `created` this far ahead is accepted at once, in ms (clocks differ).
+pub const CREATED_AHEAD_ACCEPTED_MS: u64 = 10 * 60 * 1000;
+/// `created` up to this far ahead is owed until its time; beyond it is rejected, in ms.
+pub const CREATED_AHEAD_OWED_MS: u64 = 24 * 60 * 60 * 1000;
+
+/// The seen set is kept this much longer than the journal, in ms.
+pub const SEEN_BEYOND_JOURNAL_MS: u64 = 24 * 60 * 60 * 1000;
+
+/// Wall clock and steady time may differ this much before nothing expires any more, in ms.
+pub const CLOCK_JUMP_MS: u64 = 60 * 60 * 1000;
+/// A peer's HELLO time within this of our wall clock confirms it, in ms.
+pub const CLOCK_AGREES_MS: u64 = 10 * 60 * 1000;
+/// Skew to a peer above this shows in status, in ms.
+pub const CLOCK_SKEW_SHOWN_MS: u64 = 60 * 1000;
+
+/// Proofs of equivocation kept for each publisher; further ones are counted.
+pub const EQUIVOCATION_PROOFS_MAX: usize = 100;
+
+/// Peers with a file in `peers/`.
+pub const PEERS_MAX: usize = 1_024;
+
+/// Consumers with a name, whose positions are kept.
+pub const CONSUMERS_MAX: usize = 1_024;
+
+/// Strangers remembered for `status`; the one seen longest ago is forgotten first.
+pub const STRANGERS_MAX: usize = 64;
+
+/// Size of a journal segment, in bytes. Retention works in whole segments. A smaller `keep_bytes` makes smaller ones.
+pub const SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
+
+const _: () = {
+    assert!(
+        ENVELOPE_BYTES_MAX >= 2 * LINE_BYTES_MAX + EXT_BYTES_MAX,
+        "a sealed line is padded to twice its size"
+    );
+    assert!(
+        FRAME_BYTES_MAX > ENVELOPE_BYTES_MAX + PATH_HOPS_MAX * (NAME_BYTES_MAX + 2),
+        "a frame holds envelope and path"
+    );
+    assert!(
+        WINDOW_BYTES_MAX as usize >= FRAME_BYTES_MAX,
+        "the least window is one frame"
+    );
+    assert!(
+        WINDOW_ENVELOPES_MAX as usize <= OWED_PER_FEED_MAX,
+        "every entry of a window may have to be owed"
+    );
+    assert!(INTAKE_BYTES_MAX > FRAME_BYTES_MAX, "one frame always fits");
+    assert!(
+        2 * HEAD_EVERY_MS < FEED_SILENT_MS,
+        "a lost HEAD is not yet silence"
+    );
+    assert!(
+        SEGMENT_BYTES as usize > 8 * FRAME_BYTES_MAX,
+        "a segment holds several of the largest records"
+    );
+};

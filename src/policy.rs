@@ -1,0 +1,350 @@
+//! May this go to, or come from, this peer? A decision with its reason, on signed fields alone (design §8).
+//! Nothing here reads files or knows how a peer is reached.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use ed25519_dalek::VerifyingKey;
+use sha2::{Digest as _, Sha256};
+
+use crate::envelope::Core;
+use crate::identity::{HopPath, KeyId, PublisherName};
+use crate::time::Timestamp;
+
+/// Traffic Light Protocol 2.0, mildest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Tlp {
+    Clear = 0,
+    Green = 1,
+    Amber = 2,
+    AmberStrict = 3,
+    Red = 4,
+}
+
+impl Tlp {
+    pub const ALL: [Self; 5] = [
+        Self::Clear,
+        Self::Green,
+        Self::Amber,
+        Self::AmberStrict,
+        Self::Red,
+    ];
+
+    /// Reads a label without regard to case, with or without `TLP:`; the names of TLP 1.0 (WHITE) and
+    /// IntelMQ's YELLOW are understood.
+    pub fn parse(text: &str) -> Option<Self> {
+        let upper = text.trim().to_ascii_uppercase();
+        match upper.strip_prefix("TLP:").unwrap_or(&upper).trim() {
+            "CLEAR" | "WHITE" => Some(Self::Clear),
+            "GREEN" => Some(Self::Green),
+            "AMBER" | "YELLOW" => Some(Self::Amber),
+            "AMBER+STRICT" => Some(Self::AmberStrict),
+            "RED" => Some(Self::Red),
+            _ => None,
+        }
+    }
+
+    pub const fn from_number(number: u8) -> Option<Self> {
+        match number {
+            0 => Some(Self::Clear),
+            1 => Some(Self::Green),
+            2 => Some(Self::Amber),
+            3 => Some(Self::AmberStrict),
+            4 => Some(Self::Red),
+            _ => None,
+        }
+    }
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Clear => "CLEAR",
+            Self::Green => "GREEN",
+            Self::Amber => "AMBER",
+            Self::AmberStrict => "AMBER+STRICT",
+            Self::Red => "RED",
+        }
+    }
+}
+
+impl fmt::Display for Tlp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Events a second, with one second's burst.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Rate {
+    pub per_second: u32,
+}
+
+/// What a peer file says, as the core needs it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    pub name: PublisherName,
+    pub key: VerifyingKey,
+    /// Old names still met in paths and ids.
+    pub aliases: Vec<PublisherName>,
+    /// False for `addresses = []`: trusted as a publisher, never dialled.
+    pub dialled: bool,
+    /// No connection, cursor kept.
+    pub paused: bool,
+    pub share: Share,
+    pub receive: Receive,
+}
+
+/// `[share]`: from us to them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Share {
+    pub tlp_max: Tlp,
+}
+
+/// `[receive]`: from them to us.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receive {
+    /// May they hand us envelopes of other publishers?
+    pub relay: bool,
+    pub rate: Option<Rate>,
+    pub rate_per_publisher: Option<Rate>,
+}
+
+impl Default for Share {
+    fn default() -> Self {
+        Self {
+            tlp_max: Tlp::Amber,
+        }
+    }
+}
+
+impl Default for Receive {
+    fn default() -> Self {
+        Self {
+            relay: true,
+            rate: None,
+            rate_per_publisher: None,
+        }
+    }
+}
+
+/// All peers and this node itself: whose signatures count, and what they may do. Immutable; a reload makes a new one.
+#[derive(Clone, Debug)]
+pub struct TrustList {
+    own_name: PublisherName,
+    own_key: VerifyingKey,
+    peers: BTreeMap<PublisherName, Peer>,
+    by_key_id: BTreeMap<KeyId, PublisherName>,
+}
+
+/// Whose key signed it, as this node's trust list has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trust<'a> {
+    Known(&'a VerifyingKey),
+    /// The name is trusted, but with another key.
+    OtherKey,
+    /// The key is bound to another name than the signed one.
+    NameMismatch,
+    Unknown,
+}
+
+impl TrustList {
+    pub fn new(
+        own_name: PublisherName,
+        own_key: VerifyingKey,
+        peers: impl IntoIterator<Item = Peer>,
+    ) -> Self {
+        let peers: BTreeMap<_, _> = peers
+            .into_iter()
+            .map(|peer| (peer.name.clone(), peer))
+            .collect();
+        let mut by_key_id: BTreeMap<_, _> = peers
+            .values()
+            .map(|peer| (KeyId::of(&peer.key), peer.name.clone()))
+            .collect();
+        by_key_id.insert(KeyId::of(&own_key), own_name.clone());
+        Self {
+            own_name,
+            own_key,
+            peers,
+            by_key_id,
+        }
+    }
+
+    pub fn own_name(&self) -> &PublisherName {
+        &self.own_name
+    }
+
+    pub fn own_key(&self) -> &VerifyingKey {
+        &self.own_key
+    }
+
+    pub fn peers(&self) -> impl Iterator<Item = &Peer> {
+        self.peers.values()
+    }
+
+    pub fn peer(&self, name: &PublisherName) -> Option<&Peer> {
+        self.peers.get(name)
+    }
+
+    /// Is `name` a publisher that this node trusts (itself included), by that name or an alias?
+    pub fn publisher(&self, name: &PublisherName) -> bool {
+        *name == self.own_name
+            || self
+                .peers
+                .values()
+                .any(|peer| peer.name == *name || peer.aliases.contains(name))
+    }
+
+    /// Which key must have signed an envelope that names `publisher` and `key_id`?
+    pub fn key_of(&self, publisher: &PublisherName, key_id: KeyId) -> Trust<'_> {
+        let Some(bound) = self.by_key_id.get(&key_id) else {
+            return if self.publisher(publisher) {
+                Trust::OtherKey
+            } else {
+                Trust::Unknown
+            };
+        };
+        if *bound == self.own_name {
+            return if *publisher == self.own_name {
+                Trust::Known(&self.own_key)
+            } else {
+                Trust::NameMismatch
+            };
+        }
+        let peer = &self.peers[bound];
+        if peer.name == *publisher || peer.aliases.contains(publisher) {
+            Trust::Known(&peer.key)
+        } else {
+            Trust::NameMismatch
+        }
+    }
+
+    /// Eight bytes of everything that can turn a rejection into an acceptance: names, keys, aliases and
+    /// `relay`, and the version of this node's rules. A feed compares it at every SUBSCRIBE (design §6.5).
+    pub fn digest(&self) -> [u8; 8] {
+        let mut hash = Sha256::new();
+        hash.update(b"intelmesh/trust/1");
+        for peer in self.peers.values() {
+            for name in std::iter::once(&peer.name).chain(&peer.aliases) {
+                hash.update(name.as_str());
+                hash.update(b"\0");
+            }
+            hash.update(peer.key.as_bytes());
+            hash.update([u8::from(peer.receive.relay)]);
+        }
+        let mut digest = [0u8; 8];
+        digest.copy_from_slice(&hash.finalize()[..8]);
+        digest
+    }
+}
+
+/// Why an envelope is held back from a peer. Counted as `withheld`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Withheld {
+    /// Stricter than the peer's `tlp_max`.
+    TlpMax,
+    /// AMBER travels one hop, from its publisher; AMBER+STRICT and RED only sealed.
+    TlpHop,
+    /// `to` names others.
+    NotNamed,
+    /// `max_hops` or the longest path is used up.
+    Hops,
+    /// Its `expires` has passed.
+    Expired,
+}
+
+impl Withheld {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::TlpMax => "tlp_max",
+            Self::TlpHop => "tlp_hop",
+            Self::NotNamed => "not_named",
+            Self::Hops => "hops",
+            Self::Expired => "expired",
+        }
+    }
+}
+
+/// May this node send the envelope of `core` to `peer`? To its own publisher always (design §5.3): it held
+/// it once, and a restored node gets back what it lost.
+///
+/// # Errors
+/// The first reason against it.
+pub fn share(
+    core: &Core,
+    path: &HopPath,
+    own_name: &PublisherName,
+    peer: &Peer,
+    now: Option<Timestamp>,
+) -> Result<(), Withheld> {
+    let publisher = &core.id.publisher;
+    if *publisher == peer.name || peer.aliases.contains(publisher) {
+        return Ok(());
+    }
+    if let (Some(expires), Some(now)) = (core.expires, now)
+        && expires <= now
+    {
+        return Err(Withheld::Expired);
+    }
+    let own = *publisher == *own_name;
+    let sealed = core.body.is_sealed();
+    if core.tlp > peer.share.tlp_max && !(sealed && core.to.contains(&peer.name)) {
+        return Err(Withheld::TlpMax);
+    }
+    let travels = match core.tlp {
+        Tlp::Clear | Tlp::Green => true,
+        Tlp::Amber => sealed || own,
+        Tlp::AmberStrict => sealed,
+        Tlp::Red => sealed && own,
+    };
+    if !travels {
+        return Err(Withheld::TlpHop);
+    }
+    let narrowed = !sealed || core.tlp >= Tlp::AmberStrict;
+    if narrowed && !core.to.is_empty() && !core.to.contains(&peer.name) {
+        return Err(Withheld::NotNamed);
+    }
+    if path.len() >= usize::from(core.max_hops) || path.with(own_name).is_none() {
+        return Err(Withheld::Hops);
+    }
+    Ok(())
+}
+
+/// Why an envelope of a trusted publisher is not taken from a peer. A change of the peer file can cure it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum NotReceived {
+    /// `relay = false`, and it is not the peer's own.
+    Relay,
+    /// The label does not allow that this peer had it to give.
+    Tlp,
+}
+
+/// May this node take the envelope of `core` from `source`?
+///
+/// # Errors
+/// The first reason against it.
+pub fn receive(core: &Core, own_name: &PublisherName, source: &Peer) -> Result<(), NotReceived> {
+    let publisher = &core.id.publisher;
+    if publisher == own_name || *publisher == source.name || source.aliases.contains(publisher) {
+        return Ok(());
+    }
+    if !source.receive.relay {
+        return Err(NotReceived::Relay);
+    }
+    let sealed = core.body.is_sealed();
+    match core.tlp {
+        Tlp::Clear | Tlp::Green => Ok(()),
+        Tlp::Amber | Tlp::AmberStrict if sealed => Ok(()),
+        Tlp::Amber | Tlp::AmberStrict | Tlp::Red => Err(NotReceived::Tlp),
+    }
+}
+
+/// Names in `to` that are no peers of this node: an event for them could never leave.
+pub fn unknown_recipients<'a>(
+    to: &'a [PublisherName],
+    trust: &TrustList,
+) -> BTreeSet<&'a PublisherName> {
+    to.iter()
+        .filter(|name| trust.peer(name).is_none())
+        .collect()
+}

@@ -1,0 +1,407 @@
+//! What goes into the core and what comes out of it. Adapters obey outputs and answer with inputs; they
+//! decide nothing. Every ticket is answered exactly once, unless said otherwise.
+
+use std::sync::Arc;
+
+use ed25519_dalek::VerifyingKey;
+
+use crate::envelope::{SignatureError, UnverifiedEnvelope, VerifiedEnvelope};
+use crate::identity::{EventId, EventKey, PublisherName, ShortDigest};
+use crate::policy::TrustList;
+use crate::record::{ConsumerName, Entry, JournalEnds, NewRecord};
+use crate::time::Timestamp;
+use crate::wire::Frame;
+
+/// A number that an answer carries back; made by the core, or for submissions by the door.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(pub u64);
+
+/// One feed stream, in either role; made by the transport, never used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StreamId(pub u64);
+
+/// One consumer's connection; made by the door, never used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConsumerId(pub u64);
+
+/// Who reads the journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Reader {
+    /// The sending end of a feed.
+    Feed(StreamId),
+    Consumer(ConsumerId),
+}
+
+/// Which end of a feed we are on a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// We opened it, and take.
+    Receiver,
+    /// The peer opened it, and we give.
+    Sender,
+}
+
+#[derive(Clone, Debug)]
+pub enum Input {
+    // --- transport ---
+    /// The first connection to `peer` stands, in whichever direction it was dialled.
+    Connected {
+        peer: PublisherName,
+        address: String,
+    },
+    /// The last connection to `peer` is gone. Its streams were reported closed before.
+    Disconnected {
+        peer: PublisherName,
+        cause: String,
+    },
+    /// A dial failed; answers [`Output::Dial`] (which is otherwise answered by `Connected`).
+    DialFailed {
+        peer: PublisherName,
+        failure: DialFailure,
+    },
+    /// A feed stream stands. Answers [`Output::OpenFeed`], or the peer opened one.
+    FeedOpened {
+        peer: PublisherName,
+        stream: StreamId,
+        role: Role,
+    },
+    /// [`Output::OpenFeed`] failed.
+    FeedNotOpened {
+        peer: PublisherName,
+        cause: String,
+    },
+    /// What was read from `stream`: at least one frame. Nothing more is read until [`Output::Resume`].
+    Frames {
+        stream: StreamId,
+        frames: Vec<Frame>,
+    },
+    /// `bytes` of what was sent on `stream` have left; [`SEND_QUEUE_BYTES`](crate::limits::SEND_QUEUE_BYTES) bounds what has not.
+    Sent {
+        stream: StreamId,
+        bytes: usize,
+    },
+    /// `stream` ended or broke, or its bytes were no frames. Not said of a stream closed by [`Output::CloseFeed`].
+    FeedClosed {
+        stream: StreamId,
+        cause: String,
+    },
+
+    // --- store and workers ---
+    /// A batch is on disk (`fdatasync` done). Its carriers got consecutive seqs from `first_seq` on, in
+    /// their order; `ends` is the journal after it.
+    Stored {
+        ticket: Ticket,
+        first_seq: u64,
+        ends: JournalEnds,
+    },
+    /// Nothing of the batch is in the journal, nor of any that was handed over after it before this answer.
+    NotStored {
+        ticket: Ticket,
+        failure: StoreFailure,
+    },
+    /// What the seen set has for each key asked for, in that order; answers in the order of the questions.
+    Known {
+        ticket: Ticket,
+        digests: Vec<Option<ShortDigest>>,
+    },
+    /// What was read, in order. Empty where nothing is left up to the synced end.
+    Entries {
+        reader: Reader,
+        read: Read,
+    },
+    /// The stored envelope of an identity, where the journal still holds it.
+    Fetched {
+        ticket: Ticket,
+        entry: Option<Arc<Entry>>,
+    },
+    Verified {
+        ticket: Ticket,
+        results: Vec<Result<VerifiedEnvelope, SignatureError>>,
+    },
+    /// Retention removed segments: the journal now begins at `ends.first_seq`. What each consumer lost by
+    /// it is already counted and on disk.
+    Retired {
+        ends: JournalEnds,
+        missing: Vec<(ConsumerName, u64)>,
+    },
+
+    // --- doors ---
+    /// A local event, signed. Answered by [`Output::Submitted`].
+    Submit {
+        ticket: Ticket,
+        envelope: VerifiedEnvelope,
+    },
+    /// An event that says it was handed to the pipeline before (design §5.4b). Answered by [`Output::Submitted`].
+    SubmitReturned {
+        ticket: Ticket,
+        id: EventId,
+    },
+    ConsumerOpened {
+        consumer: ConsumerId,
+        request: ConsumerRequest,
+    },
+    /// What was handed to this connection has been written out; it takes more.
+    ConsumerReady {
+        consumer: ConsumerId,
+    },
+    /// All up to `seq` that this connection was handed is done with.
+    ConsumerAcked {
+        consumer: ConsumerId,
+        seq: u64,
+    },
+    /// The client shut its writing side: sync its acks, then answer [`Output::ConsumerClosed`].
+    ConsumerFinished {
+        consumer: ConsumerId,
+    },
+    /// The connection is gone. No answer.
+    ConsumerGone {
+        consumer: ConsumerId,
+    },
+
+    // --- operator ---
+    /// The trust list changed.
+    Trust(Arc<TrustList>),
+    Command(Command),
+}
+
+/// The result of one read of the journal.
+#[derive(Clone, Debug)]
+pub struct Read {
+    /// Where the read began: what was asked for, or later where retention took what was there.
+    pub after_seq: u64,
+    pub entries: Vec<Arc<Entry>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DialFailure {
+    /// No address answered; the last cause.
+    Unreachable(String),
+    /// Somebody with another key answers at `address`: `peer_key_changed`.
+    OtherKey { address: String, key: String },
+    /// We proved our key and were turned away: are we on their list?
+    TurnedAway(String),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreFailure {
+    DiskFull,
+    /// The store is closing.
+    Stopping,
+}
+
+/// Operator's commands. Each is answered by [`Output::CommandDone`] with its ticket.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// Ask `peer` again for everything after a place (`None`: from its journal's start).
+    Rewind {
+        ticket: Ticket,
+        peer: PublisherName,
+        to: RewindTo,
+    },
+    /// Read the whole journal of `peer` again, in HAVE mode.
+    Repair { ticket: Ticket, peer: PublisherName },
+    /// The operator says that the wall clock is right.
+    AcceptClock { ticket: Ticket },
+    /// Close all feeds and say so to the peers; appends go on until they are answered.
+    Stop { ticket: Ticket },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RewindTo {
+    Earliest,
+    /// The sender's seq.
+    Seq(u64),
+}
+
+/// What a consumer asks for (contract §3), read and checked by the door.
+#[derive(Clone, Debug)]
+pub struct ConsumerRequest {
+    /// Its name, where it has one: it resumes after its last ack.
+    pub name: Option<ConsumerName>,
+    /// Ignored where the consumer has a position; `None`: `now`, for a new named consumer `earliest`.
+    pub from: Option<From>,
+    /// Also what this node is the publisher of.
+    pub own: bool,
+    /// It moves by acks; false: as lines are written.
+    pub acks: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum From {
+    Earliest,
+    Now,
+    /// Begins with this seq itself.
+    Seq(u64),
+    /// The first entry stored here at or after this time; the door has turned it into a seq where it could.
+    Time(Timestamp),
+}
+
+#[derive(Debug)]
+pub enum Output {
+    // --- transport ---
+    /// Connect to `peer` at any of its configured addresses.
+    Dial {
+        peer: PublisherName,
+    },
+    /// Close all connections to `peer` at once.
+    Disconnect {
+        peer: PublisherName,
+    },
+    /// Open a feed stream to `peer`, as receiver.
+    OpenFeed {
+        peer: PublisherName,
+    },
+    Send {
+        stream: StreamId,
+        frame: Frame,
+    },
+    /// Go on reading `stream`.
+    Resume {
+        stream: StreamId,
+    },
+    /// Send what was queued, then close `stream`. It is forgotten here already.
+    CloseFeed {
+        stream: StreamId,
+    },
+
+    // --- store and workers ---
+    /// Append in this order, sync, answer [`Input::Stored`] or [`Input::NotStored`].
+    Append {
+        ticket: Ticket,
+        records: Vec<NewRecord>,
+    },
+    /// Ask the seen set. By identity alone.
+    LookUp {
+        ticket: Ticket,
+        keys: Vec<EventKey>,
+    },
+    /// Read what follows `after_seq`, at most `bytes_max` but at least one entry; answered by [`Input::Entries`].
+    Read {
+        reader: Reader,
+        after_seq: u64,
+        bytes_max: usize,
+    },
+    /// Find the stored envelope of an identity.
+    Fetch {
+        ticket: Ticket,
+        id: EventId,
+    },
+    /// Check signatures, each with its key.
+    Verify {
+        ticket: Ticket,
+        envelopes: Vec<(UnverifiedEnvelope, VerifyingKey)>,
+    },
+    /// Steady time, for what expires: `None` while the clock is not to be trusted, and nothing may expire.
+    Expire {
+        now: Option<Timestamp>,
+    },
+
+    // --- doors ---
+    Submitted {
+        ticket: Ticket,
+        outcome: Submitted,
+    },
+    /// Hand these off, in order. Answered by [`Input::ConsumerReady`] once written.
+    HandOff {
+        consumer: ConsumerId,
+        entries: Vec<Arc<Entry>>,
+    },
+    /// The connection ends: its request was refused, or its acks are durable.
+    ConsumerClosed {
+        consumer: ConsumerId,
+        why: ConsumerClosed,
+    },
+
+    // --- operator ---
+    CommandDone {
+        ticket: Ticket,
+        result: Result<(), String>,
+    },
+    /// Something happened that the log and the counters should know.
+    Event(Event),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Submitted {
+    /// It is on disk under its own id.
+    Accepted,
+    /// The same id with the same body is on disk already.
+    Duplicate,
+    /// The same id with another body is there: `id_conflict`.
+    Conflict,
+    /// It came from the mesh, and this node does not know it: `foreign_event`.
+    Foreign,
+    DiskFull,
+    Stopping,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConsumerClosed {
+    /// Another connection has the name: `busy`.
+    Busy,
+    /// Too many named consumers.
+    TooMany,
+    /// Its acks are on disk.
+    Synced,
+    Stopping,
+}
+
+/// What the core tells of itself: a cause each, for one line of log and one counter.
+#[derive(Clone, Debug)]
+pub enum Event {
+    PeerUp {
+        peer: PublisherName,
+    },
+    PeerDown {
+        peer: PublisherName,
+        cause: String,
+    },
+    FeedUp {
+        peer: PublisherName,
+        role: Role,
+        resumed_at: u64,
+    },
+    FeedDown {
+        peer: PublisherName,
+        role: Role,
+        cause: String,
+    },
+    /// What became of an envelope.
+    Envelope {
+        id: EventId,
+        source: Option<PublisherName>,
+        outcome: Outcome,
+        bytes: usize,
+    },
+    /// An entry of `peer`'s feed was not taken, and why.
+    NotTaken {
+        peer: PublisherName,
+        seq: u64,
+        code: crate::wire::VerdictCode,
+        detail: String,
+    },
+    Equivocation {
+        publisher: PublisherName,
+        id: EventId,
+        source: Option<PublisherName>,
+    },
+    Missing {
+        peer: PublisherName,
+        count: u64,
+    },
+    ClockOff {
+        wall: Timestamp,
+        steady: Timestamp,
+    },
+    ClockOk,
+    Repair {
+        peer: PublisherName,
+        cause: &'static str,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Accepted,
+    Refused,
+}

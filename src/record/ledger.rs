@@ -1,0 +1,160 @@
+//! What remains of the journal's notes when they are replayed: the same after a crash at any record as
+//! before it. The node starts from it, and every segment begins with it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::identity::{EventKey, IdentityError, PublisherName, ShortDigest};
+use crate::limits::EQUIVOCATION_PROOFS_MAX;
+use crate::record::{FeedState, Note};
+use crate::time::Timestamp;
+
+/// The name of a consumer, as `out.sock` or the configuration gives it: the same form as a publisher's.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConsumerName(PublisherName);
+
+impl ConsumerName {
+    /// # Errors
+    /// [`IdentityError::Name`].
+    pub fn parse(text: &str) -> Result<Self, IdentityError> {
+        PublisherName::parse(text).map(Self)
+    }
+
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+}
+
+impl std::fmt::Display for ConsumerName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// How far a consumer has got.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Position {
+    /// All up to here were handed off and acknowledged, or are not for it.
+    pub seq: u64,
+    /// Does it get what this node published?
+    pub own: bool,
+    /// Entries for it that retention took before it had them.
+    pub missing: u64,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ledger {
+    pub feeds: BTreeMap<PublisherName, FeedState>,
+    pub consumers: BTreeMap<ConsumerName, Position>,
+    /// The highest `Steady` note or arrival.
+    pub steady: Timestamp,
+    /// The oldest instant for which the seen set is complete; `None` in a journal that never had one.
+    pub floor: Option<Timestamp>,
+    /// Digests that lost against the stored one, by publisher and identity; bounded.
+    pub equivocations: BTreeMap<PublisherName, BTreeSet<(EventKey, ShortDigest)>>,
+}
+
+impl Ledger {
+    pub fn apply(&mut self, note: &Note) {
+        match note {
+            Note::Advanced { peer, to } => self.feed(peer).advance(*to),
+            Note::Owed { peer, owed } => {
+                self.feed(peer).owed.insert(owed.seq, owed.clone());
+            }
+            Note::Settled { peer, seq } => {
+                self.feed(peer).owed.remove(seq);
+            }
+            Note::Rejected { peer, place } => self.feed(peer).reject(*place),
+            Note::Feed { peer, state } => {
+                self.feeds.insert(peer.clone(), state.clone());
+            }
+            Note::Position { consumer, position } => {
+                self.consumers.insert(consumer.clone(), position.clone());
+            }
+            Note::Floor(at) => self.floor = self.floor.max(Some(*at)),
+            Note::Steady(at) => self.steady = self.steady.max(*at),
+            Note::Equivocation {
+                publisher,
+                key,
+                digest,
+            } => {
+                let known = self.equivocations.entry(publisher.clone()).or_default();
+                if known.len() < EQUIVOCATION_PROOFS_MAX {
+                    known.insert((*key, *digest));
+                }
+            }
+        }
+    }
+
+    /// A carrier arrived at `at`.
+    pub fn apply_arrival(&mut self, at: Timestamp) {
+        self.steady = self.steady.max(at);
+    }
+
+    /// The notes that rebuild this ledger: what a new segment begins with.
+    pub fn notes(&self) -> Vec<Note> {
+        let mut notes = vec![Note::Steady(self.steady)];
+        notes.extend(self.floor.map(Note::Floor));
+        let feeds = self.feeds.iter();
+        notes.extend(feeds.map(|(peer, state)| Note::Feed {
+            peer: peer.clone(),
+            state: state.clone(),
+        }));
+        let consumers = self.consumers.iter();
+        notes.extend(consumers.map(|(name, at)| Note::Position {
+            consumer: name.clone(),
+            position: at.clone(),
+        }));
+        for (publisher, known) in &self.equivocations {
+            notes.extend(known.iter().map(|(key, digest)| Note::Equivocation {
+                publisher: publisher.clone(),
+                key: *key,
+                digest: *digest,
+            }));
+        }
+        notes
+    }
+
+    fn feed(&mut self, peer: &PublisherName) -> &mut FeedState {
+        self.feeds.entry(peer.clone()).or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::Check;
+    use crate::wire::Mark;
+
+    #[test]
+    fn the_notes_of_a_ledger_rebuild_it() {
+        let mut ledger = Ledger::default();
+        let peer = PublisherName::parse("cert-ee").unwrap();
+        for seq in 1..100 {
+            ledger.apply(&Note::Advanced {
+                peer: peer.clone(),
+                to: Mark {
+                    seq,
+                    check: Check::START,
+                },
+            });
+        }
+        let consumer = ConsumerName::parse("soc").unwrap();
+        ledger.apply(&Note::Position {
+            consumer,
+            position: Position {
+                seq: 7,
+                own: true,
+                missing: 2,
+            },
+        });
+        ledger.apply(&Note::Floor(Timestamp(5)));
+        ledger.apply(&Note::Equivocation {
+            publisher: peer,
+            key: EventKey([1; 16]),
+            digest: ShortDigest([2; 8]),
+        });
+        let mut rebuilt = Ledger::default();
+        ledger.notes().iter().for_each(|note| rebuilt.apply(note));
+        assert_eq!(rebuilt, ledger);
+    }
+}

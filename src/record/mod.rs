@@ -1,0 +1,132 @@
+//! What the journal says (design §3, §7): carriers, and between them the cursors of feeds, positions of
+//! consumers and marks of time, each a record. `bytes` turns records into bytes; `ledger` is what remains
+//! when they are replayed. Nothing here touches a disk.
+
+pub mod bytes;
+pub mod feed_state;
+pub mod ledger;
+
+use std::sync::Arc;
+
+use crate::envelope::{Envelope, VerifiedEnvelope};
+use crate::identity::{
+    Check, CoreDigest, EventId, EventKey, HopPath, LogId, PublisherName, ShortDigest,
+};
+use crate::time::Timestamp;
+use crate::wire::{Mark, VerdictCode};
+
+pub use feed_state::{FeedState, Owed, RejectedPlace};
+pub use ledger::{ConsumerName, Ledger, Position};
+
+/// What the core asks the store to append, in this order, as one batch.
+#[derive(Clone, Debug)]
+pub enum NewRecord {
+    Carrier(NewCarrier),
+    Note(Note),
+}
+
+/// A carrier to be appended. The store gives it its seq and check.
+#[derive(Clone, Debug)]
+pub struct NewCarrier {
+    pub envelope: VerifiedEnvelope,
+    /// As it came, ending with the source; empty for a local submission.
+    pub path: HopPath,
+    /// Steady time of its arrival.
+    pub arrived: Timestamp,
+}
+
+/// Everything in the journal that is no carrier.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Note {
+    /// A feed's cursor moved forward.
+    Advanced { peer: PublisherName, to: Mark },
+    /// An entry that the cursor passes is still to be taken.
+    Owed { peer: PublisherName, owed: Owed },
+    /// It was taken, or is missing, or was rejected.
+    Settled { peer: PublisherName, seq: u64 },
+    /// An entry was rejected for a reason that can be cured.
+    Rejected {
+        peer: PublisherName,
+        place: RejectedPlace,
+    },
+    /// The whole state of a feed, replacing what was there: where it resumes, and at each segment's start.
+    Feed {
+        peer: PublisherName,
+        state: FeedState,
+    },
+    /// A consumer's position.
+    Position {
+        consumer: ConsumerName,
+        position: Position,
+    },
+    /// `seen_floor` rose to this.
+    Floor(Timestamp),
+    /// Steady time reached this.
+    Steady(Timestamp),
+    /// Two cores under one identity; `digest` is the one that was not stored.
+    Equivocation {
+        publisher: PublisherName,
+        key: EventKey,
+        digest: ShortDigest,
+    },
+}
+
+/// A stored carrier, as readers see it. Only synced entries are ever handed out.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    pub seq: u64,
+    /// The running check after this carrier.
+    pub check: Check,
+    pub arrived: Timestamp,
+    pub path: HopPath,
+    pub envelope: Arc<Envelope>,
+    /// Earlier entries with the same content id, of whatever publisher; empty unless `ids` is `content`.
+    pub twins: Vec<Twin>,
+}
+
+/// An earlier entry with the same content id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Twin {
+    pub seq: u64,
+    pub id: EventId,
+}
+
+impl Entry {
+    /// The peer that handed it over; `None` for what was submitted here.
+    pub fn source(&self) -> Option<&PublisherName> {
+        self.path.last()
+    }
+
+    pub fn digest(&self) -> CoreDigest {
+        self.envelope.digest()
+    }
+
+    pub fn mark(&self) -> Mark {
+        Mark {
+            seq: self.seq,
+            check: self.check,
+        }
+    }
+}
+
+/// Where a journal begins and ends: what HELLO says, and what a cursor is compared with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JournalEnds {
+    pub log_id: LogId,
+    /// The oldest carrier still held; `last.seq + 1` where there is none.
+    pub first_seq: u64,
+    /// The newest synced carrier; `Mark::START` where there was never one.
+    pub last: Mark,
+    /// Arrival of the newest and the oldest carrier.
+    pub newest: Timestamp,
+    pub oldest: Timestamp,
+}
+
+/// A reason for which the lowest rejected place of a feed is kept.
+pub const CURABLE_REASONS: [VerdictCode; 5] = [
+    VerdictCode::UnknownPublisher,
+    VerdictCode::UnknownKey,
+    VerdictCode::RelayNotAllowed,
+    VerdictCode::TlpNotAllowed,
+    VerdictCode::UnknownVersion,
+];

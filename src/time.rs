@@ -1,0 +1,72 @@
+//! Points in time as values. Nothing here reads a clock: that is `clock`'s alone.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// Milliseconds since the Unix epoch, UTC. What is signed, stored and shown.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct Timestamp(pub u64);
+
+impl Timestamp {
+    pub const fn plus_ms(self, ms: u64) -> Self {
+        Self(self.0.saturating_add(ms))
+    }
+
+    pub const fn minus_ms(self, ms: u64) -> Self {
+        Self(self.0.saturating_sub(ms))
+    }
+
+    /// Milliseconds from `earlier` to `self`; 0 where `earlier` is later.
+    pub const fn since_ms(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+
+    /// Days since the epoch: the seen set has one database for each.
+    pub const fn day(self) -> u32 {
+        (self.0 / 86_400_000) as u32
+    }
+
+    /// Reads an RFC 3339 time with its offset.
+    pub fn parse_rfc3339(text: &str) -> Option<Self> {
+        let at: jiff::Timestamp = text.parse().ok()?;
+        u64::try_from(at.as_millisecond()).ok().map(Self)
+    }
+}
+
+/// RFC 3339, UTC, three digits of milliseconds: `2026-11-20T10:00:00.123Z`.
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match i64::try_from(self.0)
+            .ok()
+            .and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok())
+        {
+            Some(at) => write!(f, "{at:.3}"),
+            None => write!(f, "{} ms", self.0),
+        }
+    }
+}
+
+/// Milliseconds of a monotonic clock; its zero means nothing. What deadlines are made of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Tick(pub u64);
+
+impl Tick {
+    pub const fn plus_ms(self, ms: u64) -> Self {
+        Self(self.0.saturating_add(ms))
+    }
+
+    pub const fn since_ms(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+/// One reading of both clocks. `tick` never goes back; `wall` is whatever the machine believes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Now {
+    pub tick: Tick,
+    pub wall: Timestamp,
+}
