@@ -11,9 +11,7 @@ pub struct Format(Arc<str>);
 impl Format {
     /// 1 to 32 of `a-z`, `0-9` and `-`, as a name.
     pub fn parse(text: &str) -> Option<Self> {
-        crate::identity::ProjectName::parse(text)
-            .ok()
-            .map(|name| Self(name.as_str().into()))
+        crate::identity::ProjectName::parse(text).ok().map(|name| Self(name.as_str().into()))
     }
 
     pub fn intelmq() -> Self {

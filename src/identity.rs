@@ -34,14 +34,8 @@ fn checked_name(text: &str) -> Result<Arc<str>, IdentityError> {
     let fits = !name.is_empty()
         && name.len() <= NAME_BYTES_MAX
         && !name.starts_with('-')
-        && name
-            .bytes()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
-    if fits {
-        Ok(name.into())
-    } else {
-        Err(IdentityError::Name(text.chars().take(80).collect()))
-    }
+        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+    if fits { Ok(name.into()) } else { Err(IdentityError::Name(text.chars().take(80).collect())) }
 }
 
 macro_rules! name_type {
@@ -134,13 +128,7 @@ impl EventId {
 
 impl fmt::Display for EventId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}:{}:{}",
-            self.publisher,
-            self.project,
-            self.uuid.as_hyphenated()
-        )
+        write!(f, "{}:{}:{}", self.publisher, self.project, self.uuid.as_hyphenated())
     }
 }
 
@@ -150,9 +138,7 @@ impl FromStr for EventId {
     fn from_str(text: &str) -> Result<Self, IdentityError> {
         let fault = || IdentityError::EventId(text.chars().take(120).collect());
         let mut parts = text.splitn(3, ':');
-        let (Some(publisher), Some(project), Some(uuid)) =
-            (parts.next(), parts.next(), parts.next())
-        else {
+        let (Some(publisher), Some(project), Some(uuid)) = (parts.next(), parts.next(), parts.next()) else {
             return Err(fault());
         };
         Ok(Self {
@@ -264,24 +250,15 @@ impl Check {
 pub fn parse_public_key(text: &str) -> Result<VerifyingKey, IdentityError> {
     let fault = || IdentityError::Key(text.chars().take(80).collect());
     let encoded = text.strip_prefix("ed25519:").ok_or_else(fault)?;
-    let bytes = data_encoding::BASE64URL_NOPAD
-        .decode(encoded.as_bytes())
-        .map_err(|_| fault())?;
+    let bytes = data_encoding::BASE64URL_NOPAD.decode(encoded.as_bytes()).map_err(|_| fault())?;
     let bytes: [u8; 32] = bytes.try_into().map_err(|_| fault())?;
     let key = VerifyingKey::from_bytes(&bytes).map_err(|_| fault())?;
-    if key.is_weak() {
-        Err(IdentityError::WeakKey)
-    } else {
-        Ok(key)
-    }
+    if key.is_weak() { Err(IdentityError::WeakKey) } else { Ok(key) }
 }
 
 /// `ed25519:…`, the form of peer files, invitations and status.
 pub fn public_key_text(key: &VerifyingKey) -> String {
-    format!(
-        "ed25519:{}",
-        data_encoding::BASE64URL_NOPAD.encode(key.as_bytes())
-    )
+    format!("ed25519:{}", data_encoding::BASE64URL_NOPAD.encode(key.as_bytes()))
 }
 
 /// The nodes that handled an envelope, oldest first, written `!cert-at!cert-ee`. Advisory: it is not signed,
@@ -354,20 +331,10 @@ mod tests {
             ("Cert", None),
             ("a:b", None),
             ("a.b", None),
-            (
-                "12345678901234567890123456789012",
-                Some("12345678901234567890123456789012"),
-            ),
+            ("12345678901234567890123456789012", Some("12345678901234567890123456789012")),
             ("123456789012345678901234567890123", None),
         ] {
-            assert_eq!(
-                PublisherName::parse(text)
-                    .ok()
-                    .as_ref()
-                    .map(PublisherName::as_str),
-                want,
-                "{text}"
-            );
+            assert_eq!(PublisherName::parse(text).ok().as_ref().map(PublisherName::as_str), want, "{text}");
         }
     }
 
@@ -375,16 +342,8 @@ mod tests {
     fn a_full_name_reads_back_as_it_was_written() {
         let text = "cert-at:intelmq:72ddb00c-2d0a-4eea-b7ac-ae122b8e6c3b";
         assert_eq!(text.parse::<EventId>().unwrap().to_string(), text);
-        assert!(
-            "cert-at:72ddb00c-2d0a-4eea-b7ac-ae122b8e6c3b"
-                .parse::<EventId>()
-                .is_err()
-        );
-        assert!(
-            "cert-at:intelmq:72ddb00c2d0a4eeab7acae122b8e6c3b"
-                .parse::<EventId>()
-                .is_err()
-        );
+        assert!("cert-at:72ddb00c-2d0a-4eea-b7ac-ae122b8e6c3b".parse::<EventId>().is_err());
+        assert!("cert-at:intelmq:72ddb00c2d0a4eeab7acae122b8e6c3b".parse::<EventId>().is_err());
     }
 
     #[test]
@@ -396,10 +355,7 @@ mod tests {
 
     #[test]
     fn a_weak_key_is_refused() {
-        let weak = format!(
-            "ed25519:{}",
-            data_encoding::BASE64URL_NOPAD.encode(&[0u8; 32])
-        );
+        let weak = format!("ed25519:{}", data_encoding::BASE64URL_NOPAD.encode(&[0u8; 32]));
         assert!(parse_public_key(&weak).is_err());
     }
 }

@@ -139,21 +139,12 @@ const _: () = {
         FRAME_BYTES_MAX > ENVELOPE_BYTES_MAX + PATH_HOPS_MAX * (NAME_BYTES_MAX + 2),
         "a frame holds envelope and path"
     );
-    assert!(
-        WINDOW_BYTES_MAX as usize >= FRAME_BYTES_MAX,
-        "the least window is one frame"
-    );
+    assert!(WINDOW_BYTES_MAX as usize >= FRAME_BYTES_MAX, "the least window is one frame");
     assert!(
         WINDOW_ENVELOPES_MAX as usize <= OWED_PER_FEED_MAX,
         "every entry of a window may have to be owed"
     );
     assert!(INTAKE_BYTES_MAX > FRAME_BYTES_MAX, "one frame always fits");
-    assert!(
-        2 * HEAD_EVERY_MS < FEED_SILENT_MS,
-        "a lost HEAD is not yet silence"
-    );
-    assert!(
-        SEGMENT_BYTES as usize > 8 * FRAME_BYTES_MAX,
-        "a segment holds several of the largest records"
-    );
+    assert!(2 * HEAD_EVERY_MS < FEED_SILENT_MS, "a lost HEAD is not yet silence");
+    assert!(SEGMENT_BYTES as usize > 8 * FRAME_BYTES_MAX, "a segment holds several of the largest records");
 };

@@ -40,9 +40,7 @@ impl Relation {
 
     /// 1 to 32 of `a-z`, `0-9` and `-`; `_` reads as `-`.
     pub fn parse(text: &str) -> Option<Self> {
-        crate::identity::ProjectName::parse(text)
-            .ok()
-            .map(|name| Self(name.as_str().to_owned()))
+        crate::identity::ProjectName::parse(text).ok().map(|name| Self(name.as_str().to_owned()))
     }
 
     pub fn as_str(&self) -> &str {

@@ -23,13 +23,7 @@ pub enum Tlp {
 }
 
 impl Tlp {
-    pub const ALL: [Self; 5] = [
-        Self::Clear,
-        Self::Green,
-        Self::Amber,
-        Self::AmberStrict,
-        Self::Red,
-    ];
+    pub const ALL: [Self; 5] = [Self::Clear, Self::Green, Self::Amber, Self::AmberStrict, Self::Red];
 
     /// Reads a label without regard to case, with or without `TLP:`; the names of TLP 1.0 (WHITE) and
     /// IntelMQ's YELLOW are understood.
@@ -111,19 +105,13 @@ pub struct Receive {
 
 impl Default for Share {
     fn default() -> Self {
-        Self {
-            tlp_max: Tlp::Amber,
-        }
+        Self { tlp_max: Tlp::Amber }
     }
 }
 
 impl Default for Receive {
     fn default() -> Self {
-        Self {
-            relay: true,
-            rate: None,
-            rate_per_publisher: None,
-        }
+        Self { relay: true, rate: None, rate_per_publisher: None }
     }
 }
 
@@ -153,21 +141,11 @@ impl TrustList {
         own_key: VerifyingKey,
         peers: impl IntoIterator<Item = Peer>,
     ) -> Self {
-        let peers: BTreeMap<_, _> = peers
-            .into_iter()
-            .map(|peer| (peer.name.clone(), peer))
-            .collect();
-        let mut by_key_id: BTreeMap<_, _> = peers
-            .values()
-            .map(|peer| (KeyId::of(&peer.key), peer.name.clone()))
-            .collect();
+        let peers: BTreeMap<_, _> = peers.into_iter().map(|peer| (peer.name.clone(), peer)).collect();
+        let mut by_key_id: BTreeMap<_, _> =
+            peers.values().map(|peer| (KeyId::of(&peer.key), peer.name.clone())).collect();
         by_key_id.insert(KeyId::of(&own_key), own_name.clone());
-        Self {
-            own_name,
-            own_key,
-            peers,
-            by_key_id,
-        }
+        Self { own_name, own_key, peers, by_key_id }
     }
 
     pub fn own_name(&self) -> &PublisherName {
@@ -189,20 +167,13 @@ impl TrustList {
     /// Is `name` a publisher that this node trusts (itself included), by that name or an alias?
     pub fn publisher(&self, name: &PublisherName) -> bool {
         *name == self.own_name
-            || self
-                .peers
-                .values()
-                .any(|peer| peer.name == *name || peer.aliases.contains(name))
+            || self.peers.values().any(|peer| peer.name == *name || peer.aliases.contains(name))
     }
 
     /// Which key must have signed an envelope that names `publisher` and `key_id`?
     pub fn key_of(&self, publisher: &PublisherName, key_id: KeyId) -> Trust<'_> {
         let Some(bound) = self.by_key_id.get(&key_id) else {
-            return if self.publisher(publisher) {
-                Trust::OtherKey
-            } else {
-                Trust::Unknown
-            };
+            return if self.publisher(publisher) { Trust::OtherKey } else { Trust::Unknown };
         };
         if *bound == self.own_name {
             return if *publisher == self.own_name {
@@ -340,11 +311,6 @@ pub fn receive(core: &Core, own_name: &PublisherName, source: &Peer) -> Result<(
 }
 
 /// Names in `to` that are no peers of this node: an event for them could never leave.
-pub fn unknown_recipients<'a>(
-    to: &'a [PublisherName],
-    trust: &TrustList,
-) -> BTreeSet<&'a PublisherName> {
-    to.iter()
-        .filter(|name| trust.peer(name).is_none())
-        .collect()
+pub fn unknown_recipients<'a>(to: &'a [PublisherName], trust: &TrustList) -> BTreeSet<&'a PublisherName> {
+    to.iter().filter(|name| trust.peer(name).is_none()).collect()
 }

@@ -193,11 +193,7 @@ pub enum StoreFailure {
 #[derive(Clone, Debug)]
 pub enum Command {
     /// Ask `peer` again for everything after a place (`None`: from its journal's start).
-    Rewind {
-        ticket: Ticket,
-        peer: PublisherName,
-        to: RewindTo,
-    },
+    Rewind { ticket: Ticket, peer: PublisherName, to: RewindTo },
     /// Read the whole journal of `peer` again, in HAVE mode.
     Repair { ticket: Ticket, peer: PublisherName },
     /// The operator says that the wall clock is right.

@@ -82,11 +82,7 @@ impl FeedState {
 
     /// Remembers a rejection that can be cured; only the lowest place for each reason is kept.
     pub fn reject(&mut self, place: RejectedPlace) {
-        match self
-            .rejected
-            .iter_mut()
-            .find(|known| known.reason == place.reason)
-        {
+        match self.rejected.iter_mut().find(|known| known.reason == place.reason) {
             Some(known) if known.before.seq <= place.before.seq => known.trust = place.trust,
             Some(known) => *known = place,
             None => self.rejected.push(place),
@@ -100,10 +96,7 @@ mod tests {
     use crate::identity::Check;
 
     fn mark(seq: u64) -> Mark {
-        Mark {
-            seq,
-            check: Check(seq.to_be_bytes()),
-        }
+        Mark { seq, check: Check(seq.to_be_bytes()) }
     }
 
     #[test]
@@ -115,29 +108,16 @@ mod tests {
         assert!(state.marks.len() <= CURSOR_MARKS_MAX);
         assert_eq!(state.marks.last().unwrap().seq, 0);
         let distances: Vec<u64> = state.marks.iter().map(|mark| 10_000 - mark.seq).collect();
-        assert!(
-            distances.windows(2).all(|pair| pair[0] < pair[1]),
-            "{distances:?}"
-        );
+        assert!(distances.windows(2).all(|pair| pair[0] < pair[1]), "{distances:?}");
         assert!(distances[0] <= 2, "{distances:?}");
     }
 
     #[test]
     fn going_back_forgets_what_lies_above() {
-        let mut state = FeedState {
-            cursor: mark(9),
-            ..FeedState::default()
-        };
+        let mut state = FeedState { cursor: mark(9), ..FeedState::default() };
         state.marks = vec![mark(8), mark(4)];
-        state.reject(RejectedPlace {
-            reason: VerdictCode::UnknownPublisher,
-            before: mark(6),
-            trust: [0; 8],
-        });
+        state.reject(RejectedPlace { reason: VerdictCode::UnknownPublisher, before: mark(6), trust: [0; 8] });
         state.take_back(mark(5));
-        assert_eq!(
-            (state.cursor, state.marks.clone(), state.rejected.len()),
-            (mark(5), vec![mark(4)], 0)
-        );
+        assert_eq!((state.cursor, state.marks.clone(), state.rejected.len()), (mark(5), vec![mark(4)], 0));
     }
 }

@@ -72,11 +72,7 @@ impl Ledger {
             }
             Note::Floor(at) => self.floor = self.floor.max(Some(*at)),
             Note::Steady(at) => self.steady = self.steady.max(*at),
-            Note::Equivocation {
-                publisher,
-                key,
-                digest,
-            } => {
+            Note::Equivocation { publisher, key, digest } => {
                 let known = self.equivocations.entry(publisher.clone()).or_default();
                 if known.len() < EQUIVOCATION_PROOFS_MAX {
                     known.insert((*key, *digest));
@@ -95,15 +91,11 @@ impl Ledger {
         let mut notes = vec![Note::Steady(self.steady)];
         notes.extend(self.floor.map(Note::Floor));
         let feeds = self.feeds.iter();
-        notes.extend(feeds.map(|(peer, state)| Note::Feed {
-            peer: peer.clone(),
-            state: state.clone(),
-        }));
+        notes.extend(feeds.map(|(peer, state)| Note::Feed { peer: peer.clone(), state: state.clone() }));
         let consumers = self.consumers.iter();
-        notes.extend(consumers.map(|(name, at)| Note::Position {
-            consumer: name.clone(),
-            position: at.clone(),
-        }));
+        notes.extend(
+            consumers.map(|(name, at)| Note::Position { consumer: name.clone(), position: at.clone() }),
+        );
         for (publisher, known) in &self.equivocations {
             notes.extend(known.iter().map(|(key, digest)| Note::Equivocation {
                 publisher: publisher.clone(),
@@ -130,23 +122,10 @@ mod tests {
         let mut ledger = Ledger::default();
         let peer = PublisherName::parse("cert-ee").unwrap();
         for seq in 1..100 {
-            ledger.apply(&Note::Advanced {
-                peer: peer.clone(),
-                to: Mark {
-                    seq,
-                    check: Check::START,
-                },
-            });
+            ledger.apply(&Note::Advanced { peer: peer.clone(), to: Mark { seq, check: Check::START } });
         }
         let consumer = ConsumerName::parse("soc").unwrap();
-        ledger.apply(&Note::Position {
-            consumer,
-            position: Position {
-                seq: 7,
-                own: true,
-                missing: 2,
-            },
-        });
+        ledger.apply(&Note::Position { consumer, position: Position { seq: 7, own: true, missing: 2 } });
         ledger.apply(&Note::Floor(Timestamp(5)));
         ledger.apply(&Note::Equivocation {
             publisher: peer,

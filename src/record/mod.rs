@@ -9,9 +9,7 @@ pub mod ledger;
 use std::sync::Arc;
 
 use crate::envelope::{Envelope, VerifiedEnvelope};
-use crate::identity::{
-    Check, CoreDigest, EventId, EventKey, HopPath, LogId, PublisherName, ShortDigest,
-};
+use crate::identity::{Check, CoreDigest, EventId, EventKey, HopPath, LogId, PublisherName, ShortDigest};
 use crate::time::Timestamp;
 use crate::wire::{Mark, VerdictCode};
 
@@ -45,30 +43,17 @@ pub enum Note {
     /// It was taken, or is missing, or was rejected.
     Settled { peer: PublisherName, seq: u64 },
     /// An entry was rejected for a reason that can be cured.
-    Rejected {
-        peer: PublisherName,
-        place: RejectedPlace,
-    },
+    Rejected { peer: PublisherName, place: RejectedPlace },
     /// The whole state of a feed, replacing what was there: where it resumes, and at each segment's start.
-    Feed {
-        peer: PublisherName,
-        state: FeedState,
-    },
+    Feed { peer: PublisherName, state: FeedState },
     /// A consumer's position.
-    Position {
-        consumer: ConsumerName,
-        position: Position,
-    },
+    Position { consumer: ConsumerName, position: Position },
     /// `seen_floor` rose to this.
     Floor(Timestamp),
     /// Steady time reached this.
     Steady(Timestamp),
     /// Two cores under one identity; `digest` is the one that was not stored.
-    Equivocation {
-        publisher: PublisherName,
-        key: EventKey,
-        digest: ShortDigest,
-    },
+    Equivocation { publisher: PublisherName, key: EventKey, digest: ShortDigest },
 }
 
 /// A stored carrier, as readers see it. Only synced entries are ever handed out.
@@ -102,10 +87,7 @@ impl Entry {
     }
 
     pub fn mark(&self) -> Mark {
-        Mark {
-            seq: self.seq,
-            check: self.check,
-        }
+        Mark { seq: self.seq, check: self.check }
     }
 }
 

@@ -95,10 +95,7 @@ pub struct Mark {
 
 impl Mark {
     /// Before the first carrier.
-    pub const START: Self = Self {
-        seq: 0,
-        check: Check::START,
-    };
+    pub const START: Self = Self { seq: 0, check: Check::START };
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
