@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use ed25519_dalek::VerifyingKey;
 
-use crate::envelope::{SignatureError, UnverifiedEnvelope, VerifiedEnvelope};
+use crate::envelope::{UnverifiedEnvelope, VerifiedEnvelope};
 use crate::identity::{EventId, EventKey, PublisherName, ShortDigest};
 use crate::policy::TrustList;
 use crate::record::{ConsumerName, Entry, JournalEnds, NewRecord};
 use crate::time::Timestamp;
-use crate::wire::Frame;
+use crate::wire::{Frame, Mark, VerdictCode};
 
 /// A number that an answer carries back; made by the core, or for submissions by the door.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -168,7 +168,7 @@ pub enum Input {
 #[derive(Clone, Debug)]
 pub struct Read {
     /// Where the read began: what was asked for, or later where retention took what was there.
-    pub after_seq: u64,
+    pub after: Mark,
     pub entries: Vec<Arc<Entry>>,
 }
 
@@ -282,7 +282,13 @@ pub enum Output {
         ticket: Ticket,
         id: EventId,
     },
-    /// Check signatures, each with its key.
+    /// Which of these marks, newest first, agrees with this journal? One agrees where its seq lies between
+    /// the floor and the last entry and its check is the journal's there.
+    CheckMarks {
+        ticket: Ticket,
+        marks: Vec<Mark>,
+    },
+    /// Inspect each envelope with its key (`intake::inspect`): signature, body, content id.
     Verify {
         ticket: Ticket,
         envelopes: Vec<(UnverifiedEnvelope, VerifyingKey)>,
@@ -373,7 +379,7 @@ pub enum Event {
     NotTaken {
         peer: PublisherName,
         seq: u64,
-        code: crate::wire::VerdictCode,
+        code: VerdictCode,
         detail: String,
     },
     Equivocation {

@@ -95,13 +95,20 @@ impl Entry {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct JournalEnds {
     pub log_id: LogId,
-    /// The oldest carrier still held; `last.seq + 1` where there is none.
-    pub first_seq: u64,
+    /// The place before the oldest carrier still held: `floor.seq + 1` is the first seq.
+    pub floor: Mark,
     /// The newest synced carrier; `Mark::START` where there was never one.
     pub last: Mark,
     /// Arrival of the newest and the oldest carrier.
     pub newest: Timestamp,
     pub oldest: Timestamp,
+}
+
+impl JournalEnds {
+    /// The oldest carrier still held; `last.seq + 1` where there is none.
+    pub fn first_seq(&self) -> u64 {
+        self.floor.seq + 1
+    }
 }
 
 /// A reason for which the lowest rejected place of a feed is kept.
