@@ -114,9 +114,15 @@ pub enum Input {
         ticket: Ticket,
         entry: Option<Arc<Entry>>,
     },
+    /// What the workers found, in the order asked (`intake::inspect`).
     Verified {
         ticket: Ticket,
-        results: Vec<Result<VerifiedEnvelope, SignatureError>>,
+        results: Vec<Result<VerifiedEnvelope, VerdictCode>>,
+    },
+    /// The newest of the marks asked about that agrees with this journal.
+    MarksChecked {
+        ticket: Ticket,
+        agrees: Option<Mark>,
     },
     /// Retention removed segments: the journal now begins at `ends.first_seq`. What each consumer lost by
     /// it is already counted and on disk.
