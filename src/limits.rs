@@ -49,6 +49,26 @@ pub const WINDOW_ENVELOPES_MAX: u32 = 4_096;
 /// Bytes of frames in order that a sender may have sent beyond the last acknowledged one.
 pub const WINDOW_BYTES_MAX: u32 = 16 * 1024 * 1024;
 
+/// A federation's name in HELLO and invitation, in bytes. Longer is a fault.
+pub const FEDERATION_BYTES_MAX: usize = 64;
+
+/// Program and version in HELLO, in bytes. Longer is a fault.
+pub const SOFTWARE_BYTES_MAX: usize = 64;
+
+/// Abilities named in HELLO, and the bytes of each. More is a fault.
+pub const CAPABILITIES_MAX: usize = 32;
+pub const CAPABILITY_BYTES_MAX: usize = 32;
+
+/// Key statements in HELLO, and the bytes of each (also of the KEY frame). More is a fault.
+pub const KEY_STATEMENTS_MAX: usize = 16;
+pub const KEY_STATEMENT_BYTES_MAX: usize = 4 * 1024;
+
+/// A filter in SUBSCRIBE, in bytes. Longer is a fault.
+pub const FILTER_BYTES_MAX: usize = 4 * 1024;
+
+/// The words of a FAULT, in bytes. The encoder cuts what is longer; on the wire it is a fault itself.
+pub const DETAIL_BYTES_MAX: usize = 256;
+
 /// Older places that a receiver adds to its cursor, at doubling distances (PROTOCOL.md §5.2).
 pub const CURSOR_MARKS_MAX: usize = 16;
 

@@ -1,0 +1,290 @@
+//! The fields of each frame, in their order on the wire (PROTOCOL.md §4.2; messages.cddl). Writing and
+//! reading stand beside each other. Nothing here knows the length before a frame.
+
+use super::super::cbor::{Reader, Sink, Writer};
+use super::super::{
+    Ack, CarrierFrame, FaultCode, Frame, Have, Hello, Mark, Skip, Subscribe, VerdictCode, Window,
+};
+use super::{FrameError, number};
+use crate::identity::{Check, EventKey, HopPath, LogId, PublisherName, ShortDigest};
+use crate::limits::{
+    CAPABILITIES_MAX, CAPABILITY_BYTES_MAX, CURSOR_MARKS_MAX, DETAIL_BYTES_MAX, ENVELOPE_BYTES_MAX,
+    FEDERATION_BYTES_MAX, FILTER_BYTES_MAX, FRAME_BYTES_MAX, KEY_STATEMENT_BYTES_MAX, KEY_STATEMENTS_MAX,
+    NAME_BYTES_MAX, OWED_PER_FEED_MAX, PATH_HOPS_MAX, SOFTWARE_BYTES_MAX,
+};
+use crate::time::Timestamp;
+
+pub(super) fn write<S: Sink>(frame: &Frame, out: &mut Writer<'_, S>) {
+    match frame {
+        Frame::Hello(hello) => write_hello(hello, out),
+        Frame::Subscribe(subscribe) => write_subscribe(subscribe, out),
+        Frame::Carrier(carrier) => write_carrier(number::CARRIER, carrier, out),
+        Frame::Have(have) => write_have(have, out),
+        Frame::Skip(skip) => {
+            numbers(number::SKIP, 4, &[skip.to.seq], out);
+            out.bytes(&skip.to.check.0);
+            out.unsigned(skip.dropped);
+        }
+        Frame::Want { seq, key } => {
+            numbers(number::WANT, 3, &[*seq], out);
+            out.bytes(&key.0);
+        }
+        Frame::Answer(carrier) => write_carrier(number::ANSWER, carrier, out),
+        Frame::Gone { seq } => numbers(number::GONE, 2, &[*seq], out),
+        Frame::Ack(ack) => write_ack(ack, out),
+        Frame::Mode { publisher, eager } => {
+            numbers(number::MODE, 3, &[], out);
+            out.text(publisher.as_str());
+            out.boolean(*eager);
+        }
+        Frame::Head { seq, stored } => numbers(number::HEAD, 3, &[*seq, stored.0], out),
+        Frame::Ping { nonce } => numbers(number::PING, 2, &[*nonce], out),
+        Frame::Pong { nonce } => numbers(number::PONG, 2, &[*nonce], out),
+        Frame::Fault { code, detail } => {
+            numbers(number::FAULT, 3, &[*code as u64], out);
+            out.text(&detail[..detail.floor_char_boundary(DETAIL_BYTES_MAX)]);
+        }
+        Frame::KeyStatement(statement) => {
+            numbers(number::KEY, 2, &[], out);
+            out.bytes(statement);
+        }
+    }
+}
+
+pub(super) fn read(number: u64, fields: usize, frame: &mut Reader<'_>) -> Result<Frame, FrameError> {
+    let expect = |count| {
+        if fields == count { Ok(()) } else { Err(FrameError::Fields { number, fields }) }
+    };
+    match number {
+        number::HELLO => expect(12).and_then(|()| read_hello(frame)).map(Box::new).map(Frame::Hello),
+        number::SUBSCRIBE => expect(5).and_then(|()| read_subscribe(frame)).map(Frame::Subscribe),
+        number::CARRIER => expect(4).and_then(|()| read_carrier(frame)).map(Frame::Carrier),
+        number::HAVE => expect(6).and_then(|()| read_have(frame)).map(Frame::Have),
+        number::SKIP => {
+            expect(3)?;
+            Ok(Frame::Skip(Skip { to: read_mark(frame)?, dropped: frame.unsigned("dropped")? }))
+        }
+        number::WANT => {
+            expect(2)?;
+            Ok(Frame::Want { seq: frame.unsigned("seq")?, key: EventKey(frame.array_of("key")?) })
+        }
+        number::ANSWER => expect(4).and_then(|()| read_carrier(frame)).map(Frame::Answer),
+        number::GONE => expect(1).and_then(|()| Ok(Frame::Gone { seq: frame.unsigned("seq")? })),
+        number::ACK => expect(7).and_then(|()| read_ack(frame)).map(Box::new).map(Frame::Ack),
+        number::MODE => {
+            expect(2)?;
+            Ok(Frame::Mode { publisher: read_name("publisher", frame)?, eager: frame.boolean("eager")? })
+        }
+        number::HEAD => {
+            expect(2)?;
+            Ok(Frame::Head { seq: frame.unsigned("seq")?, stored: Timestamp(frame.unsigned("stored")?) })
+        }
+        number::PING => expect(1).and_then(|()| Ok(Frame::Ping { nonce: frame.unsigned("nonce")? })),
+        number::PONG => expect(1).and_then(|()| Ok(Frame::Pong { nonce: frame.unsigned("nonce")? })),
+        number::FAULT => expect(2).and_then(|()| read_fault(frame)),
+        number::KEY => {
+            expect(1)?;
+            frame.bytes(KEY_STATEMENT_BYTES_MAX, "key statement").map(Frame::KeyStatement)
+        }
+        _ => Err(FrameError::UnknownType(number)),
+    }
+}
+
+/// The frame's array of `items` with its type and the numbers that follow it.
+fn numbers<S: Sink>(number: u64, items: usize, following: &[u64], out: &mut Writer<'_, S>) {
+    out.array(items);
+    out.unsigned(number);
+    following.iter().for_each(|number| out.unsigned(*number));
+}
+
+fn write_hello<S: Sink>(hello: &Hello, out: &mut Writer<'_, S>) {
+    numbers(number::HELLO, 13, &[], out);
+    out.text(hello.name.as_str());
+    out.text(&hello.federation);
+    out.unsigned(hello.version_min.into());
+    out.unsigned(hello.version_max.into());
+    out.text(&hello.software);
+    out.unsigned(hello.instance);
+    out.bytes(&hello.log_id.0);
+    out.unsigned(hello.first_seq);
+    out.unsigned(hello.last_seq);
+    out.unsigned(hello.now.0);
+    out.array(hello.capabilities.len());
+    hello.capabilities.iter().for_each(|capability| out.text(capability));
+    out.array(hello.key_statements.len());
+    hello.key_statements.iter().for_each(|statement| out.bytes(statement));
+}
+
+fn read_hello(frame: &mut Reader<'_>) -> Result<Hello, FrameError> {
+    Ok(Hello {
+        name: read_name("name", frame)?,
+        federation: frame.text(FEDERATION_BYTES_MAX, "federation")?.to_owned(),
+        version_min: frame.number("version_min")?,
+        version_max: frame.number("version_max")?,
+        software: frame.text(SOFTWARE_BYTES_MAX, "software")?.to_owned(),
+        instance: frame.unsigned("instance")?,
+        log_id: LogId(frame.array_of("log_id")?),
+        first_seq: frame.unsigned("first_seq")?,
+        last_seq: frame.unsigned("last_seq")?,
+        now: Timestamp(frame.unsigned("now")?),
+        capabilities: {
+            let count = frame.array(CAPABILITIES_MAX, "capabilities")?;
+            let mut capability = || frame.text(CAPABILITY_BYTES_MAX, "capability").map(str::to_owned);
+            (0..count).map(|_| capability()).collect::<Result<_, _>>()?
+        },
+        key_statements: {
+            let count = frame.array(KEY_STATEMENTS_MAX, "key statements")?;
+            let mut statement = || frame.bytes(KEY_STATEMENT_BYTES_MAX, "key statement");
+            (0..count).map(|_| statement()).collect::<Result<_, _>>()?
+        },
+    })
+}
+
+fn write_subscribe<S: Sink>(subscribe: &Subscribe, out: &mut Writer<'_, S>) {
+    numbers(number::SUBSCRIBE, 6, &[], out);
+    match subscribe.log_id {
+        Some(log_id) => out.bytes(&log_id.0),
+        None => out.null(),
+    }
+    out.array(subscribe.marks.len());
+    for mark in &subscribe.marks {
+        out.array(2);
+        out.unsigned(mark.seq);
+        out.bytes(&mark.check.0);
+    }
+    match &subscribe.filter {
+        Some(filter) => out.text(filter),
+        None => out.null(),
+    }
+    out.boolean(subscribe.have_only);
+    write_window(subscribe.window, out);
+}
+
+fn read_subscribe(frame: &mut Reader<'_>) -> Result<Subscribe, FrameError> {
+    Ok(Subscribe {
+        log_id: if frame.null() { None } else { Some(LogId(frame.array_of("log_id")?)) },
+        marks: {
+            let count = frame.array(1 + CURSOR_MARKS_MAX, "marks")?;
+            let mut mark = || frame.tuple(2, "mark").and_then(|()| read_mark(frame));
+            (0..count).map(|_| mark()).collect::<Result<_, _>>()?
+        },
+        filter: if frame.null() { None } else { Some(frame.text(FILTER_BYTES_MAX, "filter")?.to_owned()) },
+        have_only: frame.boolean("have_only")?,
+        window: read_window(frame)?,
+    })
+}
+
+fn write_carrier<S: Sink>(number: u64, carrier: &CarrierFrame, out: &mut Writer<'_, S>) {
+    numbers(number, 5, &[carrier.seq], out);
+    out.bytes(&carrier.check.0);
+    out.array(carrier.path.len());
+    carrier.path.hops().iter().for_each(|hop| out.text(hop.as_str()));
+    out.bytes(&carrier.envelope);
+}
+
+fn read_carrier(frame: &mut Reader<'_>) -> Result<CarrierFrame, FrameError> {
+    let to = read_mark(frame)?;
+    let count = frame.array(PATH_HOPS_MAX, "path")?;
+    let hops = (0..count).map(|_| read_name("hop", frame)).collect::<Result<_, _>>()?;
+    Ok(CarrierFrame {
+        seq: to.seq,
+        check: to.check,
+        path: HopPath::new(hops).map_err(|_| FrameError::Form("path"))?,
+        // Beyond ENVELOPE_BYTES_MAX it is the envelope's fault, not the stream's: intake gives the verdict.
+        envelope: frame.bytes(FRAME_BYTES_MAX, "envelope")?,
+    })
+}
+
+const _: () = assert!(ENVELOPE_BYTES_MAX < FRAME_BYTES_MAX);
+
+fn write_have<S: Sink>(have: &Have, out: &mut Writer<'_, S>) {
+    numbers(number::HAVE, 7, &[have.seq], out);
+    out.bytes(&have.check.0);
+    out.unsigned(have.created.0);
+    out.text(have.publisher.as_str());
+    out.bytes(&have.key.0);
+    out.bytes(&have.digest.0);
+}
+
+fn read_have(frame: &mut Reader<'_>) -> Result<Have, FrameError> {
+    let Mark { seq, check } = read_mark(frame)?;
+    Ok(Have {
+        seq,
+        check,
+        created: Timestamp(frame.unsigned("created")?),
+        publisher: read_name("publisher", frame)?,
+        key: EventKey(frame.array_of("key")?),
+        digest: ShortDigest(frame.array_of("digest")?),
+    })
+}
+
+fn write_ack<S: Sink>(ack: &Ack, out: &mut Writer<'_, S>) {
+    numbers(number::ACK, 8, &[ack.seq], out);
+    write_window(ack.window, out);
+    out.unsigned(ack.accepted);
+    out.unsigned(ack.refused);
+    out.unsigned(ack.rejected);
+    out.unsigned(ack.owed.into());
+    out.array(ack.verdicts.len());
+    for (seq, code) in &ack.verdicts {
+        out.array(2);
+        out.unsigned(*seq);
+        out.unsigned(*code as u64);
+    }
+}
+
+fn read_ack(frame: &mut Reader<'_>) -> Result<Ack, FrameError> {
+    Ok(Ack {
+        seq: frame.unsigned("seq")?,
+        window: read_window(frame)?,
+        accepted: frame.unsigned("accepted")?,
+        refused: frame.unsigned("refused")?,
+        rejected: frame.unsigned("rejected")?,
+        owed: frame.number("owed")?,
+        verdicts: {
+            let count = frame.array(OWED_PER_FEED_MAX, "verdicts")?;
+            (0..count).map(|_| read_verdict(frame)).collect::<Result<_, _>>()?
+        },
+    })
+}
+
+fn read_verdict(frame: &mut Reader<'_>) -> Result<(u64, VerdictCode), FrameError> {
+    frame.tuple(2, "verdict")?;
+    let seq = frame.unsigned("seq")?;
+    let number = frame.unsigned("verdict")?;
+    let code = u8::try_from(number).ok().and_then(VerdictCode::from_number);
+    Ok((seq, code.ok_or(FrameError::UnknownCode { what: "verdict", number })?))
+}
+
+fn read_fault(frame: &mut Reader<'_>) -> Result<Frame, FrameError> {
+    let number = frame.unsigned("fault")?;
+    let code = u8::try_from(number).ok().and_then(FaultCode::from_number);
+    Ok(Frame::Fault {
+        code: code.ok_or(FrameError::UnknownCode { what: "fault", number })?,
+        detail: frame.text(DETAIL_BYTES_MAX, "detail")?.to_owned(),
+    })
+}
+
+fn write_window<S: Sink>(window: Window, out: &mut Writer<'_, S>) {
+    out.array(2);
+    out.unsigned(window.envelopes.into());
+    out.unsigned(window.bytes.into());
+}
+
+fn read_window(frame: &mut Reader<'_>) -> Result<Window, FrameError> {
+    frame.tuple(2, "window")?;
+    Ok(Window { envelopes: frame.number("window envelopes")?, bytes: frame.number("window bytes")? })
+}
+
+fn read_mark(frame: &mut Reader<'_>) -> Result<Mark, FrameError> {
+    Ok(Mark { seq: frame.unsigned("seq")?, check: Check(frame.array_of("check")?) })
+}
+
+/// A name in its one form: what only reads as a name (`cert_at`) is none on the wire.
+fn read_name(what: &'static str, frame: &mut Reader<'_>) -> Result<PublisherName, FrameError> {
+    let text = frame.text(NAME_BYTES_MAX, what)?;
+    match PublisherName::parse(text) {
+        Ok(name) if name.as_str() == text => Ok(name),
+        _ => Err(FrameError::Name { what }),
+    }
+}

@@ -1,0 +1,291 @@
+//! Frames and bytes, each way: every fault by its exact error, and properties over random frames and bytes.
+
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+
+use super::*;
+use crate::identity::{Check, EventKey, HopPath, LogId, PublisherName, ShortDigest};
+use crate::time::Timestamp;
+use crate::wire::{Ack, CarrierFrame, FaultCode, Have, Hello, Mark, Skip, Subscribe, VerdictCode, Window};
+
+fn one(array: &[u8]) -> Result<Option<Frame>, FrameError> {
+    decode_one(&Bytes::copy_from_slice(array))
+}
+
+fn name() -> impl Strategy<Value = PublisherName> {
+    "[a-z0-9][a-z0-9-]{0,31}".prop_map(|text| PublisherName::parse(&text).unwrap())
+}
+
+fn mark() -> impl Strategy<Value = Mark> {
+    any::<(u64, [u8; 8])>().prop_map(|(seq, check)| Mark { seq, check: Check(check) })
+}
+
+fn window() -> impl Strategy<Value = Window> {
+    any::<(u32, u32)>().prop_map(|(envelopes, bytes)| Window { envelopes, bytes })
+}
+
+fn bytes(max: usize) -> impl Strategy<Value = Bytes> {
+    vec(any::<u8>(), 0..=max).prop_map(Bytes::from)
+}
+
+fn carrier() -> impl Strategy<Value = CarrierFrame> {
+    (mark(), vec(name(), 0..=32), bytes(70_000)).prop_map(|(at, hops, envelope)| CarrierFrame {
+        seq: at.seq,
+        check: at.check,
+        path: HopPath::new(hops).unwrap(),
+        envelope,
+    })
+}
+
+fn hello() -> impl Strategy<Value = Hello> {
+    (
+        (name(), "[a-zé]{0,32}", any::<(u8, u8)>(), "[ -~]{0,64}", any::<u64>()),
+        (any::<[u8; 16]>(), any::<(u64, u64, u64)>(), vec("[a-z]{0,32}", 0..=32), vec(bytes(100), 0..=16)),
+    )
+        .prop_map(
+            |((name, federation, versions, software, instance), (log_id, seqs, capabilities, keys))| Hello {
+                name,
+                federation,
+                version_min: versions.0,
+                version_max: versions.1,
+                software,
+                instance,
+                log_id: LogId(log_id),
+                first_seq: seqs.0,
+                last_seq: seqs.1,
+                now: Timestamp(seqs.2),
+                capabilities,
+                key_statements: keys,
+            },
+        )
+}
+
+fn subscribe() -> impl Strategy<Value = Subscribe> {
+    (option::of(any::<[u8; 16]>()), vec(mark(), 0..=17), option::of("[ -~]{0,80}"), any::<bool>(), window())
+        .prop_map(|(log_id, marks, filter, have_only, window)| Subscribe {
+            log_id: log_id.map(LogId),
+            marks,
+            filter,
+            have_only,
+            window,
+        })
+}
+
+fn have() -> impl Strategy<Value = Have> {
+    (mark(), any::<u64>(), name(), any::<[u8; 16]>(), any::<[u8; 8]>()).prop_map(
+        |(at, created, publisher, key, digest)| Have {
+            seq: at.seq,
+            check: at.check,
+            created: Timestamp(created),
+            publisher,
+            key: EventKey(key),
+            digest: ShortDigest(digest),
+        },
+    )
+}
+
+fn ack() -> impl Strategy<Value = Ack> {
+    let verdict = (any::<u64>(), proptest::sample::select(&VerdictCode::ALL[..]));
+    (any::<[u64; 4]>(), window(), any::<u32>(), vec(verdict, 0..100)).prop_map(
+        |([seq, accepted, refused, rejected], window, owed, verdicts)| Ack {
+            seq,
+            window,
+            accepted,
+            refused,
+            rejected,
+            owed,
+            verdicts,
+        },
+    )
+}
+
+fn frame() -> impl Strategy<Value = Frame> {
+    let fault = (proptest::sample::select(&FaultCode::ALL[..]), "[ -~]{0,256}");
+    prop_oneof![
+        hello().prop_map(|hello| Frame::Hello(Box::new(hello))),
+        subscribe().prop_map(Frame::Subscribe),
+        carrier().prop_map(Frame::Carrier),
+        carrier().prop_map(Frame::Answer),
+        have().prop_map(Frame::Have),
+        (mark(), any::<u64>()).prop_map(|(to, dropped)| Frame::Skip(Skip { to, dropped })),
+        any::<(u64, [u8; 16])>().prop_map(|(seq, key)| Frame::Want { seq, key: EventKey(key) }),
+        any::<u64>().prop_map(|seq| Frame::Gone { seq }),
+        ack().prop_map(|ack| Frame::Ack(Box::new(ack))),
+        (name(), any::<bool>()).prop_map(|(publisher, eager)| Frame::Mode { publisher, eager }),
+        any::<(u64, u64)>().prop_map(|(seq, at)| Frame::Head { seq, stored: Timestamp(at) }),
+        any::<u64>().prop_map(|nonce| Frame::Ping { nonce }),
+        any::<u64>().prop_map(|nonce| Frame::Pong { nonce }),
+        fault.prop_map(|(code, detail)| Frame::Fault { code, detail }),
+        bytes(4096).prop_map(Frame::KeyStatement),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn what_is_encoded_decodes_to_itself(frames in vec(frame(), 1..4)) {
+        let mut out = Vec::new();
+        for frame in &frames {
+            let before = out.len();
+            encode(frame, &mut out);
+            prop_assert_eq!(encoded_len(frame), out.len() - before);
+        }
+        let mut buffer = BytesMut::from(&out[..]);
+        for frame in frames {
+            prop_assert_eq!(decode(&mut buffer), Ok(Some(frame)));
+        }
+        prop_assert_eq!(decode(&mut buffer), Ok(None));
+    }
+
+    #[test]
+    fn any_bytes_decode_or_fail_without_panic(bytes in vec(any::<u8>(), 0..300)) {
+        fuzz(&bytes);
+        let mut framed = (bytes.len() as u32).to_be_bytes().to_vec();
+        framed.extend_from_slice(&bytes);
+        fuzz(&framed);
+    }
+
+    #[test]
+    fn a_changed_byte_decodes_or_fails_without_panic(frame in frame(), at in any::<usize>(), to in any::<u8>()) {
+        let mut out = Vec::new();
+        encode(&frame, &mut out);
+        let at = at % out.len().min(400);
+        out[at] = to;
+        fuzz(&out);
+    }
+}
+
+#[test]
+fn the_bytes_of_a_frame_are_fixed() {
+    let mut out = Vec::new();
+    encode(&Frame::Head { seq: 300, stored: Timestamp(24) }, &mut out);
+    assert_eq!(out, [0, 0, 0, 7, 0x83, 10, 0x19, 1, 44, 0x18, 24]);
+}
+
+#[test]
+fn each_fault_of_form_has_its_error() {
+    let cases: &[(&str, &[u8], FrameError)] = &[
+        ("nothing", &[], FrameError::Truncated),
+        ("no array", &[0x0b], FrameError::Form("frame")),
+        ("an empty array", &[0x80], FrameError::Form("frame")),
+        ("no type", &[0x81], FrameError::Truncated),
+        ("a field missing", &[0x81, 11], FrameError::Fields { number: 11, fields: 0 }),
+        ("a field more", &[0x83, 11, 1, 1], FrameError::Fields { number: 11, fields: 2 }),
+        ("cut short", &[0x82, 11, 0x19, 1], FrameError::Truncated),
+        ("bytes behind", &[0x82, 11, 1, 0], FrameError::Trailing(1)),
+        ("a long number", &[0x82, 11, 0x18, 1], FrameError::NotCanonical),
+        ("a long type", &[0x82, 0x18, 11, 1], FrameError::NotCanonical),
+        ("an indefinite array", &[0x9f, 11, 1, 0xff], FrameError::NotCanonical),
+        ("a reserved argument", &[0x82, 11, 0x1c], FrameError::NotCanonical),
+        ("text for a number", &[0x82, 11, 0x61, b'a'], FrameError::Form("nonce")),
+        ("a lower unknown type", &[0x81, 15], FrameError::UnknownType(15)),
+        (
+            "an unknown fault",
+            &[0x83, 13, 0x18, 99, 0x60],
+            FrameError::UnknownCode { what: "fault", number: 99 },
+        ),
+        (
+            "a fault beyond a byte",
+            &[0x83, 13, 0x19, 1, 1, 0x60],
+            FrameError::UnknownCode { what: "fault", number: 257 },
+        ),
+        ("no UTF-8", &[0x83, 13, 1, 0x61, 0xff], FrameError::Form("detail")),
+        (
+            "a name that only reads as one",
+            &[0x83, 9, 0x63, b'a', b'_', b'b', 0xf5],
+            FrameError::Name { what: "publisher" },
+        ),
+        ("a bad name", &[0x83, 9, 0x61, b'A', 0xf5], FrameError::Name { what: "publisher" }),
+        ("no boolean", &[0x83, 9, 0x61, b'a', 1], FrameError::Form("eager")),
+        ("a short key", &[0x83, 5, 1, 0x41, 0], FrameError::Form("key")),
+    ];
+    for (what, bytes, error) in cases {
+        assert_eq!(one(bytes), Err(error.clone()), "{what}");
+    }
+}
+
+#[test]
+fn a_count_or_length_beyond_its_bound_is_refused_before_allocation() {
+    let mut buffer = BytesMut::from(&[0xff, 0xff, 0xff, 0xff][..]);
+    assert_eq!(decode(&mut buffer), Err(FrameError::TooLarge(u32::MAX as usize)));
+
+    let huge = [0x9b, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
+    assert_eq!(one(&huge), Err(FrameError::TooMany { what: "frame", count: u64::MAX, max: 9 }));
+
+    let ack = [0x88, 8, 1, 0x82, 1, 1, 1, 1, 1, 1, 0x99, 0x10, 0x01];
+    assert_eq!(one(&ack), Err(FrameError::TooMany { what: "verdicts", count: 4097, max: 4096 }));
+
+    let subscribe = [0x86, 1, 0xf6, 0x92];
+    assert_eq!(one(&subscribe), Err(FrameError::TooMany { what: "marks", count: 18, max: 17 }));
+
+    let detail = [0x83, 13, 1, 0x79, 1, 1];
+    assert_eq!(one(&detail), Err(FrameError::TooLong { what: "detail", bytes: 257, max: 256 }));
+
+    let path = [0x85, 2, 1, 0x48, 0, 0, 0, 0, 0, 0, 0, 0, 0x98, 33];
+    assert_eq!(one(&path), Err(FrameError::TooMany { what: "path", count: 33, max: 32 }));
+
+    let window = [0x88, 8, 1, 0x82, 0x1b, 0, 0, 0, 1, 0, 0, 0, 0];
+    assert_eq!(one(&window), Err(FrameError::Range { what: "window envelopes", number: 1 << 32 }));
+}
+
+#[test]
+fn an_unknown_type_from_64_on_is_passed_over() {
+    let mut buffer = BytesMut::from(&[0, 0, 0, 5, 0x82, 0x18, 64, 0xa0, 0, 0, 0, 0, 3][..]);
+    assert_eq!(decode(&mut buffer), Err(FrameError::Trailing(1)));
+
+    let mut buffer = BytesMut::from(&[0, 0, 0, 4, 0x82, 0x18, 64, 0xa0, 0, 0, 0, 3, 0x82, 11, 7][..]);
+    assert_eq!(decode(&mut buffer), Ok(Some(Frame::Ping { nonce: 7 })));
+}
+
+#[test]
+fn what_is_passed_over_may_not_be_nested_deeper_than_16() {
+    let nested = |levels: usize| {
+        // The frame's own array is the first level, and the innermost array is empty.
+        let mut bytes = vec![0x82, 0x18, 64];
+        bytes.extend(std::iter::repeat_n(0x81, levels - 2));
+        bytes.push(0x80);
+        bytes
+    };
+    assert_eq!(one(&nested(16)), Ok(None));
+    assert_eq!(one(&nested(17)), Err(FrameError::TooDeep));
+    assert_eq!(one(&nested(100_000)), Err(FrameError::TooDeep));
+}
+
+#[test]
+fn a_frame_is_taken_only_when_it_is_all_there() {
+    let mut out = Vec::new();
+    encode(&Frame::Ping { nonce: 1000 }, &mut out);
+    let mut buffer = BytesMut::new();
+    for byte in &out[..out.len() - 1] {
+        buffer.extend_from_slice(&[*byte]);
+        assert_eq!(decode(&mut buffer), Ok(None));
+    }
+    buffer.extend_from_slice(&out[out.len() - 1..]);
+    assert_eq!(decode(&mut buffer), Ok(Some(Frame::Ping { nonce: 1000 })));
+}
+
+#[test]
+fn long_words_of_a_fault_are_cut_between_characters() {
+    let mut out = Vec::new();
+    encode(&Frame::Fault { code: FaultCode::Name, detail: "é".repeat(200) + "x" }, &mut out);
+    let Some(Frame::Fault { detail, .. }) = decode(&mut BytesMut::from(&out[..])).unwrap() else { panic!() };
+    assert_eq!(detail, "é".repeat(128));
+}
+
+#[test]
+fn an_envelope_is_a_slice_of_what_was_read() {
+    let carrier = CarrierFrame {
+        seq: 1,
+        check: Check::START,
+        path: HopPath::default(),
+        envelope: Bytes::from(vec![7; 100]),
+    };
+    let mut out = Vec::new();
+    encode(&Frame::Carrier(carrier), &mut out);
+    let bytes = Bytes::from(out).slice(LENGTH_BYTES..);
+    let Ok(Some(Frame::Carrier(carrier))) = decode_one(&bytes) else { panic!() };
+    let range = bytes.as_ptr_range();
+    assert!(range.contains(&carrier.envelope.as_ptr()));
+}
