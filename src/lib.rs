@@ -8,6 +8,7 @@
 //! Modules in reading order. The first group is the pure core and builds alone (`--no-default-features`).
 #![forbid(unsafe_code)]
 
+pub mod control;
 pub mod envelope;
 pub mod event;
 pub mod format;
@@ -17,5 +18,6 @@ pub mod link;
 pub mod policy;
 pub mod protocol;
 pub mod record;
+pub mod status;
 pub mod time;
 pub mod wire;

@@ -1,0 +1,436 @@
+//! What the command line asks a running node, and what that answers, on `run/ctl.sock`: one line of JSON each
+//! way, then the node closes. Nobody but this program speaks it, so it may change with every version; what
+//! is promised to others are the JSON forms inside ([`Snapshot`], [`EventFacts`], [`FeedFacts`]).
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use thiserror::Error;
+
+use crate::envelope::{Body, Core, IdScheme};
+use crate::identity::{EventId, PublisherName, parse_uuid};
+use crate::link::{Link, LinkTarget};
+use crate::record::Entry;
+use crate::status::{Snapshot, rfc3339, rfc3339_or_absent};
+use crate::time::Timestamp;
+
+/// Name and number of the JSON form of one event.
+pub const EVENT_SCHEMA: &str = "intelmesh.event/1";
+/// Name and number of the JSON form of the feeds.
+pub const FEED_SCHEMA: &str = "intelmesh.feed/1";
+
+/// One line of a request is never longer, in bytes.
+pub const REQUEST_BYTES_MAX: usize = 4 * 1024;
+
+/// The shortest unique beginning of a UUID that names an event, in characters.
+pub const UUID_PREFIX_MIN: usize = 8;
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Request {
+    Status,
+    /// Answered by [`Reply::Event`].
+    EventShow {
+        id: EventRef,
+    },
+    /// Answered by [`Reply::Envelope`].
+    EventExport {
+        id: EventRef,
+    },
+    FeedShow,
+    FeedRewind {
+        peer: PublisherName,
+        to: RewindPlace,
+    },
+    FeedRepair {
+        peer: PublisherName,
+    },
+    ClockAccept,
+    /// Read `peers/` again now, and answer [`Reply::Done`] once that is in force.
+    PeersChanged,
+    /// Dial every address of the peer; answered by [`Reply::PeerCheck`].
+    PeerCheck {
+        peer: PublisherName,
+    },
+}
+
+/// One answer.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reply {
+    Status(Box<Snapshot>),
+    Event(Box<EventFacts>),
+    Envelope {
+        id: String,
+        /// The COSE_Sign1, tag included, in base64.
+        cose: String,
+    },
+    Feeds(FeedFacts),
+    PeerCheck(PeerCheck),
+    /// It was done.
+    Done,
+    Refused(Refusal),
+}
+
+/// The answer is no, or it could not be done.
+#[derive(Clone, Debug, PartialEq, Eq, Error, Serialize, Deserialize)]
+#[error("{error}")]
+pub struct Refusal {
+    pub error: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+    /// 1: the answer is no; 2: could not.
+    pub exit: u8,
+}
+
+impl Refusal {
+    /// The answer is no: an unknown id or name.
+    pub fn no(error: impl Into<String>) -> Self {
+        Self { error: error.into(), hint: None, exit: 1 }
+    }
+
+    pub fn could_not(error: impl Into<String>) -> Self {
+        Self { error: error.into(), hint: None, exit: 2 }
+    }
+
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    pub fn unknown_event(id: &EventRef) -> Self {
+        Self::no(format!("no event {id} in this journal"))
+            .hint("it may have been withheld, refused or retired; see intelmesh status")
+    }
+
+    pub fn unknown_peer(name: &PublisherName) -> Self {
+        Self::no(format!("no peer \"{name}\"")).hint("intelmesh peer list")
+    }
+}
+
+/// An event as the operator names it: its full name, or the beginning of its UUID.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EventRef {
+    Full(EventId),
+    /// Lower case, 8 to 36 characters of a UUID in its usual form. Must be unique to find anything.
+    Prefix(String),
+}
+
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error("\"{0}\" names no event: publisher:project:UUID, or the first 8 or more characters of the UUID")]
+pub struct EventRefError(String);
+
+impl EventRef {
+    /// # Errors
+    /// [`EventRefError`] for anything else.
+    pub fn parse(text: &str) -> Result<Self, EventRefError> {
+        let fault = || EventRefError(text.chars().take(120).collect());
+        if text.contains(':') {
+            return text.parse().map(Self::Full).map_err(|_| fault());
+        }
+        let lower = text.to_ascii_lowercase();
+        let dashes_fit = lower.char_indices().all(|(at, c)| (c == '-') == matches!(at, 8 | 13 | 18 | 23));
+        let digits_fit = lower.chars().all(|c| c == '-' || c.is_ascii_hexdigit());
+        if lower.len() < UUID_PREFIX_MIN || lower.len() > 36 || !dashes_fit || !digits_fit {
+            return Err(fault());
+        }
+        Ok(Self::Prefix(lower))
+    }
+
+    /// Does it name `id`?
+    pub fn fits(&self, id: &EventId) -> bool {
+        match self {
+            Self::Full(full) => full == id,
+            Self::Prefix(prefix) => {
+                let mut text = [0u8; uuid::fmt::Hyphenated::LENGTH];
+                id.uuid.as_hyphenated().encode_lower(&mut text).starts_with(prefix.as_str())
+            }
+        }
+    }
+
+    /// The UUID, where all of it was given without a publisher.
+    pub fn whole_uuid(&self) -> Option<uuid::Uuid> {
+        match self {
+            Self::Full(id) => Some(id.uuid),
+            Self::Prefix(prefix) => parse_uuid(prefix).ok(),
+        }
+    }
+}
+
+impl std::fmt::Display for EventRef {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Full(id) => write!(f, "{id}"),
+            Self::Prefix(prefix) => f.write_str(prefix),
+        }
+    }
+}
+
+impl std::str::FromStr for EventRef {
+    type Err = EventRefError;
+    fn from_str(text: &str) -> Result<Self, EventRefError> {
+        Self::parse(text)
+    }
+}
+
+impl Serialize for EventRef {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for EventRef {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::parse(&String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+    }
+}
+
+/// Where a feed is read from again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RewindPlace {
+    Earliest,
+    /// Of the peer's journal.
+    Seq(u64),
+    Time(#[serde(with = "rfc3339")] Timestamp),
+}
+
+/// One event, decoded (`intelmesh.event/1`). What this node knows of it, and no more.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct EventFacts {
+    pub schema: String,
+    pub id: String,
+    pub publisher: PublisherName,
+    /// The peer that handed it to us; absent for our own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<PublisherName>,
+    /// Key id of the signature, in hex.
+    pub key: String,
+    /// It is in the journal, so its signature was checked.
+    pub verified: bool,
+    pub seq: u64,
+    #[serde(with = "rfc3339")]
+    pub arrived: Timestamp,
+    #[serde(with = "rfc3339")]
+    pub created: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "rfc3339_or_absent")]
+    pub expires: Option<Timestamp>,
+    #[serde(rename = "type")]
+    pub event_type: String,
+    pub format: String,
+    pub ids: String,
+    pub tlp: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub to: Vec<PublisherName>,
+    pub max_hops: u8,
+    /// `!cert-at!cert-ee`, as it came; empty for our own.
+    pub path: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub links: Vec<LinkFacts>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ext: Option<Box<RawValue>>,
+    pub sealed: bool,
+    /// Size of the envelope, in bytes.
+    pub bytes: u64,
+    /// SHA-256 of the signed core, in hex.
+    pub digest: String,
+    /// Exactly as published; absent where sealed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payload: Option<Box<RawValue>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkFacts {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left: Option<String>,
+    #[serde(rename = "type")]
+    pub relation: String,
+    pub right: String,
+}
+
+impl From<&Link> for LinkFacts {
+    fn from(link: &Link) -> Self {
+        let right = match &link.right {
+            LinkTarget::Event(id) => id.to_string(),
+            LinkTarget::Opaque(text) => text.clone(),
+        };
+        Self {
+            left: link.left.as_ref().map(EventId::to_string),
+            relation: link.relation.as_str().to_owned(),
+            right,
+        }
+    }
+}
+
+impl From<&Entry> for EventFacts {
+    fn from(entry: &Entry) -> Self {
+        let envelope = &entry.envelope;
+        let core: &Core = envelope.core();
+        let ids = match core.ids {
+            IdScheme::Random => "random",
+            IdScheme::Content => "content",
+            IdScheme::Body => "body",
+        };
+        Self {
+            schema: EVENT_SCHEMA.to_owned(),
+            id: core.id.to_string(),
+            publisher: core.id.publisher.clone(),
+            source: entry.source().cloned(),
+            key: envelope.key_id().to_string(),
+            verified: true,
+            seq: entry.seq,
+            arrived: entry.arrived,
+            created: core.created,
+            expires: core.expires,
+            event_type: core.event_type.as_str().to_owned(),
+            format: core.format.to_string(),
+            ids: ids.to_owned(),
+            tlp: core.tlp.as_str().to_owned(),
+            to: core.to.clone(),
+            max_hops: core.max_hops,
+            path: entry.path.to_string(),
+            parent: core.parent.as_ref().map(EventId::to_string),
+            links: core.links.iter().map(LinkFacts::from).collect(),
+            ext: core.ext.as_ref().and_then(|ext| raw(ext)),
+            sealed: core.body.is_sealed(),
+            bytes: envelope.bytes().len() as u64,
+            digest: envelope.digest().to_string(),
+            payload: match &core.body {
+                Body::Plain(bytes) => raw(bytes),
+                Body::Sealed(_) => None,
+            },
+        }
+    }
+}
+
+/// Bytes that were checked to be JSON, as they are.
+fn raw(bytes: &[u8]) -> Option<Box<RawValue>> {
+    let text = std::str::from_utf8(bytes).ok()?;
+    RawValue::from_string(text.to_owned()).ok()
+}
+
+/// All feeds from peers, as the receiver keeps them (`intelmesh.feed/1`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FeedFacts {
+    pub schema: String,
+    pub feeds: Vec<Feed>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Feed {
+    pub peer: PublisherName,
+    pub connected: bool,
+    /// Of the peer's journal, in hex; absent until it answered once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_id: Option<String>,
+    /// The durable cursor.
+    pub position: u64,
+    /// The last seq that the peer spoke of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub head: Option<u64>,
+    /// Older places with which a rolled-back journal is recognised, newest first.
+    pub marks: Vec<u64>,
+    /// At most the first 100.
+    pub owed: Vec<OwedFacts>,
+    pub owed_count: u64,
+    pub rejected: Vec<RejectedFacts>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwedFacts {
+    pub seq: u64,
+    pub publisher: PublisherName,
+    pub reason: String,
+    #[serde(with = "rfc3339")]
+    pub retry_at: Timestamp,
+}
+
+/// Where a feed is read again once the reason is cured.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RejectedFacts {
+    pub reason: String,
+    pub first_seq: u64,
+}
+
+/// What became of dialling a peer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerCheck {
+    pub peer: PublisherName,
+    pub connected: bool,
+    pub addresses: Vec<AddressCheck>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AddressCheck {
+    pub address: String,
+    /// That peer, with its key, answered here.
+    pub ok: bool,
+    /// What happened, in words.
+    pub what: String,
+}
+
+/// Reads one line.
+///
+/// # Errors
+/// A refusal with exit 2 that says what is wrong with the line.
+pub fn parse_request(line: &[u8]) -> Result<Request, Refusal> {
+    serde_json::from_slice(line).map_err(|error| {
+        Refusal::could_not(format!("the node does not understand this request: {error}"))
+            .hint("is the command line of another version than the running node?")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_is_named_in_full_or_by_eight_characters_or_more() {
+        let id: EventId = "cert-at:intelmq:72ddb00c-2d0a-4eea-b7ac-ae122b8e6c3b".parse().unwrap();
+        for (text, fits) in [
+            ("cert-at:intelmq:72ddb00c-2d0a-4eea-b7ac-ae122b8e6c3b", Some(true)),
+            ("cert_at:intelmq:72DDB00C-2d0a-4eea-b7ac-ae122b8e6c3b", Some(true)),
+            ("cert-ee:intelmq:72ddb00c-2d0a-4eea-b7ac-ae122b8e6c3b", Some(false)),
+            ("72ddb00c", Some(true)),
+            ("72DDB00C-2d0a", Some(true)),
+            ("72ddb00c-2d0a-4eea-b7ac-ae122b8e6c3b", Some(true)),
+            ("72ddb00d", Some(false)),
+            ("72ddb00", None),
+            ("72ddb00c2d0a", None),
+            ("72ddb00c-2d0a-4eea-b7ac-ae122b8e6c3bb", None),
+            ("cert-at:72ddb00c", None),
+            ("zzzzzzzz", None),
+            ("é2ddb00c", None),
+        ] {
+            assert_eq!(EventRef::parse(text).ok().map(|named| named.fits(&id)), fits, "{text}");
+        }
+    }
+
+    #[test]
+    fn requests_and_replies_read_back_as_they_were_written() {
+        let peer = PublisherName::parse("cert-ee").unwrap();
+        for request in [
+            Request::Status,
+            Request::EventShow { id: EventRef::parse("72ddb00c").unwrap() },
+            Request::FeedRewind { peer: peer.clone(), to: RewindPlace::Time(Timestamp(1_700_000_000_123)) },
+            Request::FeedRewind { peer: peer.clone(), to: RewindPlace::Seq(7) },
+            Request::PeerCheck { peer: peer.clone() },
+        ] {
+            let line = serde_json::to_vec(&request).unwrap();
+            assert_eq!(parse_request(&line).unwrap(), request);
+        }
+        let line = serde_json::to_string(&Reply::Refused(Refusal::unknown_peer(&peer))).unwrap();
+        assert_eq!(
+            line,
+            r#"{"refused":{"error":"no peer \"cert-ee\"","hint":"intelmesh peer list","exit":1}}"#
+        );
+    }
+
+    #[test]
+    fn a_request_that_is_none_is_refused_with_exit_2() {
+        for line in [&b"{}"[..], b"", b"\xff", br#"{"event_show":{"id":"x"}}"#, br#""restart""#] {
+            assert_eq!(parse_request(line).unwrap_err().exit, 2);
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! The rules of health as a table: facts in, reasons out.
+
+use super::*;
+use crate::status::{Clock, Disk, Equivocation, Journal, Problem, Received, STATUS_SCHEMA, Seen, Sent};
+
+const NOW: Timestamp = Timestamp(1_800_000_000_000);
+
+fn ago(ms: u64) -> Option<Timestamp> {
+    Some(NOW.minus_ms(ms))
+}
+
+fn name(text: &str) -> PublisherName {
+    PublisherName::parse(text).unwrap()
+}
+
+fn peer(text: &str) -> Peer {
+    Peer {
+        name: name(text),
+        state: PeerState::Trusted,
+        verified: true,
+        connected: true,
+        since: ago(600_000),
+        address: Some("/ip4/192.0.2.7/tcp/4801".into()),
+        addresses: vec!["/ip4/192.0.2.7/tcp/4801".into()],
+        skew_ms: Some(3),
+        software: None,
+        last_frame: ago(4_000),
+        sent: Sent { lag_events: Some(0), lag_s: Some(0.0), ..Sent::default() },
+        received: Received { lag_events: Some(0), lag_s: Some(1.2), ..Received::default() },
+        fault: None,
+        last_error: None,
+    }
+}
+
+fn facts() -> Snapshot {
+    Snapshot {
+        schema: STATUS_SCHEMA.to_owned(),
+        name: name("cert-at"),
+        peer_id: "12D3KooW".to_owned(),
+        key: "ed25519:AAAA".to_owned(),
+        version: "0.1.0".to_owned(),
+        uptime_s: 12.5,
+        ok: true,
+        health: Vec::new(),
+        clock: Clock { ok: true, ..Clock::default() },
+        journal: Journal {
+            first_seq: 1,
+            last_seq: 1000,
+            bytes: 1_900_000,
+            keep_bytes: Some(2_000_000),
+            ..Journal::default()
+        },
+        seen: Seen::default(),
+        disk: Some(Disk { free_bytes: 64_000_000_000, full: false }),
+        peers: vec![peer("cert-ee"), peer("cert-pl")],
+        consumers: vec![Consumer { name: Some("soc".into()), connected: true, ..Consumer::default() }],
+        strangers: Vec::new(),
+        equivocations: Vec::new(),
+        errors: Vec::new(),
+    }
+}
+
+#[test]
+fn every_rule_says_its_reason_and_only_in_its_time() {
+    use HealthCode::*;
+    type Change = fn(&mut Snapshot);
+    let table: &[(&str, Change, &[HealthCode])] = &[
+        ("all is well", |_| {}, &[]),
+        ("down 29 s", |f| down(&mut f.peers[0], 29_000), &[]),
+        ("down 30 s", |f| down(&mut f.peers[0], 30_000), &[PeerDown]),
+        (
+            "down, but never dialled",
+            |f| {
+                down(&mut f.peers[0], 90_000);
+                f.peers[0].addresses.clear();
+            },
+            &[],
+        ),
+        (
+            "down, but paused",
+            |f| {
+                down(&mut f.peers[0], 90_000);
+                f.peers[0].state = PeerState::Paused;
+            },
+            &[],
+        ),
+        (
+            "down for another key",
+            |f| {
+                down(&mut f.peers[0], 90_000);
+                f.peers[0].fault =
+                    Some(PeerFault::PeerKeyChanged { key: "ed25519:B".into(), address: "/x".into() });
+            },
+            &[PeerKeyChanged],
+        ),
+        (
+            "turned away",
+            |f| f.peers[0].fault = Some(PeerFault::RejectedByPeer { what: "closed".into() }),
+            &[RejectedByPeer],
+        ),
+        ("cloned", |f| f.peers[0].fault = Some(PeerFault::Cloned { what: "two".into() }), &[Cloned]),
+        (
+            "other version",
+            |f| f.peers[0].fault = Some(PeerFault::VersionSkew { what: "2 only".into() }),
+            &[VersionSkew],
+        ),
+        ("silent 59 s", |f| f.peers[0].last_frame = ago(59_000), &[]),
+        ("silent 60 s", |f| f.peers[0].last_frame = ago(60_000), &[PeerSilent]),
+        ("no frame yet on a fresh connection", fresh_connection, &[]),
+        ("lag unknown", |f| f.peers[0].sent.lag_s = None, &[]),
+        ("lag 59 s", |f| f.peers[0].sent.lag_s = Some(59.0), &[]),
+        ("lag 60 s", |f| f.peers[0].sent.lag_s = Some(60.0), &[FeedLagging]),
+        ("they are ahead of us", |f| f.peers[0].received.lag_s = Some(61.0), &[FeedLagging]),
+        (
+            "down explains the lag",
+            |f| {
+                down(&mut f.peers[0], 90_000);
+                f.peers[0].sent.lag_s = Some(90.0);
+            },
+            &[PeerDown],
+        ),
+        ("rejected today", |f| f.peers[0].sent.rejected_at = ago(1), &[RejectedByPeer]),
+        ("rejected yesterday", |f| f.peers[0].sent.rejected_at = ago(LOSS_SHOWN_MS), &[]),
+        ("missing", |f| f.peers[0].received.missing_at = ago(1), &[FeedMissing]),
+        ("a consumer missed some", |f| f.consumers[0].missing_at = ago(1), &[FeedMissing]),
+        ("a consumer lags", |f| f.consumers[0].lag_s = Some(3600.0), &[ConsumerLagging]),
+        (
+            "a reader without a name may lag",
+            |f| f.consumers.push(Consumer { lag_s: Some(3600.0), ..Consumer::default() }),
+            &[],
+        ),
+        ("retention is near", |f| f.consumers[0].lag_events = Some(900), &[RetentionShort]),
+        ("retention is far", |f| f.consumers[0].lag_events = Some(800), &[]),
+        (
+            "retention takes what a peer has not read",
+            |f| f.peers[0].sent.lag_events = Some(999),
+            &[RetentionShort],
+        ),
+        ("clock off", |f| f.clock.ok = false, &[ClockOff]),
+        ("skew of 60 s", |f| f.peers[0].skew_ms = Some(-60_000), &[]),
+        ("skew over 60 s", |f| f.peers[0].skew_ms = Some(-60_001), &[ClockOff]),
+        ("disk low", |f| f.disk = Some(Disk { free_bytes: DISK_LOW_BYTES - 1, full: false }), &[DiskLow]),
+        ("disk full", |f| f.disk = Some(Disk { free_bytes: u64::MAX, full: true }), &[DiskLow]),
+        ("disk unknown", |f| f.disk = None, &[]),
+        ("equivocation", |f| equivocation(f, 1), &[Equivocation]),
+        ("equivocation of last week", |f| equivocation(f, EQUIVOCATION_SHOWN_MS), &[]),
+        ("what lasts", |f| problem(f, Some(ConfigBad)), &[ConfigBad]),
+        ("what merely happened", |f| problem(f, None), &[]),
+        (
+            "several, worst first",
+            |f| {
+                down(&mut f.peers[1], 90_000);
+                problem(f, Some(ConfigBad));
+                f.clock.ok = false;
+            },
+            &[ClockOff, ConfigBad, PeerDown],
+        ),
+    ];
+    for (case, change, expected) in table {
+        let mut facts = facts();
+        change(&mut facts);
+        facts.judge(NOW);
+        let codes: Vec<HealthCode> = facts.health.iter().map(|health| health.code).collect();
+        assert_eq!(codes, *expected, "{case}");
+        assert_eq!(facts.ok, expected.is_empty(), "{case}");
+        for health in &facts.health {
+            assert!(!health.what.is_empty() && !health.hint.is_empty(), "{case}: {health:?}");
+        }
+    }
+}
+
+fn down(peer: &mut Peer, ms: u64) {
+    peer.connected = false;
+    peer.address = None;
+    peer.since = ago(ms);
+    peer.last_error = Some("connection refused".into());
+}
+
+fn fresh_connection(facts: &mut Snapshot) {
+    facts.peers[0].last_frame = None;
+    facts.peers[0].since = ago(10_000);
+}
+
+fn equivocation(facts: &mut Snapshot, ms: u64) {
+    let last = NOW.minus_ms(ms);
+    facts.equivocations.push(Equivocation { publisher: name("cert-pl"), count: 1, last, id: None });
+}
+
+fn problem(facts: &mut Snapshot, code: Option<HealthCode>) {
+    let what = "peers/cert-pl.toml:7: unknown key \"tlp-max\"".to_owned();
+    facts.errors.push(Problem { at: NOW, what, hint: Some("did you mean \"tlp_max\"?".into()), code });
+}
+
+#[test]
+fn the_first_line_says_whether_all_is_well() {
+    type Change = fn(&mut Snapshot);
+    let table: &[(Change, &str)] = &[
+        (|_| {}, "ok: 2 of 2 peers up, all feeds within 2 s, 1 consumer"),
+        (|f| f.consumers.clear(), "ok: 2 of 2 peers up, all feeds within 2 s, 0 consumers"),
+        (
+            |f| {
+                f.peers.clear();
+                f.consumers.clear();
+            },
+            "ok: 0 of 0 peers up, 0 consumers",
+        ),
+        (|f| down(&mut f.peers[0], 1_000), "ok: 1 of 2 peers up, all feeds within 2 s, 1 consumer"),
+        (
+            |f| down(&mut f.peers[0], 11_520_000),
+            "warning: cert-ee is down for 3 h 12 m: connection refused; intelmesh peer check cert-ee",
+        ),
+        (
+            |f| f.peers.iter_mut().for_each(|peer| down(peer, 60_000)),
+            "warning: none of 2 peers can be reached; see to this node's network, then: intelmesh peer check cert-ee",
+        ),
+        (
+            |f| {
+                down(&mut f.peers[0], 60_000);
+                problem(f, Some(HealthCode::ConfigBad));
+            },
+            "warning: peers/cert-pl.toml:7: unknown key \"tlp-max\" (and 1 more); did you mean \"tlp_max\"?",
+        ),
+    ];
+    for (change, expected) in table {
+        let mut facts = facts();
+        change(&mut facts);
+        facts.judge(NOW);
+        assert_eq!(health_line(&facts), *expected);
+    }
+}
+
+#[test]
+fn codes_have_the_names_of_the_contract() {
+    let listed = "peer_down peer_silent peer_key_changed feed_lagging feed_missing consumer_lagging rejected_by_peer \
+                  door_rejects disk_low retention_short clock_off key_expiring config_bad filter_failing equivocation \
+                  cloned version_skew";
+    let mut ours: Vec<&str> = HealthCode::ALL.iter().map(|code| code.as_str()).collect();
+    let mut theirs: Vec<&str> = listed.split_whitespace().collect();
+    ours.sort_unstable();
+    theirs.sort_unstable();
+    assert_eq!(ours, theirs);
+    for code in HealthCode::ALL {
+        assert_eq!(serde_json::to_string(&code).unwrap(), format!("\"{}\"", code.as_str()));
+    }
+}
+
+#[test]
+fn unknown_is_absent_and_a_snapshot_reads_back() {
+    let mut facts = facts();
+    facts.peers[0].sent.lag_s = None;
+    facts.peers[0].sent.position = None;
+    facts.judge(NOW);
+    let text = serde_json::to_string(&facts).unwrap();
+    assert!(text.starts_with(r#"{"schema":"intelmesh.status/1","name":"cert-at""#), "{text}");
+    let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let sent = &value["peers"][0]["sent"];
+    assert!(sent.get("lag_s").is_none() && sent.get("position").is_none(), "{sent}");
+    assert!(value["peers"][0].get("last_error").is_some_and(serde_json::Value::is_null));
+    assert_eq!(serde_json::from_str::<Snapshot>(&text).unwrap(), facts);
+}
+
+#[test]
+fn spans_and_sizes_have_two_units_and_three_digits() {
+    for (seconds, text) in
+        [(0, "0 s"), (59, "59 s"), (61, "1 m 1 s"), (11_520, "3 h 12 m"), (400_000, "4 d 15 h")]
+    {
+        assert_eq!(span_text(seconds), text);
+    }
+    for (bytes, text) in
+        [(0, "0 B"), (999, "999 B"), (1_000, "1.0 kB"), (20_000_000_000, "20.0 GB"), (999_600, "1.0 MB")]
+    {
+        assert_eq!(bytes_text(bytes), text);
+    }
+}

@@ -1,0 +1,310 @@
+//! What the node knows of itself, as one value: the same [`Snapshot`] serves `status`, its JSON, the log and
+//! the metrics (contract §5). `health` derives from it what is wrong, `render` shows it to people. Nothing
+//! here collects anything or reads a clock.
+
+pub mod health;
+#[cfg(feature = "node")]
+pub mod render;
+
+use serde::{Deserialize, Serialize};
+
+use crate::identity::PublisherName;
+use crate::time::Timestamp;
+
+pub use health::{HealthCode, derive, health_line};
+#[cfg(feature = "node")]
+pub use render::render;
+
+/// Name and number of the JSON form. Within a number keys are only added.
+pub const STATUS_SCHEMA: &str = "intelmesh.status/1";
+
+/// The whole state of a node at one moment (mirrors contract §5). What is not known is absent, never 0.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Snapshot {
+    pub schema: String,
+    pub name: PublisherName,
+    pub peer_id: String,
+    /// `ed25519:…`
+    pub key: String,
+    pub version: String,
+    pub uptime_s: f64,
+    /// True where `health` is empty; both are written by [`Snapshot::judge`].
+    pub ok: bool,
+    /// Worst first.
+    pub health: Vec<Health>,
+    pub clock: Clock,
+    pub journal: Journal,
+    pub seen: Seen,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk: Option<Disk>,
+    pub peers: Vec<Peer>,
+    pub consumers: Vec<Consumer>,
+    /// Who knocked without being a peer; newest first, bounded by [`crate::limits::STRANGERS_MAX`].
+    pub strangers: Vec<Stranger>,
+    /// Two cores under one identity, by publisher.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub equivocations: Vec<Equivocation>,
+    /// What lasts first, then the last ones that happened.
+    pub errors: Vec<Problem>,
+}
+
+impl Snapshot {
+    /// Writes `health` and `ok` from everything else.
+    pub fn judge(&mut self, now: Timestamp) {
+        self.health = derive(self, now);
+        self.ok = self.health.is_empty();
+    }
+}
+
+/// One reason why not all is well.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Health {
+    pub code: HealthCode,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer: Option<PublisherName>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consumer: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "rfc3339_or_absent")]
+    pub since: Option<Timestamp>,
+    pub what: String,
+    /// What to do.
+    pub hint: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Clock {
+    /// False while wall clock and steady time disagree, and nothing expires (design §5.2).
+    pub ok: bool,
+    /// What the machine believes, and what it should be by steady time; said only while they disagree.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "rfc3339_or_absent")]
+    pub wall: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "rfc3339_or_absent")]
+    pub steady: Option<Timestamp>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Journal {
+    /// In hex.
+    pub log_id: String,
+    /// `last_seq + 1` where nothing is held.
+    pub first_seq: u64,
+    /// 0 where there was never an entry.
+    pub last_seq: u64,
+    pub bytes: u64,
+    /// Arrival of the oldest entry held.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "rfc3339_or_absent")]
+    pub oldest: Option<Timestamp>,
+    /// Retention by size, in bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep_bytes: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep_days: Option<u32>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Seen {
+    pub ids: u64,
+    /// The oldest instant for which the seen set is complete.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "rfc3339_or_absent")]
+    pub floor: Option<Timestamp>,
+    pub bytes: u64,
+}
+
+/// The file system that holds the journal.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Disk {
+    pub free_bytes: u64,
+    /// True while feeds are not read and submissions are answered `disk_full`.
+    pub full: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PeerState {
+    Trusted,
+    Paused,
+}
+
+/// One peer (mirrors contract §5).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Peer {
+    pub name: PublisherName,
+    pub state: PeerState,
+    /// The key of the peer file is the one that answered, or that signed.
+    pub verified: bool,
+    /// Either direction is up.
+    pub connected: bool,
+    /// When `connected` last changed; the start of the node where it never did.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "rfc3339_or_absent")]
+    pub since: Option<Timestamp>,
+    /// Of the connection that stands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// Where it is dialled; empty for a publisher that is no neighbour.
+    #[serde(default)]
+    pub addresses: Vec<String>,
+    /// Their clock minus ours, in ms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skew_ms: Option<i64>,
+    /// Program and version, as HELLO gave it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub software: Option<String>,
+    /// When the last frame of any feed with it arrived.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "rfc3339_or_absent")]
+    pub last_frame: Option<Timestamp>,
+    pub sent: Sent,
+    pub received: Received,
+    /// What stands in the way of this feed, whatever is connected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<PeerFault>,
+    pub last_error: Option<String>,
+}
+
+/// A hard stop with a peer, for as long as it lasts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "code", rename_all = "snake_case")]
+pub enum PeerFault {
+    /// Somebody with another key answers at `address`. Never connected, tried every 60 s.
+    PeerKeyChanged { key: String, address: String },
+    /// Two live processes have this peer's key (or ours, as this peer sees it).
+    Cloned { what: String },
+    /// No version of the protocol, or not the federation's name, in common.
+    VersionSkew { what: String },
+    /// They turn us away: we are not on their list, or paused.
+    RejectedByPeer { what: String },
+}
+
+/// The feed from us to the peer; counters run since the start.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Sent {
+    /// The last seq of our journal that it has acknowledged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub position: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lag_events: Option<u64>,
+    /// Age of the oldest entry that it may have and has not acknowledged, in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lag_s: Option<f64>,
+    pub offered: u64,
+    pub accepted: u64,
+    pub refused: u64,
+    pub deferred: u64,
+    pub rejected: u64,
+    /// Each event counts once.
+    pub withheld: u64,
+    /// When it last rejected one, and why.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "rfc3339_or_absent")]
+    pub rejected_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rejected_why: Option<String>,
+}
+
+/// The feed from the peer to us; counters run since the start.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Received {
+    /// The durable cursor on its journal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub position: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lag_events: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lag_s: Option<f64>,
+    pub offered: u64,
+    pub accepted: u64,
+    pub refused: u64,
+    pub deferred: u64,
+    pub rejected: u64,
+    pub missing: u64,
+    pub owed: u64,
+    /// When something last turned out to be missing.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "rfc3339_or_absent")]
+    pub missing_at: Option<Timestamp>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Consumer {
+    /// Left out by a reader without a name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    pub position: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lag_events: Option<u64>,
+    /// Age of the oldest entry that it has not acknowledged, in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lag_s: Option<f64>,
+    pub connected: bool,
+    pub missing: u64,
+    /// When retention last took what it had not read; known since the start only.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "rfc3339_or_absent")]
+    pub missing_at: Option<Timestamp>,
+}
+
+/// Somebody whose key is in no peer file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Stranger {
+    pub key: String,
+    pub address: String,
+    pub count: u64,
+    #[serde(with = "rfc3339")]
+    pub last: Timestamp,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Equivocation {
+    pub publisher: PublisherName,
+    pub count: u64,
+    #[serde(with = "rfc3339")]
+    pub last: Timestamp,
+    /// The latest identity, in full.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+}
+
+/// Something that went wrong. `what` begins with `FILE:LINE:` where a file is to blame.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Problem {
+    #[serde(with = "rfc3339")]
+    pub at: Timestamp,
+    pub what: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+    /// It lasts, and `health` repeats it under this code; absent for what merely happened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<HealthCode>,
+}
+
+/// Times in JSON are RFC 3339.
+pub(crate) mod rfc3339 {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    use crate::time::Timestamp;
+
+    pub fn serialize<S: Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(at)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Timestamp::parse_rfc3339(&text)
+            .ok_or_else(|| D::Error::custom(format!("\"{text}\" is no RFC 3339 time")))
+    }
+}
+
+/// The same, where it may be absent.
+pub(crate) mod rfc3339_or_absent {
+    use serde::{Deserializer, Serializer};
+
+    use super::rfc3339;
+    use crate::time::Timestamp;
+
+    pub fn serialize<S: Serializer>(at: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
+        match at {
+            Some(at) => rfc3339::serialize(at, serializer),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
+        rfc3339::deserialize(deserializer).map(Some)
+    }
+}
