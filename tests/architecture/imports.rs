@@ -1,0 +1,172 @@
+//! The import table of the house: which module of `src/` may name which. It is kept by hand, because it is
+//! the design; a new module starts with a line here.
+
+/// (module, what it may name). Order is reading order, from the ground up.
+pub const MAY_NAME: &[(&str, &[&str])] = &[
+    ("limits", &[]),
+    ("time", &["limits"]),
+    ("identity", &["limits"]),
+    ("event", &["limits", "identity"]),
+    ("link", &["limits", "time", "identity", "event"]),
+    ("envelope", &["limits", "time", "identity", "event", "link"]),
+    ("format", &["limits", "time", "identity", "event", "link", "envelope", "policy"]),
+    ("policy", &["limits", "time", "identity", "event", "link", "envelope"]),
+    ("wire", &["limits", "time", "identity", "event", "link", "envelope", "policy"]),
+    ("record", &["limits", "time", "identity", "event", "link", "envelope", "policy", "wire"]),
+    ("protocol", PURE),
+    ("status", PURE),
+    ("clock", &["limits", "time"]),
+    ("store", ADAPTER),
+    ("transport", ADAPTER),
+    ("local", ADAPTER),
+    ("keyring", ADAPTER),
+    ("config", ADAPTER),
+    ("daemon", EVERYTHING_BELOW_CLI),
+    ("cli", EVERYTHING_BELOW_MAIN),
+    ("lib", &[]),
+    ("main", &["cli"]),
+];
+
+const PURE: &[&str] = &[
+    "limits", "time", "identity", "event", "link", "envelope", "format", "policy", "wire", "record", "status",
+];
+
+const ADAPTER: &[&str] = &[
+    "limits", "time", "identity", "event", "link", "envelope", "format", "policy", "wire", "record",
+    "protocol", "status", "clock",
+];
+
+const EVERYTHING_BELOW_CLI: &[&str] = &[
+    "limits",
+    "time",
+    "identity",
+    "event",
+    "link",
+    "envelope",
+    "format",
+    "policy",
+    "wire",
+    "record",
+    "protocol",
+    "status",
+    "clock",
+    "store",
+    "transport",
+    "local",
+    "keyring",
+    "config",
+];
+
+const EVERYTHING_BELOW_MAIN: &[&str] = &[
+    "limits",
+    "time",
+    "identity",
+    "event",
+    "link",
+    "envelope",
+    "format",
+    "policy",
+    "wire",
+    "record",
+    "protocol",
+    "status",
+    "clock",
+    "store",
+    "transport",
+    "local",
+    "keyring",
+    "config",
+    "daemon",
+];
+
+/// Single names that a module may take from one above it: vocabulary that lives beside its rules.
+pub const BUT: &[(&str, &str, &str)] = &[("envelope", "policy", "Tlp")];
+
+/// Of `protocol`, adapters see the vocabulary of its inputs and outputs alone.
+pub const PROTOCOL_FOR_ADAPTERS: &str = "io";
+
+pub const ADAPTERS: &[&str] = &["store", "transport", "local", "keyring", "config"];
+
+/// (crate, the modules that may know it).
+pub const CRATES: &[(&str, &[&str])] = &[
+    ("libp2p", &["transport"]),
+    ("sled", &["store"]),
+    ("fastbloom", &["store"]),
+    ("clap", &["cli", "main"]),
+    ("clap_complete", &["cli"]),
+    ("comfy_table", &["cli"]),
+    ("anyhow", &["cli", "daemon", "main"]),
+    ("toml", &["config", "cli"]),
+    ("toml_edit", &["config", "cli"]),
+    ("pkcs8", &["keyring", "cli"]),
+    ("x25519_dalek", &["keyring", "cli", "envelope"]),
+];
+
+/// (word, what the project says instead, what is not meant by it).
+pub const BANNED_WORDS: &[(&str, &str)] = &[
+    ("origin", "publisher"),
+    ("origins", "publishers"),
+    ("upstream", "source"),
+    ("dedup", "seen set"),
+    ("blocked", "withheld"),
+];
+
+/// Modules where a `message` would be an envelope or a frame.
+pub const NO_MESSAGES: &[&str] = &["protocol", "wire", "record"];
+
+/// Modules whose types are doors, and may derive Serialize and Deserialize.
+/// `time` is a number of milliseconds in every one of them.
+pub const DOORS: &[&str] = &["time", "status", "local", "config", "cli", "format", "keyring", "daemon"];
+
+/// Names of modules that say nothing.
+pub const NO_MODULE: &[&str] = &["util", "utils", "common", "types", "helpers", "misc"];
+
+/// What `code` names of this crate: `(line, module, what follows)`, from `crate::x::y` and `crate::{x, y::z}`.
+pub fn named_in(code: &str, crate_word: &str) -> Vec<(usize, String, String)> {
+    let mut named = Vec::new();
+    let mut from = 0;
+    let needle = format!("{crate_word}::");
+    while let Some(found) = code[from..].find(&needle) {
+        let start = from + found;
+        from = start + needle.len();
+        let before = code[..start].chars().next_back().unwrap_or(' ');
+        if before.is_alphanumeric() || before == '_' || before == ':' {
+            continue;
+        }
+        let line = code[..start].matches('\n').count() + 1;
+        let rest = &code[from..];
+        if rest.starts_with('{') {
+            named.extend(group(rest).into_iter().map(|path| split_path(line, &path)));
+        } else {
+            let path: String =
+                rest.chars().take_while(|c| c.is_alphanumeric() || "_:{".contains(*c)).collect();
+            named.push(split_path(line, &path));
+        }
+    }
+    named
+}
+
+/// The paths in `{a, b::c, d::{e, f}}`, one for each at the top.
+fn group(text: &str) -> Vec<String> {
+    let mut depth = 0;
+    let mut paths = vec![String::new()];
+    for c in text.chars() {
+        match c {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            ',' if depth == 1 => paths.push(String::new()),
+            _ if depth >= 1 => paths.last_mut().unwrap().push(c),
+            _ => {}
+        }
+        if depth == 0 {
+            break;
+        }
+    }
+    paths.iter().map(|path| path.trim().to_owned()).filter(|path| !path.is_empty()).collect()
+}
+
+fn split_path(line: usize, path: &str) -> (usize, String, String) {
+    let (module, rest) = path.split_once("::").unwrap_or((path, ""));
+    let rest: String = rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+    (line, module.trim().to_owned(), rest)
+}

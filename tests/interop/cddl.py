@@ -1,0 +1,105 @@
+"""Holds what nodes write against docs/envelope.cddl and docs/messages.cddl.
+
+    cddl.py vectors DIR    every vector that expects success
+    cddl.py frames DIR     every frame that nodes wrote there (INTELMESH_FRAMES_DIR)
+
+A directory without anything to check is a failure. It does not check signatures; cose_cwt.py does.
+"""
+
+import sys
+from pathlib import Path
+
+import cbor2
+import pycddl
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+ENVELOPE_TAG = 0xD2  # COSE_Sign1, tag 18
+
+
+def schemas():
+    envelope = (DOCS / "envelope.cddl").read_text()
+    messages = (DOCS / "messages.cddl").read_text()
+    # The first rule is the root. messages.cddl names the rules of envelope.cddl.
+    return pycddl.Schema(envelope), pycddl.Schema(messages + "\n" + envelope)
+
+
+def frame_body(data):
+    """A frame without its length in front, whichever way it was written down."""
+    if len(data) >= 4 and int.from_bytes(data[:4], "big") == len(data) - 4:
+        return data[4:]
+    return data
+
+
+def envelopes_in(value):
+    """Byte strings inside a frame that are whole envelopes."""
+    if isinstance(value, bytes) and value[:1] == bytes([ENVELOPE_TAG]):
+        yield value
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from envelopes_in(item)
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from envelopes_in(item)
+
+
+def read_vector(path):
+    """A text header of `key: value` lines, a blank line, and the bytes in hexadecimal."""
+    header, _, body = path.read_text().partition("\n\n")
+    fields = dict(line.split(":", 1) for line in header.splitlines() if ":" in line and not line.startswith("#"))
+    fields = {key.strip(): value.strip() for key, value in fields.items()}
+    return fields, bytes.fromhex("".join(body.split()))
+
+
+def validate(schema, data, what, faults):
+    try:
+        schema.validate_cbor(data)
+    except Exception as error:  # pycddl raises its own and ValueError
+        faults.append(f"{what}: {error}")
+
+
+def check_frames(directory, faults):
+    envelope_schema, message_schema = schemas()
+    kinds, envelopes, frames = {}, 0, 0
+    for path in sorted(p for p in directory.rglob("*") if p.is_file()):
+        data = frame_body(path.read_bytes())
+        frames += 1
+        validate(message_schema, data, path.name, faults)
+        value = cbor2.loads(data)
+        kind = value[0] if isinstance(value, (list, tuple)) and value else "?"
+        kinds[kind] = kinds.get(kind, 0) + 1
+        for envelope in envelopes_in(value):
+            envelopes += 1
+            validate(envelope_schema, envelope, f"{path.name}: its envelope", faults)
+    print(f"{frames} frames, {envelopes} envelopes in them; by kind: {kinds}")
+    if frames == 0 or envelopes == 0:
+        faults.append(f"{directory}: nothing to check")
+
+
+def check_vectors(directory, faults):
+    envelope_schema, message_schema = schemas()
+    checked = 0
+    for path in sorted(p for p in directory.rglob("*") if p.is_file()):
+        fields, data = read_vector(path)
+        if fields.get("expect") not in ("ok", "success"):
+            continue
+        checked += 1
+        schema = message_schema if "frame" in (fields.get("kind", ""), path.parent.name) else envelope_schema
+        validate(schema, frame_body(data), path.name, faults)
+    print(f"{checked} vectors that expect success")
+    if checked == 0:
+        faults.append(f"{directory}: no vector expects success")
+
+
+def main():
+    if len(sys.argv) != 3 or sys.argv[1] not in ("vectors", "frames"):
+        sys.exit(__doc__)
+    faults = []
+    check = {"vectors": check_vectors, "frames": check_frames}[sys.argv[1]]
+    check(Path(sys.argv[2]), faults)
+    for fault in faults[:50]:
+        print(f"error: {fault}")
+    sys.exit(1 if faults else 0)
+
+
+if __name__ == "__main__":
+    main()
