@@ -16,6 +16,7 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
     ("protocol", PURE),
     ("status", PURE),
     ("clock", &["limits", "time"]),
+    ("control", ADAPTER),
     ("store", ADAPTER),
     ("transport", ADAPTER),
     ("local", ADAPTER),
@@ -33,7 +34,7 @@ const PURE: &[&str] = &[
 
 const ADAPTER: &[&str] = &[
     "limits", "time", "identity", "event", "link", "envelope", "format", "policy", "wire", "record",
-    "protocol", "status", "clock",
+    "protocol", "status", "clock", "control",
 ];
 
 const EVERYTHING_BELOW_CLI: &[&str] = &[
@@ -50,6 +51,7 @@ const EVERYTHING_BELOW_CLI: &[&str] = &[
     "protocol",
     "status",
     "clock",
+    "control",
     "store",
     "transport",
     "local",
@@ -71,6 +73,7 @@ const EVERYTHING_BELOW_MAIN: &[&str] = &[
     "protocol",
     "status",
     "clock",
+    "control",
     "store",
     "transport",
     "local",
@@ -94,7 +97,7 @@ pub const CRATES: &[(&str, &[&str])] = &[
     ("fastbloom", &["store"]),
     ("clap", &["cli", "main"]),
     ("clap_complete", &["cli"]),
-    ("comfy_table", &["cli"]),
+    ("comfy_table", &["cli", "status"]),
     ("anyhow", &["cli", "daemon", "main"]),
     ("toml", &["config", "cli"]),
     ("toml_edit", &["config", "cli"]),
@@ -116,7 +119,8 @@ pub const NO_MESSAGES: &[&str] = &["protocol", "wire", "record"];
 
 /// Modules whose types are doors, and may derive Serialize and Deserialize.
 /// `time` is a number of milliseconds in every one of them.
-pub const DOORS: &[&str] = &["time", "status", "local", "config", "cli", "format", "keyring", "daemon"];
+pub const DOORS: &[&str] =
+    &["time", "status", "control", "local", "config", "cli", "format", "keyring", "daemon"];
 
 /// Names of modules that say nothing.
 pub const NO_MODULE: &[&str] = &["util", "utils", "common", "types", "helpers", "misc"];
