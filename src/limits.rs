@@ -36,6 +36,12 @@ pub const RECIPIENTS_MAX: usize = 256;
 /// Links of one envelope.
 pub const LINKS_MAX: usize = 256;
 
+/// An opaque id that a link points at (`CESNET-RT#2235`), in bytes.
+pub const LINK_OPAQUE_BYTES_MAX: usize = 256;
+
+/// The last millisecond of the year 9999: what RFC 3339 can still write. Later times in an envelope are malformed.
+pub const TIME_MS_MAX: u64 = 253_402_300_799_999;
+
 /// `ext` of one envelope, as JSON text.
 pub const EXT_BYTES_MAX: usize = 32 * 1024;
 

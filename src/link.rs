@@ -46,4 +46,10 @@ impl Relation {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// True for those of the documented vocabulary that relate events alone, so that a reader may rely on
+    /// finding one. `alternate`, and types not known here, may point at an opaque id.
+    pub fn needs_event(&self) -> bool {
+        self.as_str() != "alternate" && Self::KNOWN.contains(&self.as_str())
+    }
 }

@@ -1,16 +1,92 @@
 //! The signed core and the COSE_Sign1 around it, as bytes (PROTOCOL.md §2). Deterministic CBOR only: what
-//! is not the one encoding of its content is refused. Signatures are not looked at here.
+//! is not the one encoding of its content is refused. Signatures are not looked at here, nor the JSON in a
+//! body (that is `content`).
+
+use std::sync::Arc;
 
 use bytes::Bytes;
 use thiserror::Error;
 
-use super::{Core, UnverifiedEnvelope};
+use super::cbor::{self, CborError, Major, Reader};
+use super::core_fields;
+use super::{Core, Envelope, UnverifiedEnvelope};
+use crate::identity::{CoreDigest, KeyId};
+use crate::limits::ENVELOPE_BYTES_MAX;
 
-/// Why bytes are no envelope. All are the sender's fault and final: the bytes will not get better.
+/// Ed25519 by its own number (RFC 9864), as it stands in the protected header.
+pub const ALGORITHM: i64 = -19;
+
+/// COSE_Sign1 (RFC 9052 §4.2).
+const TAG_SIGN1: u64 = 18;
+
+/// `{1: -19, 4: h'…'}` without the 8 bytes of the key id.
+const PROTECTED_START: [u8; 5] = [0xa2, 0x01, 0x32, 0x04, 0x48];
+const PROTECTED_BYTES: usize = PROTECTED_START.len() + 8;
+const SIGNATURE_BYTES: usize = 64;
+
+/// Why bytes are no envelope. All are the sender's fault and final but [`CodecError::UnknownVersion`],
+/// which a newer program cures: the other bytes will not get better.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum CodecError {
-    #[error("envelope of {0} bytes")]
+    #[error("envelope of {0} bytes, more than {ENVELOPE_BYTES_MAX}")]
     TooLarge(usize),
+    #[error("not deterministic CBOR: {0}")]
+    Cbor(#[from] CborError),
+    #[error("no COSE_Sign1: tag 18 and an array of four")]
+    NotSign1,
+    #[error("algorithm {0}, not {ALGORITHM} (Ed25519)")]
+    Algorithm(i64),
+    #[error("the protected header is not {{1: alg, 4: kid of 8 bytes}}")]
+    ProtectedHeader,
+    #[error("the unprotected header is not empty")]
+    UnprotectedHeader,
+    #[error("a signature of {0} bytes, not {SIGNATURE_BYTES}")]
+    SignatureLength(usize),
+    #[error("the signed core is no map that begins with its version")]
+    NotACore,
+    #[error("version {0} of the signed core is not known here")]
+    UnknownVersion(u64),
+    #[error("key {0} of the signed core is not known in version 1")]
+    UnknownKey(i64),
+    #[error("key {0} of the signed core is reserved")]
+    ReservedKey(i64),
+    #[error("the signed core has no {0}")]
+    Missing(&'static str),
+    #[error("{field}: {why}")]
+    Field { field: &'static str, why: &'static str },
+    #[error("a sealed body cannot have a content id")]
+    SealedContentId,
+    #[error("a sealed body without recipients")]
+    SealedToNobody,
+    #[error("{0} stands outside of a sealed body")]
+    OutsideSeal(&'static str),
+    #[error("the signed core is not the encoding of what it says")]
+    NotCanonical,
+}
+
+impl CodecError {
+    /// A short name for logs and test vectors.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::TooLarge(_) => "too_large",
+            Self::Cbor(fault) => fault.code(),
+            Self::NotSign1 => "not_sign1",
+            Self::Algorithm(_) => "algorithm",
+            Self::ProtectedHeader => "protected_header",
+            Self::UnprotectedHeader => "unprotected_header",
+            Self::SignatureLength(_) => "signature_length",
+            Self::NotACore => "not_a_core",
+            Self::UnknownVersion(_) => "unknown_version",
+            Self::UnknownKey(_) => "unknown_key",
+            Self::ReservedKey(_) => "reserved_key",
+            Self::Missing(_) => "missing",
+            Self::Field { .. } => "field",
+            Self::SealedContentId => "sealed_content_id",
+            Self::SealedToNobody => "sealed_to_nobody",
+            Self::OutsideSeal(_) => "outside_seal",
+            Self::NotCanonical => "not_canonical",
+        }
+    }
 }
 
 impl UnverifiedEnvelope {
@@ -18,12 +94,94 @@ impl UnverifiedEnvelope {
     ///
     /// # Errors
     /// [`CodecError`]; nothing is allocated beyond the size of the input.
-    pub fn decode(_bytes: Bytes) -> Result<Self, CodecError> {
-        todo!()
+    pub fn decode(bytes: Bytes) -> Result<Self, CodecError> {
+        if bytes.len() > ENVELOPE_BYTES_MAX {
+            return Err(CodecError::TooLarge(bytes.len()));
+        }
+        let parts = Parts::read(&bytes)?;
+        let core = core_fields::decode(&bytes.slice_ref(parts.payload))?;
+        // PROTOCOL.md §2.3: the second net, under the strict reader: what says the same in another way
+        // (a name with `_`) is refused here too.
+        if encode_core(&core) != parts.payload {
+            return Err(CodecError::NotCanonical);
+        }
+        Ok(Self(Arc::new(Envelope {
+            digest: CoreDigest::of(parts.payload),
+            key_id: parts.key_id,
+            key: core.id.key(),
+            core,
+            bytes,
+        })))
     }
 }
 
+/// A COSE_Sign1 taken apart.
+pub(super) struct Parts<'a> {
+    pub protected: &'a [u8],
+    pub key_id: KeyId,
+    pub payload: &'a [u8],
+    pub signature: [u8; SIGNATURE_BYTES],
+}
+
+impl<'a> Parts<'a> {
+    pub fn read(bytes: &'a [u8]) -> Result<Self, CodecError> {
+        let mut reader = Reader::of_one_item(bytes)?;
+        if reader.peek()? != Major::Tag || reader.tag()? != TAG_SIGN1 {
+            return Err(CodecError::NotSign1);
+        }
+        if reader.peek()? != Major::Array || reader.array()? != 4 {
+            return Err(CodecError::NotSign1);
+        }
+        let protected = reader.bytes().map_err(|_| CodecError::NotSign1)?;
+        let key_id = read_protected(protected)?;
+        if reader.map().map_err(|_| CodecError::NotSign1)? != 0 {
+            return Err(CodecError::UnprotectedHeader);
+        }
+        let payload = reader.bytes().map_err(|_| CodecError::NotSign1)?;
+        let signature = reader.bytes().map_err(|_| CodecError::NotSign1)?;
+        let signature = signature.try_into().map_err(|_| CodecError::SignatureLength(signature.len()))?;
+        Ok(Self { protected, key_id, payload, signature })
+    }
+}
+
+fn read_protected(bytes: &[u8]) -> Result<KeyId, CodecError> {
+    let mut reader = Reader::of_one_item(bytes)?;
+    let fault = |_| CodecError::ProtectedHeader;
+    if reader.map().map_err(fault)? != 2 || reader.integer().map_err(fault)? != 1 {
+        return Err(CodecError::ProtectedHeader);
+    }
+    let algorithm = reader.integer().map_err(fault)?;
+    if algorithm != ALGORITHM {
+        return Err(CodecError::Algorithm(algorithm));
+    }
+    if reader.integer().map_err(fault)? != 4 {
+        return Err(CodecError::ProtectedHeader);
+    }
+    let key_id = reader.bytes().map_err(fault)?;
+    key_id.try_into().map(KeyId).map_err(|_| CodecError::ProtectedHeader)
+}
+
+/// The protected header of what `key_id` signs.
+pub(super) fn protected_header(key_id: KeyId) -> [u8; PROTECTED_BYTES] {
+    let mut header = [0; PROTECTED_BYTES];
+    header[..PROTECTED_START.len()].copy_from_slice(&PROTECTED_START);
+    header[PROTECTED_START.len()..].copy_from_slice(&key_id.0);
+    header
+}
+
+/// The COSE_Sign1 of its parts.
+pub(super) fn encode_sign1(protected: &[u8], payload: &[u8], signature: &[u8; SIGNATURE_BYTES]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(payload.len() + PROTECTED_BYTES + SIGNATURE_BYTES + 16);
+    cbor::put_head(&mut out, Major::Tag, TAG_SIGN1);
+    cbor::put_array(&mut out, 4);
+    cbor::put_bytes(&mut out, protected);
+    cbor::put_map(&mut out, 0);
+    cbor::put_bytes(&mut out, payload);
+    cbor::put_bytes(&mut out, signature);
+    out
+}
+
 /// The deterministic encoding of a core.
-pub fn encode_core(_core: &Core) -> Vec<u8> {
-    todo!()
+pub fn encode_core(core: &Core) -> Vec<u8> {
+    core_fields::encode(core)
 }

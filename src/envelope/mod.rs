@@ -3,7 +3,9 @@
 //! private: a path that skips the check does not compile. Received bytes are kept and never encoded again.
 //! Nothing here decides who may have an event (that is `policy`) or whether it was seen.
 
+pub mod cbor;
 pub mod codec;
+mod core_fields;
 pub mod sign;
 
 use std::sync::Arc;

@@ -2,12 +2,15 @@
 //! only. Which key to trust for whom is the caller's question.
 
 use std::fmt;
+use std::sync::Arc;
 
-use ed25519_dalek::{SigningKey, VerifyingKey};
+use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
 use thiserror::Error;
 
-use super::{CodecError, Core, UnverifiedEnvelope, VerifiedEnvelope};
-use crate::identity::KeyId;
+use super::codec::{self, Parts};
+use super::{CodecError, Core, Envelope, UnverifiedEnvelope, VerifiedEnvelope, cbor, core_fields};
+use crate::identity::{CoreDigest, KeyId};
+use crate::limits::ENVELOPE_BYTES_MAX;
 
 /// The context that every signature over an envelope is bound to (external_aad).
 pub const ENVELOPE_CONTEXT: &[u8] = b"intelmesh/envelope/v1";
@@ -46,8 +49,22 @@ impl Signer {
     ///
     /// # Errors
     /// [`CodecError`] where the core breaks a bound of PROTOCOL.md §2.3.
-    pub fn sign(&self, _core: Core) -> Result<VerifiedEnvelope, CodecError> {
-        todo!()
+    pub fn sign(&self, core: Core) -> Result<VerifiedEnvelope, CodecError> {
+        core_fields::check(&core)?;
+        let payload = codec::encode_core(&core);
+        let protected = codec::protected_header(self.key_id);
+        let signature = self.key.sign(&to_be_signed(&protected, &payload)).to_bytes();
+        let bytes = codec::encode_sign1(&protected, &payload, &signature);
+        if bytes.len() > ENVELOPE_BYTES_MAX {
+            return Err(CodecError::TooLarge(bytes.len()));
+        }
+        Ok(VerifiedEnvelope(Arc::new(Envelope {
+            digest: CoreDigest::of(&payload),
+            key_id: self.key_id,
+            key: core.id.key(),
+            core,
+            bytes: bytes.into(),
+        })))
     }
 }
 
@@ -56,7 +73,27 @@ impl UnverifiedEnvelope {
     ///
     /// # Errors
     /// [`SignatureError`]; the envelope is dropped.
-    pub fn verify(self, _key: &VerifyingKey) -> Result<VerifiedEnvelope, SignatureError> {
-        todo!()
+    pub fn verify(self, key: &VerifyingKey) -> Result<VerifiedEnvelope, SignatureError> {
+        let expected = KeyId::of(key);
+        if self.0.key_id != expected {
+            return Err(SignatureError::OtherKey { expected, found: self.0.key_id });
+        }
+        let parts = Parts::read(&self.0.bytes).map_err(|_| SignatureError::Invalid)?;
+        let message = to_be_signed(parts.protected, parts.payload);
+        // PROTOCOL.md §2.2: strict, and never in batches: all nodes must agree about a signature.
+        key.verify_strict(&message, &Signature::from_bytes(&parts.signature))
+            .map_err(|_| SignatureError::Invalid)?;
+        Ok(VerifiedEnvelope(self.0))
     }
+}
+
+/// `Sig_structure` of RFC 9052 §4.4: `["Signature1", protected, external_aad, payload]`.
+fn to_be_signed(protected: &[u8], payload: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(payload.len() + 64);
+    cbor::put_array(&mut out, 4);
+    cbor::put_text(&mut out, "Signature1");
+    cbor::put_bytes(&mut out, protected);
+    cbor::put_bytes(&mut out, ENVELOPE_CONTEXT);
+    cbor::put_bytes(&mut out, payload);
+    out
 }

@@ -1,0 +1,323 @@
+//! Deterministic CBOR (RFC 8949 §4.2.1), strictly: one reader that accepts only the one encoding of each
+//! item, and the few writers that produce it. Reads borrow, allocate nothing, and end with the input.
+//! No floats, no simple values but `false`, `true` and `null`: PROTOCOL.md §1 uses no others. What items
+//! mean is not known here.
+
+use thiserror::Error;
+
+use crate::limits::CBOR_DEPTH_MAX;
+
+/// Why bytes are not deterministic CBOR. The sender's fault, and final.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub enum CborError {
+    #[error("the bytes end inside an item at offset {0}")]
+    Truncated(usize),
+    #[error("{0} bytes after the item")]
+    TrailingBytes(usize),
+    #[error("a number or length at offset {0} is not in its shortest form")]
+    NotShortest(usize),
+    #[error("indefinite length at offset {0}")]
+    Indefinite(usize),
+    #[error("a map has the same key twice at offset {0}")]
+    DuplicateKey(usize),
+    #[error("the keys of a map are out of order at offset {0}")]
+    KeyOrder(usize),
+    #[error("more than {CBOR_DEPTH_MAX} levels at offset {0}")]
+    TooDeep(usize),
+    #[error("text at offset {0} is not UTF-8")]
+    NotUtf8(usize),
+    #[error("a float or simple value that is not in use at offset {0}")]
+    Unsupported(usize),
+    #[error("another type of item than expected at offset {0}")]
+    Type(usize),
+}
+
+impl CborError {
+    /// A short name for logs and test vectors.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Truncated(_) => "truncated",
+            Self::TrailingBytes(_) => "trailing_bytes",
+            Self::NotShortest(_) => "not_shortest",
+            Self::Indefinite(_) => "indefinite",
+            Self::DuplicateKey(_) => "duplicate_key",
+            Self::KeyOrder(_) => "key_order",
+            Self::TooDeep(_) => "too_deep",
+            Self::NotUtf8(_) => "not_utf8",
+            Self::Unsupported(_) => "unsupported",
+            Self::Type(_) => "type",
+        }
+    }
+}
+
+/// The major types of CBOR.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Major {
+    Unsigned = 0,
+    Negative = 1,
+    Bytes = 2,
+    Text = 3,
+    Array = 4,
+    Map = 5,
+    Tag = 6,
+    Simple = 7,
+}
+
+impl Major {
+    const fn of(initial: u8) -> Self {
+        match initial >> 5 {
+            0 => Self::Unsigned,
+            1 => Self::Negative,
+            2 => Self::Bytes,
+            3 => Self::Text,
+            4 => Self::Array,
+            5 => Self::Map,
+            6 => Self::Tag,
+            _ => Self::Simple,
+        }
+    }
+}
+
+/// `null`.
+const NULL: u8 = 0xf6;
+
+/// Reads items one after the other.
+#[derive(Clone, Debug)]
+pub struct Reader<'a> {
+    input: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Reader<'a> {
+    pub fn new(input: &'a [u8]) -> Self {
+        Self { input, at: 0 }
+    }
+
+    /// A reader of `input` that has been found to be exactly one deterministic item.
+    ///
+    /// # Errors
+    /// The first [`CborError`] in it.
+    pub fn of_one_item(input: &'a [u8]) -> Result<Self, CborError> {
+        let mut reader = Self::new(input);
+        reader.skip_item()?;
+        reader.end()?;
+        Ok(Self::new(input))
+    }
+
+    /// Offset of the next item.
+    pub fn offset(&self) -> usize {
+        self.at
+    }
+
+    /// # Errors
+    /// [`CborError::TrailingBytes`] where something is left.
+    pub fn end(&self) -> Result<(), CborError> {
+        match self.input.len() - self.at {
+            0 => Ok(()),
+            left => Err(CborError::TrailingBytes(left)),
+        }
+    }
+
+    /// The type of the next item.
+    pub fn peek(&self) -> Result<Major, CborError> {
+        self.input.get(self.at).map(|initial| Major::of(*initial)).ok_or(CborError::Truncated(self.at))
+    }
+
+    fn take(&mut self, len: u64) -> Result<&'a [u8], CborError> {
+        let len = usize::try_from(len).map_err(|_| CborError::Truncated(self.at))?;
+        let end = self.at.checked_add(len).filter(|end| *end <= self.input.len());
+        let end = end.ok_or(CborError::Truncated(self.at))?;
+        let taken = &self.input[self.at..end];
+        self.at = end;
+        Ok(taken)
+    }
+
+    fn head(&mut self) -> Result<(Major, u64), CborError> {
+        let start = self.at;
+        let initial = self.take(1)?[0];
+        let info = initial & 0x1f;
+        let (value, least) = match info {
+            0..=23 => return Ok((Major::of(initial), u64::from(info))),
+            24 => (u64::from(self.take(1)?[0]), 24),
+            25 => (be(self.take(2)?), 1 << 8),
+            26 => (be(self.take(4)?), 1 << 16),
+            27 => (be(self.take(8)?), 1 << 32),
+            31 => return Err(CborError::Indefinite(start)),
+            _ => return Err(CborError::Unsupported(start)),
+        };
+        if Major::of(initial) == Major::Simple {
+            return Err(CborError::Unsupported(start));
+        }
+        if value < least { Err(CborError::NotShortest(start)) } else { Ok((Major::of(initial), value)) }
+    }
+
+    fn expect(&mut self, major: Major) -> Result<u64, CborError> {
+        let start = self.at;
+        match self.head()? {
+            (found, value) if found == major => Ok(value),
+            _ => Err(CborError::Type(start)),
+        }
+    }
+
+    pub fn unsigned(&mut self) -> Result<u64, CborError> {
+        self.expect(Major::Unsigned)
+    }
+
+    /// A number that fits 63 bits and a sign.
+    pub fn integer(&mut self) -> Result<i64, CborError> {
+        let start = self.at;
+        let (major, value) = self.head()?;
+        let value = i64::try_from(value).map_err(|_| CborError::Type(start))?;
+        match major {
+            Major::Unsigned => Ok(value),
+            Major::Negative => Ok(-1 - value),
+            _ => Err(CborError::Type(start)),
+        }
+    }
+
+    pub fn bytes(&mut self) -> Result<&'a [u8], CborError> {
+        let len = self.expect(Major::Bytes)?;
+        self.take(len)
+    }
+
+    pub fn text(&mut self) -> Result<&'a str, CborError> {
+        let start = self.at;
+        let len = self.expect(Major::Text)?;
+        std::str::from_utf8(self.take(len)?).map_err(|_| CborError::NotUtf8(start))
+    }
+
+    /// The number of items that follow. Nothing may be allocated by it unchecked.
+    pub fn array(&mut self) -> Result<u64, CborError> {
+        self.expect(Major::Array)
+    }
+
+    /// The number of pairs that follow. Their order is checked by [`Reader::skip_item`] alone.
+    pub fn map(&mut self) -> Result<u64, CborError> {
+        self.expect(Major::Map)
+    }
+
+    pub fn tag(&mut self) -> Result<u64, CborError> {
+        self.expect(Major::Tag)
+    }
+
+    pub fn boolean(&mut self) -> Result<bool, CborError> {
+        let start = self.at;
+        match self.expect(Major::Simple)? {
+            20 => Ok(false),
+            21 => Ok(true),
+            _ => Err(CborError::Type(start)),
+        }
+    }
+
+    /// True where the next item is `null`, which is then passed.
+    pub fn null(&mut self) -> bool {
+        let is_null = self.input.get(self.at) == Some(&NULL);
+        self.at += usize::from(is_null);
+        is_null
+    }
+
+    /// Passes one item of any type, checks all of it, and returns its bytes.
+    ///
+    /// # Errors
+    /// The first [`CborError`] in it.
+    pub fn skip_item(&mut self) -> Result<&'a [u8], CborError> {
+        let start = self.at;
+        self.skip(0)?;
+        Ok(&self.input[start..self.at])
+    }
+
+    fn skip(&mut self, depth: usize) -> Result<(), CborError> {
+        let start = self.at;
+        let (major, value) = self.head()?;
+        if matches!(major, Major::Array | Major::Map | Major::Tag) && depth >= CBOR_DEPTH_MAX {
+            return Err(CborError::TooDeep(start));
+        }
+        match major {
+            Major::Unsigned | Major::Negative => Ok(()),
+            Major::Bytes => self.take(value).map(|_| ()),
+            Major::Text => match std::str::from_utf8(self.take(value)?) {
+                Ok(_) => Ok(()),
+                Err(_) => Err(CborError::NotUtf8(start)),
+            },
+            Major::Array => (0..value).try_for_each(|_| self.skip(depth + 1)),
+            Major::Map => self.skip_pairs(value, depth + 1),
+            Major::Tag => self.skip(depth + 1),
+            Major::Simple if (20..=22).contains(&value) => Ok(()),
+            Major::Simple => Err(CborError::Unsupported(start)),
+        }
+    }
+
+    fn skip_pairs(&mut self, pairs: u64, depth: usize) -> Result<(), CborError> {
+        let mut last: &[u8] = &[];
+        for _ in 0..pairs {
+            let start = self.at;
+            self.skip(depth)?;
+            let key = &self.input[start..self.at];
+            match last.cmp(key) {
+                std::cmp::Ordering::Less => last = key,
+                std::cmp::Ordering::Equal => return Err(CborError::DuplicateKey(start)),
+                std::cmp::Ordering::Greater => return Err(CborError::KeyOrder(start)),
+            }
+            self.skip(depth)?;
+        }
+        Ok(())
+    }
+}
+
+fn be(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0, |value, byte| value << 8 | u64::from(*byte))
+}
+
+/// Writes the first bytes of an item: its type, and its value or length in the shortest form.
+pub fn put_head(out: &mut Vec<u8>, major: Major, value: u64) {
+    let top = (major as u8) << 5;
+    let wide = value.to_be_bytes();
+    match value {
+        0..=23 => out.push(top | wide[7]),
+        24..=0xff => out.extend_from_slice(&[top | 24, wide[7]]),
+        0x100..=0xffff => {
+            out.push(top | 25);
+            out.extend_from_slice(&wide[6..]);
+        }
+        0x1_0000..=0xffff_ffff => {
+            out.push(top | 26);
+            out.extend_from_slice(&wide[4..]);
+        }
+        _ => {
+            out.push(top | 27);
+            out.extend_from_slice(&wide);
+        }
+    }
+}
+
+pub fn put_unsigned(out: &mut Vec<u8>, value: u64) {
+    put_head(out, Major::Unsigned, value);
+}
+
+pub fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+    put_head(out, Major::Bytes, bytes.len() as u64);
+    out.extend_from_slice(bytes);
+}
+
+pub fn put_text(out: &mut Vec<u8>, text: &str) {
+    put_head(out, Major::Text, text.len() as u64);
+    out.extend_from_slice(text.as_bytes());
+}
+
+pub fn put_array(out: &mut Vec<u8>, len: usize) {
+    put_head(out, Major::Array, len as u64);
+}
+
+/// Begins a map; its pairs must follow in the order of their encoded keys.
+pub fn put_map(out: &mut Vec<u8>, pairs: usize) {
+    put_head(out, Major::Map, pairs as u64);
+}
+
+pub fn put_boolean(out: &mut Vec<u8>, value: bool) {
+    out.push(0xf4 | u8::from(value));
+}
+
+pub fn put_null(out: &mut Vec<u8>) {
+    out.push(NULL);
+}
