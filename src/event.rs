@@ -1,8 +1,15 @@
 //! An incident event as parsed: its checked body and the name of its format. What the fields mean is the
-//! pipelines' business.
+//! pipelines' business, and bytes of a body are never changed here.
+
+pub mod json;
 
 use std::fmt;
 use std::sync::Arc;
+
+use thiserror::Error;
+
+use crate::limits::{JSON_DEPTH_MAX, LINE_BYTES_MAX};
+use json::{JsonError, Kind, Scan};
 
 /// Name of a body's format: `intelmq`, `idea`, `n6`, `misp`, or another short name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -27,4 +34,37 @@ impl fmt::Display for Format {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// Why bytes are no body: two readers could read them differently, or not at all. The publisher's fault.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum BodyError {
+    #[error("{0} bytes, more than {LINE_BYTES_MAX}")]
+    TooLarge(usize),
+    #[error(transparent)]
+    Json(#[from] JsonError),
+    #[error("not one JSON object")]
+    NotObject,
+    #[error("white space around the object or a line break in it")]
+    NotOneLine,
+}
+
+/// Checks that `bytes` are one JSON object that every reader reads alike, on one line (design §5.1,
+/// PROTOCOL.md §2.4), and tells where its members stand.
+///
+/// # Errors
+/// The first [`BodyError`].
+pub fn check_body(bytes: &[u8]) -> Result<Scan<'_>, BodyError> {
+    if bytes.len() > LINE_BYTES_MAX {
+        return Err(BodyError::TooLarge(bytes.len()));
+    }
+    let scan = json::scan(bytes, JSON_DEPTH_MAX)?;
+    if scan.kind != Kind::Object {
+        return Err(BodyError::NotObject);
+    }
+    // A line break inside would end the line of every socket it is written to.
+    if scan.value_at != (0..bytes.len()) || bytes.iter().any(|byte| matches!(byte, b'\n' | b'\r')) {
+        return Err(BodyError::NotOneLine);
+    }
+    Ok(scan)
 }

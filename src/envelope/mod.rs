@@ -3,8 +3,10 @@
 //! private: a path that skips the check does not compile. Received bytes are kept and never encoded again.
 //! Nothing here decides who may have an event (that is `policy`) or whether it was seen.
 
+mod canonical;
 pub mod cbor;
 pub mod codec;
+pub mod content;
 mod core_fields;
 pub mod sign;
 
@@ -19,6 +21,7 @@ use crate::policy::Tlp;
 use crate::time::Timestamp;
 
 pub use codec::CodecError;
+pub use content::{ContentError, check_content};
 pub use sign::{SignatureError, Signer};
 
 /// The version of the signed core that this node writes.

@@ -1,0 +1,191 @@
+//! The canonical form (JCS, RFC 8785) of a body that was checked before, for content ids alone
+//! (PROTOCOL.md §3.3). Numbers are read from their digits, correctly rounded, and refused where rounding
+//! would lose something: two different payloads must not get one id. Nothing here checks syntax.
+
+use std::ops::Range;
+
+use serde_json::{Map, Number, Value};
+use thiserror::Error;
+
+use crate::event::json::unescape;
+
+/// A number that a double does not hold exactly: RFC 8785 has no canonical form for it.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error("the number {0}, which a double does not hold exactly")]
+pub struct InexactNumber(pub String);
+
+/// The canonical bytes of the object `text` without its members called `left_out`.
+///
+/// # Errors
+/// [`InexactNumber`].
+pub fn canonical_object(text: &str, left_out: &[&str]) -> Result<Vec<u8>, InexactNumber> {
+    let mut reader = Reader { text, at: 0 };
+    let mut value = reader.value()?;
+    if let Value::Object(members) = &mut value {
+        members.retain(|key, _| !left_out.contains(&key.as_str()));
+    }
+    // Writing to memory fails for numbers that are not finite alone, and there are none.
+    Ok(serde_json_canonicalizer::to_vec(&value).unwrap_or_default())
+}
+
+/// Reads text that is known to be JSON without doubtful forms: what cannot be there reads as the end.
+struct Reader<'a> {
+    text: &'a str,
+    at: usize,
+}
+
+impl<'a> Reader<'a> {
+    /// The next byte that is neither white space nor `,` nor `:`.
+    fn peek(&mut self) -> u8 {
+        let rest = &self.text.as_bytes()[self.at..];
+        let skipped =
+            rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | b',' | b':'));
+        self.at += skipped.count();
+        self.text.as_bytes().get(self.at).copied().unwrap_or(b']')
+    }
+
+    fn value(&mut self) -> Result<Value, InexactNumber> {
+        Ok(match self.peek() {
+            b'{' => Value::Object(self.object()?),
+            b'[' => Value::Array(self.array()?),
+            b'"' => Value::String(self.string()),
+            b't' => self.word(4, Value::Bool(true)),
+            b'f' => self.word(5, Value::Bool(false)),
+            b'n' => self.word(4, Value::Null),
+            _ => Value::Number(self.number()?),
+        })
+    }
+
+    fn word(&mut self, len: usize, value: Value) -> Value {
+        self.at += len;
+        value
+    }
+
+    fn object(&mut self) -> Result<Map<String, Value>, InexactNumber> {
+        self.at += 1;
+        let mut members = Map::new();
+        while self.peek() == b'"' {
+            let key = self.string();
+            members.insert(key, self.value()?);
+        }
+        self.at += 1;
+        Ok(members)
+    }
+
+    fn array(&mut self) -> Result<Vec<Value>, InexactNumber> {
+        self.at += 1;
+        let mut elements = Vec::new();
+        while self.peek() != b']' {
+            elements.push(self.value()?);
+        }
+        self.at += 1;
+        Ok(elements)
+    }
+
+    fn string(&mut self) -> String {
+        let start = self.at + 1;
+        let bytes = self.text.as_bytes();
+        let mut end = start;
+        while let Some(byte) = bytes.get(end).filter(|byte| **byte != b'"') {
+            end += if *byte == b'\\' { 2 } else { 1 };
+        }
+        self.at = end + 1;
+        unescape(self.part(start..end))
+    }
+
+    fn number(&mut self) -> Result<Number, InexactNumber> {
+        let rest = &self.text.as_bytes()[self.at..];
+        let len = rest
+            .iter()
+            .take_while(|byte| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E'))
+            .count();
+        let digits = self.part(self.at..self.at + len);
+        self.at += len.max(1);
+        exact(digits).ok_or_else(|| InexactNumber(digits.chars().take(80).collect()))
+    }
+
+    fn part(&self, range: Range<usize>) -> &'a str {
+        self.text.get(range).unwrap_or_default()
+    }
+}
+
+/// The double that `digits` mean, where it means them: an integer by its value, and any other number by
+/// its decimal digits being those that the double is written with.
+fn exact(digits: &str) -> Option<Number> {
+    let double: f64 = digits.parse().ok().filter(|double: &f64| double.is_finite())?;
+    let same = match digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'-')) {
+        // Beyond 2^126 no integer of this form is accepted; `as` is exact below.
+        true => double.abs() < 8e37 && digits.parse() == Ok(double as i128),
+        false => decimal(digits) == decimal(&format!("{double:e}")),
+    };
+    if same { Number::from_f64(double) } else { None }
+}
+
+/// Digits without zeros around them, and the power of ten of the last one: one form for each number.
+fn decimal(text: &str) -> Option<(bool, String, i64)> {
+    let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+    let exponent: i64 = exponent.parse().ok()?;
+    let (negative, mantissa) = mantissa.strip_prefix('-').map_or((false, mantissa), |rest| (true, rest));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let all = format!("{whole}{fraction}");
+    let digits = all.trim_start_matches('0');
+    let trimmed = digits.trim_end_matches('0');
+    if trimmed.is_empty() {
+        return Some((false, String::new(), 0));
+    }
+    let power =
+        exponent.checked_sub(fraction.len() as i64)?.checked_add((digits.len() - trimmed.len()) as i64)?;
+    Some((negative, trimmed.to_owned(), power))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_canonical_form_is_the_one_of_rfc_8785() {
+        // The example of RFC 8785 §3.2.2 but its number 333333333.33333329, which is not exact.
+        let text = r#"{"numbers": [1E30, 4.50, 2e-3, 0.000000000000000000000000001], "string": "\u20ac$\u000F\u000aA'\u0042\u0022\u005c\\\"\/", "literals": [null, true, false]}"#;
+        let want = "{\"literals\":[null,true,false],\"numbers\":[1e+30,4.5,0.002,1e-27],\"string\":\"€$\\u000f\\nA'B\\\"\\\\\\\\\\\"/\"}";
+        assert_eq!(String::from_utf8(canonical_object(text, &[]).unwrap()).unwrap(), want);
+    }
+
+    #[test]
+    fn members_are_sorted_by_utf_16_and_left_out_ones_are_gone() {
+        let text = r#"{"\ufb33":1,"\ud83d\ude00":2,"raw":3,"r\u0061w2":4,"":5,"n":{"raw":6}}"#;
+        let want = "{\"\":5,\"n\":{\"raw\":6},\"raw2\":4,\"\u{1f600}\":2,\"\u{fb33}\":1}";
+        assert_eq!(String::from_utf8(canonical_object(text, &["raw"]).unwrap()).unwrap(), want);
+    }
+
+    #[test]
+    fn numbers_that_a_double_would_change_are_refused() {
+        for (digits, holds) in [
+            ("0", true),
+            ("-0", true),
+            ("-0.0", true),
+            ("100", true),
+            ("100.0", true),
+            ("0.1", true),
+            ("48.2082", true),
+            ("1e2", true),
+            ("1E-7", true),
+            ("9007199254740992", true),
+            ("9007199254740993", false),
+            ("9007199254740994", true),
+            ("9007199254740993.0", false),
+            ("18446744073709551616", true),
+            ("18446744073709551615", false),
+            ("1e400", false),
+            ("-1e400", false),
+            ("1e-400", false),
+            ("0e999999", true),
+            ("0.10000000000000000555", false),
+            ("0.30000000000000004", true),
+            ("333333333.33333329", false),
+            ("123456789012345678901234567890123456789012345678901234567890", false),
+            ("1e99999999999999999999", false),
+        ] {
+            assert_eq!(exact(digits).is_some(), holds, "{digits}");
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! What the JSON of an envelope must satisfy, and the ids that are made of a body (PROTOCOL.md §2.4, §3.3).
+//! Who gave the id, and whether it was seen, is not asked here.
+
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::{Digest as _, Sha256};
+use thiserror::Error;
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+pub use super::canonical::InexactNumber;
+use super::canonical::canonical_object;
+use super::{Body, Core, IdScheme};
+use crate::event::{self, BodyError};
+
+/// Members of the payload that differ between two nodes which took in the same feed.
+const NOT_CONTENT: [&str; 2] = ["raw", "time.observation"];
+
+/// Why the content of an envelope is refused. The publisher's fault, and final.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum ContentError {
+    #[error("body: {0}")]
+    Body(#[source] BodyError),
+    #[error("ext: {0}")]
+    Ext(#[source] BodyError),
+    #[error("the id is {found}, the content's is {expected}")]
+    IdMismatch { expected: Uuid, found: Uuid },
+    #[error("a content id over {0}")]
+    Number(#[from] InexactNumber),
+}
+
+/// Checks the JSON of a core, and its UUID where that is made of the content. A sealed body is not looked at.
+///
+/// # Errors
+/// [`ContentError`]: `bad_body`, or `content_id_mismatch` for the last two.
+pub fn check_content(core: &Core) -> Result<(), ContentError> {
+    if let Some(ext) = &core.ext {
+        event::check_body(ext).map_err(ContentError::Ext)?;
+    }
+    let Body::Plain(bytes) = &core.body else {
+        return Ok(());
+    };
+    event::check_body(bytes).map_err(ContentError::Body)?;
+    if core.ids == IdScheme::Content {
+        let expected = content_uuid(std::str::from_utf8(bytes).unwrap_or_default())?;
+        if expected != core.id.uuid {
+            return Err(ContentError::IdMismatch { expected, found: core.id.uuid });
+        }
+    }
+    Ok(())
+}
+
+/// UUIDv8 of SHA-256 over the canonical payload (RFC 8785) without `raw` and `time.observation`. `body`
+/// has passed [`event::check_body`].
+///
+/// # Errors
+/// [`InexactNumber`].
+pub fn content_uuid(body: &str) -> Result<Uuid, InexactNumber> {
+    canonical_object(body, &NOT_CONTENT).map(|canonical| uuid_v8(&Sha256::digest(&canonical)))
+}
+
+/// A secret of this node, from `keys/`, that keeps others from confirming a guess of what is sealed.
+pub struct BodyIdSecret(Zeroizing<[u8; 32]>);
+
+impl BodyIdSecret {
+    pub fn new(secret: [u8; 32]) -> Self {
+        Self(Zeroizing::new(secret))
+    }
+
+    /// UUIDv8 of HMAC-SHA-256 over the body: the same bytes at the same node have the same id.
+    pub fn uuid_of(&self, body: &[u8]) -> Uuid {
+        // HMAC pads a key with zeros to the block of its hash (RFC 2104 §2).
+        let mut block = Zeroizing::new([0u8; 64]);
+        block[..32].copy_from_slice(&*self.0);
+        let mut mac = <Hmac<Sha256>>::new(&(*block).into());
+        mac.update(body);
+        uuid_v8(&mac.finalize().into_bytes())
+    }
+}
+
+impl std::fmt::Debug for BodyIdSecret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("BodyIdSecret")
+    }
+}
+
+/// The first 16 bytes of a hash, with version 8 and the variant of RFC 9562.
+fn uuid_v8(hash: &[u8]) -> Uuid {
+    let mut bytes = [0u8; 16];
+    bytes.copy_from_slice(&hash[..16]);
+    Uuid::new_v8(bytes)
+}
