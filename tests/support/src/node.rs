@@ -172,8 +172,10 @@ impl Node {
         let mut child = command.spawn().expect("the node can be spawned");
         let stdout = BufReader::new(child.stdout.take().expect("a pipe"));
         self.child = Some(child);
-        let (told, ready) = mpsc::channel();
-        std::thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|line| told.send(line)));
+        let (told, ready) = mpsc::sync_channel(64);
+        std::thread::spawn(move || {
+            stdout.lines().map_while(Result::ok).for_each(|line| drop(told.try_send(line)))
+        });
         ready
     }
 

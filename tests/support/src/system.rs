@@ -6,11 +6,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use tempfile::TempDir;
 
 use crate::node::Node;
 use crate::wait::wait_until;
+
+/// `USER_HZ`: 100 on every Linux that anybody runs (proc(5)).
+const TICKS_PER_SECOND: f64 = 100.0;
 
 /// A small file system in memory, unmounted when dropped.
 pub struct SmallDisk {
@@ -21,9 +23,13 @@ impl SmallDisk {
     /// One of `megabytes`. Fails loudly where mounting is not allowed.
     pub fn of(megabytes: u32) -> Self {
         let place = TempDir::new().expect("a temporary directory");
-        let size = std::ffi::CString::new(format!("size={megabytes}m,mode=0755")).expect("no zero byte");
-        mount("tmpfs", place.path(), "tmpfs", MountFlags::empty(), size.as_c_str())
-            .expect("mounting a tmpfs needs root (CAP_SYS_ADMIN): run this test as root");
+        let size = format!("size={megabytes}m,mode=0755");
+        let mounted =
+            Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(place.path()).status();
+        assert!(
+            mounted.is_ok_and(|status| status.success()),
+            "mounting a tmpfs needs root (CAP_SYS_ADMIN): run this test as root"
+        );
         Self { place }
     }
 
@@ -43,7 +49,7 @@ impl SmallDisk {
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        let _ = unmount(self.place.path(), UnmountFlags::DETACH);
+        let _ = Command::new("umount").arg("--lazy").arg(self.place.path()).status();
     }
 }
 
@@ -141,5 +147,5 @@ pub fn cpu_seconds(pid: u32) -> f64 {
     let after_name = stat.rsplit(") ").next().expect("fields");
     let fields: Vec<f64> =
         after_name.split(' ').skip(11).take(2).map(|word| word.parse().unwrap_or(0.0)).collect();
-    (fields[0] + fields[1]) / rustix::param::clock_ticks_per_second() as f64
+    (fields[0] + fields[1]) / TICKS_PER_SECOND
 }
