@@ -66,6 +66,22 @@ pub enum Frame {
     KeyStatement(Bytes),
 }
 
+impl Frame {
+    /// About how many bytes it takes on the wire; what windows and queues count.
+    pub fn weight(&self) -> usize {
+        const SMALL: usize = 64;
+        match self {
+            Self::Carrier(carrier) | Self::Answer(carrier) => {
+                carrier.envelope.len() + SMALL + carrier.path.hops().iter().map(|hop| hop.as_str().len() + 2).sum::<usize>()
+            }
+            Self::Hello(_) | Self::Subscribe(_) => 1_024,
+            Self::Ack(ack) => SMALL + 10 * ack.verdicts.len(),
+            Self::KeyStatement(bytes) => bytes.len() + SMALL,
+            _ => SMALL,
+        }
+    }
+}
+
 /// The first frame on a stream, both ways (mirrors PROTOCOL.md §4.2).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hello {

@@ -1,0 +1,169 @@
+//! What is to be written to the journal, in order, and what waits for it to be durable. Group commit: while
+//! batches are being synced, records gather for the next one. Cursors and positions are written once a
+//! batch, behind the carriers that they speak of (rule `CarrierFirst`).
+
+use std::collections::{BTreeSet, VecDeque};
+
+use crate::identity::{EventKey, PublisherName};
+use crate::limits::{ACK_DELAY_MS, APPENDS_OUTSTANDING_MAX};
+use crate::protocol::io::{ConsumerId, Output, Ticket};
+use crate::protocol::rules::{Rule, Rules};
+use crate::record::{ConsumerName, Ledger, NewCarrier, NewRecord, Note};
+use crate::time::Tick;
+use crate::wire::Mark;
+
+#[derive(Debug, Default)]
+pub struct Appender {
+    queued: Vec<NewRecord>,
+    /// What waits for the batch that is being gathered.
+    gathering: Batch,
+    outstanding: VecDeque<Batch>,
+    moved_cursors: BTreeSet<PublisherName>,
+    moved_positions: BTreeSet<ConsumerName>,
+    /// Carriers or something that is waited for: no reason to gather longer.
+    urgent: bool,
+    /// When the oldest note that is not urgent came.
+    lazy_since: Option<Tick>,
+}
+
+/// One append: who waits for it.
+#[derive(Clone, Debug, Default)]
+pub struct Batch {
+    pub ticket: Option<Ticket>,
+    pub carriers: Vec<Appended>,
+    /// In the order written, for the durable ledger.
+    pub notes: Vec<Note>,
+    /// Submissions that this batch answers: their own, and duplicates of what is in it.
+    pub submissions: Vec<(Ticket, bool)>,
+    /// Consumers' connections that end once it is durable.
+    pub closing: Vec<ConsumerId>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Appended {
+    pub key: EventKey,
+    pub source: Option<PublisherName>,
+}
+
+impl Appender {
+    pub fn push_carrier(&mut self, carrier: NewCarrier) {
+        let source = carrier.path.last().cloned();
+        self.gathering.carriers.push(Appended { key: carrier.envelope.envelope().key(), source });
+        self.queued.push(NewRecord::Carrier(carrier));
+        self.urgent = true;
+    }
+
+    /// Applies `note` to `ledger` and queues it.
+    pub fn push_note(&mut self, note: Note, ledger: &mut Ledger, now: Tick) {
+        ledger.apply(&note);
+        self.gathering.notes.push(note.clone());
+        self.queued.push(NewRecord::Note(note));
+        self.lazy_since.get_or_insert(now);
+    }
+
+    /// The cursor of `peer` moves to `to`; written with the next batch.
+    pub fn move_cursor(&mut self, peer: &PublisherName, to: Mark, ledger: &mut Ledger, now: Tick) {
+        ledger.apply(&Note::Advanced { peer: peer.clone(), to });
+        self.moved_cursors.insert(peer.clone());
+        self.lazy_since.get_or_insert(now);
+    }
+
+    /// The position of `consumer` in `ledger` has moved; written with the next batch.
+    pub fn moved_position(&mut self, consumer: &ConsumerName, now: Tick) {
+        self.moved_positions.insert(consumer.clone());
+        self.lazy_since.get_or_insert(now);
+    }
+
+    /// `ticket` is answered when everything pushed so far is durable.
+    pub fn answer_submission(&mut self, ticket: Ticket, duplicate: bool) {
+        self.gathering.submissions.push((ticket, duplicate));
+        self.urgent = true;
+    }
+
+    /// `ticket` is answered when the append that holds `key` is durable; false where none does.
+    pub fn answer_with(&mut self, ticket: Ticket, key: EventKey) -> bool {
+        let batches = std::iter::once(&mut self.gathering).chain(&mut self.outstanding);
+        for batch in batches {
+            if batch.carriers.iter().any(|carrier| carrier.key == key) {
+                batch.submissions.push((ticket, true));
+                return true;
+            }
+        }
+        false
+    }
+
+    /// `consumer`'s connection ends when everything pushed so far is durable.
+    pub fn close_consumer(&mut self, consumer: ConsumerId) {
+        self.gathering.closing.push(consumer);
+        self.urgent = true;
+    }
+
+    fn has_something(&self) -> bool {
+        !self.queued.is_empty()
+            || !self.moved_cursors.is_empty()
+            || !self.moved_positions.is_empty()
+            || !self.gathering.submissions.is_empty()
+            || !self.gathering.closing.is_empty()
+    }
+
+    /// The next batch, where it is time for one.
+    pub fn flush(&mut self, ledger: &Ledger, rules: Rules, now: Tick, ticket: impl FnOnce() -> Ticket) -> Option<Output> {
+        let due = self.urgent || self.lazy_since.is_some_and(|since| now >= since.plus_ms(ACK_DELAY_MS / 2));
+        if !due || !self.has_something() || self.outstanding.len() >= APPENDS_OUTSTANDING_MAX {
+            return None;
+        }
+        let mut moved = Vec::new();
+        for peer in std::mem::take(&mut self.moved_cursors) {
+            if let Some(feed) = ledger.feeds.get(&peer) {
+                moved.push(Note::Advanced { peer, to: feed.cursor });
+            }
+        }
+        for consumer in std::mem::take(&mut self.moved_positions) {
+            if let Some(position) = ledger.consumers.get(&consumer) {
+                moved.push(Note::Position { consumer, position: position.clone() });
+            }
+        }
+        let mut batch = std::mem::take(&mut self.gathering);
+        let mut records = std::mem::take(&mut self.queued);
+        let at = if rules.on(Rule::CarrierFirst) { records.len() } else { 0 };
+        records.splice(at..at, moved.iter().cloned().map(NewRecord::Note));
+        batch.notes.extend(moved);
+        let ticket = ticket();
+        batch.ticket = Some(ticket);
+        self.outstanding.push_back(batch);
+        self.urgent = false;
+        self.lazy_since = None;
+        Some(Output::Append { ticket, records })
+    }
+
+    /// When `flush` should be asked again, if nothing else happens.
+    pub fn timeout(&self) -> Option<Tick> {
+        if self.outstanding.len() >= APPENDS_OUTSTANDING_MAX {
+            return None;
+        }
+        self.lazy_since.map(|since| since.plus_ms(ACK_DELAY_MS / 2))
+    }
+
+    /// The batch of `ticket` is answered. `None` for one that had failed with an earlier one.
+    pub fn answered(&mut self, ticket: Ticket) -> Option<Batch> {
+        let first = self.outstanding.front().is_some_and(|batch| batch.ticket == Some(ticket));
+        if first { self.outstanding.pop_front() } else { None }
+    }
+
+    /// Nothing of what is gathered or outstanding will be written: returns all of it.
+    pub fn drop_all(&mut self) -> Vec<Batch> {
+        self.queued.clear();
+        self.moved_cursors.clear();
+        self.moved_positions.clear();
+        self.urgent = false;
+        self.lazy_since = None;
+        let mut batches: Vec<Batch> = self.outstanding.drain(..).collect();
+        batches.push(std::mem::take(&mut self.gathering));
+        batches
+    }
+
+    /// Nothing is queued and everything is answered.
+    pub fn is_idle(&self) -> bool {
+        self.outstanding.is_empty() && !self.has_something()
+    }
+}

@@ -1,0 +1,154 @@
+//! What all links stand on: trust, time, the ledger, the queue to the journal and the outputs. Holds no rule
+//! of the protocol.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+
+use crate::identity::PublisherName;
+use crate::policy::TrustList;
+use crate::protocol::appender::Appender;
+use crate::protocol::intake::Intake;
+use crate::protocol::io::{Event, Output, StreamId, Ticket};
+use crate::protocol::rules::{Rule, Rules};
+use crate::protocol::steady::SteadyClock;
+use crate::record::{JournalEnds, Ledger, Note};
+use crate::time::{Now, Tick, Timestamp};
+use crate::wire::{Frame, Mark};
+
+/// What the core is told once.
+#[derive(Clone, Debug)]
+pub struct NodeConfig {
+    pub federation: String,
+    /// The program and its version, for HELLO.
+    pub software: String,
+    /// Random for each start of the process.
+    pub instance: u64,
+    /// Seeds jitter.
+    pub seed: u64,
+    /// How long the seen set remembers, in ms: the journal's retention and a day.
+    pub seen_keep_ms: u64,
+    pub rules: Rules,
+}
+
+#[derive(Debug)]
+pub struct Ground {
+    pub config: NodeConfig,
+    pub trust: Arc<TrustList>,
+    pub now: Now,
+    pub clock: SteadyClock,
+    pub rng: StdRng,
+    /// As it will be once everything queued is written.
+    pub ledger: Ledger,
+    /// As it is on disk.
+    pub durable: Ledger,
+    pub ends: JournalEnds,
+    pub appender: Appender,
+    pub intake: Intake,
+    outputs: VecDeque<Output>,
+    tickets: u64,
+}
+
+impl Ground {
+    pub fn new(config: NodeConfig, trust: Arc<TrustList>, ledger: Ledger, ends: JournalEnds, now: Now) -> Self {
+        let clock = SteadyClock::new(ledger.steady, now);
+        let rng = StdRng::seed_from_u64(config.seed);
+        Self {
+            clock,
+            rng,
+            config,
+            trust,
+            now,
+            durable: ledger.clone(),
+            ledger,
+            ends,
+            appender: Appender::default(),
+            intake: Intake::default(),
+            outputs: VecDeque::new(),
+            tickets: 0,
+        }
+    }
+
+    pub fn on(&self, rule: Rule) -> bool {
+        self.config.rules.on(rule)
+    }
+
+    pub fn own_name(&self) -> &PublisherName {
+        self.trust.own_name()
+    }
+
+    pub fn tick(&self) -> Tick {
+        self.now.tick
+    }
+
+    pub fn steady(&self) -> Timestamp {
+        self.clock.at(self.now)
+    }
+
+    pub fn ticket(&mut self) -> Ticket {
+        self.tickets += 1;
+        Ticket(self.tickets)
+    }
+
+    pub fn emit(&mut self, output: Output) {
+        self.outputs.push_back(output);
+    }
+
+    pub fn tell(&mut self, event: Event) {
+        self.outputs.push_back(Output::Event(event));
+    }
+
+    pub fn next_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    pub fn note(&mut self, note: Note) {
+        self.appender.push_note(note, &mut self.ledger, self.now.tick);
+    }
+
+    pub fn move_cursor(&mut self, peer: &PublisherName, to: Mark) {
+        self.appender.move_cursor(peer, to, &mut self.ledger, self.now.tick);
+    }
+
+    /// Hands a batch to the store, where it is time for one.
+    pub fn flush(&mut self) {
+        let ticket = &mut self.tickets;
+        let next = || {
+            *ticket += 1;
+            Ticket(*ticket)
+        };
+        if let Some(append) = self.appender.flush(&self.ledger, self.config.rules, self.now.tick, next) {
+            self.outputs.push_back(append);
+        }
+    }
+}
+
+/// The way out on one stream: how much of what was sent has not left yet.
+#[derive(Debug)]
+pub struct Pipe {
+    pub stream: StreamId,
+    queued: usize,
+    pub last_sent: Tick,
+}
+
+impl Pipe {
+    pub fn new(stream: StreamId, now: Tick) -> Self {
+        Self { stream, queued: 0, last_sent: now }
+    }
+
+    pub fn has_room(&self) -> bool {
+        self.queued < crate::limits::SEND_QUEUE_BYTES
+    }
+
+    pub fn send(&mut self, frame: Frame, ground: &mut Ground) {
+        self.queued += frame.weight();
+        self.last_sent = ground.tick();
+        ground.emit(Output::Send { stream: self.stream, frame });
+    }
+
+    pub fn left(&mut self, bytes: usize) {
+        self.queued = self.queued.saturating_sub(bytes);
+    }
+}

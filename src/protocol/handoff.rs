@@ -1,0 +1,244 @@
+//! Consumers: each is a cursor over the journal, like a feed, and takes what it is handed at its own pace
+//! (contract §3). The core decides what is handed off and where a consumer resumes; the door writes lines.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::limits::{CONSUMERS_MAX, READ_BYTES};
+use crate::protocol::ground::Ground;
+use crate::protocol::io::{ConsumerClosed, ConsumerId, ConsumerRequest, From, Output, Read, Reader};
+use crate::protocol::rules::Rule;
+use crate::record::{ConsumerName, Entry, Note, Position};
+use crate::time::{Tick, Timestamp};
+
+/// How long a connection waits for the older one of the same name to end, in ms.
+const NAME_WAIT_MS: u64 = 1_000;
+
+#[derive(Debug, Default)]
+pub struct Handoffs {
+    open: BTreeMap<ConsumerId, Handoff>,
+    /// Connections that wait for their name.
+    waiting: Vec<(ConsumerId, ConsumerRequest, Tick)>,
+    pub tally: HandoffTally,
+}
+
+/// Counts since the start, over all consumers.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct HandoffTally {
+    pub handed: u64,
+    /// An earlier entry with the same content id was handed off instead.
+    pub same_content: u64,
+    pub expired: u64,
+}
+
+#[derive(Debug)]
+struct Handoff {
+    request: ConsumerRequest,
+    /// The last entry that was looked at.
+    scanned: u64,
+    /// The last entry that this connection was handed; 0 for none.
+    handed: u64,
+    /// The last of those that is acknowledged.
+    acked: u64,
+    /// Begin with the first entry that arrived at or after this.
+    not_before: Option<Timestamp>,
+    ready: bool,
+    reading: bool,
+    finishing: bool,
+}
+
+impl Handoffs {
+    pub fn on_opened(&mut self, id: ConsumerId, request: ConsumerRequest, ground: &mut Ground) {
+        if let Some(name) = &request.name {
+            if self.in_use(name) {
+                self.waiting.push((id, request, ground.tick().plus_ms(NAME_WAIT_MS)));
+                return;
+            }
+            if !ground.ledger.consumers.contains_key(name) && ground.ledger.consumers.len() >= CONSUMERS_MAX {
+                ground.emit(Output::ConsumerClosed { consumer: id, why: ConsumerClosed::TooMany });
+                return;
+            }
+        }
+        self.start(id, request, ground);
+    }
+
+    fn in_use(&self, name: &ConsumerName) -> bool {
+        self.open.values().any(|handoff| handoff.request.name.as_ref() == Some(name))
+    }
+
+    fn start(&mut self, id: ConsumerId, request: ConsumerRequest, ground: &mut Ground) {
+        let known = request.name.as_ref().and_then(|name| ground.ledger.consumers.get(name)).cloned();
+        let default = if request.name.is_some() { From::Earliest } else { From::Now };
+        let (after, not_before) = match (&known, request.from.unwrap_or(default)) {
+            (Some(position), _) => (position.seq, None),
+            (None, From::Earliest) => (ground.ends.floor.seq, None),
+            (None, From::Now) => (ground.ends.last.seq, None),
+            (None, From::Seq(seq)) => (seq.saturating_sub(1), None),
+            (None, From::Time(time)) => (ground.ends.floor.seq, Some(time)),
+        };
+        if let Some(name) = &request.name {
+            let position = known.unwrap_or_default();
+            let position = Position { seq: after, own: request.own, ..position };
+            if ground.ledger.consumers.get(name) != Some(&position) {
+                ground.note(Note::Position { consumer: name.clone(), position });
+            }
+        }
+        let handoff = Handoff {
+            request,
+            scanned: after,
+            handed: 0,
+            acked: 0,
+            not_before,
+            ready: true,
+            reading: false,
+            finishing: false,
+        };
+        self.open.insert(id, handoff);
+    }
+
+    pub fn on_ready(&mut self, id: ConsumerId, ground: &mut Ground) {
+        let Some(handoff) = self.open.get_mut(&id) else { return };
+        handoff.ready = true;
+        if !handoff.request.acks {
+            handoff.acked = handoff.handed;
+            handoff.moved(ground);
+        }
+    }
+
+    pub fn on_acked(&mut self, id: ConsumerId, seq: u64, ground: &mut Ground) {
+        let Some(handoff) = self.open.get_mut(&id) else { return };
+        let seq = if ground.on(Rule::AckClamped) { seq.min(handoff.handed) } else { seq };
+        if seq > handoff.acked {
+            handoff.acked = seq;
+            handoff.moved(ground);
+        }
+    }
+
+    pub fn on_finished(&mut self, id: ConsumerId, ground: &mut Ground) {
+        if let Some(handoff) = self.open.get_mut(&id) {
+            handoff.finishing = true;
+            ground.appender.close_consumer(id);
+        } else {
+            ground.emit(Output::ConsumerClosed { consumer: id, why: ConsumerClosed::Synced });
+        }
+    }
+
+    pub fn on_gone(&mut self, id: ConsumerId, ground: &mut Ground) {
+        self.open.remove(&id);
+        self.waiting.retain(|(waiting, ..)| *waiting != id);
+        self.admit_waiting(ground);
+    }
+
+    fn admit_waiting(&mut self, ground: &mut Ground) {
+        let mut at = 0;
+        while let Some((_, request, _)) = self.waiting.get(at) {
+            if request.name.as_ref().is_some_and(|name| self.in_use(name)) {
+                at += 1;
+            } else {
+                let (id, request, _) = self.waiting.remove(at);
+                self.start(id, request, ground);
+            }
+        }
+    }
+
+    pub fn on_entries(&mut self, id: ConsumerId, read: Read, ground: &mut Ground) {
+        let Some(handoff) = self.open.get_mut(&id) else { return };
+        handoff.reading = false;
+        handoff.scanned = handoff.scanned.max(read.after.seq);
+        let mut entries = Vec::with_capacity(read.entries.len());
+        for entry in read.entries {
+            if entry.seq <= handoff.scanned {
+                continue;
+            }
+            handoff.scanned = entry.seq;
+            if handoff.takes(&entry, &mut self.tally, ground) {
+                handoff.handed = entry.seq;
+                entries.push(entry);
+            }
+        }
+        if entries.is_empty() {
+            handoff.moved(ground);
+        } else {
+            self.tally.handed += entries.len() as u64;
+            handoff.ready = false;
+            ground.emit(Output::HandOff { consumer: id, entries });
+        }
+    }
+
+    /// Reads on for whoever is ready, and turns away who waited for a name too long.
+    pub fn pump(&mut self, ground: &mut Ground) {
+        for (id, handoff) in &mut self.open {
+            let more = handoff.scanned < ground.ends.last.seq;
+            if handoff.ready && !handoff.reading && !handoff.finishing && more {
+                handoff.reading = true;
+                let reader = Reader::Consumer(*id);
+                ground.emit(Output::Read { reader, after_seq: handoff.scanned, bytes_max: READ_BYTES });
+            }
+        }
+        let now = ground.tick();
+        self.waiting.retain(|(id, _, until)| {
+            if now >= *until {
+                ground.emit(Output::ConsumerClosed { consumer: *id, why: ConsumerClosed::Busy });
+            }
+            now < *until
+        });
+    }
+
+    pub fn timeout(&self) -> Option<Tick> {
+        self.waiting.iter().map(|(.., until)| *until).min()
+    }
+
+    /// What was not durable is not acknowledged: those that asked are told nothing, and closed.
+    pub fn close_all(&mut self, why: ConsumerClosed, ground: &mut Ground) {
+        let waiting = std::mem::take(&mut self.waiting);
+        let open = std::mem::take(&mut self.open);
+        for id in open.into_keys().chain(waiting.into_iter().map(|(id, ..)| id)) {
+            ground.emit(Output::ConsumerClosed { consumer: id, why });
+        }
+    }
+
+    pub fn is_connected(&self, name: &ConsumerName) -> bool {
+        self.in_use(name)
+    }
+}
+
+impl Handoff {
+    /// Is this entry for the consumer?
+    fn takes(&self, entry: &Arc<Entry>, tally: &mut HandoffTally, ground: &Ground) -> bool {
+        let core = entry.envelope.core();
+        let own = if ground.on(Rule::OwnByPublisher) {
+            entry.envelope.publisher() == ground.own_name()
+        } else {
+            entry.path.is_empty()
+        };
+        if own && !self.request.own || self.not_before.is_some_and(|time| entry.arrived < time) {
+            return false;
+        }
+        if core.body.is_sealed() {
+            // Nothing to hand off before it can be opened.
+            return false;
+        }
+        if core.expires.is_some_and(|expires| ground.clock.trusted(ground.now).is_some_and(|now| expires <= now)) {
+            tally.expired += 1;
+            return false;
+        }
+        let twin_handed = |twin: &crate::record::Twin| self.request.own || twin.id.publisher != *ground.own_name();
+        if entry.twins.iter().any(twin_handed) {
+            tally.same_content += 1;
+            return false;
+        }
+        true
+    }
+
+    /// The position follows the acks, and what was not for the consumer behind them.
+    fn moved(&self, ground: &mut Ground) {
+        let Some(name) = &self.request.name else { return };
+        let to = if self.acked >= self.handed { self.scanned } else { self.acked };
+        if let Some(position) = ground.ledger.consumers.get_mut(name)
+            && to > position.seq
+        {
+            position.seq = to;
+            ground.appender.moved_position(name, ground.now.tick);
+        }
+    }
+}

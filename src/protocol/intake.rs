@@ -1,0 +1,325 @@
+//! What becomes of an envelope that a peer shows (design §5.2): decode, seen?, verify, receive policy, the
+//! cheap before the dear. Look up early, record late: a forged envelope must never block the true one, so
+//! nothing is remembered of what did not verify.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use ed25519_dalek::VerifyingKey;
+
+use crate::envelope::{CodecError, Core, Envelope, UnverifiedEnvelope, VerifiedEnvelope};
+use crate::format;
+use crate::identity::{EventId, EventKey, HopPath, PublisherName, ShortDigest};
+use crate::limits::{CREATED_AHEAD_ACCEPTED_MS, CREATED_AHEAD_OWED_MS, IN_FLIGHT_EXPIRES_MS};
+use crate::policy::{self, NotReceived, Trust};
+use crate::protocol::ground::Ground;
+use crate::protocol::io::{StreamId, Ticket};
+use crate::protocol::rules::Rule;
+use crate::time::{Tick, Timestamp};
+use crate::wire::VerdictCode;
+
+/// What becomes of an entry of a feed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Accepted,
+    /// Held already.
+    Refused,
+    /// Not now: it is owed.
+    Deferred { code: VerdictCode, key: EventKey, publisher: PublisherName, retry_at: Timestamp },
+    /// Never, or not while trust stands as it is.
+    Rejected { code: VerdictCode, detail: String },
+    /// The sender no longer has it.
+    Missing,
+}
+
+impl Verdict {
+    pub fn rejected(code: VerdictCode) -> Self {
+        Self::Rejected { code, detail: String::new() }
+    }
+}
+
+/// An envelope that a peer handed over, on its way to a verdict.
+#[derive(Clone, Debug)]
+pub struct Arrival {
+    pub peer: PublisherName,
+    pub stream: StreamId,
+    /// Of the sender's journal.
+    pub seq: u64,
+    /// It answers a WANT.
+    pub answer: bool,
+    pub path: HopPath,
+    pub envelope: UnverifiedEnvelope,
+}
+
+/// An entry that a peer offers.
+#[derive(Clone, Debug)]
+pub struct Offer {
+    pub peer: PublisherName,
+    pub stream: StreamId,
+    pub seq: u64,
+    pub key: EventKey,
+    pub digest: ShortDigest,
+    pub publisher: PublisherName,
+}
+
+/// What the seen set is asked about, and why.
+#[derive(Clone, Debug)]
+pub enum Question {
+    Arrival(Box<Arrival>),
+    Offer(Box<Offer>),
+    Submission { ticket: Ticket, envelope: VerifiedEnvelope },
+    /// An event that says it was handed to the pipeline before.
+    Returned { ticket: Ticket, key: EventKey },
+}
+
+impl Question {
+    fn key(&self) -> EventKey {
+        match self {
+            Self::Arrival(arrival) => arrival.envelope.envelope().key(),
+            Self::Offer(offer) => offer.key,
+            Self::Submission { envelope, .. } => envelope.envelope().key(),
+            Self::Returned { key, .. } => *key,
+        }
+    }
+}
+
+/// Whose body is compared with the one that is held under the same identity.
+#[derive(Debug)]
+pub enum Comparison {
+    Arrival(Box<Arrival>, VerifiedEnvelope),
+    Submission { ticket: Ticket, envelope: VerifiedEnvelope },
+}
+
+/// Accepted, and perhaps not yet known to the seen set's answers that are under way.
+#[derive(Debug)]
+struct Fresh {
+    envelope: Arc<Envelope>,
+    /// Once stored: answers up to this one may not know it yet.
+    stale_until: Option<u64>,
+}
+
+/// An identity that somebody is bringing.
+#[derive(Clone, Copy, Debug)]
+struct Flight {
+    stream: StreamId,
+    until: Tick,
+}
+
+/// Envelopes and offers between arrival and verdict.
+#[derive(Debug, Default)]
+pub struct Intake {
+    questions: Vec<Question>,
+    lookups: VecDeque<(Ticket, Vec<Question>)>,
+    asked_lookups: u64,
+    answered_lookups: u64,
+    checks: Vec<(Box<Arrival>, VerifyingKey)>,
+    pub verifying: BTreeMap<Ticket, Vec<Box<Arrival>>>,
+    pub comparing: BTreeMap<Ticket, Comparison>,
+    flights: BTreeMap<EventKey, Flight>,
+    fresh: BTreeMap<EventKey, Fresh>,
+    /// Entries of feeds, offered or owed, that wait for an identity.
+    waiting: BTreeMap<EventKey, BTreeSet<(PublisherName, u64)>>,
+}
+
+impl Intake {
+    pub fn ask(&mut self, question: Question) {
+        self.questions.push(question);
+    }
+
+    pub fn check(&mut self, arrival: Box<Arrival>, key: VerifyingKey) {
+        self.checks.push((arrival, key));
+    }
+
+    /// The questions that have gathered, as one look-up.
+    pub fn next_lookup(&mut self, ticket: impl FnOnce() -> Ticket) -> Option<(Ticket, Vec<EventKey>)> {
+        if self.questions.is_empty() {
+            return None;
+        }
+        let questions = std::mem::take(&mut self.questions);
+        let keys = questions.iter().map(Question::key).collect();
+        let ticket = ticket();
+        self.lookups.push_back((ticket, questions));
+        self.asked_lookups += 1;
+        Some((ticket, keys))
+    }
+
+    pub fn next_checks(&mut self) -> Vec<(Box<Arrival>, VerifyingKey)> {
+        std::mem::take(&mut self.checks)
+    }
+
+    /// The seen set answered its oldest open question.
+    pub fn answered(&mut self, ticket: Ticket) -> Vec<Question> {
+        match self.lookups.pop_front() {
+            Some((asked, questions)) if asked == ticket => {
+                self.answered_lookups += 1;
+                questions
+            }
+            other => {
+                self.lookups.extend(other);
+                Vec::new()
+            }
+        }
+    }
+
+    /// After the answers of a look-up were used: forgets what the seen set now knows itself.
+    pub fn forget_stale(&mut self) {
+        let answered = self.answered_lookups;
+        self.fresh.retain(|_, fresh| fresh.stale_until.is_none_or(|until| until > answered));
+    }
+
+    pub fn accepted(&mut self, envelope: Arc<Envelope>) {
+        self.flights.remove(&envelope.key());
+        self.fresh.insert(envelope.key(), Fresh { envelope, stale_until: None });
+    }
+
+    pub fn stored(&mut self, key: EventKey) {
+        if self.asked_lookups == self.answered_lookups {
+            self.fresh.remove(&key);
+        } else if let Some(fresh) = self.fresh.get_mut(&key) {
+            fresh.stale_until = Some(self.asked_lookups);
+        }
+    }
+
+    pub fn not_stored(&mut self, key: EventKey) {
+        self.fresh.remove(&key);
+    }
+
+    /// What was accepted and may not be in the answers of the seen set yet.
+    pub fn fresh(&self, key: EventKey) -> Option<&Arc<Envelope>> {
+        self.fresh.get(&key).map(|fresh| &fresh.envelope)
+    }
+
+    /// Until when somebody is bringing `key`; `None` where nobody is.
+    pub fn in_flight_until(&self, key: EventKey, now: Tick) -> Option<Tick> {
+        self.flights.get(&key).filter(|flight| flight.until > now).map(|flight| flight.until)
+    }
+
+    /// Is another stream bringing `key`?
+    pub fn in_flight_elsewhere(&self, key: EventKey, stream: StreamId, now: Tick) -> bool {
+        self.flights.get(&key).is_some_and(|flight| flight.stream != stream && flight.until > now)
+    }
+
+    pub fn asked(&mut self, key: EventKey, stream: StreamId, now: Tick) {
+        self.flights.insert(key, Flight { stream, until: now.plus_ms(IN_FLIGHT_EXPIRES_MS) });
+    }
+
+    /// `stream` no longer brings `key`.
+    pub fn landed(&mut self, key: EventKey, stream: StreamId) {
+        if self.flights.get(&key).is_some_and(|flight| flight.stream == stream) {
+            self.flights.remove(&key);
+        }
+    }
+
+    /// `stream` is gone: nothing comes from it any more.
+    pub fn stream_closed(&mut self, stream: StreamId) {
+        self.flights.retain(|_, flight| flight.stream != stream);
+    }
+
+    pub fn wait(&mut self, key: EventKey, peer: &PublisherName, seq: u64) {
+        self.waiting.entry(key).or_default().insert((peer.clone(), seq));
+    }
+
+    pub fn stop_waiting(&mut self, key: EventKey, peer: &PublisherName, seq: u64) {
+        if let Some(entries) = self.waiting.get_mut(&key) {
+            entries.remove(&(peer.clone(), seq));
+            if entries.is_empty() {
+                self.waiting.remove(&key);
+            }
+        }
+    }
+
+    /// Whoever waited for `key`, which is held now.
+    pub fn take_waiting(&mut self, key: EventKey) -> BTreeSet<(PublisherName, u64)> {
+        self.waiting.remove(&key).unwrap_or_default()
+    }
+
+    /// Forgets everything that is under way, when nothing could be stored.
+    pub fn drop_all(&mut self) {
+        self.fresh.clear();
+        self.flights.clear();
+        self.waiting.clear();
+    }
+}
+
+/// Decodes the envelope of a carrier; its verdict where it is none.
+pub fn decode(bytes: bytes::Bytes) -> Result<UnverifiedEnvelope, Verdict> {
+    UnverifiedEnvelope::decode(bytes).map_err(|fault| {
+        let code = match &fault {
+            CodecError::TooLarge(_) => VerdictCode::TooLarge,
+            CodecError::UnknownVersion(_) => VerdictCode::UnknownVersion,
+            _ => VerdictCode::Malformed,
+        };
+        Verdict::Rejected { code, detail: fault.to_string() }
+    })
+}
+
+/// The hop path's last entry must be the authenticated peer (design §5.3).
+pub fn path_fits(path: &HopPath, peer: &policy::Peer) -> bool {
+    path.last().is_some_and(|last| *last == peer.name || peer.aliases.contains(last))
+}
+
+/// Whose key it must be, before anything dear is done. `Err` with the verdict where nobody's.
+pub fn trusted_key(envelope: &Envelope, ground: &Ground) -> Result<VerifyingKey, Verdict> {
+    if !ground.on(Rule::OwnTrusted) && envelope.publisher() == ground.own_name() {
+        return Err(Verdict::rejected(VerdictCode::UnknownPublisher));
+    }
+    match ground.trust.key_of(envelope.publisher(), envelope.key_id()) {
+        Trust::Known(key) => Ok(*key),
+        Trust::OtherKey => Err(rejected(VerdictCode::UnknownKey, envelope)),
+        Trust::NameMismatch => Err(rejected(VerdictCode::NameMismatch, envelope)),
+        Trust::Unknown => Err(rejected(VerdictCode::UnknownPublisher, envelope)),
+    }
+}
+
+fn rejected(code: VerdictCode, envelope: &Envelope) -> Verdict {
+    Verdict::Rejected { code, detail: format!("{} under key {}", envelope.id(), envelope.key_id()) }
+}
+
+/// Is `created` within what the seen set can answer for, and not ahead of our time?
+pub fn judge_time(envelope: &Envelope, ground: &Ground) -> Option<Verdict> {
+    let core = envelope.core();
+    if ground.ledger.floor.is_some_and(|floor| core.created < floor) {
+        return Some(rejected(VerdictCode::TooOld, envelope));
+    }
+    let ahead = core.created.since_ms(ground.now.wall);
+    if ahead > CREATED_AHEAD_OWED_MS {
+        return Some(rejected(VerdictCode::TooFarAhead, envelope));
+    }
+    if ahead > CREATED_AHEAD_ACCEPTED_MS {
+        let wait = ahead - CREATED_AHEAD_ACCEPTED_MS;
+        return Some(Verdict::Deferred {
+            code: VerdictCode::Ahead,
+            key: envelope.key(),
+            publisher: envelope.publisher().clone(),
+            retry_at: ground.steady().plus_ms(wait),
+        });
+    }
+    let expired = |expires| ground.clock.trusted(ground.now).is_some_and(|now| expires <= now);
+    core.expires.is_some_and(expired).then(|| rejected(VerdictCode::Expired, envelope))
+}
+
+/// Inspects an envelope with the key that must have signed it: what workers do for [`Output::Verify`](crate::protocol::Output).
+///
+/// # Errors
+/// The verdict's code.
+pub fn inspect(envelope: UnverifiedEnvelope, key: &VerifyingKey) -> Result<VerifiedEnvelope, VerdictCode> {
+    let verified = envelope.verify(key).map_err(|_| VerdictCode::BadSignature)?;
+    format::check_content(verified.envelope().core())?;
+    Ok(verified)
+}
+
+/// May this node take it from this peer? Asked of what verified.
+pub fn receive_verdict(core: &Core, source: &policy::Peer, ground: &Ground) -> Option<Verdict> {
+    let code = match policy::receive(core, ground.own_name(), source).err()? {
+        NotReceived::Relay => VerdictCode::RelayNotAllowed,
+        NotReceived::Tlp => VerdictCode::TlpNotAllowed,
+    };
+    Some(Verdict::Rejected { code, detail: core.id.to_string() })
+}
+
+/// The identity that a comparison is about.
+pub fn compared_id(comparison: &Comparison) -> &EventId {
+    match comparison {
+        Comparison::Arrival(_, envelope) | Comparison::Submission { envelope, .. } => envelope.envelope().id(),
+    }
+}

@@ -1,0 +1,500 @@
+//! The receiving end of a feed: owns the cursor on the peer's journal (design §3). Every entry in order is
+//! pending until its fate is known or it is owed on disk; the cursor follows behind.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use crate::identity::{EventKey, PublisherName};
+use crate::limits::{
+    ACK_DELAY_MS, HEAD_EVERY_MS, IN_FLIGHT_EXPIRES_MS, LAZY_AFTER_DUPLICATES, OFFERED_HOLD_MS, OWED_PER_FEED_MAX,
+    WANT_DELAY_MS, WANTS_IN_FLIGHT_MAX, WINDOW_BYTES_MAX, WINDOW_ENVELOPES_MAX,
+};
+use crate::protocol::ground::{Ground, Pipe};
+use crate::protocol::intake::Verdict;
+use crate::protocol::io::Event;
+use crate::protocol::rules::Rule;
+use crate::record::{FeedState, Note, Owed, RejectedPlace};
+use crate::time::{Tick, Timestamp};
+use crate::wire::{Ack, FaultCode, Frame, Hello, Mark, Skip, Subscribe, VerdictCode, Window};
+
+/// Counts of what one peer gave to this node since it started (contract §5).
+#[derive(Clone, Debug, Default)]
+pub struct ReceivedTally {
+    pub accepted: u64,
+    pub refused: u64,
+    pub missing: u64,
+    pub rejected: BTreeMap<VerdictCode, u64>,
+}
+
+impl ReceivedTally {
+    pub fn rejected_sum(&self) -> u64 {
+        self.rejected.values().sum()
+    }
+}
+
+#[derive(Debug)]
+pub struct Receiver {
+    pub pipe: Pipe,
+    pub last_frame: Tick,
+    pub hello: Option<Hello>,
+    live: bool,
+    /// Entries in order whose fate is open, and behind them those whose cursor record is not written.
+    pending: VecDeque<Pending>,
+    /// The last place that a frame in order named.
+    received: Mark,
+    /// When something is to be done about which entry: a WANT, or to write it down as owed.
+    due: BTreeSet<(Tick, u64)>,
+    asked: BTreeMap<u64, EventKey>,
+    modes: Modes,
+    report: Report,
+    /// The sender's last seq, and when it stored it.
+    head: Option<(u64, Timestamp)>,
+}
+
+#[derive(Debug)]
+struct Pending {
+    mark: Mark,
+    before: Mark,
+    fate: Fate,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Fate {
+    /// At the seen set or the workers.
+    Examined,
+    /// Offered and not held: to be asked for, or on its way from another peer.
+    Offered { key: EventKey, publisher: PublisherName, since: Tick },
+    Done,
+}
+
+/// Who is eager, as far as this receiver has asked for it.
+#[derive(Debug, Default)]
+struct Modes {
+    eager: BTreeMap<PublisherName, bool>,
+    duplicates_in_row: BTreeMap<PublisherName, u32>,
+    /// Below it answers are repair and make nobody eager.
+    repair_until: u64,
+}
+
+/// What the next ACK says.
+#[derive(Debug, Default)]
+struct Report {
+    accepted: u64,
+    refused: u64,
+    rejected: u64,
+    verdicts: Vec<(u64, VerdictCode)>,
+    /// The durable cursor and window that were said last.
+    said: (u64, Window),
+    due: Option<Tick>,
+}
+
+impl Receiver {
+    /// We opened a stream: says HELLO and SUBSCRIBE at once. `rewind` asks from the newest known place at
+    /// or below it.
+    pub fn new(mut pipe: Pipe, peer: &PublisherName, rewind: Option<u64>, cure_noticed: bool, ground: &mut Ground) -> Self {
+        let now = ground.tick();
+        pipe.send(super::sender::hello(ground), ground);
+        let state = ground.ledger.feeds.entry(peer.clone()).or_default().clone();
+        let cured = (ground.on(Rule::CureLevel) || cure_noticed)
+            .then(|| cured_below(&state, ground.trust.digest()))
+            .flatten();
+        let from = [rewind, cured].into_iter().flatten().min();
+        let marks = marks_from(&state, from);
+        let window = window(&state, ground);
+        let have_only = from.is_some() || state.log_id.is_none();
+        pipe.send(Frame::Subscribe(Subscribe { log_id: state.log_id, marks, filter: None, have_only, window }), ground);
+        Self {
+            pipe,
+            last_frame: now,
+            hello: None,
+            live: false,
+            pending: VecDeque::new(),
+            received: state.cursor,
+            due: BTreeSet::new(),
+            asked: BTreeMap::new(),
+            modes: Modes::default(),
+            report: Report { said: (0, window), ..Report::default() },
+            head: None,
+        }
+    }
+
+    pub fn is_live(&self) -> bool {
+        self.live
+    }
+
+    pub fn head(&self) -> Option<(u64, Timestamp)> {
+        self.head
+    }
+
+    /// Entries whose fate is open.
+    pub fn open_count(&self) -> u64 {
+        self.pending.iter().filter(|pending| pending.fate != Fate::Done).count() as u64
+    }
+
+    pub fn on_head(&mut self, seq: u64, stored: Timestamp) {
+        self.head = Some((seq, stored));
+    }
+
+    /// SKIP. The first one says where the sender resumes.
+    pub fn on_skip(&mut self, peer: &PublisherName, skip: Skip, tally: &mut ReceivedTally, ground: &mut Ground) -> Result<(), FaultCode> {
+        if !self.live {
+            return self.on_resume(peer, skip, tally, ground);
+        }
+        if skip.to.seq <= self.received.seq {
+            return Err(FaultCode::Protocol);
+        }
+        self.count_missing(peer, skip.dropped, tally, ground);
+        self.in_order(skip.to, Fate::Done);
+        Ok(())
+    }
+
+    fn count_missing(&mut self, peer: &PublisherName, dropped: u64, tally: &mut ReceivedTally, ground: &mut Ground) {
+        if dropped > 0 {
+            tally.missing += dropped;
+            ground.tell(Event::Missing { peer: peer.clone(), count: dropped });
+        }
+    }
+
+    fn on_resume(&mut self, peer: &PublisherName, skip: Skip, tally: &mut ReceivedTally, ground: &mut Ground) -> Result<(), FaultCode> {
+        let Some(hello) = &self.hello else { return Err(FaultCode::Protocol) };
+        let (log_id, last_seq) = (hello.log_id, hello.last_seq);
+        let state = ground.ledger.feeds.entry(peer.clone()).or_default();
+        let (known, cursor) = (state.log_id, state.cursor);
+        self.live = true;
+        self.received = skip.to;
+        if known != Some(log_id) {
+            if known.is_some() {
+                ground.tell(Event::Repair { peer: peer.clone(), cause: "the peer has a new journal" });
+            }
+            let state = FeedState { log_id: Some(log_id), cursor: skip.to, ..FeedState::default() };
+            ground.note(Note::Feed { peer: peer.clone(), state });
+            self.modes.repair_until = last_seq;
+        } else if skip.to.seq < cursor.seq || (skip.to.seq == cursor.seq && skip.to.check != cursor.check) {
+            if ground.on(Rule::ResumeTold) {
+                let mut state = ground.ledger.feeds[peer].clone();
+                let kept = (!ground.on(Rule::OwedCut)).then(|| (state.owed.clone(), state.rejected.clone()));
+                state.take_back(skip.to);
+                if let Some((owed, rejected)) = kept {
+                    (state.owed, state.rejected) = (owed, rejected);
+                }
+                ground.tell(Event::Repair { peer: peer.clone(), cause: "the feed resumes below the cursor" });
+                ground.note(Note::Feed { peer: peer.clone(), state });
+                self.modes.repair_until = last_seq;
+            } else {
+                self.received = cursor;
+            }
+        } else if skip.to.seq > cursor.seq {
+            self.count_missing(peer, skip.dropped, tally, ground);
+            ground.move_cursor(peer, skip.to);
+        }
+        let steady = ground.steady();
+        for owed in ground.ledger.feeds[peer].owed.values() {
+            let wait = owed.retry_at.since_ms(steady);
+            self.due.insert((ground.now.tick.plus_ms(wait), owed.seq));
+        }
+        let waiting: Vec<(u64, EventKey)> =
+            ground.ledger.feeds[peer].owed.values().map(|owed| (owed.seq, owed.key)).collect();
+        for (seq, key) in waiting {
+            ground.intake.wait(key, peer, seq);
+        }
+        self.report.due = Some(ground.tick());
+        Ok(())
+    }
+
+    fn in_order(&mut self, mark: Mark, fate: Fate) {
+        self.pending.push_back(Pending { mark, before: self.received, fate });
+        self.received = mark;
+    }
+
+    /// An entry in order begins: false where the peer is out of turn, or where we have passed it and would
+    /// not be told (rule `ResumeTold`).
+    pub fn begin(&mut self, mark: Mark) -> Result<bool, FaultCode> {
+        if !self.live {
+            return Err(FaultCode::Protocol);
+        }
+        if mark.seq <= self.received.seq {
+            return Err(FaultCode::Protocol);
+        }
+        self.in_order(mark, Fate::Examined);
+        Ok(true)
+    }
+
+    /// May the peer answer a WANT for `seq`? Only what was asked for is read.
+    pub fn take_answer(&mut self, seq: u64) -> Option<EventKey> {
+        self.asked.remove(&seq)
+    }
+
+    /// An offered entry is not held here: it is asked for after a while, unless a copy comes first.
+    pub fn offered(&mut self, peer: &PublisherName, seq: u64, key: EventKey, publisher: PublisherName, at_once: bool, ground: &mut Ground) {
+        let now = ground.tick();
+        let Some(pending) = find(&mut self.pending, seq) else { return };
+        if !ground.on(Rule::HaveOwed) {
+            pending.fate = Fate::Done;
+        } else {
+            pending.fate = Fate::Offered { key, publisher, since: now };
+        }
+        ground.intake.wait(key, peer, seq);
+        let delay = if at_once || seq <= self.modes.repair_until { 0 } else { WANT_DELAY_MS };
+        self.due.insert((now.plus_ms(delay), seq));
+    }
+
+    /// The fate of an entry is known, whether it came in order, as an answer, or by another peer.
+    pub fn conclude(&mut self, peer: &PublisherName, seq: u64, verdict: &Verdict, tally: &mut ReceivedTally, ground: &mut Ground) {
+        let was_owed = ground.ledger.feeds.get(peer).is_some_and(|state| state.owed.contains_key(&seq));
+        let before = match find(&mut self.pending, seq) {
+            Some(pending) if pending.fate == Fate::Done && !was_owed => return,
+            Some(pending) => {
+                pending.fate = Fate::Done;
+                pending.before
+            }
+            None if was_owed => newest_below(&ground.ledger.feeds[peer], seq),
+            None => return,
+        };
+        match verdict {
+            Verdict::Accepted => {
+                tally.accepted += 1;
+                self.report.accepted += 1;
+            }
+            Verdict::Refused => {
+                tally.refused += 1;
+                self.report.refused += 1;
+            }
+            Verdict::Deferred { code, key, publisher, retry_at } => {
+                self.report_verdict(seq, *code);
+                let owed = Owed { seq, key: *key, publisher: publisher.clone(), reason: *code, retry_at: *retry_at };
+                self.owe(peer, owed, ground);
+                return;
+            }
+            Verdict::Rejected { code, detail } => {
+                *tally.rejected.entry(*code).or_default() += 1;
+                self.report.rejected += 1;
+                self.report_verdict(seq, *code);
+                ground.tell(Event::NotTaken { peer: peer.clone(), seq, code: *code, detail: detail.clone() });
+                if code.is_curable() {
+                    let place = RejectedPlace { reason: *code, before, trust: ground.trust.digest() };
+                    ground.note(Note::Rejected { peer: peer.clone(), place });
+                }
+            }
+            Verdict::Missing => {
+                tally.missing += 1;
+                ground.tell(Event::Missing { peer: peer.clone(), count: 1 });
+            }
+        }
+        if was_owed {
+            ground.note(Note::Settled { peer: peer.clone(), seq });
+        }
+        self.report_soon(ground.tick());
+    }
+
+    fn owe(&mut self, peer: &PublisherName, owed: Owed, ground: &mut Ground) {
+        let wait = owed.retry_at.since_ms(ground.steady());
+        self.due.insert((ground.tick().plus_ms(wait), owed.seq));
+        ground.intake.wait(owed.key, peer, owed.seq);
+        ground.note(Note::Owed { peer: peer.clone(), owed });
+        self.report_soon(ground.tick());
+    }
+
+    fn report_verdict(&mut self, seq: u64, code: VerdictCode) {
+        if self.report.verdicts.len() < OWED_PER_FEED_MAX {
+            self.report.verdicts.push((seq, code));
+        }
+    }
+
+    fn report_soon(&mut self, now: Tick) {
+        self.report.due.get_or_insert(now.plus_ms(ACK_DELAY_MS / 2));
+    }
+
+    /// Moves the cursor past what is done, asks for what is due, and says ACK.
+    pub fn pump(&mut self, peer: &PublisherName, ground: &mut Ground) {
+        if !self.live {
+            return;
+        }
+        self.advance(peer, ground);
+        self.ask(peer, ground);
+        self.acknowledge(peer, ground);
+    }
+
+    fn advance(&mut self, peer: &PublisherName, ground: &mut Ground) {
+        let mut to = None;
+        while let Some(pending) = self.pending.pop_front_if(|pending| pending.fate == Fate::Done) {
+            to = Some(pending.mark);
+        }
+        if let Some(to) = to {
+            ground.move_cursor(peer, to);
+        }
+    }
+
+    /// Asks for what is due, or writes it down as owed so that the cursor can pass.
+    fn ask(&mut self, peer: &PublisherName, ground: &mut Ground) {
+        let now = ground.tick();
+        while let Some(&(at, seq)) = self.due.first() {
+            if at > now || self.is_stuck() {
+                return;
+            }
+            self.due.pop_first();
+            let offered = match find(&mut self.pending, seq).map(|pending| &pending.fate) {
+                Some(Fate::Offered { key, publisher, since }) => Some((*key, publisher.clone(), *since)),
+                _ => None,
+            };
+            let owed = ground.ledger.feeds.get(peer).and_then(|state| state.owed.get(&seq)).map(|owed| owed.key);
+            let Some(key) = offered.as_ref().map(|(key, ..)| *key).or(owed) else { continue };
+            if let Some((key, publisher, since)) = offered
+                && now >= since.plus_ms(OFFERED_HOLD_MS)
+            {
+                find(&mut self.pending, seq).expect("bug: it was found above").fate = Fate::Done;
+                let reason = VerdictCode::InFlight;
+                self.owe(peer, Owed { seq, key, publisher, reason, retry_at: ground.steady() }, ground);
+                self.advance(peer, ground);
+                continue;
+            }
+            self.ask_one(seq, key, ground);
+        }
+    }
+
+    /// No WANT can be sent until an answer comes or frames leave.
+    fn is_stuck(&self) -> bool {
+        self.asked.len() >= WANTS_IN_FLIGHT_MAX || !self.pipe.has_room()
+    }
+
+    fn ask_one(&mut self, seq: u64, key: EventKey, ground: &mut Ground) {
+        let now = ground.tick();
+        if let Some(free_at) = ground.intake.in_flight_until(key, now) {
+            // Another peer is bringing it: deferred, never refused.
+            self.due.insert((free_at.max(now.plus_ms(1)), seq));
+        } else if self.asked.contains_key(&seq) {
+            // Asked on this stream already: the answer will come, or the stream will break. Others may be
+            // asked meanwhile.
+            self.due.insert((now.plus_ms(IN_FLIGHT_EXPIRES_MS), seq));
+        } else {
+            self.asked.insert(seq, key);
+            ground.intake.asked(key, self.pipe.stream, now);
+            self.due.insert((now.plus_ms(IN_FLIGHT_EXPIRES_MS), seq));
+            self.pipe.send(Frame::Want { seq, key }, ground);
+        }
+    }
+
+    fn acknowledge(&mut self, peer: &PublisherName, ground: &mut Ground) {
+        let now = ground.tick();
+        let durable = ground.durable.feeds.get(peer).filter(|state| state.log_id == ground.ledger.feeds[peer].log_id);
+        let durable = durable.map_or(0, |state| state.cursor.seq).min(self.received.seq);
+        let state = &ground.ledger.feeds[peer];
+        let window = window(state, ground);
+        let (said, said_window) = self.report.said;
+        if durable != said || (said_window.envelopes == 0 && window.envelopes > 0) {
+            self.report_soon(now);
+        }
+        let silent = now >= self.pipe.last_sent.plus_ms(HEAD_EVERY_MS);
+        if !(silent || self.report.due.is_some_and(|due| now >= due)) || !self.pipe.has_room() {
+            return;
+        }
+        let ack = Ack {
+            seq: durable,
+            window,
+            accepted: self.report.accepted,
+            refused: self.report.refused,
+            rejected: self.report.rejected,
+            owed: u32::try_from(state.owed.len()).unwrap_or(u32::MAX),
+            verdicts: std::mem::take(&mut self.report.verdicts),
+        };
+        self.report.said = (durable, window);
+        self.report.due = None;
+        self.pipe.send(Frame::Ack(Box::new(ack)), ground);
+    }
+
+    /// The durable cursor moved so far that the sender may be waiting: acknowledge at once.
+    pub fn on_stored(&mut self, now: Tick) {
+        self.report.due = Some(self.report.due.map_or(now, |due| due.min(now)));
+    }
+
+    /// An envelope came by push and was held already: after three in a row its publisher is lazy here,
+    /// unless this is its last eager source.
+    pub fn pushed_duplicate(&mut self, publisher: &PublisherName, other_eager: bool, is_own: bool, ground: &mut Ground) {
+        let count = self.modes.duplicates_in_row.entry(publisher.clone()).or_default();
+        *count += 1;
+        if *count >= LAZY_AFTER_DUPLICATES && other_eager && self.is_eager(publisher, is_own) {
+            self.modes.duplicates_in_row.remove(publisher);
+            self.set_mode(publisher, false, ground);
+        }
+    }
+
+    pub fn pushed_news(&mut self, publisher: &PublisherName) {
+        self.modes.duplicates_in_row.remove(publisher);
+    }
+
+    /// A WANT was answered with news: its publisher is eager here from now on.
+    pub fn answered_news(&mut self, seq: u64, publisher: &PublisherName, is_own: bool, ground: &mut Ground) {
+        if seq > self.modes.repair_until && !self.is_eager(publisher, is_own) {
+            self.set_mode(publisher, true, ground);
+        }
+    }
+
+    fn set_mode(&mut self, publisher: &PublisherName, eager: bool, ground: &mut Ground) {
+        self.modes.eager.insert(publisher.clone(), eager);
+        self.pipe.send(Frame::Mode { publisher: publisher.clone(), eager }, ground);
+    }
+
+    /// Does the peer push what `publisher` made? `is_own`: the peer is that publisher.
+    pub fn is_eager(&self, publisher: &PublisherName, is_own: bool) -> bool {
+        self.live && self.modes.eager.get(publisher).copied().unwrap_or(is_own)
+    }
+
+    /// The next instant at which `pump` has something to do by itself.
+    pub fn timeout(&self) -> Option<Tick> {
+        if !self.live {
+            return None;
+        }
+        let silent = self.pipe.last_sent.plus_ms(HEAD_EVERY_MS);
+        let due = self.due.first().map(|(at, _)| *at).filter(|_| !self.is_stuck());
+        [Some(silent), due, self.report.due].into_iter().flatten().min()
+    }
+
+    /// Keys of entries that were offered on this stream and are not owed: nobody waits for them any more.
+    pub fn open_offers(&self) -> impl Iterator<Item = (u64, EventKey)> {
+        self.pending.iter().filter_map(|pending| match &pending.fate {
+            Fate::Offered { key, .. } => Some((pending.mark.seq, *key)),
+            _ => None,
+        })
+    }
+}
+
+fn find(pending: &mut VecDeque<Pending>, seq: u64) -> Option<&mut Pending> {
+    let at = pending.binary_search_by_key(&seq, |pending| pending.mark.seq).ok()?;
+    pending.get_mut(at)
+}
+
+/// The seq from which a curable rejection is read again: its trust list has changed.
+fn cured_below(state: &FeedState, trust: [u8; 8]) -> Option<u64> {
+    state.rejected.iter().filter(|place| place.trust != trust).map(|place| place.before.seq).min()
+}
+
+/// The cursor and its marks; with `from` the newest known places at or below it.
+fn marks_from(state: &FeedState, from: Option<u64>) -> Vec<Mark> {
+    let places = state.rejected.iter().map(|place| place.before);
+    let mut marks: Vec<Mark> = std::iter::once(state.cursor).chain(state.marks.iter().copied()).chain(places).collect();
+    marks.sort_by_key(|mark| std::cmp::Reverse(mark.seq));
+    marks.dedup();
+    match from {
+        Some(from) => {
+            marks.retain(|mark| mark.seq <= from);
+            if marks.is_empty() {
+                marks.push(Mark::START);
+            }
+        }
+        // Without a reason to go back the cursor leads and the rejected places do not matter.
+        None => marks.retain(|mark| mark.seq <= state.cursor.seq),
+    }
+    marks.truncate(1 + crate::limits::CURSOR_MARKS_MAX);
+    marks
+}
+
+/// The newest known place below `seq`.
+fn newest_below(state: &FeedState, seq: u64) -> Mark {
+    let marks = std::iter::once(&state.cursor).chain(&state.marks);
+    marks.filter(|mark| mark.seq < seq).max_by_key(|mark| mark.seq).copied().unwrap_or(Mark::START)
+}
+
+/// What the sender may send beyond the acknowledged place: never more than could be owed.
+fn window(state: &FeedState, ground: &Ground) -> Window {
+    let free = OWED_PER_FEED_MAX.saturating_sub(state.owed.len());
+    let envelopes = if ground.on(Rule::OwedWindow) { WINDOW_ENVELOPES_MAX.min(free as u32) } else { WINDOW_ENVELOPES_MAX };
+    Window { envelopes, bytes: WINDOW_BYTES_MAX }
+}

@@ -1,0 +1,100 @@
+//! The rules of the feed protocol whose lack loses, repeats or leaks something, each found by model
+//! checking. In the program they are all on. Tests (feature `sim`) switch one off to show that the simulator
+//! would notice its lack; what each avoids is told in PROTOCOL.md §5.6.
+
+/// A rule that can be switched off in a simulation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Rule {
+    /// The sender's first frame says where it resumes; the receiver takes its cursor back to it.
+    ResumeTold,
+    /// … and its owed and rejected entries above it, in the same record.
+    OwedCut,
+    /// WANT names seq and key; the sender checks both, and the share policy, again.
+    WantKey,
+    /// A WANT that can't be answered is answered with GONE.
+    Gone,
+    /// Back to its source an envelope is offered, unless it came on the connection that stands.
+    OfferSource,
+    /// To its own publisher an envelope may always be offered, whatever its label.
+    HomeLabel,
+    /// A node trusts its own key at intake, and `relay` does not apply to what is its own.
+    OwnTrusted,
+    /// An entry offered and not yet taken holds the durable cursor back, or is owed.
+    HaveOwed,
+    /// Reading a feed never waits for room to write on it.
+    ReadFree,
+    /// The window is never more than the free owed slots; answers to WANT are outside it.
+    OwedWindow,
+    /// Whether a rejection is cured is asked at every SUBSCRIBE, not only when a file changes.
+    CureLevel,
+    /// Going back to a lower seq means a new SUBSCRIBE; frames of the old one are dropped.
+    CureResets,
+    /// The seen set on disk is never ahead of the synced journal.
+    SeenSynced,
+    /// The seen set names the place that it covers; where the journal disagrees it is rebuilt.
+    SeenPosition,
+    /// A cursor or settlement record follows the carrier that it speaks of.
+    CarrierFirst,
+    /// A duplicate submission is answered only when the first one is durable.
+    DuplicateSynced,
+    /// An ack counts only for what was handed out on this connection.
+    AckClamped,
+    /// `own` is decided by the publisher, not by the source.
+    OwnByPublisher,
+    /// Emptying a journal empties the seen set as well.
+    EmptyBoth,
+    /// `refused` means held; an id that is only asked for elsewhere is owed.
+    HeldNotInFlight,
+}
+
+impl Rule {
+    pub const ALL: [Self; 20] = [
+        Self::ResumeTold,
+        Self::OwedCut,
+        Self::WantKey,
+        Self::Gone,
+        Self::OfferSource,
+        Self::HomeLabel,
+        Self::OwnTrusted,
+        Self::HaveOwed,
+        Self::ReadFree,
+        Self::OwedWindow,
+        Self::CureLevel,
+        Self::CureResets,
+        Self::SeenSynced,
+        Self::SeenPosition,
+        Self::CarrierFirst,
+        Self::DuplicateSynced,
+        Self::AckClamped,
+        Self::OwnByPublisher,
+        Self::EmptyBoth,
+        Self::HeldNotInFlight,
+    ];
+}
+
+/// Which rules hold: all of them, but in simulations.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Rules {
+    #[cfg(feature = "sim")]
+    off: u32,
+}
+
+impl Rules {
+    #[cfg(feature = "sim")]
+    #[must_use]
+    pub fn without(mut self, rule: Rule) -> Self {
+        self.off |= 1 << rule as u8;
+        self
+    }
+
+    #[cfg(feature = "sim")]
+    pub fn on(self, rule: Rule) -> bool {
+        self.off & (1 << rule as u8) == 0
+    }
+
+    #[cfg(not(feature = "sim"))]
+    pub const fn on(self, _rule: Rule) -> bool {
+        true
+    }
+}

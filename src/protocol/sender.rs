@@ -1,0 +1,429 @@
+//! The sending end of a feed: a cursor over our journal for one peer, a policy and a window (design §6.2).
+//! Keeps nothing that must survive: the receiver owns the cursor.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use crate::identity::{EventKey, PublisherName};
+use crate::limits::{HEAD_EVERY_MS, OWED_PER_FEED_MAX, PEERS_MAX, READ_BYTES, SKIP_EVERY_MS, SKIP_SCANNED_MAX};
+use crate::policy::{self, Peer, Tlp, Withheld};
+use crate::protocol::ground::{Ground, Pipe};
+use crate::protocol::io::{Output, Read, Reader, Ticket};
+use crate::protocol::rules::Rule;
+use crate::record::Entry;
+use crate::time::Tick;
+use crate::wire::{Ack, CarrierFrame, FaultCode, Frame, Have, Hello, Mark, Skip, Subscribe, Window};
+
+/// Counts of what this node gave to one peer since it started (contract §5).
+#[derive(Clone, Debug, Default)]
+pub struct SentTally {
+    pub offered: u64,
+    pub accepted: u64,
+    pub refused: u64,
+    pub rejected: u64,
+    /// How many entries the peer owes itself now.
+    pub deferred: u64,
+    pub withheld: BTreeMap<Withheld, u64>,
+    /// Each entry is counted as withheld once: up to here they were.
+    withheld_through: u64,
+    /// The last place that the peer acknowledged; kept when the feed ends.
+    pub acked: u64,
+    /// The last verdict of the peer that was a rejection.
+    pub last_rejection: Option<(u64, crate::wire::VerdictCode)>,
+}
+
+#[derive(Debug)]
+pub struct Sender {
+    pub pipe: Pipe,
+    pub last_frame: Tick,
+    phase: Phase,
+    reading: Option<Purpose>,
+    wants: VecDeque<(u64, EventKey)>,
+    /// What was read last for WANTs.
+    want_cache: BTreeMap<u64, Arc<Entry>>,
+    /// Who is pushed and who is only offered, where it is not the default.
+    modes: BTreeMap<PublisherName, bool>,
+    /// What the last ACK's running counts were.
+    counted: (u64, u64, u64),
+    next_head: Tick,
+}
+
+#[derive(Debug)]
+enum Phase {
+    AwaitSubscribe,
+    Checking { ticket: Ticket, subscribe: Box<Subscribe> },
+    Live(Live),
+}
+
+#[derive(Debug)]
+struct Live {
+    /// The last entry that was looked at.
+    position: Mark,
+    /// The last place that the receiver knows we have passed.
+    told: Mark,
+    told_at: Tick,
+    queue: VecDeque<Arc<Entry>>,
+    /// Frames in order that are not acknowledged: seq and bytes.
+    unacked: VecDeque<(u64, u32)>,
+    unacked_bytes: u64,
+    window: Window,
+    /// Up to here everything is only offered.
+    have_until: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    Feed,
+    Want,
+}
+
+enum Decision {
+    /// It came from the peer on the connection that stands.
+    Pass,
+    Withhold(Withheld),
+    Offer,
+    Push,
+}
+
+impl Sender {
+    /// The peer opened a stream and its HELLO was accepted.
+    pub fn new(pipe: Pipe, now: Tick) -> Self {
+        Self {
+            pipe,
+            last_frame: now,
+            phase: Phase::AwaitSubscribe,
+            reading: None,
+            wants: VecDeque::new(),
+            want_cache: BTreeMap::new(),
+            modes: BTreeMap::new(),
+            counted: (0, 0, 0),
+            next_head: now,
+        }
+    }
+
+    pub fn on_subscribe(&mut self, subscribe: Subscribe, ground: &mut Ground) -> Result<(), FaultCode> {
+        if !matches!(self.phase, Phase::AwaitSubscribe) {
+            return Err(FaultCode::Protocol);
+        }
+        if subscribe.filter.is_some() {
+            return Err(FaultCode::NotBuilt);
+        }
+        let same_log = subscribe.log_id == Some(ground.ends.log_id);
+        let marks = if same_log { subscribe.marks.clone() } else { Vec::new() };
+        let ticket = ground.ticket();
+        self.phase = Phase::Checking { ticket, subscribe: Box::new(subscribe) };
+        ground.emit(Output::CheckMarks { ticket, marks });
+        Ok(())
+    }
+
+    /// The store compared the cursor's marks with the journal: the feed goes on from the newest that agrees,
+    /// or from the floor (PROTOCOL.md §5.2).
+    pub fn on_marks_checked(&mut self, answered: Ticket, agrees: Option<Mark>, ground: &mut Ground) {
+        let Phase::Checking { ticket, subscribe } = &self.phase else { return };
+        if *ticket != answered {
+            return;
+        }
+        let floor = ground.ends.floor;
+        let same_log = subscribe.log_id == Some(ground.ends.log_id);
+        let agrees = agrees.filter(|mark| mark.seq >= floor.seq);
+        let (at, dropped) = match (agrees, subscribe.marks.first()) {
+            (Some(mark), _) => (mark, 0),
+            (None, Some(cursor)) if same_log => (floor, floor.seq.saturating_sub(cursor.seq)),
+            (None, _) => (floor, 0),
+        };
+        let repair = agrees.is_none() || subscribe.have_only;
+        let now = ground.tick();
+        let live = Live {
+            position: at,
+            told: at,
+            told_at: now,
+            queue: VecDeque::new(),
+            unacked: VecDeque::new(),
+            unacked_bytes: 0,
+            window: subscribe.window,
+            have_until: if repair { ground.ends.last.seq } else { 0 },
+        };
+        self.pipe.send(Frame::Skip(Skip { to: at, dropped }), ground);
+        self.phase = Phase::Live(live);
+        self.next_head = now;
+    }
+
+    pub fn on_ack(&mut self, ack: &Ack, tally: &mut SentTally) -> Result<(), FaultCode> {
+        let Phase::Live(live) = &mut self.phase else { return Err(FaultCode::Protocol) };
+        if ack.seq > live.position.seq {
+            return Err(FaultCode::Protocol);
+        }
+        while let Some((_, bytes)) = live.unacked.pop_front_if(|(seq, _)| *seq <= ack.seq) {
+            live.unacked_bytes -= u64::from(bytes);
+        }
+        live.window = ack.window;
+        let (accepted, refused, rejected) = self.counted;
+        tally.accepted += ack.accepted.saturating_sub(accepted);
+        tally.refused += ack.refused.saturating_sub(refused);
+        tally.rejected += ack.rejected.saturating_sub(rejected);
+        tally.deferred = u64::from(ack.owed);
+        self.counted = (ack.accepted, ack.refused, ack.rejected);
+        tally.acked = ack.seq;
+        if let Some(last) = ack.verdicts.iter().rev().find(|(_, code)| !code.is_deferred()) {
+            tally.last_rejection = Some(*last);
+        }
+        Ok(())
+    }
+
+    pub fn on_want(&mut self, seq: u64, key: EventKey) -> Result<(), FaultCode> {
+        let Phase::Live(live) = &self.phase else { return Err(FaultCode::Protocol) };
+        if seq > live.position.seq || self.wants.len() >= OWED_PER_FEED_MAX {
+            return Err(FaultCode::Protocol);
+        }
+        self.wants.push_back((seq, key));
+        Ok(())
+    }
+
+    pub fn on_mode(&mut self, publisher: PublisherName, eager: bool) {
+        if self.modes.len() < PEERS_MAX || self.modes.contains_key(&publisher) {
+            self.modes.insert(publisher, eager);
+        }
+    }
+
+    pub fn on_entries(&mut self, read: Read, ground: &mut Ground) {
+        match self.reading.take() {
+            Some(Purpose::Want) => {
+                self.want_cache = read.entries.into_iter().map(|entry| (entry.seq, entry)).collect();
+                self.answer_wants_after_read(ground);
+            }
+            Some(Purpose::Feed) => {
+                let Phase::Live(live) = &mut self.phase else { return };
+                if read.after.seq > live.position.seq {
+                    // Retention took what lay between: the receiver counts it as missing.
+                    let dropped = read.after.seq - live.position.seq;
+                    live.position = read.after;
+                    live.told = read.after;
+                    self.pipe.send(Frame::Skip(Skip { to: read.after, dropped }), ground);
+                }
+                live.queue.extend(read.entries);
+            }
+            None => {}
+        }
+    }
+
+    /// The front WANT was read for: what the read did not bring is gone.
+    fn answer_wants_after_read(&mut self, ground: &mut Ground) {
+        if let Some((seq, _)) = self.wants.front().copied()
+            && !self.want_cache.contains_key(&seq)
+        {
+            self.wants.pop_front();
+            if ground.on(Rule::Gone) {
+                self.pipe.send(Frame::Gone { seq }, ground);
+            }
+        }
+    }
+
+    /// Sends what there is to send and room for.
+    pub fn pump(&mut self, peer: &Peer, came: &mut BTreeSet<u64>, tally: &mut SentTally, ground: &mut Ground) {
+        self.answer_wants(peer, ground);
+        let mut live = match std::mem::replace(&mut self.phase, Phase::AwaitSubscribe) {
+            Phase::Live(live) => live,
+            other => {
+                self.phase = other;
+                return;
+            }
+        };
+        self.send_in_order(&mut live, peer, came, tally, ground);
+        if live.queue.is_empty() && self.reading.is_none() && live.position.seq < ground.ends.last.seq {
+            self.read(Purpose::Feed, live.position.seq, ground);
+        }
+        self.send_skip(&mut live, ground);
+        if ground.tick() >= self.next_head {
+            let last = ground.ends.last.seq;
+            self.pipe.send(Frame::Head { seq: last, stored: ground.ends.newest }, ground);
+            self.next_head = ground.tick().plus_ms(HEAD_EVERY_MS);
+        }
+        self.phase = Phase::Live(live);
+    }
+
+    fn read(&mut self, purpose: Purpose, after_seq: u64, ground: &mut Ground) {
+        self.reading = Some(purpose);
+        let reader = Reader::Feed(self.pipe.stream);
+        ground.emit(Output::Read { reader, after_seq, bytes_max: READ_BYTES });
+    }
+
+    fn send_in_order(
+        &mut self,
+        live: &mut Live,
+        peer: &Peer,
+        came: &mut BTreeSet<u64>,
+        tally: &mut SentTally,
+        ground: &mut Ground,
+    ) {
+        while let Some(entry) = live.queue.front() {
+            let decision = decide(entry, peer, came, live.have_until, &self.modes, ground);
+            let frame = match decision {
+                Decision::Pass => None,
+                Decision::Withhold(reason) => {
+                    if entry.seq > tally.withheld_through {
+                        *tally.withheld.entry(reason).or_default() += 1;
+                        tally.withheld_through = entry.seq;
+                    }
+                    None
+                }
+                Decision::Offer => Some(Frame::Have(have(entry))),
+                Decision::Push => Some(Frame::Carrier(carrier(entry, ground.own_name()))),
+            };
+            let mark = entry.mark();
+            if let Some(frame) = frame {
+                let bytes = u32::try_from(frame.weight()).unwrap_or(u32::MAX);
+                if !self.pipe.has_room() || !live.takes(bytes) {
+                    return;
+                }
+                live.unacked.push_back((mark.seq, bytes));
+                live.unacked_bytes += u64::from(bytes);
+                live.told = mark;
+                live.told_at = ground.tick();
+                tally.offered += 1;
+                self.pipe.send(frame, ground);
+            }
+            came.remove(&mark.seq);
+            live.position = mark;
+            live.queue.pop_front();
+        }
+    }
+
+    fn send_skip(&mut self, live: &mut Live, ground: &mut Ground) {
+        let scanned = live.position.seq - live.told.seq;
+        let due = scanned >= SKIP_SCANNED_MAX || ground.tick() >= live.told_at.plus_ms(SKIP_EVERY_MS);
+        if scanned > 0 && due && self.pipe.has_room() {
+            live.told = live.position;
+            live.told_at = ground.tick();
+            self.pipe.send(Frame::Skip(Skip { to: live.position, dropped: 0 }), ground);
+        }
+    }
+
+    fn answer_wants(&mut self, peer: &Peer, ground: &mut Ground) {
+        while let Some((seq, key)) = self.wants.front().copied() {
+            if !self.pipe.has_room() {
+                return;
+            }
+            let entry = match self.want_cache.get(&seq) {
+                Some(entry) => entry.clone(),
+                None if self.reading.is_some() => return,
+                None => {
+                    self.read(Purpose::Want, seq - 1, ground);
+                    return;
+                }
+            };
+            self.wants.pop_front();
+            let same = entry.envelope.key() == key && shared(&entry, peer, ground).is_ok();
+            if same || !ground.on(Rule::WantKey) {
+                self.pipe.send(Frame::Answer(carrier(&entry, ground.own_name())), ground);
+            } else if ground.on(Rule::Gone) {
+                self.pipe.send(Frame::Gone { seq }, ground);
+            }
+        }
+        self.want_cache.clear();
+    }
+
+    /// What was sent and not acknowledged will be sent again: it does not count as offered.
+    pub fn on_closed(&self, tally: &mut SentTally) {
+        if let Phase::Live(live) = &self.phase {
+            tally.offered = tally.offered.saturating_sub(live.unacked.len() as u64);
+        }
+    }
+
+    /// The next instant at which `pump` has something to do by itself.
+    pub fn timeout(&self) -> Option<Tick> {
+        match &self.phase {
+            Phase::Live(live) if live.position.seq > live.told.seq => {
+                Some(self.next_head.min(live.told_at.plus_ms(SKIP_EVERY_MS)))
+            }
+            Phase::Live(_) => Some(self.next_head),
+            _ => None,
+        }
+    }
+
+    pub fn is_live(&self) -> bool {
+        matches!(self.phase, Phase::Live(_))
+    }
+}
+
+impl Live {
+    /// Is there room in the window for one more frame of `bytes`? The first always fits.
+    fn takes(&self, bytes: u32) -> bool {
+        let count = self.unacked.len() as u64;
+        if count >= u64::from(self.window.envelopes) {
+            return false;
+        }
+        count == 0 || self.unacked_bytes + u64::from(bytes) <= u64::from(self.window.bytes)
+    }
+}
+
+fn shared(entry: &Entry, peer: &Peer, ground: &Ground) -> Result<(), Withheld> {
+    let core = entry.envelope.core();
+    if !ground.on(Rule::HomeLabel) && core.id.publisher == peer.name && core.tlp >= Tlp::Amber {
+        return Err(Withheld::TlpHop);
+    }
+    policy::share(core, &entry.path, ground.own_name(), peer, ground.clock.trusted(ground.now))
+}
+
+fn decide(
+    entry: &Entry,
+    peer: &Peer,
+    came: &BTreeSet<u64>,
+    have_until: u64,
+    modes: &BTreeMap<PublisherName, bool>,
+    ground: &Ground,
+) -> Decision {
+    let from_peer = entry.source() == Some(&peer.name);
+    if from_peer && (came.contains(&entry.seq) || !ground.on(Rule::OfferSource)) {
+        return Decision::Pass;
+    }
+    if let Err(reason) = shared(entry, peer, ground) {
+        return Decision::Withhold(reason);
+    }
+    let publisher = entry.envelope.publisher();
+    let in_path = entry.path.contains(&peer.name) || peer.aliases.iter().any(|alias| entry.path.contains(alias));
+    let home = *publisher == peer.name || peer.aliases.contains(publisher);
+    if entry.seq <= have_until || in_path || home {
+        return Decision::Offer;
+    }
+    let eager = modes.get(publisher).copied().unwrap_or(publisher == ground.own_name());
+    if eager { Decision::Push } else { Decision::Offer }
+}
+
+fn have(entry: &Entry) -> Have {
+    Have {
+        seq: entry.seq,
+        check: entry.check,
+        created: entry.envelope.core().created,
+        publisher: entry.envelope.publisher().clone(),
+        key: entry.envelope.key(),
+        digest: entry.digest().short(),
+    }
+}
+
+fn carrier(entry: &Entry, own_name: &PublisherName) -> CarrierFrame {
+    CarrierFrame {
+        seq: entry.seq,
+        check: entry.check,
+        // A path that is full is never sent (`Withheld::Hops`), except home, where it may stay as it is.
+        path: entry.path.with(own_name).unwrap_or_else(|| entry.path.clone()),
+        envelope: entry.envelope.bytes().clone(),
+    }
+}
+
+/// What HELLO says of our journal.
+pub fn hello(ground: &Ground) -> Frame {
+    Frame::Hello(Box::new(Hello {
+        name: ground.own_name().clone(),
+        federation: ground.config.federation.clone(),
+        version_min: crate::wire::WIRE_VERSION_MIN,
+        version_max: crate::wire::WIRE_VERSION_MAX,
+        software: ground.config.software.clone(),
+        instance: ground.config.instance,
+        log_id: ground.ends.log_id,
+        first_seq: ground.ends.first_seq(),
+        last_seq: ground.ends.last.seq,
+        now: ground.now.wall,
+        capabilities: Vec::new(),
+        key_statements: Vec::new(),
+    }))
+}
