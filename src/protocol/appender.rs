@@ -12,6 +12,9 @@ use crate::record::{ConsumerName, Ledger, NewCarrier, NewRecord, Note};
 use crate::time::Tick;
 use crate::wire::Mark;
 
+/// Records that gather for one batch before feeds are read on.
+const QUEUED_MAX: usize = 8_192;
+
 #[derive(Debug, Default)]
 pub struct Appender {
     queued: Vec<NewRecord>,
@@ -107,7 +110,13 @@ impl Appender {
     }
 
     /// The next batch, where it is time for one.
-    pub fn flush(&mut self, ledger: &Ledger, rules: Rules, now: Tick, ticket: impl FnOnce() -> Ticket) -> Option<Output> {
+    pub fn flush(
+        &mut self,
+        ledger: &Ledger,
+        rules: Rules,
+        now: Tick,
+        ticket: impl FnOnce() -> Ticket,
+    ) -> Option<Output> {
         let due = self.urgent || self.lazy_since.is_some_and(|since| now >= since.plus_ms(ACK_DELAY_MS / 2));
         if !due || !self.has_something() || self.outstanding.len() >= APPENDS_OUTSTANDING_MAX {
             return None;
@@ -160,6 +169,11 @@ impl Appender {
         let mut batches: Vec<Batch> = self.outstanding.drain(..).collect();
         batches.push(std::mem::take(&mut self.gathering));
         batches
+    }
+
+    /// Is there room for more carriers of peers before a batch was written?
+    pub fn has_room(&self) -> bool {
+        self.queued.len() < QUEUED_MAX
     }
 
     /// Nothing is queued and everything is answered.

@@ -52,7 +52,13 @@ pub struct Ground {
 }
 
 impl Ground {
-    pub fn new(config: NodeConfig, trust: Arc<TrustList>, ledger: Ledger, ends: JournalEnds, now: Now) -> Self {
+    pub fn new(
+        config: NodeConfig,
+        trust: Arc<TrustList>,
+        ledger: Ledger,
+        ends: JournalEnds,
+        now: Now,
+    ) -> Self {
         let clock = SteadyClock::new(ledger.steady, now);
         let rng = StdRng::seed_from_u64(config.seed);
         Self {

@@ -197,6 +197,14 @@ impl Handoffs {
         }
     }
 
+    /// Nothing since the last durable record was written: positions go on from there, acks count again.
+    pub fn on_not_stored(&mut self, ground: &mut Ground) {
+        for handoff in self.open.values_mut() {
+            handoff.finishing = false;
+            handoff.moved(ground);
+        }
+    }
+
     pub fn is_connected(&self, name: &ConsumerName) -> bool {
         self.in_use(name)
     }
@@ -218,11 +226,15 @@ impl Handoff {
             // Nothing to hand off before it can be opened.
             return false;
         }
-        if core.expires.is_some_and(|expires| ground.clock.trusted(ground.now).is_some_and(|now| expires <= now)) {
+        if core
+            .expires
+            .is_some_and(|expires| ground.clock.trusted(ground.now).is_some_and(|now| expires <= now))
+        {
             tally.expired += 1;
             return false;
         }
-        let twin_handed = |twin: &crate::record::Twin| self.request.own || twin.id.publisher != *ground.own_name();
+        let twin_handed =
+            |twin: &crate::record::Twin| self.request.own || twin.id.publisher != *ground.own_name();
         if entry.twins.iter().any(twin_handed) {
             tally.same_content += 1;
             return false;

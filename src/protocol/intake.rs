@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use ed25519_dalek::VerifyingKey;
 
+use crate::envelope::content::{ContentError, check_content};
 use crate::envelope::{CodecError, Core, Envelope, UnverifiedEnvelope, VerifiedEnvelope};
-use crate::format;
 use crate::identity::{EventId, EventKey, HopPath, PublisherName, ShortDigest};
 use crate::limits::{CREATED_AHEAD_ACCEPTED_MS, CREATED_AHEAD_OWED_MS, IN_FLIGHT_EXPIRES_MS};
 use crate::policy::{self, NotReceived, Trust};
@@ -25,9 +25,17 @@ pub enum Verdict {
     /// Held already.
     Refused,
     /// Not now: it is owed.
-    Deferred { code: VerdictCode, key: EventKey, publisher: PublisherName, retry_at: Timestamp },
+    Deferred {
+        code: VerdictCode,
+        key: EventKey,
+        publisher: PublisherName,
+        retry_at: Timestamp,
+    },
     /// Never, or not while trust stands as it is.
-    Rejected { code: VerdictCode, detail: String },
+    Rejected {
+        code: VerdictCode,
+        detail: String,
+    },
     /// The sender no longer has it.
     Missing,
 }
@@ -67,9 +75,15 @@ pub struct Offer {
 pub enum Question {
     Arrival(Box<Arrival>),
     Offer(Box<Offer>),
-    Submission { ticket: Ticket, envelope: VerifiedEnvelope },
+    Submission {
+        ticket: Ticket,
+        envelope: VerifiedEnvelope,
+    },
     /// An event that says it was handed to the pipeline before.
-    Returned { ticket: Ticket, key: EventKey },
+    Returned {
+        ticket: Ticket,
+        key: EventKey,
+    },
 }
 
 impl Question {
@@ -94,7 +108,7 @@ pub enum Comparison {
 #[derive(Debug)]
 struct Fresh {
     envelope: Arc<Envelope>,
-    /// Once stored: answers up to this one may not know it yet.
+    /// Once stored: what was looked up up to this look-up may not know of it.
     stale_until: Option<u64>,
 }
 
@@ -105,6 +119,13 @@ struct Flight {
     until: Tick,
 }
 
+/// What is at the workers, and the oldest look-up that it rests on.
+#[derive(Debug)]
+struct Verifying {
+    since: u64,
+    arrivals: Vec<Box<Arrival>>,
+}
+
 /// Envelopes and offers between arrival and verdict.
 #[derive(Debug, Default)]
 pub struct Intake {
@@ -113,7 +134,9 @@ pub struct Intake {
     asked_lookups: u64,
     answered_lookups: u64,
     checks: Vec<(Box<Arrival>, VerifyingKey)>,
-    pub verifying: BTreeMap<Ticket, Vec<Box<Arrival>>>,
+    /// The oldest look-up that something in `checks` rests on.
+    checks_since: u64,
+    verifying: BTreeMap<Ticket, Verifying>,
     pub comparing: BTreeMap<Ticket, Comparison>,
     flights: BTreeMap<EventKey, Flight>,
     fresh: BTreeMap<EventKey, Fresh>,
@@ -126,7 +149,11 @@ impl Intake {
         self.questions.push(question);
     }
 
+    /// `arrival`, of the look-up answered last, goes to the workers.
     pub fn check(&mut self, arrival: Box<Arrival>, key: VerifyingKey) {
+        if self.checks.is_empty() {
+            self.checks_since = self.answered_lookups;
+        }
         self.checks.push((arrival, key));
     }
 
@@ -143,8 +170,24 @@ impl Intake {
         Some((ticket, keys))
     }
 
-    pub fn next_checks(&mut self) -> Vec<(Box<Arrival>, VerifyingKey)> {
-        std::mem::take(&mut self.checks)
+    /// What has gathered for the workers, as one batch.
+    pub fn next_checks(
+        &mut self,
+        ticket: impl FnOnce() -> Ticket,
+    ) -> Option<(Ticket, Vec<(UnverifiedEnvelope, VerifyingKey)>)> {
+        if self.checks.is_empty() {
+            return None;
+        }
+        let ticket = ticket();
+        let (arrivals, keys): (Vec<_>, Vec<_>) = std::mem::take(&mut self.checks).into_iter().unzip();
+        let envelopes = arrivals.iter().map(|arrival| arrival.envelope.clone()).zip(keys).collect();
+        self.verifying.insert(ticket, Verifying { since: self.checks_since, arrivals });
+        Some((ticket, envelopes))
+    }
+
+    /// The workers answered.
+    pub fn verified(&mut self, ticket: Ticket) -> Vec<Box<Arrival>> {
+        self.verifying.remove(&ticket).map(|verifying| verifying.arrivals).unwrap_or_default()
     }
 
     /// The seen set answered its oldest open question.
@@ -161,10 +204,13 @@ impl Intake {
         }
     }
 
-    /// After the answers of a look-up were used: forgets what the seen set now knows itself.
+    /// Forgets what every open look-up, and all that rests on one, was asked after.
     pub fn forget_stale(&mut self) {
-        let answered = self.answered_lookups;
-        self.fresh.retain(|_, fresh| fresh.stale_until.is_none_or(|until| until > answered));
+        let lookups = (!self.lookups.is_empty()).then_some(self.answered_lookups + 1);
+        let checks = (!self.checks.is_empty()).then_some(self.checks_since);
+        let verifying = self.verifying.values().map(|verifying| verifying.since).min();
+        let oldest = [lookups, checks, verifying].into_iter().flatten().min().unwrap_or(u64::MAX);
+        self.fresh.retain(|_, fresh| fresh.stale_until.is_none_or(|until| until >= oldest));
     }
 
     pub fn accepted(&mut self, envelope: Arc<Envelope>) {
@@ -173,9 +219,7 @@ impl Intake {
     }
 
     pub fn stored(&mut self, key: EventKey) {
-        if self.asked_lookups == self.answered_lookups {
-            self.fresh.remove(&key);
-        } else if let Some(fresh) = self.fresh.get_mut(&key) {
+        if let Some(fresh) = self.fresh.get_mut(&key) {
             fresh.stale_until = Some(self.asked_lookups);
         }
     }
@@ -304,8 +348,11 @@ pub fn judge_time(envelope: &Envelope, ground: &Ground) -> Option<Verdict> {
 /// The verdict's code.
 pub fn inspect(envelope: UnverifiedEnvelope, key: &VerifyingKey) -> Result<VerifiedEnvelope, VerdictCode> {
     let verified = envelope.verify(key).map_err(|_| VerdictCode::BadSignature)?;
-    format::check_content(verified.envelope().core())?;
-    Ok(verified)
+    match check_content(verified.envelope().core()) {
+        Ok(()) => Ok(verified),
+        Err(ContentError::Body(_) | ContentError::Ext(_)) => Err(VerdictCode::BadBody),
+        Err(ContentError::IdMismatch { .. } | ContentError::Number(_)) => Err(VerdictCode::ContentIdMismatch),
+    }
 }
 
 /// May this node take it from this peer? Asked of what verified.
@@ -320,6 +367,8 @@ pub fn receive_verdict(core: &Core, source: &policy::Peer, ground: &Ground) -> O
 /// The identity that a comparison is about.
 pub fn compared_id(comparison: &Comparison) -> &EventId {
     match comparison {
-        Comparison::Arrival(_, envelope) | Comparison::Submission { envelope, .. } => envelope.envelope().id(),
+        Comparison::Arrival(_, envelope) | Comparison::Submission { envelope, .. } => {
+            envelope.envelope().id()
+        }
     }
 }

@@ -367,11 +367,10 @@ pub enum Event {
     FeedUp {
         peer: PublisherName,
         role: Role,
-        resumed_at: u64,
     },
     FeedDown {
         peer: PublisherName,
-        role: Role,
+        stream: StreamId,
         cause: String,
     },
     /// What became of an envelope.
@@ -402,6 +401,10 @@ pub enum Event {
         steady: Timestamp,
     },
     ClockOk,
+    /// A batch could not be written; everything goes on from what is on disk.
+    NotStored {
+        failure: StoreFailure,
+    },
     Repair {
         peer: PublisherName,
         cause: &'static str,

@@ -16,7 +16,9 @@ use crate::protocol::rules::Rule;
 use crate::protocol::sender::{Sender, SentTally, hello};
 use crate::record::Note;
 use crate::time::{Tick, Timestamp};
-use crate::wire::{CarrierFrame, FaultCode, Frame, Have, Hello, Mark, VerdictCode, WIRE_VERSION_MAX, WIRE_VERSION_MIN};
+use crate::wire::{
+    CarrierFrame, FaultCode, Frame, Have, Hello, Mark, VerdictCode, WIRE_VERSION_MAX, WIRE_VERSION_MIN,
+};
 
 /// Streams of one peer that have not said HELLO yet, or wait for a probe.
 const ARRIVING_MAX: usize = 4;
@@ -184,8 +186,9 @@ impl Link {
             }
             DialFailure::TurnedAway(cause) => {
                 self.contact.backoff.failed(ground.now.tick, &mut ground.rng);
-                self.facts.last_error =
-                    Some(format!("connected and proved our key, but was turned away: is our key in their peers/? ({cause})"));
+                self.facts.last_error = Some(format!(
+                    "connected and proved our key, but was turned away: is our key in their peers/? ({cause})"
+                ));
             }
             DialFailure::Unreachable(cause) => {
                 self.contact.backoff.failed(ground.now.tick, &mut ground.rng);
@@ -320,11 +323,29 @@ impl Link {
             self.wishes.rewind = rewind;
         }
         self.wishes.cure_noticed |= cure_noticed;
-        if let Some(receiver) = &self.receiver {
-            let stream = receiver.pipe.stream;
-            self.close(stream, Some(FaultCode::Replaced), ground);
-        }
+        self.close_receiver(FaultCode::Replaced, ground);
         self.contact.feed_backoff.reset(ground.tick());
+    }
+
+    /// The trust list changed: what was rejected for it may be cured.
+    pub fn on_trust_changed(&mut self, ground: &mut Ground) {
+        let Some(state) = ground.ledger.feeds.get(&self.peer.name) else { return };
+        let Some(lowest) = state.rejected.iter().map(|place| place.before).min_by_key(|mark| mark.seq) else {
+            return;
+        };
+        if ground.on(Rule::CureResets) {
+            self.subscribe_again(None, true, ground);
+        } else {
+            let mut state = state.clone();
+            state.take_back(lowest);
+            ground.note(Note::Feed { peer: self.peer.name.clone(), state });
+        }
+    }
+
+    pub fn close_receiver(&mut self, fault: FaultCode, ground: &mut Ground) {
+        if let Some(stream) = self.receiver.as_ref().map(|receiver| receiver.pipe.stream) {
+            self.close(stream, Some(fault), ground);
+        }
     }
 
     pub fn on_sent(&mut self, stream: StreamId, bytes: usize) {
@@ -394,7 +415,8 @@ impl Link {
     fn on_frame(&mut self, stream: StreamId, frame: Frame, ground: &mut Ground) -> Result<(), FaultCode> {
         let now = ground.tick();
         if let Frame::Fault { code, detail } = &frame {
-            self.facts.last_error = Some(format!("the peer closed the feed: {} {detail}", code.as_str()).trim_end().to_owned());
+            self.facts.last_error =
+                Some(format!("the peer closed the feed: {} {detail}", code.as_str()).trim_end().to_owned());
             self.facts.fault = Some(*code);
             if *code == FaultCode::Cloned {
                 self.facts.cloned_until = Some(now.plus_ms(2 * FEED_SILENT_MS));
@@ -467,7 +489,12 @@ impl Link {
         }
     }
 
-    fn on_carrier(&mut self, carrier: CarrierFrame, answer: bool, ground: &mut Ground) -> Result<(), FaultCode> {
+    fn on_carrier(
+        &mut self,
+        carrier: CarrierFrame,
+        answer: bool,
+        ground: &mut Ground,
+    ) -> Result<(), FaultCode> {
         let Some(receiver) = &mut self.receiver else { return Ok(()) };
         let CarrierFrame { seq, check, path, envelope } = carrier;
         let stream = receiver.pipe.stream;
@@ -516,7 +543,13 @@ impl Link {
     }
 
     /// The fate of an entry of this feed is known.
-    pub fn conclude(&mut self, seq: u64, key: crate::identity::EventKey, verdict: &Verdict, ground: &mut Ground) {
+    pub fn conclude(
+        &mut self,
+        seq: u64,
+        key: crate::identity::EventKey,
+        verdict: &Verdict,
+        ground: &mut Ground,
+    ) {
         let name = &self.peer.name;
         if !matches!(verdict, Verdict::Deferred { .. }) {
             ground.intake.stop_waiting(key, name, seq);
@@ -547,7 +580,8 @@ impl Link {
         if self.rates.by_publisher.len() >= PEERS_MAX {
             self.rates.by_publisher.clear();
         }
-        let bucket = self.rates.by_publisher.entry(publisher.clone()).or_insert_with(|| Bucket::new(rate, now));
+        let bucket =
+            self.rates.by_publisher.entry(publisher.clone()).or_insert_with(|| Bucket::new(rate, now));
         if bucket.take(now) {
             return Ok(());
         }
@@ -566,7 +600,12 @@ impl Link {
     // --- who is there ---
 
     /// HELLO: is it who we trust, and one living process? `Ok(false)`: it has to wait for a probe.
-    fn on_hello(&mut self, stream: StreamId, hello: Box<Hello>, ground: &mut Ground) -> Result<bool, FaultCode> {
+    fn on_hello(
+        &mut self,
+        stream: StreamId,
+        hello: Box<Hello>,
+        ground: &mut Ground,
+    ) -> Result<bool, FaultCode> {
         self.check_hello(&hello, ground)?;
         let others = self.admitted().filter(|other| *other != stream).collect::<Vec<_>>();
         if self.instance.is_some_and(|known| known != hello.instance) && !others.is_empty() {
@@ -579,8 +618,15 @@ impl Link {
                 let receiver = self.receiver.take().expect("bug: the stream is the receiver's");
                 let opened = receiver.last_frame;
                 // It says SUBSCRIBE anew when it is admitted.
-                self.arriving.push(Arriving { pipe: receiver.pipe, role, opened, probation: Some(probation) });
-            } else if let Some(arriving) = self.arriving.iter_mut().find(|arriving| arriving.pipe.stream == stream) {
+                self.arriving.push(Arriving {
+                    pipe: receiver.pipe,
+                    role,
+                    opened,
+                    probation: Some(probation),
+                });
+            } else if let Some(arriving) =
+                self.arriving.iter_mut().find(|arriving| arriving.pipe.stream == stream)
+            {
                 arriving.probation = Some(probation);
             }
             return Ok(false);
@@ -605,7 +651,9 @@ impl Link {
     /// Streams whose HELLO was accepted.
     fn admitted(&self) -> impl Iterator<Item = StreamId> {
         let receiver = self.receiver.iter().filter(|receiver| receiver.hello.is_some());
-        receiver.map(|receiver| receiver.pipe.stream).chain(self.sender.iter().map(|sender| sender.pipe.stream))
+        receiver
+            .map(|receiver| receiver.pipe.stream)
+            .chain(self.sender.iter().map(|sender| sender.pipe.stream))
     }
 
     fn probe(&mut self, stream: StreamId, nonce: u64, ground: &mut Ground) {
@@ -618,7 +666,8 @@ impl Link {
 
     fn admit(&mut self, stream: StreamId, hello: Box<Hello>, ground: &mut Ground) -> Result<(), FaultCode> {
         let wall = ground.now.wall;
-        self.facts.skew_ms = i64::try_from(hello.now.0).ok().zip(i64::try_from(wall.0).ok()).map(|(a, b)| a - b);
+        self.facts.skew_ms =
+            i64::try_from(hello.now.0).ok().zip(i64::try_from(wall.0).ok()).map(|(a, b)| a - b);
         self.facts.software = Some(hello.software.clone());
         self.facts.last_error = None;
         self.facts.fault = None;
@@ -664,8 +713,12 @@ impl Link {
 
     /// The older stream answers: two processes run with this key. The newer is refused.
     fn on_pong(&mut self, nonce: u64, ground: &mut Ground) -> Result<(), FaultCode> {
-        let probed = |arriving: &Arriving| arriving.probation.as_ref().is_some_and(|probation| probation.nonce == nonce);
-        while let Some(stream) = self.arriving.iter().find(|arriving| probed(arriving)).map(|arriving| arriving.pipe.stream) {
+        let probed = |arriving: &Arriving| {
+            arriving.probation.as_ref().is_some_and(|probation| probation.nonce == nonce)
+        };
+        while let Some(stream) =
+            self.arriving.iter().find(|arriving| probed(arriving)).map(|arriving| arriving.pipe.stream)
+        {
             self.facts.cloned_until = Some(ground.tick().plus_ms(2 * FEED_SILENT_MS));
             self.facts.last_error = Some("two live nodes use this key".to_owned());
             self.close(stream, Some(FaultCode::Cloned), ground);
@@ -714,7 +767,8 @@ impl Link {
     fn read_on(&mut self, ground: &mut Ground) {
         let Some(receiver) = &self.receiver else { return };
         let waits = self.rates.all.as_mut().is_some_and(|rate| rate.wait_ms(ground.now.tick) > 0);
-        if self.rates.unread && self.rates.in_hand < INTAKE_BYTES_MAX && !waits && ground.appender.has_room() {
+        if self.rates.unread && self.rates.in_hand < INTAKE_BYTES_MAX && !waits && ground.appender.has_room()
+        {
             self.rates.unread = false;
             ground.emit(Output::Resume { stream: receiver.pipe.stream });
         }
@@ -738,7 +792,8 @@ impl Link {
         for stream in late {
             self.close(stream, Some(FaultCode::Silent), ground);
         }
-        let over = |arriving: &Arriving| arriving.probation.as_ref().is_some_and(|probation| now >= probation.until);
+        let over =
+            |arriving: &Arriving| arriving.probation.as_ref().is_some_and(|probation| now >= probation.until);
         if self.arriving.iter().any(over) {
             // The older streams did not answer in time: they are dead.
             for stream in self.admitted().collect::<Vec<_>>() {
@@ -754,8 +809,12 @@ impl Link {
 
     pub fn timeout(&mut self, ground: &Ground) -> Option<Tick> {
         let contact = match &self.contact.state {
-            ContactState::Down { .. } if self.peer.dialled && !self.peer.paused => Some(self.contact.backoff.until),
-            ContactState::Up { .. } if self.receiver.is_none() && !self.contact.opening && !self.peer.paused => {
+            ContactState::Down { .. } if self.peer.dialled && !self.peer.paused => {
+                Some(self.contact.backoff.until)
+            }
+            ContactState::Up { .. }
+                if self.receiver.is_none() && !self.contact.opening && !self.peer.paused =>
+            {
                 Some(self.contact.feed_backoff.until)
             }
             _ => None,
@@ -769,7 +828,10 @@ impl Link {
             sender.timeout().map_or(silent, |due| due.min(silent))
         });
         let arriving = self.arriving.iter().map(|arriving| {
-            arriving.probation.as_ref().map_or(arriving.opened.plus_ms(FEED_SILENT_MS), |probation| probation.until)
+            arriving
+                .probation
+                .as_ref()
+                .map_or(arriving.opened.plus_ms(FEED_SILENT_MS), |probation| probation.until)
         });
         let rate = self.rates.all.as_mut().filter(|_| self.rates.unread).map(|rate| {
             let now = ground.tick();

@@ -2,9 +2,25 @@
 //! [`Link`](link::Link) is one peer. Disk, network, clock and chance are arguments: what happens is a
 //! function of the inputs, so that a simulator can delay, tear or lose any of them.
 //!
-//! In reading order: `io` (what goes in and comes out), `node`, `link`, `sender`, `receiver`, `intake`,
-//! `handoff`, `steady`, `backoff`, `rules`.
+//! In reading order: `io` (what goes in and comes out), `node`, `link` with `sender` and `receiver`,
+//! `intake`, `handoff`, `appender`, then `ground`, `steady`, `backoff`, `bucket`, `rules`, `view`.
 
+pub mod appender;
+pub mod backoff;
+pub mod bucket;
+pub mod ground;
+pub mod handoff;
+pub mod intake;
 pub mod io;
+pub mod link;
+pub mod node;
+pub mod receiver;
+pub mod rules;
+pub mod sender;
+pub mod steady;
+pub mod view;
 
+pub use ground::NodeConfig;
 pub use io::{Input, Output};
+pub use node::Node;
+pub use rules::{Rule, Rules};

@@ -6,14 +6,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::identity::{EventKey, PublisherName, ShortDigest};
-use crate::limits::{RECONNECT_FIRST_MS, EQUIVOCATION_PROOFS_MAX};
+use crate::limits::{EQUIVOCATION_PROOFS_MAX, RECONNECT_FIRST_MS};
 use crate::policy::TrustList;
 use crate::protocol::ground::{Ground, NodeConfig};
 use crate::protocol::handoff::Handoffs;
 use crate::protocol::intake::{self, Arrival, Comparison, Offer, Question, Verdict};
 use crate::protocol::io::{
-    Command, ConsumerClosed, Event, Input, Outcome, Output, Read, Reader, RewindTo, Role, StoreFailure, StreamId, Submitted,
-    Ticket,
+    Command, ConsumerClosed, Event, Input, Outcome, Output, Read, Reader, RewindTo, Role, StoreFailure,
+    StreamId, Submitted, Ticket,
 };
 use crate::protocol::link::Link;
 use crate::protocol::rules::Rule;
@@ -36,14 +36,29 @@ pub struct Node {
     pub(super) handoffs: Handoffs,
     /// Until then nothing is stored: the disk was full a moment ago.
     stalled_until: Option<Tick>,
-    stopping: Option<Ticket>,
+    stopping: Stopping,
     next_housekeeping: Tick,
     next_steady: Tick,
 }
 
+/// Has the operator asked the node to stop?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stopping {
+    No,
+    /// What is accepted is being written.
+    Draining(Ticket),
+    Done,
+}
+
 impl Node {
     /// A node as its journal left it. `ledger` and `ends` are what the store recovered.
-    pub fn new(config: NodeConfig, trust: Arc<TrustList>, ledger: Ledger, ends: JournalEnds, now: Now) -> Self {
+    pub fn new(
+        config: NodeConfig,
+        trust: Arc<TrustList>,
+        ledger: Ledger,
+        ends: JournalEnds,
+        now: Now,
+    ) -> Self {
         let ground = Ground::new(config, trust.clone(), ledger, ends, now);
         let links = trust.peers().map(|peer| (peer.name.clone(), Link::new(peer.clone(), &ground))).collect();
         let mut node = Self {
@@ -52,7 +67,7 @@ impl Node {
             streams: BTreeMap::new(),
             handoffs: Handoffs::default(),
             stalled_until: None,
-            stopping: None,
+            stopping: Stopping::No,
             next_housekeeping: now.tick,
             next_steady: now.tick,
         };
@@ -93,6 +108,11 @@ impl Node {
         due.into_iter().flatten().min()
     }
 
+    /// The disk was full a moment ago.
+    pub(super) fn is_stalled(&self) -> bool {
+        self.stalled_until.is_some()
+    }
+
     fn set_now(&mut self, now: Now) {
         self.ground.now = Now { tick: now.tick.max(self.ground.now.tick), wall: now.wall };
         match self.ground.clock.update(self.ground.now) {
@@ -107,12 +127,16 @@ impl Node {
 
     fn on_input(&mut self, input: Input) {
         match input {
-            Input::Connected { peer, address } => self.with_link(&peer, |link, ground| link.on_connected(address, ground)),
+            Input::Connected { peer, address } => {
+                self.with_link(&peer, |link, ground| link.on_connected(address, ground))
+            }
             Input::Disconnected { peer, cause } => {
                 self.with_link(&peer, |link, ground| link.on_disconnected(cause, ground));
                 self.streams.retain(|_, owner| *owner != peer);
             }
-            Input::DialFailed { peer, failure } => self.with_link(&peer, |link, ground| link.on_dial_failed(failure, ground)),
+            Input::DialFailed { peer, failure } => {
+                self.with_link(&peer, |link, ground| link.on_dial_failed(failure, ground))
+            }
             Input::FeedOpened { peer, stream, role } => self.on_feed_opened(peer, stream, role),
             Input::FeedNotOpened { peer, cause } => {
                 self.with_link(&peer, |link, ground| link.on_feed_not_opened(cause, ground));
@@ -142,11 +166,15 @@ impl Node {
                 }
             }
             Input::Retired { ends, missing } => self.on_retired(ends, missing),
-            Input::Submit { ticket, envelope } => self.on_submit(ticket, Question::Submission { ticket, envelope }),
+            Input::Submit { ticket, envelope } => {
+                self.on_submit(ticket, Question::Submission { ticket, envelope })
+            }
             Input::SubmitReturned { ticket, id } => {
                 self.on_submit(ticket, Question::Returned { ticket, key: id.key() });
             }
-            Input::ConsumerOpened { consumer, request } => self.handoffs.on_opened(consumer, request, &mut self.ground),
+            Input::ConsumerOpened { consumer, request } => {
+                self.handoffs.on_opened(consumer, request, &mut self.ground)
+            }
             Input::ConsumerReady { consumer } => self.handoffs.on_ready(consumer, &mut self.ground),
             Input::ConsumerAcked { consumer, seq } => self.handoffs.on_acked(consumer, seq, &mut self.ground),
             Input::ConsumerFinished { consumer } => self.handoffs.on_finished(consumer, &mut self.ground),
@@ -165,7 +193,7 @@ impl Node {
     // --- streams ---
 
     fn on_feed_opened(&mut self, peer: PublisherName, stream: StreamId, role: Role) {
-        if self.stopping.is_some() || !self.links.contains_key(&peer) {
+        if self.stopping != Stopping::No || !self.links.contains_key(&peer) {
             self.ground.emit(Output::CloseFeed { stream });
             return;
         }
@@ -254,11 +282,15 @@ impl Node {
         let verdict = match held {
             Some(held) if held == digest => Some(Verdict::Refused),
             Some(_) if lost => Some(Verdict::rejected(VerdictCode::Equivocation)),
-            None if !self.ground.trust.publisher(&publisher) || (own && !self.ground.on(Rule::OwnTrusted)) => {
+            None if !self.ground.trust.publisher(&publisher)
+                || (own && !self.ground.on(Rule::OwnTrusted)) =>
+            {
                 let detail = publisher.to_string();
                 Some(Verdict::Rejected { code: VerdictCode::UnknownPublisher, detail })
             }
-            None if !home && !link.peer.receive.relay => Some(Verdict::rejected(VerdictCode::RelayNotAllowed)),
+            None if !home && !link.peer.receive.relay => {
+                Some(Verdict::rejected(VerdictCode::RelayNotAllowed))
+            }
             None if elsewhere && !self.ground.on(Rule::HeldNotInFlight) => Some(Verdict::Refused),
             _ => None,
         };
@@ -277,8 +309,12 @@ impl Node {
         known.is_some_and(|known| known.len() >= EQUIVOCATION_PROOFS_MAX || known.contains(&(key, digest)))
     }
 
-    fn on_verified(&mut self, ticket: Ticket, results: Vec<Result<crate::envelope::VerifiedEnvelope, VerdictCode>>) {
-        let arrivals = self.ground.intake.verifying.remove(&ticket).unwrap_or_default();
+    fn on_verified(
+        &mut self,
+        ticket: Ticket,
+        results: Vec<Result<crate::envelope::VerifiedEnvelope, VerdictCode>>,
+    ) {
+        let arrivals = self.ground.intake.verified(ticket);
         for (arrival, result) in arrivals.into_iter().zip(results) {
             match result {
                 Err(code) => {
@@ -288,6 +324,7 @@ impl Node {
                 Ok(envelope) => self.on_verified_arrival(arrival, envelope),
             }
         }
+        self.ground.intake.forget_stale();
     }
 
     fn on_verified_arrival(&mut self, arrival: Box<Arrival>, envelope: crate::envelope::VerifiedEnvelope) {
@@ -308,30 +345,24 @@ impl Node {
             Some(_) => return self.compare(Comparison::Arrival(arrival, envelope)),
             None => {}
         }
-        let ticket = self.ground.ticket();
-        self.accept_after_look(ticket, arrival, envelope);
-    }
-
-    /// The seen set was asked before the signature was checked; what was stored between is in `fresh` or
-    /// is found by this second, cheap look.
-    fn accept_after_look(&mut self, _ticket: Ticket, arrival: Box<Arrival>, envelope: crate::envelope::VerifiedEnvelope) {
-        let key = envelope.envelope().key();
-        let peer = arrival.peer.clone();
+        let owed = self.ground.ledger.feeds.get(&arrival.peer).and_then(|state| state.owed.get(&arrival.seq));
+        // What is owed for its rate has paid for its place already.
+        let paid = owed.is_some_and(|owed| owed.reason == VerdictCode::Rate);
         let publisher = envelope.envelope().publisher().clone();
-        let owed_for_rate = self.ground.ledger.feeds.get(&peer).and_then(|state| state.owed.get(&arrival.seq));
-        let paid = owed_for_rate.is_some_and(|owed| owed.reason == VerdictCode::Rate);
-        if !paid
-            && let Some(link) = self.links.get_mut(&peer)
-            && let Err(wait) = link.admit_rate(&publisher, self.ground.now.tick)
-        {
+        if let Err(wait) = if paid { Ok(()) } else { link.admit_rate(&publisher, self.ground.now.tick) } {
             let retry_at = self.ground.steady().plus_ms(wait);
-            self.conclude(&arrival, Verdict::Deferred { code: VerdictCode::Rate, key, publisher, retry_at });
-            return;
+            let code = VerdictCode::Rate;
+            return self.conclude(&arrival, Verdict::Deferred { code, key, publisher, retry_at });
         }
         self.accept(arrival, envelope, &publisher);
     }
 
-    fn accept(&mut self, arrival: Box<Arrival>, envelope: crate::envelope::VerifiedEnvelope, publisher: &PublisherName) {
+    fn accept(
+        &mut self,
+        arrival: Box<Arrival>,
+        envelope: crate::envelope::VerifiedEnvelope,
+        publisher: &PublisherName,
+    ) {
         let key = envelope.envelope().key();
         let id = envelope.envelope().id().clone();
         let bytes = envelope.envelope().bytes().len();
@@ -406,12 +437,15 @@ impl Node {
 
     /// `held` is what the journal has under the same identity; `None` where retention took it.
     fn compared(&mut self, comparison: Comparison, held: Option<Arc<crate::envelope::Envelope>>) {
-        let same_body = |core: &crate::envelope::Core| held.as_ref().map(|held| held.core().body == core.body);
+        let same_body =
+            |core: &crate::envelope::Core| held.as_ref().map(|held| held.core().body == core.body);
         match comparison {
             Comparison::Submission { ticket, envelope } => {
                 let key = envelope.envelope().key();
                 match same_body(envelope.envelope().core()) {
-                    Some(false) => self.ground.emit(Output::Submitted { ticket, outcome: Submitted::Conflict }),
+                    Some(false) => {
+                        self.ground.emit(Output::Submitted { ticket, outcome: Submitted::Conflict })
+                    }
                     _ => self.answer_duplicate(ticket, key),
                 }
             }
@@ -434,14 +468,19 @@ impl Node {
 
     fn on_submit(&mut self, ticket: Ticket, question: Question) {
         let outcome = match (self.stopping, self.stalled_until) {
-            (Some(_), _) => Submitted::Stopping,
-            (None, Some(_)) => Submitted::DiskFull,
-            (None, None) => return self.ground.intake.ask(question),
+            (Stopping::No, None) => return self.ground.intake.ask(question),
+            (Stopping::No, Some(_)) => Submitted::DiskFull,
+            _ => Submitted::Stopping,
         };
         self.ground.emit(Output::Submitted { ticket, outcome });
     }
 
-    fn on_known_submission(&mut self, ticket: Ticket, envelope: crate::envelope::VerifiedEnvelope, held: Option<ShortDigest>) {
+    fn on_known_submission(
+        &mut self,
+        ticket: Ticket,
+        envelope: crate::envelope::VerifiedEnvelope,
+        held: Option<ShortDigest>,
+    ) {
         let core = envelope.envelope();
         let (key, digest) = (core.key(), core.digest().short());
         match held {
@@ -499,26 +538,33 @@ impl Node {
 
     /// Nothing that was handed over since is in the journal: everything starts again from what is durable.
     fn on_not_stored(&mut self, ticket: Ticket, failure: StoreFailure) {
-        if self.ground.appender.answered(ticket).is_none() && self.ground.appender.is_idle() {
-            return;
-        }
-        let outcome = match failure {
-            StoreFailure::DiskFull => Submitted::DiskFull,
-            StoreFailure::Stopping => Submitted::Stopping,
+        // Batches behind a failed one are dropped with it; their own answers come later and say nothing new.
+        let Some(first) = self.ground.appender.answered(ticket) else { return };
+        let (outcome, fault) = match failure {
+            StoreFailure::DiskFull => (Submitted::DiskFull, FaultCode::DiskFull),
+            StoreFailure::Stopping => (Submitted::Stopping, FaultCode::Stopping),
         };
-        self.stalled_until = Some(self.ground.tick().plus_ms(RECONNECT_FIRST_MS));
-        for link in self.links.values_mut() {
-            if let Some(receiver) = &link.receiver {
-                let _ = receiver;
-                link.subscribe_again(None, false, &mut self.ground);
+        for batch in std::iter::once(first).chain(self.ground.appender.drop_all()) {
+            for (ticket, _) in batch.submissions {
+                self.ground.emit(Output::Submitted { ticket, outcome: outcome.clone() });
+            }
+            for consumer in batch.closing {
+                self.ground.emit(Output::ConsumerClosed { consumer, why: ConsumerClosed::Stopping });
             }
         }
-        let _ = outcome;
-        todo!()
+        for link in self.links.values_mut() {
+            link.close_receiver(fault, &mut self.ground);
+        }
+        self.ground.intake.drop_all();
+        self.ground.ledger = self.ground.durable.clone();
+        self.handoffs.on_not_stored(&mut self.ground);
+        self.stalled_until = Some(self.ground.tick().plus_ms(RECONNECT_FIRST_MS));
+        self.ground.tell(Event::NotStored { failure });
     }
 
     fn on_retired(&mut self, ends: JournalEnds, missing: Vec<(crate::record::ConsumerName, u64)>) {
-        self.ground.ends = JournalEnds { last: self.ground.ends.last, newest: self.ground.ends.newest, ..ends };
+        self.ground.ends =
+            JournalEnds { last: self.ground.ends.last, newest: self.ground.ends.newest, ..ends };
         let floor = ends.floor.seq;
         for (consumer, count) in missing {
             for ledger in [&mut self.ground.ledger, &mut self.ground.durable] {
@@ -599,7 +645,7 @@ impl Node {
     }
 
     fn stop(&mut self, ticket: Ticket) {
-        self.stopping = Some(ticket);
+        self.stopping = Stopping::Draining(ticket);
         for link in self.links.values_mut() {
             link.close_all(Some(FaultCode::Stopping), &mut self.ground);
         }
@@ -612,35 +658,31 @@ impl Node {
         if self.stalled_until.is_some_and(|until| self.ground.tick() >= until) {
             self.stalled_until = None;
         }
-        let stalled = self.stalled_until.is_some() || self.stopping.is_some();
+        let stalled = self.stalled_until.is_some() || self.stopping != Stopping::No;
         for link in self.links.values_mut() {
             link.pump(stalled, &mut self.ground);
         }
-        if self.stopping.is_none() {
+        if self.stopping == Stopping::No {
             self.handoffs.pump(&mut self.ground);
         }
         self.keep_house();
         self.ask_outside();
         self.ground.flush();
-        if let Some(ticket) = self.stopping
+        if let Stopping::Draining(ticket) = self.stopping
             && self.ground.appender.is_idle()
         {
+            self.stopping = Stopping::Done;
             self.ground.emit(Output::CommandDone { ticket, result: Ok(()) });
-            self.stopping = Some(ticket);
         }
     }
 
     /// Hands what gathered in the intake to the seen set and the workers.
     fn ask_outside(&mut self) {
-        let ticket = self.ground.ticket();
-        if let Some((ticket, keys)) = self.ground.intake.next_lookup(|| ticket) {
+        let (lookup, check) = (self.ground.ticket(), self.ground.ticket());
+        if let Some((ticket, keys)) = self.ground.intake.next_lookup(|| lookup) {
             self.ground.emit(Output::LookUp { ticket, keys });
         }
-        let checks = self.ground.intake.next_checks();
-        if !checks.is_empty() {
-            let ticket = self.ground.ticket();
-            let envelopes = checks.iter().map(|(arrival, key)| (arrival.envelope.clone(), *key)).collect();
-            self.ground.intake.verifying.insert(ticket, checks.into_iter().map(|(arrival, _)| arrival).collect());
+        if let Some((ticket, envelopes)) = self.ground.intake.next_checks(|| check) {
             self.ground.emit(Output::Verify { ticket, envelopes });
         }
     }

@@ -5,16 +5,19 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::identity::{EventKey, PublisherName};
 use crate::limits::{
-    ACK_DELAY_MS, HEAD_EVERY_MS, IN_FLIGHT_EXPIRES_MS, LAZY_AFTER_DUPLICATES, OFFERED_HOLD_MS, OWED_PER_FEED_MAX,
-    WANT_DELAY_MS, WANTS_IN_FLIGHT_MAX, WINDOW_BYTES_MAX, WINDOW_ENVELOPES_MAX,
+    ACK_DELAY_MS, HEAD_EVERY_MS, IN_FLIGHT_EXPIRES_MS, LAZY_AFTER_DUPLICATES, OFFERED_HOLD_MS,
+    OWED_PER_FEED_MAX, WANT_DELAY_MS, WANTS_IN_FLIGHT_MAX, WINDOW_BYTES_MAX, WINDOW_ENVELOPES_MAX,
 };
 use crate::protocol::ground::{Ground, Pipe};
 use crate::protocol::intake::Verdict;
 use crate::protocol::io::Event;
 use crate::protocol::rules::Rule;
-use crate::record::{FeedState, Note, Owed, RejectedPlace};
+use crate::record::{FeedState, Ledger, Note, Owed, RejectedPlace};
 use crate::time::{Tick, Timestamp};
 use crate::wire::{Ack, FaultCode, Frame, Hello, Mark, Skip, Subscribe, VerdictCode, Window};
+
+/// An ACK for this many entries does not wait for more.
+const ACK_AT_ONCE: u64 = 64;
 
 /// Counts of what one peer gave to this node since it started (contract §5).
 #[derive(Clone, Debug, Default)]
@@ -62,7 +65,11 @@ enum Fate {
     /// At the seen set or the workers.
     Examined,
     /// Offered and not held: to be asked for, or on its way from another peer.
-    Offered { key: EventKey, publisher: PublisherName, since: Tick },
+    Offered {
+        key: EventKey,
+        publisher: PublisherName,
+        since: Tick,
+    },
     Done,
 }
 
@@ -90,7 +97,13 @@ struct Report {
 impl Receiver {
     /// We opened a stream: says HELLO and SUBSCRIBE at once. `rewind` asks from the newest known place at
     /// or below it.
-    pub fn new(mut pipe: Pipe, peer: &PublisherName, rewind: Option<u64>, cure_noticed: bool, ground: &mut Ground) -> Self {
+    pub fn new(
+        mut pipe: Pipe,
+        peer: &PublisherName,
+        rewind: Option<u64>,
+        cure_noticed: bool,
+        ground: &mut Ground,
+    ) -> Self {
         let now = ground.tick();
         pipe.send(super::sender::hello(ground), ground);
         let state = ground.ledger.feeds.entry(peer.clone()).or_default().clone();
@@ -101,7 +114,10 @@ impl Receiver {
         let marks = marks_from(&state, from);
         let window = window(&state, ground);
         let have_only = from.is_some() || state.log_id.is_none();
-        pipe.send(Frame::Subscribe(Subscribe { log_id: state.log_id, marks, filter: None, have_only, window }), ground);
+        pipe.send(
+            Frame::Subscribe(Subscribe { log_id: state.log_id, marks, filter: None, have_only, window }),
+            ground,
+        );
         Self {
             pipe,
             last_frame: now,
@@ -135,7 +151,13 @@ impl Receiver {
     }
 
     /// SKIP. The first one says where the sender resumes.
-    pub fn on_skip(&mut self, peer: &PublisherName, skip: Skip, tally: &mut ReceivedTally, ground: &mut Ground) -> Result<(), FaultCode> {
+    pub fn on_skip(
+        &mut self,
+        peer: &PublisherName,
+        skip: Skip,
+        tally: &mut ReceivedTally,
+        ground: &mut Ground,
+    ) -> Result<(), FaultCode> {
         if !self.live {
             return self.on_resume(peer, skip, tally, ground);
         }
@@ -147,14 +169,26 @@ impl Receiver {
         Ok(())
     }
 
-    fn count_missing(&mut self, peer: &PublisherName, dropped: u64, tally: &mut ReceivedTally, ground: &mut Ground) {
+    fn count_missing(
+        &mut self,
+        peer: &PublisherName,
+        dropped: u64,
+        tally: &mut ReceivedTally,
+        ground: &mut Ground,
+    ) {
         if dropped > 0 {
             tally.missing += dropped;
             ground.tell(Event::Missing { peer: peer.clone(), count: dropped });
         }
     }
 
-    fn on_resume(&mut self, peer: &PublisherName, skip: Skip, tally: &mut ReceivedTally, ground: &mut Ground) -> Result<(), FaultCode> {
+    fn on_resume(
+        &mut self,
+        peer: &PublisherName,
+        skip: Skip,
+        tally: &mut ReceivedTally,
+        ground: &mut Ground,
+    ) -> Result<(), FaultCode> {
         let Some(hello) = &self.hello else { return Err(FaultCode::Protocol) };
         let (log_id, last_seq) = (hello.log_id, hello.last_seq);
         let state = ground.ledger.feeds.entry(peer.clone()).or_default();
@@ -224,7 +258,14 @@ impl Receiver {
     }
 
     /// An offered entry is not held here: it is asked for after a while, unless a copy comes first.
-    pub fn offered(&mut self, peer: &PublisherName, seq: u64, key: EventKey, publisher: PublisherName, at_once: bool, ground: &mut Ground) {
+    pub fn offered(
+        &mut self,
+        peer: &PublisherName,
+        seq: u64,
+        key: EventKey,
+        publisher: PublisherName,
+        ground: &mut Ground,
+    ) {
         let now = ground.tick();
         let Some(pending) = find(&mut self.pending, seq) else { return };
         if !ground.on(Rule::HaveOwed) {
@@ -233,12 +274,19 @@ impl Receiver {
             pending.fate = Fate::Offered { key, publisher, since: now };
         }
         ground.intake.wait(key, peer, seq);
-        let delay = if at_once || seq <= self.modes.repair_until { 0 } else { WANT_DELAY_MS };
+        let delay = if seq <= self.modes.repair_until { 0 } else { WANT_DELAY_MS };
         self.due.insert((now.plus_ms(delay), seq));
     }
 
     /// The fate of an entry is known, whether it came in order, as an answer, or by another peer.
-    pub fn conclude(&mut self, peer: &PublisherName, seq: u64, verdict: &Verdict, tally: &mut ReceivedTally, ground: &mut Ground) {
+    pub fn conclude(
+        &mut self,
+        peer: &PublisherName,
+        seq: u64,
+        verdict: &Verdict,
+        tally: &mut ReceivedTally,
+        ground: &mut Ground,
+    ) {
         let was_owed = ground.ledger.feeds.get(peer).is_some_and(|state| state.owed.contains_key(&seq));
         let before = match find(&mut self.pending, seq) {
             Some(pending) if pending.fate == Fate::Done && !was_owed => return,
@@ -260,7 +308,8 @@ impl Receiver {
             }
             Verdict::Deferred { code, key, publisher, retry_at } => {
                 self.report_verdict(seq, *code);
-                let owed = Owed { seq, key: *key, publisher: publisher.clone(), reason: *code, retry_at: *retry_at };
+                let owed =
+                    Owed { seq, key: *key, publisher: publisher.clone(), reason: *code, retry_at: *retry_at };
                 self.owe(peer, owed, ground);
                 return;
             }
@@ -335,7 +384,8 @@ impl Receiver {
                 Some(Fate::Offered { key, publisher, since }) => Some((*key, publisher.clone(), *since)),
                 _ => None,
             };
-            let owed = ground.ledger.feeds.get(peer).and_then(|state| state.owed.get(&seq)).map(|owed| owed.key);
+            let owed =
+                ground.ledger.feeds.get(peer).and_then(|state| state.owed.get(&seq)).map(|owed| owed.key);
             let Some(key) = offered.as_ref().map(|(key, ..)| *key).or(owed) else { continue };
             if let Some((key, publisher, since)) = offered
                 && now >= since.plus_ms(OFFERED_HOLD_MS)
@@ -374,7 +424,8 @@ impl Receiver {
 
     fn acknowledge(&mut self, peer: &PublisherName, ground: &mut Ground) {
         let now = ground.tick();
-        let durable = ground.durable.feeds.get(peer).filter(|state| state.log_id == ground.ledger.feeds[peer].log_id);
+        let durable =
+            ground.durable.feeds.get(peer).filter(|state| state.log_id == ground.ledger.feeds[peer].log_id);
         let durable = durable.map_or(0, |state| state.cursor.seq).min(self.received.seq);
         let state = &ground.ledger.feeds[peer];
         let window = window(state, ground);
@@ -401,13 +452,25 @@ impl Receiver {
     }
 
     /// The durable cursor moved so far that the sender may be waiting: acknowledge at once.
-    pub fn on_stored(&mut self, now: Tick) {
-        self.report.due = Some(self.report.due.map_or(now, |due| due.min(now)));
+    pub fn on_stored(&mut self, peer: &PublisherName, durable: &Ledger, now: Tick) {
+        let Some(state) = durable.feeds.get(peer) else { return };
+        let ahead = state.cursor.seq.saturating_sub(self.report.said.0);
+        if ahead >= ACK_AT_ONCE {
+            self.report.due = Some(self.report.due.map_or(now, |due| due.min(now)));
+        } else if ahead > 0 {
+            self.report_soon(now);
+        }
     }
 
     /// An envelope came by push and was held already: after three in a row its publisher is lazy here,
     /// unless this is its last eager source.
-    pub fn pushed_duplicate(&mut self, publisher: &PublisherName, other_eager: bool, is_own: bool, ground: &mut Ground) {
+    pub fn pushed_duplicate(
+        &mut self,
+        publisher: &PublisherName,
+        other_eager: bool,
+        is_own: bool,
+        ground: &mut Ground,
+    ) {
         let count = self.modes.duplicates_in_row.entry(publisher.clone()).or_default();
         *count += 1;
         if *count >= LAZY_AFTER_DUPLICATES && other_eager && self.is_eager(publisher, is_own) {
@@ -469,7 +532,8 @@ fn cured_below(state: &FeedState, trust: [u8; 8]) -> Option<u64> {
 /// The cursor and its marks; with `from` the newest known places at or below it.
 fn marks_from(state: &FeedState, from: Option<u64>) -> Vec<Mark> {
     let places = state.rejected.iter().map(|place| place.before);
-    let mut marks: Vec<Mark> = std::iter::once(state.cursor).chain(state.marks.iter().copied()).chain(places).collect();
+    let mut marks: Vec<Mark> =
+        std::iter::once(state.cursor).chain(state.marks.iter().copied()).chain(places).collect();
     marks.sort_by_key(|mark| std::cmp::Reverse(mark.seq));
     marks.dedup();
     match from {
@@ -495,6 +559,10 @@ fn newest_below(state: &FeedState, seq: u64) -> Mark {
 /// What the sender may send beyond the acknowledged place: never more than could be owed.
 fn window(state: &FeedState, ground: &Ground) -> Window {
     let free = OWED_PER_FEED_MAX.saturating_sub(state.owed.len());
-    let envelopes = if ground.on(Rule::OwedWindow) { WINDOW_ENVELOPES_MAX.min(free as u32) } else { WINDOW_ENVELOPES_MAX };
+    let envelopes = if ground.on(Rule::OwedWindow) {
+        WINDOW_ENVELOPES_MAX.min(free as u32)
+    } else {
+        WINDOW_ENVELOPES_MAX
+    };
     Window { envelopes, bytes: WINDOW_BYTES_MAX }
 }

@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use crate::identity::{EventKey, PublisherName};
-use crate::limits::{HEAD_EVERY_MS, OWED_PER_FEED_MAX, PEERS_MAX, READ_BYTES, SKIP_EVERY_MS, SKIP_SCANNED_MAX};
+use crate::limits::{
+    HEAD_EVERY_MS, OWED_PER_FEED_MAX, PEERS_MAX, READ_BYTES, SKIP_EVERY_MS, SKIP_SCANNED_MAX,
+};
 use crate::policy::{self, Peer, Tlp, Withheld};
 use crate::protocol::ground::{Ground, Pipe};
 use crate::protocol::io::{Output, Read, Reader, Ticket};
@@ -219,7 +221,13 @@ impl Sender {
     }
 
     /// Sends what there is to send and room for.
-    pub fn pump(&mut self, peer: &Peer, came: &mut BTreeSet<u64>, tally: &mut SentTally, ground: &mut Ground) {
+    pub fn pump(
+        &mut self,
+        peer: &Peer,
+        came: &mut BTreeSet<u64>,
+        tally: &mut SentTally,
+        ground: &mut Ground,
+    ) {
         self.answer_wants(peer, ground);
         let mut live = match std::mem::replace(&mut self.phase, Phase::AwaitSubscribe) {
             Phase::Live(live) => live,
@@ -380,7 +388,8 @@ fn decide(
         return Decision::Withhold(reason);
     }
     let publisher = entry.envelope.publisher();
-    let in_path = entry.path.contains(&peer.name) || peer.aliases.iter().any(|alias| entry.path.contains(alias));
+    let in_path =
+        entry.path.contains(&peer.name) || peer.aliases.iter().any(|alias| entry.path.contains(alias));
     let home = *publisher == peer.name || peer.aliases.contains(publisher);
     if entry.seq <= have_until || in_path || home {
         return Decision::Offer;

@@ -72,7 +72,9 @@ impl Frame {
         const SMALL: usize = 64;
         match self {
             Self::Carrier(carrier) | Self::Answer(carrier) => {
-                carrier.envelope.len() + SMALL + carrier.path.hops().iter().map(|hop| hop.as_str().len() + 2).sum::<usize>()
+                carrier.envelope.len()
+                    + SMALL
+                    + carrier.path.hops().iter().map(|hop| hop.as_str().len() + 2).sum::<usize>()
             }
             Self::Hello(_) | Self::Subscribe(_) => 1_024,
             Self::Ack(ack) => SMALL + 10 * ack.verdicts.len(),

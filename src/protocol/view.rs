@@ -1,0 +1,158 @@
+//! What the core can tell of itself at an instant: facts for status, no judgement.
+
+use std::collections::BTreeMap;
+
+use crate::identity::PublisherName;
+use crate::policy::Withheld;
+use crate::protocol::handoff::HandoffTally;
+use crate::protocol::link::{ContactState, Link};
+use crate::protocol::node::Node;
+use crate::record::{ConsumerName, JournalEnds, Position};
+use crate::time::{Tick, Timestamp};
+use crate::wire::VerdictCode;
+
+#[derive(Clone, Debug)]
+pub struct NodeView {
+    pub ends: JournalEnds,
+    pub floor: Option<Timestamp>,
+    pub steady: Timestamp,
+    pub clock_off: bool,
+    pub disk_full: bool,
+    pub peers: Vec<PeerView>,
+    pub consumers: Vec<ConsumerView>,
+    pub handoffs: HandoffTally,
+    /// How many identities were signed twice, by publisher.
+    pub equivocations: BTreeMap<PublisherName, u64>,
+}
+
+#[derive(Clone, Debug)]
+pub struct PeerView {
+    pub name: PublisherName,
+    pub contact: ContactState,
+    /// Is the feed to them, or from them, running?
+    pub sends: bool,
+    pub receives: bool,
+    pub sent: SentView,
+    pub received: ReceivedView,
+    pub facts: FactsView,
+}
+
+#[derive(Clone, Debug)]
+pub struct SentView {
+    pub position: u64,
+    pub lag_events: u64,
+    pub offered: u64,
+    pub accepted: u64,
+    pub refused: u64,
+    pub deferred: u64,
+    pub rejected: u64,
+    pub withheld: BTreeMap<Withheld, u64>,
+    pub last_rejection: Option<VerdictCode>,
+}
+
+#[derive(Clone, Debug)]
+pub struct ReceivedView {
+    pub position: u64,
+    /// `None` where the peer's end is not known.
+    pub lag_events: Option<u64>,
+    /// When the peer stored its newest entry.
+    pub head_stored: Option<Timestamp>,
+    pub accepted: u64,
+    pub refused: u64,
+    pub missing: u64,
+    pub owed: u64,
+    /// Entries between arrival and verdict.
+    pub open: u64,
+    pub rejected: BTreeMap<VerdictCode, u64>,
+}
+
+#[derive(Clone, Debug)]
+pub struct FactsView {
+    pub last_error: Option<String>,
+    pub skew_ms: Option<i64>,
+    pub software: Option<String>,
+    pub key_changed: bool,
+    pub cloned: bool,
+    /// The last fault either side closed a feed with, until a feed stands again.
+    pub fault: Option<crate::wire::FaultCode>,
+}
+
+#[derive(Clone, Debug)]
+pub struct ConsumerView {
+    pub name: ConsumerName,
+    pub position: Position,
+    pub lag_events: u64,
+    pub connected: bool,
+}
+
+impl Node {
+    pub fn view(&self) -> NodeView {
+        let ground = &self.ground;
+        let last = ground.ends.last.seq;
+        let consumers = ground.durable.consumers.iter().map(|(name, position)| ConsumerView {
+            name: name.clone(),
+            position: position.clone(),
+            lag_events: last.saturating_sub(position.seq),
+            connected: self.handoffs.is_connected(name),
+        });
+        let equivocations = ground.ledger.equivocations.iter();
+        NodeView {
+            ends: ground.ends,
+            floor: ground.ledger.floor,
+            steady: ground.steady(),
+            clock_off: ground.clock.is_off(),
+            disk_full: self.is_stalled(),
+            peers: self.links.values().map(|link| self.peer_view(link, ground.tick())).collect(),
+            consumers: consumers.collect(),
+            handoffs: self.handoffs.tally,
+            equivocations: equivocations.map(|(name, known)| (name.clone(), known.len() as u64)).collect(),
+        }
+    }
+
+    fn peer_view(&self, link: &Link, now: Tick) -> PeerView {
+        let ground = &self.ground;
+        let name = &link.peer.name;
+        let last = ground.ends.last.seq;
+        let state = ground.ledger.feeds.get(name);
+        let cursor = ground.durable.feeds.get(name).map_or(0, |state| state.cursor.seq);
+        let head = link.receiver.as_ref().and_then(|receiver| receiver.head());
+        let sent = &link.tally.sent;
+        let received = &link.tally.received;
+        PeerView {
+            name: name.clone(),
+            contact: link.contact.state.clone(),
+            sends: link.sender.as_ref().is_some_and(|sender| sender.is_live()),
+            receives: link.receiver.as_ref().is_some_and(|receiver| receiver.is_live()),
+            sent: SentView {
+                position: sent.acked,
+                lag_events: last.saturating_sub(sent.acked),
+                offered: sent.offered,
+                accepted: sent.accepted,
+                refused: sent.refused,
+                deferred: sent.deferred,
+                rejected: sent.rejected,
+                withheld: sent.withheld.clone(),
+                last_rejection: sent.last_rejection.map(|(_, code)| code),
+            },
+            received: ReceivedView {
+                position: cursor,
+                lag_events: head.map(|(seq, _)| seq.saturating_sub(cursor)),
+                head_stored: head.map(|(_, stored)| stored).filter(|stored| stored.0 > 0),
+                accepted: received.accepted,
+                refused: received.refused,
+                missing: received.missing,
+                owed: state.map_or(0, |state| state.owed.len() as u64),
+                open: link.receiver.as_ref().map_or(0, |receiver| receiver.open_count()),
+                rejected: received.rejected.clone(),
+            },
+            facts: FactsView {
+                last_error: link.facts.last_error.clone(),
+                skew_ms: link.facts.skew_ms,
+                software: link.facts.software.clone(),
+                key_changed: link.facts.key_changed,
+                cloned: link.facts.cloned_until.is_some_and(|until| now < until),
+                fault: link.facts.fault,
+            },
+        }
+    }
+}
