@@ -1,0 +1,217 @@
+//! Documents say what the program does: every code, verb, flag, key and dependency that the source knows is in
+//! the table where an operator would look for it, and every link leads somewhere. It does not judge whether
+//! what is said there is good.
+
+#[path = "docs/walk.rs"]
+mod walk;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use intelmesh::status::HealthCode;
+use intelmesh::wire::{FaultCode, VerdictCode};
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// Everything that stands between backticks.
+fn quoted(text: &str) -> BTreeSet<String> {
+    text.lines().flat_map(|line| line.split('`').skip(1).step_by(2)).map(str::to_owned).collect()
+}
+
+/// Fails with all of `wanted` that no backticks in `document` hold.
+fn assert_quoted<'a>(document: &str, what: &str, wanted: impl IntoIterator<Item = &'a str>) {
+    let quoted = quoted(&read(document));
+    let lacking: Vec<&str> = wanted.into_iter().filter(|word| !quoted.contains(*word)).collect();
+    assert!(lacking.is_empty(), "{document} lacks these {what}: {}", lacking.join(", "));
+}
+
+#[test]
+fn each_health_code_has_its_page_in_the_runbook() {
+    let operating = read("docs/OPERATING.md");
+    let lacking: Vec<&str> = HealthCode::ALL
+        .iter()
+        .map(|code| code.as_str())
+        .filter(|code| !operating.contains(&format!("\n### {code}\n")))
+        .collect();
+    assert!(lacking.is_empty(), "docs/OPERATING.md lacks a heading for: {}", lacking.join(", "));
+}
+
+#[test]
+fn each_verdict_and_fault_is_explained_to_operators_and_to_implementers() {
+    for document in ["docs/OPERATING.md", "docs/PROTOCOL.md"] {
+        assert_quoted(document, "verdicts", VerdictCode::ALL.iter().map(|code| code.as_str()));
+        assert_quoted(document, "faults", FaultCode::ALL.iter().map(|code| code.as_str()));
+    }
+}
+
+#[test]
+fn each_code_of_the_sockets_is_explained() {
+    let contract = "not_built foreign_event bad_json not_object empty duplicate_key bad_number too_large too_deep \
+                    bad_meta bad_id id_conflict bad_tlp unknown_recipient multi_value disk_full stopping busy";
+    assert_quoted("docs/OPERATING.md", "codes of errors", contract.split_whitespace());
+}
+
+/// Runs the program for its help.
+fn help(verbs: &[&str]) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_intelmesh")).args(verbs).arg("--help").output().unwrap();
+    assert!(output.status.success(), "{verbs:?} --help: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The subcommands that a help names.
+fn subcommands(help: &str) -> Vec<String> {
+    let listed = help.lines().skip_while(|line| !line.starts_with("Commands:")).skip(1);
+    let names = listed.take_while(|line| line.starts_with("  ")).filter(|line| !line.starts_with("   "));
+    let names = names.filter_map(|line| line.split_whitespace().next());
+    names.filter(|name| *name != "help").map(str::to_owned).collect()
+}
+
+/// The long flags that a help names.
+fn flags(help: &str) -> BTreeSet<String> {
+    let words = help.lines().filter(|line| line.trim_start().starts_with('-'));
+    let words = words.flat_map(|line| line.split([' ', ',', '=', '[', '<']));
+    let flags = words.filter(|word| word.starts_with("--") && word.len() > 2);
+    flags.map(|word| word.trim_end_matches(['.', ']']).to_owned()).collect()
+}
+
+#[test]
+fn each_verb_and_flag_is_in_the_reference() {
+    let operating = read("docs/OPERATING.md");
+    let mut lacking = Vec::new();
+    for verb in subcommands(&help(&[])) {
+        let text = help(&[&verb]);
+        let mut all = vec![(verb.clone(), text.clone())];
+        for sub in subcommands(&text) {
+            let text = help(&[&verb, &sub]);
+            all.push((format!("{verb} {sub}"), text));
+        }
+        for (name, text) in all {
+            let of_verb = |row: &&str| row.contains(&format!("`{name}")) || row.contains(&format!("`{verb}"));
+            let rows: Vec<&str> = operating.lines().filter(of_verb).collect();
+            if !rows.iter().any(|row| row.contains(&format!("`{name}"))) {
+                lacking.push(name.clone());
+            }
+            let everywhere = ["--help", "--version", "--json", "--color", "--log-level", "--log-format"];
+            let flags = flags(&text);
+            let flags = flags.iter().filter(|flag| !everywhere.contains(&flag.as_str()));
+            let unsaid = flags.filter(|flag| !rows.iter().any(|row| row.contains(flag.as_str())));
+            lacking.extend(unsaid.map(|flag| format!("{name} {flag}")));
+        }
+    }
+    assert!(lacking.is_empty(), "docs/OPERATING.md lacks: {}", lacking.join(", "));
+}
+
+#[test]
+fn each_variable_of_the_environment_is_explained() {
+    let mut named = BTreeSet::new();
+    for path in files_below(&root().join("src")) {
+        let text = fs::read_to_string(&path).unwrap_or_default();
+        let found = text.match_indices("\"INTELMESH_").map(|(at, _)| &text[at + 1..]);
+        named.extend(found.filter_map(|rest| rest.split('"').next()).map(str::to_owned));
+    }
+    assert_quoted("docs/OPERATING.md", "variables", named.iter().map(String::as_str));
+}
+
+/// Crate names in the tables of Cargo.toml whose heading ends with `dependencies]`.
+fn dependencies() -> BTreeSet<String> {
+    let manifest: toml::Table = read("Cargo.toml").parse().unwrap();
+    let names = |key: &str| manifest[key].as_table().unwrap().keys().cloned().collect::<Vec<_>>();
+    names("dependencies").into_iter().chain(names("dev-dependencies")).collect()
+}
+
+#[test]
+fn each_dependency_has_its_reason_and_no_reason_is_left_over() {
+    let document = read("docs/DEPENDENCIES.md");
+    let first_cell = |line: &str| line.strip_prefix("| `")?.split('`').next().map(str::to_owned);
+    let explained: BTreeSet<String> = document.lines().filter_map(first_cell).collect();
+    assert_eq!(dependencies(), explained, "Cargo.toml on the left, docs/DEPENDENCIES.md on the right");
+}
+
+fn files_below(dir: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(dir).into_iter().flatten() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        let leave = path.is_symlink() || name.starts_with('.') || name == "target";
+        if path.is_dir() && !leave {
+            files.extend(files_below(&path));
+        } else if !leave {
+            files.push(path);
+        }
+    }
+    files
+}
+
+/// A heading as a link names it: lower case, spaces as dashes, without punctuation.
+fn anchors(document: &str) -> BTreeSet<String> {
+    let headings = document.lines().filter(|line| line.starts_with('#'));
+    headings
+        .map(|line| {
+            let text = line.trim_start_matches('#').trim().to_lowercase().replace(' ', "-");
+            text.chars().filter(|c| c.is_alphanumeric() || "-_".contains(*c)).collect()
+        })
+        .collect()
+}
+
+#[test]
+fn each_link_leads_somewhere() {
+    let mut broken = Vec::new();
+    for path in files_below(&root()).into_iter().filter(|path| path.extension().is_some_and(|e| e == "md")) {
+        let text = fs::read_to_string(&path).unwrap();
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            if link.contains("://") || link.contains(' ') {
+                continue;
+            }
+            let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let target = if file.is_empty() { path.clone() } else { path.parent().unwrap().join(file) };
+            let there = target.exists()
+                && (anchor.is_empty() || anchors(&fs::read_to_string(&target).unwrap()).contains(anchor));
+            if !there {
+                broken.push(format!("{}: {link}", path.strip_prefix(root()).unwrap().display()));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "links that lead nowhere:\n  {}", broken.join("\n  "));
+}
+
+#[test]
+fn each_test_that_the_threat_model_names_exists() {
+    let mut functions = BTreeSet::new();
+    for dir in ["src", "tests"] {
+        for path in files_below(&root().join(dir)) {
+            let text = fs::read_to_string(&path).unwrap_or_default();
+            let named = text.split("fn ").skip(1).filter_map(|rest| rest.split(['(', '<']).next());
+            functions.extend(named.map(str::to_owned));
+        }
+    }
+    let security = read("docs/SECURITY.md");
+    let rows = security.lines().filter(|line| line.starts_with("| ") && line.matches('|').count() == 5);
+    let last_cells = rows.filter_map(|row| row.split('|').nth(4).map(quoted));
+    let unknown: Vec<String> = last_cells.flatten().filter(|name| !functions.contains(name)).collect();
+    assert!(unknown.is_empty(), "docs/SECURITY.md names tests that do not exist: {}", unknown.join(", "));
+}
+
+#[test]
+fn no_private_key_is_kept_here() {
+    let markers = [concat!("PRIVATE ", "KEY-----"), concat!("-----BEGIN ", "ENCRYPTED")];
+    for path in files_below(&root()) {
+        let bytes = fs::read(&path).unwrap_or_default();
+        let text = String::from_utf8_lossy(&bytes);
+        assert!(
+            !markers.iter().any(|marker| text.contains(marker)),
+            "{} holds a private key",
+            path.display()
+        );
+    }
+    let kept: Vec<_> =
+        files_below(&root().join("keys")).into_iter().filter(|path| !path.ends_with("README.md")).collect();
+    assert!(kept.iter().all(|path| path.extension().is_some_and(|e| e == "sample")), "{kept:?}");
+}

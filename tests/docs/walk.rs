@@ -1,0 +1,78 @@
+//! The walk of the README, word for word: its shell lines, with this build of the program and two free ports.
+//! The one thing added is a wait for `ready`, which a reader does with their eyes.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::Command;
+
+/// The shell lines below the heading that begins with `heading`, up to the next of its level.
+fn shell_lines(document: &str, heading: &str) -> Vec<String> {
+    let section = document.lines().skip_while(|line| !line.starts_with(heading)).skip(1);
+    let mut inside = false;
+    let mut lines = Vec::new();
+    for line in section.take_while(|line| !line.starts_with("## ")) {
+        match line {
+            "```sh" => inside = true,
+            "```" => inside = false,
+            line if inside => lines.push(line.to_owned()),
+            _ => {}
+        }
+    }
+    lines
+}
+
+fn two_free_ports() -> (u16, u16) {
+    let bind = || TcpListener::bind("127.0.0.1:0").unwrap();
+    let (one, two) = (bind(), bind());
+    (one.local_addr().unwrap().port(), two.local_addr().unwrap().port())
+}
+
+fn script() -> String {
+    let (at, ee) = two_free_ports();
+    let mut script = String::from("set -eumo pipefail\n");
+    for line in shell_lines(&super::read("README.md"), "## Two peered nodes") {
+        if line.starts_with("cargo install") {
+            continue;
+        }
+        let line = line.replace("tcp/4801", &format!("tcp/{at}")).replace("tcp/4802", &format!("tcp/{ee}"));
+        if line.ends_with('&') {
+            let node = line.trim_end_matches('&').trim_end().rsplit(' ').next().unwrap().to_owned();
+            let line = line.trim_end_matches('&');
+            script += &format!("{line} > {node}.out 2> {node}.err &\n");
+            script +=
+                &format!("for n in $(seq 200); do grep -q '^ready ' {node}.out && break; sleep 0.1; done\n");
+        } else {
+            script += &format!("echo '$ {}' >&2\n{line}\n", line.replace('\'', "'\\''"));
+        }
+    }
+    script + "wait\n"
+}
+
+#[test]
+fn the_walk_of_the_readme_works_as_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let bin = Path::new(env!("CARGO_BIN_EXE_intelmesh")).parent().unwrap();
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+    let script = script();
+    let output = Command::new("timeout")
+        .args(["120", "bash", "-c", &script])
+        .current_dir(dir.path())
+        .env("PATH", path)
+        .env("HOME", dir.path())
+        .output()
+        .unwrap();
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let logs: String = ["at", "ee"]
+        .iter()
+        .map(|node| {
+            fs::read_to_string(dir.path().join("mesh").join(format!("{node}.err"))).unwrap_or_default()
+        })
+        .collect();
+    assert!(
+        output.status.success(),
+        "{script}\n--- stdout\n{stdout}\n--- stderr\n{stderr}\n--- logs\n{logs}"
+    );
+    assert!(stdout.contains(r#""source.ip":"192.0.2.1""#), "the event did not arrive:\n{stdout}\n{stderr}");
+    assert!(stdout.lines().any(|line| line.starts_with("ok: ")), "status is not ok:\n{stdout}\n{stderr}");
+}
