@@ -1,0 +1,172 @@
+//! One stored event as a line for a local pipeline (contract §2). The payload and `ext` are copied byte for
+//! byte. What a consumer may see is decided before.
+
+use std::io::Write as _;
+
+use crate::envelope::{Body, Core, Envelope, EventType};
+use crate::event::check_body;
+use crate::identity::HopPath;
+use crate::link::{Link, LinkTarget};
+
+/// The shape of a line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Form {
+    /// `{"seq":…,"meta":{…},"payload":{…}}`, IEP04's draft: form (b).
+    #[default]
+    Iep04,
+    /// The payload alone: form (a).
+    Plain,
+    /// AIL exchange format, which IEP04 was decided on: form (c).
+    Ail,
+}
+
+impl Form {
+    pub const ALL: [Self; 3] = [Self::Iep04, Self::Plain, Self::Ail];
+
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|form| form.as_str() == text)
+    }
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Iep04 => "iep04",
+            Self::Plain => "plain",
+            Self::Ail => "ail",
+        }
+    }
+}
+
+/// How a consumer wants its lines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HandOff {
+    pub form: Form,
+    /// Adds IntelMQ's `__type` at the top level.
+    pub with_type: bool,
+}
+
+impl HandOff {
+    /// Appends the line of a stored event, without a line break; false where its body is sealed and cannot
+    /// be opened here: then there is nothing to hand off.
+    pub fn write_line(self, seq: u64, path: &HopPath, envelope: &Envelope, out: &mut Vec<u8>) -> bool {
+        let core = envelope.core();
+        let Body::Plain(payload) = &core.body else {
+            return false;
+        };
+        out.reserve(payload.len() + 512);
+        match self.form {
+            Form::Plain => {
+                out.extend_from_slice(payload);
+                if self.with_type && !has_type(payload) {
+                    out.pop();
+                    let first = payload[1..payload.len() - 1].iter().all(u8::is_ascii_whitespace);
+                    put(
+                        out,
+                        format_args!("{}{}}}", if first { "" } else { "," }, type_member(core.event_type)),
+                    );
+                }
+                return true;
+            }
+            Form::Iep04 => {
+                put(
+                    out,
+                    format_args!(
+                        "{{\"seq\":{seq},\"meta\":{{\"version\":1,\"uuid\":{{\"current\":\"{}\"",
+                        core.id
+                    ),
+                );
+                if let Some(parent) = &core.parent {
+                    put(out, format_args!(",\"parent\":\"{parent}\""));
+                }
+                put(
+                    out,
+                    format_args!(
+                        "}},\"type\":\"{}\",\"format\":\"{}\"",
+                        core.event_type.as_str(),
+                        core.format
+                    ),
+                );
+            }
+            Form::Ail => {
+                let (format, event_type) = (&core.format, core.event_type.as_str());
+                put(out, format_args!("{{\"format\":\"{format}\",\"version\":1,\"type\":\"{event_type}\","));
+                put(out, format_args!("\"meta\":{{\"uuid\":\"{}\"", core.id));
+                if let Some(parent) = &core.parent {
+                    put(out, format_args!(",\"parent\":\"{parent}\""));
+                }
+            }
+        }
+        put_rest(out, core, path);
+        out.extend_from_slice(b"},\"payload\":");
+        out.extend_from_slice(payload);
+        if self.with_type {
+            put(out, format_args!(",{}", type_member(core.event_type)));
+        }
+        out.push(b'}');
+        true
+    }
+}
+
+/// A publisher elsewhere may have left one in.
+fn has_type(payload: &[u8]) -> bool {
+    check_body(payload).is_ok_and(|scan| scan.members.iter().any(|member| member.key == "__type"))
+}
+
+const fn type_member(event_type: EventType) -> &'static str {
+    match event_type {
+        EventType::Event => "\"__type\":\"Event\"",
+        EventType::Report => "\"__type\":\"Report\"",
+    }
+}
+
+fn put(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
+    // Writing to memory does not fail.
+    let _ = out.write_fmt(text);
+}
+
+/// The members of meta that both forms have; names need no escapes.
+fn put_rest(out: &mut Vec<u8>, core: &Core, path: &HopPath) {
+    put(out, format_args!(",\"publisher\":\"{}\"", core.id.publisher));
+    if let Some(source) = path.last() {
+        put(out, format_args!(",\"source\":\"{source}\""));
+    }
+    put(out, format_args!(",\"created\":\"{}\"", core.created));
+    if let Some(expires) = core.expires {
+        put(out, format_args!(",\"expires\":\"{expires}\""));
+    }
+    put(out, format_args!(",\"tlp\":\"{}\"", core.tlp));
+    if !path.is_empty() {
+        put(out, format_args!(",\"path\":\"{path}\""));
+    }
+    for (index, name) in core.to.iter().enumerate() {
+        put(out, format_args!("{}\"{name}\"", if index == 0 { ",\"to\":[" } else { "," }));
+    }
+    if !core.to.is_empty() {
+        out.push(b']');
+    }
+    for (index, link) in core.links.iter().enumerate() {
+        out.extend_from_slice(if index == 0 { b",\"links\":[" } else { b"," });
+        put_link(out, link);
+    }
+    if !core.links.is_empty() {
+        out.push(b']');
+    }
+    if let Some(ext) = &core.ext {
+        out.extend_from_slice(b",\"ext\":");
+        out.extend_from_slice(ext);
+    }
+}
+
+fn put_link(out: &mut Vec<u8>, link: &Link) {
+    put(out, format_args!("{{\"type\":\"{}\",\"right\":", link.relation.as_str()));
+    match &link.right {
+        LinkTarget::Event(id) => put(out, format_args!("\"{id}\"")),
+        LinkTarget::Opaque(text) => put(out, format_args!("{}", serde_json::Value::from(text.as_str()))),
+    }
+    if let Some(left) = &link.left {
+        put(out, format_args!(",\"left\":\"{left}\""));
+    }
+    out.push(b'}');
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,336 @@
+//! Meta information of a line, IEP04's and AIL's: what is honoured becomes typed here, what we write
+//! ourselves is passed over, and all the rest is kept as `ext` under its own name (contract §1). What follows
+//! from it is decided in `intake`.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+
+use super::edit;
+use super::refusal::{SubmitCode, SubmitError};
+use crate::envelope::{EventType, IdScheme};
+use crate::event::Format;
+use crate::event::json::{self, Kind, Member};
+use crate::identity::{EventId, ProjectName, PublisherName, parse_uuid};
+use crate::limits::{EXT_BYTES_MAX, JSON_DEPTH_MAX, LINKS_MAX, RECIPIENTS_MAX};
+use crate::link::{Link, LinkTarget, Relation};
+use crate::policy::Tlp;
+use crate::time::Timestamp;
+
+/// What a line says about itself.
+#[derive(Debug, Default)]
+pub struct Meta {
+    pub current: Option<EventId>,
+    pub parent: Option<EventId>,
+    pub event_type: Option<EventType>,
+    pub format: Option<Format>,
+    pub tlp: Option<Tlp>,
+    /// Empty: not said.
+    pub to: Vec<PublisherName>,
+    pub expires: Option<Timestamp>,
+    pub links: Vec<Link>,
+    pub ids: Option<IdScheme>,
+    pub ext: Option<Bytes>,
+}
+
+/// What this node writes itself, and ignores when it comes in.
+const WRITTEN_HERE: [&str; 6] = ["publisher", "source", "created", "path", "sealed", "seq"];
+
+/// Members that do something in meta, and would be missed where they stand beside it.
+const ACTS_IN_META: [&str; 8] = ["uuid", "tlp", "to", "seal", "expires", "links", "ids", "ext"];
+
+/// One value of the line: its text and what it is.
+struct Value<'a> {
+    text: &'a str,
+    kind: Kind,
+}
+
+impl<'a> Value<'a> {
+    fn of(text: &'a str, member: &Member<'_>) -> Self {
+        Self { text: &text[member.value_at.clone()], kind: member.kind }
+    }
+
+    fn is_null(&self) -> bool {
+        self.text == "null"
+    }
+
+    fn string(&self) -> Option<Cow<'a, str>> {
+        if self.kind != Kind::String {
+            return None;
+        }
+        let inside = &self.text[1..self.text.len() - 1];
+        Some(if inside.contains('\\') { Cow::Owned(json::unescape(inside)) } else { Cow::Borrowed(inside) })
+    }
+
+    fn members(&self) -> Result<Vec<Member<'a>>, SubmitError> {
+        Ok(json::scan(self.text.as_bytes(), JSON_DEPTH_MAX)?.members)
+    }
+
+    /// At most 60 characters of it, for messages.
+    fn shown(&self) -> String {
+        self.text.chars().take(60).collect()
+    }
+}
+
+/// The string that `member` of `text` is.
+pub fn string_of<'a>(text: &'a str, member: &Member<'_>) -> Option<Cow<'a, str>> {
+    Value::of(text, member).string()
+}
+
+/// Reads meta, with the names that a bare UUID gets.
+pub struct MetaReader<'a> {
+    pub publisher: &'a PublisherName,
+    pub project: &'a ProjectName,
+    meta: Meta,
+    /// Members kept as `ext`: key and value as they stand in the line.
+    kept: Vec<(String, String)>,
+    /// Form (c): AIL's places for format, version, type and parent.
+    ail: bool,
+}
+
+impl<'a> MetaReader<'a> {
+    pub fn new(publisher: &'a PublisherName, project: &'a ProjectName) -> Self {
+        Self { publisher, project, meta: Meta::default(), kept: Vec::new(), ail: false }
+    }
+
+    /// Reads the members beside `payload` of form (b) or (c), whose text is `line`.
+    pub fn read(mut self, line: &str, members: &[Member<'_>]) -> Result<Meta, SubmitError> {
+        self.ail = members.iter().any(|member| member.key == "format");
+        for member in members {
+            let value = Value::of(line, member);
+            match &*member.key {
+                "meta" if value.is_null() => {}
+                "meta" if value.kind == Kind::Object => self.read_meta(&value)?,
+                "meta" => return Err(SubmitError::bad_meta("meta is no object")),
+                _ => {}
+            }
+        }
+        for member in members {
+            let value = Value::of(line, member);
+            match &*member.key {
+                // They win over those in meta.
+                "format" | "version" | "type" if self.ail => self.read_one(&member.key, &value, &value)?,
+                key if ACTS_IN_META.contains(&key) => {
+                    return Err(SubmitError::bad_meta(format!("\"{key}\" stands beside meta"))
+                        .hint("it belongs into meta"));
+                }
+                _ => {}
+            }
+        }
+        self.meta.ext = ext_of(&self.kept)?;
+        Ok(self.meta)
+    }
+
+    fn read_meta(&mut self, meta: &Value<'_>) -> Result<(), SubmitError> {
+        for member in meta.members()? {
+            let key = Value { text: &meta.text[member.key_at.clone()], kind: Kind::String };
+            self.read_one(&member.key, &key, &Value::of(meta.text, &member))?;
+        }
+        Ok(())
+    }
+
+    fn read_one(&mut self, key: &str, key_text: &Value<'_>, value: &Value<'_>) -> Result<(), SubmitError> {
+        if WRITTEN_HERE.contains(&key) {
+            return Ok(());
+        }
+        let honoured = ACTS_IN_META.contains(&key) || key == "type" || key == "format";
+        if value.is_null() && honoured {
+            return Ok(());
+        }
+        let fault = || SubmitError::bad_meta(format!("meta.{key}: {} is not understood", value.shown()));
+        match key {
+            "version" if value.kind == Kind::Number => {}
+            "version" => {
+                return Err(SubmitError::bad_meta(format!("meta.version: {} is no number", value.shown())));
+            }
+            "uuid" => self.read_uuid(value)?,
+            "parent" if self.ail => self.meta.parent = Some(self.event_id("parent", value)?),
+            "type" => self.meta.event_type = Some(event_type(value).ok_or_else(fault)?),
+            "format" => {
+                let format = value.string().and_then(|text| Format::parse(&text));
+                self.meta.format = Some(format.ok_or_else(fault)?);
+            }
+            "tlp" => self.meta.tlp = Some(tlp(value)?),
+            "to" => self.meta.to = recipients(value)?,
+            "seal" if value.text == "false" => {}
+            "seal" if value.text == "true" => {
+                return Err(SubmitError::new(SubmitCode::NotBuilt, "sealing is not built yet"));
+            }
+            "expires" => {
+                let expires = value.string().and_then(|text| Timestamp::parse_rfc3339(&text));
+                let hint = "an RFC 3339 time with its offset, as 2026-11-20T10:00:00Z";
+                self.meta.expires = Some(expires.ok_or_else(|| fault().hint(hint))?);
+            }
+            "links" => self.meta.links = self.links(value)?,
+            "ids" => self.meta.ids = Some(ids(value).ok_or_else(|| fault().hint("random, content or body"))?),
+            "ext" if value.kind == Kind::Object => {
+                for member in value.members()? {
+                    self.keep(&value.text[member.key_at.clone()], &value.text[member.value_at.clone()]);
+                }
+            }
+            "seal" | "ext" => return Err(fault()),
+            _ => self.keep(key_text.text, value.text),
+        }
+        Ok(())
+    }
+
+    fn keep(&mut self, key_text: &str, value_text: &str) {
+        self.kept.push((key_text.to_owned(), value_text.to_owned()));
+    }
+
+    /// IEP04's `{"current": …, "parent": …}`, or AIL's plain UUID.
+    fn read_uuid(&mut self, value: &Value<'_>) -> Result<(), SubmitError> {
+        if value.kind != Kind::Object {
+            self.meta.current = Some(self.event_id("uuid", value)?);
+            return Ok(());
+        }
+        for member in value.members()? {
+            let inner = Value::of(value.text, &member);
+            match &*member.key {
+                _ if inner.is_null() => {}
+                "current" => self.meta.current = Some(self.event_id("uuid.current", &inner)?),
+                "parent" => self.meta.parent = Some(self.event_id("uuid.parent", &inner)?),
+                key => {
+                    let key = serde_json::Value::from(format!("uuid.{key}")).to_string();
+                    self.keep(&key, inner.text);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A full name, or a bare UUID of this node's own.
+    fn event_id(&self, place: &str, value: &Value<'_>) -> Result<EventId, SubmitError> {
+        let text = value.string().ok_or_else(|| {
+            SubmitError::bad_id(format!("meta.{place}: {} is neither a UUID nor a full name", value.shown()))
+        })?;
+        self.named(&text).ok_or_else(|| {
+            let shown: String = text.chars().take(120).collect();
+            SubmitError::bad_id(format!("meta.{place}: \"{shown}\" is neither a UUID nor a full name"))
+                .hint("a UUID as 72ddb00c-2d0a-4eea-b7ac-ae122b8e6c3b, or publisher:project:UUID")
+        })
+    }
+
+    fn named(&self, text: &str) -> Option<EventId> {
+        if let Ok(uuid) = parse_uuid(text) {
+            return Some(EventId { publisher: self.publisher.clone(), project: self.project.clone(), uuid });
+        }
+        text.parse().ok()
+    }
+
+    fn links(&self, value: &Value<'_>) -> Result<Vec<Link>, SubmitError> {
+        let elements = elements(value).ok_or_else(|| SubmitError::bad_meta("meta.links is no list"))?;
+        if elements.len() > LINKS_MAX {
+            return Err(SubmitError::bad_meta(format!("meta.links has more than {LINKS_MAX} links")));
+        }
+        elements.iter().map(|element| self.link(element)).collect()
+    }
+
+    fn link(&self, element: &serde_json::Value) -> Result<Link, SubmitError> {
+        let fault = |what: &str| {
+            let shown: String = element.to_string().chars().take(160).collect();
+            SubmitError::bad_meta(format!("meta.links: {shown}: {what}"))
+                .hint("{\"type\":…,\"right\":…}, with \"left\" where it is not the event itself")
+        };
+        let members = element.as_object().ok_or_else(|| fault("no object"))?;
+        if members.keys().any(|key| !["type", "right", "left"].contains(&key.as_str())) {
+            return Err(fault("an unknown member"));
+        }
+        let string = |key: &str| members.get(key).and_then(serde_json::Value::as_str);
+        let relation = string("type").and_then(Relation::parse).ok_or_else(|| fault("no type"))?;
+        let right =
+            string("right").filter(|right| !right.is_empty()).ok_or_else(|| fault("no right side"))?;
+        let right = match self.named(right) {
+            Some(id) => LinkTarget::Event(id),
+            None if relation.needs_event() => {
+                return Err(fault("its right side is no full name of an event"));
+            }
+            None => LinkTarget::Opaque(right.to_owned()),
+        };
+        let left = match members.get("left") {
+            None | Some(serde_json::Value::Null) => None,
+            Some(left) => {
+                let left = left.as_str().and_then(|left| self.named(left));
+                Some(left.ok_or_else(|| fault("its left side is no full name of an event"))?)
+            }
+        };
+        Ok(Link { left, relation, right })
+    }
+}
+
+fn event_type(value: &Value<'_>) -> Option<EventType> {
+    match &*value.string()?.to_ascii_lowercase() {
+        "event" => Some(EventType::Event),
+        "report" => Some(EventType::Report),
+        _ => None,
+    }
+}
+
+fn ids(value: &Value<'_>) -> Option<IdScheme> {
+    match &*value.string()? {
+        "random" => Some(IdScheme::Random),
+        "content" => Some(IdScheme::Content),
+        "body" => Some(IdScheme::Body),
+        _ => None,
+    }
+}
+
+fn tlp(value: &Value<'_>) -> Result<Tlp, SubmitError> {
+    value.string().and_then(|text| Tlp::parse(&text)).ok_or_else(|| {
+        SubmitError::new(SubmitCode::BadTlp, format!("meta.tlp: {} is no label", value.shown()))
+            .hint("CLEAR, GREEN, AMBER, AMBER+STRICT or RED")
+    })
+}
+
+/// Names, each once. An empty list names nobody, which is hardly what was meant.
+fn recipients(value: &Value<'_>) -> Result<Vec<PublisherName>, SubmitError> {
+    let elements = elements(value).filter(|elements| !elements.is_empty());
+    let elements = elements.ok_or_else(|| {
+        SubmitError::bad_meta(format!("meta.to: {} is no list of names", value.shown()))
+            .hint("leave `to` out for all whom policy allows")
+    })?;
+    let mut names = Vec::new();
+    for element in &elements {
+        let text = element.as_str().ok_or_else(|| {
+            SubmitError::bad_meta(format!(
+                "meta.to: {} is no name",
+                element.to_string().chars().take(60).collect::<String>()
+            ))
+        })?;
+        let name = PublisherName::parse(text)
+            .map_err(|fault| SubmitError::new(SubmitCode::UnknownRecipient, format!("meta.to: {fault}")))?;
+        if !names.contains(&name) {
+            names.push(name);
+        }
+        if names.len() > RECIPIENTS_MAX {
+            return Err(SubmitError::bad_meta(format!("meta.to has more than {RECIPIENTS_MAX} names")));
+        }
+    }
+    Ok(names)
+}
+
+fn elements(value: &Value<'_>) -> Option<Vec<serde_json::Value>> {
+    if value.kind != Kind::Array { None } else { serde_json::from_str(value.text).ok() }
+}
+
+/// One object of all that is kept, each value as it was given.
+fn ext_of(kept: &[(String, String)]) -> Result<Option<Bytes>, SubmitError> {
+    if kept.is_empty() {
+        return Ok(None);
+    }
+    let members: Vec<String> = kept.iter().map(|(key, value)| format!("{key}:{value}")).collect();
+    let text = format!("{{{}}}", members.join(","));
+    let text = edit::copy_without(text.as_bytes(), &[]);
+    if text.len() > EXT_BYTES_MAX {
+        let message =
+            format!("ext and what is not known of meta: {} bytes, at most {EXT_BYTES_MAX}", text.len());
+        return Err(SubmitError::new(SubmitCode::TooLarge, message));
+    }
+    match json::scan(&text, JSON_DEPTH_MAX) {
+        Ok(_) => Ok(Some(text.into())),
+        Err(json::JsonError::DuplicateKey { key }) => {
+            Err(SubmitError::bad_meta(format!("\"{key}\" stands in meta and in meta.ext")))
+        }
+        Err(fault) => Err(fault.into()),
+    }
+}

@@ -1,0 +1,203 @@
+//! Why a submitted line is refused, in the closed list of codes that local pipelines know (contract §3).
+//! Which faults a peer's envelope can have is `envelope`'s.
+
+use std::fmt;
+
+use thiserror::Error;
+
+use crate::envelope::CodecError;
+use crate::event::json::JsonError;
+use crate::event::{BodyError, Format};
+use crate::identity::{EventId, PublisherName};
+use crate::limits::{JSON_DEPTH_MAX, LINE_BYTES_MAX};
+use crate::policy::Tlp;
+
+/// The codes of `in.sock`'s answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SubmitCode {
+    NotBuilt,
+    ForeignEvent,
+    BadJson,
+    NotObject,
+    Empty,
+    DuplicateKey,
+    BadNumber,
+    TooLarge,
+    TooDeep,
+    BadMeta,
+    BadId,
+    IdConflict,
+    BadTlp,
+    UnknownRecipient,
+    MultiValue,
+    DiskFull,
+    Stopping,
+}
+
+impl SubmitCode {
+    pub const ALL: [Self; 17] = [
+        Self::NotBuilt,
+        Self::ForeignEvent,
+        Self::BadJson,
+        Self::NotObject,
+        Self::Empty,
+        Self::DuplicateKey,
+        Self::BadNumber,
+        Self::TooLarge,
+        Self::TooDeep,
+        Self::BadMeta,
+        Self::BadId,
+        Self::IdConflict,
+        Self::BadTlp,
+        Self::UnknownRecipient,
+        Self::MultiValue,
+        Self::DiskFull,
+        Self::Stopping,
+    ];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NotBuilt => "not_built",
+            Self::ForeignEvent => "foreign_event",
+            Self::BadJson => "bad_json",
+            Self::NotObject => "not_object",
+            Self::Empty => "empty",
+            Self::DuplicateKey => "duplicate_key",
+            Self::BadNumber => "bad_number",
+            Self::TooLarge => "too_large",
+            Self::TooDeep => "too_deep",
+            Self::BadMeta => "bad_meta",
+            Self::BadId => "bad_id",
+            Self::IdConflict => "id_conflict",
+            Self::BadTlp => "bad_tlp",
+            Self::UnknownRecipient => "unknown_recipient",
+            Self::MultiValue => "multi_value",
+            Self::DiskFull => "disk_full",
+            Self::Stopping => "stopping",
+        }
+    }
+
+    /// The same line can be taken later.
+    pub const fn retry(self) -> bool {
+        matches!(self, Self::DiskFull | Self::Stopping)
+    }
+}
+
+impl fmt::Display for SubmitCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A refused line: nothing of it was kept. The submitter's fault, but for the two codes that say `retry`.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error("{message}")]
+pub struct SubmitError {
+    pub code: SubmitCode,
+    pub message: String,
+    /// What to do about it.
+    pub hint: Option<&'static str>,
+}
+
+impl SubmitError {
+    pub fn new(code: SubmitCode, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), hint: None }
+    }
+
+    pub fn hint(self, hint: &'static str) -> Self {
+        Self { hint: Some(hint), ..self }
+    }
+
+    /// A line beyond the limit, which a door need not have read whole.
+    pub fn line_too_large() -> Self {
+        Self::new(SubmitCode::TooLarge, format!("the line has more than {LINE_BYTES_MAX} bytes"))
+    }
+
+    /// `name` is no peer of this node: the event could never reach it.
+    pub fn unknown_recipient(name: &PublisherName) -> Self {
+        Self::new(SubmitCode::UnknownRecipient, format!("\"{name}\" in `to` is no peer of this node"))
+            .hint("`intelmesh peer list` shows the names")
+    }
+
+    /// The id is taken by another body of this publisher.
+    pub fn id_conflict(id: &EventId) -> Self {
+        Self::new(SubmitCode::IdConflict, format!("{id} is there already, with another content"))
+            .hint("give the new event an id of its own, and link it with `replaces`")
+    }
+
+    pub fn disk_full() -> Self {
+        Self::new(SubmitCode::DiskFull, "the node's disk is full").hint("submit it again once there is room")
+    }
+
+    pub fn stopping() -> Self {
+        Self::new(SubmitCode::Stopping, "the node is stopping").hint("submit it again once it runs")
+    }
+
+    pub(super) fn bad_meta(message: impl Into<String>) -> Self {
+        Self::new(SubmitCode::BadMeta, message)
+    }
+
+    pub(super) fn bad_id(message: impl Into<String>) -> Self {
+        Self::new(SubmitCode::BadId, message)
+    }
+
+    pub(super) fn not_seen(id: &str) -> Self {
+        Self::new(
+            SubmitCode::ForeignEvent,
+            format!("it was handed off before as {id}, which is not known here"),
+        )
+        .hint("remove `extra.intelmesh.uuid` only if the event is really new")
+    }
+
+    pub(super) fn not_ours(id: &EventId) -> Self {
+        Self::bad_id(format!("{id} is an id of another publisher"))
+            .hint("name it in `uuid.parent` or in `links`, and leave `uuid.current` out")
+    }
+
+    pub(super) fn goes_to_nobody(tlp: Tlp) -> Self {
+        Self::new(SubmitCode::BadTlp, format!("TLP:{tlp} may go to nobody unsealed"))
+            .hint("lower the label, or seal the event to named recipients")
+    }
+
+    pub(super) fn multi_value(key: &str, format: &Format) -> Self {
+        Self::new(SubmitCode::MultiValue, format!("\"{key}\" is a list, which format {format} does not have"))
+            .hint("submit one event for each value and link them, or put the list below `extra`")
+    }
+}
+
+impl From<JsonError> for SubmitError {
+    fn from(fault: JsonError) -> Self {
+        let code = match fault {
+            JsonError::NotUtf8(_) | JsonError::Syntax(_) | JsonError::Surrogate(_) => SubmitCode::BadJson,
+            JsonError::DuplicateKey { .. } => SubmitCode::DuplicateKey,
+            JsonError::NotFinite(_) => SubmitCode::BadNumber,
+            JsonError::TooDeep { .. } => {
+                return Self::new(SubmitCode::TooDeep, format!("more than {JSON_DEPTH_MAX} levels"));
+            }
+            JsonError::KeyTooLong(_) => SubmitCode::TooLarge,
+        };
+        Self::new(code, fault.to_string())
+    }
+}
+
+impl From<BodyError> for SubmitError {
+    fn from(fault: BodyError) -> Self {
+        match fault {
+            BodyError::TooLarge(_) => Self::line_too_large(),
+            BodyError::Json(fault) => fault.into(),
+            BodyError::NotObject => Self::new(SubmitCode::NotObject, "not one JSON object"),
+            BodyError::NotOneLine => Self::new(SubmitCode::BadJson, fault.to_string()),
+        }
+    }
+}
+
+/// What a door's checks let through and the signed core does not take: a bound of PROTOCOL.md §2.3.
+impl From<CodecError> for SubmitError {
+    fn from(fault: CodecError) -> Self {
+        let code = match fault {
+            CodecError::TooLarge(_) => SubmitCode::TooLarge,
+            _ => SubmitCode::BadMeta,
+        };
+        Self::new(code, fault.to_string())
+    }
+}
