@@ -15,6 +15,6 @@ pub mod toml_lines;
 pub mod wait;
 
 pub use dice::Dice;
-pub use node::{Node, Said, pair, trust, trust_by};
+pub use node::{Doors, Node, Said, pair, trust, trust_by};
 pub use pipeline::{Consumer, Handed, Submitter};
-pub use wait::{Stopwatch, wait_for, wait_until};
+pub use wait::{Stopwatch, pace, wait_for, wait_until};

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
+use std::ops::Deref;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -25,10 +26,28 @@ const STOPPED: Duration = Duration::from_secs(20);
 const COMMAND: Duration = Duration::from_secs(60);
 const SOCKET_PATH_BYTES_MAX: usize = 107;
 
+/// Where a node's sockets are: what a thread needs while another one kills and starts the node.
+#[derive(Clone)]
+pub struct Doors {
+    dir: PathBuf,
+}
+
+impl Doors {
+    /// A connection to one of the sockets, however long their path.
+    pub fn socket(&self, name: &str) -> io::Result<UnixStream> {
+        let path = self.dir.join("run").join(name);
+        if path.as_os_str().len() <= SOCKET_PATH_BYTES_MAX {
+            return UnixStream::connect(path);
+        }
+        let run = File::open(self.dir.join("run"))?;
+        UnixStream::connect(format!("/proc/self/fd/{}/{name}", run.as_raw_fd()))
+    }
+}
+
 /// A node and, while it runs, its process; killed when dropped.
 pub struct Node {
     name: String,
-    dir: PathBuf,
+    doors: Doors,
     port: u16,
     /// Holds the log, and the node's directory unless that was given.
     home: TempDir,
@@ -80,8 +99,15 @@ impl Node {
 
     fn init_at(home: TempDir, name: &str, dir: PathBuf) -> Self {
         let port = free_port();
-        let node =
-            Self { name: name.to_owned(), dir, port, home, env: Vec::new(), prefix: Vec::new(), child: None };
+        let node = Self {
+            name: name.to_owned(),
+            doors: Doors { dir },
+            port,
+            home,
+            env: Vec::new(),
+            prefix: Vec::new(),
+            child: None,
+        };
         let address = node.address();
         let args = ["init", &node.dir_text(), "--name", name, "--listen", &address, "--advertise", &address];
         run(Command::new(binary()).args(args), "").done();
@@ -92,11 +118,11 @@ impl Node {
     pub fn twin(&self) -> Self {
         let home = TempDir::new().expect("a temporary directory");
         let dir = home.path().join(&self.name);
-        copy_dir(&self.dir, &dir);
+        copy_dir(&self.doors.dir, &dir);
         let port = free_port();
         let mut twin = Self {
             name: self.name.clone(),
-            dir,
+            doors: Doors { dir },
             port,
             home,
             env: Vec::new(),
@@ -114,11 +140,11 @@ impl Node {
     }
 
     pub fn dir(&self) -> &Path {
-        &self.dir
+        &self.doors.dir
     }
 
     fn dir_text(&self) -> String {
-        self.dir.to_str().expect("a directory in UTF-8").to_owned()
+        self.doors.dir.to_str().expect("a directory in UTF-8").to_owned()
     }
 
     pub fn port(&self) -> u16 {
@@ -164,7 +190,7 @@ impl Node {
     pub fn start_unready(&mut self) -> mpsc::Receiver<String> {
         assert!(self.child.is_none(), "{} runs already", self.name);
         let mut words = self.prefix.clone();
-        words.extend([binary().into(), "run".into(), "-C".into(), self.dir.clone().into()]);
+        words.extend([binary().into(), "run".into(), "-C".into(), self.doors.dir.clone().into()]);
         let log = File::options().create(true).append(true).open(self.log_file()).expect("a log file");
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]).envs(self.env.iter().map(|(name, value)| (name, value)));
@@ -227,7 +253,7 @@ impl Node {
 
     /// The command line with `-C DIR` and something on stdin.
     pub fn say(&self, args: &[&str], stdin: &str) -> Said {
-        run(Command::new(binary()).args(args).arg("-C").arg(&self.dir), stdin)
+        run(Command::new(binary()).args(args).arg("-C").arg(&self.doors.dir), stdin)
     }
 
     /// `status --json`.
@@ -293,19 +319,9 @@ impl Node {
         answers.iter().map(id).collect()
     }
 
-    /// A connection to one of its sockets, however long their path.
-    pub fn socket(&self, name: &str) -> io::Result<UnixStream> {
-        let path = self.dir.join("run").join(name);
-        if path.as_os_str().len() <= SOCKET_PATH_BYTES_MAX {
-            return UnixStream::connect(path);
-        }
-        let run = File::open(self.dir.join("run"))?;
-        UnixStream::connect(format!("/proc/self/fd/{}/{name}", run.as_raw_fd()))
-    }
-
     /// Changes one of its files as an editor does: a new file put in the old one's place.
     pub fn edit(&mut self, file: &str, change: impl FnOnce(String) -> String) {
-        let path = self.dir.join(file);
+        let path = self.doors.dir.join(file);
         let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let new = path.with_extension("new");
         fs::write(&new, change(text)).expect("a file can be written");
@@ -324,9 +340,25 @@ impl Node {
 
     /// True where the peer's file has addresses.
     pub fn dials(&self, peer: &str) -> bool {
-        let text = fs::read_to_string(self.dir.join(format!("peers/{peer}.toml"))).unwrap_or_default();
+        let text = fs::read_to_string(self.doors.dir.join(format!("peers/{peer}.toml"))).unwrap_or_default();
         let line = text.lines().find(|line| line.starts_with("addresses")).unwrap_or_default();
         line.contains("/tcp/") || line.trim_end().ends_with('[')
+    }
+
+    /// Puts its whole directory back to a copy made by [`copy_dir`]. It must not run.
+    pub fn put_back(&mut self, copy: &Path) {
+        assert!(self.child.is_none(), "{} runs", self.name);
+        fs::remove_dir_all(self.dir()).expect("a directory can be removed");
+        copy_dir(copy, self.dir());
+    }
+
+    /// Removes all that is in `journal/`, as an operator may. It must not run.
+    pub fn empty_journal(&mut self) {
+        assert!(self.child.is_none(), "{} runs", self.name);
+        let journal = self.dir().join("journal");
+        fs::remove_dir_all(&journal)
+            .and_then(|()| fs::create_dir(&journal))
+            .expect("a journal can be emptied");
     }
 
     /// `invite`.
@@ -350,6 +382,14 @@ impl Node {
     }
 }
 
+impl Deref for Node {
+    type Target = Doors;
+
+    fn deref(&self) -> &Doors {
+        &self.doors
+    }
+}
+
 impl Drop for Node {
     fn drop(&mut self) {
         if let Some(mut child) = self.child.take() {
@@ -357,7 +397,7 @@ impl Drop for Node {
             let _ = child.wait();
         }
         if std::thread::panicking() {
-            eprintln!("--- {} in {}\n{}", self.name, self.dir.display(), self.log_tail());
+            eprintln!("--- {} in {}\n{}", self.name, self.doors.dir.display(), self.log_tail());
         }
     }
 }

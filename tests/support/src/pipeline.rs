@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::node::Node;
+use crate::node::Doors;
 use crate::wait::Stopwatch;
 
 /// How long an answer or an event may take before the test fails.
@@ -20,6 +20,7 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 struct Lines {
     stream: BufReader<UnixStream>,
     partial: Vec<u8>,
+    ended: bool,
 }
 
 impl Lines {
@@ -28,9 +29,14 @@ impl Lines {
         let watch = Stopwatch::start();
         loop {
             let left = within.saturating_sub(watch.elapsed()).max(Duration::from_millis(1));
-            self.stream.get_ref().set_read_timeout(Some(left))?;
+            if self.stream.buffer().is_empty() {
+                self.stream.get_ref().set_read_timeout(Some(left))?;
+            }
             match self.stream.read_until(b'\n', &mut self.partial) {
-                Ok(0) => return Ok(None),
+                Ok(0) => {
+                    self.ended = true;
+                    return Ok(None);
+                }
                 Ok(_) if self.partial.ends_with(b"\n") => {
                     let line = String::from_utf8(std::mem::take(&mut self.partial));
                     return line.map(|line| Some(line.trim_end().to_owned())).map_err(io::Error::other);
@@ -55,10 +61,10 @@ pub struct Submitter {
 }
 
 impl Submitter {
-    pub fn connect(node: &Node) -> io::Result<Self> {
+    pub fn connect(node: &Doors) -> io::Result<Self> {
         let writer = node.socket("in.sock")?;
         let stream = BufReader::new(writer.try_clone()?);
-        Ok(Self { lines: Lines { stream, partial: Vec::new() }, writer })
+        Ok(Self { lines: Lines { stream, partial: Vec::new(), ended: false }, writer })
     }
 
     pub fn send(&mut self, line: &str) -> io::Result<()> {
@@ -103,8 +109,13 @@ pub struct Answers(Lines);
 impl Answers {
     /// The next answer; `None` at the end, or when none came in time.
     pub fn next_answer(&mut self) -> io::Result<Option<Value>> {
-        let line = self.0.next_within(PATIENCE)?;
+        let line = self.next_raw()?;
         line.map(|line| serde_json::from_str(&line).map_err(io::Error::other)).transpose()
+    }
+
+    /// The same, as it came.
+    pub fn next_raw(&mut self) -> io::Result<Option<String>> {
+        self.0.next_within(PATIENCE)
     }
 }
 
@@ -148,6 +159,12 @@ impl Handed {
     }
 }
 
+/// The `seq` of a line in form `iep04`, without reading the rest.
+pub fn seq_of(line: &str) -> Option<u64> {
+    let digits = line.strip_prefix("{\"seq\":")?;
+    digits[..digits.find(|letter: char| !letter.is_ascii_digit())?].parse().ok()
+}
+
 /// A connection to `run/out.sock`.
 pub struct Consumer {
     lines: Lines,
@@ -155,20 +172,35 @@ pub struct Consumer {
 }
 
 impl Consumer {
-    pub fn open(node: &Node, request: &Value) -> Self {
+    pub fn open(node: &Doors, request: &Value) -> Self {
         Self::try_open(node, request).expect("out.sock takes a request")
     }
 
-    pub fn try_open(node: &Node, request: &Value) -> io::Result<Self> {
+    pub fn try_open(node: &Doors, request: &Value) -> io::Result<Self> {
         let mut writer = node.socket("out.sock")?;
         writer.write_all(format!("{request}\n").as_bytes())?;
         let stream = BufReader::with_capacity(256 * 1024, writer.try_clone()?);
-        Ok(Self { lines: Lines { stream, partial: Vec::new() }, writer })
+        Ok(Self { lines: Lines { stream, partial: Vec::new(), ended: false }, writer })
     }
 
     /// The next event; `None` at the end of the connection or after `within`.
     pub fn next_within(&mut self, within: Duration) -> io::Result<Option<Handed>> {
         Ok(self.lines.next_within(within)?.map(Handed::read))
+    }
+
+    /// The next line as it came; `None` at the end, or when none came in time.
+    pub fn next_raw(&mut self) -> io::Result<Option<String>> {
+        self.lines.next_within(PATIENCE)
+    }
+
+    /// True once the node has closed the connection.
+    pub fn ended(&self) -> bool {
+        self.lines.ended
+    }
+
+    /// Shuts the writing side: the node syncs the acks and closes.
+    pub fn shut_writing(&mut self) -> io::Result<()> {
+        self.writer.shutdown(Shutdown::Write)
     }
 
     /// The next event, which must come.
@@ -201,9 +233,8 @@ impl Consumer {
 
     /// Shuts the writing side and reads to the end of the file, after which the acks are durable.
     pub fn finish(mut self) {
-        self.writer.shutdown(Shutdown::Write).expect("out.sock can be shut down");
-        let watch = Stopwatch::start();
+        self.shut_writing().expect("out.sock can be shut down");
         while self.next_within(PATIENCE).expect("out.sock can be read").is_some() {}
-        assert!(watch.elapsed() < PATIENCE, "out.sock was not closed after the writing side was shut down");
+        assert!(self.ended(), "out.sock was not closed after the writing side was shut down");
     }
 }

@@ -149,3 +149,10 @@ pub fn cpu_seconds(pid: u32) -> f64 {
         after_name.split(' ').skip(11).take(2).map(|word| word.parse().unwrap_or(0.0)).collect();
     (fields[0] + fields[1]) / TICKS_PER_SECOND
 }
+
+/// The time `seconds` from now, as RFC 3339.
+pub fn timestamp_in(seconds: i64) -> String {
+    let shift = format!("{seconds} seconds");
+    let said = Command::new("date").args(["-u", "-d", &shift, "+%Y-%m-%dT%H:%M:%SZ"]).output();
+    String::from_utf8(said.expect("date(1)").stdout).expect("a date").trim().to_owned()
+}

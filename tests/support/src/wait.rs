@@ -1,4 +1,5 @@
-//! Waiting for a condition with a deadline. It deliberately offers no plain sleep.
+//! Waiting for a condition with a deadline. It deliberately offers no plain sleep to wait for something:
+//! [`pace`] is for load and for random moments.
 
 use std::time::{Duration, Instant};
 
@@ -33,4 +34,9 @@ impl Stopwatch {
     pub fn elapsed(&self) -> Duration {
         self.0.elapsed()
     }
+}
+
+/// Lets real time pass, so that what comes next comes at that moment: for load and chance, never for a condition.
+pub fn pace(time: Duration) {
+    std::thread::sleep(time);
 }
