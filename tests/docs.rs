@@ -120,6 +120,31 @@ fn each_variable_of_the_environment_is_explained() {
     assert_quoted("docs/OPERATING.md", "variables", named.iter().map(String::as_str));
 }
 
+/// The strings in each `const …KEYS: &[&str] = &[…];` of the readers of configuration.
+fn config_keys() -> BTreeSet<String> {
+    let mut keys = BTreeSet::new();
+    for path in files_below(&root().join("src/config")) {
+        let text = fs::read_to_string(&path).unwrap();
+        let lists = text.split("KEYS: &[&str] =").skip(1).filter_map(|rest| rest.split("];").next());
+        keys.extend(lists.flat_map(|list| list.split('"').skip(1).step_by(2)).map(str::to_owned));
+    }
+    assert!(keys.contains("keep_bytes") && keys.contains("tlp_max"), "where are the keys? {keys:?}");
+    keys
+}
+
+#[test]
+fn each_key_of_the_configuration_is_in_the_reference() {
+    let quoted = quoted(&read("docs/OPERATING.md"));
+    let sample = read("peers/cert-ee.toml.sample");
+    let is_said = |key: &String| {
+        let in_table = format!(" {key}");
+        quoted.iter().any(|word| word == key || word.ends_with(&in_table) || *word == format!("[{key}]"))
+            || sample.contains(&format!("[{key}]"))
+    };
+    let lacking: Vec<String> = config_keys().into_iter().filter(|key| !is_said(key)).collect();
+    assert!(lacking.is_empty(), "docs/OPERATING.md lacks these keys: {}", lacking.join(", "));
+}
+
 /// Crate names in the tables of Cargo.toml whose heading ends with `dependencies]`.
 fn dependencies() -> BTreeSet<String> {
     let manifest: toml::Table = read("Cargo.toml").parse().unwrap();
