@@ -21,3 +21,12 @@ pub mod record;
 pub mod status;
 pub mod time;
 pub mod wire;
+
+#[cfg(feature = "node")]
+pub mod clock;
+#[cfg(feature = "node")]
+pub mod config;
+#[cfg(feature = "node")]
+pub mod invitation;
+#[cfg(feature = "node")]
+pub mod keyring;

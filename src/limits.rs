@@ -156,6 +156,27 @@ pub const STRANGERS_MAX: usize = 64;
 /// Size of a journal segment, in bytes. Retention works in whole segments. A smaller `keep_bytes` makes smaller ones.
 pub const SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
 
+/// One file of the operator's, in bytes: `intelmesh.toml` or a peer file. Longer is no such file.
+pub const CONFIG_FILE_BYTES_MAX: u64 = 256 * 1024;
+
+/// Addresses of one peer, and of this node, in files and invitations.
+pub const ADDRESSES_MAX: usize = 16;
+
+/// Old names of one peer.
+pub const ALIASES_MAX: usize = 16;
+
+/// The least `keep_bytes`, in bytes: less holds nobody up for a moment.
+pub const KEEP_BYTES_MIN: u64 = 1_000_000;
+
+/// One address of an invitation, in bytes.
+pub const INVITATION_ADDRESS_BYTES_MAX: usize = 255;
+
+/// An invitation, in characters: names, two keys, a signature and 16 of the longest addresses fit.
+pub const INVITATION_CHARS_MAX: usize = 8 * 1024;
+
+/// A file of keys/, in bytes: a PEM of 32 bytes of key has 119.
+pub const KEY_FILE_BYTES_MAX: usize = 4 * 1024;
+
 const _: () = {
     assert!(
         ENVELOPE_BYTES_MAX >= 2 * LINE_BYTES_MAX + EXT_BYTES_MAX,

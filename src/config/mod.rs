@@ -1,0 +1,34 @@
+//! What the operator typed, checked: `intelmesh.toml` and `peers/*.toml` become types, or problems with
+//! file, line and remedy, all of them at once. In reading order: `problem`, `reading` (TOML with places),
+//! `address`, `node` (`intelmesh.toml`), `peer_file` (one peer), `peers` (all, and what a reload keeps),
+//! `write` (what `init` and `peer add` write, for the command line alone).
+//!
+//! Loading has no effects. Nothing here touches private keys, sockets or the journal.
+
+pub mod address;
+pub mod node;
+pub mod peer_file;
+pub mod peers;
+pub mod problem;
+mod reading;
+pub mod write;
+
+use std::path::{Path, PathBuf};
+
+pub use node::{Journal, NodeConfig, Paths};
+pub use peer_file::PeerFile;
+pub use peers::{Fingerprint, PeerFiles};
+pub use problem::{ConfigErrors, Fault, Problem};
+
+/// The file that makes a directory a node.
+pub const NODE_FILE: &str = "intelmesh.toml";
+
+/// The node's directory for what `-C` was given: the directory itself, or its `intelmesh.toml`.
+pub fn node_dir(given: &Path) -> PathBuf {
+    match (given.file_name(), given.parent()) {
+        (Some(name), Some(parent)) if name == NODE_FILE && given.is_file() => {
+            if parent.as_os_str().is_empty() { PathBuf::from(".") } else { parent.to_owned() }
+        }
+        _ => given.to_owned(),
+    }
+}

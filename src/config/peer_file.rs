@@ -1,0 +1,235 @@
+//! `peers/NAME.toml`: one peer, validated as a whole. Whether it fits beside the other files is decided in
+//! `peers`.
+
+use std::path::{Path, PathBuf};
+
+use super::node::{addresses, checked, tlp};
+use super::problem::{Fault, Problem};
+use super::reading::{Report, Section, parse};
+use crate::identity::{PublisherName, parse_public_key};
+use crate::limits::ALIASES_MAX;
+use crate::policy::{Peer, Rate, Receive, Share};
+
+const KEYS: &[&str] =
+    &["key", "seal", "addresses", "aliases", "paused", "verified", "added", "share", "receive"];
+const SHARE_KEYS: &[&str] = &["tlp_max"];
+const RECEIVE_KEYS: &[&str] = &["relay", "rate", "rate_per_publisher"];
+/// What later versions will know: refused, never ignored.
+const LATER: &[&str] = &["where", "filter", "groups", "revoked", "expect_every"];
+const LATER_SHARE: &[&str] = &["where", "filter", "seal", "redact", "groups"];
+const LATER_RECEIVE: &[&str] = &["where", "filter", "seal", "groups"];
+
+/// What a peer file says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerFile {
+    pub peer: Peer,
+    /// Empty: trusted as a publisher, never dialled.
+    pub addresses: Vec<String>,
+    /// `x25519:…`, from the invitation; carried, not used until sealing is built.
+    pub seal: Option<String>,
+    /// Somebody compared the words of both fingerprints.
+    pub verified: bool,
+    /// When `peer add` wrote it, as text (RFC 3339).
+    pub added: Option<String>,
+    /// As shown: relative to the node's directory.
+    pub file: PathBuf,
+    /// Where its key stands.
+    pub key_line: usize,
+}
+
+impl PeerFile {
+    /// Reads one file's text; `file` is its name as shown, whose stem is the peer's name.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, at once.
+    pub fn parse(file: &Path, text: &str) -> Result<Self, Vec<Problem>> {
+        let mut report = Report::new(file, text);
+        let name = stem_name(file, &mut report);
+        let table = parse(text, &mut report);
+        if !report.problems.is_empty() {
+            return Err(report.problems);
+        }
+        let top = Section::open(table.get_ref(), KEYS, LATER, &mut report);
+        let key = match top.text("key", &mut report) {
+            Some(at) => checked(at, "key", parse_public_key, &mut report),
+            None => {
+                if report.problems.is_empty() {
+                    let hint = "key = \"ed25519:…\", as intelmesh key show prints it at the peer's";
+                    report.fault(1, Fault::Missing { key: "key", hint });
+                }
+                None
+            }
+        };
+        let key_line = top.line("key", &report);
+        let seal = seal(&top, &mut report);
+        let addresses = addresses(&top, "addresses", &mut report).unwrap_or_default();
+        let aliases = aliases(&top, &mut report);
+        let paused = top.flag("paused", &mut report).unwrap_or(false);
+        let verified = top.flag("verified", &mut report).unwrap_or(false);
+        let added = top.text("added", &mut report).map(|at| at.value.chars().take(40).collect());
+        let share = share(&top, &mut report);
+        let receive = receive(&top, &mut report);
+        let (Some(name), Some(key), true) = (name, key, report.problems.is_empty()) else {
+            report.problems.sort_by_key(|problem| problem.line);
+            return Err(report.problems);
+        };
+        let dialled = !addresses.is_empty();
+        let peer = Peer { name, key, aliases, dialled, paused, share, receive };
+        Ok(Self { peer, addresses, seal, verified, added, file: file.to_owned(), key_line })
+    }
+}
+
+/// The file's stem must be the name itself: `cert_ee.toml` would be a second file for `cert-ee`.
+fn stem_name(file: &Path, report: &mut Report) -> Option<PublisherName> {
+    let stem = file.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+    match PublisherName::parse(&stem) {
+        Ok(name) if name.as_str() == stem => Some(name),
+        _ => {
+            report.fault(1, Fault::FileName(stem.chars().take(80).collect()));
+            None
+        }
+    }
+}
+
+fn seal(top: &Section<'_, '_>, report: &mut Report) -> Option<String> {
+    if top.is_flag("seal") {
+        let line = top.line("seal", report);
+        report.fault(line, Fault::NotBuilt { key: "seal".into() });
+        return None;
+    }
+    let at = top.text("seal", report)?;
+    let bytes = at
+        .value
+        .strip_prefix("x25519:")
+        .and_then(|encoded| data_encoding::BASE64URL_NOPAD.decode(encoded.as_bytes()).ok());
+    if bytes.is_none_or(|bytes| bytes.len() != 32) {
+        let value = at.value.chars().take(80).collect();
+        let wanted = "a sealing key: \"x25519:\" and 43 characters of base64url without padding";
+        report.fault(at.line, Fault::Value { key: "seal".into(), value, wanted });
+        return None;
+    }
+    Some(at.value.to_owned())
+}
+
+fn aliases(top: &Section<'_, '_>, report: &mut Report) -> Vec<PublisherName> {
+    let texts = top.texts("aliases", report).unwrap_or_default();
+    if let Some(beyond) = texts.get(ALIASES_MAX) {
+        let (value, wanted) = (beyond.value.chars().take(80).collect(), "one of 16 aliases at most");
+        report.fault(beyond.line, Fault::Value { key: "aliases".into(), value, wanted });
+    }
+    let parsed = texts.into_iter().filter_map(|at| checked(at, "aliases", PublisherName::parse, report));
+    parsed.collect()
+}
+
+fn share(top: &Section<'_, '_>, report: &mut Report) -> Share {
+    let mut share = Share::default();
+    if let Some(section) = top.section("share", SHARE_KEYS, LATER_SHARE, report)
+        && let Some(label) = tlp(&section, "tlp_max", report)
+    {
+        share.tlp_max = label;
+    }
+    share
+}
+
+fn receive(top: &Section<'_, '_>, report: &mut Report) -> Receive {
+    let mut receive = Receive::default();
+    if let Some(section) = top.section("receive", RECEIVE_KEYS, LATER_RECEIVE, report) {
+        receive.relay = section.flag("relay", report).unwrap_or(receive.relay);
+        receive.rate = rate(&section, "rate", report);
+        receive.rate_per_publisher = rate(&section, "rate_per_publisher", report);
+    }
+    receive
+}
+
+fn rate(section: &Section<'_, '_>, key: &'static str, report: &mut Report) -> Option<Rate> {
+    let at = section.text(key, report)?;
+    let number = at.value.strip_suffix("/s").map(str::trim_end);
+    let per_second = number
+        .filter(|number| number.bytes().all(|b| b.is_ascii_digit()))
+        .and_then(|number| number.parse().ok())
+        .filter(|number| *number > 0);
+    if per_second.is_none() {
+        let value = at.value.chars().take(80).collect();
+        report.fault(at.line, Fault::Value { key: key.into(), value, wanted: "a rate like \"100/s\"" });
+    }
+    per_second.map(|per_second| Rate { per_second })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::public_key_text;
+    use crate::policy::Tlp;
+
+    fn key() -> String {
+        public_key_text(&ed25519_dalek::SigningKey::from_bytes(&[7; 32]).verifying_key())
+    }
+
+    fn parsed(text: &str) -> Result<PeerFile, Vec<String>> {
+        let text = text.replace("KEY", &key());
+        let shown = |problems: Vec<Problem>| problems.iter().map(Problem::to_string).collect();
+        PeerFile::parse(Path::new("peers/cert-ee.toml"), &text).map_err(shown)
+    }
+
+    #[test]
+    fn a_key_is_enough_and_such_a_peer_is_never_dialled() {
+        let file = parsed("key = \"KEY\"").unwrap();
+        assert_eq!(file.peer.name.as_str(), "cert-ee");
+        assert!(!file.peer.dialled && !file.peer.paused && file.peer.receive.relay);
+        assert_eq!(file.peer.share.tlp_max, Tlp::Amber);
+    }
+
+    #[test]
+    fn all_keys_are_read() {
+        let file = parsed(
+            "key = \"KEY\"\nseal = \"x25519:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\"\n\
+             addresses = [\"/ip4/192.0.2.1/tcp/4801\"]\naliases = [\"old_ee\"]\npaused = true\nverified = true\n\
+             [share]\ntlp_max = \"tlp:red\"\n[receive]\nrelay = false\nrate = \"100/s\"\nrate_per_publisher = \"5/s\"",
+        )
+        .unwrap();
+        assert_eq!(file.peer.aliases[0].as_str(), "old-ee");
+        assert!(file.peer.paused && file.peer.dialled && file.verified && !file.peer.receive.relay);
+        assert_eq!(file.peer.share.tlp_max, Tlp::Red);
+        assert_eq!(file.peer.receive.rate, Some(Rate { per_second: 100 }));
+        assert_eq!(file.peer.receive.rate_per_publisher, Some(Rate { per_second: 5 }));
+    }
+
+    #[test]
+    fn each_slip_has_its_line() {
+        for (text, want) in [
+            ("key = \"KEY\"\n[share]\ntlp-max = \"RED\"", "peers/cert-ee.toml:3: unknown key \"tlp-max\""),
+            (
+                "key = \"KEY\"\n[share]\ntlp_max = \"BLUE\"",
+                "peers/cert-ee.toml:3: \"tlp_max\": \"BLUE\" is not",
+            ),
+            ("addresses = []", "peers/cert-ee.toml:1: \"key\" is missing"),
+            ("key = \"ed25519:AAAA\"", "peers/cert-ee.toml:1: \"key\": \"ed25519:AAAA\" is no key"),
+            (
+                "\nkey = \"ed25519:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\"",
+                "peers/cert-ee.toml:2: \"key\": this ed25519 key is weak",
+            ),
+            (
+                "key = \"KEY\"\n[receive]\nrate = \"0/s\"",
+                "peers/cert-ee.toml:3: \"rate\": \"0/s\" is not a rate",
+            ),
+            (
+                "key = \"KEY\"\naddresses = [\n \"nowhere\"]",
+                "peers/cert-ee.toml:3: \"addresses\": \"nowhere\"",
+            ),
+            ("key = \"KEY\"\n[share]\nwhere = \"true\"", "peers/cert-ee.toml:3: not_built: \"where\""),
+            ("key = \"KEY\"\nseal = true", "peers/cert-ee.toml:2: not_built: \"seal\""),
+            ("key = \"KEY\"\nfilter = \"true\"", "peers/cert-ee.toml:2: not_built: \"filter\""),
+            ("key = ", "peers/cert-ee.toml:1:"),
+        ] {
+            let problems = parsed(text).expect_err(text);
+            assert!(problems[0].starts_with(want), "{text}: {problems:?}");
+        }
+    }
+
+    #[test]
+    fn the_name_of_the_file_is_the_name_of_the_peer() {
+        let problems = PeerFile::parse(Path::new("peers/Cert_EE.toml"), "").unwrap_err();
+        assert_eq!(problems[0].to_string(), "peers/Cert_EE.toml:1: \"Cert_EE\" is no name of a peer");
+        assert_eq!(problems[0].hint().unwrap(), "rename the file to cert-ee.toml");
+    }
+}

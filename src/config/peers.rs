@@ -1,0 +1,291 @@
+//! All peer files together: what runs, what is wrong, and what a reload keeps. A file that is bad leaves out
+//! that peer alone, or where the node runs already keeps what that file said before; a file that is gone
+//! takes its peer with it. Polled by fingerprint rather than watched: that works on every file system.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use ed25519_dalek::VerifyingKey;
+
+use super::node::NodeConfig;
+use super::peer_file::PeerFile;
+use super::problem::{Fault, Problem};
+use super::reading::read;
+use crate::identity::{KeyId, PublisherName};
+use crate::limits::PEERS_MAX;
+use crate::policy::TrustList;
+
+/// The peers in force, and what is wrong with their files.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PeerFiles {
+    /// By name.
+    pub peers: Vec<PeerFile>,
+    /// For as long as they last, in the order of file and line.
+    pub problems: Vec<Problem>,
+}
+
+/// Equal as long as no file of a directory was touched: name, inode, size and times of each.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fingerprint(Vec<(PathBuf, [i64; 6])>);
+
+impl Fingerprint {
+    /// Cheap: one `stat` for each file. A directory that can't be read is like an empty one.
+    pub fn of(peers_dir: &Path) -> Self {
+        let mut files: Vec<_> = peer_paths(peers_dir)
+            .unwrap_or_default()
+            .into_iter()
+            .map(|path| {
+                let marks = std::fs::metadata(&path).map_or([0; 6], |data| {
+                    let (inode, size) = (data.ino().cast_signed(), data.size().cast_signed());
+                    [inode, size, data.mtime(), data.mtime_nsec(), data.ctime(), data.ctime_nsec()]
+                });
+                (path, marks)
+            })
+            .collect();
+        files.sort();
+        Self(files)
+    }
+}
+
+impl PeerFiles {
+    /// Reads `peers/` at start: a bad file leaves out its peer.
+    pub fn load(config: &NodeConfig, own_key: &VerifyingKey) -> Self {
+        Self::default().reload(config, own_key)
+    }
+
+    /// Reads `peers/` again: a bad file keeps what it said in `self`. A directory that can't be read keeps all.
+    pub fn reload(&self, config: &NodeConfig, own_key: &VerifyingKey) -> Self {
+        let shown = config.paths.peers.strip_prefix(&config.dir).unwrap_or(&config.paths.peers);
+        let mut loading = Loading { own_name: &config.name, own_key, problems: Vec::new() };
+        let paths = match peer_paths(&config.paths.peers) {
+            Ok(paths) => paths,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+            Err(error) => {
+                let problem = Problem::new(shown, 1, Fault::Unreadable(error.to_string()));
+                return Self { peers: self.peers.clone(), problems: vec![problem] };
+            }
+        };
+        let mut files = loading.read_all(&paths, shown, self);
+        files.sort_by_key(|file| (!self.runs(file), file.peer.name.clone()));
+        let mut peers: Vec<PeerFile> = Vec::with_capacity(files.len());
+        for file in files {
+            if loading.fits(&file, &peers) {
+                peers.push(file);
+            }
+        }
+        peers.sort_by(|a, b| a.peer.name.cmp(&b.peer.name));
+        let mut problems = loading.problems;
+        problems.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
+        Self { peers, problems }
+    }
+
+    pub fn peer(&self, name: &PublisherName) -> Option<&PeerFile> {
+        self.peers.iter().find(|file| file.peer.name == *name)
+    }
+
+    pub fn trust_list(&self, own_name: PublisherName, own_key: VerifyingKey) -> TrustList {
+        TrustList::new(own_name, own_key, self.peers.iter().map(|file| file.peer.clone()))
+    }
+
+    /// The addresses of each peer that is dialled.
+    pub fn addresses(&self) -> BTreeMap<PublisherName, Vec<String>> {
+        self.peers.iter().map(|file| (file.peer.name.clone(), file.addresses.clone())).collect()
+    }
+
+    fn runs(&self, file: &PeerFile) -> bool {
+        self.peer(&file.peer.name).is_some_and(|running| running.peer.key == file.peer.key)
+    }
+}
+
+/// `NAME.toml` in the directory, sorted; hidden files and what editors leave behind are not ours.
+fn peer_paths(dir: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let mut paths = Vec::new();
+    for entry in std::fs::read_dir(dir)? {
+        let path = entry?.path();
+        let hidden = path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
+        if !hidden && path.extension().is_some_and(|extension| extension == "toml") {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+struct Loading<'a> {
+    own_name: &'a PublisherName,
+    own_key: &'a VerifyingKey,
+    problems: Vec<Problem>,
+}
+
+impl Loading<'_> {
+    fn read_all(&mut self, paths: &[PathBuf], shown: &Path, before: &PeerFiles) -> Vec<PeerFile> {
+        let mut files = Vec::with_capacity(paths.len().min(PEERS_MAX));
+        if let Some(path) = paths.get(PEERS_MAX) {
+            let file = shown.join(path.file_name().unwrap_or_default());
+            self.problems.push(Problem::new(&file, 1, Fault::TooMany(PEERS_MAX)));
+        }
+        for path in paths.iter().take(PEERS_MAX) {
+            let file = shown.join(path.file_name().unwrap_or_default());
+            let parsed = match read(path) {
+                Ok(text) => PeerFile::parse(&file, &text),
+                // Removed between listing and reading.
+                Err(Fault::NotFound) => continue,
+                Err(fault) => Err(vec![Problem::new(&file, 1, fault)]),
+            };
+            match parsed {
+                Ok(parsed) => files.push(parsed),
+                Err(problems) => {
+                    self.problems.extend(problems);
+                    files.extend(before.peers.iter().find(|kept| kept.file == file).cloned());
+                }
+            }
+        }
+        files
+    }
+
+    /// False, with a problem, where `file` contradicts this node or a peer that is taken already.
+    fn fits(&mut self, file: &PeerFile, taken: &[PeerFile]) -> bool {
+        let fault = if file.peer.key == *self.own_key {
+            Some(Fault::OwnKey)
+        } else if names(file).any(|name| name == self.own_name) {
+            Some(Fault::OwnName)
+        } else {
+            taken.iter().find_map(|other| clash(file, other))
+        };
+        match fault {
+            Some(fault) => {
+                self.problems.push(Problem::new(&file.file, file.key_line, fault));
+                false
+            }
+            None => true,
+        }
+    }
+}
+
+fn names(file: &PeerFile) -> impl Iterator<Item = &PublisherName> {
+    std::iter::once(&file.peer.name).chain(&file.peer.aliases)
+}
+
+fn clash(file: &PeerFile, other: &PeerFile) -> Option<Fault> {
+    if file.peer.key == other.peer.key || KeyId::of(&file.peer.key) == KeyId::of(&other.peer.key) {
+        return Some(Fault::SameKey(other.file.clone()));
+    }
+    let shared = names(file).find(|name| names(other).any(|theirs| theirs == *name))?;
+    Some(Fault::SameName { name: shared.to_string(), file: other.file.clone() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::public_key_text;
+
+    fn key(seed: u8) -> VerifyingKey {
+        ed25519_dalek::SigningKey::from_bytes(&[seed; 32]).verifying_key()
+    }
+
+    struct Node {
+        dir: tempfile::TempDir,
+        config: NodeConfig,
+    }
+
+    impl Node {
+        fn new() -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            std::fs::create_dir(dir.path().join("peers")).unwrap();
+            std::fs::write(dir.path().join("intelmesh.toml"), "name = \"us\"").unwrap();
+            let config = NodeConfig::load(dir.path()).unwrap();
+            Self { dir, config }
+        }
+
+        fn file(&self, name: &str) -> PathBuf {
+            self.dir.path().join("peers").join(format!("{name}.toml"))
+        }
+
+        fn write(&self, name: &str, seed: u8, rest: &str) {
+            let text = format!("key = \"{}\"\n{rest}", public_key_text(&key(seed)));
+            std::fs::write(self.file(name), text).unwrap();
+        }
+
+        fn load(&self) -> PeerFiles {
+            PeerFiles::load(&self.config, &key(1))
+        }
+    }
+
+    fn names_of(files: &PeerFiles) -> Vec<&str> {
+        files.peers.iter().map(|file| file.peer.name.as_str()).collect()
+    }
+
+    #[test]
+    fn a_bad_file_leaves_out_its_peer_alone_at_start_and_changes_nothing_later() {
+        let node = Node::new();
+        node.write("a", 2, "");
+        node.write("b", 3, "paused = true");
+        let good = node.load();
+        assert_eq!((names_of(&good), good.problems.len()), (vec!["a", "b"], 0));
+        node.write("b", 3, "pausd = false");
+        let reloaded = good.reload(&node.config, &key(1));
+        assert_eq!(reloaded.peers, good.peers);
+        assert_eq!(reloaded.problems[0].to_string(), "peers/b.toml:2: unknown key \"pausd\"");
+        assert_eq!(names_of(&node.load()), ["a"]);
+        node.write("b", 3, "");
+        let mended = reloaded.reload(&node.config, &key(1));
+        assert!(mended.problems.is_empty() && !mended.peers[1].peer.paused);
+    }
+
+    #[test]
+    fn a_removed_file_removes_its_peer() {
+        let node = Node::new();
+        node.write("a", 2, "");
+        let before = node.load();
+        std::fs::remove_file(node.file("a")).unwrap();
+        assert!(before.reload(&node.config, &key(1)).peers.is_empty());
+    }
+
+    #[test]
+    fn files_that_contradict_us_or_each_other_are_left_out() {
+        for (name, seed, rest, want) in [
+            ("z", 1, "", "peers/z.toml:1: this is our own key"),
+            ("us", 9, "", "peers/us.toml:1: this is our own name"),
+            ("z", 9, "aliases = [\"us\"]", "peers/z.toml:1: this is our own name"),
+            ("z", 2, "", "peers/z.toml:1: the same key as in peers/a.toml"),
+            ("z", 9, "aliases = [\"a\"]", "peers/z.toml:1: \"a\" is a name in peers/a.toml already"),
+            ("old", 9, "", "peers/old.toml:1: \"old\" is a name in peers/a.toml already"),
+        ] {
+            let node = Node::new();
+            node.write("a", 2, "aliases = [\"old\"]");
+            node.write(name, seed, rest);
+            let loaded = node.load();
+            assert_eq!(names_of(&loaded), ["a"], "{want}");
+            assert_eq!(loaded.problems[0].to_string(), want);
+        }
+    }
+
+    #[test]
+    fn of_two_files_with_one_key_the_running_one_stays() {
+        let node = Node::new();
+        node.write("z", 2, "");
+        let running = node.load();
+        node.write("a", 2, "");
+        let reloaded = running.reload(&node.config, &key(1));
+        assert_eq!(names_of(&reloaded), ["z"]);
+        assert_eq!(reloaded.problems[0].to_string(), "peers/a.toml:1: the same key as in peers/z.toml");
+    }
+
+    #[test]
+    fn the_fingerprint_changes_with_content_and_names_and_not_otherwise() {
+        let node = Node::new();
+        let peers = node.dir.path().join("peers");
+        node.write("a", 2, "");
+        let first = Fingerprint::of(&peers);
+        assert_eq!(first, Fingerprint::of(&peers));
+        node.write("a", 2, "paused = true");
+        let second = Fingerprint::of(&peers);
+        assert_ne!(first, second);
+        std::fs::write(peers.join(".a.toml.swp"), "").unwrap();
+        std::fs::write(peers.join("README.md"), "").unwrap();
+        assert_eq!(second, Fingerprint::of(&peers));
+        std::fs::remove_file(node.file("a")).unwrap();
+        assert_ne!(second, Fingerprint::of(&peers));
+    }
+}

@@ -1,0 +1,128 @@
+//! What is wrong with a file of the operator's: where, what, and what to do about it. Printed as
+//! `FILE:LINE: what` and a hint; it does not decide what a problem stops.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+use crate::identity::IdentityError;
+
+/// One thing to mend.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// As shown: relative to the node's directory where it lies in it.
+    pub file: PathBuf,
+    /// From 1; `None` where the file as a whole is meant and there is none to open.
+    pub line: Option<usize>,
+    pub fault: Fault,
+}
+
+impl Problem {
+    pub fn new(file: &Path, line: usize, fault: Fault) -> Self {
+        Self { file: file.to_owned(), line: Some(line), fault }
+    }
+
+    pub fn what(&self) -> String {
+        self.fault.to_string()
+    }
+
+    pub fn hint(&self) -> Option<String> {
+        self.fault.hint()
+    }
+
+    /// `not_built` for what a later version will know.
+    pub fn code(&self) -> Option<&'static str> {
+        matches!(self.fault, Fault::NotBuilt { .. }).then_some("not_built")
+    }
+}
+
+/// `FILE:LINE: what`, without the hint.
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:", self.file.display())?;
+        if let Some(line) = self.line {
+            write!(f, "{line}:")?;
+        }
+        write!(f, " {}", self.fault)
+    }
+}
+
+/// All problems of one load, in the order of file and line; never empty.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{}", self.0.iter().map(Problem::to_string).collect::<Vec<_>>().join("\n"))]
+pub struct ConfigErrors(pub Vec<Problem>);
+
+/// What is wrong. All are the operator's to mend.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum Fault {
+    #[error("no such file")]
+    NotFound,
+    #[error("cannot be read: {0}")]
+    Unreadable(String),
+    #[error("{bytes} bytes, more than {max}")]
+    TooLarge { bytes: u64, max: u64 },
+    #[error("{0}")]
+    Syntax(String),
+    #[error("unknown key \"{key}\"")]
+    UnknownKey { key: String, known: &'static [&'static str] },
+    #[error("not_built: \"{key}\" is not built yet")]
+    NotBuilt { key: String },
+    #[error("\"{key}\" is missing")]
+    Missing { key: &'static str, hint: &'static str },
+    #[error("\"{key}\" must be {wanted}, not {found}")]
+    Kind { key: String, wanted: &'static str, found: &'static str },
+    #[error("\"{key}\": \"{value}\" is not {wanted}")]
+    Value { key: String, value: String, wanted: &'static str },
+    #[error("\"{key}\": {fault}")]
+    Identity { key: &'static str, fault: IdentityError },
+    #[error("\"{0}\" is no name of a peer")]
+    FileName(String),
+    #[error("this is our own name")]
+    OwnName,
+    #[error("this is our own key")]
+    OwnKey,
+    #[error("the same key as in {}", .0.display())]
+    SameKey(PathBuf),
+    #[error("\"{name}\" is a name in {} already", .file.display())]
+    SameName { name: String, file: PathBuf },
+    #[error("more than {0} peers")]
+    TooMany(usize),
+}
+
+impl Fault {
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::NotFound => Some("make a node here: intelmesh init DIR --name NAME".into()),
+            Self::UnknownKey { key, known } => Some(match nearest(key, known) {
+                Some(near) => format!("did you mean \"{near}\"?"),
+                None => format!("known here: {}", known.join(", ")),
+            }),
+            Self::NotBuilt { key } => {
+                Some(format!("take \"{key}\" out: it is refused rather than ignored until it is built"))
+            }
+            Self::Missing { hint, .. } => Some((*hint).into()),
+            Self::FileName(stem) => Some(match crate::identity::PublisherName::parse(&stem.to_lowercase()) {
+                Ok(name) => format!("rename the file to {name}.toml"),
+                Err(_) => "the file's name is the peer's: 1 to 32 of a-z, 0-9 and \"-\"".into(),
+            }),
+            Self::OwnName | Self::OwnKey => Some("a node is no peer of its own: remove the file".into()),
+            Self::SameKey(_) => {
+                Some("one key is one peer: keep one file, with the other name in aliases".into())
+            }
+            Self::SameName { .. } => Some("one name is one peer: rename one, or take the alias out".into()),
+            _ => None,
+        }
+    }
+}
+
+/// The known key that was probably meant.
+fn nearest(key: &str, known: &[&'static str]) -> Option<&'static str> {
+    let typed = key.to_lowercase().replace('-', "_");
+    known
+        .iter()
+        .map(|name| (strsim::damerau_levenshtein(&typed, name), *name))
+        .filter(|(distance, name)| *distance <= 2.max(name.len() / 4))
+        .min()
+        .map(|(_, name)| name)
+}

@@ -1,0 +1,174 @@
+//! TOML with places: every key and value knows its line, unknown keys and wrong kinds become problems,
+//! and reading goes on, so that one run names everything that is wrong. What a value means is the caller's.
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::problem::{Fault, Problem};
+use crate::limits::CONFIG_FILE_BYTES_MAX;
+
+/// A value and the line that it stands on.
+#[derive(Clone, Debug)]
+pub(super) struct At<T> {
+    pub line: usize,
+    pub value: T,
+}
+
+/// One file being read, and what was found wrong so far.
+pub(super) struct Report {
+    shown: PathBuf,
+    /// Offsets of the beginnings of lines.
+    lines: Vec<usize>,
+    pub problems: Vec<Problem>,
+}
+
+impl Report {
+    pub fn new(shown: &Path, text: &str) -> Self {
+        let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
+        Self { shown: shown.to_owned(), lines, problems: Vec::new() }
+    }
+
+    pub fn line_of(&self, offset: usize) -> usize {
+        self.lines.partition_point(|start| *start <= offset).max(1)
+    }
+
+    pub fn fault(&mut self, line: usize, fault: Fault) {
+        self.problems.push(Problem::new(&self.shown, line, fault));
+    }
+}
+
+/// Reads a file of at most [`CONFIG_FILE_BYTES_MAX`] bytes.
+pub(super) fn read(path: &Path) -> Result<String, Fault> {
+    let unreadable = |error: std::io::Error| match error.kind() {
+        std::io::ErrorKind::NotFound => Fault::NotFound,
+        _ => Fault::Unreadable(error.to_string()),
+    };
+    let file = std::fs::File::open(path).map_err(unreadable)?;
+    let mut text = String::new();
+    file.take(CONFIG_FILE_BYTES_MAX + 1).read_to_string(&mut text).map_err(unreadable)?;
+    if text.len() as u64 > CONFIG_FILE_BYTES_MAX {
+        let bytes = std::fs::metadata(path).map_or(text.len() as u64, |data| data.len());
+        return Err(Fault::TooLarge { bytes, max: CONFIG_FILE_BYTES_MAX });
+    }
+    Ok(text)
+}
+
+/// Parses `text`; every syntax error becomes a problem of `report`.
+pub(super) fn parse<'i>(text: &'i str, report: &mut Report) -> Spanned<DeTable<'i>> {
+    let (table, errors) = DeTable::parse_recoverable(text);
+    for error in errors {
+        let line = report.line_of(error.span().map_or(0, |span| span.start));
+        let what = error.message().lines().collect::<Vec<_>>().join("; ");
+        report.fault(line, Fault::Syntax(what));
+    }
+    table
+}
+
+/// A table of which every key is known.
+pub(super) struct Section<'a, 'i> {
+    table: &'a DeTable<'i>,
+}
+
+impl<'a, 'i> Section<'a, 'i> {
+    /// Keys that are neither `known` nor of `later` issues become problems.
+    pub fn open(
+        table: &'a DeTable<'i>,
+        known: &'static [&'static str],
+        later: &[&str],
+        report: &mut Report,
+    ) -> Self {
+        for key in table.keys() {
+            let line = report.line_of(key.span().start);
+            let name: &str = key.get_ref();
+            if later.contains(&name) {
+                report.fault(line, Fault::NotBuilt { key: name.to_owned() });
+            } else if !known.contains(&name) {
+                report.fault(line, Fault::UnknownKey { key: name.chars().take(80).collect(), known });
+            }
+        }
+        Self { table }
+    }
+
+    fn value(&self, key: &str) -> Option<&'a Spanned<DeValue<'i>>> {
+        self.table.get(key)
+    }
+
+    /// The value of `key` as `read` has it; another kind is a problem.
+    fn typed<T>(
+        &self,
+        key: &str,
+        wanted: &'static str,
+        report: &mut Report,
+        read: impl FnOnce(&'a DeValue<'i>) -> Option<T>,
+    ) -> Option<At<T>> {
+        let value = self.value(key)?;
+        let line = report.line_of(value.span().start);
+        match read(value.get_ref()) {
+            Some(value) => Some(At { line, value }),
+            None => {
+                let found = value.get_ref().type_str();
+                report.fault(line, Fault::Kind { key: key.to_owned(), wanted, found });
+                None
+            }
+        }
+    }
+
+    pub fn text(&self, key: &str, report: &mut Report) -> Option<At<&'a str>> {
+        self.typed(key, "a string", report, DeValue::as_str)
+    }
+
+    pub fn flag(&self, key: &str, report: &mut Report) -> Option<bool> {
+        self.typed(key, "true or false", report, DeValue::as_bool).map(|at| at.value)
+    }
+
+    pub fn number(&self, key: &str, report: &mut Report) -> Option<At<u64>> {
+        self.typed(key, "a whole number", report, |value| {
+            let number = value.as_integer()?;
+            u64::from_str_radix(number.as_str(), number.radix()).ok()
+        })
+    }
+
+    pub fn is_text(&self, key: &str) -> bool {
+        self.value(key).is_some_and(|value| value.get_ref().is_str())
+    }
+
+    pub fn is_flag(&self, key: &str) -> bool {
+        self.value(key).is_some_and(|value| value.get_ref().is_bool())
+    }
+
+    /// The line of `key`'s value.
+    pub fn line(&self, key: &str, report: &Report) -> usize {
+        self.value(key).map_or(1, |value| report.line_of(value.span().start))
+    }
+
+    pub fn texts(&self, key: &str, report: &mut Report) -> Option<Vec<At<&'a str>>> {
+        let array = self.typed(key, "a list of strings", report, DeValue::as_array)?;
+        let mut texts = Vec::with_capacity(array.value.len());
+        for item in array.value.iter() {
+            let line = report.line_of(item.span().start);
+            match item.get_ref().as_str() {
+                Some(value) => texts.push(At { line, value }),
+                None => {
+                    let found = item.get_ref().type_str();
+                    report
+                        .fault(line, Fault::Kind { key: key.to_owned(), wanted: "a list of strings", found });
+                }
+            }
+        }
+        Some(texts)
+    }
+
+    pub fn section(
+        &self,
+        key: &str,
+        known: &'static [&'static str],
+        later: &[&str],
+        report: &mut Report,
+    ) -> Option<Section<'a, 'i>> {
+        let table = self.typed(key, "a table", report, DeValue::as_table)?;
+        Some(Section::open(table.value, known, later, report))
+    }
+}

@@ -1,0 +1,472 @@
+//! Files that the command line writes: a new node's `intelmesh.toml`, a peer's file, `paused`. Every write
+//! is whole or not at all (temporary file, sync, rename, sync of the directory), and what the operator typed
+//! (comments, order) stays. The running node writes nothing here.
+
+use std::fs::{File, Permissions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use ed25519_dalek::VerifyingKey;
+use thiserror::Error;
+use toml_edit::{Array, DocumentMut, value};
+
+use super::NODE_FILE;
+use super::node::{FEDERATION_DEFAULT, LISTEN_DEFAULT, PROJECT_DEFAULT};
+use crate::identity::{ProjectName, PublisherName, public_key_text};
+use crate::policy::Tlp;
+use crate::time::Timestamp;
+
+#[derive(Debug, Error)]
+pub enum WriteError {
+    #[error("{} is a node already", .0.display())]
+    NodeExists(PathBuf),
+    #[error("\"{name}\" has another key in {}", .file.display())]
+    OtherKey { name: PublisherName, file: PathBuf },
+    #[error("this key is that of {} already", .0.display())]
+    KnownAs(PathBuf),
+    #[error("{}: {error}", .file.display())]
+    Io { file: PathBuf, error: io::Error },
+    #[error("{}: {error}", .file.display())]
+    Toml { file: PathBuf, error: Box<toml_edit::TomlError> },
+}
+
+impl WriteError {
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::NodeExists(_) => Some("choose another directory, or go on with this one: intelmesh run"),
+            Self::OtherKey { .. } => Some(
+                "a new key is a new pairing: make sure that it is theirs, intelmesh peer remove, then add again",
+            ),
+            Self::KnownAs(_) => {
+                Some("rename that file to the new name, and put the old name into its aliases")
+            }
+            Self::Io { .. } | Self::Toml { .. } => None,
+        }
+    }
+}
+
+/// What `init` was told.
+#[derive(Clone, Debug)]
+pub struct NewNode {
+    pub name: PublisherName,
+    pub federation: Option<ProjectName>,
+    /// Empty: the default.
+    pub listen: Vec<String>,
+    pub advertise: Vec<String>,
+}
+
+/// Whether `dir` may become a node: nothing of one is there yet.
+///
+/// # Errors
+/// [`WriteError::NodeExists`].
+pub fn check_new(dir: &Path) -> Result<(), WriteError> {
+    let taken = [NODE_FILE, "keys/node.pem", "journal"];
+    if taken.iter().any(|name| dir.join(name).exists()) {
+        return Err(WriteError::NodeExists(dir.to_owned()));
+    }
+    Ok(())
+}
+
+/// Makes the directories of a node and, last, its `intelmesh.toml`; the keys are the keyring's.
+///
+/// # Errors
+/// [`WriteError::NodeExists`] (nothing was changed), [`WriteError::Io`].
+pub fn new_node(dir: &Path, new: &NewNode) -> Result<(), WriteError> {
+    let file = dir.join(NODE_FILE);
+    if file.exists() {
+        return Err(WriteError::NodeExists(dir.to_owned()));
+    }
+    for name in ["peers", "groups"] {
+        let path = dir.join(name);
+        std::fs::create_dir_all(&path).map_err(|error| WriteError::Io { file: path, error })?;
+    }
+    atomically(&file, node_text(new).as_bytes(), 0o644)
+}
+
+/// `default_tlp` is the last key that is not a comment, so that tables may be appended and keys put behind it.
+fn node_text(new: &NewNode) -> String {
+    let listen = if new.listen.is_empty() { vec![LISTEN_DEFAULT.to_owned()] } else { new.listen.clone() };
+    let federation = match &new.federation {
+        Some(name) => format!("federation = {}", text(name.as_str())),
+        None => format!("# federation = {}", text(FEDERATION_DEFAULT)),
+    };
+    let advertise = match new.advertise.as_slice() {
+        [] => "# advertise = [\"/dns4/mesh.example.org/tcp/4801\"]".to_owned(),
+        given => format!("advertise = {}", list(given)),
+    };
+    format!(
+        r#"# This node. Written by `intelmesh init`; yours to edit. Each key says what a change of it needs.
+# What is behind a single # is the default, or an example. `intelmesh check` finds what is wrong.
+
+# Who we are to others: our name as publisher and as peer. Never change it once you have peers. (restart)
+name = {name}
+
+# The middle part of an event's full name, `publisher:project:UUID`. (restart)
+# project = {project}
+
+# Only nodes of the same federation talk to each other. (restart)
+{federation}
+
+# Where peers reach us, over TCP. (restart)
+listen = {listen}
+
+# What our invitations say instead, where `listen` is not what others can reach. (restart)
+{advertise}
+
+# Members of this group may use the sockets in run/ too. (restart)
+# socket_group = "intelmq"
+
+# The label of an event that has none: CLEAR, GREEN, AMBER, AMBER+STRICT or RED. (restart)
+default_tlp = "GREEN"
+
+# How much of what was published and received is kept for peers and pipelines that were away, whichever is
+# reached first. (restart)
+# [journal]
+# keep_days = 30
+# keep_bytes = "20GB"
+
+# Where things lie; relative to this file. (restart)
+# [paths]
+# state = "."
+# run = "run"
+# keys = "keys"
+# peers = "peers"
+"#,
+        name = text(new.name.as_str()),
+        project = text(PROJECT_DEFAULT),
+        listen = list(&listen),
+    )
+}
+
+/// Who is to become a peer, from an invitation and the flags of `peer add`.
+#[derive(Clone, Debug)]
+pub struct NewPeer {
+    pub name: PublisherName,
+    pub key: VerifyingKey,
+    /// `x25519:…`.
+    pub seal: Option<String>,
+    pub addresses: Vec<String>,
+    pub tlp_max: Option<Tlp>,
+    /// `Some(false)` for `--no-relay`.
+    pub relay: Option<bool>,
+    pub added: Timestamp,
+}
+
+/// What became of a peer's file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Written {
+    Added,
+    /// It was there with the same key: addresses were added, flags set, the rest kept.
+    Merged,
+}
+
+/// Writes `NAME.toml` into `peers_dir`, or merges into it where it has the same key. `known` are the peers
+/// whose files are good.
+///
+/// # Errors
+/// [`WriteError::OtherKey`] and [`WriteError::KnownAs`]: nothing was changed.
+pub fn add_peer(
+    peers_dir: &Path,
+    known: &[super::PeerFile],
+    new: &NewPeer,
+) -> Result<(PathBuf, Written), WriteError> {
+    if let Some(other) = known.iter().find(|file| file.peer.key == new.key && file.peer.name != new.name) {
+        return Err(WriteError::KnownAs(other.file.clone()));
+    }
+    let file = peers_dir.join(format!("{}.toml", new.name));
+    if !file.exists() {
+        std::fs::create_dir_all(peers_dir)
+            .map_err(|error| WriteError::Io { file: peers_dir.to_owned(), error })?;
+        atomically(&file, peer_text(new).as_bytes(), 0o644)?;
+        return Ok((file, Written::Added));
+    }
+    let mut document = open(&file)?;
+    if document.get("key").and_then(|key| key.as_str()) != Some(public_key_text(&new.key).as_str()) {
+        return Err(WriteError::OtherKey { name: new.name.clone(), file });
+    }
+    merge(&mut document, new);
+    save(&file, &document)?;
+    Ok((file, Written::Merged))
+}
+
+fn peer_text(new: &NewPeer) -> String {
+    let seal = match &new.seal {
+        Some(key) => format!("seal = {}", text(key)),
+        None => "# seal = \"x25519:…\"".to_owned(),
+    };
+    format!(
+        r#"# A peer; the name of this file is its name. Written by `intelmesh peer add`; yours to edit: what is
+# saved here acts within a second.
+
+# Who they are. It never changes: another key is another pairing.
+key = {key}
+# What is sealed for them is sealed to this key.
+{seal}
+# Where we dial them. [] = trusted as a publisher, never dialled.
+addresses = {addresses}
+# Old names still met in paths and ids.
+aliases = []
+# true = no connection; what they missed waits for them.
+paused = false
+# true once you have compared the words of `intelmesh key show` with them.
+verified = false
+added = "{added}"
+
+# From us to them.
+[share]
+# The strictest label that they may get.
+tlp_max = "{tlp_max}"
+
+# From them to us.
+[receive]
+# May they hand us what others published?
+relay = {relay}
+# Most events a second, from them, and from each publisher through them. Nothing is lost by a limit.
+# rate = "1000/s"
+# rate_per_publisher = "100/s"
+"#,
+        key = text(&public_key_text(&new.key)),
+        addresses = list(&new.addresses),
+        added = new.added,
+        tlp_max = new.tlp_max.unwrap_or(Tlp::Amber),
+        relay = new.relay.unwrap_or(true),
+    )
+}
+
+fn merge(document: &mut DocumentMut, new: &NewPeer) {
+    let addresses = document.entry("addresses").or_insert_with(|| value(Array::new()));
+    if let Some(array) = addresses.as_array_mut() {
+        for address in &new.addresses {
+            if !array.iter().any(|held| held.as_str() == Some(address)) {
+                array.push(address.as_str());
+            }
+        }
+    }
+    if let Some(seal) = &new.seal {
+        set(document, None, "seal", value(seal.as_str()));
+    }
+    if let Some(label) = new.tlp_max {
+        set(document, Some("share"), "tlp_max", value(label.as_str()));
+    }
+    if let Some(relay) = new.relay {
+        set(document, Some("receive"), "relay", value(relay));
+    }
+}
+
+/// Sets one key and keeps the comments around it.
+fn set(document: &mut DocumentMut, section: Option<&str>, key: &str, new: toml_edit::Item) {
+    let table = match section {
+        None => document.as_table_mut(),
+        Some(name) => {
+            let item = document.entry(name).or_insert_with(toml_edit::table);
+            let Some(table) = item.as_table_mut() else { return };
+            table
+        }
+    };
+    let mut new = new;
+    if let (Some(held), Some(fresh)) = (table.get(key).and_then(|item| item.as_value()), new.as_value_mut()) {
+        *fresh.decor_mut() = held.decor().clone();
+    }
+    table[key] = new;
+}
+
+/// Sets `paused` in a peer's file.
+///
+/// # Errors
+/// [`WriteError::Io`] (also where there is no such file), [`WriteError::Toml`]: nothing was changed.
+pub fn set_paused(file: &Path, paused: bool) -> Result<(), WriteError> {
+    let mut document = open(file)?;
+    set(&mut document, None, "paused", value(paused));
+    save(file, &document)
+}
+
+/// Removes a peer's file; its cursors are the journal's and stay.
+///
+/// # Errors
+/// [`WriteError::Io`].
+pub fn remove_peer(file: &Path) -> Result<(), WriteError> {
+    let failed = |error| WriteError::Io { file: file.to_owned(), error };
+    std::fs::remove_file(file).map_err(failed)?;
+    sync_dir(file.parent().unwrap_or(Path::new("."))).map_err(failed)
+}
+
+fn open(file: &Path) -> Result<DocumentMut, WriteError> {
+    let text =
+        std::fs::read_to_string(file).map_err(|error| WriteError::Io { file: file.to_owned(), error })?;
+    text.parse().map_err(|error| WriteError::Toml { file: file.to_owned(), error: Box::new(error) })
+}
+
+fn save(file: &Path, document: &DocumentMut) -> Result<(), WriteError> {
+    let mode = std::fs::metadata(file).map_or(0o644, |data| data.permissions().mode() & 0o777);
+    atomically(file, document.to_string().as_bytes(), mode)
+}
+
+fn text(plain: &str) -> String {
+    toml_edit::Value::from(plain).to_string()
+}
+
+/// An array on one line.
+fn list(items: &[String]) -> String {
+    if items.is_empty() {
+        return "[]".to_owned();
+    }
+    let quoted: Vec<String> = items.iter().map(|item| text(item)).collect();
+    format!("[{}]", quoted.join(", "))
+}
+
+/// After this either all of `bytes` are in `file`, on disk, or the file is as it was.
+fn atomically(file: &Path, bytes: &[u8], mode: u32) -> Result<(), WriteError> {
+    let dir = match file.parent() {
+        Some(dir) if !dir.as_os_str().is_empty() => dir,
+        _ => Path::new("."),
+    };
+    let write = || {
+        let mut temporary = tempfile::Builder::new()
+            .prefix(".intelmesh-")
+            .permissions(Permissions::from_mode(mode))
+            .tempfile_in(dir)?;
+        temporary.write_all(bytes)?;
+        temporary.as_file().sync_all()?;
+        temporary.persist(file).map_err(|error| error.error)?;
+        sync_dir(dir)
+    };
+    write().map_err(|error| WriteError::Io { file: file.to_owned(), error })
+}
+
+fn sync_dir(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{NodeConfig, PeerFile, PeerFiles};
+
+    fn key(seed: u8) -> VerifyingKey {
+        ed25519_dalek::SigningKey::from_bytes(&[seed; 32]).verifying_key()
+    }
+
+    fn new_peer(seed: u8, address: &str) -> NewPeer {
+        NewPeer {
+            name: PublisherName::parse("cert-ee").unwrap(),
+            key: key(seed),
+            seal: Some(format!("x25519:{}", "A".repeat(43))),
+            addresses: vec![address.to_owned()],
+            tlp_max: None,
+            relay: None,
+            added: Timestamp(1_700_000_000_000),
+        }
+    }
+
+    fn node(dir: &Path) -> NodeConfig {
+        let name = PublisherName::parse("cert-at").unwrap();
+        let new = NewNode { name, federation: None, listen: vec![], advertise: vec![] };
+        new_node(dir, &new).unwrap();
+        NodeConfig::load(dir).unwrap()
+    }
+
+    #[test]
+    fn what_init_writes_reads_back_as_the_defaults_and_takes_more_behind_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = node(dir.path());
+        assert_eq!(config.default_tlp, Tlp::Green);
+        assert!(dir.path().join("peers").is_dir());
+        let file = dir.path().join(NODE_FILE);
+        let text = std::fs::read_to_string(&file).unwrap();
+        assert!(text.lines().any(|line| line == "default_tlp = \"GREEN\""));
+        let more = text.replace("default_tlp = \"GREEN\"", "default_tlp = \"AMBER\"\nsocket_group = \"x\"")
+            + "[journal]\nkeep_bytes = \"2MB\"\n";
+        std::fs::write(&file, more).unwrap();
+        let config = NodeConfig::load(dir.path()).unwrap();
+        assert_eq!((config.default_tlp, config.journal.keep_bytes), (Tlp::Amber, 2_000_000));
+    }
+
+    #[test]
+    fn every_default_in_a_comment_is_the_real_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let plain = node(dir.path());
+        let file = dir.path().join(NODE_FILE);
+        let text = std::fs::read_to_string(&file).unwrap();
+        let is_key = |line: &str| {
+            let body = line.strip_prefix("# ").unwrap_or("");
+            let example = body.starts_with("advertise") || body.starts_with("socket_group");
+            let word = body.split([' ', ']']).next().unwrap_or("");
+            !example
+                && (body.starts_with('[')
+                    || (body.contains(" = ") && word.chars().all(|c| c.is_lowercase() || c == '_')))
+        };
+        let lines = text.lines().map(|line| if is_key(line) { &line[2..] } else { line });
+        std::fs::write(&file, lines.collect::<Vec<_>>().join("\n")).unwrap();
+        let said = NodeConfig::load(dir.path()).unwrap();
+        assert_eq!(
+            (said.journal, &said.federation, &said.project),
+            (plain.journal, &plain.federation, &plain.project)
+        );
+        assert_eq!(said.paths.run, plain.paths.run);
+    }
+
+    #[test]
+    fn a_node_is_never_made_over_another() {
+        let dir = tempfile::tempdir().unwrap();
+        node(dir.path());
+        assert!(matches!(check_new(dir.path()), Err(WriteError::NodeExists(_))));
+    }
+
+    #[test]
+    fn a_peer_is_added_then_merged_and_comments_stay() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = node(dir.path());
+        let peers = &config.paths.peers;
+        let (file, written) = add_peer(peers, &[], &new_peer(2, "/ip4/192.0.2.1/tcp/1")).unwrap();
+        assert_eq!(written, Written::Added);
+        let text = std::fs::read_to_string(&file).unwrap();
+        assert!(text.lines().any(|line| line.starts_with("addresses = [")), "{text}");
+        let typed = text.replace("tlp_max = \"AMBER\"", "tlp_max = \"GREEN\" # agreed in May");
+        std::fs::write(&file, typed).unwrap();
+        let mut again = new_peer(2, "/ip4/192.0.2.2/tcp/1");
+        let known = PeerFiles::load(&config, &key(1));
+        assert_eq!(add_peer(peers, &known.peers, &again).unwrap().1, Written::Merged);
+        let text = std::fs::read_to_string(&file).unwrap();
+        assert!(text.contains("tlp_max = \"GREEN\" # agreed in May"), "{text}");
+        assert!(text.contains("addresses = [\"/ip4/192.0.2.1/tcp/1\", \"/ip4/192.0.2.2/tcp/1\"]"), "{text}");
+        again.tlp_max = Some(Tlp::Red);
+        add_peer(peers, &known.peers, &again).unwrap();
+        let text = std::fs::read_to_string(&file).unwrap();
+        assert!(text.contains("tlp_max = \"RED\" # agreed in May"), "{text}");
+        let read = PeerFile::parse(Path::new("peers/cert-ee.toml"), &text).unwrap();
+        assert_eq!((read.addresses.len(), read.peer.share.tlp_max), (2, Tlp::Red));
+    }
+
+    #[test]
+    fn another_key_for_a_known_name_and_another_name_for_a_known_key_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = node(dir.path());
+        let peers = &config.paths.peers;
+        let (file, _) = add_peer(peers, &[], &new_peer(2, "/ip4/192.0.2.1/tcp/1")).unwrap();
+        let before = std::fs::read_to_string(&file).unwrap();
+        let known = PeerFiles::load(&config, &key(1)).peers;
+        assert_eq!(known.len(), 1);
+        let other = add_peer(peers, &known, &new_peer(3, "/ip4/192.0.2.1/tcp/1"));
+        assert!(matches!(other, Err(WriteError::OtherKey { .. })));
+        let renamed =
+            NewPeer { name: PublisherName::parse("x").unwrap(), ..new_peer(2, "/ip4/192.0.2.1/tcp/1") };
+        assert!(matches!(add_peer(peers, &known, &renamed), Err(WriteError::KnownAs(_))));
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), before);
+    }
+
+    #[test]
+    fn pausing_changes_one_key_even_where_it_was_never_typed() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("cert-ee.toml");
+        let key_line = format!("key = \"{}\" # theirs\n", public_key_text(&key(2)));
+        std::fs::write(&file, format!("{key_line}\n# from us\n[share]\ntlp_max = \"RED\"\n")).unwrap();
+        for paused in [true, false] {
+            set_paused(&file, paused).unwrap();
+            let text = std::fs::read_to_string(&file).unwrap();
+            let read = PeerFile::parse(Path::new("cert-ee.toml"), &text).unwrap();
+            assert_eq!((read.peer.paused, read.peer.share.tlp_max), (paused, Tlp::Red));
+            assert!(text.starts_with(&key_line) && text.contains("# from us\n[share]"), "{text}");
+        }
+    }
+}

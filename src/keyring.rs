@@ -1,0 +1,306 @@
+//! `keys/`: the only place with private keys. PKCS#8 (version 1, which OpenSSL reads) in PEM, 0600, refused
+//! where others could read them. Says nothing of whom to trust, and never prints or serialises a secret.
+
+use std::fs::{File, Permissions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use ed25519_dalek::{SigningKey, VerifyingKey};
+use pkcs8::der::asn1::OctetStringRef;
+use pkcs8::der::{Decode as _, Encode as _};
+use pkcs8::{AlgorithmIdentifierRef, LineEnding, ObjectIdentifier, PrivateKeyInfoRef, SecretDocument};
+use rand::Rng as _;
+use thiserror::Error;
+use x25519_dalek::{PublicKey, StaticSecret};
+use zeroize::Zeroizing;
+
+use crate::envelope::Signer;
+use crate::limits::KEY_FILE_BYTES_MAX;
+
+/// The node's key: it signs, and proves who we are to peers.
+pub const NODE_KEY_FILE: &str = "node.pem";
+/// What is sealed for us is sealed to this one.
+pub const SEAL_KEY_FILE: &str = "seal.pem";
+/// Makes the ids of `ids = "body"`.
+pub const BODY_ID_FILE: &str = "body-id.secret";
+
+/// RFC 8410.
+const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
+const X25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.110");
+const LABEL: &str = "PRIVATE KEY";
+
+/// All are the operator's to mend; nothing was changed.
+#[derive(Debug, Error)]
+pub enum KeyringError {
+    #[error("{}: {error}", .file.display())]
+    Io { file: PathBuf, error: io::Error },
+    #[error("{}: no such file", .0.display())]
+    Missing(PathBuf),
+    #[error("{}: others may read or write it (mode {mode:04o})", .file.display())]
+    Loose { file: PathBuf, mode: u32 },
+    #[error("{}: not {wanted}", .file.display())]
+    Form { file: PathBuf, wanted: &'static str },
+    #[error("{}: a key is there already", .0.display())]
+    Exists(PathBuf),
+}
+
+impl KeyringError {
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Loose { file, .. } => Some(format!("chmod 600 {}", file.display())),
+            Self::Missing(file) if file.ends_with(NODE_KEY_FILE) || file.ends_with(SEAL_KEY_FILE) => {
+                Some("put it back from your backup: without it this node is somebody else".into())
+            }
+            Self::Form { .. } => Some("put it back from your backup".into()),
+            _ => None,
+        }
+    }
+}
+
+/// The node's keys, in memory. Wiped when dropped.
+pub struct Keyring {
+    node: SigningKey,
+    seal: StaticSecret,
+    body_id: Zeroizing<[u8; 32]>,
+}
+
+impl std::fmt::Debug for Keyring {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Keyring({})", crate::identity::public_key_text(&self.public_key()))
+    }
+}
+
+impl Keyring {
+    /// Makes new keys in `keys_dir` (0700), for `init`.
+    ///
+    /// # Errors
+    /// [`KeyringError::Exists`] where there is one: nothing is ever overwritten. [`KeyringError::Io`].
+    pub fn create(keys_dir: &Path) -> Result<Self, KeyringError> {
+        for name in [NODE_KEY_FILE, SEAL_KEY_FILE] {
+            let file = keys_dir.join(name);
+            if file.exists() {
+                return Err(KeyringError::Exists(file));
+            }
+        }
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(keys_dir)
+            .map_err(|error| KeyringError::Io { file: keys_dir.to_owned(), error })?;
+        let node = SigningKey::from_bytes(&random());
+        let seal = StaticSecret::from(*random());
+        write_pem(&keys_dir.join(SEAL_KEY_FILE), X25519, seal.as_bytes())?;
+        let body_id = body_id_secret(keys_dir)?;
+        write_pem(&keys_dir.join(NODE_KEY_FILE), ED25519, node.as_bytes())?;
+        Ok(Self { node, seal, body_id })
+    }
+
+    /// Reads the keys of `keys_dir`. A missing secret for body ids is made: an older node had none.
+    ///
+    /// # Errors
+    /// [`KeyringError`], with the file and what mends it.
+    pub fn load(keys_dir: &Path) -> Result<Self, KeyringError> {
+        let node = SigningKey::from_bytes(&*read_pem(&keys_dir.join(NODE_KEY_FILE), ED25519)?);
+        let seal = read_pem(&keys_dir.join(SEAL_KEY_FILE), X25519)?;
+        let seal = StaticSecret::from(*seal);
+        let body_id = body_id_secret(keys_dir)?;
+        Ok(Self { node, seal, body_id })
+    }
+
+    pub fn signing_key(&self) -> &SigningKey {
+        &self.node
+    }
+
+    pub fn public_key(&self) -> VerifyingKey {
+        self.node.verifying_key()
+    }
+
+    /// What makes envelopes.
+    pub fn signer(&self) -> Signer {
+        Signer::new(self.node.clone())
+    }
+
+    pub fn seal_public(&self) -> [u8; 32] {
+        PublicKey::from(&self.seal).to_bytes()
+    }
+
+    /// `x25519:…`, the form of peer files and invitations.
+    pub fn seal_public_text(&self) -> String {
+        seal_key_text(&self.seal_public())
+    }
+
+    /// The secret of ids that are made from bodies (design §5.2).
+    pub fn body_id_secret(&self) -> &[u8; 32] {
+        &self.body_id
+    }
+}
+
+/// `x25519:` and base64url without padding.
+pub fn seal_key_text(key: &[u8; 32]) -> String {
+    format!("x25519:{}", data_encoding::BASE64URL_NOPAD.encode(key))
+}
+
+fn random() -> Zeroizing<[u8; 32]> {
+    let mut bytes = Zeroizing::new([0; 32]);
+    rand::rng().fill_bytes(bytes.as_mut_slice());
+    bytes
+}
+
+fn body_id_secret(keys_dir: &Path) -> Result<Zeroizing<[u8; 32]>, KeyringError> {
+    let file = keys_dir.join(BODY_ID_FILE);
+    match read_private(&file) {
+        Ok(bytes) => {
+            let fits: Result<[u8; 32], _> = bytes.as_slice().try_into();
+            fits.map(Zeroizing::new).map_err(|_| KeyringError::Form { file, wanted: "32 bytes" })
+        }
+        Err(KeyringError::Missing(_)) => {
+            let secret = random();
+            write_private(&file, secret.as_slice())?;
+            Ok(secret)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Refuses a file that anyone but its owner may read or write: the mode of what was opened, not of a name.
+fn read_private(file: &Path) -> Result<Zeroizing<Vec<u8>>, KeyringError> {
+    let failed = |error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound => KeyringError::Missing(file.to_owned()),
+        _ => KeyringError::Io { file: file.to_owned(), error },
+    };
+    let opened = File::open(file).map_err(failed)?;
+    let mode = opened.metadata().map_err(failed)?.mode() & 0o7777;
+    if mode & 0o077 != 0 {
+        return Err(KeyringError::Loose { file: file.to_owned(), mode });
+    }
+    let mut bytes = Zeroizing::new(Vec::with_capacity(KEY_FILE_BYTES_MAX));
+    opened.take(KEY_FILE_BYTES_MAX as u64).read_to_end(&mut bytes).map_err(failed)?;
+    Ok(bytes)
+}
+
+/// Writes a new file, 0600 from its first moment, synced; never over another.
+fn write_private(file: &Path, bytes: &[u8]) -> Result<(), KeyringError> {
+    let dir = file.parent().unwrap_or(Path::new("."));
+    let write = || {
+        let mut temporary = tempfile::Builder::new()
+            .prefix(".key-")
+            .permissions(Permissions::from_mode(0o600))
+            .tempfile_in(dir)?;
+        temporary.write_all(bytes)?;
+        temporary.as_file().sync_all()?;
+        temporary.persist_noclobber(file).map_err(|error| error.error)?;
+        File::open(dir)?.sync_all()
+    };
+    write().map_err(|error: io::Error| match error.kind() {
+        io::ErrorKind::AlreadyExists => KeyringError::Exists(file.to_owned()),
+        _ => KeyringError::Io { file: file.to_owned(), error },
+    })
+}
+
+/// RFC 8410: the private key is an octet string inside the octet string of PKCS#8.
+fn write_pem(file: &Path, algorithm: ObjectIdentifier, secret: &[u8; 32]) -> Result<(), KeyringError> {
+    let encode = || -> pkcs8::der::Result<Zeroizing<String>> {
+        let inner = Zeroizing::new(OctetStringRef::new(secret)?.to_der()?);
+        let algorithm = AlgorithmIdentifierRef { oid: algorithm, parameters: None };
+        let info = PrivateKeyInfoRef::new(algorithm, OctetStringRef::new(&inner)?);
+        SecretDocument::encode_msg(&info)?.to_pem(LABEL, LineEnding::LF)
+    };
+    let pem = encode().map_err(|_| KeyringError::Form { file: file.to_owned(), wanted: "a key" })?;
+    write_private(file, pem.as_bytes())
+}
+
+fn read_pem(file: &Path, algorithm: ObjectIdentifier) -> Result<Zeroizing<[u8; 32]>, KeyringError> {
+    let bytes = read_private(file)?;
+    let secret = || -> Option<Zeroizing<[u8; 32]>> {
+        let (label, document) = SecretDocument::from_pem(std::str::from_utf8(&bytes).ok()?).ok()?;
+        let info = PrivateKeyInfoRef::from_der(document.as_bytes()).ok()?;
+        if label != LABEL || info.algorithm.oid != algorithm {
+            return None;
+        }
+        let inner = <&OctetStringRef>::from_der(info.private_key.as_bytes()).ok()?;
+        inner.as_bytes().try_into().ok().map(Zeroizing::new)
+    };
+    let wanted = if algorithm == ED25519 {
+        "an Ed25519 private key in PKCS#8 PEM, without a passphrase"
+    } else {
+        "an X25519 private key in PKCS#8 PEM, without a passphrase"
+    };
+    secret().ok_or_else(|| KeyringError::Form { file: file.to_owned(), wanted })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Command;
+
+    #[test]
+    fn keys_read_back_as_they_were_made_and_are_nobodys_business() {
+        let dir = tempfile::tempdir().unwrap();
+        let keys = dir.path().join("keys");
+        let made = Keyring::create(&keys).unwrap();
+        let read = Keyring::load(&keys).unwrap();
+        assert_eq!(made.public_key(), read.public_key());
+        assert_eq!(made.seal_public(), read.seal_public());
+        assert_eq!(made.body_id_secret(), read.body_id_secret());
+        for name in [NODE_KEY_FILE, SEAL_KEY_FILE, BODY_ID_FILE] {
+            assert_eq!(std::fs::metadata(keys.join(name)).unwrap().mode() & 0o777, 0o600, "{name}");
+        }
+        assert_eq!(std::fs::metadata(&keys).unwrap().mode() & 0o777, 0o700);
+        assert!(!format!("{read:?}").contains("SigningKey"));
+    }
+
+    #[test]
+    fn keys_are_never_overwritten() {
+        let dir = tempfile::tempdir().unwrap();
+        let made = Keyring::create(dir.path()).unwrap();
+        assert!(matches!(Keyring::create(dir.path()), Err(KeyringError::Exists(_))));
+        assert_eq!(Keyring::load(dir.path()).unwrap().public_key(), made.public_key());
+    }
+
+    #[test]
+    fn loose_permissions_are_refused_with_the_command_that_mends_them() {
+        for (name, mode) in [(NODE_KEY_FILE, 0o640), (SEAL_KEY_FILE, 0o604), (BODY_ID_FILE, 0o620)] {
+            let dir = tempfile::tempdir().unwrap();
+            Keyring::create(dir.path()).unwrap();
+            let file = dir.path().join(name);
+            std::fs::set_permissions(&file, Permissions::from_mode(mode)).unwrap();
+            let error = Keyring::load(dir.path()).unwrap_err();
+            assert!(matches!(error, KeyringError::Loose { .. }), "{name}");
+            assert_eq!(error.hint().unwrap(), format!("chmod 600 {}", file.display()));
+        }
+    }
+
+    #[test]
+    fn what_is_no_key_or_another_kind_of_key_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        Keyring::create(dir.path()).unwrap();
+        let node = dir.path().join(NODE_KEY_FILE);
+        std::fs::copy(dir.path().join(SEAL_KEY_FILE), &node).unwrap();
+        assert!(Keyring::load(dir.path()).unwrap_err().to_string().contains("not an Ed25519 private key"));
+        std::fs::write(&node, "nonsense").unwrap();
+        assert!(matches!(Keyring::load(dir.path()), Err(KeyringError::Form { .. })));
+        std::fs::remove_file(&node).unwrap();
+        assert!(matches!(Keyring::load(dir.path()), Err(KeyringError::Missing(_))));
+    }
+
+    #[test]
+    fn openssl_reads_both_keys_and_agrees_on_the_public_halves() {
+        let dir = tempfile::tempdir().unwrap();
+        let keyring = Keyring::create(dir.path()).unwrap();
+        let public = [keyring.public_key().to_bytes(), keyring.seal_public()];
+        for (name, public) in [NODE_KEY_FILE, SEAL_KEY_FILE].into_iter().zip(public) {
+            let file = dir.path().join(name);
+            let run = Command::new("openssl")
+                .args(["pkey", "-pubout", "-outform", "DER", "-in"])
+                .arg(&file)
+                .output();
+            let Ok(output) = run else {
+                eprintln!("no openssl here: not compared");
+                return;
+            };
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            assert!(output.stdout.ends_with(&public), "{name}");
+        }
+    }
+}
