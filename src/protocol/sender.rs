@@ -28,8 +28,8 @@ pub struct SentTally {
     pub withheld: BTreeMap<Withheld, u64>,
     /// Each entry is counted as withheld once: up to here they were.
     withheld_through: u64,
-    /// The last place that the peer acknowledged; kept when the feed ends.
-    pub acked: u64,
+    /// The last place that the peer acknowledged since the start; kept when the feed ends.
+    pub acked: Option<u64>,
     /// The last verdict of the peer that was a rejection.
     pub last_rejection: Option<(u64, crate::wire::VerdictCode)>,
 }
@@ -165,7 +165,7 @@ impl Sender {
         tally.rejected += ack.rejected.saturating_sub(rejected);
         tally.deferred = u64::from(ack.owed);
         self.counted = (ack.accepted, ack.refused, ack.rejected);
-        tally.acked = ack.seq;
+        tally.acked = Some(ack.seq);
         if let Some(last) = ack.verdicts.iter().rev().find(|(_, code)| !code.is_deferred()) {
             tally.last_rejection = Some(*last);
         }

@@ -39,8 +39,8 @@ pub struct PeerView {
 
 #[derive(Clone, Debug)]
 pub struct SentView {
-    pub position: u64,
-    pub lag_events: u64,
+    /// `None` until the peer acknowledged something since the start.
+    pub position: Option<u64>,
     pub offered: u64,
     pub accepted: u64,
     pub refused: u64,
@@ -112,7 +112,6 @@ impl Node {
     fn peer_view(&self, link: &Link, now: Tick) -> PeerView {
         let ground = &self.ground;
         let name = &link.peer.name;
-        let last = ground.ends.last.seq;
         let state = ground.ledger.feeds.get(name);
         let cursor = ground.durable.feeds.get(name).map_or(0, |state| state.cursor.seq);
         let head = link.receiver.as_ref().and_then(|receiver| receiver.head());
@@ -125,7 +124,6 @@ impl Node {
             receives: link.receiver.as_ref().is_some_and(|receiver| receiver.is_live()),
             sent: SentView {
                 position: sent.acked,
-                lag_events: last.saturating_sub(sent.acked),
                 offered: sent.offered,
                 accepted: sent.accepted,
                 refused: sent.refused,
