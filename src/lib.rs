@@ -19,6 +19,7 @@ pub mod policy;
 pub mod protocol;
 pub mod record;
 pub mod status;
+pub mod store;
 pub mod time;
 pub mod wire;
 

@@ -149,6 +149,11 @@ impl UnverifiedEnvelope {
     pub fn envelope(&self) -> &Envelope {
         &self.0
     }
+
+    /// An envelope read back from our own journal whose CRC held: it was verified before it was stored.
+    pub fn into_stored(self) -> Arc<Envelope> {
+        self.0
+    }
 }
 
 /// Signed by the key that this node trusts for its publisher. Two makers: [`Signer::sign`] and

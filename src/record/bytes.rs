@@ -1,2 +1,373 @@
-//! Records as bytes: one byte of kind, then deterministic CBOR. The length and CRC around them are the
-//! journal's.
+//! Records as bytes: one byte of kind, then fixed fields, big-endian, each variable one behind its length.
+//! Read strictly: a length beyond its bound, an unknown kind or number and a byte too many are errors. The
+//! length and CRC around a record are the journal's, and so is the version of this format.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use thiserror::Error;
+use uuid::Uuid;
+
+use super::{ConsumerName, Entry, FeedState, Note, Owed, Position, RejectedPlace};
+use crate::envelope::{CodecError, IdScheme, UnverifiedEnvelope};
+use crate::identity::{Check, EventKey, HopPath, IdentityError, LogId, PublisherName, ShortDigest};
+use crate::limits::{CURSOR_MARKS_MAX, ENVELOPE_BYTES_MAX, OWED_PER_FEED_MAX, PATH_HOPS_MAX};
+use crate::time::Timestamp;
+use crate::wire::{Mark, VerdictCode};
+
+/// Why bytes are no record. Where their CRC held this is damage done before they were written, or another
+/// version's record.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum RecordError {
+    #[error("record ends early")]
+    Short,
+    #[error("{0} bytes behind the end of the record")]
+    Long(usize),
+    #[error("no kind of record has the number {0}")]
+    Kind(u8),
+    #[error("{what} of {value} is out of bounds")]
+    Bound { what: &'static str, value: u64 },
+    #[error(transparent)]
+    Name(#[from] IdentityError),
+    #[error(transparent)]
+    Envelope(#[from] CodecError),
+    #[error("the envelope is not the one that its record names")]
+    OtherEnvelope,
+}
+
+/// Kinds of record. A number is never used again for something else.
+mod kind {
+    pub const CARRIER: u8 = 1;
+    pub const ADVANCED: u8 = 2;
+    pub const OWED: u8 = 3;
+    pub const SETTLED: u8 = 4;
+    pub const REJECTED: u8 = 5;
+    pub const FEED: u8 = 6;
+    pub const POSITION: u8 = 7;
+    pub const FLOOR: u8 = 8;
+    pub const STEADY: u8 = 9;
+    pub const EQUIVOCATION: u8 = 10;
+}
+
+/// What the store must know of a carrier without decoding its envelope: enough for index, seen set and
+/// retention, so that a replay costs little.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CarrierHead {
+    pub mark: Mark,
+    pub arrived: Timestamp,
+    pub created: Timestamp,
+    pub key: EventKey,
+    pub digest: ShortDigest,
+    pub uuid: Uuid,
+    /// `ids` is `content`.
+    pub content: bool,
+    pub publisher: PublisherName,
+}
+
+impl CarrierHead {
+    pub fn of(entry: &Entry) -> Self {
+        let envelope = &entry.envelope;
+        Self {
+            mark: entry.mark(),
+            arrived: entry.arrived,
+            created: envelope.core().created,
+            key: envelope.key(),
+            digest: envelope.digest().short(),
+            uuid: envelope.id().uuid,
+            content: envelope.core().ids == IdScheme::Content,
+            publisher: envelope.publisher().clone(),
+        }
+    }
+}
+
+/// A record read as far as a replay needs it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Glance {
+    Carrier(CarrierHead),
+    Note(Note),
+}
+
+/// Appends the record of `entry` to `out`.
+pub fn encode_entry(entry: &Entry, out: &mut Vec<u8>) {
+    let head = CarrierHead::of(entry);
+    out.reserve(entry.envelope.bytes().len() + 256);
+    out.push(kind::CARRIER);
+    put_mark(out, head.mark);
+    put_u64(out, head.arrived.0);
+    put_u64(out, head.created.0);
+    out.extend_from_slice(&head.key.0);
+    out.extend_from_slice(&head.digest.0);
+    out.extend_from_slice(head.uuid.as_bytes());
+    out.push(u8::from(head.content));
+    put_name(out, head.publisher.as_str());
+    out.push(entry.path.len() as u8);
+    entry.path.hops().iter().for_each(|hop| put_name(out, hop.as_str()));
+    out.extend_from_slice(entry.envelope.bytes());
+}
+
+/// Reads a carrier back, its envelope included. `twins` stays empty: that is the index's to say.
+///
+/// # Errors
+/// [`RecordError`]; a note is one too.
+pub fn decode_entry(bytes: &Bytes) -> Result<Entry, RecordError> {
+    let mut input = Input(bytes);
+    match input.u8()? {
+        kind::CARRIER => {}
+        other => return Err(RecordError::Kind(other)),
+    }
+    let head = carrier_head(&mut input)?;
+    let hops = input.count("hops", PATH_HOPS_MAX, usize::from(input.peek()?), 1)?;
+    let path = HopPath::new((0..hops).map(|_| input.name()).collect::<Result<_, _>>()?)?;
+    let at = bytes.len() - input.0.len();
+    if input.0.len() > ENVELOPE_BYTES_MAX {
+        return Err(RecordError::Bound { what: "envelope", value: input.0.len() as u64 });
+    }
+    let envelope = UnverifiedEnvelope::decode(bytes.slice(at..))?.into_stored();
+    let entry = Entry {
+        seq: head.mark.seq,
+        check: head.mark.check,
+        arrived: head.arrived,
+        path,
+        envelope,
+        twins: Vec::new(),
+    };
+    if CarrierHead::of(&entry) == head { Ok(entry) } else { Err(RecordError::OtherEnvelope) }
+}
+
+/// Reads a note, or the head of a carrier.
+///
+/// # Errors
+/// [`RecordError`].
+pub fn glance(bytes: &[u8]) -> Result<Glance, RecordError> {
+    let mut input = Input(bytes);
+    let number = input.u8()?;
+    if number == kind::CARRIER {
+        return carrier_head(&mut input).map(Glance::Carrier);
+    }
+    let note = note(number, &mut input)?;
+    match input.0.len() {
+        0 => Ok(Glance::Note(note)),
+        left => Err(RecordError::Long(left)),
+    }
+}
+
+/// Appends the record of `note` to `out`.
+pub fn encode_note(note: &Note, out: &mut Vec<u8>) {
+    match note {
+        Note::Advanced { peer, to } => {
+            out.push(kind::ADVANCED);
+            put_name(out, peer.as_str());
+            put_mark(out, *to);
+        }
+        Note::Owed { peer, owed } => {
+            out.push(kind::OWED);
+            put_name(out, peer.as_str());
+            put_owed(out, owed);
+        }
+        Note::Settled { peer, seq } => {
+            out.push(kind::SETTLED);
+            put_name(out, peer.as_str());
+            put_u64(out, *seq);
+        }
+        Note::Rejected { peer, place } => {
+            out.push(kind::REJECTED);
+            put_name(out, peer.as_str());
+            put_place(out, place);
+        }
+        Note::Feed { peer, state } => {
+            out.push(kind::FEED);
+            put_name(out, peer.as_str());
+            put_feed(out, state);
+        }
+        Note::Position { consumer, position } => {
+            out.push(kind::POSITION);
+            put_name(out, consumer.as_str());
+            put_u64(out, position.seq);
+            out.push(u8::from(position.own));
+            put_u64(out, position.missing);
+        }
+        Note::Floor(at) => put_timed(out, kind::FLOOR, *at),
+        Note::Steady(at) => put_timed(out, kind::STEADY, *at),
+        Note::Equivocation { publisher, key, digest } => {
+            out.push(kind::EQUIVOCATION);
+            put_name(out, publisher.as_str());
+            out.extend_from_slice(&key.0);
+            out.extend_from_slice(&digest.0);
+        }
+    }
+}
+
+fn put_u64(out: &mut Vec<u8>, value: u64) {
+    out.extend_from_slice(&value.to_be_bytes());
+}
+
+fn put_timed(out: &mut Vec<u8>, kind: u8, at: Timestamp) {
+    out.push(kind);
+    put_u64(out, at.0);
+}
+
+fn put_name(out: &mut Vec<u8>, name: &str) {
+    out.push(name.len() as u8);
+    out.extend_from_slice(name.as_bytes());
+}
+
+fn put_mark(out: &mut Vec<u8>, mark: Mark) {
+    put_u64(out, mark.seq);
+    out.extend_from_slice(&mark.check.0);
+}
+
+fn put_owed(out: &mut Vec<u8>, owed: &Owed) {
+    put_u64(out, owed.seq);
+    out.extend_from_slice(&owed.key.0);
+    put_name(out, owed.publisher.as_str());
+    out.push(owed.reason as u8);
+    put_u64(out, owed.retry_at.0);
+}
+
+fn put_place(out: &mut Vec<u8>, place: &RejectedPlace) {
+    out.push(place.reason as u8);
+    put_mark(out, place.before);
+    out.extend_from_slice(&place.trust);
+}
+
+fn put_feed(out: &mut Vec<u8>, state: &FeedState) {
+    out.push(u8::from(state.log_id.is_some()));
+    out.extend_from_slice(&state.log_id.unwrap_or_default().0);
+    put_mark(out, state.cursor);
+    out.push(state.marks.len() as u8);
+    state.marks.iter().for_each(|mark| put_mark(out, *mark));
+    out.push(state.rejected.len() as u8);
+    state.rejected.iter().for_each(|place| put_place(out, place));
+    out.extend_from_slice(&(state.owed.len() as u16).to_be_bytes());
+    state.owed.values().for_each(|owed| put_owed(out, owed));
+}
+
+/// What is left to read.
+struct Input<'a>(&'a [u8]);
+
+impl<'a> Input<'a> {
+    fn take(&mut self, len: usize) -> Result<&'a [u8], RecordError> {
+        let (taken, rest) = self.0.split_at_checked(len).ok_or(RecordError::Short)?;
+        self.0 = rest;
+        Ok(taken)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], RecordError> {
+        self.take(N)?.try_into().map_err(|_| RecordError::Short)
+    }
+
+    fn peek(&self) -> Result<u8, RecordError> {
+        self.0.first().copied().ok_or(RecordError::Short)
+    }
+
+    fn u8(&mut self) -> Result<u8, RecordError> {
+        Ok(self.array::<1>()?[0])
+    }
+
+    fn u64(&mut self) -> Result<u64, RecordError> {
+        Ok(u64::from_be_bytes(self.array()?))
+    }
+
+    fn flag(&mut self) -> Result<bool, RecordError> {
+        match self.u8()? {
+            0 => Ok(false),
+            1 => Ok(true),
+            other => Err(RecordError::Bound { what: "flag", value: other.into() }),
+        }
+    }
+
+    /// Passes the `len` bytes of a count that was read as `value`, and refuses one beyond `max`.
+    fn count(
+        &mut self,
+        what: &'static str,
+        max: usize,
+        value: usize,
+        len: usize,
+    ) -> Result<usize, RecordError> {
+        self.take(len)?;
+        if value > max { Err(RecordError::Bound { what, value: value as u64 }) } else { Ok(value) }
+    }
+
+    fn name(&mut self) -> Result<PublisherName, RecordError> {
+        let len = self.u8()?;
+        let text = std::str::from_utf8(self.take(len.into())?)
+            .map_err(|_| RecordError::Bound { what: "name", value: len.into() })?;
+        Ok(PublisherName::parse(text)?)
+    }
+
+    fn mark(&mut self) -> Result<Mark, RecordError> {
+        Ok(Mark { seq: self.u64()?, check: Check(self.array()?) })
+    }
+
+    fn reason(&mut self) -> Result<VerdictCode, RecordError> {
+        let number = self.u8()?;
+        VerdictCode::from_number(number).ok_or(RecordError::Bound { what: "verdict", value: number.into() })
+    }
+
+    fn owed(&mut self) -> Result<Owed, RecordError> {
+        Ok(Owed {
+            seq: self.u64()?,
+            key: EventKey(self.array()?),
+            publisher: self.name()?,
+            reason: self.reason()?,
+            retry_at: Timestamp(self.u64()?),
+        })
+    }
+
+    fn place(&mut self) -> Result<RejectedPlace, RecordError> {
+        Ok(RejectedPlace { reason: self.reason()?, before: self.mark()?, trust: self.array()? })
+    }
+}
+
+fn carrier_head(input: &mut Input<'_>) -> Result<CarrierHead, RecordError> {
+    Ok(CarrierHead {
+        mark: input.mark()?,
+        arrived: Timestamp(input.u64()?),
+        created: Timestamp(input.u64()?),
+        key: EventKey(input.array()?),
+        digest: ShortDigest(input.array()?),
+        uuid: Uuid::from_bytes(input.array()?),
+        content: input.flag()?,
+        publisher: input.name()?,
+    })
+}
+
+fn note(number: u8, input: &mut Input<'_>) -> Result<Note, RecordError> {
+    Ok(match number {
+        kind::ADVANCED => Note::Advanced { peer: input.name()?, to: input.mark()? },
+        kind::OWED => Note::Owed { peer: input.name()?, owed: input.owed()? },
+        kind::SETTLED => Note::Settled { peer: input.name()?, seq: input.u64()? },
+        kind::REJECTED => Note::Rejected { peer: input.name()?, place: input.place()? },
+        kind::FEED => Note::Feed { peer: input.name()?, state: feed(input)? },
+        kind::POSITION => Note::Position {
+            consumer: ConsumerName::parse(input.name()?.as_str())?,
+            position: Position { seq: input.u64()?, own: input.flag()?, missing: input.u64()? },
+        },
+        kind::FLOOR => Note::Floor(Timestamp(input.u64()?)),
+        kind::STEADY => Note::Steady(Timestamp(input.u64()?)),
+        kind::EQUIVOCATION => Note::Equivocation {
+            publisher: input.name()?,
+            key: EventKey(input.array()?),
+            digest: ShortDigest(input.array()?),
+        },
+        other => return Err(RecordError::Kind(other)),
+    })
+}
+
+fn feed(input: &mut Input<'_>) -> Result<FeedState, RecordError> {
+    let known = input.flag()?;
+    let log_id = LogId(input.array()?);
+    let cursor = input.mark()?;
+    let marks = input.count("marks", CURSOR_MARKS_MAX, input.peek()?.into(), 1)?;
+    let marks = (0..marks).map(|_| input.mark()).collect::<Result<Vec<_>, _>>()?;
+    let rejected = input.count("rejected places", super::CURABLE_REASONS.len(), input.peek()?.into(), 1)?;
+    let rejected = (0..rejected).map(|_| input.place()).collect::<Result<Vec<_>, _>>()?;
+    let count = input.0.first_chunk::<2>().map(|two| u16::from_be_bytes(*two)).ok_or(RecordError::Short)?;
+    let count = input.count("owed entries", OWED_PER_FEED_MAX, count.into(), 2)?;
+    let mut owed = BTreeMap::new();
+    for _ in 0..count {
+        let one = input.owed()?;
+        owed.insert(one.seq, one);
+    }
+    Ok(FeedState { log_id: known.then_some(log_id), cursor, marks, owed, rejected })
+}

@@ -1,0 +1,68 @@
+//! The files of one directory, as the journal sees them: what it may ask of a disk, and what it may rely
+//! on. `file_disk` is the real one, `memory_disk` one that tears and loses writes. Nothing here knows what
+//! a record is.
+
+use std::io;
+
+use bytes::Bytes;
+
+/// Named files in one directory. A write may be lost or torn until [`Disk::sync`] of its file returned;
+/// renaming and removing are durable when they return.
+pub trait Disk: Send + Sync + 'static {
+    /// The names of all files.
+    ///
+    /// # Errors
+    /// Whatever the system says, here and below.
+    fn list(&self) -> io::Result<Vec<String>>;
+
+    /// Length of a file in bytes, what was reserved included.
+    fn len(&self, name: &str) -> io::Result<u64>;
+
+    /// Makes an empty file, or empties the one that is there.
+    fn create(&self, name: &str) -> io::Result<()>;
+
+    /// Writes all of `bytes` at the offset `at`; the file grows where needed.
+    fn write(&self, name: &str, at: u64, bytes: &[u8]) -> io::Result<()>;
+
+    /// Makes room up to `len` bytes, which read as zeros until written. Where a file system cannot, it is
+    /// no error: it only saves time, and an early answer that the disk is full.
+    fn reserve(&self, name: &str, len: u64) -> io::Result<()>;
+
+    /// What was written to the file is on disk when this returns (`fdatasync`).
+    fn sync(&self, name: &str) -> io::Result<()>;
+
+    /// Gives a synced file its final name, durably; a file of that name is replaced.
+    fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+
+    /// Up to `len` bytes at `at`: fewer where the file ends before.
+    fn read(&self, name: &str, at: u64, len: usize) -> io::Result<Bytes>;
+
+    /// Cuts the file to `len` bytes.
+    fn truncate(&self, name: &str, len: u64) -> io::Result<()>;
+
+    /// Removes the file, durably; no error where it is not there.
+    fn remove(&self, name: &str) -> io::Result<()>;
+
+    fn space(&self) -> io::Result<Space>;
+}
+
+/// Room on the file system, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Space {
+    /// What this process may still take.
+    pub free: u64,
+    pub total: u64,
+}
+
+impl Space {
+    /// Below this no carrier is taken any more, so that cursors, positions and the seen set still find
+    /// room: a 32nd of the file system, at least 256 KiB and at most 64 MiB.
+    pub fn low_water(&self) -> u64 {
+        (self.total / 32).clamp(256 * 1024, 64 * 1024 * 1024)
+    }
+}
+
+/// Does this error say that there is no room, rather than that the disk is broken?
+pub fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}

@@ -1,0 +1,121 @@
+//! The frame around each record in a segment: u32 length, u32 CRC-32C, u32 batch, then the record, numbers
+//! little-endian. A batch is what one `fdatasync` made durable, named by its offset in the segment: a whole
+//! frame whose batch begins behind a broken place proves that this place was once whole, so that it is damage
+//! and not a torn tail (of which a disk may keep the later sectors and lose the earlier). The CRC begins with
+//! the segment's secret salt, so that nobody can publish bytes that look like records. Which frames there
+//! are is not known here.
+
+/// Bytes of a frame before its record.
+pub const FRAME_HEAD_BYTES: usize = 12;
+
+/// The largest record: the largest envelope with its path, or a feed's state with all that it is owed.
+pub const RECORD_BYTES_MAX: usize = crate::limits::FRAME_BYTES_MAX;
+
+/// A whole frame that was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Found {
+    pub batch: u32,
+    /// Where its record begins, from the start of the frame, is [`FRAME_HEAD_BYTES`]; this long it is.
+    pub record_bytes: usize,
+}
+
+impl Found {
+    pub fn frame_bytes(&self) -> usize {
+        FRAME_HEAD_BYTES + self.record_bytes
+    }
+}
+
+/// What lies at a place where a frame should begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    Whole(Found),
+    /// Nothing was written here: the end of the file, or reserved zeros.
+    End,
+    /// The frame goes on beyond the bytes at hand: this many are needed.
+    Needs(usize),
+    Broken,
+}
+
+/// Appends a frame whose record `write` appends.
+pub fn put(out: &mut Vec<u8>, salt: u32, batch: u32, write: impl FnOnce(&mut Vec<u8>)) {
+    let start = out.len();
+    out.extend_from_slice(&[0; 8]);
+    out.extend_from_slice(&batch.to_le_bytes());
+    write(out);
+    let len = (out.len() - start - FRAME_HEAD_BYTES) as u32;
+    let crc = crc(salt, &len.to_le_bytes(), &out[start + 8..]);
+    out[start..start + 4].copy_from_slice(&len.to_le_bytes());
+    out[start + 4..start + 8].copy_from_slice(&crc.to_le_bytes());
+}
+
+/// What lies at the start of `bytes`.
+pub fn look(bytes: &[u8], salt: u32) -> Look {
+    let Some(head) = bytes.first_chunk::<FRAME_HEAD_BYTES>() else {
+        return if bytes.iter().all(|b| *b == 0) { Look::End } else { Look::Needs(FRAME_HEAD_BYTES) };
+    };
+    if head.iter().all(|b| *b == 0) {
+        return Look::End;
+    }
+    let record_bytes = word(head, 0) as usize;
+    if record_bytes == 0 || record_bytes > RECORD_BYTES_MAX {
+        return Look::Broken;
+    }
+    let found = Found { batch: word(head, 8), record_bytes };
+    let Some(frame) = bytes.get(..found.frame_bytes()) else {
+        return Look::Needs(found.frame_bytes());
+    };
+    if crc(salt, &frame[..4], &frame[8..]) == word(head, 4) { Look::Whole(found) } else { Look::Broken }
+}
+
+/// Is there, behind the broken place at offset `at` where `bytes` begins, a whole frame of a batch that
+/// began behind that place?
+pub fn holds_later(bytes: &[u8], salt: u32, at: u64) -> bool {
+    (0..bytes.len().saturating_sub(FRAME_HEAD_BYTES)).any(|ahead| {
+        let batch = u64::from(word(&bytes[ahead..ahead + FRAME_HEAD_BYTES], 8));
+        // Cheap tests first: this runs at every byte behind a broken record.
+        batch > at && batch <= at + ahead as u64 && matches!(look(&bytes[ahead..], salt), Look::Whole(_))
+    })
+}
+
+fn crc(salt: u32, len: &[u8], rest: &[u8]) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c_append(salt, len), rest)
+}
+
+fn word(bytes: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn framed(record: &[u8], batch: u32) -> Vec<u8> {
+        let mut out = Vec::new();
+        put(&mut out, 7, batch, |out| out.extend_from_slice(record));
+        out
+    }
+
+    #[test]
+    fn a_flipped_bit_anywhere_is_noticed() {
+        let whole = framed(b"a record", 3);
+        assert_eq!(look(&whole, 7), Look::Whole(Found { batch: 3, record_bytes: 8 }));
+        for bit in 0..whole.len() * 8 {
+            let mut bad = whole.clone();
+            bad[bit / 8] ^= 1 << (bit % 8);
+            assert!(!matches!(look(&bad, 7), Look::Whole(_)), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn bytes_that_look_like_a_record_of_another_segment_are_none() {
+        assert_eq!(look(&framed(b"a record", 3), 8), Look::Broken);
+    }
+
+    #[test]
+    fn a_later_batch_is_found_behind_any_rubbish_and_the_same_batch_is_not() {
+        let mut bytes = vec![0xff; 37];
+        bytes.extend(framed(b"a record", 1037));
+        assert!(holds_later(&bytes, 7, 1000));
+        assert!(!holds_later(&bytes, 7, 1037));
+    }
+}

@@ -1,0 +1,236 @@
+//! The index of one segment: where each seq begins, and which carriers have a UUID. In memory for the
+//! segment that is written, beside each closed one in a file of its own, which is derived: where it is
+//! missing or wrong it is made again from the segment. Nothing here decides what is kept.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use uuid::Uuid;
+
+use super::disk::Disk;
+use super::segment::JournalError;
+use crate::identity::Check;
+use crate::record::bytes::CarrierHead;
+use crate::time::Timestamp;
+use crate::wire::Mark;
+
+const MAGIC: &[u8; 8] = b"imeshix1";
+const HEAD_BYTES: usize = 80;
+const ROW_BYTES: usize = 20;
+
+/// Rows of the UUID table that one step of a search reads.
+const ROWS_AT_ONCE: usize = 128;
+
+/// The name of the index beside the segment with this first seq.
+pub fn file_name(first: u64) -> String {
+    format!("{first:020}.idx")
+}
+
+/// What is known of a segment without reading it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Summary {
+    /// Seq before its first carrier, and the check there.
+    pub floor: Mark,
+    pub last: Mark,
+    /// Bytes of the segment that hold frames.
+    pub end: u64,
+    /// Arrival of its first and its latest carrier; 0 where it has none.
+    pub oldest: Timestamp,
+    pub newest: Timestamp,
+    /// How many of its carriers have a content id.
+    pub content: u32,
+}
+
+impl Summary {
+    pub fn empty(floor: Mark, end: u64) -> Self {
+        Self { floor, last: floor, end, oldest: Timestamp(0), newest: Timestamp(0), content: 0 }
+    }
+
+    pub fn carriers(&self) -> u64 {
+        self.last.seq - self.floor.seq
+    }
+
+    pub fn holds(&self, seq: u64) -> bool {
+        seq > self.floor.seq && seq <= self.last.seq
+    }
+
+    fn add(&mut self, head: &CarrierHead) {
+        if self.carriers() == 0 {
+            self.oldest = head.arrived;
+        }
+        self.last = head.mark;
+        self.newest = self.newest.max(head.arrived);
+        self.content += u32::from(head.content);
+    }
+}
+
+/// The index of a segment, whole, in memory.
+#[derive(Clone, Debug)]
+pub struct Index {
+    pub summary: Summary,
+    offsets: Vec<u32>,
+    uuids: BTreeSet<(Uuid, u64)>,
+}
+
+impl Index {
+    pub fn new(floor: Mark, end: u64) -> Self {
+        Self { summary: Summary::empty(floor, end), offsets: Vec::new(), uuids: BTreeSet::new() }
+    }
+
+    /// The next carrier begins at `offset`.
+    pub fn add(&mut self, head: &CarrierHead, offset: u64) {
+        self.summary.add(head);
+        self.offsets.push(offset as u32);
+        self.uuids.insert((head.uuid, head.mark.seq));
+    }
+
+    pub fn offset(&self, seq: u64) -> Option<u64> {
+        let nth = usize::try_from(seq.checked_sub(self.summary.floor.seq + 1)?).ok()?;
+        self.offsets.get(nth).map(|offset| u64::from(*offset))
+    }
+
+    /// Seqs of carriers whose UUID lies between the two, both included; at most `limit`.
+    pub fn between(&self, low: Uuid, high: Uuid, limit: usize) -> Vec<u64> {
+        self.uuids.range((low, 0)..=(high, u64::MAX)).take(limit).map(|(_, seq)| *seq).collect()
+    }
+
+    /// The file of this index.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut body = Vec::with_capacity(self.offsets.len() * (4 + ROW_BYTES));
+        self.offsets.iter().for_each(|offset| body.extend_from_slice(&offset.to_be_bytes()));
+        for (uuid, seq) in &self.uuids {
+            body.extend_from_slice(uuid.as_bytes());
+            body.extend_from_slice(&((seq - self.summary.floor.seq) as u32).to_be_bytes());
+        }
+        let mut out = head(&self.summary, crc32c::crc32c(&body));
+        out.extend_from_slice(&body);
+        out
+    }
+}
+
+fn head(summary: &Summary, body_crc: u32) -> Vec<u8> {
+    let mut out = Vec::with_capacity(HEAD_BYTES);
+    out.extend_from_slice(MAGIC);
+    for mark in [summary.floor, summary.last] {
+        out.extend_from_slice(&mark.seq.to_be_bytes());
+        out.extend_from_slice(&mark.check.0);
+    }
+    for number in [summary.end, summary.oldest.0, summary.newest.0] {
+        out.extend_from_slice(&number.to_be_bytes());
+    }
+    out.extend_from_slice(&summary.content.to_be_bytes());
+    out.extend_from_slice(&body_crc.to_be_bytes());
+    let crc = crc32c::crc32c(&out);
+    out.extend_from_slice(&crc.to_be_bytes());
+    out.resize(HEAD_BYTES, 0);
+    out
+}
+
+/// The summary in the index beside a segment; `None` where that is missing, torn or another version's.
+pub fn read_summary(disk: &impl Disk, first: u64) -> Option<(Summary, u32)> {
+    let bytes = disk.read(&file_name(first), 0, HEAD_BYTES).ok()?;
+    let bytes: [u8; HEAD_BYTES] = bytes.as_ref().try_into().ok()?;
+    let number =
+        |at: usize| bytes[at..at + 8].first_chunk::<8>().map_or(0, |eight| u64::from_be_bytes(*eight));
+    let check = |at: usize| Check(number(at).to_be_bytes());
+    let word = |at: usize| u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+    let summary = Summary {
+        floor: Mark { seq: number(8), check: check(16) },
+        last: Mark { seq: number(24), check: check(32) },
+        end: number(40),
+        oldest: Timestamp(number(48)),
+        newest: Timestamp(number(56)),
+        content: word(64),
+    };
+    let body_crc = word(68);
+    let sound = summary.last.seq >= summary.floor.seq && head(&summary, body_crc) == bytes;
+    sound.then_some((summary, body_crc))
+}
+
+/// Is the rest of the file what its head says? Costs a read of the whole.
+pub fn is_whole(disk: &impl Disk, summary: &Summary, body_crc: u32) -> bool {
+    let len = summary.carriers() as usize * (4 + ROW_BYTES);
+    let body = disk.read(&file_name(summary.floor.seq + 1), HEAD_BYTES as u64, len);
+    body.is_ok_and(|body| body.len() == len && crc32c::crc32c(&body) == body_crc)
+}
+
+/// Where `seq` begins in a closed segment.
+///
+/// # Errors
+/// [`JournalError`].
+pub fn offset_on_disk(disk: &impl Disk, summary: &Summary, seq: u64) -> Result<u64, JournalError> {
+    let name = file_name(summary.floor.seq + 1);
+    let at = HEAD_BYTES as u64 + (seq - summary.floor.seq - 1) * 4;
+    let bytes = disk.read(&name, at, 4).map_err(JournalError::io(&name))?;
+    let bytes =
+        <[u8; 4]>::try_from(bytes.as_ref()).map_err(|_| JournalError::damaged(&name, at, "cut short"))?;
+    Ok(u32::from_be_bytes(bytes).into())
+}
+
+/// As [`Index::between`], in the index of a closed segment.
+///
+/// # Errors
+/// [`JournalError`].
+pub fn between_on_disk(
+    disk: &impl Disk,
+    summary: &Summary,
+    (low, high): (Uuid, Uuid),
+    limit: usize,
+) -> Result<Vec<u64>, JournalError> {
+    let table = Table { disk, summary: *summary, name: file_name(summary.floor.seq + 1) };
+    let mut seqs = Vec::new();
+    let mut row = table.lower_bound(low)?;
+    while row < table.rows() && seqs.len() < limit {
+        let rows = table.read(row, ROWS_AT_ONCE)?;
+        let (chunks, _) = rows.as_chunks::<ROW_BYTES>();
+        if chunks.is_empty() {
+            break;
+        }
+        for chunk in chunks {
+            if uuid_of(chunk) > high || seqs.len() >= limit {
+                return Ok(seqs);
+            }
+            let delta = u32::from_be_bytes([chunk[16], chunk[17], chunk[18], chunk[19]]);
+            seqs.push(summary.floor.seq + u64::from(delta));
+        }
+        row += chunks.len();
+    }
+    Ok(seqs)
+}
+
+fn uuid_of(row: &[u8; ROW_BYTES]) -> Uuid {
+    let mut uuid = [0; 16];
+    uuid.copy_from_slice(&row[..16]);
+    Uuid::from_bytes(uuid)
+}
+
+/// The sorted (UUID, seq) table of an index file.
+struct Table<'a, D> {
+    disk: &'a D,
+    summary: Summary,
+    name: String,
+}
+
+impl<D: Disk> Table<'_, D> {
+    fn rows(&self) -> usize {
+        self.summary.carriers() as usize
+    }
+
+    fn read(&self, row: usize, rows: usize) -> Result<Bytes, JournalError> {
+        let at = HEAD_BYTES + self.rows() * 4 + row * ROW_BYTES;
+        let rows = rows.min(self.rows() - row);
+        self.disk.read(&self.name, at as u64, rows * ROW_BYTES).map_err(JournalError::io(&self.name))
+    }
+
+    /// The first row whose UUID is not below `low`.
+    fn lower_bound(&self, low: Uuid) -> Result<usize, JournalError> {
+        let (mut from, mut to) = (0, self.rows());
+        while from < to {
+            let middle = from + (to - from) / 2;
+            let row = self.read(middle, 1)?;
+            let below = row.first_chunk::<ROW_BYTES>().is_some_and(|row| uuid_of(row) < low);
+            if below { from = middle + 1 } else { to = middle }
+        }
+        Ok(from)
+    }
+}

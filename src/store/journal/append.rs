@@ -1,0 +1,341 @@
+//! Appending in three steps, so that nobody waits for the disk but who must: [`Journal::begin`] gives seqs
+//! and checks, [`Batch::write`] writes and syncs, [`Journal::commit`] lets readers see it. What is not
+//! committed is cut off again by [`Journal::abandon`].
+
+use std::io;
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use super::{Active, Closed, Journal};
+use crate::envelope::IdScheme;
+use crate::record::bytes::{CarrierHead, encode_entry, encode_note};
+use crate::record::{Entry, JournalEnds, Ledger, NewCarrier, NewRecord, Note, Twin};
+use crate::store::disk::{Disk, is_full};
+use crate::store::frame;
+use crate::store::index::{self, Index};
+use crate::store::segment::{self, Header, JournalError, NEW_SUFFIX};
+use crate::wire::Mark;
+
+/// Room is asked for in steps of this many bytes, or less on a small disk.
+const RESERVE_BYTES: u64 = 4 * 1024 * 1024;
+
+#[derive(Debug, Error)]
+pub enum AppendError {
+    /// Nothing was written; it may be tried again when there is room.
+    #[error("the disk is full")]
+    Full,
+    /// The disk cannot be trusted any more: the node must stop.
+    #[error(transparent)]
+    Failed(#[from] JournalError),
+}
+
+impl AppendError {
+    fn of(name: &str, error: io::Error) -> Self {
+        if is_full(&error) { Self::Full } else { Self::Failed(JournalError::io(name)(error)) }
+    }
+}
+
+/// Records on their way to the disk.
+#[derive(Debug)]
+pub struct Batch {
+    name: String,
+    at: u64,
+    bytes: Vec<u8>,
+    reserved: u64,
+    reserve_to: u64,
+    entries: Vec<(Arc<Entry>, u64)>,
+    notes: Vec<Note>,
+    retired: Option<u64>,
+    last: Mark,
+    first_seq: u64,
+}
+
+impl Batch {
+    /// The seq of its first carrier, or of the next one where it has none.
+    pub fn first_seq(&self) -> u64 {
+        self.first_seq
+    }
+
+    /// Bytes that go to the disk.
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// Writes and syncs. After an error the batch must be abandoned.
+    ///
+    /// # Errors
+    /// [`AppendError::Full`], or `Failed` where write or sync failed otherwise.
+    pub fn write(&self, disk: &impl Disk) -> Result<(), AppendError> {
+        let fault = |error| AppendError::of(&self.name, error);
+        let end = self.at + self.bytes.len() as u64;
+        if self.reserve_to > self.reserved
+            && let Err(error) = disk.reserve(&self.name, self.reserve_to)
+        {
+            if !is_full(&error) {
+                return Err(fault(error));
+            }
+            disk.reserve(&self.name, end).map_err(fault)?;
+        }
+        disk.write(&self.name, self.at, &self.bytes).map_err(fault)?;
+        disk.sync(&self.name).map_err(fault)
+    }
+
+    fn put(&mut self, active: &Active, write: impl FnOnce(&mut Vec<u8>)) -> u64 {
+        let offset = self.at + self.bytes.len() as u64;
+        let batch = active.unsynced.unwrap_or(self.at) as u32;
+        frame::put(&mut self.bytes, active.header.salt, batch, write);
+        offset
+    }
+}
+
+impl<D: Disk> Journal<D> {
+    /// Gives each carrier its seq and check, and encodes all in the given order. Begins a new segment
+    /// where the active one is full.
+    ///
+    /// # Errors
+    /// [`AppendError`]: nothing was changed.
+    pub fn begin(&mut self, records: Vec<NewRecord>) -> Result<Batch, AppendError> {
+        let space = self.disk.space().map_err(|error| AppendError::of("", error))?;
+        let takes = records.iter().any(|record| matches!(record, NewRecord::Carrier(_)));
+        if takes && space.free < space.low_water() {
+            return Err(AppendError::Full);
+        }
+        self.roll_where_full()?;
+        let mut batch = self.empty_batch();
+        for record in records {
+            match record {
+                NewRecord::Carrier(carrier) => self.put_carrier(&mut batch, carrier)?,
+                NewRecord::Note(note) => {
+                    batch.put(&self.active, |out| encode_note(&note, out));
+                    batch.notes.push(note);
+                }
+            }
+        }
+        let step = (space.total / 64).clamp(64 * 1024, RESERVE_BYTES).min(self.config.segment_bytes());
+        let end = batch.at + batch.bytes.len() as u64;
+        batch.reserve_to = if end > batch.reserved { end + step } else { batch.reserved };
+        Ok(batch)
+    }
+
+    /// A batch that says that the segments below `first` are given up, with the notes that must precede it.
+    pub(super) fn begin_retired(&mut self, notes: Vec<Note>, first: u64) -> Result<Batch, AppendError> {
+        let mut batch = self.begin(notes.into_iter().map(NewRecord::Note).collect())?;
+        batch.put(&self.active, |out| segment::encode_retired(first, out));
+        batch.retired = Some(first);
+        batch.reserve_to = batch.reserve_to.max(batch.at + batch.bytes.len() as u64);
+        Ok(batch)
+    }
+
+    /// The batch is on disk: readers see it.
+    pub fn commit(&mut self, batch: Batch) -> JournalEnds {
+        for (entry, offset) in batch.entries {
+            self.active.index.add(&CarrierHead::of(&entry), offset);
+            self.ledger.apply_arrival(entry.arrived);
+            self.tail.push(entry);
+        }
+        batch.notes.iter().for_each(|note| self.ledger.apply(note));
+        self.oldest = self.oldest.max(batch.retired.unwrap_or(0));
+        self.active.end = batch.at + batch.bytes.len() as u64;
+        self.active.reserved = self.active.reserved.max(batch.reserve_to);
+        self.active.index.summary.end = self.active.end;
+        self.active.unsynced = None;
+        self.ends()
+    }
+
+    /// The batch is not on disk, or only in part: cuts that off again.
+    ///
+    /// # Errors
+    /// [`JournalError::Io`]: what the disk holds is not known, the node must stop.
+    pub fn abandon(&mut self, batch: &Batch) -> Result<(), JournalError> {
+        let name = &batch.name;
+        self.disk.truncate(name, batch.at).map_err(JournalError::io(name))?;
+        self.disk.sync(name).map_err(JournalError::io(name))?;
+        self.active.reserved = batch.at;
+        self.active.unsynced = None;
+        Ok(())
+    }
+
+    /// All three steps at once.
+    ///
+    /// # Errors
+    /// [`AppendError`]: nothing of it is in the journal.
+    pub fn append(&mut self, records: Vec<NewRecord>) -> Result<(u64, JournalEnds), AppendError> {
+        let batch = self.begin(records)?;
+        self.finish(batch)
+    }
+
+    pub(super) fn finish(&mut self, batch: Batch) -> Result<(u64, JournalEnds), AppendError> {
+        let disk = Arc::clone(&self.disk);
+        match batch.write(&*disk) {
+            Ok(()) => {
+                let first = batch.first_seq;
+                Ok((first, self.commit(batch)))
+            }
+            Err(AppendError::Full) => {
+                self.abandon(&batch)?;
+                Err(AppendError::Full)
+            }
+            Err(failed) => Err(failed),
+        }
+    }
+
+    /// Marks, without a sync, that all before was synced. For when nothing waits: damage in the last batch
+    /// is then told from a torn tail. An error means nothing: the mark may be missing.
+    pub fn mark_quiet(&mut self) {
+        if self.active.unsynced.is_some() || self.active.end == self.active.start {
+            return;
+        }
+        let mut batch = self.empty_batch();
+        batch.put(&self.active, segment::encode_quiet);
+        if self.disk.write(&batch.name, batch.at, &batch.bytes).is_ok() {
+            self.active.unsynced = Some(batch.at);
+            self.active.end += batch.bytes.len() as u64;
+            self.active.reserved = self.active.reserved.max(self.active.end);
+        }
+    }
+
+    /// Marks and syncs the end, and gives back what was reserved.
+    ///
+    /// # Errors
+    /// [`JournalError::Io`].
+    pub fn close(&mut self) -> Result<(), JournalError> {
+        self.mark_quiet();
+        let name = &self.active.name;
+        self.disk.truncate(name, self.active.end).map_err(JournalError::io(name))?;
+        self.disk.sync(name).map_err(JournalError::io(name))?;
+        self.active.reserved = self.active.end;
+        self.active.unsynced = None;
+        Ok(())
+    }
+
+    fn empty_batch(&self) -> Batch {
+        let last = self.last();
+        Batch {
+            name: self.active.name.clone(),
+            at: self.active.end,
+            bytes: Vec::new(),
+            reserved: self.active.reserved,
+            reserve_to: self.active.reserved,
+            entries: Vec::new(),
+            notes: Vec::new(),
+            retired: None,
+            last,
+            first_seq: last.seq + 1,
+        }
+    }
+
+    fn put_carrier(&self, batch: &mut Batch, carrier: NewCarrier) -> Result<(), AppendError> {
+        let envelope = Arc::clone(carrier.envelope.envelope());
+        let twins = match envelope.core().ids {
+            IdScheme::Content => self.twins(batch, envelope.id())?,
+            IdScheme::Random | IdScheme::Body => Vec::new(),
+        };
+        let (seq, check) = (batch.last.seq + 1, batch.last.check.after(&envelope.digest()));
+        let entry = Entry { seq, check, arrived: carrier.arrived, path: carrier.path, envelope, twins };
+        let offset = batch.put(&self.active, |out| encode_entry(&entry, out));
+        batch.last = entry.mark();
+        batch.entries.push((Arc::new(entry), offset));
+        Ok(())
+    }
+
+    /// Earlier entries with the same content id, those of the batch included.
+    fn twins(&self, batch: &Batch, id: &crate::identity::EventId) -> Result<Vec<Twin>, JournalError> {
+        let mut twins = self.stored_twins(id, u64::MAX)?;
+        let fresh = batch.entries.iter().map(|(entry, _)| entry);
+        let fresh = fresh.filter(|entry| super::read::is_twin(entry, id));
+        twins.extend(fresh.map(|entry| Twin { seq: entry.seq, id: entry.envelope.id().clone() }));
+        twins.truncate(super::TWINS_MAX);
+        Ok(twins)
+    }
+
+    fn roll_where_full(&mut self) -> Result<(), AppendError> {
+        let full = self.active.end - self.active.start >= self.config.segment_bytes();
+        if full { self.roll(self.active.header.log_id, None) } else { Ok(()) }
+    }
+
+    /// Closes the active segment and begins the next. One that holds no carrier is replaced.
+    pub(super) fn roll(
+        &mut self,
+        log_id: crate::identity::LogId,
+        gap: Option<u64>,
+    ) -> Result<(), AppendError> {
+        let old = &self.active;
+        let empty = old.index.summary.carriers() == 0;
+        if !empty {
+            // Derived, so that it may fail: a start without it reads the segment instead.
+            let _ = write_index(&*self.disk, &old.index);
+            let _ = self.disk.truncate(&old.name, old.end);
+        }
+        let last = self.last();
+        let mut gaps = old.header.gaps.clone();
+        gaps.retain(|at| *at >= self.oldest);
+        gaps.extend(gap);
+        let header = Header {
+            log_id,
+            first: last.seq + 1,
+            before: last.check,
+            previous: if empty { old.header.previous } else { old.header.first },
+            oldest: self.oldest,
+            gaps,
+            salt: self.fresh.salt,
+            ledger_bytes: 0,
+        };
+        let active = make_segment(&*self.disk, header, &self.ledger)?;
+        let old = std::mem::replace(&mut self.active, active);
+        if !empty {
+            self.closed.push_back(Closed { summary: old.index.summary, salt: old.header.salt });
+        }
+        Ok(())
+    }
+}
+
+/// Writes the index beside a segment. Not synced: it is derived.
+pub(super) fn write_index(disk: &impl Disk, index: &Index) -> io::Result<()> {
+    let name = index::file_name(index.summary.floor.seq + 1);
+    let new = format!("{name}{NEW_SUFFIX}");
+    disk.create(&new)?;
+    disk.write(&new, 0, &index.encode())?;
+    disk.rename(&new, &name)
+}
+
+/// Makes a segment that begins with the notes of `ledger`, synced before it has its name.
+pub(super) fn make_segment(
+    disk: &impl Disk,
+    mut header: Header,
+    ledger: &Ledger,
+) -> Result<Active, AppendError> {
+    let name = segment::file_name(header.first);
+    let new = format!("{name}{NEW_SUFFIX}");
+    let batch = header.encode().len() as u32;
+    let mut notes = Vec::new();
+    for note in ledger.notes() {
+        frame::put(&mut notes, header.salt, batch, |out| encode_note(&note, out));
+    }
+    header.ledger_bytes = notes.len() as u32;
+    let mut bytes = header.encode();
+    bytes.extend_from_slice(&notes);
+    let made = disk
+        .create(&new)
+        .and_then(|()| disk.write(&new, 0, &bytes))
+        .and_then(|()| disk.sync(&new))
+        .and_then(|()| disk.rename(&new, &name));
+    if let Err(error) = made {
+        let _ = disk.remove(&new);
+        return Err(AppendError::of(&new, error));
+    }
+    let end = bytes.len() as u64;
+    Ok(Active {
+        index: Index::new(header.floor(), end),
+        header,
+        name,
+        start: end,
+        end,
+        reserved: end,
+        unsynced: None,
+    })
+}

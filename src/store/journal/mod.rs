@@ -1,0 +1,183 @@
+//! The journal (design §3, §7): an append-only log of carriers and notes in segment files, each beginning
+//! with all current positions. Opening it replays the newest segment, cuts a torn tail, and tells damage from
+//! it. `append` writes, `read` finds and reads, `retain` gives up the oldest segments. One appender at a time;
+//! nothing here waits, locks or knows the seen set.
+
+mod append;
+mod open;
+mod read;
+mod retain;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::disk::Disk;
+use super::index::{Index, Summary};
+use super::segment::Header;
+use crate::identity::LogId;
+use crate::limits::SEGMENT_BYTES;
+use crate::record::{Entry, JournalEnds, Ledger};
+use crate::time::Timestamp;
+use crate::wire::Mark;
+
+pub use append::{AppendError, Batch};
+pub use open::Opening;
+pub use read::Located;
+pub use retain::Retirement;
+
+/// Bytes of entries that are kept in memory for readers at the end of the journal.
+const TAIL_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Earlier entries with the same content id that are named to a consumer; further ones are not.
+pub const TWINS_MAX: usize = 16;
+
+/// The operator's choices.
+#[derive(Clone, Copy, Debug)]
+pub struct JournalConfig {
+    /// All segments together hold about this much at most, in bytes; the active one is never given up.
+    pub keep_bytes: u64,
+    /// Entries older than this are given up, in ms from their arrival.
+    pub keep_ms: u64,
+}
+
+impl JournalConfig {
+    /// An eighth of what is kept, so that retention takes little at a time.
+    pub fn segment_bytes(&self) -> u64 {
+        (self.keep_bytes / 8).clamp(64 * 1024, SEGMENT_BYTES)
+    }
+}
+
+/// Chance, made by the caller for each start.
+#[derive(Clone, Copy, Debug)]
+pub struct Fresh {
+    /// The name of the journal where one has to be made anew.
+    pub log_id: LogId,
+    /// Begins the CRCs of segments made from now on; told to nobody.
+    pub salt: u32,
+}
+
+/// A segment that is no longer written.
+#[derive(Clone, Copy, Debug)]
+struct Closed {
+    summary: Summary,
+    salt: u32,
+}
+
+impl Closed {
+    fn first(&self) -> u64 {
+        self.summary.floor.seq + 1
+    }
+}
+
+/// The segment that is written.
+#[derive(Debug)]
+struct Active {
+    header: Header,
+    name: String,
+    index: Index,
+    /// Where header and ledger end.
+    start: u64,
+    /// Where the next frame goes.
+    end: u64,
+    /// Room up to here was asked for.
+    reserved: u64,
+    /// Where a quiet mark lies that no sync has covered yet.
+    unsynced: Option<u64>,
+}
+
+#[derive(Debug)]
+pub struct Journal<D> {
+    disk: Arc<D>,
+    config: JournalConfig,
+    fresh: Fresh,
+    /// Oldest first.
+    closed: VecDeque<Closed>,
+    active: Active,
+    ledger: Ledger,
+    /// Segments below this first seq were given up.
+    oldest: u64,
+    /// Ever gave up or lost something: the seen set may hold what is no longer here.
+    dropped: bool,
+    tail: Tail,
+}
+
+impl<D: Disk> Journal<D> {
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    pub fn log_id(&self) -> LogId {
+        self.active.header.log_id
+    }
+
+    /// The newest synced carrier.
+    pub fn last(&self) -> Mark {
+        self.active.index.summary.last
+    }
+
+    /// The place before the oldest carrier still held.
+    pub fn floor(&self) -> Mark {
+        self.closed.front().map_or(self.active.index.summary.floor, |closed| closed.summary.floor)
+    }
+
+    /// Nothing was ever given up, cut out or lost: every carrier that this journal ever held is in it.
+    pub fn is_complete(&self) -> bool {
+        !self.dropped
+    }
+
+    pub fn ends(&self) -> JournalEnds {
+        let with_carriers = || self.summaries().filter(|summary| summary.carriers() > 0);
+        JournalEnds {
+            log_id: self.log_id(),
+            floor: self.floor(),
+            last: self.last(),
+            newest: with_carriers().map(|summary| summary.newest).max().unwrap_or_default(),
+            oldest: with_carriers().next().map_or(Timestamp(0), |summary| summary.oldest),
+        }
+    }
+
+    /// Bytes of all segments, without their indexes and what is reserved.
+    pub fn bytes(&self) -> u64 {
+        self.closed.iter().map(|closed| closed.summary.end).sum::<u64>() + self.active.end
+    }
+
+    pub fn disk(&self) -> &Arc<D> {
+        &self.disk
+    }
+
+    fn summaries(&self) -> impl Iterator<Item = &Summary> {
+        self.closed.iter().map(|closed| &closed.summary).chain([&self.active.index.summary])
+    }
+}
+
+/// The newest entries, in memory, in order and without holes.
+#[derive(Debug, Default)]
+struct Tail {
+    entries: VecDeque<Arc<Entry>>,
+    bytes: usize,
+}
+
+impl Tail {
+    fn push(&mut self, entry: Arc<Entry>) {
+        self.bytes += weight(&entry);
+        self.entries.push_back(entry);
+        while self.bytes > TAIL_BYTES_MAX
+            && let Some(oldest) = self.entries.pop_front()
+        {
+            self.bytes -= weight(&oldest);
+        }
+    }
+
+    /// The entry with this seq, and where it is.
+    fn position(&self, seq: u64) -> Option<usize> {
+        let nth = usize::try_from(seq.checked_sub(self.entries.front()?.seq)?).ok()?;
+        (nth < self.entries.len()).then_some(nth)
+    }
+}
+
+/// Bytes that an entry counts for, in a read and in memory.
+fn weight(entry: &Entry) -> usize {
+    entry.envelope.bytes().len() + 256
+}

@@ -1,0 +1,268 @@
+//! Opening a journal: which segments are there, whether they follow each other, what the newest one says,
+//! and whether what is broken is a torn tail or damage.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::append::{AppendError, make_segment, write_index};
+use super::{Active, Closed, Fresh, Journal, JournalConfig, Tail};
+use crate::record::{Ledger, Note};
+use crate::store::disk::Disk;
+use crate::store::index::{self, Index, Summary};
+use crate::store::segment::{self, Header, JournalError, NEW_SUFFIX, Piece, Scan, Step};
+use crate::wire::Mark;
+
+/// Bytes of closed segments, newest first, that a start reads to find damage; older ones are checked when
+/// they are read. A whole start must stay under a second.
+const CHECKED_AT_START_BYTES: u64 = 128 * 1024 * 1024;
+
+/// What a start found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Opening {
+    /// The journal is new, or was emptied: the seen set must be emptied too.
+    pub emptied: bool,
+    /// Segments were missing: the journal has a new name, and what they held must be taken again.
+    pub missing_segments: bool,
+    /// A torn tail was cut off: the file and how many bytes of it remain.
+    pub cut: Option<(String, u64)>,
+}
+
+struct Listed {
+    header: Header,
+    start: u64,
+    name: String,
+}
+
+impl<D: Disk> Journal<D> {
+    /// Opens the journal, or makes one whose ledger is what `notes` say.
+    ///
+    /// # Errors
+    /// [`JournalError`]: damage, another version, or the disk; nothing was changed that mattered.
+    pub fn open(
+        disk: Arc<D>,
+        config: JournalConfig,
+        fresh: Fresh,
+        notes: &[Note],
+    ) -> Result<(Self, Opening), JournalError> {
+        let mut listed = list(&*disk)?;
+        let Some(newest) = listed.pop() else {
+            return make(disk, config, fresh, notes);
+        };
+        let mut opening = Opening::default();
+        let newest_replay = replay(&*disk, newest, true)?;
+        let Replay { active, ledger, oldest, cut } = newest_replay;
+        if cut {
+            disk.truncate(&active.name, active.end).map_err(JournalError::io(&active.name))?;
+            disk.sync(&active.name).map_err(JournalError::io(&active.name))?;
+            opening.cut = Some((active.name.clone(), active.end));
+        }
+        remove_retired(&*disk, &mut listed, oldest)?;
+        let gap = find_gap(&listed, &active.header, oldest);
+        let closed = survey_closed(&*disk, &listed, &active.header)?;
+        let dropped = oldest > 1 || !active.header.gaps.is_empty();
+        let tail = Tail::default();
+        let mut journal = Self { disk, config, fresh, closed, active, ledger, oldest, dropped, tail };
+        if let Some(gap) = gap {
+            journal.dropped = true;
+            opening.missing_segments = true;
+            journal.roll(fresh.log_id, Some(gap)).map_err(open_fault)?;
+        }
+        Ok((journal, opening))
+    }
+
+    /// The heads of all carriers after `seq`, in order.
+    ///
+    /// # Errors
+    /// [`JournalError`]; a closed segment that is broken is damaged.
+    pub fn heads_after(
+        &self,
+        seq: u64,
+        mut each: impl FnMut(&crate::record::bytes::CarrierHead),
+    ) -> Result<(), JournalError> {
+        let actives = [(self.active.index.summary, self.active.header.salt)];
+        let closed = self.closed.iter().map(|closed| (closed.summary, closed.salt));
+        for (summary, salt) in closed.chain(actives) {
+            if summary.last.seq <= seq || summary.carriers() == 0 {
+                continue;
+            }
+            let first = (seq + 1).max(summary.floor.seq + 1);
+            let name = segment::file_name(summary.floor.seq + 1);
+            let mut scan = Scan::new(&*self.disk, &name, salt, self.offset(&summary, first)?);
+            while scan.at() < summary.end {
+                let Step::Frame { at, record, .. } = scan.step()? else {
+                    return Err(JournalError::damaged(&name, scan.at(), "broken record"));
+                };
+                let piece = segment::piece(&record).map_err(|what| JournalError::damaged(&name, at, what))?;
+                if let Piece::Carrier(head) = piece {
+                    each(&head);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn open_fault(error: AppendError) -> JournalError {
+    match error {
+        AppendError::Failed(error) => error,
+        AppendError::Full => {
+            JournalError::Io { file: String::new(), source: std::io::ErrorKind::StorageFull.into() }
+        }
+    }
+}
+
+fn make<D: Disk>(
+    disk: Arc<D>,
+    config: JournalConfig,
+    fresh: Fresh,
+    notes: &[Note],
+) -> Result<(Journal<D>, Opening), JournalError> {
+    let mut ledger = Ledger::default();
+    notes.iter().for_each(|note| ledger.apply(note));
+    let header = Header {
+        log_id: fresh.log_id,
+        first: 1,
+        before: Mark::START.check,
+        previous: 0,
+        oldest: 1,
+        gaps: Vec::new(),
+        salt: fresh.salt,
+        ledger_bytes: 0,
+    };
+    let active = make_segment(&*disk, header, &ledger).map_err(open_fault)?;
+    let (closed, tail) = (VecDeque::new(), Tail::default());
+    let journal = Journal { disk, config, fresh, closed, active, ledger, oldest: 1, dropped: false, tail };
+    Ok((journal, Opening { emptied: true, ..Opening::default() }))
+}
+
+/// All segments by first seq, their headers read. Files that were being made are removed, and indexes
+/// without their segment.
+fn list(disk: &impl Disk) -> Result<Vec<Listed>, JournalError> {
+    let mut names = disk.list().map_err(JournalError::io(""))?;
+    names.sort();
+    let mut listed = Vec::new();
+    for name in &names {
+        let orphan = name.strip_suffix(".idx").is_some_and(|stem| !names.contains(&format!("{stem}.seg")));
+        if name.ends_with(NEW_SUFFIX) || orphan {
+            disk.remove(name).map_err(JournalError::io(name))?;
+        } else if segment::first_of_name(name).is_some() {
+            let (header, start) = Header::read(disk, name)?;
+            listed.push(Listed { header, start, name: name.clone() });
+        }
+    }
+    Ok(listed)
+}
+
+struct Replay {
+    active: Active,
+    ledger: Ledger,
+    oldest: u64,
+    /// Something behind the last whole record has to be cut off.
+    cut: bool,
+}
+
+/// Reads a segment whole. Behind its last whole record there may be a torn tail where it `is_newest`.
+fn replay(disk: &impl Disk, listed: Listed, is_newest: bool) -> Result<Replay, JournalError> {
+    let Listed { header, start: frames_at, name } = listed;
+    let mut ledger = Ledger::default();
+    let mut index = Index::new(header.floor(), frames_at);
+    let mut oldest = header.oldest;
+    let mut scan = Scan::new(disk, &name, header.salt, frames_at);
+    let start = frames_at + u64::from(header.ledger_bytes);
+    let whole = loop {
+        match scan.step()? {
+            Step::Frame { at, record } => {
+                let fault = |what| JournalError::damaged(&name, at, what);
+                match segment::piece(&record).map_err(fault)? {
+                    Piece::Carrier(head) => {
+                        if head.mark.seq != index.summary.last.seq + 1 {
+                            let what =
+                                format!("seq {} follows seq {}", head.mark.seq, index.summary.last.seq);
+                            return Err(JournalError::damaged(&name, at, what));
+                        }
+                        index.add(&head, at);
+                        ledger.apply_arrival(head.arrived);
+                    }
+                    Piece::Note(note) => ledger.apply(&note),
+                    Piece::Retired(first) => oldest = oldest.max(first),
+                    Piece::Quiet => {}
+                }
+            }
+            Step::End => break true,
+            Step::Broken => break false,
+        }
+    };
+    let end = scan.at();
+    index.summary.end = end;
+    let damaged = if is_newest { scan.is_damaged()? } else { !whole };
+    // Header and ledger were synced before the segment had its name.
+    if damaged || end < start {
+        return Err(JournalError::damaged(&name, end, "broken record, and not the last"));
+    }
+    let active = Active { header, name, index, start, end, reserved: end, unsynced: None };
+    // Reserved zeros are cut off as well: what is there is then exactly what was written.
+    let cut = !whole || disk.len(&active.name).map_err(JournalError::io(&active.name))? > end;
+    Ok(Replay { active, ledger, oldest, cut })
+}
+
+/// Removes segments that were given up but not yet removed.
+fn remove_retired(disk: &impl Disk, listed: &mut Vec<Listed>, oldest: u64) -> Result<(), JournalError> {
+    for gone in listed.extract_if(.., |listed| listed.header.first < oldest) {
+        let index = index::file_name(gone.header.first);
+        disk.remove(&index).map_err(JournalError::io(&index))?;
+        disk.remove(&gone.name).map_err(JournalError::io(&gone.name))?;
+    }
+    Ok(())
+}
+
+/// The first seq of the newest segment whose predecessor is missing without our knowing of it.
+fn find_gap(closed: &[Listed], newest: &Header, oldest: u64) -> Option<u64> {
+    let headers: Vec<&Header> = closed.iter().map(|listed| &listed.header).chain([newest]).collect();
+    let known = |first: u64| newest.gaps.contains(&first);
+    let inner = headers.windows(2).filter(|pair| pair[1].previous != pair[0].first).map(|pair| pair[1].first);
+    let front = headers.first().filter(|first| first.first > oldest).map(|first| first.first);
+    inner.chain(front).filter(|first| !known(*first)).max()
+}
+
+/// What is known of each closed segment, from its index, or by reading it. The newest are read in any case.
+fn survey_closed(
+    disk: &impl Disk,
+    listed: &[Listed],
+    newest: &Header,
+) -> Result<VecDeque<Closed>, JournalError> {
+    let mut closed = VecDeque::with_capacity(listed.len());
+    let mut checked = 0;
+    let mut next = newest;
+    for Listed { header, start, name } in listed.iter().rev() {
+        let floor = header.floor();
+        let known = index::read_summary(disk, header.first).filter(|(summary, body_crc)| {
+            summary.floor == floor
+                && follows(summary, header, next)
+                && index::is_whole(disk, summary, *body_crc)
+        });
+        let summary = match known {
+            Some((summary, _)) if checked + summary.end > CHECKED_AT_START_BYTES => summary,
+            known => {
+                let again = Listed { header: header.clone(), start: *start, name: name.clone() };
+                let index = replay(disk, again, false)?.active.index;
+                if !follows(&index.summary, header, next) {
+                    let what = "records are missing at the end";
+                    return Err(JournalError::damaged(name, index.summary.end, what));
+                }
+                if known.map(|(summary, _)| summary) != Some(index.summary) {
+                    write_index(disk, &index).map_err(JournalError::io(name))?;
+                }
+                index.summary
+            }
+        };
+        checked += summary.end;
+        closed.push_front(Closed { summary, salt: header.salt });
+        next = header;
+    }
+    Ok(closed)
+}
+
+/// Does `next` begin where this segment ends? Where segments between them are missing nobody can say.
+fn follows(summary: &Summary, header: &Header, next: &Header) -> bool {
+    next.previous != header.first || summary.last == next.floor()
+}

@@ -1,0 +1,291 @@
+//! Finding and reading entries. What lies at the end comes from memory; the rest is located first
+//! ([`Journal::locate`], cheap) and then read and checked ([`Located::read`]) without the journal, so that a
+//! reader of old segments holds up nobody. The disk is believed only where the CRC holds.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::{Journal, TWINS_MAX, weight};
+use crate::envelope::IdScheme;
+use crate::identity::{Check, EventId};
+use crate::protocol::io::Read;
+use crate::record::bytes::decode_entry;
+use crate::record::{Entry, Twin};
+use crate::store::disk::Disk;
+use crate::store::index::{self, Summary};
+use crate::store::segment::{self, JournalError, Piece, Scan, Step};
+use crate::wire::Mark;
+
+/// Where entries lie on disk.
+#[derive(Clone, Debug)]
+pub struct Located {
+    name: String,
+    salt: u32,
+    /// Frames from here to there.
+    bytes: Range<u64>,
+    /// The place before the first entry, where it is the start of the segment; else the frame of that
+    /// entry is the first one here.
+    before: Option<Mark>,
+    first_seq: u64,
+}
+
+impl Located {
+    /// Reads on until there are `bytes_max`, at least one entry, or the segment ends.
+    ///
+    /// # Errors
+    /// [`JournalError`]: damaged, or (`Io`, not found) retention was faster: locate again.
+    pub fn read(&self, disk: &impl Disk, bytes_max: usize) -> Result<Read, JournalError> {
+        let mut read = Read { after: self.before.unwrap_or_default(), entries: Vec::new() };
+        let mut scan = Scan::new(disk, &self.name, self.salt, self.bytes.start);
+        let mut bytes = 0;
+        while scan.at() < self.bytes.end && (bytes < bytes_max || read.entries.is_empty()) {
+            let Step::Frame { at, record, .. } = scan.step()? else {
+                // What was read before is good; the reader comes back for the rest and meets the damage.
+                return match read.entries.is_empty() {
+                    true => Err(JournalError::damaged(&self.name, scan.at(), "broken record")),
+                    false => Ok(read),
+                };
+            };
+            let fault = |what| JournalError::damaged(&self.name, at, what);
+            match segment::piece(&record).map_err(fault)? {
+                Piece::Carrier(head) if head.mark.seq < self.first_seq => read.after = head.mark,
+                Piece::Carrier(_) => {
+                    let entry = decode_entry(&record);
+                    let entry = entry.map_err(|what| JournalError::damaged(&self.name, at, what))?;
+                    bytes += weight(&entry);
+                    read.entries.push(Arc::new(entry));
+                }
+                Piece::Note(_) | Piece::Retired(_) | Piece::Quiet => {}
+            }
+        }
+        Ok(read)
+    }
+}
+
+impl<D: Disk> Journal<D> {
+    /// What follows `after_seq`: at most `bytes_max`, but at least one entry where there is one.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn read(&self, after_seq: u64, bytes_max: usize) -> Result<Read, JournalError> {
+        if let Some(read) = self.read_tail(after_seq, bytes_max) {
+            return Ok(read);
+        }
+        let Some(located) = self.locate(after_seq)? else {
+            return Ok(Read { after: self.last(), entries: Vec::new() });
+        };
+        let mut read = located.read(&*self.disk, bytes_max)?;
+        self.add_twins(&mut read)?;
+        Ok(read)
+    }
+
+    /// The same from memory alone; `None` where the disk is needed.
+    pub fn read_tail(&self, after_seq: u64, bytes_max: usize) -> Option<Read> {
+        if after_seq >= self.last().seq {
+            return Some(Read { after: self.last(), entries: Vec::new() });
+        }
+        let start = after_seq.max(self.floor().seq);
+        // The entry before is needed too, for its check.
+        let (before, from) = match self.tail.position(start) {
+            Some(nth) => (self.tail.entries[nth].mark(), nth + 1),
+            None if self.floor().seq == start => (self.floor(), self.tail.position(start + 1)?),
+            None => return None,
+        };
+        let mut read = Read { after: before, entries: Vec::new() };
+        let mut bytes = 0;
+        for entry in self.tail.entries.range(from..) {
+            if bytes >= bytes_max && !read.entries.is_empty() {
+                break;
+            }
+            bytes += weight(entry);
+            read.entries.push(Arc::clone(entry));
+        }
+        Some(read)
+    }
+
+    /// Where what follows `after_seq` lies; `None` at the end.
+    ///
+    /// # Errors
+    /// [`JournalError`]: the index of a closed segment cannot be read.
+    pub fn locate(&self, after_seq: u64) -> Result<Option<Located>, JournalError> {
+        let Some((summary, salt)) = self.segment_with(after_seq.saturating_add(1)) else {
+            return Ok(None);
+        };
+        let first_seq = (after_seq + 1).max(summary.floor.seq + 1);
+        let at_start = first_seq == summary.floor.seq + 1;
+        let from = self.offset(&summary, if at_start { first_seq } else { first_seq - 1 })?;
+        Ok(Some(Located {
+            name: segment::file_name(summary.floor.seq + 1),
+            salt,
+            bytes: from..summary.end,
+            before: at_start.then_some(summary.floor),
+            first_seq,
+        }))
+    }
+
+    /// The segment with this seq, or where that is in none the next one with carriers.
+    fn segment_with(&self, seq: u64) -> Option<(Summary, u32)> {
+        let nth = self.closed.partition_point(|closed| closed.summary.last.seq < seq);
+        let closed = self.closed.get(nth).map(|closed| (closed.summary, closed.salt));
+        let active = (self.active.index.summary, self.active.header.salt);
+        closed.or(Some(active)).filter(|(summary, _)| summary.last.seq >= seq && summary.carriers() > 0)
+    }
+
+    pub(super) fn offset(&self, summary: &Summary, seq: u64) -> Result<u64, JournalError> {
+        if let Some(offset) = self.active.index.offset(seq) {
+            return Ok(offset);
+        }
+        index::offset_on_disk(&*self.disk, summary, seq)
+    }
+
+    /// The check at `seq`; `None` where the journal does not hold that place any more, or not yet.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn check_at(&self, seq: u64) -> Result<Option<Check>, JournalError> {
+        let ends = self.summaries().flat_map(|summary| [summary.floor, summary.last]);
+        if let Some(mark) = ends.into_iter().find(|mark| mark.seq == seq) {
+            return Ok(Some(mark.check));
+        }
+        if let Some(nth) = self.tail.position(seq) {
+            return Ok(Some(self.tail.entries[nth].check));
+        }
+        let holds = self.segment_with(seq).is_some_and(|(summary, _)| summary.holds(seq));
+        if !holds {
+            return Ok(None);
+        }
+        let read = self.locate(seq - 1)?.map(|located| located.read(&*self.disk, 0)).transpose()?;
+        Ok(read.and_then(|read| read.entries.first().map(|entry| entry.check)))
+    }
+
+    /// The newest of `marks` that agrees with this journal: its seq lies between floor and end, and its
+    /// check is the journal's there.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn newest_agreeing(&self, marks: &[Mark]) -> Result<Option<Mark>, JournalError> {
+        let mut newest: Option<Mark> = None;
+        for mark in marks {
+            let newer = newest.is_none_or(|newest| mark.seq > newest.seq);
+            if newer && mark.seq >= self.floor().seq && self.check_at(mark.seq)? == Some(mark.check) {
+                newest = Some(*mark);
+            }
+        }
+        Ok(newest)
+    }
+
+    /// The stored envelope of an identity: the latest, should there be two.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn fetch(&self, id: &EventId) -> Result<Option<Arc<Entry>>, JournalError> {
+        for seq in self.seqs_between(id.uuid, id.uuid, usize::MAX, |_| true)? {
+            if let Some(entry) = self.entry(seq)?
+                && entry.envelope.id() == id
+            {
+                return Ok(Some(entry));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Entries whose UUID begins with these hexadecimal digits (dashes are passed over), at most `limit`.
+    /// Empty for what is no such prefix of 8 or more.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn find_by_uuid_prefix(&self, prefix: &str, limit: usize) -> Result<Vec<Arc<Entry>>, JournalError> {
+        let Some((low, high)) = prefix_range(prefix) else {
+            return Ok(Vec::new());
+        };
+        let mut entries = Vec::new();
+        for seq in self.seqs_between(low, high, limit, |_| true)? {
+            entries.extend(self.entry(seq)?);
+        }
+        Ok(entries)
+    }
+
+    /// The entry with this seq.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn entry(&self, seq: u64) -> Result<Option<Arc<Entry>>, JournalError> {
+        let read = self.read(seq.saturating_sub(1), 0)?;
+        Ok(read.entries.into_iter().next().filter(|entry| entry.seq == seq))
+    }
+
+    /// Seqs of carriers with such a UUID, newest segment first, at most `limit`.
+    fn seqs_between(
+        &self,
+        low: Uuid,
+        high: Uuid,
+        limit: usize,
+        wants: impl Fn(&Summary) -> bool,
+    ) -> Result<Vec<u64>, JournalError> {
+        let mut seqs = self.active.index.between(low, high, limit);
+        for closed in self.closed.iter().rev().filter(|closed| wants(&closed.summary)) {
+            if seqs.len() >= limit {
+                break;
+            }
+            let left = limit - seqs.len();
+            seqs.extend(index::between_on_disk(&*self.disk, &closed.summary, (low, high), left)?);
+        }
+        Ok(seqs)
+    }
+
+    /// Entries before `below` with the same content id.
+    pub(super) fn stored_twins(&self, id: &EventId, below: u64) -> Result<Vec<Twin>, JournalError> {
+        let mut seqs = self.seqs_between(id.uuid, id.uuid, 4 * TWINS_MAX, |summary| summary.content > 0)?;
+        seqs.retain(|seq| *seq < below);
+        seqs.sort_unstable();
+        let mut twins = Vec::new();
+        for seq in seqs {
+            let entry = self.raw_entry(seq)?.filter(|entry| is_twin(entry, id));
+            twins.extend(entry.map(|entry| Twin { seq, id: entry.envelope.id().clone() }));
+        }
+        twins.truncate(TWINS_MAX);
+        Ok(twins)
+    }
+
+    /// As [`Self::entry`], but without its twins where it comes from disk.
+    fn raw_entry(&self, seq: u64) -> Result<Option<Arc<Entry>>, JournalError> {
+        if let Some(nth) = self.tail.position(seq) {
+            return Ok(Some(Arc::clone(&self.tail.entries[nth])));
+        }
+        let read = self.locate(seq - 1)?.map(|located| located.read(&*self.disk, 0)).transpose()?;
+        Ok(read.and_then(|read| read.entries.into_iter().next()).filter(|entry| entry.seq == seq))
+    }
+
+    /// Names the twins of what was read from disk.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn add_twins(&self, read: &mut Read) -> Result<(), JournalError> {
+        for entry in &mut read.entries {
+            if entry.envelope.core().ids == IdScheme::Content {
+                let twins = self.stored_twins(entry.envelope.id(), entry.seq)?;
+                Arc::make_mut(entry).twins = twins;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Has `entry` the same content id as `id`, and is it another's?
+pub(super) fn is_twin(entry: &Entry, id: &EventId) -> bool {
+    let other = entry.envelope.id();
+    entry.envelope.core().ids == IdScheme::Content && other.uuid == id.uuid && other != id
+}
+
+/// The lowest and the highest UUID that begin with these digits.
+fn prefix_range(prefix: &str) -> Option<(Uuid, Uuid)> {
+    let digits: String = prefix.chars().filter(|c| *c != '-').collect();
+    if !(8..=32).contains(&digits.len()) {
+        return None;
+    }
+    let low = u128::from_str_radix(&format!("{digits:0<32}"), 16).ok()?;
+    let high = u128::from_str_radix(&format!("{digits:f<32}"), 16).ok()?;
+    (!digits.contains('+')).then(|| (Uuid::from_u128(low), Uuid::from_u128(high)))
+}

@@ -1,0 +1,116 @@
+//! Giving up the oldest segments, by age and by size: whole ones, never the active one. What consumers had
+//! not read is counted first and goes to disk before anything is removed. That the seen set is synced past a
+//! segment is the caller's duty.
+
+use crate::identity::PublisherName;
+use crate::record::{ConsumerName, JournalEnds, Note, Position};
+use crate::store::disk::Disk;
+use crate::store::index;
+use crate::store::segment::{self, JournalError, Piece, Scan, Step};
+use crate::time::Timestamp;
+
+use super::{AppendError, Closed, Journal};
+
+/// Segments to be given up.
+#[derive(Clone, Debug)]
+pub struct Retirement {
+    segments: Vec<Closed>,
+    /// Where each consumer was that has not read them all.
+    behind: Vec<(ConsumerName, Position)>,
+    missing: Vec<u64>,
+}
+
+impl Retirement {
+    /// The last seq that goes: the seen set must be synced up to it.
+    pub fn last_seq(&self) -> u64 {
+        self.segments.last().map_or(0, |closed| closed.summary.last.seq)
+    }
+
+    /// Counts what each consumer loses: all that others published, and what `own` published where it gets
+    /// that. Reads the segments where somebody has not read them.
+    ///
+    /// # Errors
+    /// [`JournalError::Io`]. What is broken is passed over: it is given up.
+    pub fn count(&mut self, disk: &impl Disk, own: &PublisherName) -> Result<(), JournalError> {
+        let lowest = self.behind.iter().map(|(_, position)| position.seq).min();
+        let Some(lowest) = lowest else { return Ok(()) };
+        for closed in self.segments.iter().filter(|closed| closed.summary.last.seq > lowest) {
+            let name = segment::file_name(closed.first());
+            let (_, start) = segment::Header::read(disk, &name)?;
+            let mut scan = Scan::new(disk, &name, closed.salt, start);
+            while scan.at() < closed.summary.end {
+                let Step::Frame { record, .. } = scan.step()? else { break };
+                let Ok(Piece::Carrier(head)) = segment::piece(&record) else { continue };
+                let foreign = head.publisher != *own;
+                for ((_, position), missing) in self.behind.iter().zip(&mut self.missing) {
+                    if head.mark.seq > position.seq && (foreign || position.own) {
+                        *missing += 1;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn notes(&self) -> Vec<Note> {
+        let last = self.last_seq();
+        let moved =
+            self.behind.iter().zip(&self.missing).map(|((consumer, position), missing)| Note::Position {
+                consumer: consumer.clone(),
+                position: Position {
+                    seq: position.seq.max(last),
+                    own: position.own,
+                    missing: position.missing + missing,
+                },
+            });
+        moved.collect()
+    }
+}
+
+impl<D: Disk> Journal<D> {
+    /// What retention would give up now; `now` is steady time, `None` while nothing may expire by age.
+    pub fn due(&self, now: Option<Timestamp>) -> Option<Retirement> {
+        let horizon = now.map(|now| now.minus_ms(self.config.keep_ms));
+        let mut bytes = self.bytes();
+        let mut count = 0;
+        for Closed { summary, .. } in &self.closed {
+            let old = horizon.is_some_and(|horizon| summary.newest < horizon);
+            if !old && bytes <= self.config.keep_bytes {
+                break;
+            }
+            bytes -= summary.end;
+            count += 1;
+        }
+        if count == 0 {
+            return None;
+        }
+        let segments: Vec<Closed> = self.closed.iter().take(count).copied().collect();
+        let last = segments.last().map_or(0, |closed| closed.summary.last.seq);
+        let consumers = self.ledger.consumers.iter().filter(|(_, position)| position.seq < last);
+        let behind: Vec<_> = consumers.map(|(name, position)| (name.clone(), position.clone())).collect();
+        let missing = vec![0; behind.len()];
+        Some(Retirement { segments, behind, missing })
+    }
+
+    /// Puts on disk what was counted, then removes the segments. Returns what each consumer lost.
+    ///
+    /// # Errors
+    /// [`AppendError::Full`]: nothing was given up. [`AppendError::Failed`]: the node must stop.
+    pub fn retire(
+        &mut self,
+        retirement: Retirement,
+    ) -> Result<(JournalEnds, Vec<(ConsumerName, u64)>), AppendError> {
+        let batch = self.begin_retired(retirement.notes(), retirement.last_seq() + 1)?;
+        self.finish(batch)?;
+        self.dropped = true;
+        for gone in &retirement.segments {
+            self.closed.pop_front_if(|closed| closed.first() == gone.first());
+            let index = index::file_name(gone.first());
+            let name = segment::file_name(gone.first());
+            self.disk.remove(&index).map_err(JournalError::io(&index))?;
+            self.disk.remove(&name).map_err(JournalError::io(&name))?;
+        }
+        let missing = retirement.behind.into_iter().map(|(name, _)| name).zip(retirement.missing);
+        Ok((self.ends(), missing.filter(|(_, missing)| *missing > 0).collect()))
+    }
+}

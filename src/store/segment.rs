@@ -1,0 +1,290 @@
+//! One segment file of the journal: its name, its header, and reading it frame by frame. A segment appears
+//! under its name only when its header and the notes behind it are synced, so that a broken header is always
+//! damage. Which segments there are, and what follows from it, is `journal`'s.
+
+use std::io;
+
+use bytes::Bytes;
+use thiserror::Error;
+
+use super::disk::Disk;
+use super::frame::{self, Look};
+use crate::identity::{Check, LogId};
+use crate::record::Note;
+use crate::record::bytes::{CarrierHead, Glance, RecordError, glance};
+use crate::wire::Mark;
+
+/// The first bytes of every segment.
+const MAGIC: &[u8; 8] = b"imeshjnl";
+
+/// The version of everything in a segment. This program reads this one; a newer one it refuses.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// Magic and version, before the first frame.
+pub const PREFIX_BYTES: usize = 12;
+
+/// Places where a predecessor is known to be missing; older ones are forgotten.
+pub const GAPS_MAX: usize = 64;
+
+/// A file that is being made; removed at start.
+pub const NEW_SUFFIX: &str = ".new";
+
+const WINDOW_BYTES: usize = 1024 * 1024;
+
+/// Why the journal cannot be used. The node refuses to start, or stops.
+#[derive(Debug, Error)]
+pub enum JournalError {
+    #[error("journal/{file}: {source}")]
+    Io { file: String, source: io::Error },
+    #[error("journal/{file}: offset {offset}: {what}")]
+    Damaged { file: String, offset: u64, what: String },
+    #[error("journal/{file}: offset 8: format version {found}, this program knows {FORMAT_VERSION}")]
+    Version { file: String, found: u32 },
+}
+
+impl JournalError {
+    pub fn io(file: &str) -> impl FnOnce(io::Error) -> Self {
+        let file = file.to_owned();
+        move |source| Self::Io { file, source }
+    }
+
+    pub fn damaged(file: &str, offset: u64, what: impl ToString) -> Self {
+        Self::Damaged { file: file.to_owned(), offset, what: what.to_string() }
+    }
+
+    /// What the operator can do.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Io { .. } => "look at the disk and the rights of that file".into(),
+            Self::Damaged { file, .. } => format!(
+                "move journal/{file} to aside/ and start again: what it held is taken again from the peers"
+            ),
+            Self::Version { .. } => "run the newer intelmesh that wrote it".into(),
+        }
+    }
+}
+
+/// The journal's own records, between carriers and notes.
+mod kind {
+    pub const RETIRED: u8 = 0xf0;
+    pub const QUIET: u8 = 0xf1;
+}
+
+/// A record, as far as a replay looks at it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Piece {
+    Carrier(CarrierHead),
+    Note(Note),
+    /// Segments below this first seq were given up, and are removed if they are still there.
+    Retired(u64),
+    /// Nothing was waiting: proves that what lies before it was synced.
+    Quiet,
+}
+
+/// # Errors
+/// [`RecordError`].
+pub fn piece(record: &[u8]) -> Result<Piece, RecordError> {
+    match record.split_first() {
+        Some((&kind::RETIRED, rest)) => {
+            let rest = <[u8; 8]>::try_from(rest).map_err(|_| RecordError::Short)?;
+            Ok(Piece::Retired(u64::from_be_bytes(rest)))
+        }
+        Some((&kind::QUIET, [])) => Ok(Piece::Quiet),
+        _ => Ok(match glance(record)? {
+            Glance::Carrier(head) => Piece::Carrier(head),
+            Glance::Note(note) => Piece::Note(note),
+        }),
+    }
+}
+
+pub fn encode_retired(first: u64, out: &mut Vec<u8>) {
+    out.push(kind::RETIRED);
+    out.extend_from_slice(&first.to_be_bytes());
+}
+
+pub fn encode_quiet(out: &mut Vec<u8>) {
+    out.push(kind::QUIET);
+}
+
+/// The name of the segment whose first carrier has this seq.
+pub fn file_name(first: u64) -> String {
+    format!("{first:020}.seg")
+}
+
+/// The seq in a segment's name; `None` for other files.
+pub fn first_of_name(name: &str) -> Option<u64> {
+    let digits = name.strip_suffix(".seg")?;
+    (digits.len() == 20 && digits.bytes().all(|b| b.is_ascii_digit())).then(|| digits.parse().ok())?
+}
+
+/// What a segment says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Header {
+    pub log_id: LogId,
+    /// Seq of its first carrier.
+    pub first: u64,
+    /// The check before that carrier.
+    pub before: Check,
+    /// First seq of the segment before it; 0 where there is none.
+    pub previous: u64,
+    /// First seq of the oldest segment that was kept when this one was made.
+    pub oldest: u64,
+    /// First seqs of segments whose predecessor is known to be missing.
+    pub gaps: Vec<u64>,
+    /// Secret; begins the CRC of every frame behind the header.
+    pub salt: u32,
+    /// Bytes of frames behind the header that were synced with it: the ledger.
+    pub ledger_bytes: u32,
+}
+
+impl Header {
+    pub fn floor(&self) -> Mark {
+        Mark { seq: self.first - 1, check: self.before }
+    }
+
+    /// Prefix and header frame.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(256);
+        out.extend_from_slice(MAGIC);
+        out.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
+        frame::put(&mut out, 0, 0, |out| {
+            out.extend_from_slice(&self.log_id.0);
+            for number in [self.first, self.previous, self.oldest] {
+                out.extend_from_slice(&number.to_be_bytes());
+            }
+            out.extend_from_slice(&self.before.0);
+            out.extend_from_slice(&self.salt.to_be_bytes());
+            out.extend_from_slice(&self.ledger_bytes.to_be_bytes());
+            out.push(self.gaps.len().min(GAPS_MAX) as u8);
+            let newest = self.gaps.iter().skip(self.gaps.len().saturating_sub(GAPS_MAX));
+            newest.for_each(|gap| out.extend_from_slice(&gap.to_be_bytes()));
+        });
+        out
+    }
+
+    /// Reads the header of a segment; also where its frames begin.
+    ///
+    /// # Errors
+    /// [`JournalError`]: a segment without a whole header is damaged.
+    pub fn read(disk: &impl Disk, name: &str) -> Result<(Self, u64), JournalError> {
+        let bytes = disk.read(name, 0, 4096).map_err(JournalError::io(name))?;
+        let Some((prefix, rest)) = bytes.split_first_chunk::<PREFIX_BYTES>() else {
+            return Err(JournalError::damaged(name, 0, "no header"));
+        };
+        if &prefix[..8] != MAGIC {
+            return Err(JournalError::damaged(name, 0, "not a segment of a journal"));
+        }
+        let version = u32::from_le_bytes([prefix[8], prefix[9], prefix[10], prefix[11]]);
+        let Look::Whole(found) = frame::look(rest, 0) else {
+            return Err(JournalError::damaged(name, PREFIX_BYTES as u64, "the header is broken"));
+        };
+        if version != FORMAT_VERSION {
+            return Err(JournalError::Version { file: name.to_owned(), found: version });
+        }
+        let header = Self::decode(&rest[frame::FRAME_HEAD_BYTES..found.frame_bytes()]);
+        let header = header.filter(|header| header.first >= 1 && Some(header.first) == first_of_name(name));
+        let header = header.ok_or_else(|| {
+            JournalError::damaged(name, PREFIX_BYTES as u64, "the header is not of this file")
+        })?;
+        Ok((header, (PREFIX_BYTES + found.frame_bytes()) as u64))
+    }
+
+    fn decode(record: &[u8]) -> Option<Self> {
+        let (log_id, rest) = record.split_first_chunk::<16>()?;
+        let (first, rest) = rest.split_first_chunk::<8>()?;
+        let (previous, rest) = rest.split_first_chunk::<8>()?;
+        let (oldest, rest) = rest.split_first_chunk::<8>()?;
+        let (before, rest) = rest.split_first_chunk::<8>()?;
+        let (salt, rest) = rest.split_first_chunk::<4>()?;
+        let (ledger_bytes, rest) = rest.split_first_chunk::<4>()?;
+        let (count, rest) = rest.split_first()?;
+        if rest.len() != usize::from(*count) * 8 || usize::from(*count) > GAPS_MAX {
+            return None;
+        }
+        let (gaps, _) = rest.as_chunks::<8>();
+        Some(Self {
+            log_id: LogId(*log_id),
+            first: u64::from_be_bytes(*first),
+            before: Check(*before),
+            previous: u64::from_be_bytes(*previous),
+            oldest: u64::from_be_bytes(*oldest),
+            gaps: gaps.iter().map(|gap| u64::from_be_bytes(*gap)).collect(),
+            salt: u32::from_be_bytes(*salt),
+            ledger_bytes: u32::from_be_bytes(*ledger_bytes),
+        })
+    }
+}
+
+/// What a scan meets next.
+#[derive(Debug)]
+pub enum Step {
+    Frame {
+        at: u64,
+        record: Bytes,
+    },
+    /// Nothing was written behind the last frame.
+    End,
+    /// No whole frame, but bytes.
+    Broken,
+}
+
+/// Reads a segment's frames in order, through a window.
+pub struct Scan<'a, D> {
+    disk: &'a D,
+    name: &'a str,
+    salt: u32,
+    window: Bytes,
+    window_at: u64,
+    at: u64,
+    batch: u32,
+}
+
+impl<'a, D: Disk> Scan<'a, D> {
+    pub fn new(disk: &'a D, name: &'a str, salt: u32, at: u64) -> Self {
+        Self { disk, name, salt, window: Bytes::new(), window_at: at, at, batch: 0 }
+    }
+
+    /// Where the next frame begins.
+    pub fn at(&self) -> u64 {
+        self.at
+    }
+
+    /// # Errors
+    /// [`JournalError::Io`] alone.
+    pub fn step(&mut self) -> Result<Step, JournalError> {
+        let mut want = 0;
+        loop {
+            let skip = (self.at - self.window_at) as usize;
+            let rest = self.window.slice(skip.min(self.window.len())..);
+            match frame::look(&rest, self.salt) {
+                Look::Whole(found) if found.batch >= self.batch && u64::from(found.batch) <= self.at => {
+                    let record = rest.slice(frame::FRAME_HEAD_BYTES..found.frame_bytes());
+                    let at = self.at;
+                    self.at += found.frame_bytes() as u64;
+                    self.batch = found.batch;
+                    return Ok(Step::Frame { at, record });
+                }
+                Look::Whole(_) | Look::Broken => return Ok(Step::Broken),
+                Look::End if rest.len() >= frame::FRAME_HEAD_BYTES => return Ok(Step::End),
+                Look::End if want > 0 => return Ok(Step::End),
+                Look::Needs(bytes) if want >= bytes => return Ok(Step::Broken),
+                Look::End => want = WINDOW_BYTES,
+                Look::Needs(bytes) => want = bytes.max(WINDOW_BYTES),
+            }
+            self.window = self.disk.read(self.name, self.at, want).map_err(JournalError::io(self.name))?;
+            self.window_at = self.at;
+        }
+    }
+
+    /// After [`Step::End`] or [`Step::Broken`]: does a whole frame of a later batch follow? Then this
+    /// place was once whole.
+    ///
+    /// # Errors
+    /// [`JournalError::Io`] alone.
+    pub fn is_damaged(&self) -> Result<bool, JournalError> {
+        let end = self.disk.len(self.name).map_err(JournalError::io(self.name))?;
+        let rest = usize::try_from(end.saturating_sub(self.at)).unwrap_or(usize::MAX);
+        let rest = self.disk.read(self.name, self.at, rest).map_err(JournalError::io(self.name))?;
+        Ok(frame::holds_later(&rest, self.salt, self.at))
+    }
+}
