@@ -1,6 +1,9 @@
 //! The receiving end of a feed: owns the cursor on the peer's journal (design §3). Every entry in order is
 //! pending until its fate is known or it is owed on disk; the cursor follows behind.
 
+mod modes;
+mod place;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::identity::{EventKey, PublisherName};
@@ -15,6 +18,7 @@ use crate::protocol::rules::Rule;
 use crate::record::{FeedState, Ledger, Note, Owed, RejectedPlace};
 use crate::time::{Tick, Timestamp};
 use crate::wire::{Ack, FaultCode, Frame, Hello, Mark, Skip, Subscribe, VerdictCode, Window};
+use place::{cured_below, marks_from, newest_below, window};
 
 /// An ACK for this many entries does not wait for more.
 const ACK_AT_ONCE: u64 = 64;
@@ -462,44 +466,6 @@ impl Receiver {
         }
     }
 
-    /// An envelope came by push and was held already: after three in a row its publisher is lazy here,
-    /// unless this is its last eager source.
-    pub fn pushed_duplicate(
-        &mut self,
-        publisher: &PublisherName,
-        other_eager: bool,
-        is_own: bool,
-        ground: &mut Ground,
-    ) {
-        let count = self.modes.duplicates_in_row.entry(publisher.clone()).or_default();
-        *count += 1;
-        if *count >= LAZY_AFTER_DUPLICATES && other_eager && self.is_eager(publisher, is_own) {
-            self.modes.duplicates_in_row.remove(publisher);
-            self.set_mode(publisher, false, ground);
-        }
-    }
-
-    pub fn pushed_news(&mut self, publisher: &PublisherName) {
-        self.modes.duplicates_in_row.remove(publisher);
-    }
-
-    /// A WANT was answered with news: its publisher is eager here from now on.
-    pub fn answered_news(&mut self, seq: u64, publisher: &PublisherName, is_own: bool, ground: &mut Ground) {
-        if seq > self.modes.repair_until && !self.is_eager(publisher, is_own) {
-            self.set_mode(publisher, true, ground);
-        }
-    }
-
-    fn set_mode(&mut self, publisher: &PublisherName, eager: bool, ground: &mut Ground) {
-        self.modes.eager.insert(publisher.clone(), eager);
-        self.pipe.send(Frame::Mode { publisher: publisher.clone(), eager }, ground);
-    }
-
-    /// Does the peer push what `publisher` made? `is_own`: the peer is that publisher.
-    pub fn is_eager(&self, publisher: &PublisherName, is_own: bool) -> bool {
-        self.live && self.modes.eager.get(publisher).copied().unwrap_or(is_own)
-    }
-
     /// The next instant at which `pump` has something to do by itself.
     pub fn timeout(&self) -> Option<Tick> {
         if !self.live {
@@ -522,47 +488,4 @@ impl Receiver {
 fn find(pending: &mut VecDeque<Pending>, seq: u64) -> Option<&mut Pending> {
     let at = pending.binary_search_by_key(&seq, |pending| pending.mark.seq).ok()?;
     pending.get_mut(at)
-}
-
-/// The seq from which a curable rejection is read again: its trust list has changed.
-fn cured_below(state: &FeedState, trust: [u8; 8]) -> Option<u64> {
-    state.rejected.iter().filter(|place| place.trust != trust).map(|place| place.before.seq).min()
-}
-
-/// The cursor and its marks; with `from` the newest known places at or below it.
-fn marks_from(state: &FeedState, from: Option<u64>) -> Vec<Mark> {
-    let places = state.rejected.iter().map(|place| place.before);
-    let mut marks: Vec<Mark> =
-        std::iter::once(state.cursor).chain(state.marks.iter().copied()).chain(places).collect();
-    marks.sort_by_key(|mark| std::cmp::Reverse(mark.seq));
-    marks.dedup();
-    match from {
-        Some(from) => {
-            marks.retain(|mark| mark.seq <= from);
-            if marks.is_empty() {
-                marks.push(Mark::START);
-            }
-        }
-        // Without a reason to go back the cursor leads and the rejected places do not matter.
-        None => marks.retain(|mark| mark.seq <= state.cursor.seq),
-    }
-    marks.truncate(1 + crate::limits::CURSOR_MARKS_MAX);
-    marks
-}
-
-/// The newest known place below `seq`.
-fn newest_below(state: &FeedState, seq: u64) -> Mark {
-    let marks = std::iter::once(&state.cursor).chain(&state.marks);
-    marks.filter(|mark| mark.seq < seq).max_by_key(|mark| mark.seq).copied().unwrap_or(Mark::START)
-}
-
-/// What the sender may send beyond the acknowledged place: never more than could be owed.
-fn window(state: &FeedState, ground: &Ground) -> Window {
-    let free = OWED_PER_FEED_MAX.saturating_sub(state.owed.len());
-    let envelopes = if ground.on(Rule::OwedWindow) {
-        WINDOW_ENVELOPES_MAX.min(free as u32)
-    } else {
-        WINDOW_ENVELOPES_MAX
-    };
-    Window { envelopes, bytes: WINDOW_BYTES_MAX }
 }

@@ -1,0 +1,160 @@
+//! Who is there: HELLO, the peer's instance, and the probe that tells a restarted node from a second one.
+//! Keys were proven by the transport.
+
+use super::*;
+
+impl Link {
+    /// HELLO: is it who we trust, and one living process? `Ok(false)`: it has to wait for a probe.
+    pub(super) fn on_hello(
+        &mut self,
+        stream: StreamId,
+        hello: Box<Hello>,
+        ground: &mut Ground,
+    ) -> Result<bool, FaultCode> {
+        self.check_hello(&hello, ground)?;
+        let others = self.admitted().filter(|other| *other != stream).collect::<Vec<_>>();
+        if self.instance.is_some_and(|known| known != hello.instance) && !others.is_empty() {
+            let nonce = hello.instance ^ ground.config.instance;
+            self.probe(others[0], nonce, ground);
+            let until = ground.tick().plus_ms(CLONE_PROBE_MS);
+            let probation = Probation { hello, held: Vec::new(), nonce, until };
+            let role = if self.is_current(stream) { Role::Receiver } else { Role::Sender };
+            if role == Role::Receiver {
+                let receiver = self.receiver.take().expect("bug: the stream is the receiver's");
+                let opened = receiver.last_frame;
+                // It says SUBSCRIBE anew when it is admitted.
+                self.arriving.push(Arriving {
+                    pipe: receiver.pipe,
+                    role,
+                    opened,
+                    probation: Some(probation),
+                });
+            } else if let Some(arriving) =
+                self.arriving.iter_mut().find(|arriving| arriving.pipe.stream == stream)
+            {
+                arriving.probation = Some(probation);
+            }
+            return Ok(false);
+        }
+        self.admit(stream, hello, ground)?;
+        Ok(true)
+    }
+
+    pub(super) fn check_hello(&self, hello: &Hello, ground: &Ground) -> Result<(), FaultCode> {
+        if hello.version_min > WIRE_VERSION_MAX || hello.version_max < WIRE_VERSION_MIN {
+            return Err(FaultCode::Version);
+        }
+        if hello.federation != ground.config.federation {
+            return Err(FaultCode::Federation);
+        }
+        if hello.name != self.peer.name && !self.peer.aliases.contains(&hello.name) {
+            return Err(FaultCode::Name);
+        }
+        Ok(())
+    }
+
+    /// Streams whose HELLO was accepted.
+    pub(super) fn admitted(&self) -> impl Iterator<Item = StreamId> {
+        let receiver = self.receiver.iter().filter(|receiver| receiver.hello.is_some());
+        receiver
+            .map(|receiver| receiver.pipe.stream)
+            .chain(self.sender.iter().map(|sender| sender.pipe.stream))
+    }
+
+    pub(super) fn probe(&mut self, stream: StreamId, nonce: u64, ground: &mut Ground) {
+        let pipes = self.receiver.iter_mut().map(|receiver| &mut receiver.pipe);
+        let mut pipes = pipes.chain(self.sender.iter_mut().map(|sender| &mut sender.pipe));
+        if let Some(pipe) = pipes.find(|pipe| pipe.stream == stream) {
+            pipe.send(Frame::Ping { nonce }, ground);
+        }
+    }
+
+    pub(super) fn admit(
+        &mut self,
+        stream: StreamId,
+        hello: Box<Hello>,
+        ground: &mut Ground,
+    ) -> Result<(), FaultCode> {
+        let wall = ground.now.wall;
+        self.facts.skew_ms =
+            i64::try_from(hello.now.0).ok().zip(i64::try_from(wall.0).ok()).map(|(a, b)| a - b);
+        self.facts.software = Some(hello.software.clone());
+        self.facts.last_error = None;
+        self.facts.fault = None;
+        self.instance = Some(hello.instance);
+        let configured = ground.trust.peers().filter(|peer| peer.dialled).count();
+        if ground.clock.peer_says(&self.peer.name, hello.now, configured, ground.now).is_some() {
+            ground.tell(Event::ClockOk);
+        }
+        if let Some(receiver) = &mut self.receiver
+            && receiver.pipe.stream == stream
+        {
+            if receiver.hello.is_some() {
+                return Err(FaultCode::Protocol);
+            }
+            receiver.on_head(hello.last_seq, Timestamp(0));
+            receiver.hello = Some(*hello);
+            ground.tell(Event::FeedUp { peer: self.peer.name.clone(), role: Role::Receiver });
+            return Ok(());
+        }
+        let Some(at) = self.arriving.iter().position(|arriving| arriving.pipe.stream == stream) else {
+            return Err(FaultCode::Protocol);
+        };
+        let arriving = self.arriving.remove(at);
+        if let Some(older) = self.sender.as_ref().map(|sender| sender.pipe.stream) {
+            self.close(older, Some(FaultCode::Replaced), ground);
+        }
+        self.sender = Some(Sender::new(arriving.pipe, ground.tick()));
+        ground.tell(Event::FeedUp { peer: self.peer.name.clone(), role: Role::Sender });
+        Ok(())
+    }
+
+    /// The rest of a batch waits with its stream for the end of the probe.
+    pub(super) fn hold(&mut self, stream: StreamId, frames: Vec<Frame>) {
+        for arriving in &mut self.arriving {
+            if arriving.pipe.stream == stream
+                && let Some(probation) = &mut arriving.probation
+            {
+                probation.held = frames;
+                return;
+            }
+        }
+    }
+
+    /// The older stream answers: two processes run with this key. The newer is refused.
+    pub(super) fn on_pong(&mut self, nonce: u64, ground: &mut Ground) -> Result<(), FaultCode> {
+        let probed = |arriving: &Arriving| {
+            arriving.probation.as_ref().is_some_and(|probation| probation.nonce == nonce)
+        };
+        while let Some(stream) =
+            self.arriving.iter().find(|arriving| probed(arriving)).map(|arriving| arriving.pipe.stream)
+        {
+            self.facts.cloned_until = Some(ground.tick().plus_ms(2 * FEED_SILENT_MS));
+            self.facts.last_error = Some("two live nodes use this key".to_owned());
+            self.close(stream, Some(FaultCode::Cloned), ground);
+            self.contact.feed_backoff.refused(ground.tick());
+        }
+        Ok(())
+    }
+
+    /// The older streams are gone: whoever waited for a probe is the one.
+    pub(super) fn admit_if_alone(&mut self, ground: &mut Ground) {
+        if self.admitted().next().is_some() {
+            return;
+        }
+        let Some(at) = self.arriving.iter().position(|arriving| arriving.probation.is_some()) else { return };
+        let stream = self.arriving[at].pipe.stream;
+        let Some(probation) = self.arriving[at].probation.take() else { return };
+        self.instance = None;
+        if self.arriving[at].role == Role::Receiver {
+            // Its SUBSCRIBE is old by now: a new stream asks again.
+            self.close(stream, Some(FaultCode::Replaced), ground);
+            self.contact.feed_backoff.reset(ground.tick());
+            return;
+        }
+        match self.admit(stream, probation.hello, ground) {
+            Ok(()) => self.on_frames(stream, probation.held, ground),
+            Err(code) => self.fail(stream, code, ground),
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! Reaching a peer: dialling, back-off, and asking for its feed. What is said there is not its matter.
+
+use super::*;
+
+impl Link {
+    pub fn on_connected(&mut self, address: String, ground: &mut Ground) {
+        let now = ground.tick();
+        self.contact.backoff.reset(now);
+        self.contact.feed_backoff.reset(now);
+        self.contact.opening = false;
+        self.contact.state = ContactState::Up { since: ground.now.wall, address };
+        self.facts.key_changed = false;
+        ground.tell(Event::PeerUp { peer: self.peer.name.clone() });
+    }
+
+    pub fn on_disconnected(&mut self, cause: String, ground: &mut Ground) {
+        self.close_all(None, ground);
+        if self.is_up() {
+            ground.tell(Event::PeerDown { peer: self.peer.name.clone(), cause: cause.clone() });
+        }
+        self.contact.state = ContactState::Down { since: ground.now.wall };
+        self.contact.opening = false;
+        self.contact.backoff.failed(ground.now.tick, &mut ground.rng);
+        self.facts.last_error.get_or_insert(cause);
+    }
+
+    pub fn on_dial_failed(&mut self, failure: DialFailure, ground: &mut Ground) {
+        if self.is_up() {
+            return;
+        }
+        self.contact.state = ContactState::Down { since: self.down_since(ground) };
+        self.facts.key_changed = matches!(failure, DialFailure::OtherKey { .. });
+        match failure {
+            DialFailure::OtherKey { address, key } => {
+                self.contact.backoff.refused(ground.tick());
+                self.facts.last_error = Some(format!("{address} has another key: {key}"));
+            }
+            DialFailure::TurnedAway(cause) => {
+                self.contact.backoff.failed(ground.now.tick, &mut ground.rng);
+                self.facts.last_error = Some(format!(
+                    "connected and proved our key, but was turned away: is our key in their peers/? ({cause})"
+                ));
+            }
+            DialFailure::Unreachable(cause) => {
+                self.contact.backoff.failed(ground.now.tick, &mut ground.rng);
+                self.facts.last_error = Some(cause);
+            }
+        }
+    }
+
+    pub(super) fn down_since(&self, ground: &Ground) -> Timestamp {
+        match self.contact.state {
+            ContactState::Down { since } | ContactState::Dialing { since } => since,
+            ContactState::Up { .. } => ground.now.wall,
+        }
+    }
+
+    /// Dials, or opens the feed, where it is time.
+    pub(super) fn reach_out(&mut self, stalled: bool, ground: &mut Ground) {
+        let now = ground.tick();
+        match &self.contact.state {
+            ContactState::Down { since } => {
+                if self.peer.dialled && !self.peer.paused && now >= self.contact.backoff.until {
+                    self.contact.state = ContactState::Dialing { since: *since };
+                    ground.emit(Output::Dial { peer: self.peer.name.clone() });
+                }
+            }
+            ContactState::Dialing { .. } => {}
+            ContactState::Up { .. } => {
+                let free = self.receiver.is_none() && !self.contact.opening && !stalled && !self.peer.paused;
+                let arriving = self.arriving.iter().any(|stream| stream.role == Role::Receiver);
+                if free && !arriving && now >= self.contact.feed_backoff.until {
+                    self.contact.opening = true;
+                    ground.emit(Output::OpenFeed { peer: self.peer.name.clone() });
+                }
+            }
+        }
+    }
+
+    pub fn on_feed_not_opened(&mut self, cause: String, ground: &mut Ground) {
+        self.contact.opening = false;
+        self.contact.feed_backoff.failed(ground.now.tick, &mut ground.rng);
+        self.facts.last_error = Some(format!("no feed: {cause}"));
+    }
+}

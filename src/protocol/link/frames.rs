@@ -1,0 +1,244 @@
+//! Frames to the end of the feed that they are for, and envelopes on to the intake. Decides no verdict.
+
+use super::*;
+
+impl Link {
+    pub fn on_frames(&mut self, stream: StreamId, frames: Vec<Frame>, ground: &mut Ground) {
+        let mut frames = frames.into_iter();
+        while let Some(frame) = frames.next() {
+            let result = match frame {
+                Frame::Hello(hello) => match self.on_hello(stream, hello, ground) {
+                    Ok(true) => Ok(()),
+                    Ok(false) => {
+                        self.hold(stream, frames.collect());
+                        return;
+                    }
+                    Err(code) => Err(code),
+                },
+                frame => self.on_frame(stream, frame, ground),
+            };
+            if let Err(code) = result {
+                self.fail(stream, code, ground);
+                return;
+            }
+            if !self.knows(stream) {
+                return;
+            }
+        }
+        match &mut self.receiver {
+            Some(receiver) if receiver.pipe.stream == stream => self.rates.unread = true,
+            _ => ground.emit(Output::Resume { stream }),
+        }
+    }
+
+    pub(super) fn knows(&self, stream: StreamId) -> bool {
+        self.receiver.as_ref().is_some_and(|receiver| receiver.pipe.stream == stream)
+            || self.sender.as_ref().is_some_and(|sender| sender.pipe.stream == stream)
+            || self.arriving.iter().any(|arriving| arriving.pipe.stream == stream)
+    }
+
+    /// The peer broke the protocol, or we cannot go on with it.
+    pub(super) fn fail(&mut self, stream: StreamId, code: FaultCode, ground: &mut Ground) {
+        self.facts.last_error = Some(format!("feed closed here: {}", code.as_str()));
+        self.facts.fault = Some(code);
+        if matches!(code, FaultCode::Version | FaultCode::Federation | FaultCode::Name) {
+            self.contact.feed_backoff.refused(ground.tick());
+        } else {
+            self.contact.feed_backoff.failed(ground.now.tick, &mut ground.rng);
+        }
+        let cause = format!("fault: {}", code.as_str());
+        ground.tell(Event::FeedDown { peer: self.peer.name.clone(), stream, cause });
+        self.close(stream, Some(code), ground);
+        self.admit_if_alone(ground);
+    }
+
+    pub(super) fn on_frame(
+        &mut self,
+        stream: StreamId,
+        frame: Frame,
+        ground: &mut Ground,
+    ) -> Result<(), FaultCode> {
+        let now = ground.tick();
+        if let Frame::Fault { code, detail } = &frame {
+            self.facts.last_error =
+                Some(format!("the peer closed the feed: {} {detail}", code.as_str()).trim_end().to_owned());
+            self.facts.fault = Some(*code);
+            if *code == FaultCode::Cloned {
+                self.facts.cloned_until = Some(now.plus_ms(2 * FEED_SILENT_MS));
+            }
+            return Ok(());
+        }
+        if let Some(receiver) = &mut self.receiver
+            && receiver.pipe.stream == stream
+        {
+            receiver.last_frame = now;
+            if receiver.hello.is_none() {
+                return Err(FaultCode::Protocol);
+            }
+            return self.on_receiver_frame(frame, ground);
+        }
+        if let Some(sender) = &mut self.sender
+            && sender.pipe.stream == stream
+        {
+            sender.last_frame = now;
+            return self.on_sender_frame(frame, ground);
+        }
+        Err(FaultCode::Protocol)
+    }
+
+    pub(super) fn on_receiver_frame(&mut self, frame: Frame, ground: &mut Ground) -> Result<(), FaultCode> {
+        let Some(receiver) = &mut self.receiver else { return Ok(()) };
+        match frame {
+            Frame::Skip(skip) => receiver.on_skip(&self.peer.name, skip, &mut self.tally.received, ground),
+            Frame::Carrier(carrier) => self.on_carrier(carrier, false, ground),
+            Frame::Answer(carrier) => self.on_carrier(carrier, true, ground),
+            Frame::Have(have) => self.on_have(have, ground),
+            Frame::Gone { seq } => {
+                if let Some(key) = receiver.take_answer(seq) {
+                    ground.intake.landed(key, receiver.pipe.stream);
+                    self.conclude(seq, key, &Verdict::Missing, ground);
+                }
+                Ok(())
+            }
+            Frame::Head { seq, stored } => {
+                receiver.on_head(seq, stored);
+                Ok(())
+            }
+            Frame::Ping { nonce } => {
+                receiver.pipe.send(Frame::Pong { nonce }, ground);
+                Ok(())
+            }
+            Frame::Pong { nonce } => self.on_pong(nonce, ground),
+            Frame::KeyStatement(_) => Ok(()),
+            _ => Err(FaultCode::Protocol),
+        }
+    }
+
+    pub(super) fn on_sender_frame(&mut self, frame: Frame, ground: &mut Ground) -> Result<(), FaultCode> {
+        let Some(sender) = &mut self.sender else { return Ok(()) };
+        match frame {
+            Frame::Subscribe(subscribe) => sender.on_subscribe(subscribe, ground),
+            Frame::Ack(ack) => sender.on_ack(&ack, &mut self.tally.sent),
+            Frame::Want { seq, key } => sender.on_want(seq, key),
+            Frame::Mode { publisher, eager } => {
+                sender.on_mode(publisher, eager);
+                Ok(())
+            }
+            Frame::Ping { nonce } => {
+                sender.pipe.send(Frame::Pong { nonce }, ground);
+                Ok(())
+            }
+            Frame::Pong { nonce } => self.on_pong(nonce, ground),
+            Frame::KeyStatement(_) => Ok(()),
+            _ => Err(FaultCode::Protocol),
+        }
+    }
+
+    pub(super) fn on_carrier(
+        &mut self,
+        carrier: CarrierFrame,
+        answer: bool,
+        ground: &mut Ground,
+    ) -> Result<(), FaultCode> {
+        let Some(receiver) = &mut self.receiver else { return Ok(()) };
+        let CarrierFrame { seq, check, path, envelope } = carrier;
+        let stream = receiver.pipe.stream;
+        if answer {
+            // What was not asked for, or came twice, is not read.
+            let Some(key) = receiver.take_answer(seq) else { return Ok(()) };
+            ground.intake.landed(key, stream);
+        } else {
+            receiver.begin(Mark { seq, check })?;
+        }
+        if let Some(rate) = &mut self.rates.all {
+            rate.spend(1, ground.now.tick);
+        }
+        let bytes = envelope.len();
+        let envelope = match intake::decode(envelope) {
+            Ok(envelope) if intake::path_fits(&path, &self.peer) => envelope,
+            Ok(envelope) => {
+                let key = envelope.envelope().key();
+                let verdict = Verdict::Rejected { code: VerdictCode::BadPath, detail: path.to_string() };
+                self.conclude(seq, key, &verdict, ground);
+                return Ok(());
+            }
+            Err(verdict) => {
+                self.conclude(seq, crate::identity::EventKey::default(), &verdict, ground);
+                return Ok(());
+            }
+        };
+        let key = envelope.envelope().key();
+        if !ground.intake.in_flight_elsewhere(key, stream, ground.now.tick) {
+            ground.intake.asked(key, stream, ground.now.tick);
+        }
+        self.rates.in_hand += bytes;
+        let arrival = Arrival { peer: self.peer.name.clone(), stream, seq, answer, path, envelope };
+        ground.intake.ask(Question::Arrival(Box::new(arrival)));
+        Ok(())
+    }
+
+    pub(super) fn on_have(&mut self, have: Have, ground: &mut Ground) -> Result<(), FaultCode> {
+        let Some(receiver) = &mut self.receiver else { return Ok(()) };
+        let Have { seq, check, publisher, key, digest, .. } = have;
+        receiver.begin(Mark { seq, check })?;
+        let stream = receiver.pipe.stream;
+        let offer = Offer { peer: self.peer.name.clone(), stream, seq, key, digest, publisher };
+        ground.intake.ask(Question::Offer(Box::new(offer)));
+        Ok(())
+    }
+
+    /// The fate of an entry of this feed is known.
+    pub fn conclude(
+        &mut self,
+        seq: u64,
+        key: crate::identity::EventKey,
+        verdict: &Verdict,
+        ground: &mut Ground,
+    ) {
+        let name = &self.peer.name;
+        if !matches!(verdict, Verdict::Deferred { .. }) {
+            ground.intake.stop_waiting(key, name, seq);
+        }
+        if let Some(receiver) = &mut self.receiver {
+            receiver.conclude(name, seq, verdict, &mut self.tally.received, ground);
+        } else if ground.ledger.feeds.get(name).is_some_and(|state| state.owed.contains_key(&seq)) {
+            if *verdict == Verdict::Refused {
+                self.tally.received.refused += 1;
+            }
+            ground.note(Note::Settled { peer: name.clone(), seq });
+        }
+    }
+
+    /// An arrival has its verdict, or is dropped: its bytes are no longer in hand.
+    pub fn put_down(&mut self, bytes: usize) {
+        self.rates.in_hand = self.rates.in_hand.saturating_sub(bytes);
+    }
+
+    pub fn is_current(&self, stream: StreamId) -> bool {
+        self.receiver.as_ref().is_some_and(|receiver| receiver.pipe.stream == stream)
+    }
+
+    /// `rate_per_publisher`: may one more envelope of `publisher` be taken now? `Err` with the wait in ms, which is
+    /// then paid for: the entry is taken when it comes again.
+    pub fn admit_rate(&mut self, publisher: &PublisherName, now: Tick) -> Result<(), u64> {
+        let Some(rate) = self.peer.receive.rate_per_publisher else { return Ok(()) };
+        if self.rates.by_publisher.len() >= PEERS_MAX {
+            self.rates.by_publisher.clear();
+        }
+        let bucket =
+            self.rates.by_publisher.entry(publisher.clone()).or_insert_with(|| Bucket::new(rate, now));
+        if bucket.take(now) {
+            return Ok(());
+        }
+        let wait = bucket.wait_ms(now);
+        bucket.spend(1, now);
+        Err(wait)
+    }
+
+    /// A carrier of this peer became entry `seq` of our journal.
+    pub fn on_came(&mut self, seq: u64) {
+        if self.receiver.is_some() && self.sender.is_some() {
+            self.came.insert(seq);
+        }
+    }
+}

@@ -1,0 +1,300 @@
+//! From an arrival, an offer or a submission to its verdict (design §5.2), in the order in which they are
+//! asked: seen set, trust and time, signature, receive policy. The rules themselves are `intake`'s and `policy`'s.
+
+use super::*;
+
+impl Node {
+    pub(super) fn on_known(&mut self, ticket: Ticket, digests: Vec<Option<ShortDigest>>) {
+        let questions = self.ground.intake.answered(ticket);
+        for (question, known) in questions.into_iter().zip(digests) {
+            match question {
+                Question::Arrival(arrival) => self.on_known_arrival(arrival, known),
+                Question::Offer(offer) => self.on_known_offer(*offer, known),
+                Question::Submission { ticket, envelope } => {
+                    let key = envelope.envelope().key();
+                    self.on_known_submission(ticket, envelope, self.held(key, known));
+                }
+                Question::Returned { ticket, key } => match self.held(key, known) {
+                    Some(_) => self.answer_duplicate(ticket, key),
+                    None => self.ground.emit(Output::Submitted { ticket, outcome: Submitted::Foreign }),
+                },
+            }
+        }
+        self.ground.intake.forget_stale();
+    }
+
+    /// What this node holds, or has accepted a moment ago, under `key`.
+    pub(super) fn held(&self, key: EventKey, known: Option<ShortDigest>) -> Option<ShortDigest> {
+        self.ground.intake.fresh(key).map(|envelope| envelope.digest().short()).or(known)
+    }
+
+    pub(super) fn on_known_arrival(&mut self, arrival: Box<Arrival>, known: Option<ShortDigest>) {
+        let envelope = arrival.envelope.envelope();
+        let (key, digest) = (envelope.key(), envelope.digest().short());
+        match self.held(key, known) {
+            Some(held) if held == digest => self.conclude(&arrival, Verdict::Refused),
+            Some(_) if self.is_equivocation(arrival.envelope.envelope().publisher(), key, digest) => {
+                self.conclude(&arrival, Verdict::rejected(VerdictCode::Equivocation));
+            }
+            _ => self.examine(arrival),
+        }
+    }
+
+    /// Trust and time, before the signature.
+    pub(super) fn examine(&mut self, arrival: Box<Arrival>) {
+        let envelope = arrival.envelope.envelope();
+        match intake::trusted_key(envelope, &self.ground) {
+            Err(verdict) => self.conclude(&arrival, verdict),
+            Ok(key) => match intake::judge_time(envelope, &self.ground) {
+                Some(verdict) => self.conclude(&arrival, verdict),
+                None => self.ground.intake.check(arrival, key),
+            },
+        }
+    }
+
+    pub(super) fn on_known_offer(&mut self, offer: Offer, known: Option<ShortDigest>) {
+        let Offer { peer, stream, seq, key, digest, publisher } = offer;
+        let held = self.held(key, known);
+        let lost = held.is_some_and(|held| held != digest) && self.is_equivocation(&publisher, key, digest);
+        let now = self.ground.tick();
+        let elsewhere = self.ground.intake.in_flight_elsewhere(key, stream, now);
+        let Some(link) = self.links.get_mut(&peer).filter(|link| link.is_current(stream)) else { return };
+        let own = publisher == *self.ground.own_name();
+        let home = own || publisher == peer || link.peer.aliases.contains(&publisher);
+        let verdict = match held {
+            Some(held) if held == digest => Some(Verdict::Refused),
+            Some(_) if lost => Some(Verdict::rejected(VerdictCode::Equivocation)),
+            None if !self.ground.trust.publisher(&publisher)
+                || (own && !self.ground.on(Rule::OwnTrusted)) =>
+            {
+                let detail = publisher.to_string();
+                Some(Verdict::Rejected { code: VerdictCode::UnknownPublisher, detail })
+            }
+            None if !home && !link.peer.receive.relay => {
+                Some(Verdict::rejected(VerdictCode::RelayNotAllowed))
+            }
+            None if elsewhere && !self.ground.on(Rule::HeldNotInFlight) => Some(Verdict::Refused),
+            _ => None,
+        };
+        match verdict {
+            Some(verdict) => link.conclude(seq, key, &verdict, &mut self.ground),
+            None => {
+                if let Some(receiver) = &mut link.receiver {
+                    receiver.offered(&peer, seq, key, publisher, &mut self.ground);
+                }
+            }
+        }
+    }
+
+    pub(super) fn is_equivocation(
+        &self,
+        publisher: &PublisherName,
+        key: EventKey,
+        digest: ShortDigest,
+    ) -> bool {
+        let known = self.ground.ledger.equivocations.get(publisher);
+        known.is_some_and(|known| known.len() >= EQUIVOCATION_PROOFS_MAX || known.contains(&(key, digest)))
+    }
+
+    pub(super) fn on_verified(
+        &mut self,
+        ticket: Ticket,
+        results: Vec<Result<crate::envelope::VerifiedEnvelope, VerdictCode>>,
+    ) {
+        let arrivals = self.ground.intake.verified(ticket);
+        for (arrival, result) in arrivals.into_iter().zip(results) {
+            match result {
+                Err(code) => {
+                    let detail = arrival.envelope.envelope().id().to_string();
+                    self.conclude(&arrival, Verdict::Rejected { code, detail });
+                }
+                Ok(envelope) => self.on_verified_arrival(arrival, envelope),
+            }
+        }
+        self.ground.intake.forget_stale();
+    }
+
+    pub(super) fn on_verified_arrival(
+        &mut self,
+        arrival: Box<Arrival>,
+        envelope: crate::envelope::VerifiedEnvelope,
+    ) {
+        let core = envelope.envelope();
+        let (key, digest) = (core.key(), core.digest().short());
+        let Some(link) = self.links.get_mut(&arrival.peer) else { return };
+        if !link.is_current(arrival.stream) {
+            link.put_down(core.bytes().len());
+            return;
+        }
+        if let Some(verdict) = intake::receive_verdict(core.core(), &link.peer, &self.ground) {
+            self.conclude(&arrival, verdict);
+            return;
+        }
+        // Asked again after the signature: another copy may have come meanwhile.
+        match self.ground.intake.fresh(key).map(|fresh| fresh.digest().short()) {
+            Some(fresh) if fresh == digest => return self.conclude(&arrival, Verdict::Refused),
+            Some(_) => return self.compare(Comparison::Arrival(arrival, envelope)),
+            None => {}
+        }
+        let owed = self.ground.ledger.feeds.get(&arrival.peer).and_then(|state| state.owed.get(&arrival.seq));
+        // What is owed for its rate has paid for its place already.
+        let paid = owed.is_some_and(|owed| owed.reason == VerdictCode::Rate);
+        let publisher = envelope.envelope().publisher().clone();
+        if let Err(wait) = if paid { Ok(()) } else { link.admit_rate(&publisher, self.ground.now.tick) } {
+            let retry_at = self.ground.steady().plus_ms(wait);
+            let code = VerdictCode::Rate;
+            return self.conclude(&arrival, Verdict::Deferred { code, key, publisher, retry_at });
+        }
+        self.accept(arrival, envelope, &publisher);
+    }
+
+    pub(super) fn accept(
+        &mut self,
+        arrival: Box<Arrival>,
+        envelope: crate::envelope::VerifiedEnvelope,
+        publisher: &PublisherName,
+    ) {
+        let key = envelope.envelope().key();
+        let id = envelope.envelope().id().clone();
+        let bytes = envelope.envelope().bytes().len();
+        self.ground.intake.accepted(envelope.envelope().clone());
+        let arrived = self.ground.steady();
+        self.ground.appender.push_carrier(NewCarrier { envelope, path: arrival.path.clone(), arrived });
+        let waiting = self.ground.intake.take_waiting(key);
+        self.conclude(&arrival, Verdict::Accepted);
+        for (peer, seq) in waiting {
+            if (&peer, seq) != (&arrival.peer, arrival.seq) {
+                self.with_link(&peer, |link, ground| link.conclude(seq, key, &Verdict::Refused, ground));
+            }
+        }
+        if let Some(link) = self.links.get_mut(&arrival.peer)
+            && let Some(receiver) = &mut link.receiver
+        {
+            let is_own = *publisher == link.peer.name;
+            if arrival.answer {
+                receiver.answered_news(arrival.seq, publisher, is_own, &mut self.ground);
+            } else {
+                receiver.pushed_news(publisher);
+            }
+        }
+        let source = Some(arrival.peer);
+        self.ground.tell(Event::Envelope { id, source, outcome: Outcome::Accepted, bytes });
+    }
+
+    /// An arrival has its verdict.
+    pub(super) fn conclude(&mut self, arrival: &Arrival, verdict: Verdict) {
+        let envelope = arrival.envelope.envelope();
+        let (key, publisher) = (envelope.key(), envelope.publisher().clone());
+        let other_eager = self.links.values().any(|link| {
+            let receiver = link.receiver.as_ref().filter(|_| link.peer.name != arrival.peer);
+            receiver.is_some_and(|receiver| receiver.is_eager(&publisher, publisher == link.peer.name))
+        });
+        let Some(link) = self.links.get_mut(&arrival.peer) else { return };
+        if !link.is_current(arrival.stream) {
+            return;
+        }
+        link.put_down(envelope.bytes().len());
+        self.ground.intake.landed(key, arrival.stream);
+        link.conclude(arrival.seq, key, &verdict, &mut self.ground);
+        if verdict == Verdict::Refused {
+            let is_own = publisher == link.peer.name;
+            if let Some(receiver) = link.receiver.as_mut().filter(|_| !arrival.answer) {
+                receiver.pushed_duplicate(&publisher, other_eager, is_own, &mut self.ground);
+            }
+            let (id, bytes) = (envelope.id().clone(), envelope.bytes().len());
+            let source = Some(arrival.peer.clone());
+            self.ground.tell(Event::Envelope { id, source, outcome: Outcome::Refused, bytes });
+        }
+    }
+
+    // --- two cores under one identity ---
+
+    pub(super) fn compare(&mut self, comparison: Comparison) {
+        let key = intake::compared_id(&comparison).key();
+        if let Some(held) = self.ground.intake.fresh(key).cloned() {
+            return self.compared(comparison, Some(held));
+        }
+        let ticket = self.ground.ticket();
+        let id = intake::compared_id(&comparison).clone();
+        self.ground.intake.comparing.insert(ticket, comparison);
+        self.ground.emit(Output::Fetch { ticket, id });
+    }
+
+    pub(super) fn on_fetched(&mut self, ticket: Ticket, entry: Option<Arc<Entry>>) {
+        if let Some(comparison) = self.ground.intake.comparing.remove(&ticket) {
+            self.compared(comparison, entry.map(|entry| entry.envelope.clone()));
+        }
+    }
+
+    /// `held` is what the journal has under the same identity; `None` where retention took it.
+    pub(super) fn compared(&mut self, comparison: Comparison, held: Option<Arc<crate::envelope::Envelope>>) {
+        let same_body =
+            |core: &crate::envelope::Core| held.as_ref().map(|held| held.core().body == core.body);
+        match comparison {
+            Comparison::Submission { ticket, envelope } => {
+                let key = envelope.envelope().key();
+                match same_body(envelope.envelope().core()) {
+                    Some(false) => {
+                        self.ground.emit(Output::Submitted { ticket, outcome: Submitted::Conflict })
+                    }
+                    _ => self.answer_duplicate(ticket, key),
+                }
+            }
+            Comparison::Arrival(arrival, envelope) => {
+                if same_body(envelope.envelope().core()) == Some(true) {
+                    // The publisher signed it again: it lost its memory, and says the same.
+                    return self.conclude(&arrival, Verdict::Refused);
+                }
+                let (key, digest) = (envelope.envelope().key(), envelope.envelope().digest().short());
+                let publisher = envelope.envelope().publisher().clone();
+                self.ground.note(Note::Equivocation { publisher: publisher.clone(), key, digest });
+                let id = envelope.envelope().id().clone();
+                self.ground.tell(Event::Equivocation { publisher, id, source: Some(arrival.peer.clone()) });
+                self.conclude(&arrival, Verdict::rejected(VerdictCode::Equivocation));
+            }
+        }
+    }
+
+    // --- submissions ---
+
+    pub(super) fn on_submit(&mut self, ticket: Ticket, question: Question) {
+        let outcome = match (self.stopping, self.stalled_until) {
+            (Stopping::No, None) => return self.ground.intake.ask(question),
+            (Stopping::No, Some(_)) => Submitted::DiskFull,
+            _ => Submitted::Stopping,
+        };
+        self.ground.emit(Output::Submitted { ticket, outcome });
+    }
+
+    pub(super) fn on_known_submission(
+        &mut self,
+        ticket: Ticket,
+        envelope: crate::envelope::VerifiedEnvelope,
+        held: Option<ShortDigest>,
+    ) {
+        let core = envelope.envelope();
+        let (key, digest) = (core.key(), core.digest().short());
+        match held {
+            None => {
+                self.ground.intake.accepted(core.clone());
+                let arrived = self.ground.steady();
+                let path = crate::identity::HopPath::default();
+                self.ground.appender.push_carrier(NewCarrier { envelope, path, arrived });
+                self.ground.appender.answer_submission(ticket, false);
+                for (peer, seq) in self.ground.intake.take_waiting(key) {
+                    self.with_link(&peer, |link, ground| link.conclude(seq, key, &Verdict::Refused, ground));
+                }
+            }
+            Some(held) if held == digest => self.answer_duplicate(ticket, key),
+            Some(_) => self.compare(Comparison::Submission { ticket, envelope }),
+        }
+    }
+
+    /// `duplicate` is said only once the first one is durable too.
+    pub(super) fn answer_duplicate(&mut self, ticket: Ticket, key: EventKey) {
+        let waits = self.ground.on(Rule::DuplicateSynced) && self.ground.appender.answer_with(ticket, key);
+        if !waits {
+            self.ground.emit(Output::Submitted { ticket, outcome: Submitted::Duplicate });
+        }
+    }
+}

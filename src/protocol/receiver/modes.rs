@@ -1,0 +1,44 @@
+//! Who is eager at a receiver: Plumtree's prune and graft (design §6.3). A matter of bytes alone: nothing is
+//! lost or repeated by any choice made here.
+
+use super::*;
+
+impl Receiver {
+    /// An envelope came by push and was held already: after three in a row its publisher is lazy here,
+    /// unless this is its last eager source.
+    pub fn pushed_duplicate(
+        &mut self,
+        publisher: &PublisherName,
+        other_eager: bool,
+        is_own: bool,
+        ground: &mut Ground,
+    ) {
+        let count = self.modes.duplicates_in_row.entry(publisher.clone()).or_default();
+        *count += 1;
+        if *count >= LAZY_AFTER_DUPLICATES && other_eager && self.is_eager(publisher, is_own) {
+            self.modes.duplicates_in_row.remove(publisher);
+            self.set_mode(publisher, false, ground);
+        }
+    }
+
+    pub fn pushed_news(&mut self, publisher: &PublisherName) {
+        self.modes.duplicates_in_row.remove(publisher);
+    }
+
+    /// A WANT was answered with news: its publisher is eager here from now on.
+    pub fn answered_news(&mut self, seq: u64, publisher: &PublisherName, is_own: bool, ground: &mut Ground) {
+        if seq > self.modes.repair_until && !self.is_eager(publisher, is_own) {
+            self.set_mode(publisher, true, ground);
+        }
+    }
+
+    pub(super) fn set_mode(&mut self, publisher: &PublisherName, eager: bool, ground: &mut Ground) {
+        self.modes.eager.insert(publisher.clone(), eager);
+        self.pipe.send(Frame::Mode { publisher: publisher.clone(), eager }, ground);
+    }
+
+    /// Does the peer push what `publisher` made? `is_own`: the peer is that publisher.
+    pub fn is_eager(&self, publisher: &PublisherName, is_own: bool) -> bool {
+        self.live && self.modes.eager.get(publisher).copied().unwrap_or(is_own)
+    }
+}
