@@ -194,7 +194,7 @@ pub enum RewindPlace {
     Time(#[serde(with = "rfc3339")] Timestamp),
 }
 
-/// One event, decoded (`intelmesh.event/1`). What this node knows of it, and no more.
+/// One event, decoded (mirrors `intelmesh.event/1`). What this node knows of it, and no more.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct EventFacts {
     pub schema: String,

@@ -46,7 +46,7 @@ fn wrong(field: &'static str, why: &'static str) -> CodecError {
     CodecError::Field { field, why }
 }
 
-/// What has been read of a core so far.
+/// What has been read of a core so far (mirrors PROTOCOL.md §2.3).
 #[derive(Default)]
 struct Fields {
     uuid: Option<Uuid>,

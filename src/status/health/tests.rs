@@ -60,103 +60,109 @@ fn facts() -> Snapshot {
     }
 }
 
+type Change = fn(&mut Snapshot);
+
+/// (case, what is changed in [`facts`], the reasons that follow).
+const RULES: &[(&str, Change, &[HealthCode])] = &[
+    ("all is well", |_| {}, &[]),
+    ("down 29 s", |f| down(&mut f.peers[0], 29_000), &[]),
+    ("down 30 s", |f| down(&mut f.peers[0], 30_000), &[HealthCode::PeerDown]),
+    (
+        "down, but never dialled",
+        |f| {
+            down(&mut f.peers[0], 90_000);
+            f.peers[0].addresses.clear();
+        },
+        &[],
+    ),
+    (
+        "down, but paused",
+        |f| {
+            down(&mut f.peers[0], 90_000);
+            f.peers[0].state = PeerState::Paused;
+        },
+        &[],
+    ),
+    (
+        "down for another key",
+        |f| {
+            down(&mut f.peers[0], 90_000);
+            f.peers[0].fault =
+                Some(PeerFault::PeerKeyChanged { key: "ed25519:B".into(), address: "/x".into() });
+        },
+        &[HealthCode::PeerKeyChanged],
+    ),
+    (
+        "turned away",
+        |f| f.peers[0].fault = Some(PeerFault::RejectedByPeer { what: "closed".into() }),
+        &[HealthCode::RejectedByPeer],
+    ),
+    ("cloned", |f| f.peers[0].fault = Some(PeerFault::Cloned { what: "two".into() }), &[HealthCode::Cloned]),
+    (
+        "other version",
+        |f| f.peers[0].fault = Some(PeerFault::VersionSkew { what: "2 only".into() }),
+        &[HealthCode::VersionSkew],
+    ),
+    ("silent 59 s", |f| f.peers[0].last_frame = ago(59_000), &[]),
+    ("silent 60 s", |f| f.peers[0].last_frame = ago(60_000), &[HealthCode::PeerSilent]),
+    ("no frame yet on a fresh connection", fresh_connection, &[]),
+    ("lag unknown", |f| f.peers[0].sent.lag_s = None, &[]),
+    ("lag 59 s", |f| f.peers[0].sent.lag_s = Some(59.0), &[]),
+    ("lag 60 s", |f| f.peers[0].sent.lag_s = Some(60.0), &[HealthCode::FeedLagging]),
+    ("they are ahead of us", |f| f.peers[0].received.lag_s = Some(61.0), &[HealthCode::FeedLagging]),
+    (
+        "down explains the lag",
+        |f| {
+            down(&mut f.peers[0], 90_000);
+            f.peers[0].sent.lag_s = Some(90.0);
+        },
+        &[HealthCode::PeerDown],
+    ),
+    ("rejected today", |f| f.peers[0].sent.rejected_at = ago(1), &[HealthCode::RejectedByPeer]),
+    ("rejected yesterday", |f| f.peers[0].sent.rejected_at = ago(LOSS_SHOWN_MS), &[]),
+    ("missing", |f| f.peers[0].received.missing_at = ago(1), &[HealthCode::FeedMissing]),
+    ("a consumer missed some", |f| f.consumers[0].missing_at = ago(1), &[HealthCode::FeedMissing]),
+    ("a consumer lags", |f| f.consumers[0].lag_s = Some(3600.0), &[HealthCode::ConsumerLagging]),
+    (
+        "a reader without a name may lag",
+        |f| f.consumers.push(Consumer { lag_s: Some(3600.0), ..Consumer::default() }),
+        &[],
+    ),
+    ("retention is near", |f| f.consumers[0].lag_events = Some(900), &[HealthCode::RetentionShort]),
+    ("retention is far", |f| f.consumers[0].lag_events = Some(800), &[]),
+    (
+        "retention takes what a peer has not read",
+        |f| f.peers[0].sent.lag_events = Some(999),
+        &[HealthCode::RetentionShort],
+    ),
+    ("clock off", |f| f.clock.ok = false, &[HealthCode::ClockOff]),
+    ("skew of 60 s", |f| f.peers[0].skew_ms = Some(-60_000), &[]),
+    ("skew over 60 s", |f| f.peers[0].skew_ms = Some(-60_001), &[HealthCode::ClockOff]),
+    (
+        "disk low",
+        |f| f.disk = Some(Disk { free_bytes: DISK_LOW_BYTES - 1, full: false }),
+        &[HealthCode::DiskLow],
+    ),
+    ("disk full", |f| f.disk = Some(Disk { free_bytes: u64::MAX, full: true }), &[HealthCode::DiskLow]),
+    ("disk unknown", |f| f.disk = None, &[]),
+    ("equivocation", |f| equivocation(f, 1), &[HealthCode::Equivocation]),
+    ("equivocation of last week", |f| equivocation(f, EQUIVOCATION_SHOWN_MS), &[]),
+    ("what lasts", |f| problem(f, Some(HealthCode::ConfigBad)), &[HealthCode::ConfigBad]),
+    ("what merely happened", |f| problem(f, None), &[]),
+    (
+        "several, worst first",
+        |f| {
+            down(&mut f.peers[1], 90_000);
+            problem(f, Some(HealthCode::ConfigBad));
+            f.clock.ok = false;
+        },
+        &[HealthCode::ClockOff, HealthCode::ConfigBad, HealthCode::PeerDown],
+    ),
+];
+
 #[test]
 fn every_rule_says_its_reason_and_only_in_its_time() {
-    use HealthCode::*;
-    type Change = fn(&mut Snapshot);
-    let table: &[(&str, Change, &[HealthCode])] = &[
-        ("all is well", |_| {}, &[]),
-        ("down 29 s", |f| down(&mut f.peers[0], 29_000), &[]),
-        ("down 30 s", |f| down(&mut f.peers[0], 30_000), &[PeerDown]),
-        (
-            "down, but never dialled",
-            |f| {
-                down(&mut f.peers[0], 90_000);
-                f.peers[0].addresses.clear();
-            },
-            &[],
-        ),
-        (
-            "down, but paused",
-            |f| {
-                down(&mut f.peers[0], 90_000);
-                f.peers[0].state = PeerState::Paused;
-            },
-            &[],
-        ),
-        (
-            "down for another key",
-            |f| {
-                down(&mut f.peers[0], 90_000);
-                f.peers[0].fault =
-                    Some(PeerFault::PeerKeyChanged { key: "ed25519:B".into(), address: "/x".into() });
-            },
-            &[PeerKeyChanged],
-        ),
-        (
-            "turned away",
-            |f| f.peers[0].fault = Some(PeerFault::RejectedByPeer { what: "closed".into() }),
-            &[RejectedByPeer],
-        ),
-        ("cloned", |f| f.peers[0].fault = Some(PeerFault::Cloned { what: "two".into() }), &[Cloned]),
-        (
-            "other version",
-            |f| f.peers[0].fault = Some(PeerFault::VersionSkew { what: "2 only".into() }),
-            &[VersionSkew],
-        ),
-        ("silent 59 s", |f| f.peers[0].last_frame = ago(59_000), &[]),
-        ("silent 60 s", |f| f.peers[0].last_frame = ago(60_000), &[PeerSilent]),
-        ("no frame yet on a fresh connection", fresh_connection, &[]),
-        ("lag unknown", |f| f.peers[0].sent.lag_s = None, &[]),
-        ("lag 59 s", |f| f.peers[0].sent.lag_s = Some(59.0), &[]),
-        ("lag 60 s", |f| f.peers[0].sent.lag_s = Some(60.0), &[FeedLagging]),
-        ("they are ahead of us", |f| f.peers[0].received.lag_s = Some(61.0), &[FeedLagging]),
-        (
-            "down explains the lag",
-            |f| {
-                down(&mut f.peers[0], 90_000);
-                f.peers[0].sent.lag_s = Some(90.0);
-            },
-            &[PeerDown],
-        ),
-        ("rejected today", |f| f.peers[0].sent.rejected_at = ago(1), &[RejectedByPeer]),
-        ("rejected yesterday", |f| f.peers[0].sent.rejected_at = ago(LOSS_SHOWN_MS), &[]),
-        ("missing", |f| f.peers[0].received.missing_at = ago(1), &[FeedMissing]),
-        ("a consumer missed some", |f| f.consumers[0].missing_at = ago(1), &[FeedMissing]),
-        ("a consumer lags", |f| f.consumers[0].lag_s = Some(3600.0), &[ConsumerLagging]),
-        (
-            "a reader without a name may lag",
-            |f| f.consumers.push(Consumer { lag_s: Some(3600.0), ..Consumer::default() }),
-            &[],
-        ),
-        ("retention is near", |f| f.consumers[0].lag_events = Some(900), &[RetentionShort]),
-        ("retention is far", |f| f.consumers[0].lag_events = Some(800), &[]),
-        (
-            "retention takes what a peer has not read",
-            |f| f.peers[0].sent.lag_events = Some(999),
-            &[RetentionShort],
-        ),
-        ("clock off", |f| f.clock.ok = false, &[ClockOff]),
-        ("skew of 60 s", |f| f.peers[0].skew_ms = Some(-60_000), &[]),
-        ("skew over 60 s", |f| f.peers[0].skew_ms = Some(-60_001), &[ClockOff]),
-        ("disk low", |f| f.disk = Some(Disk { free_bytes: DISK_LOW_BYTES - 1, full: false }), &[DiskLow]),
-        ("disk full", |f| f.disk = Some(Disk { free_bytes: u64::MAX, full: true }), &[DiskLow]),
-        ("disk unknown", |f| f.disk = None, &[]),
-        ("equivocation", |f| equivocation(f, 1), &[Equivocation]),
-        ("equivocation of last week", |f| equivocation(f, EQUIVOCATION_SHOWN_MS), &[]),
-        ("what lasts", |f| problem(f, Some(ConfigBad)), &[ConfigBad]),
-        ("what merely happened", |f| problem(f, None), &[]),
-        (
-            "several, worst first",
-            |f| {
-                down(&mut f.peers[1], 90_000);
-                problem(f, Some(ConfigBad));
-                f.clock.ok = false;
-            },
-            &[ClockOff, ConfigBad, PeerDown],
-        ),
-    ];
-    for (case, change, expected) in table {
+    for (case, change, expected) in RULES {
         let mut facts = facts();
         change(&mut facts);
         facts.judge(NOW);
