@@ -1,0 +1,397 @@
+//! Every verb, flag and help text of the command line, in one definition: parsing, `--help` and completions
+//! come from it. What the verbs do is in the file of their noun.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::control::{EventRef, RewindPlace};
+use crate::identity::PublisherName;
+use crate::policy::Tlp;
+use crate::time::Timestamp;
+
+/// A peer-to-peer federation node with which CERTs and CSIRTs exchange incident events directly.
+#[derive(Debug, Parser)]
+#[command(
+    name = "intelmesh",
+    version,
+    disable_help_subcommand = true,
+    arg_required_else_help = true,
+    max_term_width = 100,
+    after_help = "Examples:
+  intelmesh demo                                   see three nodes exchange events
+  intelmesh init /srv/mesh --name cert-at          make a node
+  intelmesh run -C /srv/mesh                       run it
+  intelmesh invite -C /srv/mesh                    what a peer needs to add us
+  intelmesh peer add -C /srv/mesh intelmesh1…      add a peer
+  intelmesh status -C /srv/mesh                    is all well?
+
+Exit codes: 0 done, 1 the answer is no, 2 could not."
+)]
+pub struct Cli {
+    /// The node's directory
+    #[arg(short = 'C', value_name = "DIR", global = true, hide_default_value = true)]
+    pub dir: Option<PathBuf>,
+
+    /// Answer in JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Make a new node: its configuration, its keys, and an empty peers/.
+    #[command(after_help = "Examples:
+  intelmesh init /srv/mesh --name cert-at
+  intelmesh init /srv/mesh --name cert-at --advertise /dns4/mesh.cert.at/tcp/4801
+  intelmesh init a --name cert-at --listen /ip4/127.0.0.1/tcp/4801")]
+    Init(InitArgs),
+    /// Run the node in the foreground until SIGTERM; prints `ready NAME MULTIADDR…` once all doors are open.
+    #[command(after_help = "Examples:
+  intelmesh run -C /srv/mesh")]
+    Run(DirArgs),
+    /// Show IEP04's example with three real nodes on loopback: relay, duplicates, loop, and a node that was away.
+    #[command(after_help = "Examples:
+  intelmesh demo")]
+    Demo,
+    /// Print one line with which a peer adds this node: name, federation, keys, addresses, signed, valid for 7 days.
+    #[command(after_help = "Examples:
+  intelmesh invite -C /srv/mesh > cert-at.invitation      send it by a way that both trust")]
+    Invite(DirArgs),
+    /// Add, list, show, remove, pause, resume or check peers: the nodes that we have an agreement with.
+    #[command(subcommand, arg_required_else_help = true)]
+    Peer(PeerVerb),
+    /// Submit JSON lines from FILE or stdin to the running node, and print its answer to each.
+    #[command(after_help = "Examples:
+  intelmesh submit -C /srv/mesh events.jsonl
+  tail -F feed.jsonl | intelmesh submit -C /srv/mesh --tlp AMBER --to cert-ee,cert-pl -
+
+Exits 1 where any line was answered with an error.")]
+    Submit(SubmitArgs),
+    /// Print what the running node hands off, as JSON lines: first what it keeps, then as it comes.
+    #[command(after_help = "Examples:
+  intelmesh tail -C /srv/mesh --from earliest --count 10
+  intelmesh tail -C /srv/mesh --consumer soc | my-pipeline      resumes after what was printed")]
+    Tail(TailArgs),
+    /// Show, export or verify one envelope.
+    #[command(subcommand, arg_required_else_help = true)]
+    Event(EventVerb),
+    /// Say that the machine's clock is right after it jumped.
+    #[command(subcommand, arg_required_else_help = true)]
+    Clock(ClockVerb),
+    /// Show this node's keys.
+    #[command(subcommand, arg_required_else_help = true)]
+    Key(KeyVerb),
+    /// Say whether all is well, then show peers, journal, consumers, strangers and errors.
+    #[command(after_help = "Examples:
+  intelmesh status -C /srv/mesh
+  intelmesh status -C /srv/mesh --check        one line; exits 1 where not all is well
+  intelmesh status -C /srv/mesh --json | jq '.peers[] | {name, connected}'")]
+    Status(StatusArgs),
+    /// Check configuration, keys, peers and permissions, and name everything wrong at once; needs no running node.
+    #[command(after_help = "Examples:
+  intelmesh check -C /srv/mesh
+
+Exits 1 where something is wrong; warnings alone exit 0.")]
+    Check(DirArgs),
+    /// Show the feeds from peers, or read one again.
+    #[command(subcommand, arg_required_else_help = true)]
+    Feed(FeedVerb),
+    /// Print completions for a shell.
+    #[command(hide = true)]
+    Completions { shell: clap_complete::Shell },
+}
+
+#[derive(Debug, Args)]
+pub struct DirArgs {
+    /// The node's directory, as `init` made it; the same as -C
+    #[arg(value_name = "DIR")]
+    pub node: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct InitArgs {
+    /// Where to make it
+    #[arg(value_name = "DIR")]
+    pub node: Option<PathBuf>,
+    /// The organisation's short name, as peers will know it: a-z, 0-9 and "-", at most 32
+    #[arg(long)]
+    pub name: PublisherName,
+    /// Where peers connect to [default: /ip4/0.0.0.0/tcp/4801]; may be repeated
+    #[arg(long, value_name = "MULTIADDR")]
+    pub listen: Vec<String>,
+    /// Where peers reach this node from outside, for invitations; may be repeated
+    #[arg(long, value_name = "MULTIADDR")]
+    pub advertise: Vec<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum PeerVerb {
+    /// Add the node of an invitation, after showing who it is.
+    #[command(after_help = "Examples:
+  intelmesh peer add intelmesh1qqs…
+  intelmesh peer add - --yes --tlp-max GREEN < cert-ee.invitation
+
+Compare the fingerprint's words with the peer by another way (phone, signed mail).")]
+    Add(PeerAddArgs),
+    /// List the peers and what they may have.
+    #[command(after_help = "Examples:
+  intelmesh peer list -C /srv/mesh")]
+    List,
+    /// Show one peer: its key, its addresses, what it may have, and how its feed stands.
+    #[command(after_help = "Examples:
+  intelmesh peer show cert-ee")]
+    Show { name: PublisherName },
+    /// Remove a peer: it is cut off at once; what was accepted from it stays.
+    #[command(after_help = "Examples:
+  intelmesh peer remove cert-ee")]
+    Remove { name: PublisherName },
+    /// Stop exchanging with a peer at once; its place is kept.
+    #[command(after_help = "Examples:
+  intelmesh peer pause cert-ee")]
+    Pause { name: PublisherName },
+    /// Go on exchanging with a paused peer, from where it was.
+    #[command(after_help = "Examples:
+  intelmesh peer resume cert-ee")]
+    Resume { name: PublisherName },
+    /// Dial a peer (or all) at each of its addresses, and say what happened.
+    #[command(after_help = "Examples:
+  intelmesh peer check cert-ee
+  intelmesh peer check                         all peers; exits 1 where one does not answer")]
+    Check { name: Option<PublisherName> },
+    /// Compare a peer's fingerprint with its operator (not built yet).
+    Verify { name: PublisherName },
+}
+
+#[derive(Debug, Args)]
+pub struct PeerAddArgs {
+    /// The line that `intelmesh invite` printed at the peer, or - for stdin
+    pub invitation: String,
+    /// Do not ask
+    #[arg(long)]
+    pub yes: bool,
+    /// The strictest label that goes to this peer [default: AMBER]
+    #[arg(long, value_name = "LABEL", value_parser = label)]
+    pub tlp_max: Option<Tlp>,
+    /// Take only what this peer publishes itself
+    #[arg(long)]
+    pub no_relay: bool,
+    /// Trust it as a publisher, but never connect to it
+    #[arg(long)]
+    pub no_connect: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct SubmitArgs {
+    /// JSON lines [default: stdin]
+    #[arg(value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// Only for these peers
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub to: Vec<PublisherName>,
+    /// The least label: CLEAR, GREEN, AMBER, AMBER+STRICT or RED; a stricter one of an event stays
+    #[arg(long, value_name = "LABEL", value_parser = label)]
+    pub tlp: Option<Tlp>,
+    /// Encrypt to the recipients (not built yet)
+    #[arg(long)]
+    pub seal: bool,
+    /// Say what would be done (not built yet)
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Form {
+    /// IEP04's draft: seq, meta and payload
+    Iep04,
+    /// The payload alone
+    Plain,
+    /// AIL exchange format, on which IEP04 was decided
+    Ail,
+}
+
+impl Form {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Iep04 => "iep04",
+            Self::Plain => "plain",
+            Self::Ail => "ail",
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct TailArgs {
+    /// A name whose position the node keeps: goes on after what was printed and acknowledged
+    #[arg(long, value_name = "NAME")]
+    pub consumer: Option<String>,
+    /// Where to begin: earliest, now, a seq, or an RFC 3339 time [default: now; for a new consumer: earliest]
+    #[arg(long, value_name = "PLACE")]
+    pub from: Option<String>,
+    /// What a line looks like [default: iep04]
+    #[arg(long, value_enum)]
+    pub form: Option<Form>,
+    /// Also what this node published itself
+    #[arg(long)]
+    pub own: bool,
+    /// Stop after this many lines
+    #[arg(long, value_name = "N")]
+    pub count: Option<u64>,
+    /// Stop when nothing came for this many seconds
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub idle: Option<std::time::Duration>,
+    /// Only what a CEL expression admits (not built yet)
+    #[arg(long, value_name = "CEL")]
+    pub filter: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum EventVerb {
+    /// Show one event, decoded: who signed it, by which way it came, what it says.
+    #[command(after_help = "Examples:
+  intelmesh event show 72ddb00c
+  intelmesh event show cert-at:intelmq:72ddb00c-2d0a-4eea-b7ac-ae122b8e6c3b --json")]
+    Show { id: EventRef },
+    /// Show where an event went and what it is linked to (not built yet).
+    Trace { id: EventRef },
+    /// Write the envelope as it was signed: the bytes of a COSE_Sign1.
+    #[command(after_help = "Examples:
+  intelmesh event export 72ddb00c --cose event.cose
+  intelmesh event export 72ddb00c --cose -  > event.cose")]
+    Export {
+        id: EventRef,
+        /// Where to write it, or - for stdout
+        #[arg(long, value_name = "FILE")]
+        cose: PathBuf,
+    },
+    /// Verify the signature of an exported file, or of an event in the journal, against the keys in peers/.
+    #[command(after_help = "Examples:
+  intelmesh event verify event.cose            needs no running node
+  intelmesh event verify 72ddb00c")]
+    Verify {
+        #[arg(value_name = "FILE|ID")]
+        what: PathBuf,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ClockVerb {
+    /// Say that the machine's clock is right: what waits for it (retention, the floor of the seen set) goes on.
+    #[command(after_help = "Examples:
+  intelmesh clock accept -C /srv/mesh")]
+    Accept,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum KeyVerb {
+    /// Show the keys in use, and the fingerprint in words that peers compare.
+    #[command(after_help = "Examples:
+  intelmesh key show -C /srv/mesh")]
+    Show,
+    /// Make a new operational key (not built yet).
+    Rotate {
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Refuse from now on what a key signs (not built yet).
+    Revoke {
+        name: Option<PublisherName>,
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    #[command(flatten)]
+    pub dir: DirArgs,
+    /// Print the first line only; exit 1 where not all is well
+    #[arg(long)]
+    pub check: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum FeedVerb {
+    /// Show how far each feed has got, what is owed, and what would be read again if trust changed.
+    #[command(after_help = "Examples:
+  intelmesh feed show
+  intelmesh feed show cert-ee --json")]
+    Show { peer: Option<PublisherName> },
+    /// Ask a peer again for everything from a place in its journal on.
+    #[command(after_help = "Examples:
+  intelmesh feed rewind cert-ee --to earliest
+  intelmesh feed rewind cert-ee --to 2026-11-20T10:00:00Z")]
+    Rewind {
+        peer: PublisherName,
+        /// A seq of its journal, an RFC 3339 time, or earliest
+        #[arg(long, value_name = "PLACE", value_parser = rewind_place)]
+        to: RewindPlace,
+    },
+    /// Compare with the whole journal of a peer, and take what is lacking.
+    #[command(after_help = "Examples:
+  intelmesh feed repair cert-ee")]
+    Repair { peer: PublisherName },
+}
+
+fn label(text: &str) -> Result<Tlp, String> {
+    Tlp::parse(text).ok_or_else(|| "no TLP label: CLEAR, GREEN, AMBER, AMBER+STRICT or RED".to_owned())
+}
+
+fn seconds(text: &str) -> Result<std::time::Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "no number of seconds".to_owned())?;
+    std::time::Duration::try_from_secs_f64(seconds)
+        .ok()
+        .filter(|duration| !duration.is_zero())
+        .ok_or_else(|| "no number of seconds above 0".to_owned())
+}
+
+fn rewind_place(text: &str) -> Result<RewindPlace, String> {
+    if text == "earliest" {
+        return Ok(RewindPlace::Earliest);
+    }
+    if let Ok(seq) = text.parse() {
+        return Ok(RewindPlace::Seq(seq));
+    }
+    let time = Timestamp::parse_rfc3339(text).map(RewindPlace::Time);
+    time.ok_or_else(|| "no place: a seq, an RFC 3339 time or earliest".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_directory_may_stand_anywhere() {
+        for line in ["intelmesh -C d status", "intelmesh status -C d", "intelmesh peer -C d list", "intelmesh peer list -C d"] {
+            let cli = Cli::try_parse_from(line.split(' ')).unwrap();
+            assert_eq!(cli.dir, Some(PathBuf::from("d")), "{line}");
+        }
+    }
+
+    #[test]
+    fn every_verb_has_one_sentence_and_an_example() {
+        fn look(command: &clap::Command, path: &str) {
+            for verb in command.get_subcommands().filter(|verb| !verb.is_hide_set()) {
+                let name = format!("{path} {}", verb.get_name());
+                let about = verb.get_about().map(ToString::to_string).unwrap_or_default();
+                assert!(!about.is_empty() && !about.contains('\n'), "{name}: {about}");
+                if verb.has_subcommands() {
+                    look(verb, &name);
+                } else if !about.contains("not built yet") {
+                    let after = verb.get_after_help().map(ToString::to_string).unwrap_or_default();
+                    assert!(after.contains(&format!("Examples:\n  ")) && after.contains("intelmesh"), "{name}");
+                }
+            }
+        }
+        look(&Cli::command(), "intelmesh");
+    }
+}

@@ -1,0 +1,213 @@
+//! `check`: everything that is wrong with a node's directory, at once: configuration, keys, peers and who may
+//! read or write them. It mends nothing; it prints the line that does.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+use ed25519_dalek::{SigningKey, VerifyingKey};
+use serde::Serialize;
+
+use super::answer::{Answer, talk};
+use super::failure::{Failure, NO};
+use super::place::Place;
+use crate::config::{Journal, NODE_FILE, NodeConfig, Paths, PeerFiles, Problem};
+use crate::identity::{ProjectName, PublisherName};
+use crate::keyring::{Keyring, KeyringError};
+use crate::policy::Tlp;
+
+/// One thing to mend, or to think about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+struct Finding {
+    level: Level,
+    what: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Level {
+    Error,
+    Warning,
+}
+
+#[derive(Default)]
+struct Findings(Vec<Finding>);
+
+impl Findings {
+    fn error(&mut self, what: impl ToString, hint: Option<String>) {
+        self.0.push(Finding { level: Level::Error, what: what.to_string(), hint });
+    }
+
+    fn warning(&mut self, what: impl ToString, hint: impl Into<String>) {
+        self.0.push(Finding { level: Level::Warning, what: what.to_string(), hint: Some(hint.into()) });
+    }
+
+    fn problem(&mut self, problem: &Problem) {
+        self.error(problem, problem.hint());
+    }
+
+    fn count(&self, level: Level) -> usize {
+        self.0.iter().filter(|finding| finding.level == level).count()
+    }
+}
+
+pub fn check(place: &Place, json: bool) -> Result<(), Failure> {
+    if !place.dir().join(NODE_FILE).exists() {
+        // Nothing to look at: the same words as `run`.
+        place.config()?;
+    }
+    let mut found = Findings::default();
+    let config = NodeConfig::load(place.dir());
+    if let Err(errors) = &config {
+        errors.0.iter().for_each(|problem| found.problem(problem));
+    }
+    let whole = config.is_ok();
+    let config = config.unwrap_or_else(|_| fallback(place.dir()));
+    let own_key = keys(&config, &mut found);
+    let peers = PeerFiles::load(&config, &own_key);
+    peers.problems.iter().for_each(|problem| found.problem(problem));
+    writable(&config, &mut found);
+    if whole {
+        settings(&config, &peers, &mut found);
+    }
+    report(&found, &peers, json)
+}
+
+/// Where `intelmesh.toml` cannot be read, the rest is looked for where it lies by default.
+fn fallback(dir: &Path) -> NodeConfig {
+    let name = |text| ProjectName::parse(text).unwrap_or_else(|_| unreachable!("a constant name"));
+    NodeConfig {
+        dir: dir.to_owned(),
+        // Nobody's own name: whether a peer has ours is not known now.
+        name: PublisherName::parse("0").unwrap_or_else(|_| unreachable!("a constant name")),
+        project: name("0"),
+        federation: name("0"),
+        listen: Vec::new(),
+        advertise: Vec::new(),
+        default_tlp: Tlp::Green,
+        journal: Journal { keep_days: 1, keep_bytes: 1 },
+        paths: Paths {
+            state: dir.to_owned(),
+            run: dir.join("run"),
+            keys: dir.join("keys"),
+            peers: dir.join("peers"),
+        },
+        socket_group: None,
+    }
+}
+
+/// The node's key; where it cannot be read, one that nobody has.
+fn keys(config: &NodeConfig, found: &mut Findings) -> VerifyingKey {
+    let mut loose = false;
+    for entry in fs::read_dir(&config.paths.keys).into_iter().flatten().flatten() {
+        let Ok(data) = entry.metadata() else { continue };
+        if data.is_file() && data.mode() & 0o077 != 0 {
+            loose = true;
+            let error = KeyringError::Loose { file: entry.path(), mode: data.mode() & 0o7777 };
+            found.error(&error, error.hint());
+        }
+    }
+    if let Some(mode) = mode_of(&config.paths.keys).filter(|mode| mode & 0o077 != 0) {
+        let keys = config.paths.keys.display();
+        found.warning(format!("{keys}: others may look into it (mode {mode:04o})"), format!("chmod 700 {keys}"));
+    }
+    match Keyring::load(&config.paths.keys) {
+        Ok(keyring) => keyring.public_key(),
+        Err(error) => {
+            if !(loose && matches!(error, KeyringError::Loose { .. })) {
+                found.error(&error, error.hint());
+            }
+            SigningKey::from_bytes(&[1; 32]).verifying_key()
+        }
+    }
+}
+
+/// Whoever may write these may be whoever they like.
+fn writable(config: &NodeConfig, found: &mut Findings) {
+    let mut paths = vec![config.dir.join(NODE_FILE), config.paths.peers.clone()];
+    let files = fs::read_dir(&config.paths.peers).into_iter().flatten().flatten();
+    paths.extend(files.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|end| end == "toml")));
+    paths.sort();
+    for path in paths {
+        let Some(mode) = mode_of(&path) else { continue };
+        let shown = path.display();
+        if mode & 0o002 != 0 {
+            found.error(format!("{shown}: everybody may write it (mode {mode:04o})"), Some(format!("chmod o-w {shown}")));
+        }
+    }
+    let wanted = if config.socket_group.is_some() { 0o067 } else { 0o077 };
+    if let Some(mode) = mode_of(&config.paths.run).filter(|mode| mode & wanted != 0) {
+        let (run, right) = (config.paths.run.display(), if wanted == 0o067 { "710" } else { "700" });
+        found.warning(format!("{run}: others may use the sockets (mode {mode:04o})"), format!("chmod {right} {run}"));
+    }
+}
+
+fn mode_of(path: &Path) -> Option<u32> {
+    fs::metadata(path).ok().map(|data| data.mode() & 0o7777)
+}
+
+fn settings(config: &NodeConfig, peers: &PeerFiles, found: &mut Findings) {
+    if config.invited_at().is_empty() {
+        found.warning(
+            format!("{NODE_FILE}: invitations will have no address: \"listen\" has none that others could use"),
+            "advertise = [\"/dns4/mesh.example.org/tcp/4801\"]",
+        );
+    }
+    if config.default_tlp > Tlp::Amber {
+        found.warning(
+            format!("{NODE_FILE}: events without a label get {}, and are refused", config.default_tlp),
+            "default_tlp = \"AMBER\" or milder",
+        );
+    }
+    if let Some(group) = &config.socket_group {
+        let known = fs::read_to_string("/etc/group").unwrap_or_default();
+        if !known.lines().any(|line| line.split(':').next() == Some(group)) {
+            found.warning(format!("{NODE_FILE}: no group \"{group}\" in /etc/group"), format!("groupadd --system {group}"));
+        }
+    }
+    for peer in &peers.peers {
+        let alone = peer.addresses.is_empty() && config.listen.is_empty();
+        if alone {
+            found.warning(
+                format!("{}: neither side can connect: no \"addresses\" here, no \"listen\" in {NODE_FILE}", peer.file.display()),
+                "give one of the two",
+            );
+        }
+    }
+}
+
+fn report(found: &Findings, peers: &PeerFiles, json: bool) -> Result<(), Failure> {
+    let (errors, warnings) = (found.count(Level::Error), found.count(Level::Warning));
+    let mut answer = Answer::new();
+    if json {
+        answer.json(&serde_json::json!({
+            "schema": "intelmesh.check/1",
+            "ok": errors == 0,
+            "errors": errors,
+            "warnings": warnings,
+            "findings": found.0,
+        }))?;
+    } else {
+        for finding in &found.0 {
+            let level = if finding.level == Level::Error { "error" } else { "warning" };
+            talk(format!("{level}: {}", finding.what));
+            if let Some(hint) = &finding.hint {
+                talk(format!("hint: {hint}"));
+            }
+        }
+        let peers = count(peers.peers.len(), "peer");
+        match (errors, warnings) {
+            (0, 0) => answer.line(format!("ok: {NODE_FILE}, keys and {peers}"))?,
+            (0, _) => answer.line(format!("ok: {NODE_FILE}, keys and {peers}; {}", count(warnings, "warning")))?,
+            _ => answer.line(format!("{}, {}", count(errors, "error"), count(warnings, "warning")))?,
+        }
+    }
+    answer.flush()?;
+    if errors > 0 { Err(Failure::silent(NO)) } else { Ok(()) }
+}
+
+fn count(number: usize, of: &str) -> String {
+    if number == 1 { format!("1 {of}") } else { format!("{number} {of}s") }
+}

@@ -1,0 +1,150 @@
+//! `event`: one envelope, decoded, exported or verified. What is verified is the signature over the bytes, with
+//! the key that this node's peer files give the publisher.
+
+use std::fs;
+use std::io::Read;
+use std::path::Path;
+
+use bytes::Bytes;
+
+use super::answer::{Answer, talk};
+use super::args::EventVerb;
+use super::failure::Failure;
+use super::place::{Place, unexpected};
+use crate::control::{EventFacts, EventRef, Reply, Request};
+use crate::envelope::UnverifiedEnvelope;
+use crate::identity::{KeyId, public_key_text};
+use crate::limits::ENVELOPE_BYTES_MAX;
+use crate::policy::{Trust, TrustList};
+
+pub fn event(place: &Place, verb: EventVerb, json: bool) -> Result<(), Failure> {
+    match verb {
+        EventVerb::Show { id } => show(place, id, json),
+        EventVerb::Trace { .. } => Err(Failure::not_built("event trace")),
+        EventVerb::Export { id, cose } => export(place, id, &cose),
+        EventVerb::Verify { what } => verify(place, &what, json),
+    }
+}
+
+fn show(place: &Place, id: EventRef, json: bool) -> Result<(), Failure> {
+    let facts = match place.ask(&Request::EventShow { id })? {
+        Reply::Event(facts) => facts,
+        other => return Err(unexpected(&other)),
+    };
+    let mut answer = Answer::new();
+    if json {
+        answer.json(&facts)?;
+    } else {
+        answer.text(&render(&facts))?;
+    }
+    answer.flush()
+}
+
+fn render(facts: &EventFacts) -> String {
+    let sealed = if facts.sealed { ", sealed" } else { "" };
+    let mut rows: Vec<(&str, String)> = vec![
+        ("publisher", format!("{} (key {}, signature checked)", facts.publisher, facts.key)),
+        ("source", facts.source.as_ref().map_or_else(|| "submitted here".to_owned(), ToString::to_string)),
+    ];
+    if !facts.path.is_empty() {
+        rows.push(("path", facts.path.clone()));
+    }
+    rows.push(("tlp", facts.tlp.clone()));
+    if !facts.to.is_empty() {
+        let names: Vec<&str> = facts.to.iter().map(crate::identity::PublisherName::as_str).collect();
+        rows.push(("to", names.join(", ")));
+    }
+    rows.push(("created", facts.created.to_string()));
+    rows.push(("arrived", format!("{} (seq {})", facts.arrived, facts.seq)));
+    rows.extend(facts.expires.map(|at| ("expires", at.to_string())));
+    rows.push(("form", format!("{}, {}, ids {}{sealed}", facts.event_type, facts.format, facts.ids)));
+    rows.push(("size", format!("{} bytes, at most {} hops", facts.bytes, facts.max_hops)));
+    rows.extend(facts.parent.clone().map(|parent| ("parent", parent)));
+    for link in &facts.links {
+        let left = link.left.as_ref().map(|left| format!("{left} ")).unwrap_or_default();
+        rows.push(("link", format!("{left}{} {}", link.relation, link.right)));
+    }
+    rows.extend(facts.ext.as_ref().map(|ext| ("ext", ext.get().to_owned())));
+    let payload = match &facts.payload {
+        Some(payload) => payload.get().to_owned(),
+        None => "cannot open".to_owned(),
+    };
+    rows.push(("payload", payload));
+    let rows: String = rows.iter().map(|(name, value)| format!("  {name:<10} {value}\n")).collect();
+    format!("{}\n{rows}", facts.id)
+}
+
+/// The bytes of an event that the running node holds.
+fn fetch(place: &Place, id: EventRef) -> Result<(String, Vec<u8>), Failure> {
+    match place.ask(&Request::EventExport { id })? {
+        Reply::Envelope { id, cose } => {
+            let bytes = data_encoding::BASE64.decode(cose.as_bytes());
+            let bytes = bytes.map_err(|error| Failure::could_not(format!("the node's answer cannot be read: {error}")))?;
+            Ok((id, bytes))
+        }
+        other => Err(unexpected(&other)),
+    }
+}
+
+fn export(place: &Place, id: EventRef, to: &Path) -> Result<(), Failure> {
+    let (id, bytes) = fetch(place, id)?;
+    if to == Path::new("-") {
+        let mut answer = Answer::new();
+        answer.bytes(&bytes)?;
+        return answer.flush();
+    }
+    fs::write(to, &bytes).map_err(|error| Failure::could_not(format!("{}: {error}", to.display())))?;
+    talk(format!("{id}: {} bytes of COSE_Sign1 in {}", bytes.len(), to.display()));
+    Ok(())
+}
+
+/// A file where there is one of that name, else an id.
+fn verify(place: &Place, what: &Path, json: bool) -> Result<(), Failure> {
+    let bytes = if what.exists() {
+        read_envelope(what)?
+    } else {
+        let text = what.to_string_lossy();
+        let id = EventRef::parse(&text).map_err(|_| {
+            Failure::could_not(format!("{text}: no such file, and no id of an event"))
+        })?;
+        fetch(place, id)?.1
+    };
+    let trust = place.trust()?;
+    let verdict = judge(Bytes::from(bytes), &trust);
+    let mut answer = Answer::new();
+    match &verdict {
+        Ok((publisher, key)) if json => answer.json(&serde_json::json!({
+            "schema": "intelmesh.verify/1", "ok": true, "publisher": publisher, "key": key,
+        }))?,
+        Ok((publisher, key)) => answer.line(format!("ok publisher={publisher} key={key}"))?,
+        Err(fault) if json => answer.json(&serde_json::json!({
+            "schema": "intelmesh.verify/1", "ok": false, "fault": fault,
+        }))?,
+        Err(fault) => answer.line(fault)?,
+    }
+    answer.flush()?;
+    verdict.map(|_| ()).map_err(|_| Failure::silent(super::failure::NO))
+}
+
+fn read_envelope(path: &Path) -> Result<Vec<u8>, Failure> {
+    let unreadable = |error: std::io::Error| Failure::could_not(format!("{}: {error}", path.display()));
+    let file = fs::File::open(path).map_err(unreadable)?;
+    let mut bytes = Vec::new();
+    // One byte more than fits, so that the codec sees that it is too long.
+    file.take(ENVELOPE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    Ok(bytes)
+}
+
+/// Publisher and key, or the fault in words.
+fn judge(bytes: Bytes, trust: &TrustList) -> Result<(String, String), String> {
+    let envelope = UnverifiedEnvelope::decode(bytes).map_err(|error| error.to_string())?;
+    let (publisher, key_id): (_, KeyId) = (envelope.envelope().publisher().clone(), envelope.envelope().key_id());
+    let key = match trust.key_of(&publisher, key_id) {
+        Trust::Known(key) => *key,
+        Trust::OtherKey => return Err(format!("unknown_key: {publisher} is trusted, but not with key {key_id}")),
+        Trust::NameMismatch => return Err(format!("name_mismatch: key {key_id} is not that of {publisher}")),
+        Trust::Unknown => return Err(format!("unknown_publisher: no file in peers/ for {publisher} (key {key_id})")),
+    };
+    let verified = envelope.verify(&key).map_err(|error| format!("bad_signature: {error}"))?;
+    Ok((verified.envelope().publisher().to_string(), public_key_text(&key)))
+}

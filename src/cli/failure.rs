@@ -1,0 +1,161 @@
+//! How a verb fails: exit code, what, and what to do. Everything that goes wrong on the command line becomes
+//! one of these, and is printed in one place.
+
+use std::fmt;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use crate::config::write::WriteError;
+use crate::config::{ConfigErrors, Problem};
+use crate::control::Refusal;
+use crate::keyring::KeyringError;
+
+/// Done, and nothing to say.
+pub const DONE: u8 = 0;
+/// The answer is no.
+pub const NO: u8 = 1;
+/// It could not be done.
+pub const COULD_NOT: u8 = 2;
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    pub what: String,
+    pub hint: Option<String>,
+}
+
+/// Why a verb ends without having done its work; usually one fault.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    exit: u8,
+    faults: Vec<Fault>,
+}
+
+impl Failure {
+    pub fn no(what: impl fmt::Display) -> Self {
+        Self::one(NO, what)
+    }
+
+    pub fn could_not(what: impl fmt::Display) -> Self {
+        Self::one(COULD_NOT, what)
+    }
+
+    /// What a later issue builds is refused, never ignored (contract §3).
+    pub fn not_built(what: &str) -> Self {
+        Self::could_not(format!("{what} is not built yet (not_built)"))
+    }
+
+    /// The reader of our answer has seen enough: no error.
+    pub const fn closed_pipe() -> Self {
+        Self { exit: DONE, faults: Vec::new() }
+    }
+
+    /// Everything was said already; only the exit code is left.
+    pub const fn silent(exit: u8) -> Self {
+        Self { exit, faults: Vec::new() }
+    }
+
+    pub const fn many(exit: u8, faults: Vec<Fault>) -> Self {
+        Self { exit, faults }
+    }
+
+    fn one(exit: u8, what: impl fmt::Display) -> Self {
+        Self { exit, faults: vec![Fault { what: what.to_string(), hint: None }] }
+    }
+
+    /// What to do about the last fault.
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        if let Some(last) = self.faults.last_mut() {
+            last.hint = Some(hint.into());
+        }
+        self
+    }
+
+    /// The first fault in words, for where it is only mentioned.
+    pub fn first(&self) -> &str {
+        self.faults.first().map_or("closed", |fault| fault.what.as_str())
+    }
+
+    /// Prints `error: …` and `hint: …` on stderr, and gives the exit code.
+    pub fn report(&self) -> ExitCode {
+        let mut talk = io::stderr().lock();
+        for fault in &self.faults {
+            // Where stderr is closed there is nobody left to tell.
+            let _ = writeln!(talk, "error: {}", fault.what);
+            if let Some(hint) = &fault.hint {
+                let _ = writeln!(talk, "hint: {hint}");
+            }
+        }
+        ExitCode::from(self.exit)
+    }
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        Self { exit: refusal.exit, faults: vec![Fault { what: refusal.error, hint: refusal.hint }] }
+    }
+}
+
+impl From<ConfigErrors> for Failure {
+    fn from(errors: ConfigErrors) -> Self {
+        let fault = |problem: &Problem| Fault { what: problem.to_string(), hint: problem.hint() };
+        Self::many(COULD_NOT, errors.0.iter().map(fault).collect())
+    }
+}
+
+impl From<KeyringError> for Failure {
+    fn from(error: KeyringError) -> Self {
+        Self::many(COULD_NOT, vec![Fault { what: error.to_string(), hint: error.hint() }])
+    }
+}
+
+impl From<WriteError> for Failure {
+    fn from(error: WriteError) -> Self {
+        let exit = match error {
+            WriteError::OtherKey { .. } | WriteError::KnownAs(_) => NO,
+            WriteError::NodeExists(_) | WriteError::Io { .. } | WriteError::Toml { .. } => COULD_NOT,
+        };
+        Self::many(exit, vec![Fault { what: error.to_string(), hint: error.hint().map(str::to_owned) }])
+    }
+}
+
+/// clap explains itself over several lines; ours are two. Help and version are answers, not errors.
+pub fn usage(error: &clap::Error) -> ExitCode {
+    use clap::error::ErrorKind;
+    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        // A closed pipe is no error.
+        let _ = error.print();
+        return ExitCode::SUCCESS;
+    }
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        let _ = error.print();
+        return ExitCode::from(COULD_NOT);
+    }
+    let text = error.to_string();
+    let mut what = Vec::new();
+    let mut hint = None;
+    let mut usage = None;
+    let mut in_what = true;
+    for line in text.lines() {
+        let line = line.trim();
+        if line.is_empty() {
+            in_what = false;
+        } else if let Some(tip) = line.strip_prefix("tip: ") {
+            hint.get_or_insert_with(|| tip.to_owned());
+        } else if let Some(line) = line.strip_prefix("Usage: ") {
+            usage = Some(line.to_owned());
+        } else if in_what {
+            what.push(line);
+        } else if line.starts_with('[') {
+            what.push(line);
+        }
+    }
+    let what = what.join(" ");
+    let what = what.strip_prefix("error: ").unwrap_or(&what);
+    let failure = Failure::could_not(what);
+    match hint.or(usage) {
+        Some(hint) => failure.hint(hint),
+        None => failure.hint("intelmesh --help"),
+    }
+    .report()
+}

@@ -1,0 +1,98 @@
+//! `feed`: how far each peer's feed has got, and reading one again. The node does it; this asks and shows.
+
+use comfy_table::{Table, presets};
+
+use super::answer::{Answer, talk};
+use super::args::FeedVerb;
+use super::failure::Failure;
+use super::place::{Place, unexpected};
+use crate::control::{Feed, FeedFacts, Refusal, Reply, Request, RewindPlace};
+use crate::identity::PublisherName;
+
+pub fn feed(place: &Place, verb: FeedVerb, json: bool) -> Result<(), Failure> {
+    match verb {
+        FeedVerb::Show { peer } => show(place, peer.as_ref(), json),
+        FeedVerb::Rewind { peer, to } => rewind(place, peer, to),
+        FeedVerb::Repair { peer } => {
+            done(&place.ask(&Request::FeedRepair { peer: peer.clone() })?)?;
+            talk(format!("{peer}: the whole journal is compared; intelmesh feed show {peer} shows how far it is"));
+            Ok(())
+        }
+    }
+}
+
+fn rewind(place: &Place, peer: PublisherName, to: RewindPlace) -> Result<(), Failure> {
+    done(&place.ask(&Request::FeedRewind { peer: peer.clone(), to })?)?;
+    let from = match to {
+        RewindPlace::Earliest => "its journal's start".to_owned(),
+        RewindPlace::Seq(seq) => format!("seq {seq}"),
+        RewindPlace::Time(time) => time.to_string(),
+    };
+    talk(format!("{peer}: asked again for everything from {from}; what is here already is refused as usual"));
+    Ok(())
+}
+
+pub fn done(reply: &Reply) -> Result<(), Failure> {
+    match reply {
+        Reply::Done => Ok(()),
+        other => Err(unexpected(other)),
+    }
+}
+
+fn show(place: &Place, peer: Option<&PublisherName>, json: bool) -> Result<(), Failure> {
+    let mut facts = match place.ask(&Request::FeedShow)? {
+        Reply::Feeds(facts) => facts,
+        other => return Err(unexpected(&other)),
+    };
+    if let Some(peer) = peer {
+        facts.feeds.retain(|feed| feed.peer == *peer);
+        if facts.feeds.is_empty() {
+            return Err(Refusal::unknown_peer(peer).into());
+        }
+    }
+    let mut answer = Answer::new();
+    if json {
+        answer.json(&facts)?;
+    } else {
+        answer.text(&render(&facts))?;
+    }
+    answer.flush()
+}
+
+fn render(facts: &FeedFacts) -> String {
+    if facts.feeds.is_empty() {
+        return "no feeds: no peer has answered yet\n".to_owned();
+    }
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_header(["FEED", "connected", "position", "of", "owed", "log"]);
+    for feed in &facts.feeds {
+        table.add_row([
+            feed.peer.to_string(),
+            if feed.connected { "yes" } else { "no" }.to_owned(),
+            feed.position.to_string(),
+            feed.head.map_or_else(|| "-".to_owned(), |head| head.to_string()),
+            feed.owed_count.to_string(),
+            feed.log_id.as_deref().map_or("-", |id| &id[..id.len().min(12)]).to_owned(),
+        ]);
+    }
+    let mut text: String = table.lines().map(|line| format!("{}\n", line.trim_end())).collect();
+    facts.feeds.iter().for_each(|feed| text += &details(feed));
+    text
+}
+
+fn details(feed: &Feed) -> String {
+    let mut text = String::new();
+    for owed in &feed.owed {
+        text += &format!(
+            "  {} owes seq {} of {}: {}, asked again {}\n",
+            feed.peer, owed.seq, owed.publisher, owed.reason, owed.retry_at
+        );
+    }
+    if feed.owed_count > feed.owed.len() as u64 {
+        text += &format!("  and {} more\n", feed.owed_count - feed.owed.len() as u64);
+    }
+    for place in &feed.rejected {
+        text += &format!("  {} is read again from seq {} once {} is cured\n", feed.peer, place.first_seq, place.reason);
+    }
+    text
+}

@@ -1,0 +1,43 @@
+//! `init`: a new node's directory. Never touches an existing one.
+
+use std::path::PathBuf;
+
+use super::answer::{Answer, talk};
+use super::args::InitArgs;
+use super::failure::Failure;
+use crate::config::{address, write};
+use crate::invitation;
+use crate::keyring::Keyring;
+
+pub fn init(flag: Option<PathBuf>, args: InitArgs) -> Result<(), Failure> {
+    let Some(dir) = args.node.or(flag) else {
+        return Err(Failure::could_not("where? init needs a directory").hint("intelmesh init DIR --name NAME"));
+    };
+    let new = write::NewNode {
+        name: args.name,
+        federation: None,
+        listen: checked(args.listen)?,
+        advertise: checked(args.advertise)?,
+    };
+    write::check_new(&dir).map_err(Failure::from)?;
+    let keyring = Keyring::create(&dir.join("keys")).map_err(Failure::from)?;
+    write::new_node(&dir, &new).map_err(Failure::from)?;
+    let shown = dir.display();
+    talk(format!("{} is made in {shown}: its keys are in keys/ (back them up), its peers go into peers/", new.name));
+    talk(format!("key {}", invitation::words(&keyring.public_key())));
+    talk("defaults: default_tlp = \"GREEN\" for events without a label; for peers tlp_max = \"AMBER\", relay = true");
+    talk(format!("next: intelmesh run -C {shown}, then exchange invitations: intelmesh invite -C {shown}"));
+    let mut answer = Answer::new();
+    answer.line(shown)?;
+    answer.flush()
+}
+
+fn checked(addresses: Vec<String>) -> Result<Vec<String>, Failure> {
+    let parse = |text: String| {
+        address::parse(&text).ok_or_else(|| {
+            let shown: String = text.chars().take(120).collect();
+            Failure::could_not(format!("\"{shown}\" is not {}", address::WANTED))
+        })
+    };
+    addresses.into_iter().map(parse).collect()
+}

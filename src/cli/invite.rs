@@ -1,0 +1,49 @@
+//! `invite`: one line with which a peer adds this node. Signed, not secret.
+
+use super::answer::{Answer, talk};
+use super::failure::Failure;
+use super::place::Place;
+use crate::clock;
+use crate::invitation::{INVITATION_VALID_MS, Invitation};
+
+pub fn invite(place: &Place, json: bool) -> Result<(), Failure> {
+    let config = place.config()?;
+    let keyring = place.keyring(&config)?;
+    let invitation = Invitation {
+        name: config.name.clone(),
+        federation: config.federation.clone(),
+        key: keyring.public_key(),
+        seal: keyring.seal_public(),
+        addresses: config.invited_at(),
+        expires: clock::now().wall.plus_ms(INVITATION_VALID_MS),
+    };
+    let text = invitation
+        .make(keyring.signing_key())
+        .map_err(|error| Failure::could_not(&error).hint(error.hint()))?;
+    if invitation.addresses.is_empty() {
+        talk("warning: this invitation has no address: its reader can trust us, but not connect to us");
+        talk("hint: advertise = [\"/dns4/mesh.example.org/tcp/4801\"] in intelmesh.toml");
+    }
+    let mut answer = Answer::new();
+    if json {
+        answer.json(&serde_json::json!({
+            "schema": "intelmesh.invitation/1",
+            "invitation": text,
+            "name": invitation.name,
+            "federation": invitation.federation,
+            "words": invitation.words(),
+            "addresses": invitation.addresses,
+            "expires": invitation.expires.to_string(),
+        }))?;
+    } else {
+        answer.line(&text)?;
+    }
+    answer.flush()?;
+    talk(format!(
+        "{}: {}; valid until {}. Send the line by a way that both trust; the words are for comparing",
+        invitation.name,
+        invitation.words(),
+        invitation.expires
+    ));
+    Ok(())
+}

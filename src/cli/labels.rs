@@ -1,0 +1,316 @@
+//! `--to` and `--tlp` of `submit`: written into the meta of a line whose payload stays as it is, token for
+//! token. Flags only narrow: the stricter label stays, and recipients are those named by both. What is no
+//! JSON object is passed on as it is, for the node to refuse.
+
+use std::ops::Range;
+
+use serde_json::value::RawValue;
+use thiserror::Error;
+
+use crate::identity::PublisherName;
+use crate::policy::Tlp;
+
+/// What the flags ask for.
+#[derive(Clone, Debug, Default)]
+pub struct Labels {
+    pub to: Vec<PublisherName>,
+    pub tlp: Option<Tlp>,
+}
+
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum LabelError {
+    #[error("line {line}: its \"to\" and --to have nobody in common")]
+    NobodyLeft { line: u64 },
+}
+
+/// One member of a JSON object: its name, unescaped, and where its value and the whole of it lie.
+struct Member {
+    name: String,
+    value: Range<usize>,
+    whole: Range<usize>,
+}
+
+impl Labels {
+    pub fn is_empty(&self) -> bool {
+        self.to.is_empty() && self.tlp.is_none()
+    }
+
+    /// `text` without its newline; `line` counts from 1.
+    ///
+    /// # Errors
+    /// [`LabelError`].
+    pub fn put_on(&self, text: &str, line: u64) -> Result<String, LabelError> {
+        let trimmed = text.trim_matches([' ', '\t', '\r', '\n']);
+        let Some(members) = members(trimmed) else { return Ok(text.to_owned()) };
+        if !members.iter().any(|member| member.name == "payload") {
+            return Ok(self.wrap(trimmed, &members));
+        }
+        let Some(meta) = members.iter().find(|member| member.name == "meta") else {
+            let comma = if members.is_empty() { "" } else { "," };
+            return Ok(format!("{{\"meta\":{{{}}}{comma}{}", self.fields(None), &trimmed[1..]));
+        };
+        let inner = &trimmed[meta.value.clone()];
+        let new = if inner == "null" {
+            format!("{{{}}}", self.fields(None))
+        } else {
+            match self.into_meta(inner, line)? {
+                Some(new) => new,
+                None => return Ok(text.to_owned()),
+            }
+        };
+        Ok(format!("{}{new}{}", &trimmed[..meta.value.start], &trimmed[meta.value.end..]))
+    }
+
+    /// A plain event becomes the payload of form (b); its `__type` moves to where that form says it.
+    fn wrap(&self, text: &str, members: &[Member]) -> String {
+        let typed = members.iter().enumerate().find(|(_, member)| member.name == "__type");
+        let kind = typed.and_then(|(_, member)| match &text[member.value.clone()] {
+            "\"Event\"" => Some("event"),
+            "\"Report\"" => Some("report"),
+            _ => None,
+        });
+        let (Some(kind), Some((at, member))) = (kind, typed) else {
+            return format!("{{\"meta\":{{{}}},\"payload\":{text}}}", self.fields(None));
+        };
+        // The comma that goes is the one before it, or the one behind where it comes first.
+        let start = if at == 0 { member.whole.start } else { members[at - 1].whole.end };
+        let end = if at == 0 { members.get(1).map_or(member.whole.end, |next| next.whole.start) } else { member.whole.end };
+        let payload = format!("{}{}", &text[..start], &text[end..]);
+        format!("{{\"meta\":{{{}}},\"payload\":{payload}}}", self.fields(Some(kind)))
+    }
+
+    fn fields(&self, kind: Option<&str>) -> String {
+        let mut fields = Vec::new();
+        fields.extend(kind.map(|kind| format!("\"type\":\"{kind}\"")));
+        fields.extend((!self.to.is_empty()).then(|| format!("\"to\":{}", names(&self.to))));
+        fields.extend(self.tlp.map(|tlp| format!("\"tlp\":\"{tlp}\"")));
+        fields.join(",")
+    }
+
+    /// `None` where meta is no object, and the node will say so.
+    fn into_meta(&self, meta: &str, line: u64) -> Result<Option<String>, LabelError> {
+        let Some(members) = members(meta) else { return Ok(None) };
+        let mut text = meta.to_owned();
+        let mut added = Vec::new();
+        // From the back, so that the places before stay true.
+        let mut changes: Vec<(Range<usize>, String)> = Vec::new();
+        if !self.to.is_empty() {
+            match members.iter().find(|member| member.name == "to") {
+                None => added.push(format!("\"to\":{}", names(&self.to))),
+                Some(member) => {
+                    if let Some(both) = self.both(&meta[member.value.clone()], line)? {
+                        changes.push((member.value.clone(), both));
+                    }
+                }
+            }
+        }
+        if let Some(tlp) = self.tlp {
+            match members.iter().find(|member| member.name == "tlp") {
+                None => added.push(format!("\"tlp\":\"{tlp}\"")),
+                Some(member) => {
+                    if is_milder(&meta[member.value.clone()], tlp) {
+                        changes.push((member.value.clone(), format!("\"{tlp}\"")));
+                    }
+                }
+            }
+        }
+        changes.sort_by_key(|(range, _)| std::cmp::Reverse(range.start));
+        for (range, new) in changes {
+            text.replace_range(range, &new);
+        }
+        if !added.is_empty() {
+            let comma = if members.is_empty() { "" } else { "," };
+            text.insert_str(1, &format!("{}{comma}", added.join(",")));
+        }
+        Ok(Some(text))
+    }
+
+    /// The recipients that both the line and the flag name; `None` where the line's are not to be read, and
+    /// the node will say so.
+    fn both(&self, value: &str, line: u64) -> Result<Option<String>, LabelError> {
+        if value == "null" {
+            return Ok(Some(names(&self.to)));
+        }
+        let listed: Option<Vec<String>> = serde_json::from_str(value)
+            .or_else(|_| serde_json::from_str::<String>(value).map(|one| vec![one]))
+            .ok();
+        let Some(listed) = listed else { return Ok(None) };
+        let Ok(listed) = listed.iter().map(|name| PublisherName::parse(name)).collect::<Result<Vec<_>, _>>() else {
+            return Ok(None);
+        };
+        if listed.is_empty() {
+            return Ok(Some(names(&self.to)));
+        }
+        let both: Vec<PublisherName> = self.to.iter().filter(|name| listed.contains(name)).cloned().collect();
+        if both.is_empty() { Err(LabelError::NobodyLeft { line }) } else { Ok(Some(names(&both))) }
+    }
+}
+
+fn names(names: &[PublisherName]) -> String {
+    let quoted: Vec<String> = names.iter().map(|name| format!("\"{name}\"")).collect();
+    format!("[{}]", quoted.join(","))
+}
+
+/// Is the label in the line absent or milder than the flag's? One that cannot be read stays, for the node to refuse.
+fn is_milder(value: &str, tlp: Tlp) -> bool {
+    if value == "null" {
+        return true;
+    }
+    let label = serde_json::from_str::<String>(value).ok().and_then(|text| Tlp::parse(&text));
+    label.is_some_and(|label| label < tlp)
+}
+
+/// The members of `text`, which must be one JSON object and nothing else; `None` where it is not.
+fn members(text: &str) -> Option<Vec<Member>> {
+    let is_object = text.starts_with('{') && serde_json::from_str::<&RawValue>(text).is_ok();
+    if !is_object {
+        return None;
+    }
+    // From here on `text` is well-formed: the scan only looks for where tokens end.
+    let bytes = text.as_bytes();
+    let mut members = Vec::new();
+    let mut at = blank_end(bytes, 1);
+    while bytes.get(at)? != &b'}' {
+        let start = at;
+        let name_end = value_end(bytes, at)?;
+        let name: String = serde_json::from_str(&text[at..name_end]).ok()?;
+        at = blank_end(bytes, blank_end(bytes, name_end) + 1);
+        let end = value_end(bytes, at)?;
+        members.push(Member { name, value: at..end, whole: start..end });
+        at = blank_end(bytes, end);
+        if bytes.get(at)? == &b',' {
+            at = blank_end(bytes, at + 1);
+        }
+    }
+    Some(members)
+}
+
+fn blank_end(bytes: &[u8], mut at: usize) -> usize {
+    while bytes.get(at).is_some_and(|byte| b" \t\r\n".contains(byte)) {
+        at += 1;
+    }
+    at
+}
+
+/// Where the value that begins at `at` ends.
+fn value_end(bytes: &[u8], mut at: usize) -> Option<usize> {
+    let mut depth = 0usize;
+    loop {
+        match bytes.get(at)? {
+            b'"' => at = string_end(bytes, at)?,
+            b'{' | b'[' => {
+                depth += 1;
+                at += 1;
+            }
+            b'}' | b']' => {
+                depth = depth.checked_sub(1)?;
+                at += 1;
+            }
+            _ if depth == 0 => {
+                // A number or a literal.
+                while bytes.get(at).is_some_and(|byte| !b",]} \t\r\n".contains(byte)) {
+                    at += 1;
+                }
+            }
+            _ => at += 1,
+        }
+        if depth == 0 {
+            return Some(at);
+        }
+    }
+}
+
+fn string_end(bytes: &[u8], start: usize) -> Option<usize> {
+    let mut at = start + 1;
+    loop {
+        match bytes.get(at)? {
+            b'"' => return Some(at + 1),
+            b'\\' => at += 2,
+            _ => at += 1,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn labels(to: &[&str], tlp: Option<Tlp>) -> Labels {
+        Labels { to: to.iter().map(|name| PublisherName::parse(name).unwrap()).collect(), tlp }
+    }
+
+    #[test]
+    fn all_three_forms_get_their_label_and_keep_their_tokens() {
+        let flags = labels(&["cert-ee"], Some(Tlp::Amber));
+        for (line, want) in [
+            (
+                r#"{"a": 1.0, "b":"\u00e9"}"#,
+                r#"{"meta":{"to":["cert-ee"],"tlp":"AMBER"},"payload":{"a": 1.0, "b":"\u00e9"}}"#,
+            ),
+            ("{}", r#"{"meta":{"to":["cert-ee"],"tlp":"AMBER"},"payload":{}}"#),
+            (
+                r#"{"__type": "Report", "raw":"eA=="}"#,
+                r#"{"meta":{"type":"report","to":["cert-ee"],"tlp":"AMBER"},"payload":{"raw":"eA=="}}"#,
+            ),
+            (
+                r#"{"raw":"eA==","__type":"Event" , "n":12345678901234567890}"#,
+                r#"{"meta":{"type":"event","to":["cert-ee"],"tlp":"AMBER"},"payload":{"raw":"eA==" , "n":12345678901234567890}}"#,
+            ),
+            (r#"{"__type":"Event"}"#, r#"{"meta":{"type":"event","to":["cert-ee"],"tlp":"AMBER"},"payload":{}}"#),
+            (
+                r#"{"payload":{"x":[{"payload":"}"}]}}"#,
+                r#"{"meta":{"to":["cert-ee"],"tlp":"AMBER"},"payload":{"x":[{"payload":"}"}]}}"#,
+            ),
+            (
+                r#"{"meta": {} ,"payload":{}}"#,
+                r#"{"meta": {"to":["cert-ee"],"tlp":"AMBER"} ,"payload":{}}"#,
+            ),
+            (
+                r#"{"format":"intelmq","met\u0061":{"tags":["x"],"tlp":"green"},"payload":{"v":1e400}}"#,
+                r#"{"format":"intelmq","met\u0061":{"to":["cert-ee"],"tags":["x"],"tlp":"AMBER"},"payload":{"v":1e400}}"#,
+            ),
+            (
+                r#"{"meta":{"tlp":"TLP:RED","to":["cert-pl","cert-ee"]},"payload":{}}"#,
+                r#"{"meta":{"tlp":"TLP:RED","to":["cert-ee"]},"payload":{}}"#,
+            ),
+            (
+                r#"{"meta":{"to":null,"tlp":null},"payload":{}}"#,
+                r#"{"meta":{"to":["cert-ee"],"tlp":"AMBER"},"payload":{}}"#,
+            ),
+            (r#"{"meta":null,"payload":{}}"#, r#"{"meta":{"to":["cert-ee"],"tlp":"AMBER"},"payload":{}}"#),
+        ] {
+            assert_eq!(flags.put_on(line, 1).unwrap(), want, "{line}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_object_or_cannot_be_read_is_left_for_the_node_to_refuse() {
+        let flags = labels(&["cert-ee"], Some(Tlp::Amber));
+        for line in [
+            "",
+            "  ",
+            "[1]",
+            "nonsense",
+            r#"{"a":1},"b":2"#,
+            r#"{"a":1"#,
+            r#"{"meta":7,"payload":{}}"#,
+            r#"{"meta":{"to":[7],"tlp":"PURPLE"},"payload":{}}"#,
+        ] {
+            assert_eq!(flags.put_on(line, 1).unwrap(), line);
+        }
+    }
+
+    #[test]
+    fn recipients_are_only_narrowed() {
+        let flags = labels(&["cert-ee"], None);
+        let line = r#"{"meta":{"to":["cert-pl"]},"payload":{}}"#;
+        assert_eq!(flags.put_on(line, 7), Err(LabelError::NobodyLeft { line: 7 }));
+    }
+
+    #[test]
+    fn without_a_flag_for_it_a_key_is_not_touched() {
+        let line = r#"{"meta":{"to":["cert-pl"]},"payload":{}}"#;
+        let want = r#"{"meta":{"tlp":"CLEAR","to":["cert-pl"]},"payload":{}}"#;
+        assert_eq!(labels(&[], Some(Tlp::Clear)).put_on(line, 1).unwrap(), want);
+    }
+}

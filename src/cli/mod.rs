@@ -1,0 +1,75 @@
+//! The command line: from arguments to an exit code. One file for each noun; what is shared by several is
+//! `args` (every flag), `place` (the directory, and asking the node in it), `answer` (stdout) and `failure`
+//! (stderr and exit code). No rule of the mesh lives here.
+
+mod answer;
+mod args;
+mod check;
+mod clock;
+mod demo;
+mod event;
+mod failure;
+mod feed;
+mod init;
+mod invite;
+mod key;
+mod labels;
+mod peer;
+mod place;
+mod reach;
+mod run;
+mod status;
+mod stop;
+mod submit;
+mod tail;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser as _};
+
+use self::answer::Answer;
+use self::args::{Cli, Verb};
+use self::failure::Failure;
+use self::place::Place;
+
+/// Runs one command line, the program's name first. 0 done, 1 the answer is no, 2 could not.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => return failure::usage(&error),
+    };
+    match carry_out(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+fn carry_out(cli: Cli) -> Result<(), Failure> {
+    let Cli { dir, json, verb } = cli;
+    let here = |own| Place::find(dir.clone(), own);
+    match verb {
+        Verb::Init(args) => init::init(dir, args),
+        Verb::Run(args) => run::run(&here(args.node)),
+        Verb::Demo => demo::demo(),
+        Verb::Invite(args) => invite::invite(&here(args.node), json),
+        Verb::Peer(verb) => peer::peer(&here(None), verb, json),
+        Verb::Submit(args) => submit::submit(&here(None), args),
+        Verb::Tail(args) => tail::tail(&here(None), &args),
+        Verb::Event(verb) => event::event(&here(None), verb, json),
+        Verb::Clock(args::ClockVerb::Accept) => clock::accept(&here(None)),
+        Verb::Key(verb) => key::key(&here(None), &verb, json),
+        Verb::Status(args) => status::status(&here(args.dir.node), args.check, json),
+        Verb::Check(args) => check::check(&here(args.node), json),
+        Verb::Feed(verb) => feed::feed(&here(None), verb, json),
+        Verb::Completions { shell } => completions(shell),
+    }
+}
+
+fn completions(shell: clap_complete::Shell) -> Result<(), Failure> {
+    let mut text = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "intelmesh", &mut text);
+    let mut answer = Answer::new();
+    answer.bytes(&text)?;
+    answer.flush()
+}

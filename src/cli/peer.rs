@@ -1,0 +1,346 @@
+//! `peer`: whom this node trusts, and what they may have. The files in `peers/` are the truth; the running node
+//! is told when they change.
+
+use std::io::{self, BufRead, IsTerminal as _, Read};
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::answer::{Answer, talk};
+use super::args::{PeerAddArgs, PeerVerb};
+use super::failure::{Failure, NO};
+use super::place::Place;
+use super::reach;
+use crate::clock;
+use crate::config::write::{self, NewPeer, Written};
+use crate::config::{NodeConfig, PeerFile, PeerFiles};
+use crate::control::{PeerCheck, Refusal, Reply, Request};
+use crate::identity::{PublisherName, public_key_text};
+use crate::invitation::{self, Invitation};
+use crate::keyring::seal_key_text;
+use crate::limits::INVITATION_CHARS_MAX;
+use crate::status;
+
+pub fn peer(place: &Place, verb: PeerVerb, json: bool) -> Result<(), Failure> {
+    match verb {
+        PeerVerb::Add(args) => add(place, args),
+        PeerVerb::List => list(place, json),
+        PeerVerb::Show { name } => show(place, &name, json),
+        PeerVerb::Remove { name } => remove(place, &name),
+        PeerVerb::Pause { name } => pause(place, &name, true),
+        PeerVerb::Resume { name } => pause(place, &name, false),
+        PeerVerb::Check { name } => check(place, name.as_ref(), json),
+        PeerVerb::Verify { .. } => Err(Failure::not_built("peer verify")),
+    }
+}
+
+fn add(place: &Place, args: PeerAddArgs) -> Result<(), Failure> {
+    let config = place.config()?;
+    let known = place.peers(&config)?;
+    let now = clock::now().wall;
+    let text = if args.invitation == "-" { read_invitation()? } else { args.invitation };
+    let invitation =
+        Invitation::parse(&text, now).map_err(|error| Failure::no(&error).hint(error.hint()))?;
+    acceptable(&invitation, &config, &known, place)?;
+    introduce(&invitation, args.no_connect);
+    if !args.yes && !agreed(&invitation.name)? {
+        return Err(Failure::no(format!("{} was not added", invitation.name)));
+    }
+    let new = NewPeer {
+        name: invitation.name.clone(),
+        key: invitation.key,
+        seal: Some(seal_key_text(&invitation.seal)),
+        addresses: if args.no_connect { Vec::new() } else { invitation.addresses.clone() },
+        tlp_max: args.tlp_max,
+        relay: args.no_relay.then_some(false),
+        added: now,
+    };
+    let (file, written) = write::add_peer(&config.paths.peers, &known.peers, &new)?;
+    let done = match written {
+        Written::Added => "added",
+        Written::Merged => "known already: merged",
+    };
+    let tlp_max = args.tlp_max.map_or("AMBER", crate::policy::Tlp::as_str);
+    let terms = match written {
+        Written::Added => format!("; tlp_max = \"{tlp_max}\", relay = {}", !args.no_relay),
+        Written::Merged => String::new(),
+    };
+    talk(format!("{} {done} in {}{terms}", new.name, file.display()));
+    told(place);
+    if !args.no_connect {
+        let check = reach::check(place, &new.name, &invitation.addresses);
+        say_reached(&check);
+    }
+    let mut answer = Answer::new();
+    answer.line(file.display())?;
+    answer.flush()
+}
+
+fn read_invitation() -> Result<String, Failure> {
+    let mut text = String::new();
+    // Room for white space around it; longer than that is none.
+    io::stdin()
+        .lock()
+        .take(2 * INVITATION_CHARS_MAX as u64)
+        .read_to_string(&mut text)
+        .map_err(|error| Failure::could_not(format!("stdin: {error}")))?;
+    Ok(text)
+}
+
+/// Ours, of another federation, or a known name with another key: the answer is no.
+fn acceptable(invitation: &Invitation, config: &NodeConfig, known: &PeerFiles, place: &Place) -> Result<(), Failure> {
+    let name = &invitation.name;
+    if invitation.key == place.keyring(config)?.public_key() {
+        return Err(Failure::no("this is our own invitation").hint("send it to the peer, and add theirs here"));
+    }
+    if *name == config.name {
+        return Err(Failure::no(format!("\"{name}\" is our own name, with another key"))
+            .hint("one name is one node: one of the two must be made with another --name"));
+    }
+    if invitation.federation != config.federation {
+        let (theirs, ours) = (&invitation.federation, &config.federation);
+        return Err(Failure::no(format!("{name} is of the federation \"{theirs}\", we are of \"{ours}\""))
+            .hint("both must have the same federation in intelmesh.toml"));
+    }
+    match known.peer(name).filter(|held| held.peer.key != invitation.key) {
+        Some(held) => Err(write::WriteError::OtherKey { name: name.clone(), file: held.file.clone() }.into()),
+        None => Ok(()),
+    }
+}
+
+fn introduce(invitation: &Invitation, no_connect: bool) {
+    talk(format!("name         {}", invitation.name));
+    talk(format!("federation   {}", invitation.federation));
+    talk(format!("key          {}", public_key_text(&invitation.key)));
+    talk(format!("fingerprint  {}", invitation.words()));
+    match (invitation.addresses.as_slice(), no_connect) {
+        ([], _) => talk("addresses    none: it will connect to us, or be heard of through others"),
+        (addresses, false) => talk(format!("addresses    {}", addresses.join(" "))),
+        (_, true) => talk("addresses    not used: never dialled"),
+    }
+    talk(format!("valid until  {}", invitation.expires));
+}
+
+fn agreed(name: &PublisherName) -> Result<bool, Failure> {
+    if !io::stdin().is_terminal() {
+        return Err(Failure::could_not(format!("{name} was not added: nobody to ask, stdin is no terminal"))
+            .hint("compare the fingerprint's words with the peer, then: peer add … --yes"));
+    }
+    talk("Does the peer read you the same words? Then add it [y/N]:");
+    let mut line = String::new();
+    io::stdin().lock().take(64).read_line(&mut line).map_err(|error| Failure::could_not(format!("stdin: {error}")))?;
+    Ok(matches!(line.trim().to_lowercase().as_str(), "y" | "yes"))
+}
+
+/// The running node reads `peers/` again now. Without one nothing is lost: it reads them when it starts.
+fn told(place: &Place) {
+    if let Err(failure) = place.ask_if_running(&Request::PeersChanged) {
+        talk(format!("warning: the running node was not told, and will see it within 1 s: {}", failure.first()));
+    }
+}
+
+fn say_reached(check: &PeerCheck) {
+    for address in &check.addresses {
+        talk(format!("{}: {}", address.address, address.what));
+    }
+}
+
+/// One peer in JSON (`intelmesh.peers/1`).
+#[derive(Serialize)]
+struct PeerFacts<'a> {
+    name: &'a PublisherName,
+    key: String,
+    words: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seal: Option<&'a str>,
+    state: &'static str,
+    verified: bool,
+    addresses: &'a [String],
+    aliases: &'a [PublisherName],
+    tlp_max: &'static str,
+    relay: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rate: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rate_per_publisher: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    added: Option<&'a str>,
+    file: String,
+}
+
+impl<'a> From<&'a PeerFile> for PeerFacts<'a> {
+    fn from(held: &'a PeerFile) -> Self {
+        let peer = &held.peer;
+        Self {
+            name: &peer.name,
+            key: public_key_text(&peer.key),
+            words: invitation::words(&peer.key),
+            seal: held.seal.as_deref(),
+            state: if peer.paused { "paused" } else { "trusted" },
+            verified: held.verified,
+            addresses: &held.addresses,
+            aliases: &peer.aliases,
+            tlp_max: peer.share.tlp_max.as_str(),
+            relay: peer.receive.relay,
+            rate: peer.receive.rate.map(|rate| rate.per_second),
+            rate_per_publisher: peer.receive.rate_per_publisher.map(|rate| rate.per_second),
+            added: held.added.as_deref(),
+            file: held.file.display().to_string(),
+        }
+    }
+}
+
+fn list(place: &Place, json: bool) -> Result<(), Failure> {
+    let config = place.config()?;
+    let known = place.peers(&config)?;
+    let mut answer = Answer::new();
+    let peers: Vec<PeerFacts<'_>> = known.peers.iter().map(PeerFacts::from).collect();
+    if json {
+        let problems: Vec<String> = known.problems.iter().map(ToString::to_string).collect();
+        answer.json(&serde_json::json!({"schema": "intelmesh.peers/1", "peers": peers, "problems": problems}))?;
+    } else {
+        for peer in &peers {
+            let relay = if peer.relay { "relays" } else { "no relay" };
+            let addresses = if peer.addresses.is_empty() { "not dialled".to_owned() } else { peer.addresses.join(" ") };
+            answer.line(format!("{:<16} {:<8} {:<12} {:<9} {addresses}", peer.name.as_str(), peer.state, peer.tlp_max, relay))?;
+        }
+        if peers.is_empty() {
+            talk("no peers yet: intelmesh peer add INVITATION");
+        }
+    }
+    answer.flush()?;
+    warn(&known);
+    Ok(())
+}
+
+/// Files that are left out; `check` is the verb that fails for them.
+fn warn(known: &PeerFiles) {
+    for problem in &known.problems {
+        talk(format!("warning: {problem}"));
+        if let Some(hint) = problem.hint() {
+            talk(format!("hint: {hint}"));
+        }
+    }
+}
+
+fn find<'a>(known: &'a PeerFiles, name: &PublisherName) -> Result<&'a PeerFile, Failure> {
+    if let Some(held) = known.peer(name) {
+        return Ok(held);
+    }
+    warn(known);
+    Err(Refusal::unknown_peer(name).into())
+}
+
+fn show(place: &Place, name: &PublisherName, json: bool) -> Result<(), Failure> {
+    let config = place.config()?;
+    let known = place.peers(&config)?;
+    let facts = PeerFacts::from(find(&known, name)?);
+    let live = match place.ask_if_running(&Request::Status) {
+        Ok(Some(Reply::Status(snapshot))) => snapshot.peers.into_iter().find(|peer| peer.name == *name),
+        _ => None,
+    };
+    let mut answer = Answer::new();
+    if json {
+        answer.json(&serde_json::json!({"schema": "intelmesh.peer/1", "peer": facts, "status": live}))?;
+        return answer.flush();
+    }
+    answer.line(name)?;
+    for (what, value) in [
+        ("key", facts.key.clone()),
+        ("words", format!("{}{}", facts.words, if facts.verified { " (verified)" } else { " (not verified)" })),
+        ("state", facts.state.to_owned()),
+        ("addresses", if facts.addresses.is_empty() { "not dialled".to_owned() } else { facts.addresses.join(" ") }),
+        ("to them", format!("tlp_max {}", facts.tlp_max)),
+        ("from them", terms_of_receiving(&facts)),
+        ("file", facts.file.clone()),
+    ] {
+        answer.line(format!("  {what:<10} {value}"))?;
+    }
+    match live {
+        Some(live) => live_lines(&live, &mut answer)?,
+        None => talk("no node runs here, so nothing is known of its feeds"),
+    }
+    answer.flush()
+}
+
+fn terms_of_receiving(facts: &PeerFacts<'_>) -> String {
+    let mut terms = vec![if facts.relay { "relays others" } else { "its own only" }.to_owned()];
+    terms.extend(facts.rate.map(|rate| format!("at most {rate}/s")));
+    terms.extend(facts.rate_per_publisher.map(|rate| format!("at most {rate}/s of each publisher")));
+    terms.join(", ")
+}
+
+fn live_lines(live: &status::Peer, answer: &mut Answer) -> Result<(), Failure> {
+    let (sent, received) = (&live.sent, &live.received);
+    let since = live.since.map(|at| format!(" since {at}")).unwrap_or_default();
+    answer.line(format!("  {:<10} {}{since}", "connection", if live.connected { "up" } else { "down" }))?;
+    answer.line(format!(
+        "  {:<10} offered {}, accepted {}, refused {}, deferred {}, rejected {}, withheld {}",
+        "sent", sent.offered, sent.accepted, sent.refused, sent.deferred, sent.rejected, sent.withheld
+    ))?;
+    answer.line(format!(
+        "  {:<10} offered {}, accepted {}, refused {}, deferred {}, rejected {}, missing {}, owed {}",
+        "received",
+        received.offered,
+        received.accepted,
+        received.refused,
+        received.deferred,
+        received.rejected,
+        received.missing,
+        received.owed
+    ))?;
+    match &live.last_error {
+        Some(error) => answer.line(format!("  {:<10} {error}", "last error")),
+        None => Ok(()),
+    }
+}
+
+/// A peer's file, whether or not what is in it is good.
+fn file_of(config: &NodeConfig, name: &PublisherName) -> Result<PathBuf, Failure> {
+    let file = config.paths.peers.join(format!("{name}.toml"));
+    if file.exists() { Ok(file) } else { Err(Refusal::unknown_peer(name).into()) }
+}
+
+fn remove(place: &Place, name: &PublisherName) -> Result<(), Failure> {
+    let config = place.config()?;
+    write::remove_peer(&file_of(&config, name)?)?;
+    told(place);
+    talk(format!("{name} is no peer any more; what was accepted from it stays, and so does its place"));
+    Ok(())
+}
+
+fn pause(place: &Place, name: &PublisherName, paused: bool) -> Result<(), Failure> {
+    let config = place.config()?;
+    write::set_paused(&file_of(&config, name)?, paused)?;
+    told(place);
+    talk(format!("{name} is {}", if paused { "paused; its place is kept" } else { "resumed" }));
+    Ok(())
+}
+
+fn check(place: &Place, name: Option<&PublisherName>, json: bool) -> Result<(), Failure> {
+    let config = place.config()?;
+    let known = place.peers(&config)?;
+    let asked: Vec<&PeerFile> = match name {
+        Some(name) => vec![find(&known, name)?],
+        None => known.peers.iter().collect(),
+    };
+    let mut answer = Answer::new();
+    let mut reached_all = true;
+    for held in asked {
+        let check = reach::check(place, &held.peer.name, &held.addresses);
+        let reached = check.addresses.is_empty() || check.connected || check.addresses.iter().any(|at| at.ok);
+        reached_all &= reached;
+        if json {
+            answer.json(&check)?;
+            continue;
+        }
+        if check.addresses.is_empty() {
+            answer.line(format!("{}: never dialled: no addresses", check.peer))?;
+        }
+        for at in &check.addresses {
+            answer.line(format!("{} {} {}: {}", check.peer, at.address, if at.ok { "ok" } else { "failed" }, at.what))?;
+        }
+    }
+    answer.flush()?;
+    if reached_all { Ok(()) } else { Err(Failure::silent(NO)) }
+}

@@ -1,0 +1,129 @@
+//! The node's directory, and the doors of a running node in it. Knows where things lie; reads no event.
+
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::failure::Failure;
+use crate::config::{self, NodeConfig, PeerFiles};
+use crate::control::{Reply, Request};
+use crate::keyring::Keyring;
+use crate::policy::TrustList;
+
+/// The longest answer on `ctl.sock`: the status of a thousand peers stays far below, and an envelope of
+/// [`crate::limits::ENVELOPE_BYTES_MAX`] in base64 fits. In bytes.
+const REPLY_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// How long an answer may take: `peer check` dials every address for 3 s. In seconds.
+const REPLY_WAIT_S: u64 = 120;
+
+/// A node's directory, as the operator named it.
+#[derive(Clone, Debug)]
+pub struct Place {
+    dir: PathBuf,
+}
+
+impl Place {
+    /// `-C` wins over the verb's own DIR; without both it is the current directory.
+    pub fn find(flag: Option<PathBuf>, own: Option<PathBuf>) -> Self {
+        let given = flag.or(own).unwrap_or_else(|| PathBuf::from("."));
+        Self { dir: config::node_dir(&given) }
+    }
+
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// # Errors
+    /// Everything that is wrong with `intelmesh.toml`, at once.
+    pub fn config(&self) -> Result<NodeConfig, Failure> {
+        NodeConfig::load(&self.dir).map_err(Failure::from)
+    }
+
+    pub fn keyring(&self, config: &NodeConfig) -> Result<Keyring, Failure> {
+        Keyring::load(&config.paths.keys).map_err(Failure::from)
+    }
+
+    /// The peers whose files are good, and what is wrong with the others.
+    pub fn peers(&self, config: &NodeConfig) -> Result<PeerFiles, Failure> {
+        Ok(PeerFiles::load(config, &self.keyring(config)?.public_key()))
+    }
+
+    pub fn trust(&self) -> Result<TrustList, Failure> {
+        let config = self.config()?;
+        let own_key = self.keyring(&config)?.public_key();
+        Ok(PeerFiles::load(&config, &own_key).trust_list(config.name, own_key))
+    }
+
+    /// Where the sockets are. A broken configuration must not hide a running node, so it falls back on the default.
+    fn run_dir(&self) -> PathBuf {
+        match NodeConfig::load(&self.dir) {
+            Ok(config) => config.paths.run,
+            Err(_) => self.dir.join("run"),
+        }
+    }
+
+    /// Is nothing listening? `in.sock`, `out.sock` or `ctl.sock`.
+    ///
+    /// # Errors
+    /// Exit 2 where no node runs.
+    pub fn connect(&self, socket: &str) -> Result<UnixStream, Failure> {
+        let path = self.run_dir().join(socket);
+        crate::local::connect(&path).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused | io::ErrorKind::NotADirectory => self.no_node(),
+            io::ErrorKind::PermissionDenied => Failure::could_not(format!("{}: {error}", path.display()))
+                .hint("run this as the node's user, or set socket_group in intelmesh.toml"),
+            _ => Failure::could_not(format!("{}: {error}", path.display())),
+        })
+    }
+
+    fn no_node(&self) -> Failure {
+        let dir = self.dir.display();
+        let failure = Failure::could_not(format!("no node runs in {dir}"));
+        if self.dir.join(config::NODE_FILE).is_file() {
+            failure.hint(format!("intelmesh run -C {dir}, or: systemctl status intelmesh"))
+        } else {
+            failure.hint(format!("intelmesh init {dir} --name NAME, or name the node's directory with -C"))
+        }
+    }
+
+    /// Asks the running node one question.
+    ///
+    /// # Errors
+    /// Exit 2 where no node runs or it does not answer; what the node refuses, with its exit code.
+    pub fn ask(&self, request: &Request) -> Result<Reply, Failure> {
+        let mut stream = self.connect("ctl.sock")?;
+        let broken = |error: io::Error| Failure::could_not(format!("ctl.sock: {error}"));
+        let mut line = serde_json::to_vec(request).map_err(|error| broken(error.into()))?;
+        line.push(b'\n');
+        stream.set_read_timeout(Some(Duration::from_secs(REPLY_WAIT_S))).map_err(broken)?;
+        stream.write_all(&line).map_err(broken)?;
+        let mut answer = Vec::new();
+        BufReader::new(stream.take(REPLY_BYTES_MAX)).read_until(b'\n', &mut answer).map_err(broken)?;
+        if answer.is_empty() {
+            return Err(Failure::could_not("the node closed ctl.sock without an answer").hint("is it stopping? see its log"));
+        }
+        match serde_json::from_slice(&answer) {
+            Ok(Reply::Refused(refusal)) => Err(refusal.into()),
+            Ok(reply) => Ok(reply),
+            Err(error) => Err(Failure::could_not(format!("the node's answer cannot be read: {error}"))
+                .hint("is the command line of another version than the running node?")),
+        }
+    }
+
+    /// The same, where it does not matter that no node runs.
+    pub fn ask_if_running(&self, request: &Request) -> Result<Option<Reply>, Failure> {
+        match self.connect("ctl.sock") {
+            Ok(_) => self.ask(request).map(Some),
+            Err(_) => Ok(None),
+        }
+    }
+}
+
+/// The node answered something else than was asked: two versions.
+pub fn unexpected(reply: &Reply) -> Failure {
+    let shown: String = format!("{reply:?}").chars().take(80).collect();
+    Failure::could_not(format!("the node answered something else: {shown}"))
+        .hint("is the command line of another version than the running node?")
+}

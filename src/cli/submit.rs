@@ -1,0 +1,173 @@
+//! `submit`: JSON lines to the running node, and its answers. Lines are sent ahead of their answers, as many
+//! as the socket holds; what the node has not answered is not done.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::thread;
+
+use serde::Deserialize;
+
+use super::answer::Answer;
+use super::args::SubmitArgs;
+use super::failure::{Failure, NO};
+use super::labels::Labels;
+use super::place::Place;
+use crate::limits::LINE_BYTES_MAX;
+
+/// Answers are short; a longer line is no answer. In bytes.
+const ANSWER_BYTES_MAX: u64 = 64 * 1024;
+
+/// What of an answer the command line looks at.
+#[derive(Deserialize)]
+struct Outcome {
+    error: Option<String>,
+}
+
+pub fn submit(place: &Place, args: SubmitArgs) -> Result<(), Failure> {
+    if args.seal {
+        return Err(Failure::not_built("submit --seal"));
+    }
+    if args.dry_run {
+        return Err(Failure::not_built("submit --dry-run"));
+    }
+    let input: Box<dyn Read + Send> = match args.file.as_deref() {
+        None => Box::new(io::stdin()),
+        Some(path) if path == Path::new("-") => Box::new(io::stdin()),
+        Some(path) => Box::new(
+            File::open(path).map_err(|error| Failure::could_not(format!("{}: {error}", path.display())))?,
+        ),
+    };
+    let labels = Labels { to: args.to, tlp: args.tlp };
+    let stream = place.connect("in.sock")?;
+    let sending = stream.try_clone().map_err(|error| broken(&error))?;
+    // Not joined before the answers have ended: they end because it shuts the writing side.
+    let sender = thread::spawn(move || send(BufReader::with_capacity(256 * 1024, input), sending, &labels));
+    let errors = print_answers(stream)?;
+    match sender.join() {
+        Ok(Ok(sent)) if sent.lines > errors.answers => Err(Failure::could_not(format!(
+            "the node answered {} of {} lines and closed in.sock",
+            errors.answers, sent.lines
+        ))
+        .hint("the rest may be submitted again: what is there already is answered \"duplicate\"")),
+        Ok(Ok(_)) if errors.refused > 0 => Err(Failure::silent(NO)),
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(failure)) => Err(failure),
+        Err(_) => Err(Failure::could_not("bug: the sending thread stopped; please report")),
+    }
+}
+
+struct SentLines {
+    /// Lines that get an answer.
+    lines: u64,
+}
+
+/// Sends all of `input`, then shuts the writing side: the node answers what it has and closes.
+fn send(mut input: impl BufRead, mut stream: UnixStream, labels: &Labels) -> Result<SentLines, Failure> {
+    let mut sent = SentLines { lines: 0 };
+    let result = send_lines(&mut input, &mut stream, labels, &mut sent);
+    // Where the node is gone already, that was said by the answers' end.
+    let _ = stream.shutdown(Shutdown::Write);
+    result.map(|()| sent)
+}
+
+fn send_lines(
+    input: &mut impl BufRead,
+    stream: &mut UnixStream,
+    labels: &Labels,
+    sent: &mut SentLines,
+) -> Result<(), Failure> {
+    let unreadable = |error: io::Error| Failure::could_not(format!("input: {error}"));
+    let mut line = Vec::new();
+    let mut number = 0u64;
+    loop {
+        line.clear();
+        let most = LINE_BYTES_MAX as u64 + 2;
+        input.by_ref().take(most).read_until(b'\n', &mut line).map_err(unreadable)?;
+        if line.is_empty() {
+            return Ok(());
+        }
+        number += 1;
+        sent.lines += u64::from(!line.iter().all(u8::is_ascii_whitespace));
+        let whole = line.ends_with(b"\n") || (line.len() as u64) < most;
+        let labelled = match std::str::from_utf8(&line) {
+            Ok(text) if whole && !labels.is_empty() => {
+                let put = labels.put_on(text.trim_end_matches(['\r', '\n']), number);
+                Some(put.map_err(|error| Failure::could_not(error).hint("what came before it was sent"))?)
+            }
+            _ => None,
+        };
+        let result = match labelled {
+            Some(mut text) => {
+                text.push('\n');
+                stream.write_all(text.as_bytes())
+            }
+            None => stream.write_all(&line),
+        };
+        if result.is_ok() && !whole {
+            // Too long: the node says so, once; the rest of the line goes as it comes.
+            if pass_rest_of_line(input, stream)? {
+                continue;
+            }
+            return Ok(());
+        }
+        if result.is_err() {
+            // The node closed; how much it answered is what counts.
+            return Ok(());
+        }
+    }
+}
+
+/// False where the node closed.
+fn pass_rest_of_line(input: &mut impl BufRead, stream: &mut UnixStream) -> Result<bool, Failure> {
+    loop {
+        let buffer = input.fill_buf().map_err(|error| Failure::could_not(format!("input: {error}")))?;
+        if buffer.is_empty() {
+            return Ok(true);
+        }
+        let end = buffer.iter().position(|byte| *byte == b'\n');
+        let piece = end.map_or(buffer.len(), |at| at + 1);
+        if stream.write_all(&buffer[..piece]).is_err() {
+            return Ok(false);
+        }
+        input.consume(piece);
+        if end.is_some() {
+            return Ok(true);
+        }
+    }
+}
+
+#[derive(Default)]
+struct Answers {
+    answers: u64,
+    refused: u64,
+}
+
+fn print_answers(stream: UnixStream) -> Result<Answers, Failure> {
+    let mut reader = BufReader::new(stream);
+    let mut answer = Answer::new();
+    let mut count = Answers::default();
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        reader.by_ref().take(ANSWER_BYTES_MAX).read_until(b'\n', &mut line).map_err(|error| broken(&error))?;
+        if line.is_empty() {
+            answer.flush()?;
+            return Ok(count);
+        }
+        count.answers += 1;
+        let outcome: Outcome = serde_json::from_slice(&line)
+            .map_err(|error| Failure::could_not(format!("the node's answer cannot be read: {error}")))?;
+        count.refused += u64::from(outcome.error.is_some());
+        answer.bytes(&line)?;
+        if reader.buffer().is_empty() {
+            answer.flush()?;
+        }
+    }
+}
+
+fn broken(error: &io::Error) -> Failure {
+    Failure::could_not(format!("in.sock: {error}"))
+}

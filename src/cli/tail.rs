@@ -1,0 +1,197 @@
+//! `tail`: what the running node hands off, as JSON lines. A line is printed and flushed before it is
+//! acknowledged, so that a consumer with a name loses nothing when it is stopped at any moment.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde::{Deserialize, Serialize};
+
+use super::answer::Answer;
+use super::args::TailArgs;
+use super::failure::Failure;
+use super::place::Place;
+use super::stop;
+
+/// A line of hand-off: the longest event with meta and path around it, in bytes.
+const HANDED_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+/// The first line on `out.sock` (contract §3).
+#[derive(Serialize)]
+struct Opening<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    consumer: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<From<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    filter: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    form: Option<&'static str>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    own: bool,
+}
+
+/// A seq is a number there, everything else text.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum From<'a> {
+    Seq(u64),
+    Text(&'a str),
+}
+
+/// The one line that `out.sock` answers to a bad request.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Refused {
+    error: String,
+    code: String,
+}
+
+pub fn tail(place: &Place, args: &TailArgs) -> Result<(), Failure> {
+    let stream = place.connect("out.sock")?;
+    let opening = Opening {
+        consumer: args.consumer.as_deref(),
+        from: args.from.as_deref().map(|from| from.parse().map_or(From::Text(from), From::Seq)),
+        filter: args.filter.as_deref(),
+        form: args.form.map(super::args::Form::as_str),
+        own: args.own,
+    };
+    let mut request = serde_json::to_vec(&opening).map_err(|error| broken(&error.into()))?;
+    request.push(b'\n');
+    (&stream).write_all(&request).map_err(|error| broken(&error))?;
+    let stopped = Arc::new(AtomicBool::new(false));
+    let (flag, closing) = (Arc::clone(&stopped), stream.try_clone().map_err(|error| broken(&error))?);
+    stop::on_signal(move || {
+        flag.store(true, Ordering::Relaxed);
+        // Ends the read that waits; where the node is gone it has ended already.
+        let _ = closing.shutdown(Shutdown::Read);
+    })?;
+    stream.set_read_timeout(args.idle).map_err(|error| broken(&error))?;
+    if args.count == Some(0) {
+        return Ok(());
+    }
+    Reading { stream, named: args.consumer.is_some(), printed: 0, unacked: 0 }.run(args, &stopped)
+}
+
+struct Reading {
+    stream: UnixStream,
+    named: bool,
+    printed: u64,
+    /// Printed since the last ack.
+    unacked: u64,
+}
+
+/// Why there is no further line.
+enum End {
+    Count,
+    Idle,
+    Closed,
+}
+
+impl Reading {
+    fn run(mut self, args: &TailArgs, stopped: &AtomicBool) -> Result<(), Failure> {
+        let mut reader = BufReader::with_capacity(256 * 1024, self.stream.try_clone().map_err(|error| broken(&error))?);
+        let mut answer = Answer::new();
+        let end = self.print_lines(args, &mut reader, &mut answer)?;
+        match end {
+            End::Count | End::Idle => self.finish(reader),
+            End::Closed if stopped.load(Ordering::Relaxed) => self.finish(reader),
+            End::Closed => Err(Failure::could_not("the node closed out.sock").hint("is it stopping? see its log")),
+        }
+    }
+
+    fn print_lines(
+        &mut self,
+        args: &TailArgs,
+        reader: &mut BufReader<UnixStream>,
+        answer: &mut Answer,
+    ) -> Result<End, Failure> {
+        let mut line = Vec::new();
+        loop {
+            match read_line(reader, &mut line) {
+                Ok(true) => {}
+                Ok(false) => return Ok(End::Closed),
+                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
+                    return Ok(End::Idle);
+                }
+                Err(error) => return Err(broken(&error)),
+            }
+            if self.printed == 0 {
+                refused(&line)?;
+            }
+            answer.bytes(&line)?;
+            self.printed += 1;
+            self.unacked += 1;
+            let counted = args.count == Some(self.printed);
+            // While further lines lie here already, one flush and one ack serve them all.
+            if counted || !reader.buffer().contains(&b'\n') {
+                answer.flush()?;
+                self.ack()?;
+            }
+            if counted {
+                return Ok(End::Count);
+            }
+        }
+    }
+
+    /// Counts lines rather than naming seqs: that works in every form.
+    fn ack(&mut self) -> Result<(), Failure> {
+        if !self.named || self.unacked == 0 {
+            return Ok(());
+        }
+        self.unacked = 0;
+        let ack = format!("{{\"ack_lines\":{}}}\n", self.printed);
+        // Where the node is gone, the next read says so.
+        let _ = self.stream.write_all(ack.as_bytes());
+        Ok(())
+    }
+
+    /// Says that nothing more comes, and waits for the end of file, which means that the acks are durable.
+    fn finish(self, mut reader: BufReader<UnixStream>) -> Result<(), Failure> {
+        if !self.named || self.stream.shutdown(Shutdown::Write).is_err() {
+            return Ok(());
+        }
+        self.stream.set_read_timeout(Some(std::time::Duration::from_secs(10))).map_err(|error| broken(&error))?;
+        loop {
+            let piece = match reader.fill_buf() {
+                Ok(piece) => piece.len(),
+                Err(_) => return Err(Failure::could_not("the node did not confirm the last acks")),
+            };
+            if piece == 0 {
+                return Ok(());
+            }
+            reader.consume(piece);
+        }
+    }
+}
+
+/// Reads one line into `line`, without forgetting a part of it when the time runs out; false at the end.
+fn read_line(reader: &mut BufReader<UnixStream>, line: &mut Vec<u8>) -> io::Result<bool> {
+    line.clear();
+    loop {
+        let read = reader.by_ref().take(HANDED_BYTES_MAX).read_until(b'\n', line);
+        match read {
+            Ok(_) if line.ends_with(b"\n") => return Ok(true),
+            Ok(0) => return Ok(false),
+            Ok(_) if line.len() as u64 >= HANDED_BYTES_MAX => {
+                return Err(io::Error::other("a line without end"));
+            }
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn refused(line: &[u8]) -> Result<(), Failure> {
+    match serde_json::from_slice::<Refused>(line) {
+        Ok(Refused { error, code }) => Err(Failure::could_not(format!("{error} ({code})"))),
+        Err(_) => Ok(()),
+    }
+}
+
+fn broken(error: &io::Error) -> Failure {
+    Failure::could_not(format!("out.sock: {error}"))
+}
