@@ -24,6 +24,8 @@ pub mod time;
 pub mod wire;
 
 #[cfg(feature = "node")]
+pub mod cli;
+#[cfg(feature = "node")]
 pub mod clock;
 #[cfg(feature = "node")]
 pub mod config;

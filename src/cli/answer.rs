@@ -34,7 +34,8 @@ impl Answer {
 
     /// One JSON object on one line.
     pub fn json(&mut self, value: &impl Serialize) -> Result<(), Failure> {
-        let text = serde_json::to_string(value).map_err(|error| Failure::could_not(format!("bug: {error}; please report")))?;
+        let text = serde_json::to_string(value)
+            .map_err(|error| Failure::could_not(format!("bug: {error}; please report")))?;
         self.line(text)
     }
 

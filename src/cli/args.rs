@@ -371,7 +371,12 @@ mod tests {
 
     #[test]
     fn the_directory_may_stand_anywhere() {
-        for line in ["intelmesh -C d status", "intelmesh status -C d", "intelmesh peer -C d list", "intelmesh peer list -C d"] {
+        for line in [
+            "intelmesh -C d status",
+            "intelmesh status -C d",
+            "intelmesh peer -C d list",
+            "intelmesh peer list -C d",
+        ] {
             let cli = Cli::try_parse_from(line.split(' ')).unwrap();
             assert_eq!(cli.dir, Some(PathBuf::from("d")), "{line}");
         }
@@ -388,7 +393,10 @@ mod tests {
                     look(verb, &name);
                 } else if !about.contains("not built yet") {
                     let after = verb.get_after_help().map(ToString::to_string).unwrap_or_default();
-                    assert!(after.contains(&format!("Examples:\n  ")) && after.contains("intelmesh"), "{name}");
+                    assert!(
+                        after.contains(&format!("Examples:\n  ")) && after.contains("intelmesh"),
+                        "{name}"
+                    );
                 }
             }
         }

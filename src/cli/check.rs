@@ -111,7 +111,10 @@ fn keys(config: &NodeConfig, found: &mut Findings) -> VerifyingKey {
     }
     if let Some(mode) = mode_of(&config.paths.keys).filter(|mode| mode & 0o077 != 0) {
         let keys = config.paths.keys.display();
-        found.warning(format!("{keys}: others may look into it (mode {mode:04o})"), format!("chmod 700 {keys}"));
+        found.warning(
+            format!("{keys}: others may look into it (mode {mode:04o})"),
+            format!("chmod 700 {keys}"),
+        );
     }
     match Keyring::load(&config.paths.keys) {
         Ok(keyring) => keyring.public_key(),
@@ -128,19 +131,27 @@ fn keys(config: &NodeConfig, found: &mut Findings) -> VerifyingKey {
 fn writable(config: &NodeConfig, found: &mut Findings) {
     let mut paths = vec![config.dir.join(NODE_FILE), config.paths.peers.clone()];
     let files = fs::read_dir(&config.paths.peers).into_iter().flatten().flatten();
-    paths.extend(files.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|end| end == "toml")));
+    paths.extend(
+        files.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|end| end == "toml")),
+    );
     paths.sort();
     for path in paths {
         let Some(mode) = mode_of(&path) else { continue };
         let shown = path.display();
         if mode & 0o002 != 0 {
-            found.error(format!("{shown}: everybody may write it (mode {mode:04o})"), Some(format!("chmod o-w {shown}")));
+            found.error(
+                format!("{shown}: everybody may write it (mode {mode:04o})"),
+                Some(format!("chmod o-w {shown}")),
+            );
         }
     }
     let wanted = if config.socket_group.is_some() { 0o067 } else { 0o077 };
     if let Some(mode) = mode_of(&config.paths.run).filter(|mode| mode & wanted != 0) {
         let (run, right) = (config.paths.run.display(), if wanted == 0o067 { "710" } else { "700" });
-        found.warning(format!("{run}: others may use the sockets (mode {mode:04o})"), format!("chmod {right} {run}"));
+        found.warning(
+            format!("{run}: others may use the sockets (mode {mode:04o})"),
+            format!("chmod {right} {run}"),
+        );
     }
 }
 
@@ -151,7 +162,9 @@ fn mode_of(path: &Path) -> Option<u32> {
 fn settings(config: &NodeConfig, peers: &PeerFiles, found: &mut Findings) {
     if config.invited_at().is_empty() {
         found.warning(
-            format!("{NODE_FILE}: invitations will have no address: \"listen\" has none that others could use"),
+            format!(
+                "{NODE_FILE}: invitations will have no address: \"listen\" has none that others could use"
+            ),
             "advertise = [\"/dns4/mesh.example.org/tcp/4801\"]",
         );
     }
@@ -164,14 +177,20 @@ fn settings(config: &NodeConfig, peers: &PeerFiles, found: &mut Findings) {
     if let Some(group) = &config.socket_group {
         let known = fs::read_to_string("/etc/group").unwrap_or_default();
         if !known.lines().any(|line| line.split(':').next() == Some(group)) {
-            found.warning(format!("{NODE_FILE}: no group \"{group}\" in /etc/group"), format!("groupadd --system {group}"));
+            found.warning(
+                format!("{NODE_FILE}: no group \"{group}\" in /etc/group"),
+                format!("groupadd --system {group}"),
+            );
         }
     }
     for peer in &peers.peers {
         let alone = peer.addresses.is_empty() && config.listen.is_empty();
         if alone {
             found.warning(
-                format!("{}: neither side can connect: no \"addresses\" here, no \"listen\" in {NODE_FILE}", peer.file.display()),
+                format!(
+                    "{}: neither side can connect: no \"addresses\" here, no \"listen\" in {NODE_FILE}",
+                    peer.file.display()
+                ),
                 "give one of the two",
             );
         }
@@ -200,7 +219,9 @@ fn report(found: &Findings, peers: &PeerFiles, json: bool) -> Result<(), Failure
         let peers = count(peers.peers.len(), "peer");
         match (errors, warnings) {
             (0, 0) => answer.line(format!("ok: {NODE_FILE}, keys and {peers}"))?,
-            (0, _) => answer.line(format!("ok: {NODE_FILE}, keys and {peers}; {}", count(warnings, "warning")))?,
+            (0, _) => {
+                answer.line(format!("ok: {NODE_FILE}, keys and {peers}; {}", count(warnings, "warning")))?
+            }
             _ => answer.line(format!("{}, {}", count(errors, "error"), count(warnings, "warning")))?,
         }
     }

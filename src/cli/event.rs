@@ -79,7 +79,8 @@ fn fetch(place: &Place, id: EventRef) -> Result<(String, Vec<u8>), Failure> {
     match place.ask(&Request::EventExport { id })? {
         Reply::Envelope { id, cose } => {
             let bytes = data_encoding::BASE64.decode(cose.as_bytes());
-            let bytes = bytes.map_err(|error| Failure::could_not(format!("the node's answer cannot be read: {error}")))?;
+            let bytes = bytes
+                .map_err(|error| Failure::could_not(format!("the node's answer cannot be read: {error}")))?;
             Ok((id, bytes))
         }
         other => Err(unexpected(&other)),
@@ -104,9 +105,8 @@ fn verify(place: &Place, what: &Path, json: bool) -> Result<(), Failure> {
         read_envelope(what)?
     } else {
         let text = what.to_string_lossy();
-        let id = EventRef::parse(&text).map_err(|_| {
-            Failure::could_not(format!("{text}: no such file, and no id of an event"))
-        })?;
+        let id = EventRef::parse(&text)
+            .map_err(|_| Failure::could_not(format!("{text}: no such file, and no id of an event")))?;
         fetch(place, id)?.1
     };
     let trust = place.trust()?;
@@ -138,12 +138,17 @@ fn read_envelope(path: &Path) -> Result<Vec<u8>, Failure> {
 /// Publisher and key, or the fault in words.
 fn judge(bytes: Bytes, trust: &TrustList) -> Result<(String, String), String> {
     let envelope = UnverifiedEnvelope::decode(bytes).map_err(|error| error.to_string())?;
-    let (publisher, key_id): (_, KeyId) = (envelope.envelope().publisher().clone(), envelope.envelope().key_id());
+    let (publisher, key_id): (_, KeyId) =
+        (envelope.envelope().publisher().clone(), envelope.envelope().key_id());
     let key = match trust.key_of(&publisher, key_id) {
         Trust::Known(key) => *key,
-        Trust::OtherKey => return Err(format!("unknown_key: {publisher} is trusted, but not with key {key_id}")),
+        Trust::OtherKey => {
+            return Err(format!("unknown_key: {publisher} is trusted, but not with key {key_id}"));
+        }
         Trust::NameMismatch => return Err(format!("name_mismatch: key {key_id} is not that of {publisher}")),
-        Trust::Unknown => return Err(format!("unknown_publisher: no file in peers/ for {publisher} (key {key_id})")),
+        Trust::Unknown => {
+            return Err(format!("unknown_publisher: no file in peers/ for {publisher} (key {key_id})"));
+        }
     };
     let verified = envelope.verify(&key).map_err(|error| format!("bad_signature: {error}"))?;
     Ok((verified.envelope().publisher().to_string(), public_key_text(&key)))

@@ -15,7 +15,9 @@ pub fn feed(place: &Place, verb: FeedVerb, json: bool) -> Result<(), Failure> {
         FeedVerb::Rewind { peer, to } => rewind(place, peer, to),
         FeedVerb::Repair { peer } => {
             done(&place.ask(&Request::FeedRepair { peer: peer.clone() })?)?;
-            talk(format!("{peer}: the whole journal is compared; intelmesh feed show {peer} shows how far it is"));
+            talk(format!(
+                "{peer}: the whole journal is compared; intelmesh feed show {peer} shows how far it is"
+            ));
             Ok(())
         }
     }
@@ -92,7 +94,10 @@ fn details(feed: &Feed) -> String {
         text += &format!("  and {} more\n", feed.owed_count - feed.owed.len() as u64);
     }
     for place in &feed.rejected {
-        text += &format!("  {} is read again from seq {} once {} is cured\n", feed.peer, place.first_seq, place.reason);
+        text += &format!(
+            "  {} is read again from seq {} once {} is cured\n",
+            feed.peer, place.first_seq, place.reason
+        );
     }
     text
 }

@@ -11,7 +11,9 @@ use crate::keyring::Keyring;
 
 pub fn init(flag: Option<PathBuf>, args: InitArgs) -> Result<(), Failure> {
     let Some(dir) = args.node.or(flag) else {
-        return Err(Failure::could_not("where? init needs a directory").hint("intelmesh init DIR --name NAME"));
+        return Err(
+            Failure::could_not("where? init needs a directory").hint("intelmesh init DIR --name NAME")
+        );
     };
     let new = write::NewNode {
         name: args.name,
@@ -23,9 +25,14 @@ pub fn init(flag: Option<PathBuf>, args: InitArgs) -> Result<(), Failure> {
     let keyring = Keyring::create(&dir.join("keys")).map_err(Failure::from)?;
     write::new_node(&dir, &new).map_err(Failure::from)?;
     let shown = dir.display();
-    talk(format!("{} is made in {shown}: its keys are in keys/ (back them up), its peers go into peers/", new.name));
+    talk(format!(
+        "{} is made in {shown}: its keys are in keys/ (back them up), its peers go into peers/",
+        new.name
+    ));
     talk(format!("key {}", invitation::words(&keyring.public_key())));
-    talk("defaults: default_tlp = \"GREEN\" for events without a label; for peers tlp_max = \"AMBER\", relay = true");
+    talk(
+        "defaults: default_tlp = \"GREEN\" for events without a label; for peers tlp_max = \"AMBER\", relay = true",
+    );
     talk(format!("next: intelmesh run -C {shown}, then exchange invitations: intelmesh invite -C {shown}"));
     let mut answer = Answer::new();
     answer.line(shown)?;

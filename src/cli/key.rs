@@ -22,7 +22,8 @@ fn show(place: &Place, json: bool) -> Result<(), Failure> {
     let public = keyring.public_key();
     let (key, seal) = (public_key_text(&public), keyring.seal_public_text());
     let words = invitation::words(&public);
-    let (key_file, seal_file) = (config.paths.keys.join(NODE_KEY_FILE), config.paths.keys.join(SEAL_KEY_FILE));
+    let (key_file, seal_file) =
+        (config.paths.keys.join(NODE_KEY_FILE), config.paths.keys.join(SEAL_KEY_FILE));
     let mut answer = Answer::new();
     if json {
         answer.json(&serde_json::json!({

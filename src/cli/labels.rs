@@ -74,7 +74,11 @@ impl Labels {
         };
         // The comma that goes is the one before it, or the one behind where it comes first.
         let start = if at == 0 { member.whole.start } else { members[at - 1].whole.end };
-        let end = if at == 0 { members.get(1).map_or(member.whole.end, |next| next.whole.start) } else { member.whole.end };
+        let end = if at == 0 {
+            members.get(1).map_or(member.whole.end, |next| next.whole.start)
+        } else {
+            member.whole.end
+        };
         let payload = format!("{}{}", &text[..start], &text[end..]);
         format!("{{\"meta\":{{{}}},\"payload\":{payload}}}", self.fields(Some(kind)))
     }
@@ -135,7 +139,8 @@ impl Labels {
             .or_else(|_| serde_json::from_str::<String>(value).map(|one| vec![one]))
             .ok();
         let Some(listed) = listed else { return Ok(None) };
-        let Ok(listed) = listed.iter().map(|name| PublisherName::parse(name)).collect::<Result<Vec<_>, _>>() else {
+        let Ok(listed) = listed.iter().map(|name| PublisherName::parse(name)).collect::<Result<Vec<_>, _>>()
+        else {
             return Ok(None);
         };
         if listed.is_empty() {
@@ -256,15 +261,15 @@ mod tests {
                 r#"{"raw":"eA==","__type":"Event" , "n":12345678901234567890}"#,
                 r#"{"meta":{"type":"event","to":["cert-ee"],"tlp":"AMBER"},"payload":{"raw":"eA==" , "n":12345678901234567890}}"#,
             ),
-            (r#"{"__type":"Event"}"#, r#"{"meta":{"type":"event","to":["cert-ee"],"tlp":"AMBER"},"payload":{}}"#),
+            (
+                r#"{"__type":"Event"}"#,
+                r#"{"meta":{"type":"event","to":["cert-ee"],"tlp":"AMBER"},"payload":{}}"#,
+            ),
             (
                 r#"{"payload":{"x":[{"payload":"}"}]}}"#,
                 r#"{"meta":{"to":["cert-ee"],"tlp":"AMBER"},"payload":{"x":[{"payload":"}"}]}}"#,
             ),
-            (
-                r#"{"meta": {} ,"payload":{}}"#,
-                r#"{"meta": {"to":["cert-ee"],"tlp":"AMBER"} ,"payload":{}}"#,
-            ),
+            (r#"{"meta": {} ,"payload":{}}"#, r#"{"meta": {"to":["cert-ee"],"tlp":"AMBER"} ,"payload":{}}"#),
             (
                 r#"{"format":"intelmq","met\u0061":{"tags":["x"],"tlp":"green"},"payload":{"v":1e400}}"#,
                 r#"{"format":"intelmq","met\u0061":{"to":["cert-ee"],"tags":["x"],"tlp":"AMBER"},"payload":{"v":1e400}}"#,

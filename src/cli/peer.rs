@@ -39,8 +39,7 @@ fn add(place: &Place, args: PeerAddArgs) -> Result<(), Failure> {
     let known = place.peers(&config)?;
     let now = clock::now().wall;
     let text = if args.invitation == "-" { read_invitation()? } else { args.invitation };
-    let invitation =
-        Invitation::parse(&text, now).map_err(|error| Failure::no(&error).hint(error.hint()))?;
+    let invitation = Invitation::parse(&text, now).map_err(|error| Failure::no(&error).hint(error.hint()))?;
     acceptable(&invitation, &config, &known, place)?;
     introduce(&invitation, args.no_connect);
     if !args.yes && !agreed(&invitation.name)? {
@@ -88,10 +87,17 @@ fn read_invitation() -> Result<String, Failure> {
 }
 
 /// Ours, of another federation, or a known name with another key: the answer is no.
-fn acceptable(invitation: &Invitation, config: &NodeConfig, known: &PeerFiles, place: &Place) -> Result<(), Failure> {
+fn acceptable(
+    invitation: &Invitation,
+    config: &NodeConfig,
+    known: &PeerFiles,
+    place: &Place,
+) -> Result<(), Failure> {
     let name = &invitation.name;
     if invitation.key == place.keyring(config)?.public_key() {
-        return Err(Failure::no("this is our own invitation").hint("send it to the peer, and add theirs here"));
+        return Err(
+            Failure::no("this is our own invitation").hint("send it to the peer, and add theirs here")
+        );
     }
     if *name == config.name {
         return Err(Failure::no(format!("\"{name}\" is our own name, with another key"))
@@ -128,14 +134,21 @@ fn agreed(name: &PublisherName) -> Result<bool, Failure> {
     }
     talk("Does the peer read you the same words? Then add it [y/N]:");
     let mut line = String::new();
-    io::stdin().lock().take(64).read_line(&mut line).map_err(|error| Failure::could_not(format!("stdin: {error}")))?;
+    io::stdin()
+        .lock()
+        .take(64)
+        .read_line(&mut line)
+        .map_err(|error| Failure::could_not(format!("stdin: {error}")))?;
     Ok(matches!(line.trim().to_lowercase().as_str(), "y" | "yes"))
 }
 
 /// The running node reads `peers/` again now. Without one nothing is lost: it reads them when it starts.
 fn told(place: &Place) {
     if let Err(failure) = place.ask_if_running(&Request::PeersChanged) {
-        talk(format!("warning: the running node was not told, and will see it within 1 s: {}", failure.first()));
+        talk(format!(
+            "warning: the running node was not told, and will see it within 1 s: {}",
+            failure.first()
+        ));
     }
 }
 
@@ -197,12 +210,21 @@ fn list(place: &Place, json: bool) -> Result<(), Failure> {
     let peers: Vec<PeerFacts<'_>> = known.peers.iter().map(PeerFacts::from).collect();
     if json {
         let problems: Vec<String> = known.problems.iter().map(ToString::to_string).collect();
-        answer.json(&serde_json::json!({"schema": "intelmesh.peers/1", "peers": peers, "problems": problems}))?;
+        answer.json(
+            &serde_json::json!({"schema": "intelmesh.peers/1", "peers": peers, "problems": problems}),
+        )?;
     } else {
         for peer in &peers {
             let relay = if peer.relay { "relays" } else { "no relay" };
-            let addresses = if peer.addresses.is_empty() { "not dialled".to_owned() } else { peer.addresses.join(" ") };
-            answer.line(format!("{:<16} {:<8} {:<12} {:<9} {addresses}", peer.name.as_str(), peer.state, peer.tlp_max, relay))?;
+            let addresses =
+                if peer.addresses.is_empty() { "not dialled".to_owned() } else { peer.addresses.join(" ") };
+            answer.line(format!(
+                "{:<16} {:<8} {:<12} {:<9} {addresses}",
+                peer.name.as_str(),
+                peer.state,
+                peer.tlp_max,
+                relay
+            ))?;
         }
         if peers.is_empty() {
             talk("no peers yet: intelmesh peer add INVITATION");
@@ -247,9 +269,15 @@ fn show(place: &Place, name: &PublisherName, json: bool) -> Result<(), Failure> 
     answer.line(name)?;
     for (what, value) in [
         ("key", facts.key.clone()),
-        ("words", format!("{}{}", facts.words, if facts.verified { " (verified)" } else { " (not verified)" })),
+        (
+            "words",
+            format!("{}{}", facts.words, if facts.verified { " (verified)" } else { " (not verified)" }),
+        ),
         ("state", facts.state.to_owned()),
-        ("addresses", if facts.addresses.is_empty() { "not dialled".to_owned() } else { facts.addresses.join(" ") }),
+        (
+            "addresses",
+            if facts.addresses.is_empty() { "not dialled".to_owned() } else { facts.addresses.join(" ") },
+        ),
         ("to them", format!("tlp_max {}", facts.tlp_max)),
         ("from them", terms_of_receiving(&facts)),
         ("file", facts.file.clone()),
@@ -338,7 +366,13 @@ fn check(place: &Place, name: Option<&PublisherName>, json: bool) -> Result<(), 
             answer.line(format!("{}: never dialled: no addresses", check.peer))?;
         }
         for at in &check.addresses {
-            answer.line(format!("{} {} {}: {}", check.peer, at.address, if at.ok { "ok" } else { "failed" }, at.what))?;
+            answer.line(format!(
+                "{} {} {}: {}",
+                check.peer,
+                at.address,
+                if at.ok { "ok" } else { "failed" },
+                at.what
+            ))?;
         }
     }
     answer.flush()?;

@@ -70,8 +70,10 @@ impl Place {
     /// Exit 2 where no node runs.
     pub fn connect(&self, socket: &str) -> Result<UnixStream, Failure> {
         let path = self.run_dir().join(socket);
-        crate::local::connect(&path).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused | io::ErrorKind::NotADirectory => self.no_node(),
+        UnixStream::connect(&path).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused | io::ErrorKind::NotADirectory => {
+                self.no_node()
+            }
             io::ErrorKind::PermissionDenied => Failure::could_not(format!("{}: {error}", path.display()))
                 .hint("run this as the node's user, or set socket_group in intelmesh.toml"),
             _ => Failure::could_not(format!("{}: {error}", path.display())),
@@ -102,7 +104,8 @@ impl Place {
         let mut answer = Vec::new();
         BufReader::new(stream.take(REPLY_BYTES_MAX)).read_until(b'\n', &mut answer).map_err(broken)?;
         if answer.is_empty() {
-            return Err(Failure::could_not("the node closed ctl.sock without an answer").hint("is it stopping? see its log"));
+            return Err(Failure::could_not("the node closed ctl.sock without an answer")
+                .hint("is it stopping? see its log"));
         }
         match serde_json::from_slice(&answer) {
             Ok(Reply::Refused(refusal)) => Err(refusal.into()),

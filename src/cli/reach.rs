@@ -35,7 +35,11 @@ fn try_all(addresses: &[String]) -> Vec<AddressCheck> {
     drop(told);
     let mut checks: Vec<AddressCheck> = addresses
         .iter()
-        .map(|address| AddressCheck { address: address.clone(), ok: false, what: "no answer within 3 s".to_owned() })
+        .map(|address| AddressCheck {
+            address: address.clone(),
+            ok: false,
+            what: "no answer within 3 s".to_owned(),
+        })
         .collect();
     let deadline = crate::clock::now().tick.plus_ms(REACH_WAIT_S * 1000);
     loop {

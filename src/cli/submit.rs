@@ -152,7 +152,11 @@ fn print_answers(stream: UnixStream) -> Result<Answers, Failure> {
     let mut line = Vec::new();
     loop {
         line.clear();
-        reader.by_ref().take(ANSWER_BYTES_MAX).read_until(b'\n', &mut line).map_err(|error| broken(&error))?;
+        reader
+            .by_ref()
+            .take(ANSWER_BYTES_MAX)
+            .read_until(b'\n', &mut line)
+            .map_err(|error| broken(&error))?;
         if line.is_empty() {
             answer.flush()?;
             return Ok(count);

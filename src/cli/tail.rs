@@ -92,13 +92,16 @@ enum End {
 
 impl Reading {
     fn run(mut self, args: &TailArgs, stopped: &AtomicBool) -> Result<(), Failure> {
-        let mut reader = BufReader::with_capacity(256 * 1024, self.stream.try_clone().map_err(|error| broken(&error))?);
+        let mut reader =
+            BufReader::with_capacity(256 * 1024, self.stream.try_clone().map_err(|error| broken(&error))?);
         let mut answer = Answer::new();
         let end = self.print_lines(args, &mut reader, &mut answer)?;
         match end {
             End::Count | End::Idle => self.finish(reader),
             End::Closed if stopped.load(Ordering::Relaxed) => self.finish(reader),
-            End::Closed => Err(Failure::could_not("the node closed out.sock").hint("is it stopping? see its log")),
+            End::Closed => {
+                Err(Failure::could_not("the node closed out.sock").hint("is it stopping? see its log"))
+            }
         }
     }
 
@@ -153,7 +156,9 @@ impl Reading {
         if !self.named || self.stream.shutdown(Shutdown::Write).is_err() {
             return Ok(());
         }
-        self.stream.set_read_timeout(Some(std::time::Duration::from_secs(10))).map_err(|error| broken(&error))?;
+        self.stream
+            .set_read_timeout(Some(std::time::Duration::from_secs(10)))
+            .map_err(|error| broken(&error))?;
         loop {
             let piece = match reader.fill_buf() {
                 Ok(piece) => piece.len(),

@@ -183,7 +183,11 @@ fn publish_to_both(story: &mut Story, mesh: &mut Mesh, lines: &[&str]) -> Result
     for (node, other) in [(&mesh.pl, "cert-ee"), (&mesh.ee, "cert-pl")] {
         let status = node.wait_until("the duplicates are refused", |status| refused(status) >= wanted)?;
         ensure!(accepted(&status) == wanted, "{} accepted {}", node.name, accepted(&status));
-        story.say(format!("{other} offers them to {} too: {} duplicate, refused", node.name, refused(&status)))?;
+        story.say(format!(
+            "{other} offers them to {} too: {} duplicate, refused",
+            node.name,
+            refused(&status)
+        ))?;
     }
     Ok(ids)
 }
@@ -268,7 +272,10 @@ fn count(story: &mut Story, mesh: &mut Mesh, published: usize) -> Result<()> {
         let got = mesh.got.get(node.name).map_or(0, BTreeSet::len);
         let more = node.receive_rest()?;
         ensure!(got == published && more == 0, "{} got {got} and {more} more, not {published}", node.name);
-        story.say(format!("submitted {published}, handed off at {} {got}: none lost, none twice", node.name))?;
+        story.say(format!(
+            "submitted {published}, handed off at {} {got}: none lost, none twice",
+            node.name
+        ))?;
     }
     let back = mesh.at.receive_rest()?;
     ensure!(back == 0, "cert-at got {back} of its own events back");

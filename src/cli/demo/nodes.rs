@@ -134,8 +134,14 @@ impl Node {
                 let _ = told.try_send(line);
             }
         });
-        let line = ready.recv_timeout(Duration::from_millis(PATIENCE_MS)).with_context(|| self.excuse("did not start"))?;
-        ensure!(line.starts_with(&format!("ready {} ", self.name)), "{}: \"{line}\" is not \"ready\"", self.name);
+        let line = ready
+            .recv_timeout(Duration::from_millis(PATIENCE_MS))
+            .with_context(|| self.excuse("did not start"))?;
+        ensure!(
+            line.starts_with(&format!("ready {} ", self.name)),
+            "{}: \"{line}\" is not \"ready\"",
+            self.name
+        );
         Ok(())
     }
 
@@ -173,10 +179,8 @@ impl Node {
     /// The next `count` events that its pipeline gets.
     pub fn receive(&self, count: usize) -> Result<Vec<HandedOff>> {
         let idle = (PATIENCE_MS / 1000).to_string();
-        let said = self.call(
-            &["tail", "--consumer", "pipeline", "--count", &count.to_string(), "--idle", &idle],
-            "",
-        )?;
+        let said = self
+            .call(&["tail", "--consumer", "pipeline", "--count", &count.to_string(), "--idle", &idle], "")?;
         let events: Vec<HandedOff> = said
             .lines()
             .map(|line| serde_json::from_str(line).with_context(|| line.to_owned()))
@@ -213,6 +217,10 @@ impl Node {
     fn excuse(&self, what: &str) -> String {
         let log = fs::read_to_string(&self.log).unwrap_or_default();
         let tail: Vec<&str> = log.lines().rev().take(10).collect();
-        format!("{} {what}; the end of its log:\n{}", self.name, tail.into_iter().rev().collect::<Vec<_>>().join("\n"))
+        format!(
+            "{} {what}; the end of its log:\n{}",
+            self.name,
+            tail.into_iter().rev().collect::<Vec<_>>().join("\n")
+        )
     }
 }
