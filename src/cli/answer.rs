@@ -39,6 +39,14 @@ impl Answer {
         self.line(text)
     }
 
+    /// The same for an object whose form has a name: `schema` is its first key, whatever the others are.
+    pub fn object(&mut self, schema: &str, value: &serde_json::Value) -> Result<(), Failure> {
+        let text = value.to_string();
+        let rest = text.strip_prefix('{').unwrap_or("}");
+        let comma = if rest == "}" { "" } else { "," };
+        self.line(format!("{{\"schema\":\"{schema}\"{comma}{rest}"))
+    }
+
     pub fn flush(&mut self) -> Result<(), Failure> {
         self.out.flush().map_err(|error| fault(&error))
     }

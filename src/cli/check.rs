@@ -201,13 +201,14 @@ fn report(found: &Findings, peers: &PeerFiles, json: bool) -> Result<(), Failure
     let (errors, warnings) = (found.count(Level::Error), found.count(Level::Warning));
     let mut answer = Answer::new();
     if json {
-        answer.json(&serde_json::json!({
-            "schema": "intelmesh.check/1",
-            "ok": errors == 0,
-            "errors": errors,
-            "warnings": warnings,
-            "findings": found.0,
-        }))?;
+        answer.object(
+            "intelmesh.check/1",
+            &serde_json::json!({ "ok": errors == 0,
+                "errors": errors,
+                "warnings": warnings,
+                "findings": found.0,
+            }),
+        )?;
     } else {
         for finding in &found.0 {
             let level = if finding.level == Level::Error { "error" } else { "warning" };

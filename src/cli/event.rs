@@ -113,13 +113,17 @@ fn verify(place: &Place, what: &Path, json: bool) -> Result<(), Failure> {
     let verdict = judge(Bytes::from(bytes), &trust);
     let mut answer = Answer::new();
     match &verdict {
-        Ok((publisher, key)) if json => answer.json(&serde_json::json!({
-            "schema": "intelmesh.verify/1", "ok": true, "publisher": publisher, "key": key,
-        }))?,
+        Ok((publisher, key)) if json => answer.object(
+            "intelmesh.verify/1",
+            &serde_json::json!({ "ok": true, "publisher": publisher, "key": key,
+            }),
+        )?,
         Ok((publisher, key)) => answer.line(format!("ok publisher={publisher} key={key}"))?,
-        Err(fault) if json => answer.json(&serde_json::json!({
-            "schema": "intelmesh.verify/1", "ok": false, "fault": fault,
-        }))?,
+        Err(fault) if json => answer.object(
+            "intelmesh.verify/1",
+            &serde_json::json!({ "ok": false, "fault": fault,
+            }),
+        )?,
         Err(fault) => answer.line(fault)?,
     }
     answer.flush()?;

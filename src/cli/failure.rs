@@ -144,9 +144,7 @@ pub fn usage(error: &clap::Error) -> ExitCode {
             hint.get_or_insert_with(|| tip.to_owned());
         } else if let Some(line) = line.strip_prefix("Usage: ") {
             usage = Some(line.to_owned());
-        } else if in_what {
-            what.push(line);
-        } else if line.starts_with('[') {
+        } else if in_what || line.starts_with('[') {
             what.push(line);
         }
     }

@@ -26,15 +26,16 @@ pub fn invite(place: &Place, json: bool) -> Result<(), Failure> {
     }
     let mut answer = Answer::new();
     if json {
-        answer.json(&serde_json::json!({
-            "schema": "intelmesh.invitation/1",
-            "invitation": text,
-            "name": invitation.name,
-            "federation": invitation.federation,
-            "words": invitation.words(),
-            "addresses": invitation.addresses,
-            "expires": invitation.expires.to_string(),
-        }))?;
+        answer.object(
+            "intelmesh.invitation/1",
+            &serde_json::json!({ "invitation": text,
+                "name": invitation.name,
+                "federation": invitation.federation,
+                "words": invitation.words(),
+                "addresses": invitation.addresses,
+                "expires": invitation.expires.to_string(),
+            }),
+        )?;
     } else {
         answer.line(&text)?;
     }

@@ -53,7 +53,7 @@ impl Labels {
         let new = if inner == "null" {
             format!("{{{}}}", self.fields(None))
         } else {
-            match self.into_meta(inner, line)? {
+            match self.on_meta(inner, line)? {
                 Some(new) => new,
                 None => return Ok(text.to_owned()),
             }
@@ -92,7 +92,7 @@ impl Labels {
     }
 
     /// `None` where meta is no object, and the node will say so.
-    fn into_meta(&self, meta: &str, line: u64) -> Result<Option<String>, LabelError> {
+    fn on_meta(&self, meta: &str, line: u64) -> Result<Option<String>, LabelError> {
         let Some(members) = members(meta) else { return Ok(None) };
         let mut text = meta.to_owned();
         let mut added = Vec::new();

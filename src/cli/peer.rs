@@ -263,7 +263,7 @@ fn show(place: &Place, name: &PublisherName, json: bool) -> Result<(), Failure> 
     };
     let mut answer = Answer::new();
     if json {
-        answer.json(&serde_json::json!({"schema": "intelmesh.peer/1", "peer": facts, "status": live}))?;
+        answer.object("intelmesh.peer/1", &serde_json::json!({ "peer": facts, "status": live}))?;
         return answer.flush();
     }
     answer.line(name)?;

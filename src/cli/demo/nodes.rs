@@ -43,9 +43,9 @@ impl Children {
         let mut children = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let at = children.iter().position(|child| child.id() == id).context("no such process")?;
         let mut child = children.swap_remove(at);
-        child.kill()?;
+        let killed = child.kill();
         child.wait()?;
-        Ok(())
+        Ok(killed?)
     }
 }
 
