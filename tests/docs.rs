@@ -160,6 +160,33 @@ fn each_dependency_has_its_reason_and_no_reason_is_left_over() {
     assert_eq!(dependencies(), explained, "Cargo.toml on the left, docs/DEPENDENCIES.md on the right");
 }
 
+/// Section numbers that the source cites are sections that PROTOCOL.md has.
+#[test]
+fn each_cited_section_of_the_protocol_exists() {
+    let protocol = read("docs/PROTOCOL.md");
+    let number = |text: &str| {
+        let number: String = text.chars().take_while(|c| c.is_ascii_digit() || *c == '.').collect();
+        number.trim_end_matches('.').to_owned()
+    };
+    let headings = protocol.lines().filter(|line| line.starts_with('#'));
+    let there: BTreeSet<String> =
+        headings.map(|line| number(line.trim_start_matches(['#', ' ', '§']))).collect();
+    let mut lacking = BTreeSet::new();
+    for path in files_below(&root().join("src")) {
+        let text = fs::read_to_string(&path).unwrap_or_default();
+        for rest in text.split("PROTOCOL.md §").skip(1) {
+            if !there.contains(&number(rest)) {
+                lacking.insert(format!(
+                    "§{} in {}",
+                    number(rest),
+                    path.strip_prefix(root()).unwrap().display()
+                ));
+            }
+        }
+    }
+    assert!(lacking.is_empty(), "docs/PROTOCOL.md has no {}", Vec::from_iter(lacking).join(", "));
+}
+
 fn files_below(dir: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for entry in fs::read_dir(dir).into_iter().flatten() {
