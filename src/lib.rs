@@ -33,3 +33,5 @@ pub mod config;
 pub mod invitation;
 #[cfg(feature = "node")]
 pub mod keyring;
+#[cfg(feature = "node")]
+pub mod transport;

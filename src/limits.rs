@@ -153,6 +153,82 @@ pub const CONSUMERS_MAX: usize = 1_024;
 /// Strangers remembered for `status`; the one seen longest ago is forgotten first.
 pub const STRANGERS_MAX: usize = 64;
 
+/// A whole handshake, from the socket to the muxer, in ms. A silent or dripping socket goes after it.
+pub const HANDSHAKE_MS: u64 = 5_000;
+
+/// Closing a connection takes at most this, in ms; what is still to be sent then is lost.
+pub const CONNECTION_CLOSE_MS: u64 = 1_000;
+
+/// A connection without a stream is closed after this, in ms.
+pub const CONNECTION_IDLE_MS: u64 = 30_000;
+
+/// Connections that stand to one peer: both may have dialled at once. One more replaces the one that was
+/// silent longest.
+pub const CONNECTIONS_PER_PEER_MAX: usize = 2;
+
+/// Streams of one connection, both directions together, as yamux counts them.
+pub const MUXER_STREAMS_MAX: usize = 32;
+
+/// Feed streams that a peer may have open on one connection: one, and what a restart leaves behind.
+pub const FEEDS_PER_CONNECTION_MAX: usize = 4;
+
+/// After the core closed a stream, what is queued has this long to leave, in ms.
+pub const FEED_CLOSE_MS: u64 = 1_000;
+
+/// Frames, and bytes of frames, that are handed to the core at once.
+pub const FEED_DELIVERY_FRAMES: usize = 256;
+pub const FEED_DELIVERY_BYTES: usize = 256 * 1024;
+
+/// One read of a feed stream, in bytes.
+pub const FEED_READ_BYTES: usize = 32 * 1024;
+
+/// Queued frames are collected up to this before they are written, in bytes: every write has the price of a
+/// yamux frame and a Noise message.
+pub const FEED_WRITE_BYTES: usize = 64 * 1024;
+
+/// A stream with more than this many times [`SEND_QUEUE_BYTES`] waiting is cut: the core keeps to one.
+pub const SEND_QUEUE_FACTOR: usize = 4;
+
+/// What the transport has to say to the core and has not said yet. While it is full nothing new is taken
+/// from the network.
+pub const OUTBOX_MAX: usize = 1_024;
+
+/// Orders of the core to the transport that wait: dial, disconnect, open a feed, for each peer.
+pub const TRANSPORT_COMMANDS_MAX: usize = 4 * PEERS_MAX;
+
+/// Addresses of one peer that are dialled; further ones are ignored.
+pub const PEER_ADDRESSES_MAX: usize = 16;
+
+/// Listening on an address has come up after this, or counts as failed, in ms.
+pub const LISTEN_MS: u64 = 5_000;
+
+/// Stopping the transport takes at most this, in ms: last frames, then the connections.
+pub const TRANSPORT_STOP_MS: u64 = 2_000;
+
+/// `peer check` waits this long for an address, in ms.
+pub const PEER_CHECK_MS: u64 = 3_000;
+
+/// Strangers' sockets in the handshake at once: all together, and of one network (/24, /48).
+pub const DOOR_STRANGERS_PENDING_MAX: usize = 32;
+pub const DOOR_PREFIX_PENDING_MAX: usize = 8;
+/// Strangers' connections from one network: a second, and in a burst.
+pub const DOOR_PREFIX_PER_SECOND: u64 = 2;
+pub const DOOR_PREFIX_BURST: u64 = 10;
+
+/// Sockets from addresses of peers in the handshake at once: all together, and from one address. Several
+/// peers may sit behind one address, and so may strangers.
+pub const DOOR_KNOWN_PENDING_MAX: usize = 512;
+pub const DOOR_ADDRESS_PENDING_MAX: usize = 64;
+/// Connections from one address of a peer: a second, and in a burst.
+pub const DOOR_ADDRESS_PER_SECOND: u64 = 50;
+pub const DOOR_ADDRESS_BURST: u64 = 100;
+
+/// Networks and addresses whose connections are counted; full allowances are forgotten first.
+pub const DOOR_BUCKETS_MAX: usize = 4_096;
+
+/// Addresses remembered because an allowed key came from there; the oldest is forgotten first.
+pub const DOOR_LEARNED_MAX: usize = 2 * PEERS_MAX;
+
 /// Size of a journal segment, in bytes. Retention works in whole segments. A smaller `keep_bytes` makes smaller ones.
 pub const SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
 
@@ -192,6 +268,12 @@ const _: () = {
         "every entry of a window may have to be owed"
     );
     assert!(INTAKE_BYTES_MAX > FRAME_BYTES_MAX, "one frame always fits");
+    assert!(SEND_QUEUE_FACTOR * SEND_QUEUE_BYTES > FRAME_BYTES_MAX, "one frame always fits the send queue");
+    assert!(
+        DOOR_PREFIX_PENDING_MAX < DOOR_STRANGERS_PENDING_MAX,
+        "one network cannot lock out all strangers"
+    );
+    assert!(DOOR_ADDRESS_PENDING_MAX < DOOR_KNOWN_PENDING_MAX, "one address cannot lock out all peers");
     assert!(2 * HEAD_EVERY_MS < FEED_SILENT_MS, "a lost HEAD is not yet silence");
     assert!(SEGMENT_BYTES as usize > 8 * FRAME_BYTES_MAX, "a segment holds several of the largest records");
 };

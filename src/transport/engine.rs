@@ -1,0 +1,261 @@
+//! The loop that drives libp2p: takes orders, turns what libp2p says into inputs of the core, and keeps for
+//! each peer what the core has been told. It never awaits the core: what it has to say stands in the outbox.
+
+mod events;
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
+use libp2p::swarm::{ConnectionId, SwarmEvent};
+use libp2p::{Multiaddr, PeerId, Swarm};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::{Id, JoinSet};
+use tokio::time::{sleep, timeout};
+
+pub(super) use events::dial_failure;
+
+use super::book::{dialled, peer_id};
+use super::gate::Proved;
+use super::link::{PeerLink, Told};
+use super::pump::Activity;
+use super::queue::FeedQueue;
+use super::shared::{Command, Shared};
+use super::swarm::{Behaviour, build};
+use super::{TransportConfig, TransportError, address};
+use crate::identity::PublisherName;
+use crate::limits::{LISTEN_MS, OUTBOX_MAX, PEER_ADDRESSES_MAX, TRANSPORT_STOP_MS};
+use crate::protocol::Input;
+use crate::protocol::io::{DialFailure, StreamId};
+
+/// What the core is to hear, and who starts once it has heard it.
+struct Announcement {
+    input: Input,
+    then: Option<oneshot::Sender<()>>,
+}
+
+struct Connection {
+    peer: PeerId,
+    address: String,
+    activity: Activity,
+    /// By id, so that a stream that ended is forgotten.
+    streams: HashMap<StreamId, Arc<FeedQueue>>,
+}
+
+/// Which stream a task serves.
+struct Served {
+    peer: PeerId,
+    connection: ConnectionId,
+    stream: StreamId,
+}
+
+pub(super) struct Engine {
+    swarm: Swarm<Behaviour>,
+    shared: Arc<Shared>,
+    proved: Proved,
+    answers: mpsc::Sender<Input>,
+    outbox: VecDeque<Announcement>,
+    peers: HashMap<PeerId, PeerLink>,
+    connections: HashMap<ConnectionId, Connection>,
+    tasks: JoinSet<()>,
+    served: HashMap<Id, Served>,
+    activity: Activity,
+    next_stream: u64,
+}
+
+impl Engine {
+    /// Listens on every address of `config`, and gives them with the ports that were chosen.
+    pub async fn start(
+        config: TransportConfig,
+        shared: Arc<Shared>,
+        answers: mpsc::Sender<Input>,
+    ) -> Result<(Self, Vec<String>), TransportError> {
+        let proved = Proved::default();
+        let mut swarm = build(&config.key, &shared.book, proved.clone(), config.clock)?;
+        let mut listening = Vec::new();
+        for text in &config.listen {
+            listening.push(listen(&mut swarm, &address::parse(text)?).await?.to_string());
+        }
+        let engine = Self {
+            swarm,
+            shared,
+            proved,
+            answers,
+            outbox: VecDeque::new(),
+            peers: HashMap::new(),
+            connections: HashMap::new(),
+            tasks: JoinSet::new(),
+            served: HashMap::new(),
+            activity: Activity::default(),
+            next_stream: 1,
+        };
+        Ok((engine, listening))
+    }
+
+    /// Until [`Command::Stop`], or until the core is gone.
+    pub async fn run(mut self) {
+        let (answers, shared) = (self.answers.clone(), Arc::clone(&self.shared));
+        loop {
+            tokio::select! {
+                permit = answers.reserve(), if !self.outbox.is_empty() => match permit {
+                    Ok(permit) => self.announce(permit),
+                    Err(_) => return,
+                },
+                event = self.swarm.select_next_some(), if self.outbox.len() < OUTBOX_MAX => self.on_swarm(event),
+                Some(ended) = self.tasks.join_next_with_id() => self.on_task_ended(ended.map(|(id, ())| id)),
+                () = shared.wake.notified() => {}
+            }
+            while let Some(command) = shared.next_command() {
+                if command == Command::Stop {
+                    return self.stop().await;
+                }
+                self.on_command(command);
+            }
+        }
+    }
+
+    fn announce(&mut self, permit: mpsc::Permit<'_, Input>) {
+        let Some(Announcement { input, then }) = self.outbox.pop_front() else { return };
+        permit.send(input);
+        // Where the stream's task has ended meanwhile, there is nobody to start.
+        then.map(|start| start.send(()));
+    }
+
+    fn on_command(&mut self, command: Command) {
+        match command {
+            Command::Dial(name) => self.dial(&name),
+            Command::Disconnect(name) => {
+                let of = |(id, link): (&PeerId, &PeerLink)| (link.name == name).then_some(*id);
+                let ids: Vec<PeerId> = self.peers.iter().filter_map(of).collect();
+                ids.into_iter().for_each(|id| self.disconnect(id, "closed here"));
+            }
+            Command::OpenFeed(name) => self.open_feed(name),
+            Command::PeersChanged => self.disconnect_removed(),
+            Command::Stop => {}
+        }
+    }
+
+    fn say(&mut self, input: Input) {
+        self.outbox.push_back(Announcement { input, then: None });
+    }
+
+    fn dial(&mut self, name: &PublisherName) {
+        let book = self.shared.book();
+        let peer = book.peer(name).filter(|peer| !peer.paused);
+        let Some((peer, id)) = peer.and_then(|peer| Some((peer, peer_id(&peer.key)?))) else {
+            return self.dial_failed(name.clone(), "it is paused or has no peer file");
+        };
+        let link = self.peers.entry(id).or_insert_with(|| PeerLink::new(name.clone()));
+        if link.told == Told::Connected {
+            return;
+        }
+        link.wanted = true;
+        if !link.connections.is_empty() || link.dialling {
+            return;
+        }
+        let addresses: Vec<Multiaddr> = dialled(peer).into_iter().take(PEER_ADDRESSES_MAX).collect();
+        let condition = PeerCondition::DisconnectedAndNotDialing;
+        let dial = DialOpts::peer_id(id).addresses(addresses).condition(condition).build();
+        match self.swarm.dial(dial) {
+            Ok(()) => link.dialling = true,
+            Err(error) => {
+                link.wanted = false;
+                let cause = error.to_string();
+                self.dial_failed(name.clone(), &cause);
+                self.forget_idle(id);
+            }
+        }
+    }
+
+    fn dial_failed(&mut self, peer: PublisherName, cause: &str) {
+        self.say(Input::DialFailed { peer, failure: DialFailure::Unreachable(cause.to_owned()) });
+    }
+
+    fn open_feed(&mut self, name: PublisherName) {
+        let link = self.peers.iter_mut().find(|(_, link)| link.name == name && link.told == Told::Connected);
+        match link.and_then(|(id, link)| Some((*id, link.newest()?, link))) {
+            Some((_, _, link)) if link.opening.is_some() => {}
+            Some((id, connection, link)) => {
+                link.opening = Some(connection);
+                self.swarm.behaviour_mut().feeds.open(id, connection);
+            }
+            None => self.say(Input::FeedNotOpened { peer: name, cause: "no connection stands".to_owned() }),
+        }
+    }
+
+    /// Ends every connection of a key; its streams at once, whatever they still have to say.
+    fn disconnect(&mut self, id: PeerId, cause: &str) {
+        for connection in self.connections.values().filter(|connection| connection.peer == id) {
+            connection.streams.values().for_each(|queue| queue.cut(cause.to_owned()));
+        }
+        // An error says that no connection stands; a dial under way is ended all the same.
+        let _ = self.swarm.disconnect_peer_id(id);
+    }
+
+    fn disconnect_removed(&mut self) {
+        let book = self.shared.book();
+        let removed =
+            |(id, link): (&PeerId, &PeerLink)| (book.allowed(id) != Some(&link.name)).then_some(*id);
+        let removed: Vec<PeerId> = self.peers.iter().filter_map(removed).collect();
+        removed.into_iter().for_each(|id| self.disconnect(id, "the peer was removed, paused or renamed"));
+    }
+
+    fn forget_idle(&mut self, id: PeerId) {
+        if self.peers.get(&id).is_some_and(PeerLink::is_idle) {
+            self.peers.remove(&id);
+        }
+    }
+
+    /// Closes all streams as the core would, then all connections.
+    async fn stop(mut self) {
+        for connection in self.connections.values() {
+            connection.streams.values().for_each(|queue| queue.close());
+        }
+        let ids: Vec<PeerId> = self.peers.keys().copied().collect();
+        let leave = async {
+            while self.tasks.join_next().await.is_some() {}
+            for id in ids {
+                let _ = self.swarm.disconnect_peer_id(id);
+            }
+            while self.swarm.network_info().num_peers() > 0 {
+                self.swarm.select_next_some().await;
+            }
+        };
+        // What has not left by then never will.
+        let _ = timeout(Duration::from_millis(TRANSPORT_STOP_MS), leave).await;
+    }
+}
+
+/// Listens on one address and waits until it does.
+async fn listen(swarm: &mut Swarm<Behaviour>, address: &Multiaddr) -> Result<Multiaddr, TransportError> {
+    let fault = |cause: String| TransportError::Listen { address: address.to_string(), cause };
+    let id = swarm.listen_on(address.clone()).map_err(|error| fault(root_cause(&error)))?;
+    let up = async {
+        loop {
+            match swarm.select_next_some().await {
+                SwarmEvent::NewListenAddr { listener_id, address: actual } if listener_id == id => {
+                    return Ok(address::with_port_of(address, &actual));
+                }
+                SwarmEvent::ListenerClosed { listener_id, reason: Err(error), .. } if listener_id == id => {
+                    return Err(fault(error.to_string()));
+                }
+                _ => {}
+            }
+        }
+    };
+    tokio::select! {
+        listening = up => listening,
+        () = sleep(Duration::from_millis(LISTEN_MS)) => Err(fault("it does not come up".to_owned())),
+    }
+}
+
+/// The innermost cause, which is what the operating system said.
+pub(super) fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut last = error;
+    while let Some(next) = last.source() {
+        last = next;
+    }
+    last.to_string()
+}

@@ -1,0 +1,234 @@
+//! One feed stream at work: reads frames and hands them over, writes what is queued, and says once that the
+//! stream is closed. Reading and writing never wait for each other. What the frames mean is the core's.
+
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::BytesMut;
+use futures::io::{ReadHalf, WriteHalf};
+use futures::{AsyncReadExt as _, AsyncWriteExt as _, FutureExt as _};
+use libp2p::Stream;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{sleep, timeout};
+
+use super::feed::FeedStream;
+use super::queue::{FeedQueue, Work};
+use crate::limits::{
+    FEED_CLOSE_MS, FEED_DELIVERY_BYTES, FEED_DELIVERY_FRAMES, FEED_READ_BYTES, FEED_WRITE_BYTES,
+};
+use crate::protocol::Input;
+use crate::protocol::io::StreamId;
+use crate::wire::frame::{self, FrameError};
+use crate::wire::{FaultCode, Frame};
+
+const LAST_WORDS: Duration = Duration::from_millis(FEED_CLOSE_MS);
+
+/// Bytes of frames from and to one peer.
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    pub received_bytes: AtomicU64,
+    pub sent_bytes: AtomicU64,
+}
+
+/// When a connection was last heard of, as a number that only grows: of two, the lower was silent longer.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Activity {
+    order: Arc<AtomicU64>,
+    heard: Arc<AtomicU64>,
+}
+
+impl Activity {
+    /// For another connection, in the same order.
+    pub fn fresh(&self) -> Self {
+        let fresh = Self { order: Arc::clone(&self.order), heard: Arc::default() };
+        fresh.touch();
+        fresh
+    }
+
+    pub fn touch(&self) {
+        self.heard.store(self.order.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
+    }
+
+    pub fn heard(&self) -> u64 {
+        self.heard.load(Ordering::Relaxed)
+    }
+}
+
+pub(super) struct Pump {
+    pub id: StreamId,
+    pub queue: Arc<FeedQueue>,
+    pub answers: mpsc::Sender<Input>,
+    pub counters: Arc<Counters>,
+    pub activity: Activity,
+}
+
+enum ReadEnd {
+    Closed(String),
+    BadFrame(FrameError),
+}
+
+enum Ended {
+    Read(ReadEnd),
+    Write(io::Result<()>),
+    /// Cut, or the time for last words is over.
+    Cut,
+}
+
+impl Pump {
+    /// Runs the stream once the core has been told of it, to its end. [`Input::FeedClosed`] is the last that
+    /// the core hears of it, unless the core closed it.
+    pub async fn run(self, stream: FeedStream, announced: oneshot::Receiver<()>) {
+        if announced.await.is_err() {
+            return;
+        }
+        let FeedStream { stream, token: _counted } = stream;
+        let (read_half, write_half) = stream.split();
+        let mut reading = pin!(self.read_until_closing(read_half));
+        let mut writing = pin!(self.write(write_half));
+        let ended = tokio::select! {
+            () = self.queue.cut.cancelled() => Ended::Cut,
+            end = &mut reading => Ended::Read(end),
+            end = &mut writing => Ended::Write(end),
+            () = self.last_words() => Ended::Cut,
+        };
+        match ended {
+            Ended::Read(ReadEnd::BadFrame(error)) => {
+                self.tell_closed(format!("the peer sent what is no frame: {error}")).await;
+                self.queue.push(Frame::Fault { code: FaultCode::Protocol, detail: error.to_string() });
+                self.queue.close();
+                // Whether the peer still hears why is up to it.
+                let _ = timeout(LAST_WORDS, writing).await;
+            }
+            Ended::Read(ReadEnd::Closed(cause)) => self.tell_closed(cause).await,
+            Ended::Write(Ok(())) => {}
+            Ended::Write(Err(error)) => {
+                // A peer that closes says why just before: what it said may still be there to be read.
+                let cause = match timeout(LAST_WORDS, reading).await {
+                    Ok(ReadEnd::Closed(cause)) => cause,
+                    _ => error.to_string(),
+                };
+                self.tell_closed(cause).await;
+            }
+            Ended::Cut => self.tell_closed("closed here".to_owned()).await,
+        }
+    }
+
+    /// Ends a second after the core closed the stream or the connection went away.
+    async fn last_words(&self) {
+        tokio::select! {
+            () = self.queue.closing.cancelled() => {}
+            () = self.queue.gone.cancelled() => {}
+        }
+        sleep(LAST_WORDS).await;
+    }
+
+    async fn tell_closed(&self, cause: String) {
+        if self.queue.closing.is_cancelled() {
+            return;
+        }
+        let cause = self.queue.cause().unwrap_or(cause);
+        // A core that is gone needs no answer.
+        let _ = self.answers.send(Input::FeedClosed { stream: self.id, cause }).await;
+    }
+
+    async fn read_until_closing(&self, half: ReadHalf<Stream>) -> ReadEnd {
+        tokio::select! {
+            end = self.read(half) => end,
+            // The core has forgotten the stream: it wants nothing more of it.
+            () = self.queue.closing.cancelled() => std::future::pending().await,
+        }
+    }
+
+    async fn read(&self, mut half: ReadHalf<Stream>) -> ReadEnd {
+        let mut buffer = BytesMut::with_capacity(FEED_READ_BYTES);
+        let mut scratch = vec![0; FEED_READ_BYTES];
+        loop {
+            let (frames, end) = self.gather(&mut half, &mut buffer, &mut scratch).await;
+            if !frames.is_empty()
+                && self.answers.send(Input::Frames { stream: self.id, frames }).await.is_err()
+            {
+                return ReadEnd::Closed("the node stops".to_owned());
+            }
+            if let Some(end) = end {
+                return end;
+            }
+            tokio::select! {
+                () = self.queue.resumed.notified() => {}
+                () = self.queue.gone.cancelled() => return ReadEnd::Closed("the connection is gone".to_owned()),
+            }
+        }
+    }
+
+    /// Frames for one delivery: waits for the first one, and for none after it. Also why there will be no more.
+    async fn gather(
+        &self,
+        half: &mut ReadHalf<Stream>,
+        buffer: &mut BytesMut,
+        scratch: &mut [u8],
+    ) -> (Vec<Frame>, Option<ReadEnd>) {
+        let mut frames = Vec::new();
+        let mut bytes = 0;
+        loop {
+            while frames.len() < FEED_DELIVERY_FRAMES && bytes < FEED_DELIVERY_BYTES {
+                let before = buffer.len();
+                match frame::decode(buffer) {
+                    Ok(Some(frame)) => frames.push(frame),
+                    Ok(None) => break,
+                    Err(error) => return (frames, Some(ReadEnd::BadFrame(error))),
+                }
+                bytes += before - buffer.len();
+            }
+            if frames.len() >= FEED_DELIVERY_FRAMES || bytes >= FEED_DELIVERY_BYTES {
+                return (frames, None);
+            }
+            let read = match frames.is_empty() {
+                true => half.read(scratch).await,
+                false => match half.read(scratch).now_or_never() {
+                    Some(read) => read,
+                    None => return (frames, None),
+                },
+            };
+            match read {
+                Ok(0) => return (frames, Some(ReadEnd::Closed("the peer closed the feed".to_owned()))),
+                Ok(len) => self.on_read(&scratch[..len], buffer),
+                Err(error) => return (frames, Some(ReadEnd::Closed(error.to_string()))),
+            }
+        }
+    }
+
+    fn on_read(&self, bytes: &[u8], buffer: &mut BytesMut) {
+        self.activity.touch();
+        self.counters.received_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        buffer.extend_from_slice(bytes);
+    }
+
+    /// Writes until the queue is done, then closes. Every write becomes one frame of yamux and one message of
+    /// Noise, so small frames are collected (ten times the throughput at 1 KiB).
+    async fn write(&self, mut half: WriteHalf<Stream>) -> io::Result<()> {
+        let mut out = Vec::new();
+        loop {
+            let frames = match self.queue.take() {
+                Work::Frames(frames) => frames,
+                Work::Nothing => {
+                    self.queue.work.notified().await;
+                    continue;
+                }
+                Work::Done => return half.close().await,
+            };
+            out.clear();
+            frames.iter().for_each(|frame| frame::encode(frame, &mut out));
+            half.write_all(&out).await?;
+            if self.queue.is_empty() {
+                half.flush().await?;
+            }
+            self.counters.sent_bytes.fetch_add(out.len() as u64, Ordering::Relaxed);
+            if !self.queue.closing.is_cancelled() {
+                let _ = self.answers.send(Input::Sent { stream: self.id, bytes: out.len() }).await;
+            }
+            out.shrink_to(2 * FEED_WRITE_BYTES);
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! What is shared between whoever sends on a feed stream and the task that writes it: frames that wait, and
+//! the signals to go on reading, to close, and to cut. Bounded in bytes; beyond it the stream is cut, for the
+//! core never hands over that much.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::limits::{FEED_WRITE_BYTES, SEND_QUEUE_BYTES, SEND_QUEUE_FACTOR};
+use crate::wire::Frame;
+use crate::wire::frame::encoded_len;
+
+#[derive(Default)]
+struct Waiting {
+    frames: VecDeque<Frame>,
+    bytes: usize,
+}
+
+#[derive(Default)]
+pub(super) struct FeedQueue {
+    waiting: Mutex<Waiting>,
+    pub work: Notify,
+    pub resumed: Notify,
+    /// What is queued still goes out, then the stream is closed.
+    pub closing: CancellationToken,
+    /// The connection is gone: what was read may still be handed over, but nobody is waited for.
+    pub gone: CancellationToken,
+    /// The stream ends now.
+    pub cut: CancellationToken,
+    cause: OnceLock<String>,
+}
+
+/// What the writer gets to do.
+pub(super) enum Work {
+    Frames(Vec<Frame>),
+    Nothing,
+    /// Nothing is left, and nothing will come.
+    Done,
+}
+
+impl FeedQueue {
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn push(&self, frame: Frame) {
+        let len = encoded_len(&frame);
+        let mut waiting = self.waiting();
+        if waiting.bytes + len > SEND_QUEUE_FACTOR * SEND_QUEUE_BYTES {
+            drop(waiting);
+            return self
+                .cut(format!("more than {SEND_QUEUE_FACTOR} x {SEND_QUEUE_BYTES} bytes wait to be sent"));
+        }
+        waiting.bytes += len;
+        waiting.frames.push_back(frame);
+        if waiting.frames.len() == 1 {
+            self.work.notify_one();
+        }
+    }
+
+    /// Takes what makes one good write: at least one frame, then as many as bring it over the least size.
+    pub fn take(&self) -> Work {
+        let mut waiting = self.waiting();
+        let mut frames = Vec::new();
+        let mut bytes = 0;
+        while bytes < FEED_WRITE_BYTES
+            && let Some(frame) = waiting.frames.pop_front()
+        {
+            bytes += encoded_len(&frame);
+            frames.push(frame);
+        }
+        waiting.bytes -= bytes;
+        match frames.is_empty() {
+            false => Work::Frames(frames),
+            true if self.closing.is_cancelled() => Work::Done,
+            true => Work::Nothing,
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.waiting().frames.is_empty()
+    }
+
+    pub fn resume(&self) {
+        self.resumed.notify_one();
+    }
+
+    pub fn close(&self) {
+        self.closing.cancel();
+        self.work.notify_one();
+    }
+
+    /// The first cause is kept.
+    pub fn cut(&self, cause: String) {
+        let _ = self.cause.set(cause);
+        self.cut.cancel();
+    }
+
+    pub fn connection_gone(&self, cause: &str) {
+        let _ = self.cause.set(cause.to_owned());
+        self.gone.cancel();
+    }
+
+    pub fn cause(&self) -> Option<String> {
+        self.cause.get().cloned()
+    }
+}

@@ -1,0 +1,148 @@
+//! What the handle and the engine share: the peers, the streams' queues, orders that wait, and what `status`
+//! asks for. Locks are held for moments, never across a wait.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use arc_swap::ArcSwap;
+use libp2p::{Multiaddr, PeerId};
+use tokio::sync::Notify;
+
+use super::book::{Book, key_text};
+use super::pump::Counters;
+use super::queue::FeedQueue;
+use super::strangers::{Stranger, Strangers};
+use super::{ClockRead, PeerAddresses, Traffic};
+use crate::identity::PublisherName;
+use crate::limits::TRANSPORT_COMMANDS_MAX;
+use crate::protocol::Output;
+use crate::protocol::io::StreamId;
+
+/// An order to the engine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Command {
+    Dial(PublisherName),
+    Disconnect(PublisherName),
+    OpenFeed(PublisherName),
+    PeersChanged,
+    Stop,
+}
+
+pub(super) struct Shared {
+    pub clock: ClockRead,
+    pub book: Arc<ArcSwap<Book>>,
+    pub wake: Notify,
+    streams: Mutex<HashMap<StreamId, Arc<FeedQueue>>>,
+    commands: Mutex<VecDeque<Command>>,
+    strangers: Mutex<Strangers>,
+    counters: Mutex<BTreeMap<PublisherName, Arc<Counters>>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shared {
+    pub fn new(clock: ClockRead) -> Self {
+        Self {
+            clock,
+            book: Arc::new(ArcSwap::from_pointee(Book::default())),
+            wake: Notify::new(),
+            streams: Mutex::default(),
+            commands: Mutex::default(),
+            strangers: Mutex::default(),
+            counters: Mutex::default(),
+        }
+    }
+
+    pub fn book(&self) -> Arc<Book> {
+        self.book.load_full()
+    }
+
+    pub fn set_peers(&self, peers: Vec<PeerAddresses>) {
+        let book = Book::new(peers);
+        lock(&self.counters).retain(|name, _| book.peer(name).is_some());
+        self.book.store(Arc::new(book));
+    }
+
+    pub fn handle(&self, output: Output) {
+        match output {
+            Output::Dial { peer } => self.command(Command::Dial(peer)),
+            Output::Disconnect { peer } => self.command(Command::Disconnect(peer)),
+            Output::OpenFeed { peer } => self.command(Command::OpenFeed(peer)),
+            Output::Send { stream, frame } => {
+                // A stream that ended meanwhile: the core hears of it, or has closed it.
+                if let Some(queue) = self.stream(stream) {
+                    queue.push(frame);
+                }
+            }
+            Output::Resume { stream } => {
+                if let Some(queue) = self.stream(stream) {
+                    queue.resume();
+                }
+            }
+            Output::CloseFeed { stream } => {
+                if let Some(queue) = self.remove_stream(stream) {
+                    queue.close();
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// An order that stands already as the last one is not put behind itself. The core waits for answers, so
+    /// more than a few for each peer cannot stand here; what is beyond is its bug, and dropped.
+    pub fn command(&self, command: Command) {
+        let mut commands = lock(&self.commands);
+        if commands.len() < TRANSPORT_COMMANDS_MAX || command == Command::Stop {
+            if commands.back() != Some(&command) {
+                commands.push_back(command);
+            }
+        } else {
+            tracing::error!(?command, "bug: too many orders to the transport wait; please report");
+        }
+        drop(commands);
+        self.wake.notify_one();
+    }
+
+    pub fn next_command(&self) -> Option<Command> {
+        lock(&self.commands).pop_front()
+    }
+
+    fn stream(&self, id: StreamId) -> Option<Arc<FeedQueue>> {
+        lock(&self.streams).get(&id).cloned()
+    }
+
+    pub fn insert_stream(&self, id: StreamId, queue: Arc<FeedQueue>) {
+        lock(&self.streams).insert(id, queue);
+    }
+
+    pub fn remove_stream(&self, id: StreamId) -> Option<Arc<FeedQueue>> {
+        lock(&self.streams).remove(&id)
+    }
+
+    pub fn counters(&self, name: &PublisherName) -> Arc<Counters> {
+        Arc::clone(lock(&self.counters).entry(name.clone()).or_default())
+    }
+
+    pub fn traffic(&self) -> Vec<Traffic> {
+        let traffic = |(peer, counters): (&PublisherName, &Arc<Counters>)| Traffic {
+            peer: peer.clone(),
+            received_bytes: counters.received_bytes.load(Ordering::Relaxed),
+            sent_bytes: counters.sent_bytes.load(Ordering::Relaxed),
+        };
+        lock(&self.counters).iter().map(traffic).collect()
+    }
+
+    pub fn strangers(&self) -> Vec<Stranger> {
+        lock(&self.strangers).list()
+    }
+
+    /// A key that the gate refused. A paused peer is no stranger.
+    pub fn on_refused(&self, id: &PeerId, from: &Multiaddr) {
+        if !self.book.load().configured(id) {
+            lock(&self.strangers).knocked(key_text(id), from.to_string(), (self.clock)().wall);
+        }
+    }
+}
