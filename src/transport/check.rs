@@ -21,7 +21,6 @@ use super::swarm::build;
 use crate::identity::PublisherName;
 use crate::limits::{PEER_ADDRESSES_MAX, PEER_CHECK_MS};
 use crate::protocol::io::DialFailure;
-use crate::time::Now;
 
 /// What came of dialling a peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,7 +69,7 @@ fn failed(cause: String) -> DialOutcome {
 async fn dial(key: &SigningKey, peer: &PeerAddresses, address: Multiaddr) -> DialOutcome {
     let book = Book::new(vec![PeerAddresses { paused: false, ..peer.clone() }]);
     let proved = Proved::default();
-    let swarm = build(key, &Arc::new(ArcSwap::from_pointee(book)), proved.clone(), Arc::new(Now::default));
+    let swarm = build(key, &Arc::new(ArcSwap::from_pointee(book)), proved.clone());
     let (Ok(mut swarm), Some(id)) = (swarm, peer_id(&peer.key)) else {
         return failed("the keys do not serve for Noise".to_owned());
     };

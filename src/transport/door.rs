@@ -18,8 +18,9 @@ use libp2p::swarm::{
 use libp2p::{Multiaddr, PeerId};
 use thiserror::Error;
 
+use super::address;
 use super::book::Book;
-use super::{ClockRead, address};
+use crate::clock;
 use crate::limits::{
     DOOR_ADDRESS_BURST, DOOR_ADDRESS_PENDING_MAX, DOOR_ADDRESS_PER_SECOND, DOOR_BUCKETS_MAX,
     DOOR_KNOWN_PENDING_MAX, DOOR_LEARNED_MAX, DOOR_PREFIX_BURST, DOOR_PREFIX_PENDING_MAX,
@@ -100,7 +101,6 @@ impl Bucket {
 
 pub(super) struct Door {
     book: Arc<ArcSwap<Book>>,
-    clock: ClockRead,
     pending: HashMap<ConnectionId, Caller>,
     buckets: HashMap<Caller, Bucket>,
     /// Whence allowed keys came: peers whose file names no number, or that sit behind another address.
@@ -109,10 +109,9 @@ pub(super) struct Door {
 }
 
 impl Door {
-    pub fn new(book: Arc<ArcSwap<Book>>, clock: ClockRead) -> Self {
+    pub fn new(book: Arc<ArcSwap<Book>>) -> Self {
         Self {
             book,
-            clock,
             pending: HashMap::new(),
             buckets: HashMap::new(),
             learned: HashMap::new(),
@@ -202,7 +201,7 @@ impl NetworkBehaviour for Door {
         _: &Multiaddr,
         remote: &Multiaddr,
     ) -> Result<(), ConnectionDenied> {
-        let now = (self.clock)().tick;
+        let now = clock::now().tick;
         let caller = self.caller(remote);
         self.admit(caller, now).map_err(ConnectionDenied::new)?;
         self.pending.insert(connection, caller);
@@ -253,10 +252,9 @@ impl NetworkBehaviour for Door {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::time::Now;
 
     fn door() -> Door {
-        Door::new(Arc::new(ArcSwap::from_pointee(Book::default())), Arc::new(Now::default))
+        Door::new(Arc::new(ArcSwap::from_pointee(Book::default())))
     }
 
     fn stranger(text: &str) -> Caller {

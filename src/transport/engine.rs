@@ -27,7 +27,7 @@ use super::swarm::{Behaviour, build};
 use super::{TransportConfig, TransportError, address};
 use crate::identity::PublisherName;
 use crate::limits::{LISTEN_MS, OUTBOX_MAX, PEER_ADDRESSES_MAX, TRANSPORT_STOP_MS};
-use crate::protocol::Input;
+use crate::protocol::io::Input;
 use crate::protocol::io::{DialFailure, StreamId};
 
 /// What the core is to hear, and who starts once it has heard it.
@@ -73,7 +73,7 @@ impl Engine {
         answers: mpsc::Sender<Input>,
     ) -> Result<(Self, Vec<String>), TransportError> {
         let proved = Proved::default();
-        let mut swarm = build(&config.key, &shared.book, proved.clone(), config.clock)?;
+        let mut swarm = build(&config.key, &shared.book, proved.clone())?;
         let mut listening = Vec::new();
         for text in &config.listen {
             listening.push(listen(&mut swarm, &address::parse(text)?).await?.to_string());

@@ -32,8 +32,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::identity::PublisherName;
-use crate::protocol::{Input, Output};
-use crate::time::Now;
+use crate::protocol::io::{Input, Output};
 
 pub use address::{AddressError, parse_address};
 pub use check::{CheckReport, DialOutcome, DialReport, check};
@@ -42,16 +41,12 @@ pub use strangers::Stranger;
 use engine::Engine;
 use shared::{Command, Shared};
 
-/// Reads the clock; `clock` gives it.
-pub type ClockRead = Arc<dyn Fn() -> Now + Send + Sync>;
-
 #[derive(Clone)]
 pub struct TransportConfig {
     /// The node key: it is the peer id.
     pub key: SigningKey,
     /// Multiaddrs to listen on; port 0 takes a free one.
     pub listen: Vec<String>,
-    pub clock: ClockRead,
 }
 
 /// How a peer is reached, from its peer file.
@@ -103,7 +98,7 @@ impl Transport {
         config: TransportConfig,
         answers: mpsc::Sender<Input>,
     ) -> Result<(Self, Vec<String>), TransportError> {
-        let shared = Arc::new(Shared::new(config.clock.clone()));
+        let shared = Arc::new(Shared::default());
         let key = config.key.clone();
         let (engine, listening) = Engine::start(config, Arc::clone(&shared), answers).await?;
         let engine = tokio::spawn(engine.run());

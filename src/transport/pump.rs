@@ -19,7 +19,7 @@ use super::queue::{FeedQueue, Work};
 use crate::limits::{
     FEED_CLOSE_MS, FEED_DELIVERY_BYTES, FEED_DELIVERY_FRAMES, FEED_READ_BYTES, FEED_WRITE_BYTES,
 };
-use crate::protocol::Input;
+use crate::protocol::io::Input;
 use crate::protocol::io::StreamId;
 use crate::wire::frame::{self, FrameError};
 use crate::wire::{FaultCode, Frame};

@@ -13,10 +13,11 @@ use super::book::{Book, key_text};
 use super::pump::Counters;
 use super::queue::FeedQueue;
 use super::strangers::{Stranger, Strangers};
-use super::{ClockRead, PeerAddresses, Traffic};
+use super::{PeerAddresses, Traffic};
+use crate::clock;
 use crate::identity::PublisherName;
 use crate::limits::TRANSPORT_COMMANDS_MAX;
-use crate::protocol::Output;
+use crate::protocol::io::Output;
 use crate::protocol::io::StreamId;
 
 /// An order to the engine.
@@ -29,8 +30,8 @@ pub(super) enum Command {
     Stop,
 }
 
+#[derive(Default)]
 pub(super) struct Shared {
-    pub clock: ClockRead,
     pub book: Arc<ArcSwap<Book>>,
     pub wake: Notify,
     streams: Mutex<HashMap<StreamId, Arc<FeedQueue>>>,
@@ -44,18 +45,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Shared {
-    pub fn new(clock: ClockRead) -> Self {
-        Self {
-            clock,
-            book: Arc::new(ArcSwap::from_pointee(Book::default())),
-            wake: Notify::new(),
-            streams: Mutex::default(),
-            commands: Mutex::default(),
-            strangers: Mutex::default(),
-            counters: Mutex::default(),
-        }
-    }
-
     pub fn book(&self) -> Arc<Book> {
         self.book.load_full()
     }
@@ -142,7 +131,7 @@ impl Shared {
     /// A key that the gate refused. A paused peer is no stranger.
     pub fn on_refused(&self, id: &PeerId, from: &Multiaddr) {
         if !self.book.load().configured(id) {
-            lock(&self.strangers).knocked(key_text(id), from.to_string(), (self.clock)().wall);
+            lock(&self.strangers).knocked(key_text(id), from.to_string(), clock::now().wall);
         }
     }
 }

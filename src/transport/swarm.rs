@@ -14,12 +14,12 @@ use libp2p::identity::Keypair;
 use libp2p::swarm::NetworkBehaviour;
 use libp2p::{PeerId, Swarm, Transport as _, dns, noise, swarm, tcp, yamux};
 
+use super::TransportError;
 use super::book::Book;
 use super::closing::CloseBy;
 use super::door::Door;
 use super::feed::Feeds;
 use super::gate::{Gate, Proved};
-use super::{ClockRead, TransportError};
 use crate::limits::{CONNECTION_CLOSE_MS, CONNECTION_IDLE_MS, HANDSHAKE_MS, MUXER_STREAMS_MAX};
 
 /// Mixed into the handshake, so that another version's nodes fail early (PROTOCOL.md §4.0).
@@ -66,12 +66,11 @@ pub(super) fn build(
     key: &SigningKey,
     book: &Arc<ArcSwap<Book>>,
     proved: Proved,
-    clock: ClockRead,
 ) -> Result<Swarm<Behaviour>, TransportError> {
     let keys = keypair(key)?;
     let noise = noise::Config::new(&keys).map_err(|error| TransportError::Key(error.to_string()))?;
     let gate = Gate::new(noise.with_prologue(PROLOGUE.to_vec()), Arc::clone(book), proved);
-    let behaviour = Behaviour { door: Door::new(Arc::clone(book), clock), feeds: Feeds::default() };
+    let behaviour = Behaviour { door: Door::new(Arc::clone(book)), feeds: Feeds::default() };
     let config = swarm::Config::with_tokio_executor()
         .with_idle_connection_timeout(Duration::from_millis(CONNECTION_IDLE_MS));
     Ok(Swarm::new(transport(gate), behaviour, keys.public().to_peer_id(), config))

@@ -18,7 +18,7 @@ use super::super::queue::FeedQueue;
 use super::super::swarm::BehaviourEvent;
 use super::{Announcement, Connection, Engine, Served, root_cause};
 use crate::limits::CONNECTIONS_PER_PEER_MAX;
-use crate::protocol::Input;
+use crate::protocol::io::Input;
 use crate::protocol::io::{DialFailure, Role, StreamId};
 
 impl Engine {
