@@ -1,15 +1,24 @@
 //! Where envelopes become durable (design §3, §7): the journal, which is the one truth, and the seen set,
 //! which can be made again from it. In reading order: `disk` (what is asked of a disk), `frame`, `segment`,
-//! `index`, `journal`, `seen`, `engine` (both kept consistent). All that is pure over [`disk::Disk`] and runs
+//! `index`, `journal`, `seen`, `engine` (both kept consistent), `service` (its threads). All that is pure over [`disk::Disk`] and runs
 //! in the simulator as it runs in the node. Nothing here decides what is accepted.
 
 pub mod disk;
+pub mod engine;
+#[cfg(feature = "node")]
+pub mod file_disk;
 pub mod frame;
 pub mod index;
 pub mod journal;
 #[cfg(any(test, feature = "sim"))]
 pub mod memory_disk;
+pub mod seen;
 pub mod segment;
+#[cfg(feature = "node")]
+pub mod service;
 
+pub use engine::{Engine, EngineConfig, Opened, Problem, Retired, StoreError};
 pub use journal::{Fresh, Journal, JournalConfig};
 pub use segment::JournalError;
+#[cfg(feature = "node")]
+pub use service::{Answers, Fatal, Store, StoreDirs, StoreStats};

@@ -57,6 +57,11 @@ impl Batch {
         self.first_seq
     }
 
+    /// The heads of its carriers, in order.
+    pub fn heads(&self) -> impl Iterator<Item = CarrierHead> {
+        self.entries.iter().map(|(entry, _)| CarrierHead::of(entry))
+    }
+
     /// Bytes that go to the disk.
     pub fn len(&self) -> usize {
         self.bytes.len()

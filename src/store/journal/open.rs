@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::append::{AppendError, make_segment, write_index};
 use super::{Active, Closed, Fresh, Journal, JournalConfig, Tail};
-use crate::record::{Ledger, Note};
+use crate::record::{FeedState, Ledger, Note};
 use crate::store::disk::Disk;
 use crate::store::index::{self, Index, Summary};
 use crate::store::segment::{self, Header, JournalError, NEW_SUFFIX, Piece, Scan, Step};
@@ -65,6 +65,8 @@ impl<D: Disk> Journal<D> {
         if let Some(gap) = gap {
             journal.dropped = true;
             opening.missing_segments = true;
+            // What the segments held is asked for again: every feed is read from its start.
+            journal.ledger.feeds.values_mut().for_each(|feed| *feed = FeedState::default());
             journal.roll(fresh.log_id, Some(gap)).map_err(open_fault)?;
         }
         Ok((journal, opening))

@@ -16,6 +16,7 @@ use crate::record::{Entry, Twin};
 use crate::store::disk::Disk;
 use crate::store::index::{self, Summary};
 use crate::store::segment::{self, JournalError, Piece, Scan, Step};
+use crate::time::Timestamp;
 use crate::wire::Mark;
 
 /// Where entries lie on disk.
@@ -32,6 +33,11 @@ pub struct Located {
 }
 
 impl Located {
+    /// The seq of the first entry that a read returns.
+    pub fn first_seq(&self) -> u64 {
+        self.first_seq
+    }
+
     /// Reads on until there are `bytes_max`, at least one entry, or the segment ends.
     ///
     /// # Errors
@@ -138,6 +144,22 @@ impl<D: Disk> Journal<D> {
             return Ok(offset);
         }
         index::offset_on_disk(&*self.disk, summary, seq)
+    }
+
+    /// The seq of the first entry stored at or after `at`; one past the last where there is none.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn seq_at(&self, at: Timestamp) -> Result<u64, JournalError> {
+        let holds = |summary: &&Summary| summary.carriers() > 0 && summary.newest >= at;
+        let Some(summary) = self.summaries().find(holds) else { return Ok(self.last().seq + 1) };
+        let mut found = None;
+        self.heads_after(summary.floor.seq, |head| {
+            if found.is_none() && head.arrived >= at {
+                found = Some(head.mark.seq);
+            }
+        })?;
+        Ok(found.unwrap_or(self.last().seq + 1))
     }
 
     /// The check at `seq`; `None` where the journal does not hold that place any more, or not yet.

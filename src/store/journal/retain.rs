@@ -68,6 +68,11 @@ impl Retirement {
 }
 
 impl<D: Disk> Journal<D> {
+    /// Is more kept than may be, and is there something to give up?
+    pub fn is_over_size(&self) -> bool {
+        !self.closed.is_empty() && self.bytes() > self.config.keep_bytes
+    }
+
     /// What retention would give up now; `now` is steady time, `None` while nothing may expire by age.
     pub fn due(&self, now: Option<Timestamp>) -> Option<Retirement> {
         let horizon = now.map(|now| now.minus_ms(self.config.keep_ms));

@@ -1,0 +1,334 @@
+//! Journal and seen set, kept consistent: what is stored is seen, what is given up is seen first, what the
+//! seen set cannot know lies below its floor. The node runs it behind a lock and on threads (`store::Store`),
+//! the simulator as it is. Nothing here waits or decides what is accepted.
+
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use super::disk::{Disk, is_full};
+use super::journal::{AppendError, Batch, Fresh, Journal, JournalConfig, Retirement};
+use super::seen::{Checks, Covered, Emptied, Flush, Recovery, SeenDb, SeenError, SeenFault, SeenSet};
+use super::segment::JournalError;
+use crate::identity::{EventKey, PublisherName, ShortDigest};
+use crate::limits::{CLOCK_JUMP_MS, CREATED_AHEAD_ACCEPTED_MS, SEEN_BEYOND_JOURNAL_MS};
+use crate::record::bytes::CarrierHead;
+use crate::record::{ConsumerName, JournalEnds, Ledger, NewRecord, Note};
+use crate::time::{Now, Timestamp};
+
+/// Why the store cannot go on. The node refuses to start, or stops: a restart is safe.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    #[error(transparent)]
+    Seen(#[from] SeenError),
+    #[error("journal: the disk is full")]
+    Full,
+}
+
+impl StoreError {
+    /// There is no room; nothing else is wrong.
+    pub fn is_full(&self) -> bool {
+        match self {
+            Self::Full => true,
+            Self::Seen(error) => error.is_full(),
+            Self::Journal(JournalError::Io { source, .. }) => is_full(source),
+            Self::Journal(_) => false,
+        }
+    }
+
+    /// What the operator can do.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Journal(error) => error.hint(),
+            Self::Seen(_) => {
+                "look at the disk and the rights of seen/; it may be removed while the node is stopped".into()
+            }
+            Self::Full => "make room on the file system of journal/".into(),
+        }
+    }
+}
+
+impl From<SeenFault> for StoreError {
+    fn from(fault: SeenFault) -> Self {
+        match fault {
+            SeenFault::Seen(error) => Self::Seen(error),
+            SeenFault::Journal(error) => Self::Journal(error),
+        }
+    }
+}
+
+impl From<AppendError> for StoreError {
+    fn from(error: AppendError) -> Self {
+        match error {
+            AppendError::Full => Self::Full,
+            AppendError::Failed(error) => Self::Journal(error),
+        }
+    }
+}
+
+/// Something that the operator should know, though the store goes on.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum Problem {
+    #[error("journal/{file}: offset {offset}: torn tail cut off (it was never acknowledged)")]
+    TornTail { file: String, offset: u64 },
+    #[error(
+        "journal: segments are missing: it begins a new log, and what they held is taken again from the peers"
+    )]
+    MissingSegments,
+    #[error("seen: rebuilt from the journal ({ids} ids); what was created before {floor} is refused")]
+    SeenRebuilt { ids: u64, floor: Timestamp },
+    #[error("{0}")]
+    DamagedSegment(String),
+}
+
+/// What a start found.
+#[derive(Clone, Debug)]
+pub struct Opened {
+    pub ledger: Ledger,
+    pub ends: JournalEnds,
+    pub problems: Vec<Problem>,
+    /// What each consumer lost because it was too old.
+    pub missing: Vec<(ConsumerName, u64)>,
+}
+
+/// What retention gave up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Retired {
+    pub ends: JournalEnds,
+    pub missing: Vec<(ConsumerName, u64)>,
+}
+
+#[derive(Clone, Debug)]
+pub struct EngineConfig {
+    pub journal: JournalConfig,
+    /// Whose publications are our own.
+    pub own: PublisherName,
+    pub checks: Checks,
+}
+
+impl EngineConfig {
+    pub fn new(own: PublisherName, keep_bytes: u64, keep_ms: u64) -> Self {
+        Self { journal: JournalConfig { keep_bytes, keep_ms }, own, checks: Checks::default() }
+    }
+
+    /// How long identities are kept, in ms.
+    pub fn seen_keep_ms(&self) -> u64 {
+        self.journal.keep_ms + SEEN_BEYOND_JOURNAL_MS
+    }
+}
+
+#[derive(Debug)]
+pub struct Engine<D, B> {
+    pub journal: Journal<D>,
+    pub seen: SeenSet<B>,
+    config: EngineConfig,
+}
+
+impl<D: Disk, B: SeenDb> Engine<D, B> {
+    /// Opens both, and brings the seen set up to the journal.
+    ///
+    /// # Errors
+    /// [`StoreError`]: the node refuses to start.
+    pub fn open(
+        disk: Arc<D>,
+        db: B,
+        config: EngineConfig,
+        fresh: Fresh,
+        now: Now,
+    ) -> Result<(Self, Opened), StoreError> {
+        let first = [Note::Steady(now.wall), Note::Floor(now.wall.minus_ms(config.seen_keep_ms()))];
+        let (journal, opening) = Journal::open(disk, config.journal, fresh, &first)?;
+        let (seen, recovery) = SeenSet::open(db, &journal, opening.emptied, config.checks)?;
+        let mut engine = Self { journal, seen, config };
+        let mut problems = Vec::new();
+        problems.extend(opening.cut.map(|(file, offset)| Problem::TornTail { file, offset }));
+        if opening.missing_segments {
+            problems.push(Problem::MissingSegments);
+        }
+        if let Recovery::Rebuilt { ids, why } = recovery
+            && !opening.emptied
+        {
+            let before = engine.journal.ledger().floor.unwrap_or_default();
+            let floor = engine.raise_floor()?;
+            if why == Emptied::Corrupt || floor > before {
+                problems.push(Problem::SeenRebuilt { ids, floor });
+            }
+        }
+        let retired = engine.expire(engine.trusted_at_start(now))?;
+        let missing = retired.map(|retired| retired.missing).unwrap_or_default();
+        let (ledger, ends) = (engine.journal.ledger().clone(), engine.journal.ends());
+        Ok((engine, Opened { ledger, ends, problems, missing }))
+    }
+
+    /// Steady time, as far as a start may trust it: the wall clock where it is near what was persisted.
+    fn trusted_at_start(&self, now: Now) -> Option<Timestamp> {
+        let steady = self.journal.ledger().steady;
+        let apart = now.wall.since_ms(steady).max(steady.since_ms(now.wall));
+        Some(if apart <= CLOCK_JUMP_MS { now.wall.max(steady) } else { steady })
+    }
+
+    /// The set was made again from a journal that does not hold everything any more: it is complete only
+    /// for what was created after the journal's oldest record, give or take the clocks of publishers.
+    fn raise_floor(&mut self) -> Result<Timestamp, StoreError> {
+        let persisted = self.journal.ledger().floor.unwrap_or_default();
+        if self.journal.is_complete() {
+            return Ok(persisted);
+        }
+        let oldest = self.journal.ends().oldest;
+        let oldest = if oldest == Timestamp(0) { self.journal.ledger().steady } else { oldest };
+        let floor = persisted.max(oldest.plus_ms(CREATED_AHEAD_ACCEPTED_MS));
+        self.journal.append(vec![NewRecord::Note(Note::Floor(floor))])?;
+        Ok(floor)
+    }
+
+    /// Gives seqs and encodes; see [`Journal::begin`].
+    ///
+    /// # Errors
+    /// [`AppendError`].
+    pub fn begin(&mut self, records: Vec<NewRecord>) -> Result<Batch, AppendError> {
+        self.journal.begin(records)
+    }
+
+    /// The batch is on disk: readers see it, and so does the seen set.
+    ///
+    /// # Errors
+    /// [`StoreError`]: the seen set failed, and could not be made again.
+    pub fn commit(&mut self, batch: Batch) -> Result<JournalEnds, StoreError> {
+        let heads: Vec<CarrierHead> = batch.heads().collect();
+        let ends = self.journal.commit(batch);
+        match self.seen.insert(&heads) {
+            Err(SeenError::Corrupt { .. }) => self.rebuild_seen()?,
+            inserted => inserted?,
+        }
+        Ok(ends)
+    }
+
+    /// Appends, syncs and inserts at once. Returns the seq of the first carrier, and the ends after it.
+    ///
+    /// # Errors
+    /// [`StoreError::Full`]: nothing of it is in the journal. Any other: the node must stop.
+    pub fn append(&mut self, records: Vec<NewRecord>) -> Result<(u64, JournalEnds), StoreError> {
+        let batch = self.begin(records)?;
+        if !self.config.checks.synced {
+            let heads: Vec<CarrierHead> = batch.heads().collect();
+            self.seen.insert(&heads)?;
+            self.flush_seen()?;
+        }
+        let disk = Arc::clone(self.journal.disk());
+        match batch.write(&*disk) {
+            Ok(()) => {
+                let first = batch.first_seq();
+                Ok((first, self.commit(batch)?))
+            }
+            Err(AppendError::Full) => {
+                self.journal.abandon(&batch)?;
+                Err(StoreError::Full)
+            }
+            Err(failed) => Err(failed.into()),
+        }
+    }
+
+    /// What stands under each identity, in the order asked; whatever was stored is found.
+    ///
+    /// # Errors
+    /// [`StoreError`]: the seen set failed, and could not be made again.
+    pub fn look_up(&mut self, keys: &[EventKey]) -> Result<Vec<Option<ShortDigest>>, StoreError> {
+        match self.seen.look_up(keys) {
+            Err(SeenError::Corrupt { .. }) => {
+                self.rebuild_seen()?;
+                Ok(self.seen.look_up(keys)?)
+            }
+            found => Ok(found?),
+        }
+    }
+
+    fn rebuild_seen(&mut self) -> Result<(), StoreError> {
+        self.seen.rebuild(&self.journal, Emptied::Corrupt)?;
+        self.raise_floor()?;
+        Ok(())
+    }
+
+    /// What retention would give up now.
+    pub fn due(&self, now: Option<Timestamp>) -> Option<Retirement> {
+        self.journal.due(now)
+    }
+
+    /// A flush that has to run before `retirement` may go; [`SeenSet::flushed`] says that it ran.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn flush_before(&mut self, retirement: &Retirement) -> Result<Option<(Flush, Covered)>, StoreError> {
+        if self.seen.covered_seq() >= retirement.last_seq() {
+            return Ok(None);
+        }
+        Ok(Some(self.seen.begin_flush(self.journal.log_id())?))
+    }
+
+    /// Gives up what was counted, and forgets the identities below the floor.
+    ///
+    /// # Errors
+    /// [`AppendError`].
+    pub fn retire(&mut self, retirement: Retirement) -> Result<Retired, AppendError> {
+        let (ends, missing) = self.journal.retire(retirement)?;
+        Ok(Retired { ends, missing })
+    }
+
+    /// Forgets days wholly below the floor.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn forget(&mut self) -> Result<(), StoreError> {
+        let floor = self.journal.ledger().floor.unwrap_or_default();
+        Ok(self.seen.remove_below(floor.day())?)
+    }
+
+    /// Retention, all at once. `now` is steady time, `None` while nothing may expire by age. On a full
+    /// disk nothing is given up.
+    ///
+    /// # Errors
+    /// [`StoreError`]: the node must stop.
+    pub fn expire(&mut self, now: Option<Timestamp>) -> Result<Option<Retired>, StoreError> {
+        self.forget()?;
+        let Some(mut retirement) = self.due(now) else { return Ok(None) };
+        if let Some((flush, covered)) = self.flush_before(&retirement)? {
+            match flush() {
+                Err(error) if error.is_full() => return Ok(None),
+                flushed => flushed?,
+            }
+            self.seen.flushed(covered);
+        }
+        let disk = Arc::clone(self.journal.disk());
+        retirement.count(&*disk, &self.config.own)?;
+        match self.retire(retirement) {
+            Ok(retired) => Ok(Some(retired)),
+            Err(AppendError::Full) => Ok(None),
+            Err(failed) => Err(failed.into()),
+        }
+    }
+
+    /// Makes the seen set durable up to the end of the journal.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn flush_seen(&mut self) -> Result<(), StoreError> {
+        let (flush, covered) = self.seen.begin_flush(self.journal.log_id())?;
+        flush()?;
+        self.seen.flushed(covered);
+        Ok(())
+    }
+
+    /// Syncs everything; nothing must be appended afterwards.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn close(&mut self) -> Result<(), StoreError> {
+        self.journal.close()?;
+        if self.seen.is_dirty() { self.flush_seen() } else { Ok(()) }
+    }
+
+    pub fn own(&self) -> &PublisherName {
+        &self.config.own
+    }
+}

@@ -1,0 +1,153 @@
+//! The real disk: one directory. Syncs with std alone (`File::sync_data`, `sync_all`), so that tests can
+//! watch and fail them. Nothing here knows what the files hold.
+
+use std::collections::HashMap;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use rustix::fs::{FallocateFlags, fallocate, statvfs};
+
+use super::disk::{Disk, Space};
+
+/// Files that are kept open; beyond it all are closed and opened again as needed.
+const OPEN_FILES_MAX: usize = 64;
+
+#[derive(Debug)]
+pub struct FileDisk {
+    dir: PathBuf,
+    open: Mutex<HashMap<String, Arc<File>>>,
+}
+
+impl FileDisk {
+    /// The directory is made where it is missing.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn open(dir: &Path) -> io::Result<Self> {
+        fs::create_dir_all(dir)?;
+        Ok(Self { dir: dir.to_owned(), open: Mutex::default() })
+    }
+
+    fn file(&self, name: &str) -> io::Result<Arc<File>> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(file) = open.get(name) {
+            return Ok(Arc::clone(file));
+        }
+        if open.len() >= OPEN_FILES_MAX {
+            open.clear();
+        }
+        let file = Arc::new(OpenOptions::new().read(true).write(true).open(self.dir.join(name))?);
+        open.insert(name.to_owned(), Arc::clone(&file));
+        Ok(file)
+    }
+
+    fn forget(&self, name: &str) {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+    }
+
+    fn sync_dir(&self) -> io::Result<()> {
+        sync_dir(&self.dir)
+    }
+}
+
+/// What was made, renamed and removed in `dir` is on disk when this returns.
+///
+/// # Errors
+/// Whatever the system says.
+pub fn sync_dir(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}
+
+/// Room on the file system of `dir`.
+///
+/// # Errors
+/// Whatever the system says.
+pub fn space_of(dir: &Path) -> io::Result<Space> {
+    let found = statvfs(dir)?;
+    let unit = found.f_frsize;
+    Ok(Space { free: found.f_bavail.saturating_mul(unit), total: found.f_blocks.saturating_mul(unit) })
+}
+
+impl Disk for FileDisk {
+    fn list(&self) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&self.dir)? {
+            let entry = entry?;
+            if entry.file_type()?.is_file() {
+                names.extend(entry.file_name().into_string().ok());
+            }
+        }
+        Ok(names)
+    }
+
+    fn len(&self, name: &str) -> io::Result<u64> {
+        Ok(self.file(name)?.metadata()?.len())
+    }
+
+    fn create(&self, name: &str) -> io::Result<()> {
+        self.forget(name);
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true).mode(0o600).open(self.dir.join(name)).map(|_| ())
+    }
+
+    fn write(&self, name: &str, at: u64, bytes: &[u8]) -> io::Result<()> {
+        self.file(name)?.write_all_at(bytes, at)
+    }
+
+    fn reserve(&self, name: &str, len: u64) -> io::Result<()> {
+        match fallocate(&*self.file(name)?, FallocateFlags::empty(), 0, len) {
+            Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => Ok(()),
+            done => Ok(done?),
+        }
+    }
+
+    fn sync(&self, name: &str) -> io::Result<()> {
+        self.file(name)?.sync_data()
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.forget(from);
+        self.forget(to);
+        fs::rename(self.dir.join(from), self.dir.join(to))?;
+        self.sync_dir()
+    }
+
+    fn read(&self, name: &str, at: u64, len: usize) -> io::Result<Bytes> {
+        let file = self.file(name)?;
+        // What is asked for may be far more than is there.
+        let there = file.metadata()?.len().saturating_sub(at);
+        let mut bytes = vec![0; len.min(usize::try_from(there).unwrap_or(usize::MAX))];
+        let mut filled = 0;
+        while filled < bytes.len() {
+            match file.read_at(&mut bytes[filled..], at + filled as u64) {
+                Ok(0) => break,
+                Ok(more) => filled += more,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        bytes.truncate(filled);
+        Ok(bytes.into())
+    }
+
+    fn truncate(&self, name: &str, len: u64) -> io::Result<()> {
+        self.file(name)?.set_len(len)
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.forget(name);
+        match fs::remove_file(self.dir.join(name)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+            Ok(()) => self.sync_dir(),
+        }
+    }
+
+    fn space(&self) -> io::Result<Space> {
+        space_of(&self.dir)
+    }
+}

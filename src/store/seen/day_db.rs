@@ -1,0 +1,266 @@
+//! The seen set on disk: a sled database for each day of `created` (design §7), in blocks of up to 128 sorted
+//! ids, with a filter beside each. What was inserted since the last flush lives in memory and is made again
+//! from the journal after a crash; a flush writes the blocks, syncs them, writes the filters, and then what
+//! all that covers. `day_files` has sled's rules. When something is inserted is not decided here.
+
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::day_files::{self, DayFiles, io_error};
+use super::filter::Filter;
+use super::{Covered, Emptied, Flush, SeenDb, SeenError, SeenId};
+use crate::identity::{EventKey, ShortDigest};
+
+/// Ids in one block: 3 KB, so that a leaf of sled stays far from its blobs.
+pub const BLOCK_IDS: usize = 128;
+
+/// Key and digest.
+pub const ROW_BYTES: usize = 24;
+
+/// Days whose open blocks stay in memory after a flush.
+const HOT_DAYS: usize = 2;
+
+pub type Row = [u8; ROW_BYTES];
+
+/// A block's name in its day: the first 12 bits of its keys, and which block of these it is.
+pub type BlockName = (u16, u32);
+
+#[derive(Debug)]
+struct Block {
+    number: u32,
+    rows: Vec<Row>,
+    dirty: bool,
+}
+
+#[derive(Debug, Default)]
+struct Day {
+    filter: Filter,
+    /// The last block of each prefix that was inserted to.
+    open: HashMap<u16, Block>,
+    /// Blocks that became full and are in no flush yet.
+    full: BTreeMap<BlockName, Vec<Row>>,
+    /// What a flush that has not yet succeeded writes.
+    flushing: BTreeMap<BlockName, Arc<Vec<Row>>>,
+    /// A flush has written some of it.
+    on_disk: bool,
+}
+
+#[derive(Debug)]
+pub struct DayDb {
+    dir: PathBuf,
+    aside: PathBuf,
+    files: Arc<DayFiles>,
+    days: BTreeMap<u32, Day>,
+    covered: Option<Covered>,
+}
+
+impl DayDb {
+    /// Reads what is covered, and each day's filter, but opens no day.
+    ///
+    /// # Errors
+    /// [`SeenError::Io`]: the directory cannot be read.
+    pub fn open(dir: &Path, aside: &Path) -> Result<Self, SeenError> {
+        fs::create_dir_all(dir).map_err(io_error(dir))?;
+        let files = Arc::new(DayFiles::new(dir));
+        let mut db = Self {
+            dir: dir.to_owned(),
+            aside: aside.to_owned(),
+            files,
+            days: BTreeMap::new(),
+            covered: None,
+        };
+        db.covered = day_files::read_covered(&db.dir);
+        if db.covered.is_none() {
+            // Whatever lies there was never finished.
+            return Ok(db);
+        }
+        for day in db.files.list()? {
+            let mut filter = Filter::default();
+            let whole = db.files.read_filter(day, &mut filter)?;
+            if !whole {
+                filter = db.filter_by_scan(day)?;
+            }
+            db.days.insert(day, Day { filter, on_disk: true, ..Day::default() });
+        }
+        db.files.measure();
+        Ok(db)
+    }
+
+    fn filter_by_scan(&self, day: u32) -> Result<Filter, SeenError> {
+        let mut filter = Filter::default();
+        // A day that cannot be read is found out, and made again, when it is asked.
+        match self.files.each_row(day, |row| filter.insert(&key_of(row))) {
+            Err(SeenError::Corrupt { .. }) => Ok(filter),
+            scanned => scanned.map(|()| filter),
+        }
+    }
+}
+
+/// The block of `prefix` that takes the next id: the last one on disk, or a new one.
+fn open_block<'a>(
+    on_disk: Option<&DayFiles>,
+    open: &'a mut HashMap<u16, Block>,
+    day: u32,
+    prefix: u16,
+) -> Result<&'a mut Block, SeenError> {
+    match open.entry(prefix) {
+        Entry::Occupied(known) => Ok(known.into_mut()),
+        Entry::Vacant(place) => {
+            let last = on_disk.map(|files| files.last_block(day, prefix)).transpose()?.flatten();
+            let (number, rows) = last.unwrap_or_default();
+            Ok(place.insert(Block { number, rows, dirty: false }))
+        }
+    }
+}
+
+fn prefix_of(key: &EventKey) -> u16 {
+    u16::from_be_bytes([key.0[0], key.0[1]]) >> 4
+}
+
+pub fn key_of(row: &Row) -> EventKey {
+    let mut key = [0; 16];
+    key.copy_from_slice(&row[..16]);
+    EventKey(key)
+}
+
+/// What stands under `key` in sorted rows.
+fn in_rows(rows: &[Row], key: &EventKey) -> Option<ShortDigest> {
+    let at = rows.binary_search_by(|row| row[..16].cmp(&key.0)).ok()?;
+    rows[at].last_chunk::<8>().map(|digest| ShortDigest(*digest))
+}
+
+impl Day {
+    fn in_memory(&self, key: &EventKey) -> Option<ShortDigest> {
+        let prefix = prefix_of(key);
+        let all = (prefix, 0)..=(prefix, u32::MAX);
+        let open = self.open.get(&prefix).and_then(|block| in_rows(&block.rows, key));
+        let full = || self.full.range(all.clone()).find_map(|(_, rows)| in_rows(rows, key));
+        let flushing = || self.flushing.range(all.clone()).find_map(|(_, rows)| in_rows(rows, key));
+        open.or_else(full).or_else(flushing)
+    }
+
+    /// What has to be written: what changed, and what the last flush failed to write.
+    fn take_dirty(&mut self) -> Vec<(BlockName, Arc<Vec<Row>>)> {
+        if !self.flushing.is_empty() {
+            self.filter.all_changed();
+        }
+        for (name, rows) in std::mem::take(&mut self.full) {
+            self.flushing.insert(name, Arc::new(rows));
+        }
+        for (prefix, block) in self.open.iter_mut().filter(|(_, block)| block.dirty) {
+            block.dirty = false;
+            self.flushing.insert((*prefix, block.number), Arc::new(block.rows.clone()));
+        }
+        self.flushing.iter().map(|(name, rows)| (*name, Arc::clone(rows))).collect()
+    }
+}
+
+impl SeenDb for DayDb {
+    fn covered(&mut self) -> Result<Option<Covered>, SeenError> {
+        Ok(self.covered)
+    }
+
+    fn find(&mut self, key: &EventKey) -> Result<Option<ShortDigest>, SeenError> {
+        // What comes twice is mostly young.
+        for (day, known) in self.days.iter().rev() {
+            if !known.filter.may_hold(key) {
+                continue;
+            }
+            if let Some(digest) = known.in_memory(key) {
+                return Ok(Some(digest));
+            }
+            if !known.on_disk {
+                continue;
+            }
+            let mut found = None;
+            self.files.each_block(*day, prefix_of(key), |rows| {
+                found = in_rows(rows, key);
+                found.is_none()
+            })?;
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        Ok(None)
+    }
+
+    fn insert(&mut self, id: SeenId) -> Result<(), SeenError> {
+        let day = self.days.entry(id.day).or_default();
+        let prefix = prefix_of(&id.key);
+        let on_disk = day.on_disk.then_some(&*self.files);
+        let block = open_block(on_disk, &mut day.open, id.day, prefix)?;
+        if block.rows.len() >= BLOCK_IDS {
+            // A full block that came from disk is there already.
+            let rows = std::mem::take(&mut block.rows);
+            if block.dirty {
+                day.full.insert((prefix, block.number), rows);
+            }
+            block.number += 1;
+        }
+        let mut row = [0; ROW_BYTES];
+        row[..16].copy_from_slice(&id.key.0);
+        row[16..].copy_from_slice(&id.digest.0);
+        let at = block.rows.partition_point(|known| known[..16] < row[..16]);
+        block.rows.insert(at, row);
+        block.dirty = true;
+        day.filter.insert(&id.key);
+        Ok(())
+    }
+
+    fn begin_flush(&mut self, covered: Covered) -> Result<Flush, SeenError> {
+        let mut work = Vec::new();
+        for (number, day) in &mut self.days {
+            let blocks = day.take_dirty();
+            let layers = day.filter.take_changed();
+            if !blocks.is_empty() || !layers.is_empty() {
+                work.push((*number, blocks, layers));
+            }
+        }
+        self.covered = Some(covered);
+        let files = Arc::clone(&self.files);
+        Ok(Box::new(move || {
+            for (day, blocks, layers) in work {
+                files.write(day, &blocks, &layers)?;
+            }
+            files.write_covered(covered)?;
+            files.measure();
+            Ok(())
+        }))
+    }
+
+    fn flushed(&mut self) {
+        let hot: Vec<u32> = self.days.keys().rev().take(HOT_DAYS).copied().collect();
+        for (number, day) in &mut self.days {
+            day.on_disk |= !day.flushing.is_empty();
+            day.flushing.clear();
+            if !hot.contains(number) {
+                day.open.retain(|_, block| block.dirty);
+            }
+        }
+    }
+
+    fn remove_below(&mut self, day: u32) -> Result<(), SeenError> {
+        let gone: Vec<u32> = self.days.range(..day).map(|(day, _)| *day).collect();
+        for day in gone {
+            if self.files.remove(day)? {
+                self.days.remove(&day);
+            }
+        }
+        Ok(())
+    }
+
+    fn empty(&mut self, why: Emptied) -> Result<(), SeenError> {
+        self.days.clear();
+        self.covered = None;
+        let aside = (why == Emptied::Corrupt).then_some(self.aside.as_path());
+        self.files = Arc::new(self.files.replace(aside)?);
+        Ok(())
+    }
+
+    fn size(&self) -> (u64, u64) {
+        (self.days.values().map(|day| day.filter.ids()).sum(), self.files.bytes())
+    }
+}

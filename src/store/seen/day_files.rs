@@ -1,0 +1,320 @@
+//! The files of the seen set, and sled's rules (design §7): a torn snapshot is removed before every open, a
+//! flush is followed by a real sync of the database's file, nothing is flushed in the background, the cache
+//! is small, few databases are open at a time, and whatever goes wrong inside sled, a panic too, makes the
+//! day corrupt and not the node.
+
+use std::fs::{self, File};
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::day_db::{BlockName, Row};
+use super::filter::{Filter, LAYERS_MAX};
+use super::{Covered, SeenError};
+use crate::identity::{Check, LogId};
+use crate::store::file_disk::sync_dir;
+use crate::time::Timestamp;
+use crate::wire::Mark;
+
+/// Databases that are open at the same time.
+const OPEN_DAYS_MAX: usize = 4;
+
+/// sled's cache for each of them, in bytes.
+const CACHE_BYTES: u64 = 8 * 1024 * 1024;
+
+const COVERED_FILE: &str = "covered";
+const COVERED_MAGIC: &[u8; 8] = b"imeshsn1";
+
+pub fn io_error(path: &Path) -> impl FnOnce(io::Error) -> SeenError {
+    let file = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    move |source| SeenError::Io { file, source }
+}
+
+fn sled_error(day: u32) -> impl FnOnce(sled::Error) -> SeenError {
+    move |error| match error {
+        sled::Error::Io(source) => SeenError::Io { file: day_name(day), source },
+        other => SeenError::Corrupt { file: day_name(day), what: other.to_string() },
+    }
+}
+
+/// `2026-11-24`.
+fn day_name(day: u32) -> String {
+    let at = Timestamp(u64::from(day) * 86_400_000).to_string();
+    at.split_once('T').map_or(at.clone(), |(day, _)| day.to_owned())
+}
+
+fn day_of_name(name: &str) -> Option<u32> {
+    Timestamp::parse_rfc3339(&format!("{name}T00:00:00Z")).map(Timestamp::day)
+}
+
+type Open = Vec<(u32, Arc<sled::Db>)>;
+
+#[derive(Debug)]
+pub struct DayFiles {
+    dir: PathBuf,
+    /// Used most recently last.
+    open: Mutex<Open>,
+    bytes: AtomicU64,
+}
+
+impl DayFiles {
+    pub fn new(dir: &Path) -> Self {
+        Self { dir: dir.to_owned(), open: Mutex::default(), bytes: AtomicU64::new(0) }
+    }
+
+    fn day_dir(&self, day: u32) -> PathBuf {
+        self.dir.join(day_name(day))
+    }
+
+    fn opened(&self) -> std::sync::MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Days that have a directory.
+    ///
+    /// # Errors
+    /// [`SeenError::Io`].
+    pub fn list(&self) -> Result<Vec<u32>, SeenError> {
+        let mut days = Vec::new();
+        for entry in fs::read_dir(&self.dir).map_err(io_error(&self.dir))? {
+            let entry = entry.map_err(io_error(&self.dir))?;
+            days.extend(entry.file_name().to_str().and_then(day_of_name));
+        }
+        Ok(days)
+    }
+
+    fn db(&self, day: u32) -> Result<Arc<sled::Db>, SeenError> {
+        let mut open = self.opened();
+        if let Some(nth) = open.iter().position(|(known, _)| *known == day) {
+            let found = open.remove(nth);
+            let db = Arc::clone(&found.1);
+            open.push(found);
+            return Ok(db);
+        }
+        // One that a flush still holds cannot be opened again before it is let go.
+        while open.len() >= OPEN_DAYS_MAX
+            && let Some(idle) = open.iter().position(|(_, db)| Arc::strong_count(db) == 1)
+        {
+            open.remove(idle);
+        }
+        let db = Arc::new(open_sled(&self.day_dir(day), day)?);
+        open.push((day, Arc::clone(&db)));
+        Ok(db)
+    }
+
+    /// The last block of a prefix.
+    ///
+    /// # Errors
+    /// [`SeenError`], here and below.
+    pub fn last_block(&self, day: u32, prefix: u16) -> Result<Option<(u32, Vec<Row>)>, SeenError> {
+        let db = self.db(day)?;
+        guarded(day, || {
+            let last = db.range(block_key((prefix, 0))..=block_key((prefix, u32::MAX))).next_back();
+            let Some(last) = last else { return Ok(None) };
+            let (key, value) = last.map_err(sled_error(day))?;
+            let number = key.last_chunk::<4>().map_or(0, |number| u32::from_be_bytes(*number));
+            Ok(Some((number, rows(day, &value)?.to_vec())))
+        })
+    }
+
+    /// The blocks of a prefix, newest first, as long as `wants_more`.
+    pub fn each_block(
+        &self,
+        day: u32,
+        prefix: u16,
+        mut wants_more: impl FnMut(&[Row]) -> bool,
+    ) -> Result<(), SeenError> {
+        let db = self.db(day)?;
+        guarded(day, || {
+            for block in db.range(block_key((prefix, 0))..=block_key((prefix, u32::MAX))).rev() {
+                let (_, value) = block.map_err(sled_error(day))?;
+                if !wants_more(rows(day, &value)?) {
+                    break;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    pub fn each_row(&self, day: u32, mut each: impl FnMut(&Row)) -> Result<(), SeenError> {
+        let db = self.db(day)?;
+        guarded(day, || {
+            for block in db.iter() {
+                let (_, value) = block.map_err(sled_error(day))?;
+                rows(day, &value)?.iter().for_each(&mut each);
+            }
+            Ok(())
+        })
+    }
+
+    /// Writes blocks and filter layers of a day, and returns when they are on disk.
+    pub fn write(
+        &self,
+        day: u32,
+        blocks: &[(BlockName, Arc<Vec<Row>>)],
+        layers: &[(usize, Vec<u8>)],
+    ) -> Result<(), SeenError> {
+        let dir = self.day_dir(day);
+        let is_new = !dir.is_dir();
+        if is_new {
+            fs::create_dir_all(&dir).map_err(io_error(&dir))?;
+        }
+        let db = self.db(day)?;
+        guarded(day, || {
+            for (name, rows) in blocks {
+                db.insert(block_key(*name), rows.as_flattened()).map_err(sled_error(day))?;
+            }
+            // sled's flush is no fsync; the sync below is.
+            db.flush().map(drop).map_err(sled_error(day))
+        })?;
+        let file = dir.join("db");
+        File::open(&file).and_then(|file| file.sync_data()).map_err(io_error(&dir))?;
+        if is_new {
+            sync_dir(&dir).and_then(|()| sync_dir(&self.dir)).map_err(io_error(&dir))?;
+        }
+        for (nth, bytes) in layers {
+            replace_file(&dir, &format!("filter-{nth}"), bytes).map_err(io_error(&dir))?;
+        }
+        Ok(())
+    }
+
+    /// Reads the layers of a day's filter; false where one is missing or torn.
+    pub fn read_filter(&self, day: u32, filter: &mut Filter) -> Result<bool, SeenError> {
+        let dir = self.day_dir(day);
+        for nth in 0..LAYERS_MAX {
+            match fs::read(dir.join(format!("filter-{nth}"))) {
+                Ok(file) if filter.add_layer(&file) => {}
+                Ok(_) => return Ok(false),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(nth > 0),
+                Err(error) => return Err(io_error(&dir)(error)),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Closes a day and removes its directory; false while a flush holds it.
+    pub fn remove(&self, day: u32) -> Result<bool, SeenError> {
+        let mut open = self.opened();
+        if let Some(nth) = open.iter().position(|(known, _)| *known == day) {
+            if Arc::strong_count(&open[nth].1) > 1 {
+                return Ok(false);
+            }
+            open.remove(nth);
+        }
+        let dir = self.day_dir(day);
+        match fs::remove_dir_all(&dir) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error(&dir)(error)),
+            _ => Ok(true),
+        }
+    }
+
+    /// Empties the directory, into one below `aside` where that is given.
+    pub fn replace(&self, aside: Option<&Path>) -> Result<Self, SeenError> {
+        self.opened().clear();
+        let dir = &self.dir;
+        // First of all: without it nothing else is believed.
+        match fs::remove_file(dir.join(COVERED_FILE)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io_error(dir)(error)),
+            _ => sync_dir(dir).map_err(io_error(dir))?,
+        }
+        match aside {
+            None => fs::remove_dir_all(dir).map_err(io_error(dir))?,
+            Some(aside) => {
+                fs::create_dir_all(aside).map_err(io_error(aside))?;
+                let free = (0..).map(|n: u32| aside.join(format!("seen-{n}"))).find(|path| !path.exists());
+                let to = free.unwrap_or_else(|| aside.join("seen"));
+                // On another file system it cannot be moved: then it is only removed.
+                if fs::rename(dir, &to).is_err() {
+                    fs::remove_dir_all(dir).map_err(io_error(dir))?;
+                }
+            }
+        }
+        fs::create_dir_all(dir).map_err(io_error(dir))?;
+        Ok(Self::new(dir))
+    }
+
+    pub fn write_covered(&self, covered: Covered) -> Result<(), SeenError> {
+        let mut bytes = COVERED_MAGIC.to_vec();
+        bytes.extend_from_slice(&covered.log_id.0);
+        bytes.extend_from_slice(&covered.mark.seq.to_be_bytes());
+        bytes.extend_from_slice(&covered.mark.check.0);
+        let crc = crc32c::crc32c(&bytes);
+        bytes.extend_from_slice(&crc.to_be_bytes());
+        replace_file(&self.dir, COVERED_FILE, &bytes).map_err(io_error(&self.dir))
+    }
+
+    /// Bytes on disk, when they were last measured.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Measures the files; best effort.
+    pub fn measure(&self) {
+        let days = self.list().unwrap_or_default();
+        let files = days.iter().filter_map(|day| fs::read_dir(self.day_dir(*day)).ok()).flatten().flatten();
+        let bytes = files.filter_map(|file| file.metadata().ok()).map(|metadata| metadata.len()).sum();
+        self.bytes.store(bytes, Ordering::Relaxed);
+    }
+}
+
+/// What the last finished flush covers.
+pub fn read_covered(dir: &Path) -> Option<Covered> {
+    let bytes = fs::read(dir.join(COVERED_FILE)).ok()?;
+    let (content, crc) = bytes.split_last_chunk::<4>()?;
+    let (magic, rest) = content.split_first_chunk::<8>()?;
+    let (log_id, rest) = rest.split_first_chunk::<16>()?;
+    let (seq, rest) = rest.split_first_chunk::<8>()?;
+    let check = <[u8; 8]>::try_from(rest).ok()?;
+    let sound = magic == COVERED_MAGIC && crc32c::crc32c(content) == u32::from_be_bytes(*crc);
+    let mark = Mark { seq: u64::from_be_bytes(*seq), check: Check(check) };
+    sound.then_some(Covered { log_id: LogId(*log_id), mark })
+}
+
+fn block_key((prefix, number): BlockName) -> [u8; 6] {
+    let (prefix, number) = (prefix.to_be_bytes(), number.to_be_bytes());
+    [prefix[0], prefix[1], number[0], number[1], number[2], number[3]]
+}
+
+fn rows(day: u32, value: &[u8]) -> Result<&[Row], SeenError> {
+    let (rows, rest) = value.as_chunks();
+    if rest.is_empty() {
+        return Ok(rows);
+    }
+    Err(SeenError::Corrupt { file: day_name(day), what: format!("a block of {} bytes", value.len()) })
+}
+
+fn open_sled(dir: &Path, day: u32) -> Result<sled::Db, SeenError> {
+    if dir.is_dir() {
+        for entry in fs::read_dir(dir).map_err(io_error(dir))?.flatten() {
+            let name = entry.file_name();
+            if name.to_str().is_some_and(|name| name.starts_with("snap.") && name.ends_with(".generating")) {
+                fs::remove_file(entry.path()).map_err(io_error(dir))?;
+            }
+        }
+    }
+    guarded(day, || {
+        let config = sled::Config::new().path(dir).cache_capacity(CACHE_BYTES).flush_every_ms(None);
+        config.open().map_err(sled_error(day))
+    })
+}
+
+/// Runs sled; a panic inside it means that the day is corrupt.
+fn guarded<T>(day: u32, run: impl FnOnce() -> Result<T, SeenError>) -> Result<T, SeenError> {
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| {
+        Err(SeenError::Corrupt { file: day_name(day), what: "sled cannot read it".to_owned() })
+    })
+}
+
+/// Writes a file whole, or not at all, and returns when it is on disk.
+fn replace_file(dir: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
+    let new = dir.join(format!("{name}.new"));
+    let file = File::create(&new).and_then(|mut file| {
+        io::Write::write_all(&mut file, bytes)?;
+        Ok(file)
+    })?;
+    file.sync_data()?;
+    fs::rename(&new, dir.join(name))?;
+    sync_dir(dir)
+}

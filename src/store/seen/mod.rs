@@ -1,0 +1,304 @@
+//! The seen set: identities ever accepted, and what was accepted under each (design §3, §5.2, §7). Here is
+//! what is inserted when, the place of the journal that the database covers, and when it is made again from
+//! the journal. The database itself is a [`SeenDb`]: `day_db` on disk, `memory` in tests and the simulator.
+//! Nothing here decides whether an envelope is taken.
+
+#[cfg(feature = "node")]
+pub mod day_db;
+#[cfg(feature = "node")]
+mod day_files;
+#[cfg(feature = "node")]
+mod filter;
+#[cfg(any(test, feature = "sim"))]
+pub mod memory;
+
+use thiserror::Error;
+
+use super::disk::Disk;
+use super::journal::Journal;
+use super::segment::JournalError;
+use crate::identity::{EventKey, LogId, ShortDigest};
+use crate::record::bytes::CarrierHead;
+use crate::wire::Mark;
+
+/// Identities inserted since the last flush after which the next is due: what a start reads again from the
+/// journal is bounded by it.
+const FLUSH_AFTER_IDS: u64 = 128 * 1024;
+
+#[derive(Debug, Error)]
+pub enum SeenError {
+    #[error("seen/{file}: {source}")]
+    Io { file: String, source: std::io::Error },
+    /// It can be made again from the journal.
+    #[error("seen/{file}: {what}")]
+    Corrupt { file: String, what: String },
+}
+
+impl SeenError {
+    /// There is no room; it may be tried again.
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if super::disk::is_full(source))
+    }
+}
+
+/// The place in the journal up to which everything is in the database, on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Covered {
+    pub log_id: LogId,
+    pub mark: Mark,
+}
+
+/// One identity, and what stands under it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SeenId {
+    /// Day of `created`, which says only when it is forgotten.
+    pub day: u32,
+    pub key: EventKey,
+    pub digest: ShortDigest,
+}
+
+impl SeenId {
+    pub fn of(head: &CarrierHead) -> Self {
+        Self { day: head.created.day(), key: head.key, digest: head.digest }
+    }
+}
+
+/// What a flush has still to do; run without holding the database.
+pub type Flush = Box<dyn FnOnce() -> Result<(), SeenError> + Send>;
+
+/// Why a database is emptied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Emptied {
+    /// The journal says otherwise.
+    Superseded,
+    /// It is broken: what is left is moved aside.
+    Corrupt,
+}
+
+/// A database of identities. What is inserted is found at once, and durable after a flush.
+pub trait SeenDb: Send + 'static {
+    /// What the last finished flush covered; `None` in an empty database.
+    ///
+    /// # Errors
+    /// [`SeenError`], here and below.
+    fn covered(&mut self) -> Result<Option<Covered>, SeenError>;
+
+    /// By identity alone, whatever the day.
+    fn find(&mut self, key: &EventKey) -> Result<Option<ShortDigest>, SeenError>;
+
+    /// The caller knows that it is not there.
+    fn insert(&mut self, id: SeenId) -> Result<(), SeenError>;
+
+    /// Begins to make durable all that was inserted, and then, behind it, `covered`.
+    fn begin_flush(&mut self, covered: Covered) -> Result<Flush, SeenError>;
+
+    /// The flush that was begun last has run.
+    fn flushed(&mut self) {}
+
+    /// Forgets all days before `day`.
+    fn remove_below(&mut self, day: u32) -> Result<(), SeenError>;
+
+    /// Forgets everything, durably.
+    fn empty(&mut self, why: Emptied) -> Result<(), SeenError>;
+
+    /// How many identities, and bytes on disk.
+    fn size(&self) -> (u64, u64);
+}
+
+/// What the simulator may leave undone, to show that it would notice. All true in the node.
+#[derive(Clone, Copy, Debug)]
+pub struct Checks {
+    /// Insert only what is synced in the journal.
+    pub synced: bool,
+    /// Compare the covered place with the journal.
+    pub position: bool,
+    /// Empty the seen set with the journal.
+    pub empty_both: bool,
+}
+
+impl Default for Checks {
+    fn default() -> Self {
+        Self { synced: true, position: true, empty_both: true }
+    }
+}
+
+#[derive(Debug)]
+pub struct SeenSet<B> {
+    db: B,
+    /// On disk.
+    covered: Mark,
+    /// Inserted, but not necessarily on disk.
+    inserted: Mark,
+    since_flush: u64,
+}
+
+/// How the seen set was brought up to date.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recovery {
+    /// It covered a place of this journal; what came after that was inserted again.
+    Resumed { ids: u64 },
+    /// It was made again from the journal.
+    Rebuilt { ids: u64, why: Emptied },
+}
+
+impl<B: SeenDb> SeenSet<B> {
+    /// Brings the database up to what the journal holds.
+    ///
+    /// # Errors
+    /// [`SeenFault`].
+    pub fn open<D: Disk>(
+        db: B,
+        journal: &Journal<D>,
+        emptied: bool,
+        checks: Checks,
+    ) -> Result<(Self, Recovery), SeenFault> {
+        let floor = journal.floor();
+        let mut set = Self { db, covered: floor, inserted: floor, since_flush: 0 };
+        let why = match set.resume(journal, emptied, checks) {
+            Ok(Some(recovery)) => return Ok((set, recovery)),
+            Ok(None) => Emptied::Superseded,
+            Err(SeenFault::Seen(SeenError::Corrupt { .. })) => Emptied::Corrupt,
+            Err(fault) => return Err(fault),
+        };
+        let recovery = set.rebuild(journal, why)?;
+        Ok((set, recovery))
+    }
+
+    /// Goes on from the covered place; `None` where the journal does not know it.
+    fn resume<D: Disk>(
+        &mut self,
+        journal: &Journal<D>,
+        emptied: bool,
+        checks: Checks,
+    ) -> Result<Option<Recovery>, SeenFault> {
+        let Some(covered) = self.db.covered()? else { return Ok(None) };
+        if emptied && checks.empty_both {
+            return Ok(None);
+        }
+        let agrees = covered.log_id == journal.log_id()
+            && journal.check_at(covered.mark.seq)? == Some(covered.mark.check);
+        if !agrees && checks.position {
+            return Ok(None);
+        }
+        let from = if agrees { covered.mark } else { journal.last() };
+        (self.covered, self.inserted) = (from, from);
+        let mut ids = 0;
+        let mut failed = None;
+        journal.heads_after(from.seq, |head| {
+            if failed.is_none() {
+                // A flush that was cut off may have left some of them there.
+                let known = self.db.find(&head.key);
+                let inserted = known
+                    .and_then(|known| known.map_or_else(|| self.db.insert(SeenId::of(head)), |_| Ok(())));
+                failed = inserted.err();
+                ids += 1;
+            }
+        })?;
+        if let Some(error) = failed {
+            return Err(error.into());
+        }
+        self.inserted = journal.last();
+        self.since_flush = ids;
+        Ok(Some(Recovery::Resumed { ids }))
+    }
+
+    /// Makes the set again from the journal.
+    ///
+    /// # Errors
+    /// [`SeenFault`].
+    pub fn rebuild<D: Disk>(&mut self, journal: &Journal<D>, why: Emptied) -> Result<Recovery, SeenFault> {
+        self.db.empty(why)?;
+        let mut ids = 0;
+        let mut failed = None;
+        journal.heads_after(0, |head| {
+            if failed.is_none() {
+                failed = self.db.insert(SeenId::of(head)).err();
+                ids += 1;
+            }
+        })?;
+        if let Some(error) = failed {
+            return Err(error.into());
+        }
+        self.inserted = journal.last();
+        let covered = Covered { log_id: journal.log_id(), mark: journal.last() };
+        self.db.begin_flush(covered)?()?;
+        self.flushed(covered);
+        Ok(Recovery::Rebuilt { ids, why })
+    }
+
+    /// What stands under each identity, in the order asked.
+    ///
+    /// # Errors
+    /// [`SeenError`].
+    pub fn look_up(&mut self, keys: &[EventKey]) -> Result<Vec<Option<ShortDigest>>, SeenError> {
+        keys.iter().map(|key| self.db.find(key)).collect()
+    }
+
+    /// These carriers are synced.
+    ///
+    /// # Errors
+    /// [`SeenError`].
+    pub fn insert(&mut self, heads: &[CarrierHead]) -> Result<(), SeenError> {
+        for head in heads {
+            self.db.insert(SeenId::of(head))?;
+            self.inserted = head.mark;
+            self.since_flush += 1;
+        }
+        Ok(())
+    }
+
+    /// Up to where all is on disk.
+    pub fn covered_seq(&self) -> u64 {
+        self.covered.seq
+    }
+
+    pub fn flush_is_due(&self) -> bool {
+        self.since_flush >= FLUSH_AFTER_IDS
+    }
+
+    /// Is there something that a flush would make durable?
+    pub fn is_dirty(&self) -> bool {
+        self.inserted != self.covered
+    }
+
+    /// Begins a flush of all that was inserted. [`Self::flushed`] is called with what it covers, once it
+    /// has run.
+    ///
+    /// # Errors
+    /// [`SeenError`].
+    pub fn begin_flush(&mut self, log_id: LogId) -> Result<(Flush, Covered), SeenError> {
+        let covered = Covered { log_id, mark: self.inserted };
+        let flush = self.db.begin_flush(covered)?;
+        self.since_flush = 0;
+        Ok((flush, covered))
+    }
+
+    pub fn flushed(&mut self, covered: Covered) {
+        self.covered = covered.mark;
+        self.db.flushed();
+    }
+
+    /// # Errors
+    /// [`SeenError`].
+    pub fn remove_below(&mut self, day: u32) -> Result<(), SeenError> {
+        self.db.remove_below(day)
+    }
+
+    /// How many identities, and bytes on disk.
+    pub fn size(&self) -> (u64, u64) {
+        self.db.size()
+    }
+
+    pub fn db(&mut self) -> &mut B {
+        &mut self.db
+    }
+}
+
+/// What can go wrong where both are at hand.
+#[derive(Debug, Error)]
+pub enum SeenFault {
+    #[error(transparent)]
+    Seen(#[from] SeenError),
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+}

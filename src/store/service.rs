@@ -1,0 +1,263 @@
+//! The store as the node runs it: the engine behind a lock, and a thread each for writing, reading, looking
+//! up and flushing. It takes [`Output`]s and answers with [`Input`]s. Nobody holds the lock while a disk
+//! syncs, except to begin and to remove a segment. No rules of its own: those are the engine's.
+
+mod flusher;
+mod reader;
+mod writer;
+
+use std::path::PathBuf;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+use super::disk::Disk;
+use super::engine::{Engine, EngineConfig, Opened, Problem, StoreError};
+use super::file_disk::FileDisk;
+use super::journal::Fresh;
+use super::seen::day_db::DayDb;
+use super::segment::JournalError;
+use crate::identity::{EventId, LogId};
+use crate::protocol::io::{Input, Output, StoreFailure, Ticket};
+use crate::record::{Entry, JournalEnds, NewRecord};
+use crate::time::{Now, Timestamp};
+
+/// Questions that wait in each queue. The core bounds what is outstanding far below; beyond it, asking
+/// waits.
+const QUEUE_MAX: usize = 4_096;
+
+/// Entries that a prefix of a UUID may find.
+const FOUND_MAX: usize = 100;
+
+/// Problems that are kept for status; the oldest go first.
+const PROBLEMS_MAX: usize = 64;
+
+/// Where the node's lasting state lies.
+#[derive(Clone, Debug)]
+pub struct StoreDirs {
+    pub journal: PathBuf,
+    pub seen: PathBuf,
+    /// What is broken is moved here.
+    pub aside: PathBuf,
+}
+
+/// Where answers go. Must not wait for the core.
+pub type Answers = Arc<dyn Fn(Input) + Send + Sync>;
+
+/// Called once, when the store cannot go on: the process must end, a restart is safe.
+pub type Fatal = Arc<dyn Fn(StoreError) + Send + Sync>;
+
+/// What status shows.
+#[derive(Clone, Debug)]
+pub struct StoreStats {
+    pub ends: JournalEnds,
+    pub journal_bytes: u64,
+    pub seen_ids: u64,
+    pub seen_bytes: u64,
+    pub floor: Option<Timestamp>,
+    /// Of the journal's file system.
+    pub free_bytes: u64,
+    /// Below this no event is taken.
+    pub low_water_bytes: u64,
+    pub problems: Vec<Problem>,
+}
+
+struct Shared {
+    engine: Mutex<Engine<FileDisk, DayDb>>,
+    disk: Arc<FileDisk>,
+    /// One flush of the seen set at a time.
+    flushing: Mutex<()>,
+    problems: Mutex<Vec<Problem>>,
+    answers: Answers,
+    fatal: Fatal,
+}
+
+impl Shared {
+    fn engine(&self) -> MutexGuard<'_, Engine<FileDisk, DayDb>> {
+        self.engine.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn answer(&self, input: Input) {
+        (self.answers)(input);
+    }
+
+    fn fail(&self, error: impl Into<StoreError>) {
+        (self.fatal)(error.into());
+    }
+
+    /// Remembers a problem for status, once.
+    fn note_problem(&self, problem: Problem) {
+        let mut problems = self.problems.lock().unwrap_or_else(PoisonError::into_inner);
+        if problems.contains(&problem) {
+            return;
+        }
+        if problems.len() >= PROBLEMS_MAX {
+            problems.remove(0);
+        }
+        problems.push(problem);
+    }
+
+    /// Makes the seen set durable up to where it is now, without holding the engine while the disk syncs.
+    fn flush_seen(&self) -> Result<(), StoreError> {
+        let _one = self.flushing.lock().unwrap_or_else(PoisonError::into_inner);
+        let (flush, covered) = {
+            let mut engine = self.engine();
+            let log_id = engine.journal.log_id();
+            engine.seen.begin_flush(log_id)?
+        };
+        flush()?;
+        self.engine().seen.flushed(covered);
+        Ok(())
+    }
+}
+
+enum Write {
+    Append { ticket: Ticket, records: Vec<NewRecord> },
+    Expire(Option<Timestamp>),
+    Close,
+}
+
+/// Takes outputs of the core; see the module.
+pub struct Store {
+    shared: Arc<Shared>,
+    writes: SyncSender<Write>,
+    reads: Option<SyncSender<Output>>,
+    look_ups: Option<SyncSender<Output>>,
+    flushes: Option<SyncSender<()>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Store {
+    /// Opens journal and seen set, drops what is too old, and starts the threads.
+    ///
+    /// # Errors
+    /// [`StoreError`]: the node refuses to start.
+    pub fn open(
+        dirs: &StoreDirs,
+        config: EngineConfig,
+        now: Now,
+        answers: Answers,
+        fatal: Fatal,
+    ) -> Result<(Self, Opened), StoreError> {
+        let disk = Arc::new(FileDisk::open(&dirs.journal).map_err(JournalError::io(""))?);
+        let db = DayDb::open(&dirs.seen, &dirs.aside)?;
+        let fresh = Fresh { log_id: LogId(rand::random()), salt: rand::random() };
+        let (engine, opened) = Engine::open(Arc::clone(&disk), db, config, fresh, now)?;
+        let shared = Arc::new(Shared {
+            engine: Mutex::new(engine),
+            disk,
+            flushing: Mutex::default(),
+            problems: Mutex::new(opened.problems.clone()),
+            answers,
+            fatal,
+        });
+        let (writes, writes_in) = sync_channel(QUEUE_MAX);
+        let (reads, reads_in) = sync_channel(QUEUE_MAX);
+        let (look_ups, look_ups_in) = sync_channel(QUEUE_MAX);
+        let (flushes, flushes_in) = sync_channel(1);
+        let poke = flushes.clone();
+        let threads = vec![
+            spawn("writer", &shared, move |shared| writer::run(&shared, &writes_in, &poke))?,
+            spawn("reader", &shared, move |shared| reader::run(&shared, &reads_in))?,
+            spawn("seen", &shared, move |shared| reader::run(&shared, &look_ups_in))?,
+            spawn("flusher", &shared, move |shared| flusher::run(&shared, &flushes_in))?,
+        ];
+        let (reads, look_ups, flushes) = (Some(reads), Some(look_ups), Some(flushes));
+        Ok((Self { shared, writes, reads, look_ups, flushes, threads }, opened))
+    }
+
+    /// Obeys `Append`, `LookUp`, `Read`, `Fetch`, `CheckMarks` and `Expire`; anything else is handed back.
+    pub fn handle(&self, output: Output) -> Option<Output> {
+        let reads = match output {
+            Output::Append { ticket, records } => {
+                if self.writes.send(Write::Append { ticket, records }).is_err() {
+                    self.shared.answer(Input::NotStored { ticket, failure: StoreFailure::Stopping });
+                }
+                return None;
+            }
+            Output::Expire { now } => {
+                let _ = self.writes.send(Write::Expire(now));
+                return None;
+            }
+            Output::LookUp { .. } => &self.look_ups,
+            Output::Read { .. } | Output::Fetch { .. } | Output::CheckMarks { .. } => &self.reads,
+            other => return Some(other),
+        };
+        if let Some(reads) = reads {
+            let _ = reads.send(output);
+        }
+        None
+    }
+
+    pub fn stats(&self) -> StoreStats {
+        let space = self.shared.disk.space().ok();
+        let problems = self.shared.problems.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let engine = self.shared.engine();
+        let (seen_ids, seen_bytes) = engine.seen.size();
+        StoreStats {
+            ends: engine.journal.ends(),
+            journal_bytes: engine.journal.bytes(),
+            seen_ids,
+            seen_bytes,
+            floor: engine.journal.ledger().floor,
+            free_bytes: space.map_or(0, |space| space.free),
+            low_water_bytes: space.map_or(0, |space| space.low_water()),
+            problems,
+        }
+    }
+
+    /// Entries whose UUID begins with `prefix`, of 8 or more hexadecimal digits; at most 100.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn find(&self, prefix: &str) -> Result<Vec<Arc<Entry>>, StoreError> {
+        Ok(self.shared.engine().journal.find_by_uuid_prefix(prefix, FOUND_MAX)?)
+    }
+
+    /// The stored envelope of an identity.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn fetch(&self, id: &EventId) -> Result<Option<Arc<Entry>>, StoreError> {
+        Ok(self.shared.engine().journal.fetch(id)?)
+    }
+
+    /// The seq of the first entry stored at or after `at`; one past the last where there is none.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn seq_at(&self, at: Timestamp) -> Result<u64, StoreError> {
+        Ok(self.shared.engine().journal.seq_at(at)?)
+    }
+
+    /// Finishes what was handed over, and syncs everything.
+    pub fn close(mut self) {
+        self.stop();
+    }
+
+    fn stop(&mut self) {
+        let _ = self.writes.send(Write::Close);
+        self.reads = None;
+        self.look_ups = None;
+        self.flushes = None;
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+fn spawn(
+    name: &str,
+    shared: &Arc<Shared>,
+    run: impl FnOnce(Arc<Shared>) + Send + 'static,
+) -> Result<JoinHandle<()>, StoreError> {
+    let shared = Arc::clone(shared);
+    let thread = std::thread::Builder::new().name(format!("store-{name}")).spawn(move || run(shared));
+    Ok(thread.map_err(JournalError::io(""))?)
+}

@@ -1,0 +1,90 @@
+//! Answers questions, one after the other, in the order asked. Two threads run it: one looks up, one reads,
+//! so that a slow old segment never holds up what is being decided.
+
+use std::io;
+use std::sync::mpsc::Receiver;
+
+use super::Shared;
+use crate::protocol::io::{Input, Output, Read};
+use crate::store::engine::{Problem, StoreError};
+use crate::store::segment::JournalError;
+
+/// Retention may take a segment between finding and reading it; then it is found again, at most this often.
+const RETRIES_MAX: usize = 8;
+
+/// Runs until nobody asks any more.
+pub(super) fn run(shared: &Shared, questions: &Receiver<Output>) {
+    for question in questions {
+        match answer(shared, question) {
+            Ok(Some(input)) => shared.answer(input),
+            Ok(None) => {}
+            Err(error) => return shared.fail(error),
+        }
+    }
+}
+
+fn answer(shared: &Shared, question: Output) -> Result<Option<Input>, StoreError> {
+    Ok(Some(match question {
+        Output::LookUp { ticket, keys } => {
+            let digests = shared.engine().look_up(&keys)?;
+            Input::Known { ticket, digests }
+        }
+        Output::Read { reader, after_seq, bytes_max } => {
+            Input::Entries { reader, read: read(shared, after_seq, bytes_max)? }
+        }
+        Output::Fetch { ticket, id } => {
+            let entry = or_problem(shared, shared.engine().journal.fetch(&id))?;
+            Input::Fetched { ticket, entry: entry.flatten() }
+        }
+        Output::CheckMarks { ticket, marks } => {
+            let agrees = or_problem(shared, shared.engine().journal.newest_agreeing(&marks))?;
+            Input::MarksChecked { ticket, agrees: agrees.flatten() }
+        }
+        _ => return Ok(None),
+    }))
+}
+
+/// Damage that was met is a problem to be shown, and then as if nothing were there.
+fn or_problem<T>(shared: &Shared, result: Result<T, JournalError>) -> Result<Option<T>, JournalError> {
+    match result {
+        Err(error @ JournalError::Damaged { .. }) => {
+            shared.note_problem(Problem::DamagedSegment(error.to_string()));
+            Ok(None)
+        }
+        other => other.map(Some),
+    }
+}
+
+/// Reads without holding the engine. A damaged entry is passed over and shown as a problem.
+fn read(shared: &Shared, after_seq: u64, bytes_max: usize) -> Result<Read, JournalError> {
+    let mut after = after_seq;
+    let mut retries = 0;
+    loop {
+        let located = {
+            let engine = shared.engine();
+            if let Some(read) = engine.journal.read_tail(after, bytes_max) {
+                return Ok(read);
+            }
+            let Some(located) = engine.journal.locate(after)? else {
+                return Ok(Read { after: engine.journal.last(), entries: Vec::new() });
+            };
+            located
+        };
+        match located.read(&*shared.disk, bytes_max) {
+            Ok(mut read) => {
+                shared.engine().journal.add_twins(&mut read)?;
+                return Ok(read);
+            }
+            Err(JournalError::Io { source, .. })
+                if source.kind() == io::ErrorKind::NotFound && retries < RETRIES_MAX =>
+            {
+                retries += 1;
+            }
+            Err(error @ JournalError::Damaged { .. }) => {
+                shared.note_problem(Problem::DamagedSegment(error.to_string()));
+                after = located.first_seq();
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! The writer: takes all appends that wait, writes them as one batch with one sync, and answers each. Also
+//! retention, because only one thread may append.
+
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
+use std::time::Duration;
+
+use super::{Shared, Write};
+use crate::limits::APPENDS_OUTSTANDING_MAX;
+use crate::protocol::io::{Input, StoreFailure, Ticket};
+use crate::record::{JournalEnds, NewRecord};
+use crate::store::engine::StoreError;
+use crate::store::journal::AppendError;
+use crate::time::Timestamp;
+
+/// Without work for this long, the end of the journal is marked as synced.
+const QUIET: Duration = Duration::from_secs(1);
+
+/// Appends that one sync serves at most.
+const GROUP_MAX: usize = 64;
+
+struct Waiting {
+    ticket: Ticket,
+    carriers: u64,
+}
+
+/// Runs until `Close`, until nobody can send any more, or until the disk fails.
+pub(super) fn run(shared: &Shared, writes: &Receiver<Write>, flushes: &SyncSender<()>) {
+    let mut writer = Writer { shared, refuse: 0, clock: None };
+    loop {
+        let first = match writes.recv_timeout(QUIET) {
+            Ok(write) => write,
+            Err(RecvTimeoutError::Timeout) => {
+                shared.engine().journal.mark_quiet();
+                continue;
+            }
+            Err(RecvTimeoutError::Disconnected) => Write::Close,
+        };
+        let done = match first {
+            Write::Append { ticket, records } => writer.append(ticket, records, writes),
+            Write::Expire(now) => writer.expire(now).map(|()| Next::Go),
+            Write::Close => Ok(Next::Stop),
+        };
+        match done {
+            Ok(Next::Go) => {}
+            Ok(Next::Stop) => break,
+            Err(error) => return shared.fail(error),
+        }
+        if shared.engine().seen.flush_is_due() {
+            // One that waits already is enough.
+            let _ = flushes.try_send(());
+        }
+    }
+    let closed = shared.flush_seen().and_then(|()| shared.engine().close());
+    if let Err(error) = closed
+        && !error.is_full()
+    {
+        shared.fail(error);
+    }
+    refuse_all(shared, writes);
+}
+
+/// Answers what was handed over after the close.
+fn refuse_all(shared: &Shared, writes: &Receiver<Write>) {
+    for write in writes.try_iter() {
+        if let Write::Append { ticket, .. } = write {
+            shared.answer(Input::NotStored { ticket, failure: StoreFailure::Stopping });
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Next {
+    Go,
+    Stop,
+}
+
+struct Writer<'a> {
+    shared: &'a Shared,
+    /// Appends still to be refused after one that failed: the core may have handed them over before it
+    /// heard of that, and they may speak of what it lost.
+    refuse: usize,
+    /// Steady time, as the core last said it.
+    clock: Option<Timestamp>,
+}
+
+impl Writer<'_> {
+    fn append(
+        &mut self,
+        ticket: Ticket,
+        records: Vec<NewRecord>,
+        writes: &Receiver<Write>,
+    ) -> Result<Next, StoreError> {
+        let mut group = Vec::new();
+        let mut all = Vec::new();
+        let mut then = None;
+        let mut next = Some(Write::Append { ticket, records });
+        while let Some(write) = next.take() {
+            match write {
+                Write::Append { ticket, mut records } => {
+                    let carriers =
+                        records.iter().filter(|r| matches!(r, NewRecord::Carrier(_))).count() as u64;
+                    group.push(Waiting { ticket, carriers });
+                    all.append(&mut records);
+                }
+                other => {
+                    then = Some(other);
+                    break;
+                }
+            }
+            if group.len() < GROUP_MAX {
+                next = writes.try_recv().ok();
+            }
+        }
+        self.write(group, all)?;
+        self.retire_by_size()?;
+        match then {
+            Some(Write::Close) => Ok(Next::Stop),
+            Some(Write::Expire(now)) => self.expire(now).map(|()| Next::Go),
+            Some(Write::Append { .. }) | None => Ok(Next::Go),
+        }
+    }
+
+    fn write(&mut self, group: Vec<Waiting>, records: Vec<NewRecord>) -> Result<(), StoreError> {
+        if self.refuse > 0 {
+            self.refuse = self.refuse.saturating_sub(group.len());
+            self.refuse_group(group);
+            return Ok(());
+        }
+        match self.write_synced(records) {
+            Ok((first_seq, ends)) => {
+                self.answer(group, first_seq, ends);
+                Ok(())
+            }
+            Err(StoreError::Full) => {
+                self.refuse = APPENDS_OUTSTANDING_MAX.saturating_sub(group.len());
+                self.refuse_group(group);
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn write_synced(&self, records: Vec<NewRecord>) -> Result<(u64, JournalEnds), StoreError> {
+        let batch = self.shared.engine().begin(records)?;
+        let first_seq = batch.first_seq();
+        match batch.write(&*self.shared.disk) {
+            Ok(()) => Ok((first_seq, self.shared.engine().commit(batch)?)),
+            Err(AppendError::Full) => {
+                self.shared.engine().journal.abandon(&batch)?;
+                Err(StoreError::Full)
+            }
+            Err(failed) => Err(failed.into()),
+        }
+    }
+
+    fn answer(&self, group: Vec<Waiting>, first_seq: u64, ends: JournalEnds) {
+        let mut first_seq = first_seq;
+        for Waiting { ticket, carriers } in group {
+            self.shared.answer(Input::Stored { ticket, first_seq, ends });
+            first_seq += carriers;
+        }
+    }
+
+    fn refuse_group(&self, group: Vec<Waiting>) {
+        for Waiting { ticket, .. } in group {
+            self.shared.answer(Input::NotStored { ticket, failure: StoreFailure::DiskFull });
+        }
+    }
+
+    fn expire(&mut self, now: Option<Timestamp>) -> Result<(), StoreError> {
+        self.clock = now;
+        self.shared.engine().forget()?;
+        self.retire(now)
+    }
+
+    /// Size counts whatever the clock says.
+    fn retire_by_size(&mut self) -> Result<(), StoreError> {
+        let over = self.shared.engine().journal.is_over_size();
+        if over { self.retire(self.clock) } else { Ok(()) }
+    }
+
+    fn retire(&mut self, now: Option<Timestamp>) -> Result<(), StoreError> {
+        let Some(mut retirement) = self.shared.engine().due(now) else { return Ok(()) };
+        let uncovered = self.shared.engine().seen.covered_seq() < retirement.last_seq();
+        if uncovered && let Err(error) = self.shared.flush_seen() {
+            return if error.is_full() { Ok(()) } else { Err(error) };
+        }
+        let own = self.shared.engine().own().clone();
+        retirement.count(&*self.shared.disk, &own)?;
+        let retired = self.shared.engine().retire(retirement);
+        match retired {
+            Ok(retired) => {
+                self.shared.answer(Input::Retired { ends: retired.ends, missing: retired.missing });
+                Ok(())
+            }
+            // It comes back with the next append or Expire.
+            Err(AppendError::Full) => Ok(()),
+            Err(failed) => Err(failed.into()),
+        }
+    }
+}
