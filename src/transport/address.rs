@@ -1,7 +1,7 @@
 //! Multiaddrs as operators write them: a host by number or name, and a TCP port. Other transports are refused
 //! here, so that nothing else has to think of them. Names are resolved by libp2p when it dials.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use libp2p::Multiaddr;
 use libp2p::multiaddr::Protocol;
@@ -44,6 +44,12 @@ pub(super) fn ip(address: &Multiaddr) -> Option<IpAddr> {
         Protocol::Ip6(ip) => Some(IpAddr::V6(ip).to_canonical()),
         _ => None,
     }
+}
+
+/// Host and port, where the host is a number.
+pub(super) fn socket(address: &Multiaddr) -> Option<SocketAddr> {
+    let port = address.iter().find_map(|part| if let Protocol::Tcp(port) = part { Some(port) } else { None });
+    Some(SocketAddr::new(ip(address)?, port?))
 }
 
 /// `configured` with the port that `actual` has.

@@ -157,7 +157,10 @@ impl Engine {
         }
         let addresses: Vec<Multiaddr> = dialled(peer).into_iter().take(PEER_ADDRESSES_MAX).collect();
         let condition = PeerCondition::DisconnectedAndNotDialing;
-        let dial = DialOpts::peer_id(id).addresses(addresses).condition(condition).build();
+        // From a port of its own: from the port that we listen on, two nodes that dial each other at once
+        // would meet in one TCP connection with two initiators.
+        let dial =
+            DialOpts::peer_id(id).addresses(addresses).condition(condition).allocate_new_port().build();
         match self.swarm.dial(dial) {
             Ok(()) => link.dialling = true,
             Err(error) => {
@@ -231,6 +234,10 @@ impl Engine {
 /// Listens on one address and waits until it does.
 async fn listen(swarm: &mut Swarm<Behaviour>, address: &Multiaddr) -> Result<Multiaddr, TransportError> {
     let fault = |cause: String| TransportError::Listen { address: address.to_string(), cause };
+    // libp2p listens with SO_REUSEPORT, with which a second node would silently share the port.
+    if let Some(socket) = address::socket(address) {
+        std::net::TcpListener::bind(socket).map_err(|error| fault(error.to_string()))?;
+    }
     let id = swarm.listen_on(address.clone()).map_err(|error| fault(root_cause(&error)))?;
     let up = async {
         loop {

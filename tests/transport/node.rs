@@ -1,0 +1,225 @@
+//! One transport under test, with the test in the place of the core. Every wait has a deadline.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use ed25519_dalek::{SigningKey, VerifyingKey};
+use intelmesh::identity::{Check, HopPath, PublisherName};
+use intelmesh::protocol::io::{Input, Output, Role, StreamId};
+use intelmesh::transport::{PeerAddresses, Transport, TransportConfig, TransportError};
+use intelmesh::wire::{CarrierFrame, Frame};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+const DEADLINE: Duration = Duration::from_secs(20);
+
+pub struct Node {
+    pub secret: SigningKey,
+    pub transport: Transport,
+    pub address: String,
+    name: PublisherName,
+    inputs: mpsc::Receiver<Input>,
+    /// What came while something else was waited for.
+    heard: Vec<Input>,
+}
+
+pub fn name(text: &str) -> PublisherName {
+    PublisherName::parse(text).unwrap()
+}
+
+pub fn ping(nonce: u64) -> Frame {
+    Frame::Ping { nonce }
+}
+
+/// 64 KiB of envelope.
+pub fn big_frame() -> Frame {
+    Frame::Carrier(CarrierFrame {
+        seq: 1,
+        check: Check::START,
+        path: HopPath::default(),
+        envelope: Bytes::from(vec![7; 64 * 1024]),
+    })
+}
+
+pub fn socket(multiaddr: &str) -> SocketAddr {
+    let parts: Vec<&str> = multiaddr.split('/').collect();
+    format!("{}:{}", parts[2], parts[4]).parse().unwrap()
+}
+
+/// Bytes that look at first like what belongs there, and then do not.
+pub fn noise_like(seed: u64, count: u64) -> Vec<Vec<u8>> {
+    let mut state = seed;
+    let mut next = move || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 56) as u8
+    };
+    let heads: [&[u8]; 3] = [b"", b"\x13/multistream/1.0.0\n", b"\x13/multistream/1.0.0\n\x07/noise\n"];
+    let mut bytes = |n: u64| {
+        let random = (0..2000).map(|_| next());
+        heads[n as usize % 3].iter().copied().chain(random).collect()
+    };
+    (0..count).map(&mut bytes).collect()
+}
+
+/// Each of `nodes` has all others as peers.
+pub fn know(nodes: &[&Node]) {
+    for node in nodes {
+        let others = nodes.iter().filter(|other| other.name != node.name);
+        node.transport.set_peers(others.map(|other| other.as_peer()).collect());
+    }
+}
+
+/// `receiver` opens a feed to `sender`; the stream at each of them.
+pub async fn feed(receiver: &mut Node, sender: &mut Node) -> (StreamId, StreamId) {
+    feed_from(receiver, sender).await
+}
+
+pub async fn feed_from(receiver: &mut Node, sender: &mut Node) -> (StreamId, StreamId) {
+    receiver.order(Output::OpenFeed { peer: sender.name() });
+    (receiver.opened(Role::Receiver).await, sender.opened(Role::Sender).await)
+}
+
+impl Node {
+    pub async fn start(name: &str, seed: u8) -> Self {
+        Self::start_at(name, seed, "/ip4/127.0.0.1/tcp/0").await
+    }
+
+    pub async fn start_at(name: &str, seed: u8, listen: &str) -> Self {
+        Self::try_start(name, seed, listen).await.unwrap()
+    }
+
+    pub async fn try_start(text: &str, seed: u8, listen: &str) -> Result<Self, TransportError> {
+        let secret = SigningKey::from_bytes(&[seed; 32]);
+        let config = TransportConfig { key: secret.clone(), listen: vec![listen.to_owned()] };
+        let (answers, inputs) = mpsc::channel(64);
+        let (transport, listening) = Transport::start(config, answers).await?;
+        let address = listening.into_iter().next().unwrap();
+        Ok(Self { secret, transport, address, name: name(text), inputs, heard: Vec::new() })
+    }
+
+    /// Two that know each other and are connected.
+    pub async fn pair() -> (Self, Self) {
+        let (mut a, mut b) = (Self::start("a", 1).await, Self::start("b", 2).await);
+        know(&[&a, &b]);
+        a.connect(&mut b).await;
+        (a, b)
+    }
+
+    pub fn name(&self) -> PublisherName {
+        self.name.clone()
+    }
+
+    pub fn key(&self) -> VerifyingKey {
+        self.secret.verifying_key()
+    }
+
+    pub fn as_peer(&self) -> PeerAddresses {
+        let addresses = vec![self.address.clone()];
+        PeerAddresses { name: self.name(), key: self.key(), addresses, paused: false }
+    }
+
+    pub fn order(&self, output: Output) {
+        self.transport.handle(output);
+    }
+
+    pub fn send(&self, stream: StreamId, frame: Frame) {
+        self.order(Output::Send { stream, frame });
+    }
+
+    pub fn resume(&self, stream: StreamId) {
+        self.order(Output::Resume { stream });
+    }
+
+    pub async fn dial(&mut self, other: &Node) {
+        self.order(Output::Dial { peer: other.name() });
+        let answer =
+            self.next(|input| matches!(input, Input::Connected { .. } | Input::DialFailed { .. })).await;
+        assert!(matches!(answer, Input::Connected { .. }), "{answer:?}");
+    }
+
+    pub async fn connect(&mut self, other: &mut Node) {
+        self.dial(other).await;
+        let own = self.name();
+        other.next(|input| matches!(input, Input::Connected { peer, .. } if *peer == own)).await;
+    }
+
+    async fn opened(&mut self, wanted: Role) -> StreamId {
+        let opened =
+            self.next(|input| matches!(input, Input::FeedOpened { role, .. } if *role == wanted)).await;
+        let Input::FeedOpened { stream, .. } = opened else { unreachable!() };
+        stream
+    }
+
+    /// What came while something else was waited for.
+    pub fn heard(&mut self) -> &[Input] {
+        while let Ok(input) = self.inputs.try_recv() {
+            self.heard.push(input);
+        }
+        &self.heard
+    }
+
+    /// Waits for the first input that `wanted` says yes to.
+    pub async fn next(&mut self, wanted: impl Fn(&Input) -> bool) -> Input {
+        if let Some(at) = self.heard.iter().position(&wanted) {
+            return self.heard.remove(at);
+        }
+        let waiting = async {
+            loop {
+                let input = self.inputs.recv().await.expect("the transport ended");
+                if wanted(&input) {
+                    return input;
+                }
+                self.heard.push(input);
+            }
+        };
+        let found = timeout(DEADLINE, waiting).await;
+        found.unwrap_or_else(|_| panic!("{} heard only {:?}", self.name, self.heard))
+    }
+
+    pub async fn first_frames(&mut self, of: StreamId) -> Vec<Frame> {
+        let input = self.next(|input| matches!(input, Input::Frames { stream, .. } if *stream == of)).await;
+        let Input::Frames { frames, .. } = input else { unreachable!() };
+        frames
+    }
+
+    /// Reads until `count` frames are there.
+    pub async fn frames(&mut self, of: StreamId, count: usize) -> Vec<Frame> {
+        let mut all = Vec::new();
+        while all.len() < count {
+            all.extend(self.first_frames(of).await);
+            self.resume(of);
+        }
+        all
+    }
+
+    pub fn nothing_of(&mut self, of: StreamId) {
+        let more =
+            self.heard().iter().find(|input| matches!(input, Input::Frames { stream, .. } if *stream == of));
+        assert!(more.is_none(), "read without being resumed");
+    }
+
+    /// Waits until `bytes` were said to have left.
+    pub async fn sent(&mut self, of: StreamId, bytes: usize) -> usize {
+        let mut all = 0;
+        while all < bytes {
+            let input = self.next(|input| matches!(input, Input::Sent { stream, .. } if *stream == of)).await;
+            let Input::Sent { bytes, .. } = input else { unreachable!() };
+            all += bytes;
+        }
+        all
+    }
+
+    /// Asks again and again until there is an answer.
+    pub async fn until<T>(&self, ask: impl Fn(&Self) -> Option<T>) -> T {
+        let asking = async {
+            loop {
+                if let Some(answer) = ask(self) {
+                    return answer;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(DEADLINE, asking).await.expect("a condition that does not come")
+    }
+}
