@@ -16,6 +16,7 @@ use x25519_dalek::{PublicKey, StaticSecret};
 use zeroize::Zeroizing;
 
 use crate::envelope::Signer;
+use crate::envelope::content::BodyIdSecret;
 use crate::limits::KEY_FILE_BYTES_MAX;
 
 /// The node's key: it signs, and proves who we are to peers.
@@ -131,8 +132,8 @@ impl Keyring {
     }
 
     /// The secret of ids that are made from bodies (design §5.2).
-    pub fn body_id_secret(&self) -> &[u8; 32] {
-        &self.body_id
+    pub fn body_id_secret(&self) -> BodyIdSecret {
+        BodyIdSecret::new(*self.body_id)
     }
 }
 
@@ -242,7 +243,7 @@ mod tests {
         let read = Keyring::load(&keys).unwrap();
         assert_eq!(made.public_key(), read.public_key());
         assert_eq!(made.seal_public(), read.seal_public());
-        assert_eq!(made.body_id_secret(), read.body_id_secret());
+        assert_eq!(made.body_id_secret().uuid_of(b"{}"), read.body_id_secret().uuid_of(b"{}"));
         for name in [NODE_KEY_FILE, SEAL_KEY_FILE, BODY_ID_FILE] {
             assert_eq!(std::fs::metadata(keys.join(name)).unwrap().mode() & 0o777, 0o600, "{name}");
         }

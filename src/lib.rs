@@ -34,4 +34,6 @@ pub mod invitation;
 #[cfg(feature = "node")]
 pub mod keyring;
 #[cfg(feature = "node")]
+pub mod local;
+#[cfg(feature = "node")]
 pub mod transport;

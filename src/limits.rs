@@ -253,6 +253,27 @@ pub const INVITATION_CHARS_MAX: usize = 8 * 1024;
 /// A file of keys/, in bytes: a PEM of 32 bytes of key has 119.
 pub const KEY_FILE_BYTES_MAX: usize = 4 * 1024;
 
+/// Connections to one local socket at a time; the next waits to be accepted.
+pub const DOOR_CONNECTIONS_MAX: usize = 64;
+
+/// Lines of one submitting connection that are read and not yet answered. Beyond it no more is read.
+pub const SUBMIT_LINES_OUTSTANDING_MAX: usize = 1_024;
+
+/// KiB of submitted lines, over all connections, that the core has not answered yet.
+pub const SUBMIT_KIB_OUTSTANDING_MAX: u32 = 32 * 1024;
+
+/// Lines that are read, checked and signed in one go …
+pub const SUBMIT_BATCH_LINES_MAX: usize = 256;
+/// … or bytes of them.
+pub const SUBMIT_BATCH_BYTES_MAX: usize = 1024 * 1024;
+
+/// A consumer's request, or one of its acknowledgements, in bytes.
+pub const CONSUMER_LINE_BYTES_MAX: usize = 64 * 1024;
+
+/// Runs of consecutive seqs that a connection remembers to understand `ack_lines`. Beyond it nothing more
+/// is handed to it before it acknowledges.
+pub const UNACKED_RUNS_MAX: usize = 65_536;
+
 const _: () = {
     assert!(
         ENVELOPE_BYTES_MAX >= 2 * LINE_BYTES_MAX + EXT_BYTES_MAX,
@@ -266,6 +287,10 @@ const _: () = {
     assert!(
         WINDOW_ENVELOPES_MAX as usize <= OWED_PER_FEED_MAX,
         "every entry of a window may have to be owed"
+    );
+    assert!(
+        SUBMIT_KIB_OUTSTANDING_MAX as usize * 1024 > 2 * LINE_BYTES_MAX,
+        "the longest line can always be submitted"
     );
     assert!(INTAKE_BYTES_MAX > FRAME_BYTES_MAX, "one frame always fits");
     assert!(SEND_QUEUE_FACTOR * SEND_QUEUE_BYTES > FRAME_BYTES_MAX, "one frame always fits the send queue");

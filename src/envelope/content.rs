@@ -59,6 +59,7 @@ pub fn content_uuid(body: &str) -> Result<Uuid, InexactNumber> {
 }
 
 /// A secret of this node, from `keys/`, that keeps others from confirming a guess of what is sealed.
+#[derive(Clone)]
 pub struct BodyIdSecret(Zeroizing<[u8; 32]>);
 
 impl BodyIdSecret {

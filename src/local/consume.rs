@@ -1,0 +1,265 @@
+//! `run/out.sock`: a request, then events as lines, and acknowledgements back (contract §3). The core hands
+//! over one batch at a time and waits until it is written.
+
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::{Notify, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use super::Consumers;
+use super::handed::Handed;
+use super::lines::{Line, LineReader};
+use super::request::{Ack, Refused, parse_ack, parse_request};
+use crate::format::{Form, HandOff};
+use crate::limits::CONSUMER_LINE_BYTES_MAX;
+use crate::protocol::io::{ConsumerClosed, ConsumerId, ConsumerRequest, Input};
+use crate::record::{ConsumerName, Entry};
+
+/// Lines are written once this many bytes of them are there.
+const WRITE_BYTES: usize = 64 * 1024;
+
+/// A client that reads no more may have sent acks before it went: for this long they are still read.
+const LAST_ACKS_WITHIN: Duration = Duration::from_secs(1);
+
+/// What the core says to one connection.
+#[derive(Debug)]
+pub(super) enum ToConsumer {
+    Entries(Vec<Arc<Entry>>),
+    Closed(ConsumerClosed),
+}
+
+/// What all connections of the door share.
+pub(super) struct Consuming {
+    pub inputs: mpsc::Sender<Input>,
+    pub consumers: Arc<Consumers>,
+    pub stopping: CancellationToken,
+}
+
+/// One connection whose request was taken.
+struct Connection {
+    id: ConsumerId,
+    name: Option<ConsumerName>,
+    acks: bool,
+    hand_off: HandOff,
+    inputs: mpsc::Sender<Input>,
+    handed: Mutex<Handed>,
+    /// Something was acknowledged.
+    acked: Notify,
+}
+
+/// How reading from the client ended.
+enum ReadEnd {
+    /// It shut its writing side, or is gone.
+    Finished,
+    Bad(Refused),
+}
+
+/// How writing to the client ended.
+enum WriteEnd {
+    /// It reads no more.
+    Broken,
+    Closed(ConsumerClosed),
+}
+
+/// The writing side; a line is never followed by another where it was cut.
+struct Out {
+    writing: OwnedWriteHalf,
+    inside_line: bool,
+}
+
+impl Out {
+    async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.inside_line = true;
+        self.writing.write_all(bytes).await?;
+        self.inside_line = false;
+        Ok(())
+    }
+
+    /// Says why the connection ends, if it can be said.
+    async fn refuse(&mut self, refused: &Refused) {
+        if !self.inside_line
+            && let Ok(mut line) = serde_json::to_vec(refused)
+        {
+            line.push(b'\n');
+            // A client that is gone needs no reason.
+            let _ = self.write(&line).await;
+        }
+    }
+}
+
+impl Consuming {
+    pub async fn serve(self: Arc<Self>, stream: UnixStream) {
+        let (reading, writing) = stream.into_split();
+        let mut lines = LineReader::new(reading, CONSUMER_LINE_BYTES_MAX);
+        let mut out = Out { writing, inside_line: false };
+        let first = self.stopping.run_until_cancelled(lines.line()).await;
+        let Some(Ok(Some(first))) = first else { return };
+        match parse_request(&first) {
+            Err(refused) => out.refuse(&refused).await,
+            Ok((request, hand_off)) => {
+                let (id, told) = self.consumers.open();
+                let connection = self.connection(id, &request, hand_off);
+                if self.inputs.send(Input::ConsumerOpened { consumer: id, request }).await.is_ok() {
+                    connection.run(&mut lines, told, &mut out).await;
+                    // The last word: whatever the core still had of it goes.
+                    let _ = self.inputs.send(Input::ConsumerGone { consumer: id }).await;
+                }
+                self.consumers.close(id);
+            }
+        }
+    }
+
+    fn connection(&self, id: ConsumerId, request: &ConsumerRequest, hand_off: HandOff) -> Connection {
+        let acks = request.acks && request.name.is_some();
+        Connection {
+            id,
+            name: request.name.clone(),
+            acks,
+            hand_off,
+            inputs: self.inputs.clone(),
+            handed: Mutex::new(Handed::new(acks && hand_off.form != Form::Iep04)),
+            acked: Notify::new(),
+        }
+    }
+}
+
+impl Connection {
+    async fn run(
+        &self,
+        lines: &mut LineReader<OwnedReadHalf>,
+        mut told: mpsc::Receiver<ToConsumer>,
+        out: &mut Out,
+    ) {
+        let ended = tokio::select! {
+            end = self.write_entries(&mut told, out) => Err(end),
+            end = self.read_acks(lines) => Ok(end),
+        };
+        match ended {
+            Err(WriteEnd::Closed(why)) => {
+                self.say_why(why, out).await;
+                return;
+            }
+            Err(WriteEnd::Broken) => {
+                let _ = tokio::time::timeout(LAST_ACKS_WITHIN, self.read_acks(lines)).await;
+            }
+            Ok(ReadEnd::Bad(refused)) => out.refuse(&refused).await,
+            Ok(ReadEnd::Finished) => {}
+        }
+        // Acks first become durable: only then may the client see the end of file.
+        if self.inputs.send(Input::ConsumerFinished { consumer: self.id }).await.is_err() {
+            return;
+        }
+        while let Some(said) = told.recv().await {
+            if let ToConsumer::Closed(why) = said {
+                if why == ConsumerClosed::Stopping {
+                    // The end of file would say that they are.
+                    out.refuse(&Refused::stopping()).await;
+                }
+                return;
+            }
+        }
+    }
+
+    async fn say_why(&self, why: ConsumerClosed, out: &mut Out) {
+        match why {
+            ConsumerClosed::Busy => out.refuse(&Refused::busy(self.name.as_ref())).await,
+            ConsumerClosed::TooMany => {
+                out.refuse(&Refused::new("too_many", "too many consumers have names here")).await;
+            }
+            ConsumerClosed::Synced | ConsumerClosed::Stopping => {}
+        }
+    }
+
+    /// Writes what the core hands over, until it closes or the client is gone.
+    async fn write_entries(&self, told: &mut mpsc::Receiver<ToConsumer>, out: &mut Out) -> WriteEnd {
+        let mut bytes = Vec::new();
+        while let Some(said) = told.recv().await {
+            let entries = match said {
+                ToConsumer::Entries(entries) => entries,
+                ToConsumer::Closed(why) => return WriteEnd::Closed(why),
+            };
+            self.wait_for_acks().await;
+            for entry in entries {
+                if self.hand_off.write_line(entry.seq, &entry.path, &entry.envelope, &mut bytes) {
+                    bytes.push(b'\n');
+                    self.handed(|handed| handed.push(entry.seq));
+                }
+                if bytes.len() >= WRITE_BYTES {
+                    if out.write(&bytes).await.is_err() {
+                        return WriteEnd::Broken;
+                    }
+                    bytes.clear();
+                }
+            }
+            if out.write(&bytes).await.is_err() {
+                return WriteEnd::Broken;
+            }
+            bytes.clear();
+            if self.inputs.send(Input::ConsumerReady { consumer: self.id }).await.is_err() {
+                break;
+            }
+        }
+        WriteEnd::Closed(ConsumerClosed::Stopping)
+    }
+
+    /// Holds back while more lines are unacknowledged than are remembered.
+    async fn wait_for_acks(&self) {
+        loop {
+            let acked = self.acked.notified();
+            if !self.handed(|handed| handed.is_full()) {
+                return;
+            }
+            acked.await;
+        }
+    }
+
+    /// Passes acks on, the highest of those that came together.
+    async fn read_acks(&self, lines: &mut LineReader<OwnedReadHalf>) -> ReadEnd {
+        loop {
+            let mut next = match lines.line().await {
+                Ok(Some(line)) => Some(line),
+                Ok(None) | Err(_) => return ReadEnd::Finished,
+            };
+            let mut highest = None;
+            let mut bad = None;
+            while let Some(line) = next {
+                match self.ack(&line) {
+                    Ok(seq) => highest = highest.max(seq),
+                    Err(refused) => {
+                        bad = Some(refused);
+                        break;
+                    }
+                }
+                next = lines.line_at_hand();
+            }
+            if let Some(seq) = highest {
+                self.acked.notify_waiters();
+                let _ = self.inputs.send(Input::ConsumerAcked { consumer: self.id, seq }).await;
+            }
+            if let Some(refused) = bad {
+                return ReadEnd::Bad(refused);
+            }
+        }
+    }
+
+    fn ack(&self, line: &Line) -> Result<Option<u64>, Refused> {
+        match parse_ack(line)? {
+            Some(Ack::Lines(_)) if self.acks && self.hand_off.form == Form::Iep04 => Err(Refused::new(
+                "bad_request",
+                "\"ack_lines\" is for forms without `seq`: say {\"ack\":SEQ}",
+            )),
+            // Without a name, or where it moves by itself, there is nothing to acknowledge.
+            Some(ack) if self.acks => Ok(self.handed(|handed| handed.acked(ack))),
+            _ => Ok(None),
+        }
+    }
+
+    fn handed<T>(&self, act: impl FnOnce(&mut Handed) -> T) -> T {
+        act(&mut self.handed.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}

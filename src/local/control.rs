@@ -1,0 +1,40 @@
+//! `run/ctl.sock`: one request a connection, a line each way ([`crate::control`]), then the node closes.
+//! What is asked and answered is the daemon's.
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::UnixStream;
+use tokio_util::sync::CancellationToken;
+
+use super::lines::{Line, LineReader};
+use crate::control::{REQUEST_BYTES_MAX, Refusal, Reply};
+
+/// Answers one request, in lines.
+pub type ControlHandler = Arc<dyn Fn(String) -> BoxFuture<'static, Vec<String>> + Send + Sync>;
+
+pub(super) async fn serve(mut stream: UnixStream, handler: ControlHandler, stopping: CancellationToken) {
+    let (reading, mut writing) = stream.split();
+    let mut lines = LineReader::new(reading, REQUEST_BYTES_MAX);
+    let Some(Ok(Some(line))) = stopping.run_until_cancelled(lines.line()).await else { return };
+    let request = match &line {
+        Line::Text(text) => std::str::from_utf8(text).ok(),
+        Line::TooLong => None,
+    };
+    let answers = match request {
+        Some(request) => handler(request.to_owned()).await,
+        None => refusal(),
+    };
+    for mut answer in answers {
+        answer.push('\n');
+        if writing.write_all(answer.as_bytes()).await.is_err() {
+            return;
+        }
+    }
+}
+
+fn refusal() -> Vec<String> {
+    let what = format!("a request is one line of UTF-8, of at most {REQUEST_BYTES_MAX} bytes");
+    serde_json::to_string(&Reply::Refused(Refusal::could_not(what))).into_iter().collect()
+}

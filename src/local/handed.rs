@@ -1,0 +1,116 @@
+//! What one connection was handed, so that an acknowledgement means nothing beyond it, and `ack_lines` finds
+//! its seq. Where a consumer stands is the core's.
+
+use std::collections::VecDeque;
+
+use super::request::Ack;
+use crate::limits::UNACKED_RUNS_MAX;
+
+/// Lines of this connection whose seqs follow each other.
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    first_line: u64,
+    first_seq: u64,
+    lines: u64,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Handed {
+    last_seq: u64,
+    lines: u64,
+    /// Oldest first; only what is not acknowledged.
+    runs: VecDeque<Run>,
+    /// Lines are to be remembered: the form has no `seq`.
+    counts_lines: bool,
+}
+
+impl Handed {
+    pub fn new(counts_lines: bool) -> Self {
+        Self { counts_lines, ..Self::default() }
+    }
+
+    /// One more line, of the entry `seq`.
+    pub fn push(&mut self, seq: u64) {
+        self.last_seq = seq;
+        self.lines += 1;
+        if !self.counts_lines {
+            return;
+        }
+        match self.runs.back_mut() {
+            Some(run) if run.first_seq + run.lines == seq => run.lines += 1,
+            _ => self.runs.push_back(Run { first_line: self.lines, first_seq: seq, lines: 1 }),
+        }
+    }
+
+    pub fn is_full(&self) -> bool {
+        self.runs.len() >= UNACKED_RUNS_MAX
+    }
+
+    /// The seq up to which `ack` acknowledges; `None` where that is nothing new.
+    pub fn acked(&mut self, ack: Ack) -> Option<u64> {
+        let seq = match ack {
+            Ack::Seq(seq) => Some(seq.min(self.last_seq)),
+            Ack::Lines(lines) => self.seq_of_line(lines.min(self.lines)),
+        };
+        let seq = seq.filter(|seq| *seq > 0)?;
+        while let Some(run) = self.runs.front_mut() {
+            let done = (seq + 1).saturating_sub(run.first_seq).min(run.lines);
+            run.first_line += done;
+            run.first_seq += done;
+            run.lines -= done;
+            if run.lines > 0 {
+                break;
+            }
+            self.runs.pop_front();
+        }
+        Some(seq)
+    }
+
+    fn seq_of_line(&self, line: u64) -> Option<u64> {
+        let at = self.runs.partition_point(|run| run.first_line <= line).checked_sub(1)?;
+        let run = self.runs.get(at)?;
+        Some(run.first_seq + (line - run.first_line).min(run.lines - 1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_find_their_seqs_and_nothing_counts_beyond_what_was_handed() {
+        let mut handed = Handed::new(true);
+        assert_eq!(handed.acked(Ack::Lines(1)), None);
+        assert_eq!(handed.acked(Ack::Seq(9)), None);
+        for seq in [3, 4, 5, 9, 10, 20] {
+            handed.push(seq);
+        }
+        assert_eq!(handed.acked(Ack::Lines(2)), Some(4));
+        assert_eq!(handed.acked(Ack::Lines(1)), None, "it is acknowledged already");
+        assert_eq!(handed.acked(Ack::Lines(4)), Some(9));
+        handed.push(21);
+        assert_eq!(handed.acked(Ack::Lines(6)), Some(20));
+        assert_eq!(handed.acked(Ack::Lines(600)), Some(21));
+        handed.push(40);
+        assert_eq!(handed.acked(Ack::Seq(u64::MAX)), Some(40));
+        assert!(handed.runs.is_empty());
+    }
+
+    #[test]
+    fn an_ack_of_a_seq_between_two_lines_counts_for_those_below() {
+        let mut handed = Handed::new(true);
+        for seq in [3, 9] {
+            handed.push(seq);
+        }
+        assert_eq!(handed.acked(Ack::Seq(5)), Some(5));
+        assert_eq!(handed.acked(Ack::Lines(2)), Some(9));
+    }
+
+    #[test]
+    fn forms_with_a_seq_remember_no_lines() {
+        let mut handed = Handed::new(false);
+        (1..10).for_each(|seq| handed.push(2 * seq));
+        assert!(handed.runs.is_empty());
+        assert_eq!(handed.acked(Ack::Seq(4)), Some(4));
+    }
+}

@@ -1,0 +1,231 @@
+//! The doors to the local pipeline and the operator: three Unix sockets in `run/` (contract §3). In reading
+//! order: `socket` (paths, permissions, connecting), `lines` (bounded reading), `submit` (`in.sock`),
+//! `request` and `handed` and `consume` (`out.sock`), `control` (`ctl.sock`).
+//!
+//! Doors check form and bounds, sign, and pass on; what becomes of an event, and who gets one, is the core's
+//! to decide. No door makes the core wait: a slow client slows only itself.
+
+mod consume;
+mod control;
+mod handed;
+mod lines;
+mod request;
+mod socket;
+mod submit;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use thiserror::Error;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::envelope::Signer;
+use crate::envelope::content::BodyIdSecret;
+use crate::format::Door;
+use crate::limits::DOOR_CONNECTIONS_MAX;
+use crate::policy::TrustList;
+use crate::protocol::io::{ConsumerId, Input, Output};
+use crate::time::Now;
+
+use consume::{Consuming, ToConsumer};
+use submit::{Pending, Submitting};
+
+pub use control::ControlHandler;
+pub use socket::connect;
+
+/// Why the doors can't open. The operator's to mend; the node does not start.
+#[derive(Debug, Error)]
+pub enum LocalError {
+    #[error("{}: {error}", .file.display())]
+    Io { file: PathBuf, error: std::io::Error },
+    #[error("{}: in the way: it is no socket", .0.display())]
+    InTheWay(PathBuf),
+    #[error("socket_group: no group \"{0}\" on this machine")]
+    NoGroup(String),
+}
+
+impl LocalError {
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::InTheWay(file) => Some(format!("move it away: mv {0} {0}.old", file.display())),
+            Self::NoGroup(name) => Some(format!("make it, or name another: groupadd --system {name}")),
+            Self::Io { error, .. } if error.kind() == std::io::ErrorKind::PermissionDenied => {
+                Some("the node's user must own run/, and be a member of socket_group".into())
+            }
+            Self::Io { .. } => None,
+        }
+    }
+}
+
+/// Where the sockets lie, and who may use them.
+#[derive(Clone, Debug)]
+pub struct Places {
+    /// `run/`: made where it is missing.
+    pub run: PathBuf,
+    /// `socket_group` of `intelmesh.toml`: a name or a number.
+    pub group: Option<String>,
+}
+
+/// What the doors need of the rest of the node.
+pub struct Behind {
+    /// To the core.
+    pub inputs: mpsc::Sender<Input>,
+    pub now: fn() -> Now,
+    /// The list in force, for recipients that are no peers.
+    pub trust: Arc<ArcSwap<TrustList>>,
+    pub signer: Arc<Signer>,
+    pub body_id_secret: BodyIdSecret,
+    /// What `in.sock` adds to each line.
+    pub door: Door,
+    /// Answers `ctl.sock`.
+    pub control: ControlHandler,
+}
+
+/// The open doors.
+pub struct Doors {
+    pending: Arc<Pending>,
+    consumers: Arc<Consumers>,
+    stopping: CancellationToken,
+    tasks: TaskTracker,
+    sockets: Vec<PathBuf>,
+}
+
+impl Doors {
+    /// Opens the three sockets, and removes what an earlier run left of them. The caller holds the lock of
+    /// `run/`. Runs on the current tokio runtime.
+    ///
+    /// # Errors
+    /// [`LocalError`].
+    pub fn start(places: &Places, behind: Behind) -> Result<Self, LocalError> {
+        let group = places.group.as_deref().map(socket::group_id).transpose()?;
+        socket::prepare_dir(&places.run, group)?;
+        let bind = |name: &str| socket::bind(&places.run.join(name), group);
+        let (submits, consumes, controls) = (bind("in.sock")?, bind("out.sock")?, bind("ctl.sock")?);
+        let doors = Self {
+            pending: Arc::default(),
+            consumers: Arc::default(),
+            stopping: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            sockets: ["in.sock", "out.sock", "ctl.sock"].map(|name| places.run.join(name)).into(),
+        };
+        let submitting = Arc::new(Submitting::new(&behind, doors.pending.clone(), doors.stopping.clone()));
+        let consuming = Arc::new(Consuming {
+            inputs: behind.inputs,
+            consumers: doors.consumers.clone(),
+            stopping: doors.stopping.clone(),
+        });
+        doors.serve(submits, move |stream| submitting.clone().serve(stream));
+        doors.serve(consumes, move |stream| consuming.clone().serve(stream));
+        let (control, stopping) = (behind.control, doors.stopping.clone());
+        doors.serve(controls, move |stream| control::serve(stream, control.clone(), stopping.clone()));
+        Ok(doors)
+    }
+
+    /// Accepts until the doors stop; connections beyond the bound wait in the socket.
+    fn serve<F>(&self, listener: UnixListener, serve: impl Fn(UnixStream) -> F + Send + 'static)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let (stopping, tasks) = (self.stopping.clone(), self.tasks.clone());
+        let room = Arc::new(Semaphore::new(DOOR_CONNECTIONS_MAX));
+        let accept = async move {
+            while let Ok(permit) = room.clone().acquire_owned().await {
+                match listener.accept().await {
+                    Ok((stream, _)) => {
+                        let served = serve(stream);
+                        tasks.spawn(async move {
+                            served.await;
+                            drop(permit);
+                        });
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, "a local socket cannot accept");
+                        pace().await;
+                    }
+                }
+            }
+        };
+        self.tasks.spawn(async move {
+            stopping.run_until_cancelled(accept).await;
+        });
+    }
+
+    /// Obeys `Submitted`, `HandOff` and `ConsumerClosed`; never waits. What is for others is given back.
+    pub fn handle(&self, output: Output) -> Option<Output> {
+        match output {
+            Output::Submitted { ticket, outcome } => self.pending.answer(ticket, outcome),
+            Output::HandOff { consumer, entries } => {
+                self.consumers.tell(consumer, ToConsumer::Entries(entries));
+            }
+            Output::ConsumerClosed { consumer, why } => {
+                self.consumers.tell(consumer, ToConsumer::Closed(why));
+            }
+            other => return Some(other),
+        }
+        None
+    }
+
+    /// Takes no more connections or lines. What was read is still answered: go on obeying outputs.
+    pub fn stop(&self) {
+        self.stopping.cancel();
+        self.tasks.close();
+        for socket in &self.sockets {
+            // Gone already is as good.
+            let _ = std::fs::remove_file(socket);
+        }
+    }
+
+    /// After [`Doors::stop`]: waits until every connection has its answers, at most for `most`.
+    pub async fn stopped(&self, most: Duration) {
+        let _ = tokio::time::timeout(most, self.tasks.wait()).await;
+    }
+}
+
+/// Out of file descriptors: the next try has to wait for one.
+async fn pace() {
+    tokio::time::sleep(Duration::from_millis(100)).await;
+}
+
+/// The consumers' connections, by the number that the core knows them by.
+#[derive(Default)]
+struct Consumers {
+    next: AtomicU64,
+    open: Mutex<HashMap<ConsumerId, mpsc::Sender<ToConsumer>>>,
+}
+
+impl Consumers {
+    /// The core hands over one batch and waits for it to be written: two and a farewell fit.
+    const TOLD_MAX: usize = 4;
+
+    fn open(&self) -> (ConsumerId, mpsc::Receiver<ToConsumer>) {
+        let id = ConsumerId(self.next.fetch_add(1, Ordering::Relaxed));
+        let (sender, receiver) = mpsc::channel(Self::TOLD_MAX);
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).insert(id, sender);
+        (id, receiver)
+    }
+
+    fn close(&self, id: ConsumerId) {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+    }
+
+    fn tell(&self, id: ConsumerId, what: ToConsumer) {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(sender) = open.get(&id)
+            && sender.try_send(what).is_err()
+        {
+            // It is closing, or more was handed to it than it was ready for: the connection ends, and
+            // the consumer resumes after its last ack.
+            open.remove(&id);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

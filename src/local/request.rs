@@ -1,0 +1,189 @@
+//! What a consumer says on `out.sock`: its request, the first line, and then its acknowledgements
+//! (contract §3). Who may have a name, and where a consumer resumes, is the core's.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::lines::Line;
+use crate::format::{Form, HandOff};
+use crate::limits::CONSUMER_LINE_BYTES_MAX;
+use crate::protocol::io::{ConsumerRequest, From};
+use crate::record::ConsumerName;
+use crate::time::Timestamp;
+
+/// Why a consumer is turned away: one line, then the end of the connection.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Refused {
+    pub error: String,
+    pub code: &'static str,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub retry: bool,
+}
+
+impl Refused {
+    pub fn new(code: &'static str, error: impl Into<String>) -> Self {
+        Self { error: error.into(), code, retry: false }
+    }
+
+    fn bad(error: impl Into<String>) -> Self {
+        Self::new("bad_request", error)
+    }
+
+    pub fn busy(name: Option<&ConsumerName>) -> Self {
+        let name = name.map(ConsumerName::to_string).unwrap_or_default();
+        Self::new("busy", format!("consumer \"{name}\" is in use"))
+    }
+
+    pub fn stopping() -> Self {
+        Self { retry: true, ..Self::new("stopping", "the node is stopping") }
+    }
+}
+
+/// A request as typed.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Typed {
+    consumer: Option<String>,
+    from: Option<Value>,
+    filter: Option<Value>,
+    form: Option<String>,
+    #[serde(rename = "type")]
+    with_type: Option<bool>,
+    own: Option<bool>,
+    ack: Option<bool>,
+}
+
+/// Reads the first line.
+///
+/// # Errors
+/// [`Refused`], to be answered.
+pub(super) fn parse_request(line: &Line) -> Result<(ConsumerRequest, HandOff), Refused> {
+    let typed: Typed = serde_json::from_slice(text_of(line)?)
+        .map_err(|fault| Refused::bad(format!("the first line is no request: {fault}")))?;
+    if typed.filter.is_some() {
+        return Err(Refused::new("not_built", "\"filter\" is not built yet"));
+    }
+    let name = match &typed.consumer {
+        None => None,
+        Some(name) => Some(ConsumerName::parse(name).map_err(|fault| Refused::bad(fault.to_string()))?),
+    };
+    let form = match typed.form.as_deref() {
+        None => Form::default(),
+        Some(form) => Form::parse(form)
+            .ok_or_else(|| Refused::bad(format!("\"form\": \"{form:.40}\" is not iep04, plain or ail")))?,
+    };
+    let request = ConsumerRequest {
+        acks: typed.ack.unwrap_or(name.is_some()),
+        name,
+        from: typed.from.as_ref().map(parse_from).transpose()?,
+        own: typed.own.unwrap_or(false),
+    };
+    Ok((request, HandOff { form, with_type: typed.with_type.unwrap_or(false) }))
+}
+
+fn parse_from(value: &Value) -> Result<From, Refused> {
+    let from = match value {
+        Value::String(text) => match text.as_str() {
+            "earliest" => Some(From::Earliest),
+            "now" => Some(From::Now),
+            other => match other.parse() {
+                Ok(seq) => Some(From::Seq(seq)),
+                Err(_) => Timestamp::parse_rfc3339(other).map(From::Time),
+            },
+        },
+        Value::Number(number) => number.as_u64().map(From::Seq),
+        _ => None,
+    };
+    from.ok_or_else(|| Refused::bad("\"from\" is not \"earliest\", \"now\", a seq or an RFC 3339 time"))
+}
+
+/// An acknowledgement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub(super) enum Ack {
+    /// All up to this seq.
+    #[serde(rename = "ack")]
+    Seq(u64),
+    /// The first so many lines of this connection.
+    #[serde(rename = "ack_lines")]
+    Lines(u64),
+}
+
+/// Reads a later line; `None` for a blank one.
+///
+/// # Errors
+/// [`Refused`]: the connection ends.
+pub(super) fn parse_ack(line: &Line) -> Result<Option<Ack>, Refused> {
+    if line.is_blank() {
+        return Ok(None);
+    }
+    serde_json::from_slice(text_of(line)?)
+        .map(Some)
+        .map_err(|_| Refused::bad("not an acknowledgement: {\"ack\":SEQ} or {\"ack_lines\":N}"))
+}
+
+fn text_of(line: &Line) -> Result<&[u8], Refused> {
+    match line {
+        Line::Text(text) => Ok(text),
+        Line::TooLong => Err(Refused::bad(format!("a line of more than {CONSUMER_LINE_BYTES_MAX} bytes"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(text: &str) -> Line {
+        Line::Text(bytes::Bytes::copy_from_slice(text.as_bytes()))
+    }
+
+    #[test]
+    fn requests_are_read_and_bad_ones_named() {
+        for (text, want) in [
+            ("{}", Ok((None, None, false, false))),
+            ("{\"consumer\":\"soc\"}", Ok((Some("soc"), None, false, true))),
+            ("{\"consumer\":\"soc\",\"ack\":false,\"own\":true}", Ok((Some("soc"), None, true, false))),
+            (
+                "{\"from\":\"earliest\",\"form\":\"plain\",\"type\":true}",
+                Ok((None, Some(From::Earliest), false, false)),
+            ),
+            ("{\"from\":17}", Ok((None, Some(From::Seq(17)), false, false))),
+            (
+                "{\"from\":\"1970-01-01T00:00:01Z\",\"filter\":null}",
+                Ok((None, Some(From::Time(Timestamp(1_000))), false, false)),
+            ),
+            ("{\"filter\":\"true\"}", Err("not_built")),
+            ("{\"from\":-1}", Err("bad_request")),
+            ("{\"from\":\"yesterday\"}", Err("bad_request")),
+            ("{\"consumer\":\"So C\"}", Err("bad_request")),
+            ("{\"consumr\":\"soc\"}", Err("bad_request")),
+            ("{\"form\":\"xml\"}", Err("bad_request")),
+            ("{\"own\":1}", Err("bad_request")),
+            ("[]", Err("bad_request")),
+            ("", Err("bad_request")),
+            ("{", Err("bad_request")),
+        ] {
+            let read = parse_request(&line(text));
+            let read = read.as_ref().map(|(request, _)| {
+                let name = request.name.as_ref().map(ConsumerName::as_str);
+                (name, request.from, request.own, request.acks)
+            });
+            assert_eq!(read.map_err(|refused| refused.code), want, "{text}");
+        }
+        assert_eq!(parse_request(&Line::TooLong).unwrap_err().code, "bad_request");
+    }
+
+    #[test]
+    fn acks_are_read_and_anything_else_is_an_error() {
+        for (text, want) in [
+            ("{\"ack\":17}", Ok(Some(Ack::Seq(17)))),
+            ("{\"ack_lines\":3}", Ok(Some(Ack::Lines(3)))),
+            (" ", Ok(None)),
+            ("{\"ack\":-1}", Err(())),
+            ("{\"ack\":1,\"ack_lines\":1}", Err(())),
+            ("ok", Err(())),
+        ] {
+            assert_eq!(parse_ack(&line(text)).map_err(|_| ()), want, "{text}");
+        }
+    }
+}
