@@ -10,6 +10,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use intelmesh::config::PeerFile;
+use intelmesh::format::SubmitCode;
 use intelmesh::status::HealthCode;
 use intelmesh::wire::{FaultCode, VerdictCode};
 
@@ -54,9 +56,8 @@ fn each_verdict_and_fault_is_explained_to_operators_and_to_implementers() {
 
 #[test]
 fn each_code_of_the_sockets_is_explained() {
-    let contract = "not_built foreign_event bad_json not_object empty duplicate_key bad_number too_large too_deep \
-                    bad_meta bad_id id_conflict bad_tlp unknown_recipient multi_value disk_full stopping busy";
-    assert_quoted("docs/OPERATING.md", "codes of errors", contract.split_whitespace());
+    let submitting = SubmitCode::ALL.iter().map(|code| code.as_str());
+    assert_quoted("docs/OPERATING.md", "codes of errors", submitting.chain(["busy"]));
 }
 
 /// Runs the program for its help.
@@ -138,11 +139,35 @@ fn each_key_of_the_configuration_is_in_the_reference() {
     let sample = read("peers/cert-ee.toml.sample");
     let is_said = |key: &String| {
         let in_table = format!(" {key}");
-        quoted.iter().any(|word| word == key || word.ends_with(&in_table) || *word == format!("[{key}]"))
+        quoted
+            .iter()
+            .any(|word| word == key || word.ends_with(&in_table) || word.starts_with(&format!("[{key}]")))
             || sample.contains(&format!("[{key}]"))
     };
     let lacking: Vec<String> = config_keys().into_iter().filter(|key| !is_said(key)).collect();
     assert!(lacking.is_empty(), "docs/OPERATING.md lacks these keys: {}", lacking.join(", "));
+}
+
+/// The sample with a true key, and with each line that shows a default taken as said.
+#[test]
+fn the_sample_of_a_peer_file_is_one() {
+    let key = "ed25519:11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
+    let lines = read("peers/cert-ee.toml.sample");
+    let lines = lines.lines().map(|line| match line.strip_prefix("key = ") {
+        Some(_) => format!("key = {key:?}"),
+        None => line.to_owned(),
+    });
+    let plain: String = lines.map(|line| line + "\n").collect();
+    let read = |text: &str| PeerFile::parse(Path::new("peers/cert-ee.toml"), text);
+    let as_it_stands = read(&plain).expect("the sample");
+    let defaults = ["#aliases", "#paused", "#tlp_max", "#relay"];
+    let mut said = plain.clone();
+    for default in defaults {
+        assert!(said.contains(&format!("\n{default}")), "the sample has no line {default}");
+        said = said.replace(&format!("\n{default}"), &format!("\n{}", &default[1..]));
+    }
+    let as_said = read(&said).expect("the sample with its defaults said");
+    assert_eq!(as_it_stands.peer, as_said.peer, "a default in the sample is another one in the program");
 }
 
 /// Crate names in the tables of Cargo.toml whose heading ends with `dependencies]`.
