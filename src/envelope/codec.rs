@@ -185,3 +185,6 @@ pub(super) fn encode_sign1(protected: &[u8], payload: &[u8], signature: &[u8; SI
 pub fn encode_core(core: &Core) -> Vec<u8> {
     core_fields::encode(core)
 }
+
+#[cfg(test)]
+mod tests;

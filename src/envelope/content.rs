@@ -90,3 +90,6 @@ fn uuid_v8(hash: &[u8]) -> Uuid {
     bytes.copy_from_slice(&hash[..16]);
     Uuid::new_v8(bytes)
 }
+
+#[cfg(test)]
+mod tests;

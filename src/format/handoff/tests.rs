@@ -1,1 +1,126 @@
-//! x
+//! Lines out against the contract's examples, and real-looking events through both doors.
+
+use uuid::Uuid;
+
+use super::*;
+use crate::envelope::content::BodyIdSecret;
+use crate::envelope::{IdScheme, Signer, UnverifiedEnvelope};
+use crate::format::{Door, Intake, Made, intake};
+use crate::identity::{ProjectName, PublisherName};
+use crate::policy::Tlp;
+use crate::time::Timestamp;
+
+const UUID: &str = "72ddb00c-2d0a-4eea-b7ac-ae122b8e6c3b";
+
+/// Through intake, signing, decoding and hand-off.
+fn through(line: &[u8], form: Form, with_type: bool, hops: &[&str]) -> String {
+    let door = Door {
+        publisher: PublisherName::parse("cert-at").unwrap(),
+        project: ProjectName::parse("intelmq").unwrap(),
+        default_tlp: Tlp::Green,
+        tlp: None,
+        to: Vec::new(),
+        ids: IdScheme::Random,
+    };
+    let secret = BodyIdSecret::new([3; 32]);
+    let made = Made { now: Timestamp(1_763_632_800_123), random: Uuid::from_u128(42), secret: &secret };
+    let draft = match intake(line, &door) {
+        Ok(Intake::New(draft)) => draft,
+        other => panic!("{}: {other:?}", String::from_utf8_lossy(line)),
+    };
+    let signer = Signer::new(ed25519_dalek::SigningKey::from_bytes(&[7; 32]));
+    let signed = signer.sign(draft.into_core(&made).unwrap()).unwrap();
+    let received = UnverifiedEnvelope::decode(signed.envelope().bytes().clone()).unwrap();
+    let verified = received.verify(&signer.verifying_key()).unwrap();
+    crate::envelope::check_content(verified.envelope().core()).unwrap();
+    let path = HopPath::new(hops.iter().map(|hop| PublisherName::parse(hop).unwrap()).collect()).unwrap();
+    let mut out = Vec::new();
+    assert!(HandOff { form, with_type }.write_line(17, &path, verified.envelope(), &mut out));
+    String::from_utf8(out).unwrap()
+}
+
+const FULL: &str = r#"{"meta":{"uuid":{"current":"72ddb00c-2d0a-4eea-b7ac-ae122b8e6c3b","parent":"cert-ee:intelmq:72ddb00c-2d0a-4eea-b7ac-ae122b8e6c3c"},"to":["cert-pl"],"links":[{"type":"same-report","right":"cert-at:intelmq:72ddb00c-2d0a-4eea-b7ac-ae122b8e6c3d"},{"type":"alternate","right":"RT#\"1\""}],"rtir_id":12345},"payload":{"source.ip": "192.0.2.1"}}"#;
+
+#[test]
+fn form_b_has_the_keys_of_the_contract_in_their_order() {
+    let want = r#"{"seq":17,"meta":{"version":1,"uuid":{"current":"cert-at:intelmq:72ddb00c-2d0a-4eea-b7ac-ae122b8e6c3b","parent":"cert-ee:intelmq:72ddb00c-2d0a-4eea-b7ac-ae122b8e6c3c"},"type":"event","format":"intelmq","publisher":"cert-at","source":"cert-ee","created":"2025-11-20T10:00:00.123Z","tlp":"GREEN","path":"!cert-at!cert-ee","to":["cert-pl"],"links":[{"type":"same-report","right":"cert-at:intelmq:72ddb00c-2d0a-4eea-b7ac-ae122b8e6c3d"},{"type":"alternate","right":"RT#\"1\""}],"ext":{"rtir_id":12345}},"payload":{"source.ip": "192.0.2.1"}}"#;
+    assert_eq!(through(FULL.as_bytes(), Form::Iep04, false, &["cert-at", "cert-ee"]), want);
+}
+
+#[test]
+fn what_is_our_own_has_no_source_and_no_path() {
+    let line = through(br#"{"a":1}"#, Form::Iep04, false, &[]);
+    assert!(!line.contains("source") && !line.contains("path") && !line.contains("\"to\""), "{line}");
+}
+
+#[test]
+fn the_type_is_added_only_where_asked_for() {
+    let report = br#"{"a":1,"__type":"Report"}"#;
+    assert_eq!(through(report, Form::Plain, false, &[]), r#"{"a":1}"#);
+    assert_eq!(through(report, Form::Plain, true, &[]), r#"{"a":1,"__type":"Report"}"#);
+    let iep04 = through(report, Form::Iep04, true, &[]);
+    assert!(iep04.ends_with(r#""payload":{"a":1},"__type":"Report"}"#), "{iep04}");
+}
+
+#[test]
+fn each_form_reads_back_as_the_same_event() {
+    let first = through(FULL.as_bytes(), Form::Iep04, false, &[]);
+    for form in [Form::Iep04, Form::Ail] {
+        let line = through(FULL.as_bytes(), form, true, &[]);
+        assert_eq!(through(line.as_bytes(), Form::Iep04, false, &[]), first, "{line}");
+    }
+    let ail = through(FULL.as_bytes(), Form::Ail, false, &[]);
+    let read: serde_json::Value = serde_json::from_str(&ail).unwrap();
+    assert_eq!(read["meta"]["uuid"], format!("cert-at:intelmq:{UUID}"));
+    assert_eq!(
+        (&read["format"], &read["version"], &read["type"]),
+        (&"intelmq".into(), &1.into(), &"event".into())
+    );
+}
+
+/// All lines of all files come out token for token in all forms.
+fn all_come_through(text: &str) -> usize {
+    let lines = text.lines().filter(|line| !line.trim().is_empty());
+    lines
+        .inspect(|line| {
+            let event = serde_json::from_str::<serde_json::Value>(line).unwrap();
+            let tail = if event.get("payload").is_some() {
+                let at = line.find("\"payload\":").unwrap() + "\"payload\":".len();
+                line[at..line.len() - 1].trim().to_owned()
+            } else {
+                (*line).to_owned()
+            };
+            assert_eq!(through(line.as_bytes(), Form::Plain, false, &[]), tail);
+            assert!(
+                through(line.as_bytes(), Form::Iep04, false, &["cert-at"])
+                    .ends_with(&format!("\"payload\":{tail}}}"))
+            );
+            assert!(
+                through(line.as_bytes(), Form::Ail, false, &["cert-at"])
+                    .ends_with(&format!("\"payload\":{tail}}}"))
+            );
+        })
+        .count()
+}
+
+#[test]
+fn our_samples_come_out_token_for_token() {
+    let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/samples");
+    let files =
+        std::fs::read_dir(&dir).unwrap().map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap());
+    assert!(files.map(|text| all_come_through(&text)).sum::<usize>() >= 40);
+}
+
+#[test]
+fn real_events_come_out_token_for_token_where_there_are_any() {
+    let place = std::env::var_os("INTELMESH_EVENTS").map(std::path::PathBuf::from);
+    let place = place.unwrap_or_else(|| {
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/events.jsonl")
+    });
+    match std::fs::read_to_string(&place) {
+        Ok(text) => assert!(all_come_through(&text) >= 2_000),
+        Err(fault) => {
+            eprintln!("SKIPPED: no real events at {}: {fault}; our own samples stand in", place.display())
+        }
+    }
+}
