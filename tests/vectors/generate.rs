@@ -1,0 +1,263 @@
+//! Makes the vectors of envelopes: a valid one, and from it others with one fault each, signed again where the
+//! fault is not in the signature. The key is derived from a text that is public.
+
+use ed25519_dalek::{Signer as _, SigningKey};
+use intelmesh::envelope::cbor;
+use intelmesh::identity::{KeyId, public_key_text};
+use sha2::{Digest as _, Sha256};
+
+#[path = "core_faults.rs"]
+mod core_faults;
+#[path = "faults.rs"]
+mod faults;
+
+const CONTEXT: &[u8] = b"intelmesh/envelope/v1";
+const BODY: &str = r#"{"source.ip":"192.0.2.1","classification.type":"phishing"}"#;
+const UUID: [u8; 16] =
+    [0x72, 0xdd, 0xb0, 0x0c, 0x2d, 0x0a, 0x4e, 0xea, 0xb7, 0xac, 0xae, 0x12, 0x2b, 0x8e, 0x6c, 0x3b];
+
+/// One file.
+pub struct Vector {
+    pub name: &'static str,
+    /// `ok`, or the layer that refuses it.
+    expect: &'static str,
+    code: &'static str,
+    comment: &'static str,
+    bytes: Vec<u8>,
+    /// Zeros follow up to this many bytes.
+    pad: Option<usize>,
+}
+
+impl Vector {
+    pub fn text(&self) -> String {
+        let mut text = format!("expect: {}\n", self.expect);
+        if self.expect != "ok" {
+            text += &format!("code: {}\n", self.code);
+        }
+        text += &format!("comment: {}\nkey: {}\n", self.comment, public_key_text(&key().verifying_key()));
+        if let Some(pad) = self.pad {
+            text += &format!("pad: {pad}\n");
+        }
+        text += "\n";
+        for line in self.bytes.chunks(48) {
+            text += &data_encoding::HEXLOWER.encode(line);
+            text += "\n";
+        }
+        text
+    }
+}
+
+pub fn key() -> SigningKey {
+    SigningKey::from_bytes(&Sha256::digest("intelmesh test vectors").into())
+}
+
+/// All of them, valid ones first.
+pub fn vectors() -> Vec<Vector> {
+    let mut all = valid();
+    all.extend(faults::of_bytes());
+    all.extend(faults::of_cose());
+    all.extend(core_faults::of_core());
+    all.extend(core_faults::of_fields());
+    all.extend(core_faults::of_relations());
+    all.extend(faults::of_signature());
+    all.extend(faults::of_content());
+    all
+}
+
+fn vector(
+    name: &'static str,
+    expect: &'static str,
+    code: &'static str,
+    comment: &'static str,
+    bytes: Vec<u8>,
+) -> Vector {
+    Vector { name, expect, code, comment, bytes, pad: None }
+}
+
+/// A core as encoded pairs, in order, so that each can be replaced, doubled or left out.
+#[derive(Clone)]
+struct Pairs(Vec<(i64, Vec<u8>)>);
+
+impl Pairs {
+    fn minimal() -> Self {
+        Self(vec![
+            (1, number(1)),
+            (2, bytes(&UUID)),
+            (3, text("cert-at")),
+            (4, text("intelmq")),
+            (5, number(0)),
+            (6, number(1_763_632_800_123)),
+            (8, number(0)),
+            (9, text("intelmq")),
+            (10, number(1)),
+            (12, number(16)),
+            (16, bytes(BODY.as_bytes())),
+        ])
+    }
+
+    fn sealed() -> Self {
+        Self::minimal().with(11, list(&[text("cert-ee")])).with(16, encrypt(96))
+    }
+
+    fn with(mut self, key: i64, value: Vec<u8>) -> Self {
+        self.0.retain(|(other, _)| *other != key);
+        let at = self.0.partition_point(|(other, _)| key < 0 || (0..key).contains(other));
+        self.0.insert(at, (key, value));
+        self
+    }
+
+    fn without(mut self, key: i64) -> Self {
+        self.0.retain(|(other, _)| *other != key);
+        self
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        cbor::put_map(&mut out, self.0.len());
+        for (key, value) in &self.0 {
+            match key {
+                0.. => cbor::put_unsigned(&mut out, key.unsigned_abs()),
+                _ => cbor::put_head(&mut out, cbor::Major::Negative, (-1 - key).unsigned_abs()),
+            }
+            out.extend_from_slice(value);
+        }
+        out
+    }
+
+    fn signed(&self) -> Vec<u8> {
+        sign(&self.encode())
+    }
+}
+
+fn number(value: u64) -> Vec<u8> {
+    let mut out = Vec::new();
+    cbor::put_unsigned(&mut out, value);
+    out
+}
+
+fn text(value: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    cbor::put_text(&mut out, value);
+    out
+}
+
+fn bytes(value: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    cbor::put_bytes(&mut out, value);
+    out
+}
+
+fn list(elements: &[Vec<u8>]) -> Vec<u8> {
+    let mut out = Vec::new();
+    cbor::put_array(&mut out, elements.len());
+    out.extend(elements.concat());
+    out
+}
+
+fn event_id(publisher: &str) -> Vec<u8> {
+    list(&[text(publisher), text("intelmq"), bytes(&UUID)])
+}
+
+/// Something with the form of a COSE_Encrypt (tag 96).
+fn encrypt(tag: u8) -> Vec<u8> {
+    let recipient = list(&[bytes(&[0xa1, 0x01, 0x38, 0x1e]), vec![0xa0], bytes(&[0x5a; 40])]);
+    let inner = list(&[
+        bytes(&[0xa1, 0x01, 0x03]),
+        vec![0xa1, 0x05, 0x41, 0x01],
+        bytes(&[0x3c; 32]),
+        list(&[recipient]),
+    ]);
+    [vec![0xd8, tag], inner].concat()
+}
+
+fn protected() -> Vec<u8> {
+    [&[0xa2, 0x01, 0x32, 0x04, 0x48], &KeyId::of(&key().verifying_key()).0[..]].concat()
+}
+
+/// A COSE_Sign1 from its encoded parts, not yet tagged.
+fn sign1(protected: &[u8], unprotected: &[u8], payload: &[u8], signature: &[u8]) -> Vec<u8> {
+    list(&[bytes(protected), unprotected.to_vec(), bytes(payload), bytes(signature)])
+}
+
+fn tagged(inner: Vec<u8>) -> Vec<u8> {
+    [vec![0xd2], inner].concat()
+}
+
+fn signature(protected: &[u8], context: &[u8], payload: &[u8]) -> Vec<u8> {
+    let message = list(&[text("Signature1"), bytes(protected), bytes(context), bytes(payload)]);
+    key().sign(&message).to_bytes().to_vec()
+}
+
+/// An envelope over `payload`, right in all but perhaps the payload.
+fn sign(payload: &[u8]) -> Vec<u8> {
+    tagged(sign1(&protected(), &[0xa0], payload, &signature(&protected(), CONTEXT, payload)))
+}
+
+/// An envelope of a body, right in all but perhaps the body.
+fn with_body(body: &str) -> Vec<u8> {
+    Pairs::minimal().with(16, bytes(body.as_bytes())).signed()
+}
+
+/// The UUIDv8 of a hash's first bytes.
+fn uuid_v8(hash: &[u8]) -> [u8; 16] {
+    let mut uuid: [u8; 16] = hash[..16].try_into().unwrap();
+    uuid[6] = uuid[6] & 0x0f | 0x80;
+    uuid[8] = uuid[8] & 0x3f | 0x80;
+    uuid
+}
+
+fn valid() -> Vec<Vector> {
+    let canonical = r#"{"classification.type":"phishing","source.ip":"192.0.2.1"}"#;
+    let content = Pairs::minimal().with(2, bytes(&uuid_v8(&Sha256::digest(canonical)))).with(5, number(1));
+    let link = list(&[text("same-report"), event_id("cert-at")]);
+    let alternate = list(&[text("alternate"), text("CESNET-RT#2235"), event_id("cert-ee")]);
+    let full = Pairs::minimal()
+        .with(5, number(2))
+        .with(7, number(1_863_632_800_123))
+        .with(8, number(1))
+        .with(10, number(2))
+        .with(11, list(&[text("cert-pl"), text("cert-ee")]))
+        .with(13, event_id("cert-ee"))
+        .with(14, list(&[link, alternate]))
+        .with(15, bytes(br#"{"rtir_id":12345,"x-local":[1.0,{"a":null}]}"#));
+    let odd = r#"{"a":100,"b":100.0,"c":1e400,"d":9007199254740993,"e":"\u00e9\ud83d\ude00","":[{"":{}}], "z" : null}"#;
+    vec![
+        vector("valid", "ok", "", "no optional key", Pairs::minimal().signed()),
+        vector("valid-full", "ok", "", "every optional key; ids = 2 (body)", full.signed()),
+        vector(
+            "valid-content-id",
+            "ok",
+            "",
+            "ids = 1; the UUID is made of the canonical payload",
+            content.signed(),
+        ),
+        vector(
+            "valid-sealed",
+            "ok",
+            "",
+            "the form of a COSE_Encrypt for a body; it opens for nobody",
+            Pairs::sealed().signed(),
+        ),
+        vector(
+            "valid-body",
+            "ok",
+            "",
+            "numbers and escapes that a reader may not change; white space inside",
+            with_body(odd),
+        ),
+        vector(
+            "valid-empty-body",
+            "ok",
+            "",
+            "doors refuse an event without fields, peers do not",
+            with_body("{}"),
+        ),
+        vector(
+            "valid-red",
+            "ok",
+            "",
+            "whether a label may travel is policy, not form",
+            Pairs::minimal().with(10, number(4)).signed(),
+        ),
+    ]
+}
