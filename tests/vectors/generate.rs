@@ -6,8 +6,11 @@ use intelmesh::envelope::cbor;
 use intelmesh::identity::{KeyId, public_key_text};
 use sha2::{Digest as _, Sha256};
 
+// One vector a line.
+#[rustfmt::skip]
 #[path = "core_faults.rs"]
 mod core_faults;
+#[rustfmt::skip]
 #[path = "faults.rs"]
 mod faults;
 
