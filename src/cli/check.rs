@@ -201,14 +201,13 @@ fn report(found: &Findings, peers: &PeerFiles, json: bool) -> Result<(), Failure
     let (errors, warnings) = (found.count(Level::Error), found.count(Level::Warning));
     let mut answer = Answer::new();
     if json {
-        answer.object(
-            "intelmesh.check/1",
-            &serde_json::json!({ "ok": errors == 0,
-                "errors": errors,
-                "warnings": warnings,
-                "findings": found.0,
-            }),
-        )?;
+        let facts = serde_json::json!({
+            "ok": errors == 0,
+            "errors": errors,
+            "warnings": warnings,
+            "findings": found.0,
+        });
+        answer.object("intelmesh.check/1", &facts)?;
     } else {
         for finding in &found.0 {
             let level = if finding.level == Level::Error { "error" } else { "warning" };

@@ -112,19 +112,17 @@ fn verify(place: &Place, what: &Path, json: bool) -> Result<(), Failure> {
     let trust = place.trust()?;
     let verdict = judge(Bytes::from(bytes), &trust);
     let mut answer = Answer::new();
-    match &verdict {
-        Ok((publisher, key)) if json => answer.object(
-            "intelmesh.verify/1",
-            &serde_json::json!({ "ok": true, "publisher": publisher, "key": key,
-            }),
-        )?,
-        Ok((publisher, key)) => answer.line(format!("ok publisher={publisher} key={key}"))?,
-        Err(fault) if json => answer.object(
-            "intelmesh.verify/1",
-            &serde_json::json!({ "ok": false, "fault": fault,
-            }),
-        )?,
-        Err(fault) => answer.line(fault)?,
+    if json {
+        let facts = match &verdict {
+            Ok((publisher, key)) => serde_json::json!({"ok": true, "publisher": publisher, "key": key}),
+            Err(fault) => serde_json::json!({"ok": false, "fault": fault}),
+        };
+        answer.object("intelmesh.verify/1", &facts)?;
+    } else {
+        match &verdict {
+            Ok((publisher, key)) => answer.line(format!("ok publisher={publisher} key={key}"))?,
+            Err(fault) => answer.line(fault)?,
+        }
     }
     answer.flush()?;
     verdict.map(|_| ()).map_err(|_| Failure::silent(super::failure::NO))

@@ -141,7 +141,10 @@ pub fn usage(error: &clap::Error) -> ExitCode {
         if line.is_empty() {
             in_what = false;
         } else if let Some(tip) = line.strip_prefix("tip: ") {
-            hint.get_or_insert_with(|| tip.to_owned());
+            // Nobody wants a flag as the name of a file.
+            if !tip.contains("as a value") {
+                hint.get_or_insert_with(|| tip.to_owned());
+            }
         } else if let Some(line) = line.strip_prefix("Usage: ") {
             usage = Some(line.to_owned());
         } else if in_what || line.starts_with('[') {

@@ -26,16 +26,15 @@ pub fn invite(place: &Place, json: bool) -> Result<(), Failure> {
     }
     let mut answer = Answer::new();
     if json {
-        answer.object(
-            "intelmesh.invitation/1",
-            &serde_json::json!({ "invitation": text,
-                "name": invitation.name,
-                "federation": invitation.federation,
-                "words": invitation.words(),
-                "addresses": invitation.addresses,
-                "expires": invitation.expires.to_string(),
-            }),
-        )?;
+        let facts = serde_json::json!({
+            "invitation": text,
+            "name": invitation.name,
+            "federation": invitation.federation,
+            "words": invitation.words(),
+            "addresses": invitation.addresses,
+            "expires": invitation.expires.to_string(),
+        });
+        answer.object("intelmesh.invitation/1", &facts)?;
     } else {
         answer.line(&text)?;
     }

@@ -26,19 +26,18 @@ fn show(place: &Place, json: bool) -> Result<(), Failure> {
         (config.paths.keys.join(NODE_KEY_FILE), config.paths.keys.join(SEAL_KEY_FILE));
     let mut answer = Answer::new();
     if json {
-        answer.object(
-            "intelmesh.keys/1",
-            &serde_json::json!({ "name": config.name,
-                "key": key,
-                "key_id": KeyId::of(&public).to_string(),
-                "words": words,
-                "seal": seal,
-                "keys": [
-                    {"use": "node", "key": key, "file": key_file},
-                    {"use": "seal", "key": seal, "file": seal_file},
-                ],
-            }),
-        )?;
+        let facts = serde_json::json!({
+            "name": config.name,
+            "key": key,
+            "key_id": KeyId::of(&public).to_string(),
+            "words": words,
+            "seal": seal,
+            "keys": [
+                {"use": "node", "key": key, "file": key_file},
+                {"use": "seal", "key": seal, "file": seal_file},
+            ],
+        });
+        answer.object("intelmesh.keys/1", &facts)?;
     } else {
         answer.line(config.name)?;
         answer.line(format!("  key        {key}"))?;

@@ -158,7 +158,7 @@ fn say_reached(check: &PeerCheck) {
     }
 }
 
-/// One peer in JSON (`intelmesh.peers/1`).
+/// One peer in JSON (`intelmesh.peers/1`; mirrors `peers/NAME.toml`).
 #[derive(Serialize)]
 struct PeerFacts<'a> {
     name: &'a PublisherName,
@@ -210,9 +210,8 @@ fn list(place: &Place, json: bool) -> Result<(), Failure> {
     let peers: Vec<PeerFacts<'_>> = known.peers.iter().map(PeerFacts::from).collect();
     if json {
         let problems: Vec<String> = known.problems.iter().map(ToString::to_string).collect();
-        answer.json(
-            &serde_json::json!({"schema": "intelmesh.peers/1", "peers": peers, "problems": problems}),
-        )?;
+        let facts = serde_json::json!({"peers": peers, "problems": problems});
+        answer.object("intelmesh.peers/1", &facts)?;
     } else {
         for peer in &peers {
             let relay = if peer.relay { "relays" } else { "no relay" };
@@ -263,7 +262,7 @@ fn show(place: &Place, name: &PublisherName, json: bool) -> Result<(), Failure> 
     };
     let mut answer = Answer::new();
     if json {
-        answer.object("intelmesh.peer/1", &serde_json::json!({ "peer": facts, "status": live}))?;
+        answer.object("intelmesh.peer/1", &serde_json::json!({"peer": facts, "status": live}))?;
         return answer.flush();
     }
     answer.line(name)?;

@@ -95,12 +95,19 @@ pub struct Answered {
     pub error: Option<String>,
 }
 
+/// A port below those that the kernel gives to outgoing connections, so that it is still free when a node that
+/// was killed comes back. Free now; nobody is likely to take it in the second until the node does.
+fn free_port() -> Result<u16> {
+    (0..100)
+        .map(|_| rand::random_range(20_000..32_000))
+        .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
+        .context("no free port on loopback")
+}
+
 impl Node {
     /// Makes a node below `root` that listens on a free port of loopback.
     pub fn init(root: &Path, name: &'static str, children: &Children) -> Result<Self> {
-        // Free now; nobody else is likely to take it within the second until the node does.
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let address = format!("/ip4/127.0.0.1/tcp/{port}");
+        let address = format!("/ip4/127.0.0.1/tcp/{}", free_port()?);
         let node = Self {
             name,
             address,

@@ -1,0 +1,345 @@
+//! Transcripts of every verb that needs no running node: arguments, stdin, exact stdout, stderr and exit code.
+
+#[path = "cli/mod.rs"]
+mod cli;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+
+use self::cli::Shell;
+
+const AT: &str = "init at --name cert-at --listen /ip4/127.0.0.1/tcp/1";
+
+/// Two nodes that do not know each other.
+fn two_nodes() -> Shell {
+    let shell = Shell::new();
+    shell.done(AT);
+    shell.done("init ee --name cert-ee --listen /ip4/127.0.0.1/tcp/1");
+    shell
+}
+
+fn invitation(shell: &Shell, dir: &str) -> String {
+    shell.done(&format!("invite -C {dir}"))
+}
+
+#[test]
+fn init_makes_a_node_once() {
+    let shell = Shell::new();
+    let made = "cert-at is made in at: its keys are in keys/ (back them up), its peers go into peers/\n\
+                key WORDS\n\
+                defaults: default_tlp = \"GREEN\" for events without a label; for peers tlp_max = \"AMBER\", relay = true\n\
+                next: intelmesh run -C at, then exchange invitations: intelmesh invite -C at\n";
+    shell.says(AT, "", 0, "at\n", made);
+    for key in ["node.pem", "seal.pem"] {
+        let mode = fs::metadata(shell.path().join("at/keys").join(key)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{key}");
+    }
+    let before = fs::read(shell.path().join("at/intelmesh.toml")).unwrap();
+    let exists = "error: at is a node already\n\
+                  hint: choose another directory, or go on with this one: intelmesh run\n";
+    shell.says("init at --name other", "", 2, "", exists);
+    shell.says("-C at init --name other", "", 2, "", exists);
+    assert_eq!(fs::read(shell.path().join("at/intelmesh.toml")).unwrap(), before);
+}
+
+#[test]
+fn what_cannot_be_understood_exits_2_and_says_what_would() {
+    let shell = Shell::new();
+    for (line, stderr) in [
+        ("--frob", "error: unexpected argument '--frob' found\nhint: intelmesh [OPTIONS] <COMMAND>\n"),
+        (
+            "status --frob",
+            "error: unexpected argument '--frob' found\nhint: intelmesh status [OPTIONS] [DIR]\n",
+        ),
+        (
+            "init x",
+            "error: the following required arguments were not provided: --name <NAME>\n\
+             hint: intelmesh init --name <NAME> <DIR>\n",
+        ),
+        ("init --name x", "error: where? init needs a directory\nhint: intelmesh init DIR --name NAME\n"),
+        (
+            "init x --name Cert",
+            "error: invalid value 'Cert' for '--name <NAME>': \"Cert\" is no name: 1 to 32 of a-z, 0-9 and \"-\", \
+             not beginning with \"-\"\nhint: intelmesh --help\n",
+        ),
+        (
+            "init x --name x --listen here",
+            "error: \"here\" is not an address like /ip4/192.0.2.1/tcp/4801 or /dns4/mesh.example.org/tcp/4801\n",
+        ),
+        (
+            "submit --tlp PURPLE",
+            "error: invalid value 'PURPLE' for '--tlp <LABEL>': no TLP label: CLEAR, GREEN, AMBER, AMBER+STRICT \
+             or RED\nhint: intelmesh --help\n",
+        ),
+        (
+            "feed rewind cert-ee --to yesterday",
+            "error: invalid value 'yesterday' for '--to <PLACE>': no place: a seq, an RFC 3339 time or earliest\n\
+             hint: intelmesh --help\n",
+        ),
+    ] {
+        shell.says(line, "", 2, "", stderr);
+    }
+    assert!(fs::read_dir(shell.path()).unwrap().next().is_none(), "nothing was made");
+}
+
+#[test]
+fn without_a_node_each_verb_says_so() {
+    let shell = two_nodes();
+    for verb in [
+        "status",
+        "status --json",
+        "status --check",
+        "submit",
+        "tail",
+        "event show 72ddb00c",
+        "event export 72ddb00c --cose x",
+        "event verify 72ddb00c",
+        "clock accept",
+        "feed show",
+        "feed rewind cert-ee --to earliest",
+        "feed repair cert-ee",
+    ] {
+        shell.says(
+            &format!("{verb} -C at"),
+            "",
+            2,
+            "",
+            "error: no node runs in at\nhint: intelmesh run -C at, or: systemctl status intelmesh\n",
+        );
+    }
+    let stderr = "error: no node runs in .\n\
+                  hint: intelmesh init . --name NAME, or name the node's directory with -C\n";
+    shell.says("status", "", 2, "", stderr);
+    let stderr =
+        "error: ./intelmesh.toml: no such file\nhint: make a node here: intelmesh init DIR --name NAME\n";
+    for verb in ["run", "invite", "check", "peer list", "key show"] {
+        shell.says(verb, "", 2, "", stderr);
+    }
+}
+
+#[test]
+fn what_is_not_built_is_refused() {
+    let shell = two_nodes();
+    for (line, what) in [
+        ("key rotate", "key rotate"),
+        ("key rotate --yes", "key rotate"),
+        ("key revoke cert-ee --yes", "key revoke"),
+        ("peer verify cert-ee", "peer verify"),
+        ("event trace 72ddb00c", "event trace"),
+        ("submit --seal", "submit --seal"),
+        ("submit --dry-run", "submit --dry-run"),
+    ] {
+        let stderr = format!("error: {what} is not built yet (not_built)\n");
+        shell.says(&format!("{line} -C at"), "", 2, "", &stderr);
+    }
+}
+
+#[test]
+fn an_invitation_is_one_line_and_says_where_it_leads() {
+    let shell = two_nodes();
+    let stderr = "cert-at: WORDS; valid until TIME. Send the line by a way that both trust; the words are for comparing\n";
+    shell.says("invite -C at", "", 0, "INVITATION\n", stderr);
+    shell.says("invite at", "", 0, "INVITATION\n", stderr);
+    shell.done("init hidden --name cert-at");
+    let warning = format!(
+        "warning: this invitation has no address: its reader can trust us, but not connect to us\n\
+         hint: advertise = [\"/dns4/mesh.example.org/tcp/4801\"] in intelmesh.toml\n{stderr}"
+    );
+    shell.says("invite -C hidden", "", 0, "INVITATION\n", &warning);
+}
+
+const WHO: &str = "name         cert-at\n\
+                   federation   intelmesh\n\
+                   key          KEY\n\
+                   fingerprint  WORDS\n\
+                   addresses    /ip4/127.0.0.1/tcp/1\n\
+                   valid until  TIME\n";
+const REFUSED: &str = "/ip4/127.0.0.1/tcp/1: Connection refused (os error 111)\n";
+
+#[test]
+fn a_peer_is_added_merged_shown_paused_and_removed() {
+    let shell = two_nodes();
+    let given = invitation(&shell, "at");
+    let added = "cert-at added in ee/peers/cert-at.toml; tlp_max = \"AMBER\", relay = true\n";
+    let stdout = "ee/peers/cert-at.toml\n";
+    shell.says("peer add - --yes -C ee", &given, 0, stdout, &format!("{WHO}{added}{REFUSED}"));
+    let merged = "cert-at known already: merged in ee/peers/cert-at.toml\n";
+    shell.says("peer add - --yes -C ee", &given, 0, stdout, &format!("{WHO}{merged}{REFUSED}"));
+    let listed = "cert-at          trusted  AMBER        relays    /ip4/127.0.0.1/tcp/1\n";
+    shell.says("peer list -C ee", "", 0, listed, "");
+    shell.says("peer pause cert-at -C ee", "", 0, "", "cert-at is paused; its place is kept\n");
+    let listed = "cert-at          paused   AMBER        relays    /ip4/127.0.0.1/tcp/1\n";
+    shell.says("peer list -C ee", "", 0, listed, "");
+    shell.says("peer resume cert-at -C ee", "", 0, "", "cert-at is resumed\n");
+    let shown = "cert-at\n  \
+                   key        KEY\n  \
+                   words      WORDS (not verified)\n  \
+                   state      trusted\n  \
+                   addresses  /ip4/127.0.0.1/tcp/1\n  \
+                   to them    tlp_max AMBER\n  \
+                   from them  relays others\n  \
+                   file       peers/cert-at.toml\n";
+    shell.says(
+        "peer show cert-at -C ee",
+        "",
+        0,
+        shown,
+        "no node runs here, so nothing is known of its feeds\n",
+    );
+    let failed = "cert-at /ip4/127.0.0.1/tcp/1 failed: Connection refused (os error 111)\n";
+    shell.says("peer check cert-at -C ee", "", 1, failed, "");
+    let removed = "cert-at is no peer any more; what was accepted from it stays, and so does its place\n";
+    shell.says("peer remove cert-at -C ee", "", 0, "", removed);
+    let unknown = "error: no peer \"cert-at\"\nhint: intelmesh peer list\n";
+    for verb in ["remove", "pause", "resume", "show", "check"] {
+        shell.says(&format!("peer {verb} cert-at -C ee"), "", 1, "", unknown);
+    }
+    shell.says("peer list -C ee", "", 0, "", "no peers yet: intelmesh peer add INVITATION\n");
+}
+
+#[test]
+fn flags_of_peer_add_are_in_the_file() {
+    let shell = two_nodes();
+    let given = invitation(&shell, "at");
+    let who = WHO.replace("/ip4/127.0.0.1/tcp/1", "not used: never dialled");
+    let added = "cert-at added in ee/peers/cert-at.toml; tlp_max = \"GREEN\", relay = false\n";
+    let line = "peer add - --yes --tlp-max tlp:green --no-relay --no-connect -C ee";
+    shell.says(line, &given, 0, "ee/peers/cert-at.toml\n", &format!("{who}{added}"));
+    let file = fs::read_to_string(shell.path().join("ee/peers/cert-at.toml")).unwrap();
+    for line in ["addresses = []", "tlp_max = \"GREEN\"", "relay = false"] {
+        assert!(file.lines().any(|have| have == line), "{line} in {file}");
+    }
+    shell.says("peer check -C ee", "", 0, "cert-at: never dialled: no addresses\n", "");
+}
+
+#[test]
+fn an_invitation_that_may_not_be_added_exits_1() {
+    let shell = two_nodes();
+    let given = invitation(&shell, "at");
+    let nobody = "error: cert-at was not added: nobody to ask, stdin is no terminal\n\
+                  hint: compare the fingerprint's words with the peer, then: peer add … --yes\n";
+    shell.says("peer add - -C ee", &given, 2, "", &format!("{WHO}{nobody}"));
+    let own = "error: this is our own invitation\nhint: send it to the peer, and add theirs here\n";
+    shell.says("peer add - --yes -C at", &given, 1, "", own);
+    let damaged = "error: the invitation is damaged: its checksum does not fit\n\
+                   hint: copy the whole line that intelmesh invite printed\n";
+    shell.says("peer add - --yes -C ee", &given.replacen("qy", "qq", 1), 1, "", damaged);
+    let none = "error: no invitation: one begins with \"intelmesh1\"\n\
+                hint: copy the whole line that intelmesh invite printed\n";
+    shell.says("peer add hello --yes -C ee", "", 1, "", none);
+    shell.done("init twin --name cert-ee --listen /ip4/127.0.0.1/tcp/1");
+    let name = "error: \"cert-ee\" is our own name, with another key\n\
+                hint: one name is one node: one of the two must be made with another --name\n";
+    shell.says("peer add - --yes -C ee", &invitation(&shell, "twin"), 1, "", name);
+    let file = shell.path().join("at/intelmesh.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, format!("federation = \"others\"\n{}", text.replace("\nfederation", "\n# federation")))
+        .unwrap();
+    let federation = "error: cert-at is of the federation \"others\", we are of \"intelmesh\"\n\
+                      hint: both must have the same federation in intelmesh.toml\n";
+    shell.says("peer add - --yes -C ee", &invitation(&shell, "at"), 1, "", federation);
+    assert!(!shell.path().join("ee/peers/cert-at.toml").exists());
+}
+
+#[test]
+fn another_key_for_a_known_name_is_refused() {
+    let shell = two_nodes();
+    shell.done(&format!("peer add {} --yes -C ee", invitation(&shell, "at").trim()));
+    let before = fs::read(shell.path().join("ee/peers/cert-at.toml")).unwrap();
+    shell.done("init other --name cert-at --listen /ip4/127.0.0.1/tcp/1");
+    let other = "error: \"cert-at\" has another key in peers/cert-at.toml\n\
+                 hint: a new key is a new pairing: make sure that it is theirs, intelmesh peer remove, then add again\n";
+    shell.says("peer add - --yes -C ee", &invitation(&shell, "other"), 1, "", other);
+    assert_eq!(fs::read(shell.path().join("ee/peers/cert-at.toml")).unwrap(), before);
+}
+
+#[test]
+fn check_names_everything_at_once_and_the_line_that_mends_it() {
+    let shell = two_nodes();
+    shell.says("check -C at", "", 0, "ok: intelmesh.toml, keys and 0 peers\n", "");
+    shell.done("init hidden --name hidden");
+    let warning = "warning: intelmesh.toml: invitations will have no address: \"listen\" has none that others could use\n\
+                   hint: advertise = [\"/dns4/mesh.example.org/tcp/4801\"]\n";
+    shell.says("check hidden", "", 0, "ok: intelmesh.toml, keys and 0 peers; 1 warning\n", warning);
+    shell.done(&format!("peer add {} --yes -C ee", invitation(&shell, "at").trim()));
+    let peer = shell.path().join("ee/peers/cert-at.toml");
+    let text = fs::read_to_string(&peer).unwrap().replace("tlp_max", "tlp-max");
+    let line = 1 + text.lines().position(|line| line.starts_with("tlp-max")).unwrap();
+    fs::write(&peer, text).unwrap();
+    let open = |path: &str, mode| {
+        fs::set_permissions(shell.path().join(path), fs::Permissions::from_mode(mode)).unwrap();
+    };
+    open("ee/peers/cert-at.toml", 0o666);
+    open("ee/keys/node.pem", 0o644);
+    open("ee/keys", 0o755);
+    let stderr = format!(
+        "error: ee/keys/node.pem: others may read or write it (mode 0644)\n\
+         hint: chmod 600 ee/keys/node.pem\n\
+         warning: ee/keys: others may look into it (mode 0755)\n\
+         hint: chmod 700 ee/keys\n\
+         error: peers/cert-at.toml:{line}: unknown key \"tlp-max\"\n\
+         hint: did you mean \"tlp_max\"?\n\
+         error: ee/peers/cert-at.toml: everybody may write it (mode 0666)\n\
+         hint: chmod o-w ee/peers/cert-at.toml\n"
+    );
+    shell.says("check -C ee", "", 1, "3 errors, 1 warning\n", &stderr);
+    fs::write(shell.path().join("at/intelmesh.toml"), "name = \"cert-at\"\nlisten = 3\nfrob = 1\n").unwrap();
+    let said = shell.run("check -C at", "");
+    assert_eq!((said.code, said.stdout.as_str()), (Some(1), "2 errors, 0 warnings\n"));
+    assert!(said.stderr.starts_with("error: intelmesh.toml:2: "), "{}", said.stderr);
+}
+
+#[test]
+fn keys_are_shown_without_their_secrets() {
+    let shell = two_nodes();
+    let stdout = "cert-at\n  \
+                    key        KEY\n  \
+                    words      WORDS\n  \
+                    key id     ID\n  \
+                    file       at/keys/node.pem\n  \
+                    seal       SEAL\n  \
+                    seal file  at/keys/seal.pem\n";
+    shell.says("key show -C at", "", 0, stdout, "");
+}
+
+#[test]
+fn every_reading_verb_has_json_that_begins_with_its_schema() {
+    let shell = two_nodes();
+    shell.done(&format!("peer add {} --yes -C ee", invitation(&shell, "at").trim()));
+    for (line, schema) in [
+        ("peer list", "intelmesh.peers/1"),
+        ("peer show cert-at", "intelmesh.peer/1"),
+        ("key show", "intelmesh.keys/1"),
+        ("check", "intelmesh.check/1"),
+        ("invite", "intelmesh.invitation/1"),
+    ] {
+        let text = shell.done(&format!("{line} --json -C ee"));
+        assert!(text.starts_with(&format!("{{\"schema\":\"{schema}\",")), "{line}: {text}");
+        assert_eq!(text.lines().count(), 1, "{line}");
+        serde_json::from_str::<serde_json::Value>(&text).unwrap();
+    }
+}
+
+#[test]
+fn a_file_that_is_no_envelope_does_not_verify() {
+    let shell = two_nodes();
+    fs::write(shell.path().join("x.cose"), b"\x01\x02\x03").unwrap();
+    let said = shell.run("event verify x.cose -C at", "");
+    assert_eq!((said.code, said.stderr.as_str()), (Some(1), ""));
+    assert!(!said.stdout.is_empty() && !said.stdout.starts_with("ok"), "{}", said.stdout);
+    let stderr = "error: nofile: no such file, and no id of an event\n";
+    shell.says("event verify nofile -C at", "", 2, "", stderr);
+}
+
+#[test]
+fn help_and_version_are_answers_and_a_closed_pipe_is_no_error() {
+    let shell = Shell::new();
+    let help = shell.done("peer add --help");
+    assert!(help.contains("--tlp-max") && help.contains("Examples:"), "{help}");
+    assert!(shell.done("--version").starts_with("intelmesh "));
+    assert!(shell.done("completions bash").contains("_intelmesh()"));
+    let line = format!("{} completions bash | head -c 1", env!("CARGO_BIN_EXE_intelmesh"));
+    let script = format!("set -o pipefail; {line} > /dev/null");
+    let piped = std::process::Command::new("bash").args(["-c", &script]).output().unwrap();
+    assert!(piped.status.success(), "{piped:?}");
+}
