@@ -152,11 +152,12 @@ fn print_answers(stream: UnixStream) -> Result<Answers, Failure> {
     let mut line = Vec::new();
     loop {
         line.clear();
-        reader
-            .by_ref()
-            .take(ANSWER_BYTES_MAX)
-            .read_until(b'\n', &mut line)
-            .map_err(|error| broken(&error))?;
+        match reader.by_ref().take(ANSWER_BYTES_MAX).read_until(b'\n', &mut line) {
+            Ok(_) => {}
+            // It closed without reading what was still on its way.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => line.clear(),
+            Err(error) => return Err(broken(&error)),
+        }
         if line.is_empty() {
             answer.flush()?;
             return Ok(count);

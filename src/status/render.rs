@@ -68,7 +68,7 @@ fn peers(snapshot: &Snapshot, now: Timestamp) -> String {
     if snapshot.peers.is_empty() {
         return "\nno peers yet: exchange invitations (intelmesh invite, intelmesh peer add)\n".to_owned();
     }
-    let mut state = table(&["PEERS", "state", "skew", "to them: lag", "age", "from them: lag", "age"]);
+    let mut state = table(&["PEERS", "state", "skew", "sent lag", "age", "recv lag", "age"]);
     let mut sent = table(&["SENT", "offered", "accepted", "refused", "deferred", "rejected", "withheld"]);
     let mut received =
         table(&["RECEIVED", "offered", "accepted", "refused", "deferred", "rejected", "missing", "owed"]);
@@ -180,3 +180,6 @@ fn errors(snapshot: &Snapshot) -> String {
 fn rest(count: usize, shown: usize) -> String {
     if count > shown { format!("  and {} more (--json shows all)\n", count - shown) } else { String::new() }
 }
+
+#[cfg(test)]
+mod tests;
