@@ -70,7 +70,7 @@ impl Place {
     /// Exit 2 where no node runs.
     pub fn connect(&self, socket: &str) -> Result<UnixStream, Failure> {
         let path = self.run_dir().join(socket);
-        UnixStream::connect(&path).map_err(|error| match error.kind() {
+        crate::local::connect(&path).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused | io::ErrorKind::NotADirectory => {
                 self.no_node()
             }

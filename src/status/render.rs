@@ -29,11 +29,17 @@ pub fn render(snapshot: &Snapshot, now: Timestamp) -> String {
     text
 }
 
-fn table(head: &[&str]) -> Table {
+/// Blanks between columns: with the longest names there is room for one.
+fn gap(snapshot: &Snapshot) -> u16 {
+    let longest = snapshot.peers.iter().map(|peer| peer.name.as_str().len()).max().unwrap_or(0);
+    if longest > 16 { 1 } else { 2 }
+}
+
+fn table(head: &[&str], gap: u16) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(head.iter().copied());
     for column in table.column_iter_mut() {
-        column.set_padding((0, 2)).set_cell_alignment(CellAlignment::Right);
+        column.set_padding((0, gap)).set_cell_alignment(CellAlignment::Right);
     }
     if let Some(first) = table.column_mut(0) {
         first.set_cell_alignment(CellAlignment::Left);
@@ -68,10 +74,11 @@ fn peers(snapshot: &Snapshot, now: Timestamp) -> String {
     if snapshot.peers.is_empty() {
         return "\nno peers yet: exchange invitations (intelmesh invite, intelmesh peer add)\n".to_owned();
     }
-    let mut state = table(&["PEERS", "state", "skew", "sent lag", "age", "recv lag", "age"]);
-    let mut sent = table(&["SENT", "offered", "accepted", "refused", "deferred", "rejected", "withheld"]);
+    let gap = gap(snapshot);
+    let mut state = table(&["PEERS", "state", "skew", "sent lag", "age", "recv lag", "age"], gap);
+    let mut sent = table(&["SENT", "offered", "accepted", "refused", "deferred", "rejected", "withheld"], gap);
     let mut received =
-        table(&["RECEIVED", "offered", "accepted", "refused", "deferred", "rejected", "missing", "owed"]);
+        table(&["RECEIVED", "offered", "accepted", "refused", "deferred", "rejected", "missing", "owed"], gap);
     let mut errors = String::new();
     for peer in &snapshot.peers {
         let (out, back) = (&peer.sent, &peer.received);
@@ -138,7 +145,7 @@ fn consumers(snapshot: &Snapshot) -> String {
     if snapshot.consumers.is_empty() {
         return "\nno consumers: nobody has read from run/out.sock yet\n".to_owned();
     }
-    let mut table = table(&["CONSUMERS", "connected", "position", "lag", "age", "missing"]);
+    let mut table = table(&["CONSUMERS", "connected", "position", "lag", "age", "missing"], gap(snapshot));
     for consumer in &snapshot.consumers {
         table.add_row([
             consumer.name.clone().unwrap_or_else(|| "(no name)".to_owned()),
