@@ -76,9 +76,12 @@ fn peers(snapshot: &Snapshot, now: Timestamp) -> String {
     }
     let gap = gap(snapshot);
     let mut state = table(&["PEERS", "state", "skew", "sent lag", "age", "recv lag", "age"], gap);
-    let mut sent = table(&["SENT", "offered", "accepted", "refused", "deferred", "rejected", "withheld"], gap);
-    let mut received =
-        table(&["RECEIVED", "offered", "accepted", "refused", "deferred", "rejected", "missing", "owed"], gap);
+    let mut sent =
+        table(&["SENT", "offered", "accepted", "refused", "deferred", "rejected", "withheld"], gap);
+    let mut received = table(
+        &["RECEIVED", "offered", "accepted", "refused", "deferred", "rejected", "missing", "owed"],
+        gap,
+    );
     let mut errors = String::new();
     for peer in &snapshot.peers {
         let (out, back) = (&peer.sent, &peer.received);
