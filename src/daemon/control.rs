@@ -1,0 +1,129 @@
+//! Answers the command line on `ctl.sock`. What needs the core goes through the loop; what only reads the
+//! store or the network is answered beside it.
+
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::control::{AddressCheck, EventFacts, EventRef, FeedFacts, PeerCheck, Refusal, Reply, Request, parse_request};
+use crate::identity::PublisherName;
+use crate::protocol::io::DialFailure;
+use crate::record::Entry;
+use crate::status::Snapshot;
+use crate::store::Store;
+use crate::transport::{DialOutcome, Transport};
+
+/// What only the loop can answer.
+#[derive(Debug)]
+pub enum Ask {
+    Snapshot(oneshot::Sender<Box<Snapshot>>),
+    Feeds(oneshot::Sender<FeedFacts>),
+    Command(AskCommand, oneshot::Sender<Result<(), String>>),
+    /// Read `peers/` again; answered once it is in force.
+    Reload(oneshot::Sender<()>),
+    Stop,
+}
+
+/// A command of the operator's, before it has a ticket.
+#[derive(Debug)]
+pub enum AskCommand {
+    Rewind { peer: PublisherName, to: crate::protocol::io::RewindTo },
+    Repair { peer: PublisherName },
+    AcceptClock,
+}
+
+#[derive(Clone)]
+pub struct Control {
+    pub asks: mpsc::Sender<Ask>,
+    pub store: Arc<Store>,
+    pub transport: Arc<Transport>,
+}
+
+impl Control {
+    /// One line in, one line out.
+    pub async fn answer(self, line: String) -> String {
+        let reply = match parse_request(line.as_bytes()) {
+            Ok(request) => self.reply(request).await.unwrap_or_else(Reply::Refused),
+            Err(refusal) => Reply::Refused(refusal),
+        };
+        serde_json::to_string(&reply).unwrap_or_else(|error| format!(r#"{{"refused":{{"error":"{error}","exit":2}}}}"#))
+    }
+
+    async fn reply(&self, request: Request) -> Result<Reply, Refusal> {
+        match request {
+            Request::Status => self.ask(Ask::Snapshot).await.map(Reply::Status),
+            Request::FeedShow => self.ask(Ask::Feeds).await.map(Reply::Feeds),
+            Request::EventShow { id } => self.find(id).await.map(|entry| Reply::Event(Box::new(EventFacts::from(&*entry)))),
+            Request::EventExport { id } => self.find(id).await.map(|entry| Reply::Envelope {
+                id: entry.envelope.id().to_string(),
+                cose: data_encoding::BASE64.encode(entry.envelope.bytes()),
+            }),
+            Request::FeedRewind { peer, to } => self.command(AskCommand::Rewind { peer, to: rewind_to(to) }).await,
+            Request::FeedRepair { peer } => self.command(AskCommand::Repair { peer }).await,
+            Request::ClockAccept => self.command(AskCommand::AcceptClock).await,
+            Request::PeersChanged => self.ask(Ask::Reload).await.map(|()| Reply::Done),
+            Request::PeerCheck { peer } => self.check(&peer).await,
+        }
+    }
+
+    async fn ask<T>(&self, ask: impl FnOnce(oneshot::Sender<T>) -> Ask) -> Result<T, Refusal> {
+        let stopping = || Refusal::could_not("the node is stopping");
+        let (answer, answered) = oneshot::channel();
+        self.asks.send(ask(answer)).await.map_err(|_| stopping())?;
+        answered.await.map_err(|_| stopping())
+    }
+
+    async fn command(&self, command: AskCommand) -> Result<Reply, Refusal> {
+        match self.ask(|answer| Ask::Command(command, answer)).await? {
+            Ok(()) => Ok(Reply::Done),
+            Err(why) => Err(Refusal::no(why).hint("intelmesh peer list")),
+        }
+    }
+
+    async fn find(&self, id: EventRef) -> Result<Arc<Entry>, Refusal> {
+        let store = Arc::clone(&self.store);
+        let wanted = id.clone();
+        let found = tokio::task::spawn_blocking(move || match &wanted {
+            EventRef::Full(full) => store.find(full).into_iter().collect(),
+            EventRef::Prefix(prefix) => store.find_by_prefix(prefix),
+        });
+        let mut found: Vec<Arc<Entry>> = found.await.map_err(|error| Refusal::could_not(error.to_string()))?;
+        if found.len() > 1 {
+            let names: Vec<String> = found.iter().map(|entry| entry.envelope.id().to_string()).collect();
+            return Err(Refusal::no(format!("{id} names {} events: {}", found.len(), names.join(", "))));
+        }
+        found.pop().ok_or_else(|| Refusal::unknown_event(&id))
+    }
+
+    async fn check(&self, peer: &PublisherName) -> Result<Reply, Refusal> {
+        let report = self.transport.check(peer).await.ok_or_else(|| Refusal::unknown_peer(peer))?;
+        let snapshot = self.ask(Ask::Snapshot).await?;
+        let connected = snapshot.peers.iter().any(|known| known.name == *peer && known.connected);
+        let addresses = report.dials.into_iter().map(|dial| {
+            let ok = dial.outcome == DialOutcome::Reached;
+            AddressCheck { address: dial.address, ok, what: outcome_text(dial.outcome) }
+        });
+        Ok(Reply::PeerCheck(PeerCheck { peer: peer.clone(), connected, addresses: addresses.collect() }))
+    }
+}
+
+fn outcome_text(outcome: DialOutcome) -> String {
+    match outcome {
+        DialOutcome::Reached => "reached, with the key of the peer file".to_owned(),
+        DialOutcome::Failed(DialFailure::Unreachable(cause)) => cause,
+        DialOutcome::Failed(DialFailure::OtherKey { key, .. }) => format!("somebody with another key answers: {key}"),
+        DialOutcome::Failed(DialFailure::TurnedAway(cause)) => {
+            format!("it answers, but turned us away: is our key in its peers/? ({cause})")
+        }
+    }
+}
+
+fn rewind_to(place: crate::control::RewindPlace) -> crate::protocol::io::RewindTo {
+    use crate::control::RewindPlace;
+    use crate::protocol::io::RewindTo;
+    match place {
+        RewindPlace::Seq(seq) => RewindTo::Seq(seq.saturating_sub(1)),
+        // When the peer stored what is not known here: everything is offered again, and what is held refused.
+        RewindPlace::Earliest | RewindPlace::Time(_) => RewindTo::Earliest,
+    }
+}

@@ -1,0 +1,282 @@
+//! The loop: inputs into the core, outputs to whoever obeys them, timeouts. It never awaits a peer, a disk
+//! or a client: everybody who is handed an output has a queue that the core bounds.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::clock;
+use crate::config::{Fingerprint, NodeConfig, PeerFiles};
+use crate::control::{FEED_SCHEMA, Feed, FeedFacts, OwedFacts, RejectedFacts};
+use crate::daemon::chronicle::Chronicle;
+use crate::daemon::control::{Ask, AskCommand};
+use crate::daemon::frame_dump::FrameDump;
+use crate::daemon::snapshot::{Facts, Identity, Lags, snapshot};
+use crate::daemon::workers;
+use crate::local::Doors;
+use crate::policy::TrustList;
+use crate::protocol::io::{Command, Event, Ticket};
+use crate::protocol::{Input, Node, Output};
+use crate::status::{Problem, Snapshot};
+use crate::store::Store;
+use crate::transport::{PeerAddresses, Transport};
+
+/// Inputs taken at once.
+const INPUTS_MAX: usize = 1_024;
+/// How often `peers/` is looked at, in ms: a change acts within a second.
+const PEERS_EVERY_MS: u64 = 250;
+/// Entries of a feed's owed list that `feed show` prints.
+const OWED_SHOWN_MAX: usize = 100;
+
+/// Everything the loop hands outputs to.
+pub struct Parts {
+    pub store: Arc<Store>,
+    pub transport: Arc<Transport>,
+    pub doors: Doors,
+    pub inputs: mpsc::Sender<Input>,
+}
+
+/// The peer files in force.
+pub struct Files {
+    pub config: NodeConfig,
+    pub own_key: ed25519_dalek::VerifyingKey,
+    pub peers: PeerFiles,
+    pub trust: Arc<ArcSwap<TrustList>>,
+    pub fingerprint: Fingerprint,
+}
+
+pub struct EventLoop {
+    pub node: Node,
+    pub parts: Parts,
+    pub files: Files,
+    pub identity: Identity,
+    /// Problems found at start that last.
+    pub lasting: Vec<Problem>,
+    chronicle: Chronicle,
+    lags: Lags,
+    commands: BTreeMap<Ticket, oneshot::Sender<Result<(), String>>>,
+    frames: FrameDump,
+    next_command: u64,
+}
+
+impl EventLoop {
+    pub fn new(node: Node, parts: Parts, files: Files, identity: Identity, lasting: Vec<Problem>) -> Self {
+        Self {
+            node,
+            parts,
+            files,
+            identity,
+            lasting,
+            chronicle: Chronicle::default(),
+            lags: Lags::default(),
+            commands: BTreeMap::new(),
+            frames: FrameDump::from_env(),
+            // Apart from the core's own tickets.
+            next_command: 1 << 63,
+        }
+    }
+
+    /// Runs until it is asked to stop and everything accepted is on disk.
+    pub async fn run(&mut self, mut inputs: mpsc::Receiver<Input>, mut asks: mpsc::Receiver<Ask>) {
+        let mut batch = Vec::with_capacity(INPUTS_MAX);
+        let mut peers_due = tokio::time::interval(Duration::from_millis(PEERS_EVERY_MS));
+        let mut lags_due = tokio::time::interval(Duration::from_secs(1));
+        let mut stopping: Option<oneshot::Receiver<Result<(), String>>> = None;
+        self.obey();
+        loop {
+            let sleep = self.until_timeout();
+            tokio::select! {
+                biased;
+                _ = inputs.recv_many(&mut batch, INPUTS_MAX) => {
+                    self.node.handle_inputs(batch.drain(..), clock::now());
+                }
+                Some(ask) = asks.recv() => {
+                    if let Some(stopped) = self.on_ask(ask) {
+                        stopping = Some(stopped);
+                    }
+                }
+                _ = peers_due.tick() => self.reload_if_changed(),
+                _ = lags_due.tick() => self.lags.observe(&self.node.view(), clock::now()),
+                () = tokio::time::sleep(sleep) => self.node.handle_timeout(clock::now()),
+            }
+            self.obey();
+            if stopping.as_mut().is_some_and(|stopped| stopped.try_recv().is_ok()) {
+                return;
+            }
+        }
+    }
+
+    fn until_timeout(&mut self) -> Duration {
+        let now = clock::now().tick;
+        let due = self.node.poll_timeout().map_or(1_000, |due| due.since_ms(now));
+        Duration::from_millis(due)
+    }
+
+    /// Hands out everything that the core wants done.
+    fn obey(&mut self) {
+        while let Some(output) = self.node.poll_output() {
+            match output {
+                Output::Send { ref frame, .. } => {
+                    self.frames.write(frame);
+                    self.parts.transport.handle(output);
+                }
+                Output::Dial { .. }
+                | Output::Disconnect { .. }
+                | Output::OpenFeed { .. }
+                | Output::Resume { .. }
+                | Output::CloseFeed { .. } => self.parts.transport.handle(output),
+                Output::Append { .. }
+                | Output::LookUp { .. }
+                | Output::Read { .. }
+                | Output::Fetch { .. }
+                | Output::CheckMarks { .. }
+                | Output::Expire { .. } => self.parts.store.handle(output),
+                Output::Verify { ticket, envelopes } => {
+                    workers::verify(ticket, envelopes, self.parts.inputs.clone());
+                }
+                Output::Submitted { .. } | Output::HandOff { .. } | Output::ConsumerClosed { .. } => {
+                    self.parts.doors.handle(output);
+                }
+                Output::CommandDone { ticket, result } => {
+                    if let Some(answer) = self.commands.remove(&ticket) {
+                        // Whoever asked may have gone.
+                        let _ = answer.send(result);
+                    }
+                }
+                Output::Event(event) => self.on_event(event),
+            }
+        }
+    }
+
+    fn on_event(&mut self, event: Event) {
+        self.chronicle.record(event, clock::now());
+    }
+
+    fn on_ask(&mut self, ask: Ask) -> Option<oneshot::Receiver<Result<(), String>>> {
+        match ask {
+            Ask::Snapshot(answer) => {
+                let _ = answer.send(Box::new(self.snapshot()));
+            }
+            Ask::Feeds(answer) => {
+                let _ = answer.send(self.feeds());
+            }
+            Ask::Reload(answer) => {
+                self.reload();
+                let _ = answer.send(());
+            }
+            Ask::Command(command, answer) => self.command(answer, |ticket| match command {
+                AskCommand::Rewind { peer, to } => Command::Rewind { ticket, peer, to },
+                AskCommand::Repair { peer } => Command::Repair { ticket, peer },
+                AskCommand::AcceptClock => Command::AcceptClock { ticket },
+            }),
+            Ask::Stop => {
+                let (answer, stopped) = oneshot::channel();
+                self.command(answer, |ticket| Command::Stop { ticket });
+                return Some(stopped);
+            }
+        }
+        None
+    }
+
+    fn command(&mut self, answer: oneshot::Sender<Result<(), String>>, command: impl FnOnce(Ticket) -> Command) {
+        let ticket = Ticket(self.next_command);
+        self.next_command += 1;
+        self.commands.insert(ticket, answer);
+        self.node.handle_input(Input::Command(command(ticket)), clock::now());
+    }
+
+    pub fn snapshot(&mut self) -> Snapshot {
+        let facts = Facts {
+            identity: &self.identity,
+            view: self.node.view(),
+            stats: self.parts.store.stats(),
+            strangers: self.parts.transport.strangers(),
+            files: &self.files.peers,
+            lasting: &self.lasting,
+            chronicle: &self.chronicle,
+            now: clock::now(),
+        };
+        if !facts.view.disk_full {
+            // So that the next time is told again.
+        }
+        snapshot(facts, &mut self.lags)
+    }
+
+    fn feeds(&self) -> FeedFacts {
+        let view = self.node.view();
+        let feeds = self.node.feed_states().map(|(peer, state)| {
+            let seen = view.peers.iter().find(|seen| seen.name == *peer);
+            let head = seen.and_then(|seen| seen.received.lag_events.map(|lag| seen.received.position + lag));
+            Feed {
+                peer: peer.clone(),
+                connected: seen.is_some_and(|seen| seen.receives),
+                log_id: state.log_id.map(|log_id| log_id.to_string()),
+                position: state.cursor.seq,
+                head,
+                marks: state.marks.iter().map(|mark| mark.seq).collect(),
+                owed: state.owed.values().take(OWED_SHOWN_MAX).map(owed).collect(),
+                owed_count: state.owed.len() as u64,
+                rejected: state.rejected.iter().map(rejected).collect(),
+            }
+        });
+        FeedFacts { schema: FEED_SCHEMA.to_owned(), feeds: feeds.collect() }
+    }
+
+    // --- peer files ---
+
+    fn reload_if_changed(&mut self) {
+        let fingerprint = Fingerprint::of(&self.files.config.paths.peers);
+        if fingerprint != self.files.fingerprint {
+            self.reload();
+        }
+    }
+
+    /// Reads `peers/` and puts it in force at once: the gate first, then the core, then the doors.
+    fn reload(&mut self) {
+        self.files.fingerprint = Fingerprint::of(&self.files.config.paths.peers);
+        let peers = self.files.peers.reload(&self.files.config, &self.files.own_key);
+        for problem in &peers.problems {
+            if !self.files.peers.problems.contains(problem) {
+                tracing::warn!("{problem}");
+            }
+        }
+        if peers.peers == self.files.peers.peers {
+            self.files.peers = peers;
+            return;
+        }
+        tracing::info!(peers = peers.peers.len(), "peer files read");
+        let trust = Arc::new(peers.trust_list(self.files.config.name.clone(), self.files.own_key));
+        self.parts.transport.set_peers(reachable(&peers));
+        self.node.handle_input(Input::Trust(Arc::clone(&trust)), clock::now());
+        self.files.trust.store(trust);
+        self.files.peers = peers;
+    }
+}
+
+/// How the transport reaches each peer.
+pub fn reachable(peers: &PeerFiles) -> Vec<PeerAddresses> {
+    let peers = peers.peers.iter();
+    let address = |file: &crate::config::PeerFile| PeerAddresses {
+        name: file.peer.name.clone(),
+        key: file.peer.key,
+        addresses: file.addresses.clone(),
+        paused: file.peer.paused,
+    };
+    peers.map(address).collect()
+}
+
+fn owed(owed: &crate::record::Owed) -> OwedFacts {
+    OwedFacts {
+        seq: owed.seq,
+        publisher: owed.publisher.clone(),
+        reason: owed.reason.as_str().to_owned(),
+        retry_at: owed.retry_at,
+    }
+}
+
+fn rejected(place: &crate::record::RejectedPlace) -> RejectedFacts {
+    RejectedFacts { reason: place.reason.as_str().to_owned(), first_seq: place.before.seq + 1 }
+}

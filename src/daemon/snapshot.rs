@@ -1,0 +1,242 @@
+//! Puts together what status shows: the core's view, the store's figures, the transport's strangers, what the
+//! chronicle remembers and what is wrong with the files.
+
+use std::collections::BTreeMap;
+
+use crate::config::PeerFiles;
+use crate::daemon::chronicle::Chronicle;
+use crate::daemon::lag::LagWatch;
+use crate::identity::PublisherName;
+use crate::protocol::link::ContactState;
+use crate::protocol::view::{ConsumerView, NodeView, PeerView};
+use crate::record::ConsumerName;
+use crate::status::{
+    Clock, Consumer, Disk, Equivocation, Journal, Peer, PeerFault, PeerState, Received, STATUS_SCHEMA, Seen, Sent,
+    Snapshot, Stranger,
+};
+use crate::store::StoreStats;
+use crate::time::{Now, Timestamp};
+use crate::transport;
+use crate::wire::FaultCode;
+
+/// What does not change while the node runs.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    pub name: PublisherName,
+    pub peer_id: String,
+    pub key: String,
+    pub started: Now,
+    pub keep_bytes: u64,
+    pub keep_days: u32,
+}
+
+/// How long each reader has been behind; observed once a second.
+#[derive(Debug, Default)]
+pub struct Lags {
+    sent: BTreeMap<PublisherName, LagWatch>,
+    received: BTreeMap<PublisherName, LagWatch>,
+    consumers: BTreeMap<ConsumerName, LagWatch>,
+}
+
+pub struct Facts<'a> {
+    pub identity: &'a Identity,
+    pub view: NodeView,
+    pub stats: StoreStats,
+    pub strangers: Vec<transport::Stranger>,
+    pub files: &'a PeerFiles,
+    /// Problems that last, beside those of the peer files.
+    pub lasting: &'a [crate::status::Problem],
+    pub chronicle: &'a Chronicle,
+    pub now: Now,
+}
+
+impl Lags {
+    /// To be called about once a second, and before a snapshot.
+    pub fn observe(&mut self, view: &NodeView, now: Now) {
+        let last = view.ends.last.seq;
+        for peer in &view.peers {
+            if let Some(position) = peer.sent.position {
+                self.sent.entry(peer.name.clone()).or_default().observe(position, last, now.tick);
+            }
+            if let Some(lag) = peer.received.lag_events {
+                let end = peer.received.position + lag;
+                self.received.entry(peer.name.clone()).or_default().observe(peer.received.position, end, now.tick);
+            }
+        }
+        for consumer in &view.consumers {
+            let watch = self.consumers.entry(consumer.name.clone()).or_default();
+            watch.observe(consumer.position.seq, last, now.tick);
+        }
+        self.sent.retain(|name, _| view.peers.iter().any(|peer| peer.name == *name));
+        self.received.retain(|name, _| view.peers.iter().any(|peer| peer.name == *name));
+    }
+}
+
+pub fn snapshot(facts: Facts<'_>, lags: &mut Lags) -> Snapshot {
+    lags.observe(&facts.view, facts.now);
+    let Facts { identity, view, stats, strangers, files, lasting, chronicle, now } = facts;
+    let peers = view.peers.iter().map(|peer| self::peer(peer, &view, files, chronicle, lags, now)).collect();
+    let consumers = view.consumers.iter().map(|at| consumer(at, &view, chronicle, lags, now)).collect();
+    let file_problems = files.problems.iter();
+    let file_problems =
+        file_problems.map(|problem| Chronicle::lasting(now.wall, problem.to_string(), problem.hint()));
+    let errors = file_problems.chain(lasting.iter().cloned()).chain(chronicle.errors().cloned()).collect();
+    let mut snapshot = Snapshot {
+        schema: STATUS_SCHEMA.to_owned(),
+        name: identity.name.clone(),
+        peer_id: identity.peer_id.clone(),
+        key: identity.key.clone(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        uptime_s: now.tick.since_ms(identity.started.tick) as f64 / 1_000.0,
+        ok: true,
+        health: Vec::new(),
+        clock: clock(&view, now),
+        journal: journal(&view, &stats, identity),
+        seen: Seen { ids: stats.seen_ids, floor: view.floor, bytes: stats.seen_bytes },
+        disk: Some(Disk { free_bytes: stats.free_bytes, full: view.disk_full }),
+        peers,
+        consumers,
+        strangers: strangers.into_iter().map(stranger).collect(),
+        equivocations: equivocations(&view, chronicle),
+        errors,
+    };
+    snapshot.judge(now.wall);
+    snapshot
+}
+
+fn clock(view: &NodeView, now: Now) -> Clock {
+    let off = view.clock_off;
+    Clock { ok: !off, wall: off.then_some(now.wall), steady: off.then_some(view.steady) }
+}
+
+fn journal(view: &NodeView, stats: &StoreStats, identity: &Identity) -> Journal {
+    let ends = &view.ends;
+    let held = ends.first_seq() <= ends.last.seq;
+    Journal {
+        log_id: ends.log_id.to_string(),
+        first_seq: ends.first_seq(),
+        last_seq: ends.last.seq,
+        bytes: stats.journal_bytes,
+        oldest: held.then_some(ends.oldest),
+        keep_bytes: Some(identity.keep_bytes),
+        keep_days: Some(identity.keep_days),
+    }
+}
+
+fn peer(
+    peer: &PeerView,
+    view: &NodeView,
+    files: &PeerFiles,
+    chronicle: &Chronicle,
+    lags: &mut Lags,
+    now: Now,
+) -> Peer {
+    let file = files.peer(&peer.name);
+    let (connected, since, address) = match &peer.contact {
+        ContactState::Up { since, address } => (true, *since, Some(address.clone())),
+        ContactState::Down { since } | ContactState::Dialing { since } => (false, *since, None),
+    };
+    Peer {
+        name: peer.name.clone(),
+        state: if file.is_some_and(|file| file.peer.paused) { PeerState::Paused } else { PeerState::Trusted },
+        verified: file.is_some_and(|file| file.verified),
+        connected,
+        since: Some(since),
+        address,
+        addresses: file.map(|file| file.addresses.clone()).unwrap_or_default(),
+        skew_ms: peer.facts.skew_ms,
+        software: peer.facts.software.clone(),
+        last_frame: peer.facts.last_frame_ms_ago.map(|ago| now.wall.minus_ms(ago)),
+        sent: sent(peer, view, lags, now),
+        received: received(peer, chronicle, lags, now),
+        fault: fault(peer),
+        last_error: peer.facts.last_error.clone(),
+    }
+}
+
+fn sent(peer: &PeerView, view: &NodeView, lags: &mut Lags, now: Now) -> Sent {
+    let sent = &peer.sent;
+    let last = view.ends.last.seq;
+    let watch = lags.sent.entry(peer.name.clone()).or_default();
+    Sent {
+        position: sent.position,
+        lag_events: sent.position.map(|position| last.saturating_sub(position)),
+        lag_s: sent.position.map(|position| watch.observe(position, last, now.tick)),
+        offered: sent.offered,
+        accepted: sent.accepted,
+        refused: sent.refused,
+        deferred: sent.deferred,
+        rejected: sent.rejected,
+        withheld: sent.withheld.values().sum(),
+        rejected_at: sent.last_rejection.map(|_| now.wall),
+        rejected_why: sent.last_rejection.map(|code| code.as_str().to_owned()),
+    }
+}
+
+fn received(peer: &PeerView, chronicle: &Chronicle, lags: &mut Lags, now: Now) -> Received {
+    let received = &peer.received;
+    let rejected: u64 = received.rejected.values().sum();
+    let end = received.lag_events.map(|lag| received.position + lag);
+    let watch = lags.received.entry(peer.name.clone()).or_default();
+    Received {
+        position: Some(received.position),
+        lag_events: received.lag_events,
+        lag_s: end.map(|end| watch.observe(received.position, end, now.tick)),
+        offered: received.accepted + received.refused + rejected + received.missing + received.owed + received.open,
+        accepted: received.accepted,
+        refused: received.refused,
+        deferred: received.owed,
+        rejected,
+        missing: received.missing,
+        owed: received.owed,
+        missing_at: chronicle.missing_at.get(&peer.name).copied(),
+    }
+}
+
+fn fault(peer: &PeerView) -> Option<PeerFault> {
+    let what = || peer.facts.last_error.clone().unwrap_or_default();
+    if let Some((address, key)) = &peer.facts.key_changed {
+        return Some(PeerFault::PeerKeyChanged { key: key.clone(), address: address.clone() });
+    }
+    if peer.facts.cloned {
+        return Some(PeerFault::Cloned { what: what() });
+    }
+    if peer.facts.turned_away {
+        return Some(PeerFault::RejectedByPeer { what: what() });
+    }
+    match peer.facts.fault? {
+        FaultCode::Version | FaultCode::Federation => Some(PeerFault::VersionSkew { what: what() }),
+        FaultCode::Name | FaultCode::Paused => Some(PeerFault::RejectedByPeer { what: what() }),
+        _ => None,
+    }
+}
+
+fn consumer(at: &ConsumerView, view: &NodeView, chronicle: &Chronicle, lags: &mut Lags, now: Now) -> Consumer {
+    let watch = lags.consumers.entry(at.name.clone()).or_default();
+    Consumer {
+        name: Some(at.name.to_string()),
+        position: at.position.seq,
+        lag_events: Some(at.lag_events),
+        lag_s: Some(watch.observe(at.position.seq, view.ends.last.seq, now.tick)),
+        connected: at.connected,
+        missing: at.position.missing,
+        missing_at: chronicle.consumer_missing_at.get(&at.name).copied(),
+    }
+}
+
+fn stranger(stranger: transport::Stranger) -> Stranger {
+    Stranger { key: stranger.key, address: stranger.address, count: stranger.count, last: stranger.last }
+}
+
+fn equivocations(view: &NodeView, chronicle: &Chronicle) -> Vec<Equivocation> {
+    let of = |(publisher, known): (&PublisherName, &u64)| {
+        let (count, last, id) = chronicle.equivocations.get(publisher).cloned().unwrap_or((0, Timestamp(0), None));
+        Equivocation {
+            publisher: publisher.clone(),
+            count: count.max(*known),
+            last,
+            id: id.map(|id| id.to_string()),
+        }
+    };
+    view.equivocations.iter().map(of).collect()
+}
