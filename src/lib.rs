@@ -30,6 +30,8 @@ pub mod clock;
 #[cfg(feature = "node")]
 pub mod config;
 #[cfg(feature = "node")]
+pub mod daemon;
+#[cfg(feature = "node")]
 pub mod invitation;
 #[cfg(feature = "node")]
 pub mod keyring;

@@ -57,7 +57,10 @@ pub struct Facts {
     /// Their clock minus ours, in ms.
     pub skew_ms: Option<i64>,
     pub software: Option<String>,
-    pub key_changed: bool,
+    /// Who answers there with another key: address and key.
+    pub key_changed: Option<(String, String)>,
+    /// The last dial proved our key and was turned away.
+    pub turned_away: bool,
     pub cloned_until: Option<Tick>,
     pub fault: Option<FaultCode>,
 }
@@ -148,6 +151,12 @@ impl Link {
             self.contact.backoff.reset(ground.tick());
         }
         self.peer = peer;
+    }
+
+    /// When the last frame of any feed with this peer came.
+    pub fn last_frame(&self) -> Option<Tick> {
+        let receiver = self.receiver.as_ref().map(|receiver| receiver.last_frame);
+        receiver.max(self.sender.as_ref().map(|sender| sender.last_frame))
     }
 
     pub fn is_up(&self) -> bool {

@@ -71,7 +71,10 @@ pub struct FactsView {
     pub last_error: Option<String>,
     pub skew_ms: Option<i64>,
     pub software: Option<String>,
-    pub key_changed: bool,
+    pub key_changed: Option<(String, String)>,
+    pub turned_away: bool,
+    /// How long ago the last frame of any feed with it came, in ms.
+    pub last_frame_ms_ago: Option<u64>,
     pub cloned: bool,
     /// The last fault either side closed a feed with, until a feed stands again.
     pub fault: Option<crate::wire::FaultCode>,
@@ -107,6 +110,11 @@ impl Node {
             handoffs: self.handoffs.tally,
             equivocations: equivocations.map(|(name, known)| (name.clone(), known.len() as u64)).collect(),
         }
+    }
+
+    /// How far each feed has got, by peer.
+    pub fn feed_states(&self) -> impl Iterator<Item = (&PublisherName, &crate::record::FeedState)> {
+        self.ground.durable.feeds.iter()
     }
 
     fn peer_view(&self, link: &Link, now: Tick) -> PeerView {
@@ -147,7 +155,9 @@ impl Node {
                 last_error: link.facts.last_error.clone(),
                 skew_ms: link.facts.skew_ms,
                 software: link.facts.software.clone(),
-                key_changed: link.facts.key_changed,
+                key_changed: link.facts.key_changed.clone(),
+                turned_away: link.facts.turned_away,
+                last_frame_ms_ago: link.last_frame().map(|last| now.since_ms(last)),
                 cloned: link.facts.cloned_until.is_some_and(|until| now < until),
                 fault: link.facts.fault,
             },

@@ -9,7 +9,8 @@ impl Link {
         self.contact.feed_backoff.reset(now);
         self.contact.opening = false;
         self.contact.state = ContactState::Up { since: ground.now.wall, address };
-        self.facts.key_changed = false;
+        self.facts.key_changed = None;
+        self.facts.turned_away = false;
         ground.tell(Event::PeerUp { peer: self.peer.name.clone() });
     }
 
@@ -29,11 +30,13 @@ impl Link {
             return;
         }
         self.contact.state = ContactState::Down { since: self.down_since(ground) };
-        self.facts.key_changed = matches!(failure, DialFailure::OtherKey { .. });
+        self.facts.key_changed = None;
+        self.facts.turned_away = matches!(failure, DialFailure::TurnedAway(_));
         match failure {
             DialFailure::OtherKey { address, key } => {
                 self.contact.backoff.refused(ground.tick());
                 self.facts.last_error = Some(format!("{address} has another key: {key}"));
+                self.facts.key_changed = Some((address, key));
             }
             DialFailure::TurnedAway(cause) => {
                 self.contact.backoff.failed(ground.now.tick, &mut ground.rng);

@@ -1,0 +1,250 @@
+//! From a directory to a node that is ready, and back: what `intelmesh run` does.
+
+use std::fs::{File, TryLockError};
+use std::io::Write as _;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use rand::RngExt as _;
+use thiserror::Error;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+
+use crate::clock;
+use crate::config::{ConfigErrors, Fingerprint, NodeConfig, PeerFiles};
+use crate::daemon::chronicle::Chronicle;
+use crate::daemon::control::{Ask, Control};
+use crate::daemon::event_loop::{EventLoop, Files, Parts, reachable};
+use crate::daemon::snapshot::Identity;
+use crate::identity::public_key_text;
+use crate::keyring::{Keyring, KeyringError};
+use crate::limits::SEEN_BEYOND_JOURNAL_MS;
+use crate::local::{Doors, DoorsConfig, DoorsError};
+use crate::protocol::{Input, Node, NodeConfig as CoreConfig, Rules};
+use crate::status::Problem;
+use crate::store::{Opened, Store, StoreConfig, StoreError};
+use crate::transport::{Transport, TransportConfig, TransportError, peer_id_text};
+
+/// Inputs that wait for the core. Whoever sends them waits while it is full.
+const INPUTS_QUEUE: usize = 8_192;
+/// Questions of the command line that wait.
+const ASKS_QUEUE: usize = 64;
+/// Threads for what blocks: signatures and the store's answers to the command line.
+const BLOCKING_THREADS_MAX: usize = 16;
+const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
+
+/// Why the node does not run. All are the operator's to mend.
+#[derive(Debug, Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Config(#[from] ConfigErrors),
+    #[error(transparent)]
+    Keys(#[from] KeyringError),
+    #[error("another node runs in {}", .0.display())]
+    Locked(PathBuf),
+    #[error("{}: {error}", path.display())]
+    Io { path: PathBuf, error: std::io::Error },
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+    #[error(transparent)]
+    Doors(#[from] DoorsError),
+}
+
+impl StartError {
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Config(_) => None,
+            Self::Keys(error) => error.hint(),
+            Self::Locked(_) => Some("intelmesh status shows it; two nodes must never share a directory".into()),
+            Self::Io { .. } => Some("run it as the user that owns the node's directory".into()),
+            Self::Store(error) => error.hint(),
+            Self::Transport(_) => Some("see listen = … in intelmesh.toml".into()),
+            Self::Doors(error) => error.hint(),
+        }
+    }
+}
+
+/// Runs the node of `config` until SIGTERM or SIGINT, then stops it cleanly.
+///
+/// # Errors
+/// [`StartError`] where it could not start.
+pub fn run(config: NodeConfig) -> Result<(), StartError> {
+    log_to_stderr();
+    let io = |path: &Path| {
+        let path = path.to_owned();
+        move |error| StartError::Io { path, error }
+    };
+    for dir in [&config.paths.state, &config.paths.run] {
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(io(dir))?;
+    }
+    let _lock = lock(&config)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .max_blocking_threads(BLOCKING_THREADS_MAX)
+        .enable_all()
+        .build()
+        .map_err(io(&config.dir))?;
+    let result = runtime.block_on(serve(config));
+    runtime.shutdown_timeout(std::time::Duration::from_secs(2));
+    result
+}
+
+fn log_to_stderr() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("INTELMESH_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,intelmesh=info"));
+    let plain = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false);
+    // Set already where a test runs two nodes in one process.
+    let _ = plain.with_target(false).try_init();
+}
+
+/// `run/lock`: one process for each directory, whatever is left there.
+fn lock(config: &NodeConfig) -> Result<File, StartError> {
+    let path = config.paths.lock();
+    let opened = File::options().create(true).truncate(false).write(true).open(&path);
+    let file = opened.map_err(|error| StartError::Io { path: path.clone(), error })?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StartError::Locked(config.dir.clone())),
+        Err(TryLockError::Error(error)) => Err(StartError::Io { path, error }),
+    }
+}
+
+async fn serve(config: NodeConfig) -> Result<(), StartError> {
+    let started = clock::now();
+    let keyring = Keyring::load(&config.paths.keys)?;
+    let own_key = keyring.public_key();
+    let (inputs, inputs_out) = mpsc::channel(INPUTS_QUEUE);
+    let (asks, asks_out) = mpsc::channel(ASKS_QUEUE);
+    let fingerprint = Fingerprint::of(&config.paths.peers);
+    let peers = PeerFiles::load(&config, &own_key);
+    for problem in &peers.problems {
+        tracing::warn!("{problem}");
+    }
+    let trust = Arc::new(peers.trust_list(config.name.clone(), own_key));
+    let trust_in_force = Arc::new(ArcSwap::from(Arc::clone(&trust)));
+    let (store, opened) = open_store(&config, inputs.clone()).await?;
+    let transport = TransportConfig {
+        key: keyring.signing_key().clone(),
+        listen: config.listen.clone(),
+        clock: Arc::new(clock::now),
+    };
+    let (transport, listening) = Transport::start(transport, inputs.clone()).await?;
+    let (store, transport) = (Arc::new(store), Arc::new(transport));
+    let control = Control { asks: asks.clone(), store: Arc::clone(&store), transport: Arc::clone(&transport) };
+    let doors = DoorsConfig {
+        config: &config,
+        keyring: &keyring,
+        trust: Arc::clone(&trust_in_force),
+        control: Arc::new(move |line| Box::pin(control.clone().answer(line))),
+    };
+    let doors = Doors::start(doors, inputs.clone()).await?;
+    let node = Node::new(core_config(&config), trust, opened.ledger, opened.ends, clock::now());
+    transport.set_peers(reachable(&peers));
+    let identity = Identity {
+        name: config.name.clone(),
+        peer_id: peer_id_text(&own_key),
+        key: public_key_text(&own_key),
+        started,
+        keep_bytes: config.journal.keep_bytes,
+        keep_days: config.journal.keep_days,
+    };
+    let lasting = opened.problems.iter().map(|problem| lasting(problem, started)).collect();
+    let name = config.name.clone();
+    let files = Files { config, own_key, peers, trust: trust_in_force, fingerprint };
+    let parts = Parts { store, transport, doors, inputs };
+    let mut event_loop = EventLoop::new(node, parts, files, identity, lasting);
+    stop_on_signal(asks);
+    say_ready(&name, &listening);
+    event_loop.run(inputs_out, asks_out).await;
+    let EventLoop { parts, .. } = event_loop;
+    stop(parts).await;
+    Ok(())
+}
+
+fn lasting(problem: &impl ToString, now: crate::time::Now) -> Problem {
+    Chronicle::lasting(now.wall, problem.to_string(), None)
+}
+
+async fn open_store(config: &NodeConfig, inputs: mpsc::Sender<Input>) -> Result<(Store, Opened), StoreError> {
+    let store = StoreConfig {
+        journal: config.paths.journal(),
+        seen: config.paths.seen(),
+        aside: config.paths.state.join("aside"),
+        keep_ms: u64::from(config.journal.keep_days) * DAY_MS,
+        keep_bytes: config.journal.keep_bytes,
+        own_name: config.name.clone(),
+    };
+    let answers = Arc::new(move |input| {
+        // The loop drains its inputs without waiting for anything; it is gone only when the node stops.
+        let _ = inputs.blocking_send(input);
+    });
+    let opening = tokio::task::spawn_blocking(move || {
+        Store::open(store, clock::now(), answers, Arc::new(|fault| fail_at_once(&fault)))
+    });
+    opening.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+}
+
+/// A disk that lost what it was told to keep is no place to go on (design §6.4).
+fn fail_at_once(fault: &dyn std::fmt::Display) {
+    tracing::error!("{fault}: the node stops at once, what was acknowledged is on disk");
+    std::process::exit(2);
+}
+
+fn core_config(config: &NodeConfig) -> CoreConfig {
+    let mut random = rand::rng();
+    CoreConfig {
+        federation: config.federation.as_str().to_owned(),
+        software: concat!("intelmesh/", env!("CARGO_PKG_VERSION")).to_owned(),
+        instance: random.random(),
+        seed: random.random(),
+        seen_keep_ms: u64::from(config.journal.keep_days) * DAY_MS + SEEN_BEYOND_JOURNAL_MS,
+        rules: Rules::default(),
+    }
+}
+
+fn say_ready(name: &crate::identity::PublisherName, listening: &[String]) {
+    let mut line = format!("ready {name}");
+    for address in listening {
+        line.push(' ');
+        line.push_str(address);
+    }
+    // Nobody may be reading; the node serves all the same.
+    let _ = writeln!(std::io::stdout(), "{line}").and_then(|()| std::io::stdout().flush());
+}
+
+/// SIGTERM and SIGINT stop the node; SIGHUP reads `peers/` again.
+fn stop_on_signal(asks: mpsc::Sender<Ask>) {
+    let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()))
+    else {
+        tracing::warn!("no signal can be handled here: stop the node with SIGKILL");
+        return;
+    };
+    tokio::spawn(async move {
+        loop {
+            let ask = tokio::select! {
+                _ = terminate.recv() => Ask::Stop,
+                _ = interrupt.recv() => Ask::Stop,
+                _ = hangup.recv() => Ask::Reload(tokio::sync::oneshot::channel().0),
+            };
+            if asks.send(ask).await.is_err() {
+                return;
+            }
+        }
+    });
+}
+
+async fn stop(parts: Parts) {
+    let Parts { store, transport, doors, .. } = parts;
+    doors.stop().await;
+    if let Ok(transport) = Arc::try_unwrap(transport) {
+        transport.stop().await;
+    }
+    let closing = tokio::task::spawn_blocking(move || store.close());
+    // A panic while closing has been printed; the journal is synced already.
+    let _ = closing.await;
+}
