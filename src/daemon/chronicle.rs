@@ -62,11 +62,19 @@ impl Chronicle {
             Event::Equivocation { publisher, id, source } => self.on_equivocation(publisher, id, source, now),
             Event::Missing { peer, count } => {
                 self.missing_at.insert(peer.clone(), now.wall);
-                self.problem(now.wall, format!("{peer}: {count} entries are missing: its journal no longer holds them"), None);
+                self.problem(
+                    now.wall,
+                    format!("{peer}: {count} entries are missing: its journal no longer holds them"),
+                    None,
+                );
             }
             Event::NotStored { failure } => {
                 if !std::mem::replace(&mut self.disk_full, true) {
-                    self.problem(now.wall, format!("nothing can be stored: {failure:?}"), Some("free some space".into()));
+                    self.problem(
+                        now.wall,
+                        format!("nothing can be stored: {failure:?}"),
+                        Some("free some space".into()),
+                    );
                 }
             }
             Event::PeerUp { peer } => tracing::info!(%peer, "connected"),
@@ -78,7 +86,9 @@ impl Chronicle {
                 }
             }
             Event::ClockOff { wall, steady } => {
-                let what = format!("the clock says {wall}, but by the time that went by it should be {steady}: nothing expires");
+                let what = format!(
+                    "the clock says {wall}, but by the time that went by it should be {steady}: nothing expires"
+                );
                 self.problem(now.wall, what, Some("set the clock, or: intelmesh clock accept".into()));
             }
             Event::ClockOk => tracing::info!("the clock is right again"),
@@ -86,7 +96,13 @@ impl Chronicle {
         }
     }
 
-    fn on_equivocation(&mut self, publisher: PublisherName, id: EventId, source: Option<PublisherName>, now: Now) {
+    fn on_equivocation(
+        &mut self,
+        publisher: PublisherName,
+        id: EventId,
+        source: Option<PublisherName>,
+        now: Now,
+    ) {
         let (count, last, latest) =
             self.equivocations.entry(publisher.clone()).or_insert((0, now.wall, None));
         (*count, *last, *latest) = (*count + 1, now.wall, Some(id.clone()));

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::control::{AddressCheck, EventFacts, EventRef, FeedFacts, PeerCheck, Refusal, Reply, Request, parse_request};
+use crate::control::{
+    AddressCheck, EventFacts, EventRef, FeedFacts, PeerCheck, Refusal, Reply, Request, parse_request,
+};
 use crate::identity::PublisherName;
 use crate::protocol::io::DialFailure;
 use crate::record::Entry;
@@ -41,24 +43,28 @@ pub struct Control {
 
 impl Control {
     /// One line in, one line out.
-    pub async fn answer(self, line: String) -> String {
+    pub async fn answer(self, line: String) -> Vec<String> {
         let reply = match parse_request(line.as_bytes()) {
             Ok(request) => self.reply(request).await.unwrap_or_else(Reply::Refused),
             Err(refusal) => Reply::Refused(refusal),
         };
-        serde_json::to_string(&reply).unwrap_or_else(|error| format!(r#"{{"refused":{{"error":"{error}","exit":2}}}}"#))
+        serde_json::to_string(&reply).into_iter().collect()
     }
 
     async fn reply(&self, request: Request) -> Result<Reply, Refusal> {
         match request {
             Request::Status => self.ask(Ask::Snapshot).await.map(Reply::Status),
             Request::FeedShow => self.ask(Ask::Feeds).await.map(Reply::Feeds),
-            Request::EventShow { id } => self.find(id).await.map(|entry| Reply::Event(Box::new(EventFacts::from(&*entry)))),
+            Request::EventShow { id } => {
+                self.find(id).await.map(|entry| Reply::Event(Box::new(EventFacts::from(&*entry))))
+            }
             Request::EventExport { id } => self.find(id).await.map(|entry| Reply::Envelope {
                 id: entry.envelope.id().to_string(),
                 cose: data_encoding::BASE64.encode(entry.envelope.bytes()),
             }),
-            Request::FeedRewind { peer, to } => self.command(AskCommand::Rewind { peer, to: rewind_to(to) }).await,
+            Request::FeedRewind { peer, to } => {
+                self.command(AskCommand::Rewind { peer, to: rewind_to(to) }).await
+            }
             Request::FeedRepair { peer } => self.command(AskCommand::Repair { peer }).await,
             Request::ClockAccept => self.command(AskCommand::AcceptClock).await,
             Request::PeersChanged => self.ask(Ask::Reload).await.map(|()| Reply::Done),
@@ -84,10 +90,11 @@ impl Control {
         let store = Arc::clone(&self.store);
         let wanted = id.clone();
         let found = tokio::task::spawn_blocking(move || match &wanted {
-            EventRef::Full(full) => store.find(full).into_iter().collect(),
-            EventRef::Prefix(prefix) => store.find_by_prefix(prefix),
+            EventRef::Full(full) => store.fetch(full).map(|entry| entry.into_iter().collect()),
+            EventRef::Prefix(prefix) => store.find(prefix),
         });
-        let mut found: Vec<Arc<Entry>> = found.await.map_err(|error| Refusal::could_not(error.to_string()))?;
+        let found = found.await.map_err(|error| Refusal::could_not(error.to_string()))?;
+        let mut found: Vec<Arc<Entry>> = found.map_err(|error| Refusal::could_not(error.to_string()))?;
         if found.len() > 1 {
             let names: Vec<String> = found.iter().map(|entry| entry.envelope.id().to_string()).collect();
             return Err(Refusal::no(format!("{id} names {} events: {}", found.len(), names.join(", "))));
@@ -111,7 +118,9 @@ fn outcome_text(outcome: DialOutcome) -> String {
     match outcome {
         DialOutcome::Reached => "reached, with the key of the peer file".to_owned(),
         DialOutcome::Failed(DialFailure::Unreachable(cause)) => cause,
-        DialOutcome::Failed(DialFailure::OtherKey { key, .. }) => format!("somebody with another key answers: {key}"),
+        DialOutcome::Failed(DialFailure::OtherKey { key, .. }) => {
+            format!("somebody with another key answers: {key}")
+        }
         DialOutcome::Failed(DialFailure::TurnedAway(cause)) => {
             format!("it answers, but turned us away: is our key in its peers/? ({cause})")
         }

@@ -20,7 +20,7 @@ use crate::local::Doors;
 use crate::policy::TrustList;
 use crate::protocol::io::{Command, Event, Ticket};
 use crate::protocol::{Input, Node, Output};
-use crate::status::{Problem, Snapshot};
+use crate::status::Snapshot;
 use crate::store::Store;
 use crate::transport::{PeerAddresses, Transport};
 
@@ -53,8 +53,6 @@ pub struct EventLoop {
     pub parts: Parts,
     pub files: Files,
     pub identity: Identity,
-    /// Problems found at start that last.
-    pub lasting: Vec<Problem>,
     chronicle: Chronicle,
     lags: Lags,
     commands: BTreeMap<Ticket, oneshot::Sender<Result<(), String>>>,
@@ -63,13 +61,12 @@ pub struct EventLoop {
 }
 
 impl EventLoop {
-    pub fn new(node: Node, parts: Parts, files: Files, identity: Identity, lasting: Vec<Problem>) -> Self {
+    pub fn new(node: Node, parts: Parts, files: Files, identity: Identity) -> Self {
         Self {
             node,
             parts,
             files,
             identity,
-            lasting,
             chronicle: Chronicle::default(),
             lags: Lags::default(),
             commands: BTreeMap::new(),
@@ -89,7 +86,6 @@ impl EventLoop {
         loop {
             let sleep = self.until_timeout();
             tokio::select! {
-                biased;
                 _ = inputs.recv_many(&mut batch, INPUTS_MAX) => {
                     self.node.handle_inputs(batch.drain(..), clock::now());
                 }
@@ -133,7 +129,9 @@ impl EventLoop {
                 | Output::Read { .. }
                 | Output::Fetch { .. }
                 | Output::CheckMarks { .. }
-                | Output::Expire { .. } => self.parts.store.handle(output),
+                | Output::Expire { .. } => {
+                    self.parts.store.handle(output);
+                }
                 Output::Verify { ticket, envelopes } => {
                     workers::verify(ticket, envelopes, self.parts.inputs.clone());
                 }
@@ -173,6 +171,7 @@ impl EventLoop {
                 AskCommand::AcceptClock => Command::AcceptClock { ticket },
             }),
             Ask::Stop => {
+                self.parts.doors.stop();
                 let (answer, stopped) = oneshot::channel();
                 self.command(answer, |ticket| Command::Stop { ticket });
                 return Some(stopped);
@@ -181,7 +180,11 @@ impl EventLoop {
         None
     }
 
-    fn command(&mut self, answer: oneshot::Sender<Result<(), String>>, command: impl FnOnce(Ticket) -> Command) {
+    fn command(
+        &mut self,
+        answer: oneshot::Sender<Result<(), String>>,
+        command: impl FnOnce(Ticket) -> Command,
+    ) {
         let ticket = Ticket(self.next_command);
         self.next_command += 1;
         self.commands.insert(ticket, answer);
@@ -195,13 +198,9 @@ impl EventLoop {
             stats: self.parts.store.stats(),
             strangers: self.parts.transport.strangers(),
             files: &self.files.peers,
-            lasting: &self.lasting,
             chronicle: &self.chronicle,
             now: clock::now(),
         };
-        if !facts.view.disk_full {
-            // So that the next time is told again.
-        }
         snapshot(facts, &mut self.lags)
     }
 

@@ -14,17 +14,19 @@ use tokio::sync::mpsc;
 
 use crate::clock;
 use crate::config::{ConfigErrors, Fingerprint, NodeConfig, PeerFiles};
-use crate::daemon::chronicle::Chronicle;
 use crate::daemon::control::{Ask, Control};
 use crate::daemon::event_loop::{EventLoop, Files, Parts, reachable};
 use crate::daemon::snapshot::Identity;
+use crate::envelope::IdScheme;
+use crate::envelope::content::BodyIdSecret;
+use crate::format::Door;
 use crate::identity::public_key_text;
 use crate::keyring::{Keyring, KeyringError};
 use crate::limits::SEEN_BEYOND_JOURNAL_MS;
-use crate::local::{Doors, DoorsConfig, DoorsError};
+use crate::local::{Behind, ControlHandler, Doors, LocalError, Places};
+use crate::policy::TrustList;
 use crate::protocol::{Input, Node, NodeConfig as CoreConfig, Rules};
-use crate::status::Problem;
-use crate::store::{Opened, Store, StoreConfig, StoreError};
+use crate::store::{EngineConfig, Opened, Store, StoreDirs, StoreError};
 use crate::transport::{Transport, TransportConfig, TransportError, peer_id_text};
 
 /// Inputs that wait for the core. Whoever sends them waits while it is full.
@@ -33,6 +35,8 @@ const INPUTS_QUEUE: usize = 8_192;
 const ASKS_QUEUE: usize = 64;
 /// Threads for what blocks: signatures and the store's answers to the command line.
 const BLOCKING_THREADS_MAX: usize = 16;
+/// How long the connections of local clients may take to end.
+const STOP_PATIENCE: std::time::Duration = std::time::Duration::from_secs(1);
 const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 
 /// Why the node does not run. All are the operator's to mend.
@@ -51,7 +55,7 @@ pub enum StartError {
     #[error(transparent)]
     Transport(#[from] TransportError),
     #[error(transparent)]
-    Doors(#[from] DoorsError),
+    Doors(#[from] LocalError),
 }
 
 impl StartError {
@@ -59,9 +63,11 @@ impl StartError {
         match self {
             Self::Config(_) => None,
             Self::Keys(error) => error.hint(),
-            Self::Locked(_) => Some("intelmesh status shows it; two nodes must never share a directory".into()),
+            Self::Locked(_) => {
+                Some("intelmesh status shows it; two nodes must never share a directory".into())
+            }
             Self::Io { .. } => Some("run it as the user that owns the node's directory".into()),
-            Self::Store(error) => error.hint(),
+            Self::Store(error) => Some(error.hint()),
             Self::Transport(_) => Some("see listen = … in intelmesh.toml".into()),
             Self::Doors(error) => error.hint(),
         }
@@ -96,7 +102,8 @@ pub fn run(config: NodeConfig) -> Result<(), StartError> {
 fn log_to_stderr() {
     let filter = tracing_subscriber::EnvFilter::try_from_env("INTELMESH_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,intelmesh=info"));
-    let plain = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false);
+    let plain =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false);
     // Set already where a test runs two nodes in one process.
     let _ = plain.with_target(false).try_init();
 }
@@ -127,21 +134,13 @@ async fn serve(config: NodeConfig) -> Result<(), StartError> {
     let trust = Arc::new(peers.trust_list(config.name.clone(), own_key));
     let trust_in_force = Arc::new(ArcSwap::from(Arc::clone(&trust)));
     let (store, opened) = open_store(&config, inputs.clone()).await?;
-    let transport = TransportConfig {
-        key: keyring.signing_key().clone(),
-        listen: config.listen.clone(),
-        clock: Arc::new(clock::now),
-    };
+    let transport = TransportConfig { key: keyring.signing_key().clone(), listen: config.listen.clone() };
     let (transport, listening) = Transport::start(transport, inputs.clone()).await?;
     let (store, transport) = (Arc::new(store), Arc::new(transport));
-    let control = Control { asks: asks.clone(), store: Arc::clone(&store), transport: Arc::clone(&transport) };
-    let doors = DoorsConfig {
-        config: &config,
-        keyring: &keyring,
-        trust: Arc::clone(&trust_in_force),
-        control: Arc::new(move |line| Box::pin(control.clone().answer(line))),
-    };
-    let doors = Doors::start(doors, inputs.clone()).await?;
+    let control =
+        Control { asks: asks.clone(), store: Arc::clone(&store), transport: Arc::clone(&transport) };
+    let control: ControlHandler = Arc::new(move |line| Box::pin(control.clone().answer(line)));
+    let doors = open_doors(&config, &keyring, &trust_in_force, control, inputs.clone())?;
     let node = Node::new(core_config(&config), trust, opened.ledger, opened.ends, clock::now());
     transport.set_peers(reachable(&peers));
     let identity = Identity {
@@ -152,11 +151,10 @@ async fn serve(config: NodeConfig) -> Result<(), StartError> {
         keep_bytes: config.journal.keep_bytes,
         keep_days: config.journal.keep_days,
     };
-    let lasting = opened.problems.iter().map(|problem| lasting(problem, started)).collect();
     let name = config.name.clone();
     let files = Files { config, own_key, peers, trust: trust_in_force, fingerprint };
     let parts = Parts { store, transport, doors, inputs };
-    let mut event_loop = EventLoop::new(node, parts, files, identity, lasting);
+    let mut event_loop = EventLoop::new(node, parts, files, identity);
     stop_on_signal(asks);
     say_ready(&name, &listening);
     event_loop.run(inputs_out, asks_out).await;
@@ -165,25 +163,47 @@ async fn serve(config: NodeConfig) -> Result<(), StartError> {
     Ok(())
 }
 
-fn lasting(problem: &impl ToString, now: crate::time::Now) -> Problem {
-    Chronicle::lasting(now.wall, problem.to_string(), None)
+fn open_doors(
+    config: &NodeConfig,
+    keyring: &Keyring,
+    trust: &Arc<ArcSwap<TrustList>>,
+    control: ControlHandler,
+    inputs: mpsc::Sender<Input>,
+) -> Result<Doors, LocalError> {
+    let door = Door {
+        publisher: config.name.clone(),
+        project: config.project.clone(),
+        default_tlp: config.default_tlp,
+        tlp: None,
+        to: Vec::new(),
+        ids: IdScheme::Random,
+    };
+    let behind = Behind {
+        inputs,
+        now: clock::now,
+        trust: Arc::clone(trust),
+        signer: Arc::new(keyring.signer()),
+        body_id_secret: BodyIdSecret::new(*keyring.body_id_secret()),
+        door,
+        control,
+    };
+    Doors::start(&Places { run: config.paths.run.clone(), group: config.socket_group.clone() }, behind)
 }
 
 async fn open_store(config: &NodeConfig, inputs: mpsc::Sender<Input>) -> Result<(Store, Opened), StoreError> {
-    let store = StoreConfig {
+    let dirs = StoreDirs {
         journal: config.paths.journal(),
         seen: config.paths.seen(),
         aside: config.paths.state.join("aside"),
-        keep_ms: u64::from(config.journal.keep_days) * DAY_MS,
-        keep_bytes: config.journal.keep_bytes,
-        own_name: config.name.clone(),
     };
+    let keep_ms = u64::from(config.journal.keep_days) * DAY_MS;
+    let engine = EngineConfig::new(config.name.clone(), config.journal.keep_bytes, keep_ms);
     let answers = Arc::new(move |input| {
         // The loop drains its inputs without waiting for anything; it is gone only when the node stops.
         let _ = inputs.blocking_send(input);
     });
     let opening = tokio::task::spawn_blocking(move || {
-        Store::open(store, clock::now(), answers, Arc::new(|fault| fail_at_once(&fault)))
+        Store::open(&dirs, engine, clock::now(), answers, Arc::new(|fault| fail_at_once(&fault)))
     });
     opening.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
 }
@@ -240,7 +260,9 @@ fn stop_on_signal(asks: mpsc::Sender<Ask>) {
 
 async fn stop(parts: Parts) {
     let Parts { store, transport, doors, .. } = parts;
-    doors.stop().await;
+    doors.stop();
+    doors.stopped(STOP_PATIENCE).await;
+    drop(doors);
     if let Ok(transport) = Arc::try_unwrap(transport) {
         transport.stop().await;
     }

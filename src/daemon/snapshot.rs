@@ -11,10 +11,10 @@ use crate::protocol::link::ContactState;
 use crate::protocol::view::{ConsumerView, NodeView, PeerView};
 use crate::record::ConsumerName;
 use crate::status::{
-    Clock, Consumer, Disk, Equivocation, Journal, Peer, PeerFault, PeerState, Received, STATUS_SCHEMA, Seen, Sent,
-    Snapshot, Stranger,
+    Clock, Consumer, Disk, Equivocation, HealthCode, Journal, Peer, PeerFault, PeerState, Problem, Received,
+    STATUS_SCHEMA, Seen, Sent, Snapshot, Stranger,
 };
-use crate::store::StoreStats;
+use crate::store::{self, StoreStats};
 use crate::time::{Now, Timestamp};
 use crate::transport;
 use crate::wire::FaultCode;
@@ -44,8 +44,6 @@ pub struct Facts<'a> {
     pub stats: StoreStats,
     pub strangers: Vec<transport::Stranger>,
     pub files: &'a PeerFiles,
-    /// Problems that last, beside those of the peer files.
-    pub lasting: &'a [crate::status::Problem],
     pub chronicle: &'a Chronicle,
     pub now: Now,
 }
@@ -60,7 +58,11 @@ impl Lags {
             }
             if let Some(lag) = peer.received.lag_events {
                 let end = peer.received.position + lag;
-                self.received.entry(peer.name.clone()).or_default().observe(peer.received.position, end, now.tick);
+                self.received.entry(peer.name.clone()).or_default().observe(
+                    peer.received.position,
+                    end,
+                    now.tick,
+                );
             }
         }
         for consumer in &view.consumers {
@@ -74,13 +76,18 @@ impl Lags {
 
 pub fn snapshot(facts: Facts<'_>, lags: &mut Lags) -> Snapshot {
     lags.observe(&facts.view, facts.now);
-    let Facts { identity, view, stats, strangers, files, lasting, chronicle, now } = facts;
+    let Facts { identity, view, stats, strangers, files, chronicle, now } = facts;
     let peers = view.peers.iter().map(|peer| self::peer(peer, &view, files, chronicle, lags, now)).collect();
     let consumers = view.consumers.iter().map(|at| consumer(at, &view, chronicle, lags, now)).collect();
     let file_problems = files.problems.iter();
     let file_problems =
         file_problems.map(|problem| Chronicle::lasting(now.wall, problem.to_string(), problem.hint()));
-    let errors = file_problems.chain(lasting.iter().cloned()).chain(chronicle.errors().cloned()).collect();
+    let store_problems = stats.problems.iter().map(|problem| {
+        // Damage lasts until the operator moved the file; the rest was mended and is only told.
+        let code = matches!(problem, store::Problem::DamagedSegment(_)).then_some(HealthCode::ConfigBad);
+        Problem { at: identity.started.wall, what: problem.to_string(), hint: None, code }
+    });
+    let errors = file_problems.chain(store_problems).chain(chronicle.errors().cloned()).collect();
     let mut snapshot = Snapshot {
         schema: STATUS_SCHEMA.to_owned(),
         name: identity.name.clone(),
@@ -182,7 +189,12 @@ fn received(peer: &PeerView, chronicle: &Chronicle, lags: &mut Lags, now: Now) -
         position: Some(received.position),
         lag_events: received.lag_events,
         lag_s: end.map(|end| watch.observe(received.position, end, now.tick)),
-        offered: received.accepted + received.refused + rejected + received.missing + received.owed + received.open,
+        offered: received.accepted
+            + received.refused
+            + rejected
+            + received.missing
+            + received.owed
+            + received.open,
         accepted: received.accepted,
         refused: received.refused,
         deferred: received.owed,
@@ -211,7 +223,13 @@ fn fault(peer: &PeerView) -> Option<PeerFault> {
     }
 }
 
-fn consumer(at: &ConsumerView, view: &NodeView, chronicle: &Chronicle, lags: &mut Lags, now: Now) -> Consumer {
+fn consumer(
+    at: &ConsumerView,
+    view: &NodeView,
+    chronicle: &Chronicle,
+    lags: &mut Lags,
+    now: Now,
+) -> Consumer {
     let watch = lags.consumers.entry(at.name.clone()).or_default();
     Consumer {
         name: Some(at.name.to_string()),
@@ -230,7 +248,8 @@ fn stranger(stranger: transport::Stranger) -> Stranger {
 
 fn equivocations(view: &NodeView, chronicle: &Chronicle) -> Vec<Equivocation> {
     let of = |(publisher, known): (&PublisherName, &u64)| {
-        let (count, last, id) = chronicle.equivocations.get(publisher).cloned().unwrap_or((0, Timestamp(0), None));
+        let (count, last, id) =
+            chronicle.equivocations.get(publisher).cloned().unwrap_or((0, Timestamp(0), None));
         Equivocation {
             publisher: publisher.clone(),
             count: count.max(*known),

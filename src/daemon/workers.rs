@@ -18,7 +18,11 @@ const CHUNK_MIN: usize = 16;
 type Inspected = Vec<Result<VerifiedEnvelope, VerdictCode>>;
 
 /// Checks `envelopes` and sends [`Input::Verified`].
-pub fn verify(ticket: Ticket, envelopes: Vec<(UnverifiedEnvelope, VerifyingKey)>, inputs: mpsc::Sender<Input>) {
+pub fn verify(
+    ticket: Ticket,
+    envelopes: Vec<(UnverifiedEnvelope, VerifyingKey)>,
+    inputs: mpsc::Sender<Input>,
+) {
     tokio::spawn(async move {
         let results = inspect_all(envelopes).await;
         // The loop is gone only when the node stops.
@@ -39,7 +43,9 @@ async fn inspect_all(mut envelopes: Vec<(UnverifiedEnvelope, VerifyingKey)>) -> 
     let mut results = Vec::new();
     for (count, part) in parts {
         // A panic in a worker must not accept anything.
-        results.extend(part.await.unwrap_or_else(|_| (0..count).map(|_| Err(VerdictCode::BadSignature)).collect()));
+        results.extend(
+            part.await.unwrap_or_else(|_| (0..count).map(|_| Err(VerdictCode::BadSignature)).collect()),
+        );
     }
     results
 }

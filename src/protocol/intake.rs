@@ -277,6 +277,11 @@ impl Intake {
         self.waiting.remove(&key).unwrap_or_default()
     }
 
+    /// Nobody waits for the seen set.
+    pub fn is_idle(&self) -> bool {
+        self.questions.is_empty() && self.lookups.is_empty()
+    }
+
     /// Forgets everything that is under way, when nothing could be stored.
     pub fn drop_all(&mut self) {
         self.fresh.clear();

@@ -385,6 +385,7 @@ impl Node {
         self.ground.flush();
         if let Stopping::Draining(ticket) = self.stopping
             && self.ground.appender.is_idle()
+            && self.ground.intake.is_idle()
         {
             self.stopping = Stopping::Done;
             self.ground.emit(Output::CommandDone { ticket, result: Ok(()) });

@@ -81,6 +81,11 @@ pub struct Traffic {
     pub sent_bytes: u64,
 }
 
+/// The peer id of a key, as libp2p writes it (`12D3…`).
+pub fn peer_id_text(key: &VerifyingKey) -> String {
+    book::peer_id(key).map(|id| id.to_string()).unwrap_or_default()
+}
+
 /// A running network. Dropping it ends it at once; [`stop`](Self::stop) takes leave first.
 pub struct Transport {
     shared: Arc<Shared>,
