@@ -2,9 +2,19 @@
 
 use super::failure::Failure;
 use super::place::Place;
+use crate::daemon::{self, StartError};
 
 pub fn run(place: &Place) -> Result<(), Failure> {
     // Read here too, so that every slip is printed the way all verbs print them.
-    place.config()?;
-    Err(Failure::not_built("run"))
+    let config = place.config()?;
+    daemon::run(config).map_err(|error| {
+        let failure = match error {
+            StartError::Config(errors) => return Failure::from(errors),
+            ref other => Failure::could_not(other),
+        };
+        match error.hint() {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
+    })
 }

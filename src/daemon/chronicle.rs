@@ -23,7 +23,8 @@ pub struct Chronicle {
     pub consumer_missing_at: BTreeMap<ConsumerName, Timestamp>,
     pub equivocations: BTreeMap<PublisherName, (u64, Timestamp, Option<EventId>)>,
     suppressed: BTreeMap<(PublisherName, &'static str), (Tick, u64)>,
-    disk_full: bool,
+    /// A full disk is told again after this.
+    full_told_until: Tick,
 }
 
 impl Chronicle {
@@ -69,7 +70,8 @@ impl Chronicle {
                 );
             }
             Event::NotStored { failure } => {
-                if !std::mem::replace(&mut self.disk_full, true) {
+                if now.tick >= self.full_told_until {
+                    self.full_told_until = now.tick.plus_ms(LOG_EVERY_MS);
                     self.problem(
                         now.wall,
                         format!("nothing can be stored: {failure:?}"),
@@ -126,11 +128,6 @@ impl Chronicle {
         }
         *next = now.plus_ms(LOG_EVERY_MS);
         Some(std::mem::take(held))
-    }
-
-    /// The disk has room again.
-    pub fn stored(&mut self) {
-        self.disk_full = false;
     }
 
     /// Problems that last, as status shows them before those that happened.
