@@ -156,7 +156,7 @@ impl Invitation {
             Value::Array(addresses),
             Value::from(self.expires.0),
         ];
-        Value::Map((1..).map(Value::from).zip(values).map(|(key, value)| (key, value)).collect())
+        Value::Map((1..).map(Value::from).zip(values).collect())
     }
 
     fn from_payload(payload: &[u8]) -> Result<Self, InvitationError> {
