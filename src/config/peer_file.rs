@@ -232,4 +232,26 @@ mod tests {
         assert_eq!(problems[0].to_string(), "peers/Cert_EE.toml:1: \"Cert_EE\" is no name of a peer");
         assert_eq!(problems[0].hint().unwrap(), "rename the file to cert-ee.toml");
     }
+
+    proptest::proptest! {
+        /// Whatever is typed, each problem names a line of the file.
+        #[test]
+        fn no_text_is_a_panic_and_every_problem_has_a_line_of_the_file(
+            pieces in proptest::collection::vec(
+                proptest::sample::select(&[
+                    "key", "addresses", "[share]", "[[share]]", "tlp_max", "rate", " = ", "\"", "\"100/s\"", "[", "]",
+                    "\n", "true", "1e9", "#", "\u{1F600}", ".", "{", "}", "'''", "\r", "\\u00",
+                ]),
+                0..40,
+            )
+        ) {
+            let text = pieces.concat();
+            if let Err(problems) = PeerFile::parse(Path::new("peers/cert-ee.toml"), &text) {
+                let lines = text.matches('\n').count() + 1;
+                assert!(!problems.is_empty());
+                let in_file = |line| (1..=lines).contains(&line);
+                assert!(problems.iter().all(|problem| problem.line.is_some_and(in_file)), "{problems:?}");
+            }
+        }
+    }
 }
