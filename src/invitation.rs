@@ -302,7 +302,10 @@ mod tests {
     fn words_are_five_and_the_same_for_the_same_key() {
         let all = words(&key(7).verifying_key());
         assert_eq!(all.split(' ').count(), 5);
-        assert_eq!(all, words(&key(7).verifying_key()));
+        assert_eq!(
+            all, "write annual again trap regular",
+            "PROTOCOL.md §7: other versions must say the same"
+        );
         assert_ne!(all, words(&key(8).verifying_key()));
     }
 }
