@@ -112,7 +112,7 @@ async fn a_removed_or_paused_peer_is_cut_off_at_once_and_its_feeds_are_reported_
             matches!(failed, Input::DialFailed { failure: DialFailure::TurnedAway(_), .. }),
             "{failed:?}"
         );
-        let mut c = Node::start("c", 3).await;
+        let c = Node::start("c", 3).await;
         c.transport.set_peers(vec![a.as_peer()]);
         c.order(Output::Dial { peer: a.name() });
         let last = public_key_text(&c.key());

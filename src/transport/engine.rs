@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
-use libp2p::swarm::{ConnectionId, SwarmEvent};
+use libp2p::swarm::{ConnectionId, DialError, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, Swarm};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{Id, JoinSet};
@@ -151,6 +151,9 @@ impl Engine {
         if link.told == Told::Connected {
             return;
         }
+        if link.name != *name {
+            return self.dial_failed(name.clone(), "its connection under its old name is still closing");
+        }
         link.wanted = true;
         if !link.connections.is_empty() || link.dialling {
             return;
@@ -163,13 +166,21 @@ impl Engine {
             DialOpts::peer_id(id).addresses(addresses).condition(condition).allocate_new_port().build();
         match self.swarm.dial(dial) {
             Ok(()) => link.dialling = true,
-            Err(error) => {
-                link.wanted = false;
-                let cause = error.to_string();
-                self.dial_failed(name.clone(), &cause);
-                self.forget_idle(id);
+            Err(DialError::DialPeerConditionFalse(_)) => {
+                self.dial_came_to_nothing(id, "its last connection is still closing");
             }
+            Err(error) => self.dial_came_to_nothing(id, &root_cause(&error)),
         }
+    }
+
+    fn dial_came_to_nothing(&mut self, id: PeerId, cause: &str) {
+        let link = self.peers.get_mut(&id).filter(|link| link.wanted);
+        if let Some(link) = link {
+            link.wanted = false;
+            let name = link.name.clone();
+            self.dial_failed(name, cause);
+        }
+        self.forget_idle(id);
     }
 
     fn dial_failed(&mut self, peer: PublisherName, cause: &str) {
@@ -213,6 +224,8 @@ impl Engine {
 
     /// Closes all streams as the core would, then all connections.
     async fn stop(mut self) {
+        // Streams that nobody was told of have nothing to say.
+        self.outbox.clear();
         for connection in self.connections.values() {
             connection.streams.values().for_each(|queue| queue.close());
         }

@@ -153,3 +153,6 @@ impl Drop for Transport {
         self.engine.abort();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -50,13 +50,17 @@ impl Engine {
 
     fn on_established(&mut self, id: PeerId, connection: ConnectionId, endpoint: &ConnectedPoint) {
         self.proved.take(&id);
-        // The list may have changed after the gate let it in.
-        let Some(name) = self.shared.book().allowed(&id).cloned() else {
+        let name = self.shared.book().allowed(&id).cloned();
+        if let Some(link) = self.peers.get_mut(&id) {
+            link.dialling &= !endpoint.is_dialer();
+        }
+        // The list may have changed after the gate let it in; under a new name the old one must go first.
+        let known = |link: &PeerLink| name.as_ref() == Some(&link.name);
+        let (true, Some(name)) = (self.peers.get(&id).is_none_or(known), name.clone()) else {
             self.swarm.close_connection(connection);
-            return;
+            return self.dial_came_to_nothing(id, "the peer was removed, paused or renamed");
         };
         let link = self.peers.entry(id).or_insert_with(|| PeerLink::new(name));
-        link.dialling &= !endpoint.is_dialer();
         link.connections.push(connection);
         let record = Connection {
             peer: id,

@@ -1,0 +1,111 @@
+//! What only a hostile peer does, which has the right key: so it is built from the transport's own parts.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use bytes::BytesMut;
+use ed25519_dalek::SigningKey;
+use futures::{AsyncReadExt as _, AsyncWriteExt as _, StreamExt as _};
+use libp2p::swarm::SwarmEvent;
+use libp2p::swarm::dial_opts::DialOpts;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use super::book::{Book, dialled, peer_id};
+use super::feed::{FeedStream, Report};
+use super::gate::Proved;
+use super::swarm::{BehaviourEvent, build};
+use super::*;
+use crate::wire::{FaultCode, Frame, frame};
+
+const DEADLINE: Duration = Duration::from_secs(20);
+
+fn peer(name: &str, key: &SigningKey, addresses: Vec<String>) -> PeerAddresses {
+    let name = PublisherName::parse(name).unwrap();
+    PeerAddresses { name, key: key.verifying_key(), addresses, paused: false }
+}
+
+/// A transport, what it tells its core, and a feed stream that a hostile peer has opened to it.
+async fn attacked() -> (Transport, mpsc::Receiver<Input>, FeedStream) {
+    let (own, hostile) = (SigningKey::from_bytes(&[1; 32]), SigningKey::from_bytes(&[2; 32]));
+    let (answers, mut inputs) = mpsc::channel(16);
+    let config = TransportConfig { key: own.clone(), listen: vec!["/ip4/127.0.0.1/tcp/0".to_owned()] };
+    let (transport, listening) = Transport::start(config, answers).await.unwrap();
+    transport.set_peers(vec![peer("hostile", &hostile, vec![])]);
+
+    let target = peer("own", &own, listening);
+    let book = Arc::new(ArcSwap::from_pointee(Book::new(vec![target.clone()])));
+    let mut swarm = build(&hostile, &book, Proved::default()).unwrap();
+    let id = peer_id(&target.key).unwrap();
+    swarm.dial(DialOpts::peer_id(id).addresses(dialled(&target)).build()).unwrap();
+    let stream = loop {
+        match swarm.select_next_some().await {
+            SwarmEvent::ConnectionEstablished { connection_id, .. } => {
+                swarm.behaviour_mut().feeds.open(id, connection_id);
+            }
+            SwarmEvent::Behaviour(BehaviourEvent::Feeds(report)) => match report.report {
+                Report::Opened(stream) => break stream,
+                other => panic!("{other:?}"),
+            },
+            _ => {}
+        }
+    };
+    tokio::spawn(async move { while swarm.next().await.is_some() {} });
+    assert!(matches!(inputs.recv().await, Some(Input::Connected { .. })));
+    (transport, inputs, stream)
+}
+
+#[tokio::test]
+async fn bytes_that_are_no_frame_close_the_feed_and_the_peer_is_told_why() {
+    let huge: &[u8] = &[0xff, 0xff, 0xff, 0xff];
+    let deep = [&[0, 0, 0, 24, 0x82, 0x18, 64][..], &[0x81; 21]].concat();
+    let unknown: &[u8] = &[0, 0, 0, 2, 0x81, 15];
+    for bytes in [huge, &deep, unknown] {
+        let (_transport, mut inputs, FeedStream { mut stream, .. }) = attacked().await;
+        let mut written = Vec::new();
+        frame::encode(&Frame::Ping { nonce: 1 }, &mut written);
+        written.extend_from_slice(bytes);
+        stream.write_all(&written).await.unwrap();
+        stream.flush().await.unwrap();
+        assert!(matches!(inputs.recv().await, Some(Input::FeedOpened { .. })));
+        // What was whole before the fault is still handed over.
+        let first = inputs.recv().await;
+        assert!(matches!(&first, Some(Input::Frames { frames, .. }) if frames.len() == 1), "{first:?}");
+        let then = inputs.recv().await;
+        assert!(
+            matches!(&then, Some(Input::FeedClosed { cause, .. }) if cause.starts_with("the peer sent")),
+            "{then:?}"
+        );
+        let mut answer = Vec::new();
+        timeout(DEADLINE, stream.read_to_end(&mut answer)).await.unwrap().unwrap();
+        let answer = frame::decode(&mut BytesMut::from(&answer[..]));
+        assert!(matches!(answer, Ok(Some(Frame::Fault { code: FaultCode::Protocol, .. }))), "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_peer_that_never_reads_does_not_delay_the_closing_of_its_connection() {
+    let (transport, mut inputs, stream) = attacked().await;
+    let Some(Input::FeedOpened { stream: feed, .. }) = inputs.recv().await else { panic!() };
+    for _ in 0..30 {
+        let envelope = bytes::Bytes::from(vec![0; 64 * 1024]);
+        let check = crate::identity::Check::START;
+        let path = crate::identity::HopPath::default();
+        let frame = Frame::Carrier(crate::wire::CarrierFrame { seq: 1, check, path, envelope });
+        transport.handle(Output::Send { stream: feed, frame });
+    }
+    transport.handle(Output::CloseFeed { stream: feed });
+    transport.set_peers(vec![]);
+    let gone = async {
+        loop {
+            match inputs.recv().await {
+                Some(Input::Disconnected { .. }) => return,
+                Some(_) => {}
+                None => panic!("the transport ended"),
+            }
+        }
+    };
+    timeout(DEADLINE, gone).await.unwrap();
+    drop(stream);
+}
