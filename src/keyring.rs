@@ -84,11 +84,7 @@ impl Keyring {
                 return Err(KeyringError::Exists(file));
             }
         }
-        std::fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(keys_dir)
-            .map_err(|error| KeyringError::Io { file: keys_dir.to_owned(), error })?;
+        private_dir(keys_dir).map_err(|error| KeyringError::Io { file: keys_dir.to_owned(), error })?;
         let node = SigningKey::from_bytes(&random());
         let seal = StaticSecret::from(*random());
         write_pem(&keys_dir.join(SEAL_KEY_FILE), X25519, seal.as_bytes())?;
@@ -140,6 +136,14 @@ impl Keyring {
 /// `x25519:` and base64url without padding.
 pub fn seal_key_text(key: &[u8; 32]) -> String {
     format!("x25519:{}", data_encoding::BASE64URL_NOPAD.encode(key))
+}
+
+/// 0700; what is above it stays open, so that a `socket_group` can reach `run/`.
+fn private_dir(dir: &Path) -> io::Result<()> {
+    if let Some(above) = dir.parent() {
+        std::fs::create_dir_all(above)?;
+    }
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)
 }
 
 fn random() -> Zeroizing<[u8; 32]> {
