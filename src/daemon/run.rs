@@ -83,7 +83,8 @@ pub fn run(config: NodeConfig) -> Result<(), StartError> {
         let path = path.to_owned();
         move |error| StartError::Io { path, error }
     };
-    for dir in [&config.paths.state, &config.paths.run] {
+    let (journal, seen) = (config.paths.journal(), config.paths.seen());
+    for dir in [&config.paths.state, &journal, &seen, &config.paths.run] {
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(io(dir))?;
     }
     let _lock = lock(&config)?;
