@@ -393,10 +393,7 @@ mod tests {
                     look(verb, &name);
                 } else if !about.contains("not built yet") {
                     let after = verb.get_after_help().map(ToString::to_string).unwrap_or_default();
-                    assert!(
-                        after.contains(&format!("Examples:\n  ")) && after.contains("intelmesh"),
-                        "{name}"
-                    );
+                    assert!(after.contains("Examples:\n  ") && after.contains("intelmesh"), "{name}");
                 }
             }
         }

@@ -23,11 +23,10 @@ pub enum LabelError {
     NobodyLeft { line: u64 },
 }
 
-/// One member of a JSON object: its name, unescaped, and where its value and the whole of it lie.
+/// One member of a JSON object: its name, unescaped, and where its value lies.
 struct Member {
     name: String,
     value: Range<usize>,
-    whole: Range<usize>,
 }
 
 impl Labels {
@@ -43,15 +42,16 @@ impl Labels {
         let trimmed = text.trim_matches([' ', '\t', '\r', '\n']);
         let Some(members) = members(trimmed) else { return Ok(text.to_owned()) };
         if !members.iter().any(|member| member.name == "payload") {
-            return Ok(self.wrap(trimmed, &members));
+            // A plain event becomes the payload of form (b).
+            return Ok(format!("{{\"meta\":{{{}}},\"payload\":{trimmed}}}", self.fields()));
         }
         let Some(meta) = members.iter().find(|member| member.name == "meta") else {
             let comma = if members.is_empty() { "" } else { "," };
-            return Ok(format!("{{\"meta\":{{{}}}{comma}{}", self.fields(None), &trimmed[1..]));
+            return Ok(format!("{{\"meta\":{{{}}}{comma}{}", self.fields(), &trimmed[1..]));
         };
         let inner = &trimmed[meta.value.clone()];
         let new = if inner == "null" {
-            format!("{{{}}}", self.fields(None))
+            format!("{{{}}}", self.fields())
         } else {
             match self.on_meta(inner, line)? {
                 Some(new) => new,
@@ -61,31 +61,8 @@ impl Labels {
         Ok(format!("{}{new}{}", &trimmed[..meta.value.start], &trimmed[meta.value.end..]))
     }
 
-    /// A plain event becomes the payload of form (b); its `__type` moves to where that form says it.
-    fn wrap(&self, text: &str, members: &[Member]) -> String {
-        let typed = members.iter().enumerate().find(|(_, member)| member.name == "__type");
-        let kind = typed.and_then(|(_, member)| match &text[member.value.clone()] {
-            "\"Event\"" => Some("event"),
-            "\"Report\"" => Some("report"),
-            _ => None,
-        });
-        let (Some(kind), Some((at, member))) = (kind, typed) else {
-            return format!("{{\"meta\":{{{}}},\"payload\":{text}}}", self.fields(None));
-        };
-        // The comma that goes is the one before it, or the one behind where it comes first.
-        let start = if at == 0 { member.whole.start } else { members[at - 1].whole.end };
-        let end = if at == 0 {
-            members.get(1).map_or(member.whole.end, |next| next.whole.start)
-        } else {
-            member.whole.end
-        };
-        let payload = format!("{}{}", &text[..start], &text[end..]);
-        format!("{{\"meta\":{{{}}},\"payload\":{payload}}}", self.fields(Some(kind)))
-    }
-
-    fn fields(&self, kind: Option<&str>) -> String {
+    fn fields(&self) -> String {
         let mut fields = Vec::new();
-        fields.extend(kind.map(|kind| format!("\"type\":\"{kind}\"")));
         fields.extend((!self.to.is_empty()).then(|| format!("\"to\":{}", names(&self.to))));
         fields.extend(self.tlp.map(|tlp| format!("\"tlp\":\"{tlp}\"")));
         fields.join(",")
@@ -176,12 +153,11 @@ fn members(text: &str) -> Option<Vec<Member>> {
     let mut members = Vec::new();
     let mut at = blank_end(bytes, 1);
     while bytes.get(at)? != &b'}' {
-        let start = at;
         let name_end = value_end(bytes, at)?;
         let name: String = serde_json::from_str(&text[at..name_end]).ok()?;
         at = blank_end(bytes, blank_end(bytes, name_end) + 1);
         let end = value_end(bytes, at)?;
-        members.push(Member { name, value: at..end, whole: start..end });
+        members.push(Member { name, value: at..end });
         at = blank_end(bytes, end);
         if bytes.get(at)? == &b',' {
             at = blank_end(bytes, at + 1);
@@ -254,16 +230,8 @@ mod tests {
             ),
             ("{}", r#"{"meta":{"to":["cert-ee"],"tlp":"AMBER"},"payload":{}}"#),
             (
-                r#"{"__type": "Report", "raw":"eA=="}"#,
-                r#"{"meta":{"type":"report","to":["cert-ee"],"tlp":"AMBER"},"payload":{"raw":"eA=="}}"#,
-            ),
-            (
-                r#"{"raw":"eA==","__type":"Event" , "n":12345678901234567890}"#,
-                r#"{"meta":{"type":"event","to":["cert-ee"],"tlp":"AMBER"},"payload":{"raw":"eA==" , "n":12345678901234567890}}"#,
-            ),
-            (
-                r#"{"__type":"Event"}"#,
-                r#"{"meta":{"type":"event","to":["cert-ee"],"tlp":"AMBER"},"payload":{}}"#,
+                r#"{"__type":"Report", "n":12345678901234567890}"#,
+                r#"{"meta":{"to":["cert-ee"],"tlp":"AMBER"},"payload":{"__type":"Report", "n":12345678901234567890}}"#,
             ),
             (
                 r#"{"payload":{"x":[{"payload":"}"}]}}"#,
