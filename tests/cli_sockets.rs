@@ -168,7 +168,15 @@ fn tail_of_a_named_consumer_acks_what_it_printed_and_waits_until_that_is_durable
     part.shell.says("tail --consumer soc --count 2", "", 0, "{\"seq\":1}\n{\"seq\":2}\n", "");
     let got = node.join().unwrap();
     assert_eq!(got[0], "{\"consumer\":\"soc\"}");
-    assert_eq!(got.last().unwrap(), "{\"ack_lines\":2}");
+    assert_eq!(got.last().unwrap(), "{\"ack\":2}");
+}
+
+#[test]
+fn tail_acks_by_lines_where_they_have_no_seq() {
+    let mut part = Part::new("out.sock");
+    let node = part.serve(|stream| hand_off(&stream, "{\"a\":1}\n{\"a\":2}\n"));
+    part.shell.says("tail --consumer soc --form plain --count 2", "", 0, "{\"a\":1}\n{\"a\":2}\n", "");
+    assert_eq!(node.join().unwrap().last().unwrap(), "{\"ack_lines\":2}");
 }
 
 #[test]
@@ -194,7 +202,7 @@ fn tail_stops_when_nothing_comes_for_a_while() {
     let mut part = Part::new("out.sock");
     let node = part.serve(|stream| hand_off(&stream, "{\"seq\":1}\n"));
     part.shell.says("tail --consumer soc --idle 0.2", "", 0, "{\"seq\":1}\n", "");
-    assert_eq!(node.join().unwrap(), ["{\"consumer\":\"soc\"}", "{\"ack_lines\":1}"]);
+    assert_eq!(node.join().unwrap(), ["{\"consumer\":\"soc\"}", "{\"ack\":1}"]);
 }
 
 #[test]
@@ -233,7 +241,7 @@ fn tail_ends_in_order_on_sigterm_and_when_its_reader_has_seen_enough() {
     let killed = Command::new("kill").arg(child.id().to_string()).status().unwrap();
     assert!(killed.success());
     assert_eq!(child.wait().unwrap().code(), Some(0));
-    assert_eq!(node.join().unwrap().last().unwrap(), "{\"ack_lines\":1}");
+    assert_eq!(node.join().unwrap().last().unwrap(), "{\"ack\":1}");
 
     let mut part = Part::new("out.sock");
     let node = part.serve(|stream| {

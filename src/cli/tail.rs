@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde::{Deserialize, Serialize};
 
 use super::answer::Answer;
-use super::args::TailArgs;
+use super::args::{Form, TailArgs};
 use super::failure::Failure;
 use super::place::Place;
 use super::stop;
@@ -41,6 +41,12 @@ enum From<'a> {
     Text(&'a str),
 }
 
+/// All that is read of a line of form `iep04`.
+#[derive(Deserialize)]
+struct Numbered {
+    seq: u64,
+}
+
 /// The one line that `out.sock` answers to a bad request.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -55,7 +61,7 @@ pub fn tail(place: &Place, args: &TailArgs) -> Result<(), Failure> {
         consumer: args.consumer.as_deref(),
         from: args.from.as_deref().map(|from| from.parse().map_or(From::Text(from), From::Seq)),
         filter: args.filter.as_deref(),
-        form: args.form.map(super::args::Form::as_str),
+        form: args.form.map(Form::as_str),
         own: args.own,
     };
     let mut request = serde_json::to_vec(&opening).map_err(|error| broken(&error.into()))?;
@@ -72,15 +78,19 @@ pub fn tail(place: &Place, args: &TailArgs) -> Result<(), Failure> {
     if args.count == Some(0) {
         return Ok(());
     }
-    Reading { stream, named: args.consumer.is_some(), printed: 0, unacked: 0 }.run(args, &stopped)
+    let has_seq = matches!(args.form, None | Some(Form::Iep04));
+    let named = args.consumer.is_some();
+    Reading { stream, named, has_seq, printed: 0, ack: None }.run(args, &stopped)
 }
 
 struct Reading {
     stream: UnixStream,
     named: bool,
+    /// Lines say their seq, and are acknowledged by it; else by their number.
+    has_seq: bool,
     printed: u64,
-    /// Printed since the last ack.
-    unacked: u64,
+    /// What the lines that were printed since the last ack are acknowledged with.
+    ack: Option<String>,
 }
 
 /// Why there is no further line.
@@ -126,12 +136,12 @@ impl Reading {
             }
             answer.bytes(&line)?;
             self.printed += 1;
-            self.unacked += 1;
+            self.note_ack(&line)?;
             let counted = args.count == Some(self.printed);
             // While further lines lie here already, one flush and one ack serve them all.
             if counted || !reader.buffer().contains(&b'\n') {
                 answer.flush()?;
-                self.ack()?;
+                self.send_ack();
             }
             if counted {
                 return Ok(End::Count);
@@ -139,16 +149,25 @@ impl Reading {
         }
     }
 
-    /// Counts lines rather than naming seqs: that works in every form.
-    fn ack(&mut self) -> Result<(), Failure> {
-        if !self.named || self.unacked == 0 {
+    fn note_ack(&mut self, line: &[u8]) -> Result<(), Failure> {
+        if !self.named {
             return Ok(());
         }
-        self.unacked = 0;
-        let ack = format!("{{\"ack_lines\":{}}}\n", self.printed);
-        // Where the node is gone, the next read says so.
-        let _ = self.stream.write_all(ack.as_bytes());
+        self.ack = Some(if self.has_seq {
+            let numbered: Numbered = serde_json::from_slice(line)
+                .map_err(|error| Failure::could_not(format!("out.sock: a line without seq: {error}")))?;
+            format!("{{\"ack\":{}}}\n", numbered.seq)
+        } else {
+            format!("{{\"ack_lines\":{}}}\n", self.printed)
+        });
         Ok(())
+    }
+
+    fn send_ack(&mut self) {
+        if let Some(ack) = self.ack.take() {
+            // Where the node is gone, the next read says so.
+            let _ = self.stream.write_all(ack.as_bytes());
+        }
     }
 
     /// Says that nothing more comes, and waits for the end of file, which means that the acks are durable.
@@ -159,16 +178,14 @@ impl Reading {
         self.stream
             .set_read_timeout(Some(std::time::Duration::from_secs(10)))
             .map_err(|error| broken(&error))?;
-        loop {
-            let piece = match reader.fill_buf() {
-                Ok(piece) => piece.len(),
-                Err(_) => return Err(Failure::could_not("the node did not confirm the last acks")),
-            };
-            if piece == 0 {
-                return Ok(());
-            }
-            reader.consume(piece);
+        let mut line = Vec::new();
+        // What comes here was on its way before; it is not acknowledged, and comes again.
+        while read_line(&mut reader, &mut line)
+            .map_err(|_| Failure::could_not("the node did not confirm the last acks"))?
+        {
+            refused(&line)?;
         }
+        Ok(())
     }
 }
 
