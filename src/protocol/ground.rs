@@ -8,6 +8,7 @@ use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
 use crate::identity::PublisherName;
+use crate::limits::{OWED_PER_FEED_MAX, SEND_QUEUE_BYTES, WINDOW_ENVELOPES_MAX};
 use crate::policy::TrustList;
 use crate::protocol::appender::Appender;
 use crate::protocol::intake::Intake;
@@ -16,6 +17,7 @@ use crate::protocol::rules::{Rule, Rules};
 use crate::protocol::steady::SteadyClock;
 use crate::record::{JournalEnds, Ledger, Note};
 use crate::time::{Now, Tick, Timestamp};
+use crate::wire::frame::encoded_len;
 use crate::wire::{Frame, Mark};
 
 /// What the core is told once.
@@ -31,6 +33,24 @@ pub struct NodeConfig {
     /// How long the seen set remembers, in ms: the journal's retention and a day.
     pub seen_keep_ms: u64,
     pub rules: Rules,
+    pub bounds: Bounds,
+}
+
+/// Bounds of one feed; those of `limits`, but where a simulation makes them small enough to be met.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Entries that may be owed.
+    pub owed: usize,
+    /// Entries in order beyond the acknowledged one.
+    pub window: u32,
+    /// Bytes handed to the transport that have not left.
+    pub send_queue_bytes: usize,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self { owed: OWED_PER_FEED_MAX, window: WINDOW_ENVELOPES_MAX, send_queue_bytes: SEND_QUEUE_BYTES }
+    }
 }
 
 #[derive(Debug)]
@@ -136,20 +156,23 @@ impl Ground {
 pub struct Pipe {
     pub stream: StreamId,
     queued: usize,
+    room: usize,
     pub last_sent: Tick,
 }
 
 impl Pipe {
-    pub fn new(stream: StreamId, now: Tick) -> Self {
-        Self { stream, queued: 0, last_sent: now }
+    pub fn new(stream: StreamId, ground: &Ground) -> Self {
+        let room = ground.config.bounds.send_queue_bytes;
+        Self { stream, queued: 0, room, last_sent: ground.tick() }
     }
 
     pub fn has_room(&self) -> bool {
-        self.queued < crate::limits::SEND_QUEUE_BYTES
+        self.queued < self.room
     }
 
     pub fn send(&mut self, frame: Frame, ground: &mut Ground) {
-        self.queued += frame.weight();
+        // Exactly what `Sent` will report.
+        self.queued += encoded_len(&frame);
         self.last_sent = ground.tick();
         ground.emit(Output::Send { stream: self.stream, frame });
     }

@@ -166,7 +166,7 @@ impl Link {
     // --- streams ---
 
     pub fn on_feed_opened(&mut self, stream: StreamId, role: Role, ground: &mut Ground) {
-        let mut pipe = Pipe::new(stream, ground.tick());
+        let mut pipe = Pipe::new(stream, ground);
         if self.peer.paused || self.arriving.len() >= ARRIVING_MAX {
             ground.emit(Output::CloseFeed { stream });
             return;
@@ -311,7 +311,11 @@ impl Link {
     fn read_on(&mut self, ground: &mut Ground) {
         let Some(receiver) = &self.receiver else { return };
         let waits = self.rates.all.as_mut().is_some_and(|rate| rate.wait_ms(ground.now.tick) > 0);
-        if self.rates.unread && self.rates.in_hand < INTAKE_BYTES_MAX && !waits && ground.appender.has_room()
+        if self.rates.unread
+            && self.rates.in_hand < INTAKE_BYTES_MAX
+            && !waits
+            && ground.appender.has_room()
+            && receiver.reads(&self.peer.name, ground)
         {
             self.rates.unread = false;
             ground.emit(Output::Resume { stream: receiver.pipe.stream });

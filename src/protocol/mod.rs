@@ -20,7 +20,7 @@ pub mod sender;
 pub mod steady;
 pub mod view;
 
-pub use ground::NodeConfig;
+pub use ground::{Bounds, NodeConfig};
 pub use io::{Input, Output};
 pub use node::Node;
 pub use rules::{Rule, Rules};

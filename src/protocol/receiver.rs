@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use crate::identity::{EventKey, PublisherName};
 use crate::limits::{
     ACK_DELAY_MS, HEAD_EVERY_MS, IN_FLIGHT_EXPIRES_MS, LAZY_AFTER_DUPLICATES, OFFERED_HOLD_MS,
-    OWED_PER_FEED_MAX, WANT_DELAY_MS, WANTS_IN_FLIGHT_MAX, WINDOW_BYTES_MAX, WINDOW_ENVELOPES_MAX,
+    OWED_PER_FEED_MAX, WANT_DELAY_MS, WANTS_IN_FLIGHT_MAX,
 };
 use crate::protocol::ground::{Ground, Pipe};
 use crate::protocol::intake::Verdict;
@@ -166,7 +166,7 @@ impl Receiver {
             return self.on_resume(peer, skip, tally, ground);
         }
         if skip.to.seq <= self.received.seq {
-            return Err(FaultCode::Protocol);
+            return if ground.on(Rule::ResumeTold) { Err(FaultCode::Protocol) } else { Ok(()) };
         }
         self.count_missing(peer, skip.dropped, tally, ground);
         self.in_order(skip.to, Fate::Done);
@@ -245,12 +245,13 @@ impl Receiver {
 
     /// An entry in order begins: false where the peer is out of turn, or where we have passed it and would
     /// not be told (rule `ResumeTold`).
-    pub fn begin(&mut self, mark: Mark) -> Result<bool, FaultCode> {
+    pub fn begin(&mut self, mark: Mark, ground: &Ground) -> Result<bool, FaultCode> {
+        let told = ground.on(Rule::ResumeTold);
         if !self.live {
             return Err(FaultCode::Protocol);
         }
         if mark.seq <= self.received.seq {
-            return Err(FaultCode::Protocol);
+            return if told { Err(FaultCode::Protocol) } else { Ok(false) };
         }
         self.in_order(mark, Fate::Examined);
         Ok(true)
@@ -274,9 +275,10 @@ impl Receiver {
         let Some(pending) = find(&mut self.pending, seq) else { return };
         if !ground.on(Rule::HaveOwed) {
             pending.fate = Fate::Done;
-        } else {
-            pending.fate = Fate::Offered { key, publisher, since: now };
+            let (reason, retry_at) = (VerdictCode::InFlight, ground.steady().plus_ms(WANT_DELAY_MS));
+            return self.owe(peer, Owed { seq, key, publisher, reason, retry_at }, ground);
         }
+        pending.fate = Fate::Offered { key, publisher, since: now };
         ground.intake.wait(key, peer, seq);
         let delay = if seq <= self.modes.repair_until { 0 } else { WANT_DELAY_MS };
         self.due.insert((now.plus_ms(delay), seq));
@@ -464,6 +466,13 @@ impl Receiver {
         } else if ahead > 0 {
             self.report_soon(now);
         }
+    }
+
+    /// Is there room to read on? Only without the rules that make reading wait for nothing.
+    pub fn reads(&self, peer: &PublisherName, ground: &Ground) -> bool {
+        let owed = ground.ledger.feeds.get(peer).map_or(0, |state| state.owed.len());
+        (ground.on(Rule::ReadFree) || self.pipe.has_room())
+            && (ground.on(Rule::OwedWindow) || owed < ground.config.bounds.owed)
     }
 
     /// The next instant at which `pump` has something to do by itself.

@@ -48,6 +48,8 @@ pub struct Sender {
     /// What the last ACK's running counts were.
     counted: (u64, u64, u64),
     next_head: Tick,
+    /// The stream waits for `Resume`.
+    unread: bool,
 }
 
 #[derive(Debug)]
@@ -100,6 +102,15 @@ impl Sender {
             modes: BTreeMap::new(),
             counted: (0, 0, 0),
             next_head: now,
+            unread: false,
+        }
+    }
+
+    /// Frames were read: reads on, without waiting for room to answer (rule `ReadFree`).
+    pub fn read_on(&mut self, ground: &mut Ground) {
+        self.unread = !ground.on(Rule::ReadFree) && !self.wants.is_empty() && !self.pipe.has_room();
+        if !self.unread {
+            ground.emit(Output::Resume { stream: self.pipe.stream });
         }
     }
 
@@ -229,6 +240,9 @@ impl Sender {
         ground: &mut Ground,
     ) {
         self.answer_wants(peer, ground);
+        if self.unread {
+            self.read_on(ground);
+        }
         let mut live = match std::mem::replace(&mut self.phase, Phase::AwaitSubscribe) {
             Phase::Live(live) => live,
             other => {

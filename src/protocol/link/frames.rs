@@ -27,7 +27,10 @@ impl Link {
         }
         match &mut self.receiver {
             Some(receiver) if receiver.pipe.stream == stream => self.rates.unread = true,
-            _ => ground.emit(Output::Resume { stream }),
+            _ => match &mut self.sender {
+                Some(sender) if sender.pipe.stream == stream => sender.read_on(ground),
+                _ => ground.emit(Output::Resume { stream }),
+            },
         }
     }
 
@@ -148,7 +151,9 @@ impl Link {
             let Some(key) = receiver.take_answer(seq) else { return Ok(()) };
             ground.intake.landed(key, stream);
         } else {
-            receiver.begin(Mark { seq, check })?;
+            if !receiver.begin(Mark { seq, check }, ground)? {
+                return Ok(());
+            }
         }
         if let Some(rate) = &mut self.rates.all {
             rate.spend(1, ground.now.tick);
@@ -180,7 +185,9 @@ impl Link {
     pub(super) fn on_have(&mut self, have: Have, ground: &mut Ground) -> Result<(), FaultCode> {
         let Some(receiver) = &mut self.receiver else { return Ok(()) };
         let Have { seq, check, publisher, key, digest, .. } = have;
-        receiver.begin(Mark { seq, check })?;
+        if !receiver.begin(Mark { seq, check }, ground)? {
+            return Ok(());
+        }
         let stream = receiver.pipe.stream;
         let offer = Offer { peer: self.peer.name.clone(), stream, seq, key, digest, publisher };
         ground.intake.ask(Question::Offer(Box::new(offer)));

@@ -2,6 +2,7 @@
 //! sent beyond it. Changes nothing.
 
 use super::*;
+use crate::limits::WINDOW_BYTES_MAX;
 
 /// The seq from which a curable rejection is read again: its trust list has changed.
 pub(super) fn cured_below(state: &FeedState, trust: [u8; 8]) -> Option<u64> {
@@ -37,11 +38,8 @@ pub(super) fn newest_below(state: &FeedState, seq: u64) -> Mark {
 
 /// What the sender may send beyond the acknowledged place: never more than could be owed.
 pub(super) fn window(state: &FeedState, ground: &Ground) -> Window {
-    let free = OWED_PER_FEED_MAX.saturating_sub(state.owed.len());
-    let envelopes = if ground.on(Rule::OwedWindow) {
-        WINDOW_ENVELOPES_MAX.min(free as u32)
-    } else {
-        WINDOW_ENVELOPES_MAX
-    };
+    let bounds = ground.config.bounds;
+    let free = bounds.owed.saturating_sub(state.owed.len());
+    let envelopes = if ground.on(Rule::OwedWindow) { bounds.window.min(free as u32) } else { bounds.window };
     Window { envelopes, bytes: WINDOW_BYTES_MAX }
 }

@@ -1,0 +1,49 @@
+//! What may befall a federation. Each is one thing that happens at one moment; nothing here acts.
+
+use crate::policy::Tlp;
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Fault {
+    /// The pipeline of `node` submits its event `nth`, labelled `tlp`; `body_bytes` long at least.
+    Submit { node: usize, nth: u64, tlp: Tlp, body_bytes: usize },
+    /// The same event again: the same id, the same body, signed anew.
+    SubmitAgain { node: usize, nth: u64 },
+    /// The process ends, in the middle of whatever it wrote, and is started again after `down_ms`.
+    Crash { node: usize, down_ms: u64 },
+    /// The connection between two nodes is lost with all that is in it.
+    Cut { a: usize, b: usize },
+    /// Nodes below `below` and the others cannot reach each other for `for_ms`.
+    Partition { below: usize, for_ms: u64 },
+    /// The directory of `node` is copied while it runs: the journal now, the seen set `later_ms` later.
+    Backup { node: usize, later_ms: u64 },
+    /// The node is stopped, its directory put back to the copy, and started again.
+    Restore { node: usize },
+    /// The node is stopped, its journal removed, and started again.
+    Empty { node: usize },
+    /// No carrier can be stored for `for_ms`.
+    DiskFull { node: usize, for_ms: u64 },
+    /// The wall clock of `node` jumps.
+    ClockJump { node: usize, by_ms: i64 },
+    /// `node` comes to trust `publisher`, which it did not.
+    Trust { node: usize, publisher: usize },
+    /// Retention takes all segments of `node` but the last.
+    Retire { node: usize },
+    /// The consumer of `node` breaks its connection and comes again.
+    Reconnect { node: usize },
+    /// It comes again, and acknowledges what an earlier connection was handed.
+    StaleAck { node: usize },
+    /// The consumer of `node` acknowledges nothing from now on (`false`) or does again.
+    Acks { node: usize, on: bool },
+}
+
+impl Fault {
+    /// How long it goes on.
+    pub fn lasts_ms(&self) -> u64 {
+        match self {
+            Self::Crash { down_ms, .. } => *down_ms,
+            Self::Partition { for_ms, .. } | Self::DiskFull { for_ms, .. } => *for_ms,
+            Self::Backup { later_ms, .. } => *later_ms,
+            _ => 0,
+        }
+    }
+}
