@@ -39,3 +39,7 @@ pub mod keyring;
 pub mod local;
 #[cfg(feature = "node")]
 pub mod transport;
+
+/// For tests alone.
+#[cfg(feature = "sim")]
+pub mod sim;

@@ -6,13 +6,14 @@
 //! For tests alone (feature `sim`). It knows nothing of libp2p, sled or sockets, and proves nothing: a run that
 //! finds nothing is one run.
 
+pub mod agenda;
 pub mod faults;
+mod founding;
 pub mod machine;
 pub mod network;
 pub mod pipeline;
 pub mod plan;
 pub mod rest;
-mod shelf;
 pub mod witness;
 pub mod world;
 

@@ -117,7 +117,8 @@ impl Network {
     /// The process is gone: its connections break, which the others notice sooner or later.
     pub fn node_down(&mut self, agenda: &mut Agenda, node: usize) {
         self.lives[node] = None;
-        let gone: Vec<u64> = self.alive().filter(|(_, conn)| conn.ends.contains(&node)).map(|(id, _)| id).collect();
+        let gone: Vec<u64> =
+            self.alive().filter(|(_, conn)| conn.ends.contains(&node)).map(|(id, _)| id).collect();
         gone.into_iter().for_each(|conn| self.break_conn(agenda, conn));
     }
 
@@ -169,8 +170,11 @@ impl Network {
 
     pub fn partition(&mut self, agenda: &mut Agenda, below: usize) {
         self.split = Some(below);
-        let gone: Vec<u64> =
-            self.alive().filter(|(_, conn)| !self.reaches(conn.ends[0], conn.ends[1])).map(|(id, _)| id).collect();
+        let gone: Vec<u64> = self
+            .alive()
+            .filter(|(_, conn)| !self.reaches(conn.ends[0], conn.ends[1]))
+            .map(|(id, _)| id)
+            .collect();
         gone.into_iter().for_each(|conn| self.break_conn(agenda, conn));
     }
 
@@ -237,7 +241,12 @@ impl Network {
         let Some(conn) = conn else {
             let peer = self.names[peer].clone();
             let after = if known.is_some() { 10_000 } else { 0 };
-            return self.tell(agenda, node, after, Input::FeedNotOpened { peer, cause: "no connection".into() });
+            return self.tell(
+                agenda,
+                node,
+                after,
+                Input::FeedNotOpened { peer, cause: "no connection".into() },
+            );
         };
         self.made += 1;
         let stream = self.made;
@@ -259,6 +268,12 @@ impl Network {
         frame::encode(frame, &mut bytes);
         stream.sides[flow.from].waiting.push_back(bytes);
         agenda.after(0, Happening::Leave(flow));
+    }
+
+    /// The node at the other end.
+    pub fn other_end(&self, id: StreamId) -> Option<usize> {
+        let stream = self.streams.get(&(id.0 / 2))?;
+        Some(stream.sides[1 - (id.0 % 2) as usize].node)
     }
 
     /// Bytes that a process handed over and that have not left.
@@ -300,6 +315,9 @@ impl Network {
     /// Puts on the wire what it has room for.
     pub fn on_leave(&mut self, agenda: &mut Agenda, flow: Flow) {
         let Some(stream) = self.streams.get_mut(&flow.stream) else { return };
+        if !self.conns[&stream.conn].alive {
+            return;
+        }
         let capacity = agenda.weather.pipe_bytes;
         let [first, second] = &mut stream.sides;
         let (side, other) = if flow.from == 0 { (first, second) } else { (second, first) };
@@ -335,7 +353,7 @@ impl Network {
     pub fn on_arrive(&mut self, agenda: &mut Agenda, flow: Flow) -> Result<(), frame::FrameError> {
         let Some(stream) = self.streams.get_mut(&flow.stream) else { return Ok(()) };
         let to = 1 - flow.from;
-        let (peer, conn) = (self.names[stream.sides[flow.from].node].clone(), stream.conn);
+        let peer = self.names[stream.sides[flow.from].node].clone();
         let node = stream.sides[to].node;
         let id = stream_id(flow.stream, to);
         let mut ended = false;
@@ -360,14 +378,22 @@ impl Network {
             while let Some(frame) = frame::decode(&mut side.arrived)? {
                 frames.push(frame);
             }
-            side.paused = true;
-            self.tell(agenda, node, 0, Input::Frames { stream: id, frames });
+            if !frames.is_empty() {
+                side.paused = true;
+                if let Some(life) = self.lives[node] {
+                    agenda.tell(node, life, 0, Input::Frames { stream: id, frames });
+                }
+            }
             agenda.after(0, Happening::Leave(flow));
         }
-        if ended {
+        let unread = side.open && !side.arrived.is_empty();
+        if ended && unread {
+            // The end is behind what is still to be read.
+            stream.sides[flow.from].wire.push_front((agenda.now + 1, Item::End));
+            agenda.after(1, Happening::Arrive(flow));
+        } else if ended {
             self.end(agenda, flow.stream, to);
         }
-        debug_assert!(self.conns.contains_key(&conn));
         Ok(())
     }
 

@@ -1,0 +1,261 @@
+//! One simulated computer: a disk, a seen set, a clock that may be wrong, keys and peer files, and perhaps a
+//! process, which is the real core over the store's own engine. Obeys what the core asks of store and workers;
+//! what it asks of network and pipeline is the world's matter.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use rand::RngExt as _;
+
+use crate::envelope::{Signer, UnverifiedEnvelope, VerifiedEnvelope};
+use crate::identity::{LogId, PublisherName};
+use crate::policy::TrustList;
+use crate::protocol::io::{StoreFailure, Ticket};
+use crate::protocol::{Input, Node, NodeConfig, Output, Rule, intake};
+use crate::record::{Entry, JournalEnds, NewRecord};
+use crate::sim::agenda::{Agenda, Happening};
+use crate::sim::plan::Plan;
+use crate::store::disk::Disk as _;
+use crate::store::engine::{Engine, EngineConfig, Opened, StoreError};
+use crate::store::journal::Fresh;
+use crate::store::memory_disk::MemoryDisk;
+use crate::store::seen::Checks;
+use crate::store::seen::memory::MemorySeen;
+use crate::time::{Now, Tick, Timestamp};
+use crate::wire::VerdictCode;
+
+/// Simulated time begins here.
+pub const BEGINNING: Timestamp = Timestamp(1_795_000_000_000);
+
+pub const KEEP_MS: u64 = 30 * 24 * 3_600_000;
+
+#[derive(Debug)]
+pub struct Machine {
+    pub number: usize,
+    pub name: PublisherName,
+    pub signer: Signer,
+    pub trust: Arc<TrustList>,
+    pub disk: MemoryDisk,
+    pub seen: MemorySeen,
+    /// The wall clock is this far from the truth, in ms.
+    pub skew_ms: i64,
+    pub lives: u64,
+    pub process: Option<Process>,
+    pub backup: Option<Backup>,
+}
+
+/// A copy of the directory.
+#[derive(Clone, Debug)]
+pub struct Backup {
+    pub disk: MemoryDisk,
+    pub seen: MemorySeen,
+}
+
+#[derive(Debug)]
+pub struct Process {
+    pub life: u64,
+    pub core: Node,
+    pub engine: Engine<MemoryDisk, MemorySeen>,
+    appends: VecDeque<(Ticket, Vec<NewRecord>)>,
+    /// When the last answer of the seen set comes: the next is not before it.
+    known_at: u64,
+    /// When it is woken next.
+    pub wake: Option<u64>,
+}
+
+/// What workers found, for all nodes: a signature is checked once for each key.
+#[derive(Debug, Default)]
+pub struct Workers {
+    found: HashMap<(Bytes, [u8; 32]), Result<VerifiedEnvelope, VerdictCode>>,
+}
+
+impl Workers {
+    fn inspect(
+        &mut self,
+        envelope: UnverifiedEnvelope,
+        key: ed25519_dalek::VerifyingKey,
+    ) -> Result<VerifiedEnvelope, VerdictCode> {
+        let name = (envelope.envelope().bytes().clone(), key.to_bytes());
+        self.found.entry(name).or_insert_with(|| intake::inspect(envelope, &key)).clone()
+    }
+}
+
+impl Machine {
+    /// What its clocks say.
+    pub fn now(&self, agenda: &Agenda) -> Now {
+        let wall = BEGINNING.plus_ms(agenda.now).0.saturating_add_signed(self.skew_ms);
+        Now { tick: Tick(agenda.now), wall: Timestamp(wall) }
+    }
+
+    /// Starts the process over what is on the disk.
+    ///
+    /// # Errors
+    /// [`StoreError`]: the store refuses what the simulated disk holds.
+    pub fn start(&mut self, agenda: &mut Agenda, plan: &Plan) -> Result<Opened, StoreError> {
+        self.lives += 1;
+        let rules = plan.rules;
+        let mut config = EngineConfig::new(self.name.clone(), plan.keep_bytes, KEEP_MS);
+        config.checks = Checks {
+            synced: rules.on(Rule::SeenSynced),
+            position: rules.on(Rule::SeenPosition),
+            empty_both: rules.on(Rule::EmptyBoth),
+        };
+        let fresh = Fresh { log_id: LogId(agenda.rng.random()), salt: agenda.rng.random() };
+        let seen_keep_ms = config.seen_keep_ms();
+        let now = self.now(agenda);
+        let (engine, opened) =
+            Engine::open(Arc::new(self.disk.clone()), self.seen.clone(), config, fresh, now)?;
+        let config = NodeConfig {
+            federation: "simulated".into(),
+            software: "intelmesh/simulated".into(),
+            instance: agenda.rng.random(),
+            seed: agenda.rng.random(),
+            seen_keep_ms,
+            rules,
+            bounds: plan.bounds,
+        };
+        let core = Node::new(config, self.trust.clone(), opened.ledger.clone(), opened.ends, now);
+        let (life, appends) = (self.lives, VecDeque::new());
+        self.process = Some(Process { life, core, engine, appends, known_at: 0, wake: None });
+        Ok(opened)
+    }
+
+    /// The process dies in the middle of whatever it wrote.
+    pub fn crash(&mut self, agenda: &mut Agenda) {
+        if let Some(mut process) = self.process.take()
+            && let Some((_, records)) = process.appends.pop_front()
+            && !agenda.chance(3)
+        {
+            self.disk.set_fail_sync(true);
+            let _ = process.engine.append(records);
+            self.disk.set_fail_sync(false);
+        }
+        if agenda.chance(4) {
+            self.disk.crash_scattered(|| agenda.rng.random());
+        } else {
+            let most = self.disk.unsynced_bytes();
+            let keep = if agenda.chance(3) { most } else { agenda.rng.random_range(0..=most) };
+            self.disk.crash(keep);
+        }
+        self.seen.crash();
+    }
+
+    pub fn remove_journal(&self) {
+        for file in self.disk.list().unwrap_or_default() {
+            let _ = self.disk.remove(&file);
+        }
+    }
+
+    /// No room any more, or room again.
+    pub fn fill_disk(&self, full: bool) {
+        let used = self.disk.space().map_or(0, |space| space.total - space.free);
+        self.disk.set_capacity(full.then_some(used));
+    }
+}
+
+/// What came of a commit.
+#[derive(Debug)]
+pub struct Committed {
+    pub first_seq: u64,
+    pub ends: JournalEnds,
+    pub entries: Vec<Arc<Entry>>,
+}
+
+impl Process {
+    pub fn handle(&mut self, inputs: Vec<Input>, now: Now) {
+        if inputs.is_empty() {
+            self.core.handle_timeout(now);
+        } else {
+            self.core.handle_inputs(inputs, now);
+        }
+    }
+
+    /// Writes and syncs the oldest append. `None` where the disk is full.
+    ///
+    /// # Errors
+    /// [`StoreError`]: the store failed otherwise.
+    pub fn commit(&mut self, agenda: &mut Agenda, number: usize) -> Result<Option<Committed>, StoreError> {
+        let Some((ticket, records)) = self.appends.pop_front() else { return Ok(None) };
+        let committed = match self.engine.append(records) {
+            Ok((first_seq, ends)) => {
+                agenda.tell(number, self.life, 0, Input::Stored { ticket, first_seq, ends });
+                let mut entries = Vec::new();
+                for seq in first_seq..=ends.last.seq {
+                    entries.extend(self.engine.journal.entry(seq)?);
+                }
+                if agenda.chance(4) {
+                    self.engine.flush_seen()?;
+                }
+                if agenda.chance(4) {
+                    self.engine.journal.mark_quiet();
+                }
+                Some(Committed { first_seq, ends, entries })
+            }
+            Err(error) if error.is_full() => {
+                // What was handed over behind it is not in the journal either.
+                let failed = std::iter::once(ticket).chain(self.appends.drain(..).map(|(ticket, _)| ticket));
+                for ticket in failed {
+                    let failure = StoreFailure::DiskFull;
+                    agenda.tell(number, self.life, 0, Input::NotStored { ticket, failure });
+                }
+                None
+            }
+            Err(error) => return Err(error),
+        };
+        if !self.appends.is_empty() {
+            self.arrange_commit(agenda, number);
+        }
+        Ok(committed)
+    }
+
+    fn arrange_commit(&self, agenda: &mut Agenda, number: usize) {
+        let took = agenda.draw(agenda.weather.sync_ms);
+        agenda.after(took, Happening::Commit { node: number, life: self.life });
+    }
+
+    /// Obeys what is asked of store and workers; gives back what is not.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn obey(
+        &mut self,
+        output: Output,
+        agenda: &mut Agenda,
+        number: usize,
+        workers: &mut Workers,
+    ) -> Result<Option<Output>, StoreError> {
+        let took = agenda.draw(agenda.weather.answer_ms);
+        let answer = match output {
+            Output::Append { ticket, records } => {
+                self.appends.push_back((ticket, records));
+                if self.appends.len() == 1 {
+                    self.arrange_commit(agenda, number);
+                }
+                return Ok(None);
+            }
+            Output::LookUp { ticket, keys } => {
+                let digests = self.engine.look_up(&keys)?;
+                // Answers come in the order of the questions.
+                self.known_at = self.known_at.max(agenda.now + took);
+                let took = self.known_at - agenda.now;
+                agenda.tell(number, self.life, took, Input::Known { ticket, digests });
+                return Ok(None);
+            }
+            Output::Read { reader, after_seq, bytes_max } => {
+                Input::Entries { reader, read: self.engine.journal.read(after_seq, bytes_max)? }
+            }
+            Output::Fetch { ticket, id } => Input::Fetched { ticket, entry: self.engine.journal.fetch(&id)? },
+            Output::CheckMarks { ticket, marks } => {
+                Input::MarksChecked { ticket, agrees: self.engine.journal.newest_agreeing(&marks)? }
+            }
+            Output::Verify { ticket, envelopes } => {
+                let results = envelopes.into_iter().map(|(envelope, key)| workers.inspect(envelope, key));
+                Input::Verified { ticket, results: results.collect() }
+            }
+            other => return Ok(Some(other)),
+        };
+        agenda.tell(number, self.life, took, answer);
+        Ok(None)
+    }
+}

@@ -1,0 +1,378 @@
+//! The whole federation, and time. Each step takes what happens at one moment, gives it to the processes that
+//! it is for, obeys what they ask, and lets the witness look. Decides nothing for any node.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use crate::identity::{EventKey, PublisherName};
+use crate::protocol::io::Ticket;
+use crate::protocol::{Input, Output};
+use crate::record::Entry;
+use crate::sim::agenda::{Agenda, Happening};
+use crate::sim::machine::{Committed, Machine, Workers};
+use crate::sim::network::Network;
+use crate::sim::pipeline::Pipeline;
+use crate::sim::plan::Plan;
+use crate::sim::witness::{Cursors, Witness};
+use crate::time::Tick;
+use crate::wire::Mark;
+
+/// Happenings at one moment before the federation is taken to be going round in circles.
+const AT_ONCE_MAX: usize = 2_000_000;
+/// Wakes at one moment that a process may ask for in vain.
+const VAIN_WAKES_MAX: u32 = 3;
+
+/// An invariant does not hold.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error("at {at_ms} ms: {what}")]
+pub struct Violation {
+    pub at_ms: u64,
+    pub what: String,
+}
+
+#[derive(Debug)]
+pub struct World {
+    pub plan: Plan,
+    pub agenda: Agenda,
+    pub machines: Vec<Machine>,
+    pub network: Network,
+    pub pipelines: Vec<Pipeline>,
+    pub witness: Witness,
+    /// What each journal holds now.
+    pub journals: Vec<BTreeSet<EventKey>>,
+    pub publishers: BTreeMap<EventKey, usize>,
+    pub(super) tickets: u64,
+    workers: Workers,
+    numbers: BTreeMap<PublisherName, usize>,
+}
+
+impl World {
+    /// # Errors
+    /// [`Violation`], here and below.
+    pub fn new(plan: Plan) -> Result<Self, Violation> {
+        let mut agenda = Agenda::new(plan.seed, plan.weather);
+        let machines = super::founding::machines(&plan);
+        let names: Vec<PublisherName> = machines.iter().map(|machine| machine.name.clone()).collect();
+        for (at, fault) in &plan.faults {
+            agenda.at(*at, Happening::Fault(fault.clone()));
+        }
+        for node in 0..plan.nodes {
+            let after = agenda.draw((0, 50));
+            agenda.after(after, Happening::Start { node });
+        }
+        Ok(Self {
+            agenda,
+            network: Network::new(names.clone()),
+            pipelines: names.iter().map(|_| Pipeline::new()).collect(),
+            journals: vec![BTreeSet::new(); names.len()],
+            publishers: BTreeMap::new(),
+            tickets: 1 << 60,
+            workers: Workers::default(),
+            numbers: names.iter().cloned().zip(0..).collect(),
+            witness: Witness::new(names),
+            machines,
+            plan,
+        })
+    }
+
+    pub(super) fn violated(&self, what: impl ToString) -> Violation {
+        Violation { at_ms: self.agenda.now, what: what.to_string() }
+    }
+
+    /// Lets time go on until `until_ms`.
+    ///
+    /// # Errors
+    /// [`Violation`].
+    pub fn run_until(&mut self, until_ms: u64) -> Result<(), Violation> {
+        while self.agenda.advance(until_ms) {
+            self.moment()?;
+        }
+        Ok(())
+    }
+
+    /// Lets time go on until all is at rest, at most `within_ms` more, and a while after that.
+    ///
+    /// # Errors
+    /// [`Violation`]: also where it does not come to rest.
+    pub fn run_to_rest(&mut self, within_ms: u64) -> Result<(), Violation> {
+        let last = self.agenda.now + within_ms;
+        let step = 500 + 25 * self.plan.nodes as u64;
+        while let Some(unrest) = self.unrest() {
+            if self.agenda.now >= last {
+                return Err(self.violated(format!("no rest within {within_ms} ms: {unrest}")));
+            }
+            self.run_until(self.agenda.now + step)?;
+        }
+        // Answers that are no longer needed may still be on their way.
+        self.run_until(self.agenda.now + 5_000)?;
+        let before = self.witness.traffic;
+        self.run_until(self.agenda.now + 40_000)?;
+        match self.still_busy(before).or_else(|| self.unrest()) {
+            Some(what) => Err(self.violated(what)),
+            None => Ok(()),
+        }
+    }
+
+    /// All that happens now.
+    fn moment(&mut self) -> Result<(), Violation> {
+        let mut inputs: BTreeMap<usize, Vec<Input>> = BTreeMap::new();
+        let mut count = 0;
+        while let Some(happening) = self.agenda.take() {
+            count += 1;
+            if count > AT_ONCE_MAX {
+                return Err(self.violated("(5) things happen for ever at one moment"));
+            }
+            match happening {
+                Happening::Tell { node, life, input } if self.is_alive(node, life) => {
+                    inputs.entry(node).or_default().push(*input);
+                }
+                Happening::Wake { node, life } if self.is_alive(node, life) => {
+                    let wake = self.machines[node]
+                        .process
+                        .as_mut()
+                        .and_then(|process| process.wake.take_if(|at| *at <= self.agenda.now));
+                    if wake.is_some() {
+                        inputs.entry(node).or_default();
+                    }
+                }
+                Happening::Tell { .. } | Happening::Wake { .. } => {}
+                Happening::Fault(fault) => {
+                    for node in self.befall(fault)? {
+                        inputs.remove(&node);
+                    }
+                }
+                other => self.happens(other)?,
+            }
+        }
+        for (node, inputs) in inputs {
+            self.step(node, inputs)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn is_alive(&self, node: usize, life: u64) -> bool {
+        self.machines[node].process.as_ref().is_some_and(|process| process.life == life)
+    }
+
+    fn happens(&mut self, happening: Happening) -> Result<(), Violation> {
+        match happening {
+            Happening::Leave(flow) => self.network.on_leave(&mut self.agenda, flow),
+            Happening::Arrive(flow) => {
+                let arrived = self.network.on_arrive(&mut self.agenda, flow);
+                arrived.map_err(|error| self.violated(error))?;
+            }
+            Happening::Dialled { from, to, life } if self.is_alive(from, life) => {
+                let trusted = self.machines[to].trust.peer(&self.machines[from].name).is_some();
+                self.network.on_dialled(&mut self.agenda, from, to, trusted);
+            }
+            Happening::Notice { conn, end } => self.network.on_notice(&mut self.agenda, conn, end),
+            Happening::Commit { node, life } if self.is_alive(node, life) => self.commit(node)?,
+            Happening::Consume { node, life } if self.is_alive(node, life) => {
+                for input in self.pipelines[node].says() {
+                    self.agenda.tell(node, life, 0, input);
+                }
+            }
+            Happening::Start { node } => self.start(node)?,
+            Happening::CopySeen { node } => {
+                let machine = &mut self.machines[node];
+                if let Some(backup) = &mut machine.backup {
+                    backup.seen = machine.seen.snapshot();
+                }
+            }
+            Happening::Heal => self.network.split = None,
+            Happening::DiskFree { node } => self.machines[node].fill_disk(false),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Starts a process, and compares what its disk holds with what must be there.
+    pub(super) fn start(&mut self, node: usize) -> Result<(), Violation> {
+        if self.machines[node].process.is_some() {
+            return Ok(());
+        }
+        let machine = &mut self.machines[node];
+        let opened = machine.start(&mut self.agenda, &self.plan);
+        opened.map_err(|error| self.violated(format!("{}: {error}", self.machines[node].name)))?;
+        let (life, entries) = (self.machines[node].lives, self.journal_of(node)?);
+        self.journals[node] = entries.iter().map(|entry| entry.envelope.key()).collect();
+        self.remember(node, &entries);
+        self.witness.started(node, &self.journals[node]).map_err(|what| self.violated(what))?;
+        self.network.node_up(node, life);
+        self.look(node)?;
+        if self.plan.consumers {
+            self.pipelines[node].lost();
+            self.agenda.after(2, Happening::Consume { node, life });
+        }
+        self.step(node, Vec::new())
+    }
+
+    /// Everything that the journal of a node holds, read from its bytes.
+    fn journal_of(&self, node: usize) -> Result<Vec<Arc<Entry>>, Violation> {
+        let Some(process) = &self.machines[node].process else { return Ok(Vec::new()) };
+        let journal = &process.engine.journal;
+        let mut entries: Vec<Arc<Entry>> = Vec::new();
+        loop {
+            let after = entries.last().map_or(journal.floor().seq, |entry| entry.seq);
+            let read = journal.read(after, 1 << 20).map_err(|error| self.violated(error))?;
+            if read.entries.is_empty() {
+                return Ok(entries);
+            }
+            entries.extend(read.entries);
+        }
+    }
+
+    fn remember(&mut self, node: usize, entries: &[Arc<Entry>]) {
+        let Some(process) = &self.machines[node].process else { return };
+        let (log_id, floor) = (process.engine.journal.log_id(), process.engine.journal.floor());
+        let mut before = floor;
+        for entry in entries {
+            self.witness.remember(node, log_id, before, entry);
+            self.witness.held[node].insert(entry.envelope.key());
+            before = entry.mark();
+        }
+    }
+
+    fn commit(&mut self, node: usize) -> Result<(), Violation> {
+        let Some(process) = &mut self.machines[node].process else { return Ok(()) };
+        let (log_id, before) = (process.engine.journal.log_id(), process.engine.journal.last());
+        let committed = process
+            .commit(&mut self.agenda, node)
+            .map_err(|error| Violation { at_ms: 0, what: error.to_string() });
+        let Some(committed) = committed? else { return Ok(()) };
+        self.witness.committed(node, &committed, &self.journals[node]).map_err(|what| self.violated(what))?;
+        let Committed { entries, .. } = committed;
+        let mut before: Mark = before;
+        for entry in &entries {
+            self.witness.remember(node, log_id, before, entry);
+            self.journals[node].insert(entry.envelope.key());
+            before = entry.mark();
+        }
+        self.look(node)
+    }
+
+    /// Looks at what is on the disk of a node.
+    pub(super) fn look(&mut self, node: usize) -> Result<(), Violation> {
+        let Some(process) = &self.machines[node].process else { return Ok(()) };
+        let ledger = process.engine.journal.ledger();
+        if let Some(position) = ledger.consumers.get(&self.pipelines[node].name) {
+            self.pipelines[node].durable(position.seq);
+        }
+        if self.plan.nodes > 8 && !self.agenda.now.is_multiple_of(64) {
+            // The whole past of every cursor is dear: large federations are looked at now and then.
+            return Ok(());
+        }
+        let seen = self.machines[node].seen.keys();
+        self.witness.seen(node, &seen).map_err(|what| self.violated(what))?;
+        let trusts: Vec<_> = self.machines.iter().map(|machine| machine.trust.clone()).collect();
+        let seen: BTreeSet<EventKey> = seen.into_iter().collect();
+        let view = Cursors { ledger, seen: &seen, trusts: &trusts };
+        self.witness.cursors(node, &view).map_err(|what| self.violated(what))
+    }
+
+    /// Gives a process what came for it, and obeys.
+    pub(super) fn step(&mut self, node: usize, inputs: Vec<Input>) -> Result<(), Violation> {
+        let now = self.machines[node].now(&self.agenda);
+        let Some(process) = &mut self.machines[node].process else { return Ok(()) };
+        process.handle(inputs, now);
+        let mut vain = 0;
+        let wake = loop {
+            let worked = self.obey_all(node)?;
+            let Some(process) = &mut self.machines[node].process else { return Ok(()) };
+            match process.core.poll_timeout() {
+                Some(at) if at <= now.tick => {
+                    vain = if worked { vain } else { vain + 1 };
+                    if vain > VAIN_WAKES_MAX {
+                        return Err(self.violated(format!(
+                            "(5) {} wants to be woken at {at:?}, for nothing",
+                            self.machines[node].name
+                        )));
+                    }
+                    process.core.handle_timeout(now);
+                }
+                other => break other,
+            }
+        };
+        let (name, owed_max) = (self.machines[node].name.clone(), self.plan.bounds.owed as u64);
+        let Some(process) = &mut self.machines[node].process else { return Ok(()) };
+        if let Some(Tick(at)) = wake
+            && process.wake.is_none_or(|known| at < known || known <= now.tick.0)
+        {
+            process.wake = Some(at);
+            let life = process.life;
+            self.agenda.at(at, Happening::Wake { node, life });
+        }
+        if self.plan.nodes <= 8 {
+            let view = self.machines[node].process.as_ref().map(|process| process.core.view());
+            let most =
+                view.iter().flat_map(|view| &view.peers).map(|peer| peer.received.owed).max().unwrap_or(0);
+            if most > owed_max {
+                return Err(self.violated(format!("(6) {name} owes {most}, more than {owed_max}")));
+            }
+        }
+        Ok(())
+    }
+
+    /// Obeys all that the process asks; was there anything?
+    fn obey_all(&mut self, node: usize) -> Result<bool, Violation> {
+        let mut worked = false;
+        loop {
+            let Some(process) = &mut self.machines[node].process else { return Ok(worked) };
+            let Some(output) = process.core.poll_output() else { return Ok(worked) };
+            worked = true;
+            let rest = process.obey(output, &mut self.agenda, node, &mut self.workers);
+            if let Some(output) = rest.map_err(|error| self.violated(error))? {
+                self.obey(node, output)?;
+            }
+        }
+    }
+
+    fn obey(&mut self, node: usize, output: Output) -> Result<(), Violation> {
+        let number = |numbers: &BTreeMap<PublisherName, usize>, peer: &PublisherName| numbers[peer];
+        match output {
+            Output::Dial { peer } => self.network.dial(&mut self.agenda, node, number(&self.numbers, &peer)),
+            Output::Disconnect { peer } => {
+                self.network.hang_up(&mut self.agenda, node, number(&self.numbers, &peer));
+            }
+            Output::OpenFeed { peer } => {
+                self.network.open_feed(&mut self.agenda, node, number(&self.numbers, &peer));
+            }
+            Output::Send { stream, frame } => {
+                if let Some(to) = self.network.other_end(stream) {
+                    self.witness.sends(node, to, &frame).map_err(|what| self.violated(what))?;
+                }
+                self.network.send(&mut self.agenda, stream, &frame);
+            }
+            Output::Resume { stream } => self.network.resume(&mut self.agenda, stream),
+            Output::CloseFeed { stream } => self.network.close(&mut self.agenda, stream),
+            Output::Expire { now } => self.expire(node, now)?,
+            Output::Submitted { ticket, outcome } => {
+                self.witness.answers(ticket, &outcome).map_err(|what| self.violated(what))?;
+            }
+            Output::HandOff { consumer, entries } => {
+                self.witness
+                    .handed(node, &self.pipelines[node], &entries)
+                    .map_err(|what| self.violated(what))?;
+                if self.pipelines[node].take(consumer, &entries) {
+                    let (after, life) = (self.agenda.draw((1, 20)), self.machines[node].lives);
+                    self.agenda.after(after, Happening::Consume { node, life });
+                }
+            }
+            Output::ConsumerClosed { consumer, .. } => {
+                self.pipelines[node].closed(consumer);
+                let life = self.machines[node].lives;
+                self.agenda.after(100, Happening::Consume { node, life });
+            }
+            Output::Event(event) => self.witness.told(&event),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    pub(super) fn ticket(&mut self) -> Ticket {
+        self.tickets += 1;
+        Ticket(self.tickets)
+    }
+}
