@@ -24,7 +24,7 @@ use crate::keyring::{Keyring, KeyringError};
 use crate::limits::SEEN_BEYOND_JOURNAL_MS;
 use crate::local::{Behind, ControlHandler, Doors, LocalError, Places};
 use crate::policy::TrustList;
-use crate::protocol::{Input, Node, NodeConfig as CoreConfig, Rules};
+use crate::protocol::{Bounds, Input, Node, NodeConfig as CoreConfig, Rules};
 use crate::store::{EngineConfig, Opened, Store, StoreDirs, StoreError};
 use crate::transport::{Transport, TransportConfig, TransportError, peer_id_text};
 
@@ -223,6 +223,7 @@ fn core_config(config: &NodeConfig) -> CoreConfig {
         seed: random.random(),
         seen_keep_ms: u64::from(config.journal.keep_days) * DAY_MS + SEEN_BEYOND_JOURNAL_MS,
         rules: Rules::default(),
+        bounds: Bounds::default(),
     }
 }
 
