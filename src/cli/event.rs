@@ -12,7 +12,7 @@ use super::args::EventVerb;
 use super::failure::Failure;
 use super::place::{Place, unexpected};
 use crate::control::{EventFacts, EventRef, Reply, Request};
-use crate::envelope::UnverifiedEnvelope;
+use crate::envelope::{UnverifiedEnvelope, check_content};
 use crate::identity::{KeyId, public_key_text};
 use crate::limits::ENVELOPE_BYTES_MAX;
 use crate::policy::{Trust, TrustList};
@@ -153,5 +153,6 @@ fn judge(bytes: Bytes, trust: &TrustList) -> Result<(String, String), String> {
         }
     };
     let verified = envelope.verify(&key).map_err(|error| format!("bad_signature: {error}"))?;
+    check_content(verified.envelope().core()).map_err(|error| format!("bad_body: {error}"))?;
     Ok((verified.envelope().publisher().to_string(), public_key_text(&key)))
 }

@@ -37,7 +37,7 @@ pub struct Door {
 /// What became of a line.
 #[derive(Debug)]
 pub enum Intake {
-    New(Draft),
+    New(Box<Draft>),
     Returned(Returned),
 }
 
@@ -134,7 +134,7 @@ fn read_event(meta: Meta, text: &str, scan: &Scan<'_>, door: &Door) -> Result<In
     let to = narrowed(&meta.to, &door.to)?;
     let event_type = meta.event_type.or_else(|| type_of(text, &scan.members)).unwrap_or(EventType::Event);
     let payload = payload_without(text, scan, traces)?;
-    Ok(Intake::New(Draft { meta, door: door.clone(), format, event_type, tlp, to, payload }))
+    Ok(Intake::New(Box::new(Draft { meta, door: door.clone(), format, event_type, tlp, to, payload })))
 }
 
 /// What IntelMQ's `__type` says. Its other values (`Message`) are events.
