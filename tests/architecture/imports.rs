@@ -23,6 +23,8 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
     ("local", ADAPTER),
     ("keyring", ADAPTER),
     ("config", ADAPTER),
+    // The simulator recovers with the store's own replay of the journal's real bytes.
+    ("sim", SIMULATOR),
     ("daemon", EVERYTHING_BELOW_CLI),
     ("cli", EVERYTHING_BELOW_MAIN),
     ("lib", &[]),
@@ -36,6 +38,11 @@ const PURE: &[&str] = &[
 const ADAPTER: &[&str] = &[
     "limits", "time", "identity", "event", "link", "envelope", "format", "policy", "wire", "record",
     "protocol", "status", "clock", "control",
+];
+
+const SIMULATOR: &[&str] = &[
+    "limits", "time", "identity", "event", "link", "envelope", "format", "policy", "wire", "record",
+    "protocol", "status", "store",
 ];
 
 const EVERYTHING_BELOW_CLI: &[&str] = &[
