@@ -1,5 +1,6 @@
 //! What the command line says on the three sockets, against a node that only plays its part: what is sent, what
 //! is printed, what is acknowledged when, and the exit codes. Real nodes are in `cli_node.rs`.
+#![cfg(feature = "node")]
 
 #[path = "cli/mod.rs"]
 mod cli;

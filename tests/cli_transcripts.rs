@@ -1,4 +1,5 @@
 //! Transcripts of every verb that needs no running node: arguments, stdin, exact stdout, stderr and exit code.
+#![cfg(feature = "node")]
 
 #[path = "cli/mod.rs"]
 mod cli;

@@ -24,15 +24,17 @@ const WHILE_AWAY: usize = 6;
 
 pub fn demo() -> Result<(), Failure> {
     let children = Children::default();
-    let on_signal = children.clone();
-    stop::on_signal(move || {
-        on_signal.kill_all();
-        std::process::exit(i32::from(DONE));
-    })?;
     let place = tempfile::Builder::new()
         .prefix("intelmesh-demo-")
         .tempdir()
         .map_err(|error| Failure::could_not(format!("no temporary directory: {error}")))?;
+    let (on_signal, made) = (children.clone(), place.path().to_owned());
+    stop::on_signal(move || {
+        on_signal.kill_all();
+        // What cannot be removed is in a directory for what is temporary.
+        let _ = std::fs::remove_dir_all(made);
+        std::process::exit(i32::from(DONE));
+    })?;
     let mut story = Story { answer: Answer::new(), scene: 0 };
     let told = tell(&mut story, place.path(), &children);
     children.kill_all();
