@@ -76,6 +76,15 @@ impl Batch {
     /// # Errors
     /// [`AppendError::Full`], or `Failed` where write or sync failed otherwise.
     pub fn write(&self, disk: &impl Disk) -> Result<(), AppendError> {
+        self.write_unsynced(disk)?;
+        disk.sync(&self.name).map_err(|error| AppendError::of(&self.name, error))
+    }
+
+    /// The first half of [`Batch::write`]: a crash may still lose or tear it.
+    ///
+    /// # Errors
+    /// As [`Batch::write`].
+    pub fn write_unsynced(&self, disk: &impl Disk) -> Result<(), AppendError> {
         let fault = |error| AppendError::of(&self.name, error);
         let end = self.at + self.bytes.len() as u64;
         if self.reserve_to > self.reserved
@@ -86,8 +95,7 @@ impl Batch {
             }
             disk.reserve(&self.name, end).map_err(fault)?;
         }
-        disk.write(&self.name, self.at, &self.bytes).map_err(fault)?;
-        disk.sync(&self.name).map_err(fault)
+        disk.write(&self.name, self.at, &self.bytes).map_err(fault)
     }
 
     fn put(&mut self, active: &Active, write: impl FnOnce(&mut Vec<u8>)) -> u64 {

@@ -1,0 +1,76 @@
+//! Carriers for the tests of the store, signed for real. Not a model of what the mesh carries.
+
+use std::sync::OnceLock;
+
+use bytes::Bytes;
+use ed25519_dalek::SigningKey;
+use uuid::Uuid;
+
+use super::journal::Fresh;
+use crate::envelope::{Body, Core, ENVELOPE_VERSION, EventType, IdScheme, Signer};
+use crate::event::Format;
+use crate::identity::{EventId, HopPath, LogId, ProjectName, PublisherName};
+use crate::policy::Tlp;
+use crate::record::{NewCarrier, NewRecord};
+use crate::time::{Now, Tick, Timestamp};
+
+/// 2026-11-24T10:00:00Z.
+pub const START: Timestamp = Timestamp(1_795_514_400_000);
+
+pub const DAY_MS: u64 = 86_400_000;
+
+pub fn now() -> Now {
+    Now { tick: Tick(0), wall: START }
+}
+
+pub fn name(text: &str) -> PublisherName {
+    PublisherName::parse(text).unwrap()
+}
+
+pub fn fresh(n: u8) -> Fresh {
+    Fresh { log_id: LogId([n; 16]), salt: 77 + u32::from(n) }
+}
+
+/// The n-th event of `publisher`, with a body of about `bytes`.
+pub fn carrier_of(publisher: &str, n: u64, bytes: usize, arrived: Timestamp) -> NewCarrier {
+    let hash = n.wrapping_mul(0x9e37_79b9_7f4a_7c15) as u128;
+    let id = EventId {
+        publisher: name(publisher),
+        project: ProjectName::parse("intelmq").unwrap(),
+        uuid: Uuid::from_u128(hash << 64 | u128::from(n)),
+    };
+    carrier_with(id, IdScheme::Random, n, bytes, arrived)
+}
+
+pub fn carrier_with(id: EventId, ids: IdScheme, n: u64, bytes: usize, arrived: Timestamp) -> NewCarrier {
+    static SIGNER: OnceLock<Signer> = OnceLock::new();
+    let signer = SIGNER.get_or_init(|| Signer::new(SigningKey::from_bytes(&[7; 32])));
+    let body = format!("{{\"n\":{n},\"filler\":\"{}\"}}", "x".repeat(bytes));
+    let path = if id.publisher == name("cert-at") { vec![] } else { vec![id.publisher.clone()] };
+    let core = Core {
+        version: ENVELOPE_VERSION,
+        id,
+        ids,
+        created: arrived,
+        expires: None,
+        event_type: EventType::Event,
+        format: Format::intelmq(),
+        tlp: Tlp::Green,
+        to: Vec::new(),
+        max_hops: 16,
+        parent: None,
+        links: Vec::new(),
+        ext: None,
+        body: Body::Plain(Bytes::from(body)),
+    };
+    NewCarrier { envelope: signer.sign(core).unwrap(), path: HopPath::new(path).unwrap(), arrived }
+}
+
+/// The n-th event of our own, of about 100 bytes, arriving n ms after the start.
+pub fn carrier(n: u64) -> NewRecord {
+    NewRecord::Carrier(carrier_of("cert-at", n, 40, START.plus_ms(n)))
+}
+
+pub fn foreign(n: u64) -> NewRecord {
+    NewRecord::Carrier(carrier_of("cert-ee", n, 40, START.plus_ms(n)))
+}
