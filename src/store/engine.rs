@@ -2,6 +2,9 @@
 //! seen set cannot know lies below its floor. The node runs it behind a lock and on threads (`store::Store`),
 //! the simulator as it is. Nothing here waits or decides what is accepted.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use thiserror::Error;
@@ -83,6 +86,13 @@ pub enum Problem {
     DamagedSegment(String),
 }
 
+impl Problem {
+    /// Should status go on showing it? A torn tail is what a crash leaves: the log says it once.
+    pub fn lasts(&self) -> bool {
+        !matches!(self, Self::TornTail { .. })
+    }
+}
+
 /// What a start found.
 #[derive(Clone, Debug)]
 pub struct Opened {
@@ -124,6 +134,9 @@ pub struct Engine<D, B> {
     pub journal: Journal<D>,
     pub seen: SeenSet<B>,
     config: EngineConfig,
+    /// Ids with which the seen set was made again since the floor was last raised for that.
+    rebuilt: Option<u64>,
+    problems: Vec<Problem>,
 }
 
 impl<D: Disk, B: SeenDb> Engine<D, B> {
@@ -141,7 +154,7 @@ impl<D: Disk, B: SeenDb> Engine<D, B> {
         let first = [Note::Steady(now.wall), Note::Floor(now.wall.minus_ms(config.seen_keep_ms()))];
         let (journal, opening) = Journal::open(disk, config.journal, fresh, &first)?;
         let (seen, recovery) = SeenSet::open(db, &journal, opening.emptied, config.checks)?;
-        let mut engine = Self { journal, seen, config };
+        let mut engine = Self { journal, seen, config, rebuilt: None, problems: Vec::new() };
         let mut problems = Vec::new();
         problems.extend(opening.cut.map(|(file, offset)| Problem::TornTail { file, offset }));
         if opening.missing_segments {
@@ -245,9 +258,16 @@ impl<D: Disk, B: SeenDb> Engine<D, B> {
     }
 
     fn rebuild_seen(&mut self) -> Result<(), StoreError> {
-        self.seen.rebuild(&self.journal, Emptied::Corrupt)?;
-        self.raise_floor()?;
+        // The floor follows at the next `forget`: only the appender may append.
+        if let Recovery::Rebuilt { ids, .. } = self.seen.rebuild(&self.journal, Emptied::Corrupt)? {
+            self.rebuilt = Some(ids);
+        }
         Ok(())
+    }
+
+    /// What went wrong since the last call.
+    pub fn take_problems(&mut self) -> Vec<Problem> {
+        std::mem::take(&mut self.problems)
     }
 
     /// What retention would give up now.
@@ -275,11 +295,19 @@ impl<D: Disk, B: SeenDb> Engine<D, B> {
         Ok(Retired { ends, missing })
     }
 
-    /// Forgets days wholly below the floor.
+    /// Forgets days wholly below the floor, and raises that where the seen set had to be made again. Only
+    /// for the appender, between its batches.
     ///
     /// # Errors
     /// [`StoreError`].
     pub fn forget(&mut self) -> Result<(), StoreError> {
+        if let Some(ids) = self.rebuilt {
+            match self.raise_floor() {
+                Err(error) if error.is_full() => return Ok(()),
+                floor => self.problems.push(Problem::SeenRebuilt { ids, floor: floor? }),
+            }
+            self.rebuilt = None;
+        }
         let floor = self.journal.ledger().floor.unwrap_or_default();
         Ok(self.seen.remove_below(floor.day())?)
     }

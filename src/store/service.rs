@@ -4,6 +4,8 @@
 
 mod flusher;
 mod reader;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::path::PathBuf;
@@ -147,7 +149,7 @@ impl Store {
             engine: Mutex::new(engine),
             disk,
             flushing: Mutex::default(),
-            problems: Mutex::new(opened.problems.clone()),
+            problems: Mutex::new(opened.problems.iter().filter(|problem| problem.lasts()).cloned().collect()),
             answers,
             fatal,
         });

@@ -50,11 +50,13 @@ impl<D: Disk> Journal<D> {
         };
         let mut opening = Opening::default();
         let newest_replay = replay(&*disk, newest, true)?;
-        let Replay { active, ledger, oldest, cut } = newest_replay;
-        if cut {
+        let Replay { active, ledger, oldest, tail } = newest_replay;
+        if tail != Behind::Nothing {
             disk.truncate(&active.name, active.end).map_err(JournalError::io(&active.name))?;
             disk.sync(&active.name).map_err(JournalError::io(&active.name))?;
-            opening.cut = Some((active.name.clone(), active.end));
+            if tail == Behind::Torn {
+                opening.cut = Some((active.name.clone(), active.end));
+            }
         }
         remove_retired(&*disk, &mut listed, oldest)?;
         let gap = find_gap(&listed, &active.header, oldest);
@@ -159,8 +161,16 @@ struct Replay {
     active: Active,
     ledger: Ledger,
     oldest: u64,
-    /// Something behind the last whole record has to be cut off.
-    cut: bool,
+    tail: Behind,
+}
+
+/// What lies behind the last whole record; cut off, so that what is there is exactly what was written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Behind {
+    Nothing,
+    /// Zeros that were reserved.
+    Reserved,
+    Torn,
 }
 
 /// Reads a segment whole. Behind its last whole record there may be a torn tail where it `is_newest`.
@@ -202,9 +212,13 @@ fn replay(disk: &impl Disk, listed: Listed, is_newest: bool) -> Result<Replay, J
         return Err(JournalError::damaged(&name, end, "broken record, and not the last"));
     }
     let active = Active { header, name, index, start, end, reserved: end, unsynced: None };
-    // Reserved zeros are cut off as well: what is there is then exactly what was written.
-    let cut = !whole || disk.len(&active.name).map_err(JournalError::io(&active.name))? > end;
-    Ok(Replay { active, ledger, oldest, cut })
+    let len = disk.len(&active.name).map_err(JournalError::io(&active.name))?;
+    let tail = match whole {
+        false => Behind::Torn,
+        true if len > end => Behind::Reserved,
+        true => Behind::Nothing,
+    };
+    Ok(Replay { active, ledger, oldest, tail })
 }
 
 /// Removes segments that were given up but not yet removed.

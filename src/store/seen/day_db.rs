@@ -3,7 +3,6 @@
 //! from the journal after a crash; a flush writes the blocks, syncs them, writes the filters, and then what
 //! all that covers. `day_files` has sled's rules. When something is inserted is not decided here.
 
-use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,12 +19,12 @@ pub const BLOCK_IDS: usize = 128;
 /// Key and digest.
 pub const ROW_BYTES: usize = 24;
 
-/// Days whose open blocks stay in memory after a flush.
-const HOT_DAYS: usize = 2;
+/// Days, from the newest back, whose open blocks stay in memory after a flush and are filled further.
+const HOT_DAYS: usize = 3;
 
 pub type Row = [u8; ROW_BYTES];
 
-/// A block's name in its day: the first 12 bits of its keys, and which block of these it is.
+/// A block's name in its day: the first 12 bits of its keys, and a number of its own.
 pub type BlockName = (u16, u32);
 
 #[derive(Debug)]
@@ -33,6 +32,12 @@ struct Block {
     number: u32,
     rows: Vec<Row>,
     dirty: bool,
+}
+
+impl Block {
+    fn new(number: u32) -> Self {
+        Self { number, rows: Vec::new(), dirty: false }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -80,7 +85,9 @@ impl DayDb {
         for day in db.files.list()? {
             let mut filter = Filter::default();
             let whole = db.files.read_filter(day, &mut filter)?;
-            if !whole {
+            if whole {
+                db.files.expect(day, filter.ids());
+            } else {
                 filter = db.filter_by_scan(day)?;
             }
             db.days.insert(day, Day { filter, on_disk: true, ..Day::default() });
@@ -95,23 +102,6 @@ impl DayDb {
         match self.files.each_row(day, |row| filter.insert(&key_of(row))) {
             Err(SeenError::Corrupt { .. }) => Ok(filter),
             scanned => scanned.map(|()| filter),
-        }
-    }
-}
-
-/// The block of `prefix` that takes the next id: the last one on disk, or a new one.
-fn open_block<'a>(
-    on_disk: Option<&DayFiles>,
-    open: &'a mut HashMap<u16, Block>,
-    day: u32,
-    prefix: u16,
-) -> Result<&'a mut Block, SeenError> {
-    match open.entry(prefix) {
-        Entry::Occupied(known) => Ok(known.into_mut()),
-        Entry::Vacant(place) => {
-            let last = on_disk.map(|files| files.last_block(day, prefix)).transpose()?.flatten();
-            let (number, rows) = last.unwrap_or_default();
-            Ok(place.insert(Block { number, rows, dirty: false }))
         }
     }
 }
@@ -164,41 +154,43 @@ impl SeenDb for DayDb {
     }
 
     fn find(&mut self, key: &EventKey) -> Result<Option<ShortDigest>, SeenError> {
+        Ok(self.find_all(std::slice::from_ref(key))?.pop().flatten())
+    }
+
+    /// Day by day, so that each has to be opened only once, whatever the order of the keys.
+    fn find_all(&mut self, keys: &[EventKey]) -> Result<Vec<Option<ShortDigest>>, SeenError> {
+        let mut found = vec![None; keys.len()];
         // What comes twice is mostly young.
-        for (day, known) in self.days.iter().rev() {
-            if !known.filter.may_hold(key) {
-                continue;
-            }
-            if let Some(digest) = known.in_memory(key) {
-                return Ok(Some(digest));
-            }
-            if !known.on_disk {
-                continue;
-            }
-            let mut found = None;
-            self.files.each_block(*day, prefix_of(key), |rows| {
-                found = in_rows(rows, key);
-                found.is_none()
-            })?;
-            if found.is_some() {
-                return Ok(found);
+        for (number, day) in self.days.iter().rev() {
+            for (key, found) in keys.iter().zip(&mut found) {
+                if found.is_some() || !day.filter.may_hold(key) {
+                    continue;
+                }
+                *found = day.in_memory(key);
+                if found.is_none() && day.on_disk {
+                    self.files.each_block(*number, prefix_of(key), |rows| {
+                        *found = in_rows(rows, key);
+                        found.is_none()
+                    })?;
+                }
             }
         }
-        Ok(None)
+        Ok(found)
     }
 
     fn insert(&mut self, id: SeenId) -> Result<(), SeenError> {
         let day = self.days.entry(id.day).or_default();
         let prefix = prefix_of(&id.key);
-        let on_disk = day.on_disk.then_some(&*self.files);
-        let block = open_block(on_disk, &mut day.open, id.day, prefix)?;
+        // A number that no block has which an earlier flush finished; what an unfinished one left is not
+        // covered, and comes again.
+        let fresh = day.filter.ids() as u32;
+        let block = day.open.entry(prefix).or_insert_with(|| Block::new(fresh));
         if block.rows.len() >= BLOCK_IDS {
-            // A full block that came from disk is there already.
-            let rows = std::mem::take(&mut block.rows);
-            if block.dirty {
-                day.full.insert((prefix, block.number), rows);
+            let full = std::mem::replace(block, Block::new(fresh));
+            // One that is not dirty is in a flush, or on disk.
+            if full.dirty {
+                day.full.insert((prefix, full.number), full.rows);
             }
-            block.number += 1;
         }
         let mut row = [0; ROW_BYTES];
         row[..16].copy_from_slice(&id.key.0);
@@ -216,14 +208,14 @@ impl SeenDb for DayDb {
             let blocks = day.take_dirty();
             let layers = day.filter.take_changed();
             if !blocks.is_empty() || !layers.is_empty() {
-                work.push((*number, blocks, layers));
+                work.push((*number, day.filter.ids(), blocks, layers));
             }
         }
         self.covered = Some(covered);
         let files = Arc::clone(&self.files);
         Ok(Box::new(move || {
-            for (day, blocks, layers) in work {
-                files.write(day, &blocks, &layers)?;
+            for (day, ids, blocks, layers) in work {
+                files.write(day, ids, &blocks, &layers)?;
             }
             files.write_covered(covered)?;
             files.measure();

@@ -3,6 +3,7 @@
 //! is small, few databases are open at a time, and whatever goes wrong inside sled, a panic too, makes the
 //! day corrupt and not the node.
 
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -19,10 +20,14 @@ use crate::time::Timestamp;
 use crate::wire::Mark;
 
 /// Databases that are open at the same time.
-const OPEN_DAYS_MAX: usize = 4;
+const OPEN_DAYS_MAX: usize = 8;
 
 /// sled's cache for each of them, in bytes.
 const CACHE_BYTES: u64 = 8 * 1024 * 1024;
+
+/// In each database: how many ids the last flush left there, written behind them. sled opens a file of
+/// rubbish as an empty database; this tells.
+const IDS_KEY: &[u8] = b"ids";
 
 const COVERED_FILE: &str = "covered";
 const COVERED_MAGIC: &[u8; 8] = b"imeshsn1";
@@ -56,12 +61,19 @@ pub struct DayFiles {
     dir: PathBuf,
     /// Used most recently last.
     open: Mutex<Open>,
+    /// How many ids each day must hold at least, by its filter.
+    expected: Mutex<HashMap<u32, u64>>,
     bytes: AtomicU64,
 }
 
 impl DayFiles {
     pub fn new(dir: &Path) -> Self {
-        Self { dir: dir.to_owned(), open: Mutex::default(), bytes: AtomicU64::new(0) }
+        Self {
+            dir: dir.to_owned(),
+            open: Mutex::default(),
+            expected: Mutex::default(),
+            bytes: AtomicU64::new(0),
+        }
     }
 
     fn day_dir(&self, day: u32) -> PathBuf {
@@ -100,26 +112,33 @@ impl DayFiles {
             open.remove(idle);
         }
         let db = Arc::new(open_sled(&self.day_dir(day), day)?);
+        self.check_ids(day, &db)?;
         open.push((day, Arc::clone(&db)));
         Ok(db)
     }
 
-    /// The last block of a prefix.
-    ///
-    /// # Errors
-    /// [`SeenError`], here and below.
-    pub fn last_block(&self, day: u32, prefix: u16) -> Result<Option<(u32, Vec<Row>)>, SeenError> {
-        let db = self.db(day)?;
-        guarded(day, || {
-            let last = db.range(block_key((prefix, 0))..=block_key((prefix, u32::MAX))).next_back();
-            let Some(last) = last else { return Ok(None) };
-            let (key, value) = last.map_err(sled_error(day))?;
-            let number = key.last_chunk::<4>().map_or(0, |number| u32::from_be_bytes(*number));
-            Ok(Some((number, rows(day, &value)?.to_vec())))
-        })
+    /// Before `day` is opened: it holds at least `ids`.
+    pub fn expect(&self, day: u32, ids: u64) {
+        self.expected.lock().unwrap_or_else(PoisonError::into_inner).insert(day, ids);
+    }
+
+    /// The first time that a day is opened: does it hold what its filter says?
+    fn check_ids(&self, day: u32, db: &sled::Db) -> Result<(), SeenError> {
+        let expected = self.expected.lock().unwrap_or_else(PoisonError::into_inner).remove(&day);
+        let Some(expected) = expected else { return Ok(()) };
+        let ids = guarded(day, || db.get(IDS_KEY).map_err(sled_error(day)))?;
+        let ids = ids.and_then(|ids| <[u8; 8]>::try_from(ids.as_ref()).ok()).map_or(0, u64::from_be_bytes);
+        if ids >= expected {
+            return Ok(());
+        }
+        let what = format!("{ids} ids where its filter has {expected}");
+        Err(SeenError::Corrupt { file: day_name(day), what })
     }
 
     /// The blocks of a prefix, newest first, as long as `wants_more`.
+    ///
+    /// # Errors
+    /// [`SeenError`], here and below.
     pub fn each_block(
         &self,
         day: u32,
@@ -142,17 +161,20 @@ impl DayFiles {
         let db = self.db(day)?;
         guarded(day, || {
             for block in db.iter() {
-                let (_, value) = block.map_err(sled_error(day))?;
-                rows(day, &value)?.iter().for_each(&mut each);
+                let (key, value) = block.map_err(sled_error(day))?;
+                if key != IDS_KEY {
+                    rows(day, &value)?.iter().for_each(&mut each);
+                }
             }
             Ok(())
         })
     }
 
-    /// Writes blocks and filter layers of a day, and returns when they are on disk.
+    /// Writes blocks and filter layers of a day that then holds `ids`, and returns when they are on disk.
     pub fn write(
         &self,
         day: u32,
+        ids: u64,
         blocks: &[(BlockName, Arc<Vec<Row>>)],
         layers: &[(usize, Vec<u8>)],
     ) -> Result<(), SeenError> {
@@ -166,6 +188,7 @@ impl DayFiles {
             for (name, rows) in blocks {
                 db.insert(block_key(*name), rows.as_flattened()).map_err(sled_error(day))?;
             }
+            db.insert(IDS_KEY, &ids.to_be_bytes()).map_err(sled_error(day))?;
             // sled's flush is no fsync; the sync below is.
             db.flush().map(drop).map_err(sled_error(day))
         })?;

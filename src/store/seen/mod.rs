@@ -86,6 +86,11 @@ pub trait SeenDb: Send + 'static {
     /// By identity alone, whatever the day.
     fn find(&mut self, key: &EventKey) -> Result<Option<ShortDigest>, SeenError>;
 
+    /// Many at once, in the order asked.
+    fn find_all(&mut self, keys: &[EventKey]) -> Result<Vec<Option<ShortDigest>>, SeenError> {
+        keys.iter().map(|key| self.find(key)).collect()
+    }
+
     /// The caller knows that it is not there.
     fn insert(&mut self, id: SeenId) -> Result<(), SeenError>;
 
@@ -231,7 +236,7 @@ impl<B: SeenDb> SeenSet<B> {
     /// # Errors
     /// [`SeenError`].
     pub fn look_up(&mut self, keys: &[EventKey]) -> Result<Vec<Option<ShortDigest>>, SeenError> {
-        keys.iter().map(|key| self.db.find(key)).collect()
+        self.db.find_all(keys)
     }
 
     /// These carriers are synced.

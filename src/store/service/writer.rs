@@ -169,7 +169,12 @@ impl Writer<'_> {
 
     fn expire(&mut self, now: Option<Timestamp>) -> Result<(), StoreError> {
         self.clock = now;
-        self.shared.engine().forget()?;
+        let problems = {
+            let mut engine = self.shared.engine();
+            engine.forget()?;
+            engine.take_problems()
+        };
+        problems.into_iter().for_each(|problem| self.shared.note_problem(problem));
         self.retire(now)
     }
 

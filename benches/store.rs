@@ -1,0 +1,180 @@
+//! What the store costs: append in batches with a sync each, read-back from disk, look-up and insert in a seen
+//! set of 1 M and of 10 M ids. Prints also how long that takes to open and how much memory it then holds. Run
+//! with `cargo bench --bench store`; the directory is INTELMESH_BENCH_DIR, or the system's temporary one.
+//! Not a comparison with other stores.
+
+use std::hint::black_box;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use ed25519_dalek::SigningKey;
+use intelmesh::envelope::{Body, Core, ENVELOPE_VERSION, EventType, IdScheme, Signer};
+use intelmesh::event::Format;
+use intelmesh::identity::{
+    Check, EventId, EventKey, HopPath, LogId, ProjectName, PublisherName, ShortDigest,
+};
+use intelmesh::policy::Tlp;
+use intelmesh::record::{NewCarrier, NewRecord};
+use intelmesh::store::file_disk::FileDisk;
+use intelmesh::store::seen::day_db::DayDb;
+use intelmesh::store::seen::{Covered, SeenDb, SeenId};
+use intelmesh::store::{Fresh, Journal, JournalConfig};
+use intelmesh::time::Timestamp;
+use intelmesh::wire::Mark;
+
+const NOW: Timestamp = Timestamp(1_795_514_400_000);
+const BATCH: u64 = 256;
+const DAYS: u64 = 30;
+
+fn bench_dir(name: &str) -> (Option<tempfile::TempDir>, PathBuf) {
+    let base = std::env::var_os("INTELMESH_BENCH_DIR").map_or_else(std::env::temp_dir, PathBuf::from);
+    let dir = tempfile::tempdir_in(base).expect("a temporary directory");
+    let path = dir.path().join(name);
+    (Some(dir), path)
+}
+
+fn carriers(count: u64) -> Vec<NewRecord> {
+    let signer = Signer::new(SigningKey::from_bytes(&[7; 32]));
+    let body = format!("{{\"filler\":\"{}\"}}", "x".repeat(800));
+    let made = (0..count).map(|n| {
+        let core = Core {
+            version: ENVELOPE_VERSION,
+            id: EventId {
+                publisher: PublisherName::parse("cert-at").expect("a name"),
+                project: ProjectName::parse("intelmq").expect("a name"),
+                uuid: uuid::Uuid::from_u128(u128::from(n)),
+            },
+            ids: IdScheme::Random,
+            created: NOW,
+            expires: None,
+            event_type: EventType::Event,
+            format: Format::intelmq(),
+            tlp: Tlp::Green,
+            to: Vec::new(),
+            max_hops: 16,
+            parent: None,
+            links: Vec::new(),
+            ext: None,
+            body: Body::Plain(body.clone().into()),
+        };
+        let envelope = signer.sign(core).expect("a sound core");
+        NewRecord::Carrier(NewCarrier { envelope, path: HopPath::default(), arrived: NOW })
+    });
+    made.collect()
+}
+
+fn open_journal(dir: &Path) -> Journal<FileDisk> {
+    let disk = Arc::new(FileDisk::open(dir).expect("a directory"));
+    let config = JournalConfig { keep_bytes: 20_000_000_000, keep_ms: 30 * 86_400_000 };
+    let fresh = Fresh { log_id: LogId([1; 16]), salt: 7 };
+    Journal::open(disk, config, fresh, &[]).expect("a journal").0
+}
+
+fn journal(c: &mut Criterion) {
+    let (_guard, dir) = bench_dir("journal");
+    let records = carriers(BATCH);
+    let mut group = c.benchmark_group("journal");
+    group.sample_size(20).measurement_time(Duration::from_secs(4)).throughput(Throughput::Elements(BATCH));
+    let mut journal = open_journal(&dir);
+    group.bench_function("append 256 of 1 KB, synced", |b| {
+        b.iter(|| journal.append(records.clone()).expect("appended"));
+    });
+    let last = journal.last().seq;
+    drop(journal);
+    let began = Instant::now();
+    let journal = open_journal(&dir);
+    println!("journal of {last} carriers opens in {:?}", began.elapsed());
+    let mut after = 0;
+    group.bench_function("read back 256 of 1 KB from disk, verified", |b| {
+        b.iter(|| {
+            after = if after + 2 * BATCH > last { 0 } else { after + BATCH };
+            let read = journal.read(after, 256 * 1024).expect("read");
+            black_box(read.entries.len())
+        });
+    });
+    group.finish();
+}
+
+/// The n-th of many identities, spread over the days.
+fn id(n: u64) -> SeenId {
+    let mut key = [0; 16];
+    key[..8].copy_from_slice(&n.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes());
+    key[8..].copy_from_slice(&n.wrapping_mul(0xd6e8_feb8_6659_fd93).to_be_bytes());
+    let day = NOW.day() - (n * DAYS >> 24) as u32 % DAYS as u32;
+    SeenId { day, key: EventKey(key), digest: ShortDigest(n.to_be_bytes()) }
+}
+
+fn resident_mb() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+    let kb = line.and_then(|line| line.split_whitespace().nth(1)?.parse::<f64>().ok());
+    kb.unwrap_or(0.0) / 1024.0
+}
+
+fn flush(db: &mut DayDb, seq: u64) {
+    let covered = Covered { log_id: LogId([1; 16]), mark: Mark { seq, check: Check::START } };
+    db.begin_flush(covered).expect("a flush")().expect("flushed");
+    db.flushed();
+}
+
+fn seen(c: &mut Criterion) {
+    for ids in [1_000_000u64, 10_000_000] {
+        let (_guard, dir) = bench_dir("seen");
+        let aside = dir.with_file_name("aside");
+        let mut db = DayDb::open(&dir, &aside).expect("a seen set");
+        let began = Instant::now();
+        for n in 0..ids {
+            db.insert(id(n)).expect("inserted");
+            if n % 131_072 == 131_071 {
+                flush(&mut db, n);
+            }
+        }
+        flush(&mut db, ids);
+        println!("{ids} ids inserted and flushed in {:?}, {:?} (ids, bytes)", began.elapsed(), db.size());
+        drop(db);
+        let before = resident_mb();
+        let began = Instant::now();
+        let mut db = DayDb::open(&dir, &aside).expect("a seen set");
+        let opened = began.elapsed();
+        let held = db.find(&id(ids / 2).key).expect("asked");
+        assert_eq!(held, Some(id(ids / 2).digest));
+        println!(
+            "{ids} ids: opens in {opened:?}, first look-up after {:?}, {:.0} MB resident ({before:.0} before)",
+            began.elapsed(),
+            resident_mb()
+        );
+        let mut group = c.benchmark_group("seen");
+        group.sample_size(20).measurement_time(Duration::from_secs(3)).throughput(Throughput::Elements(BATCH));
+        let mut n = 0;
+        group.bench_function(BenchmarkId::new("look up 256 unknown", ids), |b| {
+            b.iter(|| {
+                n += BATCH;
+                let keys: Vec<EventKey> = (ids + n..ids + n + BATCH).map(|n| id(n << 20).key).collect();
+                black_box(db.find_all(&keys).expect("asked"))
+            });
+        });
+        group.bench_function(BenchmarkId::new("look up 256 known", ids), |b| {
+            b.iter(|| {
+                n = (n + 7 * BATCH) % (ids - BATCH);
+                let keys: Vec<EventKey> = (n..n + BATCH).map(|n| id(n).key).collect();
+                black_box(db.find_all(&keys).expect("asked"))
+            });
+        });
+        let mut next = ids;
+        group.bench_function(BenchmarkId::new("insert 256", ids), |b| {
+            b.iter(|| {
+                for n in next..next + BATCH {
+                    db.insert(SeenId { day: NOW.day(), ..id(n) }).expect("inserted");
+                }
+                next += BATCH;
+            });
+        });
+        println!("{ids} ids: {:.0} MB resident after look-ups and inserts", resident_mb());
+        group.finish();
+    }
+}
+
+criterion_group!(benches, journal, seen);
+criterion_main!(benches);

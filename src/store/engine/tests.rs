@@ -1,0 +1,183 @@
+//! Journal and seen set together, over a disk and a database that crash, are put back and emptied: what is
+//! stored is seen, and nothing is seen that was not stored.
+
+use super::*;
+use crate::store::memory_disk::MemoryDisk;
+use crate::store::seen::memory::MemorySeen;
+use crate::store::testing::{DAY_MS, START, carrier, carrier_of, foreign, fresh, name, now};
+use crate::time::Tick;
+
+struct World {
+    disk: MemoryDisk,
+    seen: MemorySeen,
+    config: EngineConfig,
+}
+
+type Memory = Engine<MemoryDisk, MemorySeen>;
+
+impl World {
+    fn new(keep_bytes: u64) -> Self {
+        let config = EngineConfig::new(name("cert-at"), keep_bytes, 30 * DAY_MS);
+        Self { disk: MemoryDisk::default(), seen: MemorySeen::default(), config }
+    }
+
+    fn open(&self, n: u8) -> (Memory, Opened) {
+        self.open_at(n, now())
+    }
+
+    fn open_at(&self, n: u8, now: Now) -> (Memory, Opened) {
+        let disk = Arc::new(self.disk.clone());
+        Engine::open(disk, self.seen.clone(), self.config.clone(), fresh(n), now).unwrap()
+    }
+
+    fn backup(&self) -> Self {
+        Self { disk: self.disk.snapshot(), seen: self.seen.snapshot(), config: self.config.clone() }
+    }
+
+    fn crash(&self) {
+        self.disk.crash(0);
+        self.seen.crash();
+    }
+
+    fn empty_journal(&self) {
+        for name in self.disk.list().unwrap() {
+            self.disk.remove(&name).unwrap();
+        }
+    }
+}
+
+fn key(n: u64) -> EventKey {
+    carrier_of("cert-at", n, 40, START).envelope.envelope().key()
+}
+
+fn seen(engine: &mut Memory, numbers: std::ops::Range<u64>) -> Vec<bool> {
+    let keys: Vec<EventKey> = numbers.map(key).collect();
+    engine.look_up(&keys).unwrap().iter().map(Option::is_some).collect()
+}
+
+fn append(engine: &mut Memory, numbers: std::ops::Range<u64>) {
+    numbers.for_each(|n| drop(engine.append(vec![carrier(n)]).unwrap()));
+}
+
+#[test]
+fn what_is_stored_is_seen_at_once_and_after_a_crash_that_forgot_the_seen_set() {
+    let world = World::new(1 << 30);
+    let (mut engine, opened) = world.open(1);
+    assert_eq!(opened.ledger.floor, Some(START.minus_ms(31 * DAY_MS)));
+    append(&mut engine, 0..50);
+    engine.flush_seen().unwrap();
+    append(&mut engine, 50..100);
+    assert!(seen(&mut engine, 0..100).iter().all(|held| *held));
+    assert_eq!(seen(&mut engine, 100..101), [false]);
+    drop(engine);
+    world.crash();
+    let (mut engine, opened) = world.open(2);
+    assert_eq!(opened.problems, []);
+    assert!(seen(&mut engine, 0..100).iter().all(|held| *held));
+    assert_eq!(opened.ledger.floor, Some(START.minus_ms(31 * DAY_MS)), "the floor does not move");
+}
+
+#[test]
+fn a_seen_set_that_knows_more_than_a_restored_journal_is_made_again() {
+    let world = World::new(1 << 30);
+    let (mut engine, _) = world.open(1);
+    append(&mut engine, 0..50);
+    let backup = world.backup();
+    append(&mut engine, 50..60);
+    engine.close().unwrap();
+    drop(engine);
+    world.disk.restore(&backup.disk);
+    let (mut engine, opened) = world.open(2);
+    assert!(seen(&mut engine, 0..50).iter().all(|held| *held));
+    assert!(seen(&mut engine, 50..60).iter().all(|held| !held), "they can be taken again");
+    assert_eq!(opened.ledger.floor, Some(START.minus_ms(31 * DAY_MS)), "nothing was ever dropped");
+}
+
+#[test]
+fn emptying_the_journal_empties_the_seen_set() {
+    let world = World::new(1 << 30);
+    let (mut engine, _) = world.open(1);
+    append(&mut engine, 0..50);
+    engine.close().unwrap();
+    let old = engine.journal.log_id();
+    drop(engine);
+    world.empty_journal();
+    let (mut engine, _) = world.open(2);
+    assert_ne!(engine.journal.log_id(), old);
+    assert!(seen(&mut engine, 0..50).iter().all(|held| !held));
+}
+
+#[test]
+fn what_retention_took_is_still_seen_and_a_rebuilt_set_says_from_when_on_it_is_complete() {
+    let world = World::new(512 * 1024);
+    let (mut engine, _) = world.open(1);
+    for n in 0..4000 {
+        engine.append(vec![carrier(n)]).unwrap();
+        engine.expire(None).unwrap();
+    }
+    assert!(engine.journal.floor().seq > 1000);
+    assert!(seen(&mut engine, 0..4000).iter().all(|held| *held));
+    drop(engine);
+    world.crash();
+    let (mut engine, opened) = world.open(2);
+    assert!(
+        seen(&mut engine, 0..4000).iter().all(|held| *held),
+        "segments go only when the set is synced past them"
+    );
+    assert_eq!(opened.problems, []);
+    drop(engine);
+    world.seen.restore(&MemorySeen::default());
+    let (engine, opened) = world.open(3);
+    let floor = opened.ends.oldest.plus_ms(CREATED_AHEAD_ACCEPTED_MS);
+    assert_eq!(engine.journal.ledger().floor, Some(floor));
+    assert!(matches!(opened.problems[..], [Problem::SeenRebuilt { .. }]), "{:?}", opened.problems);
+}
+
+#[test]
+fn a_start_drops_what_is_too_old_unless_the_clock_has_jumped() {
+    let world = World::new(512 * 1024);
+    let (mut engine, _) = world.open(1);
+    append(&mut engine, 0..1000);
+    drop(engine);
+    let later = Now { tick: Tick(0), wall: START.plus_ms(31 * DAY_MS) };
+    let (mut engine, opened) = world.open_at(2, later);
+    assert_eq!(opened.ends.floor.seq, 0, "31 days in one step is a jump until somebody confirms it");
+    engine.append(vec![NewRecord::Note(Note::Steady(later.wall))]).unwrap();
+    drop(engine);
+    let (_, opened) = world.open_at(3, later);
+    assert!(opened.ends.floor.seq > 0);
+}
+
+#[test]
+fn days_below_the_floor_are_forgotten() {
+    let world = World::new(1 << 30);
+    let (mut engine, _) = world.open(1);
+    append(&mut engine, 0..5);
+    let floor = NewRecord::Note(Note::Floor(START.plus_ms(2 * DAY_MS)));
+    engine.append(vec![floor]).unwrap();
+    engine.expire(None).unwrap();
+    assert!(seen(&mut engine, 0..5).iter().all(|held| !held));
+}
+
+#[test]
+fn a_full_disk_leaves_nothing_seen_that_is_not_stored() {
+    for ops in 0..12 {
+        let world = World::new(512 * 1024);
+        let (mut engine, _) = world.open(1);
+        append(&mut engine, 0..3);
+        world.disk.fill_after(Some(ops));
+        let mut stored = vec![true; 3];
+        for n in 3..12 {
+            match engine.append(vec![carrier(n)]) {
+                Ok(_) => stored.push(true),
+                Err(StoreError::Full) => stored.push(false),
+                Err(error) => panic!("{error}"),
+            }
+        }
+        assert_eq!(seen(&mut engine, 0..12), stored);
+        world.disk.fill_after(None);
+        engine.append(vec![foreign(1)]).unwrap();
+        world.crash();
+        assert_eq!(seen(&mut world.open(2).0, 0..12), stored);
+    }
+}

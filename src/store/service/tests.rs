@@ -1,0 +1,240 @@
+//! The store on a real directory: what is handed over is answered in order, kept over a stop and a kill, and
+//! sled's rules hold. Crashes of the disk itself are tested with the journal.
+
+use std::fs;
+use std::path::Path;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use super::*;
+use crate::identity::EventKey;
+use crate::protocol::io::{Reader, StreamId};
+use crate::store::testing::{DAY_MS, START, carrier, carrier_of, name, now};
+
+struct World {
+    store: Store,
+    opened: Opened,
+    answers: Receiver<Input>,
+}
+
+fn dirs(dir: &Path) -> StoreDirs {
+    StoreDirs { journal: dir.join("journal"), seen: dir.join("seen"), aside: dir.join("aside") }
+}
+
+fn open_with(dir: &Path, keep_bytes: u64) -> Result<World, StoreError> {
+    let config = EngineConfig::new(name("cert-at"), keep_bytes, 30 * DAY_MS);
+    let (send, answers) = channel();
+    let fatal: Fatal = Arc::new(|error| panic!("the store failed: {error}"));
+    let answer: Answers = Arc::new(move |input| drop(send.send(input)));
+    let (store, opened) = Store::open(&dirs(dir), config, now(), answer, fatal)?;
+    Ok(World { store, opened, answers })
+}
+
+fn open(dir: &Path) -> World {
+    open_with(dir, 1 << 30).unwrap()
+}
+
+impl World {
+    fn next(&self) -> Input {
+        self.answers.recv_timeout(Duration::from_secs(20)).expect("an answer within 20 s")
+    }
+
+    fn append(&self, numbers: std::ops::Range<u64>) {
+        let ticket = Ticket(numbers.start);
+        let records = numbers.map(carrier).collect();
+        assert!(self.store.handle(Output::Append { ticket, records }).is_none());
+        loop {
+            match self.next() {
+                Input::Stored { ticket: done, .. } if done == ticket => return,
+                Input::Retired { .. } => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    fn seen(&self, numbers: std::ops::Range<u64>) -> usize {
+        let keys: Vec<EventKey> = numbers.map(key).collect();
+        self.store.handle(Output::LookUp { ticket: Ticket(1), keys });
+        match self.next() {
+            Input::Known { digests, .. } => digests.iter().flatten().count(),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn key(n: u64) -> EventKey {
+    carrier_of("cert-at", n, 40, START).envelope.envelope().key()
+}
+
+#[test]
+fn what_was_answered_as_stored_is_there_after_a_stop_and_after_a_copy_of_a_running_node() {
+    let dir = tempfile::tempdir().unwrap();
+    let world = open(dir.path());
+    for n in 0..10 {
+        world.append(n * 100..(n + 1) * 100);
+    }
+    assert_eq!((world.seen(0..1000), world.seen(1000..1100)), (1000, 0));
+    // As after a kill: nothing was closed.
+    let copy = tempfile::tempdir().unwrap();
+    copy_dir(dir.path(), copy.path());
+    world.store.close();
+    for dir in [dir.path(), copy.path()] {
+        let world = open(dir);
+        assert_eq!(world.opened.problems, []);
+        assert_eq!(world.opened.ends.last.seq, 1000);
+        assert_eq!((world.seen(0..1000), world.seen(1000..1100)), (1000, 0));
+        assert_eq!(world.store.stats().seen_ids, 1000);
+    }
+}
+
+fn copy_dir(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_dir(&entry.path(), &to);
+        } else {
+            fs::copy(entry.path(), to).unwrap();
+        }
+    }
+}
+
+#[test]
+fn appends_that_wait_together_get_their_seqs_in_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let world = open(dir.path());
+    for n in 0..50 {
+        let records = vec![carrier(2 * n), carrier(2 * n + 1)];
+        world.store.handle(Output::Append { ticket: Ticket(n), records });
+    }
+    for n in 0..50 {
+        match world.next() {
+            Input::Stored { ticket, first_seq, ends } => {
+                assert_eq!((ticket, first_seq), (Ticket(n), 2 * n + 1));
+                assert!(ends.last.seq >= first_seq + 1);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn reads_go_from_old_segments_to_the_newest_entry_without_a_hole() {
+    let dir = tempfile::tempdir().unwrap();
+    let world = open_with(dir.path(), 512 * 1024).unwrap();
+    world.append(0..500);
+    world.store.close();
+    let world = open_with(dir.path(), 512 * 1024).unwrap();
+    world.append(500..1000);
+    let reader = Reader::Feed(StreamId(1));
+    let mut after_seq = 0;
+    while after_seq < 1000 {
+        world.store.handle(Output::Read { reader, after_seq, bytes_max: 20_000 });
+        let Input::Entries { read, .. } = world.next() else { panic!("not entries") };
+        assert_eq!(read.after.seq, after_seq);
+        for entry in read.entries {
+            after_seq += 1;
+            assert_eq!(entry.seq, after_seq);
+        }
+    }
+}
+
+#[test]
+fn a_small_journal_gives_up_its_oldest_segments_and_still_refuses_what_was_in_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let world = open_with(dir.path(), 512 * 1024).unwrap();
+    for n in 0..80 {
+        world.append(n * 50..(n + 1) * 50);
+    }
+    let stats = world.store.stats();
+    assert!(stats.ends.floor.seq > 0 && stats.journal_bytes < 1024 * 1024, "{stats:?}");
+    assert_eq!(world.seen(0..4000), 4000);
+    world.store.close();
+    let world = open_with(dir.path(), 512 * 1024).unwrap();
+    assert_eq!((world.seen(0..4000), world.opened.problems.len()), (4000, 0));
+}
+
+#[test]
+fn a_torn_snapshot_of_sled_does_not_keep_the_node_from_starting() {
+    let dir = tempfile::tempdir().unwrap();
+    let world = open(dir.path());
+    world.append(0..100);
+    world.store.close();
+    let day = dir.path().join("seen/2026-11-24");
+    assert!(day.join("db").is_file());
+    fs::write(day.join("snap.00000000000FFFFF.generating"), b"torn").unwrap();
+    let world = open(dir.path());
+    assert_eq!(world.seen(0..100), 100);
+    world.append(100..101);
+    assert_eq!(world.seen(0..101), 101);
+    assert!(!day.join("snap.00000000000FFFFF.generating").exists());
+}
+
+#[test]
+fn a_broken_seen_set_is_moved_aside_and_made_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let world = open(dir.path());
+    world.append(0..100);
+    world.store.close();
+    let db = dir.path().join("seen/2026-11-24/db");
+    let len = fs::metadata(&db).unwrap().len() as usize;
+    fs::write(&db, vec![0xa5; len]).unwrap();
+    let world = open(dir.path());
+    assert_eq!(world.seen(0..100), 100);
+    world.append(100..110);
+    assert_eq!(world.seen(0..110), 110);
+    world.store.close();
+    assert!(dir.path().join("aside").is_dir());
+    assert_eq!(open(dir.path()).seen(0..110), 110);
+}
+
+#[test]
+fn a_missing_filter_is_made_again_by_a_scan() {
+    let dir = tempfile::tempdir().unwrap();
+    let world = open(dir.path());
+    world.append(0..1000);
+    world.store.close();
+    fs::remove_file(dir.path().join("seen/2026-11-24/filter-0")).unwrap();
+    let world = open(dir.path());
+    assert_eq!((world.seen(0..1000), world.seen(1000..2000)), (1000, 0));
+}
+
+#[test]
+fn a_flipped_bit_in_the_journal_refuses_the_start_with_file_and_offset() {
+    let dir = tempfile::tempdir().unwrap();
+    let world = open(dir.path());
+    world.append(0..100);
+    world.store.close();
+    let segment = dir.path().join("journal/00000000000000000001.seg");
+    let mut bytes = fs::read(&segment).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&segment, bytes).unwrap();
+    let Err(error) = open_with(dir.path(), 1 << 30) else { panic!("it started") };
+    let text = error.to_string();
+    assert!(text.starts_with("journal/00000000000000000001.seg: offset "), "{text}");
+    // What the hint says.
+    fs::rename(&segment, dir.path().join("moved")).unwrap();
+    let world = open(dir.path());
+    assert_eq!((world.opened.ends.last.seq, world.seen(0..100)), (0, 0));
+}
+
+#[test]
+fn ids_of_many_days_and_full_blocks_are_all_found_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let world = open(dir.path());
+    let days = 12;
+    // One prefix holds many blocks only with many ids: enough for some to fill.
+    let made = |n: u64| carrier_of("cert-at", n, 1, START.minus_ms((n % days) * DAY_MS));
+    for n in 0..20 {
+        let records = (n * 200..(n + 1) * 200).map(|n| NewRecord::Carrier(made(n))).collect();
+        world.store.handle(Output::Append { ticket: Ticket(n), records });
+        assert!(matches!(world.next(), Input::Stored { .. }));
+    }
+    assert_eq!(world.seen(0..4000), 4000);
+    world.store.close();
+    let world = open(dir.path());
+    assert_eq!((world.seen(0..4000), world.seen(4000..5000)), (4000, 0));
+    assert_eq!(fs::read_dir(dir.path().join("seen")).unwrap().count(), days as usize + 1);
+}
