@@ -146,7 +146,10 @@ fn seen(c: &mut Criterion) {
             resident_mb()
         );
         let mut group = c.benchmark_group("seen");
-        group.sample_size(20).measurement_time(Duration::from_secs(3)).throughput(Throughput::Elements(BATCH));
+        group
+            .sample_size(20)
+            .measurement_time(Duration::from_secs(3))
+            .throughput(Throughput::Elements(BATCH));
         let mut n = 0;
         group.bench_function(BenchmarkId::new("look up 256 unknown", ids), |b| {
             b.iter(|| {
