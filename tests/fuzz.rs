@@ -1,0 +1,284 @@
+//! The fuzz smoke: bytes that were valid a moment ago, changed at random, at every door that reads what others
+//! wrote. No door may panic, and what it accepts must come out as it went in. A run ends after
+//! `INTELMESH_FUZZ_SECONDS` for each door (2 by default); `INTELMESH_FUZZ_SEED` repeats one.
+//!
+//! It measures no coverage and keeps no corpus: a coverage-guided fuzzer needs another toolchain.
+#![allow(clippy::disallowed_methods, reason = "a fuzz run ends after real time")]
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use ed25519_dalek::SigningKey;
+use intelmesh::config::PeerFile;
+use intelmesh::control::parse_request;
+use intelmesh::envelope::content::BodyIdSecret;
+use intelmesh::envelope::{Core, IdScheme, Signer, UnverifiedEnvelope, check_content};
+use intelmesh::event::check_body;
+use intelmesh::format::{Door, Form, HandOff, Intake, Made, intake};
+use intelmesh::identity::{Check, EventKey, HopPath, LogId, ProjectName, PublisherName, ShortDigest};
+use intelmesh::invitation::Invitation;
+use intelmesh::policy::Tlp;
+use intelmesh::record::bytes::{decode_entry, encode_entry, encode_note};
+use intelmesh::record::{Entry, FeedState, Note};
+use intelmesh::store::segment::piece;
+use intelmesh::time::Timestamp;
+use intelmesh::wire::frame::{encode, fuzz as fuzz_frames};
+use intelmesh::wire::{CarrierFrame, Frame, Have, Mark, Skip, Subscribe, Window};
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
+
+/// Inputs grow by what is spliced into them; beyond this they are cut. In bytes.
+const INPUT_BYTES_MAX: usize = 64 * 1024;
+
+/// Bytes that parsers stumble over.
+const ODD: [&[u8]; 16] = [
+    b"\0",
+    b"\xff",
+    b"\xc3\x28",
+    b"\\ud800",
+    b"\\u0000",
+    b"1e999",
+    b"-0",
+    b"NaN",
+    b"{\"a\":1,\"a\":2}",
+    b"[[[[[[[[",
+    b"\x9f",
+    b"\xbf",
+    b"\x5f",
+    b"\x1b\xff\xff\xff\xff\xff\xff\xff\xff",
+    b"\xd2",
+    b"extra.intelmesh.uuid",
+];
+
+/// Runs `door` on changed `samples` until the time is up.
+fn smoke(door_name: &str, samples: &[Vec<u8>], mut door: impl FnMut(&[u8])) {
+    let seconds =
+        std::env::var("INTELMESH_FUZZ_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(2);
+    let seed = std::env::var("INTELMESH_FUZZ_SEED").ok().and_then(|text| text.parse().ok());
+    let seed: u64 = seed.unwrap_or_else(rand::random);
+    println!("seed {seed}: INTELMESH_FUZZ_SEED={seed} cargo test --profile ci --test fuzz {door_name}");
+    let mut rng = StdRng::seed_from_u64(seed);
+    let begun = Instant::now();
+    let mut runs = 0u64;
+    samples.iter().for_each(|sample| door(sample));
+    while begun.elapsed() < Duration::from_secs(seconds) {
+        for _ in 0..256 {
+            door(&changed(samples, &mut rng));
+        }
+        runs += 256;
+    }
+    println!("{door_name}: {runs} inputs in {seconds} s");
+}
+
+/// One sample with a few random changes.
+fn changed(samples: &[Vec<u8>], rng: &mut StdRng) -> Vec<u8> {
+    let mut bytes = samples[rng.random_range(0..samples.len())].clone();
+    for _ in 0..rng.random_range(1..=4) {
+        let at = rng.random_range(0..=bytes.len());
+        let to = (at + rng.random_range(0..=16)).min(bytes.len());
+        match rng.random_range(0..7) {
+            0 if at < bytes.len() => bytes[at] ^= 1 << rng.random_range(0..8),
+            1 if at < bytes.len() => bytes[at] = rng.random(),
+            2 => drop(bytes.drain(at..to)),
+            3 => drop(bytes.splice(at..at, ODD[rng.random_range(0..ODD.len())].iter().copied())),
+            4 => {
+                let copy = bytes[at..to].to_vec();
+                drop(bytes.splice(at..at, copy));
+            }
+            5 => bytes.truncate(at),
+            _ => {
+                let other = &samples[rng.random_range(0..samples.len())];
+                let from = rng.random_range(0..=other.len());
+                let until = (from + rng.random_range(0..=64)).min(other.len());
+                drop(bytes.splice(at..to, other[from..until].iter().copied()));
+            }
+        }
+        bytes.truncate(INPUT_BYTES_MAX);
+    }
+    bytes
+}
+
+fn name(text: &str) -> PublisherName {
+    PublisherName::parse(text).unwrap()
+}
+
+fn door() -> Door {
+    Door {
+        publisher: name("cert-at"),
+        project: ProjectName::parse("intelmq").unwrap(),
+        default_tlp: Tlp::Green,
+        tlp: None,
+        to: Vec::new(),
+        ids: IdScheme::Random,
+    }
+}
+
+/// The project's own samples, and the forms around them.
+fn lines() -> Vec<Vec<u8>> {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/samples");
+    let mut lines: Vec<Vec<u8>> = Vec::new();
+    for file in std::fs::read_dir(dir).unwrap() {
+        let path = file.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "jsonl") {
+            lines.extend(std::fs::read_to_string(path).unwrap().lines().map(|line| line.as_bytes().to_vec()));
+        }
+    }
+    assert!(!lines.is_empty(), "tests/samples holds no events");
+    let uuid = "cert-at:intelmq:72ddb00c-2d0a-4eea-b7ac-ae122b8e6c3b";
+    lines.push(format!(r#"{{"meta":{{"version":1,"uuid":{{"current":"{uuid}","parent":"{uuid}"}},"tlp":"AMBER","to":["cert-ee"],"links":[{{"type":"related","right":"{uuid}"}}],"x-a":[1,{{"b":null}}]}},"payload":{{"source.ip":"192.0.2.1"}}}}"#).into_bytes());
+    lines.push(format!(r#"{{"format":"intelmq","version":1,"type":"event","meta":{{"uuid":"{uuid}","tags":["a"]}},"payload":{{"extra.intelmesh.uuid":"{uuid}"}}}}"#).into_bytes());
+    lines
+}
+
+fn cores() -> Vec<Core> {
+    let secret = BodyIdSecret::new([7; 32]);
+    let made = Made { now: Timestamp(1_700_000_000_000), random: uuid::Uuid::from_u128(5), secret: &secret };
+    let drafts = lines().into_iter().filter_map(|line| match intake(&line, &door()) {
+        Ok(Intake::New(draft)) => Some(draft),
+        _ => None,
+    });
+    drafts.map(|draft| draft.into_core(&made).unwrap()).collect()
+}
+
+fn signer() -> Signer {
+    Signer::new(SigningKey::from_bytes(&[3; 32]))
+}
+
+fn envelopes() -> Vec<Vec<u8>> {
+    let signer = signer();
+    cores().into_iter().map(|core| signer.sign(core).unwrap().envelope().bytes().to_vec()).collect()
+}
+
+fn path() -> HopPath {
+    HopPath::new(vec![name("cert-at"), name("cert-ee")]).unwrap()
+}
+
+#[test]
+fn lines_at_in_sock() {
+    let (door, secret) = (door(), BodyIdSecret::new([7; 32]));
+    let signer = signer();
+    smoke("lines_at_in_sock", &lines(), |line| {
+        let _ = check_body(line);
+        let Ok(Intake::New(draft)) = intake(line, &door) else { return };
+        let made =
+            Made { now: Timestamp(1_700_000_000_000), random: uuid::Uuid::from_u128(5), secret: &secret };
+        let Ok(core) = draft.into_core(&made) else { return };
+        let Ok(envelope) = signer.sign(core) else { return };
+        check_content(envelope.envelope().core()).expect("bug: a door accepted what intake refuses");
+        let mut out = Vec::new();
+        for form in [Form::Iep04, Form::Plain, Form::Ail] {
+            HandOff { form, with_type: true }.write_line(1, &path(), envelope.envelope(), &mut out);
+        }
+    });
+}
+
+#[test]
+fn envelopes_of_a_peer() {
+    let key = signer().verifying_key();
+    smoke("envelopes_of_a_peer", &envelopes(), |bytes| {
+        let Ok(envelope) = UnverifiedEnvelope::decode(Bytes::copy_from_slice(bytes)) else { return };
+        assert_eq!(envelope.envelope().bytes(), bytes);
+        let _ = check_content(envelope.envelope().core());
+        if bytes.len() < 4_096 {
+            let _ = envelope.verify(&key);
+        }
+    });
+}
+
+#[test]
+fn frames_of_a_peer() {
+    let place = Mark { seq: 9, check: Check([1; 8]) };
+    let window = Window { envelopes: 10, bytes: 1 << 20 };
+    let mut frames = vec![
+        Frame::Subscribe(Subscribe {
+            log_id: Some(LogId([2; 16])),
+            marks: vec![place, Mark::START],
+            filter: None,
+            have_only: true,
+            window,
+        }),
+        Frame::Skip(Skip { to: place, dropped: 3 }),
+        Frame::Want { seq: 5, key: EventKey([1; 16]) },
+        Frame::Mode { publisher: name("cert-at"), eager: false },
+        Frame::Head { seq: 5, stored: Timestamp(1) },
+        Frame::Have(Have {
+            seq: 10,
+            check: Check([3; 8]),
+            created: Timestamp(4),
+            publisher: name("cert-at"),
+            key: EventKey([5; 16]),
+            digest: ShortDigest([6; 8]),
+        }),
+    ];
+    for envelope in envelopes() {
+        let (seq, check, path, envelope) = (11, Check([7; 8]), path(), Bytes::from(envelope));
+        frames.push(Frame::Carrier(CarrierFrame { seq, check, path, envelope }));
+    }
+    let samples: Vec<Vec<u8>> = frames
+        .iter()
+        .map(|frame| {
+            let mut bytes = Vec::new();
+            encode(frame, &mut bytes);
+            bytes
+        })
+        .collect();
+    smoke("frames_of_a_peer", &samples, fuzz_frames);
+}
+
+#[test]
+fn records_of_the_journal() {
+    let mut samples = Vec::new();
+    for envelope in envelopes() {
+        let envelope = UnverifiedEnvelope::decode(Bytes::from(envelope)).unwrap();
+        let entry = Entry {
+            seq: 4,
+            check: Check([1; 8]),
+            arrived: Timestamp(9),
+            path: path(),
+            envelope: envelope.into_stored(),
+            twins: Vec::new(),
+        };
+        let mut bytes = Vec::new();
+        encode_entry(&entry, &mut bytes);
+        samples.push(bytes);
+    }
+    let mut note = Vec::new();
+    encode_note(&Note::Feed { peer: name("cert-ee"), state: FeedState::default() }, &mut note);
+    samples.push(note);
+    smoke("records_of_the_journal", &samples, |bytes| {
+        let _ = piece(bytes);
+        if let Ok(entry) = decode_entry(&Bytes::copy_from_slice(bytes)) {
+            let mut out = Vec::new();
+            encode_entry(&entry, &mut out);
+            assert_eq!(out, bytes, "bug: an entry encodes to other bytes than it came from");
+        }
+    });
+}
+
+#[test]
+fn files_and_texts_of_the_operator() {
+    let key = SigningKey::from_bytes(&[3; 32]);
+    let public = intelmesh::identity::public_key_text(&key.verifying_key());
+    let file = format!(
+        "key = \"{public}\"\naddresses = [ \"/dns4/mesh.cert.ee/tcp/4801\" ]\naliases = [\"old\"]\npaused = false\n\
+         [share]\ntlp_max = \"AMBER\"\n[receive]\nrelay = true\nrate = \"100/s\"\n"
+    );
+    let invitation = Invitation {
+        name: name("cert-ee"),
+        federation: ProjectName::parse("intelmesh").unwrap(),
+        key: key.verifying_key(),
+        seal: [9; 32],
+        addresses: vec!["/dns4/mesh.cert.ee/tcp/4801".to_owned()],
+        expires: Timestamp(1_800_000_000_000),
+    };
+    let request = br#"{"feed_rewind":{"peer":"cert-ee","to":{"seq":4}}}"#.to_vec();
+    let samples = vec![file.into_bytes(), invitation.make(&key).unwrap().into_bytes(), request];
+    smoke("files_and_texts_of_the_operator", &samples, |bytes| {
+        let _ = parse_request(bytes);
+        if let Ok(text) = std::str::from_utf8(bytes) {
+            let _ = PeerFile::parse(Path::new("peers/cert-ee.toml"), text);
+            let _ = Invitation::parse(text, Timestamp(1_700_000_000_000));
+        }
+    });
+}
