@@ -196,8 +196,9 @@ async fn a_third_connection_replaces_the_one_that_was_silent_longest() {
         twin.dial(&a).await;
         twins.push(twin);
     }
-    // The first one speaks, so the second one was silent longer.
-    let (stream, at_a) = node::feed_from(&mut twins[0], &mut a).await;
+    // Both stand at the other side too; then the first one speaks, so the second one was silent longer.
+    node::feed(&mut twins[1], &mut a).await;
+    let (stream, at_a) = node::feed(&mut twins[0], &mut a).await;
     twins[0].send(stream, ping(1));
     a.frames(at_a, 1).await;
     let mut third = Node::start("b", 2).await;

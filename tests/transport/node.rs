@@ -72,10 +72,6 @@ pub fn know(nodes: &[&Node]) {
 
 /// `receiver` opens a feed to `sender`; the stream at each of them.
 pub async fn feed(receiver: &mut Node, sender: &mut Node) -> (StreamId, StreamId) {
-    feed_from(receiver, sender).await
-}
-
-pub async fn feed_from(receiver: &mut Node, sender: &mut Node) -> (StreamId, StreamId) {
     receiver.order(Output::OpenFeed { peer: sender.name() });
     (receiver.opened(Role::Receiver).await, sender.opened(Role::Sender).await)
 }
