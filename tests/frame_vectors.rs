@@ -103,7 +103,7 @@ fn faults() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         ("long-number", "cbor", framed(&[0x82, 11, 0x18, 1])),
         ("indefinite", "cbor", framed(&[0x9f, 11, 1, 0xff])),
         ("trailing", "cbor", framed(&[0x82, 11, 1, 0])),
-        ("too-deep", "cbor", framed(&deep)),
+        ("too-deep", "depth", framed(&deep)),
         ("unknown-type", "frame", framed(&[0x81, 15])),
         ("field-missing", "frame", framed(&[0x81, 11])),
         ("field-more", "frame", framed(&[0x83, 11, 1, 1])),

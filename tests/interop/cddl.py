@@ -109,7 +109,7 @@ def check_frames(directory, faults):
 
 
 def check_vectors(directory, faults):
-    """What is valid here is valid there; what is refused for its form (`cbor`, `cose`) is refused there too.
+    """What is valid here is valid there; what is refused for its form (`cbor`, `cose`, `frame`) is refused there too.
 
     Faults of other layers (a signature, a JSON body, a relation of two fields) are beyond what CDDL can say.
     """
@@ -124,7 +124,7 @@ def check_vectors(directory, faults):
         if fields["expect"] == "ok":
             valid += 1
             validate(schema, data, path.name, faults)
-        elif fields["expect"] in ("cbor", "cose"):
+        elif fields["expect"] in ("cbor", "cose", "frame"):
             refused += 1
             if not fault_of(schema, data):
                 faults.append(f"{path.name}: the schema takes what must be refused ({fields['expect']})")
