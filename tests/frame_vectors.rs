@@ -137,9 +137,8 @@ fn text((_, expect, bytes): &(String, &'static str, Vec<u8>)) -> String {
 fn layer(fault: &FrameError) -> &'static str {
     match fault {
         FrameError::TooLarge(_) => "size",
-        FrameError::Truncated | FrameError::NotCanonical | FrameError::Trailing(_) | FrameError::TooDeep => {
-            "cbor"
-        }
+        FrameError::Truncated | FrameError::NotCanonical | FrameError::Trailing(_) => "cbor",
+        FrameError::TooDeep => "depth",
         _ => "frame",
     }
 }
