@@ -5,8 +5,8 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -21,40 +21,53 @@ const PATIENCE_MS: u64 = 12_000;
 
 /// All running processes, so that a signal can end them too.
 #[derive(Clone, Default)]
-pub struct Children(Arc<Mutex<Vec<Child>>>);
+pub struct Children(Arc<Mutex<Family>>);
+
+#[derive(Default)]
+struct Family {
+    running: Vec<Child>,
+    /// The demo is over: nothing is started any more.
+    over: bool,
+}
 
 impl Children {
+    fn lock(&self) -> MutexGuard<'_, Family> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub fn kill_all(&self) {
-        for child in &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+        let mut family = self.lock();
+        family.over = true;
+        for mut child in family.running.drain(..) {
             // One that ended already needs no killing.
             let _ = child.kill();
             let _ = child.wait();
         }
     }
 
-    fn add(&self, child: Child) -> u32 {
+    pub fn is_over(&self) -> bool {
+        self.lock().over
+    }
+
+    /// Started under the lock, so that none is ever left running.
+    fn spawn(&self, command: &mut Command) -> Result<(u32, ChildStdout)> {
+        let mut family = self.lock();
+        ensure!(!family.over, "the demo is over");
+        let mut child = command.spawn()?;
+        let stdout = child.stdout.take().context("no stdout")?;
         let id = child.id();
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(child);
-        id
+        family.running.push(child);
+        Ok((id, stdout))
     }
 
     /// SIGKILL: no time to say goodbye, or to sync.
     fn kill(&self, id: u32) -> Result<()> {
-        let mut children = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = children.iter().position(|child| child.id() == id).context("no such process")?;
-        let mut child = children.swap_remove(at);
+        let mut family = self.lock();
+        let at = family.running.iter().position(|child| child.id() == id).context("no such process")?;
+        let mut child = family.running.swap_remove(at);
         let killed = child.kill();
         child.wait()?;
         Ok(killed?)
-    }
-}
-
-impl Drop for Children {
-    fn drop(&mut self) {
-        // The handler of signals holds the other one.
-        if Arc::strong_count(&self.0) <= 2 {
-            self.kill_all();
-        }
     }
 }
 
@@ -125,15 +138,11 @@ impl Node {
     /// Starts it, and waits until all its doors are open.
     pub fn start(&mut self) -> Result<()> {
         let log = File::options().create(true).append(true).open(&self.log)?;
-        let mut child = Command::new(&self.program)
-            .args(["run", "-C"])
-            .arg(&self.dir)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(log)
-            .spawn()?;
-        let stdout = child.stdout.take().context("no stdout")?;
-        self.process = Some(self.children.add(child));
+        let mut command = Command::new(&self.program);
+        command.args(["run", "-C"]).arg(&self.dir);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
+        let (process, stdout) = self.children.spawn(&mut command)?;
+        self.process = Some(process);
         let (told, ready) = mpsc::sync_channel(1);
         thread::spawn(move || {
             // Read to the end, so that the node is never stopped by a full pipe.
