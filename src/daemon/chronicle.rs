@@ -69,6 +69,12 @@ impl Chronicle {
                     None,
                 );
             }
+            Event::ConsumerMissing { consumer, count } => {
+                self.consumer_missing_at.insert(consumer.clone(), now.wall);
+                let what =
+                    format!("consumer {consumer}: retention took {count} entries that it had not read");
+                self.problem(now.wall, what, Some("raise keep_bytes or keep_days, or read in time".into()));
+            }
             Event::NotStored { failure } => {
                 if now.tick >= self.full_told_until {
                     self.full_told_until = now.tick.plus_ms(LOG_EVERY_MS);

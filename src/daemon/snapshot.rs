@@ -36,6 +36,8 @@ pub struct Lags {
     sent: BTreeMap<PublisherName, LagWatch>,
     received: BTreeMap<PublisherName, LagWatch>,
     consumers: BTreeMap<ConsumerName, LagWatch>,
+    /// How many entries each peer had rejected when it last rejected one, and when that was seen.
+    rejections: BTreeMap<PublisherName, (u64, Timestamp)>,
 }
 
 pub struct Facts<'a> {
@@ -55,6 +57,10 @@ impl Lags {
         for peer in &view.peers {
             if let Some(position) = peer.sent.position {
                 self.sent.entry(peer.name.clone()).or_default().observe(position, last, now.tick);
+            }
+            let (count, at) = self.rejections.entry(peer.name.clone()).or_default();
+            if peer.sent.rejected > *count {
+                (*count, *at) = (peer.sent.rejected, now.wall);
             }
             if let Some(lag) = peer.received.lag_events {
                 let end = peer.received.position + lag;
@@ -164,6 +170,7 @@ fn peer(
 fn sent(peer: &PeerView, view: &NodeView, lags: &mut Lags, now: Now) -> Sent {
     let sent = &peer.sent;
     let last = view.ends.last.seq;
+    let rejected = lags.rejections.get(&peer.name).copied().filter(|(count, _)| *count > 0);
     let watch = lags.sent.entry(peer.name.clone()).or_default();
     Sent {
         position: sent.position,
@@ -175,7 +182,7 @@ fn sent(peer: &PeerView, view: &NodeView, lags: &mut Lags, now: Now) -> Sent {
         deferred: sent.deferred,
         rejected: sent.rejected,
         withheld: sent.withheld.values().sum(),
-        rejected_at: sent.last_rejection.map(|_| now.wall),
+        rejected_at: rejected.map(|(_, at)| at),
         rejected_why: sent.last_rejection.map(|code| code.as_str().to_owned()),
     }
 }

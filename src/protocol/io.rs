@@ -396,6 +396,11 @@ pub enum Event {
         peer: PublisherName,
         count: u64,
     },
+    /// Retention took entries that a consumer had not read.
+    ConsumerMissing {
+        consumer: ConsumerName,
+        count: u64,
+    },
     ClockOff {
         wall: Timestamp,
         steady: Timestamp,

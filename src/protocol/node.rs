@@ -289,6 +289,7 @@ impl Node {
                 }
             }
             self.ground.appender.moved_position(&consumer, self.ground.now.tick);
+            self.ground.tell(Event::ConsumerMissing { consumer, count });
         }
     }
 

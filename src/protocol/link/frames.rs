@@ -2,6 +2,9 @@
 
 use super::*;
 
+/// Entries that came from a peer and its own feed has not reached yet.
+const CAME_MAX: usize = 65_536;
+
 impl Link {
     pub fn on_frames(&mut self, stream: StreamId, frames: Vec<Frame>, ground: &mut Ground) {
         let mut frames = frames.into_iter();
@@ -246,6 +249,10 @@ impl Link {
     pub fn on_came(&mut self, seq: u64) {
         if self.receiver.is_some() && self.sender.is_some() {
             self.came.insert(seq);
+            // Forgetting one costs a HAVE that is refused.
+            if self.came.len() > CAME_MAX {
+                self.came.pop_first();
+            }
         }
     }
 }
