@@ -292,7 +292,10 @@ impl<'a> Input<'a> {
         let len = self.u8()?;
         let text = std::str::from_utf8(self.take(len.into())?)
             .map_err(|_| RecordError::Bound { what: "name", value: len.into() })?;
-        Ok(PublisherName::parse(text)?)
+        let name = PublisherName::parse(text)?;
+        // What we wrote has one spelling only.
+        let same = name.as_str() == text;
+        if same { Ok(name) } else { Err(RecordError::Bound { what: "name", value: len.into() }) }
     }
 
     fn mark(&mut self) -> Result<Mark, RecordError> {
