@@ -2,35 +2,194 @@
 //! printed where it fails, with the command that repeats it. Real sockets and disks are other tests' matter.
 
 use intelmesh::policy::Tlp;
-use intelmesh::sim::{Fault, Plan, Topology, World};
+use intelmesh::protocol::Bounds;
+use intelmesh::sim::{Fault, Plan, Topology, Violation, World};
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
 
-const FIXED_SEEDS: std::ops::Range<u64> = 1..9;
+/// Seeds of one test: always the same ones, and fresh ones. `INTELMESH_SIM_SEED` runs that one alone,
+/// `INTELMESH_SIM_RUNS` multiplies how many there are.
+fn seeds(fixed: u64, fresh: u64) -> Vec<u64> {
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    if let Some(seed) = number("INTELMESH_SIM_SEED") {
+        return vec![seed];
+    }
+    let times = number("INTELMESH_SIM_RUNS").unwrap_or(1);
+    let fresh = (0..fresh * times).map(|_| rand::random::<u64>() >> 16);
+    (1..=fixed * times).chain(fresh).collect()
+}
 
-fn submissions(mut plan: Plan, per_node: u64, every_ms: u64) -> Plan {
+fn attempt(plan: Plan) -> Result<World, Violation> {
+    let mut world = World::new(plan)?;
+    go(&mut world)?;
+    Ok(world)
+}
+
+fn go(world: &mut World) -> Result<(), Violation> {
+    let ends = world.plan.ends_ms();
+    world.run_until(ends + 1)?;
+    world.run_to_rest(400_000)
+}
+
+/// The first lines of what was said in a run.
+fn told(plan: Plan) -> String {
+    let mut world = World::new(plan).unwrap();
+    world.log = Some(Vec::new());
+    let _ = go(&mut world);
+    let log = world.log.unwrap();
+    let short = |line: &String| line.chars().take(300).collect::<String>();
+    log.iter().filter(|line| !line.contains("Head(")).take(300).map(short).collect::<Vec<_>>().join("\n")
+}
+
+fn run(plan: Plan) -> World {
+    attempt(plan.clone()).unwrap_or_else(|violation| {
+        let (plan, least) = shrunk(plan, violation.clone());
+        let faults: Vec<String> = plan.faults.iter().map(|fault| format!("  {fault:?}")).collect();
+        let (seed, faults) = (plan.seed, faults.join("\n"));
+        let told = if std::env::var_os("INTELMESH_SIM_TOLD").is_some() { told(plan) } else { String::new() };
+        panic!("{violation}\nrepeat with INTELMESH_SIM_SEED={seed}\nshrunk: {least}\n{faults}\n{told}")
+    })
+}
+
+/// Leaves out whatever is not needed for a violation.
+fn shrunk(mut plan: Plan, mut violation: Violation) -> (Plan, Violation) {
+    plan.faults.sort_by_key(|(at, _)| *at);
+    let mut at = 0;
+    while at < plan.faults.len() && plan.nodes < 8 {
+        let mut less = plan.clone();
+        less.faults.remove(at);
+        match attempt(less.clone()) {
+            Err(found) => (plan, violation) = (less, found),
+            Ok(_) => at += 1,
+        }
+    }
+    (plan, violation)
+}
+
+fn submissions(mut plan: Plan, per_node: u64, every_ms: u64, tlp: Tlp, body_bytes: usize) -> Plan {
     for node in 0..plan.nodes {
         for nth in 0..per_node {
             let at = 200 + nth * every_ms + 7 * node as u64;
-            plan = plan.at(at, Fault::Submit { node, nth, tlp: Tlp::Green, body_bytes: 100 });
+            plan = plan.at(at, Fault::Submit { node, nth, tlp, body_bytes });
         }
     }
     plan
 }
 
-fn run(plan: Plan) -> World {
-    let (seed, ends) = (plan.seed, plan.ends_ms());
-    let mut world = World::new(plan).unwrap();
-    let found = world.run_until(ends + 1).and_then(|()| world.run_to_rest(300_000));
-    if let Err(violation) = found {
-        panic!("{violation}\nrepeat with INTELMESH_SIM_SEED={seed}");
+/// What may go wrong in a run.
+#[derive(Clone, Copy)]
+struct Trouble {
+    faults: usize,
+    restores: bool,
+    retires: bool,
+}
+
+/// Draws a plan: traffic of both labels, some bounds small, and `trouble`.
+fn troubled(seed: u64, nodes: usize, topology: Topology, trouble: Trouble) -> Plan {
+    let mut rng = StdRng::seed_from_u64(seed);
+    let mut plan = Plan::new(seed, nodes, topology);
+    if rng.random_range(0..3) == 0 {
+        plan.bounds = Bounds {
+            owed: rng.random_range(1..6),
+            window: rng.random_range(1..8),
+            send_queue_bytes: rng.random_range(1..2_000),
+        };
+        plan.weather.pipe_bytes = rng.random_range(1..2_000);
     }
-    world
+    plan.weather.latency_ms.1 = rng.random_range(2..200);
+    plan.weather.sync_ms.1 = rng.random_range(2..150);
+    let body_bytes = if trouble.retires { 40_000 } else { 100 };
+    if nodes > 2 && rng.random_range(0..3) == 0 {
+        let node = rng.random_range(0..nodes);
+        let publisher = (node + rng.random_range(1..nodes)) % nodes;
+        plan.later = vec![(node, publisher)];
+        plan = plan.at(rng.random_range(300..6_000), Fault::Trust { node, publisher });
+    }
+    for node in 0..nodes {
+        for nth in 0..rng.random_range(1..12) {
+            let tlp = if rng.random_range(0..4) == 0 { Tlp::Amber } else { Tlp::Green };
+            plan = plan.at(rng.random_range(100..5_000), Fault::Submit { node, nth, tlp, body_bytes });
+            if rng.random_range(0..4) == 0 {
+                plan = plan.at(rng.random_range(100..7_000), Fault::SubmitAgain { node, nth });
+            }
+        }
+    }
+    for _ in 0..trouble.faults {
+        let at = rng.random_range(100..6_000);
+        let node = rng.random_range(0..nodes);
+        for (later, fault) in draw(&mut rng, node, nodes, trouble) {
+            plan = plan.at(at + later, fault);
+        }
+    }
+    plan
+}
+
+fn draw(rng: &mut StdRng, node: usize, nodes: usize, trouble: Trouble) -> Vec<(u64, Fault)> {
+    let other = (node + rng.random_range(1..nodes)) % nodes;
+    let for_ms = rng.random_range(1..4_000);
+    match rng.random_range(0..12) {
+        0..3 => vec![(0, Fault::Crash { node, down_ms: for_ms / 2 })],
+        3 | 4 => vec![(0, Fault::Cut { a: node, b: other })],
+        5 => vec![(0, Fault::Partition { below: 1 + node % (nodes - 1), for_ms })],
+        6 => vec![(0, Fault::DiskFull { node, for_ms })],
+        7 => vec![(0, Fault::Reconnect { node }), (for_ms, Fault::StaleAck { node })],
+        8 => {
+            let by_ms = rng.random_range(1..36) * 3_600_000;
+            let back = Fault::ClockJump { node, by_ms: -by_ms };
+            vec![(0, Fault::ClockJump { node, by_ms }), (for_ms, back)]
+        }
+        9 if trouble.retires => vec![(0, Fault::Retire { node })],
+        9 | 10 if trouble.restores => {
+            let copied = Fault::Backup { node, later_ms: for_ms / 3 };
+            vec![(0, copied), (for_ms, Fault::Restore { node })]
+        }
+        11 if trouble.restores => vec![(0, Fault::Empty { node })],
+        _ => vec![(0, Fault::Cut { a: node, b: other }), (for_ms, Fault::Crash { node: other, down_ms: 0 })],
+    }
 }
 
 #[test]
 fn a_pair_in_calm_weather_has_everything() {
-    for seed in FIXED_SEEDS {
-        let world = run(submissions(Plan::new(seed, 2, Topology::Mesh), 20, 30));
+    for seed in seeds(4, 1) {
+        let world = run(submissions(Plan::new(seed, 2, Topology::Mesh), 20, 30, Tlp::Green, 100));
         assert_eq!(world.union().len(), 40);
-        println!("{:?}", world.witness.traffic);
+    }
+}
+
+#[test]
+fn crashes_cuts_and_partitions_lose_and_repeat_nothing() {
+    let trouble = Trouble { faults: 6, restores: false, retires: false };
+    for seed in seeds(25, 10) {
+        run(troubled(seed, 2, Topology::Mesh, trouble));
+        run(troubled(seed, 3, Topology::Chain, trouble));
+        run(troubled(seed, 3, Topology::Mesh, trouble));
+    }
+}
+
+#[test]
+fn restored_and_emptied_nodes_get_everything_again_and_their_new_events_reach_everyone() {
+    let trouble = Trouble { faults: 6, restores: true, retires: false };
+    for seed in seeds(25, 10) {
+        run(troubled(seed, 2, Topology::Mesh, trouble));
+        run(troubled(seed, 3, Topology::Chain, trouble));
+        run(troubled(seed, 3, Topology::Mesh, trouble));
+    }
+}
+
+#[test]
+fn what_retention_takes_is_missing_and_nothing_else() {
+    let trouble = Trouble { faults: 6, restores: false, retires: true };
+    for seed in seeds(15, 5) {
+        run(troubled(seed, 2, Topology::Mesh, trouble));
+        run(troubled(seed, 3, Topology::Mesh, trouble));
+    }
+}
+
+#[test]
+fn seven_nodes_in_a_ring_and_in_a_mesh_survive_everything() {
+    let trouble = Trouble { faults: 10, restores: true, retires: false };
+    for seed in seeds(4, 2) {
+        run(troubled(seed, 7, Topology::Ring, trouble));
+        run(troubled(seed, 7, Topology::Mesh, trouble));
     }
 }

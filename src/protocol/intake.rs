@@ -55,6 +55,8 @@ pub struct Arrival {
     pub seq: u64,
     /// It answers a WANT.
     pub answer: bool,
+    /// Another digest is held under the same identity.
+    pub rival: bool,
     pub path: HopPath,
     pub envelope: UnverifiedEnvelope,
 }

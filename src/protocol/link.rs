@@ -220,9 +220,6 @@ impl Link {
                 ground.note(Note::Feed { peer: self.peer.name.clone(), state });
             }
         }
-        if let Some(sender) = &was_sender {
-            sender.on_closed(&mut self.tally.sent);
-        }
         if was_receiver.is_some() || was_sender.is_some() {
             self.came.clear();
         }
@@ -280,15 +277,12 @@ impl Link {
     }
 
     pub fn on_sent(&mut self, stream: StreamId, bytes: usize) {
-        if let Some(receiver) = &mut self.receiver
-            && receiver.pipe.stream == stream
-        {
-            receiver.pipe.left(bytes);
-        }
-        if let Some(sender) = &mut self.sender
-            && sender.pipe.stream == stream
-        {
-            sender.pipe.left(bytes);
+        let receiver = self.receiver.iter_mut().map(|receiver| &mut receiver.pipe);
+        let sender = self.sender.iter_mut().map(|sender| &mut sender.pipe);
+        let mut pipes =
+            receiver.chain(sender).chain(self.arriving.iter_mut().map(|arriving| &mut arriving.pipe));
+        if let Some(pipe) = pipes.find(|pipe| pipe.stream == stream) {
+            pipe.left(bytes);
         }
     }
 
@@ -355,18 +349,9 @@ impl Link {
         }
     }
 
-    pub fn timeout(&mut self, ground: &Ground) -> Option<Tick> {
-        let contact = match &self.contact.state {
-            ContactState::Down { .. } if self.peer.dialled && !self.peer.paused => {
-                Some(self.contact.backoff.until)
-            }
-            ContactState::Up { .. }
-                if self.receiver.is_none() && !self.contact.opening && !self.peer.paused =>
-            {
-                Some(self.contact.feed_backoff.until)
-            }
-            _ => None,
-        };
+    /// When `pump` is to be called again, if nothing comes before. Never names a moment at which it does nothing.
+    pub fn timeout(&mut self, stalled: bool, ground: &Ground) -> Option<Tick> {
+        let contact = self.reaches_out_at(stalled);
         let receiver = self.receiver.as_ref().map(|receiver| {
             let silent = receiver.last_frame.plus_ms(FEED_SILENT_MS);
             receiver.timeout().map_or(silent, |due| due.min(silent))

@@ -104,9 +104,11 @@ impl Node {
     /// When [`Node::handle_timeout`] is to be called, if no input comes before.
     pub fn poll_timeout(&mut self) -> Option<Tick> {
         let ground = &self.ground;
-        let links = self.links.values_mut().filter_map(|link| link.timeout(ground)).min();
-        let steady = Some(self.next_housekeeping);
-        let due = [links, steady, self.stalled_until, ground.appender.timeout(), self.handoffs.timeout()];
+        let stalled = self.stalled_until.is_some() || self.stopping != Stopping::No;
+        let links = self.links.values_mut().filter_map(|link| link.timeout(stalled, ground)).min();
+        let steady = self.next_housekeeping.max(self.stalled_until.unwrap_or_default());
+        let due =
+            [links, Some(steady), self.stalled_until, ground.appender.timeout(), self.handoffs.timeout()];
         due.into_iter().flatten().min()
     }
 

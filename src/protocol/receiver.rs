@@ -481,8 +481,9 @@ impl Receiver {
             return None;
         }
         let silent = self.pipe.last_sent.plus_ms(HEAD_EVERY_MS);
+        let report = self.report.due.map_or(silent, |due| due.min(silent));
         let due = self.due.first().map(|(at, _)| *at).filter(|_| !self.is_stuck());
-        [Some(silent), due, self.report.due].into_iter().flatten().min()
+        [Some(report).filter(|_| self.pipe.has_room()), due].into_iter().flatten().min()
     }
 
     /// Keys of entries that were offered on this stream and are not owed: nobody waits for them any more.

@@ -19,7 +19,6 @@ use crate::wire::{Ack, CarrierFrame, FaultCode, Frame, Have, Hello, Mark, Skip, 
 /// Counts of what this node gave to one peer since it started (contract §5).
 #[derive(Clone, Debug, Default)]
 pub struct SentTally {
-    pub offered: u64,
     pub accepted: u64,
     pub refused: u64,
     pub rejected: u64,
@@ -301,7 +300,6 @@ impl Sender {
                 live.unacked_bytes += u64::from(bytes);
                 live.told = mark;
                 live.told_at = ground.tick();
-                tally.offered += 1;
                 self.pipe.send(frame, ground);
             }
             came.remove(&mark.seq);
@@ -344,17 +342,15 @@ impl Sender {
         self.want_cache.clear();
     }
 
-    /// What was sent and not acknowledged will be sent again: it does not count as offered.
-    pub fn on_closed(&self, tally: &mut SentTally) {
-        if let Phase::Live(live) = &self.phase {
-            tally.offered = tally.offered.saturating_sub(live.unacked.len() as u64);
-        }
+    /// Entries that were sent in order and are not acknowledged.
+    pub fn unacked(&self) -> u64 {
+        if let Phase::Live(live) = &self.phase { live.unacked.len() as u64 } else { 0 }
     }
 
     /// The next instant at which `pump` has something to do by itself.
     pub fn timeout(&self) -> Option<Tick> {
         match &self.phase {
-            Phase::Live(live) if live.position.seq > live.told.seq => {
+            Phase::Live(live) if live.position.seq > live.told.seq && self.pipe.has_room() => {
                 Some(self.next_head.min(live.told_at.plus_ms(SKIP_EVERY_MS)))
             }
             Phase::Live(_) => Some(self.next_head),

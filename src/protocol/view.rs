@@ -124,6 +124,7 @@ impl Node {
         let cursor = ground.durable.feeds.get(name).map_or(0, |state| state.cursor.seq);
         let head = link.receiver.as_ref().and_then(|receiver| receiver.head());
         let sent = &link.tally.sent;
+        let unacked = link.sender.as_ref().map_or(0, |sender| sender.unacked());
         let received = &link.tally.received;
         PeerView {
             name: name.clone(),
@@ -132,7 +133,8 @@ impl Node {
             receives: link.receiver.as_ref().is_some_and(|receiver| receiver.is_live()),
             sent: SentView {
                 position: sent.acked,
-                offered: sent.offered,
+                // What was sent and lost with its stream is sent again: it counts once, when its fate is known.
+                offered: sent.accepted + sent.refused + sent.rejected + sent.deferred + unacked,
                 accepted: sent.accepted,
                 refused: sent.refused,
                 deferred: sent.deferred,

@@ -107,6 +107,7 @@ impl World {
 
     /// What befalls; returns the nodes whose process is gone.
     pub(super) fn befall(&mut self, fault: Fault) -> Result<Vec<usize>, Violation> {
+        self.write_down(|| format!("{fault:?}"));
         match fault {
             Fault::Submit { node, nth, tlp, body_bytes } => self.submit(node, nth, (tlp, body_bytes))?,
             Fault::SubmitAgain { node, nth } => self.submit(node, nth, (Tlp::Green, 0))?,

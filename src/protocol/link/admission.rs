@@ -142,19 +142,22 @@ impl Link {
         if self.admitted().next().is_some() {
             return;
         }
-        let Some(at) = self.arriving.iter().position(|arriving| arriving.probation.is_some()) else { return };
-        let stream = self.arriving[at].pipe.stream;
-        let Some(probation) = self.arriving[at].probation.take() else { return };
-        self.instance = None;
-        if self.arriving[at].role == Role::Receiver {
-            // Its SUBSCRIBE is old by now: a new stream asks again.
-            self.close(stream, Some(FaultCode::Replaced), ground);
-            self.contact.feed_backoff.reset(ground.tick());
-            return;
-        }
-        match self.admit(stream, probation.hello, ground) {
-            Ok(()) => self.on_frames(stream, probation.held, ground),
-            Err(code) => self.fail(stream, code, ground),
+        let on_probation = |arriving: &Arriving| arriving.probation.as_ref().map(|it| it.hello.instance);
+        let Some(instance) = self.arriving.iter().find_map(on_probation) else { return };
+        self.instance = Some(instance);
+        while let Some(at) = self.arriving.iter().position(|arriving| arriving.probation.is_some()) {
+            let stream = self.arriving[at].pipe.stream;
+            let Some(probation) = self.arriving[at].probation.take() else { return };
+            if self.arriving[at].role == Role::Receiver || probation.hello.instance != instance {
+                // Its SUBSCRIBE is old by now, or it is a third process: a new stream asks again.
+                self.close(stream, Some(FaultCode::Replaced), ground);
+                self.contact.feed_backoff.reset(ground.tick());
+                continue;
+            }
+            match self.admit(stream, probation.hello, ground) {
+                Ok(()) => self.on_frames(stream, probation.held, ground),
+                Err(code) => self.fail(stream, code, ground),
+            }
         }
     }
 }

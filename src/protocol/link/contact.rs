@@ -60,22 +60,28 @@ impl Link {
 
     /// Dials, or opens the feed, where it is time.
     pub(super) fn reach_out(&mut self, stalled: bool, ground: &mut Ground) {
-        let now = ground.tick();
+        if self.reaches_out_at(stalled).is_none_or(|at| ground.tick() < at) {
+            return;
+        }
+        if let ContactState::Down { since } = self.contact.state {
+            self.contact.state = ContactState::Dialing { since };
+            ground.emit(Output::Dial { peer: self.peer.name.clone() });
+        } else {
+            self.contact.opening = true;
+            ground.emit(Output::OpenFeed { peer: self.peer.name.clone() });
+        }
+    }
+
+    /// When to dial, or to open the feed; `None` where there is nothing to open or something is under way.
+    pub(super) fn reaches_out_at(&self, stalled: bool) -> Option<Tick> {
+        let arriving = || self.arriving.iter().any(|stream| stream.role == Role::Receiver);
         match &self.contact.state {
-            ContactState::Down { since } => {
-                if self.peer.dialled && !self.peer.paused && now >= self.contact.backoff.until {
-                    self.contact.state = ContactState::Dialing { since: *since };
-                    ground.emit(Output::Dial { peer: self.peer.name.clone() });
-                }
-            }
-            ContactState::Dialing { .. } => {}
+            _ if self.peer.paused => None,
+            ContactState::Down { .. } => self.peer.dialled.then_some(self.contact.backoff.until),
+            ContactState::Dialing { .. } => None,
             ContactState::Up { .. } => {
-                let free = self.receiver.is_none() && !self.contact.opening && !stalled && !self.peer.paused;
-                let arriving = self.arriving.iter().any(|stream| stream.role == Role::Receiver);
-                if free && !arriving && now >= self.contact.feed_backoff.until {
-                    self.contact.opening = true;
-                    ground.emit(Output::OpenFeed { peer: self.peer.name.clone() });
-                }
+                let open = self.receiver.is_some() || self.contact.opening || arriving();
+                (!open && !stalled).then_some(self.contact.feed_backoff.until)
             }
         }
     }

@@ -180,7 +180,8 @@ impl Link {
             ground.intake.asked(key, stream, ground.now.tick);
         }
         self.rates.in_hand += bytes;
-        let arrival = Arrival { peer: self.peer.name.clone(), stream, seq, answer, path, envelope };
+        let arrival =
+            Arrival { peer: self.peer.name.clone(), stream, seq, answer, rival: false, path, envelope };
         ground.intake.ask(Question::Arrival(Box::new(arrival)));
         Ok(())
     }

@@ -28,7 +28,7 @@ impl Node {
         self.ground.intake.fresh(key).map(|envelope| envelope.digest().short()).or(known)
     }
 
-    pub(super) fn on_known_arrival(&mut self, arrival: Box<Arrival>, known: Option<ShortDigest>) {
+    pub(super) fn on_known_arrival(&mut self, mut arrival: Box<Arrival>, known: Option<ShortDigest>) {
         let envelope = arrival.envelope.envelope();
         let (key, digest) = (envelope.key(), envelope.digest().short());
         match self.held(key, known) {
@@ -36,7 +36,10 @@ impl Node {
             Some(_) if self.is_equivocation(arrival.envelope.envelope().publisher(), key, digest) => {
                 self.conclude(&arrival, Verdict::rejected(VerdictCode::Equivocation));
             }
-            _ => self.examine(arrival),
+            held => {
+                arrival.rival = held.is_some();
+                self.examine(arrival);
+            }
         }
     }
 
@@ -133,8 +136,8 @@ impl Node {
         // Asked again after the signature: another copy may have come meanwhile.
         match self.ground.intake.fresh(key).map(|fresh| fresh.digest().short()) {
             Some(fresh) if fresh == digest => return self.conclude(&arrival, Verdict::Refused),
-            Some(_) => return self.compare(Comparison::Arrival(arrival, envelope)),
-            None => {}
+            None if !arrival.rival => {}
+            _ => return self.compare(Comparison::Arrival(arrival, envelope)),
         }
         let owed = self.ground.ledger.feeds.get(&arrival.peer).and_then(|state| state.owed.get(&arrival.seq));
         // What is owed for its rate has paid for its place already.
