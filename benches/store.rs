@@ -2,6 +2,7 @@
 //! set of 1 M and of 10 M ids. Prints also how long that takes to open and how much memory it then holds. Run
 //! with `cargo bench --bench store`; the directory is INTELMESH_BENCH_DIR, or the system's temporary one.
 //! Not a comparison with other stores.
+#![allow(clippy::disallowed_methods, reason = "a benchmark measures real time")]
 
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
@@ -102,7 +103,7 @@ fn id(n: u64) -> SeenId {
     let mut key = [0; 16];
     key[..8].copy_from_slice(&n.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes());
     key[8..].copy_from_slice(&n.wrapping_mul(0xd6e8_feb8_6659_fd93).to_be_bytes());
-    let day = NOW.day() - (n * DAYS >> 24) as u32 % DAYS as u32;
+    let day = NOW.day() - ((n * DAYS) >> 24) as u32 % DAYS as u32;
     SeenId { day, key: EventKey(key), digest: ShortDigest(n.to_be_bytes()) }
 }
 

@@ -374,3 +374,66 @@ fn feed(input: &mut Input<'_>) -> Result<FeedState, RecordError> {
     }
     Ok(FeedState { log_id: known.then_some(log_id), cursor, marks, owed, rejected })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn notes() -> Vec<Note> {
+        let peer = PublisherName::parse("cert-ee").unwrap();
+        let mark = Mark { seq: 7, check: Check([1; 8]) };
+        let owed = Owed {
+            seq: 9,
+            key: EventKey([3; 16]),
+            publisher: peer.clone(),
+            reason: VerdictCode::Ahead,
+            retry_at: Timestamp(5),
+        };
+        let place = RejectedPlace { reason: VerdictCode::UnknownKey, before: mark, trust: [4; 8] };
+        let state = FeedState {
+            log_id: Some(LogId([2; 16])),
+            cursor: mark,
+            marks: vec![Mark::START],
+            owed: [(9, owed.clone())].into(),
+            rejected: vec![place],
+        };
+        let consumer = ConsumerName::parse("soc").unwrap();
+        vec![
+            Note::Advanced { peer: peer.clone(), to: mark },
+            Note::Owed { peer: peer.clone(), owed },
+            Note::Settled { peer: peer.clone(), seq: 3 },
+            Note::Rejected { peer: peer.clone(), place },
+            Note::Feed { peer: peer.clone(), state },
+            Note::Position { consumer, position: Position { seq: 1, own: true, missing: 2 } },
+            Note::Floor(Timestamp(1)),
+            Note::Steady(Timestamp(2)),
+            Note::Equivocation { publisher: peer, key: EventKey([1; 16]), digest: ShortDigest([2; 8]) },
+        ]
+    }
+
+    #[test]
+    fn every_note_reads_back_and_nothing_shorter_or_longer_does() {
+        for note in notes() {
+            let mut bytes = Vec::new();
+            encode_note(&note, &mut bytes);
+            assert_eq!(glance(&bytes), Ok(Glance::Note(note.clone())));
+            for cut in 0..bytes.len() {
+                assert!(glance(&bytes[..cut]).is_err(), "{note:?} cut at {cut}");
+            }
+            bytes.push(0);
+            assert_eq!(glance(&bytes), Err(RecordError::Long(1)));
+        }
+    }
+
+    #[test]
+    fn counts_beyond_their_bounds_are_refused_before_anything_is_read() {
+        let state = FeedState::default();
+        let note = Note::Feed { peer: PublisherName::parse("a").unwrap(), state };
+        let mut bytes = Vec::new();
+        encode_note(&note, &mut bytes);
+        // Kind, name, log_id, cursor: then how many marks.
+        let marks_at = 1 + 2 + 17 + 16;
+        bytes[marks_at] = 200;
+        assert_eq!(glance(&bytes), Err(RecordError::Bound { what: "marks", value: 200 }));
+    }
+}

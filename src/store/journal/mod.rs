@@ -4,6 +4,8 @@
 //! nothing here waits, locks or knows the seen set.
 
 mod append;
+#[cfg(test)]
+mod model_tests;
 mod open;
 mod read;
 mod retain;

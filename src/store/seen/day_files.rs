@@ -184,14 +184,19 @@ impl DayFiles {
             fs::create_dir_all(&dir).map_err(io_error(&dir))?;
         }
         let db = self.db(day)?;
-        guarded(day, || {
+        let written = guarded(day, || {
             for (name, rows) in blocks {
                 db.insert(block_key(*name), rows.as_flattened()).map_err(sled_error(day))?;
             }
             db.insert(IDS_KEY, &ids.to_be_bytes()).map_err(sled_error(day))?;
             // sled's flush is no fsync; the sync below is.
             db.flush().map(drop).map_err(sled_error(day))
-        })?;
+        });
+        if let Err(error) = written {
+            // sled remembers its first error for ever; opened again it may do better.
+            self.opened().retain(|(open, _)| *open != day);
+            return Err(error);
+        }
         let file = dir.join("db");
         File::open(&file).and_then(|file| file.sync_data()).map_err(io_error(&dir))?;
         if is_new {
