@@ -20,10 +20,10 @@ use crate::time::Timestamp;
 use crate::wire::Mark;
 
 /// Databases that are open at the same time.
-const OPEN_DAYS_MAX: usize = 8;
+const OPEN_DAYS_MAX: usize = 12;
 
 /// sled's cache for each of them, in bytes.
-const CACHE_BYTES: u64 = 8 * 1024 * 1024;
+const CACHE_BYTES: u64 = 4 * 1024 * 1024;
 
 /// In each database: how many ids the last flush left there, written behind them. sled opens a file of
 /// rubbish as an empty database; this tells.
