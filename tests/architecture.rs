@@ -59,7 +59,7 @@ fn imports_point_one_way() {
             if named == module || named.starts_with(char::is_uppercase) || !is_module(&named) {
                 continue;
             }
-            let but = imports::BUT.iter().any(|one| *one == (module.as_str(), named.as_str(), rest.as_str()));
+            let but = imports::BUT.contains(&(module.as_str(), named.as_str(), rest.as_str()));
             if !allowed.contains(&named.as_str()) && !but {
                 faults.push(format!("{}:{line}: `{module}` may not name `{named}`", file.path));
             }

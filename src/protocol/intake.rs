@@ -125,7 +125,7 @@ struct Flight {
 #[derive(Debug)]
 struct Verifying {
     since: u64,
-    arrivals: Vec<Box<Arrival>>,
+    arrivals: Vec<Arrival>,
 }
 
 /// Envelopes and offers between arrival and verdict.
@@ -135,7 +135,7 @@ pub struct Intake {
     lookups: VecDeque<(Ticket, Vec<Question>)>,
     asked_lookups: u64,
     answered_lookups: u64,
-    checks: Vec<(Box<Arrival>, VerifyingKey)>,
+    checks: Vec<(Arrival, VerifyingKey)>,
     /// The oldest look-up that something in `checks` rests on.
     checks_since: u64,
     verifying: BTreeMap<Ticket, Verifying>,
@@ -152,7 +152,7 @@ impl Intake {
     }
 
     /// `arrival`, of the look-up answered last, goes to the workers.
-    pub fn check(&mut self, arrival: Box<Arrival>, key: VerifyingKey) {
+    pub fn check(&mut self, arrival: Arrival, key: VerifyingKey) {
         if self.checks.is_empty() {
             self.checks_since = self.answered_lookups;
         }
@@ -188,7 +188,7 @@ impl Intake {
     }
 
     /// The workers answered.
-    pub fn verified(&mut self, ticket: Ticket) -> Vec<Box<Arrival>> {
+    pub fn verified(&mut self, ticket: Ticket) -> Vec<Arrival> {
         self.verifying.remove(&ticket).map(|verifying| verifying.arrivals).unwrap_or_default()
     }
 

@@ -4,6 +4,7 @@
 mod modes;
 mod place;
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::identity::{EventKey, PublisherName};
@@ -416,14 +417,14 @@ impl Receiver {
         if let Some(free_at) = ground.intake.in_flight_until(key, now) {
             // Another peer is bringing it: deferred, never refused.
             self.due.insert((free_at.max(now.plus_ms(1)), seq));
-        } else if self.asked.contains_key(&seq) {
-            // Asked on this stream already: the answer will come, or the stream will break. Others may be
-            // asked meanwhile.
-            self.due.insert((now.plus_ms(IN_FLIGHT_EXPIRES_MS), seq));
-        } else {
-            self.asked.insert(seq, key);
+            return;
+        }
+        self.due.insert((now.plus_ms(IN_FLIGHT_EXPIRES_MS), seq));
+        // Where it was asked on this stream already, the answer will come, or the stream will break. Others may
+        // be asked meanwhile.
+        if let Entry::Vacant(place) = self.asked.entry(seq) {
+            place.insert(key);
             ground.intake.asked(key, self.pipe.stream, now);
-            self.due.insert((now.plus_ms(IN_FLIGHT_EXPIRES_MS), seq));
             self.pipe.send(Frame::Want { seq, key }, ground);
         }
     }

@@ -36,7 +36,7 @@ impl Link {
             }
             return Ok(false);
         }
-        self.admit(stream, hello, ground)?;
+        self.admit(stream, *hello, ground)?;
         Ok(true)
     }
 
@@ -72,7 +72,7 @@ impl Link {
     pub(super) fn admit(
         &mut self,
         stream: StreamId,
-        hello: Box<Hello>,
+        hello: Hello,
         ground: &mut Ground,
     ) -> Result<(), FaultCode> {
         let wall = ground.now.wall;
@@ -93,7 +93,7 @@ impl Link {
                 return Err(FaultCode::Protocol);
             }
             receiver.on_head(hello.last_seq, Timestamp(0));
-            receiver.hello = Some(*hello);
+            receiver.hello = Some(hello);
             ground.tell(Event::FeedUp { peer: self.peer.name.clone(), role: Role::Receiver });
             return Ok(());
         }
@@ -154,7 +154,7 @@ impl Link {
                 self.contact.feed_backoff.reset(ground.tick());
                 continue;
             }
-            match self.admit(stream, probation.hello, ground) {
+            match self.admit(stream, *probation.hello, ground) {
                 Ok(()) => self.on_frames(stream, probation.held, ground),
                 Err(code) => self.fail(stream, code, ground),
             }

@@ -50,7 +50,7 @@ impl Node {
             Err(verdict) => self.conclude(&arrival, verdict),
             Ok(key) => match intake::judge_time(envelope, &self.ground) {
                 Some(verdict) => self.conclude(&arrival, verdict),
-                None => self.ground.intake.check(arrival, key),
+                None => self.ground.intake.check(*arrival, key),
             },
         }
     }
@@ -111,7 +111,7 @@ impl Node {
                     let detail = arrival.envelope.envelope().id().to_string();
                     self.conclude(&arrival, Verdict::Rejected { code, detail });
                 }
-                Ok(envelope) => self.on_verified_arrival(arrival, envelope),
+                Ok(envelope) => self.on_verified_arrival(Box::new(arrival), envelope),
             }
         }
         self.ground.intake.forget_stale();

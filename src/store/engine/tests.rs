@@ -56,7 +56,9 @@ fn seen(engine: &mut Memory, numbers: std::ops::Range<u64>) -> Vec<bool> {
 }
 
 fn append(engine: &mut Memory, numbers: std::ops::Range<u64>) {
-    numbers.for_each(|n| drop(engine.append(vec![carrier(n)]).unwrap()));
+    for n in numbers {
+        engine.append(vec![carrier(n)]).unwrap();
+    }
 }
 
 #[test]
