@@ -4,8 +4,7 @@
 mod modes;
 mod place;
 
-use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque, btree_map::Entry};
 
 use crate::identity::{EventKey, PublisherName};
 use crate::limits::{
@@ -420,8 +419,7 @@ impl Receiver {
             return;
         }
         self.due.insert((now.plus_ms(IN_FLIGHT_EXPIRES_MS), seq));
-        // Where it was asked on this stream already, the answer will come, or the stream will break. Others may
-        // be asked meanwhile.
+        // Asked on this stream already: the answer will come, or the stream will break; others may be asked.
         if let Entry::Vacant(place) = self.asked.entry(seq) {
             place.insert(key);
             ground.intake.asked(key, self.pipe.stream, now);
