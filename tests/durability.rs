@@ -11,6 +11,9 @@ use support::{Consumer, Node, Submitter};
 
 const EVENTS: usize = 40;
 
+/// How much of each write is traced: a batch of all events in one write.
+const STRING_BYTES: &str = "1048576";
+
 /// One line of the trace: which call, on which file, from entry to return.
 struct Call {
     entered: usize,
@@ -23,7 +26,7 @@ struct Call {
 fn traced(node: &mut Node, trace: &Path) {
     let calls = "trace=write,writev,pwrite64,pwritev,pwritev2,sendto,sendmsg,fdatasync,fsync,openat";
     let file = trace.to_str().expect("a path in UTF-8");
-    node.set_prefix(&["strace", "-D", "-f", "-yy", "-s", "8192", "-e", calls, "-o", file]);
+    node.set_prefix(&["strace", "-D", "-f", "-yy", "-s", STRING_BYTES, "-e", calls, "-o", file]);
 }
 
 /// The calls of a trace in the order of their return; those that never returned are left out.

@@ -4,13 +4,14 @@
 #![cfg(feature = "node")]
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use support::events::made;
 use support::shape::{mesh, together};
 use support::system::memory;
+use support::pipeline::PATIENCE;
 use support::{Consumer, Dice, Node, Submitter, wait_until};
 
 const MEBIBYTE: u64 = 1024 * 1024;
@@ -114,11 +115,14 @@ fn random_bytes_at_the_sockets_harm_nobody() {
             if dice.below(2) == 0 {
                 bytes.push(b'\n');
             }
+            // Answers are read meanwhile: a client that never reads them is waited for.
+            let mut answers = stream.try_clone().expect("a socket can be cloned");
+            let reader = std::thread::spawn(move || drop(answers.read_to_end(&mut Vec::new())));
             let _ = stream.write_all(&bytes);
-            if dice.below(2) == 0 {
-                let _ = stream.shutdown(std::net::Shutdown::Write);
-                stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a timeout");
-                let _ = stream.read_to_end(&mut Vec::new());
+            let end = if dice.below(2) == 0 { Shutdown::Write } else { Shutdown::Both };
+            let _ = stream.shutdown(end);
+            if end == Shutdown::Write {
+                wait_until("the node closes what has ended", PATIENCE, || reader.is_finished());
             }
         }
     }
