@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use support::events::made;
+use support::pipeline::PATIENCE;
 use support::shape::{mesh, together};
 use support::system::memory;
-use support::pipeline::PATIENCE;
 use support::{Consumer, Dice, Node, Submitter, wait_until};
 
 const MEBIBYTE: u64 = 1024 * 1024;

@@ -49,8 +49,8 @@ pub struct Appended {
 }
 
 impl Appender {
-    pub fn push_carrier(&mut self, carrier: NewCarrier) {
-        let source = carrier.path.last().cloned();
+    /// `source` is the peer who handed it over; `None` for what is submitted here.
+    pub fn push_carrier(&mut self, carrier: NewCarrier, source: Option<PublisherName>) {
         self.gathering.carriers.push(Appended { key: carrier.envelope.envelope().key(), source });
         self.queued.push(NewRecord::Carrier(carrier));
         self.urgent = true;

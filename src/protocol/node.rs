@@ -201,6 +201,9 @@ impl Node {
             self.ground.emit(Output::CloseFeed { stream });
             return;
         }
+        // What was closed here is reported by nobody.
+        let links = &self.links;
+        self.streams.retain(|known, owner| links.get(owner).is_some_and(|link| link.knows(*known)));
         self.streams.insert(stream, peer.clone());
         self.with_link(&peer, |link, ground| link.on_feed_opened(stream, role, ground));
     }

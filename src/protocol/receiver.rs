@@ -304,10 +304,8 @@ impl Receiver {
             None => return,
         };
         match verdict {
-            Verdict::Accepted => {
-                tally.accepted += 1;
-                self.report.accepted += 1;
-            }
+            // Counted once it is stored.
+            Verdict::Accepted => {}
             Verdict::Refused => {
                 tally.refused += 1;
                 self.report.refused += 1;
@@ -338,6 +336,10 @@ impl Receiver {
             ground.note(Note::Settled { peer: peer.clone(), seq });
         }
         self.report_soon(ground.tick());
+    }
+
+    pub fn report_accepted(&mut self) {
+        self.report.accepted += 1;
     }
 
     fn owe(&mut self, peer: &PublisherName, owed: Owed, ground: &mut Ground) {

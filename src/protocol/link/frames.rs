@@ -7,6 +7,10 @@ const CAME_MAX: usize = 65_536;
 
 impl Link {
     pub fn on_frames(&mut self, stream: StreamId, frames: Vec<Frame>, ground: &mut Ground) {
+        if !self.knows(stream) {
+            // Read before the transport heard that the stream was closed here.
+            return;
+        }
         let mut frames = frames.into_iter();
         while let Some(frame) = frames.next() {
             let result = match frame {
@@ -37,7 +41,7 @@ impl Link {
         }
     }
 
-    pub(super) fn knows(&self, stream: StreamId) -> bool {
+    pub fn knows(&self, stream: StreamId) -> bool {
         self.receiver.as_ref().is_some_and(|receiver| receiver.pipe.stream == stream)
             || self.sender.as_ref().is_some_and(|sender| sender.pipe.stream == stream)
             || self.arriving.iter().any(|arriving| arriving.pipe.stream == stream)
@@ -246,8 +250,12 @@ impl Link {
         Err(wait)
     }
 
-    /// A carrier of this peer became entry `seq` of our journal.
+    /// A carrier of this peer became entry `seq` of our journal: only now does it count as accepted.
     pub fn on_came(&mut self, seq: u64) {
+        self.tally.received.accepted += 1;
+        if let Some(receiver) = &mut self.receiver {
+            receiver.report_accepted();
+        }
         if self.receiver.is_some() && self.sender.is_some() {
             self.came.insert(seq);
             // Forgetting one costs a HAVE that is refused.

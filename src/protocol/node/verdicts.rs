@@ -162,7 +162,10 @@ impl Node {
         let bytes = envelope.envelope().bytes().len();
         self.ground.intake.accepted(envelope.envelope().clone());
         let arrived = self.ground.steady();
-        self.ground.appender.push_carrier(NewCarrier { envelope, path: arrival.path.clone(), arrived });
+        self.ground.appender.push_carrier(
+            NewCarrier { envelope, path: arrival.path.clone(), arrived },
+            Some(arrival.peer.clone()),
+        );
         let waiting = self.ground.intake.take_waiting(key);
         self.conclude(&arrival, Verdict::Accepted);
         for (peer, seq) in waiting {
@@ -282,7 +285,7 @@ impl Node {
                 self.ground.intake.accepted(core.clone());
                 let arrived = self.ground.steady();
                 let path = crate::identity::HopPath::default();
-                self.ground.appender.push_carrier(NewCarrier { envelope, path, arrived });
+                self.ground.appender.push_carrier(NewCarrier { envelope, path, arrived }, None);
                 self.ground.appender.answer_submission(ticket, false);
                 for (peer, seq) in self.ground.intake.take_waiting(key) {
                     self.with_link(&peer, |link, ground| link.conclude(seq, key, &Verdict::Refused, ground));
