@@ -5,7 +5,7 @@ mod admission;
 mod contact;
 mod frames;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::identity::PublisherName;
 use crate::limits::{CLONE_PROBE_MS, FEED_SILENT_MS, INTAKE_BYTES_MAX, PEERS_MAX};
@@ -95,6 +95,19 @@ struct Rates {
     in_hand: usize,
     /// The stream of the receiver waits for `Resume`.
     unread: bool,
+    /// What was read of it beyond the rate: the rest of one delivery.
+    held_up: Vec<Frame>,
+}
+
+impl Rates {
+    /// Is `frame` an envelope beyond the rate?
+    fn holds_up(&mut self, frame: &Frame, now: Tick) -> bool {
+        matches!(frame, Frame::Carrier(_) | Frame::Answer(_)) && self.wait_ms(now) > 0
+    }
+
+    fn wait_ms(&mut self, now: Tick) -> u64 {
+        self.all.as_mut().map_or(0, |rate| rate.wait_ms(now))
+    }
 }
 
 /// A stream that has not been admitted.
@@ -183,6 +196,7 @@ impl Link {
                 self.receiver = Some(Receiver::new(pipe, name, wishes.rewind, wishes.cure_noticed, ground));
                 self.rates.in_hand = 0;
                 self.rates.unread = false;
+                self.rates.held_up.clear();
             }
             Role::Sender => {
                 pipe.send(hello(ground), ground);
@@ -303,16 +317,20 @@ impl Link {
 
     /// Reads the feed again, where there is room and the rate allows it.
     fn read_on(&mut self, ground: &mut Ground) {
+        let Some(stream) = self.receiver.as_ref().map(|receiver| receiver.pipe.stream) else { return };
+        if !self.rates.held_up.is_empty() && self.rates.wait_ms(ground.tick()) == 0 {
+            let frames = std::mem::take(&mut self.rates.held_up);
+            self.on_frames(stream, frames, ground);
+        }
         let Some(receiver) = &self.receiver else { return };
-        let waits = self.rates.all.as_mut().is_some_and(|rate| rate.wait_ms(ground.now.tick) > 0);
         if self.rates.unread
             && self.rates.in_hand < INTAKE_BYTES_MAX
-            && !waits
+            && self.rates.wait_ms(ground.tick()) == 0
             && ground.appender.has_room()
             && receiver.reads(&self.peer.name, ground)
         {
             self.rates.unread = false;
-            ground.emit(Output::Resume { stream: receiver.pipe.stream });
+            ground.emit(Output::Resume { stream });
         }
     }
 
@@ -366,10 +384,8 @@ impl Link {
                 .as_ref()
                 .map_or(arriving.opened.plus_ms(FEED_SILENT_MS), |probation| probation.until)
         });
-        let rate = self.rates.all.as_mut().filter(|_| self.rates.unread).map(|rate| {
-            let now = ground.tick();
-            now.plus_ms(rate.wait_ms(now))
-        });
+        let waits = self.receiver.is_some() && (self.rates.unread || !self.rates.held_up.is_empty());
+        let rate = waits.then(|| ground.tick().plus_ms(self.rates.wait_ms(ground.tick())));
         let rate = rate.filter(|at| *at > ground.tick());
         [contact, receiver, sender, rate, arriving.min()].into_iter().flatten().min()
     }

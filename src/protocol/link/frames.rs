@@ -11,13 +11,18 @@ impl Link {
             // Read before the transport heard that the stream was closed here.
             return;
         }
-        let mut frames = frames.into_iter();
-        while let Some(frame) = frames.next() {
+        let mut frames = VecDeque::from(frames);
+        while let Some(frame) = frames.pop_front() {
+            if self.is_current(stream) && self.rates.holds_up(&frame, ground.tick()) {
+                frames.push_front(frame);
+                self.rates.held_up = frames.into();
+                return;
+            }
             let result = match frame {
                 Frame::Hello(hello) => match self.on_hello(stream, hello, ground) {
                     Ok(true) => Ok(()),
                     Ok(false) => {
-                        self.hold(stream, frames.collect());
+                        self.hold(stream, frames.into());
                         return;
                     }
                     Err(code) => Err(code),
