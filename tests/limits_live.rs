@@ -50,7 +50,8 @@ fn what_retention_takes_from_an_absent_consumer_is_counted_and_still_refused() {
     let missing = number(&nodes[1].consumer("absent"), "/missing");
     let mut consumer = Consumer::open(&nodes[1], &json!({"consumer": "absent"}));
     let handed: Vec<_> = consumer.take(EVENTS - missing as usize).iter().map(Handed::id).collect();
-    assert_eq!(handed, sent[missing as usize..], "exactly what is not missing, also after a restart");
+    let differs = handed.iter().zip(&sent[missing as usize..]).position(|(came, due)| came != due);
+    assert_eq!(differs, None, "exactly what is not missing ({missing}), also after a restart");
 
     together(&nodes[1]);
     nodes[1].cli(&["feed", "rewind", "cert-at", "--to", "earliest"]);

@@ -15,7 +15,7 @@ use crate::daemon::chronicle::Chronicle;
 use crate::daemon::control::{Ask, AskCommand};
 use crate::daemon::frame_dump::FrameDump;
 use crate::daemon::snapshot::{Facts, Identity, Lags, snapshot};
-use crate::daemon::workers;
+use crate::daemon::workers::Workers;
 use crate::local::Doors;
 use crate::policy::TrustList;
 use crate::protocol::io::{Command, Event, Ticket};
@@ -57,6 +57,7 @@ pub struct EventLoop {
     lags: Lags,
     commands: BTreeMap<Ticket, oneshot::Sender<Result<(), String>>>,
     frames: FrameDump,
+    workers: Workers,
     next_command: u64,
 }
 
@@ -71,6 +72,7 @@ impl EventLoop {
             lags: Lags::default(),
             commands: BTreeMap::new(),
             frames: FrameDump::from_env(),
+            workers: Workers::default(),
             // Apart from the core's own tickets.
             next_command: 1 << 63,
         }
@@ -133,7 +135,7 @@ impl EventLoop {
                     self.parts.store.handle(output);
                 }
                 Output::Verify { ticket, envelopes } => {
-                    workers::verify(ticket, envelopes, self.parts.inputs.clone());
+                    self.workers.verify(ticket, envelopes, self.parts.inputs.clone());
                 }
                 Output::Submitted { .. } | Output::HandOff { .. } | Output::ConsumerClosed { .. } => {
                     self.parts.doors.handle(output);

@@ -1,10 +1,11 @@
 //! Signatures are checked off the loop, on as many threads as there are processors. One question is
-//! answered once, in the order of its envelopes, however it was divided.
+//! answered once, in the order of its envelopes, however it was divided; and questions in the order in which they
+//! were asked, so that what came in order is stored in order.
 
 use std::num::NonZero;
 
 use ed25519_dalek::VerifyingKey;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::envelope::{UnverifiedEnvelope, VerifiedEnvelope};
 use crate::protocol::Input;
@@ -17,17 +18,33 @@ const CHUNK_MIN: usize = 16;
 
 type Inspected = Vec<Result<VerifiedEnvelope, VerdictCode>>;
 
-/// Checks `envelopes` and sends [`Input::Verified`].
-pub fn verify(
-    ticket: Ticket,
-    envelopes: Vec<(UnverifiedEnvelope, VerifyingKey)>,
-    inputs: mpsc::Sender<Input>,
-) {
-    tokio::spawn(async move {
-        let results = inspect_all(envelopes).await;
-        // The loop is gone only when the node stops.
-        let _ = inputs.send(Input::Verified { ticket, results }).await;
-    });
+#[derive(Debug, Default)]
+pub struct Workers {
+    /// Ends when the question asked last is answered.
+    last: Option<oneshot::Receiver<()>>,
+}
+
+impl Workers {
+    /// Checks `envelopes` and sends [`Input::Verified`].
+    pub fn verify(
+        &mut self,
+        ticket: Ticket,
+        envelopes: Vec<(UnverifiedEnvelope, VerifyingKey)>,
+        inputs: mpsc::Sender<Input>,
+    ) {
+        let (answered, last) = oneshot::channel();
+        let before = self.last.replace(last);
+        tokio::spawn(async move {
+            let results = inspect_all(envelopes).await;
+            if let Some(before) = before {
+                // Dropped or used, it is over.
+                let _ = before.await;
+            }
+            // The loop is gone only when the node stops.
+            let _ = inputs.send(Input::Verified { ticket, results }).await;
+            drop(answered);
+        });
+    }
 }
 
 async fn inspect_all(mut envelopes: Vec<(UnverifiedEnvelope, VerifyingKey)>) -> Inspected {
@@ -52,4 +69,52 @@ async fn inspect_all(mut envelopes: Vec<(UnverifiedEnvelope, VerifyingKey)>) -> 
 
 fn inspect_part(part: Vec<(UnverifiedEnvelope, VerifyingKey)>) -> Inspected {
     part.into_iter().map(|(envelope, key)| inspect(envelope, &key)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A large envelope or a small one, as a peer shows it, and whose key it is.
+    fn shown(body_bytes: usize) -> (UnverifiedEnvelope, VerifyingKey) {
+        let key = ed25519_dalek::SigningKey::from_bytes(&[7; 32]);
+        let signed = crate::envelope::Signer::new(key.clone()).sign(core(body_bytes)).unwrap();
+        let bytes = signed.envelope().bytes().clone();
+        (UnverifiedEnvelope::decode(bytes).unwrap(), key.verifying_key())
+    }
+
+    fn core(body_bytes: usize) -> crate::envelope::Core {
+        use crate::envelope::content::BodyIdSecret;
+        use crate::format::{Door, Intake, Made, intake};
+        let door = Door {
+            publisher: crate::identity::PublisherName::parse("cert-at").unwrap(),
+            project: crate::identity::ProjectName::parse("intelmq").unwrap(),
+            default_tlp: crate::policy::Tlp::Green,
+            tlp: None,
+            to: Vec::new(),
+            ids: crate::envelope::IdScheme::Random,
+        };
+        let secret = BodyIdSecret::new([3; 32]);
+        let now = crate::time::Timestamp(1_763_632_800_123);
+        let made = Made { now, random: uuid::Uuid::from_u128(body_bytes as u128), secret: &secret };
+        let line = format!(r#"{{"raw":"{}"}}"#, "A".repeat(body_bytes));
+        match intake(line.as_bytes(), &door) {
+            Ok(Intake::New(draft)) => draft.into_core(&made).unwrap(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn questions_are_answered_in_the_order_in_which_they_were_asked() {
+        let (inputs, mut answers) = mpsc::channel(64);
+        let mut workers = Workers::default();
+        for number in 0..20 {
+            let body_bytes = if number % 2 == 0 { 500_000 } else { 10 };
+            workers.verify(Ticket(number), vec![shown(body_bytes)], inputs.clone());
+        }
+        for number in 0..20 {
+            let Some(Input::Verified { ticket, results }) = answers.recv().await else { panic!("no answer") };
+            assert_eq!((ticket, results.len(), results[0].is_ok()), (Ticket(number), 1, true));
+        }
+    }
 }
