@@ -8,6 +8,7 @@
 //! Modules in reading order. The first group is the pure core and builds alone (`--no-default-features`).
 #![forbid(unsafe_code)]
 
+pub mod cbor;
 pub mod control;
 pub mod envelope;
 pub mod event;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use bytes::{Bytes, BytesMut};
 use data_encoding::HEXLOWER;
+use intelmesh::cbor::CborError;
 use intelmesh::identity::{Check, EventKey, HopPath, LogId, PublisherName, ShortDigest};
 use intelmesh::time::Timestamp;
 use intelmesh::wire::frame::{FrameError, decode, encode};
@@ -137,8 +138,8 @@ fn text((_, expect, bytes): &(String, &'static str, Vec<u8>)) -> String {
 fn layer(fault: &FrameError) -> &'static str {
     match fault {
         FrameError::TooLarge(_) => "size",
-        FrameError::Truncated | FrameError::NotCanonical | FrameError::Trailing(_) => "cbor",
-        FrameError::TooDeep => "depth",
+        FrameError::Cbor(CborError::TooDeep(_)) => "depth",
+        FrameError::Cbor(_) => "cbor",
         _ => "frame",
     }
 }

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use thiserror::Error;
 
-use super::cbor::{self, CborError, Major, Reader};
 use super::core_fields;
 use super::{Core, Envelope, UnverifiedEnvelope};
+use crate::cbor::{self, CborError, Major, Reader};
 use crate::identity::{CoreDigest, KeyId};
 use crate::limits::ENVELOPE_BYTES_MAX;
 

@@ -5,8 +5,8 @@
 use bytes::Bytes;
 use uuid::Uuid;
 
-use super::cbor::{self, Major, Reader};
 use super::{Body, CodecError, Core, ENVELOPE_VERSION, EventType, IdScheme};
+use crate::cbor::{self, Major, Reader};
 use crate::event::Format;
 use crate::identity::{EventId, ProjectName, PublisherName};
 use crate::limits::{

@@ -4,7 +4,6 @@
 //! Nothing here decides who may have an event (that is `policy`) or whether it was seen.
 
 mod canonical;
-pub mod cbor;
 pub mod codec;
 pub mod content;
 mod core_fields;

@@ -8,7 +8,8 @@ use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
 use thiserror::Error;
 
 use super::codec::{self, Parts};
-use super::{CodecError, Core, Envelope, UnverifiedEnvelope, VerifiedEnvelope, cbor, core_fields};
+use super::{CodecError, Core, Envelope, UnverifiedEnvelope, VerifiedEnvelope, core_fields};
+use crate::cbor;
 use crate::identity::{CoreDigest, KeyId};
 use crate::limits::ENVELOPE_BYTES_MAX;
 

@@ -2,13 +2,15 @@
 //! count and length is checked before allocation. What is said when is not checked here.
 
 mod fields;
+mod reader;
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use thiserror::Error;
 
 use super::Frame;
-use super::cbor::{Counted, Reader, Sink, Writer};
+use crate::cbor::{CborError, Counted, Sink as _};
 use crate::limits::FRAME_BYTES_MAX;
+use reader::Reader;
 
 /// Bytes of the length before each frame.
 pub const LENGTH_BYTES: usize = 4;
@@ -42,18 +44,9 @@ pub enum FrameError {
     /// The length claims more than a frame may have. Nothing was allocated for it.
     #[error("frame of {0} bytes, more than {max}", max = FRAME_BYTES_MAX)]
     TooLarge(usize),
-    /// An item goes on beyond the end of its frame.
-    #[error("the frame ends within an item")]
-    Truncated,
-    /// An item in another than its one deterministic form: a longer argument than needed, an indefinite length.
-    #[error("an item is not in its deterministic form")]
-    NotCanonical,
-    /// Bytes after the array.
-    #[error("{0} bytes follow the frame's array")]
-    Trailing(usize),
-    /// Arrays or maps inside each other beyond the limit, in a frame that is passed over.
-    #[error("items are nested deeper than {max}", max = crate::limits::CBOR_DEPTH_MAX)]
-    TooDeep,
+    /// The frame is not exactly one item of deterministic CBOR.
+    #[error("{0}")]
+    Cbor(#[from] CborError),
     /// A frame type below 64 that this version does not have.
     #[error("frame type {0} is unknown and may not be ignored")]
     UnknownType(u64),
@@ -84,7 +77,7 @@ pub enum FrameError {
 pub fn encode(frame: &Frame, out: &mut Vec<u8>) {
     let start = out.len();
     out.put(&[0; LENGTH_BYTES]);
-    fields::write(frame, &mut Writer(out));
+    fields::write(frame, out);
     let len = out.len() - start - LENGTH_BYTES;
     debug_assert!(len <= FRAME_BYTES_MAX, "bug: a frame of {len} bytes was made; please report");
     // A frame never comes near 4 GiB: its envelope was bounded when it was decoded or signed.
@@ -94,7 +87,7 @@ pub fn encode(frame: &Frame, out: &mut Vec<u8>) {
 /// Bytes that [`encode`] appends: what the window, the send queue and `Sent` count.
 pub fn encoded_len(frame: &Frame) -> usize {
     let mut counted = Counted(LENGTH_BYTES);
-    fields::write(frame, &mut Writer(&mut counted));
+    fields::write(frame, &mut counted);
     counted.0
 }
 
@@ -141,10 +134,8 @@ pub fn decode_one(bytes: &Bytes) -> Result<Option<Frame>, FrameError> {
     } else {
         Some(fields::read(number, fields, &mut reader)?)
     };
-    match reader.left() {
-        0 => Ok(frame),
-        left => Err(FrameError::Trailing(left)),
-    }
+    reader.end()?;
+    Ok(frame)
 }
 
 /// Feeds arbitrary bytes to [`decode`], as a stream would: for fuzzing. Panics where what was decoded does

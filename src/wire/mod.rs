@@ -1,7 +1,6 @@
 //! What two nodes say to each other on a feed, as values (PROTOCOL.md §4). `frame` turns them into bytes and
 //! back, bounded before allocation. What is said when is `protocol`'s.
 
-mod cbor;
 pub mod frame;
 
 use bytes::Bytes;

@@ -2,7 +2,7 @@
 //! fault is not in the signature. The key is derived from a text that is public.
 
 use ed25519_dalek::{Signer as _, SigningKey};
-use intelmesh::envelope::cbor;
+use intelmesh::cbor;
 use intelmesh::identity::{KeyId, public_key_text};
 use sha2::{Digest as _, Sha256};
 

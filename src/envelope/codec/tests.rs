@@ -211,13 +211,6 @@ proptest! {
     }
 
     #[test]
-    fn what_the_strict_reader_accepts_is_the_one_encoding(bytes in prop::collection::vec(any::<u8>(), 0..24)) {
-        if Reader::of_one_item(&bytes).is_ok() {
-            prop_assert_eq!(through_ciborium(&bytes).unwrap(), bytes);
-        }
-    }
-
-    #[test]
     fn damage_is_refused_or_leaves_the_one_encoding(core in core(), at in any::<prop::sample::Index>(), byte: u8) {
         let mut payload = encode_core(&core);
         let at = at.index(payload.len());

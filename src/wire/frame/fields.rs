@@ -1,11 +1,12 @@
 //! The fields of each frame, in their order on the wire (PROTOCOL.md §4.2; messages.cddl). Writing and
 //! reading stand beside each other. Nothing here knows the length before a frame.
 
-use super::super::cbor::{Reader, Sink, Writer};
 use super::super::{
     Ack, CarrierFrame, FaultCode, Frame, Have, Hello, Mark, Skip, Subscribe, VerdictCode, Window,
 };
+use super::reader::Reader;
 use super::{FrameError, number};
+use crate::cbor::{Sink, put_array, put_boolean, put_bytes, put_null, put_text, put_unsigned};
 use crate::identity::{Check, EventKey, HopPath, LogId, PublisherName, ShortDigest};
 use crate::limits::{
     CAPABILITIES_MAX, CAPABILITY_BYTES_MAX, CURSOR_MARKS_MAX, DETAIL_BYTES_MAX, ENVELOPE_BYTES_MAX,
@@ -14,7 +15,7 @@ use crate::limits::{
 };
 use crate::time::Timestamp;
 
-pub(super) fn write<S: Sink>(frame: &Frame, out: &mut Writer<'_, S>) {
+pub(super) fn write(frame: &Frame, out: &mut impl Sink) {
     match frame {
         Frame::Hello(hello) => write_hello(hello, out),
         Frame::Subscribe(subscribe) => write_subscribe(subscribe, out),
@@ -22,31 +23,31 @@ pub(super) fn write<S: Sink>(frame: &Frame, out: &mut Writer<'_, S>) {
         Frame::Have(have) => write_have(have, out),
         Frame::Skip(skip) => {
             numbers(number::SKIP, 4, &[skip.to.seq], out);
-            out.bytes(&skip.to.check.0);
-            out.unsigned(skip.dropped);
+            put_bytes(out, &skip.to.check.0);
+            put_unsigned(out, skip.dropped);
         }
         Frame::Want { seq, key } => {
             numbers(number::WANT, 3, &[*seq], out);
-            out.bytes(&key.0);
+            put_bytes(out, &key.0);
         }
         Frame::Answer(carrier) => write_carrier(number::ANSWER, carrier, out),
         Frame::Gone { seq } => numbers(number::GONE, 2, &[*seq], out),
         Frame::Ack(ack) => write_ack(ack, out),
         Frame::Mode { publisher, eager } => {
             numbers(number::MODE, 3, &[], out);
-            out.text(publisher.as_str());
-            out.boolean(*eager);
+            put_text(out, publisher.as_str());
+            put_boolean(out, *eager);
         }
         Frame::Head { seq, stored } => numbers(number::HEAD, 3, &[*seq, stored.0], out),
         Frame::Ping { nonce } => numbers(number::PING, 2, &[*nonce], out),
         Frame::Pong { nonce } => numbers(number::PONG, 2, &[*nonce], out),
         Frame::Fault { code, detail } => {
             numbers(number::FAULT, 3, &[*code as u64], out);
-            out.text(&detail[..detail.floor_char_boundary(DETAIL_BYTES_MAX)]);
+            put_text(out, &detail[..detail.floor_char_boundary(DETAIL_BYTES_MAX)]);
         }
         Frame::KeyStatement(statement) => {
             numbers(number::KEY, 2, &[], out);
-            out.bytes(statement);
+            put_bytes(out, statement);
         }
     }
 }
@@ -91,28 +92,28 @@ pub(super) fn read(number: u64, fields: usize, frame: &mut Reader<'_>) -> Result
 }
 
 /// The frame's array of `items` with its type and the numbers that follow it.
-fn numbers<S: Sink>(number: u64, items: usize, following: &[u64], out: &mut Writer<'_, S>) {
-    out.array(items);
-    out.unsigned(number);
-    following.iter().for_each(|number| out.unsigned(*number));
+fn numbers(number: u64, items: usize, following: &[u64], out: &mut impl Sink) {
+    put_array(out, items);
+    put_unsigned(out, number);
+    following.iter().for_each(|number| put_unsigned(out, *number));
 }
 
-fn write_hello<S: Sink>(hello: &Hello, out: &mut Writer<'_, S>) {
+fn write_hello(hello: &Hello, out: &mut impl Sink) {
     numbers(number::HELLO, 13, &[], out);
-    out.text(hello.name.as_str());
-    out.text(&hello.federation);
-    out.unsigned(hello.version_min.into());
-    out.unsigned(hello.version_max.into());
-    out.text(&hello.software);
-    out.unsigned(hello.instance);
-    out.bytes(&hello.log_id.0);
-    out.unsigned(hello.first_seq);
-    out.unsigned(hello.last_seq);
-    out.unsigned(hello.now.0);
-    out.array(hello.capabilities.len());
-    hello.capabilities.iter().for_each(|capability| out.text(capability));
-    out.array(hello.key_statements.len());
-    hello.key_statements.iter().for_each(|statement| out.bytes(statement));
+    put_text(out, hello.name.as_str());
+    put_text(out, &hello.federation);
+    put_unsigned(out, hello.version_min.into());
+    put_unsigned(out, hello.version_max.into());
+    put_text(out, &hello.software);
+    put_unsigned(out, hello.instance);
+    put_bytes(out, &hello.log_id.0);
+    put_unsigned(out, hello.first_seq);
+    put_unsigned(out, hello.last_seq);
+    put_unsigned(out, hello.now.0);
+    put_array(out, hello.capabilities.len());
+    hello.capabilities.iter().for_each(|capability| put_text(out, capability));
+    put_array(out, hello.key_statements.len());
+    hello.key_statements.iter().for_each(|statement| put_bytes(out, statement));
 }
 
 fn read_hello(frame: &mut Reader<'_>) -> Result<Hello, FrameError> {
@@ -140,23 +141,23 @@ fn read_hello(frame: &mut Reader<'_>) -> Result<Hello, FrameError> {
     })
 }
 
-fn write_subscribe<S: Sink>(subscribe: &Subscribe, out: &mut Writer<'_, S>) {
+fn write_subscribe(subscribe: &Subscribe, out: &mut impl Sink) {
     numbers(number::SUBSCRIBE, 6, &[], out);
     match subscribe.log_id {
-        Some(log_id) => out.bytes(&log_id.0),
-        None => out.null(),
+        Some(log_id) => put_bytes(out, &log_id.0),
+        None => put_null(out),
     }
-    out.array(subscribe.marks.len());
+    put_array(out, subscribe.marks.len());
     for mark in &subscribe.marks {
-        out.array(2);
-        out.unsigned(mark.seq);
-        out.bytes(&mark.check.0);
+        put_array(out, 2);
+        put_unsigned(out, mark.seq);
+        put_bytes(out, &mark.check.0);
     }
     match &subscribe.filter {
-        Some(filter) => out.text(filter),
-        None => out.null(),
+        Some(filter) => put_text(out, filter),
+        None => put_null(out),
     }
-    out.boolean(subscribe.have_only);
+    put_boolean(out, subscribe.have_only);
     write_window(subscribe.window, out);
 }
 
@@ -174,12 +175,12 @@ fn read_subscribe(frame: &mut Reader<'_>) -> Result<Subscribe, FrameError> {
     })
 }
 
-fn write_carrier<S: Sink>(number: u64, carrier: &CarrierFrame, out: &mut Writer<'_, S>) {
+fn write_carrier(number: u64, carrier: &CarrierFrame, out: &mut impl Sink) {
     numbers(number, 5, &[carrier.seq], out);
-    out.bytes(&carrier.check.0);
-    out.array(carrier.path.len());
-    carrier.path.hops().iter().for_each(|hop| out.text(hop.as_str()));
-    out.bytes(&carrier.envelope);
+    put_bytes(out, &carrier.check.0);
+    put_array(out, carrier.path.len());
+    carrier.path.hops().iter().for_each(|hop| put_text(out, hop.as_str()));
+    put_bytes(out, &carrier.envelope);
 }
 
 fn read_carrier(frame: &mut Reader<'_>) -> Result<CarrierFrame, FrameError> {
@@ -197,13 +198,13 @@ fn read_carrier(frame: &mut Reader<'_>) -> Result<CarrierFrame, FrameError> {
 
 const _: () = assert!(ENVELOPE_BYTES_MAX < FRAME_BYTES_MAX);
 
-fn write_have<S: Sink>(have: &Have, out: &mut Writer<'_, S>) {
+fn write_have(have: &Have, out: &mut impl Sink) {
     numbers(number::HAVE, 7, &[have.seq], out);
-    out.bytes(&have.check.0);
-    out.unsigned(have.created.0);
-    out.text(have.publisher.as_str());
-    out.bytes(&have.key.0);
-    out.bytes(&have.digest.0);
+    put_bytes(out, &have.check.0);
+    put_unsigned(out, have.created.0);
+    put_text(out, have.publisher.as_str());
+    put_bytes(out, &have.key.0);
+    put_bytes(out, &have.digest.0);
 }
 
 fn read_have(frame: &mut Reader<'_>) -> Result<Have, FrameError> {
@@ -218,18 +219,18 @@ fn read_have(frame: &mut Reader<'_>) -> Result<Have, FrameError> {
     })
 }
 
-fn write_ack<S: Sink>(ack: &Ack, out: &mut Writer<'_, S>) {
+fn write_ack(ack: &Ack, out: &mut impl Sink) {
     numbers(number::ACK, 8, &[ack.seq], out);
     write_window(ack.window, out);
-    out.unsigned(ack.accepted);
-    out.unsigned(ack.refused);
-    out.unsigned(ack.rejected);
-    out.unsigned(ack.owed.into());
-    out.array(ack.verdicts.len());
+    put_unsigned(out, ack.accepted);
+    put_unsigned(out, ack.refused);
+    put_unsigned(out, ack.rejected);
+    put_unsigned(out, ack.owed.into());
+    put_array(out, ack.verdicts.len());
     for (seq, code) in &ack.verdicts {
-        out.array(2);
-        out.unsigned(*seq);
-        out.unsigned(*code as u64);
+        put_array(out, 2);
+        put_unsigned(out, *seq);
+        put_unsigned(out, *code as u64);
     }
 }
 
@@ -265,10 +266,10 @@ fn read_fault(frame: &mut Reader<'_>) -> Result<Frame, FrameError> {
     })
 }
 
-fn write_window<S: Sink>(window: Window, out: &mut Writer<'_, S>) {
-    out.array(2);
-    out.unsigned(window.envelopes.into());
-    out.unsigned(window.bytes.into());
+fn write_window(window: Window, out: &mut impl Sink) {
+    put_array(out, 2);
+    put_unsigned(out, window.envelopes.into());
+    put_unsigned(out, window.bytes.into());
 }
 
 fn read_window(frame: &mut Reader<'_>) -> Result<Window, FrameError> {

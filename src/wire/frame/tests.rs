@@ -5,6 +5,7 @@ use proptest::option;
 use proptest::prelude::*;
 
 use super::*;
+use crate::cbor::CborError;
 use crate::identity::{Check, EventKey, HopPath, LogId, PublisherName, ShortDigest};
 use crate::time::Timestamp;
 use crate::wire::{Ack, CarrierFrame, FaultCode, Have, Hello, Mark, Skip, Subscribe, VerdictCode, Window};
@@ -167,18 +168,18 @@ fn the_bytes_of_a_frame_are_fixed() {
 #[test]
 fn each_fault_of_form_has_its_error() {
     let cases: &[(&str, &[u8], FrameError)] = &[
-        ("nothing", &[], FrameError::Truncated),
+        ("nothing", &[], CborError::Truncated(0).into()),
         ("no array", &[0x0b], FrameError::Form("frame")),
         ("an empty array", &[0x80], FrameError::Form("frame")),
-        ("no type", &[0x81], FrameError::Truncated),
+        ("no type", &[0x81], CborError::Truncated(1).into()),
         ("a field missing", &[0x81, 11], FrameError::Fields { number: 11, fields: 0 }),
         ("a field more", &[0x83, 11, 1, 1], FrameError::Fields { number: 11, fields: 2 }),
-        ("cut short", &[0x82, 11, 0x19, 1], FrameError::Truncated),
-        ("bytes behind", &[0x82, 11, 1, 0], FrameError::Trailing(1)),
-        ("a long number", &[0x82, 11, 0x18, 1], FrameError::NotCanonical),
-        ("a long type", &[0x82, 0x18, 11, 1], FrameError::NotCanonical),
-        ("an indefinite array", &[0x9f, 11, 1, 0xff], FrameError::NotCanonical),
-        ("a reserved argument", &[0x82, 11, 0x1c], FrameError::NotCanonical),
+        ("cut short", &[0x82, 11, 0x19, 1], CborError::Truncated(3).into()),
+        ("bytes behind", &[0x82, 11, 1, 0], CborError::TrailingBytes(1).into()),
+        ("a long number", &[0x82, 11, 0x18, 1], CborError::NotShortest(2).into()),
+        ("a long type", &[0x82, 0x18, 11, 1], CborError::NotShortest(1).into()),
+        ("an indefinite array", &[0x9f, 11, 1, 0xff], CborError::Indefinite(0).into()),
+        ("a reserved argument", &[0x82, 11, 0x1c], CborError::Unsupported(2).into()),
         ("text for a number", &[0x82, 11, 0x61, b'a'], FrameError::Form("nonce")),
         ("a lower unknown type", &[0x81, 15], FrameError::UnknownType(15)),
         (
@@ -235,7 +236,7 @@ fn a_count_or_length_beyond_its_bound_is_refused_before_allocation() {
 #[test]
 fn an_unknown_type_from_64_on_is_passed_over() {
     let mut buffer = BytesMut::from(&[0, 0, 0, 5, 0x82, 0x18, 64, 0xa0, 0, 0, 0, 0, 3][..]);
-    assert_eq!(decode(&mut buffer), Err(FrameError::Trailing(1)));
+    assert_eq!(decode(&mut buffer), Err(CborError::TrailingBytes(1).into()));
 
     let mut buffer = BytesMut::from(&[0, 0, 0, 4, 0x82, 0x18, 64, 0xa0, 0, 0, 0, 3, 0x82, 11, 7][..]);
     assert_eq!(decode(&mut buffer), Ok(Some(Frame::Ping { nonce: 7 })));
@@ -251,8 +252,8 @@ fn what_is_passed_over_may_not_be_nested_deeper_than_16() {
         bytes
     };
     assert_eq!(one(&nested(16)), Ok(None));
-    assert_eq!(one(&nested(17)), Err(FrameError::TooDeep));
-    assert_eq!(one(&nested(100_000)), Err(FrameError::TooDeep));
+    assert_eq!(one(&nested(17)), Err(CborError::TooDeep(18).into()));
+    assert_eq!(one(&nested(100_000)), Err(CborError::TooDeep(18).into()));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Deterministic CBOR (RFC 8949 §4.2.1), strictly: one reader that accepts only the one encoding of each
-//! item, and the few writers that produce it. Reads borrow, allocate nothing, and end with the input.
-//! No floats, no simple values but `false`, `true` and `null`: PROTOCOL.md §1 uses no others. What items
-//! mean is not known here.
+//! item, and the few writers that produce it, for envelopes and frames alike. Reads borrow, allocate nothing,
+//! and end with the input. No floats, no simple values but `false`, `true` and `null`: PROTOCOL.md §1 uses no
+//! others. What items mean is not known here.
 
 use thiserror::Error;
 
@@ -124,7 +124,11 @@ impl<'a> Reader<'a> {
         self.input.get(self.at).map(|initial| Major::of(*initial)).ok_or(CborError::Truncated(self.at))
     }
 
-    fn take(&mut self, len: u64) -> Result<&'a [u8], CborError> {
+    /// The content of a string whose length [`Reader::expect`] gave.
+    ///
+    /// # Errors
+    /// [`CborError::Truncated`].
+    pub fn take(&mut self, len: u64) -> Result<&'a [u8], CborError> {
         let len = usize::try_from(len).map_err(|_| CborError::Truncated(self.at))?;
         let end = self.at.checked_add(len).filter(|end| *end <= self.input.len());
         let end = end.ok_or(CborError::Truncated(self.at))?;
@@ -152,7 +156,11 @@ impl<'a> Reader<'a> {
         if value < least { Err(CborError::NotShortest(start)) } else { Ok((Major::of(initial), value)) }
     }
 
-    fn expect(&mut self, major: Major) -> Result<u64, CborError> {
+    /// The value, length or count of the next item, which has to be of type `major`.
+    ///
+    /// # Errors
+    /// [`CborError::Type`] where it is another, and what is wrong with its first bytes.
+    pub fn expect(&mut self, major: Major) -> Result<u64, CborError> {
         let start = self.at;
         match self.head()? {
             (found, value) if found == major => Ok(value),
@@ -222,8 +230,16 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// The first [`CborError`] in it.
     pub fn skip_item(&mut self) -> Result<&'a [u8], CborError> {
+        self.skip_inside(0)
+    }
+
+    /// As [`Reader::skip_item`], for an item that stands inside `levels` arrays or maps.
+    ///
+    /// # Errors
+    /// The first [`CborError`] in it.
+    pub fn skip_inside(&mut self, levels: usize) -> Result<&'a [u8], CborError> {
         let start = self.at;
-        self.skip(0)?;
+        self.skip(levels)?;
         Ok(&self.input[start..self.at])
     }
 
@@ -269,55 +285,113 @@ fn be(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0, |value, byte| value << 8 | u64::from(*byte))
 }
 
+/// Where encoded bytes go: into a buffer, or into a count.
+pub trait Sink {
+    fn put(&mut self, bytes: &[u8]);
+}
+
+impl Sink for Vec<u8> {
+    fn put(&mut self, bytes: &[u8]) {
+        self.extend_from_slice(bytes);
+    }
+}
+
+/// Counts what would be written.
+#[derive(Debug, Default)]
+pub struct Counted(pub usize);
+
+impl Sink for Counted {
+    fn put(&mut self, bytes: &[u8]) {
+        self.0 += bytes.len();
+    }
+}
+
 /// Writes the first bytes of an item: its type, and its value or length in the shortest form.
-pub fn put_head(out: &mut Vec<u8>, major: Major, value: u64) {
+pub fn put_head(out: &mut impl Sink, major: Major, value: u64) {
     let top = (major as u8) << 5;
     let wide = value.to_be_bytes();
     match value {
-        0..=23 => out.push(top | wide[7]),
-        24..=0xff => out.extend_from_slice(&[top | 24, wide[7]]),
-        0x100..=0xffff => {
-            out.push(top | 25);
-            out.extend_from_slice(&wide[6..]);
-        }
-        0x1_0000..=0xffff_ffff => {
-            out.push(top | 26);
-            out.extend_from_slice(&wide[4..]);
-        }
+        0..=23 => out.put(&[top | wide[7]]),
+        24..=0xff => out.put(&[top | 24, wide[7]]),
+        0x100..=0xffff => out.put(&[top | 25, wide[6], wide[7]]),
+        0x1_0000..=0xffff_ffff => out.put(&[top | 26, wide[4], wide[5], wide[6], wide[7]]),
         _ => {
-            out.push(top | 27);
-            out.extend_from_slice(&wide);
+            out.put(&[top | 27]);
+            out.put(&wide);
         }
     }
 }
 
-pub fn put_unsigned(out: &mut Vec<u8>, value: u64) {
+pub fn put_unsigned(out: &mut impl Sink, value: u64) {
     put_head(out, Major::Unsigned, value);
 }
 
-pub fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+pub fn put_bytes(out: &mut impl Sink, bytes: &[u8]) {
     put_head(out, Major::Bytes, bytes.len() as u64);
-    out.extend_from_slice(bytes);
+    out.put(bytes);
 }
 
-pub fn put_text(out: &mut Vec<u8>, text: &str) {
+pub fn put_text(out: &mut impl Sink, text: &str) {
     put_head(out, Major::Text, text.len() as u64);
-    out.extend_from_slice(text.as_bytes());
+    out.put(text.as_bytes());
 }
 
-pub fn put_array(out: &mut Vec<u8>, len: usize) {
+pub fn put_array(out: &mut impl Sink, len: usize) {
     put_head(out, Major::Array, len as u64);
 }
 
 /// Begins a map; its pairs must follow in the order of their encoded keys.
-pub fn put_map(out: &mut Vec<u8>, pairs: usize) {
+pub fn put_map(out: &mut impl Sink, pairs: usize) {
     put_head(out, Major::Map, pairs as u64);
 }
 
-pub fn put_boolean(out: &mut Vec<u8>, value: bool) {
-    out.push(0xf4 | u8::from(value));
+pub fn put_boolean(out: &mut impl Sink, value: bool) {
+    out.put(&[0xf4 | u8::from(value)]);
 }
 
-pub fn put_null(out: &mut Vec<u8>) {
-    out.push(NULL);
+pub fn put_null(out: &mut impl Sink) {
+    out.put(&[NULL]);
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Reads with ciborium and writes again: equal to the input where it was in the one encoding.
+    fn through_ciborium(bytes: &[u8]) -> Option<Vec<u8>> {
+        let value: ciborium::Value = ciborium::de::from_reader_with_recursion_limit(bytes, 64).ok()?;
+        let mut out = Vec::new();
+        ciborium::into_writer(&value, &mut out).ok()?;
+        Some(out)
+    }
+
+    proptest! {
+        #[test]
+        fn what_the_strict_reader_accepts_is_the_one_encoding(bytes in prop::collection::vec(any::<u8>(), 0..24)) {
+            if Reader::of_one_item(&bytes).is_ok() {
+                prop_assert_eq!(through_ciborium(&bytes).unwrap(), bytes);
+            }
+        }
+
+        #[test]
+        fn a_number_is_read_back_from_its_shortest_form(number: u64, bits in 0..64) {
+            let number = number >> bits;
+            let (mut out, mut counted) = (Vec::new(), Counted::default());
+            put_unsigned(&mut out, number);
+            put_unsigned(&mut counted, number);
+            prop_assert_eq!(counted.0, out.len());
+            prop_assert_eq!(Reader::of_one_item(&out).unwrap().unsigned(), Ok(number));
+        }
+    }
+
+    #[test]
+    fn levels_are_counted_from_where_an_item_stands() {
+        let nested = |levels: usize| [vec![0x81; levels - 1], vec![0x80]].concat();
+        assert!(Reader::new(&nested(CBOR_DEPTH_MAX)).skip_item().is_ok());
+        assert!(Reader::new(&nested(CBOR_DEPTH_MAX - 1)).skip_inside(1).is_ok());
+        let fault = Reader::new(&nested(CBOR_DEPTH_MAX)).skip_inside(1).unwrap_err();
+        assert_eq!(fault, CborError::TooDeep(CBOR_DEPTH_MAX - 1));
+    }
 }

@@ -1,0 +1,101 @@
+//! Items of a frame, read by field: each count and length against its bound before anything is allocated for
+//! it, each fault with the name of its field. Which fields a frame has is `fields`' business, and what is
+//! deterministic CBOR that of [`crate::cbor`].
+
+use bytes::Bytes;
+
+use super::FrameError;
+use crate::cbor::{self, CborError, Major};
+
+/// Reads one frame. `what` in its methods names the field, for the error.
+pub(super) struct Reader<'a> {
+    frame: &'a Bytes,
+    items: cbor::Reader<'a>,
+}
+
+impl<'a> Reader<'a> {
+    pub fn new(frame: &'a Bytes) -> Self {
+        Self { frame, items: cbor::Reader::new(frame) }
+    }
+
+    /// # Errors
+    /// [`FrameError::Cbor`] where bytes are left that no item has used.
+    pub fn end(&self) -> Result<(), FrameError> {
+        Ok(self.items.end()?)
+    }
+
+    fn expect(&mut self, major: Major, what: &'static str) -> Result<u64, FrameError> {
+        self.items.expect(major).map_err(|fault| of_field(fault, what))
+    }
+
+    /// An array of at most `max` items; nothing is allocated for more.
+    pub fn array(&mut self, max: usize, what: &'static str) -> Result<usize, FrameError> {
+        let count = self.expect(Major::Array, what)?;
+        match usize::try_from(count) {
+            Ok(count) if count <= max => Ok(count),
+            _ => Err(FrameError::TooMany { what, count, max }),
+        }
+    }
+
+    /// An array of exactly `len` items.
+    pub fn tuple(&mut self, len: usize, what: &'static str) -> Result<(), FrameError> {
+        if self.expect(Major::Array, what)? == len as u64 { Ok(()) } else { Err(FrameError::Form(what)) }
+    }
+
+    pub fn unsigned(&mut self, what: &'static str) -> Result<u64, FrameError> {
+        self.expect(Major::Unsigned, what)
+    }
+
+    /// A number that fits `T`.
+    pub fn number<T: TryFrom<u64>>(&mut self, what: &'static str) -> Result<T, FrameError> {
+        let number = self.unsigned(what)?;
+        T::try_from(number).map_err(|_| FrameError::Range { what, number })
+    }
+
+    fn string(&mut self, major: Major, max: usize, what: &'static str) -> Result<&'a [u8], FrameError> {
+        let bytes = self.expect(major, what)?;
+        if bytes <= max as u64 {
+            Ok(self.items.take(bytes)?)
+        } else {
+            Err(FrameError::TooLong { what, bytes, max })
+        }
+    }
+
+    /// A byte string as a slice of the frame: it is not copied, and keeps the frame's buffer alive.
+    pub fn bytes(&mut self, max: usize, what: &'static str) -> Result<Bytes, FrameError> {
+        let len = self.string(Major::Bytes, max, what)?.len();
+        let end = self.items.offset();
+        Ok(self.frame.slice(end - len..end))
+    }
+
+    pub fn array_of<const N: usize>(&mut self, what: &'static str) -> Result<[u8; N], FrameError> {
+        self.string(Major::Bytes, N, what)?.try_into().map_err(|_| FrameError::Form(what))
+    }
+
+    pub fn text(&mut self, max: usize, what: &'static str) -> Result<&'a str, FrameError> {
+        std::str::from_utf8(self.string(Major::Text, max, what)?).map_err(|_| FrameError::Form(what))
+    }
+
+    pub fn boolean(&mut self, what: &'static str) -> Result<bool, FrameError> {
+        self.items.boolean().map_err(|fault| of_field(fault, what))
+    }
+
+    /// True, and passed over, where the next item is null.
+    pub fn null(&mut self) -> bool {
+        self.items.null()
+    }
+
+    /// Passes over one item of any type inside the frame's array.
+    pub fn skip(&mut self) -> Result<(), FrameError> {
+        self.items.skip_inside(1)?;
+        Ok(())
+    }
+}
+
+/// An item of another type than its field has is the field's fault, and told with its name.
+fn of_field(fault: CborError, what: &'static str) -> FrameError {
+    match fault {
+        CborError::Type(_) => FrameError::Form(what),
+        other => FrameError::Cbor(other),
+    }
+}
