@@ -3,25 +3,24 @@
 
 mod modes;
 mod place;
+mod report;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque, btree_map::Entry};
 
 use crate::identity::{EventKey, PublisherName};
 use crate::limits::{
-    ACK_DELAY_MS, HEAD_EVERY_MS, IN_FLIGHT_EXPIRES_MS, LAZY_AFTER_DUPLICATES, OFFERED_HOLD_MS,
-    OWED_PER_FEED_MAX, WANT_DELAY_MS, WANTS_IN_FLIGHT_MAX,
+    HEAD_EVERY_MS, IN_FLIGHT_EXPIRES_MS, LAZY_AFTER_DUPLICATES, OFFERED_HOLD_MS, WANT_DELAY_MS,
+    WANTS_IN_FLIGHT_MAX,
 };
 use crate::protocol::ground::{Ground, Pipe};
 use crate::protocol::intake::Verdict;
 use crate::protocol::io::Event;
 use crate::protocol::rules::Rule;
-use crate::record::{FeedState, Ledger, Note, Owed, RejectedPlace};
+use crate::record::{FeedState, Note, Owed, RejectedPlace};
 use crate::time::{Tick, Timestamp};
-use crate::wire::{Ack, FaultCode, Frame, Hello, Mark, Skip, Subscribe, VerdictCode, Window};
+use crate::wire::{FaultCode, Frame, Hello, Mark, Skip, Subscribe, VerdictCode, Window};
 use place::{cured_below, marks_from, newest_below, window};
-
-/// An ACK for this many entries does not wait for more.
-const ACK_AT_ONCE: u64 = 64;
+use report::Report;
 
 /// Counts of what one peer gave to this node since it started (contract §5).
 #[derive(Clone, Debug, Default)]
@@ -86,18 +85,6 @@ struct Modes {
     repair_until: u64,
 }
 
-/// What the next ACK says.
-#[derive(Debug, Default)]
-struct Report {
-    accepted: u64,
-    refused: u64,
-    rejected: u64,
-    verdicts: Vec<(u64, VerdictCode)>,
-    /// The durable cursor and window that were said last.
-    said: (u64, Window),
-    due: Option<Tick>,
-}
-
 impl Receiver {
     /// We opened a stream: says HELLO and SUBSCRIBE at once. `rewind` asks from the newest known place at
     /// or below it.
@@ -132,7 +119,7 @@ impl Receiver {
             due: BTreeSet::new(),
             asked: BTreeMap::new(),
             modes: Modes::default(),
-            report: Report { said: (0, window), ..Report::default() },
+            report: Report::after(window),
             head: None,
         }
     }
@@ -338,26 +325,12 @@ impl Receiver {
         self.report_soon(ground.tick());
     }
 
-    pub fn report_accepted(&mut self) {
-        self.report.accepted += 1;
-    }
-
     fn owe(&mut self, peer: &PublisherName, owed: Owed, ground: &mut Ground) {
         let wait = owed.retry_at.since_ms(ground.steady());
         self.due.insert((ground.tick().plus_ms(wait), owed.seq));
         ground.intake.wait(owed.key, peer, owed.seq);
         ground.note(Note::Owed { peer: peer.clone(), owed });
         self.report_soon(ground.tick());
-    }
-
-    fn report_verdict(&mut self, seq: u64, code: VerdictCode) {
-        if self.report.verdicts.len() < OWED_PER_FEED_MAX {
-            self.report.verdicts.push((seq, code));
-        }
-    }
-
-    fn report_soon(&mut self, now: Tick) {
-        self.report.due.get_or_insert(now.plus_ms(ACK_DELAY_MS / 2));
     }
 
     /// Moves the cursor past what is done, asks for what is due, and says ACK.
@@ -426,46 +399,6 @@ impl Receiver {
             place.insert(key);
             ground.intake.asked(key, self.pipe.stream, now);
             self.pipe.send(Frame::Want { seq, key }, ground);
-        }
-    }
-
-    fn acknowledge(&mut self, peer: &PublisherName, ground: &mut Ground) {
-        let now = ground.tick();
-        let durable =
-            ground.durable.feeds.get(peer).filter(|state| state.log_id == ground.ledger.feeds[peer].log_id);
-        let durable = durable.map_or(0, |state| state.cursor.seq).min(self.received.seq);
-        let state = &ground.ledger.feeds[peer];
-        let window = window(state, ground);
-        let (said, said_window) = self.report.said;
-        if durable != said || (said_window.envelopes == 0 && window.envelopes > 0) {
-            self.report_soon(now);
-        }
-        let silent = now >= self.pipe.last_sent.plus_ms(HEAD_EVERY_MS);
-        if !(silent || self.report.due.is_some_and(|due| now >= due)) || !self.pipe.has_room() {
-            return;
-        }
-        let ack = Ack {
-            seq: durable,
-            window,
-            accepted: self.report.accepted,
-            refused: self.report.refused,
-            rejected: self.report.rejected,
-            owed: u32::try_from(state.owed.len()).unwrap_or(u32::MAX),
-            verdicts: std::mem::take(&mut self.report.verdicts),
-        };
-        self.report.said = (durable, window);
-        self.report.due = None;
-        self.pipe.send(Frame::Ack(Box::new(ack)), ground);
-    }
-
-    /// The durable cursor moved so far that the sender may be waiting: acknowledge at once.
-    pub fn on_stored(&mut self, peer: &PublisherName, durable: &Ledger, now: Tick) {
-        let Some(state) = durable.feeds.get(peer) else { return };
-        let ahead = state.cursor.seq.saturating_sub(self.report.said.0);
-        if ahead >= ACK_AT_ONCE {
-            self.report.due = Some(self.report.due.map_or(now, |due| due.min(now)));
-        } else if ahead > 0 {
-            self.report_soon(now);
         }
     }
 
