@@ -1,6 +1,9 @@
 //! Federations in the simulator: what holds whatever is late, lost, torn or restored. Each run is one seed,
 //! printed where it fails, with the command that repeats it. Real sockets and disks are other tests' matter.
 
+#[path = "simulation/rules.rs"]
+mod rules;
+
 use intelmesh::policy::Tlp;
 use intelmesh::protocol::Bounds;
 use intelmesh::sim::{Fault, Plan, Topology, Violation, World};
@@ -99,6 +102,9 @@ fn troubled(seed: u64, nodes: usize, topology: Topology, trouble: Trouble) -> Pl
     plan.weather.latency_ms.1 = rng.random_range(2..200);
     plan.weather.sync_ms.1 = rng.random_range(2..150);
     let body_bytes = if trouble.retires { 40_000 } else { 100 };
+    if trouble.retires {
+        plan.keep_bytes = 512 * 1024;
+    }
     if nodes > 2 && rng.random_range(0..3) == 0 {
         let node = rng.random_range(0..nodes);
         let publisher = (node + rng.random_range(1..nodes)) % nodes;
@@ -110,7 +116,9 @@ fn troubled(seed: u64, nodes: usize, topology: Topology, trouble: Trouble) -> Pl
             let tlp = if rng.random_range(0..4) == 0 { Tlp::Amber } else { Tlp::Green };
             plan = plan.at(rng.random_range(100..5_000), Fault::Submit { node, nth, tlp, body_bytes });
             if rng.random_range(0..4) == 0 {
-                plan = plan.at(rng.random_range(100..7_000), Fault::SubmitAgain { node, nth });
+                let again = Fault::SubmitAgain { node, nth };
+                let fault = if rng.random() { again } else { Fault::SubmitOther { node, nth } };
+                plan = plan.at(rng.random_range(100..7_000), fault);
             }
         }
     }

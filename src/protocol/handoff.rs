@@ -107,7 +107,12 @@ impl Handoffs {
 
     pub fn on_acked(&mut self, id: ConsumerId, seq: u64, ground: &mut Ground) {
         let Some(handoff) = self.open.get_mut(&id) else { return };
-        let seq = if ground.on(Rule::AckClamped) { seq.min(handoff.handed) } else { seq };
+        let seq = if ground.on(Rule::AckClamped) {
+            seq.min(handoff.handed)
+        } else {
+            handoff.scanned = handoff.scanned.max(seq);
+            seq
+        };
         if seq > handoff.acked {
             handoff.acked = seq;
             handoff.moved(ground);

@@ -8,6 +8,8 @@ pub enum Fault {
     Submit { node: usize, nth: u64, tlp: Tlp, body_bytes: usize },
     /// The same event again: the same id, the same body, signed anew.
     SubmitAgain { node: usize, nth: u64 },
+    /// Another body under the same id: an answer `conflict`, or equivocation where the first was lost.
+    SubmitOther { node: usize, nth: u64 },
     /// The process ends, in the middle of whatever it wrote, and is started again after `down_ms`.
     Crash { node: usize, down_ms: u64 },
     /// The connection between two nodes is lost with all that is in it.

@@ -110,7 +110,14 @@ impl World {
         self.write_down(|| format!("{fault:?}"));
         match fault {
             Fault::Submit { node, nth, tlp, body_bytes } => self.submit(node, nth, (tlp, body_bytes))?,
-            Fault::SubmitAgain { node, nth } => self.submit(node, nth, (Tlp::Green, 0))?,
+            Fault::SubmitAgain { node, nth } => {
+                let look = self.looks.get(&(node, nth)).copied().unwrap_or((Tlp::Green, 0));
+                self.submit(node, nth, look)?;
+            }
+            Fault::SubmitOther { node, nth } => {
+                let (tlp, body_bytes) = self.looks.get(&(node, nth)).copied().unwrap_or((Tlp::Green, 0));
+                self.submit(node, nth, (tlp, body_bytes + 1))?;
+            }
             Fault::Crash { node, down_ms } => {
                 self.crash(node);
                 self.agenda.after(down_ms, Happening::Start { node });
@@ -159,6 +166,7 @@ impl World {
     }
 
     fn submit(&mut self, node: usize, nth: u64, look: (Tlp, usize)) -> Result<(), Violation> {
+        self.looks.entry((node, nth)).or_insert(look);
         let created = BEGINNING.plus_ms(self.agenda.now);
         let core = core(&self.plan, node, nth, look, created);
         let envelope = self.machines[node].signer.sign(core);

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use crate::identity::{EventKey, PublisherName};
+use crate::policy::Tlp;
 use crate::protocol::io::Ticket;
 use crate::protocol::{Input, Output};
 use crate::record::Entry;
@@ -45,6 +46,8 @@ pub struct World {
     pub publishers: BTreeMap<EventKey, usize>,
     /// What was said and done, where somebody wants to read it.
     pub log: Option<Vec<String>>,
+    /// What each event looks like: the label and length of its body.
+    pub(super) looks: BTreeMap<(usize, u64), (Tlp, usize)>,
     pub(super) tickets: u64,
     workers: Workers,
     numbers: BTreeMap<PublisherName, usize>,
@@ -71,6 +74,7 @@ impl World {
             journals: vec![BTreeSet::new(); names.len()],
             publishers: BTreeMap::new(),
             log: None,
+            looks: BTreeMap::new(),
             tickets: 1 << 60,
             workers: Workers::default(),
             numbers: names.iter().cloned().zip(0..).collect(),
