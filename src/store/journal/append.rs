@@ -283,6 +283,10 @@ impl<D: Disk> Journal<D> {
             // Derived, so that it may fail: a start without it reads the segment instead.
             let _ = write_index(&*self.disk, &old.index);
             let _ = self.disk.truncate(&old.name, old.end);
+            if old.unsynced.is_some() {
+                // A quiet mark torn in a segment that is no longer the newest would be damage.
+                self.disk.sync(&old.name).map_err(|error| AppendError::of(&old.name, error))?;
+            }
         }
         let last = self.last();
         let mut gaps = old.header.gaps.clone();
