@@ -206,3 +206,41 @@ fn seven_nodes_in_a_ring_and_in_a_mesh_survive_everything() {
         run(troubled(seed, 7, Topology::Mesh, trouble));
     }
 }
+
+#[test]
+fn in_a_settled_mesh_of_60_an_envelope_crosses_little_more_than_59_links() {
+    let nodes = 60;
+    for seed in seeds(1, 0) {
+        let mut plan = Plan::new(seed, nodes, Topology::Mesh);
+        plan.weather.latency_ms = (2, 60);
+        // The first events teach who is eager for whom; then the mesh has settled.
+        for node in 0..20 {
+            plan = plan.at(3_000 + 40 * node as u64, submit(node, 0));
+        }
+        let mut world = World::new(plan).unwrap();
+        settle(&mut world, 6_000);
+        let before = world.witness.traffic.envelopes();
+        println!("while it settled: {:.3} x 59 links", before as f64 / (59 * 20) as f64);
+        let now = world.agenda.now;
+        for node in 0..40 {
+            world.befalls(now + 1_000 + 13 * node as u64, submit(node, 1));
+        }
+        settle(&mut world, 8_000);
+        let crossed = world.witness.traffic.envelopes() - before;
+        let ratio = crossed as f64 / (40 * 59) as f64;
+        println!("settled: an envelope crosses {ratio:.3} x 59 links");
+        assert!(ratio <= 1.2, "an envelope crossed {ratio:.3} x 59 links, seed {seed}");
+        assert_eq!(world.union().len(), 60);
+    }
+}
+
+fn submit(node: usize, nth: u64) -> Fault {
+    Fault::Submit { node, nth, tlp: Tlp::Green, body_bytes: 300 }
+}
+
+/// Goes on for `at_least_ms`, and then to rest.
+fn settle(world: &mut World, at_least_ms: u64) {
+    let until = world.agenda.now + at_least_ms;
+    let found = world.run_until(until).and_then(|()| world.run_to_rest(200_000));
+    found.unwrap_or_else(|violation| panic!("{violation}, seed {}", world.plan.seed));
+}

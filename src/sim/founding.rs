@@ -105,6 +105,11 @@ impl World {
         linked.filter(|peer| trusts(node, *peer) && trusts(*peer, node)).collect()
     }
 
+    /// One more thing that is to happen.
+    pub fn befalls(&mut self, at_ms: u64, fault: Fault) {
+        self.agenda.at(at_ms, Happening::Fault(fault));
+    }
+
     /// What befalls; returns the nodes whose process is gone.
     pub(super) fn befall(&mut self, fault: Fault) -> Result<Vec<usize>, Violation> {
         self.write_down(|| format!("{fault:?}"));
@@ -213,18 +218,22 @@ impl World {
     pub(super) fn expire(&mut self, node: usize, now: Option<Timestamp>) -> Result<(), Violation> {
         let Some(process) = &mut self.machines[node].process else { return Ok(()) };
         let retired = process.engine.expire(now);
-        let floor = process.engine.journal.floor();
         let retired = retired.map_err(|error| self.violated(error))?;
         let Some(retired) = retired else { return Ok(()) };
-        let log_id = retired.ends.log_id;
-        let mut mark = floor;
+        self.gave_up(node);
+        self.say(node, Input::Retired { ends: retired.ends, missing: retired.missing });
+        Ok(())
+    }
+
+    /// What lies below the floor of a journal was given up, now or at its start.
+    pub(super) fn gave_up(&mut self, node: usize) {
+        let Some(process) = &self.machines[node].process else { return };
+        let (log_id, mut mark) = (process.engine.journal.log_id(), process.engine.journal.floor());
         while let Some(past) = self.witness.past.get(&(node, log_id, mark.seq, mark.check)) {
             self.witness.dropped[node].insert(past.key);
             self.journals[node].remove(&past.key);
             mark = past.before;
         }
-        self.say(node, Input::Retired { ends: retired.ends, missing: retired.missing });
-        Ok(())
     }
 
     fn reconnect(&mut self, node: usize, stale_ack: bool) {

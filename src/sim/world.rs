@@ -204,10 +204,16 @@ impl World {
         }
         let machine = &mut self.machines[node];
         let opened = machine.start(&mut self.agenda, &self.plan);
+        if opened.as_ref().is_err_and(|error| error.is_full()) {
+            // No room even to begin: whoever looks after the node tries again.
+            self.agenda.after(500, Happening::Start { node });
+            return Ok(());
+        }
         opened.map_err(|error| self.violated(format!("{}: {error}", self.machines[node].name)))?;
         let (life, entries) = (self.machines[node].lives, self.journal_of(node)?);
         self.journals[node] = entries.iter().map(|entry| entry.envelope.key()).collect();
         self.remember(node, &entries);
+        self.gave_up(node);
         self.witness.started(node, &self.journals[node]).map_err(|what| self.violated(what))?;
         self.network.node_up(node, life);
         self.look(node)?;
