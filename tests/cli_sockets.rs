@@ -244,17 +244,32 @@ fn tail_ends_in_order_on_sigterm_and_when_its_reader_has_seen_enough() {
     assert_eq!(child.wait().unwrap().code(), Some(0));
     assert_eq!(node.join().unwrap().last().unwrap(), "{\"ack\":1}");
 
+    let (node, mut child) = endless_tail();
+    drop(child.stdout.take());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    node.join().unwrap();
+}
+
+/// A tail that is handed lines until it is gone, of which the first was read.
+fn endless_tail() -> (JoinHandle<()>, Child) {
     let mut part = Part::new("out.sock");
     let node = part.serve(|stream| {
         let mut back = lines(&stream);
         back.next().unwrap().unwrap();
-        // Until the other side is gone.
         while (&stream).write_all(b"{\"seq\":1}\n").is_ok() {}
     });
     let mut child = part.start("tail");
     assert_eq!(first_line(child.stdout.as_mut().unwrap()), "{\"seq\":1}");
-    drop(child.stdout.take());
-    assert_eq!(child.wait().unwrap().code(), Some(0));
+    (node, child)
+}
+
+#[test]
+fn tail_ends_on_sigterm_though_its_reader_reads_no_more() {
+    let (node, mut child) = endless_tail();
+    for _ in 0..2 {
+        assert!(Command::new("kill").arg(child.id().to_string()).status().unwrap().success());
+    }
+    assert_eq!(child.wait().unwrap().code(), Some(0), "its stdout is full, and still open");
     node.join().unwrap();
 }
 

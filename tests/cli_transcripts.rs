@@ -217,9 +217,13 @@ fn flags_of_peer_add_are_in_the_file() {
 fn an_invitation_that_may_not_be_added_exits_1() {
     let shell = two_nodes();
     let given = invitation(&shell, "at");
-    let nobody = "error: cert-at was not added: nobody to ask, stdin is no terminal\n\
+    let nobody = "Does the peer read you the same words? Then add it [y/N]:\n\
+                  error: cert-at was not added: nobody to ask, stdin has ended\n\
                   hint: compare the fingerprint's words with the peer, then: peer add … --yes\n";
     shell.says("peer add - -C ee", &given, 2, "", &format!("{WHO}{nobody}"));
+    let asked = "Does the peer read you the same words? Then add it [y/N]:\n";
+    let no = "error: cert-at was not added\n";
+    shell.says(&format!("peer add {} -C ee", given.trim()), "n\n", 1, "", &format!("{WHO}{asked}{no}"));
     let own = "error: this is our own invitation\nhint: send it to the peer, and add theirs here\n";
     shell.says("peer add - --yes -C at", &given, 1, "", own);
     let damaged = "error: the invitation is damaged: its checksum does not fit\n\

@@ -97,6 +97,17 @@ fn a_peer_file_acts_within_a_second_and_a_bad_one_keeps_what_runs() {
 }
 
 #[test]
+fn a_configuration_that_would_not_start_again_is_named_while_the_node_runs() {
+    let nodes = mesh(&["cert-at", "cert-ee"]);
+    nodes[0].edit("intelmesh.toml", |text| format!("default-tlp = \"GREEN\"\n{text}"));
+    wait_until("the file is named", RELOAD, || nodes[0].complains("config_bad"));
+    let what = nodes[0].status()["errors"][0]["what"].to_string();
+    assert!(what.starts_with("\"intelmesh.toml:1: unknown key"), "{what}");
+    nodes[0].edit("intelmesh.toml", |text| text.replacen("default-tlp = \"GREEN\"\n", "", 1));
+    wait_until("a good file ends the complaint", RELOAD, || !nodes[0].complains("config_bad"));
+}
+
+#[test]
 fn a_paused_peer_costs_one_cursor() {
     let nodes = mesh(&["cert-at", "cert-ee"]);
     nodes[1].cli(&["peer", "pause", "cert-at"]);

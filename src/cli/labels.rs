@@ -1,11 +1,11 @@
 //! `--to` and `--tlp` of `submit`: written into the meta of a line whose payload stays as it is, token for
-//! token. Flags only narrow: the stricter label stays, and recipients are those named by both. What is no
-//! JSON object is passed on as it is, for the node to refuse.
+//! token. Flags only narrow: the stricter label stays, and recipients are those named by both; where that is
+//! nobody, an empty list says so, which the node refuses. What is no JSON object is passed on as it is, for
+//! the node to refuse too.
 
 use std::ops::Range;
 
 use serde_json::value::RawValue;
-use thiserror::Error;
 
 use crate::identity::PublisherName;
 use crate::policy::Tlp;
@@ -15,12 +15,6 @@ use crate::policy::Tlp;
 pub struct Labels {
     pub to: Vec<PublisherName>,
     pub tlp: Option<Tlp>,
-}
-
-#[derive(Clone, Debug, Error, PartialEq, Eq)]
-pub enum LabelError {
-    #[error("line {line}: its \"to\" and --to have nobody in common")]
-    NobodyLeft { line: u64 },
 }
 
 /// One member of a JSON object: its name, unescaped, and where its value lies.
@@ -34,31 +28,28 @@ impl Labels {
         self.to.is_empty() && self.tlp.is_none()
     }
 
-    /// `text` without its newline; `line` counts from 1.
-    ///
-    /// # Errors
-    /// [`LabelError`].
-    pub fn put_on(&self, text: &str, line: u64) -> Result<String, LabelError> {
+    /// `text` without its newline.
+    pub fn put_on(&self, text: &str) -> String {
         let trimmed = text.trim_matches([' ', '\t', '\r', '\n']);
-        let Some(members) = members(trimmed) else { return Ok(text.to_owned()) };
+        let Some(members) = members(trimmed) else { return text.to_owned() };
         if !members.iter().any(|member| member.name == "payload") {
             // A plain event becomes the payload of form (b).
-            return Ok(format!("{{\"meta\":{{{}}},\"payload\":{trimmed}}}", self.fields()));
+            return format!("{{\"meta\":{{{}}},\"payload\":{trimmed}}}", self.fields());
         }
         let Some(meta) = members.iter().find(|member| member.name == "meta") else {
             let comma = if members.is_empty() { "" } else { "," };
-            return Ok(format!("{{\"meta\":{{{}}}{comma}{}", self.fields(), &trimmed[1..]));
+            return format!("{{\"meta\":{{{}}}{comma}{}", self.fields(), &trimmed[1..]);
         };
         let inner = &trimmed[meta.value.clone()];
         let new = if inner == "null" {
             format!("{{{}}}", self.fields())
         } else {
-            match self.on_meta(inner, line)? {
+            match self.on_meta(inner) {
                 Some(new) => new,
-                None => return Ok(text.to_owned()),
+                None => return text.to_owned(),
             }
         };
-        Ok(format!("{}{new}{}", &trimmed[..meta.value.start], &trimmed[meta.value.end..]))
+        format!("{}{new}{}", &trimmed[..meta.value.start], &trimmed[meta.value.end..])
     }
 
     fn fields(&self) -> String {
@@ -69,8 +60,8 @@ impl Labels {
     }
 
     /// `None` where meta is no object, and the node will say so.
-    fn on_meta(&self, meta: &str, line: u64) -> Result<Option<String>, LabelError> {
-        let Some(members) = members(meta) else { return Ok(None) };
+    fn on_meta(&self, meta: &str) -> Option<String> {
+        let members = members(meta)?;
         let mut text = meta.to_owned();
         let mut added = Vec::new();
         // From the back, so that the places before stay true.
@@ -79,7 +70,7 @@ impl Labels {
             match members.iter().find(|member| member.name == "to") {
                 None => added.push(format!("\"to\":{}", names(&self.to))),
                 Some(member) => {
-                    if let Some(both) = self.both(&meta[member.value.clone()], line)? {
+                    if let Some(both) = self.both(&meta[member.value.clone()]) {
                         changes.push((member.value.clone(), both));
                     }
                 }
@@ -103,28 +94,20 @@ impl Labels {
             let comma = if members.is_empty() { "" } else { "," };
             text.insert_str(1, &format!("{}{comma}", added.join(",")));
         }
-        Ok(Some(text))
+        Some(text)
     }
 
     /// The recipients that both the line and the flag name; `None` where the line's are not to be read, and
     /// the node will say so.
-    fn both(&self, value: &str, line: u64) -> Result<Option<String>, LabelError> {
+    fn both(&self, value: &str) -> Option<String> {
         if value == "null" {
-            return Ok(Some(names(&self.to)));
+            return Some(names(&self.to));
         }
-        let listed: Option<Vec<String>> = serde_json::from_str(value)
-            .or_else(|_| serde_json::from_str::<String>(value).map(|one| vec![one]))
-            .ok();
-        let Some(listed) = listed else { return Ok(None) };
-        let Ok(listed) = listed.iter().map(|name| PublisherName::parse(name)).collect::<Result<Vec<_>, _>>()
-        else {
-            return Ok(None);
-        };
-        if listed.is_empty() {
-            return Ok(Some(names(&self.to)));
-        }
+        let listed: Vec<String> = serde_json::from_str(value).ok()?;
+        let listed: Vec<PublisherName> =
+            listed.iter().map(|name| PublisherName::parse(name)).collect::<Result<_, _>>().ok()?;
         let both: Vec<PublisherName> = self.to.iter().filter(|name| listed.contains(name)).cloned().collect();
-        if both.is_empty() { Err(LabelError::NobodyLeft { line }) } else { Ok(Some(names(&both))) }
+        Some(names(&both))
     }
 }
 
@@ -252,7 +235,7 @@ mod tests {
             ),
             (r#"{"meta":null,"payload":{}}"#, r#"{"meta":{"to":["cert-ee"],"tlp":"AMBER"},"payload":{}}"#),
         ] {
-            assert_eq!(flags.put_on(line, 1).unwrap(), want, "{line}");
+            assert_eq!(flags.put_on(line), want, "{line}");
         }
     }
 
@@ -269,7 +252,7 @@ mod tests {
             r#"{"meta":7,"payload":{}}"#,
             r#"{"meta":{"to":[7],"tlp":"PURPLE"},"payload":{}}"#,
         ] {
-            assert_eq!(flags.put_on(line, 1).unwrap(), line);
+            assert_eq!(flags.put_on(line), line);
         }
     }
 
@@ -277,13 +260,13 @@ mod tests {
     fn recipients_are_only_narrowed() {
         let flags = labels(&["cert-ee"], None);
         let line = r#"{"meta":{"to":["cert-pl"]},"payload":{}}"#;
-        assert_eq!(flags.put_on(line, 7), Err(LabelError::NobodyLeft { line: 7 }));
+        assert_eq!(flags.put_on(line), r#"{"meta":{"to":[]},"payload":{}}"#, "which the node refuses");
     }
 
     #[test]
     fn without_a_flag_for_it_a_key_is_not_touched() {
         let line = r#"{"meta":{"to":["cert-pl"]},"payload":{}}"#;
         let want = r#"{"meta":{"tlp":"CLEAR","to":["cert-pl"]},"payload":{}}"#;
-        assert_eq!(labels(&[], Some(Tlp::Clear)).put_on(line, 1).unwrap(), want);
+        assert_eq!(labels(&[], Some(Tlp::Clear)).put_on(line), want);
     }
 }

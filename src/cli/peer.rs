@@ -128,10 +128,6 @@ fn introduce(invitation: &Invitation, no_connect: bool) {
 }
 
 fn agreed(name: &PublisherName) -> Result<bool, Failure> {
-    if !io::stdin().is_terminal() {
-        return Err(Failure::could_not(format!("{name} was not added: nobody to ask, stdin is no terminal"))
-            .hint("compare the fingerprint's words with the peer, then: peer add … --yes"));
-    }
     talk("Does the peer read you the same words? Then add it [y/N]:");
     let mut line = String::new();
     io::stdin()
@@ -139,6 +135,10 @@ fn agreed(name: &PublisherName) -> Result<bool, Failure> {
         .take(64)
         .read_line(&mut line)
         .map_err(|error| Failure::could_not(format!("stdin: {error}")))?;
+    if line.is_empty() && !io::stdin().is_terminal() {
+        return Err(Failure::could_not(format!("{name} was not added: nobody to ask, stdin has ended"))
+            .hint("compare the fingerprint's words with the peer, then: peer add … --yes"));
+    }
     Ok(matches!(line.trim().to_lowercase().as_str(), "y" | "yes"))
 }
 

@@ -81,7 +81,6 @@ fn send_lines(
 ) -> Result<(), Failure> {
     let unreadable = |error: io::Error| Failure::could_not(format!("input: {error}"));
     let mut line = Vec::new();
-    let mut number = 0u64;
     loop {
         line.clear();
         let most = LINE_BYTES_MAX as u64 + 2;
@@ -89,13 +88,11 @@ fn send_lines(
         if line.is_empty() {
             return Ok(());
         }
-        number += 1;
         sent.lines += u64::from(!line.iter().all(u8::is_ascii_whitespace));
         let whole = line.ends_with(b"\n") || (line.len() as u64) < most;
         let labelled = match std::str::from_utf8(&line) {
             Ok(text) if whole && !labels.is_empty() => {
-                let put = labels.put_on(text.trim_end_matches(['\r', '\n']), number);
-                Some(put.map_err(|error| Failure::could_not(error).hint("what came before it was sent"))?)
+                Some(labels.put_on(text.trim_end_matches(['\r', '\n'])))
             }
             _ => None,
         };

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use super::address;
-use super::problem::{ConfigErrors, Fault, Problem};
+use super::problem::{ConfigErrors, Fault, KnownKeys, Problem};
 use super::reading::{At, Report, Section, parse, read};
 use crate::identity::{IdentityError, ProjectName, PublisherName};
 use crate::limits::{ADDRESSES_MAX, KEEP_BYTES_MIN};
@@ -23,6 +23,7 @@ const KEYS: &[&str] = &[
 ];
 const JOURNAL_KEYS: &[&str] = &["keep_days", "keep_bytes"];
 const PATHS_KEYS: &[&str] = &["state", "run", "keys", "peers"];
+const SECTIONS: &[KnownKeys] = &[("", KEYS), ("journal", JOURNAL_KEYS), ("paths", PATHS_KEYS)];
 /// What later versions will know: refused, never ignored.
 const LATER: &[&str] = &["submit", "consumer", "web", "seal", "where", "filter", "groups", "metrics"];
 const LATER_PATHS: &[&str] = &["groups"];
@@ -119,7 +120,7 @@ impl NodeConfig {
     }
 
     fn parse(dir: &Path, text: &str) -> Result<Self, ConfigErrors> {
-        let mut report = Report::new(Path::new(super::NODE_FILE), text);
+        let mut report = Report::new(Path::new(super::NODE_FILE), text, SECTIONS);
         let table = parse(text, &mut report);
         if !report.problems.is_empty() {
             return Err(ConfigErrors(report.problems));

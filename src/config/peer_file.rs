@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use super::node::{addresses, checked, tlp};
-use super::problem::{Fault, Problem};
+use super::problem::{Fault, KnownKeys, Problem};
 use super::reading::{Report, Section, parse};
 use crate::identity::{PublisherName, parse_public_key};
 use crate::limits::ALIASES_MAX;
@@ -14,6 +14,7 @@ const KEYS: &[&str] =
     &["key", "seal", "addresses", "aliases", "paused", "verified", "added", "share", "receive"];
 const SHARE_KEYS: &[&str] = &["tlp_max"];
 const RECEIVE_KEYS: &[&str] = &["relay", "rate", "rate_per_publisher"];
+const SECTIONS: &[KnownKeys] = &[("", KEYS), ("share", SHARE_KEYS), ("receive", RECEIVE_KEYS)];
 /// What later versions will know: refused, never ignored.
 const LATER: &[&str] = &["where", "filter", "groups", "revoked", "expect_every"];
 const LATER_SHARE: &[&str] = &["where", "filter", "seal", "redact", "groups"];
@@ -43,7 +44,7 @@ impl PeerFile {
     /// # Errors
     /// Everything that is wrong with it, at once.
     pub fn parse(file: &Path, text: &str) -> Result<Self, Vec<Problem>> {
-        let mut report = Report::new(file, text);
+        let mut report = Report::new(file, text, SECTIONS);
         let name = stem_name(file, &mut report);
         let table = parse(text, &mut report);
         if !report.problems.is_empty() {
@@ -223,6 +224,27 @@ mod tests {
         ] {
             let problems = parsed(text).expect_err(text);
             assert!(problems[0].starts_with(want), "{text}: {problems:?}");
+        }
+    }
+
+    #[test]
+    fn a_key_in_the_wrong_section_is_told_its_place() {
+        for (text, want) in [
+            ("key = \"KEY\"\ntlp-max = \"RED\"", "did you mean \"tlp_max\"? it belongs below [share]"),
+            (
+                "key = \"KEY\"\n[receive]\ntlp_max = \"RED\"",
+                "did you mean \"tlp_max\"? it belongs below [share]",
+            ),
+            (
+                "key = \"KEY\"\n[share]\nadresses = []",
+                "did you mean \"addresses\"? it belongs above the first [section]",
+            ),
+            ("key = \"KEY\"\n[share]\nrelay = true", "did you mean \"relay\"? it belongs below [receive]"),
+            ("key = \"KEY\"\n[share]\ncolour = 1", "known here: tlp_max"),
+        ] {
+            let text = text.replace("KEY", &key());
+            let problems = PeerFile::parse(Path::new("peers/cert-ee.toml"), &text).unwrap_err();
+            assert_eq!(problems[0].hint().as_deref(), Some(want), "{text}");
         }
     }
 

@@ -32,8 +32,16 @@ pub struct Fingerprint(Vec<(PathBuf, [i64; 6])>);
 impl Fingerprint {
     /// Cheap: one `stat` for each file. A directory that can't be read is like an empty one.
     pub fn of(peers_dir: &Path) -> Self {
-        let mut files: Vec<_> = peer_paths(peers_dir)
-            .unwrap_or_default()
+        Self::of_files(peer_paths(peers_dir).unwrap_or_default())
+    }
+
+    /// Of `intelmesh.toml` alone.
+    pub fn of_node_file(dir: &Path) -> Self {
+        Self::of_files(vec![dir.join(super::NODE_FILE)])
+    }
+
+    fn of_files(paths: Vec<PathBuf>) -> Self {
+        let mut files: Vec<_> = paths
             .into_iter()
             .map(|path| {
                 let marks = std::fs::metadata(&path).map_or([0; 6], |data| {

@@ -53,6 +53,9 @@ impl fmt::Display for Problem {
 #[error("{}", self.0.iter().map(Problem::to_string).collect::<Vec<_>>().join("\n"))]
 pub struct ConfigErrors(pub Vec<Problem>);
 
+/// The keys of one section of a file; the name of the top one is empty.
+pub type KnownKeys = (&'static str, &'static [&'static str]);
+
 /// What is wrong. All are the operator's to mend.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum Fault {
@@ -65,7 +68,7 @@ pub enum Fault {
     #[error("{0}")]
     Syntax(String),
     #[error("unknown key \"{key}\"")]
-    UnknownKey { key: String, known: &'static [&'static str] },
+    UnknownKey { key: String, known: &'static [&'static str], sections: &'static [KnownKeys] },
     #[error("not_built: \"{key}\" is not built yet")]
     NotBuilt { key: String },
     #[error("\"{key}\" is missing")]
@@ -94,10 +97,7 @@ impl Fault {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::NotFound => Some("make a node here: intelmesh init DIR --name NAME".into()),
-            Self::UnknownKey { key, known } => Some(match nearest(key, known) {
-                Some(near) => format!("did you mean \"{near}\"?"),
-                None => format!("known here: {}", known.join(", ")),
-            }),
+            Self::UnknownKey { key, known, sections } => Some(unknown_key(key, known, sections)),
             Self::NotBuilt { key } => {
                 Some(format!("take \"{key}\" out: it is refused rather than ignored until it is built"))
             }
@@ -113,6 +113,19 @@ impl Fault {
             Self::SameName { .. } => Some("one name is one peer: rename one, or take the alias out".into()),
             _ => None,
         }
+    }
+}
+
+fn unknown_key(key: &str, known: &[&'static str], sections: &[KnownKeys]) -> String {
+    if let Some(near) = nearest(key, known) {
+        return format!("did you mean \"{near}\"?");
+    }
+    let elsewhere =
+        sections.iter().find_map(|(section, keys)| nearest(key, keys).map(|near| (*section, near)));
+    match elsewhere {
+        Some(("", near)) => format!("did you mean \"{near}\"? it belongs above the first [section]"),
+        Some((section, near)) => format!("did you mean \"{near}\"? it belongs below [{section}]"),
+        None => format!("known here: {}", known.join(", ")),
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::problem::{Fault, Problem};
+use super::problem::{Fault, KnownKeys, Problem};
 use crate::limits::CONFIG_FILE_BYTES_MAX;
 
 /// A value and the line that it stands on.
@@ -20,15 +20,17 @@ pub(super) struct At<T> {
 /// One file being read, and what was found wrong so far.
 pub(super) struct Report {
     shown: PathBuf,
+    /// All that this file may have, for hints.
+    sections: &'static [KnownKeys],
     /// Offsets of the beginnings of lines.
     lines: Vec<usize>,
     pub problems: Vec<Problem>,
 }
 
 impl Report {
-    pub fn new(shown: &Path, text: &str) -> Self {
+    pub fn new(shown: &Path, text: &str, sections: &'static [KnownKeys]) -> Self {
         let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
-        Self { shown: shown.to_owned(), lines, problems: Vec::new() }
+        Self { shown: shown.to_owned(), sections, lines, problems: Vec::new() }
     }
 
     pub fn line_of(&self, offset: usize) -> usize {
@@ -86,7 +88,8 @@ impl<'a, 'i> Section<'a, 'i> {
             if later.contains(&name) {
                 report.fault(line, Fault::NotBuilt { key: name.to_owned() });
             } else if !known.contains(&name) {
-                report.fault(line, Fault::UnknownKey { key: name.chars().take(80).collect(), known });
+                let (key, sections) = (name.chars().take(80).collect(), report.sections);
+                report.fault(line, Fault::UnknownKey { key, known, sections });
             }
         }
         Self { table }

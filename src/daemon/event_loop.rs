@@ -2,6 +2,7 @@
 //! or a client: everybody who is handed an output has a queue that the core bounds.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::clock;
-use crate::config::{Fingerprint, NodeConfig, PeerFiles};
+use crate::config::{Fingerprint, NodeConfig, PeerFiles, Problem};
 use crate::control::{FEED_SCHEMA, Feed, FeedFacts, OwedFacts, RejectedFacts};
 use crate::daemon::chronicle::Chronicle;
 use crate::daemon::control::{Ask, AskCommand};
@@ -46,6 +47,31 @@ pub struct Files {
     pub peers: PeerFiles,
     pub trust: Arc<ArcSwap<TrustList>>,
     pub fingerprint: Fingerprint,
+    /// `intelmesh.toml`, which is read again only to say what is wrong with it: it acts at the next start.
+    pub node_file: NodeFile,
+}
+
+/// What is wrong with `intelmesh.toml` now.
+#[derive(Debug, Default)]
+pub struct NodeFile {
+    pub fingerprint: Fingerprint,
+    pub problems: Vec<Problem>,
+}
+
+impl NodeFile {
+    /// As it is at start, when all of it was good.
+    pub fn of(dir: &Path) -> Self {
+        Self { fingerprint: Fingerprint::of_node_file(dir), problems: Vec::new() }
+    }
+
+    fn look(&mut self, dir: &Path) {
+        let fingerprint = Fingerprint::of_node_file(dir);
+        if fingerprint != self.fingerprint {
+            self.fingerprint = fingerprint;
+            self.problems = NodeConfig::load(dir).err().map(|errors| errors.0).unwrap_or_default();
+            self.problems.iter().for_each(|problem| tracing::warn!("{problem}"));
+        }
+    }
 }
 
 pub struct EventLoop {
@@ -200,6 +226,7 @@ impl EventLoop {
             stats: self.parts.store.stats(),
             strangers: self.parts.transport.strangers(),
             files: &self.files.peers,
+            node_file: &self.files.node_file.problems,
             chronicle: &self.chronicle,
             now: clock::now(),
         };
@@ -229,6 +256,7 @@ impl EventLoop {
     // --- peer files ---
 
     fn reload_if_changed(&mut self) {
+        self.files.node_file.look(&self.files.config.dir);
         let fingerprint = Fingerprint::of(&self.files.config.paths.peers);
         if fingerprint != self.files.fingerprint {
             self.reload();

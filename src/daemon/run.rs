@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use crate::clock;
 use crate::config::{ConfigErrors, Fingerprint, NodeConfig, PeerFiles};
 use crate::daemon::control::{Ask, Control};
-use crate::daemon::event_loop::{EventLoop, Files, Parts, reachable};
+use crate::daemon::event_loop::{EventLoop, Files, NodeFile, Parts, reachable};
 use crate::daemon::snapshot::Identity;
 use crate::envelope::IdScheme;
 use crate::format::Door;
@@ -152,7 +152,8 @@ async fn serve(config: NodeConfig) -> Result<(), StartError> {
         keep_days: config.journal.keep_days,
     };
     let name = config.name.clone();
-    let files = Files { config, own_key, peers, trust: trust_in_force, fingerprint };
+    let node_file = NodeFile::of(&config.dir);
+    let files = Files { config, own_key, peers, trust: trust_in_force, fingerprint, node_file };
     let parts = Parts { store, transport, doors, inputs };
     let mut event_loop = EventLoop::new(node, parts, files, identity);
     stop_on_signal(asks);

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::config::PeerFiles;
+use crate::config::{self, PeerFiles};
 use crate::daemon::chronicle::Chronicle;
 use crate::daemon::lag::LagWatch;
 use crate::identity::PublisherName;
@@ -46,6 +46,8 @@ pub struct Facts<'a> {
     pub stats: StoreStats,
     pub strangers: Vec<transport::Stranger>,
     pub files: &'a PeerFiles,
+    /// What is wrong with `intelmesh.toml`.
+    pub node_file: &'a [config::Problem],
     pub chronicle: &'a Chronicle,
     pub now: Now,
 }
@@ -82,10 +84,10 @@ impl Lags {
 
 pub fn snapshot(facts: Facts<'_>, lags: &mut Lags) -> Snapshot {
     lags.observe(&facts.view, facts.now);
-    let Facts { identity, view, stats, strangers, files, chronicle, now } = facts;
+    let Facts { identity, view, stats, strangers, files, node_file, chronicle, now } = facts;
     let peers = view.peers.iter().map(|peer| self::peer(peer, &view, files, chronicle, lags, now)).collect();
     let consumers = view.consumers.iter().map(|at| consumer(at, &view, chronicle, lags, now)).collect();
-    let file_problems = files.problems.iter();
+    let file_problems = node_file.iter().chain(&files.problems);
     let file_problems =
         file_problems.map(|problem| Chronicle::lasting(now.wall, problem.to_string(), problem.hint()));
     let store_problems = stats.problems.iter().map(|problem| {

@@ -284,11 +284,14 @@ fn tlp(value: &Value<'_>) -> Result<Tlp, SubmitError> {
 
 /// Names, each once. An empty list names nobody, which is hardly what was meant.
 fn recipients(value: &Value<'_>) -> Result<Vec<PublisherName>, SubmitError> {
-    let elements = elements(value).filter(|elements| !elements.is_empty());
-    let elements = elements.ok_or_else(|| {
+    let elements = elements(value).ok_or_else(|| {
         SubmitError::bad_meta(format!("meta.to: {} is no list of names", value.shown()))
             .hint("leave `to` out for all whom policy allows")
     })?;
+    if elements.is_empty() {
+        return Err(SubmitError::bad_meta("meta.to names nobody, or nobody whom --to names too")
+            .hint("leave `to` out for all whom policy allows"));
+    }
     let mut names = Vec::new();
     for element in &elements {
         let text = element.as_str().ok_or_else(|| {

@@ -58,7 +58,11 @@ struct Typed {
 /// # Errors
 /// [`Refused`], to be answered.
 pub(super) fn parse_request(line: &Line) -> Result<(ConsumerRequest, HandOff), Refused> {
-    let typed: Typed = serde_json::from_slice(text_of(line)?)
+    let text = text_of(line)?;
+    if text.trim_ascii_start().first().is_some_and(|first| *first != b'{') {
+        return Err(Refused::bad("the first line is no request: not an object"));
+    }
+    let typed: Typed = serde_json::from_slice(text)
         .map_err(|fault| Refused::bad(format!("the first line is no request: {fault}")))?;
     if typed.filter.is_some() {
         return Err(Refused::new("not_built", "\"filter\" is not built yet"));
@@ -160,6 +164,7 @@ mod tests {
             ("{\"form\":\"xml\"}", Err("bad_request")),
             ("{\"own\":1}", Err("bad_request")),
             ("[]", Err("bad_request")),
+            ("[\"soc\",null,null,null,null,null,null]", Err("bad_request")),
             ("", Err("bad_request")),
             ("{", Err("bad_request")),
         ] {
