@@ -98,7 +98,7 @@ fn a_peer_file_acts_within_a_second_and_a_bad_one_keeps_what_runs() {
 
 #[test]
 fn a_configuration_that_would_not_start_again_is_named_while_the_node_runs() {
-    let nodes = mesh(&["cert-at", "cert-ee"]);
+    let mut nodes = mesh(&["cert-at", "cert-ee"]);
     nodes[0].edit("intelmesh.toml", |text| format!("default-tlp = \"GREEN\"\n{text}"));
     wait_until("the file is named", RELOAD, || nodes[0].complains("config_bad"));
     let what = nodes[0].status()["errors"][0]["what"].to_string();
