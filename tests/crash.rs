@@ -15,7 +15,7 @@ use support::shape::chain;
 use support::{Consumer, Dice, Doors, Handed, Node, Stopwatch, Submitter, pace, wait_until};
 
 /// How often a node is killed: `INTELMESH_KILLS`, else this.
-const KILLS: u64 = 60;
+const KILLS: u64 = 200;
 
 /// Acks are durable within 1 s (contract §3); a little more for this test's own threads.
 const DURABLE_AFTER: Duration = Duration::from_millis(1_200);
