@@ -2,7 +2,7 @@
 //! cheap before the dear. Look up early, record late: a forged envelope must never block the true one, so
 //! nothing is remembered of what did not verify.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use ed25519_dalek::VerifyingKey;
@@ -142,8 +142,8 @@ pub struct Intake {
     pub comparing: BTreeMap<Ticket, Comparison>,
     flights: BTreeMap<EventKey, Flight>,
     fresh: BTreeMap<EventKey, Fresh>,
-    /// Entries of feeds, offered or owed, that wait for an identity.
-    waiting: BTreeMap<EventKey, BTreeSet<(PublisherName, u64)>>,
+    /// Entries of feeds, offered or owed, that wait for an identity, and the digest that was offered, where known.
+    waiting: BTreeMap<EventKey, BTreeMap<(PublisherName, u64), Option<ShortDigest>>>,
 }
 
 impl Intake {
@@ -262,7 +262,13 @@ impl Intake {
     }
 
     pub fn wait(&mut self, key: EventKey, peer: &PublisherName, seq: u64) {
-        self.waiting.entry(key).or_default().insert((peer.clone(), seq));
+        self.waiting.entry(key).or_default().entry((peer.clone(), seq)).or_insert(None);
+    }
+
+    /// The same for an entry whose digest is known.
+    pub fn wait_for(&mut self, offer: &Offer) {
+        let entries = self.waiting.entry(offer.key).or_default();
+        entries.insert((offer.peer.clone(), offer.seq), Some(offer.digest));
     }
 
     pub fn stop_waiting(&mut self, key: EventKey, peer: &PublisherName, seq: u64) {
@@ -274,9 +280,16 @@ impl Intake {
         }
     }
 
-    /// Whoever waited for `key`, which is held now.
-    pub fn take_waiting(&mut self, key: EventKey) -> BTreeSet<(PublisherName, u64)> {
-        self.waiting.remove(&key).unwrap_or_default()
+    /// Whoever waited for `key`, which is held now with `digest`. Who was offered another digest waits on: it is
+    /// fetched and compared.
+    pub fn take_waiting(&mut self, key: EventKey, digest: ShortDigest) -> Vec<(PublisherName, u64)> {
+        let Some(entries) = self.waiting.get_mut(&key) else { return Vec::new() };
+        let same = |offered: &mut Option<ShortDigest>| offered.is_none_or(|offered| offered == digest);
+        let taken = entries.extract_if(.., |_, offered| same(offered)).map(|(entry, _)| entry).collect();
+        if entries.is_empty() {
+            self.waiting.remove(&key);
+        }
+        taken
     }
 
     /// Nobody waits for the seen set.
@@ -377,5 +390,33 @@ pub fn compared_id(comparison: &Comparison) -> &EventId {
         Comparison::Arrival(_, envelope) | Comparison::Submission { envelope, .. } => {
             envelope.envelope().id()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_was_offered_another_digest_waits_on_for_the_comparison() {
+        let mut intake = Intake::default();
+        let (key, held) = (EventKey([1; 16]), ShortDigest([2; 8]));
+        let peer = |name: &str| PublisherName::parse(name).unwrap();
+        let offer = |name: &str, digest: [u8; 8]| Offer {
+            peer: peer(name),
+            stream: StreamId(1),
+            seq: 7,
+            key,
+            digest: ShortDigest(digest),
+            publisher: peer("cert-at"),
+        };
+        intake.wait_for(&offer("same", [2; 8]));
+        intake.wait_for(&offer("rival", [3; 8]));
+        intake.wait(key, &peer("rival"), 7);
+        intake.wait(key, &peer("owed"), 9);
+        assert_eq!(intake.take_waiting(key, held), [(peer("owed"), 9), (peer("same"), 7)]);
+        assert_eq!(intake.take_waiting(key, held), []);
+        assert_eq!(intake.take_waiting(key, ShortDigest([3; 8])), [(peer("rival"), 7)]);
+        assert!(intake.waiting.is_empty());
     }
 }

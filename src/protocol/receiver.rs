@@ -13,7 +13,7 @@ use crate::limits::{
     WANTS_IN_FLIGHT_MAX,
 };
 use crate::protocol::ground::{Ground, Pipe};
-use crate::protocol::intake::Verdict;
+use crate::protocol::intake::{Offer, Verdict};
 use crate::protocol::io::Event;
 use crate::protocol::rules::Rule;
 use crate::record::{FeedState, Note, Owed, RejectedPlace};
@@ -250,23 +250,17 @@ impl Receiver {
     }
 
     /// An offered entry is not held here: it is asked for after a while, unless a copy comes first.
-    pub fn offered(
-        &mut self,
-        peer: &PublisherName,
-        seq: u64,
-        key: EventKey,
-        publisher: PublisherName,
-        ground: &mut Ground,
-    ) {
+    pub fn offered(&mut self, offer: Offer, ground: &mut Ground) {
         let now = ground.tick();
-        let Some(pending) = find(&mut self.pending, seq) else { return };
+        let Some(pending) = find(&mut self.pending, offer.seq) else { return };
+        ground.intake.wait_for(&offer);
+        let Offer { peer, seq, key, publisher, .. } = offer;
         if !ground.on(Rule::HaveOwed) {
             pending.fate = Fate::Done;
             let (reason, retry_at) = (VerdictCode::InFlight, ground.steady().plus_ms(WANT_DELAY_MS));
-            return self.owe(peer, Owed { seq, key, publisher, reason, retry_at }, ground);
+            return self.owe(&peer, Owed { seq, key, publisher, reason, retry_at }, ground);
         }
         pending.fate = Fate::Offered { key, publisher, since: now };
-        ground.intake.wait(key, peer, seq);
         let delay = if seq <= self.modes.repair_until { 0 } else { WANT_DELAY_MS };
         self.due.insert((now.plus_ms(delay), seq));
     }

@@ -56,20 +56,19 @@ impl Node {
     }
 
     pub(super) fn on_known_offer(&mut self, offer: Offer, known: Option<ShortDigest>) {
-        let Offer { peer, stream, seq, key, digest, publisher } = offer;
+        let (key, digest, stream) = (offer.key, offer.digest, offer.stream);
+        let (peer, publisher) = (&offer.peer, &offer.publisher);
         let held = self.held(key, known);
-        let lost = held.is_some_and(|held| held != digest) && self.is_equivocation(&publisher, key, digest);
+        let lost = held.is_some_and(|held| held != digest) && self.is_equivocation(publisher, key, digest);
         let now = self.ground.tick();
         let elsewhere = self.ground.intake.in_flight_elsewhere(key, stream, now);
-        let Some(link) = self.links.get_mut(&peer).filter(|link| link.is_current(stream)) else { return };
-        let own = publisher == *self.ground.own_name();
-        let home = own || publisher == peer || link.peer.aliases.contains(&publisher);
+        let Some(link) = self.links.get_mut(peer).filter(|link| link.is_current(stream)) else { return };
+        let own = publisher == self.ground.own_name();
+        let home = own || publisher == peer || link.peer.aliases.contains(publisher);
         let verdict = match held {
             Some(held) if held == digest => Some(Verdict::Refused),
             Some(_) if lost => Some(Verdict::rejected(VerdictCode::Equivocation)),
-            None if !self.ground.trust.publisher(&publisher)
-                || (own && !self.ground.on(Rule::OwnTrusted)) =>
-            {
+            None if !self.ground.trust.publisher(publisher) || (own && !self.ground.on(Rule::OwnTrusted)) => {
                 let detail = publisher.to_string();
                 Some(Verdict::Rejected { code: VerdictCode::UnknownPublisher, detail })
             }
@@ -80,10 +79,10 @@ impl Node {
             _ => None,
         };
         match verdict {
-            Some(verdict) => link.conclude(seq, key, &verdict, &mut self.ground),
+            Some(verdict) => link.conclude(offer.seq, key, &verdict, &mut self.ground),
             None => {
                 if let Some(receiver) = &mut link.receiver {
-                    receiver.offered(&peer, seq, key, publisher, &mut self.ground);
+                    receiver.offered(offer, &mut self.ground);
                 }
             }
         }
@@ -158,7 +157,7 @@ impl Node {
         publisher: &PublisherName,
     ) {
         let key = envelope.envelope().key();
-        let id = envelope.envelope().id().clone();
+        let (id, digest) = (envelope.envelope().id().clone(), envelope.envelope().digest().short());
         let bytes = envelope.envelope().bytes().len();
         self.ground.intake.accepted(envelope.envelope().clone());
         let arrived = self.ground.steady();
@@ -166,7 +165,7 @@ impl Node {
             NewCarrier { envelope, path: arrival.path.clone(), arrived },
             Some(arrival.peer.clone()),
         );
-        let waiting = self.ground.intake.take_waiting(key);
+        let waiting = self.ground.intake.take_waiting(key, digest);
         self.conclude(&arrival, Verdict::Accepted);
         for (peer, seq) in waiting {
             if (&peer, seq) != (&arrival.peer, arrival.seq) {
@@ -287,7 +286,7 @@ impl Node {
                 let path = crate::identity::HopPath::default();
                 self.ground.appender.push_carrier(NewCarrier { envelope, path, arrived }, None);
                 self.ground.appender.answer_submission(ticket, false);
-                for (peer, seq) in self.ground.intake.take_waiting(key) {
+                for (peer, seq) in self.ground.intake.take_waiting(key, digest) {
                     self.with_link(&peer, |link, ground| link.conclude(seq, key, &Verdict::Refused, ground));
                 }
             }
