@@ -85,6 +85,8 @@ pub struct EventLoop {
     frames: FrameDump,
     workers: Workers,
     next_command: u64,
+    /// Look-ups that were handed to the store's thread; the core takes their answers in the order asked.
+    looking_up: usize,
 }
 
 impl EventLoop {
@@ -101,6 +103,7 @@ impl EventLoop {
             workers: Workers::default(),
             // Apart from the core's own tickets.
             next_command: 1 << 63,
+            looking_up: 0,
         }
     }
 
@@ -115,6 +118,7 @@ impl EventLoop {
             let sleep = self.until_timeout();
             tokio::select! {
                 _ = inputs.recv_many(&mut batch, INPUTS_MAX) => {
+                    batch.iter().for_each(|input| self.on_answer(input));
                     self.node.handle_inputs(batch.drain(..), clock::now());
                 }
                 Some(ask) = asks.recv() => {
@@ -133,48 +137,88 @@ impl EventLoop {
         }
     }
 
+    /// What is asked next may be answered at once only where nothing asked before it is open.
+    fn on_answer(&mut self, input: &Input) {
+        match input {
+            Input::Known { .. } => self.looking_up = self.looking_up.saturating_sub(1),
+            Input::Verified { .. } => self.workers.taken(),
+            _ => {}
+        }
+    }
+
     fn until_timeout(&mut self) -> Duration {
         let now = clock::now().tick;
         let due = self.node.poll_timeout().map_or(1_000, |due| due.since_ms(now));
         Duration::from_millis(due)
     }
 
-    /// Hands out everything that the core wants done.
+    /// Hands out everything that the core wants done, and what follows from answers that were had at once:
+    /// to wake a thread for a few microseconds' work costs more than the work.
     fn obey(&mut self) {
-        while let Some(output) = self.node.poll_output() {
-            match output {
-                Output::Send { ref frame, .. } => {
-                    self.frames.write(frame);
-                    self.parts.transport.handle(output);
-                }
-                Output::Dial { .. }
-                | Output::Disconnect { .. }
-                | Output::OpenFeed { .. }
-                | Output::Resume { .. }
-                | Output::CloseFeed { .. } => self.parts.transport.handle(output),
-                Output::Append { .. }
-                | Output::LookUp { .. }
-                | Output::Read { .. }
-                | Output::Fetch { .. }
-                | Output::CheckMarks { .. }
-                | Output::Expire { .. } => {
-                    self.parts.store.handle(output);
-                }
-                Output::Verify { ticket, envelopes } => {
-                    self.workers.verify(ticket, envelopes, self.parts.inputs.clone());
-                }
-                Output::Submitted { .. } | Output::HandOff { .. } | Output::ConsumerClosed { .. } => {
-                    self.parts.doors.handle(output);
-                }
-                Output::CommandDone { ticket, result } => {
-                    if let Some(answer) = self.commands.remove(&ticket) {
-                        // Whoever asked may have gone.
-                        let _ = answer.send(result);
-                    }
-                }
-                Output::Event(event) => self.on_event(event),
+        loop {
+            let mut answers = Vec::new();
+            while let Some(output) = self.node.poll_output() {
+                answers.extend(self.hand_out(output));
             }
+            if answers.is_empty() {
+                return;
+            }
+            self.node.handle_inputs(answers, clock::now());
         }
+    }
+
+    fn hand_out(&mut self, output: Output) -> Option<Input> {
+        match output {
+            Output::Send { ref frame, .. } => {
+                self.frames.write(frame);
+                self.parts.transport.handle(output);
+            }
+            Output::Dial { .. }
+            | Output::Disconnect { .. }
+            | Output::OpenFeed { .. }
+            | Output::Resume { .. }
+            | Output::CloseFeed { .. } => self.parts.transport.handle(output),
+            Output::LookUp { .. } => return self.look_up(output),
+            Output::Read { .. } => return self.read(output),
+            Output::Append { .. }
+            | Output::Fetch { .. }
+            | Output::CheckMarks { .. }
+            | Output::Expire { .. } => {
+                self.parts.store.handle(output);
+            }
+            Output::Verify { ticket, envelopes } => {
+                return self.workers.verify(ticket, envelopes, self.parts.inputs.clone());
+            }
+            Output::Submitted { .. } | Output::HandOff { .. } | Output::ConsumerClosed { .. } => {
+                self.parts.doors.handle(output);
+            }
+            Output::CommandDone { ticket, result } => {
+                if let Some(answer) = self.commands.remove(&ticket) {
+                    // Whoever asked may have gone.
+                    let _ = answer.send(result);
+                }
+            }
+            Output::Event(event) => self.on_event(event),
+        }
+        None
+    }
+
+    fn look_up(&mut self, output: Output) -> Option<Input> {
+        let in_order = self.looking_up == 0;
+        let answer = if in_order { self.parts.store.answer_at_once(&output) } else { None };
+        if answer.is_none() {
+            self.looking_up += 1;
+            self.parts.store.handle(output);
+        }
+        answer
+    }
+
+    fn read(&mut self, output: Output) -> Option<Input> {
+        let answer = self.parts.store.answer_at_once(&output);
+        if answer.is_none() {
+            self.parts.store.handle(output);
+        }
+        answer
     }
 
     fn on_event(&mut self, event: Event) {

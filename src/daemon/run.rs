@@ -94,7 +94,13 @@ pub fn run(config: NodeConfig) -> Result<(), StartError> {
         .enable_all()
         .build()
         .map_err(io(&config.dir))?;
-    let result = runtime.block_on(serve(config));
+    // A task and not the blocked thread: what wakes the loop is mostly on a worker already, and need not wake
+    // another thread for it.
+    let serving = runtime.spawn(serve(config));
+    let result = match runtime.block_on(serving) {
+        Ok(result) => result,
+        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+    };
     runtime.shutdown_timeout(std::time::Duration::from_secs(2));
     result
 }

@@ -10,7 +10,7 @@ mod writer;
 
 use std::path::PathBuf;
 use std::sync::mpsc::{SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread::JoinHandle;
 
 use super::disk::Disk;
@@ -27,6 +27,9 @@ use crate::time::{Now, Timestamp};
 /// Questions that wait in each queue. The core bounds what is outstanding far below; beyond it, asking
 /// waits.
 const QUEUE_MAX: usize = 4_096;
+
+/// Identities that are looked up without another thread: so many cost less than to wake one.
+const AT_ONCE_KEYS_MAX: usize = 64;
 
 /// Entries that a prefix of a UUID may find.
 const FOUND_MAX: usize = 100;
@@ -77,6 +80,15 @@ struct Shared {
 impl Shared {
     fn engine(&self) -> MutexGuard<'_, Engine<FileDisk, DayDb>> {
         self.engine.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Nobody is waited for.
+    fn engine_if_free(&self) -> Option<MutexGuard<'_, Engine<FileDisk, DayDb>>> {
+        match self.engine.try_lock() {
+            Ok(engine) => Some(engine),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
     }
 
     fn answer(&self, input: Input) {
@@ -166,6 +178,23 @@ impl Store {
         ];
         let (reads, look_ups, flushes) = (Some(reads), Some(look_ups), Some(flushes));
         Ok((Self { shared, writes, reads, look_ups, flushes, threads }, opened))
+    }
+
+    /// The answer to a small `LookUp` or a `Read`, where memory has it and nobody has to be waited for. `None`:
+    /// hand it over to [`Store::handle`]. Look-ups are answered in the order asked, so not while one that was
+    /// handed over is open.
+    pub fn answer_at_once(&self, output: &Output) -> Option<Input> {
+        match output {
+            Output::LookUp { ticket, keys } if keys.len() <= AT_ONCE_KEYS_MAX => {
+                let digests = self.shared.engine_if_free()?.seen.look_up_in_memory(keys)?;
+                Some(Input::Known { ticket: *ticket, digests })
+            }
+            Output::Read { reader, after_seq, bytes_max } => {
+                let read = self.shared.engine_if_free()?.journal.read_tail(*after_seq, *bytes_max)?;
+                Some(Input::Entries { reader: *reader, read })
+            }
+            _ => None,
+        }
     }
 
     /// Obeys `Append`, `LookUp`, `Read`, `Fetch`, `CheckMarks` and `Expire`; anything else is handed back.

@@ -178,6 +178,22 @@ impl SeenDb for DayDb {
         Ok(found)
     }
 
+    fn find_all_in_memory(&self, keys: &[EventKey]) -> Option<Vec<Option<ShortDigest>>> {
+        let mut found = vec![None; keys.len()];
+        for day in self.days.values().rev() {
+            for (key, found) in keys.iter().zip(&mut found) {
+                if found.is_some() || !day.filter.may_hold(key) {
+                    continue;
+                }
+                *found = day.in_memory(key);
+                if found.is_none() && day.on_disk {
+                    return None;
+                }
+            }
+        }
+        Some(found)
+    }
+
     fn insert(&mut self, id: SeenId) -> Result<(), SeenError> {
         let day = self.days.entry(id.day).or_default();
         let prefix = prefix_of(&id.key);

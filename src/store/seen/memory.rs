@@ -58,6 +58,11 @@ impl SeenDb for MemorySeen {
         Ok(self.inner().now.by_key.get(key).map(|id| id.digest))
     }
 
+    fn find_all_in_memory(&self, keys: &[EventKey]) -> Option<Vec<Option<ShortDigest>>> {
+        let inner = self.inner();
+        Some(keys.iter().map(|key| inner.now.by_key.get(key).map(|id| id.digest)).collect())
+    }
+
     fn insert(&mut self, id: SeenId) -> Result<(), SeenError> {
         self.inner().now.by_key.entry(id.key).or_insert(id);
         Ok(())

@@ -91,6 +91,9 @@ pub trait SeenDb: Send + 'static {
         keys.iter().map(|key| self.find(key)).collect()
     }
 
+    /// As [`SeenDb::find_all`], from memory alone; `None` where the disk has to be asked.
+    fn find_all_in_memory(&self, keys: &[EventKey]) -> Option<Vec<Option<ShortDigest>>>;
+
     /// The caller knows that it is not there.
     fn insert(&mut self, id: SeenId) -> Result<(), SeenError>;
 
@@ -237,6 +240,11 @@ impl<B: SeenDb> SeenSet<B> {
     /// [`SeenError`].
     pub fn look_up(&mut self, keys: &[EventKey]) -> Result<Vec<Option<ShortDigest>>, SeenError> {
         self.db.find_all(keys)
+    }
+
+    /// As [`SeenSet::look_up`], from memory alone; `None` where the disk has to be asked.
+    pub fn look_up_in_memory(&self, keys: &[EventKey]) -> Option<Vec<Option<ShortDigest>>> {
+        self.db.find_all_in_memory(keys)
     }
 
     /// These carriers are synced.

@@ -101,6 +101,38 @@ fn copy_dir(from: &Path, to: &Path) {
 }
 
 #[test]
+fn what_memory_holds_is_answered_at_once_and_what_only_the_disk_holds_is_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let world = open(dir.path());
+    world.append(0..40);
+    let look_up = |numbers: std::ops::Range<u64>| {
+        let keys = numbers.map(key).collect();
+        Output::LookUp { ticket: Ticket(7), keys }
+    };
+    let reader = Reader::Feed(StreamId(1));
+    let read = Output::Read { reader, after_seq: 10, bytes_max: 1 << 20 };
+    match world.store.answer_at_once(&look_up(30..50)) {
+        Some(Input::Known { ticket: Ticket(7), digests }) => {
+            assert_eq!(
+                digests.iter().map(Option::is_some).collect::<Vec<_>>(),
+                [[true; 10], [false; 10]].concat()
+            );
+        }
+        other => panic!("{other:?}"),
+    }
+    match world.store.answer_at_once(&read) {
+        Some(Input::Entries { read, .. }) => assert_eq!((read.after.seq, read.entries.len()), (10, 30)),
+        other => panic!("{other:?}"),
+    }
+    assert!(world.store.answer_at_once(&look_up(0..1_000)).is_none(), "too many to hold up the caller");
+    world.store.close();
+    let world = open(dir.path());
+    assert!(world.store.answer_at_once(&look_up(30..50)).is_none(), "a filter says perhaps, and no more");
+    assert!(world.store.answer_at_once(&look_up(40..50)).is_some(), "no filter says perhaps");
+    assert_eq!(world.seen(30..50), 10);
+}
+
+#[test]
 fn appends_that_wait_together_get_their_seqs_in_order() {
     let dir = tempfile::tempdir().unwrap();
     let world = open(dir.path());
