@@ -1,0 +1,88 @@
+//! What one event costs a processor in the core: from a line at a door to a signed envelope, from received
+//! bytes to a verified one, and to a line for the pipeline. `cargo bench --bench envelope`.
+//! No disk, no network and no threads: those are in `store`, `wire` and `relay`.
+
+use std::hint::black_box;
+
+use bytes::Bytes;
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use ed25519_dalek::SigningKey;
+use intelmesh::envelope::content::BodyIdSecret;
+use intelmesh::envelope::{Core, IdScheme, Signer, UnverifiedEnvelope, check_content};
+use intelmesh::format::{Door, Form, HandOff, Intake, Made, intake};
+use intelmesh::identity::{HopPath, ProjectName, PublisherName};
+use intelmesh::policy::Tlp;
+use intelmesh::time::Timestamp;
+
+const LINE_BYTES: usize = 1_024;
+
+fn name(text: &str) -> PublisherName {
+    PublisherName::parse(text).expect("a name")
+}
+
+fn door(ids: IdScheme) -> Door {
+    Door {
+        publisher: name("cert-at"),
+        project: ProjectName::parse("intelmq").expect("a name"),
+        default_tlp: Tlp::Green,
+        tlp: None,
+        to: Vec::new(),
+        ids,
+    }
+}
+
+fn core_of(line: &[u8], door: &Door, secret: &BodyIdSecret) -> Core {
+    let Ok(Intake::New(draft)) = intake(line, door) else { panic!("the bench's own line is sound") };
+    let random = uuid::Uuid::from_u128(0x72dd_b00c_2d0a_4eea_b7ac_ae12_2b8e_6c3b);
+    draft.into_core(&Made { now: Timestamp(1_795_514_400_000), random, secret }).expect("a sound core")
+}
+
+fn envelopes(c: &mut Criterion) {
+    let line = support::events::made(17, LINE_BYTES).into_bytes();
+    let secret = BodyIdSecret::new([7; 32]);
+    let signer = Signer::new(SigningKey::from_bytes(&[7; 32]));
+    let mut group = c.benchmark_group("envelope of 1 KiB");
+    group.throughput(Throughput::Elements(1));
+
+    for (what, ids) in
+        [("random", IdScheme::Random), ("body", IdScheme::Body), ("content", IdScheme::Content)]
+    {
+        let door = door(ids);
+        group.bench_function(format!("intake of a line, {what} id"), |b| {
+            b.iter(|| core_of(black_box(&line), &door, &secret));
+        });
+    }
+    let core = core_of(&line, &door(IdScheme::Random), &secret);
+    group.bench_function("sign", |b| {
+        b.iter_batched(|| core.clone(), |core| signer.sign(core).expect("sound"), BatchSize::SmallInput);
+    });
+
+    let signed = signer.sign(core).expect("sound");
+    let bytes: Bytes = signed.envelope().bytes().clone();
+    let decoded = || UnverifiedEnvelope::decode(bytes.clone()).expect("our own");
+    group.bench_function("decode", |b| b.iter(|| decoded()));
+    group.bench_function("verify_strict", |b| {
+        let key = signer.verifying_key();
+        let verify = |envelope: UnverifiedEnvelope| envelope.verify(&key).expect("our own");
+        b.iter_batched(decoded, verify, BatchSize::SmallInput);
+    });
+    group.bench_function("check_content", |b| {
+        b.iter(|| check_content(black_box(signed.envelope().core())).expect("our own"));
+    });
+
+    let path = HopPath::new(vec![name("cert-at")]).expect("a path");
+    for form in Form::ALL {
+        let hand_off = HandOff { form, with_type: false };
+        let mut out = Vec::new();
+        group.bench_function(format!("hand-off as {}", form.as_str()), |b| {
+            b.iter(|| {
+                out.clear();
+                hand_off.write_line(17, &path, black_box(signed.envelope()), &mut out)
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, envelopes);
+criterion_main!(benches);
