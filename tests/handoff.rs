@@ -36,7 +36,7 @@ fn a_named_consumer_resumes_after_its_last_ack() {
     consumer.ack(handed[9].seq).expect("an ack can be sent");
     drop(consumer);
 
-    wait_until("an ack counts even when the connection breaks", Duration::from_secs(2), || {
+    wait_until("an ack counts even when the connection breaks", Duration::from_secs(5), || {
         node.consumer("soc")["position"] == handed[9].seq
     });
     let mut consumer = Consumer::open(node, &soc);

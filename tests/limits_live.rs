@@ -83,7 +83,7 @@ fn an_own_event_that_retention_took_is_not_taken_anew() {
 /// Four nodes: `cert-at` floods `cert-ee`, which limits it; `cert-pl` and `cert-cz` must not notice.
 #[test]
 fn a_rate_loses_nothing_and_slows_nobody_else() {
-    const FLOOD: usize = 400;
+    const FLOOD: usize = 800;
     let mut nodes: Vec<_> = ["cert-at", "cert-ee", "cert-pl", "cert-cz"].map(Node::init).into();
     for (one, other) in [(0, 1), (2, 1), (0, 3)] {
         pair(&nodes[one], &nodes[other]);
@@ -93,17 +93,17 @@ fn a_rate_loses_nothing_and_slows_nobody_else() {
     let watch = Stopwatch::start();
     let flood: BTreeSet<_> = nodes[0].publish(&lines(0, FLOOD, 500)).into_iter().collect();
     let other = nodes[2].publish(&lines(10_000, 5, 500));
-    wait_until("another peer's events pass", Duration::from_secs(3), || {
+    wait_until("another peer's events pass", Duration::from_secs(6), || {
         nodes[1].count("cert-pl", "/received/accepted") == 5
     });
-    wait_until("another reader gets all at once", Duration::from_secs(3), || {
+    wait_until("another reader gets all at once", Duration::from_secs(6), || {
         nodes[3].accepted() == FLOOD as u64
     });
     assert!(nodes[1].count("cert-at", "/received/accepted") < FLOOD as u64, "the limited one still waits");
     has_accepted(&nodes[1], FLOOD as u64 + 5);
     let took = watch.elapsed();
     println!("{FLOOD} events at 100/s took {took:?}");
-    assert!(took > Duration::from_millis(2_000) && took < Duration::from_secs(15), "{took:?}");
+    assert!(took > Duration::from_secs(6) && took < Duration::from_secs(60), "{took:?}");
     let handed = Consumer::open(&nodes[1], &json!({"from": "earliest"})).take(FLOOD + 5);
     let names: BTreeSet<_> = handed.iter().map(Handed::id).collect();
     assert!(names.is_superset(&flood) && other.iter().all(|id| names.contains(id)), "nothing is lost");
@@ -143,7 +143,7 @@ fn a_rate_per_publisher_holds_up_only_that_publisher() {
     assert_eq!(consumer.take(FLOOD - before).len(), FLOOD - before, "nothing is lost");
     let took = watch.elapsed();
     println!("{before} of {FLOOD} came before the quiet publisher's, all took {took:?}");
-    assert!(took > Duration::from_millis(2_000) && took < Duration::from_secs(20), "{took:?}");
+    assert!(took > Duration::from_millis(2_000) && took < Duration::from_secs(60), "{took:?}");
 }
 
 /// Submits until the node says that the disk is full; gives the names of what was taken.
