@@ -22,6 +22,7 @@ pub mod record;
 pub mod status;
 pub mod store;
 pub mod time;
+pub mod tlp;
 pub mod wire;
 
 #[cfg(feature = "node")]

@@ -2,7 +2,6 @@
 //! Nothing here reads files or knows how a peer is reached.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
 use ed25519_dalek::VerifyingKey;
 use sha2::{Digest as _, Sha256};
@@ -11,61 +10,7 @@ use crate::envelope::Core;
 use crate::identity::{HopPath, KeyId, PublisherName};
 use crate::time::Timestamp;
 
-/// Traffic Light Protocol 2.0, mildest first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[repr(u8)]
-pub enum Tlp {
-    Clear = 0,
-    Green = 1,
-    Amber = 2,
-    AmberStrict = 3,
-    Red = 4,
-}
-
-impl Tlp {
-    pub const ALL: [Self; 5] = [Self::Clear, Self::Green, Self::Amber, Self::AmberStrict, Self::Red];
-
-    /// Reads a label without regard to case, with or without `TLP:`; the names of TLP 1.0 (WHITE) and
-    /// IntelMQ's YELLOW are understood.
-    pub fn parse(text: &str) -> Option<Self> {
-        let upper = text.trim().to_ascii_uppercase();
-        match upper.strip_prefix("TLP:").unwrap_or(&upper).trim() {
-            "CLEAR" | "WHITE" => Some(Self::Clear),
-            "GREEN" => Some(Self::Green),
-            "AMBER" | "YELLOW" => Some(Self::Amber),
-            "AMBER+STRICT" => Some(Self::AmberStrict),
-            "RED" => Some(Self::Red),
-            _ => None,
-        }
-    }
-
-    pub const fn from_number(number: u8) -> Option<Self> {
-        match number {
-            0 => Some(Self::Clear),
-            1 => Some(Self::Green),
-            2 => Some(Self::Amber),
-            3 => Some(Self::AmberStrict),
-            4 => Some(Self::Red),
-            _ => None,
-        }
-    }
-
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Clear => "CLEAR",
-            Self::Green => "GREEN",
-            Self::Amber => "AMBER",
-            Self::AmberStrict => "AMBER+STRICT",
-            Self::Red => "RED",
-        }
-    }
-}
-
-impl fmt::Display for Tlp {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
+pub use crate::tlp::Tlp;
 
 /// Events a second, with one second's burst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

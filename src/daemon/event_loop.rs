@@ -225,6 +225,7 @@ impl EventLoop {
         self.chronicle.record(event, clock::now());
     }
 
+    /// Whoever asked may have gone: an answer that nobody takes is none.
     fn on_ask(&mut self, ask: Ask) -> Option<oneshot::Receiver<Result<(), String>>> {
         match ask {
             Ask::Snapshot(answer) => {

@@ -79,6 +79,8 @@ impl Lags {
         }
         self.sent.retain(|name, _| view.peers.iter().any(|peer| peer.name == *name));
         self.received.retain(|name, _| view.peers.iter().any(|peer| peer.name == *name));
+        self.rejections.retain(|name, _| view.peers.iter().any(|peer| peer.name == *name));
+        self.consumers.retain(|name, _| view.consumers.iter().any(|consumer| consumer.name == *name));
     }
 }
 

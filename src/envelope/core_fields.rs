@@ -14,8 +14,8 @@ use crate::limits::{
     TIME_MS_MAX,
 };
 use crate::link::{Link, LinkTarget, Relation};
-use crate::policy::Tlp;
 use crate::time::Timestamp;
+use crate::tlp::Tlp;
 
 /// The keys of the map.
 mod key {

@@ -16,8 +16,8 @@ use bytes::Bytes;
 use crate::event::Format;
 use crate::identity::{CoreDigest, EventId, EventKey, KeyId, PublisherName};
 use crate::link::Link;
-use crate::policy::Tlp;
 use crate::time::Timestamp;
+use crate::tlp::Tlp;
 
 pub use codec::CodecError;
 pub use content::{ContentError, check_content};

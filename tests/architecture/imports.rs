@@ -5,13 +5,14 @@
 pub const MAY_NAME: &[(&str, &[&str])] = &[
     ("limits", &[]),
     ("time", &["limits"]),
+    ("tlp", &[]),
     ("cbor", &["limits"]),
     ("identity", &["limits"]),
     ("event", &["limits", "identity"]),
     ("link", &["limits", "time", "identity", "event"]),
-    ("envelope", &["limits", "cbor", "time", "identity", "event", "link"]),
+    ("envelope", &["limits", "cbor", "time", "tlp", "identity", "event", "link"]),
     ("format", &["limits", "time", "identity", "event", "link", "envelope", "policy"]),
-    ("policy", &["limits", "time", "identity", "event", "link", "envelope"]),
+    ("policy", &["limits", "time", "tlp", "identity", "event", "link", "envelope"]),
     ("wire", &["limits", "cbor", "time", "identity", "event", "link", "envelope", "policy"]),
     ("record", &["limits", "time", "identity", "event", "link", "envelope", "policy", "wire"]),
     ("protocol", PURE),
@@ -92,9 +93,6 @@ const EVERYTHING_BELOW_MAIN: &[&str] = &[
     "config",
     "daemon",
 ];
-
-/// Single names that a module may take from one above it: vocabulary that lives beside its rules.
-pub const BUT: &[(&str, &str, &str)] = &[("envelope", "policy", "Tlp")];
 
 /// Of `protocol`, adapters see the vocabulary of its inputs and outputs alone.
 pub const PROTOCOL_FOR_ADAPTERS: &str = "io";

@@ -12,8 +12,8 @@ use super::*;
 use crate::event::Format;
 use crate::identity::{EventId, ProjectName, PublisherName};
 use crate::link::{Link, LinkTarget, Relation};
-use crate::policy::Tlp;
 use crate::time::Timestamp;
+use crate::tlp::Tlp;
 
 fn signer() -> Signer {
     Signer::new(SigningKey::from_bytes(&[7; 32]))
