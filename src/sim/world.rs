@@ -50,7 +50,6 @@ pub struct World {
     pub(super) looks: BTreeMap<(usize, u64), (Tlp, usize)>,
     pub(super) tickets: u64,
     workers: Workers,
-    numbers: BTreeMap<PublisherName, usize>,
 }
 
 impl World {
@@ -77,7 +76,6 @@ impl World {
             looks: BTreeMap::new(),
             tickets: 1 << 60,
             workers: Workers::default(),
-            numbers: names.iter().cloned().zip(0..).collect(),
             witness: Witness::new(names),
             machines,
             plan,
@@ -345,14 +343,17 @@ impl World {
     }
 
     fn obey(&mut self, node: usize, output: Output) -> Result<(), Violation> {
-        let number = |numbers: &BTreeMap<PublisherName, usize>, peer: &PublisherName| numbers[peer];
+        let number = |peer: &PublisherName| {
+            let found = self.machines.iter().position(|machine| machine.name == *peer);
+            found.expect("bug: the core dials machines of this world")
+        };
         match output {
-            Output::Dial { peer } => self.network.dial(&mut self.agenda, node, number(&self.numbers, &peer)),
+            Output::Dial { peer } => self.network.dial(&mut self.agenda, node, number(&peer)),
             Output::Disconnect { peer } => {
-                self.network.hang_up(&mut self.agenda, node, number(&self.numbers, &peer));
+                self.network.hang_up(&mut self.agenda, node, number(&peer));
             }
             Output::OpenFeed { peer } => {
-                self.network.open_feed(&mut self.agenda, node, number(&self.numbers, &peer));
+                self.network.open_feed(&mut self.agenda, node, number(&peer));
             }
             Output::Send { stream, frame } => {
                 if let Some(to) = self.network.other_end(stream) {
