@@ -94,7 +94,7 @@ pub fn run(config: NodeConfig) -> Result<(), StartError> {
         .enable_all()
         .build()
         .map_err(io(&config.dir))?;
-    // A task and not the blocked thread: what wakes the loop is mostly on a worker already, and need not wake
+    // A task and not this thread, which waits: what wakes the loop is mostly on a worker already, and need not wake
     // another thread for it.
     let serving = runtime.spawn(serve(config));
     let result = match runtime.block_on(serving) {
