@@ -10,16 +10,15 @@ use intelmesh::sim::{Fault, Plan, Topology, Violation, World};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
-/// Seeds of one test: always the same ones, and fresh ones. `INTELMESH_SIM_SEED` runs that one alone,
-/// `INTELMESH_SIM_RUNS` multiplies how many there are.
+/// Seeds of one test: always the same ones, and fresh ones from `INTELMESH_SIM_SEED` on (drawn where it is
+/// not set). `INTELMESH_SIM_RUNS` multiplies how many; 0 runs the given seed alone.
 fn seeds(fixed: u64, fresh: u64) -> Vec<u64> {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
-    if let Some(seed) = number("INTELMESH_SIM_SEED") {
-        return vec![seed];
+    let first = number("INTELMESH_SIM_SEED").unwrap_or_else(|| rand::random::<u64>() >> 16);
+    match number("INTELMESH_SIM_RUNS").unwrap_or(1) {
+        0 => vec![first],
+        times => (1..=fixed * times).chain((0..fresh * times).map(|nth| first.wrapping_add(nth))).collect(),
     }
-    let times = number("INTELMESH_SIM_RUNS").unwrap_or(1);
-    let fresh = (0..fresh * times).map(|_| rand::random::<u64>() >> 16);
-    (1..=fixed * times).chain(fresh).collect()
 }
 
 fn attempt(plan: Plan) -> Result<World, Violation> {
@@ -50,7 +49,7 @@ fn run(plan: Plan) -> World {
         let faults: Vec<String> = plan.faults.iter().map(|fault| format!("  {fault:?}")).collect();
         let (seed, faults) = (plan.seed, faults.join("\n"));
         let told = if std::env::var_os("INTELMESH_SIM_TOLD").is_some() { told(plan) } else { String::new() };
-        panic!("{violation}\nrepeat with INTELMESH_SIM_SEED={seed}\nshrunk: {least}\n{faults}\n{told}")
+        panic!("{violation}\nrepeat with INTELMESH_SIM_RUNS=0 INTELMESH_SIM_SEED={seed}\nshrunk: {least}\n{faults}\n{told}")
     })
 }
 

@@ -18,6 +18,8 @@ pub mod receiver;
 pub mod rules;
 pub mod sender;
 pub mod steady;
+#[cfg(test)]
+mod tests;
 pub mod view;
 
 pub use ground::{Bounds, NodeConfig};

@@ -1,0 +1,6 @@
+//! The core alone: inputs in, outputs out. A bench answers what the core asks of store and workers at once, and
+//! plays the peer. What needs time, loss or several nodes is the simulator's.
+
+mod bench;
+mod hostile;
+mod stories;

@@ -1,0 +1,394 @@
+//! A node on a bench: `cert-at`, with the peers `cert-ee` and `cert-pl`, whose keys the tests hold.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ed25519_dalek::SigningKey;
+
+use crate::envelope::{Body, Core, ENVELOPE_VERSION, EventType, IdScheme, Signer};
+use crate::event::Format;
+use crate::identity::{Check, EventId, EventKey, HopPath, LogId, ProjectName, PublisherName, ShortDigest};
+use crate::policy::{Peer, Receive, Share, Tlp, TrustList};
+use crate::protocol::io::{Event, Read, Role, StreamId, Submitted, Ticket};
+use crate::protocol::{Bounds, Input, Node, NodeConfig, Output, Rules, intake};
+use crate::record::{Entry, JournalEnds, Ledger, NewRecord};
+use crate::time::{Now, Tick, Timestamp};
+use crate::wire::{CarrierFrame, FaultCode, Frame, Have, Hello, Mark, Skip, Subscribe, VerdictCode, Window};
+
+pub const WALL: u64 = 1_800_000_000_000;
+const LOG: LogId = LogId([7; 16]);
+
+pub fn name(text: &str) -> PublisherName {
+    PublisherName::parse(text).unwrap()
+}
+
+pub fn signer(of: &str) -> Signer {
+    let mut seed = [0; 32];
+    seed[..of.len()].copy_from_slice(of.as_bytes());
+    Signer::new(SigningKey::from_bytes(&seed))
+}
+
+pub fn peer(of: &str) -> Peer {
+    Peer {
+        name: name(of),
+        key: signer(of).verifying_key(),
+        aliases: Vec::new(),
+        dialled: true,
+        paused: false,
+        share: Share::default(),
+        receive: Receive::default(),
+    }
+}
+
+pub fn core(publisher: &str, nth: u8) -> Core {
+    Core {
+        version: ENVELOPE_VERSION,
+        id: EventId {
+            publisher: name(publisher),
+            project: ProjectName::parse("intelmq").unwrap(),
+            uuid: uuid::Builder::from_random_bytes([nth; 16]).into_uuid(),
+        },
+        ids: IdScheme::Random,
+        created: Timestamp(WALL),
+        expires: None,
+        event_type: EventType::Event,
+        format: Format::intelmq(),
+        tlp: Tlp::Green,
+        to: Vec::new(),
+        max_hops: 16,
+        parent: None,
+        links: Vec::new(),
+        ext: None,
+        body: Body::Plain(Bytes::from(format!("{{\"extra.nth\":{nth}}}"))),
+    }
+}
+
+pub fn signed(core: Core) -> Bytes {
+    signer(core.id.publisher.as_str()).sign(core).unwrap().envelope().bytes().clone()
+}
+
+pub struct Bench {
+    pub node: Node,
+    pub now: Now,
+    pub trust: Vec<Peer>,
+    pub seen: BTreeMap<EventKey, ShortDigest>,
+    pub journal: Vec<Arc<Entry>>,
+    pub ledger: Ledger,
+    pub sent: Vec<(StreamId, Frame)>,
+    pub closed: Vec<StreamId>,
+    pub events: Vec<Event>,
+    pub submitted: Vec<(Ticket, Submitted)>,
+    /// What consumers were handed; each is ready for more at once.
+    pub handed: Vec<EventKey>,
+    /// Appends wait here while it is set.
+    pub held: Option<Vec<(Ticket, Vec<NewRecord>)>>,
+    streams: u64,
+}
+
+impl Bench {
+    pub fn new() -> Self {
+        Self::with(vec![peer("cert-ee"), peer("cert-pl")], Ledger::default())
+    }
+
+    pub fn with(trust: Vec<Peer>, ledger: Ledger) -> Self {
+        let now = Now { tick: Tick(1_000), wall: Timestamp(WALL) };
+        let config = NodeConfig {
+            federation: "test".into(),
+            software: "test".into(),
+            instance: 1,
+            seed: 1,
+            seen_keep_ms: 31 * 86_400_000,
+            rules: Rules::default(),
+            bounds: Bounds::default(),
+        };
+        let list = TrustList::new(name("cert-at"), signer("cert-at").verifying_key(), trust.clone());
+        let node = Node::new(config, Arc::new(list), ledger.clone(), ends(&[]), now);
+        let mut bench = Self {
+            node,
+            now,
+            trust,
+            seen: BTreeMap::new(),
+            journal: Vec::new(),
+            ledger,
+            sent: Vec::new(),
+            closed: Vec::new(),
+            events: Vec::new(),
+            submitted: Vec::new(),
+            handed: Vec::new(),
+            held: None,
+            streams: 0,
+        };
+        bench.drain();
+        bench
+    }
+
+    pub fn input(&mut self, input: Input) {
+        self.node.handle_input(input, self.now);
+        self.drain();
+    }
+
+    /// Time goes on, with the wakes that the node asks for.
+    pub fn pass(&mut self, ms: u64) {
+        let until = self.now.tick.plus_ms(ms);
+        while self.now.tick < until {
+            let next = self.node.poll_timeout().map_or(until, |at| at.min(until));
+            assert!(next > self.now.tick || next == until, "woken for nothing at {next:?}");
+            let step = next.since_ms(self.now.tick);
+            self.now = Now { tick: next, wall: self.now.wall.plus_ms(step) };
+            self.node.handle_timeout(self.now);
+            self.drain();
+        }
+    }
+
+    fn drain(&mut self) {
+        while let Some(output) = self.node.poll_output() {
+            let answer = match output {
+                Output::Send { stream, frame } => {
+                    let bytes = crate::wire::frame::encoded_len(&frame);
+                    self.sent.push((stream, frame));
+                    Some(Input::Sent { stream, bytes })
+                }
+                Output::CloseFeed { stream } => {
+                    self.closed.push(stream);
+                    None
+                }
+                Output::LookUp { ticket, keys } => {
+                    let digests = keys.iter().map(|key| self.seen.get(key).copied()).collect();
+                    Some(Input::Known { ticket, digests })
+                }
+                Output::Verify { ticket, envelopes } => {
+                    let results =
+                        envelopes.into_iter().map(|(envelope, key)| intake::inspect(envelope, &key));
+                    Some(Input::Verified { ticket, results: results.collect() })
+                }
+                Output::Append { ticket, records } => match &mut self.held {
+                    Some(held) => {
+                        held.push((ticket, records));
+                        None
+                    }
+                    None => Some(self.store(ticket, records)),
+                },
+                Output::Fetch { ticket, id } => {
+                    let entry = self.journal.iter().find(|entry| *entry.envelope.id() == id).cloned();
+                    Some(Input::Fetched { ticket, entry })
+                }
+                Output::CheckMarks { ticket, marks } => {
+                    let agrees = marks.into_iter().find(|mark| {
+                        *mark == Mark::START || self.journal.iter().any(|entry| entry.mark() == *mark)
+                    });
+                    Some(Input::MarksChecked { ticket, agrees })
+                }
+                Output::Read { reader, after_seq, .. } => {
+                    let entries: Vec<_> =
+                        self.journal.iter().filter(|entry| entry.seq > after_seq).cloned().collect();
+                    let before = self.journal.iter().rfind(|entry| entry.seq <= after_seq);
+                    let after = before.map_or(Mark::START, |entry| entry.mark());
+                    Some(Input::Entries { reader, read: Read { after, entries } })
+                }
+                Output::Submitted { ticket, outcome } => {
+                    self.submitted.push((ticket, outcome));
+                    None
+                }
+                Output::HandOff { consumer, entries } => {
+                    self.handed.extend(entries.iter().map(|entry| entry.envelope.key()));
+                    Some(Input::ConsumerReady { consumer })
+                }
+                Output::Event(event) => {
+                    self.events.push(event);
+                    None
+                }
+                _ => None,
+            };
+            if let Some(answer) = answer {
+                self.node.handle_input(answer, self.now);
+            }
+        }
+    }
+
+    fn store(&mut self, ticket: Ticket, records: Vec<NewRecord>) -> Input {
+        let first_seq = self.journal.len() as u64 + 1;
+        for record in records {
+            match record {
+                NewRecord::Note(note) => self.ledger.apply(&note),
+                NewRecord::Carrier(carrier) => {
+                    let envelope = carrier.envelope.envelope().clone();
+                    let before = self.journal.last().map_or(Check::START, |entry| entry.check);
+                    self.seen.insert(envelope.key(), envelope.digest().short());
+                    self.journal.push(Arc::new(Entry {
+                        seq: self.journal.len() as u64 + 1,
+                        check: before.after(&envelope.digest()),
+                        arrived: carrier.arrived,
+                        path: carrier.path,
+                        envelope,
+                        twins: Vec::new(),
+                    }));
+                }
+            }
+        }
+        Input::Stored { ticket, first_seq, ends: ends(&self.journal) }
+    }
+
+    /// What was held back is written.
+    pub fn release(&mut self) {
+        // What is asked for meanwhile comes behind it.
+        while let Some(held) = self.held.as_mut().filter(|held| !held.is_empty()) {
+            let (ticket, records) = held.remove(0);
+            let stored = self.store(ticket, records);
+            self.input(stored);
+        }
+        self.held = None;
+    }
+
+    // --- the peer ---
+
+    pub fn connect(&mut self, of: &str) {
+        self.input(Input::Connected { peer: name(of), address: "bench".into() });
+    }
+
+    /// A stream in `role`, with the HELLO of process `instance`; not yet subscribed.
+    pub fn greeted(&mut self, of: &str, role: Role, instance: u64) -> StreamId {
+        let stream = self.opened(of, role);
+        self.frames(stream, vec![hello(of, instance)]);
+        stream
+    }
+
+    pub fn opened(&mut self, of: &str, role: Role) -> StreamId {
+        self.streams += 1;
+        let stream = StreamId(self.streams);
+        self.input(Input::FeedOpened { peer: name(of), stream, role });
+        stream
+    }
+
+    /// A live feed from the peer, that starts at the beginning.
+    pub fn receiving(&mut self, of: &str) -> StreamId {
+        self.connect(of);
+        let stream = self.greeted(of, Role::Receiver, 2);
+        self.frames(stream, vec![Frame::Skip(Skip { to: Mark::START, dropped: 0 })]);
+        stream
+    }
+
+    /// A live feed to the peer.
+    pub fn sending(&mut self, of: &str) -> StreamId {
+        self.connect(of);
+        let stream = self.greeted(of, Role::Sender, 2);
+        let window = Window { envelopes: 100, bytes: 1 << 20 };
+        let (log_id, marks) = (None, vec![Mark::START]);
+        let subscribe = Subscribe { log_id, marks, filter: None, have_only: false, window };
+        self.frames(stream, vec![Frame::Subscribe(subscribe)]);
+        stream
+    }
+
+    pub fn frames(&mut self, stream: StreamId, frames: Vec<Frame>) {
+        self.input(Input::Frames { stream, frames });
+    }
+
+    pub fn submit(&mut self, ticket: u64, core: Core) {
+        let envelope = signer("cert-at").sign(core).unwrap();
+        self.input(Input::Submit { ticket: Ticket(ticket), envelope });
+    }
+
+    // --- what came of it ---
+
+    /// The verdicts that ACKs have named, once they are due.
+    pub fn verdicts(&mut self) -> Vec<(u64, VerdictCode)> {
+        self.pass(200);
+        let acks = self.sent.iter().filter_map(|(_, frame)| match frame {
+            Frame::Ack(ack) => Some(ack.verdicts.clone()),
+            _ => None,
+        });
+        acks.flatten().collect()
+    }
+
+    pub fn faults(&self) -> Vec<FaultCode> {
+        let codes = self.sent.iter().filter_map(|(_, frame)| match frame {
+            Frame::Fault { code, .. } => Some(*code),
+            _ => None,
+        });
+        codes.collect()
+    }
+
+    pub fn wants(&self) -> Vec<u64> {
+        let seqs = self.sent.iter().filter_map(|(_, frame)| match frame {
+            Frame::Want { seq, .. } => Some(*seq),
+            _ => None,
+        });
+        seqs.collect()
+    }
+
+    /// Seqs that were sent to the peer: pushed or answered, offered.
+    pub fn shown(&self) -> (Vec<u64>, Vec<u64>) {
+        let mut shown = (Vec::new(), Vec::new());
+        for (_, frame) in &self.sent {
+            match frame {
+                Frame::Carrier(carrier) | Frame::Answer(carrier) => shown.0.push(carrier.seq),
+                Frame::Have(have) => shown.1.push(have.seq),
+                _ => {}
+            }
+        }
+        shown
+    }
+
+    pub fn cursor(&self, of: &str) -> u64 {
+        self.ledger.feeds.get(&name(of)).map_or(0, |state| state.cursor.seq)
+    }
+
+    pub fn owed(&self, of: &str) -> Vec<(u64, VerdictCode)> {
+        let state = self.ledger.feeds.get(&name(of));
+        state.map_or(Vec::new(), |state| state.owed.values().map(|owed| (owed.seq, owed.reason)).collect())
+    }
+
+    /// The peer files changed.
+    pub fn trust(&mut self, peers: impl IntoIterator<Item = Peer>) {
+        self.trust = peers.into_iter().collect();
+        let own = signer("cert-at").verifying_key();
+        let list = TrustList::new(name("cert-at"), own, self.trust.clone());
+        self.input(Input::Trust(Arc::new(list)));
+    }
+}
+
+fn ends(journal: &[Arc<Entry>]) -> JournalEnds {
+    let last = journal.last().map_or(Mark::START, |entry| entry.mark());
+    JournalEnds { log_id: LOG, floor: Mark::START, last, newest: Timestamp(WALL), oldest: Timestamp(WALL) }
+}
+
+pub fn hello(of: &str, instance: u64) -> Frame {
+    Frame::Hello(Box::new(Hello {
+        name: name(of),
+        federation: "test".into(),
+        version_min: 1,
+        version_max: 1,
+        software: "peer".into(),
+        instance,
+        log_id: LogId([of.len() as u8 + of.as_bytes()[5]; 16]),
+        first_seq: 1,
+        last_seq: 0,
+        now: Timestamp(WALL),
+        capabilities: Vec::new(),
+        key_statements: Vec::new(),
+    }))
+}
+
+pub fn check(seq: u64) -> Check {
+    Check(seq.to_be_bytes())
+}
+
+pub fn carrier(seq: u64, path: &[&str], envelope: Bytes) -> Frame {
+    Frame::Carrier(carried(seq, path, envelope))
+}
+
+pub fn answer(seq: u64, path: &[&str], envelope: Bytes) -> Frame {
+    Frame::Answer(carried(seq, path, envelope))
+}
+
+fn carried(seq: u64, path: &[&str], envelope: Bytes) -> CarrierFrame {
+    let path = HopPath::new(path.iter().map(|hop| name(hop)).collect()).unwrap();
+    CarrierFrame { seq, check: check(seq), path, envelope }
+}
+
+pub fn have(seq: u64, of: &Core) -> Frame {
+    let envelope = signer(of.id.publisher.as_str()).sign(of.clone()).unwrap();
+    let digest = envelope.envelope().digest().short();
+    let (created, publisher, key) = (of.created, of.id.publisher.clone(), of.id.key());
+    Frame::Have(Have { seq, check: check(seq), created, publisher, key, digest })
+}

@@ -1,0 +1,287 @@
+//! What a peer may send that it should not: each has its named verdict or fault, costs one entry and not the
+//! feed where it can, and never stands in the way of the true thing.
+
+use bytes::Bytes;
+
+use super::bench::*;
+use crate::envelope::{Body, Core};
+use crate::identity::EventKey;
+use crate::policy::{Peer, Rate, Tlp};
+use crate::protocol::io::{Event, Role};
+use crate::record::Ledger;
+use crate::time::Timestamp;
+use crate::wire::{Ack, FaultCode, Frame, Hello, Mark, Skip, VerdictCode, Window};
+
+const HOUR_MS: u64 = 3_600_000;
+
+/// One entry arrives from `cert-ee`: what was it told?
+fn verdict_of(path: &[&str], envelope: Bytes) -> Vec<(u64, VerdictCode)> {
+    let mut bench = Bench::new();
+    let stream = bench.receiving("cert-ee");
+    bench.frames(stream, vec![carrier(1, path, envelope)]);
+    let verdicts = bench.verdicts();
+    assert_eq!(bench.cursor("cert-ee"), 1, "one bad entry holds nothing up");
+    assert!(bench.faults().is_empty(), "one bad entry costs one verdict and not the stream");
+    verdicts
+}
+
+#[test]
+fn each_fault_of_an_entry_has_its_own_verdict() {
+    let flipped = |mut bytes: Vec<u8>, at: usize| {
+        let at = if at == 0 { bytes.len() - 1 } else { at };
+        bytes[at] ^= 1;
+        Bytes::from(bytes)
+    };
+    let good = signed(core("cert-ee", 1));
+    let named = signer("cert-pl").sign(core("cert-ee", 1)).unwrap().envelope().bytes().clone();
+    let other_key = signer("cert-xx").sign(core("cert-ee", 1)).unwrap().envelope().bytes().clone();
+    let created = |at| Core { created: Timestamp(at), ..core("cert-ee", 1) };
+    let doubled = Body::Plain(Bytes::from_static(b"{\"a\":1,\"a\":2}"));
+    let cases: [(&str, &[&str], Bytes, Option<VerdictCode>); 12] = [
+        ("the true one", &["cert-ee"], good.clone(), None),
+        ("a path that ends with another", &["cert-ee", "cert-pl"], good.clone(), Some(VerdictCode::BadPath)),
+        ("no path", &[], good.clone(), Some(VerdictCode::BadPath)),
+        ("a flipped signature", &["cert-ee"], flipped(good.to_vec(), 0), Some(VerdictCode::BadSignature)),
+        ("no envelope", &["cert-ee"], Bytes::from_static(b"\x00"), Some(VerdictCode::Malformed)),
+        ("cut short", &["cert-ee"], good.slice(..good.len() - 1), Some(VerdictCode::Malformed)),
+        ("another's key under this name", &["cert-ee"], named, Some(VerdictCode::NameMismatch)),
+        ("an unknown key under this name", &["cert-ee"], other_key, Some(VerdictCode::UnknownKey)),
+        ("a stranger", &["cert-ee"], signed(core("cert-xx", 1)), Some(VerdictCode::UnknownPublisher)),
+        ("far ahead", &["cert-ee"], signed(created(WALL + 25 * HOUR_MS)), Some(VerdictCode::TooFarAhead)),
+        (
+            "below the floor",
+            &["cert-ee"],
+            signed(created(WALL - 40 * 24 * HOUR_MS)),
+            Some(VerdictCode::TooOld),
+        ),
+        (
+            "a key twice in the body",
+            &["cert-ee"],
+            signed(Core { body: doubled, ..core("cert-ee", 1) }),
+            Some(VerdictCode::BadBody),
+        ),
+    ];
+    for (what, path, envelope, expected) in cases {
+        let expected: Vec<_> = expected.into_iter().map(|code| (1, code)).collect();
+        assert_eq!(verdict_of(path, envelope), expected, "{what}");
+    }
+}
+
+#[test]
+fn a_forged_envelope_does_not_block_the_true_one() {
+    let mut bench = Bench::new();
+    let stream = bench.receiving("cert-ee");
+    let mut forged = signed(core("cert-pl", 1)).to_vec();
+    *forged.last_mut().unwrap() ^= 1;
+    let (forged, truth) = (carrier(1, &["cert-ee"], forged.into()), signed(core("cert-pl", 1)));
+    bench.frames(stream, vec![forged, carrier(2, &["cert-pl", "cert-ee"], truth)]);
+    assert_eq!(bench.verdicts(), [(1, VerdictCode::BadSignature)]);
+    assert_eq!(bench.journal.len(), 1);
+}
+
+#[test]
+fn the_first_of_two_cores_under_one_identity_wins_and_the_other_is_shown() {
+    let mut bench = Bench::new();
+    let stream = bench.receiving("cert-ee");
+    let other = Core { body: Body::Plain(Bytes::from_static(b"{\"b\":2}")), ..core("cert-ee", 1) };
+    let again = Core { created: Timestamp(WALL + 5), ..core("cert-ee", 1) };
+    bench.frames(stream, vec![carrier(1, &["cert-ee"], signed(core("cert-ee", 1)))]);
+    bench.pass(200);
+    bench.frames(stream, vec![carrier(2, &["cert-ee"], signed(other.clone()))]);
+    assert_eq!(bench.verdicts(), [(2, VerdictCode::Equivocation)]);
+    assert!(bench.events.iter().any(|event| matches!(event, Event::Equivocation { .. })));
+    bench.frames(stream, vec![carrier(3, &["cert-ee"], signed(again))]);
+    assert_eq!(bench.verdicts().len(), 1, "the same body signed again is refused, no equivocation");
+    assert_eq!((bench.journal.len(), bench.cursor("cert-ee")), (1, 3));
+    // Once it is known to have lost it is not asked for again.
+    bench.frames(stream, vec![have(4, &other)]);
+    bench.pass(3_000);
+    assert_eq!((bench.wants(), bench.cursor("cert-ee")), (Vec::new(), 4));
+}
+
+#[test]
+fn what_is_dated_ahead_is_owed_until_its_time() {
+    let mut bench = Bench::new();
+    let stream = bench.receiving("cert-ee");
+    let ahead = signed(Core { created: Timestamp(WALL + HOUR_MS), ..core("cert-ee", 1) });
+    bench.frames(stream, vec![carrier(1, &["cert-ee"], ahead.clone())]);
+    assert_eq!(bench.verdicts(), [(1, VerdictCode::Ahead)]);
+    assert_eq!(bench.owed("cert-ee"), [(1, VerdictCode::Ahead)]);
+    while bench.wants().is_empty() {
+        bench.pass(20_000);
+        bench.frames(stream, vec![Frame::Ping { nonce: 1 }]);
+    }
+    let waited = bench.now.wall.since_ms(Timestamp(WALL));
+    assert!((50 * 60_000..52 * 60_000).contains(&waited), "asked again after {waited} ms");
+    bench.frames(stream, vec![answer(1, &["cert-ee"], ahead)]);
+    bench.pass(200);
+    assert_eq!((bench.journal.len(), bench.owed("cert-ee")), (1, vec![]));
+}
+
+#[test]
+fn frames_out_of_turn_close_the_stream_with_a_fault() {
+    let cases: [(&str, Vec<Frame>); 6] = [
+        ("before HELLO", vec![Frame::Head { seq: 1, stored: Timestamp(1) }]),
+        ("a second HELLO", vec![hello("cert-ee", 2), hello("cert-ee", 2)]),
+        ("an entry before the first SKIP", vec![hello("cert-ee", 2), have(1, &core("cert-ee", 1))]),
+        (
+            "a seq twice",
+            vec![hello("cert-ee", 2), start(), have(1, &core("cert-ee", 1)), have(1, &core("cert-ee", 1))],
+        ),
+        ("going back", vec![hello("cert-ee", 2), start(), start()]),
+        (
+            "the receiver's frame",
+            vec![hello("cert-ee", 2), start(), Frame::Want { seq: 1, key: EventKey([0; 16]) }],
+        ),
+    ];
+    for (what, frames) in cases {
+        let mut bench = Bench::new();
+        bench.connect("cert-ee");
+        let stream = bench.opened("cert-ee", Role::Receiver);
+        bench.frames(stream, frames);
+        assert_eq!(bench.faults(), [FaultCode::Protocol], "{what}");
+        assert_eq!(bench.closed, [stream], "{what}");
+    }
+}
+
+fn start() -> Frame {
+    Frame::Skip(Skip { to: Mark::START, dropped: 0 })
+}
+
+#[test]
+fn a_hello_of_another_federation_version_or_name_is_a_named_fault() {
+    let altered = |alter: fn(&mut Hello)| {
+        let Frame::Hello(mut hello) = hello("cert-ee", 2) else { unreachable!("bug: it is a HELLO") };
+        alter(&mut hello);
+        Frame::Hello(hello)
+    };
+    let cases = [
+        (altered(|hello| hello.federation = "other".into()), FaultCode::Federation),
+        (altered(|hello| hello.version_min = 9), FaultCode::Version),
+        (altered(|hello| hello.name = name("cert-pl")), FaultCode::Name),
+    ];
+    for (frame, fault) in cases {
+        for role in [Role::Receiver, Role::Sender] {
+            let mut bench = Bench::new();
+            bench.connect("cert-ee");
+            let stream = bench.opened("cert-ee", role);
+            bench.frames(stream, vec![frame.clone()]);
+            assert_eq!((bench.faults(), bench.closed.clone()), (vec![fault], vec![stream]));
+        }
+    }
+}
+
+#[test]
+fn a_second_live_process_with_one_key_is_refused_and_shown_as_cloned() {
+    let mut bench = Bench::new();
+    let first = bench.receiving("cert-ee");
+    bench.sent.clear();
+    bench.greeted("cert-ee", Role::Sender, 3);
+    let probes: Vec<u64> = bench
+        .sent
+        .iter()
+        .filter_map(|(stream, frame)| match frame {
+            Frame::Ping { nonce } if *stream == first => Some(*nonce),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(probes.len(), 1, "the older stream is probed");
+    bench.frames(first, vec![Frame::Pong { nonce: probes[0] }]);
+    assert_eq!(bench.faults(), [FaultCode::Cloned]);
+    assert!(bench.node.view().peers[0].facts.cloned);
+    assert!(bench.node.view().peers[0].receives, "the older feed goes on");
+}
+
+#[test]
+fn a_restarted_peer_is_let_in_when_its_older_stream_does_not_answer() {
+    let mut bench = Bench::new();
+    bench.receiving("cert-ee");
+    bench.greeted("cert-ee", Role::Sender, 3);
+    bench.pass(5_100);
+    assert_eq!(bench.faults(), [FaultCode::Replaced]);
+    assert!(!bench.node.view().peers[0].facts.cloned);
+}
+
+#[test]
+fn relay_false_is_cured_by_a_change_of_the_file() {
+    let mut silent = peer("cert-ee");
+    silent.receive.relay = false;
+    let mut bench = Bench::with(vec![silent, peer("cert-pl")], Ledger::default());
+    let stream = bench.receiving("cert-ee");
+    bench.frames(stream, vec![carrier(1, &["cert-pl", "cert-ee"], signed(core("cert-pl", 1)))]);
+    assert_eq!(bench.verdicts(), [(1, VerdictCode::RelayNotAllowed)]);
+    let open = [peer("cert-ee"), peer("cert-pl")];
+    bench.sent.clear();
+    bench.trust(open);
+    assert_eq!(bench.faults(), [FaultCode::Replaced], "what was rejected for it is read again");
+    bench.sent.clear();
+    bench.opened("cert-ee", Role::Receiver);
+    let subscribes = bench.sent.iter().find_map(|(_, frame)| match frame {
+        Frame::Subscribe(subscribe) => Some(subscribe.clone()),
+        _ => None,
+    });
+    let subscribe = subscribes.unwrap();
+    assert_eq!((subscribe.marks[0], subscribe.have_only), (Mark::START, true));
+}
+
+#[test]
+fn a_rate_per_publisher_owes_and_takes_later() {
+    let mut slow: Peer = peer("cert-ee");
+    slow.receive.rate_per_publisher = Some(Rate { per_second: 2 });
+    let mut bench = Bench::with(vec![slow], Ledger::default());
+    let stream = bench.receiving("cert-ee");
+    let carriers = (1..=4).map(|nth| carrier(nth, &["cert-ee"], signed(core("cert-ee", nth as u8))));
+    bench.frames(stream, carriers.collect());
+    assert_eq!(bench.verdicts(), [(3, VerdictCode::Rate), (4, VerdictCode::Rate)]);
+    assert_eq!((bench.journal.len(), bench.cursor("cert-ee")), (2, 4), "the cursor goes on");
+    bench.pass(1_500);
+    assert_eq!(bench.wants(), [3, 4]);
+    let answers = (3..=4).map(|nth| answer(nth, &["cert-ee"], signed(core("cert-ee", nth as u8))));
+    bench.frames(stream, answers.collect());
+    bench.pass(200);
+    assert_eq!((bench.journal.len(), bench.owed("cert-ee")), (4, Vec::new()));
+}
+
+#[test]
+fn answers_that_nobody_asked_for_are_not_read() {
+    let mut bench = Bench::new();
+    let stream = bench.receiving("cert-ee");
+    bench.frames(stream, vec![answer(1, &["cert-ee"], signed(core("cert-ee", 1)))]);
+    assert!(bench.journal.is_empty() && bench.verdicts().is_empty());
+}
+
+#[test]
+fn amber_goes_one_hop_and_to_narrows() {
+    let mut bench = Bench::new();
+    let stream = bench.receiving("cert-ee");
+    let amber = Core { tlp: Tlp::Amber, ..core("cert-ee", 1) };
+    bench.frames(stream, vec![carrier(1, &["cert-ee"], signed(amber))]);
+    bench.submit(1, Core { to: vec![name("cert-ee")], ..core("cert-at", 2) });
+    bench.submit(2, Core { tlp: Tlp::Amber, ..core("cert-at", 3) });
+    bench.pass(200);
+    bench.sent.clear();
+    bench.sending("cert-pl");
+    bench.pass(200);
+    assert_eq!(bench.shown(), (vec![], vec![3]), "of three it may have our own AMBER alone");
+}
+
+#[test]
+fn the_window_of_a_receiver_is_respected() {
+    let mut bench = Bench::new();
+    for nth in 1..=5 {
+        bench.submit(u64::from(nth), core("cert-at", nth));
+    }
+    let stream = bench.sending("cert-pl");
+    bench.sent.clear();
+    let window = Window { envelopes: 2, bytes: 1 << 20 };
+    bench.frames(stream, vec![Frame::Ack(Box::new(Ack { seq: 5, window, ..Ack::default() }))]);
+    for nth in 6..=9 {
+        bench.submit(u64::from(nth), core("cert-at", nth));
+    }
+    bench.pass(200);
+    assert_eq!(bench.shown().0, [6, 7]);
+    bench.frames(stream, vec![Frame::Ack(Box::new(Ack { seq: 7, window, ..Ack::default() }))]);
+    assert_eq!(bench.shown().0, [6, 7, 8, 9]);
+    bench.frames(stream, vec![Frame::Ack(Box::new(Ack { seq: 99, window, ..Ack::default() }))]);
+    assert_eq!(bench.faults(), [FaultCode::Protocol], "more was acknowledged than sent");
+}
