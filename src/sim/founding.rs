@@ -177,7 +177,7 @@ impl World {
         let envelope = self.machines[node].signer.sign(core);
         let envelope = envelope.map_err(|error| self.violated(error))?;
         let key = envelope.envelope().key();
-        self.publishers.insert(key, node);
+        self.witness.publishers.insert(key, node);
         let ticket: Ticket = self.ticket();
         if self.machines[node].process.is_some() {
             self.witness.submits(node, ticket, key);

@@ -62,7 +62,7 @@ impl World {
             return None;
         }
         let pipeline = &self.pipelines[machine.number];
-        let own = |key: &EventKey| self.publishers.get(key) == Some(&machine.number);
+        let own = |key: &EventKey| self.witness.publishers.get(key) == Some(&machine.number);
         let never = |key: &&EventKey| !own(key) && !pipeline.ever.contains(key);
         let key = self.journals[machine.number].iter().find(never)?;
         Some(format!("(2) the consumer of {} never got {key:?}", machine.name))

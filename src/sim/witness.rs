@@ -53,6 +53,7 @@ pub struct Witness {
     /// What retention took.
     pub dropped: Vec<BTreeSet<EventKey>>,
     pub past: BTreeMap<(usize, LogId, u64, Check), Past>,
+    pub publishers: BTreeMap<EventKey, usize>,
     pub traffic: Traffic,
     pub missing: u64,
 }
@@ -68,6 +69,7 @@ impl Witness {
             held: vec![BTreeSet::new(); nodes],
             dropped: vec![BTreeSet::new(); nodes],
             past: BTreeMap::new(),
+            publishers: BTreeMap::new(),
             traffic: Traffic::default(),
             missing: 0,
         }

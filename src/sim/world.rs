@@ -43,7 +43,6 @@ pub struct World {
     pub witness: Witness,
     /// What each journal holds now.
     pub journals: Vec<BTreeSet<EventKey>>,
-    pub publishers: BTreeMap<EventKey, usize>,
     /// What was said and done, where somebody wants to read it.
     pub log: Option<Vec<String>>,
     /// What each event looks like: the label and length of its body.
@@ -71,7 +70,6 @@ impl World {
             network: Network::new(names.clone()),
             pipelines: names.iter().map(|_| Pipeline::new()).collect(),
             journals: vec![BTreeSet::new(); names.len()],
-            publishers: BTreeMap::new(),
             log: None,
             looks: BTreeMap::new(),
             tickets: 1 << 60,

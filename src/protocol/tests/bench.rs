@@ -71,7 +71,6 @@ pub fn signed(core: Core) -> Bytes {
 pub struct Bench {
     pub node: Node,
     pub now: Now,
-    pub trust: Vec<Peer>,
     pub seen: BTreeMap<EventKey, ShortDigest>,
     pub journal: Vec<Arc<Entry>>,
     pub ledger: Ledger,
@@ -102,12 +101,11 @@ impl Bench {
             rules: Rules::default(),
             bounds: Bounds::default(),
         };
-        let list = TrustList::new(name("cert-at"), signer("cert-at").verifying_key(), trust.clone());
+        let list = TrustList::new(name("cert-at"), signer("cert-at").verifying_key(), trust);
         let node = Node::new(config, Arc::new(list), ledger.clone(), ends(&[]), now);
         let mut bench = Self {
             node,
             now,
-            trust,
             seen: BTreeMap::new(),
             journal: Vec::new(),
             ledger,
@@ -340,9 +338,8 @@ impl Bench {
 
     /// The peer files changed.
     pub fn trust(&mut self, peers: impl IntoIterator<Item = Peer>) {
-        self.trust = peers.into_iter().collect();
         let own = signer("cert-at").verifying_key();
-        let list = TrustList::new(name("cert-at"), own, self.trust.clone());
+        let list = TrustList::new(name("cert-at"), own, peers);
         self.input(Input::Trust(Arc::new(list)));
     }
 }

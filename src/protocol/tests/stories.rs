@@ -175,11 +175,16 @@ mod interleaved {
                 let stream = peers.streams[peer];
                 bench.input(Input::FeedClosed { stream, cause: "broken".into() });
                 let again = bench.greeted(NAMES[peer], Role::Receiver, 2);
-                // It resumes from what is on disk; what it said beyond that it would say again.
-                let seq = bench.cursor(NAMES[peer]);
-                peers.said[peer].truncate(seq as usize);
-                let to = if seq == 0 { Mark::START } else { Mark { seq, check: check(seq) } };
-                bench.frames(again, vec![Frame::Skip(Skip { to, dropped: 0 })]);
+                // It resumes where SUBSCRIBE says, and offers again what it said beyond that.
+                let subscribe = bench.sent.iter().rev().find_map(|(stream, frame)| match frame {
+                    Frame::Subscribe(subscribe) if *stream == again => Some(subscribe.marks[0]),
+                    _ => None,
+                });
+                let to = subscribe.unwrap();
+                let start = Frame::Skip(Skip { to, dropped: 0 });
+                let beyond = (1..).zip(&peers.said[peer]).skip(to.seq as usize);
+                let offers = beyond.map(|(seq, nth)| have(seq, &core("cert-ee", *nth)));
+                bench.frames(again, std::iter::once(start).chain(offers).collect());
                 peers.streams[peer] = again;
             }
             Move::Wait(ms) => bench.pass(ms),
