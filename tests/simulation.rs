@@ -233,6 +233,31 @@ fn in_a_settled_mesh_of_60_an_envelope_crosses_little_more_than_59_links() {
     }
 }
 
+#[test]
+fn a_mesh_of_60_misses_nothing_once_its_partition_heals() {
+    let nodes = 60;
+    for seed in seeds(1, 1) {
+        let mut plan = Plan::new(seed, nodes, Topology::Mesh);
+        plan.weather.latency_ms = (2, 60);
+        for node in 0..10 {
+            plan = plan.at(3_000 + 40 * node as u64, submit(6 * node, 0));
+        }
+        let mut world = World::new(plan).unwrap();
+        settle(&mut world, 6_000);
+        let now = world.agenda.now;
+        world.befalls(now + 100, Fault::Partition { below: 25, for_ms: 5_000 });
+        world.befalls(now + 300, Fault::Backup { node: 7, later_ms: 200 });
+        world.befalls(now + 1_500, Fault::Crash { node: 3, down_ms: 2_000 });
+        world.befalls(now + 1_600, Fault::ClockJump { node: 40, by_ms: 36 * 3_600_000 });
+        world.befalls(now + 2_500, Fault::Restore { node: 7 });
+        for node in 0..10 {
+            world.befalls(now + 1_000 + 70 * node as u64, submit(6 * node + 1, 1));
+        }
+        settle(&mut world, 12_000);
+        assert_eq!(world.union().len(), 20, "seed {seed}");
+    }
+}
+
 fn submit(node: usize, nth: u64) -> Fault {
     Fault::Submit { node, nth, tlp: Tlp::Green, body_bytes: 300 }
 }
