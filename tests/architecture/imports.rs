@@ -112,6 +112,16 @@ pub const CRATES: &[(&str, &[&str])] = &[
     ("toml_edit", &["config", "cli"]),
     ("pkcs8", &["keyring", "cli"]),
     ("x25519_dalek", &["keyring", "cli", "envelope"]),
+    ("aes_gcm", &["envelope"]),
+    ("aes_kw", &["envelope"]),
+    ("hkdf", &["envelope"]),
+    ("cel", &["filter"]),
+    ("ipnet", &["filter", "config", "local"]),
+    ("redis", &["local"]),
+    ("rustls", &["local"]),
+    ("petgraph", &["cli"]),
+    ("oxrdf", &["cli"]),
+    ("oxttl", &["cli"]),
 ];
 
 /// (word, what the project says instead, what is not meant by it).
