@@ -15,7 +15,7 @@ use intelmesh::control::parse_request;
 use intelmesh::envelope::content::BodyIdSecret;
 use intelmesh::envelope::{Core, IdScheme, Signer, UnverifiedEnvelope, check_content};
 use intelmesh::event::check_body;
-use intelmesh::format::{Door, Form, HandOff, Intake, Made, intake};
+use intelmesh::format::{Carried, Door, Form, HandOff, Intake, Made, intake};
 use intelmesh::identity::{Check, EventKey, HopPath, LogId, ProjectName, PublisherName, ShortDigest};
 use intelmesh::invitation::Invitation;
 use intelmesh::policy::Tlp;
@@ -168,7 +168,8 @@ fn lines_at_in_sock() {
         check_content(envelope.envelope().core()).expect("bug: a door accepted what intake refuses");
         let mut out = Vec::new();
         for form in [Form::Iep04, Form::Plain, Form::Ail] {
-            HandOff { form, with_type: true }.write_line(1, &path(), envelope.envelope(), &mut out);
+            HandOff { form, with_type: true }
+                .write_line(&Carried::new(1, &path(), envelope.envelope()), &mut out);
         }
     });
 }

@@ -97,6 +97,15 @@ impl Body {
     }
 }
 
+/// What was inside a sealed body: the payload, and with it the fields that would tell of its content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Opened {
+    pub payload: Bytes,
+    pub ext: Option<Bytes>,
+    pub links: Vec<Link>,
+    pub parent: Option<EventId>,
+}
+
 /// A decoded envelope and the bytes that it came in. Made by `codec` (from bytes) and `sign`.
 #[derive(Clone, Debug)]
 pub struct Envelope {

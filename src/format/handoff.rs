@@ -3,9 +3,11 @@
 
 use std::io::Write as _;
 
-use crate::envelope::{Body, Core, Envelope, EventType};
+use bytes::Bytes;
+
+use crate::envelope::{Body, Core, Envelope, EventType, Opened};
 use crate::event::check_body;
-use crate::identity::HopPath;
+use crate::identity::{EventId, HopPath};
 use crate::link::{Link, LinkTarget};
 
 /// The shape of a line.
@@ -44,12 +46,62 @@ pub struct HandOff {
     pub with_type: bool,
 }
 
+/// A stored event and what this node knows of it, ready to be handed off.
+#[derive(Clone, Copy, Debug)]
+pub struct Carried<'a> {
+    pub seq: u64,
+    pub path: &'a HopPath,
+    pub envelope: &'a Envelope,
+    /// What sealing opened, where the body is sealed and this node may read it.
+    pub opened: Option<&'a Opened>,
+    /// A later event of the same publisher takes it back (design §5.4) …
+    pub withdrawn_by: Option<&'a EventId>,
+    /// … or stands in its place.
+    pub replaced_by: Option<&'a EventId>,
+}
+
+impl<'a> Carried<'a> {
+    pub fn new(seq: u64, path: &'a HopPath, envelope: &'a Envelope) -> Self {
+        Self { seq, path, envelope, opened: None, withdrawn_by: None, replaced_by: None }
+    }
+
+    pub fn core(&self) -> &'a Core {
+        self.envelope.core()
+    }
+
+    /// The event itself; none where its body is sealed and was not opened.
+    pub fn payload(&self) -> Option<&'a Bytes> {
+        match (&self.core().body, self.opened) {
+            (Body::Plain(payload), _) => Some(payload),
+            (Body::Sealed(_), Some(opened)) => Some(&opened.payload),
+            (Body::Sealed(_), None) => None,
+        }
+    }
+
+    /// Where the body is sealed these three are inside it (design §5.5).
+    pub fn parent(&self) -> Option<&'a EventId> {
+        self.sealed_inside().map_or(self.core().parent.as_ref(), |opened| opened.parent.as_ref())
+    }
+
+    pub fn links(&self) -> &'a [Link] {
+        self.sealed_inside().map_or(&self.core().links, |opened| &opened.links)
+    }
+
+    pub fn ext(&self) -> Option<&'a Bytes> {
+        self.sealed_inside().map_or(self.core().ext.as_ref(), |opened| opened.ext.as_ref())
+    }
+
+    fn sealed_inside(&self) -> Option<&'a Opened> {
+        self.opened.filter(|_| self.core().body.is_sealed())
+    }
+}
+
 impl HandOff {
     /// Appends the line of a stored event, without a line break; false where its body is sealed and cannot
     /// be opened here: then there is nothing to hand off.
-    pub fn write_line(self, seq: u64, path: &HopPath, envelope: &Envelope, out: &mut Vec<u8>) -> bool {
-        let core = envelope.core();
-        let Body::Plain(payload) = &core.body else {
+    pub fn write_line(self, carried: &Carried<'_>, out: &mut Vec<u8>) -> bool {
+        let core = carried.core();
+        let Some(payload) = carried.payload() else {
             return false;
         };
         out.reserve(payload.len() + 512);
@@ -70,11 +122,11 @@ impl HandOff {
                 put(
                     out,
                     format_args!(
-                        "{{\"seq\":{seq},\"meta\":{{\"version\":1,\"uuid\":{{\"current\":\"{}\"",
-                        core.id
+                        "{{\"seq\":{},\"meta\":{{\"version\":1,\"uuid\":{{\"current\":\"{}\"",
+                        carried.seq, core.id
                     ),
                 );
-                if let Some(parent) = &core.parent {
+                if let Some(parent) = carried.parent() {
                     put(out, format_args!(",\"parent\":\"{parent}\""));
                 }
                 put(
@@ -90,12 +142,12 @@ impl HandOff {
                 let (format, event_type) = (&core.format, core.event_type.as_str());
                 put(out, format_args!("{{\"format\":\"{format}\",\"version\":1,\"type\":\"{event_type}\","));
                 put(out, format_args!("\"meta\":{{\"uuid\":\"{}\"", core.id));
-                if let Some(parent) = &core.parent {
+                if let Some(parent) = carried.parent() {
                     put(out, format_args!(",\"parent\":\"{parent}\""));
                 }
             }
         }
-        put_rest(out, core, path);
+        put_rest(out, carried);
         out.extend_from_slice(b"},\"payload\":");
         out.extend_from_slice(payload);
         if self.with_type {
@@ -124,7 +176,8 @@ fn put(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
 }
 
 /// The members of meta that both forms have; names need no escapes.
-fn put_rest(out: &mut Vec<u8>, core: &Core, path: &HopPath) {
+fn put_rest(out: &mut Vec<u8>, carried: &Carried<'_>) {
+    let (core, path) = (carried.core(), carried.path);
     put(out, format_args!(",\"publisher\":\"{}\"", core.id.publisher));
     if let Some(source) = path.last() {
         put(out, format_args!(",\"source\":\"{source}\""));
@@ -143,14 +196,22 @@ fn put_rest(out: &mut Vec<u8>, core: &Core, path: &HopPath) {
     if !core.to.is_empty() {
         out.push(b']');
     }
-    for (index, link) in core.links.iter().enumerate() {
+    if core.body.is_sealed() {
+        out.extend_from_slice(b",\"sealed\":true");
+    }
+    for (key, id) in [("withdrawn_by", carried.withdrawn_by), ("replaced_by", carried.replaced_by)] {
+        if let Some(id) = id {
+            put(out, format_args!(",\"{key}\":\"{id}\""));
+        }
+    }
+    for (index, link) in carried.links().iter().enumerate() {
         out.extend_from_slice(if index == 0 { b",\"links\":[" } else { b"," });
         put_link(out, link);
     }
-    if !core.links.is_empty() {
+    if !carried.links().is_empty() {
         out.push(b']');
     }
-    if let Some(ext) = &core.ext {
+    if let Some(ext) = carried.ext() {
         out.extend_from_slice(b",\"ext\":");
         out.extend_from_slice(ext);
     }

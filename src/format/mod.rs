@@ -8,6 +8,6 @@ pub mod intake;
 mod meta;
 mod refusal;
 
-pub use handoff::{Form, HandOff};
+pub use handoff::{Carried, Form, HandOff};
 pub use intake::{Door, Draft, Intake, Made, Returned, intake};
 pub use refusal::{SubmitCode, SubmitError};

@@ -15,7 +15,7 @@ use super::Consumers;
 use super::handed::Handed;
 use super::lines::{Line, LineReader};
 use super::request::{Ack, Refused, parse_ack, parse_request};
-use crate::format::{Form, HandOff};
+use crate::format::{Carried, Form, HandOff};
 use crate::limits::CONSUMER_LINE_BYTES_MAX;
 use crate::protocol::io::{ConsumerClosed, ConsumerId, ConsumerRequest, Input};
 use crate::record::{ConsumerName, Entry};
@@ -185,7 +185,10 @@ impl Connection {
             };
             self.wait_for_acks().await;
             for entry in entries {
-                if self.hand_off.write_line(entry.seq, &entry.path, &entry.envelope, &mut bytes) {
+                if self
+                    .hand_off
+                    .write_line(&Carried::new(entry.seq, &entry.path, &entry.envelope), &mut bytes)
+                {
                     bytes.push(b'\n');
                     self.handed(|handed| handed.push(entry.seq));
                 }

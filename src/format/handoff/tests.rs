@@ -35,7 +35,7 @@ fn through(line: &[u8], form: Form, with_type: bool, hops: &[&str]) -> String {
     crate::envelope::check_content(verified.envelope().core()).unwrap();
     let path = HopPath::new(hops.iter().map(|hop| PublisherName::parse(hop).unwrap()).collect()).unwrap();
     let mut out = Vec::new();
-    assert!(HandOff { form, with_type }.write_line(17, &path, verified.envelope(), &mut out));
+    assert!(HandOff { form, with_type }.write_line(&Carried::new(17, &path, verified.envelope()), &mut out));
     String::from_utf8(out).unwrap()
 }
 
@@ -121,6 +121,71 @@ fn real_events_come_out_token_for_token_where_there_are_any() {
         Ok(text) => assert!(all_come_through(&text) >= 2_000),
         Err(fault) => {
             eprintln!("SKIPPED: no real events at {}: {fault}; our own samples stand in", place.display())
+        }
+    }
+}
+
+/// Sealed for cert-pl; what is inside cannot be read.
+fn sealed() -> std::sync::Arc<Envelope> {
+    const COSE_ENCRYPT: &[u8] = b"\xd8\x60\x84\x40\xa0\x41\x00\x81\x83\x40\xa0\x40";
+    let core = Core {
+        version: crate::envelope::ENVELOPE_VERSION,
+        id: "cert-at:intelmq:72ddb00c-2d0a-4eea-b7ac-ae122b8e6c3b".parse().unwrap(),
+        ids: IdScheme::Random,
+        created: Timestamp(1_763_632_800_123),
+        expires: None,
+        event_type: EventType::Event,
+        format: crate::event::Format::parse("intelmq").unwrap(),
+        tlp: Tlp::Red,
+        to: vec![PublisherName::parse("cert-pl").unwrap()],
+        max_hops: 8,
+        parent: None,
+        links: Vec::new(),
+        ext: None,
+        body: Body::Sealed(Bytes::from_static(COSE_ENCRYPT)),
+    };
+    let signer = Signer::new(ed25519_dalek::SigningKey::from_bytes(&[7; 32]));
+    signer.sign(core).unwrap().envelope().clone()
+}
+
+#[test]
+fn what_is_sealed_is_handed_off_only_where_it_was_opened() {
+    let (envelope, path) = (sealed(), HopPath::default());
+    let mut out = Vec::new();
+    let carried = Carried::new(17, &path, &envelope);
+    assert!(!HandOff::default().write_line(&carried, &mut out));
+    assert!(out.is_empty());
+    let opened = Opened {
+        payload: Bytes::from_static(br#"{"a":1.0}"#),
+        ext: Some(Bytes::from_static(br#"{"rtir_id":5}"#)),
+        links: vec![Link {
+            left: None,
+            relation: crate::link::Relation::parse("alternate").unwrap(),
+            right: LinkTarget::Opaque("RT#5".to_owned()),
+        }],
+        parent: Some("cert-ee:intelmq:72ddb00c-2d0a-4eea-b7ac-ae122b8e6c3c".parse().unwrap()),
+    };
+    assert!(HandOff::default().write_line(&Carried { opened: Some(&opened), ..carried }, &mut out));
+    let want = r#"{"seq":17,"meta":{"version":1,"uuid":{"current":"cert-at:intelmq:72ddb00c-2d0a-4eea-b7ac-ae122b8e6c3b","parent":"cert-ee:intelmq:72ddb00c-2d0a-4eea-b7ac-ae122b8e6c3c"},"type":"event","format":"intelmq","publisher":"cert-at","created":"2025-11-20T10:00:00.123Z","tlp":"RED","to":["cert-pl"],"sealed":true,"links":[{"type":"alternate","right":"RT#5"}],"ext":{"rtir_id":5}},"payload":{"a":1.0}}"#;
+    assert_eq!(String::from_utf8(out).unwrap(), want);
+}
+
+#[test]
+fn what_was_taken_back_or_replaced_says_by_which_event() {
+    let later: EventId = "cert-at:intelmq:72ddb00c-2d0a-4eea-b7ac-ae122b8e6c3d".parse().unwrap();
+    let (envelope, path) = (sealed(), HopPath::default());
+    let opened =
+        Opened { payload: Bytes::from_static(b"{\"a\":1}"), ext: None, links: Vec::new(), parent: None };
+    for form in [Form::Iep04, Form::Ail] {
+        let carried = Carried { opened: Some(&opened), ..Carried::new(1, &path, &envelope) };
+        for (carried, key) in [
+            (Carried { withdrawn_by: Some(&later), ..carried }, "withdrawn_by"),
+            (Carried { replaced_by: Some(&later), ..carried }, "replaced_by"),
+        ] {
+            let mut out = Vec::new();
+            assert!(HandOff { form, with_type: false }.write_line(&carried, &mut out));
+            let read: serde_json::Value = serde_json::from_slice(&out).unwrap();
+            assert_eq!(read["meta"][key], later.to_string());
         }
     }
 }
