@@ -26,6 +26,8 @@ pub mod tlp;
 pub mod wire;
 
 #[cfg(feature = "node")]
+pub mod audit;
+#[cfg(feature = "node")]
 pub mod cli;
 #[cfg(feature = "node")]
 pub mod clock;

@@ -125,7 +125,6 @@ fn what_is_not_built_is_refused() {
         ("key rotate", "key rotate"),
         ("key rotate --yes", "key rotate"),
         ("key revoke cert-ee --yes", "key revoke"),
-        ("peer verify cert-ee", "peer verify"),
         ("event trace 72ddb00c", "event trace"),
         ("submit --seal", "submit --seal"),
         ("submit --dry-run", "submit --dry-run"),
@@ -176,6 +175,7 @@ fn a_peer_is_added_merged_shown_paused_and_removed() {
                    key        KEY\n  \
                    words      WORDS (not verified)\n  \
                    state      trusted\n  \
+                   paired     added TIME by WHO\n  \
                    addresses  /ip4/127.0.0.1/tcp/1\n  \
                    to them    tlp_max AMBER\n  \
                    from them  relays others\n  \
@@ -184,7 +184,7 @@ fn a_peer_is_added_merged_shown_paused_and_removed() {
         "peer show cert-at -C ee",
         "",
         0,
-        shown,
+        &shown.replace("WHO", &intelmesh::audit::who()),
         "no node runs here, so nothing is known of its feeds\n",
     );
     let failed = "cert-at /ip4/127.0.0.1/tcp/1 failed: Connection refused (os error 111)\n";

@@ -162,8 +162,15 @@ Compare the fingerprint's words with the peer by another way (phone, signed mail
   intelmesh peer check cert-ee
   intelmesh peer check                         all peers; exits 1 where one does not answer")]
     Check { name: Option<PublisherName> },
-    /// Compare a peer's fingerprint with its operator (not built yet).
-    Verify { name: PublisherName },
+    /// Compare a peer's fingerprint and ours with its operator, word by word, and write down that it was done.
+    #[command(after_help = "Examples:
+  intelmesh peer verify cert-ee")]
+    Verify {
+        name: PublisherName,
+        /// Do not ask: the words were compared
+        #[arg(long)]
+        yes: bool,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -182,6 +189,9 @@ pub struct PeerAddArgs {
     /// Trust it as a publisher, but never connect to it
     #[arg(long)]
     pub no_connect: bool,
+    /// Only write it down: it is trusted once its words were compared with `peer verify`
+    #[arg(long, conflicts_with = "yes")]
+    pub pending: bool,
 }
 
 #[derive(Debug, Args)]

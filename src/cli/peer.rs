@@ -11,9 +11,10 @@ use super::args::{PeerAddArgs, PeerVerb};
 use super::failure::{Failure, NO};
 use super::place::Place;
 use super::reach;
+use crate::audit::{self, What};
 use crate::clock;
 use crate::config::write::{self, NewPeer, Written};
-use crate::config::{NodeConfig, PeerFile, PeerFiles};
+use crate::config::{NodeConfig, Pairing, PeerFile, PeerFiles};
 use crate::control::{PeerCheck, Refusal, Reply, Request};
 use crate::identity::{PublisherName, public_key_text};
 use crate::invitation::{self, Invitation};
@@ -30,7 +31,7 @@ pub fn peer(place: &Place, verb: PeerVerb, json: bool) -> Result<(), Failure> {
         PeerVerb::Pause { name } => pause(place, &name, true),
         PeerVerb::Resume { name } => pause(place, &name, false),
         PeerVerb::Check { name } => check(place, name.as_ref(), json),
-        PeerVerb::Verify { .. } => Err(Failure::not_built("peer verify")),
+        PeerVerb::Verify { name, yes } => verify(place, &name, yes),
     }
 }
 
@@ -42,7 +43,10 @@ fn add(place: &Place, args: PeerAddArgs) -> Result<(), Failure> {
     let invitation = Invitation::parse(&text, now).map_err(|error| Failure::no(&error).hint(error.hint()))?;
     acceptable(&invitation, &config, &known, place)?;
     introduce(&invitation, args.no_connect);
-    if !args.yes && !agreed(&invitation.name)? {
+    if !args.yes
+        && !args.pending
+        && !agreed("Does the peer read you the same words? Then add it [y/N]:", &invitation.name, "peer add")?
+    {
         return Err(Failure::no(format!("{} was not added", invitation.name)));
     }
     let new = NewPeer {
@@ -53,11 +57,13 @@ fn add(place: &Place, args: PeerAddArgs) -> Result<(), Failure> {
         tlp_max: args.tlp_max,
         relay: args.no_relay.then_some(false),
         added: now,
+        added_by: audit::who(),
+        pending: args.pending,
     };
     let (file, written) = write::add_peer(&config.paths.peers, &known.peers, &new)?;
-    let done = match written {
-        Written::Added => "added",
-        Written::Merged => "known already: merged",
+    let (done, what) = match written {
+        Written::Added => ("added", What::PeerAdded),
+        Written::Merged => ("known already: merged", What::PeerMerged),
     };
     let tlp_max = args.tlp_max.map_or("AMBER", crate::policy::Tlp::as_str);
     let terms = match written {
@@ -65,8 +71,17 @@ fn add(place: &Place, args: PeerAddArgs) -> Result<(), Failure> {
         Written::Merged => String::new(),
     };
     talk(format!("{} {done} in {}{terms}", new.name, file.display()));
+    let compared = !args.yes && !args.pending;
+    if compared {
+        write::set_verified(&file, now, &new.added_by)?;
+    }
+    let words = if compared { "words compared" } else { "words not compared" };
+    place.audit(&config, what, Some(&new.name), &format!("by invitation, {words}: {}", invitation.words()));
     told(place);
-    if !args.no_connect {
+    if args.pending {
+        let name = &new.name;
+        talk(format!("{name} is pending: nothing is exchanged before intelmesh peer verify {name}"));
+    } else if !args.no_connect {
         let check = reach::check(place, &new.name, &invitation.addresses);
         say_reached(&check);
     }
@@ -127,8 +142,8 @@ fn introduce(invitation: &Invitation, no_connect: bool) {
     talk(format!("valid until  {}", invitation.expires));
 }
 
-fn agreed(name: &PublisherName) -> Result<bool, Failure> {
-    talk("Does the peer read you the same words? Then add it [y/N]:");
+fn agreed(question: &str, name: &PublisherName, verb: &str) -> Result<bool, Failure> {
+    talk(question);
     let mut line = String::new();
     io::stdin()
         .lock()
@@ -136,8 +151,9 @@ fn agreed(name: &PublisherName) -> Result<bool, Failure> {
         .read_line(&mut line)
         .map_err(|error| Failure::could_not(format!("stdin: {error}")))?;
     if line.is_empty() && !io::stdin().is_terminal() {
-        return Err(Failure::could_not(format!("{name} was not added: nobody to ask, stdin has ended"))
-            .hint("compare the fingerprint's words with the peer, then: peer add … --yes"));
+        let else_is = if verb == "peer add" { "was not added" } else { "was not verified" };
+        return Err(Failure::could_not(format!("{name} {else_is}: nobody to ask, stdin has ended"))
+            .hint(format!("compare the fingerprint's words with the peer, then: {verb} … --yes")));
     }
     Ok(matches!(line.trim().to_lowercase().as_str(), "y" | "yes"))
 }
@@ -168,6 +184,10 @@ struct PeerFacts<'a> {
     seal: Option<&'a str>,
     state: &'static str,
     verified: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verified_at: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verified_by: Option<&'a str>,
     addresses: &'a [String],
     aliases: &'a [PublisherName],
     tlp_max: &'static str,
@@ -178,6 +198,8 @@ struct PeerFacts<'a> {
     rate_per_publisher: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     added: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    added_by: Option<&'a str>,
     file: String,
 }
 
@@ -189,18 +211,41 @@ impl<'a> From<&'a PeerFile> for PeerFacts<'a> {
             key: public_key_text(&peer.key),
             words: invitation::words(&peer.key),
             seal: held.seal.as_deref(),
-            state: if peer.paused { "paused" } else { "trusted" },
-            verified: held.verified,
+            state: state(held),
+            verified: held.pairing.verified,
+            verified_at: held.pairing.verified_at.as_deref(),
+            verified_by: held.pairing.verified_by.as_deref(),
             addresses: &held.addresses,
             aliases: &peer.aliases,
             tlp_max: peer.share.tlp_max.as_str(),
             relay: peer.receive.relay,
             rate: peer.receive.rate.map(|rate| rate.per_second),
             rate_per_publisher: peer.receive.rate_per_publisher.map(|rate| rate.per_second),
-            added: held.added.as_deref(),
+            added: held.pairing.added.as_deref(),
+            added_by: held.pairing.added_by.as_deref(),
             file: held.file.display().to_string(),
         }
     }
+}
+
+fn state(held: &PeerFile) -> &'static str {
+    match (held.pairing.pending, held.peer.paused) {
+        (true, _) => "pending",
+        (false, true) => "paused",
+        (false, false) => "trusted",
+    }
+}
+
+/// By whom, when and how it came to be trusted.
+fn story(pairing: &Pairing) -> String {
+    let part = |what: &str, at: &Option<String>, by: &Option<String>| {
+        let by = by.as_ref().map(|by| format!(" by {by}")).unwrap_or_default();
+        at.as_ref().map(|at| format!("{what} {at}{by}"))
+    };
+    let added = part("added", &pairing.added, &pairing.added_by);
+    let verified = part("words compared", &pairing.verified_at, &pairing.verified_by);
+    let parts: Vec<String> = added.into_iter().chain(verified).collect();
+    if parts.is_empty() { "written by hand".to_owned() } else { parts.join(", ") }
 }
 
 fn list(place: &Place, json: bool) -> Result<(), Failure> {
@@ -255,7 +300,8 @@ fn find<'a>(known: &'a PeerFiles, name: &PublisherName) -> Result<&'a PeerFile, 
 fn show(place: &Place, name: &PublisherName, json: bool) -> Result<(), Failure> {
     let config = place.config()?;
     let known = place.peers(&config)?;
-    let facts = PeerFacts::from(find(&known, name)?);
+    let held = find(&known, name)?;
+    let facts = PeerFacts::from(held);
     let live = match place.ask_if_running(&Request::Status) {
         Ok(Some(Reply::Status(snapshot))) => snapshot.peers.into_iter().find(|peer| peer.name == *name),
         _ => None,
@@ -273,6 +319,7 @@ fn show(place: &Place, name: &PublisherName, json: bool) -> Result<(), Failure> 
             format!("{}{}", facts.words, if facts.verified { " (verified)" } else { " (not verified)" }),
         ),
         ("state", facts.state.to_owned()),
+        ("paired", story(&held.pairing)),
         (
             "addresses",
             if facts.addresses.is_empty() { "not dialled".to_owned() } else { facts.addresses.join(" ") },
@@ -331,14 +378,39 @@ fn file_of(config: &NodeConfig, name: &PublisherName) -> Result<PathBuf, Failure
 fn remove(place: &Place, name: &PublisherName) -> Result<(), Failure> {
     let config = place.config()?;
     write::remove_peer(&file_of(&config, name)?)?;
+    place.audit(&config, What::PeerRemoved, Some(name), "");
     told(place);
     talk(format!("{name} is no peer any more; what was accepted from it stays, and so does its place"));
+    Ok(())
+}
+
+/// Shows both fingerprints, and writes down that they were compared.
+fn verify(place: &Place, name: &PublisherName, yes: bool) -> Result<(), Failure> {
+    let config = place.config()?;
+    let known = place.peers(&config)?;
+    let held = find(&known, name)?;
+    let (ours, theirs) =
+        (invitation::words(&place.keyring(&config)?.public_key()), invitation::words(&held.peer.key));
+    talk("Call them at a number that you know from elsewhere, and read the words to each other:");
+    talk(format!("{:<16} {theirs}", name.as_str()));
+    talk(format!("{:<16} {ours} (ours)", config.name.as_str()));
+    if !yes && !agreed("Are both the same at their side? [y/N]:", name, "peer verify")? {
+        return Err(Failure::no(format!("{name} was not verified"))
+            .hint("where the words differ, somebody else made that key: intelmesh peer remove, and ask for a new invitation"));
+    }
+    let (now, who) = (clock::now().wall, audit::who());
+    write::set_verified(&file_of(&config, name)?, now, &who)?;
+    let how = format!("words compared: {theirs}; ours: {ours}");
+    place.audit(&config, What::PeerVerified, Some(name), &how);
+    told(place);
+    talk(format!("{name} is verified"));
     Ok(())
 }
 
 fn pause(place: &Place, name: &PublisherName, paused: bool) -> Result<(), Failure> {
     let config = place.config()?;
     write::set_paused(&file_of(&config, name)?, paused)?;
+    place.audit(&config, if paused { What::PeerPaused } else { What::PeerResumed }, Some(name), "");
     told(place);
     talk(format!("{name} is {}", if paused { "paused; its place is kept" } else { "resumed" }));
     Ok(())

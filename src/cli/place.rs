@@ -5,9 +5,13 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::answer::talk;
 use super::failure::Failure;
+use crate::audit::{self, Decision, What};
+use crate::clock;
 use crate::config::{self, NodeConfig, PeerFiles};
 use crate::control::{Reply, Request};
+use crate::identity::PublisherName;
 use crate::keyring::Keyring;
 use crate::policy::TrustList;
 
@@ -54,6 +58,16 @@ impl Place {
         let config = self.config()?;
         let own_key = self.keyring(&config)?.public_key();
         Ok(PeerFiles::load(&config, &own_key).trust_list(config.name, own_key))
+    }
+
+    /// Writes a decision of the operator into `audit.jsonl`. It is done already: where it cannot be written down,
+    /// that is said.
+    pub fn audit(&self, config: &NodeConfig, what: What, peer: Option<&PublisherName>, how: &str) {
+        let decision = Decision { at: clock::now().wall, what, who: audit::who(), peer, how };
+        if let Err(error) = audit::append(&config.paths.state, &decision) {
+            let file = config.paths.state.join(audit::AUDIT_FILE);
+            talk(format!("warning: {}: {error}: this decision is not written down", file.display()));
+        }
     }
 
     /// Where the sockets are. A broken configuration must not hide a running node, so it falls back on the default.

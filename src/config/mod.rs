@@ -16,7 +16,7 @@ pub mod write;
 use std::path::{Path, PathBuf};
 
 pub use node::{Journal, NodeConfig, Paths};
-pub use peer_file::PeerFile;
+pub use peer_file::{Pairing, PeerFile};
 pub use peers::{Fingerprint, PeerFiles};
 pub use problem::{ConfigErrors, Fault, Problem};
 

@@ -10,8 +10,21 @@ use crate::identity::{PublisherName, parse_public_key};
 use crate::limits::ALIASES_MAX;
 use crate::policy::{Peer, Rate, Receive, Share};
 
-const KEYS: &[&str] =
-    &["key", "seal", "addresses", "aliases", "paused", "verified", "added", "share", "receive"];
+const KEYS: &[&str] = &[
+    "key",
+    "seal",
+    "addresses",
+    "aliases",
+    "paused",
+    "pending",
+    "verified",
+    "added",
+    "added_by",
+    "verified_at",
+    "verified_by",
+    "share",
+    "receive",
+];
 const SHARE_KEYS: &[&str] = &["tlp_max"];
 const RECEIVE_KEYS: &[&str] = &["relay", "rate", "rate_per_publisher"];
 const SECTIONS: &[KnownKeys] = &[("", KEYS), ("share", SHARE_KEYS), ("receive", RECEIVE_KEYS)];
@@ -28,14 +41,25 @@ pub struct PeerFile {
     pub addresses: Vec<String>,
     /// `x25519:…`, from the invitation; carried, not used until sealing is built.
     pub seal: Option<String>,
-    /// Somebody compared the words of both fingerprints.
-    pub verified: bool,
-    /// When `peer add` wrote it, as text (RFC 3339).
-    pub added: Option<String>,
+    pub pairing: Pairing,
     /// As shown: relative to the node's directory.
     pub file: PathBuf,
     /// Where its key stands.
     pub key_line: usize,
+}
+
+/// How far the two operators have got with each other, as the command line wrote it down.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pairing {
+    /// Known, and not yet trusted: no connection, and nothing of theirs is taken.
+    pub pending: bool,
+    /// Somebody compared the words of both fingerprints.
+    pub verified: bool,
+    /// When and by whom the file was written, and the words compared; as typed, at most 80 characters each.
+    pub added: Option<String>,
+    pub added_by: Option<String>,
+    pub verified_at: Option<String>,
+    pub verified_by: Option<String>,
 }
 
 impl PeerFile {
@@ -66,8 +90,7 @@ impl PeerFile {
         let addresses = addresses(&top, "addresses", &mut report).unwrap_or_default();
         let aliases = aliases(&top, &mut report);
         let paused = top.flag("paused", &mut report).unwrap_or(false);
-        let verified = top.flag("verified", &mut report).unwrap_or(false);
-        let added = top.text("added", &mut report).map(|at| at.value.chars().take(40).collect());
+        let pairing = pairing(&top, &mut report);
         let share = share(&top, &mut report);
         let receive = receive(&top, &mut report);
         let (Some(name), Some(key), true) = (name, key, report.problems.is_empty()) else {
@@ -76,7 +99,7 @@ impl PeerFile {
         };
         let dialled = !addresses.is_empty();
         let peer = Peer { name, key, aliases, dialled, paused, share, receive };
-        Ok(Self { peer, addresses, seal, verified, added, file: file.to_owned(), key_line })
+        Ok(Self { peer, addresses, seal, pairing, file: file.to_owned(), key_line })
     }
 }
 
@@ -110,6 +133,20 @@ fn seal(top: &Section<'_, '_>, report: &mut Report) -> Option<String> {
         return None;
     }
     Some(at.value.to_owned())
+}
+
+fn pairing(top: &Section<'_, '_>, report: &mut Report) -> Pairing {
+    let mut note = |key| top.text(key, report).map(|at| at.value.chars().take(80).collect());
+    let (added, added_by) = (note("added"), note("added_by"));
+    let (verified_at, verified_by) = (note("verified_at"), note("verified_by"));
+    Pairing {
+        pending: top.flag("pending", report).unwrap_or(false),
+        verified: top.flag("verified", report).unwrap_or(false),
+        added,
+        added_by,
+        verified_at,
+        verified_by,
+    }
 }
 
 fn aliases(top: &Section<'_, '_>, report: &mut Report) -> Vec<PublisherName> {
@@ -189,7 +226,7 @@ mod tests {
         )
         .unwrap();
         assert_eq!(file.peer.aliases[0].as_str(), "old-ee");
-        assert!(file.peer.paused && file.peer.dialled && file.verified && !file.peer.receive.relay);
+        assert!(file.peer.paused && file.peer.dialled && file.pairing.verified && !file.peer.receive.relay);
         assert_eq!(file.peer.share.tlp_max, Tlp::Red);
         assert_eq!(file.peer.receive.rate, Some(Rate { per_second: 100 }));
         assert_eq!(file.peer.receive.rate_per_publisher, Some(Rate { per_second: 5 }));

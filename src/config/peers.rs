@@ -92,13 +92,18 @@ impl PeerFiles {
         self.peers.iter().find(|file| file.peer.name == *name)
     }
 
+    /// Those that are not pending.
+    pub fn trusted(&self) -> impl Iterator<Item = &PeerFile> {
+        self.peers.iter().filter(|file| !file.pairing.pending)
+    }
+
     pub fn trust_list(&self, own_name: PublisherName, own_key: VerifyingKey) -> TrustList {
-        TrustList::new(own_name, own_key, self.peers.iter().map(|file| file.peer.clone()))
+        TrustList::new(own_name, own_key, self.trusted().map(|file| file.peer.clone()))
     }
 
     /// The addresses of each peer that is dialled.
     pub fn addresses(&self) -> BTreeMap<PublisherName, Vec<String>> {
-        self.peers.iter().map(|file| (file.peer.name.clone(), file.addresses.clone())).collect()
+        self.trusted().map(|file| (file.peer.name.clone(), file.addresses.clone())).collect()
     }
 
     fn runs(&self, file: &PeerFile) -> bool {

@@ -151,6 +151,9 @@ pub struct NewPeer {
     /// `Some(false)` for `--no-relay`.
     pub relay: Option<bool>,
     pub added: Timestamp,
+    pub added_by: String,
+    /// Written down, and not trusted before its words were compared.
+    pub pending: bool,
 }
 
 /// What became of a peer's file.
@@ -209,9 +212,12 @@ addresses = {addresses}
 aliases = []
 # true = no connection; what they missed waits for them.
 paused = false
-# true once you have compared the words of `intelmesh key show` with them.
+# true = known, but not trusted yet: nothing is exchanged until `intelmesh peer verify`.
+pending = {pending}
+# true once you have compared both fingerprints' words with them: `intelmesh peer verify` writes it.
 verified = false
 added = "{added}"
+added_by = {added_by}
 
 # From us to them.
 [share]
@@ -229,6 +235,8 @@ relay = {relay}
         key = text(&public_key_text(&new.key)),
         addresses = list(&new.addresses),
         added = new.added,
+        added_by = text(&new.added_by),
+        pending = new.pending,
         tlp_max = new.tlp_max.unwrap_or(Tlp::Amber),
         relay = new.relay.unwrap_or(true),
     )
@@ -278,6 +286,21 @@ fn set(document: &mut DocumentMut, section: Option<&str>, key: &str, new: toml_e
 pub fn set_paused(file: &Path, paused: bool) -> Result<(), WriteError> {
     let mut document = open(file)?;
     set(&mut document, None, "paused", value(paused));
+    save(file, &document)
+}
+
+/// Writes down that the words were compared: `verified`, by whom and when; the peer is not `pending` any more.
+///
+/// # Errors
+/// [`WriteError::Io`], [`WriteError::Toml`]: nothing was changed.
+pub fn set_verified(file: &Path, at: Timestamp, by: &str) -> Result<(), WriteError> {
+    let mut document = open(file)?;
+    set(&mut document, None, "verified", value(true));
+    set(&mut document, None, "verified_at", value(at.to_string()));
+    set(&mut document, None, "verified_by", value(by));
+    if document.get("pending").is_some() {
+        set(&mut document, None, "pending", value(false));
+    }
     save(file, &document)
 }
 
@@ -356,6 +379,8 @@ mod tests {
             tlp_max: None,
             relay: None,
             added: Timestamp(1_700_000_000_000),
+            added_by: "alice".to_owned(),
+            pending: false,
         }
     }
 

@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::clock;
 use crate::config::{Fingerprint, NodeConfig, PeerFiles, Problem};
 use crate::control::{FEED_SCHEMA, Feed, FeedFacts, OwedFacts, RejectedFacts};
+use crate::daemon::changes;
 use crate::daemon::chronicle::Chronicle;
 use crate::daemon::control::{Ask, AskCommand};
 use crate::daemon::frame_dump::FrameDump;
@@ -317,6 +318,10 @@ impl EventLoop {
                 tracing::warn!("{problem}");
             }
         }
+        let changes = changes::between(&self.files.peers, &peers);
+        if !changes.is_empty() {
+            changes::write_down(self.files.config.paths.state.clone(), changes, clock::now().wall);
+        }
         if peers.peers == self.files.peers.peers {
             self.files.peers = peers;
             return;
@@ -332,7 +337,7 @@ impl EventLoop {
 
 /// How the transport reaches each peer.
 pub fn reachable(peers: &PeerFiles) -> Vec<PeerAddresses> {
-    let peers = peers.peers.iter();
+    let peers = peers.trusted();
     let address = |file: &crate::config::PeerFile| PeerAddresses {
         name: file.peer.name.clone(),
         key: file.peer.key,

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use crate::config::{self, PeerFiles};
 use crate::daemon::chronicle::Chronicle;
 use crate::daemon::lag::LagWatch;
-use crate::identity::PublisherName;
+use crate::identity::{PublisherName, public_key_text};
 use crate::protocol::link::ContactState;
 use crate::protocol::view::{ConsumerView, NodeView, PeerView};
 use crate::record::ConsumerName;
@@ -113,7 +113,8 @@ pub fn snapshot(facts: Facts<'_>, lags: &mut Lags) -> Snapshot {
         disk: Some(Disk { free_bytes: stats.free_bytes, full: view.disk_full }),
         peers,
         consumers,
-        strangers: strangers.into_iter().map(stranger).collect(),
+        // Whoever became a peer since is none any more.
+        strangers: strangers.into_iter().filter(|knocked| !is_peer(files, knocked)).map(stranger).collect(),
         equivocations: equivocations(&view, chronicle),
         errors,
     };
@@ -156,7 +157,7 @@ fn peer(
     Peer {
         name: peer.name.clone(),
         state: if file.is_some_and(|file| file.peer.paused) { PeerState::Paused } else { PeerState::Trusted },
-        verified: file.is_some_and(|file| file.verified),
+        verified: file.is_some_and(|file| file.pairing.verified),
         connected,
         since: Some(since),
         address,
@@ -251,6 +252,10 @@ fn consumer(
         missing: at.position.missing,
         missing_at: chronicle.consumer_missing_at.get(&at.name).copied(),
     }
+}
+
+fn is_peer(files: &PeerFiles, knocked: &transport::Stranger) -> bool {
+    files.trusted().any(|file| public_key_text(&file.peer.key) == knocked.key)
 }
 
 fn stranger(stranger: transport::Stranger) -> Stranger {

@@ -20,6 +20,7 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
     ("clock", &["limits", "time"]),
     ("control", ADAPTER),
     ("invitation", &["limits", "time", "identity"]),
+    ("audit", &["time", "identity", "status"]),
     ("store", ADAPTER),
     ("transport", ADAPTER),
     ("local", ADAPTER),
@@ -62,6 +63,7 @@ const EVERYTHING_BELOW_CLI: &[&str] = &[
     "status",
     "clock",
     "control",
+    "audit",
     "invitation",
     "store",
     "transport",
@@ -85,6 +87,7 @@ const EVERYTHING_BELOW_MAIN: &[&str] = &[
     "status",
     "clock",
     "control",
+    "audit",
     "invitation",
     "store",
     "transport",
@@ -139,7 +142,7 @@ pub const NO_MESSAGES: &[&str] = &["protocol", "wire", "record"];
 /// Modules whose types are doors, and may derive Serialize and Deserialize.
 /// `time` is a number of milliseconds in every one of them.
 pub const DOORS: &[&str] =
-    &["time", "status", "control", "local", "config", "cli", "format", "keyring", "daemon"];
+    &["time", "status", "control", "audit", "local", "config", "cli", "format", "keyring", "daemon"];
 
 /// Names of modules that say nothing.
 pub const NO_MODULE: &[&str] = &["util", "utils", "common", "types", "helpers", "misc"];

@@ -1,0 +1,113 @@
+//! `audit.jsonl`: who decided what, and when, in the order of the decisions (contract §4). Append-only: a line
+//! is never changed or removed by this program. The command line writes the operator's decisions, the node
+//! what it saw change in `peers/` and what it applied of key statements. Secrets and events never come here.
+
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::identity::PublisherName;
+use crate::time::Timestamp;
+
+/// Name of the file in the node's state directory.
+pub const AUDIT_FILE: &str = "audit.jsonl";
+
+/// What was decided. A closed list: whoever reads the file can rely on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum What {
+    PeerAdded,
+    PeerMerged,
+    PeerVerified,
+    PeerPaused,
+    PeerResumed,
+    PeerRemoved,
+    /// A peer file came, changed or went, by whatever hand.
+    PeerFileChanged,
+    ClockAccepted,
+    FeedRewound,
+    FeedRepaired,
+}
+
+/// One line (`intelmesh.audit/1`).
+#[derive(Clone, Debug, Serialize)]
+pub struct Decision<'a> {
+    #[serde(serialize_with = "crate::status::rfc3339::serialize")]
+    pub at: Timestamp,
+    pub what: What,
+    /// Who did it: a user of this machine, or `node`.
+    pub who: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peer: Option<&'a PublisherName>,
+    /// In words, for people.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub how: &'a str,
+}
+
+/// Appends one line to the file in `state_dir`, and syncs it. Makes the file (0600) where there is none.
+///
+/// # Errors
+/// What the file system says; nothing else depends on it.
+pub fn append(state_dir: &Path, decision: &Decision<'_>) -> io::Result<()> {
+    let mut line = serde_json::to_vec(decision)?;
+    line.push(b'\n');
+    let mut file = File::options().create(true).append(true).mode(0o600).open(state_dir.join(AUDIT_FILE))?;
+    // One write: lines of two programs never mix.
+    file.write_all(&line)?;
+    file.sync_data()
+}
+
+/// The user who runs this program, and who became that user by sudo: `root (sudo alice)`.
+pub fn who() -> String {
+    let uid = rustix::process::getuid().as_raw();
+    let name = user_name(uid).unwrap_or_else(|| format!("uid {uid}"));
+    match std::env::var("SUDO_USER") {
+        Ok(before) if uid == 0 && !before.is_empty() => {
+            format!("{name} (sudo {})", before.chars().take(32).collect::<String>())
+        }
+        _ => name,
+    }
+}
+
+fn user_name(uid: u32) -> Option<String> {
+    let users = std::fs::read_to_string("/etc/passwd").ok()?;
+    let named = users.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
+    });
+    named.filter(|name| !name.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_appended_whole_and_the_file_is_the_owners_alone() {
+        use std::os::unix::fs::MetadataExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        let peer = PublisherName::parse("cert-ee").unwrap();
+        for what in [What::PeerAdded, What::PeerVerified] {
+            let decision = Decision {
+                at: Timestamp(1_700_000_000_123),
+                what,
+                who: "alice".into(),
+                peer: Some(&peer),
+                how: "",
+            };
+            append(dir.path(), &decision).unwrap();
+        }
+        let file = dir.path().join(AUDIT_FILE);
+        assert_eq!(
+            std::fs::read_to_string(&file).unwrap(),
+            "{\"at\":\"2023-11-14T22:13:20.123Z\",\"what\":\"peer_added\",\"who\":\"alice\",\"peer\":\"cert-ee\"}\n\
+             {\"at\":\"2023-11-14T22:13:20.123Z\",\"what\":\"peer_verified\",\"who\":\"alice\",\"peer\":\"cert-ee\"}\n"
+        );
+        assert_eq!(std::fs::metadata(&file).unwrap().mode() & 0o777, 0o600);
+        assert!(!who().is_empty());
+    }
+}

@@ -1,0 +1,79 @@
+//! What changed between two readings of `peers/`, in words, for `audit.jsonl`. Judges nothing: whoever may write
+//! these files may change them.
+
+use crate::audit::{self, Decision, What};
+use crate::config::{PeerFile, PeerFiles};
+use crate::identity::{PublisherName, public_key_text};
+use crate::time::Timestamp;
+
+/// Each peer whose file came, changed or went, and how.
+pub fn between(before: &PeerFiles, after: &PeerFiles) -> Vec<(PublisherName, String)> {
+    let mut changes = Vec::new();
+    for file in &after.peers {
+        match before.peer(&file.peer.name) {
+            None => changes.push((file.peer.name.clone(), format!("new: {}", terms(file)))),
+            Some(known) if known != file => {
+                changes.push((file.peer.name.clone(), format!("was: {}; is: {}", terms(known), terms(file))));
+            }
+            Some(_) => {}
+        }
+    }
+    let gone = before.peers.iter().filter(|file| after.peer(&file.peer.name).is_none());
+    changes.extend(gone.map(|file| (file.peer.name.clone(), format!("gone; was: {}", terms(file)))));
+    changes
+}
+
+fn terms(file: &PeerFile) -> String {
+    let peer = &file.peer;
+    let mut terms = vec![
+        public_key_text(&peer.key),
+        format!("tlp_max {}", peer.share.tlp_max.as_str()),
+        format!("relay {}", peer.receive.relay),
+        format!("addresses [{}]", file.addresses.join(", ")),
+    ];
+    let flags =
+        [("paused", peer.paused), ("pending", file.pairing.pending), ("verified", file.pairing.verified)];
+    terms.extend(flags.into_iter().filter(|(_, set)| *set).map(|(name, _)| name.to_owned()));
+    terms.join(", ")
+}
+
+/// Writes them down, away from the loop: a slow disk must not hold it up.
+pub fn write_down(state: std::path::PathBuf, changes: Vec<(PublisherName, String)>, at: Timestamp) {
+    tokio::task::spawn_blocking(move || {
+        for (peer, how) in &changes {
+            let decision =
+                Decision { at, what: What::PeerFileChanged, who: "node".to_owned(), peer: Some(peer), how };
+            if let Err(error) = audit::append(&state, &decision) {
+                tracing::warn!(%peer, %error, "audit.jsonl cannot be written");
+            }
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn file(name: &str, rest: &str) -> PeerFile {
+        let key = public_key_text(&ed25519_dalek::SigningKey::from_bytes(&[7; 32]).verifying_key());
+        let text = format!("key = \"{key}\"\n{rest}");
+        PeerFile::parse(Path::new(&format!("peers/{name}.toml")), &text).unwrap()
+    }
+
+    #[test]
+    fn each_change_is_told_with_what_was_and_what_is() {
+        let files = |peers: Vec<PeerFile>| PeerFiles { peers, problems: Vec::new() };
+        let before = files(vec![file("a", ""), file("b", ""), file("c", "")]);
+        let after =
+            files(vec![file("a", ""), file("b", "[share]\ntlp_max = \"RED\""), file("d", "paused = true")]);
+        let told: Vec<String> =
+            between(&before, &after).into_iter().map(|(name, how)| format!("{name}: {how}")).collect();
+        assert!(told[0].starts_with("b: was: ed25519:") && told[0].contains("; is: "), "{told:?}");
+        assert!(told[0].contains("tlp_max AMBER") && told[0].contains("tlp_max RED"));
+        assert!(told[1].starts_with("d: new: ") && told[1].ends_with(", paused"), "{told:?}");
+        assert!(told[2].starts_with("c: gone; was: "));
+        assert_eq!(told.len(), 3);
+    }
+}

@@ -1,0 +1,74 @@
+//! How two operators come to trust each other, and what is written down of it: pending, trusted, verified, and
+//! `audit.jsonl`. What a trusted peer may have is `trust_live`'s.
+#![cfg(feature = "node")]
+
+use std::time::Duration;
+
+use serde_json::Value;
+use support::events::made;
+use support::{Node, wait_until};
+
+const SOON: Duration = Duration::from_secs(20);
+
+fn audited(node: &Node) -> Vec<Value> {
+    let text = std::fs::read_to_string(node.dir().join("audit.jsonl")).unwrap_or_default();
+    text.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect()
+}
+
+fn has(node: &Node, what: &str, peer: &str) -> bool {
+    audited(node).iter().any(|line| line["what"] == what && line["peer"] == peer)
+}
+
+#[test]
+fn a_peer_added_unseen_is_trusted_but_unverified_until_the_words_were_compared() {
+    let (mut a, b) = (Node::init("cert-at"), Node::init("cert-ee"));
+    let invitation = b.cli(&["invite"]);
+    a.cli(&["peer", "add", invitation.trim(), "--yes", "--no-connect"]);
+    a.start();
+    let peer = |node: &Node| node.status()["peers"][0].clone();
+    assert_eq!(peer(&a)["state"], "trusted");
+    assert_eq!(peer(&a)["verified"], false);
+
+    let asked = a.say(&["peer", "verify", "cert-ee"], "n\n");
+    assert_eq!(asked.code, 1, "{asked:?}");
+    assert_eq!(peer(&a)["verified"], false, "no is no");
+    let nobody = a.say(&["peer", "verify", "cert-ee"], "");
+    assert_eq!(nobody.code, 2, "{nobody:?}");
+
+    let said = a.say(&["peer", "verify", "cert-ee"], "y\n");
+    assert_eq!(said.code, 0, "{said:?}");
+    let words = |node: &Node| {
+        let keys: Value = serde_json::from_str(&node.cli(&["key", "show", "--json"])).unwrap();
+        keys["words"].as_str().unwrap().to_owned()
+    };
+    for node in [&a, &b] {
+        assert!(said.stderr.contains(&words(node)), "both fingerprints are shown: {}", said.stderr);
+    }
+    wait_until("it is verified", SOON, || peer(&a)["verified"] == true);
+    let shown: Value = serde_json::from_str(&a.cli(&["peer", "show", "cert-ee", "--json"])).unwrap();
+    assert!(shown["peer"]["verified_at"].is_string() && shown["peer"]["verified_by"].is_string());
+    assert!(has(&a, "peer_added", "cert-ee") && has(&a, "peer_verified", "cert-ee"));
+    wait_until("the node saw the file change", SOON, || has(&a, "peer_file_changed", "cert-ee"));
+    assert_eq!(a.say(&["peer", "verify", "nobody", "--yes"], "").code, 1);
+}
+
+#[test]
+fn a_pending_peer_exchanges_nothing_before_it_is_verified() {
+    let (mut a, mut b) = (Node::init("cert-at"), Node::init("cert-ee"));
+    for (here, there) in [(&a, &b), (&b, &a)] {
+        let invitation = there.cli(&["invite"]);
+        let flag = if here.name() == "cert-at" { "--pending" } else { "--yes" };
+        here.cli(&["peer", "add", invitation.trim(), flag]);
+    }
+    a.start();
+    b.start();
+    b.publish(&[made(1, 500)]);
+    assert!(a.cli(&["peer", "list"]).contains("pending"));
+    wait_until("the pending peer knocked, and was turned away", SOON, || {
+        a.status()["strangers"].as_array().is_some_and(|list| !list.is_empty())
+    });
+    assert_eq!(a.accepted(), 0);
+    a.cli(&["peer", "verify", "cert-ee", "--yes"]);
+    wait_until("what waited came", SOON, || a.accepted() == 1);
+    wait_until("it is no stranger any more", SOON, || a.status()["strangers"].as_array().unwrap().is_empty());
+}
