@@ -39,6 +39,9 @@ pub const LINKS_MAX: usize = 256;
 /// An opaque id that a link points at (`CESNET-RT#2235`), in bytes.
 pub const LINK_OPAQUE_BYTES_MAX: usize = 256;
 
+/// Events of one recalled lineage: one and four ancestors. A child of a deeper ancestry is refused (design §5.4b).
+pub const LINEAGE_MAX: usize = 5;
+
 /// The last millisecond of the year 9999: what RFC 3339 can still write. Later times in an envelope are malformed.
 pub const TIME_MS_MAX: u64 = 253_402_300_799_999;
 

@@ -190,7 +190,10 @@ impl EventLoop {
             Output::Verify { ticket, envelopes } => {
                 return self.workers.verify(ticket, envelopes, self.parts.inputs.clone());
             }
-            Output::Submitted { .. } | Output::HandOff { .. } | Output::ConsumerClosed { .. } => {
+            Output::Submitted { .. }
+            | Output::Recalled { .. }
+            | Output::HandOff { .. }
+            | Output::ConsumerClosed { .. } => {
                 self.parts.doors.handle(output);
             }
             Output::CommandDone { ticket, result } => {

@@ -86,6 +86,11 @@ pub enum Question {
         ticket: Ticket,
         key: EventKey,
     },
+    /// A door asks for an event and its ancestors.
+    Recall {
+        ticket: Ticket,
+        id: EventId,
+    },
 }
 
 impl Question {
@@ -95,6 +100,7 @@ impl Question {
             Self::Offer(offer) => offer.key,
             Self::Submission { envelope, .. } => envelope.envelope().key(),
             Self::Returned { key, .. } => *key,
+            Self::Recall { id, .. } => id.key(),
         }
     }
 }
@@ -233,6 +239,11 @@ impl Intake {
     /// What was accepted and may not be in the answers of the seen set yet.
     pub fn fresh(&self, key: EventKey) -> Option<&Arc<Envelope>> {
         self.fresh.get(&key).map(|fresh| &fresh.envelope)
+    }
+
+    /// Is it accepted, and not yet on disk?
+    pub fn is_being_stored(&self, key: EventKey) -> bool {
+        self.fresh.get(&key).is_some_and(|fresh| fresh.stale_until.is_none())
     }
 
     /// Until when somebody is bringing `key`; `None` where nobody is.

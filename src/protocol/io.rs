@@ -142,6 +142,11 @@ pub enum Input {
         ticket: Ticket,
         id: EventId,
     },
+    /// What is held of this event and of its ancestors? Answered by [`Output::Recalled`].
+    Recall {
+        ticket: Ticket,
+        id: EventId,
+    },
     ConsumerOpened {
         consumer: ConsumerId,
         request: ConsumerRequest,
@@ -308,6 +313,12 @@ pub enum Output {
     Submitted {
         ticket: Ticket,
         outcome: Submitted,
+    },
+    /// The event that [`Input::Recall`] named, then its ancestors by `parent`, as far as they are held; at most
+    /// [`LINEAGE_MAX`](crate::limits::LINEAGE_MAX), each once. Empty where the event itself is not held.
+    Recalled {
+        ticket: Ticket,
+        lineage: Vec<Arc<Entry>>,
     },
     /// Hand these off, in order. Answered by [`Input::ConsumerReady`] once written.
     HandOff {

@@ -2,6 +2,7 @@
 //! and [`Node::handle_timeout`] take what happened, with the time; [`Node::poll_output`] must be drained
 //! after each; then [`Node::poll_timeout`] says when to call again at the latest. `now.tick` never goes back.
 
+mod recall;
 mod verdicts;
 
 use std::collections::BTreeMap;
@@ -36,6 +37,7 @@ pub struct Node {
     pub(super) links: BTreeMap<PublisherName, Link>,
     streams: BTreeMap<StreamId, PublisherName>,
     pub(super) handoffs: Handoffs,
+    recalls: recall::Recalls,
     /// Until then nothing is stored: the disk was full a moment ago.
     stalled_until: Option<Tick>,
     stopping: Stopping,
@@ -68,6 +70,7 @@ impl Node {
             links,
             streams: BTreeMap::new(),
             handoffs: Handoffs::default(),
+            recalls: recall::Recalls::default(),
             stalled_until: None,
             stopping: Stopping::No,
             next_housekeeping: now.tick,
@@ -160,7 +163,10 @@ impl Node {
             Input::NotStored { ticket, failure } => self.on_not_stored(ticket, failure),
             Input::Known { ticket, digests } => self.on_known(ticket, digests),
             Input::Entries { reader, read } => self.on_entries(reader, read),
-            Input::Fetched { ticket, entry } => self.on_fetched(ticket, entry),
+            Input::Fetched { ticket, entry } => {
+                let entry = self.on_recalled(ticket, entry);
+                self.on_fetched(ticket, entry);
+            }
             Input::Verified { ticket, results } => self.on_verified(ticket, results),
             Input::MarksChecked { ticket, agrees } => {
                 for link in self.links.values_mut() {
@@ -176,6 +182,7 @@ impl Node {
             Input::SubmitReturned { ticket, id } => {
                 self.on_submit(ticket, Question::Returned { ticket, key: id.key() });
             }
+            Input::Recall { ticket, id } => self.ground.intake.ask(Question::Recall { ticket, id }),
             Input::ConsumerOpened { consumer, request } => {
                 self.handoffs.on_opened(consumer, request, &mut self.ground)
             }
@@ -254,6 +261,7 @@ impl Node {
         for consumer in batch.closing {
             self.ground.emit(Output::ConsumerClosed { consumer, why: ConsumerClosed::Synced });
         }
+        self.recall_parked();
     }
 
     /// Nothing that was handed over since is in the journal: everything starts again from what is durable.
@@ -276,6 +284,7 @@ impl Node {
             link.close_receiver(fault, &mut self.ground);
         }
         self.ground.intake.drop_all();
+        self.recall_parked();
         self.ground.ledger = self.ground.durable.clone();
         self.handoffs.on_not_stored(&mut self.ground);
         self.stalled_until = Some(self.ground.tick().plus_ms(RECONNECT_FIRST_MS));
@@ -392,6 +401,7 @@ impl Node {
         if let Stopping::Draining(ticket) = self.stopping
             && self.ground.appender.is_idle()
             && self.ground.intake.is_idle()
+            && self.recalls.is_idle()
         {
             self.stopping = Stopping::Done;
             self.ground.emit(Output::CommandDone { ticket, result: Ok(()) });

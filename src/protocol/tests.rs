@@ -3,4 +3,5 @@
 
 mod bench;
 mod hostile;
+mod recalling;
 mod stories;

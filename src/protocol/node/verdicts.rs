@@ -18,6 +18,7 @@ impl Node {
                     Some(_) => self.answer_duplicate(ticket, key),
                     None => self.ground.emit(Output::Submitted { ticket, outcome: Submitted::Foreign }),
                 },
+                Question::Recall { ticket, id } => self.on_known_recall(ticket, id, known),
             }
         }
         self.ground.intake.forget_stale();

@@ -77,6 +77,7 @@ pub struct Bench {
     pub sent: Vec<(StreamId, Frame)>,
     pub closed: Vec<StreamId>,
     pub events: Vec<Event>,
+    pub recalled: Vec<(Ticket, Vec<u8>)>,
     pub submitted: Vec<(Ticket, Submitted)>,
     /// What consumers were handed; each is ready for more at once.
     pub handed: Vec<EventKey>,
@@ -112,6 +113,7 @@ impl Bench {
             sent: Vec::new(),
             closed: Vec::new(),
             events: Vec::new(),
+            recalled: Vec::new(),
             submitted: Vec::new(),
             handed: Vec::new(),
             held: None,
@@ -186,6 +188,11 @@ impl Bench {
                 }
                 Output::Submitted { ticket, outcome } => {
                     self.submitted.push((ticket, outcome));
+                    None
+                }
+                Output::Recalled { ticket, lineage } => {
+                    let last = |entry: &Arc<Entry>| entry.envelope.id().uuid.as_bytes()[15];
+                    self.recalled.push((ticket, lineage.iter().map(last).collect()));
                     None
                 }
                 Output::HandOff { consumer, entries } => {

@@ -1,0 +1,75 @@
+//! What a door has to know of an event before it signs another that names it: the held event and its ancestors
+//! by `parent` (design §5.4, §5.4b). Asked in turn with submissions, so that what was submitted before is found.
+//! What follows from the answer (label, recipients, who is in the ancestry) is not decided here.
+
+use super::*;
+use crate::identity::EventId;
+use crate::limits::LINEAGE_MAX;
+
+/// Lineages that are being read.
+#[derive(Debug, Default)]
+pub(super) struct Recalls {
+    reading: BTreeMap<Ticket, Lineage>,
+    /// The event asked for is accepted, and on its way to the disk.
+    parked: Vec<(Ticket, EventId)>,
+}
+
+#[derive(Debug)]
+struct Lineage {
+    /// The door's.
+    ticket: Ticket,
+    entries: Vec<Arc<Entry>>,
+}
+
+impl Recalls {
+    pub(super) fn is_idle(&self) -> bool {
+        self.reading.is_empty() && self.parked.is_empty()
+    }
+}
+
+impl Node {
+    /// The seen set says whether `id` was ever accepted.
+    pub(super) fn on_known_recall(&mut self, ticket: Ticket, id: EventId, known: Option<ShortDigest>) {
+        if self.ground.intake.is_being_stored(id.key()) {
+            self.recalls.parked.push((ticket, id));
+        } else if self.held(id.key(), known).is_some() {
+            self.read_ancestor(Lineage { ticket, entries: Vec::new() }, id);
+        } else {
+            self.ground.emit(Output::Recalled { ticket, lineage: Vec::new() });
+        }
+    }
+
+    /// A batch was stored, or was not: what waited for it is read, and found or not.
+    pub(super) fn recall_parked(&mut self) {
+        for (ticket, id) in std::mem::take(&mut self.recalls.parked) {
+            if self.ground.intake.is_being_stored(id.key()) {
+                self.recalls.parked.push((ticket, id));
+            } else {
+                self.read_ancestor(Lineage { ticket, entries: Vec::new() }, id);
+            }
+        }
+    }
+
+    fn read_ancestor(&mut self, lineage: Lineage, id: EventId) {
+        let ticket = self.ground.ticket();
+        self.recalls.reading.insert(ticket, lineage);
+        self.ground.emit(Output::Fetch { ticket, id });
+    }
+
+    /// Answers a fetch that was made here; anything else is handed back.
+    pub(super) fn on_recalled(&mut self, ticket: Ticket, entry: Option<Arc<Entry>>) -> Option<Arc<Entry>> {
+        let Some(mut lineage) = self.recalls.reading.remove(&ticket) else { return entry };
+        let parent = entry.as_ref().and_then(|entry| entry.envelope.core().parent.clone());
+        lineage.entries.extend(entry);
+        let met = |id: &EventId| lineage.entries.iter().any(|entry| entry.envelope.id() == id);
+        match parent {
+            Some(parent) if lineage.entries.len() < LINEAGE_MAX && !met(&parent) => {
+                self.read_ancestor(lineage, parent);
+            }
+            _ => {
+                self.ground.emit(Output::Recalled { ticket: lineage.ticket, lineage: lineage.entries });
+            }
+        }
+        None
+    }
+}
