@@ -239,6 +239,8 @@ fn records_of_the_journal() {
             path: path(),
             envelope: envelope.into_stored(),
             twins: Vec::new(),
+            withdrawn_by: None,
+            replaced_by: None,
         };
         let mut bytes = Vec::new();
         encode_entry(&entry, &mut bytes);

@@ -148,7 +148,8 @@ fn entry(seq: u64) -> Entry {
         crate::format::Made { now: wall().wall, random: uuid::Uuid::from_u128(seq.into()), secret: &secret };
     let envelope = signer().sign(draft.into_core(&made).unwrap()).unwrap().envelope().clone();
     let path = HopPath::new(vec![name("cert-ee")]).unwrap();
-    Entry { seq, check: Check::START, arrived: wall().wall, path, envelope, twins: Vec::new() }
+    let (check, arrived, twins) = (Check::START, wall().wall, Vec::new());
+    Entry { seq, check, arrived, path, envelope, twins, withdrawn_by: None, replaced_by: None }
 }
 
 async fn run_core(mut inputs: mpsc::Receiver<Input>, core: Arc<Mutex<Core>>, doors: Arc<Doors>) {

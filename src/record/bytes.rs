@@ -130,6 +130,8 @@ pub fn decode_entry(bytes: &Bytes) -> Result<Entry, RecordError> {
         path,
         envelope,
         twins: Vec::new(),
+        withdrawn_by: None,
+        replaced_by: None,
     };
     if CarrierHead::of(&entry) == head { Ok(entry) } else { Err(RecordError::OtherEnvelope) }
 }

@@ -67,6 +67,10 @@ pub struct Entry {
     pub envelope: Arc<Envelope>,
     /// Earlier entries with the same content id, of whatever publisher; empty unless `ids` is `content`.
     pub twins: Vec<Twin>,
+    /// The event by which its publisher withdrew it, and the newest that replaces it, as far as known when this was
+    /// read for a consumer or the command line; a feed does not ask.
+    pub withdrawn_by: Option<EventId>,
+    pub replaced_by: Option<EventId>,
 }
 
 /// An earlier entry with the same content id.

@@ -227,6 +227,8 @@ impl Bench {
                         path: carrier.path,
                         envelope,
                         twins: Vec::new(),
+                        withdrawn_by: None,
+                        replaced_by: None,
                     }));
                 }
             }

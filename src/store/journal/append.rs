@@ -249,7 +249,9 @@ impl<D: Disk> Journal<D> {
             IdScheme::Random | IdScheme::Body => Vec::new(),
         };
         let (seq, check) = (batch.last.seq + 1, batch.last.check.after(&envelope.digest()));
-        let entry = Entry { seq, check, arrived: carrier.arrived, path: carrier.path, envelope, twins };
+        let NewCarrier { path, arrived, .. } = carrier;
+        let entry =
+            Entry { seq, check, arrived, path, envelope, twins, withdrawn_by: None, replaced_by: None };
         let offset = batch.put(&self.active, |out| encode_entry(&entry, out));
         batch.last = entry.mark();
         batch.entries.push((Arc::new(entry), offset));
