@@ -7,6 +7,7 @@
 
 pub mod dice;
 pub mod events;
+pub mod intelmq;
 pub mod node;
 pub mod pipeline;
 pub mod shape;

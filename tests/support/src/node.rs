@@ -73,7 +73,7 @@ pub fn binary() -> PathBuf {
 }
 
 /// A port below the range that the kernel gives to outgoing connections, so that it is still free at a restart.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let base = (std::process::id() % 600) as u16 * 20;
     loop {
