@@ -42,6 +42,20 @@ pub const LINK_OPAQUE_BYTES_MAX: usize = 256;
 /// Events of one recalled lineage: one and four ancestors. A child of a deeper ancestry is refused (design §5.4b).
 pub const LINEAGE_MAX: usize = 5;
 
+/// Events that one line with multiple values may become (IEP03); a door may allow fewer. Each of them has a
+/// link to each other one.
+pub const EXPLODED_EVENTS_MAX: usize = 256;
+
+/// All events of one such line together, in bytes of JSON. Beyond it the line is refused.
+pub const EXPLODED_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// Ancestors of an event that was handed off and is published again (design §5.4b), itself counted.
+pub const REPUBLISH_ANCESTORS_MAX: usize = 4;
+
+/// Fields that a door strips, and the bytes of one such rule.
+pub const STRIP_RULES_MAX: usize = 64;
+pub const STRIP_RULE_BYTES_MAX: usize = 256;
+
 /// The last millisecond of the year 9999: what RFC 3339 can still write. Later times in an envelope are malformed.
 pub const TIME_MS_MAX: u64 = 253_402_300_799_999;
 
@@ -286,6 +300,9 @@ const _: () = {
         FRAME_BYTES_MAX > ENVELOPE_BYTES_MAX + PATH_HOPS_MAX * (NAME_BYTES_MAX + 2),
         "a frame holds envelope and path"
     );
+    assert!(EXPLODED_EVENTS_MAX - 1 <= LINKS_MAX, "the largest product has room for its links");
+    assert!(LINEAGE_MAX > REPUBLISH_ANCESTORS_MAX, "a lineage that is too long can be seen");
+    assert!(EXPLODED_EVENTS_MAX <= u16::MAX as usize, "a door's bound is a u16");
     assert!(WINDOW_BYTES_MAX as usize >= FRAME_BYTES_MAX, "the least window is one frame");
     assert!(
         WINDOW_ENVELOPES_MAX as usize <= OWED_PER_FEED_MAX,

@@ -13,7 +13,7 @@ use ed25519_dalek::SigningKey;
 use intelmesh::config::PeerFile;
 use intelmesh::control::parse_request;
 use intelmesh::envelope::content::BodyIdSecret;
-use intelmesh::envelope::{Core, IdScheme, Signer, UnverifiedEnvelope, check_content};
+use intelmesh::envelope::{Core, Signer, UnverifiedEnvelope, check_content};
 use intelmesh::event::check_body;
 use intelmesh::format::{Carried, Door, Form, HandOff, Intake, Made, intake};
 use intelmesh::identity::{Check, EventKey, HopPath, LogId, ProjectName, PublisherName, ShortDigest};
@@ -104,14 +104,7 @@ fn name(text: &str) -> PublisherName {
 }
 
 fn door() -> Door {
-    Door {
-        publisher: name("cert-at"),
-        project: ProjectName::parse("intelmq").unwrap(),
-        default_tlp: Tlp::Green,
-        tlp: None,
-        to: Vec::new(),
-        ids: IdScheme::Random,
-    }
+    Door::of(name("cert-at"), ProjectName::parse("intelmq").unwrap(), Tlp::Green)
 }
 
 /// The project's own samples, and the forms around them.

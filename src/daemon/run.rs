@@ -17,7 +17,6 @@ use crate::config::{ConfigErrors, Fingerprint, NodeConfig, PeerFiles};
 use crate::daemon::control::{Ask, Control};
 use crate::daemon::event_loop::{EventLoop, Files, NodeFile, Parts, reachable};
 use crate::daemon::snapshot::Identity;
-use crate::envelope::IdScheme;
 use crate::format::Door;
 use crate::identity::public_key_text;
 use crate::keyring::{Keyring, KeyringError};
@@ -177,14 +176,7 @@ fn open_doors(
     control: ControlHandler,
     inputs: mpsc::Sender<Input>,
 ) -> Result<Doors, LocalError> {
-    let door = Door {
-        publisher: config.name.clone(),
-        project: config.project.clone(),
-        default_tlp: config.default_tlp,
-        tlp: None,
-        to: Vec::new(),
-        ids: IdScheme::Random,
-    };
+    let door = Door::of(config.name.clone(), config.project.clone(), config.default_tlp);
     let behind = Behind {
         inputs,
         now: clock::now,

@@ -117,14 +117,11 @@ mod tests {
     fn core(body_bytes: usize) -> crate::envelope::Core {
         use crate::envelope::content::BodyIdSecret;
         use crate::format::{Door, Intake, Made, intake};
-        let door = Door {
-            publisher: crate::identity::PublisherName::parse("cert-at").unwrap(),
-            project: crate::identity::ProjectName::parse("intelmq").unwrap(),
-            default_tlp: crate::policy::Tlp::Green,
-            tlp: None,
-            to: Vec::new(),
-            ids: crate::envelope::IdScheme::Random,
-        };
+        let door = Door::of(
+            crate::identity::PublisherName::parse("cert-at").unwrap(),
+            crate::identity::ProjectName::parse("intelmq").unwrap(),
+            crate::policy::Tlp::Green,
+        );
         let secret = BodyIdSecret::new([3; 32]);
         let now = crate::time::Timestamp(1_763_632_800_123);
         let made = Made { now, random: uuid::Uuid::from_u128(body_bytes as u128), secret: &secret };

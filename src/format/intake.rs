@@ -1,43 +1,32 @@
-//! One line of a local pipeline becomes a draft of a signed core (contract §1, design §5.2 and §5.4b): its
-//! form, its label, its id, and its payload without what we added at a hand-off before. Chance and time come
-//! in as values; whether an id was seen before is asked by the caller.
+//! One line of a local pipeline becomes a draft of a signed core, or several (contract §1, design §5.2 and
+//! §5.4b): its form, its label, and its payload without what stays at home. Chance and time are not asked
+//! here, nor whether an id was seen: that is the caller's.
 
-use std::ops::Range;
-
-use bytes::Bytes;
-use uuid::Uuid;
-
+use super::door::{Door, MultipleValues};
+use super::draft::Draft;
 use super::edit;
+use super::explode;
 use super::meta::{Meta, MetaReader, string_of};
 use super::refusal::{SubmitCode, SubmitError};
-use crate::envelope::content::{BodyIdSecret, content_uuid};
-use crate::envelope::{Body, Core, ENVELOPE_VERSION, EventType, IdScheme};
+use super::republish::Child;
+use super::siblings::Exploded;
+use super::strip::Leaving;
+use crate::envelope::EventType;
+use crate::event::Format;
 use crate::event::json::{self, Kind, Member, Scan};
-use crate::event::{self, Format};
-use crate::identity::{EventId, ProjectName, PublisherName};
-use crate::limits::{JSON_DEPTH_MAX, LINE_BYTES_MAX, MAX_HOPS_DEFAULT};
+use crate::identity::{EventId, PublisherName};
+use crate::limits::{JSON_DEPTH_MAX, LINE_BYTES_MAX};
 use crate::policy::Tlp;
-use crate::time::Timestamp;
 
-/// What a door adds to each line that comes through it.
-#[derive(Clone, Debug)]
-pub struct Door {
-    pub publisher: PublisherName,
-    pub project: ProjectName,
-    /// The label where a line and the door give none.
-    pub default_tlp: Tlp,
-    /// The least label at this door.
-    pub tlp: Option<Tlp>,
-    /// Recipients that narrow those of a line; empty: no narrowing.
-    pub to: Vec<PublisherName>,
-    /// How ids are made where a line says nothing.
-    pub ids: IdScheme,
-}
-
-/// What became of a line.
+/// What became of a line. It is answered once, whatever it became.
 #[derive(Debug)]
 pub enum Intake {
     New(Box<Draft>),
+    /// Several events, which are accepted one by one; the line is answered with the id of their parent.
+    Exploded(Box<Exploded>),
+    /// An event that was handed off before, at a door that publishes such again: a draft once its lineage
+    /// is known.
+    Child(Box<Child>),
     Returned(Returned),
 }
 
@@ -54,27 +43,6 @@ impl Returned {
     pub fn unseen(self) -> SubmitError {
         self.unseen
     }
-}
-
-/// What chance, time and `keys/` give to a core.
-#[derive(Debug)]
-pub struct Made<'a> {
-    pub now: Timestamp,
-    /// A fresh UUIDv4; used where nothing else gives the id.
-    pub random: Uuid,
-    pub secret: &'a BodyIdSecret,
-}
-
-/// A line as read, without its id and time.
-#[derive(Debug)]
-pub struct Draft {
-    meta: Meta,
-    door: Door,
-    format: Format,
-    event_type: EventType,
-    tlp: Tlp,
-    to: Vec<PublisherName>,
-    payload: String,
 }
 
 /// Reads one line (or frame, or queue element).
@@ -116,25 +84,73 @@ pub fn intake(line: &[u8], door: &Door) -> Result<Intake, SubmitError> {
 }
 
 fn read_event(meta: Meta, text: &str, scan: &Scan<'_>, door: &Door) -> Result<Intake, SubmitError> {
-    let traces = Traces::find(text, scan)?;
-    if let Some(uuid) = &traces.uuid {
-        // What cannot be an id was never seen.
-        let unseen = SubmitError::not_seen(&uuid.chars().take(120).collect::<String>());
-        return match uuid.parse() {
-            Ok(id) => Ok(Intake::Returned(Returned { id, unseen })),
-            Err(_) => Err(unseen),
-        };
+    if door.seal {
+        return Err(SubmitError::sealing_not_built());
+    }
+    let leaving = Leaving::find(text, scan, &door.strip)?;
+    let of: Option<EventId> = match &leaving.uuid {
+        Some(uuid) => Some(uuid.parse().map_err(|_| {
+            // What cannot be an id was never seen.
+            SubmitError::not_seen(&uuid.chars().take(120).collect::<String>())
+        })?),
+        None => None,
+    };
+    if let Some(id) = of.as_ref().filter(|_| !door.republish) {
+        return Ok(Intake::Returned(Returned {
+            id: id.clone(),
+            unseen: SubmitError::not_seen(&id.to_string()),
+        }));
     }
     if let Some(id) = meta.current.as_ref().filter(|id| id.publisher != door.publisher) {
         return Ok(Intake::Returned(Returned { id: id.clone(), unseen: SubmitError::not_ours(id) }));
     }
     let format = meta.format.clone().unwrap_or_else(Format::intelmq);
-    check_single_values(scan, &format)?;
-    let tlp = label(&meta, text, scan, door)?;
-    let to = narrowed(&meta.to, &door.to)?;
+    let list = scan.members.iter().find(|member| explode::is_list(member) && leaving.keeps(member));
     let event_type = meta.event_type.or_else(|| type_of(text, &scan.members)).unwrap_or(EventType::Event);
-    let payload = payload_without(text, scan, traces)?;
-    Ok(Intake::New(Box::new(Draft { meta, door: door.clone(), format, event_type, tlp, to, payload })))
+    let draft = Draft {
+        publisher: door.publisher.clone(),
+        project: door.project.clone(),
+        ids: meta.ids.unwrap_or(door.ids),
+        to: narrowed(&meta.to, &door.to)?,
+        tlp: Tlp::Red,
+        payload: payload_without(text, scan, &leaving)?,
+        meta,
+        format,
+        event_type,
+    };
+    if let Some(list) = list.filter(|_| draft.format == Format::intelmq()) {
+        let MultipleValues::Explode { most } = door.multiple_values else {
+            return Err(SubmitError::multi_value(&list.key, &draft.format));
+        };
+        if of.is_some() {
+            return Err(SubmitError::multi_value_again(&list.key));
+        }
+        return exploded(draft, usize::from(most), door);
+    }
+    let draft = Draft { tlp: label(&draft.meta, text, scan, door)?, ..draft };
+    Ok(match of {
+        Some(of) => Intake::Child(Box::new(Child::new(of, draft))),
+        None => Intake::New(Box::new(draft)),
+    })
+}
+
+/// Takes the lists of `whole` apart.
+fn exploded(whole: Draft, most: usize, door: &Door) -> Result<Intake, SubmitError> {
+    let scan = json::scan(whole.payload.as_bytes(), JSON_DEPTH_MAX)?;
+    let lists: Vec<&Member<'_>> = scan.members.iter().filter(|member| explode::is_list(member)).collect();
+    let texts = explode::product(&whole.payload, &lists, most)?;
+    let mut drafts = Vec::with_capacity(texts.len());
+    for text in texts {
+        let scan = json::scan(text.as_bytes(), JSON_DEPTH_MAX)?;
+        // A rule about a value has now one to look at.
+        let payload = payload_without(&text, &scan, &Leaving::find(&text, &scan, &door.strip)?)?;
+        let tlp = label(&whole.meta, &text, &scan, door)?;
+        drafts.push(Draft { tlp, payload, ..whole.clone() });
+    }
+    Ok(match drafts.len() {
+        1 => Intake::New(Box::new(drafts.remove(0))),
+        _ => Intake::Exploded(Box::new(Exploded::new(whole, drafts)?)),
+    })
 }
 
 /// What IntelMQ's `__type` says. Its other values (`Message`) are events.
@@ -142,17 +158,6 @@ fn type_of(text: &str, members: &[Member<'_>]) -> Option<EventType> {
     let member = members.iter().find(|member| member.key == "__type")?;
     let report = string_of(text, member).is_some_and(|name| name.eq_ignore_ascii_case("report"));
     Some(if report { EventType::Report } else { EventType::Event })
-}
-
-fn check_single_values(scan: &Scan<'_>, format: &Format) -> Result<(), SubmitError> {
-    if *format != Format::intelmq() {
-        return Ok(());
-    }
-    let below_extra = |key: &str| key == "extra" || key.starts_with("extra.");
-    match scan.members.iter().find(|member| member.kind == Kind::Array && !below_extra(&member.key)) {
-        Some(member) => Err(SubmitError::multi_value(&member.key, format)),
-        None => Ok(()),
-    }
 }
 
 /// The strictest label that meta, payload or door give (design §8).
@@ -178,150 +183,15 @@ fn narrowed(line: &[PublisherName], door: &[PublisherName]) -> Result<Vec<Publis
     Ok(both)
 }
 
-/// What a hand-off to IntelMQ left in the event: `extra.intelmesh.*`, in each way that IntelMQ writes `extra`.
-#[derive(Default)]
-struct Traces {
-    uuid: Option<String>,
-    cuts: Vec<Range<usize>>,
-}
-
-/// Is `key` the trace `name`, or below it?
-fn below(key: &str, name: &str) -> bool {
-    key.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-}
-
-impl Traces {
-    fn find(text: &str, scan: &Scan<'_>) -> Result<Self, SubmitError> {
-        let mut traces = Self::default();
-        let gone = |member: &Member<'_>| member.key == "__type" || below(&member.key, "extra.intelmesh");
-        traces.cuts = edit::cuts(&scan.members, gone);
-        for member in scan.members.iter().filter(|member| member.key.starts_with("extra")) {
-            let value = &text[member.value_at.clone()];
-            match &*member.key {
-                "extra.intelmesh.uuid" => traces.found(string_of(text, member), value),
-                "extra.intelmesh" if member.kind == Kind::Object => {
-                    let inner = json::scan(value.as_bytes(), JSON_DEPTH_MAX)?;
-                    traces.look_in(value, &inner, "");
-                }
-                "extra" if member.kind == Kind::Object => {
-                    let inner = json::scan(value.as_bytes(), JSON_DEPTH_MAX)?;
-                    traces.look_in_extra(value, &inner)?;
-                    let cuts = edit::cuts(&inner.members, |member| below(&member.key, "intelmesh"));
-                    let start = member.value_at.start;
-                    traces.cuts.extend(cuts.into_iter().map(|cut| start + cut.start..start + cut.end));
-                }
-                "extra" => {
-                    // IntelMQ also takes `extra` as a string that holds JSON.
-                    let inside = string_of(text, member).unwrap_or_default();
-                    if let Ok(inner) = json::scan(inside.as_bytes(), JSON_DEPTH_MAX) {
-                        traces.look_in_extra(&inside, &inner)?;
-                    }
-                }
-                _ => {}
-            }
-        }
-        traces.cuts.sort_unstable_by_key(|cut| cut.start);
-        Ok(traces)
-    }
-
-    fn look_in_extra(&mut self, extra: &str, scan: &Scan<'_>) -> Result<(), SubmitError> {
-        self.look_in(extra, scan, "intelmesh.");
-        let nested =
-            scan.members.iter().find(|member| member.key == "intelmesh" && member.kind == Kind::Object);
-        if let Some(member) = nested {
-            let value = &extra[member.value_at.clone()];
-            self.look_in(value, &json::scan(value.as_bytes(), JSON_DEPTH_MAX)?, "");
-        }
-        Ok(())
-    }
-
-    fn look_in(&mut self, text: &str, scan: &Scan<'_>, prefix: &str) {
-        let uuid = scan.members.iter().find(|member| member.key.strip_prefix(prefix) == Some("uuid"));
-        if let Some(member) = uuid {
-            self.found(string_of(text, member), &text[member.value_at.clone()]);
-        }
-    }
-
-    fn found(&mut self, string: Option<std::borrow::Cow<'_, str>>, value: &str) {
-        if value != "null" {
-            self.uuid.get_or_insert(string.map_or_else(|| value.to_owned(), std::borrow::Cow::into_owned));
-        }
-    }
-}
-
-fn payload_without(text: &str, scan: &Scan<'_>, traces: Traces) -> Result<String, SubmitError> {
+fn payload_without(text: &str, scan: &Scan<'_>, leaving: &Leaving) -> Result<String, SubmitError> {
     let start = scan.value_at.start;
-    let cuts: Vec<_> = traces.cuts.iter().map(|cut| cut.start - start..cut.end - start).collect();
+    let cuts: Vec<_> = leaving.cuts.iter().map(|cut| cut.start - start..cut.end - start).collect();
     let payload = edit::copy_without(&text.as_bytes()[scan.value_at.clone()], &cuts);
     if payload[1..payload.len() - 1].iter().all(u8::is_ascii_whitespace) {
         return Err(SubmitError::new(SubmitCode::Empty, "the event has no fields"));
     }
     // Cuts begin and end at quotes, commas and digits: it is UTF-8 still.
     String::from_utf8(payload).map_err(|_| SubmitError::new(SubmitCode::BadJson, "not UTF-8"))
-}
-
-impl Draft {
-    /// Whom it is for; empty: all whom policy allows. The door checks that they are peers.
-    pub fn to(&self) -> &[PublisherName] {
-        &self.to
-    }
-
-    /// The core to be signed.
-    ///
-    /// # Errors
-    /// `bad_id` where the id given is not the one that `ids` makes, `bad_number` where none can be made,
-    /// `bad_meta` for an `expires` that has passed.
-    pub fn into_core(self, made: &Made<'_>) -> Result<Core, SubmitError> {
-        event::check_body(self.payload.as_bytes())?;
-        if self.meta.expires.is_some_and(|expires| expires <= made.now) {
-            return Err(SubmitError::bad_meta("meta.expires has passed already"));
-        }
-        let (ids, id) = self.id(made)?;
-        Ok(Core {
-            version: ENVELOPE_VERSION,
-            id,
-            ids,
-            created: made.now,
-            expires: self.meta.expires,
-            event_type: self.event_type,
-            format: self.format,
-            tlp: self.tlp,
-            to: self.to,
-            max_hops: MAX_HOPS_DEFAULT,
-            parent: self.meta.parent,
-            links: self.meta.links,
-            ext: self.meta.ext,
-            body: Body::Plain(Bytes::from(self.payload)),
-        })
-    }
-
-    fn id(&self, made: &Made<'_>) -> Result<(IdScheme, EventId), SubmitError> {
-        let own = |uuid| EventId {
-            publisher: self.door.publisher.clone(),
-            project: self.door.project.clone(),
-            uuid,
-        };
-        let scheme = self.meta.ids.unwrap_or(self.door.ids);
-        let uuid = match scheme {
-            IdScheme::Random => made.random,
-            IdScheme::Body => made.secret.uuid_of(self.payload.as_bytes()),
-            IdScheme::Content => content_uuid(&self.payload).map_err(|fault| {
-                SubmitError::new(SubmitCode::BadNumber, format!("a content id over {fault}"))
-            })?,
-        };
-        match &self.meta.current {
-            None => Ok((scheme, own(uuid))),
-            Some(given) if given.uuid == uuid => Ok((scheme, given.clone())),
-            // An id that is given needs no scheme, unless the line itself asks for one.
-            Some(given) if self.meta.ids.is_none() || scheme == IdScheme::Random => {
-                Ok((IdScheme::Random, given.clone()))
-            }
-            Some(given) => {
-                Err(SubmitError::bad_id(format!("{given} is not the id of this payload, which is {uuid}"))
-                    .hint("leave `uuid.current` out, or `ids`"))
-            }
-        }
-    }
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use crate::policy::Tlp;
 use crate::time::Timestamp;
 
 /// What a line says about itself.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Meta {
     pub current: Option<EventId>,
     pub parent: Option<EventId>,
@@ -154,7 +154,7 @@ impl<'a> MetaReader<'a> {
             "to" => self.meta.to = recipients(value)?,
             "seal" if value.text == "false" => {}
             "seal" if value.text == "true" => {
-                return Err(SubmitError::new(SubmitCode::NotBuilt, "sealing is not built yet"));
+                return Err(SubmitError::sealing_not_built());
             }
             "expires" => {
                 let expires = value.string().and_then(|text| Timestamp::parse_rfc3339(&text));

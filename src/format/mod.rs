@@ -2,12 +2,23 @@
 //! pipeline, `handoff` writes one for it. Payloads are spliced, never serialised again: each comes out token
 //! for token as it went in. No sockets, clocks or chance here, and no word about who may have an event.
 
+mod door;
+mod draft;
 mod edit;
+mod explode;
 pub mod handoff;
 pub mod intake;
 mod meta;
 mod refusal;
+mod republish;
+mod siblings;
+mod strip;
 
+pub use door::{Door, MultipleValues};
+pub use draft::{Draft, Made};
 pub use handoff::{Carried, Form, HandOff};
-pub use intake::{Door, Draft, Intake, Made, Returned, intake};
+pub use intake::{Intake, Returned, intake};
 pub use refusal::{SubmitCode, SubmitError};
+pub use republish::Child;
+pub use siblings::{Exploded, Siblings};
+pub use strip::{StripRule, StripRuleError};

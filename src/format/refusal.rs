@@ -9,7 +9,7 @@ use crate::envelope::CodecError;
 use crate::event::json::JsonError;
 use crate::event::{BodyError, Format};
 use crate::identity::{EventId, PublisherName};
-use crate::limits::{JSON_DEPTH_MAX, LINE_BYTES_MAX};
+use crate::limits::{JSON_DEPTH_MAX, LINE_BYTES_MAX, REPUBLISH_ANCESTORS_MAX};
 use crate::policy::Tlp;
 
 /// The codes of `in.sock`'s answers.
@@ -157,6 +157,36 @@ impl SubmitError {
     pub(super) fn goes_to_nobody(tlp: Tlp) -> Self {
         Self::new(SubmitCode::BadTlp, format!("TLP:{tlp} may go to nobody unsealed"))
             .hint("lower the label, or seal the event to named recipients")
+    }
+
+    pub(super) fn sealing_not_built() -> Self {
+        Self::new(SubmitCode::NotBuilt, "sealing is not built yet")
+    }
+
+    /// `publisher` stands in the ancestry of what it is to publish.
+    pub(super) fn comes_back(id: &EventId, publisher: &PublisherName) -> Self {
+        Self::new(
+            SubmitCode::ForeignEvent,
+            format!("{id} was made from an event of {publisher}, and is not published in a circle"),
+        )
+    }
+
+    pub(super) fn lineage_too_long(id: &EventId) -> Self {
+        Self::new(
+            SubmitCode::ForeignEvent,
+            format!(
+                "{id} was published again too often: a child may have {REPUBLISH_ANCESTORS_MAX} ancestors"
+            ),
+        )
+    }
+
+    /// `republish` makes one child.
+    pub(super) fn multi_value_again(key: &str) -> Self {
+        Self::new(
+            SubmitCode::MultiValue,
+            format!("\"{key}\" is a list in an event that was handed off before"),
+        )
+        .hint("give it one value, or put the list below `extra`")
     }
 
     pub(super) fn multi_value(key: &str, format: &Format) -> Self {

@@ -189,6 +189,10 @@ impl Submitting {
         let draft = match intake(text, &self.door)? {
             Intake::New(draft) => draft,
             Intake::Returned(returned) => return Ok(Prepared::Returned(returned)),
+            // This door's settings make neither.
+            Intake::Exploded(_) | Intake::Child(_) => {
+                return Err(SubmitError::new(SubmitCode::NotBuilt, "in.sock takes one event a line"));
+            }
         };
         if let Some(unknown) = unknown_recipients(draft.to(), &self.trust.load()).first() {
             return Err(SubmitError::unknown_recipient(unknown));

@@ -12,7 +12,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::*;
-use crate::envelope::{Envelope, IdScheme};
+use crate::envelope::Envelope;
 use crate::identity::{Check, EventId, HopPath, ProjectName, PublisherName};
 use crate::protocol::io::{ConsumerClosed, Submitted};
 use crate::record::Entry;
@@ -115,14 +115,7 @@ fn signer() -> Signer {
 }
 
 fn door() -> Door {
-    Door {
-        publisher: name("cert-at"),
-        project: ProjectName::parse("intelmq").unwrap(),
-        default_tlp: crate::policy::Tlp::Green,
-        tlp: None,
-        to: Vec::new(),
-        ids: IdScheme::Random,
-    }
+    Door::of(name("cert-at"), ProjectName::parse("intelmq").unwrap(), crate::policy::Tlp::Green)
 }
 
 fn behind(inputs: mpsc::Sender<Input>) -> Behind {

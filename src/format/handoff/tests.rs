@@ -14,14 +14,11 @@ const UUID: &str = "72ddb00c-2d0a-4eea-b7ac-ae122b8e6c3b";
 
 /// Through intake, signing, decoding and hand-off.
 fn through(line: &[u8], form: Form, with_type: bool, hops: &[&str]) -> String {
-    let door = Door {
-        publisher: PublisherName::parse("cert-at").unwrap(),
-        project: ProjectName::parse("intelmq").unwrap(),
-        default_tlp: Tlp::Green,
-        tlp: None,
-        to: Vec::new(),
-        ids: IdScheme::Random,
-    };
+    let door = Door::of(
+        PublisherName::parse("cert-at").unwrap(),
+        ProjectName::parse("intelmq").unwrap(),
+        Tlp::Green,
+    );
     let secret = BodyIdSecret::new([3; 32]);
     let made = Made { now: Timestamp(1_763_632_800_123), random: Uuid::from_u128(42), secret: &secret };
     let draft = match intake(line, &door) {

@@ -1,0 +1,72 @@
+//! What a door of the pipeline does to each line that comes through it. Sockets, queues and files are not
+//! here: this is what `intake` is told.
+
+use super::strip::StripRule;
+use crate::envelope::IdScheme;
+use crate::identity::{ProjectName, PublisherName};
+use crate::limits::EXPLODED_EVENTS_MAX;
+use crate::policy::Tlp;
+
+/// What a door adds to each line, takes away, and does with what is not one new event.
+#[derive(Clone, Debug)]
+pub struct Door {
+    pub publisher: PublisherName,
+    pub project: ProjectName,
+    /// The label where a line and the door give none.
+    pub default_tlp: Tlp,
+    /// The least label at this door.
+    pub tlp: Option<Tlp>,
+    /// Recipients that narrow those of a line; empty: no narrowing.
+    pub to: Vec<PublisherName>,
+    /// How ids are made where a line says nothing.
+    pub ids: IdScheme,
+    /// Fields that stay at home. `extra.intelmesh.*` always does.
+    pub strip: Vec<StripRule>,
+    /// What was handed off before becomes a child of itself, rather than `duplicate` (design §5.4b).
+    pub republish: bool,
+    pub multiple_values: MultipleValues,
+    /// Every line is sealed.
+    pub seal: bool,
+}
+
+impl Door {
+    /// `in.sock`: random ids, nothing stripped, one event a line.
+    pub fn of(publisher: PublisherName, project: ProjectName, default_tlp: Tlp) -> Self {
+        Self {
+            publisher,
+            project,
+            default_tlp,
+            tlp: None,
+            to: Vec::new(),
+            ids: IdScheme::Random,
+            strip: Vec::new(),
+            republish: false,
+            multiple_values: MultipleValues::Refuse,
+            seal: false,
+        }
+    }
+
+    /// A door to IntelMQ as it is where its table says nothing: ids of the body, so that a bot that sends
+    /// again is recognised, and the default list of what stays at home.
+    pub fn to_intelmq(publisher: PublisherName, project: ProjectName, default_tlp: Tlp) -> Self {
+        Self {
+            ids: IdScheme::Body,
+            strip: StripRule::intelmq_defaults(),
+            ..Self::of(publisher, project, default_tlp)
+        }
+    }
+}
+
+/// What becomes of an event whose fields are lists (IEP03). Lists below `extra` stay as they are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MultipleValues {
+    #[default]
+    Refuse,
+    /// One event for each combination of values, at most `most` of a line.
+    Explode { most: u16 },
+}
+
+impl MultipleValues {
+    /// The bound where a door says `explode` and no number; also the largest.
+    pub const MOST: u16 = EXPLODED_EVENTS_MAX as u16;
+}

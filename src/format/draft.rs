@@ -1,0 +1,108 @@
+//! A line as read, on its way to a signed core: what chance, time and `keys/` add to it. Whether its id was
+//! seen before is not asked here.
+
+use bytes::Bytes;
+use uuid::Uuid;
+
+use super::meta::Meta;
+use super::refusal::{SubmitCode, SubmitError};
+use crate::envelope::content::{BodyIdSecret, content_uuid};
+use crate::envelope::{Body, Core, ENVELOPE_VERSION, EventType, IdScheme};
+use crate::event::{self, Format};
+use crate::identity::{EventId, ProjectName, PublisherName};
+use crate::limits::MAX_HOPS_DEFAULT;
+use crate::policy::Tlp;
+use crate::time::Timestamp;
+
+/// What chance, time and `keys/` give to a core.
+#[derive(Debug)]
+pub struct Made<'a> {
+    pub now: Timestamp,
+    /// A fresh UUIDv4; used where nothing else gives the id.
+    pub random: Uuid,
+    pub secret: &'a BodyIdSecret,
+}
+
+/// A line as read, without its id and time.
+#[derive(Clone, Debug)]
+pub struct Draft {
+    pub(super) publisher: PublisherName,
+    pub(super) project: ProjectName,
+    /// How its id is made: the line's word, or else the door's.
+    pub(super) ids: IdScheme,
+    pub(super) meta: Meta,
+    pub(super) format: Format,
+    pub(super) event_type: EventType,
+    pub(super) tlp: Tlp,
+    pub(super) to: Vec<PublisherName>,
+    pub(super) payload: String,
+}
+
+impl Draft {
+    /// Whom it is for; empty: all whom policy allows. The door checks that they are peers.
+    pub fn to(&self) -> &[PublisherName] {
+        &self.to
+    }
+
+    /// The core to be signed.
+    ///
+    /// # Errors
+    /// `bad_id` where the id given is not the one that `ids` makes, `bad_number` where none can be made,
+    /// `bad_meta` for an `expires` that has passed.
+    pub fn into_core(self, made: &Made<'_>) -> Result<Core, SubmitError> {
+        let (ids, id) = self.id(made)?;
+        self.into_core_as(ids, id, made.now)
+    }
+
+    pub(super) fn into_core_as(
+        self,
+        ids: IdScheme,
+        id: EventId,
+        now: Timestamp,
+    ) -> Result<Core, SubmitError> {
+        event::check_body(self.payload.as_bytes())?;
+        if self.meta.expires.is_some_and(|expires| expires <= now) {
+            return Err(SubmitError::bad_meta("meta.expires has passed already"));
+        }
+        Ok(Core {
+            version: ENVELOPE_VERSION,
+            id,
+            ids,
+            created: now,
+            expires: self.meta.expires,
+            event_type: self.event_type,
+            format: self.format,
+            tlp: self.tlp,
+            to: self.to,
+            max_hops: MAX_HOPS_DEFAULT,
+            parent: self.meta.parent,
+            links: self.meta.links,
+            ext: self.meta.ext,
+            body: Body::Plain(Bytes::from(self.payload)),
+        })
+    }
+
+    pub(super) fn id(&self, made: &Made<'_>) -> Result<(IdScheme, EventId), SubmitError> {
+        let own = |uuid| EventId { publisher: self.publisher.clone(), project: self.project.clone(), uuid };
+        let scheme = self.ids;
+        let uuid = match scheme {
+            IdScheme::Random => made.random,
+            IdScheme::Body => made.secret.uuid_of(self.payload.as_bytes()),
+            IdScheme::Content => content_uuid(&self.payload).map_err(|fault| {
+                SubmitError::new(SubmitCode::BadNumber, format!("a content id over {fault}"))
+            })?,
+        };
+        match &self.meta.current {
+            None => Ok((scheme, own(uuid))),
+            Some(given) if given.uuid == uuid => Ok((scheme, given.clone())),
+            // An id that is given needs no scheme, unless the line itself asks for one.
+            Some(given) if self.meta.ids.is_none() || scheme == IdScheme::Random => {
+                Ok((IdScheme::Random, given.clone()))
+            }
+            Some(given) => {
+                Err(SubmitError::bad_id(format!("{given} is not the id of this payload, which is {uuid}"))
+                    .hint("leave `uuid.current` out, or `ids`"))
+            }
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! Multiple values (IEP03): an event whose fields are lists becomes one event for each combination of their
+//! values, in the text of the line but for the lists. How such events are linked and named is `intake`'s.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+use super::refusal::{SubmitCode, SubmitError};
+use crate::event::json::{self, Kind, Member};
+use crate::limits::EXPLODED_BYTES_MAX;
+
+/// Fields named in an error.
+const FIELDS_SHOWN: usize = 8;
+
+/// Does this member of an IntelMQ event have several values where one belongs? Lists below `extra` are values.
+pub fn is_list(member: &Member<'_>) -> bool {
+    member.kind == Kind::Array && member.key != "extra" && !member.key.starts_with("extra.")
+}
+
+struct List<'a> {
+    member: &'a Member<'a>,
+    values: Vec<&'a str>,
+}
+
+/// All single-valued texts of `payload`, one line of checked JSON whose `lists` are the members to take apart.
+/// The last list changes fastest; a value that stands twice counts once.
+///
+/// # Errors
+/// `multi_value`: an empty list, a list of lists or objects, more than `most` combinations or too many bytes
+/// of them.
+pub fn product(payload: &str, lists: &[&Member<'_>], most: usize) -> Result<Vec<String>, SubmitError> {
+    let lists = lists.iter().map(|member| List::read(payload, member)).collect::<Result<Vec<_>, _>>()?;
+    let events = lists.iter().fold(1usize, |events, list| events.saturating_mul(list.values.len()));
+    if events > most {
+        return Err(too_many(&lists, events, most));
+    }
+    let bytes = events.saturating_mul(payload.len());
+    if bytes > EXPLODED_BYTES_MAX {
+        let what = format!(
+            "{events} events of about {} bytes each, at most {EXPLODED_BYTES_MAX} bytes of one line",
+            payload.len()
+        );
+        return Err(SubmitError::new(SubmitCode::MultiValue, what)
+            .hint("submit the large field in an event of its own, and link them"));
+    }
+    Ok((0..events).map(|number| combination(payload, &lists, number)).collect())
+}
+
+/// The text with the `number`th combination of values.
+fn combination(payload: &str, lists: &[List<'_>], number: usize) -> String {
+    let mut rest = number;
+    let mut chosen: Vec<&str> = Vec::with_capacity(lists.len());
+    for list in lists.iter().rev() {
+        chosen.push(list.values[rest % list.values.len()]);
+        rest /= list.values.len();
+    }
+    let mut out = String::with_capacity(payload.len());
+    let mut at = 0;
+    for (list, value) in lists.iter().zip(chosen.iter().rev()) {
+        out.push_str(&payload[at..list.member.value_at.start]);
+        out.push_str(value);
+        at = list.member.value_at.end;
+    }
+    out.push_str(&payload[at..]);
+    out
+}
+
+impl<'a> List<'a> {
+    fn read(payload: &'a str, member: &'a Member<'a>) -> Result<Self, SubmitError> {
+        let text = &payload[member.value_at.clone()];
+        let fault = |what: &str| {
+            let key: String = member.key.chars().take(80).collect();
+            SubmitError::new(SubmitCode::MultiValue, format!("\"{key}\" is {what}"))
+        };
+        let mut values = Vec::new();
+        let mut known = BTreeSet::new();
+        for element in elements(text) {
+            let value = &text[element];
+            let is_new = match value.as_bytes().first() {
+                Some(b'[') => {
+                    return Err(fault("a list of lists").hint("a field has values, or a list of values"));
+                }
+                Some(b'{') => {
+                    return Err(fault("a list of objects").hint("a field has values, or a list of values"));
+                }
+                Some(b'"') => known.insert(json::unescape(value)),
+                _ => known.insert(value.to_owned()),
+            };
+            if is_new {
+                values.push(value);
+            }
+        }
+        if values.is_empty() {
+            return Err(fault("an empty list").hint("leave the field out"));
+        }
+        Ok(Self { member, values })
+    }
+}
+
+/// The elements of a list that has been scanned.
+fn elements(list: &str) -> Vec<Range<usize>> {
+    let mut elements = Vec::new();
+    let (mut depth, mut in_string, mut start) = (0usize, false, None);
+    let bytes = list.as_bytes();
+    let mut at = 0;
+    while at < bytes.len() {
+        match bytes[at] {
+            b'\\' if in_string => at += 1,
+            b'"' => {
+                in_string = !in_string;
+                start = start.or(Some(at));
+            }
+            _ if in_string => {}
+            b',' | b']' if depth == 1 => {
+                let begun = start.take();
+                elements.extend(begun.map(|start| start..start + list[start..at].trim_end().len()));
+                depth -= usize::from(bytes[at] == b']');
+            }
+            b'[' | b'{' => {
+                start = if depth > 0 { start.or(Some(at)) } else { None };
+                depth += 1;
+            }
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            b' ' | b'\t' | b'\n' | b'\r' => {}
+            _ => start = start.or(Some(at)),
+        }
+        at += 1;
+    }
+    elements
+}
+
+fn too_many(lists: &[List<'_>], events: usize, most: usize) -> SubmitError {
+    let shown = |list: &List<'_>| {
+        format!("\"{}\" ({})", list.member.key.chars().take(80).collect::<String>(), list.values.len())
+    };
+    let mut fields: Vec<String> = lists.iter().take(FIELDS_SHOWN).map(shown).collect();
+    if lists.len() > FIELDS_SHOWN {
+        fields.push(format!("{} more", lists.len() - FIELDS_SHOWN));
+    }
+    let count = if events == usize::MAX { "too many".to_owned() } else { events.to_string() };
+    let what = format!("the values of {} make {count} events, at most {most}", fields.join(" x "));
+    SubmitError::new(SubmitCode::MultiValue, what).hint("send fewer values in one event")
+}

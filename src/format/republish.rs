@@ -1,0 +1,102 @@
+//! An event that came from the mesh, went through a local pipeline and is to be published again (design
+//! §5.4b): a child of what was handed off, for no wider audience, and never in a circle. What is held is the
+//! caller's to look up.
+
+use super::draft::Draft;
+use super::refusal::{SubmitCode, SubmitError};
+use super::siblings::link;
+use crate::envelope::Core;
+use crate::identity::{EventId, PublisherName};
+use crate::limits::{LINKS_MAX, REPUBLISH_ANCESTORS_MAX};
+use crate::link::LinkTarget;
+use crate::policy::Tlp;
+
+/// A draft that may not be signed before its lineage is known.
+#[derive(Debug)]
+pub struct Child {
+    of: EventId,
+    draft: Draft,
+}
+
+impl Child {
+    pub(super) fn new(of: EventId, draft: Draft) -> Self {
+        Self { of, draft }
+    }
+
+    /// The event that was handed off.
+    pub fn of(&self) -> &EventId {
+        &self.of
+    }
+
+    /// The draft of the child. `lineage` are the cores of the event that was handed off and of its ancestors,
+    /// nearest first, as far as they are held; empty where it is not held itself. Recipients that the child
+    /// inherits are kept where `is_peer`.
+    ///
+    /// # Errors
+    /// `foreign_event` where it is not held, where it comes back to a publisher of its ancestry, or where that
+    /// is too long; `bad_tlp` for a label that goes to nobody, `bad_meta` where no recipient is left.
+    pub fn into_draft(
+        self,
+        lineage: &[&Core],
+        is_peer: impl Fn(&PublisherName) -> bool,
+    ) -> Result<Draft, SubmitError> {
+        let Self { of, mut draft } = self;
+        let (Some(parent), Some(oldest)) = (lineage.first(), lineage.last()) else {
+            return Err(SubmitError::not_seen(&of.to_string()));
+        };
+        if lineage.iter().any(|core| comes_from(core, &draft.publisher)) {
+            return Err(SubmitError::comes_back(&of, &draft.publisher));
+        }
+        if lineage.len() + usize::from(oldest.parent.is_some()) > REPUBLISH_ANCESTORS_MAX {
+            return Err(SubmitError::lineage_too_long(&of));
+        }
+        if parent.body.is_sealed() {
+            return Err(SubmitError::sealing_not_built());
+        }
+        draft.tlp = draft.tlp.max(parent.tlp);
+        if draft.tlp >= Tlp::AmberStrict {
+            return Err(SubmitError::goes_to_nobody(draft.tlp));
+        }
+        draft.to = no_wider(&draft, parent, is_peer)?;
+        draft.meta.expires = draft.meta.expires.into_iter().chain(parent.expires).min();
+        if let Some(named) = draft.meta.parent.replace(parent.id.clone()).filter(|named| *named != parent.id)
+        {
+            draft.meta.links.extend(link("derived-from", named));
+        }
+        if draft.meta.links.len() > LINKS_MAX {
+            return Err(SubmitError::bad_meta(format!("meta.links has more than {LINKS_MAX} links")));
+        }
+        Ok(draft)
+    }
+}
+
+/// Did `publisher` publish this, or what it says that it was made from?
+fn comes_from(core: &Core, publisher: &PublisherName) -> bool {
+    let source =
+        core.links.iter().filter(|link| link.left.is_none() && link.relation.as_str() == "derived-from");
+    let sources = source.filter_map(|link| match &link.right {
+        LinkTarget::Event(id) => Some(id),
+        LinkTarget::Opaque(_) => None,
+    });
+    sources.chain([&core.id]).chain(&core.parent).any(|id| id.publisher == *publisher)
+}
+
+/// The child's recipients, of whom each is one of its parent's too.
+fn no_wider(
+    draft: &Draft,
+    parent: &Core,
+    is_peer: impl Fn(&PublisherName) -> bool,
+) -> Result<Vec<PublisherName>, SubmitError> {
+    if parent.to.is_empty() {
+        return Ok(draft.to.clone());
+    }
+    let inherited = parent.to.iter().filter(|name| **name != draft.publisher && is_peer(name));
+    let to: Vec<_> =
+        inherited.filter(|name| draft.to.is_empty() || draft.to.contains(name)).cloned().collect();
+    if to.is_empty() {
+        let what = format!("{} was for named recipients, and none of them may get this from here", parent.id);
+        return Err(SubmitError::new(SubmitCode::BadMeta, what)
+            .hint("what is made of an event goes to nobody who could not have that event"));
+    }
+    Ok(to)
+}

@@ -1,0 +1,96 @@
+//! The events that one line with multiple values became (IEP03): their ids, which depend on nothing but the
+//! line, their common parent, and the links between them (design §5.4). How a line is taken apart is
+//! `explode`'s.
+
+use std::collections::BTreeSet;
+
+use super::draft::{Draft, Made};
+use super::refusal::{SubmitCode, SubmitError};
+use crate::envelope::{Core, IdScheme};
+use crate::identity::{EventId, PublisherName};
+use crate::limits::LINKS_MAX;
+use crate::link::{Link, LinkTarget, Relation};
+
+/// At least two drafts of one line.
+#[derive(Debug)]
+pub struct Exploded {
+    /// The line with its lists: no event, but what the others have as their parent.
+    whole: Draft,
+    drafts: Vec<Draft>,
+}
+
+/// The cores to be signed, and what the line is answered with once all of them are accepted: `parent`, which
+/// is a `duplicate` where each of them is one.
+#[derive(Debug)]
+pub struct Siblings {
+    pub parent: EventId,
+    pub cores: Vec<Core>,
+}
+
+impl Exploded {
+    pub(super) fn new(mut whole: Draft, mut drafts: Vec<Draft>) -> Result<Self, SubmitError> {
+        let own = whole.meta.links.len() + usize::from(whole.meta.parent.is_some());
+        if drafts.len() - 1 + own > LINKS_MAX {
+            let what = format!(
+                "{} events of one line with {} links to each other and {own} of the line's each, at most {LINKS_MAX}",
+                drafts.len(),
+                drafts.len() - 1
+            );
+            return Err(SubmitError::new(SubmitCode::MultiValue, what).hint("leave links or values out"));
+        }
+        // A line that comes again must give the same events.
+        if whole.ids == IdScheme::Random {
+            drafts.iter_mut().for_each(|draft| draft.ids = IdScheme::Body);
+            if whole.meta.current.is_none() {
+                whole.ids = IdScheme::Body;
+            }
+        }
+        for draft in &mut drafts {
+            draft.meta.current = None;
+        }
+        Ok(Self { whole, drafts })
+    }
+
+    /// Whom they are for; empty: all whom policy allows.
+    pub fn to(&self) -> &[PublisherName] {
+        self.whole.to()
+    }
+
+    /// How many events.
+    pub fn count(&self) -> usize {
+        self.drafts.len()
+    }
+
+    /// The cores to be signed, each with the common parent and `same-report` links to all the others.
+    ///
+    /// # Errors
+    /// As [`Draft::into_core`], for all of them.
+    pub fn into_cores(self, made: &Made<'_>) -> Result<Siblings, SubmitError> {
+        let (_, parent) = self.whole.id(made)?;
+        let mut known = BTreeSet::new();
+        let mut named = Vec::with_capacity(self.drafts.len());
+        for draft in self.drafts {
+            let (ids, id) = draft.id(made)?;
+            // What differs in nothing that counts for a content id is one event.
+            if known.insert(id.uuid) {
+                named.push((ids, id, draft));
+            }
+        }
+        let all: Vec<EventId> = named.iter().map(|(_, id, _)| id.clone()).collect();
+        let cores = named.into_iter().map(|(ids, id, mut draft)| {
+            if let Some(named) = draft.meta.parent.replace(parent.clone()) {
+                draft.meta.links.extend(link("derived-from", named));
+            }
+            let others = all.iter().filter(|other| **other != id);
+            draft.meta.links.extend(others.filter_map(|other| link("same-report", other.clone())));
+            draft.into_core_as(ids, id, made.now)
+        });
+        let cores = cores.collect::<Result<Vec<_>, _>>()?;
+        Ok(Siblings { parent, cores })
+    }
+}
+
+/// A link from the event itself.
+pub(super) fn link(relation: &str, right: EventId) -> Option<Link> {
+    Some(Link { left: None, relation: Relation::parse(relation)?, right: LinkTarget::Event(right) })
+}
