@@ -291,6 +291,25 @@ pub const CONSUMER_LINE_BYTES_MAX: usize = 64 * 1024;
 /// is handed to it before it acknowledges.
 pub const UNACKED_RUNS_MAX: usize = 65_536;
 
+/// A Redis has this long to take a connection and a login, in ms.
+pub const REDIS_CONNECT_MS: u64 = 5_000;
+
+/// A Redis has this long for an answer, in ms, beside what a command waits by itself.
+pub const REDIS_ANSWER_MS: u64 = 10_000;
+
+/// One pop waits this long for an element, in ms; then it is asked for again. Whole seconds: older servers know
+/// no others.
+pub const REDIS_POP_WAIT_MS: u64 = 5_000;
+
+/// Elements of one queue that are moved, or pushed, in one go …
+pub const REDIS_BATCH_MAX: usize = 256;
+/// … or bytes of them, judged by the largest of the last batch; one element always goes.
+pub const REDIS_BATCH_BYTES: usize = 1024 * 1024;
+
+/// Connecting to a Redis again: the first pause and the largest, in ms, doubling.
+pub const REDIS_AGAIN_FIRST_MS: u64 = 100;
+pub const REDIS_AGAIN_MAX_MS: u64 = 5_000;
+
 const _: () = {
     assert!(
         ENVELOPE_BYTES_MAX >= 2 * LINE_BYTES_MAX + EXT_BYTES_MAX,

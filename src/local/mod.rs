@@ -9,6 +9,7 @@ mod consume;
 mod control;
 mod handed;
 mod lines;
+mod redis;
 mod request;
 mod socket;
 mod submit;

@@ -122,6 +122,8 @@ pub const CRATES: &[(&str, &[&str])] = &[
     ("ipnet", &["filter", "config", "local"]),
     ("redis", &["local"]),
     ("rustls", &["local"]),
+    ("rustls_native_certs", &["local"]),
+    ("tokio_rustls", &["local"]),
     ("petgraph", &["cli"]),
     ("oxrdf", &["cli"]),
     ("oxttl", &["cli"]),
