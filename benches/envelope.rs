@@ -9,7 +9,7 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 use ed25519_dalek::SigningKey;
 use intelmesh::envelope::content::BodyIdSecret;
 use intelmesh::envelope::{Core, IdScheme, Signer, UnverifiedEnvelope, check_content};
-use intelmesh::format::{Door, Form, HandOff, Intake, Made, intake};
+use intelmesh::format::{Carried, Door, Form, HandOff, Intake, Made, intake};
 use intelmesh::identity::{HopPath, ProjectName, PublisherName};
 use intelmesh::policy::Tlp;
 use intelmesh::time::Timestamp;
@@ -21,14 +21,7 @@ fn name(text: &str) -> PublisherName {
 }
 
 fn door(ids: IdScheme) -> Door {
-    Door {
-        publisher: name("cert-at"),
-        project: ProjectName::parse("intelmq").expect("a name"),
-        default_tlp: Tlp::Green,
-        tlp: None,
-        to: Vec::new(),
-        ids,
-    }
+    Door { ids, ..Door::of(name("cert-at"), ProjectName::parse("intelmq").expect("a name"), Tlp::Green) }
 }
 
 fn core_of(line: &[u8], door: &Door, secret: &BodyIdSecret) -> Core {
@@ -77,7 +70,7 @@ fn envelopes(c: &mut Criterion) {
         group.bench_function(format!("hand-off as {}", form.as_str()), |b| {
             b.iter(|| {
                 out.clear();
-                hand_off.write_line(17, &path, black_box(signed.envelope()), &mut out)
+                hand_off.write_line(&Carried::new(17, &path, black_box(signed.envelope())), &mut out)
             });
         });
     }
