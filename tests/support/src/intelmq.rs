@@ -6,13 +6,11 @@
 
 mod events;
 mod flow;
-mod queues;
 
 pub use events::{corpus, lines_of, without_annotations};
 pub use flow::{
     Receiving, Sending, add_file_output, add_tcp_collector, add_tcp_output, collector_to_file, file_to_output,
 };
-pub use queues::{Queues, RedisServer};
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -23,6 +21,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
+use crate::redis::{Redis, RedisClient};
 use crate::wait::{wait_for, wait_until};
 
 /// How long a bot may take to be ready: Python imports much, and machines that test are busy.
@@ -32,6 +31,7 @@ const STOPPED: Duration = Duration::from_secs(30);
 const UNPRIVILEGED: &str = "65534";
 /// IntelMQ's database for queues.
 pub const PIPELINE_DB: u32 = 2;
+const PUSHED_AT_ONCE: usize = 500;
 
 /// The Python that has IntelMQ, or the command that installs it.
 pub fn python() -> PathBuf {
@@ -66,7 +66,7 @@ pub fn unprivileged(program: &Path) -> Command {
 pub struct IntelMq {
     name: String,
     home: TempDir,
-    redis: RedisServer,
+    redis: Redis,
     bots: BTreeMap<String, Value>,
     running: BTreeMap<String, Child>,
 }
@@ -80,7 +80,7 @@ impl IntelMq {
         }
         let instance = Self {
             name: name.to_owned(),
-            redis: RedisServer::start(),
+            redis: Redis::start(),
             home,
             bots: BTreeMap::new(),
             running: BTreeMap::new(),
@@ -130,13 +130,14 @@ impl IntelMq {
         self.root().join("var/lib/bots").join(format!("{bot}.jsonl"))
     }
 
-    pub fn queues(&self) -> Queues {
-        self.redis.queues(PIPELINE_DB)
+    /// A client of its queues.
+    pub fn queues(&self) -> RedisClient {
+        self.redis.client(PIPELINE_DB)
     }
 
     /// `redis://…` of its queues.
     pub fn redis_url(&self) -> String {
-        format!("redis://127.0.0.1:{}/{PIPELINE_DB}", self.redis.port())
+        self.redis.url(PIPELINE_DB)
     }
 
     /// Puts a bot into `runtime.yaml`; its source queue is `BOT-queue`.
@@ -259,10 +260,32 @@ impl IntelMq {
         serde_json::from_str::<Map<String, Value>>(&text).map_or(0, |entries| entries.len())
     }
 
+    /// Puts a message at the end of a queue.
+    pub fn push(&self, queue: &str, message: &str) {
+        self.queues().push(queue, message);
+    }
+
+    /// Puts messages at the end of a queue, in their order.
+    pub fn push_all(&self, queue: &str, messages: &[String]) {
+        let mut queues = self.queues();
+        for some in messages.chunks(PUSHED_AT_ONCE) {
+            let mut words: Vec<&[u8]> = vec![b"LPUSH", queue.as_bytes()];
+            words.extend(some.iter().map(String::as_bytes));
+            queues.command(&words).expect("redis takes messages");
+        }
+    }
+
+    pub fn length(&self, queue: &str) -> usize {
+        usize::try_from(self.queues().length(queue)).expect("a length")
+    }
+
+    pub fn clear(&self, queue: &str) {
+        self.queues().say(&["DEL", queue]);
+    }
+
     /// Messages in the bot's source queue and in its hands.
     pub fn waiting(&self, bot: &str) -> usize {
-        let mut queues = self.queues();
-        queues.len(&format!("{bot}-queue")) + queues.len(&format!("{bot}-queue-internal"))
+        self.length(&format!("{bot}-queue")) + self.length(&format!("{bot}-queue-internal"))
     }
 }
 

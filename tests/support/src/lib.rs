@@ -5,6 +5,7 @@
 //! It deliberately does not link the node: it knows only what can be seen from outside.
 #![allow(clippy::disallowed_methods, reason = "a test's deadline is real time, not the node's clock")]
 
+pub mod delay;
 pub mod dice;
 pub mod events;
 pub mod intelmq;
