@@ -140,3 +140,6 @@ fn too_many(lists: &[List<'_>], events: usize, most: usize) -> SubmitError {
     let what = format!("the values of {} make {count} events, at most {most}", fields.join(" x "));
     SubmitError::new(SubmitCode::MultiValue, what).hint("send fewer values in one event")
 }
+
+#[cfg(test)]
+mod tests;

@@ -112,6 +112,7 @@ fn read_event(meta: Meta, text: &str, scan: &Scan<'_>, door: &Door) -> Result<In
         project: door.project.clone(),
         ids: meta.ids.unwrap_or(door.ids),
         to: narrowed(&meta.to, &door.to)?,
+        // The strictest, until it is read.
         tlp: Tlp::Red,
         payload: payload_without(text, scan, &leaving)?,
         meta,

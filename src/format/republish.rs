@@ -100,3 +100,6 @@ fn no_wider(
     }
     Ok(to)
 }
+
+#[cfg(test)]
+mod tests;

@@ -94,3 +94,6 @@ impl Exploded {
 pub(super) fn link(relation: &str, right: EventId) -> Option<Link> {
     Some(Link { left: None, relation: Relation::parse(relation)?, right: LinkTarget::Event(right) })
 }
+
+#[cfg(test)]
+mod tests;
