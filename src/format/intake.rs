@@ -6,7 +6,7 @@ use super::door::{Door, MultipleValues};
 use super::draft::Draft;
 use super::edit;
 use super::explode;
-use super::meta::{Meta, MetaReader, string_of};
+use super::meta::{Meta, MetaReader, Names, string_of};
 use super::refusal::{SubmitCode, SubmitError};
 use super::republish::Child;
 use super::siblings::Exploded;
@@ -63,7 +63,7 @@ pub fn intake(line: &[u8], door: &Door) -> Result<Intake, SubmitError> {
     }
     // It is UTF-8: the scan has seen to it.
     let text = std::str::from_utf8(line).unwrap_or_default();
-    let reader = MetaReader::new(&door.publisher, &door.project);
+    let reader = MetaReader::new(Names { publisher: &door.publisher, project: &door.project });
     match scan.members.iter().find(|member| member.key == "payload") {
         None if scan.depth > JSON_DEPTH_MAX => {
             Err(json::JsonError::TooDeep { at: 0, max: JSON_DEPTH_MAX }.into())

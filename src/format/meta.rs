@@ -2,6 +2,8 @@
 //! ourselves is passed over, and all the rest is kept as `ext` under its own name (contract §1). What follows
 //! from it is decided in `intake`.
 
+mod links;
+
 use std::borrow::Cow;
 
 use bytes::Bytes;
@@ -11,11 +13,12 @@ use super::refusal::{SubmitCode, SubmitError};
 use crate::envelope::{EventType, IdScheme};
 use crate::event::Format;
 use crate::event::json::{self, Kind, Member};
-use crate::identity::{EventId, ProjectName, PublisherName, parse_uuid};
+use crate::identity::{EventId, PublisherName};
 use crate::limits::{EXT_BYTES_MAX, JSON_DEPTH_MAX, LINKS_MAX, RECIPIENTS_MAX};
-use crate::link::{Link, LinkTarget, Relation};
+use crate::link::Link;
 use crate::policy::Tlp;
 use crate::time::Timestamp;
+pub use links::Names;
 
 /// What a line says about itself.
 #[derive(Clone, Debug, Default)]
@@ -34,7 +37,8 @@ pub struct Meta {
 }
 
 /// What this node writes itself, and ignores when it comes in.
-const WRITTEN_HERE: [&str; 6] = ["publisher", "source", "created", "path", "sealed", "seq"];
+const WRITTEN_HERE: [&str; 8] =
+    ["publisher", "source", "created", "path", "sealed", "seq", "withdrawn_by", "replaced_by"];
 
 /// Members that do something in meta, and would be missed where they stand beside it.
 const ACTS_IN_META: [&str; 8] = ["uuid", "tlp", "to", "seal", "expires", "links", "ids", "ext"];
@@ -77,11 +81,21 @@ pub fn string_of<'a>(text: &'a str, member: &Member<'_>) -> Option<Cow<'a, str>>
     Value::of(text, member).string()
 }
 
+/// The newest version of meta that is understood whole: AIL's example has 2, everything else 1.
+const VERSION_KNOWN: [&str; 2] = ["1", "2"];
+
+/// Members beside `payload` that are not kept: meta itself, and what has a meaning there.
+const BESIDE_META: [&str; 6] = ["meta", "payload", "format", "version", "type", "__type"];
+
 /// Reads meta, with the names that a bare UUID gets.
 pub struct MetaReader<'a> {
-    pub publisher: &'a PublisherName,
-    pub project: &'a ProjectName,
+    names: Names<'a>,
     meta: Meta,
+    /// The id and links in places where IEP04's drafts had them.
+    draft_id: Option<EventId>,
+    draft_links: Vec<Link>,
+    /// A version that is not known here.
+    newer: Option<String>,
     /// Members kept as `ext`: key and value as they stand in the line.
     kept: Vec<(String, String)>,
     /// Form (c): AIL's places for format, version, type and parent.
@@ -89,47 +103,85 @@ pub struct MetaReader<'a> {
 }
 
 impl<'a> MetaReader<'a> {
-    pub fn new(publisher: &'a PublisherName, project: &'a ProjectName) -> Self {
-        Self { publisher, project, meta: Meta::default(), kept: Vec::new(), ail: false }
+    pub fn new(names: Names<'a>) -> Self {
+        Self {
+            names,
+            meta: Meta::default(),
+            draft_id: None,
+            draft_links: Vec::new(),
+            newer: None,
+            kept: Vec::new(),
+            ail: false,
+        }
     }
 
     /// Reads the members beside `payload` of form (b) or (c), whose text is `line`.
+    ///
+    /// # Errors
+    /// The first member that has a meaning and cannot be read; where meta is newer than what is known here,
+    /// the message says so.
     pub fn read(mut self, line: &str, members: &[Member<'_>]) -> Result<Meta, SubmitError> {
         self.ail = members.iter().any(|member| member.key == "format");
-        for member in members {
-            let value = Value::of(line, member);
-            match &*member.key {
-                "meta" if value.is_null() => {}
-                "meta" if value.kind == Kind::Object => self.read_meta(&value)?,
-                "meta" => return Err(SubmitError::bad_meta("meta is no object")),
-                _ => {}
-            }
+        let meta = members.iter().find(|member| member.key == "meta").map(|member| Value::of(line, member));
+        let inside = match &meta {
+            None => Vec::new(),
+            Some(meta) if meta.is_null() => Vec::new(),
+            Some(meta) if meta.kind == Kind::Object => meta.members()?,
+            Some(_) => return Err(SubmitError::bad_meta("meta is no object")),
+        };
+        let inside: Vec<_> = inside.iter().filter_map(|member| Some((member, meta.as_ref()?.text))).collect();
+        let version = |(member, text): (&Member<'_>, &str)| {
+            (member.key == "version").then(|| text[member.value_at.clone()].to_owned())
+        };
+        let beside = members.iter().map(|member| (member, line)).filter(|_| self.ail);
+        let version = beside.chain(inside.iter().copied()).find_map(version);
+        self.read_all(line, members, &inside).map_err(|fault| match version {
+            Some(version) if !VERSION_KNOWN.contains(&&*version) => fault.in_version(&version),
+            _ => fault,
+        })
+    }
+
+    fn read_all(
+        mut self,
+        line: &str,
+        members: &[Member<'_>],
+        inside: &[(&Member<'_>, &str)],
+    ) -> Result<Meta, SubmitError> {
+        for (member, text) in inside {
+            let key = &text[member.key_at.clone()];
+            self.read_one(&member.key, key, &Value::of(text, member))?;
         }
         for member in members {
-            let value = Value::of(line, member);
+            let (key, value) = (&line[member.key_at.clone()], Value::of(line, member));
             match &*member.key {
                 // They win over those in meta.
-                "format" | "version" | "type" if self.ail => self.read_one(&member.key, &value, &value)?,
-                key if ACTS_IN_META.contains(&key) => {
-                    return Err(SubmitError::bad_meta(format!("\"{key}\" stands beside meta"))
+                "format" | "version" | "type" if self.ail => self.read_one(&member.key, key, &value)?,
+                "type" if self.meta.event_type.is_none() => self.meta.event_type = event_type(&value),
+                known if ACTS_IN_META.contains(&known) => {
+                    return Err(SubmitError::bad_meta(format!("\"{known}\" stands beside meta"))
                         .hint("it belongs into meta"));
                 }
-                _ => {}
+                known if BESIDE_META.contains(&known) || WRITTEN_HERE.contains(&known) => {}
+                _ => self.keep(key, value.text),
             }
+        }
+        self.meta.current = self.meta.current.take().or(self.draft_id.take());
+        let given = self.meta.links.len();
+        self.draft_links.retain(|link| !self.meta.links[..given].contains(link));
+        self.meta.links.append(&mut self.draft_links);
+        if self.meta.links.len() > LINKS_MAX {
+            return Err(SubmitError::bad_meta(format!("meta has more than {LINKS_MAX} links")));
+        }
+        if let Some(version) = self.newer.take()
+            && !self.kept.iter().any(|(key, _)| key == "\"version\"")
+        {
+            self.keep("\"version\"", &version);
         }
         self.meta.ext = ext_of(&self.kept)?;
         Ok(self.meta)
     }
 
-    fn read_meta(&mut self, meta: &Value<'_>) -> Result<(), SubmitError> {
-        for member in meta.members()? {
-            let key = Value { text: &meta.text[member.key_at.clone()], kind: Kind::String };
-            self.read_one(&member.key, &key, &Value::of(meta.text, &member))?;
-        }
-        Ok(())
-    }
-
-    fn read_one(&mut self, key: &str, key_text: &Value<'_>, value: &Value<'_>) -> Result<(), SubmitError> {
+    fn read_one(&mut self, key: &str, key_text: &str, value: &Value<'_>) -> Result<(), SubmitError> {
         if WRITTEN_HERE.contains(&key) {
             return Ok(());
         }
@@ -139,7 +191,9 @@ impl<'a> MetaReader<'a> {
         }
         let fault = || SubmitError::bad_meta(format!("meta.{key}: {} is not understood", value.shown()));
         match key {
-            "version" if value.kind == Kind::Number => {}
+            "version" if VERSION_KNOWN.contains(&value.text) => {}
+            // Some of it may not be understood here: whoever does understand it must know.
+            "version" if value.kind == Kind::Number => self.newer = Some(value.text.to_owned()),
             "version" => {
                 return Err(SubmitError::bad_meta(format!("meta.version: {} is no number", value.shown())));
             }
@@ -161,7 +215,7 @@ impl<'a> MetaReader<'a> {
                 let hint = "an RFC 3339 time with its offset, as 2026-11-20T10:00:00Z";
                 self.meta.expires = Some(expires.ok_or_else(|| fault().hint(hint))?);
             }
-            "links" => self.meta.links = self.links(value)?,
+            "links" => self.meta.links.extend(links::read(value, self.names)?),
             "ids" => self.meta.ids = Some(ids(value).ok_or_else(|| fault().hint("random, content or body"))?),
             "ext" if value.kind == Kind::Object => {
                 for member in value.members()? {
@@ -169,9 +223,25 @@ impl<'a> MetaReader<'a> {
                 }
             }
             "seal" | "ext" => return Err(fault()),
-            _ => self.keep(key_text.text, value.text),
+            _ => {
+                if let Some(key) = key.strip_prefix("intelmq:") {
+                    self.read_draft(key, value);
+                }
+                self.keep(key_text, value.text);
+            }
         }
         Ok(())
+    }
+
+    /// What IEP04's drafts had in other places, where it is understood; it is kept as `ext` as well.
+    fn read_draft(&mut self, key: &str, value: &Value<'_>) {
+        match key {
+            "uuid" | "id" => {
+                let id = value.string().and_then(|text| self.names.event(&text));
+                self.draft_id = self.draft_id.take().or(id);
+            }
+            _ => self.draft_links.extend(links::read_draft(key, value, self.names)),
+        }
     }
 
     fn keep(&mut self, key_text: &str, value_text: &str) {
@@ -191,6 +261,7 @@ impl<'a> MetaReader<'a> {
                 "current" => self.meta.current = Some(self.event_id("uuid.current", &inner)?),
                 "parent" => self.meta.parent = Some(self.event_id("uuid.parent", &inner)?),
                 key => {
+                    self.read_draft(key, &inner);
                     let key = serde_json::Value::from(format!("uuid.{key}")).to_string();
                     self.keep(&key, inner.text);
                 }
@@ -204,57 +275,11 @@ impl<'a> MetaReader<'a> {
         let text = value.string().ok_or_else(|| {
             SubmitError::bad_id(format!("meta.{place}: {} is neither a UUID nor a full name", value.shown()))
         })?;
-        self.named(&text).ok_or_else(|| {
+        self.names.event(&text).ok_or_else(|| {
             let shown: String = text.chars().take(120).collect();
             SubmitError::bad_id(format!("meta.{place}: \"{shown}\" is neither a UUID nor a full name"))
                 .hint("a UUID as 72ddb00c-2d0a-4eea-b7ac-ae122b8e6c3b, or publisher:project:UUID")
         })
-    }
-
-    fn named(&self, text: &str) -> Option<EventId> {
-        if let Ok(uuid) = parse_uuid(text) {
-            return Some(EventId { publisher: self.publisher.clone(), project: self.project.clone(), uuid });
-        }
-        text.parse().ok()
-    }
-
-    fn links(&self, value: &Value<'_>) -> Result<Vec<Link>, SubmitError> {
-        let elements = elements(value).ok_or_else(|| SubmitError::bad_meta("meta.links is no list"))?;
-        if elements.len() > LINKS_MAX {
-            return Err(SubmitError::bad_meta(format!("meta.links has more than {LINKS_MAX} links")));
-        }
-        elements.iter().map(|element| self.link(element)).collect()
-    }
-
-    fn link(&self, element: &serde_json::Value) -> Result<Link, SubmitError> {
-        let fault = |what: &str| {
-            let shown: String = element.to_string().chars().take(160).collect();
-            SubmitError::bad_meta(format!("meta.links: {shown}: {what}"))
-                .hint("{\"type\":…,\"right\":…}, with \"left\" where it is not the event itself")
-        };
-        let members = element.as_object().ok_or_else(|| fault("no object"))?;
-        if members.keys().any(|key| !["type", "right", "left"].contains(&key.as_str())) {
-            return Err(fault("an unknown member"));
-        }
-        let string = |key: &str| members.get(key).and_then(serde_json::Value::as_str);
-        let relation = string("type").and_then(Relation::parse).ok_or_else(|| fault("no type"))?;
-        let right =
-            string("right").filter(|right| !right.is_empty()).ok_or_else(|| fault("no right side"))?;
-        let right = match self.named(right) {
-            Some(id) => LinkTarget::Event(id),
-            None if relation.needs_event() => {
-                return Err(fault("its right side is no full name of an event"));
-            }
-            None => LinkTarget::Opaque(right.to_owned()),
-        };
-        let left = match members.get("left") {
-            None | Some(serde_json::Value::Null) => None,
-            Some(left) => {
-                let left = left.as_str().and_then(|left| self.named(left));
-                Some(left.ok_or_else(|| fault("its left side is no full name of an event"))?)
-            }
-        };
-        Ok(Link { left, relation, right })
     }
 }
 
@@ -331,9 +356,12 @@ fn ext_of(kept: &[(String, String)]) -> Result<Option<Bytes>, SubmitError> {
     }
     match json::scan(&text, JSON_DEPTH_MAX) {
         Ok(_) => Ok(Some(text.into())),
-        Err(json::JsonError::DuplicateKey { key }) => {
-            Err(SubmitError::bad_meta(format!("\"{key}\" stands in meta and in meta.ext")))
-        }
+        Err(json::JsonError::DuplicateKey { key }) => Err(SubmitError::bad_meta(format!(
+            "\"{key}\" stands twice in meta, meta.ext and what is beside meta"
+        ))),
         Err(fault) => Err(fault.into()),
     }
 }
+
+#[cfg(test)]
+mod tests;

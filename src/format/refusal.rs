@@ -137,6 +137,13 @@ impl SubmitError {
         Self::new(SubmitCode::BadMeta, message)
     }
 
+    /// The line is of a version of meta that is newer than what is understood here.
+    pub(super) fn in_version(self, version: &str) -> Self {
+        let shown: String = version.chars().take(20).collect();
+        let message = format!("{} (meta.version is {shown}, this node understands 1 and 2)", self.message);
+        Self { message, ..self }
+    }
+
     pub(super) fn bad_id(message: impl Into<String>) -> Self {
         Self::new(SubmitCode::BadId, message)
     }

@@ -229,7 +229,7 @@ fn recipients_narrow_each_other() {
 fn unknown_meta_is_kept_as_ext_under_its_own_name() {
     assert_eq!(ext(r#"{"meta":{},"payload":{"a":1}}"#), None);
     let line = r#"{"meta":{"x-a": 1.0,"publisher":"me","seq":9,"ext":{"rtir_id":12345, "\u0062":2},"tags":["t"],"version":3},"payload":{"a":1}}"#;
-    assert_eq!(ext(line).unwrap(), r#"{"x-a":1.0,"rtir_id":12345,"\u0062":2,"tags":["t"]}"#);
+    assert_eq!(ext(line).unwrap(), r#"{"x-a":1.0,"rtir_id":12345,"\u0062":2,"tags":["t"],"version":3}"#);
 }
 
 #[test]
