@@ -43,6 +43,11 @@ impl Relation {
         crate::identity::ProjectName::parse(text).ok().map(|name| Self(name.as_str().to_owned()))
     }
 
+    /// What a core says with its own field.
+    pub fn parent() -> Self {
+        Self("parent".to_owned())
+    }
+
     pub fn as_str(&self) -> &str {
         &self.0
     }

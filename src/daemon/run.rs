@@ -193,6 +193,7 @@ async fn open_store(config: &NodeConfig, inputs: mpsc::Sender<Input>) -> Result<
     let dirs = StoreDirs {
         journal: config.paths.journal(),
         seen: config.paths.seen(),
+        links: config.paths.state.join("links"),
         aside: config.paths.state.join("aside"),
     };
     let keep_ms = u64::from(config.journal.keep_days) * DAY_MS;

@@ -115,6 +115,14 @@ impl UnverifiedEnvelope {
     }
 }
 
+/// Does the core of a stored envelope have a parent or links? Looks no further than where they would stand.
+///
+/// # Errors
+/// [`CodecError`].
+pub fn names_others(bytes: &[u8]) -> Result<bool, CodecError> {
+    core_fields::names_others(Parts::read(bytes)?.payload)
+}
+
 /// A COSE_Sign1 taken apart.
 pub(super) struct Parts<'a> {
     pub protected: &'a [u8],

@@ -46,6 +46,19 @@ fn wrong(field: &'static str, why: &'static str) -> CodecError {
     CodecError::Field { field, why }
 }
 
+/// Is there a parent or a link? The keys stand in ascending order.
+pub(super) fn names_others(payload: &[u8]) -> Result<bool, CodecError> {
+    let mut reader = Reader::new(payload);
+    for _ in 0..reader.map().map_err(|_| CodecError::NotACore)? {
+        match reader.integer()? {
+            key::PARENT | key::LINKS => return Ok(true),
+            later if later > key::LINKS => break,
+            _ => reader.skip_item()?,
+        };
+    }
+    Ok(false)
+}
+
 /// What has been read of a core so far (mirrors PROTOCOL.md §2.3).
 #[derive(Default)]
 struct Fields {

@@ -136,6 +136,25 @@ pub fn decode_entry(bytes: &Bytes) -> Result<Entry, RecordError> {
     if CarrierHead::of(&entry) == head { Ok(entry) } else { Err(RecordError::OtherEnvelope) }
 }
 
+/// Does the carrier of this record name another event, by `parent` or a link? Costs far less than to decode it.
+///
+/// # Errors
+/// [`RecordError`]; a note is one too.
+pub fn names_others(bytes: &[u8]) -> Result<bool, RecordError> {
+    let mut input = Input(bytes);
+    match input.u8()? {
+        kind::CARRIER => {}
+        other => return Err(RecordError::Kind(other)),
+    }
+    carrier_head(&mut input)?;
+    let hops = input.count("hops", PATH_HOPS_MAX, usize::from(input.peek()?), 1)?;
+    for _ in 0..hops {
+        let len = input.u8()?;
+        input.take(len.into())?;
+    }
+    Ok(crate::envelope::codec::names_others(input.0)?)
+}
+
 /// Reads a note, or the head of a carrier.
 ///
 /// # Errors

@@ -19,6 +19,7 @@ use crate::sim::plan::Plan;
 use crate::store::disk::Disk as _;
 use crate::store::engine::{Engine, EngineConfig, Opened, StoreError};
 use crate::store::journal::Fresh;
+use crate::store::links::memory::MemoryLinks;
 use crate::store::memory_disk::MemoryDisk;
 use crate::store::seen::Checks;
 use crate::store::seen::memory::MemorySeen;
@@ -104,8 +105,9 @@ impl Machine {
         let fresh = Fresh { log_id: LogId(agenda.rng.random()), salt: agenda.rng.random() };
         let seen_keep_ms = config.seen_keep_ms();
         let now = self.now(agenda);
+        let links = Box::<MemoryLinks>::default();
         let (engine, opened) =
-            Engine::open(Arc::new(self.disk.clone()), self.seen.clone(), config, fresh, now)?;
+            Engine::open(Arc::new(self.disk.clone()), (self.seen.clone(), links), config, fresh, now)?;
         let config = NodeConfig {
             federation: "simulated".into(),
             software: "intelmesh/simulated".into(),
@@ -185,7 +187,7 @@ impl Process {
                     entries.extend(self.engine.journal.entry(seq)?);
                 }
                 if agenda.chance(4) {
-                    self.engine.flush_seen()?;
+                    self.engine.flush()?;
                 }
                 if agenda.chance(4) {
                     self.engine.journal.mark_quiet();
@@ -243,7 +245,7 @@ impl Process {
                 return Ok(None);
             }
             Output::Read { reader, after_seq, bytes_max } => {
-                Input::Entries { reader, read: self.engine.journal.read(after_seq, bytes_max)? }
+                Input::Entries { reader, read: self.engine.read(after_seq, bytes_max)? }
             }
             Output::Fetch { ticket, id } => Input::Fetched { ticket, entry: self.engine.journal.fetch(&id)? },
             Output::CheckMarks { ticket, marks } => {

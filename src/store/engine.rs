@@ -1,4 +1,4 @@
-//! Journal and seen set, kept consistent: what is stored is seen, what is given up is seen first, what the
+//! Journal, seen set and link index, kept consistent: what is stored is seen, what is given up is seen first, what the
 //! seen set cannot know lies below its floor. The node runs it behind a lock and on threads (`store::Store`),
 //! the simulator as it is. Nothing here waits or decides what is accepted.
 
@@ -11,10 +11,12 @@ use thiserror::Error;
 
 use super::disk::{Disk, is_full};
 use super::journal::{AppendError, Batch, Fresh, Journal, JournalConfig, Retirement};
+use super::links::{LinkDb, LinkIndex, Row};
 use super::seen::{Checks, Covered, Emptied, Flush, Recovery, SeenDb, SeenError, SeenFault, SeenSet};
 use super::segment::JournalError;
 use crate::identity::{EventKey, PublisherName, ShortDigest};
 use crate::limits::{CLOCK_JUMP_MS, CREATED_AHEAD_ACCEPTED_MS, SEEN_BEYOND_JOURNAL_MS};
+use crate::protocol::io::Read;
 use crate::record::bytes::CarrierHead;
 use crate::record::{ConsumerName, JournalEnds, Ledger, NewRecord, Note};
 use crate::time::{Now, Timestamp};
@@ -46,7 +48,8 @@ impl StoreError {
         match self {
             Self::Journal(error) => error.hint(),
             Self::Seen(_) => {
-                "look at the disk and the rights of seen/; it may be removed while the node is stopped".into()
+                "look at the disk and the rights of seen/ and links/; both may be removed while the node is stopped"
+                    .into()
             }
             Self::Full => "make room on the file system of journal/".into(),
         }
@@ -129,10 +132,18 @@ impl EngineConfig {
     }
 }
 
+/// What a flush covers, once it has run.
+#[derive(Clone, Copy, Debug)]
+pub struct Flushed {
+    seen: Covered,
+    links: Covered,
+}
+
 #[derive(Debug)]
 pub struct Engine<D, B> {
     pub journal: Journal<D>,
     pub seen: SeenSet<B>,
+    pub links: LinkIndex,
     config: EngineConfig,
     /// Ids with which the seen set was made again since the floor was last raised for that.
     rebuilt: Option<u64>,
@@ -146,7 +157,7 @@ impl<D: Disk, B: SeenDb> Engine<D, B> {
     /// [`StoreError`]: the node refuses to start.
     pub fn open(
         disk: Arc<D>,
-        db: B,
+        (db, links): (B, Box<dyn LinkDb>),
         config: EngineConfig,
         fresh: Fresh,
         now: Now,
@@ -154,7 +165,8 @@ impl<D: Disk, B: SeenDb> Engine<D, B> {
         let first = [Note::Steady(now.wall), Note::Floor(now.wall.minus_ms(config.seen_keep_ms()))];
         let (journal, opening) = Journal::open(disk, config.journal, fresh, &first)?;
         let (seen, recovery) = SeenSet::open(db, &journal, opening.emptied, config.checks)?;
-        let mut engine = Self { journal, seen, config, rebuilt: None, problems: Vec::new() };
+        let links = LinkIndex::open(links, &journal, opening.emptied)?;
+        let mut engine = Self { journal, seen, links, config, rebuilt: None, problems: Vec::new() };
         let mut problems = Vec::new();
         problems.extend(opening.cut.map(|(file, offset)| Problem::TornTail { file, offset }));
         if opening.missing_segments {
@@ -210,6 +222,7 @@ impl<D: Disk, B: SeenDb> Engine<D, B> {
     /// [`StoreError`]: the seen set failed, and could not be made again.
     pub fn commit(&mut self, batch: Batch) -> Result<JournalEnds, StoreError> {
         let heads: Vec<CarrierHead> = batch.heads().collect();
+        self.links.insert_all(batch.entries(), batch.last());
         let ends = self.journal.commit(batch);
         match self.seen.insert(&heads) {
             Err(SeenError::Corrupt { .. }) => self.rebuild_seen()?,
@@ -227,7 +240,7 @@ impl<D: Disk, B: SeenDb> Engine<D, B> {
         if !self.config.checks.synced {
             let heads: Vec<CarrierHead> = batch.heads().collect();
             self.seen.insert(&heads)?;
-            self.flush_seen()?;
+            self.flush()?;
         }
         let disk = Arc::clone(self.journal.disk());
         match batch.write(&*disk) {
@@ -275,15 +288,73 @@ impl<D: Disk, B: SeenDb> Engine<D, B> {
         self.journal.due(now)
     }
 
-    /// A flush that has to run before `retirement` may go; [`SeenSet::flushed`] says that it ran.
+    /// What comes after `after_seq`, as a consumer or the command line sees it: [`Journal::read`], with what was
+    /// withdrawn and replaced.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn flush_before(&mut self, retirement: &Retirement) -> Result<Option<(Flush, Covered)>, StoreError> {
-        if self.seen.covered_seq() >= retirement.last_seq() {
-            return Ok(None);
+    pub fn read(&mut self, after_seq: u64, bytes_max: usize) -> Result<Read, StoreError> {
+        let mut read = self.journal.read(after_seq, bytes_max)?;
+        self.mark(&mut read)?;
+        Ok(read)
+    }
+
+    /// Says of what was read by what its publisher withdrew or replaced it.
+    ///
+    /// # Errors
+    /// [`StoreError`]: the link index failed, and could not be made again.
+    pub fn mark(&mut self, read: &mut Read) -> Result<(), StoreError> {
+        match self.links.mark(read) {
+            Err(SeenError::Corrupt { .. }) => {
+                self.links.rebuild(&self.journal, Emptied::Corrupt)?;
+                Ok(self.links.mark(read)?)
+            }
+            marked => Ok(marked?),
         }
-        Ok(Some(self.seen.begin_flush(self.journal.log_id())?))
+    }
+
+    /// The rows of one day that name `key`; see [`LinkIndex::days`].
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn rows(&mut self, day: u32, key: &EventKey, limit: usize) -> Result<Vec<Row>, StoreError> {
+        match self.links.rows(day, key, limit) {
+            Err(SeenError::Corrupt { .. }) => {
+                self.links.rebuild(&self.journal, Emptied::Corrupt)?;
+                Ok(self.links.rows(day, key, limit)?)
+            }
+            rows => Ok(rows?),
+        }
+    }
+
+    /// Must the derived data be flushed before `retirement` may go?
+    pub fn must_flush_before(&self, retirement: &Retirement) -> bool {
+        self.seen.covered_seq().min(self.links.covered_seq()) < retirement.last_seq()
+    }
+
+    /// Begins to make seen set and link index durable; [`Self::flushed`] says that it ran.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn begin_flush(&mut self) -> Result<(Flush, Flushed), StoreError> {
+        let log_id = self.journal.log_id();
+        let (seen, seen_covers) = self.seen.begin_flush(log_id)?;
+        let (links, links_cover) = self.links.begin_flush(log_id)?;
+        Ok((Box::new(|| seen().and_then(|()| links())), Flushed { seen: seen_covers, links: links_cover }))
+    }
+
+    pub fn flushed(&mut self, flushed: Flushed) {
+        self.seen.flushed(flushed.seen);
+        self.links.flushed(flushed.links);
+    }
+
+    /// Is there something that a flush would make durable?
+    pub fn is_dirty(&self) -> bool {
+        self.seen.is_dirty() || self.links.is_dirty()
+    }
+
+    pub fn flush_is_due(&self) -> bool {
+        self.seen.flush_is_due() || self.links.flush_is_due()
     }
 
     /// Gives up what was counted, and forgets the identities below the floor.
@@ -309,6 +380,7 @@ impl<D: Disk, B: SeenDb> Engine<D, B> {
             self.rebuilt = None;
         }
         let floor = self.journal.ledger().floor.unwrap_or_default();
+        self.links.remove_below(floor.day())?;
         Ok(self.seen.remove_below(floor.day())?)
     }
 
@@ -320,12 +392,13 @@ impl<D: Disk, B: SeenDb> Engine<D, B> {
     pub fn expire(&mut self, now: Option<Timestamp>) -> Result<Option<Retired>, StoreError> {
         self.forget()?;
         let Some(mut retirement) = self.due(now) else { return Ok(None) };
-        if let Some((flush, covered)) = self.flush_before(&retirement)? {
+        if self.must_flush_before(&retirement) {
+            let (flush, covered) = self.begin_flush()?;
             match flush() {
                 Err(error) if error.is_full() => return Ok(None),
                 flushed => flushed?,
             }
-            self.seen.flushed(covered);
+            self.flushed(covered);
         }
         let disk = Arc::clone(self.journal.disk());
         retirement.count(&*disk, &self.config.own)?;
@@ -336,14 +409,14 @@ impl<D: Disk, B: SeenDb> Engine<D, B> {
         }
     }
 
-    /// Makes the seen set durable up to the end of the journal.
+    /// Makes seen set and link index durable up to the end of the journal.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn flush_seen(&mut self) -> Result<(), StoreError> {
-        let (flush, covered) = self.seen.begin_flush(self.journal.log_id())?;
+    pub fn flush(&mut self) -> Result<(), StoreError> {
+        let (flush, covered) = self.begin_flush()?;
         flush()?;
-        self.seen.flushed(covered);
+        self.flushed(covered);
         Ok(())
     }
 
@@ -353,7 +426,7 @@ impl<D: Disk, B: SeenDb> Engine<D, B> {
     /// [`StoreError`].
     pub fn close(&mut self) -> Result<(), StoreError> {
         self.journal.close()?;
-        if self.seen.is_dirty() { self.flush_seen() } else { Ok(()) }
+        if self.is_dirty() { self.flush() } else { Ok(()) }
     }
 
     pub fn own(&self) -> &PublisherName {

@@ -1,7 +1,7 @@
-//! Where envelopes become durable (design §3, §7): the journal, which is the one truth, and the seen set,
-//! which can be made again from it. In reading order: `disk` (what is asked of a disk), `frame`, `segment`,
-//! `index`, `journal`, `seen`, `engine` (both kept consistent), `service` (its threads). All that is pure over [`disk::Disk`] and runs
-//! in the simulator as it runs in the node. Nothing here decides what is accepted.
+//! Where envelopes become durable (design §3, §7): the journal, which is the one truth, and the seen set and the
+//! link index, which can be made again from it. In reading order: `disk` (what is asked of a disk), `frame`, `segment`,
+//! `index`, `journal`, `seen`, `links`, `engine` (all kept consistent), `service` (its threads). All that is pure over
+//! [`disk::Disk`] and runs in the simulator as it runs in the node. Nothing here decides what is accepted.
 
 pub mod disk;
 pub mod engine;
@@ -10,6 +10,7 @@ pub mod file_disk;
 pub mod frame;
 pub mod index;
 pub mod journal;
+pub mod links;
 #[cfg(any(test, feature = "sim"))]
 pub mod memory_disk;
 pub mod seen;

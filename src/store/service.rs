@@ -3,6 +3,7 @@
 //! syncs, except to begin and to remove a segment. No rules of its own: those are the engine's.
 
 mod flusher;
+mod questions;
 mod reader;
 #[cfg(test)]
 mod tests;
@@ -17,11 +18,12 @@ use super::disk::Disk;
 use super::engine::{Engine, EngineConfig, Opened, Problem, StoreError};
 use super::file_disk::FileDisk;
 use super::journal::Fresh;
+use super::links::day_links::DayLinks;
 use super::seen::day_db::DayDb;
 use super::segment::JournalError;
-use crate::identity::{EventId, LogId};
-use crate::protocol::io::{Input, Output, StoreFailure, Ticket};
-use crate::record::{Entry, JournalEnds, NewRecord};
+use crate::identity::LogId;
+use crate::protocol::io::{Input, Output, Reader, StoreFailure, Ticket};
+use crate::record::{JournalEnds, NewRecord};
 use crate::time::{Now, Timestamp};
 
 /// Questions that wait in each queue. The core bounds what is outstanding far below; beyond it, asking
@@ -31,9 +33,6 @@ const QUEUE_MAX: usize = 4_096;
 /// Identities that are looked up without another thread: so many cost less than to wake one.
 const AT_ONCE_KEYS_MAX: usize = 64;
 
-/// Entries that a prefix of a UUID may find.
-const FOUND_MAX: usize = 100;
-
 /// Problems that are kept for status; the oldest go first.
 const PROBLEMS_MAX: usize = 64;
 
@@ -42,6 +41,8 @@ const PROBLEMS_MAX: usize = 64;
 pub struct StoreDirs {
     pub journal: PathBuf,
     pub seen: PathBuf,
+    /// The link index.
+    pub links: PathBuf,
     /// What is broken is moved here.
     pub aside: PathBuf,
 }
@@ -70,7 +71,7 @@ pub struct StoreStats {
 struct Shared {
     engine: Mutex<Engine<FileDisk, DayDb>>,
     disk: Arc<FileDisk>,
-    /// One flush of the seen set at a time.
+    /// One flush at a time.
     flushing: Mutex<()>,
     problems: Mutex<Vec<Problem>>,
     answers: Answers,
@@ -111,16 +112,15 @@ impl Shared {
         problems.push(problem);
     }
 
-    /// Makes the seen set durable up to where it is now, without holding the engine while the disk syncs.
-    fn flush_seen(&self) -> Result<(), StoreError> {
+    /// Makes seen set and link index durable up to where they are now, without holding the engine while the disk
+    /// syncs.
+    fn flush(&self) -> Result<(), StoreError> {
         let _one = self.flushing.lock().unwrap_or_else(PoisonError::into_inner);
-        let (flush, covered) = {
-            let mut engine = self.engine();
-            let log_id = engine.journal.log_id();
-            engine.seen.begin_flush(log_id)?
-        };
+        // Not in one expression: the engine would be held until its end.
+        let begun = self.engine().begin_flush()?;
+        let (flush, covered) = begun;
         flush()?;
-        self.engine().seen.flushed(covered);
+        self.engine().flushed(covered);
         Ok(())
     }
 }
@@ -156,7 +156,8 @@ impl Store {
         let disk = Arc::new(FileDisk::open(&dirs.journal).map_err(JournalError::io(""))?);
         let db = DayDb::open(&dirs.seen, &dirs.aside)?;
         let fresh = Fresh { log_id: LogId(rand::random()), salt: rand::random() };
-        let (engine, opened) = Engine::open(Arc::clone(&disk), db, config, fresh, now)?;
+        let links = Box::new(DayLinks::open(&dirs.links, &dirs.aside)?);
+        let (engine, opened) = Engine::open(Arc::clone(&disk), (db, links), config, fresh, now)?;
         let shared = Arc::new(Shared {
             engine: Mutex::new(engine),
             disk,
@@ -190,7 +191,11 @@ impl Store {
                 Some(Input::Known { ticket: *ticket, digests })
             }
             Output::Read { reader, after_seq, bytes_max } => {
-                let read = self.shared.engine_if_free()?.journal.read_tail(*after_seq, *bytes_max)?;
+                let engine = self.shared.engine_if_free()?;
+                let read = engine.journal.read_tail(*after_seq, *bytes_max)?;
+                if matches!(reader, Reader::Consumer(_)) && !engine.links.none_is_taken_back(&read) {
+                    return None;
+                }
                 Some(Input::Entries { reader: *reader, read })
             }
             _ => None,
@@ -235,22 +240,6 @@ impl Store {
             low_water_bytes: space.map_or(0, |space| space.low_water()),
             problems,
         }
-    }
-
-    /// Entries whose UUID begins with `prefix`, of 8 or more hexadecimal digits; at most 100.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub fn find(&self, prefix: &str) -> Result<Vec<Arc<Entry>>, StoreError> {
-        Ok(self.shared.engine().journal.find_by_uuid_prefix(prefix, FOUND_MAX)?)
-    }
-
-    /// The stored envelope of an identity.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub fn fetch(&self, id: &EventId) -> Result<Option<Arc<Entry>>, StoreError> {
-        Ok(self.shared.engine().journal.fetch(id)?)
     }
 
     /// The seq of the first entry stored at or after `at`; one past the last where there is none.

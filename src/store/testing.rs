@@ -10,6 +10,7 @@ use super::journal::Fresh;
 use crate::envelope::{Body, Core, ENVELOPE_VERSION, EventType, IdScheme, Signer};
 use crate::event::Format;
 use crate::identity::{EventId, HopPath, LogId, ProjectName, PublisherName};
+use crate::link::{Link, LinkTarget, Relation};
 use crate::policy::Tlp;
 use crate::record::{NewCarrier, NewRecord};
 use crate::time::{Now, Tick, Timestamp};
@@ -33,25 +34,50 @@ pub fn fresh(n: u8) -> Fresh {
 
 /// The n-th event of `publisher`, with a body of about `bytes`.
 pub fn carrier_of(publisher: &str, n: u64, bytes: usize, arrived: Timestamp) -> NewCarrier {
+    carrier_with(id_of(publisher, n), IdScheme::Random, n, bytes, arrived)
+}
+
+/// The id of the n-th event of `publisher`.
+pub fn id_of(publisher: &str, n: u64) -> EventId {
     let hash = n.wrapping_mul(0x9e37_79b9_7f4a_7c15) as u128;
-    let id = EventId {
+    EventId {
         publisher: name(publisher),
         project: ProjectName::parse("intelmq").unwrap(),
         uuid: Uuid::from_u128(hash << 64 | u128::from(n)),
+    }
+}
+
+/// The n-th event of `publisher`, with `(relation, right)` for each link.
+pub fn linking(publisher: &str, n: u64, links: &[(&str, EventId)]) -> NewRecord {
+    let mut core = core_with(id_of(publisher, n), IdScheme::Random, n, 40, START.plus_ms(n));
+    let link = |(relation, right): &(&str, EventId)| Link {
+        left: None,
+        relation: Relation::parse(relation).unwrap(),
+        right: LinkTarget::Event(right.clone()),
     };
-    carrier_with(id, IdScheme::Random, n, bytes, arrived)
+    core.links = links.iter().map(link).collect();
+    NewRecord::Carrier(signed(core, START.plus_ms(n)))
 }
 
 pub fn carrier_with(id: EventId, ids: IdScheme, n: u64, bytes: usize, arrived: Timestamp) -> NewCarrier {
+    signed(core_with(id, ids, n, bytes, arrived), arrived)
+}
+
+pub fn signed(core: Core, arrived: Timestamp) -> NewCarrier {
     static SIGNER: OnceLock<Signer> = OnceLock::new();
     let signer = SIGNER.get_or_init(|| Signer::new(SigningKey::from_bytes(&[7; 32])));
+    let publisher = core.id.publisher.clone();
+    let path = if publisher == name("cert-at") { vec![] } else { vec![publisher] };
+    NewCarrier { envelope: signer.sign(core).unwrap(), path: HopPath::new(path).unwrap(), arrived }
+}
+
+pub fn core_with(id: EventId, ids: IdScheme, n: u64, bytes: usize, created: Timestamp) -> Core {
     let body = format!("{{\"n\":{n},\"filler\":\"{}\"}}", "x".repeat(bytes));
-    let path = if id.publisher == name("cert-at") { vec![] } else { vec![id.publisher.clone()] };
-    let core = Core {
+    Core {
         version: ENVELOPE_VERSION,
         id,
         ids,
-        created: arrived,
+        created,
         expires: None,
         event_type: EventType::Event,
         format: Format::intelmq(),
@@ -62,8 +88,7 @@ pub fn carrier_with(id: EventId, ids: IdScheme, n: u64, bytes: usize, arrived: T
         links: Vec::new(),
         ext: None,
         body: Body::Plain(Bytes::from(body)),
-    };
-    NewCarrier { envelope: signer.sign(core).unwrap(), path: HopPath::new(path).unwrap(), arrived }
+    }
 }
 
 /// The n-th event of our own, of about 100 bytes, arriving n ms after the start.

@@ -2,6 +2,7 @@
 //! stored is seen, and nothing is seen that was not stored.
 
 use super::*;
+use crate::store::links::memory::MemoryLinks;
 use crate::store::memory_disk::MemoryDisk;
 use crate::store::seen::memory::MemorySeen;
 use crate::store::testing::{DAY_MS, START, carrier, carrier_of, foreign, fresh, name, now};
@@ -27,7 +28,14 @@ impl World {
 
     fn open_at(&self, n: u8, now: Now) -> (Memory, Opened) {
         let disk = Arc::new(self.disk.clone());
-        Engine::open(disk, self.seen.clone(), self.config.clone(), fresh(n), now).unwrap()
+        Engine::open(
+            disk,
+            (self.seen.clone(), Box::<MemoryLinks>::default()),
+            self.config.clone(),
+            fresh(n),
+            now,
+        )
+        .unwrap()
     }
 
     fn backup(&self) -> Self {
@@ -67,7 +75,7 @@ fn what_is_stored_is_seen_at_once_and_after_a_crash_that_forgot_the_seen_set() {
     let (mut engine, opened) = world.open(1);
     assert_eq!(opened.ledger.floor, Some(START.minus_ms(31 * DAY_MS)));
     append(&mut engine, 0..50);
-    engine.flush_seen().unwrap();
+    engine.flush().unwrap();
     append(&mut engine, 50..100);
     assert!(seen(&mut engine, 0..100).iter().all(|held| *held));
     assert_eq!(seen(&mut engine, 100..101), [false]);

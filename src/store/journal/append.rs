@@ -62,6 +62,16 @@ impl Batch {
         self.entries.iter().map(|(entry, _)| CarrierHead::of(entry))
     }
 
+    /// Its carriers, in order.
+    pub fn entries(&self) -> impl Iterator<Item = &Arc<Entry>> {
+        self.entries.iter().map(|(entry, _)| entry)
+    }
+
+    /// The end of the journal once it is committed.
+    pub fn last(&self) -> Mark {
+        self.last
+    }
+
     /// Bytes that go to the disk.
     pub fn len(&self) -> usize {
         self.bytes.len()

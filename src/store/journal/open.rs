@@ -4,9 +4,12 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::append::{AppendError, make_segment, write_index};
 use super::{Active, Closed, Fresh, Journal, JournalConfig, Tail};
-use crate::record::{FeedState, Ledger, Note};
+use crate::record::bytes::{CarrierHead, RecordError, decode_entry, names_others};
+use crate::record::{Entry, FeedState, Ledger, Note};
 use crate::store::disk::Disk;
 use crate::store::index::{self, Index, Summary};
 use crate::store::segment::{self, Header, JournalError, NEW_SUFFIX, Piece, Scan, Step};
@@ -78,10 +81,30 @@ impl<D: Disk> Journal<D> {
     ///
     /// # Errors
     /// [`JournalError`]; a closed segment that is broken is damaged.
-    pub fn heads_after(
+    pub fn heads_after(&self, seq: u64, mut each: impl FnMut(&CarrierHead)) -> Result<(), JournalError> {
+        self.carriers_after(seq, |head, _| {
+            each(head);
+            Ok(())
+        })
+    }
+
+    /// The carriers after `seq` that name other events, in order. The rest is not decoded.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn naming_after(&self, seq: u64, mut each: impl FnMut(&Entry)) -> Result<(), JournalError> {
+        self.carriers_after(seq, |_, record| {
+            if names_others(record)? {
+                each(&decode_entry(record)?);
+            }
+            Ok(())
+        })
+    }
+
+    fn carriers_after(
         &self,
         seq: u64,
-        mut each: impl FnMut(&crate::record::bytes::CarrierHead),
+        mut each: impl FnMut(&CarrierHead, &Bytes) -> Result<(), RecordError>,
     ) -> Result<(), JournalError> {
         let actives = [(self.active.index.summary, self.active.header.salt)];
         let closed = self.closed.iter().map(|closed| (closed.summary, closed.salt));
@@ -98,7 +121,7 @@ impl<D: Disk> Journal<D> {
                 };
                 let piece = segment::piece(&record).map_err(|what| JournalError::damaged(&name, at, what))?;
                 if let Piece::Carrier(head) = piece {
-                    each(&head);
+                    each(&head, &record).map_err(|what| JournalError::damaged(&name, at, what))?;
                 }
             }
         }

@@ -22,6 +22,9 @@ pub const ROW_BYTES: usize = 24;
 /// Days, from the newest back, whose open blocks stay in memory after a flush and are filled further.
 const HOT_DAYS: usize = 3;
 
+/// Name of a day's filter.
+const FILTER: &str = "filter";
+
 pub type Row = [u8; ROW_BYTES];
 
 /// A block's name in its day: the first 12 bits of its keys, and a number of its own.
@@ -84,7 +87,7 @@ impl DayDb {
         }
         for day in db.files.list()? {
             let mut filter = Filter::default();
-            let whole = db.files.read_filter(day, &mut filter)?;
+            let whole = db.files.read_filter(day, FILTER, &mut filter)?;
             if whole {
                 db.files.expect(day, filter.ids());
             } else {
@@ -104,6 +107,11 @@ impl DayDb {
             scanned => scanned.map(|()| filter),
         }
     }
+}
+
+pub fn block_key((prefix, number): BlockName) -> [u8; 6] {
+    let (prefix, number) = (prefix.to_be_bytes(), number.to_be_bytes());
+    [prefix[0], prefix[1], number[0], number[1], number[2], number[3]]
 }
 
 fn prefix_of(key: &EventKey) -> u16 {
@@ -231,7 +239,8 @@ impl SeenDb for DayDb {
         let files = Arc::clone(&self.files);
         Ok(Box::new(move || {
             for (day, ids, blocks, layers) in work {
-                files.write(day, ids, &blocks, &layers)?;
+                let pairs = blocks.iter().map(|(name, rows)| (block_key(*name), rows.as_flattened()));
+                files.write(day, ids, pairs, &[(FILTER, layers)])?;
             }
             files.write_covered(covered)?;
             files.measure();

@@ -1,4 +1,4 @@
-//! The files of the seen set, and sled's rules (design §7): a torn snapshot is removed before every open, a
+//! The files of a database with a day in each directory (the seen set's, the link index's), and sled's rules (design §7): a torn snapshot is removed before every open, a
 //! flush is followed by a real sync of the database's file, nothing is flushed in the background, the cache
 //! is small, few databases are open at a time, and whatever goes wrong inside sled, a panic too, makes the
 //! day corrupt and not the node.
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::day_db::{BlockName, Row};
+use super::day_db::{Row, block_key};
 use super::filter::{Filter, LAYERS_MAX};
 use super::{Covered, SeenError};
 use crate::identity::{Check, LogId};
@@ -33,15 +33,26 @@ const IDS_KEY: &[u8] = b"ids";
 const COVERED_FILE: &str = "covered";
 const COVERED_MAGIC: &[u8; 8] = b"imeshsn1";
 
+/// As the operator knows it: `seen`, `seen/2026-11-24`.
+fn label(path: &Path) -> String {
+    let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
+    let (own, above) = (name(path).unwrap_or_default(), path.parent().and_then(name));
+    match above.filter(|_| day_of_name(&own).is_some()) {
+        Some(above) => format!("{above}/{own}"),
+        None => own,
+    }
+}
+
 pub fn io_error(path: &Path) -> impl FnOnce(io::Error) -> SeenError {
-    let file = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let file = label(path);
     move |source| SeenError::Io { file, source }
 }
 
-fn sled_error(day: u32) -> impl FnOnce(sled::Error) -> SeenError {
+fn sled_error(dir: &Path) -> impl FnOnce(sled::Error) -> SeenError {
+    let file = label(dir);
     move |error| match error {
-        sled::Error::Io(source) => SeenError::Io { file: day_name(day), source },
-        other => SeenError::Corrupt { file: day_name(day), what: other.to_string() },
+        sled::Error::Io(source) => SeenError::Io { file, source },
+        other => SeenError::Corrupt { file, what: other.to_string() },
     }
 }
 
@@ -77,7 +88,7 @@ impl DayFiles {
         }
     }
 
-    fn day_dir(&self, day: u32) -> PathBuf {
+    pub fn day_dir(&self, day: u32) -> PathBuf {
         self.dir.join(day_name(day))
     }
 
@@ -112,7 +123,7 @@ impl DayFiles {
         {
             open.remove(idle);
         }
-        let db = Arc::new(open_sled(&self.day_dir(day), day)?);
+        let db = Arc::new(open_sled(&self.day_dir(day))?);
         self.check_ids(day, &db)?;
         open.push((day, Arc::clone(&db)));
         Ok(db)
@@ -127,13 +138,14 @@ impl DayFiles {
     fn check_ids(&self, day: u32, db: &sled::Db) -> Result<(), SeenError> {
         let expected = self.expected.lock().unwrap_or_else(PoisonError::into_inner).remove(&day);
         let Some(expected) = expected else { return Ok(()) };
-        let ids = guarded(day, || db.get(IDS_KEY).map_err(sled_error(day)))?;
+        let dir = self.day_dir(day);
+        let ids = guarded(&dir, || db.get(IDS_KEY).map_err(sled_error(&dir)))?;
         let ids = ids.and_then(|ids| <[u8; 8]>::try_from(ids.as_ref()).ok()).map_or(0, u64::from_be_bytes);
         if ids >= expected {
             return Ok(());
         }
         let what = format!("{ids} ids where its filter has {expected}");
-        Err(SeenError::Corrupt { file: day_name(day), what })
+        Err(SeenError::Corrupt { file: label(&dir), what })
     }
 
     /// The blocks of a prefix, newest first, as long as `wants_more`.
@@ -146,11 +158,33 @@ impl DayFiles {
         prefix: u16,
         mut wants_more: impl FnMut(&[Row]) -> bool,
     ) -> Result<(), SeenError> {
-        let db = self.db(day)?;
-        guarded(day, || {
+        let (db, dir) = (self.db(day)?, self.day_dir(day));
+        guarded(&dir, || {
             for block in db.range(block_key((prefix, 0))..=block_key((prefix, u32::MAX))).rev() {
-                let (_, value) = block.map_err(sled_error(day))?;
-                if !wants_more(rows(day, &value)?) {
+                let (_, value) = block.map_err(sled_error(&dir))?;
+                if !wants_more(rows(&dir, &value)?) {
+                    break;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// What is stored from `first` to `last`, in order, as long as `wants_more`.
+    ///
+    /// # Errors
+    /// [`SeenError`], here and below.
+    pub fn each_between(
+        &self,
+        day: u32,
+        (first, last): (&[u8], &[u8]),
+        mut wants_more: impl FnMut(&[u8], &[u8]) -> bool,
+    ) -> Result<(), SeenError> {
+        let (db, dir) = (self.db(day)?, self.day_dir(day));
+        guarded(&dir, || {
+            for pair in db.range(first..=last) {
+                let (key, value) = pair.map_err(sled_error(&dir))?;
+                if !wants_more(&key, &value) {
                     break;
                 }
             }
@@ -159,25 +193,25 @@ impl DayFiles {
     }
 
     pub fn each_row(&self, day: u32, mut each: impl FnMut(&Row)) -> Result<(), SeenError> {
-        let db = self.db(day)?;
-        guarded(day, || {
+        let (db, dir) = (self.db(day)?, self.day_dir(day));
+        guarded(&dir, || {
             for block in db.iter() {
-                let (key, value) = block.map_err(sled_error(day))?;
+                let (key, value) = block.map_err(sled_error(&dir))?;
                 if key != IDS_KEY {
-                    rows(day, &value)?.iter().for_each(&mut each);
+                    rows(&dir, &value)?.iter().for_each(&mut each);
                 }
             }
             Ok(())
         })
     }
 
-    /// Writes blocks and filter layers of a day that then holds `ids`, and returns when they are on disk.
-    pub fn write(
+    /// Writes pairs and filter layers (`NAME-n`) of a day that then holds `ids`, and returns when they are on disk.
+    pub fn write<K: AsRef<[u8]>, V: AsRef<[u8]>>(
         &self,
         day: u32,
         ids: u64,
-        blocks: &[(BlockName, Arc<Vec<Row>>)],
-        layers: &[(usize, Vec<u8>)],
+        pairs: impl Iterator<Item = (K, V)>,
+        filters: &[(&str, Vec<(usize, Vec<u8>)>)],
     ) -> Result<(), SeenError> {
         let dir = self.day_dir(day);
         let is_new = !dir.is_dir();
@@ -185,13 +219,13 @@ impl DayFiles {
             fs::create_dir_all(&dir).map_err(io_error(&dir))?;
         }
         let db = self.db(day)?;
-        let written = guarded(day, || {
-            for (name, rows) in blocks {
-                db.insert(block_key(*name), rows.as_flattened()).map_err(sled_error(day))?;
+        let written = guarded(&dir, || {
+            for (key, value) in pairs {
+                db.insert(key, value.as_ref()).map_err(sled_error(&dir))?;
             }
-            db.insert(IDS_KEY, &ids.to_be_bytes()).map_err(sled_error(day))?;
+            db.insert(IDS_KEY, &ids.to_be_bytes()).map_err(sled_error(&dir))?;
             // sled's flush is no fsync; the sync below is.
-            db.flush().map(drop).map_err(sled_error(day))
+            db.flush().map(drop).map_err(sled_error(&dir))
         });
         if let Err(error) = written {
             // sled remembers its first error for ever; opened again it may do better.
@@ -203,17 +237,19 @@ impl DayFiles {
         if is_new {
             sync_dir(&dir).and_then(|()| sync_dir(&self.dir)).map_err(io_error(&dir))?;
         }
-        for (nth, bytes) in layers {
-            replace_file(&dir, &format!("filter-{nth}"), bytes).map_err(io_error(&dir))?;
+        for (name, layers) in filters {
+            for (nth, bytes) in layers {
+                replace_file(&dir, &format!("{name}-{nth}"), bytes).map_err(io_error(&dir))?;
+            }
         }
         Ok(())
     }
 
-    /// Reads the layers of a day's filter; false where one is missing or torn.
-    pub fn read_filter(&self, day: u32, filter: &mut Filter) -> Result<bool, SeenError> {
+    /// Reads the layers of one of a day's filters; false where one is missing or torn.
+    pub fn read_filter(&self, day: u32, name: &str, filter: &mut Filter) -> Result<bool, SeenError> {
         let dir = self.day_dir(day);
         for nth in 0..LAYERS_MAX {
-            match fs::read(dir.join(format!("filter-{nth}"))) {
+            match fs::read(dir.join(format!("{name}-{nth}"))) {
                 Ok(file) if filter.add_layer(&file) => {}
                 Ok(_) => return Ok(false),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(nth > 0),
@@ -252,8 +288,9 @@ impl DayFiles {
             None => fs::remove_dir_all(dir).map_err(io_error(dir))?,
             Some(aside) => {
                 fs::create_dir_all(aside).map_err(io_error(aside))?;
-                let free = (0..).map(|n: u32| aside.join(format!("seen-{n}"))).find(|path| !path.exists());
-                let to = free.unwrap_or_else(|| aside.join("seen"));
+                let free =
+                    (0..).map(|n: u32| aside.join(format!("{}-{n}", label(dir)))).find(|path| !path.exists());
+                let to = free.unwrap_or_else(|| aside.join(label(dir)));
                 // On another file system it cannot be moved: then it is only removed.
                 if fs::rename(dir, &to).is_err() {
                     fs::remove_dir_all(dir).map_err(io_error(dir))?;
@@ -301,20 +338,15 @@ pub fn read_covered(dir: &Path) -> Option<Covered> {
     sound.then_some(Covered { log_id: LogId(*log_id), mark })
 }
 
-fn block_key((prefix, number): BlockName) -> [u8; 6] {
-    let (prefix, number) = (prefix.to_be_bytes(), number.to_be_bytes());
-    [prefix[0], prefix[1], number[0], number[1], number[2], number[3]]
-}
-
-fn rows(day: u32, value: &[u8]) -> Result<&[Row], SeenError> {
+fn rows<'a>(dir: &Path, value: &'a [u8]) -> Result<&'a [Row], SeenError> {
     let (rows, rest) = value.as_chunks();
     if rest.is_empty() {
         return Ok(rows);
     }
-    Err(SeenError::Corrupt { file: day_name(day), what: format!("a block of {} bytes", value.len()) })
+    Err(SeenError::Corrupt { file: label(dir), what: format!("a block of {} bytes", value.len()) })
 }
 
-fn open_sled(dir: &Path, day: u32) -> Result<sled::Db, SeenError> {
+fn open_sled(dir: &Path) -> Result<sled::Db, SeenError> {
     if dir.is_dir() {
         for entry in fs::read_dir(dir).map_err(io_error(dir))?.flatten() {
             let name = entry.file_name();
@@ -323,21 +355,21 @@ fn open_sled(dir: &Path, day: u32) -> Result<sled::Db, SeenError> {
             }
         }
     }
-    guarded(day, || {
+    guarded(dir, || {
         let config = sled::Config::new().path(dir).cache_capacity(CACHE_BYTES).flush_every_ms(None);
-        config.open().map_err(sled_error(day))
+        config.open().map_err(sled_error(dir))
     })
 }
 
 /// Runs sled; a panic inside it means that the day is corrupt.
-fn guarded<T>(day: u32, run: impl FnOnce() -> Result<T, SeenError>) -> Result<T, SeenError> {
+fn guarded<T>(dir: &Path, run: impl FnOnce() -> Result<T, SeenError>) -> Result<T, SeenError> {
     catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| {
-        Err(SeenError::Corrupt { file: day_name(day), what: "sled cannot read it".to_owned() })
+        Err(SeenError::Corrupt { file: label(dir), what: "sled cannot read it".to_owned() })
     })
 }
 
 /// Writes a file whole, or not at all, and returns when it is on disk.
-fn replace_file(dir: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
+pub fn replace_file(dir: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
     let new = dir.join(format!("{name}.new"));
     let file = File::create(&new).and_then(|mut file| {
         io::Write::write_all(&mut file, bytes)?;

@@ -6,9 +6,9 @@
 #[cfg(feature = "node")]
 pub mod day_db;
 #[cfg(feature = "node")]
-mod day_files;
+pub(in crate::store) mod day_files;
 #[cfg(feature = "node")]
-mod filter;
+pub(in crate::store) mod filter;
 #[cfg(any(test, feature = "sim"))]
 pub mod memory;
 
@@ -27,10 +27,10 @@ const FLUSH_AFTER_IDS: u64 = 128 * 1024;
 
 #[derive(Debug, Error)]
 pub enum SeenError {
-    #[error("seen/{file}: {source}")]
+    #[error("{file}: {source}")]
     Io { file: String, source: std::io::Error },
     /// It can be made again from the journal.
-    #[error("seen/{file}: {what}")]
+    #[error("{file}: {what}")]
     Corrupt { file: String, what: String },
 }
 

@@ -1,4 +1,4 @@
-//! Makes the seen set durable in the background, so that a start has little to read again and retention
+//! Makes seen set and link index durable in the background, so that a start has little to read again and retention
 //! nothing to wait for. When the disk is full it tries again later: the journal has everything.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -16,10 +16,10 @@ pub(super) fn run(shared: &Shared, flushes: &Receiver<()>) {
             Ok(()) | Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }
-        if !shared.engine().seen.is_dirty() {
+        if !shared.engine().is_dirty() {
             continue;
         }
-        if let Err(error) = shared.flush_seen()
+        if let Err(error) = shared.flush()
             && !error.is_full()
         {
             return shared.fail(error);

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::mpsc::Receiver;
 
 use super::Shared;
-use crate::protocol::io::{Input, Output, Read};
+use crate::protocol::io::{Input, Output, Read, Reader};
 use crate::store::engine::{Problem, StoreError};
 use crate::store::segment::JournalError;
 
@@ -30,7 +30,11 @@ fn answer(shared: &Shared, question: Output) -> Result<Option<Input>, StoreError
             Input::Known { ticket, digests }
         }
         Output::Read { reader, after_seq, bytes_max } => {
-            Input::Entries { reader, read: read(shared, after_seq, bytes_max)? }
+            let mut read = read(shared, after_seq, bytes_max)?;
+            if matches!(reader, Reader::Consumer(_)) {
+                shared.engine().mark(&mut read)?;
+            }
+            Input::Entries { reader, read }
         }
         Output::Fetch { ticket, id } => {
             let entry = or_problem(shared, shared.engine().journal.fetch(&id))?;

@@ -18,7 +18,8 @@ struct World {
 }
 
 fn dirs(dir: &Path) -> StoreDirs {
-    StoreDirs { journal: dir.join("journal"), seen: dir.join("seen"), aside: dir.join("aside") }
+    let below = |name: &str| dir.join(name);
+    StoreDirs { journal: below("journal"), seen: below("seen"), links: below("links"), aside: below("aside") }
 }
 
 fn open_with(dir: &Path, keep_bytes: u64) -> Result<World, StoreError> {

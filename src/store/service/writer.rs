@@ -45,12 +45,22 @@ pub(super) fn run(shared: &Shared, writes: &Receiver<Write>, flushes: &SyncSende
             Ok(Next::Stop) => break,
             Err(error) => return shared.fail(error),
         }
-        if shared.engine().seen.flush_is_due() {
+        let (due, over) = {
+            let engine = shared.engine();
+            (engine.flush_is_due(), engine.links.is_over())
+        };
+        if due {
             // One that waits already is enough.
             let _ = flushes.try_send(());
         }
+        if over
+            && let Err(error) = shared.flush()
+            && !error.is_full()
+        {
+            return shared.fail(error);
+        }
     }
-    let closed = shared.flush_seen().and_then(|()| shared.engine().close());
+    let closed = shared.flush().and_then(|()| shared.engine().close());
     if let Err(error) = closed
         && !error.is_full()
     {
@@ -186,8 +196,8 @@ impl Writer<'_> {
 
     fn retire(&mut self, now: Option<Timestamp>) -> Result<(), StoreError> {
         let Some(mut retirement) = self.shared.engine().due(now) else { return Ok(()) };
-        let uncovered = self.shared.engine().seen.covered_seq() < retirement.last_seq();
-        if uncovered && let Err(error) = self.shared.flush_seen() {
+        let uncovered = self.shared.engine().must_flush_before(&retirement);
+        if uncovered && let Err(error) = self.shared.flush() {
             return if error.is_full() { Ok(()) } else { Err(error) };
         }
         let own = self.shared.engine().own().clone();

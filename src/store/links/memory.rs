@@ -1,0 +1,62 @@
+//! A link index in memory, which a start makes again from the journal. For tests and the simulator.
+
+use std::collections::BTreeMap;
+
+use super::{Class, LinkDb, Row, RowKey, rows};
+use crate::identity::EventKey;
+use crate::store::seen::{Covered, Emptied, Flush, SeenError};
+
+#[derive(Debug, Default)]
+pub struct MemoryLinks {
+    days: BTreeMap<u32, BTreeMap<RowKey, Vec<u8>>>,
+}
+
+impl LinkDb for MemoryLinks {
+    fn covered(&self) -> Option<Covered> {
+        None
+    }
+
+    fn insert(&mut self, day: u32, key: RowKey, value: Vec<u8>) {
+        self.days.entry(day).or_default().insert(key, value);
+    }
+
+    fn days(&self, key: &EventKey) -> Vec<u32> {
+        let (first, last) = rows::range_of(*key, (Class::Withdrawn, Class::Left));
+        let named = self.days.iter().filter(|(_, rows)| rows.range(first..=last).next().is_some());
+        named.map(|(day, _)| *day).collect()
+    }
+
+    fn days_that_take_back(&self, key: &EventKey) -> Vec<u32> {
+        let (first, last) = rows::range_of(*key, (Class::Withdrawn, Class::Replaced));
+        let named = self.days.iter().filter(|(_, rows)| rows.range(first..=last).next().is_some());
+        named.map(|(day, _)| *day).collect()
+    }
+
+    fn rows(
+        &mut self,
+        day: u32,
+        key: &EventKey,
+        classes: (Class, Class),
+        limit: usize,
+    ) -> Result<Vec<Row>, SeenError> {
+        let (first, last) = rows::range_of(*key, classes);
+        let day = self.days.get(&day).into_iter().flat_map(|rows| rows.range(first..=last));
+        Ok(day.filter_map(|(key, value)| Row::decode(key, value)).take(limit).collect())
+    }
+
+    fn begin_flush(&mut self, _covered: Covered) -> Result<Flush, SeenError> {
+        Ok(Box::new(|| Ok(())))
+    }
+
+    fn flushed(&mut self) {}
+
+    fn remove_below(&mut self, day: u32) -> Result<(), SeenError> {
+        self.days = self.days.split_off(&day);
+        Ok(())
+    }
+
+    fn empty(&mut self, _why: Emptied) -> Result<(), SeenError> {
+        self.days.clear();
+        Ok(())
+    }
+}

@@ -1,0 +1,287 @@
+//! The link index (design §5.4): who names an event, by `parent` or a link, whether or not it is held. Derived from
+//! the journal as the seen set is, by the same rules of position, and kept as long: here is what is indexed when,
+//! the place that the database covers, and when it is made again. `day_links` keeps it on disk, `memory` in tests and
+//! the simulator. What is inside a seal is not indexed: nobody here can read it.
+
+#[cfg(feature = "node")]
+pub mod day_links;
+pub mod memory;
+mod rows;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use super::disk::Disk;
+use super::journal::Journal;
+use super::seen::{Covered, Emptied, Flush, SeenError, SeenFault};
+use crate::identity::{EventId, EventKey, LogId};
+use crate::protocol::io::Read;
+use crate::record::Entry;
+use crate::wire::Mark;
+
+pub use rows::{Class, Row, RowKey, opaque_key, rows_of};
+
+/// Rows inserted since the last flush after which the next is due.
+const FLUSH_AFTER_ROWS: u64 = 32 * 1024;
+
+/// Rows in memory at which the appender waits for a flush: at about 150 bytes each, 40 MB.
+const UNFLUSHED_ROWS_MAX: u64 = 256 * 1024;
+
+/// Replacements of one event of which the newest is looked for, in one day.
+const REPLACEMENTS_MAX: usize = 256;
+
+/// A database of rows, by day of the carrier's `created`. What is inserted is found at once, and durable after a
+/// flush.
+pub trait LinkDb: Debug + Send {
+    /// What the last finished flush covered.
+    fn covered(&self) -> Option<Covered>;
+
+    /// The same row may come again.
+    fn insert(&mut self, day: u32, key: RowKey, value: Vec<u8>);
+
+    /// Days that may have rows which name `key`.
+    fn days(&self, key: &EventKey) -> Vec<u32>;
+
+    /// Days in which its own publisher may withdraw or replace `key`. Asked for every event that is handed off.
+    fn days_that_take_back(&self, key: &EventKey) -> Vec<u32>;
+
+    /// The rows of `day` that name `key`, in the order of class and seq, at most `limit`.
+    ///
+    /// # Errors
+    /// [`SeenError`], here and below.
+    fn rows(
+        &mut self,
+        day: u32,
+        key: &EventKey,
+        classes: (Class, Class),
+        limit: usize,
+    ) -> Result<Vec<Row>, SeenError>;
+
+    /// Begins to make durable all that was inserted, and then, behind it, `covered`.
+    fn begin_flush(&mut self, covered: Covered) -> Result<Flush, SeenError>;
+
+    /// The flush that was begun last has run.
+    fn flushed(&mut self);
+
+    /// Forgets all days before `day`.
+    fn remove_below(&mut self, day: u32) -> Result<(), SeenError>;
+
+    /// Forgets everything, durably.
+    fn empty(&mut self, why: Emptied) -> Result<(), SeenError>;
+}
+
+#[derive(Debug)]
+pub struct LinkIndex {
+    db: Box<dyn LinkDb>,
+    /// On disk.
+    covered: Mark,
+    /// Inserted, but not necessarily on disk.
+    inserted: Mark,
+    /// Inserted since the last flush was begun, and in one that has not finished.
+    fresh: u64,
+    flushing: u64,
+}
+
+impl LinkIndex {
+    /// Brings the database up to what the journal holds: from the place that it covers, or from the start where the
+    /// journal does not know that.
+    ///
+    /// # Errors
+    /// [`SeenFault`].
+    pub fn open<D: Disk>(
+        db: Box<dyn LinkDb>,
+        journal: &Journal<D>,
+        emptied: bool,
+    ) -> Result<Self, SeenFault> {
+        let floor = journal.floor();
+        let mut index = Self { db, covered: floor, inserted: floor, fresh: 0, flushing: 0 };
+        match index.db.covered().filter(|_| !emptied) {
+            Some(covered)
+                if covered.log_id == journal.log_id()
+                    && journal.check_at(covered.mark.seq)? == Some(covered.mark.check) =>
+            {
+                index.covered = covered.mark;
+                index.insert_after(journal, covered.mark.seq)?;
+            }
+            _ => index.rebuild(journal, Emptied::Superseded)?,
+        }
+        Ok(index)
+    }
+
+    /// Makes the index again from the journal.
+    ///
+    /// # Errors
+    /// [`SeenFault`].
+    pub fn rebuild<D: Disk>(&mut self, journal: &Journal<D>, why: Emptied) -> Result<(), SeenFault> {
+        self.db.empty(why)?;
+        (self.fresh, self.flushing) = (0, 0);
+        self.insert_after(journal, 0)?;
+        self.flush(journal.log_id())?;
+        Ok(())
+    }
+
+    fn insert_after<D: Disk>(&mut self, journal: &Journal<D>, seq: u64) -> Result<(), SeenFault> {
+        let mut failed = None;
+        journal.naming_after(seq, |entry| {
+            if failed.is_none() {
+                self.insert(entry);
+                if self.is_over() {
+                    self.inserted = entry.mark();
+                    failed = self.flush(journal.log_id()).err();
+                }
+            }
+        })?;
+        self.inserted = journal.last();
+        match failed {
+            Some(error) => Err(error.into()),
+            None => Ok(()),
+        }
+    }
+
+    fn flush(&mut self, log_id: LogId) -> Result<(), SeenError> {
+        let (flush, covered) = self.begin_flush(log_id)?;
+        flush()?;
+        self.flushed(covered);
+        Ok(())
+    }
+
+    fn insert(&mut self, entry: &Entry) {
+        let day = entry.envelope.core().created.day();
+        for (key, value) in rows_of(entry) {
+            self.db.insert(day, key, value);
+            self.fresh += 1;
+        }
+    }
+
+    /// These carriers are synced; they are those up to `last`.
+    pub fn insert_all<'a>(&mut self, entries: impl Iterator<Item = &'a Arc<Entry>>, last: Mark) {
+        for entry in entries {
+            let core = entry.envelope.core();
+            if core.parent.is_some() || !core.links.is_empty() {
+                self.insert(entry);
+            }
+        }
+        self.inserted = last;
+    }
+
+    /// Says, of each entry read, by what its publisher withdrew or replaced it. Costs next to nothing for those of
+    /// which neither is true.
+    ///
+    /// # Errors
+    /// [`SeenError`].
+    pub fn mark(&mut self, read: &mut Read) -> Result<(), SeenError> {
+        for entry in &mut read.entries {
+            self.mark_entry(entry)?;
+        }
+        Ok(())
+    }
+
+    /// The same for one.
+    ///
+    /// # Errors
+    /// [`SeenError`].
+    pub fn mark_entry(&mut self, entry: &mut Arc<Entry>) -> Result<(), SeenError> {
+        let key = entry.envelope.key();
+        let days = self.db.days_that_take_back(&key);
+        if days.is_empty() {
+            return Ok(());
+        }
+        let (withdrawn, replaced) = self.taken_back(&key, &days)?;
+        if withdrawn.is_some() || replaced.is_some() {
+            let entry = Arc::make_mut(entry);
+            (entry.withdrawn_by, entry.replaced_by) = (withdrawn, replaced);
+        }
+        Ok(())
+    }
+
+    /// True where none of the entries is withdrawn or replaced, as far as memory tells.
+    pub fn none_is_taken_back(&self, read: &Read) -> bool {
+        read.entries.iter().all(|entry| self.db.days_that_take_back(&entry.envelope.key()).is_empty())
+    }
+
+    /// The first withdrawal and the newest replacement, in the order in which this node stored them.
+    fn taken_back(
+        &mut self,
+        key: &EventKey,
+        days: &[u32],
+    ) -> Result<(Option<EventId>, Option<EventId>), SeenError> {
+        let (mut withdrawn, mut replaced): (Option<Row>, Option<Row>) = (None, None);
+        for day in days {
+            let first = self.db.rows(*day, key, (Class::Withdrawn, Class::Withdrawn), 1)?.pop();
+            if let Some(row) = first
+                && withdrawn.as_ref().is_none_or(|known| row.seq < known.seq)
+            {
+                withdrawn = Some(row);
+            }
+            let last = self.db.rows(*day, key, (Class::Replaced, Class::Replaced), REPLACEMENTS_MAX)?.pop();
+            if let Some(row) = last
+                && replaced.as_ref().is_none_or(|known| row.seq > known.seq)
+            {
+                replaced = Some(row);
+            }
+        }
+        Ok((withdrawn.map(|row| row.by), replaced.map(|row| row.by)))
+    }
+
+    /// Which days have to be asked for rows that name each of `keys`.
+    pub fn days(&self, keys: &[EventKey]) -> BTreeMap<u32, Vec<EventKey>> {
+        let mut days: BTreeMap<u32, Vec<EventKey>> = BTreeMap::new();
+        for key in keys {
+            self.db.days(key).into_iter().for_each(|day| days.entry(day).or_default().push(*key));
+        }
+        days
+    }
+
+    /// The rows of one day that name `key`, at most `limit`.
+    ///
+    /// # Errors
+    /// [`SeenError`].
+    pub fn rows(&mut self, day: u32, key: &EventKey, limit: usize) -> Result<Vec<Row>, SeenError> {
+        self.db.rows(day, key, (Class::Withdrawn, Class::Left), limit)
+    }
+
+    /// Up to where all is on disk.
+    pub fn covered_seq(&self) -> u64 {
+        self.covered.seq
+    }
+
+    /// Is there something that a flush would make durable?
+    pub fn is_dirty(&self) -> bool {
+        self.inserted != self.covered
+    }
+
+    pub fn flush_is_due(&self) -> bool {
+        self.fresh >= FLUSH_AFTER_ROWS
+    }
+
+    /// Is so much in memory that nothing more should be inserted before a flush?
+    pub fn is_over(&self) -> bool {
+        self.fresh + self.flushing >= UNFLUSHED_ROWS_MAX
+    }
+
+    /// Begins a flush of all that was inserted; [`Self::flushed`] is called with what it covers, once it has run.
+    ///
+    /// # Errors
+    /// [`SeenError`].
+    pub fn begin_flush(&mut self, log_id: LogId) -> Result<(Flush, Covered), SeenError> {
+        let covered = Covered { log_id, mark: self.inserted };
+        let flush = self.db.begin_flush(covered)?;
+        self.flushing += std::mem::take(&mut self.fresh);
+        Ok((flush, covered))
+    }
+
+    pub fn flushed(&mut self, covered: Covered) {
+        self.covered = covered.mark;
+        self.flushing = 0;
+        self.db.flushed();
+    }
+
+    /// # Errors
+    /// [`SeenError`].
+    pub fn remove_below(&mut self, day: u32) -> Result<(), SeenError> {
+        self.db.remove_below(day)
+    }
+}

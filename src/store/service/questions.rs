@@ -1,0 +1,66 @@
+//! What the command line asks of the store, past the core: entries, and who names them. The engine is held for one
+//! disk at a time, so that a long question holds up nobody.
+
+use std::sync::Arc;
+
+use super::Store;
+use crate::identity::{EventId, EventKey};
+use crate::protocol::io::Read;
+use crate::record::Entry;
+use crate::store::engine::StoreError;
+use crate::store::links::Row;
+use crate::wire::Mark;
+
+/// Entries that a prefix of a UUID may find.
+const FOUND_MAX: usize = 100;
+
+impl Store {
+    /// Entries whose UUID begins with `prefix`, of 8 or more hexadecimal digits; at most 100.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn find(&self, prefix: &str) -> Result<Vec<Arc<Entry>>, StoreError> {
+        let found = self.shared.engine().journal.find_by_uuid_prefix(prefix, FOUND_MAX)?;
+        self.marked(found)
+    }
+
+    /// The stored envelope of an identity.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn fetch(&self, id: &EventId) -> Result<Option<Arc<Entry>>, StoreError> {
+        let found = self.shared.engine().journal.fetch(id)?;
+        Ok(self.marked(found.into_iter().collect())?.pop())
+    }
+
+    /// The entry with this seq.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn entry(&self, seq: u64) -> Result<Option<Arc<Entry>>, StoreError> {
+        let found = self.shared.engine().journal.entry(seq)?;
+        Ok(self.marked(found.into_iter().collect())?.pop())
+    }
+
+    fn marked(&self, entries: Vec<Arc<Entry>>) -> Result<Vec<Arc<Entry>>, StoreError> {
+        let mut read = Read { after: Mark::START, entries };
+        self.shared.engine().mark(&mut read)?;
+        Ok(read.entries)
+    }
+
+    /// Who names each of `keys`, held or not: at most `limit` rows for each and each day of the index.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn naming(&self, keys: &[EventKey], limit: usize) -> Result<Vec<(EventKey, Row)>, StoreError> {
+        let days = self.shared.engine().links.days(keys);
+        let mut found = Vec::new();
+        for (day, keys) in days {
+            for key in keys {
+                let rows = self.shared.engine().rows(day, &key, limit)?;
+                found.extend(rows.into_iter().map(|row| (key, row)));
+            }
+        }
+        Ok(found)
+    }
+}
