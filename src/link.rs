@@ -1,5 +1,5 @@
-//! A typed relation between two events (design §5.4). Links are claims of the publisher that signed them;
-//! a consumer may ignore them.
+//! A typed relation between two events (design §5.4), and the vocabulary of types. Links are claims of the publisher
+//! that signed them; a consumer may ignore them. Which of them count is not decided here.
 
 use crate::identity::EventId;
 
@@ -22,22 +22,114 @@ pub enum LinkTarget {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Relation(String);
 
-impl Relation {
-    /// The documented vocabulary.
-    pub const KNOWN: [&str; 11] = [
-        "parent",
-        "derived-from",
-        "same-report",
-        "same-incident",
-        "related",
-        "source-of",
-        "target-of",
-        "replaces",
-        "withdraws",
-        "alternate",
-        "corroborates",
-    ];
+/// One type of the documented vocabulary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Term {
+    pub name: &'static str,
+    /// What it says of `left` and `right`.
+    pub meaning: &'static str,
+    /// How it reads from right to left; the same word where the link holds both ways.
+    pub inverse: &'static str,
+    /// The relationship type of MISP's objects, read from left to right.
+    pub misp: &'static str,
+    /// The RDF predicate, an IRI, with left as subject and right as object.
+    pub predicate: &'static str,
+}
 
+/// The RDF predicate of a type that no ontology has is this and its name.
+pub const PREDICATE_BASE: &str = "urn:intelmesh:relation:";
+
+const fn term(
+    name: &'static str,
+    inverse: &'static str,
+    (misp, predicate): (&'static str, &'static str),
+    meaning: &'static str,
+) -> Term {
+    Term { name, meaning, inverse, misp, predicate }
+}
+
+/// The documented vocabulary; docs/LINKS.md has it as a table.
+pub const VOCABULARY: [Term; 11] = [
+    term(
+        "parent",
+        "parent of",
+        ("child-of", "http://www.w3.org/ns/prov#wasDerivedFrom"),
+        "left was made from right, which was handed off, taken apart or enriched; the core's own field",
+    ),
+    term(
+        "derived-from",
+        "basis of",
+        ("derived-from", "http://purl.org/dc/terms/source"),
+        "left rests on what right says, among other things",
+    ),
+    term(
+        "same-report",
+        "same-report",
+        ("related-to", "urn:intelmesh:relation:same-report"),
+        "both come from one report, or from one event with lists in it",
+    ),
+    term(
+        "same-incident",
+        "same-incident",
+        ("related-to", "urn:intelmesh:relation:same-incident"),
+        "both belong to one incident",
+    ),
+    term(
+        "related",
+        "related",
+        ("related-to", "http://purl.org/dc/terms/relation"),
+        "both have to do with each other, in whatever way",
+    ),
+    term(
+        "source-of",
+        "has source",
+        ("related-to", "urn:intelmesh:relation:source-of"),
+        "left has a source of what right tells of, in an event with many sources",
+    ),
+    term(
+        "target-of",
+        "has target",
+        ("related-to", "urn:intelmesh:relation:target-of"),
+        "left has a target of what right tells of, in an event with many targets",
+    ),
+    term(
+        "replaces",
+        "replaced by",
+        ("supersedes", "http://purl.org/dc/terms/replaces"),
+        "left says better what right says; counts among one publisher's own events",
+    ),
+    term(
+        "withdraws",
+        "withdrawn by",
+        ("annotates", "http://purl.org/spar/cito/retracts"),
+        "right should not have been published; counts among one publisher's own events",
+    ),
+    term(
+        "alternate",
+        "alternate of",
+        ("references", "http://purl.org/dc/terms/identifier"),
+        "right, any text, names left in another system (`CESNET-RT#2235`)",
+    ),
+    term(
+        "corroborates",
+        "corroborated by",
+        ("duplicate-of", "http://purl.org/spar/cito/confirms"),
+        "left says of its own knowledge what right says; also shown between events with the same content id",
+    ),
+];
+
+impl Term {
+    /// Does it hold in both directions?
+    pub fn is_symmetric(&self) -> bool {
+        self.name == self.inverse
+    }
+
+    pub fn of(relation: &str) -> Option<&'static Self> {
+        VOCABULARY.iter().find(|term| term.name == relation)
+    }
+}
+
+impl Relation {
     /// 1 to 32 of `a-z`, `0-9` and `-`; `_` reads as `-`.
     pub fn parse(text: &str) -> Option<Self> {
         crate::identity::ProjectName::parse(text).ok().map(|name| Self(name.as_str().to_owned()))
@@ -48,6 +140,11 @@ impl Relation {
         Self("parent".to_owned())
     }
 
+    /// What two events say that have the same content id.
+    pub fn corroborates() -> Self {
+        Self("corroborates".to_owned())
+    }
+
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -55,6 +152,40 @@ impl Relation {
     /// True for those of the documented vocabulary that relate events alone, so that a reader may rely on
     /// finding one. `alternate`, and types not known here, may point at an opaque id.
     pub fn needs_event(&self) -> bool {
-        self.as_str() != "alternate" && Self::KNOWN.contains(&self.as_str())
+        self.as_str() != "alternate" && Term::of(self.as_str()).is_some()
+    }
+
+    /// Does it take something back that was published? Such a link counts only from the same publisher.
+    pub fn takes_back(&self) -> bool {
+        matches!(self.as_str(), "withdraws" | "replaces")
+    }
+
+    /// How it reads from right to left.
+    pub fn inverse(&self) -> String {
+        Term::of(self.as_str()).map_or_else(|| format!("{} of", self.0), |term| term.inverse.to_owned())
+    }
+
+    /// The RDF predicate.
+    pub fn predicate(&self) -> String {
+        Term::of(self.as_str())
+            .map_or_else(|| format!("{PREDICATE_BASE}{}", self.0), |term| term.predicate.to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_term_is_a_relation_and_has_a_predicate_of_its_own() {
+        for term in VOCABULARY {
+            let relation = Relation::parse(term.name).expect("a relation");
+            assert_eq!(relation.predicate(), term.predicate);
+            let shared = VOCABULARY.iter().filter(|other| other.predicate == term.predicate).count();
+            assert_eq!(shared, 1, "{}", term.predicate);
+            let own = term.predicate.strip_prefix(PREDICATE_BASE);
+            assert!(own.is_none_or(|name| name == term.name), "{}", term.predicate);
+        }
+        assert_eq!(Relation::parse("made-up").unwrap().predicate(), "urn:intelmesh:relation:made-up");
     }
 }

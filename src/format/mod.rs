@@ -13,6 +13,7 @@ mod refusal;
 mod republish;
 mod siblings;
 mod strip;
+pub mod takeback;
 
 pub use door::{Door, MultipleValues};
 pub use draft::{Draft, Made};

@@ -185,10 +185,12 @@ impl Connection {
             };
             self.wait_for_acks().await;
             for entry in entries {
-                if self
-                    .hand_off
-                    .write_line(&Carried::new(entry.seq, &entry.path, &entry.envelope), &mut bytes)
-                {
+                let carried = Carried {
+                    withdrawn_by: entry.withdrawn_by.as_ref(),
+                    replaced_by: entry.replaced_by.as_ref(),
+                    ..Carried::new(entry.seq, &entry.path, &entry.envelope)
+                };
+                if self.hand_off.write_line(&carried, &mut bytes) {
                     bytes.push(b'\n');
                     self.handed(|handed| handed.push(entry.seq));
                 }
