@@ -310,6 +310,27 @@ pub const REDIS_BATCH_BYTES: usize = 1024 * 1024;
 pub const REDIS_AGAIN_FIRST_MS: u64 = 100;
 pub const REDIS_AGAIN_MAX_MS: u64 = 5_000;
 
+/// An event as a door hands it to IntelMQ, in bytes: a line whose fields got longer names, and what is added. Beyond
+/// it the event is set aside.
+pub const HANDED_BYTES_MAX: usize = 4 * LINE_BYTES_MAX;
+
+/// A receiver's `harmonization.conf`, in bytes; IntelMQ's own has 24 KB. Longer is an error of the operator's.
+pub const HARMONIZATION_BYTES_MAX: u64 = 1024 * 1024;
+/// Fields in one list of it …
+pub const HARMONIZATION_FIELDS_MAX: usize = 4_096;
+/// … and bytes of memory that one compiled pattern of it may take.
+pub const HARMONIZATION_PATTERN_BYTES_MAX: usize = 256 * 1024;
+
+/// Digits of an integer that Python reads: `sys.int_info` of all versions since 3.11. An event with a longer one
+/// stops a bot for good.
+pub const PYTHON_INT_DIGITS_MAX: usize = 4_300;
+
+/// Levels at which fields are looked for in an object; IntelMQ's own have 3.
+pub const NESTED_FIELD_LEVELS_MAX: usize = 8;
+
+/// Characters of a field's name in a reason.
+pub const ADAPTED_NAME_CHARS_MAX: usize = 120;
+
 const _: () = {
     assert!(
         ENVELOPE_BYTES_MAX >= 2 * LINE_BYTES_MAX + EXT_BYTES_MAX,

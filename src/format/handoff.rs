@@ -163,7 +163,7 @@ fn has_type(payload: &[u8]) -> bool {
     check_body(payload).is_ok_and(|scan| scan.members.iter().any(|member| member.key == "__type"))
 }
 
-const fn type_member(event_type: EventType) -> &'static str {
+pub(super) const fn type_member(event_type: EventType) -> &'static str {
     match event_type {
         EventType::Event => "\"__type\":\"Event\"",
         EventType::Report => "\"__type\":\"Report\"",

@@ -8,6 +8,7 @@ mod edit;
 mod explode;
 pub mod handoff;
 pub mod intake;
+pub mod intelmq;
 mod meta;
 mod refusal;
 mod republish;

@@ -1,0 +1,177 @@
+//! What a hand-off adds to an event: `extra.intelmesh.*`, by which it is known when it comes back, and which
+//! events it takes back or replaces. What an event brings under these names itself is moved away before.
+
+use std::borrow::Cow;
+
+use thiserror::Error;
+
+use super::adapt::{Plan, Unfit};
+use super::harmonization::{FieldList, is_key};
+use super::value::Value;
+use crate::event::json::Kind;
+use crate::format::handoff::Carried;
+use crate::identity::EventId;
+use crate::link::LinkTarget;
+
+/// Names below `extra.intelmesh.` that have a meaning of their own.
+const TAKEN: [&str; 7] = ["uuid", "publisher", "path", "tlp", "moved", "feed", "time_observation"];
+
+/// A field that cannot tell relations.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum RelationFieldError {
+    #[error("\"{0}\" is no field that IntelMQ can have: a-z, 0-9 and _, parts with dots between")]
+    Key(String),
+    #[error("\"{0}\" is written for something else")]
+    Taken(String),
+    #[error("\"{0}\" is named twice, or stands inside of another")]
+    Twice(String),
+}
+
+/// The fields that tell a consumer of plain events what an event withdraws or replaces, and what does so to it. An
+/// empty name tells nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RelationFields {
+    withdraws: String,
+    replaces: String,
+    withdrawn_by: String,
+    replaced_by: String,
+}
+
+impl Default for RelationFields {
+    fn default() -> Self {
+        let name = |name: &str| format!("extra.intelmesh.{name}");
+        Self {
+            withdraws: name("withdraws"),
+            replaces: name("replaces"),
+            withdrawn_by: name("withdrawn_by"),
+            replaced_by: name("replaced_by"),
+        }
+    }
+}
+
+impl RelationFields {
+    /// # Errors
+    /// [`RelationFieldError`] for a name that is no key of IntelMQ's, is ours already, or is there twice.
+    pub fn new(
+        withdraws: &str,
+        replaces: &str,
+        withdrawn_by: &str,
+        replaced_by: &str,
+    ) -> Result<Self, RelationFieldError> {
+        let names = [withdraws, replaces, withdrawn_by, replaced_by];
+        for (index, name) in names.iter().enumerate().filter(|(_, name)| !name.is_empty()) {
+            check(name)?;
+            let below = |left: &str, right: &str| {
+                left.strip_prefix(right).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+            };
+            let others = names.iter().enumerate().filter(|(other, text)| *other != index && !text.is_empty());
+            if others.into_iter().any(|(_, other)| below(name, other)) {
+                return Err(RelationFieldError::Twice((*name).to_owned()));
+            }
+        }
+        Ok(Self {
+            withdraws: withdraws.to_owned(),
+            replaces: replaces.to_owned(),
+            withdrawn_by: withdrawn_by.to_owned(),
+            replaced_by: replaced_by.to_owned(),
+        })
+    }
+
+    /// Fields and their values as JSON text, of what there is to tell.
+    pub(super) fn told_by<'s>(&'s self, carried: &Carried<'_>) -> Vec<(&'s str, String)> {
+        let mut told = Vec::new();
+        for (field, relation) in [(&self.withdraws, "withdraws"), (&self.replaces, "replaces")] {
+            let right = carried.links().iter().filter(|link| {
+                link.relation.as_str() == relation
+                    && link.left.as_ref().is_none_or(|left| left == carried.envelope.id())
+            });
+            let ids: Vec<&EventId> = right
+                .filter_map(|link| match &link.right {
+                    LinkTarget::Event(id) => Some(id),
+                    LinkTarget::Opaque(_) => None,
+                })
+                .collect();
+            if !field.is_empty() && !ids.is_empty() {
+                told.push((field.as_str(), as_json(&ids)));
+            }
+        }
+        for (field, id) in
+            [(&self.withdrawn_by, carried.withdrawn_by), (&self.replaced_by, carried.replaced_by)]
+        {
+            if let Some(id) = id.filter(|_| !field.is_empty()) {
+                told.push((field.as_str(), as_json(&[id])));
+            }
+        }
+        told
+    }
+}
+
+fn check(name: &str) -> Result<(), RelationFieldError> {
+    if !is_key(name) || name == "extra" {
+        return Err(RelationFieldError::Key(name.chars().take(120).collect()));
+    }
+    let inside = name.strip_prefix("extra.intelmesh.").map(|rest| rest.split('.').next().unwrap_or(rest));
+    if name == "extra.intelmesh" || inside.is_some_and(|part| TAKEN.contains(&part)) {
+        return Err(RelationFieldError::Taken(name.to_owned()));
+    }
+    Ok(())
+}
+
+/// One full name as a string, several as a list of them; names need no escapes.
+fn as_json(ids: &[&EventId]) -> String {
+    match ids {
+        [id] => format!("\"{id}\""),
+        _ => {
+            let names: Vec<String> = ids.iter().map(|id| format!("\"{id}\"")).collect();
+            format!("[{}]", names.join(","))
+        }
+    }
+}
+
+/// Adds what makes a returning event known (design §5.4b).
+pub(super) fn annotate(carried: &Carried<'_>, plan: &mut Plan<'_>) {
+    let core = carried.core();
+    let mut put = |name: &str, value: String| {
+        plan.put.push((format!("extra.intelmesh.{name}"), Cow::Owned(format!("\"{value}\""))));
+    };
+    put("uuid", core.id.to_string());
+    put("publisher", core.id.publisher.to_string());
+    if !carried.path.is_empty() {
+        put("path", carried.path.to_string());
+    }
+    put("tlp", core.tlp.to_string());
+}
+
+/// Adds what the event's links tell, or keeps it with the rest where its field does not take it.
+pub(super) fn relate(told: Vec<(&str, String)>, fields: &FieldList, plan: &mut Plan<'_>) {
+    for (name, value) in told {
+        let kind = if value.starts_with('[') { Kind::Array } else { Kind::String };
+        let takes = match fields.find(name) {
+            Some(field) => field.accepts(&Value::of(&value, kind)),
+            None => fields.dict_of(name).is_some(),
+        };
+        if takes {
+            plan.put.push((name.to_owned(), value.into()));
+        } else {
+            plan.note(name, Unfit::Value);
+            plan.moved.push((name.to_owned(), value.into()));
+        }
+    }
+}
+
+/// Appends one member and its comma.
+pub(super) fn put_member(out: &mut Vec<u8>, first: &mut bool, key: &str, value: &str) {
+    if !std::mem::replace(first, false) {
+        out.push(b',');
+    }
+    let plain = key.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\');
+    if plain {
+        out.push(b'"');
+        out.extend_from_slice(key.as_bytes());
+        out.push(b'"');
+    } else {
+        out.extend_from_slice(serde_json::Value::from(key).to_string().as_bytes());
+    }
+    out.push(b':');
+    out.extend_from_slice(value.as_bytes());
+}

@@ -1,0 +1,219 @@
+//! `extra`, which IntelMQ takes flat (`extra.a`), as an object and as a string of JSON, and stores flat. Both
+//! ways of writing together, keys that its next bot refuses, and `extra.a` beside `extra.a.b` are what
+//! stops it.
+
+use std::borrow::Cow;
+
+use super::adapt::{Plan, Subject, Unfit, as_python_reads, is_sound};
+use super::harmonization::is_key;
+use super::value::Value;
+use crate::event::json::{self, Kind, Member};
+use crate::limits::JSON_DEPTH_MAX;
+
+/// A member below `extra`, wherever it stands.
+struct Part<'t> {
+    /// `extra.a`
+    key: String,
+    text: &'t str,
+    kind: Kind,
+    /// Index among the event's members; none of what is inside of the object.
+    flat: Option<usize>,
+    unfit: Option<Unfit>,
+}
+
+/// The member `extra` itself.
+struct Container<'s, 'm> {
+    index: usize,
+    member: &'s Member<'m>,
+}
+
+impl<'a> Plan<'a> {
+    /// All of `extra`, and of other fields of its kind.
+    pub(super) fn dicts(&mut self, subject: &Subject<'a>) {
+        let mut done: Vec<&str> = Vec::new();
+        for member in &subject.scan.members {
+            match subject.fields.dict_of(&member.key) {
+                Some(name) if !done.contains(&name) => {
+                    done.push(name);
+                    self.dict(subject, name);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn dict(&mut self, subject: &Subject<'a>, name: &str) {
+        let members = subject.scan.members.iter().enumerate();
+        let mut flats: Vec<(usize, &Member<'a>)> = Vec::new();
+        let mut container = None;
+        for (index, member) in members.filter(|(_, member)| subject.fields.dict_of(&member.key) == Some(name))
+        {
+            if member.key == name {
+                container = Some(Container { index, member })
+            } else {
+                flats.push((index, member))
+            }
+        }
+        let mut parts: Vec<Part<'_>> =
+            flats.iter().map(|(index, member)| Part::flat(subject, *index, member)).collect();
+        let Some(container) = container else {
+            self.settle(subject, name, parts, None);
+            return;
+        };
+        let text = &subject.text[container.member.value_at.clone()];
+        let value = Value::of(text, container.member.kind);
+        if value.is_ignored() {
+            if !flats.is_empty() {
+                self.gone.push(container.member.key_at.start);
+            }
+            self.settle(subject, name, parts, None);
+            return;
+        }
+        let inside: Cow<'_, str> = match value {
+            Value::Text(inside) => inside,
+            _ => text.into(),
+        };
+        let scan = json::scan(inside.as_bytes(), JSON_DEPTH_MAX);
+        let Some(scan) = scan.ok().filter(|scan| !scan.members.is_empty()) else {
+            self.moves(container.member, text, Unfit::Value);
+            self.settle(subject, name, parts, None);
+            return;
+        };
+        parts.extend(scan.members.iter().map(|member| Part::inside(subject, name, &inside, member)));
+        self.settle(subject, name, parts, Some(container));
+    }
+
+    /// Decides on all parts of one field, and what becomes of its object.
+    fn settle(
+        &mut self,
+        subject: &Subject<'a>,
+        name: &str,
+        mut parts: Vec<Part<'_>>,
+        container: Option<Container<'_, '_>>,
+    ) {
+        find_clashes(&mut parts);
+        let stays = container.as_ref().is_none_or(|container| {
+            let whole = parts.iter().all(|part| part.flat.is_some() || part.unfit.is_none());
+            // Behind a flat one IntelMQ refuses the object.
+            whole && parts.iter().filter_map(|part| part.flat).all(|index| index > container.index)
+        });
+        let mut rest: Vec<&Part<'_>> = Vec::new();
+        for part in &parts {
+            match part.flat {
+                Some(index) => self.flat(subject, &subject.scan.members[index], part, container.is_some()),
+                None if part.unfit.is_some() => rest.push(part),
+                None if Value::of(part.text, part.kind).is_ignored() => {}
+                None => {
+                    self.kept += 1;
+                    if !stays {
+                        self.put.push((part.key.clone(), one_line(part.text).into()));
+                    }
+                }
+            }
+        }
+        let Some(container) = container.filter(|_| !stays) else { return };
+        self.gone.push(container.member.key_at.start);
+        let first = rest
+            .first()
+            .map_or((name, Unfit::Clash), |part| (&*part.key, part.unfit.unwrap_or(Unfit::Clash)));
+        self.note(first.0, first.1);
+        if !rest.is_empty() {
+            self.moved.push((name.to_owned(), object_of(name, &rest).into()));
+        }
+    }
+
+    fn flat(&mut self, subject: &Subject<'a>, member: &Member<'_>, part: &Part<'_>, beside_object: bool) {
+        let text = &subject.text[member.value_at.clone()];
+        match part.unfit {
+            None if Value::of(text, member.kind).is_ignored() => {
+                // It says nothing, but it would stand in the way of what the object has.
+                if beside_object {
+                    self.gone.push(member.key_at.start);
+                }
+            }
+            None => self.kept += 1,
+            Some(why) => self.moves(member, text, why),
+        }
+    }
+}
+
+impl<'t> Part<'t> {
+    fn flat(subject: &Subject<'t>, index: usize, member: &Member<'_>) -> Self {
+        let text = &subject.text[member.value_at.clone()];
+        let key = member.key.clone().into_owned();
+        let ignored = Value::of(text, member.kind).is_ignored() && !is_reserved(&key);
+        let unfit = if ignored { None } else { unfit(subject, &key, text, member.kind) };
+        Self { key, text, kind: member.kind, flat: Some(index), unfit }
+    }
+
+    fn inside(subject: &Subject<'_>, name: &str, inside: &'t str, member: &Member<'_>) -> Self {
+        let text = &inside[member.value_at.clone()];
+        let key = format!("{name}.{}", member.key);
+        let unfit = unfit(subject, &key, text, member.kind);
+        Self { key, text, kind: member.kind, flat: None, unfit }
+    }
+
+    /// Takes no place in IntelMQ's event.
+    fn is_nothing(&self) -> bool {
+        self.unfit.is_some() || (self.flat.is_some() && Value::of(self.text, self.kind).is_ignored())
+    }
+}
+
+/// Ours, and below it.
+fn is_reserved(key: &str) -> bool {
+    key.strip_prefix("extra.intelmesh").is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+/// Whether one stands inside of the other.
+fn is_below(key: &str, other: &str) -> bool {
+    key.strip_prefix(other).is_some_and(|rest| rest.starts_with('.'))
+}
+
+fn unfit(subject: &Subject<'_>, key: &str, text: &str, kind: Kind) -> Option<Unfit> {
+    let ours = subject.ours.iter().any(|ours| *ours == key || is_below(key, ours) || is_below(ours, key));
+    if is_reserved(key) || ours {
+        return Some(Unfit::Reserved);
+    }
+    if !is_sound(text, kind) {
+        return Some(Unfit::Number);
+    }
+    match subject.fields.find(key) {
+        Some(field) if !field.accepts(&Value::of(text, kind)) => Some(Unfit::Value),
+        None if !is_key(key) => Some(Unfit::Key),
+        _ => None,
+    }
+}
+
+/// Of two in one place the flat one stays, and of one inside of another the inner.
+fn find_clashes(parts: &mut [Part<'_>]) {
+    let mut order: Vec<usize> = (0..parts.len()).filter(|index| !parts[*index].is_nothing()).collect();
+    // A point sorts before all else that keys have: what is inside of a key follows it at once.
+    order.sort_unstable_by(|left, right| {
+        let (left, right) = (&parts[*left], &parts[*right]);
+        left.key.cmp(&right.key).then(left.flat.is_some().cmp(&right.flat.is_some()))
+    });
+    for pair in order.windows(2) {
+        let [first, second] = [pair[0], pair[1]];
+        if parts[first].key == parts[second].key || is_below(&parts[second].key, &parts[first].key) {
+            parts[first].unfit = Some(Unfit::Clash);
+        }
+    }
+}
+
+/// What is left of the object, as the object that it was.
+fn object_of(name: &str, rest: &[&Part<'_>]) -> String {
+    let mut text = String::from("{");
+    for (index, part) in rest.iter().enumerate() {
+        let key = serde_json::Value::from(&part.key[name.len() + 1..]);
+        let value = one_line(part.text);
+        let value = as_python_reads(value.into(), part.kind);
+        text.push_str(&format!("{}{key}:{value}", if index == 0 { "" } else { "," }));
+    }
+    text.push('}');
+    text
+}
+
+/// A string of JSON may have line breaks between its tokens.
+fn one_line(text: &str) -> String {
+    text.replace(['\n', '\r'], "")
+}

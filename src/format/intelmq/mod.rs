@@ -1,0 +1,217 @@
+//! Hand-off to IntelMQ: an event as its receiving bot accepts it. IntelMQ stops, or loops for ever, at a field
+//! that it does not know, so the door knows the field list and adapts what would be refused, here alone: the
+//! envelope, and what other consumers get, stay as they are. What needs nothing is copied token for token.
+//! Bots, queues and sockets are not known here.
+
+mod adapt;
+mod address;
+mod annotate;
+mod extra;
+mod field;
+mod fields;
+mod harmonization;
+mod host;
+mod kind;
+mod moment;
+mod nested;
+mod value;
+
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use super::edit;
+use super::handoff::{Carried, Form, HandOff, type_member};
+use crate::event::check_body;
+use crate::limits::HANDED_BYTES_MAX;
+pub use adapt::{Adapted, Unfit};
+use adapt::{Plan, Subject};
+pub use annotate::{RelationFieldError, RelationFields};
+pub use harmonization::{FieldFault, Harmonization, HarmonizationError};
+
+/// Whose `feed.*` and `time.observation` a receiver's event has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SenderFeed {
+    /// The sender's, which take the place of what the receiver's collector says, as between two IntelMQs today.
+    #[default]
+    Replace,
+    /// The receiver's own; the sender's are kept under `extra.intelmesh`.
+    Keep,
+}
+
+impl SenderFeed {
+    pub const ALL: [Self; 2] = [Self::Replace, Self::Keep];
+
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|choice| choice.as_str() == text)
+    }
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Replace => "replace",
+            Self::Keep => "keep",
+        }
+    }
+}
+
+/// How a consumer that is an IntelMQ wants its events.
+#[derive(Clone, Debug)]
+pub struct IntelmqHandOff {
+    /// Forms other than `plain` are for other readers and go as [`HandOff`] writes them.
+    pub hand_off: HandOff,
+    /// Adds `extra.intelmesh.*`, by which a returning event is known (design §5.4b).
+    pub annotate: bool,
+    /// Sets aside what would have to be adapted.
+    pub strict: bool,
+    pub sender_feed: SenderFeed,
+    pub relation_fields: RelationFields,
+    pub harmonization: Arc<Harmonization>,
+}
+
+impl Default for IntelmqHandOff {
+    fn default() -> Self {
+        Self {
+            hand_off: HandOff { form: Form::Plain, with_type: false },
+            annotate: true,
+            strict: false,
+            sender_feed: SenderFeed::default(),
+            relation_fields: RelationFields::default(),
+            harmonization: Harmonization::intelmq(),
+        }
+    }
+}
+
+/// What became of an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// Nothing in it had to be adapted.
+    AsItIs,
+    Adapted(Adapted),
+    /// Nothing was written: its body is sealed and cannot be opened here.
+    Nothing,
+}
+
+/// Why an event cannot be handed to this consumer; it stays in the journal, and others get it.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum SetAside {
+    #[error("format \"{0}\" is not IntelMQ's")]
+    Format(String),
+    #[error("the receiver has no reports")]
+    NoReports,
+    #[error("no field of it is one that the receiver knows")]
+    NothingLeft,
+    #[error("{0} bytes as the receiver would get it, more than {HANDED_BYTES_MAX}")]
+    TooLarge(usize),
+    #[error("strict = true, and IntelMQ would refuse {0}")]
+    Strict(Adapted),
+    #[error("the receiver would refuse {0}, and has no `extra` to keep it in")]
+    NoPlace(Adapted),
+    /// Of a publisher whose body is no event; intake refuses those.
+    #[error("not a JSON object of one line: {0}")]
+    Body(String),
+}
+
+impl SetAside {
+    /// The reason in one word, for counting.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Format(_) => "format",
+            Self::NoReports => "no_reports",
+            Self::NothingLeft => "nothing_left",
+            Self::TooLarge(_) => "too_large",
+            Self::Strict(_) => "strict",
+            Self::NoPlace(_) => "no_place",
+            Self::Body(_) => "bad_body",
+        }
+    }
+}
+
+impl IntelmqHandOff {
+    /// Appends a stored event as this consumer takes it, without a line break. Where it is set aside, `out` is as
+    /// it was.
+    ///
+    /// # Errors
+    /// [`SetAside`] where no rule makes it one that the receiver takes.
+    pub fn write(&self, carried: &Carried<'_>, out: &mut Vec<u8>) -> Result<Written, SetAside> {
+        let core = carried.core();
+        let Some(payload) = carried.payload() else { return Ok(Written::Nothing) };
+        if self.hand_off.form != Form::Plain {
+            self.hand_off.write_line(carried, out);
+            return Ok(Written::AsItIs);
+        }
+        if core.format.as_str() != "intelmq" {
+            return Err(SetAside::Format(core.format.as_str().to_owned()));
+        }
+        let fields = self.harmonization.of(core.event_type);
+        if fields.is_empty() {
+            return Err(SetAside::NoReports);
+        }
+        let scan = check_body(payload).map_err(|fault| SetAside::Body(fault.to_string()))?;
+        // It is UTF-8: the scan has seen to it.
+        let text = std::str::from_utf8(payload).unwrap_or_default();
+        let relations = self.relation_fields.told_by(carried);
+        let ours: Vec<&str> = relations.iter().map(|(name, _)| *name).collect();
+        let keeps_feed = self.sender_feed == SenderFeed::Keep;
+        let subject = Subject { text, scan: &scan, fields, keeps_feed, ours: &ours };
+        let mut plan = Plan::of(&subject);
+        if plan.kept == 0 {
+            return Err(SetAside::NothingLeft);
+        }
+        if self.annotate && fields.has_extra() {
+            annotate::annotate(carried, &mut plan);
+        }
+        annotate::relate(relations, fields, &mut plan);
+        match &plan.adapted {
+            Some(adapted) if self.strict => return Err(SetAside::Strict(adapted.clone())),
+            Some(adapted) if !plan.moved.is_empty() && !fields.has_extra() => {
+                return Err(SetAside::NoPlace(adapted.clone()));
+            }
+            _ => {}
+        }
+        let begun = out.len();
+        self.write_plan(&subject, &plan, carried, out);
+        let written = out.len() - begun;
+        if written > HANDED_BYTES_MAX {
+            out.truncate(begun);
+            return Err(SetAside::TooLarge(written));
+        }
+        Ok(plan.adapted.map_or(Written::AsItIs, Written::Adapted))
+    }
+
+    fn write_plan(&self, subject: &Subject<'_>, plan: &Plan<'_>, carried: &Carried<'_>, out: &mut Vec<u8>) {
+        let text = subject.text.as_bytes();
+        out.reserve(text.len() + 512);
+        let begun = out.len() + 1;
+        if plan.gone.is_empty() {
+            out.extend_from_slice(text);
+        } else {
+            let goes = |start: usize| plan.gone.binary_search(&start).is_ok();
+            let cuts = edit::cuts(&subject.scan.members, |member| goes(member.key_at.start));
+            out.extend_from_slice(&edit::copy_without(text, &cuts));
+        }
+        out.pop();
+        let mut first = out[begun..].iter().all(u8::is_ascii_whitespace);
+        for (key, value) in &plan.put {
+            annotate::put_member(out, &mut first, key, value);
+        }
+        for (index, (key, value)) in plan.moved.iter().enumerate() {
+            if index == 0 {
+                annotate::put_member(out, &mut first, "extra.intelmesh.moved", "{");
+            }
+            annotate::put_member(out, &mut (index == 0), key, value);
+        }
+        if !plan.moved.is_empty() {
+            out.push(b'}');
+        }
+        if self.hand_off.with_type {
+            if !first {
+                out.push(b',');
+            }
+            out.extend_from_slice(type_member(carried.core().event_type).as_bytes());
+        }
+        out.push(b'}');
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,93 @@
+//! Objects where IntelMQ's fields have dots (`{"source": {"ip": …}}`, its hierarchical output): what is a field
+//! comes out under its dotted name, the rest is kept as it stands.
+
+use std::collections::HashSet;
+use std::ops::Range;
+
+use super::adapt::{Plan, Subject, Unfit, as_python_reads, is_sound};
+use super::value::Value;
+use crate::event::json::{self, Kind, Member};
+use crate::format::edit;
+use crate::limits::{JSON_DEPTH_MAX, NESTED_FIELD_LEVELS_MAX};
+
+/// Fields found in one object.
+struct Found<'s, 'a> {
+    subject: &'s Subject<'a>,
+    taken: HashSet<String>,
+    leaves: Vec<(String, &'a str)>,
+    /// What comes out of the object's text.
+    cuts: Vec<Range<usize>>,
+}
+
+impl<'a> Plan<'a> {
+    /// Takes an object apart; `why` is said where nothing of it is a field.
+    pub(super) fn nested(&mut self, subject: &Subject<'a>, member: &Member<'_>, why: Unfit) {
+        let text = &subject.text[member.value_at.clone()];
+        let taken = self.put.iter().map(|(key, _)| key.clone()).collect();
+        let mut found = Found { subject, taken, leaves: Vec::new(), cuts: Vec::new() };
+        let whole = found.walk(&member.key, text, 0, 1);
+        if found.leaves.is_empty() {
+            return self.moves(member, text, why);
+        }
+        self.note(&member.key, Unfit::Nested);
+        self.gone.push(member.key_at.start);
+        self.kept += found.leaves.len();
+        if !whole {
+            found.cuts.sort_unstable_by_key(|cut| cut.start);
+            let rest = edit::copy_without(text.as_bytes(), &found.cuts);
+            // Cuts begin and end at quotes and commas.
+            let rest = String::from_utf8(rest).unwrap_or_default();
+            self.moved.push((member.key.clone().into_owned(), as_python_reads(rest.into(), Kind::Object)));
+        }
+        let leaves = found.leaves.into_iter();
+        self.put.extend(leaves.map(|(path, text)| (subject.feed_key(&path).unwrap_or(path), text.into())));
+    }
+}
+
+impl<'a> Found<'_, 'a> {
+    /// Looks for fields in `text`, which stands `at` bytes into the object; true where all of it are.
+    fn walk(&mut self, prefix: &str, text: &'a str, at: usize, level: usize) -> bool {
+        let Ok(scan) = json::scan(text.as_bytes(), JSON_DEPTH_MAX) else { return false };
+        let mut whole = Vec::with_capacity(scan.members.len());
+        for member in &scan.members {
+            let path = format!("{prefix}.{}", member.key);
+            let value = &text[member.value_at.clone()];
+            let within = self.cuts.len();
+            let goes = self.leaf(&path, value, member.kind)
+                || (member.kind == Kind::Object
+                    && level < NESTED_FIELD_LEVELS_MAX
+                    && self.walk(&path, value, at + member.value_at.start, level + 1));
+            if goes {
+                // It goes as a whole.
+                self.cuts.truncate(within);
+            }
+            whole.push(goes);
+        }
+        let mut flags = whole.iter();
+        let cuts = edit::cuts(&scan.members, |member| {
+            let index = scan.members.partition_point(|other| other.key_at.start < member.key_at.start);
+            whole[index]
+        });
+        self.cuts.extend(cuts.into_iter().map(|cut| at + cut.start..at + cut.end));
+        flags.all(|goes| *goes)
+    }
+
+    /// Whether a value is a field's, or nothing at all.
+    fn leaf(&mut self, path: &str, text: &'a str, kind: Kind) -> bool {
+        let value = Value::of(text, kind);
+        if value.is_ignored() {
+            return true;
+        }
+        let Some(field) = self.subject.fields.find(path) else { return false };
+        let fits = field.accepts(&value) && is_sound(text, kind);
+        let members = &self.subject.scan.members;
+        let free = !self.taken.contains(path)
+            && !self.subject.ours.contains(&path)
+            && !members.iter().any(|member| member.key == path);
+        if fits && free {
+            self.taken.insert(path.to_owned());
+            self.leaves.push((path.to_owned(), text));
+        }
+        fits && free
+    }
+}
