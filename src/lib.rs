@@ -12,6 +12,7 @@ pub mod cbor;
 pub mod control;
 pub mod envelope;
 pub mod event;
+pub mod filter;
 pub mod format;
 pub mod identity;
 pub mod limits;

@@ -86,8 +86,33 @@ pub const CAPABILITY_BYTES_MAX: usize = 32;
 pub const KEY_STATEMENTS_MAX: usize = 16;
 pub const KEY_STATEMENT_BYTES_MAX: usize = 4 * 1024;
 
-/// A filter in SUBSCRIBE, in bytes. Longer is a fault.
+/// A filter, of a file, a consumer or SUBSCRIBE, in bytes. Longer is a fault.
 pub const FILTER_BYTES_MAX: usize = 4 * 1024;
+
+/// Parts of a filter (names, constants, operators), how deep they are nested, and how deep its loops.
+pub const FILTER_NODES_MAX: usize = 512;
+pub const FILTER_DEPTH_MAX: usize = 40;
+pub const FILTER_LOOPS_MAX: usize = 3;
+
+/// Fields of an event in one list that a filter writes.
+pub const FILTER_LIST_FIELDS_MAX: usize = 16;
+
+/// The automaton of one pattern of a filter, in bytes.
+pub const FILTER_PATTERN_BYTES_MAX: usize = 1024 * 1024;
+
+/// A text that a filter puts together, in bytes. Longer fails.
+pub const FILTER_TEXT_BYTES_MAX: usize = 4 * 1024;
+
+/// What one filter may cost on one envelope: parts looked at, each times the KiB of the envelope. About 20 ms;
+/// all parts of the largest filter over the largest envelope are within it. Beyond it the filter fails.
+pub const FILTER_STEPS_MAX: u64 = 4 * 1024 * 1024;
+
+/// The stack that a filter is read on, in bytes.
+pub const FILTER_STACK_BYTES: usize = 16 * 1024 * 1024;
+
+/// Entries of one list in `lists/`, and bytes of its file.
+pub const FILTER_LIST_ENTRIES_MAX: usize = 200_000;
+pub const FILTER_LIST_BYTES_MAX: u64 = 8 * 1024 * 1024;
 
 /// The words of a FAULT, in bytes. The encoder cuts what is longer; on the wire it is a fault itself.
 pub const DETAIL_BYTES_MAX: usize = 256;

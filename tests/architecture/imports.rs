@@ -11,8 +11,9 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
     ("event", &["limits", "identity"]),
     ("link", &["limits", "time", "identity", "event"]),
     ("envelope", &["limits", "cbor", "time", "tlp", "identity", "event", "link"]),
+    ("filter", &["limits", "time", "identity", "link", "envelope"]),
     ("format", &["limits", "time", "identity", "event", "link", "envelope", "policy"]),
-    ("policy", &["limits", "time", "tlp", "identity", "event", "link", "envelope"]),
+    ("policy", &["limits", "time", "tlp", "identity", "event", "link", "envelope", "filter"]),
     ("wire", &["limits", "cbor", "time", "identity", "event", "link", "envelope", "policy"]),
     ("record", &["limits", "time", "identity", "event", "link", "envelope", "policy", "wire"]),
     ("protocol", PURE),
@@ -35,17 +36,18 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
 ];
 
 const PURE: &[&str] = &[
-    "limits", "time", "identity", "event", "link", "envelope", "format", "policy", "wire", "record", "status",
+    "limits", "time", "identity", "event", "link", "envelope", "filter", "format", "policy", "wire",
+    "record", "status",
 ];
 
 const ADAPTER: &[&str] = &[
-    "limits", "time", "identity", "event", "link", "envelope", "format", "policy", "wire", "record",
-    "protocol", "status", "clock", "control",
+    "limits", "time", "identity", "event", "link", "envelope", "filter", "format", "policy", "wire",
+    "record", "protocol", "status", "clock", "control",
 ];
 
 const SIMULATOR: &[&str] = &[
-    "limits", "time", "identity", "event", "link", "envelope", "format", "policy", "wire", "record",
-    "protocol", "status", "store",
+    "limits", "time", "identity", "event", "link", "envelope", "filter", "format", "policy", "wire",
+    "record", "protocol", "status", "store",
 ];
 
 const EVERYTHING_BELOW_CLI: &[&str] = &[
@@ -55,6 +57,7 @@ const EVERYTHING_BELOW_CLI: &[&str] = &[
     "event",
     "link",
     "envelope",
+    "filter",
     "format",
     "policy",
     "wire",
@@ -79,6 +82,7 @@ const EVERYTHING_BELOW_MAIN: &[&str] = &[
     "event",
     "link",
     "envelope",
+    "filter",
     "format",
     "policy",
     "wire",
@@ -119,6 +123,7 @@ pub const CRATES: &[(&str, &[&str])] = &[
     ("aes_kw", &["envelope"]),
     ("hkdf", &["envelope"]),
     ("cel", &["filter"]),
+    ("regex", &["filter", "format"]),
     ("ipnet", &["filter", "config", "local"]),
     ("redis", &["local"]),
     ("rustls", &["local"]),

@@ -1,0 +1,224 @@
+//! What a filter sees of one envelope: `event`, the members of its payload, and `meta`, what is signed beside it
+//! and whence it came. Read when it is asked for; a sealed body is never looked into.
+
+use std::fmt;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use cel::ExecutionError;
+use cel::common::traits::{Container, Indexer};
+use cel::common::types::{CelString, MAP_TYPE, Type};
+use cel::common::value::{CowVal, Val};
+use cel::context::VariableResolver;
+
+use super::value::{Json, JsonMap, Members};
+use crate::envelope::{Body, Core};
+use crate::identity::{HopPath, PublisherName};
+use crate::limits::FILTER_STEPS_MAX;
+use crate::link::{Link, LinkTarget};
+
+/// The members of `meta`. `source`, `expires` and `parent` may be absent.
+pub(super) const META: [&str; 15] = [
+    "id",
+    "publisher",
+    "project",
+    "source",
+    "path",
+    "tlp",
+    "to",
+    "type",
+    "format",
+    "created",
+    "expires",
+    "parent",
+    "links",
+    "ext",
+    "sealed",
+];
+
+/// One envelope, for any number of filters. The payload is read once, by the first that asks for it.
+pub struct Facts<'a> {
+    meta: Meta<'a>,
+    event: OnceLock<Option<Members<'a>>>,
+}
+
+impl<'a> Facts<'a> {
+    /// `path` as it came: it ends with the source, and is empty for what was submitted here.
+    pub fn new(core: &'a Core, path: &'a HopPath) -> Self {
+        Self { meta: Meta { core, path }, event: OnceLock::new() }
+    }
+
+    fn event(&self) -> Option<&Members<'a>> {
+        let Body::Plain(payload) = &self.meta.core.body else { return None };
+        self.event.get_or_init(|| Members::parse(payload)).as_ref()
+    }
+
+    pub(super) fn is_sealed(&self) -> bool {
+        self.meta.core.body.is_sealed()
+    }
+
+    /// What looking at all of the envelope once costs, in steps.
+    fn weight(&self) -> u64 {
+        let ext = self.meta.core.ext.as_ref().map_or(0, |ext| ext.len());
+        1 + (self.meta.core.body.bytes().len() + ext) as u64 / 1_024
+    }
+}
+
+/// One run of a filter over the facts, and what it has cost so far.
+pub(super) struct Run<'f, 'a> {
+    facts: &'f Facts<'a>,
+    /// Steps that are left; 0 once they were not enough.
+    left: AtomicU64,
+}
+
+impl<'f, 'a> Run<'f, 'a> {
+    pub fn new(facts: &'f Facts<'a>) -> Self {
+        Self { facts, left: AtomicU64::new(FILTER_STEPS_MAX) }
+    }
+
+    /// Takes `steps`, each as dear as the envelope is large; false where they are not left.
+    pub fn spend(&self, steps: u64) -> bool {
+        let cost = steps.saturating_mul(self.facts.weight());
+        let left = self.left.load(Ordering::Relaxed).saturating_sub(cost);
+        self.left.store(left, Ordering::Relaxed);
+        left > 0
+    }
+
+    pub fn is_spent(&self) -> bool {
+        self.left.load(Ordering::Relaxed) == 0
+    }
+}
+
+static TRUE: std::sync::LazyLock<cel::common::types::CelBool> = std::sync::LazyLock::new(|| true.into());
+
+impl VariableResolver for Run<'_, '_> {
+    fn resolve<'b>(&'b self, name: &str) -> Option<CowVal<'b, 'b>> {
+        match name {
+            "event" => self.facts.event().map(|event| CowVal::Borrowed(event as &dyn Val)),
+            "meta" => Some(CowVal::Borrowed(&self.facts.meta)),
+            // What `lower` puts before each round of a loop.
+            _ => {
+                let steps = name.strip_prefix('@')?.parse().ok()?;
+                self.spend(steps).then(|| CowVal::Borrowed(&*TRUE as &dyn Val))
+            }
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Meta<'a> {
+    core: &'a Core,
+    path: &'a HopPath,
+}
+
+impl fmt::Debug for Meta<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("meta")
+    }
+}
+
+impl<'a> Meta<'a> {
+    fn member(&self, key: &str) -> Option<Json<'a>> {
+        let core = self.core;
+        let owned = |text: String| Json::Text(CelString::from(text));
+        Some(match key {
+            "id" => owned(core.id.to_string()),
+            "publisher" => Json::text(core.id.publisher.as_str()),
+            "project" => Json::text(core.id.project.as_str()),
+            "source" => Json::text(self.path.last()?.as_str()),
+            "path" => names(self.path.hops().iter()),
+            "tlp" => Json::text(core.tlp.as_str()),
+            "to" => names(core.to.iter()),
+            "type" => Json::text(core.event_type.as_str()),
+            "format" => Json::text(core.format.as_str()),
+            "created" => owned(core.created.to_string()),
+            "expires" => owned(core.expires?.to_string()),
+            "parent" => owned(core.parent.as_ref()?.to_string()),
+            "links" => Json::List(core.links.iter().map(link).collect()),
+            "sealed" => Json::Bool(core.body.is_sealed().into()),
+            _ => return None,
+        })
+    }
+
+    fn ext(&self) -> Members<'a> {
+        self.core.ext.as_ref().and_then(|ext| Members::parse(ext)).unwrap_or_else(Members::empty)
+    }
+}
+
+fn names<'a>(names: impl Iterator<Item = &'a PublisherName>) -> Json<'a> {
+    Json::List(names.map(|name| Json::text(name.as_str())).collect())
+}
+
+fn link(link: &Link) -> Json<'_> {
+    let text =
+        |name: &'static str, value: String| (CelString::from(name), Json::Text(CelString::from(value)));
+    let right = match &link.right {
+        LinkTarget::Event(id) => id.to_string(),
+        LinkTarget::Opaque(opaque) => opaque.clone(),
+    };
+    let relation = (CelString::from("type"), Json::text(link.relation.as_str()));
+    let left = link.left.as_ref().map(|left| text("left", left.to_string()));
+    Json::Map([relation, text("right", right)].into_iter().chain(left).collect::<JsonMap<'_>>())
+}
+
+static MAP: Type = MAP_TYPE;
+
+impl Val for Meta<'_> {
+    fn get_type(&self) -> &Type {
+        &MAP
+    }
+    fn cel_type() -> &'static Type {
+        &MAP
+    }
+    fn as_container(&self) -> Option<&dyn Container> {
+        Some(self)
+    }
+    fn as_indexer<'b, 'v>(&'b self) -> Option<&'b (dyn Indexer + 'v)>
+    where
+        Self: 'v,
+    {
+        Some(self)
+    }
+    fn clone_as_boxed<'v>(&self) -> Box<dyn Val + 'v>
+    where
+        Self: 'v,
+    {
+        Box::new(*self)
+    }
+}
+
+impl Container for Meta<'_> {
+    fn contains(&self, key: &dyn Val) -> Result<bool, ExecutionError> {
+        match self.get(key) {
+            Ok(_) => Ok(true),
+            Err(ExecutionError::NoSuchKey(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl Indexer for Meta<'_> {
+    fn get<'b, 'v>(&'b self, key: &dyn Val) -> Result<CowVal<'b, 'v>, ExecutionError>
+    where
+        Self: 'v,
+    {
+        let Some(key) = key.downcast_ref::<CelString>() else {
+            let got = key.get_type().name().to_owned();
+            return Err(ExecutionError::UnexpectedType { got, want: "string".to_owned() });
+        };
+        if key.inner() == "ext" {
+            return Ok(CowVal::owned(self.ext()));
+        }
+        let member = self.member(key.inner());
+        member
+            .map(Json::into_cow)
+            .ok_or_else(|| ExecutionError::no_such_key(&format!("meta.{:.80}", key.inner())))
+    }
+
+    fn steal<'v>(self: Box<Self>, key: &dyn Val) -> Result<Box<dyn Val + 'v>, ExecutionError>
+    where
+        Self: 'v,
+    {
+        self.get(key).map(CowVal::into_owned)
+    }
+}

@@ -1,0 +1,189 @@
+//! What is wrong with a filter, at load (where, what and what to do about it) and on one event. Values of
+//! events are never part of a message: messages are shown and logged.
+
+use cel::ExecutionError;
+use thiserror::Error;
+
+use super::ListFault;
+use crate::limits::{FILTER_BYTES_MAX, FILTER_DEPTH_MAX, FILTER_LOOPS_MAX, FILTER_NODES_MAX};
+
+/// Why a filter is refused, and where in its text. The operator's, or the client's that sent it.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error("{kind}")]
+pub struct FilterFault {
+    /// From 1, as the column, which counts characters.
+    pub line: usize,
+    pub column: usize,
+    pub kind: FaultKind,
+}
+
+impl FilterFault {
+    pub fn hint(&self) -> Option<String> {
+        self.kind.hint()
+    }
+}
+
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum FaultKind {
+    #[error("{0}")]
+    Syntax(String),
+    #[error("the filter has {0} bytes, more than {FILTER_BYTES_MAX}")]
+    TooLong(usize),
+    #[error("the filter is nested deeper than {FILTER_DEPTH_MAX} levels")]
+    TooDeep,
+    #[error("the filter has more than {FILTER_NODES_MAX} parts")]
+    TooLarge,
+    #[error("more than {FILTER_LOOPS_MAX} of all, exists, exists_one and filter inside each other")]
+    TooManyLoops,
+    #[error("the filter is {0}, not true or false")]
+    NotBoolean(&'static str),
+    #[error("unknown name \"{name}\"")]
+    UnknownName { name: String, near: Option<String> },
+    #[error("unknown function \"{name}\"")]
+    UnknownFunction { name: String, near: Option<&'static str> },
+    #[error("meta has no \"{name}\"")]
+    UnknownMeta { name: String, near: Option<&'static str> },
+    #[error("the fields of an event are flat: {written} reads nothing")]
+    FieldAccess { written: String, instead: String },
+    #[error("{what} cannot be used in a filter")]
+    Unsupported { what: &'static str, instead: &'static str },
+    #[error("{function} takes {wanted}")]
+    Arguments { function: &'static str, wanted: &'static str },
+    #[error("{function}: \"{value}\" is no {wanted}")]
+    Constant { function: &'static str, value: String, wanted: &'static str },
+    #[error("{function}: {why}")]
+    Pattern { function: &'static str, why: String },
+    #[error("{function}: list \"{name}\": {fault}")]
+    List { function: &'static str, name: String, fault: ListFault },
+    #[error("no thread to read the filter on: {0}")]
+    NoThread(String),
+}
+
+impl FaultKind {
+    /// The parser's words, without the list of all that it would have taken.
+    pub(super) fn syntax(said: &str) -> Self {
+        let said = said
+            .trim_start_matches("Syntax error: ")
+            .replace("'<EOF>'", "the end")
+            .replace("<EOF>", "the end");
+        let said = said.split(" expecting {").next().unwrap_or("not understood");
+        Self::Syntax(said.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(120).collect())
+    }
+
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::UnknownName { near: Some(near), .. } => Some(format!("did you mean {near}?")),
+            Self::UnknownName { .. } => {
+                Some("a filter sees event and meta: event[\"source.ip\"], meta.publisher".into())
+            }
+            Self::UnknownFunction { near, .. } => near.map(|near| format!("did you mean {near}?")),
+            Self::UnknownMeta { near: Some(near), .. } => Some(format!("did you mean meta.{near}?")),
+            Self::UnknownMeta { .. } => Some(format!("meta has {}", super::facts::META.join(", "))),
+            Self::FieldAccess { instead, .. } => Some(format!("write {instead}")),
+            Self::Unsupported { instead, .. } => Some((*instead).into()),
+            Self::NotBoolean(_) => {
+                Some("compare it with something, as in event[\"source.ip\"] == \"192.0.2.1\"".into())
+            }
+            Self::Syntax(what) if what.ends_with("'='") || what.contains("'= ") => {
+                Some("to compare write ==".into())
+            }
+            Self::Syntax(what) if what.ends_with("'and'") => Some("write &&".into()),
+            Self::Syntax(what) if what.ends_with("'or'") => Some("write ||".into()),
+            Self::Syntax(what) if what.ends_with("'not'") => Some("write !".into()),
+            Self::Syntax(what) if what.contains("has()") => {
+                Some("for a field with dots in its name write \"source.ip\" in event".into())
+            }
+            Self::List { fault: ListFault::Unknown, name, .. } => {
+                Some(format!("put the file into lists/{name}, one entry a line"))
+            }
+            Self::TooLong(_) | Self::TooLarge => {
+                Some("put long lists into a file: cidr_in, asn_in and under_in read lists/NAME".into())
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Why a filter could not answer for one event: it counts as no.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum FilterFailure {
+    #[error("no key \"{0}\"")]
+    NoKey(String),
+    /// What it asked of `event` cannot be answered.
+    #[error("the body is sealed: a filter sees only meta of it")]
+    Sealed,
+    #[error("the payload cannot be read")]
+    Unreadable,
+    #[error("the answer is a {0}, not true or false")]
+    NotBoolean(String),
+    #[error("{function} cannot be applied to {kinds}")]
+    Kinds { function: String, kinds: String },
+    #[error("{function}: {why}")]
+    Function { function: String, why: String },
+    #[error("it would take too long on this event")]
+    TooDear,
+    #[error("{0}")]
+    Other(&'static str),
+}
+
+impl FilterFailure {
+    /// What to do about it.
+    pub const fn hint(&self) -> &'static str {
+        match self {
+            Self::NoKey(_) => {
+                "ask first, as in \"source.ip\" in event && …, or give a default: field(event, \"source.ip\", \"\")"
+            }
+            Self::Sealed => {
+                "let sealed events through, meta.sealed || …, or keep them back, !meta.sealed && …"
+            }
+            Self::TooDear => "ask less of long lists",
+            _ => "mend the filter, or see docs/FILTERS.md",
+        }
+    }
+
+    /// `error` without the values in it.
+    pub(super) fn of(error: ExecutionError) -> Self {
+        match error {
+            ExecutionError::NoSuchKey(key) => Self::NoKey(cut(&key)),
+            ExecutionError::NoSuchOverload(error) => {
+                Self::Kinds { function: plain(error.function()), kinds: error.argument_types().join(" and ") }
+            }
+            ExecutionError::FunctionError { function, message } => {
+                Self::Function { function: plain(&function), why: cut(&message) }
+            }
+            ExecutionError::UnsupportedBinaryOperator(operator, ..) => {
+                Self::Kinds { function: operator.to_owned(), kinds: "these".to_owned() }
+            }
+            ExecutionError::UnexpectedType { want, .. } if want == "iterable" => {
+                Self::Other("this is no list")
+            }
+            ExecutionError::DivisionByZero(_) | ExecutionError::RemainderByZero(_) => {
+                Self::Other("division by zero")
+            }
+            ExecutionError::Overflow(..) => Self::Other("a number is too large"),
+            ExecutionError::IndexOutOfBounds(_) => Self::Other("a list has no such place"),
+            _ => Self::Other("values of the wrong kind"),
+        }
+    }
+}
+
+fn cut(text: &str) -> String {
+    text.chars().take(120).collect()
+}
+
+/// `_==_` is `==`, and what the compiler named `cidr#3` is `cidr`.
+fn plain(function: &str) -> String {
+    let named = function.trim_start_matches('@').split('#').next().unwrap_or("");
+    cut(named.trim_matches('_'))
+}
+
+/// The known word that was probably meant.
+pub(super) fn nearest<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let typed = typed.to_lowercase();
+    known
+        .into_iter()
+        .map(|word| (strsim::damerau_levenshtein(&typed, &word.to_lowercase()), word))
+        .filter(|(distance, word)| *distance <= 2.max(word.len() / 4) && *distance < word.len())
+        .min()
+        .map(|(_, word)| word)
+}

@@ -1,0 +1,229 @@
+//! Lists that filters name: networks, AS numbers and names of domains, from files of the operator's or from the
+//! filter's own text. Pure values: which file they came from, and when it is read again, is `config`'s.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::net::IpAddr;
+use std::sync::{Arc, OnceLock};
+
+use ipnet::IpNet;
+use thiserror::Error;
+
+use crate::limits::FILTER_LIST_ENTRIES_MAX;
+
+/// Why a list cannot be used.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum ListFault {
+    #[error("no such list")]
+    Unknown,
+    #[error("cannot be read: {0}")]
+    Unreadable(String),
+    #[error("more than {FILTER_LIST_ENTRIES_MAX} entries")]
+    TooMany,
+    #[error("line {line}: \"{entry}\" is no {wanted}")]
+    Entry { line: usize, entry: String, wanted: &'static str },
+}
+
+/// Where the lists that a filter names come from.
+pub trait Lists: Sync {
+    /// The list of this name.
+    ///
+    /// # Errors
+    /// [`ListFault`].
+    fn list(&self, name: &str) -> Result<Arc<List>, ListFault>;
+}
+
+/// Where there are none.
+pub struct NoLists;
+
+impl Lists for NoLists {
+    fn list(&self, _: &str) -> Result<Arc<List>, ListFault> {
+        Err(ListFault::Unknown)
+    }
+}
+
+impl Lists for BTreeMap<String, Arc<List>> {
+    fn list(&self, name: &str) -> Result<Arc<List>, ListFault> {
+        self.get(name).cloned().ok_or(ListFault::Unknown)
+    }
+}
+
+/// One entry a line; what follows `#` is a comment. What an entry must be is known where it is used.
+#[derive(Debug, Default)]
+pub struct List {
+    entries: Vec<(usize, String)>,
+    networks: OnceLock<Result<Arc<Networks>, ListFault>>,
+    numbers: OnceLock<Result<Arc<HashSet<u32>>, ListFault>>,
+    domains: OnceLock<Result<Arc<Domains>, ListFault>>,
+}
+
+impl PartialEq for List {
+    fn eq(&self, other: &Self) -> bool {
+        self.entries == other.entries
+    }
+}
+
+impl Eq for List {}
+
+impl List {
+    /// # Errors
+    /// [`ListFault::TooMany`].
+    pub fn parse(text: &str) -> Result<Self, ListFault> {
+        let lines = text.lines().enumerate();
+        let entries = lines.map(|(at, line)| (at + 1, line.split('#').next().unwrap_or("").trim()));
+        let entries: Vec<_> = entries
+            .filter(|(_, entry)| !entry.is_empty())
+            .map(|(line, entry)| (line, entry.to_owned()))
+            .take(FILTER_LIST_ENTRIES_MAX + 1)
+            .collect();
+        if entries.len() > FILTER_LIST_ENTRIES_MAX { Err(ListFault::TooMany) } else { Ok(Self::of(entries)) }
+    }
+
+    fn of(entries: Vec<(usize, String)>) -> Self {
+        Self { entries, ..Self::default() }
+    }
+
+    /// # Errors
+    /// [`ListFault::Entry`], the first.
+    pub fn networks(&self) -> Result<Arc<Networks>, ListFault> {
+        self.networks.get_or_init(|| self.each("network", network).map(Arc::new)).clone()
+    }
+
+    /// # Errors
+    /// [`ListFault::Entry`], the first.
+    pub fn numbers(&self) -> Result<Arc<HashSet<u32>>, ListFault> {
+        self.numbers.get_or_init(|| self.each("AS number", as_number).map(Arc::new)).clone()
+    }
+
+    /// # Errors
+    /// [`ListFault::Entry`], the first.
+    pub fn domains(&self) -> Result<Arc<Domains>, ListFault> {
+        self.domains.get_or_init(|| self.each("domain name", domain).map(Arc::new)).clone()
+    }
+
+    fn each<T, C: FromIterator<T>>(
+        &self,
+        wanted: &'static str,
+        read: impl Fn(&str) -> Option<T>,
+    ) -> Result<C, ListFault> {
+        let entries = self.entries.iter();
+        let read = entries.map(|(line, entry)| {
+            let fault = || ListFault::Entry { line: *line, entry: entry.chars().take(80).collect(), wanted };
+            read(entry).ok_or_else(fault)
+        });
+        read.collect()
+    }
+}
+
+/// A network, or one address.
+pub(super) fn network(text: &str) -> Option<IpNet> {
+    text.parse().ok().or_else(|| text.parse().ok().map(|address: IpAddr| IpNet::from(address.to_canonical())))
+}
+
+/// `64496` or `AS64496`.
+pub(super) fn as_number(text: &str) -> Option<u32> {
+    let digits = text.strip_prefix("AS").or_else(|| text.strip_prefix("as")).unwrap_or(text);
+    if digits.bytes().all(|b| b.is_ascii_digit()) { digits.parse().ok() } else { None }
+}
+
+/// A name without its last dot, in lower case. Punycode stays as it is.
+pub(super) fn domain(text: &str) -> Option<String> {
+    let name = text.strip_suffix('.').unwrap_or(text).to_lowercase();
+    let fits = |label: &str| (1..=63).contains(&label.len()) && !label.contains(char::is_whitespace);
+    (name.len() <= 253 && name.split('.').all(fits)).then_some(name)
+}
+
+/// Networks, found by one look for each length of prefix that occurs.
+#[derive(Debug, Default)]
+pub struct Networks {
+    lengths: BTreeSet<(bool, u8)>,
+    networks: HashSet<IpNet>,
+}
+
+impl FromIterator<IpNet> for Networks {
+    fn from_iter<I: IntoIterator<Item = IpNet>>(networks: I) -> Self {
+        let mut all = Self::default();
+        for network in networks {
+            all.lengths.insert((network.addr().is_ipv6(), network.prefix_len()));
+            all.networks.insert(network.trunc());
+        }
+        all
+    }
+}
+
+impl Networks {
+    /// Does all of `network` lie in one of these?
+    pub fn contain(&self, network: IpNet) -> bool {
+        let family = network.addr().is_ipv6();
+        self.lengths
+            .range((family, 0)..=(family, network.prefix_len()))
+            .filter_map(|(_, length)| IpNet::new(network.addr(), *length).ok())
+            .any(|wider| self.networks.contains(&wider.trunc()))
+    }
+}
+
+/// Names of domains, each with all below it.
+#[derive(Debug, Default)]
+pub struct Domains(HashSet<String>);
+
+impl FromIterator<String> for Domains {
+    fn from_iter<I: IntoIterator<Item = String>>(names: I) -> Self {
+        Self(names.into_iter().collect())
+    }
+}
+
+impl Domains {
+    /// Is `name`, as [`domain`] made it, one of these or below one?
+    pub fn contain(&self, name: &str) -> bool {
+        let starts = std::iter::once(0).chain(name.match_indices('.').map(|(at, _)| at + 1));
+        starts.into_iter().any(|start| self.0.contains(&name[start..]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_holds_what_lies_wholly_in_it() {
+        let list = List::parse("192.0.2.0/24 # office\n\n# none\n2001:db8::/32\n198.51.100.7\n").unwrap();
+        let networks = list.networks().unwrap();
+        for (text, want) in [
+            ("192.0.2.1", true),
+            ("192.0.3.1", false),
+            ("192.0.2.0/28", true),
+            ("192.0.0.0/16", false),
+            ("::ffff:192.0.2.9", true),
+            ("2001:db8:1::1", true),
+            ("2001:db9::1", false),
+            ("198.51.100.7", true),
+            ("198.51.100.8", false),
+            ("0.0.0.0/0", false),
+        ] {
+            assert_eq!(networks.contain(network(text).unwrap()), want, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_domain_holds_itself_and_what_is_below_it() {
+        let domains = List::parse("Example.AT.\ngv.at").unwrap().domains().unwrap();
+        for (text, want) in [
+            ("example.at", true),
+            ("www.EXAMPLE.at.", true),
+            ("notexample.at", false),
+            ("at", false),
+            ("bka.gv.at", true),
+            ("gv.at.example.org", false),
+        ] {
+            assert_eq!(domains.contain(&domain(text).unwrap()), want, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_entry_that_is_none_is_named_with_its_line() {
+        let list = List::parse("64496\nAS64497\n64498x").unwrap();
+        assert_eq!(list.numbers().unwrap_err().to_string(), "line 3: \"64498x\" is no AS number");
+        assert!(list.networks().is_err());
+        assert_eq!(List::parse("1\n".repeat(FILTER_LIST_ENTRIES_MAX + 1).as_str()), Err(ListFault::TooMany));
+        assert_eq!(List::parse("64496\nas64497").unwrap().numbers().unwrap().len(), 2);
+    }
+}

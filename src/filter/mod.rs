@@ -1,0 +1,138 @@
+//! Filters: an expression of CEL (docs/FILTERS.md) that says of one envelope whether it goes on. Compiled once,
+//! and bounded twice: what can be asked at load, and what it may cost on one event. In reading order: `lower`
+//! (what is allowed, and what is prepared), `constant` and `functions` (what can be called), `facts` and `value`
+//! (what an expression sees), `lists`, `fault`.
+//!
+//! Pure: no file is read here. What follows from an answer is `policy`'s, and that of a failure too.
+
+mod constant;
+mod facts;
+mod fault;
+mod functions;
+mod lists;
+mod lower;
+mod value;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, LazyLock};
+
+use cel::common::types::CelBool;
+use cel::{Context, Env, IdedExpr, Value};
+
+pub use facts::Facts;
+pub use fault::{FaultKind, FilterFailure, FilterFault};
+pub use lists::{List, ListFault, Lists, NoLists};
+
+use crate::limits::{FILTER_BYTES_MAX, FILTER_STACK_BYTES};
+use facts::Run;
+use lower::{Lowered, Lowering};
+
+/// CEL's own functions and macros, without optional values.
+static ENV: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib().with_optional_support(false)));
+
+/// A compiled filter. Two are equal where they say the same: text and lists.
+pub struct Filter {
+    source: String,
+    lists: BTreeMap<String, Arc<List>>,
+    expression: IdedExpr,
+    steps: u64,
+    functions: Context<'static, 'static>,
+    reads_meta: bool,
+}
+
+impl std::fmt::Debug for Filter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Filter({:?})", self.source)
+    }
+}
+
+impl PartialEq for Filter {
+    fn eq(&self, other: &Self) -> bool {
+        self.source == other.source && self.lists == other.lists
+    }
+}
+
+impl Eq for Filter {}
+
+impl Filter {
+    /// Reads `source`; the lists that it names come from `lists`.
+    ///
+    /// # Errors
+    /// The first [`FilterFault`]; the operator's, or the client's.
+    pub fn compile(source: &str, lists: &dyn Lists) -> Result<Self, FilterFault> {
+        let fault = |kind| FilterFault { line: 1, column: 1, kind };
+        if source.len() > FILTER_BYTES_MAX {
+            return Err(fault(FaultKind::TooLong(source.len())));
+        }
+        if source.trim().is_empty() {
+            return Err(fault(FaultKind::Syntax("the filter is empty".to_owned())));
+        }
+        // The parser recurses with what it reads, deeper than the stacks of our threads allow.
+        let lowered = std::thread::scope(|scope| {
+            let reading =
+                std::thread::Builder::new().name("filter".to_owned()).stack_size(FILTER_STACK_BYTES);
+            let reading = reading.spawn_scoped(scope, || read(source, lists));
+            let reading = reading.map_err(|error| fault(FaultKind::NoThread(error.to_string())))?;
+            reading.join().unwrap_or_else(|_| Err(fault(FaultKind::Syntax("not understood".to_owned()))))
+        })?;
+        let Lowered { expression, steps, prepared, lists, reads_meta } = lowered;
+        let mut functions = Context::with_env(Arc::clone(&ENV));
+        functions::register_common(&mut functions);
+        prepared.into_iter().for_each(|(name, prepared)| prepared.register(&name, &mut functions));
+        Ok(Self { source: source.to_owned(), lists, expression, steps, functions, reads_meta })
+    }
+
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// Does it look at anything beside the payload?
+    pub fn reads_meta(&self) -> bool {
+        self.reads_meta
+    }
+
+    /// Does it let this envelope through?
+    ///
+    /// # Errors
+    /// [`FilterFailure`]: it has no answer for this envelope. Whoever asks takes it for a no, and counts it.
+    pub fn admits(&self, facts: &Facts<'_>) -> Result<bool, FilterFailure> {
+        let run = Run::new(facts);
+        if !run.spend(self.steps) {
+            return Err(FilterFailure::TooDear);
+        }
+        let mut scope = self.functions.new_inner_scope();
+        scope.set_variable_resolver(&run);
+        let answer = Value::resolve_val(&self.expression, &scope);
+        // A loop that was cut short may have been passed over by `||`: its answer would be none.
+        if run.is_spent() {
+            return Err(FilterFailure::TooDear);
+        }
+        match answer {
+            Ok(answer) => match answer.downcast_ref::<CelBool>() {
+                Some(answer) => Ok(*answer.inner()),
+                None => Err(FilterFailure::NotBoolean(answer.get_type().name().to_owned())),
+            },
+            Err(cel::ExecutionError::UndeclaredReference(_)) if facts.is_sealed() => {
+                Err(FilterFailure::Sealed)
+            }
+            Err(cel::ExecutionError::UndeclaredReference(_)) => Err(FilterFailure::Unreadable),
+            Err(error) => Err(FilterFailure::of(error)),
+        }
+    }
+}
+
+fn read(source: &str, lists: &dyn Lists) -> Result<Lowered, FilterFault> {
+    let program = ENV.compile(source).map_err(|errors| {
+        // What the parser could not finish follows from what it could not read.
+        let follows = |text: &str| text.starts_with("Incomplete");
+        let first = errors.errors.iter().min_by_key(|error| (follows(&error.msg), error.pos));
+        let (line, column) = first.map_or((1, 1), |error| error.pos);
+        let place = |number: isize| usize::try_from(number).unwrap_or(1).max(1);
+        let kind = FaultKind::syntax(first.map_or("not understood", |error| error.msg.as_str()));
+        FilterFault { line: place(line), column: place(column), kind }
+    })?;
+    Lowering::new(source, program.source_info(), lists).run(program.expression())
+}
+
+#[cfg(test)]
+mod tests;
