@@ -295,6 +295,18 @@ pub const INVITATION_CHARS_MAX: usize = 8 * 1024;
 /// A file of keys/, in bytes: a PEM of 32 bytes of key has 119.
 pub const KEY_FILE_BYTES_MAX: usize = 4 * 1024;
 
+/// Doors in `intelmesh.toml`, both ways together.
+pub const DOORS_MAX: usize = 64;
+
+/// Networks that may use one door of ours.
+pub const ALLOWED_NETWORKS_MAX: usize = 64;
+
+/// What ends an event at a door without lengths, in bytes.
+pub const SEPARATOR_BYTES_MAX: usize = 8;
+
+/// Events that one line with lists may become where its door says `explode`; what `multiple_values_max` may say.
+pub const EXPLODED_MAX: usize = 4_096;
+
 /// Connections to one local socket at a time; the next waits to be accepted.
 pub const DOOR_CONNECTIONS_MAX: usize = 64;
 
