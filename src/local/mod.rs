@@ -12,6 +12,7 @@ mod lines;
 mod redis;
 mod request;
 mod socket;
+mod submission;
 mod submit;
 
 use std::collections::HashMap;
@@ -36,7 +37,8 @@ use crate::protocol::io::{ConsumerId, Input, Output};
 use crate::time::Now;
 
 use consume::{Consuming, ToConsumer};
-use submit::{Pending, Submitting};
+use submission::{Pending, Submitter};
+use submit::Submitting;
 
 pub use control::ControlHandler;
 pub use socket::connect;
@@ -116,7 +118,8 @@ impl Doors {
             tasks: TaskTracker::new(),
             sockets: ["in.sock", "out.sock", "ctl.sock"].map(|name| places.run.join(name)).into(),
         };
-        let submitting = Arc::new(Submitting::new(&behind, doors.pending.clone(), doors.stopping.clone()));
+        let submitter = Arc::new(Submitter::new(&behind, behind.door.clone(), doors.pending.clone()));
+        let submitting = Arc::new(Submitting { submitter, stopping: doors.stopping.clone() });
         let consuming = Arc::new(Consuming {
             inputs: behind.inputs,
             consumers: doors.consumers.clone(),
