@@ -11,9 +11,9 @@ use super::node::{checked, tlp};
 use super::problem::Fault;
 use super::reading::{At, Report, Section};
 use crate::envelope::IdScheme;
-use crate::format::Form;
+use crate::format::{Form, MultipleValues, StripRule};
 use crate::identity::PublisherName;
-use crate::limits::{ALLOWED_NETWORKS_MAX, DOORS_MAX, EXPLODED_MAX, RECIPIENTS_MAX, SEPARATOR_BYTES_MAX};
+use crate::limits::{ALLOWED_NETWORKS_MAX, DOORS_MAX, RECIPIENTS_MAX, SEPARATOR_BYTES_MAX, STRIP_RULES_MAX};
 use crate::policy::Tlp;
 use crate::protocol::io::From;
 use crate::record::ConsumerName;
@@ -58,8 +58,6 @@ pub(super) const CONSUMER_KEYS: &[&str] = &[
     "filter",
 ];
 
-/// The most values of `multiple_values = "explode"` where nothing is said.
-pub const MULTIPLE_VALUES_MAX_DEFAULT: u64 = 256;
 /// How long a Redis queue may grow where nothing is said.
 pub const QUEUE_MAX_DEFAULT: u64 = 10_000;
 
@@ -116,17 +114,9 @@ pub struct DoorAdds {
     pub to: Vec<PublisherName>,
     pub ids: Option<IdScheme>,
     /// `None`: the default list of IntelMQ's doors, nothing at the socket.
-    pub strip: Option<Vec<String>>,
+    pub strip: Option<Vec<StripRule>>,
     pub republish: bool,
     pub multiple_values: MultipleValues,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum MultipleValues {
-    #[default]
-    Refuse,
-    /// The Cartesian product, of at most so many events.
-    Explode { max: usize },
 }
 
 /// `[[consumer]]`: accepted events are handed to the pipeline.
@@ -533,16 +523,32 @@ fn adds(table: &Section<'_, '_>, report: &mut Report) -> DoorAdds {
             None
         }
     });
-    let strip = table.has("strip").then(|| table.texts("strip", report)).flatten();
-    let strip = strip.map(|texts| texts.iter().map(|at| at.value.to_owned()).collect());
     DoorAdds {
         tlp: tlp(table, "tlp", report),
         to: recipients(table, report),
         ids,
-        strip,
+        strip: strip(table, report),
         republish: table.flag("republish", report).unwrap_or(false),
         multiple_values: multiple_values(table, report),
     }
+}
+
+fn strip(table: &Section<'_, '_>, report: &mut Report) -> Option<Vec<StripRule>> {
+    if !table.has("strip") {
+        return None;
+    }
+    let texts = table.texts("strip", report)?;
+    if let Some(beyond) = texts.get(STRIP_RULES_MAX) {
+        refuse("strip", beyond.clone(), "one of 64 fields at most", report);
+    }
+    let mut rules = Vec::with_capacity(texts.len().min(STRIP_RULES_MAX));
+    for at in texts {
+        match StripRule::parse(at.value) {
+            Ok(rule) => rules.push(rule),
+            Err(fault) => report.fault(at.line, Fault::Strip(fault)),
+        }
+    }
+    Some(rules)
 }
 
 fn recipients(table: &Section<'_, '_>, report: &mut Report) -> Vec<PublisherName> {
@@ -554,12 +560,12 @@ fn recipients(table: &Section<'_, '_>, report: &mut Report) -> Vec<PublisherName
 }
 
 fn multiple_values(table: &Section<'_, '_>, report: &mut Report) -> MultipleValues {
-    let most = EXPLODED_MAX as u64;
-    let max = positive(table, "multiple_values_max", MULTIPLE_VALUES_MAX_DEFAULT, most, report);
+    let most = u64::from(MultipleValues::MOST);
+    let most = positive(table, "multiple_values_max", most, most, report);
     match table.text("multiple_values", report) {
         None | Some(At { value: "refuse", .. }) => MultipleValues::Refuse,
         Some(At { value: "explode", .. }) => {
-            MultipleValues::Explode { max: usize::try_from(max).unwrap_or(EXPLODED_MAX) }
+            MultipleValues::Explode { most: u16::try_from(most).unwrap_or(MultipleValues::MOST) }
         }
         Some(at) => {
             refuse("multiple_values", at, "\"refuse\" or \"explode\"", report);

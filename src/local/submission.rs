@@ -13,11 +13,12 @@ use super::Behind;
 use super::lines::Line;
 use crate::envelope::content::BodyIdSecret;
 use crate::envelope::{Signer, VerifiedEnvelope};
-use crate::format::{Door, Intake, Made, Returned, SubmitCode, SubmitError, intake};
-use crate::identity::EventId;
+use crate::format::{Child, Door, Draft, Intake, Made, Returned, SubmitCode, SubmitError, intake};
+use crate::identity::{EventId, PublisherName};
 use crate::limits::SUBMIT_KIB_OUTSTANDING_MAX;
 use crate::policy::{TrustList, unknown_recipients};
 use crate::protocol::io::{Input, Submitted, Ticket};
+use crate::record::Entry;
 use crate::time::Now;
 
 /// So many lines, of so many bytes together, are prepared without a worker: about 0.1 ms.
@@ -32,9 +33,14 @@ pub(super) struct Pending {
 }
 
 struct Waiting {
-    answer: oneshot::Sender<Submitted>,
+    answer: Answer,
     /// Freed by the answer, not by its being written: a client that does not read holds up nobody else.
     _room: OwnedSemaphorePermit,
+}
+
+enum Answer {
+    Submitted(oneshot::Sender<Submitted>),
+    Recalled(oneshot::Sender<Vec<Arc<Entry>>>),
 }
 
 impl Default for Pending {
@@ -48,18 +54,23 @@ impl Default for Pending {
 }
 
 impl Pending {
-    fn open(&self, room: OwnedSemaphorePermit) -> (Ticket, oneshot::Receiver<Submitted>) {
+    fn open(&self, room: OwnedSemaphorePermit, answer: Answer) -> Ticket {
         let ticket = Ticket(self.next.fetch_add(1, Ordering::Relaxed));
-        let (answer, receiver) = oneshot::channel();
         let waiting = Waiting { answer, _room: room };
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(ticket, waiting);
-        (ticket, receiver)
+        ticket
     }
 
     pub fn answer(&self, ticket: Ticket, outcome: Submitted) {
-        if let Some(waiting) = self.forget(ticket) {
+        if let Some(Waiting { answer: Answer::Submitted(answer), .. }) = self.forget(ticket) {
             // Nobody reads it any more where the connection is gone.
-            let _ = waiting.answer.send(outcome);
+            let _ = answer.send(outcome);
+        }
+    }
+
+    pub fn recalled(&self, ticket: Ticket, lineage: Vec<Arc<Entry>>) {
+        if let Some(Waiting { answer: Answer::Recalled(answer), .. }) = self.forget(ticket) {
+            let _ = answer.send(lineage);
         }
     }
 
@@ -87,6 +98,10 @@ pub(super) struct Prepared {
 
 enum What {
     New(VerifiedEnvelope),
+    /// Several events of one line, and the id that answers for all of them.
+    Several(EventId, Vec<VerifiedEnvelope>),
+    /// Made of what was handed off before, which has to be recalled first.
+    Child(Box<Child>),
     Returned(Returned),
     Refused(SubmitError),
 }
@@ -97,6 +112,7 @@ pub(super) struct Submission(Fate);
 enum Fate {
     Refused(SubmitError),
     New(EventId, oneshot::Receiver<Submitted>),
+    Several(EventId, Vec<oneshot::Receiver<Submitted>>),
     Returned(Returned, oneshot::Receiver<Submitted>),
 }
 
@@ -147,50 +163,109 @@ impl Submitter {
     }
 
     fn check_and_sign(&self, text: &[u8]) -> Result<What, SubmitError> {
-        let draft = match intake(text, &self.door)? {
-            Intake::New(draft) => draft,
-            Intake::Returned(returned) => return Ok(What::Returned(returned)),
-        };
-        if let Some(unknown) = unknown_recipients(draft.to(), &self.trust.load()).first() {
-            return Err(SubmitError::unknown_recipient(unknown));
+        match intake(text, &self.door)? {
+            Intake::New(draft) => Ok(What::New(self.sign(*draft)?)),
+            Intake::Returned(returned) => Ok(What::Returned(returned)),
+            Intake::Child(child) => Ok(What::Child(child)),
+            Intake::Exploded(exploded) => {
+                self.check_recipients(exploded.to())?;
+                let siblings = exploded.into_cores(&self.made())?;
+                let signed = siblings.cores.into_iter().map(|core| self.signer.sign(core));
+                Ok(What::Several(siblings.parent, signed.collect::<Result<_, _>>()?))
+            }
         }
-        let made = Made { now: self.now().wall, random: uuid::Uuid::new_v4(), secret: &self.secret };
-        Ok(What::New(self.signer.sign(draft.into_core(&made)?)?))
+    }
+
+    fn sign(&self, draft: Draft) -> Result<VerifiedEnvelope, SubmitError> {
+        self.check_recipients(draft.to())?;
+        Ok(self.signer.sign(draft.into_core(&self.made())?)?)
+    }
+
+    fn check_recipients(&self, to: &[PublisherName]) -> Result<(), SubmitError> {
+        match unknown_recipients(to, &self.trust.load()).first() {
+            Some(unknown) => Err(SubmitError::unknown_recipient(unknown)),
+            None => Ok(()),
+        }
+    }
+
+    fn made(&self) -> Made<'_> {
+        Made { now: self.now().wall, random: uuid::Uuid::new_v4(), secret: &self.secret }
     }
 
     /// Hands it to the core; waits for room where the core has much to do.
     pub async fn submit(&self, prepared: Prepared) -> Submission {
-        let kib = u32::try_from(prepared.bytes / 1024).unwrap_or(u32::MAX).saturating_add(1);
-        let room = self.pending.room.clone().acquire_many_owned(kib.min(SUBMIT_KIB_OUTSTANDING_MAX));
-        let stopping = || Submission(Fate::Refused(SubmitError::stopping()));
-        match prepared.what {
-            What::Refused(error) => Submission(Fate::Refused(error)),
-            What::New(envelope) => {
-                let Ok(room) = room.await else { return stopping() };
-                let id = envelope.envelope().id().clone();
-                let outcome = self.ask(room, |ticket| Input::Submit { ticket, envelope }).await;
-                Submission(Fate::New(id, outcome))
-            }
+        let bytes = prepared.bytes;
+        let fate = match prepared.what {
+            What::Refused(error) => Err(error),
+            What::New(envelope) => self.submit_new(bytes, envelope).await,
+            What::Several(parent, envelopes) => self.submit_several(parent, envelopes).await,
+            What::Child(child) => match self.recalled(bytes, *child).await {
+                Ok(envelope) => self.submit_new(bytes, envelope).await,
+                Err(error) => Err(error),
+            },
             What::Returned(returned) => {
-                let Ok(room) = room.await else { return stopping() };
                 let id = returned.id.clone();
-                let outcome = self.ask(room, |ticket| Input::SubmitReturned { ticket, id }).await;
-                Submission(Fate::Returned(returned, outcome))
+                let asked = self.ask(bytes, |ticket| Input::SubmitReturned { ticket, id }).await;
+                asked.map(|outcome| Fate::Returned(returned, outcome))
             }
+        };
+        Submission(fate.unwrap_or_else(Fate::Refused))
+    }
+
+    async fn submit_new(&self, bytes: usize, envelope: VerifiedEnvelope) -> Result<Fate, SubmitError> {
+        let id = envelope.envelope().id().clone();
+        let outcome = self.ask(bytes, |ticket| Input::Submit { ticket, envelope }).await?;
+        Ok(Fate::New(id, outcome))
+    }
+
+    async fn submit_several(
+        &self,
+        parent: EventId,
+        envelopes: Vec<VerifiedEnvelope>,
+    ) -> Result<Fate, SubmitError> {
+        let mut outcomes = Vec::with_capacity(envelopes.len());
+        for envelope in envelopes {
+            let bytes = envelope.envelope().bytes().len();
+            outcomes.push(self.ask(bytes, |ticket| Input::Submit { ticket, envelope }).await?);
         }
+        Ok(Fate::Several(parent, outcomes))
+    }
+
+    /// The child of what the core holds of its lineage, signed.
+    async fn recalled(&self, bytes: usize, child: Child) -> Result<VerifiedEnvelope, SubmitError> {
+        let (answer, lineage) = oneshot::channel();
+        let id = child.of().clone();
+        self.send(bytes, Answer::Recalled(answer), |ticket| Input::Recall { ticket, id }).await?;
+        let lineage = lineage.await.map_err(|_| SubmitError::stopping())?;
+        let cores: Vec<_> = lineage.iter().map(|entry| entry.envelope.core()).collect();
+        let trust = self.trust.load_full();
+        self.sign(child.into_draft(&cores, |name| trust.peer(name).is_some())?)
     }
 
     async fn ask(
         &self,
-        room: OwnedSemaphorePermit,
+        bytes: usize,
         question: impl FnOnce(Ticket) -> Input,
-    ) -> oneshot::Receiver<Submitted> {
-        let (ticket, outcome) = self.pending.open(room);
+    ) -> Result<oneshot::Receiver<Submitted>, SubmitError> {
+        let (answer, outcome) = oneshot::channel();
+        self.send(bytes, Answer::Submitted(answer), question).await?;
+        Ok(outcome)
+    }
+
+    async fn send(
+        &self,
+        bytes: usize,
+        answer: Answer,
+        question: impl FnOnce(Ticket) -> Input,
+    ) -> Result<(), SubmitError> {
+        let kib = u32::try_from(bytes / 1024).unwrap_or(u32::MAX).saturating_add(1);
+        let room = self.pending.room.clone().acquire_many_owned(kib.min(SUBMIT_KIB_OUTSTANDING_MAX)).await;
+        let ticket = self.pending.open(room.map_err(|_| SubmitError::stopping())?, answer);
         if self.inputs.send(question(ticket)).await.is_err() {
             // The core is gone; without the other end the answer is `stopping`.
             self.pending.forget(ticket);
         }
-        outcome
+        Ok(())
     }
 }
 
@@ -204,6 +279,8 @@ impl Submission {
     pub fn at_once(&mut self) -> Option<Outcome> {
         let outcome = match &mut self.0 {
             Fate::Refused(error) => return Some(Outcome::Refused(error.clone())),
+            // Some of their answers would be lost if the others are not there yet.
+            Fate::Several(..) => return None,
             Fate::New(_, outcome) | Fate::Returned(_, outcome) => outcome.try_recv().ok()?,
         };
         Some(self.told(outcome))
@@ -213,27 +290,44 @@ impl Submission {
         let outcome = match &mut self.0 {
             Fate::Refused(error) => return Outcome::Refused(error.clone()),
             Fate::New(_, outcome) | Fate::Returned(_, outcome) => outcome.await,
+            Fate::Several(parent, outcomes) => return of_all(parent, outcomes).await,
         };
         self.told(outcome.unwrap_or(Submitted::Stopping))
     }
 
     fn told(&self, outcome: Submitted) -> Outcome {
-        let id = match &self.0 {
-            Fate::Refused(error) => return Outcome::Refused(error.clone()),
-            Fate::New(id, _) => id,
-            Fate::Returned(returned, _) => &returned.id,
-        };
-        let refused = match (outcome, &self.0) {
-            (Submitted::Accepted, _) => return Outcome::Taken { id: id.clone(), duplicate: false },
-            (Submitted::Duplicate, _) => return Outcome::Taken { id: id.clone(), duplicate: true },
-            (Submitted::Conflict, _) => SubmitError::id_conflict(id),
-            (Submitted::Foreign, Fate::Returned(returned, _)) => returned.unseen(),
-            (Submitted::Foreign, _) => {
-                SubmitError::new(SubmitCode::ForeignEvent, format!("{id} is not known here"))
+        match &self.0 {
+            Fate::Refused(error) => Outcome::Refused(error.clone()),
+            Fate::Returned(returned, _) if outcome == Submitted::Foreign => {
+                Outcome::Refused(returned.unseen())
             }
-            (Submitted::DiskFull, _) => SubmitError::disk_full(),
-            (Submitted::Stopping, _) => SubmitError::stopping(),
-        };
-        Outcome::Refused(refused)
+            Fate::New(id, _) | Fate::Several(id, _) | Fate::Returned(Returned { id, .. }, _) => {
+                told_of(id, outcome)
+            }
+        }
     }
+}
+
+/// All of them are taken, or the first refusal counts for the line.
+async fn of_all(parent: &EventId, outcomes: &mut [oneshot::Receiver<Submitted>]) -> Outcome {
+    let mut all = Outcome::Taken { id: parent.clone(), duplicate: true };
+    for outcome in outcomes {
+        let outcome = told_of(parent, outcome.await.unwrap_or(Submitted::Stopping));
+        match (&all, &outcome) {
+            (Outcome::Refused(_), _) | (_, Outcome::Taken { duplicate: true, .. }) => {}
+            _ => all = outcome,
+        }
+    }
+    all
+}
+
+fn told_of(id: &EventId, outcome: Submitted) -> Outcome {
+    Outcome::Refused(match outcome {
+        Submitted::Accepted => return Outcome::Taken { id: id.clone(), duplicate: false },
+        Submitted::Duplicate => return Outcome::Taken { id: id.clone(), duplicate: true },
+        Submitted::Conflict => SubmitError::id_conflict(id),
+        Submitted::Foreign => SubmitError::new(SubmitCode::ForeignEvent, format!("{id} is not known here")),
+        Submitted::DiskFull => SubmitError::disk_full(),
+        Submitted::Stopping => SubmitError::stopping(),
+    })
 }

@@ -55,10 +55,12 @@ from = "now"
     assert_eq!(names, ["intelmq-tcp", "intelmq-redis", "intelmq-tcp-2"]);
     let first = &doors.submits[0];
     assert_eq!((first.adds.tlp, first.adds.ids, first.adds.republish), (Some(Tlp::Amber), None, false));
-    assert_eq!(first.adds.strip.as_deref(), Some(&["rtir_id".to_owned(), "extra.file_name".to_owned()][..]));
+    let strip: Vec<_> = first.adds.strip.iter().flatten().map(ToString::to_string).collect();
+    assert_eq!(strip, ["rtir_id", "extra.file_name"]);
+    assert!(doors.submits[1].adds.strip.is_none());
     let SubmitFrom::IntelMqTcp(third) = &doors.submits[2].from else { panic!("{doors:?}") };
     assert_eq!((third.allow.len(), third.separator.as_deref()), (2, Some("\n")));
-    assert_eq!(doors.submits[2].adds.multiple_values, MultipleValues::Explode { max: 256 });
+    assert_eq!(doors.submits[2].adds.multiple_values, MultipleValues::Explode { most: 256 });
     let pipeline = &doors.consumers[0];
     assert!(pipeline.form.annotate && !pipeline.form.strict && !pipeline.form.with_type && !pipeline.own);
     assert_eq!((pipeline.form.form, pipeline.from), (Form::Plain, None));
@@ -92,6 +94,10 @@ fn every_slip_of_a_door_has_its_line_and_its_remedy() {
         (
             &format!("{tcp}multiple_values_max = 0\n"),
             "intelmesh.toml:5: \"multiple_values_max\": \"0\" is not",
+        ),
+        (
+            &format!("{tcp}strip = [\"a b\"]\n"),
+            "intelmesh.toml:5: \"strip\": \"a b\" is no field to strip | a field",
         ),
         (&format!("{tcp}tlp = \"BLUE\"\n"), "intelmesh.toml:5: \"tlp\": \"BLUE\" is not a label"),
         (&format!("{tcp}name = \"a b\"\n"), "intelmesh.toml:5: \"name\": "),
