@@ -33,6 +33,13 @@ pub const NAME_BYTES_MAX: usize = 32;
 /// Recipients named in `to` of one envelope.
 pub const RECIPIENTS_MAX: usize = 256;
 
+/// What is sealed is padded to a power of two, at least this many bytes: short events look alike.
+pub const SEALED_BYTES_MIN: usize = 512;
+/// … and at most this many: the longest line and what is sealed beside it.
+pub const SEALED_BYTES_MAX: usize = 2 * LINE_BYTES_MAX;
+/// What one recipient costs in an envelope at most, in bytes: its name and its wrapped key.
+pub const RECIPIENT_BYTES_MAX: usize = NAME_BYTES_MAX + 2 + 102;
+
 /// Links of one envelope.
 pub const LINKS_MAX: usize = 256;
 
@@ -189,6 +196,9 @@ pub const EQUIVOCATION_PROOFS_MAX: usize = 100;
 /// Peers with a file in `peers/`.
 pub const PEERS_MAX: usize = 1_024;
 
+/// Groups with a file in `groups/`.
+pub const GROUPS_MAX: usize = 256;
+
 /// Consumers with a name, whose positions are kept.
 pub const CONSUMERS_MAX: usize = 1_024;
 
@@ -295,37 +305,6 @@ pub const INVITATION_CHARS_MAX: usize = 8 * 1024;
 /// A file of keys/, in bytes: a PEM of 32 bytes of key has 119.
 pub const KEY_FILE_BYTES_MAX: usize = 4 * 1024;
 
-/// What one door has set aside and nobody has seen to, in bytes. Beyond it the door takes nothing more.
-pub const ASIDE_FILE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
-
-/// Connections to one TCP door at a time; one more replaces the one that was silent longest.
-pub const TCP_CONNECTIONS_MAX: usize = 128;
-
-/// KiB of events that one TCP door holds until they are answered, over all connections. Beyond it no more is read.
-pub const TCP_HELD_KIB_MAX: u32 = 64 * 1024;
-
-/// Bytes of `Ok` that a client may leave unread; after that it gets none, and is only read.
-pub const ANSWERS_UNREAD_BYTES_MAX: usize = 64 * 1024;
-
-/// A door tries again after this where the answer was `retry`, in ms.
-pub const DOOR_RETRY_MS: u64 = 1_000;
-
-/// Reconnecting to a local receiver: the first delay and the largest, in ms, with full jitter between.
-pub const RECEIVER_FIRST_MS: u64 = 200;
-pub const RECEIVER_MAX_MS: u64 = 10_000;
-
-/// Connecting to a local receiver, and its answer to one event, take at most this, in ms: as long as IntelMQ's own bots wait.
-pub const RECEIVER_PATIENCE_MS: u64 = 15_000;
-
-/// Doors in `intelmesh.toml`, both ways together.
-pub const DOORS_MAX: usize = 64;
-
-/// Networks that may use one door of ours.
-pub const ALLOWED_NETWORKS_MAX: usize = 64;
-
-/// What ends an event at a door without lengths, in bytes.
-pub const SEPARATOR_BYTES_MAX: usize = 8;
-
 /// Connections to one local socket at a time; the next waits to be accepted.
 pub const DOOR_CONNECTIONS_MAX: usize = 64;
 
@@ -393,6 +372,11 @@ const _: () = {
         "a sealed line is padded to twice its size"
     );
     assert!(
+        ENVELOPE_BYTES_MAX > SEALED_BYTES_MAX + RECIPIENTS_MAX * RECIPIENT_BYTES_MAX + 1024,
+        "what is sealed to the most recipients fits"
+    );
+    assert!(SEALED_BYTES_MIN.is_power_of_two() && SEALED_BYTES_MAX.is_power_of_two());
+    assert!(
         FRAME_BYTES_MAX > ENVELOPE_BYTES_MAX + PATH_HOPS_MAX * (NAME_BYTES_MAX + 2),
         "a frame holds envelope and path"
     );
@@ -408,7 +392,6 @@ const _: () = {
         SUBMIT_KIB_OUTSTANDING_MAX as usize * 1024 > 2 * LINE_BYTES_MAX,
         "the longest line can always be submitted"
     );
-    assert!(TCP_HELD_KIB_MAX as usize * 1024 > 2 * LINE_BYTES_MAX, "the longest frame can always be held");
     assert!(INTAKE_BYTES_MAX > FRAME_BYTES_MAX, "one frame always fits");
     assert!(SEND_QUEUE_FACTOR * SEND_QUEUE_BYTES > FRAME_BYTES_MAX, "one frame always fits the send queue");
     assert!(

@@ -60,6 +60,10 @@ pub enum CodecError {
     SealedToNobody,
     #[error("{0} stands outside of a sealed body")]
     OutsideSeal(&'static str),
+    #[error("the sealed body: {0}")]
+    SealedForm(&'static str),
+    #[error("`to` names {named}, the body is sealed to {sealed}")]
+    SealedRecipients { named: usize, sealed: usize },
     #[error("the signed core is not the encoding of what it says")]
     NotCanonical,
 }
@@ -84,6 +88,8 @@ impl CodecError {
             Self::SealedContentId => "sealed_content_id",
             Self::SealedToNobody => "sealed_to_nobody",
             Self::OutsideSeal(_) => "outside_seal",
+            Self::SealedForm(_) => "sealed_form",
+            Self::SealedRecipients { .. } => "sealed_recipients",
             Self::NotCanonical => "not_canonical",
         }
     }

@@ -69,12 +69,17 @@ impl BodyIdSecret {
 
     /// UUIDv8 of HMAC-SHA-256 over the body: the same bytes at the same node have the same id.
     pub fn uuid_of(&self, body: &[u8]) -> Uuid {
+        uuid_v8(&self.mac(&[body]))
+    }
+
+    /// HMAC-SHA-256 over the pieces, one after the other.
+    pub(super) fn mac(&self, pieces: &[&[u8]]) -> [u8; 32] {
         // HMAC pads a key with zeros to the block of its hash (RFC 2104 §2).
         let mut block = Zeroizing::new([0u8; 64]);
         block[..32].copy_from_slice(&*self.0);
         let mut mac = <Hmac<Sha256>>::new(&(*block).into());
-        mac.update(body);
-        uuid_v8(&mac.finalize().into_bytes())
+        pieces.iter().for_each(|piece| mac.update(piece));
+        mac.finalize().into_bytes().into()
     }
 }
 

@@ -5,6 +5,7 @@
 use bytes::Bytes;
 use uuid::Uuid;
 
+use super::seal::form::{Sealed, TAG_ENCRYPT};
 use super::{Body, CodecError, Core, ENVELOPE_VERSION, EventType, IdScheme};
 use crate::cbor::{self, Major, Reader};
 use crate::event::Format;
@@ -18,7 +19,7 @@ use crate::time::Timestamp;
 use crate::tlp::Tlp;
 
 /// The keys of the map.
-mod key {
+pub(super) mod key {
     pub const VERSION: i64 = 1;
     pub const UUID: i64 = 2;
     pub const PUBLISHER: i64 = 3;
@@ -39,10 +40,7 @@ mod key {
     pub const BATCH_RECEIPTS: i64 = 18;
 }
 
-/// COSE_Encrypt (RFC 9052 §5.1).
-const TAG_ENCRYPT: u64 = 96;
-
-fn wrong(field: &'static str, why: &'static str) -> CodecError {
+pub(super) fn wrong(field: &'static str, why: &'static str) -> CodecError {
     CodecError::Field { field, why }
 }
 
@@ -213,7 +211,7 @@ fn to(reader: &mut Reader<'_>) -> Result<Vec<PublisherName>, CodecError> {
     (0..len).map(|_| publisher(reader, "to")).collect()
 }
 
-fn links(reader: &mut Reader<'_>) -> Result<Vec<Link>, CodecError> {
+pub(super) fn links(reader: &mut Reader<'_>) -> Result<Vec<Link>, CodecError> {
     let len = length(reader, "links", LINKS_MAX)?;
     (0..len).map(|_| link(reader)).collect()
 }
@@ -228,7 +226,7 @@ fn length(reader: &mut Reader<'_>, field: &'static str, max: usize) -> Result<us
     }
 }
 
-fn event_id(reader: &mut Reader<'_>, field: &'static str) -> Result<EventId, CodecError> {
+pub(super) fn event_id(reader: &mut Reader<'_>, field: &'static str) -> Result<EventId, CodecError> {
     if reader.array() != Ok(3) {
         return Err(wrong(field, "not [publisher, project, uuid]"));
     }
@@ -261,23 +259,10 @@ fn body(reader: &mut Reader<'_>, payload: &Bytes) -> Result<Body, CodecError> {
     if reader.peek() == Ok(Major::Bytes) {
         return Ok(Body::Plain(payload.slice_ref(reader.bytes()?)));
     }
-    let sealed = reader.skip_item()?;
-    if !is_encrypt(sealed) {
+    if reader.clone().tag() != Ok(TAG_ENCRYPT) {
         return Err(wrong("body", "neither bytes nor a COSE_Encrypt"));
     }
-    Ok(Body::Sealed(payload.slice_ref(sealed)))
-}
-
-/// Tag 96, then `[protected, unprotected, ciphertext, [+ recipient]]` (RFC 9052 §5.1).
-fn is_encrypt(item: &[u8]) -> bool {
-    let mut reader = Reader::new(item);
-    reader.tag() == Ok(TAG_ENCRYPT)
-        && reader.array() == Ok(4)
-        && reader.bytes().is_ok()
-        && reader.peek() == Ok(Major::Map)
-        && reader.skip_item().is_ok()
-        && reader.bytes().is_ok()
-        && reader.array().is_ok_and(|recipients| recipients > 0)
+    Ok(Body::Sealed(payload.slice_ref(reader.skip_item()?)))
 }
 
 /// Bounds and relations of a core, on both ways.
@@ -302,7 +287,7 @@ pub(super) fn check(core: &Core) -> Result<(), CodecError> {
     match &core.body {
         Body::Plain(bytes) if bytes.len() > LINE_BYTES_MAX => Err(wrong("body", "too large")),
         Body::Plain(_) => Ok(()),
-        Body::Sealed(_) => check_sealed(core),
+        Body::Sealed(item) => check_sealed(core, item),
     }
 }
 
@@ -318,7 +303,7 @@ fn check_to(to: &[PublisherName]) -> Result<(), CodecError> {
     }
 }
 
-fn check_links(links: &[Link]) -> Result<(), CodecError> {
+pub(super) fn check_links(links: &[Link]) -> Result<(), CodecError> {
     if links.len() > LINKS_MAX {
         return Err(wrong("links", "too many"));
     }
@@ -336,7 +321,7 @@ fn check_links(links: &[Link]) -> Result<(), CodecError> {
 }
 
 /// Relays must not read what is sealed, so nothing of it may stand beside the seal (design §5.5).
-fn check_sealed(core: &Core) -> Result<(), CodecError> {
+fn check_sealed(core: &Core, item: &[u8]) -> Result<(), CodecError> {
     if core.ids == IdScheme::Content {
         return Err(CodecError::SealedContentId);
     }
@@ -346,8 +331,13 @@ fn check_sealed(core: &Core) -> Result<(), CodecError> {
     let outside =
         [("parent", core.parent.is_some()), ("links", !core.links.is_empty()), ("ext", core.ext.is_some())];
     match outside.into_iter().find(|(_, stands)| *stands) {
-        Some((field, _)) => Err(CodecError::OutsideSeal(field)),
-        None => Ok(()),
+        Some((field, _)) => return Err(CodecError::OutsideSeal(field)),
+        None => {}
+    }
+    // PROTOCOL.md §2.6: who may open it is what `to` says, and nobody else.
+    match Sealed::read(item)?.recipients.len() {
+        count if count == core.to.len() => Ok(()),
+        count => Err(CodecError::SealedRecipients { named: core.to.len(), sealed: count }),
     }
 }
 
@@ -355,37 +345,51 @@ fn check_sealed(core: &Core) -> Result<(), CodecError> {
 pub(super) fn encode(core: &Core) -> Vec<u8> {
     let ext = core.ext.as_ref();
     let mut out = Vec::with_capacity(core.body.bytes().len() + ext.map_or(0, Bytes::len) + 256);
-    let optional = [
-        core.expires.is_some(),
-        !core.to.is_empty(),
-        core.parent.is_some(),
-        !core.links.is_empty(),
-        ext.is_some(),
-    ];
-    cbor::put_map(&mut out, 11 + optional.into_iter().filter(|present| *present).count());
-    put_number(&mut out, key::VERSION, core.version.into());
-    put_key(&mut out, key::UUID);
-    cbor::put_bytes(&mut out, core.id.uuid.as_bytes());
-    put_key(&mut out, key::PUBLISHER);
-    cbor::put_text(&mut out, core.id.publisher.as_str());
-    put_key(&mut out, key::PROJECT);
-    cbor::put_text(&mut out, core.id.project.as_str());
-    put_number(&mut out, key::IDS, core.ids as u64);
-    put_number(&mut out, key::CREATED, core.created.0);
-    if let Some(expires) = core.expires {
-        put_number(&mut out, key::EXPIRES, expires.0);
-    }
-    put_number(&mut out, key::TYPE, core.event_type as u64);
-    put_key(&mut out, key::FORMAT);
-    cbor::put_text(&mut out, core.format.as_str());
-    put_number(&mut out, key::TLP, core.tlp as u64);
-    put_optional(&mut out, core);
+    cbor::put_map(&mut out, pairs_beside_body(core) + 1);
+    put_beside_body(&mut out, core);
     put_key(&mut out, key::BODY);
     match &core.body {
         Body::Plain(bytes) => cbor::put_bytes(&mut out, bytes),
         Body::Sealed(item) => out.extend_from_slice(item),
     }
     out
+}
+
+/// The map of every field but the body, to which a seal is bound (PROTOCOL.md §2.6).
+pub(super) fn put_map_beside_body(out: &mut Vec<u8>, core: &Core) {
+    cbor::put_map(out, pairs_beside_body(core));
+    put_beside_body(out, core);
+}
+
+fn pairs_beside_body(core: &Core) -> usize {
+    let optional = [
+        core.expires.is_some(),
+        !core.to.is_empty(),
+        core.parent.is_some(),
+        !core.links.is_empty(),
+        core.ext.is_some(),
+    ];
+    10 + optional.into_iter().filter(|present| *present).count()
+}
+
+fn put_beside_body(out: &mut Vec<u8>, core: &Core) {
+    put_number(out, key::VERSION, core.version.into());
+    put_key(out, key::UUID);
+    cbor::put_bytes(out, core.id.uuid.as_bytes());
+    put_key(out, key::PUBLISHER);
+    cbor::put_text(out, core.id.publisher.as_str());
+    put_key(out, key::PROJECT);
+    cbor::put_text(out, core.id.project.as_str());
+    put_number(out, key::IDS, core.ids as u64);
+    put_number(out, key::CREATED, core.created.0);
+    if let Some(expires) = core.expires {
+        put_number(out, key::EXPIRES, expires.0);
+    }
+    put_number(out, key::TYPE, core.event_type as u64);
+    put_key(out, key::FORMAT);
+    cbor::put_text(out, core.format.as_str());
+    put_number(out, key::TLP, core.tlp as u64);
+    put_optional(out, core);
 }
 
 fn put_optional(out: &mut Vec<u8>, core: &Core) {
@@ -395,22 +399,27 @@ fn put_optional(out: &mut Vec<u8>, core: &Core) {
         core.to.iter().for_each(|name| cbor::put_text(out, name.as_str()));
     }
     put_number(out, key::MAX_HOPS, core.max_hops.into());
-    if let Some(parent) = &core.parent {
+    put_context(out, core.parent.as_ref(), &core.links, core.ext.as_ref());
+}
+
+/// Parent, links and ext, as they stand in a core and inside a seal.
+pub(super) fn put_context(out: &mut Vec<u8>, parent: Option<&EventId>, links: &[Link], ext: Option<&Bytes>) {
+    if let Some(parent) = parent {
         put_key(out, key::PARENT);
         put_event_id(out, parent);
     }
-    if !core.links.is_empty() {
+    if !links.is_empty() {
         put_key(out, key::LINKS);
-        cbor::put_array(out, core.links.len());
-        core.links.iter().for_each(|link| put_link(out, link));
+        cbor::put_array(out, links.len());
+        links.iter().for_each(|link| put_link(out, link));
     }
-    if let Some(ext) = &core.ext {
+    if let Some(ext) = ext {
         put_key(out, key::EXT);
         cbor::put_bytes(out, ext);
     }
 }
 
-fn put_key(out: &mut Vec<u8>, key: i64) {
+pub(super) fn put_key(out: &mut Vec<u8>, key: i64) {
     cbor::put_unsigned(out, key.unsigned_abs());
 }
 

@@ -7,6 +7,7 @@ mod canonical;
 pub mod codec;
 pub mod content;
 mod core_fields;
+pub mod seal;
 pub mod sign;
 
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use crate::tlp::Tlp;
 
 pub use codec::CodecError;
 pub use content::{ContentError, check_content};
+pub use seal::{OpenError, Opener, SealError, SealKey};
 pub use sign::{SignatureError, Signer};
 
 /// The version of the signed core that this node writes.
@@ -81,7 +83,7 @@ pub struct Core {
 pub enum Body {
     /// Exactly as published.
     Plain(Bytes),
-    /// A COSE_Encrypt (tag 96); its bytes, tag included. Carried, not opened, until sealing is built.
+    /// A COSE_Encrypt (tag 96); its bytes, tag included. Carried unopened; `seal` opens it for a recipient.
     Sealed(Bytes),
 }
 
@@ -93,6 +95,15 @@ impl Body {
     pub fn bytes(&self) -> &Bytes {
         match self {
             Self::Plain(bytes) | Self::Sealed(bytes) => bytes,
+        }
+    }
+
+    /// Do two bodies that this node signed under one id say the same? What was sealed twice has other bytes
+    /// each time. Of another publisher's sealed bodies only their bytes tell.
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Sealed(one), Self::Sealed(other)) => one == other || seal::same_mark(one, other),
+            _ => self == other,
         }
     }
 }

@@ -60,7 +60,7 @@ pub fn of_fields() -> Vec<Vector> {
         field("core-parent-text", "a parent as text", 13, text("cert-at:intelmq:72ddb00c-2d0a-4eea-b7ac-ae122b8e6c3b")),
         field("core-ext-large", "32 KiB and one byte", 15, bytes(&vec![b' '; 32 * 1024 + 1])),
         field("core-body-text", "the body as text", 16, text(BODY)),
-        field("core-body-other-tag", "tag 97 (COSE_Mac) for a body", 16, encrypt(97)),
+        field("core-body-other-tag", "tag 97 (COSE_Mac) for a body", 16, Encrypt { tag: 97, ..Encrypt::to_one() }.encode()),
     ]
 }
 
@@ -80,5 +80,39 @@ pub fn of_relations() -> Vec<Vector> {
         vector("core-sealed-parent", "core", "outside_seal", "a parent beside a sealed body", sealed(13, event_id("cert-ee"))),
         vector("core-sealed-links", "core", "outside_seal", "links beside a sealed body", sealed(14, list(&[list(&[text("related"), event_id("cert-ee")])]))),
         vector("core-sealed-ext", "core", "outside_seal", "ext beside a sealed body", sealed(15, bytes(b"{}"))),
+    ]
+}
+
+/// Faults of the form of a sealed body, which everybody sees who carries it.
+pub fn of_seals() -> Vec<Vector> {
+    let sealed = |encrypt: Encrypt| Pairs::sealed().with(16, encrypt.encode()).signed();
+    let form = |name, comment, encrypt| vector(name, "core", "sealed_form", comment, sealed(encrypt));
+    let one = Encrypt::to_one;
+    let named = |count: usize| {
+        let names: Vec<_> = (0..count).map(|n| text(&format!("cert-{n:05}"))).collect();
+        Pairs::sealed().with(11, list(&names))
+    };
+    let two = || Encrypt { recipients: vec![recipient(1), recipient(2)], ..one() };
+    let other = |from: &[u8], to: &[u8]| {
+        let good = recipient(0x5a);
+        let at = good.windows(from.len()).position(|part| part == from).unwrap();
+        Encrypt { recipients: vec![[&good[..at], to, &good[at + from.len()..]].concat()], ..one() }
+    };
+    vec![
+        vector("valid-sealed-to-two", "ok", "", "two names, two recipients", named(2).with(16, two().encode()).signed()),
+        vector("core-sealed-to-fewer", "core", "sealed_recipients", "two names, one recipient", named(2).signed()),
+        vector("core-sealed-to-more", "core", "sealed_recipients", "one name, two recipients", sealed(two())),
+        form("core-sealed-nobody", "no recipient in the COSE_Encrypt", Encrypt { recipients: Vec::new(), ..one() }),
+        form("core-sealed-kid-twice", "one key id for two recipients", Encrypt { recipients: vec![recipient(1), recipient(1)], ..one() }),
+        form("core-sealed-algorithm", "A128GCM", Encrypt { protected: bytes(&[0xa1, 0x01, 0x01]), ..one() }),
+        form("core-sealed-no-iv", "an empty unprotected header", Encrypt { unprotected: vec![0xa0], ..one() }),
+        form("core-sealed-iv-11", "an IV of 11 bytes", Encrypt { unprotected: [&[0xa1, 0x05][..], &bytes(&[1; 11])].concat(), ..one() }),
+        form("core-sealed-header-more", "a key id beside the IV", Encrypt { unprotected: [&[0xa2, 0x04, 0x41, 0x01, 0x05][..], &bytes(&[1; 12])].concat(), ..one() }),
+        form("core-sealed-unpadded", "600 bytes and a tag: no power of two", Encrypt { ciphertext: bytes(&[0x3c; 616]), ..one() }),
+        form("core-sealed-short", "256 bytes and a tag: less than the least", Encrypt { ciphertext: bytes(&[0x3c; 272]), ..one() }),
+        form("core-sealed-detached", "no ciphertext", Encrypt { ciphertext: vec![0xf6], ..one() }),
+        form("core-sealed-key-wrap", "ECDH-ES + A128KW for the recipient", other(&[0x38, 0x1e], &[0x38, 0x1c])),
+        form("core-sealed-curve", "an ephemeral key on X448", other(&[0x20, 0x04], &[0x20, 0x05])),
+        form("core-sealed-kid-7", "a key id of 7 bytes", other(&[0x48, 0x5a], &[0x47])),
     ]
 }

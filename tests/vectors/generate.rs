@@ -62,6 +62,7 @@ pub fn vectors() -> Vec<Vector> {
     all.extend(core_faults::of_core());
     all.extend(core_faults::of_fields());
     all.extend(core_faults::of_relations());
+    all.extend(core_faults::of_seals());
     all.extend(faults::of_signature());
     all.extend(faults::of_content());
     all
@@ -99,7 +100,7 @@ impl Pairs {
     }
 
     fn sealed() -> Self {
-        Self::minimal().with(11, list(&[text("cert-ee")])).with(16, encrypt(96))
+        Self::minimal().with(11, list(&[text("cert-ee")])).with(16, Encrypt::to_one().encode())
     }
 
     fn with(mut self, key: i64, value: Vec<u8>) -> Self {
@@ -161,16 +162,39 @@ fn event_id(publisher: &str) -> Vec<u8> {
     list(&[text(publisher), text("intelmq"), bytes(&UUID)])
 }
 
-/// Something with the form of a COSE_Encrypt (tag 96).
-fn encrypt(tag: u8) -> Vec<u8> {
-    let recipient = list(&[bytes(&[0xa1, 0x01, 0x38, 0x1e]), vec![0xa0], bytes(&[0x5a; 40])]);
-    let inner = list(&[
-        bytes(&[0xa1, 0x01, 0x03]),
-        vec![0xa1, 0x05, 0x41, 0x01],
-        bytes(&[0x3c; 32]),
-        list(&[recipient]),
-    ]);
-    [vec![0xd8, tag], inner].concat()
+/// A COSE_Encrypt from its encoded parts; with tag 96 it has the form that a body may have.
+struct Encrypt {
+    tag: u8,
+    protected: Vec<u8>,
+    unprotected: Vec<u8>,
+    ciphertext: Vec<u8>,
+    recipients: Vec<Vec<u8>>,
+}
+
+impl Encrypt {
+    /// Sealed to one recipient, with bytes that open for nobody.
+    fn to_one() -> Self {
+        Self {
+            tag: 96,
+            protected: bytes(&[0xa1, 0x01, 0x03]),
+            unprotected: [&[0xa1, 0x05][..], &bytes(&[0x01; 12])].concat(),
+            ciphertext: bytes(&[0x3c; 512 + 16]),
+            recipients: vec![recipient(0x5a)],
+        }
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let parts =
+            [&self.protected, &self.unprotected, &self.ciphertext, &list(&self.recipients)].map(Clone::clone);
+        [vec![0xd8, self.tag], list(&parts)].concat()
+    }
+}
+
+/// A recipient whose bytes are all `filled`.
+fn recipient(filled: u8) -> Vec<u8> {
+    let key = [&[0xa3, 0x01, 0x01, 0x20, 0x04, 0x21][..], &bytes(&[filled; 32])].concat();
+    let header = [&[0xa2, 0x04][..], &bytes(&[filled; 8]), &[0x20], &key].concat();
+    list(&[bytes(&[0xa1, 0x01, 0x38, 0x1e]), header, bytes(&[filled; 40])])
 }
 
 fn protected() -> Vec<u8> {

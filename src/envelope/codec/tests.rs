@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::super::{Body, EventType, IdScheme, Signer};
 use super::*;
 use crate::event::Format;
-use crate::identity::{EventId, ProjectName, PublisherName};
+use crate::identity::{EventId, KeyId, ProjectName, PublisherName};
 use crate::link::{Link, LinkTarget, Relation};
 use crate::time::Timestamp;
 use crate::tlp::Tlp;
@@ -49,7 +49,7 @@ fn core() -> impl Strategy<Value = Core> {
     let lists = (prop::collection::btree_set(name(), 0..4), prop::collection::vec(link(), 0..3));
     let body = prop_oneof![
         3 => prop::collection::vec(any::<u8>(), 0..400).prop_map(|bytes| Body::Plain(bytes.into())),
-        1 => Just(Body::Sealed(Bytes::from_static(b"\xd8\x60\x84\x40\xa0\x41\x00\x81\x00"))),
+        1 => Just(Body::Sealed(Bytes::new())),
     ];
     (
         event_id(),
@@ -68,6 +68,7 @@ fn core() -> impl Strategy<Value = Core> {
                 if sealed && to.is_empty() {
                     to.push(id.publisher.clone());
                 }
+                let recipients = to.len() as u8;
                 Core {
                     version: 1,
                     ids: if sealed { IdScheme::Random } else { ids },
@@ -82,11 +83,18 @@ fn core() -> impl Strategy<Value = Core> {
                     parent: parent.filter(|_| !sealed),
                     links: if sealed { Vec::new() } else { links },
                     ext: ext.filter(|_| !sealed).map(Bytes::from),
-                    body,
+                    body: if sealed { Body::Sealed(sealed_form(recipients)) } else { body },
                     id,
                 }
             },
         )
+}
+
+/// The form of a seal that opens for nobody.
+fn sealed_form(recipients: u8) -> Bytes {
+    use super::super::seal::form::{Wrapped, encode};
+    let wrapped = |nth| Wrapped { key_id: KeyId([nth; 8]), ephemeral: [nth; 32], wrapped: [nth; 40] };
+    encode(&[9; 12], &[8; 528], &(0..recipients).map(wrapped).collect::<Vec<_>>()).into()
 }
 
 fn example() -> Core {
