@@ -11,7 +11,7 @@ use intelmesh::envelope::content::BodyIdSecret;
 use intelmesh::envelope::{Core, IdScheme, Signer, UnverifiedEnvelope, check_content};
 use intelmesh::format::{Carried, Door, Form, HandOff, Intake, Made, intake};
 use intelmesh::identity::{HopPath, ProjectName, PublisherName};
-use intelmesh::policy::Tlp;
+use intelmesh::policy::{Tlp, TrustList};
 use intelmesh::time::Timestamp;
 
 const LINE_BYTES: usize = 1_024;
@@ -27,7 +27,10 @@ fn door(ids: IdScheme) -> Door {
 fn core_of(line: &[u8], door: &Door, secret: &BodyIdSecret) -> Core {
     let Ok(Intake::New(draft)) = intake(line, door) else { panic!("the bench's own line is sound") };
     let random = uuid::Uuid::from_u128(0x72dd_b00c_2d0a_4eea_b7ac_ae12_2b8e_6c3b);
-    draft.into_core(&Made { now: Timestamp(1_795_514_400_000), random, secret }).expect("a sound core")
+    let key = SigningKey::from_bytes(&[7; 32]).verifying_key();
+    let draft = draft.address(&TrustList::new(name("cert-at"), key, [])).expect("no recipients");
+    let made = Made { now: Timestamp(1_795_514_400_000), random, secret };
+    draft.into_core(&made, &mut rand::rng()).expect("a sound core")
 }
 
 fn envelopes(c: &mut Criterion) {

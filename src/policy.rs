@@ -1,12 +1,12 @@
 //! May this go to, or come from, this peer? A decision with its reason, on signed fields alone (design §8).
 //! Nothing here reads files or knows how a peer is reached.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use ed25519_dalek::VerifyingKey;
 use sha2::{Digest as _, Sha256};
 
-use crate::envelope::Core;
+use crate::envelope::{Core, SealKey};
 use crate::identity::{HopPath, KeyId, PublisherName};
 use crate::time::Timestamp;
 
@@ -23,6 +23,8 @@ pub struct Rate {
 pub struct Peer {
     pub name: PublisherName,
     pub key: VerifyingKey,
+    /// What is sealed for it is sealed to this one; without it nothing can be.
+    pub seal: Option<SealKey>,
     /// Old names still met in paths and ids.
     pub aliases: Vec<PublisherName>,
     /// False for `addresses = []`: trusted as a publisher, never dialled.
@@ -37,6 +39,8 @@ pub struct Peer {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Share {
     pub tlp_max: Tlp,
+    /// Only what is sealed; and what names this peer in `to` is sealed without being asked.
+    pub seal: bool,
 }
 
 /// `[receive]`: from them to us.
@@ -50,7 +54,7 @@ pub struct Receive {
 
 impl Default for Share {
     fn default() -> Self {
-        Self { tlp_max: Tlp::Amber }
+        Self { tlp_max: Tlp::Amber, seal: false }
     }
 }
 
@@ -67,6 +71,10 @@ pub struct TrustList {
     own_key: VerifyingKey,
     peers: BTreeMap<PublisherName, Peer>,
     by_key_id: BTreeMap<KeyId, PublisherName>,
+    /// What others seal for this node, and what this node seals for itself.
+    own_seal: Option<SealKey>,
+    /// Names that stand for several in `to` (`groups/NAME.toml`); no name of a peer is among them.
+    groups: BTreeMap<PublisherName, Vec<PublisherName>>,
 }
 
 /// Whose key signed it, as this node's trust list has it.
@@ -90,7 +98,16 @@ impl TrustList {
         let mut by_key_id: BTreeMap<_, _> =
             peers.values().map(|peer| (KeyId::of(&peer.key), peer.name.clone())).collect();
         by_key_id.insert(KeyId::of(&own_key), own_name.clone());
-        Self { own_name, own_key, peers, by_key_id }
+        Self { own_name, own_key, peers, by_key_id, own_seal: None, groups: BTreeMap::new() }
+    }
+
+    /// With this node's own sealing key: it may be a recipient of what it seals.
+    pub fn with_own_seal(self, key: SealKey) -> Self {
+        Self { own_seal: Some(key), ..self }
+    }
+
+    pub fn with_groups(self, groups: BTreeMap<PublisherName, Vec<PublisherName>>) -> Self {
+        Self { groups, ..self }
     }
 
     pub fn own_name(&self) -> &PublisherName {
@@ -107,6 +124,16 @@ impl TrustList {
 
     pub fn peer(&self, name: &PublisherName) -> Option<&Peer> {
         self.peers.get(name)
+    }
+
+    /// The members of a group.
+    pub fn group(&self, name: &PublisherName) -> Option<&[PublisherName]> {
+        self.groups.get(name).map(Vec::as_slice)
+    }
+
+    /// What is sealed for `name` is sealed to this key.
+    pub fn seal_key(&self, name: &PublisherName) -> Option<SealKey> {
+        if *name == self.own_name { self.own_seal } else { self.peer(name)?.seal }
     }
 
     /// Is `name` a publisher that this node trusts (itself included), by that name or an alias?
@@ -163,6 +190,8 @@ pub enum Withheld {
     TlpHop,
     /// `to` names others.
     NotNamed,
+    /// It is not sealed, and the peer gets sealed events alone.
+    NotSealed,
     /// `max_hops` or the longest path is used up.
     Hops,
     /// Its `expires` has passed.
@@ -175,6 +204,7 @@ impl Withheld {
             Self::TlpMax => "tlp_max",
             Self::TlpHop => "tlp_hop",
             Self::NotNamed => "not_named",
+            Self::NotSealed => "not_sealed",
             Self::Hops => "hops",
             Self::Expired => "expired",
         }
@@ -204,6 +234,9 @@ pub fn share(
     }
     let own = *publisher == *own_name;
     let sealed = core.body.is_sealed();
+    if peer.share.seal && !sealed {
+        return Err(Withheld::NotSealed);
+    }
     if core.tlp > peer.share.tlp_max && !(sealed && core.to.contains(&peer.name)) {
         return Err(Withheld::TlpMax);
     }
@@ -253,9 +286,4 @@ pub fn receive(core: &Core, own_name: &PublisherName, source: &Peer) -> Result<(
         Tlp::Amber | Tlp::AmberStrict if sealed => Ok(()),
         Tlp::Amber | Tlp::AmberStrict | Tlp::Red => Err(NotReceived::Tlp),
     }
-}
-
-/// Names in `to` that are no peers of this node: an event for them could never leave.
-pub fn unknown_recipients<'a>(to: &'a [PublisherName], trust: &TrustList) -> BTreeSet<&'a PublisherName> {
-    to.iter().filter(|name| trust.peer(name).is_none()).collect()
 }

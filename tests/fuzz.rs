@@ -13,12 +13,12 @@ use ed25519_dalek::SigningKey;
 use intelmesh::config::PeerFile;
 use intelmesh::control::parse_request;
 use intelmesh::envelope::content::BodyIdSecret;
-use intelmesh::envelope::{Core, Signer, UnverifiedEnvelope, check_content};
+use intelmesh::envelope::{Core, Opener, SealKey, Signer, UnverifiedEnvelope, check_content};
 use intelmesh::event::check_body;
-use intelmesh::format::{Carried, Door, Form, HandOff, Intake, Made, intake};
+use intelmesh::format::{Carried, Door, Draft, Form, HandOff, Intake, Made, intake};
 use intelmesh::identity::{Check, EventKey, HopPath, LogId, ProjectName, PublisherName, ShortDigest};
 use intelmesh::invitation::Invitation;
-use intelmesh::policy::Tlp;
+use intelmesh::policy::{Peer, Receive, Share, Tlp, TrustList};
 use intelmesh::record::bytes::{decode_entry, encode_entry, encode_note};
 use intelmesh::record::{Entry, FeedState, Note};
 use intelmesh::store::segment::piece;
@@ -107,6 +107,21 @@ fn door() -> Door {
     Door::of(name("cert-at"), ProjectName::parse("intelmq").unwrap(), Tlp::Green)
 }
 
+/// What is sealed goes to cert-ee, whose sealing secret is 32 times 9.
+fn trust() -> TrustList {
+    let peer = Peer {
+        name: name("cert-ee"),
+        key: SigningKey::from_bytes(&[4; 32]).verifying_key(),
+        seal: Some(SealKey::of(&[9; 32].into())),
+        aliases: Vec::new(),
+        dialled: false,
+        paused: false,
+        share: Share::default(),
+        receive: Receive::default(),
+    };
+    TrustList::new(name("cert-at"), signer().verifying_key(), [peer])
+}
+
 /// The project's own samples, and the forms around them.
 fn lines() -> Vec<Vec<u8>> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/samples");
@@ -120,6 +135,7 @@ fn lines() -> Vec<Vec<u8>> {
     assert!(!lines.is_empty(), "tests/samples holds no events");
     let uuid = "cert-at:intelmq:72ddb00c-2d0a-4eea-b7ac-ae122b8e6c3b";
     lines.push(format!(r#"{{"meta":{{"version":1,"uuid":{{"current":"{uuid}","parent":"{uuid}"}},"tlp":"AMBER","to":["cert-ee"],"links":[{{"type":"related","right":"{uuid}"}}],"x-a":[1,{{"b":null}}]}},"payload":{{"source.ip":"192.0.2.1"}}}}"#).into_bytes());
+    lines.push(format!(r#"{{"meta":{{"seal":true,"to":["cert-ee"],"tlp":"RED","uuid":{{"parent":"{uuid}"}},"links":[{{"type":"alternate","right":"RT#1"}}],"rtir_id":12345}},"payload":{{"source.ip":"192.0.2.1"}}}}"#).into_bytes());
     lines.push(format!(r#"{{"format":"intelmq","version":1,"type":"event","meta":{{"uuid":"{uuid}","tags":["a"]}},"payload":{{"extra.intelmesh.uuid":"{uuid}"}}}}"#).into_bytes());
     lines
 }
@@ -131,11 +147,17 @@ fn cores() -> Vec<Core> {
         Ok(Intake::New(draft)) => Some(draft),
         _ => None,
     });
-    drafts.map(|draft| draft.into_core(&made).unwrap()).collect()
+    let mut chance = StdRng::seed_from_u64(3);
+    let core = |draft: Box<Draft>| draft.address(&trust()).unwrap().into_core(&made, &mut chance).unwrap();
+    drafts.map(core).collect()
 }
 
 fn signer() -> Signer {
     Signer::new(SigningKey::from_bytes(&[3; 32]))
+}
+
+fn opener() -> Opener {
+    Opener::new(name("cert-ee"), [[9; 32].into()])
 }
 
 fn envelopes() -> Vec<Vec<u8>> {
@@ -150,13 +172,15 @@ fn path() -> HopPath {
 #[test]
 fn lines_at_in_sock() {
     let (door, secret) = (door(), BodyIdSecret::new([7; 32]));
-    let signer = signer();
+    let (signer, trust) = (signer(), trust());
+    let mut chance = StdRng::seed_from_u64(3);
     smoke("lines_at_in_sock", &lines(), |line| {
         let _ = check_body(line);
         let Ok(Intake::New(draft)) = intake(line, &door) else { return };
         let made =
             Made { now: Timestamp(1_700_000_000_000), random: uuid::Uuid::from_u128(5), secret: &secret };
-        let Ok(core) = draft.into_core(&made) else { return };
+        let Ok(draft) = draft.address(&trust) else { return };
+        let Ok(core) = draft.into_core(&made, &mut chance) else { return };
         let Ok(envelope) = signer.sign(core) else { return };
         check_content(envelope.envelope().core()).expect("bug: a door accepted what intake refuses");
         let mut out = Vec::new();
@@ -174,6 +198,7 @@ fn envelopes_of_a_peer() {
         let Ok(envelope) = UnverifiedEnvelope::decode(Bytes::copy_from_slice(bytes)) else { return };
         assert_eq!(envelope.envelope().bytes(), bytes);
         let _ = check_content(envelope.envelope().core());
+        let _ = opener().open(envelope.envelope());
         if bytes.len() < 4_096 {
             let _ = envelope.verify(&key);
         }

@@ -277,7 +277,7 @@ mod tests {
                 "did you mean \"addresses\"? it belongs above the first [section]",
             ),
             ("key = \"KEY\"\n[share]\nrelay = true", "did you mean \"relay\"? it belongs below [receive]"),
-            ("key = \"KEY\"\n[share]\ncolour = 1", "known here: tlp_max"),
+            ("key = \"KEY\"\n[share]\ncolour = 1", "known here: tlp_max, seal"),
         ] {
             let text = text.replace("KEY", &key());
             let problems = PeerFile::parse(Path::new("peers/cert-ee.toml"), &text).unwrap_err();

@@ -127,7 +127,11 @@ mod tests {
         let made = Made { now, random: uuid::Uuid::from_u128(body_bytes as u128), secret: &secret };
         let line = format!(r#"{{"raw":"{}"}}"#, "A".repeat(body_bytes));
         match intake(line.as_bytes(), &door) {
-            Ok(Intake::New(draft)) => draft.into_core(&made).unwrap(),
+            Ok(Intake::New(draft)) => {
+                let key = ed25519_dalek::SigningKey::from_bytes(&[7; 32]).verifying_key();
+                let trust = crate::policy::TrustList::new(door.publisher.clone(), key, []);
+                draft.address(&trust).unwrap().into_core(&made, &mut rand::rng()).unwrap()
+            }
             other => panic!("{other:?}"),
         }
     }

@@ -34,22 +34,18 @@ pub struct Draft {
     pub(super) format: Format,
     pub(super) event_type: EventType,
     pub(super) tlp: Tlp,
+    /// The line's recipients; once addressed, those of the event.
     pub(super) to: Vec<PublisherName>,
+    /// Those of the door, which narrow them.
+    pub(super) door_to: Vec<PublisherName>,
+    /// It is to be sealed, whoever its recipients are.
+    pub(super) seal: bool,
     pub(super) payload: String,
 }
 
 impl Draft {
-    /// Whom it is for; empty: all whom policy allows. The door checks that they are peers.
-    pub fn to(&self) -> &[PublisherName] {
-        &self.to
-    }
-
-    /// The core to be signed.
-    ///
-    /// # Errors
-    /// `bad_id` where the id given is not the one that `ids` makes, `bad_number` where none can be made,
-    /// `bad_meta` for an `expires` that has passed.
-    pub fn into_core(self, made: &Made<'_>) -> Result<Core, SubmitError> {
+    /// The core, not yet sealed.
+    pub(super) fn into_core(self, made: &Made<'_>) -> Result<Core, SubmitError> {
         let (ids, id) = self.id(made)?;
         self.into_core_as(ids, id, made.now)
     }

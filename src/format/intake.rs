@@ -14,7 +14,7 @@ use super::strip::Leaving;
 use crate::envelope::EventType;
 use crate::event::Format;
 use crate::event::json::{self, Kind, Member, Scan};
-use crate::identity::{EventId, PublisherName};
+use crate::identity::EventId;
 use crate::limits::{JSON_DEPTH_MAX, LINE_BYTES_MAX};
 use crate::policy::Tlp;
 
@@ -40,8 +40,8 @@ pub struct Returned {
 
 impl Returned {
     /// The answer where the id was not seen.
-    pub fn unseen(&self) -> SubmitError {
-        self.unseen.clone()
+    pub fn unseen(self) -> SubmitError {
+        self.unseen
     }
 }
 
@@ -84,9 +84,6 @@ pub fn intake(line: &[u8], door: &Door) -> Result<Intake, SubmitError> {
 }
 
 fn read_event(meta: Meta, text: &str, scan: &Scan<'_>, door: &Door) -> Result<Intake, SubmitError> {
-    if door.seal {
-        return Err(SubmitError::sealing_not_built());
-    }
     let leaving = Leaving::find(text, scan, &door.strip)?;
     let of: Option<EventId> = match &leaving.uuid {
         Some(uuid) => Some(uuid.parse().map_err(|_| {
@@ -111,7 +108,9 @@ fn read_event(meta: Meta, text: &str, scan: &Scan<'_>, door: &Door) -> Result<In
         publisher: door.publisher.clone(),
         project: door.project.clone(),
         ids: meta.ids.unwrap_or(door.ids),
-        to: narrowed(&meta.to, &door.to)?,
+        to: meta.to.clone(),
+        door_to: door.to.clone(),
+        seal: meta.seal || door.seal,
         // The strictest, until it is read.
         tlp: Tlp::Red,
         payload: payload_without(text, scan, &leaving)?,
@@ -169,19 +168,9 @@ fn label(meta: &Meta, text: &str, scan: &Scan<'_>, door: &Door) -> Result<Tlp, S
         own.map(|member| string_of(text, member).and_then(|label| Tlp::parse(&label)).unwrap_or(Tlp::Red));
     let given = [meta.tlp, own, door.tlp].into_iter().flatten().max();
     let tlp = given.unwrap_or(door.default_tlp);
-    if tlp >= Tlp::AmberStrict { Err(SubmitError::goes_to_nobody(tlp)) } else { Ok(tlp) }
-}
-
-/// Recipients of the line and of the door: where both say some, those that both say.
-fn narrowed(line: &[PublisherName], door: &[PublisherName]) -> Result<Vec<PublisherName>, SubmitError> {
-    if line.is_empty() || door.is_empty() {
-        return Ok([line, door].concat());
-    }
-    let both: Vec<_> = line.iter().filter(|name| door.contains(name)).cloned().collect();
-    if both.is_empty() {
-        return Err(SubmitError::bad_meta("`to` of the event and of the door have no name in common"));
-    }
-    Ok(both)
+    // With recipients it may be sealed; that is known once they are.
+    let sealable = meta.seal || door.seal || !meta.to.is_empty() || !door.to.is_empty();
+    if tlp >= Tlp::AmberStrict && !sealable { Err(SubmitError::goes_to_nobody(tlp)) } else { Ok(tlp) }
 }
 
 fn payload_without(text: &str, scan: &Scan<'_>, leaving: &Leaving) -> Result<String, SubmitError> {

@@ -28,8 +28,10 @@ pub struct Meta {
     pub event_type: Option<EventType>,
     pub format: Option<Format>,
     pub tlp: Option<Tlp>,
-    /// Empty: not said.
+    /// Peers and groups. Empty: not said.
     pub to: Vec<PublisherName>,
+    /// To be sealed to them.
+    pub seal: bool,
     pub expires: Option<Timestamp>,
     pub links: Vec<Link>,
     pub ids: Option<IdScheme>,
@@ -207,9 +209,7 @@ impl<'a> MetaReader<'a> {
             "tlp" => self.meta.tlp = Some(tlp(value)?),
             "to" => self.meta.to = recipients(value)?,
             "seal" if value.text == "false" => {}
-            "seal" if value.text == "true" => {
-                return Err(SubmitError::sealing_not_built());
-            }
+            "seal" if value.text == "true" => self.meta.seal = true,
             "expires" => {
                 let expires = value.string().and_then(|text| Timestamp::parse_rfc3339(&text));
                 let hint = "an RFC 3339 time with its offset, as 2026-11-20T10:00:00Z";

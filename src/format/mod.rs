@@ -2,6 +2,7 @@
 //! pipeline, `handoff` writes one for it. Payloads are spliced, never serialised again: each comes out token
 //! for token as it went in. No sockets, clocks or chance here, and no word about who may have an event.
 
+mod audience;
 mod door;
 mod draft;
 mod edit;
@@ -16,6 +17,7 @@ mod siblings;
 mod strip;
 pub mod takeback;
 
+pub use audience::Addressed;
 pub use door::{Door, MultipleValues};
 pub use draft::{Draft, Made};
 pub use handoff::{Carried, Form, HandOff};

@@ -115,8 +115,11 @@ impl SubmitError {
 
     /// `name` is no peer of this node: the event could never reach it.
     pub fn unknown_recipient(name: &PublisherName) -> Self {
-        Self::new(SubmitCode::UnknownRecipient, format!("\"{name}\" in `to` is no peer of this node"))
-            .hint("`intelmesh peer list` shows the names")
+        Self::new(
+            SubmitCode::UnknownRecipient,
+            format!("\"{name}\" in `to` is no peer of this node, and no group"),
+        )
+        .hint("`intelmesh peer list` shows the names; groups are files in groups/")
     }
 
     /// The id is taken by another body of this publisher.
@@ -163,11 +166,7 @@ impl SubmitError {
 
     pub(super) fn goes_to_nobody(tlp: Tlp) -> Self {
         Self::new(SubmitCode::BadTlp, format!("TLP:{tlp} may go to nobody unsealed"))
-            .hint("lower the label, or seal the event to named recipients")
-    }
-
-    pub(super) fn sealing_not_built() -> Self {
-        Self::new(SubmitCode::NotBuilt, "sealing is not built yet")
+            .hint("lower the label, or seal the event to named recipients (--seal --to, or `seal` and `to` in meta)")
     }
 
     /// `publisher` stands in the ancestry of what it is to publish.

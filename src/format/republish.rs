@@ -23,6 +23,10 @@ impl Child {
         Self { of, draft }
     }
 
+    pub(super) fn draft_mut(&mut self) -> &mut Draft {
+        &mut self.draft
+    }
+
     /// The event that was handed off.
     pub fn of(&self) -> &EventId {
         &self.of
@@ -50,14 +54,13 @@ impl Child {
         if lineage.len() + usize::from(oldest.parent.is_some()) > REPUBLISH_ANCESTORS_MAX {
             return Err(SubmitError::lineage_too_long(&of));
         }
-        if parent.body.is_sealed() {
-            return Err(SubmitError::sealing_not_built());
-        }
         draft.tlp = draft.tlp.max(parent.tlp);
-        if draft.tlp >= Tlp::AmberStrict {
+        // Relays that could not read the parent cannot read its child.
+        draft.seal |= parent.body.is_sealed();
+        draft.to = no_wider(&draft, parent, is_peer)?;
+        if draft.tlp >= Tlp::AmberStrict && draft.to.is_empty() {
             return Err(SubmitError::goes_to_nobody(draft.tlp));
         }
-        draft.to = no_wider(&draft, parent, is_peer)?;
         draft.meta.expires = draft.meta.expires.into_iter().chain(parent.expires).min();
         if let Some(named) = draft.meta.parent.replace(parent.id.clone()).filter(|named| *named != parent.id)
         {

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use super::draft::{Draft, Made};
 use super::refusal::{SubmitCode, SubmitError};
 use crate::envelope::{Core, IdScheme};
-use crate::identity::{EventId, PublisherName};
+use crate::identity::EventId;
 use crate::limits::LINKS_MAX;
 use crate::link::{Link, LinkTarget, Relation};
 
@@ -51,9 +51,8 @@ impl Exploded {
         Ok(Self { whole, drafts })
     }
 
-    /// Whom they are for; empty: all whom policy allows.
-    pub fn to(&self) -> &[PublisherName] {
-        self.whole.to()
+    pub(super) fn all_drafts(&mut self) -> impl Iterator<Item = &mut Draft> {
+        std::iter::once(&mut self.whole).chain(&mut self.drafts)
     }
 
     /// How many events.
@@ -61,11 +60,8 @@ impl Exploded {
         self.drafts.len()
     }
 
-    /// The cores to be signed, each with the common parent and `same-report` links to all the others.
-    ///
-    /// # Errors
-    /// As [`Draft::into_core`], for all of them.
-    pub fn into_cores(self, made: &Made<'_>) -> Result<Siblings, SubmitError> {
+    /// The cores, not yet sealed.
+    pub(super) fn into_cores(self, made: &Made<'_>) -> Result<Siblings, SubmitError> {
         let (_, parent) = self.whole.id(made)?;
         let mut known = BTreeSet::new();
         let mut named = Vec::with_capacity(self.drafts.len());

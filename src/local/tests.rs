@@ -128,11 +128,6 @@ fn behind(inputs: mpsc::Sender<Input>) -> Behind {
         body_id_secret: BodyIdSecret::new([2; 32]),
         door: door(),
         control: Arc::new(|request| Box::pin(async move { vec![format!("<{request}>")] })),
-        journal: Arc::new(JournalQuestions {
-            log_id: crate::identity::LogId([1; 16]),
-            holds: Arc::new(|_| Box::pin(async { true })),
-        }),
-        doors: DoorSetups::default(),
     }
 }
 
@@ -142,9 +137,11 @@ fn entry(seq: u64) -> Entry {
         panic!("a new event")
     };
     let secret = BodyIdSecret::new([2; 32]);
+    let trust = TrustList::new(door().publisher, signer().verifying_key(), []);
     let made =
         crate::format::Made { now: wall().wall, random: uuid::Uuid::from_u128(seq.into()), secret: &secret };
-    let envelope = signer().sign(draft.into_core(&made).unwrap()).unwrap().envelope().clone();
+    let core = draft.address(&trust).unwrap().into_core(&made, &mut rand::rng()).unwrap();
+    let envelope = signer().sign(core).unwrap().envelope().clone();
     let path = HopPath::new(vec![name("cert-ee")]).unwrap();
     let (check, arrived, twins) = (Check::START, wall().wall, Vec::new());
     Entry { seq, check, arrived, path, envelope, twins, withdrawn_by: None, replaced_by: None }

@@ -227,8 +227,8 @@ impl Handoff {
         if own && !self.request.own || self.not_before.is_some_and(|time| entry.arrived < time) {
             return false;
         }
-        if core.body.is_sealed() {
-            // Nothing to hand off before it can be opened.
+        // What is sealed for others cannot be opened here, not even by who sealed it.
+        if core.body.is_sealed() && !core.to.contains(ground.own_name()) {
             return false;
         }
         if core

@@ -38,6 +38,7 @@ fn trust(plan: &Plan, node: usize, later: &[(usize, usize)]) -> Arc<TrustList> {
     let peers = peers.map(|peer| Peer {
         name: name(peer),
         key: signer(peer).verifying_key(),
+        seal: None,
         aliases: Vec::new(),
         dialled: links.contains(&(node.min(peer), node.max(peer))),
         paused: false,

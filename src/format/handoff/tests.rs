@@ -124,7 +124,6 @@ fn real_events_come_out_token_for_token_where_there_are_any() {
 
 /// Sealed for cert-pl; what is inside cannot be read.
 fn sealed() -> std::sync::Arc<Envelope> {
-    const COSE_ENCRYPT: &[u8] = b"\xd8\x60\x84\x40\xa0\x41\x00\x81\x83\x40\xa0\x40";
     let core = Core {
         version: crate::envelope::ENVELOPE_VERSION,
         id: "cert-at:intelmq:72ddb00c-2d0a-4eea-b7ac-ae122b8e6c3b".parse().unwrap(),
@@ -139,8 +138,11 @@ fn sealed() -> std::sync::Arc<Envelope> {
         parent: None,
         links: Vec::new(),
         ext: None,
-        body: Body::Sealed(Bytes::from_static(COSE_ENCRYPT)),
+        body: Body::Plain(Bytes::from_static(b"{\"a\":1}")),
     };
+    let key = crate::envelope::SealKey::of(&[9; 32].into());
+    let secret = BodyIdSecret::new([3; 32]);
+    let core = crate::envelope::seal::seal(core, &[key], &secret, &mut rand::rng()).unwrap();
     let signer = Signer::new(ed25519_dalek::SigningKey::from_bytes(&[7; 32]));
     signer.sign(core).unwrap().envelope().clone()
 }

@@ -6,7 +6,7 @@ use super::*;
 use crate::envelope::content::BodyIdSecret;
 use crate::envelope::{Core, IdScheme};
 use crate::format::Made;
-use crate::identity::ProjectName;
+use crate::identity::{ProjectName, PublisherName};
 use crate::link::LinkTarget;
 use crate::time::Timestamp;
 
@@ -101,7 +101,6 @@ fn each_refused_line_gets_its_code() {
         (r#"{"tlp":"amber+strict"}"#, "bad_tlp"),
         (r#"{"tlp":"PINK"}"#, "bad_tlp"),
         (r#"{"tlp":7}"#, "bad_tlp"),
-        (r#"{"meta":{"seal":true},"payload":{"a":1}}"#, "not_built"),
         (r#"{"source.ip":["192.0.2.1","192.0.2.2"]}"#, "multi_value"),
         (r#"{"source":{"ip":["192.0.2.1"]}}"#, "ok"),
         (r#"{"extra.tags":["a"],"extra":{"b":[1]}}"#, "ok"),
@@ -213,16 +212,6 @@ fn the_strictest_label_counts_and_the_default_only_where_none_is_given() {
     assert_eq!(labelled(Some("AMBER"), Some("CLEAR"), None, Tlp::Clear), Tlp::Amber);
     assert_eq!(labelled(Some("CLEAR"), None, Some(Tlp::Amber), Tlp::Clear), Tlp::Amber);
     assert_eq!(labelled(Some("CLEAR"), None, None, Tlp::Amber), Tlp::Clear);
-}
-
-#[test]
-fn recipients_narrow_each_other() {
-    let line = r#"{"meta":{"to":["cert-ee","cert_pl","cert-ee"]},"payload":{"a":1}}"#;
-    let name = |text: &str| PublisherName::parse(text).unwrap();
-    assert_eq!(core(line).to, [name("cert-ee"), name("cert-pl")]);
-    let at = |to: &[&str]| core_at(line, &Door { to: to.iter().map(|text| name(text)).collect(), ..door() });
-    assert_eq!(at(&["cert-pl", "cert-fr"]).unwrap().to, [name("cert-pl")]);
-    assert_eq!(at(&["cert-fr"]).unwrap_err().code, SubmitCode::BadMeta);
 }
 
 #[test]

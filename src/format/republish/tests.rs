@@ -141,12 +141,13 @@ fn an_ancestry_has_its_bound_whether_it_is_held_or_only_named() {
 }
 
 #[test]
-fn what_came_sealed_does_not_go_on_in_the_open() {
-    let sealed = Core {
-        body: Body::Sealed(vec![0xd8, 0x60].into()),
-        ..held("cert-ee", r#","to":["cert-at","cert-pl"]"#)
-    };
-    assert_eq!(signed("", &[&sealed]).unwrap_err().code, SubmitCode::NotBuilt);
+fn what_came_sealed_goes_on_sealed() {
+    let parent = held("cert-ee", r#","to":["cert-at","cert-pl"]"#);
+    let sealed = Core { body: Body::Sealed(vec![0xd8, 0x60].into()), ..parent.clone() };
+    let is_sealed = |parent: &Core| child("").into_draft(&[parent], |_| true).unwrap().seal;
+    assert!(is_sealed(&sealed) && !is_sealed(&parent));
+    let red = Core { tlp: Tlp::Red, ..sealed };
+    assert_eq!(child("").into_draft(&[&red], |_| true).unwrap().to, [name("cert-pl")]);
 }
 
 #[test]

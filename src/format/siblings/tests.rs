@@ -5,7 +5,7 @@ use uuid::Uuid;
 use super::*;
 use crate::envelope::content::BodyIdSecret;
 use crate::format::{Door, Intake, MultipleValues, StripRule, intake};
-use crate::identity::ProjectName;
+use crate::identity::{ProjectName, PublisherName};
 use crate::policy::Tlp;
 use crate::time::Timestamp;
 

@@ -30,7 +30,7 @@ fn every_fault_of_a_line_has_its_code() {
     let deep = format!("{{\"a\":{}1{}}}", "[".repeat(70), "]".repeat(70));
     let id = "{\"meta\":{\"uuid\":{\"current\":\"x\"}},\"payload\":{\"a\":1}}";
     let to = "{\"meta\":{\"to\":[\"cert-xx\"]},\"payload\":{\"a\":1}}";
-    let seal = "{\"meta\":{\"seal\":true,\"to\":[\"cert-xx\"]},\"payload\":{\"a\":1}}";
+    let seal = "{\"meta\":{\"seal\":true},\"payload\":{\"a\":1}}";
     for (line, code) in [
         ("{", "bad_json"),
         ("[]", "not_object"),
@@ -43,7 +43,7 @@ fn every_fault_of_a_line_has_its_code() {
         ("{\"tlp\":\"RED\",\"a\":1}", "bad_tlp"),
         (to, "unknown_recipient"),
         ("{\"source.ip\":[\"192.0.2.1\"]}", "multi_value"),
-        (seal, "not_built"),
+        (seal, "bad_meta"),
         ("{\"a\":1,\"extra.intelmesh.uuid\":\"nonsense\"}", "foreign_event"),
     ] {
         let node = Node::start();

@@ -239,7 +239,10 @@ impl Node {
         match comparison {
             Comparison::Submission { ticket, envelope } => {
                 let key = envelope.envelope().key();
-                match same_body(envelope.envelope().core()) {
+                let says_the_same = held
+                    .as_ref()
+                    .map(|held| held.core().body.says_the_same(&envelope.envelope().core().body));
+                match says_the_same {
                     Some(false) => {
                         self.ground.emit(Output::Submitted { ticket, outcome: Submitted::Conflict })
                     }

@@ -33,6 +33,7 @@ pub fn peer(of: &str) -> Peer {
     Peer {
         name: name(of),
         key: signer(of).verifying_key(),
+        seal: None,
         aliases: Vec::new(),
         dialled: true,
         paused: false,

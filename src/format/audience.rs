@@ -1,0 +1,206 @@
+//! Whom a draft is for, and whether it is sealed to them (design §5.5, §8): names of groups become their members,
+//! the line's recipients and the door's narrow each other, and what needs a seal gets one or is refused. Decided
+//! with the trust list in force. Only what is addressed becomes a core: what needs a seal cannot be signed without.
+
+use rand::CryptoRng;
+
+use super::draft::{Draft, Made};
+use super::refusal::{SubmitCode, SubmitError};
+use super::republish::Child;
+use super::siblings::{Exploded, Siblings};
+use crate::envelope::seal::{SealError, SealKey, seal};
+use crate::envelope::{Core, IdScheme};
+use crate::identity::PublisherName;
+use crate::limits::RECIPIENTS_MAX;
+use crate::policy::{Tlp, TrustList};
+
+/// One draft, or several of one line, whose recipients are settled.
+#[derive(Debug)]
+pub struct Addressed<T> {
+    drafts: T,
+    /// The sealing keys of the recipients, in their order; `None` for what is not sealed.
+    seal: Option<Vec<SealKey>>,
+}
+
+impl Draft {
+    /// Settles the recipients, and whether it is sealed: where the line, the door or the parent that it was made
+    /// of says so, and where one of its recipients gets sealed events alone.
+    ///
+    /// # Errors
+    /// `unknown_recipient` for a name that is no peer or cannot open anything, `bad_meta` for a seal without
+    /// recipients or with a content id, `bad_tlp` for a label that goes to nobody unsealed.
+    pub fn address(mut self, trust: &TrustList) -> Result<Addressed<Self>, SubmitError> {
+        let seal = self.settle(trust)?;
+        Ok(Addressed { drafts: self, seal })
+    }
+
+    fn settle(&mut self, trust: &TrustList) -> Result<Option<Vec<SealKey>>, SubmitError> {
+        self.expand(trust)?;
+        let sealed = self.seal || self.to.iter().any(|name| sealed_alone(name, trust));
+        if !sealed {
+            if let Some(own) = self.to.iter().find(|name| *name == trust.own_name()) {
+                return Err(SubmitError::own_recipient(own));
+            }
+            return if self.tlp >= Tlp::AmberStrict {
+                Err(SubmitError::goes_to_nobody(self.tlp))
+            } else {
+                Ok(None)
+            };
+        }
+        if self.to.is_empty() {
+            return Err(SubmitError::sealed_to_nobody());
+        }
+        if self.to.iter().all(|name| name == trust.own_name()) {
+            return Err(SubmitError::own_recipient(trust.own_name()));
+        }
+        if self.ids == IdScheme::Content {
+            return Err(SubmitError::bad_meta(
+                "a content id would let relays confirm a guess of what is sealed",
+            )
+            .hint("say ids = \"body\" or \"random\""));
+        }
+        let key = |name| trust.seal_key(name).ok_or_else(|| SubmitError::no_seal_key(name));
+        self.to.iter().map(key).collect::<Result<Vec<_>, _>>().map(Some)
+    }
+
+    /// Names of peers in place of names of groups, of the line as far as the door has them too.
+    pub(super) fn expand(&mut self, trust: &TrustList) -> Result<(), SubmitError> {
+        let line = expanded(&self.to, trust)?;
+        let door = expanded(&self.door_to, trust)?;
+        self.to = narrowed(line, door)?;
+        Ok(())
+    }
+}
+
+impl Exploded {
+    /// As [`Draft::address`], for all of them.
+    ///
+    /// # Errors
+    /// As [`Draft::address`].
+    pub fn address(mut self, trust: &TrustList) -> Result<Addressed<Self>, SubmitError> {
+        let mut seal = None;
+        for draft in self.all_drafts() {
+            seal = draft.settle(trust)?;
+        }
+        Ok(Addressed { drafts: self, seal })
+    }
+}
+
+impl Addressed<Draft> {
+    /// Whom it is for; empty: all whom policy allows.
+    pub fn to(&self) -> &[PublisherName] {
+        &self.drafts.to
+    }
+
+    pub fn is_sealed(&self) -> bool {
+        self.seal.is_some()
+    }
+
+    /// The core to be signed, its body sealed where it is to be.
+    ///
+    /// # Errors
+    /// `bad_id` where the id given is not the one that `ids` makes, `bad_number` where none can be made,
+    /// `bad_meta` for an `expires` that has passed.
+    pub fn into_core(self, made: &Made<'_>, chance: &mut impl CryptoRng) -> Result<Core, SubmitError> {
+        sealed(self.drafts.into_core(made)?, self.seal.as_deref(), made, chance)
+    }
+}
+
+impl Addressed<Exploded> {
+    /// The cores to be signed, each with the common parent and `same-report` links to all the others.
+    ///
+    /// # Errors
+    /// As [`Addressed::into_core`], for all of them.
+    pub fn into_cores(self, made: &Made<'_>, chance: &mut impl CryptoRng) -> Result<Siblings, SubmitError> {
+        let Siblings { parent, cores } = self.drafts.into_cores(made)?;
+        let cores = cores.into_iter().map(|core| sealed(core, self.seal.as_deref(), made, chance));
+        Ok(Siblings { parent, cores: cores.collect::<Result<_, _>>()? })
+    }
+}
+
+fn sealed(
+    core: Core,
+    to: Option<&[SealKey]>,
+    made: &Made<'_>,
+    chance: &mut impl CryptoRng,
+) -> Result<Core, SubmitError> {
+    match to {
+        None => Ok(core),
+        Some(keys) => seal(core, keys, made.secret, chance).map_err(|fault| {
+            let code = match &fault {
+                SealError::TooLarge(_) => SubmitCode::TooLarge,
+                _ => SubmitCode::BadMeta,
+            };
+            SubmitError::new(code, fault.to_string())
+        }),
+    }
+}
+
+impl Child {
+    /// Names of peers in place of names of groups, before its parent's recipients narrow it; as a draft it is
+    /// addressed once more.
+    ///
+    /// # Errors
+    /// As [`Draft::address`], but for what depends on the parent.
+    pub fn expand(&mut self, trust: &TrustList) -> Result<(), SubmitError> {
+        self.draft_mut().expand(trust)
+    }
+}
+
+fn sealed_alone(name: &PublisherName, trust: &TrustList) -> bool {
+    trust.peer(name).is_some_and(|peer| peer.share.seal)
+}
+
+fn expanded(names: &[PublisherName], trust: &TrustList) -> Result<Vec<PublisherName>, SubmitError> {
+    let mut peers: Vec<PublisherName> = Vec::with_capacity(names.len());
+    for name in names {
+        let members = trust.group(name).unwrap_or(std::slice::from_ref(name));
+        for member in members {
+            if trust.peer(member).is_none() && member != trust.own_name() {
+                return Err(SubmitError::unknown_recipient(member));
+            }
+            if !peers.contains(member) {
+                peers.push(member.clone());
+            }
+        }
+        if peers.len() > RECIPIENTS_MAX {
+            return Err(SubmitError::bad_meta(format!("`to` names more than {RECIPIENTS_MAX} peers")));
+        }
+    }
+    Ok(peers)
+}
+
+/// Recipients of the line and of the door: where both say some, those that both say.
+fn narrowed(line: Vec<PublisherName>, door: Vec<PublisherName>) -> Result<Vec<PublisherName>, SubmitError> {
+    if line.is_empty() || door.is_empty() {
+        return Ok([line, door].concat());
+    }
+    let both: Vec<_> = line.into_iter().filter(|name| door.contains(name)).collect();
+    if both.is_empty() {
+        return Err(SubmitError::bad_meta("`to` of the event and of the door have no name in common"));
+    }
+    Ok(both)
+}
+
+impl SubmitError {
+    fn sealed_to_nobody() -> Self {
+        Self::bad_meta("`seal` without recipients: there is nobody to seal it to")
+            .hint("name them in `to` (--to), or in the door's `to`")
+    }
+
+    fn no_seal_key(name: &PublisherName) -> Self {
+        Self::new(
+            SubmitCode::UnknownRecipient,
+            format!("nothing can be sealed to \"{name}\": no sealing key is known"),
+        )
+        .hint("ask for a new invitation (`intelmesh invite`) and add it: it brings the key")
+    }
+
+    fn own_recipient(name: &PublisherName) -> Self {
+        Self::new(SubmitCode::UnknownRecipient, format!("\"{name}\" in `to` is this node itself"))
+            .hint("it may stand beside others in `to` of what is sealed, so that it can be read here later")
+    }
+}
+
+#[cfg(test)]
+mod tests;
