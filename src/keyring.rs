@@ -15,8 +15,9 @@ use thiserror::Error;
 use x25519_dalek::{PublicKey, StaticSecret};
 use zeroize::Zeroizing;
 
-use crate::envelope::Signer;
 use crate::envelope::content::BodyIdSecret;
+use crate::envelope::{Opener, SealKey, Signer};
+use crate::identity::PublisherName;
 use crate::limits::KEY_FILE_BYTES_MAX;
 
 /// The node's key: it signs, and proves who we are to peers.
@@ -116,6 +117,15 @@ impl Keyring {
     /// What makes envelopes.
     pub fn signer(&self) -> Signer {
         Signer::new(self.node.clone())
+    }
+
+    pub fn seal_key(&self) -> SealKey {
+        SealKey::of(&self.seal)
+    }
+
+    /// What opens what is sealed for this node, whose name is `name`.
+    pub fn opener(&self, name: PublisherName) -> Opener {
+        Opener::new(name, [self.seal.clone()])
     }
 
     pub fn seal_public(&self) -> [u8; 32] {

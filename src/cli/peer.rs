@@ -181,7 +181,7 @@ struct PeerFacts<'a> {
     key: String,
     words: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    seal: Option<&'a str>,
+    seal: Option<String>,
     state: &'static str,
     verified: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -210,7 +210,7 @@ impl<'a> From<&'a PeerFile> for PeerFacts<'a> {
             name: &peer.name,
             key: public_key_text(&peer.key),
             words: invitation::words(&peer.key),
-            seal: held.seal.as_deref(),
+            seal: held.peer.seal.map(|key| key.to_string()),
             state: state(held),
             verified: held.pairing.verified,
             verified_at: held.pairing.verified_at.as_deref(),

@@ -1,10 +1,9 @@
 //! `intelmesh.toml`: this node. Read once at start; a change needs a restart, but for what `init` marks as
-//! reloaded. What its doors to the pipeline say is read in `doors`.
+//! reloaded. The doors to the pipeline (`[[submit]]`, `[[consumer]]`) are refused until they are built.
 
 use std::path::{Path, PathBuf};
 
 use super::address;
-use super::doors::{CONSUMER_KEYS, DoorConfigs, SUBMIT_KEYS, doors};
 use super::problem::{ConfigErrors, Fault, KnownKeys, Problem};
 use super::reading::{At, Report, Section, parse, read};
 use crate::identity::{IdentityError, ProjectName, PublisherName};
@@ -21,21 +20,12 @@ const KEYS: &[&str] = &[
     "socket_group",
     "journal",
     "paths",
-    "submit",
-    "consumer",
 ];
 const JOURNAL_KEYS: &[&str] = &["keep_days", "keep_bytes"];
-const PATHS_KEYS: &[&str] = &["state", "run", "keys", "peers"];
-const SECTIONS: &[KnownKeys] = &[
-    ("", KEYS),
-    ("journal", JOURNAL_KEYS),
-    ("paths", PATHS_KEYS),
-    ("[submit]", SUBMIT_KEYS),
-    ("[consumer]", CONSUMER_KEYS),
-];
+const PATHS_KEYS: &[&str] = &["state", "run", "keys", "peers", "groups"];
+const SECTIONS: &[KnownKeys] = &[("", KEYS), ("journal", JOURNAL_KEYS), ("paths", PATHS_KEYS)];
 /// What later versions will know: refused, never ignored.
-const LATER: &[&str] = &["web", "seal", "where", "filter", "groups", "metrics"];
-const LATER_PATHS: &[&str] = &["groups"];
+const LATER: &[&str] = &["submit", "consumer", "web", "seal", "where", "filter", "groups", "metrics"];
 
 /// What `listen` is where nothing is said.
 pub const LISTEN_DEFAULT: &str = "/ip4/0.0.0.0/tcp/4801";
@@ -67,7 +57,6 @@ pub struct NodeConfig {
     pub paths: Paths,
     /// Whose members may use the sockets beside the owner.
     pub socket_group: Option<String>,
-    pub doors: DoorConfigs,
 }
 
 /// `[journal]`: how much is kept. Whichever is reached first.
@@ -86,6 +75,7 @@ pub struct Paths {
     pub run: PathBuf,
     pub keys: PathBuf,
     pub peers: PathBuf,
+    pub groups: PathBuf,
 }
 
 impl Paths {
@@ -129,7 +119,7 @@ impl NodeConfig {
         Self::parse(dir, &text)
     }
 
-    pub(super) fn parse(dir: &Path, text: &str) -> Result<Self, ConfigErrors> {
+    fn parse(dir: &Path, text: &str) -> Result<Self, ConfigErrors> {
         let mut report = Report::new(Path::new(super::NODE_FILE), text, SECTIONS);
         let table = parse(text, &mut report);
         if !report.problems.is_empty() {
@@ -146,7 +136,6 @@ impl NodeConfig {
         let journal = journal(&top, &mut report);
         let paths = paths(dir, &top, &mut report);
         let socket_group = top.text("socket_group", &mut report).map(|at| at.value.to_owned());
-        let doors = doors(dir, &top, &mut report);
         match (name, project, federation) {
             (Some(name), Some(project), Some(federation)) if report.problems.is_empty() => Ok(Self {
                 dir: dir.to_owned(),
@@ -159,7 +148,6 @@ impl NodeConfig {
                 journal,
                 paths,
                 socket_group,
-                doors,
             }),
             _ => {
                 report.problems.sort_by_key(|problem| problem.line);
@@ -279,7 +267,7 @@ fn keep_bytes(size: At<Option<u64>>, typed: &str, journal: &mut Journal, report:
 }
 
 fn paths(dir: &Path, top: &Section<'_, '_>, report: &mut Report) -> Paths {
-    let section = top.section("paths", PATHS_KEYS, LATER_PATHS, report);
+    let section = top.section("paths", PATHS_KEYS, &[], report);
     let mut path = |key: &str, default: PathBuf| match &section {
         Some(section) => section.text(key, report).map_or(default, |at| dir.join(at.value)),
         None => default,
@@ -289,6 +277,7 @@ fn paths(dir: &Path, top: &Section<'_, '_>, report: &mut Report) -> Paths {
         run: path("run", dir.join("run")),
         keys: path("keys", dir.join("keys")),
         peers: path("peers", dir.join("peers")),
+        groups: path("groups", dir.join("groups")),
     }
 }
 
@@ -344,7 +333,9 @@ mod tests {
 
     #[test]
     fn what_is_not_built_is_refused_and_never_ignored() {
-        for text in ["[web]\nlisten = \"y\"", "[metrics]\nlisten = \"y\""] {
+        for text in
+            ["[[submit]]\nfrom = \"intelmq-tcp\"", "[[consumer]]\nname = \"x\"", "[web]\nlisten = \"y\""]
+        {
             let errors = NodeConfig::parse(Path::new("d"), &format!("name = \"a\"\n{text}")).unwrap_err();
             assert_eq!((errors.0[0].code(), errors.0[0].line), (Some("not_built"), Some(2)), "{text}");
         }

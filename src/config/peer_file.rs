@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::node::{addresses, checked, tlp};
 use super::problem::{Fault, KnownKeys, Problem};
 use super::reading::{Report, Section, parse};
+use crate::envelope::seal::{SealKey, SealKeyError};
 use crate::identity::{PublisherName, parse_public_key};
 use crate::limits::ALIASES_MAX;
 use crate::policy::{Peer, Rate, Receive, Share};
@@ -25,12 +26,12 @@ const KEYS: &[&str] = &[
     "share",
     "receive",
 ];
-const SHARE_KEYS: &[&str] = &["tlp_max"];
+const SHARE_KEYS: &[&str] = &["tlp_max", "seal"];
 const RECEIVE_KEYS: &[&str] = &["relay", "rate", "rate_per_publisher"];
 const SECTIONS: &[KnownKeys] = &[("", KEYS), ("share", SHARE_KEYS), ("receive", RECEIVE_KEYS)];
 /// What later versions will know: refused, never ignored.
 const LATER: &[&str] = &["where", "filter", "groups", "revoked", "expect_every"];
-const LATER_SHARE: &[&str] = &["where", "filter", "seal", "redact", "groups"];
+const LATER_SHARE: &[&str] = &["where", "filter", "redact", "groups"];
 const LATER_RECEIVE: &[&str] = &["where", "filter", "seal", "groups"];
 
 /// What a peer file says.
@@ -39,8 +40,6 @@ pub struct PeerFile {
     pub peer: Peer,
     /// Empty: trusted as a publisher, never dialled.
     pub addresses: Vec<String>,
-    /// `x25519:…`, from the invitation; carried, not used until sealing is built.
-    pub seal: Option<String>,
     pub pairing: Pairing,
     /// As shown: relative to the node's directory.
     pub file: PathBuf,
@@ -98,8 +97,8 @@ impl PeerFile {
             return Err(report.problems);
         };
         let dialled = !addresses.is_empty();
-        let peer = Peer { name, key, aliases, dialled, paused, share, receive };
-        Ok(Self { peer, addresses, seal, pairing, file: file.to_owned(), key_line })
+        let peer = Peer { name, key, seal, aliases, dialled, paused, share, receive };
+        Ok(Self { peer, addresses, pairing, file: file.to_owned(), key_line })
     }
 }
 
@@ -115,24 +114,33 @@ fn stem_name(file: &Path, report: &mut Report) -> Option<PublisherName> {
     }
 }
 
-fn seal(top: &Section<'_, '_>, report: &mut Report) -> Option<String> {
+/// What is sealed for the peer is sealed to this key; that it gets nothing else is said in `[share]`.
+fn seal(top: &Section<'_, '_>, report: &mut Report) -> Option<SealKey> {
     if top.is_flag("seal") {
-        let line = top.line("seal", report);
-        report.fault(line, Fault::NotBuilt { key: "seal".into() });
+        let known: &'static [&'static str] = &[];
+        report.fault(
+            top.line("seal", report),
+            Fault::UnknownKey { key: "seal".into(), known, sections: &[("share", SHARE_KEYS)] },
+        );
         return None;
     }
     let at = top.text("seal", report)?;
-    let bytes = at
-        .value
-        .strip_prefix("x25519:")
-        .and_then(|encoded| data_encoding::BASE64URL_NOPAD.decode(encoded.as_bytes()).ok());
-    if bytes.is_none_or(|bytes| bytes.len() != 32) {
-        let value = at.value.chars().take(80).collect();
-        let wanted = "a sealing key: \"x25519:\" and 43 characters of base64url without padding";
-        report.fault(at.line, Fault::Value { key: "seal".into(), value, wanted });
-        return None;
+    match SealKey::parse(at.value) {
+        Ok(key) => Some(key),
+        Err(fault) => {
+            let wanted = match fault {
+                SealKeyError::Form(_) => {
+                    "a sealing key: \"x25519:\" and 43 characters of base64url without padding"
+                }
+                SealKeyError::Weak => {
+                    "a sealing key: it is weak, and anybody could open what is sealed to it"
+                }
+            };
+            let value = at.value.chars().take(80).collect();
+            report.fault(at.line, Fault::Value { key: "seal".into(), value, wanted });
+            None
+        }
     }
-    Some(at.value.to_owned())
 }
 
 fn pairing(top: &Section<'_, '_>, report: &mut Report) -> Pairing {
@@ -161,10 +169,9 @@ fn aliases(top: &Section<'_, '_>, report: &mut Report) -> Vec<PublisherName> {
 
 fn share(top: &Section<'_, '_>, report: &mut Report) -> Share {
     let mut share = Share::default();
-    if let Some(section) = top.section("share", SHARE_KEYS, LATER_SHARE, report)
-        && let Some(label) = tlp(&section, "tlp_max", report)
-    {
-        share.tlp_max = label;
+    if let Some(section) = top.section("share", SHARE_KEYS, LATER_SHARE, report) {
+        share.tlp_max = tlp(&section, "tlp_max", report).unwrap_or(share.tlp_max);
+        share.seal = section.flag("seal", report).unwrap_or(share.seal);
     }
     share
 }
@@ -220,7 +227,7 @@ mod tests {
     #[test]
     fn all_keys_are_read() {
         let file = parsed(
-            "key = \"KEY\"\nseal = \"x25519:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\"\n\
+            "key = \"KEY\"\nseal = \"x25519:CQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQk\"\n\
              addresses = [\"/ip4/192.0.2.1/tcp/4801\"]\naliases = [\"old_ee\"]\npaused = true\nverified = true\n\
              [share]\ntlp_max = \"tlp:red\"\n[receive]\nrelay = false\nrate = \"100/s\"\nrate_per_publisher = \"5/s\"",
         )
@@ -255,7 +262,15 @@ mod tests {
                 "peers/cert-ee.toml:3: \"addresses\": \"nowhere\"",
             ),
             ("key = \"KEY\"\n[share]\nwhere = \"true\"", "peers/cert-ee.toml:3: not_built: \"where\""),
-            ("key = \"KEY\"\nseal = true", "peers/cert-ee.toml:2: not_built: \"seal\""),
+            ("key = \"KEY\"\nseal = true", "peers/cert-ee.toml:2: unknown key \"seal\""),
+            (
+                "key = \"KEY\"\nseal = \"x25519:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\"",
+                "peers/cert-ee.toml:2: \"seal\": \"x25519:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\" is not a sealing key: it is weak",
+            ),
+            (
+                "key = \"KEY\"\n[share]\nseal = \"yes\"",
+                "peers/cert-ee.toml:3: \"seal\" must be true or false",
+            ),
             ("key = \"KEY\"\nfilter = \"true\"", "peers/cert-ee.toml:2: not_built: \"filter\""),
             ("key = ", "peers/cert-ee.toml:1:"),
         ] {

@@ -1,4 +1,4 @@
-//! All peer files together: what runs, what is wrong, and what a reload keeps. A file that is bad leaves out
+//! All peer files together, and the groups of them: what runs, what is wrong, and what a reload keeps. A file that is bad leaves out
 //! that peer alone, or where the node runs already keeps what that file said before; a file that is gone
 //! takes its peer with it. Polled by fingerprint rather than watched: that works on every file system.
 
@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use ed25519_dalek::VerifyingKey;
 
-use super::node::NodeConfig;
+use super::groups::{self, GroupFile};
+use super::node::{NodeConfig, Paths};
 use super::peer_file::PeerFile;
 use super::problem::{Fault, Problem};
 use super::reading::read;
@@ -21,6 +22,8 @@ use crate::policy::TrustList;
 pub struct PeerFiles {
     /// By name.
     pub peers: Vec<PeerFile>,
+    /// By name; each of their members is a peer, or this node.
+    pub groups: Vec<GroupFile>,
     /// For as long as they last, in the order of file and line.
     pub problems: Vec<Problem>,
 }
@@ -32,7 +35,13 @@ pub struct Fingerprint(Vec<(PathBuf, [i64; 6])>);
 impl Fingerprint {
     /// Cheap: one `stat` for each file. A directory that can't be read is like an empty one.
     pub fn of(peers_dir: &Path) -> Self {
-        Self::of_files(peer_paths(peers_dir).unwrap_or_default())
+        Self::of_files(toml_paths(peers_dir).unwrap_or_default())
+    }
+
+    /// Of peers and groups.
+    pub fn of_agreements(paths: &Paths) -> Self {
+        let [peers, groups] = [&paths.peers, &paths.groups].map(|dir| toml_paths(dir).unwrap_or_default());
+        Self::of_files([peers, groups].concat())
     }
 
     /// Of `intelmesh.toml` alone.
@@ -66,12 +75,12 @@ impl PeerFiles {
     pub fn reload(&self, config: &NodeConfig, own_key: &VerifyingKey) -> Self {
         let shown = config.paths.peers.strip_prefix(&config.dir).unwrap_or(&config.paths.peers);
         let mut loading = Loading { own_name: &config.name, own_key, problems: Vec::new() };
-        let paths = match peer_paths(&config.paths.peers) {
+        let paths = match toml_paths(&config.paths.peers) {
             Ok(paths) => paths,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
             Err(error) => {
                 let problem = Problem::new(shown, 1, Fault::Unreadable(error.to_string()));
-                return Self { peers: self.peers.clone(), problems: vec![problem] };
+                return Self { problems: vec![problem], ..self.clone() };
             }
         };
         let mut files = loading.read_all(&paths, shown, self);
@@ -84,8 +93,12 @@ impl PeerFiles {
         }
         peers.sort_by(|a, b| a.peer.name.cmp(&b.peer.name));
         let mut problems = loading.problems;
+        let mut files = Self { peers, ..Self::default() };
+        let (groups, group_problems) = groups::load(config, &files, &self.groups);
+        files.groups = groups;
+        problems.extend(group_problems);
         problems.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
-        Self { peers, problems }
+        Self { problems, ..files }
     }
 
     pub fn peer(&self, name: &PublisherName) -> Option<&PeerFile> {
@@ -98,7 +111,9 @@ impl PeerFiles {
     }
 
     pub fn trust_list(&self, own_name: PublisherName, own_key: VerifyingKey) -> TrustList {
+        let groups = self.groups.iter().map(|group| (group.name.clone(), group.members.clone()));
         TrustList::new(own_name, own_key, self.trusted().map(|file| file.peer.clone()))
+            .with_groups(groups.collect())
     }
 
     /// The addresses of each peer that is dialled.
@@ -112,7 +127,7 @@ impl PeerFiles {
 }
 
 /// `NAME.toml` in the directory, sorted; hidden files and what editors leave behind are not ours.
-fn peer_paths(dir: &Path) -> std::io::Result<Vec<PathBuf>> {
+pub(super) fn toml_paths(dir: &Path) -> std::io::Result<Vec<PathBuf>> {
     let mut paths = Vec::new();
     for entry in std::fs::read_dir(dir)? {
         let path = entry?.path();

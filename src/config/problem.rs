@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use crate::format::StripRuleError;
 use crate::identity::IdentityError;
 
 /// One thing to mend.
@@ -82,6 +81,8 @@ pub enum Fault {
     Identity { key: &'static str, fault: IdentityError },
     #[error("\"{0}\" is no name of a peer")]
     FileName(String),
+    #[error("\"{0}\" is no name of a group")]
+    GroupName(String),
     #[error("this is our own name")]
     OwnName,
     #[error("this is our own key")]
@@ -92,14 +93,8 @@ pub enum Fault {
     SameName { name: String, file: PathBuf },
     #[error("more than {0} peers")]
     TooMany(usize),
-    #[error("\"{key}\" is no key of a door {way}")]
-    NotOfDoor { key: &'static str, way: String },
-    #[error("\"strip\": {0}")]
-    Strip(StripRuleError),
-    #[error("another door is called \"{0}\"")]
-    DoorName(String),
-    #[error("\"listen\": {0} can be reached by others, and \"allow\" does not say who may")]
-    OpenDoor(std::net::SocketAddr),
+    #[error("more than {0} groups")]
+    TooManyGroups(usize),
 }
 
 impl Fault {
@@ -115,16 +110,13 @@ impl Fault {
                 Ok(name) => format!("rename the file to {name}.toml"),
                 Err(_) => "the file's name is the peer's: 1 to 32 of a-z, 0-9 and \"-\"".into(),
             }),
+            Self::GroupName(_) => {
+                Some("the file's name is the group's: 1 to 32 of a-z, 0-9 and \"-\"".into())
+            }
             Self::OwnName | Self::OwnKey => Some("a node is no peer of its own: remove the file".into()),
             Self::SameKey(_) => {
                 Some("one key is one peer: keep one file, with the other name in aliases".into())
             }
-            Self::NotOfDoor { way, .. } => Some(format!("take it out: it means nothing {way}")),
-            Self::Strip(fault) => Some(fault.hint().into()),
-            Self::DoorName(_) => Some("give one of them a name of its own: name = \"…\"".into()),
-            Self::OpenDoor(_) => Some(
-                "listen on 127.0.0.1, or name the networks of your bots: allow = [\"192.0.2.0/24\"]".into(),
-            ),
             Self::SameName { .. } => Some("one name is one peer: rename one, or take the alias out".into()),
             _ => None,
         }

@@ -374,7 +374,7 @@ mod tests {
         NewPeer {
             name: PublisherName::parse("cert-ee").unwrap(),
             key: key(seed),
-            seal: Some(format!("x25519:{}", "A".repeat(43))),
+            seal: Some(format!("x25519:{}CQk", "CQkJ".repeat(10))),
             addresses: vec![address.to_owned()],
             tlp_max: None,
             relay: None,

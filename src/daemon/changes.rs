@@ -28,11 +28,16 @@ fn terms(file: &PeerFile) -> String {
     let mut terms = vec![
         public_key_text(&peer.key),
         format!("tlp_max {}", peer.share.tlp_max.as_str()),
+        peer.seal.map_or_else(|| "no sealing key".to_owned(), |key| format!("sealing key {key}")),
         format!("relay {}", peer.receive.relay),
         format!("addresses [{}]", file.addresses.join(", ")),
     ];
-    let flags =
-        [("paused", peer.paused), ("pending", file.pairing.pending), ("verified", file.pairing.verified)];
+    let flags = [
+        ("sealed alone", peer.share.seal),
+        ("paused", peer.paused),
+        ("pending", file.pairing.pending),
+        ("verified", file.pairing.verified),
+    ];
     terms.extend(flags.into_iter().filter(|(_, set)| *set).map(|(name, _)| name.to_owned()));
     terms.join(", ")
 }
@@ -64,7 +69,7 @@ mod tests {
 
     #[test]
     fn each_change_is_told_with_what_was_and_what_is() {
-        let files = |peers: Vec<PeerFile>| PeerFiles { peers, problems: Vec::new() };
+        let files = |peers: Vec<PeerFile>| PeerFiles { peers, ..PeerFiles::default() };
         let before = files(vec![file("a", ""), file("b", ""), file("c", "")]);
         let after =
             files(vec![file("a", ""), file("b", "[share]\ntlp_max = \"RED\""), file("d", "paused = true")]);

@@ -18,6 +18,7 @@ use crate::daemon::control::{Ask, AskCommand};
 use crate::daemon::frame_dump::FrameDump;
 use crate::daemon::snapshot::{Facts, Identity, Lags, snapshot};
 use crate::daemon::workers::Workers;
+use crate::envelope::SealKey;
 use crate::local::Doors;
 use crate::policy::TrustList;
 use crate::protocol::io::{Command, Event, Ticket};
@@ -45,6 +46,7 @@ pub struct Parts {
 pub struct Files {
     pub config: NodeConfig,
     pub own_key: ed25519_dalek::VerifyingKey,
+    pub own_seal: SealKey,
     pub peers: PeerFiles,
     pub trust: Arc<ArcSwap<TrustList>>,
     pub fingerprint: Fingerprint,
@@ -277,7 +279,6 @@ impl EventLoop {
             files: &self.files.peers,
             node_file: &self.files.node_file.problems,
             chronicle: &self.chronicle,
-            doors: self.parts.doors.set().status(),
             now: clock::now(),
         };
         snapshot(facts, &mut self.lags)
@@ -307,7 +308,7 @@ impl EventLoop {
 
     fn reload_if_changed(&mut self) {
         self.files.node_file.look(&self.files.config.dir);
-        let fingerprint = Fingerprint::of(&self.files.config.paths.peers);
+        let fingerprint = Fingerprint::of_agreements(&self.files.config.paths);
         if fingerprint != self.files.fingerprint {
             self.reload();
         }
@@ -315,7 +316,7 @@ impl EventLoop {
 
     /// Reads `peers/` and puts it in force at once: the gate first, then the core, then the doors.
     fn reload(&mut self) {
-        self.files.fingerprint = Fingerprint::of(&self.files.config.paths.peers);
+        self.files.fingerprint = Fingerprint::of_agreements(&self.files.config.paths);
         let peers = self.files.peers.reload(&self.files.config, &self.files.own_key);
         for problem in &peers.problems {
             if !self.files.peers.problems.contains(problem) {
@@ -326,12 +327,13 @@ impl EventLoop {
         if !changes.is_empty() {
             changes::write_down(self.files.config.paths.state.clone(), changes, clock::now().wall);
         }
-        if peers.peers == self.files.peers.peers {
+        if peers.peers == self.files.peers.peers && peers.groups == self.files.peers.groups {
             self.files.peers = peers;
             return;
         }
         tracing::info!(peers = peers.peers.len(), "peer files read");
-        let trust = Arc::new(peers.trust_list(self.files.config.name.clone(), self.files.own_key));
+        let trust = peers.trust_list(self.files.config.name.clone(), self.files.own_key);
+        let trust = Arc::new(trust.with_own_seal(self.files.own_seal));
         self.parts.transport.set_peers(reachable(&peers));
         self.node.handle_input(Input::Trust(Arc::clone(&trust)), clock::now());
         self.files.trust.store(trust);

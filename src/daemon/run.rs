@@ -15,13 +15,13 @@ use tokio::sync::mpsc;
 use crate::clock;
 use crate::config::{ConfigErrors, Fingerprint, NodeConfig, PeerFiles};
 use crate::daemon::control::{Ask, Control};
-use crate::daemon::doors::{door_setups, journal_questions, socket_door};
 use crate::daemon::event_loop::{EventLoop, Files, NodeFile, Parts, reachable};
 use crate::daemon::snapshot::Identity;
+use crate::format::Door;
 use crate::identity::public_key_text;
 use crate::keyring::{Keyring, KeyringError};
 use crate::limits::SEEN_BEYOND_JOURNAL_MS;
-use crate::local::{Behind, ControlHandler, Doors, JournalQuestions, LocalError, Places};
+use crate::local::{Behind, ControlHandler, Doors, LocalError, Places};
 use crate::policy::TrustList;
 use crate::protocol::{Bounds, Input, Node, NodeConfig as CoreConfig, Rules};
 use crate::store::{EngineConfig, Opened, Store, StoreDirs, StoreError};
@@ -131,12 +131,13 @@ async fn serve(config: NodeConfig) -> Result<(), StartError> {
     let own_key = keyring.public_key();
     let (inputs, inputs_out) = mpsc::channel(INPUTS_QUEUE);
     let (asks, asks_out) = mpsc::channel(ASKS_QUEUE);
-    let fingerprint = Fingerprint::of(&config.paths.peers);
+    let fingerprint = Fingerprint::of_agreements(&config.paths);
     let peers = PeerFiles::load(&config, &own_key);
     for problem in &peers.problems {
         tracing::warn!("{problem}");
     }
-    let trust = Arc::new(peers.trust_list(config.name.clone(), own_key));
+    let own_seal = keyring.seal_key();
+    let trust = Arc::new(peers.trust_list(config.name.clone(), own_key).with_own_seal(own_seal));
     let trust_in_force = Arc::new(ArcSwap::from(Arc::clone(&trust)));
     let (store, opened) = open_store(&config, inputs.clone()).await?;
     let transport = TransportConfig { key: keyring.signing_key().clone(), listen: config.listen.clone() };
@@ -145,8 +146,7 @@ async fn serve(config: NodeConfig) -> Result<(), StartError> {
     let control =
         Control { asks: asks.clone(), store: Arc::clone(&store), transport: Arc::clone(&transport) };
     let control: ControlHandler = Arc::new(move |line| Box::pin(control.clone().answer(line)));
-    let journal = journal_questions(&store, opened.ends.log_id);
-    let doors = open_doors(&config, &keyring, &trust_in_force, control, inputs.clone(), journal)?;
+    let doors = open_doors(&config, &keyring, &trust_in_force, control, inputs.clone())?;
     let node = Node::new(core_config(&config), trust, opened.ledger, opened.ends, clock::now());
     transport.set_peers(reachable(&peers));
     let identity = Identity {
@@ -159,7 +159,7 @@ async fn serve(config: NodeConfig) -> Result<(), StartError> {
     };
     let name = config.name.clone();
     let node_file = NodeFile::of(&config.dir);
-    let files = Files { config, own_key, peers, trust: trust_in_force, fingerprint, node_file };
+    let files = Files { config, own_key, own_seal, peers, trust: trust_in_force, fingerprint, node_file };
     let parts = Parts { store, transport, doors, inputs };
     let mut event_loop = EventLoop::new(node, parts, files, identity);
     stop_on_signal(asks);
@@ -176,18 +176,16 @@ fn open_doors(
     trust: &Arc<ArcSwap<TrustList>>,
     control: ControlHandler,
     inputs: mpsc::Sender<Input>,
-    journal: Arc<JournalQuestions>,
 ) -> Result<Doors, LocalError> {
+    let door = Door::of(config.name.clone(), config.project.clone(), config.default_tlp);
     let behind = Behind {
         inputs,
         now: clock::now,
         trust: Arc::clone(trust),
         signer: Arc::new(keyring.signer()),
         body_id_secret: keyring.body_id_secret(),
-        door: socket_door(config),
+        door,
         control,
-        journal,
-        doors: door_setups(config)?,
     };
     Doors::start(&Places { run: config.paths.run.clone(), group: config.socket_group.clone() }, behind)
 }

@@ -1,0 +1,226 @@
+//! `groups/NAME.toml`: one name for several peers, which stands for them in `to` when an event is signed. Whether
+//! its members are peers is asked each time that one of the files changes; who gets what is `policy`'s.
+
+use std::path::{Path, PathBuf};
+
+use super::node::{NodeConfig, checked};
+use super::peers::{PeerFiles, toml_paths};
+use super::problem::{Fault, KnownKeys, Problem};
+use super::reading::{At, Report, Section, parse, read};
+use crate::identity::PublisherName;
+use crate::limits::{GROUPS_MAX, RECIPIENTS_MAX};
+
+const KEYS: &[&str] = &["members"];
+const SECTIONS: &[KnownKeys] = &[("", KEYS)];
+
+/// What a group file says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupFile {
+    pub name: PublisherName,
+    /// Peers, and perhaps this node; each once.
+    pub members: Vec<PublisherName>,
+    /// As shown: relative to the node's directory.
+    pub file: PathBuf,
+    /// The line of each member.
+    lines: Vec<usize>,
+}
+
+impl GroupFile {
+    /// Reads one file's text; `file` is its name as shown, whose stem is the group's name.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, at once.
+    pub fn parse(file: &Path, text: &str) -> Result<Self, Vec<Problem>> {
+        let mut report = Report::new(file, text, SECTIONS);
+        let stem = file.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+        let name = PublisherName::parse(&stem).ok().filter(|name| name.as_str() == stem);
+        if name.is_none() {
+            report.fault(1, Fault::GroupName(stem.chars().take(80).collect()));
+        }
+        let table = parse(text, &mut report);
+        if !report.problems.is_empty() {
+            return Err(report.problems);
+        }
+        let top = Section::open(table.get_ref(), KEYS, &[], &mut report);
+        let texts = top.texts("members", &mut report);
+        let (members, lines) = members(texts, &mut report);
+        match name {
+            Some(name) if report.problems.is_empty() => {
+                Ok(Self { name, members, file: file.to_owned(), lines })
+            }
+            _ => Err(report.problems),
+        }
+    }
+}
+
+fn members(texts: Option<Vec<At<&str>>>, report: &mut Report) -> (Vec<PublisherName>, Vec<usize>) {
+    let texts = texts.unwrap_or_default();
+    if texts.is_empty() && report.problems.is_empty() {
+        let hint = "members = [\"cert-ee\", \"cert-pl\"]: the names of peers";
+        report.fault(1, Fault::Missing { key: "members", hint });
+    }
+    if let Some(beyond) = texts.get(RECIPIENTS_MAX) {
+        let (value, wanted) = (beyond.value.chars().take(80).collect(), "one of 256 members at most");
+        report.fault(beyond.line, Fault::Value { key: "members".into(), value, wanted });
+    }
+    let (mut names, mut lines) = (Vec::new(), Vec::new());
+    for at in texts {
+        let line = at.line;
+        if let Some(name) = checked(at, "members", PublisherName::parse, report)
+            && !names.contains(&name)
+        {
+            names.push(name);
+            lines.push(line);
+        }
+    }
+    (names, lines)
+}
+
+/// All groups whose members are peers in `files`, and what is wrong with the others. A file that cannot be read
+/// keeps what it said in `before`.
+pub(super) fn load(
+    config: &NodeConfig,
+    files: &PeerFiles,
+    before: &[GroupFile],
+) -> (Vec<GroupFile>, Vec<Problem>) {
+    let dir = &config.paths.groups;
+    let shown = dir.strip_prefix(&config.dir).unwrap_or(dir);
+    let mut problems = Vec::new();
+    let paths = match toml_paths(dir) {
+        Ok(paths) => paths,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+        Err(error) => {
+            problems.push(Problem::new(shown, 1, Fault::Unreadable(error.to_string())));
+            return (before.to_vec(), problems);
+        }
+    };
+    if let Some(path) = paths.get(GROUPS_MAX) {
+        let file = shown.join(path.file_name().unwrap_or_default());
+        problems.push(Problem::new(&file, 1, Fault::TooManyGroups(GROUPS_MAX)));
+    }
+    let mut groups = Vec::new();
+    for path in paths.iter().take(GROUPS_MAX) {
+        let file = shown.join(path.file_name().unwrap_or_default());
+        let parsed = match read(path) {
+            Ok(text) => GroupFile::parse(&file, &text),
+            // Removed between listing and reading.
+            Err(Fault::NotFound) => continue,
+            Err(fault) => Err(vec![Problem::new(&file, 1, fault)]),
+        };
+        let group = parsed.map_or_else(
+            |faults| {
+                problems.extend(faults);
+                before.iter().find(|kept| kept.file == file).cloned()
+            },
+            Some,
+        );
+        groups.extend(group.filter(|group| fits(group, config, files, &mut problems)));
+    }
+    (groups, problems)
+}
+
+/// False, with problems, where its name is taken or a member is nobody.
+fn fits(group: &GroupFile, config: &NodeConfig, files: &PeerFiles, problems: &mut Vec<Problem>) -> bool {
+    let count = problems.len();
+    if group.name == config.name {
+        problems.push(Problem::new(&group.file, 1, Fault::OwnName));
+    }
+    let clash = files
+        .peers
+        .iter()
+        .find(|file| file.peer.name == group.name || file.peer.aliases.contains(&group.name));
+    if let Some(peer) = clash {
+        let fault = Fault::SameName { name: group.name.to_string(), file: peer.file.clone() };
+        problems.push(Problem::new(&group.file, 1, fault));
+    }
+    for (member, line) in group.members.iter().zip(&group.lines) {
+        if *member != config.name && !files.trusted().any(|file| file.peer.name == *member) {
+            let (value, wanted) = (member.to_string(), "the name of a peer");
+            problems.push(Problem::new(
+                &group.file,
+                *line,
+                Fault::Value { key: "members".into(), value, wanted },
+            ));
+        }
+    }
+    problems.len() == count
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::public_key_text;
+
+    fn node(files: &[(&str, &str)]) -> (tempfile::TempDir, NodeConfig) {
+        let dir = tempfile::tempdir().unwrap();
+        for sub in ["peers", "groups"] {
+            std::fs::create_dir(dir.path().join(sub)).unwrap();
+        }
+        std::fs::write(dir.path().join("intelmesh.toml"), "name = \"us\"").unwrap();
+        for (seed, name) in [(2, "a"), (3, "b")] {
+            let key = ed25519_dalek::SigningKey::from_bytes(&[seed; 32]).verifying_key();
+            let text = format!("key = \"{}\"\naliases = [\"old-{name}\"]", public_key_text(&key));
+            std::fs::write(dir.path().join(format!("peers/{name}.toml")), text).unwrap();
+        }
+        for (name, text) in files {
+            std::fs::write(dir.path().join(format!("groups/{name}.toml")), text).unwrap();
+        }
+        let config = NodeConfig::load(dir.path()).unwrap();
+        (dir, config)
+    }
+
+    fn loaded(config: &NodeConfig, before: &PeerFiles) -> PeerFiles {
+        before.reload(config, &ed25519_dalek::SigningKey::from_bytes(&[1; 32]).verifying_key())
+    }
+
+    #[test]
+    fn a_group_names_peers_and_perhaps_ourselves() {
+        let (_dir, config) = node(&[("nordics", "members = [\"a\", \"us\",\n \"b\", \"a\"]")]);
+        let files = loaded(&config, &PeerFiles::default());
+        assert!(files.problems.is_empty(), "{:?}", files.problems);
+        let members: Vec<&str> = files.groups[0].members.iter().map(PublisherName::as_str).collect();
+        assert_eq!(members, ["a", "us", "b"]);
+    }
+
+    #[test]
+    fn each_slip_has_its_line_and_leaves_out_that_group() {
+        for (name, text, want) in [
+            ("g", "", "groups/g.toml:1: \"members\" is missing"),
+            ("g", "members = []", "groups/g.toml:1: \"members\" is missing"),
+            ("g", "members = \"a\"", "groups/g.toml:1: \"members\" must be a list of strings"),
+            (
+                "g",
+                "members = [\"a\",\n\"c\"]",
+                "groups/g.toml:2: \"members\": \"c\" is not the name of a peer",
+            ),
+            ("g", "members = [\"A B\"]", "groups/g.toml:1: \"members\":"),
+            ("g", "membrs = [\"a\"]", "groups/g.toml:1: unknown key \"membrs\""),
+            ("a", "members = [\"b\"]", "groups/a.toml:1: \"a\" is a name in peers/a.toml already"),
+            (
+                "old-b",
+                "members = [\"a\"]",
+                "groups/old-b.toml:1: \"old-b\" is a name in peers/b.toml already",
+            ),
+            ("us", "members = [\"a\"]", "groups/us.toml:1: this is our own name"),
+            ("No_Name", "members = [\"a\"]", "groups/No_Name.toml:1: \"No_Name\" is no name of a group"),
+        ] {
+            let (_dir, config) = node(&[(name, text), ("good", "members = [\"a\"]")]);
+            let files = loaded(&config, &PeerFiles::default());
+            assert!(files.problems[0].to_string().starts_with(want), "{text}: {:?}", files.problems);
+            assert_eq!(files.groups.len(), 1, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_reload_keeps_what_a_bad_file_said_and_drops_what_names_nobody_any_more() {
+        let (dir, config) = node(&[("g", "members = [\"a\", \"b\"]")]);
+        let good = loaded(&config, &PeerFiles::default());
+        std::fs::write(dir.path().join("groups/g.toml"), "members = ").unwrap();
+        let kept = loaded(&config, &good);
+        assert_eq!((kept.groups.len(), kept.problems.len()), (1, 1));
+        std::fs::remove_file(dir.path().join("peers/b.toml")).unwrap();
+        assert!(loaded(&config, &kept).groups.is_empty());
+        std::fs::remove_file(dir.path().join("groups/g.toml")).unwrap();
+        assert!(loaded(&config, &kept).problems.is_empty());
+    }
+}
