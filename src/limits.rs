@@ -305,6 +305,37 @@ pub const INVITATION_CHARS_MAX: usize = 8 * 1024;
 /// A file of keys/, in bytes: a PEM of 32 bytes of key has 119.
 pub const KEY_FILE_BYTES_MAX: usize = 4 * 1024;
 
+/// What one door has set aside and nobody has seen to, in bytes. Beyond it the door takes nothing more.
+pub const ASIDE_FILE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+
+/// Connections to one TCP door at a time; one more replaces the one that was silent longest.
+pub const TCP_CONNECTIONS_MAX: usize = 128;
+
+/// KiB of events that one TCP door holds until they are answered, over all connections. Beyond it no more is read.
+pub const TCP_HELD_KIB_MAX: u32 = 64 * 1024;
+
+/// Bytes of `Ok` that a client may leave unread; after that it gets none, and is only read.
+pub const ANSWERS_UNREAD_BYTES_MAX: usize = 64 * 1024;
+
+/// A door tries again after this where the answer was `retry`, in ms.
+pub const DOOR_RETRY_MS: u64 = 1_000;
+
+/// Reconnecting to a local receiver: the first delay and the largest, in ms, with full jitter between.
+pub const RECEIVER_FIRST_MS: u64 = 200;
+pub const RECEIVER_MAX_MS: u64 = 10_000;
+
+/// Connecting to a local receiver, and its answer to one event, take at most this, in ms: as long as IntelMQ's own bots wait.
+pub const RECEIVER_PATIENCE_MS: u64 = 15_000;
+
+/// Doors in `intelmesh.toml`, both ways together.
+pub const DOORS_MAX: usize = 64;
+
+/// Networks that may use one door of ours.
+pub const ALLOWED_NETWORKS_MAX: usize = 64;
+
+/// What ends an event at a door without lengths, in bytes.
+pub const SEPARATOR_BYTES_MAX: usize = 8;
+
 /// Connections to one local socket at a time; the next waits to be accepted.
 pub const DOOR_CONNECTIONS_MAX: usize = 64;
 
@@ -392,6 +423,7 @@ const _: () = {
         SUBMIT_KIB_OUTSTANDING_MAX as usize * 1024 > 2 * LINE_BYTES_MAX,
         "the longest line can always be submitted"
     );
+    assert!(TCP_HELD_KIB_MAX as usize * 1024 > 2 * LINE_BYTES_MAX, "the longest frame can always be held");
     assert!(INTAKE_BYTES_MAX > FRAME_BYTES_MAX, "one frame always fits");
     assert!(SEND_QUEUE_FACTOR * SEND_QUEUE_BYTES > FRAME_BYTES_MAX, "one frame always fits the send queue");
     assert!(

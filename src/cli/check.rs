@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::answer::{Answer, talk};
 use super::failure::{Failure, NO};
 use super::place::Place;
-use crate::config::{Journal, NODE_FILE, NodeConfig, Paths, PeerFiles, Problem};
+use crate::config::{DoorConfigs, Journal, NODE_FILE, NodeConfig, Paths, PeerFiles, Problem};
 use crate::identity::{ProjectName, PublisherName};
 use crate::keyring::{Keyring, KeyringError};
 use crate::policy::Tlp;
@@ -96,6 +96,7 @@ fn fallback(dir: &Path) -> NodeConfig {
             groups: dir.join("groups"),
         },
         socket_group: None,
+        doors: DoorConfigs::default(),
     }
 }
 

@@ -1,11 +1,12 @@
 //! What the operator typed, checked: `intelmesh.toml` and `peers/*.toml` become types, or problems with
 //! file, line and remedy, all of them at once. In reading order: `problem`, `reading` (TOML with places),
-//! `address`, `node` (`intelmesh.toml`), `peer_file` (one peer), `groups` (names for several peers), `peers` (all, and what a reload keeps),
+//! `address`, `node` (`intelmesh.toml`), `doors` (its `[[submit]]` and `[[consumer]]`), `peer_file` (one peer), `groups` (names for several peers), `peers` (all, and what a reload keeps),
 //! `write` (what `init` and `peer add` write, for the command line alone).
 //!
 //! Loading has no effects. Nothing here touches private keys, sockets or the journal.
 
 pub mod address;
+pub mod doors;
 pub mod groups;
 pub mod node;
 pub mod peer_file;
@@ -16,6 +17,7 @@ pub mod write;
 
 use std::path::{Path, PathBuf};
 
+pub use doors::DoorConfigs;
 pub use groups::GroupFile;
 pub use node::{Journal, NodeConfig, Paths};
 pub use peer_file::{Pairing, PeerFile};

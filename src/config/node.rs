@@ -1,9 +1,10 @@
 //! `intelmesh.toml`: this node. Read once at start; a change needs a restart, but for what `init` marks as
-//! reloaded. The doors to the pipeline (`[[submit]]`, `[[consumer]]`) are refused until they are built.
+//! reloaded. What its doors to the pipeline say is read in `doors`.
 
 use std::path::{Path, PathBuf};
 
 use super::address;
+use super::doors::{CONSUMER_KEYS, DoorConfigs, SUBMIT_KEYS, doors};
 use super::problem::{ConfigErrors, Fault, KnownKeys, Problem};
 use super::reading::{At, Report, Section, parse, read};
 use crate::identity::{IdentityError, ProjectName, PublisherName};
@@ -20,12 +21,20 @@ const KEYS: &[&str] = &[
     "socket_group",
     "journal",
     "paths",
+    "submit",
+    "consumer",
 ];
 const JOURNAL_KEYS: &[&str] = &["keep_days", "keep_bytes"];
 const PATHS_KEYS: &[&str] = &["state", "run", "keys", "peers", "groups"];
-const SECTIONS: &[KnownKeys] = &[("", KEYS), ("journal", JOURNAL_KEYS), ("paths", PATHS_KEYS)];
+const SECTIONS: &[KnownKeys] = &[
+    ("", KEYS),
+    ("journal", JOURNAL_KEYS),
+    ("paths", PATHS_KEYS),
+    ("[submit]", SUBMIT_KEYS),
+    ("[consumer]", CONSUMER_KEYS),
+];
 /// What later versions will know: refused, never ignored.
-const LATER: &[&str] = &["submit", "consumer", "web", "seal", "where", "filter", "groups", "metrics"];
+const LATER: &[&str] = &["web", "seal", "where", "filter", "groups", "metrics"];
 
 /// What `listen` is where nothing is said.
 pub const LISTEN_DEFAULT: &str = "/ip4/0.0.0.0/tcp/4801";
@@ -57,6 +66,7 @@ pub struct NodeConfig {
     pub paths: Paths,
     /// Whose members may use the sockets beside the owner.
     pub socket_group: Option<String>,
+    pub doors: DoorConfigs,
 }
 
 /// `[journal]`: how much is kept. Whichever is reached first.
@@ -119,7 +129,7 @@ impl NodeConfig {
         Self::parse(dir, &text)
     }
 
-    fn parse(dir: &Path, text: &str) -> Result<Self, ConfigErrors> {
+    pub(super) fn parse(dir: &Path, text: &str) -> Result<Self, ConfigErrors> {
         let mut report = Report::new(Path::new(super::NODE_FILE), text, SECTIONS);
         let table = parse(text, &mut report);
         if !report.problems.is_empty() {
@@ -136,6 +146,7 @@ impl NodeConfig {
         let journal = journal(&top, &mut report);
         let paths = paths(dir, &top, &mut report);
         let socket_group = top.text("socket_group", &mut report).map(|at| at.value.to_owned());
+        let doors = doors(dir, &top, &mut report);
         match (name, project, federation) {
             (Some(name), Some(project), Some(federation)) if report.problems.is_empty() => Ok(Self {
                 dir: dir.to_owned(),
@@ -148,6 +159,7 @@ impl NodeConfig {
                 journal,
                 paths,
                 socket_group,
+                doors,
             }),
             _ => {
                 report.problems.sort_by_key(|problem| problem.line);
@@ -333,9 +345,7 @@ mod tests {
 
     #[test]
     fn what_is_not_built_is_refused_and_never_ignored() {
-        for text in
-            ["[[submit]]\nfrom = \"intelmq-tcp\"", "[[consumer]]\nname = \"x\"", "[web]\nlisten = \"y\""]
-        {
+        for text in ["[web]\nlisten = \"y\"", "[metrics]\nlisten = \"y\""] {
             let errors = NodeConfig::parse(Path::new("d"), &format!("name = \"a\"\n{text}")).unwrap_err();
             assert_eq!((errors.0[0].code(), errors.0[0].line), (Some("not_built"), Some(2)), "{text}");
         }

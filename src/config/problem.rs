@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use crate::format::StripRuleError;
 use crate::identity::IdentityError;
 
 /// One thing to mend.
@@ -93,6 +94,14 @@ pub enum Fault {
     SameName { name: String, file: PathBuf },
     #[error("more than {0} peers")]
     TooMany(usize),
+    #[error("\"{key}\" is no key of a door {way}")]
+    NotOfDoor { key: &'static str, way: String },
+    #[error("\"strip\": {0}")]
+    Strip(StripRuleError),
+    #[error("another door is called \"{0}\"")]
+    DoorName(String),
+    #[error("\"listen\": {0} can be reached by others, and \"allow\" does not say who may")]
+    OpenDoor(std::net::SocketAddr),
     #[error("more than {0} groups")]
     TooManyGroups(usize),
 }
@@ -117,6 +126,12 @@ impl Fault {
             Self::SameKey(_) => {
                 Some("one key is one peer: keep one file, with the other name in aliases".into())
             }
+            Self::NotOfDoor { way, .. } => Some(format!("take it out: it means nothing {way}")),
+            Self::Strip(fault) => Some(fault.hint().into()),
+            Self::DoorName(_) => Some("give one of them a name of its own: name = \"…\"".into()),
+            Self::OpenDoor(_) => Some(
+                "listen on 127.0.0.1, or name the networks of your bots: allow = [\"192.0.2.0/24\"]".into(),
+            ),
             Self::SameName { .. } => Some("one name is one peer: rename one, or take the alias out".into()),
             _ => None,
         }

@@ -134,6 +134,10 @@ impl<'a, 'i> Section<'a, 'i> {
         })
     }
 
+    pub fn has(&self, key: &str) -> bool {
+        self.value(key).is_some()
+    }
+
     pub fn is_text(&self, key: &str) -> bool {
         self.value(key).is_some_and(|value| value.get_ref().is_str())
     }
@@ -162,6 +166,33 @@ impl<'a, 'i> Section<'a, 'i> {
             }
         }
         Some(texts)
+    }
+
+    /// The tables of `[[key]]`, each with the line it begins on.
+    pub fn sections(
+        &self,
+        key: &str,
+        known: &'static [&'static str],
+        report: &mut Report,
+    ) -> Vec<At<Section<'a, 'i>>> {
+        let Some(array) = self.typed(key, "written as [[tables]]", report, DeValue::as_array) else {
+            return Vec::new();
+        };
+        let mut sections = Vec::with_capacity(array.value.len());
+        for item in array.value.iter() {
+            let line = report.line_of(item.span().start);
+            match item.get_ref().as_table() {
+                Some(table) => {
+                    sections.push(At { line, value: Section::open(table, known, &[], report) });
+                }
+                None => {
+                    let found = item.get_ref().type_str();
+                    let wanted = "written as [[tables]]";
+                    report.fault(line, Fault::Kind { key: key.to_owned(), wanted, found });
+                }
+            }
+        }
+        sections
     }
 
     pub fn section(

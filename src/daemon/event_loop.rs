@@ -279,6 +279,7 @@ impl EventLoop {
             files: &self.files.peers,
             node_file: &self.files.node_file.problems,
             chronicle: &self.chronicle,
+            doors: self.parts.doors.set().status(),
             now: clock::now(),
         };
         snapshot(facts, &mut self.lags)

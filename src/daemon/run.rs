@@ -15,13 +15,13 @@ use tokio::sync::mpsc;
 use crate::clock;
 use crate::config::{ConfigErrors, Fingerprint, NodeConfig, PeerFiles};
 use crate::daemon::control::{Ask, Control};
+use crate::daemon::doors::{door_setups, journal_questions, socket_door};
 use crate::daemon::event_loop::{EventLoop, Files, NodeFile, Parts, reachable};
 use crate::daemon::snapshot::Identity;
-use crate::format::Door;
 use crate::identity::public_key_text;
 use crate::keyring::{Keyring, KeyringError};
 use crate::limits::SEEN_BEYOND_JOURNAL_MS;
-use crate::local::{Behind, ControlHandler, Doors, LocalError, Places};
+use crate::local::{Behind, ControlHandler, Doors, JournalQuestions, LocalError, Places};
 use crate::policy::TrustList;
 use crate::protocol::{Bounds, Input, Node, NodeConfig as CoreConfig, Rules};
 use crate::store::{EngineConfig, Opened, Store, StoreDirs, StoreError};
@@ -146,7 +146,8 @@ async fn serve(config: NodeConfig) -> Result<(), StartError> {
     let control =
         Control { asks: asks.clone(), store: Arc::clone(&store), transport: Arc::clone(&transport) };
     let control: ControlHandler = Arc::new(move |line| Box::pin(control.clone().answer(line)));
-    let doors = open_doors(&config, &keyring, &trust_in_force, control, inputs.clone())?;
+    let journal = journal_questions(&store, opened.ends.log_id);
+    let doors = open_doors(&config, &keyring, &trust_in_force, control, inputs.clone(), journal)?;
     let node = Node::new(core_config(&config), trust, opened.ledger, opened.ends, clock::now());
     transport.set_peers(reachable(&peers));
     let identity = Identity {
@@ -176,16 +177,18 @@ fn open_doors(
     trust: &Arc<ArcSwap<TrustList>>,
     control: ControlHandler,
     inputs: mpsc::Sender<Input>,
+    journal: Arc<JournalQuestions>,
 ) -> Result<Doors, LocalError> {
-    let door = Door::of(config.name.clone(), config.project.clone(), config.default_tlp);
     let behind = Behind {
         inputs,
         now: clock::now,
         trust: Arc::clone(trust),
         signer: Arc::new(keyring.signer()),
         body_id_secret: keyring.body_id_secret(),
-        door,
+        door: socket_door(config),
         control,
+        journal,
+        doors: door_setups(config)?,
     };
     Doors::start(&Places { run: config.paths.run.clone(), group: config.socket_group.clone() }, behind)
 }

@@ -11,8 +11,8 @@ use crate::protocol::link::ContactState;
 use crate::protocol::view::{ConsumerView, NodeView, PeerView};
 use crate::record::ConsumerName;
 use crate::status::{
-    Clock, Consumer, Disk, Equivocation, HealthCode, Journal, Peer, PeerFault, PeerState, Problem, Received,
-    STATUS_SCHEMA, Seen, Sent, Snapshot, Stranger,
+    Clock, Consumer, Disk, Door, DoorWay, Equivocation, HealthCode, Journal, Peer, PeerFault, PeerState,
+    Problem, Received, STATUS_SCHEMA, Seen, Sent, Snapshot, Stranger,
 };
 use crate::store::{self, StoreStats};
 use crate::time::{Now, Timestamp};
@@ -49,6 +49,7 @@ pub struct Facts<'a> {
     /// What is wrong with `intelmesh.toml`.
     pub node_file: &'a [config::Problem],
     pub chronicle: &'a Chronicle,
+    pub doors: Vec<Door>,
     pub now: Now,
 }
 
@@ -86,9 +87,10 @@ impl Lags {
 
 pub fn snapshot(facts: Facts<'_>, lags: &mut Lags) -> Snapshot {
     lags.observe(&facts.view, facts.now);
-    let Facts { identity, view, stats, strangers, files, node_file, chronicle, now } = facts;
+    let Facts { identity, view, stats, strangers, files, node_file, chronicle, doors, now } = facts;
     let peers = view.peers.iter().map(|peer| self::peer(peer, &view, files, chronicle, lags, now)).collect();
-    let consumers = view.consumers.iter().map(|at| consumer(at, &view, chronicle, lags, now)).collect();
+    let consumers =
+        view.consumers.iter().map(|at| consumer(at, &view, chronicle, &doors, lags, now)).collect();
     let file_problems = node_file.iter().chain(&files.problems);
     let file_problems =
         file_problems.map(|problem| Chronicle::lasting(now.wall, problem.to_string(), problem.hint()));
@@ -114,6 +116,7 @@ pub fn snapshot(facts: Facts<'_>, lags: &mut Lags) -> Snapshot {
         peers,
         consumers,
         // Whoever became a peer since is none any more.
+        doors,
         strangers: strangers.into_iter().filter(|knocked| !is_peer(files, knocked)).map(stranger).collect(),
         equivocations: equivocations(&view, chronicle),
         errors,
@@ -239,16 +242,22 @@ fn consumer(
     at: &ConsumerView,
     view: &NodeView,
     chronicle: &Chronicle,
+    doors: &[Door],
     lags: &mut Lags,
     now: Now,
 ) -> Consumer {
+    // The core always has the consumer of a door open: whether somebody is there, the door knows.
+    let door = doors.iter().find_map(|door| match &door.way {
+        DoorWay::Consumer(state) if door.name == at.name.as_str() => Some(state),
+        _ => None,
+    });
     let watch = lags.consumers.entry(at.name.clone()).or_default();
     Consumer {
         name: Some(at.name.to_string()),
         position: at.position.seq,
         lag_events: Some(at.lag_events),
         lag_s: Some(watch.observe(at.position.seq, view.ends.last.seq, now.tick)),
-        connected: at.connected,
+        connected: door.map_or(at.connected, |door| door.connected),
         missing: at.position.missing,
         missing_at: chronicle.consumer_missing_at.get(&at.name).copied(),
     }

@@ -40,8 +40,8 @@ pub struct Returned {
 
 impl Returned {
     /// The answer where the id was not seen.
-    pub fn unseen(self) -> SubmitError {
-        self.unseen
+    pub fn unseen(&self) -> SubmitError {
+        self.unseen.clone()
     }
 }
 

@@ -1,5 +1,5 @@
 //! Lines from a socket, each bounded: one that is too long is reported once and skipped, without ever being
-//! held. What a line says is the caller's.
+//! held. They end with a newline, or with what their door says. What a line says is the caller's.
 
 use std::io;
 
@@ -32,8 +32,10 @@ impl Line {
 pub(super) struct LineReader<R> {
     inner: R,
     bytes_max: usize,
+    /// What ends a line.
+    end: Bytes,
     buffer: BytesMut,
-    /// Bytes of `buffer` that hold no line end.
+    /// Bytes of `buffer` at which no line end begins.
     scanned: usize,
     /// Inside a line that was reported as too long.
     skipping: bool,
@@ -42,7 +44,12 @@ pub(super) struct LineReader<R> {
 
 impl<R: AsyncRead + Unpin> LineReader<R> {
     pub fn new(inner: R, bytes_max: usize) -> Self {
-        Self { inner, bytes_max, buffer: BytesMut::new(), scanned: 0, skipping: false, ended: false }
+        Self::ending(inner, bytes_max, Bytes::from_static(b"\n"))
+    }
+
+    /// Lines that end with `end`, which is not empty.
+    pub fn ending(inner: R, bytes_max: usize, end: Bytes) -> Self {
+        Self { inner, bytes_max, end, buffer: BytesMut::new(), scanned: 0, skipping: false, ended: false }
     }
 
     /// The next line; `None` at the end. The last one needs no end of line. May be dropped while it waits.
@@ -58,7 +65,7 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
             if self.inner.read_buf(&mut self.buffer).await? == 0 {
                 self.ended = true;
                 if !self.buffer.is_empty() {
-                    self.buffer.extend_from_slice(b"\n");
+                    self.buffer.extend_from_slice(&self.end);
                 }
             }
         }
@@ -67,11 +74,11 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
     /// A line that was read already.
     pub fn line_at_hand(&mut self) -> Option<Line> {
         loop {
-            let Some(found) = self.buffer[self.scanned..].iter().position(|byte| *byte == b'\n') else {
+            let Some(found) = find(&self.buffer[self.scanned..], &self.end) else {
                 return self.no_end_at_hand();
             };
             let end = self.scanned + found;
-            let line = self.buffer.split_to(end + 1);
+            let line = self.buffer.split_to(end + self.end.len());
             self.scanned = 0;
             if std::mem::take(&mut self.skipping) {
                 continue;
@@ -85,14 +92,22 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
     }
 
     fn no_end_at_hand(&mut self) -> Option<Line> {
-        self.scanned = self.buffer.len();
+        // The beginning of an end may be there already.
+        self.scanned = self.buffer.len().saturating_sub(self.end.len() - 1);
         let too_long = !self.skipping && self.buffer.len() > self.bytes_max;
         self.skipping |= too_long;
         if self.skipping {
-            self.buffer.clear();
+            let _ = self.buffer.split_to(self.scanned);
             self.scanned = 0;
         }
         too_long.then_some(Line::TooLong)
+    }
+}
+
+fn find(text: &[u8], end: &[u8]) -> Option<usize> {
+    match end {
+        [byte] => text.iter().position(|at| at == byte),
+        _ => text.windows(end.len()).position(|at| at == end),
     }
 }
 
@@ -101,13 +116,13 @@ mod tests {
     use super::*;
 
     /// Hands out `given` in pieces of `piece` bytes.
-    async fn lines(given: &[u8], piece: usize) -> Vec<Line> {
+    async fn lines(given: &[u8], end: &'static str, piece: usize) -> Vec<Line> {
         let (mut sender, receiver) = tokio::io::duplex(piece);
         let given = given.to_vec();
         let feed = tokio::spawn(async move {
             tokio::io::AsyncWriteExt::write_all(&mut sender, &given).await.unwrap();
         });
-        let mut reader = LineReader::new(receiver, 4);
+        let mut reader = LineReader::ending(receiver, 4, Bytes::from_static(end.as_bytes()));
         let mut lines = Vec::new();
         while let Some(line) = reader.line().await.unwrap() {
             lines.push(line);
@@ -129,7 +144,9 @@ mod tests {
             ("abcde", vec![Line::TooLong]),
         ] {
             for piece in [1, 3, 64] {
-                assert_eq!(lines(given.as_bytes(), piece).await, want, "{given:?} by {piece}");
+                assert_eq!(lines(given.as_bytes(), "\n", piece).await, want, "{given:?} by {piece}");
+                let given = given.replace('\n', "\r\r;");
+                assert_eq!(lines(given.as_bytes(), "\r\r;", piece).await, want, "{given:?} by {piece}");
             }
         }
     }

@@ -1,18 +1,31 @@
-//! The doors to the local pipeline and the operator: three Unix sockets in `run/` (contract §3). In reading
-//! order: `socket` (paths, permissions, connecting), `lines` (bounded reading), `submit` (`in.sock`),
-//! `request` and `handed` and `consume` (`out.sock`), `control` (`ctl.sock`).
+//! The doors to the local pipeline and the operator: three Unix sockets in `run/` (contract §3), and those of
+//! `intelmesh.toml` (contract §4). In reading order: `socket` (paths, permissions, connecting), `lines` (bounded
+//! reading), `submission` (from a line to its outcome), `submit` (`in.sock`), `request` and `handed` and `consume`
+//! (`out.sock`), `control` (`ctl.sock`); then `aside` and `tally`, `submit_door` with `frames` and `tcp_in`, `receiver`
+//! and `handed_mark` and `consumer_door` with `tcp_out`, and `door_set`, which opens them.
 //!
 //! Doors check form and bounds, sign, and pass on; what becomes of an event, and who gets one, is the core's
 //! to decide. No door makes the core wait: a slow client slows only itself.
 
+mod aside;
 mod consume;
+mod consumer_door;
 mod control;
+mod door_set;
+mod frames;
 mod handed;
+mod handed_mark;
 mod lines;
+mod receiver;
 mod redis;
 mod request;
 mod socket;
+mod submission;
 mod submit;
+mod submit_door;
+mod tally;
+mod tcp_in;
+mod tcp_out;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -36,10 +49,17 @@ use crate::protocol::io::{ConsumerId, Input, Output};
 use crate::time::Now;
 
 use consume::{Consuming, ToConsumer};
-use submit::{Pending, Submitting};
+use submission::{Pending, Submitter};
+use submit::Submitting;
 
+pub use aside::AsideRecord;
 pub use control::ControlHandler;
+pub use door_set::{
+    ConsumerSetup, ConsumerWay, DoorSet, DoorSetups, JournalQuestions, MarkQuestion, SubmitSetup, SubmitWay,
+};
 pub use socket::connect;
+pub use tcp_in::TcpIn;
+pub use tcp_out::TcpOut;
 
 /// Why the doors can't open. The operator's to mend; the node does not start.
 #[derive(Debug, Error)]
@@ -50,6 +70,10 @@ pub enum LocalError {
     InTheWay(PathBuf),
     #[error("socket_group: no group \"{0}\" on this machine")]
     NoGroup(String),
+    #[error("not_built: a door of kind intelmq-redis is not built yet: {0}")]
+    NotBuilt(String),
+    #[error("door {door}: cannot listen on {listen}: {error}")]
+    Listen { door: String, listen: std::net::SocketAddr, error: std::io::Error },
 }
 
 impl LocalError {
@@ -61,6 +85,12 @@ impl LocalError {
                 Some("the node's user must own run/, and be a member of socket_group".into())
             }
             Self::Io { .. } => None,
+            Self::NotBuilt(_) => {
+                Some("take it out: it is refused rather than ignored until it is built".into())
+            }
+            Self::Listen { .. } => {
+                Some("see who has the port (ss -ltnp), or change listen = … of this [[submit]]".into())
+            }
         }
     }
 }
@@ -87,6 +117,9 @@ pub struct Behind {
     pub door: Door,
     /// Answers `ctl.sock`.
     pub control: ControlHandler,
+    pub journal: Arc<JournalQuestions>,
+    /// Those of `intelmesh.toml`.
+    pub doors: DoorSetups,
 }
 
 /// The open doors.
@@ -96,27 +129,32 @@ pub struct Doors {
     stopping: CancellationToken,
     tasks: TaskTracker,
     sockets: Vec<PathBuf>,
+    set: Arc<DoorSet>,
 }
 
 impl Doors {
-    /// Opens the three sockets, and removes what an earlier run left of them. The caller holds the lock of
+    /// Opens the three sockets and the doors of `intelmesh.toml`, and removes what an earlier run left of them. The caller holds the lock of
     /// `run/`. Runs on the current tokio runtime.
     ///
     /// # Errors
     /// [`LocalError`].
-    pub fn start(places: &Places, behind: Behind) -> Result<Self, LocalError> {
+    pub fn start(places: &Places, mut behind: Behind) -> Result<Self, LocalError> {
         let group = places.group.as_deref().map(socket::group_id).transpose()?;
         socket::prepare_dir(&places.run, group)?;
         let bind = |name: &str| socket::bind(&places.run.join(name), group);
         let (submits, consumes, controls) = (bind("in.sock")?, bind("out.sock")?, bind("ctl.sock")?);
-        let doors = Self {
+        let mut doors = Self {
             pending: Arc::default(),
             consumers: Arc::default(),
             stopping: CancellationToken::new(),
             tasks: TaskTracker::new(),
             sockets: ["in.sock", "out.sock", "ctl.sock"].map(|name| places.run.join(name)).into(),
+            set: Arc::default(),
         };
-        let submitting = Arc::new(Submitting::new(&behind, doors.pending.clone(), doors.stopping.clone()));
+        let setups = std::mem::take(&mut behind.doors);
+        doors.set = Arc::new(DoorSet::open(setups, &behind, &doors)?);
+        let submitter = Arc::new(Submitter::new(&behind, behind.door.clone(), doors.pending.clone()));
+        let submitting = Arc::new(Submitting { submitter, stopping: doors.stopping.clone() });
         let consuming = Arc::new(Consuming {
             inputs: behind.inputs,
             consumers: doors.consumers.clone(),
@@ -158,10 +196,16 @@ impl Doors {
         });
     }
 
-    /// Obeys `Submitted`, `HandOff` and `ConsumerClosed`; never waits. What is for others is given back.
+    /// Those of `intelmesh.toml`.
+    pub fn set(&self) -> &Arc<DoorSet> {
+        &self.set
+    }
+
+    /// Obeys `Submitted`, `Recalled`, `HandOff` and `ConsumerClosed`; never waits. What is for others is given back.
     pub fn handle(&self, output: Output) -> Option<Output> {
         match output {
             Output::Submitted { ticket, outcome } => self.pending.answer(ticket, outcome),
+            Output::Recalled { ticket, lineage } => self.pending.recalled(ticket, lineage),
             Output::HandOff { consumer, entries } => {
                 self.consumers.tell(consumer, ToConsumer::Entries(entries));
             }

@@ -9,7 +9,6 @@ use crate::format::{Form, HandOff};
 use crate::limits::CONSUMER_LINE_BYTES_MAX;
 use crate::protocol::io::{ConsumerRequest, From};
 use crate::record::ConsumerName;
-use crate::time::Timestamp;
 
 /// Why a consumer is turned away: one line, then the end of the connection.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -87,14 +86,7 @@ pub(super) fn parse_request(line: &Line) -> Result<(ConsumerRequest, HandOff), R
 
 fn parse_from(value: &Value) -> Result<From, Refused> {
     let from = match value {
-        Value::String(text) => match text.as_str() {
-            "earliest" => Some(From::Earliest),
-            "now" => Some(From::Now),
-            other => match other.parse() {
-                Ok(seq) => Some(From::Seq(seq)),
-                Err(_) => Timestamp::parse_rfc3339(other).map(From::Time),
-            },
-        },
+        Value::String(text) => From::parse(text),
         Value::Number(number) => number.as_u64().map(From::Seq),
         _ => None,
     };
@@ -136,6 +128,7 @@ fn text_of(line: &Line) -> Result<&[u8], Refused> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::time::Timestamp;
 
     fn line(text: &str) -> Line {
         Line::Text(bytes::Bytes::copy_from_slice(text.as_bytes()))

@@ -128,6 +128,11 @@ fn behind(inputs: mpsc::Sender<Input>) -> Behind {
         body_id_secret: BodyIdSecret::new([2; 32]),
         door: door(),
         control: Arc::new(|request| Box::pin(async move { vec![format!("<{request}>")] })),
+        journal: Arc::new(JournalQuestions {
+            log_id: crate::identity::LogId([1; 16]),
+            holds: Arc::new(|_| Box::pin(async { true })),
+        }),
+        doors: DoorSetups::default(),
     }
 }
 

@@ -243,6 +243,20 @@ pub enum From {
     Time(Timestamp),
 }
 
+impl From {
+    /// Reads `earliest`, `now`, a seq or an RFC 3339 time.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "earliest" => Some(Self::Earliest),
+            "now" => Some(Self::Now),
+            other => match other.parse() {
+                Ok(seq) => Some(Self::Seq(seq)),
+                Err(_) => Timestamp::parse_rfc3339(other).map(Self::Time),
+            },
+        }
+    }
+}
+
 #[derive(Debug)]
 pub enum Output {
     // --- transport ---

@@ -2,6 +2,7 @@
 //! the metrics (contract §5). `health` derives from it what is wrong, `render` shows it to people. Nothing
 //! here collects anything or reads a clock.
 
+pub mod doors;
 pub mod health;
 #[cfg(feature = "node")]
 pub mod render;
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::identity::PublisherName;
 use crate::time::Timestamp;
 
+pub use doors::{ConsumerState, Door, DoorAside, DoorWay, SubmitState};
 pub use health::{HealthCode, derive, health_line};
 #[cfg(feature = "node")]
 pub use render::render;
@@ -39,6 +41,9 @@ pub struct Snapshot {
     pub disk: Option<Disk>,
     pub peers: Vec<Peer>,
     pub consumers: Vec<Consumer>,
+    /// Of `intelmesh.toml`, in its order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub doors: Vec<Door>,
     /// Who knocked without being a peer; newest first, bounded by [`crate::limits::STRANGERS_MAX`].
     pub strangers: Vec<Stranger>,
     /// Two cores under one identity, by publisher.

@@ -25,6 +25,7 @@ use crate::identity::LogId;
 use crate::protocol::io::{Input, Output, Reader, StoreFailure, Ticket};
 use crate::record::{JournalEnds, NewRecord};
 use crate::time::{Now, Timestamp};
+use crate::wire::Mark;
 
 /// Questions that wait in each queue. The core bounds what is outstanding far below; beyond it, asking
 /// waits.
@@ -240,6 +241,14 @@ impl Store {
             low_water_bytes: space.map_or(0, |space| space.low_water()),
             problems,
         }
+    }
+
+    /// Does an entry of the journal have this seq and this check?
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn holds(&self, mark: Mark) -> Result<bool, StoreError> {
+        Ok(self.shared.engine().journal.newest_agreeing(&[mark])?.is_some())
     }
 
     /// The seq of the first entry stored at or after `at`; one past the last where there is none.

@@ -54,6 +54,7 @@ fn facts() -> Snapshot {
         disk: Some(Disk { free_bytes: 64_000_000_000, full: false }),
         peers: vec![peer("cert-ee"), peer("cert-pl")],
         consumers: vec![Consumer { name: Some("soc".into()), connected: true, ..Consumer::default() }],
+        doors: Vec::new(),
         strangers: Vec::new(),
         equivocations: Vec::new(),
         errors: Vec::new(),

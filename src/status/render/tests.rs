@@ -62,6 +62,7 @@ fn snapshot() -> Snapshot {
             connected: true,
             ..Consumer::default()
         }],
+        doors: Vec::new(),
         strangers: vec![Stranger {
             key: "ed25519:BBBB".into(),
             address: "/ip4/192.0.2.9/tcp/50000".into(),

@@ -1,0 +1,357 @@
+//! Hands accepted events to one receiver of the pipeline: connects for ever, makes each line in the
+//! receiver's form, moves the consumer's position only by what the receiver has taken, and sets aside what it
+//! would refuse. Which events a consumer gets, and from where on, is the core's; how a receiver is spoken to,
+//! is in `tcp_out` and `redis`.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::RngExt as _;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use super::Consumers;
+use super::aside::{Aside, AsideRecord};
+use super::consume::ToConsumer;
+use super::door_set::JournalQuestions;
+use super::handed_mark::HandedMark;
+use super::receiver::{Made, Receiver, ReceiverError};
+use super::tally::ConsumerTally;
+use crate::format::{Carried, HandOff};
+use crate::limits::{DOOR_RETRY_MS, RECEIVER_FIRST_MS, RECEIVER_MAX_MS};
+use crate::protocol::io::{ConsumerClosed, ConsumerId, ConsumerRequest, Input};
+use crate::record::Entry;
+use crate::time::Now;
+
+/// Lines that are made before they are handed over …
+const RUN_LINES_MAX: usize = 256;
+/// … or bytes of them.
+const RUN_BYTES_MAX: usize = 1024 * 1024;
+
+/// When the node stops, the answer to what was sent is waited for so long: without it, it is sent again.
+const LAST_ANSWER_WITHIN: Duration = Duration::from_millis(800);
+
+/// What one consumer's door is made of.
+pub(super) struct ConsumerDoor<R> {
+    pub request: ConsumerRequest,
+    pub hand_off: HandOff,
+    pub receiver: R,
+    pub tally: Arc<ConsumerTally>,
+    pub aside: Arc<Aside>,
+    pub again: mpsc::Receiver<Again>,
+    pub behind: ConsumerBehind,
+}
+
+/// What it needs of the rest of the node.
+#[derive(Clone)]
+pub(super) struct ConsumerBehind {
+    pub inputs: mpsc::Sender<Input>,
+    pub consumers: Arc<Consumers>,
+    pub journal: Arc<JournalQuestions>,
+    pub now: fn() -> Now,
+    pub stopping: CancellationToken,
+}
+
+/// An entry that was set aside and is to be handed over again.
+pub(super) struct Again {
+    pub entry: Arc<Entry>,
+    /// True where the receiver took it; false where it was set aside again.
+    pub done: oneshot::Sender<bool>,
+}
+
+/// What the core handed over to this consumer and the receiver has not taken.
+struct Work {
+    id: ConsumerId,
+    told: mpsc::Receiver<ToConsumer>,
+    entries: VecDeque<Arc<Entry>>,
+    /// Lines that are made, of entries before all in `entries`.
+    run: Vec<Made>,
+    /// What is to happen once `run` is handed over.
+    then: Option<Then>,
+    /// The core waits to be told that all was handed over.
+    batch_open: bool,
+    /// Up to here the receiver has everything, whatever the core believes.
+    taken: u64,
+}
+
+enum Then {
+    SetAside(HandedMark, Box<AsideRecord>),
+    Pass(HandedMark),
+    /// The receiver has it already.
+    Taken(HandedMark),
+}
+
+/// What became of making a line.
+enum Writing {
+    Line {
+        line: Vec<u8>,
+        adapted: bool,
+    },
+    SetAside(Box<AsideRecord>),
+    /// There is nothing in it for us.
+    Nothing,
+}
+
+enum End {
+    Stopping,
+    Closed(ConsumerClosed),
+}
+
+impl<R: Receiver> ConsumerDoor<R> {
+    /// Runs until the node stops.
+    pub async fn run(mut self) {
+        loop {
+            let (id, told) = self.behind.consumers.open();
+            let opened = Input::ConsumerOpened { consumer: id, request: self.request.clone() };
+            if self.behind.inputs.send(opened).await.is_err() {
+                return;
+            }
+            let mut work = Work {
+                id,
+                told,
+                entries: VecDeque::new(),
+                run: Vec::new(),
+                then: None,
+                batch_open: false,
+                taken: 0,
+            };
+            let end = self.hand_over(&mut work).await;
+            let _ = self.behind.inputs.send(Input::ConsumerGone { consumer: id }).await;
+            self.behind.consumers.close(id);
+            match end {
+                End::Stopping | End::Closed(ConsumerClosed::Stopping) => return,
+                End::Closed(ConsumerClosed::Busy) => self.tally.failed("another reader has its name".into()),
+                End::Closed(_) => self.tally.failed("too many consumers have names here".into()),
+            }
+            if self.pause(Duration::from_millis(RECEIVER_MAX_MS)).await.is_none() {
+                return;
+            }
+        }
+    }
+
+    /// Connects, and again, for ever.
+    async fn hand_over(&mut self, work: &mut Work) -> End {
+        let mut most = RECEIVER_FIRST_MS;
+        loop {
+            let stopping = self.behind.stopping.clone();
+            let Some(connected) = stopping.run_until_cancelled(self.connect(work)).await else {
+                return End::Stopping;
+            };
+            let failed = match connected {
+                Err(error) => error,
+                Ok(()) => {
+                    self.tally.connected(true, (self.behind.now)().wall);
+                    let before = self.tally.handed_so_far();
+                    let ended = self.converse(work).await;
+                    if self.tally.handed_so_far() > before {
+                        most = RECEIVER_FIRST_MS;
+                    }
+                    match ended {
+                        Ok(end) => return end,
+                        Err(error) => error,
+                    }
+                }
+            };
+            self.tally.connected(false, (self.behind.now)().wall);
+            self.tally.failed(failed.to_string());
+            let wait = rand::rng().random_range(0..=most);
+            most = (2 * most).min(RECEIVER_MAX_MS);
+            if self.pause(Duration::from_millis(wait)).await.is_none() {
+                return End::Stopping;
+            }
+        }
+    }
+
+    async fn connect(&mut self, work: &mut Work) -> Result<(), ReceiverError> {
+        self.receiver.connect().await?;
+        let last = self.receiver.last_taken().await?;
+        if let Some(last) = last.filter(|last| last.mark.seq > work.taken)
+            && self.behind.journal.agrees(last).await
+        {
+            work.taken = last.mark.seq;
+        }
+        Ok(())
+    }
+
+    /// Until the connection ends (an error), the core closes, or the node stops.
+    async fn converse(&mut self, work: &mut Work) -> Result<End, ReceiverError> {
+        loop {
+            if self.behind.stopping.is_cancelled() {
+                return Ok(End::Stopping);
+            }
+            if let Ok(again) = self.again.try_recv() {
+                self.hand_again(again).await?;
+            }
+            self.fill(work);
+            if let Some(mark) = self.skipped(work) {
+                self.acknowledge(work.id, mark).await;
+            } else if !work.run.is_empty() {
+                let Some(taken) = self.hand(&work.run).await else { return Ok(End::Stopping) };
+                self.count(work, taken?).await;
+            } else if let Some(then) = work.then.take() {
+                if !self.pass(work.id, then).await? {
+                    return Ok(End::Stopping);
+                }
+            } else if std::mem::take(&mut work.batch_open) {
+                let ready = Input::ConsumerReady { consumer: work.id };
+                if self.behind.inputs.send(ready).await.is_err() {
+                    return Ok(End::Stopping);
+                }
+            } else if let Some(end) = self.wait(work).await? {
+                return Ok(end);
+            }
+        }
+    }
+
+    /// Nothing is left to be handed over.
+    async fn wait(&mut self, work: &mut Work) -> Result<Option<End>, ReceiverError> {
+        tokio::select! {
+            () = self.behind.stopping.cancelled() => Ok(Some(End::Stopping)),
+            error = self.receiver.idle() => Err(error),
+            Some(again) = self.again.recv() => self.hand_again(again).await.map(|()| None),
+            told = work.told.recv() => match told {
+                None => Ok(Some(End::Closed(ConsumerClosed::Stopping))),
+                Some(ToConsumer::Closed(why)) => Ok(Some(End::Closed(why))),
+                Some(ToConsumer::Entries(entries)) => {
+                    work.entries.extend(entries);
+                    work.batch_open = true;
+                    Ok(None)
+                }
+            },
+        }
+    }
+
+    /// Hands over, and while the node stops waits a little for the answer.
+    async fn hand(&mut self, run: &[Made]) -> Option<Result<usize, ReceiverError>> {
+        let stopping = self.behind.stopping.clone();
+        tokio::select! {
+            biased;
+            taken = self.receiver.hand(run) => Some(taken),
+            () = async { stopping.cancelled().await; tokio::time::sleep(LAST_ANSWER_WITHIN).await } => None,
+        }
+    }
+
+    async fn count(&self, work: &mut Work, taken: usize) {
+        let taken: Vec<Made> = work.run.drain(..taken.min(work.run.len())).collect();
+        let adapted = taken.iter().filter(|made| made.adapted).count();
+        self.tally.handed(taken.len() as u64, adapted as u64);
+        if let Some(mark) = taken.iter().rev().find_map(|made| made.mark) {
+            self.acknowledge(work.id, mark).await;
+        }
+    }
+
+    /// What the receiver has already, after the node or the connection broke: the last of it.
+    fn skipped(&self, work: &mut Work) -> Option<HandedMark> {
+        let taken = work.taken;
+        let has = |made: &Made| made.mark.is_some_and(|mark| mark.mark.seq <= taken);
+        let count = work.run.iter().take_while(|made| has(made)).count();
+        work.run.drain(..count).next_back().and_then(|made| made.mark)
+    }
+
+    async fn acknowledge(&self, consumer: ConsumerId, mark: HandedMark) {
+        // The core is gone only when the node stops: then the mark beside the journal says it.
+        let _ = self.behind.inputs.send(Input::ConsumerAcked { consumer, seq: mark.mark.seq }).await;
+    }
+
+    /// Makes the next lines, where all that were made are gone.
+    fn fill(&self, work: &mut Work) {
+        let mut bytes = 0;
+        if !work.run.is_empty() || work.then.is_some() {
+            return;
+        }
+        while let Some(entry) = work.entries.pop_front() {
+            let mark = HandedMark { log_id: self.behind.journal.log_id, mark: entry.mark() };
+            if entry.seq <= work.taken {
+                work.then = Some(Then::Taken(mark));
+                return;
+            }
+            match self.write(&entry) {
+                Writing::Line { line, adapted } => {
+                    bytes += line.len();
+                    work.run.push(Made { mark: Some(mark), line, adapted });
+                }
+                Writing::SetAside(record) => {
+                    work.then = Some(Then::SetAside(mark, record));
+                    return;
+                }
+                Writing::Nothing => {
+                    work.then = Some(Then::Pass(mark));
+                    return;
+                }
+            }
+            if work.run.len() >= RUN_LINES_MAX || bytes >= RUN_BYTES_MAX {
+                return;
+            }
+        }
+    }
+
+    fn write(&self, entry: &Entry) -> Writing {
+        let mut line = Vec::new();
+        if !self.hand_off.write_line(&Carried::new(entry.seq, &entry.path, &entry.envelope), &mut line) {
+            return Writing::Nothing;
+        }
+        match self.receiver.unfit(&line) {
+            None => Writing::Line { line, adapted: false },
+            Some(why) => Writing::SetAside(Box::new(self.record(entry, "separator", why, &line))),
+        }
+    }
+
+    fn record(&self, entry: &Entry, code: &str, why: String, line: &[u8]) -> AsideRecord {
+        let at = (self.behind.now)().wall;
+        let mut record = AsideRecord::new(at, self.tally.name(), code, why).with_line(line);
+        record.id = Some(entry.envelope.id().to_string());
+        record
+    }
+
+    /// False where the node stops before it could be set aside.
+    async fn pass(&mut self, id: ConsumerId, then: Then) -> Result<bool, ReceiverError> {
+        let mark = match then {
+            Then::Pass(mark) => mark,
+            Then::Taken(mark) => {
+                self.acknowledge(id, mark).await;
+                return Ok(true);
+            }
+            Then::SetAside(mark, record) => {
+                if !self.set_aside(*record).await {
+                    return Ok(false);
+                }
+                mark
+            }
+        };
+        self.receiver.pass(mark).await?;
+        self.acknowledge(id, mark).await;
+        Ok(true)
+    }
+
+    async fn set_aside(&self, record: AsideRecord) -> bool {
+        while let Err(error) = self.aside.append(record.clone()).await {
+            self.tally.failed(format!("cannot set aside: {error}"));
+            if self.pause(Duration::from_millis(DOOR_RETRY_MS)).await.is_none() {
+                return false;
+            }
+        }
+        self.tally.set_aside(&record);
+        true
+    }
+
+    /// One entry out of turn: the operator asked for it.
+    async fn hand_again(&mut self, again: Again) -> Result<(), ReceiverError> {
+        let taken = match self.write(&again.entry) {
+            Writing::Nothing => true,
+            Writing::SetAside(record) => !self.set_aside(*record).await,
+            Writing::Line { line, adapted } => {
+                self.receiver.hand(&[Made { mark: None, line, adapted }]).await?;
+                self.tally.handed(1, u64::from(adapted));
+                true
+            }
+        };
+        // Whoever asked may have gone.
+        let _ = again.done.send(taken);
+        Ok(())
+    }
+
+    async fn pause(&self, wait: Duration) -> Option<()> {
+        self.behind.stopping.run_until_cancelled(tokio::time::sleep(wait)).await
+    }
+}

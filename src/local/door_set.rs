@@ -1,0 +1,215 @@
+//! The doors of `intelmesh.toml`, opened: each `[[submit]]` listening, each `[[consumer]]` with its driver. It
+//! also hands over again, at the operator's word, what was set aside. What each kind does is in its own file.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use tokio::sync::mpsc;
+
+use super::aside::Aside;
+use super::consumer_door::{Again, ConsumerBehind, ConsumerDoor};
+use super::handed_mark::HandedMark;
+use super::receiver::Receiver;
+use super::submission::Submitter;
+use super::submit_door::SubmitDoor;
+use super::tally::{ConsumerTally, SubmitTally};
+use super::tcp_in::{TcpDoor, TcpIn};
+use super::tcp_out::{TcpOut, TcpReceiver};
+use super::{Behind, Doors, LocalError};
+use crate::format::{Door, HandOff};
+use crate::identity::LogId;
+use crate::protocol::io::ConsumerRequest;
+use crate::record::ConsumerName;
+use crate::status::{self, ConsumerState, DoorWay, SubmitState};
+use crate::wire::Mark;
+
+/// Entries of one consumer that wait to be handed over again.
+const AGAIN_MAX: usize = 16;
+
+/// One `[[submit]]` that is not the socket's.
+#[derive(Clone, Debug)]
+pub struct SubmitSetup {
+    pub name: ConsumerName,
+    /// What it adds to each line.
+    pub door: Door,
+    pub from: SubmitWay,
+}
+
+#[derive(Clone, Debug)]
+pub enum SubmitWay {
+    Tcp(TcpIn),
+}
+
+/// One `[[consumer]]`.
+#[derive(Clone, Debug)]
+pub struct ConsumerSetup {
+    /// Its name is that of the door.
+    pub request: ConsumerRequest,
+    pub hand_off: HandOff,
+    pub to: ConsumerWay,
+}
+
+#[derive(Clone, Debug)]
+pub enum ConsumerWay {
+    Tcp(TcpOut),
+}
+
+/// All of them, and where they keep what is theirs.
+#[derive(Clone, Debug, Default)]
+pub struct DoorSetups {
+    pub submits: Vec<SubmitSetup>,
+    pub consumers: Vec<ConsumerSetup>,
+    /// Holds `aside/` and `handed/`.
+    pub state: PathBuf,
+}
+
+/// Does an entry of this journal have this seq and this check?
+pub type MarkQuestion = Arc<dyn Fn(Mark) -> BoxFuture<'static, bool> + Send + Sync>;
+
+/// What doors ask of the journal.
+pub struct JournalQuestions {
+    pub log_id: LogId,
+    pub holds: MarkQuestion,
+}
+
+impl JournalQuestions {
+    /// Is `last` an entry of this journal, as it is now?
+    pub(super) async fn agrees(&self, last: HandedMark) -> bool {
+        last.log_id == self.log_id && (self.holds)(last.mark).await
+    }
+}
+
+/// A consumer's door, as others see it.
+struct ConsumerHandle {
+    name: String,
+    tally: Arc<ConsumerTally>,
+    aside: Arc<Aside>,
+    again: mpsc::Sender<Again>,
+}
+
+/// The open doors.
+#[derive(Default)]
+pub struct DoorSet {
+    submits: Vec<Arc<SubmitDoor>>,
+    consumers: Vec<ConsumerHandle>,
+}
+
+impl DoorSet {
+    /// Opens all of them, as part of `doors`.
+    pub(super) fn open(setups: DoorSetups, behind: &Behind, doors: &Doors) -> Result<Self, LocalError> {
+        let mut set = Self::default();
+        for setup in setups.submits.clone() {
+            let door = submit_door(setup, &setups, behind, doors)?;
+            set.submits.push(door);
+        }
+        for setup in setups.consumers.clone() {
+            let handle = consumer_door(setup, &setups, behind, doors)?;
+            set.consumers.push(handle);
+        }
+        Ok(set)
+    }
+
+    /// What status shows, in the order of the file.
+    pub fn status(&self) -> Vec<status::Door> {
+        let submits = self.submits.iter().map(|door| door.status());
+        let consumers = self.consumers.iter().map(|door| {
+            let (state, last_error) = door.tally.state();
+            let (name, way) = (door.name.clone(), DoorWay::Consumer(state));
+            status::Door { name, way, aside: door.aside.status(), last_error }
+        });
+        submits.chain(consumers).collect()
+    }
+}
+
+fn aside(setups: &DoorSetups, name: &str) -> Result<Arc<Aside>, LocalError> {
+    let dir = setups.state.join("aside");
+    Aside::open(&dir, name).map_err(|error| LocalError::Io { file: dir, error })
+}
+
+fn submit_door(
+    setup: SubmitSetup,
+    setups: &DoorSetups,
+    behind: &Behind,
+    doors: &Doors,
+) -> Result<Arc<SubmitDoor>, LocalError> {
+    let name = setup.name.as_str();
+    let state = match &setup.from {
+        SubmitWay::Tcp(place) => SubmitState::at("intelmq-tcp", place.listen.to_string()),
+    };
+    let door = Arc::new(SubmitDoor {
+        name: name.to_owned(),
+        submitter: Arc::new(Submitter::new(behind, setup.door, doors.pending.clone())),
+        aside: aside(setups, name)?,
+        tally: SubmitTally::new(name, state),
+        stopping: doors.stopping.clone(),
+        tasks: doors.tasks.clone(),
+    });
+    match setup.from {
+        SubmitWay::Tcp(place) => {
+            let listen = place.listen;
+            let tcp = Arc::new(TcpDoor::new(place, door.clone()));
+            let failed = |error| LocalError::Listen { door: door.name.clone(), listen, error };
+            let listener = tcp.bind().map_err(failed)?;
+            doors.tasks.spawn(tcp.serve(listener));
+        }
+    }
+    Ok(door)
+}
+
+fn consumer_door(
+    setup: ConsumerSetup,
+    setups: &DoorSetups,
+    behind: &Behind,
+    doors: &Doors,
+) -> Result<ConsumerHandle, LocalError> {
+    let name = setup.request.name.as_ref().map(ConsumerName::to_string).unwrap_or_default();
+    let handed = setups.state.join("handed");
+    match setup.to.clone() {
+        ConsumerWay::Tcp(place) => {
+            let state = ConsumerState::at("intelmq-tcp", &place.connect);
+            let receiver = TcpReceiver::new(place, &handed, &name);
+            let receiver = receiver.map_err(|error| LocalError::Io { file: handed, error })?;
+            start(setup, receiver, ConsumerTally::new(&name, state), aside(setups, &name)?, behind, doors)
+        }
+    }
+}
+
+/// Starts the driver of one consumer, for whatever kind of receiver.
+fn start<R: Receiver>(
+    setup: ConsumerSetup,
+    receiver: R,
+    tally: ConsumerTally,
+    aside: Arc<Aside>,
+    behind: &Behind,
+    doors: &Doors,
+) -> Result<ConsumerHandle, LocalError> {
+    let tally = Arc::new(tally);
+    let (again, again_out) = mpsc::channel(AGAIN_MAX);
+    let handle =
+        ConsumerHandle { name: tally.name().to_owned(), tally: tally.clone(), aside: aside.clone(), again };
+    let door = ConsumerDoor {
+        request: setup.request,
+        hand_off: setup.hand_off,
+        receiver,
+        tally,
+        aside,
+        again: again_out,
+        behind: ConsumerBehind {
+            inputs: behind.inputs.clone(),
+            consumers: doors.consumers.clone(),
+            journal: behind.journal.clone(),
+            now: behind.now,
+            stopping: doors.stopping.clone(),
+        },
+    };
+    doors.tasks.spawn(door.run());
+    Ok(handle)
+}
+
+impl ConsumerState {
+    /// A door of this kind, to this place, that has handed over nothing yet.
+    pub(super) fn at(to: &str, at: &str) -> Self {
+        Self { to: to.to_owned(), at: at.to_owned(), ..Self::default() }
+    }
+}

@@ -1,0 +1,144 @@
+//! Frames of IntelMQ's TCP bots: a length in 4 bytes, big-endian, then so many bytes (the reference is
+//! `intelmq.bots.collectors.tcp.collector` 3.5.0, which takes any length). Here each is bounded: of one that
+//! is longer only its beginning is kept, and the rest is read past. What a frame says is the caller's.
+
+use std::io;
+
+use bytes::{Buf as _, Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt as _};
+
+use crate::limits::LINE_BYTES_MAX;
+
+/// What one read asks for, in bytes.
+const READ_BYTES: usize = 64 * 1024;
+
+/// Of a frame that is too long, so many bytes are kept to be shown.
+pub(super) const HEAD_BYTES: usize = 256;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Frame {
+    Whole(Bytes),
+    /// Longer than a line may be: how long, and its first bytes.
+    TooLong {
+        bytes: u32,
+        head: Bytes,
+    },
+}
+
+pub(super) struct FrameReader<R> {
+    inner: R,
+    buffer: BytesMut,
+    /// Of a frame that is being read past: its length, its first bytes, and how much of it is still to come.
+    passing: Option<(u32, Bytes, usize)>,
+}
+
+impl<R: AsyncRead + Unpin> FrameReader<R> {
+    pub fn new(inner: R) -> Self {
+        Self { inner, buffer: BytesMut::new(), passing: None }
+    }
+
+    /// The next frame; `None` at the end. May be dropped while it waits.
+    ///
+    /// # Errors
+    /// `UnexpectedEof` where the end comes inside a frame; what the socket says.
+    pub async fn frame(&mut self) -> io::Result<Option<Frame>> {
+        loop {
+            if let Some(frame) = self.frame_at_hand() {
+                return Ok(Some(frame));
+            }
+            self.buffer.reserve(READ_BYTES);
+            if self.inner.read_buf(&mut self.buffer).await? == 0 {
+                if self.buffer.is_empty() && self.passing.is_none() {
+                    return Ok(None);
+                }
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "a frame was cut"));
+            }
+        }
+    }
+
+    /// A frame that was read already.
+    pub fn frame_at_hand(&mut self) -> Option<Frame> {
+        if self.passing.is_none() {
+            let length = u32::from_be_bytes(*self.buffer.first_chunk()?);
+            let bytes = length as usize;
+            if bytes <= LINE_BYTES_MAX {
+                if self.buffer.len() < 4 + bytes {
+                    return None;
+                }
+                self.buffer.advance(4);
+                return Some(Frame::Whole(self.buffer.split_to(bytes).freeze()));
+            }
+            if self.buffer.len() < 4 + HEAD_BYTES {
+                return None;
+            }
+            self.buffer.advance(4);
+            let head = Bytes::copy_from_slice(&self.buffer.split_to(HEAD_BYTES));
+            self.passing = Some((length, head, bytes - HEAD_BYTES));
+        }
+        let (.., rest) = self.passing.as_mut()?;
+        let passed = (*rest).min(self.buffer.len());
+        self.buffer.advance(passed);
+        *rest -= passed;
+        if *rest > 0 {
+            return None;
+        }
+        let (bytes, head, _) = self.passing.take()?;
+        Some(Frame::TooLong { bytes, head })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Hands out `given` in pieces of `piece` bytes, and reads to the end.
+    async fn frames(given: Vec<u8>, piece: usize) -> (Vec<Frame>, Option<io::ErrorKind>) {
+        let (mut sender, receiver) = tokio::io::duplex(piece);
+        let feed = tokio::spawn(async move {
+            tokio::io::AsyncWriteExt::write_all(&mut sender, &given).await.unwrap();
+        });
+        let mut reader = FrameReader::new(receiver);
+        let mut frames = Vec::new();
+        let end = loop {
+            match reader.frame().await {
+                Ok(Some(frame)) => frames.push(frame),
+                Ok(None) => break None,
+                Err(error) => break Some(error.kind()),
+            }
+            assert!(reader.buffer.capacity() < 2 * LINE_BYTES_MAX + 2 * READ_BYTES);
+        };
+        feed.await.unwrap();
+        (frames, end)
+    }
+
+    fn frame(body: &[u8]) -> Vec<u8> {
+        [&u32::try_from(body.len()).unwrap().to_be_bytes()[..], body].concat()
+    }
+
+    #[tokio::test]
+    async fn frames_are_the_same_however_they_arrive_and_a_long_one_is_read_past() {
+        let long = vec![b'x'; LINE_BYTES_MAX + 1];
+        let given = [frame(b"{}"), frame(b""), frame(&long), frame(b"{\"a\":1}")].concat();
+        for piece in [1 << 10, 1 << 20] {
+            let (got, end) = frames(given.clone(), piece).await;
+            assert_eq!(end, None);
+            let bytes = u32::try_from(long.len()).unwrap();
+            let head = Bytes::copy_from_slice(&long[..HEAD_BYTES]);
+            assert_eq!(got[2], Frame::TooLong { bytes, head });
+            let whole = [(0, "{}"), (1, ""), (3, "{\"a\":1}")];
+            for (at, body) in whole {
+                assert_eq!(got[at], Frame::Whole(Bytes::from(body)));
+            }
+        }
+        let (got, _) = frames([frame(b"ab"), frame(b"cd")].concat(), 1).await;
+        assert_eq!(got.len(), 2);
+    }
+
+    #[tokio::test]
+    async fn an_end_inside_a_frame_is_no_frame() {
+        for given in [vec![0], vec![0, 0, 0, 2, b'x'], u32::MAX.to_be_bytes().to_vec()] {
+            let (got, end) = frames(given, 64).await;
+            assert_eq!((got.len(), end), (0, Some(io::ErrorKind::UnexpectedEof)));
+        }
+    }
+}

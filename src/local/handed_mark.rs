@@ -1,0 +1,104 @@
+//! Which entry a receiver took last, written down beside the journal (`handed/NAME`). A consumer's position
+//! becomes durable a moment after the receiver's answer; were the process killed in between, the receiver
+//! would get some entries again. This mark is written with each answer and never synced: it survives the
+//! death of the process, which is enough, and costs almost nothing. Whether it fits the journal is asked of
+//! the journal: a restored one must lose nothing.
+
+use std::fs::{DirBuilder, File};
+use std::io::{self, Read as _};
+use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
+use std::path::Path;
+
+use crate::identity::{Check, LogId};
+use crate::wire::Mark;
+
+/// An entry of a journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct HandedMark {
+    pub log_id: LogId,
+    pub mark: Mark,
+}
+
+/// Log id, seq and check, each with a blank or a line end behind it.
+const BYTES: usize = 33 + 21 + 17;
+
+impl HandedMark {
+    /// One line of fixed length.
+    pub fn to_text(self) -> String {
+        format!("{} {:020} {}\n", self.log_id, self.mark.seq, self.mark.check)
+    }
+
+    /// Reads what [`HandedMark::to_text`] wrote; `None` for anything else.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut words = text.split_ascii_whitespace();
+        let log_id = bytes_of(words.next()?)?;
+        let seq = words.next()?.parse().ok()?;
+        let check = bytes_of(words.next()?)?;
+        words
+            .next()
+            .is_none()
+            .then_some(Self { log_id: LogId(log_id), mark: Mark { seq, check: Check(check) } })
+    }
+}
+
+fn bytes_of<const N: usize>(hex: &str) -> Option<[u8; N]> {
+    data_encoding::HEXLOWER.decode(hex.as_bytes()).ok()?.try_into().ok()
+}
+
+/// The file of one consumer.
+#[derive(Debug)]
+pub(super) struct HandedFile(File);
+
+impl HandedFile {
+    /// # Errors
+    /// What the file system says.
+    pub fn open(dir: &Path, name: &str) -> io::Result<Self> {
+        DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+        let file = File::options()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .mode(0o600)
+            .open(dir.join(name))?;
+        Ok(Self(file))
+    }
+
+    /// What was written last, by this process or one before it.
+    pub fn read(&self) -> Option<HandedMark> {
+        let mut text = String::new();
+        let mut file = &self.0;
+        io::Seek::seek(&mut file, io::SeekFrom::Start(0)).ok()?;
+        file.take(BYTES as u64).read_to_string(&mut text).ok()?;
+        HandedMark::parse(&text)
+    }
+
+    /// # Errors
+    /// What the file system says; the mark before it may be lost.
+    pub fn write(&self, mark: HandedMark) -> io::Result<()> {
+        self.0.write_all_at(mark.to_text().as_bytes(), 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_mark_is_read_again_and_garbage_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = HandedFile::open(&dir.path().join("handed"), "pipeline").unwrap();
+        assert_eq!(file.read(), None);
+        for seq in [7, u64::MAX, 3] {
+            let mark =
+                HandedMark { log_id: LogId([9; 16]), mark: Mark { seq, check: Check([seq as u8; 8]) } };
+            assert_eq!(mark.to_text().len(), BYTES);
+            file.write(mark).unwrap();
+            assert_eq!(file.read(), Some(mark));
+            assert_eq!(HandedFile::open(&dir.path().join("handed"), "pipeline").unwrap().read(), Some(mark));
+        }
+        for text in ["", "x", "00 1 00", &"0".repeat(BYTES)] {
+            assert_eq!(HandedMark::parse(text), None);
+        }
+    }
+}

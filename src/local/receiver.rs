@@ -1,0 +1,62 @@
+//! What is at the other end of a consumer's door, as `consumer_door` sees it: something that can be
+//! connected to, takes lines, and says which it has taken. Each kind of door implements it.
+
+use std::io;
+use std::time::Duration;
+
+use thiserror::Error;
+
+use super::handed_mark::HandedMark;
+use crate::limits::RECEIVER_PATIENCE_MS;
+
+pub(super) const PATIENCE: Duration = Duration::from_millis(RECEIVER_PATIENCE_MS);
+
+/// A line for the receiver.
+#[derive(Debug)]
+pub(super) struct Made {
+    /// `None` for one that is handed over again, out of turn.
+    pub mark: Option<HandedMark>,
+    pub line: Vec<u8>,
+    pub adapted: bool,
+}
+
+/// Why the connection has ended, or is to end. It is tried again for ever.
+#[derive(Debug, Error)]
+pub(super) enum ReceiverError {
+    #[error("{0}: {1}")]
+    Io(&'static str, io::Error),
+    #[error("{0}: nothing for {t} s", t = PATIENCE.as_secs())]
+    Silent(&'static str),
+    #[error("the receiver closed the connection")]
+    Closed,
+    #[error("the receiver answered {0:?} instead of \"Ok\"")]
+    Answer(String),
+    /// A kind of receiver with errors of its own.
+    #[error("{0}")]
+    Other(String),
+}
+
+/// One connection at a time. All of it is tried again by the caller, with growing pauses.
+pub(super) trait Receiver: Send + Sync + 'static {
+    /// Connects anew, whatever was there before.
+    fn connect(&mut self) -> impl Future<Output = Result<(), ReceiverError>> + Send;
+
+    /// The entry that it took last, as far as this kind of door remembers beside the journal.
+    fn last_taken(&mut self) -> impl Future<Output = Result<Option<HandedMark>, ReceiverError>> + Send;
+
+    /// Hands over the first of `lines`, or several: how many it has taken now, at least one. What it took it
+    /// remembers for [`Receiver::last_taken`].
+    ///
+    /// # Errors
+    /// What became of the first is not known: it is handed over again.
+    fn hand(&mut self, lines: &[Made]) -> impl Future<Output = Result<usize, ReceiverError>> + Send;
+
+    /// An entry that is not for the receiver was passed over for good.
+    fn pass(&mut self, mark: HandedMark) -> impl Future<Output = Result<(), ReceiverError>> + Send;
+
+    /// Ends when the connection does, while nothing is handed over.
+    fn idle(&mut self) -> impl Future<Output = ReceiverError> + Send;
+
+    /// Why this line cannot be sent at all, whoever receives it.
+    fn unfit(&self, line: &[u8]) -> Option<String>;
+}

@@ -1,0 +1,327 @@
+//! The way that every line takes from a door to the core, whatever it came in as: it is read, checked and
+//! signed, many at a time on blocking workers, then handed to the core, which says what became of it. How
+//! lines are framed and answered is each door's own.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+
+use super::Behind;
+use super::lines::Line;
+use crate::envelope::content::BodyIdSecret;
+use crate::envelope::{Signer, VerifiedEnvelope};
+use crate::format::{Child, Door, Draft, Intake, Made, Returned, SubmitCode, SubmitError, intake};
+use crate::identity::EventId;
+use crate::limits::SUBMIT_KIB_OUTSTANDING_MAX;
+use crate::policy::TrustList;
+use crate::protocol::io::{Input, Submitted, Ticket};
+use crate::record::Entry;
+use crate::time::Now;
+
+/// So many lines, of so many bytes together, are prepared without a worker: about 0.1 ms.
+const HERE_LINES_MAX: usize = 2;
+const HERE_BYTES_MAX: usize = 8 * 1024;
+
+/// What waits for the core's answer, over all doors.
+pub(super) struct Pending {
+    next: AtomicU64,
+    waiting: Mutex<HashMap<Ticket, Waiting>>,
+    room: Arc<Semaphore>,
+}
+
+struct Waiting {
+    answer: Answer,
+    /// Freed by the answer, not by its being written: a client that does not read holds up nobody else.
+    _room: OwnedSemaphorePermit,
+}
+
+enum Answer {
+    Submitted(oneshot::Sender<Submitted>),
+    Recalled(oneshot::Sender<Vec<Arc<Entry>>>),
+}
+
+impl Default for Pending {
+    fn default() -> Self {
+        Self {
+            next: AtomicU64::default(),
+            waiting: Mutex::default(),
+            room: Arc::new(Semaphore::new(SUBMIT_KIB_OUTSTANDING_MAX as usize)),
+        }
+    }
+}
+
+impl Pending {
+    fn open(&self, room: OwnedSemaphorePermit, answer: Answer) -> Ticket {
+        let ticket = Ticket(self.next.fetch_add(1, Ordering::Relaxed));
+        let waiting = Waiting { answer, _room: room };
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(ticket, waiting);
+        ticket
+    }
+
+    pub fn answer(&self, ticket: Ticket, outcome: Submitted) {
+        if let Some(Waiting { answer: Answer::Submitted(answer), .. }) = self.forget(ticket) {
+            // Nobody reads it any more where the connection is gone.
+            let _ = answer.send(outcome);
+        }
+    }
+
+    pub fn recalled(&self, ticket: Ticket, lineage: Vec<Arc<Entry>>) {
+        if let Some(Waiting { answer: Answer::Recalled(answer), .. }) = self.forget(ticket) {
+            let _ = answer.send(lineage);
+        }
+    }
+
+    fn forget(&self, ticket: Ticket) -> Option<Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&ticket)
+    }
+}
+
+/// What all connections of one door share.
+pub(super) struct Submitter {
+    door: Door,
+    signer: Arc<Signer>,
+    secret: BodyIdSecret,
+    trust: Arc<ArcSwap<TrustList>>,
+    now: fn() -> Now,
+    inputs: mpsc::Sender<Input>,
+    pending: Arc<Pending>,
+}
+
+/// A line as far as the door could take it alone.
+pub(super) struct Prepared {
+    bytes: usize,
+    what: What,
+}
+
+enum What {
+    New(VerifiedEnvelope),
+    /// Several events of one line, and the id that answers for all of them.
+    Several(EventId, Vec<VerifiedEnvelope>),
+    /// Made of what was handed off before, which has to be recalled first.
+    Child(Box<Child>),
+    Returned(Returned),
+    Refused(SubmitError),
+}
+
+/// A line that the core has, or that was refused before it came there.
+pub(super) struct Submission(Fate);
+
+enum Fate {
+    Refused(SubmitError),
+    New(EventId, oneshot::Receiver<Submitted>),
+    Several(EventId, Vec<oneshot::Receiver<Submitted>>),
+    Returned(Returned, oneshot::Receiver<Submitted>),
+}
+
+/// What became of a line.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// It is on disk, or was before.
+    Taken { id: EventId, duplicate: bool },
+    /// For good, unless its code says `retry`.
+    Refused(SubmitError),
+}
+
+impl Submitter {
+    /// What `door` adds to its lines, in front of what all doors share.
+    pub fn new(behind: &Behind, door: Door, pending: Arc<Pending>) -> Self {
+        Self {
+            door,
+            signer: behind.signer.clone(),
+            secret: behind.body_id_secret.clone(),
+            trust: behind.trust.clone(),
+            now: behind.now,
+            inputs: behind.inputs.clone(),
+            pending,
+        }
+    }
+
+    pub fn now(&self) -> Now {
+        (self.now)()
+    }
+
+    /// Reads, checks and signs `lines`, in their order. `None` where the runtime is going down.
+    pub async fn prepare(self: &Arc<Self>, lines: Vec<Line>) -> Option<Vec<Prepared>> {
+        let shared = self.clone();
+        let here = is_small(&lines);
+        let work = move || lines.iter().map(|line| shared.prepare_line(line)).collect();
+        match here {
+            true => Some(work()),
+            false => tokio::task::spawn_blocking(work).await.ok(),
+        }
+    }
+
+    fn prepare_line(&self, line: &Line) -> Prepared {
+        let what = match line {
+            Line::TooLong => Err(SubmitError::line_too_large()),
+            Line::Text(text) => self.check_and_sign(text),
+        };
+        Prepared { bytes: line.len(), what: what.unwrap_or_else(What::Refused) }
+    }
+
+    fn check_and_sign(&self, text: &[u8]) -> Result<What, SubmitError> {
+        match intake(text, &self.door)? {
+            Intake::New(draft) => Ok(What::New(self.sign(*draft)?)),
+            Intake::Returned(returned) => Ok(What::Returned(returned)),
+            Intake::Child(child) => Ok(What::Child(child)),
+            Intake::Exploded(exploded) => {
+                let addressed = exploded.address(&self.trust.load())?;
+                let siblings = addressed.into_cores(&self.made(), &mut rand::rng())?;
+                let signed = siblings.cores.into_iter().map(|core| self.signer.sign(core));
+                Ok(What::Several(siblings.parent, signed.collect::<Result<_, _>>()?))
+            }
+        }
+    }
+
+    fn sign(&self, draft: Draft) -> Result<VerifiedEnvelope, SubmitError> {
+        let addressed = draft.address(&self.trust.load())?;
+        Ok(self.signer.sign(addressed.into_core(&self.made(), &mut rand::rng())?)?)
+    }
+
+    fn made(&self) -> Made<'_> {
+        Made { now: self.now().wall, random: uuid::Uuid::new_v4(), secret: &self.secret }
+    }
+
+    /// Hands it to the core; waits for room where the core has much to do.
+    pub async fn submit(&self, prepared: Prepared) -> Submission {
+        let bytes = prepared.bytes;
+        let fate = match prepared.what {
+            What::Refused(error) => Err(error),
+            What::New(envelope) => self.submit_new(bytes, envelope).await,
+            What::Several(parent, envelopes) => self.submit_several(parent, envelopes).await,
+            What::Child(child) => match self.recalled(bytes, *child).await {
+                Ok(envelope) => self.submit_new(bytes, envelope).await,
+                Err(error) => Err(error),
+            },
+            What::Returned(returned) => {
+                let id = returned.id.clone();
+                let asked = self.ask(bytes, |ticket| Input::SubmitReturned { ticket, id }).await;
+                asked.map(|outcome| Fate::Returned(returned, outcome))
+            }
+        };
+        Submission(fate.unwrap_or_else(Fate::Refused))
+    }
+
+    async fn submit_new(&self, bytes: usize, envelope: VerifiedEnvelope) -> Result<Fate, SubmitError> {
+        let id = envelope.envelope().id().clone();
+        let outcome = self.ask(bytes, |ticket| Input::Submit { ticket, envelope }).await?;
+        Ok(Fate::New(id, outcome))
+    }
+
+    async fn submit_several(
+        &self,
+        parent: EventId,
+        envelopes: Vec<VerifiedEnvelope>,
+    ) -> Result<Fate, SubmitError> {
+        let mut outcomes = Vec::with_capacity(envelopes.len());
+        for envelope in envelopes {
+            let bytes = envelope.envelope().bytes().len();
+            outcomes.push(self.ask(bytes, |ticket| Input::Submit { ticket, envelope }).await?);
+        }
+        Ok(Fate::Several(parent, outcomes))
+    }
+
+    /// The child of what the core holds of its lineage, signed.
+    async fn recalled(&self, bytes: usize, mut child: Child) -> Result<VerifiedEnvelope, SubmitError> {
+        let (answer, lineage) = oneshot::channel();
+        let id = child.of().clone();
+        self.send(bytes, Answer::Recalled(answer), |ticket| Input::Recall { ticket, id }).await?;
+        let lineage = lineage.await.map_err(|_| SubmitError::stopping())?;
+        let cores: Vec<_> = lineage.iter().map(|entry| entry.envelope.core()).collect();
+        let trust = self.trust.load_full();
+        child.expand(&trust)?;
+        self.sign(child.into_draft(&cores, |name| trust.peer(name).is_some())?)
+    }
+
+    async fn ask(
+        &self,
+        bytes: usize,
+        question: impl FnOnce(Ticket) -> Input,
+    ) -> Result<oneshot::Receiver<Submitted>, SubmitError> {
+        let (answer, outcome) = oneshot::channel();
+        self.send(bytes, Answer::Submitted(answer), question).await?;
+        Ok(outcome)
+    }
+
+    async fn send(
+        &self,
+        bytes: usize,
+        answer: Answer,
+        question: impl FnOnce(Ticket) -> Input,
+    ) -> Result<(), SubmitError> {
+        let kib = u32::try_from(bytes / 1024).unwrap_or(u32::MAX).saturating_add(1);
+        let room = self.pending.room.clone().acquire_many_owned(kib.min(SUBMIT_KIB_OUTSTANDING_MAX)).await;
+        let ticket = self.pending.open(room.map_err(|_| SubmitError::stopping())?, answer);
+        if self.inputs.send(question(ticket)).await.is_err() {
+            // The core is gone; without the other end the answer is `stopping`.
+            self.pending.forget(ticket);
+        }
+        Ok(())
+    }
+}
+
+/// Does it cost less to prepare these than to wake a thread for it?
+fn is_small(lines: &[Line]) -> bool {
+    lines.len() <= HERE_LINES_MAX && lines.iter().map(Line::len).sum::<usize>() <= HERE_BYTES_MAX
+}
+
+impl Submission {
+    /// What became of it, where that is known without waiting.
+    pub fn at_once(&mut self) -> Option<Outcome> {
+        let outcome = match &mut self.0 {
+            Fate::Refused(error) => return Some(Outcome::Refused(error.clone())),
+            // Some of their answers would be lost if the others are not there yet.
+            Fate::Several(..) => return None,
+            Fate::New(_, outcome) | Fate::Returned(_, outcome) => outcome.try_recv().ok()?,
+        };
+        Some(self.told(outcome))
+    }
+
+    pub async fn outcome(mut self) -> Outcome {
+        let outcome = match &mut self.0 {
+            Fate::Refused(error) => return Outcome::Refused(error.clone()),
+            Fate::New(_, outcome) | Fate::Returned(_, outcome) => outcome.await,
+            Fate::Several(parent, outcomes) => return of_all(parent, outcomes).await,
+        };
+        self.told(outcome.unwrap_or(Submitted::Stopping))
+    }
+
+    fn told(&self, outcome: Submitted) -> Outcome {
+        match &self.0 {
+            Fate::Refused(error) => Outcome::Refused(error.clone()),
+            Fate::Returned(returned, _) if outcome == Submitted::Foreign => {
+                Outcome::Refused(returned.unseen())
+            }
+            Fate::New(id, _) | Fate::Several(id, _) | Fate::Returned(Returned { id, .. }, _) => {
+                told_of(id, outcome)
+            }
+        }
+    }
+}
+
+/// All of them are taken, or the first refusal counts for the line.
+async fn of_all(parent: &EventId, outcomes: &mut [oneshot::Receiver<Submitted>]) -> Outcome {
+    let mut all = Outcome::Taken { id: parent.clone(), duplicate: true };
+    for outcome in outcomes {
+        let outcome = told_of(parent, outcome.await.unwrap_or(Submitted::Stopping));
+        match (&all, &outcome) {
+            (Outcome::Refused(_), _) | (_, Outcome::Taken { duplicate: true, .. }) => {}
+            _ => all = outcome,
+        }
+    }
+    all
+}
+
+fn told_of(id: &EventId, outcome: Submitted) -> Outcome {
+    Outcome::Refused(match outcome {
+        Submitted::Accepted => return Outcome::Taken { id: id.clone(), duplicate: false },
+        Submitted::Duplicate => return Outcome::Taken { id: id.clone(), duplicate: true },
+        Submitted::Conflict => SubmitError::id_conflict(id),
+        Submitted::Foreign => SubmitError::new(SubmitCode::ForeignEvent, format!("{id} is not known here")),
+        Submitted::DiskFull => SubmitError::disk_full(),
+        Submitted::Stopping => SubmitError::stopping(),
+    })
+}

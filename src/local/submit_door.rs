@@ -1,0 +1,119 @@
+//! What the doors from IntelMQ's bots share, beside the submitting path: a bot knows no "no" and sends an
+//! event until it is taken. So what is refused for good is set aside, and then counts as taken; what could
+//! be taken later is tried again for as long as the bot waits (contract §3).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::aside::{Aside, AsideRecord};
+use super::lines::Line;
+use super::submission::{Outcome, Submitter};
+use super::tally::SubmitTally;
+use crate::format::SubmitError;
+use crate::identity::EventId;
+use crate::limits::DOOR_RETRY_MS;
+use crate::status::{Door, DoorWay, SubmitState};
+
+/// One `[[submit]]`.
+pub(super) struct SubmitDoor {
+    pub name: String,
+    pub submitter: Arc<Submitter>,
+    pub aside: Arc<Aside>,
+    pub tally: SubmitTally,
+    pub stopping: CancellationToken,
+    pub tasks: TaskTracker,
+}
+
+/// An event that a bot may forget: it is the node's now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Settled {
+    Taken { id: EventId, duplicate: bool },
+    SetAside,
+}
+
+impl SubmitDoor {
+    /// Submits one line and settles it; `None` where `gone` or the node's end came first: it gets no answer.
+    pub async fn take(&self, line: &Bytes, gone: &CancellationToken) -> Option<Settled> {
+        let outcome = self.submit(line).await?;
+        self.settle(line, outcome, gone).await
+    }
+
+    async fn submit(self: &SubmitDoor, line: &Bytes) -> Option<Outcome> {
+        let prepared = self.submitter.prepare(vec![Line::Text(line.clone())]).await?.pop()?;
+        Some(self.submitter.submit(prepared).await.outcome().await)
+    }
+
+    /// Makes an end of a line that was submitted: counts it, sets it aside, or tries it again and again.
+    pub async fn settle(&self, line: &Bytes, outcome: Outcome, gone: &CancellationToken) -> Option<Settled> {
+        let mut outcome = outcome;
+        loop {
+            match outcome {
+                Outcome::Taken { id, duplicate } => {
+                    self.tally.taken(duplicate);
+                    return Some(Settled::Taken { id, duplicate });
+                }
+                Outcome::Refused(error) if error.code.retry() => {
+                    self.tally.failed(error.message);
+                    self.pause(gone).await?;
+                    outcome = self.submit(line).await?;
+                }
+                Outcome::Refused(error) => {
+                    let record = self.record(&error).with_line(line);
+                    return self.set_aside(record, gone).await.then_some(Settled::SetAside);
+                }
+            }
+        }
+    }
+
+    /// Sets aside what was longer than a line may be: its length, where that is known, and its first bytes.
+    pub async fn set_aside_long(&self, bytes: Option<u64>, head: &Bytes, gone: &CancellationToken) -> bool {
+        let mut record = self.record(&SubmitError::line_too_large()).with_line(head);
+        record.bytes = Some(bytes.unwrap_or_default());
+        self.set_aside(record, gone).await
+    }
+
+    fn record(&self, error: &SubmitError) -> AsideRecord {
+        let at = self.submitter.now().wall;
+        let mut record = AsideRecord::new(at, &self.name, error.code.as_str(), &error.message);
+        record.hint = error.hint.map(str::to_owned);
+        record
+    }
+
+    /// True once it is on disk; false where nobody waits for it any more.
+    async fn set_aside(&self, record: AsideRecord, gone: &CancellationToken) -> bool {
+        while let Err(error) = self.aside.append(record.clone()).await {
+            self.tally.failed(format!("cannot set aside: {error}"));
+            if self.pause(gone).await.is_none() {
+                return false;
+            }
+        }
+        self.tally.rejected(&record);
+        true
+    }
+
+    async fn pause(&self, gone: &CancellationToken) -> Option<()> {
+        tokio::select! {
+            biased;
+            () = gone.cancelled() => None,
+            () = self.stopping.cancelled() => None,
+            () = tokio::time::sleep(Duration::from_millis(DOOR_RETRY_MS)) => Some(()),
+        }
+    }
+
+    /// What status shows.
+    pub fn status(&self) -> Door {
+        let (state, last_error) = self.tally.state();
+        Door { name: self.name.clone(), way: DoorWay::Submit(state), aside: self.aside.status(), last_error }
+    }
+}
+
+impl SubmitState {
+    /// A door of this kind, at this place, that has seen nothing yet.
+    pub(super) fn at(from: &str, at: impl Into<String>) -> Self {
+        Self { from: from.to_owned(), at: at.into(), ..Self::default() }
+    }
+}

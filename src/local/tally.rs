@@ -1,0 +1,137 @@
+//! What the doors count for status, and the last thing that went wrong at each. Nothing is decided by it.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::aside::AsideRecord;
+use crate::status::{ConsumerState, SubmitState};
+use crate::time::Timestamp;
+
+/// Of one `[[submit]]`.
+#[derive(Debug)]
+pub(super) struct SubmitTally {
+    name: String,
+    inner: Mutex<(SubmitState, Option<String>)>,
+}
+
+impl SubmitTally {
+    pub fn new(name: &str, state: SubmitState) -> Self {
+        Self { name: name.to_owned(), inner: Mutex::new((state, None)) }
+    }
+
+    fn inner(&self) -> MutexGuard<'_, (SubmitState, Option<String>)> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn came(&self) {
+        self.inner().0.clients += 1;
+    }
+
+    pub fn went(&self) {
+        let clients = &mut self.inner().0.clients;
+        *clients = clients.saturating_sub(1);
+    }
+
+    pub fn taken(&self, duplicate: bool) {
+        let state = &mut self.inner().0;
+        if duplicate {
+            state.duplicates += 1;
+        } else {
+            state.accepted += 1;
+        }
+    }
+
+    pub fn rejected(&self, record: &AsideRecord) {
+        let AsideRecord { code, error, .. } = record;
+        tracing::warn!(door = self.name, outcome = "set aside", reason = code, "{error}");
+        let mut inner = self.inner();
+        inner.0.rejects += 1;
+        inner.1 = Some(format!("{code}: {error}"));
+    }
+
+    /// Something went wrong that is no event's fault; the same is logged once.
+    pub fn failed(&self, what: String) {
+        let mut inner = self.inner();
+        if inner.1.as_ref() != Some(&what) {
+            tracing::warn!(door = self.name, "{what}");
+            inner.1 = Some(what);
+        }
+    }
+
+    pub fn state(&self) -> (SubmitState, Option<String>) {
+        self.inner().clone()
+    }
+}
+
+/// Of one `[[consumer]]`.
+#[derive(Debug)]
+pub(super) struct ConsumerTally {
+    name: String,
+    inner: Mutex<(ConsumerState, Option<String>)>,
+}
+
+impl ConsumerTally {
+    pub fn new(name: &str, state: ConsumerState) -> Self {
+        Self { name: name.to_owned(), inner: Mutex::new((state, None)) }
+    }
+
+    fn inner(&self) -> MutexGuard<'_, (ConsumerState, Option<String>)> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn connected(&self, connected: bool, now: Timestamp) {
+        let mut inner = self.inner();
+        if inner.0.connected != connected {
+            tracing::info!(consumer = self.name, connected, "receiver");
+            inner.0.connected = connected;
+            inner.0.since = Some(now);
+        }
+        if connected {
+            inner.1 = None;
+        }
+    }
+
+    /// Why nothing is handed over although the receiver is there; `None`: it goes on.
+    pub fn held(&self, why: Option<String>) {
+        let state = &mut self.inner().0;
+        if state.held != why {
+            match &why {
+                Some(why) => tracing::warn!(consumer = self.name, "held: {why}"),
+                None => tracing::info!(consumer = self.name, "no longer held"),
+            }
+            state.held = why;
+        }
+    }
+
+    pub fn handed(&self, count: u64, adapted: u64) {
+        let state = &mut self.inner().0;
+        state.handed += count;
+        state.adapted += adapted;
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub fn handed_so_far(&self) -> u64 {
+        self.inner().0.handed
+    }
+
+    pub fn set_aside(&self, record: &AsideRecord) {
+        let AsideRecord { code, error, .. } = record;
+        tracing::warn!(consumer = self.name, outcome = "set aside", reason = code, "{error}");
+        self.inner().0.set_aside += 1;
+    }
+
+    /// The receiver cannot be reached, or does not answer as it should; the same is logged once.
+    pub fn failed(&self, what: String) {
+        let mut inner = self.inner();
+        if inner.1.as_ref() != Some(&what) {
+            tracing::warn!(consumer = self.name, "{what}");
+            inner.1 = Some(what);
+        }
+    }
+
+    pub fn state(&self) -> (ConsumerState, Option<String>) {
+        self.inner().clone()
+    }
+}

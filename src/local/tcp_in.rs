@@ -1,0 +1,378 @@
+//! A door that IntelMQ's TCP output takes for a TCP collector of IntelMQ's (3.5.0): it connects, sends an
+//! event, waits for the two bytes `Ok`, and sends the same again until it gets them. They are written only
+//! once the event is durable, and nothing else ever is. Many bots at once, each answered in its own order;
+//! frames that come together are made durable together.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use ipnet::IpNet;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use super::frames::{Frame, FrameReader};
+use super::lines::{Line, LineReader};
+use super::submission::{Outcome, Submission};
+use super::submit_door::SubmitDoor;
+use crate::limits::{
+    ANSWERS_UNREAD_BYTES_MAX, LINE_BYTES_MAX, SUBMIT_BATCH_BYTES_MAX, SUBMIT_BATCH_LINES_MAX,
+    SUBMIT_LINES_OUTSTANDING_MAX, TCP_CONNECTIONS_MAX, TCP_HELD_KIB_MAX,
+};
+
+const OK: &[u8; 2] = b"Ok";
+
+/// Answers of one write: less than the smallest segment, so that none is cut in two.
+const ANSWERS_BYTES: usize = 512;
+
+/// Answers to who has gone are tried for this long.
+const LAST_ANSWERS_WITHIN: Duration = Duration::from_secs(1);
+
+/// Where the door is, and for whom.
+#[derive(Clone, Debug)]
+pub struct TcpIn {
+    pub listen: SocketAddr,
+    /// Empty: this machine.
+    pub allow: Vec<IpNet>,
+    /// Ends each event, instead of a length before it.
+    pub separator: Option<String>,
+}
+
+impl TcpIn {
+    fn admits(&self, from: IpAddr) -> bool {
+        let from = from.to_canonical();
+        if self.allow.is_empty() {
+            from.is_loopback()
+        } else {
+            self.allow.iter().any(|net| net.contains(&from))
+        }
+    }
+}
+
+/// The door, listening.
+pub(super) struct TcpDoor {
+    place: TcpIn,
+    door: Arc<SubmitDoor>,
+    clients: Mutex<HashMap<u64, Client>>,
+    held: Arc<Semaphore>,
+}
+
+/// A connection, as the others see it.
+struct Client {
+    /// In ms of the monotonic clock.
+    heard: Arc<AtomicU64>,
+    end: CancellationToken,
+}
+
+/// One frame or line as it came in.
+enum Piece {
+    Whole(Bytes),
+    TooLong { bytes: Option<u64>, head: Bytes },
+}
+
+impl Piece {
+    fn line(&self) -> Line {
+        match self {
+            Self::Whole(text) => Line::Text(text.clone()),
+            Self::TooLong { .. } => Line::TooLong,
+        }
+    }
+
+    fn bytes(&self) -> &Bytes {
+        match self {
+            Self::Whole(bytes) | Self::TooLong { head: bytes, .. } => bytes,
+        }
+    }
+}
+
+/// The place of an answer in the order of frames.
+struct Slot {
+    piece: Piece,
+    submission: Submission,
+    _held: OwnedSemaphorePermit,
+}
+
+/// The two ways in which a bot marks where an event ends.
+enum Reader {
+    Frames(FrameReader<OwnedReadHalf>),
+    Lines(LineReader<OwnedReadHalf>),
+}
+
+impl Reader {
+    async fn next(&mut self) -> io::Result<Option<Piece>> {
+        match self {
+            Self::Frames(frames) => Ok(frames.frame().await?.map(of_frame)),
+            Self::Lines(lines) => loop {
+                match lines.line().await? {
+                    Some(line) if line.is_blank() => {}
+                    line => return Ok(line.map(of_line)),
+                }
+            },
+        }
+    }
+
+    fn at_hand(&mut self) -> Option<Piece> {
+        match self {
+            Self::Frames(frames) => frames.frame_at_hand().map(of_frame),
+            Self::Lines(lines) => loop {
+                match lines.line_at_hand()? {
+                    line if line.is_blank() => {}
+                    line => return Some(of_line(line)),
+                }
+            },
+        }
+    }
+}
+
+fn of_frame(frame: Frame) -> Piece {
+    match frame {
+        Frame::Whole(bytes) => Piece::Whole(bytes),
+        Frame::TooLong { bytes, head } => Piece::TooLong { bytes: Some(bytes.into()), head },
+    }
+}
+
+fn of_line(line: Line) -> Piece {
+    match line {
+        Line::Text(text) => Piece::Whole(text),
+        Line::TooLong => Piece::TooLong { bytes: None, head: Bytes::new() },
+    }
+}
+
+impl TcpDoor {
+    pub fn new(place: TcpIn, door: Arc<SubmitDoor>) -> Self {
+        let held = Arc::new(Semaphore::new(TCP_HELD_KIB_MAX as usize));
+        Self { place, door, clients: Mutex::default(), held }
+    }
+
+    /// Listens. To be called at start: an address that is taken is the operator's to mend.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn bind(&self) -> io::Result<TcpListener> {
+        let listener = std::net::TcpListener::bind(self.place.listen)?;
+        listener.set_nonblocking(true)?;
+        TcpListener::from_std(listener)
+    }
+
+    /// Accepts until the node stops.
+    pub async fn serve(self: Arc<Self>, listener: TcpListener) {
+        let stopping = self.door.stopping.clone();
+        let mut next = 0;
+        while let Some(accepted) = stopping.run_until_cancelled(listener.accept()).await {
+            match accepted {
+                Ok((_, from)) if !self.place.admits(from.ip()) => {
+                    self.door.tally.failed(format!("{from} is in no network of `allow`"));
+                }
+                Ok((stream, _)) => {
+                    next += 1;
+                    let client = self.admit(next);
+                    let shared = self.clone();
+                    self.door.tasks.spawn(async move {
+                        shared.door.tally.came();
+                        shared.converse(stream, &client).await;
+                        shared.door.tally.went();
+                        shared.clients().remove(&next);
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(door = self.door.name, %error, "cannot accept");
+                    super::pace().await;
+                }
+            }
+        }
+    }
+
+    fn clients(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Client>> {
+        self.clients.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.door.submitter.now().tick.0
+    }
+
+    /// Makes room where it is needed: who was silent longest goes, and a bot just connects again.
+    fn admit(&self, number: u64) -> Client {
+        let end = self.door.stopping.child_token();
+        let client = || Client { heard: Arc::new(AtomicU64::new(self.now_ms())), end: end.clone() };
+        let mut clients = self.clients();
+        while clients.len() >= TCP_CONNECTIONS_MAX {
+            let silent = clients.iter().min_by_key(|(_, client)| client.heard.load(Ordering::Relaxed));
+            let Some(number) = silent.map(|(number, _)| *number) else { break };
+            if let Some(silent) = clients.remove(&number) {
+                silent.end.cancel();
+            }
+        }
+        let ours = client();
+        clients.insert(number, Client { heard: ours.heard.clone(), end: ours.end.clone() });
+        ours
+    }
+
+    async fn converse(&self, stream: TcpStream, client: &Client) {
+        // Without it the second of two answers would wait for the client's acknowledgement of the first.
+        let _ = stream.set_nodelay(true);
+        let (reading, writing) = stream.into_split();
+        let reader = match &self.place.separator {
+            None => Reader::Frames(FrameReader::new(reading)),
+            Some(separator) => {
+                let end = Bytes::copy_from_slice(separator.as_bytes());
+                Reader::Lines(LineReader::ending(reading, LINE_BYTES_MAX, end))
+            }
+        };
+        let (slots, ordered) = mpsc::channel(SUBMIT_LINES_OUTSTANDING_MAX);
+        let gone = CancellationToken::new();
+        let read = async {
+            self.read(reader, slots, client).await;
+            gone.cancel();
+        };
+        tokio::join!(read, self.answer(ordered, writing, &gone));
+    }
+
+    /// Reads until the client's end, the node's, or the connection's: what came before is submitted all the same.
+    async fn read(&self, mut reader: Reader, slots: mpsc::Sender<Slot>, client: &Client) {
+        loop {
+            let first = match client.end.run_until_cancelled(reader.next()).await {
+                Some(Ok(Some(first))) => first,
+                Some(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                    return self
+                        .door
+                        .tally
+                        .failed("a client went inside a frame: nothing of it was taken".into());
+                }
+                _ => return,
+            };
+            client.heard.store(self.now_ms(), Ordering::Relaxed);
+            let pieces = gathered(first, &mut reader);
+            let Some(prepared) = self.door.submitter.prepare(pieces.iter().map(Piece::line).collect()).await
+            else {
+                return;
+            };
+            for (piece, prepared) in pieces.into_iter().zip(prepared) {
+                let kib = u32::try_from(piece.bytes().len() / 1024).unwrap_or(u32::MAX).saturating_add(1);
+                let held = self.held.clone().acquire_many_owned(kib.min(TCP_HELD_KIB_MAX)).await;
+                let Ok(_held) = held else { return };
+                let submission = self.door.submitter.submit(prepared).await;
+                if slots.send(Slot { piece, submission, _held }).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Answers frames in their order. One that gets no answer is the last: the bot sends it again.
+    async fn answer(
+        &self,
+        mut slots: mpsc::Receiver<Slot>,
+        writing: OwnedWriteHalf,
+        gone: &CancellationToken,
+    ) {
+        let mut out = Answers { writing, bytes: Vec::new(), unread: false };
+        loop {
+            let mut slot = match slots.try_recv() {
+                Ok(slot) => slot,
+                Err(_) => match out.write_until(slots.recv()).await {
+                    Some(slot) => slot,
+                    None => break,
+                },
+            };
+            let outcome = match slot.submission.at_once() {
+                Some(outcome) => outcome,
+                None => out.write_until(slot.submission.outcome()).await,
+            };
+            let Slot { piece, _held, .. } = slot;
+            let settled = self.settled(piece, outcome, gone);
+            if !out.write_until(settled).await {
+                slots.close();
+                return;
+            }
+            out.push();
+        }
+        let _ = tokio::time::timeout(LAST_ANSWERS_WITHIN, out.finish()).await;
+    }
+
+    async fn settled(&self, piece: Piece, outcome: Outcome, gone: &CancellationToken) -> bool {
+        match &piece {
+            Piece::Whole(line) => self.door.settle(line, outcome, gone).await.is_some(),
+            Piece::TooLong { bytes, head } => self.door.set_aside_long(*bytes, head, gone).await,
+        }
+    }
+}
+
+/// `first` and what is there already behind it.
+fn gathered(first: Piece, reader: &mut Reader) -> Vec<Piece> {
+    let mut bytes = first.bytes().len();
+    let mut pieces = vec![first];
+    while pieces.len() < SUBMIT_BATCH_LINES_MAX && bytes < SUBMIT_BATCH_BYTES_MAX {
+        let Some(piece) = reader.at_hand() else { break };
+        bytes += piece.bytes().len();
+        pieces.push(piece);
+    }
+    pieces
+}
+
+/// The writing side. A client that reads no answers (`counterpart_is_intelmq: false`) is not waited for.
+struct Answers {
+    writing: OwnedWriteHalf,
+    bytes: Vec<u8>,
+    /// It has left too many unread.
+    unread: bool,
+}
+
+impl Answers {
+    fn push(&mut self) {
+        if self.unread {
+            return;
+        }
+        self.bytes.extend_from_slice(OK);
+        if self.bytes.len() > ANSWERS_UNREAD_BYTES_MAX {
+            self.unread = true;
+            self.bytes.clear();
+        } else if self.bytes.len() % ANSWERS_BYTES == 0 {
+            self.write();
+        }
+    }
+
+    /// Writes what the socket takes now.
+    fn write(&mut self) {
+        while !self.bytes.is_empty() {
+            let most = self.bytes.len().min(ANSWERS_BYTES);
+            match self.writing.try_write(&self.bytes[..most]) {
+                Ok(written) => drop(self.bytes.drain(..written)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(_) => {
+                    // It is gone: what it sent is submitted all the same.
+                    self.unread = true;
+                    self.bytes.clear();
+                }
+            }
+        }
+    }
+
+    /// Writes while it waits for `what`.
+    async fn write_until<T>(&mut self, what: impl Future<Output = T>) -> T {
+        self.write();
+        tokio::pin!(what);
+        loop {
+            if self.bytes.is_empty() {
+                return what.await;
+            }
+            tokio::select! {
+                biased;
+                done = &mut what => return done,
+                _ = self.writing.writable() => self.write(),
+            }
+        }
+    }
+
+    async fn finish(&mut self) {
+        self.write();
+        while !self.bytes.is_empty() && self.writing.writable().await.is_ok() {
+            self.write();
+        }
+    }
+}

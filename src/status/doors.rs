@@ -1,0 +1,74 @@
+//! What `status` says of the doors to the local pipeline (`[[submit]]`, `[[consumer]]`): who is there, what
+//! went through, what was set aside. Counted since the start. What of it is wrong is `health`'s to say.
+
+use serde::{Deserialize, Serialize};
+
+use super::rfc3339_or_absent;
+use crate::time::Timestamp;
+
+/// One door of `intelmesh.toml`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Door {
+    /// A consumer's is the name of its position, too.
+    pub name: String,
+    #[serde(flatten)]
+    pub way: DoorWay,
+    /// What lies in `aside/` for the operator to see to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aside: Option<DoorAside>,
+    pub last_error: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DoorWay {
+    /// Into the mesh.
+    Submit(SubmitState),
+    /// Out of it.
+    Consumer(ConsumerState),
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SubmitState {
+    /// `socket`, `intelmq-tcp`, `intelmq-redis`.
+    pub from: String,
+    /// Where it listens, or what it reads from; without passwords.
+    pub at: String,
+    /// Connections that stand.
+    pub clients: u64,
+    pub accepted: u64,
+    pub duplicates: u64,
+    /// Refused for good, and set aside.
+    pub rejects: u64,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ConsumerState {
+    /// `intelmq-tcp`, `intelmq-redis`.
+    pub to: String,
+    /// Where it connects to; without passwords.
+    pub at: String,
+    pub connected: bool,
+    /// When `connected` last changed; the start of the node where it never did.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "rfc3339_or_absent")]
+    pub since: Option<Timestamp>,
+    /// Taken by the receiver.
+    pub handed: u64,
+    /// Of those, changed because its fields would have been refused.
+    pub adapted: u64,
+    pub set_aside: u64,
+    /// Why nothing is handed over although somebody is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<String>,
+}
+
+/// `aside/NAME.jsonl`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DoorAside {
+    /// Below the node's lasting state.
+    pub file: String,
+    pub lines: u64,
+    /// When the last one came; known since the start only.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "rfc3339_or_absent")]
+    pub last: Option<Timestamp>,
+}
