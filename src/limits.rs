@@ -372,9 +372,12 @@ pub const REDIS_BATCH_MAX: usize = 256;
 /// … or bytes of them, judged by the largest of the last batch; one element always goes.
 pub const REDIS_BATCH_BYTES: usize = 1024 * 1024;
 
-/// Connecting to a Redis again: the first pause and the largest, in ms, doubling.
-pub const REDIS_AGAIN_FIRST_MS: u64 = 100;
-pub const REDIS_AGAIN_MAX_MS: u64 = 5_000;
+/// A connection to a Redis that is not used is tried after this, in ms.
+pub const REDIS_QUIET_MS: u64 = 20_000;
+
+/// How long a full queue is left alone before it is looked at again: at first, and at most, in ms.
+pub const REDIS_FULL_FIRST_MS: u64 = 50;
+pub const REDIS_FULL_MAX_MS: u64 = 1_000;
 
 /// An event as a door hands it to IntelMQ, in bytes: a line whose fields got longer names, and what is added. Beyond
 /// it the event is set aside.

@@ -3,26 +3,22 @@
 
 use std::sync::Arc;
 
-use crate::config::NodeConfig;
 use crate::config::doors::{ConsumerDoor, ConsumerTo, DoorAdds, SubmitDoor, SubmitFrom};
+use crate::config::{self, NodeConfig};
 use crate::format::{Door, HandOff};
 use crate::identity::LogId;
 use crate::local::{
-    ConsumerSetup, ConsumerWay, DoorSetups, JournalQuestions, LocalError, SubmitSetup, SubmitWay, TcpIn,
+    ConsumerSetup, ConsumerWay, DoorSetups, JournalQuestions, RedisQueue, SubmitSetup, SubmitWay, TcpIn,
     TcpOut,
 };
 use crate::protocol::io::ConsumerRequest;
 use crate::store::Store;
 
 /// The doors of `config`, but for the socket's.
-///
-/// # Errors
-/// A kind of door that is not built.
-pub fn door_setups(config: &NodeConfig) -> Result<DoorSetups, LocalError> {
-    let said = config.doors.submits.iter().filter(|door| door.from != SubmitFrom::Socket);
-    let submits = said.map(|door| submit(door, config)).collect::<Result<_, _>>()?;
-    let consumers = config.doors.consumers.iter().map(consumer).collect::<Result<_, _>>()?;
-    Ok(DoorSetups { submits, consumers, state: config.paths.state.clone() })
+pub fn door_setups(config: &NodeConfig) -> DoorSetups {
+    let submits = config.doors.submits.iter().filter_map(|door| submit(door, config)).collect();
+    let consumers = config.doors.consumers.iter().map(consumer).collect();
+    DoorSetups { submits, consumers, state: config.paths.state.clone() }
 }
 
 /// What `in.sock` adds to each line: what a `[[submit]]` from the socket says, or nothing.
@@ -47,11 +43,10 @@ fn door(door: Door, adds: &DoorAdds) -> Door {
     }
 }
 
-fn submit(said: &SubmitDoor, config: &NodeConfig) -> Result<SubmitSetup, LocalError> {
+fn submit(said: &SubmitDoor, config: &NodeConfig) -> Option<SubmitSetup> {
     let from = match &said.from {
-        SubmitFrom::Socket | SubmitFrom::IntelMqRedis(_) => {
-            return Err(LocalError::NotBuilt(said.name.to_string()));
-        }
+        SubmitFrom::Socket => return None,
+        SubmitFrom::IntelMqRedis(queue) => SubmitWay::Redis(redis_queue(queue)),
         SubmitFrom::IntelMqTcp(place) => SubmitWay::Tcp(TcpIn {
             listen: place.listen,
             allow: place.allow.clone(),
@@ -60,20 +55,33 @@ fn submit(said: &SubmitDoor, config: &NodeConfig) -> Result<SubmitSetup, LocalEr
     };
     let intelmq = Door::to_intelmq(config.name.clone(), config.project.clone(), config.default_tlp);
     let door = door(intelmq, &said.adds);
-    Ok(SubmitSetup { name: said.name.clone(), door, from })
+    Some(SubmitSetup { name: said.name.clone(), door, from })
 }
 
-fn consumer(said: &ConsumerDoor) -> Result<ConsumerSetup, LocalError> {
+fn redis_queue(said: &config::doors::RedisQueue) -> RedisQueue {
+    RedisQueue {
+        url: said.url.clone(),
+        queue: said.queue.clone(),
+        password_file: said.password_file.clone(),
+        ca_file: said.ca_file.clone(),
+    }
+}
+
+fn consumer(said: &ConsumerDoor) -> ConsumerSetup {
     let to = match &said.to {
-        ConsumerTo::IntelMqRedis { .. } => return Err(LocalError::NotBuilt(said.name.to_string())),
+        ConsumerTo::IntelMqRedis { queue, queue_max } => {
+            ConsumerWay::Redis { queue: redis_queue(queue), queue_max: *queue_max }
+        }
         ConsumerTo::IntelMqTcp { connect, separator } => {
             ConsumerWay::Tcp(TcpOut { connect: connect.clone(), separator: separator.clone() })
         }
     };
     let request =
         ConsumerRequest { name: Some(said.name.clone()), from: said.from, own: said.own, acks: true };
-    let hand_off = HandOff { form: said.form.form, with_type: said.form.with_type };
-    Ok(ConsumerSetup { request, hand_off, to })
+    // A bot that finds an element without `__type` in its queue never gets past it.
+    let with_type = said.form.with_type || matches!(to, ConsumerWay::Redis { .. });
+    let hand_off = HandOff { form: said.form.form, with_type };
+    ConsumerSetup { request, hand_off, to }
 }
 
 /// What the doors ask of the journal, answered by its store.

@@ -188,7 +188,7 @@ fn open_doors(
         door: socket_door(config),
         control,
         journal,
-        doors: door_setups(config)?,
+        doors: door_setups(config),
     };
     Doors::start(&Places { run: config.paths.run.clone(), group: config.socket_group.clone() }, behind)
 }

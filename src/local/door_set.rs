@@ -11,6 +11,7 @@ use super::aside::Aside;
 use super::consumer_door::{Again, ConsumerBehind, ConsumerDoor};
 use super::handed_mark::HandedMark;
 use super::receiver::Receiver;
+use super::redis::{DestinationQueue, QueueDoor, QueueReceiver, RedisQueue, Server};
 use super::submission::Submitter;
 use super::submit_door::SubmitDoor;
 use super::tally::{ConsumerTally, SubmitTally};
@@ -39,6 +40,7 @@ pub struct SubmitSetup {
 #[derive(Clone, Debug)]
 pub enum SubmitWay {
     Tcp(TcpIn),
+    Redis(RedisQueue),
 }
 
 /// One `[[consumer]]`.
@@ -53,6 +55,11 @@ pub struct ConsumerSetup {
 #[derive(Clone, Debug)]
 pub enum ConsumerWay {
     Tcp(TcpOut),
+    /// Waits while the queue is longer than `queue_max`.
+    Redis {
+        queue: RedisQueue,
+        queue_max: u64,
+    },
 }
 
 /// All of them, and where they keep what is theirs.
@@ -136,6 +143,7 @@ fn submit_door(
     let name = setup.name.as_str();
     let state = match &setup.from {
         SubmitWay::Tcp(place) => SubmitState::at("intelmq-tcp", place.listen.to_string()),
+        SubmitWay::Redis(queue) => SubmitState::at("intelmq-redis", queue.shown(&redis_server(queue, name)?)),
     };
     let door = Arc::new(SubmitDoor {
         name: name.to_owned(),
@@ -153,8 +161,16 @@ fn submit_door(
             let listener = tcp.bind().map_err(failed)?;
             doors.tasks.spawn(tcp.serve(listener));
         }
+        SubmitWay::Redis(queue) => {
+            let server = redis_server(&queue, name)?;
+            doors.tasks.spawn(QueueDoor::new(server, &queue.queue, door.clone()).run());
+        }
     }
     Ok(door)
+}
+
+fn redis_server(queue: &RedisQueue, door: &str) -> Result<Server, LocalError> {
+    queue.server().map_err(|fault| LocalError::Redis { door: door.to_owned(), fault })
 }
 
 fn consumer_door(
@@ -170,7 +186,16 @@ fn consumer_door(
             let state = ConsumerState::at("intelmq-tcp", &place.connect);
             let receiver = TcpReceiver::new(place, &handed, &name);
             let receiver = receiver.map_err(|error| LocalError::Io { file: handed, error })?;
-            start(setup, receiver, ConsumerTally::new(&name, state), aside(setups, &name)?, behind, doors)
+            let tally = Arc::new(ConsumerTally::new(&name, state));
+            start(setup, receiver, tally, aside(setups, &name)?, behind, doors)
+        }
+        ConsumerWay::Redis { queue, queue_max } => {
+            let server = redis_server(&queue, &name)?;
+            let state = ConsumerState::at("intelmq-redis", &queue.shown(&server));
+            let tally = Arc::new(ConsumerTally::new(&name, state));
+            let destination = DestinationQueue::new(&queue.queue, &behind.door.publisher, &name);
+            let receiver = QueueReceiver::new(server, destination, queue_max, tally.clone());
+            start(setup, receiver, tally, aside(setups, &name)?, behind, doors)
         }
     }
 }
@@ -179,12 +204,11 @@ fn consumer_door(
 fn start<R: Receiver>(
     setup: ConsumerSetup,
     receiver: R,
-    tally: ConsumerTally,
+    tally: Arc<ConsumerTally>,
     aside: Arc<Aside>,
     behind: &Behind,
     doors: &Doors,
 ) -> Result<ConsumerHandle, LocalError> {
-    let tally = Arc::new(tally);
     let (again, again_out) = mpsc::channel(AGAIN_MAX);
     let handle =
         ConsumerHandle { name: tally.name().to_owned(), tally: tally.clone(), aside: aside.clone(), again };

@@ -57,6 +57,7 @@ pub use control::ControlHandler;
 pub use door_set::{
     ConsumerSetup, ConsumerWay, DoorSet, DoorSetups, JournalQuestions, MarkQuestion, SubmitSetup, SubmitWay,
 };
+pub use redis::{AddressFault, RedisAddress, RedisQueue};
 pub use socket::connect;
 pub use tcp_in::TcpIn;
 pub use tcp_out::TcpOut;
@@ -70,10 +71,10 @@ pub enum LocalError {
     InTheWay(PathBuf),
     #[error("socket_group: no group \"{0}\" on this machine")]
     NoGroup(String),
-    #[error("not_built: a door of kind intelmq-redis is not built yet: {0}")]
-    NotBuilt(String),
     #[error("door {door}: cannot listen on {listen}: {error}")]
     Listen { door: String, listen: std::net::SocketAddr, error: std::io::Error },
+    #[error("door {door}: url: {fault}")]
+    Redis { door: String, fault: AddressFault },
 }
 
 impl LocalError {
@@ -85,9 +86,7 @@ impl LocalError {
                 Some("the node's user must own run/, and be a member of socket_group".into())
             }
             Self::Io { .. } => None,
-            Self::NotBuilt(_) => {
-                Some("take it out: it is refused rather than ignored until it is built".into())
-            }
+            Self::Redis { .. } => Some("url = \"redis://127.0.0.1:6379/2\": IntelMQ's queues".into()),
             Self::Listen { .. } => {
                 Some("see who has the port (ss -ltnp), or change listen = … of this [[submit]]".into())
             }

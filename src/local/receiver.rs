@@ -31,6 +31,8 @@ pub(super) enum ReceiverError {
     Closed,
     #[error("the receiver answered {0:?} instead of \"Ok\"")]
     Answer(String),
+    #[error("{}", .0.told())]
+    Redis(#[from] super::redis::RedisFault),
     /// A kind of receiver with errors of its own.
     #[error("{0}")]
     Other(String),

@@ -57,6 +57,11 @@ impl SubmitTally {
         }
     }
 
+    /// What was wrong is no longer.
+    pub fn well(&self) {
+        self.inner().1 = None;
+    }
+
     pub fn state(&self) -> (SubmitState, Option<String>) {
         self.inner().clone()
     }
@@ -100,6 +105,10 @@ impl ConsumerTally {
             }
             state.held = why;
         }
+    }
+
+    pub fn is_held(&self) -> bool {
+        self.inner().0.held.is_some()
     }
 
     pub fn handed(&self, count: u64, adapted: u64) {

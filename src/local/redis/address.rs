@@ -59,21 +59,6 @@ impl RedisAddress {
             password: typed.password().map(|password| password.to_owned().into()),
         })
     }
-
-    /// The same with another password, for one that is kept in a file.
-    #[must_use]
-    pub fn with_password(mut self, password: &str) -> Self {
-        self.password = Some(password.to_owned().into());
-        self
-    }
-
-    pub fn has_password(&self) -> bool {
-        self.password.is_some()
-    }
-
-    pub fn is_tls(&self) -> bool {
-        matches!(self.place, Place::Tcp { tls: true, .. })
-    }
 }
 
 /// Without the password.

@@ -10,25 +10,42 @@ use redis::{AsyncConnectionConfig, Cmd, FromRedisValue, Pipeline, RedisConnectio
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_util::task::AbortOnDropHandle;
+use zeroize::Zeroizing;
 
 use super::address::{Place, RedisAddress};
 use super::fault::RedisFault;
 use super::tls;
-use crate::limits::{REDIS_ANSWER_MS, REDIS_CONNECT_MS};
+use crate::limits::{KEY_FILE_BYTES_MAX, REDIS_ANSWER_MS, REDIS_CONNECT_MS, REDIS_QUIET_MS};
 
-/// Which Redis, and whom to trust there.
+/// Which Redis, whom to trust there, and where its password is.
 #[derive(Clone, Debug)]
 pub struct Server {
     pub address: RedisAddress,
+    /// Holds the password, instead of the URL. Read at each connection.
+    pub password_file: Option<PathBuf>,
     /// Certificates of the authorities that may vouch for it; `None`: this machine's.
     pub ca_file: Option<PathBuf>,
+}
+
+impl Server {
+    fn password(&self) -> Result<Option<Zeroizing<String>>, RedisFault> {
+        let Some(file) = &self.password_file else { return Ok(self.address.password.clone()) };
+        let read = || {
+            if std::fs::metadata(file)?.len() > KEY_FILE_BYTES_MAX as u64 {
+                return Err(std::io::ErrorKind::FileTooLarge.into());
+            }
+            std::fs::read_to_string(file).map(Zeroizing::new)
+        };
+        let text = read().map_err(|error| RedisFault::PasswordFile { file: file.clone(), error })?;
+        Ok(Some(text.trim_end_matches(['\r', '\n']).to_owned().into()))
+    }
 }
 
 pub struct Connection {
     inner: MultiplexedConnection,
     shown: String,
     /// Reads and writes the socket; the connection ends with it.
-    _driver: AbortOnDropHandle<()>,
+    driver: AbortOnDropHandle<()>,
 }
 
 impl Connection {
@@ -77,11 +94,11 @@ impl Connection {
         let opened = MultiplexedConnection::new_with_config(&nothing, stream, config).await;
         let (inner, driver) = opened.map_err(|error| RedisFault::from_redis(shown, error))?;
         let driver = AbortOnDropHandle::new(tokio::spawn(driver));
-        let mut connection = Self { inner, shown: shown.to_owned(), _driver: driver };
+        let mut connection = Self { inner, shown: shown.to_owned(), driver };
         let address = &server.address;
-        if let Some(password) = &address.password {
+        if let Some(password) = server.password()? {
             let mut auth = redis::cmd("AUTH");
-            for user in &address.user {
+            if let Some(user) = &address.user {
                 auth.arg(user);
             }
             connection.query::<()>(auth.arg(password.as_str())).await?;
@@ -104,6 +121,25 @@ impl Connection {
     ) -> Result<T, RedisFault> {
         let Self { inner, shown, .. } = self;
         answered(shown, waits, pipeline.query_async(inner)).await
+    }
+
+    /// Ends when the connection does. Asks now and then, so that a dead one is noticed and Redis's own `timeout`
+    /// closes none.
+    pub async fn ended(&mut self) -> RedisFault {
+        loop {
+            let quiet = tokio::time::sleep(Duration::from_millis(REDIS_QUIET_MS));
+            tokio::select! {
+                // However it ended: there is no more of it.
+                _ = &mut self.driver => {
+                    let error = std::io::ErrorKind::ConnectionReset.into();
+                    return RedisFault::Unreachable { address: self.shown.clone(), error };
+                }
+                () = quiet => {}
+            }
+            if let Err(fault) = self.query::<()>(&redis::cmd("PING")).await {
+                return fault;
+            }
+        }
     }
 }
 

@@ -1,6 +1,8 @@
 //! What can go wrong with a Redis, each with what to do. All of it is the operator's or Redis's: the door tries
 //! again for ever, and nothing of it is an event's fault.
 
+use std::path::PathBuf;
+
 use redis::{ErrorKind, RedisError};
 use thiserror::Error;
 
@@ -18,11 +20,17 @@ pub enum RedisFault {
     Says { address: String, code: String, detail: String },
     #[error("redis at {address} answered what its protocol does not know: {detail}")]
     Nonsense { address: String, detail: String },
+    #[error("password_file {}: {error}", file.display())]
+    PasswordFile { file: PathBuf, error: std::io::Error },
     #[error(transparent)]
     Tls(#[from] TlsFault),
     /// What we popped for an acknowledgement was not what we had moved there.
     #[error("somebody else takes from \"{0}\"")]
     Shared(String),
+    /// What stands beside the queue is not what we wrote there last: an older connection's push came late, or
+    /// another node has our name.
+    #[error("the place beside the queue was moved by somebody else")]
+    Moved,
 }
 
 /// (how Redis's word begins, what to do).
@@ -51,6 +59,14 @@ const HINTS_WITHIN: &[(&str, &str)] = &[
 ];
 
 impl RedisFault {
+    /// With its hint, for status and log.
+    pub fn told(&self) -> String {
+        match self.hint() {
+            Some(hint) => format!("{self} ({hint})"),
+            None => self.to_string(),
+        }
+    }
+
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Unreachable { .. } => Some("does redis run there? redis-cli ping"),
@@ -63,6 +79,8 @@ impl RedisFault {
             }
             Self::Nonsense { .. } => Some("is it redis that answers there, and with TLS or without?"),
             Self::Tls(fault) => fault.hint(),
+            Self::PasswordFile { .. } => Some("the node's user must be able to read it"),
+            Self::Moved => Some("it is read again; where this repeats, two nodes have one name"),
             Self::Shared(_) => Some("one reader for each queue: is a bot or another node on it?"),
         }
     }

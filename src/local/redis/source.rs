@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use redis::Pipeline;
 
 use super::connection::Connection;
@@ -12,7 +13,7 @@ use super::fault::RedisFault;
 use crate::limits::{REDIS_BATCH_BYTES, REDIS_BATCH_MAX, REDIS_POP_WAIT_MS};
 
 /// One element of a list: any bytes.
-pub type Element = Vec<u8>;
+pub type Element = Bytes;
 
 pub struct SourceQueue {
     queue: String,
@@ -80,7 +81,7 @@ impl SourceQueue {
         let mut batch: Vec<Element> = popped.into_iter().collect();
         let more = behind.min(self.room().saturating_sub(1));
         if more > 0 && !batch.is_empty() {
-            self.largest = self.largest.max(batch.iter().map(Vec::len).max().unwrap_or(0));
+            self.largest = self.largest.max(batch.iter().map(Bytes::len).max().unwrap_or(0));
             batch.extend(self.move_more(moves, more.min(self.room()), connection).await?);
         }
         self.measure(&batch);
@@ -148,7 +149,7 @@ impl SourceQueue {
         let mut push = redis::cmd("RPUSH");
         push.arg(&self.internal);
         for element in others.iter().rev() {
-            push.arg(element);
+            push.arg(element.as_ref());
         }
         connection.query(&push).await
     }
@@ -159,7 +160,7 @@ impl SourceQueue {
     }
 
     fn measure(&mut self, batch: &[Element]) {
-        if let Some(largest) = batch.iter().map(Vec::len).max() {
+        if let Some(largest) = batch.iter().map(Bytes::len).max() {
             self.largest = largest;
         }
     }

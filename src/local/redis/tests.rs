@@ -5,11 +5,11 @@ use support::redis::Redis;
 
 use super::address::RedisAddress;
 use super::connection::{Connection, Server};
-use super::destination::{DestinationQueue, Marker};
+use super::destination::DestinationQueue;
 use super::fault::RedisFault;
-use super::source::SourceQueue;
+use super::source::{Element, SourceQueue};
 use crate::identity::{Check, LogId, PublisherName};
-use crate::record::ConsumerName;
+use crate::local::handed_mark::HandedMark;
 use crate::wire::Mark;
 
 fn run<T>(test: impl Future<Output = T>) -> T {
@@ -17,7 +17,7 @@ fn run<T>(test: impl Future<Output = T>) -> T {
 }
 
 fn server(url: &str) -> Server {
-    Server { address: RedisAddress::parse(url).unwrap(), ca_file: None }
+    Server { address: RedisAddress::parse(url).unwrap(), password_file: None, ca_file: None }
 }
 
 async fn fault_of(server: &Server) -> RedisFault {
@@ -27,7 +27,7 @@ async fn fault_of(server: &Server) -> RedisFault {
     }
 }
 
-fn texts(batch: &[Vec<u8>]) -> Vec<String> {
+fn texts(batch: &[Element]) -> Vec<String> {
     batch.iter().map(|element| String::from_utf8_lossy(element).into_owned()).collect()
 }
 
@@ -105,8 +105,8 @@ fn another_reader_of_the_same_queue_is_noticed_and_loses_nothing() {
     });
 }
 
-fn marker(seq: u64) -> Marker {
-    Marker { log_id: LogId([1; 16]), mark: Mark { seq, check: Check([2; 8]) } }
+fn place(seq: u64) -> HandedMark {
+    HandedMark { log_id: LogId([1; 16]), mark: Mark { seq, check: Check([2; 8]) } }
 }
 
 #[test]
@@ -114,47 +114,49 @@ fn a_push_and_its_place_are_one_and_one_that_came_too_late_does_nothing() {
     let redis = Redis::start();
     let mut bot = redis.client(2);
     let node = PublisherName::parse("cert-at").unwrap();
-    let queue = DestinationQueue::new("q", &node, &ConsumerName::parse("soc").unwrap());
-    let events = [b"1".to_vec(), b"2".to_vec(), b"3".to_vec()];
+    let queue = DestinationQueue::new("q", &node, "soc");
+    let events: [&[u8]; 3] = [b"1", b"2", b"3"];
     run(async {
         let mut older = Connection::open(&server(&redis.url(2))).await.unwrap();
         let mut newer = Connection::open(&server(&redis.url(2))).await.unwrap();
         let look = queue.look(&mut older).await.unwrap();
-        assert_eq!((look.marker, look.holds), (None, 0));
-        assert!(queue.push(&events[..1], &marker(1), &mut older).await.unwrap());
+        assert_eq!((look.taken, look.holds), (None, 0));
+        assert!(queue.push(&events[..1], Some(place(1)), &mut older).await.unwrap());
 
         // Both looked; what the older one had on its way arrives after the newer one's.
         queue.look(&mut older).await.unwrap();
         let look = queue.look(&mut newer).await.unwrap();
-        assert_eq!((look.marker, look.holds), (Some(marker(1)), 1));
-        assert!(queue.push(&events[1..], &marker(3), &mut newer).await.unwrap());
-        assert!(!queue.push(&events[1..], &marker(3), &mut older).await.unwrap());
+        assert_eq!((look.taken, look.holds), (Some(place(1)), 1));
+        assert!(queue.push(&events[1..], Some(place(3)), &mut newer).await.unwrap());
+        assert!(!queue.push(&events[1..], Some(place(3)), &mut older).await.unwrap());
         assert_eq!(bot.elements("q"), ["1", "2", "3"]);
-        assert_eq!(bot.say(&["GET", "intelmesh:cert-at:soc:position"]).text(), marker(3).to_string());
+        assert_eq!(
+            bot.say(&["GET", "intelmesh:cert-at:soc:position"]).text(),
+            format!("{} 3 {}", place(3).log_id, place(3).mark.check)
+        );
 
         // What is for nobody moves the place alone.
         queue.look(&mut newer).await.unwrap();
-        assert!(queue.push(&[], &marker(9), &mut newer).await.unwrap());
-        assert_eq!(queue.look(&mut newer).await.unwrap().marker, Some(marker(9)));
+        assert!(queue.push(&[], Some(place(9)), &mut newer).await.unwrap());
+        assert_eq!(queue.look(&mut newer).await.unwrap().taken, Some(place(9)));
     });
 }
 
 #[test]
 fn a_full_redis_takes_neither_the_events_nor_the_place() {
     let redis = Redis::start();
-    let queue =
-        DestinationQueue::new("q", &PublisherName::parse("a").unwrap(), &ConsumerName::parse("b").unwrap());
+    let queue = DestinationQueue::new("q", &PublisherName::parse("a").unwrap(), "b");
     let mut bot = redis.client(0);
     run(async {
         let mut connection = Connection::open(&server(&redis.url(0))).await.unwrap();
         bot.say(&["CONFIG", "SET", "maxmemory", "1"]);
         queue.look(&mut connection).await.unwrap();
-        let fault = queue.push(&[b"1".to_vec()], &marker(1), &mut connection).await.unwrap_err();
+        let fault = queue.push(&[b"1"], Some(place(1)), &mut connection).await.unwrap_err();
         assert!(fault.is_full(), "{fault}");
         bot.say(&["CONFIG", "SET", "maxmemory", "0"]);
         assert_eq!(bot.length("q"), 0);
-        assert_eq!(queue.look(&mut connection).await.unwrap().marker, None);
-        assert!(queue.push(&[b"1".to_vec()], &marker(1), &mut connection).await.unwrap());
+        assert_eq!(queue.look(&mut connection).await.unwrap().taken, None);
+        assert!(queue.push(&[b"1"], Some(place(1)), &mut connection).await.unwrap());
         bot.say(&["DEL", "q"]);
         bot.say(&["SET", "q", "text"]);
         let fault = queue.look(&mut connection).await.unwrap_err();

@@ -1,0 +1,138 @@
+//! The door to a queue. It pushes what it is given as long as the queue is short, and waits where it is not: a
+//! queue that no bot reads would fill Redis. Which events those are, and in which form, is the driver's.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::connection::{Connection, Server};
+use super::destination::{DestinationQueue, Look};
+use super::fault::RedisFault;
+use crate::limits::{REDIS_FULL_FIRST_MS, REDIS_FULL_MAX_MS};
+use crate::local::handed_mark::HandedMark;
+use crate::local::receiver::{Made, Receiver, ReceiverError};
+use crate::local::tally::ConsumerTally;
+
+pub struct QueueReceiver {
+    server: Server,
+    queue: DestinationQueue,
+    /// Longer the queue does not get by us.
+    queue_max: u64,
+    tally: Arc<ConsumerTally>,
+    connection: Option<Connection>,
+    /// What stood beside the queue when we last looked or wrote.
+    taken: Option<HandedMark>,
+}
+
+impl QueueReceiver {
+    pub fn new(server: Server, queue: DestinationQueue, queue_max: u64, tally: Arc<ConsumerTally>) -> Self {
+        Self { server, queue, queue_max, tally, connection: None, taken: None }
+    }
+
+    async fn look(&mut self) -> Result<Look, RedisFault> {
+        let address = || self.server.address.to_string();
+        let lost =
+            || RedisFault::Unreachable { address: address(), error: std::io::ErrorKind::NotConnected.into() };
+        self.queue.look(self.connection.as_mut().ok_or_else(lost)?).await
+    }
+
+    /// Waits until the queue takes some more: how many.
+    async fn room(&mut self) -> Result<usize, RedisFault> {
+        let mut wait = REDIS_FULL_FIRST_MS;
+        loop {
+            let look = self.look().await?;
+            if look.taken != self.taken {
+                return Err(RedisFault::Moved);
+            }
+            // Near the bound it may go either way with each event: that is not worth a word each time.
+            if look.holds <= self.queue_max - self.queue_max / 10 {
+                self.tally.held(None);
+            }
+            let room = self.queue_max.saturating_sub(look.holds);
+            if room > 0 {
+                return Ok(usize::try_from(room).unwrap_or(usize::MAX));
+            }
+            self.hold(|queue_max, queue| {
+                format!("queue \"{queue}\" holds {}, at most {queue_max}", look.holds)
+            });
+            pause(&mut wait).await;
+        }
+    }
+
+    /// Says why it waits, once.
+    fn hold(&self, why: impl FnOnce(u64, &str) -> String) {
+        if !self.tally.is_held() {
+            self.tally.held(Some(why(self.queue_max, self.queue.name())));
+        }
+    }
+
+    /// Pushes the first of `events`, as many as there is room for.
+    async fn push(&mut self, events: &[Made]) -> Result<usize, RedisFault> {
+        let mut wait = REDIS_FULL_FIRST_MS;
+        loop {
+            let count = self.room().await?.min(events.len());
+            let events = &events[..count];
+            let lines: Vec<&[u8]> = events.iter().map(|made| made.line.as_slice()).collect();
+            let reached = events.iter().rev().find_map(|made| made.mark);
+            match self.push_now(&lines, reached).await {
+                Err(full) if full.is_full() => {
+                    self.hold(|_, _| full.told());
+                    pause(&mut wait).await;
+                }
+                pushed => return pushed.map(|()| count),
+            }
+        }
+    }
+
+    async fn push_now(&mut self, lines: &[&[u8]], reached: Option<HandedMark>) -> Result<(), RedisFault> {
+        let Some(connection) = self.connection.as_mut() else { return Err(RedisFault::Moved) };
+        if !self.queue.push(lines, reached, connection).await? {
+            return Err(RedisFault::Moved);
+        }
+        if reached.is_some() {
+            self.taken = reached;
+        }
+        Ok(())
+    }
+}
+
+async fn pause(wait: &mut u64) {
+    tokio::time::sleep(Duration::from_millis(*wait)).await;
+    *wait = (2 * *wait).min(REDIS_FULL_MAX_MS);
+}
+
+impl Receiver for QueueReceiver {
+    async fn connect(&mut self) -> Result<(), ReceiverError> {
+        self.connection = None;
+        self.connection = Some(Connection::open(&self.server).await?);
+        Ok(())
+    }
+
+    async fn last_taken(&mut self) -> Result<Option<HandedMark>, ReceiverError> {
+        self.taken = self.look().await?.taken;
+        Ok(self.taken)
+    }
+
+    async fn hand(&mut self, lines: &[Made]) -> Result<usize, ReceiverError> {
+        Ok(self.push(lines).await?)
+    }
+
+    async fn pass(&mut self, mark: HandedMark) -> Result<(), ReceiverError> {
+        if self.look().await?.taken != self.taken {
+            return Err(RedisFault::Moved.into());
+        }
+        Ok(self.push_now(&[], Some(mark)).await?)
+    }
+
+    async fn idle(&mut self) -> ReceiverError {
+        // Nothing waits to be handed over.
+        self.tally.held(None);
+        match &mut self.connection {
+            Some(connection) => connection.ended().await.into(),
+            None => ReceiverError::Closed,
+        }
+    }
+
+    fn unfit(&self, _: &[u8]) -> Option<String> {
+        None
+    }
+}

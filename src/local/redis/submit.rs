@@ -1,0 +1,116 @@
+//! The door from a queue: takes elements as a bot does, and acknowledges each only once the node has it on disk, or
+//! has set it aside. A crash between the two brings it again, which its id shows. It knows neither what an event
+//! is nor how Redis is spoken to.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::connection::{Connection, Server};
+use super::fault::RedisFault;
+use super::source::{Element, SourceQueue};
+use crate::limits::{LINE_BYTES_MAX, RECEIVER_FIRST_MS, RECEIVER_MAX_MS};
+use crate::local::frames::HEAD_BYTES;
+use crate::local::lines::Line;
+use crate::local::submit_door::SubmitDoor;
+
+pub struct QueueDoor {
+    server: Server,
+    queue: SourceQueue,
+    door: Arc<SubmitDoor>,
+    /// Whoever left an element waits for no answer: it never goes.
+    gone: CancellationToken,
+}
+
+/// What became of a batch.
+enum Batch {
+    Settled,
+    /// The node stops, and what is not settled stays in flight.
+    Stopping,
+}
+
+impl QueueDoor {
+    pub fn new(server: Server, queue: &str, door: Arc<SubmitDoor>) -> Self {
+        Self { server, queue: SourceQueue::new(queue), door, gone: CancellationToken::new() }
+    }
+
+    /// Connects, and again, until the node stops.
+    pub async fn run(mut self) {
+        let stopping = self.door.stopping.clone();
+        let mut most = RECEIVER_FIRST_MS;
+        while let Some(opened) = stopping.run_until_cancelled(Connection::open(&self.server)).await {
+            let fault = match opened {
+                Err(fault) => fault,
+                Ok(mut connection) => {
+                    self.door.tally.came();
+                    let ended = self.take(&mut connection, &mut most).await;
+                    self.door.tally.went();
+                    match ended {
+                        Ok(()) => return,
+                        Err(fault) => fault,
+                    }
+                }
+            };
+            self.door.tally.failed(fault.told());
+            let pause = tokio::time::sleep(Duration::from_millis(most));
+            most = (2 * most).min(RECEIVER_MAX_MS);
+            if stopping.run_until_cancelled(pause).await.is_none() {
+                return;
+            }
+        }
+    }
+
+    /// Until the connection breaks (an error) or the node stops. What an earlier run left comes first, so that
+    /// acknowledgements take what they mean.
+    async fn take(&mut self, connection: &mut Connection, most: &mut u64) -> Result<(), RedisFault> {
+        let stopping = self.door.stopping.clone();
+        let mut left_over = true;
+        loop {
+            let batch = async {
+                if left_over {
+                    self.queue.left_over(connection).await
+                } else {
+                    self.queue.next(connection).await
+                }
+            };
+            let Some(batch) = stopping.run_until_cancelled(batch).await else { return Ok(()) };
+            let batch = batch?;
+            // The server does what is asked of it.
+            *most = RECEIVER_FIRST_MS;
+            self.door.tally.well();
+            left_over &= !batch.is_empty();
+            if let Batch::Stopping = self.settle(&batch, connection).await? {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn settle(&self, batch: &[Element], connection: &mut Connection) -> Result<Batch, RedisFault> {
+        let lines = batch.iter().map(line).collect();
+        let Some(prepared) = self.door.submitter.prepare(lines).await else { return Ok(Batch::Stopping) };
+        let mut submissions = Vec::with_capacity(batch.len());
+        for prepared in prepared {
+            submissions.push(self.door.submitter.submit(prepared).await);
+        }
+        let mut done = 0;
+        for (element, submission) in batch.iter().zip(submissions) {
+            let settled = if element.len() > LINE_BYTES_MAX {
+                let head = element.slice(..HEAD_BYTES);
+                self.door.set_aside_long(Some(element.len() as u64), &head, &self.gone).await
+            } else {
+                self.door.settle(element, submission.outcome().await, &self.gone).await.is_some()
+            };
+            if !settled {
+                break;
+            }
+            done += 1;
+        }
+        self.queue.acknowledge(&batch[..done], connection).await?;
+        Ok(if done == batch.len() { Batch::Settled } else { Batch::Stopping })
+    }
+}
+
+fn line(element: &Element) -> Line {
+    if element.len() > LINE_BYTES_MAX { Line::TooLong } else { Line::Text(element.clone()) }
+}
