@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use thiserror::Error;
 
-use crate::envelope::{Body, Core, IdScheme};
+use crate::envelope::{Body, Core, IdScheme, OpenError, Opened};
 use crate::identity::{EventId, PublisherName, parse_uuid};
 use crate::link::{Link, LinkTarget};
 use crate::record::Entry;
@@ -231,11 +231,14 @@ pub struct EventFacts {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ext: Option<Box<RawValue>>,
     pub sealed: bool,
+    /// Why what is sealed cannot be shown here; absent where it was opened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cannot_open: Option<String>,
     /// Size of the envelope, in bytes.
     pub bytes: u64,
     /// SHA-256 of the signed core, in hex.
     pub digest: String,
-    /// Exactly as published; absent where sealed.
+    /// Exactly as published; absent where it is sealed and cannot be opened here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payload: Option<Box<RawValue>>,
 }
@@ -294,12 +297,28 @@ impl From<&Entry> for EventFacts {
             links: core.links.iter().map(LinkFacts::from).collect(),
             ext: core.ext.as_ref().and_then(|ext| raw(ext)),
             sealed: core.body.is_sealed(),
+            cannot_open: None,
             bytes: envelope.bytes().len() as u64,
             digest: envelope.digest().to_string(),
             payload: match &core.body {
                 Body::Plain(bytes) => raw(bytes),
                 Body::Sealed(_) => None,
             },
+        }
+    }
+}
+
+impl EventFacts {
+    /// What came of opening the body: its recipients see inside, others why not.
+    pub fn opened(&mut self, opened: Result<Opened, OpenError>) {
+        match opened {
+            Ok(opened) => {
+                self.parent = opened.parent.as_ref().map(EventId::to_string);
+                self.links = opened.links.iter().map(LinkFacts::from).collect();
+                self.ext = opened.ext.as_ref().and_then(|ext| raw(ext));
+                self.payload = raw(&opened.payload);
+            }
+            Err(fault) => self.cannot_open = Some(fault.to_string()),
         }
     }
 }

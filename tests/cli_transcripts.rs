@@ -126,7 +126,6 @@ fn what_is_not_built_is_refused() {
         ("key rotate --yes", "key rotate"),
         ("key revoke cert-ee --yes", "key revoke"),
         ("event trace 72ddb00c", "event trace"),
-        ("submit --seal", "submit --seal"),
         ("submit --dry-run", "submit --dry-run"),
     ] {
         let stderr = format!("error: {what} is not built yet (not_built)\n");

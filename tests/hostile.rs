@@ -69,11 +69,7 @@ fn bad_lines() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         ),
         ("an unknown label", text(r#"{"meta":{"version":1,"tlp":"PURPLE"},"payload":{"a":1}}"#), "bad_tlp"),
         ("RED unsealed", text(r#"{"source.ip":"192.0.2.1","tlp":"RED"}"#), "bad_tlp"),
-        (
-            "sealing",
-            text(r#"{"meta":{"version":1,"seal":true,"to":["cert-at"]},"payload":{"a":1}}"#),
-            "not_built",
-        ),
+        ("sealed to nobody", text(r#"{"meta":{"version":1,"seal":true},"payload":{"a":1}}"#), "bad_meta"),
         ("many values", text(r#"{"source.ip":["192.0.2.1","192.0.2.2"]}"#), "multi_value"),
     ]
 }

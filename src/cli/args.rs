@@ -68,6 +68,7 @@ pub enum Verb {
     #[command(after_help = "Examples:
   intelmesh submit -C /srv/mesh events.jsonl
   tail -F feed.jsonl | intelmesh submit -C /srv/mesh --tlp AMBER --to cert-ee,cert-pl -
+  intelmesh submit -C /srv/mesh --to cert-ee,cert-pl --seal secret.jsonl      for their eyes alone
 
 Exits 1 where any line was answered with an error.")]
     Submit(SubmitArgs),
@@ -199,13 +200,13 @@ pub struct SubmitArgs {
     /// JSON lines [default: stdin]
     #[arg(value_name = "FILE")]
     pub file: Option<PathBuf>,
-    /// Only for these peers
+    /// Only for these peers, or the members of these groups
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub to: Vec<PublisherName>,
     /// The least label: CLEAR, GREEN, AMBER, AMBER+STRICT or RED; a stricter one of an event stays
     #[arg(long, value_name = "LABEL", value_parser = label)]
     pub tlp: Option<Tlp>,
-    /// Encrypt to the recipients (not built yet)
+    /// Encrypt to the recipients: whoever relays it cannot read it
     #[arg(long)]
     pub seal: bool,
     /// Say what would be done (not built yet)

@@ -67,7 +67,10 @@ fn render(facts: &EventFacts) -> String {
     rows.extend(facts.ext.as_ref().map(|ext| ("ext", ext.get().to_owned())));
     let payload = match &facts.payload {
         Some(payload) => payload.get().to_owned(),
-        None => "cannot open".to_owned(),
+        None => facts
+            .cannot_open
+            .as_ref()
+            .map_or_else(|| "cannot open".to_owned(), |why| format!("cannot open: {why}")),
     };
     rows.push(("payload", payload));
     let rows: String = rows.iter().map(|(name, value)| format!("  {name:<10} {value}\n")).collect();

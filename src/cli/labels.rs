@@ -1,6 +1,6 @@
-//! `--to` and `--tlp` of `submit`: written into the meta of a line whose payload stays as it is, token for
+//! `--to`, `--seal` and `--tlp` of `submit`: written into the meta of a line whose payload stays as it is, token for
 //! token. Flags only narrow: the stricter label stays, and recipients are those named by both; where that is
-//! nobody, an empty list says so, which the node refuses. What is no JSON object is passed on as it is, for
+//! nobody, an empty list says so, which the node refuses. Groups are compared by their own names. What is no JSON object is passed on as it is, for
 //! the node to refuse too.
 
 use std::ops::Range;
@@ -15,6 +15,7 @@ use crate::policy::Tlp;
 pub struct Labels {
     pub to: Vec<PublisherName>,
     pub tlp: Option<Tlp>,
+    pub seal: bool,
 }
 
 /// One member of a JSON object: its name, unescaped, and where its value lies.
@@ -25,7 +26,7 @@ struct Member {
 
 impl Labels {
     pub fn is_empty(&self) -> bool {
-        self.to.is_empty() && self.tlp.is_none()
+        self.to.is_empty() && self.tlp.is_none() && !self.seal
     }
 
     /// `text` without its newline.
@@ -56,6 +57,7 @@ impl Labels {
         let mut fields = Vec::new();
         fields.extend((!self.to.is_empty()).then(|| format!("\"to\":{}", names(&self.to))));
         fields.extend(self.tlp.map(|tlp| format!("\"tlp\":\"{tlp}\"")));
+        fields.extend(self.seal.then(|| "\"seal\":true".to_owned()));
         fields.join(",")
     }
 
@@ -84,6 +86,15 @@ impl Labels {
                         changes.push((member.value.clone(), format!("\"{tlp}\"")));
                     }
                 }
+            }
+        }
+        if self.seal {
+            match members.iter().find(|member| member.name == "seal") {
+                None => added.push("\"seal\":true".to_owned()),
+                Some(member) if matches!(&meta[member.value.clone()], "false" | "null") => {
+                    changes.push((member.value.clone(), "true".to_owned()));
+                }
+                Some(_) => {}
             }
         }
         changes.sort_by_key(|(range, _)| std::cmp::Reverse(range.start));
@@ -200,7 +211,7 @@ mod tests {
     use super::*;
 
     fn labels(to: &[&str], tlp: Option<Tlp>) -> Labels {
-        Labels { to: to.iter().map(|name| PublisherName::parse(name).unwrap()).collect(), tlp }
+        Labels { to: to.iter().map(|name| PublisherName::parse(name).unwrap()).collect(), tlp, seal: false }
     }
 
     #[test]
@@ -261,6 +272,24 @@ mod tests {
         let flags = labels(&["cert-ee"], None);
         let line = r#"{"meta":{"to":["cert-pl"]},"payload":{}}"#;
         assert_eq!(flags.put_on(line), r#"{"meta":{"to":[]},"payload":{}}"#, "which the node refuses");
+    }
+
+    #[test]
+    fn a_seal_is_asked_for_whatever_the_line_says() {
+        let flags = Labels { seal: true, ..labels(&["cert-ee"], None) };
+        for (line, want) in [
+            (r#"{"a":1}"#, r#"{"meta":{"to":["cert-ee"],"seal":true},"payload":{"a":1}}"#),
+            (
+                r#"{"meta":{"seal":false,"to":["cert-ee"]},"payload":{}}"#,
+                r#"{"meta":{"seal":true,"to":["cert-ee"]},"payload":{}}"#,
+            ),
+            (
+                r#"{"meta":{"seal":"maybe","to":["cert-ee"]},"payload":{}}"#,
+                r#"{"meta":{"seal":"maybe","to":["cert-ee"]},"payload":{}}"#,
+            ),
+        ] {
+            assert_eq!(flags.put_on(line), want, "{line}");
+        }
     }
 
     #[test]

@@ -27,9 +27,6 @@ struct Outcome {
 }
 
 pub fn submit(place: &Place, args: SubmitArgs) -> Result<(), Failure> {
-    if args.seal {
-        return Err(Failure::not_built("submit --seal"));
-    }
     if args.dry_run {
         return Err(Failure::not_built("submit --dry-run"));
     }
@@ -40,7 +37,7 @@ pub fn submit(place: &Place, args: SubmitArgs) -> Result<(), Failure> {
             File::open(path).map_err(|error| Failure::could_not(format!("{}: {error}", path.display())))?,
         ),
     };
-    let labels = Labels { to: args.to, tlp: args.tlp };
+    let labels = Labels { to: args.to, tlp: args.tlp, seal: args.seal };
     let stream = place.connect("in.sock")?;
     let sending = stream.try_clone().map_err(|error| broken(&error))?;
     // Not joined before the answers have ended: they end because it shuts the writing side.

@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::control::{
     AddressCheck, EventFacts, EventRef, FeedFacts, PeerCheck, Refusal, Reply, Request, parse_request,
 };
+use crate::envelope::Opener;
 use crate::identity::PublisherName;
 use crate::protocol::io::DialFailure;
 use crate::record::Entry;
@@ -39,6 +40,8 @@ pub struct Control {
     pub asks: mpsc::Sender<Ask>,
     pub store: Arc<Store>,
     pub transport: Arc<Transport>,
+    /// For what is sealed for this node.
+    pub opener: Arc<Opener>,
 }
 
 impl Control {
@@ -56,7 +59,12 @@ impl Control {
             Request::Status => self.ask(Ask::Snapshot).await.map(Reply::Status),
             Request::FeedShow => self.ask(Ask::Feeds).await.map(Reply::Feeds),
             Request::EventShow { id } => {
-                self.find(id).await.map(|entry| Reply::Event(Box::new(EventFacts::from(&*entry))))
+                let entry = self.find(id).await?;
+                let mut facts = EventFacts::from(&*entry);
+                if facts.sealed {
+                    facts.opened(self.opener.open(&entry.envelope));
+                }
+                Ok(Reply::Event(Box::new(facts)))
             }
             Request::EventExport { id } => self.find(id).await.map(|entry| Reply::Envelope {
                 id: entry.envelope.id().to_string(),

@@ -280,6 +280,7 @@ impl EventLoop {
             node_file: &self.files.node_file.problems,
             chronicle: &self.chronicle,
             doors: self.parts.doors.set().status(),
+            cannot_open: self.parts.doors.opening().cannot_open(),
             now: clock::now(),
         };
         snapshot(facts, &mut self.lags)

@@ -18,10 +18,11 @@ use crate::daemon::control::{Ask, Control};
 use crate::daemon::doors::{door_setups, journal_questions, socket_door};
 use crate::daemon::event_loop::{EventLoop, Files, NodeFile, Parts, reachable};
 use crate::daemon::snapshot::Identity;
+use crate::envelope::Opener;
 use crate::identity::public_key_text;
 use crate::keyring::{Keyring, KeyringError};
 use crate::limits::SEEN_BEYOND_JOURNAL_MS;
-use crate::local::{Behind, ControlHandler, Doors, JournalQuestions, LocalError, Places};
+use crate::local::{Behind, ControlHandler, Doors, JournalQuestions, LocalError, Opening, Places};
 use crate::policy::TrustList;
 use crate::protocol::{Bounds, Input, Node, NodeConfig as CoreConfig, Rules};
 use crate::store::{EngineConfig, Opened, Store, StoreDirs, StoreError};
@@ -143,11 +144,16 @@ async fn serve(config: NodeConfig) -> Result<(), StartError> {
     let transport = TransportConfig { key: keyring.signing_key().clone(), listen: config.listen.clone() };
     let (transport, listening) = Transport::start(transport, inputs.clone()).await?;
     let (store, transport) = (Arc::new(store), Arc::new(transport));
-    let control =
-        Control { asks: asks.clone(), store: Arc::clone(&store), transport: Arc::clone(&transport) };
+    let opener = Arc::new(keyring.opener(config.name.clone()));
+    let control = Control {
+        asks: asks.clone(),
+        store: Arc::clone(&store),
+        transport: Arc::clone(&transport),
+        opener: Arc::clone(&opener),
+    };
     let control: ControlHandler = Arc::new(move |line| Box::pin(control.clone().answer(line)));
     let journal = journal_questions(&store, opened.ends.log_id);
-    let doors = open_doors(&config, &keyring, &trust_in_force, control, inputs.clone(), journal)?;
+    let doors = open_doors(&config, &keyring, opener, &trust_in_force, control, inputs.clone(), journal)?;
     let node = Node::new(core_config(&config), trust, opened.ledger, opened.ends, clock::now());
     transport.set_peers(reachable(&peers));
     let identity = Identity {
@@ -174,6 +180,7 @@ async fn serve(config: NodeConfig) -> Result<(), StartError> {
 fn open_doors(
     config: &NodeConfig,
     keyring: &Keyring,
+    opener: Arc<Opener>,
     trust: &Arc<ArcSwap<TrustList>>,
     control: ControlHandler,
     inputs: mpsc::Sender<Input>,
@@ -188,6 +195,7 @@ fn open_doors(
         door: socket_door(config),
         control,
         journal,
+        opening: Arc::new(Opening::new(opener, clock::now)),
         doors: door_setups(config),
     };
     Doors::start(&Places { run: config.paths.run.clone(), group: config.socket_group.clone() }, behind)

@@ -11,8 +11,8 @@ use crate::protocol::link::ContactState;
 use crate::protocol::view::{ConsumerView, NodeView, PeerView};
 use crate::record::ConsumerName;
 use crate::status::{
-    Clock, Consumer, Disk, Door, DoorWay, Equivocation, HealthCode, Journal, Peer, PeerFault, PeerState,
-    Problem, Received, STATUS_SCHEMA, Seen, Sent, Snapshot, Stranger,
+    CannotOpen, Clock, Consumer, Disk, Door, DoorWay, Equivocation, HealthCode, Journal, Peer, PeerFault,
+    PeerState, Problem, Received, STATUS_SCHEMA, Seen, Sent, Snapshot, Stranger,
 };
 use crate::store::{self, StoreStats};
 use crate::time::{Now, Timestamp};
@@ -50,6 +50,7 @@ pub struct Facts<'a> {
     pub node_file: &'a [config::Problem],
     pub chronicle: &'a Chronicle,
     pub doors: Vec<Door>,
+    pub cannot_open: Option<CannotOpen>,
     pub now: Now,
 }
 
@@ -87,7 +88,8 @@ impl Lags {
 
 pub fn snapshot(facts: Facts<'_>, lags: &mut Lags) -> Snapshot {
     lags.observe(&facts.view, facts.now);
-    let Facts { identity, view, stats, strangers, files, node_file, chronicle, doors, now } = facts;
+    let Facts { identity, view, stats, strangers, files, node_file, chronicle, doors, cannot_open, now } =
+        facts;
     let peers = view.peers.iter().map(|peer| self::peer(peer, &view, files, chronicle, lags, now)).collect();
     let consumers =
         view.consumers.iter().map(|at| consumer(at, &view, chronicle, &doors, lags, now)).collect();
@@ -115,8 +117,9 @@ pub fn snapshot(facts: Facts<'_>, lags: &mut Lags) -> Snapshot {
         disk: Some(Disk { free_bytes: stats.free_bytes, full: view.disk_full }),
         peers,
         consumers,
-        // Whoever became a peer since is none any more.
         doors,
+        cannot_open,
+        // Whoever became a peer since is none any more.
         strangers: strangers.into_iter().filter(|knocked| !is_peer(files, knocked)).map(stranger).collect(),
         equivocations: equivocations(&view, chronicle),
         errors,

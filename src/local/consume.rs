@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::Consumers;
 use super::handed::Handed;
 use super::lines::{Line, LineReader};
+use super::opening::Opening;
 use super::request::{Ack, Refused, parse_ack, parse_request};
 use crate::format::{Carried, Form, HandOff};
 use crate::limits::CONSUMER_LINE_BYTES_MAX;
@@ -36,6 +37,7 @@ pub(super) enum ToConsumer {
 /// What all connections of the door share.
 pub(super) struct Consuming {
     pub inputs: mpsc::Sender<Input>,
+    pub opening: Arc<Opening>,
     pub consumers: Arc<Consumers>,
     pub stopping: CancellationToken,
 }
@@ -47,6 +49,7 @@ struct Connection {
     acks: bool,
     hand_off: HandOff,
     inputs: mpsc::Sender<Input>,
+    opening: Arc<Opening>,
     handed: Mutex<Handed>,
     /// Something was acknowledged.
     acked: Notify,
@@ -122,6 +125,7 @@ impl Consuming {
             acks,
             hand_off,
             inputs: self.inputs.clone(),
+            opening: self.opening.clone(),
             handed: Mutex::new(Handed::new(acks && hand_off.form != Form::Iep04)),
             acked: Notify::new(),
         }
@@ -184,8 +188,11 @@ impl Connection {
                 ToConsumer::Closed(why) => return WriteEnd::Closed(why),
             };
             self.wait_for_acks().await;
-            for entry in entries {
+            let outgoing = self.opening.open_all(&entries).await;
+            let mut done = None;
+            for (entry, outgoing) in entries.iter().zip(&outgoing) {
                 let carried = Carried {
+                    opened: outgoing.opened(),
                     withdrawn_by: entry.withdrawn_by.as_ref(),
                     replaced_by: entry.replaced_by.as_ref(),
                     ..Carried::new(entry.seq, &entry.path, &entry.envelope)
@@ -193,6 +200,9 @@ impl Connection {
                 if self.hand_off.write_line(&carried, &mut bytes) {
                     bytes.push(b'\n');
                     self.handed(|handed| handed.push(entry.seq));
+                    done = None;
+                } else {
+                    done = self.handed(|handed| handed.pass(entry.seq));
                 }
                 if bytes.len() >= WRITE_BYTES {
                     if out.write(&bytes).await.is_err() {
@@ -207,6 +217,9 @@ impl Connection {
             bytes.clear();
             if self.inputs.send(Input::ConsumerReady { consumer: self.id }).await.is_err() {
                 break;
+            }
+            if let Some(seq) = done.filter(|_| self.acks) {
+                let _ = self.inputs.send(Input::ConsumerAcked { consumer: self.id, seq }).await;
             }
         }
         WriteEnd::Closed(ConsumerClosed::Stopping)

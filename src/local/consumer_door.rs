@@ -16,6 +16,7 @@ use super::aside::{Aside, AsideRecord};
 use super::consume::ToConsumer;
 use super::door_set::JournalQuestions;
 use super::handed_mark::HandedMark;
+use super::opening::{Opening, Outgoing};
 use super::receiver::{Made, Receiver, ReceiverError};
 use super::tally::ConsumerTally;
 use crate::format::{Carried, HandOff};
@@ -49,6 +50,7 @@ pub(super) struct ConsumerBehind {
     pub inputs: mpsc::Sender<Input>,
     pub consumers: Arc<Consumers>,
     pub journal: Arc<JournalQuestions>,
+    pub opening: Arc<Opening>,
     pub now: fn() -> Now,
     pub stopping: CancellationToken,
 }
@@ -288,7 +290,12 @@ impl<R: Receiver> ConsumerDoor<R> {
 
     fn write(&self, entry: &Entry) -> Writing {
         let mut line = Vec::new();
-        if !self.hand_off.write_line(&Carried::new(entry.seq, &entry.path, &entry.envelope), &mut line) {
+        let outgoing = self.behind.opening.open(entry);
+        if let Outgoing::Closed(fault) = &outgoing {
+            return Writing::SetAside(Box::new(self.record_of(entry, "cannot_open", fault.to_string())));
+        }
+        let carried = Carried::new(entry.seq, &entry.path, &entry.envelope);
+        if !self.hand_off.write_line(&Carried { opened: outgoing.opened(), ..carried }, &mut line) {
             return Writing::Nothing;
         }
         match self.receiver.unfit(&line) {
@@ -298,8 +305,12 @@ impl<R: Receiver> ConsumerDoor<R> {
     }
 
     fn record(&self, entry: &Entry, code: &str, why: String, line: &[u8]) -> AsideRecord {
+        self.record_of(entry, code, why).with_line(line)
+    }
+
+    fn record_of(&self, entry: &Entry, code: &str, why: String) -> AsideRecord {
         let at = (self.behind.now)().wall;
-        let mut record = AsideRecord::new(at, self.tally.name(), code, why).with_line(line);
+        let mut record = AsideRecord::new(at, self.tally.name(), code, why);
         record.id = Some(entry.envelope.id().to_string());
         record
     }

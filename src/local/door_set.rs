@@ -223,6 +223,7 @@ fn start<R: Receiver>(
             inputs: behind.inputs.clone(),
             consumers: doors.consumers.clone(),
             journal: behind.journal.clone(),
+            opening: behind.opening.clone(),
             now: behind.now,
             stopping: doors.stopping.clone(),
         },

@@ -17,6 +17,9 @@ struct Run {
 #[derive(Debug, Default)]
 pub(super) struct Handed {
     last_seq: u64,
+    /// The last seq that there was no line for, behind the last line.
+    passed: u64,
+    acked: u64,
     lines: u64,
     /// Oldest first; only what is not acknowledged.
     runs: VecDeque<Run>,
@@ -42,6 +45,13 @@ impl Handed {
         }
     }
 
+    /// There is no line for the entry `seq`: nobody can acknowledge it. It is done with once all before it is;
+    /// the seq where that is so already.
+    pub fn pass(&mut self, seq: u64) -> Option<u64> {
+        self.passed = seq;
+        (self.acked >= self.last_seq).then_some(seq)
+    }
+
     pub fn is_full(&self) -> bool {
         self.runs.len() >= UNACKED_RUNS_MAX
     }
@@ -53,6 +63,7 @@ impl Handed {
             Ack::Lines(lines) => self.seq_of_line(lines.min(self.lines)),
         };
         let seq = seq.filter(|seq| *seq > 0)?;
+        self.acked = self.acked.max(seq);
         while let Some(run) = self.runs.front_mut() {
             let done = (seq + 1).saturating_sub(run.first_seq).min(run.lines);
             run.first_line += done;
@@ -63,7 +74,7 @@ impl Handed {
             }
             self.runs.pop_front();
         }
-        Some(seq)
+        if seq >= self.last_seq { Some(seq.max(self.passed)) } else { Some(seq) }
     }
 
     fn seq_of_line(&self, line: u64) -> Option<u64> {
@@ -104,6 +115,22 @@ mod tests {
         }
         assert_eq!(handed.acked(Ack::Seq(5)), Some(5));
         assert_eq!(handed.acked(Ack::Lines(2)), Some(9));
+    }
+
+    #[test]
+    fn what_had_no_line_is_done_with_once_all_before_it_is() {
+        let mut handed = Handed::new(true);
+        assert_eq!(handed.pass(2), Some(2), "nothing was handed before");
+        handed.push(3);
+        assert_eq!(handed.pass(4), None);
+        assert_eq!(handed.pass(5), None);
+        assert_eq!(handed.acked(Ack::Lines(1)), Some(5));
+        assert_eq!(handed.pass(6), Some(6));
+        handed.push(7);
+        handed.push(8);
+        assert_eq!(handed.pass(9), None);
+        assert_eq!(handed.acked(Ack::Seq(7)), Some(7));
+        assert_eq!(handed.acked(Ack::Seq(9)), Some(9));
     }
 
     #[test]

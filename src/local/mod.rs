@@ -16,6 +16,7 @@ mod frames;
 mod handed;
 mod handed_mark;
 mod lines;
+mod opening;
 mod receiver;
 mod redis;
 mod request;
@@ -57,6 +58,7 @@ pub use control::ControlHandler;
 pub use door_set::{
     ConsumerSetup, ConsumerWay, DoorSet, DoorSetups, JournalQuestions, MarkQuestion, SubmitSetup, SubmitWay,
 };
+pub use opening::Opening;
 pub use redis::{AddressFault, RedisAddress, RedisQueue};
 pub use socket::connect;
 pub use tcp_in::TcpIn;
@@ -117,6 +119,8 @@ pub struct Behind {
     /// Answers `ctl.sock`.
     pub control: ControlHandler,
     pub journal: Arc<JournalQuestions>,
+    /// Opens what is sealed for this node.
+    pub opening: Arc<Opening>,
     /// Those of `intelmesh.toml`.
     pub doors: DoorSetups,
 }
@@ -129,6 +133,7 @@ pub struct Doors {
     tasks: TaskTracker,
     sockets: Vec<PathBuf>,
     set: Arc<DoorSet>,
+    opening: Arc<Opening>,
 }
 
 impl Doors {
@@ -149,6 +154,7 @@ impl Doors {
             tasks: TaskTracker::new(),
             sockets: ["in.sock", "out.sock", "ctl.sock"].map(|name| places.run.join(name)).into(),
             set: Arc::default(),
+            opening: behind.opening.clone(),
         };
         let setups = std::mem::take(&mut behind.doors);
         doors.set = Arc::new(DoorSet::open(setups, &behind, &doors)?);
@@ -156,6 +162,7 @@ impl Doors {
         let submitting = Arc::new(Submitting { submitter, stopping: doors.stopping.clone() });
         let consuming = Arc::new(Consuming {
             inputs: behind.inputs,
+            opening: behind.opening,
             consumers: doors.consumers.clone(),
             stopping: doors.stopping.clone(),
         });
@@ -193,6 +200,11 @@ impl Doors {
         self.tasks.spawn(async move {
             stopping.run_until_cancelled(accept).await;
         });
+    }
+
+    /// What could not be opened.
+    pub fn opening(&self) -> &Opening {
+        &self.opening
     }
 
     /// Those of `intelmesh.toml`.

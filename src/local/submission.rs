@@ -11,6 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::Behind;
 use super::lines::Line;
+use super::opening::Opening;
 use crate::envelope::content::BodyIdSecret;
 use crate::envelope::{Signer, VerifiedEnvelope};
 use crate::format::{Child, Door, Draft, Intake, Made, Returned, SubmitCode, SubmitError, intake};
@@ -85,6 +86,7 @@ pub(super) struct Submitter {
     signer: Arc<Signer>,
     secret: BodyIdSecret,
     trust: Arc<ArcSwap<TrustList>>,
+    opening: Arc<Opening>,
     now: fn() -> Now,
     inputs: mpsc::Sender<Input>,
     pending: Arc<Pending>,
@@ -133,6 +135,7 @@ impl Submitter {
             signer: behind.signer.clone(),
             secret: behind.body_id_secret.clone(),
             trust: behind.trust.clone(),
+            opening: behind.opening.clone(),
             now: behind.now,
             inputs: behind.inputs.clone(),
             pending,
@@ -230,7 +233,9 @@ impl Submitter {
         let id = child.of().clone();
         self.send(bytes, Answer::Recalled(answer), |ticket| Input::Recall { ticket, id }).await?;
         let lineage = lineage.await.map_err(|_| SubmitError::stopping())?;
-        let cores: Vec<_> = lineage.iter().map(|entry| entry.envelope.core()).collect();
+        // What was sealed for us tells its ancestry inside.
+        let cores: Vec<_> = lineage.iter().map(|entry| self.opening.revealed(entry)).collect();
+        let cores: Vec<_> = cores.iter().collect();
         let trust = self.trust.load_full();
         child.expand(&trust)?;
         self.sign(child.into_draft(&cores, |name| trust.peer(name).is_some())?)

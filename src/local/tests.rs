@@ -123,6 +123,7 @@ fn behind(inputs: mpsc::Sender<Input>) -> Behind {
     Behind {
         inputs,
         now: wall,
+        opening: Arc::new(Opening::new(Arc::new(crate::envelope::Opener::new(name("cert-at"), [])), wall)),
         trust: Arc::new(ArcSwap::from_pointee(trust)),
         signer: Arc::new(signer()),
         body_id_secret: BodyIdSecret::new([2; 32]),

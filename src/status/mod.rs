@@ -44,6 +44,9 @@ pub struct Snapshot {
     /// Of `intelmesh.toml`, in its order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub doors: Vec<Door>,
+    /// What was sealed for this node and could not be opened; absent where there was none since the start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cannot_open: Option<CannotOpen>,
     /// Who knocked without being a peer; newest first, bounded by [`crate::limits::STRANGERS_MAX`].
     pub strangers: Vec<Stranger>,
     /// Two cores under one identity, by publisher.
@@ -113,6 +116,18 @@ pub struct Seen {
     #[serde(default, skip_serializing_if = "Option::is_none", with = "rfc3339_or_absent")]
     pub floor: Option<Timestamp>,
     pub bytes: u64,
+}
+
+/// Events that were sealed for this node and could not be opened: kept, relayed, and handed to nobody.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CannotOpen {
+    pub count: u64,
+    /// The last one, …
+    pub id: String,
+    pub reason: String,
+    /// … and when its hand-off was tried.
+    #[serde(with = "rfc3339")]
+    pub at: Timestamp,
 }
 
 /// The file system that holds the journal.

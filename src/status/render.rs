@@ -4,7 +4,7 @@
 use comfy_table::{CellAlignment, Table, presets};
 
 use super::health::{bytes_text, health_line, span_text};
-use super::{Peer, PeerState, Snapshot};
+use super::{CannotOpen, Peer, PeerState, Snapshot};
 use crate::time::Timestamp;
 
 /// Errors shown; all of them are in the JSON.
@@ -24,6 +24,7 @@ pub fn render(snapshot: &Snapshot, now: Timestamp) -> String {
     text += &peers(snapshot, now);
     text += &store(snapshot, now);
     text += &consumers(snapshot);
+    text += &cannot_open(snapshot);
     text += &strangers(snapshot);
     text += &errors(snapshot);
     text
@@ -160,6 +161,13 @@ fn consumers(snapshot: &Snapshot) -> String {
         ]);
     }
     format!("\n{}", lines(&table))
+}
+
+fn cannot_open(snapshot: &Snapshot) -> String {
+    snapshot.cannot_open.as_ref().map_or_else(String::new, |closed| {
+        let CannotOpen { count, id, reason, at } = closed;
+        format!("\nCANNOT OPEN {count} events that were sealed for this node\n  {at} {id}: {reason}\n")
+    })
 }
 
 fn strangers(snapshot: &Snapshot) -> String {

@@ -55,6 +55,7 @@ fn facts() -> Snapshot {
         peers: vec![peer("cert-ee"), peer("cert-pl")],
         consumers: vec![Consumer { name: Some("soc".into()), connected: true, ..Consumer::default() }],
         doors: Vec::new(),
+        cannot_open: None,
         strangers: Vec::new(),
         equivocations: Vec::new(),
         errors: Vec::new(),

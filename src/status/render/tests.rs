@@ -63,6 +63,7 @@ fn snapshot() -> Snapshot {
             ..Consumer::default()
         }],
         doors: Vec::new(),
+        cannot_open: None,
         strangers: vec![Stranger {
             key: "ed25519:BBBB".into(),
             address: "/ip4/192.0.2.9/tcp/50000".into(),

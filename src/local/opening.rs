@@ -1,0 +1,108 @@
+//! What is sealed for this node is opened where it is handed off, and nowhere else: the journal and the core keep
+//! the sealed form. What cannot be opened is counted, logged with its reason, and holds nobody up. The private
+//! keys stay inside [`Opener`].
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::envelope::{Core, OpenError, Opened, Opener};
+use crate::limits::OPEN_HERE_MAX;
+use crate::record::Entry;
+use crate::status::CannotOpen;
+use crate::time::Now;
+
+/// What all doors share.
+pub struct Opening {
+    opener: Arc<Opener>,
+    now: fn() -> Now,
+    failed: Mutex<Failed>,
+}
+
+/// Since the start of the process.
+#[derive(Debug, Default)]
+struct Failed {
+    last: Option<CannotOpen>,
+    /// Up to here it was counted: a second consumer meets the same events.
+    seq: u64,
+}
+
+/// An entry on its way out.
+#[derive(Debug)]
+pub(super) enum Outgoing {
+    Plain,
+    Opened(Opened),
+    /// Sealed for this node, and cannot be opened.
+    Closed(OpenError),
+}
+
+impl Outgoing {
+    pub fn opened(&self) -> Option<&Opened> {
+        match self {
+            Self::Opened(opened) => Some(opened),
+            Self::Plain | Self::Closed(_) => None,
+        }
+    }
+}
+
+impl Opening {
+    pub fn new(opener: Arc<Opener>, now: fn() -> Now) -> Self {
+        Self { opener, now, failed: Mutex::default() }
+    }
+
+    /// Each of `entries`, in their order. Many are opened on a worker.
+    pub(super) async fn open_all(self: &Arc<Self>, entries: &[Arc<Entry>]) -> Vec<Outgoing> {
+        let sealed = entries.iter().filter(|entry| entry.envelope.core().body.is_sealed()).count();
+        if sealed > OPEN_HERE_MAX {
+            let (shared, entries) = (Arc::clone(self), entries.to_vec());
+            let opening =
+                tokio::task::spawn_blocking(move || entries.iter().map(|entry| shared.open(entry)).collect());
+            if let Ok(opened) = opening.await {
+                return opened;
+            }
+        }
+        entries.iter().map(|entry| self.open(entry)).collect()
+    }
+
+    pub(super) fn open(&self, entry: &Entry) -> Outgoing {
+        if !entry.envelope.core().body.is_sealed() {
+            return Outgoing::Plain;
+        }
+        match self.opener.open(&entry.envelope) {
+            Ok(opened) => Outgoing::Opened(opened),
+            Err(fault) => {
+                self.count(entry, &fault);
+                Outgoing::Closed(fault)
+            }
+        }
+    }
+
+    /// The core with what was sealed beside its body in its place, where this node may read that.
+    pub(super) fn revealed(&self, entry: &Entry) -> Core {
+        let mut core = entry.envelope.core().clone();
+        if let Ok(opened) = self.opener.open(&entry.envelope) {
+            (core.parent, core.links, core.ext) = (opened.parent, opened.links, opened.ext);
+        }
+        core
+    }
+
+    fn count(&self, entry: &Entry, fault: &OpenError) {
+        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        if entry.seq <= failed.seq {
+            return;
+        }
+        let id = entry.envelope.id();
+        let (reason, publisher) = (fault.code(), &id.publisher);
+        tracing::warn!(outcome = "cannot open", %id, %publisher, reason, "{fault}");
+        failed.seq = entry.seq;
+        failed.last = Some(CannotOpen {
+            count: failed.last.as_ref().map_or(0, |last| last.count) + 1,
+            id: id.to_string(),
+            reason: fault.to_string(),
+            at: (self.now)().wall,
+        });
+    }
+
+    /// What status shows; `None` where all that was sealed for this node could be opened.
+    pub fn cannot_open(&self) -> Option<CannotOpen> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner).last.clone()
+    }
+}
