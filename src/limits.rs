@@ -118,6 +118,10 @@ pub const FILTER_TEXT_BYTES_MAX: usize = 4 * 1024;
 /// all parts of the largest filter over the largest envelope are within it. Beyond it the filter fails.
 pub const FILTER_STEPS_MAX: u64 = 4 * 1024 * 1024;
 
+/// Entries with a content id that a consumer's filter passed over, remembered for each connection: of a later one
+/// with the same content it is known whether the consumer has it.
+pub const PASSED_OVER_MAX: usize = 4_096;
+
 /// The stack that a filter is read on, in bytes.
 pub const FILTER_STACK_BYTES: usize = 16 * 1024 * 1024;
 

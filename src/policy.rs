@@ -2,11 +2,13 @@
 //! Nothing here reads files or knows how a peer is reached.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use ed25519_dalek::VerifyingKey;
 use sha2::{Digest as _, Sha256};
 
 use crate::envelope::{Core, SealKey};
+use crate::filter::{Facts, Filter, FilterFailure};
 use crate::identity::{HopPath, KeyId, PublisherName};
 use crate::time::Timestamp;
 
@@ -41,6 +43,8 @@ pub struct Share {
     pub tlp_max: Tlp,
     /// Only what is sealed; and what names this peer in `to` is sealed without being asked.
     pub seal: bool,
+    /// `where`: what it does not admit is withheld.
+    pub filter: Option<Arc<Filter>>,
 }
 
 /// `[receive]`: from them to us.
@@ -50,17 +54,19 @@ pub struct Receive {
     pub relay: bool,
     pub rate: Option<Rate>,
     pub rate_per_publisher: Option<Rate>,
+    /// `where`: what it does not admit is not taken.
+    pub filter: Option<Arc<Filter>>,
 }
 
 impl Default for Share {
     fn default() -> Self {
-        Self { tlp_max: Tlp::Amber, seal: false }
+        Self { tlp_max: Tlp::Amber, seal: false, filter: None }
     }
 }
 
 impl Default for Receive {
     fn default() -> Self {
-        Self { relay: true, rate: None, rate_per_publisher: None }
+        Self { relay: true, rate: None, rate_per_publisher: None, filter: None }
     }
 }
 
@@ -162,8 +168,8 @@ impl TrustList {
         }
     }
 
-    /// Eight bytes of everything that can turn a rejection into an acceptance: names, keys, aliases and
-    /// `relay`, and the version of this node's rules. A feed compares it at every SUBSCRIBE (design §6.5).
+    /// Eight bytes of everything that can turn a rejection into an acceptance: names, keys, aliases,
+    /// `relay` and filters of what is taken, and the version of this node's rules. A feed compares it at every SUBSCRIBE (design §6.5).
     pub fn digest(&self) -> [u8; 8] {
         let mut hash = Sha256::new();
         hash.update(b"intelmesh/trust/1");
@@ -174,6 +180,10 @@ impl TrustList {
             }
             hash.update(peer.key.as_bytes());
             hash.update([u8::from(peer.receive.relay)]);
+            if let Some(filter) = &peer.receive.filter {
+                hash.update(b"where");
+                hash.update(filter.digest());
+            }
         }
         let mut digest = [0u8; 8];
         digest.copy_from_slice(&hash.finalize()[..8]);
@@ -196,6 +206,10 @@ pub enum Withheld {
     Hops,
     /// Its `expires` has passed.
     Expired,
+    /// `where` does not admit it.
+    Filter,
+    /// `where` has no answer for it.
+    FilterFailed,
 }
 
 impl Withheld {
@@ -207,6 +221,8 @@ impl Withheld {
             Self::NotSealed => "not_sealed",
             Self::Hops => "hops",
             Self::Expired => "expired",
+            Self::Filter => "filter",
+            Self::FilterFailed => "filter_failed",
         }
     }
 }
@@ -256,7 +272,22 @@ pub fn share(
     if path.len() >= usize::from(core.max_hops) || path.with(own_name).is_none() {
         return Err(Withheld::Hops);
     }
-    Ok(())
+    match admitted(peer.share.filter.as_deref(), core, path) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Withheld::Filter),
+        Err(_) => Err(Withheld::FilterFailed),
+    }
+}
+
+/// Asked last: nothing else is as dear. What a filter sees of the hop path narrows what goes out, it lets nothing
+/// through that the signed fields forbid.
+fn admitted(filter: Option<&Filter>, core: &Core, path: &HopPath) -> Result<bool, FilterFailure> {
+    filter.map_or(Ok(true), |filter| filter.admits(&Facts::new(core, path)))
+}
+
+/// Why the filter of a peer had no answer, for whoever counts it.
+pub fn failure(filter: Option<&Arc<Filter>>, core: &Core, path: &HopPath) -> Option<FilterFailure> {
+    admitted(filter.map(|filter| &**filter), core, path).err()
 }
 
 /// Why an envelope of a trusted publisher is not taken from a peer. A change of the peer file can cure it.
@@ -266,17 +297,39 @@ pub enum NotReceived {
     Relay,
     /// The label does not allow that this peer had it to give.
     Tlp,
+    /// `where` does not admit it.
+    Filter,
+    /// `where` has no answer for it.
+    FilterFailed,
 }
 
-/// May this node take the envelope of `core` from `source`?
+/// May this node take the envelope of `core` from `source`, which handed it over with `path`? What is this node's
+/// own comes back by whoever has it.
 ///
 /// # Errors
 /// The first reason against it.
-pub fn receive(core: &Core, own_name: &PublisherName, source: &Peer) -> Result<(), NotReceived> {
+pub fn receive(
+    core: &Core,
+    path: &HopPath,
+    own_name: &PublisherName,
+    source: &Peer,
+) -> Result<(), NotReceived> {
     let publisher = &core.id.publisher;
-    if publisher == own_name || *publisher == source.name || source.aliases.contains(publisher) {
+    if publisher == own_name {
         return Ok(());
     }
+    if *publisher != source.name && !source.aliases.contains(publisher) {
+        relayed(core, source)?;
+    }
+    match admitted(source.receive.filter.as_deref(), core, path) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(NotReceived::Filter),
+        Err(_) => Err(NotReceived::FilterFailed),
+    }
+}
+
+/// What was published by somebody else than who hands it over.
+fn relayed(core: &Core, source: &Peer) -> Result<(), NotReceived> {
     if !source.receive.relay {
         return Err(NotReceived::Relay);
     }

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
 use ipnet::IpNet;
+use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
 use crate::limits::FILTER_LIST_ENTRIES_MAX;
@@ -50,6 +51,7 @@ impl Lists for BTreeMap<String, Arc<List>> {
 /// One entry a line; what follows `#` is a comment. What an entry must be is known where it is used.
 #[derive(Debug, Default)]
 pub struct List {
+    digest: [u8; 32],
     entries: Vec<(usize, String)>,
     networks: OnceLock<Result<Arc<Networks>, ListFault>>,
     numbers: OnceLock<Result<Arc<HashSet<u32>>, ListFault>>,
@@ -58,7 +60,7 @@ pub struct List {
 
 impl PartialEq for List {
     fn eq(&self, other: &Self) -> bool {
-        self.entries == other.entries
+        self.digest == other.digest
     }
 }
 
@@ -79,7 +81,17 @@ impl List {
     }
 
     fn of(entries: Vec<(usize, String)>) -> Self {
-        Self { entries, ..Self::default() }
+        let mut hash = Sha256::new();
+        for (_, entry) in &entries {
+            hash.update(entry);
+            hash.update(b"\n");
+        }
+        Self { digest: hash.finalize().into(), entries, ..Self::default() }
+    }
+
+    /// Of what it says, without comments.
+    pub fn digest(&self) -> &[u8; 32] {
+        &self.digest
     }
 
     /// # Errors

@@ -18,6 +18,7 @@ use std::sync::{Arc, LazyLock};
 
 use cel::common::types::CelBool;
 use cel::{Context, Env, IdedExpr, Value};
+use sha2::{Digest as _, Sha256};
 
 pub use facts::Facts;
 pub use fault::{FaultKind, FilterFailure, FilterFault};
@@ -33,7 +34,7 @@ static ENV: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib().with_op
 /// A compiled filter. Two are equal where they say the same: text and lists.
 pub struct Filter {
     source: String,
-    lists: BTreeMap<String, Arc<List>>,
+    digest: [u8; 32],
     expression: IdedExpr,
     steps: u64,
     functions: Context<'static, 'static>,
@@ -48,7 +49,7 @@ impl std::fmt::Debug for Filter {
 
 impl PartialEq for Filter {
     fn eq(&self, other: &Self) -> bool {
-        self.source == other.source && self.lists == other.lists
+        self.digest == other.digest
     }
 }
 
@@ -79,11 +80,17 @@ impl Filter {
         let mut functions = Context::with_env(Arc::clone(&ENV));
         functions::register_common(&mut functions);
         prepared.into_iter().for_each(|(name, prepared)| prepared.register(&name, &mut functions));
-        Ok(Self { source: source.to_owned(), lists, expression, steps, functions, reads_meta })
+        let digest = digest(source, &lists);
+        Ok(Self { source: source.to_owned(), digest, expression, steps, functions, reads_meta })
     }
 
     pub fn source(&self) -> &str {
         &self.source
+    }
+
+    /// Of what it says: its text, and the lists that it reads.
+    pub fn digest(&self) -> &[u8; 32] {
+        &self.digest
     }
 
     /// Does it look at anything beside the payload?
@@ -119,6 +126,19 @@ impl Filter {
             Err(error) => Err(FilterFailure::of(error)),
         }
     }
+}
+
+fn digest(source: &str, lists: &BTreeMap<String, Arc<List>>) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    hash.update(b"intelmesh/filter/1");
+    hash.update((source.len() as u64).to_be_bytes());
+    hash.update(source);
+    for (name, list) in lists {
+        hash.update(name);
+        hash.update(b"\0");
+        hash.update(list.digest());
+    }
+    hash.finalize().into()
 }
 
 fn read(source: &str, lists: &dyn Lists) -> Result<Lowered, FilterFault> {

@@ -1,14 +1,17 @@
 //! Consumers: each is a cursor over the journal, like a feed, and takes what it is handed at its own pace
 //! (contract §3). The core decides what is handed off and where a consumer resumes; the door writes lines.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::limits::{CONSUMERS_MAX, READ_BYTES};
+use crate::envelope::IdScheme;
+use crate::filter::Facts;
+use crate::limits::{CONSUMERS_MAX, PASSED_OVER_MAX, READ_BYTES};
+use crate::protocol::failing::Failing;
 use crate::protocol::ground::Ground;
 use crate::protocol::io::{ConsumerClosed, ConsumerId, ConsumerRequest, From, Output, Read, Reader};
 use crate::protocol::rules::Rule;
-use crate::record::{ConsumerName, Entry, Note, Position};
+use crate::record::{ConsumerName, Entry, Note, Position, Twin};
 use crate::time::{Tick, Timestamp};
 
 /// How long a connection waits for the older one of the same name to end, in ms.
@@ -19,6 +22,8 @@ pub struct Handoffs {
     open: BTreeMap<ConsumerId, Handoff>,
     /// Connections that wait for their name.
     waiting: Vec<(ConsumerId, ConsumerRequest, Tick)>,
+    /// Filters of named consumers that are gone.
+    failing: BTreeMap<ConsumerName, Failing>,
     pub tally: HandoffTally,
 }
 
@@ -29,6 +34,9 @@ pub struct HandoffTally {
     /// An earlier entry with the same content id was handed off instead.
     pub same_content: u64,
     pub expired: u64,
+    /// The consumer's filter does not admit it, or has no answer.
+    pub filtered: u64,
+    pub filter_failed: u64,
 }
 
 #[derive(Debug)]
@@ -45,6 +53,27 @@ struct Handoff {
     ready: bool,
     reading: bool,
     finishing: bool,
+    failing: Failing,
+    twins: TwinsPassed,
+}
+
+/// Which entries with a content id the filter of a connection passed over.
+#[derive(Debug)]
+struct TwinsPassed {
+    /// Nothing is known of what lies up to here.
+    known_after: u64,
+    passed: BTreeSet<u64>,
+}
+
+impl TwinsPassed {
+    fn remember(&mut self, seq: u64) {
+        self.passed.insert(seq);
+        if self.passed.len() > PASSED_OVER_MAX
+            && let Some(oldest) = self.passed.pop_first()
+        {
+            self.known_after = oldest;
+        }
+    }
 }
 
 impl Handoffs {
@@ -92,7 +121,12 @@ impl Handoffs {
             ready: true,
             reading: false,
             finishing: false,
+            failing: Failing::default(),
+            twins: TwinsPassed { known_after: after, passed: BTreeSet::new() },
         };
+        if let Some(name) = &handoff.request.name {
+            self.failing.remove(name);
+        }
         self.open.insert(id, handoff);
     }
 
@@ -129,7 +163,12 @@ impl Handoffs {
     }
 
     pub fn on_gone(&mut self, id: ConsumerId, ground: &mut Ground) {
-        self.open.remove(&id);
+        if let Some(Handoff { request: ConsumerRequest { name: Some(name), .. }, failing, .. }) =
+            self.open.remove(&id)
+            && failing.count > 0
+        {
+            self.failing.insert(name, failing);
+        }
         self.waiting.retain(|(waiting, ..)| *waiting != id);
         self.admit_waiting(ground);
     }
@@ -213,11 +252,17 @@ impl Handoffs {
     pub fn is_connected(&self, name: &ConsumerName) -> bool {
         self.in_use(name)
     }
+
+    /// How its filter fails, or failed while it was last connected.
+    pub fn failing(&self, name: &ConsumerName) -> Failing {
+        let open = self.open.values().find(|handoff| handoff.request.name.as_ref() == Some(name));
+        open.map(|handoff| &handoff.failing).or(self.failing.get(name)).cloned().unwrap_or_default()
+    }
 }
 
 impl Handoff {
     /// Is this entry for the consumer?
-    fn takes(&self, entry: &Arc<Entry>, tally: &mut HandoffTally, ground: &Ground) -> bool {
+    fn takes(&mut self, entry: &Arc<Entry>, tally: &mut HandoffTally, ground: &Ground) -> bool {
         let core = entry.envelope.core();
         let own = if ground.on(Rule::OwnByPublisher) {
             entry.envelope.publisher() == ground.own_name()
@@ -238,13 +283,46 @@ impl Handoff {
             tally.expired += 1;
             return false;
         }
-        let twin_handed =
-            |twin: &crate::record::Twin| self.request.own || twin.id.publisher != *ground.own_name();
+        if !self.admits(entry, tally, ground) {
+            return false;
+        }
+        let twin_handed = |twin: &Twin| {
+            (self.request.own || twin.id.publisher != *ground.own_name()) && self.was_admitted(twin)
+        };
         if entry.twins.iter().any(twin_handed) {
             tally.same_content += 1;
             return false;
         }
         true
+    }
+
+    fn admits(&mut self, entry: &Entry, tally: &mut HandoffTally, ground: &Ground) -> bool {
+        let Some(filter) = &self.request.filter else { return true };
+        let core = entry.envelope.core();
+        let answer = filter.admits(&Facts::new(core, &entry.path));
+        match &answer {
+            Ok(true) => return true,
+            Ok(false) => tally.filtered += 1,
+            Err(failure) => {
+                tally.filter_failed += 1;
+                self.failing.note(failure.clone(), ground.now.wall);
+            }
+        }
+        if core.ids == IdScheme::Content {
+            self.twins.remember(entry.seq);
+        }
+        false
+    }
+
+    /// Did the filter admit this earlier entry with the same content? What is not known is taken for a no: better
+    /// the content twice than never.
+    fn was_admitted(&self, twin: &Twin) -> bool {
+        match &self.request.filter {
+            Some(filter) if filter.reads_meta() => {
+                twin.seq > self.twins.known_after && !self.twins.passed.contains(&twin.seq)
+            }
+            _ => true,
+        }
     }
 
     /// The position follows the acks, and what was not for the consumer behind them.

@@ -387,8 +387,14 @@ pub fn inspect(envelope: UnverifiedEnvelope, key: &VerifyingKey) -> Result<Verif
 }
 
 /// May this node take it from this peer? Asked of what verified.
-pub fn receive_verdict(core: &Core, source: &policy::Peer, ground: &Ground) -> Option<Verdict> {
-    let code = match policy::receive(core, ground.own_name(), source).err()? {
+pub fn receive_verdict(
+    core: &Core,
+    path: &HopPath,
+    source: &policy::Peer,
+    ground: &Ground,
+) -> Option<Verdict> {
+    let code = match policy::receive(core, path, ground.own_name(), source).err()? {
+        NotReceived::Filter | NotReceived::FilterFailed => VerdictCode::NotWanted,
         NotReceived::Relay => VerdictCode::RelayNotAllowed,
         NotReceived::Tlp => VerdictCode::TlpNotAllowed,
     };

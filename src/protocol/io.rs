@@ -6,6 +6,7 @@ use std::sync::Arc;
 use ed25519_dalek::VerifyingKey;
 
 use crate::envelope::{UnverifiedEnvelope, VerifiedEnvelope};
+use crate::filter::Filter;
 use crate::identity::{EventId, EventKey, PublisherName, ShortDigest};
 use crate::policy::TrustList;
 use crate::record::{ConsumerName, Entry, JournalEnds, NewRecord};
@@ -231,6 +232,8 @@ pub struct ConsumerRequest {
     pub own: bool,
     /// It moves by acks; false: as lines are written.
     pub acks: bool,
+    /// What it does not admit is passed over.
+    pub filter: Option<Arc<Filter>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,6 +12,7 @@ use crate::limits::{CLONE_PROBE_MS, FEED_SILENT_MS, INTAKE_BYTES_MAX, PEERS_MAX}
 use crate::policy::Peer;
 use crate::protocol::backoff::Backoff;
 use crate::protocol::bucket::Bucket;
+use crate::protocol::failing::Failing;
 use crate::protocol::ground::{Ground, Pipe};
 use crate::protocol::intake::{self, Arrival, Offer, Question, Verdict};
 use crate::protocol::io::{DialFailure, Event, Output, Role, StreamId};
@@ -159,6 +160,12 @@ impl Link {
         }
         if self.peer.receive.rate_per_publisher != peer.receive.rate_per_publisher {
             self.rates.by_publisher.clear();
+        }
+        if self.peer.share.filter != peer.share.filter {
+            self.tally.sent.failing = Failing::default();
+        }
+        if self.peer.receive.filter != peer.receive.filter {
+            self.tally.received.failing = Failing::default();
         }
         if self.peer.paused && !peer.paused {
             self.contact.backoff.reset(ground.tick());

@@ -3,11 +3,13 @@
 //! function of the inputs, so that a simulator can delay, tear or lose any of them.
 //!
 //! In reading order: `io` (what goes in and comes out), `node`, `link` with `sender` and `receiver`,
-//! `intake`, `handoff`, `appender`, then `ground`, `steady`, `backoff`, `bucket`, `rules`, `view`.
+//! `intake`, `handoff`, `appender`, then `ground`, `steady`, `backoff`, `bucket`, `rules`, `failing`,
+//! `view`.
 
 pub mod appender;
 pub mod backoff;
 pub mod bucket;
+pub mod failing;
 pub mod ground;
 pub mod handoff;
 pub mod intake;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use crate::identity::{EventKey, PublisherName, ShortDigest};
 use crate::limits::{EQUIVOCATION_PROOFS_MAX, RECONNECT_FIRST_MS};
-use crate::policy::TrustList;
+use crate::policy::{self, TrustList};
 use crate::protocol::ground::{Ground, NodeConfig};
 use crate::protocol::handoff::Handoffs;
 use crate::protocol::intake::{self, Arrival, Comparison, Offer, Question, Verdict};

@@ -12,6 +12,7 @@ use crate::limits::{
     HEAD_EVERY_MS, IN_FLIGHT_EXPIRES_MS, LAZY_AFTER_DUPLICATES, OFFERED_HOLD_MS, WANT_DELAY_MS,
     WANTS_IN_FLIGHT_MAX,
 };
+use crate::protocol::failing::Failing;
 use crate::protocol::ground::{Ground, Pipe};
 use crate::protocol::intake::{Offer, Verdict};
 use crate::protocol::io::Event;
@@ -29,6 +30,8 @@ pub struct ReceivedTally {
     pub refused: u64,
     pub missing: u64,
     pub rejected: BTreeMap<VerdictCode, u64>,
+    /// The filter of `[receive]`.
+    pub failing: Failing,
 }
 
 impl ReceivedTally {

@@ -9,12 +9,15 @@ use crate::limits::{
     HEAD_EVERY_MS, OWED_PER_FEED_MAX, PEERS_MAX, READ_BYTES, SKIP_EVERY_MS, SKIP_SCANNED_MAX,
 };
 use crate::policy::{self, Peer, Tlp, Withheld};
+use crate::protocol::failing::Failing;
 use crate::protocol::ground::{Ground, Pipe};
 use crate::protocol::io::{Output, Read, Reader, Ticket};
 use crate::protocol::rules::Rule;
 use crate::record::Entry;
 use crate::time::Tick;
-use crate::wire::{Ack, CarrierFrame, FaultCode, Frame, Have, Hello, Mark, Skip, Subscribe, Window};
+use crate::wire::{
+    Ack, CarrierFrame, FaultCode, Frame, Have, Hello, Mark, Skip, Subscribe, VerdictCode, Window,
+};
 
 /// Counts of what this node gave to one peer since it started (contract §5).
 #[derive(Clone, Debug, Default)]
@@ -25,12 +28,29 @@ pub struct SentTally {
     /// How many entries the peer owes itself now.
     pub deferred: u64,
     pub withheld: BTreeMap<Withheld, u64>,
+    /// The filter of `[share]`.
+    pub failing: Failing,
+    /// Of the rejected ones, those that the peer's own filter does not want: nothing is wrong with them.
+    pub not_wanted: u64,
     /// Each entry is counted as withheld once: up to here they were.
     withheld_through: u64,
     /// The last place that the peer acknowledged since the start; kept when the feed ends.
     pub acked: Option<u64>,
     /// The last verdict of the peer that was a rejection.
-    pub last_rejection: Option<(u64, crate::wire::VerdictCode)>,
+    pub last_rejection: Option<(u64, VerdictCode)>,
+}
+
+impl SentTally {
+    fn withhold(&mut self, entry: &Entry, reason: Withheld, peer: &Peer, ground: &Ground) {
+        *self.withheld.entry(reason).or_default() += 1;
+        self.withheld_through = entry.seq;
+        if reason == Withheld::FilterFailed
+            && let Some(failure) =
+                policy::failure(peer.share.filter.as_ref(), entry.envelope.core(), &entry.path)
+        {
+            self.failing.note(failure, ground.now.wall);
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -176,7 +196,10 @@ impl Sender {
         tally.deferred = u64::from(ack.owed);
         self.counted = (ack.accepted, ack.refused, ack.rejected);
         tally.acked = Some(ack.seq);
-        if let Some(last) = ack.verdicts.iter().rev().find(|(_, code)| !code.is_deferred()) {
+        let unwanted = |code: &VerdictCode| *code == VerdictCode::NotWanted;
+        tally.not_wanted += ack.verdicts.iter().filter(|(_, code)| unwanted(code)).count() as u64;
+        let fault = |code: &VerdictCode| !code.is_deferred() && !unwanted(code);
+        if let Some(last) = ack.verdicts.iter().rev().find(|(_, code)| fault(code)) {
             tally.last_rejection = Some(*last);
         }
         Ok(())
@@ -282,8 +305,7 @@ impl Sender {
                 Decision::Pass => None,
                 Decision::Withhold(reason) => {
                     if entry.seq > tally.withheld_through {
-                        *tally.withheld.entry(reason).or_default() += 1;
-                        tally.withheld_through = entry.seq;
+                        tally.withhold(entry, reason, peer, ground);
                     }
                     None
                 }

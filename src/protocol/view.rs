@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::identity::PublisherName;
 use crate::policy::Withheld;
+use crate::protocol::failing::Failing;
 use crate::protocol::handoff::HandoffTally;
 use crate::protocol::link::{ContactState, Link};
 use crate::protocol::node::Node;
@@ -47,6 +48,8 @@ pub struct SentView {
     pub deferred: u64,
     pub rejected: u64,
     pub withheld: BTreeMap<Withheld, u64>,
+    pub not_wanted: u64,
+    pub failing: Failing,
     pub last_rejection: Option<VerdictCode>,
 }
 
@@ -64,6 +67,7 @@ pub struct ReceivedView {
     /// Entries between arrival and verdict.
     pub open: u64,
     pub rejected: BTreeMap<VerdictCode, u64>,
+    pub failing: Failing,
 }
 
 #[derive(Clone, Debug)]
@@ -86,6 +90,7 @@ pub struct ConsumerView {
     pub position: Position,
     pub lag_events: u64,
     pub connected: bool,
+    pub failing: Failing,
 }
 
 impl Node {
@@ -97,6 +102,7 @@ impl Node {
             position: position.clone(),
             lag_events: last.saturating_sub(position.seq),
             connected: self.handoffs.is_connected(name),
+            failing: self.handoffs.failing(name),
         });
         let equivocations = ground.ledger.equivocations.iter();
         NodeView {
@@ -140,6 +146,8 @@ impl Node {
                 deferred: sent.deferred,
                 rejected: sent.rejected,
                 withheld: sent.withheld.clone(),
+                not_wanted: sent.not_wanted,
+                failing: sent.failing.clone(),
                 last_rejection: sent.last_rejection.map(|(_, code)| code),
             },
             received: ReceivedView {
@@ -152,6 +160,7 @@ impl Node {
                 owed: state.map_or(0, |state| state.owed.len() as u64),
                 open: link.receiver.as_ref().map_or(0, |receiver| receiver.open_count()),
                 rejected: received.rejected.clone(),
+                failing: received.failing.clone(),
             },
             facts: FactsView {
                 last_error: link.facts.last_error.clone(),

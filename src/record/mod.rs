@@ -116,10 +116,11 @@ impl JournalEnds {
 }
 
 /// A reason for which the lowest rejected place of a feed is kept.
-pub const CURABLE_REASONS: [VerdictCode; 5] = [
+pub const CURABLE_REASONS: [VerdictCode; 6] = [
     VerdictCode::UnknownPublisher,
     VerdictCode::UnknownKey,
     VerdictCode::RelayNotAllowed,
     VerdictCode::TlpNotAllowed,
     VerdictCode::UnknownVersion,
+    VerdictCode::NotWanted,
 ];

@@ -206,10 +206,11 @@ pub enum VerdictCode {
     RelayNotAllowed = 34,
     TlpNotAllowed = 35,
     UnknownVersion = 36,
+    NotWanted = 37,
 }
 
 impl VerdictCode {
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::InFlight,
         Self::Rate,
         Self::Ahead,
@@ -230,6 +231,7 @@ impl VerdictCode {
         Self::RelayNotAllowed,
         Self::TlpNotAllowed,
         Self::UnknownVersion,
+        Self::NotWanted,
     ];
 
     pub fn from_number(number: u8) -> Option<Self> {
@@ -258,6 +260,7 @@ impl VerdictCode {
             Self::RelayNotAllowed => "relay_not_allowed",
             Self::TlpNotAllowed => "tlp_not_allowed",
             Self::UnknownVersion => "unknown_version",
+            Self::NotWanted => "not_wanted",
         }
     }
 

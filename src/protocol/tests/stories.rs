@@ -212,7 +212,7 @@ mod interleaved {
             let mut bench = Bench::new();
             let streams = [bench.receiving(NAMES[0]), bench.receiving(NAMES[1])];
             let mut peers = Peers { streams, said: [Vec::new(), Vec::new()], answered: 0 };
-            let request = ConsumerRequest { name: Some(ConsumerName::parse("soc").unwrap()), from: None, own: false, acks: true };
+            let request = ConsumerRequest { name: Some(ConsumerName::parse("soc").unwrap()), from: None, own: false, acks: true, filter: None };
             bench.input(Input::ConsumerOpened { consumer: ConsumerId(1), request });
             for step in steps {
                 play(&mut bench, &mut peers, step);
