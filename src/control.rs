@@ -2,6 +2,8 @@
 //! way, then the node closes. Nobody but this program speaks it, so it may change with every version; what
 //! is promised to others are the JSON forms inside ([`Snapshot`], [`EventFacts`], [`FeedFacts`]).
 
+mod trial;
+
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use thiserror::Error;
@@ -13,13 +15,17 @@ use crate::record::Entry;
 use crate::status::{Snapshot, rfc3339, rfc3339_or_absent};
 use crate::time::Timestamp;
 
+pub use trial::{
+    Change, Comparison, Outcome, PASSES, TRIAL_LAST_DEFAULT, TRIAL_LAST_MAX, TRIAL_SCHEMA, Trial,
+};
+
 /// Name and number of the JSON form of one event.
 pub const EVENT_SCHEMA: &str = "intelmesh.event/1";
 /// Name and number of the JSON form of the feeds.
 pub const FEED_SCHEMA: &str = "intelmesh.feed/1";
 
 /// One line of a request is never longer, in bytes.
-pub const REQUEST_BYTES_MAX: usize = 4 * 1024;
+pub const REQUEST_BYTES_MAX: usize = 64 * 1024;
 
 /// The shortest unique beginning of a UUID that names an event, in characters.
 pub const UUID_PREFIX_MIN: usize = 8;
@@ -51,6 +57,13 @@ pub enum Request {
     PeerCheck {
         peer: PublisherName,
     },
+    /// Compare this text of a peer file with the file in force, over the last events; answered by [`Reply::Trial`].
+    PeerTrial {
+        /// As the operator named it, for messages; its stem is the peer's name.
+        file: String,
+        text: String,
+        last: u64,
+    },
 }
 
 /// One answer.
@@ -66,6 +79,7 @@ pub enum Reply {
     },
     Feeds(FeedFacts),
     PeerCheck(PeerCheck),
+    Trial(Box<Trial>),
     /// It was done.
     Done,
     Refused(Refusal),

@@ -125,6 +125,9 @@ pub const PASSED_OVER_MAX: usize = 4_096;
 /// The stack that a filter is read on, in bytes.
 pub const FILTER_STACK_BYTES: usize = 16 * 1024 * 1024;
 
+/// Files of `lists/` that are looked at for changes.
+pub const LISTS_MAX: usize = 256;
+
 /// Entries of one list in `lists/`, and bytes of its file.
 pub const FILTER_LIST_ENTRIES_MAX: usize = 200_000;
 pub const FILTER_LIST_BYTES_MAX: u64 = 8 * 1024 * 1024;

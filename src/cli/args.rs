@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::control::{EventRef, RewindPlace};
+use crate::control::{EventRef, RewindPlace, TRIAL_LAST_DEFAULT, TRIAL_LAST_MAX};
 use crate::identity::PublisherName;
 use crate::policy::Tlp;
 use crate::time::Timestamp;
@@ -161,8 +161,12 @@ Compare the fingerprint's words with the peer by another way (phone, signed mail
     /// Dial a peer (or all) at each of its addresses, and say what happened.
     #[command(after_help = "Examples:
   intelmesh peer check cert-ee
-  intelmesh peer check                         all peers; exits 1 where one does not answer")]
-    Check { name: Option<PublisherName> },
+  intelmesh peer check                         all peers; exits 1 where one does not answer
+  intelmesh peer check --dry-run /tmp/cert-ee.toml --last 5000
+
+With --dry-run nothing is dialled: what a changed peer file would share or hold back, compared with the one in
+force, over the last events of the running node's journal.")]
+    Check(PeerCheckArgs),
     /// Compare a peer's fingerprint and ours with its operator, word by word, and write down that it was done.
     #[command(after_help = "Examples:
   intelmesh peer verify cert-ee")]
@@ -172,6 +176,18 @@ Compare the fingerprint's words with the peer by another way (phone, signed mail
         #[arg(long)]
         yes: bool,
     },
+}
+
+#[derive(Debug, Args)]
+pub struct PeerCheckArgs {
+    pub name: Option<PublisherName>,
+    /// Compare this peer file with the one in force instead; its name is the peer's: cert-ee.toml
+    #[arg(long, value_name = "FILE", conflicts_with = "name")]
+    pub dry_run: Option<PathBuf>,
+    /// How many events to look at, 1 to 20000
+    #[arg(long, value_name = "N", requires = "dry_run", default_value_t = TRIAL_LAST_DEFAULT,
+        value_parser = clap::value_parser!(u64).range(1..=TRIAL_LAST_MAX))]
+    pub last: u64,
 }
 
 #[derive(Debug, Args)]

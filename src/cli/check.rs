@@ -94,6 +94,7 @@ fn fallback(dir: &Path) -> NodeConfig {
             keys: dir.join("keys"),
             peers: dir.join("peers"),
             groups: dir.join("groups"),
+            lists: dir.join("lists"),
         },
         socket_group: None,
         doors: DoorConfigs::default(),

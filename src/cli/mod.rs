@@ -22,6 +22,7 @@ mod status;
 mod stop;
 mod submit;
 mod tail;
+mod trial;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -7,10 +7,11 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::answer::{Answer, talk};
-use super::args::{PeerAddArgs, PeerVerb};
+use super::args::{PeerAddArgs, PeerCheckArgs, PeerVerb};
 use super::failure::{Failure, NO};
 use super::place::Place;
 use super::reach;
+use super::trial::trial;
 use crate::audit::{self, What};
 use crate::clock;
 use crate::config::write::{self, NewPeer, Written};
@@ -30,7 +31,8 @@ pub fn peer(place: &Place, verb: PeerVerb, json: bool) -> Result<(), Failure> {
         PeerVerb::Remove { name } => remove(place, &name),
         PeerVerb::Pause { name } => pause(place, &name, true),
         PeerVerb::Resume { name } => pause(place, &name, false),
-        PeerVerb::Check { name } => check(place, name.as_ref(), json),
+        PeerVerb::Check(PeerCheckArgs { dry_run: Some(file), last, .. }) => trial(place, &file, last, json),
+        PeerVerb::Check(args) => check(place, args.name.as_ref(), json),
         PeerVerb::Verify { name, yes } => verify(place, &name, yes),
     }
 }

@@ -4,13 +4,16 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use ipnet::IpNet;
 
+use super::filters::{FileLists, filter};
 use super::node::{checked, tlp};
 use super::problem::Fault;
 use super::reading::{At, Report, Section};
 use crate::envelope::IdScheme;
+use crate::filter::Filter;
 use crate::format::{Form, MultipleValues, StripRule};
 use crate::identity::PublisherName;
 use crate::limits::{ALLOWED_NETWORKS_MAX, DOORS_MAX, RECIPIENTS_MAX, SEPARATOR_BYTES_MAX, STRIP_RULES_MAX};
@@ -130,6 +133,7 @@ pub struct ConsumerDoor {
     pub from: Option<From>,
     /// Also what this node is the publisher of.
     pub own: bool,
+    pub filter: Option<Arc<Filter>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -165,8 +169,8 @@ pub enum SenderFeed {
 }
 
 /// Reads both lists of `top`. What is wrong goes into `report`.
-pub(super) fn doors(dir: &Path, top: &Section<'_, '_>, report: &mut Report) -> DoorConfigs {
-    let mut reading = Reading { dir, names: Vec::new() };
+pub(super) fn doors(dir: &Path, lists: &Path, top: &Section<'_, '_>, report: &mut Report) -> DoorConfigs {
+    let mut reading = Reading { dir, lists: FileLists::new(lists), names: Vec::new() };
     let submits = top.sections("submit", SUBMIT_KEYS, report);
     let consumers = top.sections("consumer", CONSUMER_KEYS, report);
     let beyond = submits.iter().map(|at| at.line).chain(consumers.iter().map(|at| at.line)).nth(DOORS_MAX);
@@ -184,6 +188,7 @@ pub(super) fn doors(dir: &Path, top: &Section<'_, '_>, report: &mut Report) -> D
 
 struct Reading<'d> {
     dir: &'d Path,
+    lists: FileLists,
     names: Vec<ConsumerName>,
 }
 
@@ -275,9 +280,7 @@ impl Reading<'_> {
 
     fn consumer(&mut self, at: &At<Section<'_, '_>>, report: &mut Report) -> Option<ConsumerDoor> {
         let (line, table) = (at.line, &at.value);
-        if table.has("filter") {
-            report.fault(table.line("filter", report), Fault::NotBuilt { key: "filter".into() });
-        }
+        let filter = filter(table, "filter", &self.lists, report);
         let name = match table.text("name", report) {
             Some(name) => self.name(name, report),
             None => {
@@ -309,7 +312,7 @@ impl Reading<'_> {
                 None
             }
         };
-        Some(ConsumerDoor { name: name?, to: to?, form: form?, from, own })
+        Some(ConsumerDoor { name: name?, to: to?, form: form?, from, own, filter })
     }
 
     fn form(&self, table: &Section<'_, '_>, report: &mut Report) -> Option<ConsumerForm> {

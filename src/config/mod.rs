@@ -7,6 +7,7 @@
 
 pub mod address;
 pub mod doors;
+pub mod filters;
 pub mod groups;
 pub mod node;
 pub mod peer_file;
@@ -18,6 +19,7 @@ pub mod write;
 use std::path::{Path, PathBuf};
 
 pub use doors::DoorConfigs;
+pub use filters::FileLists;
 pub use groups::GroupFile;
 pub use node::{Journal, NodeConfig, Paths};
 pub use peer_file::{Pairing, PeerFile};

@@ -25,7 +25,7 @@ const KEYS: &[&str] = &[
     "consumer",
 ];
 const JOURNAL_KEYS: &[&str] = &["keep_days", "keep_bytes"];
-const PATHS_KEYS: &[&str] = &["state", "run", "keys", "peers", "groups"];
+const PATHS_KEYS: &[&str] = &["state", "run", "keys", "peers", "groups", "lists"];
 const SECTIONS: &[KnownKeys] = &[
     ("", KEYS),
     ("journal", JOURNAL_KEYS),
@@ -34,7 +34,7 @@ const SECTIONS: &[KnownKeys] = &[
     ("[consumer]", CONSUMER_KEYS),
 ];
 /// What later versions will know: refused, never ignored.
-const LATER: &[&str] = &["web", "seal", "where", "filter", "groups", "metrics"];
+const LATER: &[&str] = &["web", "seal", "groups", "metrics"];
 
 /// What `listen` is where nothing is said.
 pub const LISTEN_DEFAULT: &str = "/ip4/0.0.0.0/tcp/4801";
@@ -86,6 +86,8 @@ pub struct Paths {
     pub keys: PathBuf,
     pub peers: PathBuf,
     pub groups: PathBuf,
+    /// What filters name.
+    pub lists: PathBuf,
 }
 
 impl Paths {
@@ -124,7 +126,7 @@ impl NodeConfig {
         let text = read(&file).map_err(|fault| {
             let whole = matches!(fault, Fault::NotFound);
             let file = if whole { file.clone() } else { super::NODE_FILE.into() };
-            ConfigErrors(vec![Problem { file, line: (!whole).then_some(1), fault }])
+            ConfigErrors(vec![Problem { file, line: (!whole).then_some(1), column: None, fault }])
         })?;
         Self::parse(dir, &text)
     }
@@ -146,7 +148,7 @@ impl NodeConfig {
         let journal = journal(&top, &mut report);
         let paths = paths(dir, &top, &mut report);
         let socket_group = top.text("socket_group", &mut report).map(|at| at.value.to_owned());
-        let doors = doors(dir, &top, &mut report);
+        let doors = doors(dir, &paths.lists, &top, &mut report);
         match (name, project, federation) {
             (Some(name), Some(project), Some(federation)) if report.problems.is_empty() => Ok(Self {
                 dir: dir.to_owned(),
@@ -290,6 +292,7 @@ fn paths(dir: &Path, top: &Section<'_, '_>, report: &mut Report) -> Paths {
         keys: path("keys", dir.join("keys")),
         peers: path("peers", dir.join("peers")),
         groups: path("groups", dir.join("groups")),
+        lists: path("lists", dir.join("lists")),
     }
 }
 

@@ -3,10 +3,12 @@
 
 use std::path::{Path, PathBuf};
 
+use super::filters::filter;
 use super::node::{addresses, checked, tlp};
 use super::problem::{Fault, KnownKeys, Problem};
 use super::reading::{Report, Section, parse};
 use crate::envelope::seal::{SealKey, SealKeyError};
+use crate::filter::{Lists, NoLists};
 use crate::identity::{PublisherName, parse_public_key};
 use crate::limits::ALIASES_MAX;
 use crate::policy::{Peer, Rate, Receive, Share};
@@ -26,13 +28,13 @@ const KEYS: &[&str] = &[
     "share",
     "receive",
 ];
-const SHARE_KEYS: &[&str] = &["tlp_max", "seal"];
-const RECEIVE_KEYS: &[&str] = &["relay", "rate", "rate_per_publisher"];
+const SHARE_KEYS: &[&str] = &["tlp_max", "seal", "where"];
+const RECEIVE_KEYS: &[&str] = &["relay", "rate", "rate_per_publisher", "where"];
 const SECTIONS: &[KnownKeys] = &[("", KEYS), ("share", SHARE_KEYS), ("receive", RECEIVE_KEYS)];
 /// What later versions will know: refused, never ignored.
-const LATER: &[&str] = &["where", "filter", "groups", "revoked", "expect_every"];
-const LATER_SHARE: &[&str] = &["where", "filter", "redact", "groups"];
-const LATER_RECEIVE: &[&str] = &["where", "filter", "seal", "groups"];
+const LATER: &[&str] = &["groups", "revoked", "expect_every"];
+const LATER_SHARE: &[&str] = &["redact", "groups"];
+const LATER_RECEIVE: &[&str] = &["seal", "groups"];
 
 /// What a peer file says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,11 +64,19 @@ pub struct Pairing {
 }
 
 impl PeerFile {
-    /// Reads one file's text; `file` is its name as shown, whose stem is the peer's name.
+    /// Reads one file's text; `file` is its name as shown, whose stem is the peer's name. There are no lists.
     ///
     /// # Errors
     /// Everything that is wrong with it, at once.
     pub fn parse(file: &Path, text: &str) -> Result<Self, Vec<Problem>> {
+        Self::parse_with(file, text, &NoLists)
+    }
+
+    /// The same, where its filters may name `lists`.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, at once.
+    pub fn parse_with(file: &Path, text: &str, lists: &dyn Lists) -> Result<Self, Vec<Problem>> {
         let mut report = Report::new(file, text, SECTIONS);
         let name = stem_name(file, &mut report);
         let table = parse(text, &mut report);
@@ -90,8 +100,8 @@ impl PeerFile {
         let aliases = aliases(&top, &mut report);
         let paused = top.flag("paused", &mut report).unwrap_or(false);
         let pairing = pairing(&top, &mut report);
-        let share = share(&top, &mut report);
-        let receive = receive(&top, &mut report);
+        let share = share(&top, lists, &mut report);
+        let receive = receive(&top, lists, &mut report);
         let (Some(name), Some(key), true) = (name, key, report.problems.is_empty()) else {
             report.problems.sort_by_key(|problem| problem.line);
             return Err(report.problems);
@@ -167,21 +177,23 @@ fn aliases(top: &Section<'_, '_>, report: &mut Report) -> Vec<PublisherName> {
     parsed.collect()
 }
 
-fn share(top: &Section<'_, '_>, report: &mut Report) -> Share {
+fn share(top: &Section<'_, '_>, lists: &dyn Lists, report: &mut Report) -> Share {
     let mut share = Share::default();
     if let Some(section) = top.section("share", SHARE_KEYS, LATER_SHARE, report) {
         share.tlp_max = tlp(&section, "tlp_max", report).unwrap_or(share.tlp_max);
         share.seal = section.flag("seal", report).unwrap_or(share.seal);
+        share.filter = filter(&section, "where", lists, report);
     }
     share
 }
 
-fn receive(top: &Section<'_, '_>, report: &mut Report) -> Receive {
+fn receive(top: &Section<'_, '_>, lists: &dyn Lists, report: &mut Report) -> Receive {
     let mut receive = Receive::default();
     if let Some(section) = top.section("receive", RECEIVE_KEYS, LATER_RECEIVE, report) {
         receive.relay = section.flag("relay", report).unwrap_or(receive.relay);
         receive.rate = rate(&section, "rate", report);
         receive.rate_per_publisher = rate(&section, "rate_per_publisher", report);
+        receive.filter = filter(&section, "where", lists, report);
     }
     receive
 }
@@ -261,7 +273,6 @@ mod tests {
                 "key = \"KEY\"\naddresses = [\n \"nowhere\"]",
                 "peers/cert-ee.toml:3: \"addresses\": \"nowhere\"",
             ),
-            ("key = \"KEY\"\n[share]\nwhere = \"true\"", "peers/cert-ee.toml:3: not_built: \"where\""),
             ("key = \"KEY\"\nseal = true", "peers/cert-ee.toml:2: unknown key \"seal\""),
             (
                 "key = \"KEY\"\nseal = \"x25519:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\"",
@@ -271,7 +282,20 @@ mod tests {
                 "key = \"KEY\"\n[share]\nseal = \"yes\"",
                 "peers/cert-ee.toml:3: \"seal\" must be true or false",
             ),
-            ("key = \"KEY\"\nfilter = \"true\"", "peers/cert-ee.toml:2: not_built: \"filter\""),
+            (
+                "key = \"KEY\"\n[share]\nwhere = 'meta.tpl == \"GREEN\"'",
+                "peers/cert-ee.toml:3:14: \"where\": meta has no \"tpl\"",
+            ),
+            (
+                "key = \"KEY\"\n[receive]\nwhere = '''\ntrue &&\n  evnt[\"a\"] == 1'''",
+                "peers/cert-ee.toml:5:3: \"where\": unknown name \"evnt\"",
+            ),
+            (
+                "key = \"KEY\"\n[share]\nwhere = 'asn_in(event, \"a.txt\")'",
+                "peers/cert-ee.toml:3:24: \"where\": asn_in: list \"a.txt\": no such list",
+            ),
+            ("key = \"KEY\"\nwhere = \"true\"", "peers/cert-ee.toml:2: unknown key \"where\""),
+            ("key = \"KEY\"\ngroups = []", "peers/cert-ee.toml:2: not_built: \"groups\""),
             ("key = ", "peers/cert-ee.toml:1:"),
         ] {
             let problems = parsed(text).expect_err(text);
@@ -292,7 +316,7 @@ mod tests {
                 "did you mean \"addresses\"? it belongs above the first [section]",
             ),
             ("key = \"KEY\"\n[share]\nrelay = true", "did you mean \"relay\"? it belongs below [receive]"),
-            ("key = \"KEY\"\n[share]\ncolour = 1", "known here: tlp_max, seal"),
+            ("key = \"KEY\"\n[share]\ncolour = 1", "known here: tlp_max, seal, where"),
         ] {
             let text = text.replace("KEY", &key());
             let problems = PeerFile::parse(Path::new("peers/cert-ee.toml"), &text).unwrap_err();

@@ -8,13 +8,14 @@ use std::path::{Path, PathBuf};
 
 use ed25519_dalek::VerifyingKey;
 
+use super::filters::FileLists;
 use super::groups::{self, GroupFile};
 use super::node::{NodeConfig, Paths};
 use super::peer_file::PeerFile;
 use super::problem::{Fault, Problem};
 use super::reading::read;
 use crate::identity::{KeyId, PublisherName};
-use crate::limits::PEERS_MAX;
+use crate::limits::{LISTS_MAX, PEERS_MAX};
 use crate::policy::TrustList;
 
 /// The peers in force, and what is wrong with their files.
@@ -38,10 +39,12 @@ impl Fingerprint {
         Self::of_files(toml_paths(peers_dir).unwrap_or_default())
     }
 
-    /// Of peers and groups.
+    /// Of peers and groups, and of the lists that filters may name.
     pub fn of_agreements(paths: &Paths) -> Self {
         let [peers, groups] = [&paths.peers, &paths.groups].map(|dir| toml_paths(dir).unwrap_or_default());
-        Self::of_files([peers, groups].concat())
+        let lists = std::fs::read_dir(&paths.lists).into_iter().flatten().flatten();
+        let lists = lists.map(|entry| entry.path()).take(LISTS_MAX).collect();
+        Self::of_files([peers, groups, lists].concat())
     }
 
     /// Of `intelmesh.toml` alone.
@@ -74,7 +77,8 @@ impl PeerFiles {
     /// Reads `peers/` again: a bad file keeps what it said in `self`. A directory that can't be read keeps all.
     pub fn reload(&self, config: &NodeConfig, own_key: &VerifyingKey) -> Self {
         let shown = config.paths.peers.strip_prefix(&config.dir).unwrap_or(&config.paths.peers);
-        let mut loading = Loading { own_name: &config.name, own_key, problems: Vec::new() };
+        let lists = FileLists::new(&config.paths.lists);
+        let mut loading = Loading { own_name: &config.name, own_key, lists, problems: Vec::new() };
         let paths = match toml_paths(&config.paths.peers) {
             Ok(paths) => paths,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
@@ -143,6 +147,7 @@ pub(super) fn toml_paths(dir: &Path) -> std::io::Result<Vec<PathBuf>> {
 struct Loading<'a> {
     own_name: &'a PublisherName,
     own_key: &'a VerifyingKey,
+    lists: FileLists,
     problems: Vec<Problem>,
 }
 
@@ -156,7 +161,7 @@ impl Loading<'_> {
         for path in paths.iter().take(PEERS_MAX) {
             let file = shown.join(path.file_name().unwrap_or_default());
             let parsed = match read(path) {
-                Ok(text) => PeerFile::parse(&file, &text),
+                Ok(text) => PeerFile::parse_with(&file, &text, &self.lists),
                 // Removed between listing and reading.
                 Err(Fault::NotFound) => continue,
                 Err(fault) => Err(vec![Problem::new(&file, 1, fault)]),

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use crate::filter::FilterFault;
 use crate::format::StripRuleError;
 use crate::identity::IdentityError;
 
@@ -16,12 +17,14 @@ pub struct Problem {
     pub file: PathBuf,
     /// From 1; `None` where the file as a whole is meant and there is none to open.
     pub line: Option<usize>,
+    /// In characters, from 1; where a fault lies inside a value.
+    pub column: Option<usize>,
     pub fault: Fault,
 }
 
 impl Problem {
     pub fn new(file: &Path, line: usize, fault: Fault) -> Self {
-        Self { file: file.to_owned(), line: Some(line), fault }
+        Self { file: file.to_owned(), line: Some(line), column: None, fault }
     }
 
     pub fn what(&self) -> String {
@@ -44,6 +47,9 @@ impl fmt::Display for Problem {
         write!(f, "{}:", self.file.display())?;
         if let Some(line) = self.line {
             write!(f, "{line}:")?;
+        }
+        if let Some(column) = self.column {
+            write!(f, "{column}:")?;
         }
         write!(f, " {}", self.fault)
     }
@@ -84,6 +90,8 @@ pub enum Fault {
     FileName(String),
     #[error("\"{0}\" is no name of a group")]
     GroupName(String),
+    #[error("\"{key}\": {fault}")]
+    Filter { key: &'static str, fault: FilterFault },
     #[error("this is our own name")]
     OwnName,
     #[error("this is our own key")]
@@ -109,6 +117,7 @@ pub enum Fault {
 impl Fault {
     pub fn hint(&self) -> Option<String> {
         match self {
+            Self::Filter { fault, .. } => fault.hint(),
             Self::NotFound => Some("make a node here: intelmesh init DIR --name NAME".into()),
             Self::UnknownKey { key, known, sections } => Some(unknown_key(key, known, sections)),
             Self::NotBuilt { key } => {

@@ -24,17 +24,27 @@ pub(super) struct Report {
     sections: &'static [KnownKeys],
     /// Offsets of the beginnings of lines.
     lines: Vec<usize>,
+    pub text: String,
     pub problems: Vec<Problem>,
 }
 
 impl Report {
     pub fn new(shown: &Path, text: &str, sections: &'static [KnownKeys]) -> Self {
         let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
-        Self { shown: shown.to_owned(), sections, lines, problems: Vec::new() }
+        Self { shown: shown.to_owned(), sections, lines, text: text.to_owned(), problems: Vec::new() }
     }
 
     pub fn line_of(&self, offset: usize) -> usize {
         self.lines.partition_point(|start| *start <= offset).max(1)
+    }
+
+    /// The same with a column, for a fault inside a value.
+    pub fn fault_at(&mut self, offset: usize, fault: Fault) {
+        let line = self.line_of(offset);
+        let start = self.lines.get(line - 1).copied().unwrap_or(0);
+        let column = self.text.get(start..offset).map_or(0, |before| before.chars().count()) + 1;
+        let problem = Problem { column: Some(column), ..Problem::new(&self.shown, line, fault) };
+        self.problems.push(problem);
     }
 
     pub fn fault(&mut self, line: usize, fault: Fault) {
@@ -144,6 +154,11 @@ impl<'a, 'i> Section<'a, 'i> {
 
     pub fn is_flag(&self, key: &str) -> bool {
         self.value(key).is_some_and(|value| value.get_ref().is_bool())
+    }
+
+    /// Where `key`'s value stands in the text.
+    pub fn span(&self, key: &str) -> Option<std::ops::Range<usize>> {
+        self.value(key).map(Spanned::span)
     }
 
     /// The line of `key`'s value.

@@ -1,8 +1,11 @@
 //! What changed between two readings of `peers/`, in words, for `audit.jsonl`. Judges nothing: whoever may write
 //! these files may change them.
 
+use std::sync::Arc;
+
 use crate::audit::{self, Decision, What};
 use crate::config::{PeerFile, PeerFiles};
+use crate::filter::Filter;
 use crate::identity::{PublisherName, public_key_text};
 use crate::time::Timestamp;
 
@@ -39,6 +42,11 @@ fn terms(file: &PeerFile) -> String {
         ("verified", file.pairing.verified),
     ];
     terms.extend(flags.into_iter().filter(|(_, set)| *set).map(|(name, _)| name.to_owned()));
+    let filters = [("share", &peer.share.filter), ("receive", &peer.receive.filter)];
+    let said = |(section, filter): (&str, &Option<Arc<Filter>>)| {
+        filter.as_ref().map(|filter| format!("{section} where {}", filter.source()))
+    };
+    terms.extend(filters.into_iter().filter_map(said));
     terms.join(", ")
 }
 

@@ -3,13 +3,17 @@
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::config::NodeConfig;
 use crate::control::{
     AddressCheck, EventFacts, EventRef, FeedFacts, PeerCheck, Refusal, Reply, Request, parse_request,
 };
+use crate::daemon::dry_run;
 use crate::envelope::Opener;
 use crate::identity::PublisherName;
+use crate::policy::TrustList;
 use crate::protocol::io::DialFailure;
 use crate::record::Entry;
 use crate::status::Snapshot;
@@ -42,6 +46,8 @@ pub struct Control {
     pub transport: Arc<Transport>,
     /// For what is sealed for this node.
     pub opener: Arc<Opener>,
+    pub trust: Arc<ArcSwap<TrustList>>,
+    pub config: Arc<NodeConfig>,
 }
 
 impl Control {
@@ -77,6 +83,7 @@ impl Control {
             Request::ClockAccept => self.command(AskCommand::AcceptClock).await,
             Request::PeersChanged => self.ask(Ask::Reload).await.map(|()| Reply::Done),
             Request::PeerCheck { peer } => self.check(&peer).await,
+            Request::PeerTrial { file, text, last } => self.trial(file, text, last).await,
         }
     }
 
@@ -108,6 +115,15 @@ impl Control {
             return Err(Refusal::no(format!("{id} names {} events: {}", found.len(), names.join(", "))));
         }
         found.pop().ok_or_else(|| Refusal::unknown_event(&id))
+    }
+
+    async fn trial(&self, file: String, text: String, last: u64) -> Result<Reply, Refusal> {
+        let (store, trust, config) = (self.store.clone(), self.trust.load_full(), self.config.clone());
+        let trial = tokio::task::spawn_blocking(move || {
+            dry_run::trial(&store, &trust, &config, (&file, &text), last)
+        });
+        let trial = trial.await.map_err(|error| Refusal::could_not(error.to_string()))??;
+        Ok(Reply::Trial(Box::new(trial)))
     }
 
     async fn check(&self, peer: &PublisherName) -> Result<Reply, Refusal> {

@@ -76,8 +76,13 @@ fn consumer(said: &ConsumerDoor) -> ConsumerSetup {
             ConsumerWay::Tcp(TcpOut { connect: connect.clone(), separator: separator.clone() })
         }
     };
-    let request =
-        ConsumerRequest { name: Some(said.name.clone()), from: said.from, own: said.own, acks: true };
+    let request = ConsumerRequest {
+        name: Some(said.name.clone()),
+        from: said.from,
+        own: said.own,
+        acks: true,
+        filter: said.filter.clone(),
+    };
     // A bot that finds an element without `__type` in its queue never gets past it.
     let with_type = said.form.with_type || matches!(to, ConsumerWay::Redis { .. });
     let hand_off = HandOff { form: said.form.form, with_type };

@@ -1,13 +1,14 @@
 //! A running node: builds every part, gives the core its inputs and obeys its outputs. No rule of its own.
 //!
 //! In reading order: `run` (from a directory to a node that is ready, and back), `event_loop`, `workers`,
-//! `chronicle` (what happened: log lines and what status remembers), `snapshot`, `lag`, `control`, `doors`, `changes`
+//! `chronicle` (what happened: log lines and what status remembers), `snapshot`, `lag`, `control`, `dry_run`, `doors`, `changes`
 //! (of peer files, for the audit), `frame_dump`.
 
 mod changes;
 mod chronicle;
 mod control;
 mod doors;
+mod dry_run;
 mod event_loop;
 mod frame_dump;
 mod lag;

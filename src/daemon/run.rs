@@ -13,7 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::clock;
-use crate::config::{ConfigErrors, Fingerprint, NodeConfig, PeerFiles};
+use crate::config::{ConfigErrors, FileLists, Fingerprint, NodeConfig, PeerFiles};
 use crate::daemon::control::{Ask, Control};
 use crate::daemon::doors::{door_setups, journal_questions, socket_door};
 use crate::daemon::event_loop::{EventLoop, Files, NodeFile, Parts, reachable};
@@ -150,6 +150,8 @@ async fn serve(config: NodeConfig) -> Result<(), StartError> {
         store: Arc::clone(&store),
         transport: Arc::clone(&transport),
         opener: Arc::clone(&opener),
+        trust: Arc::clone(&trust_in_force),
+        config: Arc::new(config.clone()),
     };
     let control: ControlHandler = Arc::new(move |line| Box::pin(control.clone().answer(line)));
     let journal = journal_questions(&store, opened.ends.log_id);
@@ -186,6 +188,7 @@ fn open_doors(
     inputs: mpsc::Sender<Input>,
     journal: Arc<JournalQuestions>,
 ) -> Result<Doors, LocalError> {
+    let lists = config.paths.lists.clone();
     let behind = Behind {
         inputs,
         now: clock::now,
@@ -197,6 +200,7 @@ fn open_doors(
         journal,
         opening: Arc::new(Opening::new(opener, clock::now)),
         doors: door_setups(config),
+        lists: Arc::new(move || Box::new(FileLists::new(&lists))),
     };
     Doors::start(&Places { run: config.paths.run.clone(), group: config.socket_group.clone() }, behind)
 }

@@ -7,12 +7,13 @@ use crate::config::{self, PeerFiles};
 use crate::daemon::chronicle::Chronicle;
 use crate::daemon::lag::LagWatch;
 use crate::identity::{PublisherName, public_key_text};
+use crate::protocol::failing::Failing;
 use crate::protocol::link::ContactState;
 use crate::protocol::view::{ConsumerView, NodeView, PeerView};
 use crate::record::ConsumerName;
 use crate::status::{
-    CannotOpen, Clock, Consumer, Disk, Door, DoorWay, Equivocation, HealthCode, Journal, Peer, PeerFault,
-    PeerState, Problem, Received, STATUS_SCHEMA, Seen, Sent, Snapshot, Stranger,
+    CannotOpen, Clock, Consumer, Disk, Door, DoorWay, Equivocation, FilterFailing, HealthCode, Journal, Peer,
+    PeerFault, PeerState, Problem, Received, STATUS_SCHEMA, Seen, Sent, Snapshot, Stranger,
 };
 use crate::store::{self, StoreStats};
 use crate::time::{Now, Timestamp};
@@ -63,8 +64,10 @@ impl Lags {
                 self.sent.entry(peer.name.clone()).or_default().observe(position, last, now.tick);
             }
             let (count, at) = self.rejections.entry(peer.name.clone()).or_default();
-            if peer.sent.rejected > *count {
-                (*count, *at) = (peer.sent.rejected, now.wall);
+            // What the peer's own filter does not want is no fault of anybody's.
+            let faults = peer.sent.rejected.saturating_sub(peer.sent.not_wanted);
+            if faults > *count {
+                (*count, *at) = (faults, now.wall);
             }
             if let Some(lag) = peer.received.lag_events {
                 let end = peer.received.position + lag;
@@ -193,6 +196,8 @@ fn sent(peer: &PeerView, view: &NodeView, lags: &mut Lags, now: Now) -> Sent {
         deferred: sent.deferred,
         rejected: sent.rejected,
         withheld: sent.withheld.values().sum(),
+        withheld_why: sent.withheld.iter().map(|(why, count)| (why.as_str().to_owned(), *count)).collect(),
+        filter_failing: filter_failing(&sent.failing),
         rejected_at: rejected.map(|(_, at)| at),
         rejected_why: sent.last_rejection.map(|code| code.as_str().to_owned()),
     }
@@ -219,8 +224,15 @@ fn received(peer: &PeerView, chronicle: &Chronicle, lags: &mut Lags, now: Now) -
         rejected,
         missing: received.missing,
         owed: received.owed,
+        filter_failing: filter_failing(&received.failing),
         missing_at: chronicle.missing_at.get(&peer.name).copied(),
     }
+}
+
+fn filter_failing(failing: &Failing) -> Option<FilterFailing> {
+    let (last, why) = failing.last.as_ref()?;
+    let (what, hint) = (why.to_string(), why.hint().to_owned());
+    Some(FilterFailing { count: failing.count, last: *last, what, hint })
 }
 
 fn fault(peer: &PeerView) -> Option<PeerFault> {
@@ -260,6 +272,7 @@ fn consumer(
         position: at.position.seq,
         lag_events: Some(at.lag_events),
         lag_s: Some(watch.observe(at.position.seq, view.ends.last.seq, now.tick)),
+        filter_failing: filter_failing(&at.failing),
         connected: door.map_or(at.connected, |door| door.connected),
         missing: at.position.missing,
         missing_at: chronicle.consumer_missing_at.get(&at.name).copied(),

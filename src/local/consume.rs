@@ -11,11 +11,11 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use super::Consumers;
 use super::handed::Handed;
 use super::lines::{Line, LineReader};
 use super::opening::Opening;
 use super::request::{Ack, Refused, parse_ack, parse_request};
+use super::{Consumers, MakeLists};
 use crate::format::{Carried, Form, HandOff};
 use crate::limits::CONSUMER_LINE_BYTES_MAX;
 use crate::protocol::io::{ConsumerClosed, ConsumerId, ConsumerRequest, Input};
@@ -40,6 +40,8 @@ pub(super) struct Consuming {
     pub opening: Arc<Opening>,
     pub consumers: Arc<Consumers>,
     pub stopping: CancellationToken,
+    /// What filters may name.
+    pub lists: MakeLists,
 }
 
 /// One connection whose request was taken.
@@ -102,7 +104,11 @@ impl Consuming {
         let mut out = Out { writing, inside_line: false };
         let first = self.stopping.run_until_cancelled(lines.line()).await;
         let Some(Ok(Some(first))) = first else { return };
-        match parse_request(&first) {
+        // Lists are files, and a filter may be dear to read: not here, where others wait.
+        let lists = Arc::clone(&self.lists);
+        let read = tokio::task::spawn_blocking(move || parse_request(&first, &*lists()));
+        let Ok(read) = read.await else { return };
+        match read {
             Err(refused) => out.refuse(&refused).await,
             Ok((request, hand_off)) => {
                 let (id, told) = self.consumers.open();

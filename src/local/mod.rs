@@ -43,6 +43,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::envelope::Signer;
 use crate::envelope::content::BodyIdSecret;
+use crate::filter::Lists;
 use crate::format::Door;
 use crate::limits::DOOR_CONNECTIONS_MAX;
 use crate::policy::TrustList;
@@ -123,7 +124,12 @@ pub struct Behind {
     pub opening: Arc<Opening>,
     /// Those of `intelmesh.toml`.
     pub doors: DoorSetups,
+    /// What the filters of consumers may name.
+    pub lists: MakeLists,
 }
+
+/// The lists of this node as they are now.
+pub type MakeLists = Arc<dyn Fn() -> Box<dyn Lists> + Send + Sync>;
 
 /// The open doors.
 pub struct Doors {
@@ -165,6 +171,7 @@ impl Doors {
             opening: behind.opening,
             consumers: doors.consumers.clone(),
             stopping: doors.stopping.clone(),
+            lists: behind.lists,
         });
         doors.serve(submits, move |stream| submitting.clone().serve(stream));
         doors.serve(consumes, move |stream| consuming.clone().serve(stream));

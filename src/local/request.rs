@@ -1,10 +1,13 @@
 //! What a consumer says on `out.sock`: its request, the first line, and then its acknowledgements
 //! (contract §3). Who may have a name, and where a consumer resumes, is the core's.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::lines::Line;
+use crate::filter::{Filter, FilterFault, Lists};
 use crate::format::{Form, HandOff};
 use crate::limits::CONSUMER_LINE_BYTES_MAX;
 use crate::protocol::io::{ConsumerRequest, From};
@@ -44,7 +47,7 @@ impl Refused {
 struct Typed {
     consumer: Option<String>,
     from: Option<Value>,
-    filter: Option<Value>,
+    filter: Option<String>,
     form: Option<String>,
     #[serde(rename = "type")]
     with_type: Option<bool>,
@@ -56,16 +59,15 @@ struct Typed {
 ///
 /// # Errors
 /// [`Refused`], to be answered.
-pub(super) fn parse_request(line: &Line) -> Result<(ConsumerRequest, HandOff), Refused> {
+pub(super) fn parse_request(line: &Line, lists: &dyn Lists) -> Result<(ConsumerRequest, HandOff), Refused> {
     let text = text_of(line)?;
     if text.trim_ascii_start().first().is_some_and(|first| *first != b'{') {
         return Err(Refused::bad("the first line is no request: not an object"));
     }
     let typed: Typed = serde_json::from_slice(text)
         .map_err(|fault| Refused::bad(format!("the first line is no request: {fault}")))?;
-    if typed.filter.is_some() {
-        return Err(Refused::new("not_built", "\"filter\" is not built yet"));
-    }
+    let filter =
+        typed.filter.map(|source| Filter::compile(&source, lists)).transpose().map_err(bad_filter)?;
     let name = match &typed.consumer {
         None => None,
         Some(name) => Some(ConsumerName::parse(name).map_err(|fault| Refused::bad(fault.to_string()))?),
@@ -80,8 +82,14 @@ pub(super) fn parse_request(line: &Line) -> Result<(ConsumerRequest, HandOff), R
         name,
         from: typed.from.as_ref().map(parse_from).transpose()?,
         own: typed.own.unwrap_or(false),
+        filter: filter.map(Arc::new),
     };
     Ok((request, HandOff { form, with_type: typed.with_type.unwrap_or(false) }))
+}
+
+fn bad_filter(fault: FilterFault) -> Refused {
+    let hint = fault.hint().map(|hint| format!("; {hint}")).unwrap_or_default();
+    Refused::new("bad_filter", format!("\"filter\":{}:{}: {fault}{hint}", fault.line, fault.column))
 }
 
 fn parse_from(value: &Value) -> Result<From, Refused> {
@@ -128,6 +136,7 @@ fn text_of(line: &Line) -> Result<&[u8], Refused> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::filter::NoLists;
     use crate::time::Timestamp;
 
     fn line(text: &str) -> Line {
@@ -149,7 +158,9 @@ mod tests {
                 "{\"from\":\"1970-01-01T00:00:01Z\",\"filter\":null}",
                 Ok((None, Some(From::Time(Timestamp(1_000))), false, false)),
             ),
-            ("{\"filter\":\"true\"}", Err("not_built")),
+            ("{\"filter\":\"meta.tlp == 'RED'\"}", Ok((None, None, false, false))),
+            ("{\"filter\":\"evnt == 1\"}", Err("bad_filter")),
+            ("{\"filter\":true}", Err("bad_request")),
             ("{\"from\":-1}", Err("bad_request")),
             ("{\"from\":\"yesterday\"}", Err("bad_request")),
             ("{\"consumer\":\"So C\"}", Err("bad_request")),
@@ -161,14 +172,20 @@ mod tests {
             ("", Err("bad_request")),
             ("{", Err("bad_request")),
         ] {
-            let read = parse_request(&line(text));
+            let read = parse_request(&line(text), &NoLists);
             let read = read.as_ref().map(|(request, _)| {
                 let name = request.name.as_ref().map(ConsumerName::as_str);
                 (name, request.from, request.own, request.acks)
             });
             assert_eq!(read.map_err(|refused| refused.code), want, "{text}");
         }
-        assert_eq!(parse_request(&Line::TooLong).unwrap_err().code, "bad_request");
+        assert_eq!(parse_request(&Line::TooLong, &NoLists).unwrap_err().code, "bad_request");
+    }
+
+    #[test]
+    fn a_filter_that_is_none_is_refused_with_its_place_and_what_to_do() {
+        let refused = parse_request(&line("{\"filter\":\"metta.tlp == 'RED'\"}"), &NoLists).unwrap_err();
+        assert_eq!(refused.error, "\"filter\":1:1: unknown name \"metta\"; did you mean \"meta\"?");
     }
 
     #[test]

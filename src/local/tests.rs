@@ -134,6 +134,7 @@ fn behind(inputs: mpsc::Sender<Input>) -> Behind {
             holds: Arc::new(|_| Box::pin(async { true })),
         }),
         doors: DoorSetups::default(),
+        lists: Arc::new(|| Box::new(crate::filter::NoLists)),
     }
 }
 

@@ -91,8 +91,13 @@ impl Pipeline {
             self.made += 1;
             let consumer = ConsumerId(self.made);
             self.connection = Some(consumer);
-            let request =
-                ConsumerRequest { name: Some(self.name.clone()), from: None, own: false, acks: true, filter: None };
+            let request = ConsumerRequest {
+                name: Some(self.name.clone()),
+                from: None,
+                own: false,
+                acks: true,
+                filter: None,
+            };
             let mut says = vec![Input::ConsumerOpened { consumer, request }];
             if std::mem::take(&mut self.stale_ack) {
                 says.push(Input::ConsumerAcked { consumer, seq: self.highest });

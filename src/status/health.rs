@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Consumer, Health, Peer, PeerFault, PeerState, Snapshot};
+use super::{Consumer, FilterFailing, Health, Peer, PeerFault, PeerState, Snapshot};
 use crate::identity::PublisherName;
 use crate::limits::CLOCK_SKEW_SHOWN_MS;
 use crate::time::Timestamp;
@@ -227,12 +227,27 @@ fn peer_faults(peer: &Peer, now: Timestamp, found: &mut Vec<Health>) {
                 .done(),
         );
     }
+    let file = |section: &str| format!("peers/{name}.toml, [{section}] where");
+    for (section, failing) in
+        [("share", &peer.sent.filter_failing), ("receive", &peer.received.filter_failing)]
+    {
+        if let Some(finding) = failing.as_ref().and_then(|it| filter_failing(&file(section), it, now)) {
+            found.push(finding.peer(name).done());
+        }
+    }
     if let Some(at) = peer.sent.rejected_at.filter(|at| now.since_ms(*at) < LOSS_SHOWN_MS) {
         let why = peer.sent.rejected_why.as_deref().map(|why| format!(" ({why})")).unwrap_or_default();
         let what = format!("{name} rejected {} of ours or relayed by us{why}", events(peer.sent.rejected));
         let hint = format!("intelmesh peer show {name}");
         found.push(Finding::new(HealthCode::RejectedByPeer, what, hint).peer(name).since(at).done());
     }
+}
+
+/// Shown as long as a loss is: what failed was withheld.
+fn filter_failing(place: &str, failing: &FilterFailing, now: Timestamp) -> Option<Finding> {
+    let shown = now.since_ms(failing.last) < LOSS_SHOWN_MS;
+    let what = format!("{place}: no answer for {}: {}", events(failing.count), failing.what);
+    shown.then(|| Finding::new(HealthCode::FilterFailing, what, &failing.hint).since(failing.last))
 }
 
 /// Down, or silent: said only where no fault above explains it already.
@@ -300,6 +315,12 @@ fn consumers(facts: &Snapshot, consumer: &Consumer, now: Timestamp, found: &mut 
         let finding =
             Finding::new(HealthCode::FeedMissing, what, "raise keep_bytes or keep_days in intelmesh.toml");
         found.push(finding.consumer(name).since(at).done());
+    }
+    let failing = consumer.filter_failing.as_ref();
+    if let Some(finding) =
+        failing.and_then(|it| filter_failing(&format!("filter of consumer {name}"), it, now))
+    {
+        found.push(finding.consumer(name).done());
     }
     if let Some(lag_s) = consumer.lag_s.filter(|lag_s| *lag_s >= LAG_SHOWN_S) {
         let much = consumer.lag_events.map(|lag| format!(", {}", events(lag))).unwrap_or_default();

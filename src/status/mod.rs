@@ -7,6 +7,8 @@ pub mod health;
 #[cfg(feature = "node")]
 pub mod render;
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::identity::PublisherName;
@@ -194,7 +196,19 @@ pub enum PeerFault {
     RejectedByPeer { what: String },
 }
 
-/// The feed from us to the peer; counters run since the start.
+/// A filter that had no answer for some events: they were withheld, not received or passed over.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FilterFailing {
+    /// Since the node started, or the filter changed.
+    pub count: u64,
+    #[serde(with = "rfc3339")]
+    pub last: Timestamp,
+    /// Why, the last time.
+    pub what: String,
+    pub hint: String,
+}
+
+/// The feed from us to the peer (mirrors contract §5); counters run since the start.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Sent {
     /// The last seq of our journal that it has acknowledged.
@@ -212,6 +226,12 @@ pub struct Sent {
     pub rejected: u64,
     /// Each event counts once.
     pub withheld: u64,
+    /// The same by reason.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub withheld_why: BTreeMap<String, u64>,
+    /// The filter of `[share]`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filter_failing: Option<FilterFailing>,
     /// When it last rejected one, and why.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "rfc3339_or_absent")]
     pub rejected_at: Option<Timestamp>,
@@ -219,7 +239,7 @@ pub struct Sent {
     pub rejected_why: Option<String>,
 }
 
-/// The feed from the peer to us; counters run since the start.
+/// The feed from the peer to us (mirrors contract §5); counters run since the start.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Received {
     /// The durable cursor on its journal.
@@ -236,6 +256,9 @@ pub struct Received {
     pub rejected: u64,
     pub missing: u64,
     pub owed: u64,
+    /// The filter of `[receive]`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filter_failing: Option<FilterFailing>,
     /// When something last turned out to be missing.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "rfc3339_or_absent")]
     pub missing_at: Option<Timestamp>,
@@ -252,6 +275,9 @@ pub struct Consumer {
     /// Age of the oldest entry that it has not acknowledged, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lag_s: Option<f64>,
+    /// Its filter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filter_failing: Option<FilterFailing>,
     pub connected: bool,
     pub missing: u64,
     /// When retention last took what it had not read; known since the start only.

@@ -101,7 +101,10 @@ fn every_slip_of_a_door_has_its_line_and_its_remedy() {
         ),
         (&format!("{tcp}tlp = \"BLUE\"\n"), "intelmesh.toml:5: \"tlp\": \"BLUE\" is not a label"),
         (&format!("{tcp}name = \"a b\"\n"), "intelmesh.toml:5: \"name\": "),
-        (&format!("{out}filter = \"true\"\n"), "intelmesh.toml:6: not_built: \"filter\" is not built yet"),
+        (
+            &format!("{out}filter = 'meta.publsher == \"a\"'\n"),
+            "intelmesh.toml:6:15: \"filter\": meta has no \"publsher\" | did you mean meta.publisher?",
+        ),
         (&format!("{out}form = \"xml\"\n"), "intelmesh.toml:6: \"form\": \"xml\" is not "),
         (
             &format!("{out}queue_max = 1\n"),

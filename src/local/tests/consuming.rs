@@ -52,7 +52,7 @@ fn acks_count_even_where_the_connection_broke_after_them() {
 #[test]
 fn a_bad_request_gets_one_line_and_the_end() {
     for (request, code) in [
-        ("{\"filter\":\"true\"}", "not_built"),
+        ("{\"filter\":\"evnt\"}", "bad_filter"),
         ("{\"form\":\"xml\"}", "bad_request"),
         ("nonsense", "bad_request"),
         ("", "bad_request"),

@@ -129,9 +129,7 @@ impl Node {
             link.put_down(core.bytes().len());
             return;
         }
-        if let Some(verdict) =
-            intake::receive_verdict(core.core(), &arrival.path, &link.peer, &self.ground)
-        {
+        if let Some(verdict) = intake::receive_verdict(core.core(), &arrival.path, &link.peer, &self.ground) {
             if let Some(failure) =
                 policy::failure(link.peer.receive.filter.as_ref(), core.core(), &arrival.path)
             {

@@ -1,0 +1,65 @@
+//! `peer check --dry-run`: shows what a changed peer file would share or hold back. The running node compares; nothing
+//! is put in place.
+
+use std::fs;
+use std::io::Read as _;
+use std::path::Path;
+
+use super::answer::Answer;
+use super::failure::Failure;
+use super::place::{Place, unexpected};
+use crate::control::{Comparison, PASSES, REQUEST_BYTES_MAX, Reply, Request, TRIAL_SCHEMA, Trial};
+
+/// A peer file is sent as one line, in which some characters take several bytes.
+const FILE_BYTES_MAX: u64 = REQUEST_BYTES_MAX as u64 / 3;
+
+pub fn trial(place: &Place, file: &Path, last: u64, json: bool) -> Result<(), Failure> {
+    let shown = file.display();
+    let could_not = |error: std::io::Error| Failure::could_not(format!("{shown}: {error}"));
+    let mut text = String::new();
+    let opened = fs::File::open(file).map_err(could_not)?;
+    opened.take(FILE_BYTES_MAX + 1).read_to_string(&mut text).map_err(could_not)?;
+    if text.len() as u64 > FILE_BYTES_MAX {
+        return Err(Failure::could_not(format!("{shown}: more than {FILE_BYTES_MAX} bytes")));
+    }
+    let request = Request::PeerTrial { file: shown.to_string(), text, last };
+    let trial = match place.ask(&request)? {
+        Reply::Trial(trial) => trial,
+        other => return Err(unexpected(&other)),
+    };
+    let mut answer = Answer::new();
+    if json {
+        let facts = serde_json::to_value(&*trial)
+            .map_err(|error| Failure::could_not(format!("bug: {error}; please report")))?;
+        answer.object(TRIAL_SCHEMA, &facts)?;
+    } else {
+        show(&trial, &mut answer)?;
+    }
+    answer.flush()
+}
+
+fn show(trial: &Trial, answer: &mut Answer) -> Result<(), Failure> {
+    let Trial { peer, first_seq, last_seq, .. } = trial;
+    let new = if trial.known { "" } else { ", a new peer" };
+    let count = (last_seq + 1).saturating_sub(*first_seq);
+    answer.line(format!("{peer}{new}: {count} events, seq {first_seq} to {last_seq}"))?;
+    direction("share", "shared", &trial.share, answer)?;
+    direction("receive", "received", &trial.receive, answer)
+}
+
+fn direction(section: &str, done: &str, comparison: &Comparison, answer: &mut Answer) -> Result<(), Failure> {
+    let Comparison { now, then, changes, failure } = comparison;
+    answer.line(format!("[{section}] {done} now {}, then {}", now.passes, then.passes))?;
+    for (why, count) in &then.held {
+        answer.line(format!("  held back then: {count} {why}"))?;
+    }
+    for change in changes {
+        let word = |why: &str| if why == PASSES { done.to_owned() } else { format!("held back ({why})") };
+        let (from, to) = (word(&change.now), word(&change.then));
+        answer.line(format!("  {} {from} now, {to} then: {}", change.count, change.examples.join(" ")))?;
+    }
+    if let Some(failure) = failure {
+        answer.line(format!("  filter_failed: {failure}"))?;
+    }
+    Ok(())
+}

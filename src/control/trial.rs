@@ -1,0 +1,127 @@
+//! What a changed peer file would share or hold back, before it is put in place: `peer check --dry-run`. Counts and
+//! a few names; never what events say.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::identity::PublisherName;
+
+/// Name and number of the JSON form.
+pub const TRIAL_SCHEMA: &str = "intelmesh.peer-trial/1";
+
+/// How many events of the journal are looked at where nothing is said, and at most.
+pub const TRIAL_LAST_DEFAULT: u64 = 1_000;
+pub const TRIAL_LAST_MAX: u64 = 20_000;
+
+/// Names of events shown for each change.
+pub const TRIAL_EXAMPLES_MAX: usize = 3;
+
+/// The file in force against the one that was given, over the last events of the journal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trial {
+    pub peer: PublisherName,
+    /// False where it would be a new peer: nothing is shared now.
+    pub known: bool,
+    /// The events that were looked at.
+    pub first_seq: u64,
+    pub last_seq: u64,
+    /// From us to them: all that did not come from them.
+    pub share: Comparison,
+    /// From them to us: only what came from them and was taken, as nothing else is held here.
+    pub receive: Comparison,
+}
+
+/// One direction.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Comparison {
+    pub now: Outcome,
+    pub then: Outcome,
+    /// Every event that would fare otherwise, by how.
+    pub changes: Vec<Change>,
+    /// The last thing that the new filter had no answer for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outcome {
+    pub passes: u64,
+    /// By reason.
+    pub held: BTreeMap<String, u64>,
+}
+
+/// `passes`, or why not, before and after.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    pub now: String,
+    pub then: String,
+    pub count: u64,
+    /// Full names of a few of them, newest first.
+    pub examples: Vec<String>,
+}
+
+/// The word for what is not held back.
+pub const PASSES: &str = "passes";
+
+impl Comparison {
+    /// One event, newest first; `None` where it passes.
+    pub fn add(&mut self, id: impl FnOnce() -> String, now: Option<&str>, then: Option<&str>) {
+        self.now.add(now);
+        self.then.add(then);
+        if now == then {
+            return;
+        }
+        let (now, then) = (now.unwrap_or(PASSES), then.unwrap_or(PASSES));
+        let known = self.changes.iter().position(|change| change.now == now && change.then == then);
+        let at = known.unwrap_or_else(|| {
+            let change =
+                Change { now: now.to_owned(), then: then.to_owned(), count: 0, examples: Vec::new() };
+            self.changes.push(change);
+            self.changes.len() - 1
+        });
+        let change = &mut self.changes[at];
+        change.count += 1;
+        if change.examples.len() < TRIAL_EXAMPLES_MAX {
+            change.examples.push(id());
+        }
+    }
+}
+
+impl Outcome {
+    fn add(&mut self, why: Option<&str>) {
+        match why {
+            None => self.passes += 1,
+            Some(why) => *self.held.entry(why.to_owned()).or_default() += 1,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_changes_is_named_and_everything_is_counted() {
+        let mut comparison = Comparison::default();
+        for (id, now, then) in [
+            ("e", None, None),
+            ("d", None, Some("filter")),
+            ("c", Some("tlp_max"), Some("tlp_max")),
+            ("b", Some("tlp_max"), None),
+            ("a", None, Some("filter")),
+        ] {
+            comparison.add(|| id.to_owned(), now, then);
+        }
+        assert_eq!((comparison.now.passes, comparison.then.passes), (3, 2));
+        assert_eq!(comparison.then.held["filter"], 2);
+        let told = comparison.changes.iter();
+        let told: Vec<_> = told
+            .map(|change| (&*change.now, &*change.then, change.count, change.examples.join(" ")))
+            .collect();
+        assert_eq!(
+            told,
+            [("passes", "filter", 2, "d a".to_owned()), ("tlp_max", "passes", 1, "b".to_owned())]
+        );
+    }
+}

@@ -1,0 +1,91 @@
+//! `peer check --dry-run`: asks policy of the last events of the journal twice, with the peer file in force and with
+//! the one that was given. Decides nothing and changes nothing.
+
+use std::path::Path;
+
+use crate::clock;
+use crate::config::{FileLists, NodeConfig, PeerFile, Problem};
+use crate::control::{Comparison, Refusal, TRIAL_LAST_MAX, Trial};
+use crate::policy::{self, NotReceived, Peer, TrustList, Withheld};
+use crate::record::Entry;
+use crate::store::Store;
+
+/// Reads `text` as the file `file`, and compares it over the last `last` events.
+///
+/// # Errors
+/// What is wrong with the file, or that the journal cannot be read.
+pub fn trial(
+    store: &Store,
+    trust: &TrustList,
+    config: &NodeConfig,
+    (file, text): (&str, &str),
+    last: u64,
+) -> Result<Trial, Refusal> {
+    let lists = FileLists::new(&config.paths.lists);
+    let given = PeerFile::parse_with(Path::new(file), text, &lists).map_err(|problems| refusal(&problems))?;
+    let given = given.peer;
+    let held = trust.peer(&given.name);
+    let ends = store.stats().ends;
+    let (first_seq, last_seq) = (ends.first_seq(), ends.last.seq);
+    let from = first_seq.max((last_seq + 1).saturating_sub(last.clamp(1, TRIAL_LAST_MAX)));
+    let mut trial = Trial {
+        peer: given.name.clone(),
+        known: held.is_some(),
+        first_seq: from,
+        last_seq,
+        share: Comparison::default(),
+        receive: Comparison::default(),
+    };
+    for seq in (from..=last_seq).rev() {
+        let entry = store.entry(seq).map_err(|error| Refusal::could_not(error.to_string()))?;
+        // Retention may have taken it meanwhile.
+        let Some(entry) = entry else { continue };
+        compare(&entry, trust, held, &given, &mut trial);
+    }
+    Ok(trial)
+}
+
+fn compare(entry: &Entry, trust: &TrustList, held: Option<&Peer>, given: &Peer, trial: &mut Trial) {
+    let (core, path) = (entry.envelope.core(), &entry.path);
+    let id = || core.id.to_string();
+    if entry.source() == Some(&given.name) {
+        let taken = |peer: &Peer| policy::receive(core, path, trust.own_name(), peer).err().map(not_taken);
+        let now = held.map_or(Some("no_peer"), taken);
+        let then = taken(given);
+        trial.receive.add(id, now, then);
+        if then == Some("filter_failed") && trial.receive.failure.is_none() {
+            let failure = policy::failure(given.receive.filter.as_ref(), core, path);
+            trial.receive.failure = failure.map(|failure| failure.to_string());
+        }
+        return;
+    }
+    let now_at = Some(clock::now().wall);
+    let shared =
+        |peer: &Peer| policy::share(core, path, trust.own_name(), peer, now_at).err().map(Withheld::as_str);
+    let now = held.map_or(Some("no_peer"), shared);
+    let then = shared(given);
+    trial.share.add(id, now, then);
+    if then == Some(Withheld::FilterFailed.as_str()) && trial.share.failure.is_none() {
+        let failure = policy::failure(given.share.filter.as_ref(), core, path);
+        trial.share.failure = failure.map(|failure| failure.to_string());
+    }
+}
+
+const fn not_taken(why: NotReceived) -> &'static str {
+    match why {
+        NotReceived::Relay => "relay_not_allowed",
+        NotReceived::Tlp => "tlp_not_allowed",
+        NotReceived::Filter => "filter",
+        NotReceived::FilterFailed => "filter_failed",
+    }
+}
+
+/// The first problem with its hint; the others below it.
+fn refusal(problems: &[Problem]) -> Refusal {
+    let text = problems.iter().map(Problem::to_string).collect::<Vec<_>>().join("\nerror: ");
+    let refusal = Refusal::no(text);
+    match problems.first().and_then(Problem::hint) {
+        Some(hint) => refusal.hint(hint),
+        None => refusal,
+    }
+}
