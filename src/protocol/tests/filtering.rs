@@ -1,0 +1,117 @@
+//! What filters of peers and consumers let through, and that a change of the file cures what was not wanted.
+
+use std::sync::Arc;
+
+use super::bench::*;
+use crate::envelope::{Core, IdScheme};
+use crate::filter::{Filter, NoLists};
+use crate::identity::EventKey;
+use crate::policy::{Peer, Tlp, Withheld};
+use crate::protocol::Input;
+use crate::protocol::io::{ConsumerId, ConsumerRequest, From};
+use crate::record::{Entry, Ledger, Twin};
+use crate::wire::VerdictCode;
+
+fn filter(source: &str) -> Option<Arc<Filter>> {
+    Some(Arc::new(Filter::compile(source, &NoLists).unwrap()))
+}
+
+fn sharing(source: &str) -> Peer {
+    let mut peer = peer("cert-ee");
+    peer.share.filter = filter(source);
+    peer
+}
+
+fn receiving(source: &str) -> Peer {
+    let mut peer = peer("cert-ee");
+    peer.receive.filter = filter(source);
+    peer
+}
+
+fn labelled(nth: u8, tlp: Tlp) -> Core {
+    Core { tlp, ..core("cert-at", nth) }
+}
+
+fn handed_for(bench: &mut Bench, source: Option<&str>) -> Vec<EventKey> {
+    bench.handed.clear();
+    let filter = source.and_then(filter);
+    let request = ConsumerRequest { name: None, from: Some(From::Earliest), own: true, acks: false, filter };
+    bench.input(Input::ConsumerOpened { consumer: ConsumerId(9), request });
+    bench.input(Input::ConsumerGone { consumer: ConsumerId(9) });
+    bench.handed.clone()
+}
+
+#[test]
+fn what_share_does_not_admit_is_withheld_with_its_reason_and_never_offered() {
+    let mut bench = Bench::with(vec![sharing(r#"event["extra.nth"] >= 2"#)], Ledger::default());
+    bench.sending("cert-ee");
+    for nth in 1..=3 {
+        bench.submit(nth.into(), core("cert-at", nth));
+    }
+    bench.submit(4, Core { body: crate::envelope::Body::Plain("{}".into()), ..core("cert-at", 4) });
+    assert_eq!(bench.shown(), (vec![2, 3], vec![]));
+    let view = bench.node.view();
+    let withheld = &view.peers[0].sent.withheld;
+    assert_eq!((withheld[&Withheld::Filter], withheld[&Withheld::FilterFailed]), (1, 1));
+    let failing = &view.peers[0].sent.failing;
+    assert_eq!(failing.last.as_ref().unwrap().1.to_string(), "no key \"extra.nth\"");
+
+    bench.trust([sharing("true")]);
+    assert_eq!(bench.node.view().peers[0].sent.failing.count, 0, "another filter, another count");
+}
+
+#[test]
+fn to_its_own_publisher_an_event_is_offered_whatever_the_filter_says() {
+    let mut bench = Bench::with(vec![sharing("false"), peer("cert-pl")], Ledger::default());
+    let stream = bench.receiving("cert-pl");
+    bench.frames(stream, vec![carrier(1, &["cert-ee", "cert-pl"], signed(core("cert-ee", 1)))]);
+    bench.sending("cert-ee");
+    assert_eq!(bench.shown().1, vec![1]);
+}
+
+#[test]
+fn what_receive_does_not_admit_is_not_wanted_until_the_file_says_otherwise() {
+    let wanted = r#"event["extra.nth"] == 2 && meta.source == "cert-ee""#;
+    let mut bench = Bench::with(vec![receiving(wanted)], Ledger::default());
+    let stream = bench.receiving("cert-ee");
+    for nth in 1..=2 {
+        bench.frames(stream, vec![carrier(nth.into(), &["cert-ee"], signed(core("cert-ee", nth)))]);
+    }
+    assert_eq!(bench.verdicts(), [(1, VerdictCode::NotWanted)]);
+    assert_eq!((bench.journal.len(), bench.cursor("cert-ee")), (1, 2));
+    assert_eq!(bench.ledger.feeds[&name("cert-ee")].rejected[0].reason, VerdictCode::NotWanted);
+
+    bench.trust([receiving("true")]);
+    assert!(bench.closed.contains(&stream), "it subscribes again, from before what was not wanted");
+}
+
+#[test]
+fn what_is_our_own_comes_back_whatever_the_filter_says() {
+    let mut bench = Bench::with(vec![receiving("false")], Ledger::default());
+    let stream = bench.receiving("cert-ee");
+    bench.frames(stream, vec![carrier(1, &["cert-at", "cert-ee"], signed(core("cert-at", 1)))]);
+    assert_eq!((bench.verdicts(), bench.journal.len()), (vec![], 1));
+}
+
+#[test]
+fn of_two_events_with_one_content_a_consumer_gets_the_first_that_its_filter_admits() {
+    let mut bench = Bench::new();
+    for (nth, tlp) in [(1, Tlp::Clear), (2, Tlp::Green)] {
+        bench.submit(nth.into(), Core { ids: IdScheme::Content, ..labelled(nth, tlp) });
+    }
+    let first = bench.journal[0].clone();
+    let twin = Twin { seq: 1, id: first.envelope.id().clone() };
+    bench.journal[1] = Arc::new(Entry { twins: vec![twin], ..(*bench.journal[1]).clone() });
+    let (one, two) = (first.envelope.key(), bench.journal[1].envelope.key());
+    for (source, want) in [
+        (None, vec![one]),
+        (Some(r#"meta.tlp == "GREEN""#), vec![two]),
+        (Some(r#"meta.tlp in ["CLEAR", "GREEN"]"#), vec![one]),
+        (Some(r#"event["extra.nth"] < 9"#), vec![one]),
+        (Some(r#"event["none"] == 1"#), vec![]),
+    ] {
+        assert_eq!(handed_for(&mut bench, source), want, "{source:?}");
+    }
+    let tally = bench.node.view().handoffs;
+    assert_eq!((tally.filtered, tally.filter_failed), (1, 2));
+}
