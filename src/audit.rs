@@ -27,6 +27,14 @@ pub enum What {
     PeerRemoved,
     /// A peer file came, changed or went, by whatever hand.
     PeerFileChanged,
+    /// A statement named other keys of a publisher.
+    KeysChanged,
+    /// A publisher's key is revoked: by its own statement, or by the operator.
+    KeyRevoked,
+    KeyRotated,
+    /// What a revoked key signed was let in.
+    EventReleased,
+    EventDropped,
     ClockAccepted,
     FeedRewound,
     FeedRepaired,

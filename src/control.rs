@@ -51,6 +51,19 @@ pub enum Request {
         peer: PublisherName,
     },
     ClockAccept,
+    /// What revoked keys of a publisher signed, or that event alone, is taken after all, or dropped.
+    Decide {
+        publisher: PublisherName,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        event: Option<String>,
+        release: bool,
+    },
+    /// `keys/` changed: sign with what is there now, and show the statement to all peers.
+    KeysChanged,
+    /// A key statement from elsewhere, in base64: take it as if a peer had shown it.
+    Statement {
+        cose: String,
+    },
     /// Read `peers/` again now, and answer [`Reply::Done`] once that is in force.
     PeersChanged,
     /// Dial every address of the peer; answered by [`Reply::PeerCheck`].

@@ -256,6 +256,11 @@ pub fn parse_public_key(text: &str) -> Result<VerifyingKey, IdentityError> {
     if key.is_weak() { Err(IdentityError::WeakKey) } else { Ok(key) }
 }
 
+/// Are these 32 bytes an Ed25519 key, and not a weak one?
+pub fn is_good_key(bytes: &[u8; 32]) -> bool {
+    VerifyingKey::from_bytes(bytes).is_ok_and(|key| !key.is_weak())
+}
+
 /// `ed25519:…`, the form of peer files, invitations and status.
 pub fn public_key_text(key: &VerifyingKey) -> String {
     format!("ed25519:{}", data_encoding::BASE64URL_NOPAD.encode(key.as_bytes()))

@@ -1,6 +1,9 @@
 //! `keys/`: the only place with private keys. PKCS#8 (version 1, which OpenSSL reads) in PEM, 0600, refused
 //! where others could read them. Says nothing of whom to trust, and never prints or serialises a secret.
 
+mod operational;
+mod passphrase;
+
 use std::fs::{File, Permissions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
@@ -9,16 +12,24 @@ use std::path::{Path, PathBuf};
 use ed25519_dalek::{SigningKey, VerifyingKey};
 use pkcs8::der::asn1::OctetStringRef;
 use pkcs8::der::{Decode as _, Encode as _};
-use pkcs8::{AlgorithmIdentifierRef, LineEnding, ObjectIdentifier, PrivateKeyInfoRef, SecretDocument};
+use pkcs8::{
+    AlgorithmIdentifierRef, EncryptedPrivateKeyInfoRef, LineEnding, ObjectIdentifier, PrivateKeyInfoRef,
+    SecretDocument,
+};
 use rand::Rng as _;
 use thiserror::Error;
 use x25519_dalek::{PublicKey, StaticSecret};
 use zeroize::Zeroizing;
 
 use crate::envelope::content::BodyIdSecret;
-use crate::envelope::{Opener, SealKey, Signer};
+use crate::envelope::statement::StatementError;
+use crate::envelope::{Opener, SealKey, SignedStatement, Signer};
 use crate::identity::PublisherName;
 use crate::limits::KEY_FILE_BYTES_MAX;
+use crate::time::Timestamp;
+use operational::Operational;
+
+pub use operational::STATEMENT_FILE;
 
 /// The node's key: it signs, and proves who we are to peers.
 pub const NODE_KEY_FILE: &str = "node.pem";
@@ -31,6 +42,7 @@ pub const BODY_ID_FILE: &str = "body-id.secret";
 const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
 const X25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.110");
 const LABEL: &str = "PRIVATE KEY";
+const LABEL_ENCRYPTED: &str = "ENCRYPTED PRIVATE KEY";
 
 /// All are the operator's to mend; nothing was changed.
 #[derive(Debug, Error)]
@@ -45,6 +57,14 @@ pub enum KeyringError {
     Form { file: PathBuf, wanted: &'static str },
     #[error("{}: a key is there already", .0.display())]
     Exists(PathBuf),
+    #[error("{}: {error}", .file.display())]
+    Statement { file: PathBuf, error: StatementError },
+    #[error("{}: this node's key is revoked", .0.display())]
+    Revoked(PathBuf),
+    #[error("{}: it names as many keys as it can hold", .0.display())]
+    TooOften(PathBuf),
+    #[error("{}: it has a passphrase, and {}", .file.display(), .why)]
+    Passphrase { file: PathBuf, why: &'static str },
 }
 
 impl KeyringError {
@@ -54,7 +74,12 @@ impl KeyringError {
             Self::Missing(file) if file.ends_with(NODE_KEY_FILE) || file.ends_with(SEAL_KEY_FILE) => {
                 Some("put it back from your backup: without it this node is somebody else".into())
             }
-            Self::Form { .. } => Some("put it back from your backup".into()),
+            Self::Form { .. } | Self::Statement { .. } | Self::Missing(_) => {
+                Some("put it back from your backup".into())
+            }
+            Self::Revoked(_) => Some("make a new node, and pair anew: intelmesh init".into()),
+            Self::TooOften(_) => Some("wait until older keys have left the journal's retention".into()),
+            Self::Passphrase { .. } => Some(passphrase::HINT.into()),
             _ => None,
         }
     }
@@ -65,6 +90,7 @@ pub struct Keyring {
     node: SigningKey,
     seal: StaticSecret,
     body_id: Zeroizing<[u8; 32]>,
+    operational: Operational,
 }
 
 impl std::fmt::Debug for Keyring {
@@ -91,7 +117,8 @@ impl Keyring {
         write_pem(&keys_dir.join(SEAL_KEY_FILE), X25519, seal.as_bytes())?;
         let body_id = body_id_secret(keys_dir)?;
         write_pem(&keys_dir.join(NODE_KEY_FILE), ED25519, node.as_bytes())?;
-        Ok(Self { node, seal, body_id })
+        let operational = Operational { statement: None, sign: None, seals: Vec::new() };
+        Ok(Self { node, seal, body_id, operational })
     }
 
     /// Reads the keys of `keys_dir`. A missing secret for body ids is made: an older node had none.
@@ -103,7 +130,54 @@ impl Keyring {
         let seal = read_pem(&keys_dir.join(SEAL_KEY_FILE), X25519)?;
         let seal = StaticSecret::from(*seal);
         let body_id = body_id_secret(keys_dir)?;
-        Ok(Self { node, seal, body_id })
+        let operational = Operational::load(keys_dir, &node)?;
+        Ok(Self { node, seal, body_id, operational })
+    }
+
+    /// Makes new keys for signing and sealing, and says so with the identity key; those before stay good for what
+    /// they signed, and are named for `keep_ms` more.
+    ///
+    /// # Errors
+    /// [`KeyringError`]; nothing acts before the statement is written.
+    pub fn rotate(
+        &self,
+        keys_dir: &Path,
+        publisher: &PublisherName,
+        now: Timestamp,
+        keep_ms: u64,
+    ) -> Result<SignedStatement, KeyringError> {
+        let first_seal = PublicKey::from(&self.seal).to_bytes();
+        operational::rotate(keys_dir, &self.node, first_seal, publisher, now, keep_ms)
+    }
+
+    /// The last statement about this node's keys, for the safe.
+    ///
+    /// # Errors
+    /// [`KeyringError::Statement`].
+    pub fn revocation(&self, publisher: &PublisherName) -> Result<SignedStatement, KeyringError> {
+        operational::revocation(&self.node, publisher)
+    }
+
+    /// Puts a statement into `keys_dir` as this node's own.
+    ///
+    /// # Errors
+    /// [`KeyringError::Io`].
+    pub fn put_statement(keys_dir: &Path, statement: &SignedStatement) -> Result<(), KeyringError> {
+        replace(&keys_dir.join(STATEMENT_FILE), statement.bytes())
+    }
+
+    /// # Errors
+    /// [`KeyringError::Revoked`]: no peer takes anything from this node any more.
+    pub fn check_not_revoked(&self, keys_dir: &Path) -> Result<(), KeyringError> {
+        match self.statement().is_some_and(|known| known.statement().revoked) {
+            true => Err(KeyringError::Revoked(keys_dir.join(STATEMENT_FILE))),
+            false => Ok(()),
+        }
+    }
+
+    /// What this node last said of its keys; `None` where the identity key serves all uses.
+    pub fn statement(&self) -> Option<&SignedStatement> {
+        self.operational.statement.as_ref()
     }
 
     pub fn signing_key(&self) -> &SigningKey {
@@ -114,22 +188,33 @@ impl Keyring {
         self.node.verifying_key()
     }
 
+    /// What signs envelopes: the identity key, until another was made by a rotation.
+    pub fn signing_key_in_use(&self) -> &SigningKey {
+        self.operational.sign.as_ref().unwrap_or(&self.node)
+    }
+
     /// What makes envelopes.
     pub fn signer(&self) -> Signer {
-        Signer::new(self.node.clone())
+        Signer::new(self.signing_key_in_use().clone())
     }
 
+    /// What peers seal to now.
     pub fn seal_key(&self) -> SealKey {
-        SealKey::of(&self.seal)
+        SealKey::of(self.operational.seals.first().unwrap_or(&self.seal))
     }
 
-    /// What opens what is sealed for this node, whose name is `name`.
+    /// What opens what is sealed for this node, whose name is `name`: with the key in use, and with older ones.
     pub fn opener(&self, name: PublisherName) -> Opener {
-        Opener::new(name, [self.seal.clone()])
+        Opener::new(name, self.opens_with().cloned())
     }
 
     pub fn seal_public(&self) -> [u8; 32] {
-        PublicKey::from(&self.seal).to_bytes()
+        *self.seal_key().as_bytes()
+    }
+
+    /// Everything that may open what was sealed for this node, the one in use first.
+    pub fn opens_with(&self) -> impl Iterator<Item = &StaticSecret> {
+        self.operational.seals.iter().chain(std::iter::once(&self.seal))
     }
 
     /// `x25519:…`, the form of peer files and invitations.
@@ -184,14 +269,42 @@ fn read_private(file: &Path) -> Result<Zeroizing<Vec<u8>>, KeyringError> {
         io::ErrorKind::NotFound => KeyringError::Missing(file.to_owned()),
         _ => KeyringError::Io { file: file.to_owned(), error },
     };
-    let opened = File::open(file).map_err(failed)?;
+    let (place, guarded) = passphrase::place_of(file);
+    let opened = File::open(place).map_err(failed)?;
     let mode = opened.metadata().map_err(failed)?.mode() & 0o7777;
-    if mode & 0o077 != 0 {
+    if mode & 0o077 != 0 && !guarded {
         return Err(KeyringError::Loose { file: file.to_owned(), mode });
     }
     let mut bytes = Zeroizing::new(Vec::with_capacity(KEY_FILE_BYTES_MAX));
     opened.take(KEY_FILE_BYTES_MAX as u64).read_to_end(&mut bytes).map_err(failed)?;
     Ok(bytes)
+}
+
+/// What anybody may read.
+fn read_bounded(file: &Path, bytes_max: usize) -> Result<Vec<u8>, KeyringError> {
+    let failed = |error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound => KeyringError::Missing(file.to_owned()),
+        _ => KeyringError::Io { file: file.to_owned(), error },
+    };
+    let mut bytes = Vec::new();
+    File::open(file).map_err(failed)?.take(bytes_max as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;
+    Ok(bytes)
+}
+
+/// Writes a file whole or not at all, synced, over one that is there.
+fn replace(file: &Path, bytes: &[u8]) -> Result<(), KeyringError> {
+    let dir = file.parent().unwrap_or(Path::new("."));
+    let write = || {
+        let mut temporary = tempfile::Builder::new()
+            .prefix(".key-")
+            .permissions(Permissions::from_mode(0o600))
+            .tempfile_in(dir)?;
+        temporary.write_all(bytes)?;
+        temporary.as_file().sync_all()?;
+        temporary.persist(file).map_err(|error| error.error)?;
+        File::open(dir)?.sync_all()
+    };
+    write().map_err(|error: io::Error| KeyringError::Io { file: file.to_owned(), error })
 }
 
 /// Writes a new file, 0600 from its first moment, synced; never over another.
@@ -227,21 +340,41 @@ fn write_pem(file: &Path, algorithm: ObjectIdentifier, secret: &[u8; 32]) -> Res
 
 fn read_pem(file: &Path, algorithm: ObjectIdentifier) -> Result<Zeroizing<[u8; 32]>, KeyringError> {
     let bytes = read_private(file)?;
+    let document = opened(file, &bytes)?;
     let secret = || -> Option<Zeroizing<[u8; 32]>> {
-        let (label, document) = SecretDocument::from_pem(std::str::from_utf8(&bytes).ok()?).ok()?;
+        let document = document.as_ref()?;
         let info = PrivateKeyInfoRef::from_der(document.as_bytes()).ok()?;
-        if label != LABEL || info.algorithm.oid != algorithm {
+        if info.algorithm.oid != algorithm {
             return None;
         }
         let inner = <&OctetStringRef>::from_der(info.private_key.as_bytes()).ok()?;
         inner.as_bytes().try_into().ok().map(Zeroizing::new)
     };
     let wanted = if algorithm == ED25519 {
-        "an Ed25519 private key in PKCS#8 PEM, without a passphrase"
+        "an Ed25519 private key in PKCS#8 PEM"
     } else {
-        "an X25519 private key in PKCS#8 PEM, without a passphrase"
+        "an X25519 private key in PKCS#8 PEM"
     };
     secret().ok_or_else(|| KeyringError::Form { file: file.to_owned(), wanted })
+}
+
+/// The PKCS#8 in a PEM, decrypted where it has a passphrase; `None` where it is no PEM of a private key.
+fn opened(file: &Path, pem: &[u8]) -> Result<Option<SecretDocument>, KeyringError> {
+    let parsed = std::str::from_utf8(pem).ok().and_then(|text| SecretDocument::from_pem(text).ok());
+    let Some((label, document)) = parsed else { return Ok(None) };
+    match label {
+        LABEL => Ok(Some(document)),
+        LABEL_ENCRYPTED => {
+            let passphrase = passphrase::read(file)?;
+            let Ok(info) = EncryptedPrivateKeyInfoRef::from_der(document.as_bytes()) else { return Ok(None) };
+            let wrong = |_| KeyringError::Passphrase {
+                file: file.to_owned(),
+                why: "the one that is given does not open it",
+            };
+            info.decrypt(passphrase.as_slice()).map(Some).map_err(wrong)
+        }
+        _ => Ok(None),
+    }
 }
 
 #[cfg(test)]

@@ -96,6 +96,13 @@ pub const CAPABILITY_BYTES_MAX: usize = 32;
 /// Key statements in HELLO, and the bytes of each (also of the KEY frame). More is a fault.
 pub const KEY_STATEMENTS_MAX: usize = 16;
 pub const KEY_STATEMENT_BYTES_MAX: usize = 4 * 1024;
+/// Statements learnt at once and not yet passed on; the rest is learnt when it is shown again.
+pub const STATEMENTS_NEWS_MAX: usize = 256;
+/// Entries of revoked keys that one feed owes, of [`OWED_PER_FEED_MAX`]: beyond, they are rejected and read again
+/// after a change of trust, so that the feed goes on.
+pub const OWED_REVOKED_MAX: usize = 1_024;
+/// Keys that one statement names: those in use and those retired within the journal's retention.
+pub const STATED_KEYS_MAX: usize = 48;
 
 /// A filter, of a file, a consumer or SUBSCRIBE, in bytes. Longer is a fault.
 pub const FILTER_BYTES_MAX: usize = 4 * 1024;

@@ -7,12 +7,17 @@ use std::sync::Arc;
 use ed25519_dalek::VerifyingKey;
 use sha2::{Digest as _, Sha256};
 
-use crate::envelope::{Core, SealKey};
+use crate::envelope::{Core, KeyUse, SealKey, SignedStatement, Statement};
 use crate::filter::{Facts, Filter, FilterFailure};
 use crate::identity::{HopPath, KeyId, PublisherName};
 use crate::time::Timestamp;
 
+mod keys;
+
+use keys::KeyBook;
+
 pub use crate::tlp::Tlp;
+pub use keys::Trust;
 
 /// Events a second, with one second's burst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,8 +38,17 @@ pub struct Peer {
     pub dialled: bool,
     /// No connection, cursor kept.
     pub paused: bool,
+    /// Nothing that its keys sign is taken any more, by whatever way it comes; no connection.
+    pub revoked: bool,
     pub share: Share,
     pub receive: Receive,
+}
+
+impl Peer {
+    /// No connection with it may stand.
+    pub fn is_cut(&self) -> bool {
+        self.paused || self.revoked
+    }
 }
 
 /// `[share]`: from us to them.
@@ -76,22 +90,11 @@ pub struct TrustList {
     own_name: PublisherName,
     own_key: VerifyingKey,
     peers: BTreeMap<PublisherName, Peer>,
-    by_key_id: BTreeMap<KeyId, PublisherName>,
+    keys: KeyBook,
     /// What others seal for this node, and what this node seals for itself.
     own_seal: Option<SealKey>,
     /// Names that stand for several in `to` (`groups/NAME.toml`); no name of a peer is among them.
     groups: BTreeMap<PublisherName, Vec<PublisherName>>,
-}
-
-/// Whose key signed it, as this node's trust list has it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Trust<'a> {
-    Known(&'a VerifyingKey),
-    /// The name is trusted, but with another key.
-    OtherKey,
-    /// The key is bound to another name than the signed one.
-    NameMismatch,
-    Unknown,
 }
 
 impl TrustList {
@@ -101,10 +104,15 @@ impl TrustList {
         peers: impl IntoIterator<Item = Peer>,
     ) -> Self {
         let peers: BTreeMap<_, _> = peers.into_iter().map(|peer| (peer.name.clone(), peer)).collect();
-        let mut by_key_id: BTreeMap<_, _> =
-            peers.values().map(|peer| (KeyId::of(&peer.key), peer.name.clone())).collect();
-        by_key_id.insert(KeyId::of(&own_key), own_name.clone());
-        Self { own_name, own_key, peers, by_key_id, own_seal: None, groups: BTreeMap::new() }
+        let bare = Self {
+            own_name,
+            own_key,
+            peers,
+            keys: KeyBook::default(),
+            own_seal: None,
+            groups: BTreeMap::new(),
+        };
+        bare.with_statements(&BTreeMap::new())
     }
 
     /// With this node's own sealing key: it may be a recipient of what it seals.
@@ -114,6 +122,36 @@ impl TrustList {
 
     pub fn with_groups(self, groups: BTreeMap<PublisherName, Vec<PublisherName>>) -> Self {
         Self { groups, ..self }
+    }
+
+    /// The same with what publishers say of their keys; statements of others than these are passed over.
+    #[must_use]
+    pub fn with_statements(mut self, statements: &BTreeMap<PublisherName, SignedStatement>) -> Self {
+        let stated = |name| statements.get(name).map(SignedStatement::statement);
+        let mut keys = KeyBook::default();
+        for peer in self.peers.values_mut() {
+            let statement = stated(&peer.name);
+            peer.revoked |= statement.is_some_and(|statement| statement.revoked);
+            peer.seal = stated_seal(statement).or(peer.seal);
+            keys.add(&peer.name, &peer.key, statement, peer.revoked);
+        }
+        self.own_seal = stated_seal(stated(&self.own_name)).or(self.own_seal);
+        // Last: nobody takes our own key from us.
+        keys.add(&self.own_name, &self.own_key, stated(&self.own_name), false);
+        self.keys = keys;
+        self
+    }
+
+    /// The identity key of a publisher that this node trusts, itself included.
+    pub fn identity_key(&self, name: &PublisherName) -> Option<&VerifyingKey> {
+        if *name == self.own_name { Some(&self.own_key) } else { self.peer(name).map(|peer| &peer.key) }
+    }
+
+    /// Has `name`, or who went by it before, been revoked?
+    pub fn is_revoked(&self, name: &PublisherName) -> bool {
+        let mut of_them =
+            self.peers.values().filter(|peer| peer.name == *name || peer.aliases.contains(name));
+        of_them.any(|peer| peer.revoked)
     }
 
     pub fn own_name(&self) -> &PublisherName {
@@ -148,21 +186,14 @@ impl TrustList {
             || self.peers.values().any(|peer| peer.name == *name || peer.aliases.contains(name))
     }
 
-    /// Which key must have signed an envelope that names `publisher` and `key_id`?
-    pub fn key_of(&self, publisher: &PublisherName, key_id: KeyId) -> Trust<'_> {
-        let Some(bound) = self.by_key_id.get(&key_id) else {
+    /// Which key must have signed an envelope of this time that names `publisher` and `key_id`?
+    pub fn key_of(&self, publisher: &PublisherName, key_id: KeyId, created: Timestamp) -> Trust<'_> {
+        let Some(bound) = self.keys.bound_to(key_id) else {
             return if self.publisher(publisher) { Trust::OtherKey } else { Trust::Unknown };
         };
-        if *bound == self.own_name {
-            return if *publisher == self.own_name {
-                Trust::Known(&self.own_key)
-            } else {
-                Trust::NameMismatch
-            };
-        }
-        let peer = &self.peers[bound];
-        if peer.name == *publisher || peer.aliases.contains(publisher) {
-            Trust::Known(&peer.key)
+        let aliases = self.peers.get(bound).map(|peer| peer.aliases.as_slice()).unwrap_or_default();
+        if bound == publisher || aliases.contains(publisher) {
+            self.keys.standing(key_id, created)
         } else {
             Trust::NameMismatch
         }
@@ -179,16 +210,22 @@ impl TrustList {
                 hash.update(b"\0");
             }
             hash.update(peer.key.as_bytes());
-            hash.update([u8::from(peer.receive.relay)]);
+            hash.update([u8::from(peer.receive.relay), u8::from(peer.revoked)]);
             if let Some(filter) = &peer.receive.filter {
                 hash.update(b"where");
                 hash.update(filter.digest());
             }
         }
+        self.keys.hash_into(&mut hash);
         let mut digest = [0u8; 8];
         digest.copy_from_slice(&hash.finalize()[..8]);
         digest
     }
+}
+
+/// The sealing key in use that a statement names: newer than the one of a peer file, which came with an invitation.
+fn stated_seal(statement: Option<&Statement>) -> Option<SealKey> {
+    SealKey::new(statement?.current(KeyUse::Seal)?.key).ok()
 }
 
 /// Why an envelope is held back from a peer. Counted as `withheld`.

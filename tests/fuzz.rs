@@ -116,6 +116,7 @@ fn trust() -> TrustList {
         aliases: Vec::new(),
         dialled: false,
         paused: false,
+        revoked: false,
         share: Share::default(),
         receive: Receive::default(),
     };

@@ -77,13 +77,13 @@ Exits 1 where any line was answered with an error.")]
   intelmesh tail -C /srv/mesh --from earliest --count 10
   intelmesh tail -C /srv/mesh --consumer soc | my-pipeline      resumes after what was printed")]
     Tail(TailArgs),
-    /// Show, export or verify one envelope.
+    /// Show, export or verify one envelope, or decide about one that waits.
     #[command(subcommand, arg_required_else_help = true)]
     Event(EventVerb),
     /// Say that the machine's clock is right after it jumped.
     #[command(subcommand, arg_required_else_help = true)]
     Clock(ClockVerb),
-    /// Show this node's keys.
+    /// Show this node's keys, make new ones, or end the use of one.
     #[command(subcommand, arg_required_else_help = true)]
     Key(KeyVerb),
     /// Say whether all is well, then show peers, journal, consumers, strangers and errors.
@@ -294,6 +294,21 @@ pub enum EventVerb {
         #[arg(long, value_name = "FILE")]
         cose: PathBuf,
     },
+    /// Take an event after all that a revoked key signed, or all of a publisher.
+    #[command(after_help = "Examples:
+  intelmesh event release cert-at:intelmq:72ddb00c-2d0a-4eea-b7ac-ae122b8e6c3b
+  intelmesh event release cert-at")]
+    Release {
+        #[arg(value_name = "ID|PUBLISHER")]
+        what: String,
+    },
+    /// Do not take an event that a revoked key signed, or all of a publisher.
+    #[command(after_help = "Examples:
+  intelmesh event drop cert-at")]
+    Drop {
+        #[arg(value_name = "ID|PUBLISHER")]
+        what: String,
+    },
     /// Verify the signature of an exported file, or of an event in the journal, against the keys in peers/.
     #[command(after_help = "Examples:
   intelmesh event verify event.cose            needs no running node
@@ -318,14 +333,25 @@ pub enum KeyVerb {
     #[command(after_help = "Examples:
   intelmesh key show -C /srv/mesh")]
     Show,
-    /// Make a new operational key (not built yet).
+    /// Make new keys for signing and sealing, and tell the peers; what the older ones signed stays good.
+    #[command(after_help = "Examples:
+  intelmesh key rotate -C /srv/mesh")]
     Rotate {
+        /// Do not ask
         #[arg(long)]
         yes: bool,
     },
-    /// Refuse from now on what a key signs (not built yet).
+    /// Refuse from now on what a peer's key signs, by whatever way it comes; without NAME our own, for ever.
+    #[command(after_help = "Examples:
+  intelmesh key revoke cert-ee                       here alone, by our own decision
+  intelmesh key revoke --statement FILE              by the statement that their init printed: everybody hears of it
+  intelmesh key revoke                               the end of this node: everybody hears of it")]
     Revoke {
         name: Option<PublisherName>,
+        /// The line that `init` printed for the safe, of this node or of a peer; - is stdin
+        #[arg(long, value_name = "FILE", conflicts_with = "name")]
+        statement: Option<PathBuf>,
+        /// Do not ask
         #[arg(long)]
         yes: bool,
     },

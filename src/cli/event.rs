@@ -19,6 +19,8 @@ use crate::policy::{Trust, TrustList};
 
 pub fn event(place: &Place, verb: EventVerb, json: bool) -> Result<(), Failure> {
     match verb {
+        EventVerb::Release { what } => super::decide::decide(place, &what, true),
+        EventVerb::Drop { what } => super::decide::decide(place, &what, false),
         EventVerb::Show { id } => show(place, id, json),
         EventVerb::Trace { .. } => Err(Failure::not_built("event trace")),
         EventVerb::Export { id, cose } => export(place, id, &cose),
@@ -145,8 +147,12 @@ fn judge(bytes: Bytes, trust: &TrustList) -> Result<(String, String), String> {
     let envelope = UnverifiedEnvelope::decode(bytes).map_err(|error| error.to_string())?;
     let (publisher, key_id): (_, KeyId) =
         (envelope.envelope().publisher().clone(), envelope.envelope().key_id());
-    let key = match trust.key_of(&publisher, key_id) {
+    let key = match trust.key_of(&publisher, key_id, envelope.envelope().core().created) {
         Trust::Known(key) => *key,
+        Trust::Revoked(_) => return Err(format!("key_revoked: key {key_id} of {publisher} is revoked")),
+        Trust::OutOfTime => {
+            return Err(format!("unknown_key: key {key_id} of {publisher} was not in use at that time"));
+        }
         Trust::OtherKey => {
             return Err(format!("unknown_key: {publisher} is trusted, but not with key {key_id}"));
         }

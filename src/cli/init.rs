@@ -34,6 +34,10 @@ pub fn init(flag: Option<PathBuf>, args: InitArgs) -> Result<(), Failure> {
         "defaults: default_tlp = \"GREEN\" for events without a label; for peers tlp_max = \"AMBER\", relay = true",
     );
     talk(format!("next: intelmesh run -C {shown}, then exchange invitations: intelmesh invite -C {shown}"));
+    talk(
+        "for the safe, on paper: whoever has this line can end the use of this node's key, and nothing else",
+    );
+    talk(super::key::revocation_line(&keyring, &new.name)?);
     let mut answer = Answer::new();
     answer.line(shown)?;
     answer.flush()

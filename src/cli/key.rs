@@ -1,18 +1,36 @@
-//! `key`: this node's keys, their public halves only. Private keys stay in `keyring`.
+//! `key`: this node's keys, their public halves only; new ones, and the end of one. Private keys stay in `keyring`.
 
-use super::answer::Answer;
+use std::io::Read as _;
+use std::path::Path;
+
+use super::answer::{Answer, talk};
 use super::args::KeyVerb;
 use super::failure::Failure;
+use super::feed::done;
+use super::peer::{agreed, file_of, told};
 use super::place::Place;
-use crate::identity::{KeyId, public_key_text};
+use crate::audit::What;
+use crate::clock;
+use crate::config::{NodeConfig, write};
+use crate::control::Request;
+use crate::envelope::statement::claimed_publisher;
+use crate::envelope::{KeyUse, SignedStatement, StatedKey};
+use crate::identity::{KeyId, PublisherName, public_key_text};
 use crate::invitation;
-use crate::keyring::{NODE_KEY_FILE, SEAL_KEY_FILE};
+use crate::keyring::{Keyring, NODE_KEY_FILE, SEAL_KEY_FILE, seal_key_text};
+use crate::limits::{KEY_STATEMENT_BYTES_MAX, SEEN_BEYOND_JOURNAL_MS};
+
+const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
+/// What `init` prints for the safe begins with this.
+const REVOCATION_PREFIX: &str = "intelmesh-revocation:";
 
 pub fn key(place: &Place, verb: &KeyVerb, json: bool) -> Result<(), Failure> {
     match verb {
         KeyVerb::Show => show(place, json),
-        KeyVerb::Rotate { .. } => Err(Failure::not_built("key rotate")),
-        KeyVerb::Revoke { .. } => Err(Failure::not_built("key revoke")),
+        KeyVerb::Rotate { yes } => rotate(place, *yes),
+        KeyVerb::Revoke { name: Some(name), yes, .. } => revoke_peer(place, name, *yes),
+        KeyVerb::Revoke { statement: Some(file), yes, .. } => revoke_by_statement(place, file, *yes),
+        KeyVerb::Revoke { yes, .. } => revoke_own(place, *yes),
     }
 }
 
@@ -24,18 +42,26 @@ fn show(place: &Place, json: bool) -> Result<(), Failure> {
     let words = invitation::words(&public);
     let (key_file, seal_file) =
         (config.paths.keys.join(NODE_KEY_FILE), config.paths.keys.join(SEAL_KEY_FILE));
+    let statement = keyring.statement().map(SignedStatement::statement);
     let mut answer = Answer::new();
     if json {
+        let mut keys = vec![
+            serde_json::json!({"use": "node", "key": key, "file": key_file}),
+            serde_json::json!({"use": "seal", "key": seal, "file": seal_file}),
+        ];
+        if let Some(statement) = statement {
+            keys.truncate(1);
+            keys.extend(statement.keys.iter().map(stated_json));
+        }
         let facts = serde_json::json!({
             "name": config.name,
             "key": key,
             "key_id": KeyId::of(&public).to_string(),
             "words": words,
             "seal": seal,
-            "keys": [
-                {"use": "node", "key": key, "file": key_file},
-                {"use": "seal", "key": seal, "file": seal_file},
-            ],
+            "serial": statement.map_or(0, |statement| statement.serial),
+            "revoked": statement.is_some_and(|statement| statement.revoked),
+            "keys": keys,
         });
         answer.object("intelmesh.keys/1", &facts)?;
     } else {
@@ -46,6 +72,181 @@ fn show(place: &Place, json: bool) -> Result<(), Failure> {
         answer.line(format!("  file       {}", key_file.display()))?;
         answer.line(format!("  seal       {seal}"))?;
         answer.line(format!("  seal file  {}", seal_file.display()))?;
+        if let Some(statement) = statement {
+            let state = if statement.revoked { ": REVOKED" } else { "" };
+            answer.line(format!("  statement  {}{state}", statement.serial))?;
+            for stated in &statement.keys {
+                answer.line(format!(
+                    "    {:<8} {} {}",
+                    stated.usage.as_str(),
+                    text_of(stated),
+                    validity(stated)
+                ))?;
+            }
+        }
     }
     answer.flush()
+}
+
+fn text_of(stated: &StatedKey) -> String {
+    match stated.verifying_key() {
+        Some(key) => public_key_text(&key),
+        None => seal_key_text(&stated.key),
+    }
+}
+
+fn validity(stated: &StatedKey) -> String {
+    let since = if stated.not_before.0 == 0 { String::new() } else { format!("from {} ", stated.not_before) };
+    match stated.not_after {
+        Some(end) => format!("{since}until {end}"),
+        None => format!("{since}in use"),
+    }
+}
+
+fn stated_json(stated: &StatedKey) -> serde_json::Value {
+    let mut facts = serde_json::json!({"use": stated.usage.as_str(), "key": text_of(stated)});
+    let times =
+        [("not_before", Some(stated.not_before).filter(|at| at.0 > 0)), ("not_after", stated.not_after)];
+    for (name, at) in times {
+        if let Some(at) = at {
+            facts[name] = at.to_string().into();
+        }
+    }
+    facts
+}
+
+fn rotate(place: &Place, yes: bool) -> Result<(), Failure> {
+    let config = place.config()?;
+    let keyring = place.keyring(&config)?;
+    let ask =
+        "New keys for signing and sealing; the identity key, by which peers know us, stays. Go on [y/N]?";
+    if !yes && !agreed(ask, "nothing was rotated", "key rotate")? {
+        return Err(Failure::no("nothing was rotated"));
+    }
+    let keep_ms = u64::from(config.journal.keep_days) * DAY_MS + SEEN_BEYOND_JOURNAL_MS;
+    let signed = keyring.rotate(&config.paths.keys, &config.name, clock::now().wall, keep_ms)?;
+    let stated = signed.statement();
+    let keys =
+        [KeyUse::Sign, KeyUse::Seal].map(|usage| stated.current(usage).map(text_of).unwrap_or_default());
+    place.audit(&config, What::KeyRotated, None, &format!("serial {}: {}", stated.serial, keys.join(", ")));
+    tell_node(place, "and acts when it starts");
+    let mut answer = Answer::new();
+    keys.iter().try_for_each(|key| answer.line(key))?;
+    answer.flush()?;
+    talk(format!(
+        "keys/ has new files: back them up; what the older ones signed stays good (statement {})",
+        stated.serial
+    ));
+    Ok(())
+}
+
+fn tell_node(place: &Place, otherwise: &str) {
+    match place.ask_if_running(&Request::KeysChanged) {
+        Ok(Some(_)) => talk("the running node signs with them now, and tells its peers"),
+        Ok(None) => talk(format!("no node runs here: it is written down, {otherwise}")),
+        Err(failure) => {
+            talk(format!("warning: the running node was not told: {}; restart it", failure.first()))
+        }
+    }
+}
+
+/// What that peer's key signs is refused from now on, by whatever way it comes.
+fn revoke_peer(place: &Place, name: &PublisherName, yes: bool) -> Result<(), Failure> {
+    let config = place.config()?;
+    if *name == config.name {
+        return revoke_own(place, yes);
+    }
+    let file = file_of(&config, name)?;
+    let ask = format!("Nothing new that {name} signs will be taken, by whatever way it comes. Go on [y/N]?");
+    let no = format!("{name} was not revoked");
+    if !yes && !agreed(&ask, &no, "key revoke")? {
+        return Err(Failure::no(no));
+    }
+    write::set_revoked(&file)?;
+    place.audit(&config, What::KeyRevoked, Some(name), "by the operator, here alone");
+    told(place);
+    talk(format!(
+        "{name} is revoked here: no connection, and what it signs waits: intelmesh event release|drop {name}"
+    ));
+    Ok(())
+}
+
+/// The end of this node: its identity key says so itself, and everybody hears of it.
+fn revoke_own(place: &Place, yes: bool) -> Result<(), Failure> {
+    let config = place.config()?;
+    let keyring = place.keyring(&config)?;
+    let ask = "This ends our own key for ever, at every node that hears of it. Go on [y/N]?";
+    if !yes && !agreed(ask, "nothing was revoked", "key revoke")? {
+        return Err(Failure::no("nothing was revoked"));
+    }
+    let signed = keyring.revocation(&config.name)?;
+    end_own(place, &config, &signed)
+}
+
+fn end_own(place: &Place, config: &NodeConfig, signed: &SignedStatement) -> Result<(), Failure> {
+    Keyring::put_statement(&config.paths.keys, signed)?;
+    place.audit(config, What::KeyRevoked, None, "our own, by the operator");
+    match place.ask_if_running(&Request::KeysChanged) {
+        Ok(Some(_)) => talk(
+            "our key is revoked: the running node tells its peers; leave it running until all have heard",
+        ),
+        Ok(None) => talk(
+            "our key is revoked; no node runs here to tell the peers: bring them the statement that init printed",
+        ),
+        Err(failure) => talk(format!("warning: the running node was not told: {}", failure.first())),
+    }
+    talk("hint: make a new node and pair anew: intelmesh init");
+    Ok(())
+}
+
+/// The statement that `init` printed for the safe, of this node or of a peer.
+fn revoke_by_statement(place: &Place, file: &Path, yes: bool) -> Result<(), Failure> {
+    let config = place.config()?;
+    let trust = place.trust()?;
+    let bytes = read_statement(file)?;
+    let bad = |error: &dyn std::fmt::Display| Failure::no(format!("{}: {error}", file.display()));
+    let publisher = claimed_publisher(&bytes).map_err(|error| bad(&error))?;
+    let Some(identity) = trust.identity_key(&publisher) else {
+        return Err(bad(&format!("a statement of {publisher}, who is no peer")).hint("intelmesh peer list"));
+    };
+    let signed = SignedStatement::verify(&bytes, identity).map_err(|error| bad(&error))?;
+    if !signed.statement().revoked {
+        return Err(bad(&format!("a statement of {publisher} that revokes nothing")));
+    }
+    let (ask, no) =
+        (format!("This revokes the key of {publisher} for ever. Go on [y/N]?"), "nothing was revoked");
+    if !yes && !agreed(&ask, no, "key revoke")? {
+        return Err(Failure::no(no));
+    }
+    if publisher == config.name {
+        return end_own(place, &config, &signed);
+    }
+    done(&place.ask(&Request::Statement { cose: data_encoding::BASE64.encode(&bytes) })?)?;
+    place.audit(&config, What::KeyRevoked, Some(&publisher), "by its own statement, brought by the operator");
+    talk(format!("{publisher} is revoked, and every node that we reach hears of it"));
+    Ok(())
+}
+
+fn read_statement(file: &Path) -> Result<Vec<u8>, Failure> {
+    let failed = |error: std::io::Error| Failure::could_not(format!("{}: {error}", file.display()));
+    let mut text = String::new();
+    let most = 4 * KEY_STATEMENT_BYTES_MAX as u64;
+    if file == Path::new("-") {
+        std::io::stdin().lock().take(most).read_to_string(&mut text).map_err(failed)?;
+    } else {
+        std::fs::File::open(file).map_err(failed)?.take(most).read_to_string(&mut text).map_err(failed)?;
+    }
+    let encoded = text.split_whitespace().find_map(|word| word.strip_prefix(REVOCATION_PREFIX));
+    encoded.and_then(|encoded| data_encoding::BASE64URL_NOPAD.decode(encoded.as_bytes()).ok()).ok_or_else(
+        || {
+            Failure::no(format!("{}: no revocation: one begins with \"{REVOCATION_PREFIX}\"", file.display()))
+                .hint("the line that intelmesh init printed when the node was made")
+        },
+    )
+}
+
+/// The line for the safe.
+pub fn revocation_line(keyring: &Keyring, name: &PublisherName) -> Result<String, Failure> {
+    let signed = keyring.revocation(name)?;
+    Ok(format!("{REVOCATION_PREFIX}{}", data_encoding::BASE64URL_NOPAD.encode(signed.bytes())))
 }

@@ -6,6 +6,7 @@ mod answer;
 mod args;
 mod check;
 mod clock;
+mod decide;
 mod demo;
 mod event;
 mod failure;

@@ -47,7 +47,11 @@ fn add(place: &Place, args: PeerAddArgs) -> Result<(), Failure> {
     introduce(&invitation, args.no_connect);
     if !args.yes
         && !args.pending
-        && !agreed("Does the peer read you the same words? Then add it [y/N]:", &invitation.name, "peer add")?
+        && !agreed(
+            "Does the peer read you the same words? Then add it [y/N]:",
+            &format!("{} was not added", invitation.name),
+            "peer add",
+        )?
     {
         return Err(Failure::no(format!("{} was not added", invitation.name)));
     }
@@ -144,7 +148,7 @@ fn introduce(invitation: &Invitation, no_connect: bool) {
     talk(format!("valid until  {}", invitation.expires));
 }
 
-fn agreed(question: &str, name: &PublisherName, verb: &str) -> Result<bool, Failure> {
+pub fn agreed(question: &str, otherwise: &str, verb: &str) -> Result<bool, Failure> {
     talk(question);
     let mut line = String::new();
     io::stdin()
@@ -153,15 +157,20 @@ fn agreed(question: &str, name: &PublisherName, verb: &str) -> Result<bool, Fail
         .read_line(&mut line)
         .map_err(|error| Failure::could_not(format!("stdin: {error}")))?;
     if line.is_empty() && !io::stdin().is_terminal() {
-        let else_is = if verb == "peer add" { "was not added" } else { "was not verified" };
-        return Err(Failure::could_not(format!("{name} {else_is}: nobody to ask, stdin has ended"))
-            .hint(format!("compare the fingerprint's words with the peer, then: {verb} … --yes")));
+        return Err(Failure::could_not(format!("{otherwise}: nobody to ask, stdin has ended")).hint(
+            match verb {
+                "peer add" | "peer verify" => {
+                    format!("compare the fingerprint's words with the peer, then: {verb} … --yes")
+                }
+                _ => format!("say it with --yes: {verb} --yes"),
+            },
+        ));
     }
     Ok(matches!(line.trim().to_lowercase().as_str(), "y" | "yes"))
 }
 
 /// The running node reads `peers/` again now. Without one nothing is lost: it reads them when it starts.
-fn told(place: &Place) {
+pub fn told(place: &Place) {
     if let Err(failure) = place.ask_if_running(&Request::PeersChanged) {
         talk(format!(
             "warning: the running node was not told, and will see it within 1 s: {}",
@@ -232,6 +241,7 @@ impl<'a> From<&'a PeerFile> for PeerFacts<'a> {
 
 fn state(held: &PeerFile) -> &'static str {
     match (held.pairing.pending, held.peer.paused) {
+        _ if held.peer.revoked => "revoked",
         (true, _) => "pending",
         (false, true) => "paused",
         (false, false) => "trusted",
@@ -372,7 +382,7 @@ fn live_lines(live: &status::Peer, answer: &mut Answer) -> Result<(), Failure> {
 }
 
 /// A peer's file, whether or not what is in it is good.
-fn file_of(config: &NodeConfig, name: &PublisherName) -> Result<PathBuf, Failure> {
+pub fn file_of(config: &NodeConfig, name: &PublisherName) -> Result<PathBuf, Failure> {
     let file = config.paths.peers.join(format!("{name}.toml"));
     if file.exists() { Ok(file) } else { Err(Refusal::unknown_peer(name).into()) }
 }
@@ -396,7 +406,13 @@ fn verify(place: &Place, name: &PublisherName, yes: bool) -> Result<(), Failure>
     talk("Call them at a number that you know from elsewhere, and read the words to each other:");
     talk(format!("{:<16} {theirs}", name.as_str()));
     talk(format!("{:<16} {ours} (ours)", config.name.as_str()));
-    if !yes && !agreed("Are both the same at their side? [y/N]:", name, "peer verify")? {
+    if !yes
+        && !agreed(
+            "Are both the same at their side? [y/N]:",
+            &format!("{name} was not verified"),
+            "peer verify",
+        )?
+    {
         return Err(Failure::no(format!("{name} was not verified"))
             .hint("where the words differ, somebody else made that key: intelmesh peer remove, and ask for a new invitation"));
     }

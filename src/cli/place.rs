@@ -1,5 +1,6 @@
 //! The node's directory, and the doors of a running node in it. Knows where things lie; reads no event.
 
+use std::collections::BTreeMap;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -11,6 +12,8 @@ use crate::audit::{self, Decision, What};
 use crate::clock;
 use crate::config::{self, NodeConfig, PeerFiles};
 use crate::control::{Reply, Request};
+use crate::daemon::STATEMENTS_DIR;
+use crate::envelope::SignedStatement;
 use crate::identity::PublisherName;
 use crate::keyring::Keyring;
 use crate::policy::TrustList;
@@ -57,7 +60,9 @@ impl Place {
     pub fn trust(&self) -> Result<TrustList, Failure> {
         let config = self.config()?;
         let own_key = self.keyring(&config)?.public_key();
-        Ok(PeerFiles::load(&config, &own_key).trust_list(config.name, own_key))
+        let trust = PeerFiles::load(&config, &own_key).trust_list(config.name.clone(), own_key);
+        let known = statements(&config, &trust);
+        Ok(trust.with_statements(&known))
     }
 
     /// Writes a decision of the operator into `audit.jsonl`. It is done already: where it cannot be written down,
@@ -136,6 +141,19 @@ impl Place {
             Err(_) => Ok(None),
         }
     }
+}
+
+/// What is known of everybody's keys, as the node wrote it down; what does not verify is passed over.
+fn statements(config: &NodeConfig, trust: &TrustList) -> BTreeMap<PublisherName, SignedStatement> {
+    let dir = config.paths.state.join(STATEMENTS_DIR);
+    let read = |name: &PublisherName, identity| {
+        let bytes = std::fs::read(dir.join(format!("{name}.cose"))).ok()?;
+        let statement = SignedStatement::verify(&bytes, identity).ok()?;
+        (statement.statement().publisher == *name).then(|| (name.clone(), statement))
+    };
+    let own = std::iter::once((trust.own_name(), trust.own_key()));
+    let all = trust.peers().map(|peer| (&peer.name, &peer.key)).chain(own);
+    all.filter_map(|(name, identity)| read(name, identity)).collect()
 }
 
 /// The node answered something else than was asked: two versions.

@@ -20,6 +20,7 @@ const KEYS: &[&str] = &[
     "aliases",
     "paused",
     "pending",
+    "revoked",
     "verified",
     "added",
     "added_by",
@@ -32,7 +33,7 @@ const SHARE_KEYS: &[&str] = &["tlp_max", "seal", "where"];
 const RECEIVE_KEYS: &[&str] = &["relay", "rate", "rate_per_publisher", "where"];
 const SECTIONS: &[KnownKeys] = &[("", KEYS), ("share", SHARE_KEYS), ("receive", RECEIVE_KEYS)];
 /// What later versions will know: refused, never ignored.
-const LATER: &[&str] = &["groups", "revoked", "expect_every"];
+const LATER: &[&str] = &["groups", "expect_every"];
 const LATER_SHARE: &[&str] = &["redact", "groups"];
 const LATER_RECEIVE: &[&str] = &["seal", "groups"];
 
@@ -99,6 +100,7 @@ impl PeerFile {
         let addresses = addresses(&top, "addresses", &mut report).unwrap_or_default();
         let aliases = aliases(&top, &mut report);
         let paused = top.flag("paused", &mut report).unwrap_or(false);
+        let revoked = top.flag("revoked", &mut report).unwrap_or(false);
         let pairing = pairing(&top, &mut report);
         let share = share(&top, lists, &mut report);
         let receive = receive(&top, lists, &mut report);
@@ -107,7 +109,7 @@ impl PeerFile {
             return Err(report.problems);
         };
         let dialled = !addresses.is_empty();
-        let peer = Peer { name, key, seal, aliases, dialled, paused, share, receive };
+        let peer = Peer { name, key, seal, aliases, dialled, paused, revoked, share, receive };
         Ok(Self { peer, addresses, pairing, file: file.to_owned(), key_line })
     }
 }

@@ -100,7 +100,32 @@ impl Chronicle {
                 self.problem(now.wall, what, Some("set the clock, or: intelmesh clock accept".into()));
             }
             Event::ClockOk => tracing::info!("the clock is right again"),
+            Event::KeyStatement { .. } | Event::StatementRefused { .. } => self.record_statement(event, now),
             Event::Repair { peer, cause } => tracing::info!(%peer, cause, "repair"),
+        }
+    }
+
+    fn record_statement(&mut self, event: Event, now: Now) {
+        match event {
+            Event::KeyStatement { publisher, serial, revoked: true } => {
+                let what = format!(
+                    "{publisher}: its key is revoked (statement {serial}): nothing that it signs is taken any more"
+                );
+                let hint = format!(
+                    "ask {publisher}; what waits: intelmesh feed show; intelmesh event release|drop {publisher}"
+                );
+                self.problem(now.wall, what, Some(hint));
+            }
+            Event::KeyStatement { publisher, serial, .. } => {
+                tracing::info!(%publisher, serial, "key statement");
+            }
+            Event::StatementRefused { peer, why } => {
+                if let Some(suppressed) = self.may_log(&peer, "statement_refused", now.tick) {
+                    tracing::warn!(%peer, why, suppressed, "a key statement was refused");
+                    self.remember(now.wall, format!("{peer}: a key statement was refused: {why}"), None);
+                }
+            }
+            _ => {}
         }
     }
 

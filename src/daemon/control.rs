@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::config::NodeConfig;
@@ -12,7 +13,7 @@ use crate::control::{
 };
 use crate::daemon::dry_run;
 use crate::envelope::Opener;
-use crate::identity::PublisherName;
+use crate::identity::{EventId, EventKey, PublisherName};
 use crate::policy::TrustList;
 use crate::protocol::io::DialFailure;
 use crate::record::Entry;
@@ -28,6 +29,10 @@ pub enum Ask {
     Command(AskCommand, oneshot::Sender<Result<(), String>>),
     /// Read `peers/` again; answered once it is in force.
     Reload(oneshot::Sender<()>),
+    /// Read `keys/` again, and show what it says of our keys.
+    Keys(oneshot::Sender<Result<(), String>>),
+    /// A statement that an operator brought.
+    Statement(Bytes, oneshot::Sender<Result<(), String>>),
     Stop,
 }
 
@@ -37,6 +42,7 @@ pub enum AskCommand {
     Rewind { peer: PublisherName, to: crate::protocol::io::RewindTo },
     Repair { peer: PublisherName },
     AcceptClock,
+    Decide { publisher: PublisherName, key: Option<EventKey>, release: bool },
 }
 
 #[derive(Clone)]
@@ -81,6 +87,17 @@ impl Control {
             }
             Request::FeedRepair { peer } => self.command(AskCommand::Repair { peer }).await,
             Request::ClockAccept => self.command(AskCommand::AcceptClock).await,
+            Request::Decide { publisher, event, release } => {
+                let key = event.as_deref().map(str::parse::<EventId>).transpose();
+                let key = key.map_err(|error| Refusal::no(error.to_string()))?.map(|id| id.key());
+                self.command(AskCommand::Decide { publisher, key, release }).await
+            }
+            Request::KeysChanged => done(self.ask(Ask::Keys).await?),
+            Request::Statement { cose } => {
+                let bytes = data_encoding::BASE64.decode(cose.as_bytes());
+                let bytes = bytes.map_err(|error| Refusal::no(format!("not base64: {error}")))?;
+                done(self.ask(|answer| Ask::Statement(bytes.into(), answer)).await?)
+            }
             Request::PeersChanged => self.ask(Ask::Reload).await.map(|()| Reply::Done),
             Request::PeerCheck { peer } => self.check(&peer).await,
             Request::PeerTrial { file, text, last } => self.trial(file, text, last).await,
@@ -136,6 +153,10 @@ impl Control {
         });
         Ok(Reply::PeerCheck(PeerCheck { peer: peer.clone(), connected, addresses: addresses.collect() }))
     }
+}
+
+fn done(result: Result<(), String>) -> Result<Reply, Refusal> {
+    result.map(|()| Reply::Done).map_err(Refusal::no)
 }
 
 fn outcome_text(outcome: DialOutcome) -> String {

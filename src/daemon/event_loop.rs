@@ -16,9 +16,13 @@ use crate::daemon::changes;
 use crate::daemon::chronicle::Chronicle;
 use crate::daemon::control::{Ask, AskCommand};
 use crate::daemon::frame_dump::FrameDump;
+use crate::daemon::keys;
 use crate::daemon::snapshot::{Facts, Identity, Lags, snapshot};
 use crate::daemon::workers::Workers;
-use crate::envelope::SealKey;
+use crate::envelope::statement::claimed_publisher;
+use crate::envelope::{Opener, SealKey, SignedStatement, Signer};
+use crate::identity::PublisherName;
+use crate::keyring::Keyring;
 use crate::local::Doors;
 use crate::policy::TrustList;
 use crate::protocol::io::{Command, Event, Ticket};
@@ -49,6 +53,8 @@ pub struct Files {
     pub own_seal: SealKey,
     pub peers: PeerFiles,
     pub trust: Arc<ArcSwap<TrustList>>,
+    pub signer: Arc<Signer>,
+    pub opener: Arc<Opener>,
     pub fingerprint: Fingerprint,
     /// `intelmesh.toml`, which is read again only to say what is wrong with it: it acts at the next start.
     pub node_file: NodeFile,
@@ -86,6 +92,8 @@ pub struct EventLoop {
     lags: Lags,
     commands: BTreeMap<Ticket, oneshot::Sender<Result<(), String>>>,
     frames: FrameDump,
+    /// Publishers whose statement was learnt a moment ago.
+    keys_changed: Vec<PublisherName>,
     workers: Workers,
     next_command: u64,
     /// Look-ups that were handed to the store's thread; the core takes their answers in the order asked.
@@ -103,6 +111,7 @@ impl EventLoop {
             lags: Lags::default(),
             commands: BTreeMap::new(),
             frames: FrameDump::from_env(),
+            keys_changed: Vec::new(),
             workers: Workers::default(),
             // Apart from the core's own tickets.
             next_command: 1 << 63,
@@ -155,6 +164,42 @@ impl EventLoop {
         Duration::from_millis(due)
     }
 
+    /// Somebody's keys changed: the gate and the doors follow, and it is written down.
+    fn follow_keys(&mut self) {
+        let changed = std::mem::take(&mut self.keys_changed);
+        if changed.is_empty() {
+            return;
+        }
+        self.files.trust.store(self.node.trust());
+        self.parts.transport.set_peers(reachable(&self.files.peers, &self.node));
+        let changed = self.node.statements().filter(|known| changed.contains(&known.statement().publisher));
+        keys::write_down(
+            self.files.config.paths.state.clone(),
+            changed.cloned().collect(),
+            clock::now().wall,
+        );
+    }
+
+    /// `keys/` as it is now: sign with it, and tell everybody.
+    fn reload_keys(&mut self) -> Result<(), String> {
+        let keyring = Keyring::load(&self.files.config.paths.keys).map_err(|error| error.to_string())?;
+        self.files.opener.replace(keyring.opens_with().cloned());
+        self.files.signer.replace(keyring.signing_key_in_use().clone());
+        if let Some(statement) = keyring.statement() {
+            self.node.handle_input(Input::OwnStatement(statement.clone()), clock::now());
+        }
+        Ok(())
+    }
+
+    fn take_statement(&mut self, bytes: &bytes::Bytes) -> Result<(), String> {
+        let trust = self.node.trust();
+        let publisher = claimed_publisher(bytes).map_err(|error| error.to_string())?;
+        let identity = trust.identity_key(&publisher).ok_or_else(|| format!("no peer \"{publisher}\""))?;
+        let statement = SignedStatement::verify(bytes, identity).map_err(|error| error.to_string())?;
+        self.node.handle_input(Input::OwnStatement(statement), clock::now());
+        Ok(())
+    }
+
     /// Hands out everything that the core wants done, and what follows from answers that were had at once:
     /// to wake a thread for a few microseconds' work costs more than the work.
     fn obey(&mut self) {
@@ -164,7 +209,7 @@ impl EventLoop {
                 answers.extend(self.hand_out(output));
             }
             if answers.is_empty() {
-                return;
+                return self.follow_keys();
             }
             self.node.handle_inputs(answers, clock::now());
         }
@@ -228,6 +273,9 @@ impl EventLoop {
     }
 
     fn on_event(&mut self, event: Event) {
+        if let Event::KeyStatement { publisher, .. } = &event {
+            self.keys_changed.push(publisher.clone());
+        }
         self.chronicle.record(event, clock::now());
     }
 
@@ -248,7 +296,16 @@ impl EventLoop {
                 AskCommand::Rewind { peer, to } => Command::Rewind { ticket, peer, to },
                 AskCommand::Repair { peer } => Command::Repair { ticket, peer },
                 AskCommand::AcceptClock => Command::AcceptClock { ticket },
+                AskCommand::Decide { publisher, key, release } => {
+                    Command::Decide { ticket, publisher, key, release }
+                }
             }),
+            Ask::Keys(answer) => {
+                let _ = answer.send(self.reload_keys());
+            }
+            Ask::Statement(bytes, answer) => {
+                let _ = answer.send(self.take_statement(&bytes));
+            }
             Ask::Stop => {
                 self.parts.doors.stop();
                 let (answer, stopped) = oneshot::channel();
@@ -336,21 +393,22 @@ impl EventLoop {
         tracing::info!(peers = peers.peers.len(), "peer files read");
         let trust = peers.trust_list(self.files.config.name.clone(), self.files.own_key);
         let trust = Arc::new(trust.with_own_seal(self.files.own_seal));
-        self.parts.transport.set_peers(reachable(&peers));
-        self.node.handle_input(Input::Trust(Arc::clone(&trust)), clock::now());
-        self.files.trust.store(trust);
+        self.node.handle_input(Input::Trust(trust), clock::now());
+        self.parts.transport.set_peers(reachable(&peers, &self.node));
+        self.files.trust.store(self.node.trust());
         self.files.peers = peers;
     }
 }
 
-/// How the transport reaches each peer.
-pub fn reachable(peers: &PeerFiles) -> Vec<PeerAddresses> {
+/// How the transport reaches each peer; those whose keys are revoked it does not.
+pub fn reachable(peers: &PeerFiles, node: &Node) -> Vec<PeerAddresses> {
+    let revoked: Vec<&PublisherName> = node.revoked().collect();
     let peers = peers.trusted();
     let address = |file: &crate::config::PeerFile| PeerAddresses {
         name: file.peer.name.clone(),
         key: file.peer.key,
         addresses: file.addresses.clone(),
-        paused: file.peer.paused,
+        paused: file.peer.is_cut() || revoked.contains(&&file.peer.name),
     };
     peers.map(address).collect()
 }

@@ -11,9 +11,12 @@ mod doors;
 mod dry_run;
 mod event_loop;
 mod frame_dump;
+mod keys;
 mod lag;
 mod run;
 mod snapshot;
 mod workers;
+
+pub use keys::STATEMENTS_DIR;
 
 pub use run::{StartError, run};

@@ -18,7 +18,7 @@ use crate::daemon::control::{Ask, Control};
 use crate::daemon::doors::{door_setups, journal_questions, socket_door};
 use crate::daemon::event_loop::{EventLoop, Files, NodeFile, Parts, reachable};
 use crate::daemon::snapshot::Identity;
-use crate::envelope::Opener;
+use crate::envelope::{Opener, Signer};
 use crate::identity::public_key_text;
 use crate::keyring::{Keyring, KeyringError};
 use crate::limits::SEEN_BEYOND_JOURNAL_MS;
@@ -129,6 +129,8 @@ fn lock(config: &NodeConfig) -> Result<File, StartError> {
 async fn serve(config: NodeConfig) -> Result<(), StartError> {
     let started = clock::now();
     let keyring = Keyring::load(&config.paths.keys)?;
+    keyring.check_not_revoked(&config.paths.keys)?;
+    let signer = Arc::new(keyring.signer());
     let own_key = keyring.public_key();
     let (inputs, inputs_out) = mpsc::channel(INPUTS_QUEUE);
     let (asks, asks_out) = mpsc::channel(ASKS_QUEUE);
@@ -155,9 +157,14 @@ async fn serve(config: NodeConfig) -> Result<(), StartError> {
     };
     let control: ControlHandler = Arc::new(move |line| Box::pin(control.clone().answer(line)));
     let journal = journal_questions(&store, opened.ends.log_id);
-    let doors = open_doors(&config, &keyring, opener, &trust_in_force, control, inputs.clone(), journal)?;
-    let node = Node::new(core_config(&config), trust, opened.ledger, opened.ends, clock::now());
-    transport.set_peers(reachable(&peers));
+    let keys = InUse { keyring: &keyring, signer: Arc::clone(&signer), opener: Arc::clone(&opener) };
+    let doors = open_doors(&config, keys, &trust_in_force, control, inputs.clone(), journal)?;
+    let mut node = Node::new(core_config(&config), trust, opened.ledger, opened.ends, clock::now());
+    if let Some(statement) = keyring.statement() {
+        node.handle_input(Input::OwnStatement(statement.clone()), clock::now());
+    }
+    trust_in_force.store(node.trust());
+    transport.set_peers(reachable(&peers, &node));
     let identity = Identity {
         name: config.name.clone(),
         peer_id: peer_id_text(&own_key),
@@ -168,7 +175,8 @@ async fn serve(config: NodeConfig) -> Result<(), StartError> {
     };
     let name = config.name.clone();
     let node_file = NodeFile::of(&config.dir);
-    let files = Files { config, own_key, own_seal, peers, trust: trust_in_force, fingerprint, node_file };
+    let trust = trust_in_force;
+    let files = Files { config, own_key, own_seal, peers, trust, signer, opener, fingerprint, node_file };
     let parts = Parts { store, transport, doors, inputs };
     let mut event_loop = EventLoop::new(node, parts, files, identity);
     stop_on_signal(asks);
@@ -179,10 +187,16 @@ async fn serve(config: NodeConfig) -> Result<(), StartError> {
     Ok(())
 }
 
+/// The keys that the doors work with, and that a rotation replaces.
+struct InUse<'a> {
+    keyring: &'a Keyring,
+    signer: Arc<Signer>,
+    opener: Arc<Opener>,
+}
+
 fn open_doors(
     config: &NodeConfig,
-    keyring: &Keyring,
-    opener: Arc<Opener>,
+    keys: InUse<'_>,
     trust: &Arc<ArcSwap<TrustList>>,
     control: ControlHandler,
     inputs: mpsc::Sender<Input>,
@@ -193,12 +207,12 @@ fn open_doors(
         inputs,
         now: clock::now,
         trust: Arc::clone(trust),
-        signer: Arc::new(keyring.signer()),
-        body_id_secret: keyring.body_id_secret(),
+        signer: keys.signer,
+        body_id_secret: keys.keyring.body_id_secret(),
         door: socket_door(config),
         control,
         journal,
-        opening: Arc::new(Opening::new(opener, clock::now)),
+        opening: Arc::new(Opening::new(keys.opener, clock::now)),
         doors: door_setups(config),
         lists: Arc::new(move || Box::new(FileLists::new(&lists))),
     };

@@ -165,7 +165,11 @@ fn peer(
     };
     Peer {
         name: peer.name.clone(),
-        state: if file.is_some_and(|file| file.peer.paused) { PeerState::Paused } else { PeerState::Trusted },
+        state: match file.is_some_and(|file| file.peer.paused) {
+            _ if peer.revoked => PeerState::Revoked,
+            true => PeerState::Paused,
+            false => PeerState::Trusted,
+        },
         verified: file.is_some_and(|file| file.pairing.verified),
         connected,
         since: Some(since),

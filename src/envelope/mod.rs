@@ -9,6 +9,7 @@ pub mod content;
 mod core_fields;
 pub mod seal;
 pub mod sign;
+pub mod statement;
 
 use std::sync::Arc;
 
@@ -24,6 +25,7 @@ pub use codec::CodecError;
 pub use content::{ContentError, check_content};
 pub use seal::{OpenError, Opener, SealError, SealKey};
 pub use sign::{SignatureError, Signer};
+pub use statement::{KeyUse, SignedStatement, StatedKey, Statement};
 
 /// The version of the signed core that this node writes.
 pub const ENVELOPE_VERSION: u8 = 1;

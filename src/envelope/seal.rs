@@ -8,6 +8,7 @@ mod inside;
 mod wrap;
 
 use std::fmt;
+use std::sync::{PoisonError, RwLock};
 
 use aes_gcm::aead::{AeadInOut as _, KeyInit as _};
 use aes_gcm::{Aes256Gcm, Nonce};
@@ -197,7 +198,11 @@ impl From<CodecError> for OpenError {
 /// Holds this node's sealing keys and opens what is sealed to it.
 pub struct Opener {
     name: PublisherName,
-    keys: Vec<(KeyId, StaticSecret)>,
+    keys: RwLock<Vec<(KeyId, StaticSecret)>>,
+}
+
+fn named(keys: impl IntoIterator<Item = StaticSecret>) -> Vec<(KeyId, StaticSecret)> {
+    keys.into_iter().map(|key| (SealKey::of(&key).key_id(), key)).collect()
 }
 
 impl fmt::Debug for Opener {
@@ -209,8 +214,12 @@ impl fmt::Debug for Opener {
 impl Opener {
     /// `name` is the one that stands in `to` for this node; `keys` are the present one and those before it.
     pub fn new(name: PublisherName, keys: impl IntoIterator<Item = StaticSecret>) -> Self {
-        let keys = keys.into_iter().map(|key| (SealKey::of(&key).key_id(), key)).collect();
-        Self { name, keys }
+        Self { name, keys: RwLock::new(named(keys)) }
+    }
+
+    /// From now on these open what is sealed for this node.
+    pub fn replace(&self, keys: impl IntoIterator<Item = StaticSecret>) {
+        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = named(keys);
     }
 
     /// Is `core` sealed to this node?
@@ -228,7 +237,8 @@ impl Opener {
         let sealed = Sealed::read(item)?;
         let place = core.to.iter().position(|name| *name == self.name).ok_or(OpenError::NotRecipient)?;
         let recipient = sealed.recipients.get(place).ok_or(OpenError::NotRecipient)?;
-        let own = self.keys.iter().find(|(key_id, _)| *key_id == recipient.key_id);
+        let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
+        let own = keys.iter().find(|(key_id, _)| *key_id == recipient.key_id);
         let (_, secret) = own.ok_or(OpenError::OtherKey(recipient.key_id))?;
         let content_key = wrap::unwrap(recipient, secret).ok_or(OpenError::Key)?;
         let (text, tag) = sealed.ciphertext.split_at(sealed.ciphertext.len() - TAG_BYTES);

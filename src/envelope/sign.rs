@@ -2,7 +2,7 @@
 //! only. Which key to trust for whom is the caller's question.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
 use thiserror::Error;
@@ -25,25 +25,42 @@ pub enum SignatureError {
 }
 
 /// Holds the node's signing key and makes envelopes.
-pub struct Signer {
+pub struct Signer(RwLock<InUse>);
+
+/// The key that signs now.
+struct InUse {
     key: SigningKey,
     key_id: KeyId,
 }
 
+impl InUse {
+    fn new(key: SigningKey) -> Self {
+        Self { key_id: KeyId::of(&key.verifying_key()), key }
+    }
+}
+
 impl fmt::Debug for Signer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Signer({})", self.key_id)
+        write!(f, "Signer({})", self.in_use().key_id)
     }
 }
 
 impl Signer {
     pub fn new(key: SigningKey) -> Self {
-        let key_id = KeyId::of(&key.verifying_key());
-        Self { key, key_id }
+        Self(RwLock::new(InUse::new(key)))
     }
 
     pub fn verifying_key(&self) -> VerifyingKey {
-        self.key.verifying_key()
+        self.in_use().key.verifying_key()
+    }
+
+    /// From now on `key` signs.
+    pub fn replace(&self, key: SigningKey) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = InUse::new(key);
+    }
+
+    fn in_use(&self) -> RwLockReadGuard<'_, InUse> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Signs `core` with this node's key.
@@ -53,15 +70,16 @@ impl Signer {
     pub fn sign(&self, core: Core) -> Result<VerifiedEnvelope, CodecError> {
         core_fields::check(&core)?;
         let payload = codec::encode_core(&core);
-        let protected = codec::protected_header(self.key_id);
-        let signature = self.key.sign(&to_be_signed(&protected, &payload)).to_bytes();
+        let signer = self.in_use();
+        let protected = codec::protected_header(signer.key_id);
+        let signature = signer.key.sign(&to_be_signed(ENVELOPE_CONTEXT, &protected, &payload)).to_bytes();
         let bytes = codec::encode_sign1(&protected, &payload, &signature);
         if bytes.len() > ENVELOPE_BYTES_MAX {
             return Err(CodecError::TooLarge(bytes.len()));
         }
         Ok(VerifiedEnvelope(Arc::new(Envelope {
             digest: CoreDigest::of(&payload),
-            key_id: self.key_id,
+            key_id: signer.key_id,
             key: core.id.key(),
             core,
             bytes: bytes.into(),
@@ -80,7 +98,7 @@ impl UnverifiedEnvelope {
             return Err(SignatureError::OtherKey { expected, found: self.0.key_id });
         }
         let parts = Parts::read(&self.0.bytes).map_err(|_| SignatureError::Invalid)?;
-        let message = to_be_signed(parts.protected, parts.payload);
+        let message = to_be_signed(ENVELOPE_CONTEXT, parts.protected, parts.payload);
         // PROTOCOL.md §2.2: strict, and never in batches: all nodes must agree about a signature.
         key.verify_strict(&message, &Signature::from_bytes(&parts.signature))
             .map_err(|_| SignatureError::Invalid)?;
@@ -89,12 +107,12 @@ impl UnverifiedEnvelope {
 }
 
 /// `Sig_structure` of RFC 9052 §4.4: `["Signature1", protected, external_aad, payload]`.
-fn to_be_signed(protected: &[u8], payload: &[u8]) -> Vec<u8> {
+pub(super) fn to_be_signed(context: &[u8], protected: &[u8], payload: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(payload.len() + 64);
     cbor::put_array(&mut out, 4);
     cbor::put_text(&mut out, "Signature1");
     cbor::put_bytes(&mut out, protected);
-    cbor::put_bytes(&mut out, ENVELOPE_CONTEXT);
+    cbor::put_bytes(&mut out, context);
     cbor::put_bytes(&mut out, payload);
     out
 }

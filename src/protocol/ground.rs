@@ -13,6 +13,7 @@ use crate::policy::TrustList;
 use crate::protocol::appender::Appender;
 use crate::protocol::intake::Intake;
 use crate::protocol::io::{Event, Output, StreamId, Ticket};
+use crate::protocol::node::statements::Statements;
 use crate::protocol::rules::{Rule, Rules};
 use crate::protocol::steady::SteadyClock;
 use crate::record::{JournalEnds, Ledger, Note};
@@ -67,6 +68,13 @@ pub struct Ground {
     pub ends: JournalEnds,
     pub appender: Appender,
     pub intake: Intake,
+    pub statements: Statements,
+    outbox: Outbox,
+}
+
+/// What is to be handed out, and how many questions were numbered.
+#[derive(Debug, Default)]
+struct Outbox {
     outputs: VecDeque<Output>,
     tickets: u64,
 }
@@ -79,6 +87,7 @@ impl Ground {
         ends: JournalEnds,
         now: Now,
     ) -> Self {
+        let trust = Arc::new((*trust).clone().with_statements(&ledger.statements));
         let clock = SteadyClock::new(ledger.steady, now);
         let rng = StdRng::seed_from_u64(config.seed);
         Self {
@@ -92,8 +101,8 @@ impl Ground {
             ends,
             appender: Appender::default(),
             intake: Intake::default(),
-            outputs: VecDeque::new(),
-            tickets: 0,
+            statements: Statements::default(),
+            outbox: Outbox::default(),
         }
     }
 
@@ -114,20 +123,20 @@ impl Ground {
     }
 
     pub fn ticket(&mut self) -> Ticket {
-        self.tickets += 1;
-        Ticket(self.tickets)
+        self.outbox.tickets += 1;
+        Ticket(self.outbox.tickets)
     }
 
     pub fn emit(&mut self, output: Output) {
-        self.outputs.push_back(output);
+        self.outbox.outputs.push_back(output);
     }
 
     pub fn tell(&mut self, event: Event) {
-        self.outputs.push_back(Output::Event(event));
+        self.outbox.outputs.push_back(Output::Event(event));
     }
 
     pub fn next_output(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
+        self.outbox.outputs.pop_front()
     }
 
     pub fn note(&mut self, note: Note) {
@@ -140,13 +149,13 @@ impl Ground {
 
     /// Hands a batch to the store, where it is time for one.
     pub fn flush(&mut self) {
-        let ticket = &mut self.tickets;
+        let ticket = &mut self.outbox.tickets;
         let next = || {
             *ticket += 1;
             Ticket(*ticket)
         };
         if let Some(append) = self.appender.flush(&self.ledger, self.config.rules, self.now.tick, next) {
-            self.outputs.push_back(append);
+            self.outbox.outputs.push_back(append);
         }
     }
 }

@@ -10,13 +10,18 @@ use ed25519_dalek::VerifyingKey;
 use crate::envelope::content::{ContentError, check_content};
 use crate::envelope::{CodecError, Core, Envelope, UnverifiedEnvelope, VerifiedEnvelope};
 use crate::identity::{EventId, EventKey, HopPath, PublisherName, ShortDigest};
-use crate::limits::{CREATED_AHEAD_ACCEPTED_MS, CREATED_AHEAD_OWED_MS, IN_FLIGHT_EXPIRES_MS};
+use crate::limits::{
+    CREATED_AHEAD_ACCEPTED_MS, CREATED_AHEAD_OWED_MS, IN_FLIGHT_EXPIRES_MS, OWED_REVOKED_MAX,
+};
 use crate::policy::{self, NotReceived, Trust};
 use crate::protocol::ground::Ground;
 use crate::protocol::io::{StreamId, Ticket};
 use crate::protocol::rules::Rule;
 use crate::time::{Tick, Timestamp};
 use crate::wire::VerdictCode;
+
+/// Until the operator decides, in ms: ten years, which is never.
+const DECISION_MS: u64 = 10 * 365 * 24 * 60 * 60 * 1_000;
 
 /// What becomes of an entry of a feed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -334,15 +339,45 @@ pub fn path_fits(path: &HopPath, peer: &policy::Peer) -> bool {
 }
 
 /// Whose key it must be, before anything dear is done. `Err` with the verdict where nobody's.
-pub fn trusted_key(envelope: &Envelope, ground: &Ground) -> Result<VerifyingKey, Verdict> {
+pub fn trusted_key(
+    envelope: &Envelope,
+    source: &PublisherName,
+    ground: &Ground,
+) -> Result<VerifyingKey, Verdict> {
     if !ground.on(Rule::OwnTrusted) && envelope.publisher() == ground.own_name() {
         return Err(Verdict::rejected(VerdictCode::UnknownPublisher));
     }
-    match ground.trust.key_of(envelope.publisher(), envelope.key_id()) {
+    match ground.trust.key_of(envelope.publisher(), envelope.key_id(), envelope.core().created) {
         Trust::Known(key) => Ok(*key),
-        Trust::OtherKey => Err(rejected(VerdictCode::UnknownKey, envelope)),
+        Trust::Revoked(key) if ground.statements.is_released(envelope.key()) => Ok(*key),
+        Trust::Revoked(_) => {
+            Err(waits_for_the_operator(envelope.key(), envelope.publisher(), source, ground))
+        }
+        Trust::OtherKey | Trust::OutOfTime => Err(rejected(VerdictCode::UnknownKey, envelope)),
         Trust::NameMismatch => Err(rejected(VerdictCode::NameMismatch, envelope)),
         Trust::Unknown => Err(rejected(VerdictCode::UnknownPublisher, envelope)),
+    }
+}
+
+/// What a revoked key signed, and nobody holds here yet, is owed until the operator decides (design §5.6). Beyond a
+/// bound it is rejected, and read again after a change of trust: else the feed would stand still.
+pub fn waits_for_the_operator(
+    key: EventKey,
+    publisher: &PublisherName,
+    source: &PublisherName,
+    ground: &Ground,
+) -> Verdict {
+    let waits = |owed: &&crate::record::Owed| owed.reason == VerdictCode::KeyRevoked;
+    let state = ground.ledger.feeds.get(source);
+    if state.is_some_and(|state| state.owed.values().filter(waits).count() >= OWED_REVOKED_MAX) {
+        let detail = format!("a revoked key of {publisher}; {OWED_REVOKED_MAX} wait already");
+        return Verdict::Rejected { code: VerdictCode::UnknownKey, detail };
+    }
+    Verdict::Deferred {
+        code: VerdictCode::KeyRevoked,
+        key,
+        publisher: publisher.clone(),
+        retry_at: ground.steady().plus_ms(DECISION_MS),
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ed25519_dalek::VerifyingKey;
 
-use crate::envelope::{UnverifiedEnvelope, VerifiedEnvelope};
+use crate::envelope::{SignedStatement, UnverifiedEnvelope, VerifiedEnvelope};
 use crate::filter::Filter;
 use crate::identity::{EventId, EventKey, PublisherName, ShortDigest};
 use crate::policy::TrustList;
@@ -173,6 +173,8 @@ pub enum Input {
     // --- operator ---
     /// The trust list changed.
     Trust(Arc<TrustList>),
+    /// A key statement that did not come from a peer, verified: this node's own, or one that an operator brought.
+    OwnStatement(SignedStatement),
     Command(Command),
 }
 
@@ -208,6 +210,8 @@ pub enum Command {
     Rewind { ticket: Ticket, peer: PublisherName, to: RewindTo },
     /// Read the whole journal of `peer` again, in HAVE mode.
     Repair { ticket: Ticket, peer: PublisherName },
+    /// What revoked keys of `publisher` signed (`key`: that event alone) is taken after all, or dropped for good.
+    Decide { ticket: Ticket, publisher: PublisherName, key: Option<EventKey>, release: bool },
     /// The operator says that the wall clock is right.
     AcceptClock { ticket: Ticket },
     /// Close all feeds and say so to the peers; appends go on until they are answered.
@@ -441,6 +445,17 @@ pub enum Event {
     Repair {
         peer: PublisherName,
         cause: &'static str,
+    },
+    /// A publisher's keys changed, or are revoked: it acts from now on.
+    KeyStatement {
+        publisher: PublisherName,
+        serial: u64,
+        revoked: bool,
+    },
+    /// What `peer` showed is no key statement that this node can verify.
+    StatementRefused {
+        peer: PublisherName,
+        why: String,
     },
 }
 

@@ -7,6 +7,7 @@ mod frames;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use crate::envelope::SignedStatement;
 use crate::identity::PublisherName;
 use crate::limits::{CLONE_PROBE_MS, FEED_SILENT_MS, INTAKE_BYTES_MAX, PEERS_MAX};
 use crate::policy::Peer;
@@ -16,10 +17,11 @@ use crate::protocol::failing::Failing;
 use crate::protocol::ground::{Ground, Pipe};
 use crate::protocol::intake::{self, Arrival, Offer, Question, Verdict};
 use crate::protocol::io::{DialFailure, Event, Output, Role, StreamId};
+use crate::protocol::node::statements::STATEMENT_RATE;
 use crate::protocol::receiver::{ReceivedTally, Receiver};
 use crate::protocol::rules::Rule;
 use crate::protocol::sender::{Sender, SentTally, hello};
-use crate::record::Note;
+use crate::record::{Note, Owed};
 use crate::time::{Tick, Timestamp};
 use crate::wire::{
     CarrierFrame, FaultCode, Frame, Have, Hello, Mark, VerdictCode, WIRE_VERSION_MAX, WIRE_VERSION_MIN,
@@ -91,6 +93,7 @@ struct Wishes {
 #[derive(Debug, Default)]
 struct Rates {
     all: Option<Bucket>,
+    statements: Option<Bucket>,
     by_publisher: BTreeMap<PublisherName, Bucket>,
     /// Bytes of envelopes between arrival and verdict.
     in_hand: usize,
@@ -167,7 +170,7 @@ impl Link {
         if self.peer.receive.filter != peer.receive.filter {
             self.tally.received.failing = Failing::default();
         }
-        if self.peer.paused && !peer.paused {
+        if self.peer.is_cut() && !peer.is_cut() {
             self.contact.backoff.reset(ground.tick());
         }
         self.peer = peer;
@@ -187,7 +190,7 @@ impl Link {
 
     pub fn on_feed_opened(&mut self, stream: StreamId, role: Role, ground: &mut Ground) {
         let mut pipe = Pipe::new(stream, ground);
-        if self.peer.paused || self.arriving.len() >= ARRIVING_MAX {
+        if self.peer.is_cut() || self.arriving.len() >= ARRIVING_MAX {
             ground.emit(Output::CloseFeed { stream });
             return;
         }
@@ -289,6 +292,48 @@ impl Link {
             state.take_back(lowest);
             ground.note(Note::Feed { peer: self.peer.name.clone(), state });
         }
+    }
+
+    /// What waited for the operator since its publisher was revoked, where that was taken back.
+    pub fn retry_unrevoked(&mut self, ground: &mut Ground) {
+        let Some(state) = ground.ledger.feeds.get(&self.peer.name) else { return };
+        let revoked: BTreeSet<&PublisherName> =
+            ground.trust.peers().filter(|peer| peer.revoked).map(|peer| &peer.name).collect();
+        let waits =
+            |owed: &&Owed| owed.reason == VerdictCode::KeyRevoked && !revoked.contains(&owed.publisher);
+        let entries: Vec<Owed> = state.owed.values().filter(waits).cloned().collect();
+        for entry in entries {
+            self.owe_again(Owed { retry_at: ground.steady(), ..entry }, ground);
+        }
+    }
+
+    /// The operator lets an entry in that is owed: it is asked for again at `owed.retry_at`.
+    pub fn owe_again(&mut self, owed: Owed, ground: &mut Ground) {
+        match &mut self.receiver {
+            Some(receiver) => receiver.owe(&self.peer.name, owed, ground),
+            None => ground.note(Note::Owed { peer: self.peer.name.clone(), owed }),
+        }
+    }
+
+    /// The operator does not want it: it is settled, and counts as rejected.
+    pub fn drop_owed(&mut self, owed: &Owed, ground: &mut Ground) {
+        *self.tally.received.rejected.entry(owed.reason).or_default() += 1;
+        ground.intake.stop_waiting(owed.key, &self.peer.name, owed.seq);
+        ground.note(Note::Settled { peer: self.peer.name.clone(), seq: owed.seq });
+    }
+
+    /// Says on the feed that we send what a publisher states of its keys.
+    pub fn show_statement(&mut self, statement: &SignedStatement, ground: &mut Ground) {
+        if let Some(sender) = &mut self.sender {
+            sender.pipe.send(Frame::KeyStatement(statement.bytes().clone()), ground);
+        }
+    }
+
+    /// The peer showed a statement, in HELLO or by KEY.
+    fn learn(&mut self, statement: &bytes::Bytes, ground: &mut Ground) {
+        let now = ground.tick();
+        let rate = self.rates.statements.get_or_insert_with(|| Bucket::new(STATEMENT_RATE, now));
+        ground.learn(statement, &self.peer.name, rate);
     }
 
     pub fn close_receiver(&mut self, fault: FaultCode, ground: &mut Ground) {

@@ -3,6 +3,7 @@
 //! after each; then [`Node::poll_timeout`] says when to call again at the latest. `now.tick` never goes back.
 
 mod recall;
+pub(super) mod statements;
 mod verdicts;
 
 use std::collections::BTreeMap;
@@ -63,8 +64,9 @@ impl Node {
         ends: JournalEnds,
         now: Now,
     ) -> Self {
-        let ground = Ground::new(config, trust.clone(), ledger, ends, now);
-        let links = trust.peers().map(|peer| (peer.name.clone(), Link::new(peer.clone(), &ground))).collect();
+        let ground = Ground::new(config, trust, ledger, ends, now);
+        let links =
+            ground.trust.peers().map(|peer| (peer.name.clone(), Link::new(peer.clone(), &ground))).collect();
         let mut node = Self {
             ground,
             links,
@@ -191,6 +193,7 @@ impl Node {
             Input::ConsumerFinished { consumer } => self.handoffs.on_finished(consumer, &mut self.ground),
             Input::ConsumerGone { consumer } => self.handoffs.on_gone(consumer, &mut self.ground),
             Input::Trust(trust) => self.on_trust(trust),
+            Input::OwnStatement(statement) => self.ground.take_statement(statement),
             Input::Command(command) => self.on_command(command),
         }
     }
@@ -309,7 +312,9 @@ impl Node {
 
     // --- operator ---
 
+    /// What peer files say, with what is known of everybody's keys.
     fn on_trust(&mut self, trust: Arc<TrustList>) {
+        let trust = Arc::new(Arc::unwrap_or_clone(trust).with_statements(&self.ground.ledger.statements));
         let changed = trust.digest() != self.ground.trust.digest();
         self.ground.trust = trust.clone();
         let gone: Vec<PublisherName> = self
@@ -330,10 +335,11 @@ impl Node {
                 }
                 Some(link) => {
                     link.update(peer.clone(), &self.ground);
-                    if peer.paused {
+                    if peer.is_cut() {
                         self.cut_off(&peer.name);
                     } else if changed {
                         link.on_trust_changed(&mut self.ground);
+                        link.retry_unrevoked(&mut self.ground);
                     }
                 }
             }
@@ -362,6 +368,12 @@ impl Node {
                 self.ground.note(Note::Steady(steady));
                 self.ground.tell(Event::ClockOk);
                 (ticket, Ok(()))
+            }
+            Command::Decide { ticket, publisher, key, release } => {
+                match self.decide_revoked(&publisher, key, release) {
+                    0 => (ticket, Err(format!("nothing of {publisher} waits for a decision"))),
+                    _ => (ticket, Ok(())),
+                }
             }
             Command::Stop { ticket } => return self.stop(ticket),
         };
@@ -395,6 +407,7 @@ impl Node {
         if self.stopping == Stopping::No {
             self.handoffs.pump(&mut self.ground);
         }
+        self.spread_statements();
         self.keep_house();
         self.ask_outside();
         self.ground.flush();

@@ -322,7 +322,7 @@ impl Receiver {
         self.report_soon(ground.tick());
     }
 
-    fn owe(&mut self, peer: &PublisherName, owed: Owed, ground: &mut Ground) {
+    pub fn owe(&mut self, peer: &PublisherName, owed: Owed, ground: &mut Ground) {
         let wait = owed.retry_at.since_ms(ground.steady());
         self.due.insert((ground.tick().plus_ms(wait), owed.seq));
         ground.intake.wait(owed.key, peer, owed.seq);

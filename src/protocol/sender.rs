@@ -453,6 +453,7 @@ fn carrier(entry: &Entry, own_name: &PublisherName) -> CarrierFrame {
 
 /// What HELLO says of our journal.
 pub fn hello(ground: &Ground) -> Frame {
+    let own = ground.ledger.statements.get(ground.own_name());
     Frame::Hello(Box::new(Hello {
         name: ground.own_name().clone(),
         federation: ground.config.federation.clone(),
@@ -465,6 +466,6 @@ pub fn hello(ground: &Ground) -> Frame {
         last_seq: ground.ends.last.seq,
         now: ground.now.wall,
         capabilities: Vec::new(),
-        key_statements: Vec::new(),
+        key_statements: own.map(|statement| statement.bytes().clone()).into_iter().collect(),
     }))
 }

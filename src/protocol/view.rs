@@ -29,6 +29,8 @@ pub struct NodeView {
 #[derive(Clone, Debug)]
 pub struct PeerView {
     pub name: PublisherName,
+    /// Its keys are revoked, by itself or by this node's operator.
+    pub revoked: bool,
     pub contact: ContactState,
     /// Is the feed to them, or from them, running?
     pub sends: bool,
@@ -135,6 +137,7 @@ impl Node {
         PeerView {
             name: name.clone(),
             contact: link.contact.state.clone(),
+            revoked: link.peer.revoked,
             sends: link.sender.as_ref().is_some_and(|sender| sender.is_live()),
             receives: link.receiver.as_ref().is_some_and(|receiver| receiver.is_live()),
             sent: SentView {

@@ -9,6 +9,7 @@ use thiserror::Error;
 use uuid::Uuid;
 
 use super::{ConsumerName, Entry, FeedState, Note, Owed, Position, RejectedPlace};
+use crate::envelope::statement::{SignedStatement, StatementError};
 use crate::envelope::{CodecError, IdScheme, UnverifiedEnvelope};
 use crate::identity::{Check, EventKey, HopPath, IdentityError, LogId, PublisherName, ShortDigest};
 use crate::limits::{CURSOR_MARKS_MAX, ENVELOPE_BYTES_MAX, OWED_PER_FEED_MAX, PATH_HOPS_MAX};
@@ -31,6 +32,8 @@ pub enum RecordError {
     Name(#[from] IdentityError),
     #[error(transparent)]
     Envelope(#[from] CodecError),
+    #[error(transparent)]
+    Statement(#[from] StatementError),
     #[error("the envelope is not the one that its record names")]
     OtherEnvelope,
 }
@@ -47,6 +50,7 @@ mod kind {
     pub const FLOOR: u8 = 8;
     pub const STEADY: u8 = 9;
     pub const EQUIVOCATION: u8 = 10;
+    pub const STATEMENT: u8 = 11;
 }
 
 /// What the store must know of a carrier without decoding its envelope: enough for index, seen set and
@@ -215,6 +219,11 @@ pub fn encode_note(note: &Note, out: &mut Vec<u8>) {
             out.extend_from_slice(&key.0);
             out.extend_from_slice(&digest.0);
         }
+        Note::Statement(statement) => {
+            out.push(kind::STATEMENT);
+            out.extend_from_slice(&(statement.bytes().len() as u16).to_be_bytes());
+            out.extend_from_slice(statement.bytes());
+        }
     }
 }
 
@@ -374,6 +383,10 @@ fn note(number: u8, input: &mut Input<'_>) -> Result<Note, RecordError> {
             key: EventKey(input.array()?),
             digest: ShortDigest(input.array()?),
         },
+        kind::STATEMENT => {
+            let len = u16::from_be_bytes(input.array()?);
+            Note::Statement(SignedStatement::stored(input.take(len.into())?)?)
+        }
         other => return Err(RecordError::Kind(other)),
     })
 }

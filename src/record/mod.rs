@@ -8,7 +8,7 @@ pub mod ledger;
 
 use std::sync::Arc;
 
-use crate::envelope::{Envelope, VerifiedEnvelope};
+use crate::envelope::{Envelope, SignedStatement, VerifiedEnvelope};
 use crate::identity::{Check, CoreDigest, EventId, EventKey, HopPath, LogId, PublisherName, ShortDigest};
 use crate::time::Timestamp;
 use crate::wire::{Mark, VerdictCode};
@@ -54,6 +54,8 @@ pub enum Note {
     Steady(Timestamp),
     /// Two cores under one identity; `digest` is the one that was not stored.
     Equivocation { publisher: PublisherName, key: EventKey, digest: ShortDigest },
+    /// What a publisher says of its keys; verified before it was written.
+    Statement(SignedStatement),
 }
 
 /// A stored carrier, as readers see it. Only synced entries are ever handed out.

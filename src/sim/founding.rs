@@ -42,6 +42,7 @@ fn trust(plan: &Plan, node: usize, later: &[(usize, usize)]) -> Arc<TrustList> {
         aliases: Vec::new(),
         dialled: links.contains(&(node.min(peer), node.max(peer))),
         paused: false,
+        revoked: false,
         share: Share::default(),
         receive: Receive::default(),
     });

@@ -145,6 +145,8 @@ pub struct Disk {
 pub enum PeerState {
     Trusted,
     Paused,
+    /// Nothing that its keys sign is taken any more.
+    Revoked,
 }
 
 /// One peer (mirrors contract §5).

@@ -65,6 +65,7 @@ fn peer_state(peer: &Peer, now: Timestamp) -> String {
         peer.since.map(|since| format!(" {}", span_text(now.since_ms(since) / 1000))).unwrap_or_default();
     match (peer.state, peer.connected) {
         (PeerState::Paused, _) => "paused".to_owned(),
+        (PeerState::Revoked, _) => "REVOKED".to_owned(),
         (PeerState::Trusted, true) => format!("up{since}"),
         (PeerState::Trusted, false) if peer.addresses.is_empty() => "not dialled".to_owned(),
         (PeerState::Trusted, false) => format!("DOWN{since}"),

@@ -61,7 +61,7 @@ pub enum Frame {
         code: FaultCode,
         detail: String,
     },
-    /// A key statement; its content comes with key life (design §5.6). Ignored until then.
+    /// A key statement (PROTOCOL.md §8), of whatever publisher.
     KeyStatement(Bytes),
 }
 
@@ -100,7 +100,7 @@ pub struct Hello {
     pub now: Timestamp,
     /// Names of optional abilities; none yet. At most 32 of at most 32 bytes.
     pub capabilities: Vec<String>,
-    /// Key statements (design §5.6); none yet. At most 16.
+    /// Our own key statement, where there is one (PROTOCOL.md §8). At most 16.
     pub key_statements: Vec<Bytes>,
 }
 
@@ -188,6 +188,7 @@ pub enum VerdictCode {
     Rate = 2,
     Ahead = 3,
     UnknownKeyStatement = 4,
+    KeyRevoked = 5,
     // Rejected for what is in the bytes.
     Malformed = 16,
     BadSignature = 17,
@@ -210,11 +211,12 @@ pub enum VerdictCode {
 }
 
 impl VerdictCode {
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::InFlight,
         Self::Rate,
         Self::Ahead,
         Self::UnknownKeyStatement,
+        Self::KeyRevoked,
         Self::Malformed,
         Self::BadSignature,
         Self::NameMismatch,
@@ -244,6 +246,7 @@ impl VerdictCode {
             Self::Rate => "rate",
             Self::Ahead => "ahead",
             Self::UnknownKeyStatement => "unknown_key_statement",
+            Self::KeyRevoked => "key_revoked",
             Self::Malformed => "malformed",
             Self::BadSignature => "bad_signature",
             Self::NameMismatch => "name_mismatch",

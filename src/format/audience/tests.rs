@@ -31,6 +31,7 @@ fn peer(of: &str, seed: u8, seal: Option<SealKey>) -> Peer {
         aliases: Vec::new(),
         dialled: true,
         paused: false,
+        revoked: false,
         share: Share::default(),
         receive: Receive::default(),
     }

@@ -12,6 +12,7 @@ impl Link {
         ground: &mut Ground,
     ) -> Result<bool, FaultCode> {
         self.check_hello(&hello, ground)?;
+        hello.key_statements.iter().for_each(|statement| self.learn(statement, ground));
         let others = self.admitted().filter(|other| *other != stream).collect::<Vec<_>>();
         if self.instance.is_some_and(|known| known != hello.instance) && !others.is_empty() {
             let nonce = hello.instance ^ ground.config.instance;
@@ -105,6 +106,14 @@ impl Link {
             self.close(older, Some(FaultCode::Replaced), ground);
         }
         self.sender = Some(Sender::new(arriving.pipe, ground.tick()));
+        // Before any carrier that needs them; our own went with HELLO.
+        let of_others = |statement: &&SignedStatement| {
+            let publisher = &statement.statement().publisher;
+            publisher != ground.own_name() && *publisher != self.peer.name
+        };
+        let known: Vec<SignedStatement> =
+            ground.ledger.statements.values().filter(of_others).cloned().collect();
+        known.iter().for_each(|statement| self.show_statement(statement, ground));
         ground.tell(Event::FeedUp { peer: self.peer.name.clone(), role: Role::Sender });
         Ok(())
     }

@@ -76,7 +76,7 @@ impl Link {
     pub(super) fn reaches_out_at(&self, stalled: bool) -> Option<Tick> {
         let arriving = || self.arriving.iter().any(|stream| stream.role == Role::Receiver);
         match &self.contact.state {
-            _ if self.peer.paused => None,
+            _ if self.peer.is_cut() => None,
             ContactState::Down { .. } => self.peer.dialled.then_some(self.contact.backoff.until),
             ContactState::Dialing { .. } => None,
             ContactState::Up { .. } => {

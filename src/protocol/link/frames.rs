@@ -124,7 +124,10 @@ impl Link {
                 Ok(())
             }
             Frame::Pong { nonce } => self.on_pong(nonce, ground),
-            Frame::KeyStatement(_) => Ok(()),
+            Frame::KeyStatement(statement) => {
+                self.learn(&statement, ground);
+                Ok(())
+            }
             _ => Err(FaultCode::Protocol),
         }
     }
@@ -144,7 +147,10 @@ impl Link {
                 Ok(())
             }
             Frame::Pong { nonce } => self.on_pong(nonce, ground),
-            Frame::KeyStatement(_) => Ok(()),
+            Frame::KeyStatement(statement) => {
+                self.learn(&statement, ground);
+                Ok(())
+            }
             _ => Err(FaultCode::Protocol),
         }
     }

@@ -47,7 +47,7 @@ impl Node {
     /// Trust and time, before the signature.
     pub(super) fn examine(&mut self, arrival: Box<Arrival>) {
         let envelope = arrival.envelope.envelope();
-        match intake::trusted_key(envelope, &self.ground) {
+        match intake::trusted_key(envelope, &arrival.peer, &self.ground) {
             Err(verdict) => self.conclude(&arrival, verdict),
             Ok(key) => match intake::judge_time(envelope, &self.ground) {
                 Some(verdict) => self.conclude(&arrival, verdict),
@@ -75,6 +75,9 @@ impl Node {
             }
             None if !home && !link.peer.receive.relay => {
                 Some(Verdict::rejected(VerdictCode::RelayNotAllowed))
+            }
+            None if self.ground.trust.is_revoked(publisher) && !self.ground.statements.is_released(key) => {
+                Some(intake::waits_for_the_operator(key, publisher, peer, &self.ground))
             }
             None if elsewhere && !self.ground.on(Rule::HeldNotInFlight) => Some(Verdict::Refused),
             _ => None,
@@ -166,6 +169,7 @@ impl Node {
         let (id, digest) = (envelope.envelope().id().clone(), envelope.envelope().digest().short());
         let bytes = envelope.envelope().bytes().len();
         self.ground.intake.accepted(envelope.envelope().clone());
+        self.ground.statements.taken(key);
         let arrived = self.ground.steady();
         self.ground.appender.push_carrier(
             NewCarrier { envelope, path: arrival.path.clone(), arrived },

@@ -37,6 +37,7 @@ pub fn peer(of: &str) -> Peer {
         aliases: Vec::new(),
         dialled: true,
         paused: false,
+        revoked: false,
         share: Share::default(),
         receive: Receive::default(),
     }

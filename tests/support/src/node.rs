@@ -55,6 +55,8 @@ pub struct Node {
     /// Put before the command: `strace`, `nsenter`.
     prefix: Vec<OsString>,
     child: Option<Child>,
+    /// The line for the safe that `init` printed.
+    revocation: String,
 }
 
 /// What a command printed, and its exit code.
@@ -99,7 +101,7 @@ impl Node {
 
     fn init_at(home: TempDir, name: &str, dir: PathBuf) -> Self {
         let port = free_port();
-        let node = Self {
+        let mut node = Self {
             name: name.to_owned(),
             doors: Doors { dir },
             port,
@@ -107,10 +109,14 @@ impl Node {
             env: Vec::new(),
             prefix: Vec::new(),
             child: None,
+            revocation: String::new(),
         };
         let address = node.address();
         let args = ["init", &node.dir_text(), "--name", name, "--listen", &address, "--advertise", &address];
-        run(Command::new(binary()).args(args), "").done();
+        let said = run(Command::new(binary()).args(args), "");
+        let line = said.stderr.lines().find(|line| line.starts_with("intelmesh-revocation:"));
+        node.revocation = line.unwrap_or_default().to_owned();
+        said.done();
         node
     }
 
@@ -128,6 +134,7 @@ impl Node {
             env: Vec::new(),
             prefix: Vec::new(),
             child: None,
+            revocation: self.revocation.clone(),
         };
         twin.edit("intelmesh.toml", |text| {
             text.replace(&format!("tcp/{}", self.port), &format!("tcp/{port}"))
@@ -160,6 +167,15 @@ impl Node {
     pub fn set_env(&mut self, name: &str, value: impl Into<OsString>) {
         self.env.retain(|(held, _)| held != name);
         self.env.push((name.to_owned(), value.into()));
+    }
+
+    pub fn unset_env(&mut self, name: &str) {
+        self.env.retain(|(held, _)| held != name);
+    }
+
+    /// What its operator keeps in the safe.
+    pub fn revocation(&self) -> String {
+        self.revocation.clone()
     }
 
     /// What stands before the command from its next start on.
@@ -253,7 +269,8 @@ impl Node {
 
     /// The command line with `-C DIR` and something on stdin.
     pub fn say(&self, args: &[&str], stdin: &str) -> Said {
-        run(Command::new(binary()).args(args).arg("-C").arg(&self.doors.dir), stdin)
+        let env = self.env.iter().map(|(name, value)| (name, value));
+        run(Command::new(binary()).args(args).arg("-C").arg(&self.doors.dir).envs(env), stdin)
     }
 
     /// `status --json`.

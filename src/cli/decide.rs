@@ -1,0 +1,39 @@
+//! `event release` and `event drop`: what the operator decides about events that a revoked key signed.
+
+use super::answer::talk;
+use super::failure::Failure;
+use super::feed::done;
+use super::place::Place;
+use crate::audit::What;
+use crate::control::Request;
+use crate::identity::{EventId, PublisherName};
+
+/// `what` is an event's full name, or a publisher: then all of it that waits.
+pub fn decide(place: &Place, what: &str, release: bool) -> Result<(), Failure> {
+    let (publisher, event) = match what.parse::<EventId>() {
+        Ok(id) => (id.publisher.clone(), Some(id)),
+        Err(_) => match PublisherName::parse(what) {
+            Ok(name) => (name, None),
+            Err(_) => {
+                return Err(Failure::could_not(format!(
+                    "\"{what:.120}\" is neither an event's full name nor a publisher's"
+                ))
+                .hint("intelmesh feed show lists what waits, as key_revoked"));
+            }
+        },
+    };
+    let request = Request::Decide {
+        publisher: publisher.clone(),
+        event: event.as_ref().map(ToString::to_string),
+        release,
+    };
+    done(&place.ask(&request)?)?;
+    let (verb, audited) = if release {
+        ("released: taken as any other", What::EventReleased)
+    } else {
+        ("dropped", What::EventDropped)
+    };
+    place.audit(&place.config()?, audited, Some(&publisher), what);
+    talk(format!("{what}: {verb}"));
+    Ok(())
+}

@@ -1,0 +1,368 @@
+//! Key statements (design §5.6, PROTOCOL.md §8): what a publisher's identity key says of its other keys, as a
+//! COSE_Sign1 of its own context. One statement names all of a publisher's keys; the one with the highest serial
+//! is the publisher's state, and a revocation is the last word for ever. Which statement to keep is
+//! `policy`'s and the core's to decide.
+
+use bytes::Bytes;
+use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
+use thiserror::Error;
+
+use super::codec::{self, CodecError, Parts};
+use super::sign::{SignatureError, to_be_signed};
+use crate::cbor::{self, CborError, Reader};
+use crate::identity::{KeyId, PublisherName, is_good_key};
+use crate::limits::{KEY_STATEMENT_BYTES_MAX, STATED_KEYS_MAX};
+use crate::time::Timestamp;
+
+/// The context that every signature over a statement is bound to (external_aad).
+pub const STATEMENT_CONTEXT: &[u8] = b"intelmesh/key/v1";
+
+/// The version of statements that this node writes and reads.
+const VERSION: u64 = 1;
+
+/// What a key is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum KeyUse {
+    /// Ed25519: signs envelopes.
+    Sign = 0,
+    /// X25519: what is sealed for the publisher is sealed to it.
+    Seal = 1,
+}
+
+impl KeyUse {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Sign => "sign",
+            Self::Seal => "seal",
+        }
+    }
+
+    fn from_number(number: u64) -> Option<Self> {
+        [Self::Sign, Self::Seal].into_iter().find(|known| *known as u64 == number)
+    }
+}
+
+/// A key that a statement names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StatedKey {
+    pub usage: KeyUse,
+    /// The public key.
+    pub key: [u8; 32],
+    /// It is good for what was created from this time on …
+    pub not_before: Timestamp,
+    /// … and up to this one; `None` while it is in use.
+    pub not_after: Option<Timestamp>,
+    /// Somebody else may have it: nothing new that it signs is taken, whatever its date.
+    pub compromised: bool,
+}
+
+impl StatedKey {
+    /// The Ed25519 key of a signing key; `None` for another use. A statement holds no weak ones.
+    pub fn verifying_key(&self) -> Option<VerifyingKey> {
+        match self.usage {
+            KeyUse::Sign => VerifyingKey::from_bytes(&self.key).ok(),
+            KeyUse::Seal => None,
+        }
+    }
+}
+
+/// What the identity key of a publisher says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Statement {
+    pub publisher: PublisherName,
+    /// Rises with each statement, and with time.
+    pub serial: u64,
+    /// At most [`STATED_KEYS_MAX`], in the order of their making.
+    pub keys: Vec<StatedKey>,
+    /// The identity key itself is revoked: nothing of this publisher counts any more.
+    pub revoked: bool,
+}
+
+impl Statement {
+    /// The key that signs at the moment, or seals.
+    pub fn current(&self, usage: KeyUse) -> Option<&StatedKey> {
+        let mut usable = self.keys.iter().filter(|key| key.usage == usage && key.not_after.is_none());
+        usable.rfind(|key| !key.compromised)
+    }
+
+    /// The signing key with this id.
+    pub fn signing_key(&self, key_id: KeyId) -> Option<&StatedKey> {
+        self.keys.iter().find(|key| key.verifying_key().is_some_and(|known| KeyId::of(&known) == key_id))
+    }
+}
+
+/// Why bytes are no statement, or not this publisher's. Whoever sent them is to blame; nothing is changed.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum StatementError {
+    #[error("a key statement of {0} bytes, more than {KEY_STATEMENT_BYTES_MAX}")]
+    TooLarge(usize),
+    #[error(transparent)]
+    Sign1(#[from] CodecError),
+    #[error("not deterministic CBOR: {0}")]
+    Cbor(#[from] CborError),
+    #[error("version {0} of key statements is not known here")]
+    Version(u64),
+    #[error("{field}: {why}")]
+    Field { field: &'static str, why: &'static str },
+    #[error(transparent)]
+    Signature(#[from] SignatureError),
+}
+
+/// A statement whose signature was checked with the identity key that its bytes name. Two makers: `sign` and `verify`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignedStatement {
+    statement: Statement,
+    bytes: Bytes,
+}
+
+impl SignedStatement {
+    /// # Errors
+    /// [`StatementError`] where the statement breaks a bound.
+    pub fn sign(statement: Statement, identity: &SigningKey) -> Result<Self, StatementError> {
+        let payload = encode(&statement);
+        let protected = codec::protected_header(KeyId::of(&identity.verifying_key()));
+        let signature = identity.sign(&to_be_signed(STATEMENT_CONTEXT, &protected, &payload)).to_bytes();
+        let bytes = codec::encode_sign1(&protected, &payload, &signature);
+        Self::verify(&bytes, &identity.verifying_key())
+    }
+
+    /// Reads `bytes`, and checks that `identity` signed them.
+    ///
+    /// # Errors
+    /// [`StatementError`].
+    pub fn verify(bytes: &[u8], identity: &VerifyingKey) -> Result<Self, StatementError> {
+        let (statement, parts) = read(bytes)?;
+        let expected = KeyId::of(identity);
+        if parts.key_id != expected {
+            return Err(SignatureError::OtherKey { expected, found: parts.key_id }.into());
+        }
+        let message = to_be_signed(STATEMENT_CONTEXT, parts.protected, parts.payload);
+        identity
+            .verify_strict(&message, &Signature::from_bytes(&parts.signature))
+            .map_err(|_| SignatureError::Invalid)?;
+        Ok(Self { statement, bytes: Bytes::copy_from_slice(bytes) })
+    }
+
+    /// One that was verified before it was written into our own journal.
+    ///
+    /// # Errors
+    /// [`StatementError`] where it is none.
+    pub fn stored(bytes: &[u8]) -> Result<Self, StatementError> {
+        let (statement, _) = read(bytes)?;
+        Ok(Self { statement, bytes: Bytes::copy_from_slice(bytes) })
+    }
+
+    pub fn statement(&self) -> &Statement {
+        &self.statement
+    }
+
+    /// The COSE_Sign1, tag included.
+    pub fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// Does it take the place of `known`? A revocation is never replaced, and a lower serial never counts.
+    pub fn replaces(&self, known: Option<&Self>) -> bool {
+        let Some(known) = known.map(Self::statement) else { return true };
+        match (known.revoked, self.statement.revoked) {
+            (true, _) => false,
+            (false, true) => true,
+            (false, false) => self.statement.serial > known.serial,
+        }
+    }
+}
+
+/// Whose statement `bytes` claims to be; nothing of it is checked but its form.
+///
+/// # Errors
+/// [`StatementError`].
+pub fn claimed_publisher(bytes: &[u8]) -> Result<PublisherName, StatementError> {
+    read(bytes).map(|(statement, _)| statement.publisher)
+}
+
+fn read(bytes: &[u8]) -> Result<(Statement, Parts<'_>), StatementError> {
+    if bytes.len() > KEY_STATEMENT_BYTES_MAX {
+        return Err(StatementError::TooLarge(bytes.len()));
+    }
+    let parts = Parts::read(bytes)?;
+    let statement = decode(parts.payload)?;
+    if encode(&statement) != parts.payload {
+        return Err(StatementError::Sign1(CodecError::NotCanonical));
+    }
+    Ok((statement, parts))
+}
+
+/// `[version, publisher, serial, revoked, [[use, key, not_before, not_after / null, compromised]]]`.
+fn encode(statement: &Statement) -> Vec<u8> {
+    let mut out = Vec::with_capacity(64 + 64 * statement.keys.len());
+    cbor::put_array(&mut out, 5);
+    cbor::put_unsigned(&mut out, VERSION);
+    cbor::put_text(&mut out, statement.publisher.as_str());
+    cbor::put_unsigned(&mut out, statement.serial);
+    cbor::put_boolean(&mut out, statement.revoked);
+    cbor::put_array(&mut out, statement.keys.len());
+    for key in &statement.keys {
+        cbor::put_array(&mut out, 5);
+        cbor::put_unsigned(&mut out, key.usage as u64);
+        cbor::put_bytes(&mut out, &key.key);
+        cbor::put_unsigned(&mut out, key.not_before.0);
+        match key.not_after {
+            Some(at) => cbor::put_unsigned(&mut out, at.0),
+            None => cbor::put_null(&mut out),
+        }
+        cbor::put_boolean(&mut out, key.compromised);
+    }
+    out
+}
+
+fn decode(payload: &[u8]) -> Result<Statement, StatementError> {
+    let field = |field, why| StatementError::Field { field, why };
+    let mut reader = Reader::of_one_item(payload)?;
+    let count = reader.array()?;
+    let version = reader.unsigned()?;
+    if version != VERSION {
+        return Err(StatementError::Version(version));
+    }
+    if count != 5 {
+        return Err(field("statement", "not five fields"));
+    }
+    let publisher =
+        PublisherName::parse(reader.text()?).map_err(|_| field("publisher", "no name of a publisher"))?;
+    let serial = reader.unsigned()?;
+    let revoked = reader.boolean()?;
+    let keys = reader.array()?;
+    if keys > STATED_KEYS_MAX as u64 {
+        return Err(field("keys", "too many"));
+    }
+    let keys = (0..keys).map(|_| decode_key(&mut reader)).collect::<Result<Vec<_>, _>>()?;
+    Ok(Statement { publisher, serial, keys, revoked })
+}
+
+fn decode_key(reader: &mut Reader<'_>) -> Result<StatedKey, StatementError> {
+    let field = |field, why| StatementError::Field { field, why };
+    if reader.array()? != 5 {
+        return Err(field("key", "not five fields"));
+    }
+    let usage = KeyUse::from_number(reader.unsigned()?).ok_or_else(|| field("use", "not known here"))?;
+    let key: [u8; 32] = reader.bytes()?.try_into().map_err(|_| field("key", "not 32 bytes"))?;
+    if usage == KeyUse::Sign && !is_good_key(&key) {
+        return Err(field("key", "no Ed25519 key, or a weak one"));
+    }
+    let not_before = Timestamp(reader.unsigned()?);
+    let not_after = if reader.null() { None } else { Some(Timestamp(reader.unsigned()?)) };
+    if not_after.is_some_and(|end| end < not_before) {
+        return Err(field("not_after", "before not_before"));
+    }
+    Ok(StatedKey { usage, key, not_before, not_after, compromised: reader.boolean()? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn identity() -> SigningKey {
+        SigningKey::from_bytes(&[7; 32])
+    }
+
+    fn statement(serial: u64, revoked: bool) -> Statement {
+        let sign = SigningKey::from_bytes(&[8; 32]).verifying_key().to_bytes();
+        let key = |usage, key, not_after| StatedKey {
+            usage,
+            key,
+            not_before: Timestamp(5),
+            not_after,
+            compromised: false,
+        };
+        Statement {
+            publisher: PublisherName::parse("cert-at").unwrap(),
+            serial,
+            keys: vec![
+                key(KeyUse::Sign, identity().verifying_key().to_bytes(), Some(Timestamp(9))),
+                key(KeyUse::Sign, sign, None),
+                key(KeyUse::Seal, [9; 32], None),
+            ],
+            revoked,
+        }
+    }
+
+    #[test]
+    fn a_statement_reads_back_and_only_under_its_own_key_and_bytes() {
+        let signed = SignedStatement::sign(statement(17, false), &identity()).unwrap();
+        let read = SignedStatement::verify(signed.bytes(), &identity().verifying_key()).unwrap();
+        assert_eq!(read, signed);
+        assert_eq!(claimed_publisher(signed.bytes()).unwrap().as_str(), "cert-at");
+        let other = SigningKey::from_bytes(&[8; 32]).verifying_key();
+        let fault = SignedStatement::verify(signed.bytes(), &other).unwrap_err();
+        assert!(matches!(fault, StatementError::Signature(SignatureError::OtherKey { .. })));
+        for at in 0..signed.bytes().len() {
+            let mut bytes = signed.bytes().to_vec();
+            bytes[at] ^= 1;
+            assert!(SignedStatement::verify(&bytes, &identity().verifying_key()).is_err(), "byte {at}");
+        }
+        for cut in 0..signed.bytes().len() {
+            assert!(SignedStatement::stored(&signed.bytes()[..cut]).is_err());
+        }
+    }
+
+    #[test]
+    fn an_envelope_is_no_statement_and_a_statement_no_envelope() {
+        let signed = SignedStatement::sign(statement(17, false), &identity()).unwrap();
+        assert!(super::super::UnverifiedEnvelope::decode(signed.bytes().clone()).is_err());
+        let parts = Parts::read(signed.bytes()).unwrap();
+        let message = to_be_signed(super::super::sign::ENVELOPE_CONTEXT, parts.protected, parts.payload);
+        let signature = identity().sign(&message).to_bytes();
+        let forged = codec::encode_sign1(parts.protected, parts.payload, &signature);
+        let fault = SignedStatement::verify(&forged, &identity().verifying_key()).unwrap_err();
+        assert_eq!(fault, StatementError::Signature(SignatureError::Invalid));
+    }
+
+    #[test]
+    fn a_lower_serial_never_counts_and_a_revocation_is_the_last_word() {
+        let signed =
+            |serial, revoked| SignedStatement::sign(statement(serial, revoked), &identity()).unwrap();
+        assert!(signed(1, false).replaces(None));
+        assert!(signed(2, false).replaces(Some(&signed(1, false))));
+        assert!(!signed(1, false).replaces(Some(&signed(1, false))));
+        assert!(!signed(1, false).replaces(Some(&signed(2, false))));
+        assert!(signed(1, true).replaces(Some(&signed(2, false))), "whatever its serial");
+        assert!(!signed(9, false).replaces(Some(&signed(1, true))));
+        assert!(!signed(9, true).replaces(Some(&signed(1, true))));
+    }
+
+    #[test]
+    fn the_key_in_use_is_the_newest_good_one() {
+        let mut stated = statement(1, false);
+        let current = stated.current(KeyUse::Sign).unwrap().clone();
+        assert_eq!(current.key, stated.keys[1].key);
+        let key_id = KeyId::of(&current.verifying_key().unwrap());
+        assert_eq!(stated.signing_key(key_id), Some(&current));
+        stated.keys[1].compromised = true;
+        assert_eq!(stated.current(KeyUse::Sign), None);
+        assert_eq!(stated.current(KeyUse::Seal).unwrap().key, [9; 32]);
+    }
+
+    #[test]
+    fn faults_are_named_and_nothing_claimed_is_allocated() {
+        let good = statement(1, false);
+        let weak = StatedKey { key: [0; 32], ..good.keys[0].clone() };
+        for (stated, want) in [
+            (Statement { keys: vec![weak], ..good.clone() }, "key: no Ed25519 key, or a weak one"),
+            (
+                Statement { keys: vec![good.keys[0].clone(); STATED_KEYS_MAX + 1], ..good.clone() },
+                "keys: too many",
+            ),
+            (
+                Statement {
+                    keys: vec![StatedKey { not_after: Some(Timestamp(1)), ..good.keys[1].clone() }],
+                    ..good.clone()
+                },
+                "not_after: before not_before",
+            ),
+        ] {
+            assert_eq!(SignedStatement::sign(stated, &identity()).unwrap_err().to_string(), want);
+        }
+        let fault = SignedStatement::stored(&[0; KEY_STATEMENT_BYTES_MAX + 1]).unwrap_err();
+        assert_eq!(fault, StatementError::TooLarge(KEY_STATEMENT_BYTES_MAX + 1));
+    }
+}

@@ -1,0 +1,136 @@
+//! Key statements (design §5.6, PROTOCOL.md §8): learnt from HELLO and KEY, kept for ever, passed on to every
+//! peer. What they say of keys is `policy`'s to answer; what a revoked key signed waits, owed, for the operator.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+
+use super::*;
+use crate::envelope::SignedStatement;
+use crate::envelope::statement::claimed_publisher;
+use crate::limits::STATEMENTS_NEWS_MAX;
+use crate::policy::Rate;
+use crate::protocol::bucket::Bucket;
+
+/// So many statements of one peer are examined in a second: each may cost a signature check.
+pub const STATEMENT_RATE: Rate = Rate { per_second: 50 };
+
+/// What was learnt and not yet passed on, and what the operator lets in.
+#[derive(Debug, Default)]
+pub struct Statements {
+    news: Vec<SignedStatement>,
+    /// Entries of revoked keys that may be taken after all; forgotten when the process ends.
+    released: BTreeSet<EventKey>,
+}
+
+impl Statements {
+    pub fn is_released(&self, key: EventKey) -> bool {
+        self.released.contains(&key)
+    }
+
+    pub fn taken(&mut self, key: EventKey) {
+        self.released.remove(&key);
+    }
+}
+
+impl Ground {
+    /// A peer showed a statement. Nothing is said against one that is old, or of somebody unknown here.
+    pub fn learn(&mut self, bytes: &Bytes, shown_by: &PublisherName, rate: &mut Bucket) {
+        let Ok(publisher) = claimed_publisher(bytes) else {
+            return self.refuse_statement(shown_by, "it is no key statement".to_owned());
+        };
+        let known = self.ledger.statements.get(&publisher);
+        if known.is_some_and(|known| known.bytes() == bytes)
+            || self.statements.news.len() >= STATEMENTS_NEWS_MAX
+        {
+            return;
+        }
+        let Some(identity) = self.trust.identity_key(&publisher).copied() else { return };
+        if rate.wait_ms(self.now.tick) > 0 {
+            return;
+        }
+        rate.spend(1, self.now.tick);
+        match SignedStatement::verify(bytes, &identity) {
+            Ok(statement) => self.take_statement(statement),
+            Err(error) => self.refuse_statement(shown_by, format!("of {publisher}: {error}")),
+        }
+    }
+
+    /// Keeps a statement that was verified, where it takes the place of the one that is known.
+    pub fn take_statement(&mut self, statement: SignedStatement) {
+        let stated = statement.statement();
+        if !statement.replaces(self.ledger.statements.get(&stated.publisher)) {
+            return;
+        }
+        let (publisher, serial, revoked) = (stated.publisher.clone(), stated.serial, stated.revoked);
+        self.note(Note::Statement(statement.clone()));
+        self.statements.news.push(statement);
+        self.tell(Event::KeyStatement { publisher, serial, revoked });
+    }
+
+    fn refuse_statement(&mut self, shown_by: &PublisherName, why: String) {
+        self.tell(Event::StatementRefused { peer: shown_by.clone(), why });
+    }
+}
+
+impl Node {
+    /// What was learnt acts, and goes to every peer before any carrier that needs it.
+    pub(super) fn spread_statements(&mut self) {
+        let news = std::mem::take(&mut self.ground.statements.news);
+        if news.is_empty() {
+            return;
+        }
+        for link in self.links.values_mut() {
+            let name = link.peer.name.clone();
+            for statement in news.iter().filter(|news| news.statement().publisher != name) {
+                link.show_statement(statement, &mut self.ground);
+            }
+        }
+        self.on_trust(self.ground.trust.clone());
+    }
+
+    /// The operator decides about what revoked keys signed: `key` alone, or all of `publisher`. Says how many.
+    pub(super) fn decide_revoked(
+        &mut self,
+        publisher: &PublisherName,
+        key: Option<EventKey>,
+        release: bool,
+    ) -> usize {
+        let owed = self.ground.ledger.feeds.iter().flat_map(|(peer, state)| {
+            let of_them = state.owed.values().filter(|owed| {
+                owed.reason == VerdictCode::KeyRevoked
+                    && owed.publisher == *publisher
+                    && key.is_none_or(|key| owed.key == key)
+            });
+            of_them.map(|owed| (peer.clone(), owed.clone()))
+        });
+        let owed: Vec<_> = owed.collect();
+        let mut identities = BTreeSet::new();
+        for (peer, mut entry) in owed {
+            identities.insert(entry.key);
+            if release {
+                self.ground.statements.released.insert(entry.key);
+                entry.retry_at = self.ground.steady();
+                self.with_link(&peer, |link, ground| link.owe_again(entry, ground));
+            } else {
+                self.with_link(&peer, |link, ground| link.drop_owed(&entry, ground));
+            }
+        }
+        identities.len()
+    }
+
+    /// Peers whose keys are revoked, by their own statement or by this node's operator.
+    pub fn revoked(&self) -> impl Iterator<Item = &PublisherName> {
+        self.ground.trust.peers().filter(|peer| peer.revoked).map(|peer| &peer.name)
+    }
+
+    /// The trust list in force: what peer files and statements say together.
+    pub fn trust(&self) -> Arc<TrustList> {
+        self.ground.trust.clone()
+    }
+
+    /// The latest statement of each publisher.
+    pub fn statements(&self) -> impl Iterator<Item = &SignedStatement> {
+        self.ground.ledger.statements.values()
+    }
+}

@@ -1,0 +1,236 @@
+//! The life of keys in a running mesh: rotation, revocation, and what waits for the operator after one. The bytes of
+//! statements are `envelope`'s tests.
+#![cfg(feature = "node")]
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use support::events::made;
+use support::shape::{mesh, together};
+use support::{Consumer, Node, copy_dir, wait_until};
+
+const SOON: Duration = Duration::from_secs(30);
+const QUIET: Duration = Duration::from_millis(700);
+
+fn keys(node: &Node) -> Value {
+    serde_json::from_str(&node.cli(&["key", "show", "--json"])).unwrap()
+}
+
+fn signing_key(node: &Node) -> String {
+    let keys = keys(node);
+    let in_use = |key: &&Value| key["use"] == "sign" && key["not_after"].is_null();
+    keys["keys"].as_array().unwrap().iter().rfind(in_use).unwrap()["key"].as_str().unwrap().to_owned()
+}
+
+fn shown_key_id(node: &Node, id: &str) -> String {
+    let event: Value = serde_json::from_str(&node.cli(&["event", "show", id, "--json"])).unwrap();
+    event["key"].as_str().unwrap().to_owned()
+}
+
+fn revoked(node: &Node, peer: &str) -> bool {
+    node.peer(peer)["state"] == "revoked"
+}
+
+/// How many events of `peer`'s feed wait at `node` for its operator.
+fn waiting(node: &Node) -> u64 {
+    let feeds: Value = serde_json::from_str(&node.cli(&["feed", "show", "--json"])).unwrap();
+    let owed = feeds["feeds"].as_array().unwrap().iter().flat_map(|feed| feed["owed"].as_array().unwrap());
+    owed.filter(|owed| owed["reason"] == "key_revoked").count() as u64
+}
+
+#[test]
+fn five_nodes_rotate_and_revoke_while_one_is_away_and_nothing_is_lost_or_wrongly_taken() {
+    let mut nodes = mesh(&["cert-at", "cert-ee", "cert-pl", "cert-lt", "cert-lv"]);
+    nodes.iter().for_each(together);
+    let events = |from: u32| (from..from + 10).map(|number| made(number as usize, 300)).collect::<Vec<_>>();
+    let mut of_at = BTreeSet::new();
+    of_at.extend(nodes[0].publish(&events(0)));
+    wait_until("all have the first", SOON, || nodes[1..].iter().all(|node| node.accepted() == 10));
+    nodes[4].stop();
+
+    let before = shown_key_id(&nodes[0], of_at.first().unwrap());
+    nodes[0].cli(&["key", "rotate", "--yes"]);
+    let rotated = nodes[0].publish(&events(10));
+    assert_ne!(shown_key_id(&nodes[0], &rotated[0]), before, "the new key signs at once");
+    of_at.extend(rotated);
+    wait_until("the others have what the new key signed", SOON, || {
+        nodes[1..4].iter().all(|node| node.accepted() == 20)
+    });
+    let older = copy_dir_of_statement(&nodes[0]);
+    nodes[0].cli(&["key", "rotate", "--yes"]);
+    of_at.extend(nodes[0].publish(&events(20)));
+
+    nodes[4].start();
+    wait_until("who was away has all of it", SOON, || nodes[4].accepted() == 20);
+    let mut consumer = Consumer::open(&nodes[4], &json!({"from": "earliest"}));
+    let handed: BTreeSet<_> = consumer.take(30).iter().map(support::Handed::id).collect();
+    assert_eq!(handed, of_at, "what each of the three keys signed, once");
+    assert!(consumer.rest(QUIET).is_empty());
+    for node in &nodes[1..] {
+        assert_eq!(node.count("cert-at", "/received/rejected"), 0, "{}", node.name());
+    }
+
+    // Played again, the older statement changes nothing.
+    let shown = nodes[1].say(&["key", "revoke", "--statement", older.to_str().unwrap(), "--yes"], "");
+    assert_eq!(shown.code, 1, "a statement that revokes nothing is refused: {shown:?}");
+    of_at.extend(nodes[0].publish(&events(30)));
+    wait_until("the newest key still counts", SOON, || nodes[1..4].iter().all(|node| node.accepted() == 40));
+    wait_until("also at who was away", SOON, || nodes[4].accepted() == 30);
+
+    // One that is away hears of the revocation from others, when it is back.
+    nodes[4].stop();
+    nodes[0].cli(&["key", "revoke", "--yes"]);
+    wait_until("everybody heard, and hung up", SOON, || {
+        nodes[1..4].iter().all(|node| revoked(node, "cert-at") && !node.connected("cert-at"))
+    });
+    nodes[0].publish(&events(40));
+    nodes[4].start();
+    wait_until("who was away heard of it too", SOON, || revoked(&nodes[4], "cert-at"));
+    nodes[1].publish(&events(50));
+    wait_until("the others go on", SOON, || nodes[2..4].iter().all(|node| node.accepted() == 50));
+    wait_until("also who was away", SOON, || nodes[4].accepted() == 10);
+    assert!(nodes[1..4].iter().all(|node| node.accepted() <= 50), "nothing of the revoked key was taken");
+    for node in &mut nodes[1..] {
+        node.restart();
+        assert!(revoked(node, "cert-at"), "it is sticky");
+    }
+}
+
+fn copy_dir_of_statement(node: &Node) -> std::path::PathBuf {
+    let copy = node.dir().join("statement.before");
+    let bytes = std::fs::read(node.dir().join("keys/statement.cose")).unwrap();
+    let line = format!("intelmesh-revocation:{}\n", data_encoding::BASE64URL_NOPAD.encode(&bytes));
+    std::fs::write(&copy, line).unwrap();
+    copy
+}
+
+#[test]
+fn what_a_revoked_peer_signs_waits_for_the_operator_by_whatever_way_it_comes() {
+    let nodes = mesh(&["cert-at", "cert-ee", "cert-pl"]);
+    nodes.iter().for_each(together);
+    let first = nodes[0].publish(&[made(0, 300)]);
+    wait_until("it came", SOON, || nodes[2].accepted() == 1);
+
+    nodes[2].cli(&["key", "revoke", "cert-at", "--yes"]);
+    wait_until("it is revoked, and cut", SOON, || {
+        revoked(&nodes[2], "cert-at") && !nodes[0].connected("cert-pl")
+    });
+    let late = nodes[0].publish(&(1..5).map(|number| made(number, 300)).collect::<Vec<_>>());
+    wait_until("the relay offers them, and they wait", SOON, || waiting(&nodes[2]) == 4);
+    let mut consumer = Consumer::open(&nodes[2], &json!({"from": "earliest"}));
+    let handed: Vec<_> = consumer.rest(QUIET).iter().map(support::Handed::id).collect();
+    assert_eq!(handed, first, "what was held before stays, and nothing else is handed off");
+
+    nodes[2].cli(&["event", "release", &late[1]]);
+    assert_eq!(consumer.take_one().id(), late[1], "that one alone");
+    wait_until("three wait on", SOON, || waiting(&nodes[2]) == 3);
+    nodes[2].cli(&["event", "drop", &late[2]]);
+    wait_until("two wait on", SOON, || waiting(&nodes[2]) == 2);
+    nodes[2].cli(&["event", "release", "cert-at"]);
+    let mut rest: Vec<_> = consumer.take(2).iter().map(support::Handed::id).collect();
+    rest.sort();
+    let mut expected = vec![late[0].clone(), late[3].clone()];
+    expected.sort();
+    assert_eq!(rest, expected);
+    assert_eq!(nodes[2].say(&["event", "drop", "cert-at"], "").code, 1, "nothing waits any more");
+    let audit = std::fs::read_to_string(nodes[2].dir().join("audit.jsonl")).unwrap();
+    for what in ["key_revoked", "event_released", "event_dropped"] {
+        assert!(audit.contains(what), "{what}: {audit}");
+    }
+}
+
+#[test]
+fn the_line_for_the_safe_revokes_the_key_of_its_maker_and_no_other() {
+    let mut nodes = mesh(&["cert-at", "cert-ee", "cert-pl"]);
+    nodes.iter().for_each(together);
+    let home = tempfile::tempdir().unwrap();
+    let made = support::binary();
+    let made = std::process::Command::new(made)
+        .args(["init", "twin", "--name", "cert-at"])
+        .current_dir(home.path())
+        .output()
+        .unwrap();
+    let text = String::from_utf8(made.stderr).unwrap();
+    let line = text.lines().find(|line| line.starts_with("intelmesh-revocation:")).expect("init prints it");
+    let refused = nodes[1].say(&["key", "revoke", "--statement", "-", "--yes"], line);
+    assert_eq!(refused.code, 1, "another key of the same name: {refused:?}");
+    assert!(!revoked(&nodes[1], "cert-at"));
+
+    // The one of this very node, as its operator has it in the safe; its own machine is stolen.
+    let own = nodes[0].revocation();
+    nodes[0].kill9();
+    let said = nodes[1].say(&["key", "revoke", "--statement", "-", "--yes"], &own);
+    assert_eq!(said.code, 0, "{said:?}");
+    wait_until("everybody hears of it", SOON, || nodes[1..].iter().all(|node| revoked(node, "cert-at")));
+}
+
+#[test]
+fn a_node_whose_key_is_revoked_does_not_start_again() {
+    let mut node = Node::init("cert-at");
+    node.cli(&["key", "revoke", "--yes"]);
+    node.start_unready();
+    assert_eq!(node.wait_exit(), Some(2));
+    assert!(node.log().contains("revoked"), "{}", node.log());
+    let rotated = node.say(&["key", "rotate", "--yes"], "");
+    assert_eq!(rotated.code, 2, "{rotated:?}");
+}
+
+#[test]
+fn keys_may_have_a_passphrase_as_openssl_writes_it() {
+    let mut node = Node::init("cert-at");
+    let (plain, sealed) = (node.dir().join("keys/node.pem"), node.dir().join("keys/node.enc"));
+    let secret = node.dir().join("passphrase");
+    std::fs::write(&secret, "correct horse\n").unwrap();
+    let run = |program: &str, args: &[&str]| {
+        let output = std::process::Command::new(program).args(args).output().expect(program);
+        assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
+    };
+    run("chmod", &["600", secret.to_str().unwrap()]);
+    let pass = format!("file:{}", secret.display());
+    run(
+        "openssl",
+        &[
+            "pkcs8",
+            "-topk8",
+            "-in",
+            plain.to_str().unwrap(),
+            "-out",
+            sealed.to_str().unwrap(),
+            "-passout",
+            &pass,
+        ],
+    );
+    run("chmod", &["600", sealed.to_str().unwrap()]);
+    std::fs::rename(&sealed, &plain).unwrap();
+
+    let without = node.say(&["key", "show"], "");
+    assert_eq!(without.code, 2, "{without:?}");
+    assert!(without.stderr.contains("INTELMESH_PASSPHRASE_FILE"), "{}", without.stderr);
+    let other = node.dir().join("other");
+    std::fs::write(&other, "wrong\n").unwrap();
+    run("chmod", &["600", other.to_str().unwrap()]);
+    node.set_env("INTELMESH_PASSPHRASE_FILE", other.as_os_str());
+    assert!(node.say(&["key", "show"], "").stderr.contains("does not open it"));
+    node.set_env("INTELMESH_PASSPHRASE_FILE", secret.as_os_str());
+    node.start();
+    node.publish(&[made(0, 300)]);
+    assert!(!signing_key_or_identity(&node).is_empty());
+
+    // The same through systemd's credentials: key and passphrase in a directory of its making.
+    node.stop();
+    let credentials = tempfile::tempdir().unwrap();
+    copy_dir(&node.dir().join("keys"), &credentials.path().join("keys"));
+    std::fs::copy(&plain, credentials.path().join("node.pem")).unwrap();
+    std::fs::copy(&secret, credentials.path().join("intelmesh-passphrase")).unwrap();
+    std::fs::remove_file(&plain).unwrap();
+    node.unset_env("INTELMESH_PASSPHRASE_FILE");
+    node.set_env("CREDENTIALS_DIRECTORY", credentials.path().as_os_str());
+    node.start();
+    node.publish(&[made(1, 300)]);
+}
+
+fn signing_key_or_identity(node: &Node) -> String {
+    let keys = keys(node);
+    if keys["serial"] == 0 { keys["key"].as_str().unwrap().to_owned() } else { signing_key(node) }
+}
