@@ -317,6 +317,13 @@ pub enum EventVerb {
         #[arg(value_name = "FILE|ID")]
         what: PathBuf,
     },
+    /// Open an exported file that was sealed for this node, with keys/seal.pem, and print its payload.
+    #[command(after_help = "Examples:
+  intelmesh event open event.cose              needs no running node
+  intelmesh event open event.cose --json       with links, parent and other meta information
+
+What is in the journal is opened by `intelmesh event show ID`.")]
+    Open { file: PathBuf },
 }
 
 #[derive(Debug, Subcommand)]

@@ -9,10 +9,11 @@ use bytes::Bytes;
 
 use super::answer::{Answer, talk};
 use super::args::EventVerb;
+use super::event_open::open;
 use super::failure::Failure;
 use super::place::{Place, unexpected};
 use crate::control::{EventFacts, EventRef, Reply, Request};
-use crate::envelope::{UnverifiedEnvelope, check_content};
+use crate::envelope::{UnverifiedEnvelope, VerifiedEnvelope, check_content};
 use crate::identity::{KeyId, public_key_text};
 use crate::limits::ENVELOPE_BYTES_MAX;
 use crate::policy::{Trust, TrustList};
@@ -25,6 +26,7 @@ pub fn event(place: &Place, verb: EventVerb, json: bool) -> Result<(), Failure> 
         EventVerb::Trace { .. } => Err(Failure::not_built("event trace")),
         EventVerb::Export { id, cose } => export(place, id, &cose),
         EventVerb::Verify { what } => verify(place, &what, json),
+        EventVerb::Open { file } => open(place, &file, json),
     }
 }
 
@@ -115,7 +117,15 @@ fn verify(place: &Place, what: &Path, json: bool) -> Result<(), Failure> {
         fetch(place, id)?.1
     };
     let trust = place.trust()?;
-    let verdict = judge(Bytes::from(bytes), &trust);
+    let verdict = verified(Bytes::from(bytes), &trust).map(|envelope| {
+        let envelope = envelope.envelope();
+        // What verified was signed by a key of the trust list.
+        let key = match trust.key_of(envelope.publisher(), envelope.key_id(), envelope.core().created) {
+            Trust::Known(key) => public_key_text(key),
+            _ => envelope.key_id().to_string(),
+        };
+        (envelope.publisher().to_string(), key)
+    });
     let mut answer = Answer::new();
     if json {
         let facts = match &verdict {
@@ -133,7 +143,7 @@ fn verify(place: &Place, what: &Path, json: bool) -> Result<(), Failure> {
     verdict.map(|_| ()).map_err(|_| Failure::silent(super::failure::NO))
 }
 
-fn read_envelope(path: &Path) -> Result<Vec<u8>, Failure> {
+pub(super) fn read_envelope(path: &Path) -> Result<Vec<u8>, Failure> {
     let unreadable = |error: std::io::Error| Failure::could_not(format!("{}: {error}", path.display()));
     let file = fs::File::open(path).map_err(unreadable)?;
     let mut bytes = Vec::new();
@@ -142,8 +152,8 @@ fn read_envelope(path: &Path) -> Result<Vec<u8>, Failure> {
     Ok(bytes)
 }
 
-/// Publisher and key, or the fault in words.
-fn judge(bytes: Bytes, trust: &TrustList) -> Result<(String, String), String> {
+/// What verifies against the trust list, or the fault in words.
+pub(super) fn verified(bytes: Bytes, trust: &TrustList) -> Result<VerifiedEnvelope, String> {
     let envelope = UnverifiedEnvelope::decode(bytes).map_err(|error| error.to_string())?;
     let (publisher, key_id): (_, KeyId) =
         (envelope.envelope().publisher().clone(), envelope.envelope().key_id());
@@ -163,5 +173,5 @@ fn judge(bytes: Bytes, trust: &TrustList) -> Result<(String, String), String> {
     };
     let verified = envelope.verify(&key).map_err(|error| format!("bad_signature: {error}"))?;
     check_content(verified.envelope().core()).map_err(|error| format!("bad_body: {error}"))?;
-    Ok((verified.envelope().publisher().to_string(), public_key_text(&key)))
+    Ok(verified)
 }

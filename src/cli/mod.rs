@@ -9,6 +9,7 @@ mod clock;
 mod decide;
 mod demo;
 mod event;
+mod event_open;
 mod failure;
 mod feed;
 mod init;

@@ -1,0 +1,65 @@
+//! `event open`: what a sealed envelope in a file says, for whom it was sealed. Needs `keys/` and no running node;
+//! events of the journal are opened by `event show`.
+
+use std::path::Path;
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::answer::Answer;
+use super::event::{read_envelope, verified};
+use super::failure::Failure;
+use super::place::Place;
+use crate::control::LinkFacts;
+use crate::envelope::Opened;
+use crate::identity::EventId;
+
+/// What was inside (mirrors `intelmesh.opened/1`).
+#[derive(Serialize)]
+struct Inside {
+    schema: &'static str,
+    id: String,
+    payload: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ext: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    links: Vec<LinkFacts>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parent: Option<String>,
+}
+
+impl Inside {
+    fn of(id: &EventId, opened: &Opened) -> Self {
+        let raw = |bytes: &Bytes| {
+            let text = String::from_utf8(bytes.to_vec()).ok()?;
+            RawValue::from_string(text).ok()
+        };
+        Self {
+            schema: "intelmesh.opened/1",
+            id: id.to_string(),
+            payload: raw(&opened.payload),
+            ext: opened.ext.as_ref().and_then(raw),
+            links: opened.links.iter().map(LinkFacts::from).collect(),
+            parent: opened.parent.as_ref().map(EventId::to_string),
+        }
+    }
+}
+
+/// Prints the payload, or with `--json` all that was sealed. Only what verifies is opened.
+pub fn open(place: &Place, file: &Path, json: bool) -> Result<(), Failure> {
+    let bytes = Bytes::from(read_envelope(file)?);
+    let envelope = verified(bytes, &place.trust()?).map_err(Failure::no)?;
+    let config = place.config()?;
+    let opener = place.keyring(&config)?.opener(config.name);
+    let opened = opener.open(envelope.envelope());
+    let opened = opened.map_err(|fault| Failure::no(format!("cannot open: {fault}")))?;
+    let mut answer = Answer::new();
+    if json {
+        answer.json(&Inside::of(envelope.envelope().id(), &opened))?;
+    } else {
+        answer.bytes(&opened.payload)?;
+        answer.line("")?;
+    }
+    answer.flush()
+}
