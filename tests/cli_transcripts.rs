@@ -29,6 +29,8 @@ fn init_makes_a_node_once() {
     let made = "cert-at is made in at: its keys are in keys/ (back them up), its peers go into peers/\n\
                 key WORDS\n\
                 defaults: default_tlp = \"GREEN\" for events without a label; for peers tlp_max = \"AMBER\", relay = true\n\
+                for the safe, on paper: whoever has this line can end the use of this node's key, and nothing else\n\
+                REVOCATION\n\
                 next: intelmesh run -C at, then exchange invitations: intelmesh invite -C at\n";
     shell.says(AT, "", 0, "at\n", made);
     for key in ["node.pem", "seal.pem"] {

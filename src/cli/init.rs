@@ -33,11 +33,11 @@ pub fn init(flag: Option<PathBuf>, args: InitArgs) -> Result<(), Failure> {
     talk(
         "defaults: default_tlp = \"GREEN\" for events without a label; for peers tlp_max = \"AMBER\", relay = true",
     );
-    talk(format!("next: intelmesh run -C {shown}, then exchange invitations: intelmesh invite -C {shown}"));
     talk(
         "for the safe, on paper: whoever has this line can end the use of this node's key, and nothing else",
     );
     talk(super::key::revocation_line(&keyring, &new.name)?);
+    talk(format!("next: intelmesh run -C {shown}, then exchange invitations: intelmesh invite -C {shown}"));
     let mut answer = Answer::new();
     answer.line(shown)?;
     answer.flush()

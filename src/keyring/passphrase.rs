@@ -14,7 +14,7 @@ pub const PASSPHRASE_FILE_ENV: &str = "INTELMESH_PASSPHRASE_FILE";
 /// The credential that systemd may hand over instead (`LoadCredential=` or `LoadCredentialEncrypted=`).
 const CREDENTIAL: &str = "intelmesh-passphrase";
 
-pub(super) const HINT: &str = "INTELMESH_PASSPHRASE_FILE=FILE names the file that holds it; a systemd unit: LoadCredentialEncrypted=intelmesh-passphrase:…";
+pub(super) const HINT: &str = "name the file that holds it with INTELMESH_PASSPHRASE_FILE=FILE; in a systemd unit: LoadCredentialEncrypted=intelmesh-passphrase:…";
 
 /// Where a key file is read: a credential of its name wins over the file in `keys/`.
 pub(super) fn place_of(file: &Path) -> (PathBuf, bool) {

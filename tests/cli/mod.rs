@@ -66,7 +66,7 @@ impl Shell {
     }
 }
 
-/// Keys, words, key ids, invitations and times become KEY, WORDS, ID, INVITATION and TIME.
+/// Keys, words, key ids, invitations, revocations and times become KEY, WORDS, ID, INVITATION, REVOCATION, TIME.
 pub fn named(text: &str) -> String {
     let lines = text.lines().map(|line| {
         let words = line.split_inclusive([' ', ',', ';', '"', ')']).map(|token| {
@@ -76,6 +76,7 @@ pub fn named(text: &str) -> String {
                 key if key.starts_with("ed25519:") => "KEY",
                 key if key.starts_with("x25519:") => "SEAL",
                 line if line.starts_with("intelmesh1") && line.len() > 100 => "INVITATION",
+                line if line.starts_with("intelmesh-revocation:") => "REVOCATION",
                 time if time.len() == 24 && time.ends_with('Z') => "TIME",
                 time if time.len() == 25 && time.ends_with("Z.") => "TIME.",
                 id if id.len() == 16 && id.bytes().all(|byte| byte.is_ascii_hexdigit()) => "ID",
