@@ -162,7 +162,7 @@ Compare the fingerprint's words with the peer by another way (phone, signed mail
     #[command(after_help = "Examples:
   intelmesh peer check cert-ee
   intelmesh peer check                         all peers; exits 1 where one does not answer
-  intelmesh peer check --dry-run /tmp/cert-ee.toml --last 5000
+  intelmesh peer check --dry-run new/cert-ee.toml --last 5000
 
 With --dry-run nothing is dialled: what a changed peer file would share or hold back, compared with the one in
 force, over the last events of the running node's journal.")]
