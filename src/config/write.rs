@@ -223,6 +223,8 @@ added_by = {added_by}
 [share]
 # The strictest label that they may get.
 tlp_max = "{tlp_max}"
+# true = only what is sealed; what names them in `to` is then sealed without being asked.
+seal = false
 
 # From them to us.
 [receive]
