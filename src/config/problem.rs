@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use crate::filter::FilterFault;
 use crate::format::StripRuleError;
+use crate::format::intelmq::RelationFieldError;
 use crate::identity::IdentityError;
 
 /// One thing to mend.
@@ -104,6 +105,10 @@ pub enum Fault {
     TooMany(usize),
     #[error("\"{key}\" is no key of a door {way}")]
     NotOfDoor { key: &'static str, way: String },
+    #[error("\"harmonization\": {0}")]
+    Harmonization(String),
+    #[error("\"relation_fields\": {0}")]
+    RelationFields(RelationFieldError),
     #[error("\"strip\": {0}")]
     Strip(StripRuleError),
     #[error("another door is called \"{0}\"")]
@@ -136,6 +141,13 @@ impl Fault {
                 Some("one key is one peer: keep one file, with the other name in aliases".into())
             }
             Self::NotOfDoor { way, .. } => Some(format!("take it out: it means nothing {way}")),
+            Self::Harmonization(_) => Some(
+                "name the receiver's harmonization.conf, or leave the key out: then it is IntelMQ 3.5.0's"
+                    .into(),
+            ),
+            Self::RelationFields(_) => {
+                Some("relation_fields = { withdrawn_by = \"extra.withdrawn_by\" }, or false".into())
+            }
             Self::Strip(fault) => Some(fault.hint().into()),
             Self::DoorName(_) => Some("give one of them a name of its own: name = \"…\"".into()),
             Self::OpenDoor(_) => Some(

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::config::doors::{ConsumerDoor, ConsumerTo, DoorAdds, SubmitDoor, SubmitFrom};
 use crate::config::{self, NodeConfig};
+use crate::format::intelmq::IntelmqHandOff;
 use crate::format::{Door, HandOff};
 use crate::identity::LogId;
 use crate::local::{
@@ -85,8 +86,15 @@ fn consumer(said: &ConsumerDoor) -> ConsumerSetup {
     };
     // A bot that finds an element without `__type` in its queue never gets past it.
     let with_type = said.form.with_type || matches!(to, ConsumerWay::Redis { .. });
-    let hand_off = HandOff { form: said.form.form, with_type };
-    ConsumerSetup { request, hand_off, to }
+    let hand_off = IntelmqHandOff {
+        hand_off: HandOff { form: said.form.form, with_type },
+        annotate: said.form.annotate,
+        strict: said.form.strict,
+        sender_feed: said.form.sender_feed,
+        relation_fields: said.form.relation_fields.clone(),
+        ..IntelmqHandOff::default()
+    };
+    ConsumerSetup { request, hand_off, harmonization: said.form.harmonization.clone(), to }
 }
 
 /// What the doors ask of the journal, answered by its store.

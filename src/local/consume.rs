@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::handed::Handed;
 use super::lines::{Line, LineReader};
-use super::opening::Opening;
+use super::opening::{Opening, Outgoing};
 use super::request::{Ack, Refused, parse_ack, parse_request};
 use super::{Consumers, MakeLists};
 use crate::format::{Carried, Form, HandOff};
@@ -32,6 +32,16 @@ const LAST_ACKS_WITHIN: Duration = Duration::from_secs(1);
 pub(super) enum ToConsumer {
     Entries(Vec<Arc<Entry>>),
     Closed(ConsumerClosed),
+}
+
+/// A stored entry, opened as far as it could be, as the forms of hand-off take it.
+pub(super) fn carried<'a>(entry: &'a Entry, outgoing: &'a Outgoing) -> Carried<'a> {
+    Carried {
+        opened: outgoing.opened(),
+        withdrawn_by: entry.withdrawn_by.as_ref(),
+        replaced_by: entry.replaced_by.as_ref(),
+        ..Carried::new(entry.seq, &entry.path, &entry.envelope)
+    }
 }
 
 /// What all connections of the door share.
@@ -197,13 +207,7 @@ impl Connection {
             let outgoing = self.opening.open_all(&entries).await;
             let mut done = None;
             for (entry, outgoing) in entries.iter().zip(&outgoing) {
-                let carried = Carried {
-                    opened: outgoing.opened(),
-                    withdrawn_by: entry.withdrawn_by.as_ref(),
-                    replaced_by: entry.replaced_by.as_ref(),
-                    ..Carried::new(entry.seq, &entry.path, &entry.envelope)
-                };
-                if self.hand_off.write_line(&carried, &mut bytes) {
+                if self.hand_off.write_line(&carried(entry, outgoing), &mut bytes) {
                     bytes.push(b'\n');
                     self.handed(|handed| handed.push(entry.seq));
                     done = None;

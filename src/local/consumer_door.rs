@@ -18,8 +18,10 @@ use super::door_set::JournalQuestions;
 use super::handed_mark::HandedMark;
 use super::opening::{Opening, Outgoing};
 use super::receiver::{Made, Receiver, ReceiverError};
+use super::receiver_form::ReceiverForm;
 use super::tally::ConsumerTally;
-use crate::format::{Carried, HandOff};
+use crate::envelope::Body;
+use crate::format::intelmq::Written;
 use crate::limits::{DOOR_RETRY_MS, RECEIVER_FIRST_MS, RECEIVER_MAX_MS};
 use crate::protocol::io::{ConsumerClosed, ConsumerId, ConsumerRequest, Input};
 use crate::record::Entry;
@@ -36,7 +38,7 @@ const LAST_ANSWER_WITHIN: Duration = Duration::from_millis(800);
 /// What one consumer's door is made of.
 pub(super) struct ConsumerDoor<R> {
     pub request: ConsumerRequest,
-    pub hand_off: HandOff,
+    pub form: ReceiverForm,
     pub receiver: R,
     pub tally: Arc<ConsumerTally>,
     pub aside: Arc<Aside>,
@@ -257,10 +259,13 @@ impl<R: Receiver> ConsumerDoor<R> {
     }
 
     /// Makes the next lines, where all that were made are gone.
-    fn fill(&self, work: &mut Work) {
+    fn fill(&mut self, work: &mut Work) {
         let mut bytes = 0;
-        if !work.run.is_empty() || work.then.is_some() {
+        if !work.run.is_empty() || work.then.is_some() || work.entries.is_empty() {
             return;
+        }
+        if let Err(error) = self.form.refresh((self.behind.now)().tick) {
+            self.tally.failed(error.to_string());
         }
         while let Some(entry) = work.entries.pop_front() {
             let mark = HandedMark { log_id: self.behind.journal.log_id, mark: entry.mark() };
@@ -292,26 +297,28 @@ impl<R: Receiver> ConsumerDoor<R> {
         let mut line = Vec::new();
         let outgoing = self.behind.opening.open(entry);
         if let Outgoing::Closed(fault) = &outgoing {
-            return Writing::SetAside(Box::new(self.record_of(entry, "cannot_open", fault.to_string())));
+            return Writing::SetAside(Box::new(self.record(entry, "cannot_open", fault.to_string())));
         }
-        let carried = Carried::new(entry.seq, &entry.path, &entry.envelope);
-        if !self.hand_off.write_line(&Carried { opened: outgoing.opened(), ..carried }, &mut line) {
-            return Writing::Nothing;
-        }
+        let adapted = match self.form.write(entry, &outgoing, &mut line) {
+            Ok(Written::Nothing) => return Writing::Nothing,
+            Ok(Written::AsItIs) => false,
+            Ok(Written::Adapted(_)) => true,
+            Err(why) => return Writing::SetAside(Box::new(self.record(entry, why.code(), why.to_string()))),
+        };
         match self.receiver.unfit(&line) {
-            None => Writing::Line { line, adapted: false },
-            Some(why) => Writing::SetAside(Box::new(self.record(entry, "separator", why, &line))),
+            None => Writing::Line { line, adapted },
+            Some(why) => Writing::SetAside(Box::new(self.record(entry, "separator", why))),
         }
     }
 
-    fn record(&self, entry: &Entry, code: &str, why: String, line: &[u8]) -> AsideRecord {
-        self.record_of(entry, code, why).with_line(line)
-    }
-
-    fn record_of(&self, entry: &Entry, code: &str, why: String) -> AsideRecord {
+    fn record(&self, entry: &Entry, code: &str, why: String) -> AsideRecord {
         let at = (self.behind.now)().wall;
         let mut record = AsideRecord::new(at, self.tally.name(), code, why);
         record.id = Some(entry.envelope.id().to_string());
+        // What was sealed stays so at rest: the journal has it.
+        if let Body::Plain(payload) = &entry.envelope.core().body {
+            record = record.with_line(payload);
+        }
         record
     }
 

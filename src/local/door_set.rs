@@ -11,6 +11,7 @@ use super::aside::Aside;
 use super::consumer_door::{Again, ConsumerBehind, ConsumerDoor};
 use super::handed_mark::HandedMark;
 use super::receiver::Receiver;
+use super::receiver_form::ReceiverForm;
 use super::redis::{DestinationQueue, QueueDoor, QueueReceiver, RedisQueue, Server};
 use super::submission::Submitter;
 use super::submit_door::SubmitDoor;
@@ -18,7 +19,8 @@ use super::tally::{ConsumerTally, SubmitTally};
 use super::tcp_in::{TcpDoor, TcpIn};
 use super::tcp_out::{TcpOut, TcpReceiver};
 use super::{Behind, Doors, LocalError};
-use crate::format::{Door, HandOff};
+use crate::format::Door;
+use crate::format::intelmq::IntelmqHandOff;
 use crate::identity::LogId;
 use crate::protocol::io::ConsumerRequest;
 use crate::record::ConsumerName;
@@ -48,7 +50,9 @@ pub enum SubmitWay {
 pub struct ConsumerSetup {
     /// Its name is that of the door.
     pub request: ConsumerRequest,
-    pub hand_off: HandOff,
+    pub hand_off: IntelmqHandOff,
+    /// The receiver's field list; `None`: that of `hand_off`.
+    pub harmonization: Option<PathBuf>,
     pub to: ConsumerWay,
 }
 
@@ -214,7 +218,7 @@ fn start<R: Receiver>(
         ConsumerHandle { name: tally.name().to_owned(), tally: tally.clone(), aside: aside.clone(), again };
     let door = ConsumerDoor {
         request: setup.request,
-        hand_off: setup.hand_off,
+        form: ReceiverForm::new(setup.hand_off, setup.harmonization)?,
         receiver,
         tally,
         aside,

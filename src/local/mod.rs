@@ -18,6 +18,7 @@ mod handed_mark;
 mod lines;
 mod opening;
 mod receiver;
+mod receiver_form;
 mod redis;
 mod request;
 mod socket;
@@ -76,6 +77,8 @@ pub enum LocalError {
     NoGroup(String),
     #[error("door {door}: cannot listen on {listen}: {error}")]
     Listen { door: String, listen: std::net::SocketAddr, error: std::io::Error },
+    #[error(transparent)]
+    Harmonization(#[from] crate::format::intelmq::HarmonizationError),
     #[error("door {door}: url: {fault}")]
     Redis { door: String, fault: AddressFault },
 }
@@ -89,6 +92,9 @@ impl LocalError {
                 Some("the node's user must own run/, and be a member of socket_group".into())
             }
             Self::Io { .. } => None,
+            Self::Harmonization(_) => {
+                Some("name the receiver's harmonization.conf, or leave the key out".into())
+            }
             Self::Redis { .. } => Some("url = \"redis://127.0.0.1:6379/2\": IntelMQ's queues".into()),
             Self::Listen { .. } => {
                 Some("see who has the port (ss -ltnp), or change listen = … of this [[submit]]".into())

@@ -46,7 +46,7 @@ name = "inbox"
 to = "intelmq-redis"
 url = "unix:/run/redis.sock?db=2"
 queue = "deduplicator-expert-queue"
-harmonization = "harmonization.conf"
+relation_fields = { withdrawn_by = "extra.gone" }
 from = "now"
 "#,
     )
@@ -65,7 +65,14 @@ from = "now"
     assert!(pipeline.form.annotate && !pipeline.form.strict && !pipeline.form.with_type && !pipeline.own);
     assert_eq!((pipeline.form.form, pipeline.from), (Form::Plain, None));
     let inbox = &doors.consumers[1];
-    assert_eq!(inbox.form.harmonization.as_deref(), Some(Path::new("d/harmonization.conf")));
+    let relations = RelationFields::new(
+        "extra.intelmesh.withdraws",
+        "extra.intelmesh.replaces",
+        "extra.gone",
+        "extra.intelmesh.replaced_by",
+    );
+    assert_eq!(inbox.form.relation_fields, relations.unwrap());
+    assert_eq!(pipeline.form.relation_fields, RelationFields::default());
     assert_eq!(inbox.from, Some(From::Now));
     assert!(matches!(inbox.to, ConsumerTo::IntelMqRedis { queue_max: QUEUE_MAX_DEFAULT, .. }));
 }

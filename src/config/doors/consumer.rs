@@ -1,0 +1,158 @@
+//! `[[consumer]]`: one door out of the mesh, as typed.
+
+use std::path::PathBuf;
+
+use super::{
+    ConsumerDoor, ConsumerForm, ConsumerTo, QUEUE_MAX_DEFAULT, REDIS_KEYS, RELATION_KEYS, Reading, missing,
+    only, positive, refuse, separator,
+};
+use crate::config::filters::filter;
+use crate::config::problem::Fault;
+use crate::config::reading::{At, Report, Section};
+use crate::format::Form;
+use crate::format::intelmq::{Harmonization, RelationFields, SenderFeed};
+use crate::protocol::io::From;
+
+impl Reading<'_> {
+    pub(super) fn consumer(&mut self, at: &At<Section<'_, '_>>, report: &mut Report) -> Option<ConsumerDoor> {
+        let (line, table) = (at.line, &at.value);
+        let filter = filter(table, "filter", &self.lists, report);
+        let name = match table.text("name", report) {
+            Some(name) => self.name(name, report),
+            None => {
+                missing(line, "name", "name = \"pipeline\": its position is kept under this name", report);
+                None
+            }
+        };
+        let form = self.form(table, report);
+        let own = table.flag("own", report).unwrap_or(false);
+        let from = from(table, report);
+        let hint = "to = \"intelmq-tcp\" or \"intelmq-redis\"";
+        let Some(to) = table.text("to", report) else {
+            missing(line, "to", hint, report);
+            return None;
+        };
+        let to = match to.value {
+            "intelmq-tcp" => {
+                only(table, &["queue_max"], REDIS_KEYS, "to intelmq-tcp", report);
+                tcp_out(table, line, report)
+            }
+            "intelmq-redis" => {
+                only(table, &["connect"], &["separator"], "to intelmq-redis", report);
+                let queue = self.redis_queue(table, line, report);
+                let queue_max = positive(table, "queue_max", QUEUE_MAX_DEFAULT, u64::MAX, report);
+                queue.map(|queue| ConsumerTo::IntelMqRedis { queue, queue_max })
+            }
+            _ => {
+                refuse("to", to, "\"intelmq-tcp\" or \"intelmq-redis\"", report);
+                None
+            }
+        };
+        Some(ConsumerDoor { name: name?, to: to?, form: form?, from, own, filter })
+    }
+
+    fn form(&self, table: &Section<'_, '_>, report: &mut Report) -> Option<ConsumerForm> {
+        let form = match table.text("form", report) {
+            None => Some(Form::Plain),
+            Some(at) => {
+                let form = Form::parse(at.value);
+                if form.is_none() {
+                    refuse("form", at, "\"plain\", \"iep04\" or \"ail\"", report);
+                }
+                form
+            }
+        };
+        let sender_feed = match table.text("sender_feed", report) {
+            None => Some(SenderFeed::default()),
+            Some(at) => {
+                let choice = SenderFeed::parse(at.value);
+                if choice.is_none() {
+                    refuse("sender_feed", at, "\"replace\" or \"keep\"", report);
+                }
+                choice
+            }
+        };
+        let harmonization = self.harmonization(table, report);
+        let annotate = table.flag("annotate", report).unwrap_or(true);
+        let relation_fields = relation_fields(table, annotate, report);
+        let mut flag = |key, default| table.flag(key, report).unwrap_or(default);
+        Some(ConsumerForm {
+            with_type: flag("type", false),
+            strict: flag("strict", false),
+            annotate,
+            relation_fields,
+            harmonization,
+            form: form?,
+            sender_feed: sender_feed?,
+        })
+    }
+
+    /// The receiver's field list, which must be one now.
+    fn harmonization(&self, table: &Section<'_, '_>, report: &mut Report) -> Option<PathBuf> {
+        let at = table.text("harmonization", report)?;
+        let file = self.dir.join(at.value);
+        if let Err(fault) = Harmonization::load(&file) {
+            report.fault(at.line, Fault::Harmonization(fault.to_string()));
+        }
+        Some(file)
+    }
+}
+
+fn tcp_out(table: &Section<'_, '_>, line: usize, report: &mut Report) -> Option<ConsumerTo> {
+    let separator = separator(table, report);
+    let Some(at) = table.text("connect", report) else {
+        let hint = "connect = \"127.0.0.1:5001\": where IntelMQ's TCP collector listens";
+        missing(line, "connect", hint, report);
+        return None;
+    };
+    let port =
+        at.value.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port.parse::<u16>());
+    match port {
+        Some(Ok(1..)) => Some(ConsumerTo::IntelMqTcp { connect: at.value.to_owned(), separator }),
+        _ => {
+            refuse("connect", at, "a host and a port, like \"127.0.0.1:5001\"", report);
+            None
+        }
+    }
+}
+
+fn from(table: &Section<'_, '_>, report: &mut Report) -> Option<From> {
+    if !table.has("from") {
+        return None;
+    }
+    if !table.is_text("from") {
+        return table.number("from", report).map(|at| From::Seq(at.value));
+    }
+    let at = table.text("from", report)?;
+    let from = From::parse(at.value);
+    if from.is_none() {
+        refuse("from", at, "\"earliest\", \"now\", a seq or an RFC 3339 time", report);
+    }
+    from
+}
+
+/// `false`, or the names of fields; those left out keep theirs, an empty one tells nothing. Without annotations
+/// there are none of ours, unless they are named.
+fn relation_fields(table: &Section<'_, '_>, annotate: bool, report: &mut Report) -> RelationFields {
+    let none = || RelationFields::new("", "", "", "").unwrap_or_default();
+    if !table.has("relation_fields") {
+        return if annotate { RelationFields::default() } else { none() };
+    }
+    if table.is_flag("relation_fields") {
+        let told = table.flag("relation_fields", report).unwrap_or(true);
+        return if told { RelationFields::default() } else { none() };
+    }
+    let line = table.line("relation_fields", report);
+    let Some(names) = table.section("relation_fields", RELATION_KEYS, &[], report) else { return none() };
+    let mut name = |key: &str| match names.text(key, report) {
+        Some(at) => at.value.to_owned(),
+        None if annotate => format!("extra.intelmesh.{key}"),
+        None => String::new(),
+    };
+    let [withdraws, replaces] = ["withdraws", "replaces"].map(&mut name);
+    let [withdrawn_by, replaced_by] = ["withdrawn_by", "replaced_by"].map(&mut name);
+    RelationFields::new(&withdraws, &replaces, &withdrawn_by, &replaced_by).unwrap_or_else(|fault| {
+        report.fault(line, Fault::RelationFields(fault));
+        none()
+    })
+}

@@ -1,0 +1,67 @@
+//! A stored event as one receiver takes it: in the form of its door, by the receiver's own list of fields,
+//! which is read again when its file changes. The rules are `format`'s.
+
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::consume::carried;
+use super::opening::Outgoing;
+use crate::format::intelmq::{Harmonization, HarmonizationError, IntelmqHandOff, SetAside, Written};
+use crate::record::Entry;
+use crate::time::Tick;
+
+/// How often the file is looked at, in ms.
+const LOOK_EVERY_MS: u64 = 1_000;
+
+pub(super) struct ReceiverForm {
+    hand_off: IntelmqHandOff,
+    /// The receiver's `harmonization.conf`; `None`: IntelMQ 3.5.0's list.
+    file: Option<PathBuf>,
+    fingerprint: Option<[i64; 6]>,
+    next_look: Tick,
+}
+
+impl ReceiverForm {
+    /// `hand_off` with what `file` says.
+    ///
+    /// # Errors
+    /// Where it cannot be used: the operator's to mend.
+    pub fn new(hand_off: IntelmqHandOff, file: Option<PathBuf>) -> Result<Self, HarmonizationError> {
+        let mut form = Self { hand_off, fingerprint: None, file, next_look: Tick(0) };
+        if let Some(file) = form.file.clone() {
+            form.fingerprint = fingerprint(&file);
+            form.hand_off.harmonization = Arc::new(Harmonization::load(&file)?);
+        }
+        Ok(form)
+    }
+
+    /// Reads the list again where its file has changed.
+    ///
+    /// # Errors
+    /// It cannot be used as it is now; the list before it stays in force. Said once for each change.
+    pub fn refresh(&mut self, now: Tick) -> Result<(), HarmonizationError> {
+        let Some(file) = self.file.as_ref().filter(|_| now >= self.next_look) else { return Ok(()) };
+        self.next_look = now.plus_ms(LOOK_EVERY_MS);
+        let fingerprint = fingerprint(file);
+        if fingerprint != self.fingerprint {
+            self.fingerprint = fingerprint;
+            self.hand_off.harmonization = Arc::new(Harmonization::load(file)?);
+            tracing::info!(file = %file.display(), "read again");
+        }
+        Ok(())
+    }
+
+    /// # Errors
+    /// Why the receiver cannot have it.
+    pub fn write(&self, entry: &Entry, outgoing: &Outgoing, line: &mut Vec<u8>) -> Result<Written, SetAside> {
+        self.hand_off.write(&carried(entry, outgoing), line)
+    }
+}
+
+/// `None` where there is no such file.
+fn fingerprint(file: &Path) -> Option<[i64; 6]> {
+    let data = std::fs::metadata(file).ok()?;
+    let (inode, size) = (data.ino().cast_signed(), data.size().cast_signed());
+    Some([inode, size, data.mtime(), data.mtime_nsec(), data.ctime(), data.ctime_nsec()])
+}
