@@ -77,6 +77,10 @@ pub enum Request {
         text: String,
         last: u64,
     },
+    /// Try again what a door has set aside; answered by [`Reply::AsideTried`].
+    AsideRetry {
+        door: String,
+    },
 }
 
 /// One answer.
@@ -93,6 +97,7 @@ pub enum Reply {
     Feeds(FeedFacts),
     PeerCheck(PeerCheck),
     Trial(Box<Trial>),
+    AsideTried(AsideTried),
     /// It was done.
     Done,
     Refused(Refusal),
@@ -397,6 +402,17 @@ pub struct OwedFacts {
 pub struct RejectedFacts {
     pub reason: String,
     pub first_seq: u64,
+}
+
+/// What became of lines that a door had set aside.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AsideTried {
+    /// By the node, or by the receiver.
+    pub taken: u64,
+    /// Again, for the reason that the file says now.
+    pub set_aside: u64,
+    /// Could not be tried, and stay where they were.
+    pub kept: u64,
 }
 
 /// What became of dialling a peer.

@@ -101,6 +101,9 @@ Exits 1 where something is wrong; warnings alone exit 0.")]
     /// Show the feeds from peers, or read one again.
     #[command(subcommand, arg_required_else_help = true)]
     Feed(FeedVerb),
+    /// Show what doors of the pipeline could not pass on, or try it again.
+    #[command(subcommand, arg_required_else_help = true)]
+    Aside(AsideVerb),
     /// Print completions for a shell.
     #[command(hide = true)]
     Completions { shell: clap_complete::Shell },
@@ -394,6 +397,19 @@ pub enum FeedVerb {
     #[command(after_help = "Examples:
   intelmesh feed repair cert-ee")]
     Repair { peer: PublisherName },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum AsideVerb {
+    /// Show what was set aside, by one door or by all, and why; needs no running node.
+    #[command(after_help = "Examples:
+  intelmesh aside list
+  intelmesh aside list pipeline --json | jq -r .code | sort | uniq -c")]
+    List { door: Option<String> },
+    /// Send everything that a door has set aside through it again; what is refused again is set aside again.
+    #[command(after_help = "Examples:
+  intelmesh aside retry pipeline")]
+    Retry { door: String },
 }
 
 fn label(text: &str) -> Result<Tlp, String> {

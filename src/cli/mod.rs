@@ -4,6 +4,7 @@
 
 mod answer;
 mod args;
+mod aside;
 mod check;
 mod clock;
 mod decide;
@@ -65,6 +66,7 @@ fn carry_out(cli: Cli) -> Result<(), Failure> {
         Verb::Status(args) => status::status(&here(args.dir.node), args.check, json),
         Verb::Check(args) => check::check(&here(args.node), json),
         Verb::Feed(verb) => feed::feed(&here(None), verb, json),
+        Verb::Aside(verb) => aside::aside(&here(None), &verb, json),
         Verb::Completions { shell } => completions(shell),
     }
 }

@@ -14,6 +14,7 @@ use crate::control::{
 use crate::daemon::dry_run;
 use crate::envelope::Opener;
 use crate::identity::{EventId, EventKey, PublisherName};
+use crate::local::{DoorSet, EntryQuestion};
 use crate::policy::TrustList;
 use crate::protocol::io::DialFailure;
 use crate::record::Entry;
@@ -33,6 +34,8 @@ pub enum Ask {
     Keys(oneshot::Sender<Result<(), String>>),
     /// A statement that an operator brought.
     Statement(Bytes, oneshot::Sender<Result<(), String>>),
+    /// Those of `intelmesh.toml`.
+    Doors(oneshot::Sender<Arc<DoorSet>>),
     Stop,
 }
 
@@ -101,6 +104,7 @@ impl Control {
             Request::PeersChanged => self.ask(Ask::Reload).await.map(|()| Reply::Done),
             Request::PeerCheck { peer } => self.check(&peer).await,
             Request::PeerTrial { file, text, last } => self.trial(file, text, last).await,
+            Request::AsideRetry { door } => self.try_again(&door).await,
         }
     }
 
@@ -141,6 +145,26 @@ impl Control {
         });
         let trial = trial.await.map_err(|error| Refusal::could_not(error.to_string()))??;
         Ok(Reply::Trial(Box::new(trial)))
+    }
+
+    async fn try_again(&self, door: &str) -> Result<Reply, Refusal> {
+        let doors = self.ask(Ask::Doors).await?;
+        let store = Arc::clone(&self.store);
+        let find: EntryQuestion = Arc::new(move |id| {
+            let store = Arc::clone(&store);
+            Box::pin(async move {
+                let found = tokio::task::spawn_blocking(move || store.fetch(&id).ok().flatten());
+                found.await.ok().flatten()
+            })
+        });
+        match doors.try_again(door, &find).await {
+            None => {
+                Err(Refusal::no(format!("no door \"{door}\"")).hint("intelmesh status shows their names"))
+            }
+            Some(Ok(tried)) => Ok(Reply::AsideTried(tried)),
+            Some(Err(error)) => Err(Refusal::could_not(format!("{door}: {error}"))
+                .hint("what was not tried is still in aside/: say it again once the cause is gone")),
+        }
     }
 
     async fn check(&self, peer: &PublisherName) -> Result<Reply, Refusal> {

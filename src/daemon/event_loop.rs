@@ -292,6 +292,9 @@ impl EventLoop {
                 self.reload();
                 let _ = answer.send(());
             }
+            Ask::Doors(answer) => {
+                let _ = answer.send(Arc::clone(self.parts.doors.set()));
+            }
             Ask::Command(command, answer) => self.command(answer, |ticket| match command {
                 AskCommand::Rewind { peer, to } => Command::Rewind { ticket, peer, to },
                 AskCommand::Repair { peer } => Command::Repair { ticket, peer },

@@ -3,7 +3,7 @@
 //! the door's to decide; reading the file is the command line's.
 
 use std::fs::{DirBuilder, File};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, BufRead as _, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -71,6 +71,39 @@ impl AsideRecord {
     }
 }
 
+/// Reads the files of `state/aside/`, of the door `name` or of all; a line that is none is left out.
+///
+/// # Errors
+/// What the file system says of a file that is there.
+pub fn read_aside(state: &Path, name: Option<&str>, mut each: impl FnMut(AsideRecord)) -> io::Result<()> {
+    let mut paths = Vec::new();
+    match name {
+        Some(name) => paths.push(state.join("aside").join(format!("{name}.jsonl"))),
+        None => match std::fs::read_dir(state.join("aside")) {
+            Ok(entries) => {
+                let entries = entries.map(|entry| entry.map(|entry| entry.path()));
+                paths = entries.collect::<io::Result<Vec<_>>>()?;
+                paths.retain(|path| path.extension().is_some_and(|end| end == "jsonl"));
+                paths.sort();
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        },
+    }
+    for path in paths {
+        let file = match File::open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            other => other?,
+        };
+        for line in io::BufReader::new(file).lines() {
+            if let Ok(record) = serde_json::from_str(&line?) {
+                each(record);
+            }
+        }
+    }
+    Ok(())
+}
+
 /// The file of one door.
 #[derive(Debug)]
 pub(super) struct Aside {
@@ -93,8 +126,9 @@ impl Aside {
     /// Where the file is there and cannot be read.
     pub fn open(dir: &Path, name: &str) -> io::Result<Arc<Self>> {
         let aside = Self { dir: dir.to_owned(), name: name.to_owned(), state: Mutex::default() };
-        let lines = count_lines(&aside.file())?;
-        aside.state().lines = lines;
+        // What a retry that broke off left behind waits as well.
+        let again = count_lines(&aside.dir.join(format!("{name}.again")))?;
+        aside.state().lines = count_lines(&aside.file())? + again;
         Ok(Arc::new(aside))
     }
 
@@ -116,8 +150,50 @@ impl Aside {
         appending.await.unwrap_or_else(|_| Err(io::ErrorKind::Interrupted.into()))
     }
 
+    /// Puts a line back that was taken up and not tried.
+    ///
+    /// # Errors
+    /// As [`Aside::append`].
+    pub async fn put_back(self: &Arc<Self>, line: String) -> io::Result<()> {
+        let shared = self.clone();
+        let appending = tokio::task::spawn_blocking(move || shared.append_line(line.into_bytes()));
+        appending.await.unwrap_or_else(|_| Err(io::ErrorKind::Interrupted.into()))
+    }
+
+    /// Moves the file out of the way, so that all in it can be tried again: where it is now. What an attempt
+    /// that broke off left there comes first.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub async fn take_up(self: &Arc<Self>) -> io::Result<Option<PathBuf>> {
+        let shared = self.clone();
+        let moving = tokio::task::spawn_blocking(move || shared.take_up_now());
+        moving.await.unwrap_or_else(|_| Err(io::ErrorKind::Interrupted.into()))
+    }
+
+    fn take_up_now(&self) -> io::Result<Option<PathBuf>> {
+        let again = self.dir.join(format!("{}.again", self.name));
+        let mut state = self.state();
+        if again.exists() {
+            return Ok(Some(again));
+        }
+        match std::fs::rename(self.file(), &again) {
+            Ok(()) => {
+                state.lines = 0;
+                Ok(Some(again))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     fn append_now(&self, record: &AsideRecord) -> io::Result<()> {
-        let mut line = serde_json::to_vec(record)?;
+        self.append_line(serde_json::to_vec(record)?)?;
+        self.state().last = Some(record.at);
+        Ok(())
+    }
+
+    fn append_line(&self, mut line: Vec<u8>) -> io::Result<()> {
         line.push(b'\n');
         // Held over the sync: two lines that came together are still two.
         let mut state = self.state();
@@ -136,14 +212,13 @@ impl Aside {
             state.lines = 0;
         }
         state.lines += 1;
-        state.last = Some(record.at);
         Ok(())
     }
 
     /// What status shows; `None` where nothing waits there.
     pub fn status(&self) -> Option<DoorAside> {
         let mut state = self.state();
-        if !self.file().exists() {
+        if !self.file().exists() && !self.dir.join(format!("{}.again", self.name)).exists() {
             // The operator has seen to it.
             state.lines = 0;
         }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use tokio::sync::mpsc;
 
+use super::again::{AgainError, EntryQuestion, Way, try_again};
 use super::aside::Aside;
 use super::consumer_door::{Again, ConsumerBehind, ConsumerDoor};
 use super::handed_mark::HandedMark;
@@ -19,12 +20,14 @@ use super::tally::{ConsumerTally, SubmitTally};
 use super::tcp_in::{TcpDoor, TcpIn};
 use super::tcp_out::{TcpOut, TcpReceiver};
 use super::{Behind, Doors, LocalError};
+use crate::control::AsideTried;
 use crate::format::Door;
 use crate::format::intelmq::IntelmqHandOff;
 use crate::identity::LogId;
 use crate::protocol::io::ConsumerRequest;
 use crate::record::ConsumerName;
 use crate::status::{self, ConsumerState, DoorWay, SubmitState};
+use crate::time::Timestamp;
 use crate::wire::Mark;
 
 /// Entries of one consumer that wait to be handed over again.
@@ -131,6 +134,28 @@ impl DoorSet {
         });
         submits.chain(consumers).collect()
     }
+
+    /// Tries again what the door `name` has set aside; `None` where there is no such door.
+    ///
+    /// # Errors
+    /// [`AgainError`]: not all of it was tried.
+    pub async fn try_again(
+        &self,
+        name: &str,
+        find: &EntryQuestion,
+    ) -> Option<Result<AsideTried, AgainError>> {
+        if let Some(door) = self.submits.iter().find(|door| door.name == name) {
+            return Some(try_again(&door.aside, Way::Submit(door)).await);
+        }
+        let door = self.consumers.iter().find(|door| door.name == name)?;
+        Some(try_again(&door.aside, Way::Consumer(&door.again, find)).await)
+    }
+}
+
+impl std::fmt::Debug for DoorSet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.status().iter().map(|door| &door.name)).finish()
+    }
 }
 
 fn aside(setups: &DoorSetups, name: &str) -> Result<Arc<Aside>, LocalError> {
@@ -187,7 +212,7 @@ fn consumer_door(
     let handed = setups.state.join("handed");
     match setup.to.clone() {
         ConsumerWay::Tcp(place) => {
-            let state = ConsumerState::at("intelmq-tcp", &place.connect);
+            let state = ConsumerState::at("intelmq-tcp", &place.connect, (behind.now)().wall);
             let receiver = TcpReceiver::new(place, &handed, &name);
             let receiver = receiver.map_err(|error| LocalError::Io { file: handed, error })?;
             let tally = Arc::new(ConsumerTally::new(&name, state));
@@ -238,7 +263,7 @@ fn start<R: Receiver>(
 
 impl ConsumerState {
     /// A door of this kind, to this place, that has handed over nothing yet.
-    pub(super) fn at(to: &str, at: &str) -> Self {
-        Self { to: to.to_owned(), at: at.to_owned(), ..Self::default() }
+    pub(super) fn at(to: &str, at: &str, since: Timestamp) -> Self {
+        Self { to: to.to_owned(), at: at.to_owned(), since: Some(since), ..Self::default() }
     }
 }

@@ -94,7 +94,7 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
     fn no_end_at_hand(&mut self) -> Option<Line> {
         // The beginning of an end may be there already.
         self.scanned = self.buffer.len().saturating_sub(self.end.len() - 1);
-        let too_long = !self.skipping && self.buffer.len() > self.bytes_max;
+        let too_long = !self.skipping && self.scanned > self.bytes_max;
         self.skipping |= too_long;
         if self.skipping {
             let _ = self.buffer.split_to(self.scanned);

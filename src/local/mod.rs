@@ -1,12 +1,14 @@
 //! The doors to the local pipeline and the operator: three Unix sockets in `run/` (contract §3), and those of
 //! `intelmesh.toml` (contract §4). In reading order: `socket` (paths, permissions, connecting), `lines` (bounded
 //! reading), `submission` (from a line to its outcome), `submit` (`in.sock`), `request` and `handed` and `consume`
-//! (`out.sock`), `control` (`ctl.sock`); then `aside` and `tally`, `submit_door` with `frames` and `tcp_in`, `receiver`
-//! and `handed_mark` and `consumer_door` with `tcp_out`, and `door_set`, which opens them.
+//! (`out.sock`), `control` (`ctl.sock`); then `aside` and `tally` and `again`, `submit_door` with `frames` and
+//! `tcp_in`, `receiver` and `receiver_form` and `handed_mark` and `consumer_door` with `tcp_out`, and `door_set`,
+//! which opens them.
 //!
 //! Doors check form and bounds, sign, and pass on; what becomes of an event, and who gets one, is the core's
 //! to decide. No door makes the core wait: a slow client slows only itself.
 
+mod again;
 mod aside;
 mod consume;
 mod consumer_door;
@@ -55,7 +57,8 @@ use consume::{Consuming, ToConsumer};
 use submission::{Pending, Submitter};
 use submit::Submitting;
 
-pub use aside::AsideRecord;
+pub use again::{AgainError, EntryQuestion};
+pub use aside::{AsideRecord, read_aside};
 pub use control::ControlHandler;
 pub use door_set::{
     ConsumerSetup, ConsumerWay, DoorSet, DoorSetups, JournalQuestions, MarkQuestion, SubmitSetup, SubmitWay,

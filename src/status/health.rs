@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Consumer, FilterFailing, Health, Peer, PeerFault, PeerState, Snapshot};
+use super::{Consumer, Door, DoorWay, FilterFailing, Health, Peer, PeerFault, PeerState, Snapshot};
 use crate::identity::PublisherName;
 use crate::limits::CLOCK_SKEW_SHOWN_MS;
 use crate::time::Timestamp;
@@ -116,6 +116,7 @@ pub fn derive(facts: &Snapshot, now: Timestamp) -> Vec<Health> {
             peer_feeds(facts, peer, now, &mut found);
         }
     }
+    facts.doors.iter().for_each(|door| door_rejects(door, &mut found));
     for consumer in &facts.consumers {
         consumers(facts, consumer, now, &mut found);
     }
@@ -322,7 +323,10 @@ fn consumers(facts: &Snapshot, consumer: &Consumer, now: Timestamp, found: &mut 
     {
         found.push(finding.consumer(name).done());
     }
-    if let Some(lag_s) = consumer.lag_s.filter(|lag_s| *lag_s >= LAG_SHOWN_S) {
+    let door = facts.doors.iter().find(|door| door.name == name);
+    if let Some(found_at_door) = door.and_then(|door| receiver_away(door, consumer, now)) {
+        found.push(found_at_door);
+    } else if let Some(lag_s) = consumer.lag_s.filter(|lag_s| *lag_s >= LAG_SHOWN_S) {
         let much = consumer.lag_events.map(|lag| format!(", {}", events(lag))).unwrap_or_default();
         let away = if consumer.connected { "" } else { " and not connected" };
         let what = format!("consumer {name} is {} behind{much}{away}", span_text(lag_s as u64));
@@ -335,6 +339,41 @@ fn consumers(facts: &Snapshot, consumer: &Consumer, now: Timestamp, found: &mut 
         let hint = "raise keep_bytes in intelmesh.toml, or start its reader";
         found.push(Finding::new(HealthCode::RetentionShort, what, hint).consumer(name).done());
     }
+}
+
+/// Events lie in `aside/` until the operator has seen to them.
+fn door_rejects(door: &Door, found: &mut Vec<Health>) {
+    let Some(aside) = &door.aside else { return };
+    let (name, file) = (&door.name, &aside.file);
+    let what = format!("door {name} could not pass on {}: {file}", events(aside.lines));
+    let hint =
+        format!("intelmesh aside list {name}, then intelmesh aside retry {name}, or move the file away");
+    let finding = Finding::new(HealthCode::DoorRejects, what, hint).since(aside.last);
+    found.push(match door.way {
+        DoorWay::Consumer(_) => finding.consumer(name).done(),
+        DoorWay::Submit(_) => finding.done(),
+    });
+}
+
+/// The receiver of a consumer's door is not there, or takes nothing more.
+fn receiver_away(door: &Door, consumer: &Consumer, now: Timestamp) -> Option<Health> {
+    let DoorWay::Consumer(state) = &door.way else { return None };
+    let lag = consumer.lag_events.filter(|lag| *lag > 0)?;
+    let (name, at, much) = (&door.name, &state.at, events(lag));
+    let (what, hint) = match &state.held {
+        Some(held) => {
+            (format!("consumer {name} is held, {much} behind: {held}"), "see whether the receiving bot runs")
+        }
+        None if !state.connected
+            && state.since.is_none_or(|since| now.since_ms(since) >= DOWN_SHOWN_AFTER_MS) =>
+        {
+            let cause = door.last_error.as_ref().map(|error| format!(" ({error})")).unwrap_or_default();
+            let what = format!("consumer {name} is {much} behind: nobody takes them at {at}{cause}");
+            (what, "start the receiving bot, or see to its address in intelmesh.toml")
+        }
+        None => return None,
+    };
+    Some(Finding::new(HealthCode::ConsumerLagging, what, hint).consumer(name).since(state.since).done())
 }
 
 /// Do the unread entries of a reader, at the average size, fill most of what retention keeps?

@@ -4,7 +4,7 @@
 use comfy_table::{CellAlignment, Table, presets};
 
 use super::health::{bytes_text, health_line, span_text};
-use super::{CannotOpen, Peer, PeerState, Snapshot};
+use super::{CannotOpen, DoorWay, Peer, PeerState, Snapshot};
 use crate::time::Timestamp;
 
 /// Errors shown; all of them are in the JSON.
@@ -25,6 +25,7 @@ pub fn render(snapshot: &Snapshot, now: Timestamp) -> String {
     text += &store(snapshot, now);
     text += &consumers(snapshot);
     text += &cannot_open(snapshot);
+    text += &doors(snapshot);
     text += &strangers(snapshot);
     text += &errors(snapshot);
     text
@@ -169,6 +170,41 @@ fn cannot_open(snapshot: &Snapshot) -> String {
         let CannotOpen { count, id, reason, at } = closed;
         format!("\nCANNOT OPEN {count} events that were sealed for this node\n  {at} {id}: {reason}\n")
     })
+}
+
+fn doors(snapshot: &Snapshot) -> String {
+    let gap = gap(snapshot);
+    let mut submits = table(&["DOORS IN", "clients", "accepted", "duplicates", "rejects", "aside"], gap);
+    let mut consumers = table(&["DOORS OUT", "connected", "handed", "adapted", "set aside", "aside"], gap);
+    let (mut into, mut out) = (String::new(), String::new());
+    for door in &snapshot.doors {
+        let aside = door.aside.as_ref().map_or(0, |aside| aside.lines).to_string();
+        let error =
+            door.last_error.as_ref().map(|error| format!(", last error: {error}")).unwrap_or_default();
+        match &door.way {
+            DoorWay::Submit(state) => {
+                let counts = [state.clients, state.accepted, state.duplicates, state.rejects];
+                let counts = counts.iter().map(u64::to_string).chain([aside]);
+                submits.add_row(std::iter::once(door.name.clone()).chain(counts));
+                into += &format!("  {}: {} at {}{error}\n", door.name, state.from, state.at);
+            }
+            DoorWay::Consumer(state) => {
+                let connected = if state.connected { "yes" } else { "no" }.to_owned();
+                let counts = [state.handed, state.adapted, state.set_aside].map(|count| count.to_string());
+                let row = [door.name.clone(), connected].into_iter().chain(counts).chain([aside]);
+                consumers.add_row(row);
+                let held = state.held.as_ref().map(|held| format!(", held: {held}")).unwrap_or_default();
+                out += &format!("  {}: {} at {}{held}{error}\n", door.name, state.to, state.at);
+            }
+        }
+    }
+    let mut text = String::new();
+    for (table, lines_of) in [(&submits, into), (&consumers, out)] {
+        if !lines_of.is_empty() {
+            text += &format!("\n{}{lines_of}", lines(table));
+        }
+    }
+    text
 }
 
 fn strangers(snapshot: &Snapshot) -> String {
