@@ -220,7 +220,7 @@ fn consumer_door(
         }
         ConsumerWay::Redis { queue, queue_max } => {
             let server = redis_server(&queue, &name)?;
-            let state = ConsumerState::at("intelmq-redis", &queue.shown(&server));
+            let state = ConsumerState::at("intelmq-redis", &queue.shown(&server), (behind.now)().wall);
             let tally = Arc::new(ConsumerTally::new(&name, state));
             let destination = DestinationQueue::new(&queue.queue, &behind.door.publisher, &name);
             let receiver = QueueReceiver::new(server, destination, queue_max, tally.clone());
