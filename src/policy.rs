@@ -175,6 +175,11 @@ impl TrustList {
         self.groups.get(name).map(Vec::as_slice)
     }
 
+    /// Is there a peer that gets sealed events alone?
+    pub fn seals_unasked(&self) -> bool {
+        self.peers.values().any(|peer| peer.share.seal)
+    }
+
     /// What is sealed for `name` is sealed to this key.
     pub fn seal_key(&self, name: &PublisherName) -> Option<SealKey> {
         if *name == self.own_name { self.own_seal } else { self.peer(name)?.seal }

@@ -10,8 +10,10 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 use ed25519_dalek::VerifyingKey;
-use intelmesh::envelope::{CodecError, ContentError, SignatureError, UnverifiedEnvelope, check_content};
-use intelmesh::identity::parse_public_key;
+use intelmesh::envelope::{
+    CodecError, ContentError, Opener, SignatureError, UnverifiedEnvelope, check_content,
+};
+use intelmesh::identity::{PublisherName, parse_public_key};
 
 fn place() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/envelope")
@@ -59,6 +61,18 @@ fn parse(text: &str) -> (BTreeMap<&str, &str>, Vec<u8>) {
     (fields, bytes)
 }
 
+/// Where the header has a recipient's secret, what is inside is what it says.
+fn opens(fields: &BTreeMap<&str, &str>, text: &str) {
+    let Some(name) = fields.get("opens-for") else { return };
+    let envelope = UnverifiedEnvelope::decode(parse(text).1.into()).unwrap();
+    let secret: [u8; 32] =
+        data_encoding::HEXLOWER.decode(fields["secret"].as_bytes()).unwrap().try_into().unwrap();
+    let opener = Opener::new(PublisherName::parse(name).unwrap(), [secret.into()]);
+    let opened = opener.open(envelope.envelope()).unwrap();
+    assert_eq!(opened.payload, fields["inside"]);
+    assert_eq!((opened.ext.unwrap().as_ref(), opened.links.len()), (&br#"{"rtir_id":12345}"#[..], 1));
+}
+
 #[test]
 fn each_vector_gives_what_its_header_says() {
     if std::env::var_os("INTELMESH_WRITE_VECTORS").is_some() {
@@ -79,6 +93,7 @@ fn each_vector_gives_what_its_header_says() {
         if (fields["expect"], fields.get("code").copied().unwrap_or("ok")) != found {
             faults.push(format!("{name}: {found:?}"));
         }
+        opens(&fields, &text);
         names.insert(name);
     }
     assert!(faults.is_empty(), "{faults:#?}");

@@ -330,9 +330,8 @@ fn check_sealed(core: &Core, item: &[u8]) -> Result<(), CodecError> {
     }
     let outside =
         [("parent", core.parent.is_some()), ("links", !core.links.is_empty()), ("ext", core.ext.is_some())];
-    match outside.into_iter().find(|(_, stands)| *stands) {
-        Some((field, _)) => return Err(CodecError::OutsideSeal(field)),
-        None => {}
+    if let Some((field, _)) = outside.into_iter().find(|(_, stands)| *stands) {
+        return Err(CodecError::OutsideSeal(field));
     }
     // PROTOCOL.md §2.6: who may open it is what `to` says, and nobody else.
     match Sealed::read(item)?.recipients.len() {

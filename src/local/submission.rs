@@ -26,6 +26,9 @@ use crate::time::Now;
 const HERE_LINES_MAX: usize = 2;
 const HERE_BYTES_MAX: usize = 8 * 1024;
 
+/// What a line that asks to be sealed has in it.
+const SEAL: &[u8] = b"seal";
+
 /// What waits for the core's answer, over all doors.
 pub(super) struct Pending {
     next: AtomicU64,
@@ -149,12 +152,21 @@ impl Submitter {
     /// Reads, checks and signs `lines`, in their order. `None` where the runtime is going down.
     pub async fn prepare(self: &Arc<Self>, lines: Vec<Line>) -> Option<Vec<Prepared>> {
         let shared = self.clone();
-        let here = is_small(&lines);
+        let here = is_small(&lines) && !self.may_seal(&lines);
         let work = move || lines.iter().map(|line| shared.prepare_line(line)).collect();
         match here {
             true => Some(work()),
             false => tokio::task::spawn_blocking(work).await.ok(),
         }
+    }
+
+    /// Might any of these be sealed? That costs 0.1 ms and more for each recipient.
+    fn may_seal(&self, lines: &[Line]) -> bool {
+        let says_so = |line: &Line| match line {
+            Line::TooLong => false,
+            Line::Text(text) => text.windows(SEAL.len()).any(|part| part == SEAL),
+        };
+        self.door.seal || self.trust.load().seals_unasked() || lines.iter().any(says_so)
     }
 
     fn prepare_line(&self, line: &Line) -> Prepared {

@@ -13,6 +13,8 @@ mod core_faults;
 #[rustfmt::skip]
 #[path = "faults.rs"]
 mod faults;
+#[path = "sealed.rs"]
+pub mod sealed;
 
 const CONTEXT: &[u8] = b"intelmesh/envelope/v1";
 const BODY: &str = r#"{"source.ip":"192.0.2.1","classification.type":"phishing"}"#;
@@ -38,6 +40,9 @@ impl Vector {
             text += &format!("code: {}\n", self.code);
         }
         text += &format!("comment: {}\nkey: {}\n", self.comment, public_key_text(&key().verifying_key()));
+        if self.name == "valid-sealed-opens" {
+            sealed::HEADERS.iter().for_each(|(key, value)| text += &format!("{key}: {value}\n"));
+        }
         if let Some(pad) = self.pad {
             text += &format!("pad: {pad}\n");
         }
@@ -57,6 +62,7 @@ pub fn key() -> SigningKey {
 /// All of them, valid ones first.
 pub fn vectors() -> Vec<Vector> {
     let mut all = valid();
+    all.push(sealed::opens());
     all.extend(faults::of_bytes());
     all.extend(faults::of_cose());
     all.extend(core_faults::of_core());
