@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use support::events::with_meta;
-use support::shape::{chain, has_accepted, mesh};
+use support::shape::{chain, has_accepted, mesh, start, unstarted_mesh};
 use support::{Consumer, Handed, Node, wait_until};
 
 const QUIET: Duration = Duration::from_millis(700);
@@ -195,6 +195,22 @@ fn a_peer_that_gets_sealed_events_alone_gets_nothing_else() {
     let handed = everything(&nodes[1]).rest(Duration::from_secs(2));
     assert!(handed.iter().any(|event| event.id() == sealed && event.meta["sealed"] == true));
     assert!(!handed.iter().any(|event| event.id() == open), "{handed:?}");
+}
+
+#[test]
+fn a_door_may_seal_everything_that_comes_through_it() {
+    let mut nodes = unstarted_mesh(&["cert-at", "cert-ee", "cert-pl"]);
+    let door = "\n[[submit]]\nfrom = \"socket\"\nto = [\"cert-ee\", \"cert-pl\"]\nseal = true\n";
+    nodes[0].edit("intelmesh.toml", |text| text + door);
+    start(&mut nodes);
+    nodes[0].publish(&[r#"{"extra.n":1}"#.to_owned()]);
+    nodes[0].publish(&[with_meta(&json!({"version": 1, "to": ["cert-pl"]}), r#"{"extra.n":2}"#)]);
+    let ee = everything(&nodes[1]).take_one();
+    assert_eq!((&ee.meta["sealed"], ee.payload.as_str()), (&json!(true), r#"{"extra.n":1}"#));
+    let pl: Vec<String> = everything(&nodes[2]).take(2).into_iter().map(|event| event.payload).collect();
+    assert_eq!(pl, [r#"{"extra.n":1}"#, r#"{"extra.n":2}"#]);
+    has_accepted(&nodes[1], 2);
+    assert_eq!(everything(&nodes[1]).rest(QUIET).len(), 1, "the other one it only carries");
 }
 
 #[test]

@@ -40,6 +40,7 @@ pub(super) const SUBMIT_KEYS: &[&str] = &[
     "ids",
     "strip",
     "republish",
+    "seal",
     "multiple_values",
     "multiple_values_max",
 ];
@@ -125,6 +126,8 @@ pub struct DoorAdds {
     /// `None`: the default list of IntelMQ's doors, nothing at the socket.
     pub strip: Option<Vec<StripRule>>,
     pub republish: bool,
+    /// Everything is sealed to its recipients.
+    pub seal: bool,
     pub multiple_values: MultipleValues,
 }
 

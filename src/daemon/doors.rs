@@ -39,6 +39,7 @@ fn door(door: Door, adds: &DoorAdds) -> Door {
         ids: adds.ids.unwrap_or(door.ids),
         strip: adds.strip.clone().unwrap_or(door.strip),
         republish: adds.republish,
+        seal: adds.seal,
         multiple_values: adds.multiple_values,
         ..door
     }

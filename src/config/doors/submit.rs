@@ -154,6 +154,7 @@ fn adds(table: &Section<'_, '_>, report: &mut Report) -> DoorAdds {
         ids,
         strip: strip(table, report),
         republish: table.flag("republish", report).unwrap_or(false),
+        seal: table.flag("seal", report).unwrap_or(false),
         multiple_values: multiple_values(table, report),
     }
 }
