@@ -2,6 +2,7 @@
 //! way, then the node closes. Nobody but this program speaks it, so it may change with every version; what
 //! is promised to others are the JSON forms inside ([`Snapshot`], [`EventFacts`], [`FeedFacts`]).
 
+mod trace;
 mod trial;
 
 use serde::{Deserialize, Serialize};
@@ -15,6 +16,7 @@ use crate::record::Entry;
 use crate::status::{Snapshot, rfc3339, rfc3339_or_absent};
 use crate::time::Timestamp;
 
+pub use trace::{TRACE_SCHEMA, TraceFacts, TraceOf, TracedEvent, TracedLink};
 pub use trial::{
     Change, Comparison, Outcome, PASSES, TRIAL_LAST_DEFAULT, TRIAL_LAST_MAX, TRIAL_SCHEMA, Trial,
 };
@@ -41,6 +43,12 @@ pub enum Request {
     /// Answered by [`Reply::Envelope`].
     EventExport {
         id: EventRef,
+    },
+    /// Answered by [`Reply::Trace`].
+    EventTrace {
+        of: TraceOf,
+        /// Links to follow from there, at most.
+        depth: u8,
     },
     FeedShow,
     FeedRewind {
@@ -94,6 +102,7 @@ pub enum Reply {
         /// The COSE_Sign1, tag included, in base64.
         cose: String,
     },
+    Trace(Box<TraceFacts>),
     Feeds(FeedFacts),
     PeerCheck(PeerCheck),
     Trial(Box<Trial>),
@@ -260,6 +269,11 @@ pub struct EventFacts {
     pub parent: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub links: Vec<LinkFacts>,
+    /// By what its publisher withdrew or replaced it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub withdrawn_by: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaced_by: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ext: Option<Box<RawValue>>,
     pub sealed: bool,
@@ -327,6 +341,8 @@ impl From<&Entry> for EventFacts {
             path: entry.path.to_string(),
             parent: core.parent.as_ref().map(EventId::to_string),
             links: core.links.iter().map(LinkFacts::from).collect(),
+            withdrawn_by: entry.withdrawn_by.as_ref().map(EventId::to_string),
+            replaced_by: entry.replaced_by.as_ref().map(EventId::to_string),
             ext: core.ext.as_ref().and_then(|ext| raw(ext)),
             sealed: core.body.is_sealed(),
             cannot_open: None,

@@ -67,6 +67,16 @@ pub const REPUBLISH_ANCESTORS_MAX: usize = 4;
 pub const STRIP_RULES_MAX: usize = 64;
 pub const STRIP_RULE_BYTES_MAX: usize = 256;
 
+/// Events of one `event trace` …
+pub const TRACE_EVENTS_MAX: usize = 500;
+/// … links between them …
+pub const TRACE_LINKS_MAX: usize = 2_000;
+/// … and links to one of them that are looked at, for each day of the index. It says what it left out.
+pub const TRACE_NAMING_MAX: usize = 500;
+
+/// Links that `event trace` follows at most from where it begins.
+pub const TRACE_DEPTH_MAX: u8 = 64;
+
 /// The last millisecond of the year 9999: what RFC 3339 can still write. Later times in an envelope are malformed.
 pub const TIME_MS_MAX: u64 = 253_402_300_799_999;
 

@@ -285,8 +285,12 @@ pub enum EventVerb {
   intelmesh event show 72ddb00c
   intelmesh event show cert-at:intelmq:72ddb00c-2d0a-4eea-b7ac-ae122b8e6c3b --json")]
     Show { id: EventRef },
-    /// Show where an event went and what it is linked to (not built yet).
-    Trace { id: EventRef },
+    /// Show what an event is linked to: ancestors, descendants and related events, as a tree.
+    #[command(after_help = "Examples:
+  intelmesh event trace 72ddb00c
+  intelmesh event trace 72ddb00c --dot | dot -Tsvg > event.svg
+  intelmesh event trace --alternate 'CESNET-RT#2235' --json")]
+    Trace(TraceArgs),
     /// Write the envelope as it was signed: the bytes of a COSE_Sign1.
     #[command(after_help = "Examples:
   intelmesh event export 72ddb00c --cose event.cose
@@ -327,6 +331,27 @@ pub enum EventVerb {
 
 What is in the journal is opened by `intelmesh event show ID`.")]
     Open { file: PathBuf },
+}
+
+#[derive(Debug, Args)]
+pub struct TraceArgs {
+    #[arg(required_unless_present = "alternate", conflicts_with = "alternate")]
+    pub id: Option<EventRef>,
+    /// Instead of an ID: what has this id in another system, written as the link has it
+    #[arg(long, value_name = "TEXT")]
+    pub alternate: Option<String>,
+    /// Links to follow from there, at most
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub depth: u8,
+    /// Full names instead of the first 8 characters of their UUIDs
+    #[arg(long)]
+    pub full: bool,
+    /// A graph for Graphviz instead
+    #[arg(long, conflicts_with = "ntriples")]
+    pub dot: bool,
+    /// RDF instead: N-Triples (docs/LINKS.md)
+    #[arg(long)]
+    pub ntriples: bool,
 }
 
 #[derive(Debug, Subcommand)]

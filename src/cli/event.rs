@@ -1,5 +1,8 @@
-//! `event`: one envelope, decoded, exported or verified. What is verified is the signature over the bytes, with
+//! `event`: one envelope, decoded, exported or verified, and what it is linked to (`trace`, `graph`). What is verified is the signature over the bytes, with
 //! the key that this node's peer files give the publisher.
+
+mod graph;
+mod trace;
 
 use std::fs;
 use std::io::Read;
@@ -23,7 +26,7 @@ pub fn event(place: &Place, verb: EventVerb, json: bool) -> Result<(), Failure> 
         EventVerb::Release { what } => super::decide::decide(place, &what, true),
         EventVerb::Drop { what } => super::decide::decide(place, &what, false),
         EventVerb::Show { id } => show(place, id, json),
-        EventVerb::Trace { .. } => Err(Failure::not_built("event trace")),
+        EventVerb::Trace(args) => trace::trace(place, args, json),
         EventVerb::Export { id, cose } => export(place, id, &cose),
         EventVerb::Verify { what } => verify(place, &what, json),
         EventVerb::Open { file } => open(place, &file, json),
@@ -68,6 +71,8 @@ fn render(facts: &EventFacts) -> String {
         let left = link.left.as_ref().map(|left| format!("{left} ")).unwrap_or_default();
         rows.push(("link", format!("{left}{} {}", link.relation, link.right)));
     }
+    rows.extend(facts.withdrawn_by.clone().map(|by| ("withdrawn", format!("by {by}"))));
+    rows.extend(facts.replaced_by.clone().map(|by| ("replaced", format!("by {by}"))));
     rows.extend(facts.ext.as_ref().map(|ext| ("ext", ext.get().to_owned())));
     let payload = match &facts.payload {
         Some(payload) => payload.get().to_owned(),

@@ -9,11 +9,13 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::config::NodeConfig;
 use crate::control::{
-    AddressCheck, EventFacts, EventRef, FeedFacts, PeerCheck, Refusal, Reply, Request, parse_request,
+    AddressCheck, EventFacts, EventRef, FeedFacts, PeerCheck, Refusal, Reply, Request, TraceOf, parse_request,
 };
 use crate::daemon::dry_run;
+use crate::daemon::trace::{Place, trace};
 use crate::envelope::Opener;
 use crate::identity::{EventId, EventKey, PublisherName};
+use crate::limits::TRACE_DEPTH_MAX;
 use crate::local::{DoorSet, EntryQuestion};
 use crate::policy::TrustList;
 use crate::protocol::io::DialFailure;
@@ -85,6 +87,7 @@ impl Control {
                 id: entry.envelope.id().to_string(),
                 cose: data_encoding::BASE64.encode(entry.envelope.bytes()),
             }),
+            Request::EventTrace { of, depth } => self.trace(of, depth).await,
             Request::FeedRewind { peer, to } => {
                 self.command(AskCommand::Rewind { peer, to: rewind_to(to) }).await
             }
@@ -120,6 +123,23 @@ impl Control {
             Ok(()) => Ok(Reply::Done),
             Err(why) => Err(Refusal::no(why).hint("intelmesh peer list")),
         }
+    }
+
+    async fn trace(&self, of: TraceOf, depth: u8) -> Result<Reply, Refusal> {
+        let start = match &of {
+            TraceOf::Event(EventRef::Full(id)) => Place::Event(id.clone()),
+            TraceOf::Event(prefix) => Place::Event(self.find(prefix.clone()).await?.envelope.id().clone()),
+            TraceOf::Alternate(text) => Place::Opaque(text.clone()),
+        };
+        let (store, depth) = (Arc::clone(&self.store), depth.min(TRACE_DEPTH_MAX));
+        let traced = tokio::task::spawn_blocking(move || trace(&store, start, depth));
+        let traced = traced.await.map_err(|error| Refusal::could_not(error.to_string()))?;
+        let traced = traced.map_err(|error| Refusal::could_not(error.to_string()))?;
+        traced.map(|facts| Reply::Trace(Box::new(facts))).ok_or_else(|| match of {
+            TraceOf::Event(id) => Refusal::unknown_event(&id),
+            TraceOf::Alternate(text) => Refusal::no(format!("no event here has the alternate id {text:?}"))
+                .hint("it has to be written as the link has it, case included"),
+        })
     }
 
     async fn find(&self, id: EventRef) -> Result<Arc<Entry>, Refusal> {

@@ -1,8 +1,8 @@
 //! A running node: builds every part, gives the core its inputs and obeys its outputs. No rule of its own.
 //!
 //! In reading order: `run` (from a directory to a node that is ready, and back), `event_loop`, `workers`,
-//! `chronicle` (what happened: log lines and what status remembers), `snapshot`, `lag`, `control`, `dry_run`, `doors`, `changes`
-//! (of peer files, for the audit), `frame_dump`.
+//! `chronicle` (what happened: log lines and what status remembers), `snapshot`, `lag`, `control`, `trace`, `dry_run`,
+//! `doors`, `changes` (of peer files, for the audit), `frame_dump`.
 
 mod changes;
 mod chronicle;
@@ -15,6 +15,7 @@ mod keys;
 mod lag;
 mod run;
 mod snapshot;
+mod trace;
 mod workers;
 
 pub use keys::STATEMENTS_DIR;

@@ -7,7 +7,7 @@
 pub mod day_links;
 pub mod memory;
 mod rows;
-#[cfg(test)]
+#[cfg(all(test, feature = "node"))]
 mod tests;
 
 use std::collections::BTreeMap;

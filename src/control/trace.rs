@@ -1,0 +1,77 @@
+//! What `event trace` shows: events, and the links between them that this node knows of (`intelmesh.trace/1`).
+//! Links are claims of whoever signed them; whether they are true is not said here.
+
+use serde::{Deserialize, Serialize};
+
+use crate::control::EventRef;
+use crate::identity::PublisherName;
+use crate::status::rfc3339_or_absent;
+use crate::time::Timestamp;
+
+/// Name and number of the JSON form of a trace.
+pub const TRACE_SCHEMA: &str = "intelmesh.trace/1";
+
+/// Where a trace begins.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TraceOf {
+    Event(EventRef),
+    /// Every event that has this id in another system.
+    Alternate(String),
+}
+
+/// Events and links around one event (mirrors `intelmesh.trace/1`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TraceFacts {
+    pub schema: String,
+    /// The full name of the event, or the opaque id, at which it begins.
+    pub of: String,
+    /// In the order in which they were found, so nearest first.
+    pub events: Vec<TracedEvent>,
+    /// In the order in which they were found: of those that reach an event, the first is the nearest.
+    pub links: Vec<TracedLink>,
+    /// What was left out: `events`, `links`, `depth`. Empty where this is all that the node knows.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cut: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TracedEvent {
+    pub id: String,
+    pub publisher: PublisherName,
+    /// Links away from where the trace begins.
+    pub distance: u8,
+    /// It is in this node's journal; what follows is absent where not.
+    pub held: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seq: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "rfc3339_or_absent")]
+    pub created: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tlp: Option<String>,
+    /// `classification.type` of its payload, else its type: one word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub what: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub withdrawn_by: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaced_by: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct TracedLink {
+    /// An event.
+    pub left: String,
+    #[serde(rename = "type")]
+    pub relation: String,
+    /// An event, or where `opaque` an id in another system.
+    pub right: String,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub opaque: bool,
+    /// The event that carries it; absent where that is `left`, or not held, or where the node found the link itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+    /// `withdraws` or `replaces` by another than the publisher: it counts for nothing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub void: bool,
+}

@@ -1,0 +1,265 @@
+//! Walks from an event along parents, links and equal content ids, in both directions, breadth first and within
+//! bounds, for `event trace`. Reads the store and decides nothing: what is claimed is shown, with who claims it.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use crate::control::{TRACE_SCHEMA, TraceFacts, TracedEvent, TracedLink};
+use crate::envelope::{Body, IdScheme};
+use crate::identity::EventId;
+use crate::limits::{TRACE_EVENTS_MAX, TRACE_LINKS_MAX, TRACE_NAMING_MAX};
+use crate::link::{Link, LinkTarget, Relation};
+use crate::record::Entry;
+use crate::store::links::{Class, Row, opaque_key};
+use crate::store::{Store, StoreError};
+
+/// `classification.type` is shown where it is a word of at most this many characters.
+const WORD_CHARS_MAX: usize = 40;
+
+/// What a link has at its right end.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Place {
+    Event(EventId),
+    Opaque(String),
+}
+
+impl Place {
+    fn text(&self) -> String {
+        match self {
+            Self::Event(id) => id.to_string(),
+            Self::Opaque(text) => text.clone(),
+        }
+    }
+
+    fn key(&self) -> crate::identity::EventKey {
+        match self {
+            Self::Event(id) => id.key(),
+            Self::Opaque(text) => opaque_key(text),
+        }
+    }
+}
+
+impl From<&LinkTarget> for Place {
+    fn from(target: &LinkTarget) -> Self {
+        match target {
+            LinkTarget::Event(id) => Self::Event(id.clone()),
+            LinkTarget::Opaque(text) => Self::Opaque(text.clone()),
+        }
+    }
+}
+
+/// (left, type, right), and which event says so; `None` where that is not held, or where nobody does.
+struct Claim {
+    left: EventId,
+    relation: Relation,
+    right: Place,
+    by: Option<EventId>,
+    void: bool,
+}
+
+/// What is known around `start`. `None` where that is neither held nor named by anything.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn trace(store: &Store, start: Place, depth: u8) -> Result<Option<TraceFacts>, StoreError> {
+    let mut walk = Walk {
+        store,
+        depth,
+        known: HashMap::new(),
+        events: Vec::new(),
+        links: Vec::new(),
+        said: BTreeSet::new(),
+        cut: BTreeSet::new(),
+    };
+    let of = start.text();
+    let mut frontier = vec![start.clone()];
+    walk.add(start, 0)?;
+    for distance in 0..=depth {
+        frontier = walk.step(&frontier, distance)?;
+        if frontier.is_empty() {
+            break;
+        }
+    }
+    let nothing = walk.links.is_empty() && walk.events.iter().all(|event| !event.held);
+    let cut = walk.cut.into_iter().map(str::to_owned).collect();
+    let facts =
+        TraceFacts { schema: TRACE_SCHEMA.to_owned(), of, events: walk.events, links: walk.links, cut };
+    Ok((!nothing).then_some(facts))
+}
+
+struct Walk<'a> {
+    store: &'a Store,
+    depth: u8,
+    /// Every place met, with its entry where it is held.
+    known: HashMap<Place, Option<Arc<Entry>>>,
+    events: Vec<TracedEvent>,
+    links: Vec<TracedLink>,
+    said: BTreeSet<(EventId, String, String)>,
+    cut: BTreeSet<&'static str>,
+}
+
+impl Walk<'_> {
+    /// Everything that is said of the places in `frontier`; the new places that this leads to.
+    fn step(&mut self, frontier: &[Place], distance: u8) -> Result<Vec<Place>, StoreError> {
+        let mut next = Vec::new();
+        for place in frontier {
+            for claim in self.said_by(place)? {
+                self.take(claim, distance, &mut next)?;
+            }
+        }
+        let keys: Vec<_> = frontier.iter().map(Place::key).collect();
+        for (key, row) in self.store.naming(&keys, TRACE_NAMING_MAX)? {
+            let Some(place) = frontier.iter().find(|place| place.key() == key) else { continue };
+            for claim in self.claims_of(row, place)? {
+                self.take(claim, distance, &mut next)?;
+            }
+        }
+        Ok(next)
+    }
+
+    /// What a held event says itself, and what it shares its content id with.
+    fn said_by(&self, place: &Place) -> Result<Vec<Claim>, StoreError> {
+        let Some(Some(entry)) = self.known.get(place) else { return Ok(Vec::new()) };
+        let mut claims = claims(entry);
+        let core = entry.envelope.core();
+        if core.ids == IdScheme::Content {
+            for other in self.store.find(&core.id.uuid.to_string())? {
+                let twin = other.envelope.core();
+                if twin.ids == IdScheme::Content && twin.id != core.id {
+                    let (later, earlier) =
+                        if entry.seq > other.seq { (&core.id, &twin.id) } else { (&twin.id, &core.id) };
+                    claims.push(Claim {
+                        left: later.clone(),
+                        relation: Relation::corroborates(),
+                        right: Place::Event(earlier.clone()),
+                        by: None,
+                        void: false,
+                    });
+                }
+            }
+        }
+        Ok(claims)
+    }
+
+    /// What the index has of `place`, with the carrier's own words where it is held.
+    fn claims_of(&self, row: Row, place: &Place) -> Result<Vec<Claim>, StoreError> {
+        let carrier = self.store.entry(row.seq)?;
+        if row.class == Class::Left {
+            let claims = carrier.map(|carrier| claims(&carrier)).unwrap_or_default();
+            let about = |claim: &Claim| Place::Event(claim.left.clone()) == *place;
+            return Ok(claims.into_iter().filter(about).collect());
+        }
+        let by = carrier.map(|carrier| carrier.envelope.id().clone()).filter(|id| *id != row.by);
+        let void = row.class == Class::Right && row.relation.takes_back();
+        Ok(vec![Claim { left: row.by, relation: row.relation, right: place.clone(), by, void }])
+    }
+
+    fn take(&mut self, claim: Claim, distance: u8, next: &mut Vec<Place>) -> Result<(), StoreError> {
+        let said = (claim.left.clone(), claim.relation.as_str().to_owned(), claim.right.text());
+        if self.said.contains(&said) {
+            return Ok(());
+        }
+        if self.links.len() >= TRACE_LINKS_MAX {
+            self.cut.insert("links");
+            return Ok(());
+        }
+        for place in [Place::Event(claim.left.clone()), claim.right.clone()] {
+            if self.known.contains_key(&place) {
+                continue;
+            }
+            if distance >= self.depth {
+                self.cut.insert("depth");
+                return Ok(());
+            }
+            if self.known.len() >= TRACE_EVENTS_MAX {
+                self.cut.insert("events");
+                return Ok(());
+            }
+            self.add(place.clone(), distance + 1)?;
+            next.push(place);
+        }
+        self.said.insert(said);
+        self.links.push(TracedLink {
+            left: claim.left.to_string(),
+            relation: claim.relation.as_str().to_owned(),
+            right: claim.right.text(),
+            opaque: matches!(claim.right, Place::Opaque(_)),
+            by: claim.by.map(|by| by.to_string()),
+            void: claim.void,
+        });
+        Ok(())
+    }
+
+    fn add(&mut self, place: Place, distance: u8) -> Result<(), StoreError> {
+        let mut entry = None;
+        if let Place::Event(id) = &place {
+            entry = self.store.fetch(id)?;
+            self.events.push(describe(id, entry.as_deref(), distance));
+        }
+        self.known.insert(place, entry);
+        Ok(())
+    }
+}
+
+/// What `entry` says of itself and of others.
+fn claims(entry: &Entry) -> Vec<Claim> {
+    let core = entry.envelope.core();
+    let own = &core.id;
+    let parent = core.parent.as_ref().map(|parent| Claim {
+        left: own.clone(),
+        relation: Relation::parent(),
+        right: Place::Event(parent.clone()),
+        by: None,
+        void: false,
+    });
+    parent.into_iter().chain(core.links.iter().map(|link| claim(own, link))).collect()
+}
+
+fn claim(own: &EventId, link: &Link) -> Claim {
+    let left = link.left.clone().unwrap_or_else(|| own.clone());
+    let sides = [Some(&left), if let LinkTarget::Event(right) = &link.right { Some(right) } else { None }];
+    let foreign = sides.into_iter().flatten().any(|id| id.publisher != own.publisher);
+    Claim {
+        void: link.relation.takes_back() && foreign,
+        by: (left != *own).then(|| own.clone()),
+        relation: link.relation.clone(),
+        right: Place::from(&link.right),
+        left,
+    }
+}
+
+fn describe(id: &EventId, entry: Option<&Entry>, distance: u8) -> TracedEvent {
+    let core = entry.map(|entry| entry.envelope.core());
+    TracedEvent {
+        id: id.to_string(),
+        publisher: id.publisher.clone(),
+        distance,
+        held: entry.is_some(),
+        seq: entry.map(|entry| entry.seq),
+        created: core.map(|core| core.created),
+        tlp: core.map(|core| core.tlp.as_str().to_owned()),
+        what: entry.map(one_word),
+        withdrawn_by: entry.and_then(|entry| entry.withdrawn_by.as_ref()).map(EventId::to_string),
+        replaced_by: entry.and_then(|entry| entry.replaced_by.as_ref()).map(EventId::to_string),
+    }
+}
+
+#[derive(Deserialize)]
+struct Classified {
+    #[serde(rename = "classification.type")]
+    classification: String,
+}
+
+/// What a publisher calls it, where that is a word; it comes from outside and goes to a terminal.
+fn one_word(entry: &Entry) -> String {
+    let core = entry.envelope.core();
+    let Body::Plain(body) = &core.body else { return "sealed".to_owned() };
+    let word = serde_json::from_slice::<Classified>(body).map(|classified| classified.classification);
+    let is_word = |text: &String| {
+        (1..=WORD_CHARS_MAX).contains(&text.len())
+            && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
+    };
+    word.ok().filter(is_word).unwrap_or_else(|| core.event_type.as_str().to_owned())
+}
