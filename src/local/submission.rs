@@ -13,7 +13,8 @@ use super::Behind;
 use super::lines::Line;
 use super::opening::Opening;
 use crate::envelope::content::BodyIdSecret;
-use crate::envelope::{Signer, VerifiedEnvelope};
+use crate::envelope::{Core, Signer, VerifiedEnvelope};
+use crate::format::takeback::{check_audience, taken_back};
 use crate::format::{Child, Door, Draft, Intake, Made, Returned, SubmitCode, SubmitError, intake};
 use crate::identity::EventId;
 use crate::limits::SUBMIT_KIB_OUTSTANDING_MAX;
@@ -185,7 +186,7 @@ impl Submitter {
             Intake::Exploded(exploded) => {
                 let addressed = exploded.address(&self.trust.load())?;
                 let siblings = addressed.into_cores(&self.made(), &mut rand::rng())?;
-                let signed = siblings.cores.into_iter().map(|core| self.signer.sign(core));
+                let signed = siblings.cores.into_iter().map(|core| self.sign_core(core));
                 Ok(What::Several(siblings.parent, signed.collect::<Result<_, _>>()?))
             }
         }
@@ -193,7 +194,12 @@ impl Submitter {
 
     fn sign(&self, draft: Draft) -> Result<VerifiedEnvelope, SubmitError> {
         let addressed = draft.address(&self.trust.load())?;
-        Ok(self.signer.sign(addressed.into_core(&self.made(), &mut rand::rng())?)?)
+        self.sign_core(addressed.into_core(&self.made(), &mut rand::rng())?)
+    }
+
+    fn sign_core(&self, core: Core) -> Result<VerifiedEnvelope, SubmitError> {
+        taken_back(&core)?;
+        Ok(self.signer.sign(core)?)
     }
 
     fn made(&self) -> Made<'_> {
@@ -221,6 +227,7 @@ impl Submitter {
     }
 
     async fn submit_new(&self, bytes: usize, envelope: VerifiedEnvelope) -> Result<Fate, SubmitError> {
+        self.check_takebacks(envelope.envelope().core()).await?;
         let id = envelope.envelope().id().clone();
         let outcome = self.ask(bytes, |ticket| Input::Submit { ticket, envelope }).await?;
         Ok(Fate::New(id, outcome))
@@ -231,6 +238,9 @@ impl Submitter {
         parent: EventId,
         envelopes: Vec<VerifiedEnvelope>,
     ) -> Result<Fate, SubmitError> {
+        for envelope in &envelopes {
+            self.check_takebacks(envelope.envelope().core()).await?;
+        }
         let mut outcomes = Vec::with_capacity(envelopes.len());
         for envelope in envelopes {
             let bytes = envelope.envelope().bytes().len();
@@ -241,16 +251,29 @@ impl Submitter {
 
     /// The child of what the core holds of its lineage, signed.
     async fn recalled(&self, bytes: usize, mut child: Child) -> Result<VerifiedEnvelope, SubmitError> {
-        let (answer, lineage) = oneshot::channel();
-        let id = child.of().clone();
-        self.send(bytes, Answer::Recalled(answer), |ticket| Input::Recall { ticket, id }).await?;
-        let lineage = lineage.await.map_err(|_| SubmitError::stopping())?;
+        let lineage = self.recall(bytes, child.of().clone()).await?;
         // What was sealed for us tells its ancestry inside.
         let cores: Vec<_> = lineage.iter().map(|entry| self.opening.revealed(entry)).collect();
         let cores: Vec<_> = cores.iter().collect();
         let trust = self.trust.load_full();
         child.expand(&trust)?;
         self.sign(child.into_draft(&cores, |name| trust.peer(name).is_some())?)
+    }
+
+    /// What is withdrawn or replaced had no wider audience, as far as it is held.
+    async fn check_takebacks(&self, core: &Core) -> Result<(), SubmitError> {
+        for target in taken_back(core)? {
+            if let Some(held) = self.recall(0, target).await?.first() {
+                check_audience(core, held.envelope.core())?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn recall(&self, bytes: usize, id: EventId) -> Result<Vec<Arc<Entry>>, SubmitError> {
+        let (answer, lineage) = oneshot::channel();
+        self.send(bytes, Answer::Recalled(answer), |ticket| Input::Recall { ticket, id }).await?;
+        lineage.await.map_err(|_| SubmitError::stopping())
     }
 
     async fn ask(
