@@ -1,5 +1,5 @@
-//! What the store costs: append in batches with a sync each, read-back from disk, look-up and insert in a seen
-//! set of 1 M and of 10 M ids. Prints also how long such a set takes to
+//! What the store costs: append in batches with a sync each, read-back from disk, what the link index adds to both,
+//! look-up and insert in a seen set of 1 M and of 10 M ids. Prints also how long such a set takes to
 //! open and how much memory it then holds. Run
 //! with `cargo bench --bench store`; the directory is INTELMESH_BENCH_DIR, or the system's temporary one.
 //! Not a comparison with other stores.
@@ -17,9 +17,12 @@ use intelmesh::event::Format;
 use intelmesh::identity::{
     Check, EventId, EventKey, HopPath, LogId, ProjectName, PublisherName, ShortDigest,
 };
+use intelmesh::link::{Link, LinkTarget, Relation};
 use intelmesh::policy::Tlp;
 use intelmesh::record::{NewCarrier, NewRecord};
 use intelmesh::store::file_disk::FileDisk;
+use intelmesh::store::links::LinkIndex;
+use intelmesh::store::links::day_links::DayLinks;
 use intelmesh::store::seen::day_db::DayDb;
 use intelmesh::store::seen::{Covered, SeenDb, SeenId};
 use intelmesh::store::{Fresh, Journal, JournalConfig};
@@ -42,16 +45,30 @@ fn bench_dir(name: &str) -> (Option<tempfile::TempDir>, PathBuf) {
 }
 
 fn carriers(count: u64) -> Vec<NewRecord> {
+    linking(count, |_| Vec::new())
+}
+
+fn event_id(n: u64) -> EventId {
+    EventId {
+        publisher: PublisherName::parse("cert-at").expect("a name"),
+        project: ProjectName::parse("intelmq").expect("a name"),
+        uuid: uuid::Uuid::from_u128(u128::from(n.wrapping_mul(0x9e37_79b9_7f4a_7c15)) << 64 | u128::from(n)),
+    }
+}
+
+/// Carriers of which the n-th has these links.
+fn linking(count: u64, links: impl Fn(u64) -> Vec<(&'static str, u64)>) -> Vec<NewRecord> {
     let signer = Signer::new(SigningKey::from_bytes(&[7; 32]));
     let body = format!("{{\"filler\":\"{}\"}}", "x".repeat(800));
+    let link = |(relation, right): (&str, u64)| Link {
+        left: None,
+        relation: Relation::parse(relation).expect("a relation"),
+        right: LinkTarget::Event(event_id(right)),
+    };
     let made = (0..count).map(|n| {
         let core = Core {
             version: ENVELOPE_VERSION,
-            id: EventId {
-                publisher: PublisherName::parse("cert-at").expect("a name"),
-                project: ProjectName::parse("intelmq").expect("a name"),
-                uuid: uuid::Uuid::from_u128(u128::from(n)),
-            },
+            id: event_id(n),
             ids: IdScheme::Random,
             created: NOW,
             expires: None,
@@ -61,7 +78,7 @@ fn carriers(count: u64) -> Vec<NewRecord> {
             to: Vec::new(),
             max_hops: 16,
             parent: None,
-            links: Vec::new(),
+            links: links(n).into_iter().map(link).collect(),
             ext: None,
             body: Body::Plain(body.clone().into()),
         };
@@ -99,6 +116,55 @@ fn journal(c: &mut Criterion) {
             let read = journal.read(after, 256 * 1024).expect("read");
             black_box(read.entries.len())
         });
+    });
+    group.finish();
+}
+
+/// What the link index adds to storing an event, and to reading one for a consumer.
+fn links(c: &mut Criterion) {
+    let (_guard, dir) = bench_dir("links");
+    let mut group = c.benchmark_group("links");
+    group.sample_size(20).measurement_time(Duration::from_secs(3)).throughput(Throughput::Elements(BATCH));
+    let index = |name: &str, records: Vec<NewRecord>| {
+        let mut journal = open_journal(&dir.join(name));
+        for batch in records.chunks(BATCH as usize) {
+            journal.append(batch.to_vec()).expect("appended");
+        }
+        let db = DayLinks::open(&dir.join(format!("{name}-links")), &dir.join("aside")).expect("an index");
+        let began = Instant::now();
+        let index = LinkIndex::open(Box::new(db), &journal, false).expect("an index");
+        println!(
+            "link index of {} carriers ({name}) made again in {:?}",
+            journal.last().seq,
+            began.elapsed()
+        );
+        (journal, index)
+    };
+    for (name, of_each) in [("none", 0), ("a parent-like link and a report", 2), ("255 siblings", 255)] {
+        let records = linking(BATCH, |n| (0..of_each).map(|nth| ("same-report", 1_000 + n + nth)).collect());
+        let (journal, mut index) = index(name, records);
+        let mut read = journal.read(0, usize::MAX).expect("read");
+        let mut seq = read.entries.len() as u64;
+        group.bench_function(BenchmarkId::new("insert 256 events, links of each", name), |b| {
+            b.iter(|| {
+                for entry in &mut read.entries {
+                    seq += 1;
+                    Arc::make_mut(entry).seq = seq;
+                }
+                index.insert_all(read.entries.iter(), journal.last());
+                if index.is_over() {
+                    let (flush, covered) = index.begin_flush(journal.log_id()).expect("a flush");
+                    flush().expect("flushed");
+                    index.flushed(covered);
+                }
+            });
+        });
+    }
+    let (journal, mut index) = index("withdrawals", linking(100_000, |n| vec![("withdraws", 1_000_000 + n)]));
+    let mut read = journal.read(0, 256 * 1024).expect("read");
+    read.entries.truncate(BATCH as usize);
+    group.bench_function("mark 256 events of which none is withdrawn, beside 100,000 withdrawals", |b| {
+        b.iter(|| index.mark(&mut read).expect("asked"));
     });
     group.finish();
 }
@@ -198,7 +264,7 @@ fn seen(c: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, journal, seen);
+criterion_group!(benches, journal, links, seen);
 
 fn main() {
     match std::env::var_os(OPEN_ALONE) {

@@ -186,6 +186,22 @@ fn each_dependency_has_its_reason_and_no_reason_is_left_over() {
     assert_eq!(dependencies(), explained, "Cargo.toml on the left, docs/DEPENDENCIES.md on the right");
 }
 
+#[test]
+fn the_vocabulary_of_links_is_documented_as_the_program_has_it() {
+    let document = read("docs/LINKS.md");
+    let protocol = read("docs/PROTOCOL.md");
+    for term in intelmesh::link::VOCABULARY {
+        let row = format!(
+            "| `{}` | {} | `{}` | `{}` | {} |\n",
+            term.name, term.inverse, term.misp, term.predicate, term.meaning
+        );
+        assert!(document.contains(&row), "docs/LINKS.md lacks this row:\n{row}");
+        assert!(protocol.contains(&format!("`{}`", term.name)), "docs/PROTOCOL.md lacks {}", term.name);
+    }
+    let rows = document.lines().filter(|line| line.starts_with("| `")).count();
+    assert_eq!(rows, intelmesh::link::VOCABULARY.len(), "a type too many in docs/LINKS.md");
+}
+
 /// Section numbers that the source cites are sections that PROTOCOL.md has.
 #[test]
 fn each_cited_section_of_the_protocol_exists() {

@@ -91,7 +91,8 @@ fn a_trace_shows_ancestors_descendants_and_related_events_from_wherever_it_begin
     let lines: Vec<&str> = tree.lines().collect();
     assert!(lines[0].starts_with(&uuid[..8]) && lines[0].contains(" cert-ee "), "{tree}");
     for (section, below) in [("ancestors", "  parent "), ("descendants", "  basis of ")] {
-        let at = lines.iter().position(|line| *line == section).unwrap_or_else(|| panic!("{section}: {tree}"));
+        let at =
+            lines.iter().position(|line| *line == section).unwrap_or_else(|| panic!("{section}: {tree}"));
         assert!(lines[at + 1].starts_with(below), "{tree}");
     }
     assert!(tree.contains("    alternate CESNET-RT#2235\n") && tree.contains(" [not held]\n"), "{tree}");
@@ -105,7 +106,8 @@ fn a_trace_goes_to_other_programs_as_dot_and_as_triples() {
     assert!(dot.starts_with("digraph {\n") && dot.ends_with("}\n"), "{dot}");
     assert_eq!(dot.matches(" -> ").count(), 4, "{dot}");
     let text = nodes[0].cli(&["event", "trace", &report, "--ntriples"]);
-    let triples: Vec<_> = NTriplesParser::new().for_slice(&text).map(|triple| triple.expect("a triple")).collect();
+    let triples: Vec<_> =
+        NTriplesParser::new().for_slice(&text).map(|triple| triple.expect("a triple")).collect();
     let has = |subject: &str, predicate: &str, object: String| {
         let subject = format!("<urn:intelmesh:{subject}>");
         let wanted = format!("{subject} <{predicate}> {object}");
@@ -177,7 +179,11 @@ fn assert_told(node: &Node, early: &str, late: &str) {
     let shown: Value = serde_json::from_str(&node.cli(&["event", "show", early, "--json"])).expect("JSON");
     assert_eq!((&shown["withdrawn_by"], &shown["replaced_by"]), (&json!(withdrawal), &json!(replacement)));
     let tree = node.cli(&["event", "trace", early]);
-    assert!(tree.lines().next().is_some_and(|line| line.contains(" [withdrawn by 00000003] [replaced by 00000004]")));
+    assert!(
+        tree.lines()
+            .next()
+            .is_some_and(|line| line.contains(" [withdrawn by 00000003] [replaced by 00000004]"))
+    );
 }
 
 #[test]

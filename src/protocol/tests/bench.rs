@@ -70,6 +70,14 @@ pub fn signed(core: Core) -> Bytes {
     signer(core.id.publisher.as_str()).sign(core).unwrap().envelope().bytes().clone()
 }
 
+/// What the doors were told.
+#[derive(Default)]
+pub struct Told {
+    pub submitted: Vec<(Ticket, Submitted)>,
+    /// Of each lineage the last byte of each UUID.
+    pub recalled: Vec<(Ticket, Vec<u8>)>,
+}
+
 pub struct Bench {
     pub node: Node,
     pub now: Now,
@@ -79,8 +87,7 @@ pub struct Bench {
     pub sent: Vec<(StreamId, Frame)>,
     pub closed: Vec<StreamId>,
     pub events: Vec<Event>,
-    pub recalled: Vec<(Ticket, Vec<u8>)>,
-    pub submitted: Vec<(Ticket, Submitted)>,
+    pub told: Told,
     /// What consumers were handed; each is ready for more at once.
     pub handed: Vec<EventKey>,
     /// Appends wait here while it is set.
@@ -115,8 +122,7 @@ impl Bench {
             sent: Vec::new(),
             closed: Vec::new(),
             events: Vec::new(),
-            recalled: Vec::new(),
-            submitted: Vec::new(),
+            told: Told::default(),
             handed: Vec::new(),
             held: None,
             streams: 0,
@@ -189,12 +195,12 @@ impl Bench {
                     Some(Input::Entries { reader, read: Read { after, entries } })
                 }
                 Output::Submitted { ticket, outcome } => {
-                    self.submitted.push((ticket, outcome));
+                    self.told.submitted.push((ticket, outcome));
                     None
                 }
                 Output::Recalled { ticket, lineage } => {
                     let last = |entry: &Arc<Entry>| entry.envelope.id().uuid.as_bytes()[15];
-                    self.recalled.push((ticket, lineage.iter().map(last).collect()));
+                    self.told.recalled.push((ticket, lineage.iter().map(last).collect()));
                     None
                 }
                 Output::HandOff { consumer, entries } => {

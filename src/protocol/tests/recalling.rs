@@ -11,7 +11,7 @@ fn child(nth: u8, parent: u8) -> Core {
 
 fn recall(bench: &mut Bench, nth: u8) -> Vec<u8> {
     bench.input(Input::Recall { ticket: Ticket(90), id: core("cert-at", nth).id });
-    let (ticket, lineage) = bench.recalled.pop().expect("it is answered at once");
+    let (ticket, lineage) = bench.told.recalled.pop().expect("it is answered at once");
     assert_eq!(ticket, Ticket(90));
     lineage
 }
@@ -47,9 +47,9 @@ fn what_was_submitted_a_moment_ago_is_recalled_once_it_is_on_disk() {
     bench.held = Some(Vec::new());
     bench.submit(1, core("cert-at", 1));
     bench.input(Input::Recall { ticket: Ticket(90), id: core("cert-at", 1).id });
-    assert!(bench.recalled.is_empty());
+    assert!(bench.told.recalled.is_empty());
     bench.release();
-    assert_eq!(bench.recalled, [(Ticket(90), vec![1])]);
+    assert_eq!(bench.told.recalled, [(Ticket(90), vec![1])]);
 }
 
 #[test]
@@ -60,5 +60,5 @@ fn what_could_not_be_stored_is_recalled_as_not_held() {
     bench.input(Input::Recall { ticket: Ticket(90), id: core("cert-at", 1).id });
     let ticket = bench.held.as_ref().and_then(|held| held.first()).expect("an append is open").0;
     bench.input(Input::NotStored { ticket, failure: crate::protocol::io::StoreFailure::DiskFull });
-    assert_eq!(bench.recalled, [(Ticket(90), vec![])]);
+    assert_eq!(bench.told.recalled, [(Ticket(90), vec![])]);
 }

@@ -72,9 +72,9 @@ fn a_duplicate_is_answered_behind_the_first_and_not_before() {
     bench.held = Some(Vec::new());
     bench.submit(1, core("cert-at", 1));
     bench.submit(2, core("cert-at", 1));
-    assert!(bench.submitted.is_empty());
+    assert!(bench.told.submitted.is_empty());
     bench.release();
-    assert_eq!(bench.submitted, [(Ticket(1), Submitted::Accepted), (Ticket(2), Submitted::Duplicate)]);
+    assert_eq!(bench.told.submitted, [(Ticket(1), Submitted::Accepted), (Ticket(2), Submitted::Duplicate)]);
 }
 
 #[test]
