@@ -37,6 +37,8 @@ pub mod config;
 #[cfg(feature = "node")]
 pub mod daemon;
 #[cfg(feature = "node")]
+pub mod explain;
+#[cfg(feature = "node")]
 pub mod invitation;
 #[cfg(feature = "node")]
 pub mod keyring;

@@ -22,7 +22,7 @@ pub use doors::DoorConfigs;
 pub use filters::FileLists;
 pub use groups::GroupFile;
 pub use node::{Journal, NodeConfig, Paths};
-pub use peer_file::{Pairing, PeerFile};
+pub use peer_file::{Pairing, PeerFile, RuleLines};
 pub use peers::{Fingerprint, PeerFiles};
 pub use problem::{ConfigErrors, Fault, Problem};
 

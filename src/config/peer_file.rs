@@ -48,6 +48,18 @@ pub struct PeerFile {
     pub file: PathBuf,
     /// Where its key stands.
     pub key_line: usize,
+    pub lines: RuleLines,
+}
+
+/// Where the rules stand that decide what the peer gets; `None` for a default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RuleLines {
+    pub tlp_max: Option<usize>,
+    pub seal: Option<usize>,
+    pub filter: Option<usize>,
+    pub paused: Option<usize>,
+    pub pending: Option<usize>,
+    pub revoked: Option<usize>,
 }
 
 /// How far the two operators have got with each other, as the command line wrote it down.
@@ -102,6 +114,7 @@ impl PeerFile {
         let paused = top.flag("paused", &mut report).unwrap_or(false);
         let revoked = top.flag("revoked", &mut report).unwrap_or(false);
         let pairing = pairing(&top, &mut report);
+        let lines = rule_lines(&top, &report);
         let share = share(&top, lists, &mut report);
         let receive = receive(&top, lists, &mut report);
         let (Some(name), Some(key), true) = (name, key, report.problems.is_empty()) else {
@@ -110,7 +123,7 @@ impl PeerFile {
         };
         let dialled = !addresses.is_empty();
         let peer = Peer { name, key, seal, aliases, dialled, paused, revoked, share, receive };
-        Ok(Self { peer, addresses, pairing, file: file.to_owned(), key_line })
+        Ok(Self { peer, addresses, pairing, file: file.to_owned(), key_line, lines })
     }
 }
 
@@ -167,6 +180,22 @@ fn pairing(top: &Section<'_, '_>, report: &mut Report) -> Pairing {
         verified_at,
         verified_by,
     }
+}
+
+fn rule_lines(top: &Section<'_, '_>, report: &Report) -> RuleLines {
+    let mut lines = RuleLines {
+        paused: top.line_where_typed("paused", report),
+        pending: top.line_where_typed("pending", report),
+        revoked: top.line_where_typed("revoked", report),
+        ..RuleLines::default()
+    };
+    // What is wrong with the section is said where it is read.
+    if let Some(section) = top.table("share") {
+        lines.tlp_max = section.line_where_typed("tlp_max", report);
+        lines.seal = section.line_where_typed("seal", report);
+        lines.filter = section.line_where_typed("where", report);
+    }
+    lines
 }
 
 fn aliases(top: &Section<'_, '_>, report: &mut Report) -> Vec<PublisherName> {

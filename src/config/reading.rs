@@ -166,6 +166,16 @@ impl<'a, 'i> Section<'a, 'i> {
         self.value(key).map_or(1, |value| report.line_of(value.span().start))
     }
 
+    /// The line of `key`, where it stands here.
+    pub fn line_where_typed(&self, key: &str, report: &Report) -> Option<usize> {
+        self.value(key).map(|value| report.line_of(value.span().start))
+    }
+
+    /// The table of that name, its keys unchecked.
+    pub fn table(&self, name: &str) -> Option<Section<'a, 'i>> {
+        self.value(name).and_then(|value| value.get_ref().as_table()).map(|table| Section { table })
+    }
+
     pub fn texts(&self, key: &str, report: &mut Report) -> Option<Vec<At<&'a str>>> {
         let array = self.typed(key, "a list of strings", report, DeValue::as_array)?;
         let mut texts = Vec::with_capacity(array.value.len());

@@ -35,6 +35,9 @@ fn terms(file: &PeerFile) -> String {
         format!("relay {}", peer.receive.relay),
         format!("addresses [{}]", file.addresses.join(", ")),
     ];
+    let filters = [("share where", &peer.share.filter), ("receive where", &peer.receive.filter)];
+    let filters = filters.into_iter().filter_map(|(name, filter)| Some((name, filter.as_ref()?)));
+    terms.extend(filters.map(|(name, filter)| format!("{name} {:?}", filter.source())));
     let flags = [
         ("sealed alone", peer.share.seal),
         ("paused", peer.paused),

@@ -21,6 +21,7 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
     ("clock", &["limits", "time"]),
     ("control", ADAPTER),
     ("invitation", &["limits", "time", "identity"]),
+    ("explain", &["time", "identity", "event", "envelope", "policy", "config"]),
     ("audit", &["time", "identity", "status"]),
     ("store", ADAPTER),
     ("transport", ADAPTER),
@@ -67,6 +68,7 @@ const EVERYTHING_BELOW_CLI: &[&str] = &[
     "clock",
     "control",
     "audit",
+    "explain",
     "invitation",
     "store",
     "transport",
@@ -92,6 +94,7 @@ const EVERYTHING_BELOW_MAIN: &[&str] = &[
     "clock",
     "control",
     "audit",
+    "explain",
     "invitation",
     "store",
     "transport",
@@ -148,8 +151,9 @@ pub const NO_MESSAGES: &[&str] = &["protocol", "wire", "record"];
 
 /// Modules whose types are doors, and may derive Serialize and Deserialize.
 /// `time` is a number of milliseconds in every one of them.
-pub const DOORS: &[&str] =
-    &["time", "status", "control", "audit", "local", "config", "cli", "format", "keyring", "daemon"];
+pub const DOORS: &[&str] = &[
+    "time", "status", "control", "audit", "explain", "local", "config", "cli", "format", "keyring", "daemon",
+];
 
 /// Names of modules that say nothing.
 pub const NO_MODULE: &[&str] = &["util", "utils", "common", "types", "helpers", "misc"];

@@ -1,0 +1,312 @@
+//! Who gets an event, and why not: policy's answer for one peer in words, with the file and line of the rule that
+//! decides and what would have to change. The one function behind `submit --dry-run`, `event show` and
+//! `peer explain`. It decides nothing itself: that is `policy::share`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::PeerFile;
+use crate::envelope::Core;
+use crate::identity::{HopPath, PublisherName};
+use crate::policy::{self, Withheld};
+use crate::time::Timestamp;
+
+/// What policy says of one event and one peer (`intelmesh.explain/1` has a list of them).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Explanation {
+    pub peer: PublisherName,
+    /// `shared`, or `withheld`, or `cut`: no connection with it may stand.
+    pub outcome: Outcome,
+    /// A short name of the reason; absent where it is shared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The rule that decides, with its file and line where it stands in one.
+    pub rule: String,
+    /// What would have to change, and by whom; absent where it is shared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    Shared,
+    Withheld,
+    Cut,
+}
+
+impl Outcome {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Shared => "shared",
+            Self::Withheld => "withheld",
+            Self::Cut => "cut",
+        }
+    }
+}
+
+/// May the event of `core`, which came by `path`, go to the peer of `file`, as that file says it?
+pub fn share(
+    core: &Core,
+    path: &HopPath,
+    own_name: &PublisherName,
+    file: &PeerFile,
+    now: Timestamp,
+) -> Explanation {
+    let peer = file.peer.name.clone();
+    if let Some((reason, rule, remedy)) = cut(file) {
+        let (reason, remedy) = (Some(reason.to_owned()), Some(remedy));
+        return Explanation { peer, outcome: Outcome::Cut, reason, rule, remedy };
+    }
+    match policy::share(core, path, own_name, &file.peer, Some(now)) {
+        Ok(()) => {
+            let rule = shared_by(core, file);
+            Explanation { peer, outcome: Outcome::Shared, reason: None, rule, remedy: None }
+        }
+        Err(why) => {
+            let (rule, remedy) = withheld_by(why, core, path, file);
+            let reason = Some(why.as_str().to_owned());
+            Explanation { peer, outcome: Outcome::Withheld, reason, rule, remedy: Some(remedy) }
+        }
+    }
+}
+
+fn cut(file: &PeerFile) -> Option<(&'static str, String, String)> {
+    let (name, lines) = (&file.peer.name, &file.lines);
+    if file.peer.revoked {
+        let rule = match lines.revoked {
+            Some(_) => place(file, lines.revoked, "revoked = true"),
+            None => format!("{name} revoked its own key"),
+        };
+        return Some(("revoked", rule, format!("pair anew with {name}: a revoked key never counts again")));
+    }
+    if file.pairing.pending {
+        let rule = place(file, lines.pending, "pending = true");
+        return Some(("pending", rule, format!("compare the words: intelmesh peer verify {name}")));
+    }
+    if file.peer.paused {
+        let rule = place(file, lines.paused, "paused = true");
+        return Some(("paused", rule, format!("it waits for: intelmesh peer resume {name}")));
+    }
+    None
+}
+
+/// `FILE:LINE: RULE`, or that it is the default.
+fn place(file: &PeerFile, line: Option<usize>, rule: &str) -> String {
+    match line {
+        Some(line) => format!("{}:{line}: {rule}", file.file.display()),
+        None => format!("{}: {rule} (the default)", file.file.display()),
+    }
+}
+
+fn tlp_rule(file: &PeerFile) -> String {
+    place(file, file.lines.tlp_max, &format!("tlp_max = \"{}\"", file.peer.share.tlp_max))
+}
+
+fn shared_by(core: &Core, file: &PeerFile) -> String {
+    let peer = &file.peer;
+    if core.id.publisher == peer.name || peer.aliases.contains(&core.id.publisher) {
+        return "it is the event's own publisher".to_owned();
+    }
+    if core.body.is_sealed() && core.to.contains(&peer.name) {
+        return "sealed, and it is a recipient".to_owned();
+    }
+    match file.peer.share.filter.as_ref().and(file.lines.filter) {
+        Some(line) => format!("{}; {}:{line}: where admits it", tlp_rule(file), file.file.display()),
+        None => tlp_rule(file),
+    }
+}
+
+fn withheld_by(why: Withheld, core: &Core, path: &HopPath, file: &PeerFile) -> (String, String) {
+    let (name, shown) = (&file.peer.name, file.file.display());
+    let publisher = &core.id.publisher;
+    match why {
+        Withheld::TlpMax => {
+            let label = core.tlp;
+            (tlp_rule(file), format!("tlp_max = \"{label}\" in {shown}, or seal it to {name}"))
+        }
+        Withheld::TlpHop => (
+            format!("TLP:{} does not travel on unsealed (docs/SECURITY.md)", core.tlp),
+            format!("{publisher} can share it with {name} itself, or seal it to {name}"),
+        ),
+        Withheld::NotNamed => {
+            let names: Vec<&str> = core.to.iter().map(PublisherName::as_str).collect();
+            (
+                format!("the event is for {} alone", names.join(", ")),
+                format!("{publisher} must name {name} in `to`"),
+            )
+        }
+        Withheld::NotSealed => (
+            place(file, file.lines.seal, "seal = true"),
+            format!("submit it with --to {name} --seal, or seal = false in {shown}"),
+        ),
+        Withheld::Hops => (
+            format!("it came over {} hops, at most {}", path.len(), core.max_hops),
+            format!("a shorter way: pair {publisher} and {name} directly"),
+        ),
+        Withheld::Expired => {
+            let at = core.expires.map(|at| at.to_string()).unwrap_or_default();
+            (format!("it expired at {at}"), format!("{publisher} can publish it again"))
+        }
+        Withheld::Filter => {
+            (place(file, file.lines.filter, "where does not admit it"), format!("the filter in {shown}"))
+        }
+        Withheld::FilterFailed => {
+            let failure = policy::failure(file.peer.share.filter.as_ref(), core, path);
+            let failure = failure.map(|failure| failure.to_string()).unwrap_or_default();
+            (
+                place(file, file.lines.filter, &format!("where fails on it: {failure}")),
+                format!("the filter in {shown}: test for what may be absent with has(…)"),
+            )
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::envelope::{Body, EventType, IdScheme};
+    use crate::event::Format;
+    use crate::policy::Tlp;
+
+    fn file(rest: &str) -> PeerFile {
+        let key = ed25519_dalek::SigningKey::from_bytes(&[7; 32]).verifying_key();
+        let text = format!("key = \"{}\"\n{rest}", crate::identity::public_key_text(&key));
+        PeerFile::parse(Path::new("peers/cert-ee.toml"), &text).unwrap()
+    }
+
+    fn core(tlp: Tlp) -> Core {
+        Core {
+            version: 1,
+            id: "cert-at:intelmq:72ddb00c-2d0a-4eea-b7ac-ae122b8e6c3b".parse().unwrap(),
+            ids: IdScheme::Random,
+            created: Timestamp(5),
+            expires: None,
+            event_type: EventType::Event,
+            format: Format::intelmq(),
+            tlp,
+            to: Vec::new(),
+            max_hops: 8,
+            parent: None,
+            links: Vec::new(),
+            ext: None,
+            body: Body::Plain("{\"source.ip\":\"192.0.2.1\"}".into()),
+        }
+    }
+
+    fn explained(core: &Core, path: &str, own: &str, rest: &str) -> (Outcome, Option<String>, String) {
+        let path = HopPath::new(
+            path.split('!')
+                .filter(|hop| !hop.is_empty())
+                .map(|hop| PublisherName::parse(hop).unwrap())
+                .collect(),
+        )
+        .unwrap();
+        let own = PublisherName::parse(own).unwrap();
+        let explanation = share(core, &path, &own, &file(rest), Timestamp(10));
+        assert_eq!(explanation.outcome == Outcome::Shared, explanation.remedy.is_none());
+        (explanation.outcome, explanation.reason, explanation.rule)
+    }
+
+    #[test]
+    fn each_answer_names_the_rule_that_decides_and_where_it_stands() {
+        let named = |to: &str| Core { to: vec![PublisherName::parse(to).unwrap()], ..core(Tlp::Green) };
+        let expired = Core { expires: Some(Timestamp(9)), ..core(Tlp::Green) };
+        for (core, path, own, rest, outcome, reason, rule) in [
+            (
+                core(Tlp::Green),
+                "",
+                "cert-at",
+                "",
+                Outcome::Shared,
+                None,
+                "peers/cert-ee.toml: tlp_max = \"AMBER\" (the default)",
+            ),
+            (
+                core(Tlp::Amber),
+                "",
+                "cert-at",
+                "[share]\ntlp_max = \"GREEN\"",
+                Outcome::Withheld,
+                Some("tlp_max"),
+                "peers/cert-ee.toml:3: tlp_max = \"GREEN\"",
+            ),
+            (
+                core(Tlp::Amber),
+                "!cert-at",
+                "cert-pl",
+                "",
+                Outcome::Withheld,
+                Some("tlp_hop"),
+                "TLP:AMBER does not travel on unsealed (docs/SECURITY.md)",
+            ),
+            (
+                named("cert-lt"),
+                "",
+                "cert-at",
+                "",
+                Outcome::Withheld,
+                Some("not_named"),
+                "the event is for cert-lt alone",
+            ),
+            (
+                core(Tlp::Green),
+                "",
+                "cert-at",
+                "[share]\nseal = true",
+                Outcome::Withheld,
+                Some("not_sealed"),
+                "peers/cert-ee.toml:3: seal = true",
+            ),
+            (
+                expired,
+                "",
+                "cert-at",
+                "",
+                Outcome::Withheld,
+                Some("expired"),
+                "it expired at 1970-01-01T00:00:00.009Z",
+            ),
+            (
+                core(Tlp::Green),
+                "",
+                "cert-at",
+                "[share]\n\nwhere = 'event[\"source.ip\"] == \"192.0.2.9\"'",
+                Outcome::Withheld,
+                Some("filter"),
+                "peers/cert-ee.toml:4: where does not admit it",
+            ),
+            (
+                core(Tlp::Green),
+                "",
+                "cert-at",
+                "paused = true",
+                Outcome::Cut,
+                Some("paused"),
+                "peers/cert-ee.toml:2: paused = true",
+            ),
+            (
+                core(Tlp::Green),
+                "",
+                "cert-at",
+                "revoked = true",
+                Outcome::Cut,
+                Some("revoked"),
+                "peers/cert-ee.toml:2: revoked = true",
+            ),
+            (
+                core(Tlp::Green),
+                "",
+                "cert-at",
+                "pending = true",
+                Outcome::Cut,
+                Some("pending"),
+                "peers/cert-ee.toml:2: pending = true",
+            ),
+        ] {
+            let found = explained(&core, path, own, rest);
+            assert_eq!(found, (outcome, reason.map(str::to_owned), rule.to_owned()), "{rest}");
+        }
+    }
+}
