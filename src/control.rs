@@ -41,6 +41,11 @@ pub enum Request {
         id: EventRef,
     },
     /// Answered by [`Reply::Envelope`].
+    /// Answered by [`Reply::Explained`].
+    PeerExplain {
+        peer: PublisherName,
+        id: EventRef,
+    },
     EventExport {
         id: EventRef,
     },
@@ -105,6 +110,7 @@ pub enum Reply {
     Trace(Box<TraceFacts>),
     Feeds(FeedFacts),
     PeerCheck(PeerCheck),
+    Explained(Box<Went>),
     Trial(Box<Trial>),
     AsideTried(AsideTried),
     /// It was done.
@@ -287,6 +293,47 @@ pub struct EventFacts {
     /// Exactly as published; absent where it is sealed and cannot be opened here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payload: Option<Box<RawValue>>,
+    /// Where it went, peers first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub went: Vec<Went>,
+}
+
+/// Where one event went: one peer, or one consumer.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Went {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer: Option<PublisherName>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consumer: Option<String>,
+    /// Of a peer: `acknowledged`, `has_it`, `not_yet`, `withheld` or `cut`. Of a consumer: `passed`, `not_yet` or
+    /// `withheld`.
+    pub state: String,
+    /// When that was known; absent where it happened before this node started to watch.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "rfc3339_or_absent")]
+    pub by: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// The rule that decides, with file and line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<String>,
+    /// The rule is an older one than the file has now.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rules_of: bool,
+}
+
+impl Went {
+    /// On one line, for people.
+    pub fn line(&self) -> String {
+        let consumer = self.consumer.as_ref().map(|name| format!("consumer {name}"));
+        let who = self.peer.as_ref().map(ToString::to_string).or(consumer).unwrap_or_default();
+        let by = self.by.map(|at| format!(" by {at}")).unwrap_or_default();
+        let why = self.why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+        let old = if self.rules_of { " (the rules of its time)" } else { "" };
+        let rule = self.rule.as_ref().map(|rule| format!("; {rule}{old}")).unwrap_or_default();
+        format!("{who} {}{by}{why}{rule}", self.state)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -322,6 +369,7 @@ impl From<&Entry> for EventFacts {
             IdScheme::Body => "body",
         };
         Self {
+            went: Vec::new(),
             schema: EVENT_SCHEMA.to_owned(),
             id: core.id.to_string(),
             publisher: core.id.publisher.clone(),

@@ -170,6 +170,10 @@ Compare the fingerprint's words with the peer by another way (phone, signed mail
 With --dry-run nothing is dialled: what a changed peer file would share or hold back, compared with the one in
 force, over the last events of the running node's journal.")]
     Check(PeerCheckArgs),
+    /// Say whether a peer got an event, and why not: the rule that decides, and what would have to change.
+    #[command(after_help = "Examples:
+  intelmesh peer explain cert-ee 72ddb00c")]
+    Explain { name: PublisherName, id: EventRef },
     /// Compare a peer's fingerprint and ours with its operator, word by word, and write down that it was done.
     #[command(after_help = "Examples:
   intelmesh peer verify cert-ee")]
@@ -228,7 +232,7 @@ pub struct SubmitArgs {
     /// Encrypt to the recipients: whoever relays it cannot read it
     #[arg(long)]
     pub seal: bool,
-    /// Say what would be done (not built yet)
+    /// Send nothing: say who would get each event, sealed or not, and by which rule; needs no running node
     #[arg(long)]
     pub dry_run: bool,
 }

@@ -82,6 +82,7 @@ fn render(facts: &EventFacts) -> String {
             .map_or_else(|| "cannot open".to_owned(), |why| format!("cannot open: {why}")),
     };
     rows.push(("payload", payload));
+    rows.extend(facts.went.iter().map(|went| ("went", went.line())));
     let rows: String = rows.iter().map(|(name, value)| format!("  {name:<10} {value}\n")).collect();
     format!("{}\n{rows}", facts.id)
 }

@@ -24,6 +24,7 @@ mod run;
 mod status;
 mod stop;
 mod submit;
+mod submit_trial;
 mod tail;
 mod trial;
 
@@ -58,7 +59,7 @@ fn carry_out(cli: Cli) -> Result<(), Failure> {
         Verb::Demo => demo::demo(),
         Verb::Invite(args) => invite::invite(&here(args.node), json),
         Verb::Peer(verb) => peer::peer(&here(None), verb, json),
-        Verb::Submit(args) => submit::submit(&here(None), args),
+        Verb::Submit(args) => submit::submit(&here(None), args, json),
         Verb::Tail(args) => tail::tail(&here(None), &args),
         Verb::Event(verb) => event::event(&here(None), verb, json),
         Verb::Clock(args::ClockVerb::Accept) => clock::accept(&here(None)),

@@ -9,14 +9,14 @@ use serde::Serialize;
 use super::answer::{Answer, talk};
 use super::args::{PeerAddArgs, PeerCheckArgs, PeerVerb};
 use super::failure::{Failure, NO};
-use super::place::Place;
+use super::place::{Place, unexpected};
 use super::reach;
 use super::trial::trial;
 use crate::audit::{self, What};
 use crate::clock;
 use crate::config::write::{self, NewPeer, Written};
 use crate::config::{NodeConfig, Pairing, PeerFile, PeerFiles};
-use crate::control::{PeerCheck, Refusal, Reply, Request};
+use crate::control::{EventRef, PeerCheck, Refusal, Reply, Request};
 use crate::identity::{PublisherName, public_key_text};
 use crate::invitation::{self, Invitation};
 use crate::keyring::seal_key_text;
@@ -33,6 +33,7 @@ pub fn peer(place: &Place, verb: PeerVerb, json: bool) -> Result<(), Failure> {
         PeerVerb::Resume { name } => pause(place, &name, false),
         PeerVerb::Check(PeerCheckArgs { dry_run: Some(file), last, .. }) => trial(place, &file, last, json),
         PeerVerb::Check(args) => check(place, args.name.as_ref(), json),
+        PeerVerb::Explain { name, id } => explain(place, name, id, json),
         PeerVerb::Verify { name, yes } => verify(place, &name, yes),
     }
 }
@@ -394,6 +395,25 @@ fn remove(place: &Place, name: &PublisherName) -> Result<(), Failure> {
     told(place);
     talk(format!("{name} is no peer any more; what was accepted from it stays, and so does its place"));
     Ok(())
+}
+
+fn explain(place: &Place, peer: PublisherName, id: EventRef, json: bool) -> Result<(), Failure> {
+    let went = match place.ask(&Request::PeerExplain { peer, id })? {
+        Reply::Explained(went) => went,
+        other => return Err(unexpected(&other)),
+    };
+    let mut answer = Answer::new();
+    if json {
+        let facts = serde_json::to_value(&*went)
+            .map_err(|error| Failure::could_not(format!("bug: {error}; please report")))?;
+        answer.object("intelmesh.explain/1", &facts)?;
+    } else {
+        answer.line(went.line())?;
+        if let Some(remedy) = &went.remedy {
+            answer.line(format!("to change that: {remedy}"))?;
+        }
+    }
+    answer.flush()
 }
 
 /// Shows both fingerprints, and writes down that they were compared.

@@ -15,6 +15,7 @@ use super::args::SubmitArgs;
 use super::failure::{Failure, NO};
 use super::labels::Labels;
 use super::place::Place;
+use super::submit_trial;
 use crate::limits::LINE_BYTES_MAX;
 
 /// Answers are short; a longer line is no answer. In bytes.
@@ -26,10 +27,7 @@ struct Outcome {
     error: Option<String>,
 }
 
-pub fn submit(place: &Place, args: SubmitArgs) -> Result<(), Failure> {
-    if args.dry_run {
-        return Err(Failure::not_built("submit --dry-run"));
-    }
+pub fn submit(place: &Place, args: SubmitArgs, json: bool) -> Result<(), Failure> {
     let input: Box<dyn Read + Send> = match args.file.as_deref() {
         None => Box::new(io::stdin()),
         Some(path) if path == Path::new("-") => Box::new(io::stdin()),
@@ -38,6 +36,9 @@ pub fn submit(place: &Place, args: SubmitArgs) -> Result<(), Failure> {
         ),
     };
     let labels = Labels { to: args.to, tlp: args.tlp, seal: args.seal };
+    if args.dry_run {
+        return submit_trial::trial(place, input, &labels, json);
+    }
     let stream = place.connect("in.sock")?;
     let sending = stream.try_clone().map_err(|error| broken(&error))?;
     // Not joined before the answers have ended: they end because it shuts the writing side.

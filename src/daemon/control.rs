@@ -9,7 +9,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::config::NodeConfig;
 use crate::control::{
-    AddressCheck, EventFacts, EventRef, FeedFacts, PeerCheck, Refusal, Reply, Request, TraceOf, parse_request,
+    AddressCheck, EventFacts, EventRef, FeedFacts, PeerCheck, Refusal, Reply, Request, TraceOf, Went,
+    parse_request,
 };
 use crate::daemon::dry_run;
 use crate::daemon::trace::{Place, trace};
@@ -32,6 +33,8 @@ pub enum Ask {
     Command(AskCommand, oneshot::Sender<Result<(), String>>),
     /// Read `peers/` again; answered once it is in force.
     Reload(oneshot::Sender<()>),
+    /// Where an event went.
+    Whereabouts(Arc<Entry>, oneshot::Sender<Vec<Went>>),
     /// Read `keys/` again, and show what it says of our keys.
     Keys(oneshot::Sender<Result<(), String>>),
     /// A statement that an operator brought.
@@ -78,10 +81,17 @@ impl Control {
             Request::EventShow { id } => {
                 let entry = self.find(id).await?;
                 let mut facts = EventFacts::from(&*entry);
+                facts.went = self.ask(|answer| Ask::Whereabouts(Arc::clone(&entry), answer)).await?;
                 if facts.sealed {
                     facts.opened(self.opener.open(&entry.envelope));
                 }
                 Ok(Reply::Event(Box::new(facts)))
+            }
+            Request::PeerExplain { peer, id } => {
+                let entry = self.find(id).await?;
+                let went = self.ask(|answer| Ask::Whereabouts(entry, answer)).await?;
+                let one = went.into_iter().find(|went| went.peer.as_ref() == Some(&peer));
+                one.map(|one| Reply::Explained(Box::new(one))).ok_or_else(|| Refusal::unknown_peer(&peer))
             }
             Request::EventExport { id } => self.find(id).await.map(|entry| Reply::Envelope {
                 id: entry.envelope.id().to_string(),

@@ -11,13 +11,15 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::clock;
 use crate::config::{Fingerprint, NodeConfig, PeerFiles, Problem};
-use crate::control::{FEED_SCHEMA, Feed, FeedFacts, OwedFacts, RejectedFacts};
+use crate::control::{FEED_SCHEMA, Feed, FeedFacts, OwedFacts, RejectedFacts, Went};
 use crate::daemon::changes;
 use crate::daemon::chronicle::Chronicle;
 use crate::daemon::control::{Ask, AskCommand};
 use crate::daemon::frame_dump::FrameDump;
 use crate::daemon::keys;
+use crate::daemon::rules_log::RulesLog;
 use crate::daemon::snapshot::{Facts, Identity, Lags, snapshot};
+use crate::daemon::whereabouts::{ReadTimes, Sources, whereabouts};
 use crate::daemon::workers::Workers;
 use crate::envelope::statement::claimed_publisher;
 use crate::envelope::{Opener, SealKey, SignedStatement, Signer};
@@ -27,6 +29,7 @@ use crate::local::Doors;
 use crate::policy::TrustList;
 use crate::protocol::io::{Command, Event, Ticket};
 use crate::protocol::{Input, Node, Output};
+use crate::record::Entry;
 use crate::status::Snapshot;
 use crate::store::Store;
 use crate::transport::{PeerAddresses, Transport};
@@ -53,6 +56,8 @@ pub struct Files {
     pub own_seal: SealKey,
     pub peers: PeerFiles,
     pub trust: Arc<ArcSwap<TrustList>>,
+    /// By which rules older events were decided.
+    pub rules: RulesLog,
     pub signer: Arc<Signer>,
     pub opener: Arc<Opener>,
     pub fingerprint: Fingerprint,
@@ -90,6 +95,7 @@ pub struct EventLoop {
     pub identity: Identity,
     chronicle: Chronicle,
     lags: Lags,
+    read_times: ReadTimes,
     commands: BTreeMap<Ticket, oneshot::Sender<Result<(), String>>>,
     frames: FrameDump,
     /// Publishers whose statement was learnt a moment ago.
@@ -109,6 +115,7 @@ impl EventLoop {
             identity,
             chronicle: Chronicle::default(),
             lags: Lags::default(),
+            read_times: ReadTimes::default(),
             commands: BTreeMap::new(),
             frames: FrameDump::from_env(),
             keys_changed: Vec::new(),
@@ -139,7 +146,7 @@ impl EventLoop {
                     }
                 }
                 _ = peers_due.tick() => self.reload_if_changed(),
-                _ = lags_due.tick() => self.lags.observe(&self.node.view(), clock::now()),
+                _ = lags_due.tick() => self.watch(),
                 () = tokio::time::sleep(sleep) => self.node.handle_timeout(clock::now()),
             }
             self.obey();
@@ -147,6 +154,13 @@ impl EventLoop {
                 return;
             }
         }
+    }
+
+    /// Once a second.
+    fn watch(&mut self) {
+        let (view, now) = (self.node.view(), clock::now());
+        self.lags.observe(&view, now);
+        self.read_times.observe(&view, now.wall);
     }
 
     /// What is asked next may be answered at once only where nothing asked before it is open.
@@ -303,6 +317,9 @@ impl EventLoop {
                     Command::Decide { ticket, publisher, key, release }
                 }
             }),
+            Ask::Whereabouts(entry, answer) => {
+                let _ = answer.send(self.whereabouts(&entry));
+            }
             Ask::Keys(answer) => {
                 let _ = answer.send(self.reload_keys());
             }
@@ -344,6 +361,18 @@ impl EventLoop {
             now: clock::now(),
         };
         snapshot(facts, &mut self.lags)
+    }
+
+    fn whereabouts(&self, entry: &Entry) -> Vec<Went> {
+        let sources = Sources {
+            view: &self.node.view(),
+            files: &self.files.peers.peers,
+            own_name: &self.files.config.name,
+            times: &self.read_times,
+            rules: &self.files.rules,
+            now: clock::now().wall,
+        };
+        whereabouts(entry, &sources)
     }
 
     fn feeds(&self) -> FeedFacts {
@@ -389,6 +418,13 @@ impl EventLoop {
         if !changes.is_empty() {
             changes::write_down(self.files.config.paths.state.clone(), changes, clock::now().wall);
         }
+        let view = self.node.view();
+        let position = |name: &PublisherName| {
+            let peer = view.peers.iter().find(|peer| peer.name == *name);
+            peer.and_then(|peer| peer.sent.position).unwrap_or(0)
+        };
+        let (dir, now) = (&self.files.config.paths.peers, clock::now().wall);
+        self.files.rules.changed(dir, &peers.peers, now, position);
         if peers.peers == self.files.peers.peers && peers.groups == self.files.peers.groups {
             self.files.peers = peers;
             return;

@@ -2,7 +2,8 @@
 //!
 //! In reading order: `run` (from a directory to a node that is ready, and back), `event_loop`, `workers`,
 //! `chronicle` (what happened: log lines and what status remembers), `snapshot`, `lag`, `control`, `trace`, `dry_run`,
-//! `doors`, `changes` (of peer files, for the audit), `frame_dump`.
+//! `doors`, `whereabouts` (of an event) and `rules_log` behind it, `keys` (of others), `changes` (of peer files, for the
+//! audit), `frame_dump`.
 
 mod changes;
 mod chronicle;
@@ -13,11 +14,14 @@ mod event_loop;
 mod frame_dump;
 mod keys;
 mod lag;
+mod rules_log;
 mod run;
 mod snapshot;
 mod trace;
+mod whereabouts;
 mod workers;
 
+pub use doors::socket_door;
 pub use keys::STATEMENTS_DIR;
 
 pub use run::{StartError, run};

@@ -17,6 +17,7 @@ use crate::config::{ConfigErrors, FileLists, Fingerprint, NodeConfig, PeerFiles}
 use crate::daemon::control::{Ask, Control};
 use crate::daemon::doors::{door_setups, journal_questions, socket_door};
 use crate::daemon::event_loop::{EventLoop, Files, NodeFile, Parts, reachable};
+use crate::daemon::rules_log::RulesLog;
 use crate::daemon::snapshot::Identity;
 use crate::envelope::{Opener, Signer};
 use crate::identity::public_key_text;
@@ -176,7 +177,11 @@ async fn serve(config: NodeConfig) -> Result<(), StartError> {
     let name = config.name.clone();
     let node_file = NodeFile::of(&config.dir);
     let trust = trust_in_force;
-    let files = Files { config, own_key, own_seal, peers, trust, signer, opener, fingerprint, node_file };
+    let paths = &config.paths;
+    let (now, last) = (clock::now().wall, opened.ends.last.seq);
+    let rules = RulesLog::open(&paths.state, &paths.lists, &paths.peers, &peers.peers, now, last);
+    let files =
+        Files { config, own_key, own_seal, peers, trust, rules, signer, opener, fingerprint, node_file };
     let parts = Parts { store, transport, doors, inputs };
     let mut event_loop = EventLoop::new(node, parts, files, identity);
     stop_on_signal(asks);
