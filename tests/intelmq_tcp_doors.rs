@@ -282,7 +282,9 @@ fn what_was_set_aside_goes_through_its_own_door_again_once_the_cause_is_gone() {
     let said = node.say(&["aside", "retry", "intelmq-tcp"], "");
     assert_eq!(
         (said.code, said.stdout.trim()),
-        (1, "intelmq-tcp: 1 taken, 1 set aside again, 0 left as they were")
+        (1, "intelmq-tcp: 1 taken, 1 set aside again, 0 left as they were"),
+        "{:?}",
+        aside(node.dir(), "intelmq-tcp")
     );
     let mut consumer = Consumer::open(&node, &json!({"from": "earliest", "own": true}));
     for event in consumer.take(2) {

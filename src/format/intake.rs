@@ -135,7 +135,7 @@ fn read_event(meta: Meta, text: &str, scan: &Scan<'_>, door: &Door) -> Result<In
 }
 
 /// Takes the lists of `whole` apart.
-fn exploded(whole: Draft, most: usize, door: &Door) -> Result<Intake, SubmitError> {
+fn exploded(mut whole: Draft, most: usize, door: &Door) -> Result<Intake, SubmitError> {
     let scan = json::scan(whole.payload.as_bytes(), JSON_DEPTH_MAX)?;
     let lists: Vec<&Member<'_>> = scan.members.iter().filter(|member| explode::is_list(member)).collect();
     let texts = explode::product(&whole.payload, &lists, most)?;
@@ -149,7 +149,10 @@ fn exploded(whole: Draft, most: usize, door: &Door) -> Result<Intake, SubmitErro
     }
     Ok(match drafts.len() {
         1 => Intake::New(Box::new(drafts.remove(0))),
-        _ => Intake::Exploded(Box::new(Exploded::new(whole, drafts)?)),
+        _ => {
+            whole.tlp = drafts.iter().map(|draft| draft.tlp).max().unwrap_or(whole.tlp);
+            Intake::Exploded(Box::new(Exploded::new(whole, drafts)?))
+        }
     })
 }
 
