@@ -79,10 +79,13 @@ fn offset_in(token: &str, line: usize, column: usize) -> usize {
     let basic = quotes.starts_with('"');
     let end = token.len().saturating_sub(quotes.len());
     let mut here = (1, 1);
-    while here < (line, column) && at < end {
+    while at < end {
         let Some(first) = token[at..].chars().next() else { break };
         let (len, stands_for) =
             if basic && first == '\\' { escape(&token[at..]) } else { (first.len_utf8(), Some(first)) };
+        if here >= (line, column) && stands_for.is_some() {
+            break;
+        }
         at += len;
         here = match stands_for {
             Some('\n') => (here.0 + 1, 1),

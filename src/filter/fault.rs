@@ -114,7 +114,7 @@ pub enum FilterFailure {
     Sealed,
     #[error("the payload cannot be read")]
     Unreadable,
-    #[error("the answer is a {0}, not true or false")]
+    #[error("the answer is of kind {0}, not true or false")]
     NotBoolean(String),
     #[error("{function} cannot be applied to {kinds}")]
     Kinds { function: String, kinds: String },

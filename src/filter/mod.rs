@@ -16,7 +16,6 @@ mod value;
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
-use cel::common::types::CelBool;
 use cel::{Context, Env, IdedExpr, Value};
 use sha2::{Digest as _, Sha256};
 
@@ -109,16 +108,19 @@ impl Filter {
         }
         let mut scope = self.functions.new_inner_scope();
         scope.set_variable_resolver(&run);
-        let answer = Value::resolve_val(&self.expression, &scope);
+        // Not `resolve_val`, which is compiled here again: without optimisation it takes far more of the stack.
+        let answer = Value::resolve(&self.expression, &scope);
         // A loop that was cut short may have been passed over by `||`: its answer would be none.
         if run.is_spent() {
             return Err(FilterFailure::TooDear);
         }
         match answer {
-            Ok(answer) => match answer.downcast_ref::<CelBool>() {
-                Some(answer) => Ok(*answer.inner()),
-                None => Err(FilterFailure::NotBoolean(answer.get_type().name().to_owned())),
-            },
+            Ok(Value::Bool(answer)) => Ok(answer),
+            Ok(answer) => Err(FilterFailure::NotBoolean(answer.type_of().to_string())),
+            // A list or map of the event.
+            Err(cel::ExecutionError::UnexpectedType { got, want }) if want.contains("representable") => {
+                Err(FilterFailure::NotBoolean(got))
+            }
             Err(cel::ExecutionError::UndeclaredReference(_)) if facts.is_sealed() => {
                 Err(FilterFailure::Sealed)
             }
