@@ -10,6 +10,7 @@ pub mod doors;
 pub mod filters;
 pub mod groups;
 pub mod node;
+mod node_text;
 pub mod peer_file;
 pub mod peers;
 pub mod problem;

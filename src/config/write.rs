@@ -12,7 +12,7 @@ use thiserror::Error;
 use toml_edit::{Array, DocumentMut, value};
 
 use super::NODE_FILE;
-use super::node::{FEDERATION_DEFAULT, LISTEN_DEFAULT, PROJECT_DEFAULT};
+use super::node_text::node_text;
 use crate::identity::{ProjectName, PublisherName, public_key_text};
 use crate::policy::Tlp;
 use crate::time::Timestamp;
@@ -82,61 +82,6 @@ pub fn new_node(dir: &Path, new: &NewNode) -> Result<(), WriteError> {
         std::fs::create_dir_all(&path).map_err(|error| WriteError::Io { file: path, error })?;
     }
     atomically(&file, node_text(new).as_bytes(), 0o644)
-}
-
-/// `default_tlp` is the last key that is not a comment, so that tables may be appended and keys put behind it.
-fn node_text(new: &NewNode) -> String {
-    let listen = if new.listen.is_empty() { vec![LISTEN_DEFAULT.to_owned()] } else { new.listen.clone() };
-    let federation = match &new.federation {
-        Some(name) => format!("federation = {}", text(name.as_str())),
-        None => format!("# federation = {}", text(FEDERATION_DEFAULT)),
-    };
-    let advertise = match new.advertise.as_slice() {
-        [] => "# advertise = [\"/dns4/mesh.example.org/tcp/4801\"]".to_owned(),
-        given => format!("advertise = {}", list(given)),
-    };
-    format!(
-        r#"# This node. Written by `intelmesh init`; yours to edit. Each key says what a change of it needs.
-# What is behind a single # is the default, or an example. `intelmesh check` finds what is wrong.
-
-# Who we are to others: our name as publisher and as peer. Never change it once you have peers. (restart)
-name = {name}
-
-# The middle part of an event's full name, `publisher:project:UUID`. (restart)
-# project = {project}
-
-# Only nodes of the same federation talk to each other. (restart)
-{federation}
-
-# Where peers reach us, over TCP. (restart)
-listen = {listen}
-
-# What our invitations say instead, where `listen` is not what others can reach. (restart)
-{advertise}
-
-# Members of this group may use the sockets in run/ too. (restart)
-# socket_group = "intelmq"
-
-# The label of an event that has none: CLEAR, GREEN, AMBER, AMBER+STRICT or RED. (restart)
-default_tlp = "GREEN"
-
-# How much of what was published and received is kept for peers and pipelines that were away, whichever is
-# reached first. (restart)
-# [journal]
-# keep_days = 30
-# keep_bytes = "20GB"
-
-# Where things lie; relative to this file. (restart)
-# [paths]
-# state = "."
-# run = "run"
-# keys = "keys"
-# peers = "peers"
-"#,
-        name = text(new.name.as_str()),
-        project = text(PROJECT_DEFAULT),
-        listen = list(&listen),
-    )
 }
 
 /// Who is to become a peer, from an invitation and the flags of `peer add`.
@@ -337,12 +282,12 @@ fn save(file: &Path, document: &DocumentMut) -> Result<(), WriteError> {
     atomically(file, document.to_string().as_bytes(), mode)
 }
 
-fn text(plain: &str) -> String {
+pub(super) fn text(plain: &str) -> String {
     toml_edit::Value::from(plain).to_string()
 }
 
 /// An array on one line.
-fn list(items: &[String]) -> String {
+pub(super) fn list(items: &[String]) -> String {
     if items.is_empty() {
         return "[]".to_owned();
     }

@@ -73,6 +73,25 @@ impl StripRule {
     /// What stays at home at doors to IntelMQ where they say nothing else.
     pub const INTELMQ_DEFAULTS: [&str; 3] = ["rtir_id", "extra.file_name", "feed.url=file:*"];
 
+    /// Other fields of IntelMQ that are often local, for the operator to choose from.
+    pub const OFTEN_LOCAL: [&str; 15] = [
+        "classification.identifier",
+        "comment",
+        "constituency",
+        "destination.abuse_contact",
+        "event_hash",
+        "feed.code",
+        "feed.documentation",
+        "feed.url",
+        "misp.attribute_uuid",
+        "misp.event_uuid",
+        "output",
+        "screenshot_url",
+        "severity",
+        "source.abuse_contact",
+        "status",
+    ];
+
     pub fn intelmq_defaults() -> Vec<Self> {
         Self::INTELMQ_DEFAULTS.iter().filter_map(|text| Self::parse(text).ok()).collect()
     }

@@ -24,6 +24,7 @@ fn rules_are_read_and_shown_in_one_form() {
     }
     let shown: Vec<String> = StripRule::intelmq_defaults().iter().map(StripRule::to_string).collect();
     assert_eq!(shown, StripRule::INTELMQ_DEFAULTS);
+    assert!(StripRule::OFTEN_LOCAL.iter().all(|text| StripRule::parse(text).is_ok()));
 }
 
 #[test]
