@@ -13,9 +13,10 @@ use ed25519_dalek::SigningKey;
 use intelmesh::config::PeerFile;
 use intelmesh::control::parse_request;
 use intelmesh::envelope::content::BodyIdSecret;
-use intelmesh::envelope::{Core, Opener, SealKey, Signer, UnverifiedEnvelope, check_content};
+use intelmesh::envelope::{Body, Core, Opener, SealKey, Signer, UnverifiedEnvelope, check_content};
 use intelmesh::event::check_body;
-use intelmesh::format::{Carried, Door, Draft, Form, HandOff, Intake, Made, intake};
+use intelmesh::event::json::Kind;
+use intelmesh::format::{Carried, Door, Draft, Form, HandOff, Intake, Made, MultipleValues, intake};
 use intelmesh::identity::{Check, EventKey, HopPath, LogId, ProjectName, PublisherName, ShortDigest};
 use intelmesh::invitation::Invitation;
 use intelmesh::policy::{Peer, Receive, Share, Tlp, TrustList};
@@ -188,6 +189,75 @@ fn lines_at_in_sock() {
         for form in [Form::Iep04, Form::Plain, Form::Ail] {
             HandOff { form, with_type: true }
                 .write_line(&Carried::new(1, &path(), envelope.envelope()), &mut out);
+        }
+    });
+}
+
+/// Lines that a door to IntelMQ takes apart, strips or publishes again.
+fn local_lines() -> Vec<Vec<u8>> {
+    let uuid = "cert-ee:intelmq:72ddb00c-2d0a-4eea-b7ac-ae122b8e6c3b";
+    let mut lines = lines();
+    lines.extend([
+        br#"{"source.ip": ["127.0.0.1", "127.0.0.2"], "source.fqdn": ["example.com", "ex\u00e4mple.org", "example.com"], "rtir_id":[1,2]}"#.to_vec(),
+        br#"{"a":[1,1.0,null,"]"],"feed.url":["file:///srv/in","http://example.com"],"extra":{"file_name":"x","tags":[1]}}"#.to_vec(),
+        br#"{"source.ip":"192.0.2.1","extra":"{\"file_name\": \"\\u00fc.csv\", \"b\": [1, \"\ud83d\ude00\"]}","feed":{"url":"FILE:x"}}"#.to_vec(),
+        format!(r#"{{"source.ip":"192.0.2.1","extra.intelmesh.uuid":"{uuid}","extra.intelmesh.path":"!cert-ee"}}"#).into_bytes(),
+    ]);
+    lines
+}
+
+/// Each value that comes out stands in the line as it is.
+fn assert_tokens_of(line: &[u8], core: &Core) {
+    let Body::Plain(body) = &core.body else { return };
+    let line = String::from_utf8_lossy(line).replace(['\n', '\r'], "");
+    for member in check_body(body).expect("bug: a door makes a body that it would refuse").members {
+        let token = std::str::from_utf8(&body[member.value_at.clone()]).unwrap();
+        let whole = member.kind != Kind::Object && !member.key.starts_with("extra");
+        assert!(!whole || line.contains(token), "bug: {token} was not in the line");
+    }
+}
+
+#[test]
+fn lines_at_a_door_to_intelmq() {
+    let multiple_values = MultipleValues::Explode { most: MultipleValues::MOST };
+    let door = Door {
+        republish: true,
+        multiple_values,
+        ..Door::to_intelmq(name("cert-at"), ProjectName::parse("intelmq").unwrap(), Tlp::Green)
+    };
+    let ids = |cores: &[Core]| cores.iter().map(|core| core.id.clone()).collect::<Vec<_>>();
+    let (signer, secret, trust) = (signer(), BodyIdSecret::new([7; 32]), trust());
+    let mut chance = StdRng::seed_from_u64(3);
+    let held = Core { parent: None, links: Vec::new(), ..cores().remove(0) };
+    let held = Core { id: "cert-ee:intelmq:72ddb00c-2d0a-4eea-b7ac-ae122b8e6c3b".parse().unwrap(), ..held };
+    smoke("lines_at_a_door_to_intelmq", &local_lines(), |line| {
+        let made = |random| {
+            let random = uuid::Uuid::from_u128(random);
+            Made { now: Timestamp(1_700_000_000_000), random, secret: &secret }
+        };
+        let cores = match intake(line, &door) {
+            Ok(Intake::New(draft)) => {
+                let draft = draft.address(&trust);
+                draft.and_then(|draft| draft.into_core(&made(5), &mut chance)).into_iter().collect()
+            }
+            Ok(Intake::Child(child)) => {
+                let draft = child.into_draft(&[&held], |_| true).and_then(|draft| draft.address(&trust));
+                draft.and_then(|draft| draft.into_core(&made(5), &mut chance)).into_iter().collect()
+            }
+            Ok(Intake::Exploded(exploded)) => {
+                let Ok(exploded) = exploded.address(&trust) else { return };
+                let Ok(siblings) = exploded.into_cores(&made(5), &mut chance) else { return };
+                let Ok(Intake::Exploded(again)) = intake(line, &door) else { panic!("bug: another fate") };
+                let again = again.address(&trust).unwrap().into_cores(&made(6), &mut chance).unwrap();
+                assert_eq!((&again.parent, ids(&again.cores)), (&siblings.parent, ids(&siblings.cores)));
+                siblings.cores
+            }
+            Ok(Intake::Returned(_)) | Err(_) => Vec::new(),
+        };
+        for core in cores {
+            assert_tokens_of(line, &core);
+            let Ok(envelope) = signer.sign(core) else { continue };
+            check_content(envelope.envelope().core()).expect("bug: a door accepted what intake refuses");
         }
     });
 }

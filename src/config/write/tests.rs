@@ -66,8 +66,8 @@ fn every_default_in_a_comment_is_the_real_one() {
         (plain.journal, &plain.federation, &plain.project)
     );
     assert_eq!(said.paths.run, plain.paths.run);
-    assert!(plain.doors.submit.is_empty());
-    assert_eq!(said.doors.submit[0].adds.strip, Some(crate::format::StripRule::intelmq_defaults()));
+    assert!(plain.doors.submits.is_empty());
+    assert_eq!(said.doors.submits[0].adds.strip, Some(crate::format::StripRule::intelmq_defaults()));
 }
 
 #[test]

@@ -240,3 +240,51 @@ proptest::proptest! {
         let _ = code(&line);
     }
 }
+
+/// What IntelMQ's own collectors make, in each of the forms.
+#[test]
+fn reports_come_through_as_their_collectors_make_them() {
+    let payload = r#"{"feed.accuracy":100.0,"feed.name":"Example feed","feed.url":"http://localhost/x.csv","raw":"c291cmNlLmlwCg==","rtir_id":4711,"time.observation":"2026-11-20T10:00:00+00:00"}"#;
+    let typed = format!(r#"{}, "__type": "Report"}}"#, payload.strip_suffix('}').unwrap());
+    for line in [
+        typed.clone(),
+        format!(r#"{{"meta":{{"type":"report"}},"payload":{payload}}}"#),
+        format!(r#"{{"meta":{{"type":"Report","format":"intelmq"}},"payload":{typed}}}"#),
+        format!(r#"{{"meta":{{}},"payload":{typed}}}"#),
+        format!(r#"{{"meta":{{}},"payload":{payload},"__type":"Report"}}"#),
+        format!(r#"{{"format":"intelmq","version":1,"type":"report","meta":{{}},"payload":{payload}}}"#),
+    ] {
+        let read = core(&line);
+        assert_eq!(
+            (read.event_type, read.body.bytes().as_ref()),
+            (EventType::Report, payload.as_bytes()),
+            "{line}"
+        );
+    }
+    let at_intelmq = Door::to_intelmq(door().publisher, door().project, Tlp::Green);
+    let read = core_at(&typed, &at_intelmq).unwrap();
+    assert_eq!((read.event_type, read.ids), (EventType::Report, IdScheme::Body));
+    assert_eq!(read.body.bytes().as_ref(), payload.replace("\"rtir_id\":4711,", "").as_bytes());
+}
+
+#[test]
+fn doors_to_intelmq_recognise_what_a_bot_sends_again() {
+    let door = Door::to_intelmq(door().publisher, door().project, Tlp::Green);
+    let line = r#"{"source.ip":"192.0.2.1","raw":"eA=="}"#;
+    let twice = [(); 2].map(|()| core_at(line, &door).unwrap());
+    assert_eq!((&twice[0].id, twice[0].ids), (&twice[1].id, IdScheme::Body));
+    let local = core_at(r#"{"source.ip":"192.0.2.1","raw":"eA==","rtir_id":5}"#, &door).unwrap();
+    assert_eq!(local.id, twice[0].id, "what stays at home is no part of the body");
+    let content = core_at(line, &Door { ids: IdScheme::Content, ..door.clone() }).unwrap();
+    let elsewhere =
+        core_at(r#"{"raw":"eQ==","source.ip":"192.0.2.1"}"#, &Door { ids: IdScheme::Content, ..door });
+    assert_eq!((content.ids, content.id), (IdScheme::Content, elsewhere.unwrap().id));
+}
+
+#[test]
+fn a_list_that_stays_at_home_is_not_refused_for_being_one() {
+    let door = Door::to_intelmq(door().publisher, door().project, Tlp::Green);
+    let read = core_at(r#"{"rtir_id":[1,2],"a":1}"#, &door).unwrap();
+    assert_eq!(read.body.bytes().as_ref(), br#"{"a":1}"#);
+    assert_eq!(core_at(r#"{"rtir_id":[1,2]}"#, &door).unwrap_err().code, SubmitCode::Empty);
+}
