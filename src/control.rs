@@ -2,6 +2,7 @@
 //! way, then the node closes. Nobody but this program speaks it, so it may change with every version; what
 //! is promised to others are the JSON forms inside ([`Snapshot`], [`EventFacts`], [`FeedFacts`]).
 
+mod event_ref;
 mod trace;
 mod trial;
 
@@ -10,12 +11,13 @@ use serde_json::value::RawValue;
 use thiserror::Error;
 
 use crate::envelope::{Body, Core, IdScheme, OpenError, Opened};
-use crate::identity::{EventId, PublisherName, parse_uuid};
+use crate::identity::{EventId, PublisherName};
 use crate::link::{Link, LinkTarget};
 use crate::record::Entry;
 use crate::status::{Snapshot, rfc3339, rfc3339_or_absent};
 use crate::time::Timestamp;
 
+pub use event_ref::{EventRef, EventRefError, UUID_PREFIX_MIN};
 pub use trace::{TRACE_SCHEMA, TraceFacts, TraceOf, TracedEvent, TracedLink};
 pub use trial::{
     Change, Comparison, Outcome, PASSES, TRIAL_LAST_DEFAULT, TRIAL_LAST_MAX, TRIAL_SCHEMA, Trial,
@@ -28,9 +30,6 @@ pub const FEED_SCHEMA: &str = "intelmesh.feed/1";
 
 /// One line of a request is never longer, in bytes.
 pub const REQUEST_BYTES_MAX: usize = 64 * 1024;
-
-/// The shortest unique beginning of a UUID that names an event, in characters.
-pub const UUID_PREFIX_MIN: usize = 8;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
@@ -151,83 +150,6 @@ impl Refusal {
 
     pub fn unknown_peer(name: &PublisherName) -> Self {
         Self::no(format!("no peer \"{name}\"")).hint("intelmesh peer list")
-    }
-}
-
-/// An event as the operator names it: its full name, or the beginning of its UUID.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum EventRef {
-    Full(EventId),
-    /// Lower case, 8 to 36 characters of a UUID in its usual form. Must be unique to find anything.
-    Prefix(String),
-}
-
-#[derive(Clone, Debug, Error, PartialEq, Eq)]
-#[error("\"{0}\" names no event: publisher:project:UUID, or the first 8 or more characters of the UUID")]
-pub struct EventRefError(String);
-
-impl EventRef {
-    /// # Errors
-    /// [`EventRefError`] for anything else.
-    pub fn parse(text: &str) -> Result<Self, EventRefError> {
-        let fault = || EventRefError(text.chars().take(120).collect());
-        if text.contains(':') {
-            return text.parse().map(Self::Full).map_err(|_| fault());
-        }
-        let lower = text.to_ascii_lowercase();
-        let dashes_fit = lower.char_indices().all(|(at, c)| (c == '-') == matches!(at, 8 | 13 | 18 | 23));
-        let digits_fit = lower.chars().all(|c| c == '-' || c.is_ascii_hexdigit());
-        if lower.len() < UUID_PREFIX_MIN || lower.len() > 36 || !dashes_fit || !digits_fit {
-            return Err(fault());
-        }
-        Ok(Self::Prefix(lower))
-    }
-
-    /// Does it name `id`?
-    pub fn fits(&self, id: &EventId) -> bool {
-        match self {
-            Self::Full(full) => full == id,
-            Self::Prefix(prefix) => {
-                let mut text = [0u8; uuid::fmt::Hyphenated::LENGTH];
-                id.uuid.as_hyphenated().encode_lower(&mut text).starts_with(prefix.as_str())
-            }
-        }
-    }
-
-    /// The UUID, where all of it was given without a publisher.
-    pub fn whole_uuid(&self) -> Option<uuid::Uuid> {
-        match self {
-            Self::Full(id) => Some(id.uuid),
-            Self::Prefix(prefix) => parse_uuid(prefix).ok(),
-        }
-    }
-}
-
-impl std::fmt::Display for EventRef {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Full(id) => write!(f, "{id}"),
-            Self::Prefix(prefix) => f.write_str(prefix),
-        }
-    }
-}
-
-impl std::str::FromStr for EventRef {
-    type Err = EventRefError;
-    fn from_str(text: &str) -> Result<Self, EventRefError> {
-        Self::parse(text)
-    }
-}
-
-impl Serialize for EventRef {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for EventRef {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Self::parse(&String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
     }
 }
 
@@ -510,28 +432,6 @@ pub fn parse_request(line: &[u8]) -> Result<Request, Refusal> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_event_is_named_in_full_or_by_eight_characters_or_more() {
-        let id: EventId = "cert-at:intelmq:72ddb00c-2d0a-4eea-b7ac-ae122b8e6c3b".parse().unwrap();
-        for (text, fits) in [
-            ("cert-at:intelmq:72ddb00c-2d0a-4eea-b7ac-ae122b8e6c3b", Some(true)),
-            ("cert_at:intelmq:72DDB00C-2d0a-4eea-b7ac-ae122b8e6c3b", Some(true)),
-            ("cert-ee:intelmq:72ddb00c-2d0a-4eea-b7ac-ae122b8e6c3b", Some(false)),
-            ("72ddb00c", Some(true)),
-            ("72DDB00C-2d0a", Some(true)),
-            ("72ddb00c-2d0a-4eea-b7ac-ae122b8e6c3b", Some(true)),
-            ("72ddb00d", Some(false)),
-            ("72ddb00", None),
-            ("72ddb00c2d0a", None),
-            ("72ddb00c-2d0a-4eea-b7ac-ae122b8e6c3bb", None),
-            ("cert-at:72ddb00c", None),
-            ("zzzzzzzz", None),
-            ("é2ddb00c", None),
-        ] {
-            assert_eq!(EventRef::parse(text).ok().map(|named| named.fits(&id)), fits, "{text}");
-        }
-    }
 
     #[test]
     fn requests_and_replies_read_back_as_they_were_written() {

@@ -1,6 +1,8 @@
 //! Every verb, flag and help text of the command line, in one definition: parsing, `--help` and completions
 //! come from it. What the verbs do is in the file of their noun.
 
+mod event;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -9,6 +11,8 @@ use crate::control::{EventRef, RewindPlace, TRIAL_LAST_DEFAULT, TRIAL_LAST_MAX};
 use crate::identity::PublisherName;
 use crate::policy::Tlp;
 use crate::time::Timestamp;
+
+pub use event::{EventVerb, TraceArgs};
 
 /// A peer-to-peer federation node with which CERTs and CSIRTs exchange incident events directly.
 #[derive(Debug, Parser)]
@@ -280,82 +284,6 @@ pub struct TailArgs {
     /// Only what a CEL expression admits (not built yet)
     #[arg(long, value_name = "CEL")]
     pub filter: Option<String>,
-}
-
-#[derive(Debug, Subcommand)]
-pub enum EventVerb {
-    /// Show one event, decoded: who signed it, by which way it came, what it says.
-    #[command(after_help = "Examples:
-  intelmesh event show 72ddb00c
-  intelmesh event show cert-at:intelmq:72ddb00c-2d0a-4eea-b7ac-ae122b8e6c3b --json")]
-    Show { id: EventRef },
-    /// Show what an event is linked to: ancestors, descendants and related events, as a tree.
-    #[command(after_help = "Examples:
-  intelmesh event trace 72ddb00c
-  intelmesh event trace 72ddb00c --dot | dot -Tsvg > event.svg
-  intelmesh event trace --alternate 'CESNET-RT#2235' --json")]
-    Trace(TraceArgs),
-    /// Write the envelope as it was signed: the bytes of a COSE_Sign1.
-    #[command(after_help = "Examples:
-  intelmesh event export 72ddb00c --cose event.cose
-  intelmesh event export 72ddb00c --cose -  > event.cose")]
-    Export {
-        id: EventRef,
-        /// Where to write it, or - for stdout
-        #[arg(long, value_name = "FILE")]
-        cose: PathBuf,
-    },
-    /// Take an event after all that a revoked key signed, or all of a publisher.
-    #[command(after_help = "Examples:
-  intelmesh event release cert-at:intelmq:72ddb00c-2d0a-4eea-b7ac-ae122b8e6c3b
-  intelmesh event release cert-at")]
-    Release {
-        #[arg(value_name = "ID|PUBLISHER")]
-        what: String,
-    },
-    /// Do not take an event that a revoked key signed, or all of a publisher.
-    #[command(after_help = "Examples:
-  intelmesh event drop cert-at")]
-    Drop {
-        #[arg(value_name = "ID|PUBLISHER")]
-        what: String,
-    },
-    /// Verify the signature of an exported file, or of an event in the journal, against the keys in peers/.
-    #[command(after_help = "Examples:
-  intelmesh event verify event.cose            needs no running node
-  intelmesh event verify 72ddb00c")]
-    Verify {
-        #[arg(value_name = "FILE|ID")]
-        what: PathBuf,
-    },
-    /// Open an exported file that was sealed for this node, with keys/seal.pem, and print its payload.
-    #[command(after_help = "Examples:
-  intelmesh event open event.cose              needs no running node
-  intelmesh event open event.cose --json       with links, parent and other meta information
-
-What is in the journal is opened by `intelmesh event show ID`.")]
-    Open { file: PathBuf },
-}
-
-#[derive(Debug, Args)]
-pub struct TraceArgs {
-    #[arg(required_unless_present = "alternate", conflicts_with = "alternate")]
-    pub id: Option<EventRef>,
-    /// Instead of an ID: what has this id in another system, written as the link has it
-    #[arg(long, value_name = "TEXT")]
-    pub alternate: Option<String>,
-    /// Links to follow from there, at most
-    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=64))]
-    pub depth: u8,
-    /// Full names instead of the first 8 characters of their UUIDs
-    #[arg(long)]
-    pub full: bool,
-    /// A graph for Graphviz instead
-    #[arg(long, conflicts_with = "ntriples")]
-    pub dot: bool,
-    /// RDF instead: N-Triples (docs/LINKS.md)
-    #[arg(long)]
-    pub ntriples: bool,
 }
 
 #[derive(Debug, Subcommand)]

@@ -40,11 +40,6 @@ impl Failure {
         Self::one(COULD_NOT, what)
     }
 
-    /// What a later issue builds is refused, never ignored (contract §3).
-    pub fn not_built(what: &str) -> Self {
-        Self::could_not(format!("{what} is not built yet (not_built)"))
-    }
-
     /// The reader of our answer has seen enough: no error.
     pub const fn closed_pipe() -> Self {
         Self { exit: DONE, faults: Vec::new() }
