@@ -1,6 +1,7 @@
 //! `peer`: whom this node trusts, and what they may have. The files in `peers/` are the truth; the running node
 //! is told when they change.
 
+use std::collections::BTreeMap;
 use std::io::{self, BufRead, IsTerminal as _, Read};
 use std::path::PathBuf;
 
@@ -204,6 +205,8 @@ struct PeerFacts<'a> {
     aliases: &'a [PublisherName],
     tlp_max: &'static str,
     relay: bool,
+    #[serde(rename = "where", skip_serializing_if = "BTreeMap::is_empty")]
+    filters: BTreeMap<&'static str, &'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     rate: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -231,12 +234,19 @@ impl<'a> From<&'a PeerFile> for PeerFacts<'a> {
             aliases: &peer.aliases,
             tlp_max: peer.share.tlp_max.as_str(),
             relay: peer.receive.relay,
+            filters: held.filters().collect(),
             rate: peer.receive.rate.map(|rate| rate.per_second),
             rate_per_publisher: peer.receive.rate_per_publisher.map(|rate| rate.per_second),
             added: held.pairing.added.as_deref(),
             added_by: held.pairing.added_by.as_deref(),
             file: held.file.display().to_string(),
         }
+    }
+}
+
+impl PeerFacts<'_> {
+    fn filter(&self, section: &str) -> String {
+        self.filters.get(section).map_or(String::new(), |filter| format!(", where {filter}"))
     }
 }
 
@@ -337,7 +347,7 @@ fn show(place: &Place, name: &PublisherName, json: bool) -> Result<(), Failure> 
             "addresses",
             if facts.addresses.is_empty() { "not dialled".to_owned() } else { facts.addresses.join(" ") },
         ),
-        ("to them", format!("tlp_max {}", facts.tlp_max)),
+        ("to them", format!("tlp_max {}{}", facts.tlp_max, facts.filter("share"))),
         ("from them", terms_of_receiving(&facts)),
         ("file", facts.file.clone()),
     ] {
@@ -354,7 +364,7 @@ fn terms_of_receiving(facts: &PeerFacts<'_>) -> String {
     let mut terms = vec![if facts.relay { "relays others" } else { "its own only" }.to_owned()];
     terms.extend(facts.rate.map(|rate| format!("at most {rate}/s")));
     terms.extend(facts.rate_per_publisher.map(|rate| format!("at most {rate}/s of each publisher")));
-    terms.join(", ")
+    terms.join(", ") + &facts.filter("receive")
 }
 
 fn live_lines(live: &status::Peer, answer: &mut Answer) -> Result<(), Failure> {

@@ -127,6 +127,14 @@ impl PeerFile {
     }
 }
 
+impl PeerFile {
+    /// The section and the text of each `where`.
+    pub fn filters(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let both = [("share", &self.peer.share.filter), ("receive", &self.peer.receive.filter)];
+        both.into_iter().filter_map(|(section, filter)| Some((section, filter.as_ref()?.source())))
+    }
+}
+
 /// The file's stem must be the name itself: `cert_ee.toml` would be a second file for `cert-ee`.
 fn stem_name(file: &Path, report: &mut Report) -> Option<PublisherName> {
     let stem = file.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();

@@ -1,11 +1,8 @@
 //! What changed between two readings of `peers/`, in words, for `audit.jsonl`. Judges nothing: whoever may write
 //! these files may change them.
 
-use std::sync::Arc;
-
 use crate::audit::{self, Decision, What};
 use crate::config::{PeerFile, PeerFiles};
-use crate::filter::Filter;
 use crate::identity::{PublisherName, public_key_text};
 use crate::time::Timestamp;
 
@@ -35,21 +32,7 @@ fn terms(file: &PeerFile) -> String {
         format!("relay {}", peer.receive.relay),
         format!("addresses [{}]", file.addresses.join(", ")),
     ];
-    let filters = [("share where", &peer.share.filter), ("receive where", &peer.receive.filter)];
-    let filters = filters.into_iter().filter_map(|(name, filter)| Some((name, filter.as_ref()?)));
-    terms.extend(filters.map(|(name, filter)| format!("{name} {:?}", filter.source())));
-    let flags = [
-        ("sealed alone", peer.share.seal),
-        ("paused", peer.paused),
-        ("pending", file.pairing.pending),
-        ("verified", file.pairing.verified),
-    ];
-    terms.extend(flags.into_iter().filter(|(_, set)| *set).map(|(name, _)| name.to_owned()));
-    let filters = [("share", &peer.share.filter), ("receive", &peer.receive.filter)];
-    let said = |(section, filter): (&str, &Option<Arc<Filter>>)| {
-        filter.as_ref().map(|filter| format!("{section} where {}", filter.source()))
-    };
-    terms.extend(filters.into_iter().filter_map(said));
+    terms.extend(file.filters().map(|(section, filter)| format!("{section} where {filter}")));
     terms.join(", ")
 }
 
