@@ -8,7 +8,8 @@ use bytes::Bytes;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use ed25519_dalek::SigningKey;
 use intelmesh::envelope::content::BodyIdSecret;
-use intelmesh::envelope::{Core, IdScheme, Signer, UnverifiedEnvelope, check_content};
+use intelmesh::envelope::seal::seal;
+use intelmesh::envelope::{Core, IdScheme, Opener, SealKey, Signer, UnverifiedEnvelope, check_content};
 use intelmesh::format::{Carried, Door, Form, HandOff, Intake, Made, intake};
 use intelmesh::identity::{HopPath, ProjectName, PublisherName};
 use intelmesh::policy::{Tlp, TrustList};
@@ -80,5 +81,37 @@ fn envelopes(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, envelopes);
+/// What sealing adds at the publisher, for each recipient, and opening at a recipient.
+fn seals(c: &mut Criterion) {
+    let line = support::events::made(17, LINE_BYTES).into_bytes();
+    let secret = BodyIdSecret::new([7; 32]);
+    let signer = Signer::new(SigningKey::from_bytes(&[7; 32]));
+    let core = core_of(&line, &door(IdScheme::Random), &secret);
+    let mut group = c.benchmark_group("seal of 1 KiB");
+    group.throughput(Throughput::Elements(1));
+    for recipients in [1u8, 3, 16] {
+        let keys: Vec<SealKey> = (1..=recipients).map(|nth| SealKey::of(&[nth; 32].into())).collect();
+        let to = (1..=recipients).map(|nth| name(&format!("cert-{nth}"))).collect();
+        let core = Core { to, ..core.clone() };
+        group.bench_function(format!("seal to {recipients}"), |b| {
+            let seal = |core| seal(core, &keys, &secret, &mut rand::rng()).expect("sound");
+            b.iter_batched(|| core.clone(), seal, BatchSize::SmallInput);
+        });
+        if recipients == 3 {
+            let core = seal(core, &keys, &secret, &mut rand::rng()).expect("sound");
+            let signed = signer.sign(core).expect("sound");
+            let opener = Opener::new(name("cert-2"), [[2; 32].into()]);
+            group.bench_function("open", |b| {
+                b.iter(|| opener.open(black_box(signed.envelope())).expect("sealed for it"));
+            });
+            let bytes: Bytes = signed.envelope().bytes().clone();
+            group.bench_function("decode, sealed to 3", |b| {
+                b.iter(|| UnverifiedEnvelope::decode(bytes.clone()).expect("our own"));
+            });
+        }
+    }
+    group.finish();
+}
+
+criterion_group!(benches, envelopes, seals);
 criterion_main!(benches);
