@@ -2,10 +2,12 @@
 //! lies an `fdatasync` that has returned. It deliberately reads a trace of system calls, not the program.
 #![cfg(feature = "node")]
 
+use std::io::{Read as _, Write as _};
 use std::path::Path;
 
 use serde_json::json;
 use support::events::made;
+use support::node::free_port;
 use support::shape::{has_accepted, mesh};
 use support::{Consumer, Node, Submitter};
 
@@ -69,15 +71,20 @@ fn journal_file(call: &Call) -> Option<&str> {
 
 /// Checks that `marker` was written to the journal, then synced there, and only then spoken of in `answer`.
 fn check_order(calls: &[Call], marker: &str, answer: &str) {
+    let told = calls
+        .iter()
+        .find(|call| is_write(call) && call.text.contains("<UNIX") && call.text.contains(answer))
+        .unwrap_or_else(|| panic!("{answer} was never written to a local socket"));
+    check_synced(calls, marker, told);
+}
+
+/// Checks that `marker` was written to the journal, then synced there, and only then `told`.
+fn check_synced(calls: &[Call], marker: &str, told: &Call) {
     let written = calls
         .iter()
         .filter(|call| is_write(call) && journal_file(call).is_some() && call.text.contains(marker))
         .max_by_key(|call| call.returned)
         .unwrap_or_else(|| panic!("{marker} was never written to the journal"));
-    let told = calls
-        .iter()
-        .find(|call| is_write(call) && call.text.contains("<UNIX") && call.text.contains(answer))
-        .unwrap_or_else(|| panic!("{answer} was never written to a local socket"));
     assert!(written.returned < told.entered, "{marker}: told before it was written");
     let synced = calls.iter().any(|call| {
         is_sync(call)
@@ -133,5 +140,40 @@ fn an_event_is_handed_off_only_once_it_is_synced_here() {
     let calls = read_trace(&std::fs::read_to_string(&trace).expect("a trace: is strace installed?"));
     for (number, id) in ids.iter().enumerate() {
         check_order(&calls, &format!("host-{number}.example.net"), id);
+    }
+}
+
+/// IntelMQ's TCP output waits for two bytes with one `recv(2)`: they come in one piece, and only once it is synced.
+#[test]
+fn each_ok_of_a_tcp_door_is_one_write_after_the_fdatasync_of_its_event() {
+    let place = tempfile::TempDir::new().expect("a temporary directory");
+    let trace = place.path().join("trace");
+    let mut node = Node::init("cert-at");
+    let port = free_port();
+    let door = format!("\n[[submit]]\nfrom = \"intelmq-tcp\"\nlisten = \"127.0.0.1:{port}\"\n");
+    node.edit("intelmesh.toml", |text| text + &door);
+    traced(&mut node, &trace);
+    node.start();
+    let mut bot = std::net::TcpStream::connect(("127.0.0.1", port)).expect("the door listens");
+    for number in 0..EVENTS {
+        let event = made(number, 500);
+        let length = u32::try_from(event.len()).expect("a short event").to_be_bytes();
+        bot.write_all(&[&length[..], event.as_bytes()].concat()).expect("the door takes a frame");
+        let mut answer = [0; 2];
+        bot.read_exact(&mut answer).expect("the door answers");
+        assert_eq!(&answer, b"Ok");
+    }
+    node.stop();
+    let calls = read_trace(&std::fs::read_to_string(&trace).expect("a trace: is strace installed?"));
+    let told: Vec<_> = calls
+        .iter()
+        .filter(|call| {
+            is_write(call) && call.text.contains("<TCP:") && call.text.contains(&format!(":{port}->"))
+        })
+        .collect();
+    assert_eq!(told.len(), EVENTS, "one write for each answer");
+    for (number, told) in told.iter().enumerate() {
+        assert!(told.text.contains("\"Ok\""), "{}", told.text);
+        check_synced(&calls, &format!("host-{number}.example.net"), told);
     }
 }

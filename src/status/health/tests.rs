@@ -1,7 +1,10 @@
 //! The rules of health as a table: facts in, reasons out.
 
 use super::*;
-use crate::status::{Clock, Disk, Equivocation, Journal, Problem, Received, STATUS_SCHEMA, Seen, Sent};
+use crate::status::{
+    Clock, ConsumerState, Disk, DoorAside, Equivocation, Journal, Problem, Received, STATUS_SCHEMA, Seen,
+    Sent, SubmitState,
+};
 
 const NOW: Timestamp = Timestamp(1_800_000_000_000);
 
@@ -60,6 +63,20 @@ fn facts() -> Snapshot {
         equivocations: Vec::new(),
         errors: Vec::new(),
     }
+}
+
+fn door_in(lines: u64) -> Door {
+    let aside = DoorAside { file: "aside/intelmq-tcp.jsonl".into(), lines, last: ago(1) };
+    let way = DoorWay::Submit(SubmitState::default());
+    Door { name: "intelmq-tcp".into(), way, aside: (lines > 0).then_some(aside), last_error: None }
+}
+
+/// The consumer is a door's, and behind.
+fn receiver(f: &mut Snapshot, connected: bool, since_ms: u64, held: Option<&str>) {
+    let held = held.map(str::to_owned);
+    let state = ConsumerState { connected, since: ago(since_ms), held, ..ConsumerState::default() };
+    f.doors.push(Door { name: "soc".into(), way: DoorWay::Consumer(state), aside: None, last_error: None });
+    f.consumers[0].lag_events = Some(5);
 }
 
 type Change = fn(&mut Snapshot);
@@ -130,6 +147,20 @@ const RULES: &[(&str, Change, &[HealthCode])] = &[
         |f| f.consumers.push(Consumer { lag_s: Some(3600.0), ..Consumer::default() }),
         &[],
     ),
+    ("a door set something aside", |f| f.doors.push(door_in(2)), &[HealthCode::DoorRejects]),
+    ("a door set nothing aside", |f| f.doors.push(door_in(0)), &[]),
+    ("a receiver is away 29 s", |f| receiver(f, false, 29_000, None), &[]),
+    ("a receiver is away 30 s", |f| receiver(f, false, 30_000, None), &[HealthCode::ConsumerLagging]),
+    (
+        "a receiver is away and nothing waits for it",
+        |f| {
+            receiver(f, false, 90_000, None);
+            f.consumers[0].lag_events = Some(0);
+        },
+        &[],
+    ),
+    ("a queue is full", |f| receiver(f, true, 1, Some("the queue is long")), &[HealthCode::ConsumerLagging]),
+    ("a receiver that is there takes its time", |f| receiver(f, true, 90_000, None), &[]),
     ("retention is near", |f| f.consumers[0].lag_events = Some(900), &[HealthCode::RetentionShort]),
     ("retention is far", |f| f.consumers[0].lag_events = Some(800), &[]),
     (
