@@ -209,11 +209,20 @@ mod tests {
         (explanation.outcome, explanation.reason, explanation.rule)
     }
 
+    type Row = (Core, &'static str, &'static str, &'static str, Outcome, Option<&'static str>, &'static str);
+
+    fn check<const N: usize>(rows: [Row; N]) {
+        for (core, path, own, rest, outcome, reason, rule) in rows {
+            let found = explained(&core, path, own, rest);
+            assert_eq!(found, (outcome, reason.map(str::to_owned), rule.to_owned()), "{rest}");
+        }
+    }
+
     #[test]
     fn each_answer_names_the_rule_that_decides_and_where_it_stands() {
         let named = |to: &str| Core { to: vec![PublisherName::parse(to).unwrap()], ..core(Tlp::Green) };
         let expired = Core { expires: Some(Timestamp(9)), ..core(Tlp::Green) };
-        for (core, path, own, rest, outcome, reason, rule) in [
+        check([
             (
                 core(Tlp::Green),
                 "",
@@ -277,6 +286,12 @@ mod tests {
                 Some("filter"),
                 "peers/cert-ee.toml:4: where does not admit it",
             ),
+        ]);
+    }
+
+    #[test]
+    fn a_peer_that_is_cut_off_gets_nothing_and_the_line_that_says_so_is_named() {
+        check([
             (
                 core(Tlp::Green),
                 "",
@@ -304,9 +319,6 @@ mod tests {
                 Some("pending"),
                 "peers/cert-ee.toml:2: pending = true",
             ),
-        ] {
-            let found = explained(&core, path, own, rest);
-            assert_eq!(found, (outcome, reason.map(str::to_owned), rule.to_owned()), "{rest}");
-        }
+        ]);
     }
 }

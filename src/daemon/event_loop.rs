@@ -88,14 +88,20 @@ impl NodeFile {
     }
 }
 
+/// How each reader gets on, looked at once a second.
+#[derive(Debug, Default)]
+struct Watches {
+    lags: Lags,
+    read_times: ReadTimes,
+}
+
 pub struct EventLoop {
     pub node: Node,
     pub parts: Parts,
     pub files: Files,
     pub identity: Identity,
     chronicle: Chronicle,
-    lags: Lags,
-    read_times: ReadTimes,
+    watches: Watches,
     commands: BTreeMap<Ticket, oneshot::Sender<Result<(), String>>>,
     frames: FrameDump,
     /// Publishers whose statement was learnt a moment ago.
@@ -114,8 +120,7 @@ impl EventLoop {
             files,
             identity,
             chronicle: Chronicle::default(),
-            lags: Lags::default(),
-            read_times: ReadTimes::default(),
+            watches: Watches::default(),
             commands: BTreeMap::new(),
             frames: FrameDump::from_env(),
             keys_changed: Vec::new(),
@@ -159,8 +164,8 @@ impl EventLoop {
     /// Once a second.
     fn watch(&mut self) {
         let (view, now) = (self.node.view(), clock::now());
-        self.lags.observe(&view, now);
-        self.read_times.observe(&view, now.wall);
+        self.watches.lags.observe(&view, now);
+        self.watches.read_times.observe(&view, now.wall);
     }
 
     /// What is asked next may be answered at once only where nothing asked before it is open.
@@ -360,7 +365,7 @@ impl EventLoop {
             cannot_open: self.parts.doors.opening().cannot_open(),
             now: clock::now(),
         };
-        snapshot(facts, &mut self.lags)
+        snapshot(facts, &mut self.watches.lags)
     }
 
     fn whereabouts(&self, entry: &Entry) -> Vec<Went> {
@@ -368,7 +373,7 @@ impl EventLoop {
             view: &self.node.view(),
             files: &self.files.peers.peers,
             own_name: &self.files.config.name,
-            times: &self.read_times,
+            times: &self.watches.read_times,
             rules: &self.files.rules,
             now: clock::now().wall,
         };
