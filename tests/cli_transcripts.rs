@@ -121,13 +121,6 @@ fn without_a_node_each_verb_says_so() {
 }
 
 #[test]
-fn what_is_not_built_is_refused() {
-    let shell = two_nodes();
-    let stderr = "error: submit --dry-run is not built yet (not_built)\n";
-    shell.says("submit --dry-run -C at", "", 2, "", stderr);
-}
-
-#[test]
 fn an_invitation_is_one_line_and_says_where_it_leads() {
     let shell = two_nodes();
     let stderr = "cert-at: WORDS; valid until TIME. Send the line by a way that both trust; the words are for comparing\n";
