@@ -272,3 +272,15 @@ fn an_emptied_journal_passes_nothing_over() {
     let numbers: Vec<u64> = bot.take(QUEUE_OUT, 10).iter().map(|text| number(text)).collect();
     assert_eq!(numbers, (10..20).collect::<Vec<_>>(), "seqs of another log pass nothing over");
 }
+
+#[test]
+fn an_url_that_is_none_is_found_before_the_node_runs_and_shows_no_password() {
+    let node = node_with(&take_in("redis://:secret@127.0.0.1:6379/two"));
+    for verb in ["check", "run"] {
+        let said = node.say(&[verb], "");
+        assert_ne!(said.code, 0, "{verb}");
+        let text = said.stdout + &said.stderr;
+        assert!(text.contains("door intelmq-redis: url: not redis://"), "{verb}: {text}");
+        assert!(!text.contains("secret"), "{verb}: {text}");
+    }
+}

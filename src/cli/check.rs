@@ -11,9 +11,11 @@ use serde::Serialize;
 use super::answer::{Answer, talk};
 use super::failure::{Failure, NO};
 use super::place::Place;
+use crate::config::doors::{ConsumerTo, SubmitFrom};
 use crate::config::{DoorConfigs, Journal, NODE_FILE, NodeConfig, Paths, PeerFiles, Problem};
 use crate::identity::{ProjectName, PublisherName};
 use crate::keyring::{Keyring, KeyringError};
+use crate::local::RedisAddress;
 use crate::policy::Tlp;
 
 /// One thing to mend, or to think about.
@@ -71,6 +73,7 @@ pub fn check(place: &Place, json: bool) -> Result<(), Failure> {
     writable(&config, &mut found);
     if whole {
         settings(&config, &peers, &mut found);
+        queues(&config, &mut found);
     }
     report(&found, &peers, json)
 }
@@ -160,6 +163,31 @@ fn writable(config: &NodeConfig, found: &mut Findings) {
 
 fn mode_of(path: &Path) -> Option<u32> {
     fs::metadata(path).ok().map(|data| data.mode() & 0o7777)
+}
+
+/// What `run` would refuse of the doors to Redis.
+fn queues(config: &NodeConfig, found: &mut Findings) {
+    let submits = config.doors.submits.iter().filter_map(|door| match &door.from {
+        SubmitFrom::IntelMqRedis(queue) => Some((&door.name, queue)),
+        SubmitFrom::Socket | SubmitFrom::IntelMqTcp(_) => None,
+    });
+    let consumers = config.doors.consumers.iter().filter_map(|door| match &door.to {
+        ConsumerTo::IntelMqRedis { queue, .. } => Some((&door.name, queue)),
+        ConsumerTo::IntelMqTcp { .. } => None,
+    });
+    for (name, queue) in submits.chain(consumers) {
+        if let Err(fault) = RedisAddress::parse(&queue.url) {
+            found.error(format!("{NODE_FILE}: door {name}: url: {fault}"), None);
+        }
+        for (key, file) in [("password_file", &queue.password_file), ("ca_file", &queue.ca_file)] {
+            if let Some(file) = file
+                && let Err(error) = fs::File::open(file)
+            {
+                let what = format!("{NODE_FILE}: door {name}: {key} {}: {error}", file.display());
+                found.error(what, Some("the node's user must be able to read it".into()));
+            }
+        }
+    }
 }
 
 fn settings(config: &NodeConfig, peers: &PeerFiles, found: &mut Findings) {

@@ -94,6 +94,8 @@ mod tests {
             ("redis://:p%40ss@[::1]:7000/3", "redis://[::1]:7000/3", Some("p@ss")),
             ("rediss://soc:secret@queue.example:6380/2", "rediss://queue.example:6380/2", Some("secret")),
             ("unix:///run/redis/redis.sock?db=2&pass=x", "unix:///run/redis/redis.sock?db=2", Some("x")),
+            ("unix:/run/redis.sock?db=3", "unix:///run/redis.sock?db=3", None),
+            ("redis+unix:///run/redis.sock", "unix:///run/redis.sock?db=0", None),
         ] {
             let address = RedisAddress::parse(url).unwrap();
             assert_eq!(address.to_string(), shown, "{url}");
