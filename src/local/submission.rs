@@ -17,7 +17,7 @@ use crate::envelope::{Core, Signer, VerifiedEnvelope};
 use crate::format::takeback::{check_audience, taken_back};
 use crate::format::{Child, Door, Draft, Intake, Made, Returned, SubmitCode, SubmitError, intake};
 use crate::identity::EventId;
-use crate::limits::SUBMIT_KIB_OUTSTANDING_MAX;
+use crate::limits::{LINEAGE_MAX, SUBMIT_KIB_OUTSTANDING_MAX};
 use crate::policy::TrustList;
 use crate::protocol::io::{Input, Submitted, Ticket};
 use crate::record::Entry;
@@ -251,13 +251,25 @@ impl Submitter {
 
     /// The child of what the core holds of its lineage, signed.
     async fn recalled(&self, bytes: usize, mut child: Child) -> Result<VerifiedEnvelope, SubmitError> {
-        let lineage = self.recall(bytes, child.of().clone()).await?;
-        // What was sealed for us tells its ancestry inside.
-        let cores: Vec<_> = lineage.iter().map(|entry| self.opening.revealed(entry)).collect();
-        let cores: Vec<_> = cores.iter().collect();
+        let lineage = self.lineage(bytes, child.of().clone()).await?;
+        let cores: Vec<_> = lineage.iter().collect();
         let trust = self.trust.load_full();
         child.expand(&trust)?;
         self.sign(child.into_draft(&cores, |name| trust.peer(name).is_some())?)
+    }
+
+    /// The event and its ancestors, nearest first, as far as they are held. What was sealed for us tells its
+    /// ancestry inside: the core's answer ends there, and the question goes on behind it.
+    async fn lineage(&self, bytes: usize, of: EventId) -> Result<Vec<Core>, SubmitError> {
+        let mut cores: Vec<Core> = Vec::new();
+        let mut next = Some(of);
+        while let Some(id) = next.filter(|_| cores.len() < LINEAGE_MAX) {
+            let held = self.recall(bytes, id).await?;
+            cores.extend(held.iter().map(|entry| self.opening.revealed(entry)));
+            let oldest = cores.last().filter(|core| !held.is_empty() && core.body.is_sealed());
+            next = oldest.and_then(|core| core.parent.clone());
+        }
+        Ok(cores)
     }
 
     /// What is withdrawn or replaced had no wider audience, as far as it is held.
