@@ -95,6 +95,12 @@ struct Watches {
     read_times: ReadTimes,
 }
 
+/// Commands of the operator's that the core has not answered.
+struct Commands {
+    next: u64,
+    waiting: BTreeMap<Ticket, oneshot::Sender<Result<(), String>>>,
+}
+
 pub struct EventLoop {
     pub node: Node,
     pub parts: Parts,
@@ -102,12 +108,11 @@ pub struct EventLoop {
     pub identity: Identity,
     chronicle: Chronicle,
     watches: Watches,
-    commands: BTreeMap<Ticket, oneshot::Sender<Result<(), String>>>,
+    commands: Commands,
     frames: FrameDump,
     /// Publishers whose statement was learnt a moment ago.
     keys_changed: Vec<PublisherName>,
     workers: Workers,
-    next_command: u64,
     /// Look-ups that were handed to the store's thread; the core takes their answers in the order asked.
     looking_up: usize,
 }
@@ -121,12 +126,11 @@ impl EventLoop {
             identity,
             chronicle: Chronicle::default(),
             watches: Watches::default(),
-            commands: BTreeMap::new(),
+            // Apart from the core's own tickets.
+            commands: Commands { next: 1 << 63, waiting: BTreeMap::new() },
             frames: FrameDump::from_env(),
             keys_changed: Vec::new(),
             workers: Workers::default(),
-            // Apart from the core's own tickets.
-            next_command: 1 << 63,
             looking_up: 0,
         }
     }
@@ -263,7 +267,7 @@ impl EventLoop {
                 self.parts.doors.handle(output);
             }
             Output::CommandDone { ticket, result } => {
-                if let Some(answer) = self.commands.remove(&ticket) {
+                if let Some(answer) = self.commands.waiting.remove(&ticket) {
                     // Whoever asked may have gone.
                     let _ = answer.send(result);
                 }
@@ -346,9 +350,9 @@ impl EventLoop {
         answer: oneshot::Sender<Result<(), String>>,
         command: impl FnOnce(Ticket) -> Command,
     ) {
-        let ticket = Ticket(self.next_command);
-        self.next_command += 1;
-        self.commands.insert(ticket, answer);
+        let ticket = Ticket(self.commands.next);
+        self.commands.next += 1;
+        self.commands.waiting.insert(ticket, answer);
         self.node.handle_input(Input::Command(command(ticket)), clock::now());
     }
 

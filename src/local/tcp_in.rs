@@ -332,7 +332,7 @@ impl Answers {
         if self.bytes.len() > ANSWERS_UNREAD_BYTES_MAX {
             self.unread = true;
             self.bytes.clear();
-        } else if self.bytes.len() % ANSWERS_BYTES == 0 {
+        } else if self.bytes.len().is_multiple_of(ANSWERS_BYTES) {
             self.write();
         }
     }
