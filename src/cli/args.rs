@@ -281,7 +281,7 @@ pub struct TailArgs {
     /// Stop when nothing came for this many seconds
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub idle: Option<std::time::Duration>,
-    /// Only what a CEL expression admits (not built yet)
+    /// Only what a CEL expression admits
     #[arg(long, value_name = "CEL")]
     pub filter: Option<String>,
 }
