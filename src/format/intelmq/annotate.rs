@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use thiserror::Error;
 
 use super::adapt::{Plan, Unfit};
-use super::harmonization::{FieldList, is_key};
+use super::harmonization::{FieldList, is_key, says_its_end_twice};
 use super::value::Value;
 use crate::event::json::Kind;
 use crate::format::handoff::Carried;
@@ -107,7 +107,7 @@ impl RelationFields {
 }
 
 fn check(name: &str) -> Result<(), RelationFieldError> {
-    if !is_key(name) || name == "extra" {
+    if !is_key(name) || says_its_end_twice(name) || name == "extra" {
         return Err(RelationFieldError::Key(name.chars().take(120).collect()));
     }
     let inside = name.strip_prefix("extra.intelmesh.").map(|rest| rest.split('.').next().unwrap_or(rest));

@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 
 use super::adapt::{Plan, Subject, Unfit, as_python_reads, is_sound};
-use super::harmonization::is_key;
+use super::harmonization::{is_key, says_its_end_twice};
 use super::value::Value;
 use crate::event::json::{self, Kind, Member};
 use crate::limits::JSON_DEPTH_MAX;
@@ -180,6 +180,7 @@ fn unfit(subject: &Subject<'_>, key: &str, text: &str, kind: Kind) -> Option<Unf
     match subject.fields.find(key) {
         Some(field) if !field.accepts(&Value::of(text, kind)) => Some(Unfit::Value),
         None if !is_key(key) => Some(Unfit::Key),
+        _ if says_its_end_twice(key) => Some(Unfit::Key),
         _ => None,
     }
 }

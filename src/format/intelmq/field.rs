@@ -13,6 +13,8 @@ pub(super) struct Field {
     /// Characters of the value as Python writes it.
     pub length: Option<usize>,
     pub pattern: Option<Pattern>,
+    /// A field of a report is also one of the event that a parser makes of it.
+    pub also: Option<Box<Field>>,
 }
 
 /// A pattern of `harmonization.conf`; those of IntelMQ itself need no engine.
@@ -85,7 +87,8 @@ impl Field {
     /// Whether IntelMQ takes the value at this field, mended by itself or not.
     pub fn accepts(&self, value: &Value<'_>) -> bool {
         let stands = self.kind.is_valid(value) && self.fits(value);
-        stands || self.kind.sanitized(value).is_some_and(|mended| self.fits_mended(&mended))
+        let taken = stands || self.kind.sanitized(value).is_some_and(|mended| self.fits_mended(&mended));
+        taken && self.also.as_ref().is_none_or(|also| also.accepts(value))
     }
 
     fn fits(&self, value: &Value<'_>) -> bool {

@@ -171,9 +171,9 @@ fn named(
     side: &'static str,
 ) -> impl Iterator<Item = (String, Field)> {
     table.iter().flat_map(move |(kind, names)| {
-        names
-            .iter()
-            .map(move |name| (format!("{side}{name}"), Field { kind: *kind, length: None, pattern: None }))
+        names.iter().map(move |name| {
+            (format!("{side}{name}"), Field { kind: *kind, length: None, pattern: None, also: None })
+        })
     })
 }
 

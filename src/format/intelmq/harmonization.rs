@@ -60,7 +60,7 @@ pub struct Harmonization {
 }
 
 /// The fields of one type.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct FieldList {
     fields: HashMap<String, Field>,
     /// Names of fields that hold a JSON object whose members are fields of their own: `extra`.
@@ -104,6 +104,11 @@ pub(super) fn is_key(key: &str) -> bool {
     first.len() >= 2 && part(first) && !first.starts_with(|c: char| c.is_ascii_digit()) && parts.all(part)
 }
 
+/// `extra.a.b.a`: where IntelMQ makes objects of dots it stops at the first `a`, in the way of all else below it.
+pub(super) fn says_its_end_twice(key: &str) -> bool {
+    key.rsplit_once('.').is_some_and(|(before, end)| before.split('.').any(|part| part == end))
+}
+
 impl Harmonization {
     /// That of IntelMQ 3.5.0.
     pub fn intelmq() -> Arc<Self> {
@@ -135,12 +140,14 @@ impl Harmonization {
     pub fn parse(file: &Path, bytes: &[u8]) -> Result<Self, HarmonizationError> {
         let lists: Map<String, Json> = serde_json::from_slice(bytes)
             .map_err(|source| HarmonizationError::NoJson { file: file.to_owned(), source })?;
-        let event = read_list(file, &lists, "event")?;
+        let event = FieldList::new(read_list(file, &lists, "event")?);
         if !event.has_extra() {
             let why = "no field `extra` of type JSONDict: what a receiver does not know has no place";
             return Err(HarmonizationError::List { file: file.to_owned(), list: "event", why });
         }
-        Ok(Self { event, report: read_list(file, &lists, "report")? })
+        let report = read_list(file, &lists, "report")?;
+        let report = FieldList::new(if report.is_empty() { report } else { parsed(report, &event) });
+        Ok(Self { event, report })
     }
 
     pub(super) fn of(&self, event_type: EventType) -> &FieldList {
@@ -156,9 +163,9 @@ fn read_list(
     file: &Path,
     lists: &Map<String, Json>,
     list: &'static str,
-) -> Result<FieldList, HarmonizationError> {
+) -> Result<HashMap<String, Field>, HarmonizationError> {
     let fault = |why| HarmonizationError::List { file: file.to_owned(), list, why };
-    let Some(found) = lists.get(list) else { return Ok(FieldList::default()) };
+    let Some(found) = lists.get(list) else { return Ok(HashMap::new()) };
     let found = found.as_object().ok_or(fault("not an object"))?;
     if found.len() > HARMONIZATION_FIELDS_MAX {
         return Err(fault("too many fields"));
@@ -173,7 +180,20 @@ fn read_list(
         })?;
         fields.insert(name.clone(), field);
     }
-    Ok(FieldList::new(fields))
+    Ok(fields)
+}
+
+/// The fields of a report that a parser can make an event of: it takes them over under their names.
+fn parsed(mut report: HashMap<String, Field>, event: &FieldList) -> HashMap<String, Field> {
+    report.retain(|name, _| event.find(name).is_some());
+    for (name, field) in &event.fields {
+        if let Some(found) = report.get_mut(name) {
+            found.also = Some(Box::new(field.clone()));
+        } else if event.dict_of(name).is_some_and(|dict| report.contains_key(dict)) {
+            report.insert(name.clone(), field.clone());
+        }
+    }
+    report
 }
 
 fn read_field(name: &str, told: &Json, list: &str) -> Result<Field, FieldFault> {
@@ -199,7 +219,7 @@ fn read_field(name: &str, told: &Json, list: &str) -> Result<Field, FieldFault> 
     if kind == FieldKind::JsonDict && (length.is_some() || pattern.is_some()) {
         return Err(FieldFault::BoundExtra);
     }
-    Ok(Field { kind, length, pattern })
+    Ok(Field { kind, length, pattern, also: None })
 }
 
 fn pattern(told: &Map<String, Json>, key: &'static str) -> Result<Option<Pattern>, FieldFault> {

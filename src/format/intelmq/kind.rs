@@ -108,6 +108,7 @@ impl FieldKind {
             (Self::Text, _) if value.is_truthy() => as_text(strip(&value.as_text()?)),
             (Self::Integer, _) => Some(Sanitized::Text(int_from(value)?.into())),
             (Self::Asn, _) => Some(asn_from(value)?).filter(|digits| is_asn(digits)).map(Sanitized::from),
+            (Self::Float, Value::Bool(_)) => Some(Sanitized::Unmeasured),
             (Self::Float, Value::Text(text)) => float_of(text).map(|_| Sanitized::Unmeasured),
             (Self::Accuracy, Value::Text(text)) => {
                 float_of(text).filter(|number| is_percent(*number)).map(|_| Sanitized::Unmeasured)

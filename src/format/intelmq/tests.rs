@@ -128,6 +128,7 @@ fn each_rule_of_the_table() {
             r#"{"extra.a.b":2,"extra.c":3,"extra.intelmesh.moved":{"extra":{"a":1}}}"#,
         ),
         (r#"{"extra":{"a":{"B":"", "c-d":[null]}}}"#, r#"{"extra":{"a":{"B":"", "c-d":[null]}}}"#),
+        (r#"{"extra.b":1,"extra.extra":2}"#, r#"{"extra.b":1,"extra.intelmesh.moved":{"extra.extra":2}}"#),
         // Names that only a hand-off writes.
         (
             r#"{"comment":"x","extra.intelmesh.uuid":"forged","extra":{"intelmesh":{"uuid":1}}}"#,
