@@ -18,15 +18,17 @@ pub(super) fn is_host(text: &str) -> bool {
 
 /// A name that IntelMQ can put so: white space and dots off its ends, lower case, punycode.
 pub(super) fn sanitized_host(text: &str) -> Option<Sanitized<'static>> {
-    // It also looks at the name before that, and stops at a label that is empty or too long.
+    // It also looks at the name as it stands, and stops at what IDNA refuses there.
+    let stands = text.trim_matches('.');
     let name = strip(text).trim_matches('.');
-    if !is_name(text.trim_matches('.')) || !is_name(name) {
+    if !is_name(stands) || !is_name(name) || !stands.split('.').all(can_be_punycode) {
         return None;
     }
     if name.is_ascii() {
-        return Some(Sanitized::from(name.to_ascii_lowercase()));
+        Some(Sanitized::from(name.to_ascii_lowercase()))
+    } else {
+        Some(Sanitized::Unmeasured)
     }
-    name.split('.').all(can_be_punycode).then_some(Sanitized::Unmeasured)
 }
 
 fn is_name(text: &str) -> bool {
@@ -139,6 +141,7 @@ mod tests {
             ("\u{5d0}.example", false, false),
             ("a\u{3002}b", false, false),
             ("xn--bücher.example", false, false),
+            ("\u{2028}a", false, false),
         ] {
             assert_eq!(is_host(text), stands, "{text}");
             assert_eq!(sanitized_host(text).is_some(), mended, "{text}");
