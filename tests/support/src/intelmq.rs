@@ -45,21 +45,28 @@ pub fn python() -> PathBuf {
     )
 }
 
-/// A command that runs without root's identity: IntelMQ refuses that. It may still read what only root may, since
-/// a checkout and its virtual environment often lie in root's home.
-pub fn unprivileged(program: &Path) -> Command {
+/// What stands before a command so that it runs without root's identity, which IntelMQ refuses; nothing where the
+/// test itself does. It may still read what only root may, since a checkout and its virtual environment often lie in
+/// root's home.
+pub fn unprivileged_prefix() -> Vec<String> {
     if !rustix::process::geteuid().is_root() {
-        return Command::new(program);
+        return Vec::new();
     }
-    let mut command = Command::new("setpriv");
-    command.args([format!("--reuid={UNPRIVILEGED}"), format!("--regid={UNPRIVILEGED}")]).args([
-        "--clear-groups",
-        "--inh-caps=+dac_override",
-        "--ambient-caps=+dac_override",
-        "--",
-    ]);
-    command.arg(program);
-    command
+    let words = ["setpriv", "--clear-groups", "--inh-caps=+dac_override", "--ambient-caps=+dac_override"];
+    let ids = [format!("--reuid={UNPRIVILEGED}"), format!("--regid={UNPRIVILEGED}"), "--".to_owned()];
+    words.into_iter().map(str::to_owned).chain(ids).collect()
+}
+
+/// A command that runs without root's identity.
+pub fn unprivileged(program: &Path) -> Command {
+    match unprivileged_prefix().split_first() {
+        Some((first, rest)) => {
+            let mut command = Command::new(first);
+            command.args(rest).arg(program);
+            command
+        }
+        None => Command::new(program),
+    }
 }
 
 /// An instance; its bots and its Redis are killed when it is dropped.
