@@ -1,6 +1,5 @@
 //! `extra`, which IntelMQ takes flat (`extra.a`), as an object and as a string of JSON, and stores flat. Both
-//! ways of writing together, keys that its next bot refuses, and `extra.a` beside `extra.a.b` are what
-//! stops it.
+//! ways of writing together, and keys that its next bot refuses, are what stops it.
 
 use std::borrow::Cow;
 
@@ -185,17 +184,17 @@ fn unfit(subject: &Subject<'_>, key: &str, text: &str, kind: Kind) -> Option<Unf
     }
 }
 
-/// Of two in one place the flat one stays, and of one inside of another the inner.
+/// Of two in one place the flat one stays. One inside of another (`extra.a` beside `extra.a.b`) is no clash:
+/// IntelMQ's own parsers make such events, and every bot takes them.
 fn find_clashes(parts: &mut [Part<'_>]) {
     let mut order: Vec<usize> = (0..parts.len()).filter(|index| !parts[*index].is_nothing()).collect();
-    // A point sorts before all else that keys have: what is inside of a key follows it at once.
     order.sort_unstable_by(|left, right| {
         let (left, right) = (&parts[*left], &parts[*right]);
         left.key.cmp(&right.key).then(left.flat.is_some().cmp(&right.flat.is_some()))
     });
     for pair in order.windows(2) {
         let [first, second] = [pair[0], pair[1]];
-        if parts[first].key == parts[second].key || is_below(&parts[second].key, &parts[first].key) {
+        if parts[first].key == parts[second].key {
             parts[first].unfit = Some(Unfit::Clash);
         }
     }

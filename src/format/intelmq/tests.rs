@@ -134,11 +134,9 @@ fn each_rule_for_extra_nested_objects_and_numbers() {
         (r#"{"extra.a":1,"extra":{"b":2}}"#, r#"{"extra.a":1,"extra.b":2}"#),
         (r#"{"extra":{"b":2},"extra.a":1}"#, r#"{"extra":{"b":2},"extra.a":1}"#),
         (r#"{"extra":{"a":2},"extra.a":1}"#, r#"{"extra.a":1,"extra.intelmesh.moved":{"extra":{"a":2}}}"#),
-        (r#"{"extra.a":1,"extra.a.b":2}"#, r#"{"extra.a.b":2,"extra.intelmesh.moved":{"extra.a":1}}"#),
-        (
-            r#"{"extra":{"a":1,"a.b":2,"c":3}}"#,
-            r#"{"extra.a.b":2,"extra.c":3,"extra.intelmesh.moved":{"extra":{"a":1}}}"#,
-        ),
+        // One inside of another is what IntelMQ's own parsers make, too.
+        (r#"{"extra.a":1,"extra.a.b":2}"#, r#"{"extra.a":1,"extra.a.b":2}"#),
+        (r#"{"extra":{"a":1,"a.b":2,"c":3}}"#, r#"{"extra":{"a":1,"a.b":2,"c":3}}"#),
         (r#"{"extra":{"a":{"B":"", "c-d":[null]}}}"#, r#"{"extra":{"a":{"B":"", "c-d":[null]}}}"#),
         (r#"{"extra.b":1,"extra.extra":2}"#, r#"{"extra.b":1,"extra.intelmesh.moved":{"extra.extra":2}}"#),
         // Names that only a hand-off writes.
