@@ -117,7 +117,8 @@ mod tests {
 
     #[test]
     fn what_takes_back_goes_to_everybody_whom_its_target_went_to() {
-        let cases: &[(&str, (Tlp, &[&str]), (Tlp, &[&str]), bool)] = &[
+        type Audience = (Tlp, &'static [&'static str]);
+        let cases: &[(&str, Audience, Audience, bool)] = &[
             ("the same", (Tlp::Green, &[]), (Tlp::Green, &[]), true),
             ("a more open label", (Tlp::Clear, &[]), (Tlp::Amber, &[]), true),
             ("a stricter label", (Tlp::Amber, &[]), (Tlp::Green, &[]), false),

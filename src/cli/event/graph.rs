@@ -95,8 +95,8 @@ mod tests {
         let has = |wanted: String| triples.iter().any(|triple| triple.to_string() == wanted);
         let prov = "<http://www.w3.org/ns/prov#wasDerivedFrom>";
         assert!(has(format!("{} {prov} {}", event(1), event(2))), "{triples:?}");
-        let retracts = "<http://purl.org/spar/cito/retracts>";
-        let withdrawals = triples.iter().filter(|triple| triple.predicate.to_string() == retracts);
+        let retracts = "http://purl.org/spar/cito/retracts";
+        let withdrawals = triples.iter().filter(|triple| triple.predicate.as_str() == retracts);
         assert_eq!(withdrawals.count(), 1, "the claim of another counts for nothing");
         let ticket = triples.iter().find_map(|triple| match &triple.object {
             oxrdf::Term::Literal(text) if triple.predicate.as_str().ends_with("identifier") => {

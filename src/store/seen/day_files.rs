@@ -68,6 +68,9 @@ fn day_of_name(name: &str) -> Option<u32> {
 
 type Open = Vec<(u32, Arc<sled::Db>)>;
 
+/// Layers of a filter, each with its number, under the filter's name.
+type NamedLayers<'a> = (&'a str, Vec<(usize, Vec<u8>)>);
+
 #[derive(Debug)]
 pub struct DayFiles {
     dir: PathBuf,
@@ -211,7 +214,7 @@ impl DayFiles {
         day: u32,
         ids: u64,
         pairs: impl Iterator<Item = (K, V)>,
-        filters: &[(&str, Vec<(usize, Vec<u8>)>)],
+        filters: &[NamedLayers<'_>],
     ) -> Result<(), SeenError> {
         let dir = self.day_dir(day);
         let is_new = !dir.is_dir();
