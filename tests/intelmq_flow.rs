@@ -114,7 +114,7 @@ impl Flow {
             let bots = ["json-parser", "witness", "tcp-output", "intelmesh"];
             unread == 0 && bots.iter().all(|bot| self.a.waiting(bot) == 0)
         });
-        let sent = counted(self.a.written("witness").iter().map(|event| without_what_stays(event)));
+        let sent = counted(self.a.written("witness").iter().map(without_what_stays));
         wait_until("all that was sent comes out", ARRIVAL, || self.received().len() >= sent.len());
         wait_until("the hand-off and the receiving instance are done", ARRIVAL, || {
             let handed_off = self.nodes[1].consumer("pipeline")["lag_events"] == 0;

@@ -46,11 +46,16 @@ fn carry(mut from: TcpStream, mut to: TcpStream, delay: Duration) {
     });
     thread::spawn(move || {
         for (due, bytes) in receiver {
-            thread::sleep(due.saturating_duration_since(Instant::now()));
+            wait_for_the_wire(due);
             if bytes.is_empty() || to.write_all(&bytes).is_err() {
                 break;
             }
         }
         let _ = to.shutdown(Shutdown::Both);
     });
+}
+
+/// The time that a byte is under way is what is simulated here: nothing else waits for it.
+fn wait_for_the_wire(due: Instant) {
+    thread::sleep(due.saturating_duration_since(Instant::now()));
 }
