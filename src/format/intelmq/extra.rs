@@ -1,5 +1,5 @@
 //! `extra`, which IntelMQ takes flat (`extra.a`), as an object and as a string of JSON, and stores flat. Both
-//! ways of writing together, and keys that its next bot refuses, are what stops it.
+//! ways of writing together, keys that its next bot refuses, and `extra.a` before `extra.a.b` are what stops it.
 
 use std::borrow::Cow;
 
@@ -90,7 +90,7 @@ impl<'a> Plan<'a> {
         mut parts: Vec<Part<'_>>,
         container: Option<Container<'_, '_>>,
     ) {
-        find_clashes(&mut parts);
+        let late = find_clashes(&mut parts);
         let stays = container.as_ref().is_none_or(|container| {
             let whole = parts.iter().all(|part| part.flat.is_some() || part.unfit.is_none());
             // Behind a flat one IntelMQ refuses the object.
@@ -109,6 +109,12 @@ impl<'a> Plan<'a> {
                     }
                 }
             }
+        }
+        for index in late.into_iter().rev() {
+            let Some(part) = parts.get(index) else { continue };
+            let Some(member) = part.flat.and_then(|index| subject.scan.members.get(index)) else { continue };
+            self.gone.push(member.key_at.start);
+            self.put.push((part.key.clone(), subject.text[member.value_at.clone()].into()));
         }
         let Some(container) = container.filter(|_| !stays) else { return };
         self.gone.push(container.member.key_at.start);
@@ -184,20 +190,30 @@ fn unfit(subject: &Subject<'_>, key: &str, text: &str, kind: Kind) -> Option<Unf
     }
 }
 
-/// Of two in one place the flat one stays. One inside of another (`extra.a` beside `extra.a.b`) is no clash:
-/// IntelMQ's own parsers make such events, and every bot takes them.
-fn find_clashes(parts: &mut [Part<'_>]) {
+/// Of two in one place the flat one stays, and of one inside of another the inner. Two flat ones both stay, as
+/// IntelMQ itself has them, but the outer comes last: only before the inner it stops what makes objects of dots.
+/// Gives the indexes of those, outer ones first.
+fn find_clashes(parts: &mut [Part<'_>]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..parts.len()).filter(|index| !parts[*index].is_nothing()).collect();
+    // A point sorts before all else that keys have: what is inside of a key follows it at once.
     order.sort_unstable_by(|left, right| {
         let (left, right) = (&parts[*left], &parts[*right]);
         left.key.cmp(&right.key).then(left.flat.is_some().cmp(&right.flat.is_some()))
     });
-    for pair in order.windows(2) {
-        let [first, second] = [pair[0], pair[1]];
-        if parts[first].key == parts[second].key {
-            parts[first].unfit = Some(Unfit::Clash);
+    let mut late = Vec::new();
+    for (at, first) in order.iter().enumerate() {
+        let inside =
+            order[at + 1..].iter().take_while(|next| is_below(&parts[**next].key, &parts[*first].key));
+        let (any, all_flat) =
+            inside.fold((false, true), |(_, flat), next| (true, flat && parts[*next].flat.is_some()));
+        let twice = order.get(at + 1).is_some_and(|next| parts[*next].key == parts[*first].key);
+        if any && all_flat && !twice && parts[*first].flat.is_some() {
+            late.push(*first);
+        } else if any || twice {
+            parts[*first].unfit = Some(Unfit::Clash);
         }
     }
+    late
 }
 
 /// What is left of the object, as the object that it was.

@@ -74,6 +74,17 @@ fn what_needs_nothing_is_copied_token_for_token_and_annotated() {
 }
 
 #[test]
+fn of_two_flat_ones_inside_each_other_the_outer_comes_last_and_both_stay() {
+    let strict = IntelmqHandOff { strict: true, ..bare() };
+    let (written, line) =
+        hand(&strict, &envelope(r#"{"extra.a":1,"extra.a.b":2,"extra.a.b.c":3,"comment":"x"}"#, |_| {}));
+    assert_eq!(
+        (written, &*line),
+        (Ok(Written::AsItIs), r#"{"extra.a.b.c":3,"comment":"x","extra.a.b":2,"extra.a":1}"#)
+    );
+}
+
+#[test]
 fn the_type_is_written_last_and_only_ours() {
     let typed = HandOff { form: Form::Plain, with_type: true };
     let hand_off = IntelmqHandOff { hand_off: typed, ..bare() };
@@ -137,9 +148,11 @@ fn each_rule_for_extra_nested_objects_and_numbers() {
         (r#"{"extra.a":1,"extra":{"b":2}}"#, r#"{"extra.a":1,"extra.b":2}"#),
         (r#"{"extra":{"b":2},"extra.a":1}"#, r#"{"extra":{"b":2},"extra.a":1}"#),
         (r#"{"extra":{"a":2},"extra.a":1}"#, r#"{"extra.a":1,"extra.intelmesh.moved":{"extra":{"a":2}}}"#),
-        // One inside of another is what IntelMQ's own parsers make, too.
-        (r#"{"extra.a":1,"extra.a.b":2}"#, r#"{"extra.a":1,"extra.a.b":2}"#),
-        (r#"{"extra":{"a":1,"a.b":2,"c":3}}"#, r#"{"extra":{"a":1,"a.b":2,"c":3}}"#),
+        (r#"{"extra.a":1,"extra":{"c":0},"extra.a.b":2}"#, r#"{"extra.a.b":2,"extra.c":0,"extra.a":1}"#),
+        (
+            r#"{"extra":{"a":1,"a.b":2,"c":3}}"#,
+            r#"{"extra.a.b":2,"extra.c":3,"extra.intelmesh.moved":{"extra":{"a":1}}}"#,
+        ),
         (r#"{"extra":{"a":{"B":"", "c-d":[null]}}}"#, r#"{"extra":{"a":{"B":"", "c-d":[null]}}}"#),
         (r#"{"extra.b":1,"extra.extra":2}"#, r#"{"extra.b":1,"extra.intelmesh.moved":{"extra.extra":2}}"#),
         // Names that only a hand-off writes.
