@@ -46,8 +46,8 @@ fn main() {
     println!("events/s, medians of {} runs of {} events of {} B", load.runs, load.events, load.bytes);
     println!("| what | loopback | 10 ms away | times the bot's |");
     println!("|---|---|---|---|");
-    into_a_node(&load);
-    out_of_a_node(&load);
+    let bots = into_a_node(&load);
+    out_of_a_node(&load, bots);
     through_redis(&load);
 }
 
@@ -163,7 +163,8 @@ fn near_and_far(
     (near, far)
 }
 
-fn into_a_node(load: &Load) {
+/// Gives what IntelMQ's own bots do, near and far.
+fn into_a_node(load: &Load) -> (f64, f64) {
     let (to_bot, to_node) = (free_port(), free_port());
     let mut bot = collector(to_bot);
     let node = tcp_door(to_node);
@@ -196,6 +197,7 @@ fn into_a_node(load: &Load) {
     let wide = near_and_far(load, to_node, EVENTS_AWAY * CONNECTIONS, fast(CONNECTIONS, 700_000_000));
     row(&format!("a fast sender, {CONNECTIONS} connections -> node"), wide.0, Some(wide.1), against);
     drop(node);
+    reference
 }
 
 /// Events that the node has in its journal, from a consumer that takes what is its own.
@@ -204,7 +206,7 @@ fn stored(node: &Node, events: usize, bytes: usize) {
     node.publish(&lines);
 }
 
-fn out_of_a_node(load: &Load) {
+fn out_of_a_node(load: &Load, bots: (f64, f64)) {
     let hand_off = |delay: Option<Duration>, events: usize| {
         let listens = free_port();
         let connects = delay.map_or(listens, |delay| relay(listens, delay));
@@ -217,7 +219,7 @@ fn out_of_a_node(load: &Load) {
     };
     let near = median(load.runs, |_| hand_off(None, load.events));
     let far = median(load.runs, |_| hand_off(Some(AWAY), EVENTS_AWAY));
-    row("node -> TCP collector", near, Some(far), None);
+    row("node -> TCP collector", near, Some(far), Some((bots.0, Some(bots.1))));
 }
 
 fn through_redis(load: &Load) {
