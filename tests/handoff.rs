@@ -163,7 +163,9 @@ fn from_a_seq_begins_with_it_and_from_now_with_what_comes() {
     assert!(live.rest(QUIET).is_empty());
     let new = nodes[0].publish(&[made(77, 500)]);
     assert_eq!(live.take_one().id(), new[0]);
-    for wrong in [json!({"from": "yesterday"}), json!({"form": "xml"}), json!({"filter": "true"}), json!(7)] {
+    for wrong in
+        [json!({"from": "yesterday"}), json!({"form": "xml"}), json!({"filter": "true &&"}), json!(7)]
+    {
         let refused: Value =
             serde_json::from_str(&Consumer::open(&nodes[1], &wrong).take_one().line).expect("JSON");
         assert!(refused["error"].is_string() && refused["code"].is_string(), "{wrong}: {refused}");

@@ -342,7 +342,8 @@ fn a_stranger_to_the_allowed_networks_is_turned_away() {
 #[test]
 fn nothing_is_lost_or_twice_where_the_node_is_killed_while_a_bot_sends() {
     let (mut node, port) = node_with_input("");
-    let events: Vec<_> = (0..400).map(|number| made(number, 500)).collect();
+    // So many that the bot is still sending at the last kill, on a fast disk too.
+    let events: Vec<_> = (0..3_000).map(|number| made(number, 500)).collect();
     let sender = {
         let events = events.clone();
         std::thread::spawn(move || {
@@ -362,7 +363,8 @@ fn nothing_is_lost_or_twice_where_the_node_is_killed_while_a_bot_sends() {
     for round in 1..=4 {
         let enough = json!(round * 15);
         wait_until("some are taken", PATIENCE, || {
-            door(&node, "intelmq-tcp")["submit"]["accepted"].as_u64() >= enough.as_u64()
+            sender.is_finished()
+                || door(&node, "intelmq-tcp")["submit"]["accepted"].as_u64() >= enough.as_u64()
         });
         node.kill9();
         node.start();

@@ -9,7 +9,7 @@ use crate::control::Request;
 
 pub fn accept(place: &Place) -> Result<(), Failure> {
     done(&place.ask(&Request::ClockAccept)?)?;
-    place.audit(&place.config()?, What::ClockAccepted, None, "");
+    place.audit_here(What::ClockAccepted, None, "");
     talk("the clock is accepted: what waited for it goes on");
     Ok(())
 }

@@ -33,7 +33,7 @@ pub fn decide(place: &Place, what: &str, release: bool) -> Result<(), Failure> {
     } else {
         ("dropped", What::EventDropped)
     };
-    place.audit(&place.config()?, audited, Some(&publisher), what);
+    place.audit_here(audited, Some(&publisher), what);
     talk(format!("{what}: {verb}"));
     Ok(())
 }

@@ -16,7 +16,7 @@ pub fn feed(place: &Place, verb: FeedVerb, json: bool) -> Result<(), Failure> {
         FeedVerb::Rewind { peer, to } => rewind(place, peer, to),
         FeedVerb::Repair { peer } => {
             done(&place.ask(&Request::FeedRepair { peer: peer.clone() })?)?;
-            place.audit(&place.config()?, What::FeedRepaired, Some(&peer), "");
+            place.audit_here(What::FeedRepaired, Some(&peer), "");
             talk(format!(
                 "{peer}: the whole journal is compared; intelmesh feed show {peer} shows how far it is"
             ));
@@ -32,7 +32,7 @@ fn rewind(place: &Place, peer: PublisherName, to: RewindPlace) -> Result<(), Fai
         RewindPlace::Seq(seq) => format!("seq {seq}"),
         RewindPlace::Time(time) => time.to_string(),
     };
-    place.audit(&place.config()?, What::FeedRewound, Some(&peer), &format!("to {from}"));
+    place.audit_here(What::FeedRewound, Some(&peer), &format!("to {from}"));
     talk(format!("{peer}: asked again for everything from {from}; what is here already is refused as usual"));
     Ok(())
 }

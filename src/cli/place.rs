@@ -68,11 +68,22 @@ impl Place {
     /// Writes a decision of the operator into `audit.jsonl`. It is done already: where it cannot be written down,
     /// that is said.
     pub fn audit(&self, config: &NodeConfig, what: What, peer: Option<&PublisherName>, how: &str) {
+        self.audit_in(&config.paths.state, what, peer, how);
+    }
+
+    fn audit_in(&self, state: &Path, what: What, peer: Option<&PublisherName>, how: &str) {
         let decision = Decision { at: clock::now().wall, what, who: audit::who(), peer, how };
-        if let Err(error) = audit::append(&config.paths.state, &decision) {
-            let file = config.paths.state.join(audit::AUDIT_FILE);
+        if let Err(error) = audit::append(state, &decision) {
+            let file = state.join(audit::AUDIT_FILE);
             talk(format!("warning: {}: {error}: this decision is not written down", file.display()));
         }
+    }
+
+    /// The same, where nothing else was asked of the configuration. Without one it is written down in the directory.
+    pub fn audit_here(&self, what: What, peer: Option<&PublisherName>, how: &str) {
+        let state =
+            NodeConfig::load(&self.dir).map_or_else(|_| self.dir.clone(), |config| config.paths.state);
+        self.audit_in(&state, what, peer, how);
     }
 
     /// Where the sockets are. A broken configuration must not hide a running node, so it falls back on the default.

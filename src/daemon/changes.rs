@@ -32,6 +32,14 @@ fn terms(file: &PeerFile) -> String {
         format!("relay {}", peer.receive.relay),
         format!("addresses [{}]", file.addresses.join(", ")),
     ];
+    let flags = [
+        ("paused", peer.paused),
+        ("revoked", peer.revoked),
+        ("sealed alone", peer.share.seal),
+        ("pending", file.pairing.pending),
+        ("verified", file.pairing.verified),
+    ];
+    terms.extend(flags.into_iter().filter(|(_, set)| *set).map(|(name, _)| name.to_owned()));
     terms.extend(file.filters().map(|(section, filter)| format!("{section} where {filter}")));
     terms.join(", ")
 }
