@@ -29,7 +29,7 @@ use crate::limits::KEY_FILE_BYTES_MAX;
 use crate::time::Timestamp;
 use operational::Operational;
 
-pub use operational::STATEMENT_FILE;
+pub use operational::{Ending, STATEMENT_FILE};
 
 /// The node's key: it signs, and proves who we are to peers.
 pub const NODE_KEY_FILE: &str = "node.pem";
@@ -134,8 +134,7 @@ impl Keyring {
         Ok(Self { node, seal, body_id, operational })
     }
 
-    /// Makes new keys for signing and sealing, and says so with the identity key; those before stay good for what
-    /// they signed, and are named for `keep_ms` more.
+    /// Makes new keys for signing and sealing, and says so with the identity key, and what becomes of those before.
     ///
     /// # Errors
     /// [`KeyringError`]; nothing acts before the statement is written.
@@ -144,10 +143,10 @@ impl Keyring {
         keys_dir: &Path,
         publisher: &PublisherName,
         now: Timestamp,
-        keep_ms: u64,
+        ending: Ending,
     ) -> Result<SignedStatement, KeyringError> {
         let first_seal = PublicKey::from(&self.seal).to_bytes();
-        operational::rotate(keys_dir, &self.node, first_seal, publisher, now, keep_ms)
+        operational::rotate(keys_dir, &self.node, first_seal, publisher, now, ending)
     }
 
     /// The last statement about this node's keys, for the safe.

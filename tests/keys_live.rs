@@ -141,6 +141,34 @@ fn what_a_revoked_peer_signs_waits_for_the_operator_by_whatever_way_it_comes() {
 }
 
 #[test]
+fn what_a_compromised_signing_key_signed_waits_where_it_was_not_held_and_the_new_key_counts() {
+    let mut nodes = mesh(&["cert-at", "cert-ee", "cert-pl"]);
+    nodes.iter().for_each(together);
+    nodes[0].cli(&["key", "rotate", "--yes"]);
+    nodes[0].publish(&[made(0, 300)]);
+    wait_until("it came", SOON, || nodes[2].accepted() == 1);
+    nodes[2].stop();
+    let old = nodes[0].publish(&[made(1, 300), made(2, 300)]);
+    wait_until("one peer holds them", SOON, || nodes[1].accepted() == 3);
+    nodes[0].cli(&["key", "rotate", "--compromised", "--yes"]);
+    let new = nodes[0].publish(&[made(3, 300)]);
+    nodes[2].start();
+    wait_until("what the new key signed is taken", SOON, || nodes[2].accepted() == 1);
+    wait_until("what the old one signed waits", SOON, || waiting(&nodes[2]) >= 2);
+    let mut consumer = Consumer::open(&nodes[2], &json!({"from": "earliest"}));
+    let handed: Vec<_> = consumer.rest(QUIET).iter().map(support::Handed::id).collect();
+    assert_eq!(handed.len(), 2, "{handed:?}");
+    assert!(handed.contains(&new[0]) && !handed.contains(&old[0]));
+    assert_eq!(nodes[1].accepted(), 4, "who held it keeps it");
+    nodes[2].cli(&["event", "release", "cert-at"]);
+    let mut released: Vec<_> = consumer.take(2).iter().map(support::Handed::id).collect();
+    released.sort();
+    let mut expected = old;
+    expected.sort();
+    assert_eq!(released, expected);
+}
+
+#[test]
 fn the_line_for_the_safe_revokes_the_key_of_its_maker_and_no_other() {
     let mut nodes = mesh(&["cert-at", "cert-ee", "cert-pl"]);
     nodes.iter().for_each(together);

@@ -302,8 +302,12 @@ pub enum KeyVerb {
     Show,
     /// Make new keys for signing and sealing, and tell the peers; what the older ones signed stays good.
     #[command(after_help = "Examples:
-  intelmesh key rotate -C /srv/mesh")]
+  intelmesh key rotate -C /srv/mesh
+  intelmesh key rotate --compromised        somebody else may have the signing key")]
     Rotate {
+        /// What the present signing key signed, and a peer does not hold yet, waits there for its operator
+        #[arg(long)]
+        compromised: bool,
         /// Do not ask
         #[arg(long)]
         yes: bool,

@@ -17,7 +17,7 @@ use crate::envelope::statement::claimed_publisher;
 use crate::envelope::{KeyUse, SignedStatement, StatedKey};
 use crate::identity::{KeyId, PublisherName, public_key_text};
 use crate::invitation;
-use crate::keyring::{Keyring, NODE_KEY_FILE, SEAL_KEY_FILE, seal_key_text};
+use crate::keyring::{Ending, Keyring, NODE_KEY_FILE, SEAL_KEY_FILE, seal_key_text};
 use crate::limits::{KEY_STATEMENT_BYTES_MAX, SEEN_BEYOND_JOURNAL_MS};
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
@@ -27,7 +27,7 @@ const REVOCATION_PREFIX: &str = "intelmesh-revocation:";
 pub fn key(place: &Place, verb: &KeyVerb, json: bool) -> Result<(), Failure> {
     match verb {
         KeyVerb::Show => show(place, json),
-        KeyVerb::Rotate { yes } => rotate(place, *yes),
+        KeyVerb::Rotate { compromised, yes } => rotate(place, *compromised, *yes),
         KeyVerb::Revoke { name: Some(name), yes, .. } => revoke_peer(place, name, *yes),
         KeyVerb::Revoke { statement: Some(file), yes, .. } => revoke_by_statement(place, file, *yes),
         KeyVerb::Revoke { yes, .. } => revoke_own(place, *yes),
@@ -98,6 +98,7 @@ fn text_of(stated: &StatedKey) -> String {
 fn validity(stated: &StatedKey) -> String {
     let since = if stated.not_before.0 == 0 { String::new() } else { format!("from {} ", stated.not_before) };
     match stated.not_after {
+        Some(end) if stated.compromised => format!("{since}until {end}, COMPROMISED"),
         Some(end) => format!("{since}until {end}"),
         None => format!("{since}in use"),
     }
@@ -105,6 +106,9 @@ fn validity(stated: &StatedKey) -> String {
 
 fn stated_json(stated: &StatedKey) -> serde_json::Value {
     let mut facts = serde_json::json!({"use": stated.usage.as_str(), "key": text_of(stated)});
+    if stated.compromised {
+        facts["compromised"] = true.into();
+    }
     let times =
         [("not_before", Some(stated.not_before).filter(|at| at.0 > 0)), ("not_after", stated.not_after)];
     for (name, at) in times {
@@ -115,7 +119,7 @@ fn stated_json(stated: &StatedKey) -> serde_json::Value {
     facts
 }
 
-fn rotate(place: &Place, yes: bool) -> Result<(), Failure> {
+fn rotate(place: &Place, compromised: bool, yes: bool) -> Result<(), Failure> {
     let config = place.config()?;
     let keyring = place.keyring(&config)?;
     let ask =
@@ -124,11 +128,22 @@ fn rotate(place: &Place, yes: bool) -> Result<(), Failure> {
         return Err(Failure::no("nothing was rotated"));
     }
     let keep_ms = u64::from(config.journal.keep_days) * DAY_MS + SEEN_BEYOND_JOURNAL_MS;
-    let signed = keyring.rotate(&config.paths.keys, &config.name, clock::now().wall, keep_ms)?;
+    let signed = keyring.rotate(
+        &config.paths.keys,
+        &config.name,
+        clock::now().wall,
+        Ending { keep_ms, compromised },
+    )?;
     let stated = signed.statement();
     let keys =
         [KeyUse::Sign, KeyUse::Seal].map(|usage| stated.current(usage).map(text_of).unwrap_or_default());
-    place.audit(&config, What::KeyRotated, None, &format!("serial {}: {}", stated.serial, keys.join(", ")));
+    let why = if compromised { ", the one before is compromised" } else { "" };
+    place.audit(
+        &config,
+        What::KeyRotated,
+        None,
+        &format!("serial {}: {}{why}", stated.serial, keys.join(", ")),
+    );
     tell_node(place, "and acts when it starts");
     let mut answer = Answer::new();
     keys.iter().try_for_each(|key| answer.line(key))?;

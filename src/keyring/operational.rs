@@ -91,8 +91,17 @@ fn find(
     }
 }
 
+/// What becomes of the keys that go out of use.
+#[derive(Clone, Copy, Debug)]
+pub struct Ending {
+    /// They are named for so long after that, in ms.
+    pub keep_ms: u64,
+    /// Somebody else may have them: nothing that they signed and a peer does not hold yet is taken unasked.
+    pub compromised: bool,
+}
+
 /// Makes a new signing and a new sealing key, and the statement that names them and retires those before. Keys that
-/// were retired over `keep_ms` ago are named no more.
+/// were retired over `ending.keep_ms` ago are named no more.
 ///
 /// # Errors
 /// [`KeyringError`]; the statement is the last that is written, so that nothing has changed before.
@@ -102,7 +111,7 @@ pub(super) fn rotate(
     first_seal: [u8; 32],
     publisher: &PublisherName,
     now: Timestamp,
-    keep_ms: u64,
+    ending: Ending,
 ) -> Result<SignedStatement, KeyringError> {
     let known = Operational::load(keys_dir, identity)?.statement;
     let known = known.as_ref().map(SignedStatement::statement);
@@ -121,8 +130,12 @@ pub(super) fn rotate(
         |known| known.keys.clone(),
     );
     let end = now.plus_ms(ROTATION_OVERLAP_MS);
-    keys.iter_mut().for_each(|key| key.not_after = Some(key.not_after.unwrap_or(end)));
-    keys.retain(|key| key.not_after.is_none_or(|end| end.plus_ms(keep_ms) > now));
+    for key in keys.iter_mut().filter(|key| key.not_after.is_none()) {
+        key.not_after = Some(end);
+        // What was sealed to it is opened as before: that somebody else can open it, too, is past mending.
+        key.compromised = ending.compromised && key.usage == KeyUse::Sign;
+    }
+    keys.retain(|key| key.not_after.is_none_or(|end| end.plus_ms(ending.keep_ms) > now));
     if keys.len() + 2 > STATED_KEYS_MAX {
         return Err(KeyringError::TooOften(statement_file));
     }
