@@ -66,7 +66,7 @@ def frame_body(data):
 
 def envelopes_in(value):
     """Byte strings inside a frame that are whole envelopes."""
-    if isinstance(value, bytes) and value[:1] == bytes([ENVELOPE_TAG]):
+    if isinstance(value, bytes) and len(value) > 64 and value[:1] == bytes([ENVELOPE_TAG]):
         yield value
     elif isinstance(value, (list, tuple)):
         for item in value:
