@@ -33,14 +33,15 @@ fn go(world: &mut World) -> Result<(), Violation> {
     world.run_to_rest(400_000)
 }
 
-/// The first lines of what was said in a run.
-fn told(plan: Plan) -> String {
+/// The last `lines` of what was said in a run, up to its violation.
+fn told(plan: Plan, lines: usize) -> String {
     let mut world = World::new(plan).unwrap();
     world.log = Some(Vec::new());
     let _ = go(&mut world);
     let log = world.log.unwrap();
     let short = |line: &String| line.chars().take(300).collect::<String>();
-    log.iter().filter(|line| !line.contains("Head(")).take(300).map(short).collect::<Vec<_>>().join("\n")
+    let said: Vec<String> = log.iter().filter(|line| !line.contains("Head(")).map(short).collect();
+    said[said.len().saturating_sub(lines)..].join("\n")
 }
 
 fn run(plan: Plan) -> World {
@@ -48,7 +49,8 @@ fn run(plan: Plan) -> World {
         let (plan, least) = shrunk(plan, violation.clone());
         let faults: Vec<String> = plan.faults.iter().map(|fault| format!("  {fault:?}")).collect();
         let (seed, faults) = (plan.seed, faults.join("\n"));
-        let told = if std::env::var_os("INTELMESH_SIM_TOLD").is_some() { told(plan) } else { String::new() };
+        let lines = std::env::var("INTELMESH_SIM_TOLD").ok().and_then(|lines| lines.parse().ok());
+        let told = lines.map_or(String::new(), |lines| told(plan, lines));
         panic!("{violation}\nrepeat with INTELMESH_SIM_RUNS=0 INTELMESH_SIM_SEED={seed}\nshrunk: {least}\n{faults}\n{told}")
     })
 }

@@ -20,7 +20,7 @@ use crate::protocol::rules::Rule;
 use crate::record::{FeedState, Note, Owed, RejectedPlace};
 use crate::time::{Tick, Timestamp};
 use crate::wire::{FaultCode, Frame, Hello, Mark, Skip, Subscribe, VerdictCode, Window};
-use place::{cured_below, marks_from, newest_below, window};
+use place::{cured_below, marks_from, newest_below, reread, window};
 use report::Report;
 
 /// Counts of what one peer gave to this node since it started (contract §5).
@@ -213,6 +213,8 @@ impl Receiver {
         } else if skip.to.seq > cursor.seq {
             self.count_missing(peer, skip.dropped, tally, ground);
             ground.move_cursor(peer, skip.to);
+        } else if let Some(state) = reread(&ground.ledger.feeds[peer], skip.to) {
+            ground.note(Note::Feed { peer: peer.clone(), state });
         }
         let steady = ground.steady();
         for owed in ground.ledger.feeds[peer].owed.values() {
