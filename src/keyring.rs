@@ -17,6 +17,7 @@ use pkcs8::{
     SecretDocument,
 };
 use rand::Rng as _;
+use tempfile::{NamedTempFile, PersistError};
 use thiserror::Error;
 use x25519_dalek::{PublicKey, StaticSecret};
 use zeroize::Zeroizing;
@@ -292,22 +293,20 @@ fn read_bounded(file: &Path, bytes_max: usize) -> Result<Vec<u8>, KeyringError> 
 
 /// Writes a file whole or not at all, synced, over one that is there.
 fn replace(file: &Path, bytes: &[u8]) -> Result<(), KeyringError> {
-    let dir = file.parent().unwrap_or(Path::new("."));
-    let write = || {
-        let mut temporary = tempfile::Builder::new()
-            .prefix(".key-")
-            .permissions(Permissions::from_mode(0o600))
-            .tempfile_in(dir)?;
-        temporary.write_all(bytes)?;
-        temporary.as_file().sync_all()?;
-        temporary.persist(file).map_err(|error| error.error)?;
-        File::open(dir)?.sync_all()
-    };
-    write().map_err(|error: io::Error| KeyringError::Io { file: file.to_owned(), error })
+    write_whole(file, bytes, |temporary| temporary.persist(file))
 }
 
-/// Writes a new file, 0600 from its first moment, synced; never over another.
+/// Writes a new file, synced; never over another.
 fn write_private(file: &Path, bytes: &[u8]) -> Result<(), KeyringError> {
+    write_whole(file, bytes, |temporary| temporary.persist_noclobber(file))
+}
+
+/// 0600 from its first moment; `place` puts the synced bytes where they belong.
+fn write_whole(
+    file: &Path,
+    bytes: &[u8],
+    place: impl FnOnce(NamedTempFile) -> Result<File, PersistError>,
+) -> Result<(), KeyringError> {
     let dir = file.parent().unwrap_or(Path::new("."));
     let write = || {
         let mut temporary = tempfile::Builder::new()
@@ -316,7 +315,7 @@ fn write_private(file: &Path, bytes: &[u8]) -> Result<(), KeyringError> {
             .tempfile_in(dir)?;
         temporary.write_all(bytes)?;
         temporary.as_file().sync_all()?;
-        temporary.persist_noclobber(file).map_err(|error| error.error)?;
+        place(temporary).map_err(|error| error.error)?;
         File::open(dir)?.sync_all()
     };
     write().map_err(|error: io::Error| match error.kind() {

@@ -78,12 +78,23 @@ fn five_nodes_rotate_and_revoke_while_one_is_away_and_nothing_is_lost_or_wrongly
     wait_until("the newest key still counts", SOON, || nodes[1..4].iter().all(|node| node.accepted() == 40));
     wait_until("also at who was away", SOON, || nodes[4].accepted() == 30);
 
+    // What was applied of it can be seen, and only there: no peer file has changed.
+    let applied: Value = serde_json::from_str(&nodes[1].cli(&["peer", "show", "cert-at", "--json"])).unwrap();
+    assert_eq!(applied["statement"]["serial"], keys(&nodes[0])["serial"]);
+    assert_eq!(
+        applied["statement"]["keys"].as_array().unwrap()[..],
+        keys(&nodes[0])["keys"].as_array().unwrap()[1..]
+    );
+    assert!(nodes[1].cli(&["peer", "show", "cert-at"]).contains(&signing_key(&nodes[0])));
+
     // One that is away hears of the revocation from others, when it is back.
     nodes[4].stop();
     nodes[0].cli(&["key", "revoke", "--yes"]);
     wait_until("everybody heard, and hung up", SOON, || {
         nodes[1..4].iter().all(|node| revoked(node, "cert-at") && !node.connected("cert-at"))
     });
+    let applied: Value = serde_json::from_str(&nodes[1].cli(&["peer", "show", "cert-at", "--json"])).unwrap();
+    assert_eq!(applied["peer"]["state"], "revoked");
     nodes[0].publish(&events(40));
     nodes[4].start();
     wait_until("who was away heard of it too", SOON, || revoked(&nodes[4], "cert-at"));

@@ -76,16 +76,16 @@ fn show(place: &Place, json: bool) -> Result<(), Failure> {
             let state = if statement.revoked { ": REVOKED" } else { "" };
             answer.line(format!("  statement  {}{state}", statement.serial))?;
             for stated in &statement.keys {
-                answer.line(format!(
-                    "    {:<8} {} {}",
-                    stated.usage.as_str(),
-                    text_of(stated),
-                    validity(stated)
-                ))?;
+                answer.line(stated_line(stated))?;
             }
         }
     }
     answer.flush()
+}
+
+/// One key of a statement, with its use and times.
+pub fn stated_line(stated: &StatedKey) -> String {
+    format!("    {:<8} {} {}", stated.usage.as_str(), text_of(stated), validity(stated))
 }
 
 fn text_of(stated: &StatedKey) -> String {
@@ -104,7 +104,8 @@ fn validity(stated: &StatedKey) -> String {
     }
 }
 
-fn stated_json(stated: &StatedKey) -> serde_json::Value {
+/// The same in JSON.
+pub fn stated_json(stated: &StatedKey) -> serde_json::Value {
     let mut facts = serde_json::json!({"use": stated.usage.as_str(), "key": text_of(stated)});
     if stated.compromised {
         facts["compromised"] = true.into();

@@ -1,6 +1,8 @@
 //! `peer`: whom this node trusts, and what they may have. The files in `peers/` are the truth; the running node
 //! is told when they change.
 
+mod show;
+
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, IsTerminal as _, Read};
 use std::path::PathBuf;
@@ -16,19 +18,18 @@ use super::trial::trial;
 use crate::audit::{self, What};
 use crate::clock;
 use crate::config::write::{self, NewPeer, Written};
-use crate::config::{NodeConfig, Pairing, PeerFile, PeerFiles};
+use crate::config::{NodeConfig, PeerFile, PeerFiles};
 use crate::control::{EventRef, PeerCheck, Refusal, Reply, Request};
 use crate::identity::{PublisherName, public_key_text};
 use crate::invitation::{self, Invitation};
 use crate::keyring::seal_key_text;
 use crate::limits::INVITATION_CHARS_MAX;
-use crate::status;
 
 pub fn peer(place: &Place, verb: PeerVerb, json: bool) -> Result<(), Failure> {
     match verb {
         PeerVerb::Add(args) => add(place, args),
         PeerVerb::List => list(place, json),
-        PeerVerb::Show { name } => show(place, &name, json),
+        PeerVerb::Show { name } => show::show(place, &name, json),
         PeerVerb::Remove { name } => remove(place, &name),
         PeerVerb::Pause { name } => pause(place, &name, true),
         PeerVerb::Resume { name } => pause(place, &name, false),
@@ -259,18 +260,6 @@ fn state(held: &PeerFile) -> &'static str {
     }
 }
 
-/// By whom, when and how it came to be trusted.
-fn story(pairing: &Pairing) -> String {
-    let part = |what: &str, at: &Option<String>, by: &Option<String>| {
-        let by = by.as_ref().map(|by| format!(" by {by}")).unwrap_or_default();
-        at.as_ref().map(|at| format!("{what} {at}{by}"))
-    };
-    let added = part("added", &pairing.added, &pairing.added_by);
-    let verified = part("words compared", &pairing.verified_at, &pairing.verified_by);
-    let parts: Vec<String> = added.into_iter().chain(verified).collect();
-    if parts.is_empty() { "written by hand".to_owned() } else { parts.join(", ") }
-}
-
 fn list(place: &Place, json: bool) -> Result<(), Failure> {
     let config = place.config()?;
     let known = place.peers(&config)?;
@@ -318,78 +307,6 @@ fn find<'a>(known: &'a PeerFiles, name: &PublisherName) -> Result<&'a PeerFile, 
     }
     warn(known);
     Err(Refusal::unknown_peer(name).into())
-}
-
-fn show(place: &Place, name: &PublisherName, json: bool) -> Result<(), Failure> {
-    let config = place.config()?;
-    let known = place.peers(&config)?;
-    let held = find(&known, name)?;
-    let facts = PeerFacts::from(held);
-    let live = match place.ask_if_running(&Request::Status) {
-        Ok(Some(Reply::Status(snapshot))) => snapshot.peers.into_iter().find(|peer| peer.name == *name),
-        _ => None,
-    };
-    let mut answer = Answer::new();
-    if json {
-        answer.object("intelmesh.peer/1", &serde_json::json!({"peer": facts, "status": live}))?;
-        return answer.flush();
-    }
-    answer.line(name)?;
-    for (what, value) in [
-        ("key", facts.key.clone()),
-        (
-            "words",
-            format!("{}{}", facts.words, if facts.verified { " (verified)" } else { " (not verified)" }),
-        ),
-        ("state", facts.state.to_owned()),
-        ("paired", story(&held.pairing)),
-        (
-            "addresses",
-            if facts.addresses.is_empty() { "not dialled".to_owned() } else { facts.addresses.join(" ") },
-        ),
-        ("to them", format!("tlp_max {}{}", facts.tlp_max, facts.filter("share"))),
-        ("from them", terms_of_receiving(&facts)),
-        ("file", facts.file.clone()),
-    ] {
-        answer.line(format!("  {what:<10} {value}"))?;
-    }
-    match live {
-        Some(live) => live_lines(&live, &mut answer)?,
-        None => talk("no node runs here, so nothing is known of its feeds"),
-    }
-    answer.flush()
-}
-
-fn terms_of_receiving(facts: &PeerFacts<'_>) -> String {
-    let mut terms = vec![if facts.relay { "relays others" } else { "its own only" }.to_owned()];
-    terms.extend(facts.rate.map(|rate| format!("at most {rate}/s")));
-    terms.extend(facts.rate_per_publisher.map(|rate| format!("at most {rate}/s of each publisher")));
-    terms.join(", ") + &facts.filter("receive")
-}
-
-fn live_lines(live: &status::Peer, answer: &mut Answer) -> Result<(), Failure> {
-    let (sent, received) = (&live.sent, &live.received);
-    let since = live.since.map(|at| format!(" since {at}")).unwrap_or_default();
-    answer.line(format!("  {:<10} {}{since}", "connection", if live.connected { "up" } else { "down" }))?;
-    answer.line(format!(
-        "  {:<10} offered {}, accepted {}, refused {}, deferred {}, rejected {}, withheld {}",
-        "sent", sent.offered, sent.accepted, sent.refused, sent.deferred, sent.rejected, sent.withheld
-    ))?;
-    answer.line(format!(
-        "  {:<10} offered {}, accepted {}, refused {}, deferred {}, rejected {}, missing {}, owed {}",
-        "received",
-        received.offered,
-        received.accepted,
-        received.refused,
-        received.deferred,
-        received.rejected,
-        received.missing,
-        received.owed
-    ))?;
-    match &live.last_error {
-        Some(error) => answer.line(format!("  {:<10} {error}", "last error")),
-        None => Ok(()),
-    }
 }
 
 /// A peer's file, whether or not what is in it is good.

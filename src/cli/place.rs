@@ -6,6 +6,8 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use ed25519_dalek::VerifyingKey;
+
 use super::answer::talk;
 use super::failure::Failure;
 use crate::audit::{self, Decision, What};
@@ -156,15 +158,21 @@ impl Place {
 
 /// What is known of everybody's keys, as the node wrote it down; what does not verify is passed over.
 fn statements(config: &NodeConfig, trust: &TrustList) -> BTreeMap<PublisherName, SignedStatement> {
-    let dir = config.paths.state.join(STATEMENTS_DIR);
-    let read = |name: &PublisherName, identity| {
-        let bytes = std::fs::read(dir.join(format!("{name}.cose"))).ok()?;
-        let statement = SignedStatement::verify(&bytes, identity).ok()?;
-        (statement.statement().publisher == *name).then(|| (name.clone(), statement))
-    };
     let own = std::iter::once((trust.own_name(), trust.own_key()));
     let all = trust.peers().map(|peer| (&peer.name, &peer.key)).chain(own);
-    all.filter_map(|(name, identity)| read(name, identity)).collect()
+    all.filter_map(|(name, identity)| Some((name.clone(), statement_of(config, name, identity)?))).collect()
+}
+
+/// What the node last applied of what `name` says of its keys; `None` where nothing is known, or it does not
+/// verify under `identity`.
+pub fn statement_of(
+    config: &NodeConfig,
+    name: &PublisherName,
+    identity: &VerifyingKey,
+) -> Option<SignedStatement> {
+    let file = config.paths.state.join(STATEMENTS_DIR).join(format!("{name}.cose"));
+    let statement = SignedStatement::verify(&std::fs::read(file).ok()?, identity).ok()?;
+    (statement.statement().publisher == *name).then_some(statement)
 }
 
 /// The node answered something else than was asked: two versions.

@@ -12,8 +12,8 @@ use crate::protocol::view::NodeView;
 use crate::record::{ConsumerName, Entry};
 use crate::time::Timestamp;
 
-/// Places of one reader that are remembered with their time, at least a second apart: over an hour of steady traffic.
-const TIMES_MAX: usize = 4_096;
+/// Places of one reader that are remembered with their time; the older half of them ever farther apart.
+const TIMES_MAX: usize = 512;
 
 /// When each reader had got how far, since the start.
 #[derive(Debug, Default)]
@@ -44,7 +44,11 @@ fn note(times: &mut VecDeque<(u64, Timestamp)>, position: u64, now: Timestamp) {
     }
     times.push_back((position, now));
     if times.len() > TIMES_MAX {
-        times.pop_front();
+        let mut nth = 0;
+        times.retain(|_| {
+            nth += 1;
+            nth > TIMES_MAX / 2 || nth % 2 == 1
+        });
     }
 }
 
@@ -141,5 +145,24 @@ mod tests {
             assert_eq!(passed_by(Some(&times), seq), by.map(Timestamp), "seq {seq}");
         }
         assert_eq!(passed_by(None, 1), None);
+    }
+
+    #[test]
+    fn the_times_of_a_month_stay_few_and_are_never_said_too_early() {
+        let mut times = VecDeque::new();
+        let month = 30 * 24 * 3_600;
+        for second in 1..=month {
+            note(&mut times, second, Timestamp(second));
+        }
+        assert!(times.len() <= TIMES_MAX);
+        for seq in [2, 1_000, month / 2, month - 1_000, month] {
+            let by = passed_by(Some(&times), seq).unwrap();
+            assert!(by.0 >= seq, "{seq}: {by:?}");
+        }
+        assert_eq!(
+            passed_by(Some(&times), month - 100),
+            Some(Timestamp(month - 100)),
+            "the newest are exact"
+        );
     }
 }

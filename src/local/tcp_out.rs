@@ -107,7 +107,10 @@ impl Receiver for TcpReceiver {
         let written = written.map_err(|_| ReceiverError::Silent("sending"))?;
         written.map_err(|error| ReceiverError::Io("sending", error))?;
         self.answer().await?;
-        self.remember(first.mark)?;
+        // It was taken: that the mark cannot be written is no reason to send it again.
+        if let Err(error) = self.remember(first.mark) {
+            tracing::warn!(%error, "a crash now would hand one event over again");
+        }
         Ok(1)
     }
 

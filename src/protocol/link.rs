@@ -7,7 +7,6 @@ mod frames;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use crate::envelope::SignedStatement;
 use crate::identity::PublisherName;
 use crate::limits::{CLONE_PROBE_MS, FEED_SILENT_MS, INTAKE_BYTES_MAX, PEERS_MAX};
 use crate::policy::Peer;
@@ -323,9 +322,11 @@ impl Link {
     }
 
     /// Says on the feed that we send what a publisher states of its keys.
-    pub fn show_statement(&mut self, statement: &SignedStatement, ground: &mut Ground) {
-        if let Some(sender) = &mut self.sender {
-            sender.pipe.send(Frame::KeyStatement(statement.bytes().clone()), ground);
+    pub fn show_statement(&mut self, publisher: &PublisherName) {
+        if let Some(sender) = &mut self.sender
+            && *publisher != self.peer.name
+        {
+            sender.show(publisher.clone());
         }
     }
 

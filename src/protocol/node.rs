@@ -401,13 +401,13 @@ impl Node {
             self.stalled_until = None;
         }
         let stalled = self.stalled_until.is_some() || self.stopping != Stopping::No;
+        self.spread_statements();
         for link in self.links.values_mut() {
             link.pump(stalled, &mut self.ground);
         }
         if self.stopping == Stopping::No {
             self.handoffs.pump(&mut self.ground);
         }
-        self.spread_statements();
         self.keep_house();
         self.ask_outside();
         self.ground.flush();

@@ -64,6 +64,8 @@ pub struct Sender {
     want_cache: BTreeMap<u64, Arc<Entry>>,
     /// Who is pushed and who is only offered, where it is not the default.
     modes: BTreeMap<PublisherName, bool>,
+    /// Whose key statements the peer has to see before the next carrier.
+    to_show: BTreeSet<PublisherName>,
     /// What the last ACK's running counts were.
     counted: (u64, u64, u64),
     next_head: Tick,
@@ -119,6 +121,7 @@ impl Sender {
             wants: VecDeque::new(),
             want_cache: BTreeMap::new(),
             modes: BTreeMap::new(),
+            to_show: BTreeSet::new(),
             counted: (0, 0, 0),
             next_head: now,
             unread: false,
@@ -253,6 +256,23 @@ impl Sender {
         }
     }
 
+    /// The latest statement of `publisher` goes out before any carrier that is sent from now on.
+    pub fn show(&mut self, publisher: PublisherName) {
+        self.to_show.insert(publisher);
+    }
+
+    /// As many as there is room for: all of them at once could be more than a stream may have waiting.
+    fn show_statements(&mut self, ground: &mut Ground) {
+        while self.pipe.has_room()
+            && let Some(publisher) = self.to_show.pop_first()
+        {
+            if let Some(statement) = ground.ledger.statements.get(&publisher) {
+                let frame = Frame::KeyStatement(statement.bytes().clone());
+                self.pipe.send(frame, ground);
+            }
+        }
+    }
+
     /// Sends what there is to send and room for.
     pub fn pump(
         &mut self,
@@ -261,6 +281,8 @@ impl Sender {
         tally: &mut SentTally,
         ground: &mut Ground,
     ) {
+        self.show_statements(ground);
+        // What is left to show needs the room that there is not: no carrier can overtake it.
         self.answer_wants(peer, ground);
         if self.unread {
             self.read_on(ground);

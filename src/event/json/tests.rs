@@ -23,6 +23,11 @@ fn what_two_readers_could_read_differently_is_refused() {
 }
 
 #[test]
+fn a_number_that_no_float_holds_is_still_a_number() {
+    assert_eq!(fault(r#"{"a":0.1e310,"b":-1e9999}"#), None);
+}
+
+#[test]
 fn the_same_key_may_stand_in_different_objects() {
     assert_eq!(fault(r#"{"a":{"a":1,"b":[{"a":1},{"a":2}]},"b":{"a":1}}"#), None);
 }
@@ -154,12 +159,16 @@ proptest! {
     #[test]
     fn the_scanner_agrees_with_serde_json_about_syntax(text in text()) {
         let ours = fault(&text);
-        let theirs = serde_json::from_str::<serde_json::Value>(&text);
+        let fits = match serde_json::from_str::<serde_json::Value>(&text) {
+            Ok(_) => Some(true),
+            // It has read no further; the number, beyond any f64, is good JSON.
+            Err(error) if error.to_string().starts_with("number out of range") => None,
+            Err(_) => Some(false),
+        };
         match ours {
-            None => prop_assert!(theirs.is_ok(), "{text}"),
             // serde_json keeps the last of two equal keys.
-            Some(JsonError::DuplicateKey { .. }) => prop_assert!(theirs.is_ok(), "{text}"),
-            Some(_) => prop_assert!(theirs.is_err(), "{text}"),
+            None | Some(JsonError::DuplicateKey { .. }) => prop_assert_ne!(fits, Some(false), "{}", text),
+            Some(_) => prop_assert_ne!(fits, Some(true), "{}", text),
         }
     }
 

@@ -107,13 +107,8 @@ impl Link {
         }
         self.sender = Some(Sender::new(arriving.pipe, ground.tick()));
         // Before any carrier that needs them; our own went with HELLO.
-        let of_others = |statement: &&SignedStatement| {
-            let publisher = &statement.statement().publisher;
-            publisher != ground.own_name() && *publisher != self.peer.name
-        };
-        let known: Vec<SignedStatement> =
-            ground.ledger.statements.values().filter(of_others).cloned().collect();
-        known.iter().for_each(|statement| self.show_statement(statement, ground));
+        let of_others = ground.ledger.statements.keys().filter(|publisher| *publisher != ground.own_name());
+        of_others.for_each(|publisher| self.show_statement(publisher));
         ground.tell(Event::FeedUp { peer: self.peer.name.clone(), role: Role::Sender });
         Ok(())
     }

@@ -18,7 +18,7 @@ pub const STATEMENT_RATE: Rate = Rate { per_second: 50 };
 /// What was learnt and not yet passed on, and what the operator lets in.
 #[derive(Debug, Default)]
 pub struct Statements {
-    news: Vec<SignedStatement>,
+    news: BTreeSet<PublisherName>,
     /// Entries of revoked keys that may be taken after all; forgotten when the process ends.
     released: BTreeSet<EventKey>,
 }
@@ -63,8 +63,8 @@ impl Ground {
             return;
         }
         let (publisher, serial, revoked) = (stated.publisher.clone(), stated.serial, stated.revoked);
-        self.note(Note::Statement(statement.clone()));
-        self.statements.news.push(statement);
+        self.note(Note::Statement(statement));
+        self.statements.news.insert(publisher.clone());
         self.tell(Event::KeyStatement { publisher, serial, revoked });
     }
 
@@ -81,10 +81,7 @@ impl Node {
             return;
         }
         for link in self.links.values_mut() {
-            let name = link.peer.name.clone();
-            for statement in news.iter().filter(|news| news.statement().publisher != name) {
-                link.show_statement(statement, &mut self.ground);
-            }
+            news.iter().for_each(|publisher| link.show_statement(publisher));
         }
         self.on_trust(self.ground.trust.clone());
     }

@@ -1,0 +1,122 @@
+//! `peer show`: all that is known of one peer.
+
+use super::{PeerFacts, find};
+use crate::cli::answer::{Answer, talk};
+use crate::cli::failure::Failure;
+use crate::cli::key::{stated_json, stated_line};
+use crate::cli::place::{Place, statement_of};
+use crate::config::Pairing;
+use crate::control::{Reply, Request};
+use crate::envelope::{SignedStatement, Statement};
+use crate::identity::PublisherName;
+use crate::status;
+
+/// What the file says, what was applied of the peer's own key statement, and how its feeds are.
+pub fn show(place: &Place, name: &PublisherName, json: bool) -> Result<(), Failure> {
+    let config = place.config()?;
+    let known = place.peers(&config)?;
+    let held = find(&known, name)?;
+    let statement = statement_of(&config, name, &held.peer.key);
+    let statement = statement.as_ref().map(SignedStatement::statement);
+    let mut facts = PeerFacts::from(held);
+    if statement.is_some_and(|stated| stated.revoked) {
+        facts.state = "revoked";
+    }
+    let live = match place.ask_if_running(&Request::Status) {
+        Ok(Some(Reply::Status(snapshot))) => snapshot.peers.into_iter().find(|peer| peer.name == *name),
+        _ => None,
+    };
+    let mut answer = Answer::new();
+    if json {
+        let mut shown = serde_json::json!({"peer": facts, "status": live});
+        if let Some(stated) = statement {
+            shown["statement"] = statement_json(stated);
+        }
+        answer.object("intelmesh.peer/1", &shown)?;
+        return answer.flush();
+    }
+    answer.line(name)?;
+    for (what, value) in [
+        ("key", facts.key.clone()),
+        (
+            "words",
+            format!("{}{}", facts.words, if facts.verified { " (verified)" } else { " (not verified)" }),
+        ),
+        ("state", facts.state.to_owned()),
+        ("paired", story(&held.pairing)),
+        (
+            "addresses",
+            if facts.addresses.is_empty() { "not dialled".to_owned() } else { facts.addresses.join(" ") },
+        ),
+        ("to them", format!("tlp_max {}{}", facts.tlp_max, facts.filter("share"))),
+        ("from them", terms_of_receiving(&facts)),
+        ("file", facts.file.clone()),
+    ] {
+        answer.line(format!("  {what:<10} {value}"))?;
+    }
+    statement_lines(statement, &mut answer)?;
+    match live {
+        Some(live) => live_lines(&live, &mut answer)?,
+        None => talk("no node runs here, so nothing is known of its feeds"),
+    }
+    answer.flush()
+}
+
+fn terms_of_receiving(facts: &PeerFacts<'_>) -> String {
+    let mut terms = vec![if facts.relay { "relays others" } else { "its own only" }.to_owned()];
+    terms.extend(facts.rate.map(|rate| format!("at most {rate}/s")));
+    terms.extend(facts.rate_per_publisher.map(|rate| format!("at most {rate}/s of each publisher")));
+    terms.join(", ") + &facts.filter("receive")
+}
+
+fn live_lines(live: &status::Peer, answer: &mut Answer) -> Result<(), Failure> {
+    let (sent, received) = (&live.sent, &live.received);
+    let since = live.since.map(|at| format!(" since {at}")).unwrap_or_default();
+    answer.line(format!("  {:<10} {}{since}", "connection", if live.connected { "up" } else { "down" }))?;
+    answer.line(format!(
+        "  {:<10} offered {}, accepted {}, refused {}, deferred {}, rejected {}, withheld {}",
+        "sent", sent.offered, sent.accepted, sent.refused, sent.deferred, sent.rejected, sent.withheld
+    ))?;
+    answer.line(format!(
+        "  {:<10} offered {}, accepted {}, refused {}, deferred {}, rejected {}, missing {}, owed {}",
+        "received",
+        received.offered,
+        received.accepted,
+        received.refused,
+        received.deferred,
+        received.rejected,
+        received.missing,
+        received.owed
+    ))?;
+    match &live.last_error {
+        Some(error) => answer.line(format!("  {:<10} {error}", "last error")),
+        None => Ok(()),
+    }
+}
+
+fn statement_json(stated: &Statement) -> serde_json::Value {
+    let keys: Vec<_> = stated.keys.iter().map(stated_json).collect();
+    serde_json::json!({"serial": stated.serial, "revoked": stated.revoked, "keys": keys})
+}
+
+/// What the peer says itself of its keys, as this node applies it.
+fn statement_lines(statement: Option<&Statement>, answer: &mut Answer) -> Result<(), Failure> {
+    let Some(stated) = statement else {
+        return answer.line(format!("  {:<10} none: its identity key serves all uses", "statement"));
+    };
+    let revoked = if stated.revoked { ": the identity key is REVOKED" } else { "" };
+    answer.line(format!("  {:<10} {}{revoked}", "statement", stated.serial))?;
+    stated.keys.iter().try_for_each(|key| answer.line(stated_line(key)))
+}
+
+/// By whom, when and how it came to be trusted.
+fn story(pairing: &Pairing) -> String {
+    let part = |what: &str, at: &Option<String>, by: &Option<String>| {
+        let by = by.as_ref().map(|by| format!(" by {by}")).unwrap_or_default();
+        at.as_ref().map(|at| format!("{what} {at}{by}"))
+    };
+    let added = part("added", &pairing.added, &pairing.added_by);
+    let verified = part("words compared", &pairing.verified_at, &pairing.verified_by);
+    let parts: Vec<String> = added.into_iter().chain(verified).collect();
+    if parts.is_empty() { "written by hand".to_owned() } else { parts.join(", ") }
+}
