@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 use crate::identity::{EventKey, PublisherName};
 use crate::limits::{ACK_DELAY_MS, APPENDS_OUTSTANDING_MAX};
-use crate::protocol::io::{ConsumerId, Output, Ticket};
+use crate::protocol::io::{ConsumerId, Output, StreamId, Ticket};
 use crate::protocol::rules::{Rule, Rules};
 use crate::record::{ConsumerName, Ledger, NewCarrier, NewRecord, Note};
 use crate::time::Tick;
@@ -45,12 +45,13 @@ pub struct Batch {
 #[derive(Clone, Debug)]
 pub struct Appended {
     pub key: EventKey,
-    pub source: Option<PublisherName>,
+    /// Who handed it over, and on which stream; `None` for what is submitted here.
+    pub source: Option<(PublisherName, StreamId)>,
 }
 
 impl Appender {
-    /// `source` is the peer who handed it over; `None` for what is submitted here.
-    pub fn push_carrier(&mut self, carrier: NewCarrier, source: Option<PublisherName>) {
+    /// `source` is as in [`Appended`].
+    pub fn push_carrier(&mut self, carrier: NewCarrier, source: Option<(PublisherName, StreamId)>) {
         self.gathering.carriers.push(Appended { key: carrier.envelope.envelope().key(), source });
         self.queued.push(NewRecord::Carrier(carrier));
         self.urgent = true;

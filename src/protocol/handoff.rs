@@ -42,6 +42,8 @@ pub struct HandoffTally {
 #[derive(Debug)]
 struct Handoff {
     request: ConsumerRequest,
+    /// Where this connection began.
+    began: u64,
     /// The last entry that was looked at.
     scanned: u64,
     /// The last entry that this connection was handed; 0 for none.
@@ -114,6 +116,7 @@ impl Handoffs {
         }
         let handoff = Handoff {
             request,
+            began: after,
             scanned: after,
             handed: 0,
             acked: 0,
@@ -245,6 +248,13 @@ impl Handoffs {
     pub fn on_not_stored(&mut self, ground: &mut Ground) {
         for handoff in self.open.values_mut() {
             handoff.finishing = false;
+            // One that came since is known to nobody now.
+            if let Some(name) = &handoff.request.name
+                && !ground.ledger.consumers.contains_key(name)
+            {
+                let position = Position { seq: handoff.began, own: handoff.request.own, missing: 0 };
+                ground.note(Note::Position { consumer: name.clone(), position });
+            }
             handoff.moved(ground);
         }
     }

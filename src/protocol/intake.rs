@@ -2,17 +2,18 @@
 //! cheap before the dear. Look up early, record late: a forged envelope must never block the true one, so
 //! nothing is remembered of what did not verify.
 
+mod flights;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use ed25519_dalek::VerifyingKey;
+use flights::Flights;
 
 use crate::envelope::content::{ContentError, check_content};
 use crate::envelope::{CodecError, Core, Envelope, UnverifiedEnvelope, VerifiedEnvelope};
 use crate::identity::{EventId, EventKey, HopPath, PublisherName, ShortDigest};
-use crate::limits::{
-    CREATED_AHEAD_ACCEPTED_MS, CREATED_AHEAD_OWED_MS, IN_FLIGHT_EXPIRES_MS, OWED_REVOKED_MAX,
-};
+use crate::limits::{CREATED_AHEAD_ACCEPTED_MS, CREATED_AHEAD_OWED_MS, OWED_REVOKED_MAX};
 use crate::policy::{self, NotReceived, Trust};
 use crate::protocol::ground::Ground;
 use crate::protocol::io::{StreamId, Ticket};
@@ -125,13 +126,6 @@ struct Fresh {
     stale_until: Option<u64>,
 }
 
-/// An identity that somebody is bringing.
-#[derive(Clone, Copy, Debug)]
-struct Flight {
-    stream: StreamId,
-    until: Tick,
-}
-
 /// What is at the workers, and the oldest look-up that it rests on.
 #[derive(Debug)]
 struct Verifying {
@@ -151,7 +145,7 @@ pub struct Intake {
     checks_since: u64,
     verifying: BTreeMap<Ticket, Verifying>,
     pub comparing: BTreeMap<Ticket, Comparison>,
-    flights: BTreeMap<EventKey, Flight>,
+    pub flights: Flights,
     fresh: BTreeMap<EventKey, Fresh>,
     /// Entries of feeds, offered or owed, that wait for an identity, and the digest that was offered, where known.
     waiting: BTreeMap<EventKey, BTreeMap<(PublisherName, u64), Option<ShortDigest>>>,
@@ -227,7 +221,7 @@ impl Intake {
     }
 
     pub fn accepted(&mut self, envelope: Arc<Envelope>) {
-        self.flights.remove(&envelope.key());
+        self.flights.remove(envelope.key());
         self.fresh.insert(envelope.key(), Fresh { envelope, stale_until: None });
     }
 
@@ -251,30 +245,20 @@ impl Intake {
         self.fresh.get(&key).is_some_and(|fresh| fresh.stale_until.is_none())
     }
 
-    /// Until when somebody is bringing `key`; `None` where nobody is.
-    pub fn in_flight_until(&self, key: EventKey, now: Tick) -> Option<Tick> {
-        self.flights.get(&key).filter(|flight| flight.until > now).map(|flight| flight.until)
+    /// Who waits for `key`, beside `peer`?
+    fn others_wait(&self, key: EventKey, peer: Option<&PublisherName>) -> bool {
+        self.waiting.get(&key).is_some_and(|entries| entries.keys().any(|(of, _)| Some(of) != peer))
     }
 
-    /// Is another stream bringing `key`?
-    pub fn in_flight_elsewhere(&self, key: EventKey, stream: StreamId, now: Tick) -> bool {
-        self.flights.get(&key).is_some_and(|flight| flight.stream != stream && flight.until > now)
-    }
-
-    pub fn asked(&mut self, key: EventKey, stream: StreamId, now: Tick) {
-        self.flights.insert(key, Flight { stream, until: now.plus_ms(IN_FLIGHT_EXPIRES_MS) });
+    /// `peer` was the last to be asked for `key`, in vain, and somebody else has it, too: when is its next turn?
+    pub fn next_turn(&self, key: EventKey, peer: &PublisherName, now: Tick) -> Option<Tick> {
+        self.flights.next_turn(key, peer, now).filter(|_| self.others_wait(key, Some(peer)))
     }
 
     /// `stream` no longer brings `key`.
-    pub fn landed(&mut self, key: EventKey, stream: StreamId) {
-        if self.flights.get(&key).is_some_and(|flight| flight.stream == stream) {
-            self.flights.remove(&key);
-        }
-    }
-
-    /// `stream` is gone: nothing comes from it any more.
-    pub fn stream_closed(&mut self, stream: StreamId) {
-        self.flights.retain(|_, flight| flight.stream != stream);
+    pub fn landed(&mut self, key: EventKey, stream: StreamId, now: Tick) {
+        let waited_for = self.others_wait(key, None);
+        self.flights.landed(key, stream, waited_for, now);
     }
 
     pub fn wait(&mut self, key: EventKey, peer: &PublisherName, seq: u64) {
@@ -367,7 +351,7 @@ pub fn waits_for_the_operator(
     source: &PublisherName,
     ground: &Ground,
 ) -> Verdict {
-    let waits = |owed: &&crate::record::Owed| owed.reason == VerdictCode::KeyRevoked;
+    let waits = |owed: &&crate::record::Owed| owed.reason == VerdictCode::KeyRevoked && owed.key != key;
     let state = ground.ledger.feeds.get(source);
     if state.is_some_and(|state| state.owed.values().filter(waits).count() >= OWED_REVOKED_MAX) {
         let detail = format!("a revoked key of {publisher}; {OWED_REVOKED_MAX} wait already");

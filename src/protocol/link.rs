@@ -189,19 +189,18 @@ impl Link {
 
     pub fn on_feed_opened(&mut self, stream: StreamId, role: Role, ground: &mut Ground) {
         let mut pipe = Pipe::new(stream, ground);
+        self.contact.opening &= role != Role::Receiver;
         if self.peer.is_cut() || self.arriving.len() >= ARRIVING_MAX {
             ground.emit(Output::CloseFeed { stream });
             return;
         }
         match role {
             Role::Receiver => {
-                self.contact.opening = false;
                 if self.receiver.is_some() {
                     ground.emit(Output::CloseFeed { stream });
                     return;
                 }
-                let wishes = std::mem::take(&mut self.wishes);
-                let name = &self.peer.name;
+                let (wishes, name) = (&self.wishes, &self.peer.name);
                 self.receiver = Some(Receiver::new(pipe, name, wishes.rewind, wishes.cure_noticed, ground));
                 self.rates.in_hand = 0;
                 self.rates.unread = false;
@@ -229,7 +228,7 @@ impl Link {
         let was_sender = self.sender.take_if(|sender| sender.pipe.stream == stream);
         self.arriving.retain(|arriving| arriving.pipe.stream != stream);
         if let Some(receiver) = &was_receiver {
-            ground.intake.stream_closed(stream);
+            ground.intake.flights.stream_closed(stream, ground.now.tick);
             let owed = ground.ledger.feeds.get(&self.peer.name).map(|state| &state.owed);
             for (seq, key) in receiver.open_offers() {
                 if !owed.is_some_and(|owed| owed.contains_key(&seq)) {

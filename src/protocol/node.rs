@@ -242,8 +242,8 @@ impl Node {
     fn on_stored(&mut self, ticket: Ticket, first_seq: u64, ends: JournalEnds) {
         let Some(batch) = self.ground.appender.answered(ticket) else { return };
         for (seq, carrier) in (first_seq..).zip(&batch.carriers) {
-            if let Some(source) = &carrier.source {
-                self.with_link(source, |link, _| link.on_came(seq));
+            if let Some((peer, stream)) = &carrier.source {
+                self.with_link(peer, |link, _| link.on_came(seq, *stream));
             }
             self.ground.intake.stored(carrier.key);
         }
@@ -288,7 +288,8 @@ impl Node {
         }
         self.ground.intake.drop_all();
         self.recall_parked();
-        self.ground.ledger = self.ground.durable.clone();
+        let lost = std::mem::replace(&mut self.ground.ledger, self.ground.durable.clone());
+        self.ground.note_statements_again(&lost);
         self.handoffs.on_not_stored(&mut self.ground);
         self.stalled_until = Some(self.ground.tick().plus_ms(RECONNECT_FIRST_MS));
         self.ground.tell(Event::NotStored { failure });
@@ -439,6 +440,7 @@ impl Node {
             return;
         }
         self.next_housekeeping = now.plus_ms(HOUSEKEEPING_MS);
+        self.ground.intake.flights.forget_old(now);
         let trusted = self.ground.clock.trusted(self.ground.now);
         self.ground.emit(Output::Expire { now: trusted });
         let Some(steady) = trusted else { return };

@@ -2,10 +2,11 @@
 //! pending until its fate is known or it is owed on disk; the cursor follows behind.
 
 mod modes;
+mod pending;
 mod place;
 mod report;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque, btree_map::Entry};
+use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 
 use crate::identity::{EventKey, PublisherName};
 use crate::limits::{
@@ -20,6 +21,7 @@ use crate::protocol::rules::Rule;
 use crate::record::{FeedState, Note, Owed, RejectedPlace};
 use crate::time::{Tick, Timestamp};
 use crate::wire::{FaultCode, Frame, Hello, Mark, Skip, Subscribe, VerdictCode, Window};
+use pending::{Fate, Pending, PendingEntries};
 use place::{cured_below, marks_from, newest_below, reread, window};
 use report::Report;
 
@@ -46,8 +48,7 @@ pub struct Receiver {
     pub last_frame: Tick,
     pub hello: Option<Hello>,
     live: bool,
-    /// Entries in order whose fate is open, and behind them those whose cursor record is not written.
-    pending: VecDeque<Pending>,
+    pending: PendingEntries,
     /// The last place that a frame in order named.
     received: Mark,
     /// When something is to be done about which entry: a WANT, or to write it down as owed.
@@ -57,26 +58,6 @@ pub struct Receiver {
     report: Report,
     /// The sender's last seq, and when it stored it.
     head: Option<(u64, Timestamp)>,
-}
-
-#[derive(Debug)]
-struct Pending {
-    mark: Mark,
-    before: Mark,
-    fate: Fate,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Fate {
-    /// At the seen set or the workers.
-    Examined,
-    /// Offered and not held: to be asked for, or on its way from another peer.
-    Offered {
-        key: EventKey,
-        publisher: PublisherName,
-        since: Tick,
-    },
-    Done,
 }
 
 /// Who is eager, as far as this receiver has asked for it.
@@ -117,7 +98,7 @@ impl Receiver {
             last_frame: now,
             hello: None,
             live: false,
-            pending: VecDeque::new(),
+            pending: PendingEntries::default(),
             received: state.cursor,
             due: BTreeSet::new(),
             asked: BTreeMap::new(),
@@ -137,7 +118,7 @@ impl Receiver {
 
     /// Entries whose fate is open.
     pub fn open_count(&self) -> u64 {
-        self.pending.iter().filter(|pending| pending.fate != Fate::Done).count() as u64
+        self.pending.open().count() as u64
     }
 
     pub fn on_head(&mut self, seq: u64, stored: Timestamp) {
@@ -159,7 +140,8 @@ impl Receiver {
             return if ground.on(Rule::ResumeTold) { Err(FaultCode::Protocol) } else { Ok(()) };
         }
         self.count_missing(peer, skip.dropped, tally, ground);
-        self.in_order(skip.to, Fate::Done);
+        self.pending.skip(self.received, skip.to);
+        self.received = skip.to;
         Ok(())
     }
 
@@ -171,7 +153,7 @@ impl Receiver {
         ground: &mut Ground,
     ) {
         if dropped > 0 {
-            tally.missing += dropped;
+            tally.missing = tally.missing.saturating_add(dropped);
             ground.tell(Event::Missing { peer: peer.clone(), count: dropped });
         }
     }
@@ -185,37 +167,49 @@ impl Receiver {
     ) -> Result<(), FaultCode> {
         let Some(hello) = &self.hello else { return Err(FaultCode::Protocol) };
         let (log_id, last_seq) = (hello.log_id, hello.last_seq);
-        let state = ground.ledger.feeds.entry(peer.clone()).or_default();
+        let state = ground.ledger.feeds.entry(peer.clone()).or_default().clone();
         let (known, cursor) = (state.log_id, state.cursor);
         self.live = true;
         self.received = skip.to;
+        self.report.resumed = skip.to.seq;
         if known != Some(log_id) {
             if known.is_some() {
                 ground.tell(Event::Repair { peer: peer.clone(), cause: "the peer has a new journal" });
             }
-            let state = FeedState { log_id: Some(log_id), cursor: skip.to, ..FeedState::default() };
-            ground.note(Note::Feed { peer: peer.clone(), state });
+            let anew = FeedState { log_id: Some(log_id), cursor: skip.to, ..FeedState::default() };
+            ground.note(Note::Feed { peer: peer.clone(), state: anew });
             self.modes.repair_until = last_seq;
         } else if skip.to.seq < cursor.seq || (skip.to.seq == cursor.seq && skip.to.check != cursor.check) {
             if ground.on(Rule::ResumeTold) {
-                let mut state = ground.ledger.feeds[peer].clone();
-                let kept = (!ground.on(Rule::OwedCut)).then(|| (state.owed.clone(), state.rejected.clone()));
-                state.take_back(skip.to);
-                if let Some((owed, rejected)) = kept {
-                    (state.owed, state.rejected) = (owed, rejected);
+                let mut back = state.clone();
+                back.take_back(skip.to);
+                if !ground.on(Rule::OwedCut) {
+                    (back.owed, back.rejected) = (state.owed.clone(), state.rejected.clone());
                 }
                 ground.tell(Event::Repair { peer: peer.clone(), cause: "the feed resumes below the cursor" });
-                ground.note(Note::Feed { peer: peer.clone(), state });
+                ground.note(Note::Feed { peer: peer.clone(), state: back });
                 self.modes.repair_until = last_seq;
             } else {
                 self.received = cursor;
             }
-        } else if skip.to.seq > cursor.seq {
-            self.count_missing(peer, skip.dropped, tally, ground);
-            ground.move_cursor(peer, skip.to);
-        } else if let Some(state) = reread(&ground.ledger.feeds[peer], skip.to) {
-            ground.note(Note::Feed { peer: peer.clone(), state });
+        } else {
+            if skip.to.seq > cursor.seq {
+                self.count_missing(peer, skip.dropped, tally, ground);
+                ground.move_cursor(peer, skip.to);
+            }
+            if ground.on(Rule::OwedCut)
+                && let Some(state) = reread(&ground.ledger.feeds[peer], skip.to)
+            {
+                ground.note(Note::Feed { peer: peer.clone(), state });
+            }
         }
+        self.take_up_owed(peer, &state, ground);
+        self.report.due = Some(ground.tick());
+        Ok(())
+    }
+
+    /// What is owed is asked for when it is due; who waited for what is owed no more does not wait on.
+    fn take_up_owed(&mut self, peer: &PublisherName, was: &FeedState, ground: &mut Ground) {
         let steady = ground.steady();
         for owed in ground.ledger.feeds[peer].owed.values() {
             let wait = owed.retry_at.since_ms(steady);
@@ -223,29 +217,36 @@ impl Receiver {
         }
         let waiting: Vec<(u64, EventKey)> =
             ground.ledger.feeds[peer].owed.values().map(|owed| (owed.seq, owed.key)).collect();
+        let owed = &ground.ledger.feeds[peer].owed;
+        for gone in was.owed.values().filter(|was| owed.get(&was.seq).is_none_or(|owed| owed.key != was.key))
+        {
+            ground.intake.stop_waiting(gone.key, peer, gone.seq);
+        }
         for (seq, key) in waiting {
             ground.intake.wait(key, peer, seq);
         }
-        self.report.due = Some(ground.tick());
-        Ok(())
-    }
-
-    fn in_order(&mut self, mark: Mark, fate: Fate) {
-        self.pending.push_back(Pending { mark, before: self.received, fate });
-        self.received = mark;
     }
 
     /// An entry in order begins: false where the peer is out of turn, or where we have passed it and would
-    /// not be told (rule `ResumeTold`).
-    pub fn begin(&mut self, mark: Mark, ground: &Ground) -> Result<bool, FaultCode> {
+    /// not be told (rule `ResumeTold`). More than the window allowed are refused: each may have to be owed.
+    pub fn begin(
+        &mut self,
+        peer: &PublisherName,
+        mark: Mark,
+        key: EventKey,
+        ground: &Ground,
+    ) -> Result<bool, FaultCode> {
         let told = ground.on(Rule::ResumeTold);
-        if !self.live {
+        let owed = ground.ledger.feeds.get(peer).map_or(0, |state| state.owed.len());
+        let beyond = self.pending.carried() + owed >= ground.config.bounds.owed;
+        if !self.live || (beyond && ground.on(Rule::OwedWindow)) {
             return Err(FaultCode::Protocol);
         }
         if mark.seq <= self.received.seq {
             return if told { Err(FaultCode::Protocol) } else { Ok(false) };
         }
-        self.in_order(mark, Fate::Examined);
+        self.pending.push(Pending { mark, before: self.received, key, fate: Fate::Examined });
+        self.received = mark;
         Ok(true)
     }
 
@@ -257,7 +258,7 @@ impl Receiver {
     /// An offered entry is not held here: it is asked for after a while, unless a copy comes first.
     pub fn offered(&mut self, offer: Offer, ground: &mut Ground) {
         let now = ground.tick();
-        let Some(pending) = find(&mut self.pending, offer.seq) else { return };
+        let Some(pending) = self.pending.find(offer.seq) else { return };
         ground.intake.wait_for(&offer);
         let Offer { peer, seq, key, publisher, .. } = offer;
         if !ground.on(Rule::HaveOwed) {
@@ -265,23 +266,26 @@ impl Receiver {
             let (reason, retry_at) = (VerdictCode::InFlight, ground.steady().plus_ms(WANT_DELAY_MS));
             return self.owe(&peer, Owed { seq, key, publisher, reason, retry_at }, ground);
         }
-        pending.fate = Fate::Offered { key, publisher, since: now };
+        pending.fate = Fate::Offered { publisher, since: now };
         let delay = if seq <= self.modes.repair_until { 0 } else { WANT_DELAY_MS };
         self.due.insert((now.plus_ms(delay), seq));
     }
 
-    /// The fate of an entry is known, whether it came in order, as an answer, or by another peer.
+    /// The fate of `key`, entry `seq`, is known, whether it came in order, as an answer, or by another peer. Where the
+    /// peer has another entry there by now nothing is said of that.
     pub fn conclude(
         &mut self,
         peer: &PublisherName,
-        seq: u64,
+        (seq, key): (u64, EventKey),
         verdict: &Verdict,
         tally: &mut ReceivedTally,
         ground: &mut Ground,
     ) {
-        let was_owed = ground.ledger.feeds.get(peer).is_some_and(|state| state.owed.contains_key(&seq));
-        let before = match find(&mut self.pending, seq) {
-            Some(pending) if pending.fate == Fate::Done && !was_owed => return,
+        let owed = ground.ledger.feeds.get(peer).and_then(|state| state.owed.get(&seq));
+        let same = |known: EventKey| known == key || !ground.on(Rule::VerdictKey);
+        let was_owed = owed.is_some_and(|owed| same(owed.key));
+        let before = match self.pending.find(seq) {
+            Some(pending) if !same(pending.key) || !(pending.fate.is_open() || was_owed) => return,
             Some(pending) => {
                 pending.fate = Fate::Done;
                 pending.before
@@ -343,11 +347,7 @@ impl Receiver {
     }
 
     fn advance(&mut self, peer: &PublisherName, ground: &mut Ground) {
-        let mut to = None;
-        while let Some(pending) = self.pending.pop_front_if(|pending| pending.fate == Fate::Done) {
-            to = Some(pending.mark);
-        }
-        if let Some(to) = to {
+        if let Some(to) = self.pending.take_done() {
             ground.move_cursor(peer, to);
         }
     }
@@ -360,23 +360,23 @@ impl Receiver {
                 return;
             }
             self.due.pop_first();
-            let offered = match find(&mut self.pending, seq).map(|pending| &pending.fate) {
-                Some(Fate::Offered { key, publisher, since }) => Some((*key, publisher.clone(), *since)),
+            let offered = self.pending.find(seq).and_then(|pending| match &pending.fate {
+                Fate::Offered { publisher, since } => Some((pending.key, publisher.clone(), *since)),
                 _ => None,
-            };
+            });
             let owed =
                 ground.ledger.feeds.get(peer).and_then(|state| state.owed.get(&seq)).map(|owed| owed.key);
             let Some(key) = offered.as_ref().map(|(key, ..)| *key).or(owed) else { continue };
             if let Some((key, publisher, since)) = offered
                 && now >= since.plus_ms(OFFERED_HOLD_MS)
             {
-                find(&mut self.pending, seq).expect("bug: it was found above").fate = Fate::Done;
+                self.pending.find(seq).expect("bug: it was found above").fate = Fate::Done;
                 let reason = VerdictCode::InFlight;
                 self.owe(peer, Owed { seq, key, publisher, reason, retry_at: ground.steady() }, ground);
                 self.advance(peer, ground);
                 continue;
             }
-            self.ask_one(seq, key, ground);
+            self.ask_one(peer, seq, key, ground);
         }
     }
 
@@ -385,10 +385,11 @@ impl Receiver {
         self.asked.len() >= WANTS_IN_FLIGHT_MAX || !self.pipe.has_room()
     }
 
-    fn ask_one(&mut self, seq: u64, key: EventKey, ground: &mut Ground) {
+    fn ask_one(&mut self, peer: &PublisherName, seq: u64, key: EventKey, ground: &mut Ground) {
         let now = ground.tick();
-        if let Some(free_at) = ground.intake.in_flight_until(key, now) {
-            // Another peer is bringing it: deferred, never refused.
+        let intake = &ground.intake;
+        if let Some(free_at) = intake.flights.until(key, now).or_else(|| intake.next_turn(key, peer, now)) {
+            // Another peer is bringing it, or is to be asked before this one again: deferred, never refused.
             self.due.insert((free_at.max(now.plus_ms(1)), seq));
             return;
         }
@@ -396,7 +397,7 @@ impl Receiver {
         // Asked on this stream already: the answer will come, or the stream will break; others may be asked.
         if let Entry::Vacant(place) = self.asked.entry(seq) {
             place.insert(key);
-            ground.intake.asked(key, self.pipe.stream, now);
+            ground.intake.flights.asked(key, peer, self.pipe.stream, now);
             self.pipe.send(Frame::Want { seq, key }, ground);
         }
     }
@@ -421,14 +422,7 @@ impl Receiver {
 
     /// Keys of entries that were offered on this stream and are not owed: nobody waits for them any more.
     pub fn open_offers(&self) -> impl Iterator<Item = (u64, EventKey)> {
-        self.pending.iter().filter_map(|pending| match &pending.fate {
-            Fate::Offered { key, .. } => Some((pending.mark.seq, *key)),
-            _ => None,
-        })
+        let offered = self.pending.open().filter(|pending| matches!(pending.fate, Fate::Offered { .. }));
+        offered.map(|pending| (pending.mark.seq, pending.key))
     }
-}
-
-fn find(pending: &mut VecDeque<Pending>, seq: u64) -> Option<&mut Pending> {
-    let at = pending.binary_search_by_key(&seq, |pending| pending.mark.seq).ok()?;
-    pending.get_mut(at)
 }

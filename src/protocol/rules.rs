@@ -46,10 +46,12 @@ pub enum Rule {
     EmptyBoth,
     /// `refused` means held; an id that is only asked for elsewhere is owed.
     HeldNotInFlight,
+    /// What is said of an identity settles that identity's entry alone, whatever has its seq by now.
+    VerdictKey,
 }
 
 impl Rule {
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::ResumeTold,
         Self::OwedCut,
         Self::WantKey,
@@ -70,6 +72,7 @@ impl Rule {
         Self::OwnByPublisher,
         Self::EmptyBoth,
         Self::HeldNotInFlight,
+        Self::VerdictKey,
     ];
 }
 

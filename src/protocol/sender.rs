@@ -1,57 +1,24 @@
 //! The sending end of a feed: a cursor over our journal for one peer, a policy and a window (design §6.2).
 //! Keeps nothing that must survive: the receiver owns the cursor.
 
+mod tally;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use crate::identity::{EventKey, PublisherName};
 use crate::limits::{
     HEAD_EVERY_MS, OWED_PER_FEED_MAX, PEERS_MAX, READ_BYTES, SKIP_EVERY_MS, SKIP_SCANNED_MAX,
+    WINDOW_ENVELOPES_MAX,
 };
 use crate::policy::{self, Peer, Tlp, Withheld};
-use crate::protocol::failing::Failing;
 use crate::protocol::ground::{Ground, Pipe};
 use crate::protocol::io::{Output, Read, Reader, Ticket};
 use crate::protocol::rules::Rule;
 use crate::record::Entry;
 use crate::time::Tick;
-use crate::wire::{
-    Ack, CarrierFrame, FaultCode, Frame, Have, Hello, Mark, Skip, Subscribe, VerdictCode, Window,
-};
-
-/// Counts of what this node gave to one peer since it started (contract §5).
-#[derive(Clone, Debug, Default)]
-pub struct SentTally {
-    pub accepted: u64,
-    pub refused: u64,
-    pub rejected: u64,
-    /// How many entries the peer owes itself now.
-    pub deferred: u64,
-    pub withheld: BTreeMap<Withheld, u64>,
-    /// The filter of `[share]`.
-    pub failing: Failing,
-    /// Of the rejected ones, those that the peer's own filter does not want: nothing is wrong with them.
-    pub not_wanted: u64,
-    /// Each entry is counted as withheld once: up to here they were.
-    withheld_through: u64,
-    /// The last place that the peer acknowledged since the start; kept when the feed ends.
-    pub acked: Option<u64>,
-    /// The last verdict of the peer that was a rejection.
-    pub last_rejection: Option<(u64, VerdictCode)>,
-}
-
-impl SentTally {
-    fn withhold(&mut self, entry: &Entry, reason: Withheld, peer: &Peer, ground: &Ground) {
-        *self.withheld.entry(reason).or_default() += 1;
-        self.withheld_through = entry.seq;
-        if reason == Withheld::FilterFailed
-            && let Some(failure) =
-                policy::failure(peer.share.filter.as_ref(), entry.envelope.core(), &entry.path)
-        {
-            self.failing.note(failure, ground.now.wall);
-        }
-    }
-}
+use crate::wire::{Ack, CarrierFrame, FaultCode, Frame, Have, Hello, Mark, Skip, Subscribe, Window};
+pub use tally::SentTally;
 
 #[derive(Debug)]
 pub struct Sender {
@@ -175,7 +142,7 @@ impl Sender {
             queue: VecDeque::new(),
             unacked: VecDeque::new(),
             unacked_bytes: 0,
-            window: subscribe.window,
+            window: bounded(subscribe.window),
             have_until: if repair { ground.ends.last.seq } else { 0 },
         };
         self.pipe.send(Frame::Skip(Skip { to: at, dropped }), ground);
@@ -191,26 +158,17 @@ impl Sender {
         while let Some((_, bytes)) = live.unacked.pop_front_if(|(seq, _)| *seq <= ack.seq) {
             live.unacked_bytes -= u64::from(bytes);
         }
-        live.window = ack.window;
-        let (accepted, refused, rejected) = self.counted;
-        tally.accepted += ack.accepted.saturating_sub(accepted);
-        tally.refused += ack.refused.saturating_sub(refused);
-        tally.rejected += ack.rejected.saturating_sub(rejected);
-        tally.deferred = u64::from(ack.owed);
-        self.counted = (ack.accepted, ack.refused, ack.rejected);
-        tally.acked = Some(ack.seq);
-        let unwanted = |code: &VerdictCode| *code == VerdictCode::NotWanted;
-        tally.not_wanted += ack.verdicts.iter().filter(|(_, code)| unwanted(code)).count() as u64;
-        let fault = |code: &VerdictCode| !code.is_deferred() && !unwanted(code);
-        if let Some(last) = ack.verdicts.iter().rev().find(|(_, code)| fault(code)) {
-            tally.last_rejection = Some(*last);
-        }
+        live.window = bounded(ack.window);
+        tally.acknowledged(
+            ack,
+            std::mem::replace(&mut self.counted, (ack.accepted, ack.refused, ack.rejected)),
+        );
         Ok(())
     }
 
     pub fn on_want(&mut self, seq: u64, key: EventKey) -> Result<(), FaultCode> {
         let Phase::Live(live) = &self.phase else { return Err(FaultCode::Protocol) };
-        if seq > live.position.seq || self.wants.len() >= OWED_PER_FEED_MAX {
+        if seq == 0 || seq > live.position.seq || self.wants.len() >= OWED_PER_FEED_MAX {
             return Err(FaultCode::Protocol);
         }
         self.wants.push_back((seq, key));
@@ -471,6 +429,11 @@ fn carrier(entry: &Entry, own_name: &PublisherName) -> CarrierFrame {
         path: entry.path.with(own_name).unwrap_or_else(|| entry.path.clone()),
         envelope: entry.envelope.bytes().clone(),
     }
+}
+
+/// No window is larger than ours ever are: it bounds what is kept of entries that wait for an ACK.
+fn bounded(window: Window) -> Window {
+    Window { envelopes: window.envelopes.min(WINDOW_ENVELOPES_MAX), ..window }
 }
 
 /// What HELLO says of our journal.

@@ -44,10 +44,12 @@ impl MemoryDisk {
         Self(Arc::new(Mutex::new(self.inner().clone())))
     }
 
-    /// Puts back what `backup` holds: a restore.
+    /// Puts back what `backup` holds: a restore. How much room there is, no backup knows.
     pub fn restore(&self, backup: &Self) {
         let copy = backup.inner().clone();
-        *self.inner() = copy;
+        let mut inner = self.inner();
+        let (capacity, ops_left) = (inner.capacity, inner.ops_left);
+        *inner = Inner { capacity, ops_left, ..copy };
     }
 
     /// Bytes written and not yet synced.

@@ -75,7 +75,7 @@ fn the_receiver_is_told_where_the_sender_resumes() {
 
 #[test]
 fn debts_of_a_lost_history_go_with_it() {
-    without(&[Rule::OwedCut], |seed| {
+    let scenario = |seed: u64| {
         let mut rng = chance(seed);
         let mut plan = Plan::new(seed, 3, Topology::Chain);
         plan.weather.latency_ms = (200, rng.random_range(1_000..3_000));
@@ -85,7 +85,11 @@ fn debts_of_a_lost_history_go_with_it() {
         plan = plan.at(back, Fault::Restore { node: 1 });
         plan = plan.at(back, Fault::Empty { node: 0 });
         (1..4).fold(plan, |plan, nth| plan.at(back + 20 + nth * 20, submit(0, nth)))
-    });
+    };
+    without(&[Rule::OwedCut, Rule::VerdictKey], scenario);
+    // Either alone is enough.
+    well_without(Rule::OwedCut, scenario);
+    well_without(Rule::VerdictKey, scenario);
 }
 
 #[test]

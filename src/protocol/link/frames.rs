@@ -1,6 +1,7 @@
 //! Frames to the end of the feed that they are for, and envelopes on to the intake. Decides no verdict.
 
 use super::*;
+use crate::identity::EventKey;
 
 /// Entries that came from a peer and its own feed has not reached yet.
 const CAME_MAX: usize = 65_536;
@@ -102,15 +103,21 @@ impl Link {
     }
 
     pub(super) fn on_receiver_frame(&mut self, frame: Frame, ground: &mut Ground) -> Result<(), FaultCode> {
+        let now = ground.now.tick;
         let Some(receiver) = &mut self.receiver else { return Ok(()) };
         match frame {
-            Frame::Skip(skip) => receiver.on_skip(&self.peer.name, skip, &mut self.tally.received, ground),
+            Frame::Skip(skip) => {
+                receiver.on_skip(&self.peer.name, skip, &mut self.tally.received, ground)?;
+                // Now the wish is fulfilled: a stream that died before would have taken it along.
+                self.wishes = Wishes::default();
+                Ok(())
+            }
             Frame::Carrier(carrier) => self.on_carrier(carrier, false, ground),
             Frame::Answer(carrier) => self.on_carrier(carrier, true, ground),
             Frame::Have(have) => self.on_have(have, ground),
             Frame::Gone { seq } => {
                 if let Some(key) = receiver.take_answer(seq) {
-                    ground.intake.landed(key, receiver.pipe.stream);
+                    ground.intake.landed(key, receiver.pipe.stream, now);
                     self.conclude(seq, key, &Verdict::Missing, ground);
                 }
                 Ok(())
@@ -164,35 +171,50 @@ impl Link {
         let Some(receiver) = &mut self.receiver else { return Ok(()) };
         let CarrierFrame { seq, check, path, envelope } = carrier;
         let stream = receiver.pipe.stream;
-        if answer {
+        let asked = match answer {
             // What was not asked for, or came twice, is not read.
-            let Some(key) = receiver.take_answer(seq) else { return Ok(()) };
-            ground.intake.landed(key, stream);
-        } else {
-            if !receiver.begin(Mark { seq, check }, ground)? {
-                return Ok(());
-            }
-        }
+            true => match receiver.take_answer(seq) {
+                Some(key) => Some(key),
+                None => return Ok(()),
+            },
+            false => None,
+        };
         if let Some(rate) = &mut self.rates.all {
             rate.spend(1, ground.now.tick);
         }
         let bytes = envelope.len();
-        let envelope = match intake::decode(envelope) {
+        let envelope = intake::decode(envelope);
+        let key = match (&envelope, asked) {
+            (Ok(envelope), _) => envelope.envelope().key(),
+            (Err(_), asked) => asked.unwrap_or_default(),
+        };
+        match asked {
+            Some(asked) => {
+                ground.intake.landed(asked, stream, ground.now.tick);
+                if asked != key && ground.on(Rule::WantKey) {
+                    return Err(FaultCode::Protocol);
+                }
+            }
+            None => {
+                if !receiver.begin(&self.peer.name, Mark { seq, check }, key, ground)? {
+                    return Ok(());
+                }
+            }
+        }
+        let envelope = match envelope {
             Ok(envelope) if intake::path_fits(&path, &self.peer) => envelope,
-            Ok(envelope) => {
-                let key = envelope.envelope().key();
+            Ok(_) => {
                 let verdict = Verdict::Rejected { code: VerdictCode::BadPath, detail: path.to_string() };
                 self.conclude(seq, key, &verdict, ground);
                 return Ok(());
             }
             Err(verdict) => {
-                self.conclude(seq, crate::identity::EventKey::default(), &verdict, ground);
+                self.conclude(seq, key, &verdict, ground);
                 return Ok(());
             }
         };
-        let key = envelope.envelope().key();
-        if !ground.intake.in_flight_elsewhere(key, stream, ground.now.tick) {
-            ground.intake.asked(key, stream, ground.now.tick);
+        if !ground.intake.flights.elsewhere(key, stream, ground.now.tick) {
+            ground.intake.flights.asked(key, &self.peer.name, stream, ground.now.tick);
         }
         self.rates.in_hand += bytes;
         let arrival =
@@ -204,7 +226,7 @@ impl Link {
     pub(super) fn on_have(&mut self, have: Have, ground: &mut Ground) -> Result<(), FaultCode> {
         let Some(receiver) = &mut self.receiver else { return Ok(()) };
         let Have { seq, check, publisher, key, digest, .. } = have;
-        if !receiver.begin(Mark { seq, check }, ground)? {
+        if !receiver.begin(&self.peer.name, Mark { seq, check }, key, ground)? {
             return Ok(());
         }
         let stream = receiver.pipe.stream;
@@ -214,20 +236,14 @@ impl Link {
     }
 
     /// The fate of an entry of this feed is known.
-    pub fn conclude(
-        &mut self,
-        seq: u64,
-        key: crate::identity::EventKey,
-        verdict: &Verdict,
-        ground: &mut Ground,
-    ) {
+    pub fn conclude(&mut self, seq: u64, key: EventKey, verdict: &Verdict, ground: &mut Ground) {
         let name = &self.peer.name;
         if !matches!(verdict, Verdict::Deferred { .. }) {
             ground.intake.stop_waiting(key, name, seq);
         }
         if let Some(receiver) = &mut self.receiver {
-            receiver.conclude(name, seq, verdict, &mut self.tally.received, ground);
-        } else if ground.ledger.feeds.get(name).is_some_and(|state| state.owed.contains_key(&seq)) {
+            receiver.conclude(name, (seq, key), verdict, &mut self.tally.received, ground);
+        } else if owes(name, seq, key, ground) {
             if *verdict == Verdict::Refused {
                 self.tally.received.refused += 1;
             }
@@ -261,13 +277,16 @@ impl Link {
         Err(wait)
     }
 
-    /// A carrier of this peer became entry `seq` of our journal: only now does it count as accepted.
-    pub fn on_came(&mut self, seq: u64) {
+    /// A carrier of this peer, which came on `stream`, became entry `seq` of our journal: only now does it count
+    /// as accepted.
+    pub fn on_came(&mut self, seq: u64, stream: StreamId) {
         self.tally.received.accepted += 1;
         if let Some(receiver) = &mut self.receiver {
             receiver.report_accepted();
         }
-        if self.receiver.is_some() && self.sender.is_some() {
+        // What an earlier stream brought a peer may have lost since: it may be a restored backup by now.
+        let stands = self.receiver.as_ref().is_some_and(|receiver| receiver.pipe.stream == stream);
+        if stands && self.sender.is_some() {
             self.came.insert(seq);
             // Forgetting one costs a HAVE that is refused.
             if self.came.len() > CAME_MAX {
@@ -275,4 +294,9 @@ impl Link {
             }
         }
     }
+}
+
+fn owes(peer: &PublisherName, seq: u64, key: EventKey, ground: &Ground) -> bool {
+    let owed = ground.ledger.feeds.get(peer).and_then(|state| state.owed.get(&seq));
+    owed.is_some_and(|owed| owed.key == key || !ground.on(Rule::VerdictKey))
 }

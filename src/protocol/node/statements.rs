@@ -11,6 +11,7 @@ use crate::envelope::statement::claimed_publisher;
 use crate::limits::STATEMENTS_NEWS_MAX;
 use crate::policy::Rate;
 use crate::protocol::bucket::Bucket;
+use crate::record::Ledger;
 
 /// So many statements of one peer are examined in a second: each may cost a signature check.
 pub const STATEMENT_RATE: Rate = Rate { per_second: 50 };
@@ -68,6 +69,15 @@ impl Ground {
         self.tell(Event::KeyStatement { publisher, serial, revoked });
     }
 
+    /// What was learnt and could not be stored acts already, and is written down once there is room.
+    pub fn note_statements_again(&mut self, lost: &Ledger) {
+        for (publisher, statement) in &lost.statements {
+            if statement.replaces(self.ledger.statements.get(publisher)) {
+                self.note(Note::Statement(statement.clone()));
+            }
+        }
+    }
+
     fn refuse_statement(&mut self, shown_by: &PublisherName, why: String) {
         self.tell(Event::StatementRefused { peer: shown_by.clone(), why });
     }
@@ -93,7 +103,9 @@ impl Node {
         key: Option<EventKey>,
         release: bool,
     ) -> usize {
-        let owed = self.ground.ledger.feeds.iter().flat_map(|(peer, state)| {
+        // Of a peer that is no longer one nothing can be asked for.
+        let feeds = self.ground.ledger.feeds.iter().filter(|(peer, _)| self.links.contains_key(*peer));
+        let owed = feeds.flat_map(|(peer, state)| {
             let of_them = state.owed.values().filter(|owed| {
                 owed.reason == VerdictCode::KeyRevoked
                     && owed.publisher == *publisher

@@ -62,7 +62,7 @@ impl Node {
         let held = self.held(key, known);
         let lost = held.is_some_and(|held| held != digest) && self.is_equivocation(publisher, key, digest);
         let now = self.ground.tick();
-        let elsewhere = self.ground.intake.in_flight_elsewhere(key, stream, now);
+        let elsewhere = self.ground.intake.flights.elsewhere(key, stream, now);
         let Some(link) = self.links.get_mut(peer).filter(|link| link.is_current(stream)) else { return };
         let own = publisher == self.ground.own_name();
         let home = own || publisher == peer || link.peer.aliases.contains(publisher);
@@ -173,7 +173,7 @@ impl Node {
         let arrived = self.ground.steady();
         self.ground.appender.push_carrier(
             NewCarrier { envelope, path: arrival.path.clone(), arrived },
-            Some(arrival.peer.clone()),
+            Some((arrival.peer.clone(), arrival.stream)),
         );
         let waiting = self.ground.intake.take_waiting(key, digest);
         self.conclude(&arrival, Verdict::Accepted);
@@ -209,7 +209,7 @@ impl Node {
             return;
         }
         link.put_down(envelope.bytes().len());
-        self.ground.intake.landed(key, arrival.stream);
+        self.ground.intake.landed(key, arrival.stream, self.ground.now.tick);
         link.conclude(arrival.seq, key, &verdict, &mut self.ground);
         if verdict == Verdict::Refused {
             let is_own = publisher == link.peer.name;

@@ -26,11 +26,13 @@ pub(super) fn marks_from(state: &FeedState, from: Option<u64>) -> Vec<Mark> {
     marks
 }
 
-/// Without the rejections at or above `at`: whoever reads from there sees them again.
+/// Without the rejections at or above `at`, and what is owed above it: whoever reads from there sees them again, and
+/// the peer names nothing above it before that. `None` where nothing of that sort is there.
 pub(super) fn reread(state: &FeedState, at: Mark) -> Option<FeedState> {
     let mut again = state.clone();
     again.rejected.retain(|place| place.before.seq < at.seq);
-    (again.rejected.len() < state.rejected.len()).then_some(again)
+    again.owed.retain(|seq, _| *seq <= at.seq);
+    (again != *state).then_some(again)
 }
 
 /// The newest known place below `seq`.

@@ -16,6 +16,8 @@ pub(super) struct Report {
     pub(super) refused: u64,
     pub(super) rejected: u64,
     verdicts: Vec<(u64, VerdictCode)>,
+    /// Where the feed began on this stream.
+    pub(super) resumed: u64,
     /// The durable cursor and window that were said last.
     said: (u64, Window),
     pub(super) due: Option<Tick>,
@@ -48,8 +50,12 @@ impl Receiver {
         let now = ground.tick();
         let durable =
             ground.durable.feeds.get(peer).filter(|state| state.log_id == ground.ledger.feeds[peer].log_id);
-        let durable = durable.map_or(0, |state| state.cursor.seq).min(self.received.seq);
         let state = &ground.ledger.feeds[peer];
+        let durable = match durable.map_or(0, |state| state.cursor.seq).min(self.received.seq) {
+            // The cursor was taken back, and that is not on disk yet: what came since is not stored.
+            ahead if ahead > state.cursor.seq => self.report.resumed.min(state.cursor.seq),
+            durable => durable,
+        };
         let window = window(state, ground);
         let (said, said_window) = self.report.said;
         if durable != said || (said_window.envelopes == 0 && window.envelopes > 0) {

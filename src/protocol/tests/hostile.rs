@@ -285,3 +285,74 @@ fn the_window_of_a_receiver_is_respected() {
     bench.frames(stream, vec![Frame::Ack(Box::new(Ack { seq: 99, window, ..Ack::default() }))]);
     assert_eq!(bench.faults(), [FaultCode::Protocol], "more was acknowledged than sent");
 }
+
+#[test]
+fn a_sender_that_goes_beyond_its_window_is_out_of_turn() {
+    let mut bench = Bench::new();
+    let stream = bench.receiving("cert-ee");
+    // Dated an hour ahead each of them has to be owed, whatever its signature: there is no place for more.
+    let ahead = |nth: u64| {
+        let mut core = Core { created: Timestamp(WALL + HOUR_MS), ..core("cert-ee", 1) };
+        core.id.uuid = uuid::Uuid::from_u128(u128::from(nth) << 80 | 4 << 76 | 2 << 62);
+        carrier(nth, &["cert-ee"], signed(core))
+    };
+    let most = crate::limits::OWED_PER_FEED_MAX as u64;
+    bench.frames(stream, (1..=most).map(ahead).collect());
+    bench.pass(200);
+    assert_eq!((bench.owed("cert-ee").len() as u64, bench.faults()), (most, Vec::new()));
+    bench.frames(stream, vec![ahead(most + 1)]);
+    bench.pass(200);
+    assert_eq!(bench.faults(), [FaultCode::Protocol]);
+    assert_eq!(bench.owed("cert-ee").len() as u64, most, "what a start can read again");
+}
+
+#[test]
+fn an_answer_with_another_key_is_out_of_turn() {
+    let mut bench = Bench::new();
+    let stream = bench.receiving("cert-ee");
+    bench.frames(stream, vec![have(1, &core("cert-ee", 1))]);
+    bench.pass(200);
+    assert_eq!(bench.wants().len(), 1);
+    bench.frames(stream, vec![answer(1, &["cert-ee"], signed(core("cert-ee", 2)))]);
+    assert_eq!(bench.faults(), [FaultCode::Protocol]);
+    assert!(bench.journal.is_empty());
+}
+
+#[test]
+fn a_holder_that_does_not_answer_is_not_asked_again_before_the_next() {
+    let mut bench = Bench::new();
+    let (silent, other) = (bench.receiving("cert-ee"), bench.receiving("cert-pl"));
+    let wanted = core("cert-pl", 1);
+    bench.frames(silent, vec![have(1, &wanted)]);
+    bench.pass(150);
+    bench.frames(other, vec![have(1, &wanted)]);
+    // It offers it again and again, each time at another place, and never answers.
+    for nth in 2..6 {
+        bench.frames(silent, vec![have(nth, &wanted)]);
+        bench.pass(600);
+    }
+    let asked = bench.sent.iter().filter(|(_, frame)| matches!(frame, Frame::Want { .. }));
+    let asked: Vec<_> = asked.map(|(stream, _)| *stream).collect();
+    assert_eq!(asked, [silent, other]);
+}
+
+#[test]
+fn what_a_peer_says_of_its_counts_is_no_sum_that_overflows() {
+    let mut bench = Bench::new();
+    for _ in 0..3 {
+        let stream = bench.sending("cert-ee");
+        let ack = Ack {
+            seq: 0,
+            window: Window { envelopes: u32::MAX, bytes: u32::MAX },
+            accepted: u64::MAX,
+            refused: u64::MAX,
+            rejected: u64::MAX,
+            owed: u32::MAX,
+            verdicts: Vec::new(),
+        };
+        bench.frames(stream, vec![Frame::Ack(Box::new(ack))]);
+        bench.frames(stream, vec![Frame::Want { seq: 0, key: EventKey::default() }]);
+    }
+    assert_eq!(bench.faults(), [FaultCode::Protocol; 3], "there is no entry 0");
+    assert!(bench.node.view().peers.iter().any(|peer| peer.sent.offered >= u64::MAX >> 8));
+}

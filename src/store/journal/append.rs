@@ -292,7 +292,7 @@ impl<D: Disk> Journal<D> {
         let old = &self.active;
         let empty = old.index.summary.carriers() == 0;
         if !empty {
-            // Derived, so that it may fail: a start without it reads the segment instead.
+            // Derived, so that it may fail: without it the segment is read instead.
             let _ = write_index(&*self.disk, &old.index);
             let _ = self.disk.truncate(&old.name, old.end);
             if old.unsynced.is_some() {

@@ -289,7 +289,8 @@ fn survey_closed(
                     return Err(JournalError::damaged(name, index.summary.end, what));
                 }
                 if known.map(|(summary, _)| summary) != Some(index.summary) {
-                    write_index(disk, &index).map_err(JournalError::io(name))?;
+                    // Derived: without room for it the segment is read instead, each time.
+                    let _ = write_index(disk, &index);
                 }
                 index.summary
             }
@@ -299,6 +300,19 @@ fn survey_closed(
         next = header;
     }
     Ok(closed)
+}
+
+/// The index of a closed segment, from the segment itself: its file is missing or broken, as after a disk that was
+/// full when the segment was closed. Written again where there is room now.
+///
+/// # Errors
+/// [`JournalError`]: the segment cannot be read either.
+pub(super) fn indexed_again(disk: &impl Disk, summary: &Summary) -> Result<Index, JournalError> {
+    let name = segment::file_name(summary.floor.seq + 1);
+    let (header, start) = Header::read(disk, &name)?;
+    let index = replay(disk, Listed { header, start, name }, false)?.active.index;
+    let _ = write_index(disk, &index);
+    Ok(index)
 }
 
 /// Does `next` begin where this segment ends? Where segments between them are missing nobody can say.

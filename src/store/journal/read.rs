@@ -5,8 +5,10 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use uuid::Uuid;
 
+use super::open::indexed_again;
 use super::{Journal, TWINS_MAX, weight};
 use crate::envelope::IdScheme;
 use crate::identity::{Check, EventId};
@@ -54,19 +56,31 @@ impl Located {
                     false => Ok(read),
                 };
             };
-            let fault = |what| JournalError::damaged(&self.name, at, what);
-            match segment::piece(&record).map_err(fault)? {
-                Piece::Carrier(head) if head.mark.seq < self.first_seq => read.after = head.mark,
-                Piece::Carrier(_) => {
-                    let entry = decode_entry(&record);
-                    let entry = entry.map_err(|what| JournalError::damaged(&self.name, at, what))?;
-                    bytes += weight(&entry);
-                    read.entries.push(Arc::new(entry));
-                }
-                Piece::Note(_) | Piece::Retired(_) | Piece::Quiet => {}
+            match self.take(&record, at, &mut read) {
+                Ok(weight) => bytes += weight,
+                // As above: one that cannot be read costs no entry before it.
+                Err(_) if !read.entries.is_empty() => return Ok(read),
+                Err(fault) => return Err(fault),
             }
         }
         Ok(read)
+    }
+
+    /// Adds `record`, where it is an entry that is asked for, and says its weight in bytes.
+    fn take(&self, record: &Bytes, at: u64, read: &mut Read) -> Result<usize, JournalError> {
+        let fault = |what| JournalError::damaged(&self.name, at, what);
+        match segment::piece(record).map_err(fault)? {
+            Piece::Carrier(head) if head.mark.seq < self.first_seq => read.after = head.mark,
+            Piece::Carrier(_) => {
+                let entry = decode_entry(record);
+                let entry = entry.map_err(|what| JournalError::damaged(&self.name, at, what))?;
+                let weight = weight(&entry);
+                read.entries.push(Arc::new(entry));
+                return Ok(weight);
+            }
+            Piece::Note(_) | Piece::Retired(_) | Piece::Quiet => {}
+        }
+        Ok(0)
     }
 }
 
@@ -144,6 +158,7 @@ impl<D: Disk> Journal<D> {
             return Ok(offset);
         }
         index::offset_on_disk(&*self.disk, summary, seq)
+            .or_else(|fault| indexed_again(&*self.disk, summary)?.offset(seq).ok_or(fault))
     }
 
     /// The seq of the first entry stored at or after `at`; one past the last where there is none.
@@ -252,7 +267,9 @@ impl<D: Disk> Journal<D> {
                 break;
             }
             let left = limit - seqs.len();
-            seqs.extend(index::between_on_disk(&*self.disk, &closed.summary, (low, high), left)?);
+            let (disk, summary) = (&*self.disk, &closed.summary);
+            let found = index::between_on_disk(disk, summary, (low, high), left);
+            seqs.extend(found.or_else(|_| Ok(indexed_again(disk, summary)?.between(low, high, left)))?);
         }
         Ok(seqs)
     }

@@ -311,6 +311,23 @@ fn below_the_low_water_mark_positions_are_still_taken_and_events_are_not() {
 }
 
 #[test]
+fn an_index_that_a_full_disk_did_not_take_is_read_from_its_segment() {
+    let disk = MemoryDisk::default();
+    let (mut journal, _) = open_with(&disk, TINY, 1).unwrap();
+    fill(&mut journal, 0..1000);
+    let id = journal.entry(3).unwrap().unwrap().envelope.id().clone();
+    for name in disk.list().unwrap().iter().filter(|name| name.ends_with(".idx")) {
+        disk.remove(name).unwrap();
+    }
+    disk.fill_after(Some(0));
+    assert_eq!(seqs(&journal), (1..=1000).collect::<Vec<_>>());
+    assert_eq!(journal.fetch(&id).unwrap().unwrap().seq, 3);
+    disk.fill_after(None);
+    assert_eq!(journal.fetch(&id).unwrap().unwrap().seq, 3);
+    assert!(disk.list().unwrap().iter().any(|name| name.ends_with(".idx")), "it is written again");
+}
+
+#[test]
 fn a_failed_sync_is_final() {
     let disk = MemoryDisk::default();
     let mut journal = open(&disk);

@@ -1,0 +1,78 @@
+//! Which identity is on its way from whom, and whose turn it is to be asked next (design §6.3). A matter of order
+//! alone: what is not brought is asked for again, of the next holder.
+
+use std::collections::BTreeMap;
+
+use crate::identity::{EventKey, PublisherName};
+use crate::limits::IN_FLIGHT_EXPIRES_MS;
+use crate::protocol::io::StreamId;
+use crate::time::Tick;
+
+/// Who was asked in vain is asked again so much later, in ms, while another holder is known: else one that never
+/// answers could keep all others from being asked.
+const NEXT_TURN_MS: u64 = 2 * IN_FLIGHT_EXPIRES_MS;
+
+/// An identity that somebody is bringing, or was asked for last.
+#[derive(Debug)]
+struct Flight {
+    peer: PublisherName,
+    stream: StreamId,
+    until: Tick,
+}
+
+#[derive(Debug, Default)]
+pub struct Flights(BTreeMap<EventKey, Flight>);
+
+impl Flights {
+    /// Until when somebody is bringing `key`; `None` where nobody is.
+    pub fn until(&self, key: EventKey, now: Tick) -> Option<Tick> {
+        self.0.get(&key).map(|flight| flight.until).filter(|until| *until > now)
+    }
+
+    /// Is another stream bringing `key`?
+    pub fn elsewhere(&self, key: EventKey, stream: StreamId, now: Tick) -> bool {
+        self.0.get(&key).is_some_and(|flight| flight.stream != stream && flight.until > now)
+    }
+
+    pub fn asked(&mut self, key: EventKey, peer: &PublisherName, stream: StreamId, now: Tick) {
+        let until = now.plus_ms(IN_FLIGHT_EXPIRES_MS);
+        self.0.insert(key, Flight { peer: peer.clone(), stream, until });
+    }
+
+    /// When `peer` may be asked again; `None` where somebody else was asked after it, or long ago.
+    pub(super) fn next_turn(&self, key: EventKey, peer: &PublisherName, now: Tick) -> Option<Tick> {
+        let flight = self.0.get(&key).filter(|flight| flight.peer == *peer && flight.until <= now)?;
+        Some(flight.until.plus_ms(NEXT_TURN_MS)).filter(|turn| *turn > now)
+    }
+
+    /// `stream` brought `key`, or does not have it. Who waits for it may have to be asked next.
+    pub(super) fn landed(&mut self, key: EventKey, stream: StreamId, waited_for: bool, now: Tick) {
+        let Some(flight) = self.0.get_mut(&key).filter(|flight| flight.stream == stream) else { return };
+        if waited_for {
+            flight.until = flight.until.min(now);
+        } else {
+            self.0.remove(&key);
+        }
+    }
+
+    pub(super) fn remove(&mut self, key: EventKey) {
+        self.0.remove(&key);
+    }
+
+    /// `stream` is gone: nothing comes from it any more.
+    pub fn stream_closed(&mut self, stream: StreamId, now: Tick) {
+        for flight in self.0.values_mut().filter(|flight| flight.stream == stream) {
+            flight.until = flight.until.min(now);
+        }
+        self.forget_old(now);
+    }
+
+    /// Forgets who was asked long ago.
+    pub fn forget_old(&mut self, now: Tick) {
+        self.0.retain(|_, flight| flight.until.plus_ms(NEXT_TURN_MS) > now);
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
+    }
+}

@@ -1,0 +1,82 @@
+//! Entries in order whose fate is open, and behind them those that the cursor has not passed yet. What their fate
+//! is others decide; here it is only kept, and never more of them than the peer's window allows.
+
+use std::collections::VecDeque;
+
+use crate::identity::{EventKey, PublisherName};
+use crate::time::Tick;
+use crate::wire::Mark;
+
+#[derive(Debug)]
+pub(super) struct Pending {
+    pub mark: Mark,
+    pub before: Mark,
+    /// Whose fate it is: what is said of another identity is not said of this entry.
+    pub key: EventKey,
+    pub fate: Fate,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// At the seen set or the workers.
+    Examined,
+    /// Offered and not held: to be asked for, or on its way from another peer.
+    Offered {
+        publisher: PublisherName,
+        since: Tick,
+    },
+    Done,
+    /// No entry: there was nothing for us up to here.
+    Skipped,
+}
+
+impl Fate {
+    pub fn is_open(&self) -> bool {
+        matches!(self, Self::Examined | Self::Offered { .. })
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct PendingEntries {
+    entries: VecDeque<Pending>,
+    skips: usize,
+}
+
+impl PendingEntries {
+    /// How many of them count in the window.
+    pub fn carried(&self) -> usize {
+        self.entries.len() - self.skips
+    }
+
+    pub fn open(&self) -> impl Iterator<Item = &Pending> {
+        self.entries.iter().filter(|pending| pending.fate.is_open())
+    }
+
+    pub fn push(&mut self, pending: Pending) {
+        self.skips += usize::from(pending.fate == Fate::Skipped);
+        self.entries.push_back(pending);
+    }
+
+    /// Nothing for us up to `to`; one skip behind another is one.
+    pub fn skip(&mut self, before: Mark, to: Mark) {
+        match self.entries.back_mut() {
+            Some(last) if last.fate == Fate::Skipped => last.mark = to,
+            _ => self.push(Pending { mark: to, before, key: EventKey::default(), fate: Fate::Skipped }),
+        }
+    }
+
+    pub fn find(&mut self, seq: u64) -> Option<&mut Pending> {
+        let at = self.entries.binary_search_by_key(&seq, |pending| pending.mark.seq).ok()?;
+        self.entries.get_mut(at)
+    }
+
+    /// Takes what is done off the front; the place that is reached, where anything was.
+    pub fn take_done(&mut self) -> Option<Mark> {
+        let mut to = None;
+        while let Some(pending) = self.entries.pop_front_if(|pending| !pending.fate.is_open()) {
+            self.skips -= usize::from(pending.fate == Fate::Skipped);
+            to = Some(pending.mark);
+        }
+        to
+    }
+}

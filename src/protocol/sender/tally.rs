@@ -1,0 +1,66 @@
+//! What one peer was given, as far as it says so itself.
+
+use std::collections::BTreeMap;
+
+use crate::policy::{self, Peer, Withheld};
+use crate::protocol::failing::Failing;
+use crate::protocol::ground::Ground;
+use crate::record::Entry;
+use crate::wire::{Ack, VerdictCode};
+
+/// A count that a peer says is believed up to here, so that sums of a few stay sums.
+const COUNT_MAX: u64 = u64::MAX >> 8;
+
+/// Counts of what this node gave to one peer since it started (contract §5).
+#[derive(Clone, Debug, Default)]
+pub struct SentTally {
+    pub accepted: u64,
+    pub refused: u64,
+    pub rejected: u64,
+    /// How many entries the peer owes itself now.
+    pub deferred: u64,
+    pub withheld: BTreeMap<Withheld, u64>,
+    /// The filter of `[share]`.
+    pub failing: Failing,
+    /// Of the rejected ones, those that the peer's own filter does not want: nothing is wrong with them.
+    pub not_wanted: u64,
+    /// Each entry is counted as withheld once: up to here they were.
+    pub(super) withheld_through: u64,
+    /// The last place that the peer acknowledged since the start; kept when the feed ends.
+    pub acked: Option<u64>,
+    /// The last verdict of the peer that was a rejection.
+    pub last_rejection: Option<(u64, VerdictCode)>,
+}
+
+impl SentTally {
+    pub(super) fn withhold(&mut self, entry: &Entry, reason: Withheld, peer: &Peer, ground: &Ground) {
+        *self.withheld.entry(reason).or_default() += 1;
+        self.withheld_through = entry.seq;
+        if reason == Withheld::FilterFailed
+            && let Some(failure) =
+                policy::failure(peer.share.filter.as_ref(), entry.envelope.core(), &entry.path)
+        {
+            self.failing.note(failure, ground.now.wall);
+        }
+    }
+
+    /// What an ACK says, the counts of the one before it being `before`.
+    pub(super) fn acknowledged(&mut self, ack: &Ack, before: (u64, u64, u64)) {
+        let (accepted, refused, rejected) = before;
+        let more = |sum: &mut u64, said: u64, before: u64| {
+            // What a peer says of itself may be anything.
+            *sum = sum.saturating_add(said.saturating_sub(before)).min(COUNT_MAX);
+        };
+        more(&mut self.accepted, ack.accepted, accepted);
+        more(&mut self.refused, ack.refused, refused);
+        more(&mut self.rejected, ack.rejected, rejected);
+        self.deferred = u64::from(ack.owed);
+        self.acked = Some(ack.seq);
+        let unwanted = |code: &VerdictCode| *code == VerdictCode::NotWanted;
+        self.not_wanted += ack.verdicts.iter().filter(|(_, code)| unwanted(code)).count() as u64;
+        let fault = |code: &VerdictCode| !code.is_deferred() && !unwanted(code);
+        if let Some(last) = ack.verdicts.iter().rev().find(|(_, code)| fault(code)) {
+            self.last_rejection = Some(*last);
+        }
+    }
+}
