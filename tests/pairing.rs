@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use intelmesh::invitation::Invitation;
+use intelmesh::time::Timestamp;
 use serde_json::Value;
 use support::events::made;
 use support::{Node, wait_until};
@@ -71,4 +73,67 @@ fn a_pending_peer_exchanges_nothing_before_it_is_verified() {
     a.cli(&["peer", "verify", "cert-ee", "--yes"]);
     wait_until("what waited came", SOON, || a.accepted() == 1);
     wait_until("it is no stranger any more", SOON, || a.status()["strangers"].as_array().unwrap().is_empty());
+}
+
+#[test]
+fn an_invitation_for_anothers_alias_is_refused() {
+    let (mut at, gov, ee) = (Node::init("cert-at"), Node::init("govcert"), Node::init("cert-ee"));
+    at.cli(&["peer", "add", &gov.invite(), "--yes"]);
+    at.edit("peers/govcert.toml", |text| text.replace("aliases = []", "aliases = [\"cert-ee\"]"));
+    let said = at.say(&["peer", "add", &ee.invite(), "--yes"], "");
+    assert_eq!(said.code, 1, "{said:?}");
+    assert!(said.stderr.contains("\"cert-ee\" is an alias of govcert in peers/govcert.toml"), "{said:?}");
+    assert!(said.stderr.contains("hint: "), "{said:?}");
+    assert!(!at.dir().join("peers/cert-ee.toml").exists());
+    assert!(!has(&at, "peer_added", "cert-ee"));
+}
+
+#[test]
+fn an_invitation_with_a_weak_sealing_key_is_refused() {
+    let at = Node::init("cert-at");
+    let key = ed25519_dalek::SigningKey::from_bytes(&[7; 32]);
+    let invitation = Invitation {
+        name: "cert-ee".parse().unwrap(),
+        federation: "intelmesh".parse().unwrap(),
+        key: key.verifying_key(),
+        seal: [0; 32],
+        addresses: Vec::new(),
+        expires: Timestamp(u64::MAX / 2),
+    };
+    let said = at.say(&["peer", "add", &invitation.make(&key).unwrap(), "--yes"], "");
+    assert_eq!(said.code, 1, "{said:?}");
+    assert!(said.stderr.contains("sealing key in the invitation is weak"), "{said:?}");
+    assert!(!at.dir().join("peers/cert-ee.toml").exists());
+}
+
+#[test]
+fn a_key_that_the_operator_revoked_is_not_added_again_unasked() {
+    let (mut at, ee) = (Node::init("cert-at"), Node::init("cert-ee"));
+    let invitation = ee.invite();
+    at.cli(&["peer", "add", &invitation, "--yes"]);
+    at.cli(&["key", "revoke", "cert-ee", "--yes"]);
+    let refused = |node: &Node, file: &str| {
+        let said = node.say(&["peer", "add", &invitation, "--yes"], "");
+        assert_eq!(said.code, 1, "{said:?}");
+        assert!(said.stderr.contains("this key was revoked here") && said.stderr.contains(file), "{said:?}");
+        assert!(said.stderr.contains("take that line out"), "how to undo it: {said:?}");
+    };
+    refused(&at, "peers/cert-ee.toml:");
+    let removed = at.say(&["peer", "remove", "cert-ee"], "");
+    assert!(removed.code == 0 && removed.stderr.contains("peers/revoked.txt"), "{removed:?}");
+    refused(&at, "peers/revoked.txt:");
+    assert!(!at.dir().join("peers/cert-ee.toml").exists());
+
+    // A node of the same name with another key is somebody to pair with; what was revoked stays so.
+    let anew = Node::init("cert-ee");
+    at.cli(&["peer", "add", &anew.invite(), "--yes"]);
+    refused(&at, "peers/revoked.txt:");
+    at.cli(&["peer", "remove", "cert-ee"]);
+    assert_eq!(at.cli(&["check"]).trim(), "", "the list is no peer file");
+
+    at.edit("peers/revoked.txt", |text| {
+        text.lines().filter(|line| line.starts_with('#')).map(|line| format!("{line}\n")).collect()
+    });
+    at.cli(&["peer", "add", &invitation, "--yes"]);
+    assert!(at.cli(&["peer", "list"]).contains("trusted"));
 }

@@ -107,7 +107,10 @@ impl From<KeyringError> for Failure {
 impl From<WriteError> for Failure {
     fn from(error: WriteError) -> Self {
         let exit = match error {
-            WriteError::OtherKey { .. } | WriteError::KnownAs(_) => NO,
+            WriteError::OtherKey { .. }
+            | WriteError::KnownAs(_)
+            | WriteError::AliasOf { .. }
+            | WriteError::Revoked { .. } => NO,
             WriteError::NodeExists(_) | WriteError::Io { .. } | WriteError::Toml { .. } => COULD_NOT,
         };
         Self::many(exit, vec![Fault { what: error.to_string(), hint: error.hint().map(str::to_owned) }])

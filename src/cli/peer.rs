@@ -20,6 +20,7 @@ use crate::clock;
 use crate::config::write::{self, NewPeer, Written};
 use crate::config::{NodeConfig, PeerFile, PeerFiles};
 use crate::control::{EventRef, PeerCheck, Refusal, Reply, Request};
+use crate::envelope::SealKey;
 use crate::identity::{PublisherName, public_key_text};
 use crate::invitation::{self, Invitation};
 use crate::keyring::seal_key_text;
@@ -110,7 +111,7 @@ fn read_invitation() -> Result<String, Failure> {
     Ok(text)
 }
 
-/// Ours, of another federation, or a known name with another key: the answer is no.
+/// Ours, of another federation, a known name with another key, or a key that is revoked or weak: the answer is no.
 fn acceptable(
     invitation: &Invitation,
     config: &NodeConfig,
@@ -132,10 +133,13 @@ fn acceptable(
         return Err(Failure::no(format!("{name} is of the federation \"{theirs}\", we are of \"{ours}\""))
             .hint("both must have the same federation in intelmesh.toml"));
     }
-    match known.peer(name).filter(|held| held.peer.key != invitation.key) {
-        Some(held) => Err(write::WriteError::OtherKey { name: name.clone(), file: held.file.clone() }.into()),
-        None => Ok(()),
+    if SealKey::new(invitation.seal).is_err() {
+        return Err(Failure::no(
+            "the sealing key in the invitation is weak: what is sealed to it, anybody could open",
+        )
+        .hint("no intelmesh makes such a key: ask the peer, by telephone, what made this invitation"));
     }
+    Ok(write::check_peer(&config.paths.peers, &known.peers, name, &invitation.key)?)
 }
 
 fn introduce(invitation: &Invitation, no_connect: bool) {
@@ -317,10 +321,14 @@ pub fn file_of(config: &NodeConfig, name: &PublisherName) -> Result<PathBuf, Fai
 
 fn remove(place: &Place, name: &PublisherName) -> Result<(), Failure> {
     let config = place.config()?;
-    write::remove_peer(&file_of(&config, name)?)?;
-    place.audit(&config, What::PeerRemoved, Some(name), "");
+    let kept = write::remove_peer(&file_of(&config, name)?, clock::now().wall)?;
+    let how = if kept.is_some() { "its key stays revoked" } else { "" };
+    place.audit(&config, What::PeerRemoved, Some(name), how);
     told(place);
     talk(format!("{name} is no peer any more; what was accepted from it stays, and so does its place"));
+    if let Some(file) = kept {
+        talk(format!("its key was revoked, and stays so: {}", file.display()));
+    }
     Ok(())
 }
 

@@ -2,6 +2,8 @@
 //! is whole or not at all (temporary file, sync, rename, sync of the directory), and what the operator typed
 //! (comments, order) stays. The running node writes nothing here.
 
+mod revoked;
+
 use std::fs::{File, Permissions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
@@ -25,6 +27,10 @@ pub enum WriteError {
     OtherKey { name: PublisherName, file: PathBuf },
     #[error("this key is that of {} already", .0.display())]
     KnownAs(PathBuf),
+    #[error("\"{name}\" is an alias of {of} in {}, which has another key", .file.display())]
+    AliasOf { name: PublisherName, of: PublisherName, file: PathBuf },
+    #[error("this key was revoked here: {}:{line}", .file.display())]
+    Revoked { file: PathBuf, line: usize },
     #[error("{}: {error}", .file.display())]
     Io { file: PathBuf, error: io::Error },
     #[error("{}: {error}", .file.display())]
@@ -41,6 +47,12 @@ impl WriteError {
             Self::KnownAs(_) => {
                 Some("rename that file to the new name, and put the old name into its aliases")
             }
+            Self::AliasOf { .. } => Some(
+                "a name is one node's: ask both whose it is; where it is not the other's any more, take it out of those aliases",
+            ),
+            Self::Revoked { .. } => Some(
+                "whoever has that key can sign in the peer's name: ask for an invitation with a new one; to trust it again all the same, take that line out",
+            ),
             Self::Io { .. } | Self::Toml { .. } => None,
         }
     }
@@ -109,19 +121,48 @@ pub enum Written {
     Merged,
 }
 
+/// Whether a peer of this name may be added with this key. `known` are the peers whose files are good.
+///
+/// # Errors
+/// [`WriteError::Revoked`], [`WriteError::KnownAs`], [`WriteError::OtherKey`] and [`WriteError::AliasOf`].
+pub fn check_peer(
+    peers_dir: &Path,
+    known: &[super::PeerFile],
+    name: &PublisherName,
+    key: &VerifyingKey,
+) -> Result<(), WriteError> {
+    if let Some((file, line)) = revoked::line_of(peers_dir, key)? {
+        return Err(WriteError::Revoked { file, line });
+    }
+    for held in known {
+        let (peer, file) = (&held.peer, held.file.clone());
+        if peer.key == *key {
+            if peer.revoked {
+                return Err(WriteError::Revoked { file, line: held.lines.revoked.unwrap_or(1) });
+            }
+            if peer.name != *name {
+                return Err(WriteError::KnownAs(file));
+            }
+        } else if peer.name == *name {
+            return Err(WriteError::OtherKey { name: name.clone(), file });
+        } else if peer.aliases.contains(name) {
+            return Err(WriteError::AliasOf { name: name.clone(), of: peer.name.clone(), file });
+        }
+    }
+    Ok(())
+}
+
 /// Writes `NAME.toml` into `peers_dir`, or merges into it where it has the same key. `known` are the peers
 /// whose files are good.
 ///
 /// # Errors
-/// [`WriteError::OtherKey`] and [`WriteError::KnownAs`]: nothing was changed.
+/// Those of [`check_peer`]: nothing was changed.
 pub fn add_peer(
     peers_dir: &Path,
     known: &[super::PeerFile],
     new: &NewPeer,
 ) -> Result<(PathBuf, Written), WriteError> {
-    if let Some(other) = known.iter().find(|file| file.peer.key == new.key && file.peer.name != new.name) {
-        return Err(WriteError::KnownAs(other.file.clone()));
-    }
+    check_peer(peers_dir, known, &new.name, &new.key)?;
     let file = peers_dir.join(format!("{}.toml", new.name));
     if !file.exists() {
         std::fs::create_dir_all(peers_dir)
@@ -261,14 +302,21 @@ pub fn set_revoked(file: &Path) -> Result<(), WriteError> {
     save(file, &document)
 }
 
-/// Removes a peer's file; its cursors are the journal's and stay.
+/// Removes a peer's file; its cursors are the journal's and stay. A key that is revoked there stays so:
+/// the answer is the file that says it.
 ///
 /// # Errors
-/// [`WriteError::Io`].
-pub fn remove_peer(file: &Path) -> Result<(), WriteError> {
+/// [`WriteError::Io`]; [`WriteError::Toml`], where it cannot be told what is revoked.
+pub fn remove_peer(file: &Path, at: Timestamp) -> Result<Option<PathBuf>, WriteError> {
+    let document = open(file)?;
+    let kept = match document.get("revoked").and_then(|flag| flag.as_bool()) {
+        Some(true) => revoked::keep(file, document.get("key").and_then(|key| key.as_str()), at)?,
+        _ => None,
+    };
     let failed = |error| WriteError::Io { file: file.to_owned(), error };
     std::fs::remove_file(file).map_err(failed)?;
-    sync_dir(file.parent().unwrap_or(Path::new("."))).map_err(failed)
+    sync_dir(file.parent().unwrap_or(Path::new("."))).map_err(failed)?;
+    Ok(kept)
 }
 
 fn open(file: &Path) -> Result<DocumentMut, WriteError> {
