@@ -3,6 +3,7 @@
 
 mod operational;
 mod passphrase;
+mod pem;
 
 use std::fs::{File, Permissions};
 use std::io::{self, Read as _, Write as _};
@@ -10,12 +11,6 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as 
 use std::path::{Path, PathBuf};
 
 use ed25519_dalek::{SigningKey, VerifyingKey};
-use pkcs8::der::asn1::OctetStringRef;
-use pkcs8::der::{Decode as _, Encode as _};
-use pkcs8::{
-    AlgorithmIdentifierRef, EncryptedPrivateKeyInfoRef, LineEnding, ObjectIdentifier, PrivateKeyInfoRef,
-    SecretDocument,
-};
 use rand::Rng as _;
 use tempfile::{NamedTempFile, PersistError};
 use thiserror::Error;
@@ -29,6 +24,7 @@ use crate::identity::PublisherName;
 use crate::limits::KEY_FILE_BYTES_MAX;
 use crate::time::Timestamp;
 use operational::Operational;
+use pem::{ED25519, X25519, read_pem, write_pem};
 
 pub use operational::{Ending, STATEMENT_FILE};
 
@@ -38,12 +34,6 @@ pub const NODE_KEY_FILE: &str = "node.pem";
 pub const SEAL_KEY_FILE: &str = "seal.pem";
 /// Makes the ids of `ids = "body"`.
 pub const BODY_ID_FILE: &str = "body-id.secret";
-
-/// RFC 8410.
-const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
-const X25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.110");
-const LABEL: &str = "PRIVATE KEY";
-const LABEL_ENCRYPTED: &str = "ENCRYPTED PRIVATE KEY";
 
 /// All are the operator's to mend; nothing was changed.
 #[derive(Debug, Error)]
@@ -115,9 +105,9 @@ impl Keyring {
         private_dir(keys_dir).map_err(|error| KeyringError::Io { file: keys_dir.to_owned(), error })?;
         let node = SigningKey::from_bytes(&random());
         let seal = StaticSecret::from(*random());
-        write_pem(&keys_dir.join(SEAL_KEY_FILE), X25519, seal.as_bytes())?;
+        write_pem(&keys_dir.join(SEAL_KEY_FILE), X25519, seal.as_bytes(), None)?;
         let body_id = body_id_secret(keys_dir)?;
-        write_pem(&keys_dir.join(NODE_KEY_FILE), ED25519, node.as_bytes())?;
+        write_pem(&keys_dir.join(NODE_KEY_FILE), ED25519, node.as_bytes(), None)?;
         let operational = Operational { statement: None, sign: None, seals: Vec::new() };
         Ok(Self { node, seal, body_id, operational })
     }
@@ -263,16 +253,25 @@ fn body_id_secret(keys_dir: &Path) -> Result<Zeroizing<[u8; 32]>, KeyringError> 
     }
 }
 
-/// Refuses a file that anyone but its owner may read or write: the mode of what was opened, not of a name.
+/// Reads a key file, or the credential that stands for it.
 fn read_private(file: &Path) -> Result<Zeroizing<Vec<u8>>, KeyringError> {
+    match passphrase::credential_of(file) {
+        Some(credential) => read_closed(&credential),
+        None => read_closed(file),
+    }
+}
+
+/// Refuses a file that anyone but its owner may read or write: the mode of what was opened, not of a name.
+fn read_closed(file: &Path) -> Result<Zeroizing<Vec<u8>>, KeyringError> {
     let failed = |error: io::Error| match error.kind() {
         io::ErrorKind::NotFound => KeyringError::Missing(file.to_owned()),
         _ => KeyringError::Io { file: file.to_owned(), error },
     };
-    let (place, guarded) = passphrase::place_of(file);
-    let opened = File::open(place).map_err(failed)?;
+    let opened = File::open(file).map_err(failed)?;
     let mode = opened.metadata().map_err(failed)?.mode() & 0o7777;
-    if mode & 0o077 != 0 && !guarded {
+    // Of a credential the bits of the group are the mask of systemd's access list, and those of others never set.
+    let closed_to = if passphrase::is_credential(file) { 0o007 } else { 0o077 };
+    if mode & closed_to != 0 {
         return Err(KeyringError::Loose { file: file.to_owned(), mode });
     }
     let mut bytes = Zeroizing::new(Vec::with_capacity(KEY_FILE_BYTES_MAX));
@@ -322,57 +321,6 @@ fn write_whole(
         io::ErrorKind::AlreadyExists => KeyringError::Exists(file.to_owned()),
         _ => KeyringError::Io { file: file.to_owned(), error },
     })
-}
-
-/// RFC 8410: the private key is an octet string inside the octet string of PKCS#8.
-fn write_pem(file: &Path, algorithm: ObjectIdentifier, secret: &[u8; 32]) -> Result<(), KeyringError> {
-    let encode = || -> pkcs8::der::Result<Zeroizing<String>> {
-        let inner = Zeroizing::new(OctetStringRef::new(secret)?.to_der()?);
-        let algorithm = AlgorithmIdentifierRef { oid: algorithm, parameters: None };
-        let info = PrivateKeyInfoRef::new(algorithm, OctetStringRef::new(&inner)?);
-        SecretDocument::encode_msg(&info)?.to_pem(LABEL, LineEnding::LF)
-    };
-    let pem = encode().map_err(|_| KeyringError::Form { file: file.to_owned(), wanted: "a key" })?;
-    write_private(file, pem.as_bytes())
-}
-
-fn read_pem(file: &Path, algorithm: ObjectIdentifier) -> Result<Zeroizing<[u8; 32]>, KeyringError> {
-    let bytes = read_private(file)?;
-    let document = opened(file, &bytes)?;
-    let secret = || -> Option<Zeroizing<[u8; 32]>> {
-        let document = document.as_ref()?;
-        let info = PrivateKeyInfoRef::from_der(document.as_bytes()).ok()?;
-        if info.algorithm.oid != algorithm {
-            return None;
-        }
-        let inner = <&OctetStringRef>::from_der(info.private_key.as_bytes()).ok()?;
-        inner.as_bytes().try_into().ok().map(Zeroizing::new)
-    };
-    let wanted = if algorithm == ED25519 {
-        "an Ed25519 private key in PKCS#8 PEM"
-    } else {
-        "an X25519 private key in PKCS#8 PEM"
-    };
-    secret().ok_or_else(|| KeyringError::Form { file: file.to_owned(), wanted })
-}
-
-/// The PKCS#8 in a PEM, decrypted where it has a passphrase; `None` where it is no PEM of a private key.
-fn opened(file: &Path, pem: &[u8]) -> Result<Option<SecretDocument>, KeyringError> {
-    let parsed = std::str::from_utf8(pem).ok().and_then(|text| SecretDocument::from_pem(text).ok());
-    let Some((label, document)) = parsed else { return Ok(None) };
-    match label {
-        LABEL => Ok(Some(document)),
-        LABEL_ENCRYPTED => {
-            let passphrase = passphrase::read(file)?;
-            let Ok(info) = EncryptedPrivateKeyInfoRef::from_der(document.as_bytes()) else { return Ok(None) };
-            let wrong = |_| KeyringError::Passphrase {
-                file: file.to_owned(),
-                why: "the one that is given does not open it",
-            };
-            info.decrypt(passphrase.as_slice()).map(Some).map_err(wrong)
-        }
-        _ => Ok(None),
-    }
 }
 
 #[cfg(test)]

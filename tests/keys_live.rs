@@ -215,33 +215,31 @@ fn a_node_whose_key_is_revoked_does_not_start_again() {
     assert_eq!(rotated.code, 2, "{rotated:?}");
 }
 
-#[test]
-fn keys_may_have_a_passphrase_as_openssl_writes_it() {
-    let mut node = Node::init("cert-at");
+fn run(program: &str, args: &[&str]) -> String {
+    let output = std::process::Command::new(program).args(args).output().expect(program);
+    assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Gives the identity key a passphrase as OpenSSL writes it; the file with the passphrase.
+fn passphrase_for(node: &Node) -> std::path::PathBuf {
     let (plain, sealed) = (node.dir().join("keys/node.pem"), node.dir().join("keys/node.enc"));
     let secret = node.dir().join("passphrase");
     std::fs::write(&secret, "correct horse\n").unwrap();
-    let run = |program: &str, args: &[&str]| {
-        let output = std::process::Command::new(program).args(args).output().expect(program);
-        assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
-    };
     run("chmod", &["600", secret.to_str().unwrap()]);
     let pass = format!("file:{}", secret.display());
-    run(
-        "openssl",
-        &[
-            "pkcs8",
-            "-topk8",
-            "-in",
-            plain.to_str().unwrap(),
-            "-out",
-            sealed.to_str().unwrap(),
-            "-passout",
-            &pass,
-        ],
-    );
-    run("chmod", &["600", sealed.to_str().unwrap()]);
+    let (from, to) = (plain.to_str().unwrap(), sealed.to_str().unwrap());
+    run("openssl", &["pkcs8", "-topk8", "-in", from, "-out", to, "-passout", &pass]);
+    run("chmod", &["600", to]);
     std::fs::rename(&sealed, &plain).unwrap();
+    secret
+}
+
+#[test]
+fn keys_may_have_a_passphrase_as_openssl_writes_it() {
+    let mut node = Node::init("cert-at");
+    let plain = node.dir().join("keys/node.pem");
+    let secret = passphrase_for(&node);
 
     let without = node.say(&["key", "show"], "");
     assert_eq!(without.code, 2, "{without:?}");
@@ -272,4 +270,73 @@ fn keys_may_have_a_passphrase_as_openssl_writes_it() {
 fn signing_key_or_identity(node: &Node) -> String {
     let keys = keys(node);
     if keys["serial"] == 0 { keys["key"].as_str().unwrap().to_owned() } else { signing_key(node) }
+}
+
+#[test]
+fn keys_made_by_a_rotation_have_the_passphrase_of_the_identity_key() {
+    let mut node = Node::init("cert-at");
+    let secret = passphrase_for(&node);
+    node.set_env("INTELMESH_PASSPHRASE_FILE", secret.as_os_str());
+    node.cli(&["key", "rotate", "--yes"]);
+    let pass = format!("file:{}", secret.display());
+    let mut count = 0;
+    for entry in std::fs::read_dir(node.dir().join("keys")).unwrap() {
+        let path = entry.unwrap().path();
+        let file = path.to_str().unwrap();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        if !name.starts_with("sign-") && !name.starts_with("seal-") {
+            continue;
+        }
+        count += 1;
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.starts_with("-----BEGIN ENCRYPTED PRIVATE KEY-----\n"), "{name}");
+        let shown = run("openssl", &["pkey", "-in", file, "-passin", &pass, "-noout", "-text"]);
+        assert!(shown.contains("25519"), "{name}: {shown}");
+        let wrong = std::process::Command::new("openssl")
+            .args(["pkey", "-in", file, "-passin", "pass:wrong", "-noout"])
+            .output();
+        assert!(!wrong.unwrap().status.success(), "{name}");
+    }
+    assert_eq!(count, 2);
+    node.start();
+    let id = node.publish(&[made(0, 300)]).remove(0);
+    assert_ne!(shown_key_id(&node, &id), keys(&node)["key_id"], "the new key signs");
+    node.stop();
+    node.unset_env("INTELMESH_PASSPHRASE_FILE");
+    assert_eq!(node.say(&["key", "show"], "").code, 2);
+}
+
+#[test]
+fn a_credential_that_anybody_may_read_is_refused() {
+    let mut node = Node::init("cert-at");
+    let secret = passphrase_for(&node);
+    let key = node.dir().join("keys/node.pem");
+    let credentials = tempfile::tempdir().unwrap();
+    let (node_pem, passphrase) =
+        (credentials.path().join("node.pem"), credentials.path().join("intelmesh-passphrase"));
+    std::fs::copy(&key, &node_pem).unwrap();
+    std::fs::copy(&secret, &passphrase).unwrap();
+    node.set_env("CREDENTIALS_DIRECTORY", credentials.path().as_os_str());
+    // The group's bits are the mask of systemd's access list.
+    for (key_mode, passphrase_mode, loose) in
+        [("440", "440", None), ("444", "440", Some(&node_pem)), ("440", "644", Some(&passphrase))]
+    {
+        run("chmod", &[key_mode, node_pem.to_str().unwrap()]);
+        run("chmod", &[passphrase_mode, passphrase.to_str().unwrap()]);
+        let said = node.say(&["key", "show"], "");
+        match loose {
+            None => assert_eq!(said.code, 0, "{said:?}"),
+            Some(file) => {
+                assert_eq!(said.code, 2, "{said:?}");
+                let what = format!("{}: others may read or write it", file.display());
+                assert!(said.stderr.contains(&what), "{said:?}");
+            }
+        }
+    }
+
+    // The file that is named is the one that is read, whatever credential has its name.
+    run("chmod", &["400", passphrase.to_str().unwrap()]);
+    std::fs::write(credentials.path().join("passphrase"), "wrong\n").unwrap();
+    node.set_env("INTELMESH_PASSPHRASE_FILE", secret.as_os_str());
+    assert_eq!(node.say(&["key", "show"], "").code, 0);
 }

@@ -6,7 +6,10 @@ use std::path::{Path, PathBuf};
 use ed25519_dalek::SigningKey;
 use x25519_dalek::{PublicKey, StaticSecret};
 
-use super::{ED25519, KeyringError, X25519, random, read_bounded, read_pem, replace, write_pem};
+use super::pem::passphrase_of;
+use super::{
+    ED25519, KeyringError, NODE_KEY_FILE, X25519, random, read_bounded, read_pem, replace, write_pem,
+};
 use crate::envelope::{KeyUse, SignedStatement, StatedKey, Statement};
 use crate::identity::PublisherName;
 use crate::limits::{KEY_STATEMENT_BYTES_MAX, STATED_KEYS_MAX};
@@ -139,10 +142,12 @@ pub(super) fn rotate(
     if keys.len() + 2 > STATED_KEYS_MAX {
         return Err(KeyringError::TooOften(statement_file));
     }
+    let passphrase = passphrase_of(&keys_dir.join(NODE_KEY_FILE))?;
+    let passphrase = passphrase.as_ref().map(|text| text.as_slice());
     for (usage, algorithm) in [(KeyUse::Sign, ED25519), (KeyUse::Seal, X25519)] {
         let secret = random();
         let key = public_of(usage, &secret);
-        write_pem(&file_of(keys_dir, usage, &key), algorithm, &secret)?;
+        write_pem(&file_of(keys_dir, usage, &key), algorithm, &secret, passphrase)?;
         keys.push(StatedKey { usage, key, not_before: now, not_after: None, compromised: false });
     }
     let statement = Statement { publisher: publisher.clone(), serial, keys, revoked: false };

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 use super::KeyringError;
-use crate::limits::KEY_FILE_BYTES_MAX;
 
 /// Names the file that holds the passphrase of the keys.
 pub const PASSPHRASE_FILE_ENV: &str = "INTELMESH_PASSPHRASE_FILE";
@@ -16,14 +15,15 @@ const CREDENTIAL: &str = "intelmesh-passphrase";
 
 pub(super) const HINT: &str = "name the file that holds it with INTELMESH_PASSPHRASE_FILE=FILE; in a systemd unit: LoadCredentialEncrypted=intelmesh-passphrase:…";
 
-/// Where a key file is read: a credential of its name wins over the file in `keys/`.
-pub(super) fn place_of(file: &Path) -> (PathBuf, bool) {
-    let credential = credentials().zip(file.file_name()).map(|(dir, name)| dir.join(name));
-    match credential.filter(|path| path.is_file()) {
-        // systemd guards that directory, with modes of its own.
-        Some(path) => (path, true),
-        None => (file.to_owned(), false),
-    }
+/// The credential of a key file's name, which wins over the file in `keys/`.
+pub(super) fn credential_of(file: &Path) -> Option<PathBuf> {
+    let credential = credentials()?.join(file.file_name()?);
+    credential.is_file().then_some(credential)
+}
+
+/// systemd guards that directory, with modes of its own.
+pub(super) fn is_credential(file: &Path) -> bool {
+    credentials().is_some_and(|dir| file.starts_with(dir))
 }
 
 /// The passphrase, without the line end behind it.
@@ -32,14 +32,9 @@ pub(super) fn place_of(file: &Path) -> (PathBuf, bool) {
 /// [`KeyringError::Passphrase`] where none is to be had for `key`.
 pub(super) fn read(key: &Path) -> Result<Zeroizing<Vec<u8>>, KeyringError> {
     let none = |why| KeyringError::Passphrase { file: key.to_owned(), why };
-    let text = match std::env::var_os(PASSPHRASE_FILE_ENV).map(PathBuf::from) {
-        Some(file) => super::read_private(&file)?,
-        None => {
-            let credential = credentials().map(|dir| dir.join(CREDENTIAL)).filter(|path| path.is_file());
-            let path = credential.ok_or_else(|| none("none is given"))?;
-            Zeroizing::new(super::read_bounded(&path, KEY_FILE_BYTES_MAX)?)
-        }
-    };
+    let named = std::env::var_os(PASSPHRASE_FILE_ENV).map(PathBuf::from);
+    let file = named.or_else(|| credential_of(Path::new(CREDENTIAL))).ok_or_else(|| none("none is given"))?;
+    let text = super::read_closed(&file)?;
     let end = text.iter().rposition(|byte| !matches!(byte, b'\n' | b'\r')).map_or(0, |last| last + 1);
     if end == 0 {
         Err(none("the one that is given is empty"))
@@ -49,5 +44,5 @@ pub(super) fn read(key: &Path) -> Result<Zeroizing<Vec<u8>>, KeyringError> {
 }
 
 fn credentials() -> Option<PathBuf> {
-    std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from)
+    std::env::var_os("CREDENTIALS_DIRECTORY").filter(|dir| !dir.is_empty()).map(PathBuf::from)
 }
