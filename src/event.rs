@@ -49,6 +49,16 @@ pub enum BodyError {
     NotOneLine,
 }
 
+impl BodyError {
+    /// What is wrong and where, without a key of the body: of one that was sealed nothing is logged or shown.
+    pub fn without_content(&self) -> String {
+        match self {
+            Self::Json(JsonError::DuplicateKey { .. }) => "a key stands twice in one object".to_owned(),
+            other => other.to_string(),
+        }
+    }
+}
+
 /// Checks that `bytes` are one JSON object that every reader reads alike, on one line (design §5.1,
 /// PROTOCOL.md §2.4), and tells where its members stand.
 ///

@@ -170,7 +170,7 @@ pub enum OpenError {
     Content,
     #[error("what is sealed is not in the form of PROTOCOL.md §2.6: {0}")]
     Inside(String),
-    #[error("the sealed {part}: {fault}")]
+    #[error("the sealed {part}: {}", fault.without_content())]
     Json { part: &'static str, fault: BodyError },
 }
 

@@ -264,3 +264,20 @@ fn what_is_inside_is_checked_as_at_a_door() {
         assert!(matches!(content(other.clone()), Err(OpenError::Inside(_))), "{other:?}");
     }
 }
+
+#[test]
+fn what_cannot_be_opened_is_named_without_its_content() {
+    for (payload, want) in [
+        (r#"{"victim-bank":1,"victim-bank":2}"#, "the sealed body: a key stands twice in one object"),
+        (r#"{"a":{"victim-bank":1,"victim-bank":2}}"#, "the sealed body: a key stands twice in one object"),
+        (r#"{"victim-bank":nope}"#, "the sealed body: no JSON at byte 15"),
+        (r#"["victim-bank"]"#, "the sealed body: not one JSON object"),
+    ] {
+        let fault = opener("cert-ee", &[2]).open(&signed(sealed(core(payload)))).unwrap_err();
+        assert_eq!((fault.to_string().as_str(), fault.code()), (want, "bad_body"));
+    }
+    let mut beside = core(EVENT);
+    beside.ext = Some(Bytes::from_static(br#"{"victim-bank":1,"victim-bank":2}"#));
+    let fault = opener("cert-ee", &[2]).open(&signed(sealed(beside))).unwrap_err();
+    assert_eq!(fault.to_string(), "the sealed ext: a key stands twice in one object");
+}
