@@ -12,11 +12,14 @@ use regex::RegexBuilder;
 
 use super::fault::FaultKind;
 use super::functions::Prepared;
-use super::lists::{List, ListFault, Lists, domain, network};
+use super::lists::{DOMAIN, List, ListFault, Lists, looked_for, network};
 use crate::limits::FILTER_PATTERN_BYTES_MAX;
 
 /// The argument to blame, and for what.
 type Blame = (usize, FaultKind);
+
+/// The first size that a pattern is tried to be built in, in bytes; four times as large again and again, up to the most.
+const PATTERN_BYTES_LEAST: usize = 1024;
 
 /// No argument alone is to blame.
 const THE_CALL: usize = usize::MAX;
@@ -72,7 +75,7 @@ pub(super) fn prepare(
         "cidr_in" => file().and_then(|list| list.networks().map(Prepared::Cidr).map_err(fault(first))),
         "asn_in" => file().and_then(|list| list.numbers().map(Prepared::Asn).map_err(fault(first))),
         "under" => {
-            many(&domain, "domain name").map(|names| Prepared::Under(Arc::new(names.into_iter().collect())))
+            many(&looked_for, DOMAIN).map(|names| Prepared::Under(Arc::new(names.into_iter().collect())))
         }
         "under_in" => file().and_then(|list| list.domains().map(Prepared::Under).map_err(fault(first))),
         "country" => many(&country, "country code of two letters")
@@ -88,11 +91,18 @@ fn country(text: &str) -> Option<String> {
 }
 
 fn matches(pattern: &str) -> Result<Prepared, Blame> {
-    let built = RegexBuilder::new(pattern)
-        .size_limit(FILTER_PATTERN_BYTES_MAX)
-        .dfa_size_limit(FILTER_PATTERN_BYTES_MAX)
-        .build();
-    built.map(Prepared::Matches).map_err(|error| {
+    let build = |most: usize| {
+        RegexBuilder::new(pattern).size_limit(most).dfa_size_limit(FILTER_PATTERN_BYTES_MAX).build()
+    };
+    // How large it is nobody tells but by refusing it.
+    let mut size = PATTERN_BYTES_LEAST;
+    let built = loop {
+        match build(size) {
+            Err(regex::Error::CompiledTooBig(_)) if size < FILTER_PATTERN_BYTES_MAX => size *= 4,
+            built => break built,
+        }
+    };
+    built.map(|pattern| Prepared::Matches { pattern, size: size as u64 }).map_err(|error| {
         let why = error.to_string();
         let why = why.lines().last().unwrap_or("").trim_start_matches("error: ").chars().take(200).collect();
         (1, FaultKind::Pattern { function: "matches", why })

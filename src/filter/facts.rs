@@ -78,7 +78,11 @@ impl<'f, 'a> Run<'f, 'a> {
 
     /// Takes `steps`, each as dear as the envelope is large; false where they are not left.
     pub fn spend(&self, steps: u64) -> bool {
-        let cost = steps.saturating_mul(self.facts.weight());
+        self.spend_plain(steps.saturating_mul(self.facts.weight()))
+    }
+
+    /// Takes `cost` as it is.
+    fn spend_plain(&self, cost: u64) -> bool {
         let left = self.left.load(Ordering::Relaxed).saturating_sub(cost);
         self.left.store(left, Ordering::Relaxed);
         left > 0
@@ -96,10 +100,14 @@ impl VariableResolver for Run<'_, '_> {
         match name {
             "event" => self.facts.event().map(|event| CowVal::Borrowed(event as &dyn Val)),
             "meta" => Some(CowVal::Borrowed(&self.facts.meta)),
-            // What `lower` puts before each round of a loop.
+            // What `lower` puts before each round of a loop, and functions ask for what is dearer than others.
             _ => {
-                let steps = name.strip_prefix('@')?.parse().ok()?;
-                self.spend(steps).then(|| CowVal::Borrowed(&*TRUE as &dyn Val))
+                let steps = name.strip_prefix('@')?;
+                let paid = match steps.strip_prefix('=') {
+                    Some(cost) => self.spend_plain(cost.parse().ok()?),
+                    None => self.spend(steps.parse().ok()?),
+                };
+                paid.then(|| CowVal::Borrowed(&*TRUE as &dyn Val))
             }
         }
     }

@@ -1,6 +1,8 @@
 //! What is wrong with a filter, at load (where, what and what to do about it) and on one event. Values of
 //! events are never part of a message: messages are shown and logged.
 
+use std::collections::BTreeSet;
+
 use cel::ExecutionError;
 use thiserror::Error;
 
@@ -109,6 +111,9 @@ impl FaultKind {
 pub enum FilterFailure {
     #[error("no key \"{0}\"")]
     NoKey(String),
+    /// The filter made its name out of the event.
+    #[error("no such key")]
+    NoKeyOfEvent,
     /// What it asked of `event` cannot be answered.
     #[error("the body is sealed: a filter sees only meta of it")]
     Sealed,
@@ -130,21 +135,29 @@ impl FilterFailure {
     /// What to do about it.
     pub const fn hint(&self) -> &'static str {
         match self {
-            Self::NoKey(_) => {
+            Self::NoKey(_) | Self::NoKeyOfEvent => {
                 "ask first, as in \"source.ip\" in event && …, or give a default: field(event, \"source.ip\", \"\")"
             }
             Self::Sealed => {
                 "let sealed events through, meta.sealed || …, or keep them back, !meta.sealed && …"
             }
-            Self::TooDear => "ask less of long lists",
+            Self::TooDear => "ask less of long lists and texts",
             _ => "mend the filter, or see docs/FILTERS.md",
         }
     }
 
-    /// `error` without the values in it.
-    pub(super) fn of(error: ExecutionError) -> Self {
+    /// `error` without the values in it; a key is named where it is one of `known`, which the filter's text names.
+    pub(super) fn of(error: ExecutionError, known: &BTreeSet<String>) -> Self {
+        let names =
+            |key: &str| known.contains(key.strip_prefix("meta.").unwrap_or(key)) || known.contains(key);
         match error {
-            ExecutionError::NoSuchKey(key) => Self::NoKey(cut(&key)),
+            ExecutionError::NoSuchKey(key) if names(&key) => Self::NoKey(cut(&key)),
+            ExecutionError::NoSuchKey(_) => Self::NoKeyOfEvent,
+            ExecutionError::FunctionError { function, message: key } if function == TOO_LARGE => {
+                let value =
+                    if names(&key) { format!("the value of \"{key}\"") } else { "a value".to_owned() };
+                Self::Function { function: "event".to_owned(), why: cut(&format!("{value} is too large")) }
+            }
             ExecutionError::NoSuchOverload(error) => {
                 Self::Kinds { function: plain(error.function()), kinds: error.argument_types().join(" and ") }
             }
@@ -166,6 +179,9 @@ impl FilterFailure {
         }
     }
 }
+
+/// The function that a number fails in that no double holds; the message is its key.
+pub(super) const TOO_LARGE: &str = "@too_large";
 
 fn cut(text: &str) -> String {
     text.chars().take(120).collect()

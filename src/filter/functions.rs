@@ -17,7 +17,11 @@ type Answer<'context, 'call> = Result<CowVal<'context, 'call>, ExecutionError>;
 
 /// A function with everything that it needs, ready to be called with the values that change.
 pub(super) enum Prepared {
-    Matches(Regex),
+    /// `size`: that of its automaton, in bytes, rounded up.
+    Matches {
+        pattern: Regex,
+        size: u64,
+    },
     Cidr(Arc<Networks>),
     Asn(Arc<HashSet<u32>>),
     Under(Arc<Domains>),
@@ -33,6 +37,13 @@ const NAMES: &[&str] = &["source.fqdn", "destination.fqdn", "source.reverse_dns"
 const COUNTRIES: &[&str] = &["source.geolocation.cc", "destination.geolocation.cc"];
 const CLASSIFICATION: &[&str] = &["classification.type", "classification.taxonomy"];
 
+/// What a pattern costs: the bytes of a text times those of the automaton, over this, are steps. A pattern of 4 KiB
+/// may be looked for in the largest event, one of 64 KiB (`\\w` a few times) in 128 KiB.
+const PATTERN_BYTES_A_STEP: u64 = 2 * 1024;
+
+/// What a name costs: it and all above it are looked for.
+const LOOKS_FOR_A_NAME: u64 = 8;
+
 impl Prepared {
     /// Puts it into `context` under `name`, to be called with the value alone.
     pub fn register(self, name: &str, context: &mut Context<'_, '_>) {
@@ -44,24 +55,29 @@ impl Prepared {
     fn call<'context, 'call>(&self, call: &FunctionContext<'context, 'call>) -> Answer<'context, 'call> {
         let value = argument(call, 0)?;
         let found = match self {
-            Self::Matches(pattern) => pattern.is_match(text(call, value)?),
+            Self::Matches { pattern, size } => {
+                let text = text(call, value)?;
+                // At worst each byte is compared with all of the automaton.
+                spend(call, text.len() as u64 * size / PATTERN_BYTES_A_STEP)?;
+                pattern.is_match(text)
+            }
             Self::In(list) => list.inner().iter().any(|element| element.equals(value)),
-            Self::Cidr(networks) => any(call, value, ADDRESSES, &|value| {
+            Self::Cidr(networks) => any(call, value, (ADDRESSES, networks.looks()), &|value| {
                 let address = text(call, value)?;
                 let network = network(address).ok_or_else(|| call.error("this is no address"))?;
                 Ok(networks.contain(network))
             })?,
-            Self::Asn(numbers) => any(call, value, AS_NUMBERS, &|value| {
+            Self::Asn(numbers) => any(call, value, (AS_NUMBERS, 1), &|value| {
                 Ok(numbers.contains(&asn(value).ok_or_else(|| call.error("this is no AS number"))?))
             })?,
-            Self::Under(domains) => any(call, value, NAMES, &|value| {
+            Self::Under(domains) => any(call, value, (NAMES, LOOKS_FOR_A_NAME), &|value| {
                 let name = domain(text(call, value)?).ok_or_else(|| call.error("this is no domain name"))?;
                 Ok(domains.contain(&name))
             })?,
-            Self::Country(codes) => any(call, value, COUNTRIES, &|value| {
+            Self::Country(codes) => any(call, value, (COUNTRIES, 1), &|value| {
                 Ok(codes.contains(&text(call, value)?.to_ascii_uppercase()))
             })?,
-            Self::Classified(words) => any(call, value, CLASSIFICATION, &|value| {
+            Self::Classified(words) => any(call, value, (CLASSIFICATION, 1), &|value| {
                 Ok(words.contains(&text(call, value)?.to_ascii_lowercase()))
             })?,
         };
@@ -97,36 +113,58 @@ fn wrong_kind(call: &FunctionContext<'_, '_>, value: &dyn Val) -> ExecutionError
     ExecutionError::no_such_overload(call.name, vec![value.get_type().name().to_owned()])
 }
 
-/// Of one value that; of a list any of its elements; of the whole event any of `fields` that it has.
+/// Pays for what costs more than the size of the event says.
+fn spend(call: &FunctionContext<'_, '_>, steps: u64) -> Result<(), ExecutionError> {
+    // A variable that only the run knows: `facts`.
+    match steps == 0 || call.ptx.get_variable(format!("@={steps}")).is_some() {
+        true => Ok(()),
+        false => Err(call.error("it would take too long")),
+    }
+}
+
+/// Of one value that; of a list any of its elements, each for so many steps; of the whole event any of the fields
+/// that it has. As with `||`, one that is true is enough, whatever another may be.
 fn any(
     call: &FunctionContext<'_, '_>,
     value: &dyn Val,
-    fields: &[&'static str],
+    (fields, steps): (&[&'static str], u64),
     test: &dyn Fn(&dyn Val) -> Result<bool, ExecutionError>,
 ) -> Result<bool, ExecutionError> {
-    match value.get_type().kind() {
+    let mut failed = None;
+    let mut is_one = |tested: Result<bool, ExecutionError>| {
+        tested.unwrap_or_else(|error| {
+            failed.get_or_insert(error);
+            false
+        })
+    };
+    let found = match value.get_type().kind() {
         Kind::List => {
             let list = value.as_iterable().ok_or_else(|| wrong_kind(call, value))?;
+            let count = value.as_sizer().map_or(0, |sizer| *sizer.size().inner());
+            spend(call, steps.saturating_mul(count.unsigned_abs()))?;
             let mut elements = list.iter();
+            let mut found = false;
             while let Some(element) = elements.next() {
-                if test(element)? {
-                    return Ok(true);
+                found = is_one(test(element));
+                if found {
+                    break;
                 }
             }
-            Ok(false)
+            found
         }
         Kind::Map => {
             let event = value.as_indexer().ok_or_else(|| wrong_kind(call, value))?;
-            for field in fields {
-                match event.get(&CelString::from(*field)) {
-                    Ok(value) if test(&*value)? => return Ok(true),
-                    Ok(_) | Err(ExecutionError::NoSuchKey(_)) => {}
-                    Err(error) => return Err(error),
-                }
-            }
-            Ok(false)
+            fields.iter().any(|field| match event.get(&CelString::from(*field)) {
+                Ok(value) => is_one(test(&*value)),
+                Err(ExecutionError::NoSuchKey(_)) => false,
+                Err(error) => is_one(Err(error)),
+            })
         }
-        _ => test(value),
+        _ => is_one(test(value)),
+    };
+    match failed {
+        Some(error) if !found => Err(error),
+        _ => Ok(found),
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
@@ -109,7 +109,7 @@ impl List {
     /// # Errors
     /// [`ListFault::Entry`], the first.
     pub fn domains(&self) -> Result<Arc<Domains>, ListFault> {
-        self.domains.get_or_init(|| self.each("domain name", domain).map(Arc::new)).clone()
+        self.domains.get_or_init(|| self.each(DOMAIN, looked_for).map(Arc::new)).clone()
     }
 
     fn each<T, C: FromIterator<T>>(
@@ -126,9 +126,15 @@ impl List {
     }
 }
 
-/// A network, or one address.
+/// A network, or one address; of IPv4 where it is written as one of IPv6 (`::ffff:192.0.2.0/120`).
 pub(super) fn network(text: &str) -> Option<IpNet> {
-    text.parse().ok().or_else(|| text.parse().ok().map(|address: IpAddr| IpNet::from(address.to_canonical())))
+    let network =
+        text.parse().ok().or_else(|| text.parse().ok().map(|address: IpAddr| IpNet::from(address)))?;
+    let IpNet::V6(mapped) = network else { return Some(network) };
+    let length = mapped.prefix_len().checked_sub(96);
+    let short = mapped.addr().to_ipv4_mapped().zip(length);
+    let short = short.and_then(|(address, length)| Ipv4Net::new(address, length).ok());
+    Some(short.map_or(network, IpNet::V4))
 }
 
 /// `64496` or `AS64496`.
@@ -139,10 +145,20 @@ pub(super) fn as_number(text: &str) -> Option<u32> {
 
 /// A name without its last dot, in lower case. Punycode stays as it is.
 pub(super) fn domain(text: &str) -> Option<String> {
-    let name = text.strip_suffix('.').unwrap_or(text).to_lowercase();
+    let name = text.strip_suffix('.').unwrap_or(text);
     let fits = |label: &str| (1..=63).contains(&label.len()) && !label.contains(char::is_whitespace);
-    (name.len() <= 253 && name.split('.').all(fits)).then_some(name)
+    (name.len() <= 253 && name.split('.').all(fits)).then(|| name.to_ascii_lowercase())
 }
+
+/// A name to look for: what no name of an event could be is a slip (`*.example.at`, an address of the web, a name
+/// that is not in punycode as those of events are).
+pub(super) fn looked_for(text: &str) -> Option<String> {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
+    domain(text).filter(|name| name.bytes().all(plain))
+}
+
+/// What an entry of a list of domains, or a text beside it, must be.
+pub(super) const DOMAIN: &str = "domain name (without *, and in its xn-- form)";
 
 /// Networks, found by one look for each length of prefix that occurs.
 #[derive(Debug, Default)]
@@ -163,6 +179,11 @@ impl FromIterator<IpNet> for Networks {
 }
 
 impl Networks {
+    /// How many looks one answer takes at most.
+    pub fn looks(&self) -> u64 {
+        self.lengths.len() as u64
+    }
+
     /// Does all of `network` lie in one of these?
     pub fn contain(&self, network: IpNet) -> bool {
         let family = network.addr().is_ipv6();
@@ -210,9 +231,39 @@ mod tests {
             ("198.51.100.7", true),
             ("198.51.100.8", false),
             ("0.0.0.0/0", false),
+            ("::ffff:192.0.2.0/120", true),
+            ("::ffff:192.0.3.0/120", false),
+            ("::ffff:192.0.0.0/112", false),
+            ("::ffff:0.0.0.0/90", false),
+            ("::192.0.2.9", false),
         ] {
             assert_eq!(networks.contain(network(text).unwrap()), want, "{text}");
         }
+    }
+
+    #[test]
+    fn a_network_of_ipv4_may_be_written_as_one_of_ipv6() {
+        let networks = List::parse("::ffff:192.0.2.0/120\n::ffff:198.51.100.7").unwrap().networks().unwrap();
+        for text in ["192.0.2.9", "::ffff:192.0.2.9", "192.0.2.128/25", "198.51.100.7"] {
+            assert!(networks.contain(network(text).unwrap()), "{text}");
+        }
+        assert!(!networks.contain(network("192.0.3.9").unwrap()));
+    }
+
+    #[test]
+    fn what_no_event_could_name_is_no_domain_to_look_for() {
+        for text in
+            ["*.example.at", "http://example.at", "b\u{fc}cher.example", "a@example.at", ".at", "a..at"]
+        {
+            assert_eq!(looked_for(text), None, "{text}");
+            assert!(List::parse(text).unwrap().domains().is_err(), "{text}");
+        }
+        for text in ["xn--bcher-kva.example", "_dmarc.Example.at.", "at"] {
+            assert!(looked_for(text).is_some(), "{text}");
+        }
+        // Of an event any name is one; only letters of ASCII have two cases.
+        assert_eq!(domain("www.B\u{dc}cher.example").as_deref(), Some("www.b\u{dc}cher.example"));
+        assert_ne!(domain("ban\u{212a}.example"), domain("bank.example"));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! From the tree that `cel` parsed to the one that is run: every name and function is known, nothing can grow or
 //! loop without bound, and what is constant has been prepared. What a filter answers is not looked at here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use cel::IdedExpr;
@@ -63,6 +63,8 @@ pub(super) struct Lowered {
     pub prepared: Vec<(String, Prepared)>,
     pub lists: BTreeMap<String, Arc<List>>,
     pub reads_meta: bool,
+    /// Keys that it names itself, as failures show them.
+    pub keys: BTreeSet<String>,
 }
 
 pub(super) struct Lowering<'a> {
@@ -75,14 +77,15 @@ pub(super) struct Lowering<'a> {
     prepared: Vec<(String, Prepared)>,
     used: BTreeMap<String, Arc<List>>,
     reads_meta: bool,
+    keys: BTreeSet<String>,
 }
 
 type Lower<T> = Result<T, FilterFault>;
 
 impl<'a> Lowering<'a> {
     pub fn new(source: &'a str, info: &'a SourceInfo, lists: &'a dyn Lists) -> Self {
-        let (prepared, used) = (Vec::new(), BTreeMap::new());
-        Self { info, source, lists, nodes: 0, bound: Vec::new(), prepared, used, reads_meta: false }
+        let (prepared, used, keys) = (Vec::new(), BTreeMap::new(), BTreeSet::new());
+        Self { info, source, lists, nodes: 0, bound: Vec::new(), prepared, used, reads_meta: false, keys }
     }
 
     pub fn run(mut self, expression: &IdedExpr) -> Lower<Lowered> {
@@ -90,8 +93,8 @@ impl<'a> Lowering<'a> {
             return Err(self.fault(expression.id, FaultKind::NotBoolean(what)));
         }
         let (expression, steps) = self.lower(expression, 0)?;
-        let Self { prepared, used: lists, reads_meta, .. } = self;
-        Ok(Lowered { expression, steps, prepared, lists, reads_meta })
+        let Self { prepared, used: lists, reads_meta, keys, .. } = self;
+        Ok(Lowered { expression, steps, prepared, lists, reads_meta, keys })
     }
 
     fn fault(&self, id: u64, kind: FaultKind) -> FilterFault {
@@ -115,7 +118,12 @@ impl<'a> Lowering<'a> {
             Expr::Literal(LiteralValue::Bytes(_)) => {
                 return Err(self.fault(expr.id, refuse("bytes", "write a string, without b before it")));
             }
-            Expr::Literal(_) => (expr.expr.clone(), 0),
+            Expr::Literal(literal) => {
+                if let LiteralValue::String(text) = literal {
+                    self.keys.insert(cut(text.inner()));
+                }
+                (expr.expr.clone(), 0)
+            }
             Expr::Ident(name) => (self.ident(expr.id, name)?, 0),
             Expr::Select(select) => self.select(expr.id, select, depth)?,
             Expr::List(list) => self.list(expr.id, list, depth)?,
@@ -147,6 +155,7 @@ impl<'a> Lowering<'a> {
         if matches!(&select.operand.expr, Expr::Ident(name) if name == "meta") {
             self.meta_member(id, &select.field)?;
         }
+        self.keys.insert(cut(&select.field));
         let (operand, steps) = self.lower(&select.operand, depth + 1)?;
         let (field, test) = (select.field.clone(), select.test);
         Ok((Expr::Select(SelectExpr { operand: Box::new(operand), field, test }), steps))
@@ -317,7 +326,7 @@ impl<'a> Lowering<'a> {
         depth: usize,
     ) -> Lower<(Expr, u64)> {
         // Patterns read a text byte by byte, many times slower than it is compared.
-        let dear = if matches!(prepared, Prepared::Matches(_)) { 16 } else { 1 };
+        let dear = if matches!(prepared, Prepared::Matches { .. }) { 16 } else { 1 };
         let (value, steps) = self.lower(value, depth + 1)?;
         let name = format!("{name}#{}", self.prepared.len());
         self.prepared.push((name.clone(), prepared));

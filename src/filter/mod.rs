@@ -13,7 +13,7 @@ mod lists;
 mod lower;
 mod value;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, LazyLock};
 
 use cel::{Context, Env, IdedExpr, Value};
@@ -38,6 +38,8 @@ pub struct Filter {
     steps: u64,
     functions: Context<'static, 'static>,
     reads_meta: bool,
+    /// Keys that its text names: of these alone a failure may say which it was.
+    keys: BTreeSet<String>,
 }
 
 impl std::fmt::Debug for Filter {
@@ -75,12 +77,12 @@ impl Filter {
             let reading = reading.map_err(|error| fault(FaultKind::NoThread(error.to_string())))?;
             reading.join().unwrap_or_else(|_| Err(fault(FaultKind::Syntax("not understood".to_owned()))))
         })?;
-        let Lowered { expression, steps, prepared, lists, reads_meta } = lowered;
+        let Lowered { expression, steps, prepared, lists, reads_meta, keys } = lowered;
         let mut functions = Context::with_env(Arc::clone(&ENV));
         functions::register_common(&mut functions);
         prepared.into_iter().for_each(|(name, prepared)| prepared.register(&name, &mut functions));
         let digest = digest(source, &lists);
-        Ok(Self { source: source.to_owned(), digest, expression, steps, functions, reads_meta })
+        Ok(Self { source: source.to_owned(), digest, expression, steps, functions, reads_meta, keys })
     }
 
     pub fn source(&self) -> &str {
@@ -125,7 +127,7 @@ impl Filter {
                 Err(FilterFailure::Sealed)
             }
             Err(cel::ExecutionError::UndeclaredReference(_)) => Err(FilterFailure::Unreadable),
-            Err(error) => Err(FilterFailure::of(error)),
+            Err(error) => Err(FilterFailure::of(error, &self.keys)),
         }
     }
 }

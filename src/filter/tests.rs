@@ -168,6 +168,56 @@ fn what_has_no_answer_fails_and_says_why_without_values() {
 }
 
 #[test]
+fn no_failure_shows_a_value() {
+    let core = core(
+        r#"{"feed.name":"s3cret","which":"s3cret-big","s3cret-big":1e400,"nested":{"a":1},"long":"s3cret s3cret"}"#,
+    );
+    for (source, want) in [
+        (r#"event[event["feed.name"]] == 1"#, "no such key"),
+        (r#"event[event["feed.name"] + "x"] == 1"#, "no such key"),
+        (r#"event.nested[event["feed.name"]] == 1"#, "no such key"),
+        (r#"meta[event["feed.name"]] == "a""#, "no such key"),
+        (r#"meta.ext[event["feed.name"]] == "a""#, "no such key"),
+        (r#"event[meta.publisher] == 1"#, "no such key"),
+        (r#"event[event["which"]] > 1"#, "event: a value is too large"),
+        (r#"event.exists(key, event[key] == 7)"#, "event: a value is too large"),
+        (r#"event.s3cret == 1"#, "no key \"s3cret\""),
+        (r#"meta["parent"] == "a""#, "no key \"meta.parent\""),
+        (r#"int(event["feed.name"]) == 1"#, "int: string parse error: invalid digit found in string"),
+        (r#"double(event["feed.name"]) == 1.0"#, "double: string parse error: invalid float literal"),
+        (r#"time(event["long"]) == 1"#, "time: this is no time with its offset"),
+        (r#"cidr(event["long"], "192.0.2.0/24")"#, "cidr: this is no address"),
+        (r#"under(event["long"], "example.at")"#, "under: this is no domain name"),
+        (r#"asn_in(event["long"], "asns.txt")"#, "asn_in: this is no AS number"),
+        (r#"event["long"] - 1 == 0"#, "sub cannot be applied to these"),
+        (r#"event["long"] < 1"#, "< cannot be applied to string and int"),
+        (r#"event["long"]"#, "the answer is of kind string, not true or false"),
+    ] {
+        assert_eq!(answer(source, &core), Err(want.to_owned()), "{source}");
+    }
+}
+
+#[test]
+fn one_of_several_that_is_true_is_enough_whatever_the_others_are() {
+    let core = core(
+        r#"{"source.ip":"none","destination.ip":"192.0.2.7","source.fqdn":7,"destination.fqdn":"a.example.at","ips":["x","192.0.2.9",1],"odd":["x"]}"#,
+    );
+    let no_address = || Err("cidr: this is no address".to_owned());
+    for (source, want) in [
+        (r#"cidr(event, "192.0.2.0/24")"#, Ok(true)),
+        (r#"!cidr(event, "192.0.2.0/24")"#, Ok(false)),
+        (r#"cidr(event, "198.51.100.0/24")"#, no_address()),
+        (r#"!cidr(event, "198.51.100.0/24")"#, no_address()),
+        (r#"under(event, "example.at")"#, Ok(true)),
+        (r#"cidr(event["ips"], "192.0.2.0/24")"#, Ok(true)),
+        (r#"cidr(event["odd"], "192.0.2.0/24")"#, no_address()),
+        (r#"cidr(event["destination.ip"], "::ffff:192.0.2.0/120")"#, Ok(true)),
+    ] {
+        assert_eq!(answer(source, &core), want, "{source}");
+    }
+}
+
+#[test]
 fn of_a_sealed_body_a_filter_sees_meta_alone() {
     let mut sealed = core("{}");
     sealed.body = Body::Sealed(bytes::Bytes::from_static(b"opaque"));
@@ -227,6 +277,7 @@ fn what_is_wrong_is_told_with_its_place_and_what_to_do() {
         ("cidr(event, [\"192.0.2.0/33\"])", (1, 13), "cidr: \"192.0.2.0/33\" is no network", None),
         ("country(event, \"AUT\")", (1, 16), "country: \"AUT\" is no country code", None),
         ("under(event, \"a b\")", (1, 14), "under: \"a b\" is no domain name", None),
+        ("under(event, \"*.example.at\")", (1, 14), "under: \"*.example.at\" is no domain name", None),
         (
             "asn_in(event, \"words.txt\")",
             (1, 15),
@@ -323,7 +374,12 @@ fn the_deepest_filter_needs_a_small_stack() {
 #[test]
 fn an_event_made_to_hurt_costs_a_bounded_time() {
     let numbers = (0..200_000).map(|n| n.to_string()).collect::<Vec<_>>().join(",");
-    let large = core(&format!("{{\"l\":[{numbers}],\"raw\":\"{}\"}}", "a".repeat(100_000)));
+    let addresses = vec!["\"::1\""; 20_000].join(",");
+    let large = core(&format!(
+        "{{\"l\":[{numbers}],\"small\":[{}0],\"addresses\":[{addresses}],\"raw\":\"{}\"}}",
+        "0,".repeat(300),
+        "a".repeat(100_000)
+    ));
     for (source, dear) in [
         (r#"event.l.all(x, event.l.all(y, event.l.all(z, z >= 0)))"#, true),
         (r#"event.l.exists(x, false) || true"#, true),
@@ -332,6 +388,10 @@ fn an_event_made_to_hurt_costs_a_bounded_time() {
         (r#"event.l.exists(x, x == 3)"#, false),
         (r#"event["raw"].matches("^(a+)+$")"#, false),
         (r#"event.l == event.l && 199999 in event.l"#, false),
+        (r#"event["raw"].matches("a.{0,1000}b")"#, true),
+        (r#"event["raw"].matches("(?-u)x[a-f]{1,9}y")"#, false),
+        (r#"event.small.exists(x, cidr_in(event.addresses, "nets.txt"))"#, true),
+        (r#"cidr_in(event.addresses, "nets.txt")"#, false),
     ] {
         let filter = compiled(source).unwrap();
         let started = support::Stopwatch::start();

@@ -15,6 +15,8 @@ use serde::Deserialize;
 use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::fault::TOO_LARGE;
+
 static LIST: Type = LIST_TYPE;
 static MAP: Type = MAP_TYPE;
 
@@ -124,6 +126,7 @@ shown_as!(JsonList, "list");
 shown_as!(JsonMap, "map");
 shown_as!(Members, "map");
 
+/// Whether its name may be shown is decided where the error becomes a failure.
 fn no_such_key(key: &str) -> ExecutionError {
     ExecutionError::no_such_key(&key.chars().take(80).collect::<String>())
 }
@@ -326,9 +329,7 @@ fn in_members<'b, 'a: 'v, 'v>(members: &'b Members<'a>, key: &str) -> Result<Cow
     match serde_json::from_str::<Json<'a>>(raw.get()) {
         Ok(value) => Ok(value.into_cow()),
         // A number that no double holds.
-        Err(_) => {
-            Err(ExecutionError::function_error("event", format!("the value of \"{key:.80}\" is too large")))
-        }
+        Err(_) => Err(ExecutionError::function_error(TOO_LARGE, format!("{key:.80}"))),
     }
 }
 
