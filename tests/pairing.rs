@@ -129,7 +129,7 @@ fn a_key_that_the_operator_revoked_is_not_added_again_unasked() {
     at.cli(&["peer", "add", &anew.invite(), "--yes"]);
     refused(&at, "peers/revoked.txt:");
     at.cli(&["peer", "remove", "cert-ee"]);
-    assert_eq!(at.cli(&["check"]).trim(), "", "the list is no peer file");
+    assert!(at.cli(&["check"]).starts_with("ok: "), "the list is no peer file");
 
     at.edit("peers/revoked.txt", |text| {
         text.lines().filter(|line| line.starts_with('#')).map(|line| format!("{line}\n")).collect()

@@ -62,7 +62,7 @@ impl Prepared {
                 pattern.is_match(text)
             }
             Self::In(list) => list.inner().iter().any(|element| element.equals(value)),
-            Self::Cidr(networks) => any(call, value, (ADDRESSES, networks.looks()), &|value| {
+            Self::Cidr(networks) => any(call, value, (ADDRESSES, networks.steps()), &|value| {
                 let address = text(call, value)?;
                 let network = network(address).ok_or_else(|| call.error("this is no address"))?;
                 Ok(networks.contain(network))

@@ -179,9 +179,9 @@ impl FromIterator<IpNet> for Networks {
 }
 
 impl Networks {
-    /// How many looks one answer takes at most.
-    pub fn looks(&self) -> u64 {
-        self.lengths.len() as u64
+    /// What one answer costs, in steps: the address is read, and looked for once for each length.
+    pub fn steps(&self) -> u64 {
+        4 * (self.lengths.len() as u64 + 2)
     }
 
     /// Does all of `network` lie in one of these?
