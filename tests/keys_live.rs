@@ -289,7 +289,7 @@ fn keys_made_by_a_rotation_have_the_passphrase_of_the_identity_key() {
         }
         count += 1;
         let text = std::fs::read_to_string(&path).unwrap();
-        assert!(text.starts_with("-----BEGIN ENCRYPTED "), "{name}");
+        assert!(text.lines().next().is_some_and(|line| line.contains("ENCRYPTED")), "{name}");
         let shown = run("openssl", &["pkey", "-in", file, "-passin", &pass, "-noout", "-text"]);
         assert!(shown.contains("25519"), "{name}: {shown}");
         let wrong = std::process::Command::new("openssl")
