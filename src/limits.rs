@@ -352,8 +352,14 @@ pub const DOOR_RETRY_MS: u64 = 1_000;
 pub const RECEIVER_FIRST_MS: u64 = 200;
 pub const RECEIVER_MAX_MS: u64 = 10_000;
 
-/// Connecting to a local receiver, and its answer to one event, take at most this, in ms: as long as IntelMQ's own bots wait.
+/// Connecting to a local receiver takes at most this, in ms: as long as IntelMQ's own bots wait. One that has not
+/// answered for so long is waited for all the same, and said to be held.
 pub const RECEIVER_PATIENCE_MS: u64 = 15_000;
+
+/// A connection to a local receiver is probed after so many quiet seconds …
+pub const RECEIVER_PROBE_S: u64 = 15;
+/// … and ended where its machine has acknowledged nothing for this long, in ms.
+pub const RECEIVER_DEAD_MS: u32 = 60_000;
 
 /// Doors in `intelmesh.toml`, both ways together.
 pub const DOORS_MAX: usize = 64;

@@ -433,6 +433,32 @@ fn a_receiver_that_is_away_or_answers_otherwise_gets_everything_once_it_says_ok(
 }
 
 #[test]
+fn a_collector_that_is_busy_with_another_sender_gets_each_event_once() {
+    let collector = Collector::listen();
+    let mut other = TcpStream::connect(("127.0.0.1", collector.port)).expect("another sender is first");
+    let mut served = collector.accept();
+    let nodes = nodes_with_output(collector.port, "");
+    nodes[0].publish(&[made(1, 500)]);
+    let held = || door(&nodes[1], "pipeline")["consumer"]["held"].as_str().map(str::to_owned);
+    let why = wait_for("status says that it is held", PATIENCE, held);
+    assert!(why.contains("does another sender hold"), "{why}");
+    assert!(nodes[1].complains("consumer_lagging"));
+    other.write_all(b"bye").expect("it is still served");
+    served.read_exact(&mut [0; 3]).expect("it is still served");
+    drop((other, served));
+
+    let mut stream = collector.accept();
+    assert_eq!(without_annotations(&must_read(&mut stream)), parsed(&made(1, 500)));
+    stream.write_all(b"Ok").expect("an answer");
+    wait_until("nothing is held", PATIENCE, || held().is_none());
+    nodes[0].publish(&[made(2, 500)]);
+    assert_eq!(without_annotations(&must_read(&mut stream)), parsed(&made(2, 500)), "not the first again");
+    collector.listener.set_nonblocking(true).expect("a listener");
+    let again = collector.listener.accept();
+    assert!(again.is_err(), "another connection, with the same event in it: {again:?}");
+}
+
+#[test]
 fn what_the_receiver_would_refuse_is_set_aside_and_handed_over_at_the_operators_word() {
     let collector = Collector::listen();
     let mut nodes = nodes_with_output(collector.port, "strict = true\n");

@@ -213,9 +213,9 @@ fn consumer_door(
     match setup.to.clone() {
         ConsumerWay::Tcp(place) => {
             let state = ConsumerState::at("intelmq-tcp", &place.connect, (behind.now)().wall);
-            let receiver = TcpReceiver::new(place, &handed, &name);
-            let receiver = receiver.map_err(|error| LocalError::Io { file: handed, error })?;
             let tally = Arc::new(ConsumerTally::new(&name, state));
+            let receiver = TcpReceiver::new(place, &handed, tally.clone());
+            let receiver = receiver.map_err(|error| LocalError::Io { file: handed, error })?;
             start(setup, receiver, tally, aside(setups, &name)?, behind, doors)
         }
         ConsumerWay::Redis { queue, queue_max } => {

@@ -1,16 +1,25 @@
 //! A door that IntelMQ's TCP collector (3.5.0) takes for a TCP output of IntelMQ's: it connects, sends one
 //! event, and waits for the two bytes `Ok` before it sends the next. Anything else, the collector's `End` and
 //! `Incomplete message` among it, ends the connection, and the same event is sent on the next one.
+//!
+//! Silence ends nothing: the collector serves one sender at a time, and the kernel takes connections and bytes
+//! for it meanwhile. What was sent cannot be taken back, so to send it again on another connection would double
+//! it. Only a peer whose machine answers no more is given up, by the kernel.
 
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
+use rustix::net::sockopt;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::handed_mark::{HandedFile, HandedMark};
 use super::receiver::{Made, PATIENCE, Receiver, ReceiverError};
+use super::tally::ConsumerTally;
+use crate::limits::{RECEIVER_DEAD_MS, RECEIVER_PROBE_S};
 
 /// Where the collector listens.
 #[derive(Clone, Debug)]
@@ -26,13 +35,15 @@ pub(super) struct TcpReceiver {
     stream: Option<TcpStream>,
     handed: HandedFile,
     frame: Vec<u8>,
+    tally: Arc<ConsumerTally>,
 }
 
 impl TcpReceiver {
     /// # Errors
     /// Where the file of its mark in `dir` cannot be had.
-    pub fn new(place: TcpOut, dir: &Path, name: &str) -> io::Result<Self> {
-        Ok(Self { place, stream: None, handed: HandedFile::open(dir, name)?, frame: Vec::new() })
+    pub fn new(place: TcpOut, dir: &Path, tally: Arc<ConsumerTally>) -> io::Result<Self> {
+        let handed = HandedFile::open(dir, tally.name())?;
+        Ok(Self { place, stream: None, handed, frame: Vec::new(), tally })
     }
 
     fn frame(&mut self, line: &[u8]) -> Result<(), ReceiverError> {
@@ -52,18 +63,13 @@ impl TcpReceiver {
         Ok(())
     }
 
-    fn stream(&mut self) -> Result<&mut TcpStream, ReceiverError> {
-        self.stream.as_mut().ok_or(ReceiverError::Closed)
-    }
-
-    /// Reads both bytes of the answer, however they arrive.
-    async fn answer(&mut self) -> Result<(), ReceiverError> {
-        let stream = self.stream()?;
+    /// Sends `frame` and reads both bytes of the answer, however they arrive.
+    async fn exchange(stream: &mut TcpStream, frame: &[u8]) -> Result<(), ReceiverError> {
+        stream.write_all(frame).await.map_err(|error| ReceiverError::Io("sending", error))?;
         let mut answer = [0; 32];
         let mut length = 0;
         while length < 2 {
-            let read = timeout(PATIENCE, stream.read(&mut answer[length..])).await;
-            match read.map_err(|_| ReceiverError::Silent("waiting for Ok"))? {
+            match stream.read(&mut answer[length..]).await {
                 Ok(0) if length == 0 => return Err(ReceiverError::Closed),
                 Ok(0) => break,
                 Ok(read) => length += read,
@@ -76,6 +82,26 @@ impl TcpReceiver {
         }
     }
 
+    /// Waits for `exchange` as long as the connection stands, and says so, each time it has taken twice as long.
+    async fn patiently(
+        tally: &ConsumerTally,
+        exchange: impl Future<Output = Result<(), ReceiverError>>,
+    ) -> Result<(), ReceiverError> {
+        tokio::pin!(exchange);
+        let (mut waited, mut wait) = (Duration::ZERO, PATIENCE);
+        let ended = loop {
+            if let Ok(ended) = timeout(wait, &mut exchange).await {
+                break ended;
+            }
+            waited += wait;
+            let seconds = waited.as_secs();
+            tally.held(Some(format!("no answer for {seconds} s: does another sender hold the collector?")));
+            wait = waited;
+        };
+        tally.held(None);
+        ended
+    }
+
     fn remember(&self, mark: Option<HandedMark>) -> Result<(), ReceiverError> {
         let Some(mark) = mark else { return Ok(()) };
         self.handed.write(mark).map_err(|error| ReceiverError::Io("handed/", error))
@@ -85,11 +111,13 @@ impl TcpReceiver {
 impl Receiver for TcpReceiver {
     async fn connect(&mut self) -> Result<(), ReceiverError> {
         self.stream = None;
+        self.tally.held(None);
         let connected = timeout(PATIENCE, TcpStream::connect(&self.place.connect)).await;
         let stream = connected.map_err(|_| ReceiverError::Silent("connecting"))?;
         let stream = stream.map_err(|error| ReceiverError::Io("connecting", error))?;
         // An event is one write: nothing is gained by waiting for more.
         let _ = stream.set_nodelay(true);
+        end_with_its_peer(&stream).map_err(|error| ReceiverError::Io("connecting", error))?;
         self.stream = Some(stream);
         Ok(())
     }
@@ -101,12 +129,9 @@ impl Receiver for TcpReceiver {
     async fn hand(&mut self, lines: &[Made]) -> Result<usize, ReceiverError> {
         let Some(first) = lines.first() else { return Ok(0) };
         self.frame(&first.line)?;
-        let frame = std::mem::take(&mut self.frame);
-        let written = timeout(PATIENCE, self.stream()?.write_all(&frame)).await;
-        self.frame = frame;
-        let written = written.map_err(|_| ReceiverError::Silent("sending"))?;
-        written.map_err(|error| ReceiverError::Io("sending", error))?;
-        self.answer().await?;
+        let Self { stream, frame, tally, .. } = self;
+        let stream = stream.as_mut().ok_or(ReceiverError::Closed)?;
+        Self::patiently(tally, Self::exchange(stream, frame)).await?;
         // It was taken: that the mark cannot be written is no reason to send it again.
         if let Err(error) = self.remember(first.mark) {
             tracing::warn!(%error, "a crash now would hand one event over again");
@@ -140,5 +165,28 @@ impl Receiver for TcpReceiver {
         let separator = self.place.separator.as_ref()?;
         let found = line.windows(separator.len()).any(|at| at == separator.as_bytes());
         found.then(|| format!("it holds the separator {separator:?}"))
+    }
+}
+
+/// Lets the kernel end the connection where the other machine acknowledges nothing any more.
+fn end_with_its_peer(stream: &TcpStream) -> io::Result<()> {
+    let probe = Duration::from_secs(RECEIVER_PROBE_S);
+    sockopt::set_socket_keepalive(stream, true)?;
+    sockopt::set_tcp_keepidle(stream, probe)?;
+    sockopt::set_tcp_keepintvl(stream, probe)?;
+    Ok(sockopt::set_tcp_user_timeout(stream, RECEIVER_DEAD_MS)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_machine_that_answers_no_more_ends_the_connection() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        end_with_its_peer(&stream).unwrap();
+        assert!(sockopt::socket_keepalive(&stream).unwrap());
+        assert_eq!(sockopt::tcp_user_timeout(&stream).unwrap(), RECEIVER_DEAD_MS);
     }
 }
