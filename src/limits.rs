@@ -405,6 +405,13 @@ pub const REDIS_POP_WAIT_MS: u64 = 5_000;
 pub const REDIS_BATCH_MAX: usize = 256;
 /// … or bytes of them, judged by the largest of the last batch; one element always goes.
 pub const REDIS_BATCH_BYTES: usize = 1024 * 1024;
+/// A batch has at most so many times what the last one was allowed …
+pub const REDIS_BATCH_GROWTH: usize = 4;
+/// … and comes in steps of so many elements, since none says beforehand how large it is.
+pub const REDIS_STEP_MAX: usize = 32;
+
+/// An element of a queue that is set aside whole, in bytes: nobody else has it. Of a longer one the beginning is kept.
+pub const ASIDE_ELEMENT_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// A connection to a Redis that is not used is tried after this, in ms.
 pub const REDIS_QUIET_MS: u64 = 20_000;

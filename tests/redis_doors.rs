@@ -98,6 +98,28 @@ fn what_is_no_event_is_set_aside_and_the_next_event_flows() {
 }
 
 #[test]
+fn what_is_too_long_for_us_is_not_lost_to_the_queue() {
+    let redis = Redis::start();
+    let mut node = node_with(&(take_in(&redis.url(0)) + &take_out(&redis.url(0))));
+    node.start();
+    let mut bot = redis.client(0);
+    let long = format!("{{\"__type\": \"Report\", \"raw\": \"{}\"}}", "x".repeat(3 * 1024 * 1024));
+    bot.push(QUEUE_IN, &long);
+    bot.push(QUEUE_IN, event(1));
+    assert_eq!(number(&bot.take(QUEUE_OUT, 1)[0]), 1);
+    let set_aside = || {
+        let text = std::fs::read_to_string(node.dir().join("aside/intelmq-redis.jsonl")).unwrap_or_default();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect::<Vec<Value>>()
+    };
+    bot.wait_for_length(&format!("{QUEUE_IN}-internal"), 0);
+    let said = node.say(&["aside", "retry", "intelmq-redis"], "");
+    assert_eq!(said.stdout.trim(), "intelmq-redis: 0 taken, 1 set aside again, 0 left as they were");
+    let record = &set_aside()[0];
+    assert_eq!(record["code"], "too_large");
+    assert!(record["line"] == long.as_str(), "all of it is there, for whoever can use it");
+}
+
+#[test]
 fn what_a_crash_left_in_flight_is_taken_first() {
     let redis = Redis::start();
     let mut bot = redis.client(2);

@@ -20,16 +20,24 @@ pub(super) enum Frame {
     Whole(Bytes),
     /// Longer than a line may be: how long, and its first bytes.
     TooLong {
-        bytes: u32,
+        bytes: u64,
         head: Bytes,
     },
+}
+
+/// So much of a buffer is copied rather than kept: it would hold on to all that was read with it.
+const COPIED_BYTES_MAX: usize = 8 * 1024;
+
+/// What was read, by itself.
+pub(super) fn piece(read: BytesMut) -> Bytes {
+    if read.len() <= COPIED_BYTES_MAX { Bytes::copy_from_slice(&read) } else { read.freeze() }
 }
 
 pub(super) struct FrameReader<R> {
     inner: R,
     buffer: BytesMut,
     /// Of a frame that is being read past: its length, its first bytes, and how much of it is still to come.
-    passing: Option<(u32, Bytes, usize)>,
+    passing: Option<(u64, Bytes, usize)>,
 }
 
 impl<R: AsyncRead + Unpin> FrameReader<R> {
@@ -66,14 +74,14 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
                     return None;
                 }
                 self.buffer.advance(4);
-                return Some(Frame::Whole(self.buffer.split_to(bytes).freeze()));
+                return Some(Frame::Whole(piece(self.buffer.split_to(bytes))));
             }
             if self.buffer.len() < 4 + HEAD_BYTES {
                 return None;
             }
             self.buffer.advance(4);
             let head = Bytes::copy_from_slice(&self.buffer.split_to(HEAD_BYTES));
-            self.passing = Some((length, head, bytes - HEAD_BYTES));
+            self.passing = Some((length.into(), head, bytes - HEAD_BYTES));
         }
         let (.., rest) = self.passing.as_mut()?;
         let passed = (*rest).min(self.buffer.len());
@@ -122,7 +130,7 @@ mod tests {
         for piece in [1 << 10, 1 << 20] {
             let (got, end) = frames(given.clone(), piece).await;
             assert_eq!(end, None);
-            let bytes = u32::try_from(long.len()).unwrap();
+            let bytes = long.len() as u64;
             let head = Bytes::copy_from_slice(&long[..HEAD_BYTES]);
             assert_eq!(got[2], Frame::TooLong { bytes, head });
             let whole = [(0, "{}"), (1, ""), (3, "{\"a\":1}")];

@@ -1,10 +1,13 @@
 //! Lines from a socket, each bounded: one that is too long is reported once and skipped, without ever being
-//! held. They end with a newline, or with what their door says. What a line says is the caller's.
+//! held. They end with a newline. What a line says is the caller's.
 
 use std::io;
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
+
+use super::frames::piece;
+use crate::limits::LINE_BYTES_MAX;
 
 /// What one read asks for, in bytes.
 const READ_BYTES: usize = 64 * 1024;
@@ -17,6 +20,11 @@ pub(super) enum Line {
 }
 
 impl Line {
+    /// What came whole, by another way than through lines.
+    pub fn of(text: &Bytes) -> Self {
+        if text.len() > LINE_BYTES_MAX { Self::TooLong } else { Self::Text(text.clone()) }
+    }
+
     pub fn is_blank(&self) -> bool {
         matches!(self, Self::Text(text) if text.iter().all(u8::is_ascii_whitespace))
     }
@@ -32,10 +40,8 @@ impl Line {
 pub(super) struct LineReader<R> {
     inner: R,
     bytes_max: usize,
-    /// What ends a line.
-    end: Bytes,
     buffer: BytesMut,
-    /// Bytes of `buffer` at which no line end begins.
+    /// Bytes of `buffer` that are no line end.
     scanned: usize,
     /// Inside a line that was reported as too long.
     skipping: bool,
@@ -44,12 +50,7 @@ pub(super) struct LineReader<R> {
 
 impl<R: AsyncRead + Unpin> LineReader<R> {
     pub fn new(inner: R, bytes_max: usize) -> Self {
-        Self::ending(inner, bytes_max, Bytes::from_static(b"\n"))
-    }
-
-    /// Lines that end with `end`, which is not empty.
-    pub fn ending(inner: R, bytes_max: usize, end: Bytes) -> Self {
-        Self { inner, bytes_max, end, buffer: BytesMut::new(), scanned: 0, skipping: false, ended: false }
+        Self { inner, bytes_max, buffer: BytesMut::new(), scanned: 0, skipping: false, ended: false }
     }
 
     /// The next line; `None` at the end. The last one needs no end of line. May be dropped while it waits.
@@ -65,7 +66,7 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
             if self.inner.read_buf(&mut self.buffer).await? == 0 {
                 self.ended = true;
                 if !self.buffer.is_empty() {
-                    self.buffer.extend_from_slice(&self.end);
+                    self.buffer.extend_from_slice(b"\n");
                 }
             }
         }
@@ -74,40 +75,29 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
     /// A line that was read already.
     pub fn line_at_hand(&mut self) -> Option<Line> {
         loop {
-            let Some(found) = find(&self.buffer[self.scanned..], &self.end) else {
+            let Some(found) = self.buffer[self.scanned..].iter().position(|byte| *byte == b'\n') else {
                 return self.no_end_at_hand();
             };
             let end = self.scanned + found;
-            let line = self.buffer.split_to(end + self.end.len());
+            let mut line = self.buffer.split_to(end + 1);
             self.scanned = 0;
             if std::mem::take(&mut self.skipping) {
                 continue;
             }
-            return Some(if end > self.bytes_max {
-                Line::TooLong
-            } else {
-                Line::Text(line.freeze().slice(..end))
-            });
+            line.truncate(end);
+            return Some(if end > self.bytes_max { Line::TooLong } else { Line::Text(piece(line)) });
         }
     }
 
     fn no_end_at_hand(&mut self) -> Option<Line> {
-        // The beginning of an end may be there already.
-        self.scanned = self.buffer.len().saturating_sub(self.end.len() - 1);
+        self.scanned = self.buffer.len();
         let too_long = !self.skipping && self.scanned > self.bytes_max;
         self.skipping |= too_long;
         if self.skipping {
-            let _ = self.buffer.split_to(self.scanned);
+            self.buffer.clear();
             self.scanned = 0;
         }
         too_long.then_some(Line::TooLong)
-    }
-}
-
-fn find(text: &[u8], end: &[u8]) -> Option<usize> {
-    match end {
-        [byte] => text.iter().position(|at| at == byte),
-        _ => text.windows(end.len()).position(|at| at == end),
     }
 }
 
@@ -116,13 +106,13 @@ mod tests {
     use super::*;
 
     /// Hands out `given` in pieces of `piece` bytes.
-    async fn lines(given: &[u8], end: &'static str, piece: usize) -> Vec<Line> {
+    async fn lines(given: &[u8], piece: usize) -> Vec<Line> {
         let (mut sender, receiver) = tokio::io::duplex(piece);
         let given = given.to_vec();
         let feed = tokio::spawn(async move {
             tokio::io::AsyncWriteExt::write_all(&mut sender, &given).await.unwrap();
         });
-        let mut reader = LineReader::ending(receiver, 4, Bytes::from_static(end.as_bytes()));
+        let mut reader = LineReader::new(receiver, 4);
         let mut lines = Vec::new();
         while let Some(line) = reader.line().await.unwrap() {
             lines.push(line);
@@ -144,9 +134,7 @@ mod tests {
             ("abcde", vec![Line::TooLong]),
         ] {
             for piece in [1, 3, 64] {
-                assert_eq!(lines(given.as_bytes(), "\n", piece).await, want, "{given:?} by {piece}");
-                let given = given.replace('\n', "\r\r;");
-                assert_eq!(lines(given.as_bytes(), "\r\r;", piece).await, want, "{given:?} by {piece}");
+                assert_eq!(lines(given.as_bytes(), piece).await, want, "{given:?} by {piece}");
             }
         }
     }

@@ -23,6 +23,7 @@ mod receiver;
 mod receiver_form;
 mod redis;
 mod request;
+mod separated;
 mod socket;
 mod submission;
 mod submit;

@@ -43,7 +43,7 @@ impl SubmitDoor {
     }
 
     async fn submit(self: &SubmitDoor, line: &Bytes) -> Option<Outcome> {
-        let prepared = self.submitter.prepare(vec![Line::Text(line.clone())]).await?.pop()?;
+        let prepared = self.submitter.prepare(vec![Line::of(line)]).await?.pop()?;
         Some(self.submitter.submit(prepared).await.outcome().await)
     }
 
@@ -69,10 +69,10 @@ impl SubmitDoor {
         }
     }
 
-    /// Sets aside what was longer than a line may be: its length, where that is known, and its first bytes.
-    pub async fn set_aside_long(&self, bytes: Option<u64>, head: &Bytes, gone: &CancellationToken) -> bool {
+    /// Sets aside what was too long to be kept: its length and its first bytes.
+    pub async fn set_aside_long(&self, bytes: u64, head: &Bytes, gone: &CancellationToken) -> bool {
         let mut record = self.record(&SubmitError::line_too_large()).with_line(head);
-        record.bytes = Some(bytes.unwrap_or_default());
+        record.bytes = Some(bytes);
         self.set_aside(record, gone).await
     }
 

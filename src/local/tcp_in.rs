@@ -18,7 +18,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::frames::{Frame, FrameReader};
-use super::lines::{Line, LineReader};
+use super::lines::Line;
+use super::separated::SeparatedReader;
 use super::submission::{Outcome, Submission};
 use super::submit_door::SubmitDoor;
 use crate::limits::{
@@ -73,10 +74,17 @@ struct Client {
 /// One frame or line as it came in.
 enum Piece {
     Whole(Bytes),
-    TooLong { bytes: Option<u64>, head: Bytes },
+    TooLong { bytes: u64, head: Bytes },
 }
 
 impl Piece {
+    fn of(frame: Frame) -> Self {
+        match frame {
+            Frame::Whole(bytes) => Self::Whole(bytes),
+            Frame::TooLong { bytes, head } => Self::TooLong { bytes, head },
+        }
+    }
+
     fn line(&self) -> Line {
         match self {
             Self::Whole(text) => Line::Text(text.clone()),
@@ -101,46 +109,24 @@ struct Slot {
 /// The two ways in which a bot marks where an event ends.
 enum Reader {
     Frames(FrameReader<OwnedReadHalf>),
-    Lines(LineReader<OwnedReadHalf>),
+    Separated(SeparatedReader<OwnedReadHalf>),
 }
 
 impl Reader {
     async fn next(&mut self) -> io::Result<Option<Piece>> {
-        match self {
-            Self::Frames(frames) => Ok(frames.frame().await?.map(of_frame)),
-            Self::Lines(lines) => loop {
-                match lines.line().await? {
-                    Some(line) if line.is_blank() => {}
-                    line => return Ok(line.map(of_line)),
-                }
-            },
-        }
+        let frame = match self {
+            Self::Frames(frames) => frames.frame().await?,
+            Self::Separated(frames) => frames.frame().await?,
+        };
+        Ok(frame.map(Piece::of))
     }
 
     fn at_hand(&mut self) -> Option<Piece> {
-        match self {
-            Self::Frames(frames) => frames.frame_at_hand().map(of_frame),
-            Self::Lines(lines) => loop {
-                match lines.line_at_hand()? {
-                    line if line.is_blank() => {}
-                    line => return Some(of_line(line)),
-                }
-            },
-        }
-    }
-}
-
-fn of_frame(frame: Frame) -> Piece {
-    match frame {
-        Frame::Whole(bytes) => Piece::Whole(bytes),
-        Frame::TooLong { bytes, head } => Piece::TooLong { bytes: Some(bytes.into()), head },
-    }
-}
-
-fn of_line(line: Line) -> Piece {
-    match line {
-        Line::Text(text) => Piece::Whole(text),
-        Line::TooLong => Piece::TooLong { bytes: None, head: Bytes::new() },
+        let frame = match self {
+            Self::Frames(frames) => frames.frame_at_hand(),
+            Self::Separated(frames) => frames.frame_at_hand(),
+        };
+        frame.map(Piece::of)
     }
 }
 
@@ -167,7 +153,7 @@ impl TcpDoor {
         while let Some(accepted) = stopping.run_until_cancelled(listener.accept()).await {
             match accepted {
                 Ok((_, from)) if !self.place.admits(from.ip()) => {
-                    self.door.tally.failed(format!("{from} is in no network of `allow`"));
+                    self.door.tally.failed(format!("{} is in no network of `allow`", from.ip()));
                 }
                 Ok((stream, _)) => {
                     next += 1;
@@ -221,7 +207,7 @@ impl TcpDoor {
             None => Reader::Frames(FrameReader::new(reading)),
             Some(separator) => {
                 let end = Bytes::copy_from_slice(separator.as_bytes());
-                Reader::Lines(LineReader::ending(reading, LINE_BYTES_MAX, end))
+                Reader::Separated(SeparatedReader::new(reading, LINE_BYTES_MAX, end))
             }
         };
         let (slots, ordered) = mpsc::channel(SUBMIT_LINES_OUTSTANDING_MAX);
@@ -242,7 +228,7 @@ impl TcpDoor {
                     return self
                         .door
                         .tally
-                        .failed("a client went inside a frame: nothing of it was taken".into());
+                        .failed("a client went inside an event: nothing of it was taken".into());
                 }
                 _ => return,
             };

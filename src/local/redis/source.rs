@@ -10,7 +10,9 @@ use redis::Pipeline;
 
 use super::connection::Connection;
 use super::fault::RedisFault;
-use crate::limits::{REDIS_BATCH_BYTES, REDIS_BATCH_MAX, REDIS_POP_WAIT_MS};
+use crate::limits::{
+    REDIS_BATCH_BYTES, REDIS_BATCH_GROWTH, REDIS_BATCH_MAX, REDIS_POP_WAIT_MS, REDIS_STEP_MAX,
+};
 
 /// One element of a list: any bytes.
 pub type Element = Bytes;
@@ -19,8 +21,8 @@ pub struct SourceQueue {
     queue: String,
     internal: String,
     moves: Moves,
-    /// The largest element of the last batch, in bytes: how many of the next may be in flight.
-    largest: usize,
+    /// How many elements of the next batch may be in flight. What they weigh is known only once they are here.
+    room: usize,
 }
 
 /// How elements are moved: what the server knows.
@@ -34,21 +36,25 @@ enum Moves {
 
 impl SourceQueue {
     pub fn new(queue: &str) -> Self {
-        Self {
-            queue: queue.to_owned(),
-            internal: format!("{queue}-internal"),
-            moves: Moves::Lmove,
-            largest: REDIS_BATCH_BYTES,
-        }
+        Self { queue: queue.to_owned(), internal: format!("{queue}-internal"), moves: Moves::Lmove, room: 1 }
     }
 
     /// What an earlier run moved and did not acknowledge, oldest first, some of it: ask again once it is
     /// acknowledged. Empty where nothing is left.
     pub async fn left_over(&mut self, connection: &mut Connection) -> Result<Vec<Element>, RedisFault> {
-        let some = -i64::try_from(self.room()).unwrap_or(1);
-        let range = redis::cmd("LRANGE").arg(&self.internal).arg(some).arg(-1).to_owned();
-        let mut batch: Vec<Element> = connection.query(&range).await?;
-        batch.reverse();
+        let mut batch: Vec<Element> = Vec::new();
+        while let Some(some) = self.step(&batch) {
+            let from = batch.len() + some;
+            let mut range = redis::cmd("LRANGE");
+            range.arg(&self.internal).arg(-signed(from)).arg(-signed(batch.len()) - 1);
+            let mut part: Vec<Element> = connection.query(&range).await?;
+            part.reverse();
+            let was_all = part.len() < some;
+            batch.extend(part);
+            if was_all {
+                break;
+            }
+        }
         self.measure(&batch);
         Ok(batch)
     }
@@ -79,10 +85,11 @@ impl SourceQueue {
         first.cmd("LLEN").arg(&self.queue);
         let (popped, behind): (Option<Element>, usize) = connection.pipeline(&first, wait).await?;
         let mut batch: Vec<Element> = popped.into_iter().collect();
-        let more = behind.min(self.room().saturating_sub(1));
-        if more > 0 && !batch.is_empty() {
-            self.largest = self.largest.max(batch.iter().map(Bytes::len).max().unwrap_or(0));
-            batch.extend(self.move_more(moves, more.min(self.room()), connection).await?);
+        let mut behind = if batch.is_empty() { 0 } else { behind };
+        while let Some(some) = self.step(&batch).filter(|_| behind > 0) {
+            let moved = self.move_more(moves, some.min(behind), connection).await?;
+            behind = if moved.is_empty() { 0 } else { behind.saturating_sub(moved.len()) };
+            batch.extend(moved);
         }
         self.measure(&batch);
         Ok(batch)
@@ -107,61 +114,50 @@ impl SourceQueue {
         Ok(moved.into_iter().flatten().collect())
     }
 
-    /// The oldest in flight, which are `done`, are done with.
+    /// The oldest in flight, which are `done`, are done with. Each is taken off by what it is: whatever else stands
+    /// there is nobody's to take by mistake.
     ///
     /// # Errors
-    /// [`RedisFault::Shared`] where others were there: they are put back.
+    /// [`RedisFault::Shared`] where others were there, or took ours.
     pub async fn acknowledge(&self, done: &[Element], connection: &mut Connection) -> Result<(), RedisFault> {
-        if done.is_empty() {
-            return Ok(());
+        let Some(first) = done.first() else { return Ok(()) };
+        let oldest = redis::cmd("LINDEX").arg(&self.internal).arg(-1).to_owned();
+        if connection.query::<Option<Element>>(&oldest).await?.as_ref() != Some(first) {
+            return Err(RedisFault::Shared(self.internal.clone()));
         }
-        let mut pops = Pipeline::with_capacity(done.len());
-        for _ in done {
-            pops.cmd("RPOP").arg(&self.internal);
+        let mut removals = Pipeline::with_capacity(done.len());
+        for element in done {
+            removals.cmd("LREM").arg(&self.internal).arg(-1).arg(element.as_ref());
         }
-        let popped: Vec<Option<Element>> = connection.pipeline(&pops, Duration::ZERO).await?;
-        let as_expected = popped.iter().zip(done).all(|(popped, done)| popped.as_ref() == Some(done));
-        if as_expected && popped.len() == done.len() {
-            return Ok(());
+        let removed: Vec<u64> = connection.pipeline(&removals, Duration::ZERO).await?;
+        if removed.contains(&0) {
+            return Err(RedisFault::Shared(self.internal.clone()));
         }
-        self.put_back(popped, done, connection).await?;
-        Err(RedisFault::Shared(self.internal.clone()))
+        Ok(())
     }
 
-    /// What was popped and is not ours goes back to where it was.
-    async fn put_back(
-        &self,
-        popped: Vec<Option<Element>>,
-        done: &[Element],
-        connection: &mut Connection,
-    ) -> Result<(), RedisFault> {
-        let mut ours: Vec<&Element> = done.iter().collect();
-        let mut others = Vec::new();
-        for element in popped.into_iter().flatten() {
-            match ours.iter().position(|mine| **mine == element) {
-                Some(at) => drop(ours.swap_remove(at)),
-                None => others.push(element),
-            }
-        }
-        if others.is_empty() {
-            return Ok(());
-        }
-        let mut push = redis::cmd("RPUSH");
-        push.arg(&self.internal);
-        for element in others.iter().rev() {
-            push.arg(element.as_ref());
-        }
-        connection.query(&push).await
+    /// How many elements may join `batch` now; `None` where it is full, or heavy enough.
+    fn step(&self, batch: &[Element]) -> Option<usize> {
+        let bytes: usize = batch.iter().map(Bytes::len).sum();
+        let more = self.room.saturating_sub(batch.len()).min(REDIS_STEP_MAX);
+        (more > 0 && bytes < REDIS_BATCH_BYTES).then_some(more)
     }
 
-    /// How many elements may be in flight.
-    fn room(&self) -> usize {
-        (REDIS_BATCH_BYTES / self.largest.max(1)).clamp(1, REDIS_BATCH_MAX)
-    }
-
+    /// Grows gently, and falls at once: one small element says nothing of those behind it.
     fn measure(&mut self, batch: &[Element]) {
         if let Some(largest) = batch.iter().map(Bytes::len).max() {
-            self.largest = largest;
+            let by_weight = REDIS_BATCH_BYTES / largest.max(1);
+            self.room = (self.room * REDIS_BATCH_GROWTH).min(by_weight).clamp(1, REDIS_BATCH_MAX);
         }
     }
+
+    /// Something went wrong, perhaps because there was too much: begins with one element again.
+    pub fn forget_sizes(&mut self) {
+        self.room = 1;
+    }
+}
+
+/// Places of a list, from its end.
+fn signed(place: usize) -> i64 {
+    i64::try_from(place).unwrap_or(i64::MAX)
 }

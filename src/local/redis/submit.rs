@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::connection::{Connection, Server};
 use super::fault::RedisFault;
 use super::source::{Element, SourceQueue};
-use crate::limits::{LINE_BYTES_MAX, RECEIVER_FIRST_MS, RECEIVER_MAX_MS};
+use crate::limits::{ASIDE_ELEMENT_BYTES_MAX, RECEIVER_FIRST_MS, RECEIVER_MAX_MS};
 use crate::local::frames::HEAD_BYTES;
 use crate::local::lines::Line;
 use crate::local::submit_door::SubmitDoor;
@@ -53,6 +53,7 @@ impl QueueDoor {
                 }
             };
             self.door.tally.failed(fault.told());
+            self.queue.forget_sizes();
             let pause = tokio::time::sleep(Duration::from_millis(most));
             most = (2 * most).min(RECEIVER_MAX_MS);
             if stopping.run_until_cancelled(pause).await.is_none() {
@@ -87,7 +88,7 @@ impl QueueDoor {
     }
 
     async fn settle(&self, batch: &[Element], connection: &mut Connection) -> Result<Batch, RedisFault> {
-        let lines = batch.iter().map(line).collect();
+        let lines = batch.iter().map(Line::of).collect();
         let Some(prepared) = self.door.submitter.prepare(lines).await else { return Ok(Batch::Stopping) };
         let mut submissions = Vec::with_capacity(batch.len());
         for prepared in prepared {
@@ -95,9 +96,10 @@ impl QueueDoor {
         }
         let mut done = 0;
         for (element, submission) in batch.iter().zip(submissions) {
-            let settled = if element.len() > LINE_BYTES_MAX {
+            // Whoever left it there has it no more.
+            let settled = if element.len() > ASIDE_ELEMENT_BYTES_MAX {
                 let head = element.slice(..HEAD_BYTES);
-                self.door.set_aside_long(Some(element.len() as u64), &head, &self.gone).await
+                self.door.set_aside_long(element.len() as u64, &head, &self.gone).await
             } else {
                 self.door.settle(element, submission.outcome().await, &self.gone).await.is_some()
             };
@@ -109,8 +111,4 @@ impl QueueDoor {
         self.queue.acknowledge(&batch[..done], connection).await?;
         Ok(if done == batch.len() { Batch::Settled } else { Batch::Stopping })
     }
-}
-
-fn line(element: &Element) -> Line {
-    if element.len() > LINE_BYTES_MAX { Line::TooLong } else { Line::Text(element.clone()) }
 }

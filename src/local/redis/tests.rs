@@ -70,6 +70,45 @@ fn large_elements_are_moved_one_by_one() {
 }
 
 #[test]
+fn a_small_element_before_large_ones_does_not_fetch_them_all_at_once() {
+    let redis = Redis::start();
+    let mut bot = redis.client(0);
+    let large = || vec![b'x'; 2 * 1024 * 1024];
+    bot.push("q", "small");
+    (0..40).for_each(|_| bot.push("q", large()));
+    bot.push("left-internal", "small");
+    (0..40).for_each(|_| bot.push("left-internal", large()));
+    run(async {
+        let mut connection = Connection::open(&server(&redis.url(0))).await.unwrap();
+        let mut queue = SourceQueue::new("q");
+        assert_eq!(texts(&queue.next(&mut connection).await.unwrap()), ["small"]);
+        let second = queue.next(&mut connection).await.unwrap().len();
+        assert!(second <= 4, "{second} of 2 MiB at once");
+        assert_eq!(queue.next(&mut connection).await.unwrap().len(), 1);
+
+        let mut after_a_crash = SourceQueue::new("left");
+        for most in [1, 4, 1] {
+            let batch = after_a_crash.left_over(&mut connection).await.unwrap();
+            assert!(batch.len() <= most, "{} of 2 MiB at once", batch.len());
+            after_a_crash.acknowledge(&batch, &mut connection).await.unwrap();
+        }
+        assert_eq!(bot.length("left-internal"), 41 - 6);
+
+        // However many small ones came before.
+        bot.say(&["DEL", "q", "q-internal"]);
+        (0..600).for_each(|_| bot.push("q", "small"));
+        (0..100).for_each(|_| bot.push("q", large()));
+        let mut queue = SourceQueue::new("q");
+        let mut largest = 0;
+        while bot.length("q") > 60 {
+            let batch = queue.next(&mut connection).await.unwrap();
+            largest = largest.max(batch.iter().map(Element::len).sum());
+        }
+        assert!(largest <= 34 * 2 * 1024 * 1024, "{largest} bytes at once");
+    });
+}
+
+#[test]
 fn a_server_before_6_2_is_popped_with_the_commands_it_knows() {
     let mut redis = Redis::new();
     redis.set("rename-command BLMOVE \"\"");
