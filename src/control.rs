@@ -399,6 +399,9 @@ pub struct AsideTried {
     pub set_aside: u64,
     /// Could not be tried, and stay where they were.
     pub kept: u64,
+    /// Their events have expired: they are for nobody any more.
+    #[serde(default)]
+    pub expired: u64,
 }
 
 /// What became of dialling a peer.

@@ -2,160 +2,23 @@
 //! bots here are written for these tests, so that they can misbehave; IntelMQ's own are run elsewhere.
 #![cfg(feature = "node")]
 
-use std::collections::BTreeMap;
-use std::io::{self, ErrorKind, Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
-use std::path::Path;
-use std::time::Duration;
+#[path = "intelmq_tcp_doors/again.rs"]
+mod again;
+#[path = "intelmq_tcp_doors/bots.rs"]
+mod bots;
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 
 use serde_json::{Value, json};
 use support::events::{made, tokens};
 use support::node::free_port;
-use support::shape::{start, unstarted_mesh};
-use support::{Consumer, Node, wait_for, wait_until};
+use support::{Consumer, wait_for, wait_until};
 
-const PATIENCE: Duration = Duration::from_secs(40);
-/// Within this nothing may come that must not come.
-const QUIET: Duration = Duration::from_millis(400);
-
-/// IntelMQ's TCP output, or what behaves a little differently.
-struct Output(TcpStream);
-
-impl Output {
-    fn connect(port: u16) -> Self {
-        let stream = wait_for("the door can be connected to", PATIENCE, || {
-            TcpStream::connect(("127.0.0.1", port)).ok()
-        });
-        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-        Self(stream)
-    }
-
-    fn send(&mut self, body: &str) {
-        self.0.write_all(&frame(body.as_bytes())).expect("the door takes a frame");
-    }
-
-    /// What one `recv(2)` gives, as the bot calls it.
-    fn answer(&mut self) -> Vec<u8> {
-        let mut answer = [0; 2];
-        let read = self.0.read(&mut answer).expect("the door answers");
-        answer[..read].to_vec()
-    }
-
-    fn deliver(&mut self, body: &str) {
-        self.send(body);
-        assert_eq!(self.answer(), b"Ok", "for {body}");
-    }
-
-    /// What comes within a moment; nothing is what is wanted.
-    fn said(&mut self) -> Vec<u8> {
-        self.0.set_read_timeout(Some(QUIET)).expect("a timeout");
-        let mut said = vec![0; 64];
-        let read = match self.0.read(&mut said) {
-            Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
-            other => other.expect("the door can be read"),
-        };
-        self.0.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-        said.truncate(read);
-        said
-    }
-}
-
-/// IntelMQ's TCP collector, or what behaves a little differently.
-struct Collector {
-    listener: TcpListener,
-    port: u16,
-}
-
-impl Collector {
-    fn listen() -> Self {
-        Self::listen_at(free_port())
-    }
-
-    fn listen_at(port: u16) -> Self {
-        let listener = wait_for("the port is free", PATIENCE, || TcpListener::bind(("127.0.0.1", port)).ok());
-        Self { listener, port }
-    }
-
-    fn accept(&self) -> TcpStream {
-        self.listener.set_nonblocking(true).expect("a listener");
-        let stream = wait_for("the node connects", PATIENCE, || match self.listener.accept() {
-            Ok((stream, _)) => Some(stream),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => None,
-            Err(error) => panic!("{error}"),
-        });
-        stream.set_nonblocking(false).expect("a stream");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-        stream
-    }
-}
-
-fn frame(body: &[u8]) -> Vec<u8> {
-    [&u32::try_from(body.len()).expect("a short body").to_be_bytes()[..], body].concat()
-}
-
-fn read_frame(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
-    let mut length = [0; 4];
-    stream.read_exact(&mut length)?;
-    let mut body = vec![0; u32::from_be_bytes(length) as usize];
-    stream.read_exact(&mut body)?;
-    Ok(body)
-}
-
-fn must_read(stream: &mut TcpStream) -> Value {
-    serde_json::from_slice(&read_frame(stream).expect("a frame")).expect("JSON")
-}
-
-fn add(node: &mut Node, section: &str) {
-    node.edit("intelmesh.toml", |text| text + "\n" + section);
-}
-
-/// A node with one door for IntelMQ's TCP output, running.
-fn node_with_input(more: &str) -> (Node, u16) {
-    let mut node = Node::init("cert-at");
-    let port = free_port();
-    add(&mut node, &format!("[[submit]]\nfrom = \"intelmq-tcp\"\nlisten = \"127.0.0.1:{port}\"\n{more}"));
-    node.start();
-    (node, port)
-}
-
-/// Two nodes; the second hands off to a collector at `port` under the name `pipeline`.
-fn nodes_with_output(port: u16, more: &str) -> Vec<Node> {
-    let mut nodes = unstarted_mesh(&["cert-at", "cert-ee"]);
-    let section =
-        format!("[[consumer]]\nname = \"pipeline\"\nto = \"intelmq-tcp\"\nconnect = \"127.0.0.1:{port}\"\n");
-    add(&mut nodes[1], &(section + more));
-    start(&mut nodes);
-    nodes
-}
-
-fn door(node: &Node, name: &str) -> Value {
-    let status = node.status();
-    let doors = status["doors"].as_array().cloned().unwrap_or_default();
-    doors.into_iter().find(|door| door["name"] == name).unwrap_or_else(|| panic!("no door {name}: {status}"))
-}
-
-fn own_events(node: &Node, count: usize) -> Vec<String> {
-    let mut consumer = Consumer::open(node, &json!({"from": "earliest", "own": true, "form": "plain"}));
-    let lines = consumer.take(count).into_iter().map(|event| event.line).collect();
-    assert!(consumer.rest(QUIET).is_empty(), "more than {count} events");
-    lines
-}
-
-fn aside(dir: &Path, name: &str) -> Vec<Value> {
-    let text = std::fs::read_to_string(dir.join(format!("aside/{name}.jsonl"))).unwrap_or_default();
-    text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
-}
-
-/// What has no `uuid` of ours any more but is otherwise the same.
-fn without_annotations(event: &Value) -> BTreeMap<String, Value> {
-    let fields = event.as_object().expect("an object");
-    let own = |key: &&String| !key.starts_with("extra.intelmesh.");
-    fields.keys().filter(own).map(|key| (key.clone(), fields[key].clone())).collect()
-}
-
-fn parsed(text: &str) -> BTreeMap<String, Value> {
-    without_annotations(&serde_json::from_str(text).expect("JSON"))
-}
+use bots::{
+    Collector, Output, PATIENCE, QUIET, add, aside, door, frame, must_read, node_with_input,
+    nodes_with_output, own_events, parsed, read_frame, without_annotations,
+};
 
 #[test]
 fn a_bot_that_sends_again_is_told_ok_and_the_event_is_stored_once() {
@@ -319,6 +182,39 @@ fn a_bot_that_goes_inside_a_frame_leaves_nothing_and_one_that_reads_no_answer_is
 }
 
 #[test]
+fn a_bot_killed_inside_an_event_leaves_nothing_aside_in_either_mode() {
+    for (more, end) in [("", ""), ("separator = \"\\n\"\n", "\n")] {
+        let (node, port) = node_with_input(more);
+        let event = made(1, 500);
+        let whole = if end.is_empty() { frame(event.as_bytes()) } else { (event.clone() + end).into_bytes() };
+        let mut cut = Output::connect(port);
+        cut.0.write_all(&whole[..whole.len() - 1 - 20 * usize::from(end.is_empty())]).expect("a part");
+        drop(cut);
+        let said = |door: &Value| door["last_error"].as_str().is_some_and(|error| error.contains("inside"));
+        wait_until("status says so", PATIENCE, || said(&door(&node, "intelmq-tcp")));
+        assert!(aside(node.dir(), "intelmq-tcp").is_empty());
+        let submit = &door(&node, "intelmq-tcp")["submit"];
+        assert_eq!((&submit["accepted"], &submit["rejects"]), (&json!(0), &json!(0)), "{submit}");
+        let mut again = Output::connect(port);
+        again.0.write_all(&whole).expect("it sends it again");
+        assert_eq!(again.answer(), b"Ok");
+        assert_eq!(own_events(&node, 1).len(), 1);
+    }
+}
+
+#[test]
+fn of_a_line_that_is_too_long_the_beginning_and_the_length_are_kept() {
+    let (node, port) = node_with_input("separator = \"\\n\"\n");
+    let mut bot = Output::connect(port);
+    let long = format!("{{\"raw\": \"{}\"}}", "A".repeat(3 << 20));
+    bot.0.write_all((long.clone() + "\n").as_bytes()).expect("a long line");
+    assert_eq!(bot.answer(), b"Ok");
+    let records = aside(node.dir(), "intelmq-tcp");
+    assert_eq!((&records[0]["code"], &records[0]["bytes"]), (&json!("too_large"), &json!(long.len())));
+    assert!(records[0]["line"].as_str().expect("its beginning").starts_with("{\"raw\": \"AAA"));
+}
+
+#[test]
 fn with_a_separator_events_are_lines_and_answered_all_the_same() {
     let (node, port) = node_with_input("separator = \"\\n\"\n");
     let mut bot = Output::connect(port);
@@ -456,43 +352,4 @@ fn a_collector_that_is_busy_with_another_sender_gets_each_event_once() {
     collector.listener.set_nonblocking(true).expect("a listener");
     let again = collector.listener.accept();
     assert!(again.is_err(), "another connection, with the same event in it: {again:?}");
-}
-
-#[test]
-fn what_the_receiver_would_refuse_is_set_aside_and_handed_over_at_the_operators_word() {
-    let collector = Collector::listen();
-    let mut nodes = nodes_with_output(collector.port, "strict = true\n");
-    let good = made(1, 500);
-    let odd = r#"{"source.ip": "192.0.2.1", "no.such.field": 1}"#;
-    nodes[0].publish(&[odd.to_owned(), good.clone()]);
-    let mut stream = collector.accept();
-    assert_eq!(without_annotations(&must_read(&mut stream)), parsed(&good), "the rest flows on");
-    stream.write_all(b"Ok").expect("an answer");
-    let records = aside(nodes[1].dir(), "pipeline");
-    assert_eq!((records.len(), &records[0]["code"]), (1, &json!("strict")), "{records:?}");
-    assert!(records[0]["error"].as_str().expect("why").contains("no.such.field"));
-    wait_until("the position is behind both", PATIENCE, || nodes[1].consumer("pipeline")["position"] == 2);
-    assert!(nodes[1].complains("door_rejects"));
-    drop(stream);
-    nodes[1].stop();
-    nodes[1].edit("intelmesh.toml", |text| text.replace("strict = true", "strict = false"));
-    nodes[1].start();
-    let mut stream = collector.accept();
-    std::thread::scope(|scope| {
-        let retried = scope.spawn(|| nodes[1].say(&["aside", "retry", "pipeline"], ""));
-        let event = must_read(&mut stream);
-        assert_eq!(event["extra.intelmesh.moved"]["no.such.field"], 1, "{event}");
-        stream.write_all(b"Ok").expect("an answer");
-        let said = retried.join().expect("it ends");
-        assert_eq!(
-            (said.code, said.stdout.trim()),
-            (0, "pipeline: 1 taken, 0 set aside again, 0 left as they were")
-        );
-    });
-    assert!(!nodes[1].complains("door_rejects"));
-    nodes[1].kill9();
-    nodes[1].start();
-    let mut stream = collector.accept();
-    stream.set_read_timeout(Some(QUIET)).expect("a timeout");
-    assert!(read_frame(&mut stream).is_err(), "nothing again");
 }

@@ -31,8 +31,11 @@ fn list(place: &Place, door: Option<&str>, json: bool) -> Result<(), Failure> {
     });
     written?;
     answer.flush()?;
-    read.map_err(|error| Failure::could_not(format!("{}: {error}", state.join("aside").display())))?;
-    if count == 0 && !json {
+    let dir = state.join("aside");
+    let unreadable = read.map_err(|error| Failure::could_not(format!("{}: {error}", dir.display())))?;
+    if unreadable > 0 {
+        talk(format!("{}: lines that cannot be read: {unreadable}", dir.display()));
+    } else if count == 0 && !json {
         talk("nothing is set aside");
     }
     Ok(())
@@ -58,9 +61,11 @@ fn retry(place: &Place, door: &str, json: bool) -> Result<(), Failure> {
     if json {
         answer.json(&tried)?;
     } else {
-        let AsideTried { taken, set_aside, kept } = tried;
-        answer
-            .line(format!("{door}: {taken} taken, {set_aside} set aside again, {kept} left as they were"))?;
+        let AsideTried { taken, set_aside, kept, expired } = tried;
+        let expired = if expired > 0 { format!(", {expired} expired") } else { String::new() };
+        answer.line(format!(
+            "{door}: {taken} taken, {set_aside} set aside again, {kept} left as they were{expired}"
+        ))?;
     }
     answer.flush()?;
     if tried.set_aside + tried.kept > 0 { Err(Failure::silent(super::failure::NO)) } else { Ok(()) }

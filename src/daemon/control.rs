@@ -76,7 +76,12 @@ impl Control {
 
     async fn reply(&self, request: Request) -> Result<Reply, Refusal> {
         match request {
-            Request::Status => self.ask(Ask::Snapshot).await.map(Reply::Status),
+            Request::Status => {
+                let doors = self.ask(Ask::Doors).await?;
+                // Not on the loop: it asks the disk. What is not noticed now is noticed the next time.
+                let _ = tokio::task::spawn_blocking(move || doors.look()).await;
+                self.ask(Ask::Snapshot).await.map(Reply::Status)
+            }
             Request::FeedShow => self.ask(Ask::Feeds).await.map(Reply::Feeds),
             Request::EventShow { id } => {
                 let entry = self.find(id).await?;

@@ -251,10 +251,11 @@ impl EventLoop {
             | Output::CloseFeed { .. } => self.parts.transport.handle(output),
             Output::LookUp { .. } => return self.look_up(output),
             Output::Read { .. } => return self.read(output),
-            Output::Append { .. }
-            | Output::Fetch { .. }
-            | Output::CheckMarks { .. }
-            | Output::Expire { .. } => {
+            Output::Append { .. } | Output::Fetch { .. } | Output::CheckMarks { .. } => {
+                self.parts.store.handle(output);
+            }
+            Output::Expire { now } => {
+                self.parts.doors.tell_time(now);
                 self.parts.store.handle(output);
             }
             Output::Verify { ticket, envelopes } => {

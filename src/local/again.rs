@@ -1,21 +1,21 @@
 //! What was set aside is tried again, at the operator's word: each line goes the way it came, through its own
-//! door with all that the door adds and takes away. What is refused again is set aside again, and nothing is
-//! forgotten where it breaks off.
+//! door with all that the door adds and takes away. What is refused again is set aside again. Where it breaks
+//! off nothing is forgotten, and nothing that was given up is carried out later.
 
-use std::fs::File;
-use std::io::{self, BufRead as _, BufReader};
-use std::path::PathBuf;
+use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::aside::{Aside, AsideRecord};
-use super::consumer_door::Again;
+use super::aside::AsideRecord;
+use super::aside_file::{Aside, TakenUp};
 use super::submit_door::{Settled, SubmitDoor};
 use crate::control::AsideTried;
 use crate::identity::EventId;
@@ -24,19 +24,65 @@ use crate::record::Entry;
 /// How long one line may take: a receiver that is not there is not waited for.
 const EACH_WITHIN: Duration = Duration::from_secs(20);
 
-/// Lines that are read at once.
-const BATCH_LINES: usize = 64;
+/// What is with the receiver cannot be given up: it is asked after this whether it came back.
+const ASKED_EVERY: Duration = Duration::from_millis(100);
 
 /// Finds the stored event of an id, where the journal still holds it.
 pub type EntryQuestion = Arc<dyn Fn(EventId) -> BoxFuture<'static, Option<Arc<Entry>>> + Send + Sync>;
 
-/// Why not all was tried. What was not is in the file again.
+/// Why not all was tried. What was not waits where it was, and comes first the next time.
 #[derive(Debug, Error)]
 pub enum AgainError {
     #[error("aside/: {0}")]
     Io(#[from] io::Error),
     #[error("it was not taken within {t} s: is the other side there?", t = EACH_WITHIN.as_secs())]
     NotTaken,
+    #[error("a retry of this door is running")]
+    Running,
+}
+
+/// An entry that was set aside and is to be handed over again.
+pub(super) struct Again {
+    pub entry: Arc<Entry>,
+    pub claim: Arc<Claim>,
+    /// Dropped where it is not known what became of it, or it was not tried.
+    pub done: oneshot::Sender<HandedAgain>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum HandedAgain {
+    Taken,
+    SetAside,
+    Expired,
+}
+
+/// Whose an [`Again`] is: who asked for it may give it up only while nothing of it was sent.
+#[derive(Debug, Default)]
+pub(super) struct Claim(AtomicU8);
+
+impl Claim {
+    const WAITING: u8 = 0;
+    const WITH_THE_RECEIVER: u8 = 1;
+    const GIVEN_UP: u8 = 2;
+
+    fn goes(&self, to: u8) -> bool {
+        self.0.compare_exchange(Self::WAITING, to, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+
+    /// It is being sent now; false where it was given up.
+    pub fn begin(&self) -> bool {
+        self.goes(Self::WITH_THE_RECEIVER)
+    }
+
+    /// Nothing of it was sent after all.
+    pub fn leave(&self) {
+        self.0.store(Self::WAITING, Ordering::Release);
+    }
+
+    /// It must not be sent any more; false where it is being sent.
+    pub fn give_up(&self) -> bool {
+        self.goes(Self::GIVEN_UP)
+    }
 }
 
 /// The way through one door.
@@ -49,79 +95,77 @@ enum Fate {
     Taken,
     /// It is in the file again.
     SetAside,
-    /// It cannot be tried: its event is gone, or only its beginning was kept.
+    /// It cannot be tried: its event is gone, only its beginning was kept, or the line cannot be read.
     Lost,
+    /// Its time has passed: it is for nobody any more.
+    Expired,
 }
 
-/// Tries all that lies in `aside` now.
+/// Tries all that lies in `aside` now, and first what an attempt that broke off left.
 ///
 /// # Errors
-/// [`AgainError`]; what was not tried is set aside again.
+/// [`AgainError`]; what was not tried is kept.
 pub(super) async fn try_again(aside: &Arc<Aside>, way: Way<'_>) -> Result<AsideTried, AgainError> {
+    let Ok(_alone) = aside.retrying.try_lock() else { return Err(AgainError::Running) };
+    let Some(taken_up) = aside.take_up().await? else { return Ok(AsideTried::default()) };
+    let was_left_over = taken_up.left_over;
+    let first = all_of(taken_up, aside, &way).await?;
+    let newer = if was_left_over { aside.take_up().await? } else { None };
+    let Some(newer) = newer else { return Ok(first) };
+    // What the first part set aside again is in the second, and counted there.
+    let second = all_of(newer, aside, &way).await?;
+    Ok(AsideTried { taken: first.taken + second.taken, expired: first.expired + second.expired, ..second })
+}
+
+async fn all_of(mut up: TakenUp, aside: &Arc<Aside>, way: &Way<'_>) -> Result<AsideTried, AgainError> {
     let mut tried = AsideTried::default();
-    let Some(path) = aside.take_up().await? else { return Ok(tried) };
-    let mut lines = Some(BufReader::new(File::open(&path)?));
-    let mut broken = None;
-    while let Some(batch) = next_batch(&mut lines).await? {
+    loop {
+        let batch = up.next_batch().await?;
+        if batch.is_empty() {
+            break;
+        }
         for line in batch {
-            let record = serde_json::from_str::<AsideRecord>(&line).ok();
-            let fate = match (&record, &broken) {
-                (Some(record), None) => through(record, &way).await,
-                _ => Ok(Fate::Lost),
+            let fate = match serde_json::from_slice::<AsideRecord>(&line.bytes) {
+                Ok(record) => through(&record, way).await?,
+                Err(_) => Fate::Lost,
             };
             match fate {
-                Ok(Fate::Taken) => tried.taken += 1,
-                Ok(Fate::SetAside) => tried.set_aside += 1,
-                Ok(Fate::Lost) => {
-                    aside.put_back(line).await?;
+                Fate::Taken => tried.taken += 1,
+                Fate::SetAside => tried.set_aside += 1,
+                Fate::Expired => tried.expired += 1,
+                Fate::Lost => {
+                    aside.put_back(line.bytes).await?;
                     tried.kept += 1;
-                }
-                Err(error) => {
-                    aside.put_back(line).await?;
-                    tried.kept += 1;
-                    broken = Some(error);
                 }
             }
+            aside.tried(&up, line.end)?;
         }
     }
-    remove(path).await?;
-    broken.map_or(Ok(tried), Err)
-}
-
-async fn remove(path: PathBuf) -> io::Result<()> {
-    let removing = tokio::task::spawn_blocking(move || std::fs::remove_file(path));
-    removing.await.unwrap_or_else(|_| Err(io::ErrorKind::Interrupted.into()))
-}
-
-async fn next_batch(lines: &mut Option<BufReader<File>>) -> io::Result<Option<Vec<String>>> {
-    let Some(mut reader) = lines.take() else { return Ok(None) };
-    let reading = tokio::task::spawn_blocking(move || {
-        let mut batch = Vec::new();
-        let mut text = String::new();
-        while batch.len() < BATCH_LINES && reader.read_line(&mut text)? > 0 {
-            batch.push(text.trim_end().to_owned());
-            text.clear();
-        }
-        io::Result::Ok((reader, batch))
-    });
-    let (reader, batch) = reading.await.unwrap_or_else(|_| Err(io::ErrorKind::Interrupted.into()))?;
-    *lines = Some(reader);
-    Ok((!batch.is_empty()).then_some(batch))
+    aside.finish(up).await?;
+    Ok(tried)
 }
 
 async fn through(record: &AsideRecord, way: &Way<'_>) -> Result<Fate, AgainError> {
-    let tried = async {
-        match way {
-            Way::Submit(door) => submit(record, door).await,
-            Way::Consumer(again, find) => hand_over(record, again, find).await,
-        }
-    };
-    tokio::time::timeout(EACH_WITHIN, tried).await.unwrap_or(Err(AgainError::NotTaken))
+    match way {
+        Way::Submit(door) => submit(record, door).await,
+        Way::Consumer(again, find) => hand_over(record, again, find).await,
+    }
 }
 
 async fn submit(record: &AsideRecord, door: &SubmitDoor) -> Result<Fate, AgainError> {
     let Some(line) = record.bytes_of_line() else { return Ok(Fate::Lost) };
-    match door.take(&Bytes::from(line), &CancellationToken::new()).await {
+    let (line, gone) = (Bytes::from(line), CancellationToken::new());
+    let taking = door.take(&line, &gone);
+    tokio::pin!(taking);
+    let settled = match timeout(EACH_WITHIN, &mut taking).await {
+        Ok(settled) => settled,
+        Err(_) => {
+            // Between two attempts, and not inside of one: it could be taken all the same.
+            gone.cancel();
+            taking.await
+        }
+    };
+    match settled {
         Some(Settled::Taken { .. }) => Ok(Fate::Taken),
         Some(Settled::SetAside) => Ok(Fate::SetAside),
         None => Err(AgainError::NotTaken),
@@ -136,11 +180,19 @@ async fn hand_over(
     let id = record.id.as_ref().and_then(|id| id.parse::<EventId>().ok());
     let Some(id) = id else { return Ok(Fate::Lost) };
     let Some(entry) = find(id).await else { return Ok(Fate::Lost) };
-    let (done, taken) = oneshot::channel();
-    again.send(Again { entry, done }).await.map_err(|_| AgainError::NotTaken)?;
-    match taken.await {
-        Ok(true) => Ok(Fate::Taken),
-        Ok(false) => Ok(Fate::SetAside),
-        Err(_) => Err(AgainError::NotTaken),
+    let (done, mut outcome) = oneshot::channel();
+    let claim = Arc::new(Claim::default());
+    let asked = again.send_timeout(Again { entry, claim: claim.clone(), done }, EACH_WITHIN).await;
+    asked.map_err(|_| AgainError::NotTaken)?;
+    let mut wait = EACH_WITHIN;
+    loop {
+        match timeout(wait, &mut outcome).await {
+            Ok(Ok(HandedAgain::Taken)) => return Ok(Fate::Taken),
+            Ok(Ok(HandedAgain::SetAside)) => return Ok(Fate::SetAside),
+            Ok(Ok(HandedAgain::Expired)) => return Ok(Fate::Expired),
+            Ok(Err(_)) => return Err(AgainError::NotTaken),
+            Err(_) if claim.give_up() => return Err(AgainError::NotTaken),
+            Err(_) => wait = ASKED_EVERY,
+        }
     }
 }

@@ -1,17 +1,15 @@
 //! `aside/NAME.jsonl`: what a door could not pass on, one line each with the reason and the command that
-//! tries it again. Nothing is told to be done with before its line is synced. What is set aside, and why, is
-//! the door's to decide; reading the file is the command line's.
+//! tries it again. What is set aside, and why, is the door's to decide; writing the file is `aside_file`'s, reading
+//! it the command line's.
 
-use std::fs::{DirBuilder, File};
-use std::io::{self, BufRead as _, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{self, BufRead as _, Seek as _};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::limits::ASIDE_FILE_BYTES_MAX;
-use crate::status::DoorAside;
+use super::aside_file::done_in;
 use crate::time::Timestamp;
 
 /// One line of it.
@@ -71,174 +69,55 @@ impl AsideRecord {
     }
 }
 
-/// Reads the files of `state/aside/`, of the door `name` or of all; a line that is none is left out.
+/// Reads the files of `state/aside/`, of the door `name` or of all, with what is left of an attempt to try them
+/// again. How many lines cannot be read: they hide no other.
 ///
 /// # Errors
 /// What the file system says of a file that is there.
-pub fn read_aside(state: &Path, name: Option<&str>, mut each: impl FnMut(AsideRecord)) -> io::Result<()> {
-    let mut paths = Vec::new();
-    match name {
-        Some(name) => paths.push(state.join("aside").join(format!("{name}.jsonl"))),
-        None => match std::fs::read_dir(state.join("aside")) {
-            Ok(entries) => {
-                let entries = entries.map(|entry| entry.map(|entry| entry.path()));
-                paths = entries.collect::<io::Result<Vec<_>>>()?;
-                paths.retain(|path| path.extension().is_some_and(|end| end == "jsonl"));
-                paths.sort();
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
-        },
-    }
-    for path in paths {
-        let file = match File::open(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            other => other?,
-        };
-        for line in io::BufReader::new(file).lines() {
-            if let Ok(record) = serde_json::from_str(&line?) {
-                each(record);
-            }
-        }
-    }
-    Ok(())
-}
-
-/// The file of one door.
-#[derive(Debug)]
-pub(super) struct Aside {
-    dir: PathBuf,
-    name: String,
-    state: Mutex<State>,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    /// Lines in the file, as far as this process knows.
-    lines: u64,
-    last: Option<Timestamp>,
-}
-
-impl Aside {
-    /// The file of the door `name` in `dir`; counts what an earlier run left there.
-    ///
-    /// # Errors
-    /// Where the file is there and cannot be read.
-    pub fn open(dir: &Path, name: &str) -> io::Result<Arc<Self>> {
-        let aside = Self { dir: dir.to_owned(), name: name.to_owned(), state: Mutex::default() };
-        // What a retry that broke off left behind waits as well.
-        let again = count_lines(&aside.dir.join(format!("{name}.again")))?;
-        aside.state().lines = count_lines(&aside.file())? + again;
-        Ok(Arc::new(aside))
-    }
-
-    fn state(&self) -> std::sync::MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn file(&self) -> PathBuf {
-        self.dir.join(format!("{}.jsonl", self.name))
-    }
-
-    /// Appends one line and syncs it.
-    ///
-    /// # Errors
-    /// Nothing was set aside: the disk is full, or the file has grown beyond what it may.
-    pub async fn append(self: &Arc<Self>, record: AsideRecord) -> io::Result<()> {
-        let shared = self.clone();
-        let appending = tokio::task::spawn_blocking(move || shared.append_now(&record));
-        appending.await.unwrap_or_else(|_| Err(io::ErrorKind::Interrupted.into()))
-    }
-
-    /// Puts a line back that was taken up and not tried.
-    ///
-    /// # Errors
-    /// As [`Aside::append`].
-    pub async fn put_back(self: &Arc<Self>, line: String) -> io::Result<()> {
-        let shared = self.clone();
-        let appending = tokio::task::spawn_blocking(move || shared.append_line(line.into_bytes()));
-        appending.await.unwrap_or_else(|_| Err(io::ErrorKind::Interrupted.into()))
-    }
-
-    /// Moves the file out of the way, so that all in it can be tried again: where it is now. What an attempt
-    /// that broke off left there comes first.
-    ///
-    /// # Errors
-    /// What the file system says.
-    pub async fn take_up(self: &Arc<Self>) -> io::Result<Option<PathBuf>> {
-        let shared = self.clone();
-        let moving = tokio::task::spawn_blocking(move || shared.take_up_now());
-        moving.await.unwrap_or_else(|_| Err(io::ErrorKind::Interrupted.into()))
-    }
-
-    fn take_up_now(&self) -> io::Result<Option<PathBuf>> {
-        let again = self.dir.join(format!("{}.again", self.name));
-        let mut state = self.state();
-        if again.exists() {
-            return Ok(Some(again));
-        }
-        match std::fs::rename(self.file(), &again) {
-            Ok(()) => {
-                state.lines = 0;
-                Ok(Some(again))
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
-    fn append_now(&self, record: &AsideRecord) -> io::Result<()> {
-        self.append_line(serde_json::to_vec(record)?)?;
-        self.state().last = Some(record.at);
-        Ok(())
-    }
-
-    fn append_line(&self, mut line: Vec<u8>) -> io::Result<()> {
-        line.push(b'\n');
-        // Held over the sync: two lines that came together are still two.
-        let mut state = self.state();
-        DirBuilder::new().recursive(true).mode(0o700).create(&self.dir)?;
-        let path = self.file();
-        let is_new = !path.exists();
-        let mut file = File::options().create(true).append(true).mode(0o600).open(&path)?;
-        if file.metadata()?.len() + line.len() as u64 > ASIDE_FILE_BYTES_MAX {
-            let what = format!("{} is full: see to it, then move it away", path.display());
-            return Err(io::Error::new(io::ErrorKind::StorageFull, what));
-        }
-        file.write_all(&line)?;
-        file.sync_data()?;
-        if is_new {
-            File::open(&self.dir)?.sync_all()?;
-            state.lines = 0;
-        }
-        state.lines += 1;
-        Ok(())
-    }
-
-    /// What status shows; `None` where nothing waits there.
-    pub fn status(&self) -> Option<DoorAside> {
-        let mut state = self.state();
-        if !self.file().exists() && !self.dir.join(format!("{}.again", self.name)).exists() {
-            // The operator has seen to it.
-            state.lines = 0;
-        }
-        let file = format!("aside/{}.jsonl", self.name);
-        (state.lines > 0).then(|| DoorAside { file, lines: state.lines, last: state.last })
-    }
-}
-
-fn count_lines(path: &Path) -> io::Result<u64> {
-    let mut file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
-        Err(error) => return Err(error),
+pub fn read_aside(state: &Path, name: Option<&str>, mut each: impl FnMut(AsideRecord)) -> io::Result<u64> {
+    let dir = state.join("aside");
+    let names = match name {
+        Some(name) => BTreeSet::from([name.to_owned()]),
+        None => names_in(&dir)?,
     };
-    let mut buffer = vec![0; 64 * 1024];
-    let mut lines = 0;
-    loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok(lines),
-            read => lines += buffer[..read].iter().filter(|byte| **byte == b'\n').count() as u64,
-        }
+    let mut unreadable = 0;
+    for name in names {
+        let file = |end: &str| dir.join(format!("{name}.{end}"));
+        unreadable += read_file(&file("again"), done_in(&file("done")), &mut each)?;
+        unreadable += read_file(&file("jsonl"), 0, &mut each)?;
     }
+    Ok(unreadable)
+}
+
+/// The doors that have set something aside.
+fn names_in(dir: &Path) -> io::Result<BTreeSet<String>> {
+    let entries = match std::fs::read_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
+        entries => entries?,
+    };
+    let mut names = BTreeSet::new();
+    for entry in entries {
+        let file = entry?.file_name();
+        let name = file.to_str().and_then(|file| file.strip_suffix(".jsonl").or(file.strip_suffix(".again")));
+        names.extend(name.map(str::to_owned));
+    }
+    Ok(names)
+}
+
+fn read_file(path: &Path, from: u64, each: &mut impl FnMut(AsideRecord)) -> io::Result<u64> {
+    let mut file = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+        file => file?,
+    };
+    file.seek(io::SeekFrom::Start(from))?;
+    let mut reader = io::BufReader::new(file);
+    let (mut line, mut unreadable) = (Vec::new(), 0);
+    while reader.read_until(b'\n', &mut line)? > 0 {
+        match serde_json::from_slice(&line) {
+            Ok(record) => each(record),
+            Err(_) => unreadable += 1,
+        }
+        line.clear();
+    }
+    Ok(unreadable)
 }

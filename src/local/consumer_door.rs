@@ -8,13 +8,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rand::RngExt as _;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::Consumers;
-use super::aside::{Aside, AsideRecord};
+use super::again::{Again, HandedAgain};
+use super::aside::AsideRecord;
+use super::aside_file::Aside;
 use super::consume::ToConsumer;
 use super::door_set::JournalQuestions;
+use super::expiry::SteadyTime;
 use super::handed_mark::HandedMark;
 use super::opening::{Opening, Outgoing};
 use super::receiver::{Made, Receiver, ReceiverError};
@@ -25,7 +28,7 @@ use crate::format::intelmq::Written;
 use crate::limits::{DOOR_RETRY_MS, RECEIVER_FIRST_MS, RECEIVER_MAX_MS};
 use crate::protocol::io::{ConsumerClosed, ConsumerId, ConsumerRequest, Input};
 use crate::record::Entry;
-use crate::time::Now;
+use crate::time::{Now, Timestamp};
 
 /// Lines that are made before they are handed over …
 const RUN_LINES_MAX: usize = 256;
@@ -54,14 +57,8 @@ pub(super) struct ConsumerBehind {
     pub journal: Arc<JournalQuestions>,
     pub opening: Arc<Opening>,
     pub now: fn() -> Now,
+    pub steady: Arc<SteadyTime>,
     pub stopping: CancellationToken,
-}
-
-/// An entry that was set aside and is to be handed over again.
-pub(super) struct Again {
-    pub entry: Arc<Entry>,
-    /// True where the receiver took it; false where it was set aside again.
-    pub done: oneshot::Sender<bool>,
 }
 
 /// What the core handed over to this consumer and the receiver has not taken.
@@ -77,6 +74,30 @@ struct Work {
     batch_open: bool,
     /// Up to here the receiver has everything, whatever the core believes.
     taken: u64,
+}
+
+impl Work {
+    /// What the core says.
+    fn told(&mut self, told: ToConsumer) -> Option<End> {
+        match told {
+            ToConsumer::Closed(why) => Some(End::Closed(why)),
+            ToConsumer::Entries(entries) => {
+                self.entries.extend(entries);
+                self.batch_open = true;
+                None
+            }
+        }
+    }
+}
+
+/// What the core has said meanwhile: whoever has no name here need not connect.
+fn hear(work: &mut Work) -> Option<End> {
+    while let Ok(told) = work.told.try_recv() {
+        if let Some(end) = work.told(told) {
+            return Some(end);
+        }
+    }
+    None
 }
 
 enum Then {
@@ -123,6 +144,7 @@ impl<R: Receiver> ConsumerDoor<R> {
             let end = self.hand_over(&mut work).await;
             let _ = self.behind.inputs.send(Input::ConsumerGone { consumer: id }).await;
             self.behind.consumers.close(id);
+            self.tally.connected(false, (self.behind.now)().wall);
             match end {
                 End::Stopping | End::Closed(ConsumerClosed::Stopping) => return,
                 End::Closed(ConsumerClosed::Busy) => self.tally.failed("another reader has its name".into()),
@@ -138,6 +160,9 @@ impl<R: Receiver> ConsumerDoor<R> {
     async fn hand_over(&mut self, work: &mut Work) -> End {
         let mut most = RECEIVER_FIRST_MS;
         loop {
+            if let Some(end) = hear(work) {
+                return end;
+            }
             let stopping = self.behind.stopping.clone();
             let Some(connected) = stopping.run_until_cancelled(self.connect(work)).await else {
                 return End::Stopping;
@@ -188,13 +213,14 @@ impl<R: Receiver> ConsumerDoor<R> {
                 self.hand_again(again).await?;
             }
             self.fill(work);
+            self.drop_expired(work);
             if let Some(mark) = self.skipped(work) {
                 self.acknowledge(work.id, mark).await;
             } else if !work.run.is_empty() {
                 let Some(taken) = self.hand(&work.run).await else { return Ok(End::Stopping) };
                 self.count(work, taken?).await;
-            } else if let Some(then) = work.then.take() {
-                if !self.pass(work.id, then).await? {
+            } else if work.then.is_some() {
+                if !self.pass(work).await? {
                     return Ok(End::Stopping);
                 }
             } else if std::mem::take(&mut work.batch_open) {
@@ -216,12 +242,7 @@ impl<R: Receiver> ConsumerDoor<R> {
             Some(again) = self.again.recv() => self.hand_again(again).await.map(|()| None),
             told = work.told.recv() => match told {
                 None => Ok(Some(End::Closed(ConsumerClosed::Stopping))),
-                Some(ToConsumer::Closed(why)) => Ok(Some(End::Closed(why))),
-                Some(ToConsumer::Entries(entries)) => {
-                    work.entries.extend(entries);
-                    work.batch_open = true;
-                    Ok(None)
-                }
+                Some(told) => Ok(work.told(told)),
             },
         }
     }
@@ -273,10 +294,16 @@ impl<R: Receiver> ConsumerDoor<R> {
                 work.then = Some(Then::Taken(mark));
                 return;
             }
+            if self.has_expired(entry.envelope.core().expires) {
+                self.tally.expired(entry.envelope.id());
+                work.then = Some(Then::Pass(mark));
+                return;
+            }
             match self.write(&entry) {
                 Writing::Line { line, adapted } => {
                     bytes += line.len();
-                    work.run.push(Made { mark: Some(mark), line, adapted });
+                    let expires = entry.envelope.core().expires;
+                    work.run.push(Made { mark: Some(mark), line, adapted, expires });
                 }
                 Writing::SetAside(record) => {
                     work.then = Some(Then::SetAside(mark, record));
@@ -290,6 +317,25 @@ impl<R: Receiver> ConsumerDoor<R> {
             if work.run.len() >= RUN_LINES_MAX || bytes >= RUN_BYTES_MAX {
                 return;
             }
+        }
+    }
+
+    fn has_expired(&self, expires: Option<Timestamp>) -> bool {
+        expires.is_some_and(|expires| self.behind.steady.has_passed(expires, (self.behind.now)().tick))
+    }
+
+    /// Passes over what has expired since its line was made: the receiver may have been away for long.
+    fn drop_expired(&self, work: &mut Work) {
+        let Some(last) = work.run.last().and_then(|made| made.mark) else { return };
+        let before = work.run.len();
+        work.run.retain(|made| !self.has_expired(made.expires));
+        let gone = before - work.run.len();
+        if gone == 0 {
+            return;
+        }
+        self.tally.expired_made(gone as u64);
+        if work.then.is_none() && work.run.last().and_then(|made| made.mark) != Some(last) {
+            work.then = Some(Then::Pass(last));
         }
     }
 
@@ -322,50 +368,77 @@ impl<R: Receiver> ConsumerDoor<R> {
         record
     }
 
+    /// What is to happen behind the last line. On an error it is still to happen, and nothing is set aside twice.
     /// False where the node stops before it could be set aside.
-    async fn pass(&mut self, id: ConsumerId, then: Then) -> Result<bool, ReceiverError> {
-        let mark = match then {
-            Then::Pass(mark) => mark,
-            Then::Taken(mark) => {
-                self.acknowledge(id, mark).await;
-                return Ok(true);
+    async fn pass(&mut self, work: &mut Work) -> Result<bool, ReceiverError> {
+        if let Some(Then::SetAside(mark, record)) = &work.then {
+            let mark = *mark;
+            if !self.set_aside(record).await {
+                return Ok(false);
             }
-            Then::SetAside(mark, record) => {
-                if !self.set_aside(*record).await {
-                    return Ok(false);
-                }
-                mark
+            work.then = Some(Then::Pass(mark));
+        }
+        let mark = match &work.then {
+            Some(Then::Pass(mark)) => {
+                self.receiver.pass(*mark).await?;
+                *mark
             }
+            Some(Then::Taken(mark) | Then::SetAside(mark, _)) => *mark,
+            None => return Ok(true),
         };
-        self.receiver.pass(mark).await?;
-        self.acknowledge(id, mark).await;
+        work.then = None;
+        self.acknowledge(work.id, mark).await;
         Ok(true)
     }
 
-    async fn set_aside(&self, record: AsideRecord) -> bool {
+    async fn set_aside(&self, record: &AsideRecord) -> bool {
         while let Err(error) = self.aside.append(record.clone()).await {
             self.tally.failed(format!("cannot set aside: {error}"));
             if self.pause(Duration::from_millis(DOOR_RETRY_MS)).await.is_none() {
                 return false;
             }
         }
-        self.tally.set_aside(&record);
+        self.tally.set_aside(record);
         true
     }
 
-    /// One entry out of turn: the operator asked for it.
+    /// One entry out of turn: the operator asked for it. Where it is not known what became of it, or the node
+    /// stops, it gets no answer, and its line stays in `aside/`.
     async fn hand_again(&mut self, again: Again) -> Result<(), ReceiverError> {
-        let taken = match self.write(&again.entry) {
-            Writing::Nothing => true,
-            Writing::SetAside(record) => !self.set_aside(*record).await,
+        let Again { entry, claim, done } = again;
+        if !claim.begin() {
+            return Ok(());
+        }
+        let handed = match self.write(&entry) {
+            _ if self.has_expired(entry.envelope.core().expires) => {
+                self.tally.expired(entry.envelope.id());
+                HandedAgain::Expired
+            }
+            Writing::Nothing => HandedAgain::Taken,
+            Writing::SetAside(record) => {
+                if !self.set_aside(&record).await {
+                    return Ok(());
+                }
+                HandedAgain::SetAside
+            }
             Writing::Line { line, adapted } => {
-                self.receiver.hand(&[Made { mark: None, line, adapted }]).await?;
+                let made = [Made { mark: None, line, adapted, expires: None }];
+                loop {
+                    let Some(taken) = self.hand(&made).await else { return Ok(()) };
+                    if taken? > 0 {
+                        break;
+                    }
+                    claim.leave();
+                    if self.behind.stopping.is_cancelled() || !claim.begin() {
+                        return Ok(());
+                    }
+                }
                 self.tally.handed(1, u64::from(adapted));
-                true
+                HandedAgain::Taken
             }
         };
         // Whoever asked may have gone.
-        let _ = again.done.send(taken);
+        let _ = done.send(handed);
         Ok(())
     }
 

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use tokio::sync::mpsc;
 
-use super::again::{AgainError, EntryQuestion, Way, try_again};
-use super::aside::Aside;
-use super::consumer_door::{Again, ConsumerBehind, ConsumerDoor};
+use super::again::{Again, AgainError, EntryQuestion, Way, try_again};
+use super::aside_file::Aside;
+use super::consumer_door::{ConsumerBehind, ConsumerDoor};
 use super::handed_mark::HandedMark;
 use super::receiver::Receiver;
 use super::receiver_form::ReceiverForm;
@@ -135,6 +135,12 @@ impl DoorSet {
         submits.chain(consumers).collect()
     }
 
+    /// Takes notice of what the operator has moved out of `aside/`. Asks the disk: not for the core's loop.
+    pub fn look(&self) {
+        let asides = self.submits.iter().map(|door| &door.aside);
+        asides.chain(self.consumers.iter().map(|door| &door.aside)).for_each(|aside| aside.look());
+    }
+
     /// Tries again what the door `name` has set aside; `None` where there is no such door.
     ///
     /// # Errors
@@ -254,6 +260,7 @@ fn start<R: Receiver>(
             journal: behind.journal.clone(),
             opening: behind.opening.clone(),
             now: behind.now,
+            steady: doors.steady.clone(),
             stopping: doors.stopping.clone(),
         },
     };

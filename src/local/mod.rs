@@ -1,19 +1,21 @@
 //! The doors to the local pipeline and the operator: three Unix sockets in `run/` (contract §3), and those of
 //! `intelmesh.toml` (contract §4). In reading order: `socket` (paths, permissions, connecting), `lines` (bounded
 //! reading), `submission` (from a line to its outcome), `submit` (`in.sock`), `request` and `handed` and `consume`
-//! (`out.sock`), `control` (`ctl.sock`); then `aside` and `tally` and `again`, `submit_door` with `frames` and
-//! `tcp_in`, `receiver` and `receiver_form` and `handed_mark` and `consumer_door` with `tcp_out`, and `door_set`,
-//! which opens them.
+//! (`out.sock`), `control` (`ctl.sock`); then `aside` with `aside_file`, `tally` and `again`, `submit_door` with
+//! `frames`, `separated` and `tcp_in`, `receiver` and `receiver_form`, `handed_mark`, `expiry` and `consumer_door`
+//! with `tcp_out`, and `door_set`, which opens them.
 //!
 //! Doors check form and bounds, sign, and pass on; what becomes of an event, and who gets one, is the core's
 //! to decide. No door makes the core wait: a slow client slows only itself.
 
 mod again;
 mod aside;
+mod aside_file;
 mod consume;
 mod consumer_door;
 mod control;
 mod door_set;
+mod expiry;
 mod frames;
 mod handed;
 mod handed_mark;
@@ -52,9 +54,10 @@ use crate::format::Door;
 use crate::limits::DOOR_CONNECTIONS_MAX;
 use crate::policy::TrustList;
 use crate::protocol::io::{ConsumerId, Input, Output};
-use crate::time::Now;
+use crate::time::{Now, Timestamp};
 
 use consume::{Consuming, ToConsumer};
+use expiry::SteadyTime;
 use submission::{Pending, Submitter};
 use submit::Submitting;
 
@@ -150,6 +153,8 @@ pub struct Doors {
     sockets: Vec<PathBuf>,
     set: Arc<DoorSet>,
     opening: Arc<Opening>,
+    steady: Arc<SteadyTime>,
+    now: fn() -> Now,
 }
 
 impl Doors {
@@ -171,6 +176,8 @@ impl Doors {
             sockets: ["in.sock", "out.sock", "ctl.sock"].map(|name| places.run.join(name)).into(),
             set: Arc::default(),
             opening: behind.opening.clone(),
+            steady: Arc::default(),
+            now: behind.now,
         };
         let setups = std::mem::take(&mut behind.doors);
         doors.set = Arc::new(DoorSet::open(setups, &behind, &doors)?);
@@ -243,6 +250,11 @@ impl Doors {
             other => return Some(other),
         }
         None
+    }
+
+    /// The core says what time it is for what expires; `None` while its clock is not to be trusted.
+    pub fn tell_time(&self, time: Option<Timestamp>) {
+        self.steady.tell(time, (self.now)().tick);
     }
 
     /// Takes no more connections or lines. What was read is still answered: go on obeying outputs.

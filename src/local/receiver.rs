@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use super::handed_mark::HandedMark;
 use crate::limits::RECEIVER_PATIENCE_MS;
+use crate::time::Timestamp;
 
 pub(super) const PATIENCE: Duration = Duration::from_millis(RECEIVER_PATIENCE_MS);
 
@@ -18,6 +19,8 @@ pub(super) struct Made {
     pub mark: Option<HandedMark>,
     pub line: Vec<u8>,
     pub adapted: bool,
+    /// After this it is for nobody.
+    pub expires: Option<Timestamp>,
 }
 
 /// Why the connection has ended, or is to end. It is tried again for ever.
@@ -46,8 +49,8 @@ pub(super) trait Receiver: Send + Sync + 'static {
     /// The entry that it took last, as far as this kind of door remembers beside the journal.
     fn last_taken(&mut self) -> impl Future<Output = Result<Option<HandedMark>, ReceiverError>> + Send;
 
-    /// Hands over the first of `lines`, or several: how many it has taken now, at least one. What it took it
-    /// remembers for [`Receiver::last_taken`].
+    /// Hands over the first of `lines`, or several: how many it has taken now. None where it has no room: nothing
+    /// was sent, and after a pause it is to be asked again. What it took it remembers for [`Receiver::last_taken`].
     ///
     /// # Errors
     /// What became of the first is not known: it is handed over again.

@@ -9,7 +9,8 @@ use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::aside::{Aside, AsideRecord};
+use super::aside::AsideRecord;
+use super::aside_file::Aside;
 use super::lines::Line;
 use super::submission::{Outcome, Submitter};
 use super::tally::SubmitTally;

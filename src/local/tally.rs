@@ -3,6 +3,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::aside::AsideRecord;
+use crate::identity::EventId;
 use crate::status::{ConsumerState, SubmitState};
 use crate::time::Timestamp;
 
@@ -129,6 +130,17 @@ impl ConsumerTally {
         let AsideRecord { code, error, .. } = record;
         tracing::warn!(consumer = self.name, outcome = "set aside", reason = code, "{error}");
         self.inner().0.set_aside += 1;
+    }
+
+    /// This entry was for nobody any more.
+    pub fn expired(&self, id: &EventId) {
+        tracing::info!(consumer = self.name, outcome = "expired", %id);
+        self.expired_made(1);
+    }
+
+    /// So many lines waited longer than their events were for anybody.
+    pub fn expired_made(&self, count: u64) {
+        self.inner().0.expired += count;
     }
 
     /// The receiver cannot be reached, or does not answer as it should; the same is logged once.

@@ -1,6 +1,7 @@
 //! The doors over real sockets, with a core that answers by rule. What the real core decides is tested there.
 
 mod consuming;
+mod handing;
 mod submitting;
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -139,7 +140,22 @@ fn behind(inputs: mpsc::Sender<Input>) -> Behind {
 }
 
 fn entry(seq: u64) -> Entry {
-    let line = format!("{{\"extra.seq\":{seq}}}");
+    entry_of(seq, &format!("{{\"extra.seq\":{seq}}}"))
+}
+
+/// One that a receiver which adapts nothing refuses.
+fn odd_entry(seq: u64) -> Entry {
+    entry_of(seq, &format!("{{\"extra.seq\":{seq},\"no.such.field\":1}}"))
+}
+
+/// One that expires so many ms after it was made.
+fn expiring_entry(seq: u64, ms: u64) -> Entry {
+    let expires = wall().wall.plus_ms(ms);
+    let meta = format!("{{\"expires\":\"{expires}\"}}");
+    entry_of(seq, &format!("{{\"meta\":{meta},\"payload\":{{\"extra.seq\":{seq}}}}}"))
+}
+
+fn entry_of(seq: u64, line: &str) -> Entry {
     let crate::format::Intake::New(draft) = crate::format::intake(line.as_bytes(), &door()).unwrap() else {
         panic!("a new event")
     };

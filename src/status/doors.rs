@@ -57,6 +57,9 @@ pub struct ConsumerState {
     /// Of those, changed because its fields would have been refused.
     pub adapted: u64,
     pub set_aside: u64,
+    /// Expired while they waited here, and handed to nobody.
+    #[serde(default)]
+    pub expired: u64,
     /// Why nothing is handed over although somebody is there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held: Option<String>,

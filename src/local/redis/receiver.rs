@@ -1,4 +1,4 @@
-//! The door to a queue. It pushes what it is given as long as the queue is short, and waits where it is not: a
+//! The door to a queue. It pushes what it is given as long as the queue is short, and pauses where it is not: a
 //! queue that no bot reads would fill Redis. Which events those are, and in which form, is the driver's.
 
 use std::sync::Arc;
@@ -21,11 +21,13 @@ pub struct QueueReceiver {
     connection: Option<Connection>,
     /// What stood beside the queue when we last looked or wrote.
     taken: Option<HandedMark>,
+    /// The next pause where there is no room, in ms.
+    wait: u64,
 }
 
 impl QueueReceiver {
     pub fn new(server: Server, queue: DestinationQueue, queue_max: u64, tally: Arc<ConsumerTally>) -> Self {
-        Self { server, queue, queue_max, tally, connection: None, taken: None }
+        Self { server, queue, queue_max, tally, connection: None, taken: None, wait: REDIS_FULL_FIRST_MS }
     }
 
     async fn look(&mut self) -> Result<Look, RedisFault> {
@@ -35,27 +37,23 @@ impl QueueReceiver {
         self.queue.look(self.connection.as_mut().ok_or_else(lost)?).await
     }
 
-    /// Waits until the queue takes some more: how many.
+    /// How many more the queue takes now.
     async fn room(&mut self) -> Result<usize, RedisFault> {
-        let mut wait = REDIS_FULL_FIRST_MS;
-        loop {
-            let look = self.look().await?;
-            if look.taken != self.taken {
-                return Err(RedisFault::Moved);
-            }
-            // Near the bound it may go either way with each event: that is not worth a word each time.
-            if look.holds <= self.queue_max - self.queue_max / 10 {
-                self.tally.held(None);
-            }
-            let room = self.queue_max.saturating_sub(look.holds);
-            if room > 0 {
-                return Ok(usize::try_from(room).unwrap_or(usize::MAX));
-            }
+        let look = self.look().await?;
+        if look.taken != self.taken {
+            return Err(RedisFault::Moved);
+        }
+        // Near the bound it may go either way with each event: that is not worth a word each time.
+        if look.holds <= self.queue_max - self.queue_max / 10 {
+            self.tally.held(None);
+        }
+        let room = self.queue_max.saturating_sub(look.holds);
+        if room == 0 {
             self.hold(|queue_max, queue| {
                 format!("queue \"{queue}\" holds {}, at most {queue_max}", look.holds)
             });
-            pause(&mut wait).await;
         }
+        Ok(usize::try_from(room).unwrap_or(usize::MAX))
     }
 
     /// Says why it waits, once.
@@ -65,22 +63,24 @@ impl QueueReceiver {
         }
     }
 
-    /// Pushes the first of `events`, as many as there is room for.
+    /// Pushes the first of `events`, as many as there is room for. Where there is none it pauses, and pushes none.
     async fn push(&mut self, events: &[Made]) -> Result<usize, RedisFault> {
-        let mut wait = REDIS_FULL_FIRST_MS;
-        loop {
-            let count = self.room().await?.min(events.len());
+        let count = self.room().await?.min(events.len());
+        if count > 0 {
             let events = &events[..count];
             let lines: Vec<&[u8]> = events.iter().map(|made| made.line.as_slice()).collect();
             let reached = events.iter().rev().find_map(|made| made.mark);
             match self.push_now(&lines, reached).await {
-                Err(full) if full.is_full() => {
-                    self.hold(|_, _| full.told());
-                    pause(&mut wait).await;
+                Err(full) if full.is_full() => self.hold(|_, _| full.told()),
+                pushed => {
+                    self.wait = REDIS_FULL_FIRST_MS;
+                    return pushed.map(|()| count);
                 }
-                pushed => return pushed.map(|()| count),
             }
         }
+        tokio::time::sleep(Duration::from_millis(self.wait)).await;
+        self.wait = (2 * self.wait).min(REDIS_FULL_MAX_MS);
+        Ok(0)
     }
 
     async fn push_now(&mut self, lines: &[&[u8]], reached: Option<HandedMark>) -> Result<(), RedisFault> {
@@ -93,11 +93,6 @@ impl QueueReceiver {
         }
         Ok(())
     }
-}
-
-async fn pause(wait: &mut u64) {
-    tokio::time::sleep(Duration::from_millis(*wait)).await;
-    *wait = (2 * *wait).min(REDIS_FULL_MAX_MS);
 }
 
 impl Receiver for QueueReceiver {

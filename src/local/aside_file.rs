@@ -1,0 +1,377 @@
+//! `aside/NAME.jsonl` of one door, written: each line is there whole and synced, or not at all, whatever a crash
+//! or a full disk left before it. To be tried again the file is moved to `NAME.again`, with how far that got in
+//! `NAME.done`, so that nothing is tried twice where it breaks off. What a line says is `aside`'s.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, Write};
+use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::aside::AsideRecord;
+use crate::limits::ASIDE_FILE_BYTES_MAX;
+use crate::status::DoorAside;
+use crate::time::Timestamp;
+
+/// Lines that are read at once …
+const BATCH_LINES: usize = 64;
+/// … or bytes of them; one line always is.
+const BATCH_BYTES: usize = 1024 * 1024;
+
+/// Digits of the place in `NAME.done`.
+const DONE_DIGITS: usize = 20;
+
+/// The files of one door.
+#[derive(Debug)]
+pub(super) struct Aside {
+    dir: PathBuf,
+    name: String,
+    /// Held over each write and its sync: two lines that came together are still two.
+    writing: Mutex<Writing>,
+    /// Never held while the disk is waited for: status asks on the core's loop.
+    shown: Mutex<Shown>,
+    /// Held while what lies here is tried again.
+    pub retrying: tokio::sync::Mutex<()>,
+}
+
+#[derive(Debug, Default)]
+struct Writing {
+    /// The file's name is on disk, as far as this process knows.
+    is_named: bool,
+}
+
+#[derive(Debug, Default)]
+struct Shown {
+    /// Lines in the file.
+    lines: u64,
+    /// Lines that were taken up to be tried again, and were not tried yet.
+    taken_up: u64,
+    last: Option<Timestamp>,
+}
+
+/// What was moved out of the way, to be tried again.
+#[derive(Debug)]
+pub(super) struct TakenUp {
+    reader: Option<BufReader<File>>,
+    /// Where the next line begins.
+    next: u64,
+    done: File,
+    /// An attempt before this one broke off here.
+    pub left_over: bool,
+}
+
+/// A line of it, and where it ends.
+#[derive(Debug)]
+pub(super) struct TakenLine {
+    pub bytes: Vec<u8>,
+    pub end: u64,
+}
+
+impl Aside {
+    /// The files of the door `name` in `dir`; counts what an earlier run left there.
+    ///
+    /// # Errors
+    /// Where a file is there and cannot be read.
+    pub fn open(dir: &Path, name: &str) -> io::Result<Arc<Self>> {
+        let aside = Self {
+            dir: dir.to_owned(),
+            name: name.to_owned(),
+            writing: Mutex::default(),
+            shown: Mutex::default(),
+            retrying: tokio::sync::Mutex::default(),
+        };
+        match open_whole(File::options().append(true), &aside.file("jsonl")) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        aside.count()?;
+        Ok(Arc::new(aside))
+    }
+
+    fn writing(&self) -> MutexGuard<'_, Writing> {
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn shown(&self) -> MutexGuard<'_, Shown> {
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn file(&self, end: &str) -> PathBuf {
+        self.dir.join(format!("{}.{end}", self.name))
+    }
+
+    fn count(&self) -> io::Result<()> {
+        let lines = count_lines(&self.file("jsonl"), 0)?;
+        let taken_up = count_lines(&self.file("again"), done_in(&self.file("done")))?;
+        let mut shown = self.shown();
+        (shown.lines, shown.taken_up) = (lines, taken_up);
+        Ok(())
+    }
+
+    /// Does `what` where the disk may be waited for.
+    async fn on_a_worker<T: Send + 'static>(
+        self: &Arc<Self>,
+        what: impl FnOnce(&Self) -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
+        let shared = self.clone();
+        let doing = tokio::task::spawn_blocking(move || what(&shared));
+        doing.await.unwrap_or_else(|_| Err(io::ErrorKind::Interrupted.into()))
+    }
+
+    /// Appends one line and syncs it.
+    ///
+    /// # Errors
+    /// Nothing was set aside: the disk is full, or the file has grown beyond what it may.
+    pub async fn append(self: &Arc<Self>, record: AsideRecord) -> io::Result<()> {
+        let append = move |aside: &Self| {
+            aside.append_line(serde_json::to_vec(&record)?)?;
+            aside.shown().last = Some(record.at);
+            Ok(())
+        };
+        self.on_a_worker(append).await
+    }
+
+    /// Puts a line back that was taken up and cannot be tried.
+    ///
+    /// # Errors
+    /// As [`Aside::append`].
+    pub async fn put_back(self: &Arc<Self>, line: Vec<u8>) -> io::Result<()> {
+        self.on_a_worker(move |aside| aside.append_line(line)).await
+    }
+
+    fn append_line(&self, mut line: Vec<u8>) -> io::Result<()> {
+        line.push(b'\n');
+        let mut writing = self.writing();
+        DirBuilder::new().recursive(true).mode(0o700).create(&self.dir)?;
+        let path = self.file("jsonl");
+        if !path.exists() {
+            writing.is_named = false;
+            self.shown().lines = 0;
+        }
+        let (mut file, whole) = open_whole(File::options().create(true).append(true).mode(0o600), &path)?;
+        if whole + line.len() as u64 > ASIDE_FILE_BYTES_MAX {
+            let what = format!("{} is full: see to it, then move it away", path.display());
+            return Err(io::Error::new(io::ErrorKind::StorageFull, what));
+        }
+        append_whole(&mut file, whole, &line, || {
+            if !writing.is_named {
+                File::open(&self.dir)?.sync_all()?;
+                self.dir.parent().map_or(Ok(()), |parent| File::open(parent)?.sync_all())?;
+            }
+            Ok(())
+        })?;
+        writing.is_named = true;
+        self.shown().lines += 1;
+        Ok(())
+    }
+
+    /// Moves the file out of the way, so that all in it can be tried again. What an attempt that broke off left
+    /// there comes first.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub async fn take_up(self: &Arc<Self>) -> io::Result<Option<TakenUp>> {
+        self.on_a_worker(Self::take_up_now).await
+    }
+
+    fn take_up_now(&self) -> io::Result<Option<TakenUp>> {
+        let _writing = self.writing();
+        let (file, again) = (self.file("jsonl"), self.file("again"));
+        let left_over = again.exists();
+        if !left_over && !file.exists() {
+            return Ok(None);
+        }
+        let mut options = File::options();
+        options.create(true).truncate(false).write(true).mode(0o600);
+        let done = options.open(self.file("done"))?;
+        if !left_over {
+            // Before the file moves: what was done of another one is nothing of this one.
+            write_done(&done, 0)?;
+            done.sync_data()?;
+            std::fs::rename(file, &again)?;
+            let mut shown = self.shown();
+            shown.taken_up = std::mem::take(&mut shown.lines);
+        }
+        let next = done_in(&self.file("done"));
+        let mut file = File::open(again)?;
+        file.seek(io::SeekFrom::Start(next))?;
+        Ok(Some(TakenUp { reader: Some(BufReader::new(file)), next, done, left_over }))
+    }
+
+    /// All up to the end of this line was tried. Never synced: it survives the death of the process.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn tried(&self, taken_up: &TakenUp, line: u64) -> io::Result<()> {
+        write_done(&taken_up.done, line)?;
+        let mut shown = self.shown();
+        shown.taken_up = shown.taken_up.saturating_sub(1);
+        Ok(())
+    }
+
+    /// All that was taken up was tried.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub async fn finish(self: &Arc<Self>, taken_up: TakenUp) -> io::Result<()> {
+        drop(taken_up);
+        let finish = |aside: &Self| {
+            let _writing = aside.writing();
+            std::fs::remove_file(aside.file("again"))?;
+            std::fs::remove_file(aside.file("done"))?;
+            aside.count()
+        };
+        self.on_a_worker(finish).await
+    }
+
+    /// Takes notice of files that the operator has moved away. Asks the disk.
+    pub fn look(&self) {
+        // Who writes there at this moment takes notice as well.
+        let Ok(_writing) = self.writing.try_lock() else { return };
+        let (lines, again) = (self.file("jsonl").exists(), self.file("again").exists());
+        let mut shown = self.shown();
+        if !lines {
+            shown.lines = 0;
+        }
+        if !again {
+            shown.taken_up = 0;
+        }
+    }
+
+    /// What status shows; `None` where nothing waits there.
+    pub fn status(&self) -> Option<DoorAside> {
+        let shown = self.shown();
+        let (file, lines) = (format!("aside/{}.jsonl", self.name), shown.lines + shown.taken_up);
+        (lines > 0).then_some(DoorAside { file, lines, last: shown.last })
+    }
+}
+
+impl TakenUp {
+    /// The next lines; empty at the end.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub async fn next_batch(&mut self) -> io::Result<Vec<TakenLine>> {
+        let Some(mut reader) = self.reader.take() else { return Ok(Vec::new()) };
+        let mut next = self.next;
+        let reading = tokio::task::spawn_blocking(move || {
+            let (mut batch, mut bytes) = (Vec::new(), 0);
+            while batch.len() < BATCH_LINES && bytes < BATCH_BYTES {
+                let mut line = Vec::new();
+                let read = reader.read_until(b'\n', &mut line)?;
+                if read == 0 {
+                    break;
+                }
+                next += read as u64;
+                bytes += read;
+                if line.last() == Some(&b'\n') {
+                    line.pop();
+                }
+                batch.push(TakenLine { bytes: line, end: next });
+            }
+            io::Result::Ok((reader, batch, next))
+        });
+        let (reader, batch, next) =
+            reading.await.unwrap_or_else(|_| Err(io::ErrorKind::Interrupted.into()))?;
+        (self.reader, self.next) = (Some(reader), next);
+        Ok(batch)
+    }
+}
+
+fn write_done(file: &File, done: u64) -> io::Result<()> {
+    file.write_all_at(format!("{done:0DONE_DIGITS$}\n").as_bytes(), 0)
+}
+
+/// How far the last attempt got; 0 where nothing says so.
+pub(super) fn done_in(file: &Path) -> u64 {
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    text.get(..DONE_DIGITS).and_then(|digits| digits.parse().ok()).unwrap_or(0)
+}
+
+/// What appending needs of a file.
+trait Appended: Write {
+    fn cut(&self, bytes: u64) -> io::Result<()>;
+    fn sync(&self) -> io::Result<()>;
+}
+
+impl Appended for File {
+    fn cut(&self, bytes: u64) -> io::Result<()> {
+        self.set_len(bytes)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.sync_data()
+    }
+}
+
+/// Appends `line` to `file`, which has `whole` bytes, and makes it durable; or leaves nothing of it.
+fn append_whole(
+    file: &mut impl Appended,
+    whole: u64,
+    line: &[u8],
+    sync_name: impl FnOnce() -> io::Result<()>,
+) -> io::Result<()> {
+    let written = file.write_all(line).and_then(|()| file.sync()).and_then(|()| sync_name());
+    if written.is_err() {
+        // Where this fails as well, the next one to open it sees to it.
+        let _ = file.cut(whole);
+    }
+    written
+}
+
+/// Opens a file for appending and cuts off what is no whole line: a crash left it, and nobody was told that it is
+/// there. How many bytes it has then.
+fn open_whole(options: &mut OpenOptions, path: &Path) -> io::Result<(File, u64)> {
+    let mut file = options.read(true).open(path)?;
+    let length = file.metadata()?.len();
+    let whole = whole_lines(&file, length)?;
+    if whole == length {
+        return Ok((file, whole));
+    }
+    let mut rest = vec![0; usize::try_from(length - whole).unwrap_or(usize::MAX)];
+    file.read_exact_at(&mut rest, whole)?;
+    if serde_json::from_slice::<AsideRecord>(&rest).is_ok() {
+        // An editor leaves the last line so.
+        file.write_all(b"\n")?;
+        return Ok((file, length + 1));
+    }
+    tracing::warn!(file = %path.display(), bytes = length - whole, "a line was cut by a crash: taken off");
+    file.set_len(whole)?;
+    Ok((file, whole))
+}
+
+/// Where the last whole line ends.
+fn whole_lines(file: &File, length: u64) -> io::Result<u64> {
+    let (mut end, mut look) = (length, 1);
+    while end > 0 {
+        let start = end.saturating_sub(look);
+        let mut part = vec![0; usize::try_from(end - start).unwrap_or(usize::MAX)];
+        file.read_exact_at(&mut part, start)?;
+        if let Some(at) = part.iter().rposition(|byte| *byte == b'\n') {
+            return Ok(start + at as u64 + 1);
+        }
+        (end, look) = (start, 64 * 1024);
+    }
+    Ok(0)
+}
+
+/// Lines of a file from `from` on; none where there is no file.
+fn count_lines(path: &Path, from: u64) -> io::Result<u64> {
+    let mut file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+        Err(error) => return Err(error),
+    };
+    file.seek(io::SeekFrom::Start(from))?;
+    let mut buffer = vec![0; 64 * 1024];
+    let mut lines = 0;
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(lines),
+            read => lines += buffer[..read].iter().filter(|byte| **byte == b'\n').count() as u64,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,38 @@
+//! What time it is for events that expire: steady time, as the core last told it (design §5.1, §5.2). What waits at
+//! a door may expire there, and is then for nobody; while the clock is not to be trusted nothing expires.
+
+use std::sync::{Mutex, PoisonError};
+
+use crate::time::{Tick, Timestamp};
+
+/// Shared by all doors.
+#[derive(Debug, Default)]
+pub(super) struct SteadyTime(Mutex<Option<(Timestamp, Tick)>>);
+
+impl SteadyTime {
+    /// The core said so at `at`.
+    pub fn tell(&self, time: Option<Timestamp>, at: Tick) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = time.map(|time| (time, at));
+    }
+
+    pub fn has_passed(&self, expires: Timestamp, now: Tick) -> bool {
+        let told = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        told.is_some_and(|(time, at)| expires <= time.plus_ms(now.since_ms(at)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_goes_on_between_two_words_of_the_core_and_stands_still_while_it_is_not_trusted() {
+        let steady = SteadyTime::default();
+        assert!(!steady.has_passed(Timestamp(0), Tick(9)), "nothing is known yet");
+        steady.tell(Some(Timestamp(1_000)), Tick(5));
+        assert!(!steady.has_passed(Timestamp(1_003), Tick(7)));
+        assert!(steady.has_passed(Timestamp(1_003), Tick(8)));
+        steady.tell(None, Tick(9));
+        assert!(!steady.has_passed(Timestamp(0), Tick(20)));
+    }
+}

@@ -1,0 +1,219 @@
+//! The driver of a consumer's door, in front of a receiver that fails when it is told to.
+
+use std::collections::VecDeque;
+
+use super::*;
+use crate::format::intelmq::IntelmqHandOff;
+use crate::local::again::{Again, HandedAgain};
+use crate::local::aside_file::Aside;
+use crate::local::consumer_door::{ConsumerBehind, ConsumerDoor};
+use crate::local::handed_mark::HandedMark;
+use crate::local::receiver::{Made, Receiver, ReceiverError};
+use crate::local::receiver_form::ReceiverForm;
+use crate::local::tally::ConsumerTally;
+use crate::protocol::io::ConsumerRequest;
+use crate::record::ConsumerName;
+use crate::status::ConsumerState;
+
+/// What a receiver does next, and what it did.
+#[derive(Default)]
+struct Script {
+    /// How many lines it takes, call by call; then all. `None`: the connection breaks.
+    takes: VecDeque<Option<usize>>,
+    /// So many times passing over breaks the connection.
+    passes_broken: usize,
+    handed: Vec<String>,
+    passed: Vec<u64>,
+    connected: u64,
+}
+
+struct Scripted(Arc<Mutex<Script>>);
+
+impl Receiver for Scripted {
+    async fn connect(&mut self) -> Result<(), ReceiverError> {
+        self.0.lock().unwrap().connected += 1;
+        Ok(())
+    }
+
+    async fn last_taken(&mut self) -> Result<Option<HandedMark>, ReceiverError> {
+        Ok(None)
+    }
+
+    async fn hand(&mut self, lines: &[Made]) -> Result<usize, ReceiverError> {
+        tokio::task::yield_now().await;
+        let mut script = self.0.lock().unwrap();
+        let taken = script.takes.pop_front().unwrap_or(Some(lines.len())).ok_or(ReceiverError::Closed)?;
+        let lines = &lines[..taken.min(lines.len())];
+        script.handed.extend(lines.iter().map(|made| String::from_utf8_lossy(&made.line).into_owned()));
+        Ok(lines.len())
+    }
+
+    async fn pass(&mut self, mark: HandedMark) -> Result<(), ReceiverError> {
+        let mut script = self.0.lock().unwrap();
+        if script.passes_broken > 0 {
+            script.passes_broken -= 1;
+            return Err(ReceiverError::Closed);
+        }
+        script.passed.push(mark.mark.seq);
+        Ok(())
+    }
+
+    async fn idle(&mut self) -> ReceiverError {
+        std::future::pending().await
+    }
+
+    fn unfit(&self, _: &[u8]) -> Option<String> {
+        None
+    }
+}
+
+/// A door that runs, and its core.
+struct Handing {
+    script: Arc<Mutex<Script>>,
+    consumers: Arc<Consumers>,
+    inputs: mpsc::Receiver<Input>,
+    again: mpsc::Sender<Again>,
+    aside: Arc<Aside>,
+    steady: Arc<SteadyTime>,
+    stopping: CancellationToken,
+    dir: tempfile::TempDir,
+}
+
+impl Handing {
+    fn start(script: Script, strict: bool) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let (sender, inputs) = mpsc::channel(64);
+        let behind = behind(sender);
+        let script = Arc::new(Mutex::new(script));
+        let aside = Aside::open(&dir.path().join("aside"), "soc").unwrap();
+        let (again, again_out) = mpsc::channel(16);
+        let (consumers, steady) = (Arc::<Consumers>::default(), Arc::<SteadyTime>::default());
+        let stopping = CancellationToken::new();
+        let hand_off = IntelmqHandOff { strict, ..IntelmqHandOff::default() };
+        let request = ConsumerRequest {
+            name: Some(ConsumerName::parse("soc").unwrap()),
+            from: None,
+            own: true,
+            acks: true,
+            filter: None,
+        };
+        let door = ConsumerDoor {
+            request,
+            form: ReceiverForm::new(hand_off, None).unwrap(),
+            receiver: Scripted(script.clone()),
+            tally: Arc::new(ConsumerTally::new("soc", ConsumerState::default())),
+            aside: aside.clone(),
+            again: again_out,
+            behind: ConsumerBehind {
+                inputs: behind.inputs.clone(),
+                consumers: consumers.clone(),
+                journal: behind.journal.clone(),
+                opening: behind.opening.clone(),
+                now: wall,
+                steady: steady.clone(),
+                stopping: stopping.clone(),
+            },
+        };
+        tokio::spawn(door.run());
+        Self { script, consumers, inputs, again, aside, steady, stopping, dir }
+    }
+
+    async fn input(&mut self) -> Input {
+        let input = tokio::time::timeout(PATIENCE, self.inputs.recv()).await;
+        input.expect("the door says something in time").expect("the door runs")
+    }
+
+    async fn acked(&mut self) -> u64 {
+        loop {
+            if let Input::ConsumerAcked { seq, .. } = self.input().await {
+                return seq;
+            }
+        }
+    }
+
+    fn hand_off(&self, entries: Vec<Entry>) {
+        let entries = entries.into_iter().map(Arc::new).collect();
+        self.consumers.tell(ConsumerId(0), ToConsumer::Entries(entries));
+    }
+
+    /// What lies in `aside/`, in lines.
+    fn set_aside(&self) -> usize {
+        let text = std::fs::read_to_string(self.dir.path().join("aside/soc.jsonl")).unwrap_or_default();
+        text.lines().count()
+    }
+}
+
+fn run<T>(test: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test)
+}
+
+#[test]
+fn what_was_set_aside_is_acknowledged_although_the_connection_broke_and_is_set_aside_once() {
+    run(async {
+        // `extra.seq` is a field that IntelMQ has; `strict` refuses what its list does not know.
+        let script = Script { passes_broken: 2, ..Script::default() };
+        let mut handing = Handing::start(script, true);
+        assert!(matches!(handing.input().await, Input::ConsumerOpened { .. }));
+        handing.hand_off(vec![odd_entry(7)]);
+        assert_eq!(handing.acked().await, 7, "without any event behind it");
+        assert_eq!(handing.set_aside(), 1);
+        assert_eq!(handing.script.lock().unwrap().passed, [7]);
+        assert_eq!(handing.script.lock().unwrap().connected, 3);
+        handing.stopping.cancel();
+    });
+}
+
+#[test]
+fn a_receiver_without_room_is_asked_again_and_what_expires_meanwhile_is_passed_over() {
+    run(async {
+        let no_room = std::iter::repeat_n(Some(0), 1_000_000);
+        let mut handing = Handing::start(Script { takes: no_room.collect(), ..Script::default() }, false);
+        assert!(matches!(handing.input().await, Input::ConsumerOpened { .. }));
+        handing.hand_off(vec![entry(1), entry(2), expiring_entry(3, 50), entry(4), expiring_entry(5, 50)]);
+        while handing.script.lock().unwrap().takes.len() == 1_000_000 {
+            tokio::task::yield_now().await;
+        }
+        // All five are lines already, and their time passes.
+        handing.steady.tell(Some(wall().wall.plus_ms(100)), wall().tick);
+        handing.script.lock().unwrap().takes = [Some(1), None].into();
+        let mut acked = 0;
+        while acked < 5 {
+            acked = handing.acked().await;
+        }
+        let handed = handing.script.lock().unwrap().handed.clone();
+        let seqs: Vec<bool> = ["1", "2", "4"]
+            .iter()
+            .zip(&handed)
+            .map(|(seq, line)| line.contains(&format!("\"extra.seq\":{seq}")))
+            .collect();
+        assert_eq!((seqs, handed.len()), (vec![true; 3], 3), "{handed:?}");
+        handing.stopping.cancel();
+    });
+}
+
+#[test]
+fn a_retry_that_gave_up_hands_nothing_over_later() {
+    run(async {
+        // No room, until it is given up; then room enough.
+        let script = Script { takes: [Some(0), Some(0)].into(), ..Script::default() };
+        let mut handing = Handing::start(script, false);
+        assert!(matches!(handing.input().await, Input::ConsumerOpened { .. }));
+        let claim = Arc::new(crate::local::again::Claim::default());
+        assert!(claim.give_up());
+        let (done, outcome) = tokio::sync::oneshot::channel();
+        handing.again.send(Again { entry: Arc::new(entry(1)), claim, done }).await.ok().unwrap();
+        assert!(outcome.await.is_err(), "nobody asks any more");
+
+        let claim = Arc::new(crate::local::again::Claim::default());
+        let (done, outcome) = tokio::sync::oneshot::channel();
+        let again = Again { entry: Arc::new(entry(2)), claim: claim.clone(), done };
+        handing.again.send(again).await.ok().unwrap();
+        assert_eq!(outcome.await.unwrap(), HandedAgain::Taken, "one that was not is handed over, once");
+        assert!(!claim.give_up(), "what was sent cannot be taken back");
+        let handed = handing.script.lock().unwrap().handed.clone();
+        assert_eq!(handed.len(), 1, "{handed:?}");
+        assert!(handed[0].contains("\"extra.seq\":2"), "{handed:?}");
+        assert!(handing.aside.status().is_none());
+        handing.stopping.cancel();
+    });
+}
