@@ -303,6 +303,9 @@ fn an_url_that_is_none_is_found_before_the_node_runs_and_shows_no_password() {
         assert_ne!(said.code, 0, "{verb}");
         let text = said.stdout + &said.stderr;
         assert!(text.contains("door intelmq-redis: url: not redis://"), "{verb}: {text}");
+        let config = std::fs::read_to_string(node.dir().join("intelmesh.toml")).unwrap();
+        let line = 1 + config.lines().position(|line| line.starts_with("url = ")).unwrap();
+        assert!(text.contains(&format!("intelmesh.toml:{line}: ")), "{verb}: {text}");
         assert!(!text.contains("secret"), "{verb}: {text}");
     }
 }

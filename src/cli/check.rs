@@ -177,7 +177,8 @@ fn queues(config: &NodeConfig, found: &mut Findings) {
     });
     for (name, queue) in submits.chain(consumers) {
         if let Err(fault) = RedisAddress::parse(&queue.url) {
-            found.error(format!("{NODE_FILE}: door {name}: url: {fault}"), None);
+            let place = format!("{NODE_FILE}:{}", queue.url_line);
+            found.error(format!("{place}: door {name}: url: {fault}"), None);
         }
         for (key, file) in [("password_file", &queue.password_file), ("ca_file", &queue.ca_file)] {
             if let Some(file) = file

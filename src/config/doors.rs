@@ -110,6 +110,8 @@ pub struct TcpIn {
 pub struct RedisQueue {
     /// `redis://`, `rediss://`, `redis+unix://` or `unix:`, with the database and perhaps a password in it.
     pub url: String,
+    /// The line of `intelmesh.toml` that says so.
+    pub url_line: usize,
     pub queue: String,
     /// Holds the password, so that it need not stand in the configuration.
     pub password_file: Option<PathBuf>,
@@ -218,7 +220,7 @@ impl Reading<'_> {
                 None
             }
             Some(at) if REDIS_SCHEMES.iter().any(|scheme| at.value.starts_with(scheme)) => {
-                Some(at.value.to_owned())
+                Some((at.line, at.value.to_owned()))
             }
             Some(at) => {
                 // Not shown: there may be a password in it.
@@ -245,7 +247,8 @@ impl Reading<'_> {
         };
         let mut path = |key| table.text(key, report).map(|at| self.dir.join(at.value));
         let (password_file, ca_file) = (path("password_file"), path("ca_file"));
-        Some(RedisQueue { url: url?, queue: queue?, password_file, ca_file })
+        let (url_line, url) = url?;
+        Some(RedisQueue { url, url_line, queue: queue?, password_file, ca_file })
     }
 }
 

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::config::doors::{ConsumerDoor, ConsumerTo, DoorAdds, SubmitDoor, SubmitFrom};
-use crate::config::{self, NodeConfig};
+use crate::config::{self, NODE_FILE, NodeConfig};
 use crate::format::intelmq::IntelmqHandOff;
 use crate::format::{Door, HandOff};
 use crate::identity::LogId;
@@ -63,6 +63,7 @@ fn submit(said: &SubmitDoor, config: &NodeConfig) -> Option<SubmitSetup> {
 fn redis_queue(said: &config::doors::RedisQueue) -> RedisQueue {
     RedisQueue {
         url: said.url.clone(),
+        place: format!("{NODE_FILE}:{}", said.url_line),
         queue: said.queue.clone(),
         password_file: said.password_file.clone(),
         ca_file: said.ca_file.clone(),

@@ -367,6 +367,7 @@ impl EventLoop {
             node_file: &self.files.node_file.problems,
             chronicle: &self.chronicle,
             doors: self.parts.doors.set().status(),
+            door_files: self.parts.doors.set().file_faults(),
             cannot_open: self.parts.doors.opening().cannot_open(),
             now: clock::now(),
         };

@@ -51,6 +51,8 @@ pub struct Facts<'a> {
     pub node_file: &'a [config::Problem],
     pub chronicle: &'a Chronicle,
     pub doors: Vec<Door>,
+    /// What is wrong with files that doors read while they run.
+    pub door_files: Vec<String>,
     pub cannot_open: Option<CannotOpen>,
     pub now: Now,
 }
@@ -91,20 +93,25 @@ impl Lags {
 
 pub fn snapshot(facts: Facts<'_>, lags: &mut Lags) -> Snapshot {
     lags.observe(&facts.view, facts.now);
-    let Facts { identity, view, stats, strangers, files, node_file, chronicle, doors, cannot_open, now } =
-        facts;
+    let Facts { identity, view, stats, strangers, files, node_file, chronicle, doors, .. } = facts;
+    let (door_files, cannot_open, now) = (facts.door_files, facts.cannot_open, facts.now);
     let peers = view.peers.iter().map(|peer| self::peer(peer, &view, files, chronicle, lags, now)).collect();
     let consumers =
         view.consumers.iter().map(|at| consumer(at, &view, chronicle, &doors, lags, now)).collect();
     let file_problems = node_file.iter().chain(&files.problems);
     let file_problems =
         file_problems.map(|problem| Chronicle::lasting(now.wall, problem.to_string(), problem.hint()));
+    let door_problems = door_files.into_iter().map(|what| {
+        let hint = "mend the file: until then the list before it stays in force";
+        Chronicle::lasting(now.wall, what, Some(hint.to_owned()))
+    });
     let store_problems = stats.problems.iter().map(|problem| {
         // Damage lasts until the operator moved the file; the rest was mended and is only told.
         let code = matches!(problem, store::Problem::DamagedSegment(_)).then_some(HealthCode::ConfigBad);
         Problem { at: identity.started.wall, what: problem.to_string(), hint: None, code }
     });
-    let errors = file_problems.chain(store_problems).chain(chronicle.errors().cloned()).collect();
+    let errors =
+        file_problems.chain(door_problems).chain(store_problems).chain(chronicle.errors().cloned()).collect();
     let mut snapshot = Snapshot {
         schema: STATUS_SCHEMA.to_owned(),
         name: identity.name.clone(),

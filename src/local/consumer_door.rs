@@ -123,6 +123,20 @@ enum End {
     Closed(ConsumerClosed),
 }
 
+/// What ends a wait.
+enum Heard {
+    Stopping,
+    Again(Again),
+    Told(Option<ToConsumer>),
+}
+
+/// Reads the receiver's list of fields again where its file has changed.
+fn refresh(form: &mut ReceiverForm, tally: &ConsumerTally, now: Now) {
+    if let Some(read) = form.refresh(now.tick) {
+        tally.form_fault(read.err().map(|error| error.to_string()));
+    }
+}
+
 impl<R: Receiver> ConsumerDoor<R> {
     /// Runs until the node stops.
     pub async fn run(mut self) {
@@ -163,6 +177,7 @@ impl<R: Receiver> ConsumerDoor<R> {
             if let Some(end) = hear(work) {
                 return end;
             }
+            refresh(&mut self.form, &self.tally, (self.behind.now)());
             let stopping = self.behind.stopping.clone();
             let Some(connected) = stopping.run_until_cancelled(self.connect(work)).await else {
                 return End::Stopping;
@@ -212,6 +227,7 @@ impl<R: Receiver> ConsumerDoor<R> {
             if let Ok(again) = self.again.try_recv() {
                 self.hand_again(again).await?;
             }
+            refresh(&mut self.form, &self.tally, (self.behind.now)());
             self.fill(work);
             self.drop_expired(work);
             if let Some(mark) = self.skipped(work) {
@@ -236,14 +252,25 @@ impl<R: Receiver> ConsumerDoor<R> {
 
     /// Nothing is left to be handed over.
     async fn wait(&mut self, work: &mut Work) -> Result<Option<End>, ReceiverError> {
-        tokio::select! {
-            () = self.behind.stopping.cancelled() => Ok(Some(End::Stopping)),
-            error = self.receiver.idle() => Err(error),
-            Some(again) = self.again.recv() => self.hand_again(again).await.map(|()| None),
-            told = work.told.recv() => match told {
-                None => Ok(Some(End::Closed(ConsumerClosed::Stopping))),
-                Some(told) => Ok(work.told(told)),
-            },
+        let heard = {
+            let Self { receiver, form, tally, behind, again, .. } = &mut *self;
+            let idle = receiver.idle();
+            tokio::pin!(idle);
+            loop {
+                tokio::select! {
+                    () = behind.stopping.cancelled() => break Heard::Stopping,
+                    error = &mut idle => return Err(error),
+                    () = form.look_due() => refresh(form, tally, (behind.now)()),
+                    Some(again) = again.recv() => break Heard::Again(again),
+                    told = work.told.recv() => break Heard::Told(told),
+                }
+            }
+        };
+        match heard {
+            Heard::Stopping => Ok(Some(End::Stopping)),
+            Heard::Again(again) => self.hand_again(again).await.map(|()| None),
+            Heard::Told(None) => Ok(Some(End::Closed(ConsumerClosed::Stopping))),
+            Heard::Told(Some(told)) => Ok(work.told(told)),
         }
     }
 
@@ -284,9 +311,6 @@ impl<R: Receiver> ConsumerDoor<R> {
         let mut bytes = 0;
         if !work.run.is_empty() || work.then.is_some() || work.entries.is_empty() {
             return;
-        }
-        if let Err(error) = self.form.refresh((self.behind.now)().tick) {
-            self.tally.failed(error.to_string());
         }
         while let Some(entry) = work.entries.pop_front() {
             let mark = HandedMark { log_id: self.behind.journal.log_id, mark: entry.mark() };

@@ -135,6 +135,14 @@ impl DoorSet {
         submits.chain(consumers).collect()
     }
 
+    /// What is wrong with files that doors read while they run.
+    pub fn file_faults(&self) -> Vec<String> {
+        let named = |door: &ConsumerHandle| {
+            Some(format!("{} (harmonization of door {})", door.tally.file_fault()?, door.name))
+        };
+        self.consumers.iter().filter_map(named).collect()
+    }
+
     /// Takes notice of what the operator has moved out of `aside/`. Asks the disk: not for the core's loop.
     pub fn look(&self) {
         let asides = self.submits.iter().map(|door| &door.aside);
@@ -205,7 +213,11 @@ fn submit_door(
 }
 
 fn redis_server(queue: &RedisQueue, door: &str) -> Result<Server, LocalError> {
-    queue.server().map_err(|fault| LocalError::Redis { door: door.to_owned(), fault })
+    queue.server().map_err(|fault| LocalError::Redis {
+        place: queue.place.clone(),
+        door: door.to_owned(),
+        fault,
+    })
 }
 
 fn consumer_door(

@@ -86,8 +86,8 @@ pub enum LocalError {
     Listen { door: String, listen: std::net::SocketAddr, error: std::io::Error },
     #[error(transparent)]
     Harmonization(#[from] crate::format::intelmq::HarmonizationError),
-    #[error("door {door}: url: {fault}")]
-    Redis { door: String, fault: AddressFault },
+    #[error("{place}: door {door}: url: {fault}")]
+    Redis { place: String, door: String, fault: AddressFault },
 }
 
 impl LocalError {

@@ -4,6 +4,7 @@
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::consume::carried;
 use super::opening::Outgoing;
@@ -36,20 +37,30 @@ impl ReceiverForm {
         Ok(form)
     }
 
-    /// Reads the list again where its file has changed.
+    /// Reads the list again where its file has changed; `None` where it has not.
     ///
     /// # Errors
-    /// It cannot be used as it is now; the list before it stays in force. Said once for each change.
-    pub fn refresh(&mut self, now: Tick) -> Result<(), HarmonizationError> {
-        let Some(file) = self.file.as_ref().filter(|_| now >= self.next_look) else { return Ok(()) };
+    /// It cannot be used as it is now; the list before it stays in force.
+    pub fn refresh(&mut self, now: Tick) -> Option<Result<(), HarmonizationError>> {
+        let file = self.file.as_ref().filter(|_| now >= self.next_look)?;
         self.next_look = now.plus_ms(LOOK_EVERY_MS);
         let fingerprint = fingerprint(file);
-        if fingerprint != self.fingerprint {
-            self.fingerprint = fingerprint;
-            self.hand_off.harmonization = Arc::new(Harmonization::load(file)?);
-            tracing::info!(file = %file.display(), "read again");
+        if fingerprint == self.fingerprint {
+            return None;
         }
-        Ok(())
+        self.fingerprint = fingerprint;
+        Some(Harmonization::load(file).map(|list| {
+            self.hand_off.harmonization = Arc::new(list);
+            tracing::info!(file = %file.display(), "read again");
+        }))
+    }
+
+    /// Waits until the file is worth a look; for ever where there is none.
+    pub async fn look_due(&self) {
+        match &self.file {
+            Some(_) => tokio::time::sleep(Duration::from_millis(LOOK_EVERY_MS)).await,
+            None => std::future::pending().await,
+        }
     }
 
     /// # Errors

@@ -73,11 +73,13 @@ impl SubmitTally {
 pub(super) struct ConsumerTally {
     name: String,
     inner: Mutex<(ConsumerState, Option<String>)>,
+    /// Why the receiver's list of fields cannot be used as it is now.
+    form_fault: Mutex<Option<String>>,
 }
 
 impl ConsumerTally {
     pub fn new(name: &str, state: ConsumerState) -> Self {
-        Self { name: name.to_owned(), inner: Mutex::new((state, None)) }
+        Self { name: name.to_owned(), inner: Mutex::new((state, None)), form_fault: Mutex::default() }
     }
 
     fn inner(&self) -> MutexGuard<'_, (ConsumerState, Option<String>)> {
@@ -106,6 +108,19 @@ impl ConsumerTally {
             }
             state.held = why;
         }
+    }
+
+    /// The receiver's list of fields was read again, or could not be.
+    pub fn form_fault(&self, fault: Option<String>) {
+        if let Some(fault) = &fault {
+            self.failed(fault.clone());
+        }
+        *self.form_fault.lock().unwrap_or_else(PoisonError::into_inner) = fault;
+    }
+
+    /// What is wrong with the files of this door, as long as it is.
+    pub fn file_fault(&self) -> Option<String> {
+        self.form_fault.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub fn is_held(&self) -> bool {

@@ -52,6 +52,29 @@ fn what_the_receiver_would_refuse_is_set_aside_and_handed_over_at_the_operators_
     assert!(read_frame(&mut stream).is_err(), "nothing again");
 }
 
+#[test]
+fn a_list_of_fields_that_breaks_while_the_node_runs_is_told_until_it_is_mended() {
+    let collector = Collector::listen();
+    let mut nodes = nodes_with_output(collector.port, "");
+    let list = nodes[1].dir().join("harmonization.conf");
+    let good = r#"{"event": {"extra": {"type": "JSONDict"}, "source.ip": {"type": "IPAddress"}}}"#;
+    std::fs::write(&list, good).expect("a file");
+    nodes[1].stop();
+    nodes[1].edit("intelmesh.toml", |text| {
+        text.replace("to = \"intelmq-tcp\"", "to = \"intelmq-tcp\"\nharmonization = \"harmonization.conf\"")
+    });
+    nodes[1].start();
+    assert!(!nodes[1].complains("config_bad"));
+    std::fs::write(&list, "{\n  \"event\": {,").expect("a file");
+    wait_until("health says so, without any event", PATIENCE, || nodes[1].complains("config_bad"));
+    let status = nodes[1].status();
+    let health = status["health"].as_array().expect("a list");
+    let found = health.iter().find(|found| found["code"] == "config_bad").expect("it complains");
+    assert!(found["what"].as_str().expect("text").contains("harmonization.conf:2: "), "{found}");
+    std::fs::write(&list, good).expect("a file");
+    wait_until("it is mended", PATIENCE, || !nodes[1].complains("config_bad"));
+}
+
 /// Two nodes, of which the second has set aside so many events that it would hand over now.
 fn with_set_aside(collector: &Collector, count: usize) -> (Vec<Node>, TcpStream) {
     let mut nodes = nodes_with_output(collector.port, "strict = true\n");

@@ -28,6 +28,8 @@ pub(super) use submit::QueueDoor;
 #[derive(Clone, Debug)]
 pub struct RedisQueue {
     pub url: String,
+    /// Where the configuration says so, for errors.
+    pub place: String,
     pub queue: String,
     /// Holds the password, instead of the URL.
     pub password_file: Option<PathBuf>,
