@@ -115,6 +115,36 @@ fn two_retries_at_once_are_one() {
 }
 
 #[test]
+fn a_retry_that_found_nobody_is_said_again_and_hands_over_once() {
+    let collector = Collector::listen();
+    let (nodes, stream) = with_set_aside(&collector, 1);
+    let port = collector.port;
+    drop((stream, collector));
+    wait_until("nobody is there", PATIENCE, || door(&nodes[1], "pipeline")["consumer"]["connected"] == false);
+    let said = nodes[1].say(&["aside", "retry", "pipeline"], "");
+    assert!(said.code != 0 && said.stderr.contains("is the other side there"), "{said:?}");
+    assert_eq!(door(&nodes[1], "pipeline")["aside"]["lines"], 1);
+
+    let collector = Collector::listen_at(port);
+    let mut stream = collector.accept();
+    nodes[0].publish(&[made(1, 500)]);
+    assert_eq!(
+        without_annotations(&must_read(&mut stream)),
+        parsed(&made(1, 500)),
+        "what was given up is not"
+    );
+    stream.write_all(b"Ok").expect("an answer");
+    std::thread::scope(|scope| {
+        let retried = scope.spawn(|| nodes[1].say(&["aside", "retry", "pipeline"], ""));
+        assert_eq!(number(&must_read(&mut stream)), 0);
+        stream.write_all(b"Ok").expect("an answer");
+        assert_eq!(retried.join().expect("it ends").code, 0);
+    });
+    stream.set_read_timeout(Some(QUIET)).expect("a timeout");
+    assert!(read_frame(&mut stream).is_err(), "nothing again");
+}
+
+#[test]
 fn a_retry_that_is_killed_goes_on_where_it_was() {
     let collector = Collector::listen();
     let (mut nodes, mut stream) = with_set_aside(&collector, 3);
