@@ -165,7 +165,8 @@ fn a_peer_is_added_merged_shown_paused_and_removed() {
                    addresses  /ip4/127.0.0.1/tcp/1\n  \
                    to them    tlp_max AMBER\n  \
                    from them  relays others\n  \
-                   file       peers/cert-at.toml\n";
+                   file       peers/cert-at.toml\n  \
+                   statement  none: its identity key serves all uses\n";
     shell.says(
         "peer show cert-at -C ee",
         "",
