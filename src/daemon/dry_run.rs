@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use crate::clock;
-use crate::config::{FileLists, NodeConfig, PeerFile, Problem};
+use crate::config::{FileLists, NodeConfig, PeerFile, PeerFiles, Problem};
 use crate::control::{Comparison, Refusal, TRIAL_LAST_MAX, Trial};
 use crate::policy::{self, NotReceived, Peer, TrustList, Withheld};
 use crate::record::Entry;
@@ -23,8 +23,10 @@ pub fn trial(
 ) -> Result<Trial, Refusal> {
     let lists = FileLists::new(&config.paths.lists);
     let given = PeerFile::parse_with(Path::new(file), text, &lists).map_err(|problems| refusal(&problems))?;
+    let held = trust.peer(&given.peer.name);
+    let sides =
+        Sides { held, held_cut: held.is_some_and(Peer::is_cut), given_cut: cut(&given, held, trust, config) };
     let given = given.peer;
-    let held = trust.peer(&given.name);
     let ends = store.stats().ends;
     let (first_seq, last_seq) = (ends.first_seq(), ends.last.seq);
     let from = first_seq.max((last_seq + 1).saturating_sub(last.clamp(1, TRIAL_LAST_MAX)));
@@ -40,18 +42,40 @@ pub fn trial(
         let entry = store.entry(seq).map_err(|error| Refusal::could_not(error.to_string()))?;
         // Retention may have taken it meanwhile.
         let Some(entry) = entry else { continue };
-        compare(&entry, trust, held, &given, &mut trial);
+        compare(&entry, trust, &sides, &given, &mut trial);
     }
     Ok(trial)
 }
 
-fn compare(entry: &Entry, trust: &TrustList, held: Option<&Peer>, given: &Peer, trial: &mut Trial) {
+/// The word for all that goes between us and a peer with which no connection may stand.
+const CUT: &str = "cut";
+
+struct Sides<'a> {
+    held: Option<&'a Peer>,
+    held_cut: bool,
+    given_cut: bool,
+}
+
+/// Would no connection stand with the peer of this file? Nor with one that revoked its own key, whatever a file of
+/// it says.
+fn cut(given: &PeerFile, held: Option<&Peer>, trust: &TrustList, config: &NodeConfig) -> bool {
+    let revoked_itself = || {
+        let held = held.filter(|held| held.revoked && held.key == given.peer.key);
+        let files = held.map(|_| PeerFiles::load(config, trust.own_key()));
+        files.is_some_and(|files| files.peer(&given.peer.name).is_some_and(|file| !file.peer.revoked))
+    };
+    given.pairing.pending || given.peer.is_cut() || revoked_itself()
+}
+
+fn compare(entry: &Entry, trust: &TrustList, sides: &Sides<'_>, given: &Peer, trial: &mut Trial) {
     let (core, path) = (entry.envelope.core(), &entry.path);
+    let or_cut = |cut: bool, why: Option<&'static str>| if cut { Some(CUT) } else { why };
+    let held = sides.held;
     let id = || core.id.to_string();
     if entry.source() == Some(&given.name) {
         let taken = |peer: &Peer| policy::receive(core, path, trust.own_name(), peer).err().map(not_taken);
-        let now = held.map_or(Some("no_peer"), taken);
-        let then = taken(given);
+        let now = or_cut(sides.held_cut, held.map_or(Some("no_peer"), taken));
+        let then = or_cut(sides.given_cut, taken(given));
         trial.receive.add(id, now, then);
         if then == Some("filter_failed") && trial.receive.failure.is_none() {
             let failure = policy::failure(given.receive.filter.as_ref(), core, path);
@@ -62,8 +86,8 @@ fn compare(entry: &Entry, trust: &TrustList, held: Option<&Peer>, given: &Peer, 
     let now_at = Some(clock::now().wall);
     let shared =
         |peer: &Peer| policy::share(core, path, trust.own_name(), peer, now_at).err().map(Withheld::as_str);
-    let now = held.map_or(Some("no_peer"), shared);
-    let then = shared(given);
+    let now = or_cut(sides.held_cut, held.map_or(Some("no_peer"), shared));
+    let then = or_cut(sides.given_cut, shared(given));
     trial.share.add(id, now, then);
     if then == Some(Withheld::FilterFailed.as_str()) && trial.share.failure.is_none() {
         let failure = policy::failure(given.share.filter.as_ref(), core, path);
