@@ -227,8 +227,8 @@ pub struct Went {
     pub peer: Option<PublisherName>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub consumer: Option<String>,
-    /// Of a peer: `acknowledged`, `has_it`, `not_yet`, `withheld` or `cut`. Of a consumer: `passed`, `not_yet` or
-    /// `withheld`.
+    /// Of a peer: `acknowledged`, `has_it`, `not_yet`, `withheld`, `cut`, `rejected` or `deferred`, or `passed` where the
+    /// rules of its time are not all known. Of a consumer: `passed`, `not_yet` or `withheld`.
     pub state: String,
     /// When that was known; absent where it happened before this node started to watch.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "rfc3339_or_absent")]

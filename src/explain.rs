@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::PeerFile;
 use crate::envelope::Core;
 use crate::identity::{HopPath, PublisherName};
-use crate::policy::{self, Withheld};
+use crate::policy::{self, TrustList, Withheld};
 use crate::time::Timestamp;
 
 /// What policy says of one event and one peer (`intelmesh.explain/1` has a list of them).
@@ -68,6 +68,20 @@ pub fn share(
             Explanation { peer, outcome: Outcome::Withheld, reason, rule, remedy: Some(remedy) }
         }
     }
+}
+
+/// The peer as it stands now: where it revoked its own key, its file need not say so.
+pub fn standing(file: &PeerFile, trust: &TrustList) -> PeerFile {
+    let mut file = file.clone();
+    file.peer.revoked |= trust.peer(&file.peer.name).is_some_and(|peer| peer.revoked);
+    file
+}
+
+/// The peer as it stood while its feed ran: what cuts it off came later.
+pub fn while_connected(file: &PeerFile) -> PeerFile {
+    let mut file = file.clone();
+    (file.peer.revoked, file.peer.paused, file.pairing.pending) = (false, false, false);
+    file
 }
 
 fn cut(file: &PeerFile) -> Option<(&'static str, String, String)> {

@@ -87,6 +87,9 @@ pub const EXT_BYTES_MAX: usize = 32 * 1024;
 /// that a receiver grants never exceeds what is free of these.
 pub const OWED_PER_FEED_MAX: usize = 4_096;
 
+/// Entries that one peer was not given or did not take of which it is remembered why, for `event show`.
+pub const EXCEPTIONS_PER_PEER_MAX: usize = 1_024;
+
 /// Entries in order that a sender may have sent beyond the last acknowledged one.
 pub const WINDOW_ENVELOPES_MAX: u32 = 4_096;
 

@@ -136,7 +136,8 @@ impl Trial {
 
     fn explained(&self, core: &Core) -> Vec<Explanation> {
         let (path, own, now) = (HopPath::default(), &self.config.name, clock::now().wall);
-        self.peers.peers.iter().map(|file| explain::share(core, &path, own, file, now)).collect()
+        let standing = self.peers.peers.iter().map(|file| explain::standing(file, &self.trust));
+        standing.map(|file| explain::share(core, &path, own, &file, now)).collect()
     }
 }
 

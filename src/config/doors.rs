@@ -145,6 +145,8 @@ pub struct ConsumerDoor {
     /// Also what this node is the publisher of.
     pub own: bool,
     pub filter: Option<Arc<Filter>>,
+    /// Where the filter stands.
+    pub filter_line: Option<usize>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,6 +2,7 @@
 //! `peers`.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::filters::filter;
 use super::node::{addresses, checked, tlp};
@@ -49,6 +50,8 @@ pub struct PeerFile {
     /// Where its key stands.
     pub key_line: usize,
     pub lines: RuleLines,
+    /// What was read: once it is no longer in force, this is what was.
+    pub text: Arc<str>,
 }
 
 /// Where the rules stand that decide what the peer gets; `None` for a default.
@@ -123,7 +126,7 @@ impl PeerFile {
         };
         let dialled = !addresses.is_empty();
         let peer = Peer { name, key, seal, aliases, dialled, paused, revoked, share, receive };
-        Ok(Self { peer, addresses, pairing, file: file.to_owned(), key_line, lines })
+        Ok(Self { peer, addresses, pairing, file: file.to_owned(), key_line, lines, text: text.into() })
     }
 }
 

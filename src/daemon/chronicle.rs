@@ -93,6 +93,7 @@ impl Chronicle {
                     tracing::info!(%peer, cause, suppressed, "feed down");
                 }
             }
+            Event::FeedResumes { peer, after } => tracing::debug!(%peer, after, "the feed goes on"),
             Event::ClockOff { wall, steady } => {
                 let what = format!(
                     "the clock says {wall}, but by the time that went by it should be {steady}: nothing expires"

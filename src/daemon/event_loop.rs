@@ -300,6 +300,10 @@ impl EventLoop {
         if let Event::KeyStatement { publisher, .. } = &event {
             self.keys_changed.push(publisher.clone());
         }
+        if let Event::FeedResumes { peer, after } = &event {
+            self.files.rules.resumed(peer, *after);
+            self.watches.read_times.resumed(peer, *after, clock::now().wall);
+        }
         self.chronicle.record(event, clock::now());
     }
 
@@ -379,6 +383,8 @@ impl EventLoop {
             view: &self.node.view(),
             files: &self.files.peers.peers,
             own_name: &self.files.config.name,
+            doors: &self.files.config.doors.consumers,
+            trust: &self.node.trust(),
             times: &self.watches.read_times,
             rules: &self.files.rules,
             now: clock::now().wall,
@@ -430,12 +436,12 @@ impl EventLoop {
             changes::write_down(self.files.config.paths.state.clone(), changes, clock::now().wall);
         }
         let view = self.node.view();
-        let position = |name: &PublisherName| {
+        // How far a feed that does not run has come is known once it goes on.
+        let decided = |name: &PublisherName| {
             let peer = view.peers.iter().find(|peer| peer.name == *name);
-            peer.and_then(|peer| peer.sent.position).unwrap_or(0)
+            peer.and_then(|peer| peer.sent.looked_at).unwrap_or(view.ends.last.seq)
         };
-        let (dir, now) = (&self.files.config.paths.peers, clock::now().wall);
-        self.files.rules.changed(dir, &peers.peers, now, position);
+        self.files.rules.changed(&peers.peers, clock::now().wall, decided);
         if peers.peers == self.files.peers.peers && peers.groups == self.files.peers.groups {
             self.files.peers = peers;
             return;

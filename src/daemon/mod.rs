@@ -2,7 +2,7 @@
 //!
 //! In reading order: `run` (from a directory to a node that is ready, and back), `event_loop`, `workers`,
 //! `chronicle` (what happened: log lines and what status remembers), `snapshot`, `lag`, `control`, `trace`, `dry_run`,
-//! `doors`, `whereabouts` (of an event) and `rules_log` behind it, `keys` (of others), `changes` (of peer files, for the
+//! `doors`, `whereabouts` (of an event), and `rules_log` and `verdict_words` behind it, `keys` (of others), `changes` (of peer files, for the
 //! audit), `frame_dump`.
 
 mod changes;
@@ -18,6 +18,7 @@ mod rules_log;
 mod run;
 mod snapshot;
 mod trace;
+mod verdict_words;
 mod whereabouts;
 mod workers;
 

@@ -27,7 +27,41 @@ struct Version {
     until: Timestamp,
     /// The last seq of our journal that was decided by it.
     decided_to: u64,
+    /// Digest of the filter of `[share]`, lists included; absent where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    filter: Option<String>,
     text: String,
+}
+
+/// The file that is in force, so that the next change can keep it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Present {
+    present: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    filter: Option<String>,
+}
+
+impl Present {
+    fn of(file: &PeerFile) -> Self {
+        Self { present: file.text.to_string(), filter: filter_digest(file) }
+    }
+}
+
+fn filter_digest(file: &PeerFile) -> Option<String> {
+    let filter = file.peer.share.filter.as_ref()?;
+    Some(data_encoding::HEXLOWER.encode(filter.digest()))
+}
+
+/// By which rules an entry was decided.
+#[derive(Debug)]
+pub enum RulesThen {
+    /// Those of now.
+    Present,
+    Past(Box<PeerFile>),
+    /// The text is kept, and the lists that its filter reads say something else by now.
+    OtherLists(Box<PeerFile>),
+    /// The text cannot be read any more: a list that it names is gone.
+    Lost,
 }
 
 /// All versions, oldest first, by peer.
@@ -36,67 +70,75 @@ pub struct RulesLog {
     dir: PathBuf,
     lists: PathBuf,
     past: BTreeMap<PublisherName, Vec<Version>>,
-    /// The text in force, so that the next change can keep it.
-    present: BTreeMap<PublisherName, String>,
+    present: BTreeMap<PublisherName, Present>,
 }
 
 impl RulesLog {
     /// Reads what earlier runs kept; what cannot be read is as if it were not there.
-    pub fn open(
-        state: &Path,
-        lists: &Path,
-        peers: &Path,
-        files: &[PeerFile],
-        now: Timestamp,
-        last: u64,
-    ) -> Self {
+    pub fn open(state: &Path, lists: &Path, files: &[PeerFile], now: Timestamp, last: u64) -> Self {
         let mut log = Self {
             dir: state.join(RULES_DIR),
             lists: lists.to_owned(),
             past: BTreeMap::new(),
             present: BTreeMap::new(),
         };
-        for file in files {
-            let name = &file.peer.name;
-            let (past, present) = read(&log.dir.join(format!("{name}.jsonl")));
-            log.past.insert(name.clone(), past);
-            log.present.extend(present.map(|text| (name.clone(), text)));
-        }
-        // A file may have changed while no node ran: whatever is held was decided before.
-        log.changed(peers, files, now, |_| last);
+        // A file may have changed while no node ran: whatever is held was decided before, as far as the feed had come.
+        log.changed(files, now, |_| last);
         log
     }
 
-    /// The files of `peers` are in force now: where one has another text, the old one goes to the past.
-    pub fn changed(
-        &mut self,
-        peers: &Path,
-        files: &[PeerFile],
-        now: Timestamp,
-        position: impl Fn(&PublisherName) -> u64,
-    ) {
+    /// These files are in force now: where one says something else, what it said goes to the past. What lies on
+    /// disk is not asked: a file that is broken just now is not in force.
+    pub fn changed(&mut self, files: &[PeerFile], now: Timestamp, decided: impl Fn(&PublisherName) -> u64) {
         for file in files {
             let name = &file.peer.name;
-            let Ok(text) = fs::read_to_string(peers.join(format!("{name}.toml"))) else { continue };
-            if self.present.get(name) == Some(&text) {
+            if !self.past.contains_key(name) {
+                let (past, present) = read(&self.dir.join(format!("{name}.jsonl")));
+                self.past.insert(name.clone(), past);
+                self.present.extend(present.map(|present| (name.clone(), present)));
+            }
+            let present = Present::of(file);
+            if self.present.get(name) == Some(&present) {
                 continue;
             }
-            if let Some(old) = self.present.insert(name.clone(), text) {
+            if let Some(Present { present: text, filter }) = self.present.insert(name.clone(), present) {
                 let past = self.past.entry(name.clone()).or_default();
-                past.push(Version { until: now, decided_to: position(name), text: old });
+                past.push(Version { until: now, decided_to: decided(name), filter, text });
                 let beyond = past.len().saturating_sub(VERSIONS_MAX);
                 past.drain(..beyond);
             }
-            if let Err(error) = self.write(name) {
-                tracing::warn!(peer = %name, %error, "rules/ cannot be written: old events are explained by the present rules");
-            }
+            self.keep(name);
         }
     }
 
-    /// The version of the file by which `seq` was decided, where that is not the present one.
-    pub fn file_at(&self, file: &PeerFile, seq: u64) -> Option<PeerFile> {
-        let version = self.past.get(&file.peer.name)?.iter().find(|version| version.decided_to >= seq)?;
-        PeerFile::parse_with(&file.file, &version.text, &FileLists::new(&self.lists)).ok()
+    /// The feed of a peer goes on behind `after`: what lies above is decided again, by the rules of now.
+    pub fn resumed(&mut self, name: &PublisherName, after: u64) {
+        let past = self.past.get_mut(name).map(Vec::as_mut_slice).unwrap_or_default();
+        let mut above = past.iter_mut().filter(|version| version.decided_to > after).peekable();
+        if above.peek().is_none() {
+            return;
+        }
+        above.for_each(|version| version.decided_to = after);
+        self.keep(name);
+    }
+
+    /// The rules by which `seq` was decided.
+    pub fn at(&self, file: &PeerFile, seq: u64) -> RulesThen {
+        let past = self.past.get(&file.peer.name).into_iter().flatten();
+        let Some(version) = past.into_iter().find(|version| version.decided_to >= seq) else {
+            return RulesThen::Present;
+        };
+        match PeerFile::parse_with(&file.file, &version.text, &FileLists::new(&self.lists)) {
+            Ok(then) if filter_digest(&then) == version.filter => RulesThen::Past(Box::new(then)),
+            Ok(then) => RulesThen::OtherLists(Box::new(then)),
+            Err(_) => RulesThen::Lost,
+        }
+    }
+
+    fn keep(&self, name: &PublisherName) {
+        if let Err(error) = self.write(name) {
+            tracing::warn!(peer = %name, %error, "rules/ cannot be written: old events are explained by the present rules");
+        }
     }
 
     /// The past and, as the last line, the present.
@@ -107,26 +149,21 @@ impl RulesLog {
             serde_json::to_writer(&mut file, version)?;
             file.write_all(b"\n")?;
         }
-        if let Some(text) = self.present.get(name) {
-            serde_json::to_writer(&mut file, &serde_json::json!({ "present": text }))?;
+        if let Some(present) = self.present.get(name) {
+            serde_json::to_writer(&mut file, present)?;
             file.write_all(b"\n")?;
         }
         file.persist(self.dir.join(format!("{name}.jsonl"))).map(|_| ()).map_err(|error| error.error)
     }
 }
 
-#[derive(Deserialize)]
-struct Present {
-    present: String,
-}
-
-fn read(file: &Path) -> (Vec<Version>, Option<String>) {
+fn read(file: &Path) -> (Vec<Version>, Option<Present>) {
     let small = fs::metadata(file).is_ok_and(|data| data.len() <= FILE_BYTES_MAX);
     let text = if small { fs::read_to_string(file).unwrap_or_default() } else { String::new() };
     let past = text.lines().filter_map(|line| serde_json::from_str(line).ok());
     let past: Vec<Version> = past.take(VERSIONS_MAX).collect();
     let present = text.lines().find_map(|line| serde_json::from_str::<Present>(line).ok());
-    (past, present.map(|line| line.present))
+    (past, present)
 }
 
 #[cfg(test)]
@@ -135,35 +172,113 @@ mod tests {
     use crate::identity::public_key_text;
     use crate::policy::Tlp;
 
+    struct Kept {
+        dir: tempfile::TempDir,
+    }
+
+    impl Kept {
+        fn new() -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            fs::create_dir(dir.path().join("lists")).unwrap();
+            Self { dir }
+        }
+
+        fn lists(&self) -> PathBuf {
+            self.dir.path().join("lists")
+        }
+
+        fn file(&self, share: &str) -> PeerFile {
+            let key = ed25519_dalek::SigningKey::from_bytes(&[7; 32]).verifying_key();
+            let text = format!("key = \"{}\"\n[share]\n{share}\n", public_key_text(&key));
+            let lists = FileLists::new(&self.lists());
+            PeerFile::parse_with(Path::new("peers/cert-ee.toml"), &text, &lists).unwrap()
+        }
+
+        fn labelled(&self, label: &str) -> PeerFile {
+            self.file(&format!("tlp_max = \"{label}\""))
+        }
+
+        fn open(&self, files: &[PeerFile], last: u64) -> RulesLog {
+            RulesLog::open(self.dir.path(), &self.lists(), files, Timestamp(1), last)
+        }
+    }
+
+    fn change(log: &mut RulesLog, file: &PeerFile, decided: u64) {
+        log.changed(std::slice::from_ref(file), Timestamp(2), |_| decided);
+    }
+
+    fn labels<const N: usize>(log: &RulesLog, file: &PeerFile, seqs: [u64; N]) -> [Option<Tlp>; N] {
+        seqs.map(|seq| match log.at(file, seq) {
+            RulesThen::Past(old) => Some(old.peer.share.tlp_max),
+            _ => None,
+        })
+    }
+
     #[test]
     fn an_old_event_is_explained_by_the_rules_of_its_time_also_after_a_restart() {
-        let dir = tempfile::tempdir().unwrap();
-        let (peers, lists) = (dir.path().join("peers"), dir.path().join("lists"));
-        fs::create_dir(&peers).unwrap();
-        let key = ed25519_dalek::SigningKey::from_bytes(&[7; 32]).verifying_key();
-        let write = |label: &str| {
-            let text = format!("key = \"{}\"\n[share]\ntlp_max = \"{label}\"\n", public_key_text(&key));
-            fs::write(peers.join("cert-ee.toml"), &text).unwrap();
-            PeerFile::parse(Path::new("peers/cert-ee.toml"), &text).unwrap()
-        };
-        let open = |file: &PeerFile, last| {
-            RulesLog::open(dir.path(), &lists, &peers, std::slice::from_ref(file), Timestamp(1), last)
-        };
-        let label =
-            |log: &RulesLog, file: &PeerFile, seq| log.file_at(file, seq).map(|old| old.peer.share.tlp_max);
-        let file = write("GREEN");
-        let mut log = open(&file, 0);
-        assert_eq!(label(&log, &file, 1), None, "the present rules");
-        let file = write("RED");
-        log.changed(&peers, std::slice::from_ref(&file), Timestamp(2), |_| 10);
-        log.changed(&peers, std::slice::from_ref(&file), Timestamp(3), |_| 99);
-        let file = write("AMBER");
-        log.changed(&peers, std::slice::from_ref(&file), Timestamp(4), |_| 20);
-        for log in [log, open(&file, 30)] {
-            let found = [1, 10, 11, 20, 21].map(|seq| label(&log, &file, seq));
+        let kept = Kept::new();
+        let file = kept.labelled("GREEN");
+        let mut log = kept.open(std::slice::from_ref(&file), 0);
+        assert_eq!(labels(&log, &file, [1]), [None], "the present rules");
+        let file = kept.labelled("RED");
+        change(&mut log, &file, 10);
+        change(&mut log, &file, 99);
+        let file = kept.labelled("AMBER");
+        change(&mut log, &file, 20);
+        for log in [log, kept.open(std::slice::from_ref(&file), 30)] {
+            let found = labels(&log, &file, [1, 10, 11, 20, 21]);
             assert_eq!(found, [Some(Tlp::Green), Some(Tlp::Green), Some(Tlp::Red), Some(Tlp::Red), None]);
         }
-        let file = write("CLEAR");
-        assert_eq!(label(&open(&file, 30), &file, 30), Some(Tlp::Amber), "changed while no node ran");
+        let file = kept.labelled("CLEAR");
+        let log = kept.open(std::slice::from_ref(&file), 30);
+        assert_eq!(labels(&log, &file, [30]), [Some(Tlp::Amber)], "changed while no node ran");
+    }
+
+    #[test]
+    fn what_a_feed_sends_again_is_decided_by_the_rules_of_now_also_after_a_restart() {
+        let kept = Kept::new();
+        let mut log = kept.open(&[kept.labelled("GREEN")], 0);
+        change(&mut log, &kept.labelled("RED"), 10);
+        let file = kept.labelled("AMBER");
+        change(&mut log, &file, 20);
+        log.resumed(&file.peer.name, 25);
+        assert_eq!(labels(&log, &file, [20]), [Some(Tlp::Red)], "a feed that goes on where it was");
+        log.resumed(&file.peer.name, 5);
+        for log in [log, kept.open(std::slice::from_ref(&file), 30)] {
+            assert_eq!(labels(&log, &file, [5, 6, 20]), [Some(Tlp::Green), None, None]);
+        }
+    }
+
+    #[test]
+    fn a_broken_peer_file_is_no_version_of_the_rules() {
+        let kept = Kept::new();
+        let file = kept.labelled("GREEN");
+        let mut log = kept.open(std::slice::from_ref(&file), 0);
+        // Broken while the node runs, the file that was read before stays in force; at a start there is none.
+        change(&mut log, &file, 10);
+        let mut log = kept.open(&[], 10);
+        let mended = kept.labelled("AMBER");
+        change(&mut log, &mended, 20);
+        assert_eq!(labels(&log, &mended, [1, 20, 21]), [Some(Tlp::Green), Some(Tlp::Green), None]);
+        assert_eq!(log.past[&mended.peer.name].len(), 1);
+    }
+
+    #[test]
+    fn a_list_that_changes_makes_another_version_and_what_it_said_is_known_not_to_be_kept() {
+        let kept = Kept::new();
+        let list = |text: &str| fs::write(kept.lists().join("asns.txt"), text).unwrap();
+        let read = || kept.file("where = 'asn_in(event, \"asns.txt\")'");
+        list("64496");
+        let first = read();
+        let mut log = kept.open(std::slice::from_ref(&first), 0);
+        list("64497");
+        let second = read();
+        change(&mut log, &second, 10);
+        assert!(matches!(log.at(&second, 10), RulesThen::OtherLists(_)));
+        assert!(matches!(log.at(&second, 11), RulesThen::Present));
+        list("# the same again\n64496");
+        assert!(matches!(log.at(&second, 10), RulesThen::Past(_)), "by what it says, not by its bytes");
+        fs::remove_file(kept.lists().join("asns.txt")).unwrap();
+        assert!(matches!(log.at(&second, 10), RulesThen::Lost));
     }
 }

@@ -179,7 +179,7 @@ async fn serve(config: NodeConfig) -> Result<(), StartError> {
     let trust = trust_in_force;
     let paths = &config.paths;
     let (now, last) = (clock::now().wall, opened.ends.last.seq);
-    let rules = RulesLog::open(&paths.state, &paths.lists, &paths.peers, &peers.peers, now, last);
+    let rules = RulesLog::open(&paths.state, &paths.lists, &peers.peers, now, last);
     let files =
         Files { config, own_key, own_seal, peers, trust, rules, signer, opener, fingerprint, node_file };
     let parts = Parts { store, transport, doors, inputs };

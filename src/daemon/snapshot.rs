@@ -284,7 +284,7 @@ fn consumer(
         lag_events: Some(at.lag_events),
         lag_s: Some(watch.observe(at.position.seq, view.ends.last.seq, now.tick)),
         filter_failing: filter_failing(&at.failing),
-        connected: door.map_or(at.connected, |door| door.connected),
+        connected: door.map_or(at.connected(), |door| door.connected),
         missing: at.position.missing,
         missing_at: chronicle.consumer_missing_at.get(&at.name).copied(),
     }

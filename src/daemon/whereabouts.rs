@@ -4,13 +4,20 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::config::PeerFile;
+use crate::config::doors::ConsumerDoor;
 use crate::control::Went;
-use crate::daemon::rules_log::RulesLog;
-use crate::explain::{self, Outcome};
+use crate::daemon::rules_log::{RulesLog, RulesThen};
+use crate::daemon::verdict_words::words;
+use crate::explain::{self, Explanation, Outcome};
 use crate::identity::PublisherName;
-use crate::protocol::view::NodeView;
+use crate::policy::TrustList;
+use crate::protocol::sent::Exception;
+use crate::protocol::view::{NodeView, PeerView};
 use crate::record::{ConsumerName, Entry};
 use crate::time::Timestamp;
+use crate::wire::VerdictCode;
+
+mod consumers;
 
 /// Places of one reader that are remembered with their time; the older half of them ever farther apart.
 const TIMES_MAX: usize = 512;
@@ -23,6 +30,13 @@ pub struct ReadTimes {
 }
 
 impl ReadTimes {
+    /// The feed of a peer goes on behind `after`: what it had passed above it passes again, at another time.
+    pub fn resumed(&mut self, peer: &PublisherName, after: u64, now: Timestamp) {
+        let times = self.peers.entry(peer.clone()).or_default();
+        times.retain(|(position, _)| *position <= after);
+        note(times, after, now);
+    }
+
     /// To be called about once a second.
     pub fn observe(&mut self, view: &NodeView, now: Timestamp) {
         for peer in &view.peers {
@@ -65,6 +79,9 @@ pub struct Sources<'a> {
     pub view: &'a NodeView,
     pub files: &'a [PeerFile],
     pub own_name: &'a PublisherName,
+    /// Of `intelmesh.toml`.
+    pub doors: &'a [ConsumerDoor],
+    pub trust: &'a TrustList,
     pub times: &'a ReadTimes,
     pub rules: &'a RulesLog,
     pub now: Timestamp,
@@ -73,54 +90,116 @@ pub struct Sources<'a> {
 /// Everybody who might have `entry`, peers first.
 pub fn whereabouts(entry: &Entry, sources: &Sources<'_>) -> Vec<Went> {
     let peers = sources.files.iter().map(|file| peer(entry, file, sources));
-    let consumers = sources.view.consumers.iter().map(|at| {
-        let passed = at.position.seq >= entry.seq;
-        let own = entry.envelope.publisher() == sources.own_name;
-        let (state, why) = match (passed, own && !at.position.own) {
-            (_, true) => ("withheld", Some("own: it gets what others publish".to_owned())),
-            (true, false) => ("passed", None),
-            (false, false) if at.connected => ("not_yet", Some(format!("it is {} behind", at.lag_events))),
-            (false, false) => ("not_yet", Some("it is not connected".to_owned())),
-        };
-        let by = passed_by(sources.times.consumers.get(&at.name), entry.seq).filter(|_| state == "passed");
-        Went { consumer: Some(at.name.to_string()), state: state.to_owned(), by, why, ..Went::default() }
-    });
+    let consumers = sources.view.consumers.iter().map(|at| consumers::consumer(entry, at, sources));
     peers.chain(consumers).collect()
 }
 
 fn peer(entry: &Entry, file: &PeerFile, sources: &Sources<'_>) -> Went {
     let name = &file.peer.name;
-    let (core, path) = (entry.envelope.core(), &entry.path);
     let mut went = Went { peer: Some(name.clone()), ..Went::default() };
-    if entry.source() == Some(name) || core.id.publisher == *name {
-        went.state = "has_it".to_owned();
-        let publisher = core.id.publisher == *name;
-        went.why = Some(if publisher { "its own" } else { "it came from there" }.to_owned());
+    if let Some(why) = has_it(file, entry.envelope.publisher(), entry.source()) {
+        (went.state, went.why) = ("has_it".to_owned(), Some(why.to_owned()));
         return went;
     }
     let live = sources.view.peers.iter().find(|peer| peer.name == *name);
-    let position = live.and_then(|peer| peer.sent.position);
-    let passed = position.is_some_and(|position| position >= entry.seq);
-    // What it has passed was decided by the rules of that time.
-    let of_its_time = if passed { sources.rules.file_at(file, entry.seq) } else { None };
-    let judged_at =
-        if passed { core.expires.map_or(sources.now, |end| end.minus_ms(1)) } else { sources.now };
-    let file = of_its_time.as_ref().unwrap_or(file);
-    let explained = explain::share(core, path, sources.own_name, file, judged_at);
-    let shared = explained.outcome == Outcome::Shared || (passed && explained.outcome == Outcome::Cut);
-    (went.state, went.why) = match (shared, passed) {
-        (true, true) => ("acknowledged".to_owned(), None),
-        (true, false) => ("not_yet".to_owned(), Some(waits(live, entry.seq))),
-        (false, _) => (explained.outcome.as_str().to_owned(), explained.reason.clone()),
-    };
-    went.by = passed_by(sources.times.peers.get(name), entry.seq).filter(|_| went.state == "acknowledged");
-    went.rule = Some(explained.rule);
-    went.remedy = explained.remedy;
-    went.rules_of = of_its_time.is_some();
+    let passed = live.filter(|live| live.sent.position.is_some_and(|position| position >= entry.seq));
+    // What the peer said of it is the last word: it was sent, whatever rule one would look for.
+    if let Some((state, why, remedy)) = live.and_then(|live| answered(live.sent.exceptions.of(entry.seq)?)) {
+        (went.state, went.why, went.remedy) = (state.to_owned(), Some(why), Some(remedy.to_owned()));
+    } else if let Some(live) = passed {
+        decided(&mut went, entry, file, live, sources);
+    } else {
+        let file = explain::standing(file, sources.trust);
+        let explained = explained(entry, &file, sources.now, sources);
+        (went.state, went.why) = match explained.outcome {
+            Outcome::Shared => ("not_yet".to_owned(), Some(waits(live, entry.seq))),
+            outcome => (outcome.as_str().to_owned(), explained.reason),
+        };
+        (went.rule, went.remedy) = (Some(explained.rule), explained.remedy);
+    }
+    let by = passed.and_then(|_| passed_by(sources.times.peers.get(name), entry.seq));
+    went.by = by.filter(|_| ["acknowledged", "rejected", "deferred"].contains(&went.state.as_str()));
     went
 }
 
-fn waits(live: Option<&crate::protocol::view::PeerView>, seq: u64) -> String {
+/// Why the peer holds an event without us, under whatever name it went by then.
+fn has_it(
+    file: &PeerFile,
+    publisher: &PublisherName,
+    source: Option<&PublisherName>,
+) -> Option<&'static str> {
+    let theirs = |who: &PublisherName| *who == file.peer.name || file.peer.aliases.contains(who);
+    if theirs(publisher) {
+        return Some("its own");
+    }
+    source.is_some_and(theirs).then_some("it came from there")
+}
+
+fn explained(entry: &Entry, file: &PeerFile, now: Timestamp, sources: &Sources<'_>) -> Explanation {
+    explain::share(entry.envelope.core(), &entry.path, sources.own_name, file, now)
+}
+
+/// What the peer made of what it was sent, where it did not take it.
+fn answered(exception: Exception) -> Option<(&'static str, String, &'static str)> {
+    let told = |code: VerdictCode| format!("{}: {}", code.as_str(), words(code).0);
+    match exception {
+        Exception::Expired => None,
+        Exception::Rejected(code) => Some(("rejected", told(code), words(code).1)),
+        Exception::Deferred(code) => Some(("deferred", told(code), words(code).1)),
+        Exception::NotOwed(code) => {
+            let since = "it waits there no more: taken since, come another way, or dropped";
+            Some(("deferred", format!("{}; {since}", told(code)), "ask them"))
+        }
+    }
+}
+
+/// The feed has passed it: by the rules of that time, and of that time's clock.
+fn decided(went: &mut Went, entry: &Entry, file: &PeerFile, live: &PeerView, sources: &Sources<'_>) {
+    let exceptions = &live.sent.exceptions;
+    let then = sources.rules.at(file, entry.seq);
+    let other_lists = matches!(then, RulesThen::OtherLists(_));
+    let file = match then {
+        RulesThen::Present => file.clone(),
+        RulesThen::Past(then) | RulesThen::OtherLists(then) => {
+            went.rules_of = true;
+            *then
+        }
+        RulesThen::Lost => {
+            went.state = "passed".to_owned();
+            went.why = Some(
+                "shared or withheld: the rules of its time name a list that cannot be read any more"
+                    .to_owned(),
+            );
+            return;
+        }
+    };
+    let at = match (exceptions.of(entry.seq), entry.envelope.core().expires) {
+        (Some(Exception::Expired), Some(end)) => end,
+        (_, Some(end)) => end.minus_ms(1),
+        (_, None) => sources.now,
+    };
+    let explained = explained(entry, &explain::while_connected(&file), at, sources);
+    let asked_filter = match explained.outcome {
+        Outcome::Shared => file.peer.share.filter.is_some(),
+        _ => explained.reason.as_deref().is_some_and(|reason| reason.starts_with("filter")),
+    };
+    (went.state, went.why) = match explained.outcome {
+        _ if other_lists && asked_filter => (
+            "passed".to_owned(),
+            Some("shared or withheld: the lists that the filter reads said something else then".to_owned()),
+        ),
+        Outcome::Shared if exceptions.knows(entry.seq) => ("acknowledged".to_owned(), None),
+        Outcome::Shared => ("acknowledged".to_owned(), Some(NOT_KNOWN.to_owned())),
+        outcome => (outcome.as_str().to_owned(), explained.reason),
+    };
+    (went.rule, went.remedy) = (Some(explained.rule), explained.remedy);
+}
+
+/// Said of what was passed before anybody here kept its verdict.
+const NOT_KNOWN: &str =
+    "unless the peer did not take it, or it had expired: that is kept of the newest, since the start";
+
+fn waits(live: Option<&PeerView>, seq: u64) -> String {
     use crate::protocol::link::ContactState;
     let Some(live) = live else { return "no feed with it yet".to_owned() };
     match (&live.contact, live.sent.position) {
@@ -145,6 +224,35 @@ mod tests {
             assert_eq!(passed_by(Some(&times), seq), by.map(Timestamp), "seq {seq}");
         }
         assert_eq!(passed_by(None, 1), None);
+    }
+
+    #[test]
+    fn what_a_peer_published_or_brought_under_an_older_name_it_has() {
+        let key = ed25519_dalek::SigningKey::from_bytes(&[7; 32]).verifying_key();
+        let text = format!("key = \"{}\"\naliases = [\"old-ee\"]", crate::identity::public_key_text(&key));
+        let file = PeerFile::parse(std::path::Path::new("peers/cert-ee.toml"), &text).unwrap();
+        let name = |text| PublisherName::parse(text).unwrap();
+        for (publisher, source, why) in [
+            ("cert-ee", None, Some("its own")),
+            ("old-ee", Some("cert-pl"), Some("its own")),
+            ("cert-pl", Some("old-ee"), Some("it came from there")),
+            ("cert-pl", Some("cert-lt"), None),
+        ] {
+            assert_eq!(has_it(&file, &name(publisher), source.map(name).as_ref()), why, "{publisher}");
+        }
+    }
+
+    #[test]
+    fn what_is_sent_again_is_passed_at_its_new_time() {
+        let name = PublisherName::parse("cert-ee").unwrap();
+        let mut times = ReadTimes::default();
+        times.resumed(&name, 10, Timestamp(1));
+        note(times.peers.get_mut(&name).unwrap(), 20, Timestamp(2));
+        times.resumed(&name, 5, Timestamp(8));
+        note(times.peers.get_mut(&name).unwrap(), 20, Timestamp(9));
+        for (seq, by) in [(5, None), (6, Some(9)), (20, Some(9))] {
+            assert_eq!(passed_by(times.peers.get(&name), seq), by.map(Timestamp), "seq {seq}");
+        }
     }
 
     #[test]

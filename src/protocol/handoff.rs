@@ -259,8 +259,10 @@ impl Handoffs {
         }
     }
 
-    pub fn is_connected(&self, name: &ConsumerName) -> bool {
-        self.in_use(name)
+    /// What the connection of this name asked for.
+    pub fn request(&self, name: &ConsumerName) -> Option<&ConsumerRequest> {
+        let mut open = self.open.values().map(|handoff| &handoff.request);
+        open.find(|request| request.name.as_ref() == Some(name))
     }
 
     /// How its filter fails, or failed while it was last connected.

@@ -405,6 +405,11 @@ pub enum Event {
         stream: StreamId,
         cause: String,
     },
+    /// The feed to `peer` goes on behind this seq of ours: what lies above is decided again.
+    FeedResumes {
+        peer: PublisherName,
+        after: u64,
+    },
     /// What became of an envelope.
     Envelope {
         id: EventId,

@@ -15,7 +15,7 @@ use crate::protocol::bucket::Bucket;
 use crate::protocol::failing::Failing;
 use crate::protocol::ground::{Ground, Pipe};
 use crate::protocol::intake::{self, Arrival, Offer, Question, Verdict};
-use crate::protocol::io::{DialFailure, Event, Output, Role, StreamId};
+use crate::protocol::io::{DialFailure, Event, Output, Role, StreamId, Ticket};
 use crate::protocol::node::statements::STATEMENT_RATE;
 use crate::protocol::receiver::{ReceivedTally, Receiver};
 use crate::protocol::rules::Rule;
@@ -173,6 +173,15 @@ impl Link {
             self.contact.backoff.reset(ground.tick());
         }
         self.peer = peer;
+    }
+
+    /// The store has compared the marks of a feed: it may be that of this peer.
+    pub fn on_marks_checked(&mut self, ticket: Ticket, agrees: Option<Mark>, ground: &mut Ground) {
+        let Some(sender) = &mut self.sender else { return };
+        if let Some(after) = sender.on_marks_checked(ticket, agrees, ground) {
+            self.tally.sent.resumed(after);
+            ground.tell(Event::FeedResumes { peer: self.peer.name.clone(), after });
+        }
     }
 
     /// When the last frame of any feed with this peer came.

@@ -2,8 +2,8 @@
 //! [`Link`](link::Link) is one peer. Disk, network, clock and chance are arguments: what happens is a
 //! function of the inputs, so that a simulator can delay, tear or lose any of them.
 //!
-//! In reading order: `io` (what goes in and comes out), `node`, `link` with `sender` and `receiver`,
-//! `intake`, `handoff`, `appender`, then `ground`, `steady`, `backoff`, `bucket`, `rules`, `failing`,
+//! In reading order: `io` (what goes in and comes out), `node`, `link` with `sender` (and what was `sent`)
+//! and `receiver`, `intake`, `handoff`, `appender`, then `ground`, `steady`, `backoff`, `bucket`, `rules`, `failing`,
 //! `view`.
 
 pub mod appender;
@@ -19,6 +19,7 @@ pub mod node;
 pub mod receiver;
 pub mod rules;
 pub mod sender;
+pub mod sent;
 pub mod steady;
 #[cfg(test)]
 mod tests;

@@ -172,9 +172,7 @@ impl Node {
             Input::Verified { ticket, results } => self.on_verified(ticket, results),
             Input::MarksChecked { ticket, agrees } => {
                 for link in self.links.values_mut() {
-                    if let Some(sender) = &mut link.sender {
-                        sender.on_marks_checked(ticket, agrees, &mut self.ground);
-                    }
+                    link.on_marks_checked(ticket, agrees, &mut self.ground);
                 }
             }
             Input::Retired { ends, missing } => self.on_retired(ends, missing),

@@ -119,11 +119,16 @@ impl Sender {
     }
 
     /// The store compared the cursor's marks with the journal: the feed goes on from the newest that agrees,
-    /// or from the floor (PROTOCOL.md §5.2).
-    pub fn on_marks_checked(&mut self, answered: Ticket, agrees: Option<Mark>, ground: &mut Ground) {
-        let Phase::Checking { ticket, subscribe } = &self.phase else { return };
+    /// or from the floor (PROTOCOL.md §5.2). Says where, unless this answers another question.
+    pub fn on_marks_checked(
+        &mut self,
+        answered: Ticket,
+        agrees: Option<Mark>,
+        ground: &mut Ground,
+    ) -> Option<u64> {
+        let Phase::Checking { ticket, subscribe } = &self.phase else { return None };
         if *ticket != answered {
-            return;
+            return None;
         }
         let floor = ground.ends.floor;
         let same_log = subscribe.log_id == Some(ground.ends.log_id);
@@ -148,6 +153,7 @@ impl Sender {
         self.pipe.send(Frame::Skip(Skip { to: at, dropped }), ground);
         self.phase = Phase::Live(live);
         self.next_head = now;
+        Some(at.seq)
     }
 
     pub fn on_ack(&mut self, ack: &Ack, tally: &mut SentTally) -> Result<(), FaultCode> {
@@ -163,6 +169,7 @@ impl Sender {
             ack,
             std::mem::replace(&mut self.counted, (ack.accepted, ack.refused, ack.rejected)),
         );
+        tally.hear(ack, live.position.seq);
         Ok(())
     }
 
@@ -241,7 +248,7 @@ impl Sender {
     ) {
         self.show_statements(ground);
         // What is left to show needs the room that there is not: no carrier can overtake it.
-        self.answer_wants(peer, ground);
+        self.answer_wants(peer, tally, ground);
         if self.unread {
             self.read_on(ground);
         }
@@ -284,9 +291,7 @@ impl Sender {
             let frame = match decision {
                 Decision::Pass => None,
                 Decision::Withhold(reason) => {
-                    if entry.seq > tally.withheld_through {
-                        tally.withhold(entry, reason, peer, ground);
-                    }
+                    tally.withhold(entry, reason, peer, ground);
                     None
                 }
                 Decision::Offer => Some(Frame::Have(have(entry))),
@@ -320,7 +325,7 @@ impl Sender {
         }
     }
 
-    fn answer_wants(&mut self, peer: &Peer, ground: &mut Ground) {
+    fn answer_wants(&mut self, peer: &Peer, tally: &mut SentTally, ground: &mut Ground) {
         while let Some((seq, key)) = self.wants.front().copied() {
             if !self.pipe.has_room() {
                 return;
@@ -336,6 +341,7 @@ impl Sender {
             self.wants.pop_front();
             let same = entry.envelope.key() == key && shared(&entry, peer, ground).is_ok();
             if same || !ground.on(Rule::WantKey) {
+                tally.answered(seq);
                 self.pipe.send(Frame::Answer(carrier(&entry, ground.own_name())), ground);
             } else if ground.on(Rule::Gone) {
                 self.pipe.send(Frame::Gone { seq }, ground);
@@ -347,6 +353,11 @@ impl Sender {
     /// Entries that were sent in order and are not acknowledged.
     pub fn unacked(&self) -> u64 {
         if let Phase::Live(live) = &self.phase { live.unacked.len() as u64 } else { 0 }
+    }
+
+    /// The last entry that was looked at.
+    pub fn looked_at(&self) -> Option<u64> {
+        if let Phase::Live(live) = &self.phase { Some(live.position.seq) } else { None }
     }
 
     /// The next instant at which `pump` has something to do by itself.

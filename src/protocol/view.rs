@@ -1,13 +1,16 @@
 //! What the core can tell of itself at an instant: facts for status, no judgement.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::identity::PublisherName;
 use crate::policy::Withheld;
 use crate::protocol::failing::Failing;
 use crate::protocol::handoff::HandoffTally;
+use crate::protocol::io::ConsumerRequest;
 use crate::protocol::link::{ContactState, Link};
 use crate::protocol::node::Node;
+use crate::protocol::sent::Exceptions;
 use crate::record::{ConsumerName, JournalEnds, Position};
 use crate::time::{Tick, Timestamp};
 use crate::wire::VerdictCode;
@@ -44,6 +47,10 @@ pub struct PeerView {
 pub struct SentView {
     /// `None` until the peer acknowledged something since the start.
     pub position: Option<u64>,
+    /// The last entry that was decided on, acknowledged or not; `None` while no feed runs.
+    pub looked_at: Option<u64>,
+    /// What the peer has not of what its feed passed.
+    pub exceptions: Arc<Exceptions>,
     pub offered: u64,
     pub accepted: u64,
     pub refused: u64,
@@ -91,8 +98,15 @@ pub struct ConsumerView {
     pub name: ConsumerName,
     pub position: Position,
     pub lag_events: u64,
-    pub connected: bool,
+    /// What it asked for; `None` while it is not connected.
+    pub request: Option<ConsumerRequest>,
     pub failing: Failing,
+}
+
+impl ConsumerView {
+    pub const fn connected(&self) -> bool {
+        self.request.is_some()
+    }
 }
 
 impl Node {
@@ -103,7 +117,7 @@ impl Node {
             name: name.clone(),
             position: position.clone(),
             lag_events: last.saturating_sub(position.seq),
-            connected: self.handoffs.is_connected(name),
+            request: self.handoffs.request(name).cloned(),
             failing: self.handoffs.failing(name),
         });
         let equivocations = ground.ledger.equivocations.iter();
@@ -142,6 +156,8 @@ impl Node {
             receives: link.receiver.as_ref().is_some_and(|receiver| receiver.is_live()),
             sent: SentView {
                 position: sent.acked,
+                looked_at: link.sender.as_ref().and_then(|sender| sender.looked_at()),
+                exceptions: Arc::clone(&sent.exceptions),
                 // What was sent and lost with its stream is sent again: it counts once, when its fate is known.
                 offered: sent.accepted + sent.refused + sent.rejected + sent.deferred + unacked,
                 accepted: sent.accepted,

@@ -17,6 +17,7 @@ impl Reading<'_> {
     pub(super) fn consumer(&mut self, at: &At<Section<'_, '_>>, report: &mut Report) -> Option<ConsumerDoor> {
         let (line, table) = (at.line, &at.value);
         let filter = filter(table, "filter", &self.lists, report);
+        let filter_line = table.line_where_typed("filter", report);
         let name = match table.text("name", report) {
             Some(name) => self.name(name, report),
             None => {
@@ -48,7 +49,7 @@ impl Reading<'_> {
                 None
             }
         };
-        Some(ConsumerDoor { name: name?, to: to?, form: form?, from, own, filter })
+        Some(ConsumerDoor { name: name?, to: to?, form: form?, from, own, filter, filter_line })
     }
 
     fn form(&self, table: &Section<'_, '_>, report: &mut Report) -> Option<ConsumerForm> {

@@ -1,10 +1,12 @@
 //! What one peer was given, as far as it says so itself.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::policy::{self, Peer, Withheld};
 use crate::protocol::failing::Failing;
 use crate::protocol::ground::Ground;
+use crate::protocol::sent::Exceptions;
 use crate::record::Entry;
 use crate::wire::{Ack, VerdictCode};
 
@@ -25,15 +27,23 @@ pub struct SentTally {
     /// Of the rejected ones, those that the peer's own filter does not want: nothing is wrong with them.
     pub not_wanted: u64,
     /// Each entry is counted as withheld once: up to here they were.
-    pub(super) withheld_through: u64,
+    withheld_through: u64,
     /// The last place that the peer acknowledged since the start; kept when the feed ends.
     pub acked: Option<u64>,
     /// The last verdict of the peer that was a rejection.
     pub last_rejection: Option<(u64, VerdictCode)>,
+    /// What it has not, though its feed passed it. Shared with the view, which is made every second.
+    pub exceptions: Arc<Exceptions>,
 }
 
 impl SentTally {
     pub(super) fn withhold(&mut self, entry: &Entry, reason: Withheld, peer: &Peer, ground: &Ground) {
+        if reason == Withheld::Expired {
+            self.expired(entry.seq);
+        }
+        if entry.seq <= self.withheld_through {
+            return;
+        }
         *self.withheld.entry(reason).or_default() += 1;
         self.withheld_through = entry.seq;
         if reason == Withheld::FilterFailed
