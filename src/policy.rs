@@ -7,7 +7,7 @@ use std::sync::Arc;
 use ed25519_dalek::VerifyingKey;
 use sha2::{Digest as _, Sha256};
 
-use crate::envelope::{Core, KeyUse, SealKey, SignedStatement, Statement};
+use crate::envelope::{Core, KeyUse, SealKey, Stated, StatementBook};
 use crate::filter::{Facts, Filter, FilterFailure};
 use crate::identity::{HopPath, KeyId, PublisherName};
 use crate::time::Timestamp;
@@ -93,6 +93,8 @@ pub struct TrustList {
     keys: KeyBook,
     /// What others seal for this node, and what this node seals for itself.
     own_seal: Option<SealKey>,
+    /// The sealing keys of the peer files, whatever statements say.
+    given_seals: BTreeMap<PublisherName, SealKey>,
     /// Names that stand for several in `to` (`groups/NAME.toml`); no name of a peer is among them.
     groups: BTreeMap<PublisherName, Vec<PublisherName>>,
 }
@@ -104,15 +106,17 @@ impl TrustList {
         peers: impl IntoIterator<Item = Peer>,
     ) -> Self {
         let peers: BTreeMap<_, _> = peers.into_iter().map(|peer| (peer.name.clone(), peer)).collect();
+        let given = peers.values().filter_map(|peer| Some((peer.name.clone(), peer.seal?)));
         let bare = Self {
             own_name,
             own_key,
+            given_seals: given.collect(),
             peers,
             keys: KeyBook::default(),
             own_seal: None,
             groups: BTreeMap::new(),
         };
-        bare.with_statements(&BTreeMap::new())
+        bare.with_statements(&StatementBook::default())
     }
 
     /// With this node's own sealing key: it may be a recipient of what it seals.
@@ -124,34 +128,43 @@ impl TrustList {
         Self { groups, ..self }
     }
 
-    /// The same with what publishers say of their keys; statements of others than these are passed over.
+    /// The same with what the identity keys of peers say, whatever they are called; what other keys said, also under
+    /// the same name, is passed over.
     #[must_use]
-    pub fn with_statements(mut self, statements: &BTreeMap<PublisherName, SignedStatement>) -> Self {
-        let stated = |name| statements.get(name).map(SignedStatement::statement);
+    pub fn with_statements(mut self, known: &StatementBook) -> Self {
         let mut keys = KeyBook::default();
+        let own = known.of(&self.own_key);
+        self.own_seal = own.and_then(stated_seal).or(self.own_seal);
+        let mut owners: BTreeMap<SealKey, &PublisherName> =
+            self.given_seals.iter().map(|(name, key)| (*key, name)).collect();
+        owners.extend(self.own_seal.map(|key| (key, &self.own_name)));
         for peer in self.peers.values_mut() {
-            let statement = stated(&peer.name);
-            peer.revoked |= statement.is_some_and(|statement| statement.revoked);
-            peer.seal = stated_seal(statement).or(peer.seal);
-            keys.add(&peer.name, &peer.key, statement, peer.revoked);
+            let stated = known.of(&peer.key);
+            peer.revoked |= stated.is_some_and(|stated| stated.latest().statement().revoked);
+            // A key that came with another's invitation, or is ours, is not theirs to state.
+            let theirs = |key: &SealKey| owners.get(key).is_none_or(|owner| **owner == peer.name);
+            let given = self.given_seals.get(&peer.name).copied();
+            peer.seal = stated.and_then(stated_seal).filter(theirs).or(given);
+            keys.add(&peer.name, &peer.key, stated, peer.revoked);
         }
-        self.own_seal = stated_seal(stated(&self.own_name)).or(self.own_seal);
-        // Last: nobody takes our own key from us.
-        keys.add(&self.own_name, &self.own_key, stated(&self.own_name), false);
+        keys.add(&self.own_name, &self.own_key, own, false);
         self.keys = keys;
         self
     }
 
-    /// The identity key of a publisher that this node trusts, itself included.
+    /// The identity key of a publisher that this node trusts, itself included, by its name or an alias.
     pub fn identity_key(&self, name: &PublisherName) -> Option<&VerifyingKey> {
-        if *name == self.own_name { Some(&self.own_key) } else { self.peer(name).map(|peer| &peer.key) }
+        if *name == self.own_name { Some(&self.own_key) } else { self.known_as(name).map(|peer| &peer.key) }
     }
 
     /// Has `name`, or who went by it before, been revoked?
     pub fn is_revoked(&self, name: &PublisherName) -> bool {
-        let mut of_them =
-            self.peers.values().filter(|peer| peer.name == *name || peer.aliases.contains(name));
-        of_them.any(|peer| peer.revoked)
+        self.known_as(name).is_some_and(|peer| peer.revoked)
+    }
+
+    /// The peer that goes by `name`, or went by it before.
+    fn known_as(&self, name: &PublisherName) -> Option<&Peer> {
+        self.peer(name).or_else(|| self.peers.values().find(|peer| peer.aliases.contains(name)))
     }
 
     pub fn own_name(&self) -> &PublisherName {
@@ -187,20 +200,25 @@ impl TrustList {
 
     /// Is `name` a publisher that this node trusts (itself included), by that name or an alias?
     pub fn publisher(&self, name: &PublisherName) -> bool {
-        *name == self.own_name
-            || self.peers.values().any(|peer| peer.name == *name || peer.aliases.contains(name))
+        *name == self.own_name || self.known_as(name).is_some()
     }
 
     /// Which key must have signed an envelope of this time that names `publisher` and `key_id`?
     pub fn key_of(&self, publisher: &PublisherName, key_id: KeyId, created: Timestamp) -> Trust<'_> {
-        let Some(bound) = self.keys.bound_to(key_id) else {
-            return if self.publisher(publisher) { Trust::OtherKey } else { Trust::Unknown };
+        let bound = self.keys.bound(key_id);
+        let is_theirs = |name: &PublisherName| {
+            name == publisher || self.peers.get(name).is_some_and(|peer| peer.aliases.contains(publisher))
         };
-        let aliases = self.peers.get(bound).map(|peer| peer.aliases.as_slice()).unwrap_or_default();
-        if bound == publisher || aliases.contains(publisher) {
-            self.keys.standing(key_id, created)
-        } else {
+        if let Some(theirs) = bound.iter().find(|bound| is_theirs(&bound.name)) {
+            theirs.standing(created)
+        } else if self.is_revoked(publisher) {
+            Trust::Revoked(None)
+        } else if !bound.is_empty() {
             Trust::NameMismatch
+        } else if self.publisher(publisher) {
+            Trust::OtherKey
+        } else {
+            Trust::Unknown
         }
     }
 
@@ -229,8 +247,8 @@ impl TrustList {
 }
 
 /// The sealing key in use that a statement names: newer than the one of a peer file, which came with an invitation.
-fn stated_seal(statement: Option<&Statement>) -> Option<SealKey> {
-    SealKey::new(statement?.current(KeyUse::Seal)?.key).ok()
+fn stated_seal(stated: &Stated) -> Option<SealKey> {
+    SealKey::new(stated.latest().statement().current(KeyUse::Seal)?.key).ok()
 }
 
 /// Why an envelope is held back from a peer. Counted as `withheld`.

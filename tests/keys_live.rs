@@ -215,6 +215,33 @@ fn a_node_whose_key_is_revoked_does_not_start_again() {
     assert_eq!(rotated.code, 2, "{rotated:?}");
 }
 
+#[test]
+fn a_revocation_outlives_an_emptied_journal() {
+    let mut nodes = mesh(&["cert-at", "cert-ee"]);
+    nodes.iter().for_each(together);
+    nodes[0].cli(&["key", "rotate", "--yes"]);
+    let signed = nodes[0].publish(&[made(0, 300)]);
+    wait_until("it came", SOON, || nodes[1].accepted() == 1);
+    nodes[0].cli(&["key", "revoke", "--yes"]);
+    wait_until("it is heard", SOON, || revoked(&nodes[1], "cert-at"));
+    let copies = nodes[1].dir().join("statements");
+    wait_until("it is written down", SOON, || {
+        ["cert-at.before.cose", "cert-at.cose"].iter().all(|name| copies.join(name).is_file())
+    });
+    let shown = nodes[1].say(&["event", "verify", &signed[0]], "");
+    assert_eq!(shown.code, 1, "{shown:?}");
+    assert!(format!("{shown:?}").contains("key_revoked"), "{shown:?}");
+    // Nobody is left who could say it again.
+    nodes[0].kill9();
+    nodes[1].stop();
+    nodes[1].empty_journal();
+    nodes[1].start();
+    assert!(revoked(&nodes[1], "cert-at"), "from its first moment");
+    std::fs::remove_dir_all(&copies).unwrap();
+    nodes[1].restart();
+    assert!(revoked(&nodes[1], "cert-at"), "and it is in the journal again");
+}
+
 fn run(program: &str, args: &[&str]) -> String {
     let output = std::process::Command::new(program).args(args).output().expect(program);
     assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));

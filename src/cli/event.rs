@@ -165,7 +165,14 @@ pub(super) fn verified(bytes: Bytes, trust: &TrustList) -> Result<VerifiedEnvelo
         (envelope.envelope().publisher().clone(), envelope.envelope().key_id());
     let key = match trust.key_of(&publisher, key_id, envelope.envelope().core().created) {
         Trust::Known(key) => *key,
-        Trust::Revoked(_) => return Err(format!("key_revoked: key {key_id} of {publisher} is revoked")),
+        Trust::Revoked(Some(_)) => {
+            return Err(format!("key_revoked: key {key_id} of {publisher} is revoked"));
+        }
+        Trust::Revoked(None) => {
+            return Err(format!(
+                "key_revoked: {publisher} is revoked, and never named its key {key_id} here"
+            ));
+        }
         Trust::OutOfTime => {
             return Err(format!("unknown_key: key {key_id} of {publisher} was not in use at that time"));
         }

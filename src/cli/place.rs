@@ -1,6 +1,5 @@
 //! The node's directory, and the doors of a running node in it. Knows where things lie; reads no event.
 
-use std::collections::BTreeMap;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -14,7 +13,7 @@ use crate::audit::{self, Decision, What};
 use crate::clock;
 use crate::config::{self, NodeConfig, PeerFiles};
 use crate::control::{Reply, Request};
-use crate::daemon::STATEMENTS_DIR;
+use crate::daemon;
 use crate::envelope::SignedStatement;
 use crate::identity::PublisherName;
 use crate::keyring::Keyring;
@@ -63,7 +62,7 @@ impl Place {
         let config = self.config()?;
         let own_key = self.keyring(&config)?.public_key();
         let trust = PeerFiles::load(&config, &own_key).trust_list(config.name.clone(), own_key);
-        let known = statements(&config, &trust);
+        let known = daemon::copies(&config.paths.state, |name| trust.identity_key(name).copied());
         Ok(trust.with_statements(&known))
     }
 
@@ -156,23 +155,10 @@ impl Place {
     }
 }
 
-/// What is known of everybody's keys, as the node wrote it down; what does not verify is passed over.
-fn statements(config: &NodeConfig, trust: &TrustList) -> BTreeMap<PublisherName, SignedStatement> {
-    let own = std::iter::once((trust.own_name(), trust.own_key()));
-    let all = trust.peers().map(|peer| (&peer.name, &peer.key)).chain(own);
-    all.filter_map(|(name, identity)| Some((name.clone(), statement_of(config, name, identity)?))).collect()
-}
-
-/// What the node last applied of what `name` says of its keys; `None` where nothing is known, or it does not
-/// verify under `identity`.
-pub fn statement_of(
-    config: &NodeConfig,
-    name: &PublisherName,
-    identity: &VerifyingKey,
-) -> Option<SignedStatement> {
-    let file = config.paths.state.join(STATEMENTS_DIR).join(format!("{name}.cose"));
-    let statement = SignedStatement::verify(&std::fs::read(file).ok()?, identity).ok()?;
-    (statement.statement().publisher == *name).then_some(statement)
+/// What the node last applied of what `identity` says of its keys, as it wrote it down; `None` where nothing is known.
+pub fn statement_of(config: &NodeConfig, identity: &VerifyingKey) -> Option<SignedStatement> {
+    let known = daemon::copies(&config.paths.state, |_| Some(*identity));
+    known.of(identity).map(|stated| stated.latest().clone())
 }
 
 /// The node answered something else than was asked: two versions.

@@ -22,7 +22,7 @@ use crate::daemon::snapshot::{Facts, Identity, Lags, snapshot};
 use crate::daemon::whereabouts::{ReadTimes, Sources, whereabouts};
 use crate::daemon::workers::Workers;
 use crate::envelope::statement::claimed_publisher;
-use crate::envelope::{Opener, SealKey, SignedStatement, Signer};
+use crate::envelope::{Opener, SealKey, SignedStatement, Signer, Stated};
 use crate::identity::PublisherName;
 use crate::keyring::Keyring;
 use crate::local::Doors;
@@ -195,12 +195,9 @@ impl EventLoop {
         }
         self.files.trust.store(self.node.trust());
         self.parts.transport.set_peers(reachable(&self.files.peers, &self.node));
-        let changed = self.node.statements().filter(|known| changed.contains(&known.statement().publisher));
-        keys::write_down(
-            self.files.config.paths.state.clone(),
-            changed.cloned().collect(),
-            clock::now().wall,
-        );
+        let of_them = |known: &&Stated| changed.contains(&known.latest().statement().publisher);
+        let stated = self.node.statements().filter(of_them).cloned().collect();
+        keys::write_down(self.files.config.paths.state.clone(), stated, clock::now().wall);
     }
 
     /// `keys/` as it is now: sign with it, and tell everybody.

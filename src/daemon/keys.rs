@@ -1,38 +1,88 @@
 //! What is written down when somebody's keys changed: a line in `audit.jsonl`, and a copy of the statement in
-//! `statements/`, so that the command line can verify without a running node. The journal has the statement
-//! itself.
+//! `statements/`. The journal has the statement itself; the copies are for the command line, which can verify with them
+//! without a running node, and for a node whose journal was emptied: a revocation must outlive that.
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use ed25519_dalek::VerifyingKey;
 
 use crate::audit::{self, Decision, What};
-use crate::envelope::SignedStatement;
+use crate::envelope::statement::claimed_publisher;
+use crate::envelope::{SignedStatement, Stated, StatementBook};
+use crate::identity::PublisherName;
+use crate::limits::KEY_STATEMENT_BYTES_MAX;
 use crate::time::Timestamp;
 
 /// Copies of the statements in force, below the state directory.
-pub const STATEMENTS_DIR: &str = "statements";
+const STATEMENTS_DIR: &str = "statements";
+
+/// The copies are written one after the other: else an older one could take the place of a newer one.
+static WRITING: Mutex<()> = Mutex::new(());
 
 /// Writes them down, away from the loop: a slow disk must not hold it up.
-pub fn write_down(state: PathBuf, statements: Vec<SignedStatement>, at: Timestamp) {
+pub fn write_down(state: PathBuf, changed: Vec<Stated>, at: Timestamp) {
     tokio::task::spawn_blocking(move || {
-        for statement in &statements {
-            let stated = statement.statement();
-            let what = if stated.revoked { What::KeyRevoked } else { What::KeysChanged };
-            let how = format!("serial {}, {} keys", stated.serial, stated.keys.len());
-            let peer = Some(&stated.publisher);
-            let decision = Decision { at, what, who: "node".to_owned(), peer, how: &how };
-            let written = audit::append(&state, &decision).and_then(|()| copy(&state, statement));
-            if let Err(error) = written {
-                tracing::warn!(publisher = %stated.publisher, %error, "the key statement is in the journal alone");
+        let _writing = WRITING.lock().unwrap_or_else(PoisonError::into_inner);
+        for stated in &changed {
+            if let Err(error) = write_one(&state, stated, at) {
+                let publisher = &stated.latest().statement().publisher;
+                tracing::warn!(%publisher, %error, "the key statement is in the journal alone");
             }
         }
     });
 }
 
-fn copy(state: &Path, statement: &SignedStatement) -> std::io::Result<()> {
+fn write_one(state: &Path, stated: &Stated, at: Timestamp) -> std::io::Result<()> {
+    let latest = stated.latest().statement();
+    if let Some(before) = stated.before() {
+        copy(state, &format!("{}.before.cose", before.statement().publisher), before)?;
+    }
+    if copy(state, &format!("{}.cose", latest.publisher), stated.latest())? {
+        let what = if latest.revoked { What::KeyRevoked } else { What::KeysChanged };
+        let how = format!("serial {}, {} keys", latest.serial, latest.keys.len());
+        let peer = Some(&latest.publisher);
+        audit::append(state, &Decision { at, what, who: "node".to_owned(), peer, how: &how })?;
+    }
+    Ok(())
+}
+
+/// Does nothing where the copy says the same, or more. True where it was written.
+fn copy(state: &Path, name: &str, statement: &SignedStatement) -> std::io::Result<bool> {
     let dir = state.join(STATEMENTS_DIR);
     std::fs::create_dir_all(&dir)?;
-    let name = format!("{}.cose", statement.statement().publisher);
+    let there = read(&dir.join(name)).and_then(|bytes| SignedStatement::stored(&bytes).ok());
+    let of_one_key = there.filter(|there| there.signer() == statement.signer());
+    if of_one_key.is_some_and(|there| !statement.replaces(Some(&there))) {
+        return Ok(false);
+    }
     let temporary = tempfile::NamedTempFile::new_in(&dir)?;
     std::fs::write(temporary.path(), statement.bytes())?;
-    temporary.persist(dir.join(name)).map(|_| ()).map_err(|error| error.error)
+    temporary.persist(dir.join(name)).map(|_| true).map_err(|error| error.error)
+}
+
+/// What the copies in `state` say, as far as the identity key of who they claim to be of signed them.
+pub fn copies(state: &Path, identity_of: impl Fn(&PublisherName) -> Option<VerifyingKey>) -> StatementBook {
+    let mut book = StatementBook::default();
+    let entries = std::fs::read_dir(state.join(STATEMENTS_DIR)).into_iter().flatten().flatten();
+    for path in
+        entries.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|it| it == "cose"))
+    {
+        let Some(bytes) = read(&path) else { continue };
+        let Some(identity) = claimed_publisher(&bytes).ok().and_then(|name| identity_of(&name)) else {
+            continue;
+        };
+        if let Ok(statement) = SignedStatement::verify(&bytes, &identity) {
+            book.take(statement);
+        }
+    }
+    book
+}
+
+fn read(file: &Path) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let most = KEY_STATEMENT_BYTES_MAX as u64 + 1;
+    std::fs::File::open(file).ok()?.take(most).read_to_end(&mut bytes).ok()?;
+    Some(bytes)
 }

@@ -23,6 +23,6 @@ mod whereabouts;
 mod workers;
 
 pub use doors::socket_door;
-pub use keys::STATEMENTS_DIR;
+pub use keys::copies;
 
 pub use run::{StartError, run};

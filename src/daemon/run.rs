@@ -17,6 +17,7 @@ use crate::config::{ConfigErrors, FileLists, Fingerprint, NodeConfig, PeerFiles}
 use crate::daemon::control::{Ask, Control};
 use crate::daemon::doors::{door_setups, journal_questions, socket_door};
 use crate::daemon::event_loop::{EventLoop, Files, NodeFile, Parts, reachable};
+use crate::daemon::keys;
 use crate::daemon::rules_log::RulesLog;
 use crate::daemon::snapshot::Identity;
 use crate::envelope::{Opener, Signer};
@@ -144,6 +145,9 @@ async fn serve(config: NodeConfig) -> Result<(), StartError> {
     let trust = Arc::new(peers.trust_list(config.name.clone(), own_key).with_own_seal(own_seal));
     let trust_in_force = Arc::new(ArcSwap::from(Arc::clone(&trust)));
     let (store, opened) = open_store(&config, inputs.clone()).await?;
+    // Also where the journal was emptied a revocation acts before any peer may connect.
+    let copies = keys::copies(&config.paths.state, |name| trust.identity_key(name).copied());
+    let trust = Arc::new(Arc::unwrap_or_clone(trust).with_statements(&copies));
     let transport = TransportConfig { key: keyring.signing_key().clone(), listen: config.listen.clone() };
     let (transport, listening) = Transport::start(transport, inputs.clone()).await?;
     let (store, transport) = (Arc::new(store), Arc::new(transport));
@@ -158,10 +162,10 @@ async fn serve(config: NodeConfig) -> Result<(), StartError> {
     };
     let control: ControlHandler = Arc::new(move |line| Box::pin(control.clone().answer(line)));
     let journal = journal_questions(&store, opened.ends.log_id);
-    let keys = InUse { keyring: &keyring, signer: Arc::clone(&signer), opener: Arc::clone(&opener) };
-    let doors = open_doors(&config, keys, &trust_in_force, control, inputs.clone(), journal)?;
+    let in_use = InUse { keyring: &keyring, signer: Arc::clone(&signer), opener: Arc::clone(&opener) };
+    let doors = open_doors(&config, in_use, &trust_in_force, control, inputs.clone(), journal)?;
     let mut node = Node::new(core_config(&config), trust, opened.ledger, opened.ends, clock::now());
-    if let Some(statement) = keyring.statement() {
+    for statement in copies.all().chain(keyring.statement()) {
         node.handle_input(Input::OwnStatement(statement.clone()), clock::now());
     }
     trust_in_force.store(node.trust());

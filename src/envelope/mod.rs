@@ -25,7 +25,7 @@ pub use codec::CodecError;
 pub use content::{ContentError, check_content};
 pub use seal::{OpenError, Opener, SealError, SealKey};
 pub use sign::{SignatureError, Signer};
-pub use statement::{KeyUse, SignedStatement, StatedKey, Statement};
+pub use statement::{KeyUse, SignedStatement, Stated, StatedKey, Statement, StatementBook};
 
 /// The version of the signed core that this node writes.
 pub const ENVELOPE_VERSION: u8 = 1;

@@ -1,7 +1,9 @@
 //! Key statements (design §5.6, PROTOCOL.md §8): what a publisher's identity key says of its other keys, as a
 //! COSE_Sign1 of its own context. One statement names all of a publisher's keys; the one with the highest serial
-//! is the publisher's state, and a revocation is the last word for ever. Which statement to keep is
-//! `policy`'s and the core's to decide.
+//! is the publisher's state, and a revocation is the last word for ever. What is kept of them is a [`StatementBook`];
+//! what they say of keys is `policy`'s to answer.
+
+mod book;
 
 use bytes::Bytes;
 use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
@@ -13,6 +15,8 @@ use crate::cbor::{self, CborError, Reader};
 use crate::identity::{KeyId, PublisherName, is_good_key};
 use crate::limits::{KEY_STATEMENT_BYTES_MAX, STATED_KEYS_MAX};
 use crate::time::Timestamp;
+
+pub use book::{Stated, StatementBook};
 
 /// The context that every signature over a statement is bound to (external_aad).
 pub const STATEMENT_CONTEXT: &[u8] = b"intelmesh/key/v1";
@@ -113,6 +117,8 @@ pub enum StatementError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignedStatement {
     statement: Statement,
+    /// Whose identity key signed it, as the signed header says.
+    signer: KeyId,
     bytes: Bytes,
 }
 
@@ -141,7 +147,7 @@ impl SignedStatement {
         identity
             .verify_strict(&message, &Signature::from_bytes(&parts.signature))
             .map_err(|_| SignatureError::Invalid)?;
-        Ok(Self { statement, bytes: Bytes::copy_from_slice(bytes) })
+        Ok(Self { statement, signer: expected, bytes: Bytes::copy_from_slice(bytes) })
     }
 
     /// One that was verified before it was written into our own journal.
@@ -149,8 +155,13 @@ impl SignedStatement {
     /// # Errors
     /// [`StatementError`] where it is none.
     pub fn stored(bytes: &[u8]) -> Result<Self, StatementError> {
-        let (statement, _) = read(bytes)?;
-        Ok(Self { statement, bytes: Bytes::copy_from_slice(bytes) })
+        let (statement, parts) = read(bytes)?;
+        Ok(Self { statement, signer: parts.key_id, bytes: Bytes::copy_from_slice(bytes) })
+    }
+
+    /// The identity key that signed it.
+    pub fn signer(&self) -> KeyId {
+        self.signer
     }
 
     pub fn statement(&self) -> &Statement {
@@ -162,7 +173,7 @@ impl SignedStatement {
         &self.bytes
     }
 
-    /// Does it take the place of `known`? A revocation is never replaced, and a lower serial never counts.
+    /// Does it take the place of `known`, of the same signer? A revocation is never replaced, and a lower serial never counts.
     pub fn replaces(&self, known: Option<&Self>) -> bool {
         let Some(known) = known.map(Self::statement) else { return true };
         match (known.revoked, self.statement.revoked) {

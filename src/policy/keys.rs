@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use ed25519_dalek::VerifyingKey;
 use sha2::{Digest as _, Sha256};
 
-use crate::envelope::Statement;
+use crate::envelope::{SignedStatement, Stated};
 use crate::identity::{KeyId, PublisherName};
 use crate::limits::CREATED_AHEAD_ACCEPTED_MS;
 use crate::time::Timestamp;
@@ -17,96 +17,110 @@ pub enum Trust<'a> {
     Known(&'a VerifyingKey),
     /// The publisher's key, but of another time: retired before, or not yet in use when this was created.
     OutOfTime,
-    /// The publisher's key, and revoked: by its statement, or by this node's operator.
-    Revoked(&'a VerifyingKey),
+    /// The publisher's key, and revoked: by its statement, or by this node's operator. `None`: a key that was never
+    /// named here, of a publisher who is revoked.
+    Revoked(Option<&'a VerifyingKey>),
     /// The name is trusted, but with another key.
     OtherKey,
-    /// The key is bound to another name than the signed one.
+    /// The key is bound to other names than the signed one.
     NameMismatch,
     Unknown,
 }
 
 /// One key that may sign, and for whom.
 #[derive(Clone, Debug)]
-struct Bound {
-    name: PublisherName,
+pub(super) struct Bound {
+    pub name: PublisherName,
     key: VerifyingKey,
     not_before: Timestamp,
     not_after: Option<Timestamp>,
     revoked: bool,
 }
 
+impl Bound {
+    /// What the key is worth for something of this publisher, created at `created`.
+    pub fn standing(&self, created: Timestamp) -> Trust<'_> {
+        if self.revoked {
+            return Trust::Revoked(Some(&self.key));
+        }
+        // A clock that went back a little after the key was made is no forgery.
+        let early = created.plus_ms(CREATED_AHEAD_ACCEPTED_MS) < self.not_before;
+        if early || self.not_after.is_some_and(|end| created > end) {
+            return Trust::OutOfTime;
+        }
+        Trust::Known(&self.key)
+    }
+}
+
 /// All keys that may sign, by their ids.
 #[derive(Clone, Debug, Default)]
 pub(super) struct KeyBook {
-    by_id: BTreeMap<KeyId, Bound>,
-    /// Serials, and whether the identity is revoked: what a rejection may be cured by.
-    serials: BTreeMap<PublisherName, (u64, bool)>,
+    /// Nobody takes a key by stating another's: what is signed names its publisher, so both may have it.
+    by_id: BTreeMap<KeyId, Vec<Bound>>,
+    /// What a rejection may be cured by.
+    said: BTreeMap<PublisherName, Said>,
+}
+
+/// Serials, and whether the identity is revoked.
+#[derive(Clone, Debug)]
+struct Said {
+    serial: u64,
+    revoked: bool,
+    before: Option<u64>,
 }
 
 impl KeyBook {
-    /// `identity` is `name`'s own key, `statement` the latest that it signed, `revoked` what our operator says.
+    /// `identity` is `name`'s own key, `stated` what it said, `revoked` what our operator says.
     /// Without a statement the identity key serves all uses.
     pub fn add(
         &mut self,
         name: &PublisherName,
         identity: &VerifyingKey,
-        statement: Option<&Statement>,
+        stated: Option<&Stated>,
         revoked: bool,
     ) {
-        let revoked = revoked || statement.is_some_and(|stated| stated.revoked);
+        let revoked = revoked || stated.is_some_and(|stated| stated.latest().statement().revoked);
         let alone =
             Bound { name: name.clone(), key: *identity, not_before: Timestamp(0), not_after: None, revoked };
-        let Some(statement) = statement else {
-            self.by_id.insert(KeyId::of(identity), alone);
-            return;
-        };
-        self.serials.insert(name.clone(), (statement.serial, revoked));
-        // Named by no key of the statement, it was retired so long ago that nothing of it is on its way.
+        let Some(stated) = stated else { return self.bind(alone) };
+        let serial = |said: &SignedStatement| said.statement().serial;
+        let said = Said { serial: serial(stated.latest()), revoked, before: stated.before().map(serial) };
+        self.said.insert(name.clone(), said);
+        // Named by no key of the statement, it was retired so long ago that there was no room for it any more.
         let long_retired = Bound { not_after: Some(Timestamp(0)), ..alone.clone() };
-        let unnamed = if statement.keys.is_empty() { alone } else { long_retired };
-        self.by_id.insert(KeyId::of(identity), unnamed);
-        for stated in &statement.keys {
+        self.bind(if stated.keys().is_empty() { alone } else { long_retired });
+        for stated in stated.keys() {
             let Some(key) = stated.verifying_key() else { continue };
-            let id = KeyId::of(&key);
-            // Nobody takes a key that is another's already.
-            if self.by_id.get(&id).is_some_and(|known| known.name != *name) {
-                continue;
-            }
-            let bound = Bound {
+            self.bind(Bound {
                 name: name.clone(),
                 key,
                 not_before: stated.not_before,
                 not_after: stated.not_after,
                 revoked: revoked || stated.compromised,
-            };
-            self.by_id.insert(id, bound);
+            });
         }
     }
 
-    pub fn bound_to(&self, key_id: KeyId) -> Option<&PublisherName> {
-        self.by_id.get(&key_id).map(|bound| &bound.name)
+    /// What is bound later to the same publisher takes the place of what was.
+    fn bind(&mut self, bound: Bound) {
+        let of_id = self.by_id.entry(KeyId::of(&bound.key)).or_default();
+        of_id.retain(|known| known.name != bound.name);
+        of_id.push(bound);
     }
 
-    /// What the key is worth for something created at `created`, whoever it is bound to.
-    pub fn standing(&self, key_id: KeyId, created: Timestamp) -> Trust<'_> {
-        let Some(bound) = self.by_id.get(&key_id) else { return Trust::Unknown };
-        if bound.revoked {
-            return Trust::Revoked(&bound.key);
-        }
-        // A clock that went back a little after the key was made is no forgery.
-        let early = created.plus_ms(CREATED_AHEAD_ACCEPTED_MS) < bound.not_before;
-        if early || bound.not_after.is_some_and(|end| created > end) {
-            return Trust::OutOfTime;
-        }
-        Trust::Known(&bound.key)
+    /// Whose the key is, in the order of their names; this node comes last.
+    pub fn bound(&self, key_id: KeyId) -> &[Bound] {
+        self.by_id.get(&key_id).map(Vec::as_slice).unwrap_or_default()
     }
 
     pub fn hash_into(&self, hash: &mut Sha256) {
-        for (name, (serial, revoked)) in &self.serials {
+        for (name, said) in &self.said {
             hash.update(name.as_str());
-            hash.update(serial.to_be_bytes());
-            hash.update([u8::from(*revoked)]);
+            hash.update(said.serial.to_be_bytes());
+            hash.update([u8::from(said.revoked)]);
+            if let Some(before) = said.before {
+                hash.update(before.to_be_bytes());
+            }
         }
     }
 }

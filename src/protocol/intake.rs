@@ -333,7 +333,7 @@ pub fn trusted_key(
     }
     match ground.trust.key_of(envelope.publisher(), envelope.key_id(), envelope.core().created) {
         Trust::Known(key) => Ok(*key),
-        Trust::Revoked(key) if ground.statements.is_released(envelope.key()) => Ok(*key),
+        Trust::Revoked(Some(key)) if ground.statements.is_released(envelope.key()) => Ok(*key),
         Trust::Revoked(_) => {
             Err(waits_for_the_operator(envelope.key(), envelope.publisher(), source, ground))
         }

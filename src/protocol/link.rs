@@ -7,7 +7,7 @@ mod frames;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use crate::identity::PublisherName;
+use crate::identity::{KeyId, PublisherName};
 use crate::limits::{CLONE_PROBE_MS, FEED_SILENT_MS, INTAKE_BYTES_MAX, PEERS_MAX};
 use crate::policy::Peer;
 use crate::protocol::backoff::Backoff;
@@ -304,10 +304,9 @@ impl Link {
     /// What waited for the operator since its publisher was revoked, where that was taken back.
     pub fn retry_unrevoked(&mut self, ground: &mut Ground) {
         let Some(state) = ground.ledger.feeds.get(&self.peer.name) else { return };
-        let revoked: BTreeSet<&PublisherName> =
-            ground.trust.peers().filter(|peer| peer.revoked).map(|peer| &peer.name).collect();
-        let waits =
-            |owed: &&Owed| owed.reason == VerdictCode::KeyRevoked && !revoked.contains(&owed.publisher);
+        let waits = |owed: &&Owed| {
+            owed.reason == VerdictCode::KeyRevoked && !ground.trust.is_revoked(&owed.publisher)
+        };
         let entries: Vec<Owed> = state.owed.values().filter(waits).cloned().collect();
         for entry in entries {
             self.owe_again(Owed { retry_at: ground.steady(), ..entry }, ground);
@@ -329,12 +328,11 @@ impl Link {
         ground.note(Note::Settled { peer: self.peer.name.clone(), seq: owed.seq });
     }
 
-    /// Says on the feed that we send what a publisher states of its keys.
-    pub fn show_statement(&mut self, publisher: &PublisherName) {
-        if let Some(sender) = &mut self.sender
-            && *publisher != self.peer.name
-        {
-            sender.show(publisher.clone());
+    /// Says on the feed that we send what an identity key stated. The peer's own, too: put back from an older copy, it
+    /// does not know.
+    pub fn show_statement(&mut self, signer: KeyId) {
+        if let Some(sender) = &mut self.sender {
+            sender.show(signer);
         }
     }
 

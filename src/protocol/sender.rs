@@ -6,7 +6,8 @@ mod tally;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use crate::identity::{EventKey, PublisherName};
+use crate::envelope::Stated;
+use crate::identity::{EventKey, KeyId, PublisherName};
 use crate::limits::{
     HEAD_EVERY_MS, OWED_PER_FEED_MAX, PEERS_MAX, READ_BYTES, SKIP_EVERY_MS, SKIP_SCANNED_MAX,
     WINDOW_ENVELOPES_MAX,
@@ -31,8 +32,8 @@ pub struct Sender {
     want_cache: BTreeMap<u64, Arc<Entry>>,
     /// Who is pushed and who is only offered, where it is not the default.
     modes: BTreeMap<PublisherName, bool>,
-    /// Whose key statements the peer has to see before the next carrier.
-    to_show: BTreeSet<PublisherName>,
+    /// Identity keys whose statements the peer has to see before the next carrier.
+    to_show: BTreeSet<KeyId>,
     /// What the last ACK's running counts were.
     counted: (u64, u64, u64),
     next_head: Tick,
@@ -221,20 +222,20 @@ impl Sender {
         }
     }
 
-    /// The latest statement of `publisher` goes out before any carrier that is sent from now on.
-    pub fn show(&mut self, publisher: PublisherName) {
-        self.to_show.insert(publisher);
+    /// What `signer` stated goes out before any carrier that is sent from now on.
+    pub fn show(&mut self, signer: KeyId) {
+        self.to_show.insert(signer);
     }
 
     /// As many as there is room for: all of them at once could be more than a stream may have waiting.
     fn show_statements(&mut self, ground: &mut Ground) {
         while self.pipe.has_room()
-            && let Some(publisher) = self.to_show.pop_first()
+            && let Some(signer) = self.to_show.pop_first()
         {
-            if let Some(statement) = ground.ledger.statements.get(&publisher) {
-                let frame = Frame::KeyStatement(statement.bytes().clone());
-                self.pipe.send(frame, ground);
-            }
+            let stated = ground.ledger.statements.of_signer(signer);
+            let frames = stated.into_iter().flat_map(Stated::all);
+            let frames: Vec<_> = frames.map(|said| Frame::KeyStatement(said.bytes().clone())).collect();
+            frames.into_iter().for_each(|frame| self.pipe.send(frame, ground));
         }
     }
 
@@ -449,7 +450,7 @@ fn bounded(window: Window) -> Window {
 
 /// What HELLO says of our journal.
 pub fn hello(ground: &Ground) -> Frame {
-    let own = ground.ledger.statements.get(ground.own_name());
+    let own = ground.ledger.statements.of(ground.trust.own_key());
     Frame::Hello(Box::new(Hello {
         name: ground.own_name().clone(),
         federation: ground.config.federation.clone(),
@@ -462,6 +463,6 @@ pub fn hello(ground: &Ground) -> Frame {
         last_seq: ground.ends.last.seq,
         now: ground.now.wall,
         capabilities: Vec::new(),
-        key_statements: own.map(|statement| statement.bytes().clone()).into_iter().collect(),
+        key_statements: own.into_iter().flat_map(Stated::all).map(|said| said.bytes().clone()).collect(),
     }))
 }

@@ -4,5 +4,6 @@
 mod bench;
 mod filtering;
 mod hostile;
+mod keys;
 mod recalling;
 mod stories;

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::envelope::SignedStatement;
+use crate::envelope::StatementBook;
 use crate::identity::{EventKey, IdentityError, PublisherName, ShortDigest};
 use crate::limits::EQUIVOCATION_PROOFS_MAX;
 use crate::record::{FeedState, Note};
@@ -52,8 +52,8 @@ pub struct Ledger {
     pub floor: Option<Timestamp>,
     /// Digests that lost against the stored one, by publisher and identity; bounded.
     pub equivocations: BTreeMap<PublisherName, BTreeSet<(EventKey, ShortDigest)>>,
-    /// The latest statement of each publisher: kept for ever, also of one that is trusted no more.
-    pub statements: BTreeMap<PublisherName, SignedStatement>,
+    /// What each identity key said last: kept for ever, also of one that is trusted no more.
+    pub statements: StatementBook,
 }
 
 impl Ledger {
@@ -75,12 +75,7 @@ impl Ledger {
             }
             Note::Floor(at) => self.floor = self.floor.max(Some(*at)),
             Note::Steady(at) => self.steady = self.steady.max(*at),
-            Note::Statement(statement) => {
-                let publisher = &statement.statement().publisher;
-                if statement.replaces(self.statements.get(publisher)) {
-                    self.statements.insert(publisher.clone(), statement.clone());
-                }
-            }
+            Note::Statement(statement) => self.statements.take(statement.clone()),
             Note::Equivocation { publisher, key, digest } => {
                 let known = self.equivocations.entry(publisher.clone()).or_default();
                 if known.len() < EQUIVOCATION_PROOFS_MAX {
@@ -105,7 +100,7 @@ impl Ledger {
         notes.extend(
             consumers.map(|(name, at)| Note::Position { consumer: name.clone(), position: at.clone() }),
         );
-        notes.extend(self.statements.values().cloned().map(Note::Statement));
+        notes.extend(self.statements.all().cloned().map(Note::Statement));
         for (publisher, known) in &self.equivocations {
             notes.extend(known.iter().map(|(key, digest)| Note::Equivocation {
                 publisher: publisher.clone(),

@@ -16,7 +16,7 @@ pub fn show(place: &Place, name: &PublisherName, json: bool) -> Result<(), Failu
     let config = place.config()?;
     let known = place.peers(&config)?;
     let held = find(&known, name)?;
-    let statement = statement_of(&config, name, &held.peer.key);
+    let statement = statement_of(&config, &held.peer.key);
     let statement = statement.as_ref().map(SignedStatement::statement);
     let mut facts = PeerFacts::from(held);
     if statement.is_some_and(|stated| stated.revoked) {

@@ -2,6 +2,7 @@
 //! Keys were proven by the transport.
 
 use super::*;
+use crate::envelope::SignedStatement;
 
 impl Link {
     /// HELLO: is it who we trust, and one living process? `Ok(false)`: it has to wait for a probe.
@@ -107,8 +108,14 @@ impl Link {
         }
         self.sender = Some(Sender::new(arriving.pipe, ground.tick()));
         // Before any carrier that needs them; our own went with HELLO.
-        let of_others = ground.ledger.statements.keys().filter(|publisher| *publisher != ground.own_name());
-        of_others.for_each(|publisher| self.show_statement(publisher));
+        let own = KeyId::of(ground.trust.own_key());
+        let of_others = ground.ledger.statements.latest().filter(|said| said.signer() != own);
+        // Not what an older key said under a name that was paired anew: the peer would take it for a forgery.
+        let by_present_key = |said: &&SignedStatement| {
+            let identity = ground.trust.identity_key(&said.statement().publisher);
+            identity.is_none_or(|key| KeyId::of(key) == said.signer())
+        };
+        of_others.filter(by_present_key).for_each(|said| self.show_statement(said.signer()));
         ground.tell(Event::FeedUp { peer: self.peer.name.clone(), role: Role::Sender });
         Ok(())
     }

@@ -6,8 +6,9 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 
 use super::*;
-use crate::envelope::SignedStatement;
 use crate::envelope::statement::claimed_publisher;
+use crate::envelope::{SignedStatement, Stated};
+use crate::identity::KeyId;
 use crate::limits::STATEMENTS_NEWS_MAX;
 use crate::policy::Rate;
 use crate::protocol::bucket::Bucket;
@@ -19,7 +20,7 @@ pub const STATEMENT_RATE: Rate = Rate { per_second: 50 };
 /// What was learnt and not yet passed on, and what the operator lets in.
 #[derive(Debug, Default)]
 pub struct Statements {
-    news: BTreeSet<PublisherName>,
+    news: BTreeSet<KeyId>,
     /// Entries of revoked keys that may be taken after all; forgotten when the process ends.
     released: BTreeSet<EventKey>,
 }
@@ -40,13 +41,13 @@ impl Ground {
         let Ok(publisher) = claimed_publisher(bytes) else {
             return self.refuse_statement(shown_by, "it is no key statement".to_owned());
         };
-        let known = self.ledger.statements.get(&publisher);
-        if known.is_some_and(|known| known.bytes() == bytes)
+        let Some(identity) = self.trust.identity_key(&publisher).copied() else { return };
+        let known = self.ledger.statements.of(&identity);
+        if known.is_some_and(|known| known.all().any(|said| said.bytes() == bytes))
             || self.statements.news.len() >= STATEMENTS_NEWS_MAX
         {
             return;
         }
-        let Some(identity) = self.trust.identity_key(&publisher).copied() else { return };
         if rate.wait_ms(self.now.tick) > 0 {
             return;
         }
@@ -57,22 +58,22 @@ impl Ground {
         }
     }
 
-    /// Keeps a statement that was verified, where it takes the place of the one that is known.
+    /// Keeps a statement that was verified, where it counts beside what is known of its signer.
     pub fn take_statement(&mut self, statement: SignedStatement) {
-        let stated = statement.statement();
-        if !statement.replaces(self.ledger.statements.get(&stated.publisher)) {
+        if !self.ledger.statements.takes(&statement) {
             return;
         }
+        let (stated, signer) = (statement.statement(), statement.signer());
         let (publisher, serial, revoked) = (stated.publisher.clone(), stated.serial, stated.revoked);
         self.note(Note::Statement(statement));
-        self.statements.news.insert(publisher.clone());
+        self.statements.news.insert(signer);
         self.tell(Event::KeyStatement { publisher, serial, revoked });
     }
 
     /// What was learnt and could not be stored acts already, and is written down once there is room.
     pub fn note_statements_again(&mut self, lost: &Ledger) {
-        for (publisher, statement) in &lost.statements {
-            if statement.replaces(self.ledger.statements.get(publisher)) {
+        for statement in lost.statements.all() {
+            if self.ledger.statements.takes(statement) {
                 self.note(Note::Statement(statement.clone()));
             }
         }
@@ -91,7 +92,7 @@ impl Node {
             return;
         }
         for link in self.links.values_mut() {
-            news.iter().for_each(|publisher| link.show_statement(publisher));
+            news.iter().for_each(|signer| link.show_statement(*signer));
         }
         self.on_trust(self.ground.trust.clone());
     }
@@ -138,8 +139,15 @@ impl Node {
         self.ground.trust.clone()
     }
 
-    /// The latest statement of each publisher.
-    pub fn statements(&self) -> impl Iterator<Item = &SignedStatement> {
-        self.ground.ledger.statements.values()
+    /// What this node is known to have said last of its own keys.
+    pub fn own_statement(&self) -> Option<&SignedStatement> {
+        self.ground.ledger.statements.of(self.ground.trust.own_key()).map(Stated::latest)
+    }
+
+    /// What is known of everybody who is trusted now, this node included: not of keys that were theirs before.
+    pub fn statements(&self) -> impl Iterator<Item = &Stated> {
+        let trust = &self.ground.trust;
+        let identities = trust.peers().map(|peer| &peer.key).chain(std::iter::once(trust.own_key()));
+        identities.filter_map(|identity| self.ground.ledger.statements.of(identity))
     }
 }

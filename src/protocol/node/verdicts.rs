@@ -107,6 +107,8 @@ impl Node {
         ticket: Ticket,
         results: Vec<Result<crate::envelope::VerifiedEnvelope, VerdictCode>>,
     ) {
+        // What was learnt with this very batch counts already.
+        self.spread_statements();
         let arrivals = self.ground.intake.verified(ticket);
         for (arrival, result) in arrivals.into_iter().zip(results) {
             match result {
@@ -131,6 +133,10 @@ impl Node {
         if !link.is_current(arrival.stream) {
             link.put_down(core.bytes().len());
             return;
+        }
+        // A key may have been revoked while its signature was checked.
+        if let Err(verdict) = intake::trusted_key(core, &arrival.peer, &self.ground) {
+            return self.conclude(&arrival, verdict);
         }
         if let Some(verdict) = intake::receive_verdict(core.core(), &arrival.path, &link.peer, &self.ground) {
             if let Some(failure) =

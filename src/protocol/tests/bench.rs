@@ -23,10 +23,14 @@ pub fn name(text: &str) -> PublisherName {
     PublisherName::parse(text).unwrap()
 }
 
-pub fn signer(of: &str) -> Signer {
+pub fn signing_key(of: &str) -> SigningKey {
     let mut seed = [0; 32];
     seed[..of.len()].copy_from_slice(of.as_bytes());
-    Signer::new(SigningKey::from_bytes(&seed))
+    SigningKey::from_bytes(&seed)
+}
+
+pub fn signer(of: &str) -> Signer {
+    Signer::new(signing_key(of))
 }
 
 pub fn peer(of: &str) -> Peer {
