@@ -59,8 +59,15 @@ impl Draft {
             )
             .hint("say ids = \"body\" or \"random\""));
         }
-        let key = |name| trust.seal_key(name).ok_or_else(|| SubmitError::no_seal_key(name));
-        self.to.iter().map(key).collect::<Result<Vec<_>, _>>().map(Some)
+        let mut keys: Vec<SealKey> = Vec::with_capacity(self.to.len());
+        for name in &self.to {
+            let key = trust.seal_key(name).ok_or_else(|| SubmitError::no_seal_key(name))?;
+            if let Some(at) = keys.iter().position(|known| *known == key) {
+                return Err(SubmitError::one_seal_key(&self.to[at], name));
+            }
+            keys.push(key);
+        }
+        Ok(Some(keys))
     }
 
     /// Names of peers in place of names of groups, of the line as far as the door has them too.
@@ -194,6 +201,15 @@ impl SubmitError {
             format!("nothing can be sealed to \"{name}\": no sealing key is known"),
         )
         .hint("ask for a new invitation (`intelmesh invite`) and add it: it brings the key")
+    }
+
+    /// Which of them it belongs to cannot be told from here.
+    fn one_seal_key(one: &PublisherName, other: &PublisherName) -> Self {
+        Self::new(
+            SubmitCode::UnknownRecipient,
+            format!("\"{one}\" and \"{other}\" name the same sealing key"),
+        )
+        .hint("one of them states a key that is the other's: seal it to each alone, and ask both about it")
     }
 
     fn own_recipient(name: &PublisherName) -> Self {

@@ -97,6 +97,17 @@ fn a_group_is_its_members_each_once() {
 }
 
 #[test]
+fn two_recipients_with_one_sealing_key_are_refused_by_name() {
+    let peers = [peer("cert-ee", 2, Some(key(2))), peer("cert-pl", 3, Some(key(2)))];
+    let list = TrustList::new(name("cert-at"), SigningKey::from_bytes(&[1; 32]).verifying_key(), peers);
+    let line = br#"{"meta":{"to":["cert-pl","cert-ee"],"seal":true},"payload":{"a":1}}"#;
+    let Ok(Intake::New(draft)) = intake(line, &door()) else { panic!("bug: it is a new event") };
+    let refused = draft.address(&list).unwrap_err();
+    assert_eq!(refused.code, SubmitCode::UnknownRecipient);
+    assert_eq!(refused.message, "\"cert-pl\" and \"cert-ee\" name the same sealing key");
+}
+
+#[test]
 fn what_is_sealed_is_sealed_to_those_that_to_names() {
     let sealed = addressed(r#""to":["cert-pl","cert-ee"],"seal":true,"tlp":"RED""#).unwrap();
     assert_eq!(sealed.seal, Some(vec![key(3), key(2)]));
