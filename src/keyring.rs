@@ -22,11 +22,10 @@ use crate::envelope::statement::StatementError;
 use crate::envelope::{Opener, SealKey, SignedStatement, Signer};
 use crate::identity::PublisherName;
 use crate::limits::KEY_FILE_BYTES_MAX;
-use crate::time::Timestamp;
 use operational::Operational;
 use pem::{ED25519, X25519, read_pem, write_pem};
 
-pub use operational::{Ending, STATEMENT_FILE};
+pub use operational::{Rotation, STATEMENT_FILE};
 
 /// The node's key: it signs, and proves who we are to peers.
 pub const NODE_KEY_FILE: &str = "node.pem";
@@ -52,8 +51,8 @@ pub enum KeyringError {
     Statement { file: PathBuf, error: StatementError },
     #[error("{}: this node's key is revoked", .0.display())]
     Revoked(PathBuf),
-    #[error("{}: it names as many keys as it can hold", .0.display())]
-    TooOften(PathBuf),
+    #[error("{}: this node has said more of its keys since (statement {serial}): they are not the ones in use", .file.display())]
+    Older { file: PathBuf, serial: u64 },
     #[error("{}: it has a passphrase, and {}", .file.display(), .why)]
     Passphrase { file: PathBuf, why: &'static str },
 }
@@ -69,7 +68,9 @@ impl KeyringError {
                 Some("put it back from your backup".into())
             }
             Self::Revoked(_) => Some("make a new node, and pair anew: intelmesh init".into()),
-            Self::TooOften(_) => Some("wait until older keys have left the journal's retention".into()),
+            Self::Older { .. } => Some(
+                "put keys/ back whole from your newest backup, or make new keys: intelmesh key rotate".into(),
+            ),
             Self::Passphrase { .. } => Some(passphrase::HINT.into()),
             _ => None,
         }
@@ -108,7 +109,7 @@ impl Keyring {
         write_pem(&keys_dir.join(SEAL_KEY_FILE), X25519, seal.as_bytes(), None)?;
         let body_id = body_id_secret(keys_dir)?;
         write_pem(&keys_dir.join(NODE_KEY_FILE), ED25519, node.as_bytes(), None)?;
-        let operational = Operational { statement: None, sign: None, seals: Vec::new() };
+        let operational = Operational::default();
         Ok(Self { node, seal, body_id, operational })
     }
 
@@ -133,11 +134,10 @@ impl Keyring {
         &self,
         keys_dir: &Path,
         publisher: &PublisherName,
-        now: Timestamp,
-        ending: Ending,
+        rotation: Rotation<'_>,
     ) -> Result<SignedStatement, KeyringError> {
         let first_seal = PublicKey::from(&self.seal).to_bytes();
-        operational::rotate(keys_dir, &self.node, first_seal, publisher, now, ending)
+        operational::rotate(keys_dir, &self.node, first_seal, publisher, rotation)
     }
 
     /// The last statement about this node's keys, for the safe.
@@ -162,6 +162,20 @@ impl Keyring {
         match self.statement().is_some_and(|known| known.statement().revoked) {
             true => Err(KeyringError::Revoked(keys_dir.join(STATEMENT_FILE))),
             false => Ok(()),
+        }
+    }
+
+    /// Keys that were put back from an older backup would sign what no peer takes. `known` is what this node is known
+    /// to have said last.
+    ///
+    /// # Errors
+    /// [`KeyringError::Older`], [`KeyringError::Revoked`].
+    pub fn check_newest(&self, keys_dir: &Path, known: Option<&SignedStatement>) -> Result<(), KeyringError> {
+        let Some(known) = known.filter(|known| known.replaces(self.statement())) else { return Ok(()) };
+        let (file, stated) = (keys_dir.join(STATEMENT_FILE), known.statement());
+        match stated.revoked {
+            true => Err(KeyringError::Revoked(file)),
+            false => Err(KeyringError::Older { file, serial: stated.serial }),
         }
     }
 
@@ -204,7 +218,8 @@ impl Keyring {
 
     /// Everything that may open what was sealed for this node, the one in use first.
     pub fn opens_with(&self) -> impl Iterator<Item = &StaticSecret> {
-        self.operational.seals.iter().chain(std::iter::once(&self.seal))
+        let Operational { seals, older_seals, .. } = &self.operational;
+        seals.iter().chain(std::iter::once(&self.seal)).chain(older_seals)
     }
 
     /// `x25519:…`, the form of peer files and invitations.

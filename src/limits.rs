@@ -114,7 +114,7 @@ pub const STATEMENTS_NEWS_MAX: usize = 256;
 /// Entries of revoked keys that one feed owes, of [`OWED_PER_FEED_MAX`]: beyond, they are rejected and read again
 /// after a change of trust, so that the feed goes on.
 pub const OWED_REVOKED_MAX: usize = 1_024;
-/// Keys that one statement names: those in use and those retired within the journal's retention.
+/// Keys that one statement names: those in use, and of those retired the newest that there is room for.
 pub const STATED_KEYS_MAX: usize = 48;
 
 /// A filter, of a file, a consumer or SUBSCRIBE, in bytes. Longer is a fault.

@@ -242,6 +242,46 @@ fn a_revocation_outlives_an_emptied_journal() {
     assert!(revoked(&nodes[1], "cert-at"), "and it is in the journal again");
 }
 
+#[test]
+fn an_older_keys_directory_does_not_sign() {
+    let mut nodes = mesh(&["cert-at", "cert-ee"]);
+    nodes.iter().for_each(together);
+    let backup = tempfile::tempdir().unwrap();
+    copy_dir(&nodes[0].dir().join("keys"), &backup.path().join("keys"));
+    nodes[0].cli(&["key", "rotate", "--yes"]);
+    let said = keys(&nodes[0])["serial"].as_u64().unwrap();
+    let copy = nodes[0].dir().join("statements/cert-at.cose");
+    wait_until("it is written down", SOON, || copy.is_file());
+    nodes[0].stop();
+    let put_back = |node: &Node| {
+        std::fs::remove_dir_all(node.dir().join("keys")).unwrap();
+        copy_dir(&backup.path().join("keys"), &node.dir().join("keys"));
+    };
+    put_back(&nodes[0]);
+    nodes[0].start_unready();
+    assert_eq!(nodes[0].wait_exit(), Some(2));
+    let log = nodes[0].log();
+    assert!(log.contains("statement.cose") && log.contains("intelmesh key rotate"), "{log}");
+
+    // The way out, without the newer keys: everybody takes what the next ones sign.
+    nodes[0].cli(&["key", "rotate", "--yes"]);
+    assert!(keys(&nodes[0])["serial"].as_u64().unwrap() > said);
+    nodes[0].start();
+    nodes[0].publish(&[made(0, 300)]);
+    wait_until("it is taken", SOON, || nodes[1].accepted() == 1);
+    assert_eq!(nodes[1].count("cert-at", "/received/rejected"), 0);
+
+    // The whole directory of before knows of nothing newer, and starts; its peers tell it.
+    nodes[0].stop();
+    put_back(&nodes[0]);
+    nodes[0].empty_journal();
+    std::fs::remove_dir_all(nodes[0].dir().join("statements")).unwrap();
+    let told = |node: &Node| node.log().matches("has said more of its keys since").count();
+    let before = told(&nodes[0]);
+    nodes[0].start();
+    wait_until("a peer shows it what it said", SOON, || told(&nodes[0]) > before);
+}
+
 fn run(program: &str, args: &[&str]) -> String {
     let output = std::process::Command::new(program).args(args).output().expect(program);
     assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));

@@ -8,7 +8,7 @@ use super::args::KeyVerb;
 use super::failure::Failure;
 use super::feed::done;
 use super::peer::{agreed, file_of, told};
-use super::place::Place;
+use super::place::{Place, statement_of};
 use crate::audit::What;
 use crate::clock;
 use crate::config::{NodeConfig, write};
@@ -17,10 +17,9 @@ use crate::envelope::statement::claimed_publisher;
 use crate::envelope::{KeyUse, SignedStatement, StatedKey};
 use crate::identity::{KeyId, PublisherName, public_key_text};
 use crate::invitation;
-use crate::keyring::{Ending, Keyring, NODE_KEY_FILE, SEAL_KEY_FILE, seal_key_text};
-use crate::limits::{KEY_STATEMENT_BYTES_MAX, SEEN_BEYOND_JOURNAL_MS};
+use crate::keyring::{Keyring, NODE_KEY_FILE, Rotation, SEAL_KEY_FILE, seal_key_text};
+use crate::limits::KEY_STATEMENT_BYTES_MAX;
 
-const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 /// What `init` prints for the safe begins with this.
 const REVOCATION_PREFIX: &str = "intelmesh-revocation:";
 
@@ -128,13 +127,9 @@ fn rotate(place: &Place, compromised: bool, yes: bool) -> Result<(), Failure> {
     if !yes && !agreed(ask, "nothing was rotated", "key rotate")? {
         return Err(Failure::no("nothing was rotated"));
     }
-    let keep_ms = u64::from(config.journal.keep_days) * DAY_MS + SEEN_BEYOND_JOURNAL_MS;
-    let signed = keyring.rotate(
-        &config.paths.keys,
-        &config.name,
-        clock::now().wall,
-        Ending { keep_ms, compromised },
-    )?;
+    let known = statement_of(&config, &keyring.public_key());
+    let rotation = Rotation { now: clock::now().wall, compromised, known: known.as_ref() };
+    let signed = keyring.rotate(&config.paths.keys, &config.name, rotation)?;
     let stated = signed.statement();
     let keys =
         [KeyUse::Sign, KeyUse::Seal].map(|usage| stated.current(usage).map(text_of).unwrap_or_default());

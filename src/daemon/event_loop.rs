@@ -24,7 +24,7 @@ use crate::daemon::workers::Workers;
 use crate::envelope::statement::claimed_publisher;
 use crate::envelope::{Opener, SealKey, SignedStatement, Signer, Stated};
 use crate::identity::PublisherName;
-use crate::keyring::Keyring;
+use crate::keyring::{Keyring, KeyringError};
 use crate::local::Doors;
 use crate::policy::TrustList;
 use crate::protocol::io::{Command, Event, Ticket};
@@ -198,11 +198,26 @@ impl EventLoop {
         let of_them = |known: &&Stated| changed.contains(&known.latest().statement().publisher);
         let stated = self.node.statements().filter(of_them).cloned().collect();
         keys::write_down(self.files.config.paths.state.clone(), stated, clock::now().wall);
+        if changed.contains(&self.identity.name)
+            && let Err(error) =
+                Keyring::load(&self.files.config.paths.keys).and_then(|k| self.check_newest(&k))
+        {
+            tracing::error!(
+                "{error}: peers reject what is signed here; {}",
+                error.hint().unwrap_or_default()
+            );
+        }
+    }
+
+    /// Is there nothing that this node is known to have said after `keyring`?
+    fn check_newest(&self, keyring: &Keyring) -> Result<(), KeyringError> {
+        keyring.check_newest(&self.files.config.paths.keys, self.node.own_statement())
     }
 
     /// `keys/` as it is now: sign with it, and tell everybody.
     fn reload_keys(&mut self) -> Result<(), String> {
         let keyring = Keyring::load(&self.files.config.paths.keys).map_err(|error| error.to_string())?;
+        self.check_newest(&keyring).map_err(|error| error.to_string())?;
         self.files.opener.replace(keyring.opens_with().cloned());
         self.files.signer.replace(keyring.signing_key_in_use().clone());
         if let Some(statement) = keyring.statement() {

@@ -20,7 +20,7 @@ use crate::daemon::event_loop::{EventLoop, Files, NodeFile, Parts, reachable};
 use crate::daemon::keys;
 use crate::daemon::rules_log::RulesLog;
 use crate::daemon::snapshot::Identity;
-use crate::envelope::{Opener, Signer};
+use crate::envelope::{Opener, Signer, Stated};
 use crate::identity::public_key_text;
 use crate::keyring::{Keyring, KeyringError};
 use crate::limits::SEEN_BEYOND_JOURNAL_MS;
@@ -147,6 +147,9 @@ async fn serve(config: NodeConfig) -> Result<(), StartError> {
     let (store, opened) = open_store(&config, inputs.clone()).await?;
     // Also where the journal was emptied a revocation acts before any peer may connect.
     let copies = keys::copies(&config.paths.state, |name| trust.identity_key(name).copied());
+    for known in [&opened.ledger.statements, &copies] {
+        keyring.check_newest(&config.paths.keys, known.of(&own_key).map(Stated::latest))?;
+    }
     let trust = Arc::new(Arc::unwrap_or_clone(trust).with_statements(&copies));
     let transport = TransportConfig { key: keyring.signing_key().clone(), listen: config.listen.clone() };
     let (transport, listening) = Transport::start(transport, inputs.clone()).await?;

@@ -23,12 +23,15 @@ pub const STATEMENT_FILE: &str = "statement.cose";
 pub const ROTATION_OVERLAP_MS: u64 = 10 * 60 * 1_000;
 
 /// The keys in use beside the identity key. Wiped when dropped.
+#[derive(Default)]
 pub(super) struct Operational {
     pub statement: Option<SignedStatement>,
     /// `None`: the identity key signs.
     pub sign: Option<SigningKey>,
     /// In use first, then older ones: what was sealed for them is still on its way.
     pub seals: Vec<StaticSecret>,
+    /// Those that no statement names any more, or that a revocation silenced: they open what was sealed before.
+    pub older_seals: Vec<StaticSecret>,
 }
 
 impl Operational {
@@ -39,7 +42,7 @@ impl Operational {
         let bytes = match read_bounded(&file, KEY_STATEMENT_BYTES_MAX) {
             Ok(bytes) => bytes,
             Err(KeyringError::Missing(_)) => {
-                return Ok(Self { statement: None, sign: None, seals: Vec::new() });
+                return Ok(Self { older_seals: unnamed_seals(keys_dir, &[]), ..Self::default() });
             }
             Err(error) => return Err(error),
         };
@@ -61,8 +64,29 @@ impl Operational {
                 Err(error) => return Err(error),
             }
         }
-        Ok(Self { statement: Some(signed), sign, seals })
+        let older_seals = unnamed_seals(keys_dir, &signed.statement().keys);
+        Ok(Self { statement: Some(signed), sign, seals, older_seals })
     }
+}
+
+/// The sealing keys that lie there and that `named` does not name. One that cannot be read opens nothing.
+fn unnamed_seals(keys_dir: &Path, named: &[StatedKey]) -> Vec<StaticSecret> {
+    let files = std::fs::read_dir(keys_dir).into_iter().flatten().flatten().map(|entry| entry.path());
+    let is_seal = |file: &PathBuf| {
+        let name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        name.starts_with("seal-") && name.ends_with(".pem")
+    };
+    let named: Vec<_> = named.iter().filter(|stated| stated.usage == KeyUse::Seal).collect();
+    // Those are read already, and a passphrase makes each reading dear.
+    let is_named = |file: &PathBuf| {
+        named
+            .iter()
+            .any(|stated| file_of(keys_dir, KeyUse::Seal, &stated.key).file_name() == file.file_name())
+    };
+    let mut files: Vec<_> = files.filter(is_seal).filter(|file| !is_named(file)).collect();
+    files.sort();
+    let secrets = files.iter().filter_map(|file| read_pem(file, X25519).ok());
+    secrets.map(|secret| StaticSecret::from(*secret)).collect()
 }
 
 fn public_of(usage: KeyUse, secret: &[u8; 32]) -> [u8; 32] {
@@ -94,17 +118,17 @@ fn find(
     }
 }
 
-/// What becomes of the keys that go out of use.
+/// A change of keys, and what becomes of those that go out of use.
 #[derive(Clone, Copy, Debug)]
-pub struct Ending {
-    /// They are named for so long after that, in ms.
-    pub keep_ms: u64,
+pub struct Rotation<'a> {
+    pub now: Timestamp,
     /// Somebody else may have them: nothing that they signed and a peer does not hold yet is taken unasked.
     pub compromised: bool,
+    /// What this node is known to have said last, where `keys/` may be older: those keys are named and retired, too.
+    pub known: Option<&'a SignedStatement>,
 }
 
-/// Makes a new signing and a new sealing key, and the statement that names them and retires those before. Keys that
-/// were retired over `ending.keep_ms` ago are named no more.
+/// Makes a new signing and a new sealing key, and the statement that names them and retires those before.
 ///
 /// # Errors
 /// [`KeyringError`]; the statement is the last that is written, so that nothing has changed before.
@@ -113,16 +137,17 @@ pub(super) fn rotate(
     identity: &SigningKey,
     first_seal: [u8; 32],
     publisher: &PublisherName,
-    now: Timestamp,
-    ending: Ending,
+    rotation: Rotation<'_>,
 ) -> Result<SignedStatement, KeyringError> {
-    let known = Operational::load(keys_dir, identity)?.statement;
-    let known = known.as_ref().map(SignedStatement::statement);
+    let now = rotation.now;
+    let here = Operational::load(keys_dir, identity)?.statement;
+    let newer = rotation.known.filter(|known| known.replaces(here.as_ref()));
+    let known = newer.or(here.as_ref()).map(SignedStatement::statement);
     let statement_file = keys_dir.join(STATEMENT_FILE);
     if known.is_some_and(|known| known.revoked) {
         return Err(KeyringError::Revoked(statement_file));
     }
-    let serial = known.map_or(now.0, |known| now.0.max(known.serial + 1));
+    let serial = known.map_or(now.0, |known| now.0.max(known.serial.saturating_add(1)));
     let of_init =
         |usage, key| StatedKey { usage, key, not_before: Timestamp(0), not_after: None, compromised: false };
     let mut keys = known.map_or_else(
@@ -134,14 +159,12 @@ pub(super) fn rotate(
     );
     let end = now.plus_ms(ROTATION_OVERLAP_MS);
     for key in keys.iter_mut().filter(|key| key.not_after.is_none()) {
-        key.not_after = Some(end);
+        // A clock that went back must not keep anybody from new keys.
+        key.not_after = Some(end.max(key.not_before));
         // What was sealed to it is opened as before: that somebody else can open it, too, is past mending.
-        key.compromised = ending.compromised && key.usage == KeyUse::Sign;
+        key.compromised = rotation.compromised && key.usage == KeyUse::Sign;
     }
-    keys.retain(|key| key.not_after.is_none_or(|end| end.plus_ms(ending.keep_ms) > now));
-    if keys.len() + 2 > STATED_KEYS_MAX {
-        return Err(KeyringError::TooOften(statement_file));
-    }
+    make_room(&mut keys);
     let passphrase = passphrase_of(&keys_dir.join(NODE_KEY_FILE))?;
     let passphrase = passphrase.as_ref().map(|text| text.as_slice());
     for (usage, algorithm) in [(KeyUse::Sign, ED25519), (KeyUse::Seal, X25519)] {
@@ -155,6 +178,17 @@ pub(super) fn rotate(
         .map_err(|error| KeyringError::Statement { file: statement_file.clone(), error })?;
     replace(&statement_file, signed.bytes())?;
     Ok(signed)
+}
+
+/// Retired keys are named as long as there is room, whatever our own retention: others may keep what they signed for
+/// longer. Sealing keys go first: peers seal to the one in use alone, and what was sealed before is opened by the files
+/// in `keys/`. Among signing keys the oldest goes, compromised or not: one that is named no more is good for nothing.
+fn make_room(keys: &mut Vec<StatedKey>) {
+    while keys.len() + 2 > STATED_KEYS_MAX {
+        let oldest = |usage| keys.iter().position(|key| key.usage == usage && key.not_after.is_some());
+        let Some(at) = oldest(KeyUse::Seal).or_else(|| oldest(KeyUse::Sign)) else { return };
+        keys.remove(at);
+    }
 }
 
 /// The statement that revokes the identity key, for the safe. Whoever has it can end this node's life with its
@@ -175,4 +209,112 @@ pub(super) fn revocation(
     };
     SignedStatement::sign(statement, identity)
         .map_err(|error| KeyringError::Statement { file: PathBuf::from(STATEMENT_FILE), error })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::envelope::StatementBook;
+    use crate::identity::KeyId;
+    use crate::keyring::Keyring;
+    use crate::policy::{Trust, TrustList};
+
+    const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
+    const START: Timestamp = Timestamp(1_800_000_000_000);
+
+    fn name() -> PublisherName {
+        PublisherName::parse("cert-at").unwrap()
+    }
+
+    fn rotated(keys: &Path, day: u64, compromised: bool, known: Option<&SignedStatement>) -> SignedStatement {
+        let rotation = Rotation { now: START.plus_ms(day * DAY_MS), compromised, known };
+        Keyring::load(keys).unwrap().rotate(keys, &name(), rotation).unwrap()
+    }
+
+    fn signs(statement: &SignedStatement) -> KeyId {
+        let stated = statement.statement().current(KeyUse::Sign).unwrap();
+        KeyId::of(&stated.verifying_key().unwrap())
+    }
+
+    /// What is said of its keys, as everybody who hears `last` has it.
+    fn heard(keys: &Path, last: &SignedStatement) -> TrustList {
+        let mut book = StatementBook::default();
+        book.take(last.clone());
+        let identity = Keyring::load(keys).unwrap().public_key();
+        TrustList::new(name(), identity, []).with_statements(&book)
+    }
+
+    #[test]
+    fn an_event_of_a_year_ago_verifies_after_rotations() {
+        let dir = tempfile::tempdir().unwrap();
+        Keyring::create(dir.path()).unwrap();
+        let first = signs(&rotated(dir.path(), 0, false, None));
+        let signed = START.plus_ms(DAY_MS);
+        let mut last = rotated(dir.path(), 7, false, None);
+        for month in 1..=13 {
+            last = rotated(dir.path(), month * 30, false, None);
+        }
+        let trust = heard(dir.path(), &last);
+        assert!(matches!(trust.key_of(&name(), first, signed), Trust::Known(_)));
+        let later = trust.key_of(&name(), first, START.plus_ms(8 * DAY_MS));
+        assert_eq!(later, Trust::OutOfTime, "only what was signed while it was in use");
+    }
+
+    #[test]
+    fn a_key_that_there_is_no_room_for_any_more_is_good_for_nothing_also_if_it_was_compromised() {
+        let dir = tempfile::tempdir().unwrap();
+        let identity = KeyId::of(&Keyring::create(dir.path()).unwrap().public_key());
+        let first = signs(&rotated(dir.path(), 0, true, None));
+        let mut last = rotated(dir.path(), 1, true, None);
+        for day in 2..60 {
+            last = rotated(dir.path(), day, false, None);
+        }
+        assert_eq!(last.statement().keys.len(), STATED_KEYS_MAX);
+        let sealing = last.statement().keys.iter().filter(|key| key.usage == KeyUse::Seal).count();
+        assert_eq!(sealing, 1, "sealing keys go first: the files in keys/ open what was sealed to them");
+        let trust = heard(dir.path(), &last);
+        for gone in [identity, first] {
+            let standing = trust.key_of(&name(), gone, START);
+            assert!(matches!(standing, Trust::OutOfTime | Trust::OtherKey), "{standing:?}");
+        }
+        assert_eq!(Keyring::load(dir.path()).unwrap().opens_with().count(), 61);
+    }
+
+    #[test]
+    fn what_was_sealed_to_a_rotated_key_opens_after_our_own_revocation() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = Keyring::create(dir.path()).unwrap().seal_public();
+        rotated(dir.path(), 0, false, None);
+        let keyring = Keyring::load(dir.path()).unwrap();
+        let sealed_to = keyring.seal_public();
+        assert_ne!(sealed_to, first);
+        Keyring::put_statement(dir.path(), &keyring.revocation(&name()).unwrap()).unwrap();
+        let after = Keyring::load(dir.path()).unwrap();
+        let opens: Vec<_> = after.opens_with().map(|secret| PublicKey::from(secret).to_bytes()).collect();
+        assert!(opens.contains(&first) && opens.contains(&sealed_to));
+    }
+
+    #[test]
+    fn older_keys_are_no_longer_in_use_and_a_rotation_goes_on_from_what_was_said_last() {
+        let (dir, backup) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        Keyring::create(dir.path()).unwrap();
+        for file in std::fs::read_dir(dir.path()).unwrap() {
+            let file = file.unwrap().path();
+            std::fs::copy(&file, backup.path().join(file.file_name().unwrap())).unwrap();
+        }
+        let last = rotated(dir.path(), 5, false, None);
+        assert!(Keyring::load(dir.path()).unwrap().check_newest(dir.path(), Some(&last)).is_ok());
+        let older = Keyring::load(backup.path()).unwrap();
+        let refused = older.check_newest(backup.path(), Some(&last)).unwrap_err();
+        assert!(matches!(refused, KeyringError::Older { serial, .. } if serial == last.statement().serial));
+        assert!(refused.hint().unwrap().contains("intelmesh key rotate"));
+
+        // Also by a clock that went back.
+        let next = rotated(backup.path(), 2, false, Some(&last));
+        assert!(next.replaces(Some(&last)));
+        assert!(next.statement().signing_key(signs(&last)).is_some(), "what was lost is named, and retired");
+        assert!(Keyring::load(backup.path()).unwrap().check_newest(backup.path(), Some(&last)).is_ok());
+        let gone = older.revocation(&name()).unwrap();
+        assert!(matches!(older.check_newest(backup.path(), Some(&gone)), Err(KeyringError::Revoked(_))));
+    }
 }
