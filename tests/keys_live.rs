@@ -258,6 +258,8 @@ fn an_older_keys_directory_does_not_sign() {
         copy_dir(&backup.path().join("keys"), &node.dir().join("keys"));
     };
     put_back(&nodes[0]);
+    let checked = nodes[0].say(&["check"], "");
+    assert!(checked.code != 0 && format!("{checked:?}").contains("intelmesh key rotate"), "{checked:?}");
     nodes[0].start_unready();
     assert_eq!(nodes[0].wait_exit(), Some(2));
     let log = nodes[0].log();

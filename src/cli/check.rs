@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::answer::{Answer, talk};
 use super::failure::{Failure, NO};
-use super::place::Place;
+use super::place::{Place, statement_of};
 use crate::config::doors::{ConsumerTo, SubmitFrom};
 use crate::config::{DoorConfigs, Journal, NODE_FILE, NodeConfig, Paths, PeerFiles, Problem};
 use crate::identity::{ProjectName, PublisherName};
@@ -123,7 +123,13 @@ fn keys(config: &NodeConfig, found: &mut Findings) -> VerifyingKey {
         );
     }
     match Keyring::load(&config.paths.keys) {
-        Ok(keyring) => keyring.public_key(),
+        Ok(keyring) => {
+            let known = statement_of(config, &keyring.public_key());
+            if let Err(error) = keyring.check_newest(&config.paths.keys, known.as_ref()) {
+                found.error(&error, error.hint());
+            }
+            keyring.public_key()
+        }
         Err(error) => {
             if !(loose && matches!(error, KeyringError::Loose { .. })) {
                 found.error(&error, error.hint());
