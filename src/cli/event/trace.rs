@@ -67,8 +67,11 @@ impl Section {
 struct Tree<'a> {
     facts: &'a TraceFacts,
     events: BTreeMap<&'a str, &'a TracedEvent>,
-    /// By what is above it: what was reached from there, and by which link (`true`: from left to right).
+    /// By what is above it: what was reached from there, and by which link (`true`: from left to right). Whatever the
+    /// links say, each stands below one that stood there before it.
     below: BTreeMap<&'a str, Vec<(&'a str, &'a TracedLink, bool)>>,
+    /// Links by which something was reached.
+    drawn: usize,
     full: bool,
 }
 
@@ -77,20 +80,26 @@ impl<'a> Tree<'a> {
         let events = facts.events.iter().map(|event| (event.id.as_str(), event)).collect();
         let mut met = BTreeSet::from([facts.of.as_str()]);
         let mut below: BTreeMap<&str, Vec<_>> = BTreeMap::new();
+        let mut drawn = 0;
         for link in &facts.links {
             let (left, right) = (link.left.as_str(), link.right.as_str());
-            if met.contains(left) && met.insert(right) {
-                below.entry(left).or_default().push((right, link, true));
-            } else if met.contains(right) && met.insert(left) {
-                below.entry(right).or_default().push((left, link, false));
-            } else if met.insert(left) | met.insert(right) {
-                // Said by an event of the tree about two others.
-                let by = link.by.as_deref().unwrap_or(&facts.of);
-                below.entry(by).or_default().push((left, link, false));
-                below.entry(left).or_default().push((right, link, true));
+            match (met.contains(left), met.contains(right)) {
+                (true, true) => continue,
+                (true, false) => below.entry(left).or_default().push((right, link, true)),
+                (false, true) => below.entry(right).or_default().push((left, link, false)),
+                (false, false) => {
+                    // Said by an event of the tree about two others, or about another and itself.
+                    let by = link.by.as_deref().filter(|by| met.contains(by)).unwrap_or(&facts.of);
+                    below.entry(by).or_default().push((left, link, false));
+                    if left != right {
+                        below.entry(left).or_default().push((right, link, true));
+                    }
+                }
             }
+            met.extend([left, right]);
+            drawn += 1;
         }
-        Self { facts, events, below, full }
+        Self { facts, events, below, drawn, full }
     }
 
     fn render(&self) -> String {
@@ -108,8 +117,7 @@ impl<'a> Tree<'a> {
         if self.facts.links.is_empty() {
             out.push_str("no links\n");
         }
-        let shown: usize = self.below.values().map(Vec::len).sum();
-        if let Some(more @ 1..) = self.facts.links.len().checked_sub(shown) {
+        if let Some(more @ 1..) = self.facts.links.len().checked_sub(self.drawn) {
             let _ = writeln!(out, "and {more} more {} between these: --json", plural("link", more));
         }
         if !self.facts.cut.is_empty() {
@@ -118,7 +126,7 @@ impl<'a> Tree<'a> {
         out
     }
 
-    /// One event and what is below it; depth is bounded by the answer's own.
+    /// One event and what is below it.
     fn put(&self, out: &mut String, id: &'a str, link: &TracedLink, outwards: bool) {
         let mut open = vec![(id, link, outwards, 1)];
         while let Some((id, link, outwards, depth)) = open.pop() {
@@ -284,5 +292,42 @@ there is more: cut by depth
         let facts = TraceFacts { of: one, events, links: vec![claim], ..facts() };
         let tree = Tree::of(&facts, false).render();
         assert!(tree.contains("\n    related 00000003"), "{tree}");
+    }
+
+    #[test]
+    fn a_claim_that_relates_an_event_to_itself_ends_the_tree() {
+        let (one, two) = (id("cert-at", 1), id("cert-ee", 2));
+        let itself = TracedLink { by: Some(one.clone()), ..link(&two, "related", &two) };
+        let named_like_it = TracedLink { opaque: true, ..link(&one, "alternate", &one) };
+        let events = vec![event("cert-at", 1), event("cert-ee", 2)];
+        let facts = TraceFacts { of: one, events, links: vec![itself, named_like_it], ..facts() };
+        let expected = "\
+00000001 scanner cert-at 2026-11-24T10:00:00.000Z
+related
+  related 00000002 scanner cert-ee 2026-11-24T10:00:00.000Z
+and 1 more link between these: --json
+there is more: cut by depth
+";
+        assert_eq!(Tree::of(&facts, false).render(), expected);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_links_say_each_place_stands_in_the_tree_once(
+            said in proptest::collection::vec((0u8..6, 0u8..6, proptest::option::of(0u8..6)), 0..24),
+        ) {
+            let relations = ["parent", "related", "alternate", "withdraws"];
+            let links = said.iter().enumerate().map(|(nth, (left, right, by))| TracedLink {
+                by: by.map(|by| id("cert-at", by)),
+                ..link(&id("cert-at", *left), relations[nth % 4], &id("cert-at", *right))
+            });
+            let facts = TraceFacts { of: id("cert-at", 0), events: Vec::new(), links: links.collect(), ..facts() };
+            let tree = Tree::of(&facts, true).render();
+            let named = |n: u8| tree.lines().filter(|line| line.ends_with(&id("cert-at", n))).count();
+            for n in 0..6 {
+                let met = n == 0 || said.iter().any(|(left, right, _)| *left == n || *right == n);
+                proptest::prop_assert_eq!(named(n), usize::from(met), "{}", tree);
+            }
+        }
     }
 }

@@ -89,6 +89,12 @@ fn each_refused_line_gets_its_code() {
         (r#"{"meta":{"expires":"tomorrow"},"payload":{"a":1}}"#, "bad_meta"),
         (r#"{"meta":{"expires":"2020-01-01T00:00:00Z"},"payload":{"a":1}}"#, "bad_meta"),
         (r#"{"meta":{"links":[{"type":"related","right":"RT#1"}]},"payload":{"a":1}}"#, "bad_meta"),
+        (
+            &format!(
+                r#"{{"meta":{{"links":[{{"type":"related","left":"{UUID}","right":"{UUID}"}}]}},"payload":{{"a":1}}}}"#
+            ),
+            "bad_meta",
+        ),
         (r#"{"meta":{"ids":"serial"},"payload":{"a":1}}"#, "bad_meta"),
         (r#"{"meta":{"ext":[1]},"payload":{"a":1}}"#, "bad_meta"),
         (r#"{"meta":{"ext":{"x-a":1},"x-a":2},"payload":{"a":1}}"#, "bad_meta"),

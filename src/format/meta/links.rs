@@ -61,6 +61,9 @@ fn read_one(element: &serde_json::Value, names: Names<'_>) -> Result<Link, Submi
             Some(left.ok_or_else(|| fault("its left side is no full name of an event"))?)
         }
     };
+    if left.as_ref().is_some_and(|left| right == LinkTarget::Event(left.clone())) {
+        return Err(fault("both sides are one event"));
+    }
     Ok(Link { left, relation, right })
 }
 
@@ -98,7 +101,13 @@ fn triple_of(triple: &serde_json::Value, names: Names<'_>) -> Option<Link> {
     let side = |key: &str| triple.get(key).and_then(serde_json::Value::as_str);
     let (left, right, relation) = (side("left_side")?, side("right_side")?, side("type")?);
     if relation == "is_parent_event" {
-        return Some(Link { left: Some(names.event(right)?), ..to("parent", left, names)? });
+        return between("parent", right, left, names);
     }
-    Some(Link { left: Some(names.event(left)?), ..to(relation, right, names)? })
+    between(relation, left, right, names)
+}
+
+fn between(relation: &str, left: &str, right: &str, names: Names<'_>) -> Option<Link> {
+    let left = names.event(left)?;
+    let link = to(relation, right, names)?;
+    (link.right != LinkTarget::Event(left.clone())).then_some(Link { left: Some(left), ..link })
 }
