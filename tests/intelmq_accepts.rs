@@ -28,6 +28,8 @@ use support::Dice;
 use support::intelmq::{python, unprivileged};
 
 const ID: &str = "cert-at:intelmq:72ddb00c-2d0a-4eea-b7ac-ae122b8e6c3b";
+/// Taken back by it.
+const OTHER: &str = "cert-at:intelmq:72ddb00c-2d0a-4eea-b7ac-ae122b8e6c3d";
 
 fn script(arguments: &[&str]) -> Command {
     let mut command = unprivileged(&python());
@@ -102,7 +104,7 @@ impl Handing {
             to: Vec::new(),
             max_hops: 8,
             parent: None,
-            links: vec![link("replaces", ID), link("withdraws", ID), link("withdraws", ID)],
+            links: vec![link("replaces", OTHER), link("withdraws", OTHER), link("withdraws", OTHER)],
             ext: None,
             body: Body::Plain(Bytes::copy_from_slice(payload.as_bytes())),
         };

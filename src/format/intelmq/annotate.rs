@@ -11,10 +11,13 @@ use super::value::Value;
 use crate::event::json::Kind;
 use crate::format::handoff::Carried;
 use crate::identity::EventId;
-use crate::link::LinkTarget;
+use crate::link::{Link, LinkTarget};
 
 /// Names below `extra.intelmesh.` that have a meaning of their own.
 const TAKEN: [&str; 7] = ["uuid", "publisher", "path", "tlp", "moved", "feed", "time_observation"];
+
+/// Fields, and what they are to tell as JSON text.
+pub(super) type Told<'s> = Vec<(&'s str, String)>;
 
 /// A field that cannot tell relations.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -78,19 +81,11 @@ impl RelationFields {
     }
 
     /// Fields and their values as JSON text, of what there is to tell.
-    pub(super) fn told_by<'s>(&'s self, carried: &Carried<'_>) -> Vec<(&'s str, String)> {
+    pub(super) fn told_by<'s>(&'s self, carried: &Carried<'_>) -> Told<'s> {
         let mut told = Vec::new();
         for (field, relation) in [(&self.withdraws, "withdraws"), (&self.replaces, "replaces")] {
-            let right = carried.links().iter().filter(|link| {
-                link.relation.as_str() == relation
-                    && link.left.as_ref().is_none_or(|left| left == carried.envelope.id())
-            });
-            let ids: Vec<&EventId> = right
-                .filter_map(|link| match &link.right {
-                    LinkTarget::Event(id) => Some(id),
-                    LinkTarget::Opaque(_) => None,
-                })
-                .collect();
+            let taken = carried.links().iter().filter(|link| link.relation.as_str() == relation);
+            let ids: Vec<&EventId> = taken.filter_map(|link| counting(link, carried)).collect();
             if !field.is_empty() && !ids.is_empty() {
                 told.push((field.as_str(), as_json(&ids)));
             }
@@ -103,6 +98,17 @@ impl RelationFields {
             }
         }
         told
+    }
+}
+
+/// What the carried event takes back with `link`: its own publisher's, and in the open (docs/LINKS.md). A consumer of
+/// plain events sees no more than the field, and would believe another's claim.
+fn counting<'a>(link: &'a Link, carried: &Carried<'_>) -> Option<&'a EventId> {
+    let own = carried.envelope.id();
+    let of_its_own = link.left.as_ref().is_none_or(|left| left == own) && !carried.core().body.is_sealed();
+    match &link.right {
+        LinkTarget::Event(id) if of_its_own && id.publisher == own.publisher && id != own => Some(id),
+        _ => None,
     }
 }
 
@@ -142,18 +148,24 @@ pub(super) fn annotate(carried: &Carried<'_>, plan: &mut Plan<'_>) {
     put("tlp", core.tlp.to_string());
 }
 
-/// Adds what the event's links tell, or keeps it with the rest where its field does not take it.
-pub(super) fn relate(told: Vec<(&str, String)>, fields: &FieldList, plan: &mut Plan<'_>) {
-    for (name, value) in told {
+/// Of what the event's links tell, what its field takes; and what not.
+pub(super) fn that_fit<'s>(told: Told<'s>, fields: &FieldList) -> (Told<'s>, Told<'s>) {
+    told.into_iter().partition(|(name, value)| {
         let kind = if value.starts_with('[') { Kind::Array } else { Kind::String };
-        let takes = match fields.find(name) {
-            Some(field) => field.accepts(&Value::of(&value, kind)),
+        match fields.find(name) {
+            Some(field) => field.accepts(&Value::of(value, kind)),
             None => fields.dict_of(name).is_some(),
-        };
-        if takes {
-            plan.put.push((name.to_owned(), value.into()));
-        } else {
-            plan.note(name, Unfit::Value);
+        }
+    })
+}
+
+/// Adds what the event's links tell: in its field, or kept with the rest, unless what the event itself has under that
+/// name is kept there.
+pub(super) fn relate((fit, unfit): (Told<'_>, Told<'_>), plan: &mut Plan<'_>) {
+    plan.put.extend(fit.into_iter().map(|(name, value)| (name.to_owned(), value.into())));
+    for (name, value) in unfit {
+        plan.note(name, Unfit::Value);
+        if !plan.moved.iter().any(|(moved, _)| moved == name) {
             plan.moved.push((name.to_owned(), value.into()));
         }
     }
@@ -175,3 +187,6 @@ pub(super) fn put_member(out: &mut Vec<u8>, first: &mut bool, key: &str, value: 
     out.push(b':');
     out.extend_from_slice(value.as_bytes());
 }
+
+#[cfg(test)]
+mod tests;

@@ -149,8 +149,8 @@ impl IntelmqHandOff {
         let scan = check_body(payload).map_err(|fault| SetAside::Body(fault.to_string()))?;
         // It is UTF-8: the scan has seen to it.
         let text = std::str::from_utf8(payload).unwrap_or_default();
-        let relations = self.relation_fields.told_by(carried);
-        let ours: Vec<&str> = relations.iter().map(|(name, _)| *name).collect();
+        let relations = annotate::that_fit(self.relation_fields.told_by(carried), fields);
+        let ours: Vec<&str> = relations.0.iter().map(|(name, _)| *name).collect();
         let keeps_feed = self.sender_feed == SenderFeed::Keep;
         let subject = Subject { text, scan: &scan, fields, keeps_feed, ours: &ours };
         let mut plan = Plan::of(&subject);
@@ -160,7 +160,7 @@ impl IntelmqHandOff {
         if self.annotate && fields.has_extra() {
             annotate::annotate(carried, &mut plan);
         }
-        annotate::relate(relations, fields, &mut plan);
+        annotate::relate(relations, &mut plan);
         match &plan.adapted {
             Some(adapted) if self.strict => return Err(SetAside::Strict(adapted.clone())),
             Some(adapted) if !plan.moved.is_empty() && !fields.has_extra() => {

@@ -7,16 +7,14 @@ use proptest::prelude::*;
 use super::*;
 use crate::envelope::{Body, Core, ENVELOPE_VERSION, Envelope, EventType, IdScheme, Signer};
 use crate::event::Format;
-use crate::identity::{EventId, HopPath, PublisherName};
-use crate::link::{Link, LinkTarget, Relation};
+use crate::identity::{HopPath, PublisherName};
 use crate::policy::Tlp;
 use crate::time::Timestamp;
 
-const ID: &str = "cert-at:intelmq:72ddb00c-2d0a-4eea-b7ac-ae122b8e6c3b";
-const OTHER: &str = "cert-at:intelmq:72ddb00c-2d0a-4eea-b7ac-ae122b8e6c3d";
+pub(super) const ID: &str = "cert-at:intelmq:72ddb00c-2d0a-4eea-b7ac-ae122b8e6c3b";
 const ANNOTATION: &str = r#","extra.intelmesh.uuid":"cert-at:intelmq:72ddb00c-2d0a-4eea-b7ac-ae122b8e6c3b","extra.intelmesh.publisher":"cert-at","extra.intelmesh.path":"!cert-at!cert-ee","extra.intelmesh.tlp":"GREEN"}"#;
 
-fn envelope(payload: &str, change: impl FnOnce(&mut Core)) -> Arc<Envelope> {
+pub(super) fn envelope(payload: &str, change: impl FnOnce(&mut Core)) -> Arc<Envelope> {
     let mut core = Core {
         version: ENVELOPE_VERSION,
         id: ID.parse().unwrap(),
@@ -38,18 +36,18 @@ fn envelope(payload: &str, change: impl FnOnce(&mut Core)) -> Arc<Envelope> {
     signer.sign(core).unwrap().envelope().clone()
 }
 
-fn path() -> HopPath {
+pub(super) fn path() -> HopPath {
     HopPath::new(["cert-at", "cert-ee"].map(|hop| PublisherName::parse(hop).unwrap()).to_vec()).unwrap()
 }
 
-fn hand(hand_off: &IntelmqHandOff, envelope: &Envelope) -> (Result<Written, SetAside>, String) {
+pub(super) fn hand(hand_off: &IntelmqHandOff, envelope: &Envelope) -> (Result<Written, SetAside>, String) {
     let path = path();
     let mut out = Vec::new();
     let written = hand_off.write(&Carried::new(17, &path, envelope), &mut out);
     (written, String::from_utf8(out).unwrap())
 }
 
-fn bare() -> IntelmqHandOff {
+pub(super) fn bare() -> IntelmqHandOff {
     IntelmqHandOff { annotate: false, ..IntelmqHandOff::default() }
 }
 
@@ -244,59 +242,6 @@ fn the_receivers_feed_stands_where_it_is_to_be_kept() {
     );
     for choice in SenderFeed::ALL {
         assert_eq!(SenderFeed::parse(choice.as_str()), Some(choice));
-    }
-}
-
-#[test]
-fn relations_are_told_in_the_fields_that_the_operator_names() {
-    let link = |relation: &str| Link {
-        left: None,
-        relation: Relation::parse(relation).unwrap(),
-        right: LinkTarget::Event(OTHER.parse().unwrap()),
-    };
-    let payload = r#"{"comment":"x","status":"y"}"#;
-    let linked =
-        envelope(payload, |core| core.links = vec![link("withdraws"), link("replaces"), link("replaces")]);
-    let (_, line) = hand(&bare(), &linked);
-    assert_eq!(
-        line,
-        format!(
-            r#"{{"comment":"x","status":"y","extra.intelmesh.withdraws":"{OTHER}","extra.intelmesh.replaces":["{OTHER}","{OTHER}"]}}"#
-        )
-    );
-    let fields = RelationFields::new("status", "", "extra.gone", "source.ip").unwrap();
-    let hand_off = IntelmqHandOff { relation_fields: fields, ..bare() };
-    let (_, line) = hand(&hand_off, &linked);
-    assert_eq!(
-        line,
-        format!(r#"{{"comment":"x","status":"{OTHER}","extra.intelmesh.moved":{{"status":"y"}}}}"#)
-    );
-    let (path, id, envelope) = (path(), OTHER.parse::<EventId>().unwrap(), envelope(payload, |_| {}));
-    let carried =
-        Carried { withdrawn_by: Some(&id), replaced_by: Some(&id), ..Carried::new(1, &path, &envelope) };
-    let mut out = Vec::new();
-    hand_off.write(&carried, &mut out).unwrap();
-    assert_eq!(
-        String::from_utf8(out).unwrap(),
-        format!(
-            r#"{{"comment":"x","status":"y","extra.gone":"{OTHER}","extra.intelmesh.moved":{{"source.ip":"{OTHER}"}}}}"#
-        )
-    );
-}
-
-#[test]
-fn relation_fields_are_keys_of_intelmq_and_do_not_stand_in_each_others_way() {
-    for (names, good) in [
-        (["aa.b", "extra.b", "", ""], true),
-        (["", "", "", ""], true),
-        (["extra.A", "", "", ""], false),
-        (["extra", "", "", ""], false),
-        (["extra.intelmesh.uuid", "", "", ""], false),
-        (["extra.intelmesh.moved.x", "", "", ""], false),
-        (["extra.a", "extra.a", "", ""], false),
-        (["extra.a", "", "", "extra.a.b"], false),
-    ] {
-        assert_eq!(RelationFields::new(names[0], names[1], names[2], names[3]).is_ok(), good, "{names:?}");
     }
 }
 
