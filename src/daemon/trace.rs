@@ -70,7 +70,7 @@ pub fn trace(store: &Store, start: Place, depth: u8) -> Result<Option<TraceFacts
         known: HashMap::new(),
         events: Vec::new(),
         links: Vec::new(),
-        said: BTreeSet::new(),
+        said: HashMap::new(),
         cut: BTreeSet::new(),
     };
     let of = start.text();
@@ -96,7 +96,8 @@ struct Walk<'a> {
     known: HashMap<Place, Option<Arc<Entry>>>,
     events: Vec<TracedEvent>,
     links: Vec<TracedLink>,
-    said: BTreeSet<(EventId, String, String)>,
+    /// Where in `links` each stands.
+    said: HashMap<(EventId, String, String), usize>,
     cut: BTreeSet<&'static str>,
 }
 
@@ -110,7 +111,11 @@ impl Walk<'_> {
             }
         }
         let keys: Vec<_> = frontier.iter().map(Place::key).collect();
-        for (key, row) in self.store.naming(&keys, TRACE_NAMING_MAX)? {
+        let (named, more) = self.store.naming(&keys, TRACE_NAMING_MAX)?;
+        if more {
+            self.cut.insert("links");
+        }
+        for (key, row) in named {
             let Some(place) = frontier.iter().find(|place| place.key() == key) else { continue };
             for claim in self.claims_of(row, place)? {
                 self.take(claim, distance, &mut next)?;
@@ -158,7 +163,11 @@ impl Walk<'_> {
 
     fn take(&mut self, claim: Claim, distance: u8, next: &mut Vec<Place>) -> Result<(), StoreError> {
         let said = (claim.left.clone(), claim.relation.as_str().to_owned(), claim.right.text());
-        if self.said.contains(&said) {
+        if let Some(known) = self.said.get(&said).and_then(|at| self.links.get_mut(*at)) {
+            if known.void && !claim.void {
+                // Another said it before, for whom it counts for nothing.
+                (known.void, known.by) = (false, claim.by.map(|by| by.to_string()));
+            }
             return Ok(());
         }
         if self.links.len() >= TRACE_LINKS_MAX {
@@ -180,7 +189,7 @@ impl Walk<'_> {
             self.add(place.clone(), distance + 1)?;
             next.push(place);
         }
-        self.said.insert(said);
+        self.said.insert(said, self.links.len());
         self.links.push(TracedLink {
             left: claim.left.to_string(),
             relation: claim.relation.as_str().to_owned(),
@@ -263,3 +272,6 @@ fn one_word(entry: &Entry) -> String {
     };
     word.ok().filter(is_word).unwrap_or_else(|| core.event_type.as_str().to_owned())
 }
+
+#[cfg(test)]
+mod tests;

@@ -22,7 +22,7 @@ pub use engine::{Engine, EngineConfig, Opened, Problem, Retired, StoreError};
 pub use journal::{Fresh, Journal, JournalConfig};
 pub use segment::JournalError;
 #[cfg(test)]
-mod testing;
+pub mod testing;
 
 #[cfg(feature = "node")]
 pub use service::{Answers, Fatal, Store, StoreDirs, StoreStats};

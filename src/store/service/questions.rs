@@ -48,19 +48,25 @@ impl Store {
         Ok(read.entries)
     }
 
-    /// Who names each of `keys`, held or not: at most `limit` rows for each and each day of the index.
+    /// Who names each of `keys`, held or not: at most `limit` rows for each and each day of the index, and true where
+    /// there are more.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn naming(&self, keys: &[EventKey], limit: usize) -> Result<Vec<(EventKey, Row)>, StoreError> {
+    pub fn naming(
+        &self,
+        keys: &[EventKey],
+        limit: usize,
+    ) -> Result<(Vec<(EventKey, Row)>, bool), StoreError> {
         let days = self.shared.engine().links.days(keys);
-        let mut found = Vec::new();
+        let (mut found, mut more) = (Vec::new(), false);
         for (day, keys) in days {
             for key in keys {
-                let rows = self.shared.engine().rows(day, &key, limit)?;
-                found.extend(rows.into_iter().map(|row| (key, row)));
+                let rows = self.shared.engine().rows(day, &key, limit + 1)?;
+                more |= rows.len() > limit;
+                found.extend(rows.into_iter().take(limit).map(|row| (key, row)));
             }
         }
-        Ok(found)
+        Ok((found, more))
     }
 }
