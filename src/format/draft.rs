@@ -91,13 +91,16 @@ impl Draft {
         match &self.meta.current {
             None => Ok((scheme, own(uuid))),
             Some(given) if given.uuid == uuid => Ok((scheme, given.clone())),
-            // An id that is given needs no scheme, unless the line itself asks for one.
-            Some(given) if self.meta.ids.is_none() || scheme == IdScheme::Random => {
+            // An id that is given needs no scheme, unless the line itself asks for one. At a door for content ids
+            // every id says what its content is.
+            Some(given)
+                if scheme == IdScheme::Random || (scheme == IdScheme::Body && self.meta.ids.is_none()) =>
+            {
                 Ok((IdScheme::Random, given.clone()))
             }
             Some(given) => {
                 Err(SubmitError::bad_id(format!("{given} is not the id of this payload, which is {uuid}"))
-                    .hint("leave `uuid.current` out, or `ids`"))
+                    .hint("leave `uuid.current` out, or say `\"ids\": \"random\"` beside it"))
             }
         }
     }

@@ -45,6 +45,10 @@ impl Exploded {
                 whole.ids = IdScheme::Body;
             }
         }
+        // The parent is a name, not an event: one that is given has no content to fit.
+        if whole.meta.current.is_some() && whole.meta.ids.is_none() {
+            whole.ids = IdScheme::Random;
+        }
         for draft in &mut drafts {
             draft.meta.current = None;
         }

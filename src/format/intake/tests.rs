@@ -126,6 +126,19 @@ fn a_content_id_must_fit_the_payload() {
 }
 
 #[test]
+fn a_given_id_that_is_not_the_contents_is_refused_at_a_content_door() {
+    let at = |scheme: IdScheme, meta: &str| {
+        let line = format!(r#"{{"meta":{{"uuid":{{"current":"{UUID}"}}{meta}}},"payload":{{"a":1}}}}"#);
+        core_at(&line, &Door { ids: scheme, ..door() })
+    };
+    assert_eq!(at(IdScheme::Content, "").unwrap_err().code, SubmitCode::BadId);
+    let given = at(IdScheme::Content, r#","ids":"random""#).unwrap();
+    assert_eq!((given.id.uuid.to_string().as_str(), given.ids), (UUID, IdScheme::Random));
+    let given = at(IdScheme::Body, "").unwrap();
+    assert_eq!((given.id.uuid.to_string().as_str(), given.ids), (UUID, IdScheme::Random));
+}
+
+#[test]
 fn the_three_forms_say_the_same() {
     let plain = core(r#"{"source.ip":"192.0.2.1","__type":"Report"}"#);
     let iep04 = core(

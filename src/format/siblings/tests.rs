@@ -88,6 +88,10 @@ fn the_id_that_the_line_gives_is_the_parents() {
         1,
     );
     assert_eq!(content.unwrap_err().code, SubmitCode::BadId);
+    let line = line(&format!(r#""uuid":{{"current":"{UUID}"}}"#));
+    let given = siblings_at(&line, &door(IdScheme::Content), 1).unwrap();
+    assert_eq!(given.parent.to_string(), format!("cert-at:intelmq:{UUID}"));
+    assert!(given.cores.iter().all(|core| core.ids == IdScheme::Content));
 }
 
 #[test]
