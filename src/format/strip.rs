@@ -17,6 +17,8 @@ use crate::limits::{JSON_DEPTH_MAX, STRIP_RULE_BYTES_MAX};
 /// Below it is what a hand-off to IntelMQ adds.
 const TRACES: &str = "extra.intelmesh";
 const TRACE_UUID: &str = "extra.intelmesh.uuid";
+/// What a text that cannot be read has in it where there may be such.
+const TRACE_WORD: &str = "intelmesh";
 
 /// A field that stays at home, as an operator writes it: `rtir_id` (the field, and what is below it),
 /// `extra.*` (only what is below), `feed.url=file:*` (where the value begins so, without regard to case),
@@ -268,7 +270,8 @@ impl Finder<'_> {
         Ok(all)
     }
 
-    /// IntelMQ also takes `extra` as a string that holds JSON.
+    /// IntelMQ also takes `extra` as a string that holds JSON, and reads in it what is none (NaN): where an event came
+    /// from must not be hidden by that.
     fn walk_string(
         &mut self,
         level: &Level<'_>,
@@ -276,17 +279,37 @@ impl Finder<'_> {
         ruled: bool,
     ) -> Result<bool, SubmitError> {
         let inside = string_of(level.text, member).unwrap_or_default();
-        let scan = match json::scan(inside.as_bytes(), JSON_DEPTH_MAX) {
-            Ok(scan) => scan,
-            Err(fault) if ruled && inside.trim_start().starts_with('{') => {
-                let what = format!("\"extra\" is a string that holds no readable JSON: {fault}");
-                return Err(SubmitError::new(SubmitCode::BadJson, what)
-                    .hint("fields below `extra` that stay at home cannot be taken out of it"));
-            }
-            Err(_) => return Ok(false),
+        let fault = match json::scan(inside.as_bytes(), JSON_DEPTH_MAX) {
+            Ok(scan) => return self.walk_inside(level, member, &inside, &scan),
+            Err(_) if !inside.trim_start().starts_with('{') => return Ok(false),
+            Err(fault) => fault,
         };
+        let finite = with_finite_numbers(&inside);
+        match json::scan(finite.as_bytes(), JSON_DEPTH_MAX) {
+            Ok(scan) => {
+                let all = self.walk_inside(level, member, &finite, &scan)?;
+                if self.leaving.uuid.is_some() || !ruled {
+                    return Ok(all);
+                }
+            }
+            Err(_) if ruled || may_name_a_trace(&inside) => {}
+            Err(_) => return Ok(false),
+        }
+        let what = format!("\"extra\" is a string that holds no readable JSON: {fault}");
+        Err(SubmitError::new(SubmitCode::BadJson, what)
+            .hint("fields below `extra` that stay at home cannot be taken out of it"))
+    }
+
+    /// `inside` is the string that `member` is, or as long.
+    fn walk_inside(
+        &mut self,
+        level: &Level<'_>,
+        member: &Member<'_>,
+        inside: &str,
+        scan: &Scan<'_>,
+    ) -> Result<bool, SubmitError> {
         let outer = std::mem::take(&mut self.leaving.cuts);
-        let all = self.walk(&Level { text: &inside, at: 0, path: "extra" }, &scan.members)?;
+        let all = self.walk(&Level { text: inside, at: 0, path: "extra" }, &scan.members)?;
         let mut cuts = std::mem::replace(&mut self.leaving.cuts, outer);
         cuts.sort_unstable_by_key(|cut| cut.start);
         let start = level.at + member.value_at.start + 1;
@@ -298,6 +321,34 @@ impl Finder<'_> {
         }
         Ok(all)
     }
+}
+
+fn may_name_a_trace(text: &str) -> bool {
+    text.contains(TRACE_WORD) || json::unescape(text).contains(TRACE_WORD)
+}
+
+/// `text` with a 0 and spaces for each number that Python reads and JSON has not, and as long.
+fn with_finite_numbers(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let (mut in_string, mut rest) = (false, text);
+    while let Some(next) = rest.chars().next() {
+        let odd = ["NaN", "Infinity", "-Infinity"].into_iter().find(|odd| rest.starts_with(odd));
+        let step = match odd.filter(|_| !in_string) {
+            Some(odd) => {
+                out.extend(std::iter::once('0').chain(std::iter::repeat_n(' ', odd.len() - 1)));
+                odd.len()
+            }
+            None => {
+                in_string ^= next == '"';
+                let escaped = rest[next.len_utf8()..].chars().next().filter(|_| in_string && next == '\\');
+                let step = next.len_utf8() + escaped.map_or(0, char::len_utf8);
+                out.push_str(&rest[..step]);
+                step
+            }
+        };
+        rest = &rest[step..];
+    }
+    out
 }
 
 /// Where places of an unescaped string stand in its escaped text. Asked in ascending order.

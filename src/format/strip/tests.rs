@@ -90,6 +90,33 @@ fn a_trace_is_found_wherever_it_stands_and_leaves() {
     }
 }
 
+#[test]
+fn an_extra_that_only_python_reads_does_not_hide_where_an_event_came_from() {
+    let found = |payload: &str, given: &[&str]| {
+        let scan = json::scan(payload.as_bytes(), JSON_DEPTH_MAX).unwrap();
+        Leaving::find(payload, &scan, &rules(given)).map(|leaving| leaving.uuid).map_err(|fault| fault.code)
+    };
+    let traced = Ok(Some("u".to_owned()));
+    for given in [&[][..], &StripRule::INTELMQ_DEFAULTS] {
+        for extra in [
+            r#"{\"v\":NaN,\"intelmesh.uuid\":\"u\"}"#,
+            r#"{\"é NaN \\\"\":[-Infinity,Infinity],\"intelmesh\":{\"uuid\":\"u\"}}"#,
+        ] {
+            assert_eq!(found(&format!(r#"{{"a":1,"extra":"{extra}"}}"#), given), traced, "{extra}");
+        }
+        for extra in [
+            r#"{\"a\":1,\"a\":2,\"intelmesh.uuid\":\"u\"}"#,
+            r#"{\"a\":\"\\ud800\",\"\\u0069ntelmesh.uuid\":\"u\"}"#,
+        ] {
+            let said = found(&format!(r#"{{"a":1,"extra":"{extra}"}}"#), given);
+            assert_eq!(said, Err(SubmitCode::BadJson), "{extra}");
+        }
+    }
+    let payload = r#"{"a":1,"extra":"{\"v\": -Infinity, \"intelmesh.uuid\": \"u\", \"w\": NaN}"}"#;
+    assert_eq!(without(payload, &[]), r#"{"a":1,"extra":"{\"v\": -Infinity, \"w\": NaN}"}"#);
+    assert_eq!(without(r#"{"extra":"{\"a\":1,\"a\":2}"}"#, &[]), r#"{"extra":"{\"a\":1,\"a\":2}"}"#);
+}
+
 /// An object of a few fields, some of them to be stripped, written compactly.
 fn objects() -> impl proptest::strategy::Strategy<Value = serde_json::Value> {
     use proptest::prelude::*;
