@@ -173,6 +173,22 @@ impl LinkDb for DayLinks {
         Ok(found.into_values().take(limit).collect())
     }
 
+    fn last_row(&mut self, day: u32, key: &EventKey, class: Class) -> Result<Option<Row>, SeenError> {
+        let (first, last) = rows::range_of(*key, (class, class));
+        let Some(known) = self.days.get(&day) else { return Ok(None) };
+        let in_memory = [&known.fresh, &*known.flushing];
+        let newest = in_memory.into_iter().filter_map(|rows| rows.range(first..=last).next_back());
+        let mut newest = newest.max().and_then(|(key, value)| Row::decode(key, value).map(|row| (*key, row)));
+        if known.on_disk
+            && let Some((key, value)) = self.files.last_between(day, (&first, &last))?
+            && let Ok(key) = <RowKey>::try_from(&*key)
+            && newest.as_ref().is_none_or(|(known, _)| *known < key)
+        {
+            newest = Row::decode(&key, &value).map(|row| (key, row));
+        }
+        Ok(newest.map(|(_, row)| row))
+    }
+
     fn begin_flush(&mut self, covered: Covered) -> Result<Flush, SeenError> {
         let mut work = Vec::new();
         for (number, day) in &mut self.days {

@@ -44,6 +44,12 @@ impl LinkDb for MemoryLinks {
         Ok(day.filter_map(|(key, value)| Row::decode(key, value)).take(limit).collect())
     }
 
+    fn last_row(&mut self, day: u32, key: &EventKey, class: Class) -> Result<Option<Row>, SeenError> {
+        let (first, last) = rows::range_of(*key, (class, class));
+        let found = self.days.get(&day).and_then(|rows| rows.range(first..=last).next_back());
+        Ok(found.and_then(|(key, value)| Row::decode(key, value)))
+    }
+
     fn begin_flush(&mut self, _covered: Covered) -> Result<Flush, SeenError> {
         Ok(Box::new(|| Ok(())))
     }

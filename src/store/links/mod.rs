@@ -30,9 +30,6 @@ const FLUSH_AFTER_ROWS: u64 = 32 * 1024;
 /// Rows in memory at which the appender waits for a flush: at about 150 bytes each, 40 MB.
 const UNFLUSHED_ROWS_MAX: u64 = 256 * 1024;
 
-/// Replacements of one event of which the newest is looked for, in one day.
-const REPLACEMENTS_MAX: usize = 256;
-
 /// A database of rows, by day of the carrier's `created`. What is inserted is found at once, and durable after a
 /// flush.
 pub trait LinkDb: Debug + Send {
@@ -59,6 +56,12 @@ pub trait LinkDb: Debug + Send {
         classes: (Class, Class),
         limit: usize,
     ) -> Result<Vec<Row>, SeenError>;
+
+    /// The last of these rows.
+    ///
+    /// # Errors
+    /// [`SeenError`].
+    fn last_row(&mut self, day: u32, key: &EventKey, class: Class) -> Result<Option<Row>, SeenError>;
 
     /// Begins to make durable all that was inserted, and then, behind it, `covered`.
     fn begin_flush(&mut self, covered: Covered) -> Result<Flush, SeenError>;
@@ -216,8 +219,7 @@ impl LinkIndex {
             {
                 withdrawn = Some(row);
             }
-            let last = self.db.rows(*day, key, (Class::Replaced, Class::Replaced), REPLACEMENTS_MAX)?.pop();
-            if let Some(row) = last
+            if let Some(row) = self.db.last_row(*day, key, Class::Replaced)?
                 && replaced.as_ref().is_none_or(|known| row.seq > known.seq)
             {
                 replaced = Some(row);

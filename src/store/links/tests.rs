@@ -136,6 +136,24 @@ fn the_first_withdrawal_and_the_newest_replacement_are_told() {
     assert_eq!(taken_back(&mut engine, seq), (Some(ee(101)), Some(ee(103))));
 }
 
+#[test]
+fn the_newest_of_three_hundred_replacements_is_told() {
+    let (on_disk, in_memory) = (World::new(), World::new());
+    for mut engine in [on_disk.open(), in_memory.open_with(Box::<MemoryLinks>::default())] {
+        let seq = append(&mut engine, foreign(1));
+        for n in 101..=400 {
+            append(&mut engine, linking("cert-ee", n, &[("replaces", ee(1))]));
+            if n % 150 == 0 {
+                assert_eq!(taken_back(&mut engine, seq), (None, Some(ee(n))), "not flushed");
+                engine.flush().unwrap();
+            }
+        }
+        assert_eq!(taken_back(&mut engine, seq), (None, Some(ee(400))));
+        engine.flush().unwrap();
+        assert_eq!(taken_back(&mut engine, seq), (None, Some(ee(400))));
+    }
+}
+
 /// 40 targets, each withdrawn, over two flushes; the last ones in no flush.
 fn filled(world: &World) -> Memory {
     let mut engine = world.open();

@@ -71,6 +71,9 @@ type Open = Vec<(u32, Arc<sled::Db>)>;
 /// Layers of a filter, each with its number, under the filter's name.
 type NamedLayers<'a> = (&'a str, Vec<(usize, Vec<u8>)>);
 
+/// A key and its value.
+type Pair = (Vec<u8>, Vec<u8>);
+
 #[derive(Debug)]
 pub struct DayFiles {
     dir: PathBuf,
@@ -192,6 +195,18 @@ impl DayFiles {
                 }
             }
             Ok(())
+        })
+    }
+
+    /// The last that is stored from `first` to `last`.
+    ///
+    /// # Errors
+    /// [`SeenError`], here and below.
+    pub fn last_between(&self, day: u32, (first, last): (&[u8], &[u8])) -> Result<Option<Pair>, SeenError> {
+        let (db, dir) = (self.db(day)?, self.day_dir(day));
+        guarded(&dir, || {
+            let pair = db.range(first..=last).next_back().transpose().map_err(sled_error(&dir))?;
+            Ok(pair.map(|(key, value)| (key.to_vec(), value.to_vec())))
         })
     }
 
