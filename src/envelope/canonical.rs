@@ -114,8 +114,8 @@ impl<'a> Reader<'a> {
 fn exact(digits: &str) -> Option<Number> {
     let double: f64 = digits.parse().ok().filter(|double: &f64| double.is_finite())?;
     let same = match digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'-')) {
-        // Beyond 2^126 no integer of this form is accepted; `as` is exact below.
-        true => double.abs() < 8e37 && digits.parse() == Ok(double as i128),
+        // Written without a fraction a double has all its digits.
+        true => digits == format!("{double:.0}"),
         false => decimal(digits) == decimal(&format!("{double:e}")),
     };
     if same { Number::from_f64(double) } else { None }
@@ -175,6 +175,10 @@ mod tests {
             ("9007199254740993.0", false),
             ("18446744073709551616", true),
             ("18446744073709551615", false),
+            ("170141183460469231731687303715884105728", true),
+            ("-170141183460469231731687303715884105728", true),
+            ("170141183460469231731687303715884105727", false),
+            ("100000000000000000000000000000000000000000000000000", false),
             ("1e400", false),
             ("-1e400", false),
             ("1e-400", false),
