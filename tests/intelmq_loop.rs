@@ -91,6 +91,57 @@ fn two_instances_that_give_their_nodes_everything_get_each_event_once_and_come_t
     instances.iter_mut().for_each(IntelMq::assert_all_run);
 }
 
+/// IntelMQ's parsers copy next to nothing of a report into its events, unless they are told to (docs/INTELMQ.md).
+#[test]
+fn what_a_parser_makes_of_a_handed_report_does_not_come_back_into_the_mesh() {
+    let mut nodes = unstarted_mesh(&["cert-at", "cert-ee"]);
+    let mut instance = IntelMq::new("b");
+    let url = instance.redis_url();
+    nodes[1].edit("intelmesh.toml", |text| {
+        format!(
+            "{text}\n[[submit]]\nfrom = \"intelmq-redis\"\nurl = \"{url}\"\nqueue = \"intelmesh-queue\"\n\n\
+             [[consumer]]\nname = \"reports\"\nto = \"intelmq-redis\"\nurl = \"{url}\"\nqueue = \"parser-queue\"\n"
+        )
+    });
+    let traces = ["uuid", "publisher", "path", "tlp"].map(|name| format!("extra.intelmesh.{name}"));
+    instance.add(
+        "parser",
+        "intelmq.bots.parsers.generic.parser_csv",
+        json!({
+            "columns": ["source.ip"], "default_fields": { "classification.type": "scanner" },
+            "copy_collector_provided_fields": traces,
+            "destination_queues": { "_default": ["intelmesh-queue", "witness-queue"] },
+        }),
+    );
+    add_file_output(&mut instance, "witness");
+    instance.start_all(&["parser", "witness"]);
+    start(&mut nodes);
+    let report = json!({
+        "meta": { "version": 1, "type": "report", "tlp": "AMBER" },
+        "payload": { "feed.name": "a", "raw": "MTkyLjAuMi4xCjE5Mi4wLjIuMgo=" },
+    });
+    let id = nodes[0].publish(&[report.to_string()]).remove(0);
+    let door = || {
+        let doors = nodes[1].status()["doors"].as_array().cloned().unwrap_or_default();
+        doors.into_iter().find(|door| door["submit"]["from"] == "intelmq-redis").expect("a door")
+    };
+    wait_until("the door has all that the parser made", ARRIVAL, || {
+        let door = door();
+        ["accepted", "duplicates", "rejects"].iter().filter_map(|of| door["submit"][of].as_u64()).sum::<u64>()
+            == 2
+    });
+    assert_eq!(door()["submit"]["duplicates"], 2, "{}", door());
+    assert_eq!(nodes[1].status()["journal"]["last_seq"], 1);
+    wait_until("both events stay in the pipeline", ARRIVAL, || instance.written("witness").len() == 2);
+    for event in instance.written("witness") {
+        assert_eq!(
+            (&event["extra.intelmesh.uuid"], &event["extra.intelmesh.tlp"]),
+            (&json!(id), &json!("AMBER"))
+        );
+    }
+    instance.assert_all_run();
+}
+
 /// Waits until both have all `count` events and nothing moves; then each has passed each pipeline once, and each
 /// node's journal holds each once.
 fn come_to_rest(nodes: &[Node], instances: &[IntelMq], count: usize) {
