@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use ed25519_dalek::VerifyingKey;
 use sha2::{Digest as _, Sha256};
 
-use crate::envelope::{SignedStatement, Stated};
+use crate::envelope::Stated;
 use crate::identity::{KeyId, PublisherName};
 use crate::limits::CREATED_AHEAD_ACCEPTED_MS;
 use crate::time::Timestamp;
@@ -57,16 +57,6 @@ impl Bound {
 pub(super) struct KeyBook {
     /// Nobody takes a key by stating another's: what is signed names its publisher, so both may have it.
     by_id: BTreeMap<KeyId, Vec<Bound>>,
-    /// What a rejection may be cured by.
-    said: BTreeMap<PublisherName, Said>,
-}
-
-/// Serials, and whether the identity is revoked.
-#[derive(Clone, Debug)]
-struct Said {
-    serial: u64,
-    revoked: bool,
-    before: Option<u64>,
 }
 
 impl KeyBook {
@@ -83,9 +73,6 @@ impl KeyBook {
         let alone =
             Bound { name: name.clone(), key: *identity, not_before: Timestamp(0), not_after: None, revoked };
         let Some(stated) = stated else { return self.bind(alone) };
-        let serial = |said: &SignedStatement| said.statement().serial;
-        let said = Said { serial: serial(stated.latest()), revoked, before: stated.before().map(serial) };
-        self.said.insert(name.clone(), said);
         // Named by no key of the statement, it was retired so long ago that there was no room for it any more.
         let long_retired = Bound { not_after: Some(Timestamp(0)), ..alone.clone() };
         self.bind(if stated.keys().is_empty() { alone } else { long_retired });
@@ -113,14 +100,14 @@ impl KeyBook {
         self.by_id.get(&key_id).map(Vec::as_slice).unwrap_or_default()
     }
 
+    /// All that a rejection may be cured by: a statement that changes no key cures nothing.
     pub fn hash_into(&self, hash: &mut Sha256) {
-        for (name, said) in &self.said {
-            hash.update(name.as_str());
-            hash.update(said.serial.to_be_bytes());
-            hash.update([u8::from(said.revoked)]);
-            if let Some(before) = said.before {
-                hash.update(before.to_be_bytes());
-            }
+        for bound in self.by_id.values().flatten() {
+            hash.update(bound.key.as_bytes());
+            hash.update(bound.name.as_str());
+            hash.update(bound.not_before.0.to_be_bytes());
+            hash.update(bound.not_after.map_or(u64::MAX, |end| end.0).to_be_bytes());
+            hash.update([u8::from(bound.revoked)]);
         }
     }
 }

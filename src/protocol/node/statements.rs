@@ -1,7 +1,7 @@
 //! Key statements (design §5.6, PROTOCOL.md §8): learnt from HELLO and KEY, kept for ever, passed on to every
 //! peer. What they say of keys is `policy`'s to answer; what a revoked key signed waits, owed, for the operator.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
@@ -17,10 +17,17 @@ use crate::record::Ledger;
 /// So many statements of one peer are examined in a second: each may cost a signature check.
 pub const STATEMENT_RATE: Rate = Rate { per_second: 50 };
 
+/// So many new statements of one identity key are taken in [`STATEMENTS_WITHIN_MS`]; a revocation always is. Each is kept
+/// for ever and goes to everybody, so that who makes them all the time would fill every journal.
+const STATEMENTS_MAX: u32 = 8;
+const STATEMENTS_WITHIN_MS: u64 = 10 * 60 * 1_000;
+
 /// What was learnt and not yet passed on, and what the operator lets in.
 #[derive(Debug, Default)]
 pub struct Statements {
     news: BTreeSet<KeyId>,
+    /// How many of one key were taken since when.
+    taken_since: BTreeMap<KeyId, (Tick, u32)>,
     /// Entries of revoked keys that may be taken after all; forgotten when the process ends.
     released: BTreeSet<EventKey>,
 }
@@ -32,6 +39,16 @@ impl Statements {
 
     pub fn taken(&mut self, key: EventKey) {
         self.released.remove(&key);
+    }
+
+    /// May one more of `signer` be taken now?
+    fn has_turn(&mut self, signer: KeyId, now: Tick) -> bool {
+        let (since, count) = self.taken_since.entry(signer).or_insert((now, 0));
+        if now >= since.plus_ms(STATEMENTS_WITHIN_MS) {
+            (*since, *count) = (now, 0);
+        }
+        *count += 1;
+        *count <= STATEMENTS_MAX
     }
 }
 
@@ -53,7 +70,19 @@ impl Ground {
         }
         rate.spend(1, self.now.tick);
         match SignedStatement::verify(bytes, &identity) {
-            Ok(statement) => self.take_statement(statement),
+            Ok(statement) => {
+                let counts = self.ledger.statements.takes(&statement);
+                let often = !statement.statement().revoked
+                    && counts
+                    && !self.statements.has_turn(statement.signer(), self.now.tick);
+                if often {
+                    let why = format!(
+                        "of {publisher}: more than {STATEMENTS_MAX} within ten minutes; heard again later"
+                    );
+                    return self.refuse_statement(shown_by, why);
+                }
+                self.take_statement(statement);
+            }
             Err(error) => self.refuse_statement(shown_by, format!("of {publisher}: {error}")),
         }
     }

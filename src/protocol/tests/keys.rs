@@ -255,3 +255,32 @@ fn what_is_at_the_workers_when_its_key_is_revoked_is_not_stored() {
         ));
     }
 }
+
+#[test]
+fn statements_that_change_no_key_leave_every_feed_standing() {
+    let mut bench = Bench::new();
+    let shower = bench.receiving("cert-ee");
+    let other = bench.receiving("cert-pl");
+    // A rejection that trust may cure: each change of trust reads this feed again.
+    bench.frames(other, vec![carrier(1, &["cert-pl"], by("cert-xx", core("cert-pl", 1)))]);
+    assert_eq!(bench.verdicts(), [(1, VerdictCode::UnknownKey)]);
+    bench.frames(shower, vec![shown(&stated("cert-ee", "cert-ee", 1, &["cert-ee"]))]);
+    bench.pass(1_000);
+    let before = bench.closed.len();
+    for serial in 2..200 {
+        bench.frames(shower, vec![shown(&stated("cert-ee", "cert-ee", serial, &["cert-ee"]))]);
+        bench.pass(50);
+    }
+    assert_eq!(bench.closed.len(), before, "no feed was cut off for them");
+    let identity = signer("cert-ee").verifying_key();
+    let serial = |bench: &Bench| bench.ledger.statements.of(&identity).unwrap().latest().statement().serial;
+    assert_eq!(serial(&bench), 8, "so many are kept in ten minutes");
+    bench.pass(10 * 60 * 1_000);
+    let shower = bench.receiving("cert-ee");
+    bench.frames(shower, vec![shown(&stated("cert-ee", "cert-ee", 300, &["cert-ee"]))]);
+    bench.pass(200);
+    assert_eq!(serial(&bench), 300);
+    bench.frames(shower, vec![shown(&revoked("cert-ee", "cert-ee"))]);
+    bench.pass(200);
+    assert!(is_revoked(&bench, "cert-ee"), "a revocation always counts");
+}
