@@ -29,7 +29,7 @@ pub fn decide(place: &Place, what: &str, release: bool) -> Result<(), Failure> {
     };
     done(&place.ask(&request)?)?;
     let (verb, audited) = if release {
-        ("released: taken as any other", What::EventReleased)
+        ("released: asked for again, and taken as any other", What::EventReleased)
     } else {
         ("dropped", What::EventDropped)
     };
