@@ -1,12 +1,15 @@
 //! Frames of IntelMQ's TCP bots: a length in 4 bytes, big-endian, then so many bytes (the reference is
-//! `intelmq.bots.collectors.tcp.collector` 3.5.0, which takes any length). Here each is bounded: of one that
-//! is longer only its beginning is kept, and the rest is read past. What a frame says is the caller's.
+//! `intelmq.bots.collectors.tcp.collector` 3.5.0, which takes any length), or a separator behind them (`separated`).
+//! Here each is bounded: of one that is longer only its beginning is kept, and the rest is read past. What a frame
+//! says is the caller's.
 
 use std::io;
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
+use super::lines::Line;
+use super::separated::Separated;
 use crate::limits::LINE_BYTES_MAX;
 
 /// What one read asks for, in bytes.
@@ -25,6 +28,22 @@ pub(super) enum Frame {
     },
 }
 
+impl Frame {
+    pub fn line(&self) -> Line {
+        match self {
+            Self::Whole(text) => Line::Text(text.clone()),
+            Self::TooLong { .. } => Line::TooLong,
+        }
+    }
+
+    /// What was kept of it.
+    pub fn bytes(&self) -> &Bytes {
+        match self {
+            Self::Whole(bytes) | Self::TooLong { head: bytes, .. } => bytes,
+        }
+    }
+}
+
 /// So much of a buffer is copied rather than kept: it would hold on to all that was read with it.
 const COPIED_BYTES_MAX: usize = 8 * 1024;
 
@@ -33,16 +52,41 @@ pub(super) fn piece(read: BytesMut) -> Bytes {
     if read.len() <= COPIED_BYTES_MAX { Bytes::copy_from_slice(&read) } else { read.freeze() }
 }
 
+/// How one frame is told from the next.
+pub(super) enum Framing {
+    /// By the length before it.
+    Length(Lengths),
+    /// By what comes behind it.
+    Separator(Separated),
+}
+
+impl Framing {
+    /// Takes a frame that is whole off the front of `read`.
+    fn cut(&mut self, read: &mut BytesMut) -> Option<Frame> {
+        match self {
+            Self::Length(lengths) => lengths.cut(read),
+            Self::Separator(separated) => separated.cut(read),
+        }
+    }
+
+    /// May the end come here, `rest` being what was read and not cut?
+    fn may_end(&self, rest: &[u8]) -> bool {
+        match self {
+            Self::Length(lengths) => lengths.passing.is_none() && rest.is_empty(),
+            Self::Separator(separated) => separated.may_end(rest),
+        }
+    }
+}
+
 pub(super) struct FrameReader<R> {
     inner: R,
     buffer: BytesMut,
-    /// Of a frame that is being read past: its length, its first bytes, and how much of it is still to come.
-    passing: Option<(u64, Bytes, usize)>,
+    framing: Framing,
 }
 
 impl<R: AsyncRead + Unpin> FrameReader<R> {
-    pub fn new(inner: R) -> Self {
-        Self { inner, buffer: BytesMut::new(), passing: None }
+    pub fn new(inner: R, framing: Framing) -> Self {
+        Self { inner, buffer: BytesMut::new(), framing }
     }
 
     /// The next frame; `None` at the end. May be dropped while it waits.
@@ -56,36 +100,49 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
             }
             self.buffer.reserve(READ_BYTES);
             if self.inner.read_buf(&mut self.buffer).await? == 0 {
-                if self.buffer.is_empty() && self.passing.is_none() {
+                if self.framing.may_end(&self.buffer) {
                     return Ok(None);
                 }
-                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "a frame was cut"));
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "an event was cut"));
             }
         }
     }
 
     /// A frame that was read already.
     pub fn frame_at_hand(&mut self) -> Option<Frame> {
+        self.framing.cut(&mut self.buffer)
+    }
+}
+
+/// Frames with their length before them.
+#[derive(Default)]
+pub(super) struct Lengths {
+    /// Of a frame that is being read past: its length, its first bytes, and how much of it is still to come.
+    passing: Option<(u64, Bytes, usize)>,
+}
+
+impl Lengths {
+    fn cut(&mut self, read: &mut BytesMut) -> Option<Frame> {
         if self.passing.is_none() {
-            let length = u32::from_be_bytes(*self.buffer.first_chunk()?);
+            let length = u32::from_be_bytes(*read.first_chunk()?);
             let bytes = length as usize;
             if bytes <= LINE_BYTES_MAX {
-                if self.buffer.len() < 4 + bytes {
+                if read.len() < 4 + bytes {
                     return None;
                 }
-                self.buffer.advance(4);
-                return Some(Frame::Whole(piece(self.buffer.split_to(bytes))));
+                read.advance(4);
+                return Some(Frame::Whole(piece(read.split_to(bytes))));
             }
-            if self.buffer.len() < 4 + HEAD_BYTES {
+            if read.len() < 4 + HEAD_BYTES {
                 return None;
             }
-            self.buffer.advance(4);
-            let head = Bytes::copy_from_slice(&self.buffer.split_to(HEAD_BYTES));
+            read.advance(4);
+            let head = Bytes::copy_from_slice(&read.split_to(HEAD_BYTES));
             self.passing = Some((length.into(), head, bytes - HEAD_BYTES));
         }
         let (.., rest) = self.passing.as_mut()?;
-        let passed = (*rest).min(self.buffer.len());
-        self.buffer.advance(passed);
+        let passed = (*rest).min(read.len());
+        read.advance(passed);
         *rest -= passed;
         if *rest > 0 {
             return None;
@@ -105,7 +162,7 @@ mod tests {
         let feed = tokio::spawn(async move {
             tokio::io::AsyncWriteExt::write_all(&mut sender, &given).await.unwrap();
         });
-        let mut reader = FrameReader::new(receiver);
+        let mut reader = FrameReader::new(receiver, Framing::Length(Lengths::default()));
         let mut frames = Vec::new();
         let end = loop {
             match reader.frame().await {

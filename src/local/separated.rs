@@ -2,86 +2,64 @@
 //! bounded, and what comes before the end of the connection without its separator is none: a bot was killed
 //! inside of it, and sends it again. What an event says is the caller's.
 
-use std::io;
-
 use bytes::{Buf as _, Bytes, BytesMut};
-use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 use super::frames::{Frame, HEAD_BYTES, piece};
 
-/// What one read asks for, in bytes.
-const READ_BYTES: usize = 64 * 1024;
-
-pub(super) struct SeparatedReader<R> {
-    inner: R,
+pub(super) struct Separated {
     bytes_max: usize,
     /// Not empty.
     end: Bytes,
-    buffer: BytesMut,
-    /// Bytes of `buffer` at which no end begins.
+    /// Bytes of what was read at which no end begins.
     scanned: usize,
     /// Of an event that is too long: its first bytes, and how many were read past.
     passing: Option<(Bytes, u64)>,
 }
 
-impl<R: AsyncRead + Unpin> SeparatedReader<R> {
-    pub fn new(inner: R, bytes_max: usize, end: Bytes) -> Self {
-        Self { inner, bytes_max, end, buffer: BytesMut::new(), scanned: 0, passing: None }
+impl Separated {
+    pub fn new(bytes_max: usize, end: Bytes) -> Self {
+        Self { bytes_max, end, scanned: 0, passing: None }
     }
 
-    /// The next event; `None` at the end. May be dropped while it waits.
-    ///
-    /// # Errors
-    /// `UnexpectedEof` where the end comes inside an event; what the socket says.
-    pub async fn frame(&mut self) -> io::Result<Option<Frame>> {
+    /// Takes an event with its end off the front of `read`; blank ones are none.
+    pub fn cut(&mut self, read: &mut BytesMut) -> Option<Frame> {
         loop {
-            if let Some(frame) = self.frame_at_hand() {
-                return Ok(Some(frame));
-            }
-            self.buffer.reserve(READ_BYTES);
-            if self.inner.read_buf(&mut self.buffer).await? == 0 {
-                if is_blank(&self.buffer) && self.passing.is_none() {
-                    return Ok(None);
-                }
-                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "an event was cut"));
-            }
-        }
-    }
-
-    /// An event that was read already; blank ones are none.
-    pub fn frame_at_hand(&mut self) -> Option<Frame> {
-        loop {
-            match self.any_at_hand()? {
+            match self.cut_any(read)? {
                 Frame::Whole(text) if is_blank(&text) => {}
                 frame => return Some(frame),
             }
         }
     }
 
-    fn any_at_hand(&mut self) -> Option<Frame> {
-        let Some(found) = find(&self.buffer[self.scanned..], &self.end) else {
+    /// May the connection end with `rest`? Not inside an event.
+    pub fn may_end(&self, rest: &[u8]) -> bool {
+        is_blank(rest) && self.passing.is_none()
+    }
+
+    fn cut_any(&mut self, read: &mut BytesMut) -> Option<Frame> {
+        let Some(found) = find(&read[self.scanned..], &self.end) else {
             // The beginning of an end may be there already.
-            self.scanned = self.buffer.len().saturating_sub(self.end.len() - 1);
+            self.scanned = read.len().saturating_sub(self.end.len() - 1);
             if self.passing.is_some() || self.scanned > self.bytes_max {
-                self.pass(self.scanned);
+                self.pass(read, self.scanned);
             }
             return None;
         };
         let bytes = self.scanned + found;
         if self.passing.is_some() || bytes > self.bytes_max {
-            self.pass(bytes);
-            self.buffer.advance(self.end.len());
+            self.pass(read, bytes);
+            read.advance(self.end.len());
             return self.passing.take().map(|(head, bytes)| Frame::TooLong { bytes, head });
         }
-        let text = self.buffer.split_to(bytes);
-        self.buffer.advance(self.end.len());
+        let text = read.split_to(bytes);
+        read.advance(self.end.len());
         self.scanned = 0;
         Some(Frame::Whole(piece(text)))
     }
 
-    /// Reads past the first `bytes` of the buffer.
-    fn pass(&mut self, bytes: usize) {
-        let read = self.buffer.split_to(bytes);
+    /// Reads past the first `bytes`.
+    fn pass(&mut self, read: &mut BytesMut, bytes: usize) {
+        let read = read.split_to(bytes);
         let (_, passed) = self
             .passing
             .get_or_insert_with(|| (Bytes::copy_from_slice(&read[..read.len().min(HEAD_BYTES)]), 0));
@@ -103,7 +81,10 @@ fn find(text: &[u8], end: &[u8]) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+
     use super::*;
+    use crate::local::frames::{FrameReader, Framing};
 
     /// Hands out `given` in pieces of `piece` bytes, and reads to the end.
     async fn frames(given: &[u8], end: &'static str, piece: usize) -> (Vec<Frame>, Option<io::ErrorKind>) {
@@ -112,7 +93,8 @@ mod tests {
         let feed = tokio::spawn(async move {
             tokio::io::AsyncWriteExt::write_all(&mut sender, &given).await.unwrap();
         });
-        let mut reader = SeparatedReader::new(receiver, 4, Bytes::from_static(end.as_bytes()));
+        let separated = Separated::new(4, Bytes::from_static(end.as_bytes()));
+        let mut reader = FrameReader::new(receiver, Framing::Separator(separated));
         let mut frames = Vec::new();
         let end = loop {
             match reader.frame().await {

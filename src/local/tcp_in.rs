@@ -17,9 +17,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use super::frames::{Frame, FrameReader};
-use super::lines::Line;
-use super::separated::SeparatedReader;
+use super::frames::{Frame, FrameReader, Framing, Lengths};
+use super::separated::Separated;
 use super::submission::{Outcome, Submission};
 use super::submit_door::SubmitDoor;
 use crate::limits::{
@@ -71,64 +70,14 @@ struct Client {
     end: CancellationToken,
 }
 
-/// One frame or line as it came in.
-enum Piece {
-    Whole(Bytes),
-    TooLong { bytes: u64, head: Bytes },
-}
-
-impl Piece {
-    fn of(frame: Frame) -> Self {
-        match frame {
-            Frame::Whole(bytes) => Self::Whole(bytes),
-            Frame::TooLong { bytes, head } => Self::TooLong { bytes, head },
-        }
-    }
-
-    fn line(&self) -> Line {
-        match self {
-            Self::Whole(text) => Line::Text(text.clone()),
-            Self::TooLong { .. } => Line::TooLong,
-        }
-    }
-
-    fn bytes(&self) -> &Bytes {
-        match self {
-            Self::Whole(bytes) | Self::TooLong { head: bytes, .. } => bytes,
-        }
-    }
-}
-
 /// The place of an answer in the order of frames.
 struct Slot {
-    piece: Piece,
+    frame: Frame,
     submission: Submission,
     _held: OwnedSemaphorePermit,
 }
 
-/// The two ways in which a bot marks where an event ends.
-enum Reader {
-    Frames(FrameReader<OwnedReadHalf>),
-    Separated(SeparatedReader<OwnedReadHalf>),
-}
-
-impl Reader {
-    async fn next(&mut self) -> io::Result<Option<Piece>> {
-        let frame = match self {
-            Self::Frames(frames) => frames.frame().await?,
-            Self::Separated(frames) => frames.frame().await?,
-        };
-        Ok(frame.map(Piece::of))
-    }
-
-    fn at_hand(&mut self) -> Option<Piece> {
-        let frame = match self {
-            Self::Frames(frames) => frames.frame_at_hand(),
-            Self::Separated(frames) => frames.frame_at_hand(),
-        };
-        frame.map(Piece::of)
-    }
-}
+type Reader = FrameReader<OwnedReadHalf>;
 
 impl TcpDoor {
     pub fn new(place: TcpIn, door: Arc<SubmitDoor>) -> Self {
@@ -203,13 +152,14 @@ impl TcpDoor {
         // Without it the second of two answers would wait for the client's acknowledgement of the first.
         let _ = stream.set_nodelay(true);
         let (reading, writing) = stream.into_split();
-        let reader = match &self.place.separator {
-            None => Reader::Frames(FrameReader::new(reading)),
+        let framing = match &self.place.separator {
+            None => Framing::Length(Lengths::default()),
             Some(separator) => {
                 let end = Bytes::copy_from_slice(separator.as_bytes());
-                Reader::Separated(SeparatedReader::new(reading, LINE_BYTES_MAX, end))
+                Framing::Separator(Separated::new(LINE_BYTES_MAX, end))
             }
         };
+        let reader = FrameReader::new(reading, framing);
         let (slots, ordered) = mpsc::channel(SUBMIT_LINES_OUTSTANDING_MAX);
         let gone = CancellationToken::new();
         let read = async {
@@ -222,7 +172,7 @@ impl TcpDoor {
     /// Reads until the client's end, the node's, or the connection's: what came before is submitted all the same.
     async fn read(&self, mut reader: Reader, slots: mpsc::Sender<Slot>, client: &Client) {
         loop {
-            let first = match client.end.run_until_cancelled(reader.next()).await {
+            let first = match client.end.run_until_cancelled(reader.frame()).await {
                 Some(Ok(Some(first))) => first,
                 Some(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
                     return self
@@ -233,17 +183,17 @@ impl TcpDoor {
                 _ => return,
             };
             client.heard.store(self.now_ms(), Ordering::Relaxed);
-            let pieces = gathered(first, &mut reader);
-            let Some(prepared) = self.door.submitter.prepare(pieces.iter().map(Piece::line).collect()).await
+            let frames = gathered(first, &mut reader);
+            let Some(prepared) = self.door.submitter.prepare(frames.iter().map(Frame::line).collect()).await
             else {
                 return;
             };
-            for (piece, prepared) in pieces.into_iter().zip(prepared) {
-                let kib = u32::try_from(piece.bytes().len() / 1024).unwrap_or(u32::MAX).saturating_add(1);
+            for (frame, prepared) in frames.into_iter().zip(prepared) {
+                let kib = u32::try_from(frame.bytes().len() / 1024).unwrap_or(u32::MAX).saturating_add(1);
                 let held = self.held.clone().acquire_many_owned(kib.min(TCP_HELD_KIB_MAX)).await;
                 let Ok(_held) = held else { return };
                 let submission = self.door.submitter.submit(prepared).await;
-                if slots.send(Slot { piece, submission, _held }).await.is_err() {
+                if slots.send(Slot { frame, submission, _held }).await.is_err() {
                     return;
                 }
             }
@@ -270,8 +220,8 @@ impl TcpDoor {
                 Some(outcome) => outcome,
                 None => out.write_until(slot.submission.outcome()).await,
             };
-            let Slot { piece, _held, .. } = slot;
-            let settled = self.settled(piece, outcome, gone);
+            let Slot { frame, _held, .. } = slot;
+            let settled = self.settled(frame, outcome, gone);
             if !out.write_until(settled).await {
                 slots.close();
                 return;
@@ -281,24 +231,24 @@ impl TcpDoor {
         let _ = tokio::time::timeout(LAST_ANSWERS_WITHIN, out.finish()).await;
     }
 
-    async fn settled(&self, piece: Piece, outcome: Outcome, gone: &CancellationToken) -> bool {
-        match &piece {
-            Piece::Whole(line) => self.door.settle(line, outcome, gone).await.is_some(),
-            Piece::TooLong { bytes, head } => self.door.set_aside_long(*bytes, head, gone).await,
+    async fn settled(&self, frame: Frame, outcome: Outcome, gone: &CancellationToken) -> bool {
+        match &frame {
+            Frame::Whole(line) => self.door.settle(line, outcome, gone).await.is_some(),
+            Frame::TooLong { bytes, head } => self.door.set_aside_long(*bytes, head, gone).await,
         }
     }
 }
 
 /// `first` and what is there already behind it.
-fn gathered(first: Piece, reader: &mut Reader) -> Vec<Piece> {
+fn gathered(first: Frame, reader: &mut Reader) -> Vec<Frame> {
     let mut bytes = first.bytes().len();
-    let mut pieces = vec![first];
-    while pieces.len() < SUBMIT_BATCH_LINES_MAX && bytes < SUBMIT_BATCH_BYTES_MAX {
-        let Some(piece) = reader.at_hand() else { break };
-        bytes += piece.bytes().len();
-        pieces.push(piece);
+    let mut frames = vec![first];
+    while frames.len() < SUBMIT_BATCH_LINES_MAX && bytes < SUBMIT_BATCH_BYTES_MAX {
+        let Some(frame) = reader.frame_at_hand() else { break };
+        bytes += frame.bytes().len();
+        frames.push(frame);
     }
-    pieces
+    frames
 }
 
 /// The writing side. A client that reads no answers (`counterpart_is_intelmq: false`) is not waited for.
