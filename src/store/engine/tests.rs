@@ -2,6 +2,7 @@
 //! stored is seen, and nothing is seen that was not stored.
 
 use super::*;
+use crate::limits::CREATED_AHEAD_ACCEPTED_MS;
 use crate::store::links::memory::MemoryLinks;
 use crate::store::memory_disk::MemoryDisk;
 use crate::store::seen::memory::MemorySeen;
