@@ -13,6 +13,7 @@ use crate::policy::Peer;
 use crate::protocol::backoff::Backoff;
 use crate::protocol::bucket::Bucket;
 use crate::protocol::failing::Failing;
+use crate::protocol::fault::FeedFault;
 use crate::protocol::ground::{Ground, Pipe};
 use crate::protocol::intake::{self, Arrival, Offer, Question, Verdict};
 use crate::protocol::io::{DialFailure, Event, Output, Role, StreamId, Ticket};
@@ -178,9 +179,11 @@ impl Link {
     /// The store has compared the marks of a feed: it may be that of this peer.
     pub fn on_marks_checked(&mut self, ticket: Ticket, agrees: Option<Mark>, ground: &mut Ground) {
         let Some(sender) = &mut self.sender else { return };
-        if let Some(after) = sender.on_marks_checked(ticket, agrees, ground) {
+        let stream = sender.pipe.stream;
+        if let Some((after, held)) = sender.on_marks_checked(ticket, agrees, ground) {
             self.tally.sent.resumed(after);
             ground.tell(Event::FeedResumes { peer: self.peer.name.clone(), after });
+            self.on_frames(stream, held, ground);
         }
     }
 
@@ -264,14 +267,14 @@ impl Link {
         let streams: Vec<StreamId> =
             streams.chain(self.arriving.iter().map(|arriving| arriving.pipe.stream)).collect();
         for stream in streams {
-            self.close(stream, fault, ground);
+            self.close(stream, fault.map(FeedFault::from), ground);
         }
     }
 
-    fn close(&mut self, stream: StreamId, fault: Option<FaultCode>, ground: &mut Ground) {
+    fn close(&mut self, stream: StreamId, fault: Option<FeedFault>, ground: &mut Ground) {
         self.forget(stream, ground);
-        if let Some(code) = fault {
-            ground.emit(Output::Send { stream, frame: Frame::Fault { code, detail: String::new() } });
+        if let Some(FeedFault { code, detail }) = fault {
+            ground.emit(Output::Send { stream, frame: Frame::Fault { code, detail } });
         }
         ground.emit(Output::CloseFeed { stream });
     }
@@ -345,7 +348,7 @@ impl Link {
 
     pub fn close_receiver(&mut self, fault: FaultCode, ground: &mut Ground) {
         if let Some(stream) = self.receiver.as_ref().map(|receiver| receiver.pipe.stream) {
-            self.close(stream, Some(fault), ground);
+            self.close(stream, Some(fault.into()), ground);
         }
     }
 
@@ -400,7 +403,7 @@ impl Link {
         let silent: Vec<StreamId> =
             ends.filter(|(_, last)| now >= last.plus_ms(FEED_SILENT_MS)).map(|(stream, _)| stream).collect();
         for stream in &silent {
-            self.fail(*stream, FaultCode::Silent, ground);
+            self.fail(*stream, FaultCode::Silent.into(), ground);
         }
         let late: Vec<StreamId> = self
             .arriving
@@ -409,14 +412,14 @@ impl Link {
             .map(|arriving| arriving.pipe.stream)
             .collect();
         for stream in late {
-            self.close(stream, Some(FaultCode::Silent), ground);
+            self.close(stream, Some(FaultCode::Silent.into()), ground);
         }
         let over =
             |arriving: &Arriving| arriving.probation.as_ref().is_some_and(|probation| now >= probation.until);
         if self.arriving.iter().any(over) {
             // The older streams did not answer in time: they are dead.
             for stream in self.admitted().collect::<Vec<_>>() {
-                self.close(stream, Some(FaultCode::Replaced), ground);
+                self.close(stream, Some(FaultCode::Replaced.into()), ground);
             }
             self.admit_if_alone(ground);
         }

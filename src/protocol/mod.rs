@@ -4,12 +4,13 @@
 //!
 //! In reading order: `io` (what goes in and comes out), `node`, `link` with `sender` (and what was `sent`)
 //! and `receiver`, `intake`, `handoff`, `appender`, then `ground`, `steady`, `backoff`, `bucket`, `rules`, `failing`,
-//! `view`.
+//! `fault`, `view`.
 
 pub mod appender;
 pub mod backoff;
 pub mod bucket;
 pub mod failing;
+pub mod fault;
 pub mod ground;
 pub mod handoff;
 pub mod intake;

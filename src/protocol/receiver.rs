@@ -14,13 +14,14 @@ use crate::limits::{
     WANTS_IN_FLIGHT_MAX,
 };
 use crate::protocol::failing::Failing;
+use crate::protocol::fault::FeedFault;
 use crate::protocol::ground::{Ground, Pipe};
 use crate::protocol::intake::{Offer, Verdict};
 use crate::protocol::io::Event;
 use crate::protocol::rules::Rule;
 use crate::record::{FeedState, Note, Owed, RejectedPlace};
 use crate::time::{Tick, Timestamp};
-use crate::wire::{FaultCode, Frame, Hello, Mark, Skip, Subscribe, VerdictCode, Window};
+use crate::wire::{Frame, Hello, Mark, Skip, Subscribe, VerdictCode, Window};
 use pending::{Fate, Pending, PendingEntries};
 use place::{cured_below, marks_from, newest_below, reread, window};
 use report::Report;
@@ -132,12 +133,12 @@ impl Receiver {
         skip: Skip,
         tally: &mut ReceivedTally,
         ground: &mut Ground,
-    ) -> Result<(), FaultCode> {
+    ) -> Result<(), FeedFault> {
         if !self.live {
             return self.on_resume(peer, skip, tally, ground);
         }
         if skip.to.seq <= self.received.seq {
-            return if ground.on(Rule::ResumeTold) { Err(FaultCode::Protocol) } else { Ok(()) };
+            return if ground.on(Rule::ResumeTold) { Err(self.backwards("SKIP", skip.to)) } else { Ok(()) };
         }
         self.count_missing(peer, skip.dropped, tally, ground);
         self.pending.skip(self.received, skip.to);
@@ -164,8 +165,8 @@ impl Receiver {
         skip: Skip,
         tally: &mut ReceivedTally,
         ground: &mut Ground,
-    ) -> Result<(), FaultCode> {
-        let Some(hello) = &self.hello else { return Err(FaultCode::Protocol) };
+    ) -> Result<(), FeedFault> {
+        let Some(hello) = &self.hello else { return Err(FeedFault::out_of_turn("SKIP before HELLO")) };
         let (log_id, last_seq) = (hello.log_id, hello.last_seq);
         let state = ground.ledger.feeds.entry(peer.clone()).or_default().clone();
         let (known, cursor) = (state.log_id, state.cursor);
@@ -235,19 +236,26 @@ impl Receiver {
         mark: Mark,
         key: EventKey,
         ground: &Ground,
-    ) -> Result<bool, FaultCode> {
+    ) -> Result<bool, FeedFault> {
         let told = ground.on(Rule::ResumeTold);
         let owed = ground.ledger.feeds.get(peer).map_or(0, |state| state.owed.len());
         let beyond = self.pending.carried() + owed >= ground.config.bounds.owed;
-        if !self.live || (beyond && ground.on(Rule::OwedWindow)) {
-            return Err(FaultCode::Protocol);
+        if !self.live {
+            return Err(FeedFault::out_of_turn(format!("entry {} before the first SKIP", mark.seq)));
+        }
+        if beyond && ground.on(Rule::OwedWindow) {
+            return Err(FeedFault::out_of_turn(format!("entry {} is beyond the window", mark.seq)));
         }
         if mark.seq <= self.received.seq {
-            return if told { Err(FaultCode::Protocol) } else { Ok(false) };
+            return if told { Err(self.backwards("entry", mark)) } else { Ok(false) };
         }
         self.pending.push(Pending { mark, before: self.received, key, fate: Fate::Examined });
         self.received = mark;
         Ok(true)
+    }
+
+    fn backwards(&self, what: &str, to: Mark) -> FeedFault {
+        FeedFault::out_of_turn(format!("{what} {}; expected a seq above {}", to.seq, self.received.seq))
     }
 
     /// May the peer answer a WANT for `seq`? Only what was asked for is read.

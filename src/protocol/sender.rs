@@ -13,6 +13,7 @@ use crate::limits::{
     WINDOW_ENVELOPES_MAX,
 };
 use crate::policy::{self, Peer, Tlp, Withheld};
+use crate::protocol::fault::FeedFault;
 use crate::protocol::ground::{Ground, Pipe};
 use crate::protocol::io::{Output, Read, Reader, Ticket};
 use crate::protocol::rules::Rule;
@@ -44,7 +45,12 @@ pub struct Sender {
 #[derive(Debug)]
 enum Phase {
     AwaitSubscribe,
-    Checking { ticket: Ticket, subscribe: Box<Subscribe> },
+    /// The store compares the marks of SUBSCRIBE. What the peer sent behind it is handled after the first SKIP.
+    Checking {
+        ticket: Ticket,
+        subscribe: Box<Subscribe>,
+        held: Vec<Frame>,
+    },
     Live(Live),
 }
 
@@ -104,33 +110,43 @@ impl Sender {
         }
     }
 
-    pub fn on_subscribe(&mut self, subscribe: Subscribe, ground: &mut Ground) -> Result<(), FaultCode> {
+    pub fn on_subscribe(&mut self, subscribe: Subscribe, ground: &mut Ground) -> Result<(), FeedFault> {
         if !matches!(self.phase, Phase::AwaitSubscribe) {
-            return Err(FaultCode::Protocol);
+            return Err(FeedFault::out_of_turn("a second SUBSCRIBE; expected one for each stream"));
         }
         if subscribe.filter.is_some() {
-            return Err(FaultCode::NotBuilt);
+            return Err(FaultCode::NotBuilt.into());
         }
         let same_log = subscribe.log_id == Some(ground.ends.log_id);
         let marks = if same_log { subscribe.marks.clone() } else { Vec::new() };
         let ticket = ground.ticket();
-        self.phase = Phase::Checking { ticket, subscribe: Box::new(subscribe) };
+        self.phase = Phase::Checking { ticket, subscribe: Box::new(subscribe), held: Vec::new() };
         ground.emit(Output::CheckMarks { ticket, marks });
         Ok(())
     }
 
+    /// Keeps `frames` until the first SKIP is sent, if the place where this feed resumes is still looked up. So an
+    /// ACK behind SUBSCRIBE is judged the same however long that takes (PROTOCOL.md §5.2).
+    pub fn holds(&mut self, frames: &mut VecDeque<Frame>) -> bool {
+        let Phase::Checking { held, .. } = &mut self.phase else { return false };
+        held.extend(frames.drain(..));
+        true
+    }
+
     /// The store compared the cursor's marks with the journal: the feed goes on from the newest that agrees,
-    /// or from the floor (PROTOCOL.md §5.2). Says where, unless this answers another question.
+    /// or from the floor (PROTOCOL.md §5.2). Returns that place, and the frames that waited for it; `None` if this
+    /// answers another question.
     pub fn on_marks_checked(
         &mut self,
         answered: Ticket,
         agrees: Option<Mark>,
         ground: &mut Ground,
-    ) -> Option<u64> {
-        let Phase::Checking { ticket, subscribe } = &self.phase else { return None };
+    ) -> Option<(u64, Vec<Frame>)> {
+        let Phase::Checking { ticket, subscribe, held } = &mut self.phase else { return None };
         if *ticket != answered {
             return None;
         }
+        let held = std::mem::take(held);
         let floor = ground.ends.floor;
         let same_log = subscribe.log_id == Some(ground.ends.log_id);
         let agrees = agrees.filter(|mark| mark.seq >= floor.seq);
@@ -154,13 +170,14 @@ impl Sender {
         self.pipe.send(Frame::Skip(Skip { to: at, dropped }), ground);
         self.phase = Phase::Live(live);
         self.next_head = now;
-        Some(at.seq)
+        Some((at.seq, held))
     }
 
-    pub fn on_ack(&mut self, ack: &Ack, tally: &mut SentTally) -> Result<(), FaultCode> {
-        let Phase::Live(live) = &mut self.phase else { return Err(FaultCode::Protocol) };
+    pub fn on_ack(&mut self, ack: &Ack, tally: &mut SentTally) -> Result<(), FeedFault> {
+        let Phase::Live(live) = &mut self.phase else { return Err(before_subscribe("ACK")) };
         if ack.seq > live.position.seq {
-            return Err(FaultCode::Protocol);
+            let detail = format!("ACK of seq {}; this stream has reached {}", ack.seq, live.position.seq);
+            return Err(FeedFault::out_of_turn(detail));
         }
         while let Some((_, bytes)) = live.unacked.pop_front_if(|(seq, _)| *seq <= ack.seq) {
             live.unacked_bytes -= u64::from(bytes);
@@ -174,10 +191,14 @@ impl Sender {
         Ok(())
     }
 
-    pub fn on_want(&mut self, seq: u64, key: EventKey) -> Result<(), FaultCode> {
-        let Phase::Live(live) = &self.phase else { return Err(FaultCode::Protocol) };
-        if seq == 0 || seq > live.position.seq || self.wants.len() >= OWED_PER_FEED_MAX {
-            return Err(FaultCode::Protocol);
+    pub fn on_want(&mut self, seq: u64, key: EventKey) -> Result<(), FeedFault> {
+        let Phase::Live(live) = &self.phase else { return Err(before_subscribe("WANT")) };
+        if seq == 0 || seq > live.position.seq {
+            let detail = format!("WANT of seq {seq}; this stream has reached {}", live.position.seq);
+            return Err(FeedFault::out_of_turn(detail));
+        }
+        if self.wants.len() >= OWED_PER_FEED_MAX {
+            return Err(FeedFault::out_of_turn(format!("more than {OWED_PER_FEED_MAX} open WANTs")));
         }
         self.wants.push_back((seq, key));
         Ok(())
@@ -441,6 +462,10 @@ fn carrier(entry: &Entry, own_name: &PublisherName) -> CarrierFrame {
         path: entry.path.with(own_name).unwrap_or_else(|| entry.path.clone()),
         envelope: entry.envelope.bytes().clone(),
     }
+}
+
+fn before_subscribe(kind: &str) -> FeedFault {
+    FeedFault::out_of_turn(format!("{kind} before SUBSCRIBE"))
 }
 
 /// No window is larger than ours ever are: it bounds what is kept of entries that wait for an ACK.

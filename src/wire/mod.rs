@@ -66,6 +66,27 @@ pub enum Frame {
 }
 
 impl Frame {
+    /// Its name in PROTOCOL.md §4.2, for messages.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Hello(_) => "HELLO",
+            Self::Subscribe(_) => "SUBSCRIBE",
+            Self::Carrier(_) => "CARRIER",
+            Self::Have(_) => "HAVE",
+            Self::Skip(_) => "SKIP",
+            Self::Want { .. } => "WANT",
+            Self::Answer(_) => "ANSWER",
+            Self::Gone { .. } => "GONE",
+            Self::Ack(_) => "ACK",
+            Self::Mode { .. } => "MODE",
+            Self::Head { .. } => "HEAD",
+            Self::Ping { .. } => "PING",
+            Self::Pong { .. } => "PONG",
+            Self::Fault { .. } => "FAULT",
+            Self::KeyStatement(_) => "KEY",
+        }
+    }
+
     /// About how many bytes it takes on the wire; what windows and queues count.
     pub fn weight(&self) -> usize {
         const SMALL: usize = 64;

@@ -11,7 +11,7 @@ impl Link {
         stream: StreamId,
         hello: Box<Hello>,
         ground: &mut Ground,
-    ) -> Result<bool, FaultCode> {
+    ) -> Result<bool, FeedFault> {
         self.check_hello(&hello, ground)?;
         hello.key_statements.iter().for_each(|statement| self.learn(statement, ground));
         let others = self.admitted().filter(|other| *other != stream).collect::<Vec<_>>();
@@ -42,15 +42,19 @@ impl Link {
         Ok(true)
     }
 
-    pub(super) fn check_hello(&self, hello: &Hello, ground: &Ground) -> Result<(), FaultCode> {
+    pub(super) fn check_hello(&self, hello: &Hello, ground: &Ground) -> Result<(), FeedFault> {
         if hello.version_min > WIRE_VERSION_MAX || hello.version_max < WIRE_VERSION_MIN {
-            return Err(FaultCode::Version);
+            let (min, max) = (hello.version_min, hello.version_max);
+            let detail = format!("version {min} to {max}; expected {WIRE_VERSION_MIN} to {WIRE_VERSION_MAX}");
+            return Err(FeedFault { code: FaultCode::Version, detail });
         }
         if hello.federation != ground.config.federation {
-            return Err(FaultCode::Federation);
+            let detail = format!("{:?}; expected {:?}", hello.federation, ground.config.federation);
+            return Err(FeedFault { code: FaultCode::Federation, detail });
         }
         if hello.name != self.peer.name && !self.peer.aliases.contains(&hello.name) {
-            return Err(FaultCode::Name);
+            let detail = format!("{}; expected {}, by the peer file here", hello.name, self.peer.name);
+            return Err(FeedFault { code: FaultCode::Name, detail });
         }
         Ok(())
     }
@@ -76,7 +80,7 @@ impl Link {
         stream: StreamId,
         hello: Hello,
         ground: &mut Ground,
-    ) -> Result<(), FaultCode> {
+    ) -> Result<(), FeedFault> {
         let wall = ground.now.wall;
         self.facts.skew_ms =
             i64::try_from(hello.now.0).ok().zip(i64::try_from(wall.0).ok()).map(|(a, b)| a - b);
@@ -92,7 +96,7 @@ impl Link {
             && receiver.pipe.stream == stream
         {
             if receiver.hello.is_some() {
-                return Err(FaultCode::Protocol);
+                return Err(FeedFault::out_of_turn("a second HELLO"));
             }
             receiver.on_head(hello.last_seq, Timestamp(0));
             receiver.hello = Some(hello);
@@ -100,11 +104,11 @@ impl Link {
             return Ok(());
         }
         let Some(at) = self.arriving.iter().position(|arriving| arriving.pipe.stream == stream) else {
-            return Err(FaultCode::Protocol);
+            return Err(FeedFault::out_of_turn("a second HELLO"));
         };
         let arriving = self.arriving.remove(at);
         if let Some(older) = self.sender.as_ref().map(|sender| sender.pipe.stream) {
-            self.close(older, Some(FaultCode::Replaced), ground);
+            self.close(older, Some(FaultCode::Replaced.into()), ground);
         }
         self.sender = Some(Sender::new(arriving.pipe, ground.tick()));
         // Before any carrier that needs them; our own went with HELLO.
@@ -133,7 +137,7 @@ impl Link {
     }
 
     /// The older stream answers: two processes run with this key. The newer is refused.
-    pub(super) fn on_pong(&mut self, nonce: u64, ground: &mut Ground) -> Result<(), FaultCode> {
+    pub(super) fn on_pong(&mut self, nonce: u64, ground: &mut Ground) -> Result<(), FeedFault> {
         let probed = |arriving: &Arriving| {
             arriving.probation.as_ref().is_some_and(|probation| probation.nonce == nonce)
         };
@@ -142,7 +146,7 @@ impl Link {
         {
             self.facts.cloned_until = Some(ground.tick().plus_ms(2 * FEED_SILENT_MS));
             self.facts.last_error = Some("two live nodes use this key".to_owned());
-            self.close(stream, Some(FaultCode::Cloned), ground);
+            self.close(stream, Some(FaultCode::Cloned.into()), ground);
             self.contact.feed_backoff.refused(ground.tick());
         }
         Ok(())
@@ -161,13 +165,13 @@ impl Link {
             let Some(probation) = self.arriving[at].probation.take() else { return };
             if self.arriving[at].role == Role::Receiver || probation.hello.instance != instance {
                 // Its SUBSCRIBE is old by now, or it is a third process: a new stream asks again.
-                self.close(stream, Some(FaultCode::Replaced), ground);
+                self.close(stream, Some(FaultCode::Replaced.into()), ground);
                 self.contact.feed_backoff.reset(ground.tick());
                 continue;
             }
             match self.admit(stream, *probation.hello, ground) {
                 Ok(()) => self.on_frames(stream, probation.held, ground),
-                Err(code) => self.fail(stream, code, ground),
+                Err(fault) => self.fail(stream, fault, ground),
             }
         }
     }

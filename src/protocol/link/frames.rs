@@ -13,7 +13,12 @@ impl Link {
             return;
         }
         let mut frames = VecDeque::from(frames);
-        while let Some(frame) = frames.pop_front() {
+        loop {
+            let sender = self.sender.as_mut().filter(|sender| sender.pipe.stream == stream);
+            if sender.is_some_and(|sender| sender.holds(&mut frames)) {
+                return;
+            }
+            let Some(frame) = frames.pop_front() else { break };
             if self.is_current(stream) && self.rates.holds_up(&frame, ground.tick()) {
                 frames.push_front(frame);
                 self.rates.held_up = frames.into();
@@ -26,12 +31,12 @@ impl Link {
                         self.hold(stream, frames.into());
                         return;
                     }
-                    Err(code) => Err(code),
+                    Err(fault) => Err(fault),
                 },
                 frame => self.on_frame(stream, frame, ground),
             };
-            if let Err(code) = result {
-                self.fail(stream, code, ground);
+            if let Err(fault) = result {
+                self.fail(stream, fault, ground);
                 return;
             }
             if !self.knows(stream) {
@@ -54,17 +59,17 @@ impl Link {
     }
 
     /// The peer broke the protocol, or we cannot go on with it.
-    pub(super) fn fail(&mut self, stream: StreamId, code: FaultCode, ground: &mut Ground) {
-        self.facts.last_error = Some(format!("feed closed here: {}", code.as_str()));
-        self.facts.fault = Some(code);
-        if matches!(code, FaultCode::Version | FaultCode::Federation | FaultCode::Name) {
+    pub(super) fn fail(&mut self, stream: StreamId, fault: FeedFault, ground: &mut Ground) {
+        self.facts.last_error = Some(format!("feed closed here: {fault}"));
+        self.facts.fault = Some(fault.code);
+        if matches!(fault.code, FaultCode::Version | FaultCode::Federation | FaultCode::Name) {
             self.contact.feed_backoff.refused(ground.tick());
         } else {
             self.contact.feed_backoff.failed(ground.now.tick, &mut ground.rng);
         }
-        let cause = format!("fault: {}", code.as_str());
+        let cause = format!("fault: {fault}");
         ground.tell(Event::FeedDown { peer: self.peer.name.clone(), stream, cause });
-        self.close(stream, Some(code), ground);
+        self.close(stream, Some(fault), ground);
         self.admit_if_alone(ground);
     }
 
@@ -73,7 +78,7 @@ impl Link {
         stream: StreamId,
         frame: Frame,
         ground: &mut Ground,
-    ) -> Result<(), FaultCode> {
+    ) -> Result<(), FeedFault> {
         let now = ground.tick();
         if let Frame::Fault { code, detail } = &frame {
             self.facts.last_error =
@@ -89,7 +94,7 @@ impl Link {
         {
             receiver.last_frame = now;
             if receiver.hello.is_none() {
-                return Err(FaultCode::Protocol);
+                return Err(before_hello(&frame));
             }
             return self.on_receiver_frame(frame, ground);
         }
@@ -99,10 +104,10 @@ impl Link {
             sender.last_frame = now;
             return self.on_sender_frame(frame, ground);
         }
-        Err(FaultCode::Protocol)
+        Err(before_hello(&frame))
     }
 
-    pub(super) fn on_receiver_frame(&mut self, frame: Frame, ground: &mut Ground) -> Result<(), FaultCode> {
+    pub(super) fn on_receiver_frame(&mut self, frame: Frame, ground: &mut Ground) -> Result<(), FeedFault> {
         let now = ground.now.tick;
         let Some(receiver) = &mut self.receiver else { return Ok(()) };
         match frame {
@@ -135,11 +140,11 @@ impl Link {
                 self.learn(&statement, ground);
                 Ok(())
             }
-            _ => Err(FaultCode::Protocol),
+            frame => Err(FeedFault::out_of_turn(format!("{} from the sender of a feed", frame.kind()))),
         }
     }
 
-    pub(super) fn on_sender_frame(&mut self, frame: Frame, ground: &mut Ground) -> Result<(), FaultCode> {
+    pub(super) fn on_sender_frame(&mut self, frame: Frame, ground: &mut Ground) -> Result<(), FeedFault> {
         let Some(sender) = &mut self.sender else { return Ok(()) };
         match frame {
             Frame::Subscribe(subscribe) => sender.on_subscribe(subscribe, ground),
@@ -158,7 +163,7 @@ impl Link {
                 self.learn(&statement, ground);
                 Ok(())
             }
-            _ => Err(FaultCode::Protocol),
+            frame => Err(FeedFault::out_of_turn(format!("{} from the receiver of a feed", frame.kind()))),
         }
     }
 
@@ -167,7 +172,7 @@ impl Link {
         carrier: CarrierFrame,
         answer: bool,
         ground: &mut Ground,
-    ) -> Result<(), FaultCode> {
+    ) -> Result<(), FeedFault> {
         let Some(receiver) = &mut self.receiver else { return Ok(()) };
         let CarrierFrame { seq, check, path, envelope } = carrier;
         let stream = receiver.pipe.stream;
@@ -192,7 +197,8 @@ impl Link {
             Some(asked) => {
                 ground.intake.landed(asked, stream, ground.now.tick);
                 if asked != key && ground.on(Rule::WantKey) {
-                    return Err(FaultCode::Protocol);
+                    let detail = format!("ANSWER for seq {seq} is another event than the one asked for");
+                    return Err(FeedFault::out_of_turn(detail));
                 }
             }
             None => {
@@ -223,7 +229,7 @@ impl Link {
         Ok(())
     }
 
-    pub(super) fn on_have(&mut self, have: Have, ground: &mut Ground) -> Result<(), FaultCode> {
+    pub(super) fn on_have(&mut self, have: Have, ground: &mut Ground) -> Result<(), FeedFault> {
         let Some(receiver) = &mut self.receiver else { return Ok(()) };
         let Have { seq, check, publisher, key, digest, .. } = have;
         if !receiver.begin(&self.peer.name, Mark { seq, check }, key, ground)? {
@@ -294,6 +300,10 @@ impl Link {
             }
         }
     }
+}
+
+fn before_hello(frame: &Frame) -> FeedFault {
+    FeedFault::out_of_turn(format!("{} before HELLO", frame.kind()))
 }
 
 fn owes(peer: &PublisherName, seq: u64, key: EventKey, ground: &Ground) -> bool {

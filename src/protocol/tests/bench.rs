@@ -291,10 +291,7 @@ impl Bench {
     pub fn sending(&mut self, of: &str) -> StreamId {
         self.connect(of);
         let stream = self.greeted(of, Role::Sender, 2);
-        let window = Window { envelopes: 100, bytes: 1 << 20 };
-        let (log_id, marks) = (None, vec![Mark::START]);
-        let subscribe = Subscribe { log_id, marks, filter: None, have_only: false, window };
-        self.frames(stream, vec![Frame::Subscribe(subscribe)]);
+        self.frames(stream, vec![subscribe()]);
         stream
     }
 
@@ -385,6 +382,13 @@ pub fn hello(of: &str, instance: u64) -> Frame {
         capabilities: Vec::new(),
         key_statements: Vec::new(),
     }))
+}
+
+/// SUBSCRIBE of a peer that has nothing yet.
+pub fn subscribe() -> Frame {
+    let window = Window { envelopes: 100, bytes: 1 << 20 };
+    let (log_id, marks) = (None, vec![Mark::START]);
+    Frame::Subscribe(Subscribe { log_id, marks, filter: None, have_only: false, window })
 }
 
 pub fn check(seq: u64) -> Check {

@@ -119,29 +119,63 @@ fn what_is_dated_ahead_is_owed_until_its_time() {
 }
 
 #[test]
-fn frames_out_of_turn_close_the_stream_with_a_fault() {
-    let cases: [(&str, Vec<Frame>); 6] = [
-        ("before HELLO", vec![Frame::Head { seq: 1, stored: Timestamp(1) }]),
-        ("a second HELLO", vec![hello("cert-ee", 2), hello("cert-ee", 2)]),
-        ("an entry before the first SKIP", vec![hello("cert-ee", 2), have(1, &core("cert-ee", 1))]),
+fn a_frame_out_of_turn_closes_its_stream_with_a_fault_that_names_it() {
+    let (entry, want) = (have(1, &core("cert-ee", 1)), Frame::Want { seq: 1, key: EventKey([0; 16]) });
+    let cases: [(&str, Role, Vec<Frame>); 8] = [
+        ("HEAD before HELLO", Role::Receiver, vec![Frame::Head { seq: 1, stored: Timestamp(1) }]),
+        ("a second HELLO", Role::Receiver, vec![hello("cert-ee", 2), hello("cert-ee", 2)]),
+        ("entry 1 before the first SKIP", Role::Receiver, vec![hello("cert-ee", 2), entry.clone()]),
         (
-            "a seq twice",
-            vec![hello("cert-ee", 2), start(), have(1, &core("cert-ee", 1)), have(1, &core("cert-ee", 1))],
+            "entry 1; expected a seq above 1",
+            Role::Receiver,
+            vec![hello("cert-ee", 2), start(), entry.clone(), entry],
         ),
-        ("going back", vec![hello("cert-ee", 2), start(), start()]),
+        ("SKIP 0; expected a seq above 0", Role::Receiver, vec![hello("cert-ee", 2), start(), start()]),
+        ("WANT from the sender of a feed", Role::Receiver, vec![hello("cert-ee", 2), start(), want.clone()]),
+        ("ACK before SUBSCRIBE", Role::Sender, vec![hello("cert-ee", 2), acknowledged(0), subscribe()]),
         (
-            "the receiver's frame",
-            vec![hello("cert-ee", 2), start(), Frame::Want { seq: 1, key: EventKey([0; 16]) }],
+            "WANT of seq 1; this stream has reached 0",
+            Role::Sender,
+            vec![hello("cert-ee", 2), subscribe(), want],
         ),
     ];
-    for (what, frames) in cases {
+    for (detail, role, frames) in cases {
         let mut bench = Bench::new();
         bench.connect("cert-ee");
-        let stream = bench.opened("cert-ee", Role::Receiver);
+        let stream = bench.opened("cert-ee", role);
         bench.frames(stream, frames);
-        assert_eq!(bench.faults(), [FaultCode::Protocol], "{what}");
-        assert_eq!(bench.closed, [stream], "{what}");
+        let said = bench.sent.iter().filter_map(|(_, frame)| match frame {
+            Frame::Fault { code, detail } => Some((*code, detail.as_str())),
+            _ => None,
+        });
+        assert_eq!(said.collect::<Vec<_>>(), [(FaultCode::Protocol, detail)]);
+        assert_eq!(bench.closed, [stream], "{detail}");
     }
+}
+
+/// Whether the store has answered by then is chance: an ACK is read after the place that it speaks of was told.
+#[test]
+fn an_ack_behind_subscribe_is_judged_the_same_however_long_marks_take() {
+    for (seq, faults) in [(0, vec![]), (1, vec![FaultCode::Protocol])] {
+        for together in [true, false] {
+            let mut bench = Bench::new();
+            bench.connect("cert-ee");
+            let stream = bench.greeted("cert-ee", Role::Sender, 2);
+            if together {
+                bench.frames(stream, vec![subscribe(), acknowledged(seq), Frame::Ping { nonce: 7 }]);
+            } else {
+                bench.frames(stream, vec![subscribe()]);
+                bench.frames(stream, vec![acknowledged(seq), Frame::Ping { nonce: 7 }]);
+            }
+            assert_eq!(bench.faults(), faults, "ACK of {seq}, in one delivery: {together}");
+            let ponged = bench.sent.iter().any(|(_, frame)| *frame == Frame::Pong { nonce: 7 });
+            assert_eq!(ponged, faults.is_empty(), "what came behind it is read, too");
+        }
+    }
+}
+
+fn acknowledged(seq: u64) -> Frame {
+    Frame::Ack(Box::new(Ack { seq, window: Window { envelopes: 9, bytes: 9 }, ..Ack::default() }))
 }
 
 fn start() -> Frame {
