@@ -8,7 +8,7 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use intelmesh::identity::{EventKey, ShortDigest};
+use intelmesh::identity::{CoreDigest, EventKey};
 use intelmesh::store::seen::day_db::DayDb;
 use intelmesh::store::seen::{Covered, SeenDb, SeenId};
 use intelmesh::time::Timestamp;
@@ -92,5 +92,5 @@ fn id(number: u64, day: u32) -> SeenId {
     let mut key = [0; 16];
     key[..8].copy_from_slice(&number.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes());
     key[8..].copy_from_slice(&number.wrapping_mul(0xd6e8_feb8_6659_fd93).to_be_bytes());
-    SeenId { day, key: EventKey(key), digest: ShortDigest(number.to_be_bytes()) }
+    SeenId { day, key: EventKey(key), digest: CoreDigest::of(&number.to_be_bytes()) }
 }

@@ -14,9 +14,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group};
 use ed25519_dalek::SigningKey;
 use intelmesh::envelope::{Body, Core, ENVELOPE_VERSION, EventType, IdScheme, Signer};
 use intelmesh::event::Format;
-use intelmesh::identity::{
-    Check, EventId, EventKey, HopPath, LogId, ProjectName, PublisherName, ShortDigest,
-};
+use intelmesh::identity::{Check, CoreDigest, EventId, EventKey, HopPath, LogId, ProjectName, PublisherName};
 use intelmesh::link::{Link, LinkTarget, Relation};
 use intelmesh::policy::Tlp;
 use intelmesh::record::{NewCarrier, NewRecord};
@@ -175,7 +173,7 @@ fn id(n: u64) -> SeenId {
     key[..8].copy_from_slice(&n.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes());
     key[8..].copy_from_slice(&n.wrapping_mul(0xd6e8_feb8_6659_fd93).to_be_bytes());
     let day = NOW.day() - ((n * DAYS) >> 24) as u32 % DAYS as u32;
-    SeenId { day, key: EventKey(key), digest: ShortDigest(n.to_be_bytes()) }
+    SeenId { day, key: EventKey(key), digest: CoreDigest::of(&n.to_be_bytes()) }
 }
 
 fn resident_mb() -> f64 {

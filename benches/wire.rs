@@ -4,7 +4,7 @@ use std::hint::black_box;
 
 use bytes::{Bytes, BytesMut};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use intelmesh::identity::{Check, EventKey, HopPath, PublisherName, ShortDigest};
+use intelmesh::identity::{Check, CoreDigest, EventKey, HopPath, PublisherName};
 use intelmesh::time::Timestamp;
 use intelmesh::wire::frame::{decode, encode, encoded_len};
 use intelmesh::wire::{CarrierFrame, Frame, Have};
@@ -29,7 +29,7 @@ fn have() -> Frame {
         created: Timestamp(1_795_000_000_000),
         publisher: name("cert-at"),
         key: EventKey([7; 16]),
-        digest: ShortDigest([7; 8]),
+        digest: CoreDigest([7; 32]),
     })
 }
 

@@ -187,12 +187,8 @@ byte_type! {
     EventKey, 16
 }
 byte_type! {
-    /// SHA-256 over the signed core: what an identity stands for.
+    /// SHA-256 over the signed core, always all of it: a publisher can make two events that agree in a part of it.
     CoreDigest, 32
-}
-byte_type! {
-    /// The first 8 bytes of a [`CoreDigest`], as the seen set and HAVE keep it.
-    ShortDigest, 8
 }
 byte_type! {
     /// Names a key: the first 8 bytes of SHA-256 over the 32 bytes of the public key (PROTOCOL.md §2.2).
@@ -210,12 +206,6 @@ byte_type! {
 impl CoreDigest {
     pub fn of(core_bytes: &[u8]) -> Self {
         Self(Sha256::digest(core_bytes).into())
-    }
-
-    pub fn short(&self) -> ShortDigest {
-        let mut short = [0u8; 8];
-        short.copy_from_slice(&self.0[..8]);
-        ShortDigest(short)
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use bytes::{Bytes, BytesMut};
 use data_encoding::HEXLOWER;
 use intelmesh::cbor::CborError;
-use intelmesh::identity::{Check, EventKey, HopPath, LogId, PublisherName, ShortDigest};
+use intelmesh::identity::{Check, CoreDigest, EventKey, HopPath, LogId, PublisherName};
 use intelmesh::time::Timestamp;
 use intelmesh::wire::frame::{FrameError, decode, encode};
 use intelmesh::wire::{
@@ -56,7 +56,7 @@ fn hello() -> Hello {
 }
 
 fn valid() -> Vec<(&'static str, Frame)> {
-    let (key, digest, publisher) = (EventKey([3; 16]), ShortDigest([4; 8]), name("cert-at"));
+    let (key, digest, publisher) = (EventKey([3; 16]), CoreDigest([4; 32]), name("cert-at"));
     let log_id = Some(LogId([9; 16]));
     let marks = vec![AT, Mark::START];
     let (Mark { seq, check }, detail) = (AT, "this node stops".into());

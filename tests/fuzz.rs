@@ -17,7 +17,7 @@ use intelmesh::envelope::{Body, Core, Opener, SealKey, Signer, UnverifiedEnvelop
 use intelmesh::event::check_body;
 use intelmesh::event::json::Kind;
 use intelmesh::format::{Carried, Door, Draft, Form, HandOff, Intake, Made, MultipleValues, intake};
-use intelmesh::identity::{Check, EventKey, HopPath, LogId, ProjectName, PublisherName, ShortDigest};
+use intelmesh::identity::{Check, CoreDigest, EventKey, HopPath, LogId, ProjectName, PublisherName};
 use intelmesh::invitation::Invitation;
 use intelmesh::policy::{Peer, Receive, Share, Tlp, TrustList};
 use intelmesh::record::bytes::{decode_entry, encode_entry, encode_note};
@@ -298,7 +298,7 @@ fn frames_of_a_peer() {
             created: Timestamp(4),
             publisher: name("cert-at"),
             key: EventKey([5; 16]),
-            digest: ShortDigest([6; 8]),
+            digest: CoreDigest([6; 32]),
         }),
     ];
     for envelope in envelopes() {

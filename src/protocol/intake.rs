@@ -12,7 +12,7 @@ use flights::Flights;
 
 use crate::envelope::content::{ContentError, check_content};
 use crate::envelope::{CodecError, Core, Envelope, UnverifiedEnvelope, VerifiedEnvelope};
-use crate::identity::{EventId, EventKey, HopPath, PublisherName, ShortDigest};
+use crate::identity::{CoreDigest, EventId, EventKey, HopPath, PublisherName};
 use crate::limits::{CREATED_AHEAD_ACCEPTED_MS, CREATED_AHEAD_OWED_MS, OWED_REVOKED_MAX};
 use crate::policy::{self, NotReceived, Trust};
 use crate::protocol::ground::Ground;
@@ -74,7 +74,7 @@ pub struct Offer {
     pub stream: StreamId,
     pub seq: u64,
     pub key: EventKey,
-    pub digest: ShortDigest,
+    pub digest: CoreDigest,
     pub publisher: PublisherName,
 }
 
@@ -148,7 +148,7 @@ pub struct Intake {
     pub flights: Flights,
     fresh: BTreeMap<EventKey, Fresh>,
     /// Entries of feeds, offered or owed, that wait for an identity, and the digest that was offered, where known.
-    waiting: BTreeMap<EventKey, BTreeMap<(PublisherName, u64), Option<ShortDigest>>>,
+    waiting: BTreeMap<EventKey, BTreeMap<(PublisherName, u64), Option<CoreDigest>>>,
 }
 
 impl Intake {
@@ -282,9 +282,9 @@ impl Intake {
 
     /// Whoever waited for `key`, which is held now with `digest`. Who was offered another digest waits on: it is
     /// fetched and compared.
-    pub fn take_waiting(&mut self, key: EventKey, digest: ShortDigest) -> Vec<(PublisherName, u64)> {
+    pub fn take_waiting(&mut self, key: EventKey, digest: CoreDigest) -> Vec<(PublisherName, u64)> {
         let Some(entries) = self.waiting.get_mut(&key) else { return Vec::new() };
-        let same = |offered: &mut Option<ShortDigest>| offered.is_none_or(|offered| offered == digest);
+        let same = |offered: &mut Option<CoreDigest>| offered.is_none_or(|offered| offered == digest);
         let taken = entries.extract_if(.., |_, offered| same(offered)).map(|(entry, _)| entry).collect();
         if entries.is_empty() {
             self.waiting.remove(&key);
@@ -436,23 +436,23 @@ mod tests {
     #[test]
     fn who_was_offered_another_digest_waits_on_for_the_comparison() {
         let mut intake = Intake::default();
-        let (key, held) = (EventKey([1; 16]), ShortDigest([2; 8]));
+        let (key, held) = (EventKey([1; 16]), CoreDigest([2; 32]));
         let peer = |name: &str| PublisherName::parse(name).unwrap();
-        let offer = |name: &str, digest: [u8; 8]| Offer {
+        let offer = |name: &str, digest: [u8; 32]| Offer {
             peer: peer(name),
             stream: StreamId(1),
             seq: 7,
             key,
-            digest: ShortDigest(digest),
+            digest: CoreDigest(digest),
             publisher: peer("cert-at"),
         };
-        intake.wait_for(&offer("same", [2; 8]));
-        intake.wait_for(&offer("rival", [3; 8]));
+        intake.wait_for(&offer("same", [2; 32]));
+        intake.wait_for(&offer("rival", [3; 32]));
         intake.wait(key, &peer("rival"), 7);
         intake.wait(key, &peer("owed"), 9);
         assert_eq!(intake.take_waiting(key, held), [(peer("owed"), 9), (peer("same"), 7)]);
         assert_eq!(intake.take_waiting(key, held), []);
-        assert_eq!(intake.take_waiting(key, ShortDigest([3; 8])), [(peer("rival"), 7)]);
+        assert_eq!(intake.take_waiting(key, CoreDigest([3; 32])), [(peer("rival"), 7)]);
         assert!(intake.waiting.is_empty());
     }
 }

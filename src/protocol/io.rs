@@ -7,7 +7,7 @@ use ed25519_dalek::VerifyingKey;
 
 use crate::envelope::{SignedStatement, UnverifiedEnvelope, VerifiedEnvelope};
 use crate::filter::Filter;
-use crate::identity::{EventId, EventKey, PublisherName, ShortDigest};
+use crate::identity::{CoreDigest, EventId, EventKey, PublisherName};
 use crate::policy::TrustList;
 use crate::record::{ConsumerName, Entry, JournalEnds, NewRecord};
 use crate::time::Timestamp;
@@ -103,7 +103,7 @@ pub enum Input {
     /// What the seen set has for each key asked for, in that order; answers in the order of the questions.
     Known {
         ticket: Ticket,
-        digests: Vec<Option<ShortDigest>>,
+        digests: Vec<Option<CoreDigest>>,
     },
     /// What was read, in order. Empty where nothing is left up to the synced end.
     Entries {

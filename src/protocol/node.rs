@@ -9,7 +9,7 @@ mod verdicts;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::identity::{EventKey, PublisherName, ShortDigest};
+use crate::identity::{CoreDigest, EventKey, PublisherName};
 use crate::limits::{EQUIVOCATION_PROOFS_MAX, RECONNECT_FIRST_MS};
 use crate::policy::{self, TrustList};
 use crate::protocol::ground::{Ground, NodeConfig};

@@ -450,7 +450,7 @@ fn have(entry: &Entry) -> Have {
         created: entry.envelope.core().created,
         publisher: entry.envelope.publisher().clone(),
         key: entry.envelope.key(),
-        digest: entry.digest().short(),
+        digest: entry.digest(),
     }
 }
 

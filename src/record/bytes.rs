@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::{ConsumerName, Entry, FeedState, Note, Owed, Position, RejectedPlace};
 use crate::envelope::statement::{SignedStatement, StatementError};
 use crate::envelope::{CodecError, IdScheme, UnverifiedEnvelope};
-use crate::identity::{Check, EventKey, HopPath, IdentityError, LogId, PublisherName, ShortDigest};
+use crate::identity::{Check, CoreDigest, EventKey, HopPath, IdentityError, LogId, PublisherName};
 use crate::limits::{CURSOR_MARKS_MAX, ENVELOPE_BYTES_MAX, OWED_PER_FEED_MAX, PATH_HOPS_MAX};
 use crate::time::Timestamp;
 use crate::wire::{Mark, VerdictCode};
@@ -61,7 +61,7 @@ pub struct CarrierHead {
     pub arrived: Timestamp,
     pub created: Timestamp,
     pub key: EventKey,
-    pub digest: ShortDigest,
+    pub digest: CoreDigest,
     pub uuid: Uuid,
     /// `ids` is `content`.
     pub content: bool,
@@ -76,7 +76,7 @@ impl CarrierHead {
             arrived: entry.arrived,
             created: envelope.core().created,
             key: envelope.key(),
-            digest: envelope.digest().short(),
+            digest: envelope.digest(),
             uuid: envelope.id().uuid,
             content: envelope.core().ids == IdScheme::Content,
             publisher: envelope.publisher().clone(),
@@ -358,7 +358,7 @@ fn carrier_head(input: &mut Input<'_>) -> Result<CarrierHead, RecordError> {
         arrived: Timestamp(input.u64()?),
         created: Timestamp(input.u64()?),
         key: EventKey(input.array()?),
-        digest: ShortDigest(input.array()?),
+        digest: CoreDigest(input.array()?),
         uuid: Uuid::from_bytes(input.array()?),
         content: input.flag()?,
         publisher: input.name()?,
@@ -381,7 +381,7 @@ fn note(number: u8, input: &mut Input<'_>) -> Result<Note, RecordError> {
         kind::EQUIVOCATION => Note::Equivocation {
             publisher: input.name()?,
             key: EventKey(input.array()?),
-            digest: ShortDigest(input.array()?),
+            digest: CoreDigest(input.array()?),
         },
         kind::STATEMENT => {
             let len = u16::from_be_bytes(input.array()?);
@@ -441,7 +441,7 @@ mod tests {
             Note::Position { consumer, position: Position { seq: 1, own: true, missing: 2 } },
             Note::Floor(Timestamp(1)),
             Note::Steady(Timestamp(2)),
-            Note::Equivocation { publisher: peer, key: EventKey([1; 16]), digest: ShortDigest([2; 8]) },
+            Note::Equivocation { publisher: peer, key: EventKey([1; 16]), digest: CoreDigest([2; 32]) },
         ]
     }
 

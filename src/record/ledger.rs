@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::envelope::StatementBook;
-use crate::identity::{EventKey, IdentityError, PublisherName, ShortDigest};
+use crate::identity::{CoreDigest, EventKey, IdentityError, PublisherName};
 use crate::limits::EQUIVOCATION_PROOFS_MAX;
 use crate::record::{FeedState, Note};
 use crate::time::Timestamp;
@@ -51,7 +51,7 @@ pub struct Ledger {
     /// The oldest instant for which the seen set is complete; `None` in a journal that never had one.
     pub floor: Option<Timestamp>,
     /// Digests that lost against the stored one, by publisher and identity; bounded.
-    pub equivocations: BTreeMap<PublisherName, BTreeSet<(EventKey, ShortDigest)>>,
+    pub equivocations: BTreeMap<PublisherName, BTreeSet<(EventKey, CoreDigest)>>,
     /// What each identity key said last: kept for ever, also of one that is trusted no more.
     pub statements: StatementBook,
 }
@@ -135,7 +135,7 @@ mod tests {
         ledger.apply(&Note::Equivocation {
             publisher: peer,
             key: EventKey([1; 16]),
-            digest: ShortDigest([2; 8]),
+            digest: CoreDigest([2; 32]),
         });
         let mut rebuilt = Ledger::default();
         ledger.notes().iter().for_each(|note| rebuilt.apply(note));

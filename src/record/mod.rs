@@ -9,7 +9,7 @@ pub mod ledger;
 use std::sync::Arc;
 
 use crate::envelope::{Envelope, SignedStatement, VerifiedEnvelope};
-use crate::identity::{Check, CoreDigest, EventId, EventKey, HopPath, LogId, PublisherName, ShortDigest};
+use crate::identity::{Check, CoreDigest, EventId, EventKey, HopPath, LogId, PublisherName};
 use crate::time::Timestamp;
 use crate::wire::{Mark, VerdictCode};
 
@@ -53,7 +53,7 @@ pub enum Note {
     /// Steady time reached this.
     Steady(Timestamp),
     /// Two cores under one identity; `digest` is the one that was not stored.
-    Equivocation { publisher: PublisherName, key: EventKey, digest: ShortDigest },
+    Equivocation { publisher: PublisherName, key: EventKey, digest: CoreDigest },
     /// What a publisher says of its keys; verified before it was written.
     Statement(SignedStatement),
 }

@@ -15,7 +15,7 @@ use super::journal::{AppendError, Batch, Fresh, Journal, JournalConfig};
 use super::links::{LinkDb, LinkIndex, Row};
 use super::seen::{Checks, Covered, Emptied, Recovery, SeenDb, SeenError, SeenFault, SeenSet};
 use super::segment::JournalError;
-use crate::identity::{EventKey, PublisherName, ShortDigest};
+use crate::identity::{CoreDigest, EventKey, PublisherName};
 use crate::limits::{CLOCK_JUMP_MS, SEEN_BEYOND_JOURNAL_MS};
 use crate::protocol::io::Read;
 use crate::record::bytes::CarrierHead;
@@ -247,7 +247,7 @@ impl<D: Disk, B: SeenDb> Engine<D, B> {
     ///
     /// # Errors
     /// [`StoreError`]: the seen set failed, and could not be made again.
-    pub fn look_up(&mut self, keys: &[EventKey]) -> Result<Vec<Option<ShortDigest>>, StoreError> {
+    pub fn look_up(&mut self, keys: &[EventKey]) -> Result<Vec<Option<CoreDigest>>, StoreError> {
         match self.seen.look_up(keys) {
             Err(SeenError::Corrupt { .. }) => {
                 self.rebuild_seen()?;

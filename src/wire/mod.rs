@@ -5,7 +5,7 @@ pub mod frame;
 
 use bytes::Bytes;
 
-use crate::identity::{Check, EventKey, HopPath, LogId, PublisherName, ShortDigest};
+use crate::identity::{Check, CoreDigest, EventKey, HopPath, LogId, PublisherName};
 use crate::time::Timestamp;
 
 /// Wire versions this node speaks, lowest and highest.
@@ -174,7 +174,7 @@ pub struct Have {
     pub created: Timestamp,
     pub publisher: PublisherName,
     pub key: EventKey,
-    pub digest: ShortDigest,
+    pub digest: CoreDigest,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -29,7 +29,7 @@ impl Recalls {
 
 impl Node {
     /// The seen set says whether `id` was ever accepted.
-    pub(super) fn on_known_recall(&mut self, ticket: Ticket, id: EventId, known: Option<ShortDigest>) {
+    pub(super) fn on_known_recall(&mut self, ticket: Ticket, id: EventId, known: Option<CoreDigest>) {
         if self.ground.intake.is_being_stored(id.key()) {
             self.recalls.parked.push((ticket, id));
         } else if self.held(id.key(), known).is_some() {

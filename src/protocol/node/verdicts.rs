@@ -4,7 +4,7 @@
 use super::*;
 
 impl Node {
-    pub(super) fn on_known(&mut self, ticket: Ticket, digests: Vec<Option<ShortDigest>>) {
+    pub(super) fn on_known(&mut self, ticket: Ticket, digests: Vec<Option<CoreDigest>>) {
         let questions = self.ground.intake.answered(ticket);
         for (question, known) in questions.into_iter().zip(digests) {
             match question {
@@ -25,13 +25,13 @@ impl Node {
     }
 
     /// What this node holds, or has accepted a moment ago, under `key`.
-    pub(super) fn held(&self, key: EventKey, known: Option<ShortDigest>) -> Option<ShortDigest> {
-        self.ground.intake.fresh(key).map(|envelope| envelope.digest().short()).or(known)
+    pub(super) fn held(&self, key: EventKey, known: Option<CoreDigest>) -> Option<CoreDigest> {
+        self.ground.intake.fresh(key).map(|envelope| envelope.digest()).or(known)
     }
 
-    pub(super) fn on_known_arrival(&mut self, mut arrival: Box<Arrival>, known: Option<ShortDigest>) {
+    pub(super) fn on_known_arrival(&mut self, mut arrival: Box<Arrival>, known: Option<CoreDigest>) {
         let envelope = arrival.envelope.envelope();
-        let (key, digest) = (envelope.key(), envelope.digest().short());
+        let (key, digest) = (envelope.key(), envelope.digest());
         match self.held(key, known) {
             Some(held) if held == digest => self.conclude(&arrival, Verdict::Refused),
             Some(_) if self.is_equivocation(arrival.envelope.envelope().publisher(), key, digest) => {
@@ -56,7 +56,7 @@ impl Node {
         }
     }
 
-    pub(super) fn on_known_offer(&mut self, offer: Offer, known: Option<ShortDigest>) {
+    pub(super) fn on_known_offer(&mut self, offer: Offer, known: Option<CoreDigest>) {
         let (key, digest, stream) = (offer.key, offer.digest, offer.stream);
         let (peer, publisher) = (&offer.peer, &offer.publisher);
         let held = self.held(key, known);
@@ -96,7 +96,7 @@ impl Node {
         &self,
         publisher: &PublisherName,
         key: EventKey,
-        digest: ShortDigest,
+        digest: CoreDigest,
     ) -> bool {
         let known = self.ground.ledger.equivocations.get(publisher);
         known.is_some_and(|known| known.len() >= EQUIVOCATION_PROOFS_MAX || known.contains(&(key, digest)))
@@ -128,7 +128,7 @@ impl Node {
         envelope: crate::envelope::VerifiedEnvelope,
     ) {
         let core = envelope.envelope();
-        let (key, digest) = (core.key(), core.digest().short());
+        let (key, digest) = (core.key(), core.digest());
         let Some(link) = self.links.get_mut(&arrival.peer) else { return };
         if !link.is_current(arrival.stream) {
             link.put_down(core.bytes().len());
@@ -148,7 +148,7 @@ impl Node {
             return;
         }
         // Asked again after the signature: another copy may have come meanwhile.
-        match self.ground.intake.fresh(key).map(|fresh| fresh.digest().short()) {
+        match self.ground.intake.fresh(key).map(|fresh| fresh.digest()) {
             Some(fresh) if fresh == digest => return self.conclude(&arrival, Verdict::Refused),
             None if !arrival.rival => {}
             _ => return self.compare(Comparison::Arrival(arrival, envelope)),
@@ -172,7 +172,7 @@ impl Node {
         publisher: &PublisherName,
     ) {
         let key = envelope.envelope().key();
-        let (id, digest) = (envelope.envelope().id().clone(), envelope.envelope().digest().short());
+        let (id, digest) = (envelope.envelope().id().clone(), envelope.envelope().digest());
         let bytes = envelope.envelope().bytes().len();
         self.ground.intake.accepted(envelope.envelope().clone());
         self.ground.statements.taken(key);
@@ -269,7 +269,7 @@ impl Node {
                     // The publisher signed it again: it lost its memory, and says the same.
                     return self.conclude(&arrival, Verdict::Refused);
                 }
-                let (key, digest) = (envelope.envelope().key(), envelope.envelope().digest().short());
+                let (key, digest) = (envelope.envelope().key(), envelope.envelope().digest());
                 let publisher = envelope.envelope().publisher().clone();
                 self.ground.note(Note::Equivocation { publisher: publisher.clone(), key, digest });
                 let id = envelope.envelope().id().clone();
@@ -294,10 +294,10 @@ impl Node {
         &mut self,
         ticket: Ticket,
         envelope: crate::envelope::VerifiedEnvelope,
-        held: Option<ShortDigest>,
+        held: Option<CoreDigest>,
     ) {
         let core = envelope.envelope();
-        let (key, digest) = (core.key(), core.digest().short());
+        let (key, digest) = (core.key(), core.digest());
         match held {
             None => {
                 self.ground.intake.accepted(core.clone());

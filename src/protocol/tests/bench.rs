@@ -8,7 +8,7 @@ use ed25519_dalek::SigningKey;
 
 use crate::envelope::{Body, Core, ENVELOPE_VERSION, EventType, IdScheme, Signer};
 use crate::event::Format;
-use crate::identity::{Check, EventId, EventKey, HopPath, LogId, ProjectName, PublisherName, ShortDigest};
+use crate::identity::{Check, CoreDigest, EventId, EventKey, HopPath, LogId, ProjectName, PublisherName};
 use crate::policy::{Peer, Receive, Share, Tlp, TrustList};
 use crate::protocol::io::{Event, Read, Role, StreamId, Submitted, Ticket};
 use crate::protocol::{Bounds, Input, Node, NodeConfig, Output, Rules, intake};
@@ -85,7 +85,7 @@ pub struct Told {
 pub struct Bench {
     pub node: Node,
     pub now: Now,
-    pub seen: BTreeMap<EventKey, ShortDigest>,
+    pub seen: BTreeMap<EventKey, CoreDigest>,
     pub journal: Vec<Arc<Entry>>,
     pub ledger: Ledger,
     pub sent: Vec<(StreamId, Frame)>,
@@ -231,7 +231,7 @@ impl Bench {
                 NewRecord::Carrier(carrier) => {
                     let envelope = carrier.envelope.envelope().clone();
                     let before = self.journal.last().map_or(Check::START, |entry| entry.check);
-                    self.seen.insert(envelope.key(), envelope.digest().short());
+                    self.seen.insert(envelope.key(), envelope.digest());
                     self.journal.push(Arc::new(Entry {
                         seq: self.journal.len() as u64 + 1,
                         check: before.after(&envelope.digest()),
@@ -410,7 +410,7 @@ fn carried(seq: u64, path: &[&str], envelope: Bytes) -> CarrierFrame {
 
 pub fn have(seq: u64, of: &Core) -> Frame {
     let envelope = signer(of.id.publisher.as_str()).sign(of.clone()).unwrap();
-    let digest = envelope.envelope().digest().short();
+    let digest = envelope.envelope().digest();
     let (created, publisher, key) = (of.created, of.id.publisher.clone(), of.id.key());
     Frame::Have(Have { seq, check: check(seq), created, publisher, key, digest })
 }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::envelope::IdScheme;
-use crate::identity::{Check, EventId, EventKey, ProjectName, PublisherName, ShortDigest};
+use crate::identity::{Check, CoreDigest, EventId, EventKey, ProjectName, PublisherName};
 use crate::record::{ConsumerName, FeedState, NewRecord, Note, Owed, Position, RejectedPlace};
 use crate::store::memory_disk::MemoryDisk;
 use crate::store::segment::JournalError;
@@ -82,7 +82,7 @@ fn every_note() -> Vec<Note> {
         Note::Position { consumer, position: Position { seq: 3, own: true, missing: 9 } },
         Note::Floor(START.plus_ms(5)),
         Note::Steady(START.plus_ms(6)),
-        Note::Equivocation { publisher: peer, key: EventKey([1; 16]), digest: ShortDigest([2; 8]) },
+        Note::Equivocation { publisher: peer, key: EventKey([1; 16]), digest: CoreDigest([2; 32]) },
     ]
 }
 

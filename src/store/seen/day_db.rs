@@ -1,4 +1,4 @@
-//! The seen set on disk: a sled database for each day of `created` (design §7), in blocks of up to 128 sorted
+//! The seen set on disk: a sled database for each day of `created` (design §7), in blocks of up to 64 sorted
 //! ids, with a filter beside each. What was inserted since the last flush lives in memory and is made again
 //! from the journal after a crash; a flush writes the blocks, syncs them, writes the filters, and then what
 //! all that covers. `day_files` has sled's rules. When something is inserted is not decided here.
@@ -11,13 +11,13 @@ use std::sync::Arc;
 use super::day_files::{self, DayFiles, io_error};
 use super::filter::Filter;
 use super::{Covered, Emptied, Flush, SeenDb, SeenError, SeenId};
-use crate::identity::{EventKey, ShortDigest};
+use crate::identity::{CoreDigest, EventKey};
 
 /// Ids in one block: 3 KB, so that a leaf of sled stays far from its blobs.
-pub const BLOCK_IDS: usize = 128;
+pub const BLOCK_IDS: usize = 64;
 
 /// Key and digest.
-pub const ROW_BYTES: usize = 24;
+pub const ROW_BYTES: usize = 48;
 
 /// Days, from the newest back, whose open blocks stay in memory after a flush and are filled further.
 const HOT_DAYS: usize = 3;
@@ -125,13 +125,13 @@ pub fn key_of(row: &Row) -> EventKey {
 }
 
 /// What stands under `key` in sorted rows.
-fn in_rows(rows: &[Row], key: &EventKey) -> Option<ShortDigest> {
+fn in_rows(rows: &[Row], key: &EventKey) -> Option<CoreDigest> {
     let at = rows.binary_search_by(|row| row[..16].cmp(&key.0)).ok()?;
-    rows[at].last_chunk::<8>().map(|digest| ShortDigest(*digest))
+    rows[at].last_chunk::<32>().map(|digest| CoreDigest(*digest))
 }
 
 impl Day {
-    fn in_memory(&self, key: &EventKey) -> Option<ShortDigest> {
+    fn in_memory(&self, key: &EventKey) -> Option<CoreDigest> {
         let prefix = prefix_of(key);
         let all = (prefix, 0)..=(prefix, u32::MAX);
         let open = self.open.get(&prefix).and_then(|block| in_rows(&block.rows, key));
@@ -161,12 +161,12 @@ impl SeenDb for DayDb {
         Ok(self.covered)
     }
 
-    fn find(&mut self, key: &EventKey) -> Result<Option<ShortDigest>, SeenError> {
+    fn find(&mut self, key: &EventKey) -> Result<Option<CoreDigest>, SeenError> {
         Ok(self.find_all(std::slice::from_ref(key))?.pop().flatten())
     }
 
     /// Day by day, so that each has to be opened only once, whatever the order of the keys.
-    fn find_all(&mut self, keys: &[EventKey]) -> Result<Vec<Option<ShortDigest>>, SeenError> {
+    fn find_all(&mut self, keys: &[EventKey]) -> Result<Vec<Option<CoreDigest>>, SeenError> {
         let mut found = vec![None; keys.len()];
         // What comes twice is mostly young.
         for (number, day) in self.days.iter().rev() {
@@ -186,7 +186,7 @@ impl SeenDb for DayDb {
         Ok(found)
     }
 
-    fn find_all_in_memory(&self, keys: &[EventKey]) -> Option<Vec<Option<ShortDigest>>> {
+    fn find_all_in_memory(&self, keys: &[EventKey]) -> Option<Vec<Option<CoreDigest>>> {
         let mut found = vec![None; keys.len()];
         for day in self.days.values().rev() {
             for (key, found) in keys.iter().zip(&mut found) {

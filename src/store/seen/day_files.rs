@@ -31,7 +31,7 @@ const CACHE_BYTES: u64 = 1024 * 1024;
 const IDS_KEY: &[u8] = b"ids";
 
 const COVERED_FILE: &str = "covered";
-const COVERED_MAGIC: &[u8; 8] = b"imeshsn1";
+const COVERED_MAGIC: &[u8; 8] = b"imeshsn2";
 
 /// As the operator knows it: `seen`, `seen/2026-11-24`.
 fn label(path: &Path) -> String {

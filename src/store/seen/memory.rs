@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{Covered, Emptied, Flush, SeenDb, SeenError, SeenId};
-use crate::identity::{EventKey, ShortDigest};
+use crate::identity::{CoreDigest, EventKey};
 
 #[derive(Clone, Debug, Default)]
 struct Ids {
@@ -54,11 +54,11 @@ impl SeenDb for MemorySeen {
         Ok(self.inner().now.covered)
     }
 
-    fn find(&mut self, key: &EventKey) -> Result<Option<ShortDigest>, SeenError> {
+    fn find(&mut self, key: &EventKey) -> Result<Option<CoreDigest>, SeenError> {
         Ok(self.inner().now.by_key.get(key).map(|id| id.digest))
     }
 
-    fn find_all_in_memory(&self, keys: &[EventKey]) -> Option<Vec<Option<ShortDigest>>> {
+    fn find_all_in_memory(&self, keys: &[EventKey]) -> Option<Vec<Option<CoreDigest>>> {
         let inner = self.inner();
         Some(keys.iter().map(|key| inner.now.by_key.get(key).map(|id| id.digest)).collect())
     }
@@ -94,6 +94,6 @@ impl SeenDb for MemorySeen {
 
     fn size(&self) -> (u64, u64) {
         let ids = self.inner().now.by_key.len() as u64;
-        (ids, ids * 24)
+        (ids, ids * 48)
     }
 }

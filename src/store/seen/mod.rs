@@ -17,7 +17,7 @@ use thiserror::Error;
 use super::disk::Disk;
 use super::journal::Journal;
 use super::segment::JournalError;
-use crate::identity::{EventKey, LogId, ShortDigest};
+use crate::identity::{CoreDigest, EventKey, LogId};
 use crate::record::bytes::CarrierHead;
 use crate::wire::Mark;
 
@@ -54,7 +54,7 @@ pub struct SeenId {
     /// Day of `created`, which says only when it is forgotten.
     pub day: u32,
     pub key: EventKey,
-    pub digest: ShortDigest,
+    pub digest: CoreDigest,
 }
 
 impl SeenId {
@@ -84,15 +84,15 @@ pub trait SeenDb: Send + 'static {
     fn covered(&mut self) -> Result<Option<Covered>, SeenError>;
 
     /// By identity alone, whatever the day.
-    fn find(&mut self, key: &EventKey) -> Result<Option<ShortDigest>, SeenError>;
+    fn find(&mut self, key: &EventKey) -> Result<Option<CoreDigest>, SeenError>;
 
     /// Many at once, in the order asked.
-    fn find_all(&mut self, keys: &[EventKey]) -> Result<Vec<Option<ShortDigest>>, SeenError> {
+    fn find_all(&mut self, keys: &[EventKey]) -> Result<Vec<Option<CoreDigest>>, SeenError> {
         keys.iter().map(|key| self.find(key)).collect()
     }
 
     /// As [`SeenDb::find_all`], from memory alone; `None` where the disk has to be asked.
-    fn find_all_in_memory(&self, keys: &[EventKey]) -> Option<Vec<Option<ShortDigest>>>;
+    fn find_all_in_memory(&self, keys: &[EventKey]) -> Option<Vec<Option<CoreDigest>>>;
 
     /// The caller knows that it is not there.
     fn insert(&mut self, id: SeenId) -> Result<(), SeenError>;
@@ -238,12 +238,12 @@ impl<B: SeenDb> SeenSet<B> {
     ///
     /// # Errors
     /// [`SeenError`].
-    pub fn look_up(&mut self, keys: &[EventKey]) -> Result<Vec<Option<ShortDigest>>, SeenError> {
+    pub fn look_up(&mut self, keys: &[EventKey]) -> Result<Vec<Option<CoreDigest>>, SeenError> {
         self.db.find_all(keys)
     }
 
     /// As [`SeenSet::look_up`], from memory alone; `None` where the disk has to be asked.
-    pub fn look_up_in_memory(&self, keys: &[EventKey]) -> Option<Vec<Option<ShortDigest>>> {
+    pub fn look_up_in_memory(&self, keys: &[EventKey]) -> Option<Vec<Option<CoreDigest>>> {
         self.db.find_all_in_memory(keys)
     }
 

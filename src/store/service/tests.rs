@@ -56,9 +56,12 @@ impl World {
     fn seen(&self, numbers: std::ops::Range<u64>) -> usize {
         let keys: Vec<EventKey> = numbers.map(key).collect();
         self.store.handle(Output::LookUp { ticket: Ticket(1), keys });
-        match self.next() {
-            Input::Known { digests, .. } => digests.iter().flatten().count(),
-            other => panic!("{other:?}"),
+        loop {
+            match self.next() {
+                Input::Known { digests, .. } => return digests.iter().flatten().count(),
+                Input::Retired { .. } => {}
+                other => panic!("{other:?}"),
+            }
         }
     }
 }

@@ -7,7 +7,7 @@ use super::super::{
 use super::reader::Reader;
 use super::{FrameError, number};
 use crate::cbor::{Sink, put_array, put_boolean, put_bytes, put_null, put_text, put_unsigned};
-use crate::identity::{Check, EventKey, HopPath, LogId, PublisherName, ShortDigest};
+use crate::identity::{Check, CoreDigest, EventKey, HopPath, LogId, PublisherName};
 use crate::limits::{
     CAPABILITIES_MAX, CAPABILITY_BYTES_MAX, CURSOR_MARKS_MAX, DETAIL_BYTES_MAX, ENVELOPE_BYTES_MAX,
     FEDERATION_BYTES_MAX, FILTER_BYTES_MAX, FRAME_BYTES_MAX, KEY_STATEMENT_BYTES_MAX, KEY_STATEMENTS_MAX,
@@ -215,7 +215,7 @@ fn read_have(frame: &mut Reader<'_>) -> Result<Have, FrameError> {
         created: Timestamp(frame.unsigned("created")?),
         publisher: read_name("publisher", frame)?,
         key: EventKey(frame.array_of("key")?),
-        digest: ShortDigest(frame.array_of("digest")?),
+        digest: CoreDigest(frame.array_of("digest")?),
     })
 }
 

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::cbor::CborError;
-use crate::identity::{Check, EventKey, HopPath, LogId, PublisherName, ShortDigest};
+use crate::identity::{Check, CoreDigest, EventKey, HopPath, LogId, PublisherName};
 use crate::time::Timestamp;
 use crate::wire::{Ack, CarrierFrame, FaultCode, Have, Hello, Mark, Skip, Subscribe, VerdictCode, Window};
 
@@ -74,14 +74,14 @@ fn subscribe() -> impl Strategy<Value = Subscribe> {
 }
 
 fn have() -> impl Strategy<Value = Have> {
-    (mark(), any::<u64>(), name(), any::<[u8; 16]>(), any::<[u8; 8]>()).prop_map(
+    (mark(), any::<u64>(), name(), any::<[u8; 16]>(), any::<[u8; 32]>()).prop_map(
         |(at, created, publisher, key, digest)| Have {
             seq: at.seq,
             check: at.check,
             created: Timestamp(created),
             publisher,
             key: EventKey(key),
-            digest: ShortDigest(digest),
+            digest: CoreDigest(digest),
         },
     )
 }
