@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use intelmesh::identity::{Check, CoreDigest, EventKey, HopPath, PublisherName};
 use intelmesh::time::Timestamp;
-use intelmesh::wire::frame::{decode, encode, encoded_len};
+use intelmesh::wire::frame::{Decoder, encode, encoded_len};
 use intelmesh::wire::{CarrierFrame, Frame, Have};
 
 fn name(text: &str) -> PublisherName {
@@ -52,7 +52,8 @@ fn frames(c: &mut Criterion) {
         group.throughput(Throughput::Bytes(bytes.len() as u64));
         group.bench_function("decode 100", |b| {
             let drain = |mut buffer: BytesMut| {
-                while let Ok(Some(frame)) = decode(&mut buffer) {
+                let mut decoder = Decoder::default();
+                while let Ok(Some(frame)) = decoder.decode(&mut buffer) {
                     black_box(frame);
                 }
             };

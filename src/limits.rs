@@ -117,7 +117,10 @@ pub const OWED_REVOKED_MAX: usize = 1_024;
 /// Keys that one statement names: those in use, and of those retired the newest that there is room for.
 pub const STATED_KEYS_MAX: usize = 48;
 
-/// A filter, of a file, a consumer or SUBSCRIBE, in bytes. Longer is a fault.
+/// All options of a SUBSCRIBE, in bytes of CBOR. Both sides must agree; more is a fault.
+pub const SUBSCRIBE_OPTIONS_BYTES_MAX: usize = 4 * 1024;
+
+/// A filter, of a file or a consumer, in bytes. Longer is a fault.
 pub const FILTER_BYTES_MAX: usize = 4 * 1024;
 
 /// Parts of a filter (names, constants, operators), how deep they are nested, and how deep its loops.

@@ -8,9 +8,10 @@ use data_encoding::HEXLOWER;
 use intelmesh::cbor::CborError;
 use intelmesh::identity::{Check, CoreDigest, EventKey, HopPath, LogId, PublisherName};
 use intelmesh::time::Timestamp;
-use intelmesh::wire::frame::{FrameError, decode, encode};
+use intelmesh::wire::frame::{Decoder, FrameError, encode};
 use intelmesh::wire::{
-    Ack, CarrierFrame, FaultCode, Frame, Have, Hello, Mark, Skip, Subscribe, VerdictCode, Window,
+    Ack, CarrierFrame, FaultCode, FaultNumber, Frame, Have, Hello, Mark, Skip, Subscribe, VerdictCode,
+    VerdictNumber, Window,
 };
 
 fn place() -> PathBuf {
@@ -55,41 +56,43 @@ fn hello() -> Hello {
     }
 }
 
+fn subscribe(log_id: Option<LogId>, marks: Vec<Mark>, have_only: bool) -> Subscribe {
+    Subscribe { log_id, marks, have_only, window: WINDOW, options: Default::default() }
+}
+
 fn valid() -> Vec<(&'static str, Frame)> {
     let (key, digest, publisher) = (EventKey([3; 16]), CoreDigest([4; 32]), name("cert-at"));
     let log_id = Some(LogId([9; 16]));
     let marks = vec![AT, Mark::START];
     let (Mark { seq, check }, detail) = (AT, "this node stops".into());
-    let verdicts = vec![(299, VerdictCode::Rate), (300, VerdictCode::UnknownPublisher)];
-    let first = Subscribe { log_id: None, marks: vec![], filter: None, have_only: false, window: WINDOW };
-    let again = Subscribe { log_id, marks, filter: None, have_only: true, window: WINDOW };
+    let verdicts = vec![(299, VerdictCode::Rate.into()), (300, VerdictCode::UnknownPublisher.into())];
+    let ack = Ack { seq, window: WINDOW, accepted: 250, refused: 48, rejected: 1, owed: 1, verdicts };
+    let later = Ack { verdicts: vec![(300, VerdictNumber::new(38).unwrap())], ..ack.clone() };
+    let first = subscribe(None, vec![], false);
+    let again = subscribe(log_id, marks, true);
+    let asking = Subscribe { options: [(64, Bytes::from_static(&[0x61, b'x']))].into(), ..first.clone() };
     vec![
         ("hello", Frame::Hello(Box::new(hello()))),
         ("subscribe-first", Frame::Subscribe(first)),
         ("subscribe-again", Frame::Subscribe(again)),
+        ("subscribe-option", Frame::Subscribe(asking)),
         ("carrier", Frame::Carrier(carrier())),
         ("have", Frame::Have(Have { seq, check, created: NOW, publisher: publisher.clone(), key, digest })),
         ("skip", Frame::Skip(Skip { to: AT, dropped: 2 })),
         ("want", Frame::Want { seq, key }),
         ("answer", Frame::Answer(carrier())),
         ("gone", Frame::Gone { seq }),
-        (
-            "ack",
-            Frame::Ack(Box::new(Ack {
-                seq,
-                window: WINDOW,
-                accepted: 250,
-                refused: 48,
-                rejected: 1,
-                owed: 1,
-                verdicts,
-            })),
-        ),
+        ("ack", Frame::Ack(Box::new(ack))),
+        ("ack-verdict-later", Frame::Ack(Box::new(later))),
         ("mode", Frame::Mode { publisher, eager: true }),
         ("head", Frame::Head { seq, stored: NOW }),
         ("ping", Frame::Ping { nonce: 23 }),
         ("pong", Frame::Pong { nonce: 24 }),
-        ("fault", Frame::Fault { code: FaultCode::Stopping, detail }),
+        ("fault", Frame::Fault { code: FaultCode::Stopping.into(), detail }),
+        (
+            "fault-later",
+            Frame::Fault { code: FaultNumber::new(99).unwrap(), detail: "a later reason".into() },
+        ),
         ("key", Frame::KeyStatement(Bytes::from_static(b"reserved"))),
     ]
 }
@@ -108,25 +111,54 @@ fn faults() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         ("unknown-type", "frame", framed(&[0x81, 15])),
         ("field-missing", "frame", framed(&[0x81, 11])),
         ("field-more", "frame", framed(&[0x83, 11, 1, 1])),
+        ("field-more-in-hello", "frame", longer(&Frame::Hello(Box::new(hello())))),
         ("text-for-number", "frame", framed(&[0x82, 11, 0x61, b'a'])),
         ("bad-name", "frame", framed(&[0x83, 9, 0x63, b'a', b'_', b'b', 0xf5])),
-        ("unknown-fault", "frame", framed(&[0x83, 13, 0x18, 99, 0x60])),
-        ("marks-18", "frame", framed(&[&[0x86, 1, 0xf6, 0x92][..], &[0; 16]].concat())),
+        ("fault-0", "frame", framed(&[0x83, 13, 0, 0x60])),
+        ("verdict-0", "frame", framed(&[0x88, 8, 5, 0x82, 1, 1, 0, 0, 0, 0, 0x81, 0x82, 5, 0])),
+        ("marks-18", "frame", encoded(&Frame::Subscribe(subscribe(None, vec![AT; 18], false)))),
         ("detail-257", "frame", framed(&[&[0x83, 13, 1, 0x79, 1, 1][..], &[b'a'; 257]].concat())),
+    ]
+}
+
+fn encoded(frame: &Frame) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    encode(frame, &mut bytes);
+    bytes
+}
+
+/// The frame with a field behind those of this version.
+fn longer(frame: &Frame) -> Vec<u8> {
+    let mut array = encoded(frame).split_off(4);
+    array[0] += 1;
+    array.extend_from_slice(&[0xa1, 0x01, 0x81, 0xf6]);
+    [&(array.len() as u32).to_be_bytes()[..], &array].concat()
+}
+
+/// What later versions may say, and what comes of it; some are several frames of one stream.
+fn later() -> Vec<(&'static str, &'static str, Vec<u8>)> {
+    let newer = longer(&Frame::Hello(Box::new(Hello { version_max: 2, ..hello() })));
+    let ping = longer(&Frame::Ping { nonce: 23 });
+    let other = [0x86, 0, 0x61, b'b', 0x61, b'c', 2, 3, 0xf6];
+    let other = [&(other.len() as u32).to_be_bytes()[..], &other].concat();
+    let critical =
+        Subscribe { options: [(1, Bytes::from_static(&[0xf5]))].into(), ..subscribe(None, vec![], false) };
+    let ignorable = [0, 0, 0, 5, 0x83, 0x18, 64, 0xf6, 0x80].to_vec();
+    vec![
+        ("ok-ignorable", "ok", ignorable),
+        ("ok-hello-later", "ok", newer.clone()),
+        ("ok-field-after-hello-later", "ok", [newer, ping].concat()),
+        ("hello-other", "version", other),
+        ("subscribe-critical-option", "not_built", encoded(&Frame::Subscribe(critical))),
     ]
 }
 
 /// Name, expected layer and bytes of every file.
 fn vectors() -> Vec<(String, &'static str, Vec<u8>)> {
-    let encoded = |(name, frame): (&str, Frame)| {
-        let mut bytes = Vec::new();
-        encode(&frame, &mut bytes);
-        (format!("ok-{name}"), "ok", bytes)
-    };
-    let ignorable = [0, 0, 0, 5, 0x83, 0x18, 64, 0xf6, 0x80].to_vec();
-    let mut all: Vec<_> = valid().into_iter().map(encoded).collect();
-    all.push(("ok-ignorable".to_owned(), "ok", ignorable));
-    all.extend(faults().into_iter().map(|(name, layer, bytes)| (name.to_owned(), layer, bytes)));
+    let ok = |(name, frame): (&str, Frame)| (format!("ok-{name}"), "ok", encoded(&frame));
+    let mut all: Vec<_> = valid().into_iter().map(ok).collect();
+    let others = later().into_iter().chain(faults());
+    all.extend(others.map(|(name, layer, bytes)| (name.to_owned(), layer, bytes)));
     all
 }
 
@@ -159,15 +191,28 @@ fn the_files_are_what_this_node_writes() {
     assert_eq!(std::fs::read_dir(place()).unwrap().count(), vectors().len(), "a file too many");
 }
 
+/// Reads all frames of one file, as those of one stream.
+fn judge(bytes: &[u8]) -> Result<Vec<Frame>, &'static str> {
+    let (mut decoder, mut buffer) = (Decoder::default(), BytesMut::from(bytes));
+    let mut frames = Vec::new();
+    while let Some(frame) = decoder.decode(&mut buffer).map_err(|fault| layer(&fault))? {
+        match &frame {
+            Frame::OtherVersion(_) => return Err("version"),
+            Frame::Subscribe(subscribe) if subscribe.critical_option().is_some() => return Err("not_built"),
+            _ => frames.push(frame),
+        }
+    }
+    Ok(frames)
+}
+
 #[test]
 fn each_frame_is_taken_or_refused_at_its_layer() {
     let mut frames = valid().into_iter();
     for (name, expect, bytes) in vectors() {
-        let decoded = decode(&mut BytesMut::from(&bytes[..]));
-        let found = decoded.as_ref().map_or_else(layer, |_| "ok");
-        assert_eq!(found, expect, "{name}: {decoded:?}");
-        if let Ok(Some(frame)) = decoded {
-            assert_eq!(Some(frame), frames.next().map(|(_, frame)| frame), "{name}");
+        let found = judge(&bytes);
+        assert_eq!(found.as_ref().map_or_else(|layer| *layer, |_| "ok"), expect, "{name}");
+        if let Some((_, frame)) = frames.next() {
+            assert_eq!(found, Ok(vec![frame]), "{name}");
         }
     }
 }

@@ -284,9 +284,9 @@ fn frames_of_a_peer() {
         Frame::Subscribe(Subscribe {
             log_id: Some(LogId([2; 16])),
             marks: vec![place, Mark::START],
-            filter: None,
             have_only: true,
             window,
+            options: [(64, Bytes::from_static(&[0x81, 0xf6]))].into(),
         }),
         Frame::Skip(Skip { to: place, dropped: 3 }),
         Frame::Want { seq: 5, key: EventKey([1; 16]) },

@@ -230,7 +230,7 @@ async fn what_was_queued_leaves_before_a_closed_feed_ends() {
     for _ in 0..20 {
         a.send(to_b, node::big_frame());
     }
-    let fault = Frame::Fault { code: FaultCode::Stopping, detail: "bye".into() };
+    let fault = Frame::Fault { code: FaultCode::Stopping.into(), detail: "bye".into() };
     a.send(to_b, fault.clone());
     a.order(Output::CloseFeed { stream: to_b });
     assert_eq!(b.frames(at_b, 21).await.last(), Some(&fault));

@@ -210,7 +210,7 @@ fn sent(peer: &PeerView, view: &NodeView, lags: &mut Lags, now: Now) -> Sent {
         withheld_why: sent.withheld.iter().map(|(why, count)| (why.as_str().to_owned(), *count)).collect(),
         filter_failing: filter_failing(&sent.failing),
         rejected_at: rejected.map(|(_, at)| at),
-        rejected_why: sent.last_rejection.map(|code| code.as_str().to_owned()),
+        rejected_why: sent.last_rejection.map(|said| said.to_string()),
     }
 }
 

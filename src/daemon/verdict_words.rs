@@ -1,12 +1,19 @@
 //! The verdict of a peer on one event, in words for its sender's operator (the table of docs/OPERATING.md).
 
-use crate::wire::VerdictCode as Code;
+use crate::wire::{VerdictCode as Code, VerdictNumber};
 
 /// What it means, and what would have to change.
-pub fn words(code: Code) -> (&'static str, &'static str) {
-    let known = WORDS.iter().find(|(known, ..)| *known == code);
-    known.map_or(("", "see docs/OPERATING.md"), |(_, means, remedy)| (means, remedy))
+pub fn words(said: VerdictNumber) -> (&'static str, &'static str) {
+    let known = WORDS.iter().find(|(known, ..)| VerdictNumber::from(*known) == said);
+    match known {
+        Some((_, means, remedy)) => (means, remedy),
+        None if said.is_deferred() => (LATER, "nothing: they ask again"),
+        None => (LATER, "update this program, or ask them"),
+    }
 }
+
+/// Said of a number that this version has no name for.
+const LATER: &str = "a verdict of a newer program than this one";
 
 const WORDS: [(Code, &str, &str); 22] = [
     (Code::InFlight, "it was on its way from another peer", "nothing: they ask again"),
@@ -44,7 +51,10 @@ mod tests {
     #[test]
     fn every_verdict_has_words() {
         for code in Code::ALL {
-            assert!(!words(code).0.is_empty(), "{}", code.as_str());
+            assert_ne!(words(code.into()).0, LATER, "{}", code.as_str());
+        }
+        for number in [15, 30, 38] {
+            assert_eq!(words(VerdictNumber::new(number).unwrap()).0, LATER);
         }
     }
 }

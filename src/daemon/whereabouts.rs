@@ -15,7 +15,7 @@ use crate::protocol::sent::Exception;
 use crate::protocol::view::{NodeView, PeerView};
 use crate::record::{ConsumerName, Entry};
 use crate::time::Timestamp;
-use crate::wire::VerdictCode;
+use crate::wire::VerdictNumber;
 
 mod consumers;
 
@@ -141,7 +141,7 @@ fn explained(entry: &Entry, file: &PeerFile, now: Timestamp, sources: &Sources<'
 
 /// What the peer made of what it was sent, where it did not take it.
 fn answered(exception: Exception) -> Option<(&'static str, String, &'static str)> {
-    let told = |code: VerdictCode| format!("{}: {}", code.as_str(), words(code).0);
+    let told = |said: VerdictNumber| format!("{said}: {}", words(said).0);
     match exception {
         Exception::Expired => None,
         Exception::Rejected(code) => Some(("rejected", told(code), words(code).1)),

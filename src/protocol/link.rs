@@ -24,7 +24,8 @@ use crate::protocol::sender::{Sender, SentTally, hello};
 use crate::record::{Note, Owed};
 use crate::time::{Tick, Timestamp};
 use crate::wire::{
-    CarrierFrame, FaultCode, Frame, Have, Hello, Mark, VerdictCode, WIRE_VERSION_MAX, WIRE_VERSION_MIN,
+    CarrierFrame, FaultCode, Frame, Greeting, Have, Hello, Mark, VerdictCode, WIRE_VERSION_MAX,
+    WIRE_VERSION_MIN,
 };
 
 /// Streams of one peer that have not said HELLO yet, or wait for a probe.
@@ -274,7 +275,7 @@ impl Link {
     fn close(&mut self, stream: StreamId, fault: Option<FeedFault>, ground: &mut Ground) {
         self.forget(stream, ground);
         if let Some(FeedFault { code, detail }) = fault {
-            ground.emit(Output::Send { stream, frame: Frame::Fault { code, detail } });
+            ground.emit(Output::Send { stream, frame: Frame::Fault { code: code.into(), detail } });
         }
         ground.emit(Output::CloseFeed { stream });
     }

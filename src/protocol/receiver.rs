@@ -91,7 +91,13 @@ impl Receiver {
         let window = window(&state, ground);
         let have_only = from.is_some() || state.log_id.is_none();
         pipe.send(
-            Frame::Subscribe(Subscribe { log_id: state.log_id, marks, filter: None, have_only, window }),
+            Frame::Subscribe(Subscribe {
+                log_id: state.log_id,
+                marks,
+                have_only,
+                window,
+                options: BTreeMap::new(),
+            }),
             ground,
         );
         Self {

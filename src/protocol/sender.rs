@@ -114,8 +114,9 @@ impl Sender {
         if !matches!(self.phase, Phase::AwaitSubscribe) {
             return Err(FeedFault::out_of_turn("a second SUBSCRIBE; expected one for each stream"));
         }
-        if subscribe.filter.is_some() {
-            return Err(FaultCode::NotBuilt.into());
+        if let Some(number) = subscribe.critical_option() {
+            let detail = format!("option {number} of SUBSCRIBE");
+            return Err(FeedFault { code: FaultCode::NotBuilt, detail });
         }
         let same_log = subscribe.log_id == Some(ground.ends.log_id);
         let marks = if same_log { subscribe.marks.clone() } else { Vec::new() };

@@ -6,18 +6,18 @@ use std::sync::Arc;
 
 use crate::limits::EXCEPTIONS_PER_PEER_MAX;
 use crate::protocol::sender::SentTally;
-use crate::wire::{Ack, VerdictCode};
+use crate::wire::{Ack, VerdictNumber};
 
 /// Why a peer has not an entry that its feed has passed, other than for a rule that can be asked again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exception {
     /// Not sent: its `expires` had passed.
     Expired,
-    Rejected(VerdictCode),
+    Rejected(VerdictNumber),
     /// The peer will ask for it again.
-    Deferred(VerdictCode),
+    Deferred(VerdictNumber),
     /// It was deferred, and the peer owes itself nothing any more: taken since, come another way, or dropped.
-    NotOwed(VerdictCode),
+    NotOwed(VerdictNumber),
 }
 
 /// The newest exceptions of one peer, since this node started.
@@ -58,8 +58,8 @@ impl Exceptions {
 
     fn owes_nothing(&mut self) {
         for what in self.by_seq.values_mut() {
-            if let Exception::Deferred(code) = *what {
-                *what = Exception::NotOwed(code);
+            if let Exception::Deferred(said) = *what {
+                *what = Exception::NotOwed(said);
             }
         }
     }
@@ -78,9 +78,9 @@ impl SentTally {
     /// What an ACK says of single entries, of those up to `position`, and that nothing is owed any more.
     pub(super) fn hear(&mut self, ack: &Ack, position: u64) {
         let told = ack.verdicts.iter().filter(|(seq, _)| *seq <= position);
-        for (seq, code) in told {
+        for (seq, said) in told {
             let what =
-                if code.is_deferred() { Exception::Deferred(*code) } else { Exception::Rejected(*code) };
+                if said.is_deferred() { Exception::Deferred(*said) } else { Exception::Rejected(*said) };
             Arc::make_mut(&mut self.exceptions).put(*seq, what);
         }
         if ack.owed == 0 && self.exceptions.waits() {
@@ -106,9 +106,11 @@ impl SentTally {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::VerdictCode;
 
     fn ack(seq: u64, owed: u32, verdicts: &[(u64, VerdictCode)]) -> Ack {
-        Ack { seq, owed, verdicts: verdicts.to_vec(), ..Ack::default() }
+        let verdicts = verdicts.iter().map(|(seq, code)| (*seq, (*code).into())).collect();
+        Ack { seq, owed, verdicts, ..Ack::default() }
     }
 
     #[test]
@@ -126,25 +128,25 @@ mod tests {
         );
         tally.hear(&ack(20, 2, &[(u64::MAX, VerdictCode::Malformed)]), 20);
         let of = |tally: &SentTally, seq| tally.exceptions.of(seq);
-        assert_eq!(of(&tally, 12), Some(Exception::Rejected(VerdictCode::NotWanted)));
-        assert_eq!(of(&tally, 13), Some(Exception::Deferred(VerdictCode::KeyRevoked)));
+        assert_eq!(of(&tally, 12), Some(Exception::Rejected(VerdictCode::NotWanted.into())));
+        assert_eq!(of(&tally, 13), Some(Exception::Deferred(VerdictCode::KeyRevoked.into())));
         assert_eq!(of(&tally, u64::MAX), None, "of what was never sent nothing is believed");
         assert!(tally.exceptions.knows(11) && !tally.exceptions.knows(10), "not what was before the start");
 
         tally.answered(14);
         assert_eq!(of(&tally, 14), None, "asked for again, and sent");
         tally.hear(&ack(20, 0, &[]), 20);
-        assert_eq!(of(&tally, 13), Some(Exception::NotOwed(VerdictCode::KeyRevoked)));
+        assert_eq!(of(&tally, 13), Some(Exception::NotOwed(VerdictCode::KeyRevoked.into())));
         assert_eq!(
             of(&tally, 12),
-            Some(Exception::Rejected(VerdictCode::NotWanted)),
+            Some(Exception::Rejected(VerdictCode::NotWanted.into())),
             "that does not cure it"
         );
 
         tally.resumed(12);
         assert_eq!(
             (of(&tally, 12), of(&tally, 13)),
-            (Some(Exception::Rejected(VerdictCode::NotWanted)), None)
+            (Some(Exception::Rejected(VerdictCode::NotWanted.into())), None)
         );
         assert_eq!(tally.acked, Some(12), "what lies above is decided again");
         tally.resumed(30);

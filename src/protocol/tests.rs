@@ -6,5 +6,6 @@ mod equivocation;
 mod filtering;
 mod hostile;
 mod keys;
+mod later;
 mod recalling;
 mod stories;

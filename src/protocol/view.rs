@@ -13,7 +13,7 @@ use crate::protocol::node::Node;
 use crate::protocol::sent::Exceptions;
 use crate::record::{ConsumerName, JournalEnds, Position};
 use crate::time::{Tick, Timestamp};
-use crate::wire::VerdictCode;
+use crate::wire::{VerdictCode, VerdictNumber};
 
 #[derive(Clone, Debug)]
 pub struct NodeView {
@@ -59,7 +59,7 @@ pub struct SentView {
     pub withheld: BTreeMap<Withheld, u64>,
     pub not_wanted: u64,
     pub failing: Failing,
-    pub last_rejection: Option<VerdictCode>,
+    pub last_rejection: Option<VerdictNumber>,
 }
 
 #[derive(Clone, Debug)]
@@ -167,7 +167,7 @@ impl Node {
                 withheld: sent.withheld.clone(),
                 not_wanted: sent.not_wanted,
                 failing: sent.failing.clone(),
-                last_rejection: sent.last_rejection.map(|(_, code)| code),
+                last_rejection: sent.last_rejection.map(|(_, said)| said),
             },
             received: ReceivedView {
                 position: cursor,

@@ -44,6 +44,7 @@ struct Side {
     /// When the last item arrives: the next is not before it.
     last: u64,
     arrived: BytesMut,
+    decoder: frame::Decoder,
 }
 
 #[derive(Debug)]
@@ -77,6 +78,7 @@ fn side(node: usize) -> Side {
         wire: VecDeque::new(),
         last: 0,
         arrived: BytesMut::new(),
+        decoder: frame::Decoder::default(),
     }
 }
 
@@ -375,7 +377,7 @@ impl Network {
         let side = &mut stream.sides[to];
         if side.open && !side.paused && !side.arrived.is_empty() {
             let mut frames = Vec::new();
-            while let Some(frame) = frame::decode(&mut side.arrived)? {
+            while let Some(frame) = side.decoder.decode(&mut side.arrived)? {
                 frames.push(frame);
             }
             if !frames.is_empty() {

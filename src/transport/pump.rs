@@ -21,7 +21,7 @@ use crate::limits::{
 };
 use crate::protocol::io::Input;
 use crate::protocol::io::StreamId;
-use crate::wire::frame::{self, FrameError};
+use crate::wire::frame::{self, Decoder, FrameError};
 use crate::wire::{FaultCode, Frame};
 
 const LAST_WORDS: Duration = Duration::from_millis(FEED_CLOSE_MS);
@@ -97,7 +97,7 @@ impl Pump {
         match ended {
             Ended::Read(ReadEnd::BadFrame(error)) => {
                 self.tell_closed(format!("the peer sent what is no frame: {error}")).await;
-                self.queue.push(Frame::Fault { code: FaultCode::Protocol, detail: error.to_string() });
+                self.queue.push(Frame::Fault { code: FaultCode::Protocol.into(), detail: error.to_string() });
                 self.queue.close();
                 // Whether the peer still hears why is up to it.
                 let _ = timeout(LAST_WORDS, writing).await;
@@ -144,9 +144,10 @@ impl Pump {
 
     async fn read(&self, mut half: ReadHalf<Stream>) -> ReadEnd {
         let mut buffer = BytesMut::with_capacity(FEED_READ_BYTES);
+        let mut decoder = Decoder::default();
         let mut scratch = vec![0; FEED_READ_BYTES];
         loop {
-            let (frames, end) = self.gather(&mut half, &mut buffer, &mut scratch).await;
+            let (frames, end) = self.gather(&mut half, &mut buffer, &mut decoder, &mut scratch).await;
             if !frames.is_empty()
                 && self.answers.send(Input::Frames { stream: self.id, frames }).await.is_err()
             {
@@ -167,6 +168,7 @@ impl Pump {
         &self,
         half: &mut ReadHalf<Stream>,
         buffer: &mut BytesMut,
+        decoder: &mut Decoder,
         scratch: &mut [u8],
     ) -> (Vec<Frame>, Option<ReadEnd>) {
         let mut frames = Vec::new();
@@ -174,7 +176,7 @@ impl Pump {
         loop {
             while frames.len() < FEED_DELIVERY_FRAMES && bytes < FEED_DELIVERY_BYTES {
                 let before = buffer.len();
-                match frame::decode(buffer) {
+                match decoder.decode(buffer) {
                     Ok(Some(frame)) => frames.push(frame),
                     Ok(None) => break,
                     Err(error) => return (frames, Some(ReadEnd::BadFrame(error))),

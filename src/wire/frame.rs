@@ -7,7 +7,7 @@ mod reader;
 use bytes::{Buf as _, Bytes, BytesMut};
 use thiserror::Error;
 
-use super::Frame;
+use super::{Frame, WIRE_VERSION_MAX};
 use crate::cbor::{CborError, Counted, Sink as _};
 use crate::limits::FRAME_BYTES_MAX;
 use reader::Reader;
@@ -16,8 +16,11 @@ use reader::Reader;
 pub const LENGTH_BYTES: usize = 4;
 
 /// Frame types from here on are passed over by a node that does not know them, so that later versions can
-/// add what may be ignored. A lower unknown one is a fault: it may not be ignored (PROTOCOL.md §4.1).
+/// add what may be ignored. A lower unknown one is critical, and a fault (PROTOCOL.md §4.1).
 pub const IGNORABLE_FROM: u64 = 64;
+
+/// Fields of HELLO that no version changes: name, federation, version_min, version_max.
+const GREETING_FIELDS: usize = 4;
 
 /// The number of each frame on the wire (PROTOCOL.md §4.2).
 mod number {
@@ -50,7 +53,7 @@ pub enum FrameError {
     /// A frame type below 64 that this version does not have.
     #[error("frame type {0} is unknown and may not be ignored")]
     UnknownType(u64),
-    /// The frame has more or fewer fields than its type has.
+    /// The frame has fewer fields than its type has, or more and its sender's version is not above ours.
     #[error("{fields} fields in frame type {number}")]
     Fields { number: u64, fields: usize },
     /// A field holds another kind of item, a string of another length, or text that is no UTF-8.
@@ -65,9 +68,6 @@ pub enum FrameError {
     /// A number that the field cannot hold.
     #[error("{what} is {number}, which is out of its range")]
     Range { what: &'static str, number: u64 },
-    /// A verdict or fault code that this version does not have.
-    #[error("{what} {number} is unknown")]
-    UnknownCode { what: &'static str, number: u64 },
     /// A name that is none, or is not in its one form.
     #[error("{what} is no name")]
     Name { what: &'static str },
@@ -91,22 +91,83 @@ pub fn encoded_len(frame: &Frame) -> usize {
     counted.0
 }
 
-/// Takes one whole frame off the front of `buffer`; `None` where it is not all there yet. Envelopes are
-/// slices of the buffer, not copies. Frames of an unknown, ignorable type are passed over.
-///
-/// # Errors
-/// [`FrameError`]: the stream is beyond repair.
-pub fn decode(buffer: &mut BytesMut) -> Result<Option<Frame>, FrameError> {
-    while let Some(len) = next_len(buffer)? {
-        if buffer.len() < LENGTH_BYTES + len {
-            return Ok(None);
+/// Reads the frames of one stream, in order: how much of them is read depends on what the peer's HELLO said.
+#[derive(Debug, Default)]
+pub struct Decoder {
+    peer: PeerVersion,
+}
+
+/// The peer's version, as far as it changes how its frames are read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum PeerVersion {
+    /// Not above ours, or not known yet.
+    #[default]
+    Ours,
+    /// It speaks ours and higher ones: fields behind the known ones are passed over.
+    Newer,
+    /// No version in common: nothing of it can be read.
+    Other,
+}
+
+impl Decoder {
+    /// Takes one whole frame off the front of `buffer`; `None` if it is not all there yet. Envelopes are slices of the
+    /// buffer, not copies. Frames of an unknown, ignorable type are passed over, as is all behind a HELLO without a
+    /// common version.
+    ///
+    /// # Errors
+    /// [`FrameError`]: the stream is beyond repair.
+    pub fn decode(&mut self, buffer: &mut BytesMut) -> Result<Option<Frame>, FrameError> {
+        if self.peer == PeerVersion::Other {
+            buffer.clear();
         }
-        buffer.advance(LENGTH_BYTES);
-        if let Some(frame) = decode_one(&buffer.split_to(len).freeze())? {
-            return Ok(Some(frame));
+        while let Some(len) = next_len(buffer)? {
+            if buffer.len() < LENGTH_BYTES + len {
+                return Ok(None);
+            }
+            buffer.advance(LENGTH_BYTES);
+            if let Some(frame) = self.decode_one(&buffer.split_to(len).freeze())? {
+                return Ok(Some(frame));
+            }
         }
+        Ok(None)
     }
-    Ok(None)
+
+    /// Reads the array of one frame, without its length; `None` for a type that may be ignored.
+    ///
+    /// # Errors
+    /// [`FrameError`].
+    pub fn decode_one(&mut self, bytes: &Bytes) -> Result<Option<Frame>, FrameError> {
+        let mut reader = Reader::new(bytes);
+        let items = reader.array(bytes.len(), "frame")?;
+        let Some(mut left) = items.checked_sub(1) else { return Err(FrameError::Form("frame")) };
+        let number = reader.unsigned("frame type")?;
+        if number == number::HELLO {
+            // PROTOCOL.md §4.2: versions before anything else, for what follows may have another form.
+            if left < GREETING_FIELDS {
+                return Err(FrameError::Fields { number, fields: left });
+            }
+            match fields::read_greeting(&mut reader.clone())? {
+                greeting if !greeting.shares_version() => {
+                    self.peer = PeerVersion::Other;
+                    return Ok(Some(Frame::OtherVersion(Box::new(greeting))));
+                }
+                greeting if greeting.version_max > WIRE_VERSION_MAX => self.peer = PeerVersion::Newer,
+                _ => self.peer = PeerVersion::Ours,
+            }
+        }
+        let mut frame = None;
+        if number < IGNORABLE_FROM {
+            let known = fields::count(number).ok_or(FrameError::UnknownType(number))?;
+            if left < known || (left > known && self.peer != PeerVersion::Newer) {
+                return Err(FrameError::Fields { number, fields: left });
+            }
+            frame = Some(fields::read(number, &mut reader)?);
+            left -= known;
+        }
+        (0..left).try_for_each(|_| reader.skip())?;
+        reader.end()?;
+        Ok(frame)
+    }
 }
 
 /// The length of the frame at the front of `buffer`, where its four bytes are there.
@@ -119,35 +180,22 @@ pub fn next_len(buffer: &[u8]) -> Result<Option<usize>, FrameError> {
     if len > FRAME_BYTES_MAX { Err(FrameError::TooLarge(len)) } else { Ok(Some(len)) }
 }
 
-/// Reads the array of one frame, without its length; `None` for a type that may be ignored.
-///
-/// # Errors
-/// [`FrameError`].
-pub fn decode_one(bytes: &Bytes) -> Result<Option<Frame>, FrameError> {
-    let mut reader = Reader::new(bytes);
-    let items = reader.array(bytes.len(), "frame")?;
-    let Some(fields) = items.checked_sub(1) else { return Err(FrameError::Form("frame")) };
-    let number = reader.unsigned("frame type")?;
-    let frame = if number >= IGNORABLE_FROM {
-        (0..fields).try_for_each(|_| reader.skip())?;
-        None
-    } else {
-        Some(fields::read(number, fields, &mut reader)?)
-    };
-    reader.end()?;
-    Ok(frame)
-}
-
-/// Feeds arbitrary bytes to [`decode`], as a stream would: for fuzzing. Panics where what was decoded does
-/// not encode to what it came from.
+/// Feeds arbitrary bytes to a [`Decoder`], as a stream would: for fuzzing. Panics if a decoded frame does not encode
+/// to the bytes that it came from, or of a newer peer to bytes that decode to it again.
 pub fn fuzz(bytes: &[u8]) {
+    let mut decoder = Decoder::default();
     let mut buffer = BytesMut::from(bytes);
-    while let Ok(Some(frame)) = decode(&mut buffer) {
+    while let Ok(Some(frame)) = decoder.decode(&mut buffer) {
         let mut out = Vec::new();
         encode(&frame, &mut out);
         assert_eq!(out.len(), encoded_len(&frame), "bug: encoded_len of {frame:?}");
-        let end = bytes.len() - buffer.len();
-        assert_eq!(out, bytes[end - out.len()..end], "bug: {frame:?} encodes to other bytes");
+        if decoder.peer == PeerVersion::Ours {
+            let end = bytes.len() - buffer.len();
+            assert_eq!(out, bytes[end - out.len()..end], "bug: {frame:?} encodes to other bytes");
+        } else {
+            let again = Decoder::default().decode(&mut BytesMut::from(&out[..]));
+            assert_eq!(again, Ok(Some(frame)), "bug: it does not decode to itself");
+        }
     }
 }
 

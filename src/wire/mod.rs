@@ -1,12 +1,17 @@
 //! What two nodes say to each other on a feed, as values (PROTOCOL.md §4). `frame` turns them into bytes and
 //! back, bounded before allocation. What is said when is `protocol`'s.
 
+mod codes;
 pub mod frame;
+
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
 use crate::identity::{Check, CoreDigest, EventKey, HopPath, LogId, PublisherName};
 use crate::time::Timestamp;
+
+pub use codes::{FaultCode, FaultNumber, VerdictCode, VerdictNumber};
 
 /// Wire versions this node speaks, lowest and highest.
 pub const WIRE_VERSION_MIN: u8 = 1;
@@ -19,6 +24,8 @@ pub const FEED_PROTOCOL: &str = "/intelmesh/feed/1";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Frame {
     Hello(Box<Hello>),
+    /// HELLO of a node that shares no version with this one: nothing behind its versions was read.
+    OtherVersion(Box<Greeting>),
     /// Receiver: from here on, please.
     Subscribe(Subscribe),
     /// Sender: an entry in journal order.
@@ -58,7 +65,7 @@ pub enum Frame {
     },
     /// Either: why the stream is closed next.
     Fault {
-        code: FaultCode,
+        code: FaultNumber,
         detail: String,
     },
     /// A key statement (PROTOCOL.md §8), of whatever publisher.
@@ -69,7 +76,7 @@ impl Frame {
     /// Its name in PROTOCOL.md §4.2, for messages.
     pub const fn kind(&self) -> &'static str {
         match self {
-            Self::Hello(_) => "HELLO",
+            Self::Hello(_) | Self::OtherVersion(_) => "HELLO",
             Self::Subscribe(_) => "SUBSCRIBE",
             Self::Carrier(_) => "CARRIER",
             Self::Have(_) => "HAVE",
@@ -96,11 +103,29 @@ impl Frame {
                     + SMALL
                     + carrier.path.hops().iter().map(|hop| hop.as_str().len() + 2).sum::<usize>()
             }
-            Self::Hello(_) | Self::Subscribe(_) => 1_024,
+            Self::Hello(_) | Self::OtherVersion(_) | Self::Subscribe(_) => 1_024,
             Self::Ack(ack) => SMALL + 10 * ack.verdicts.len(),
             Self::KeyStatement(bytes) => bytes.len() + SMALL,
             _ => SMALL,
         }
+    }
+}
+
+/// The first four fields of HELLO, which no version changes (PROTOCOL.md §4.2).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Greeting {
+    pub name: PublisherName,
+    pub federation: String,
+    pub version_min: u8,
+    pub version_max: u8,
+}
+
+impl Greeting {
+    /// Is there a version that both nodes speak?
+    pub const fn shares_version(&self) -> bool {
+        self.version_min <= WIRE_VERSION_MAX
+            && self.version_max >= WIRE_VERSION_MIN
+            && self.version_min <= self.version_max
     }
 }
 
@@ -119,7 +144,8 @@ pub struct Hello {
     pub first_seq: u64,
     pub last_seq: u64,
     pub now: Timestamp,
-    /// Names of optional abilities; none yet. At most 32 of at most 32 bytes.
+    /// What this node understands beyond its version when it reads; none yet. The other side uses only what is
+    /// named here, and ignores names that it does not know. At most 32 of at most 32 bytes.
     pub capabilities: Vec<String>,
     /// Our own key statement, where there is one (PROTOCOL.md §8). At most 16.
     pub key_statements: Vec<Bytes>,
@@ -143,11 +169,22 @@ pub struct Subscribe {
     pub log_id: Option<LogId>,
     /// The cursor first, then older marks at doubling distances; at most 1 + 16.
     pub marks: Vec<Mark>,
-    /// A CEL filter of the receiver; reserved, must be absent (`not_built`).
-    pub filter: Option<String>,
     /// Only offer, whatever is eager: for repairs and for what is read a second time.
     pub have_only: bool,
     pub window: Window,
+    /// What a later version asks for besides, by number, each value as CBOR. A sender refuses numbers below
+    /// [`Subscribe::OPTIONAL_FROM`] that it does not know and passes over others.
+    pub options: BTreeMap<u64, Bytes>,
+}
+
+impl Subscribe {
+    /// Options of SUBSCRIBE from here on may be passed over (PROTOCOL.md §4.2).
+    pub const OPTIONAL_FROM: u64 = 64;
+
+    /// Returns the lowest option that a sender has to know. This version has none.
+    pub fn critical_option(&self) -> Option<u64> {
+        self.options.keys().next().copied().filter(|number| *number < Self::OPTIONAL_FROM)
+    }
 }
 
 /// What may be sent in order beyond the acknowledged seq.
@@ -196,169 +233,5 @@ pub struct Ack {
     /// How many entries are owed now.
     pub owed: u32,
     /// The verdict of each entry that was deferred or rejected since the last ACK; at most 4,096.
-    pub verdicts: Vec<(u64, VerdictCode)>,
-}
-
-/// Why an entry was deferred (to be asked for again) or rejected (never, or not while trust stands as it
-/// is). Numbers are PROTOCOL.md §6.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(u8)]
-pub enum VerdictCode {
-    // Deferred.
-    InFlight = 1,
-    Rate = 2,
-    Ahead = 3,
-    UnknownKeyStatement = 4,
-    KeyRevoked = 5,
-    // Rejected for what is in the bytes.
-    Malformed = 16,
-    BadSignature = 17,
-    NameMismatch = 18,
-    TooOld = 19,
-    TooFarAhead = 20,
-    Equivocation = 21,
-    ContentIdMismatch = 22,
-    BadBody = 23,
-    BadPath = 24,
-    Expired = 25,
-    TooLarge = 26,
-    // Rejected, and read again when trust or version changes.
-    UnknownPublisher = 32,
-    UnknownKey = 33,
-    RelayNotAllowed = 34,
-    TlpNotAllowed = 35,
-    UnknownVersion = 36,
-    NotWanted = 37,
-}
-
-impl VerdictCode {
-    pub const ALL: [Self; 22] = [
-        Self::InFlight,
-        Self::Rate,
-        Self::Ahead,
-        Self::UnknownKeyStatement,
-        Self::KeyRevoked,
-        Self::Malformed,
-        Self::BadSignature,
-        Self::NameMismatch,
-        Self::TooOld,
-        Self::TooFarAhead,
-        Self::Equivocation,
-        Self::ContentIdMismatch,
-        Self::BadBody,
-        Self::BadPath,
-        Self::Expired,
-        Self::TooLarge,
-        Self::UnknownPublisher,
-        Self::UnknownKey,
-        Self::RelayNotAllowed,
-        Self::TlpNotAllowed,
-        Self::UnknownVersion,
-        Self::NotWanted,
-    ];
-
-    pub fn from_number(number: u8) -> Option<Self> {
-        Self::ALL.into_iter().find(|code| *code as u8 == number)
-    }
-
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::InFlight => "in_flight",
-            Self::Rate => "rate",
-            Self::Ahead => "ahead",
-            Self::UnknownKeyStatement => "unknown_key_statement",
-            Self::KeyRevoked => "key_revoked",
-            Self::Malformed => "malformed",
-            Self::BadSignature => "bad_signature",
-            Self::NameMismatch => "name_mismatch",
-            Self::TooOld => "too_old",
-            Self::TooFarAhead => "too_far_ahead",
-            Self::Equivocation => "equivocation",
-            Self::ContentIdMismatch => "content_id_mismatch",
-            Self::BadBody => "bad_body",
-            Self::BadPath => "bad_path",
-            Self::Expired => "expired",
-            Self::TooLarge => "too_large",
-            Self::UnknownPublisher => "unknown_publisher",
-            Self::UnknownKey => "unknown_key",
-            Self::RelayNotAllowed => "relay_not_allowed",
-            Self::TlpNotAllowed => "tlp_not_allowed",
-            Self::UnknownVersion => "unknown_version",
-            Self::NotWanted => "not_wanted",
-        }
-    }
-
-    /// To be asked for again, rather than rejected.
-    pub const fn is_deferred(self) -> bool {
-        (self as u8) < 16
-    }
-
-    /// Rejected, but a change of the trust list or of the version can cure it (design §6.5).
-    pub const fn is_curable(self) -> bool {
-        (self as u8) >= 32
-    }
-}
-
-/// Why a stream is closed. Numbers are PROTOCOL.md §4.5.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(u8)]
-pub enum FaultCode {
-    /// Bytes that are no frame, or a frame out of turn.
-    Protocol = 1,
-    /// No version in common.
-    Version = 2,
-    /// HELLO names another federation.
-    Federation = 3,
-    /// HELLO's name is not the one that the trust list binds to this key.
-    Name = 4,
-    /// Another live process runs with this key.
-    Cloned = 5,
-    /// A newer stream of the same peer replaces this one.
-    Replaced = 6,
-    /// The peer was paused or removed.
-    Paused = 7,
-    /// The node stops.
-    Stopping = 8,
-    /// No frame for 30 s.
-    Silent = 9,
-    /// SUBSCRIBE asks for something that is not built.
-    NotBuilt = 10,
-    /// The node cannot store: its disk is full.
-    DiskFull = 11,
-}
-
-impl FaultCode {
-    pub const ALL: [Self; 11] = [
-        Self::Protocol,
-        Self::Version,
-        Self::Federation,
-        Self::Name,
-        Self::Cloned,
-        Self::Replaced,
-        Self::Paused,
-        Self::Stopping,
-        Self::Silent,
-        Self::NotBuilt,
-        Self::DiskFull,
-    ];
-
-    pub fn from_number(number: u8) -> Option<Self> {
-        Self::ALL.into_iter().find(|code| *code as u8 == number)
-    }
-
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Protocol => "protocol",
-            Self::Version => "version",
-            Self::Federation => "federation",
-            Self::Name => "name",
-            Self::Cloned => "cloned",
-            Self::Replaced => "replaced",
-            Self::Paused => "paused",
-            Self::Stopping => "stopping",
-            Self::Silent => "silent",
-            Self::NotBuilt => "not_built",
-            Self::DiskFull => "disk_full",
-        }
-    }
+    pub verdicts: Vec<(u64, VerdictNumber)>,
 }

@@ -42,12 +42,14 @@ impl Link {
         Ok(true)
     }
 
-    pub(super) fn check_hello(&self, hello: &Hello, ground: &Ground) -> Result<(), FeedFault> {
-        if hello.version_min > WIRE_VERSION_MAX || hello.version_max < WIRE_VERSION_MIN {
-            let (min, max) = (hello.version_min, hello.version_max);
-            let detail = format!("version {min} to {max}; expected {WIRE_VERSION_MIN} to {WIRE_VERSION_MAX}");
-            return Err(FeedFault { code: FaultCode::Version, detail });
-        }
+    /// The fault for a peer that shares no version with this node.
+    pub(super) fn no_common_version(of: &Greeting) -> FeedFault {
+        let (min, max) = (of.version_min, of.version_max);
+        let detail = format!("version {min} to {max}; expected {WIRE_VERSION_MIN} to {WIRE_VERSION_MAX}");
+        FeedFault { code: FaultCode::Version, detail }
+    }
+
+    fn check_hello(&self, hello: &Hello, ground: &Ground) -> Result<(), FeedFault> {
         if hello.federation != ground.config.federation {
             let detail = format!("{:?}; expected {:?}", hello.federation, ground.config.federation);
             return Err(FeedFault { code: FaultCode::Federation, detail });

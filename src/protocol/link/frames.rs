@@ -33,6 +33,7 @@ impl Link {
                     }
                     Err(fault) => Err(fault),
                 },
+                Frame::OtherVersion(greeting) => Err(Self::no_common_version(&greeting)),
                 frame => self.on_frame(stream, frame, ground),
             };
             if let Err(fault) = result {
@@ -82,9 +83,9 @@ impl Link {
         let now = ground.tick();
         if let Frame::Fault { code, detail } = &frame {
             self.facts.last_error =
-                Some(format!("the peer closed the feed: {} {detail}", code.as_str()).trim_end().to_owned());
-            self.facts.fault = Some(*code);
-            if *code == FaultCode::Cloned {
+                Some(format!("the peer closed the feed: {code} {detail}").trim_end().to_owned());
+            self.facts.fault = Some(code.handled_as());
+            if code.handled_as() == FaultCode::Cloned {
                 self.facts.cloned_until = Some(now.plus_ms(2 * FEED_SILENT_MS));
             }
             return Ok(());

@@ -4,7 +4,7 @@
 use super::*;
 use crate::limits::{ACK_DELAY_MS, OWED_PER_FEED_MAX};
 use crate::record::Ledger;
-use crate::wire::Ack;
+use crate::wire::{Ack, VerdictNumber};
 
 /// An ACK for this many entries does not wait for more.
 const ACK_AT_ONCE: u64 = 64;
@@ -15,7 +15,7 @@ pub(super) struct Report {
     pub(super) accepted: u64,
     pub(super) refused: u64,
     pub(super) rejected: u64,
-    verdicts: Vec<(u64, VerdictCode)>,
+    verdicts: Vec<(u64, VerdictNumber)>,
     /// Where the feed began on this stream.
     pub(super) resumed: u64,
     /// The durable cursor and window that were said last.
@@ -37,7 +37,7 @@ impl Receiver {
 
     pub(super) fn report_verdict(&mut self, seq: u64, code: VerdictCode) {
         if self.report.verdicts.len() < OWED_PER_FEED_MAX {
-            self.report.verdicts.push((seq, code));
+            self.report.verdicts.push((seq, code.into()));
         }
     }
 

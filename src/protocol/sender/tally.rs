@@ -8,7 +8,7 @@ use crate::protocol::failing::Failing;
 use crate::protocol::ground::Ground;
 use crate::protocol::sent::Exceptions;
 use crate::record::Entry;
-use crate::wire::{Ack, VerdictCode};
+use crate::wire::{Ack, VerdictCode, VerdictNumber};
 
 /// A count that a peer says is believed up to here, so that sums of a few stay sums.
 const COUNT_MAX: u64 = u64::MAX >> 8;
@@ -31,7 +31,7 @@ pub struct SentTally {
     /// The last place that the peer acknowledged since the start; kept when the feed ends.
     pub acked: Option<u64>,
     /// The last verdict of the peer that was a rejection.
-    pub last_rejection: Option<(u64, VerdictCode)>,
+    pub last_rejection: Option<(u64, VerdictNumber)>,
     /// What it has not, though its feed passed it. Shared with the view, which is made every second.
     pub exceptions: Arc<Exceptions>,
 }
@@ -66,10 +66,10 @@ impl SentTally {
         more(&mut self.rejected, ack.rejected, rejected);
         self.deferred = u64::from(ack.owed);
         self.acked = Some(ack.seq);
-        let unwanted = |code: &VerdictCode| *code == VerdictCode::NotWanted;
-        self.not_wanted += ack.verdicts.iter().filter(|(_, code)| unwanted(code)).count() as u64;
-        let fault = |code: &VerdictCode| !code.is_deferred() && !unwanted(code);
-        if let Some(last) = ack.verdicts.iter().rev().find(|(_, code)| fault(code)) {
+        let unwanted = |said: &VerdictNumber| said.known() == Some(VerdictCode::NotWanted);
+        self.not_wanted += ack.verdicts.iter().filter(|(_, said)| unwanted(said)).count() as u64;
+        let fault = |said: &VerdictNumber| !said.is_deferred() && !unwanted(said);
+        if let Some(last) = ack.verdicts.iter().rev().find(|(_, said)| fault(said)) {
             self.last_rejection = Some(*last);
         }
     }

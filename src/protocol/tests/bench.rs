@@ -310,7 +310,9 @@ impl Bench {
     pub fn verdicts(&mut self) -> Vec<(u64, VerdictCode)> {
         self.pass(200);
         let acks = self.sent.iter().filter_map(|(_, frame)| match frame {
-            Frame::Ack(ack) => Some(ack.verdicts.clone()),
+            Frame::Ack(ack) => {
+                Some(ack.verdicts.iter().map(|(seq, said)| (*seq, said.known().unwrap())).collect::<Vec<_>>())
+            }
             _ => None,
         });
         acks.flatten().collect()
@@ -318,7 +320,7 @@ impl Bench {
 
     pub fn faults(&self) -> Vec<FaultCode> {
         let codes = self.sent.iter().filter_map(|(_, frame)| match frame {
-            Frame::Fault { code, .. } => Some(*code),
+            Frame::Fault { code, .. } => Some(code.handled_as()),
             _ => None,
         });
         codes.collect()
@@ -388,7 +390,7 @@ pub fn hello(of: &str, instance: u64) -> Frame {
 pub fn subscribe() -> Frame {
     let window = Window { envelopes: 100, bytes: 1 << 20 };
     let (log_id, marks) = (None, vec![Mark::START]);
-    Frame::Subscribe(Subscribe { log_id, marks, filter: None, have_only: false, window })
+    Frame::Subscribe(Subscribe { log_id, marks, have_only: false, window, options: BTreeMap::new() })
 }
 
 pub fn check(seq: u64) -> Check {

@@ -10,7 +10,7 @@ use crate::policy::{Peer, Rate, Tlp};
 use crate::protocol::io::{Event, Role};
 use crate::record::Ledger;
 use crate::time::Timestamp;
-use crate::wire::{Ack, FaultCode, Frame, Hello, Mark, Skip, VerdictCode, Window};
+use crate::wire::{Ack, FaultCode, Frame, Greeting, Hello, Mark, Skip, VerdictCode, Window};
 
 const HOUR_MS: u64 = 3_600_000;
 
@@ -145,7 +145,7 @@ fn a_frame_out_of_turn_closes_its_stream_with_a_fault_that_names_it() {
         let stream = bench.opened("cert-ee", role);
         bench.frames(stream, frames);
         let said = bench.sent.iter().filter_map(|(_, frame)| match frame {
-            Frame::Fault { code, detail } => Some((*code, detail.as_str())),
+            Frame::Fault { code, detail } => Some((code.handled_as(), detail.as_str())),
             _ => None,
         });
         assert_eq!(said.collect::<Vec<_>>(), [(FaultCode::Protocol, detail)]);
@@ -189,9 +189,10 @@ fn a_hello_of_another_federation_version_or_name_is_a_named_fault() {
         alter(&mut hello);
         Frame::Hello(hello)
     };
+    let later = Greeting { name: name("cert-ee"), federation: "test".into(), version_min: 2, version_max: 3 };
     let cases = [
         (altered(|hello| hello.federation = "other".into()), FaultCode::Federation),
-        (altered(|hello| hello.version_min = 9), FaultCode::Version),
+        (Frame::OtherVersion(Box::new(later)), FaultCode::Version),
         (altered(|hello| hello.name = name("cert-pl")), FaultCode::Name),
     ];
     for (frame, fault) in cases {

@@ -1,23 +1,32 @@
 //! The fields of each frame, in their order on the wire (PROTOCOL.md §4.2; messages.cddl). Writing and
 //! reading stand beside each other. Nothing here knows the length before a frame.
 
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
 use super::super::{
-    Ack, CarrierFrame, FaultCode, Frame, Have, Hello, Mark, Skip, Subscribe, VerdictCode, Window,
+    Ack, CarrierFrame, FaultNumber, Frame, Greeting, Have, Hello, Mark, Skip, Subscribe, VerdictNumber,
+    Window,
 };
 use super::reader::Reader;
 use super::{FrameError, number};
-use crate::cbor::{Sink, put_array, put_boolean, put_bytes, put_null, put_text, put_unsigned};
+use crate::cbor::{self, Sink, put_array, put_boolean, put_bytes, put_map, put_null, put_text, put_unsigned};
 use crate::identity::{Check, CoreDigest, EventKey, HopPath, LogId, PublisherName};
 use crate::limits::{
     CAPABILITIES_MAX, CAPABILITY_BYTES_MAX, CURSOR_MARKS_MAX, DETAIL_BYTES_MAX, ENVELOPE_BYTES_MAX,
-    FEDERATION_BYTES_MAX, FILTER_BYTES_MAX, FRAME_BYTES_MAX, KEY_STATEMENT_BYTES_MAX, KEY_STATEMENTS_MAX,
-    NAME_BYTES_MAX, OWED_PER_FEED_MAX, PATH_HOPS_MAX, SOFTWARE_BYTES_MAX,
+    FEDERATION_BYTES_MAX, FRAME_BYTES_MAX, KEY_STATEMENT_BYTES_MAX, KEY_STATEMENTS_MAX, NAME_BYTES_MAX,
+    OWED_PER_FEED_MAX, PATH_HOPS_MAX, SOFTWARE_BYTES_MAX, SUBSCRIBE_OPTIONS_BYTES_MAX,
 };
 use crate::time::Timestamp;
 
 pub(super) fn write(frame: &Frame, out: &mut impl Sink) {
     match frame {
         Frame::Hello(hello) => write_hello(hello, out),
+        Frame::OtherVersion(greeting) => {
+            numbers(number::HELLO, 5, &[], out);
+            write_greeting(greeting, out);
+        }
         Frame::Subscribe(subscribe) => write_subscribe(subscribe, out),
         Frame::Carrier(carrier) => write_carrier(number::CARRIER, carrier, out),
         Frame::Have(have) => write_have(have, out),
@@ -42,7 +51,7 @@ pub(super) fn write(frame: &Frame, out: &mut impl Sink) {
         Frame::Ping { nonce } => numbers(number::PING, 2, &[*nonce], out),
         Frame::Pong { nonce } => numbers(number::PONG, 2, &[*nonce], out),
         Frame::Fault { code, detail } => {
-            numbers(number::FAULT, 3, &[*code as u64], out);
+            numbers(number::FAULT, 3, &[code.number().into()], out);
             put_text(out, &detail[..detail.floor_char_boundary(DETAIL_BYTES_MAX)]);
         }
         Frame::KeyStatement(statement) => {
@@ -52,43 +61,45 @@ pub(super) fn write(frame: &Frame, out: &mut impl Sink) {
     }
 }
 
-pub(super) fn read(number: u64, fields: usize, frame: &mut Reader<'_>) -> Result<Frame, FrameError> {
-    let expect = |count| {
-        if fields == count { Ok(()) } else { Err(FrameError::Fields { number, fields }) }
-    };
-    match number {
-        number::HELLO => expect(12).and_then(|()| read_hello(frame)).map(Box::new).map(Frame::Hello),
-        number::SUBSCRIBE => expect(5).and_then(|()| read_subscribe(frame)).map(Frame::Subscribe),
-        number::CARRIER => expect(4).and_then(|()| read_carrier(frame)).map(Frame::Carrier),
-        number::HAVE => expect(6).and_then(|()| read_have(frame)).map(Frame::Have),
-        number::SKIP => {
-            expect(3)?;
-            Ok(Frame::Skip(Skip { to: read_mark(frame)?, dropped: frame.unsigned("dropped")? }))
-        }
-        number::WANT => {
-            expect(2)?;
-            Ok(Frame::Want { seq: frame.unsigned("seq")?, key: EventKey(frame.array_of("key")?) })
-        }
-        number::ANSWER => expect(4).and_then(|()| read_carrier(frame)).map(Frame::Answer),
-        number::GONE => expect(1).and_then(|()| Ok(Frame::Gone { seq: frame.unsigned("seq")? })),
-        number::ACK => expect(7).and_then(|()| read_ack(frame)).map(Box::new).map(Frame::Ack),
+/// How many fields each type has in this version, its number not counted; `None` for an unknown type.
+pub(super) const fn count(number: u64) -> Option<usize> {
+    Some(match number {
+        number::HELLO => 12,
+        number::ACK => 7,
+        number::HAVE => 6,
+        number::SUBSCRIBE => 5,
+        number::CARRIER | number::ANSWER => 4,
+        number::SKIP => 3,
+        number::WANT | number::MODE | number::HEAD | number::FAULT => 2,
+        number::GONE | number::PING | number::PONG | number::KEY => 1,
+        _ => return None,
+    })
+}
+
+/// Reads the known fields of a frame; its type has been found to be known.
+pub(super) fn read(number: u64, frame: &mut Reader<'_>) -> Result<Frame, FrameError> {
+    Ok(match number {
+        number::HELLO => Frame::Hello(Box::new(read_hello(frame)?)),
+        number::SUBSCRIBE => Frame::Subscribe(read_subscribe(frame)?),
+        number::CARRIER => Frame::Carrier(read_carrier(frame)?),
+        number::HAVE => Frame::Have(read_have(frame)?),
+        number::SKIP => Frame::Skip(Skip { to: read_mark(frame)?, dropped: frame.unsigned("dropped")? }),
+        number::WANT => Frame::Want { seq: frame.unsigned("seq")?, key: EventKey(frame.array_of("key")?) },
+        number::ANSWER => Frame::Answer(read_carrier(frame)?),
+        number::GONE => Frame::Gone { seq: frame.unsigned("seq")? },
+        number::ACK => Frame::Ack(Box::new(read_ack(frame)?)),
         number::MODE => {
-            expect(2)?;
-            Ok(Frame::Mode { publisher: read_name("publisher", frame)?, eager: frame.boolean("eager")? })
+            Frame::Mode { publisher: read_name("publisher", frame)?, eager: frame.boolean("eager")? }
         }
         number::HEAD => {
-            expect(2)?;
-            Ok(Frame::Head { seq: frame.unsigned("seq")?, stored: Timestamp(frame.unsigned("stored")?) })
+            Frame::Head { seq: frame.unsigned("seq")?, stored: Timestamp(frame.unsigned("stored")?) }
         }
-        number::PING => expect(1).and_then(|()| Ok(Frame::Ping { nonce: frame.unsigned("nonce")? })),
-        number::PONG => expect(1).and_then(|()| Ok(Frame::Pong { nonce: frame.unsigned("nonce")? })),
-        number::FAULT => expect(2).and_then(|()| read_fault(frame)),
-        number::KEY => {
-            expect(1)?;
-            frame.bytes(KEY_STATEMENT_BYTES_MAX, "key statement").map(Frame::KeyStatement)
-        }
-        _ => Err(FrameError::UnknownType(number)),
-    }
+        number::PING => Frame::Ping { nonce: frame.unsigned("nonce")? },
+        number::PONG => Frame::Pong { nonce: frame.unsigned("nonce")? },
+        number::FAULT => read_fault(frame)?,
+        number::KEY => Frame::KeyStatement(frame.bytes(KEY_STATEMENT_BYTES_MAX, "key statement")?),
+        _ => return Err(FrameError::UnknownType(number)),
+    })
 }
 
 /// The frame's array of `items` with its type and the numbers that follow it.
@@ -96,6 +107,23 @@ fn numbers(number: u64, items: usize, following: &[u64], out: &mut impl Sink) {
     put_array(out, items);
     put_unsigned(out, number);
     following.iter().for_each(|number| put_unsigned(out, *number));
+}
+
+/// Reads the fields of HELLO that every version has.
+pub(super) fn read_greeting(frame: &mut Reader<'_>) -> Result<Greeting, FrameError> {
+    Ok(Greeting {
+        name: read_name("name", frame)?,
+        federation: frame.text(FEDERATION_BYTES_MAX, "federation")?.to_owned(),
+        version_min: frame.number("version_min")?,
+        version_max: frame.number("version_max")?,
+    })
+}
+
+fn write_greeting(greeting: &Greeting, out: &mut impl Sink) {
+    put_text(out, greeting.name.as_str());
+    put_text(out, &greeting.federation);
+    put_unsigned(out, greeting.version_min.into());
+    put_unsigned(out, greeting.version_max.into());
 }
 
 fn write_hello(hello: &Hello, out: &mut impl Sink) {
@@ -117,11 +145,12 @@ fn write_hello(hello: &Hello, out: &mut impl Sink) {
 }
 
 fn read_hello(frame: &mut Reader<'_>) -> Result<Hello, FrameError> {
+    let Greeting { name, federation, version_min, version_max } = read_greeting(frame)?;
     Ok(Hello {
-        name: read_name("name", frame)?,
-        federation: frame.text(FEDERATION_BYTES_MAX, "federation")?.to_owned(),
-        version_min: frame.number("version_min")?,
-        version_max: frame.number("version_max")?,
+        name,
+        federation,
+        version_min,
+        version_max,
         software: frame.text(SOFTWARE_BYTES_MAX, "software")?.to_owned(),
         instance: frame.unsigned("instance")?,
         log_id: LogId(frame.array_of("log_id")?),
@@ -153,12 +182,13 @@ fn write_subscribe(subscribe: &Subscribe, out: &mut impl Sink) {
         put_unsigned(out, mark.seq);
         put_bytes(out, &mark.check.0);
     }
-    match &subscribe.filter {
-        Some(filter) => put_text(out, filter),
-        None => put_null(out),
-    }
     put_boolean(out, subscribe.have_only);
     write_window(subscribe.window, out);
+    put_map(out, subscribe.options.len());
+    for (number, value) in &subscribe.options {
+        put_unsigned(out, *number);
+        out.put(value);
+    }
 }
 
 fn read_subscribe(frame: &mut Reader<'_>) -> Result<Subscribe, FrameError> {
@@ -169,10 +199,19 @@ fn read_subscribe(frame: &mut Reader<'_>) -> Result<Subscribe, FrameError> {
             let mut mark = || frame.tuple(2, "mark").and_then(|()| read_mark(frame));
             (0..count).map(|_| mark()).collect::<Result<_, _>>()?
         },
-        filter: if frame.null() { None } else { Some(frame.text(FILTER_BYTES_MAX, "filter")?.to_owned()) },
         have_only: frame.boolean("have_only")?,
         window: read_window(frame)?,
+        options: read_options(frame)?,
     })
+}
+
+/// A map from numbers to items of any type; order and depth are checked as it is taken.
+fn read_options(frame: &mut Reader<'_>) -> Result<BTreeMap<u64, Bytes>, FrameError> {
+    let map = frame.item(SUBSCRIBE_OPTIONS_BYTES_MAX, "options")?;
+    let form = |_| FrameError::Form("options");
+    let mut items = cbor::Reader::new(&map);
+    let pairs = items.map().map_err(form)?;
+    (0..pairs).map(|_| Ok((items.unsigned().map_err(form)?, map.slice_ref(items.skip_item()?)))).collect()
 }
 
 fn write_carrier(number: u64, carrier: &CarrierFrame, out: &mut impl Sink) {
@@ -230,7 +269,7 @@ fn write_ack(ack: &Ack, out: &mut impl Sink) {
     for (seq, code) in &ack.verdicts {
         put_array(out, 2);
         put_unsigned(out, *seq);
-        put_unsigned(out, *code as u64);
+        put_unsigned(out, code.number().into());
     }
 }
 
@@ -249,21 +288,16 @@ fn read_ack(frame: &mut Reader<'_>) -> Result<Ack, FrameError> {
     })
 }
 
-fn read_verdict(frame: &mut Reader<'_>) -> Result<(u64, VerdictCode), FrameError> {
+fn read_verdict(frame: &mut Reader<'_>) -> Result<(u64, VerdictNumber), FrameError> {
     frame.tuple(2, "verdict")?;
-    let seq = frame.unsigned("seq")?;
-    let number = frame.unsigned("verdict")?;
-    let code = u8::try_from(number).ok().and_then(VerdictCode::from_number);
-    Ok((seq, code.ok_or(FrameError::UnknownCode { what: "verdict", number })?))
+    let (seq, number) = (frame.unsigned("seq")?, frame.number("verdict")?);
+    Ok((seq, VerdictNumber::new(number).ok_or(FrameError::Range { what: "verdict", number: 0 })?))
 }
 
 fn read_fault(frame: &mut Reader<'_>) -> Result<Frame, FrameError> {
-    let number = frame.unsigned("fault")?;
-    let code = u8::try_from(number).ok().and_then(FaultCode::from_number);
-    Ok(Frame::Fault {
-        code: code.ok_or(FrameError::UnknownCode { what: "fault", number })?,
-        detail: frame.text(DETAIL_BYTES_MAX, "detail")?.to_owned(),
-    })
+    let number = frame.number("fault")?;
+    let code = FaultNumber::new(number).ok_or(FrameError::Range { what: "fault", number: 0 })?;
+    Ok(Frame::Fault { code, detail: frame.text(DETAIL_BYTES_MAX, "detail")?.to_owned() })
 }
 
 fn write_window(window: Window, out: &mut impl Sink) {

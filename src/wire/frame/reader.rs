@@ -8,6 +8,7 @@ use super::FrameError;
 use crate::cbor::{self, CborError, Major};
 
 /// Reads one frame. `what` in its methods names the field, for the error.
+#[derive(Clone)]
 pub(super) struct Reader<'a> {
     frame: &'a Bytes,
     items: cbor::Reader<'a>,
@@ -83,6 +84,15 @@ impl<'a> Reader<'a> {
     /// True, and passed over, where the next item is null.
     pub fn null(&mut self) -> bool {
         self.items.null()
+    }
+
+    /// One item of any type inside the frame's array, as its bytes: they are not copied.
+    pub fn item(&mut self, max: usize, what: &'static str) -> Result<Bytes, FrameError> {
+        let item = self.items.skip_inside(1)?;
+        match item.len() {
+            len if len <= max => Ok(self.frame.slice_ref(item)),
+            len => Err(FrameError::TooLong { what, bytes: len as u64, max }),
+        }
     }
 
     /// Passes over one item of any type inside the frame's array.

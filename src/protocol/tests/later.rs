@@ -1,0 +1,77 @@
+//! What a peer of a later version may say to this node, which takes it by its range: verdicts, faults and options
+//! without a name here cost no feed.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+use super::bench::*;
+use crate::protocol::io::Role;
+use crate::protocol::sent::Exception;
+use crate::wire::{Ack, FaultCode, FaultNumber, Frame, Subscribe, VerdictNumber, Window};
+
+fn said(number: u8) -> VerdictNumber {
+    VerdictNumber::new(number).unwrap()
+}
+
+#[test]
+fn verdicts_without_a_name_here_are_counted_and_shown() {
+    let mut bench = Bench::new();
+    let stream = bench.sending("cert-ee");
+    for nth in 1..=3 {
+        bench.submit(nth.into(), core("cert-at", nth));
+    }
+    bench.pass(2_000);
+    let window = Window { envelopes: 9, bytes: 1 << 20 };
+    let verdicts = vec![(1, said(15)), (2, said(31)), (3, said(200))];
+    let ack = Ack { seq: 3, window, accepted: 0, refused: 0, rejected: 2, owed: 1, verdicts };
+    bench.frames(stream, vec![Frame::Ack(Box::new(ack))]);
+    assert!(bench.faults().is_empty(), "the feed stands");
+
+    let view = bench.node.view().peers.into_iter().find(|peer| peer.name == name("cert-ee")).unwrap();
+    assert_eq!((view.sent.rejected, view.sent.deferred, view.sent.last_rejection), (2, 1, Some(said(200))));
+    let of = |seq| view.sent.exceptions.of(seq);
+    assert_eq!(of(1), Some(Exception::Deferred(said(15))));
+    assert_eq!(of(2), Some(Exception::Rejected(said(31))));
+    assert_eq!(of(3), Some(Exception::Rejected(said(200))));
+}
+
+#[test]
+fn a_fault_without_a_name_here_is_shown_with_its_number() {
+    let mut bench = Bench::new();
+    let stream = bench.sending("cert-ee");
+    let (code, detail) = (FaultNumber::new(99).unwrap(), "a later reason".to_owned());
+    bench.frames(stream, vec![Frame::Fault { code, detail }]);
+    let view = bench.node.view().peers.into_iter().find(|peer| peer.name == name("cert-ee")).unwrap();
+    assert_eq!(view.facts.fault, Some(FaultCode::Protocol));
+    assert_eq!(view.facts.last_error.unwrap(), "the peer closed the feed: fault_99 a later reason");
+}
+
+#[test]
+fn an_unknown_option_of_subscribe_is_refused_or_passed_over_by_its_number() {
+    for (number, faults) in [(0, vec![FaultCode::NotBuilt]), (63, vec![FaultCode::NotBuilt]), (64, vec![])] {
+        let mut bench = Bench::new();
+        bench.connect("cert-ee");
+        let stream = bench.greeted("cert-ee", Role::Sender, 2);
+        let Frame::Subscribe(plain) = subscribe() else { unreachable!("bug: it is a SUBSCRIBE") };
+        let options = BTreeMap::from([(number, Bytes::from_static(&[0xf5]))]);
+        bench.frames(stream, vec![Frame::Subscribe(Subscribe { options, ..plain })]);
+        assert_eq!(bench.faults(), faults, "option {number}");
+        let resumed = bench.sent.iter().any(|(_, frame)| matches!(frame, Frame::Skip(_)));
+        assert_eq!(resumed, faults.is_empty(), "option {number}");
+    }
+}
+
+/// So SUBSCRIBE may depend on what both HELLOs say.
+#[test]
+fn a_sender_says_hello_before_it_has_read_anything() {
+    let mut bench = Bench::new();
+    bench.connect("cert-ee");
+    let stream = bench.opened("cert-ee", Role::Sender);
+    assert!(matches!(&bench.sent[..], [(to, Frame::Hello(_))] if *to == stream), "{:?}", bench.sent);
+    bench.frames(stream, vec![hello("cert-ee", 2)]);
+    bench.pass(10_000);
+    bench.frames(stream, vec![subscribe()]);
+    assert!(bench.faults().is_empty(), "and it waits for SUBSCRIBE");
+    assert!(bench.sent.iter().any(|(_, frame)| matches!(frame, Frame::Skip(_))));
+}

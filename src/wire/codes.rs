@@ -1,0 +1,277 @@
+//! Numbers with which nodes answer each other: verdicts on entries and reasons to close a feed. A number of a
+//! later version has no name here and is understood by its range (PROTOCOL.md §4.4, §6). Who says which when is
+//! decided elsewhere.
+
+use std::fmt;
+
+/// Why an entry was deferred (to be asked for again) or rejected (never, or not while trust stands as it
+/// is). Numbers are PROTOCOL.md §6.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum VerdictCode {
+    // Deferred.
+    InFlight = 1,
+    Rate = 2,
+    Ahead = 3,
+    UnknownKeyStatement = 4,
+    KeyRevoked = 5,
+    // Rejected for what is in the bytes.
+    Malformed = 16,
+    BadSignature = 17,
+    NameMismatch = 18,
+    TooOld = 19,
+    TooFarAhead = 20,
+    Equivocation = 21,
+    ContentIdMismatch = 22,
+    BadBody = 23,
+    BadPath = 24,
+    Expired = 25,
+    TooLarge = 26,
+    // Rejected, and read again when trust or version changes.
+    UnknownPublisher = 32,
+    UnknownKey = 33,
+    RelayNotAllowed = 34,
+    TlpNotAllowed = 35,
+    UnknownVersion = 36,
+    NotWanted = 37,
+}
+
+impl VerdictCode {
+    pub const ALL: [Self; 22] = [
+        Self::InFlight,
+        Self::Rate,
+        Self::Ahead,
+        Self::UnknownKeyStatement,
+        Self::KeyRevoked,
+        Self::Malformed,
+        Self::BadSignature,
+        Self::NameMismatch,
+        Self::TooOld,
+        Self::TooFarAhead,
+        Self::Equivocation,
+        Self::ContentIdMismatch,
+        Self::BadBody,
+        Self::BadPath,
+        Self::Expired,
+        Self::TooLarge,
+        Self::UnknownPublisher,
+        Self::UnknownKey,
+        Self::RelayNotAllowed,
+        Self::TlpNotAllowed,
+        Self::UnknownVersion,
+        Self::NotWanted,
+    ];
+
+    pub fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|code| *code as u8 == number)
+    }
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::InFlight => "in_flight",
+            Self::Rate => "rate",
+            Self::Ahead => "ahead",
+            Self::UnknownKeyStatement => "unknown_key_statement",
+            Self::KeyRevoked => "key_revoked",
+            Self::Malformed => "malformed",
+            Self::BadSignature => "bad_signature",
+            Self::NameMismatch => "name_mismatch",
+            Self::TooOld => "too_old",
+            Self::TooFarAhead => "too_far_ahead",
+            Self::Equivocation => "equivocation",
+            Self::ContentIdMismatch => "content_id_mismatch",
+            Self::BadBody => "bad_body",
+            Self::BadPath => "bad_path",
+            Self::Expired => "expired",
+            Self::TooLarge => "too_large",
+            Self::UnknownPublisher => "unknown_publisher",
+            Self::UnknownKey => "unknown_key",
+            Self::RelayNotAllowed => "relay_not_allowed",
+            Self::TlpNotAllowed => "tlp_not_allowed",
+            Self::UnknownVersion => "unknown_version",
+            Self::NotWanted => "not_wanted",
+        }
+    }
+
+    /// To be asked for again, rather than rejected.
+    pub const fn is_deferred(self) -> bool {
+        VerdictNumber(self as u8).is_deferred()
+    }
+
+    /// Rejected, but a change of the trust list or of the version can cure it (design §6.5).
+    pub const fn is_curable(self) -> bool {
+        VerdictNumber(self as u8).is_curable()
+    }
+}
+
+/// First number of a final rejection; all lower ones are deferrals.
+const FINAL_FROM: u8 = 16;
+/// First number of a curable rejection.
+const CURABLE_FROM: u8 = 32;
+
+/// A verdict as a peer gave it: one of [`VerdictCode`], or one of a later version, of which its range tells
+/// enough (PROTOCOL.md §6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct VerdictNumber(u8);
+
+impl VerdictNumber {
+    /// Returns `None` for 0, which is never a verdict.
+    pub const fn new(number: u8) -> Option<Self> {
+        if number == 0 { None } else { Some(Self(number)) }
+    }
+
+    pub const fn number(self) -> u8 {
+        self.0
+    }
+
+    /// Returns the verdict if this version has it.
+    pub fn known(self) -> Option<VerdictCode> {
+        VerdictCode::from_number(self.0)
+    }
+
+    /// The peer will ask for the entry again by itself.
+    pub const fn is_deferred(self) -> bool {
+        self.0 < FINAL_FROM
+    }
+
+    /// The peer rejected the entry, and reads it again when something changes there.
+    pub const fn is_curable(self) -> bool {
+        self.0 >= CURABLE_FROM
+    }
+}
+
+impl From<VerdictCode> for VerdictNumber {
+    fn from(code: VerdictCode) -> Self {
+        Self(code as u8)
+    }
+}
+
+impl fmt::Display for VerdictNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.known() {
+            Some(code) => f.write_str(code.as_str()),
+            None => write!(f, "verdict_{}", self.0),
+        }
+    }
+}
+
+/// Why a stream is closed. Numbers are PROTOCOL.md §4.4.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum FaultCode {
+    /// Bytes that are no frame, or a frame out of turn.
+    Protocol = 1,
+    /// No version in common.
+    Version = 2,
+    /// HELLO names another federation.
+    Federation = 3,
+    /// HELLO's name is not the one that the trust list binds to this key.
+    Name = 4,
+    /// Another live process runs with this key.
+    Cloned = 5,
+    /// A newer stream of the same peer replaces this one.
+    Replaced = 6,
+    /// The peer was paused or removed.
+    Paused = 7,
+    /// The node stops.
+    Stopping = 8,
+    /// No frame for 30 s.
+    Silent = 9,
+    /// SUBSCRIBE asks for something that is not built.
+    NotBuilt = 10,
+    /// The node cannot store: its disk is full.
+    DiskFull = 11,
+}
+
+impl FaultCode {
+    pub const ALL: [Self; 11] = [
+        Self::Protocol,
+        Self::Version,
+        Self::Federation,
+        Self::Name,
+        Self::Cloned,
+        Self::Replaced,
+        Self::Paused,
+        Self::Stopping,
+        Self::Silent,
+        Self::NotBuilt,
+        Self::DiskFull,
+    ];
+
+    pub fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|code| *code as u8 == number)
+    }
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Protocol => "protocol",
+            Self::Version => "version",
+            Self::Federation => "federation",
+            Self::Name => "name",
+            Self::Cloned => "cloned",
+            Self::Replaced => "replaced",
+            Self::Paused => "paused",
+            Self::Stopping => "stopping",
+            Self::Silent => "silent",
+            Self::NotBuilt => "not_built",
+            Self::DiskFull => "disk_full",
+        }
+    }
+}
+
+/// A fault as a peer gave it: one of [`FaultCode`], or one of a later version, which counts as `protocol` and keeps
+/// its number and detail (PROTOCOL.md §4.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FaultNumber(u8);
+
+impl FaultNumber {
+    /// Returns `None` for 0, which is never a fault.
+    pub const fn new(number: u8) -> Option<Self> {
+        if number == 0 { None } else { Some(Self(number)) }
+    }
+
+    pub const fn number(self) -> u8 {
+        self.0
+    }
+
+    /// Returns the fault as which it is handled.
+    pub fn handled_as(self) -> FaultCode {
+        FaultCode::from_number(self.0).unwrap_or(FaultCode::Protocol)
+    }
+}
+
+impl From<FaultCode> for FaultNumber {
+    fn from(code: FaultCode) -> Self {
+        Self(code as u8)
+    }
+}
+
+impl fmt::Display for FaultNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match FaultCode::from_number(self.0) {
+            Some(code) => f.write_str(code.as_str()),
+            None => write!(f, "fault_{}", self.0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_of_a_later_version_are_understood_by_range() {
+        let class = |number| {
+            let verdict = VerdictNumber::new(number).unwrap();
+            (verdict.is_deferred(), verdict.is_curable(), verdict.to_string())
+        };
+        assert_eq!(class(15), (true, false, "verdict_15".to_owned()));
+        assert_eq!(class(31), (false, false, "verdict_31".to_owned()));
+        assert_eq!(class(38), (false, true, "verdict_38".to_owned()));
+        assert_eq!(class(255), (false, true, "verdict_255".to_owned()));
+        assert_eq!(class(36), (false, true, "unknown_version".to_owned()));
+        let fault = FaultNumber::new(99).unwrap();
+        assert_eq!((fault.handled_as(), fault.to_string()), (FaultCode::Protocol, "fault_99".to_owned()));
+        assert_eq!((VerdictNumber::new(0), FaultNumber::new(0)), (None, None));
+    }
+}
