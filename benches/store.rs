@@ -14,7 +14,9 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group};
 use ed25519_dalek::SigningKey;
 use intelmesh::envelope::{Body, Core, ENVELOPE_VERSION, EventType, IdScheme, Signer};
 use intelmesh::event::Format;
-use intelmesh::identity::{Check, CoreDigest, EventId, EventKey, HopPath, LogId, ProjectName, PublisherName};
+use intelmesh::identity::{
+    Check, CheckSecret, CoreDigest, EventId, EventKey, HopPath, LogId, ProjectName, PublisherName,
+};
 use intelmesh::link::{Link, LinkTarget, Relation};
 use intelmesh::policy::Tlp;
 use intelmesh::record::{NewCarrier, NewRecord};
@@ -89,7 +91,7 @@ fn linking(count: u64, links: impl Fn(u64) -> Vec<(&'static str, u64)>) -> Vec<N
 fn open_journal(dir: &Path) -> Journal<FileDisk> {
     let disk = Arc::new(FileDisk::open(dir).expect("a directory"));
     let config = JournalConfig { keep_bytes: 20_000_000_000, keep_ms: 30 * 86_400_000 };
-    let fresh = Fresh { log_id: LogId([1; 16]), salt: 7 };
+    let fresh = Fresh { log_id: LogId([1; 16]), salt: 7, check_secret: CheckSecret::new([7; 32]) };
     Journal::open(disk, config, fresh, &[]).expect("a journal").0
 }
 

@@ -16,7 +16,7 @@ fn name(text: &str) -> PublisherName {
 fn carrier(bytes: usize) -> Frame {
     Frame::Carrier(CarrierFrame {
         seq: 1_000_000,
-        check: Check([7; 8]),
+        check: Check([7; 16]),
         path: HopPath::new(vec![name("cert-at"), name("cert-ee")]).expect("a path"),
         envelope: Bytes::from(vec![7; bytes]),
     })
@@ -25,7 +25,7 @@ fn carrier(bytes: usize) -> Frame {
 fn have() -> Frame {
     Frame::Have(Have {
         seq: 1_000_000,
-        check: Check([7; 8]),
+        check: Check([7; 16]),
         created: Timestamp(1_795_000_000_000),
         publisher: name("cert-at"),
         key: EventKey([7; 16]),

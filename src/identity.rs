@@ -6,6 +6,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use ed25519_dalek::VerifyingKey;
+use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 use uuid::Uuid;
@@ -195,8 +196,8 @@ byte_type! {
     KeyId, 8
 }
 byte_type! {
-    /// 8 bytes of the running hash over the core digests of a journal (PROTOCOL.md §5.1).
-    Check, 8
+    /// 16 opaque bytes that name the history of a journal up to one entry (PROTOCOL.md §5.1).
+    Check, 16
 }
 byte_type! {
     /// Random, made anew when a journal is created or emptied.
@@ -219,16 +220,41 @@ impl KeyId {
 
 impl Check {
     /// Before the first carrier of any journal.
-    pub const START: Self = Self([0; 8]);
+    pub const START: Self = Self([0; 16]);
+}
 
-    /// The check after one more carrier: the first 8 bytes of SHA-256(check || core digest).
-    pub fn after(&self, digest: &CoreDigest) -> Self {
-        let mut hash = Sha256::new();
-        hash.update(self.0);
-        hash.update(digest.0);
-        let mut check = [0u8; 8];
-        check.copy_from_slice(&hash.finalize()[..8]);
-        Self(check)
+/// The secret of one journal, under which its checks are made. It stands in the header of each segment and
+/// nowhere else, so that it is restored with the journal. Without a secret, a peer that holds the entries on
+/// both sides of one that is withheld from it could confirm a guess of the withheld entry.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct CheckSecret([u8; 32]);
+
+impl CheckSecret {
+    pub fn new(secret: [u8; 32]) -> Self {
+        Self(secret)
+    }
+
+    pub fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// Returns the check after one more carrier: the first 16 bytes of HMAC-SHA-256(secret, `before` || digest).
+    pub fn check_after(&self, before: &Check, digest: &CoreDigest) -> Check {
+        // HMAC pads a key with zeros to the block of its hash (RFC 2104 §2).
+        let mut block = [0; 64];
+        block[..32].copy_from_slice(&self.0);
+        let mut mac = <Hmac<Sha256>>::new(&block.into());
+        mac.update(&before.0);
+        mac.update(&digest.0);
+        let mut check = [0u8; 16];
+        check.copy_from_slice(&mac.finalize().into_bytes()[..16]);
+        Check(check)
+    }
+}
+
+impl fmt::Debug for CheckSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CheckSecret(not shown)")
     }
 }
 

@@ -22,7 +22,7 @@ fn name(text: &str) -> PublisherName {
     PublisherName::parse(text).unwrap()
 }
 
-const AT: Mark = Mark { seq: 300, check: Check([1, 2, 3, 4, 5, 6, 7, 8]) };
+const AT: Mark = Mark { seq: 300, check: Check([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16]) };
 const NOW: Timestamp = Timestamp(1_795_000_000_123);
 const WINDOW: Window = Window { envelopes: 4096, bytes: 16 * 1024 * 1024 };
 

@@ -278,7 +278,7 @@ fn envelopes_of_a_peer() {
 
 #[test]
 fn frames_of_a_peer() {
-    let place = Mark { seq: 9, check: Check([1; 8]) };
+    let place = Mark { seq: 9, check: Check([1; 16]) };
     let window = Window { envelopes: 10, bytes: 1 << 20 };
     let mut frames = vec![
         Frame::Subscribe(Subscribe {
@@ -294,7 +294,7 @@ fn frames_of_a_peer() {
         Frame::Head { seq: 5, stored: Timestamp(1) },
         Frame::Have(Have {
             seq: 10,
-            check: Check([3; 8]),
+            check: Check([3; 16]),
             created: Timestamp(4),
             publisher: name("cert-at"),
             key: EventKey([5; 16]),
@@ -302,7 +302,7 @@ fn frames_of_a_peer() {
         }),
     ];
     for envelope in envelopes() {
-        let (seq, check, path, envelope) = (11, Check([7; 8]), path(), Bytes::from(envelope));
+        let (seq, check, path, envelope) = (11, Check([7; 16]), path(), Bytes::from(envelope));
         frames.push(Frame::Carrier(CarrierFrame { seq, check, path, envelope }));
     }
     let samples: Vec<Vec<u8>> = frames
@@ -323,7 +323,7 @@ fn records_of_the_journal() {
         let envelope = UnverifiedEnvelope::decode(Bytes::from(envelope)).unwrap();
         let entry = Entry {
             seq: 4,
-            check: Check([1; 8]),
+            check: Check([1; 16]),
             arrived: Timestamp(9),
             path: path(),
             envelope: envelope.into_stored(),

@@ -20,7 +20,7 @@ pub(super) struct HandedMark {
 }
 
 /// Log id, seq and check, each with a blank or a line end behind it.
-const BYTES: usize = 33 + 21 + 17;
+const BYTES: usize = 33 + 21 + 33;
 
 impl HandedMark {
     /// One line of fixed length.
@@ -91,7 +91,7 @@ mod tests {
         assert_eq!(file.read(), None);
         for seq in [7, u64::MAX, 3] {
             let mark =
-                HandedMark { log_id: LogId([9; 16]), mark: Mark { seq, check: Check([seq as u8; 8]) } };
+                HandedMark { log_id: LogId([9; 16]), mark: Mark { seq, check: Check([seq as u8; 16]) } };
             assert_eq!(mark.to_text().len(), BYTES);
             file.write(mark).unwrap();
             assert_eq!(file.read(), Some(mark));

@@ -415,7 +415,7 @@ mod tests {
 
     fn notes() -> Vec<Note> {
         let peer = PublisherName::parse("cert-ee").unwrap();
-        let mark = Mark { seq: 7, check: Check([1; 8]) };
+        let mark = Mark { seq: 7, check: Check([1; 16]) };
         let owed = Owed {
             seq: 9,
             key: EventKey([3; 16]),
@@ -466,7 +466,7 @@ mod tests {
         let mut bytes = Vec::new();
         encode_note(&note, &mut bytes);
         // Kind, name, log_id, cursor: then how many marks.
-        let marks_at = 1 + 2 + 17 + 16;
+        let marks_at = 1 + 2 + 17 + 24;
         bytes[marks_at] = 200;
         assert_eq!(glance(&bytes), Err(RecordError::Bound { what: "marks", value: 200 }));
     }

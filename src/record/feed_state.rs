@@ -96,7 +96,7 @@ mod tests {
     use crate::identity::Check;
 
     fn mark(seq: u64) -> Mark {
-        Mark { seq, check: Check(seq.to_be_bytes()) }
+        Mark { seq, check: Check(u128::from(seq).to_be_bytes()) }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use rand::RngExt as _;
 
 use crate::envelope::{Signer, UnverifiedEnvelope, VerifiedEnvelope};
-use crate::identity::{LogId, PublisherName};
+use crate::identity::{CheckSecret, LogId, PublisherName};
 use crate::policy::TrustList;
 use crate::protocol::io::{StoreFailure, Ticket};
 use crate::protocol::{Input, Node, NodeConfig, Output, Rule, intake};
@@ -102,7 +102,11 @@ impl Machine {
             position: rules.on(Rule::SeenPosition),
             empty_both: rules.on(Rule::EmptyBoth),
         };
-        let fresh = Fresh { log_id: LogId(agenda.rng.random()), salt: agenda.rng.random() };
+        let fresh = Fresh {
+            log_id: LogId(agenda.rng.random()),
+            salt: agenda.rng.random(),
+            check_secret: CheckSecret::new(agenda.rng.random()),
+        };
         let seen_keep_ms = config.seen_keep_ms();
         let now = self.now(agenda);
         let links = Box::<MemoryLinks>::default();

@@ -48,6 +48,7 @@ impl StoreError {
     pub fn hint(&self) -> String {
         match self {
             Self::Journal(error) => error.hint(),
+            Self::Seen(SeenError::Format(other)) => other.hint(),
             Self::Seen(_) => {
                 "look at the disk and the rights of seen/ and links/; both may be removed while the node is stopped"
                     .into()

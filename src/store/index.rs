@@ -8,14 +8,17 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use super::disk::Disk;
+use super::format::Format;
 use super::segment::JournalError;
 use crate::identity::Check;
 use crate::record::bytes::CarrierHead;
 use crate::time::Timestamp;
 use crate::wire::Mark;
 
-const MAGIC: &[u8; 8] = b"imeshix1";
-const HEAD_BYTES: usize = 80;
+/// What an index begins with.
+pub const FORMAT: Format = Format::new(*b"imeshix", 2, "that file");
+
+const HEAD_BYTES: usize = 96;
 const ROW_BYTES: usize = 20;
 
 /// Rows of the UUID table that one step of a search reads.
@@ -110,7 +113,7 @@ impl Index {
 
 fn head(summary: &Summary, body_crc: u32) -> Vec<u8> {
     let mut out = Vec::with_capacity(HEAD_BYTES);
-    out.extend_from_slice(MAGIC);
+    out.extend_from_slice(&FORMAT.magic());
     for mark in [summary.floor, summary.last] {
         out.extend_from_slice(&mark.seq.to_be_bytes());
         out.extend_from_slice(&mark.check.0);
@@ -132,17 +135,17 @@ pub fn read_summary(disk: &impl Disk, first: u64) -> Option<(Summary, u32)> {
     let bytes: [u8; HEAD_BYTES] = bytes.as_ref().try_into().ok()?;
     let number =
         |at: usize| bytes[at..at + 8].first_chunk::<8>().map_or(0, |eight| u64::from_be_bytes(*eight));
-    let check = |at: usize| Check(number(at).to_be_bytes());
+    let check = |at: usize| Check(bytes[at..at + 16].first_chunk().copied().unwrap_or_default());
     let word = |at: usize| u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
     let summary = Summary {
         floor: Mark { seq: number(8), check: check(16) },
-        last: Mark { seq: number(24), check: check(32) },
-        end: number(40),
-        oldest: Timestamp(number(48)),
-        newest: Timestamp(number(56)),
-        content: word(64),
+        last: Mark { seq: number(32), check: check(40) },
+        end: number(56),
+        oldest: Timestamp(number(64)),
+        newest: Timestamp(number(72)),
+        content: word(80),
     };
-    let body_crc = word(68);
+    let body_crc = word(84);
     let sound = summary.last.seq >= summary.floor.seq && head(&summary, body_crc) == bytes;
     sound.then_some((summary, body_crc))
 }

@@ -1,5 +1,5 @@
 //! Where envelopes become durable (design §3, §7): the journal, which is the one truth, and the seen set and the
-//! link index, which can be made again from it. In reading order: `disk` (what is asked of a disk), `frame`, `segment`,
+//! link index, which can be made again from it. In reading order: `disk` (what is asked of a disk), `format`, `frame`, `segment`,
 //! `index`, `journal`, `seen`, `links`, `engine` (all kept consistent), `service` (its threads). All that is pure over
 //! [`disk::Disk`] and runs in the simulator as it runs in the node. Nothing here decides what is accepted.
 
@@ -7,6 +7,7 @@ pub mod disk;
 pub mod engine;
 #[cfg(feature = "node")]
 pub mod file_disk;
+pub mod format;
 pub mod frame;
 pub mod index;
 pub mod journal;

@@ -8,8 +8,10 @@ use bytes::Bytes;
 use thiserror::Error;
 
 use super::disk::Disk;
+use super::format::OtherFormat;
 use super::frame::{self, Look};
-use crate::identity::{Check, LogId};
+use super::index;
+use crate::identity::{Check, CheckSecret, LogId};
 use crate::record::Note;
 use crate::record::bytes::{CarrierHead, Glance, RecordError, glance};
 use crate::wire::Mark;
@@ -17,8 +19,8 @@ use crate::wire::Mark;
 /// The first bytes of every segment.
 const MAGIC: &[u8; 8] = b"imeshjnl";
 
-/// The version of everything in a segment. This program reads this one; a newer one it refuses.
-pub const FORMAT_VERSION: u32 = 1;
+/// The version of everything in a segment. Any other is refused, and left as it is.
+pub const FORMAT_VERSION: u32 = 2;
 
 /// Magic and version, before the first frame.
 pub const PREFIX_BYTES: usize = 12;
@@ -38,8 +40,8 @@ pub enum JournalError {
     Io { file: String, source: io::Error },
     #[error("journal/{file}: offset {offset}: {what}")]
     Damaged { file: String, offset: u64, what: String },
-    #[error("journal/{file}: offset 8: format version {found}, this program knows {FORMAT_VERSION}")]
-    Version { file: String, found: u32 },
+    #[error(transparent)]
+    Format(OtherFormat),
 }
 
 impl JournalError {
@@ -59,7 +61,7 @@ impl JournalError {
             Self::Damaged { file, .. } => format!(
                 "move journal/{file} to aside/ and start again: what it held is taken again from the peers"
             ),
-            Self::Version { .. } => "run the newer intelmesh that wrote it".into(),
+            Self::Format(other) => other.hint(),
         }
     }
 }
@@ -135,6 +137,8 @@ pub struct Header {
     pub salt: u32,
     /// Bytes of frames behind the header that were synced with it: the ledger.
     pub ledger_bytes: u32,
+    /// Of the whole journal: each new segment has a copy.
+    pub check_secret: CheckSecret,
 }
 
 impl Header {
@@ -155,6 +159,7 @@ impl Header {
             out.extend_from_slice(&self.before.0);
             out.extend_from_slice(&self.salt.to_be_bytes());
             out.extend_from_slice(&self.ledger_bytes.to_be_bytes());
+            out.extend_from_slice(self.check_secret.bytes());
             out.push(self.gaps.len().min(GAPS_MAX) as u8);
             let newest = self.gaps.iter().skip(self.gaps.len().saturating_sub(GAPS_MAX));
             newest.for_each(|gap| out.extend_from_slice(&gap.to_be_bytes()));
@@ -168,19 +173,10 @@ impl Header {
     /// [`JournalError`]: a segment without a whole header is damaged.
     pub fn read(disk: &impl Disk, name: &str) -> Result<(Self, u64), JournalError> {
         let bytes = disk.read(name, 0, 4096).map_err(JournalError::io(name))?;
-        let Some((prefix, rest)) = bytes.split_first_chunk::<PREFIX_BYTES>() else {
-            return Err(JournalError::damaged(name, 0, "no header"));
-        };
-        if &prefix[..8] != MAGIC {
-            return Err(JournalError::damaged(name, 0, "not a segment of a journal"));
-        }
-        let version = u32::from_le_bytes([prefix[8], prefix[9], prefix[10], prefix[11]]);
+        let rest = behind_prefix(name, &bytes)?;
         let Look::Whole(found) = frame::look(rest, 0) else {
             return Err(JournalError::damaged(name, PREFIX_BYTES as u64, "the header is broken"));
         };
-        if version != FORMAT_VERSION {
-            return Err(JournalError::Version { file: name.to_owned(), found: version });
-        }
         let header = Self::decode(&rest[frame::FRAME_HEAD_BYTES..found.frame_bytes()]);
         let header = header.filter(|header| header.first >= 1 && Some(header.first) == first_of_name(name));
         let header = header.ok_or_else(|| {
@@ -194,9 +190,10 @@ impl Header {
         let (first, rest) = rest.split_first_chunk::<8>()?;
         let (previous, rest) = rest.split_first_chunk::<8>()?;
         let (oldest, rest) = rest.split_first_chunk::<8>()?;
-        let (before, rest) = rest.split_first_chunk::<8>()?;
+        let (before, rest) = rest.split_first_chunk::<16>()?;
         let (salt, rest) = rest.split_first_chunk::<4>()?;
         let (ledger_bytes, rest) = rest.split_first_chunk::<4>()?;
+        let (check_secret, rest) = rest.split_first_chunk::<32>()?;
         let (count, rest) = rest.split_first()?;
         if rest.len() != usize::from(*count) * 8 || usize::from(*count) > GAPS_MAX {
             return None;
@@ -211,8 +208,43 @@ impl Header {
             gaps: gaps.iter().map(|gap| u64::from_be_bytes(*gap)).collect(),
             salt: u32::from_be_bytes(*salt),
             ledger_bytes: u32::from_be_bytes(*ledger_bytes),
+            check_secret: CheckSecret::new(*check_secret),
         })
     }
+}
+
+/// Returns what follows magic and version. The version comes before any CRC: a later version may frame its header in
+/// another way.
+fn behind_prefix<'a>(name: &str, bytes: &'a [u8]) -> Result<&'a [u8], JournalError> {
+    let Some((prefix, rest)) = bytes.split_first_chunk::<PREFIX_BYTES>() else {
+        return Err(JournalError::damaged(name, 0, "no header"));
+    };
+    if &prefix[..8] != MAGIC {
+        return Err(JournalError::damaged(name, 0, "not a segment of a journal"));
+    }
+    let found = u32::from_le_bytes([prefix[8], prefix[9], prefix[10], prefix[11]]);
+    if found == FORMAT_VERSION {
+        return Ok(rest);
+    }
+    let file = format!("journal/{name}");
+    Err(JournalError::Format(OtherFormat { file, found, reads: FORMAT_VERSION, derived: None }))
+}
+
+/// Refuses a directory with a segment or an index of another version, before anything in it is changed.
+///
+/// # Errors
+/// [`JournalError`].
+pub fn check_formats(disk: &impl Disk) -> Result<(), JournalError> {
+    let names = disk.list().map_err(JournalError::io(""))?;
+    let start = |name: &str, len| disk.read(name, 0, len).map_err(JournalError::io(name));
+    for name in names.iter().filter(|name| first_of_name(name).is_some()) {
+        behind_prefix(name, &start(name, PREFIX_BYTES)?)?;
+    }
+    for name in names.iter().filter(|name| name.ends_with(".idx")) {
+        let checked = index::FORMAT.check(&format!("journal/{name}"), &start(name, 8)?);
+        checked.map_err(JournalError::Format)?;
+    }
+    Ok(())
 }
 
 /// What a scan meets next.

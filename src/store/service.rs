@@ -20,8 +20,8 @@ use super::file_disk::FileDisk;
 use super::journal::Fresh;
 use super::links::day_links::DayLinks;
 use super::seen::day_db::DayDb;
-use super::segment::JournalError;
-use crate::identity::LogId;
+use super::segment::{self, JournalError};
+use crate::identity::{CheckSecret, LogId};
 use crate::protocol::io::{Input, Output, Reader, StoreFailure, Ticket};
 use crate::record::{JournalEnds, NewRecord};
 use crate::time::{Now, Timestamp};
@@ -155,8 +155,14 @@ impl Store {
         fatal: Fatal,
     ) -> Result<(Self, Opened), StoreError> {
         let disk = Arc::new(FileDisk::open(&dirs.journal).map_err(JournalError::io(""))?);
+        // First of all: opening the others already tidies up in them.
+        segment::check_formats(&*disk)?;
         let db = DayDb::open(&dirs.seen, &dirs.aside)?;
-        let fresh = Fresh { log_id: LogId(rand::random()), salt: rand::random() };
+        let fresh = Fresh {
+            log_id: LogId(rand::random()),
+            salt: rand::random(),
+            check_secret: CheckSecret::new(rand::random()),
+        };
         let links = Box::new(DayLinks::open(&dirs.links, &dirs.aside)?);
         let (engine, opened) = Engine::open(Arc::clone(&disk), (db, links), config, fresh, now)?;
         let shared = Arc::new(Shared {

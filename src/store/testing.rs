@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::journal::Fresh;
 use crate::envelope::{Body, Core, ENVELOPE_VERSION, EventType, IdScheme, Signer};
 use crate::event::Format;
-use crate::identity::{EventId, HopPath, LogId, ProjectName, PublisherName};
+use crate::identity::{CheckSecret, EventId, HopPath, LogId, ProjectName, PublisherName};
 use crate::link::{Link, LinkTarget, Relation};
 use crate::policy::Tlp;
 use crate::record::{NewCarrier, NewRecord};
@@ -29,7 +29,7 @@ pub fn name(text: &str) -> PublisherName {
 }
 
 pub fn fresh(n: u8) -> Fresh {
-    Fresh { log_id: LogId([n; 16]), salt: 77 + u32::from(n) }
+    Fresh { log_id: LogId([n; 16]), salt: 77 + u32::from(n), check_secret: CheckSecret::new([n; 32]) }
 }
 
 /// The n-th event of `publisher`, with a body of about `bytes`.

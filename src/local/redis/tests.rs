@@ -145,7 +145,7 @@ fn another_reader_of_the_same_queue_is_noticed_and_loses_nothing() {
 }
 
 fn place(seq: u64) -> HandedMark {
-    HandedMark { log_id: LogId([1; 16]), mark: Mark { seq, check: Check([2; 8]) } }
+    HandedMark { log_id: LogId([1; 16]), mark: Mark { seq, check: Check([2; 16]) } }
 }
 
 #[test]

@@ -56,7 +56,7 @@ mod tests {
     use crate::record::RejectedPlace;
 
     fn mark(seq: u64) -> Mark {
-        Mark { seq, check: Check([seq as u8; 8]) }
+        Mark { seq, check: Check([seq as u8; 16]) }
     }
 
     /// The cursor stands at 7: entry 8 is still on its way from another peer, and 9 was rejected.

@@ -8,7 +8,9 @@ use ed25519_dalek::SigningKey;
 
 use crate::envelope::{Body, Core, ENVELOPE_VERSION, EventType, IdScheme, Signer};
 use crate::event::Format;
-use crate::identity::{Check, CoreDigest, EventId, EventKey, HopPath, LogId, ProjectName, PublisherName};
+use crate::identity::{
+    Check, CheckSecret, CoreDigest, EventId, EventKey, HopPath, LogId, ProjectName, PublisherName,
+};
 use crate::policy::{Peer, Receive, Share, Tlp, TrustList};
 use crate::protocol::io::{Event, Read, Role, StreamId, Submitted, Ticket};
 use crate::protocol::{Bounds, Input, Node, NodeConfig, Output, Rules, intake};
@@ -234,7 +236,7 @@ impl Bench {
                     self.seen.insert(envelope.key(), envelope.digest());
                     self.journal.push(Arc::new(Entry {
                         seq: self.journal.len() as u64 + 1,
-                        check: before.after(&envelope.digest()),
+                        check: CheckSecret::new([7; 32]).check_after(&before, &envelope.digest()),
                         arrived: carrier.arrived,
                         path: carrier.path,
                         envelope,
@@ -394,7 +396,7 @@ pub fn subscribe() -> Frame {
 }
 
 pub fn check(seq: u64) -> Check {
-    Check(seq.to_be_bytes())
+    Check(u128::from(seq).to_be_bytes())
 }
 
 pub fn carrier(seq: u64, path: &[&str], envelope: Bytes) -> Frame {

@@ -258,7 +258,8 @@ impl<D: Disk> Journal<D> {
             IdScheme::Content => self.twins(batch, envelope.id())?,
             IdScheme::Random | IdScheme::Body => Vec::new(),
         };
-        let (seq, check) = (batch.last.seq + 1, batch.last.check.after(&envelope.digest()));
+        let secret = &self.active.header.check_secret;
+        let (seq, check) = (batch.last.seq + 1, secret.check_after(&batch.last.check, &envelope.digest()));
         let NewCarrier { path, arrived, .. } = carrier;
         let entry =
             Entry { seq, check, arrived, path, envelope, twins, withdrawn_by: None, replaced_by: None };
@@ -313,6 +314,7 @@ impl<D: Disk> Journal<D> {
             gaps,
             salt: self.fresh.salt,
             ledger_bytes: 0,
+            check_secret: old.header.check_secret,
         };
         let active = make_segment(&*self.disk, header, &self.ledger)?;
         let old = std::mem::replace(&mut self.active, active);

@@ -5,6 +5,8 @@
 
 mod append;
 #[cfg(test)]
+mod format_tests;
+#[cfg(test)]
 mod model_tests;
 mod open;
 mod read;
@@ -18,7 +20,7 @@ use std::sync::Arc;
 use super::disk::Disk;
 use super::index::{Index, Summary};
 use super::segment::Header;
-use crate::identity::LogId;
+use crate::identity::{CheckSecret, LogId};
 use crate::limits::SEGMENT_BYTES;
 use crate::record::{Entry, JournalEnds, Ledger};
 use crate::time::Timestamp;
@@ -58,6 +60,8 @@ pub struct Fresh {
     pub log_id: LogId,
     /// Begins the CRCs of segments made from now on; told to nobody.
     pub salt: u32,
+    /// Under which checks are made where the journal has to be made anew; told to nobody.
+    pub check_secret: CheckSecret,
 }
 
 /// A segment that is no longer written.

@@ -155,6 +155,7 @@ fn make<D: Disk>(
         gaps: Vec::new(),
         salt: fresh.salt,
         ledger_bytes: 0,
+        check_secret: fresh.check_secret,
     };
     let active = make_segment(&*disk, header, &ledger).map_err(open_fault)?;
     let (closed, tail) = (VecDeque::new(), Tail::default());
@@ -165,6 +166,7 @@ fn make<D: Disk>(
 /// All segments by first seq, their headers read. Files that were being made are removed, and indexes
 /// without their segment.
 fn list(disk: &impl Disk) -> Result<Vec<Listed>, JournalError> {
+    segment::check_formats(disk)?;
     let mut names = disk.list().map_err(JournalError::io(""))?;
     names.sort();
     let mut listed = Vec::new();

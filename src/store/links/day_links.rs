@@ -10,7 +10,8 @@ use std::sync::Arc;
 
 use super::{Class, LinkDb, Row, RowKey, rows};
 use crate::identity::{Check, EventKey, LogId};
-use crate::store::seen::day_files::{DayFiles, io_error, replace_file};
+use crate::store::format::Format;
+use crate::store::seen::day_files::{DayFiles, io_error, read_if_there, replace_file};
 use crate::store::seen::filter::Filter;
 use crate::store::seen::{Covered, Emptied, Flush, SeenError};
 use crate::wire::Mark;
@@ -20,7 +21,7 @@ const NAMED: &str = "named";
 const TAKEN: &str = "taken";
 
 const COVERED_FILE: &str = "covered";
-const COVERED_MAGIC: &[u8; 8] = b"imeshln1";
+const COVERED_FORMAT: Format = Format::new(*b"imeshln", 2, "links/");
 const DAY_BYTES: usize = 20;
 
 type Rows = BTreeMap<RowKey, Vec<u8>>;
@@ -65,9 +66,9 @@ impl DayLinks {
         let files = Arc::new(DayFiles::new(dir));
         let (dir, aside) = (dir.to_owned(), aside.to_owned());
         let mut db = Self { dir, aside, files, days: BTreeMap::new(), written: None, writing: None };
-        let Some(written) = fs::read(db.dir.join(COVERED_FILE)).ok().and_then(|file| decode(&file)) else {
-            return Ok(db);
-        };
+        let file = read_if_there(&db.dir.join(COVERED_FILE)).map_err(io_error(&db.dir))?;
+        let sound = COVERED_FORMAT.check("links/covered", &file)?;
+        let Some(written) = decode(&file).filter(|_| sound) else { return Ok(db) };
         for (number, counts) in &written.days {
             let there = db.files.day_dir(*number).is_dir();
             let day = if there { db.open_day(*number, *counts)? } else { None };
@@ -253,7 +254,7 @@ impl LinkDb for DayLinks {
 }
 
 fn encode(written: &Written) -> Vec<u8> {
-    let mut out = COVERED_MAGIC.to_vec();
+    let mut out = COVERED_FORMAT.magic().to_vec();
     out.extend_from_slice(&written.covered.log_id.0);
     out.extend_from_slice(&written.covered.mark.seq.to_be_bytes());
     out.extend_from_slice(&written.covered.mark.check.0);
@@ -267,15 +268,15 @@ fn encode(written: &Written) -> Vec<u8> {
     out
 }
 
-/// `None` for what is torn, or another version's.
+/// `None` for what is torn.
 fn decode(file: &[u8]) -> Option<Written> {
     let (content, crc) = file.split_last_chunk::<4>()?;
-    let (magic, rest) = content.split_first_chunk::<8>()?;
+    let (_, rest) = content.split_first_chunk::<8>()?;
     let (log_id, rest) = rest.split_first_chunk::<16>()?;
     let (seq, rest) = rest.split_first_chunk::<8>()?;
-    let (check, rest) = rest.split_first_chunk::<8>()?;
+    let (check, rest) = rest.split_first_chunk::<16>()?;
     let (days, tail) = rest.as_chunks::<DAY_BYTES>();
-    if magic != COVERED_MAGIC || crc32c::crc32c(content) != u32::from_be_bytes(*crc) || !tail.is_empty() {
+    if crc32c::crc32c(content) != u32::from_be_bytes(*crc) || !tail.is_empty() {
         return None;
     }
     let mark = Mark { seq: u64::from_be_bytes(*seq), check: Check(*check) };

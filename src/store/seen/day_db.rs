@@ -80,7 +80,7 @@ impl DayDb {
             days: BTreeMap::new(),
             covered: None,
         };
-        db.covered = day_files::read_covered(&db.dir);
+        db.covered = day_files::read_covered(&db.dir)?;
         if db.covered.is_none() {
             // Whatever lies there was never finished.
             return Ok(db);

@@ -16,6 +16,7 @@ use super::filter::{Filter, LAYERS_MAX};
 use super::{Covered, SeenError};
 use crate::identity::{Check, LogId};
 use crate::store::file_disk::sync_dir;
+use crate::store::format::Format;
 use crate::time::Timestamp;
 use crate::wire::Mark;
 
@@ -31,7 +32,7 @@ const CACHE_BYTES: u64 = 1024 * 1024;
 const IDS_KEY: &[u8] = b"ids";
 
 const COVERED_FILE: &str = "covered";
-const COVERED_MAGIC: &[u8; 8] = b"imeshsn2";
+const COVERED_FORMAT: Format = Format::new(*b"imeshsn", 2, "seen/");
 
 /// As the operator knows it: `seen`, `seen/2026-11-24`.
 fn label(path: &Path) -> String {
@@ -320,7 +321,7 @@ impl DayFiles {
     }
 
     pub fn write_covered(&self, covered: Covered) -> Result<(), SeenError> {
-        let mut bytes = COVERED_MAGIC.to_vec();
+        let mut bytes = COVERED_FORMAT.magic().to_vec();
         bytes.extend_from_slice(&covered.log_id.0);
         bytes.extend_from_slice(&covered.mark.seq.to_be_bytes());
         bytes.extend_from_slice(&covered.mark.check.0);
@@ -343,15 +344,31 @@ impl DayFiles {
     }
 }
 
-/// What the last finished flush covers.
-pub fn read_covered(dir: &Path) -> Option<Covered> {
-    let bytes = fs::read(dir.join(COVERED_FILE)).ok()?;
+/// What the last finished flush covers; `None` if it is torn or not there.
+///
+/// # Errors
+/// [`SeenError`]: it cannot be read, or another version wrote it.
+pub fn read_covered(dir: &Path) -> Result<Option<Covered>, SeenError> {
+    let bytes = read_if_there(&dir.join(COVERED_FILE)).map_err(io_error(dir))?;
+    let sound = COVERED_FORMAT.check("seen/covered", &bytes)?;
+    Ok(decode_covered(&bytes).filter(|_| sound))
+}
+
+/// The bytes of a file, none of one that is missing.
+pub fn read_if_there(path: &Path) -> io::Result<Vec<u8>> {
+    match fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        read => read,
+    }
+}
+
+fn decode_covered(bytes: &[u8]) -> Option<Covered> {
     let (content, crc) = bytes.split_last_chunk::<4>()?;
-    let (magic, rest) = content.split_first_chunk::<8>()?;
+    let (_, rest) = content.split_first_chunk::<8>()?;
     let (log_id, rest) = rest.split_first_chunk::<16>()?;
     let (seq, rest) = rest.split_first_chunk::<8>()?;
-    let check = <[u8; 8]>::try_from(rest).ok()?;
-    let sound = magic == COVERED_MAGIC && crc32c::crc32c(content) == u32::from_be_bytes(*crc);
+    let check = <[u8; 16]>::try_from(rest).ok()?;
+    let sound = crc32c::crc32c(content) == u32::from_be_bytes(*crc);
     let mark = Mark { seq: u64::from_be_bytes(*seq), check: Check(check) };
     sound.then_some(Covered { log_id: LogId(*log_id), mark })
 }

@@ -15,6 +15,7 @@ pub mod memory;
 use thiserror::Error;
 
 use super::disk::Disk;
+use super::format::OtherFormat;
 use super::journal::Journal;
 use super::segment::JournalError;
 use crate::identity::{CoreDigest, EventKey, LogId};
@@ -32,6 +33,9 @@ pub enum SeenError {
     /// It can be made again from the journal.
     #[error("{file}: {what}")]
     Corrupt { file: String, what: String },
+    /// Another version wrote it.
+    #[error(transparent)]
+    Format(#[from] OtherFormat),
 }
 
 impl SeenError {

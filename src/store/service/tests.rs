@@ -274,3 +274,91 @@ fn ids_of_many_days_and_full_blocks_are_all_found_again() {
     assert_eq!((world.seen(0..4000), world.seen(4000..5000)), (4000, 0));
     assert_eq!(fs::read_dir(dir.path().join("seen")).unwrap().count(), days as usize + 1);
 }
+
+/// A segment as version 1 wrote it: magic, version, then the header in a frame with a check of 8 bytes and no secret.
+fn segment_of_format_1() -> Vec<u8> {
+    let mut out = b"imeshjnl\x01\0\0\0".to_vec();
+    crate::store::frame::put(&mut out, 0, 0, |out| {
+        out.extend_from_slice(&[9; 16]);
+        [1u64, 0, 1].iter().for_each(|number| out.extend_from_slice(&number.to_be_bytes()));
+        out.extend_from_slice(&[0; 8]);
+        out.extend_from_slice(&77u32.to_be_bytes());
+        out.extend_from_slice(&[0; 5]);
+    });
+    out
+}
+
+/// `covered` as version 1 wrote it, of seen set or link index.
+fn covered_of_format_1(magic: &[u8]) -> Vec<u8> {
+    let mut out = [magic, &[9; 16], &7u64.to_be_bytes(), &[3; 8]].concat();
+    let crc = crc32c::crc32c(&out);
+    out.extend_from_slice(&crc.to_be_bytes());
+    out
+}
+
+fn files(dir: &Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else {
+            let bytes = fs::read(&path).unwrap();
+            found.push((path, bytes));
+        }
+    }
+    found.sort();
+    found
+}
+
+/// There is no migration: the operator is told what to move away, and every file stays as it is.
+#[test]
+fn directory_of_format_1_is_refused_and_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    for sub in ["journal", "seen/2026-11-24", "links/2026-11-24", "statements"] {
+        fs::create_dir_all(dir.path().join(sub)).unwrap();
+    }
+    let put = |name: &str, bytes: Vec<u8>| fs::write(dir.path().join(name), bytes).unwrap();
+    put("journal/00000000000000000001.seg", segment_of_format_1());
+    put("journal/00000000000000000001.idx", b"imeshix1".repeat(10));
+    put("journal/00000000000000000008.seg.new", b"unfinished".to_vec());
+    put("seen/covered", covered_of_format_1(b"imeshsn1"));
+    put("links/covered", covered_of_format_1(b"imeshln1"));
+    put("seen/2026-11-24/filter-0", b"imeshfl1".repeat(10));
+    put("links/2026-11-24/db", vec![7; 100]);
+    let before = files(dir.path());
+    let Err(error) = open_with(dir.path(), 1 << 30) else { panic!("it started") };
+    assert_eq!(
+        error.to_string(),
+        "journal/00000000000000000001.seg: format 1 was made before this version of intelmesh, this program reads format 2"
+    );
+    assert!(error.hint().starts_with("move journal/, seen/ and links/ out of"), "{}", error.hint());
+    assert_eq!(files(dir.path()), before);
+}
+
+/// Derived data of another version beside a journal of this one, as after half of a directory was restored.
+#[test]
+fn derived_data_of_other_format_is_refused_and_kept() {
+    let cases = [
+        ("seen", covered_of_format_1(b"imeshsn1"), "made before", "move seen/ out of"),
+        ("seen", covered_of_format_1(b"imeshsn3"), "newer", "run the newer intelmesh"),
+        ("links", covered_of_format_1(b"imeshln1"), "made before", "move links/ out of"),
+        ("links", covered_of_format_1(b"imeshln3"), "newer", "run the newer intelmesh"),
+    ];
+    for (sub, covered, whose, hint) in cases {
+        let dir = tempfile::tempdir().unwrap();
+        let world = open(dir.path());
+        world.append(0..10);
+        world.store.close();
+        fs::write(dir.path().join(sub).join("covered"), covered).unwrap();
+        fs::create_dir_all(dir.path().join("links/2026-11-25")).unwrap();
+        let before = files(dir.path());
+        let Err(error) = open_with(dir.path(), 1 << 30) else { panic!("it started") };
+        assert!(error.to_string().contains(whose), "{error}");
+        assert!(error.hint().starts_with(hint), "{}", error.hint());
+        assert_eq!(files(dir.path()), before, "{sub}");
+        // What the hint says.
+        fs::rename(dir.path().join(sub), dir.path().join("moved")).unwrap();
+        assert_eq!(open(dir.path()).seen(0..10), 10);
+    }
+}

@@ -25,7 +25,7 @@ fn name() -> impl Strategy<Value = PublisherName> {
 }
 
 fn mark() -> impl Strategy<Value = Mark> {
-    any::<(u64, [u8; 8])>().prop_map(|(seq, check)| Mark { seq, check: Check(check) })
+    any::<(u64, [u8; 16])>().prop_map(|(seq, check)| Mark { seq, check: Check(check) })
 }
 
 fn window() -> impl Strategy<Value = Window> {
@@ -252,7 +252,7 @@ fn a_count_or_length_beyond_its_bound_is_refused_before_allocation() {
     let detail = [0x83, 13, 1, 0x79, 1, 1];
     assert_eq!(padded(&detail), Err(FrameError::TooLong { what: "detail", bytes: 257, max: 256 }));
 
-    let path = [0x85, 2, 1, 0x48, 0, 0, 0, 0, 0, 0, 0, 0, 0x98, 33];
+    let path = [&[0x85, 2, 1, 0x50][..], &[0; 16], &[0x98, 33]].concat();
     assert_eq!(padded(&path), Err(FrameError::TooMany { what: "path", count: 33, max: 32 }));
 
     let window = [0x88, 8, 1, 0x82, 0x1b, 0, 0, 0, 1, 0, 0, 0, 0];
