@@ -72,7 +72,7 @@ fn fill(node: &Node, ids: u64) {
     let today = Timestamp(since_1970.as_millis() as u64).day();
     let began = Instant::now();
     for number in 0..ids {
-        db.insert(id(number, today - (number * DAYS / ids) as u32)).expect("inserted");
+        db.insert(id(number, today - (number * DAYS / ids) as u32));
         if number % FLUSH_EVERY == FLUSH_EVERY - 1 {
             flush(&mut db, covered);
         }
@@ -83,7 +83,7 @@ fn fill(node: &Node, ids: u64) {
 }
 
 fn flush(db: &mut DayDb, covered: Covered) {
-    db.begin_flush(covered).expect("a flush")().expect("flushed");
+    db.begin_flush(covered)().expect("flushed");
     db.flushed();
 }
 

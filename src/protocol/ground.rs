@@ -143,6 +143,13 @@ impl Ground {
         self.appender.push_note(note, &mut self.ledger, self.now.tick);
     }
 
+    /// The store has raised the floor below which nothing is taken: its seen set was made again.
+    pub fn heed_floor(&mut self, floor: Timestamp) {
+        for ledger in [&mut self.ledger, &mut self.durable] {
+            ledger.apply(&Note::Floor(floor));
+        }
+    }
+
     pub fn move_cursor(&mut self, peer: &PublisherName, to: Mark) {
         self.appender.move_cursor(peer, to, &mut self.ledger, self.now.tick);
     }

@@ -100,10 +100,12 @@ pub enum Input {
         ticket: Ticket,
         failure: StoreFailure,
     },
-    /// What the seen set has for each key asked for, in that order; answers in the order of the questions.
+    /// What the seen set has for each key asked for, in that order; answers in the order of the questions. The set
+    /// is complete for what was created from `floor` on, on disk: it may have risen since the last answer.
     Known {
         ticket: Ticket,
         digests: Vec<Option<CoreDigest>>,
+        floor: Timestamp,
     },
     /// What was read, in order. Empty where nothing is left up to the synced end.
     Entries {

@@ -163,7 +163,10 @@ impl Node {
             }
             Input::Stored { ticket, first_seq, ends } => self.on_stored(ticket, first_seq, ends),
             Input::NotStored { ticket, failure } => self.on_not_stored(ticket, failure),
-            Input::Known { ticket, digests } => self.on_known(ticket, digests),
+            Input::Known { ticket, digests, floor } => {
+                self.ground.heed_floor(floor);
+                self.on_known(ticket, digests);
+            }
             Input::Entries { reader, read } => self.on_entries(reader, read),
             Input::Fetched { ticket, entry } => {
                 let entry = self.on_recalled(ticket, entry);

@@ -242,10 +242,11 @@ impl Process {
             }
             Output::LookUp { ticket, keys } => {
                 let digests = self.engine.look_up(&keys)?;
+                let floor = self.engine.floor();
                 // Answers come in the order of the questions.
                 self.known_at = self.known_at.max(agenda.now + took);
                 let took = self.known_at - agenda.now;
-                agenda.tell(number, self.life, took, Input::Known { ticket, digests });
+                agenda.tell(number, self.life, took, Input::Known { ticket, digests, floor });
                 return Ok(None);
             }
             Output::Read { reader, after_seq, bytes_max } => {

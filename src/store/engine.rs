@@ -13,7 +13,7 @@ use thiserror::Error;
 use super::disk::{Disk, is_full};
 use super::journal::{AppendError, Batch, Fresh, Journal, JournalConfig};
 use super::links::{LinkDb, LinkIndex, Row};
-use super::seen::{Checks, Covered, Emptied, Recovery, SeenDb, SeenError, SeenFault, SeenSet};
+use super::seen::{Checks, Covered, Emptied, Flush, Recovery, SeenDb, SeenError, SeenFault, SeenSet};
 use super::segment::JournalError;
 use crate::identity::{CoreDigest, EventKey, PublisherName};
 use crate::limits::{CLOCK_JUMP_MS, SEEN_BEYOND_JOURNAL_MS};
@@ -134,6 +134,43 @@ impl EngineConfig {
     }
 }
 
+/// What is derived from the journal, and can be made again from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Derived {
+    Seen,
+    Links,
+}
+
+/// What a flush has still to do; run without holding the engine.
+pub struct DerivedFlush {
+    seen: Flush,
+    links: Flush,
+    covers: Flushed,
+}
+
+impl DerivedFlush {
+    /// # Errors
+    /// [`FlushFault`]; what it did not write is in the next flush.
+    pub fn run(self) -> Result<Flushed, FlushFault> {
+        (self.seen)().map_err(|error| FlushFault { of: Derived::Seen, error })?;
+        (self.links)().map_err(|error| FlushFault { of: Derived::Links, error })?;
+        Ok(self.covers)
+    }
+}
+
+/// A flush failed, and of what.
+#[derive(Debug)]
+pub struct FlushFault {
+    pub of: Derived,
+    pub error: SeenError,
+}
+
+impl From<FlushFault> for StoreError {
+    fn from(fault: FlushFault) -> Self {
+        Self::Seen(fault.error)
+    }
+}
+
 /// What a flush covers, once it has run.
 #[derive(Clone, Copy, Debug)]
 pub struct Flushed {
@@ -147,8 +184,9 @@ pub struct Engine<D, B> {
     pub seen: SeenSet<B>,
     pub links: LinkIndex,
     config: EngineConfig,
-    /// Ids with which the seen set was made again since the floor was last raised for that.
-    rebuilt: Option<u64>,
+    /// Ids with which the seen set was made again, while the floor that says how far back it is complete is not on
+    /// disk: nobody is answered, and nothing flushed.
+    unsettled: Option<u64>,
     problems: Vec<Problem>,
 }
 
@@ -168,25 +206,39 @@ impl<D: Disk, B: SeenDb> Engine<D, B> {
         let (journal, opening) = Journal::open(disk, config.journal, fresh, &first)?;
         let (seen, recovery) = SeenSet::open(db, &journal, opening.emptied, config.checks)?;
         let links = LinkIndex::open(links, &journal, opening.emptied)?;
-        let mut engine = Self { journal, seen, links, config, rebuilt: None, problems: Vec::new() };
+        let mut engine = Self { journal, seen, links, config, unsettled: None, problems: Vec::new() };
         let mut problems = Vec::new();
         problems.extend(opening.cut.map(|(file, offset)| Problem::TornTail { file, offset }));
         if opening.missing_segments {
             problems.push(Problem::MissingSegments);
         }
-        if let Recovery::Rebuilt { ids, why } = recovery
-            && !opening.emptied
-        {
-            let before = engine.journal.ledger().floor.unwrap_or_default();
-            let floor = engine.raise_floor()?;
-            if why == Emptied::Corrupt || floor > before {
-                problems.push(Problem::SeenRebuilt { ids, floor });
-            }
-        }
+        problems.extend(engine.recovered(recovery)?);
         let retired = engine.expire(engine.trusted_at_start(now))?;
         let missing = retired.map(|retired| retired.missing).unwrap_or_default();
         let (ledger, ends) = (engine.journal.ledger().clone(), engine.journal.ends());
         Ok((engine, Opened { ledger, ends, problems, missing }))
+    }
+
+    /// Brings the floor to what the seen set can answer for.
+    fn recovered(&mut self, recovery: Recovery) -> Result<Option<Problem>, StoreError> {
+        let before = self.floor();
+        match recovery {
+            Recovery::Resumed { floor } => {
+                // The journal is an older copy, which does not know that the set was made again.
+                if floor > before {
+                    self.append_floor(floor)?;
+                }
+                Ok(None)
+            }
+            Recovery::Rebuilt { ids, why } => {
+                self.unsettled = Some(ids);
+                if !self.settle()? {
+                    return Err(StoreError::Full);
+                }
+                let worth_telling = why == Emptied::Corrupt || self.floor() > before;
+                Ok(self.take_problems().pop().filter(|_| worth_telling))
+            }
+        }
     }
 
     /// Steady time, as far as a start may trust it: the wall clock where it is near what was persisted.
@@ -206,17 +258,11 @@ impl<D: Disk, B: SeenDb> Engine<D, B> {
 
     /// The batch is on disk: readers see it, and so does the seen set.
     ///
-    /// # Errors
-    /// [`StoreError`]: the seen set failed, and could not be made again.
-    pub fn commit(&mut self, batch: Batch) -> Result<JournalEnds, StoreError> {
+    pub fn commit(&mut self, batch: Batch) -> JournalEnds {
         let heads: Vec<CarrierHead> = batch.heads().collect();
         self.links.insert_all(batch.entries(), batch.last());
-        let ends = self.journal.commit(batch);
-        match self.seen.insert(&heads) {
-            Err(SeenError::Corrupt { .. }) => self.rebuild_seen()?,
-            inserted => inserted?,
-        }
-        Ok(ends)
+        self.seen.insert(&heads);
+        self.journal.commit(batch)
     }
 
     /// Appends, syncs and inserts at once. Returns the seq of the first carrier, and the ends after it.
@@ -227,14 +273,14 @@ impl<D: Disk, B: SeenDb> Engine<D, B> {
         let batch = self.begin(records)?;
         if !self.config.checks.synced {
             let heads: Vec<CarrierHead> = batch.heads().collect();
-            self.seen.insert(&heads)?;
+            self.seen.insert(&heads);
             self.flush()?;
         }
         let disk = Arc::clone(self.journal.disk());
         match batch.write(&*disk) {
             Ok(()) => {
                 let first = batch.first_seq();
-                Ok((first, self.commit(batch)?))
+                Ok((first, self.commit(batch)))
             }
             Err(AppendError::Full) => {
                 self.journal.abandon(&batch)?;
@@ -244,18 +290,30 @@ impl<D: Disk, B: SeenDb> Engine<D, B> {
         }
     }
 
-    /// What stands under each identity, in the order asked; whatever was stored is found.
+    /// What stands under each identity, in the order asked; whatever was stored is found, or was created before the
+    /// floor. A seen set that is broken is made again first: only for the appender. Others ask [`Self::try_look_up`].
     ///
     /// # Errors
     /// [`StoreError`]: the seen set failed, and could not be made again.
     pub fn look_up(&mut self, keys: &[EventKey]) -> Result<Vec<Option<CoreDigest>>, StoreError> {
-        match self.seen.look_up(keys) {
-            Err(SeenError::Corrupt { .. }) => {
-                self.rebuild_seen()?;
-                Ok(self.seen.look_up(keys)?)
-            }
+        match self.try_look_up(keys) {
+            Err(SeenError::Corrupt { .. }) => match self.remake(Derived::Seen)? {
+                true => Ok(self.try_look_up(keys)?),
+                false => Err(StoreError::Full),
+            },
             found => Ok(found?),
         }
+    }
+
+    /// The same, where nothing is broken.
+    ///
+    /// # Errors
+    /// [`SeenError::Corrupt`]: [`Self::remake`] comes first.
+    pub fn try_look_up(&mut self, keys: &[EventKey]) -> Result<Vec<Option<CoreDigest>>, SeenError> {
+        if !self.is_settled() {
+            return Err(SeenError::Corrupt { file: "seen".into(), what: "it is being made again".into() });
+        }
+        self.seen.look_up(keys)
     }
 
     /// What went wrong since the last call.

@@ -5,6 +5,7 @@
 mod flusher;
 mod questions;
 mod reader;
+mod remake;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -15,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread::JoinHandle;
 
 use super::disk::Disk;
-use super::engine::{Engine, EngineConfig, Opened, Problem, StoreError};
+use super::engine::{Derived, Engine, EngineConfig, FlushFault, Opened, Problem, StoreError};
 use super::file_disk::FileDisk;
 use super::journal::Fresh;
 use super::links::day_links::DayLinks;
@@ -115,20 +116,32 @@ impl Shared {
 
     /// Makes seen set and link index durable up to where they are now, without holding the engine while the disk
     /// syncs.
-    fn flush(&self) -> Result<(), StoreError> {
+    fn flush(&self) -> Result<(), FlushFault> {
         let _one = self.flushing.lock().unwrap_or_else(PoisonError::into_inner);
-        // Not in one expression: the engine would be held until its end.
-        let begun = self.engine().begin_flush()?;
-        let (flush, covered) = begun;
-        flush()?;
-        self.engine().flushed(covered);
+        let begun = {
+            let mut engine = self.engine();
+            if !engine.is_settled() {
+                return Ok(());
+            }
+            engine.begin_flush()
+        };
+        let flushed = begun.run()?;
+        self.engine().flushed(flushed);
         Ok(())
     }
 }
 
 enum Write {
-    Append { ticket: Ticket, records: Vec<NewRecord> },
+    Append {
+        ticket: Ticket,
+        records: Vec<NewRecord>,
+    },
     Expire(Option<Timestamp>),
+    /// Make again what turned out to be broken, and say when it may be asked.
+    Remake {
+        of: Derived,
+        done: SyncSender<()>,
+    },
     Close,
 }
 
@@ -178,11 +191,12 @@ impl Store {
         let (look_ups, look_ups_in) = sync_channel(QUEUE_MAX);
         let (flushes, flushes_in) = sync_channel(1);
         let poke = flushes.clone();
+        let (for_reader, for_seen, for_flusher) = (writes.clone(), writes.clone(), writes.clone());
         let threads = vec![
             spawn("writer", &shared, move |shared| writer::run(&shared, &writes_in, &poke))?,
-            spawn("reader", &shared, move |shared| reader::run(&shared, &reads_in))?,
-            spawn("seen", &shared, move |shared| reader::run(&shared, &look_ups_in))?,
-            spawn("flusher", &shared, move |shared| flusher::run(&shared, &flushes_in))?,
+            spawn("reader", &shared, move |shared| reader::run(&shared, &reads_in, &for_reader))?,
+            spawn("seen", &shared, move |shared| reader::run(&shared, &look_ups_in, &for_seen))?,
+            spawn("flusher", &shared, move |shared| flusher::run(&shared, &flushes_in, &for_flusher))?,
         ];
         let (reads, look_ups, flushes) = (Some(reads), Some(look_ups), Some(flushes));
         Ok((Self { shared, writes, reads, look_ups, flushes, threads }, opened))
@@ -194,8 +208,9 @@ impl Store {
     pub fn answer_at_once(&self, output: &Output) -> Option<Input> {
         match output {
             Output::LookUp { ticket, keys } if keys.len() <= AT_ONCE_KEYS_MAX => {
-                let digests = self.shared.engine_if_free()?.seen.look_up_in_memory(keys)?;
-                Some(Input::Known { ticket: *ticket, digests })
+                let engine = self.shared.engine_if_free().filter(|engine| engine.is_settled())?;
+                let digests = engine.seen.look_up_in_memory(keys)?;
+                Some(Input::Known { ticket: *ticket, digests, floor: engine.floor() })
             }
             Output::Read { reader, after_seq, bytes_max } => {
                 let engine = self.shared.engine_if_free()?;

@@ -169,7 +169,8 @@ impl Bench {
                 }
                 Output::LookUp { ticket, keys } => {
                     let digests = keys.iter().map(|key| self.seen.get(key).copied()).collect();
-                    Some(Input::Known { ticket, digests })
+                    let floor = self.ledger.floor.unwrap_or_default();
+                    Some(Input::Known { ticket, digests, floor })
                 }
                 Output::Verify { ticket, envelopes } => {
                     let results =

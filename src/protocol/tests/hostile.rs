@@ -25,6 +25,16 @@ fn verdict_of(path: &[&str], envelope: Bytes) -> Vec<(u64, VerdictCode)> {
     verdicts
 }
 
+/// The store made its seen set again while the node ran: its answer "not held" holds from a later floor on.
+#[test]
+fn a_floor_that_an_answer_names_is_judged_by() {
+    let mut bench = Bench::new();
+    let stream = bench.receiving("cert-ee");
+    bench.ledger.floor = Some(Timestamp(WALL + 1));
+    bench.frames(stream, vec![carrier(1, &["cert-ee"], signed(core("cert-ee", 1)))]);
+    assert_eq!(bench.verdicts(), [(1, VerdictCode::TooOld)]);
+}
+
 #[test]
 fn each_fault_of_an_entry_has_its_own_verdict() {
     let flipped = |mut bytes: Vec<u8>, at: usize| {

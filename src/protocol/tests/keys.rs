@@ -228,7 +228,7 @@ fn what_is_at_the_workers_when_its_key_is_revoked_is_not_stored() {
             match output {
                 Output::LookUp { ticket, keys } => {
                     let digests = vec![None; keys.len()];
-                    bench.node.handle_input(Input::Known { ticket, digests }, bench.now);
+                    bench.node.handle_input(Input::Known { ticket, digests, floor: Timestamp(0) }, bench.now);
                 }
                 Output::Verify { ticket, envelopes } => {
                     let results = envelopes.into_iter().map(|(it, key)| intake::inspect(it, &key)).collect();

@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::limits::CREATED_AHEAD_ACCEPTED_MS;
+use crate::store::links::LinkDb;
 use crate::store::links::memory::MemoryLinks;
 use crate::store::memory_disk::MemoryDisk;
 use crate::store::seen::memory::MemorySeen;
@@ -142,6 +143,83 @@ fn what_retention_took_is_still_seen_and_a_rebuilt_set_says_from_when_on_it_is_c
     let floor = opened.ends.oldest.plus_ms(CREATED_AHEAD_ACCEPTED_MS);
     assert_eq!(engine.journal.ledger().floor, Some(floor));
     assert!(matches!(opened.problems[..], [Problem::SeenRebuilt { .. }]), "{:?}", opened.problems);
+}
+
+/// 4,000 events in a journal that holds about the last 1,000; the seen set is flushed.
+fn beyond_retention(world: &World) -> Memory {
+    let (mut engine, _) = world.open(1);
+    for n in 0..4000 {
+        engine.append(vec![carrier(n)]).unwrap();
+        engine.expire(None).unwrap();
+    }
+    assert!(engine.journal.floor().seq > 1000);
+    engine.flush().unwrap();
+    engine
+}
+
+/// Is the first event refused, as seen or as too old?
+fn first_is_refused(engine: &mut Memory) -> bool {
+    seen(engine, 0..1)[0] || START < engine.floor()
+}
+
+/// `seen/` was lost, and the power goes (or the disk fails) after the set was made again, before its floor was synced.
+#[test]
+fn a_remade_seen_set_is_distrusted_before_its_floor() {
+    let world = World::new(512 * 1024);
+    beyond_retention(&world).close().unwrap();
+    world.seen.restore(&MemorySeen::default());
+    world.disk.set_fail_sync(true);
+    let parts = (world.seen.clone(), Box::<MemoryLinks>::default() as Box<dyn LinkDb>);
+    assert!(
+        Engine::open(Arc::new(world.disk.clone()), parts, world.config.clone(), fresh(2), now()).is_err()
+    );
+    world.disk.set_fail_sync(false);
+    world.crash();
+    let (mut engine, opened) = world.open(3);
+    assert!(first_is_refused(&mut engine), "{:?}", opened.problems);
+}
+
+/// The look-up that meets the damage is the first that could say "not held" of what retention took.
+#[test]
+fn damage_met_while_running_raises_the_floor_first() {
+    let world = World::new(512 * 1024);
+    let mut engine = beyond_retention(&world);
+    world.seen.damage();
+    assert!(first_is_refused(&mut engine));
+    assert!(matches!(engine.take_problems()[..], [Problem::SeenRebuilt { .. }]));
+    drop(engine);
+    world.crash();
+    assert!(first_is_refused(&mut world.open(2).0), "and so it stays after a crash");
+}
+
+/// The set is in memory, and there is no room for the note that says how far back it is complete.
+#[test]
+fn without_room_for_the_floor_nobody_is_answered() {
+    let world = World::new(512 * 1024);
+    let mut engine = beyond_retention(&world);
+    world.seen.damage();
+    world.disk.fill_after(Some(0));
+    assert!(engine.look_up(&[key(0)]).unwrap_err().is_full());
+    assert!(engine.try_look_up(&[key(0)]).is_err());
+    assert!(!engine.is_dirty(), "nothing is flushed that a start would believe");
+    world.disk.fill_after(None);
+    assert!(engine.settle().unwrap());
+    assert!(first_is_refused(&mut engine));
+}
+
+/// The journal was put back to a copy from before the set was made again: same log, and the covered place agrees.
+#[test]
+fn an_older_journal_learns_the_floor_from_the_seen_set() {
+    let world = World::new(512 * 1024);
+    beyond_retention(&world).close().unwrap();
+    let older = world.disk.snapshot();
+    let (mut engine, _) = world.open(2);
+    world.seen.damage();
+    assert!(first_is_refused(&mut engine));
+    drop(engine);
+    world.disk.restore(&older);
+    let (mut engine, _) = world.open(3);
+    assert!(first_is_refused(&mut engine));
 }
 
 #[test]

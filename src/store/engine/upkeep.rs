@@ -1,36 +1,83 @@
-//! What keeps journal, seen set and link index one: retention, flushes, forgetting, and making the seen set again.
+//! What keeps journal, seen set and link index one: retention, flushes, forgetting, and making again what is broken.
+//! A seen set that was made again lacks what retention took. So the floor below which nothing is taken rises first,
+//! on disk; only then is the set flushed, asked, or believed at the next start.
 
 use std::sync::Arc;
 
-use super::{Engine, Flushed, Problem, Retired, StoreError};
+use super::{Derived, DerivedFlush, Engine, FlushFault, Flushed, Problem, Retired, StoreError};
 use crate::limits::CREATED_AHEAD_ACCEPTED_MS;
 use crate::record::{NewRecord, Note};
 use crate::store::disk::Disk;
 use crate::store::journal::{AppendError, Retirement};
-use crate::store::seen::{Emptied, Flush, Recovery, SeenDb};
+use crate::store::seen::{Emptied, SeenDb, SeenError};
 use crate::time::Timestamp;
 
 impl<D: Disk, B: SeenDb> Engine<D, B> {
-    /// The set was made again from a journal that does not hold everything any more: it is complete only
-    /// for what was created after the journal's oldest record, give or take the clocks of publishers.
-    pub(super) fn raise_floor(&mut self) -> Result<Timestamp, StoreError> {
-        let persisted = self.journal.ledger().floor.unwrap_or_default();
+    /// Raises the floor, on disk, for a set that was made again from a journal which does not hold everything any
+    /// more: it is complete only for what was created after the journal's oldest record, give or take the clocks of
+    /// publishers.
+    fn raise_floor(&mut self) -> Result<Timestamp, StoreError> {
+        let persisted = self.floor();
         if self.journal.is_complete() {
             return Ok(persisted);
         }
         let oldest = self.journal.ends().oldest;
         let oldest = if oldest == Timestamp(0) { self.journal.ledger().steady } else { oldest };
         let floor = persisted.max(oldest.plus_ms(CREATED_AHEAD_ACCEPTED_MS));
-        self.journal.append(vec![NewRecord::Note(Note::Floor(floor))])?;
+        self.append_floor(floor)?;
         Ok(floor)
     }
 
-    pub(super) fn rebuild_seen(&mut self) -> Result<(), StoreError> {
-        // The floor follows at the next `forget`: only the appender may append.
-        if let Recovery::Rebuilt { ids, .. } = self.seen.rebuild(&self.journal, Emptied::Corrupt)? {
-            self.rebuilt = Some(ids);
+    pub(super) fn append_floor(&mut self, floor: Timestamp) -> Result<(), AppendError> {
+        self.journal.append(vec![NewRecord::Note(Note::Floor(floor))]).map(drop)
+    }
+
+    /// What the seen set is complete for begins here.
+    pub fn floor(&self) -> Timestamp {
+        self.journal.ledger().floor.unwrap_or_default()
+    }
+
+    /// Makes again what turned out to be broken. False while that must not be used: there is no room for the floor
+    /// of the seen set ([`Self::settle`] tries again). Only for the appender, between its batches, and while no
+    /// flush runs.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn remake(&mut self, broken: Derived) -> Result<bool, StoreError> {
+        match broken {
+            Derived::Links => self.links.rebuild(&self.journal, Emptied::Corrupt)?,
+            Derived::Seen if self.unsettled.is_none() => {
+                self.unsettled = Some(self.seen.rebuild(&self.journal, Emptied::Corrupt)?);
+            }
+            Derived::Seen => {}
         }
-        Ok(())
+        self.settle()
+    }
+
+    /// Raises the floor for a seen set that was made again, and lets it be used. False while there is no room.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn settle(&mut self) -> Result<bool, StoreError> {
+        let Some(ids) = self.unsettled else { return Ok(true) };
+        let floor = match self.raise_floor() {
+            Err(error) if error.is_full() => return Ok(false),
+            floor => floor?,
+        };
+        self.unsettled = None;
+        self.problems.push(Problem::SeenRebuilt { ids, floor });
+        match self.begin_flush().run() {
+            Ok(flushed) => self.flushed(flushed),
+            // Until there is room it is made again at each start.
+            Err(fault) if fault.error.is_full() => {}
+            Err(fault) => return Err(fault.into()),
+        }
+        Ok(true)
+    }
+
+    /// May the seen set be asked, and flushed?
+    pub fn is_settled(&self) -> bool {
+        self.unsettled.is_none()
     }
 
     /// What retention would give up now.
@@ -44,14 +91,11 @@ impl<D: Disk, B: SeenDb> Engine<D, B> {
     }
 
     /// Begins to make seen set and link index durable; [`Self::flushed`] says that it ran.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub fn begin_flush(&mut self) -> Result<(Flush, Flushed), StoreError> {
-        let log_id = self.journal.log_id();
-        let (seen, seen_covers) = self.seen.begin_flush(log_id)?;
-        let (links, links_cover) = self.links.begin_flush(log_id)?;
-        Ok((Box::new(|| seen().and_then(|()| links())), Flushed { seen: seen_covers, links: links_cover }))
+    pub fn begin_flush(&mut self) -> DerivedFlush {
+        let (log_id, floor) = (self.journal.log_id(), self.floor());
+        let (seen, seen_covers) = self.seen.begin_flush(log_id, floor);
+        let (links, links_cover) = self.links.begin_flush(log_id, floor);
+        DerivedFlush { seen, links, covers: Flushed { seen: seen_covers, links: links_cover } }
     }
 
     pub fn flushed(&mut self, flushed: Flushed) {
@@ -61,11 +105,11 @@ impl<D: Disk, B: SeenDb> Engine<D, B> {
 
     /// Is there something that a flush would make durable?
     pub fn is_dirty(&self) -> bool {
-        self.seen.is_dirty() || self.links.is_dirty()
+        self.is_settled() && (self.seen.is_dirty() || self.links.is_dirty())
     }
 
     pub fn flush_is_due(&self) -> bool {
-        self.seen.flush_is_due() || self.links.flush_is_due()
+        self.is_settled() && (self.seen.flush_is_due() || self.links.flush_is_due())
     }
 
     /// Gives up what was counted, and forgets the identities below the floor.
@@ -77,22 +121,17 @@ impl<D: Disk, B: SeenDb> Engine<D, B> {
         Ok(Retired { ends, missing })
     }
 
-    /// Forgets days wholly below the floor, and raises that where the seen set had to be made again. Only
-    /// for the appender, between its batches.
+    /// Forgets days wholly below the floor. Only for the appender, between its batches.
     ///
     /// # Errors
     /// [`StoreError`].
     pub fn forget(&mut self) -> Result<(), StoreError> {
-        if let Some(ids) = self.rebuilt {
-            match self.raise_floor() {
-                Err(error) if error.is_full() => return Ok(()),
-                floor => self.problems.push(Problem::SeenRebuilt { ids, floor: floor? }),
-            }
-            self.rebuilt = None;
+        if !self.settle()? {
+            return Ok(());
         }
-        let floor = self.journal.ledger().floor.unwrap_or_default();
-        self.links.remove_below(floor.day())?;
-        Ok(self.seen.remove_below(floor.day())?)
+        let day = self.floor().day();
+        self.links.remove_below(day)?;
+        Ok(self.seen.remove_below(day)?)
     }
 
     /// Retention, all at once. `now` is steady time, `None` while nothing may expire by age. On a full
@@ -104,12 +143,10 @@ impl<D: Disk, B: SeenDb> Engine<D, B> {
         self.forget()?;
         let Some(mut retirement) = self.due(now) else { return Ok(None) };
         if self.must_flush_before(&retirement) {
-            let (flush, covered) = self.begin_flush()?;
-            match flush() {
+            match self.flush() {
                 Err(error) if error.is_full() => return Ok(None),
                 flushed => flushed?,
             }
-            self.flushed(covered);
         }
         let disk = Arc::clone(self.journal.disk());
         retirement.count(&*disk, &self.config.own)?;
@@ -120,14 +157,23 @@ impl<D: Disk, B: SeenDb> Engine<D, B> {
         }
     }
 
-    /// Makes seen set and link index durable up to the end of the journal.
+    /// Makes seen set and link index durable up to the end of the journal. What turns out to be broken is made again.
     ///
     /// # Errors
     /// [`StoreError`].
     pub fn flush(&mut self) -> Result<(), StoreError> {
-        let (flush, covered) = self.begin_flush()?;
-        flush()?;
-        self.flushed(covered);
+        if !self.settle()? {
+            return Err(StoreError::Full);
+        }
+        match self.begin_flush().run() {
+            Ok(flushed) => self.flushed(flushed),
+            Err(FlushFault { of, error: SeenError::Corrupt { .. } }) => {
+                if !self.remake(of)? {
+                    return Err(StoreError::Full);
+                }
+            }
+            Err(fault) => return Err(fault.into()),
+        }
         Ok(())
     }
 

@@ -14,6 +14,7 @@ use crate::store::format::Format;
 use crate::store::seen::day_files::{DayFiles, io_error, read_if_there, replace_file};
 use crate::store::seen::filter::Filter;
 use crate::store::seen::{Covered, Emptied, Flush, SeenError};
+use crate::time::Timestamp;
 use crate::wire::Mark;
 
 /// Names of a day's filters.
@@ -21,7 +22,7 @@ const NAMED: &str = "named";
 const TAKEN: &str = "taken";
 
 const COVERED_FILE: &str = "covered";
-const COVERED_FORMAT: Format = Format::new(*b"imeshln", 2, "links/");
+const COVERED_FORMAT: Format = Format::new(*b"imeshln", 3, "links/");
 const DAY_BYTES: usize = 20;
 
 type Rows = BTreeMap<RowKey, Vec<u8>>;
@@ -190,7 +191,7 @@ impl LinkDb for DayLinks {
         Ok(newest.map(|(_, row)| row))
     }
 
-    fn begin_flush(&mut self, covered: Covered) -> Result<Flush, SeenError> {
+    fn begin_flush(&mut self, covered: Covered) -> Flush {
         let mut work = Vec::new();
         for (number, day) in &mut self.days {
             if !day.flushing.is_empty() {
@@ -210,12 +211,12 @@ impl LinkDb for DayLinks {
         let written = Written { covered, days: counts.collect() };
         self.writing = Some(written.clone());
         let (files, dir) = (Arc::clone(&self.files), self.dir.clone());
-        Ok(Box::new(move || {
+        Box::new(move || {
             for (day, ids, rows, filters) in work {
                 files.write(day, ids, rows.iter(), &filters)?;
             }
             Self::write_covered(&dir, &written)
-        }))
+        })
     }
 
     fn flushed(&mut self) {
@@ -258,6 +259,7 @@ fn encode(written: &Written) -> Vec<u8> {
     out.extend_from_slice(&written.covered.log_id.0);
     out.extend_from_slice(&written.covered.mark.seq.to_be_bytes());
     out.extend_from_slice(&written.covered.mark.check.0);
+    out.extend_from_slice(&written.covered.floor.0.to_be_bytes());
     for (day, (named, taken)) in &written.days {
         out.extend_from_slice(&day.to_be_bytes());
         out.extend_from_slice(&named.to_be_bytes());
@@ -275,6 +277,7 @@ fn decode(file: &[u8]) -> Option<Written> {
     let (log_id, rest) = rest.split_first_chunk::<16>()?;
     let (seq, rest) = rest.split_first_chunk::<8>()?;
     let (check, rest) = rest.split_first_chunk::<16>()?;
+    let (floor, rest) = rest.split_first_chunk::<8>()?;
     let (days, tail) = rest.as_chunks::<DAY_BYTES>();
     if crc32c::crc32c(content) != u32::from_be_bytes(*crc) || !tail.is_empty() {
         return None;
@@ -285,5 +288,6 @@ fn decode(file: &[u8]) -> Option<Written> {
         let at = u32::from_be_bytes([day[0], day[1], day[2], day[3]]);
         (at, (number(&day[4..]), number(&day[12..])))
     });
-    Some(Written { covered: Covered { log_id: LogId(*log_id), mark }, days: days.collect() })
+    let covered = Covered { log_id: LogId(*log_id), mark, floor: Timestamp(u64::from_be_bytes(*floor)) };
+    Some(Written { covered, days: days.collect() })
 }

@@ -20,6 +20,7 @@ use super::seen::{Covered, Emptied, Flush, SeenError, SeenFault};
 use crate::identity::{EventId, EventKey, LogId};
 use crate::protocol::io::Read;
 use crate::record::Entry;
+use crate::time::Timestamp;
 use crate::wire::Mark;
 
 pub use rows::{Class, Row, RowKey, opaque_key, rows_of};
@@ -64,7 +65,7 @@ pub trait LinkDb: Debug + Send {
     fn last_row(&mut self, day: u32, key: &EventKey, class: Class) -> Result<Option<Row>, SeenError>;
 
     /// Begins to make durable all that was inserted, and then, behind it, `covered`.
-    fn begin_flush(&mut self, covered: Covered) -> Result<Flush, SeenError>;
+    fn begin_flush(&mut self, covered: Covered) -> Flush;
 
     /// The flush that was begun last has run.
     fn flushed(&mut self);
@@ -145,7 +146,7 @@ impl LinkIndex {
     }
 
     fn flush(&mut self, log_id: LogId) -> Result<(), SeenError> {
-        let (flush, covered) = self.begin_flush(log_id)?;
+        let (flush, covered) = self.begin_flush(log_id, Timestamp::default());
         flush()?;
         self.flushed(covered);
         Ok(())
@@ -265,14 +266,10 @@ impl LinkIndex {
     }
 
     /// Begins a flush of all that was inserted; [`Self::flushed`] is called with what it covers, once it has run.
-    ///
-    /// # Errors
-    /// [`SeenError`].
-    pub fn begin_flush(&mut self, log_id: LogId) -> Result<(Flush, Covered), SeenError> {
-        let covered = Covered { log_id, mark: self.inserted };
-        let flush = self.db.begin_flush(covered)?;
+    pub fn begin_flush(&mut self, log_id: LogId, floor: Timestamp) -> (Flush, Covered) {
+        let covered = Covered { log_id, mark: self.inserted, floor };
         self.flushing += std::mem::take(&mut self.fresh);
-        Ok((flush, covered))
+        (self.db.begin_flush(covered), covered)
     }
 
     pub fn flushed(&mut self, covered: Covered) {

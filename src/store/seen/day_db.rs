@@ -202,7 +202,7 @@ impl SeenDb for DayDb {
         Some(found)
     }
 
-    fn insert(&mut self, id: SeenId) -> Result<(), SeenError> {
+    fn insert(&mut self, id: SeenId) {
         let day = self.days.entry(id.day).or_default();
         let prefix = prefix_of(&id.key);
         // A number that no block has which an earlier flush finished; what an unfinished one left is not
@@ -223,10 +223,9 @@ impl SeenDb for DayDb {
         block.rows.insert(at, row);
         block.dirty = true;
         day.filter.insert(&id.key);
-        Ok(())
     }
 
-    fn begin_flush(&mut self, covered: Covered) -> Result<Flush, SeenError> {
+    fn begin_flush(&mut self, covered: Covered) -> Flush {
         let mut work = Vec::new();
         for (number, day) in &mut self.days {
             let blocks = day.take_dirty();
@@ -237,7 +236,7 @@ impl SeenDb for DayDb {
         }
         self.covered = Some(covered);
         let files = Arc::clone(&self.files);
-        Ok(Box::new(move || {
+        Box::new(move || {
             for (day, ids, blocks, layers) in work {
                 let pairs = blocks.iter().map(|(name, rows)| (block_key(*name), rows.as_flattened()));
                 files.write(day, ids, pairs, &[(FILTER, layers)])?;
@@ -245,7 +244,7 @@ impl SeenDb for DayDb {
             files.write_covered(covered)?;
             files.measure();
             Ok(())
-        }))
+        })
     }
 
     fn flushed(&mut self) {

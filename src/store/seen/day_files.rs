@@ -32,7 +32,7 @@ const CACHE_BYTES: u64 = 1024 * 1024;
 const IDS_KEY: &[u8] = b"ids";
 
 const COVERED_FILE: &str = "covered";
-const COVERED_FORMAT: Format = Format::new(*b"imeshsn", 2, "seen/");
+const COVERED_FORMAT: Format = Format::new(*b"imeshsn", 3, "seen/");
 
 /// As the operator knows it: `seen`, `seen/2026-11-24`.
 fn label(path: &Path) -> String {
@@ -325,6 +325,7 @@ impl DayFiles {
         bytes.extend_from_slice(&covered.log_id.0);
         bytes.extend_from_slice(&covered.mark.seq.to_be_bytes());
         bytes.extend_from_slice(&covered.mark.check.0);
+        bytes.extend_from_slice(&covered.floor.0.to_be_bytes());
         let crc = crc32c::crc32c(&bytes);
         bytes.extend_from_slice(&crc.to_be_bytes());
         replace_file(&self.dir, COVERED_FILE, &bytes).map_err(io_error(&self.dir))
@@ -367,10 +368,11 @@ fn decode_covered(bytes: &[u8]) -> Option<Covered> {
     let (_, rest) = content.split_first_chunk::<8>()?;
     let (log_id, rest) = rest.split_first_chunk::<16>()?;
     let (seq, rest) = rest.split_first_chunk::<8>()?;
-    let check = <[u8; 16]>::try_from(rest).ok()?;
+    let (check, rest) = rest.split_first_chunk::<16>()?;
+    let floor = Timestamp(u64::from_be_bytes(<[u8; 8]>::try_from(rest).ok()?));
     let sound = crc32c::crc32c(content) == u32::from_be_bytes(*crc);
-    let mark = Mark { seq: u64::from_be_bytes(*seq), check: Check(check) };
-    sound.then_some(Covered { log_id: LogId(*log_id), mark })
+    let mark = Mark { seq: u64::from_be_bytes(*seq), check: Check(*check) };
+    sound.then_some(Covered { log_id: LogId(*log_id), mark, floor })
 }
 
 fn rows<'a>(dir: &Path, value: &'a [u8]) -> Result<&'a [Row], SeenError> {

@@ -17,6 +17,8 @@ struct Ids {
 struct Inner {
     flushed: Ids,
     now: Ids,
+    /// What is on disk cannot be read.
+    damaged: bool,
 }
 
 /// Shared by its clones; [`MemorySeen::snapshot`] makes one that is not.
@@ -43,6 +45,11 @@ impl MemorySeen {
         inner.now = inner.flushed.clone();
     }
 
+    /// From now on the disk does not give back what was written.
+    pub fn damage(&self) {
+        self.inner().damaged = true;
+    }
+
     /// Every identity held now.
     pub fn keys(&self) -> Vec<EventKey> {
         self.inner().now.by_key.keys().copied().collect()
@@ -55,29 +62,34 @@ impl SeenDb for MemorySeen {
     }
 
     fn find(&mut self, key: &EventKey) -> Result<Option<CoreDigest>, SeenError> {
+        if self.inner().damaged {
+            return Err(SeenError::Corrupt { file: "seen".into(), what: "damaged".into() });
+        }
         Ok(self.inner().now.by_key.get(key).map(|id| id.digest))
     }
 
     fn find_all_in_memory(&self, keys: &[EventKey]) -> Option<Vec<Option<CoreDigest>>> {
         let inner = self.inner();
+        if inner.damaged {
+            return None;
+        }
         Some(keys.iter().map(|key| inner.now.by_key.get(key).map(|id| id.digest)).collect())
     }
 
-    fn insert(&mut self, id: SeenId) -> Result<(), SeenError> {
+    fn insert(&mut self, id: SeenId) {
         self.inner().now.by_key.entry(id.key).or_insert(id);
-        Ok(())
     }
 
-    fn begin_flush(&mut self, covered: Covered) -> Result<Flush, SeenError> {
+    fn begin_flush(&mut self, covered: Covered) -> Flush {
         let shared = self.clone();
         let mut ids = self.inner().now.clone();
         ids.covered = Some(covered);
-        Ok(Box::new(move || {
+        Box::new(move || {
             let mut inner = shared.inner();
             inner.now.covered = ids.covered;
             inner.flushed = ids;
             Ok(())
-        }))
+        })
     }
 
     fn remove_below(&mut self, day: u32) -> Result<(), SeenError> {

@@ -20,6 +20,7 @@ use super::journal::Journal;
 use super::segment::JournalError;
 use crate::identity::{CoreDigest, EventKey, LogId};
 use crate::record::bytes::CarrierHead;
+use crate::time::Timestamp;
 use crate::wire::Mark;
 
 /// Identities inserted since the last flush after which the next is due: what a start reads again from the
@@ -50,6 +51,8 @@ impl SeenError {
 pub struct Covered {
     pub log_id: LogId,
     pub mark: Mark,
+    /// The database was complete for what was created from then on.
+    pub floor: Timestamp,
 }
 
 /// One identity, and what stands under it.
@@ -99,10 +102,10 @@ pub trait SeenDb: Send + 'static {
     fn find_all_in_memory(&self, keys: &[EventKey]) -> Option<Vec<Option<CoreDigest>>>;
 
     /// The caller knows that it is not there.
-    fn insert(&mut self, id: SeenId) -> Result<(), SeenError>;
+    fn insert(&mut self, id: SeenId);
 
     /// Begins to make durable all that was inserted, and then, behind it, `covered`.
-    fn begin_flush(&mut self, covered: Covered) -> Result<Flush, SeenError>;
+    fn begin_flush(&mut self, covered: Covered) -> Flush;
 
     /// The flush that was begun last has run.
     fn flushed(&mut self) {}
@@ -147,9 +150,11 @@ pub struct SeenSet<B> {
 /// How the seen set was brought up to date.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Recovery {
-    /// It covered a place of this journal; what came after that was inserted again.
-    Resumed { ids: u64 },
-    /// It was made again from the journal.
+    /// It covered a place of this journal; what came after that was inserted again. It is complete for what was
+    /// created from `floor` on.
+    Resumed { floor: Timestamp },
+    /// It was made again from the journal, in memory: it must not be flushed before the floor is on disk that says
+    /// how far back it is complete.
     Rebuilt { ids: u64, why: Emptied },
 }
 
@@ -172,8 +177,8 @@ impl<B: SeenDb> SeenSet<B> {
             Err(SeenFault::Seen(SeenError::Corrupt { .. })) => Emptied::Corrupt,
             Err(fault) => return Err(fault),
         };
-        let recovery = set.rebuild(journal, why)?;
-        Ok((set, recovery))
+        let ids = set.rebuild(journal, why)?;
+        Ok((set, Recovery::Rebuilt { ids, why }))
     }
 
     /// Goes on from the covered place; `None` where the journal does not know it.
@@ -199,10 +204,10 @@ impl<B: SeenDb> SeenSet<B> {
         journal.heads_after(from.seq, |head| {
             if failed.is_none() {
                 // A flush that was cut off may have left some of them there.
-                let known = self.db.find(&head.key);
-                let inserted = known
-                    .and_then(|known| known.map_or_else(|| self.db.insert(SeenId::of(head)), |_| Ok(())));
-                failed = inserted.err();
+                match self.db.find(&head.key) {
+                    Ok(None) => self.db.insert(SeenId::of(head)),
+                    known => failed = known.err(),
+                }
                 ids += 1;
             }
         })?;
@@ -211,31 +216,22 @@ impl<B: SeenDb> SeenSet<B> {
         }
         self.inserted = journal.last();
         self.since_flush = ids;
-        Ok(Some(Recovery::Resumed { ids }))
+        Ok(Some(Recovery::Resumed { floor: covered.floor }))
     }
 
-    /// Makes the set again from the journal.
+    /// Makes the set again from the journal, in memory alone: see [`Recovery::Rebuilt`]. Returns how many ids it has.
     ///
     /// # Errors
     /// [`SeenFault`].
-    pub fn rebuild<D: Disk>(&mut self, journal: &Journal<D>, why: Emptied) -> Result<Recovery, SeenFault> {
+    pub fn rebuild<D: Disk>(&mut self, journal: &Journal<D>, why: Emptied) -> Result<u64, SeenFault> {
         self.db.empty(why)?;
-        let mut ids = 0;
-        let mut failed = None;
+        (self.covered, self.since_flush) = (Mark::START, 0);
         journal.heads_after(0, |head| {
-            if failed.is_none() {
-                failed = self.db.insert(SeenId::of(head)).err();
-                ids += 1;
-            }
+            self.db.insert(SeenId::of(head));
+            self.since_flush += 1;
         })?;
-        if let Some(error) = failed {
-            return Err(error.into());
-        }
         self.inserted = journal.last();
-        let covered = Covered { log_id: journal.log_id(), mark: journal.last() };
-        self.db.begin_flush(covered)?()?;
-        self.flushed(covered);
-        Ok(Recovery::Rebuilt { ids, why })
+        Ok(self.since_flush)
     }
 
     /// What stands under each identity, in the order asked.
@@ -252,16 +248,12 @@ impl<B: SeenDb> SeenSet<B> {
     }
 
     /// These carriers are synced.
-    ///
-    /// # Errors
-    /// [`SeenError`].
-    pub fn insert(&mut self, heads: &[CarrierHead]) -> Result<(), SeenError> {
+    pub fn insert(&mut self, heads: &[CarrierHead]) {
         for head in heads {
-            self.db.insert(SeenId::of(head))?;
+            self.db.insert(SeenId::of(head));
             self.inserted = head.mark;
             self.since_flush += 1;
         }
-        Ok(())
     }
 
     /// Up to where all is on disk.
@@ -280,14 +272,10 @@ impl<B: SeenDb> SeenSet<B> {
 
     /// Begins a flush of all that was inserted. [`Self::flushed`] is called with what it covers, once it
     /// has run.
-    ///
-    /// # Errors
-    /// [`SeenError`].
-    pub fn begin_flush(&mut self, log_id: LogId) -> Result<(Flush, Covered), SeenError> {
-        let covered = Covered { log_id, mark: self.inserted };
-        let flush = self.db.begin_flush(covered)?;
+    pub fn begin_flush(&mut self, log_id: LogId, floor: Timestamp) -> (Flush, Covered) {
+        let covered = Covered { log_id, mark: self.inserted, floor };
         self.since_flush = 0;
-        Ok((flush, covered))
+        (self.db.begin_flush(covered), covered)
     }
 
     pub fn flushed(&mut self, covered: Covered) {

@@ -1,16 +1,18 @@
 //! Makes seen set and link index durable in the background, so that a start has little to read again and retention
 //! nothing to wait for. When the disk is full it tries again later: the journal has everything.
 
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 
-use super::Shared;
+use super::{Shared, Write};
+use crate::store::engine::FlushFault;
+use crate::store::seen::SeenError;
 
 /// What was inserted is flushed at the latest after this time.
 const FLUSH_EVERY: Duration = Duration::from_secs(60);
 
 /// Runs until nobody asks any more.
-pub(super) fn run(shared: &Shared, flushes: &Receiver<()>) {
+pub(super) fn run(shared: &Shared, flushes: &Receiver<()>, writes: &SyncSender<Write>) {
     loop {
         match flushes.recv_timeout(FLUSH_EVERY) {
             Ok(()) | Err(RecvTimeoutError::Timeout) => {}
@@ -19,10 +21,13 @@ pub(super) fn run(shared: &Shared, flushes: &Receiver<()>) {
         if !shared.engine().is_dirty() {
             continue;
         }
-        if let Err(error) = shared.flush()
-            && !error.is_full()
-        {
-            return shared.fail(error);
+        match shared.flush() {
+            Err(FlushFault { of, error: SeenError::Corrupt { .. } }) => {
+                // The writer is not waited for: it may wait for this thread.
+                let _ = writes.send(Write::Remake { of, done: sync_channel(1).0 });
+            }
+            Err(fault) if !fault.error.is_full() => return shared.fail(fault),
+            _ => {}
         }
     }
 }

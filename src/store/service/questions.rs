@@ -4,10 +4,11 @@
 use std::sync::Arc;
 
 use super::Store;
+use super::remake::asked;
 use crate::identity::{EventId, EventKey};
 use crate::protocol::io::Read;
 use crate::record::Entry;
-use crate::store::engine::StoreError;
+use crate::store::engine::{Derived, StoreError};
 use crate::store::links::Row;
 use crate::wire::Mark;
 
@@ -44,7 +45,7 @@ impl Store {
 
     fn marked(&self, entries: Vec<Arc<Entry>>) -> Result<Vec<Arc<Entry>>, StoreError> {
         let mut read = Read { after: Mark::START, entries };
-        self.shared.engine().mark(&mut read)?;
+        asked(&self.shared, &self.writes, Derived::Links, |engine| engine.links.mark(&mut read))?;
         Ok(read.entries)
     }
 
@@ -62,7 +63,10 @@ impl Store {
         let (mut found, mut more) = (Vec::new(), false);
         for (day, keys) in days {
             for key in keys {
-                let rows = self.shared.engine().rows(day, &key, limit + 1)?;
+                let rows = asked(&self.shared, &self.writes, Derived::Links, |engine| {
+                    engine.links.rows(day, &key, limit + 1)
+                })?;
+                let rows = rows.unwrap_or_default();
                 more |= rows.len() > limit;
                 found.extend(rows.into_iter().take(limit).map(|row| (key, row)));
             }

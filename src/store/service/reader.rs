@@ -2,20 +2,21 @@
 //! so that a slow old segment never holds up what is being decided.
 
 use std::io;
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, SyncSender};
 
-use super::Shared;
+use super::remake::asked;
+use super::{Shared, Write};
 use crate::protocol::io::{Input, Output, Read, Reader};
-use crate::store::engine::{Problem, StoreError};
+use crate::store::engine::{Derived, Problem, StoreError};
 use crate::store::segment::JournalError;
 
 /// Retention may take a segment between finding and reading it; then it is found again, at most this often.
 const RETRIES_MAX: usize = 8;
 
 /// Runs until nobody asks any more.
-pub(super) fn run(shared: &Shared, questions: &Receiver<Output>) {
+pub(super) fn run(shared: &Shared, questions: &Receiver<Output>, writes: &SyncSender<Write>) {
     for question in questions {
-        match answer(shared, question) {
+        match answer(shared, question, writes) {
             Ok(Some(input)) => shared.answer(input),
             Ok(None) => {}
             Err(error) => return shared.fail(error),
@@ -23,16 +24,26 @@ pub(super) fn run(shared: &Shared, questions: &Receiver<Output>) {
     }
 }
 
-fn answer(shared: &Shared, question: Output) -> Result<Option<Input>, StoreError> {
+fn answer(
+    shared: &Shared,
+    question: Output,
+    writes: &SyncSender<Write>,
+) -> Result<Option<Input>, StoreError> {
     Ok(Some(match question {
         Output::LookUp { ticket, keys } => {
-            let digests = shared.engine().look_up(&keys)?;
-            Input::Known { ticket, digests }
+            let known = asked(shared, writes, Derived::Seen, |engine| {
+                let digests = engine.try_look_up(&keys)?;
+                Ok(Input::Known { ticket, digests, floor: engine.floor() })
+            });
+            return known;
         }
         Output::Read { reader, after_seq, bytes_max } => {
             let mut read = read(shared, after_seq, bytes_max)?;
             if matches!(reader, Reader::Consumer(_)) {
-                shared.engine().mark(&mut read)?;
+                let marked = asked(shared, writes, Derived::Links, |engine| engine.links.mark(&mut read))?;
+                if marked.is_none() {
+                    return Ok(None);
+                }
             }
             Input::Entries { reader, read }
         }

@@ -54,11 +54,16 @@ impl World {
     }
 
     fn seen(&self, numbers: std::ops::Range<u64>) -> usize {
+        self.look_up(numbers).0
+    }
+
+    /// How many of them are held, and the floor that the answer names.
+    fn look_up(&self, numbers: std::ops::Range<u64>) -> (usize, Timestamp) {
         let keys: Vec<EventKey> = numbers.map(key).collect();
         self.store.handle(Output::LookUp { ticket: Ticket(1), keys });
         loop {
             match self.next() {
-                Input::Known { digests, .. } => return digests.iter().flatten().count(),
+                Input::Known { digests, floor, .. } => return (digests.iter().flatten().count(), floor),
                 Input::Retired { .. } => {}
                 other => panic!("{other:?}"),
             }
@@ -116,7 +121,7 @@ fn what_memory_holds_is_answered_at_once_and_what_only_the_disk_holds_is_not() {
     let reader = Reader::Feed(StreamId(1));
     let read = Output::Read { reader, after_seq: 10, bytes_max: 1 << 20 };
     match world.store.answer_at_once(&look_up(30..50)) {
-        Some(Input::Known { ticket: Ticket(7), digests }) => {
+        Some(Input::Known { ticket: Ticket(7), digests, .. }) => {
             assert_eq!(
                 digests.iter().map(Option::is_some).collect::<Vec<_>>(),
                 [[true; 10], [false; 10]].concat()
@@ -213,9 +218,7 @@ fn a_broken_seen_set_is_moved_aside_and_made_again() {
     let world = open(dir.path());
     world.append(0..100);
     world.store.close();
-    let db = dir.path().join("seen/2026-11-24/db");
-    let len = fs::metadata(&db).unwrap().len() as usize;
-    fs::write(&db, vec![0xa5; len]).unwrap();
+    overwrite(&dir.path().join("seen/2026-11-24/db"));
     let world = open(dir.path());
     assert_eq!(world.seen(0..100), 100);
     world.append(100..110);
@@ -223,6 +226,52 @@ fn a_broken_seen_set_is_moved_aside_and_made_again() {
     world.store.close();
     assert!(dir.path().join("aside").is_dir());
     assert_eq!(open(dir.path()).seen(0..110), 110);
+}
+
+/// What retention took is not in a set that was made again: the answer that says so names the floor below which
+/// nothing is taken, and that is on disk.
+#[test]
+fn an_answer_after_damage_names_the_raised_floor() {
+    let dir = tempfile::tempdir().unwrap();
+    let world = open_with(dir.path(), 512 * 1024).unwrap();
+    (0..80).for_each(|n| world.append(n * 50..(n + 1) * 50));
+    world.store.close();
+    let world = open_with(dir.path(), 512 * 1024).unwrap();
+    overwrite(&dir.path().join("seen/2026-11-24/db"));
+    let (held, floor) = world.look_up(0..4000);
+    assert!(held < 4000 && START < floor, "{held} {floor}");
+    assert_eq!(world.store.stats().floor, Some(floor));
+    let stats = world.store.stats();
+    assert!(matches!(stats.problems[..], [Problem::SeenRebuilt { .. }]), "{:?}", stats.problems);
+    let look_up = Output::LookUp { ticket: Ticket(2), keys: vec![key(0)] };
+    match world.store.answer_at_once(&look_up) {
+        Some(Input::Known { floor: at_once, .. }) => assert_eq!(at_once, floor),
+        None => assert_eq!(world.look_up(0..1).1, floor),
+        other => panic!("{other:?}"),
+    }
+    let copy = tempfile::tempdir().unwrap();
+    copy_dir(dir.path(), copy.path());
+    assert_eq!(open_with(copy.path(), 512 * 1024).unwrap().store.stats().floor, Some(floor));
+}
+
+/// As long as nobody looks up what lies there, the flusher is the first to meet the damage.
+#[test]
+fn damage_met_by_a_flush_does_not_stop_the_node() {
+    let dir = tempfile::tempdir().unwrap();
+    let world = open(dir.path());
+    world.append(0..100);
+    world.store.close();
+    let world = open(dir.path());
+    overwrite(&dir.path().join("seen/2026-11-24/db"));
+    world.append(100..200);
+    world.store.close();
+    let world = open(dir.path());
+    assert_eq!((world.seen(0..200), world.opened.ends.last.seq), (200, 200));
+}
+
+fn overwrite(file: &Path) {
+    let len = fs::metadata(file).unwrap().len() as usize;
+    fs::write(file, vec![0xa5; len]).unwrap();
 }
 
 #[test]

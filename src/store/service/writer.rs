@@ -1,6 +1,7 @@
 //! The writer: takes all appends that wait, writes them as one batch with one sync, and answers each. Also
 //! retention, because only one thread may append.
 
+use std::sync::PoisonError;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::Duration;
 
@@ -8,8 +9,9 @@ use super::{Shared, Write};
 use crate::limits::APPENDS_OUTSTANDING_MAX;
 use crate::protocol::io::{Input, StoreFailure, Ticket};
 use crate::record::{JournalEnds, NewRecord};
-use crate::store::engine::StoreError;
+use crate::store::engine::{Derived, FlushFault, StoreError};
 use crate::store::journal::AppendError;
+use crate::store::seen::SeenError;
 use crate::time::Timestamp;
 
 /// Without work for this long, the end of the journal is marked as synced.
@@ -25,12 +27,15 @@ struct Waiting {
 
 /// Runs until `Close`, until nobody can send any more, or until the disk fails.
 pub(super) fn run(shared: &Shared, writes: &Receiver<Write>, flushes: &SyncSender<()>) {
-    let mut writer = Writer { shared, refuse: 0, clock: None };
+    let mut writer = Writer { shared, refuse: 0, clock: None, waiting: Vec::new() };
     loop {
         let first = match writes.recv_timeout(QUIET) {
             Ok(write) => write,
             Err(RecvTimeoutError::Timeout) => {
                 shared.engine().journal.mark_quiet();
+                if let Err(error) = writer.settle() {
+                    return shared.fail(error);
+                }
                 continue;
             }
             Err(RecvTimeoutError::Disconnected) => Write::Close,
@@ -38,6 +43,7 @@ pub(super) fn run(shared: &Shared, writes: &Receiver<Write>, flushes: &SyncSende
         let done = match first {
             Write::Append { ticket, records } => writer.append(ticket, records, writes),
             Write::Expire(now) => writer.expire(now).map(|()| Next::Go),
+            Write::Remake { of, done } => writer.remake(of, done).map(|()| Next::Go),
             Write::Close => Ok(Next::Stop),
         };
         match done {
@@ -53,14 +59,11 @@ pub(super) fn run(shared: &Shared, writes: &Receiver<Write>, flushes: &SyncSende
             // One that waits already is enough.
             let _ = flushes.try_send(());
         }
-        if over
-            && let Err(error) = shared.flush()
-            && !error.is_full()
-        {
+        if over && let Err(error) = writer.flush() {
             return shared.fail(error);
         }
     }
-    let closed = shared.flush().and_then(|()| shared.engine().close());
+    let closed = writer.flush().and_then(|_| shared.engine().close());
     if let Err(error) = closed
         && !error.is_full()
     {
@@ -91,6 +94,8 @@ struct Writer<'a> {
     refuse: usize,
     /// Steady time, as the core last said it.
     clock: Option<Timestamp>,
+    /// Who waits until the seen set may be asked.
+    waiting: Vec<SyncSender<()>>,
 }
 
 impl Writer<'_> {
@@ -126,6 +131,7 @@ impl Writer<'_> {
         match then {
             Some(Write::Close) => Ok(Next::Stop),
             Some(Write::Expire(now)) => self.expire(now).map(|()| Next::Go),
+            Some(Write::Remake { of, done }) => self.remake(of, done).map(|()| Next::Go),
             Some(Write::Append { .. }) | None => Ok(Next::Go),
         }
     }
@@ -154,7 +160,7 @@ impl Writer<'_> {
         let batch = self.shared.engine().begin(records)?;
         let first_seq = batch.first_seq();
         match batch.write(&*self.shared.disk) {
-            Ok(()) => Ok((first_seq, self.shared.engine().commit(batch)?)),
+            Ok(()) => Ok((first_seq, self.shared.engine().commit(batch))),
             Err(AppendError::Full) => {
                 self.shared.engine().journal.abandon(&batch)?;
                 Err(StoreError::Full)
@@ -179,13 +185,47 @@ impl Writer<'_> {
 
     fn expire(&mut self, now: Option<Timestamp>) -> Result<(), StoreError> {
         self.clock = now;
-        let problems = {
+        self.shared.engine().forget()?;
+        self.settle()?;
+        self.retire(now)
+    }
+
+    fn remake(&mut self, of: Derived, done: SyncSender<()>) -> Result<(), StoreError> {
+        self.waiting.push(done);
+        self.make_again(of)
+    }
+
+    /// No flush may be writing what is thrown away.
+    fn make_again(&mut self, of: Derived) -> Result<(), StoreError> {
+        let one = self.shared.flushing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.shared.engine().remake(of)?;
+        drop(one);
+        self.settle()
+    }
+
+    /// Lets those go on who wait for a seen set that was made again, once its floor is on disk.
+    fn settle(&mut self) -> Result<(), StoreError> {
+        let (settled, problems) = {
             let mut engine = self.shared.engine();
-            engine.forget()?;
-            engine.take_problems()
+            (engine.settle()?, engine.take_problems())
         };
         problems.into_iter().for_each(|problem| self.shared.note_problem(problem));
-        self.retire(now)
+        if settled {
+            for waits in self.waiting.drain(..) {
+                let _ = waits.send(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Flushes, and makes again what turns out to be broken; false where there is no room.
+    fn flush(&mut self) -> Result<bool, StoreError> {
+        match self.shared.flush() {
+            Err(FlushFault { of, error: SeenError::Corrupt { .. } }) => self.make_again(of)?,
+            Err(fault) if fault.error.is_full() => return Ok(false),
+            flushed => flushed?,
+        }
+        Ok(self.shared.engine().is_settled())
     }
 
     /// Size counts whatever the clock says.
@@ -197,8 +237,8 @@ impl Writer<'_> {
     fn retire(&mut self, now: Option<Timestamp>) -> Result<(), StoreError> {
         let Some(mut retirement) = self.shared.engine().due(now) else { return Ok(()) };
         let uncovered = self.shared.engine().must_flush_before(&retirement);
-        if uncovered && let Err(error) = self.shared.flush() {
-            return if error.is_full() { Ok(()) } else { Err(error) };
+        if uncovered && !self.flush()? {
+            return Ok(());
         }
         let own = self.shared.engine().own().clone();
         retirement.count(&*self.shared.disk, &own)?;

@@ -1,0 +1,36 @@
+//! Asking what is derived from the journal, by threads that must not append: what turns out to be broken is made again
+//! by the writer, with the floor of the seen set raised before anybody is answered.
+
+use std::sync::mpsc::{SyncSender, sync_channel};
+
+use super::{Shared, Write};
+use crate::store::engine::{Derived, Engine, StoreError};
+use crate::store::file_disk::FileDisk;
+use crate::store::seen::SeenError;
+use crate::store::seen::day_db::DayDb;
+
+/// Times that one question finds something broken before the node gives up.
+const ATTEMPTS_MAX: usize = 4;
+
+/// The answer of `ask`, which asks `of`. `None` when the store is closing.
+pub(super) fn asked<T>(
+    shared: &Shared,
+    writes: &SyncSender<Write>,
+    of: Derived,
+    mut ask: impl FnMut(&mut Engine<FileDisk, DayDb>) -> Result<T, SeenError>,
+) -> Result<Option<T>, StoreError> {
+    let mut attempts = 0;
+    loop {
+        let answer = ask(&mut shared.engine());
+        attempts += 1;
+        match answer {
+            Err(SeenError::Corrupt { .. }) if attempts < ATTEMPTS_MAX => {
+                let (done, waits) = sync_channel(1);
+                if writes.send(Write::Remake { of, done }).is_err() || waits.recv().is_err() {
+                    return Ok(None);
+                }
+            }
+            answer => return Ok(Some(answer?)),
+        }
+    }
+}
