@@ -22,7 +22,7 @@ const NAMED: &str = "named";
 const TAKEN: &str = "taken";
 
 const COVERED_FILE: &str = "covered";
-const COVERED_FORMAT: Format = Format::new(*b"imeshln", 3, "links/");
+const COVERED_FORMAT: Format = Format::new(*b"imeshln", 2, "links/");
 const DAY_BYTES: usize = 20;
 
 type Rows = BTreeMap<RowKey, Vec<u8>>;

@@ -32,7 +32,7 @@ const CACHE_BYTES: u64 = 1024 * 1024;
 const IDS_KEY: &[u8] = b"ids";
 
 const COVERED_FILE: &str = "covered";
-const COVERED_FORMAT: Format = Format::new(*b"imeshsn", 3, "seen/");
+const COVERED_FORMAT: Format = Format::new(*b"imeshsn", 2, "seen/");
 
 /// As the operator knows it: `seen`, `seen/2026-11-24`.
 fn label(path: &Path) -> String {
