@@ -52,6 +52,7 @@ fn core() -> Core {
         parent: None,
         links: Vec::new(),
         ext: None,
+        extensions: Default::default(),
         body: Body::Plain(bytes::Bytes::from_static(EVENT.as_bytes())),
     }
 }

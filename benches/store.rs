@@ -80,6 +80,7 @@ fn linking(count: u64, links: impl Fn(u64) -> Vec<(&'static str, u64)>) -> Vec<N
             parent: None,
             links: links(n).into_iter().map(link).collect(),
             ext: None,
+            extensions: Default::default(),
             body: Body::Plain(body.clone().into()),
         };
         let envelope = signer.sign(core).expect("a sound core");

@@ -205,6 +205,7 @@ mod tests {
             parent: None,
             links: Vec::new(),
             ext: None,
+            extensions: Default::default(),
             body: Body::Plain("{\"source.ip\":\"192.0.2.1\"}".into()),
         }
     }

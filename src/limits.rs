@@ -15,6 +15,13 @@ pub const JSON_KEY_BYTES_MAX: usize = 4 * 1024;
 /// of the signed core. Every node must agree (PROTOCOL.md §2).
 pub const ENVELOPE_BYTES_MAX: usize = 2 * 1024 * 1024 + 64 * 1024;
 
+/// Keys 64 to 127 of one core, in bytes of CBOR. All nodes must agree; more is a fault.
+pub const EXTENSIONS_BYTES_MAX: usize = 8 * 1024;
+
+/// The unprotected header of one envelope, in bytes of CBOR. All nodes must agree; more is a fault. A publisher
+/// leaves room for it below [`ENVELOPE_BYTES_MAX`].
+pub const UNPROTECTED_BYTES_MAX: usize = 8 * 1024;
+
 /// One frame of a feed: an envelope, its hop path and the framing around them (PROTOCOL.md §4).
 pub const FRAME_BYTES_MAX: usize = ENVELOPE_BYTES_MAX + 4 * 1024;
 

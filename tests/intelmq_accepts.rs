@@ -106,6 +106,7 @@ impl Handing {
             parent: None,
             links: vec![link("replaces", OTHER), link("withdraws", OTHER), link("withdraws", OTHER)],
             ext: None,
+            extensions: Default::default(),
             body: Body::Plain(Bytes::copy_from_slice(payload.as_bytes())),
         };
         let signed = self.signer.sign(core).unwrap();

@@ -75,6 +75,7 @@ fn event(nodes: usize, dice: &mut Dice) -> Core {
         parent: None,
         links: Vec::new(),
         ext: None,
+        extensions: Default::default(),
         body: if sealed { Body::Sealed("…".into()) } else { Body::Plain("{\"a\":1}".into()) },
     }
 }

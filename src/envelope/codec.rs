@@ -2,6 +2,7 @@
 //! is not the one encoding of its content is refused. Signatures are not looked at here, nor the JSON in a
 //! body (that is `content`).
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -11,7 +12,7 @@ use super::core_fields;
 use super::{Core, Envelope, UnverifiedEnvelope};
 use crate::cbor::{self, CborError, Major, Reader};
 use crate::identity::{CoreDigest, KeyId};
-use crate::limits::ENVELOPE_BYTES_MAX;
+use crate::limits::{ENVELOPE_BYTES_MAX, UNPROTECTED_BYTES_MAX};
 
 /// Ed25519 by its own number (RFC 9864), as it stands in the protected header.
 pub const ALGORITHM: i64 = -19;
@@ -24,8 +25,16 @@ const PROTECTED_START: [u8; 5] = [0xa2, 0x01, 0x32, 0x04, 0x48];
 const PROTECTED_BYTES: usize = PROTECTED_START.len() + 8;
 const SIGNATURE_BYTES: usize = 64;
 
-/// Why bytes are no envelope. All are the sender's fault and final but [`CodecError::UnknownVersion`],
-/// which a newer program cures: the other bytes will not get better.
+/// Labels of the unprotected header that version 1 passes over and keeps (PROTOCOL.md §2.1): those that IANA assigns
+/// on a specification, such as receipts, and a block of the private ones. Lower ones name what only a protected
+/// header may say.
+const UNPROTECTED_LABELS: [RangeInclusive<i64>; 2] = [256..=65_535, -65_792..=-65_537];
+
+/// The empty map: what this node writes.
+pub(super) const UNPROTECTED_EMPTY: &[u8] = &[0xa0];
+
+/// Why bytes are no envelope. All are the sender's fault and final but [`CodecError::UnknownVersion`] and
+/// [`CodecError::Algorithm`], which a newer program cures: the other bytes will not get better.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum CodecError {
     #[error("envelope of {0} bytes, more than {ENVELOPE_BYTES_MAX}")]
@@ -38,7 +47,9 @@ pub enum CodecError {
     Algorithm(i64),
     #[error("the protected header is not {{1: alg, 4: kid of 8 bytes}}")]
     ProtectedHeader,
-    #[error("the unprotected header is not empty")]
+    #[error(
+        "the unprotected header has a label that may not stand there, or more than {UNPROTECTED_BYTES_MAX} bytes"
+    )]
     UnprotectedHeader,
     #[error("a signature of {0} bytes, not {SIGNATURE_BYTES}")]
     SignatureLength(usize),
@@ -48,8 +59,6 @@ pub enum CodecError {
     UnknownVersion(u64),
     #[error("key {0} of the signed core is not known in version 1")]
     UnknownKey(i64),
-    #[error("key {0} of the signed core is reserved")]
-    ReservedKey(i64),
     #[error("the signed core has no {0}")]
     Missing(&'static str),
     #[error("{field}: {why}")]
@@ -82,7 +91,6 @@ impl CodecError {
             Self::NotACore => "not_a_core",
             Self::UnknownVersion(_) => "unknown_version",
             Self::UnknownKey(_) => "unknown_key",
-            Self::ReservedKey(_) => "reserved_key",
             Self::Missing(_) => "missing",
             Self::Field { .. } => "field",
             Self::SealedContentId => "sealed_content_id",
@@ -133,6 +141,8 @@ pub fn names_others(bytes: &[u8]) -> Result<bool, CodecError> {
 pub(super) struct Parts<'a> {
     pub protected: &'a [u8],
     pub key_id: KeyId,
+    /// One map, whose labels and size have been checked. Nobody vouches for it.
+    pub unprotected: &'a [u8],
     pub payload: &'a [u8],
     pub signature: [u8; SIGNATURE_BYTES],
 }
@@ -148,13 +158,31 @@ impl<'a> Parts<'a> {
         }
         let protected = reader.bytes().map_err(|_| CodecError::NotSign1)?;
         let key_id = read_protected(protected)?;
-        if reader.map().map_err(|_| CodecError::NotSign1)? != 0 {
-            return Err(CodecError::UnprotectedHeader);
-        }
+        let unprotected = read_unprotected(&mut reader)?;
         let payload = reader.bytes().map_err(|_| CodecError::NotSign1)?;
         let signature = reader.bytes().map_err(|_| CodecError::NotSign1)?;
         let signature = signature.try_into().map_err(|_| CodecError::SignatureLength(signature.len()))?;
-        Ok(Self { protected, key_id, payload, signature })
+        Ok(Self { protected, key_id, unprotected, payload, signature })
+    }
+}
+
+/// Passes over the unprotected header of an item whose form has been checked, and returns its bytes.
+fn read_unprotected<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8], CodecError> {
+    if reader.peek()? != Major::Map {
+        return Err(CodecError::NotSign1);
+    }
+    let mut inside = reader.clone();
+    let unprotected = reader.skip_item()?;
+    for _ in 0..inside.map()? {
+        let label = inside.integer().map_err(|_| CodecError::UnprotectedHeader)?;
+        if !UNPROTECTED_LABELS.iter().any(|labels| labels.contains(&label)) {
+            return Err(CodecError::UnprotectedHeader);
+        }
+        inside.skip_item()?;
+    }
+    match unprotected.len() {
+        ..=UNPROTECTED_BYTES_MAX => Ok(unprotected),
+        _ => Err(CodecError::UnprotectedHeader),
     }
 }
 
@@ -184,12 +212,18 @@ pub(super) fn protected_header(key_id: KeyId) -> [u8; PROTECTED_BYTES] {
 }
 
 /// The COSE_Sign1 of its parts.
-pub(super) fn encode_sign1(protected: &[u8], payload: &[u8], signature: &[u8; SIGNATURE_BYTES]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(payload.len() + PROTECTED_BYTES + SIGNATURE_BYTES + 16);
+pub(super) fn encode_sign1(
+    protected: &[u8],
+    unprotected: &[u8],
+    payload: &[u8],
+    signature: &[u8; SIGNATURE_BYTES],
+) -> Vec<u8> {
+    let headers = protected.len() + unprotected.len();
+    let mut out = Vec::with_capacity(payload.len() + headers + SIGNATURE_BYTES + 16);
     cbor::put_head(&mut out, Major::Tag, TAG_SIGN1);
     cbor::put_array(&mut out, 4);
     cbor::put_bytes(&mut out, protected);
-    cbor::put_map(&mut out, 0);
+    out.extend_from_slice(unprotected);
     cbor::put_bytes(&mut out, payload);
     cbor::put_bytes(&mut out, signature);
     out

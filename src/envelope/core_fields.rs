@@ -6,7 +6,7 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use super::seal::form::{Sealed, TAG_ENCRYPT};
-use super::{Body, CodecError, Core, ENVELOPE_VERSION, EventType, IdScheme};
+use super::{Body, CodecError, Core, ENVELOPE_VERSION, EXTENSION_KEYS, EventType, Extensions, IdScheme};
 use crate::cbor::{self, Major, Reader};
 use crate::event::Format;
 use crate::identity::{EventId, ProjectName, PublisherName};
@@ -36,8 +36,6 @@ pub(super) mod key {
     pub const LINKS: i64 = 14;
     pub const EXT: i64 = 15;
     pub const BODY: i64 = 16;
-    pub const HOP_ATTESTATIONS: i64 = 17;
-    pub const BATCH_RECEIPTS: i64 = 18;
 }
 
 pub(super) fn wrong(field: &'static str, why: &'static str) -> CodecError {
@@ -75,9 +73,10 @@ struct Fields {
     links: Vec<Link>,
     ext: Option<Bytes>,
     body: Option<Body>,
+    extensions: Extensions,
 }
 
-/// Reads a core; `ext` and body stay slices of `payload`.
+/// Reads a core; `ext`, body and extensions stay slices of `payload`.
 pub(super) fn decode(payload: &Bytes) -> Result<Core, CodecError> {
     let mut reader = Reader::of_one_item(payload)?;
     let pairs = reader.map().map_err(|_| CodecError::NotACore)?;
@@ -92,8 +91,17 @@ pub(super) fn decode(payload: &Bytes) -> Result<Core, CodecError> {
         return Err(wrong("version", "0 was never one"));
     }
     let mut fields = Fields::default();
-    for _ in 1..pairs {
+    for read in 1..pairs {
+        let before = reader.clone();
         let key = reader.integer().map_err(|_| CodecError::UnknownKey(-1))?;
+        if EXTENSION_KEYS.contains(&key) {
+            // Keys ascend, so none of this version follows.
+            reader = before;
+            let rest = payload.slice(reader.offset()..);
+            // No more pairs than bytes: they were all passed above.
+            fields.extensions = Extensions::read(&mut reader, &rest, (pairs - read) as usize)?;
+            break;
+        }
         fields.read(key, &mut reader, payload)?;
     }
     let core = fields.into_core()?;
@@ -125,7 +133,6 @@ impl Fields {
                 self.ext = Some(payload.slice_ref(ext));
             }
             key::BODY => self.body = Some(body(reader, payload)?),
-            key::HOP_ATTESTATIONS | key::BATCH_RECEIPTS => return Err(CodecError::ReservedKey(key)),
             _ => return Err(CodecError::UnknownKey(key)),
         }
         Ok(())
@@ -152,6 +159,7 @@ impl Fields {
             links: self.links,
             ext: self.ext,
             body: self.body.ok_or(missing("body"))?,
+            extensions: self.extensions,
         })
     }
 }
@@ -281,6 +289,7 @@ pub(super) fn check(core: &Core) -> Result<(), CodecError> {
     }
     check_to(&core.to)?;
     check_links(&core.links)?;
+    core.extensions.check()?;
     if core.ext.as_ref().is_some_and(|ext| ext.len() > EXT_BYTES_MAX) {
         return Err(wrong("ext", "too large"));
     }
@@ -351,6 +360,7 @@ pub(super) fn encode(core: &Core) -> Vec<u8> {
         Body::Plain(bytes) => cbor::put_bytes(&mut out, bytes),
         Body::Sealed(item) => out.extend_from_slice(item),
     }
+    out.extend_from_slice(core.extensions.bytes());
     out
 }
 
@@ -358,6 +368,7 @@ pub(super) fn encode(core: &Core) -> Vec<u8> {
 pub(super) fn put_map_beside_body(out: &mut Vec<u8>, core: &Core) {
     cbor::put_map(out, pairs_beside_body(core));
     put_beside_body(out, core);
+    out.extend_from_slice(core.extensions.bytes());
 }
 
 fn pairs_beside_body(core: &Core) -> usize {
@@ -368,7 +379,7 @@ fn pairs_beside_body(core: &Core) -> usize {
         !core.links.is_empty(),
         core.ext.is_some(),
     ];
-    10 + optional.into_iter().filter(|present| *present).count()
+    10 + optional.into_iter().filter(|present| *present).count() + core.extensions.len()
 }
 
 fn put_beside_body(out: &mut Vec<u8>, core: &Core) {

@@ -7,6 +7,7 @@ mod canonical;
 pub mod codec;
 pub mod content;
 mod core_fields;
+mod extensions;
 pub mod seal;
 pub mod sign;
 pub mod statement;
@@ -23,6 +24,7 @@ use crate::tlp::Tlp;
 
 pub use codec::CodecError;
 pub use content::{ContentError, check_content};
+pub use extensions::{EXTENSION_KEYS, Extensions};
 pub use seal::{OpenError, Opener, SealError, SealKey};
 pub use sign::{SignatureError, Signer};
 pub use statement::{KeyUse, SignedStatement, Stated, StatedKey, Statement, StatementBook};
@@ -78,6 +80,8 @@ pub struct Core {
     /// The non-standardised meta information of IEP04: the text of one JSON object, exactly as given.
     pub ext: Option<Bytes>,
     pub body: Body,
+    /// What a later version signed besides.
+    pub extensions: Extensions,
 }
 
 /// The event itself.
@@ -117,6 +121,7 @@ pub struct Opened {
     pub ext: Option<Bytes>,
     pub links: Vec<Link>,
     pub parent: Option<EventId>,
+    pub extensions: Extensions,
 }
 
 /// A decoded envelope and the bytes that it came in. Made by `codec` (from bytes) and `sign`.
@@ -130,7 +135,7 @@ pub struct Envelope {
 }
 
 impl Envelope {
-    /// The COSE_Sign1, tag included, as it was signed.
+    /// The COSE_Sign1, tag included, as it came. Its unprotected header is neither signed nor part of the digest.
     pub fn bytes(&self) -> &Bytes {
         &self.bytes
     }

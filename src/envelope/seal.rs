@@ -20,7 +20,7 @@ use x25519_dalek::{PublicKey, StaticSecret};
 use zeroize::Zeroizing;
 
 use super::content::BodyIdSecret;
-use super::{Body, CodecError, Core, Envelope, Opened, core_fields};
+use super::{Body, CodecError, Core, Envelope, Extensions, Opened, core_fields};
 use crate::cbor;
 use crate::event::BodyError;
 use crate::identity::{KeyId, PublisherName};
@@ -131,6 +131,8 @@ pub fn seal(
         ext: core.ext.take(),
         links: std::mem::take(&mut core.links),
         parent: core.parent.take(),
+        // Those of the core stand outside: every node passes them on.
+        extensions: Extensions::default(),
     };
     let mut text = inside::encode(&opened)?;
     // The content key is fresh, so any IV will do; one that depends on what is sealed lets the publisher, who

@@ -7,11 +7,11 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
 use thiserror::Error;
 
-use super::codec::{self, Parts};
+use super::codec::{self, Parts, UNPROTECTED_EMPTY};
 use super::{CodecError, Core, Envelope, UnverifiedEnvelope, VerifiedEnvelope, core_fields};
 use crate::cbor;
 use crate::identity::{CoreDigest, KeyId};
-use crate::limits::ENVELOPE_BYTES_MAX;
+use crate::limits::{ENVELOPE_BYTES_MAX, UNPROTECTED_BYTES_MAX};
 
 /// The context that every signature over an envelope is bound to (external_aad).
 pub const ENVELOPE_CONTEXT: &[u8] = b"intelmesh/envelope/v1";
@@ -73,8 +73,9 @@ impl Signer {
         let signer = self.in_use();
         let protected = codec::protected_header(signer.key_id);
         let signature = signer.key.sign(&to_be_signed(ENVELOPE_CONTEXT, &protected, &payload)).to_bytes();
-        let bytes = codec::encode_sign1(&protected, &payload, &signature);
-        if bytes.len() > ENVELOPE_BYTES_MAX {
+        let bytes = codec::encode_sign1(&protected, UNPROTECTED_EMPTY, &payload, &signature);
+        // PROTOCOL.md §2.1: room for what hops add in the unprotected header.
+        if bytes.len() > ENVELOPE_BYTES_MAX - UNPROTECTED_BYTES_MAX {
             return Err(CodecError::TooLarge(bytes.len()));
         }
         Ok(VerifiedEnvelope(Arc::new(Envelope {

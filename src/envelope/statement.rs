@@ -9,7 +9,7 @@ use bytes::Bytes;
 use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
 use thiserror::Error;
 
-use super::codec::{self, CodecError, Parts};
+use super::codec::{self, CodecError, Parts, UNPROTECTED_EMPTY};
 use super::sign::{SignatureError, to_be_signed};
 use crate::cbor::{self, CborError, Reader};
 use crate::identity::{KeyId, PublisherName, is_good_key};
@@ -129,7 +129,7 @@ impl SignedStatement {
         let payload = encode(&statement);
         let protected = codec::protected_header(KeyId::of(&identity.verifying_key()));
         let signature = identity.sign(&to_be_signed(STATEMENT_CONTEXT, &protected, &payload)).to_bytes();
-        let bytes = codec::encode_sign1(&protected, &payload, &signature);
+        let bytes = codec::encode_sign1(&protected, UNPROTECTED_EMPTY, &payload, &signature);
         Self::verify(&bytes, &identity.verifying_key())
     }
 
@@ -197,6 +197,9 @@ fn read(bytes: &[u8]) -> Result<(Statement, Parts<'_>), StatementError> {
         return Err(StatementError::TooLarge(bytes.len()));
     }
     let parts = Parts::read(bytes)?;
+    if parts.unprotected != UNPROTECTED_EMPTY {
+        return Err(StatementError::Sign1(CodecError::UnprotectedHeader));
+    }
     let statement = decode(parts.payload)?;
     if encode(&statement) != parts.payload {
         return Err(StatementError::Sign1(CodecError::NotCanonical));
@@ -323,7 +326,7 @@ mod tests {
         let parts = Parts::read(signed.bytes()).unwrap();
         let message = to_be_signed(super::super::sign::ENVELOPE_CONTEXT, parts.protected, parts.payload);
         let signature = identity().sign(&message).to_bytes();
-        let forged = codec::encode_sign1(parts.protected, parts.payload, &signature);
+        let forged = codec::encode_sign1(parts.protected, UNPROTECTED_EMPTY, parts.payload, &signature);
         let fault = SignedStatement::verify(&forged, &identity().verifying_key()).unwrap_err();
         assert_eq!(fault, StatementError::Signature(SignatureError::Invalid));
     }

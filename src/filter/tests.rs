@@ -32,6 +32,7 @@ fn core(payload: &str) -> Core {
         }],
         ext: Some(bytes::Bytes::from_static(b"{\"rtir_id\":12345}")),
         body: Body::Plain(bytes::Bytes::copy_from_slice(payload.as_bytes())),
+        extensions: Default::default(),
     }
 }
 

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::meta::Meta;
 use super::refusal::{SubmitCode, SubmitError};
 use crate::envelope::content::{BodyIdSecret, content_uuid};
-use crate::envelope::{Body, Core, ENVELOPE_VERSION, EventType, IdScheme};
+use crate::envelope::{Body, Core, ENVELOPE_VERSION, EventType, Extensions, IdScheme};
 use crate::event::{self, Format};
 use crate::identity::{EventId, ProjectName, PublisherName};
 use crate::limits::MAX_HOPS_DEFAULT;
@@ -75,6 +75,7 @@ impl Draft {
             links: self.meta.links,
             ext: self.meta.ext,
             body: Body::Plain(Bytes::from(self.payload)),
+            extensions: Extensions::default(),
         })
     }
 

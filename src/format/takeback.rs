@@ -86,6 +86,7 @@ mod tests {
             parent: None,
             links: Vec::new(),
             ext: None,
+            extensions: Default::default(),
             body: Body::Plain(Bytes::from_static(b"{\"a\":1}")),
         }
     }

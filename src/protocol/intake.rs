@@ -310,7 +310,8 @@ pub fn decode(bytes: bytes::Bytes) -> Result<UnverifiedEnvelope, Verdict> {
     UnverifiedEnvelope::decode(bytes).map_err(|fault| {
         let code = match &fault {
             CodecError::TooLarge(_) => VerdictCode::TooLarge,
-            CodecError::UnknownVersion(_) => VerdictCode::UnknownVersion,
+            // What a newer program reads is asked for again by it.
+            CodecError::UnknownVersion(_) | CodecError::Algorithm(_) => VerdictCode::UnknownVersion,
             _ => VerdictCode::Malformed,
         };
         Verdict::Rejected { code, detail: fault.to_string() }

@@ -90,6 +90,7 @@ fn core(plan: &Plan, node: usize, nth: u64, (tlp, body_bytes): (Tlp, usize), cre
         parent: None,
         links: Vec::new(),
         ext: None,
+        extensions: Default::default(),
         body: Body::Plain(Bytes::from(body)),
     }
 }

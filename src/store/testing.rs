@@ -87,6 +87,7 @@ pub fn core_with(id: EventId, ids: IdScheme, n: u64, bytes: usize, created: Time
         parent: None,
         links: Vec::new(),
         ext: None,
+        extensions: Default::default(),
         body: Body::Plain(Bytes::from(body)),
     }
 }

@@ -15,6 +15,8 @@ from cddl_verifier import Validator
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 ENVELOPE_TAG = 0xD2  # COSE_Sign1, tag 18
 WIRE_VERSION = 1
+# Bounds in bytes of a whole map, which CDDL cannot say.
+BEYOND_CDDL = {"cose-unprotected-large"}
 
 
 def schemas():
@@ -123,7 +125,7 @@ def check_vectors(directory, faults):
                 faults.append(f"{path.name}: {fault}")
         elif fields["expect"] in ("cbor", "cose", "frame"):
             refused += 1
-            if not fault:
+            if not fault and path.stem not in BEYOND_CDDL:
                 faults.append(f"{path.name}: the schema takes what must be refused ({fields['expect']})")
     print(f"{valid} vectors valid, {refused} refused for their form")
     if valid == 0 or refused == 0:

@@ -56,6 +56,7 @@ pub fn of_cose() -> Vec<Vector> {
     let three = list(&[bytes(&protected()), vec![0xa0], bytes(&payload)]);
     let detached = list(&[bytes(&protected()), vec![0xa0], vec![0xf6], bytes(&[1; 64])]);
     let short = sign1(&protected(), &[0xa0], &payload, &signature(&protected(), CONTEXT, &payload)[..63]);
+    let large = [&[0xa1, 0x19, 0x01, 0x8a][..], &bytes(&[7; 8193 - 7])].concat();
     let with_kid = [&[0xa1, 0x04, 0x48][..], &kid].concat();
     vec![
         vector("cose-no-tag", "cose", "not_sign1", "the array without tag 18", good[1..].to_vec()),
@@ -70,6 +71,9 @@ pub fn of_cose() -> Vec<Vector> {
         vector("cose-kid-unprotected", "cose", "protected_header", "the kid outside of what is signed", made(&[0xa1, 0x01, 0x32], &with_kid)),
         vector("cose-header-extra", "cose", "protected_header", "a third header (content type)", made(&[&[0xa3, 0x01, 0x32, 0x03, 0x00, 0x04, 0x48][..], &kid].concat(), &[0xa0])),
         vector("cose-header-critical", "cose", "protected_header", "a critical header that nobody knows", made(&[&[0xa3, 0x01, 0x32, 0x02, 0x81, 0x18, 0x63, 0x04, 0x48][..], &kid].concat(), &[0xa0])),
+        vector("cose-unprotected-255", "cose", "unprotected_header", "label 255: below those that are passed over", made(&protected(), &[0xa1, 0x18, 0xff, 0xf6])),
+        vector("cose-unprotected-text", "cose", "unprotected_header", "a label of text", made(&protected(), &[0xa1, 0x61, 0x78, 0xf6])),
+        vector("cose-unprotected-large", "cose", "unprotected_header", "8,193 bytes under label 394", made(&protected(), &large)),
         vector("cose-unprotected", "cose", "unprotected_header", "the unprotected header has a kid too", made(&protected(), &with_kid)),
         vector("cose-signature-short", "cose", "signature_length", "63 bytes", tagged(short)),
     ]

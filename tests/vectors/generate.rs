@@ -226,6 +226,12 @@ fn sign(payload: &[u8]) -> Vec<u8> {
     tagged(sign1(&protected(), &[0xa0], payload, &signature(&protected(), CONTEXT, payload)))
 }
 
+/// The envelope of the minimal core under another unprotected header.
+fn with_unprotected(header: &[u8]) -> Vec<u8> {
+    let payload = Pairs::minimal().encode();
+    tagged(sign1(&protected(), header, &payload, &signature(&protected(), CONTEXT, &payload)))
+}
+
 /// An envelope of a body, right in all but perhaps the body.
 fn with_body(body: &str) -> Vec<u8> {
     Pairs::minimal().with(16, bytes(body.as_bytes())).signed()
@@ -277,6 +283,27 @@ fn valid() -> Vec<Vector> {
             "",
             "numbers and escapes that a reader may not change; white space inside",
             with_body(odd),
+        ),
+        vector(
+            "valid-extensions",
+            "ok",
+            "",
+            "keys 64 and 127 of a later version: signed, kept and relayed",
+            Pairs::minimal().with(64, list(&[number(5)])).with(127, vec![0xa1, 0x01, 0xf6]).signed(),
+        ),
+        vector(
+            "valid-unprotected",
+            "ok",
+            "",
+            "a receipt (394) in the unprotected header: passed over, kept and relayed, not signed",
+            with_unprotected(&[&[0xa1, 0x19, 0x01, 0x8a][..], &list(&[bytes(&[7; 40])])].concat()),
+        ),
+        vector(
+            "valid-unprotected-ends",
+            "ok",
+            "",
+            "labels 65535 and -65537, the ends of what is passed over there",
+            with_unprotected(&[0xa2, 0x19, 0xff, 0xff, 0xf6, 0x3a, 0x00, 0x01, 0x00, 0x00, 0x81, 0xf6]),
         ),
         vector(
             "valid-empty-body",

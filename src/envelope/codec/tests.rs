@@ -7,7 +7,7 @@ use ed25519_dalek::SigningKey;
 use proptest::prelude::*;
 use uuid::Uuid;
 
-use super::super::{Body, EventType, IdScheme, Signer};
+use super::super::{Body, EventType, Extensions, IdScheme, Signer};
 use super::*;
 use crate::event::Format;
 use crate::identity::{EventId, KeyId, ProjectName, PublisherName};
@@ -47,6 +47,7 @@ fn core() -> impl Strategy<Value = Core> {
     let scalars =
         (0..=crate::limits::TIME_MS_MAX - 1, prop::option::of(1..1_000_000u64), 0u8..=4, 1u8..=32, 0u8..=2);
     let lists = (prop::collection::btree_set(name(), 0..4), prop::collection::vec(link(), 0..3));
+    let later = prop::collection::btree_map(64u8..=127, ".{0,40}", 0..4);
     let body = prop_oneof![
         3 => prop::collection::vec(any::<u8>(), 0..400).prop_map(|bytes| Body::Plain(bytes.into())),
         1 => Just(Body::Sealed(Bytes::new())),
@@ -58,10 +59,18 @@ fn core() -> impl Strategy<Value = Core> {
         prop::option::of(event_id()),
         prop::option::of(".{0,40}"),
         body,
-        any::<bool>(),
+        (any::<bool>(), later),
     )
         .prop_map(
-            |(id, (created, expires, tlp, max_hops, ids), (to, links), parent, ext, body, report)| {
+            |(
+                id,
+                (created, expires, tlp, max_hops, ids),
+                (to, links),
+                parent,
+                ext,
+                body,
+                (report, later),
+            )| {
                 let sealed = body.is_sealed();
                 let ids = [IdScheme::Random, IdScheme::Content, IdScheme::Body][usize::from(ids)];
                 let mut to: Vec<_> = to.into_iter().collect();
@@ -84,10 +93,23 @@ fn core() -> impl Strategy<Value = Core> {
                     links: if sealed { Vec::new() } else { links },
                     ext: ext.filter(|_| !sealed).map(Bytes::from),
                     body: if sealed { Body::Sealed(sealed_form(recipients)) } else { body },
+                    extensions: extensions(&later),
                     id,
                 }
             },
         )
+}
+
+fn extensions(texts: &std::collections::BTreeMap<u8, String>) -> Extensions {
+    let items: Vec<(u8, Vec<u8>)> = texts
+        .iter()
+        .map(|(key, text)| {
+            let mut item = Vec::new();
+            cbor::put_text(&mut item, text);
+            (*key, item)
+        })
+        .collect();
+    Extensions::new(items.iter().map(|(key, item)| (*key, &item[..]))).unwrap()
 }
 
 /// The form of a seal that opens for nobody.
@@ -112,6 +134,7 @@ fn example() -> Core {
         parent: None,
         links: Vec::new(),
         ext: None,
+        extensions: Default::default(),
         body: Body::Plain(Bytes::from_static(br#"{"source.ip":"192.0.2.1"}"#)),
     }
 }
@@ -180,6 +203,75 @@ fn a_core_beyond_a_bound_is_not_signed() {
         ("version", Core { version: 2, ..example() }),
     ] {
         assert!(signer().sign(core).is_err(), "{what}");
+    }
+}
+
+#[test]
+fn extensions_have_their_keys_form_and_bound() {
+    let of = |entries: &[(u8, &[u8])]| Extensions::new(entries.iter().copied());
+    let long = |len: u16| [&[0x59][..], &len.to_be_bytes(), &vec![7; len.into()]].concat();
+    let most = crate::limits::EXTENSIONS_BYTES_MAX as u16 - 5;
+    for entries in [&[(64, &[0xf6][..]), (127, &[0xa0])][..], &[(100, &long(most))]] {
+        let core = Core { extensions: of(entries).unwrap(), ..example() };
+        let signed = signer().sign(core.clone()).unwrap();
+        let decoded = UnverifiedEnvelope::decode(signed.envelope().bytes().clone()).unwrap();
+        assert_eq!(decoded.envelope().core(), &core);
+    }
+    let faults: [(&str, &[(u8, &[u8])]); 6] = [
+        ("critical", &[(63, &[0xf6])]),
+        ("beyond the range", &[(128, &[0xf6])]),
+        ("out of order", &[(65, &[0xf6]), (64, &[0xf6])]),
+        ("a float", &[(64, &[0xf9, 0x3c, 0x00])]),
+        ("two items", &[(64, &[0xf6, 0xf6])]),
+        ("too large", &[(64, &long(most + 1))]),
+    ];
+    for (what, entries) in faults {
+        assert!(of(entries).is_err(), "{what}");
+    }
+}
+
+/// The same core, signature and protected header under another unprotected header.
+fn with_unprotected(signed: &[u8], unprotected: &[u8]) -> Bytes {
+    let parts = Parts::read(signed).unwrap();
+    encode_sign1(parts.protected, unprotected, parts.payload, &parts.signature).into()
+}
+
+#[test]
+fn copies_with_other_unprotected_headers_are_one_event() {
+    let signed = signer().sign(example()).unwrap();
+    let most = crate::limits::UNPROTECTED_BYTES_MAX as u16 - 7;
+    let receipt = [&[0xa1, 0x19, 0x01, 0x8a, 0x59][..], &most.to_be_bytes(), &vec![7; most.into()]].concat();
+    // Labels 65535 and -65537, the ends of what is allowed.
+    let ends = [0xa2, 0x19, 0xff, 0xff, 0xf6, 0x3a, 0x00, 0x01, 0x00, 0x00, 0x81, 0xf6];
+    for unprotected in [&receipt[..], &ends, &[0xa0]] {
+        let bytes = with_unprotected(signed.envelope().bytes(), unprotected);
+        let decoded = UnverifiedEnvelope::decode(bytes.clone()).unwrap();
+        assert_eq!(decoded.envelope().bytes(), &bytes, "kept as it came");
+        assert_eq!(decoded.envelope().digest(), signed.envelope().digest());
+        assert_eq!(decoded.envelope().key(), signed.envelope().key());
+        assert!(decoded.verify(&signer().verifying_key()).is_ok());
+    }
+}
+
+#[test]
+fn what_only_a_protected_header_may_say_is_refused_outside() {
+    let signed = signer().sign(example()).unwrap();
+    let long = crate::limits::UNPROTECTED_BYTES_MAX as u16 - 6;
+    let too_large =
+        [&[0xa1, 0x19, 0x01, 0x8a, 0x59][..], &long.to_be_bytes(), &vec![7; long.into()]].concat();
+    let cases: [(&str, &[u8]); 7] = [
+        ("alg", &[0xa1, 0x01, 0x32]),
+        ("kid", &[0xa1, 0x04, 0x41, 0x00]),
+        ("label 255", &[0xa1, 0x18, 0xff, 0xf6]),
+        ("label 65536", &[0xa1, 0x1a, 0x00, 0x01, 0x00, 0x00, 0xf6]),
+        ("label -1", &[0xa1, 0x20, 0xf6]),
+        ("a label of text", &[0xa1, 0x61, b'x', 0xf6]),
+        ("too large", &too_large),
+    ];
+    for (what, unprotected) in cases {
+        let bytes = with_unprotected(signed.envelope().bytes(), unprotected);
+        let fault = UnverifiedEnvelope::decode(bytes).unwrap_err();
+        assert_eq!(fault, CodecError::UnprotectedHeader, "{what}");
     }
 }
 

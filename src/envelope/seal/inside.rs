@@ -6,7 +6,7 @@ use bytes::Bytes;
 use super::{OpenError, SealError};
 use crate::cbor::{self, Reader};
 use crate::envelope::core_fields::{self, key};
-use crate::envelope::{CodecError, Opened};
+use crate::envelope::{CodecError, EXTENSION_KEYS, Extensions, Opened};
 use crate::event::check_body;
 use crate::limits::{EXT_BYTES_MAX, SEALED_BYTES_MAX, SEALED_BYTES_MIN};
 
@@ -16,10 +16,11 @@ pub(super) fn encode(opened: &Opened) -> Result<Vec<u8>, SealError> {
         .into_iter()
         .filter(|is| *is);
     let mut out = Vec::with_capacity(2 * opened.payload.len() + SEALED_BYTES_MIN + super::TAG_BYTES);
-    cbor::put_map(&mut out, beside.count() + 1);
+    cbor::put_map(&mut out, beside.count() + 1 + opened.extensions.len());
     core_fields::put_context(&mut out, opened.parent.as_ref(), &opened.links, opened.ext.as_ref());
     core_fields::put_key(&mut out, key::BODY);
     cbor::put_bytes(&mut out, &opened.payload);
+    out.extend_from_slice(opened.extensions.bytes());
     let padded = padded_len(out.len());
     if padded > SEALED_BYTES_MAX {
         return Err(SealError::TooLarge(out.len()));
@@ -42,9 +43,16 @@ pub(super) fn decode(text: &Bytes) -> Result<Opened, OpenError> {
     }
     let mut reader = Reader::new(item);
     let pairs = reader.map().map_err(|_| fault("no map"))?;
-    let mut opened = Opened { payload: Bytes::new(), ext: None, links: Vec::new(), parent: None };
+    let mut opened = Opened {
+        payload: Bytes::new(),
+        ext: None,
+        links: Vec::new(),
+        parent: None,
+        extensions: Extensions::default(),
+    };
     let mut payload = None;
-    for _ in 0..pairs {
+    for read in 0..pairs {
+        let before = reader.clone();
         match reader.integer() {
             Ok(key::PARENT) => opened.parent = Some(core_fields::event_id(&mut reader, "parent")?),
             Ok(key::LINKS) => opened.links = core_fields::links(&mut reader)?,
@@ -52,6 +60,12 @@ pub(super) fn decode(text: &Bytes) -> Result<Opened, OpenError> {
                 opened.ext = Some(text.slice_ref(reader.bytes().map_err(|_| fault("ext is no bytes"))?));
             }
             Ok(key::BODY) => payload = Some(reader.bytes().map_err(|_| fault("the body is no bytes"))?),
+            Ok(key) if EXTENSION_KEYS.contains(&key) => {
+                reader = before;
+                let rest = text.slice(reader.offset()..item.len());
+                opened.extensions = Extensions::read(&mut reader, &rest, (pairs - read) as usize)?;
+                break;
+            }
             _ => return Err(fault("a key that has no place there")),
         }
     }

@@ -57,6 +57,7 @@ fn core(payload: &str) -> Core {
         }],
         ext: Some(Bytes::from_static(br#"{"rtir_id":12345}"#)),
         body: Body::Plain(Bytes::copy_from_slice(payload.as_bytes())),
+        extensions: Extensions::default(),
     }
 }
 
@@ -280,4 +281,27 @@ fn what_cannot_be_opened_is_named_without_its_content() {
     beside.ext = Some(Bytes::from_static(br#"{"victim-bank":1,"victim-bank":2}"#));
     let fault = opener("cert-ee", &[2]).open(&signed(sealed(beside))).unwrap_err();
     assert_eq!(fault.to_string(), "the sealed ext: a key stands twice in one object");
+}
+
+/// What a later version signs beside a seal belongs to it, and what it puts inside costs an older recipient nothing.
+#[test]
+fn extensions_beside_a_seal_are_bound_to_it_and_inside_are_passed_over() {
+    let of = |key, item: &'static [u8]| Extensions::new([(key, item)]).unwrap();
+    let beside = Core { extensions: of(64, &[0x81, 0x05]), ..core(EVENT) };
+    let good = sealed(beside);
+    assert_eq!(opener("cert-ee", &[2]).open(&signed(good.clone())).unwrap().payload, EVENT);
+    let other = Core { extensions: of(64, &[0x81, 0x06]), ..good.clone() };
+    assert_eq!(opener("cert-ee", &[2]).open(&signed(other.clone())), Err(OpenError::Content));
+    let without = Core { extensions: Extensions::default(), ..good };
+    assert_eq!(opener("cert-ee", &[2]).open(&signed(without.clone())), Err(OpenError::Content));
+
+    let opened = Opened {
+        payload: Bytes::from_static(EVENT.as_bytes()),
+        ext: None,
+        links: Vec::new(),
+        parent: None,
+        extensions: of(127, &[0xa1, 0x01, 0xf6]),
+    };
+    let text = inside::encode(&opened).unwrap();
+    assert_eq!(inside::decode(&Bytes::from(text)), Ok(opened));
 }

@@ -138,6 +138,7 @@ fn sealed() -> std::sync::Arc<Envelope> {
         parent: None,
         links: Vec::new(),
         ext: None,
+        extensions: Default::default(),
         body: Body::Plain(Bytes::from_static(b"{\"a\":1}")),
     };
     let key = crate::envelope::SealKey::of(&[9; 32].into());
@@ -163,6 +164,7 @@ fn what_is_sealed_is_handed_off_only_where_it_was_opened() {
             right: LinkTarget::Opaque("RT#5".to_owned()),
         }],
         parent: Some("cert-ee:intelmq:72ddb00c-2d0a-4eea-b7ac-ae122b8e6c3c".parse().unwrap()),
+        extensions: Default::default(),
     };
     assert!(HandOff::default().write_line(&Carried { opened: Some(&opened), ..carried }, &mut out));
     let want = r#"{"seq":17,"meta":{"version":1,"uuid":{"current":"cert-at:intelmq:72ddb00c-2d0a-4eea-b7ac-ae122b8e6c3b","parent":"cert-ee:intelmq:72ddb00c-2d0a-4eea-b7ac-ae122b8e6c3c"},"type":"event","format":"intelmq","publisher":"cert-at","created":"2025-11-20T10:00:00.123Z","tlp":"RED","to":["cert-pl"],"sealed":true,"links":[{"type":"alternate","right":"RT#5"}],"ext":{"rtir_id":5}},"payload":{"a":1.0}}"#;
@@ -173,8 +175,13 @@ fn what_is_sealed_is_handed_off_only_where_it_was_opened() {
 fn what_was_taken_back_or_replaced_says_by_which_event() {
     let later: EventId = "cert-at:intelmq:72ddb00c-2d0a-4eea-b7ac-ae122b8e6c3d".parse().unwrap();
     let (envelope, path) = (sealed(), HopPath::default());
-    let opened =
-        Opened { payload: Bytes::from_static(b"{\"a\":1}"), ext: None, links: Vec::new(), parent: None };
+    let opened = Opened {
+        payload: Bytes::from_static(b"{\"a\":1}"),
+        ext: None,
+        links: Vec::new(),
+        parent: None,
+        extensions: Default::default(),
+    };
     for form in [Form::Iep04, Form::Ail] {
         let carried = Carried { opened: Some(&opened), ..Carried::new(1, &path, &envelope) };
         for (carried, key) in [

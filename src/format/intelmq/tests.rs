@@ -29,6 +29,7 @@ pub(super) fn envelope(payload: &str, change: impl FnOnce(&mut Core)) -> Arc<Env
         parent: None,
         links: Vec::new(),
         ext: None,
+        extensions: Default::default(),
         body: Body::Plain(Bytes::copy_from_slice(payload.as_bytes())),
     };
     change(&mut core);

@@ -68,6 +68,7 @@ pub fn core(publisher: &str, nth: u8) -> Core {
         parent: None,
         links: Vec::new(),
         ext: None,
+        extensions: Default::default(),
         body: Body::Plain(Bytes::from(format!("{{\"extra.nth\":{nth}}}"))),
     }
 }

@@ -6,9 +6,10 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use super::bench::*;
+use crate::envelope::{Core, Extensions};
 use crate::protocol::io::Role;
 use crate::protocol::sent::Exception;
-use crate::wire::{Ack, FaultCode, FaultNumber, Frame, Subscribe, VerdictNumber, Window};
+use crate::wire::{Ack, FaultCode, FaultNumber, Frame, Subscribe, VerdictCode, VerdictNumber, Window};
 
 fn said(number: u8) -> VerdictNumber {
     VerdictNumber::new(number).unwrap()
@@ -74,4 +75,50 @@ fn a_sender_says_hello_before_it_has_read_anything() {
     bench.frames(stream, vec![subscribe()]);
     assert!(bench.faults().is_empty(), "and it waits for SUBSCRIBE");
     assert!(bench.sent.iter().any(|(_, frame)| matches!(frame, Frame::Skip(_))));
+}
+
+/// The envelope under another unprotected header, as a later node on its way may send it on.
+fn with_unprotected(envelope: &Bytes, header: &[u8]) -> Bytes {
+    // Tag, array, the head of 13 bytes, those bytes.
+    const AT: usize = 2 + 1 + 13;
+    assert_eq!(envelope[AT], 0xa0, "it has none yet");
+    [&envelope[..AT], header, &envelope[AT + 1..]].concat().into()
+}
+
+#[test]
+fn copies_under_other_unprotected_headers_are_stored_once_and_sent_on_as_they_came() {
+    let extensions = Extensions::new([(64, &[0x81, 0x05][..])]).unwrap();
+    let plain = signed(Core { extensions, ..core("cert-pl", 1) });
+    let receipt = with_unprotected(&plain, &[0xa1, 0x19, 0x01, 0x8a, 0x81, 0xf6]);
+    let other = with_unprotected(&plain, &[0xa1, 0x19, 0x01, 0x8b, 0xf6]);
+    let mut bench = Bench::with(vec![peer("cert-ee"), peer("cert-pl"), peer("cert-lt")], Default::default());
+    let from_ee = bench.receiving("cert-ee");
+    let from_pl = bench.receiving("cert-pl");
+    bench.frames(from_ee, vec![carrier(1, &["cert-pl", "cert-ee"], receipt.clone())]);
+    bench.frames(from_pl, vec![carrier(1, &["cert-pl"], other), carrier(2, &["cert-pl"], plain)]);
+    assert_eq!(bench.verdicts(), [], "the other copies are refused as held, and are no equivocation");
+    assert_eq!(bench.journal.len(), 1);
+    assert_eq!(bench.journal[0].envelope.bytes(), &receipt);
+
+    let to_lt = bench.sending("cert-lt");
+    bench.pass(2_000);
+    let key = bench.journal[0].envelope.key();
+    bench.frames(to_lt, vec![Frame::Want { seq: 1, key }]);
+    let sent = bench.sent.iter().find_map(|(to, frame)| match frame {
+        Frame::Answer(carrier) | Frame::Carrier(carrier) if *to == to_lt => Some(&carrier.envelope),
+        _ => None,
+    });
+    assert_eq!(sent, Some(&receipt), "byte for byte");
+}
+
+/// It may verify under a newer program: it is read again then, and the fault is not in its bytes.
+#[test]
+fn an_envelope_under_an_unknown_algorithm_is_rejected_curably() {
+    let mut bytes = signed(core("cert-ee", 1)).to_vec();
+    assert_eq!(bytes[5], 0x32, "alg -19");
+    bytes[5] = 0x2f;
+    let mut bench = Bench::new();
+    let stream = bench.receiving("cert-ee");
+    bench.frames(stream, vec![carrier(1, &["cert-ee"], bytes.into())]);
+    assert_eq!(bench.verdicts(), [(1, VerdictCode::UnknownVersion)]);
 }

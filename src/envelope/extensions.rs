@@ -1,0 +1,77 @@
+//! Keys 64 to 127 of a signed core (PROTOCOL.md §2.3): fields of later versions that this one checks for form, and
+//! signs, keeps and relays without understanding them. Nothing here knows what any of them says.
+
+use std::ops::RangeInclusive;
+
+use bytes::Bytes;
+
+use super::{CodecError, core_fields};
+use crate::cbor::{self, Reader};
+use crate::limits::EXTENSIONS_BYTES_MAX;
+
+/// The keys of extensions. They stand behind all keys of version 1.
+pub const EXTENSION_KEYS: RangeInclusive<i64> = 64..=127;
+
+/// The extensions of one core, as they stand in it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Extensions {
+    pairs: usize,
+    /// Keys and values, in order, without the head of a map.
+    bytes: Bytes,
+}
+
+impl Extensions {
+    /// Makes the extensions of `entries`: keys in ascending order, each value one item of deterministic CBOR.
+    ///
+    /// # Errors
+    /// [`CodecError`] for another key or order, for a value of another form, and beyond [`EXTENSIONS_BYTES_MAX`].
+    pub fn new<'a>(entries: impl IntoIterator<Item = (u8, &'a [u8])>) -> Result<Self, CodecError> {
+        let (mut pairs, mut bytes) = (0, Vec::new());
+        for (key, value) in entries {
+            core_fields::put_key(&mut bytes, key.into());
+            bytes.extend_from_slice(value);
+            pairs += 1;
+        }
+        let mut map = Vec::with_capacity(bytes.len() + 2);
+        cbor::put_map(&mut map, pairs);
+        map.extend_from_slice(&bytes);
+        let mut reader = Reader::of_one_item(&map)?;
+        reader.map()?;
+        Self::read(&mut reader, &Bytes::from(bytes), pairs)
+    }
+
+    /// Reads `pairs` pairs, which are all of `bytes`: the rest of a map whose form has been checked.
+    pub(super) fn read(reader: &mut Reader<'_>, bytes: &Bytes, pairs: usize) -> Result<Self, CodecError> {
+        for _ in 0..pairs {
+            let key = reader.integer().map_err(|_| CodecError::UnknownKey(-1))?;
+            if !EXTENSION_KEYS.contains(&key) {
+                return Err(CodecError::UnknownKey(key));
+            }
+            reader.skip_item()?;
+        }
+        let extensions = Self { pairs, bytes: bytes.clone() };
+        extensions.check()?;
+        Ok(extensions)
+    }
+
+    pub(super) fn check(&self) -> Result<(), CodecError> {
+        if self.bytes.len() > EXTENSIONS_BYTES_MAX {
+            return Err(core_fields::wrong("extensions", "too large"));
+        }
+        Ok(())
+    }
+
+    /// How many keys of a core they are.
+    pub fn len(&self) -> usize {
+        self.pairs
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.pairs == 0
+    }
+
+    /// Keys and values as they stand in a core.
+    pub fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+}
