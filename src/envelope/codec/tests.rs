@@ -208,7 +208,8 @@ fn a_core_beyond_a_bound_is_not_signed() {
 
 #[test]
 fn extensions_have_their_keys_form_and_bound() {
-    let of = |entries: &[(u8, &[u8])]| Extensions::new(entries.iter().copied());
+    type Entries<'a> = &'a [(u8, &'a [u8])];
+    let of = |entries: Entries<'_>| Extensions::new(entries.iter().copied());
     let long = |len: u16| [&[0x59][..], &len.to_be_bytes(), &vec![7; len.into()]].concat();
     let most = crate::limits::EXTENSIONS_BYTES_MAX as u16 - 5;
     for entries in [&[(64, &[0xf6][..]), (127, &[0xa0])][..], &[(100, &long(most))]] {
@@ -217,7 +218,7 @@ fn extensions_have_their_keys_form_and_bound() {
         let decoded = UnverifiedEnvelope::decode(signed.envelope().bytes().clone()).unwrap();
         assert_eq!(decoded.envelope().core(), &core);
     }
-    let faults: [(&str, &[(u8, &[u8])]); 6] = [
+    let faults: [(&str, Entries<'_>); 6] = [
         ("critical", &[(63, &[0xf6])]),
         ("beyond the range", &[(128, &[0xf6])]),
         ("out of order", &[(65, &[0xf6]), (64, &[0xf6])]),
