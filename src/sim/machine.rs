@@ -151,6 +151,7 @@ impl Machine {
         for file in self.disk.list().unwrap_or_default() {
             let _ = self.disk.remove(&file);
         }
+        let _ = self.disk.sync_names();
     }
 
     /// No room any more, or room again.

@@ -6,8 +6,9 @@ use std::io;
 
 use bytes::Bytes;
 
-/// Named files in one directory. A write may be lost or torn until [`Disk::sync`] of its file returned;
-/// renaming and removing are durable when they return.
+/// Named files in one directory. A write may be lost or torn until [`Disk::sync`] of its file returned; a name that was
+/// made, changed or removed may be as before until [`Disk::sync_names`] returned. A sync that failed may have left
+/// in the cache what is not on disk: a later sync does not write it (docs/FILES.md).
 pub trait Disk: Send + Sync + 'static {
     /// The names of all files.
     ///
@@ -31,8 +32,18 @@ pub trait Disk: Send + Sync + 'static {
     /// What was written to the file is on disk when this returns (`fdatasync`).
     fn sync(&self, name: &str) -> io::Result<()>;
 
-    /// Gives a synced file its final name, durably; a file of that name is replaced.
+    /// What was created, renamed and removed is on disk when this returns (`fsync` of the directory).
+    fn sync_names(&self) -> io::Result<()>;
+
+    /// Gives a file another name; a file of that name is replaced. Not durable before [`Disk::sync_names`].
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+
+    /// Gives a file that was written whole its final name, durably: the bytes before the name.
+    fn publish(&self, from: &str, to: &str) -> io::Result<()> {
+        self.sync(from)?;
+        self.rename(from, to)?;
+        self.sync_names()
+    }
 
     /// Up to `len` bytes at `at`: fewer where the file ends before.
     fn read(&self, name: &str, at: u64, len: usize) -> io::Result<Bytes>;
@@ -40,7 +51,7 @@ pub trait Disk: Send + Sync + 'static {
     /// Cuts the file to `len` bytes.
     fn truncate(&self, name: &str, len: u64) -> io::Result<()>;
 
-    /// Removes the file, durably; no error where it is not there.
+    /// Removes the file; no error if it is not there. Not durable before [`Disk::sync_names`].
     fn remove(&self, name: &str) -> io::Result<()>;
 
     fn space(&self) -> io::Result<Space>;

@@ -48,10 +48,6 @@ impl FileDisk {
     fn forget(&self, name: &str) {
         self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
     }
-
-    fn sync_dir(&self) -> io::Result<()> {
-        sync_dir(&self.dir)
-    }
 }
 
 /// What was made, renamed and removed in `dir` is on disk when this returns.
@@ -109,11 +105,14 @@ impl Disk for FileDisk {
         self.file(name)?.sync_data()
     }
 
+    fn sync_names(&self) -> io::Result<()> {
+        sync_dir(&self.dir)
+    }
+
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         self.forget(from);
         self.forget(to);
-        fs::rename(self.dir.join(from), self.dir.join(to))?;
-        self.sync_dir()
+        fs::rename(self.dir.join(from), self.dir.join(to))
     }
 
     fn read(&self, name: &str, at: u64, len: usize) -> io::Result<Bytes> {
@@ -142,8 +141,7 @@ impl Disk for FileDisk {
         self.forget(name);
         match fs::remove_file(self.dir.join(name)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(error),
-            Ok(()) => self.sync_dir(),
+            removed => removed,
         }
     }
 

@@ -1,7 +1,8 @@
-//! A disk in memory that does to a journal what real ones do: it loses what was not synced, tears it, keeps
-//! only some sectors of it, fills up and fails. For tests and the simulator; the node never uses it.
+//! A disk in memory that does to a journal what real ones do: it loses what was not synced, names of files too, tears
+//! it, keeps only some sectors of it, fills up and fails. A sync that fails leaves in the cache what it could not
+//! write, and takes it for clean. For tests and the simulator; the node never uses it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -12,22 +13,52 @@ use super::disk::{Disk, Space};
 /// Bytes that a crash keeps or loses as one, in [`MemoryDisk::crash_scattered`].
 const SECTOR_BYTES: usize = 512;
 
+type FileId = u64;
+
 #[derive(Clone, Debug, Default)]
 struct MemoryFile {
+    /// What the disk has, but for [`Unsynced`] changes that reach it by chance.
     synced: Vec<u8>,
+    /// What a reader sees: the cache.
     now: Vec<u8>,
-    /// Writes since the last sync, in order.
-    unsynced: Vec<(usize, Vec<u8>)>,
+}
+
+/// A change that no sync has made durable. After a power cut it is there or not.
+#[derive(Clone, Debug)]
+enum Unsynced {
+    Write { file: FileId, at: usize, bytes: Vec<u8> },
+    Length { file: FileId, bytes: usize, shrinks: bool },
+    Made { name: String, file: FileId },
+    Renamed { from: String, to: String, file: FileId },
+    Removed { name: String },
+}
+
+impl Unsynced {
+    fn is_of(&self, id: FileId) -> bool {
+        matches!(self, Self::Write { file, .. } | Self::Length { file, .. } if *file == id)
+    }
+
+    fn written_bytes(&self) -> usize {
+        if let Self::Write { bytes, .. } = self { bytes.len() } else { 0 }
+    }
 }
 
 #[derive(Clone, Debug, Default)]
 struct Inner {
-    files: BTreeMap<String, MemoryFile>,
+    files: BTreeMap<FileId, MemoryFile>,
+    /// As the cache has them, and as the disk has them.
+    names: BTreeMap<String, FileId>,
+    names_synced: BTreeMap<String, FileId>,
+    /// In the order in which they were made.
+    unsynced: Vec<Unsynced>,
+    next: FileId,
     capacity: Option<u64>,
-    fail_sync: bool,
+    /// Syncs that still succeed before all fail; `None`: no such limit.
+    syncs_left: Option<u64>,
     /// Changing operations that still succeed before the disk is full; `None`: no such limit.
     ops_left: Option<u64>,
     syncs: u64,
+    cannot_reserve: bool,
 }
 
 /// Shared by its clones; [`MemoryDisk::snapshot`] makes one that is not.
@@ -54,41 +85,61 @@ impl MemoryDisk {
 
     /// Bytes written and not yet synced.
     pub fn unsynced_bytes(&self) -> usize {
-        self.inner().files.values().flat_map(|file| &file.unsynced).map(|(_, bytes)| bytes.len()).sum()
+        self.inner().unsynced.iter().map(Unsynced::written_bytes).sum()
     }
 
-    /// The power goes: of what was not synced the first `keep` bytes reach the disk.
+    /// Changes that a power cut may take or keep, each for itself.
+    pub fn unsynced_changes(&self) -> usize {
+        self.inner().unsynced.len()
+    }
+
+    /// The power goes: of what was not synced the first `keep` bytes reach the disk, and of names and lengths what
+    /// changed before the last of them.
     pub fn crash(&self, keep: usize) {
         let mut left = keep;
-        for file in self.inner().files.values_mut() {
-            let mut now = std::mem::take(&mut file.synced);
-            for (at, bytes) in file.unsynced.drain(..) {
-                let kept = bytes.len().min(left);
-                left -= kept;
-                overlay(&mut now, at, &bytes[..kept]);
-            }
-            file.synced = now.clone();
-            file.now = now;
-        }
+        let all = keep >= self.unsynced_bytes() && keep > 0;
+        self.power_cut(|_, bytes| {
+            let kept = bytes.min(left);
+            left -= kept;
+            if bytes == 0 { usize::from(all || left > 0) } else { kept }
+        });
     }
 
-    /// The power goes: of what was not synced each sector reaches the disk or not, as `keeps` says.
+    /// The power goes: of what was not synced each sector, each name and each length reaches the disk or not, as
+    /// `keeps` says.
     pub fn crash_scattered(&self, mut keeps: impl FnMut() -> bool) {
-        for file in self.inner().files.values_mut() {
-            let mut now = std::mem::take(&mut file.synced);
-            for (at, bytes) in file.unsynced.drain(..) {
-                let mut done = 0;
-                while done < bytes.len() {
-                    let next = (SECTOR_BYTES - (at + done) % SECTOR_BYTES).min(bytes.len() - done);
-                    if keeps() {
-                        overlay(&mut now, at + done, &bytes[done..done + next]);
-                    }
-                    done += next;
+        let mut inner = self.inner();
+        for change in std::mem::take(&mut inner.unsynced) {
+            let Unsynced::Write { file, at, bytes } = change else {
+                if keeps() {
+                    inner.reach_disk(change, usize::MAX);
                 }
+                continue;
+            };
+            let mut done = 0;
+            while done < bytes.len() {
+                let next = (SECTOR_BYTES - (at + done) % SECTOR_BYTES).min(bytes.len() - done);
+                if keeps() {
+                    let bytes = bytes[done..done + next].to_vec();
+                    inner.reach_disk(Unsynced::Write { file, at: at + done, bytes }, usize::MAX);
+                }
+                done += next;
             }
-            file.synced = now.clone();
-            file.now = now;
         }
+        inner.lose_cache();
+    }
+
+    /// The power goes: `keeps` is asked for each unsynced change by its number, with how many bytes it writes (0 of a
+    /// name or a length), and says how many of them reach the disk: of a name or a length, whether it does.
+    pub fn power_cut(&self, mut keeps: impl FnMut(usize, usize) -> usize) {
+        let mut inner = self.inner();
+        for (nth, change) in std::mem::take(&mut inner.unsynced).into_iter().enumerate() {
+            let kept = keeps(nth, change.written_bytes());
+            if kept > 0 {
+                inner.reach_disk(change, kept);
+            }
+        }
+        inner.lose_cache();
     }
 
     /// All files together hold at most this many bytes.
@@ -101,8 +152,19 @@ impl MemoryDisk {
         self.inner().ops_left = ops;
     }
 
+    /// Syncs fail from now on. What one of them was to write is lost with the cache, whatever later syncs do.
     pub fn set_fail_sync(&self, fail: bool) {
-        self.inner().fail_sync = fail;
+        self.fail_sync_after(fail.then_some(0));
+    }
+
+    /// After this many more syncs all fail.
+    pub fn fail_sync_after(&self, syncs: Option<u64>) {
+        self.inner().syncs_left = syncs;
+    }
+
+    /// Room cannot be reserved, as on ZFS and NFS.
+    pub fn set_cannot_reserve(&self, cannot: bool) {
+        self.inner().cannot_reserve = cannot;
     }
 
     /// Syncs that succeeded.
@@ -112,13 +174,16 @@ impl MemoryDisk {
 
     /// The content of a file, as a reader sees it now.
     pub fn content(&self, name: &str) -> Option<Vec<u8>> {
-        self.inner().files.get(name).map(|file| file.now.clone())
+        let mut inner = self.inner();
+        inner.file(name).ok().map(|file| file.now.clone())
     }
 
     /// Replaces a file, on disk and for readers: damage, or an operator's hand.
     pub fn put(&self, name: &str, content: Vec<u8>) {
-        let file = MemoryFile { synced: content.clone(), now: content, unsynced: Vec::new() };
-        self.inner().files.insert(name.to_owned(), file);
+        let mut inner = self.inner();
+        let id = inner.insert(MemoryFile { synced: content.clone(), now: content });
+        inner.names.insert(name.to_owned(), id);
+        inner.names_synced.insert(name.to_owned(), id);
     }
 }
 
@@ -137,8 +202,19 @@ fn not_found(name: &str) -> io::Error {
 }
 
 impl Inner {
+    fn insert(&mut self, file: MemoryFile) -> FileId {
+        self.next += 1;
+        self.files.insert(self.next, file);
+        self.next
+    }
+
+    fn id(&self, name: &str) -> io::Result<FileId> {
+        self.names.get(name).copied().ok_or_else(|| not_found(name))
+    }
+
     fn file(&mut self, name: &str) -> io::Result<&mut MemoryFile> {
-        self.files.get_mut(name).ok_or_else(|| not_found(name))
+        let id = self.id(name)?;
+        self.files.get_mut(&id).ok_or_else(|| not_found(name))
     }
 
     /// One more change; refuses it where the disk is full.
@@ -158,13 +234,80 @@ impl Inner {
     }
 
     fn used(&self) -> u64 {
-        self.files.values().map(|file| file.now.len() as u64).sum()
+        let files = self.names.values().filter_map(|id| self.files.get(id));
+        files.map(|file| file.now.len() as u64).sum()
+    }
+
+    /// One more sync; refuses it where the disk is broken.
+    fn count_sync(&mut self) -> io::Result<()> {
+        if self.syncs_left == Some(0) {
+            return Err(io::Error::other("the disk is broken"));
+        }
+        self.syncs_left = self.syncs_left.map(|left| left - 1);
+        self.syncs += 1;
+        Ok(())
+    }
+
+    /// A change is on disk from now on; of a write its first `keep` bytes.
+    fn reach_disk(&mut self, change: Unsynced, keep: usize) {
+        match change {
+            Unsynced::Write { file, at, bytes } => {
+                if let Some(file) = self.files.get_mut(&file) {
+                    overlay(&mut file.synced, at, &bytes[..keep.min(bytes.len())]);
+                }
+            }
+            Unsynced::Length { file, bytes, shrinks } => {
+                if let Some(file) = self.files.get_mut(&file) {
+                    let changes = if shrinks { file.synced.len() > bytes } else { file.synced.len() < bytes };
+                    file.synced.resize(if changes { bytes } else { file.synced.len() }, 0);
+                }
+            }
+            Unsynced::Made { name, file } => {
+                self.names_synced.insert(name, file);
+            }
+            Unsynced::Renamed { from, to, file } => {
+                if self.names_synced.get(&from) == Some(&file) {
+                    self.names_synced.remove(&from);
+                }
+                self.names_synced.insert(to, file);
+            }
+            Unsynced::Removed { name } => {
+                self.names_synced.remove(&name);
+            }
+        }
+    }
+
+    /// Makes durable, or only forgets, what `of` is true of.
+    fn settle(&mut self, reaches_disk: bool, of: impl Fn(&Unsynced) -> bool) {
+        for change in self.unsynced.extract_if(.., |change| of(change)).collect::<Vec<_>>() {
+            if reaches_disk {
+                self.reach_disk(change, usize::MAX);
+            }
+        }
+    }
+
+    /// Files that have a name neither in the cache nor on the disk are gone.
+    fn forget_unnamed(&mut self) {
+        let named: BTreeSet<FileId> =
+            self.names.values().chain(self.names_synced.values()).copied().collect();
+        self.files.retain(|id, _| named.contains(id));
+        self.unsynced.retain(|change| match change {
+            Unsynced::Write { file, .. } | Unsynced::Length { file, .. } => named.contains(file),
+            _ => true,
+        });
+    }
+
+    /// What a start finds after the power went.
+    fn lose_cache(&mut self) {
+        self.names = self.names_synced.clone();
+        self.forget_unnamed();
+        self.files.values_mut().for_each(|file| file.now.clone_from(&file.synced));
     }
 }
 
 impl Disk for MemoryDisk {
     fn list(&self) -> io::Result<Vec<String>> {
-        Ok(self.inner().files.keys().cloned().collect())
+        Ok(self.inner().names.keys().cloned().collect())
     }
 
     fn len(&self, name: &str) -> io::Result<u64> {
@@ -174,7 +317,9 @@ impl Disk for MemoryDisk {
     fn create(&self, name: &str) -> io::Result<()> {
         let mut inner = self.inner();
         inner.change(0)?;
-        inner.files.insert(name.to_owned(), MemoryFile::default());
+        let file = inner.insert(MemoryFile::default());
+        inner.names.insert(name.to_owned(), file);
+        inner.unsynced.push(Unsynced::Made { name: name.to_owned(), file });
         Ok(())
     }
 
@@ -183,42 +328,49 @@ impl Disk for MemoryDisk {
         let end = at + bytes.len() as u64;
         let grows = end.saturating_sub(inner.file(name)?.now.len() as u64);
         inner.change(grows)?;
-        let file = inner.file(name)?;
-        overlay(&mut file.now, at as usize, bytes);
-        file.unsynced.push((at as usize, bytes.to_vec()));
+        let (file, at) = (inner.id(name)?, at as usize);
+        overlay(&mut inner.file(name)?.now, at, bytes);
+        inner.unsynced.push(Unsynced::Write { file, at, bytes: bytes.to_vec() });
         Ok(())
     }
 
     fn reserve(&self, name: &str, len: u64) -> io::Result<()> {
         let mut inner = self.inner();
         let grows = len.saturating_sub(inner.file(name)?.now.len() as u64);
-        if grows == 0 {
+        if grows == 0 || inner.cannot_reserve {
             return Ok(());
         }
         inner.change(grows)?;
-        let file = inner.file(name)?;
-        file.now.resize(len as usize, 0);
-        file.synced.resize(len as usize, 0);
+        let (file, bytes) = (inner.id(name)?, len as usize);
+        inner.file(name)?.now.resize(bytes, 0);
+        inner.unsynced.push(Unsynced::Length { file, bytes, shrinks: false });
         Ok(())
     }
 
     fn sync(&self, name: &str) -> io::Result<()> {
         let mut inner = self.inner();
-        if inner.fail_sync {
-            return Err(io::Error::other("the disk is broken"));
-        }
-        inner.syncs += 1;
-        let file = inner.file(name)?;
-        file.unsynced.clear();
-        file.synced = file.now.clone();
+        let id = inner.id(name)?;
+        let counted = inner.count_sync();
+        // As ext4 and XFS do: after a failure the cache keeps what was not written, and takes it for clean.
+        let whole = counted.is_ok();
+        inner.settle(whole, |change| change.is_of(id) && (whole || change.written_bytes() > 0));
+        counted
+    }
+
+    fn sync_names(&self) -> io::Result<()> {
+        let mut inner = self.inner();
+        inner.count_sync()?;
+        inner.settle(true, |change| !matches!(change, Unsynced::Write { .. } | Unsynced::Length { .. }));
+        inner.forget_unnamed();
         Ok(())
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         let mut inner = self.inner();
         inner.change(0)?;
-        let file = inner.files.remove(from).ok_or_else(|| not_found(from))?;
-        inner.files.insert(to.to_owned(), file);
+        let file = inner.names.remove(from).ok_or_else(|| not_found(from))?;
+        inner.names.insert(to.to_owned(), file);
+        inner.unsynced.push(Unsynced::Renamed { from: from.to_owned(), to: to.to_owned(), file });
         Ok(())
     }
 
@@ -232,17 +384,17 @@ impl Disk for MemoryDisk {
 
     fn truncate(&self, name: &str, len: u64) -> io::Result<()> {
         let mut inner = self.inner();
-        let file = inner.file(name)?;
-        file.now.truncate(len as usize);
-        file.unsynced.retain_mut(|(at, bytes)| {
-            bytes.truncate((len as usize).saturating_sub(*at));
-            !bytes.is_empty()
-        });
+        let (file, bytes) = (inner.id(name)?, len as usize);
+        inner.file(name)?.now.truncate(bytes);
+        inner.unsynced.push(Unsynced::Length { file, bytes, shrinks: true });
         Ok(())
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
-        self.inner().files.remove(name);
+        let mut inner = self.inner();
+        if inner.names.remove(name).is_some() {
+            inner.unsynced.push(Unsynced::Removed { name: name.to_owned() });
+        }
         Ok(())
     }
 

@@ -281,6 +281,11 @@ impl<'a, D: Disk> Scan<'a, D> {
         self.at
     }
 
+    /// The batch of the frame that was read last, which is where that batch begins.
+    pub fn batch(&self) -> u32 {
+        self.batch
+    }
+
     /// # Errors
     /// [`JournalError::Io`] alone.
     pub fn step(&mut self) -> Result<Step, JournalError> {

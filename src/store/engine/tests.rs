@@ -53,6 +53,7 @@ impl World {
         for name in self.disk.list().unwrap() {
             self.disk.remove(&name).unwrap();
         }
+        self.disk.sync_names().unwrap();
     }
 }
 

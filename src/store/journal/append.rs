@@ -325,13 +325,13 @@ impl<D: Disk> Journal<D> {
     }
 }
 
-/// Writes the index beside a segment. Not synced: it is derived.
+/// Writes the index beside a segment.
 pub(super) fn write_index(disk: &impl Disk, index: &Index) -> io::Result<()> {
     let name = index::file_name(index.summary.floor.seq + 1);
     let new = format!("{name}{NEW_SUFFIX}");
     disk.create(&new)?;
     disk.write(&new, 0, &index.encode())?;
-    disk.rename(&new, &name)
+    disk.publish(&new, &name)
 }
 
 /// Makes a segment that begins with the notes of `ledger`, synced before it has its name.
@@ -350,11 +350,8 @@ pub(super) fn make_segment(
     header.ledger_bytes = notes.len() as u32;
     let mut bytes = header.encode();
     bytes.extend_from_slice(&notes);
-    let made = disk
-        .create(&new)
-        .and_then(|()| disk.write(&new, 0, &bytes))
-        .and_then(|()| disk.sync(&new))
-        .and_then(|()| disk.rename(&new, &name));
+    let made =
+        disk.create(&new).and_then(|()| disk.write(&new, 0, &bytes)).and_then(|()| disk.publish(&new, &name));
     if let Err(error) = made {
         let _ = disk.remove(&new);
         return Err(AppendError::of(&new, error));

@@ -5,6 +5,8 @@
 
 mod append;
 #[cfg(test)]
+mod cache_tests;
+#[cfg(test)]
 mod format_tests;
 #[cfg(test)]
 mod model_tests;

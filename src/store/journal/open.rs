@@ -53,15 +53,16 @@ impl<D: Disk> Journal<D> {
         };
         let mut opening = Opening::default();
         let newest_replay = replay(&*disk, newest, true)?;
-        let Replay { active, ledger, oldest, tail } = newest_replay;
+        let Replay { active, ledger, oldest, tail, last_batch } = newest_replay;
         if tail != Behind::Nothing {
             disk.truncate(&active.name, active.end).map_err(JournalError::io(&active.name))?;
-            disk.sync(&active.name).map_err(JournalError::io(&active.name))?;
-            if tail == Behind::Torn {
-                opening.cut = Some((active.name.clone(), active.end));
-            }
         }
+        if tail == Behind::Torn {
+            opening.cut = Some((active.name.clone(), active.end));
+        }
+        write_again(&*disk, &active, last_batch)?;
         remove_retired(&*disk, &mut listed, oldest)?;
+        disk.sync_names().map_err(JournalError::io(""))?;
         let gap = find_gap(&listed, &active.header, oldest);
         let closed = survey_closed(&*disk, &listed, &active.header)?;
         let dropped = oldest > 1 || !active.header.gaps.is_empty();
@@ -187,6 +188,8 @@ struct Replay {
     ledger: Ledger,
     oldest: u64,
     tail: Behind,
+    /// Where the last batch begins.
+    last_batch: u64,
 }
 
 /// What lies behind the last whole record; cut off, so that what is there is exactly what was written.
@@ -229,7 +232,7 @@ fn replay(disk: &impl Disk, listed: Listed, is_newest: bool) -> Result<Replay, J
             Step::Broken => break false,
         }
     };
-    let end = scan.at();
+    let (end, last_batch) = (scan.at(), u64::from(scan.batch()).max(start));
     index.summary.end = end;
     let damaged = if is_newest { scan.is_damaged()? } else { !whole };
     // Header and ledger were synced before the segment had its name.
@@ -243,7 +246,21 @@ fn replay(disk: &impl Disk, listed: Listed, is_newest: bool) -> Result<Replay, J
         true if len > end => Behind::Reserved,
         true => Behind::Nothing,
     };
-    Ok(Replay { active, ledger, oldest, tail })
+    Ok(Replay { active, ledger, oldest, tail, last_batch })
+}
+
+/// Writes the last batch again, over itself, and syncs: what the replay read may be in the cache alone. A process that
+/// was killed had not synced it; and after a sync that failed, the cache calls clean what it could not write, so that
+/// another sync would not write it. Each batch before the last one was synced before that was written.
+fn write_again(disk: &impl Disk, active: &Active, last_batch: u64) -> Result<(), JournalError> {
+    let name = &active.name;
+    let len = usize::try_from(active.end.saturating_sub(last_batch)).unwrap_or(usize::MAX);
+    let written = if len == 0 {
+        Ok(())
+    } else {
+        disk.read(name, last_batch, len).and_then(|bytes| disk.write(name, last_batch, &bytes))
+    };
+    written.and_then(|()| disk.sync(name)).map_err(JournalError::io(name))
 }
 
 /// Removes segments that were given up but not yet removed.

@@ -115,6 +115,7 @@ impl<D: Disk> Journal<D> {
             self.disk.remove(&index).map_err(JournalError::io(&index))?;
             self.disk.remove(&name).map_err(JournalError::io(&name))?;
         }
+        self.disk.sync_names().map_err(JournalError::io(""))?;
         let missing = retirement.behind.into_iter().map(|(name, _)| name).zip(retirement.missing);
         Ok((self.ends(), missing.filter(|(_, missing)| *missing > 0).collect()))
     }
