@@ -2,6 +2,7 @@
 //! which is a list of names. Nothing here knows keys on disk or peers' files.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 use uuid::Uuid;
 
-use crate::limits::{NAME_BYTES_MAX, PATH_HOPS_MAX};
+use crate::limits::{KEY_ID_BYTES, KEY_ID_BYTES_MAX, NAME_BYTES_MAX, PATH_HOPS_MAX};
 
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum IdentityError {
@@ -192,8 +193,9 @@ byte_type! {
     CoreDigest, 32
 }
 byte_type! {
-    /// Names a key: the first 8 bytes of SHA-256 over the 32 bytes of the public key (PROTOCOL.md §2.2).
-    KeyId, 8
+    /// The 32 bytes of an Ed25519 public key: a publisher's identity key. Two keys are the same only if all of
+    /// them agree; a [`KeyId`] only helps to find one.
+    IdentityKey, 32
 }
 byte_type! {
     /// 16 opaque bytes that name the history of a journal up to one entry (PROTOCOL.md §5.1).
@@ -210,11 +212,79 @@ impl CoreDigest {
     }
 }
 
-impl KeyId {
+impl IdentityKey {
     pub fn of(key: &VerifyingKey) -> Self {
-        let mut id = [0u8; 8];
-        id.copy_from_slice(&Sha256::digest(key.as_bytes())[..8]);
-        Self(id)
+        Self(key.to_bytes())
+    }
+}
+
+/// Helps to find a key: the first bytes of SHA-256 over the 32 bytes of the public key (PROTOCOL.md §2.2). It
+/// proves nothing, and several keys may fit one: whoever made a key may have searched for that.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KeyId {
+    /// Zero from `len` on.
+    start: [u8; KEY_ID_BYTES_MAX],
+    len: u8,
+}
+
+impl KeyId {
+    /// The id that this node writes, of 8 bytes.
+    pub fn of(key: &VerifyingKey) -> Self {
+        Self::of_hash(&Self::hash(key.as_bytes()))
+    }
+
+    /// The same of a public key of whatever kind.
+    pub fn of_public(key: &[u8; 32]) -> Self {
+        Self::of_hash(&Self::hash(key))
+    }
+
+    fn of_hash(hash: &[u8; KEY_ID_BYTES_MAX]) -> Self {
+        let mut start = [0; KEY_ID_BYTES_MAX];
+        start[..KEY_ID_BYTES].copy_from_slice(&hash[..KEY_ID_BYTES]);
+        Self { start, len: KEY_ID_BYTES as u8 }
+    }
+
+    /// Reads one of 8 to 32 bytes; `None` for any other length.
+    pub fn parse(bytes: &[u8]) -> Option<Self> {
+        let mut start = [0; KEY_ID_BYTES_MAX];
+        start.get_mut(..bytes.len()).filter(|id| id.len() >= KEY_ID_BYTES)?.copy_from_slice(bytes);
+        Some(Self { start, len: bytes.len() as u8 })
+    }
+
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.start[..usize::from(self.len)]
+    }
+
+    /// What all ids of a key begin with.
+    pub fn hash(key: &[u8; 32]) -> [u8; KEY_ID_BYTES_MAX] {
+        let hash = Sha256::digest(key).into();
+        #[cfg(test)]
+        let hash = colliding::weakened(hash);
+        hash
+    }
+
+    /// May `key` be the one that is meant?
+    pub fn fits(&self, key: &VerifyingKey) -> bool {
+        Self::hash(key.as_bytes()).starts_with(self.as_bytes())
+    }
+
+    /// The hashes of all keys that fit, from the lowest to the highest.
+    pub fn hashes(&self) -> RangeInclusive<[u8; KEY_ID_BYTES_MAX]> {
+        let mut last = self.start;
+        last[usize::from(self.len)..].fill(0xff);
+        self.start..=last
+    }
+}
+
+impl fmt::Display for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&data_encoding::HEXLOWER.encode(self.as_bytes()))
+    }
+}
+
+impl fmt::Debug for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 
@@ -255,6 +325,41 @@ impl CheckSecret {
 impl fmt::Debug for CheckSecret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("CheckSecret(not shown)")
+    }
+}
+
+/// Key ids that collide, for tests: to find two that agree in 8 bytes takes days.
+#[cfg(test)]
+pub mod colliding {
+    use std::cell::Cell;
+
+    use super::KEY_ID_BYTES_MAX;
+
+    thread_local! {
+        static WEAK: Cell<bool> = const { Cell::new(false) };
+    }
+
+    /// While it lives, the ids of this thread's keys differ in their first byte alone.
+    pub struct WeakIds;
+
+    impl WeakIds {
+        pub fn begin() -> Self {
+            WEAK.set(true);
+            Self
+        }
+    }
+
+    impl Drop for WeakIds {
+        fn drop(&mut self) {
+            WEAK.set(false);
+        }
+    }
+
+    pub(super) fn weakened(mut hash: [u8; KEY_ID_BYTES_MAX]) -> [u8; KEY_ID_BYTES_MAX] {
+        if WEAK.get() {
+            hash[1..super::KEY_ID_BYTES].fill(0);
+        }
+        hash
     }
 }
 

@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::envelope::{Core, KeyUse, SealKey, Stated, StatementBook};
 use crate::filter::{Facts, Filter, FilterFailure};
-use crate::identity::{HopPath, KeyId, PublisherName};
+use crate::identity::{HopPath, PublisherName};
 use crate::time::Timestamp;
 
 mod keys;
@@ -17,7 +17,7 @@ mod keys;
 use keys::KeyBook;
 
 pub use crate::tlp::Tlp;
-pub use keys::Trust;
+pub use keys::{Standing, Trust};
 
 /// Events a second, with one second's burst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -203,28 +203,9 @@ impl TrustList {
         *name == self.own_name || self.known_as(name).is_some()
     }
 
-    /// Which key must have signed an envelope of this time that names `publisher` and `key_id`?
-    pub fn key_of(&self, publisher: &PublisherName, key_id: KeyId, created: Timestamp) -> Trust<'_> {
-        let bound = self.keys.bound(key_id);
-        let is_theirs = |name: &PublisherName| {
-            name == publisher || self.peers.get(name).is_some_and(|peer| peer.aliases.contains(publisher))
-        };
-        if let Some(theirs) = bound.iter().find(|bound| is_theirs(&bound.name)) {
-            theirs.standing(created)
-        } else if self.is_revoked(publisher) {
-            Trust::Revoked(None)
-        } else if !bound.is_empty() {
-            Trust::NameMismatch
-        } else if self.publisher(publisher) {
-            Trust::OtherKey
-        } else {
-            Trust::Unknown
-        }
-    }
-
-    /// Eight bytes of everything that can turn a rejection into an acceptance: names, keys, aliases,
+    /// A digest of everything that can turn a rejection into an acceptance: names, keys, aliases,
     /// `relay` and filters of what is taken, and the version of this node's rules. A feed compares it at every SUBSCRIBE (design §6.5).
-    pub fn digest(&self) -> [u8; 8] {
+    pub fn digest(&self) -> [u8; 32] {
         let mut hash = Sha256::new();
         hash.update(b"intelmesh/trust/1");
         for peer in self.peers.values() {
@@ -240,9 +221,7 @@ impl TrustList {
             }
         }
         self.keys.hash_into(&mut hash);
-        let mut digest = [0u8; 8];
-        digest.copy_from_slice(&hash.finalize()[..8]);
-        digest
+        hash.finalize().into()
     }
 }
 

@@ -9,6 +9,7 @@ use std::io::Read;
 use std::path::Path;
 
 use bytes::Bytes;
+use ed25519_dalek::VerifyingKey;
 
 use super::answer::{Answer, talk};
 use super::args::EventVerb;
@@ -16,10 +17,10 @@ use super::event_open::open;
 use super::failure::Failure;
 use super::place::{Place, unexpected};
 use crate::control::{EventFacts, EventRef, Reply, Request};
-use crate::envelope::{UnverifiedEnvelope, VerifiedEnvelope, check_content};
-use crate::identity::{KeyId, public_key_text};
+use crate::envelope::{SignatureError, UnverifiedEnvelope, VerifiedEnvelope, check_content};
+use crate::identity::public_key_text;
 use crate::limits::ENVELOPE_BYTES_MAX;
-use crate::policy::{Trust, TrustList};
+use crate::policy::{Standing, Trust, TrustList};
 
 pub fn event(place: &Place, verb: EventVerb, json: bool) -> Result<(), Failure> {
     match verb {
@@ -123,15 +124,8 @@ fn verify(place: &Place, what: &Path, json: bool) -> Result<(), Failure> {
         fetch(place, id)?.1
     };
     let trust = place.trust()?;
-    let verdict = verified(Bytes::from(bytes), &trust).map(|envelope| {
-        let envelope = envelope.envelope();
-        // What verified was signed by a key of the trust list.
-        let key = match trust.key_of(envelope.publisher(), envelope.key_id(), envelope.core().created) {
-            Trust::Known(key) => public_key_text(key),
-            _ => envelope.key_id().to_string(),
-        };
-        (envelope.publisher().to_string(), key)
-    });
+    let verdict = verified(Bytes::from(bytes), &trust)
+        .map(|verified| (verified.envelope().publisher().to_string(), public_key_text(verified.signer())));
     let mut answer = Answer::new();
     if json {
         let facts = match &verdict {
@@ -158,33 +152,41 @@ pub(super) fn read_envelope(path: &Path) -> Result<Vec<u8>, Failure> {
     Ok(bytes)
 }
 
-/// What verifies against the trust list, or the fault in words.
+/// Returns the envelope if it verifies against the trust list, or the fault in words.
 pub(super) fn verified(bytes: Bytes, trust: &TrustList) -> Result<VerifiedEnvelope, String> {
     let envelope = UnverifiedEnvelope::decode(bytes).map_err(|error| error.to_string())?;
-    let (publisher, key_id): (_, KeyId) =
-        (envelope.envelope().publisher().clone(), envelope.envelope().key_id());
-    let key = match trust.key_of(&publisher, key_id, envelope.envelope().core().created) {
-        Trust::Known(key) => *key,
-        Trust::Revoked(Some(_)) => {
-            return Err(format!("key_revoked: key {key_id} of {publisher} is revoked"));
-        }
-        Trust::Revoked(None) => {
+    let (publisher, key_id) = (envelope.envelope().publisher().clone(), envelope.envelope().key_id());
+    let created = envelope.envelope().core().created;
+    let standing = |key: &VerifyingKey| trust.standing(&publisher, key, created);
+    let revoked = || format!("key_revoked: key {key_id} of {publisher} is revoked");
+    let out_of_time = || format!("unknown_key: key {key_id} of {publisher} was not in use at that time");
+    let other_key = || match trust.publisher(&publisher) {
+        true => format!("unknown_key: {publisher} is trusted, but not with key {key_id}"),
+        false => format!("unknown_publisher: no file in peers/ for {publisher} (key {key_id})"),
+    };
+    let candidates = match trust.keys_of(&publisher, key_id, created) {
+        Trust::Candidates(keys) | Trust::Others(keys) => keys,
+        Trust::Revoked(keys) if keys.is_empty() => {
             return Err(format!(
                 "key_revoked: {publisher} is revoked, and never named its key {key_id} here"
             ));
         }
-        Trust::OutOfTime => {
-            return Err(format!("unknown_key: key {key_id} of {publisher} was not in use at that time"));
-        }
-        Trust::OtherKey => {
-            return Err(format!("unknown_key: {publisher} is trusted, but not with key {key_id}"));
-        }
-        Trust::NameMismatch => return Err(format!("name_mismatch: key {key_id} is not that of {publisher}")),
-        Trust::Unknown => {
-            return Err(format!("unknown_publisher: no file in peers/ for {publisher} (key {key_id})"));
-        }
+        Trust::Revoked(_) => return Err(revoked()),
+        Trust::OutOfTime => return Err(out_of_time()),
+        Trust::OtherKey | Trust::Unknown => return Err(other_key()),
     };
-    let verified = envelope.verify(&key).map_err(|error| format!("bad_signature: {error}"))?;
+    let Some(verified) = candidates.iter().find_map(|key| envelope.clone().verify(key).ok()) else {
+        return Err(match candidates.iter().any(|key| standing(key).is_some()) {
+            true => format!("bad_signature: {}", SignatureError::Invalid),
+            false => other_key(),
+        });
+    };
+    match standing(verified.signer()) {
+        Some(Standing::Good) => {}
+        Some(Standing::Revoked) => return Err(revoked()),
+        Some(Standing::OutOfTime) => return Err(out_of_time()),
+        None => return Err(format!("name_mismatch: key {key_id} is not that of {publisher}")),
+    }
     check_content(verified.envelope().core()).map_err(|error| format!("bad_body: {error}"))?;
     Ok(verified)
 }

@@ -14,7 +14,7 @@ use super::node::{NodeConfig, Paths};
 use super::peer_file::PeerFile;
 use super::problem::{Fault, Problem};
 use super::reading::read;
-use crate::identity::{KeyId, PublisherName};
+use crate::identity::PublisherName;
 use crate::limits::{LISTS_MAX, PEERS_MAX};
 use crate::policy::TrustList;
 
@@ -201,7 +201,7 @@ fn names(file: &PeerFile) -> impl Iterator<Item = &PublisherName> {
 }
 
 fn clash(file: &PeerFile, other: &PeerFile) -> Option<Fault> {
-    if file.peer.key == other.peer.key || KeyId::of(&file.peer.key) == KeyId::of(&other.peer.key) {
+    if file.peer.key == other.peer.key {
         return Some(Fault::SameKey(other.file.clone()));
     }
     let shared = names(file).find(|name| names(other).any(|theirs| theirs == *name))?;

@@ -52,8 +52,8 @@ fn write_one(state: &Path, stated: &Stated, at: Timestamp) -> std::io::Result<()
 fn copy(state: &Path, name: &str, statement: &SignedStatement) -> std::io::Result<bool> {
     let dir = state.join(STATEMENTS_DIR);
     std::fs::create_dir_all(&dir)?;
-    let there = read(&dir.join(name)).and_then(|bytes| SignedStatement::stored(&bytes).ok());
-    let of_one_key = there.filter(|there| there.signer() == statement.signer());
+    // A copy of what an older key said under this name makes way.
+    let of_one_key = read(&dir.join(name)).and_then(|bytes| statement.by_the_same_key(&bytes));
     if of_one_key.is_some_and(|there| !statement.replaces(Some(&there))) {
         return Ok(false);
     }

@@ -6,12 +6,11 @@
 use std::num::NonZero;
 use std::panic::AssertUnwindSafe;
 
-use ed25519_dalek::VerifyingKey;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::envelope::{UnverifiedEnvelope, VerifiedEnvelope};
+use crate::envelope::VerifiedEnvelope;
 use crate::protocol::Input;
-use crate::protocol::intake::inspect;
+use crate::protocol::intake::{ToVerify, inspect};
 use crate::protocol::io::Ticket;
 use crate::wire::VerdictCode;
 
@@ -37,7 +36,7 @@ impl Workers {
     pub fn verify(
         &mut self,
         ticket: Ticket,
-        envelopes: Vec<(UnverifiedEnvelope, VerifyingKey)>,
+        envelopes: Vec<ToVerify>,
         inputs: mpsc::Sender<Input>,
     ) -> Option<Input> {
         if self.open == 0 && is_small(&envelopes) {
@@ -65,12 +64,12 @@ impl Workers {
     }
 }
 
-fn is_small(envelopes: &[(UnverifiedEnvelope, VerifyingKey)]) -> bool {
+fn is_small(envelopes: &[ToVerify]) -> bool {
     let bytes = || envelopes.iter().map(|(envelope, _)| envelope.envelope().bytes().len()).sum::<usize>();
     envelopes.len() <= HERE_MAX && bytes() <= HERE_BYTES_MAX
 }
 
-fn inspect_here(envelopes: Vec<(UnverifiedEnvelope, VerifyingKey)>) -> Inspected {
+fn inspect_here(envelopes: Vec<ToVerify>) -> Inspected {
     let count = envelopes.len();
     let inspected = std::panic::catch_unwind(AssertUnwindSafe(|| inspect_part(envelopes)));
     inspected.unwrap_or_else(|_| nothing_accepted(count))
@@ -81,7 +80,7 @@ fn nothing_accepted(count: usize) -> Inspected {
     (0..count).map(|_| Err(VerdictCode::BadSignature)).collect()
 }
 
-async fn inspect_all(mut envelopes: Vec<(UnverifiedEnvelope, VerifyingKey)>) -> Inspected {
+async fn inspect_all(mut envelopes: Vec<ToVerify>) -> Inspected {
     let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
     let chunk = envelopes.len().div_ceil(threads).max(CHUNK_MIN);
     let mut parts = Vec::with_capacity(threads);
@@ -98,20 +97,21 @@ async fn inspect_all(mut envelopes: Vec<(UnverifiedEnvelope, VerifyingKey)>) -> 
     results
 }
 
-fn inspect_part(part: Vec<(UnverifiedEnvelope, VerifyingKey)>) -> Inspected {
-    part.into_iter().map(|(envelope, key)| inspect(envelope, &key)).collect()
+fn inspect_part(part: Vec<ToVerify>) -> Inspected {
+    part.into_iter().map(|(envelope, candidates)| inspect(envelope, &candidates)).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::envelope::UnverifiedEnvelope;
 
     /// A large envelope or a small one, as a peer shows it, and whose key it is.
-    fn shown(body_bytes: usize) -> (UnverifiedEnvelope, VerifyingKey) {
+    fn shown(body_bytes: usize) -> ToVerify {
         let key = ed25519_dalek::SigningKey::from_bytes(&[7; 32]);
         let signed = crate::envelope::Signer::new(key.clone()).sign(core(body_bytes)).unwrap();
         let bytes = signed.envelope().bytes().clone();
-        (UnverifiedEnvelope::decode(bytes).unwrap(), key.verifying_key())
+        (UnverifiedEnvelope::decode(bytes).unwrap(), vec![key.verifying_key()])
     }
 
     fn core(body_bytes: usize) -> crate::envelope::Core {

@@ -12,7 +12,7 @@ use super::core_fields;
 use super::{Core, Envelope, UnverifiedEnvelope};
 use crate::cbor::{self, CborError, Major, Reader};
 use crate::identity::{CoreDigest, KeyId};
-use crate::limits::{ENVELOPE_BYTES_MAX, UNPROTECTED_BYTES_MAX};
+use crate::limits::{ENVELOPE_BYTES_MAX, KEY_ID_BYTES, UNPROTECTED_BYTES_MAX};
 
 /// Ed25519 by its own number (RFC 9864), as it stands in the protected header.
 pub const ALGORITHM: i64 = -19;
@@ -22,7 +22,7 @@ const TAG_SIGN1: u64 = 18;
 
 /// `{1: -19, 4: h'…'}` without the 8 bytes of the key id.
 const PROTECTED_START: [u8; 5] = [0xa2, 0x01, 0x32, 0x04, 0x48];
-const PROTECTED_BYTES: usize = PROTECTED_START.len() + 8;
+const PROTECTED_BYTES: usize = PROTECTED_START.len() + KEY_ID_BYTES;
 const SIGNATURE_BYTES: usize = 64;
 
 /// Labels of the unprotected header that version 1 passes over and keeps (PROTOCOL.md §2.1): those that IANA assigns
@@ -200,14 +200,14 @@ fn read_protected(bytes: &[u8]) -> Result<KeyId, CodecError> {
         return Err(CodecError::ProtectedHeader);
     }
     let key_id = reader.bytes().map_err(fault)?;
-    key_id.try_into().map(KeyId).map_err(|_| CodecError::ProtectedHeader)
+    KeyId::parse(key_id).filter(|_| key_id.len() == KEY_ID_BYTES).ok_or(CodecError::ProtectedHeader)
 }
 
 /// The protected header of what `key_id` signs.
 pub(super) fn protected_header(key_id: KeyId) -> [u8; PROTECTED_BYTES] {
     let mut header = [0; PROTECTED_BYTES];
     header[..PROTECTED_START.len()].copy_from_slice(&PROTECTED_START);
-    header[PROTECTED_START.len()..].copy_from_slice(&key_id.0);
+    header[PROTECTED_START.len()..].copy_from_slice(key_id.as_bytes());
     header
 }
 

@@ -15,6 +15,7 @@ pub mod statement;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use ed25519_dalek::VerifyingKey;
 
 use crate::event::Format;
 use crate::identity::{CoreDigest, EventId, EventKey, KeyId, PublisherName};
@@ -182,13 +183,20 @@ impl UnverifiedEnvelope {
     }
 }
 
-/// Signed by the key that this node trusts for its publisher. Two makers: [`Signer::sign`] and
-/// [`UnverifiedEnvelope::verify`].
+/// Signed by [`signer`](Self::signer). Two makers: [`Signer::sign`] and [`UnverifiedEnvelope::verify`].
 #[derive(Clone, Debug)]
-pub struct VerifiedEnvelope(pub(in crate::envelope) Arc<Envelope>);
+pub struct VerifiedEnvelope {
+    pub(in crate::envelope) envelope: Arc<Envelope>,
+    pub(in crate::envelope) signer: VerifyingKey,
+}
 
 impl VerifiedEnvelope {
     pub fn envelope(&self) -> &Arc<Envelope> {
-        &self.0
+        &self.envelope
+    }
+
+    /// The key that the signature was checked with.
+    pub fn signer(&self) -> &VerifyingKey {
+        &self.signer
     }
 }

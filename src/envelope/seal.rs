@@ -14,7 +14,6 @@ use aes_gcm::aead::{AeadInOut as _, KeyInit as _};
 use aes_gcm::{Aes256Gcm, Nonce};
 use bytes::Bytes;
 use rand::CryptoRng;
-use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 use x25519_dalek::{PublicKey, StaticSecret};
 use zeroize::Zeroizing;
@@ -75,11 +74,9 @@ impl SealKey {
         &self.0
     }
 
-    /// `kid` of its recipients: the first 8 bytes of SHA-256 over the 32 bytes of the key.
+    /// `kid` of its recipients.
     pub fn key_id(&self) -> KeyId {
-        let mut id = [0; 8];
-        id.copy_from_slice(&Sha256::digest(self.0)[..8]);
-        KeyId(id)
+        KeyId::of_public(&self.0)
     }
 }
 
@@ -240,9 +237,10 @@ impl Opener {
         let place = core.to.iter().position(|name| *name == self.name).ok_or(OpenError::NotRecipient)?;
         let recipient = sealed.recipients.get(place).ok_or(OpenError::NotRecipient)?;
         let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
-        let own = keys.iter().find(|(key_id, _)| *key_id == recipient.key_id);
-        let (_, secret) = own.ok_or(OpenError::OtherKey(recipient.key_id))?;
-        let content_key = wrap::unwrap(recipient, secret).ok_or(OpenError::Key)?;
+        let mut fitting = keys.iter().filter(|(key_id, _)| *key_id == recipient.key_id).peekable();
+        fitting.peek().ok_or(OpenError::OtherKey(recipient.key_id))?;
+        let content_key =
+            fitting.find_map(|(_, secret)| wrap::unwrap(recipient, secret)).ok_or(OpenError::Key)?;
         let (text, tag) = sealed.ciphertext.split_at(sealed.ciphertext.len() - TAG_BYTES);
         let mut text = text.to_vec();
         let tag: [u8; TAG_BYTES] = tag.try_into().map_err(|_| OpenError::Content)?;

@@ -78,13 +78,14 @@ impl Signer {
         if bytes.len() > ENVELOPE_BYTES_MAX - UNPROTECTED_BYTES_MAX {
             return Err(CodecError::TooLarge(bytes.len()));
         }
-        Ok(VerifiedEnvelope(Arc::new(Envelope {
+        let envelope = Arc::new(Envelope {
             digest: CoreDigest::of(&payload),
             key_id: signer.key_id,
             key: core.id.key(),
             core,
             bytes: bytes.into(),
-        })))
+        });
+        Ok(VerifiedEnvelope { envelope, signer: signer.key.verifying_key() })
     }
 }
 
@@ -94,16 +95,15 @@ impl UnverifiedEnvelope {
     /// # Errors
     /// [`SignatureError`]; the envelope is dropped.
     pub fn verify(self, key: &VerifyingKey) -> Result<VerifiedEnvelope, SignatureError> {
-        let expected = KeyId::of(key);
-        if self.0.key_id != expected {
-            return Err(SignatureError::OtherKey { expected, found: self.0.key_id });
+        if !self.0.key_id.fits(key) {
+            return Err(SignatureError::OtherKey { expected: KeyId::of(key), found: self.0.key_id });
         }
         let parts = Parts::read(&self.0.bytes).map_err(|_| SignatureError::Invalid)?;
         let message = to_be_signed(ENVELOPE_CONTEXT, parts.protected, parts.payload);
         // PROTOCOL.md §2.2: strict, and never in batches: all nodes must agree about a signature.
         key.verify_strict(&message, &Signature::from_bytes(&parts.signature))
             .map_err(|_| SignatureError::Invalid)?;
-        Ok(VerifiedEnvelope(self.0))
+        Ok(VerifiedEnvelope { envelope: self.0, signer: *key })
     }
 }
 

@@ -12,7 +12,7 @@ use thiserror::Error;
 use super::codec::{self, CodecError, Parts, UNPROTECTED_EMPTY};
 use super::sign::{SignatureError, to_be_signed};
 use crate::cbor::{self, CborError, Reader};
-use crate::identity::{KeyId, PublisherName, is_good_key};
+use crate::identity::{IdentityKey, KeyId, PublisherName, is_good_key};
 use crate::limits::{KEY_STATEMENT_BYTES_MAX, STATED_KEYS_MAX};
 use crate::time::Timestamp;
 
@@ -89,11 +89,6 @@ impl Statement {
         let mut usable = self.keys.iter().filter(|key| key.usage == usage && key.not_after.is_none());
         usable.rfind(|key| !key.compromised)
     }
-
-    /// The signing key with this id.
-    pub fn signing_key(&self, key_id: KeyId) -> Option<&StatedKey> {
-        self.keys.iter().find(|key| key.verifying_key().is_some_and(|known| KeyId::of(&known) == key_id))
-    }
 }
 
 /// Why bytes are no statement, or not this publisher's. Whoever sent them is to blame; nothing is changed.
@@ -113,12 +108,12 @@ pub enum StatementError {
     Signature(#[from] SignatureError),
 }
 
-/// A statement whose signature was checked with the identity key that its bytes name. Two makers: `sign` and `verify`.
+/// A statement whose signature was checked with its signer's identity key. Two makers: `sign` and `verify`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignedStatement {
     statement: Statement,
-    /// Whose identity key signed it, as the signed header says.
-    signer: KeyId,
+    /// The key that the signature was checked with. The signed header has an id of it, which proves nothing.
+    signer: IdentityKey,
     bytes: Bytes,
 }
 
@@ -139,28 +134,34 @@ impl SignedStatement {
     /// [`StatementError`].
     pub fn verify(bytes: &[u8], identity: &VerifyingKey) -> Result<Self, StatementError> {
         let (statement, parts) = read(bytes)?;
-        let expected = KeyId::of(identity);
-        if parts.key_id != expected {
+        if !parts.key_id.fits(identity) {
+            let expected = KeyId::of(identity);
             return Err(SignatureError::OtherKey { expected, found: parts.key_id }.into());
         }
         let message = to_be_signed(STATEMENT_CONTEXT, parts.protected, parts.payload);
         identity
             .verify_strict(&message, &Signature::from_bytes(&parts.signature))
             .map_err(|_| SignatureError::Invalid)?;
-        Ok(Self { statement, signer: expected, bytes: Bytes::copy_from_slice(bytes) })
+        Ok(Self { statement, signer: IdentityKey::of(identity), bytes: Bytes::copy_from_slice(bytes) })
     }
 
-    /// One that was verified before it was written into our own journal.
+    /// One of `signer` that was verified before it was written into our own journal.
     ///
     /// # Errors
     /// [`StatementError`] where it is none.
-    pub fn stored(bytes: &[u8]) -> Result<Self, StatementError> {
-        let (statement, parts) = read(bytes)?;
-        Ok(Self { statement, signer: parts.key_id, bytes: Bytes::copy_from_slice(bytes) })
+    pub fn stored(signer: IdentityKey, bytes: &[u8]) -> Result<Self, StatementError> {
+        let (statement, _) = read(bytes)?;
+        Ok(Self { statement, signer, bytes: Bytes::copy_from_slice(bytes) })
+    }
+
+    /// Reads another statement, and returns it if the same key signed it.
+    pub fn by_the_same_key(&self, bytes: &[u8]) -> Option<Self> {
+        let identity = VerifyingKey::from_bytes(&self.signer.0).ok()?;
+        Self::verify(bytes, &identity).ok()
     }
 
     /// The identity key that signed it.
-    pub fn signer(&self) -> KeyId {
+    pub fn signer(&self) -> IdentityKey {
         self.signer
     }
 
@@ -315,7 +316,7 @@ mod tests {
             assert!(SignedStatement::verify(&bytes, &identity().verifying_key()).is_err(), "byte {at}");
         }
         for cut in 0..signed.bytes().len() {
-            assert!(SignedStatement::stored(&signed.bytes()[..cut]).is_err());
+            assert!(SignedStatement::stored(signed.signer(), &signed.bytes()[..cut]).is_err());
         }
     }
 
@@ -349,8 +350,6 @@ mod tests {
         let mut stated = statement(1, false);
         let current = stated.current(KeyUse::Sign).unwrap().clone();
         assert_eq!(current.key, stated.keys[1].key);
-        let key_id = KeyId::of(&current.verifying_key().unwrap());
-        assert_eq!(stated.signing_key(key_id), Some(&current));
         stated.keys[1].compromised = true;
         assert_eq!(stated.current(KeyUse::Sign), None);
         assert_eq!(stated.current(KeyUse::Seal).unwrap().key, [9; 32]);
@@ -376,7 +375,8 @@ mod tests {
         ] {
             assert_eq!(SignedStatement::sign(stated, &identity()).unwrap_err().to_string(), want);
         }
-        let fault = SignedStatement::stored(&[0; KEY_STATEMENT_BYTES_MAX + 1]).unwrap_err();
+        let fault =
+            SignedStatement::stored(IdentityKey([1; 32]), &[0; KEY_STATEMENT_BYTES_MAX + 1]).unwrap_err();
         assert_eq!(fault, StatementError::TooLarge(KEY_STATEMENT_BYTES_MAX + 1));
     }
 }

@@ -255,8 +255,8 @@ mod tests {
             last = rotated(dir.path(), month * 30, false, None);
         }
         let trust = heard(dir.path(), &last);
-        assert!(matches!(trust.key_of(&name(), first, signed), Trust::Known(_)));
-        let later = trust.key_of(&name(), first, START.plus_ms(8 * DAY_MS));
+        assert!(matches!(trust.keys_of(&name(), first, signed), Trust::Candidates(_)));
+        let later = trust.keys_of(&name(), first, START.plus_ms(8 * DAY_MS));
         assert_eq!(later, Trust::OutOfTime, "only what was signed while it was in use");
     }
 
@@ -274,7 +274,7 @@ mod tests {
         assert_eq!(sealing, 1, "sealing keys go first: the files in keys/ open what was sealed to them");
         let trust = heard(dir.path(), &last);
         for gone in [identity, first] {
-            let standing = trust.key_of(&name(), gone, START);
+            let standing = trust.keys_of(&name(), gone, START);
             assert!(matches!(standing, Trust::OutOfTime | Trust::OtherKey), "{standing:?}");
         }
         assert_eq!(Keyring::load(dir.path()).unwrap().opens_with().count(), 61);
@@ -312,7 +312,11 @@ mod tests {
         // Also by a clock that went back.
         let next = rotated(backup.path(), 2, false, Some(&last));
         assert!(next.replaces(Some(&last)));
-        assert!(next.statement().signing_key(signs(&last)).is_some(), "what was lost is named, and retired");
+        let lost = last.statement().current(KeyUse::Sign).unwrap().key;
+        assert!(
+            next.statement().keys.iter().any(|key| key.key == lost),
+            "what was lost is named, and retired"
+        );
         assert!(Keyring::load(backup.path()).unwrap().check_newest(backup.path(), Some(&last)).is_ok());
         let gone = older.revocation(&name()).unwrap();
         assert!(matches!(older.check_newest(backup.path(), Some(&gone)), Err(KeyringError::Revoked(_))));

@@ -6,31 +6,42 @@ use std::collections::BTreeMap;
 use ed25519_dalek::VerifyingKey;
 use sha2::{Digest as _, Sha256};
 
+use super::TrustList;
 use crate::envelope::Stated;
 use crate::identity::{KeyId, PublisherName};
-use crate::limits::CREATED_AHEAD_ACCEPTED_MS;
+use crate::limits::{CANDIDATE_KEYS_MAX, CREATED_AHEAD_ACCEPTED_MS, KEY_ID_BYTES_MAX};
 use crate::time::Timestamp;
 
-/// Whose key signed it, as this node's trust list has it.
+/// The answer of the trust list about the key id of an envelope. An id only finds candidates: the signature shows
+/// which of them signed, and [`TrustList::standing`] what that one is worth.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Trust<'a> {
-    Known(&'a VerifyingKey),
+pub enum Trust {
+    /// The publisher's keys that fit; at least one of them is good for that time.
+    Candidates(Vec<VerifyingKey>),
     /// The publisher's key, but of another time: retired before, or not yet in use when this was created.
     OutOfTime,
-    /// The publisher's key, and revoked: by its statement, or by this node's operator. `None`: a key that was never
-    /// named here, of a publisher who is revoked.
-    Revoked(Option<&'a VerifyingKey>),
+    /// The publisher's keys that fit, revoked by its statement or by this node's operator. Empty: no key that was
+    /// ever named here fits, and the publisher is revoked.
+    Revoked(Vec<VerifyingKey>),
     /// The name is trusted, but with another key.
     OtherKey,
-    /// The key is bound to other names than the signed one.
-    NameMismatch,
+    /// Only keys of other publishers fit. If one of them signed, it is bound to another name than the signed one.
+    Others(Vec<VerifyingKey>),
     Unknown,
+}
+
+/// What a key is worth for something that its publisher created at a certain time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Standing {
+    Good,
+    OutOfTime,
+    Revoked,
 }
 
 /// One key that may sign, and for whom.
 #[derive(Clone, Debug)]
 pub(super) struct Bound {
-    pub name: PublisherName,
+    name: PublisherName,
     key: VerifyingKey,
     not_before: Timestamp,
     not_after: Option<Timestamp>,
@@ -38,25 +49,24 @@ pub(super) struct Bound {
 }
 
 impl Bound {
-    /// What the key is worth for something of this publisher, created at `created`.
-    pub fn standing(&self, created: Timestamp) -> Trust<'_> {
+    fn standing(&self, created: Timestamp) -> Standing {
         if self.revoked {
-            return Trust::Revoked(Some(&self.key));
+            return Standing::Revoked;
         }
         // A clock that went back a little after the key was made is no forgery.
         let early = created.plus_ms(CREATED_AHEAD_ACCEPTED_MS) < self.not_before;
         if early || self.not_after.is_some_and(|end| created > end) {
-            return Trust::OutOfTime;
+            return Standing::OutOfTime;
         }
-        Trust::Known(&self.key)
+        Standing::Good
     }
 }
 
-/// All keys that may sign, by their ids.
+/// All keys that may sign, by the whole hash that their ids are the beginning of.
 #[derive(Clone, Debug, Default)]
 pub(super) struct KeyBook {
     /// Nobody takes a key by stating another's: what is signed names its publisher, so both may have it.
-    by_id: BTreeMap<KeyId, Vec<Bound>>,
+    by_hash: BTreeMap<[u8; KEY_ID_BYTES_MAX], Vec<Bound>>,
 }
 
 impl KeyBook {
@@ -90,19 +100,19 @@ impl KeyBook {
 
     /// What is bound later to the same publisher takes the place of what was.
     fn bind(&mut self, bound: Bound) {
-        let of_id = self.by_id.entry(KeyId::of(&bound.key)).or_default();
-        of_id.retain(|known| known.name != bound.name);
-        of_id.push(bound);
+        let of_key = self.by_hash.entry(KeyId::hash(bound.key.as_bytes())).or_default();
+        of_key.retain(|known| known.name != bound.name);
+        of_key.push(bound);
     }
 
-    /// Whose the key is, in the order of their names; this node comes last.
-    pub fn bound(&self, key_id: KeyId) -> &[Bound] {
-        self.by_id.get(&key_id).map(Vec::as_slice).unwrap_or_default()
+    /// Every key that fits `key_id`, and whose it is.
+    fn fitting(&self, key_id: KeyId) -> impl Iterator<Item = &Bound> {
+        self.by_hash.range(key_id.hashes()).flat_map(|(_, bound)| bound)
     }
 
     /// All that a rejection may be cured by: a statement that changes no key cures nothing.
     pub fn hash_into(&self, hash: &mut Sha256) {
-        for bound in self.by_id.values().flatten() {
+        for bound in self.by_hash.values().flatten() {
             hash.update(bound.key.as_bytes());
             hash.update(bound.name.as_str());
             hash.update(bound.not_before.0.to_be_bytes());
@@ -110,4 +120,61 @@ impl KeyBook {
             hash.update([u8::from(bound.revoked)]);
         }
     }
+}
+
+impl TrustList {
+    /// Which keys may have signed an envelope of this time that names `publisher` and `key_id`?
+    pub fn keys_of(&self, publisher: &PublisherName, key_id: KeyId, created: Timestamp) -> Trust {
+        let theirs = self.keys.fitting(key_id).filter(|bound| self.is_of(publisher, bound));
+        let mut theirs: Vec<_> = theirs.map(|bound| (bound.standing(created), bound.key)).collect();
+        theirs.sort_by_key(|(standing, _)| *standing);
+        let has = |standing| theirs.iter().any(|(known, _)| *known == standing);
+        if has(Standing::Good) {
+            return Trust::Candidates(distinct(theirs.iter().map(|(_, key)| key)));
+        }
+        if has(Standing::Revoked) || self.is_revoked(publisher) {
+            let revoked = theirs.iter().filter(|(standing, _)| *standing == Standing::Revoked);
+            return Trust::Revoked(distinct(revoked.map(|(_, key)| key)));
+        }
+        if has(Standing::OutOfTime) {
+            return Trust::OutOfTime;
+        }
+        let others = distinct(self.keys.fitting(key_id).map(|bound| &bound.key));
+        if !others.is_empty() {
+            Trust::Others(others)
+        } else if self.publisher(publisher) {
+            Trust::OtherKey
+        } else {
+            Trust::Unknown
+        }
+    }
+
+    /// Returns what `key` is worth for something that `publisher` created at `created`; `None` if it is not one of
+    /// that publisher's keys. All bytes of the key are compared.
+    pub fn standing(
+        &self,
+        publisher: &PublisherName,
+        key: &VerifyingKey,
+        created: Timestamp,
+    ) -> Option<Standing> {
+        let mut bound = self.keys.by_hash.get(&KeyId::hash(key.as_bytes()))?.iter();
+        bound.find(|bound| self.is_of(publisher, bound)).map(|bound| bound.standing(created))
+    }
+
+    /// Does `publisher` name the node that has the key, by its name or an alias?
+    fn is_of(&self, publisher: &PublisherName, bound: &Bound) -> bool {
+        let has_alias = |peer: &super::Peer| peer.aliases.contains(publisher);
+        bound.name == *publisher || self.peers.get(&bound.name).is_some_and(has_alias)
+    }
+}
+
+/// Each key once, in their order, as many as are tried. One key may be stated by several publishers.
+fn distinct<'a>(keys: impl Iterator<Item = &'a VerifyingKey>) -> Vec<VerifyingKey> {
+    let mut distinct = Vec::new();
+    for key in keys {
+        if distinct.len() < CANDIDATE_KEYS_MAX && !distinct.contains(key) {
+            distinct.push(*key);
+        }
+    }
+    distinct
 }

@@ -14,7 +14,7 @@ use crate::envelope::content::{ContentError, check_content};
 use crate::envelope::{CodecError, Core, Envelope, UnverifiedEnvelope, VerifiedEnvelope};
 use crate::identity::{CoreDigest, EventId, EventKey, HopPath, PublisherName};
 use crate::limits::{CREATED_AHEAD_ACCEPTED_MS, CREATED_AHEAD_OWED_MS, OWED_REVOKED_MAX};
-use crate::policy::{self, NotReceived, Trust};
+use crate::policy::{self, NotReceived, Standing, Trust};
 use crate::protocol::ground::Ground;
 use crate::protocol::io::{StreamId, Ticket};
 use crate::protocol::rules::Rule;
@@ -78,6 +78,10 @@ pub struct Offer {
     pub publisher: PublisherName,
 }
 
+/// An envelope for the workers, and the keys one of which must have signed it: at most
+/// [`CANDIDATE_KEYS_MAX`](crate::limits::CANDIDATE_KEYS_MAX).
+pub type ToVerify = (UnverifiedEnvelope, Vec<VerifyingKey>);
+
 /// What the seen set is asked about, and why.
 #[derive(Clone, Debug)]
 pub enum Question {
@@ -130,7 +134,8 @@ struct Fresh {
 #[derive(Debug)]
 struct Verifying {
     since: u64,
-    arrivals: Vec<Arrival>,
+    /// Each with the keys that are tried.
+    arrivals: Vec<(Arrival, Vec<VerifyingKey>)>,
 }
 
 /// Envelopes and offers between arrival and verdict.
@@ -140,7 +145,7 @@ pub struct Intake {
     lookups: VecDeque<(Ticket, Vec<Question>)>,
     asked_lookups: u64,
     answered_lookups: u64,
-    checks: Vec<(Arrival, VerifyingKey)>,
+    checks: Vec<(Arrival, Vec<VerifyingKey>)>,
     /// The oldest look-up that something in `checks` rests on.
     checks_since: u64,
     verifying: BTreeMap<Ticket, Verifying>,
@@ -157,11 +162,11 @@ impl Intake {
     }
 
     /// `arrival`, of the look-up answered last, goes to the workers.
-    pub fn check(&mut self, arrival: Arrival, key: VerifyingKey) {
+    pub fn check(&mut self, arrival: Arrival, candidates: Vec<VerifyingKey>) {
         if self.checks.is_empty() {
             self.checks_since = self.answered_lookups;
         }
-        self.checks.push((arrival, key));
+        self.checks.push((arrival, candidates));
     }
 
     /// The questions that have gathered, as one look-up.
@@ -178,22 +183,20 @@ impl Intake {
     }
 
     /// What has gathered for the workers, as one batch.
-    pub fn next_checks(
-        &mut self,
-        ticket: impl FnOnce() -> Ticket,
-    ) -> Option<(Ticket, Vec<(UnverifiedEnvelope, VerifyingKey)>)> {
+    pub fn next_checks(&mut self, ticket: impl FnOnce() -> Ticket) -> Option<(Ticket, Vec<ToVerify>)> {
         if self.checks.is_empty() {
             return None;
         }
         let ticket = ticket();
-        let (arrivals, keys): (Vec<_>, Vec<_>) = std::mem::take(&mut self.checks).into_iter().unzip();
-        let envelopes = arrivals.iter().map(|arrival| arrival.envelope.clone()).zip(keys).collect();
+        let arrivals = std::mem::take(&mut self.checks);
+        let envelopes =
+            arrivals.iter().map(|(arrival, keys)| (arrival.envelope.clone(), keys.clone())).collect();
         self.verifying.insert(ticket, Verifying { since: self.checks_since, arrivals });
         Some((ticket, envelopes))
     }
 
     /// The workers answered.
-    pub fn verified(&mut self, ticket: Ticket) -> Vec<Arrival> {
+    pub fn verified(&mut self, ticket: Ticket) -> Vec<(Arrival, Vec<VerifyingKey>)> {
         self.verifying.remove(&ticket).map(|verifying| verifying.arrivals).unwrap_or_default()
     }
 
@@ -323,25 +326,58 @@ pub fn path_fits(path: &HopPath, peer: &policy::Peer) -> bool {
     path.last().is_some_and(|last| *last == peer.name || peer.aliases.contains(last))
 }
 
-/// Whose key it must be, before anything dear is done. `Err` with the verdict where nobody's.
-pub fn trusted_key(
+/// Returns the keys one of which must have signed this envelope, before any expensive check. `Err` carries the
+/// verdict if none can have.
+pub fn candidate_keys(
     envelope: &Envelope,
     source: &PublisherName,
     ground: &Ground,
-) -> Result<VerifyingKey, Verdict> {
+) -> Result<Vec<VerifyingKey>, Verdict> {
     if !ground.on(Rule::OwnTrusted) && envelope.publisher() == ground.own_name() {
         return Err(Verdict::rejected(VerdictCode::UnknownPublisher));
     }
-    match ground.trust.key_of(envelope.publisher(), envelope.key_id(), envelope.core().created) {
-        Trust::Known(key) => Ok(*key),
-        Trust::Revoked(Some(key)) if ground.statements.is_released(envelope.key()) => Ok(*key),
+    match ground.trust.keys_of(envelope.publisher(), envelope.key_id(), envelope.core().created) {
+        Trust::Candidates(keys) | Trust::Others(keys) => Ok(keys),
+        Trust::Revoked(keys) if !keys.is_empty() && ground.statements.is_released(envelope.key()) => Ok(keys),
         Trust::Revoked(_) => {
             Err(waits_for_the_operator(envelope.key(), envelope.publisher(), source, ground))
         }
         Trust::OtherKey | Trust::OutOfTime => Err(rejected(VerdictCode::UnknownKey, envelope)),
-        Trust::NameMismatch => Err(rejected(VerdictCode::NameMismatch, envelope)),
         Trust::Unknown => Err(rejected(VerdictCode::UnknownPublisher, envelope)),
     }
+}
+
+/// May the key that did sign it have done so? Asked after the signature, with the whole key: a key id proves
+/// nothing, and a key may have been revoked meanwhile.
+pub fn judge_signer(
+    verified: &VerifiedEnvelope,
+    source: &PublisherName,
+    ground: &Ground,
+) -> Result<(), Verdict> {
+    let envelope = verified.envelope();
+    match ground.trust.standing(envelope.publisher(), verified.signer(), envelope.core().created) {
+        Some(Standing::Good) => Ok(()),
+        Some(Standing::Revoked) if ground.statements.is_released(envelope.key()) => Ok(()),
+        Some(Standing::Revoked) => {
+            Err(waits_for_the_operator(envelope.key(), envelope.publisher(), source, ground))
+        }
+        Some(Standing::OutOfTime) => Err(rejected(VerdictCode::UnknownKey, envelope)),
+        None => Err(rejected(VerdictCode::NameMismatch, envelope)),
+    }
+}
+
+/// The verdict if none of the keys that were tried signed it. If one of them is the publisher's, it is forged. If all
+/// are keys of others, its own key is one that is not known here, and a change of trust can cure that.
+pub fn judge_unsigned(envelope: &Envelope, tried: &[VerifyingKey], ground: &Ground) -> Verdict {
+    let (publisher, created) = (envelope.publisher(), envelope.core().created);
+    let code = if tried.iter().any(|key| ground.trust.standing(publisher, key, created).is_some()) {
+        VerdictCode::BadSignature
+    } else if ground.trust.publisher(publisher) {
+        VerdictCode::UnknownKey
+    } else {
+        VerdictCode::UnknownPublisher
+    };
+    rejected(code, envelope)
 }
 
 /// What a revoked key signed, and nobody holds here yet, is owed until the operator decides (design §5.6). Beyond a
@@ -393,12 +429,17 @@ pub fn judge_time(envelope: &Envelope, ground: &Ground) -> Option<Verdict> {
     core.expires.is_some_and(expired).then(|| rejected(VerdictCode::Expired, envelope))
 }
 
-/// Inspects an envelope with the key that must have signed it: what workers do for [`Output::Verify`](crate::protocol::Output).
+/// Inspects an envelope with the keys one of which must have signed it: what workers do for
+/// [`Output::Verify`](crate::protocol::Output).
 ///
 /// # Errors
 /// The verdict's code.
-pub fn inspect(envelope: UnverifiedEnvelope, key: &VerifyingKey) -> Result<VerifiedEnvelope, VerdictCode> {
-    let verified = envelope.verify(key).map_err(|_| VerdictCode::BadSignature)?;
+pub fn inspect(
+    envelope: UnverifiedEnvelope,
+    candidates: &[VerifyingKey],
+) -> Result<VerifiedEnvelope, VerdictCode> {
+    let mut verified = candidates.iter().filter_map(|key| envelope.clone().verify(key).ok());
+    let verified = verified.next().ok_or(VerdictCode::BadSignature)?;
     match check_content(verified.envelope().core()) {
         Ok(()) => Ok(verified),
         Err(ContentError::Body(_) | ContentError::Ext(_)) => Err(VerdictCode::BadBody),

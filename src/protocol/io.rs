@@ -3,12 +3,11 @@
 
 use std::sync::Arc;
 
-use ed25519_dalek::VerifyingKey;
-
-use crate::envelope::{SignedStatement, UnverifiedEnvelope, VerifiedEnvelope};
+use crate::envelope::{SignedStatement, VerifiedEnvelope};
 use crate::filter::Filter;
 use crate::identity::{CoreDigest, EventId, EventKey, PublisherName};
 use crate::policy::TrustList;
+use crate::protocol::intake::ToVerify;
 use crate::record::{ConsumerName, Entry, JournalEnds, NewRecord};
 use crate::time::Timestamp;
 use crate::wire::{Frame, Mark, VerdictCode};
@@ -322,10 +321,10 @@ pub enum Output {
         ticket: Ticket,
         marks: Vec<Mark>,
     },
-    /// Inspect each envelope with its key (`intake::inspect`): signature, body, content id.
+    /// Inspect each envelope with the keys one of which must have signed it (`intake::inspect`): signature, body, content id.
     Verify {
         ticket: Ticket,
-        envelopes: Vec<(UnverifiedEnvelope, VerifyingKey)>,
+        envelopes: Vec<ToVerify>,
     },
     /// Steady time, for what expires: `None` while the clock is not to be trusted, and nothing may expire.
     Expire {

@@ -7,7 +7,7 @@ mod frames;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use crate::identity::{KeyId, PublisherName};
+use crate::identity::{IdentityKey, PublisherName};
 use crate::limits::{CLONE_PROBE_MS, FEED_SILENT_MS, INTAKE_BYTES_MAX, PEERS_MAX};
 use crate::policy::Peer;
 use crate::protocol::backoff::Backoff;
@@ -334,7 +334,7 @@ impl Link {
 
     /// Says on the feed that we send what an identity key stated. The peer's own, too: put back from an older copy, it
     /// does not know.
-    pub fn show_statement(&mut self, signer: KeyId) {
+    pub fn show_statement(&mut self, signer: IdentityKey) {
         if let Some(sender) = &mut self.sender {
             sender.show(signer);
         }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use crate::envelope::Stated;
-use crate::identity::{EventKey, KeyId, PublisherName};
+use crate::identity::{EventKey, IdentityKey, PublisherName};
 use crate::limits::{
     HEAD_EVERY_MS, OWED_PER_FEED_MAX, PEERS_MAX, READ_BYTES, SKIP_EVERY_MS, SKIP_SCANNED_MAX,
     WINDOW_ENVELOPES_MAX,
@@ -34,7 +34,7 @@ pub struct Sender {
     /// Who is pushed and who is only offered, where it is not the default.
     modes: BTreeMap<PublisherName, bool>,
     /// Identity keys whose statements the peer has to see before the next carrier.
-    to_show: BTreeSet<KeyId>,
+    to_show: BTreeSet<IdentityKey>,
     /// What the last ACK's running counts were.
     counted: (u64, u64, u64),
     next_head: Tick,
@@ -245,7 +245,7 @@ impl Sender {
     }
 
     /// What `signer` stated goes out before any carrier that is sent from now on.
-    pub fn show(&mut self, signer: KeyId) {
+    pub fn show(&mut self, signer: IdentityKey) {
         self.to_show.insert(signer);
     }
 

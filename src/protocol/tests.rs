@@ -5,6 +5,7 @@ mod bench;
 mod equivocation;
 mod filtering;
 mod hostile;
+mod key_ids;
 mod keys;
 mod later;
 mod recalling;

@@ -11,7 +11,9 @@ use uuid::Uuid;
 use super::{ConsumerName, Entry, FeedState, Note, Owed, Position, RejectedPlace};
 use crate::envelope::statement::{SignedStatement, StatementError};
 use crate::envelope::{CodecError, IdScheme, UnverifiedEnvelope};
-use crate::identity::{Check, CoreDigest, EventKey, HopPath, IdentityError, LogId, PublisherName};
+use crate::identity::{
+    Check, CoreDigest, EventKey, HopPath, IdentityError, IdentityKey, LogId, PublisherName,
+};
 use crate::limits::{CURSOR_MARKS_MAX, ENVELOPE_BYTES_MAX, OWED_PER_FEED_MAX, PATH_HOPS_MAX};
 use crate::time::Timestamp;
 use crate::wire::{Mark, VerdictCode};
@@ -221,6 +223,7 @@ pub fn encode_note(note: &Note, out: &mut Vec<u8>) {
         }
         Note::Statement(statement) => {
             out.push(kind::STATEMENT);
+            out.extend_from_slice(&statement.signer().0);
             out.extend_from_slice(&(statement.bytes().len() as u16).to_be_bytes());
             out.extend_from_slice(statement.bytes());
         }
@@ -384,8 +387,9 @@ fn note(number: u8, input: &mut Input<'_>) -> Result<Note, RecordError> {
             digest: CoreDigest(input.array()?),
         },
         kind::STATEMENT => {
+            let signer = IdentityKey(input.array()?);
             let len = u16::from_be_bytes(input.array()?);
-            Note::Statement(SignedStatement::stored(input.take(len.into())?)?)
+            Note::Statement(SignedStatement::stored(signer, input.take(len.into())?)?)
         }
         other => return Err(RecordError::Kind(other)),
     })
@@ -423,7 +427,7 @@ mod tests {
             reason: VerdictCode::Ahead,
             retry_at: Timestamp(5),
         };
-        let place = RejectedPlace { reason: VerdictCode::UnknownKey, before: mark, trust: [4; 8] };
+        let place = RejectedPlace { reason: VerdictCode::UnknownKey, before: mark, trust: [4; 32] };
         let state = FeedState {
             log_id: Some(LogId([2; 16])),
             cursor: mark,

@@ -41,7 +41,7 @@ pub struct RejectedPlace {
     /// The place before the rejected entry.
     pub before: Mark,
     /// [`crate::policy::TrustList::digest`] when it was rejected.
-    pub trust: [u8; 8],
+    pub trust: [u8; 32],
 }
 
 impl FeedState {
@@ -116,7 +116,11 @@ mod tests {
     fn going_back_forgets_what_lies_above() {
         let mut state = FeedState { cursor: mark(9), ..FeedState::default() };
         state.marks = vec![mark(8), mark(4)];
-        state.reject(RejectedPlace { reason: VerdictCode::UnknownPublisher, before: mark(6), trust: [0; 8] });
+        state.reject(RejectedPlace {
+            reason: VerdictCode::UnknownPublisher,
+            before: mark(6),
+            trust: [0; 32],
+        });
         state.take_back(mark(5));
         assert_eq!((state.cursor, state.marks.clone(), state.rejected.len()), (mark(5), vec![mark(4)], 0));
     }

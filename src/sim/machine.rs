@@ -65,20 +65,24 @@ pub struct Process {
     pub wake: Option<u64>,
 }
 
+/// The bytes of an envelope, and the keys that are tried.
+type Checked = (Bytes, Vec<[u8; 32]>);
+
 /// What workers found, for all nodes: a signature is checked once for each key.
 #[derive(Debug, Default)]
 pub struct Workers {
-    found: HashMap<(Bytes, [u8; 32]), Result<VerifiedEnvelope, VerdictCode>>,
+    found: HashMap<Checked, Result<VerifiedEnvelope, VerdictCode>>,
 }
 
 impl Workers {
     fn inspect(
         &mut self,
         envelope: UnverifiedEnvelope,
-        key: ed25519_dalek::VerifyingKey,
+        candidates: Vec<ed25519_dalek::VerifyingKey>,
     ) -> Result<VerifiedEnvelope, VerdictCode> {
-        let name = (envelope.envelope().bytes().clone(), key.to_bytes());
-        self.found.entry(name).or_insert_with(|| intake::inspect(envelope, &key)).clone()
+        let name =
+            (envelope.envelope().bytes().clone(), candidates.iter().map(|key| key.to_bytes()).collect());
+        self.found.entry(name).or_insert_with(|| intake::inspect(envelope, &candidates)).clone()
     }
 }
 
@@ -258,7 +262,8 @@ impl Process {
                 Input::MarksChecked { ticket, agrees: self.engine.journal.newest_agreeing(&marks)? }
             }
             Output::Verify { ticket, envelopes } => {
-                let results = envelopes.into_iter().map(|(envelope, key)| workers.inspect(envelope, key));
+                let results =
+                    envelopes.into_iter().map(|(envelope, candidates)| workers.inspect(envelope, candidates));
                 Input::Verified { ticket, results: results.collect() }
             }
             other => return Ok(Some(other)),

@@ -50,14 +50,15 @@ pub fn of_cose() -> Vec<Vector> {
     let made = |protected: &[u8], unprotected: &[u8]| {
         tagged(sign1(protected, unprotected, &payload, &signature(protected, CONTEXT, &payload)))
     };
-    let kid = KeyId::of(&key().verifying_key()).0;
-    let header = |alg: &[u8]| [&[0xa2, 0x01], alg, &[0x04, 0x48], &kid].concat();
+    let kid = KeyId::of(&key().verifying_key());
+    let kid = kid.as_bytes();
+    let header = |alg: &[u8]| [&[0xa2, 0x01], alg, &[0x04, 0x48], kid].concat();
     let good = sign(&payload);
     let three = list(&[bytes(&protected()), vec![0xa0], bytes(&payload)]);
     let detached = list(&[bytes(&protected()), vec![0xa0], vec![0xf6], bytes(&[1; 64])]);
     let short = sign1(&protected(), &[0xa0], &payload, &signature(&protected(), CONTEXT, &payload)[..63]);
     let large = [&[0xa1, 0x19, 0x01, 0x8a][..], &bytes(&[7; 8193 - 7])].concat();
-    let with_kid = [&[0xa1, 0x04, 0x48][..], &kid].concat();
+    let with_kid = [&[0xa1, 0x04, 0x48][..], kid].concat();
     vec![
         vector("cose-no-tag", "cose", "not_sign1", "the array without tag 18", good[1..].to_vec()),
         vector("cose-other-tag", "cose", "not_sign1", "tag 17 (COSE_Mac0)", [&[0xd1], &good[1..]].concat()),
@@ -65,12 +66,12 @@ pub fn of_cose() -> Vec<Vector> {
         vector("cose-detached", "cose", "not_sign1", "no payload", tagged(detached)),
         vector("cose-alg-eddsa", "cose", "algorithm", "alg -8 (EdDSA, deprecated), signed so", made(&header(&[0x27]), &[0xa0])),
         vector("cose-alg-es256", "cose", "algorithm", "alg -7 (ES256)", made(&header(&[0x26]), &[0xa0])),
-        vector("cose-alg-missing", "cose", "protected_header", "only a kid", made(&[&[0xa1, 0x04, 0x48][..], &kid].concat(), &[0xa0])),
+        vector("cose-alg-missing", "cose", "protected_header", "only a kid", made(&[&[0xa1, 0x04, 0x48][..], kid].concat(), &[0xa0])),
         vector("cose-kid-missing", "cose", "protected_header", "only an alg", made(&[0xa1, 0x01, 0x32], &[0xa0])),
         vector("cose-kid-short", "cose", "protected_header", "a kid of 7 bytes", made(&[&[0xa2, 0x01, 0x32, 0x04, 0x47], &kid[..7]].concat(), &[0xa0])),
         vector("cose-kid-unprotected", "cose", "protected_header", "the kid outside of what is signed", made(&[0xa1, 0x01, 0x32], &with_kid)),
-        vector("cose-header-extra", "cose", "protected_header", "a third header (content type)", made(&[&[0xa3, 0x01, 0x32, 0x03, 0x00, 0x04, 0x48][..], &kid].concat(), &[0xa0])),
-        vector("cose-header-critical", "cose", "protected_header", "a critical header that nobody knows", made(&[&[0xa3, 0x01, 0x32, 0x02, 0x81, 0x18, 0x63, 0x04, 0x48][..], &kid].concat(), &[0xa0])),
+        vector("cose-header-extra", "cose", "protected_header", "a third header (content type)", made(&[&[0xa3, 0x01, 0x32, 0x03, 0x00, 0x04, 0x48][..], kid].concat(), &[0xa0])),
+        vector("cose-header-critical", "cose", "protected_header", "a critical header that nobody knows", made(&[&[0xa3, 0x01, 0x32, 0x02, 0x81, 0x18, 0x63, 0x04, 0x48][..], kid].concat(), &[0xa0])),
         vector("cose-unprotected-255", "cose", "unprotected_header", "label 255: below those that are passed over", made(&protected(), &[0xa1, 0x18, 0xff, 0xf6])),
         vector("cose-unprotected-text", "cose", "unprotected_header", "a label of text", made(&protected(), &[0xa1, 0x61, 0x78, 0xf6])),
         vector("cose-unprotected-large", "cose", "unprotected_header", "8,193 bytes under label 394", made(&protected(), &large)),

@@ -205,7 +205,7 @@ fn recipient(filled: u8) -> Vec<u8> {
 }
 
 fn protected() -> Vec<u8> {
-    [&[0xa2, 0x01, 0x32, 0x04, 0x48], &KeyId::of(&key().verifying_key()).0[..]].concat()
+    [&[0xa2, 0x01, 0x32, 0x04, 0x48], KeyId::of(&key().verifying_key()).as_bytes()].concat()
 }
 
 /// A COSE_Sign1 from its encoded parts, not yet tagged.

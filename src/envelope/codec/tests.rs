@@ -115,7 +115,8 @@ fn extensions(texts: &std::collections::BTreeMap<u8, String>) -> Extensions {
 /// The form of a seal that opens for nobody.
 fn sealed_form(recipients: u8) -> Bytes {
     use super::super::seal::form::{Wrapped, encode};
-    let wrapped = |nth| Wrapped { key_id: KeyId([nth; 8]), ephemeral: [nth; 32], wrapped: [nth; 40] };
+    let wrapped =
+        |nth| Wrapped { key_id: KeyId::of_public(&[nth; 32]), ephemeral: [nth; 32], wrapped: [nth; 40] };
     encode(&[9; 12], &[8; 528], &(0..recipients).map(wrapped).collect::<Vec<_>>()).into()
 }
 
@@ -145,7 +146,7 @@ fn what_is_signed_here_is_a_cose_sign1_to_coset_too() {
     let bytes = signed.envelope().bytes();
     let sign1 = coset::CoseSign1::from_tagged_slice(bytes).unwrap();
     assert_eq!(sign1.protected.header.alg, Some(coset::Algorithm::Assigned(coset::iana::Algorithm::Ed25519)));
-    assert_eq!(sign1.protected.header.key_id, signed.envelope().key_id().0);
+    assert_eq!(sign1.protected.header.key_id, signed.envelope().key_id().as_bytes());
     sign1
         .verify_signature(super::super::sign::ENVELOPE_CONTEXT, |signature, message| {
             let signature = ed25519_dalek::Signature::from_slice(signature).unwrap();

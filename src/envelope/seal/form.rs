@@ -4,7 +4,7 @@
 use crate::cbor::{self, Major, Reader};
 use crate::envelope::CodecError;
 use crate::identity::KeyId;
-use crate::limits::{RECIPIENTS_MAX, SEALED_BYTES_MAX, SEALED_BYTES_MIN};
+use crate::limits::{KEY_ID_BYTES, RECIPIENTS_MAX, SEALED_BYTES_MAX, SEALED_BYTES_MIN};
 
 pub(in crate::envelope) const TAG_ENCRYPT: u64 = 96;
 
@@ -96,7 +96,8 @@ impl<'a> Recipient<'a> {
         if reader.map() != Ok(2) || reader.integer() != Ok(label::KID) {
             return Err(wrong(header));
         }
-        let key_id = KeyId(*fixed(reader, header)?);
+        let key_id = fixed::<KEY_ID_BYTES>(reader, header)?;
+        let key_id = KeyId::parse(key_id).ok_or(wrong(header))?;
         let starts = [
             (reader.integer() == Ok(label::EPHEMERAL_KEY), reader.map() == Ok(3)),
             (reader.integer() == Ok(label::KTY), reader.integer() == Ok(KTY_OKP)),
@@ -147,7 +148,7 @@ pub(in crate::envelope) fn encode(iv: &[u8; IV_BYTES], ciphertext: &[u8], recipi
         cbor::put_bytes(&mut out, &RECIPIENT_PROTECTED);
         cbor::put_map(&mut out, 2);
         put_label(&mut out, label::KID);
-        cbor::put_bytes(&mut out, &recipient.key_id.0);
+        cbor::put_bytes(&mut out, recipient.key_id.as_bytes());
         put_label(&mut out, label::EPHEMERAL_KEY);
         cbor::put_map(&mut out, 3);
         put_label(&mut out, label::KTY);

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use ed25519_dalek::VerifyingKey;
 
 use super::{SignedStatement, StatedKey};
-use crate::identity::KeyId;
+use crate::identity::IdentityKey;
 
 /// What one identity key said.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,20 +53,21 @@ impl Stated {
     }
 }
 
-/// The statements of all identity keys, by the ids of those keys.
+/// The statements of all identity keys, by all 32 bytes of those keys: what was said under another key that only has
+/// the same id is never found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StatementBook {
-    by_signer: BTreeMap<KeyId, Stated>,
+    by_signer: BTreeMap<IdentityKey, Stated>,
 }
 
 impl StatementBook {
     /// What `identity` said.
     pub fn of(&self, identity: &VerifyingKey) -> Option<&Stated> {
-        self.by_signer.get(&KeyId::of(identity))
+        self.by_signer.get(&IdentityKey::of(identity))
     }
 
-    /// The same by the key's id.
-    pub fn of_signer(&self, signer: KeyId) -> Option<&Stated> {
+    /// The same by the key's bytes.
+    pub fn of_signer(&self, signer: IdentityKey) -> Option<&Stated> {
         self.by_signer.get(&signer)
     }
 

@@ -114,12 +114,12 @@ impl Link {
         }
         self.sender = Some(Sender::new(arriving.pipe, ground.tick()));
         // Before any carrier that needs them; our own went with HELLO.
-        let own = KeyId::of(ground.trust.own_key());
+        let own = IdentityKey::of(ground.trust.own_key());
         let of_others = ground.ledger.statements.latest().filter(|said| said.signer() != own);
         // Not what an older key said under a name that was paired anew: the peer would take it for a forgery.
         let by_present_key = |said: &&SignedStatement| {
             let identity = ground.trust.identity_key(&said.statement().publisher);
-            identity.is_none_or(|key| KeyId::of(key) == said.signer())
+            identity.is_none_or(|key| IdentityKey::of(key) == said.signer())
         };
         of_others.filter(by_present_key).for_each(|said| self.show_statement(said.signer()));
         ground.tell(Event::FeedUp { peer: self.peer.name.clone(), role: Role::Sender });

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::*;
 use crate::envelope::statement::claimed_publisher;
 use crate::envelope::{SignedStatement, Stated};
-use crate::identity::KeyId;
+use crate::identity::IdentityKey;
 use crate::limits::STATEMENTS_NEWS_MAX;
 use crate::policy::Rate;
 use crate::protocol::bucket::Bucket;
@@ -25,9 +25,9 @@ const STATEMENTS_WITHIN_MS: u64 = 10 * 60 * 1_000;
 /// What was learnt and not yet passed on, and what the operator lets in.
 #[derive(Debug, Default)]
 pub struct Statements {
-    news: BTreeSet<KeyId>,
+    news: BTreeSet<IdentityKey>,
     /// How many of one key were taken since when.
-    taken_since: BTreeMap<KeyId, (Tick, u32)>,
+    taken_since: BTreeMap<IdentityKey, (Tick, u32)>,
     /// Entries of revoked keys that may be taken after all; forgotten when the process ends.
     released: BTreeSet<EventKey>,
 }
@@ -42,7 +42,7 @@ impl Statements {
     }
 
     /// May one more of `signer` be taken now?
-    fn has_turn(&mut self, signer: KeyId, now: Tick) -> bool {
+    fn has_turn(&mut self, signer: IdentityKey, now: Tick) -> bool {
         let (since, count) = self.taken_since.entry(signer).or_insert((now, 0));
         if now >= since.plus_ms(STATEMENTS_WITHIN_MS) {
             (*since, *count) = (now, 0);

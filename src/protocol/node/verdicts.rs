@@ -47,11 +47,11 @@ impl Node {
     /// Trust and time, before the signature.
     pub(super) fn examine(&mut self, arrival: Box<Arrival>) {
         let envelope = arrival.envelope.envelope();
-        match intake::trusted_key(envelope, &arrival.peer, &self.ground) {
+        match intake::candidate_keys(envelope, &arrival.peer, &self.ground) {
             Err(verdict) => self.conclude(&arrival, verdict),
-            Ok(key) => match intake::judge_time(envelope, &self.ground) {
+            Ok(keys) => match intake::judge_time(envelope, &self.ground) {
                 Some(verdict) => self.conclude(&arrival, verdict),
-                None => self.ground.intake.check(*arrival, key),
+                None => self.ground.intake.check(*arrival, keys),
             },
         }
     }
@@ -110,8 +110,9 @@ impl Node {
         // What was learnt with this very batch counts already.
         self.spread_statements();
         let arrivals = self.ground.intake.verified(ticket);
-        for (arrival, result) in arrivals.into_iter().zip(results) {
+        for ((arrival, tried), result) in arrivals.into_iter().zip(results) {
             match result {
+                Err(VerdictCode::BadSignature) => self.on_unsigned(arrival, &tried),
                 Err(code) => {
                     let detail = arrival.envelope.envelope().id().to_string();
                     self.conclude(&arrival, Verdict::Rejected { code, detail });
@@ -120,6 +121,17 @@ impl Node {
             }
         }
         self.ground.intake.forget_stale();
+    }
+
+    /// None of the keys that were tried signed it; but another one may have come meanwhile.
+    fn on_unsigned(&mut self, arrival: Arrival, tried: &[ed25519_dalek::VerifyingKey]) {
+        let envelope = arrival.envelope.envelope();
+        let candidates = intake::candidate_keys(envelope, &arrival.peer, &self.ground);
+        if candidates.is_ok_and(|keys| keys.iter().any(|key| !tried.contains(key))) {
+            return self.examine(Box::new(arrival));
+        }
+        let verdict = intake::judge_unsigned(envelope, tried, &self.ground);
+        self.conclude(&arrival, verdict);
     }
 
     pub(super) fn on_verified_arrival(
@@ -134,8 +146,7 @@ impl Node {
             link.put_down(core.bytes().len());
             return;
         }
-        // A key may have been revoked while its signature was checked.
-        if let Err(verdict) = intake::trusted_key(core, &arrival.peer, &self.ground) {
+        if let Err(verdict) = intake::judge_signer(&envelope, &arrival.peer, &self.ground) {
             return self.conclude(&arrival, verdict);
         }
         if let Some(verdict) = intake::receive_verdict(core.core(), &arrival.path, &link.peer, &self.ground) {

@@ -5,7 +5,7 @@ use super::*;
 use crate::limits::WINDOW_BYTES_MAX;
 
 /// The seq from which a curable rejection is read again: its trust list has changed.
-pub(super) fn cured_below(state: &FeedState, trust: [u8; 8]) -> Option<u64> {
+pub(super) fn cured_below(state: &FeedState, trust: [u8; 32]) -> Option<u64> {
     state.rejected.iter().filter(|place| place.trust != trust).map(|place| place.before.seq).min()
 }
 
@@ -61,7 +61,7 @@ mod tests {
 
     /// The cursor stands at 7: entry 8 is still on its way from another peer, and 9 was rejected.
     fn with_an_open_entry() -> FeedState {
-        let place = RejectedPlace { reason: VerdictCode::UnknownPublisher, before: mark(8), trust: [1; 8] };
+        let place = RejectedPlace { reason: VerdictCode::UnknownPublisher, before: mark(8), trust: [1; 32] };
         let marks = vec![mark(6), mark(4)];
         FeedState { cursor: mark(7), marks, rejected: vec![place], ..FeedState::default() }
     }
@@ -69,7 +69,7 @@ mod tests {
     #[test]
     fn a_cured_rejection_never_resumes_a_feed_above_its_cursor() {
         let state = with_an_open_entry();
-        let from = cured_below(&state, [2; 8]);
+        let from = cured_below(&state, [2; 32]);
         assert_eq!(from, Some(8));
         assert_eq!(marks_from(&state, from), [mark(7), mark(6), mark(4)], "8 would pass the open entry");
         assert_eq!(marks_from(&state, Some(100)), marks_from(&state, None), "nor does a rewind");

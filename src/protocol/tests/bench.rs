@@ -175,7 +175,7 @@ impl Bench {
                 }
                 Output::Verify { ticket, envelopes } => {
                     let results =
-                        envelopes.into_iter().map(|(envelope, key)| intake::inspect(envelope, &key));
+                        envelopes.into_iter().map(|(envelope, keys)| intake::inspect(envelope, &keys));
                     Some(Input::Verified { ticket, results: results.collect() })
                 }
                 Output::Append { ticket, records } => match &mut self.held {

@@ -66,7 +66,7 @@ fn every_note() -> Vec<Note> {
         reason: VerdictCode::Rate,
         retry_at: START,
     };
-    let place = RejectedPlace { reason: VerdictCode::UnknownPublisher, before: mark(4), trust: [1; 8] };
+    let place = RejectedPlace { reason: VerdictCode::UnknownPublisher, before: mark(4), trust: [1; 32] };
     let mut state = FeedState { log_id: Some(LogId([9; 16])), ..FeedState::default() };
     (1..50).for_each(|seq| state.advance(mark(seq)));
     state.owed.insert(40, owed(40));
