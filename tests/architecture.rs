@@ -223,8 +223,15 @@ fn no_module_is_a_drawer() {
 /// operator's exports are the operator's, `handed/` survives the process alone, and segments are written at offsets.
 #[test]
 fn files_change_in_one_place() {
-    let words =
-        ["fs::write(", "fs::rename(", "remove_file(", "remove_dir", "create_dir", "DirBuilder", ".persist"];
+    let words = [
+        "fs::write(",
+        "fs::rename(",
+        "fs::remove_file(",
+        "fs::remove_dir",
+        "fs::create_dir",
+        "DirBuilder",
+        ".persist",
+    ];
     let others = [
         "src/files",
         "src/local/socket.rs",
