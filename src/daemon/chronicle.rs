@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::identity::{EventId, PublisherName};
-use crate::protocol::io::{Event, Outcome};
+use crate::protocol::io::{Event, LossCause, Outcome};
 use crate::record::ConsumerName;
 use crate::status::{HealthCode, Problem};
 use crate::time::{Now, Tick, Timestamp};
@@ -69,11 +69,18 @@ impl Chronicle {
                     None,
                 );
             }
-            Event::ConsumerMissing { consumer, count } => {
+            Event::ConsumerMissing { consumer, count, cause } => {
                 self.consumer_missing_at.insert(consumer.clone(), now.wall);
-                let what =
-                    format!("consumer {consumer}: retention took {count} entries that it had not read");
-                self.problem(now.wall, what, Some("raise keep_bytes or keep_days, or read in time".into()));
+                let (why, hint) = match cause {
+                    LossCause::Retention => {
+                        ("retention took", "raise keep_bytes or keep_days, or read in time")
+                    }
+                    LossCause::Damage => {
+                        ("damage of the journal took", "see \"A damaged journal\" in OPERATING.md")
+                    }
+                };
+                let what = format!("consumer {consumer}: {why} {count} entries that it had not acknowledged");
+                self.problem(now.wall, what, Some(hint.into()));
             }
             Event::NotStored { failure } => {
                 if now.tick >= self.full_told_until {

@@ -308,7 +308,7 @@ impl EventLoop {
         answer
     }
 
-    fn on_event(&mut self, event: Event) {
+    pub fn on_event(&mut self, event: Event) {
         if let Event::KeyStatement { publisher, .. } = &event {
             self.keys_changed.push(publisher.clone());
         }

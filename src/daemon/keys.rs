@@ -11,7 +11,6 @@ use ed25519_dalek::VerifyingKey;
 use crate::audit::{self, Decision, What};
 use crate::envelope::statement::claimed_publisher;
 use crate::envelope::{SignedStatement, Stated, StatementBook};
-use crate::files;
 use crate::identity::PublisherName;
 use crate::limits::KEY_STATEMENT_BYTES_MAX;
 use crate::time::Timestamp;
@@ -52,13 +51,15 @@ fn write_one(state: &Path, stated: &Stated, at: Timestamp) -> std::io::Result<()
 /// Does nothing where the copy says the same, or more. True where it was written.
 fn copy(state: &Path, name: &str, statement: &SignedStatement) -> std::io::Result<bool> {
     let dir = state.join(STATEMENTS_DIR);
-    files::make_dir(&dir, 0o700)?;
+    std::fs::create_dir_all(&dir)?;
     // A copy of what an older key said under this name makes way.
     let of_one_key = read(&dir.join(name)).and_then(|bytes| statement.by_the_same_key(&bytes));
     if of_one_key.is_some_and(|there| !statement.replaces(Some(&there))) {
         return Ok(false);
     }
-    files::replace(&dir.join(name), statement.bytes(), 0o600).map(|()| true)
+    let temporary = tempfile::NamedTempFile::new_in(&dir)?;
+    std::fs::write(temporary.path(), statement.bytes())?;
+    temporary.persist(dir.join(name)).map(|_| true).map_err(|error| error.error)
 }
 
 /// What the copies in `state` say, as far as the identity key of who they claim to be of signed them.

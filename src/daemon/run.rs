@@ -2,6 +2,7 @@
 
 use std::fs::{File, TryLockError};
 use std::io::Write as _;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -20,14 +21,15 @@ use crate::daemon::keys;
 use crate::daemon::rules_log::RulesLog;
 use crate::daemon::snapshot::Identity;
 use crate::envelope::{Opener, Signer, Stated};
-use crate::files;
 use crate::identity::public_key_text;
 use crate::keyring::{Keyring, KeyringError};
 use crate::limits::SEEN_BEYOND_JOURNAL_MS;
 use crate::local::{Behind, ControlHandler, Doors, JournalQuestions, LocalError, Opening, Places};
 use crate::policy::TrustList;
+use crate::protocol::io::{Event, LossCause};
 use crate::protocol::{Bounds, Input, Node, NodeConfig as CoreConfig, Rules};
-use crate::store::{EngineConfig, Opened, Store, StoreDirs, StoreError};
+use crate::record::ConsumerName;
+use crate::store::{EngineConfig, Opened, Problem, Store, StoreDirs, StoreError};
 use crate::transport::{Transport, TransportConfig, TransportError, peer_id_text};
 
 /// Inputs that wait for the core. Whoever sends them waits while it is full.
@@ -87,7 +89,7 @@ pub fn run(config: NodeConfig) -> Result<(), StartError> {
     };
     let (journal, seen) = (config.paths.journal(), config.paths.seen());
     for dir in [&config.paths.state, &journal, &seen, &config.paths.run] {
-        files::make_dir(dir, 0o700).map_err(io(dir))?;
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(io(dir))?;
     }
     let _lock = lock(&config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -181,8 +183,7 @@ async fn serve(config: NodeConfig) -> Result<(), StartError> {
         keep_bytes: config.journal.keep_bytes,
         keep_days: config.journal.keep_days,
     };
-    let name = config.name.clone();
-    let node_file = NodeFile::of(&config.dir);
+    let (name, node_file) = (config.name.clone(), NodeFile::of(&config.dir));
     let trust = trust_in_force;
     let paths = &config.paths;
     let (now, last) = (clock::now().wall, opened.ends.last.seq);
@@ -191,12 +192,25 @@ async fn serve(config: NodeConfig) -> Result<(), StartError> {
         Files { config, own_key, own_seal, peers, trust, rules, signer, opener, fingerprint, node_file };
     let parts = Parts { store, transport, doors, inputs };
     let mut event_loop = EventLoop::new(node, parts, files, identity);
+    report_start(&mut event_loop, &opened.problems, opened.missing);
     stop_on_signal(asks);
     say_ready(&name, &listening);
     event_loop.run(inputs_out, asks_out).await;
     let EventLoop { parts, .. } = event_loop;
     stop(parts).await;
     Ok(())
+}
+
+/// Logs what the store found when it was opened.
+fn report_start(
+    event_loop: &mut EventLoop,
+    problems: &[Problem],
+    missing: Vec<(ConsumerName, u64, LossCause)>,
+) {
+    problems.iter().for_each(|problem| tracing::warn!("{problem}"));
+    for (consumer, count, cause) in missing.into_iter().filter(|(_, count, _)| *count > 0) {
+        event_loop.on_event(Event::ConsumerMissing { consumer, count, cause });
+    }
 }
 
 /// The keys that the doors work with, and that a rotation replaces.

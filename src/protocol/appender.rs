@@ -130,7 +130,7 @@ impl Appender {
         }
         for consumer in std::mem::take(&mut self.moved_positions) {
             if let Some(position) = ledger.consumers.get(&consumer) {
-                moved.push(Note::Position { consumer, position: position.clone() });
+                moved.push(Note::Position { consumer, seq: position.seq, own: position.own });
             }
         }
         let mut batch = std::mem::take(&mut self.gathering);
@@ -158,6 +158,11 @@ impl Appender {
     pub fn answered(&mut self, ticket: Ticket) -> Option<Batch> {
         let first = self.outstanding.front().is_some_and(|batch| batch.ticket == Some(ticket));
         if first { self.outstanding.pop_front() } else { None }
+    }
+
+    /// The notes that are gathered or outstanding, in the order in which they are written.
+    pub fn unwritten(&self) -> impl Iterator<Item = &Note> {
+        self.outstanding.iter().chain([&self.gathering]).flat_map(|batch| &batch.notes)
     }
 
     /// Nothing of what is gathered or outstanding will be written: returns all of it.

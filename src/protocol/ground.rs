@@ -16,7 +16,7 @@ use crate::protocol::io::{Event, Output, StreamId, Ticket};
 use crate::protocol::node::statements::Statements;
 use crate::protocol::rules::{Rule, Rules};
 use crate::protocol::steady::SteadyClock;
-use crate::record::{JournalEnds, Ledger, Note};
+use crate::record::{ConsumerName, JournalEnds, Ledger, Note, Position};
 use crate::time::{Now, Tick, Timestamp};
 use crate::wire::frame::encoded_len;
 use crate::wire::{Frame, Mark};
@@ -147,6 +147,23 @@ impl Ground {
     pub fn heed_floor(&mut self, floor: Timestamp) {
         for ledger in [&mut self.ledger, &mut self.durable] {
             ledger.apply(&Note::Floor(floor));
+        }
+    }
+
+    /// Retention took what lay up to `to`, `count` entries of which were for `consumer`; that is on disk.
+    pub fn gave_up(&mut self, consumer: &ConsumerName, to: u64, count: u64) {
+        self.durable.apply(&Note::Missing { consumer: consumer.clone(), to, count });
+        // What is still to be written comes behind it on disk, too.
+        let mut again = Ledger::default();
+        again.consumers.extend(self.durable.consumers.get(consumer).map(|at| (consumer.clone(), at.clone())));
+        self.appender
+            .unwritten()
+            .filter(|note| note.consumer() == Some(consumer))
+            .for_each(|note| again.apply(note));
+        if let (Some(now), Some(again)) =
+            (self.ledger.consumers.get_mut(consumer), again.consumers.remove(consumer))
+        {
+            *now = Position { seq: now.seq.max(again.seq), own: now.own, ..again };
         }
     }
 

@@ -9,9 +9,11 @@ use crate::filter::Facts;
 use crate::limits::{CONSUMERS_MAX, PASSED_OVER_MAX, READ_BYTES};
 use crate::protocol::failing::Failing;
 use crate::protocol::ground::Ground;
-use crate::protocol::io::{ConsumerClosed, ConsumerId, ConsumerRequest, From, Output, Read, Reader};
+use crate::protocol::io::{
+    ConsumerClosed, ConsumerId, ConsumerRequest, Event, From, LossCause, Output, Read, Reader,
+};
 use crate::protocol::rules::Rule;
-use crate::record::{ConsumerName, Entry, Note, Position, Twin};
+use crate::record::{ConsumerName, Entry, Note, Twin};
 use crate::time::{Tick, Timestamp};
 
 /// How long a connection waits for the older one of the same name to end, in ms.
@@ -57,6 +59,9 @@ struct Handoff {
     finishing: bool,
     failing: Failing,
     twins: TwinsPassed,
+    /// Entries that could not be read: where each stretch of them ends, and how many. Counted as missing when the
+    /// position passes them, so that they are counted once.
+    lost: Vec<(u64, u64)>,
 }
 
 /// Which entries with a content id the filter of a connection passed over.
@@ -104,15 +109,13 @@ impl Handoffs {
             (Some(position), _) => (position.seq, None),
             (None, From::Earliest) => (ground.ends.floor.seq, None),
             (None, From::Now) => (ground.ends.last.seq, None),
-            (None, From::Seq(seq)) => (seq.saturating_sub(1), None),
+            (None, From::Seq(seq)) => (seq.saturating_sub(1).max(ground.ends.floor.seq), None),
             (None, From::Time(time)) => (ground.ends.floor.seq, Some(time)),
         };
-        if let Some(name) = &request.name {
-            let position = known.unwrap_or_default();
-            let position = Position { seq: after, own: request.own, ..position };
-            if ground.ledger.consumers.get(name) != Some(&position) {
-                ground.note(Note::Position { consumer: name.clone(), position });
-            }
+        if let Some(name) = &request.name
+            && known.is_none_or(|position| position.own != request.own)
+        {
+            ground.note(Note::Position { consumer: name.clone(), seq: after, own: request.own });
         }
         let handoff = Handoff {
             request,
@@ -126,6 +129,7 @@ impl Handoffs {
             finishing: false,
             failing: Failing::default(),
             twins: TwinsPassed { known_after: after, passed: BTreeSet::new() },
+            lost: Vec::new(),
         };
         if let Some(name) = &handoff.request.name {
             self.failing.remove(name);
@@ -191,6 +195,9 @@ impl Handoffs {
     pub fn on_entries(&mut self, id: ConsumerId, read: Read, ground: &mut Ground) {
         let Some(handoff) = self.open.get_mut(&id) else { return };
         handoff.reading = false;
+        if read.lost > 0 && read.after.seq > handoff.scanned {
+            handoff.lost.push((read.after.seq, read.lost));
+        }
         handoff.scanned = handoff.scanned.max(read.after.seq);
         let mut entries = Vec::with_capacity(read.entries.len());
         for entry in read.entries {
@@ -252,8 +259,8 @@ impl Handoffs {
             if let Some(name) = &handoff.request.name
                 && !ground.ledger.consumers.contains_key(name)
             {
-                let position = Position { seq: handoff.began, own: handoff.request.own, missing: 0 };
-                ground.note(Note::Position { consumer: name.clone(), position });
+                let (seq, own) = (handoff.began, handoff.request.own);
+                ground.note(Note::Position { consumer: name.clone(), seq, own });
             }
             handoff.moved(ground);
         }
@@ -338,9 +345,18 @@ impl Handoff {
     }
 
     /// The position follows the acks, and what was not for the consumer behind them.
-    fn moved(&self, ground: &mut Ground) {
+    fn moved(&mut self, ground: &mut Ground) {
         let Some(name) = &self.request.name else { return };
         let to = if self.acked >= self.handed { self.scanned } else { self.acked };
+        let durable = ground.durable.consumers.get(name).map_or(0, |position| position.seq);
+        self.lost.retain(|(at, _)| *at > durable);
+        for (at, count) in self.lost.iter().copied().filter(|(at, _)| *at <= to) {
+            if ground.ledger.consumers.get(name).is_some_and(|position| position.seq < at) {
+                ground.note(Note::Missing { consumer: name.clone(), to: at, count });
+                let cause = LossCause::Damage;
+                ground.tell(Event::ConsumerMissing { consumer: name.clone(), count, cause });
+            }
+        }
         if let Some(position) = ground.ledger.consumers.get_mut(name)
             && to > position.seq
         {

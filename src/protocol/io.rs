@@ -182,8 +182,11 @@ pub enum Input {
 /// The result of one read of the journal.
 #[derive(Clone, Debug)]
 pub struct Read {
-    /// Where the read began: what was asked for, or later where retention took what was there.
+    /// Where the read began: what was asked for, or later if retention took what was there, or it is lost. The check
+    /// is [`Check::START`] if the entry at that place cannot be read.
     pub after: Mark,
+    /// How many of the entries before that place, behind the one asked for, this journal should hold and cannot read.
+    pub lost: u64,
     pub entries: Vec<Arc<Entry>>,
 }
 
@@ -434,10 +437,11 @@ pub enum Event {
         peer: PublisherName,
         count: u64,
     },
-    /// Retention took entries that a consumer had not read.
+    /// Entries that a consumer had not acknowledged are gone.
     ConsumerMissing {
         consumer: ConsumerName,
         count: u64,
+        cause: LossCause,
     },
     ClockOff {
         wall: Timestamp,
@@ -463,6 +467,15 @@ pub enum Event {
         peer: PublisherName,
         why: String,
     },
+}
+
+/// Why this node no longer has an entry that it stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LossCause {
+    /// It was older than the journal may be, or beyond its size.
+    Retention,
+    /// Its segment is damaged, or missing.
+    Damage,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

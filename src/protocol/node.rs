@@ -16,8 +16,8 @@ use crate::protocol::ground::{Ground, NodeConfig};
 use crate::protocol::handoff::Handoffs;
 use crate::protocol::intake::{self, Arrival, Comparison, Offer, Question, Verdict};
 use crate::protocol::io::{
-    Command, ConsumerClosed, Event, Input, Outcome, Output, Read, Reader, RewindTo, Role, StoreFailure,
-    StreamId, Submitted, Ticket,
+    Command, ConsumerClosed, Event, Input, LossCause, Outcome, Output, Read, Reader, RewindTo, Role,
+    StoreFailure, StreamId, Submitted, Ticket,
 };
 use crate::protocol::link::Link;
 use crate::protocol::rules::Rule;
@@ -301,14 +301,11 @@ impl Node {
             JournalEnds { last: self.ground.ends.last, newest: self.ground.ends.newest, ..ends };
         let floor = ends.floor.seq;
         for (consumer, count) in missing {
-            for ledger in [&mut self.ground.ledger, &mut self.ground.durable] {
-                if let Some(position) = ledger.consumers.get_mut(&consumer) {
-                    position.missing += count;
-                    position.seq = position.seq.max(floor);
-                }
+            self.ground.gave_up(&consumer, floor, count);
+            if count > 0 {
+                let cause = LossCause::Retention;
+                self.ground.tell(Event::ConsumerMissing { consumer, count, cause });
             }
-            self.ground.appender.moved_position(&consumer, self.ground.now.tick);
-            self.ground.tell(Event::ConsumerMissing { consumer, count });
         }
     }
 

@@ -48,14 +48,10 @@ pub enum Rule {
     HeldNotInFlight,
     /// What is said of an identity settles that identity's entry alone, whatever has its seq by now.
     VerdictKey,
-    /// A seen set that lacks ids which the last flush counted is made again.
-    SeenCounted,
-    /// The floor of a seen set that was made again is on disk before the set is believed.
-    FloorFirst,
 }
 
 impl Rule {
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 21] = [
         Self::ResumeTold,
         Self::OwedCut,
         Self::WantKey,
@@ -77,8 +73,6 @@ impl Rule {
         Self::EmptyBoth,
         Self::HeldNotInFlight,
         Self::VerdictKey,
-        Self::SeenCounted,
-        Self::FloorFirst,
     ];
 }
 

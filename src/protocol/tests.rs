@@ -8,5 +8,6 @@ mod hostile;
 mod key_ids;
 mod keys;
 mod later;
+mod losing;
 mod recalling;
 mod stories;

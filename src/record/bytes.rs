@@ -8,7 +8,7 @@ use bytes::Bytes;
 use thiserror::Error;
 use uuid::Uuid;
 
-use super::{ConsumerName, Entry, FeedState, Note, Owed, Position, RejectedPlace};
+use super::{ConsumerName, Entry, FeedState, Note, Owed, RejectedPlace};
 use crate::envelope::statement::{SignedStatement, StatementError};
 use crate::envelope::{CodecError, IdScheme, UnverifiedEnvelope};
 use crate::identity::{
@@ -53,6 +53,7 @@ mod kind {
     pub const STEADY: u8 = 9;
     pub const EQUIVOCATION: u8 = 10;
     pub const STATEMENT: u8 = 11;
+    pub const MISSING: u8 = 12;
 }
 
 /// What the store must know of a carrier without decoding its envelope: enough for index, seen set and
@@ -206,12 +207,17 @@ pub fn encode_note(note: &Note, out: &mut Vec<u8>) {
             put_name(out, peer.as_str());
             put_feed(out, state);
         }
-        Note::Position { consumer, position } => {
+        Note::Position { consumer, seq, own } => {
             out.push(kind::POSITION);
             put_name(out, consumer.as_str());
-            put_u64(out, position.seq);
-            out.push(u8::from(position.own));
-            put_u64(out, position.missing);
+            put_u64(out, *seq);
+            out.push(u8::from(*own));
+        }
+        Note::Missing { consumer, to, count } => {
+            out.push(kind::MISSING);
+            put_name(out, consumer.as_str());
+            put_u64(out, *to);
+            put_u64(out, *count);
         }
         Note::Floor(at) => put_timed(out, kind::FLOOR, *at),
         Note::Steady(at) => put_timed(out, kind::STEADY, *at),
@@ -340,6 +346,10 @@ impl<'a> Input<'a> {
         VerdictCode::from_number(number).ok_or(RecordError::Bound { what: "verdict", value: number.into() })
     }
 
+    fn consumer(&mut self) -> Result<ConsumerName, RecordError> {
+        Ok(ConsumerName::parse(self.name()?.as_str())?)
+    }
+
     fn owed(&mut self) -> Result<Owed, RecordError> {
         Ok(Owed {
             seq: self.u64()?,
@@ -375,10 +385,10 @@ fn note(number: u8, input: &mut Input<'_>) -> Result<Note, RecordError> {
         kind::SETTLED => Note::Settled { peer: input.name()?, seq: input.u64()? },
         kind::REJECTED => Note::Rejected { peer: input.name()?, place: input.place()? },
         kind::FEED => Note::Feed { peer: input.name()?, state: feed(input)? },
-        kind::POSITION => Note::Position {
-            consumer: ConsumerName::parse(input.name()?.as_str())?,
-            position: Position { seq: input.u64()?, own: input.flag()?, missing: input.u64()? },
-        },
+        kind::POSITION => {
+            Note::Position { consumer: input.consumer()?, seq: input.u64()?, own: input.flag()? }
+        }
+        kind::MISSING => Note::Missing { consumer: input.consumer()?, to: input.u64()?, count: input.u64()? },
         kind::FLOOR => Note::Floor(Timestamp(input.u64()?)),
         kind::STEADY => Note::Steady(Timestamp(input.u64()?)),
         kind::EQUIVOCATION => Note::Equivocation {
@@ -442,7 +452,8 @@ mod tests {
             Note::Settled { peer: peer.clone(), seq: 3 },
             Note::Rejected { peer: peer.clone(), place },
             Note::Feed { peer: peer.clone(), state },
-            Note::Position { consumer, position: Position { seq: 1, own: true, missing: 2 } },
+            Note::Position { consumer: consumer.clone(), seq: 1, own: true },
+            Note::Missing { consumer, to: 1, count: 2 },
             Note::Floor(Timestamp(1)),
             Note::Steady(Timestamp(2)),
             Note::Equivocation { publisher: peer, key: EventKey([1; 16]), digest: CoreDigest([2; 32]) },

@@ -38,7 +38,7 @@ pub struct Position {
     pub seq: u64,
     /// Does it get what this node published?
     pub own: bool,
-    /// Entries for it that retention took before it had them.
+    /// Entries for it that were gone (retention, damage) before its acknowledgement was on disk. Only grows.
     pub missing: u64,
 }
 
@@ -70,8 +70,16 @@ impl Ledger {
             Note::Feed { peer, state } => {
                 self.feeds.insert(peer.clone(), state.clone());
             }
-            Note::Position { consumer, position } => {
-                self.consumers.insert(consumer.clone(), position.clone());
+            Note::Position { consumer, seq, own } => {
+                let position = self.consumers.entry(consumer.clone()).or_default();
+                (position.seq, position.own) = (position.seq.max(*seq), *own);
+            }
+            Note::Missing { consumer, to, count } => {
+                let position = self.consumers.entry(consumer.clone()).or_default();
+                if position.seq < *to {
+                    position.seq = *to;
+                    position.missing = position.missing.saturating_add(*count);
+                }
             }
             Note::Floor(at) => self.floor = self.floor.max(Some(*at)),
             Note::Steady(at) => self.steady = self.steady.max(*at),
@@ -96,10 +104,13 @@ impl Ledger {
         notes.extend(self.floor.map(Note::Floor));
         let feeds = self.feeds.iter();
         notes.extend(feeds.map(|(peer, state)| Note::Feed { peer: peer.clone(), state: state.clone() }));
-        let consumers = self.consumers.iter();
-        notes.extend(
-            consumers.map(|(name, at)| Note::Position { consumer: name.clone(), position: at.clone() }),
-        );
+        for (name, Position { seq, own, missing }) in &self.consumers {
+            let consumer = || name.clone();
+            let lost =
+                (*missing > 0).then(|| Note::Missing { consumer: consumer(), to: *seq, count: *missing });
+            notes.extend(lost);
+            notes.push(Note::Position { consumer: consumer(), seq: *seq, own: *own });
+        }
         notes.extend(self.statements.all().cloned().map(Note::Statement));
         for (publisher, known) in &self.equivocations {
             notes.extend(known.iter().map(|(key, digest)| Note::Equivocation {
@@ -122,6 +133,27 @@ mod tests {
     use crate::identity::Check;
     use crate::wire::Mark;
 
+    /// Store and core write of one consumer without waiting for each other.
+    #[test]
+    fn missing_only_grows_whatever_order_notes_come_in() {
+        let consumer = ConsumerName::parse("soc").unwrap();
+        let at = |seq| Note::Position { consumer: consumer.clone(), seq, own: true };
+        let missing = |to, count| Note::Missing { consumer: consumer.clone(), to, count };
+        let mut ledger = Ledger::default();
+        for (note, seq, count) in [
+            (missing(100, 40), 100, 40),
+            (at(10), 100, 40),
+            (missing(90, 5), 100, 40),
+            (missing(100, 40), 100, 40),
+            (at(120), 120, 40),
+            (missing(121, 1), 121, 41),
+        ] {
+            ledger.apply(&note);
+            let position = &ledger.consumers[&consumer];
+            assert_eq!((position.seq, position.missing), (seq, count), "{note:?}");
+        }
+    }
+
     #[test]
     fn the_notes_of_a_ledger_rebuild_it() {
         let mut ledger = Ledger::default();
@@ -130,7 +162,8 @@ mod tests {
             ledger.apply(&Note::Advanced { peer: peer.clone(), to: Mark { seq, check: Check::START } });
         }
         let consumer = ConsumerName::parse("soc").unwrap();
-        ledger.apply(&Note::Position { consumer, position: Position { seq: 7, own: true, missing: 2 } });
+        ledger.apply(&Note::Missing { consumer: consumer.clone(), to: 5, count: 2 });
+        ledger.apply(&Note::Position { consumer, seq: 7, own: true });
         ledger.apply(&Note::Floor(Timestamp(5)));
         ledger.apply(&Note::Equivocation {
             publisher: peer,

@@ -46,8 +46,11 @@ pub enum Note {
     Rejected { peer: PublisherName, place: RejectedPlace },
     /// The whole state of a feed, replacing what was there: where it resumes, and at each segment's start.
     Feed { peer: PublisherName, state: FeedState },
-    /// A consumer's position.
-    Position { consumer: ConsumerName, position: Position },
+    /// A consumer has got to `seq`; lower than what is known changes nothing.
+    Position { consumer: ConsumerName, seq: u64, own: bool },
+    /// Entries up to `to` are gone, `count` of them for a consumer that had not acknowledged them. Changes nothing
+    /// where its position is there already.
+    Missing { consumer: ConsumerName, to: u64, count: u64 },
     /// `seen_floor` rose to this.
     Floor(Timestamp),
     /// Steady time reached this.
@@ -56,6 +59,16 @@ pub enum Note {
     Equivocation { publisher: PublisherName, key: EventKey, digest: CoreDigest },
     /// What a publisher says of its keys; verified before it was written.
     Statement(SignedStatement),
+}
+
+impl Note {
+    /// The consumer that it is about.
+    pub fn consumer(&self) -> Option<&ConsumerName> {
+        match self {
+            Self::Position { consumer, .. } | Self::Missing { consumer, .. } => Some(consumer),
+            _ => None,
+        }
+    }
 }
 
 /// A stored carrier, as readers see it. Only synced entries are ever handed out.

@@ -17,7 +17,7 @@ use super::seen::{Checks, Covered, Emptied, Flush, Recovery, SeenDb, SeenError, 
 use super::segment::JournalError;
 use crate::identity::{CoreDigest, EventKey, PublisherName};
 use crate::limits::{CLOCK_JUMP_MS, SEEN_BEYOND_JOURNAL_MS};
-use crate::protocol::io::Read;
+use crate::protocol::io::{LossCause, Read};
 use crate::record::bytes::CarrierHead;
 use crate::record::{ConsumerName, JournalEnds, Ledger, NewRecord, Note};
 use crate::time::{Now, Timestamp};
@@ -104,8 +104,8 @@ pub struct Opened {
     pub ledger: Ledger,
     pub ends: JournalEnds,
     pub problems: Vec<Problem>,
-    /// What each consumer lost because it was too old.
-    pub missing: Vec<(ConsumerName, u64)>,
+    /// What each consumer lost.
+    pub missing: Vec<(ConsumerName, u64, LossCause)>,
 }
 
 /// What retention gave up.
@@ -209,12 +209,17 @@ impl<D: Disk, B: SeenDb> Engine<D, B> {
         let mut engine = Self { journal, seen, links, config, unsettled: None, problems: Vec::new() };
         let mut problems = Vec::new();
         problems.extend(opening.cut.map(|(file, offset)| Problem::TornTail { file, offset }));
+        problems.extend(opening.damaged.into_iter().map(Problem::DamagedSegment));
         if opening.missing_segments {
             problems.push(Problem::MissingSegments);
         }
         problems.extend(engine.recovered(recovery)?);
+        let because = |cause| move |(consumer, count)| (consumer, count, cause);
+        let mut missing: Vec<_> =
+            engine.count_below_floor()?.into_iter().map(because(LossCause::Damage)).collect();
         let retired = engine.expire(engine.trusted_at_start(now))?;
-        let missing = retired.map(|retired| retired.missing).unwrap_or_default();
+        let retired = retired.into_iter().flat_map(|retired| retired.missing);
+        missing.extend(retired.map(because(LossCause::Retention)));
         let (ledger, ends) = (engine.journal.ledger().clone(), engine.journal.ends());
         Ok((engine, Opened { ledger, ends, problems, missing }))
     }
@@ -271,7 +276,11 @@ impl<D: Disk, B: SeenDb> Engine<D, B> {
     /// [`StoreError::Full`]: nothing of it is in the journal. Any other: the node must stop.
     pub fn append(&mut self, records: Vec<NewRecord>) -> Result<(u64, JournalEnds), StoreError> {
         let batch = self.begin(records)?;
-        self.insert_unsynced(&batch)?;
+        if !self.config.checks.synced {
+            let heads: Vec<CarrierHead> = batch.heads().collect();
+            self.seen.insert(&heads);
+            self.flush()?;
+        }
         let disk = Arc::clone(self.journal.disk());
         match batch.write(&*disk) {
             Ok(()) => {
@@ -284,28 +293,6 @@ impl<D: Disk, B: SeenDb> Engine<D, B> {
             }
             Err(failed) => Err(failed.into()),
         }
-    }
-
-    /// The first half of [`Self::append`]: the power may still take it, or tear it.
-    ///
-    /// # Errors
-    /// As [`Self::append`].
-    #[cfg(feature = "sim")]
-    pub fn append_unsynced(&mut self, records: Vec<NewRecord>) -> Result<(), StoreError> {
-        let batch = self.begin(records)?;
-        self.insert_unsynced(&batch)?;
-        let disk = Arc::clone(self.journal.disk());
-        Ok(batch.write_unsynced(&*disk)?)
-    }
-
-    /// What the seen set must not do, and does in simulations without that rule.
-    fn insert_unsynced(&mut self, batch: &Batch) -> Result<(), StoreError> {
-        if !self.config.checks.synced {
-            let heads: Vec<CarrierHead> = batch.heads().collect();
-            self.seen.insert(&heads);
-            self.flush()?;
-        }
-        Ok(())
     }
 
     /// What stands under each identity, in the order asked; whatever was stored is found, or was created before the

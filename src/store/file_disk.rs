@@ -12,9 +12,6 @@ use bytes::Bytes;
 use rustix::fs::{FallocateFlags, fallocate, statvfs};
 
 use super::disk::{Disk, Space};
-use crate::files;
-#[cfg(test)]
-use crate::files::recorder::{Op, note};
 
 /// Files that are kept open; beyond it all are closed and opened again as needed.
 const OPEN_FILES_MAX: usize = 64;
@@ -31,7 +28,7 @@ impl FileDisk {
     /// # Errors
     /// It cannot be made.
     pub fn open(dir: &Path) -> io::Result<Self> {
-        files::make_dir(dir, 0o700)?;
+        fs::create_dir_all(dir)?;
         Ok(Self { dir: dir.to_owned(), open: Mutex::default() })
     }
 
@@ -51,6 +48,14 @@ impl FileDisk {
     fn forget(&self, name: &str) {
         self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
     }
+}
+
+/// What was made, renamed and removed in `dir` is on disk when this returns.
+///
+/// # Errors
+/// Whatever the system says.
+pub fn sync_dir(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
 }
 
 /// Room on the file system of `dir`.
@@ -82,48 +87,32 @@ impl Disk for FileDisk {
     fn create(&self, name: &str) -> io::Result<()> {
         self.forget(name);
         let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(true).mode(0o600).open(self.dir.join(name))?;
-        #[cfg(test)]
-        note(|| Op::Create(self.dir.join(name)));
-        Ok(())
+        options.write(true).create(true).truncate(true).mode(0o600).open(self.dir.join(name)).map(|_| ())
     }
 
     fn write(&self, name: &str, at: u64, bytes: &[u8]) -> io::Result<()> {
-        self.file(name)?.write_all_at(bytes, at)?;
-        #[cfg(test)]
-        note(|| Op::Write(self.dir.join(name), at, bytes.to_vec()));
-        Ok(())
+        self.file(name)?.write_all_at(bytes, at)
     }
 
     fn reserve(&self, name: &str, len: u64) -> io::Result<()> {
         match fallocate(&*self.file(name)?, FallocateFlags::empty(), 0, len) {
             Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => Ok(()),
-            done => {
-                #[cfg(test)]
-                note(|| Op::Length(self.dir.join(name), len));
-                Ok(done?)
-            }
+            done => Ok(done?),
         }
     }
 
     fn sync(&self, name: &str) -> io::Result<()> {
-        self.file(name)?.sync_data()?;
-        #[cfg(test)]
-        note(|| Op::SyncBytes(self.dir.join(name)));
-        Ok(())
+        self.file(name)?.sync_data()
     }
 
     fn sync_names(&self) -> io::Result<()> {
-        files::sync_names(&self.dir)
+        sync_dir(&self.dir)
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         self.forget(from);
         self.forget(to);
-        fs::rename(self.dir.join(from), self.dir.join(to))?;
-        #[cfg(test)]
-        note(|| Op::Rename(self.dir.join(from), self.dir.join(to)));
-        Ok(())
+        fs::rename(self.dir.join(from), self.dir.join(to))
     }
 
     fn read(&self, name: &str, at: u64, len: usize) -> io::Result<Bytes> {
@@ -145,21 +134,14 @@ impl Disk for FileDisk {
     }
 
     fn truncate(&self, name: &str, len: u64) -> io::Result<()> {
-        self.file(name)?.set_len(len)?;
-        #[cfg(test)]
-        note(|| Op::Length(self.dir.join(name), len));
-        Ok(())
+        self.file(name)?.set_len(len)
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
         self.forget(name);
         match fs::remove_file(self.dir.join(name)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            removed => {
-                #[cfg(test)]
-                note(|| Op::Remove(self.dir.join(name)));
-                removed
-            }
+            removed => removed,
         }
     }
 

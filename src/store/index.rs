@@ -18,7 +18,7 @@ use crate::wire::Mark;
 /// What an index begins with.
 pub const FORMAT: Format = Format::new(*b"imeshix", 2, "that file");
 
-const HEAD_BYTES: usize = 96;
+pub(super) const HEAD_BYTES: usize = 96;
 const ROW_BYTES: usize = 20;
 
 /// Rows of the UUID table that one step of a search reads.

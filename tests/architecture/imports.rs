@@ -22,8 +22,7 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
     ("control", ADAPTER),
     ("invitation", &["limits", "time", "identity"]),
     ("explain", &["time", "identity", "event", "envelope", "policy", "config"]),
-    ("files", &[]),
-    ("audit", &["time", "identity", "status", "files"]),
+    ("audit", &["time", "identity", "status"]),
     ("store", ADAPTER),
     ("transport", ADAPTER),
     ("local", ADAPTER),
@@ -44,7 +43,7 @@ const PURE: &[&str] = &[
 
 const ADAPTER: &[&str] = &[
     "limits", "time", "identity", "event", "link", "envelope", "filter", "format", "policy", "wire",
-    "record", "protocol", "status", "clock", "control", "files",
+    "record", "protocol", "status", "clock", "control",
 ];
 
 const SIMULATOR: &[&str] = &[
@@ -69,7 +68,6 @@ const EVERYTHING_BELOW_CLI: &[&str] = &[
     "clock",
     "control",
     "audit",
-    "files",
     "explain",
     "invitation",
     "store",
@@ -96,7 +94,6 @@ const EVERYTHING_BELOW_MAIN: &[&str] = &[
     "clock",
     "control",
     "audit",
-    "files",
     "explain",
     "invitation",
     "store",

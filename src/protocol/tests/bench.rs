@@ -196,11 +196,7 @@ impl Bench {
                     Some(Input::MarksChecked { ticket, agrees })
                 }
                 Output::Read { reader, after_seq, .. } => {
-                    let entries: Vec<_> =
-                        self.journal.iter().filter(|entry| entry.seq > after_seq).cloned().collect();
-                    let before = self.journal.iter().rfind(|entry| entry.seq <= after_seq);
-                    let after = before.map_or(Mark::START, |entry| entry.mark());
-                    Some(Input::Entries { reader, read: Read { after, entries } })
+                    Some(Input::Entries { reader, read: self.read(after_seq) })
                 }
                 Output::Submitted { ticket, outcome } => {
                     self.told.submitted.push((ticket, outcome));
@@ -225,6 +221,19 @@ impl Bench {
                 self.node.handle_input(answer, self.now);
             }
         }
+    }
+
+    /// Entries that are not in the journal are damaged.
+    fn read(&self, after_seq: u64) -> Read {
+        let mut entries: Vec<_> =
+            self.journal.iter().filter(|entry| entry.seq > after_seq).cloned().collect();
+        let first = entries.first().map_or(after_seq + 1, |entry| entry.seq);
+        let whole = (first..).zip(&entries).take_while(|(seq, entry)| *seq == entry.seq).count();
+        entries.truncate(whole);
+        let before = self.journal.iter().rfind(|entry| entry.seq < first);
+        let after = before.map_or(Mark::START, |entry| entry.mark());
+        let after = Mark { seq: first - 1, ..if after.seq + 1 == first { after } else { Mark::START } };
+        Read { after, lost: first - 1 - after_seq, entries }
     }
 
     fn store(&mut self, ticket: Ticket, records: Vec<NewRecord>) -> Input {
@@ -368,7 +377,7 @@ impl Bench {
     }
 }
 
-fn ends(journal: &[Arc<Entry>]) -> JournalEnds {
+pub fn ends(journal: &[Arc<Entry>]) -> JournalEnds {
     let last = journal.last().map_or(Mark::START, |entry| entry.mark());
     JournalEnds { log_id: LOG, floor: Mark::START, last, newest: Timestamp(WALL), oldest: Timestamp(WALL) }
 }

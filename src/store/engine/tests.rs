@@ -223,6 +223,54 @@ fn an_older_journal_learns_the_floor_from_the_seen_set() {
     assert!(first_is_refused(&mut engine));
 }
 
+fn soc() -> ConsumerName {
+    ConsumerName::parse("soc").unwrap()
+}
+
+fn position(engine: &Memory) -> (u64, u64) {
+    let position = &engine.journal.ledger().consumers[&soc()];
+    (position.seq, position.missing)
+}
+
+/// The core hands over a position that the consumer had acknowledged, before it hears what retention took.
+#[test]
+fn a_later_position_does_not_take_back_what_is_missing() {
+    let world = World::new(512 * 1024);
+    let (mut engine, _) = world.open(1);
+    let at = |seq| NewRecord::Note(Note::Position { consumer: soc(), seq, own: true });
+    engine.append(vec![at(0)]).unwrap();
+    append(&mut engine, 0..4000);
+    let retired = engine.expire(None).unwrap().unwrap();
+    let floor = engine.journal.floor().seq;
+    assert_eq!(retired.missing, [(soc(), floor)]);
+    engine.append(vec![at(10)]).unwrap();
+    assert_eq!(position(&engine), (floor, floor));
+    drop(engine);
+    world.crash();
+    let (engine, opened) = world.open(2);
+    assert_eq!((position(&engine), opened.missing), ((floor, floor), vec![]));
+}
+
+/// An operator moved the oldest segment away: nobody has counted yet what it held.
+#[test]
+fn a_start_counts_once_what_lies_below_the_floor() {
+    let world = World::new(2 << 20);
+    let (mut engine, _) = world.open(1);
+    engine.append(vec![NewRecord::Note(Note::Position { consumer: soc(), seq: 10, own: true })]).unwrap();
+    append(&mut engine, 0..4000);
+    engine.close().unwrap();
+    drop(engine);
+    world.disk.remove(&crate::store::segment::file_name(1)).unwrap();
+    let (engine, opened) = world.open(2);
+    let floor = engine.journal.floor().seq;
+    assert!(floor > 10);
+    assert_eq!(opened.missing, [(soc(), floor - 10, LossCause::Damage)]);
+    assert_eq!(position(&engine), (floor, floor - 10));
+    drop(engine);
+    let (engine, opened) = world.open(3);
+    assert_eq!((position(&engine), opened.missing), ((floor, floor - 10), vec![]));
+}
+
 #[test]
 fn a_start_drops_what_is_too_old_unless_the_clock_has_jumped() {
     let world = World::new(512 * 1024);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::{Derived, DerivedFlush, Engine, FlushFault, Flushed, Problem, Retired, StoreError};
 use crate::limits::CREATED_AHEAD_ACCEPTED_MS;
-use crate::record::{NewRecord, Note};
+use crate::record::{ConsumerName, NewRecord, Note};
 use crate::store::disk::Disk;
 use crate::store::journal::{AppendError, Retirement};
 use crate::store::seen::{Emptied, SeenDb, SeenError};
@@ -60,9 +60,6 @@ impl<D: Disk, B: SeenDb> Engine<D, B> {
     /// [`StoreError`].
     pub fn settle(&mut self) -> Result<bool, StoreError> {
         let Some(ids) = self.unsettled else { return Ok(true) };
-        if !self.config.checks.floor_first {
-            self.begin_flush().run()?;
-        }
         let floor = match self.raise_floor() {
             Err(error) if error.is_full() => return Ok(false),
             floor => floor?,
@@ -135,6 +132,23 @@ impl<D: Disk, B: SeenDb> Engine<D, B> {
         let day = self.floor().day();
         self.links.remove_below(day)?;
         Ok(self.seen.remove_below(day)?)
+    }
+
+    /// Counts what lies between a consumer's position and the oldest entry still held, once: nobody had counted it when
+    /// the journal's oldest segments went, as they do when an operator moves them away.
+    pub(super) fn count_below_floor(&mut self) -> Result<Vec<(ConsumerName, u64)>, AppendError> {
+        let to = self.journal.floor().seq;
+        let consumers = self.journal.ledger().consumers.iter();
+        let lost = consumers.filter(|(_, position)| position.seq < to);
+        let lost: Vec<_> = lost.map(|(consumer, position)| (consumer.clone(), to - position.seq)).collect();
+        let note = |(consumer, count): &(ConsumerName, u64)| {
+            NewRecord::Note(Note::Missing { consumer: consumer.clone(), to, count: *count })
+        };
+        match lost.is_empty() {
+            true => {}
+            false => drop(self.journal.append(lost.iter().map(note).collect())?),
+        }
+        Ok(lost)
     }
 
     /// Retention, all at once. `now` is steady time, `None` while nothing may expire by age. On a full

@@ -319,7 +319,11 @@ impl<D: Disk> Journal<D> {
         let active = make_segment(&*self.disk, header, &self.ledger)?;
         let old = std::mem::replace(&mut self.active, active);
         if !empty {
-            self.closed.push_back(Closed { summary: old.index.summary, salt: old.header.salt });
+            self.closed.push_back(Closed {
+                summary: old.index.summary,
+                salt: old.header.salt,
+                index_checked: false,
+            });
         }
         Ok(())
     }

@@ -15,6 +15,7 @@ mod read;
 mod retain;
 #[cfg(test)]
 mod tests;
+mod walk;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -30,8 +31,9 @@ use crate::wire::Mark;
 
 pub use append::{AppendError, Batch};
 pub use open::Opening;
-pub use read::Located;
+pub use read::{Found, Located};
 pub use retain::Retirement;
+pub use walk::Unreadable;
 
 /// Bytes of entries that are kept in memory for readers at the end of the journal.
 const TAIL_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -71,6 +73,8 @@ pub struct Fresh {
 struct Closed {
     summary: Summary,
     salt: u32,
+    /// The index beside it was read whole since the start, or is not worth reading again.
+    index_checked: bool,
 }
 
 impl Closed {

@@ -4,12 +4,9 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use super::append::{AppendError, make_segment, write_index};
 use super::{Active, Closed, Fresh, Journal, JournalConfig, Tail};
-use crate::record::bytes::{CarrierHead, RecordError, decode_entry, names_others};
-use crate::record::{Entry, FeedState, Ledger, Note};
+use crate::record::{FeedState, Ledger, Note};
 use crate::store::disk::Disk;
 use crate::store::index::{self, Index, Summary};
 use crate::store::segment::{self, Header, JournalError, NEW_SUFFIX, Piece, Scan, Step};
@@ -28,6 +25,8 @@ pub struct Opening {
     pub missing_segments: bool,
     /// A torn tail was cut off: the file and how many bytes of it remain.
     pub cut: Option<(String, u64)>,
+    /// Damage in closed segments, of which all but the broken records can be read.
+    pub damaged: Vec<String>,
 }
 
 struct Listed {
@@ -64,7 +63,7 @@ impl<D: Disk> Journal<D> {
         remove_retired(&*disk, &mut listed, oldest)?;
         disk.sync_names().map_err(JournalError::io(""))?;
         let gap = find_gap(&listed, &active.header, oldest);
-        let closed = survey_closed(&*disk, &listed, &active.header)?;
+        let closed = survey_closed(&*disk, &listed, &active.header, &mut opening.damaged)?;
         let dropped = oldest > 1 || !active.header.gaps.is_empty();
         let tail = Tail::default();
         let mut journal = Self { disk, config, fresh, closed, active, ledger, oldest, dropped, tail };
@@ -76,57 +75,6 @@ impl<D: Disk> Journal<D> {
             journal.roll(fresh.log_id, Some(gap)).map_err(open_fault)?;
         }
         Ok((journal, opening))
-    }
-
-    /// The heads of all carriers after `seq`, in order.
-    ///
-    /// # Errors
-    /// [`JournalError`]; a closed segment that is broken is damaged.
-    pub fn heads_after(&self, seq: u64, mut each: impl FnMut(&CarrierHead)) -> Result<(), JournalError> {
-        self.carriers_after(seq, |head, _| {
-            each(head);
-            Ok(())
-        })
-    }
-
-    /// The carriers after `seq` that name other events, in order. The rest is not decoded.
-    ///
-    /// # Errors
-    /// [`JournalError`].
-    pub fn naming_after(&self, seq: u64, mut each: impl FnMut(&Entry)) -> Result<(), JournalError> {
-        self.carriers_after(seq, |_, record| {
-            if names_others(record)? {
-                each(&decode_entry(record)?);
-            }
-            Ok(())
-        })
-    }
-
-    fn carriers_after(
-        &self,
-        seq: u64,
-        mut each: impl FnMut(&CarrierHead, &Bytes) -> Result<(), RecordError>,
-    ) -> Result<(), JournalError> {
-        let actives = [(self.active.index.summary, self.active.header.salt)];
-        let closed = self.closed.iter().map(|closed| (closed.summary, closed.salt));
-        for (summary, salt) in closed.chain(actives) {
-            if summary.last.seq <= seq || summary.carriers() == 0 {
-                continue;
-            }
-            let first = (seq + 1).max(summary.floor.seq + 1);
-            let name = segment::file_name(summary.floor.seq + 1);
-            let mut scan = Scan::new(&*self.disk, &name, salt, self.offset(&summary, first)?);
-            while scan.at() < summary.end {
-                let Step::Frame { at, record, .. } = scan.step()? else {
-                    return Err(JournalError::damaged(&name, scan.at(), "broken record"));
-                };
-                let piece = segment::piece(&record).map_err(|what| JournalError::damaged(&name, at, what))?;
-                if let Piece::Carrier(head) = piece {
-                    each(&head, &record).map_err(|what| JournalError::damaged(&name, at, what))?;
-                }
-            }
-        }
-        Ok(())
     }
 }
 
@@ -282,11 +230,22 @@ fn find_gap(closed: &[Listed], newest: &Header, oldest: u64) -> Option<u64> {
     inner.chain(front).filter(|first| !known(*first)).max()
 }
 
-/// What is known of each closed segment, from its index, or by reading it. The newest are read in any case.
+/// The index of a segment that was read whole, if it ends where `next` begins.
+fn ends_with(whole: Replay, next: &Header) -> Result<Index, JournalError> {
+    let Active { header, name, index, .. } = whole.active;
+    if follows(&index.summary, &header, next) {
+        return Ok(index);
+    }
+    Err(JournalError::damaged(&name, index.summary.end, "records are missing at the end"))
+}
+
+/// What is known of each closed segment, from its index, or by reading it. The newest are read in any case; damage that
+/// costs single records is added to `damaged`.
 fn survey_closed(
     disk: &impl Disk,
     listed: &[Listed],
     newest: &Header,
+    damaged: &mut Vec<String>,
 ) -> Result<VecDeque<Closed>, JournalError> {
     let mut closed = VecDeque::with_capacity(listed.len());
     let mut checked = 0;
@@ -302,20 +261,25 @@ fn survey_closed(
             Some((summary, _)) if checked + summary.end > CHECKED_AT_START_BYTES => summary,
             known => {
                 let again = Listed { header: header.clone(), start: *start, name: name.clone() };
-                let index = replay(disk, again, false)?.active.index;
-                if !follows(&index.summary, header, next) {
-                    let what = "records are missing at the end";
-                    return Err(JournalError::damaged(name, index.summary.end, what));
+                match (replay(disk, again, false).and_then(|whole| ends_with(whole, next)), known) {
+                    (Ok(index), known) => {
+                        if known.map(|(summary, _)| summary) != Some(index.summary) {
+                            // Derived: without room for it the segment is read instead, each time.
+                            let _ = write_index(disk, &index);
+                        }
+                        index.summary
+                    }
+                    // The index says where each record lies: readers pass over those that are broken, alone.
+                    (Err(fault @ JournalError::Damaged { .. }), Some((summary, _))) => {
+                        damaged.push(fault.to_string());
+                        summary
+                    }
+                    (Err(fault), _) => return Err(fault),
                 }
-                if known.map(|(summary, _)| summary) != Some(index.summary) {
-                    // Derived: without room for it the segment is read instead, each time.
-                    let _ = write_index(disk, &index);
-                }
-                index.summary
             }
         };
         checked += summary.end;
-        closed.push_front(Closed { summary, salt: header.salt });
+        closed.push_front(Closed { summary, salt: header.salt, index_checked: false });
         next = header;
     }
     Ok(closed)

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use super::open::indexed_again;
+use super::walk::closed_offset;
 use super::{Journal, TWINS_MAX, weight};
 use crate::envelope::IdScheme;
 use crate::identity::{Check, EventId};
@@ -26,12 +27,19 @@ use crate::wire::Mark;
 pub struct Located {
     name: String,
     salt: u32,
-    /// Frames from here to there.
+    /// Frames from that of the first entry to the end of the segment.
     bytes: Range<u64>,
-    /// The place before the first entry, where it is the start of the segment; else the frame of that
-    /// entry is the first one here.
-    before: Option<Mark>,
+    before: Before,
     first_seq: u64,
+}
+
+/// What is known of the place before the first entry.
+#[derive(Clone, Copy, Debug)]
+enum Before {
+    /// The segment begins there.
+    Known(Mark),
+    /// The entry before it lies here.
+    At(u64),
 }
 
 impl Located {
@@ -40,71 +48,169 @@ impl Located {
         self.first_seq
     }
 
+    /// Where its frame begins, in bytes from the start of its segment.
+    pub fn offset(&self) -> u64 {
+        self.bytes.start
+    }
+
     /// Reads on until there are `bytes_max`, at least one entry, or the segment ends.
     ///
     /// # Errors
-    /// [`JournalError`]: damaged, or (`Io`, not found) retention was faster: locate again.
+    /// [`JournalError`]: the first entry itself is damaged, or (`Io`, not found) retention was faster: locate again.
     pub fn read(&self, disk: &impl Disk, bytes_max: usize) -> Result<Read, JournalError> {
-        let mut read = Read { after: self.before.unwrap_or_default(), entries: Vec::new() };
-        let mut scan = Scan::new(disk, &self.name, self.salt, self.bytes.start);
+        let (mut scan, after) = self.start(disk)?;
+        let mut read = Read { after, lost: 0, entries: Vec::new() };
         let mut bytes = 0;
         while scan.at() < self.bytes.end && (bytes < bytes_max || read.entries.is_empty()) {
-            let Step::Frame { at, record, .. } = scan.step()? else {
-                // What was read before is good; the reader comes back for the rest and meets the damage.
-                return match read.entries.is_empty() {
-                    true => Err(JournalError::damaged(&self.name, scan.at(), "broken record")),
-                    false => Ok(read),
-                };
-            };
-            match self.take(&record, at, &mut read) {
-                Ok(weight) => bytes += weight,
-                // As above: one that cannot be read costs no entry before it.
-                Err(_) if !read.entries.is_empty() => return Ok(read),
-                Err(fault) => return Err(fault),
+            let at = scan.at();
+            let next = self.first_seq + read.entries.len() as u64;
+            match scan.step()? {
+                Step::Frame { record, .. } => match self.take(&record, at, next) {
+                    Ok(Some(entry)) => {
+                        bytes += weight(&entry);
+                        read.entries.push(entry);
+                        continue;
+                    }
+                    Ok(None) => continue,
+                    Err(fault) if read.entries.is_empty() && at >= self.bytes.start => return Err(fault),
+                    Err(_) => {}
+                },
+                Step::End | Step::Broken if read.entries.is_empty() && at >= self.bytes.start => {
+                    return Err(JournalError::damaged(&self.name, at, "broken record"));
+                }
+                Step::End | Step::Broken => {}
             }
+            if !read.entries.is_empty() {
+                // What was read before is good; the reader comes back for the rest and meets the damage.
+                break;
+            }
+            // Something between the entry before and this one is broken: that costs neither.
+            scan = self.scan(disk, self.bytes.start);
         }
         Ok(read)
     }
 
-    /// Adds `record`, where it is an entry that is asked for, and says its weight in bytes.
-    fn take(&self, record: &Bytes, at: u64, read: &mut Read) -> Result<usize, JournalError> {
+    fn scan<'a, D: Disk>(&'a self, disk: &'a D, at: u64) -> Scan<'a, D> {
+        Scan::new(disk, &self.name, self.salt, at)
+    }
+
+    /// Begins behind the entry before, for the sake of its check, or without it if it cannot be read.
+    fn start<'a, D: Disk>(&'a self, disk: &'a D) -> Result<(Scan<'a, D>, Mark), JournalError> {
+        let seq = self.first_seq - 1;
+        let at = match self.before {
+            Before::Known(mark) => return Ok((self.scan(disk, self.bytes.start), mark)),
+            Before::At(at) => at,
+        };
+        let mut scan = self.scan(disk, at);
+        if let Step::Frame { record, .. } = scan.step()?
+            && let Ok(Piece::Carrier(head)) = segment::piece(&record)
+            && head.mark.seq == seq
+        {
+            return Ok((scan, head.mark));
+        }
+        Ok((self.scan(disk, self.bytes.start), Mark { seq, check: Check::START }))
+    }
+
+    /// The entry `next`, if `record` is an entry; then it must be that one.
+    fn take(&self, record: &Bytes, at: u64, next: u64) -> Result<Option<Arc<Entry>>, JournalError> {
         let fault = |what| JournalError::damaged(&self.name, at, what);
         match segment::piece(record).map_err(fault)? {
-            Piece::Carrier(head) if head.mark.seq < self.first_seq => read.after = head.mark,
-            Piece::Carrier(_) => {
+            Piece::Carrier(head) if head.mark.seq == next => {
                 let entry = decode_entry(record);
                 let entry = entry.map_err(|what| JournalError::damaged(&self.name, at, what))?;
-                let weight = weight(&entry);
-                read.entries.push(Arc::new(entry));
-                return Ok(weight);
+                Ok(Some(Arc::new(entry)))
             }
-            Piece::Note(_) | Piece::Retired(_) | Piece::Quiet => {}
+            Piece::Carrier(head) => {
+                let what = format!("seq {} in the place of seq {next}", head.mark.seq);
+                Err(JournalError::damaged(&self.name, at, what))
+            }
+            Piece::Note(_) | Piece::Retired(_) | Piece::Quiet => Ok(None),
         }
-        Ok(0)
     }
 }
 
+/// Where the next read finds what it is to return.
+#[derive(Debug)]
+pub enum Found {
+    InMemory(Read),
+    OnDisk(Located),
+}
+
 impl<D: Disk> Journal<D> {
-    /// What follows `after_seq`: at most `bytes_max`, but at least one entry where there is one.
+    /// What follows `after_seq`: at most `bytes_max`, but at least one entry where there is one. What is damaged is
+    /// passed over, and counted.
     ///
     /// # Errors
-    /// [`JournalError`].
+    /// [`JournalError::Io`] alone.
     pub fn read(&self, after_seq: u64, bytes_max: usize) -> Result<Read, JournalError> {
-        if let Some(read) = self.read_tail(after_seq, bytes_max) {
-            return Ok(read);
+        let mut after = after_seq;
+        loop {
+            let located = match self.find(after, bytes_max)? {
+                Found::InMemory(read) => return Ok(self.counted(read, after_seq)),
+                Found::OnDisk(located) => located,
+            };
+            match located.read(&*self.disk, bytes_max) {
+                Err(JournalError::Damaged { .. }) => after = located.first_seq,
+                read => {
+                    let mut read = self.counted(read?, after_seq);
+                    self.add_twins(&mut read)?;
+                    return Ok(read);
+                }
+            }
         }
-        let Some(located) = self.locate(after_seq)? else {
-            return Ok(Read { after: self.last(), entries: Vec::new() });
-        };
-        let mut read = located.read(&*self.disk, bytes_max)?;
-        self.add_twins(&mut read)?;
-        Ok(read)
+    }
+
+    /// Where what follows `after_seq` is. A place that neither segment nor index tell is passed over.
+    ///
+    /// # Errors
+    /// [`JournalError::Io`] alone.
+    pub fn find(&self, after_seq: u64, bytes_max: usize) -> Result<Found, JournalError> {
+        let mut after = after_seq;
+        loop {
+            if let Some(read) = self.read_tail(after, bytes_max) {
+                return Ok(Found::InMemory(read));
+            }
+            match self.locate(after) {
+                Ok(Some(located)) => return Ok(Found::OnDisk(located)),
+                Ok(None) => {
+                    return Ok(Found::InMemory(Read { after: self.last(), lost: 0, entries: Vec::new() }));
+                }
+                Err(fault @ JournalError::Damaged { .. }) => {
+                    let (summary, _) = self.segment_with(after + 1).ok_or(fault)?;
+                    after = summary.last.seq;
+                }
+                Err(fault) => return Err(fault),
+            }
+        }
+    }
+
+    /// Where to go on after the first entry at `located` turned out to be damaged: behind it, unless its index was
+    /// wrong and is made again now.
+    pub fn pass(&mut self, located: &Located) -> u64 {
+        let seq = located.first_seq;
+        let nth = self.closed.partition_point(|closed| closed.summary.last.seq < seq);
+        if let Some(closed) = self.closed.get_mut(nth).filter(|closed| !closed.index_checked) {
+            closed.index_checked = true;
+            let summary = closed.summary;
+            let wrong = index::read_summary(&*self.disk, summary.floor.seq + 1)
+                .is_none_or(|(_, body_crc)| !index::is_whole(&*self.disk, &summary, body_crc));
+            if wrong && indexed_again(&*self.disk, &summary).is_ok() {
+                return seq - 1;
+            }
+        }
+        seq
+    }
+
+    /// Says how many entries behind `after_seq` the read had to pass over. What retention took is counted by it.
+    pub fn counted(&self, mut read: Read, after_seq: u64) -> Read {
+        read.lost = read.after.seq.saturating_sub(after_seq.max(self.floor().seq));
+        read
     }
 
     /// The same from memory alone; `None` where the disk is needed.
     pub fn read_tail(&self, after_seq: u64, bytes_max: usize) -> Option<Read> {
         if after_seq >= self.last().seq {
-            return Some(Read { after: self.last(), entries: Vec::new() });
+            return Some(Read { after: self.last(), lost: 0, entries: Vec::new() });
         }
         let start = after_seq.max(self.floor().seq);
         // The entry before is needed too, for its check.
@@ -113,7 +219,7 @@ impl<D: Disk> Journal<D> {
             None if self.floor().seq == start => (self.floor(), self.tail.position(start + 1)?),
             None => return None,
         };
-        let mut read = Read { after: before, entries: Vec::new() };
+        let mut read = Read { after: before, lost: 0, entries: Vec::new() };
         let mut bytes = 0;
         for entry in self.tail.entries.range(from..) {
             if bytes >= bytes_max && !read.entries.is_empty() {
@@ -134,15 +240,13 @@ impl<D: Disk> Journal<D> {
             return Ok(None);
         };
         let first_seq = (after_seq + 1).max(summary.floor.seq + 1);
-        let at_start = first_seq == summary.floor.seq + 1;
-        let from = self.offset(&summary, if at_start { first_seq } else { first_seq - 1 })?;
-        Ok(Some(Located {
-            name: segment::file_name(summary.floor.seq + 1),
-            salt,
-            bytes: from..summary.end,
-            before: at_start.then_some(summary.floor),
-            first_seq,
-        }))
+        let from = self.offset(&summary, first_seq)?;
+        let before = match first_seq - 1 {
+            seq if seq == summary.floor.seq => Before::Known(summary.floor),
+            seq => Before::At(self.offset(&summary, seq)?),
+        };
+        let name = segment::file_name(summary.floor.seq + 1);
+        Ok(Some(Located { name, salt, bytes: from..summary.end, before, first_seq }))
     }
 
     /// The segment with this seq, or where that is in none the next one with carriers.
@@ -157,8 +261,7 @@ impl<D: Disk> Journal<D> {
         if let Some(offset) = self.active.index.offset(seq) {
             return Ok(offset);
         }
-        index::offset_on_disk(&*self.disk, summary, seq)
-            .or_else(|fault| indexed_again(&*self.disk, summary)?.offset(seq).ok_or(fault))
+        closed_offset(&*self.disk, summary, seq)
     }
 
     /// The seq of the first entry stored at or after `at`; one past the last where there is none.
@@ -177,7 +280,7 @@ impl<D: Disk> Journal<D> {
         Ok(found.unwrap_or(self.last().seq + 1))
     }
 
-    /// The check at `seq`; `None` where the journal does not hold that place any more, or not yet.
+    /// The check at `seq`; `None` where the journal does not hold that place any more, or not yet, or cannot read it.
     ///
     /// # Errors
     /// [`JournalError`].
@@ -193,8 +296,7 @@ impl<D: Disk> Journal<D> {
         if !holds {
             return Ok(None);
         }
-        let read = self.locate(seq - 1)?.map(|located| located.read(&*self.disk, 0)).transpose()?;
-        Ok(read.and_then(|read| read.entries.first().map(|entry| entry.check)))
+        Ok(self.raw_entry(seq)?.map(|entry| entry.check))
     }
 
     /// The newest of `marks` that agrees with this journal: its seq lies between floor and end, and its
@@ -244,13 +346,15 @@ impl<D: Disk> Journal<D> {
         Ok(entries)
     }
 
-    /// The entry with this seq.
+    /// The entry with this seq, where it can be read.
     ///
     /// # Errors
-    /// [`JournalError`].
+    /// [`JournalError::Io`] alone.
     pub fn entry(&self, seq: u64) -> Result<Option<Arc<Entry>>, JournalError> {
-        let read = self.read(seq.saturating_sub(1), 0)?;
-        Ok(read.entries.into_iter().next().filter(|entry| entry.seq == seq))
+        let Some(entry) = self.raw_entry(seq)? else { return Ok(None) };
+        let mut read = Read { after: Mark::START, lost: 0, entries: vec![entry] };
+        self.add_twins(&mut read)?;
+        Ok(read.entries.pop())
     }
 
     /// Seqs of carriers with such a UUID, newest segment first, at most `limit`.
@@ -293,8 +397,14 @@ impl<D: Disk> Journal<D> {
         if let Some(nth) = self.tail.position(seq) {
             return Ok(Some(Arc::clone(&self.tail.entries[nth])));
         }
-        let read = self.locate(seq - 1)?.map(|located| located.read(&*self.disk, 0)).transpose()?;
-        Ok(read.and_then(|read| read.entries.into_iter().next()).filter(|entry| entry.seq == seq))
+        let read = match seq.checked_sub(1).map(|before| self.locate(before)).transpose()?.flatten() {
+            Some(located) => located.read(&*self.disk, 0),
+            None => return Ok(None),
+        };
+        match read {
+            Err(JournalError::Damaged { .. }) => Ok(None),
+            read => Ok(read?.entries.into_iter().next().filter(|entry| entry.seq == seq)),
+        }
     }
 
     /// Names the twins of what was read from disk.

@@ -2,13 +2,17 @@
 //! not read is counted first and goes to disk before anything is removed. That the seen set is synced past a
 //! segment is the caller's duty.
 
+use bytes::Bytes;
+
 use crate::identity::PublisherName;
+use crate::record::bytes::CarrierHead;
 use crate::record::{ConsumerName, JournalEnds, Note, Position};
 use crate::store::disk::Disk;
 use crate::store::index;
-use crate::store::segment::{self, JournalError, Piece, Scan, Step};
+use crate::store::segment::{self, JournalError};
 use crate::time::Timestamp;
 
+use super::walk::{Walk, closed_offset};
 use super::{AppendError, Closed, Journal};
 
 /// Segments to be given up.
@@ -17,6 +21,7 @@ pub struct Retirement {
     segments: Vec<Closed>,
     /// Where each consumer was that has not read them all.
     behind: Vec<(ConsumerName, Position)>,
+    /// Of each of them, how many entries it loses.
     missing: Vec<u64>,
 }
 
@@ -26,44 +31,36 @@ impl Retirement {
         self.segments.last().map_or(0, |closed| closed.summary.last.seq)
     }
 
-    /// Counts what each consumer loses: all that others published, and what `own` published where it gets
-    /// that. Reads the segments where somebody has not read them.
+    /// Takes out of the count what `own` published, for consumers that do not get that. What cannot be read is taken
+    /// for another's.
     ///
     /// # Errors
-    /// [`JournalError::Io`]. What is broken is passed over: it is given up.
+    /// [`JournalError::Io`].
     pub fn count(&mut self, disk: &impl Disk, own: &PublisherName) -> Result<(), JournalError> {
-        let lowest = self.behind.iter().map(|(_, position)| position.seq).min();
-        let Some(lowest) = lowest else { return Ok(()) };
-        for closed in self.segments.iter().filter(|closed| closed.summary.last.seq > lowest) {
-            let name = segment::file_name(closed.first());
-            let (_, start) = segment::Header::read(disk, &name)?;
-            let mut scan = Scan::new(disk, &name, closed.salt, start);
-            while scan.at() < closed.summary.end {
-                let Step::Frame { record, .. } = scan.step()? else { break };
-                let Ok(Piece::Carrier(head)) = segment::piece(&record) else { continue };
-                let foreign = head.publisher != *own;
+        let without_own = self.behind.iter().filter(|(_, position)| !position.own);
+        let Some(lowest) = without_own.map(|(_, position)| position.seq).min() else { return Ok(()) };
+        for Closed { summary, salt, .. } in
+            self.segments.iter().filter(|closed| closed.summary.last.seq > lowest)
+        {
+            let offset = |seq| closed_offset(disk, summary, seq);
+            let mut each = |head: &CarrierHead, _: &Bytes| {
                 for ((_, position), missing) in self.behind.iter().zip(&mut self.missing) {
-                    if head.mark.seq > position.seq && (foreign || position.own) {
-                        *missing += 1;
+                    if head.mark.seq > position.seq && !position.own && head.publisher == *own {
+                        *missing -= 1;
                     }
                 }
-            }
+                Ok(())
+            };
+            Walk { disk, summary, salt: *salt, offset }.from(lowest + 1, &mut each, &mut Vec::new())?;
         }
         Ok(())
     }
 
     fn notes(&self) -> Vec<Note> {
-        let last = self.last_seq();
-        let moved =
-            self.behind.iter().zip(&self.missing).map(|((consumer, position), missing)| Note::Position {
-                consumer: consumer.clone(),
-                position: Position {
-                    seq: position.seq.max(last),
-                    own: position.own,
-                    missing: position.missing + missing,
-                },
-            });
-        moved.collect()
+        let to = self.last_seq();
+        let lost = self.behind.iter().zip(&self.missing);
+        lost.map(|((consumer, _), count)| Note::Missing { consumer: consumer.clone(), to, count: *count })
+            .collect()
     }
 }
 
@@ -93,7 +90,7 @@ impl<D: Disk> Journal<D> {
         let last = segments.last().map_or(0, |closed| closed.summary.last.seq);
         let consumers = self.ledger.consumers.iter().filter(|(_, position)| position.seq < last);
         let behind: Vec<_> = consumers.map(|(name, position)| (name.clone(), position.clone())).collect();
-        let missing = vec![0; behind.len()];
+        let missing = behind.iter().map(|(_, position)| last.saturating_sub(position.seq)).collect();
         Some(Retirement { segments, behind, missing })
     }
 
@@ -117,6 +114,6 @@ impl<D: Disk> Journal<D> {
         }
         self.disk.sync_names().map_err(JournalError::io(""))?;
         let missing = retirement.behind.into_iter().map(|(name, _)| name).zip(retirement.missing);
-        Ok((self.ends(), missing.filter(|(_, missing)| *missing > 0).collect()))
+        Ok((self.ends(), missing.collect()))
     }
 }

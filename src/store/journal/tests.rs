@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::*;
 use crate::envelope::IdScheme;
 use crate::identity::{Check, CoreDigest, EventId, EventKey, ProjectName, PublisherName};
-use crate::record::{ConsumerName, FeedState, NewRecord, Note, Owed, Position, RejectedPlace};
+use crate::record::{ConsumerName, FeedState, NewRecord, Note, Owed, RejectedPlace};
 use crate::store::memory_disk::MemoryDisk;
 use crate::store::segment::JournalError;
 use crate::store::testing::{START, carrier, carrier_of, carrier_with, foreign, fresh, name};
@@ -79,7 +79,8 @@ fn every_note() -> Vec<Note> {
         Note::Owed { peer: peer.clone(), owed: owed(71) },
         Note::Settled { peer: peer.clone(), seq: 71 },
         Note::Rejected { peer: peer.clone(), place },
-        Note::Position { consumer, position: Position { seq: 3, own: true, missing: 9 } },
+        Note::Missing { consumer: consumer.clone(), to: 3, count: 2 },
+        Note::Position { consumer, seq: 3, own: true },
         Note::Floor(START.plus_ms(5)),
         Note::Steady(START.plus_ms(6)),
         Note::Equivocation { publisher: peer, key: EventKey([1; 16]), digest: CoreDigest([2; 32]) },
@@ -214,7 +215,7 @@ fn after_a_close_a_flipped_bit_anywhere_is_refused() {
 }
 
 #[test]
-fn damage_in_an_older_segment_is_refused_and_names_it() {
+fn damage_in_an_older_segment_is_named_and_costs_one_record() {
     let disk = MemoryDisk::default();
     let (mut journal, _) = open_with(&disk, TINY, 1).unwrap();
     fill(&mut journal, 0..1000);
@@ -224,8 +225,19 @@ fn damage_in_an_older_segment_is_refused_and_names_it() {
     let middle = bad.len() / 2;
     bad[middle] ^= 1;
     disk.put(&name, bad);
-    let error = open_with(&disk, TINY, 2).unwrap_err();
-    assert!(matches!(&error, JournalError::Damaged { file, .. } if *file == name), "{error}");
+    let (journal, opening) = open_with(&disk, TINY, 2).unwrap();
+    assert!(opening.damaged[0].starts_with(&format!("journal/{name}: offset ")), "{:?}", opening.damaged);
+    let found = seqs(&journal);
+    assert_eq!(found.len(), 999);
+    let lost = (1..).zip(&found).find(|(seq, found)| seq != *found).unwrap().0;
+    assert_eq!(journal.read(lost - 1, 1).unwrap().lost, 1);
+    drop(journal);
+    disk.remove(&name.replace(".seg", ".idx")).unwrap();
+    let error = open_with(&disk, TINY, 3).unwrap_err();
+    assert!(
+        matches!(&error, JournalError::Damaged { file, .. } if *file == name),
+        "without an index: {error}"
+    );
 }
 
 #[test]
@@ -289,8 +301,7 @@ fn below_the_low_water_mark_positions_are_still_taken_and_events_are_not() {
     let (mut journal, _) = open_with(&disk, SMALL, 1).unwrap();
     while journal.append(vec![carrier(0)]).is_ok() {}
     let consumer = ConsumerName::parse("soc").unwrap();
-    let position = Position { seq: 1, own: false, missing: 0 };
-    let note = NewRecord::Note(Note::Position { consumer, position });
+    let note = NewRecord::Note(Note::Position { consumer, seq: 1, own: false });
     journal.append(vec![note]).unwrap();
 }
 
@@ -388,7 +399,7 @@ fn retention_by_size_counts_what_each_consumer_loses() {
     let (mut journal, _) = open_with(&disk, TINY, 1).unwrap();
     let position = |text: &str, own| {
         let consumer = ConsumerName::parse(text).unwrap();
-        NewRecord::Note(Note::Position { consumer, position: Position { seq: 10, own, missing: 0 } })
+        NewRecord::Note(Note::Position { consumer, seq: 10, own })
     };
     journal.append(vec![position("all", true), position("foreign", false)]).unwrap();
     for n in 0..4000 {

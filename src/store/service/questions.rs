@@ -44,7 +44,7 @@ impl Store {
     }
 
     fn marked(&self, entries: Vec<Arc<Entry>>) -> Result<Vec<Arc<Entry>>, StoreError> {
-        let mut read = Read { after: Mark::START, entries };
+        let mut read = Read { after: Mark::START, lost: 0, entries };
         asked(&self.shared, &self.writes, Derived::Links, |engine| engine.links.mark(&mut read))?;
         Ok(read.entries)
     }

@@ -8,6 +8,7 @@ use super::remake::asked;
 use super::{Shared, Write};
 use crate::protocol::io::{Input, Output, Read, Reader};
 use crate::store::engine::{Derived, Problem, StoreError};
+use crate::store::journal::Found;
 use crate::store::segment::JournalError;
 
 /// Retention may take a segment between finding and reading it; then it is found again, at most this often.
@@ -70,24 +71,23 @@ fn or_problem<T>(shared: &Shared, result: Result<T, JournalError>) -> Result<Opt
     }
 }
 
-/// Reads without holding the engine. A damaged entry is passed over and shown as a problem.
+/// Reads without holding the engine. A damaged entry is passed over, counted, and shown as a problem.
 fn read(shared: &Shared, after_seq: u64, bytes_max: usize) -> Result<Read, JournalError> {
     let mut after = after_seq;
     let mut retries = 0;
     loop {
         let located = {
             let engine = shared.engine();
-            if let Some(read) = engine.journal.read_tail(after, bytes_max) {
-                return Ok(read);
+            match engine.journal.find(after, bytes_max)? {
+                Found::InMemory(read) => return Ok(engine.journal.counted(read, after_seq)),
+                Found::OnDisk(located) => located,
             }
-            let Some(located) = engine.journal.locate(after)? else {
-                return Ok(Read { after: engine.journal.last(), entries: Vec::new() });
-            };
-            located
         };
         match located.read(&*shared.disk, bytes_max) {
-            Ok(mut read) => {
-                shared.engine().journal.add_twins(&mut read)?;
+            Ok(read) => {
+                let engine = shared.engine();
+                let mut read = engine.journal.counted(read, after_seq);
+                engine.journal.add_twins(&mut read)?;
                 return Ok(read);
             }
             Err(JournalError::Io { source, .. })
@@ -96,8 +96,11 @@ fn read(shared: &Shared, after_seq: u64, bytes_max: usize) -> Result<Read, Journ
                 retries += 1;
             }
             Err(error @ JournalError::Damaged { .. }) => {
-                shared.note_problem(Problem::DamagedSegment(error.to_string()));
-                after = located.first_seq();
+                let passed = shared.engine().journal.pass(&located);
+                if passed == located.first_seq() {
+                    shared.note_problem(Problem::DamagedSegment(error.to_string()));
+                }
+                after = passed;
             }
             Err(error) => return Err(error),
         }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::*;
 use crate::identity::EventKey;
 use crate::protocol::io::{Reader, StreamId};
+use crate::store::index::HEAD_BYTES as INDEX_HEAD_BYTES;
 use crate::store::testing::{DAY_MS, START, carrier, carrier_of, name, now};
 
 struct World {
@@ -272,6 +273,84 @@ fn damage_met_by_a_flush_does_not_stop_the_node() {
 fn overwrite(file: &Path) {
     let len = fs::metadata(file).unwrap().len() as usize;
     fs::write(file, vec![0xa5; len]).unwrap();
+}
+
+/// Reads all as one reader does. Returns the seqs that it was given, and how many entries it was told are lost.
+fn read_all(world: &World, last: u64) -> (Vec<u64>, u64) {
+    let reader = Reader::Feed(StreamId(1));
+    let (mut after_seq, mut seqs, mut lost) = (0, Vec::new(), 0);
+    while after_seq < last {
+        world.store.handle(Output::Read { reader, after_seq, bytes_max: 20_000 });
+        let Input::Entries { read, .. } = world.next() else { panic!("not entries") };
+        assert_eq!(read.after.seq, after_seq + read.lost, "all that is passed over is lost");
+        lost += read.lost;
+        after_seq = read.after.seq;
+        for entry in read.entries {
+            assert_eq!(entry.seq, after_seq + 1);
+            after_seq = entry.seq;
+            seqs.push(after_seq);
+        }
+    }
+    (seqs, lost)
+}
+
+/// The first closed segment of a node that holds 500 events is damaged after its start.
+fn damaged_after_start(damage: impl FnOnce(&mut [u8], &dyn Fn(u64) -> usize)) -> (World, tempfile::TempDir) {
+    let dir = tempfile::tempdir().unwrap();
+    let world = open_with(dir.path(), 512 * 1024).unwrap();
+    for n in 0..5 {
+        world.append(n * 100..(n + 1) * 100);
+    }
+    world.store.close();
+    let world = open_with(dir.path(), 512 * 1024).unwrap();
+    let segment = dir.path().join("journal/00000000000000000001.seg");
+    let mut bytes = fs::read(&segment).unwrap();
+    let offset = |seq| {
+        let found = world.store.shared.engine().journal.locate(seq - 1).unwrap().unwrap();
+        found.offset() as usize
+    };
+    damage(&mut bytes, &offset);
+    fs::write(&segment, bytes).unwrap();
+    (world, dir)
+}
+
+#[test]
+fn a_broken_record_costs_itself_alone_and_is_counted() {
+    let (world, _dir) = damaged_after_start(|bytes, offset| {
+        bytes[offset(7) + 20] ^= 1;
+        bytes[offset(50) + 20] ^= 1;
+        bytes[offset(51) + 20] ^= 1;
+    });
+    let (seqs, lost) = read_all(&world, 500);
+    assert_eq!(seqs, (1..=500).filter(|seq| ![7, 50, 51].contains(seq)).collect::<Vec<_>>());
+    assert_eq!(lost, 3);
+    assert_eq!(world.store.stats().problems.len(), 3);
+    // Nobody else stumbles over it.
+    assert!(world.store.entry(50).unwrap().is_none() && world.store.entry(52).unwrap().is_some());
+    assert!(
+        world.store.fetch(carrier_of("cert-at", 6, 40, START).envelope.envelope().id()).unwrap().is_none()
+    );
+}
+
+/// Bit rot in an index is no damage of the journal.
+#[test]
+fn a_wrong_index_costs_no_entry() {
+    let (world, dir) = damaged_after_start(|_, _| {});
+    let index = dir.path().join("journal/00000000000000000001.idx");
+    let mut bytes = fs::read(&index).unwrap();
+    bytes[INDEX_HEAD_BYTES + 4 * 20 + 3] ^= 1;
+    fs::write(&index, bytes).unwrap();
+    assert_eq!(read_all(&world, 500), ((1..=500).collect(), 0));
+    assert!(world.store.stats().problems.is_empty());
+}
+
+/// Its seen set is lost, too, and made again from what can be read.
+#[test]
+fn a_broken_record_does_not_keep_a_node_from_starting() {
+    let (world, dir) = damaged_after_start(|bytes, offset| bytes[offset(7) + 20] ^= 1);
+    assert_eq!(read_all(&world, 500).1, 1);
+    overwrite(&dir.path().join("seen/2026-11-24/db"));
+    assert_eq!(world.seen(0..500), 499);
 }
 
 #[test]

@@ -1,0 +1,142 @@
+//! Walking over the carriers of a journal, in order, without decoding them. A record that cannot be read is passed over,
+//! alone: the index says where the next one begins. What was passed over is told to the caller.
+
+use std::ops::RangeInclusive;
+
+use bytes::Bytes;
+
+use super::Journal;
+use super::open::indexed_again;
+use crate::record::Entry;
+use crate::record::bytes::{CarrierHead, RecordError, decode_entry, names_others};
+use crate::store::disk::Disk;
+use crate::store::index::{self, Summary};
+use crate::store::segment::{self, JournalError, Piece, Scan, Step};
+
+/// Seqs whose carriers could not be read, in order.
+pub type Unreadable = Vec<RangeInclusive<u64>>;
+
+fn add(lost: &mut Unreadable, seqs: RangeInclusive<u64>) {
+    match lost.last_mut() {
+        Some(before) if before.end() + 1 == *seqs.start() => *before = *before.start()..=*seqs.end(),
+        _ => lost.push(seqs),
+    }
+}
+
+/// Where `seq` begins in a closed segment.
+///
+/// # Errors
+/// [`JournalError`]: neither the index nor the segment says it.
+pub(super) fn closed_offset(disk: &impl Disk, summary: &Summary, seq: u64) -> Result<u64, JournalError> {
+    index::offset_on_disk(disk, summary, seq)
+        .or_else(|fault| indexed_again(disk, summary)?.offset(seq).ok_or(fault))
+}
+
+/// A segment to be walked over.
+pub(super) struct Walk<'a, D, O> {
+    pub disk: &'a D,
+    pub summary: &'a Summary,
+    pub salt: u32,
+    /// Where the carrier with a seq begins.
+    pub offset: O,
+}
+
+impl<D: Disk, O: Fn(u64) -> Result<u64, JournalError>> Walk<'_, D, O> {
+    /// Calls `each` for every carrier from `first` on that can be read; what it refuses cannot be read either.
+    ///
+    /// # Errors
+    /// [`JournalError::Io`] alone.
+    pub fn from(
+        &self,
+        first: u64,
+        each: &mut impl FnMut(&CarrierHead, &Bytes) -> Result<(), RecordError>,
+        lost: &mut Unreadable,
+    ) -> Result<(), JournalError> {
+        let name = segment::file_name(self.summary.floor.seq + 1);
+        let last = self.summary.last.seq;
+        let mut next = first.max(self.summary.floor.seq + 1);
+        while next <= last {
+            let at = match (self.offset)(next) {
+                Ok(at) => at,
+                Err(JournalError::Damaged { .. }) => {
+                    add(lost, next..=last);
+                    return Ok(());
+                }
+                Err(fault) => return Err(fault),
+            };
+            let mut scan = Scan::new(self.disk, &name, self.salt, at);
+            let began = next;
+            while next <= last && self.take(&mut scan, &mut next, each)? {}
+            if next == began {
+                // What lies at its own place is not it.
+                add(lost, next..=next);
+                next += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the next record: false where it is not what belongs there.
+    fn take(
+        &self,
+        scan: &mut Scan<'_, D>,
+        next: &mut u64,
+        each: &mut impl FnMut(&CarrierHead, &Bytes) -> Result<(), RecordError>,
+    ) -> Result<bool, JournalError> {
+        let Step::Frame { record, .. } = scan.step()? else { return Ok(false) };
+        Ok(match segment::piece(&record) {
+            Ok(Piece::Carrier(head)) if head.mark.seq == *next && each(&head, &record).is_ok() => {
+                *next += 1;
+                true
+            }
+            Ok(Piece::Note(_) | Piece::Retired(_) | Piece::Quiet) => true,
+            Ok(Piece::Carrier(_)) | Err(_) => false,
+        })
+    }
+}
+
+impl<D: Disk> Journal<D> {
+    /// The heads of all carriers after `seq`, in order.
+    ///
+    /// # Errors
+    /// [`JournalError::Io`] alone.
+    pub fn heads_after(
+        &self,
+        seq: u64,
+        mut each: impl FnMut(&CarrierHead),
+    ) -> Result<Unreadable, JournalError> {
+        self.carriers_after(seq, |head, _| {
+            each(head);
+            Ok(())
+        })
+    }
+
+    /// The carriers after `seq` that name other events, in order. The rest is not decoded.
+    ///
+    /// # Errors
+    /// [`JournalError::Io`] alone.
+    pub fn naming_after(&self, seq: u64, mut each: impl FnMut(&Entry)) -> Result<Unreadable, JournalError> {
+        self.carriers_after(seq, |_, record| {
+            if names_others(record)? {
+                each(&decode_entry(record)?);
+            }
+            Ok(())
+        })
+    }
+
+    fn carriers_after(
+        &self,
+        seq: u64,
+        mut each: impl FnMut(&CarrierHead, &Bytes) -> Result<(), RecordError>,
+    ) -> Result<Unreadable, JournalError> {
+        let mut lost = Unreadable::new();
+        let closed = self.closed.iter().map(|closed| (&closed.summary, closed.salt));
+        for (summary, salt) in closed.chain([(&self.active.index.summary, self.active.header.salt)]) {
+            if summary.last.seq > seq {
+                let offset = |seq| self.offset(summary, seq);
+                Walk { disk: &*self.disk, summary, salt, offset }.from(seq + 1, &mut each, &mut lost)?;
+            }
+        }
+        Ok(lost)
+    }
+}
