@@ -2,13 +2,12 @@
 //! is never changed or removed by this program. The command line writes the operator's decisions, the node
 //! what it saw change in `peers/` and what it applied of key statements. Secrets and events never come here.
 
-use std::fs::File;
-use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io;
 use std::path::Path;
 
 use serde::Serialize;
 
+use crate::files::lines;
 use crate::identity::PublisherName;
 use crate::time::Timestamp;
 
@@ -55,17 +54,14 @@ pub struct Decision<'a> {
     pub how: &'a str,
 }
 
-/// Appends one line to the file in `state_dir`, and syncs it. Makes the file (0600) where there is none.
+/// Appends one line to the file in `state_dir`, durably. Makes the file (0600) if there is none. What a crash left of
+/// another line takes nothing with it.
 ///
 /// # Errors
 /// What the file system says; nothing else depends on it.
 pub fn append(state_dir: &Path, decision: &Decision<'_>) -> io::Result<()> {
-    let mut line = serde_json::to_vec(decision)?;
-    line.push(b'\n');
-    let mut file = File::options().create(true).append(true).mode(0o600).open(state_dir.join(AUDIT_FILE))?;
-    // One write: lines of two programs never mix.
-    file.write_all(&line)?;
-    file.sync_data()
+    let is_line = |bytes: &[u8]| serde_json::from_slice::<serde_json::Value>(bytes).is_ok();
+    lines::append_line(&state_dir.join(AUDIT_FILE), serde_json::to_vec(decision)?, is_line)
 }
 
 /// The user who runs this program, and who became that user by sudo: `root (sudo alice)`.
@@ -117,5 +113,24 @@ mod tests {
         );
         assert_eq!(std::fs::metadata(&file).unwrap().mode() & 0o777, 0o600);
         assert!(!who().is_empty());
+    }
+
+    /// The power went while a line was written. Its end is not there, and the next line must not become its end.
+    #[test]
+    fn torn_line_takes_no_other_with_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join(AUDIT_FILE);
+        let whole = "{\"at\":\"2026-11-29T18:00:00.000Z\",\"what\":\"peer_added\",\"who\":\"alice\"}\n";
+        std::fs::write(&file, format!("{whole}{}", &whole[..40])).unwrap();
+        let decision =
+            Decision { at: Timestamp(1), what: What::KeyRevoked, who: "alice".into(), peer: None, how: "" };
+        append(dir.path(), &decision).unwrap();
+        let text = std::fs::read_to_string(&file).unwrap();
+        let lines: Vec<serde_json::Value> =
+            text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(
+            lines.iter().map(|line| line["what"].as_str().unwrap()).collect::<Vec<_>>(),
+            ["peer_added", "key_revoked"]
+        );
     }
 }

@@ -5,14 +5,13 @@ mod operational;
 mod passphrase;
 mod pem;
 
-use std::fs::{File, Permissions};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use ed25519_dalek::{SigningKey, VerifyingKey};
 use rand::Rng as _;
-use tempfile::{NamedTempFile, PersistError};
 use thiserror::Error;
 use x25519_dalek::{PublicKey, StaticSecret};
 use zeroize::Zeroizing;
@@ -20,6 +19,7 @@ use zeroize::Zeroizing;
 use crate::envelope::content::BodyIdSecret;
 use crate::envelope::statement::StatementError;
 use crate::envelope::{Opener, SealKey, SignedStatement, Signer};
+use crate::files;
 use crate::identity::PublisherName;
 use crate::limits::KEY_FILE_BYTES_MAX;
 use operational::Operational;
@@ -240,10 +240,8 @@ pub fn seal_key_text(key: &[u8; 32]) -> String {
 
 /// 0700; what is above it stays open, so that a `socket_group` can reach `run/`.
 fn private_dir(dir: &Path) -> io::Result<()> {
-    if let Some(above) = dir.parent() {
-        std::fs::create_dir_all(above)?;
-    }
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)
+    files::make_dir(files::dir_of(dir), 0o777)?;
+    files::make_dir(dir, 0o700)
 }
 
 fn random() -> Zeroizing<[u8; 32]> {
@@ -305,34 +303,14 @@ fn read_bounded(file: &Path, bytes_max: usize) -> Result<Vec<u8>, KeyringError> 
     Ok(bytes)
 }
 
-/// Writes a file whole or not at all, synced, over one that is there.
+/// Writes a file whole or not at all, over one that is there. 0600 from its first moment.
 fn replace(file: &Path, bytes: &[u8]) -> Result<(), KeyringError> {
-    write_whole(file, bytes, |temporary| temporary.persist(file))
+    files::replace(file, bytes, 0o600).map_err(|error| KeyringError::Io { file: file.to_owned(), error })
 }
 
-/// Writes a new file, synced; never over another.
+/// Writes a new file whole; never over another. 0600 from its first moment.
 fn write_private(file: &Path, bytes: &[u8]) -> Result<(), KeyringError> {
-    write_whole(file, bytes, |temporary| temporary.persist_noclobber(file))
-}
-
-/// 0600 from its first moment; `place` puts the synced bytes where they belong.
-fn write_whole(
-    file: &Path,
-    bytes: &[u8],
-    place: impl FnOnce(NamedTempFile) -> Result<File, PersistError>,
-) -> Result<(), KeyringError> {
-    let dir = file.parent().unwrap_or(Path::new("."));
-    let write = || {
-        let mut temporary = tempfile::Builder::new()
-            .prefix(".key-")
-            .permissions(Permissions::from_mode(0o600))
-            .tempfile_in(dir)?;
-        temporary.write_all(bytes)?;
-        temporary.as_file().sync_all()?;
-        place(temporary).map_err(|error| error.error)?;
-        File::open(dir)?.sync_all()
-    };
-    write().map_err(|error: io::Error| match error.kind() {
+    files::create_new(file, bytes, 0o600).map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => KeyringError::Exists(file.to_owned()),
         _ => KeyringError::Io { file: file.to_owned(), error },
     })
@@ -341,6 +319,8 @@ fn write_whole(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt as _;
     use std::process::Command;
 
     #[test]

@@ -39,6 +39,8 @@ pub mod daemon;
 #[cfg(feature = "node")]
 pub mod explain;
 #[cfg(feature = "node")]
+pub mod files;
+#[cfg(feature = "node")]
 pub mod invitation;
 #[cfg(feature = "node")]
 pub mod keyring;

@@ -219,6 +219,40 @@ fn no_module_is_a_drawer() {
     report("no module is a drawer", &faults.into_iter().collect::<Vec<_>>());
 }
 
+/// What changes the file system, and who else may: sockets and the demo's own directory are no lasting files, the
+/// operator's exports are the operator's, `handed/` survives the process alone, and segments are written at offsets.
+#[test]
+fn files_change_in_one_place() {
+    let words = [
+        "fs::write(",
+        "fs::rename(",
+        "fs::remove_file(",
+        "fs::remove_dir",
+        "fs::create_dir",
+        "DirBuilder",
+        ".persist",
+    ];
+    let others = [
+        "src/files",
+        "src/local/socket.rs",
+        "src/local/mod.rs",
+        "src/cli/demo",
+        "src/cli/event.rs",
+        "src/local/handed_mark.rs",
+        "src/store/file_disk.rs",
+        "src/daemon/frame_dump.rs",
+    ];
+    let mut faults = Vec::new();
+    for file in shipped().iter().filter(|file| !others.iter().any(|other| file.path.starts_with(other))) {
+        for (index, line) in file.shipped_code().lines().enumerate() {
+            for word in words.iter().filter(|word| line.contains(**word)) {
+                faults.push(format!("{}:{}: `{word}`: use `files` (docs/FILES.md)", file.path, index + 1));
+            }
+        }
+    }
+    report("files change in one place", &faults);
+}
+
 #[test]
 fn time_comes_from_the_clock_and_every_queue_is_bounded() {
     let banned = [

@@ -1,12 +1,21 @@
 //! Federations in the simulator: what holds whatever is late, lost, torn or restored. Each run is one seed,
 //! printed where it fails, with the command that repeats it. Real sockets and disks are other tests' matter.
 
+#[path = "simulation/disks.rs"]
+mod disks;
+#[path = "simulation/floods.rs"]
+mod floods;
+#[path = "simulation/plans.rs"]
+mod plans;
 #[path = "simulation/rules.rs"]
 mod rules;
 
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
 use intelmesh::policy::Tlp;
-use intelmesh::protocol::Bounds;
 use intelmesh::sim::{Fault, Plan, Topology, Violation, World};
+use plans::{Trouble, submissions, troubled};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
@@ -21,10 +30,18 @@ fn seeds(fixed: u64, fresh: u64) -> Vec<u64> {
     }
 }
 
+/// What all runs of this process did: federations, crash images, faults by kind.
+static DONE: Mutex<BTreeMap<String, u64>> = Mutex::new(BTreeMap::new());
+
 fn attempt(plan: Plan) -> Result<World, Violation> {
     let mut world = World::new(plan)?;
-    go(&mut world)?;
-    Ok(world)
+    let went = go(&mut world);
+    let mut done = DONE.lock().unwrap();
+    let counts = &world.witness.counts;
+    let faults = counts.faults.iter().map(|(kind, count)| (format!("fault {kind}"), *count));
+    let all = [("federations".to_owned(), 1), ("crash images".to_owned(), counts.crash_images)];
+    all.into_iter().chain(faults).for_each(|(what, count)| *done.entry(what).or_default() += count);
+    went.map(|()| world)
 }
 
 fn go(world: &mut World) -> Result<(), Violation> {
@@ -75,93 +92,6 @@ fn shrunk(mut plan: Plan, mut violation: Violation) -> (Plan, Violation) {
     (plan, violation)
 }
 
-fn submissions(mut plan: Plan, per_node: u64, every_ms: u64, tlp: Tlp, body_bytes: usize) -> Plan {
-    for node in 0..plan.nodes {
-        for nth in 0..per_node {
-            let at = 200 + nth * every_ms + 7 * node as u64;
-            plan = plan.at(at, Fault::Submit { node, nth, tlp, body_bytes });
-        }
-    }
-    plan
-}
-
-/// What may go wrong in a run.
-#[derive(Clone, Copy)]
-struct Trouble {
-    faults: usize,
-    restores: bool,
-    retires: bool,
-}
-
-/// Draws a plan: traffic of both labels, some bounds small, and `trouble`.
-fn troubled(seed: u64, nodes: usize, topology: Topology, trouble: Trouble) -> Plan {
-    let mut rng = StdRng::seed_from_u64(seed);
-    let mut plan = Plan::new(seed, nodes, topology);
-    if rng.random_range(0..3) == 0 {
-        plan.bounds = Bounds {
-            owed: rng.random_range(1..6),
-            window: rng.random_range(1..8),
-            send_queue_bytes: rng.random_range(1..2_000),
-        };
-        plan.weather.pipe_bytes = rng.random_range(1..2_000);
-    }
-    plan.weather.latency_ms.1 = rng.random_range(2..200);
-    plan.weather.sync_ms.1 = rng.random_range(2..150);
-    let body_bytes = if trouble.retires { 40_000 } else { 100 };
-    if trouble.retires {
-        plan.keep_bytes = 512 * 1024;
-    }
-    if nodes > 2 && rng.random_range(0..3) == 0 {
-        let node = rng.random_range(0..nodes);
-        let publisher = (node + rng.random_range(1..nodes)) % nodes;
-        plan.later = vec![(node, publisher)];
-        plan = plan.at(rng.random_range(300..6_000), Fault::Trust { node, publisher });
-    }
-    for node in 0..nodes {
-        for nth in 0..rng.random_range(1..12) {
-            let tlp = if rng.random_range(0..4) == 0 { Tlp::Amber } else { Tlp::Green };
-            plan = plan.at(rng.random_range(100..5_000), Fault::Submit { node, nth, tlp, body_bytes });
-            if rng.random_range(0..4) == 0 {
-                let again = Fault::SubmitAgain { node, nth };
-                let fault = if rng.random() { again } else { Fault::SubmitOther { node, nth } };
-                plan = plan.at(rng.random_range(100..7_000), fault);
-            }
-        }
-    }
-    for _ in 0..trouble.faults {
-        let at = rng.random_range(100..6_000);
-        let node = rng.random_range(0..nodes);
-        for (later, fault) in draw(&mut rng, node, nodes, trouble) {
-            plan = plan.at(at + later, fault);
-        }
-    }
-    plan
-}
-
-fn draw(rng: &mut StdRng, node: usize, nodes: usize, trouble: Trouble) -> Vec<(u64, Fault)> {
-    let other = (node + rng.random_range(1..nodes)) % nodes;
-    let for_ms = rng.random_range(1..4_000);
-    match rng.random_range(0..12) {
-        0..3 => vec![(0, Fault::Crash { node, down_ms: for_ms / 2 })],
-        3 | 4 => vec![(0, Fault::Cut { a: node, b: other })],
-        5 => vec![(0, Fault::Partition { below: 1 + node % (nodes - 1), for_ms })],
-        6 => vec![(0, Fault::DiskFull { node, for_ms })],
-        7 => vec![(0, Fault::Reconnect { node }), (for_ms, Fault::StaleAck { node })],
-        8 => {
-            let by_ms = rng.random_range(1..36) * 3_600_000;
-            let back = Fault::ClockJump { node, by_ms: -by_ms };
-            vec![(0, Fault::ClockJump { node, by_ms }), (for_ms, back)]
-        }
-        9 if trouble.retires => vec![(0, Fault::Retire { node })],
-        9 | 10 if trouble.restores => {
-            let copied = Fault::Backup { node, later_ms: for_ms / 3 };
-            vec![(0, copied), (for_ms, Fault::Restore { node })]
-        }
-        11 if trouble.restores => vec![(0, Fault::Empty { node })],
-        _ => vec![(0, Fault::Cut { a: node, b: other }), (for_ms, Fault::Crash { node: other, down_ms: 0 })],
-    }
-}
-
 #[test]
 fn a_pair_in_calm_weather_has_everything() {
     for seed in seeds(4, 1) {
@@ -172,7 +102,7 @@ fn a_pair_in_calm_weather_has_everything() {
 
 #[test]
 fn crashes_cuts_and_partitions_lose_and_repeat_nothing() {
-    let trouble = Trouble { faults: 6, restores: false, retires: false };
+    let trouble = Trouble { faults: 6, ..Trouble::default() };
     for seed in seeds(25, 10) {
         run(troubled(seed, 2, Topology::Mesh, trouble));
         run(troubled(seed, 3, Topology::Chain, trouble));
@@ -182,7 +112,7 @@ fn crashes_cuts_and_partitions_lose_and_repeat_nothing() {
 
 #[test]
 fn restored_and_emptied_nodes_get_everything_again_and_their_new_events_reach_everyone() {
-    let trouble = Trouble { faults: 6, restores: true, retires: false };
+    let trouble = Trouble { faults: 6, restores: true, ..Trouble::default() };
     for seed in seeds(25, 10) {
         run(troubled(seed, 2, Topology::Mesh, trouble));
         run(troubled(seed, 3, Topology::Chain, trouble));
@@ -192,7 +122,7 @@ fn restored_and_emptied_nodes_get_everything_again_and_their_new_events_reach_ev
 
 #[test]
 fn what_retention_takes_is_missing_and_nothing_else() {
-    let trouble = Trouble { faults: 6, restores: false, retires: true };
+    let trouble = Trouble { faults: 6, retires: true, ..Trouble::default() };
     for seed in seeds(15, 5) {
         run(troubled(seed, 2, Topology::Mesh, trouble));
         run(troubled(seed, 3, Topology::Mesh, trouble));
@@ -201,7 +131,7 @@ fn what_retention_takes_is_missing_and_nothing_else() {
 
 #[test]
 fn seven_nodes_in_a_ring_and_in_a_mesh_survive_everything() {
-    let trouble = Trouble { faults: 10, restores: true, retires: false };
+    let trouble = Trouble { faults: 10, restores: true, ..Trouble::default() };
     for seed in seeds(4, 2) {
         run(troubled(seed, 7, Topology::Ring, trouble));
         run(troubled(seed, 7, Topology::Mesh, trouble));

@@ -1,11 +1,9 @@
 //! Files that the command line writes: a new node's `intelmesh.toml`, a peer's file, `paused`. Every write
-//! is whole or not at all (temporary file, sync, rename, sync of the directory), and what the operator typed
-//! (comments, order) stays. The running node writes nothing here.
+//! is whole or not at all (`files`), and what the operator typed (comments, order) stays. The running node writes nothing here.
 
 mod revoked;
 
-use std::fs::{File, Permissions};
-use std::io::{self, Write as _};
+use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -15,6 +13,7 @@ use toml_edit::{Array, DocumentMut, value};
 
 use super::NODE_FILE;
 use super::node_text::node_text;
+use crate::files;
 use crate::identity::{ProjectName, PublisherName, public_key_text};
 use crate::policy::Tlp;
 use crate::time::Timestamp;
@@ -91,7 +90,7 @@ pub fn new_node(dir: &Path, new: &NewNode) -> Result<(), WriteError> {
     }
     for name in ["peers", "groups"] {
         let path = dir.join(name);
-        std::fs::create_dir_all(&path).map_err(|error| WriteError::Io { file: path, error })?;
+        files::make_dir(&path, 0o777).map_err(|error| WriteError::Io { file: path, error })?;
     }
     atomically(&file, node_text(new).as_bytes(), 0o644)
 }
@@ -164,11 +163,13 @@ pub fn add_peer(
 ) -> Result<(PathBuf, Written), WriteError> {
     check_peer(peers_dir, known, &new.name, &new.key)?;
     let file = peers_dir.join(format!("{}.toml", new.name));
-    if !file.exists() {
-        std::fs::create_dir_all(peers_dir)
-            .map_err(|error| WriteError::Io { file: peers_dir.to_owned(), error })?;
-        atomically(&file, peer_text(new).as_bytes(), 0o644)?;
-        return Ok((file, Written::Added));
+    files::make_dir(peers_dir, 0o777)
+        .map_err(|error| WriteError::Io { file: peers_dir.to_owned(), error })?;
+    // Of two that add the same name at once, the second sees the file of the first, and what key it has.
+    match files::create_new(&file, peer_text(new).as_bytes(), 0o644) {
+        Ok(()) => return Ok((file, Written::Added)),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(WriteError::Io { file, error }),
     }
     let mut document = open(&file)?;
     if document.get("key").and_then(|key| key.as_str()) != Some(public_key_text(&new.key).as_str()) {
@@ -314,8 +315,7 @@ pub fn remove_peer(file: &Path, at: Timestamp) -> Result<Option<PathBuf>, WriteE
         _ => None,
     };
     let failed = |error| WriteError::Io { file: file.to_owned(), error };
-    std::fs::remove_file(file).map_err(failed)?;
-    sync_dir(file.parent().unwrap_or(Path::new("."))).map_err(failed)?;
+    files::remove(file).map_err(failed)?;
     Ok(kept)
 }
 
@@ -343,27 +343,8 @@ pub(super) fn list(items: &[String]) -> String {
     format!("[{}]", quoted.join(", "))
 }
 
-/// After this either all of `bytes` are in `file`, on disk, or the file is as it was.
 fn atomically(file: &Path, bytes: &[u8], mode: u32) -> Result<(), WriteError> {
-    let dir = match file.parent() {
-        Some(dir) if !dir.as_os_str().is_empty() => dir,
-        _ => Path::new("."),
-    };
-    let write = || {
-        let mut temporary = tempfile::Builder::new()
-            .prefix(".intelmesh-")
-            .permissions(Permissions::from_mode(mode))
-            .tempfile_in(dir)?;
-        temporary.write_all(bytes)?;
-        temporary.as_file().sync_all()?;
-        temporary.persist(file).map_err(|error| error.error)?;
-        sync_dir(dir)
-    };
-    write().map_err(|error| WriteError::Io { file: file.to_owned(), error })
-}
-
-fn sync_dir(dir: &Path) -> io::Result<()> {
-    File::open(dir)?.sync_all()
+    files::replace(file, bytes, mode).map_err(|error| WriteError::Io { file: file.to_owned(), error })
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use ed25519_dalek::VerifyingKey;
 use crate::audit::{self, Decision, What};
 use crate::envelope::statement::claimed_publisher;
 use crate::envelope::{SignedStatement, Stated, StatementBook};
+use crate::files;
 use crate::identity::PublisherName;
 use crate::limits::KEY_STATEMENT_BYTES_MAX;
 use crate::time::Timestamp;
@@ -51,15 +52,13 @@ fn write_one(state: &Path, stated: &Stated, at: Timestamp) -> std::io::Result<()
 /// Does nothing where the copy says the same, or more. True where it was written.
 fn copy(state: &Path, name: &str, statement: &SignedStatement) -> std::io::Result<bool> {
     let dir = state.join(STATEMENTS_DIR);
-    std::fs::create_dir_all(&dir)?;
+    files::make_dir(&dir, 0o700)?;
     // A copy of what an older key said under this name makes way.
     let of_one_key = read(&dir.join(name)).and_then(|bytes| statement.by_the_same_key(&bytes));
     if of_one_key.is_some_and(|there| !statement.replaces(Some(&there))) {
         return Ok(false);
     }
-    let temporary = tempfile::NamedTempFile::new_in(&dir)?;
-    std::fs::write(temporary.path(), statement.bytes())?;
-    temporary.persist(dir.join(name)).map(|_| true).map_err(|error| error.error)
+    files::replace(&dir.join(name), statement.bytes(), 0o600).map(|()| true)
 }
 
 /// What the copies in `state` say, as far as the identity key of who they claim to be of signed them.

@@ -4,12 +4,12 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use crate::config::{FileLists, PeerFile};
+use crate::files;
 use crate::identity::PublisherName;
 use crate::time::Timestamp;
 
@@ -143,17 +143,17 @@ impl RulesLog {
 
     /// The past and, as the last line, the present.
     fn write(&self, name: &PublisherName) -> std::io::Result<()> {
-        fs::create_dir_all(&self.dir)?;
-        let mut file = tempfile::NamedTempFile::new_in(&self.dir)?;
+        files::make_dir(&self.dir, 0o700)?;
+        let mut text = Vec::new();
         for version in self.past.get(name).into_iter().flatten() {
-            serde_json::to_writer(&mut file, version)?;
-            file.write_all(b"\n")?;
+            serde_json::to_writer(&mut text, version)?;
+            text.push(b'\n');
         }
         if let Some(present) = self.present.get(name) {
-            serde_json::to_writer(&mut file, present)?;
-            file.write_all(b"\n")?;
+            serde_json::to_writer(&mut text, present)?;
+            text.push(b'\n');
         }
-        file.persist(self.dir.join(format!("{name}.jsonl"))).map(|_| ()).map_err(|error| error.error)
+        files::replace(&self.dir.join(format!("{name}.jsonl")), &text, 0o600)
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::fs::{File, TryLockError};
 use std::io::Write as _;
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -21,6 +20,7 @@ use crate::daemon::keys;
 use crate::daemon::rules_log::RulesLog;
 use crate::daemon::snapshot::Identity;
 use crate::envelope::{Opener, Signer, Stated};
+use crate::files;
 use crate::identity::public_key_text;
 use crate::keyring::{Keyring, KeyringError};
 use crate::limits::SEEN_BEYOND_JOURNAL_MS;
@@ -89,7 +89,7 @@ pub fn run(config: NodeConfig) -> Result<(), StartError> {
     };
     let (journal, seen) = (config.paths.journal(), config.paths.seen());
     for dir in [&config.paths.state, &journal, &seen, &config.paths.run] {
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(io(dir))?;
+        files::make_dir(dir, 0o700).map_err(io(dir))?;
     }
     let _lock = lock(&config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()

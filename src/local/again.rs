@@ -138,7 +138,7 @@ async fn all_of(mut up: TakenUp, aside: &Arc<Aside>, way: &Way<'_>) -> Result<As
                     tried.kept += 1;
                 }
             }
-            aside.tried(&up, line.end)?;
+            aside.tried(&up, line.end).await?;
         }
     }
     aside.finish(up).await?;

@@ -2,13 +2,15 @@
 //! or a full disk left before it. To be tried again the file is moved to `NAME.again`, with how far that got in
 //! `NAME.done`, so that nothing is tried twice where it breaks off. What a line says is `aside`'s.
 
-use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, Write};
-use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
+use std::fs::File;
+use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _};
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::aside::AsideRecord;
+use crate::files;
+use crate::files::lines::{append_whole, open_whole};
 use crate::limits::ASIDE_FILE_BYTES_MAX;
 use crate::status::DoorAside;
 use crate::time::Timestamp;
@@ -80,7 +82,7 @@ impl Aside {
             shown: Mutex::default(),
             retrying: tokio::sync::Mutex::default(),
         };
-        match open_whole(File::options().append(true), &aside.file("jsonl")) {
+        match open_whole(&mut File::options(), &aside.file("jsonl"), is_line) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
@@ -142,23 +144,21 @@ impl Aside {
     fn append_line(&self, mut line: Vec<u8>) -> io::Result<()> {
         line.push(b'\n');
         let mut writing = self.writing();
-        DirBuilder::new().recursive(true).mode(0o700).create(&self.dir)?;
         let path = self.file("jsonl");
         if !path.exists() {
             writing.is_named = false;
             self.shown().lines = 0;
         }
-        let (mut file, whole) = open_whole(File::options().create(true).append(true).mode(0o600), &path)?;
+        if !writing.is_named {
+            files::make_dir(&self.dir, 0o700)?;
+        }
+        let (mut file, whole) = open_whole(File::options().create(true).mode(0o600), &path, is_line)?;
         if whole + line.len() as u64 > ASIDE_FILE_BYTES_MAX {
             let what = format!("{} is full: see to it, then move it away", path.display());
             return Err(io::Error::new(io::ErrorKind::StorageFull, what));
         }
         append_whole(&mut file, whole, &line, || {
-            if !writing.is_named {
-                File::open(&self.dir)?.sync_all()?;
-                self.dir.parent().map_or(Ok(()), |parent| File::open(parent)?.sync_all())?;
-            }
-            Ok(())
+            if writing.is_named { Ok(()) } else { files::sync_names(&self.dir) }
         })?;
         writing.is_named = true;
         self.shown().lines += 1;
@@ -188,7 +188,8 @@ impl Aside {
             // Before the file moves: what was done of another one is nothing of this one.
             write_done(&done, 0)?;
             done.sync_data()?;
-            std::fs::rename(file, &again)?;
+            // On disk before the first line is tried: else a power cut brings all of them back.
+            files::rename(&file, &again)?;
             let mut shown = self.shown();
             shown.taken_up = std::mem::take(&mut shown.lines);
         }
@@ -198,12 +199,14 @@ impl Aside {
         Ok(Some(TakenUp { reader: Some(BufReader::new(file)), next, done, left_over }))
     }
 
-    /// All up to the end of this line was tried. Never synced: it survives the death of the process.
+    /// All up to the end of this line was tried: on disk when this returns, so that a power cut repeats at most the
+    /// line whose answer was not noted.
     ///
     /// # Errors
     /// What the file system says.
-    pub fn tried(&self, taken_up: &TakenUp, line: u64) -> io::Result<()> {
-        write_done(&taken_up.done, line)?;
+    pub async fn tried(self: &Arc<Self>, taken_up: &TakenUp, line: u64) -> io::Result<()> {
+        let done = taken_up.done.try_clone()?;
+        self.on_a_worker(move |_| write_done(&done, line).and_then(|()| done.sync_data())).await?;
         let mut shown = self.shown();
         shown.taken_up = shown.taken_up.saturating_sub(1);
         Ok(())
@@ -217,8 +220,9 @@ impl Aside {
         drop(taken_up);
         let finish = |aside: &Self| {
             let _writing = aside.writing();
-            std::fs::remove_file(aside.file("again"))?;
-            std::fs::remove_file(aside.file("done"))?;
+            // In this order, each on disk before the next: without its place all would be tried again.
+            files::remove(&aside.file("again"))?;
+            files::remove(&aside.file("done"))?;
             aside.count()
         };
         self.on_a_worker(finish).await
@@ -288,71 +292,9 @@ pub(super) fn done_in(file: &Path) -> u64 {
     text.get(..DONE_DIGITS).and_then(|digits| digits.parse().ok()).unwrap_or(0)
 }
 
-/// What appending needs of a file.
-trait Appended: Write {
-    fn cut(&self, bytes: u64) -> io::Result<()>;
-    fn sync(&self) -> io::Result<()>;
-}
-
-impl Appended for File {
-    fn cut(&self, bytes: u64) -> io::Result<()> {
-        self.set_len(bytes)
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        self.sync_data()
-    }
-}
-
-/// Appends `line` to `file`, which has `whole` bytes, and makes it durable; or leaves nothing of it.
-fn append_whole(
-    file: &mut impl Appended,
-    whole: u64,
-    line: &[u8],
-    sync_name: impl FnOnce() -> io::Result<()>,
-) -> io::Result<()> {
-    let written = file.write_all(line).and_then(|()| file.sync()).and_then(|()| sync_name());
-    if written.is_err() {
-        // Where this fails as well, the next one to open it sees to it.
-        let _ = file.cut(whole);
-    }
-    written
-}
-
-/// Opens a file for appending and cuts off what is no whole line: a crash left it, and nobody was told that it is
-/// there. How many bytes it has then.
-fn open_whole(options: &mut OpenOptions, path: &Path) -> io::Result<(File, u64)> {
-    let mut file = options.read(true).open(path)?;
-    let length = file.metadata()?.len();
-    let whole = whole_lines(&file, length)?;
-    if whole == length {
-        return Ok((file, whole));
-    }
-    let mut rest = vec![0; usize::try_from(length - whole).unwrap_or(usize::MAX)];
-    file.read_exact_at(&mut rest, whole)?;
-    if serde_json::from_slice::<AsideRecord>(&rest).is_ok() {
-        // An editor leaves the last line so.
-        file.write_all(b"\n")?;
-        return Ok((file, length + 1));
-    }
-    tracing::warn!(file = %path.display(), bytes = length - whole, "a line was cut by a crash: taken off");
-    file.set_len(whole)?;
-    Ok((file, whole))
-}
-
-/// Where the last whole line ends.
-fn whole_lines(file: &File, length: u64) -> io::Result<u64> {
-    let (mut end, mut look) = (length, 1);
-    while end > 0 {
-        let start = end.saturating_sub(look);
-        let mut part = vec![0; usize::try_from(end - start).unwrap_or(usize::MAX)];
-        file.read_exact_at(&mut part, start)?;
-        if let Some(at) = part.iter().rposition(|byte| *byte == b'\n') {
-            return Ok(start + at as u64 + 1);
-        }
-        (end, look) = (start, 64 * 1024);
-    }
-    Ok(0)
+/// Is this a line that only lacks its end?
+fn is_line(bytes: &[u8]) -> bool {
+    serde_json::from_slice::<AsideRecord>(bytes).is_ok()
 }
 
 /// Lines of a file from `from` on; none where there is no file.

@@ -48,10 +48,14 @@ pub enum Rule {
     HeldNotInFlight,
     /// What is said of an identity settles that identity's entry alone, whatever has its seq by now.
     VerdictKey,
+    /// A seen set that lacks ids which the last flush counted is made again.
+    SeenCounted,
+    /// The floor of a seen set that was made again is on disk before the set is believed.
+    FloorFirst,
 }
 
 impl Rule {
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 23] = [
         Self::ResumeTold,
         Self::OwedCut,
         Self::WantKey,
@@ -73,6 +77,8 @@ impl Rule {
         Self::EmptyBoth,
         Self::HeldNotInFlight,
         Self::VerdictKey,
+        Self::SeenCounted,
+        Self::FloorFirst,
     ];
 }
 

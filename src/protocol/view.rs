@@ -134,6 +134,11 @@ impl Node {
         }
     }
 
+    /// Nothing created before it is taken.
+    pub fn floor(&self) -> Timestamp {
+        self.ground.ledger.floor.unwrap_or_default()
+    }
+
     /// How far each feed has got, by peer.
     pub fn feed_states(&self) -> impl Iterator<Item = (&PublisherName, &crate::record::FeedState)> {
         self.ground.durable.feeds.iter()

@@ -1,17 +1,43 @@
 //! What may befall a federation. Each is one thing that happens at one moment; nothing here acts.
 
+use crate::identity::PublisherName;
 use crate::policy::Tlp;
+
+/// The part of a seen set that is lost while its node is stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SeenPart {
+    All,
+    /// One day. What the set says of itself stays.
+    Day,
+    /// One day is put back to the flush before the last. What the set says of itself stays.
+    OlderDay,
+}
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Fault {
     /// The pipeline of `node` submits its event `nth`, labelled `tlp`; `body_bytes` long at least.
     Submit { node: usize, nth: u64, tlp: Tlp, body_bytes: usize },
+    /// The same, for one recipient, by the name that its publisher uses for it.
+    SubmitTo { node: usize, nth: u64, to: PublisherName },
     /// The same event again: the same id, the same body, signed anew.
     SubmitAgain { node: usize, nth: u64 },
     /// Another body under the same id: an answer `conflict`, or equivocation where the first was lost.
     SubmitOther { node: usize, nth: u64 },
-    /// The process ends, in the middle of whatever it wrote, and is started again after `down_ms`.
+    /// The power of `node` goes, in the middle of whatever it wrote; it is started again after `down_ms`.
     Crash { node: usize, down_ms: u64 },
+    /// The process of `node` ends, and the machine goes on: what was written stays in its cache.
+    Kill { node: usize, down_ms: u64 },
+    /// After `syncs` more a sync of `node` fails, and the cache takes for clean what was not written. The process ends,
+    /// and is started again after `down_ms`.
+    SyncFails { node: usize, syncs: u64, down_ms: u64 },
+    /// A bit of an entry in an old segment of `node` flips.
+    Rot { node: usize },
+    /// A bit of an entry in the newest segment of `node` flips. The process ends and is started again.
+    RotNewest { node: usize },
+    /// `node` is stopped, loses this part of its seen set, and is started again.
+    SeenLost { node: usize, part: SeenPart },
+    /// The next look-up in the seen set of `node` finds it broken.
+    SeenBroken { node: usize },
     /// The connection between two nodes is lost with all that is in it.
     Cut { a: usize, b: usize },
     /// Nodes below `below` and the others cannot reach each other for `for_ms`.
@@ -42,10 +68,18 @@ impl Fault {
     /// How long it goes on.
     pub fn lasts_ms(&self) -> u64 {
         match self {
-            Self::Crash { down_ms, .. } => *down_ms,
+            Self::Crash { down_ms, .. } | Self::Kill { down_ms, .. } | Self::SyncFails { down_ms, .. } => {
+                *down_ms
+            }
             Self::Partition { for_ms, .. } | Self::DiskFull { for_ms, .. } => *for_ms,
             Self::Backup { later_ms, .. } => *later_ms,
             _ => 0,
         }
+    }
+
+    /// Its name, for counts.
+    pub fn kind(&self) -> String {
+        let text = format!("{self:?}");
+        text.split(' ').next().unwrap_or_default().to_owned()
     }
 }

@@ -1,5 +1,5 @@
-//! How a federation is founded and what befalls it: machines with their keys and peer files, submissions,
-//! and each [`Fault`]. Checks nothing.
+//! How a federation is founded and what befalls it: machines with their keys and peer files, submissions, and which
+//! [`Fault`] leads to what. Checks nothing.
 
 use std::sync::Arc;
 
@@ -11,19 +11,23 @@ use crate::envelope::{Body, Core, ENVELOPE_VERSION, EventType, IdScheme, Signer}
 use crate::event::Format;
 use crate::identity::{EventId, PublisherName};
 use crate::limits::MAX_HOPS_DEFAULT;
-use crate::policy::{Peer, Receive, Share, Tlp, TrustList};
+use crate::policy::{Peer, Share, Tlp, TrustList};
 use crate::protocol::Input;
 use crate::protocol::io::Ticket;
 use crate::sim::agenda::Happening;
 use crate::sim::faults::Fault;
-use crate::sim::machine::{BEGINNING, Backup, Machine};
-use crate::sim::plan::Plan;
+use crate::sim::liar::Liar;
+use crate::sim::machine::{BEGINNING, Harm, Machine};
+use crate::sim::plan::{Dates, Plan};
 use crate::sim::world::{Violation, World};
 use crate::store::memory_disk::MemoryDisk;
 use crate::store::seen::memory::MemorySeen;
 use crate::time::Timestamp;
 
-fn name(node: usize) -> PublisherName {
+const DAY_MS: u64 = 24 * 3_600_000;
+
+/// The name of a node.
+pub(super) fn name(node: usize) -> PublisherName {
     PublisherName::parse(&format!("cert-{node:02}")).expect("bug: it is a name")
 }
 
@@ -32,45 +36,58 @@ fn signer(node: usize) -> Signer {
 }
 
 /// The trust list of a node: everyone but those that it comes to trust later.
-fn trust(plan: &Plan, node: usize, later: &[(usize, usize)]) -> Arc<TrustList> {
-    let links = plan.topology.links(plan.nodes);
-    let peers = (0..plan.nodes).filter(|peer| *peer != node && !later.contains(&(node, *peer)));
+fn trust(plan: &Plan, node: usize) -> Arc<TrustList> {
+    let (links, peering) = (plan.topology.links(plan.nodes), &plan.peering);
+    let peers = (0..plan.nodes).filter(|peer| *peer != node && !peering.later.contains(&(node, *peer)));
+    let aliases = |peer| peering.aliases.iter().filter(move |(of, _)| *of == peer);
+    let receives = |peer| peering.receives.iter().find(|(at, of, _)| (*at, *of) == (node, peer));
     let peers = peers.map(|peer| Peer {
         name: name(peer),
         key: signer(peer).verifying_key(),
         seal: None,
-        aliases: Vec::new(),
+        aliases: aliases(peer).map(|(_, name)| name.clone()).collect(),
         dialled: links.contains(&(node.min(peer), node.max(peer))),
         paused: false,
         revoked: false,
         share: Share::default(),
-        receive: Receive::default(),
+        receive: receives(peer).map(|(.., receive)| receive.clone()).unwrap_or_default(),
     });
     Arc::new(TrustList::new(name(node), signer(node).verifying_key(), peers))
 }
 
 pub(super) fn machines(plan: &Plan) -> Vec<Machine> {
+    let flood = |number| plan.peering.liars.iter().find(|(liar, _)| *liar == number);
     let machine = |number| Machine {
         number,
         name: name(number),
         signer: signer(number),
-        trust: trust(plan, number, &plan.later),
+        trust: trust(plan, number),
         disk: MemoryDisk::default(),
         seen: MemorySeen::default(),
         skew_ms: 0,
         lives: 0,
         process: None,
+        liar: flood(number).map(|(_, flood)| Liar::new(name(number), *flood)),
         backup: None,
+        harm: Harm::default(),
     };
     (0..plan.nodes).map(machine).collect()
 }
 
+/// What an event looks like: its label, the length of its body, and its recipients.
+#[derive(Clone, Debug)]
+pub struct Look {
+    tlp: Tlp,
+    body_bytes: usize,
+    to: Vec<PublisherName>,
+}
+
 /// The event that the pipeline of `node` makes as its `nth`.
-fn core(plan: &Plan, node: usize, nth: u64, (tlp, body_bytes): (Tlp, usize), created: Timestamp) -> Core {
+fn core(plan: &Plan, node: usize, nth: u64, look: Look, created: Timestamp) -> Core {
     let hash = Sha256::digest(format!("event {nth} of node {node}, seed {}", plan.seed));
     let mut uuid = [0; 16];
     uuid.copy_from_slice(&hash[..16]);
-    let padding = "x".repeat(body_bytes);
+    let padding = "x".repeat(look.body_bytes);
     let body = format!(r#"{{"source.ip":"192.0.2.{}","extra.nth":{nth},"raw":"{padding}"}}"#, nth % 256);
     Core {
         version: ENVELOPE_VERSION,
@@ -84,8 +101,8 @@ fn core(plan: &Plan, node: usize, nth: u64, (tlp, body_bytes): (Tlp, usize), cre
         expires: None,
         event_type: EventType::Event,
         format: Format::intelmq(),
-        tlp,
-        to: Vec::new(),
+        tlp: look.tlp,
+        to: look.to,
         max_hops: MAX_HOPS_DEFAULT,
         parent: None,
         links: Vec::new(),
@@ -116,47 +133,31 @@ impl World {
     /// What befalls; returns the nodes whose process is gone.
     pub(super) fn befall(&mut self, fault: Fault) -> Result<Vec<usize>, Violation> {
         self.write_down(|| format!("{fault:?}"));
+        *self.witness.counts.faults.entry(fault.kind()).or_default() += 1;
         match fault {
-            Fault::Submit { node, nth, tlp, body_bytes } => self.submit(node, nth, (tlp, body_bytes))?,
-            Fault::SubmitAgain { node, nth } => {
-                let look = self.looks.get(&(node, nth)).copied().unwrap_or((Tlp::Green, 0));
-                self.submit(node, nth, look)?;
+            Fault::Submit { node, nth, tlp, body_bytes } => {
+                self.submit(node, nth, Look { tlp, body_bytes, to: Vec::new() })?;
             }
+            Fault::SubmitTo { node, nth, to } => {
+                self.submit(node, nth, Look { tlp: Tlp::Amber, body_bytes: 10, to: vec![to] })?;
+            }
+            Fault::SubmitAgain { node, nth } => self.submit(node, nth, self.look_of(node, nth))?,
             Fault::SubmitOther { node, nth } => {
-                let (tlp, body_bytes) = self.looks.get(&(node, nth)).copied().unwrap_or((Tlp::Green, 0));
-                self.submit(node, nth, (tlp, body_bytes + 1))?;
-            }
-            Fault::Crash { node, down_ms } => {
-                self.crash(node);
-                self.agenda.after(down_ms, Happening::Start { node });
-                return Ok(vec![node]);
+                let look = self.look_of(node, nth);
+                self.submit(node, nth, Look { body_bytes: look.body_bytes + 1, ..look })?;
             }
             Fault::Cut { a, b } => self.network.cut(&mut self.agenda, a, b),
             Fault::Partition { below, for_ms } => {
                 self.network.partition(&mut self.agenda, below);
                 self.agenda.after(for_ms, Happening::Heal);
             }
-            Fault::Backup { node, later_ms } => {
-                let machine = &mut self.machines[node];
-                let backup = Backup { disk: machine.disk.snapshot(), seen: machine.seen.snapshot() };
-                machine.backup = Some(backup);
-                self.pipelines[node].done_in_backup = self.pipelines[node].done.clone();
-                self.agenda.after(later_ms, Happening::CopySeen { node });
-            }
-            Fault::Restore { node } => return Ok(self.put_back(node, true)),
-            Fault::Empty { node } => return Ok(self.put_back(node, false)),
-            Fault::DiskFull { node, for_ms } => {
-                self.machines[node].fill_disk(true);
-                self.agenda.after(for_ms, Happening::DiskFree { node });
-            }
             Fault::ClockJump { node, by_ms } => self.machines[node].skew_ms += by_ms,
             Fault::Trust { node, publisher } => {
-                self.plan.later.retain(|later| *later != (node, publisher));
-                let trust = trust(&self.plan, node, &self.plan.later);
+                self.plan.peering.later.retain(|later| *later != (node, publisher));
+                let trust = trust(&self.plan, node);
                 self.machines[node].trust = trust.clone();
                 self.say(node, Input::Trust(trust));
             }
-            Fault::Retire { node } => self.expire(node, Some(Timestamp(u64::MAX)))?,
             Fault::Reconnect { node } => self.reconnect(node, false),
             Fault::StaleAck { node } => self.reconnect(node, true),
             Fault::Acks { node, on } => {
@@ -164,18 +165,86 @@ impl World {
                 let life = self.machines[node].lives;
                 self.agenda.after(0, Happening::Consume { node, life });
             }
+            harm => return self.befall_disk(harm),
         }
         Ok(Vec::new())
     }
 
-    fn say(&mut self, node: usize, input: Input) {
+    /// What befalls the disk of a node or its process; returns the nodes whose process is gone.
+    fn befall_disk(&mut self, fault: Fault) -> Result<Vec<usize>, Violation> {
+        let gone = match fault {
+            Fault::Crash { node, down_ms } => {
+                self.crash(node);
+                self.witness.counts.crash_images += 1;
+                self.agenda.after(down_ms, Happening::Start { node });
+                vec![node]
+            }
+            Fault::Kill { node, down_ms } => {
+                self.kill(node);
+                self.agenda.after(down_ms, Happening::Start { node });
+                vec![node]
+            }
+            Fault::SyncFails { node, syncs, down_ms } => {
+                self.machines[node].break_sync(syncs, down_ms);
+                Vec::new()
+            }
+            Fault::Backup { node, later_ms } => {
+                self.back_up(node, later_ms);
+                Vec::new()
+            }
+            Fault::Restore { node } => self.put_back(node, true),
+            Fault::Empty { node } => self.put_back(node, false),
+            Fault::DiskFull { node, for_ms } => {
+                self.machines[node].fill_disk(true);
+                self.agenda.after(for_ms, Happening::DiskFree { node });
+                Vec::new()
+            }
+            Fault::Retire { node } => {
+                self.expire(node, Some(Timestamp(u64::MAX)))?;
+                Vec::new()
+            }
+            Fault::Rot { node } => {
+                self.rot(node, false)?;
+                Vec::new()
+            }
+            Fault::RotNewest { node } => {
+                let rotten = self.rot(node, true)?;
+                if rotten {
+                    self.kill(node);
+                    self.agenda.after(0, Happening::Start { node });
+                }
+                rotten.then_some(node).into_iter().collect()
+            }
+            Fault::SeenLost { node, part } => {
+                self.lose_seen(node, part);
+                vec![node]
+            }
+            Fault::SeenBroken { node } => {
+                self.machines[node].seen.damage();
+                Vec::new()
+            }
+            _ => Vec::new(),
+        };
+        Ok(gone)
+    }
+
+    fn look_of(&self, node: usize, nth: u64) -> Look {
+        let plain = Look { tlp: Tlp::Green, body_bytes: 0, to: Vec::new() };
+        self.looks.get(&(node, nth)).cloned().unwrap_or(plain)
+    }
+
+    pub(super) fn say(&mut self, node: usize, input: Input) {
         let life = self.machines[node].lives;
         self.agenda.tell(node, life, 0, input);
     }
 
-    fn submit(&mut self, node: usize, nth: u64, look: (Tlp, usize)) -> Result<(), Violation> {
-        self.looks.entry((node, nth)).or_insert(look);
-        let created = BEGINNING.plus_ms(self.agenda.now);
+    fn submit(&mut self, node: usize, nth: u64, look: Look) -> Result<(), Violation> {
+        self.looks.entry((node, nth)).or_insert_with(|| look.clone());
+        let created = match self.plan.dates {
+            Dates::True => BEGINNING.plus_ms(self.agenda.now),
+            Dates::ByClock => self.machines[node].now(&self.agenda).wall,
+            Dates::Days(days) => BEGINNING.plus_ms(self.agenda.now).minus_ms(nth % days * DAY_MS),
+        };
         let core = core(&self.plan, node, nth, look, created);
         let envelope = self.machines[node].signer.sign(core);
         let envelope = envelope.map_err(|error| self.violated(error))?;
@@ -187,56 +256,6 @@ impl World {
             self.say(node, Input::Submit { ticket, envelope });
         }
         Ok(())
-    }
-
-    fn crash(&mut self, node: usize) {
-        self.machines[node].crash(&mut self.agenda);
-        self.network.node_down(&mut self.agenda, node);
-        self.pipelines[node].lost();
-    }
-
-    /// The directory is put back to its copy, or the journal removed.
-    fn put_back(&mut self, node: usize, restored: bool) -> Vec<usize> {
-        if restored && self.machines[node].backup.is_none() {
-            return Vec::new();
-        }
-        self.crash(node);
-        let machine = &mut self.machines[node];
-        match &machine.backup {
-            Some(backup) if restored => {
-                machine.disk.restore(&backup.disk);
-                machine.seen.restore(&backup.seen);
-                machine.disk.crash(usize::MAX);
-                machine.seen.crash();
-            }
-            _ => machine.remove_journal(),
-        }
-        self.witness.tainted.insert(node);
-        self.pipelines[node].rolled_back(restored);
-        self.agenda.after(20, Happening::Start { node });
-        vec![node]
-    }
-
-    /// Retention: what is given up is no longer owed to anyone.
-    pub(super) fn expire(&mut self, node: usize, now: Option<Timestamp>) -> Result<(), Violation> {
-        let Some(process) = &mut self.machines[node].process else { return Ok(()) };
-        let retired = process.engine.expire(now);
-        let retired = retired.map_err(|error| self.violated(error))?;
-        let Some(retired) = retired else { return Ok(()) };
-        self.gave_up(node);
-        self.say(node, Input::Retired { ends: retired.ends, missing: retired.missing });
-        Ok(())
-    }
-
-    /// What lies below the floor of a journal was given up, now or at its start.
-    pub(super) fn gave_up(&mut self, node: usize) {
-        let Some(process) = &self.machines[node].process else { return };
-        let (log_id, mut mark) = (process.engine.journal.log_id(), process.engine.journal.floor());
-        while let Some(past) = self.witness.past.get(&(node, log_id, mark.seq, mark.check)) {
-            self.witness.dropped[node].insert(past.key);
-            self.journals[node].remove(&past.key);
-            mark = past.before;
-        }
     }
 
     fn reconnect(&mut self, node: usize, stale_ack: bool) {

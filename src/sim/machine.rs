@@ -11,10 +11,11 @@ use rand::RngExt as _;
 use crate::envelope::{Signer, UnverifiedEnvelope, VerifiedEnvelope};
 use crate::identity::{CheckSecret, LogId, PublisherName};
 use crate::policy::TrustList;
-use crate::protocol::io::{StoreFailure, Ticket};
+use crate::protocol::io::{Read, StoreFailure, Ticket};
 use crate::protocol::{Input, Node, NodeConfig, Output, Rule, intake};
 use crate::record::{Entry, JournalEnds, NewRecord};
 use crate::sim::agenda::{Agenda, Happening};
+use crate::sim::liar::Liar;
 use crate::sim::plan::Plan;
 use crate::store::disk::Disk as _;
 use crate::store::engine::{Engine, EngineConfig, Opened, StoreError};
@@ -23,6 +24,7 @@ use crate::store::links::memory::MemoryLinks;
 use crate::store::memory_disk::MemoryDisk;
 use crate::store::seen::Checks;
 use crate::store::seen::memory::MemorySeen;
+use crate::store::segment::JournalError;
 use crate::time::{Now, Tick, Timestamp};
 use crate::wire::VerdictCode;
 
@@ -43,7 +45,21 @@ pub struct Machine {
     pub skew_ms: i64,
     pub lives: u64,
     pub process: Option<Process>,
+    /// It runs this in place of a core.
+    pub liar: Option<Liar>,
     pub backup: Option<Backup>,
+    pub harm: Harm,
+}
+
+/// What was done to the disk of a machine and has not shown yet.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Harm {
+    /// A sync will fail; then the process is down for so long, in ms.
+    pub sync_fails: Option<u64>,
+    /// Bits flipped: a start may find damage.
+    pub rotten: bool,
+    /// What the hint for damage says was done, to the newest segment: the next start has to say so.
+    pub newest_aside: bool,
 }
 
 /// A copy of the directory.
@@ -63,6 +79,8 @@ pub struct Process {
     known_at: u64,
     /// When it is woken next.
     pub wake: Option<u64>,
+    /// Notes that it asked to append.
+    pub notes: u64,
 }
 
 /// The bytes of an envelope, and the keys that are tried.
@@ -105,12 +123,14 @@ impl Machine {
             synced: rules.on(Rule::SeenSynced),
             position: rules.on(Rule::SeenPosition),
             empty_both: rules.on(Rule::EmptyBoth),
+            floor_first: rules.on(Rule::FloorFirst),
         };
         let fresh = Fresh {
             log_id: LogId(agenda.rng.random()),
             salt: agenda.rng.random(),
             check_secret: CheckSecret::new(agenda.rng.random()),
         };
+        self.seen.set_counted(rules.on(Rule::SeenCounted));
         let seen_keep_ms = config.seen_keep_ms();
         let now = self.now(agenda);
         let links = Box::<MemoryLinks>::default();
@@ -127,20 +147,30 @@ impl Machine {
         };
         let core = Node::new(config, self.trust.clone(), opened.ledger.clone(), opened.ends, now);
         let (life, appends) = (self.lives, VecDeque::new());
-        self.process = Some(Process { life, core, engine, appends, known_at: 0, wake: None });
+        self.process = Some(Process { life, core, engine, appends, known_at: 0, wake: None, notes: 0 });
         Ok(opened)
     }
 
-    /// The process dies in the middle of whatever it wrote.
-    pub fn crash(&mut self, agenda: &mut Agenda) {
-        if let Some(mut process) = self.process.take()
+    /// The process ends: what it had in memory is forgotten.
+    pub fn end(&mut self) {
+        self.process = None;
+        self.seen.crash();
+    }
+
+    /// The process ends in the middle of whatever it wrote; the machine goes on, with that in its cache.
+    pub fn kill(&mut self, agenda: &mut Agenda) {
+        if let Some(process) = &mut self.process
             && let Some((_, records)) = process.appends.pop_front()
             && !agenda.chance(3)
         {
-            self.disk.set_fail_sync(true);
-            let _ = process.engine.append(records);
-            self.disk.set_fail_sync(false);
+            let _ = process.engine.append_unsynced(records);
         }
+        self.end();
+    }
+
+    /// The power goes, in the middle of whatever was written.
+    pub fn crash(&mut self, agenda: &mut Agenda) {
+        self.kill(agenda);
         if agenda.chance(4) {
             self.disk.crash_scattered(|| agenda.rng.random());
         } else {
@@ -148,7 +178,18 @@ impl Machine {
             let keep = if agenda.chance(3) { most } else { agenda.rng.random_range(0..=most) };
             self.disk.crash(keep);
         }
-        self.seen.crash();
+    }
+
+    /// After `syncs` more a sync fails; then the process is down for `down_ms`.
+    pub fn break_sync(&mut self, syncs: u64, down_ms: u64) {
+        self.disk.fail_sync_after(Some(syncs));
+        self.harm.sync_fails = Some(down_ms);
+    }
+
+    /// The disk works again. Says how long the process is down that could not sync; `None` if nothing was broken.
+    pub fn repair_sync(&mut self) -> Option<u64> {
+        self.disk.set_fail_sync(false);
+        self.harm.sync_fails.take()
     }
 
     pub fn remove_journal(&self) {
@@ -162,6 +203,14 @@ impl Machine {
     pub fn fill_disk(&self, full: bool) {
         let used = self.disk.space().map_or(0, |space| space.total - space.free);
         self.disk.set_capacity(full.then_some(used));
+    }
+}
+
+/// Damage is as if nothing were there: what a reader thread of the node does.
+fn past_damage<T>(result: Result<T, JournalError>) -> Result<Option<T>, JournalError> {
+    match result {
+        Err(JournalError::Damaged { .. }) => Ok(None),
+        other => other.map(Some),
     }
 }
 
@@ -239,6 +288,8 @@ impl Process {
         let took = agenda.draw(agenda.weather.answer_ms);
         let answer = match output {
             Output::Append { ticket, records } => {
+                let notes = records.iter().filter(|record| matches!(record, NewRecord::Note(_)));
+                self.notes += notes.count() as u64;
                 self.appends.push_back((ticket, records));
                 if self.appends.len() == 1 {
                     self.arrange_commit(agenda, number);
@@ -255,11 +306,15 @@ impl Process {
                 return Ok(None);
             }
             Output::Read { reader, after_seq, bytes_max } => {
-                Input::Entries { reader, read: self.engine.read(after_seq, bytes_max)? }
+                Input::Entries { reader, read: self.read(after_seq, bytes_max)? }
             }
-            Output::Fetch { ticket, id } => Input::Fetched { ticket, entry: self.engine.journal.fetch(&id)? },
+            Output::Fetch { ticket, id } => {
+                let entry = past_damage(self.engine.journal.fetch(&id))?;
+                Input::Fetched { ticket, entry: entry.flatten() }
+            }
             Output::CheckMarks { ticket, marks } => {
-                Input::MarksChecked { ticket, agrees: self.engine.journal.newest_agreeing(&marks)? }
+                let agrees = past_damage(self.engine.journal.newest_agreeing(&marks))?;
+                Input::MarksChecked { ticket, agrees: agrees.flatten() }
             }
             Output::Verify { ticket, envelopes } => {
                 let results =
@@ -270,5 +325,19 @@ impl Process {
         };
         agenda.tell(number, self.life, took, answer);
         Ok(None)
+    }
+
+    /// Reads as a reader thread of the node does: what is damaged is passed over.
+    fn read(&mut self, after_seq: u64, bytes_max: usize) -> Result<Read, StoreError> {
+        let mut after = after_seq;
+        loop {
+            match self.engine.read(after, bytes_max) {
+                Err(StoreError::Journal(JournalError::Damaged { .. })) => {
+                    let located = self.engine.journal.locate(after)?;
+                    after = located.map_or(after + 1, |located| located.first_seq());
+                }
+                read => return read,
+            }
+        }
     }
 }

@@ -9,14 +9,19 @@
 pub mod agenda;
 pub mod faults;
 mod founding;
+mod harm;
+pub mod liar;
 pub mod machine;
 pub mod network;
 pub mod pipeline;
 pub mod plan;
+mod positions;
 pub mod rest;
+pub mod tally;
 pub mod witness;
 pub mod world;
 
-pub use faults::Fault;
-pub use plan::{Plan, Topology};
+pub use faults::{Fault, SeenPart};
+pub use liar::{Flood, Lie};
+pub use plan::{Dates, Plan, Topology};
 pub use world::{Violation, World};

@@ -1,7 +1,10 @@
 //! What is simulated: nodes and links, how good the network is, what goes wrong when. No state.
 
+use crate::identity::PublisherName;
+use crate::policy::Receive;
 use crate::protocol::{Bounds, Rules};
 use crate::sim::faults::Fault;
+use crate::sim::liar::Flood;
 
 /// Which nodes are linked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +59,31 @@ impl Default for Weather {
     }
 }
 
+/// What the peer files say beyond who is linked with whom.
+#[derive(Clone, Debug, Default)]
+pub struct Peering {
+    /// (node, publisher): the node does not trust that publisher until a fault [`Fault::Trust`] says so.
+    pub later: Vec<(usize, usize)>,
+    /// (node, peer): what the node takes from that peer, where it is not the default.
+    pub receives: Vec<(usize, usize, Receive)>,
+    /// An older name of a node, which its peers still know.
+    pub aliases: Vec<(usize, PublisherName)>,
+    /// Nodes that run no core, but send frames to harm.
+    pub liars: Vec<(usize, Flood)>,
+}
+
+/// What `created` of an event says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Dates {
+    /// When it was submitted.
+    #[default]
+    True,
+    /// When it was submitted by the clock of its publisher, which may be wrong.
+    ByClock,
+    /// The same moment on one of the last so many days.
+    Days(u64),
+}
+
 /// A federation, and what happens to it.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -65,8 +93,8 @@ pub struct Plan {
     pub weather: Weather,
     pub bounds: Bounds,
     pub rules: Rules,
-    /// (node, publisher): the node does not trust that publisher until a fault [`Fault::Trust`] says so.
-    pub later: Vec<(usize, usize)>,
+    pub peering: Peering,
+    pub dates: Dates,
     /// What is kept of a journal, in bytes.
     pub keep_bytes: u64,
     /// When what happens, in ms from the start.
@@ -85,7 +113,8 @@ impl Plan {
             weather: Weather::default(),
             bounds: Bounds::default(),
             rules: Rules::default(),
-            later: Vec::new(),
+            peering: Peering::default(),
+            dates: Dates::default(),
             keep_bytes: 4 * 1024 * 1024,
             faults: Vec::new(),
             consumers: true,

@@ -17,18 +17,22 @@ impl World {
             .iter()
             .map(|machine| machine.process.as_ref().map(|process| process.core.view()))
             .collect();
-        for (machine, view) in self.machines.iter().zip(&views) {
+        for (machine, view) in self.machines.iter().zip(&views).filter(|(machine, _)| machine.liar.is_none())
+        {
             let (Some(process), Some(view)) = (&machine.process, view) else {
                 return Some(format!("{} is not running", machine.name));
             };
-            let found = unanswered(machine, view)
+            let found = self
+                .unanswered(machine, view)
                 .or_else(|| self.not_taken(machine, process))
                 .or_else(|| self.not_handed(machine));
             if found.is_some() {
                 return found;
             }
         }
-        None
+        let (sender, receiver, what) = self.witness.feeds.unaccounted()?;
+        let name = |node: usize| &self.machines[node].name;
+        Some(format!("(5) {} to {}: {what}", name(sender), name(receiver)))
     }
 
     /// (1) Whoever may have what this node holds, has it.
@@ -38,10 +42,12 @@ impl World {
         let (log_id, mut mark) = (process.engine.journal.log_id(), process.engine.journal.last());
         while mark.seq > process.engine.journal.floor().seq {
             let past: &Past = self.witness.past.get(&(machine.number, log_id, mark.seq, mark.check))?;
-            for peer in &peers {
+            let given = !self.witness.nodes[machine.number].rotten.contains(&past.key);
+            for peer in peers.iter().filter(|peer| given && self.machines[**peer].liar.is_none()) {
                 let trusted = self.machines[*peer].trust.publisher(past.envelope.publisher());
                 let has = self.journals[*peer].contains(&past.key)
-                    || self.witness.dropped[*peer].contains(&past.key);
+                    || self.witness.nodes[*peer].dropped.contains(&past.key)
+                    || self.is_too_old(*peer, past);
                 if trusted && !has && self.witness.shared(machine.number, *peer, past, &trusts) {
                     let id = past.envelope.id();
                     let other = &self.machines[*peer].name;
@@ -56,6 +62,12 @@ impl World {
         None
     }
 
+    /// It was created before that node can say what it held.
+    fn is_too_old(&self, node: usize, past: &Past) -> bool {
+        let process = self.machines[node].process.as_ref();
+        process.is_some_and(|process| past.envelope.core().created < process.core.floor())
+    }
+
     /// (2) Nothing that is held is never handed off.
     fn not_handed(&self, machine: &Machine) -> Option<String> {
         if !self.plan.consumers {
@@ -63,7 +75,8 @@ impl World {
         }
         let pipeline = &self.pipelines[machine.number];
         let own = |key: &EventKey| self.witness.publishers.get(key) == Some(&machine.number);
-        let never = |key: &&EventKey| !own(key) && !pipeline.ever.contains(key);
+        let rotten = &self.witness.nodes[machine.number].rotten;
+        let never = |key: &&EventKey| !own(key) && !pipeline.ever.contains(key) && !rotten.contains(key);
         let key = self.journals[machine.number].iter().find(never)?;
         Some(format!("(2) the consumer of {} never got {key:?}", machine.name))
     }
@@ -82,24 +95,17 @@ impl World {
     pub fn union(&self) -> BTreeSet<EventKey> {
         self.journals.iter().flatten().copied().collect()
     }
-}
 
-/// (5) Nothing is owed or open, and what was offered has its fate.
-fn unanswered(machine: &Machine, view: &NodeView) -> Option<String> {
-    view.peers.iter().find_map(|peer| {
-        let PeerView { name, sent, received, .. } = peer;
-        if received.owed > 0 || received.open > 0 {
-            return Some(format!(
-                "(5) {} owes {} and has {} open of {name}",
-                machine.name, received.owed, received.open
-            ));
-        }
-        let fates = sent.accepted + sent.refused + sent.rejected + sent.deferred;
-        (sent.offered < fates).then(|| {
-            format!(
-                "{} offered {name} {}, of which {fates} have a fate: {sent:?}",
-                machine.name, sent.offered
-            )
+    /// (5) Nothing is owed or open.
+    fn unanswered(&self, machine: &Machine, view: &NodeView) -> Option<String> {
+        let lies =
+            |peer: &&PeerView| self.machines.iter().any(|it| it.name == peer.name && it.liar.is_some());
+        view.peers.iter().filter(|peer| !lies(peer)).find_map(|peer| {
+            let PeerView { name, received, .. } = peer;
+            (received.owed > 0 || received.open > 0).then(|| {
+                let (owed, open) = (received.owed, received.open);
+                format!("(5) {} owes {owed} and has {open} open of {name}", machine.name)
+            })
         })
-    })
+    }
 }

@@ -8,9 +8,10 @@ use crate::envelope::{Envelope, UnverifiedEnvelope};
 use crate::identity::{Check, EventKey, HopPath, LogId, PublisherName};
 use crate::policy::{Tlp, TrustList};
 use crate::protocol::io::{Event, Submitted, Ticket};
-use crate::record::{Entry, FeedState, Ledger};
+use crate::record::{Entry, FeedState, Ledger, Position};
 use crate::sim::machine::Committed;
-use crate::sim::pipeline::Pipeline;
+use crate::sim::tally::Feeds;
+use crate::time::Timestamp;
 use crate::wire::{Frame, Mark};
 
 /// An entry of a journal as it once was: the check names its whole past.
@@ -40,38 +41,87 @@ impl Traffic {
     }
 }
 
+/// What is known of one node.
+#[derive(Debug, Default)]
+pub struct NodeRecord {
+    /// What it answered as durable.
+    pub acknowledged: BTreeSet<EventKey>,
+    /// Restored, emptied or repaired by hand: it may have lost what it acknowledged.
+    pub tainted: bool,
+    /// What it holds was changed by hand, and is read anew at its next start.
+    pub afresh: bool,
+    /// What its journal ever held, with the time of `created`.
+    pub held: BTreeMap<EventKey, Timestamp>,
+    /// When each was first stored, in ms of simulated time.
+    pub since: BTreeMap<EventKey, u64>,
+    /// What retention took.
+    pub dropped: BTreeSet<EventKey>,
+    /// What its disk cannot give any more.
+    pub rotten: BTreeSet<EventKey>,
+    /// What each seq of its present journal is, what retention took included.
+    pub log: BTreeMap<u64, EventKey>,
+    /// The position of its consumer, as it was last seen on disk.
+    pub(super) position: Option<Position>,
+}
+
+impl NodeRecord {
+    /// Its disk is changed by hand: it may lose what it acknowledged, and what it holds is read anew.
+    pub fn changed_by_hand(&mut self) {
+        (self.tainted, self.afresh) = (true, true);
+    }
+
+    /// `entry` is in its journal.
+    pub(super) fn holds(&mut self, entry: &Entry, now: u64) {
+        let key = entry.envelope.key();
+        self.held.insert(key, entry.envelope.core().created);
+        self.since.entry(key).or_insert(now);
+        self.log.insert(entry.seq, key);
+    }
+}
+
+/// How often something was done in a run.
+#[derive(Clone, Debug, Default)]
+pub struct Counts {
+    /// Faults by kind.
+    pub faults: BTreeMap<String, u64>,
+    /// Disks that were opened after a crash.
+    pub crash_images: u64,
+    /// Entries that nodes said they miss.
+    pub missing: u64,
+    /// What nodes told that a log would show, by node.
+    pub told: BTreeMap<usize, u64>,
+    pub equivocations: u64,
+}
+
 #[derive(Debug)]
 pub struct Witness {
     pub names: Vec<PublisherName>,
-    /// What each node answered as durable.
-    pub acknowledged: Vec<BTreeSet<EventKey>>,
+    pub nodes: Vec<NodeRecord>,
     asked: BTreeMap<Ticket, (usize, EventKey)>,
-    /// Restored or emptied: they may have lost what they acknowledged.
-    pub tainted: BTreeSet<usize>,
-    /// What each journal ever held.
-    pub held: Vec<BTreeSet<EventKey>>,
-    /// What retention took.
-    pub dropped: Vec<BTreeSet<EventKey>>,
     pub past: BTreeMap<(usize, LogId, u64, Check), Past>,
+    /// Places behind which segments are missing that were moved aside, and the places before those.
+    gaps: BTreeMap<(usize, LogId, u64, Check), Mark>,
     pub publishers: BTreeMap<EventKey, usize>,
     pub traffic: Traffic,
-    pub missing: u64,
+    /// How often a node answered another's WANT for an identity: (from, to, key).
+    pub answers: BTreeMap<(usize, usize, EventKey), u32>,
+    pub feeds: Feeds,
+    pub counts: Counts,
 }
 
 impl Witness {
     pub fn new(names: Vec<PublisherName>) -> Self {
-        let nodes = names.len();
         Self {
+            nodes: names.iter().map(|_| NodeRecord::default()).collect(),
             names,
-            acknowledged: vec![BTreeSet::new(); nodes],
             asked: BTreeMap::new(),
-            tainted: BTreeSet::new(),
-            held: vec![BTreeSet::new(); nodes],
-            dropped: vec![BTreeSet::new(); nodes],
             past: BTreeMap::new(),
+            gaps: BTreeMap::new(),
             publishers: BTreeMap::new(),
             traffic: Traffic::default(),
-            missing: 0,
+            answers: BTreeMap::new(),
+            feeds: Feeds::default(),
+            counts: Counts::default(),
         }
     }
 
@@ -84,35 +134,39 @@ impl Witness {
             return Err(format!("a submission was answered twice, or was none: {ticket:?}"));
         };
         if matches!(outcome, Submitted::Accepted | Submitted::Duplicate) {
-            self.acknowledged[node].insert(key);
+            self.nodes[node].acknowledged.insert(key);
         }
         Ok(())
     }
 
-    pub fn told(&mut self, event: &Event) {
-        if let Event::Missing { count, .. } = event {
-            self.missing += count;
+    pub fn told(&mut self, node: usize, event: &Event) {
+        match event {
+            Event::Missing { count, .. } => self.counts.missing += count,
+            Event::Equivocation { .. } => self.counts.equivocations += 1,
+            Event::NotTaken { .. } | Event::StatementRefused { .. } => {}
+            _ => return,
         }
+        *self.counts.told.entry(node).or_default() += 1;
     }
 
-    /// (2) No identity twice in a journal.
+    /// (2) No identity twice in a journal, nor again after retention took it.
     pub fn committed(
         &mut self,
         node: usize,
         committed: &Committed,
         journal: &BTreeSet<EventKey>,
+        now: u64,
     ) -> Result<(), String> {
         let mut fresh = BTreeSet::new();
         for entry in &committed.entries {
-            let key = entry.envelope.key();
+            let (key, id, name) = (entry.envelope.key(), entry.envelope.id(), &self.names[node]);
             if journal.contains(&key) || !fresh.insert(key) {
-                return Err(format!(
-                    "(2) {} is twice in the journal of {}",
-                    entry.envelope.id(),
-                    self.names[node]
-                ));
+                return Err(format!("(2) {id} is twice in the journal of {name}"));
             }
-            self.held[node].insert(key);
+            if self.nodes[node].held.contains_key(&key) {
+                return Err(format!("(2) {id} was taken again at {name}, which held it before"));
+            }
+            self.nodes[node].holds(entry, now);
         }
         Ok(())
     }
@@ -123,14 +177,19 @@ impl Witness {
         self.past.insert((node, log_id, entry.seq, entry.check), past);
     }
 
+    /// Segments between these places are missing.
+    pub fn gap(&mut self, node: usize, log_id: LogId, before: Mark, behind: Mark) {
+        self.gaps.insert((node, log_id, behind.seq, behind.check), before);
+    }
+
     /// (1) What was acknowledged is on the disk of its publisher.
     pub fn started(&self, node: usize, journal: &BTreeSet<EventKey>) -> Result<(), String> {
-        if self.tainted.contains(&node) {
+        let record = &self.nodes[node];
+        if record.tainted {
             return Ok(());
         }
-        let lost = self.acknowledged[node]
-            .iter()
-            .find(|key| !journal.contains(key) && !self.dropped[node].contains(key));
+        let lost =
+            record.acknowledged.iter().find(|key| !journal.contains(key) && !record.dropped.contains(key));
         match lost {
             Some(key) => {
                 Err(format!("(1) {} acknowledged {key:?}, and its disk does not hold it", self.names[node]))
@@ -139,17 +198,20 @@ impl Witness {
         }
     }
 
-    /// (4) The seen set holds only what the journal holds or held.
-    pub fn seen(&self, node: usize, seen: &[EventKey]) -> Result<(), String> {
-        if self.tainted.contains(&node) {
-            return Ok(());
+    /// (4) The seen set holds only what the journal holds or held, and all of that which was created at or after
+    /// `floor`, below which nothing is taken.
+    pub fn seen(&self, node: usize, seen: &BTreeSet<EventKey>, floor: Timestamp) -> Result<(), String> {
+        let (record, name) = (&self.nodes[node], &self.names[node]);
+        if let Some(key) = seen.iter().find(|key| !record.held.contains_key(key)) {
+            return Err(format!("(4) the seen set of {name} has {key:?}, which it never held"));
         }
-        match seen.iter().find(|key| !self.held[node].contains(key)) {
-            Some(key) => {
-                Err(format!("(4) the seen set of {} has {key:?}, which it never held", self.names[node]))
-            }
-            None => Ok(()),
+        let lacks = |(key, created): &(&EventKey, &Timestamp)| **created >= floor && !seen.contains(key);
+        if let Some((key, created)) = record.held.iter().find(lacks) {
+            return Err(format!(
+                "(4) the seen set of {name} lacks {key:?}, which it held: created {created}, floor {floor}"
+            ));
         }
+        Ok(())
     }
 
     /// (7) Nothing is sent against policy, or pushed to a node in its path.
@@ -186,6 +248,9 @@ impl Witness {
         self.traffic.envelope_bytes += carrier.envelope.len() as u64;
         let envelope =
             UnverifiedEnvelope::decode(carrier.envelope.clone()).map_err(|error| error.to_string())?;
+        if matches!(frame, Frame::Answer(_)) {
+            *self.answers.entry((from, to, envelope.envelope().key())).or_default() += 1;
+        }
         let core = envelope.envelope().core();
         let publisher = &core.id.publisher;
         let one_hop = *publisher == self.names[from] || *publisher == self.names[to];
@@ -200,28 +265,19 @@ impl Witness {
         Ok(())
     }
 
-    /// (2) Nothing is handed off again after its durable ack, and nothing of our own as foreign.
-    pub fn handed(&self, node: usize, pipeline: &Pipeline, entries: &[Arc<Entry>]) -> Result<(), String> {
-        for entry in entries {
-            let id = entry.envelope.id();
-            if entry.envelope.publisher() == &self.names[node] {
-                return Err(format!("(2) {} was handed its own {id} as foreign", self.names[node]));
-            }
-            if pipeline.done.contains(&entry.envelope.key()) {
-                return Err(format!("(2) {id} was handed off at {} again after its ack", self.names[node]));
-            }
-        }
-        Ok(())
-    }
-
     /// (3) A cursor passes only what is held, owed, remembered as rejected, missing or withheld.
     pub fn cursors(&self, node: usize, view: &Cursors<'_>) -> Result<(), String> {
         for (peer, state) in &view.ledger.feeds {
             let Some(sender) = self.names.iter().position(|name| name == peer) else { continue };
-            let Some(log_id) = state.log_id else { continue };
+            let Some(log_id) = state.log_id.filter(|_| !view.liars.contains(&sender)) else { continue };
             let mut mark = state.cursor;
             while mark.seq > 0 {
-                let Some(past) = self.past.get(&(sender, log_id, mark.seq, mark.check)) else {
+                let place = (sender, log_id, mark.seq, mark.check);
+                if let Some(before) = self.gaps.get(&place) {
+                    mark = *before;
+                    continue;
+                }
+                let Some(past) = self.past.get(&place) else {
                     return Err(format!(
                         "(3) the cursor of {} on {peer} is at {mark:?}, which never was",
                         self.names[node]
@@ -252,7 +308,9 @@ impl Witness {
         let publisher = past.envelope.publisher();
         view.seen.contains(&past.key)
             || state.owed.contains_key(&seq)
-            || self.dropped[sender].contains(&past.key)
+            || self.nodes[sender].dropped.contains(&past.key)
+            || self.nodes[sender].rotten.contains(&past.key)
+            || past.envelope.core().created < view.floor
             || state.rejected.iter().any(|place| place.before.seq < seq)
             || !self.shared(sender, node, past, view.trusts)
             || !view.trusts[node].publisher(publisher)
@@ -271,4 +329,8 @@ pub struct Cursors<'a> {
     pub ledger: &'a Ledger,
     pub seen: &'a BTreeSet<EventKey>,
     pub trusts: &'a [Arc<TrustList>],
+    /// Nothing created before it is taken.
+    pub floor: Timestamp,
+    /// Senders of whose journals nothing is true.
+    pub liars: &'a BTreeSet<usize>,
 }

@@ -7,17 +7,19 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use crate::identity::{EventKey, PublisherName};
-use crate::policy::Tlp;
 use crate::protocol::io::Ticket;
 use crate::protocol::{Input, Output};
 use crate::record::Entry;
 use crate::sim::agenda::{Agenda, Happening};
+use crate::sim::founding::Look;
+use crate::sim::liar::ROUND_MS;
 use crate::sim::machine::{Committed, Machine, Workers};
 use crate::sim::network::Network;
 use crate::sim::pipeline::Pipeline;
 use crate::sim::plan::Plan;
 use crate::sim::witness::{Cursors, Witness};
-use crate::time::Tick;
+use crate::store::segment::JournalError;
+use crate::time::{Tick, Timestamp};
 use crate::wire::Mark;
 
 /// Happenings at one moment before the federation is taken to be going round in circles.
@@ -45,8 +47,8 @@ pub struct World {
     pub journals: Vec<BTreeSet<EventKey>>,
     /// What was said and done, where somebody wants to read it.
     pub log: Option<Vec<String>>,
-    /// What each event looks like: the label and length of its body.
-    pub(super) looks: BTreeMap<(usize, u64), (Tlp, usize)>,
+    /// What each event looks like.
+    pub(super) looks: BTreeMap<(usize, u64), Look>,
     pub(super) tickets: u64,
     workers: Workers,
 }
@@ -133,6 +135,7 @@ impl World {
                 Happening::Tell { node, life, input } if self.is_alive(node, life) => {
                     inputs.entry(node).or_default().push(*input);
                 }
+                Happening::Wake { node, .. } if self.machines[node].liar.is_some() => self.flood(node)?,
                 Happening::Wake { node, life } if self.is_alive(node, life) => {
                     let wake = self.machines[node]
                         .process
@@ -158,7 +161,8 @@ impl World {
     }
 
     pub(super) fn is_alive(&self, node: usize, life: u64) -> bool {
-        self.machines[node].process.as_ref().is_some_and(|process| process.life == life)
+        let machine = &self.machines[node];
+        (machine.process.is_some() || machine.liar.is_some()) && machine.lives == life
     }
 
     fn happens(&mut self, happening: Happening) -> Result<(), Violation> {
@@ -199,16 +203,24 @@ impl World {
             return Ok(());
         }
         let machine = &mut self.machines[node];
-        let opened = machine.start(&mut self.agenda, &self.plan);
-        if opened.as_ref().is_err_and(|error| error.is_full()) {
-            // No room even to begin: whoever looks after the node tries again.
-            self.agenda.after(500, Happening::Start { node });
+        if machine.liar.is_some() {
+            machine.lives += 1;
+            self.network.node_up(node, machine.lives);
+            self.agenda.after(ROUND_MS, Happening::Wake { node, life: 0 });
             return Ok(());
         }
-        opened.map_err(|error| self.violated(format!("{}: {error}", self.machines[node].name)))?;
+        let opened = match machine.start(&mut self.agenda, &self.plan) {
+            Ok(opened) => opened,
+            Err(error) => return self.start_failed(node, &error),
+        };
         let (life, entries) = (self.machines[node].lives, self.journal_of(node)?);
+        if std::mem::take(&mut self.machines[node].harm.newest_aside) && opened.problems.is_empty() {
+            let name = &self.machines[node].name;
+            return Err(self.violated(format!("(2) the end of the journal of {name} is gone, in silence")));
+        }
         self.journals[node] = entries.iter().map(|entry| entry.envelope.key()).collect();
-        self.remember(node, &entries);
+        self.read_anew(node);
+        self.remember(node, &entries)?;
         self.gave_up(node);
         self.witness.started(node, &self.journals[node]).map_err(|what| self.violated(what))?;
         self.network.node_up(node, life);
@@ -220,14 +232,30 @@ impl World {
         self.step(node, Vec::new())
     }
 
+    /// After a change by hand a node holds what its disk holds: nothing else is true of it any more.
+    fn read_anew(&mut self, node: usize) {
+        let record = &mut self.witness.nodes[node];
+        if std::mem::take(&mut record.afresh) {
+            let seen = self.machines[node].seen.keys();
+            record.held = seen.into_iter().map(|key| (key, Timestamp(0))).collect();
+            record.log.clear();
+            record.position = None;
+            self.pipelines[node].done.retain(|key| self.journals[node].contains(key));
+        }
+    }
+
     /// Everything that the journal of a node holds, read from its bytes.
-    fn journal_of(&self, node: usize) -> Result<Vec<Arc<Entry>>, Violation> {
+    pub(super) fn journal_of(&self, node: usize) -> Result<Vec<Arc<Entry>>, Violation> {
         let Some(process) = &self.machines[node].process else { return Ok(Vec::new()) };
         let journal = &process.engine.journal;
         let mut entries: Vec<Arc<Entry>> = Vec::new();
         loop {
             let after = entries.last().map_or(journal.floor().seq, |entry| entry.seq);
-            let read = journal.read(after, 1 << 20).map_err(|error| self.violated(error))?;
+            let read = match journal.read(after, 1 << 20) {
+                // The node passes it over, and whoever looks from outside as well.
+                Err(JournalError::Damaged { .. }) if self.machines[node].harm.rotten => return Ok(entries),
+                read => read.map_err(|error| self.violated(error))?,
+            };
             if read.entries.is_empty() {
                 return Ok(entries);
             }
@@ -235,25 +263,37 @@ impl World {
         }
     }
 
-    fn remember(&mut self, node: usize, entries: &[Arc<Entry>]) {
-        let Some(process) = &self.machines[node].process else { return };
-        let (log_id, floor) = (process.engine.journal.log_id(), process.engine.journal.floor());
+    fn remember(&mut self, node: usize, entries: &[Arc<Entry>]) -> Result<(), Violation> {
+        let Some(process) = &self.machines[node].process else { return Ok(()) };
+        let journal = &process.engine.journal;
+        let (log_id, floor) = (journal.log_id(), journal.floor());
+        if !self.witness.past.contains_key(&(node, log_id, floor.seq, floor.check)) {
+            self.witness.gap(node, log_id, Mark::START, floor);
+        }
         let mut before = floor;
         for entry in entries {
+            if entry.seq > before.seq + 1 {
+                let check = journal.check_at(entry.seq - 1).map_err(|error| self.violated(error))?;
+                let behind = Mark { seq: entry.seq - 1, check: check.unwrap_or_default() };
+                self.witness.gap(node, log_id, before, behind);
+            }
             self.witness.remember(node, log_id, before, entry);
-            self.witness.held[node].insert(entry.envelope.key());
+            self.witness.nodes[node].holds(entry, self.agenda.now);
             before = entry.mark();
         }
+        Ok(())
     }
 
     fn commit(&mut self, node: usize) -> Result<(), Violation> {
         let Some(process) = &mut self.machines[node].process else { return Ok(()) };
         let (log_id, before) = (process.engine.journal.log_id(), process.engine.journal.last());
-        let committed = process
-            .commit(&mut self.agenda, node)
-            .map_err(|error| Violation { at_ms: 0, what: error.to_string() });
-        let Some(committed) = committed? else { return Ok(()) };
-        self.witness.committed(node, &committed, &self.journals[node]).map_err(|what| self.violated(what))?;
+        let committed = match process.commit(&mut self.agenda, node) {
+            Ok(Some(committed)) => committed,
+            Ok(None) => return Ok(()),
+            Err(error) => return self.store_failed(node, &error),
+        };
+        let checked = self.witness.committed(node, &committed, &self.journals[node], self.agenda.now);
+        checked.map_err(|what| self.violated(what))?;
         let Committed { entries, .. } = committed;
         let mut before: Mark = before;
         for entry in &entries {
@@ -267,25 +307,48 @@ impl World {
     /// Looks at what is on the disk of a node.
     pub(super) fn look(&mut self, node: usize) -> Result<(), Violation> {
         let Some(process) = &self.machines[node].process else { return Ok(()) };
-        let ledger = process.engine.journal.ledger();
+        let (ledger, floor) = (process.engine.journal.ledger(), process.engine.journal.floor().seq);
         if let Some(position) = ledger.consumers.get(&self.pipelines[node].name) {
-            self.pipelines[node].durable(position.seq);
+            let pipeline = &mut self.pipelines[node];
+            let checked = self.witness.position(node, position, floor, pipeline);
+            pipeline.durable(position.seq);
+            checked.map_err(|what| self.violated(what))?;
         }
         if self.plan.nodes > 8 && !self.agenda.now.is_multiple_of(64) {
             // The whole past of every cursor is dear: large federations are looked at now and then.
             return Ok(());
         }
-        let seen = self.machines[node].seen.keys();
-        self.witness.seen(node, &seen).map_err(|what| self.violated(what))?;
+        let floor = process.core.floor();
+        let seen: BTreeSet<EventKey> = self.machines[node].seen.keys().into_iter().collect();
+        self.witness.seen(node, &seen, floor).map_err(|what| self.violated(what))?;
         let trusts: Vec<_> = self.machines.iter().map(|machine| machine.trust.clone()).collect();
-        let seen: BTreeSet<EventKey> = seen.into_iter().collect();
-        let view = Cursors { ledger, seen: &seen, trusts: &trusts };
+        let liars = self.liars();
+        let view = Cursors { ledger, seen: &seen, trusts: &trusts, floor, liars: &liars };
         self.witness.cursors(node, &view).map_err(|what| self.violated(what))
+    }
+
+    fn liars(&self) -> BTreeSet<usize> {
+        self.plan.peering.liars.iter().map(|(liar, _)| *liar).collect()
+    }
+
+    /// A liar sends a round of its flood.
+    fn flood(&mut self, node: usize) -> Result<(), Violation> {
+        let now = self.machines[node].now(&self.agenda);
+        let Some(liar) = &mut self.machines[node].liar else { return Ok(()) };
+        let outputs = liar.flood(now);
+        if liar.goes_on() {
+            self.agenda.after(ROUND_MS, Happening::Wake { node, life: 0 });
+        }
+        outputs.into_iter().try_for_each(|output| self.obey(node, output))
     }
 
     /// Gives a process what came for it, and obeys.
     pub(super) fn step(&mut self, node: usize, inputs: Vec<Input>) -> Result<(), Violation> {
         let now = self.machines[node].now(&self.agenda);
+        if let Some(liar) = &mut self.machines[node].liar {
+            let outputs = liar.handle(inputs, now);
+            return outputs.into_iter().try_for_each(|output| self.obey(node, output));
+        }
         let Some(process) = &mut self.machines[node].process else { return Ok(()) };
         process.handle(inputs, now);
         let mut vain = 0;
@@ -333,9 +396,10 @@ impl World {
             let Some(process) = &mut self.machines[node].process else { return Ok(worked) };
             let Some(output) = process.core.poll_output() else { return Ok(worked) };
             worked = true;
-            let rest = process.obey(output, &mut self.agenda, node, &mut self.workers);
-            if let Some(output) = rest.map_err(|error| self.violated(error))? {
-                self.obey(node, output)?;
+            match process.obey(output, &mut self.agenda, node, &mut self.workers) {
+                Ok(Some(output)) => self.obey(node, output)?,
+                Ok(None) => {}
+                Err(error) => self.store_failed(node, &error)?,
             }
         }
     }
@@ -356,7 +420,10 @@ impl World {
             Output::Send { stream, frame } => {
                 if let Some(to) = self.network.other_end(stream) {
                     self.write_down(|| format!("{node}->{to} {stream:?} {frame:?}"));
-                    self.witness.sends(node, to, &frame).map_err(|what| self.violated(what))?;
+                    if self.machines[node].liar.is_none() {
+                        self.witness.sends(node, to, &frame).map_err(|what| self.violated(what))?;
+                        self.witness.feeds.sends(node, to, stream, &frame);
+                    }
                 }
                 self.network.send(&mut self.agenda, stream, &frame);
             }
@@ -382,7 +449,7 @@ impl World {
             }
             Output::Event(event) => {
                 self.write_down(|| format!("{node} {event:?}"));
-                self.witness.told(&event);
+                self.witness.told(node, &event);
             }
             _ => {}
         }

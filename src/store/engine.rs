@@ -276,11 +276,7 @@ impl<D: Disk, B: SeenDb> Engine<D, B> {
     /// [`StoreError::Full`]: nothing of it is in the journal. Any other: the node must stop.
     pub fn append(&mut self, records: Vec<NewRecord>) -> Result<(u64, JournalEnds), StoreError> {
         let batch = self.begin(records)?;
-        if !self.config.checks.synced {
-            let heads: Vec<CarrierHead> = batch.heads().collect();
-            self.seen.insert(&heads);
-            self.flush()?;
-        }
+        self.insert_unsynced(&batch)?;
         let disk = Arc::clone(self.journal.disk());
         match batch.write(&*disk) {
             Ok(()) => {
@@ -293,6 +289,28 @@ impl<D: Disk, B: SeenDb> Engine<D, B> {
             }
             Err(failed) => Err(failed.into()),
         }
+    }
+
+    /// The first half of [`Self::append`]: the power may still take it, or tear it.
+    ///
+    /// # Errors
+    /// As [`Self::append`].
+    #[cfg(feature = "sim")]
+    pub fn append_unsynced(&mut self, records: Vec<NewRecord>) -> Result<(), StoreError> {
+        let batch = self.begin(records)?;
+        self.insert_unsynced(&batch)?;
+        let disk = Arc::clone(self.journal.disk());
+        Ok(batch.write_unsynced(&*disk)?)
+    }
+
+    /// What the seen set must not do, and does in simulations without that rule.
+    fn insert_unsynced(&mut self, batch: &Batch) -> Result<(), StoreError> {
+        if !self.config.checks.synced {
+            let heads: Vec<CarrierHead> = batch.heads().collect();
+            self.seen.insert(&heads);
+            self.flush()?;
+        }
+        Ok(())
     }
 
     /// What stands under each identity, in the order asked; whatever was stored is found, or was created before the

@@ -12,6 +12,9 @@ use bytes::Bytes;
 use rustix::fs::{FallocateFlags, fallocate, statvfs};
 
 use super::disk::{Disk, Space};
+use crate::files;
+#[cfg(test)]
+use crate::files::recorder::{Op, note};
 
 /// Files that are kept open; beyond it all are closed and opened again as needed.
 const OPEN_FILES_MAX: usize = 64;
@@ -28,7 +31,7 @@ impl FileDisk {
     /// # Errors
     /// It cannot be made.
     pub fn open(dir: &Path) -> io::Result<Self> {
-        fs::create_dir_all(dir)?;
+        files::make_dir(dir, 0o700)?;
         Ok(Self { dir: dir.to_owned(), open: Mutex::default() })
     }
 
@@ -48,14 +51,6 @@ impl FileDisk {
     fn forget(&self, name: &str) {
         self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
     }
-}
-
-/// What was made, renamed and removed in `dir` is on disk when this returns.
-///
-/// # Errors
-/// Whatever the system says.
-pub fn sync_dir(dir: &Path) -> io::Result<()> {
-    File::open(dir)?.sync_all()
 }
 
 /// Room on the file system of `dir`.
@@ -87,32 +82,48 @@ impl Disk for FileDisk {
     fn create(&self, name: &str) -> io::Result<()> {
         self.forget(name);
         let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(true).mode(0o600).open(self.dir.join(name)).map(|_| ())
+        options.write(true).create(true).truncate(true).mode(0o600).open(self.dir.join(name))?;
+        #[cfg(test)]
+        note(|| Op::Create(self.dir.join(name)));
+        Ok(())
     }
 
     fn write(&self, name: &str, at: u64, bytes: &[u8]) -> io::Result<()> {
-        self.file(name)?.write_all_at(bytes, at)
+        self.file(name)?.write_all_at(bytes, at)?;
+        #[cfg(test)]
+        note(|| Op::Write(self.dir.join(name), at, bytes.to_vec()));
+        Ok(())
     }
 
     fn reserve(&self, name: &str, len: u64) -> io::Result<()> {
         match fallocate(&*self.file(name)?, FallocateFlags::empty(), 0, len) {
             Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => Ok(()),
-            done => Ok(done?),
+            done => {
+                #[cfg(test)]
+                note(|| Op::Length(self.dir.join(name), len));
+                Ok(done?)
+            }
         }
     }
 
     fn sync(&self, name: &str) -> io::Result<()> {
-        self.file(name)?.sync_data()
+        self.file(name)?.sync_data()?;
+        #[cfg(test)]
+        note(|| Op::SyncBytes(self.dir.join(name)));
+        Ok(())
     }
 
     fn sync_names(&self) -> io::Result<()> {
-        sync_dir(&self.dir)
+        files::sync_names(&self.dir)
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         self.forget(from);
         self.forget(to);
-        fs::rename(self.dir.join(from), self.dir.join(to))
+        fs::rename(self.dir.join(from), self.dir.join(to))?;
+        #[cfg(test)]
+        note(|| Op::Rename(self.dir.join(from), self.dir.join(to)));
+        Ok(())
     }
 
     fn read(&self, name: &str, at: u64, len: usize) -> io::Result<Bytes> {
@@ -134,14 +145,21 @@ impl Disk for FileDisk {
     }
 
     fn truncate(&self, name: &str, len: u64) -> io::Result<()> {
-        self.file(name)?.set_len(len)
+        self.file(name)?.set_len(len)?;
+        #[cfg(test)]
+        note(|| Op::Length(self.dir.join(name), len));
+        Ok(())
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
         self.forget(name);
         match fs::remove_file(self.dir.join(name)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            removed => removed,
+            removed => {
+                #[cfg(test)]
+                note(|| Op::Remove(self.dir.join(name)));
+                removed
+            }
         }
     }
 

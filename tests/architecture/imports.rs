@@ -22,7 +22,8 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
     ("control", ADAPTER),
     ("invitation", &["limits", "time", "identity"]),
     ("explain", &["time", "identity", "event", "envelope", "policy", "config"]),
-    ("audit", &["time", "identity", "status"]),
+    ("files", &[]),
+    ("audit", &["time", "identity", "status", "files"]),
     ("store", ADAPTER),
     ("transport", ADAPTER),
     ("local", ADAPTER),
@@ -43,7 +44,7 @@ const PURE: &[&str] = &[
 
 const ADAPTER: &[&str] = &[
     "limits", "time", "identity", "event", "link", "envelope", "filter", "format", "policy", "wire",
-    "record", "protocol", "status", "clock", "control",
+    "record", "protocol", "status", "clock", "control", "files",
 ];
 
 const SIMULATOR: &[&str] = &[
@@ -68,6 +69,7 @@ const EVERYTHING_BELOW_CLI: &[&str] = &[
     "clock",
     "control",
     "audit",
+    "files",
     "explain",
     "invitation",
     "store",
@@ -94,6 +96,7 @@ const EVERYTHING_BELOW_MAIN: &[&str] = &[
     "clock",
     "control",
     "audit",
+    "files",
     "explain",
     "invitation",
     "store",

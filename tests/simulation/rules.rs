@@ -2,12 +2,12 @@
 //! small as the one in which the model found it; with all rules on the same federations are well.
 
 use super::*;
-use intelmesh::protocol::{Rule, Rules};
+use intelmesh::protocol::{Bounds, Rule, Rules};
 
 /// Seeds that are tried until one shows the lack of a rule.
 const TRIES: u64 = 150;
 
-fn without(rules: &[Rule], scenario: impl Fn(u64) -> Plan) {
+pub fn without(rules: &[Rule], scenario: impl Fn(u64) -> Plan) {
     let off = rules.iter().fold(Rules::default(), |off, rule| off.without(*rule));
     let shown = (1..=TRIES).find_map(|seed| {
         let plan = Plan { rules: off, ..scenario(seed) };
@@ -171,7 +171,7 @@ fn the_window_is_never_more_than_what_can_be_owed() {
 fn cured(seed: u64) -> (Plan, u64) {
     let mut rng = chance(seed);
     let mut plan = Plan::new(seed, 3, Topology::Chain);
-    plan.later = vec![(2, 0)];
+    plan.peering.later = vec![(2, 0)];
     for nth in 0..5 {
         plan = plan.at(200 + 300 * nth, submit(0, nth));
     }

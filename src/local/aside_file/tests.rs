@@ -1,6 +1,9 @@
 //! What a crash or a full disk leaves of a line, and how far an attempt got.
 
+use std::io::Write;
+
 use super::*;
+use crate::files::lines::Appended;
 use crate::local::read_aside;
 
 fn record(number: u64) -> AsideRecord {
@@ -92,7 +95,7 @@ impl Appended for FullDisk<'_> {
 fn a_full_disk_leaves_no_half_line_in_aside() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("door.jsonl");
-    let open = || open_whole(File::options().create(true).append(true), &path).unwrap();
+    let open = || open_whole(File::options().create(true), &path, is_line).unwrap();
     let (mut file, whole) = open();
     append_whole(&mut file, whole, b"{}\n", || Ok(())).unwrap();
     for room in [0, 1, 5, 100] {
@@ -117,7 +120,7 @@ fn an_attempt_that_broke_off_goes_on_behind_what_was_tried() {
         }
         let mut first = aside.take_up().await.unwrap().unwrap();
         let lines = first.next_batch().await.unwrap();
-        aside.tried(&first, lines[0].end).unwrap();
+        aside.tried(&first, lines[0].end).await.unwrap();
         aside.append(record(3)).await.unwrap();
         assert_eq!(aside.status().unwrap().lines, 3);
         drop((first, aside));

@@ -60,6 +60,9 @@ impl<D: Disk, B: SeenDb> Engine<D, B> {
     /// [`StoreError`].
     pub fn settle(&mut self) -> Result<bool, StoreError> {
         let Some(ids) = self.unsettled else { return Ok(true) };
+        if !self.config.checks.floor_first {
+            self.begin_flush().run()?;
+        }
         let floor = match self.raise_floor() {
             Err(error) if error.is_full() => return Ok(false),
             floor => floor?,

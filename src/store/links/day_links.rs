@@ -4,14 +4,14 @@
 //! memory and is made again from the journal. `day_files` has sled's rules; what is inserted when is not decided here.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{Class, LinkDb, Row, RowKey, rows};
+use crate::files;
 use crate::identity::{Check, EventKey, LogId};
 use crate::store::format::Format;
-use crate::store::seen::day_files::{DayFiles, io_error, read_if_there, replace_file};
+use crate::store::seen::day_files::{DayFiles, io_error, read_if_there};
 use crate::store::seen::filter::Filter;
 use crate::store::seen::{Covered, Emptied, Flush, SeenError};
 use crate::time::Timestamp;
@@ -63,7 +63,7 @@ impl DayLinks {
     /// # Errors
     /// [`SeenError::Io`]: the directory cannot be read.
     pub fn open(dir: &Path, aside: &Path) -> Result<Self, SeenError> {
-        fs::create_dir_all(dir).map_err(io_error(dir))?;
+        files::make_dir(dir, 0o700).and_then(|()| files::finish_removing(dir)).map_err(io_error(dir))?;
         let files = Arc::new(DayFiles::new(dir));
         let (dir, aside) = (dir.to_owned(), aside.to_owned());
         let mut db = Self { dir, aside, files, days: BTreeMap::new(), written: None, writing: None };
@@ -112,7 +112,7 @@ impl DayLinks {
     }
 
     fn write_covered(dir: &Path, written: &Written) -> Result<(), SeenError> {
-        replace_file(dir, COVERED_FILE, &encode(written)).map_err(io_error(dir))
+        files::replace(&dir.join(COVERED_FILE), &encode(written), 0o600).map_err(io_error(dir))
     }
 }
 

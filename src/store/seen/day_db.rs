@@ -4,13 +4,13 @@
 //! all that covers. `day_files` has sled's rules. When something is inserted is not decided here.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::day_files::{self, DayFiles, io_error};
 use super::filter::Filter;
 use super::{Covered, Emptied, Flush, SeenDb, SeenError, SeenId};
+use crate::files;
 use crate::identity::{CoreDigest, EventKey};
 
 /// Ids in one block: 3 KB, so that a leaf of sled stays far from its blobs.
@@ -71,7 +71,7 @@ impl DayDb {
     /// # Errors
     /// [`SeenError::Io`]: the directory cannot be read.
     pub fn open(dir: &Path, aside: &Path) -> Result<Self, SeenError> {
-        fs::create_dir_all(dir).map_err(io_error(dir))?;
+        files::make_dir(dir, 0o700).and_then(|()| files::finish_removing(dir)).map_err(io_error(dir))?;
         let files = Arc::new(DayFiles::new(dir));
         let mut db = Self {
             dir: dir.to_owned(),

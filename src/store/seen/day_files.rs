@@ -4,7 +4,7 @@
 //! day corrupt and not the node.
 
 use std::collections::HashMap;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -14,8 +14,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::day_db::{Row, block_key};
 use super::filter::{Filter, LAYERS_MAX};
 use super::{Covered, SeenError};
+use crate::files;
 use crate::identity::{Check, LogId};
-use crate::store::file_disk::sync_dir;
 use crate::store::format::Format;
 use crate::time::Timestamp;
 use crate::wire::Mark;
@@ -235,7 +235,7 @@ impl DayFiles {
         let dir = self.day_dir(day);
         let is_new = !dir.is_dir();
         if is_new {
-            fs::create_dir_all(&dir).map_err(io_error(&dir))?;
+            files::make_dir(&dir, 0o700).map_err(io_error(&dir))?;
         }
         let db = self.db(day)?;
         let written = guarded(&dir, || {
@@ -252,13 +252,14 @@ impl DayFiles {
             return Err(error);
         }
         let file = dir.join("db");
-        File::open(&file).and_then(|file| file.sync_data()).map_err(io_error(&dir))?;
+        files::sync_bytes(&file).map_err(io_error(&dir))?;
         if is_new {
-            sync_dir(&dir).and_then(|()| sync_dir(&self.dir)).map_err(io_error(&dir))?;
+            files::sync_names(&dir).map_err(io_error(&dir))?;
         }
         for (name, layers) in filters {
             for (nth, bytes) in layers {
-                replace_file(&dir, &format!("{name}-{nth}"), bytes).map_err(io_error(&dir))?;
+                let file = dir.join(format!("{name}-{nth}"));
+                files::replace(&file, bytes, 0o600).map_err(io_error(&dir))?;
             }
         }
         Ok(())
@@ -288,10 +289,7 @@ impl DayFiles {
             open.remove(nth);
         }
         let dir = self.day_dir(day);
-        match fs::remove_dir_all(&dir) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error(&dir)(error)),
-            _ => Ok(true),
-        }
+        files::remove_dir(&dir).map(|()| true).map_err(io_error(&dir))
     }
 
     /// Empties the directory, into one below `aside` where that is given.
@@ -299,24 +297,21 @@ impl DayFiles {
         self.opened().clear();
         let dir = &self.dir;
         // First of all: without it nothing else is believed.
-        match fs::remove_file(dir.join(COVERED_FILE)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io_error(dir)(error)),
-            _ => sync_dir(dir).map_err(io_error(dir))?,
-        }
+        files::remove(&dir.join(COVERED_FILE)).map_err(io_error(dir))?;
         match aside {
-            None => fs::remove_dir_all(dir).map_err(io_error(dir))?,
+            None => files::remove_dir(dir).map_err(io_error(dir))?,
             Some(aside) => {
-                fs::create_dir_all(aside).map_err(io_error(aside))?;
+                files::make_dir(aside, 0o700).map_err(io_error(aside))?;
                 let free =
                     (0..).map(|n: u32| aside.join(format!("{}-{n}", label(dir)))).find(|path| !path.exists());
                 let to = free.unwrap_or_else(|| aside.join(label(dir)));
                 // On another file system it cannot be moved: then it is only removed.
-                if fs::rename(dir, &to).is_err() {
-                    fs::remove_dir_all(dir).map_err(io_error(dir))?;
+                if files::rename(dir, &to).is_err() {
+                    files::remove_dir(dir).map_err(io_error(dir))?;
                 }
             }
         }
-        fs::create_dir_all(dir).map_err(io_error(dir))?;
+        files::make_dir(dir, 0o700).map_err(io_error(dir))?;
         Ok(Self::new(dir))
     }
 
@@ -328,7 +323,7 @@ impl DayFiles {
         bytes.extend_from_slice(&covered.floor.0.to_be_bytes());
         let crc = crc32c::crc32c(&bytes);
         bytes.extend_from_slice(&crc.to_be_bytes());
-        replace_file(&self.dir, COVERED_FILE, &bytes).map_err(io_error(&self.dir))
+        files::replace(&self.dir.join(COVERED_FILE), &bytes, 0o600).map_err(io_error(&self.dir))
     }
 
     /// Bytes on disk, when they were last measured.
@@ -388,7 +383,7 @@ fn open_sled(dir: &Path) -> Result<sled::Db, SeenError> {
         for entry in fs::read_dir(dir).map_err(io_error(dir))?.flatten() {
             let name = entry.file_name();
             if name.to_str().is_some_and(|name| name.starts_with("snap.") && name.ends_with(".generating")) {
-                fs::remove_file(entry.path()).map_err(io_error(dir))?;
+                files::remove(&entry.path()).map_err(io_error(dir))?;
             }
         }
     }
@@ -403,16 +398,4 @@ fn guarded<T>(dir: &Path, run: impl FnOnce() -> Result<T, SeenError>) -> Result<
     catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| {
         Err(SeenError::Corrupt { file: label(dir), what: "sled cannot read it".to_owned() })
     })
-}
-
-/// Writes a file whole, or not at all, and returns when it is on disk.
-pub fn replace_file(dir: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
-    let new = dir.join(format!("{name}.new"));
-    let file = File::create(&new).and_then(|mut file| {
-        io::Write::write_all(&mut file, bytes)?;
-        Ok(file)
-    })?;
-    file.sync_data()?;
-    fs::rename(&new, dir.join(name))?;
-    sync_dir(dir)
 }

@@ -1,5 +1,6 @@
-//! A seen set in memory that forgets, in a crash, what was not flushed. For tests and the simulator; it
-//! deliberately keeps no days apart but to forget them.
+//! A seen set in memory that forgets, in a crash, what was not flushed, and that can lose parts as a directory of
+//! files can. For tests and the simulator; it keeps the contract of the real one (what a flush covered, how many
+//! ids each day had), and not its files.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,14 +12,38 @@ use crate::identity::{CoreDigest, EventKey};
 struct Ids {
     by_key: BTreeMap<EventKey, SeenId>,
     covered: Option<Covered>,
+    /// Ids of each day, as the flush that wrote `covered` counted them.
+    counted: BTreeMap<u32, usize>,
+}
+
+impl Ids {
+    fn count(&self) -> BTreeMap<u32, usize> {
+        let mut counted = BTreeMap::new();
+        self.by_key.values().for_each(|id| *counted.entry(id.day).or_default() += 1);
+        counted
+    }
+
+    fn lacks_some(&self) -> bool {
+        let there = self.count();
+        self.counted.iter().any(|(day, ids)| there.get(day).is_none_or(|there| there < ids))
+    }
+
+    fn remove_below(&mut self, day: u32) {
+        self.by_key.retain(|_, id| id.day >= day);
+        self.counted = self.counted.split_off(&day);
+    }
 }
 
 #[derive(Clone, Debug, Default)]
 struct Inner {
     flushed: Ids,
+    /// What the flush before wrote.
+    older: Ids,
     now: Ids,
     /// What is on disk cannot be read.
     damaged: bool,
+    /// Tests alone: it believes `covered` whatever the days hold.
+    uncounted: bool,
 }
 
 /// Shared by its clones; [`MemorySeen::snapshot`] makes one that is not.
@@ -50,30 +75,58 @@ impl MemorySeen {
         self.inner().damaged = true;
     }
 
+    /// The files of one day are lost, or put back to the flush before the last (`older`). Only while no process runs.
+    pub fn lose_day(&self, day: u32, older: bool) {
+        let inner = &mut *self.inner();
+        inner.flushed.by_key.retain(|_, id| id.day != day);
+        if older {
+            let put_back = inner.older.by_key.iter().filter(|(_, id)| id.day == day);
+            inner.flushed.by_key.extend(put_back);
+        }
+        inner.now = inner.flushed.clone();
+    }
+
+    /// Tests alone: whether the ids of each day are compared with what the last flush counted.
+    pub fn set_counted(&self, counted: bool) {
+        self.inner().uncounted = !counted;
+    }
+
+    /// The days of which something is on disk.
+    pub fn days(&self) -> Vec<u32> {
+        self.inner().flushed.count().into_keys().collect()
+    }
+
     /// Every identity held now.
     pub fn keys(&self) -> Vec<EventKey> {
         self.inner().now.by_key.keys().copied().collect()
     }
 }
 
+fn corrupt(what: &str) -> SeenError {
+    SeenError::Corrupt { file: "seen".into(), what: what.into() }
+}
+
 impl SeenDb for MemorySeen {
     fn covered(&mut self) -> Result<Option<Covered>, SeenError> {
-        Ok(self.inner().now.covered)
+        let inner = self.inner();
+        if !inner.uncounted && inner.now.lacks_some() {
+            return Err(corrupt("ids are missing"));
+        }
+        Ok(inner.now.covered)
     }
 
     fn find(&mut self, key: &EventKey) -> Result<Option<CoreDigest>, SeenError> {
-        if self.inner().damaged {
-            return Err(SeenError::Corrupt { file: "seen".into(), what: "damaged".into() });
+        let inner = self.inner();
+        if inner.damaged {
+            return Err(corrupt("damaged"));
         }
-        Ok(self.inner().now.by_key.get(key).map(|id| id.digest))
+        Ok(inner.now.by_key.get(key).map(|id| id.digest))
     }
 
     fn find_all_in_memory(&self, keys: &[EventKey]) -> Option<Vec<Option<CoreDigest>>> {
         let inner = self.inner();
-        if inner.damaged {
-            return None;
-        }
-        Some(keys.iter().map(|key| inner.now.by_key.get(key).map(|id| id.digest)).collect())
+        let find = |key| inner.now.by_key.get(key).map(|id| id.digest);
+        (!inner.damaged).then(|| keys.iter().map(find).collect())
     }
 
     fn insert(&mut self, id: SeenId) {
@@ -84,23 +137,25 @@ impl SeenDb for MemorySeen {
         let shared = self.clone();
         let mut ids = self.inner().now.clone();
         ids.covered = Some(covered);
+        ids.counted = ids.count();
         Box::new(move || {
             let mut inner = shared.inner();
             inner.now.covered = ids.covered;
-            inner.flushed = ids;
+            inner.older = std::mem::replace(&mut inner.flushed, ids);
             Ok(())
         })
     }
 
     fn remove_below(&mut self, day: u32) -> Result<(), SeenError> {
-        let mut inner = self.inner();
-        inner.now.by_key.retain(|_, id| id.day >= day);
-        inner.flushed.by_key.retain(|_, id| id.day >= day);
+        let inner = &mut *self.inner();
+        let all = [&mut inner.now, &mut inner.flushed, &mut inner.older];
+        all.into_iter().for_each(|ids| ids.remove_below(day));
         Ok(())
     }
 
     fn empty(&mut self, _why: Emptied) -> Result<(), SeenError> {
-        *self.inner() = Inner::default();
+        let uncounted = self.inner().uncounted;
+        *self.inner() = Inner { uncounted, ..Inner::default() };
         Ok(())
     }
 

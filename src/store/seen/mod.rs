@@ -129,11 +129,13 @@ pub struct Checks {
     pub position: bool,
     /// Empty the seen set with the journal.
     pub empty_both: bool,
+    /// Raise the floor before a set that was made again is flushed.
+    pub floor_first: bool,
 }
 
 impl Default for Checks {
     fn default() -> Self {
-        Self { synced: true, position: true, empty_both: true }
+        Self { synced: true, position: true, empty_both: true, floor_first: true }
     }
 }
 

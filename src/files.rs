@@ -1,0 +1,195 @@
+//! The one place that makes, replaces, renames and removes the node's files, so that all follow one discipline
+//! (docs/FILES.md): bytes are synced before they get their name, a name is synced before anybody relies on it, and
+//! the directory that holds it before that. After a power cut each file is as it was or as it should be. The segments
+//! of the journal are written at offsets, by `store::file_disk` in the same order. Nothing here knows what a file holds.
+
+pub mod lines;
+#[cfg(test)]
+pub mod recorder;
+#[cfg(test)]
+mod tests;
+
+use std::fs::{self, DirBuilder, File, Permissions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use tempfile::{NamedTempFile, PersistError};
+
+/// Begins the names of files that are not whole yet. A crash may leave one: nobody reads it, and it may be removed.
+pub const UNFINISHED_PREFIX: &str = ".unfinished-";
+
+/// Ends the name of a directory that is being removed.
+const REMOVED_SUFFIX: &str = ".removed";
+
+/// The directory that holds `path`.
+pub fn dir_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(dir) if !dir.as_os_str().is_empty() => dir,
+        _ => Path::new("."),
+    }
+}
+
+/// Returns when all names in `dir` are on disk.
+///
+/// # Errors
+/// What the file system says, here and below.
+pub fn sync_names(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()?;
+    #[cfg(test)]
+    recorder::note(|| recorder::Op::SyncNames(dir.to_owned()));
+    Ok(())
+}
+
+/// Returns when the bytes of a file that another library wrote are on disk.
+///
+/// # Errors
+/// As [`sync_names`].
+pub fn sync_bytes(file: &Path) -> io::Result<()> {
+    File::open(file)?.sync_data()?;
+    #[cfg(test)]
+    recorder::note(|| recorder::Op::Foreign(dir_of(file).to_owned()));
+    Ok(())
+}
+
+/// Makes a directory, and those above it that are missing, with this mode; durably, also if an earlier process made
+/// it and had no time to sync its name.
+///
+/// # Errors
+/// As [`sync_names`].
+pub fn make_dir(dir: &Path, mode: u32) -> io::Result<()> {
+    let above = dir_of(dir);
+    let was_there = dir.is_dir();
+    if !was_there {
+        if !above.is_dir() {
+            make_dir(above, mode)?;
+        }
+        match DirBuilder::new().mode(mode).create(dir) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && dir.is_dir() => {}
+            made => made?,
+        }
+        #[cfg(test)]
+        recorder::note(|| recorder::Op::MakeDir(dir.to_owned()));
+    }
+    match sync_names(above) {
+        // Another account's, such as that of the packaging: then it was made by another program, long ago.
+        Err(error) if was_there && error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        synced => synced,
+    }
+}
+
+/// Writes a file whole and durably, over one that is there; after an error or a crash it is as it was.
+///
+/// # Errors
+/// As [`sync_names`].
+pub fn replace(file: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    write_whole(file, bytes, mode, |unfinished| unfinished.persist(file))
+}
+
+/// Writes a new file whole and durably.
+///
+/// # Errors
+/// As [`sync_names`]; `AlreadyExists` if there is a file of that name: it is as it was.
+pub fn create_new(file: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    write_whole(file, bytes, mode, |unfinished| unfinished.persist_noclobber(file))
+}
+
+fn write_whole(
+    file: &Path,
+    bytes: &[u8],
+    mode: u32,
+    place: impl FnOnce(NamedTempFile) -> Result<File, PersistError>,
+) -> io::Result<()> {
+    let dir = dir_of(file);
+    let mut unfinished = tempfile::Builder::new()
+        .prefix(UNFINISHED_PREFIX)
+        .permissions(Permissions::from_mode(mode))
+        .tempfile_in(dir)?;
+    unfinished.write_all(bytes)?;
+    unfinished.as_file().sync_all()?;
+    #[cfg(test)]
+    let from = unfinished.path().to_owned();
+    #[cfg(test)]
+    recorder::note_whole(&from, bytes);
+    place(unfinished).map_err(|error| error.error)?;
+    #[cfg(test)]
+    recorder::note(|| recorder::Op::Rename(from, file.to_owned()));
+    sync_names(dir)
+}
+
+/// Gives a file or directory another name, durably; a file of that name is replaced.
+///
+/// # Errors
+/// As [`sync_names`].
+pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    fs::rename(from, to)?;
+    #[cfg(test)]
+    recorder::note(|| recorder::Op::Rename(from.to_owned(), to.to_owned()));
+    // The new name first: between the two the file has both names rather than none.
+    sync_names(dir_of(to))?;
+    if dir_of(from) == dir_of(to) { Ok(()) } else { sync_names(dir_of(from)) }
+}
+
+/// Removes a file, durably; no error if it is not there.
+///
+/// # Errors
+/// As [`sync_names`].
+pub fn remove(file: &Path) -> io::Result<()> {
+    match fs::remove_file(file) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        removed => removed?,
+    }
+    #[cfg(test)]
+    recorder::note(|| recorder::Op::Remove(file.to_owned()));
+    sync_names(dir_of(file))
+}
+
+/// Removes a directory with all in it; no error if it is not there. It loses its name first: a crash leaves no
+/// directory that lacks some of its files.
+///
+/// # Errors
+/// As [`sync_names`].
+pub fn remove_dir(dir: &Path) -> io::Result<()> {
+    let gone = gone_name(dir);
+    remove_all(&gone)?;
+    match fs::rename(dir, &gone) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        renamed => renamed?,
+    }
+    #[cfg(test)]
+    recorder::note(|| recorder::Op::Rename(dir.to_owned(), gone.clone()));
+    sync_names(dir_of(dir))?;
+    remove_all(&gone)
+}
+
+/// Removes what a crash left of directories in `dir` that were being removed.
+///
+/// # Errors
+/// As [`sync_names`].
+pub fn finish_removing(dir: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        if path.to_string_lossy().ends_with(REMOVED_SUFFIX) {
+            remove_all(&path)?;
+        }
+    }
+    Ok(())
+}
+
+fn gone_name(dir: &Path) -> PathBuf {
+    let mut name = dir.as_os_str().to_owned();
+    name.push(REMOVED_SUFFIX);
+    PathBuf::from(name)
+}
+
+/// Nobody relies on this being durable: what is left is removed the next time.
+fn remove_all(dir: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => {
+            #[cfg(test)]
+            recorder::note(|| recorder::Op::RemoveTree(dir.to_owned()));
+            removed
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! Files that grow by whole lines: each line is there whole and on disk, or not at all, whatever a crash or a full
+//! disk left before it. What a line says is its owner's.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::path::Path;
+
+use super::{dir_of, sync_names};
+
+/// What appending needs of a file.
+pub trait Appended: Write {
+    /// # Errors
+    /// What the file system says, here and below.
+    fn cut(&self, bytes: u64) -> io::Result<()>;
+    /// # Errors
+    /// As [`Appended::cut`].
+    fn sync(&self) -> io::Result<()>;
+}
+
+impl Appended for File {
+    fn cut(&self, bytes: u64) -> io::Result<()> {
+        self.set_len(bytes)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.sync_data()
+    }
+}
+
+/// Appends `line` to `file`, which has `whole` bytes, and makes it durable; or leaves nothing of it.
+///
+/// # Errors
+/// What the file system says.
+pub fn append_whole(
+    file: &mut impl Appended,
+    whole: u64,
+    line: &[u8],
+    sync_name: impl FnOnce() -> io::Result<()>,
+) -> io::Result<()> {
+    let written = file.write_all(line).and_then(|()| file.sync()).and_then(|()| sync_name());
+    if written.is_err() {
+        // If this fails as well, the next one to open it sees to it.
+        let _ = file.cut(whole);
+    }
+    written
+}
+
+/// Opens a file for appending and cuts off what is not a whole line: a crash left it, and nobody was told that it is
+/// there. An end that `is_line` without its line end gets one. Returns how many bytes the file has then.
+///
+/// # Errors
+/// What the file system says.
+pub fn open_whole(
+    options: &mut OpenOptions,
+    path: &Path,
+    is_line: impl FnOnce(&[u8]) -> bool,
+) -> io::Result<(File, u64)> {
+    let mut file = options.read(true).append(true).open(path)?;
+    let whole = make_whole(&mut file, path, is_line)?;
+    Ok((file, whole))
+}
+
+fn make_whole(file: &mut File, path: &Path, is_line: impl FnOnce(&[u8]) -> bool) -> io::Result<u64> {
+    let length = file.metadata()?.len();
+    let whole = whole_lines(file, length)?;
+    if whole == length {
+        return Ok(whole);
+    }
+    let mut rest = vec![0; usize::try_from(length - whole).unwrap_or(usize::MAX)];
+    file.read_exact_at(&mut rest, whole)?;
+    if is_line(&rest) {
+        // An editor leaves the last line so.
+        file.write_all(b"\n")?;
+        return Ok(length + 1);
+    }
+    tracing::warn!(file = %path.display(), bytes = length - whole, "a line was cut by a crash: taken off");
+    if let Err(error) = file.set_len(whole) {
+        // An append-only file (`chattr +a`) cannot be cut: then the piece ends here, and takes no other line with it.
+        file.write_all(b"\n").map_err(|_| error)?;
+        return Ok(length + 1);
+    }
+    Ok(whole)
+}
+
+/// Appends one line to the file at `path`, made with mode 0600 if there is none: bytes and name are on disk when this
+/// returns. Lines of two programs never mix.
+///
+/// # Errors
+/// What the file system says: nothing of the line is there.
+pub fn append_line(path: &Path, mut line: Vec<u8>, is_line: impl FnOnce(&[u8]) -> bool) -> io::Result<()> {
+    line.push(b'\n');
+    let mut file = File::options().create(true).read(true).append(true).mode(0o600).open(path)?;
+    // Another program may be in the middle of its line.
+    file.lock()?;
+    let whole = make_whole(&mut file, path, is_line)?;
+    #[cfg(test)]
+    super::recorder::note_appended(path, whole, &line);
+    // The name as well, each time: the process that made the file may have had no time for it.
+    append_whole(&mut file, whole, &line, || sync_names(dir_of(path)))
+}
+
+/// Where the last whole line ends.
+fn whole_lines(file: &File, length: u64) -> io::Result<u64> {
+    let (mut end, mut look) = (length, 1);
+    while end > 0 {
+        let start = end.saturating_sub(look);
+        let mut part = vec![0; usize::try_from(end - start).unwrap_or(usize::MAX)];
+        file.read_exact_at(&mut part, start)?;
+        if let Some(at) = part.iter().rposition(|byte| *byte == b'\n') {
+            return Ok(start + at as u64 + 1);
+        }
+        (end, look) = (start, 64 * 1024);
+    }
+    Ok(0)
+}

@@ -1,0 +1,299 @@
+//! Every change of a file that a test makes, in order, and what a power cut may leave of them. A recording is this
+//! thread's alone. A database of another library is modelled by what it was when it was last flushed.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::fs;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::path::{Path, PathBuf};
+
+#[derive(Clone, Debug)]
+pub enum Op {
+    MakeDir(PathBuf),
+    /// Made, or emptied.
+    Create(PathBuf),
+    Write(PathBuf, u64, Vec<u8>),
+    Length(PathBuf, u64),
+    SyncBytes(PathBuf),
+    SyncNames(PathBuf),
+    Rename(PathBuf, PathBuf),
+    Remove(PathBuf),
+    RemoveTree(PathBuf),
+    /// Another library flushed its files in this directory; they are read when it is noted.
+    Foreign(PathBuf),
+    Flushed(PathBuf, Vec<u8>),
+    /// The test was told that something is durable: its number.
+    Told(u64),
+}
+
+thread_local! {
+    static RECORDING: RefCell<Option<Vec<Op>>> = const { RefCell::new(None) };
+}
+
+/// Notes what was done just now, if this thread records.
+pub fn note(op: impl FnOnce() -> Op) {
+    RECORDING.with_borrow_mut(|recording| {
+        let Some(ops) = recording else { return };
+        match op() {
+            Op::Foreign(dir) => ops.extend(flushed_in(&dir)),
+            op => ops.push(op),
+        }
+    });
+}
+
+/// A new file was written whole and synced.
+pub fn note_whole(file: &Path, bytes: &[u8]) {
+    note(|| Op::Create(file.to_owned()));
+    note(|| Op::Write(file.to_owned(), 0, bytes.to_vec()));
+    note(|| Op::SyncBytes(file.to_owned()));
+}
+
+/// A line is appended behind `whole` bytes and synced.
+pub fn note_appended(file: &Path, whole: u64, line: &[u8]) {
+    if whole == 0 {
+        note(|| Op::Create(file.to_owned()));
+    }
+    note(|| Op::Length(file.to_owned(), whole));
+    note(|| Op::Write(file.to_owned(), whole, line.to_vec()));
+    note(|| Op::SyncBytes(file.to_owned()));
+}
+
+fn flushed_in(dir: &Path) -> Vec<Op> {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
+    let own = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        name == "db" || name == "conf" || name.starts_with("snap.")
+    };
+    let files = entries.filter(|path| path.is_file()).filter(own);
+    files.filter_map(|path| fs::read(&path).ok().map(|bytes| Op::Flushed(path, bytes))).collect()
+}
+
+/// Records what `run` does.
+pub fn record(run: impl FnOnce()) -> Vec<Op> {
+    RECORDING.set(Some(Vec::new()));
+    run();
+    RECORDING.take().unwrap_or_default()
+}
+
+type Id = usize;
+
+#[derive(Clone, Debug, Default)]
+struct Node {
+    /// Bytes, or names: of which kind it is, its use says.
+    bytes: Vec<u8>,
+    names: BTreeMap<String, Id>,
+    is_dir: bool,
+}
+
+#[derive(Clone, Debug)]
+enum Unsynced {
+    Write(Id, u64, Vec<u8>),
+    Length(Id, u64),
+    Named(Id, String, Id),
+    Unnamed(Id, String),
+    Moved { from: (Id, String), to: (Id, String), id: Id },
+}
+
+/// A directory as the cache has it and as the disk has it.
+#[derive(Clone, Debug)]
+pub struct Volume {
+    root: PathBuf,
+    now: Vec<Node>,
+    disk: Vec<Node>,
+    unsynced: Vec<Unsynced>,
+}
+
+/// The files of one image, by path below the root; a directory ends in `/`.
+pub type Image = BTreeMap<String, Vec<u8>>;
+
+impl Volume {
+    pub fn new(root: &Path) -> Self {
+        let dir = Node { is_dir: true, ..Node::default() };
+        Self { root: root.to_owned(), now: vec![dir.clone()], disk: vec![dir], unsynced: Vec::new() }
+    }
+
+    fn find(&self, path: &Path) -> Option<Id> {
+        let below = path.strip_prefix(&self.root).ok()?;
+        let mut at = 0;
+        for part in below.iter().map(|part| part.to_string_lossy()) {
+            at = *self.now[at].names.get(&*part)?;
+        }
+        Some(at)
+    }
+
+    /// The directory of `path`, and its name there. `None` outside of the root.
+    fn place(&self, path: &Path) -> Option<(Id, String)> {
+        let name = path.file_name()?.to_string_lossy().into_owned();
+        Some((self.find(path.parent()?)?, name))
+    }
+
+    fn add(&mut self, path: &Path, is_dir: bool) {
+        let Some((dir, name)) = self.place(path) else { return };
+        let id = self.now.len();
+        self.now.push(Node { is_dir, ..Node::default() });
+        self.disk.push(Node { is_dir, ..Node::default() });
+        self.now[dir].names.insert(name.clone(), id);
+        self.unsynced.push(Unsynced::Named(dir, name, id));
+    }
+
+    pub fn apply(&mut self, op: &Op) {
+        match op {
+            Op::MakeDir(path) => self.add(path, true),
+            Op::Create(path) => self.add(path, false),
+            Op::Flushed(path, bytes) => {
+                if self.find(path).is_none() {
+                    self.add(path, false);
+                }
+                let Some(id) = self.find(path) else { return };
+                self.now[id].bytes.clone_from(bytes);
+                self.disk[id].bytes.clone_from(bytes);
+            }
+            Op::Write(path, at, bytes) => {
+                let Some(id) = self.find(path) else { return };
+                overlay(&mut self.now[id].bytes, *at, bytes);
+                self.unsynced.push(Unsynced::Write(id, *at, bytes.clone()));
+            }
+            Op::Length(path, length) => {
+                let Some(id) = self.find(path) else { return };
+                self.now[id].bytes.resize(*length as usize, 0);
+                self.unsynced.push(Unsynced::Length(id, *length));
+            }
+            Op::SyncBytes(path) => {
+                let Some(id) = self.find(path) else { return };
+                self.settle(
+                    |change| matches!(change, Unsynced::Write(of, ..) | Unsynced::Length(of, _) if *of == id),
+                );
+            }
+            Op::SyncNames(path) => {
+                let Some(dir) = self.find(path) else { return };
+                self.settle(|change| match change {
+                    Unsynced::Named(of, ..) | Unsynced::Unnamed(of, _) => *of == dir,
+                    Unsynced::Moved { from, to, .. } => from.0 == dir || to.0 == dir,
+                    _ => false,
+                });
+            }
+            Op::Rename(from, to) => {
+                let (Some(from), Some(to)) = (self.place(from), self.place(to)) else { return };
+                let Some(id) = self.now[from.0].names.remove(&from.1) else { return };
+                self.now[to.0].names.insert(to.1.clone(), id);
+                self.unsynced.push(Unsynced::Moved { from, to, id });
+            }
+            Op::Remove(path) | Op::RemoveTree(path) => {
+                let Some((dir, name)) = self.place(path) else { return };
+                if self.now[dir].names.remove(&name).is_some() {
+                    self.unsynced.push(Unsynced::Unnamed(dir, name));
+                }
+            }
+            Op::Foreign(_) | Op::Told(_) => {}
+        }
+    }
+
+    fn settle(&mut self, of: impl Fn(&Unsynced) -> bool) {
+        for change in self.unsynced.extract_if(.., |change| of(change)).collect::<Vec<_>>() {
+            reach(&mut self.disk, &change, usize::MAX);
+        }
+    }
+
+    /// What the disk holds if of each unsynced change so many bytes reach it as `keeps` says (of a name: if not 0).
+    pub fn image(&self, keeps: impl Fn(usize) -> usize) -> Image {
+        let mut disk = self.disk.clone();
+        for (nth, change) in self.unsynced.iter().enumerate() {
+            let kept = keeps(nth);
+            if kept > 0 {
+                reach(&mut disk, change, kept);
+            }
+        }
+        let mut image = Image::new();
+        collect(&disk, 0, "", &mut image);
+        image
+    }
+}
+
+fn overlay(file: &mut Vec<u8>, at: u64, bytes: &[u8]) {
+    let (at, end) = (at as usize, at as usize + bytes.len());
+    if file.len() < end {
+        file.resize(end, 0);
+    }
+    file[at..end].copy_from_slice(bytes);
+}
+
+fn reach(disk: &mut [Node], change: &Unsynced, keep: usize) {
+    match change {
+        Unsynced::Write(id, at, bytes) => overlay(&mut disk[*id].bytes, *at, &bytes[..keep.min(bytes.len())]),
+        Unsynced::Length(id, length) => disk[*id].bytes.resize(*length as usize, 0),
+        Unsynced::Named(dir, name, id) => drop(disk[*dir].names.insert(name.clone(), *id)),
+        Unsynced::Unnamed(dir, name) => drop(disk[*dir].names.remove(name)),
+        Unsynced::Moved { from, to, id } => {
+            if disk[from.0].names.get(&from.1) == Some(id) {
+                disk[from.0].names.remove(&from.1);
+            }
+            disk[to.0].names.insert(to.1.clone(), *id);
+        }
+    }
+}
+
+fn collect(disk: &[Node], id: Id, path: &str, image: &mut Image) {
+    for (name, child) in &disk[id].names {
+        if disk[*child].is_dir {
+            let below = format!("{path}{name}/");
+            collect(disk, *child, &below, image);
+            image.insert(below, Vec::new());
+        } else {
+            image.insert(format!("{path}{name}"), disk[*child].bytes.clone());
+        }
+    }
+}
+
+/// Writes an image into an empty directory.
+pub fn lay_out(image: &Image, into: &Path) {
+    for (path, bytes) in image {
+        let path = into.join(path.trim_end_matches('/'));
+        match image.contains_key(&format!("{}/", path.strip_prefix(into).unwrap().display())) {
+            true => fs::create_dir_all(&path).unwrap(),
+            false => {
+                fs::create_dir_all(path.parent().unwrap()).unwrap();
+                fs::write(&path, bytes).unwrap();
+            }
+        }
+    }
+}
+
+/// Visits what a power cut may leave, after each operation: all that is unsynced lost, all kept, and all subsets that
+/// lack or keep one or two changes, or have one torn in the middle. Each image once, with the numbers that were told
+/// before. Returns how many there were.
+pub fn each_image(root: &Path, ops: &[Op], mut visit: impl FnMut(&Image, &BTreeSet<u64>)) -> usize {
+    let (mut volume, mut told, mut known) = (Volume::new(root), BTreeSet::new(), HashSet::new());
+    let mut images = 0;
+    for op in [None].into_iter().chain(ops.iter().map(Some)) {
+        if let Some(op) = op {
+            volume.apply(op);
+        }
+        if let Some(Op::Told(number)) = op {
+            told.insert(*number);
+        }
+        let count = volume.unsynced.len();
+        let mut look = |keeps: &dyn Fn(usize) -> usize| {
+            let image = volume.image(keeps);
+            let mut hash = DefaultHasher::new();
+            (&image, &told).hash(&mut hash);
+            if known.insert(hash.finish()) {
+                images += 1;
+                visit(&image, &told);
+            }
+        };
+        look(&|_| 0);
+        look(&|_| usize::MAX);
+        let all = |keep: bool| if keep { usize::MAX } else { 0 };
+        for one in 0..count {
+            if let Unsynced::Write(_, _, bytes) = &volume.unsynced[one] {
+                look(&|nth| if nth == one { bytes.len() / 2 } else { usize::MAX });
+                look(&|nth| if nth == one { bytes.len() / 2 } else { 0 });
+            }
+            for two in one..count {
+                look(&|nth| all(nth != one && nth != two));
+                look(&|nth| all(nth == one || nth == two));
+            }
+        }
+    }
+    images
+}

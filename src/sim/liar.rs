@@ -1,0 +1,135 @@
+//! A trusted peer that means harm: it speaks the protocol well enough to stay connected, and sends what costs the
+//! other side more than itself. It has no journal, takes nothing and remembers nothing.
+
+use crate::identity::{Check, CoreDigest, EventKey, LogId, PublisherName};
+use crate::protocol::io::{Role, StreamId};
+use crate::protocol::{Input, Output};
+use crate::time::Now;
+use crate::wire::{Frame, Have, Hello, Mark, Skip, Subscribe, WIRE_VERSION_MAX, WIRE_VERSION_MIN};
+
+/// Time between two rounds of a flood, in ms.
+pub const ROUND_MS: u64 = 50;
+
+/// What a liar sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lie {
+    /// HAVE, of a publisher that nobody trusts.
+    Offers,
+    /// HAVE of its own events, and GONE when they are asked for.
+    Gone,
+    /// SKIP that says that an entry was dropped.
+    Skips,
+    /// KEY with bytes that are no statement.
+    Statements,
+}
+
+/// So many frames each [`ROUND_MS`], in so many rounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Flood {
+    pub lie: Lie,
+    pub frames: u64,
+    pub rounds: u64,
+}
+
+#[derive(Debug)]
+pub struct Liar {
+    name: PublisherName,
+    flood: Flood,
+    /// The stream on which a peer takes, once it has subscribed.
+    live: Option<StreamId>,
+    seq: u64,
+    /// Frames that were sent to harm.
+    pub sent: u64,
+}
+
+impl Liar {
+    pub fn new(name: PublisherName, flood: Flood) -> Self {
+        Self { name, flood, live: None, seq: 0, sent: 0 }
+    }
+
+    /// Has it something to send, if it is woken each [`ROUND_MS`]?
+    pub fn goes_on(&self) -> bool {
+        self.flood.rounds > 0
+    }
+
+    pub fn handle(&mut self, inputs: Vec<Input>, now: Now) -> Vec<Output> {
+        let mut outputs = Vec::new();
+        for input in inputs {
+            match input {
+                Input::FeedOpened { stream, role: Role::Sender, .. } => {
+                    outputs.push(Output::Send { stream, frame: self.hello(now) });
+                }
+                Input::FeedClosed { stream, .. } if self.live == Some(stream) => self.live = None,
+                Input::Frames { stream, frames } => {
+                    let answers = frames.into_iter().filter_map(|frame| self.answer(stream, frame));
+                    outputs.extend(answers.map(|frame| Output::Send { stream, frame }));
+                    outputs.push(Output::Resume { stream });
+                }
+                _ => {}
+            }
+        }
+        outputs
+    }
+
+    /// One round of the flood.
+    pub fn flood(&mut self, now: Now) -> Vec<Output> {
+        let Some(stream) = self.live.filter(|_| self.goes_on()) else { return Vec::new() };
+        self.flood.rounds -= 1;
+        let frames = (0..self.flood.frames).map(|_| self.lie(now)).collect::<Vec<_>>();
+        self.sent += self.flood.frames;
+        frames.into_iter().map(|frame| Output::Send { stream, frame }).collect()
+    }
+
+    fn hello(&self, now: Now) -> Frame {
+        Frame::Hello(Box::new(Hello {
+            name: self.name.clone(),
+            federation: "simulated".into(),
+            version_min: WIRE_VERSION_MIN,
+            version_max: WIRE_VERSION_MAX,
+            software: "liar/1".into(),
+            instance: 1,
+            log_id: LogId([0xee; 16]),
+            first_seq: 1,
+            last_seq: 1 << 40,
+            now: now.wall,
+            capabilities: Vec::new(),
+            key_statements: Vec::new(),
+        }))
+    }
+
+    fn answer(&mut self, stream: StreamId, frame: Frame) -> Option<Frame> {
+        match frame {
+            Frame::Subscribe(Subscribe { marks, .. }) => {
+                let to = marks.first().copied().unwrap_or(Mark::START);
+                (self.live, self.seq) = (Some(stream), to.seq);
+                Some(Frame::Skip(Skip { to, dropped: 0 }))
+            }
+            Frame::Want { seq, .. } => Some(Frame::Gone { seq }),
+            Frame::Ping { nonce } => Some(Frame::Pong { nonce }),
+            _ => None,
+        }
+    }
+
+    fn lie(&mut self, now: Now) -> Frame {
+        self.seq += 1;
+        let mut check = Check::START;
+        check.0[..8].copy_from_slice(&self.seq.to_be_bytes());
+        let mark = Mark { seq: self.seq, check };
+        match self.flood.lie {
+            Lie::Offers => {
+                let nobody = PublisherName::parse("nobody").expect("bug: it is a name");
+                have(mark, nobody, now)
+            }
+            Lie::Gone => have(mark, self.name.clone(), now),
+            Lie::Skips => Frame::Skip(Skip { to: mark, dropped: 1 }),
+            Lie::Statements => Frame::KeyStatement(vec![0x5a; 200].into()),
+        }
+    }
+}
+
+fn have(mark: Mark, publisher: PublisherName, now: Now) -> Frame {
+    let mut key = [0xee; 16];
+    key[8..].copy_from_slice(&mark.seq.to_be_bytes());
+    let (key, digest) = (EventKey(key), CoreDigest([0; 32]));
+    Frame::Have(Have { seq: mark.seq, check: mark.check, created: now.wall, publisher, key, digest })
+}

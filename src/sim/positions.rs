@@ -1,0 +1,67 @@
+//! What the witness says of consumers: nothing is handed off twice, and what a position passes was handed off or is
+//! counted as missing. Changes nothing but what it remembers.
+
+use std::sync::Arc;
+
+use crate::identity::EventKey;
+use crate::record::{Entry, Position};
+use crate::sim::pipeline::Pipeline;
+use crate::sim::witness::Witness;
+
+impl Witness {
+    /// (2) Nothing is handed off again after its durable ack, and nothing of our own as foreign.
+    pub fn handed(&self, node: usize, pipeline: &Pipeline, entries: &[Arc<Entry>]) -> Result<(), String> {
+        for entry in entries {
+            let id = entry.envelope.id();
+            if entry.envelope.publisher() == &self.names[node] {
+                return Err(format!("(2) {} was handed its own {id} as foreign", self.names[node]));
+            }
+            if pipeline.done.contains(&entry.envelope.key()) {
+                return Err(format!("(2) {id} was handed off at {} again after its ack", self.names[node]));
+            }
+        }
+        Ok(())
+    }
+
+    /// (2) The position of a consumer on disk never goes back, nor does its count of missing entries. What it passed
+    /// was handed off or is counted; counted is only what the consumer cannot get any more: up to `floor`, or rotten.
+    pub fn position(
+        &mut self,
+        node: usize,
+        position: &Position,
+        floor: u64,
+        pipeline: &Pipeline,
+    ) -> Result<(), String> {
+        let Some(before) = self.nodes[node].position.replace(position.clone()) else { return Ok(()) };
+        if before == *position {
+            return Ok(());
+        }
+        let name = &self.names[node];
+        let moved = format!("from {} to {}", before.seq, position.seq);
+        if position.seq < before.seq {
+            return Err(format!("(2) the consumer of {name} went back {moved}"));
+        }
+        let Some(counted) = position.missing.checked_sub(before.missing) else {
+            return Err(format!(
+                "(2) of what the consumer of {name} misses {} were counted, and now {}",
+                before.missing, position.missing
+            ));
+        };
+        let record = &self.nodes[node];
+        let own = |key: &EventKey| self.publishers.get(key) == Some(&node);
+        let passed = before.seq + 1..=position.seq;
+        let foreign = || record.log.range(passed.clone()).filter(|(_, key)| !own(key));
+        let never = foreign().filter(|(seq, key)| pipeline.handed.get(seq) != Some(key)).count() as u64;
+        let out_of_reach = |(seq, key): &(&u64, &EventKey)| **seq <= floor || record.rotten.contains(key);
+        // Of a seq that is not known (it was in a backup) anything may be.
+        let unknown = passed.clone().filter(|seq| !record.log.contains_key(seq)).count() as u64;
+        let lost = foreign().filter(out_of_reach).count() as u64 + unknown;
+        if counted < never || counted > lost {
+            return Err(format!(
+                "(2) the consumer of {name} went on {moved}: {never} were never handed off, {lost} are out of \
+                 reach, and {counted} are counted as missing"
+            ));
+        }
+        Ok(())
+    }
+}

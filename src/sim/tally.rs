@@ -1,0 +1,52 @@
+//! What crossed on each feed, counted from outside: once all is quiet, each entry that was offered has exactly one
+//! fate. Only feeds whose first stream still stands are counted: what a broken one carried is offered again.
+
+use std::collections::BTreeMap;
+
+use crate::protocol::io::StreamId;
+use crate::wire::Frame;
+
+#[derive(Debug, Default)]
+struct Feed {
+    /// How many streams carried it.
+    streams: u32,
+    stream: u64,
+    offered: u64,
+    gone: u64,
+    /// What the last ACK says: accepted, refused, rejected, owed.
+    said: (u64, u64, u64, u64),
+}
+
+/// All feeds, by sender and receiver.
+#[derive(Debug, Default)]
+pub struct Feeds(BTreeMap<(usize, usize), Feed>);
+
+impl Feeds {
+    pub fn sends(&mut self, from: usize, to: usize, stream: StreamId, frame: &Frame) {
+        let receives = stream.0.is_multiple_of(2);
+        let feed = self.0.entry(if receives { (to, from) } else { (from, to) }).or_default();
+        if feed.stream != stream.0 / 2 || feed.streams == 0 {
+            *feed = Feed { streams: feed.streams + 1, stream: stream.0 / 2, ..Feed::default() };
+        }
+        match frame {
+            Frame::Carrier(_) | Frame::Have(_) => feed.offered += 1,
+            Frame::Gone { .. } => feed.gone += 1,
+            Frame::Ack(ack) => feed.said = (ack.accepted, ack.refused, ack.rejected, u64::from(ack.owed)),
+            _ => {}
+        }
+    }
+
+    /// (5) Offered is accepted, refused, rejected, missing or owed: the first feed (sender, receiver) where it is not.
+    pub fn unaccounted(&self) -> Option<(usize, usize, String)> {
+        self.0.iter().find_map(|((sender, receiver), feed)| {
+            let Feed { streams, offered, gone, said: (accepted, refused, rejected, owed), .. } = *feed;
+            let fates = accepted + refused + rejected + gone + owed;
+            (streams == 1 && offered != fates).then(|| {
+                let what = format!(
+                    "offered {offered}: accepted {accepted}, refused {refused}, rejected {rejected}, missing {gone}, owed {owed}"
+                );
+                (*sender, *receiver, what)
+            })
+        })
+    }
+}
