@@ -37,13 +37,7 @@ pub const MAX_HOPS_DEFAULT: u8 = 16;
 /// Bytes of a publisher's or project's name: `[a-z0-9][a-z0-9-]{0,31}`.
 pub const NAME_BYTES_MAX: usize = 32;
 
-/// Bytes of the key ids that this node writes, and the fewest that any may have: an id only finds a key.
-pub const KEY_ID_BYTES: usize = 8;
-/// The most bytes of a key id: all of SHA-256 (PROTOCOL.md §2.2).
-pub const KEY_ID_BYTES_MAX: usize = 32;
-
-/// Keys of one publisher that one signature is tried with. More than one that fit a key id were searched for, and
-/// three that agree in 8 bytes take 2^43 steps, so that it is always the publisher who has itself to blame.
+/// Keys that one signature is tried with. Five of one publisher that agree in 8 bytes of their hashes take it 2^51 steps.
 pub const CANDIDATE_KEYS_MAX: usize = 4;
 
 /// Recipients named in `to` of one envelope.

@@ -11,8 +11,8 @@ use thiserror::Error;
 use super::core_fields;
 use super::{Core, Envelope, UnverifiedEnvelope};
 use crate::cbor::{self, CborError, Major, Reader};
-use crate::identity::{CoreDigest, KeyId};
-use crate::limits::{ENVELOPE_BYTES_MAX, KEY_ID_BYTES, UNPROTECTED_BYTES_MAX};
+use crate::identity::{CoreDigest, KEY_ID_BYTES, KeyId};
+use crate::limits::{ENVELOPE_BYTES_MAX, UNPROTECTED_BYTES_MAX};
 
 /// Ed25519 by its own number (RFC 9864), as it stands in the protected header.
 pub const ALGORITHM: i64 = -19;

@@ -8,8 +8,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::TrustList;
 use crate::envelope::Stated;
-use crate::identity::{KeyId, PublisherName};
-use crate::limits::{CANDIDATE_KEYS_MAX, CREATED_AHEAD_ACCEPTED_MS, KEY_ID_BYTES_MAX};
+use crate::identity::{KEY_ID_BYTES_MAX, KeyId, PublisherName};
+use crate::limits::{CANDIDATE_KEYS_MAX, CREATED_AHEAD_ACCEPTED_MS};
 use crate::time::Timestamp;
 
 /// The answer of the trust list about the key id of an envelope. An id only finds candidates: the signature shows

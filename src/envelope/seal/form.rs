@@ -3,8 +3,8 @@
 
 use crate::cbor::{self, Major, Reader};
 use crate::envelope::CodecError;
-use crate::identity::KeyId;
-use crate::limits::{KEY_ID_BYTES, RECIPIENTS_MAX, SEALED_BYTES_MAX, SEALED_BYTES_MIN};
+use crate::identity::{KEY_ID_BYTES, KeyId};
+use crate::limits::{RECIPIENTS_MAX, SEALED_BYTES_MAX, SEALED_BYTES_MIN};
 
 pub(in crate::envelope) const TAG_ENCRYPT: u64 = 96;
 

@@ -1,0 +1,119 @@
+//! Whose signature an envelope needs and whether its time fits: what is judged of it beside its bytes (design §5.2).
+//! Nothing is remembered here.
+
+use ed25519_dalek::VerifyingKey;
+
+use super::Verdict;
+use crate::envelope::{Envelope, VerifiedEnvelope};
+use crate::identity::{EventKey, PublisherName};
+use crate::limits::{CREATED_AHEAD_ACCEPTED_MS, CREATED_AHEAD_OWED_MS, OWED_REVOKED_MAX};
+use crate::policy::{Standing, Trust};
+use crate::protocol::ground::Ground;
+use crate::protocol::rules::Rule;
+use crate::wire::VerdictCode;
+
+/// Until the operator decides, in ms: ten years, which is never.
+const DECISION_MS: u64 = 10 * 365 * 24 * 60 * 60 * 1_000;
+
+/// Returns the keys one of which must have signed this envelope, before any expensive check. `Err` carries the
+/// verdict if none can have.
+pub fn candidate_keys(
+    envelope: &Envelope,
+    source: &PublisherName,
+    ground: &Ground,
+) -> Result<Vec<VerifyingKey>, Verdict> {
+    if !ground.on(Rule::OwnTrusted) && envelope.publisher() == ground.own_name() {
+        return Err(Verdict::rejected(VerdictCode::UnknownPublisher));
+    }
+    match ground.trust.keys_of(envelope.publisher(), envelope.key_id(), envelope.core().created) {
+        Trust::Candidates(keys) | Trust::Others(keys) => Ok(keys),
+        Trust::Revoked(keys) if !keys.is_empty() && ground.statements.is_released(envelope.key()) => Ok(keys),
+        Trust::Revoked(_) => {
+            Err(waits_for_the_operator(envelope.key(), envelope.publisher(), source, ground))
+        }
+        Trust::OtherKey | Trust::OutOfTime => Err(rejected(VerdictCode::UnknownKey, envelope)),
+        Trust::Unknown => Err(rejected(VerdictCode::UnknownPublisher, envelope)),
+    }
+}
+
+/// May the key that did sign it have done so? Asked after the signature, with the whole key: a key id proves
+/// nothing, and a key may have been revoked meanwhile.
+pub fn judge_signer(
+    verified: &VerifiedEnvelope,
+    source: &PublisherName,
+    ground: &Ground,
+) -> Result<(), Verdict> {
+    let envelope = verified.envelope();
+    match ground.trust.standing(envelope.publisher(), verified.signer(), envelope.core().created) {
+        Some(Standing::Good) => Ok(()),
+        Some(Standing::Revoked) if ground.statements.is_released(envelope.key()) => Ok(()),
+        Some(Standing::Revoked) => {
+            Err(waits_for_the_operator(envelope.key(), envelope.publisher(), source, ground))
+        }
+        Some(Standing::OutOfTime) => Err(rejected(VerdictCode::UnknownKey, envelope)),
+        None => Err(rejected(VerdictCode::NameMismatch, envelope)),
+    }
+}
+
+/// The verdict if none of the keys that were tried signed it. If one of them is the publisher's, it is forged. If all
+/// are keys of others, its own key is one that is not known here, and a change of trust can cure that.
+pub fn judge_unsigned(envelope: &Envelope, tried: &[VerifyingKey], ground: &Ground) -> Verdict {
+    let (publisher, created) = (envelope.publisher(), envelope.core().created);
+    let code = if tried.iter().any(|key| ground.trust.standing(publisher, key, created).is_some()) {
+        VerdictCode::BadSignature
+    } else if ground.trust.publisher(publisher) {
+        VerdictCode::UnknownKey
+    } else {
+        VerdictCode::UnknownPublisher
+    };
+    rejected(code, envelope)
+}
+
+/// What a revoked key signed, and nobody holds here yet, is owed until the operator decides (design §5.6). Beyond a
+/// bound it is rejected, and read again after a change of trust: else the feed would stand still.
+pub fn waits_for_the_operator(
+    key: EventKey,
+    publisher: &PublisherName,
+    source: &PublisherName,
+    ground: &Ground,
+) -> Verdict {
+    let waits = |owed: &&crate::record::Owed| owed.reason == VerdictCode::KeyRevoked && owed.key != key;
+    let state = ground.ledger.feeds.get(source);
+    if state.is_some_and(|state| state.owed.values().filter(waits).count() >= OWED_REVOKED_MAX) {
+        let detail = format!("a revoked key of {publisher}; {OWED_REVOKED_MAX} wait already");
+        return Verdict::Rejected { code: VerdictCode::UnknownKey, detail };
+    }
+    Verdict::Deferred {
+        code: VerdictCode::KeyRevoked,
+        key,
+        publisher: publisher.clone(),
+        retry_at: ground.steady().plus_ms(DECISION_MS),
+    }
+}
+
+fn rejected(code: VerdictCode, envelope: &Envelope) -> Verdict {
+    Verdict::Rejected { code, detail: format!("{} under key {}", envelope.id(), envelope.key_id()) }
+}
+
+/// Is `created` within what the seen set can answer for, and not ahead of our time?
+pub fn judge_time(envelope: &Envelope, ground: &Ground) -> Option<Verdict> {
+    let core = envelope.core();
+    if ground.ledger.floor.is_some_and(|floor| core.created < floor) {
+        return Some(rejected(VerdictCode::TooOld, envelope));
+    }
+    let ahead = core.created.since_ms(ground.now.wall);
+    if ahead > CREATED_AHEAD_OWED_MS {
+        return Some(rejected(VerdictCode::TooFarAhead, envelope));
+    }
+    if ahead > CREATED_AHEAD_ACCEPTED_MS {
+        let wait = ahead - CREATED_AHEAD_ACCEPTED_MS;
+        return Some(Verdict::Deferred {
+            code: VerdictCode::Ahead,
+            key: envelope.key(),
+            publisher: envelope.publisher().clone(),
+            retry_at: ground.steady().plus_ms(wait),
+        });
+    }
+    let expired = |expires| ground.clock.trusted(ground.now).is_some_and(|now| expires <= now);
+    core.expires.is_some_and(expired).then(|| rejected(VerdictCode::Expired, envelope))
+}
