@@ -202,7 +202,7 @@ impl Invitation {
     }
 
     /// The words that both sides read to each other.
-    pub fn words(&self) -> String {
+    pub fn words(&self) -> FingerprintWords {
         words(&self.key)
     }
 }
@@ -213,16 +213,39 @@ impl fmt::Display for Invitation {
     }
 }
 
-/// A key as five words, to be compared over the phone: 55 bits of SHA-256 of its 32 bytes, in words of
-/// BIP-39's English list, which differ in their first four letters.
-pub fn words(key: &VerifyingKey) -> String {
+/// How many words a fingerprint has, of 11 bits each.
+const WORDS: usize = 10;
+
+/// A key as ten words, to be compared over the phone: 110 bits of SHA-256 of its 32 bytes, in words of BIP-39's
+/// English list, which differ in their first four letters. A key with the words of one of 1,000 given keys takes
+/// 2^100 tries, also if they are prepared long before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FingerprintWords([&'static str; WORDS]);
+
+impl FingerprintWords {
+    /// The words behind `label` as people read them to each other: two lines of five, one under the other.
+    pub fn behind(&self, label: &str) -> String {
+        let (first, second) = self.0.split_at(WORDS / 2);
+        let indent = label.chars().count();
+        format!("{label}{}\n{:indent$}{}", first.join(" "), "", second.join(" "))
+    }
+}
+
+/// All of them in one line.
+impl fmt::Display for FingerprintWords {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join(" "))
+    }
+}
+
+/// The fingerprint of `key`.
+pub fn words(key: &VerifyingKey) -> FingerprintWords {
     let digest = Sha256::digest(key.as_bytes());
-    let mut first = [0u8; 8];
-    first.copy_from_slice(&digest[..8]);
-    let bits = u64::from_be_bytes(first);
+    let mut first = [0u8; 16];
+    first.copy_from_slice(&digest[..16]);
+    let bits = u128::from_be_bytes(first);
     let list = bip0039::English::words();
-    let word = |index: u32| list[(bits >> (64 - 11 * (index + 1)) & 0x7ff) as usize];
-    (0..5).map(word).collect::<Vec<_>>().join(" ")
+    FingerprintWords(std::array::from_fn(|nth| list[(bits >> (128 - 11 * (nth + 1)) & 0x7ff) as usize]))
 }
 
 #[cfg(test)]
@@ -298,14 +321,27 @@ mod tests {
         assert!(Invitation::parse("intelmesh\u{1F600}", NOW).is_err());
     }
 
+    /// PROTOCOL.md §7 has these: other programs must show the same words for one key.
     #[test]
-    fn words_are_five_and_the_same_for_the_same_key() {
+    fn words_are_ten_and_the_same_for_the_same_key() {
         let all = words(&key(7).verifying_key());
-        assert_eq!(all.split(' ').count(), 5);
+        assert_eq!(all.to_string(), "write annual again trap regular infant ramp replace onion box");
         assert_eq!(
-            all, "write annual again trap regular",
-            "PROTOCOL.md §7: other versions must say the same"
+            all.behind("words: "),
+            "words: write annual again trap regular\n       infant ramp replace onion box"
         );
         assert_ne!(all, words(&key(8).verifying_key()));
+    }
+
+    /// Five words were 55 bits: a state makes a key with the words of a victim's.
+    #[test]
+    fn words_show_110_bits_of_the_hash() {
+        let list = bip0039::English::words();
+        let shown = words(&key(7).verifying_key());
+        let index = |word: &str| list.iter().position(|known| *known == word).unwrap();
+        let bits: String = shown.0.iter().map(|word| format!("{:011b}", index(word))).collect();
+        let digest = Sha256::digest(key(7).verifying_key().as_bytes());
+        let expected: String = digest.iter().map(|byte| format!("{byte:08b}")).collect();
+        assert_eq!(bits, expected[..110]);
     }
 }

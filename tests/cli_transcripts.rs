@@ -27,7 +27,7 @@ fn invitation(shell: &Shell, dir: &str) -> String {
 fn init_makes_a_node_once() {
     let shell = Shell::new();
     let made = "cert-at is made in at: its keys are in keys/ (back them up), its peers go into peers/\n\
-                key WORDS\n\
+                key WORDS\n    WORDS\n\
                 defaults: default_tlp = \"GREEN\" for events without a label; for peers tlp_max = \"AMBER\", relay = true\n\
                 for the safe, on paper: whoever has this line can end the use of this node's key, and nothing else\n\
                 REVOCATION\n\
@@ -123,7 +123,7 @@ fn without_a_node_each_verb_says_so() {
 #[test]
 fn an_invitation_is_one_line_and_says_where_it_leads() {
     let shell = two_nodes();
-    let stderr = "cert-at: WORDS; valid until TIME. Send the line by a way that both trust; the words are for comparing\n";
+    let stderr = "cert-at, valid until TIME. Send the line by a way that both trust; these words are for comparing:\n  WORDS\n  WORDS\n";
     shell.says("invite -C at", "", 0, "INVITATION\n", stderr);
     shell.says("invite at", "", 0, "INVITATION\n", stderr);
     shell.done("init hidden --name cert-at");
@@ -137,7 +137,7 @@ fn an_invitation_is_one_line_and_says_where_it_leads() {
 const WHO: &str = "name         cert-at\n\
                    federation   intelmesh\n\
                    key          KEY\n\
-                   fingerprint  WORDS\n\
+                   fingerprint  WORDS\n             WORDS\n\
                    addresses    /ip4/127.0.0.1/tcp/1\n\
                    valid until  TIME\n";
 const REFUSED: &str = "/ip4/127.0.0.1/tcp/1: Connection refused (os error 111)\n";
@@ -159,7 +159,7 @@ fn a_peer_is_added_merged_shown_paused_and_removed() {
     shell.says("peer resume cert-at -C ee", "", 0, "", "cert-at is resumed\n");
     let shown = "cert-at\n  \
                    key        KEY\n  \
-                   words      WORDS (not verified)\n  \
+                   words      WORDS\n             WORDS (not verified)\n  \
                    state      trusted\n  \
                    paired     added TIME by WHO\n  \
                    addresses  /ip4/127.0.0.1/tcp/1\n  \
@@ -204,11 +204,11 @@ fn flags_of_peer_add_are_in_the_file() {
 fn an_invitation_that_may_not_be_added_exits_1() {
     let shell = two_nodes();
     let given = invitation(&shell, "at");
-    let nobody = "Does the peer read you the same words? Then add it [y/N]:\n\
+    let nobody = "Does the peer read you the same ten words? Then add it [y/N]:\n\
                   error: cert-at was not added: nobody to ask, stdin has ended\n\
                   hint: compare the fingerprint's words with the peer, then: peer add … --yes\n";
     shell.says("peer add - -C ee", &given, 2, "", &format!("{WHO}{nobody}"));
-    let asked = "Does the peer read you the same words? Then add it [y/N]:\n";
+    let asked = "Does the peer read you the same ten words? Then add it [y/N]:\n";
     let no = "error: cert-at was not added\n";
     shell.says(&format!("peer add {} -C ee", given.trim()), "n\n", 1, "", &format!("{WHO}{asked}{no}"));
     let own = "error: this is our own invitation\nhint: send it to the peer, and add theirs here\n";
@@ -286,7 +286,7 @@ fn keys_are_shown_without_their_secrets() {
     let shell = two_nodes();
     let stdout = "cert-at\n  \
                     key        KEY\n  \
-                    words      WORDS\n  \
+                    words      WORDS\n             WORDS\n  \
                     key id     ID\n  \
                     file       at/keys/node.pem\n  \
                     seal       SEAL\n  \

@@ -30,7 +30,7 @@ pub fn invite(place: &Place, json: bool) -> Result<(), Failure> {
             "invitation": text,
             "name": invitation.name,
             "federation": invitation.federation,
-            "words": invitation.words(),
+            "words": invitation.words().to_string(),
             "addresses": invitation.addresses,
             "expires": invitation.expires.to_string(),
         });
@@ -40,10 +40,9 @@ pub fn invite(place: &Place, json: bool) -> Result<(), Failure> {
     }
     answer.flush()?;
     talk(format!(
-        "{}: {}; valid until {}. Send the line by a way that both trust; the words are for comparing",
-        invitation.name,
-        invitation.words(),
-        invitation.expires
+        "{}, valid until {}. Send the line by a way that both trust; these words are for comparing:",
+        invitation.name, invitation.expires
     ));
+    talk(invitation.words().behind("  "));
     Ok(())
 }

@@ -56,7 +56,7 @@ fn show(place: &Place, json: bool) -> Result<(), Failure> {
             "name": config.name,
             "key": key,
             "key_id": KeyId::of(&public).to_string(),
-            "words": words,
+            "words": words.to_string(),
             "seal": seal,
             "serial": statement.map_or(0, |statement| statement.serial),
             "revoked": statement.is_some_and(|statement| statement.revoked),
@@ -66,7 +66,7 @@ fn show(place: &Place, json: bool) -> Result<(), Failure> {
     } else {
         answer.line(config.name)?;
         answer.line(format!("  key        {key}"))?;
-        answer.line(format!("  words      {words}"))?;
+        answer.line(words.behind("  words      "))?;
         answer.line(format!("  key id     {}", KeyId::of(&public)))?;
         answer.line(format!("  file       {}", key_file.display()))?;
         answer.line(format!("  seal       {seal}"))?;

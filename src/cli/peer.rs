@@ -52,7 +52,7 @@ fn add(place: &Place, args: PeerAddArgs) -> Result<(), Failure> {
     if !args.yes
         && !args.pending
         && !agreed(
-            "Does the peer read you the same words? Then add it [y/N]:",
+            "Does the peer read you the same ten words? Then add it [y/N]:",
             &format!("{} was not added", invitation.name),
             "peer add",
         )?
@@ -146,7 +146,7 @@ fn introduce(invitation: &Invitation, no_connect: bool) {
     talk(format!("name         {}", invitation.name));
     talk(format!("federation   {}", invitation.federation));
     talk(format!("key          {}", public_key_text(&invitation.key)));
-    talk(format!("fingerprint  {}", invitation.words()));
+    talk(invitation.words().behind("fingerprint  "));
     match (invitation.addresses.as_slice(), no_connect) {
         ([], _) => talk("addresses    none: it will connect to us, or be heard of through others"),
         (addresses, false) => talk(format!("addresses    {}", addresses.join(" "))),
@@ -229,7 +229,7 @@ impl<'a> From<&'a PeerFile> for PeerFacts<'a> {
         Self {
             name: &peer.name,
             key: public_key_text(&peer.key),
-            words: invitation::words(&peer.key),
+            words: invitation::words(&peer.key).to_string(),
             seal: held.peer.seal.map(|key| key.to_string()),
             state: state(held),
             verified: held.pairing.verified,
@@ -358,9 +358,9 @@ fn verify(place: &Place, name: &PublisherName, yes: bool) -> Result<(), Failure>
     let held = find(&known, name)?;
     let (ours, theirs) =
         (invitation::words(&place.keyring(&config)?.public_key()), invitation::words(&held.peer.key));
-    talk("Call them at a number that you know from elsewhere, and read the words to each other:");
-    talk(format!("{:<16} {theirs}", name.as_str()));
-    talk(format!("{:<16} {ours} (ours)", config.name.as_str()));
+    talk("Call them at a number that you know from elsewhere, and read all ten words to each other:");
+    talk(theirs.behind(&format!("{:<16} ", name.as_str())));
+    talk(ours.behind(&format!("{:<16} ", format!("{} (ours)", config.name))));
     if !yes
         && !agreed(
             "Are both the same at their side? [y/N]:",

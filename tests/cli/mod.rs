@@ -89,10 +89,10 @@ pub fn named(text: &str) -> String {
     lines.collect()
 }
 
-/// Five words of a fingerprint stand behind one of these.
+/// The words of a fingerprint stand behind one of these, in two lines of five.
 fn without_words(line: &str) -> String {
-    for before in ["fingerprint  ", "  words      ", "cert-at: ", "key ", "cert-ee: "] {
-        let Some(at) = line.find(before) else { continue };
+    for before in ["fingerprint  ", "  words      ", "key ", "             ", "    ", "  "] {
+        let Some(at) = line.find(before).filter(|at| *at == 0) else { continue };
         let start = at + before.len();
         let mut end = start;
         for _ in 0..5 {

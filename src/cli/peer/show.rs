@@ -9,6 +9,7 @@ use crate::config::Pairing;
 use crate::control::{Reply, Request};
 use crate::envelope::{SignedStatement, Statement};
 use crate::identity::PublisherName;
+use crate::invitation;
 use crate::status;
 
 /// What the file says, what was applied of the peer's own key statement, and how its feeds are.
@@ -36,12 +37,11 @@ pub fn show(place: &Place, name: &PublisherName, json: bool) -> Result<(), Failu
         return answer.flush();
     }
     answer.line(name)?;
+    let compared = if facts.verified { "(verified)" } else { "(not verified)" };
+    let words = invitation::words(&held.peer.key).behind("  words      ");
+    answer.line(format!("  key        {}", facts.key))?;
+    answer.line(format!("{words} {compared}"))?;
     for (what, value) in [
-        ("key", facts.key.clone()),
-        (
-            "words",
-            format!("{}{}", facts.words, if facts.verified { " (verified)" } else { " (not verified)" }),
-        ),
         ("state", facts.state.to_owned()),
         ("paired", story(&held.pairing)),
         (
