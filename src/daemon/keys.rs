@@ -85,3 +85,39 @@ fn read(file: &Path) -> Option<Vec<u8>> {
     std::fs::File::open(file).ok()?.take(most).read_to_end(&mut bytes).ok()?;
     Some(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use ed25519_dalek::SigningKey;
+
+    use super::*;
+    use crate::envelope::Statement;
+    use crate::files::recorder::{Op, each_image, note, record};
+
+    fn statement(serial: u64, revoked: bool) -> SignedStatement {
+        let publisher = PublisherName::parse("cert-ee").unwrap();
+        let said = Statement { publisher, serial, keys: Vec::new(), revoked };
+        SignedStatement::sign(said, &SigningKey::from_bytes(&[7; 32])).unwrap()
+    }
+
+    /// The copy is what a revocation outlives an emptied journal by: a power cut leaves the old one or the new one.
+    #[test]
+    fn copy_of_statement_survives_power_cut() {
+        let state = tempfile::tempdir().unwrap();
+        let versions = [statement(1, false), statement(u64::MAX, true)];
+        let ops = record(|| {
+            for (nth, version) in (1..).zip(&versions) {
+                assert!(copy(state.path(), "cert-ee.cose", version).unwrap());
+                note(|| Op::Told(nth));
+            }
+        });
+        let images = each_image(state.path(), &ops, |image, told| {
+            let found = image.get("statements/cert-ee.cose");
+            let version =
+                found.map(|found| 1 + versions.iter().position(|v| v.bytes() == found).unwrap() as u64);
+            let told = told.last().copied();
+            assert!(version >= told, "{told:?} was written, {version:?} is there");
+        });
+        assert!(images > 5, "{images}");
+    }
+}

@@ -22,6 +22,9 @@ pub mod service;
 pub use engine::{Engine, EngineConfig, Opened, Problem, Retired, StoreError};
 pub use journal::{Fresh, Journal, JournalConfig};
 pub use segment::JournalError;
+#[cfg(all(test, feature = "node"))]
+#[path = "tests/crash_images.rs"]
+mod crash_images;
 #[cfg(test)]
 pub mod testing;
 

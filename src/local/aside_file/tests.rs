@@ -140,3 +140,27 @@ fn an_attempt_that_broke_off_goes_on_behind_what_was_tried() {
         assert!(aside.take_up().await.unwrap().is_none());
     });
 }
+
+/// Else a power cut brings the file back under its old name, and lines that went already go again.
+#[test]
+fn file_stays_taken_up_after_power_cut() {
+    use crate::files::recorder::{self, Op, each_image, note};
+
+    let state = tempfile::tempdir().unwrap();
+    let ops = recorder::record(|| {
+        let aside = Aside::open(&state.path().join("aside"), "door").unwrap();
+        let line = |number| serde_json::to_vec(&self::record(number)).unwrap();
+        aside.append_line(line(1)).unwrap();
+        // What is appended is not recorded: it is there.
+        let path = aside.file("jsonl");
+        note(|| Op::Flushed(path.clone(), std::fs::read(&path).unwrap()));
+        note(|| Op::SyncNames(path.parent().unwrap().to_owned()));
+        aside.take_up_now().unwrap().unwrap();
+        note(|| Op::Told(1));
+    });
+    let images = each_image(state.path(), &ops, |image, told| {
+        let there = ["aside/door.jsonl", "aside/door.again"].map(|file| image.contains_key(file));
+        assert!(told.is_empty() || there == [false, true], "{there:?}");
+    });
+    assert!(images > 3, "{images}");
+}
