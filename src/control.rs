@@ -387,7 +387,13 @@ pub struct OwedFacts {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RejectedFacts {
     pub reason: String,
+    /// Of what is deferred and found no owed place; absent if the place is kept for all publishers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub publisher: Option<PublisherName>,
     pub first_seq: u64,
+    /// When it is read again, if time alone cures it.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "rfc3339_or_absent")]
+    pub again_at: Option<Timestamp>,
 }
 
 /// What became of lines that a door had set aside.

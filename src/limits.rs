@@ -1,5 +1,7 @@
-//! Every bound of the node, with its unit in the name, and the relations between bounds asserted at
-//! compile time. No other module invents a number that a peer, a file or a socket could reach.
+//! Every bound of the node, with its unit in the name; `relations` asserts at compile time how they hang
+//! together. No other module invents a number that a peer, a file or a socket could reach.
+
+mod relations;
 
 /// One line (frame, queue element) of local input. Longer is `too_large`. Fixed by the contract with
 /// local pipelines.
@@ -97,6 +99,19 @@ pub const EXT_BYTES_MAX: usize = 32 * 1024;
 /// that a receiver grants never exceeds what is free of these.
 pub const OWED_PER_FEED_MAX: usize = 4_096;
 
+/// So many of the owed places, in quarters, are for entries that wait for a time or a decision; the rest keeps the feed
+/// going. Among them each reason and publisher has a share; what finds no place is read again later.
+pub const OWED_DEFERRED_QUARTERS: usize = 3;
+
+/// Publishers of one feed for which the place is kept from which their deferred entries are read again; all others
+/// share one.
+pub const PUBLISHER_PLACES_MAX: usize = 64;
+
+/// A feed is read again for deferred entries at the earliest after this, in ms …
+pub const READ_AGAIN_MIN_MS: u64 = 5_000;
+/// … and after this many times what the last time took, so that what is new never waits long for it.
+pub const READ_AGAIN_REST: u64 = 8;
+
 /// Entries that one peer was not given or did not take of which it is remembered why, for `event show`.
 pub const EXCEPTIONS_PER_PEER_MAX: usize = 1_024;
 
@@ -121,9 +136,6 @@ pub const KEY_STATEMENTS_MAX: usize = 16;
 pub const KEY_STATEMENT_BYTES_MAX: usize = 4 * 1024;
 /// Statements learnt at once and not yet passed on; the rest is learnt when it is shown again.
 pub const STATEMENTS_NEWS_MAX: usize = 256;
-/// Entries of revoked keys that one feed owes, of [`OWED_PER_FEED_MAX`]: beyond, they are rejected and read again
-/// after a change of trust, so that the feed goes on.
-pub const OWED_REVOKED_MAX: usize = 1_024;
 /// Keys that one statement names: those in use, and of those retired the newest that there is room for.
 pub const STATED_KEYS_MAX: usize = 48;
 
@@ -229,6 +241,10 @@ pub const SEEN_BEYOND_JOURNAL_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// Wall clock and steady time may differ this much before nothing expires any more, in ms.
 pub const CLOCK_JUMP_MS: u64 = 60 * 60 * 1000;
+/// Steady time may go ahead of the monotonic clock by this much since the wall clock was last confirmed, in ms …
+pub const CLOCK_GAIN_MS: u64 = 10 * 60 * 1000;
+/// … and by this much more for each day: cheap oscillators drift by seconds a day. Beyond it nothing expires.
+pub const CLOCK_GAIN_DAILY_MS: u64 = 2 * 60 * 1000;
 /// A peer's HELLO time within this of our wall clock confirms it, in ms.
 pub const CLOCK_AGREES_MS: u64 = 10 * 60 * 1000;
 /// Skew to a peer above this shows in status, in ms.
@@ -456,41 +472,3 @@ pub const NESTED_FIELD_LEVELS_MAX: usize = 8;
 
 /// Characters of a field's name in a reason.
 pub const ADAPTED_NAME_CHARS_MAX: usize = 120;
-
-const _: () = {
-    assert!(
-        ENVELOPE_BYTES_MAX >= 2 * LINE_BYTES_MAX + EXT_BYTES_MAX,
-        "a sealed line is padded to twice its size"
-    );
-    assert!(
-        ENVELOPE_BYTES_MAX > SEALED_BYTES_MAX + RECIPIENTS_MAX * RECIPIENT_BYTES_MAX + 1024,
-        "what is sealed to the most recipients fits"
-    );
-    assert!(SEALED_BYTES_MIN.is_power_of_two() && SEALED_BYTES_MAX.is_power_of_two());
-    assert!(
-        FRAME_BYTES_MAX > ENVELOPE_BYTES_MAX + PATH_HOPS_MAX * (NAME_BYTES_MAX + 2),
-        "a frame holds envelope and path"
-    );
-    assert!(EXPLODED_EVENTS_MAX - 1 <= LINKS_MAX, "the largest product has room for its links");
-    assert!(LINEAGE_MAX > REPUBLISH_ANCESTORS_MAX, "a lineage that is too long can be seen");
-    assert!(EXPLODED_EVENTS_MAX <= u16::MAX as usize, "a door's bound is a u16");
-    assert!(WINDOW_BYTES_MAX as usize >= FRAME_BYTES_MAX, "the least window is one frame");
-    assert!(
-        WINDOW_ENVELOPES_MAX as usize <= OWED_PER_FEED_MAX,
-        "every entry of a window may have to be owed"
-    );
-    assert!(
-        SUBMIT_KIB_OUTSTANDING_MAX as usize * 1024 > 2 * LINE_BYTES_MAX,
-        "the longest line can always be submitted"
-    );
-    assert!(TCP_HELD_KIB_MAX as usize * 1024 > 2 * LINE_BYTES_MAX, "the longest frame can always be held");
-    assert!(INTAKE_BYTES_MAX > FRAME_BYTES_MAX, "one frame always fits");
-    assert!(SEND_QUEUE_FACTOR * SEND_QUEUE_BYTES > FRAME_BYTES_MAX, "one frame always fits the send queue");
-    assert!(
-        DOOR_PREFIX_PENDING_MAX < DOOR_STRANGERS_PENDING_MAX,
-        "one network cannot lock out all strangers"
-    );
-    assert!(DOOR_ADDRESS_PENDING_MAX < DOOR_KNOWN_PENDING_MAX, "one address cannot lock out all peers");
-    assert!(2 * HEAD_EVERY_MS < FEED_SILENT_MS, "a lost HEAD is not yet silence");
-    assert!(SEGMENT_BYTES as usize > 8 * FRAME_BYTES_MAX, "a segment holds several of the largest records");
-};

@@ -97,10 +97,12 @@ fn details(feed: &Feed) -> String {
         text += &format!("  and {} more\n", feed.owed_count - feed.owed.len() as u64);
     }
     for place in &feed.rejected {
-        text += &format!(
-            "  {} is read again from seq {} once {} is cured\n",
-            feed.peer, place.first_seq, place.reason
-        );
+        let (peer, first_seq, reason) = (&feed.peer, place.first_seq, &place.reason);
+        let of = place.publisher.as_ref().map(|publisher| format!(" of {publisher}")).unwrap_or_default();
+        text += &match place.again_at {
+            Some(at) => format!("  {peer} is read again from seq {first_seq} at {at}: {reason}{of}\n"),
+            None => format!("  {peer} is read again from seq {first_seq} once {reason}{of} is cured\n"),
+        };
     }
     text
 }

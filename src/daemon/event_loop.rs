@@ -11,10 +11,11 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::clock;
 use crate::config::{Fingerprint, NodeConfig, PeerFiles, Problem};
-use crate::control::{FEED_SCHEMA, Feed, FeedFacts, OwedFacts, RejectedFacts, Went};
+use crate::control::Went;
 use crate::daemon::changes;
 use crate::daemon::chronicle::Chronicle;
 use crate::daemon::control::{Ask, AskCommand};
+use crate::daemon::feed_facts::feed_facts;
 use crate::daemon::frame_dump::FrameDump;
 use crate::daemon::keys;
 use crate::daemon::rules_log::RulesLog;
@@ -38,8 +39,6 @@ use crate::transport::{PeerAddresses, Transport};
 const INPUTS_MAX: usize = 1_024;
 /// How often `peers/` is looked at, in ms: a change acts within a second.
 const PEERS_EVERY_MS: u64 = 250;
-/// Entries of a feed's owed list that `feed show` prints.
-const OWED_SHOWN_MAX: usize = 100;
 
 /// Everything the loop hands outputs to.
 pub struct Parts {
@@ -170,6 +169,7 @@ impl EventLoop {
         let (view, now) = (self.node.view(), clock::now());
         self.watches.lags.observe(&view, now);
         self.watches.read_times.observe(&view, now.wall);
+        self.chronicle.tell_held_back(now);
     }
 
     /// What is asked next may be answered at once only where nothing asked before it is open.
@@ -326,7 +326,7 @@ impl EventLoop {
                 let _ = answer.send(Box::new(self.snapshot()));
             }
             Ask::Feeds(answer) => {
-                let _ = answer.send(self.feeds());
+                let _ = answer.send(feed_facts(&self.node));
             }
             Ask::Reload(answer) => {
                 self.reload();
@@ -404,26 +404,6 @@ impl EventLoop {
         whereabouts(entry, &sources)
     }
 
-    fn feeds(&self) -> FeedFacts {
-        let view = self.node.view();
-        let feeds = self.node.feed_states().map(|(peer, state)| {
-            let seen = view.peers.iter().find(|seen| seen.name == *peer);
-            let head = seen.and_then(|seen| seen.received.lag_events.map(|lag| seen.received.position + lag));
-            Feed {
-                peer: peer.clone(),
-                connected: seen.is_some_and(|seen| seen.receives),
-                log_id: state.log_id.map(|log_id| log_id.to_string()),
-                position: state.cursor.seq,
-                head,
-                marks: state.marks.iter().map(|mark| mark.seq).collect(),
-                owed: state.owed.values().take(OWED_SHOWN_MAX).map(owed).collect(),
-                owed_count: state.owed.len() as u64,
-                rejected: state.rejected.iter().map(rejected).collect(),
-            }
-        });
-        FeedFacts { schema: FEED_SCHEMA.to_owned(), feeds: feeds.collect() }
-    }
-
     // --- peer files ---
 
     fn reload_if_changed(&mut self) {
@@ -462,6 +442,8 @@ impl EventLoop {
         let trust = peers.trust_list(self.files.config.name.clone(), self.files.own_key);
         let trust = Arc::new(trust.with_own_seal(self.files.own_seal));
         self.node.handle_input(Input::Trust(trust), clock::now());
+        // What is said to whoever is cut off now goes out before the gate closes.
+        self.obey();
         self.parts.transport.set_peers(reachable(&peers, &self.node));
         self.files.trust.store(self.node.trust());
         self.files.peers = peers;
@@ -479,17 +461,4 @@ pub fn reachable(peers: &PeerFiles, node: &Node) -> Vec<PeerAddresses> {
         paused: file.peer.is_cut() || revoked.contains(&&file.peer.name),
     };
     peers.map(address).collect()
-}
-
-fn owed(owed: &crate::record::Owed) -> OwedFacts {
-    OwedFacts {
-        seq: owed.seq,
-        publisher: owed.publisher.clone(),
-        reason: owed.reason.as_str().to_owned(),
-        retry_at: owed.retry_at,
-    }
-}
-
-fn rejected(place: &crate::record::RejectedPlace) -> RejectedFacts {
-    RejectedFacts { reason: place.reason.as_str().to_owned(), first_seq: place.before.seq + 1 }
 }

@@ -1,8 +1,8 @@
 //! A running node: builds every part, gives the core its inputs and obeys its outputs. No rule of its own.
 //!
 //! In reading order: `run` (from a directory to a node that is ready, and back), `event_loop`, `workers`,
-//! `chronicle` (what happened: log lines and what status remembers), `snapshot`, `lag`, `control`, `trace`, `dry_run`,
-//! `doors`, `whereabouts` (of an event), and `rules_log` and `verdict_words` behind it, `keys` (of others), `changes` (of peer files, for the
+//! `chronicle` (what happened: log lines and what status remembers) and `log_limit` behind it, `snapshot`, `lag`, `control`, `trace`, `dry_run`,
+//! `doors`, `feed_facts`, `whereabouts` (of an event), and `rules_log` and `verdict_words` behind it, `keys` (of others), `changes` (of peer files, for the
 //! audit), `frame_dump`.
 
 mod changes;
@@ -11,9 +11,11 @@ mod control;
 mod doors;
 mod dry_run;
 mod event_loop;
+mod feed_facts;
 mod frame_dump;
 mod keys;
 mod lag;
+mod log_limit;
 mod rules_log;
 mod run;
 mod snapshot;

@@ -40,6 +40,13 @@ impl Bucket {
         self.milli_tokens = self.milli_tokens.saturating_sub_unsigned(count as u64 * 1_000);
     }
 
+    /// A token that was spent was not needed.
+    pub fn give_back(&mut self, now: Tick) {
+        self.fill(now);
+        let burst = i64::from(self.rate.per_second) * 1_000;
+        self.milli_tokens = (self.milli_tokens + 1_000).min(burst);
+    }
+
     /// How many ms until a token is there; 0 where one is.
     pub fn wait_ms(&mut self, now: Tick) -> u64 {
         self.fill(now);

@@ -8,7 +8,7 @@ use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
 use crate::identity::PublisherName;
-use crate::limits::{OWED_PER_FEED_MAX, SEND_QUEUE_BYTES, WINDOW_ENVELOPES_MAX};
+use crate::limits::{OWED_DEFERRED_QUARTERS, OWED_PER_FEED_MAX, SEND_QUEUE_BYTES, WINDOW_ENVELOPES_MAX};
 use crate::policy::TrustList;
 use crate::protocol::appender::Appender;
 use crate::protocol::intake::Intake;
@@ -46,6 +46,13 @@ pub struct Bounds {
     pub window: u32,
     /// Bytes handed to the transport that have not left.
     pub send_queue_bytes: usize,
+}
+
+impl Bounds {
+    /// How many of the owed places are for entries that wait for a time or a decision.
+    pub fn deferred(&self) -> usize {
+        self.owed / 4 * OWED_DEFERRED_QUARTERS
+    }
 }
 
 impl Default for Bounds {

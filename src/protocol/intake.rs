@@ -10,7 +10,9 @@ use std::sync::Arc;
 
 use ed25519_dalek::VerifyingKey;
 use flights::Flights;
-pub use judge::{candidate_keys, judge_signer, judge_time, judge_unsigned, waits_for_the_operator};
+pub use judge::{
+    ahead_of_time, candidate_keys, judge_signer, judge_time, judge_unsigned, waits_for_the_operator,
+};
 
 use crate::envelope::content::{ContentError, check_content};
 use crate::envelope::{CodecError, Core, Envelope, UnverifiedEnvelope, VerifiedEnvelope};
@@ -73,6 +75,8 @@ pub struct Offer {
     pub key: EventKey,
     pub digest: CoreDigest,
     pub publisher: PublisherName,
+    /// As the peer says: nobody has signed that.
+    pub created: Timestamp,
 }
 
 /// An envelope for the workers, and the keys one of which must have signed it: at most
@@ -381,6 +385,7 @@ mod tests {
             key,
             digest: CoreDigest(digest),
             publisher: peer("cert-at"),
+            created: Timestamp(0),
         };
         intake.wait_for(&offer("same", [2; 32]));
         intake.wait_for(&offer("rival", [3; 32]));

@@ -4,11 +4,13 @@
 mod admission;
 mod contact;
 mod frames;
+mod looks;
+mod rates;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 
 use crate::identity::{IdentityKey, PublisherName};
-use crate::limits::{CLONE_PROBE_MS, FEED_SILENT_MS, INTAKE_BYTES_MAX, PEERS_MAX};
+use crate::limits::{CLONE_PROBE_MS, FEED_SILENT_MS, INTAKE_BYTES_MAX, PEERS_MAX, SKIP_EVERY_MS};
 use crate::policy::Peer;
 use crate::protocol::backoff::Backoff;
 use crate::protocol::bucket::Bucket;
@@ -18,15 +20,19 @@ use crate::protocol::ground::{Ground, Pipe};
 use crate::protocol::intake::{self, Arrival, Offer, Question, Verdict};
 use crate::protocol::io::{DialFailure, Event, Output, Role, StreamId, Ticket};
 use crate::protocol::node::statements::STATEMENT_RATE;
-use crate::protocol::receiver::{ReceivedTally, Receiver};
+use crate::protocol::receiver::{ReceivedTally, Receiver, Wishes};
 use crate::protocol::rules::Rule;
 use crate::protocol::sender::{Sender, SentTally, hello};
-use crate::record::{Note, Owed};
+use crate::record::{Cure, Note, Owed, OwedEntries};
 use crate::time::{Tick, Timestamp};
 use crate::wire::{
     CarrierFrame, FaultCode, Frame, Greeting, Have, Hello, Mark, VerdictCode, WIRE_VERSION_MAX,
     WIRE_VERSION_MIN,
 };
+
+use looks::Looks;
+pub use rates::PublisherRates;
+use rates::Rates;
 
 /// Streams of one peer that have not said HELLO yet, or wait for a probe.
 const ARRIVING_MAX: usize = 4;
@@ -43,6 +49,7 @@ pub struct Link {
     /// Our seqs that came from this peer on the connection that stands: it holds them, synced.
     came: BTreeSet<u64>,
     wishes: Wishes,
+    looks: Looks,
     rates: Rates,
     pub facts: Facts,
     pub tally: Tally,
@@ -84,37 +91,6 @@ pub enum ContactState {
     Up { since: Timestamp, address: String },
 }
 
-/// What the next SUBSCRIBE should do beside resuming.
-#[derive(Debug, Default)]
-struct Wishes {
-    rewind: Option<u64>,
-    cure_noticed: bool,
-}
-
-#[derive(Debug, Default)]
-struct Rates {
-    all: Option<Bucket>,
-    statements: Option<Bucket>,
-    by_publisher: BTreeMap<PublisherName, Bucket>,
-    /// Bytes of envelopes between arrival and verdict.
-    in_hand: usize,
-    /// The stream of the receiver waits for `Resume`.
-    unread: bool,
-    /// What was read of it beyond the rate: the rest of one delivery.
-    held_up: Vec<Frame>,
-}
-
-impl Rates {
-    /// Is `frame` an envelope beyond the rate?
-    fn holds_up(&mut self, frame: &Frame, now: Tick) -> bool {
-        matches!(frame, Frame::Carrier(_) | Frame::Answer(_)) && self.wait_ms(now) > 0
-    }
-
-    fn wait_ms(&mut self, now: Tick) -> u64 {
-        self.all.as_mut().map_or(0, |rate| rate.wait_ms(now))
-    }
-}
-
 /// A stream that has not been admitted.
 #[derive(Debug)]
 struct Arriving {
@@ -136,7 +112,7 @@ struct Probation {
 impl Link {
     pub fn new(peer: Peer, ground: &Ground) -> Self {
         let now = ground.tick();
-        let rates = Rates { all: peer.receive.rate.map(|rate| Bucket::new(rate, now)), ..Rates::default() };
+        let rates = Rates::new(&peer.receive, now);
         Self {
             peer,
             contact: Contact {
@@ -151,6 +127,7 @@ impl Link {
             instance: None,
             came: BTreeSet::new(),
             wishes: Wishes::default(),
+            looks: Looks::default(),
             rates,
             facts: Facts::default(),
             tally: Tally::default(),
@@ -159,12 +136,7 @@ impl Link {
 
     /// The peer file changed; the key is the same.
     pub fn update(&mut self, peer: Peer, ground: &Ground) {
-        if self.peer.receive.rate != peer.receive.rate {
-            self.rates.all = peer.receive.rate.map(|rate| Bucket::new(rate, ground.tick()));
-        }
-        if self.peer.receive.rate_per_publisher != peer.receive.rate_per_publisher {
-            self.rates.by_publisher.clear();
-        }
+        self.rates.update(&self.peer.receive, &peer.receive, ground.tick());
         if self.peer.share.filter != peer.share.filter {
             self.tally.sent.failing = Failing::default();
         }
@@ -213,8 +185,12 @@ impl Link {
                     ground.emit(Output::CloseFeed { stream });
                     return;
                 }
-                let (wishes, name) = (&self.wishes, &self.peer.name);
-                self.receiver = Some(Receiver::new(pipe, name, wishes.rewind, wishes.cure_noticed, ground));
+                self.wishes.may_look = self.looks.are_allowed(ground.tick());
+                let receiver = Receiver::new(pipe, &self.peer.name, &self.wishes, ground);
+                if receiver.is_looking() {
+                    self.looks.begin(ground.tick());
+                }
+                self.receiver = Some(receiver);
                 self.rates.in_hand = 0;
                 self.rates.unread = false;
                 self.rates.held_up.clear();
@@ -251,7 +227,7 @@ impl Link {
             if !ground.on(Rule::HaveOwed)
                 && let Some(state) = ground.ledger.feeds.get(&self.peer.name).cloned()
             {
-                let state = crate::record::FeedState { owed: BTreeMap::new(), ..state };
+                let state = crate::record::FeedState { owed: OwedEntries::default(), ..state };
                 ground.note(Note::Feed { peer: self.peer.name.clone(), state });
             }
         }
@@ -293,14 +269,13 @@ impl Link {
     /// The trust list changed: what was rejected for it may be cured.
     pub fn on_trust_changed(&mut self, ground: &mut Ground) {
         let Some(state) = ground.ledger.feeds.get(&self.peer.name) else { return };
-        let Some(lowest) = state.rejected.iter().map(|place| place.before).min_by_key(|mark| mark.seq) else {
-            return;
-        };
+        let curable = state.rejected.iter().filter(|place| matches!(place.cure, Cure::Trust(_)));
+        let Some(lowest) = curable.map(|place| place.before).min_by_key(|mark| mark.seq) else { return };
         if ground.on(Rule::CureResets) {
             self.subscribe_again(None, true, ground);
         } else {
             let mut state = state.clone();
-            state.take_back(lowest);
+            state.resume(lowest);
             ground.note(Note::Feed { peer: self.peer.name.clone(), state });
         }
     }
@@ -344,7 +319,9 @@ impl Link {
     fn learn(&mut self, statement: &bytes::Bytes, ground: &mut Ground) {
         let now = ground.tick();
         let rate = self.rates.statements.get_or_insert_with(|| Bucket::new(STATEMENT_RATE, now));
-        ground.learn(statement, &self.peer.name, rate);
+        if ground.learn(statement, &self.peer.name, rate) {
+            self.rates.spend(now);
+        }
     }
 
     pub fn close_receiver(&mut self, fault: FaultCode, ground: &mut Ground) {
@@ -368,11 +345,13 @@ impl Link {
     /// Does what is due: silence, probes, dialling, and both ends of the feed.
     pub fn pump(&mut self, stalled: bool, ground: &mut Ground) {
         self.close_silent(ground);
-        self.reach_out(stalled, ground);
         if let Some(receiver) = &mut self.receiver {
-            receiver.pump(&self.peer.name, ground);
+            let rates = &mut self.rates.by_publisher;
+            receiver.pump(&self.peer.name, &mut self.tally.received, rates, ground);
+            self.look_again(ground);
             self.read_on(ground);
         }
+        self.reach_out(stalled, ground);
         if let Some(sender) = &mut self.sender {
             sender.pump(&self.peer, &mut self.came, &mut self.tally.sent, ground);
         }
@@ -450,6 +429,7 @@ impl Link {
         let waits = self.receiver.is_some() && (self.rates.unread || !self.rates.held_up.is_empty());
         let rate = waits.then(|| ground.tick().plus_ms(self.rates.wait_ms(ground.tick())));
         let rate = rate.filter(|at| *at > ground.tick());
-        [contact, receiver, sender, rate, arriving.min()].into_iter().flatten().min()
+        let look = self.next_look(ground);
+        [contact, look, receiver, sender, rate, arriving.min()].into_iter().flatten().min()
     }
 }

@@ -1,12 +1,17 @@
 //! The receiving end of a feed: owns the cursor on the peer's journal (design §3). Every entry in order is
 //! pending until its fate is known or it is owed on disk; the cursor follows behind.
 
+mod asking;
+mod due;
+mod fate;
+mod look;
 mod modes;
 mod pending;
 mod place;
 mod report;
+mod resume;
 
-use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
+use std::collections::BTreeMap;
 
 use crate::identity::{EventKey, PublisherName};
 use crate::limits::{
@@ -18,12 +23,15 @@ use crate::protocol::fault::FeedFault;
 use crate::protocol::ground::{Ground, Pipe};
 use crate::protocol::intake::{Offer, Verdict};
 use crate::protocol::io::Event;
+use crate::protocol::link::PublisherRates;
 use crate::protocol::rules::Rule;
-use crate::record::{FeedState, Note, Owed, RejectedPlace};
+use crate::record::{FeedState, Note, Owed};
 use crate::time::{Tick, Timestamp};
 use crate::wire::{Frame, Hello, Mark, Skip, Subscribe, VerdictCode, Window};
+use due::Due;
+use look::Look;
 use pending::{Fate, Pending, PendingEntries};
-use place::{cured_below, marks_from, newest_below, reread, window};
+use place::{cured_below, marks_from, newest_below, window};
 use report::Report;
 
 /// Counts of what one peer gave to this node since it started (contract §5).
@@ -43,6 +51,17 @@ impl ReceivedTally {
     }
 }
 
+/// What a SUBSCRIBE should do beside resuming.
+#[derive(Debug, Default)]
+pub struct Wishes {
+    /// Ask from the newest known place at or below this.
+    pub rewind: Option<u64>,
+    /// The trust list changed since something was rejected.
+    pub cure_noticed: bool,
+    /// The feed may be read again for what was deferred.
+    pub may_look: bool,
+}
+
 #[derive(Debug)]
 pub struct Receiver {
     pub pipe: Pipe,
@@ -53,7 +72,9 @@ pub struct Receiver {
     /// The last place that a frame in order named.
     received: Mark,
     /// When something is to be done about which entry: a WANT, or to write it down as owed.
-    due: BTreeSet<(Tick, u64)>,
+    due: Due,
+    /// The feed is being read again from below the cursor.
+    look: Option<Look>,
     asked: BTreeMap<u64, EventKey>,
     modes: Modes,
     report: Report,
@@ -71,22 +92,18 @@ struct Modes {
 }
 
 impl Receiver {
-    /// We opened a stream: says HELLO and SUBSCRIBE at once. `rewind` asks from the newest known place at
-    /// or below it.
-    pub fn new(
-        mut pipe: Pipe,
-        peer: &PublisherName,
-        rewind: Option<u64>,
-        cure_noticed: bool,
-        ground: &mut Ground,
-    ) -> Self {
+    /// We opened a stream: says HELLO and SUBSCRIBE at once.
+    pub fn new(mut pipe: Pipe, peer: &PublisherName, wishes: &Wishes, ground: &mut Ground) -> Self {
         let now = ground.tick();
         pipe.send(super::sender::hello(ground), ground);
         let state = ground.ledger.feeds.entry(peer.clone()).or_default().clone();
-        let cured = (ground.on(Rule::CureLevel) || cure_noticed)
+        let cured = (ground.on(Rule::CureLevel) || wishes.cure_noticed)
             .then(|| cured_below(&state, ground.trust.digest()))
             .flatten();
-        let from = [rewind, cured].into_iter().flatten().min();
+        let from = [wishes.rewind, cured].into_iter().flatten().min();
+        let may_look = from.is_none() && wishes.may_look && ground.on(Rule::ReadAgain);
+        let look = if may_look { Look::due(&state, ground.steady()) } else { None };
+        let from = from.or(look.as_ref().map(|look| look.from().seq));
         let marks = marks_from(&state, from);
         let window = window(&state, ground);
         let have_only = from.is_some() || state.log_id.is_none();
@@ -107,7 +124,8 @@ impl Receiver {
             live: false,
             pending: PendingEntries::default(),
             received: state.cursor,
-            due: BTreeSet::new(),
+            due: Due::default(),
+            look,
             asked: BTreeMap::new(),
             modes: Modes::default(),
             report: Report::after(window),
@@ -146,7 +164,15 @@ impl Receiver {
         if skip.to.seq <= self.received.seq {
             return if ground.on(Rule::ResumeTold) { Err(self.backwards("SKIP", skip.to)) } else { Ok(()) };
         }
+        // More than lies there was never there.
+        if skip.dropped > skip.to.seq - self.received.seq {
+            let (dropped, to, from) = (skip.dropped, skip.to.seq, self.received.seq);
+            return Err(FeedFault::out_of_turn(format!("{dropped} dropped between {from} and {to}")));
+        }
         self.count_missing(peer, skip.dropped, tally, ground);
+        if let Some(look) = &mut self.look {
+            look.ends_before(skip.to.seq);
+        }
         self.pending.skip(self.received, skip.to);
         self.received = skip.to;
         Ok(())
@@ -162,75 +188,6 @@ impl Receiver {
         if dropped > 0 {
             tally.missing = tally.missing.saturating_add(dropped);
             ground.tell(Event::Missing { peer: peer.clone(), count: dropped });
-        }
-    }
-
-    fn on_resume(
-        &mut self,
-        peer: &PublisherName,
-        skip: Skip,
-        tally: &mut ReceivedTally,
-        ground: &mut Ground,
-    ) -> Result<(), FeedFault> {
-        let Some(hello) = &self.hello else { return Err(FeedFault::out_of_turn("SKIP before HELLO")) };
-        let (log_id, last_seq) = (hello.log_id, hello.last_seq);
-        let state = ground.ledger.feeds.entry(peer.clone()).or_default().clone();
-        let (known, cursor) = (state.log_id, state.cursor);
-        self.live = true;
-        self.received = skip.to;
-        self.report.resumed = skip.to.seq;
-        if known != Some(log_id) {
-            if known.is_some() {
-                ground.tell(Event::Repair { peer: peer.clone(), cause: "the peer has a new journal" });
-            }
-            let anew = FeedState { log_id: Some(log_id), cursor: skip.to, ..FeedState::default() };
-            ground.note(Note::Feed { peer: peer.clone(), state: anew });
-            self.modes.repair_until = last_seq;
-        } else if skip.to.seq < cursor.seq || (skip.to.seq == cursor.seq && skip.to.check != cursor.check) {
-            if ground.on(Rule::ResumeTold) {
-                let mut back = state.clone();
-                back.take_back(skip.to);
-                if !ground.on(Rule::OwedCut) {
-                    (back.owed, back.rejected) = (state.owed.clone(), state.rejected.clone());
-                }
-                ground.tell(Event::Repair { peer: peer.clone(), cause: "the feed resumes below the cursor" });
-                ground.note(Note::Feed { peer: peer.clone(), state: back });
-                self.modes.repair_until = last_seq;
-            } else {
-                self.received = cursor;
-            }
-        } else {
-            if skip.to.seq > cursor.seq {
-                self.count_missing(peer, skip.dropped, tally, ground);
-                ground.move_cursor(peer, skip.to);
-            }
-            if ground.on(Rule::OwedCut)
-                && let Some(state) = reread(&ground.ledger.feeds[peer], skip.to)
-            {
-                ground.note(Note::Feed { peer: peer.clone(), state });
-            }
-        }
-        self.take_up_owed(peer, &state, ground);
-        self.report.due = Some(ground.tick());
-        Ok(())
-    }
-
-    /// What is owed is asked for when it is due; who waited for what is owed no more does not wait on.
-    fn take_up_owed(&mut self, peer: &PublisherName, was: &FeedState, ground: &mut Ground) {
-        let steady = ground.steady();
-        for owed in ground.ledger.feeds[peer].owed.values() {
-            let wait = owed.retry_at.since_ms(steady);
-            self.due.insert((ground.now.tick.plus_ms(wait), owed.seq));
-        }
-        let waiting: Vec<(u64, EventKey)> =
-            ground.ledger.feeds[peer].owed.values().map(|owed| (owed.seq, owed.key)).collect();
-        let owed = &ground.ledger.feeds[peer].owed;
-        for gone in was.owed.values().filter(|was| owed.get(&was.seq).is_none_or(|owed| owed.key != was.key))
-        {
-            ground.intake.stop_waiting(gone.key, peer, gone.seq);
-        }
-        for (seq, key) in waiting {
-            ground.intake.wait(key, peer, seq);
         }
     }
 
@@ -255,6 +212,9 @@ impl Receiver {
         if mark.seq <= self.received.seq {
             return if told { Err(self.backwards("entry", mark)) } else { Ok(false) };
         }
+        if self.look.as_mut().is_some_and(|look| look.ends_before(mark.seq)) {
+            return Ok(false);
+        }
         self.pending.push(Pending { mark, before: self.received, key, fate: Fate::Examined });
         self.received = mark;
         Ok(true)
@@ -275,6 +235,12 @@ impl Receiver {
         let Some(pending) = self.pending.find(offer.seq) else { return };
         ground.intake.wait_for(&offer);
         let Offer { peer, seq, key, publisher, .. } = offer;
+        let owed = ground.ledger.feeds.get(&peer).and_then(|state| state.owed.get(&seq));
+        if owed.is_some_and(|owed| owed.key == key) {
+            // It is read again, and waits for its time.
+            pending.fate = Fate::Done;
+            return;
+        }
         if !ground.on(Rule::HaveOwed) {
             pending.fate = Fate::Done;
             let (reason, retry_at) = (VerdictCode::InFlight, ground.steady().plus_ms(WANT_DELAY_MS));
@@ -282,137 +248,32 @@ impl Receiver {
         }
         pending.fate = Fate::Offered { publisher, since: now };
         let delay = if seq <= self.modes.repair_until { 0 } else { WANT_DELAY_MS };
-        self.due.insert((now.plus_ms(delay), seq));
-    }
-
-    /// The fate of `key`, entry `seq`, is known, whether it came in order, as an answer, or by another peer. Where the
-    /// peer has another entry there by now nothing is said of that.
-    pub fn conclude(
-        &mut self,
-        peer: &PublisherName,
-        (seq, key): (u64, EventKey),
-        verdict: &Verdict,
-        tally: &mut ReceivedTally,
-        ground: &mut Ground,
-    ) {
-        let owed = ground.ledger.feeds.get(peer).and_then(|state| state.owed.get(&seq));
-        let same = |known: EventKey| known == key || !ground.on(Rule::VerdictKey);
-        let was_owed = owed.is_some_and(|owed| same(owed.key));
-        let before = match self.pending.find(seq) {
-            Some(pending) if !same(pending.key) || !(pending.fate.is_open() || was_owed) => return,
-            Some(pending) => {
-                pending.fate = Fate::Done;
-                pending.before
-            }
-            None if was_owed => newest_below(&ground.ledger.feeds[peer], seq),
-            None => return,
-        };
-        match verdict {
-            // Counted once it is stored.
-            Verdict::Accepted => {}
-            Verdict::Refused => {
-                tally.refused += 1;
-                self.report.refused += 1;
-            }
-            Verdict::Deferred { code, key, publisher, retry_at } => {
-                self.report_verdict(seq, *code);
-                let owed =
-                    Owed { seq, key: *key, publisher: publisher.clone(), reason: *code, retry_at: *retry_at };
-                self.owe(peer, owed, ground);
-                return;
-            }
-            Verdict::Rejected { code, detail } => {
-                *tally.rejected.entry(*code).or_default() += 1;
-                self.report.rejected += 1;
-                self.report_verdict(seq, *code);
-                ground.tell(Event::NotTaken { peer: peer.clone(), seq, code: *code, detail: detail.clone() });
-                if code.is_curable() {
-                    let place = RejectedPlace { reason: *code, before, trust: ground.trust.digest() };
-                    ground.note(Note::Rejected { peer: peer.clone(), place });
-                }
-            }
-            Verdict::Missing => {
-                tally.missing += 1;
-                ground.tell(Event::Missing { peer: peer.clone(), count: 1 });
-            }
-        }
-        if was_owed {
-            ground.note(Note::Settled { peer: peer.clone(), seq });
-        }
-        self.report_soon(ground.tick());
-    }
-
-    pub fn owe(&mut self, peer: &PublisherName, owed: Owed, ground: &mut Ground) {
-        let wait = owed.retry_at.since_ms(ground.steady());
-        self.due.insert((ground.tick().plus_ms(wait), owed.seq));
-        ground.intake.wait(owed.key, peer, owed.seq);
-        ground.note(Note::Owed { peer: peer.clone(), owed });
-        self.report_soon(ground.tick());
+        self.due.hold(seq, now.plus_ms(OFFERED_HOLD_MS));
+        self.due_at(seq, now.plus_ms(delay), ground);
     }
 
     /// Moves the cursor past what is done, asks for what is due, and says ACK.
-    pub fn pump(&mut self, peer: &PublisherName, ground: &mut Ground) {
-        if !self.live {
+    pub fn pump(
+        &mut self,
+        peer: &PublisherName,
+        tally: &mut ReceivedTally,
+        rates: &mut PublisherRates,
+        ground: &mut Ground,
+    ) {
+        if !self.live || self.is_look_over() {
             return;
         }
         self.advance(peer, ground);
-        self.ask(peer, ground);
+        self.ask(peer, tally, rates, ground);
         self.acknowledge(peer, ground);
     }
 
     fn advance(&mut self, peer: &PublisherName, ground: &mut Ground) {
-        if let Some(to) = self.pending.take_done() {
+        let to = self.pending.take_done();
+        if self.look.is_some() {
+            self.look_passed(peer, to, ground);
+        } else if let Some(to) = to {
             ground.move_cursor(peer, to);
-        }
-    }
-
-    /// Asks for what is due, or writes it down as owed so that the cursor can pass.
-    fn ask(&mut self, peer: &PublisherName, ground: &mut Ground) {
-        let now = ground.tick();
-        while let Some(&(at, seq)) = self.due.first() {
-            if at > now || self.is_stuck() {
-                return;
-            }
-            self.due.pop_first();
-            let offered = self.pending.find(seq).and_then(|pending| match &pending.fate {
-                Fate::Offered { publisher, since } => Some((pending.key, publisher.clone(), *since)),
-                _ => None,
-            });
-            let owed =
-                ground.ledger.feeds.get(peer).and_then(|state| state.owed.get(&seq)).map(|owed| owed.key);
-            let Some(key) = offered.as_ref().map(|(key, ..)| *key).or(owed) else { continue };
-            if let Some((key, publisher, since)) = offered
-                && now >= since.plus_ms(OFFERED_HOLD_MS)
-            {
-                self.pending.find(seq).expect("bug: it was found above").fate = Fate::Done;
-                let reason = VerdictCode::InFlight;
-                self.owe(peer, Owed { seq, key, publisher, reason, retry_at: ground.steady() }, ground);
-                self.advance(peer, ground);
-                continue;
-            }
-            self.ask_one(peer, seq, key, ground);
-        }
-    }
-
-    /// No WANT can be sent until an answer comes or frames leave.
-    fn is_stuck(&self) -> bool {
-        self.asked.len() >= WANTS_IN_FLIGHT_MAX || !self.pipe.has_room()
-    }
-
-    fn ask_one(&mut self, peer: &PublisherName, seq: u64, key: EventKey, ground: &mut Ground) {
-        let now = ground.tick();
-        let intake = &ground.intake;
-        if let Some(free_at) = intake.flights.until(key, now).or_else(|| intake.next_turn(key, peer, now)) {
-            // Another peer is bringing it, or is to be asked before this one again: deferred, never refused.
-            self.due.insert((free_at.max(now.plus_ms(1)), seq));
-            return;
-        }
-        self.due.insert((now.plus_ms(IN_FLIGHT_EXPIRES_MS), seq));
-        // Asked on this stream already: the answer will come, or the stream will break; others may be asked.
-        if let Entry::Vacant(place) = self.asked.entry(seq) {
-            place.insert(key);
-            ground.intake.flights.asked(key, peer, self.pipe.stream, now);
-            self.pipe.send(Frame::Want { seq, key }, ground);
         }
     }
 
@@ -430,8 +291,9 @@ impl Receiver {
         }
         let silent = self.pipe.last_sent.plus_ms(HEAD_EVERY_MS);
         let report = self.report.due.map_or(silent, |due| due.min(silent));
-        let due = self.due.first().map(|(at, _)| *at).filter(|_| !self.is_stuck());
-        [Some(report).filter(|_| self.pipe.has_room()), due].into_iter().flatten().min()
+        let due = self.due.first().filter(|_| !self.is_stuck());
+        let report = Some(report).filter(|_| self.pipe.has_room());
+        [report, due, self.due.held_until()].into_iter().flatten().min()
     }
 
     /// Keys of entries that were offered on this stream and are not owed: nobody waits for them any more.

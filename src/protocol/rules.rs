@@ -52,10 +52,18 @@ pub enum Rule {
     SeenCounted,
     /// The floor of a seen set that was made again is on disk before the set is believed.
     FloorFirst,
+    /// Of the owed places each reason and publisher has a share; what finds none is read again later.
+    OwedShare,
+    /// What was deferred without an owed place is read again when its time has come.
+    ReadAgain,
+    /// An entry has one time at which it is asked for; what is owed is not asked for before.
+    OneDue,
+    /// What is remembered of rejections is written down only where it changes something.
+    NotesOnChange,
 }
 
 impl Rule {
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 27] = [
         Self::ResumeTold,
         Self::OwedCut,
         Self::WantKey,
@@ -79,6 +87,10 @@ impl Rule {
         Self::VerdictKey,
         Self::SeenCounted,
         Self::FloorFirst,
+        Self::OwedShare,
+        Self::ReadAgain,
+        Self::OneDue,
+        Self::NotesOnChange,
     ];
 }
 

@@ -2,6 +2,7 @@
 //! Keeps nothing that must survive: the receiver owns the cursor.
 
 mod tally;
+mod wants;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use crate::record::Entry;
 use crate::time::Tick;
 use crate::wire::{Ack, CarrierFrame, FaultCode, Frame, Have, Hello, Mark, Skip, Subscribe, Window};
 pub use tally::SentTally;
+use wants::Wants;
 
 #[derive(Debug)]
 pub struct Sender {
@@ -28,9 +30,7 @@ pub struct Sender {
     pub last_frame: Tick,
     phase: Phase,
     reading: Option<Purpose>,
-    wants: VecDeque<(u64, EventKey)>,
-    /// What was read last for WANTs.
-    want_cache: BTreeMap<u64, Arc<Entry>>,
+    wants: Wants,
     /// Who is pushed and who is only offered, where it is not the default.
     modes: BTreeMap<PublisherName, bool>,
     /// Identity keys whose statements the peer has to see before the next carrier.
@@ -92,8 +92,7 @@ impl Sender {
             last_frame: now,
             phase: Phase::AwaitSubscribe,
             reading: None,
-            wants: VecDeque::new(),
-            want_cache: BTreeMap::new(),
+            wants: Wants::new(now),
             modes: BTreeMap::new(),
             to_show: BTreeSet::new(),
             counted: (0, 0, 0),
@@ -104,7 +103,7 @@ impl Sender {
 
     /// Frames were read: reads on, without waiting for room to answer (rule `ReadFree`).
     pub fn read_on(&mut self, ground: &mut Ground) {
-        self.unread = !ground.on(Rule::ReadFree) && !self.wants.is_empty() && !self.pipe.has_room();
+        self.unread = !ground.on(Rule::ReadFree) && self.wants.are_open() && !self.pipe.has_room();
         if !self.unread {
             ground.emit(Output::Resume { stream: self.pipe.stream });
         }
@@ -180,6 +179,13 @@ impl Sender {
             let detail = format!("ACK of seq {}; this stream has reached {}", ack.seq, live.position.seq);
             return Err(FeedFault::out_of_turn(detail));
         }
+        // Of what was never named nothing can be said.
+        let named = 1..=live.position.seq;
+        if let Some((seq, code)) = ack.verdicts.iter().find(|(seq, _)| !named.contains(seq)) {
+            let reached = live.position.seq;
+            let detail = format!("verdict {code} of seq {seq}; this stream has reached {reached}");
+            return Err(FeedFault::out_of_turn(detail));
+        }
         while let Some((_, bytes)) = live.unacked.pop_front_if(|(seq, _)| *seq <= ack.seq) {
             live.unacked_bytes -= u64::from(bytes);
         }
@@ -192,19 +198,6 @@ impl Sender {
         Ok(())
     }
 
-    pub fn on_want(&mut self, seq: u64, key: EventKey) -> Result<(), FeedFault> {
-        let Phase::Live(live) = &self.phase else { return Err(before_subscribe("WANT")) };
-        if seq == 0 || seq > live.position.seq {
-            let detail = format!("WANT of seq {seq}; this stream has reached {}", live.position.seq);
-            return Err(FeedFault::out_of_turn(detail));
-        }
-        if self.wants.len() >= OWED_PER_FEED_MAX {
-            return Err(FeedFault::out_of_turn(format!("more than {OWED_PER_FEED_MAX} open WANTs")));
-        }
-        self.wants.push_back((seq, key));
-        Ok(())
-    }
-
     pub fn on_mode(&mut self, publisher: PublisherName, eager: bool) {
         if self.modes.len() < PEERS_MAX || self.modes.contains_key(&publisher) {
             self.modes.insert(publisher, eager);
@@ -214,8 +207,7 @@ impl Sender {
     pub fn on_entries(&mut self, read: Read, ground: &mut Ground) {
         match self.reading.take() {
             Some(Purpose::Want) => {
-                self.want_cache = read.entries.into_iter().map(|entry| (entry.seq, entry)).collect();
-                self.answer_wants_after_read(ground);
+                self.on_wanted_entries(read, ground);
             }
             Some(Purpose::Feed) => {
                 let Phase::Live(live) = &mut self.phase else { return };
@@ -229,18 +221,6 @@ impl Sender {
                 live.queue.extend(read.entries);
             }
             None => {}
-        }
-    }
-
-    /// The front WANT was read for: what the read did not bring is gone.
-    fn answer_wants_after_read(&mut self, ground: &mut Ground) {
-        if let Some((seq, _)) = self.wants.front().copied()
-            && !self.want_cache.contains_key(&seq)
-        {
-            self.wants.pop_front();
-            if ground.on(Rule::Gone) {
-                self.pipe.send(Frame::Gone { seq }, ground);
-            }
         }
     }
 
@@ -284,7 +264,7 @@ impl Sender {
         };
         self.send_in_order(&mut live, peer, came, tally, ground);
         if live.queue.is_empty() && self.reading.is_none() && live.position.seq < ground.ends.last.seq {
-            self.read(Purpose::Feed, live.position.seq, ground);
+            self.read(Purpose::Feed, live.position.seq, READ_BYTES, ground);
         }
         self.send_skip(&mut live, ground);
         if ground.tick() >= self.next_head {
@@ -295,10 +275,10 @@ impl Sender {
         self.phase = Phase::Live(live);
     }
 
-    fn read(&mut self, purpose: Purpose, after_seq: u64, ground: &mut Ground) {
+    fn read(&mut self, purpose: Purpose, after_seq: u64, bytes_max: usize, ground: &mut Ground) {
         self.reading = Some(purpose);
         let reader = Reader::Feed(self.pipe.stream);
-        ground.emit(Output::Read { reader, after_seq, bytes_max: READ_BYTES });
+        ground.emit(Output::Read { reader, after_seq, bytes_max });
     }
 
     fn send_in_order(
@@ -348,31 +328,6 @@ impl Sender {
         }
     }
 
-    fn answer_wants(&mut self, peer: &Peer, tally: &mut SentTally, ground: &mut Ground) {
-        while let Some((seq, key)) = self.wants.front().copied() {
-            if !self.pipe.has_room() {
-                return;
-            }
-            let entry = match self.want_cache.get(&seq) {
-                Some(entry) => entry.clone(),
-                None if self.reading.is_some() => return,
-                None => {
-                    self.read(Purpose::Want, seq - 1, ground);
-                    return;
-                }
-            };
-            self.wants.pop_front();
-            let same = entry.envelope.key() == key && shared(&entry, peer, ground).is_ok();
-            if same || !ground.on(Rule::WantKey) {
-                tally.answered(seq);
-                self.pipe.send(Frame::Answer(carrier(&entry, ground.own_name())), ground);
-            } else if ground.on(Rule::Gone) {
-                self.pipe.send(Frame::Gone { seq }, ground);
-            }
-        }
-        self.want_cache.clear();
-    }
-
     /// Entries that were sent in order and are not acknowledged.
     pub fn unacked(&self) -> u64 {
         if let Phase::Live(live) = &self.phase { live.unacked.len() as u64 } else { 0 }
@@ -385,13 +340,11 @@ impl Sender {
 
     /// The next instant at which `pump` has something to do by itself.
     pub fn timeout(&self) -> Option<Tick> {
-        match &self.phase {
-            Phase::Live(live) if live.position.seq > live.told.seq && self.pipe.has_room() => {
-                Some(self.next_head.min(live.told_at.plus_ms(SKIP_EVERY_MS)))
-            }
-            Phase::Live(_) => Some(self.next_head),
-            _ => None,
-        }
+        let Phase::Live(live) = &self.phase else { return None };
+        let has_skip = live.position.seq > live.told.seq && self.pipe.has_room();
+        let skip = has_skip.then(|| live.told_at.plus_ms(SKIP_EVERY_MS));
+        let want = self.wants.wait_until().filter(|_| self.pipe.has_room());
+        [Some(self.next_head), skip, want].into_iter().flatten().min()
     }
 
     pub fn is_live(&self) -> bool {

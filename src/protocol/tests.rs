@@ -2,6 +2,7 @@
 //! plays the peer. What needs time, loss or several nodes is the simulator's.
 
 mod bench;
+mod deferring;
 mod equivocation;
 mod filtering;
 mod hostile;

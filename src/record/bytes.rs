@@ -2,21 +2,22 @@
 //! Read strictly: a length beyond its bound, an unknown kind or number and a byte too many are errors. The
 //! length and CRC around a record are the journal's, and so is the version of this format.
 
-use std::collections::BTreeMap;
+mod feed;
 
 use bytes::Bytes;
 use thiserror::Error;
 use uuid::Uuid;
 
-use super::{ConsumerName, Entry, FeedState, Note, Owed, RejectedPlace};
+use super::{ConsumerName, Entry, Note};
 use crate::envelope::statement::{SignedStatement, StatementError};
 use crate::envelope::{CodecError, IdScheme, UnverifiedEnvelope};
 use crate::identity::{
     Check, CoreDigest, EventKey, HopPath, IdentityError, IdentityKey, LogId, PublisherName,
 };
-use crate::limits::{CURSOR_MARKS_MAX, ENVELOPE_BYTES_MAX, OWED_PER_FEED_MAX, PATH_HOPS_MAX};
+use crate::limits::{ENVELOPE_BYTES_MAX, PATH_HOPS_MAX};
 use crate::time::Timestamp;
 use crate::wire::{Mark, VerdictCode};
+use feed::{feed, put_feed, put_next, put_owed, put_place, put_publisher};
 
 /// Why bytes are no record. Where their CRC held this is damage done before they were written, or another
 /// version's record.
@@ -54,6 +55,8 @@ mod kind {
     pub const EQUIVOCATION: u8 = 10;
     pub const STATEMENT: u8 = 11;
     pub const MISSING: u8 = 12;
+    pub const READ_AGAIN: u8 = 13;
+    pub const RESUMED: u8 = 14;
 }
 
 /// What the store must know of a carrier without decoding its envelope: enough for index, seen set and
@@ -202,6 +205,18 @@ pub fn encode_note(note: &Note, out: &mut Vec<u8>) {
             put_name(out, peer.as_str());
             put_place(out, place);
         }
+        Note::ReadAgain { peer, reason, publisher, next } => {
+            out.push(kind::READ_AGAIN);
+            put_name(out, peer.as_str());
+            out.push(*reason as u8);
+            put_publisher(out, publisher.as_ref());
+            put_next(out, *next);
+        }
+        Note::Resumed { peer, to } => {
+            out.push(kind::RESUMED);
+            put_name(out, peer.as_str());
+            put_mark(out, *to);
+        }
         Note::Feed { peer, state } => {
             out.push(kind::FEED);
             put_name(out, peer.as_str());
@@ -253,32 +268,6 @@ fn put_name(out: &mut Vec<u8>, name: &str) {
 fn put_mark(out: &mut Vec<u8>, mark: Mark) {
     put_u64(out, mark.seq);
     out.extend_from_slice(&mark.check.0);
-}
-
-fn put_owed(out: &mut Vec<u8>, owed: &Owed) {
-    put_u64(out, owed.seq);
-    out.extend_from_slice(&owed.key.0);
-    put_name(out, owed.publisher.as_str());
-    out.push(owed.reason as u8);
-    put_u64(out, owed.retry_at.0);
-}
-
-fn put_place(out: &mut Vec<u8>, place: &RejectedPlace) {
-    out.push(place.reason as u8);
-    put_mark(out, place.before);
-    out.extend_from_slice(&place.trust);
-}
-
-fn put_feed(out: &mut Vec<u8>, state: &FeedState) {
-    out.push(u8::from(state.log_id.is_some()));
-    out.extend_from_slice(&state.log_id.unwrap_or_default().0);
-    put_mark(out, state.cursor);
-    out.push(state.marks.len() as u8);
-    state.marks.iter().for_each(|mark| put_mark(out, *mark));
-    out.push(state.rejected.len() as u8);
-    state.rejected.iter().for_each(|place| put_place(out, place));
-    out.extend_from_slice(&(state.owed.len() as u16).to_be_bytes());
-    state.owed.values().for_each(|owed| put_owed(out, owed));
 }
 
 /// What is left to read.
@@ -349,20 +338,6 @@ impl<'a> Input<'a> {
     fn consumer(&mut self) -> Result<ConsumerName, RecordError> {
         Ok(ConsumerName::parse(self.name()?.as_str())?)
     }
-
-    fn owed(&mut self) -> Result<Owed, RecordError> {
-        Ok(Owed {
-            seq: self.u64()?,
-            key: EventKey(self.array()?),
-            publisher: self.name()?,
-            reason: self.reason()?,
-            retry_at: Timestamp(self.u64()?),
-        })
-    }
-
-    fn place(&mut self) -> Result<RejectedPlace, RecordError> {
-        Ok(RejectedPlace { reason: self.reason()?, before: self.mark()?, trust: self.array()? })
-    }
 }
 
 fn carrier_head(input: &mut Input<'_>) -> Result<CarrierHead, RecordError> {
@@ -384,6 +359,13 @@ fn note(number: u8, input: &mut Input<'_>) -> Result<Note, RecordError> {
         kind::OWED => Note::Owed { peer: input.name()?, owed: input.owed()? },
         kind::SETTLED => Note::Settled { peer: input.name()?, seq: input.u64()? },
         kind::REJECTED => Note::Rejected { peer: input.name()?, place: input.place()? },
+        kind::READ_AGAIN => Note::ReadAgain {
+            peer: input.name()?,
+            reason: input.reason()?,
+            publisher: input.publisher()?,
+            next: input.next()?,
+        },
+        kind::RESUMED => Note::Resumed { peer: input.name()?, to: input.mark()? },
         kind::FEED => Note::Feed { peer: input.name()?, state: feed(input)? },
         kind::POSITION => {
             Note::Position { consumer: input.consumer()?, seq: input.u64()?, own: input.flag()? }
@@ -405,27 +387,10 @@ fn note(number: u8, input: &mut Input<'_>) -> Result<Note, RecordError> {
     })
 }
 
-fn feed(input: &mut Input<'_>) -> Result<FeedState, RecordError> {
-    let known = input.flag()?;
-    let log_id = LogId(input.array()?);
-    let cursor = input.mark()?;
-    let marks = input.count("marks", CURSOR_MARKS_MAX, input.peek()?.into(), 1)?;
-    let marks = (0..marks).map(|_| input.mark()).collect::<Result<Vec<_>, _>>()?;
-    let rejected = input.count("rejected places", super::CURABLE_REASONS.len(), input.peek()?.into(), 1)?;
-    let rejected = (0..rejected).map(|_| input.place()).collect::<Result<Vec<_>, _>>()?;
-    let count = input.0.first_chunk::<2>().map(|two| u16::from_be_bytes(*two)).ok_or(RecordError::Short)?;
-    let count = input.count("owed entries", OWED_PER_FEED_MAX, count.into(), 2)?;
-    let mut owed = BTreeMap::new();
-    for _ in 0..count {
-        let one = input.owed()?;
-        owed.insert(one.seq, one);
-    }
-    Ok(FeedState { log_id: known.then_some(log_id), cursor, marks, owed, rejected })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::{Cure, FeedState, Owed, RejectedPlace};
 
     fn notes() -> Vec<Note> {
         let peer = PublisherName::parse("cert-ee").unwrap();
@@ -437,13 +402,20 @@ mod tests {
             reason: VerdictCode::Ahead,
             retry_at: Timestamp(5),
         };
-        let place = RejectedPlace { reason: VerdictCode::UnknownKey, before: mark, trust: [4; 32] };
+        let place = RejectedPlace {
+            reason: VerdictCode::UnknownKey,
+            publisher: None,
+            before: mark,
+            cure: Cure::Trust([4; 32]),
+        };
+        let (rate, publisher, at) = (VerdictCode::Rate, Some(peer.clone()), Cure::At(Timestamp(8)));
+        let deferred = RejectedPlace { reason: rate, publisher: publisher.clone(), before: mark, cure: at };
         let state = FeedState {
             log_id: Some(LogId([2; 16])),
             cursor: mark,
             marks: vec![Mark::START],
-            owed: [(9, owed.clone())].into(),
-            rejected: vec![place],
+            owed: [owed.clone()].into_iter().collect(),
+            rejected: [place.clone(), deferred].into_iter().collect(),
         };
         let consumer = ConsumerName::parse("soc").unwrap();
         vec![
@@ -451,6 +423,9 @@ mod tests {
             Note::Owed { peer: peer.clone(), owed },
             Note::Settled { peer: peer.clone(), seq: 3 },
             Note::Rejected { peer: peer.clone(), place },
+            Note::ReadAgain { peer: peer.clone(), reason: rate, publisher, next: Some((mark, at)) },
+            Note::ReadAgain { peer: peer.clone(), reason: rate, publisher: None, next: None },
+            Note::Resumed { peer: peer.clone(), to: mark },
             Note::Feed { peer: peer.clone(), state },
             Note::Position { consumer: consumer.clone(), seq: 1, own: true },
             Note::Missing { consumer, to: 1, count: 2 },

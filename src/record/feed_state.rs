@@ -1,13 +1,10 @@
-//! How far a feed has got, as the receiver keeps it: the cursor with its older marks, what is owed above
-//! it, and where it would read again if trust changed. Changed by notes alone, so that the running node and
-//! a replay of the journal agree.
+//! How far a feed has got, as the receiver keeps it: the cursor with its older marks, what is owed, and where it
+//! is read again. Changed by notes alone, so that the running node and a replay of the journal agree.
 
-use std::collections::BTreeMap;
-
-use crate::identity::{EventKey, LogId, PublisherName};
+use crate::identity::LogId;
 use crate::limits::CURSOR_MARKS_MAX;
-use crate::time::Timestamp;
-use crate::wire::{Mark, VerdictCode};
+use crate::record::{OwedEntries, RejectedPlaces};
+use crate::wire::Mark;
 
 /// The receiver's cursor on one peer's journal.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -17,31 +14,8 @@ pub struct FeedState {
     pub cursor: Mark,
     /// Older places, newest first, at doubling distances; at most 16.
     pub marks: Vec<Mark>,
-    /// By seq of the sender's journal.
-    pub owed: BTreeMap<u64, Owed>,
-    /// The lowest place for each curable reason.
-    pub rejected: Vec<RejectedPlace>,
-}
-
-/// An entry that the cursor has passed but that is still to be taken.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Owed {
-    pub seq: u64,
-    pub key: EventKey,
-    pub publisher: PublisherName,
-    pub reason: VerdictCode,
-    /// Steady time before which it is not asked for again.
-    pub retry_at: Timestamp,
-}
-
-/// Where to read again once the reason is cured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RejectedPlace {
-    pub reason: VerdictCode,
-    /// The place before the rejected entry.
-    pub before: Mark,
-    /// [`crate::policy::TrustList::digest`] when it was rejected.
-    pub trust: [u8; 32],
+    pub owed: OwedEntries,
+    pub rejected: RejectedPlaces,
 }
 
 impl FeedState {
@@ -72,21 +46,17 @@ impl FeedState {
         self.marks = kept;
     }
 
-    /// Goes back to `to`: what was remembered above it speaks of a history that is no longer there.
-    pub fn take_back(&mut self, to: Mark) {
-        self.cursor = to;
-        self.marks.retain(|mark| mark.seq < to.seq);
-        self.owed.retain(|seq, _| *seq <= to.seq);
-        self.rejected.retain(|place| place.before.seq < to.seq);
-    }
-
-    /// Remembers a rejection that can be cured; only the lowest place for each reason is kept.
-    pub fn reject(&mut self, place: RejectedPlace) {
-        match self.rejected.iter_mut().find(|known| known.reason == place.reason) {
-            Some(known) if known.before.seq <= place.before.seq => known.trust = place.trust,
-            Some(known) => *known = place,
-            None => self.rejected.push(place),
+    /// The feed resumes at `to`, below the cursor, at it or above: what was remembered above it comes again in order,
+    /// or speaks of a history that is no longer there.
+    pub fn resume(&mut self, to: Mark) {
+        if to.seq > self.cursor.seq {
+            self.advance(to);
+        } else {
+            self.cursor = to;
+            self.marks.retain(|mark| mark.seq < to.seq);
         }
+        self.owed.cut_above(to.seq);
+        self.rejected.cut_from(to.seq);
     }
 }
 
@@ -94,6 +64,8 @@ impl FeedState {
 mod tests {
     use super::*;
     use crate::identity::Check;
+    use crate::record::{Cure, RejectedPlace};
+    use crate::wire::VerdictCode;
 
     fn mark(seq: u64) -> Mark {
         Mark { seq, check: Check(u128::from(seq).to_be_bytes()) }
@@ -114,14 +86,20 @@ mod tests {
 
     #[test]
     fn going_back_forgets_what_lies_above() {
-        let mut state = FeedState { cursor: mark(9), ..FeedState::default() };
-        state.marks = vec![mark(8), mark(4)];
-        state.reject(RejectedPlace {
+        let cursor = FeedState { cursor: mark(9), marks: vec![mark(8), mark(4)], ..FeedState::default() };
+        let rejected = |seq| RejectedPlace {
             reason: VerdictCode::UnknownPublisher,
-            before: mark(6),
-            trust: [0; 32],
-        });
-        state.take_back(mark(5));
-        assert_eq!((state.cursor, state.marks.clone(), state.rejected.len()), (mark(5), vec![mark(4)], 0));
+            publisher: None,
+            before: mark(seq),
+            cure: Cure::Trust([0; 32]),
+        };
+        let cases =
+            [(5, 6, vec![mark(4)], 0), (7, 6, vec![mark(4)], 1), (12, 6, vec![mark(9), mark(8), mark(4)], 1)];
+        for (to, before, marks, places) in cases {
+            let mut state = cursor.clone();
+            state.rejected.add(rejected(before));
+            state.resume(mark(to));
+            assert_eq!((state.cursor, state.marks, state.rejected.len()), (mark(to), marks, places), "{to}");
+        }
     }
 }

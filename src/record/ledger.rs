@@ -61,12 +61,18 @@ impl Ledger {
         match note {
             Note::Advanced { peer, to } => self.feed(peer).advance(*to),
             Note::Owed { peer, owed } => {
-                self.feed(peer).owed.insert(owed.seq, owed.clone());
+                self.feed(peer).owed.insert(owed.clone());
             }
             Note::Settled { peer, seq } => {
-                self.feed(peer).owed.remove(seq);
+                self.feed(peer).owed.remove(*seq);
             }
-            Note::Rejected { peer, place } => self.feed(peer).reject(*place),
+            Note::Rejected { peer, place } => {
+                self.feed(peer).rejected.add(place.clone());
+            }
+            Note::ReadAgain { peer, reason, publisher, next } => {
+                self.feed(peer).rejected.read_again(*reason, publisher.as_ref(), *next);
+            }
+            Note::Resumed { peer, to } => self.feed(peer).resume(*to),
             Note::Feed { peer, state } => {
                 self.feeds.insert(peer.clone(), state.clone());
             }

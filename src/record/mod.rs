@@ -5,6 +5,8 @@
 pub mod bytes;
 pub mod feed_state;
 pub mod ledger;
+pub mod owed;
+pub mod rejected;
 
 use std::sync::Arc;
 
@@ -13,8 +15,10 @@ use crate::identity::{Check, CoreDigest, EventId, EventKey, HopPath, LogId, Publ
 use crate::time::Timestamp;
 use crate::wire::{Mark, VerdictCode};
 
-pub use feed_state::{FeedState, Owed, RejectedPlace};
+pub use feed_state::FeedState;
 pub use ledger::{ConsumerName, Ledger, Position};
+pub use owed::{Owed, OwedEntries};
+pub use rejected::{Cure, RejectedPlace, RejectedPlaces};
 
 /// What the core asks the store to append, in this order, as one batch.
 #[derive(Clone, Debug)]
@@ -42,9 +46,18 @@ pub enum Note {
     Owed { peer: PublisherName, owed: Owed },
     /// It was taken, or is missing, or was rejected.
     Settled { peer: PublisherName, seq: u64 },
-    /// An entry was rejected for a reason that can be cured.
+    /// An entry was rejected for a reason that can be cured, or deferred without an owed place.
     Rejected { peer: PublisherName, place: RejectedPlace },
-    /// The whole state of a feed, replacing what was there: where it resumes, and at each segment's start.
+    /// The feed was read again from the place of this reason and publisher: it moves to `next`, or is done with.
+    ReadAgain {
+        peer: PublisherName,
+        reason: VerdictCode,
+        publisher: Option<PublisherName>,
+        next: Option<(Mark, Cure)>,
+    },
+    /// The feed resumes at `to`, in the log that is known: what was remembered above is dropped.
+    Resumed { peer: PublisherName, to: Mark },
+    /// The whole state of a feed, replacing what was there: of a new log, and at each segment's start.
     Feed { peer: PublisherName, state: FeedState },
     /// A consumer has got to `seq`; lower than what is known changes nothing.
     Position { consumer: ConsumerName, seq: u64, own: bool },
@@ -131,11 +144,12 @@ impl JournalEnds {
 }
 
 /// A reason for which the lowest rejected place of a feed is kept.
-pub const CURABLE_REASONS: [VerdictCode; 6] = [
+pub const CURABLE_REASONS: [VerdictCode; 7] = [
     VerdictCode::UnknownPublisher,
     VerdictCode::UnknownKey,
     VerdictCode::RelayNotAllowed,
     VerdictCode::TlpNotAllowed,
     VerdictCode::UnknownVersion,
     VerdictCode::NotWanted,
+    VerdictCode::NameMismatch,
 ];

@@ -18,7 +18,6 @@ pub enum VerdictCode {
     // Rejected for what is in the bytes.
     Malformed = 16,
     BadSignature = 17,
-    NameMismatch = 18,
     TooOld = 19,
     TooFarAhead = 20,
     Equivocation = 21,
@@ -34,6 +33,7 @@ pub enum VerdictCode {
     TlpNotAllowed = 35,
     UnknownVersion = 36,
     NotWanted = 37,
+    NameMismatch = 38,
 }
 
 impl VerdictCode {
@@ -45,7 +45,6 @@ impl VerdictCode {
         Self::KeyRevoked,
         Self::Malformed,
         Self::BadSignature,
-        Self::NameMismatch,
         Self::TooOld,
         Self::TooFarAhead,
         Self::Equivocation,
@@ -60,6 +59,7 @@ impl VerdictCode {
         Self::TlpNotAllowed,
         Self::UnknownVersion,
         Self::NotWanted,
+        Self::NameMismatch,
     ];
 
     pub fn from_number(number: u8) -> Option<Self> {
@@ -267,7 +267,7 @@ mod tests {
         };
         assert_eq!(class(15), (true, false, "verdict_15".to_owned()));
         assert_eq!(class(31), (false, false, "verdict_31".to_owned()));
-        assert_eq!(class(38), (false, true, "verdict_38".to_owned()));
+        assert_eq!(class(60), (false, true, "verdict_60".to_owned()));
         assert_eq!(class(255), (false, true, "verdict_255".to_owned()));
         assert_eq!(class(36), (false, true, "unknown_version".to_owned()));
         let fault = FaultNumber::new(99).unwrap();

@@ -6,10 +6,11 @@ use ed25519_dalek::VerifyingKey;
 use super::Verdict;
 use crate::envelope::{Envelope, VerifiedEnvelope};
 use crate::identity::{EventKey, PublisherName};
-use crate::limits::{CREATED_AHEAD_ACCEPTED_MS, CREATED_AHEAD_OWED_MS, OWED_REVOKED_MAX};
+use crate::limits::{CREATED_AHEAD_ACCEPTED_MS, CREATED_AHEAD_OWED_MS};
 use crate::policy::{Standing, Trust};
 use crate::protocol::ground::Ground;
 use crate::protocol::rules::Rule;
+use crate::time::Timestamp;
 use crate::wire::VerdictCode;
 
 /// Until the operator decides, in ms: ten years, which is never.
@@ -17,20 +18,14 @@ const DECISION_MS: u64 = 10 * 365 * 24 * 60 * 60 * 1_000;
 
 /// Returns the keys one of which must have signed this envelope, before any expensive check. `Err` carries the
 /// verdict if none can have.
-pub fn candidate_keys(
-    envelope: &Envelope,
-    source: &PublisherName,
-    ground: &Ground,
-) -> Result<Vec<VerifyingKey>, Verdict> {
+pub fn candidate_keys(envelope: &Envelope, ground: &Ground) -> Result<Vec<VerifyingKey>, Verdict> {
     if !ground.on(Rule::OwnTrusted) && envelope.publisher() == ground.own_name() {
         return Err(Verdict::rejected(VerdictCode::UnknownPublisher));
     }
     match ground.trust.keys_of(envelope.publisher(), envelope.key_id(), envelope.core().created) {
         Trust::Candidates(keys) | Trust::Others(keys) => Ok(keys),
         Trust::Revoked(keys) if !keys.is_empty() && ground.statements.is_released(envelope.key()) => Ok(keys),
-        Trust::Revoked(_) => {
-            Err(waits_for_the_operator(envelope.key(), envelope.publisher(), source, ground))
-        }
+        Trust::Revoked(_) => Err(waits_for_the_operator(envelope.key(), envelope.publisher(), ground)),
         Trust::OtherKey | Trust::OutOfTime => Err(rejected(VerdictCode::UnknownKey, envelope)),
         Trust::Unknown => Err(rejected(VerdictCode::UnknownPublisher, envelope)),
     }
@@ -38,18 +33,12 @@ pub fn candidate_keys(
 
 /// May the key that did sign it have done so? Asked after the signature, with the whole key: a key id proves
 /// nothing, and a key may have been revoked meanwhile.
-pub fn judge_signer(
-    verified: &VerifiedEnvelope,
-    source: &PublisherName,
-    ground: &Ground,
-) -> Result<(), Verdict> {
+pub fn judge_signer(verified: &VerifiedEnvelope, ground: &Ground) -> Result<(), Verdict> {
     let envelope = verified.envelope();
     match ground.trust.standing(envelope.publisher(), verified.signer(), envelope.core().created) {
         Some(Standing::Good) => Ok(()),
         Some(Standing::Revoked) if ground.statements.is_released(envelope.key()) => Ok(()),
-        Some(Standing::Revoked) => {
-            Err(waits_for_the_operator(envelope.key(), envelope.publisher(), source, ground))
-        }
+        Some(Standing::Revoked) => Err(waits_for_the_operator(envelope.key(), envelope.publisher(), ground)),
         Some(Standing::OutOfTime) => Err(rejected(VerdictCode::UnknownKey, envelope)),
         None => Err(rejected(VerdictCode::NameMismatch, envelope)),
     }
@@ -69,20 +58,8 @@ pub fn judge_unsigned(envelope: &Envelope, tried: &[VerifyingKey], ground: &Grou
     rejected(code, envelope)
 }
 
-/// What a revoked key signed, and nobody holds here yet, is owed until the operator decides (design §5.6). Beyond a
-/// bound it is rejected, and read again after a change of trust: else the feed would stand still.
-pub fn waits_for_the_operator(
-    key: EventKey,
-    publisher: &PublisherName,
-    source: &PublisherName,
-    ground: &Ground,
-) -> Verdict {
-    let waits = |owed: &&crate::record::Owed| owed.reason == VerdictCode::KeyRevoked && owed.key != key;
-    let state = ground.ledger.feeds.get(source);
-    if state.is_some_and(|state| state.owed.values().filter(waits).count() >= OWED_REVOKED_MAX) {
-        let detail = format!("a revoked key of {publisher}; {OWED_REVOKED_MAX} wait already");
-        return Verdict::Rejected { code: VerdictCode::UnknownKey, detail };
-    }
+/// What a revoked key signed, and nobody holds here yet, is owed until the operator decides (design §5.6).
+pub fn waits_for_the_operator(key: EventKey, publisher: &PublisherName, ground: &Ground) -> Verdict {
     Verdict::Deferred {
         code: VerdictCode::KeyRevoked,
         key,
@@ -105,15 +82,25 @@ pub fn judge_time(envelope: &Envelope, ground: &Ground) -> Option<Verdict> {
     if ahead > CREATED_AHEAD_OWED_MS {
         return Some(rejected(VerdictCode::TooFarAhead, envelope));
     }
-    if ahead > CREATED_AHEAD_ACCEPTED_MS {
-        let wait = ahead - CREATED_AHEAD_ACCEPTED_MS;
-        return Some(Verdict::Deferred {
-            code: VerdictCode::Ahead,
-            key: envelope.key(),
-            publisher: envelope.publisher().clone(),
-            retry_at: ground.steady().plus_ms(wait),
-        });
+    if let Some(verdict) = ahead_of_time(core.created, envelope.key(), envelope.publisher(), ground) {
+        return Some(verdict);
     }
     let expired = |expires| ground.clock.trusted(ground.now).is_some_and(|now| expires <= now);
     core.expires.is_some_and(expired).then(|| rejected(VerdictCode::Expired, envelope))
+}
+
+/// Dated ahead of our time, and not too far: it is asked for in its time. Of an offer too, whose date is only what the peer
+/// says: it has no other reason to be fetched now, and is judged by what is signed then.
+pub fn ahead_of_time(
+    created: Timestamp,
+    key: EventKey,
+    publisher: &PublisherName,
+    ground: &Ground,
+) -> Option<Verdict> {
+    let ahead = created.since_ms(ground.now.wall);
+    if !(CREATED_AHEAD_ACCEPTED_MS + 1..=CREATED_AHEAD_OWED_MS).contains(&ahead) {
+        return None;
+    }
+    let retry_at = ground.steady().plus_ms(ahead - CREATED_AHEAD_ACCEPTED_MS);
+    Some(Verdict::Deferred { code: VerdictCode::Ahead, key, publisher: publisher.clone(), retry_at })
 }

@@ -113,6 +113,7 @@ impl Link {
         let Some(receiver) = &mut self.receiver else { return Ok(()) };
         match frame {
             Frame::Skip(skip) => {
+                self.rates.spend_for_skip(now);
                 receiver.on_skip(&self.peer.name, skip, &mut self.tally.received, ground)?;
                 // Now the wish is fulfilled: a stream that died before would have taken it along.
                 self.wishes = Wishes::default();
@@ -177,16 +178,13 @@ impl Link {
         let Some(receiver) = &mut self.receiver else { return Ok(()) };
         let CarrierFrame { seq, check, path, envelope } = carrier;
         let stream = receiver.pipe.stream;
-        let asked = match answer {
+        let asked = if answer { receiver.take_answer(seq) } else { None };
+        if asked.is_none() {
+            self.rates.spend(ground.now.tick);
+        }
+        if answer && asked.is_none() {
             // What was not asked for, or came twice, is not read.
-            true => match receiver.take_answer(seq) {
-                Some(key) => Some(key),
-                None => return Ok(()),
-            },
-            false => None,
-        };
-        if let Some(rate) = &mut self.rates.all {
-            rate.spend(1, ground.now.tick);
+            return Ok(());
         }
         let bytes = envelope.len();
         let envelope = intake::decode(envelope);
@@ -232,12 +230,13 @@ impl Link {
 
     pub(super) fn on_have(&mut self, have: Have, ground: &mut Ground) -> Result<(), FeedFault> {
         let Some(receiver) = &mut self.receiver else { return Ok(()) };
-        let Have { seq, check, publisher, key, digest, .. } = have;
+        self.rates.spend(ground.now.tick);
+        let Have { seq, check, created, publisher, key, digest } = have;
         if !receiver.begin(&self.peer.name, Mark { seq, check }, key, ground)? {
             return Ok(());
         }
         let stream = receiver.pipe.stream;
-        let offer = Offer { peer: self.peer.name.clone(), stream, seq, key, digest, publisher };
+        let offer = Offer { peer: self.peer.name.clone(), stream, seq, key, digest, publisher, created };
         ground.intake.ask(Question::Offer(Box::new(offer)));
         Ok(())
     }
@@ -249,7 +248,8 @@ impl Link {
             ground.intake.stop_waiting(key, name, seq);
         }
         if let Some(receiver) = &mut self.receiver {
-            receiver.conclude(name, (seq, key), verdict, &mut self.tally.received, ground);
+            let (tally, rates) = (&mut self.tally.received, &mut self.rates.by_publisher);
+            receiver.conclude(name, (seq, key), verdict, tally, rates, ground);
         } else if owes(name, seq, key, ground) {
             if *verdict == Verdict::Refused {
                 self.tally.received.refused += 1;
@@ -267,21 +267,9 @@ impl Link {
         self.receiver.as_ref().is_some_and(|receiver| receiver.pipe.stream == stream)
     }
 
-    /// `rate_per_publisher`: may one more envelope of `publisher` be taken now? `Err` with the wait in ms, which is
-    /// then paid for: the entry is taken when it comes again.
-    pub fn admit_rate(&mut self, publisher: &PublisherName, now: Tick) -> Result<(), u64> {
-        let Some(rate) = self.peer.receive.rate_per_publisher else { return Ok(()) };
-        if self.rates.by_publisher.len() >= PEERS_MAX {
-            self.rates.by_publisher.clear();
-        }
-        let bucket =
-            self.rates.by_publisher.entry(publisher.clone()).or_insert_with(|| Bucket::new(rate, now));
-        if bucket.take(now) {
-            return Ok(());
-        }
-        let wait = bucket.wait_ms(now);
-        bucket.spend(1, now);
-        Err(wait)
+    /// May one more envelope of `publisher` be taken now? `Err` with the wait in ms.
+    pub fn take_rate(&mut self, publisher: &PublisherName, ground: &Ground) -> Result<(), u64> {
+        self.rates.by_publisher.take(publisher, &ground.ledger, &self.peer.name, ground.now.tick)
     }
 
     /// A carrier of this peer, which came on `stream`, became entry `seq` of our journal: only now does it count

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
+use ed25519_dalek::VerifyingKey;
 
 use super::*;
 use crate::envelope::statement::claimed_publisher;
@@ -12,7 +13,7 @@ use crate::identity::IdentityKey;
 use crate::limits::STATEMENTS_NEWS_MAX;
 use crate::policy::Rate;
 use crate::protocol::bucket::Bucket;
-use crate::record::Ledger;
+use crate::record::{Cure, Ledger, RejectedPlace};
 
 /// So many statements of one peer are examined in a second: each may cost a signature check.
 pub const STATEMENT_RATE: Rate = Rate { per_second: 50 };
@@ -53,23 +54,39 @@ impl Statements {
 }
 
 impl Ground {
-    /// A peer showed a statement. Nothing is said against one that is old, or of somebody unknown here.
-    pub fn learn(&mut self, bytes: &Bytes, shown_by: &PublisherName, rate: &mut Bucket) {
-        let Ok(publisher) = claimed_publisher(bytes) else {
-            return self.refuse_statement(shown_by, "it is no key statement".to_owned());
+    /// A peer showed a statement. Nothing is said against one that is old, or of somebody unknown here. Returns whether
+    /// it cost anything to look at.
+    pub fn learn(&mut self, bytes: &Bytes, shown_by: &PublisherName, rate: &mut Bucket) -> bool {
+        let publisher = claimed_publisher(bytes).ok();
+        let identity = match &publisher {
+            Some(publisher) => match self.trust.identity_key(publisher).copied() {
+                Some(identity) => Some(identity),
+                None => return false,
+            },
+            None => None,
         };
-        let Some(identity) = self.trust.identity_key(&publisher).copied() else { return };
-        let known = self.ledger.statements.of(&identity);
+        let known = identity.and_then(|identity| self.ledger.statements.of(&identity));
         if known.is_some_and(|known| known.all().any(|said| said.bytes() == bytes))
             || self.statements.news.len() >= STATEMENTS_NEWS_MAX
+            || !rate.take(self.now.tick)
         {
-            return;
+            return false;
         }
-        if rate.wait_ms(self.now.tick) > 0 {
-            return;
+        match publisher.zip(identity) {
+            Some((publisher, identity)) => self.examine_statement(bytes, shown_by, &publisher, &identity),
+            None => self.refuse_statement(shown_by, "it is no key statement".to_owned()),
         }
-        rate.spend(1, self.now.tick);
-        match SignedStatement::verify(bytes, &identity) {
+        true
+    }
+
+    fn examine_statement(
+        &mut self,
+        bytes: &Bytes,
+        shown_by: &PublisherName,
+        publisher: &PublisherName,
+        identity: &VerifyingKey,
+    ) {
+        match SignedStatement::verify(bytes, identity) {
             Ok(statement) => {
                 let counts = self.ledger.statements.takes(&statement);
                 let often = !statement.statement().revoked
@@ -155,7 +172,24 @@ impl Node {
                 self.with_link(&peer, |link, ground| link.drop_owed(&entry, ground));
             }
         }
+        self.read_revoked_again(publisher);
         identities.len()
+    }
+
+    /// What found no owed place beside what was decided on is read again: now there is room.
+    fn read_revoked_again(&mut self, publisher: &PublisherName) {
+        let waits = |place: &&RejectedPlace| {
+            place.reason == VerdictCode::KeyRevoked
+                && place.publisher.as_ref().is_none_or(|of| of == publisher)
+        };
+        let feeds = self.ground.ledger.feeds.iter();
+        let places = feeds.flat_map(|(peer, state)| {
+            state.rejected.iter().filter(waits).map(|place| (peer.clone(), place.clone()))
+        });
+        let cure = Cure::At(self.ground.steady());
+        for (peer, place) in places.collect::<Vec<_>>() {
+            self.ground.note(Note::Rejected { peer, place: RejectedPlace { cure, ..place } });
+        }
     }
 
     /// Peers whose keys are revoked, by their own statement or by this node's operator.

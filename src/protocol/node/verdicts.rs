@@ -47,7 +47,7 @@ impl Node {
     /// Trust and time, before the signature.
     pub(super) fn examine(&mut self, arrival: Box<Arrival>) {
         let envelope = arrival.envelope.envelope();
-        match intake::candidate_keys(envelope, &arrival.peer, &self.ground) {
+        match intake::candidate_keys(envelope, &self.ground) {
             Err(verdict) => self.conclude(&arrival, verdict),
             Ok(keys) => match intake::judge_time(envelope, &self.ground) {
                 Some(verdict) => self.conclude(&arrival, verdict),
@@ -77,10 +77,11 @@ impl Node {
                 Some(Verdict::rejected(VerdictCode::RelayNotAllowed))
             }
             None if self.ground.trust.is_revoked(publisher) && !self.ground.statements.is_released(key) => {
-                Some(intake::waits_for_the_operator(key, publisher, peer, &self.ground))
+                Some(intake::waits_for_the_operator(key, publisher, &self.ground))
             }
             None if elsewhere && !self.ground.on(Rule::HeldNotInFlight) => Some(Verdict::Refused),
-            _ => None,
+            None => intake::ahead_of_time(offer.created, key, publisher, &self.ground),
+            Some(_) => None,
         };
         match verdict {
             Some(verdict) => link.conclude(offer.seq, key, &verdict, &mut self.ground),
@@ -126,7 +127,7 @@ impl Node {
     /// None of the keys that were tried signed it; but another one may have come meanwhile.
     fn on_unsigned(&mut self, arrival: Arrival, tried: &[ed25519_dalek::VerifyingKey]) {
         let envelope = arrival.envelope.envelope();
-        let candidates = intake::candidate_keys(envelope, &arrival.peer, &self.ground);
+        let candidates = intake::candidate_keys(envelope, &self.ground);
         if candidates.is_ok_and(|keys| keys.iter().any(|key| !tried.contains(key))) {
             return self.examine(Box::new(arrival));
         }
@@ -146,7 +147,7 @@ impl Node {
             link.put_down(core.bytes().len());
             return;
         }
-        if let Err(verdict) = intake::judge_signer(&envelope, &arrival.peer, &self.ground) {
+        if let Err(verdict) = intake::judge_signer(&envelope, &self.ground) {
             return self.conclude(&arrival, verdict);
         }
         if let Some(verdict) = intake::receive_verdict(core.core(), &arrival.path, &link.peer, &self.ground) {
@@ -164,11 +165,9 @@ impl Node {
             None if !arrival.rival => {}
             _ => return self.compare(Comparison::Arrival(arrival, envelope)),
         }
-        let owed = self.ground.ledger.feeds.get(&arrival.peer).and_then(|state| state.owed.get(&arrival.seq));
-        // What is owed for its rate has paid for its place already.
-        let paid = owed.is_some_and(|owed| owed.reason == VerdictCode::Rate);
+        // What was asked for has paid for its place already.
         let publisher = envelope.envelope().publisher().clone();
-        if let Err(wait) = if paid { Ok(()) } else { link.admit_rate(&publisher, self.ground.now.tick) } {
+        if let Err(wait) = if arrival.answer { Ok(()) } else { link.take_rate(&publisher, &self.ground) } {
             let retry_at = self.ground.steady().plus_ms(wait);
             let code = VerdictCode::Rate;
             return self.conclude(&arrival, Verdict::Deferred { code, key, publisher, retry_at });

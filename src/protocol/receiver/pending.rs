@@ -48,6 +48,10 @@ impl PendingEntries {
         self.entries.len() - self.skips
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
     pub fn open(&self) -> impl Iterator<Item = &Pending> {
         self.entries.iter().filter(|pending| pending.fate.is_open())
     }

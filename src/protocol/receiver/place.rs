@@ -3,10 +3,12 @@
 
 use super::*;
 use crate::limits::WINDOW_BYTES_MAX;
+use crate::record::{Cure, RejectedPlace};
 
 /// The seq from which a curable rejection is read again: its trust list has changed.
 pub(super) fn cured_below(state: &FeedState, trust: [u8; 32]) -> Option<u64> {
-    state.rejected.iter().filter(|place| place.trust != trust).map(|place| place.before.seq).min()
+    let cured = |place: &&RejectedPlace| matches!(place.cure, Cure::Trust(known) if known != trust);
+    state.rejected.iter().filter(cured).map(|place| place.before.seq).min()
 }
 
 /// The cursor and its marks; with `from` the newest known places at or below it. Never one above the cursor: an
@@ -24,15 +26,6 @@ pub(super) fn marks_from(state: &FeedState, from: Option<u64>) -> Vec<Mark> {
     }
     marks.truncate(1 + crate::limits::CURSOR_MARKS_MAX);
     marks
-}
-
-/// Without the rejections at or above `at`, and what is owed above it: whoever reads from there sees them again, and
-/// the peer names nothing above it before that. `None` where nothing of that sort is there.
-pub(super) fn reread(state: &FeedState, at: Mark) -> Option<FeedState> {
-    let mut again = state.clone();
-    again.rejected.retain(|place| place.before.seq < at.seq);
-    again.owed.retain(|seq, _| *seq <= at.seq);
-    (again != *state).then_some(again)
 }
 
 /// The newest known place below `seq`.
@@ -53,7 +46,6 @@ pub(super) fn window(state: &FeedState, ground: &Ground) -> Window {
 mod tests {
     use super::*;
     use crate::identity::Check;
-    use crate::record::RejectedPlace;
 
     fn mark(seq: u64) -> Mark {
         Mark { seq, check: Check([seq as u8; 16]) }
@@ -61,9 +53,10 @@ mod tests {
 
     /// The cursor stands at 7: entry 8 is still on its way from another peer, and 9 was rejected.
     fn with_an_open_entry() -> FeedState {
-        let place = RejectedPlace { reason: VerdictCode::UnknownPublisher, before: mark(8), trust: [1; 32] };
-        let marks = vec![mark(6), mark(4)];
-        FeedState { cursor: mark(7), marks, rejected: vec![place], ..FeedState::default() }
+        let reason = VerdictCode::UnknownPublisher;
+        let place = RejectedPlace { reason, publisher: None, before: mark(8), cure: Cure::Trust([1; 32]) };
+        let (marks, rejected) = (vec![mark(6), mark(4)], [place].into_iter().collect());
+        FeedState { cursor: mark(7), marks, rejected, ..FeedState::default() }
     }
 
     #[test]
@@ -75,12 +68,5 @@ mod tests {
         assert_eq!(marks_from(&state, Some(100)), marks_from(&state, None), "nor does a rewind");
         assert_eq!(marks_from(&state, Some(5)), [mark(4)]);
         assert_eq!(marks_from(&state, Some(3)), [Mark::START]);
-    }
-
-    #[test]
-    fn what_is_read_again_is_no_longer_a_rejection_to_come_back_to() {
-        let state = with_an_open_entry();
-        assert_eq!(reread(&state, mark(7)).unwrap().rejected, []);
-        assert_eq!(reread(&state, mark(9)), None, "it lies below");
     }
 }

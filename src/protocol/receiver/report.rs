@@ -54,7 +54,7 @@ impl Receiver {
         let durable = match durable.map_or(0, |state| state.cursor.seq).min(self.received.seq) {
             // The cursor was taken back, and that is not on disk yet: what came since is not stored.
             ahead if ahead > state.cursor.seq => self.report.resumed.min(state.cursor.seq),
-            durable => durable,
+            durable => self.look.as_ref().map_or(durable, |look| durable.min(look.passed())),
         };
         let window = window(state, ground);
         let (said, said_window) = self.report.said;
@@ -81,7 +81,7 @@ impl Receiver {
 
     /// The durable cursor moved so far that the sender may be waiting: acknowledge at once.
     pub fn on_stored(&mut self, peer: &PublisherName, durable: &Ledger, now: Tick) {
-        let Some(state) = durable.feeds.get(peer) else { return };
+        let Some(state) = durable.feeds.get(peer).filter(|_| self.look.is_none()) else { return };
         let ahead = state.cursor.seq.saturating_sub(self.report.said.0);
         if ahead >= ACK_AT_ONCE {
             self.report.due = Some(self.report.due.map_or(now, |due| due.min(now)));

@@ -63,7 +63,9 @@ impl SentTally {
         };
         more(&mut self.accepted, ack.accepted, accepted);
         more(&mut self.refused, ack.refused, refused);
-        more(&mut self.rejected, ack.rejected, rejected);
+        // Each is named by a verdict, and those by entries that were named to the peer.
+        let named = rejected.saturating_add(ack.verdicts.len() as u64);
+        more(&mut self.rejected, ack.rejected.min(named), rejected);
         self.deferred = u64::from(ack.owed);
         self.acked = Some(ack.seq);
         let unwanted = |said: &VerdictNumber| said.known() == Some(VerdictCode::NotWanted);

@@ -85,6 +85,16 @@ pub struct Told {
     pub recalled: Vec<(Ticket, Vec<u8>)>,
 }
 
+/// What the bench counts.
+#[derive(Default)]
+pub struct Counts {
+    /// How many notes were written.
+    pub noted: usize,
+    /// How many bytes each read of the journal was to bring.
+    pub reads: Vec<usize>,
+    streams: u64,
+}
+
 pub struct Bench {
     pub node: Node,
     pub now: Now,
@@ -99,7 +109,7 @@ pub struct Bench {
     pub handed: Vec<EventKey>,
     /// Appends wait here while it is set.
     pub held: Option<Vec<(Ticket, Vec<NewRecord>)>>,
-    streams: u64,
+    pub counts: Counts,
 }
 
 impl Bench {
@@ -108,6 +118,16 @@ impl Bench {
     }
 
     pub fn with(trust: Vec<Peer>, ledger: Ledger) -> Self {
+        Self::started(trust, ledger, Vec::new(), BTreeMap::new())
+    }
+
+    /// A node that starts with what an earlier one left.
+    pub fn started(
+        trust: Vec<Peer>,
+        ledger: Ledger,
+        journal: Vec<Arc<Entry>>,
+        seen: BTreeMap<EventKey, CoreDigest>,
+    ) -> Self {
         let now = Now { tick: Tick(1_000), wall: Timestamp(WALL) };
         let config = NodeConfig {
             federation: "test".into(),
@@ -119,12 +139,12 @@ impl Bench {
             bounds: Bounds::default(),
         };
         let list = TrustList::new(name("cert-at"), signer("cert-at").verifying_key(), trust);
-        let node = Node::new(config, Arc::new(list), ledger.clone(), ends(&[]), now);
+        let node = Node::new(config, Arc::new(list), ledger.clone(), ends(&journal), now);
         let mut bench = Self {
             node,
             now,
-            seen: BTreeMap::new(),
-            journal: Vec::new(),
+            seen,
+            journal,
             ledger,
             sent: Vec::new(),
             closed: Vec::new(),
@@ -132,7 +152,7 @@ impl Bench {
             told: Told::default(),
             handed: Vec::new(),
             held: None,
-            streams: 0,
+            counts: Counts::default(),
         };
         bench.drain();
         bench
@@ -195,8 +215,8 @@ impl Bench {
                     });
                     Some(Input::MarksChecked { ticket, agrees })
                 }
-                Output::Read { reader, after_seq, .. } => {
-                    Some(Input::Entries { reader, read: self.read(after_seq) })
+                Output::Read { reader, after_seq, bytes_max } => {
+                    Some(Input::Entries { reader, read: self.read(after_seq, bytes_max) })
                 }
                 Output::Submitted { ticket, outcome } => {
                     self.told.submitted.push((ticket, outcome));
@@ -224,9 +244,11 @@ impl Bench {
     }
 
     /// Entries that are not in the journal are damaged.
-    fn read(&self, after_seq: u64) -> Read {
-        let mut entries: Vec<_> =
-            self.journal.iter().filter(|entry| entry.seq > after_seq).cloned().collect();
+    fn read(&mut self, after_seq: u64, bytes_max: usize) -> Read {
+        self.counts.reads.push(bytes_max);
+        let most = if bytes_max == 0 { 1 } else { usize::MAX };
+        let follow = self.journal.iter().filter(|entry| entry.seq > after_seq);
+        let mut entries: Vec<_> = follow.take(most).cloned().collect();
         let first = entries.first().map_or(after_seq + 1, |entry| entry.seq);
         let whole = (first..).zip(&entries).take_while(|(seq, entry)| *seq == entry.seq).count();
         entries.truncate(whole);
@@ -240,7 +262,10 @@ impl Bench {
         let first_seq = self.journal.len() as u64 + 1;
         for record in records {
             match record {
-                NewRecord::Note(note) => self.ledger.apply(&note),
+                NewRecord::Note(note) => {
+                    self.counts.noted += 1;
+                    self.ledger.apply(&note);
+                }
                 NewRecord::Carrier(carrier) => {
                     let envelope = carrier.envelope.envelope().clone();
                     let before = self.journal.last().map_or(Check::START, |entry| entry.check);
@@ -286,8 +311,8 @@ impl Bench {
     }
 
     pub fn opened(&mut self, of: &str, role: Role) -> StreamId {
-        self.streams += 1;
-        let stream = StreamId(self.streams);
+        self.counts.streams += 1;
+        let stream = StreamId(self.counts.streams);
         self.input(Input::FeedOpened { peer: name(of), stream, role });
         stream
     }

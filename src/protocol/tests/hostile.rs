@@ -335,17 +335,17 @@ fn the_window_of_a_receiver_is_respected() {
 fn a_sender_that_goes_beyond_its_window_is_out_of_turn() {
     let mut bench = Bench::new();
     let stream = bench.receiving("cert-ee");
-    // Dated an hour ahead each of them has to be owed, whatever its signature: there is no place for more.
-    let ahead = |nth: u64| {
-        let mut core = Core { created: Timestamp(WALL + HOUR_MS), ..core("cert-ee", 1) };
+    // Offered and never brought each of them has to be owed: there is no place for more.
+    let offer = |nth: u64| {
+        let mut core = core("cert-ee", 1);
         core.id.uuid = uuid::Uuid::from_u128(u128::from(nth) << 80 | 4 << 76 | 2 << 62);
-        carrier(nth, &["cert-ee"], signed(core))
+        have(nth, &core)
     };
     let most = crate::limits::OWED_PER_FEED_MAX as u64;
-    bench.frames(stream, (1..=most).map(ahead).collect());
-    bench.pass(200);
+    bench.frames(stream, (1..=most).map(offer).collect());
+    bench.pass(1_500);
     assert_eq!((bench.owed("cert-ee").len() as u64, bench.faults()), (most, Vec::new()));
-    bench.frames(stream, vec![ahead(most + 1)]);
+    bench.frames(stream, vec![offer(most + 1)]);
     bench.pass(200);
     assert_eq!(bench.faults(), [FaultCode::Protocol]);
     assert_eq!(bench.owed("cert-ee").len() as u64, most, "what a start can read again");
@@ -400,4 +400,49 @@ fn what_a_peer_says_of_its_counts_is_no_sum_that_overflows() {
     }
     assert_eq!(bench.faults(), [FaultCode::Protocol; 3], "there is no entry 0");
     assert!(bench.node.view().peers.iter().any(|peer| peer.sent.offered >= u64::MAX >> 8));
+}
+
+/// Of what was never named to a peer it can say nothing: else it fills the status page with what never was.
+#[test]
+fn verdicts_of_entries_never_named_are_out_of_turn() {
+    for (seq, fault) in [(0, true), (3, true), (u64::MAX, true), (1, false), (2, false)] {
+        let mut bench = Bench::new();
+        bench.submit(1, core("cert-at", 1));
+        bench.submit(2, core("cert-at", 2));
+        let stream = bench.sending("cert-pl");
+        bench.pass(200);
+        let window = Window { envelopes: 9, bytes: 1 << 20 };
+        let verdicts = vec![(seq, VerdictCode::BadSignature.into())];
+        let ack = Ack { seq: 2, window, rejected: 4_096, verdicts, ..Ack::default() };
+        bench.frames(stream, vec![Frame::Ack(Box::new(ack))]);
+        let expected = if fault { vec![FaultCode::Protocol] } else { Vec::new() };
+        let view = bench.node.view();
+        let sent = &view.peers.iter().find(|peer| peer.name == name("cert-pl")).unwrap().sent;
+        assert_eq!((bench.faults(), sent.rejected), (expected, u64::from(!fault)), "seq {seq}");
+    }
+}
+
+/// A WANT of 30 bytes makes us read what it asks for, and one with a wrong key costs its sender time.
+#[test]
+fn wants_read_what_they_ask_for_and_wrong_keys_wait() {
+    let mut bench = Bench::new();
+    for nth in 1..=40 {
+        bench.submit(u64::from(nth), core("cert-at", nth));
+    }
+    let stream = bench.sending("cert-pl");
+    bench.pass(200);
+    bench.counts.reads.clear();
+    let want = |seq: u64| Frame::Want { seq, key: core("cert-at", seq as u8).id.key() };
+    bench.frames(stream, vec![want(30)]);
+    assert_eq!(bench.counts.reads, [0], "one entry alone");
+    bench.frames(stream, vec![want(1), want(2), want(3)]);
+    assert_eq!(bench.counts.reads, [0, 64 * 1024], "three in a row at once");
+    bench.counts.reads.clear();
+    bench.sent.clear();
+    bench.frames(stream, (0..1_000).map(|_| Frame::Want { seq: 7, key: EventKey([1; 16]) }).collect());
+    bench.frames(stream, vec![want(8)]);
+    bench.pass(2_000);
+    let gone = bench.sent.iter().filter(|(_, frame)| matches!(frame, Frame::Gone { seq: 7 })).count();
+    assert!((25..=35).contains(&gone), "{gone} answers in two seconds");
+    assert!(bench.faults().is_empty());
 }

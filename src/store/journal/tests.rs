@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::*;
 use crate::envelope::IdScheme;
 use crate::identity::{Check, CoreDigest, EventId, EventKey, ProjectName, PublisherName};
-use crate::record::{ConsumerName, FeedState, NewRecord, Note, Owed, RejectedPlace};
+use crate::record::{ConsumerName, Cure, FeedState, NewRecord, Note, Owed, RejectedPlace};
 use crate::store::memory_disk::MemoryDisk;
 use crate::store::segment::JournalError;
 use crate::store::testing::{START, carrier, carrier_of, carrier_with, foreign, fresh, name};
@@ -66,11 +66,16 @@ fn every_note() -> Vec<Note> {
         reason: VerdictCode::Rate,
         retry_at: START,
     };
-    let place = RejectedPlace { reason: VerdictCode::UnknownPublisher, before: mark(4), trust: [1; 32] };
+    let place = RejectedPlace {
+        reason: VerdictCode::UnknownPublisher,
+        publisher: None,
+        before: mark(4),
+        cure: Cure::Trust([1; 32]),
+    };
     let mut state = FeedState { log_id: Some(LogId([9; 16])), ..FeedState::default() };
     (1..50).for_each(|seq| state.advance(mark(seq)));
-    state.owed.insert(40, owed(40));
-    state.reject(place);
+    state.owed.insert(owed(40));
+    state.rejected.add(place.clone());
     let consumer = ConsumerName::parse("soc").unwrap();
     vec![
         Note::Feed { peer: peer.clone(), state },

@@ -1,0 +1,51 @@
+//! What `feed show` tells of each feed: cursor, marks, what is owed, and where it is read again. Facts alone.
+
+use crate::control::{FEED_SCHEMA, Feed, FeedFacts, OwedFacts, RejectedFacts};
+use crate::protocol::Node;
+use crate::record::{Cure, Owed, RejectedPlace};
+
+/// Owed entries of one feed that are told one by one.
+const OWED_SHOWN_MAX: usize = 100;
+
+/// How far each feed of `node` has got, and what it still waits for.
+pub fn feed_facts(node: &Node) -> FeedFacts {
+    let view = node.view();
+    let feeds = node.feed_states().map(|(peer, state)| {
+        let seen = view.peers.iter().find(|seen| seen.name == *peer);
+        let head = seen.and_then(|seen| seen.received.lag_events.map(|lag| seen.received.position + lag));
+        Feed {
+            peer: peer.clone(),
+            connected: seen.is_some_and(|seen| seen.receives),
+            log_id: state.log_id.map(|log_id| log_id.to_string()),
+            position: state.cursor.seq,
+            head,
+            marks: state.marks.iter().map(|mark| mark.seq).collect(),
+            owed: state.owed.values().take(OWED_SHOWN_MAX).map(owed).collect(),
+            owed_count: state.owed.len() as u64,
+            rejected: state.rejected.iter().map(rejected).collect(),
+        }
+    });
+    FeedFacts { schema: FEED_SCHEMA.to_owned(), feeds: feeds.collect() }
+}
+
+fn owed(owed: &Owed) -> OwedFacts {
+    OwedFacts {
+        seq: owed.seq,
+        publisher: owed.publisher.clone(),
+        reason: owed.reason.as_str().to_owned(),
+        retry_at: owed.retry_at,
+    }
+}
+
+fn rejected(place: &RejectedPlace) -> RejectedFacts {
+    let again_at = match place.cure {
+        Cure::At(at) => Some(at),
+        Cure::Trust(_) => None,
+    };
+    RejectedFacts {
+        reason: place.reason.as_str().to_owned(),
+        publisher: place.publisher.clone(),
+        first_seq: place.before.seq + 1,
+        again_at,
+    }
+}

@@ -1,0 +1,124 @@
+//! How much of one peer is read and taken: `rate`, which is enforced by not reading on, and `rate_per_publisher`, which is
+//! enforced by asking and taking later. What a frame costs is said here alone.
+
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::policy::{Rate, Receive};
+use crate::record::Ledger;
+
+#[derive(Debug, Default)]
+pub(super) struct Rates {
+    all: Option<Bucket>,
+    pub statements: Option<Bucket>,
+    pub by_publisher: PublisherRates,
+    /// SKIPs that come as often as a sender has to say them cost nothing.
+    skip_due: Tick,
+    /// Bytes of envelopes between arrival and verdict.
+    pub in_hand: usize,
+    /// The stream of the receiver waits for `Resume`.
+    pub unread: bool,
+    /// What was read of it beyond the rate: the rest of one delivery.
+    pub held_up: Vec<Frame>,
+}
+
+impl Rates {
+    pub fn new(receive: &Receive, now: Tick) -> Self {
+        Self {
+            all: receive.rate.map(|rate| Bucket::new(rate, now)),
+            by_publisher: PublisherRates::new(receive.rate_per_publisher),
+            ..Self::default()
+        }
+    }
+
+    /// The peer file says something else.
+    pub fn update(&mut self, was: &Receive, is: &Receive, now: Tick) {
+        if was.rate != is.rate {
+            self.all = is.rate.map(|rate| Bucket::new(rate, now));
+        }
+        if was.rate_per_publisher != is.rate_per_publisher {
+            self.by_publisher = PublisherRates::new(is.rate_per_publisher);
+        }
+    }
+
+    /// Is `frame` of the kind that costs, and beyond the rate?
+    pub fn holds_up(&mut self, frame: &Frame, now: Tick) -> bool {
+        let costs = match frame {
+            Frame::Carrier(_) | Frame::Have(_) | Frame::KeyStatement(_) => true,
+            Frame::Skip(_) => now < self.skip_due,
+            // What was asked for was paid with its offer.
+            _ => false,
+        };
+        costs && self.wait_ms(now) > 0
+    }
+
+    pub fn wait_ms(&mut self, now: Tick) -> u64 {
+        self.all.as_mut().map_or(0, |rate| rate.wait_ms(now))
+    }
+
+    pub fn spend(&mut self, now: Tick) {
+        if let Some(rate) = &mut self.all {
+            rate.spend(1, now);
+        }
+    }
+
+    pub fn spend_for_skip(&mut self, now: Tick) {
+        if now < self.skip_due {
+            self.spend(now);
+        }
+        self.skip_due = now.plus_ms(SKIP_EVERY_MS);
+    }
+}
+
+/// `rate_per_publisher`: one bucket for each publisher that came by this peer. What is asked for takes a token first; what
+/// is owed for its rate has reserved one.
+#[derive(Debug, Default)]
+pub struct PublisherRates {
+    rate: Option<Rate>,
+    buckets: BTreeMap<PublisherName, Bucket>,
+}
+
+impl PublisherRates {
+    pub fn new(rate: Option<Rate>) -> Self {
+        Self { rate, buckets: BTreeMap::new() }
+    }
+
+    /// May one more entry of `publisher` be taken, or asked for, now?
+    ///
+    /// # Errors
+    /// How long until one may, in ms.
+    pub fn take(
+        &mut self,
+        publisher: &PublisherName,
+        ledger: &Ledger,
+        peer: &PublisherName,
+        now: Tick,
+    ) -> Result<(), u64> {
+        let Some(rate) = self.rate else { return Ok(()) };
+        if self.buckets.len() >= PEERS_MAX && !self.buckets.contains_key(publisher) {
+            self.buckets.clear();
+        }
+        let bucket = self.buckets.entry(publisher.clone()).or_insert_with(|| {
+            let mut bucket = Bucket::new(rate, now);
+            // Those that an earlier bucket gave a time.
+            let owed = ledger.feeds.get(peer).map_or(0, |feed| feed.owed.count(VerdictCode::Rate, publisher));
+            bucket.spend(owed, now);
+            bucket
+        });
+        if bucket.take(now) { Ok(()) } else { Err(bucket.wait_ms(now)) }
+    }
+
+    /// An entry is owed for its rate, and asked for after the wait that [`PublisherRates::take`] named.
+    pub fn reserve(&mut self, publisher: &PublisherName, now: Tick) {
+        if let Some(bucket) = self.buckets.get_mut(publisher) {
+            bucket.spend(1, now);
+        }
+    }
+
+    /// What was owed for its rate came another way, or is gone.
+    pub fn give_back(&mut self, publisher: &PublisherName, now: Tick) {
+        if let Some(bucket) = self.buckets.get_mut(publisher) {
+            bucket.give_back(now);
+        }
+    }
+}

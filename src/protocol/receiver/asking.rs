@@ -1,0 +1,115 @@
+//! What a receiver asks for, and when: WANT for what was offered and did not come by itself, and for what is owed. At
+//! most so many at once, and never beyond `rate_per_publisher`. What becomes of an answer is not decided here.
+
+use super::*;
+use std::collections::btree_map::Entry;
+
+/// An entry that may be asked for now.
+struct Wanted {
+    seq: u64,
+    key: EventKey,
+    publisher: PublisherName,
+    /// The mark before it, if it is not owed yet.
+    offered_after: Option<Mark>,
+    /// The rate of its publisher has a place for it.
+    is_paid: bool,
+}
+
+impl Receiver {
+    /// Asks for what is due, or writes it down as owed so that the cursor can pass.
+    pub(super) fn ask(
+        &mut self,
+        peer: &PublisherName,
+        tally: &mut ReceivedTally,
+        rates: &mut PublisherRates,
+        ground: &mut Ground,
+    ) {
+        self.owe_held(peer, ground);
+        while !self.is_stuck()
+            && let Some(seq) = self.due.take(ground.tick())
+        {
+            // What lies above is named again before the peer may be asked for it (PROTOCOL.md §5.4).
+            let is_named = self.look.is_none() || seq <= self.received.seq;
+            if let Some(wanted) = self.wanted(peer, seq, ground).filter(|_| is_named) {
+                self.ask_one(peer, wanted, tally, rates, ground);
+            }
+        }
+        self.advance(peer, ground);
+    }
+
+    /// What was offered for long enough is owed, whether or not it can be asked for: the cursor can pass.
+    fn owe_held(&mut self, peer: &PublisherName, ground: &mut Ground) {
+        while let Some((seq, until)) = self.due.take_held(ground.tick()) {
+            let Some(pending) = self.pending.find(seq) else { continue };
+            let Fate::Offered { publisher, since } = &pending.fate else { continue };
+            if since.plus_ms(OFFERED_HOLD_MS) != until {
+                continue;
+            }
+            let (key, publisher) = (pending.key, publisher.clone());
+            pending.fate = Fate::Done;
+            let reason = VerdictCode::InFlight;
+            self.owe(peer, Owed { seq, key, publisher, reason, retry_at: ground.steady() }, ground);
+        }
+    }
+
+    fn wanted(&mut self, peer: &PublisherName, seq: u64, ground: &Ground) -> Option<Wanted> {
+        if let Some(pending) = self.pending.find(seq)
+            && let Fate::Offered { publisher, .. } = &pending.fate
+        {
+            let (key, publisher, offered_after) = (pending.key, publisher.clone(), Some(pending.before));
+            return Some(Wanted { seq, key, publisher, offered_after, is_paid: false });
+        }
+        let owed = ground.ledger.feeds.get(peer)?.owed.get(&seq)?;
+        let is_paid = owed.reason == VerdictCode::Rate;
+        Some(Wanted { seq, key: owed.key, publisher: owed.publisher.clone(), offered_after: None, is_paid })
+    }
+
+    /// No WANT can be sent until an answer comes or frames leave.
+    pub(super) fn is_stuck(&self) -> bool {
+        self.asked.len() >= WANTS_IN_FLIGHT_MAX || !self.pipe.has_room()
+    }
+
+    fn ask_one(
+        &mut self,
+        peer: &PublisherName,
+        wanted: Wanted,
+        tally: &mut ReceivedTally,
+        rates: &mut PublisherRates,
+        ground: &mut Ground,
+    ) {
+        let now = ground.tick();
+        let Wanted { seq, key, publisher, offered_after, is_paid } = wanted;
+        let intake = &ground.intake;
+        if let Some(free_at) = intake.flights.until(key, now).or_else(|| intake.next_turn(key, peer, now)) {
+            // Another peer is bringing it, or is to be asked before this one again: deferred, never refused.
+            return self.due_at(seq, free_at.max(now.plus_ms(1)), ground);
+        }
+        // Asked on this stream already: the answer will come, or the stream will break; others may be asked.
+        let is_asked = self.asked.contains_key(&seq);
+        if !is_paid
+            && !is_asked
+            && let Err(wait) = rates.take(&publisher, &ground.ledger, peer, now)
+        {
+            let Some(before) = offered_after else {
+                return self.due_at(seq, now.plus_ms(wait.max(1)), ground);
+            };
+            let (reason, retry_at) = (VerdictCode::Rate, ground.steady().plus_ms(wait));
+            if let Some(pending) = self.pending.find(seq) {
+                pending.fate = Fate::Done;
+            }
+            let owed = Owed { seq, key, publisher, reason, retry_at };
+            self.report_verdict(seq, reason);
+            return self.defer(peer, before, owed, tally, rates, ground);
+        }
+        self.due_at(seq, now.plus_ms(IN_FLIGHT_EXPIRES_MS), ground);
+        if let Entry::Vacant(place) = self.asked.entry(seq) {
+            place.insert(key);
+            ground.intake.flights.asked(key, peer, self.pipe.stream, now);
+            self.pipe.send(Frame::Want { seq, key }, ground);
+        }
+    }
+
+    pub(super) fn due_at(&mut self, seq: u64, at: Tick, ground: &Ground) {
+        if ground.on(Rule::OneDue) { self.due.set(seq, at) } else { self.due.add(seq, at) }
+    }
+}

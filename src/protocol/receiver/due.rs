@@ -1,0 +1,74 @@
+//! When something is due for which entry of a feed. Each entry has one time: a later one replaces it. What is to be
+//! done then is decided elsewhere.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use crate::time::Tick;
+
+#[derive(Debug, Default)]
+pub(super) struct Due {
+    by_seq: BTreeMap<u64, Tick>,
+    order: BTreeSet<(Tick, u64)>,
+    /// Until when each offered entry holds the cursor back, in the order of the offers.
+    held: VecDeque<(Tick, u64)>,
+}
+
+impl Due {
+    /// Entry `seq` is asked for at `at`, and not before.
+    pub fn set(&mut self, seq: u64, at: Tick) {
+        if let Some(before) = self.by_seq.insert(seq, at) {
+            self.order.remove(&(before, seq));
+        }
+        self.order.insert((at, seq));
+    }
+
+    /// One more time for an entry, beside the one that it has (only without rule `OneDue`).
+    pub fn add(&mut self, seq: u64, at: Tick) {
+        self.by_seq.insert(seq, at);
+        self.order.insert((at, seq));
+    }
+
+    pub fn first(&self) -> Option<Tick> {
+        self.order.first().map(|(at, _)| *at)
+    }
+
+    /// Takes an entry whose time has come.
+    pub fn take(&mut self, now: Tick) -> Option<u64> {
+        let (at, seq) = *self.order.first().filter(|(at, _)| *at <= now)?;
+        self.order.pop_first();
+        if self.by_seq.get(&seq) == Some(&at) {
+            self.by_seq.remove(&seq);
+        }
+        Some(seq)
+    }
+
+    /// Entry `seq` was offered and holds the cursor back until `until`.
+    pub fn hold(&mut self, seq: u64, until: Tick) {
+        self.held.push_back((until, seq));
+    }
+
+    pub fn held_until(&self) -> Option<Tick> {
+        self.held.front().map(|(until, _)| *until)
+    }
+
+    /// Takes an entry that has held the cursor back for long enough.
+    pub fn take_held(&mut self, now: Tick) -> Option<(u64, Tick)> {
+        self.held.pop_front_if(|(until, _)| *until <= now).map(|(until, seq)| (seq, until))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_has_one_time_and_the_last_one_counts() {
+        let mut due = Due::default();
+        due.set(7, Tick(2_000));
+        due.set(8, Tick(1_000));
+        due.set(7, Tick(90_000));
+        assert_eq!((due.take(Tick(5_000)), due.take(Tick(5_000))), (Some(8), None));
+        assert_eq!(due.first(), Some(Tick(90_000)));
+        assert_eq!((due.take(Tick(90_000)), due.first()), (Some(7), None));
+    }
+}

@@ -1,0 +1,103 @@
+//! What follows from the fate of an entry: it is settled, owed, or remembered as rejected, and reported. What its fate is
+//! `intake` decides.
+
+use super::*;
+use crate::record::{Cure, RejectedPlace};
+
+impl Receiver {
+    /// The fate of `key`, entry `seq`, is known, whether it came in order, as an answer, or by another peer. Where the
+    /// peer has another entry there by now nothing is said of that.
+    pub fn conclude(
+        &mut self,
+        peer: &PublisherName,
+        (seq, key): (u64, EventKey),
+        verdict: &Verdict,
+        tally: &mut ReceivedTally,
+        rates: &mut PublisherRates,
+        ground: &mut Ground,
+    ) {
+        let owed = ground.ledger.feeds.get(peer).and_then(|state| state.owed.get(&seq));
+        let same = |known: EventKey| known == key || !ground.on(Rule::VerdictKey);
+        let owed = owed.filter(|owed| same(owed.key)).cloned();
+        let before = match self.pending.find(seq) {
+            Some(pending) if !same(pending.key) || !(pending.fate.is_open() || owed.is_some()) => return,
+            Some(pending) => {
+                pending.fate = Fate::Done;
+                pending.before
+            }
+            None if owed.is_some() => newest_below(&ground.ledger.feeds[peer], seq),
+            None => return,
+        };
+        match verdict {
+            Verdict::Deferred { code, key, publisher, retry_at } => {
+                self.report_verdict(seq, *code);
+                let owed =
+                    Owed { seq, key: *key, publisher: publisher.clone(), reason: *code, retry_at: *retry_at };
+                return self.defer(peer, before, owed, tally, rates, ground);
+            }
+            // Counted once it is stored.
+            Verdict::Accepted => {}
+            // What is read again was counted before.
+            Verdict::Refused if self.look.is_some() && owed.is_none() => {}
+            Verdict::Refused => {
+                tally.refused += 1;
+                self.report.refused += 1;
+            }
+            Verdict::Rejected { code, detail } => {
+                *tally.rejected.entry(*code).or_default() += 1;
+                self.report.rejected += 1;
+                self.report_verdict(seq, *code);
+                ground.tell(Event::NotTaken { peer: peer.clone(), seq, code: *code, detail: detail.clone() });
+                if code.is_curable() {
+                    let cure = Cure::Trust(ground.trust.digest());
+                    let place = RejectedPlace { reason: *code, publisher: None, before, cure };
+                    self.reject(peer, place, ground);
+                }
+            }
+            Verdict::Missing => self.count_missing(peer, 1, tally, ground),
+        }
+        if let Some(owed) = owed {
+            if owed.reason == VerdictCode::Rate && matches!(verdict, Verdict::Refused | Verdict::Missing) {
+                rates.give_back(&owed.publisher, ground.tick());
+            }
+            ground.note(Note::Settled { peer: peer.clone(), seq });
+        }
+        self.report_soon(ground.tick());
+    }
+
+    /// Not now: it is owed, if its reason and publisher have a place for it, or else the feed is read again later.
+    pub(super) fn defer(
+        &mut self,
+        peer: &PublisherName,
+        before: Mark,
+        owed: Owed,
+        tally: &mut ReceivedTally,
+        rates: &mut PublisherRates,
+        ground: &mut Ground,
+    ) {
+        let places = ground.config.bounds.deferred();
+        let state = &ground.ledger.feeds[peer];
+        if state.owed.has_place(&owed, places) || !ground.on(Rule::OwedShare) {
+            if owed.reason == VerdictCode::Rate {
+                rates.reserve(&owed.publisher, ground.tick());
+            }
+            return self.owe(peer, owed, ground);
+        }
+        let (seq, key) = (owed.seq, owed.key);
+        let was_owed = state.owed.contains_key(&seq);
+        self.pass_over(peer, before, owed, tally, ground);
+        ground.intake.stop_waiting(key, peer, seq);
+        if was_owed {
+            ground.note(Note::Settled { peer: peer.clone(), seq });
+        }
+        self.report_soon(ground.tick());
+    }
+
+    pub fn owe(&mut self, peer: &PublisherName, owed: Owed, ground: &mut Ground) {
+        let wait = owed.retry_at.since_ms(ground.steady());
+        self.due_at(owed.seq, ground.tick().plus_ms(wait), ground);
+        ground.intake.wait(owed.key, peer, owed.seq);
+        ground.note(Note::Owed { peer: peer.clone(), owed });
+        self.report_soon(ground.tick());
+    }
+}

@@ -1,0 +1,160 @@
+//! Reading a feed again from a place below its cursor, for entries that were deferred and found no owed place. The
+//! cursor stays where it is: what lies above it comes in order, on the next stream, as soon as the look is over. A
+//! change of the trust list is another matter: it takes the cursor back (`place::cured_below`).
+
+use super::*;
+use crate::limits::READ_AGAIN_MIN_MS;
+use crate::record::{Cure, RejectedPlace};
+use crate::time::Timestamp;
+
+#[derive(Debug)]
+pub(super) struct Look {
+    place: RejectedPlace,
+    /// Up to here the fate of each entry is known.
+    passed: Mark,
+    /// The cursor.
+    until: u64,
+    reached_end: bool,
+    /// Before the lowest entry of the place that found no owed place this time either.
+    next: Option<(Mark, Cure)>,
+    over: bool,
+}
+
+impl Look {
+    /// The place whose time came first, if its time has come.
+    pub fn due(state: &FeedState, steady: Timestamp) -> Option<Self> {
+        let (at, place) = first_due(state)?;
+        let look = Self {
+            place: place.clone(),
+            passed: place.before,
+            until: state.cursor.seq,
+            reached_end: false,
+            next: None,
+            over: false,
+        };
+        (at <= steady).then_some(look)
+    }
+
+    pub fn from(&self) -> Mark {
+        self.place.before
+    }
+
+    pub fn passed(&self) -> u64 {
+        self.passed.seq
+    }
+
+    /// Does the frame that names `seq` lie above the cursor? Then there is nothing more to look at.
+    pub fn ends_before(&mut self, seq: u64) -> bool {
+        self.reached_end |= seq >= self.until;
+        seq > self.until
+    }
+
+    /// The sender resumes at `to`: later than was asked for where retention took what lay below.
+    pub fn begin_at(&mut self, to: Mark) {
+        self.passed = to;
+    }
+
+    /// Nothing is left at the sender of what was to be looked at.
+    pub fn end_for_good(self, peer: &PublisherName, ground: &mut Ground) {
+        let RejectedPlace { reason, publisher, .. } = self.place;
+        ground.note(Note::ReadAgain { peer: peer.clone(), reason, publisher, next: None });
+    }
+}
+
+/// The place that is to be read again first, and when; those at or above the cursor come in order anyhow.
+fn first_due(state: &FeedState) -> Option<(Timestamp, &RejectedPlace)> {
+    let places = state.rejected.iter().filter(|place| place.before.seq < state.cursor.seq);
+    let timed = places.filter_map(|place| match place.cure {
+        Cure::At(at) => Some((at, place)),
+        Cure::Trust(_) => None,
+    });
+    timed.min_by_key(|(at, place)| (*at, place.before.seq))
+}
+
+impl Receiver {
+    /// Is the feed being read again?
+    pub fn is_looking(&self) -> bool {
+        self.look.is_some()
+    }
+
+    /// It has been read again: a new stream goes on from the cursor.
+    pub fn is_look_over(&self) -> bool {
+        self.look.as_ref().is_some_and(|look| look.over)
+    }
+
+    /// When the feed is to be read again; `None` if never, or if it is being read again.
+    pub fn next_look(&self, peer: &PublisherName, ground: &Ground) -> Option<Tick> {
+        let state = ground.ledger.feeds.get(peer).filter(|_| self.live && self.look.is_none())?;
+        if !ground.on(Rule::ReadAgain) {
+            return None;
+        }
+        let (at, _) = first_due(state)?;
+        Some(ground.tick().plus_ms(at.since_ms(ground.steady())))
+    }
+
+    /// Everything up to `to` has its fate. Writes down where the next look begins, once this one is over.
+    pub(super) fn look_passed(&mut self, peer: &PublisherName, to: Option<Mark>, ground: &mut Ground) {
+        let is_idle = self.pending.is_empty();
+        let Some(look) = self.look.as_mut().filter(|look| !look.over) else { return };
+        look.passed = to.unwrap_or(look.passed);
+        let full = look.next.is_some_and(|(before, _)| look.passed.seq >= before.seq);
+        look.over = full || (look.reached_end && is_idle);
+        if !look.over {
+            return;
+        }
+        let RejectedPlace { reason, publisher, .. } = look.place.clone();
+        ground.note(Note::ReadAgain { peer: peer.clone(), reason, publisher, next: look.next });
+    }
+
+    /// An entry is deferred, and there is no place to owe it: the feed is read again later, from `before` at the latest.
+    pub(super) fn pass_over(
+        &mut self,
+        peer: &PublisherName,
+        before: Mark,
+        owed: Owed,
+        tally: &mut ReceivedTally,
+        ground: &mut Ground,
+    ) {
+        let steady = ground.steady();
+        let wait = owed.retry_at.since_ms(steady);
+        let cure = match owed.reason {
+            VerdictCode::KeyRevoked => Cure::Trust(ground.trust.digest()),
+            // By then half of what is owed has been taken: reading again finds room before all is idle.
+            VerdictCode::Rate => Cure::At(steady.plus_ms((wait / 2).max(READ_AGAIN_MIN_MS))),
+            _ => Cure::At(steady.plus_ms(wait.max(READ_AGAIN_MIN_MS))),
+        };
+        let Owed { seq, publisher, reason, .. } = owed;
+        let kept_for = ground.ledger.feeds[peer].rejected.kept_for(reason, &publisher);
+        match self
+            .look
+            .as_mut()
+            .filter(|look| (look.place.reason, &look.place.publisher) == (reason, &kept_for))
+        {
+            Some(look) => {
+                let known = look.next.unwrap_or((before, cure));
+                let lowest = if before.seq < known.0.seq { before } else { known.0 };
+                look.next = Some((lowest, known.1.and(cure)));
+            }
+            None => {
+                let place = RejectedPlace { reason, publisher: Some(publisher.clone()), before, cure };
+                self.reject(peer, place, ground);
+            }
+        }
+        if self.look.is_none() {
+            *tally.rejected.entry(reason).or_default() += 1;
+            self.report.rejected += 1;
+            self.report_verdict(seq, reason);
+            let detail = format!("of {publisher}: too many wait already; it is read again later");
+            ground.tell(Event::NotTaken { peer: peer.clone(), seq, code: reason, detail });
+        }
+    }
+
+    /// Remembers where to read again. Nothing is written that says nothing new: what a peer makes us reject would fill
+    /// the journal.
+    pub(super) fn reject(&mut self, peer: &PublisherName, place: RejectedPlace, ground: &mut Ground) {
+        let changes = ground.ledger.feeds.get(peer).is_none_or(|state| state.rejected.changes(&place));
+        if changes || !ground.on(Rule::NotesOnChange) {
+            ground.note(Note::Rejected { peer: peer.clone(), place });
+        }
+    }
+}

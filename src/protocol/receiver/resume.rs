@@ -1,0 +1,112 @@
+//! Where the sender resumes, and what follows for cursor, debts and remembered rejections (PROTOCOL.md §5.2).
+
+use super::*;
+
+impl Receiver {
+    /// The first SKIP.
+    pub(super) fn on_resume(
+        &mut self,
+        peer: &PublisherName,
+        skip: Skip,
+        tally: &mut ReceivedTally,
+        ground: &mut Ground,
+    ) -> Result<(), FeedFault> {
+        let Some(hello) = &self.hello else { return Err(FeedFault::out_of_turn("SKIP before HELLO")) };
+        let (log_id, last_seq) = (hello.log_id, hello.last_seq);
+        let state = ground.ledger.feeds.entry(peer.clone()).or_default().clone();
+        self.live = true;
+        self.received = skip.to;
+        self.report.resumed = skip.to.seq;
+        if state.log_id != Some(log_id) {
+            if state.log_id.is_some() {
+                ground.tell(Event::Repair { peer: peer.clone(), cause: "the peer has a new journal" });
+            }
+            self.look = None;
+            let anew = FeedState { log_id: Some(log_id), cursor: skip.to, ..FeedState::default() };
+            ground.note(Note::Feed { peer: peer.clone(), state: anew });
+            self.modes.repair_until = last_seq;
+        } else if self.looks_from(peer, skip, &state, tally, ground) {
+            self.modes.repair_until = last_seq;
+        } else if skip.to.seq < state.cursor.seq
+            || (skip.to.seq == state.cursor.seq && skip.to.check != state.cursor.check)
+        {
+            self.on_taken_back(peer, skip.to, &state, ground);
+            self.modes.repair_until = last_seq;
+        } else {
+            let passed = skip.to.seq - state.cursor.seq;
+            self.count_missing(peer, skip.dropped.min(passed), tally, ground);
+            resume_at(peer, skip.to, &state, ground);
+        }
+        self.take_up_owed(peer, &state, ground);
+        self.report.due = Some(ground.tick());
+        Ok(())
+    }
+
+    /// The feed is read again, from where that was asked for, or from later where retention took what lay below. A sender
+    /// that resumes elsewhere has another history by now, or has nothing left of what was to be looked at: then the
+    /// look is given up.
+    fn looks_from(
+        &mut self,
+        peer: &PublisherName,
+        skip: Skip,
+        state: &FeedState,
+        tally: &mut ReceivedTally,
+        ground: &mut Ground,
+    ) -> bool {
+        let Some(mut look) = self.look.take() else { return false };
+        let (from, to) = (look.from(), skip.to);
+        if to.seq < from.seq || (to.seq == from.seq && to.check != from.check) {
+            return false;
+        }
+        // Some of them may be held: how many the sender does not say.
+        self.count_missing(peer, skip.dropped.min(to.seq.min(state.cursor.seq) - from.seq), tally, ground);
+        if to.seq >= state.cursor.seq {
+            look.end_for_good(peer, ground);
+            return false;
+        }
+        look.begin_at(to);
+        self.look = Some(look);
+        true
+    }
+
+    fn on_taken_back(&mut self, peer: &PublisherName, to: Mark, state: &FeedState, ground: &mut Ground) {
+        if !ground.on(Rule::ResumeTold) {
+            self.received = state.cursor;
+            return;
+        }
+        ground.tell(Event::Repair { peer: peer.clone(), cause: "the feed resumes below the cursor" });
+        resume_at(peer, to, state, ground);
+    }
+
+    /// What is owed is asked for when it is due; who waited for what is owed no more does not wait on.
+    fn take_up_owed(&mut self, peer: &PublisherName, was: &FeedState, ground: &mut Ground) {
+        let steady = ground.steady();
+        let owed: Vec<Owed> = ground.ledger.feeds[peer].owed.values().cloned().collect();
+        for gone in was.owed.values() {
+            let owed = ground.ledger.feeds[peer].owed.get(&gone.seq);
+            if owed.is_none_or(|owed| owed.key != gone.key) {
+                ground.intake.stop_waiting(gone.key, peer, gone.seq);
+            }
+        }
+        for owed in owed {
+            self.due_at(owed.seq, ground.now.tick.plus_ms(owed.retry_at.since_ms(steady)), ground);
+            ground.intake.wait(owed.key, peer, owed.seq);
+        }
+    }
+}
+
+/// Cursor, debts and rejections as they are once the sender resumes at `to`: in one record. None, if nothing changes.
+fn resume_at(peer: &PublisherName, to: Mark, state: &FeedState, ground: &mut Ground) {
+    let mut resumed = state.clone();
+    resumed.resume(to);
+    if !ground.on(Rule::OwedCut) {
+        (resumed.owed, resumed.rejected) = (state.owed.clone(), state.rejected.clone());
+    }
+    if resumed == *state {
+        return;
+    }
+    ground.note(match ground.on(Rule::OwedCut) {
+        true => Note::Resumed { peer: peer.clone(), to },
+        false => Note::Feed { peer: peer.clone(), state: resumed },
+    });
+}

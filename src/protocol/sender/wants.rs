@@ -1,0 +1,112 @@
+//! Answers to WANT: the entry if seq and key agree and policy still allows it, else GONE. Each costs one read of about
+//! what is asked for, and one that names another key than the entry's costs its sender time. Which entries may be
+//! shared is decided elsewhere.
+
+use super::*;
+use crate::policy::Rate;
+use crate::protocol::bucket::Bucket;
+
+/// So many WANTs with a key that the entry does not have are answered in a second: a WANT of 30 bytes makes us read an
+/// envelope, and only the right key makes the peer pay for it. Honest ones come after this journal was put back.
+const MISTAKES_RATE: Rate = Rate { per_second: 10 };
+
+/// Bytes that are read for each WANT of an entry close behind the first: most entries are smaller.
+const NEIGHBOUR_BYTES: usize = 32 * 1024;
+/// So close behind the first, in seqs; at most [`READ_BYTES`] are read together.
+const NEIGHBOURS_MAX: u64 = (READ_BYTES / NEIGHBOUR_BYTES) as u64;
+
+#[derive(Debug)]
+pub(super) struct Wants {
+    queue: VecDeque<(u64, EventKey)>,
+    /// What was read last for them.
+    cache: BTreeMap<u64, Arc<Entry>>,
+    mistakes: Bucket,
+    /// Nothing is answered before: too many named another key.
+    put_off: Option<Tick>,
+}
+
+impl Wants {
+    pub fn new(now: Tick) -> Self {
+        let mistakes = Bucket::new(MISTAKES_RATE, now);
+        Self { queue: VecDeque::new(), cache: BTreeMap::new(), mistakes, put_off: None }
+    }
+
+    pub fn are_open(&self) -> bool {
+        !self.queue.is_empty()
+    }
+
+    /// When the next one is answered, if that is put off.
+    pub fn wait_until(&self) -> Option<Tick> {
+        self.put_off.filter(|_| self.are_open())
+    }
+
+    /// How many bytes to read for the first one and those that ask for entries close behind it: one entry for it
+    /// alone.
+    fn bytes_for_first(&self, seq: u64) -> usize {
+        let close = seq + 1..seq + NEIGHBOURS_MAX;
+        let asked = self.queue.iter().take(OWED_PER_FEED_MAX).filter(|(other, _)| close.contains(other));
+        asked.take(NEIGHBOURS_MAX as usize).count() * NEIGHBOUR_BYTES
+    }
+}
+
+impl Sender {
+    pub fn on_want(&mut self, seq: u64, key: EventKey) -> Result<(), FeedFault> {
+        let Phase::Live(live) = &self.phase else { return Err(before_subscribe("WANT")) };
+        if seq == 0 || seq > live.position.seq {
+            let detail = format!("WANT of seq {seq}; this stream has reached {}", live.position.seq);
+            return Err(FeedFault::out_of_turn(detail));
+        }
+        if self.wants.queue.len() >= OWED_PER_FEED_MAX {
+            return Err(FeedFault::out_of_turn(format!("more than {OWED_PER_FEED_MAX} open WANTs")));
+        }
+        self.wants.queue.push_back((seq, key));
+        Ok(())
+    }
+
+    /// The front WANT was read for: what the read did not bring is gone.
+    pub(super) fn on_wanted_entries(&mut self, read: Read, ground: &mut Ground) {
+        self.wants.cache = read.entries.into_iter().map(|entry| (entry.seq, entry)).collect();
+        if let Some((seq, _)) = self.wants.queue.front().copied()
+            && !self.wants.cache.contains_key(&seq)
+        {
+            self.wants.queue.pop_front();
+            self.say_gone(seq, ground);
+        }
+    }
+
+    fn say_gone(&mut self, seq: u64, ground: &mut Ground) {
+        if ground.on(Rule::Gone) {
+            self.pipe.send(Frame::Gone { seq }, ground);
+        }
+    }
+
+    pub(super) fn answer_wants(&mut self, peer: &Peer, tally: &mut SentTally, ground: &mut Ground) {
+        let now = ground.tick();
+        while let Some((seq, key)) = self.wants.queue.front().copied() {
+            self.wants.put_off.take_if(|until| *until <= now);
+            if !self.pipe.has_room() || self.wants.put_off.is_some() {
+                return;
+            }
+            let entry = match self.wants.cache.get(&seq) {
+                Some(entry) => entry.clone(),
+                None if self.reading.is_some() => return,
+                None => {
+                    return self.read(Purpose::Want, seq - 1, self.wants.bytes_for_first(seq), ground);
+                }
+            };
+            self.wants.queue.pop_front();
+            let same = entry.envelope.key() == key;
+            if (same && shared(&entry, peer, ground).is_ok()) || !ground.on(Rule::WantKey) {
+                tally.answered(seq);
+                self.pipe.send(Frame::Answer(carrier(&entry, ground.own_name())), ground);
+                continue;
+            }
+            if !same {
+                self.wants.mistakes.spend(1, now);
+                self.wants.put_off = Some(now.plus_ms(self.wants.mistakes.wait_ms(now)));
+            }
+            self.say_gone(seq, ground);
+        }
+        self.wants.cache.clear();
+    }
+}
