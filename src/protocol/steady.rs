@@ -1,12 +1,14 @@
-//! Steady time (design §5.2): what expires, and where `seen_floor` lies, follows a time that no jump of the
-//! wall clock can move. Where the wall clock differs from it by over an hour, nothing expires until peers
-//! or the operator confirm the wall clock.
+//! Steady time (design §5.2): what expires, and where `seen_floor` lies, follows a time that the wall clock cannot move far,
+//! neither at once nor in small steps. Where the wall clock differs from it by over an hour, or has gained more on the
+//! monotonic clock than clocks do, nothing expires until peers or the operator confirm the wall clock.
 
 use std::collections::BTreeSet;
 
 use crate::identity::PublisherName;
-use crate::limits::{CLOCK_AGREES_MS, CLOCK_JUMP_MS};
+use crate::limits::{CLOCK_AGREES_MS, CLOCK_GAIN_DAILY_MS, CLOCK_GAIN_MS, CLOCK_JUMP_MS};
 use crate::time::{Now, Tick, Timestamp};
+
+const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 
 #[derive(Clone, Debug)]
 pub struct SteadyClock {
@@ -14,6 +16,9 @@ pub struct SteadyClock {
     base_tick: Tick,
     off: bool,
     confirmed_by: BTreeSet<PublisherName>,
+    /// By how much it went ahead of the monotonic clock since the wall clock was last confirmed, in ms.
+    gained_ms: u64,
+    confirmed_at: Tick,
 }
 
 /// What a reading changed.
@@ -24,10 +29,19 @@ pub enum ClockChange {
 }
 
 impl SteadyClock {
-    /// `persisted` is what the journal last said; zero where it says nothing.
+    /// `persisted` is what the journal last said; zero where it says nothing. How long no process ran only the wall clock
+    /// can say: up to an hour is believed.
     pub fn new(persisted: Timestamp, now: Now) -> Self {
-        let base = if persisted == Timestamp(0) { now.wall } else { persisted };
-        Self { base, base_tick: now.tick, off: false, confirmed_by: BTreeSet::new() }
+        let believed = persisted == Timestamp(0) || now.wall.since_ms(persisted) <= CLOCK_JUMP_MS;
+        let base = if believed { persisted.max(now.wall) } else { persisted };
+        Self {
+            base,
+            base_tick: now.tick,
+            off: false,
+            confirmed_by: BTreeSet::new(),
+            gained_ms: 0,
+            confirmed_at: now.tick,
+        }
     }
 
     /// Steady time at `now`.
@@ -47,8 +61,9 @@ impl SteadyClock {
     /// Compares both clocks; to be called before each input.
     pub fn update(&mut self, now: Now) -> Option<ClockChange> {
         let steady = self.at(now);
-        let apart = now.wall.since_ms(steady).max(steady.since_ms(now.wall));
-        if apart > CLOCK_JUMP_MS {
+        let (ahead, behind) = (now.wall.since_ms(steady), steady.since_ms(now.wall));
+        let gain = self.gained_ms.saturating_add(ahead);
+        if ahead.max(behind) > CLOCK_JUMP_MS || gain > self.gain_allowed(now) {
             let newly = !self.off;
             self.off = true;
             return newly.then_some(ClockChange::Off);
@@ -58,10 +73,16 @@ impl SteadyClock {
             self.confirmed_by.clear();
         }
         // Follows the wall clock's slow drift, forward only.
-        if now.wall > steady {
+        if ahead > 0 {
+            self.gained_ms = gain;
             self.rebase(now);
         }
         was_off.then_some(ClockChange::Ok)
+    }
+
+    /// How much it may have gained by now, in ms.
+    fn gain_allowed(&self, now: Now) -> u64 {
+        CLOCK_GAIN_MS + now.tick.since_ms(self.confirmed_at) / DAY_MS * CLOCK_GAIN_DAILY_MS
     }
 
     /// A peer's HELLO said what time it has. `configured` is how many peers there are.
@@ -72,24 +93,34 @@ impl SteadyClock {
         configured: usize,
         now: Now,
     ) -> Option<ClockChange> {
-        if !self.off {
-            return None;
-        }
         let apart = now.wall.since_ms(theirs).max(theirs.since_ms(now.wall));
         if apart > CLOCK_AGREES_MS {
             self.confirmed_by.remove(peer);
             return None;
         }
         self.confirmed_by.insert(peer.clone());
-        (self.confirmed_by.len() >= configured.clamp(1, 2)).then(|| self.accept(now))
+        if self.confirmed_by.len() < configured.clamp(1, 2) {
+            return None;
+        }
+        if self.off {
+            return Some(self.accept(now));
+        }
+        self.confirmed(now);
+        None
     }
 
     /// The wall clock is right: from now on steady time starts from it.
     pub fn accept(&mut self, now: Now) -> ClockChange {
         self.rebase(now);
         self.off = false;
-        self.confirmed_by.clear();
+        self.confirmed(now);
         ClockChange::Ok
+    }
+
+    fn confirmed(&mut self, now: Now) {
+        self.confirmed_by.clear();
+        self.gained_ms = 0;
+        self.confirmed_at = now.tick;
     }
 
     fn rebase(&mut self, now: Now) {
@@ -142,5 +173,49 @@ mod tests {
         assert!(clock.is_off());
         clock.accept(now(1, 1_720 * HOUR));
         assert!(!clock.is_off());
+    }
+
+    /// Whoever answers our NTP moves the clock by less than an hour, again and again.
+    #[test]
+    fn a_clock_that_is_moved_in_small_steps_expires_nothing() {
+        for step in [59 * 60_000, 60_000, 1_000] {
+            let mut clock = SteadyClock::new(Timestamp(1_000 * HOUR), now(0, 1_000 * HOUR));
+            let (mut tick, mut wall, mut changes) = (0, 1_000 * HOUR, Vec::new());
+            for _ in 0..3_000 {
+                (tick, wall) = (tick + 32_000, wall + 32_000 + step);
+                changes.extend(clock.update(now(tick, wall)));
+            }
+            assert_eq!(
+                (changes, clock.trusted(now(tick, wall))),
+                (vec![ClockChange::Off], None),
+                "{step} ms"
+            );
+            let gained = clock.at(now(tick, wall)).0 - 1_000 * HOUR - tick;
+            assert!(gained <= CLOCK_GAIN_MS + CLOCK_GAIN_DAILY_MS, "{gained} ms in a day of steps of {step}");
+        }
+    }
+
+    #[test]
+    fn the_drift_of_a_bad_clock_is_followed_for_a_year() {
+        let mut clock = SteadyClock::new(Timestamp(1_000 * HOUR), now(0, 1_000 * HOUR));
+        for hour in 1..365 * 24 {
+            let (tick, wall) = (hour * HOUR, (1_000 + hour) * HOUR + hour * 4_000);
+            assert_eq!(clock.update(now(tick, wall)), None);
+            assert_eq!(clock.trusted(now(tick, wall)), Some(Timestamp(wall)));
+        }
+    }
+
+    /// A step that two peers confirm leaves the next one its allowance; peers that have another time confirm nothing.
+    #[test]
+    fn peers_that_agree_confirm_what_the_clock_gained() {
+        for (theirs_ahead, expected) in [(8, None), (30, Some(ClockChange::Off))] {
+            let mut clock = SteadyClock::new(Timestamp(0), now(0, 1_000 * HOUR));
+            assert_eq!(clock.update(now(0, 1_000 * HOUR + 8 * 60_000)), None);
+            for name in ["a", "b"] {
+                let theirs = Timestamp(1_000 * HOUR + theirs_ahead * 60_000);
+                assert_eq!(clock.peer_says(&peer(name), theirs, 5, now(1, 1_000 * HOUR + 8 * 60_000)), None);
+            }
+            assert_eq!(clock.update(now(2, 1_000 * HOUR + 16 * 60_000)), expected);
+        }
     }
 }
