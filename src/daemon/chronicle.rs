@@ -3,18 +3,15 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use crate::daemon::log_limit::LogLimit;
 use crate::identity::{EventId, PublisherName};
-use crate::protocol::io::{Event, LossCause, Outcome};
+use crate::protocol::io::{Event, LossCause, Outcome, Role};
 use crate::record::ConsumerName;
 use crate::status::{HealthCode, Problem};
-use crate::time::{Now, Tick, Timestamp};
+use crate::time::{Now, Timestamp};
 
 /// Errors that merely happened, kept for status.
 const ERRORS_MAX: usize = 32;
-/// The same line is logged at most once in this time, per peer and reason, in ms.
-const LOG_EVERY_MS: u64 = 10_000;
-/// Peers and reasons whose lines are held back at the same time.
-const SUPPRESSED_MAX: usize = 4_096;
 
 #[derive(Debug, Default)]
 pub struct Chronicle {
@@ -22,13 +19,11 @@ pub struct Chronicle {
     pub missing_at: BTreeMap<PublisherName, Timestamp>,
     pub consumer_missing_at: BTreeMap<ConsumerName, Timestamp>,
     pub equivocations: BTreeMap<PublisherName, (u64, Timestamp, Option<EventId>)>,
-    suppressed: BTreeMap<(PublisherName, &'static str), (Tick, u64)>,
-    /// A full disk is told again after this.
-    full_told_until: Tick,
+    limit: LogLimit,
 }
 
 impl Chronicle {
-    pub fn problem(&mut self, at: Timestamp, what: String, hint: Option<String>) {
+    fn problem(&mut self, at: Timestamp, what: String, hint: Option<String>) {
         tracing::warn!("{what}");
         self.remember(at, what, hint);
     }
@@ -43,6 +38,13 @@ impl Chronicle {
         self.errors.iter()
     }
 
+    /// Logs how many lines were held back, where none followed that says so. To be called every second or so.
+    pub fn tell_held_back(&mut self, now: Now) {
+        for (name, kind, count) in self.limit.take_due(now.tick) {
+            tracing::warn!(%name, kind, count, "the same happened again");
+        }
+    }
+
     pub fn record(&mut self, event: Event, now: Now) {
         match event {
             Event::Envelope { id, source, outcome, bytes } => {
@@ -54,53 +56,27 @@ impl Chronicle {
                 tracing::debug!(outcome, id = %id.uuid, %publisher, source, bytes);
             }
             Event::NotTaken { peer, seq, code, detail } => {
-                if let Some(suppressed) = self.may_log(&peer, code.as_str(), now.tick) {
-                    tracing::warn!(outcome = "rejected", %peer, seq, reason = code.as_str(), detail, suppressed);
+                let allowed = self.limit.allow(peer.as_str(), code.as_str(), 1, now.tick);
+                if let Some(count) = allowed {
+                    tracing::warn!(outcome = "rejected", %peer, seq, reason = code.as_str(), detail, count);
                     let what = format!("{peer}: entry {seq} rejected: {} {detail}", code.as_str());
                     self.remember(now.wall, what.trim_end().to_owned(), None);
                 }
             }
             Event::Equivocation { publisher, id, source } => self.on_equivocation(publisher, id, source, now),
-            Event::Missing { peer, count } => {
-                self.missing_at.insert(peer.clone(), now.wall);
-                self.problem(
-                    now.wall,
-                    format!("{peer}: {count} entries are missing: its journal no longer holds them"),
-                    None,
-                );
-            }
-            Event::ConsumerMissing { consumer, count, cause } => {
-                self.consumer_missing_at.insert(consumer.clone(), now.wall);
-                let (why, hint) = match cause {
-                    LossCause::Retention => {
-                        ("retention took", "raise keep_bytes or keep_days, or read in time")
-                    }
-                    LossCause::Damage => {
-                        ("damage of the journal took", "see \"A damaged journal\" in OPERATING.md")
-                    }
-                };
-                let what = format!("consumer {consumer}: {why} {count} entries that it had not acknowledged");
-                self.problem(now.wall, what, Some(hint.into()));
-            }
+            Event::Missing { .. } | Event::ConsumerMissing { .. } => self.record_missing(event, now),
             Event::NotStored { failure } => {
-                if now.tick >= self.full_told_until {
-                    self.full_told_until = now.tick.plus_ms(LOG_EVERY_MS);
-                    self.problem(
-                        now.wall,
-                        format!("nothing can be stored: {failure:?}"),
-                        Some("free some space".into()),
-                    );
+                if self.limit.allow("", "not_stored", 1, now.tick).is_some() {
+                    let hint = Some("free some space".into());
+                    self.problem(now.wall, format!("nothing can be stored: {failure:?}"), hint);
                 }
             }
-            Event::PeerUp { peer } => tracing::info!(%peer, "connected"),
-            Event::PeerDown { peer, cause } => tracing::info!(%peer, cause, "disconnected"),
-            Event::FeedUp { peer, role } => tracing::info!(%peer, ?role, "feed up"),
-            Event::FeedDown { peer, cause, .. } => {
-                if let Some(suppressed) = self.may_log(&peer, "feed_down", now.tick) {
-                    tracing::info!(%peer, cause, suppressed, "feed down");
-                }
-            }
-            Event::FeedResumes { peer, after } => tracing::debug!(%peer, after, "the feed goes on"),
+            Event::PeerUp { .. }
+            | Event::PeerDown { .. }
+            | Event::FeedUp { .. }
+            | Event::FeedDown { .. }
+            | Event::FeedResumes { .. }
+            | Event::Repair { .. } => self.record_contact(event, now),
             Event::ClockOff { wall, steady } => {
                 let what = format!(
                     "the clock says {wall}, but by the time that went by it should be {steady}: nothing expires"
@@ -109,7 +85,73 @@ impl Chronicle {
             }
             Event::ClockOk => tracing::info!("the clock is right again"),
             Event::KeyStatement { .. } | Event::StatementRefused { .. } => self.record_statement(event, now),
-            Event::Repair { peer, cause } => tracing::info!(%peer, cause, "repair"),
+        }
+    }
+
+    /// Connections and feeds come and go as a peer likes: each kind has its turn.
+    fn record_contact(&mut self, event: Event, now: Now) {
+        match event {
+            Event::PeerUp { peer } => {
+                if let Some(count) = self.limit.allow(peer.as_str(), "connected", 1, now.tick) {
+                    tracing::info!(%peer, count, "connected");
+                }
+            }
+            Event::PeerDown { peer, cause } => {
+                if let Some(count) = self.limit.allow(peer.as_str(), "disconnected", 1, now.tick) {
+                    tracing::info!(%peer, cause, count, "disconnected");
+                }
+            }
+            Event::FeedUp { peer, role } => {
+                let kind = match role {
+                    Role::Receiver => "feed_up_from",
+                    Role::Sender => "feed_up_to",
+                };
+                if let Some(count) = self.limit.allow(peer.as_str(), kind, 1, now.tick) {
+                    tracing::info!(%peer, ?role, count, "feed up");
+                }
+            }
+            Event::FeedDown { peer, cause, .. } => {
+                if let Some(count) = self.limit.allow(peer.as_str(), "feed_down", 1, now.tick) {
+                    tracing::info!(%peer, cause, count, "feed down");
+                }
+            }
+            Event::Repair { peer, cause } => {
+                if let Some(count) = self.limit.allow(peer.as_str(), "repair", 1, now.tick) {
+                    tracing::info!(%peer, cause, count, "repair");
+                }
+            }
+            Event::FeedResumes { peer, after } => tracing::debug!(%peer, after, "the feed goes on"),
+            _ => {}
+        }
+    }
+
+    fn record_missing(&mut self, event: Event, now: Now) {
+        match event {
+            Event::Missing { peer, count } => {
+                self.missing_at.insert(peer.clone(), now.wall);
+                if let Some(count) = self.limit.allow(peer.as_str(), "missing", count, now.tick) {
+                    let what =
+                        format!("{peer}: {count} entries are missing: its journal no longer holds them");
+                    self.problem(now.wall, what, None);
+                }
+            }
+            Event::ConsumerMissing { consumer, count, cause } => {
+                self.consumer_missing_at.insert(consumer.clone(), now.wall);
+                let (kind, why, hint) = match cause {
+                    LossCause::Retention => {
+                        ("retired", "retention took", "raise keep_bytes or keep_days, or read in time")
+                    }
+                    LossCause::Damage => {
+                        ("damaged", "damage of the journal took", "see \"A damaged journal\" in OPERATING.md")
+                    }
+                };
+                if let Some(count) = self.limit.allow(consumer.as_str(), kind, count, now.tick) {
+                    let what =
+                        format!("consumer {consumer}: {why} {count} entries that it had not acknowledged");
+                    self.problem(now.wall, what, Some(hint.into()));
+                }
+            }
+            _ => {}
         }
     }
 
@@ -125,11 +167,13 @@ impl Chronicle {
                 self.problem(now.wall, what, Some(hint));
             }
             Event::KeyStatement { publisher, serial, .. } => {
-                tracing::info!(%publisher, serial, "key statement");
+                if let Some(count) = self.limit.allow(publisher.as_str(), "key_statement", 1, now.tick) {
+                    tracing::info!(%publisher, serial, count, "key statement");
+                }
             }
             Event::StatementRefused { peer, why } => {
-                if let Some(suppressed) = self.may_log(&peer, "statement_refused", now.tick) {
-                    tracing::warn!(%peer, why, suppressed, "a key statement was refused");
+                if let Some(count) = self.limit.allow(peer.as_str(), "statement_refused", 1, now.tick) {
+                    tracing::warn!(%peer, why, count, "a key statement was refused");
                     self.remember(now.wall, format!("{peer}: a key statement was refused: {why}"), None);
                 }
             }
@@ -147,6 +191,9 @@ impl Chronicle {
         let (count, last, latest) =
             self.equivocations.entry(publisher.clone()).or_insert((0, now.wall, None));
         (*count, *last, *latest) = (*count + 1, now.wall, Some(id.clone()));
+        if self.limit.allow(publisher.as_str(), "equivocation", 1, now.tick).is_none() {
+            return;
+        }
         let source = source.map_or_else(|| "this node".to_owned(), |name| name.to_string());
         self.problem(
             now.wall,
@@ -155,22 +202,79 @@ impl Chronicle {
         );
     }
 
-    /// How many lines were held back, where one may be logged now.
-    fn may_log(&mut self, peer: &PublisherName, reason: &'static str, now: Tick) -> Option<u64> {
-        if self.suppressed.len() >= SUPPRESSED_MAX {
-            self.suppressed.clear();
-        }
-        let (next, held) = self.suppressed.entry((peer.clone(), reason)).or_insert((now, 0));
-        if now < *next {
-            *held += 1;
-            return None;
-        }
-        *next = now.plus_ms(LOG_EVERY_MS);
-        Some(std::mem::take(held))
-    }
-
     /// Problems that last, as status shows them before those that happened.
     pub fn lasting(at: Timestamp, what: String, hint: Option<String>) -> Problem {
         Problem { at, what, hint, code: Some(HealthCode::ConfigBad) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::ProjectName;
+    use crate::protocol::io::StreamId;
+    use crate::time::Tick;
+    use crate::wire::VerdictCode;
+
+    /// What reaches a log, with its lines counted.
+    #[derive(Clone, Default)]
+    struct Lines(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn every_event_of_a_peer() -> Vec<Event> {
+        let peer = PublisherName::parse("cert-ee").unwrap();
+        let publisher = peer.clone();
+        let project = ProjectName::parse("intelmq").unwrap();
+        let id = EventId { publisher: peer.clone(), project, uuid: uuid::Uuid::from_u128(7) };
+        let cause = "whatever".to_owned();
+        vec![
+            Event::NotTaken {
+                peer: peer.clone(),
+                seq: 1,
+                code: VerdictCode::Malformed,
+                detail: cause.clone(),
+            },
+            Event::Equivocation { publisher: peer.clone(), id, source: Some(peer.clone()) },
+            Event::Missing { peer: peer.clone(), count: 1 },
+            Event::PeerUp { peer: peer.clone() },
+            Event::PeerDown { peer: peer.clone(), cause: cause.clone() },
+            Event::FeedUp { peer: peer.clone(), role: Role::Receiver },
+            Event::FeedUp { peer: peer.clone(), role: Role::Sender },
+            Event::FeedDown { peer: peer.clone(), stream: StreamId(1), cause: cause.clone() },
+            Event::Repair { peer: peer.clone(), cause: "a reason" },
+            Event::KeyStatement { publisher, serial: 1, revoked: false },
+            Event::StatementRefused { peer, why: cause },
+        ]
+    }
+
+    /// A peer that does the same again and again has a line for each kind of it in ten seconds, and its number.
+    #[test]
+    fn a_peer_has_one_line_for_each_kind_in_ten_seconds() {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let log = tracing_subscriber::fmt().with_writer(move || writer.clone()).with_ansi(false).finish();
+        let mut chronicle = Chronicle::default();
+        let at = |ms: u64| Now { tick: Tick(ms), wall: Timestamp(ms) };
+        tracing::subscriber::with_default(log, || {
+            for _ in 0..20_000 {
+                every_event_of_a_peer().into_iter().for_each(|event| chronicle.record(event, at(1)));
+            }
+            chronicle.tell_held_back(at(10_001));
+        });
+        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        let kinds = every_event_of_a_peer().len();
+        assert_eq!(text.lines().count(), 2 * kinds, "{text}");
+        assert_eq!(text.lines().filter(|line| line.contains("count=19999")).count(), kinds, "{text}");
+        assert_eq!(chronicle.equivocations.values().map(|(count, ..)| *count).sum::<u64>(), 20_000);
+        assert!(chronicle.errors().count() <= kinds);
     }
 }
