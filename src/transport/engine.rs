@@ -20,6 +20,7 @@ pub(super) use events::dial_failure;
 use super::book::{dialled, peer_id};
 use super::gate::Proved;
 use super::link::{PeerLink, Told};
+use super::log_turn::LogTurn;
 use super::pump::Activity;
 use super::queue::FeedQueue;
 use super::shared::{Command, Shared};
@@ -63,6 +64,14 @@ pub(super) struct Engine {
     served: HashMap<Id, Served>,
     activity: Activity,
     next_stream: u64,
+    quiet: Quiet,
+}
+
+/// Lines that anybody on the network can cause.
+#[derive(Default)]
+struct Quiet {
+    strangers: LogTurn,
+    not_accepted: LogTurn,
 }
 
 impl Engine {
@@ -90,6 +99,7 @@ impl Engine {
             served: HashMap::new(),
             activity: Activity::default(),
             next_stream: 1,
+            quiet: Quiet::default(),
         };
         Ok((engine, listening))
     }
@@ -199,13 +209,28 @@ impl Engine {
         }
     }
 
-    /// Ends every connection of a key; its streams at once, whatever they still have to say.
+    /// Ends every connection of a key. Its streams end at once, but those that the core has closed: what they still have
+    /// to say (FAULT `paused`, `silent`) leaves first, for a second at most.
     fn disconnect(&mut self, id: PeerId, cause: &str) {
-        for connection in self.connections.values().filter(|connection| connection.peer == id) {
-            connection.streams.values().for_each(|queue| queue.cut(cause.to_owned()));
+        let connections = self.connections.values().filter(|connection| connection.peer == id);
+        let streams = connections.flat_map(|connection| &connection.streams);
+        let (leaving, others): (Vec<_>, Vec<_>) =
+            streams.partition(|(_, queue)| queue.closing.is_cancelled());
+        others.into_iter().for_each(|(_, queue)| queue.cut(cause.to_owned()));
+        if let Some(link) = self.peers.get_mut(&id).filter(|_| !leaving.is_empty()) {
+            link.leaving.extend(leaving.into_iter().map(|(stream, _)| *stream));
+            return;
         }
         // An error says that no connection stands; a dial under way is ended all the same.
         let _ = self.swarm.disconnect_peer_id(id);
+    }
+
+    /// A stream has ended: the last one of those that were leaving takes the connections with it.
+    fn left(&mut self, id: PeerId, stream: StreamId) {
+        let Some(link) = self.peers.get_mut(&id) else { return };
+        if link.leaving.remove(&stream) && link.leaving.is_empty() {
+            let _ = self.swarm.disconnect_peer_id(id);
+        }
     }
 
     fn disconnect_removed(&mut self) {

@@ -2,11 +2,13 @@
 //! keeps the order that the core relies on: `Connected` first, each stream's `FeedClosed` before
 //! `Disconnected`, and nothing of a new connection before the old one was reported gone.
 
+use std::collections::HashSet;
+
 use libp2p::swarm::ConnectionId;
 
 use super::feed::FeedStream;
 use crate::identity::PublisherName;
-use crate::protocol::io::Role;
+use crate::protocol::io::{Role, StreamId};
 
 /// A stream that is there before the core may hear of it.
 pub(super) struct Early {
@@ -30,6 +32,8 @@ pub(super) struct PeerLink {
     /// The connection on which a feed is being opened.
     pub opening: Option<ConnectionId>,
     pub told: Told,
+    /// Streams that still say their last words: when they have ended, the connections go.
+    pub leaving: HashSet<StreamId>,
 }
 
 /// What the core believes.
@@ -58,6 +62,7 @@ impl PeerLink {
             wanted: false,
             dialling: false,
             opening: None,
+            leaving: HashSet::new(),
             told: Told::Nothing,
         }
     }

@@ -18,6 +18,7 @@ mod engine;
 mod feed;
 mod gate;
 mod link;
+mod log_turn;
 mod pump;
 mod queue;
 mod shared;

@@ -110,3 +110,28 @@ async fn a_peer_that_never_reads_does_not_delay_the_closing_of_its_connection() 
     timeout(DEADLINE, gone).await.unwrap();
     drop(stream);
 }
+
+/// What the core says last goes out before the connection ends: why a peer is cut off must not depend on chance.
+#[tokio::test]
+async fn a_fault_is_heard_before_the_connection_ends() {
+    for round in 0..12 {
+        let (transport, mut inputs, FeedStream { mut stream, .. }) = attacked().await;
+        stream.flush().await.unwrap();
+        let Some(Input::FeedOpened { peer, stream: feed, .. }) = inputs.recv().await else { panic!() };
+        let fault = Frame::Fault { code: FaultCode::Paused.into(), detail: String::new() };
+        transport.handle(Output::Send { stream: feed, frame: fault });
+        transport.handle(Output::CloseFeed { stream: feed });
+        if round % 2 == 0 {
+            transport.handle(Output::Disconnect { peer });
+        } else {
+            transport.set_peers(vec![]);
+        }
+        let mut heard = Vec::new();
+        timeout(DEADLINE, stream.read_to_end(&mut heard)).await.unwrap().unwrap();
+        let heard = frame::Decoder::default().decode(&mut BytesMut::from(&heard[..]));
+        let Ok(Some(Frame::Fault { code, .. })) = heard else { panic!("{round}: {heard:?}") };
+        assert_eq!(code, FaultCode::Paused.into());
+        let gone = async { while !matches!(inputs.recv().await, Some(Input::Disconnected { .. })) {} };
+        timeout(DEADLINE, gone).await.unwrap();
+    }
+}

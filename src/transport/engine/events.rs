@@ -17,6 +17,7 @@ use super::super::pump::Pump;
 use super::super::queue::FeedQueue;
 use super::super::swarm::BehaviourEvent;
 use super::{Announcement, Connection, Engine, Served, root_cause};
+use crate::clock;
 use crate::limits::CONNECTIONS_PER_PEER_MAX;
 use crate::protocol::io::Input;
 use crate::protocol::io::{DialFailure, Role, StreamId};
@@ -39,7 +40,9 @@ impl Engine {
                 self.on_dial_failed(peer, error);
             }
             SwarmEvent::ListenerError { error, .. } => {
-                tracing::warn!(%error, "a connection was not accepted")
+                if let Some(count) = self.quiet.not_accepted.allow(clock::now().tick) {
+                    tracing::warn!(%error, count, "a connection was not accepted");
+                }
             }
             SwarmEvent::ListenerClosed { addresses, reason, .. } => {
                 tracing::error!(?addresses, ?reason, "no longer listening");
@@ -150,6 +153,9 @@ impl Engine {
         else {
             return;
         };
+        if !link.leaving.is_empty() {
+            return;
+        }
         let feed = StreamId(self.next_stream);
         self.next_stream += 1;
         let queue = Arc::new(FeedQueue::default());
@@ -183,13 +189,16 @@ impl Engine {
         if let Some(link) = self.peers.get_mut(&peer) {
             link.streams = link.streams.saturating_sub(1);
         }
+        self.left(peer, stream);
         self.tell(peer);
     }
 
-    fn on_incoming_failed(&self, from: &Multiaddr, error: &ListenError) {
+    fn on_incoming_failed(&mut self, from: &Multiaddr, error: &ListenError) {
         match not_allowed(error) {
             Some(id) => {
-                tracing::info!(key = key_text(&id), address = %from, "a stranger was turned away");
+                if let Some(count) = self.quiet.strangers.allow(clock::now().tick) {
+                    tracing::info!(key = key_text(&id), address = %from, count, "a stranger was turned away");
+                }
                 self.shared.on_refused(&id, from);
             }
             None => {
