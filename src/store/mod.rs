@@ -3,6 +3,8 @@
 //! `index`, `journal`, `seen`, `links`, `engine` (all kept consistent), `service` (its threads). All that is pure over
 //! [`disk::Disk`] and runs in the simulator as it runs in the node. Nothing here decides what is accepted.
 
+#[cfg(feature = "node")]
+mod days;
 pub mod disk;
 pub mod engine;
 #[cfg(feature = "node")]

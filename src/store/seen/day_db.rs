@@ -7,11 +7,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::day_files::{self, DayFiles, io_error};
-use super::filter::Filter;
 use super::{Covered, Emptied, Flush, SeenDb, SeenError, SeenId};
 use crate::files;
 use crate::identity::{CoreDigest, EventKey};
+use crate::store::days::files::{self as day_files, DayFiles, io_error};
+use crate::store::days::filter::Filter;
 
 /// Ids in one block: 3 KB, so that a leaf of sled stays far from its blobs.
 pub const BLOCK_IDS: usize = 64;

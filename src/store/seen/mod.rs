@@ -5,10 +5,6 @@
 
 #[cfg(feature = "node")]
 pub mod day_db;
-#[cfg(feature = "node")]
-pub(in crate::store) mod day_files;
-#[cfg(feature = "node")]
-pub(in crate::store) mod filter;
 #[cfg(any(test, feature = "sim"))]
 pub mod memory;
 

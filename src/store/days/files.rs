@@ -11,12 +11,12 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::day_db::{Row, block_key};
 use super::filter::{Filter, LAYERS_MAX};
-use super::{Covered, SeenError};
 use crate::files;
 use crate::identity::{Check, LogId};
 use crate::store::format::Format;
+use crate::store::seen::day_db::{Row, block_key};
+use crate::store::seen::{Covered, SeenError};
 use crate::time::Timestamp;
 use crate::wire::Mark;
 
