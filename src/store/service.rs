@@ -7,6 +7,8 @@ mod questions;
 mod reader;
 mod remake;
 #[cfg(test)]
+mod restore_tests;
+#[cfg(test)]
 mod tests;
 mod writer;
 

@@ -1,9 +1,9 @@
-//! The files of a database with a day in each directory (the seen set's, the link index's), and sled's rules (design §7): a torn snapshot is removed before every open, a
-//! flush is followed by a real sync of the database's file, nothing is flushed in the background, the cache
-//! is small, few databases are open at a time, and whatever goes wrong inside sled, a panic too, makes the
-//! day corrupt and not the node.
+//! The files of a database with a day in each directory, and sled's rules (design §7): a torn snapshot is removed before
+//! every open, a flush is followed by a real sync of the database's file, nothing is flushed in the background, the
+//! cache is small, few databases are open at a time, and whatever goes wrong inside sled, a panic too, makes the
+//! day corrupt and not the node. A day is in the manifest as long as it is there, and out of it before it goes.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,13 +12,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::filter::{Filter, LAYERS_MAX};
+use super::manifest::{Counts, Manifest};
+use super::names::{day_name, day_of_name, io_error, label, read_if_there, sled_error};
 use crate::files;
-use crate::identity::{Check, LogId};
 use crate::store::format::Format;
 use crate::store::seen::day_db::{Row, block_key};
 use crate::store::seen::{Covered, SeenError};
-use crate::time::Timestamp;
-use crate::wire::Mark;
 
 /// Databases that are open at the same time. One with 600,000 ids holds some 25 MB once it was read all over, and
 /// opens in about 10 ms (measured).
@@ -27,44 +26,34 @@ const OPEN_DAYS_MAX: usize = 3;
 /// sled's cache for each of them, in bytes.
 const CACHE_BYTES: u64 = 1024 * 1024;
 
-/// In each database: how many ids the last flush left there, written behind them. sled opens a file of
-/// rubbish as an empty database; this tells.
+/// In each database: how many ids the last flush left there, written behind them, and of which making of the database
+/// they are. sled opens a file of rubbish as an empty database; this tells.
 const IDS_KEY: &[u8] = b"ids";
 
 const COVERED_FILE: &str = "covered";
-const COVERED_FORMAT: Format = Format::new(*b"imeshsn", 2, "seen/");
 
-/// As the operator knows it: `seen`, `seen/2026-11-24`.
-fn label(path: &Path) -> String {
-    let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
-    let (own, above) = (name(path).unwrap_or_default(), path.parent().and_then(name));
-    match above.filter(|_| day_of_name(&own).is_some()) {
-        Some(above) => format!("{above}/{own}"),
-        None => own,
-    }
+/// One kind of database.
+#[derive(Clone, Copy, Debug)]
+pub struct Kind {
+    /// The name of its directory.
+    pub name: &'static str,
+    pub format: Format,
+    /// The names of each day's filters. The first has all ids.
+    pub filters: &'static [&'static str],
 }
 
-pub fn io_error(path: &Path) -> impl FnOnce(io::Error) -> SeenError {
-    let file = label(path);
-    move |source| SeenError::Io { file, source }
+/// What an earlier process left: the place that is covered, and each day's filters.
+#[derive(Debug)]
+pub struct Left {
+    pub covered: Covered,
+    pub days: BTreeMap<u32, Vec<Filter>>,
 }
 
-fn sled_error(dir: &Path) -> impl FnOnce(sled::Error) -> SeenError {
-    let file = label(dir);
-    move |error| match error {
-        sled::Error::Io(source) => SeenError::Io { file, source },
-        other => SeenError::Corrupt { file, what: other.to_string() },
-    }
-}
-
-/// `2026-11-24`.
-fn day_name(day: u32) -> String {
-    let at = Timestamp(u64::from(day) * 86_400_000).to_string();
-    at.split_once('T').map_or(at.clone(), |(day, _)| day.to_owned())
-}
-
-fn day_of_name(name: &str) -> Option<u32> {
-    Timestamp::parse_rfc3339(&format!("{name}T00:00:00Z")).map(Timestamp::day)
+/// The manifest on disk, and the day before which all are forgotten.
+#[derive(Debug, Default)]
+struct Written {
+    manifest: Option<Manifest>,
+    below: u32,
 }
 
 type Open = Vec<(u32, Arc<sled::Db>)>;
@@ -78,24 +67,102 @@ type Pair = (Vec<u8>, Vec<u8>);
 #[derive(Debug)]
 pub struct DayFiles {
     dir: PathBuf,
+    kind: Kind,
+    /// Of this database, since it was made from nothing.
+    making: u64,
     /// Used most recently last.
     open: Mutex<Open>,
     /// How many ids each day must hold at least, by its filter.
     expected: Mutex<HashMap<u32, u64>>,
+    written: Mutex<Written>,
     bytes: AtomicU64,
 }
 
 impl DayFiles {
-    pub fn new(dir: &Path) -> Self {
+    /// Reads the manifest, and opens no day.
+    ///
+    /// # Errors
+    /// [`SeenError`]: it cannot be read, or another version wrote it. One that is torn or missing is none.
+    pub fn open(dir: &Path, kind: Kind) -> Result<Self, SeenError> {
+        files::make_dir(dir, 0o700).and_then(|()| files::finish_removing(dir)).map_err(io_error(dir))?;
+        let file = read_if_there(&dir.join(COVERED_FILE)).map_err(io_error(dir))?;
+        let sound = kind.format.check(&format!("{}/{COVERED_FILE}", kind.name), &file)?;
+        let manifest = Manifest::decode(&file, kind.filters.len()).filter(|_| sound);
+        Ok(Self::with(dir, kind, manifest))
+    }
+
+    fn with(dir: &Path, kind: Kind, manifest: Option<Manifest>) -> Self {
         Self {
             dir: dir.to_owned(),
+            kind,
+            making: manifest.as_ref().map_or_else(rand::random, |manifest| manifest.making),
             open: Mutex::default(),
             expected: Mutex::default(),
+            written: Mutex::new(Written { manifest, below: 0 }),
             bytes: AtomicU64::new(0),
         }
     }
 
-    pub fn day_dir(&self, day: u32) -> PathBuf {
+    pub fn making(&self) -> u64 {
+        self.making
+    }
+
+    /// What was left: `None` if no flush was ever finished. `scan` makes a day's filters again from its rows, if one is
+    /// missing or torn. What no flush had finished is removed.
+    ///
+    /// # Errors
+    /// [`SeenError::Corrupt`]: less is there than the manifest says.
+    pub fn left(
+        &self,
+        scan: impl Fn(u32) -> Result<Vec<Filter>, SeenError>,
+    ) -> Result<Option<Left>, SeenError> {
+        let Some(manifest) = self.written().manifest.clone() else { return Ok(None) };
+        let mut days = BTreeMap::new();
+        for (day, counts) in &manifest.days {
+            days.insert(*day, self.filters(*day, counts, &scan)?);
+        }
+        for unfinished in self.list()? {
+            if !days.contains_key(&unfinished) {
+                self.remove(unfinished)?;
+            }
+        }
+        self.measure();
+        Ok(Some(Left { covered: manifest.covered, days }))
+    }
+
+    fn filters(
+        &self,
+        day: u32,
+        counts: &Counts,
+        scan: impl Fn(u32) -> Result<Vec<Filter>, SeenError>,
+    ) -> Result<Vec<Filter>, SeenError> {
+        let dir = self.day_dir(day);
+        let corrupt = |what: String| SeenError::Corrupt { file: label(&dir), what };
+        if !dir.is_dir() {
+            return Err(corrupt("it is missing".into()));
+        }
+        self.expect(day, counts.first().copied().unwrap_or(0));
+        let mut filters = Vec::new();
+        for (name, count) in self.kind.filters.iter().zip(counts) {
+            let mut filter = Filter::default();
+            if self.read_filter(day, name, &mut filter)? && filter.ids() >= *count {
+                filters.push(filter);
+            }
+        }
+        if filters.len() < counts.len() {
+            filters = scan(day)?;
+        }
+        match filters.iter().zip(counts).find(|(filter, count)| filter.ids() < **count) {
+            None => Ok(filters),
+            Some((filter, count)) => Err(corrupt(format!("{} ids where a flush left {count}", filter.ids()))),
+        }
+    }
+
+    fn written(&self) -> std::sync::MutexGuard<'_, Written> {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn day_dir(&self, day: u32) -> PathBuf {
         self.dir.join(day_name(day))
     }
 
@@ -107,7 +174,7 @@ impl DayFiles {
     ///
     /// # Errors
     /// [`SeenError::Io`].
-    pub fn list(&self) -> Result<Vec<u32>, SeenError> {
+    fn list(&self) -> Result<Vec<u32>, SeenError> {
         let mut days = Vec::new();
         for entry in fs::read_dir(&self.dir).map_err(io_error(&self.dir))? {
             let entry = entry.map_err(io_error(&self.dir))?;
@@ -137,22 +204,25 @@ impl DayFiles {
     }
 
     /// Before `day` is opened: it holds at least `ids`.
-    pub fn expect(&self, day: u32, ids: u64) {
+    fn expect(&self, day: u32, ids: u64) {
         self.expected.lock().unwrap_or_else(PoisonError::into_inner).insert(day, ids);
     }
 
-    /// The first time that a day is opened: does it hold what its filter says?
+    /// The first time that a day is opened: does it hold what the manifest says?
     fn check_ids(&self, day: u32, db: &sled::Db) -> Result<(), SeenError> {
         let expected = self.expected.lock().unwrap_or_else(PoisonError::into_inner).remove(&day);
         let Some(expected) = expected else { return Ok(()) };
         let dir = self.day_dir(day);
         let ids = guarded(&dir, || db.get(IDS_KEY).map_err(sled_error(&dir)))?;
-        let ids = ids.and_then(|ids| <[u8; 8]>::try_from(ids.as_ref()).ok()).map_or(0, u64::from_be_bytes);
-        if ids >= expected {
-            return Ok(());
+        let ids = ids.and_then(|ids| <[u8; 16]>::try_from(ids.as_ref()).ok()).map(u128::from_be_bytes);
+        match ids.map(|both| ((both >> 64) as u64, both as u64)) {
+            Some((ids, making)) if ids >= expected && making == self.making => Ok(()),
+            found => {
+                let ids = found.map_or(0, |(ids, _)| ids);
+                let what = format!("{ids} ids where a flush left {expected}, or of another making");
+                Err(SeenError::Corrupt { file: label(&dir), what })
+            }
         }
-        let what = format!("{ids} ids where its filter has {expected}");
-        Err(SeenError::Corrupt { file: label(&dir), what })
     }
 
     /// The blocks of a prefix, newest first, as long as `wants_more`.
@@ -233,6 +303,9 @@ impl DayFiles {
         filters: &[NamedLayers<'_>],
     ) -> Result<(), SeenError> {
         let dir = self.day_dir(day);
+        if day < self.written().below {
+            return Ok(());
+        }
         let is_new = !dir.is_dir();
         if is_new {
             files::make_dir(&dir, 0o700).map_err(io_error(&dir))?;
@@ -242,7 +315,8 @@ impl DayFiles {
             for (key, value) in pairs {
                 db.insert(key, value.as_ref()).map_err(sled_error(&dir))?;
             }
-            db.insert(IDS_KEY, &ids.to_be_bytes()).map_err(sled_error(&dir))?;
+            let both = u128::from(ids) << 64 | u128::from(self.making);
+            db.insert(IDS_KEY, &both.to_be_bytes()).map_err(sled_error(&dir))?;
             // sled's flush is no fsync; the sync below is.
             db.flush().map(drop).map_err(sled_error(&dir))
         });
@@ -265,22 +339,44 @@ impl DayFiles {
         Ok(())
     }
 
-    /// Reads the layers of one of a day's filters; false where one is missing or torn.
-    pub fn read_filter(&self, day: u32, name: &str, filter: &mut Filter) -> Result<bool, SeenError> {
+    /// Reads the layers of one of a day's filters, as far as there are any; false where one is torn.
+    fn read_filter(&self, day: u32, name: &str, filter: &mut Filter) -> Result<bool, SeenError> {
         let dir = self.day_dir(day);
         for nth in 0..LAYERS_MAX {
             match fs::read(dir.join(format!("{name}-{nth}"))) {
-                Ok(file) if filter.add_layer(&file) => {}
+                Ok(file) if filter.add_layer(&file, self.making) => {}
                 Ok(_) => return Ok(false),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(nth > 0),
+                // One without ids has no file.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
                 Err(error) => return Err(io_error(&dir)(error)),
             }
         }
         Ok(true)
     }
 
+    /// Forgets the days before `day`, in the manifest first: a start that found one there and not on disk would take it
+    /// for damage. Returns which of `days` are gone; one that a flush holds goes the next time.
+    pub fn forget_below(&self, day: u32, days: impl Iterator<Item = u32>) -> Result<Vec<u32>, SeenError> {
+        let mut written = self.written();
+        written.below = written.below.max(day);
+        if let Some(manifest) = &mut written.manifest
+            && manifest.days.range(..day).next().is_some()
+        {
+            manifest.days = manifest.days.split_off(&day);
+            self.put_manifest(manifest)?;
+        }
+        drop(written);
+        let mut gone = Vec::new();
+        for old in days.filter(|old| *old < day) {
+            if self.remove(old)? {
+                gone.push(old);
+            }
+        }
+        Ok(gone)
+    }
+
     /// Closes a day and removes its directory; false while a flush holds it.
-    pub fn remove(&self, day: u32) -> Result<bool, SeenError> {
+    fn remove(&self, day: u32) -> Result<bool, SeenError> {
         let mut open = self.opened();
         if let Some(nth) = open.iter().position(|(known, _)| *known == day) {
             if Arc::strong_count(&open[nth].1) > 1 {
@@ -292,37 +388,37 @@ impl DayFiles {
         files::remove_dir(&dir).map(|()| true).map_err(io_error(&dir))
     }
 
-    /// Empties the directory, into one below `aside` where that is given.
+    /// Empties the directory. What it held becomes `aside/NAME` where that is given, in the place of what was moved
+    /// there before: one is enough to find out what happened, and all of them could fill the disk.
     pub fn replace(&self, aside: Option<&Path>) -> Result<Self, SeenError> {
         self.opened().clear();
         let dir = &self.dir;
         // First of all: without it nothing else is believed.
         files::remove(&dir.join(COVERED_FILE)).map_err(io_error(dir))?;
-        match aside {
-            None => files::remove_dir(dir).map_err(io_error(dir))?,
-            Some(aside) => {
-                files::make_dir(aside, 0o700).map_err(io_error(aside))?;
-                let free =
-                    (0..).map(|n: u32| aside.join(format!("{}-{n}", label(dir)))).find(|path| !path.exists());
-                let to = free.unwrap_or_else(|| aside.join(label(dir)));
-                // On another file system it cannot be moved: then it is only removed.
-                if files::rename(dir, &to).is_err() {
-                    files::remove_dir(dir).map_err(io_error(dir))?;
-                }
-            }
+        if let Some(aside) = aside {
+            let to = aside.join(self.kind.name);
+            files::make_dir(aside, 0o700).and_then(|()| files::remove_dir(&to)).map_err(io_error(aside))?;
+            // On another file system it cannot be moved: then it is only removed.
+            let _ = files::rename(dir, &to);
         }
-        files::make_dir(dir, 0o700).map_err(io_error(dir))?;
-        Ok(Self::new(dir))
+        files::remove_dir(dir).and_then(|()| files::make_dir(dir, 0o700)).map_err(io_error(dir))?;
+        Ok(Self::with(dir, self.kind, None))
     }
 
-    pub fn write_covered(&self, covered: Covered) -> Result<(), SeenError> {
-        let mut bytes = COVERED_FORMAT.magic().to_vec();
-        bytes.extend_from_slice(&covered.log_id.0);
-        bytes.extend_from_slice(&covered.mark.seq.to_be_bytes());
-        bytes.extend_from_slice(&covered.mark.check.0);
-        bytes.extend_from_slice(&covered.floor.0.to_be_bytes());
-        let crc = crc32c::crc32c(&bytes);
-        bytes.extend_from_slice(&crc.to_be_bytes());
+    /// All that was written before is on disk: from now on a start believes it.
+    pub fn write_manifest(&self, covered: Covered, days: BTreeMap<u32, Counts>) -> Result<(), SeenError> {
+        let mut written = self.written();
+        let days = days.into_iter().filter(|(day, _)| *day >= written.below).collect();
+        let manifest = Manifest { covered, making: self.making, days };
+        self.put_manifest(&manifest)?;
+        written.manifest = Some(manifest);
+        drop(written);
+        self.measure();
+        Ok(())
+    }
+
+    fn put_manifest(&self, manifest: &Manifest) -> Result<(), SeenError> {
+        let bytes = manifest.encode(&self.kind.format);
         files::replace(&self.dir.join(COVERED_FILE), &bytes, 0o600).map_err(io_error(&self.dir))
     }
 
@@ -332,42 +428,12 @@ impl DayFiles {
     }
 
     /// Measures the files; best effort.
-    pub fn measure(&self) {
+    fn measure(&self) {
         let days = self.list().unwrap_or_default();
         let files = days.iter().filter_map(|day| fs::read_dir(self.day_dir(*day)).ok()).flatten().flatten();
         let bytes = files.filter_map(|file| file.metadata().ok()).map(|metadata| metadata.len()).sum();
         self.bytes.store(bytes, Ordering::Relaxed);
     }
-}
-
-/// What the last finished flush covers; `None` if it is torn or not there.
-///
-/// # Errors
-/// [`SeenError`]: it cannot be read, or another version wrote it.
-pub fn read_covered(dir: &Path) -> Result<Option<Covered>, SeenError> {
-    let bytes = read_if_there(&dir.join(COVERED_FILE)).map_err(io_error(dir))?;
-    let sound = COVERED_FORMAT.check("seen/covered", &bytes)?;
-    Ok(decode_covered(&bytes).filter(|_| sound))
-}
-
-/// The bytes of a file, none of one that is missing.
-pub fn read_if_there(path: &Path) -> io::Result<Vec<u8>> {
-    match fs::read(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-        read => read,
-    }
-}
-
-fn decode_covered(bytes: &[u8]) -> Option<Covered> {
-    let (content, crc) = bytes.split_last_chunk::<4>()?;
-    let (_, rest) = content.split_first_chunk::<8>()?;
-    let (log_id, rest) = rest.split_first_chunk::<16>()?;
-    let (seq, rest) = rest.split_first_chunk::<8>()?;
-    let (check, rest) = rest.split_first_chunk::<16>()?;
-    let floor = Timestamp(u64::from_be_bytes(<[u8; 8]>::try_from(rest).ok()?));
-    let sound = crc32c::crc32c(content) == u32::from_be_bytes(*crc);
-    let mark = Mark { seq: u64::from_be_bytes(*seq), check: Check(*check) };
-    sound.then_some(Covered { log_id: LogId(*log_id), mark, floor })
 }
 
 fn rows<'a>(dir: &Path, value: &'a [u8]) -> Result<&'a [Row], SeenError> {

@@ -65,13 +65,13 @@ impl Filter {
         self.layers.iter().map(|layer| layer.ids).sum()
     }
 
-    /// Number and file of each layer that changed since the last call.
-    pub fn take_changed(&mut self) -> Vec<(usize, Vec<u8>)> {
+    /// Number and file of each layer that changed since the last call, for this making of the database.
+    pub fn take_changed(&mut self, making: u64) -> Vec<(usize, Vec<u8>)> {
         let changed = self.layers.iter_mut().enumerate().filter(|(_, layer)| layer.dirty);
         changed
             .map(|(nth, layer)| {
                 layer.dirty = false;
-                (nth, encode(layer))
+                (nth, encode(layer, making))
             })
             .collect()
     }
@@ -81,36 +81,37 @@ impl Filter {
         self.layers.iter_mut().for_each(|layer| layer.dirty = true);
     }
 
-    /// The next layer, from its file; false where that is torn or not of this place.
-    pub fn add_layer(&mut self, file: &[u8]) -> bool {
-        let layer = decode(file, self.layers.len());
+    /// The next layer, from its file; false where that is torn, or not of this place or this making of the database.
+    pub fn add_layer(&mut self, file: &[u8], making: u64) -> bool {
+        let layer = decode(file, self.layers.len(), making);
         let read = layer.is_some();
         self.layers.extend(layer);
         read
     }
 }
 
-fn encode(layer: &Layer) -> Vec<u8> {
+fn encode(layer: &Layer, making: u64) -> Vec<u8> {
     let words = layer.bits.as_slice();
     let mut out = Vec::with_capacity(HEAD_BYTES + words.len() * 8 + 4);
     out.extend_from_slice(MAGIC);
     out.extend_from_slice(&layer.ids.to_le_bytes());
-    out.extend_from_slice(&(words.len() as u64).to_le_bytes());
+    out.extend_from_slice(&making.to_le_bytes());
     words.iter().for_each(|word| out.extend_from_slice(&word.to_le_bytes()));
     let crc = crc32c::crc32c(&out);
     out.extend_from_slice(&crc.to_le_bytes());
     out
 }
 
-fn decode(file: &[u8], nth: usize) -> Option<Layer> {
+fn decode(file: &[u8], nth: usize, making: u64) -> Option<Layer> {
     let (content, crc) = file.split_last_chunk::<4>()?;
     let (magic, rest) = content.split_first_chunk::<8>()?;
     let (ids, rest) = rest.split_first_chunk::<8>()?;
-    let (_, rest) = rest.split_first_chunk::<8>()?;
+    let (of, rest) = rest.split_first_chunk::<8>()?;
     let (words, tail) = rest.as_chunks::<8>();
     let expected = (capacity(nth) * BITS_PER_ID / 64) as usize;
     let sound = magic == MAGIC
         && tail.is_empty()
+        && u64::from_le_bytes(*of) == making
         && words.len() == expected
         && crc32c::crc32c(content) == u32::from_le_bytes(*crc);
     sound.then(|| {
@@ -135,8 +136,8 @@ mod tests {
         let mut filter = Filter::default();
         (0..100_000).for_each(|n| filter.insert(&key(n)));
         let mut again = Filter::default();
-        for (_, file) in filter.take_changed() {
-            assert!(again.add_layer(&file));
+        for (_, file) in filter.take_changed(7) {
+            assert!(again.add_layer(&file, 7));
         }
         assert_eq!(again.ids(), 100_000);
         assert!((0..100_000).all(|n| again.may_hold(&key(n))));
@@ -148,9 +149,11 @@ mod tests {
     fn a_torn_or_damaged_file_is_no_layer() {
         let mut filter = Filter::default();
         filter.insert(&key(1));
-        let (_, mut file) = filter.take_changed().remove(0);
-        assert!(!Filter::default().add_layer(&file[..file.len() - 1]));
+        let (_, mut file) = filter.take_changed(7).remove(0);
+        assert!(Filter::default().add_layer(&file, 7));
+        assert!(!Filter::default().add_layer(&file, 8), "of another making");
+        assert!(!Filter::default().add_layer(&file[..file.len() - 1], 7));
         file[100] ^= 1;
-        assert!(!Filter::default().add_layer(&file));
+        assert!(!Filter::default().add_layer(&file, 7));
     }
 }

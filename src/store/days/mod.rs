@@ -4,3 +4,5 @@
 
 pub mod files;
 pub mod filter;
+pub mod manifest;
+mod names;

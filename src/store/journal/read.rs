@@ -18,6 +18,7 @@ use crate::record::bytes::decode_entry;
 use crate::record::{Entry, Twin};
 use crate::store::disk::Disk;
 use crate::store::index::{self, Summary};
+use crate::store::seen::Covered;
 use crate::store::segment::{self, JournalError, Piece, Scan, Step};
 use crate::time::Timestamp;
 use crate::wire::Mark;
@@ -297,6 +298,15 @@ impl<D: Disk> Journal<D> {
             return Ok(None);
         }
         Ok(self.raw_entry(seq)?.map(|entry| entry.check))
+    }
+
+    /// Is what is covered a place of this journal?
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn agrees(&self, covered: &Covered) -> Result<bool, JournalError> {
+        let Covered { log_id, mark, .. } = covered;
+        Ok(*log_id == self.log_id() && self.check_at(mark.seq)? == Some(mark.check))
     }
 
     /// The newest of `marks` that agrees with this journal: its seq lies between floor and end, and its

@@ -1,29 +1,25 @@
 //! The link index on disk: a sled database for each day of `created` of the carriers, with one key a row, and two
 //! filters beside each: what is named there at all, and what is withdrawn or replaced there, so that a hand-off asks
 //! no disk. A day in which nothing names anything has no directory. What was inserted since the last flush lives in
-//! memory and is made again from the journal. `day_files` has sled's rules; what is inserted when is not decided here.
+//! memory and is made again from the journal. `days` has the files, and sled's rules; what is inserted when is not decided here.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{Class, LinkDb, Row, RowKey, rows};
-use crate::files;
-use crate::identity::{Check, EventKey, LogId};
-use crate::store::days::files::{DayFiles, io_error, read_if_there};
+use crate::identity::EventKey;
+use crate::store::days::files::{DayFiles, Kind};
 use crate::store::days::filter::Filter;
 use crate::store::format::Format;
 use crate::store::seen::{Covered, Emptied, Flush, SeenError};
-use crate::time::Timestamp;
-use crate::wire::Mark;
 
 /// Names of a day's filters.
 const NAMED: &str = "named";
 const TAKEN: &str = "taken";
 
-const COVERED_FILE: &str = "covered";
-const COVERED_FORMAT: Format = Format::new(*b"imeshln", 2, "links/");
-const DAY_BYTES: usize = 20;
+const KIND: Kind =
+    Kind { name: "links", format: Format::new(*b"imeshln", 2, "links/"), filters: &[NAMED, TAKEN] };
 
 type Rows = BTreeMap<RowKey, Vec<u8>>;
 
@@ -38,81 +34,49 @@ struct Day {
     on_disk: bool,
 }
 
-/// What the last flush left: the place of the journal, and for each day how many rows it then had, and how many of
-/// them withdraw or replace.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Written {
-    covered: Covered,
-    days: BTreeMap<u32, (u64, u64)>,
-}
-
 #[derive(Debug)]
 pub struct DayLinks {
-    dir: PathBuf,
     aside: PathBuf,
     files: Arc<DayFiles>,
     days: BTreeMap<u32, Day>,
-    written: Option<Written>,
-    writing: Option<Written>,
+    /// What an earlier process left: the covered place, or the damage.
+    left: Result<Option<Covered>, SeenError>,
 }
 
 impl DayLinks {
-    /// Reads what is covered, and each day's filters, but opens no day whose filters are whole. Where a day is
-    /// missing nothing is covered, and all is made again.
+    /// Reads what is covered, and each day's filters, but opens no day whose filters are whole.
     ///
     /// # Errors
     /// [`SeenError::Io`]: the directory cannot be read.
     pub fn open(dir: &Path, aside: &Path) -> Result<Self, SeenError> {
-        files::make_dir(dir, 0o700).and_then(|()| files::finish_removing(dir)).map_err(io_error(dir))?;
-        let files = Arc::new(DayFiles::new(dir));
-        let (dir, aside) = (dir.to_owned(), aside.to_owned());
-        let mut db = Self { dir, aside, files, days: BTreeMap::new(), written: None, writing: None };
-        let file = read_if_there(&db.dir.join(COVERED_FILE)).map_err(io_error(&db.dir))?;
-        let sound = COVERED_FORMAT.check("links/covered", &file)?;
-        let Some(written) = decode(&file).filter(|_| sound) else { return Ok(db) };
-        for (number, counts) in &written.days {
-            let there = db.files.day_dir(*number).is_dir();
-            let day = if there { db.open_day(*number, *counts)? } else { None };
-            let Some(day) = day else {
-                db.days.clear();
-                return Ok(db);
-            };
-            db.days.insert(*number, day);
-        }
-        for unfinished in db.files.list()? {
-            if !written.days.contains_key(&unfinished) {
-                db.files.remove(unfinished)?;
-            }
-        }
-        db.written = Some(written);
-        Ok(db)
-    }
-
-    /// `None` where it cannot be read.
-    fn open_day(&self, number: u32, (named, taken): (u64, u64)) -> Result<Option<Day>, SeenError> {
-        let mut day = Day { on_disk: true, ..Day::default() };
-        let whole = self.files.read_filter(number, NAMED, &mut day.named)? && day.named.ids() >= named;
-        let whole_taken = self.files.read_filter(number, TAKEN, &mut day.taken)? || taken == 0;
-        if whole && whole_taken && day.taken.ids() >= taken {
-            self.files.expect(number, named);
-            return Ok(Some(day));
-        }
-        (day.named, day.taken) = (Filter::default(), Filter::default());
-        let scanned =
-            self.files.each_between(number, (&[0; rows::KEY_BYTES], &[0xff; rows::KEY_BYTES]), |key, _| {
+        let files = Arc::new(DayFiles::open(dir, KIND)?);
+        let left = files.left(|number| {
+            let mut day = Day::default();
+            let all = (&[0; rows::KEY_BYTES][..], &[0xff; rows::KEY_BYTES][..]);
+            files.each_between(number, all, |key, _| {
                 if let Ok(key) = key.try_into() {
                     day.remember(key);
                 }
                 true
-            });
-        match scanned {
-            Err(SeenError::Corrupt { .. }) => Ok(None),
-            scanned => scanned.map(|()| (day.named.ids() >= named).then_some(day)),
+            })?;
+            Ok(vec![day.named, day.taken])
+        });
+        let mut db = Self { aside: aside.to_owned(), files, days: BTreeMap::new(), left: Ok(None) };
+        match left {
+            Ok(None) => {}
+            Ok(Some(left)) => {
+                db.left = Ok(Some(left.covered));
+                for (number, filters) in left.days {
+                    let mut filters = filters.into_iter();
+                    let (named, taken) =
+                        (filters.next().unwrap_or_default(), filters.next().unwrap_or_default());
+                    db.days.insert(number, Day { named, taken, on_disk: true, ..Day::default() });
+                }
+            }
+            Err(damage @ SeenError::Corrupt { .. }) => db.left = Err(damage),
+            Err(fault) => return Err(fault),
         }
-    }
-
-    fn write_covered(dir: &Path, written: &Written) -> Result<(), SeenError> {
-        files::replace(&dir.join(COVERED_FILE), &encode(written), 0o600).map_err(io_error(dir))
+        Ok(db)
     }
 }
 
@@ -127,8 +91,8 @@ impl Day {
 }
 
 impl LinkDb for DayLinks {
-    fn covered(&self) -> Option<Covered> {
-        self.written.as_ref().map(|written| written.covered)
+    fn covered(&mut self) -> Result<Option<Covered>, SeenError> {
+        std::mem::replace(&mut self.left, Ok(None))
     }
 
     fn insert(&mut self, day: u32, key: RowKey, value: Vec<u8>) {
@@ -203,19 +167,20 @@ impl LinkDb for DayLinks {
                 Arc::make_mut(&mut day.flushing).append(&mut day.fresh);
             }
             if !day.flushing.is_empty() {
-                let filters = [(NAMED, day.named.take_changed()), (TAKEN, day.taken.take_changed())];
+                let making = self.files.making();
+                let filters =
+                    [(NAMED, day.named.take_changed(making)), (TAKEN, day.taken.take_changed(making))];
                 work.push((*number, day.named.ids(), Arc::clone(&day.flushing), filters));
             }
         }
-        let counts = self.days.iter().map(|(number, day)| (*number, (day.named.ids(), day.taken.ids())));
-        let written = Written { covered, days: counts.collect() };
-        self.writing = Some(written.clone());
-        let (files, dir) = (Arc::clone(&self.files), self.dir.clone());
+        let counts = |day: &Day| vec![day.named.ids(), day.taken.ids()];
+        let counts = self.days.iter().map(|(number, day)| (*number, counts(day))).collect();
+        let files = Arc::clone(&self.files);
         Box::new(move || {
             for (day, ids, rows, filters) in work {
                 files.write(day, ids, rows.iter(), &filters)?;
             }
-            Self::write_covered(&dir, &written)
+            files.write_manifest(covered, counts)
         })
     }
 
@@ -224,70 +189,19 @@ impl LinkDb for DayLinks {
             day.on_disk |= !day.flushing.is_empty();
             day.flushing = Arc::default();
         }
-        self.written = self.writing.take().or(self.written.take());
     }
 
     fn remove_below(&mut self, day: u32) -> Result<(), SeenError> {
-        let gone: Vec<u32> = self.days.range(..day).map(|(day, _)| *day).collect();
-        if gone.is_empty() {
-            return Ok(());
-        }
-        if let Some(written) = &mut self.written {
-            // First: a day that it names and that is missing means that all is made again.
-            written.days = written.days.split_off(&day);
-            Self::write_covered(&self.dir, written)?;
-        }
-        for day in gone {
-            if self.files.remove(day)? {
-                self.days.remove(&day);
-            }
+        for gone in self.files.forget_below(day, self.days.keys().copied())? {
+            self.days.remove(&gone);
         }
         Ok(())
     }
 
     fn empty(&mut self, why: Emptied) -> Result<(), SeenError> {
         self.days.clear();
-        (self.written, self.writing) = (None, None);
         let aside = (why == Emptied::Corrupt).then_some(self.aside.as_path());
         self.files = Arc::new(self.files.replace(aside)?);
         Ok(())
     }
-}
-
-fn encode(written: &Written) -> Vec<u8> {
-    let mut out = COVERED_FORMAT.magic().to_vec();
-    out.extend_from_slice(&written.covered.log_id.0);
-    out.extend_from_slice(&written.covered.mark.seq.to_be_bytes());
-    out.extend_from_slice(&written.covered.mark.check.0);
-    out.extend_from_slice(&written.covered.floor.0.to_be_bytes());
-    for (day, (named, taken)) in &written.days {
-        out.extend_from_slice(&day.to_be_bytes());
-        out.extend_from_slice(&named.to_be_bytes());
-        out.extend_from_slice(&taken.to_be_bytes());
-    }
-    let crc = crc32c::crc32c(&out);
-    out.extend_from_slice(&crc.to_be_bytes());
-    out
-}
-
-/// `None` for what is torn.
-fn decode(file: &[u8]) -> Option<Written> {
-    let (content, crc) = file.split_last_chunk::<4>()?;
-    let (_, rest) = content.split_first_chunk::<8>()?;
-    let (log_id, rest) = rest.split_first_chunk::<16>()?;
-    let (seq, rest) = rest.split_first_chunk::<8>()?;
-    let (check, rest) = rest.split_first_chunk::<16>()?;
-    let (floor, rest) = rest.split_first_chunk::<8>()?;
-    let (days, tail) = rest.as_chunks::<DAY_BYTES>();
-    if crc32c::crc32c(content) != u32::from_be_bytes(*crc) || !tail.is_empty() {
-        return None;
-    }
-    let mark = Mark { seq: u64::from_be_bytes(*seq), check: Check(*check) };
-    let number = |bytes: &[u8]| bytes.first_chunk::<8>().map_or(0, |eight| u64::from_be_bytes(*eight));
-    let days = days.iter().map(|day| {
-        let at = u32::from_be_bytes([day[0], day[1], day[2], day[3]]);
-        (at, (number(&day[4..]), number(&day[12..])))
-    });
-    let covered = Covered { log_id: LogId(*log_id), mark, floor: Timestamp(u64::from_be_bytes(*floor)) };
-    Some(Written { covered, days: days.collect() })
 }

@@ -12,8 +12,8 @@ pub struct MemoryLinks {
 }
 
 impl LinkDb for MemoryLinks {
-    fn covered(&self) -> Option<Covered> {
-        None
+    fn covered(&mut self) -> Result<Option<Covered>, SeenError> {
+        Ok(None)
     }
 
     fn insert(&mut self, day: u32, key: RowKey, value: Vec<u8>) {

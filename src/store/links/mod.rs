@@ -34,8 +34,11 @@ const UNFLUSHED_ROWS_MAX: u64 = 256 * 1024;
 /// A database of rows, by day of the carrier's `created`. What is inserted is found at once, and durable after a
 /// flush.
 pub trait LinkDb: Debug + Send {
-    /// What the last finished flush covered.
-    fn covered(&self) -> Option<Covered>;
+    /// What the last finished flush of an earlier process covered; asked once.
+    ///
+    /// # Errors
+    /// [`SeenError::Corrupt`]: less is there than that.
+    fn covered(&mut self) -> Result<Option<Covered>, SeenError>;
 
     /// The same row may come again.
     fn insert(&mut self, day: u32, key: RowKey, value: Vec<u8>);
@@ -102,16 +105,17 @@ impl LinkIndex {
     ) -> Result<Self, SeenFault> {
         let floor = journal.floor();
         let mut index = Self { db, covered: floor, inserted: floor, fresh: 0, flushing: 0 };
-        match index.db.covered().filter(|_| !emptied) {
-            Some(covered)
-                if covered.log_id == journal.log_id()
-                    && journal.check_at(covered.mark.seq)? == Some(covered.mark.check) =>
-            {
+        let why = match index.db.covered() {
+            Ok(Some(covered)) if !emptied && journal.agrees(&covered)? => {
                 index.covered = covered.mark;
                 index.insert_after(journal, covered.mark.seq)?;
+                return Ok(index);
             }
-            _ => index.rebuild(journal, Emptied::Superseded)?,
-        }
+            Ok(_) => Emptied::Superseded,
+            Err(SeenError::Corrupt { .. }) => Emptied::Corrupt,
+            Err(fault) => return Err(fault.into()),
+        };
+        index.rebuild(journal, why)?;
         Ok(index)
     }
 

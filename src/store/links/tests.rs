@@ -246,7 +246,7 @@ fn a_day_below_the_floor_is_forgotten_and_its_directory_goes() {
     engine.links.remove_below(day + 1).unwrap();
     assert!(!world.day().exists());
     assert_eq!(naming(&mut engine, ee(1).key()), []);
-    let covered = DayLinks::open(&world.links(), &world.dir.path().join("aside")).unwrap().covered();
+    let covered = DayLinks::open(&world.links(), &world.dir.path().join("aside")).unwrap().covered().unwrap();
     assert_eq!(covered.map(|covered| covered.mark), Some(engine.journal.last()), "nothing is made again");
 }
 

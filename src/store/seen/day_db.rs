@@ -1,17 +1,17 @@
 //! The seen set on disk: a sled database for each day of `created` (design §7), in blocks of up to 64 sorted
 //! ids, with a filter beside each. What was inserted since the last flush lives in memory and is made again
 //! from the journal after a crash; a flush writes the blocks, syncs them, writes the filters, and then what
-//! all that covers. `day_files` has sled's rules. When something is inserted is not decided here.
+//! all that covers. `days` has the files, and sled's rules. When something is inserted is not decided here.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{Covered, Emptied, Flush, SeenDb, SeenError, SeenId};
-use crate::files;
 use crate::identity::{CoreDigest, EventKey};
-use crate::store::days::files::{self as day_files, DayFiles, io_error};
+use crate::store::days::files::{DayFiles, Kind};
 use crate::store::days::filter::Filter;
+use crate::store::format::Format;
 
 /// Ids in one block: 3 KB, so that a leaf of sled stays far from its blobs.
 pub const BLOCK_IDS: usize = 64;
@@ -24,6 +24,8 @@ const HOT_DAYS: usize = 3;
 
 /// Name of a day's filter.
 const FILTER: &str = "filter";
+
+const KIND: Kind = Kind { name: "seen", format: Format::new(*b"imeshsn", 2, "seen/"), filters: &[FILTER] };
 
 pub type Row = [u8; ROW_BYTES];
 
@@ -58,11 +60,11 @@ struct Day {
 
 #[derive(Debug)]
 pub struct DayDb {
-    dir: PathBuf,
     aside: PathBuf,
     files: Arc<DayFiles>,
     days: BTreeMap<u32, Day>,
-    covered: Option<Covered>,
+    /// What an earlier process left: the covered place, or the damage.
+    left: Result<Option<Covered>, SeenError>,
 }
 
 impl DayDb {
@@ -71,41 +73,26 @@ impl DayDb {
     /// # Errors
     /// [`SeenError::Io`]: the directory cannot be read.
     pub fn open(dir: &Path, aside: &Path) -> Result<Self, SeenError> {
-        files::make_dir(dir, 0o700).and_then(|()| files::finish_removing(dir)).map_err(io_error(dir))?;
-        let files = Arc::new(DayFiles::new(dir));
-        let mut db = Self {
-            dir: dir.to_owned(),
-            aside: aside.to_owned(),
-            files,
-            days: BTreeMap::new(),
-            covered: None,
-        };
-        db.covered = day_files::read_covered(&db.dir)?;
-        if db.covered.is_none() {
-            // Whatever lies there was never finished.
-            return Ok(db);
-        }
-        for day in db.files.list()? {
+        let files = Arc::new(DayFiles::open(dir, KIND)?);
+        let left = files.left(|day| {
             let mut filter = Filter::default();
-            let whole = db.files.read_filter(day, FILTER, &mut filter)?;
-            if whole {
-                db.files.expect(day, filter.ids());
-            } else {
-                filter = db.filter_by_scan(day)?;
+            files.each_row(day, |row| filter.insert(&key_of(row)))?;
+            Ok(vec![filter])
+        });
+        let mut db = Self { aside: aside.to_owned(), files, days: BTreeMap::new(), left: Ok(None) };
+        match left {
+            Ok(None) => {}
+            Ok(Some(left)) => {
+                db.left = Ok(Some(left.covered));
+                for (day, mut filters) in left.days {
+                    let filter = filters.pop().unwrap_or_default();
+                    db.days.insert(day, Day { filter, on_disk: true, ..Day::default() });
+                }
             }
-            db.days.insert(day, Day { filter, on_disk: true, ..Day::default() });
+            Err(damage @ SeenError::Corrupt { .. }) => db.left = Err(damage),
+            Err(fault) => return Err(fault),
         }
-        db.files.measure();
         Ok(db)
-    }
-
-    fn filter_by_scan(&self, day: u32) -> Result<Filter, SeenError> {
-        let mut filter = Filter::default();
-        // A day that cannot be read is found out, and made again, when it is asked.
-        match self.files.each_row(day, |row| filter.insert(&key_of(row))) {
-            Err(SeenError::Corrupt { .. }) => Ok(filter),
-            scanned => scanned.map(|()| filter),
-        }
     }
 }
 
@@ -158,7 +145,7 @@ impl Day {
 
 impl SeenDb for DayDb {
     fn covered(&mut self) -> Result<Option<Covered>, SeenError> {
-        Ok(self.covered)
+        std::mem::replace(&mut self.left, Ok(None))
     }
 
     fn find(&mut self, key: &EventKey) -> Result<Option<CoreDigest>, SeenError> {
@@ -229,21 +216,19 @@ impl SeenDb for DayDb {
         let mut work = Vec::new();
         for (number, day) in &mut self.days {
             let blocks = day.take_dirty();
-            let layers = day.filter.take_changed();
+            let layers = day.filter.take_changed(self.files.making());
             if !blocks.is_empty() || !layers.is_empty() {
                 work.push((*number, day.filter.ids(), blocks, layers));
             }
         }
-        self.covered = Some(covered);
+        let counts = self.days.iter().map(|(number, day)| (*number, vec![day.filter.ids()])).collect();
         let files = Arc::clone(&self.files);
         Box::new(move || {
             for (day, ids, blocks, layers) in work {
                 let pairs = blocks.iter().map(|(name, rows)| (block_key(*name), rows.as_flattened()));
                 files.write(day, ids, pairs, &[(FILTER, layers)])?;
             }
-            files.write_covered(covered)?;
-            files.measure();
-            Ok(())
+            files.write_manifest(covered, counts)
         })
     }
 
@@ -259,18 +244,14 @@ impl SeenDb for DayDb {
     }
 
     fn remove_below(&mut self, day: u32) -> Result<(), SeenError> {
-        let gone: Vec<u32> = self.days.range(..day).map(|(day, _)| *day).collect();
-        for day in gone {
-            if self.files.remove(day)? {
-                self.days.remove(&day);
-            }
+        for gone in self.files.forget_below(day, self.days.keys().copied())? {
+            self.days.remove(&gone);
         }
         Ok(())
     }
 
     fn empty(&mut self, why: Emptied) -> Result<(), SeenError> {
         self.days.clear();
-        self.covered = None;
         let aside = (why == Emptied::Corrupt).then_some(self.aside.as_path());
         self.files = Arc::new(self.files.replace(aside)?);
         Ok(())

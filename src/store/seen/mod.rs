@@ -80,10 +80,10 @@ pub enum Emptied {
 
 /// A database of identities. What is inserted is found at once, and durable after a flush.
 pub trait SeenDb: Send + 'static {
-    /// What the last finished flush covered; `None` in an empty database.
+    /// What the last finished flush of an earlier process covered; `None` in an empty database. Asked once.
     ///
     /// # Errors
-    /// [`SeenError`], here and below.
+    /// [`SeenError::Corrupt`]: less is there than that. [`SeenError`], here and below.
     fn covered(&mut self) -> Result<Option<Covered>, SeenError>;
 
     /// By identity alone, whatever the day.
@@ -190,8 +190,7 @@ impl<B: SeenDb> SeenSet<B> {
         if emptied && checks.empty_both {
             return Ok(None);
         }
-        let agrees = covered.log_id == journal.log_id()
-            && journal.check_at(covered.mark.seq)? == Some(covered.mark.check);
+        let agrees = journal.agrees(&covered)?;
         if !agrees && checks.position {
             return Ok(None);
         }

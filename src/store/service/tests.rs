@@ -12,9 +12,9 @@ use crate::protocol::io::{Reader, StreamId};
 use crate::store::index::HEAD_BYTES as INDEX_HEAD_BYTES;
 use crate::store::testing::{DAY_MS, START, carrier, carrier_of, name, now};
 
-struct World {
-    store: Store,
-    opened: Opened,
+pub(super) struct World {
+    pub store: Store,
+    pub opened: Opened,
     answers: Receiver<Input>,
 }
 
@@ -23,7 +23,7 @@ fn dirs(dir: &Path) -> StoreDirs {
     StoreDirs { journal: below("journal"), seen: below("seen"), links: below("links"), aside: below("aside") }
 }
 
-fn open_with(dir: &Path, keep_bytes: u64) -> Result<World, StoreError> {
+pub(super) fn open_with(dir: &Path, keep_bytes: u64) -> Result<World, StoreError> {
     let config = EngineConfig::new(name("cert-at"), keep_bytes, 30 * DAY_MS);
     let (send, answers) = sync_channel(1024);
     let fatal: Fatal = Arc::new(|error| panic!("the store failed: {error}"));
@@ -32,16 +32,16 @@ fn open_with(dir: &Path, keep_bytes: u64) -> Result<World, StoreError> {
     Ok(World { store, opened, answers })
 }
 
-fn open(dir: &Path) -> World {
+pub(super) fn open(dir: &Path) -> World {
     open_with(dir, 1 << 30).unwrap()
 }
 
 impl World {
-    fn next(&self) -> Input {
+    pub fn next(&self) -> Input {
         self.answers.recv_timeout(Duration::from_secs(20)).expect("an answer within 20 s")
     }
 
-    fn append(&self, numbers: std::ops::Range<u64>) {
+    pub fn append(&self, numbers: std::ops::Range<u64>) {
         let ticket = Ticket(numbers.start);
         let records = numbers.map(carrier).collect();
         assert!(self.store.handle(Output::Append { ticket, records }).is_none());
@@ -54,7 +54,7 @@ impl World {
         }
     }
 
-    fn seen(&self, numbers: std::ops::Range<u64>) -> usize {
+    pub fn seen(&self, numbers: std::ops::Range<u64>) -> usize {
         self.look_up(numbers).0
     }
 
@@ -97,7 +97,7 @@ fn what_was_answered_as_stored_is_there_after_a_stop_and_after_a_copy_of_a_runni
     }
 }
 
-fn copy_dir(from: &Path, to: &Path) {
+pub(super) fn copy_dir(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
@@ -270,7 +270,7 @@ fn damage_met_by_a_flush_does_not_stop_the_node() {
     assert_eq!((world.seen(0..200), world.opened.ends.last.seq), (200, 200));
 }
 
-fn overwrite(file: &Path) {
+pub(super) fn overwrite(file: &Path) {
     let len = fs::metadata(file).unwrap().len() as usize;
     fs::write(file, vec![0xa5; len]).unwrap();
 }
