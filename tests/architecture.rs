@@ -374,3 +374,28 @@ fn the_reader_of_imports_sees_paths_and_groups() {
     let want = [(1, "store"), (2, "wire"), (2, "policy"), (2, "time"), (3, "cli")];
     assert_eq!(named, want.map(|(line, module)| (line, module.to_owned())));
 }
+
+/// What tests switch by the environment is compiled in by the feature `sim`, which no default build has.
+#[test]
+fn the_shipped_program_has_no_switch_of_tests() {
+    let manifest = std::fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let features = manifest.split("[features]").nth(1).and_then(|rest| rest.split("\n[").next()).unwrap();
+    assert!(features.contains("\ndefault = [\"node\"]\n"), "{features}");
+    let node = features.split("\nnode = [").nth(1).and_then(|rest| rest.split(']').next()).unwrap();
+    assert!(!node.contains("\"sim\""), "{node}");
+
+    const FOR_OPERATORS: [&str; 2] = ["INTELMESH_LOG", "INTELMESH_PASSPHRASE_FILE"];
+    let mut faults = Vec::new();
+    let of_tests = |path: &str| path.ends_with("tests.rs") || path.contains("/tests/");
+    for file in shipped().iter().filter(|file| !of_tests(&file.path)) {
+        let lines: Vec<&str> = file.text.lines().collect();
+        for (index, line) in lines.iter().enumerate().filter(|(_, line)| line.contains("\"INTELMESH_")) {
+            let for_operators = FOR_OPERATORS.iter().any(|name| line.contains(name));
+            let above = &lines[index.saturating_sub(3)..index];
+            if !for_operators && !above.iter().any(|line| line.contains("#[cfg(feature = \"sim\")]")) {
+                faults.push(format!("{}:{}: put it behind the feature `sim`", file.path, index + 1));
+            }
+        }
+    }
+    report("the shipped program has no switch of tests", &faults);
+}

@@ -9,6 +9,8 @@ mod floods;
 mod plans;
 #[path = "simulation/rules.rs"]
 mod rules;
+#[path = "simulation/successor.rs"]
+mod successor;
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;

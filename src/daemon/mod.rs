@@ -3,7 +3,7 @@
 //! In reading order: `run` (from a directory to a node that is ready, and back), `event_loop`, `workers`,
 //! `chronicle` (what happened: log lines and what status remembers) and `log_limit` behind it, `snapshot`, `lag`, `control`, `trace`, `dry_run`,
 //! `doors`, `feed_facts`, `whereabouts` (of an event), and `rules_log` and `verdict_words` behind it, `keys` (of others), `changes` (of peer files, for the
-//! audit), `frame_dump`.
+//! audit), `spoken`, `frame_dump`.
 
 mod changes;
 mod chronicle;
@@ -19,6 +19,7 @@ mod log_limit;
 mod rules_log;
 mod run;
 mod snapshot;
+mod spoken;
 mod trace;
 mod verdict_words;
 mod whereabouts;

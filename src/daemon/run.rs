@@ -19,6 +19,7 @@ use crate::daemon::event_loop::{EventLoop, Files, NodeFile, Parts, reachable};
 use crate::daemon::keys;
 use crate::daemon::rules_log::RulesLog;
 use crate::daemon::snapshot::Identity;
+use crate::daemon::spoken;
 use crate::envelope::{Opener, Signer, Stated};
 use crate::files;
 use crate::identity::public_key_text;
@@ -134,7 +135,7 @@ async fn serve(config: NodeConfig) -> Result<(), StartError> {
     let started = clock::now();
     let keyring = Keyring::load(&config.paths.keys)?;
     keyring.check_not_revoked(&config.paths.keys)?;
-    let signer = Arc::new(keyring.signer());
+    let signer = Arc::new(spoken::signer(&keyring));
     let own_key = keyring.public_key();
     let (inputs, inputs_out) = mpsc::channel(INPUTS_QUEUE);
     let (asks, asks_out) = mpsc::channel(ASKS_QUEUE);
@@ -280,6 +281,7 @@ fn core_config(config: &NodeConfig) -> CoreConfig {
         seen_keep_ms: u64::from(config.journal.keep_days) * DAY_MS + SEEN_BEYOND_JOURNAL_MS,
         rules: Rules::default(),
         bounds: Bounds::default(),
+        dialect: spoken::dialect(),
     }
 }
 

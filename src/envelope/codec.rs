@@ -11,7 +11,7 @@ use thiserror::Error;
 use super::core_fields;
 use super::{Core, Envelope, UnverifiedEnvelope};
 use crate::cbor::{self, CborError, Major, Reader};
-use crate::identity::{CoreDigest, KEY_ID_BYTES, KeyId};
+use crate::identity::{CoreDigest, KEY_ID_BYTES_MAX, KeyId};
 use crate::limits::{ENVELOPE_BYTES_MAX, UNPROTECTED_BYTES_MAX};
 
 /// Ed25519 by its own number (RFC 9864), as it stands in the protected header.
@@ -20,9 +20,8 @@ pub const ALGORITHM: i64 = -19;
 /// COSE_Sign1 (RFC 9052 §4.2).
 const TAG_SIGN1: u64 = 18;
 
-/// `{1: -19, 4: h'…'}` without the 8 bytes of the key id.
-const PROTECTED_START: [u8; 5] = [0xa2, 0x01, 0x32, 0x04, 0x48];
-const PROTECTED_BYTES: usize = PROTECTED_START.len() + KEY_ID_BYTES;
+/// `{1: -19, 4: h'…'}` up to the key id.
+const PROTECTED_START: [u8; 4] = [0xa2, 0x01, 0x32, 0x04];
 const SIGNATURE_BYTES: usize = 64;
 
 /// Labels of the unprotected header that version 1 passes over and keeps (PROTOCOL.md §2.1): those that IANA assigns
@@ -45,7 +44,7 @@ pub enum CodecError {
     NotSign1,
     #[error("algorithm {0}, not {ALGORITHM} (Ed25519)")]
     Algorithm(i64),
-    #[error("the protected header is not {{1: alg, 4: kid of 8 bytes}}")]
+    #[error("the protected header is not {{1: alg, 4: kid of 8 to 32 bytes}}")]
     ProtectedHeader,
     #[error(
         "the unprotected header has a label that may not stand there, or more than {UNPROTECTED_BYTES_MAX} bytes"
@@ -200,14 +199,14 @@ fn read_protected(bytes: &[u8]) -> Result<KeyId, CodecError> {
         return Err(CodecError::ProtectedHeader);
     }
     let key_id = reader.bytes().map_err(fault)?;
-    KeyId::parse(key_id).filter(|_| key_id.len() == KEY_ID_BYTES).ok_or(CodecError::ProtectedHeader)
+    KeyId::parse(key_id).ok_or(CodecError::ProtectedHeader)
 }
 
 /// The protected header of what `key_id` signs.
-pub(super) fn protected_header(key_id: KeyId) -> [u8; PROTECTED_BYTES] {
-    let mut header = [0; PROTECTED_BYTES];
-    header[..PROTECTED_START.len()].copy_from_slice(&PROTECTED_START);
-    header[PROTECTED_START.len()..].copy_from_slice(key_id.as_bytes());
+pub(super) fn protected_header(key_id: KeyId) -> Vec<u8> {
+    let mut header = Vec::with_capacity(PROTECTED_START.len() + 2 + KEY_ID_BYTES_MAX);
+    header.extend_from_slice(&PROTECTED_START);
+    cbor::put_bytes(&mut header, key_id.as_bytes());
     header
 }
 

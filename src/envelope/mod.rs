@@ -11,6 +11,8 @@ mod extensions;
 pub mod seal;
 pub mod sign;
 pub mod statement;
+#[cfg(feature = "sim")]
+pub mod successor;
 
 use std::sync::Arc;
 

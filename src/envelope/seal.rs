@@ -22,7 +22,7 @@ use super::content::BodyIdSecret;
 use super::{Body, CodecError, Core, Envelope, Extensions, Opened, core_fields};
 use crate::cbor;
 use crate::event::BodyError;
-use crate::identity::{KeyId, PublisherName};
+use crate::identity::{KEY_ID_BYTES_MAX, KeyId, PublisherName};
 use form::{IV_BYTES, Sealed, TAG_BYTES};
 
 /// What every seal is bound to, with the fields of the core beside the body (external_aad).
@@ -197,11 +197,12 @@ impl From<CodecError> for OpenError {
 /// Holds this node's sealing keys and opens what is sealed to it.
 pub struct Opener {
     name: PublisherName,
-    keys: RwLock<Vec<(KeyId, StaticSecret)>>,
+    /// Each with the hash of its public key, which key ids begin.
+    keys: RwLock<Vec<([u8; KEY_ID_BYTES_MAX], StaticSecret)>>,
 }
 
-fn named(keys: impl IntoIterator<Item = StaticSecret>) -> Vec<(KeyId, StaticSecret)> {
-    keys.into_iter().map(|key| (SealKey::of(&key).key_id(), key)).collect()
+fn named(keys: impl IntoIterator<Item = StaticSecret>) -> Vec<([u8; KEY_ID_BYTES_MAX], StaticSecret)> {
+    keys.into_iter().map(|key| (KeyId::hash(SealKey::of(&key).as_bytes()), key)).collect()
 }
 
 impl fmt::Debug for Opener {
@@ -237,7 +238,8 @@ impl Opener {
         let place = core.to.iter().position(|name| *name == self.name).ok_or(OpenError::NotRecipient)?;
         let recipient = sealed.recipients.get(place).ok_or(OpenError::NotRecipient)?;
         let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
-        let mut fitting = keys.iter().filter(|(key_id, _)| *key_id == recipient.key_id).peekable();
+        let mut fitting =
+            keys.iter().filter(|(hash, _)| hash.starts_with(recipient.key_id.as_bytes())).peekable();
         fitting.peek().ok_or(OpenError::OtherKey(recipient.key_id))?;
         let content_key =
             fitting.find_map(|(_, secret)| wrap::unwrap(recipient, secret)).ok_or(OpenError::Key)?;

@@ -8,6 +8,8 @@ use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
 use thiserror::Error;
 
 use super::codec::{self, Parts, UNPROTECTED_EMPTY};
+#[cfg(feature = "sim")]
+use super::successor;
 use super::{CodecError, Core, Envelope, UnverifiedEnvelope, VerifiedEnvelope, core_fields};
 use crate::cbor;
 use crate::identity::{CoreDigest, KeyId};
@@ -25,7 +27,12 @@ pub enum SignatureError {
 }
 
 /// Holds the node's signing key and makes envelopes.
-pub struct Signer(RwLock<InUse>);
+pub struct Signer {
+    in_use: RwLock<InUse>,
+    /// For tests: it signs as a stand-in for version 2.
+    #[cfg(feature = "sim")]
+    successor: bool,
+}
 
 /// The key that signs now.
 struct InUse {
@@ -37,6 +44,26 @@ impl InUse {
     fn new(key: SigningKey) -> Self {
         Self { key_id: KeyId::of(&key.verifying_key()), key }
     }
+
+    fn sign(&self, core: Core, key_id: KeyId, unprotected: &[u8]) -> Result<VerifiedEnvelope, CodecError> {
+        core_fields::check(&core)?;
+        let payload = codec::encode_core(&core);
+        let protected = codec::protected_header(key_id);
+        let signature = self.key.sign(&to_be_signed(ENVELOPE_CONTEXT, &protected, &payload)).to_bytes();
+        let bytes = codec::encode_sign1(&protected, unprotected, &payload, &signature);
+        // PROTOCOL.md §2.1: room for what hops add in the unprotected header.
+        if bytes.len() - unprotected.len() > ENVELOPE_BYTES_MAX - UNPROTECTED_BYTES_MAX {
+            return Err(CodecError::TooLarge(bytes.len()));
+        }
+        let envelope = Arc::new(Envelope {
+            digest: CoreDigest::of(&payload),
+            key_id,
+            key: core.id.key(),
+            core,
+            bytes: bytes.into(),
+        });
+        Ok(VerifiedEnvelope { envelope, signer: self.key.verifying_key() })
+    }
 }
 
 impl fmt::Debug for Signer {
@@ -47,7 +74,18 @@ impl fmt::Debug for Signer {
 
 impl Signer {
     pub fn new(key: SigningKey) -> Self {
-        Self(RwLock::new(InUse::new(key)))
+        Self {
+            in_use: RwLock::new(InUse::new(key)),
+            #[cfg(feature = "sim")]
+            successor: false,
+        }
+    }
+
+    /// The same key in the hands of a stand-in for version 2.
+    #[cfg(feature = "sim")]
+    #[must_use]
+    pub fn as_successor(self) -> Self {
+        Self { successor: true, ..self }
     }
 
     pub fn verifying_key(&self) -> VerifyingKey {
@@ -56,11 +94,11 @@ impl Signer {
 
     /// From now on `key` signs.
     pub fn replace(&self, key: SigningKey) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = InUse::new(key);
+        *self.in_use.write().unwrap_or_else(PoisonError::into_inner) = InUse::new(key);
     }
 
     fn in_use(&self) -> RwLockReadGuard<'_, InUse> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner)
+        self.in_use.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Signs `core` with this node's key.
@@ -68,24 +106,13 @@ impl Signer {
     /// # Errors
     /// [`CodecError`] where the core breaks a bound of PROTOCOL.md §2.3.
     pub fn sign(&self, core: Core) -> Result<VerifiedEnvelope, CodecError> {
-        core_fields::check(&core)?;
-        let payload = codec::encode_core(&core);
         let signer = self.in_use();
-        let protected = codec::protected_header(signer.key_id);
-        let signature = signer.key.sign(&to_be_signed(ENVELOPE_CONTEXT, &protected, &payload)).to_bytes();
-        let bytes = codec::encode_sign1(&protected, UNPROTECTED_EMPTY, &payload, &signature);
-        // PROTOCOL.md §2.1: room for what hops add in the unprotected header.
-        if bytes.len() > ENVELOPE_BYTES_MAX - UNPROTECTED_BYTES_MAX {
-            return Err(CodecError::TooLarge(bytes.len()));
+        #[cfg(feature = "sim")]
+        if self.successor {
+            let key_id = successor::long_key_id(&signer.key.verifying_key());
+            return signer.sign(successor::extended(core), key_id, &successor::unprotected());
         }
-        let envelope = Arc::new(Envelope {
-            digest: CoreDigest::of(&payload),
-            key_id: signer.key_id,
-            key: core.id.key(),
-            core,
-            bytes: bytes.into(),
-        });
-        Ok(VerifiedEnvelope { envelope, signer: signer.key.verifying_key() })
+        signer.sign(core, signer.key_id, UNPROTECTED_EMPTY)
     }
 }
 

@@ -11,6 +11,7 @@ use crate::identity::PublisherName;
 use crate::limits::{OWED_DEFERRED_QUARTERS, OWED_PER_FEED_MAX, SEND_QUEUE_BYTES, WINDOW_ENVELOPES_MAX};
 use crate::policy::TrustList;
 use crate::protocol::appender::Appender;
+use crate::protocol::dialect::Dialect;
 use crate::protocol::intake::Intake;
 use crate::protocol::io::{Event, Output, StreamId, Ticket};
 use crate::protocol::node::statements::Statements;
@@ -35,6 +36,7 @@ pub struct NodeConfig {
     pub seen_keep_ms: u64,
     pub rules: Rules,
     pub bounds: Bounds,
+    pub dialect: Dialect,
 }
 
 /// Bounds of one feed; those of `limits`, but where a simulation makes them small enough to be met.
@@ -198,12 +200,22 @@ pub struct Pipe {
     queued: usize,
     room: usize,
     pub last_sent: Tick,
+    /// SUBSCRIBE of a node that waits with it for the other HELLO.
+    #[cfg(feature = "sim")]
+    waiting: Option<Frame>,
 }
 
 impl Pipe {
     pub fn new(stream: StreamId, ground: &Ground) -> Self {
         let room = ground.config.bounds.send_queue_bytes;
-        Self { stream, queued: 0, room, last_sent: ground.tick() }
+        Self {
+            stream,
+            queued: 0,
+            room,
+            last_sent: ground.tick(),
+            #[cfg(feature = "sim")]
+            waiting: None,
+        }
     }
 
     pub fn has_room(&self) -> bool {
@@ -211,10 +223,31 @@ impl Pipe {
     }
 
     pub fn send(&mut self, frame: Frame, ground: &mut Ground) {
+        let frame = ground.config.dialect.spoken(frame);
         // Exactly what `Sent` will report.
         self.queued += encoded_len(&frame);
         self.last_sent = ground.tick();
         ground.emit(Output::Send { stream: self.stream, frame });
+    }
+
+    /// Sends SUBSCRIBE: at once, or after the other side's HELLO, which PROTOCOL.md §5.2 allows.
+    pub fn subscribe(&mut self, frame: Frame, ground: &mut Ground) {
+        #[cfg(feature = "sim")]
+        if ground.config.dialect.is_successor() {
+            self.waiting = Some(frame);
+            return;
+        }
+        self.send(frame, ground);
+    }
+
+    /// The other side's HELLO has come.
+    pub fn greeted(&mut self, ground: &mut Ground) {
+        #[cfg(feature = "sim")]
+        if let Some(frame) = self.waiting.take() {
+            self.send(frame, ground);
+        }
+        #[cfg(not(feature = "sim"))]
+        let _ = ground;
     }
 
     pub fn left(&mut self, bytes: usize) {

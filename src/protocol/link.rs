@@ -251,7 +251,8 @@ impl Link {
     fn close(&mut self, stream: StreamId, fault: Option<FeedFault>, ground: &mut Ground) {
         self.forget(stream, ground);
         if let Some(FeedFault { code, detail }) = fault {
-            ground.emit(Output::Send { stream, frame: Frame::Fault { code: code.into(), detail } });
+            let frame = ground.config.dialect.spoken(Frame::Fault { code: code.into(), detail });
+            ground.emit(Output::Send { stream, frame });
         }
         ground.emit(Output::CloseFeed { stream });
     }

@@ -4,11 +4,12 @@
 //!
 //! In reading order: `io` (what goes in and comes out), `node`, `link` with `sender` (and what was `sent`)
 //! and `receiver`, `intake`, `handoff`, `appender`, then `ground`, `steady`, `backoff`, `bucket`, `rules`, `failing`,
-//! `fault`, `view`.
+//! `fault`, `dialect`, `view`.
 
 pub mod appender;
 pub mod backoff;
 pub mod bucket;
+pub mod dialect;
 pub mod failing;
 pub mod fault;
 pub mod ground;
@@ -22,10 +23,13 @@ pub mod rules;
 pub mod sender;
 pub mod sent;
 pub mod steady;
+#[cfg(feature = "sim")]
+mod successor;
 #[cfg(test)]
 mod tests;
 pub mod view;
 
+pub use dialect::Dialect;
 pub use ground::{Bounds, NodeConfig};
 pub use io::{Input, Output};
 pub use node::Node;

@@ -107,7 +107,7 @@ impl Receiver {
         let marks = marks_from(&state, from);
         let window = window(&state, ground);
         let have_only = from.is_some() || state.log_id.is_none();
-        pipe.send(
+        pipe.subscribe(
             Frame::Subscribe(Subscribe {
                 log_id: state.log_id,
                 marks,

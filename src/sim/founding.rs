@@ -60,7 +60,11 @@ pub(super) fn machines(plan: &Plan) -> Vec<Machine> {
     let machine = |number| Machine {
         number,
         name: name(number),
-        signer: signer(number),
+        signer: if plan.successors.contains(&number) {
+            signer(number).as_successor()
+        } else {
+            signer(number)
+        },
         trust: trust(plan, number),
         disk: MemoryDisk::default(),
         seen: MemorySeen::default(),

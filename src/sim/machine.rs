@@ -144,6 +144,7 @@ impl Machine {
             seen_keep_ms,
             rules,
             bounds: plan.bounds,
+            dialect: plan.dialect(self.number),
         };
         let core = Node::new(config, self.trust.clone(), opened.ledger.clone(), opened.ends, now);
         let (life, appends) = (self.lives, VecDeque::new());

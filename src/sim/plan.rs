@@ -2,7 +2,7 @@
 
 use crate::identity::PublisherName;
 use crate::policy::Receive;
-use crate::protocol::{Bounds, Rules};
+use crate::protocol::{Bounds, Dialect, Rules};
 use crate::sim::faults::Fault;
 use crate::sim::liar::Flood;
 
@@ -101,6 +101,8 @@ pub struct Plan {
     pub faults: Vec<(u64, Fault)>,
     /// Each node has a consumer with a name that takes what others publish.
     pub consumers: bool,
+    /// Nodes that speak as a successor of this version would.
+    pub successors: Vec<usize>,
 }
 
 impl Plan {
@@ -118,6 +120,7 @@ impl Plan {
             keep_bytes: 4 * 1024 * 1024,
             faults: Vec::new(),
             consumers: true,
+            successors: Vec::new(),
         }
     }
 
@@ -125,6 +128,11 @@ impl Plan {
     pub fn at(mut self, at_ms: u64, fault: Fault) -> Self {
         self.faults.push((at_ms, fault));
         self
+    }
+
+    /// How a node speaks.
+    pub fn dialect(&self, node: usize) -> Dialect {
+        if self.successors.contains(&node) { Dialect::SUCCESSOR } else { Dialect::default() }
     }
 
     /// When the last fault happens.

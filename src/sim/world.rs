@@ -245,7 +245,10 @@ impl World {
     }
 
     /// Everything that the journal of a node holds, read from its bytes.
-    pub(super) fn journal_of(&self, node: usize) -> Result<Vec<Arc<Entry>>, Violation> {
+    ///
+    /// # Errors
+    /// [`Violation`]: it cannot be read.
+    pub fn journal_of(&self, node: usize) -> Result<Vec<Arc<Entry>>, Violation> {
         let Some(process) = &self.machines[node].process else { return Ok(Vec::new()) };
         let journal = &process.engine.journal;
         let mut entries: Vec<Arc<Entry>> = Vec::new();
@@ -421,8 +424,9 @@ impl World {
                 if let Some(to) = self.network.other_end(stream) {
                     self.write_down(|| format!("{node}->{to} {stream:?} {frame:?}"));
                     if self.machines[node].liar.is_none() {
-                        self.witness.sends(node, to, &frame).map_err(|what| self.violated(what))?;
-                        self.witness.feeds.sends(node, to, stream, &frame);
+                        let frame = frame.meant();
+                        self.witness.sends(node, to, frame).map_err(|what| self.violated(what))?;
+                        self.witness.feeds.sends(node, to, stream, frame);
                     }
                 }
                 self.network.send(&mut self.agenda, stream, &frame);

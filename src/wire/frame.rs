@@ -3,6 +3,8 @@
 
 mod fields;
 mod reader;
+#[cfg(feature = "sim")]
+mod successor;
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use thiserror::Error;
@@ -75,6 +77,10 @@ pub enum FrameError {
 
 /// Appends `frame`, length first, to `out`.
 pub fn encode(frame: &Frame, out: &mut Vec<u8>) {
+    #[cfg(feature = "sim")]
+    if let Frame::Successor(frame) = frame {
+        return successor::encode(frame, out);
+    }
     let start = out.len();
     out.put(&[0; LENGTH_BYTES]);
     fields::write(frame, out);
@@ -86,6 +92,10 @@ pub fn encode(frame: &Frame, out: &mut Vec<u8>) {
 
 /// Bytes that [`encode`] appends: what the window, the send queue and `Sent` count.
 pub fn encoded_len(frame: &Frame) -> usize {
+    #[cfg(feature = "sim")]
+    if let Frame::Successor(frame) = frame {
+        return successor::encoded_len(frame);
+    }
     let mut counted = Counted(LENGTH_BYTES);
     fields::write(frame, &mut counted);
     counted.0

@@ -70,6 +70,9 @@ pub enum Frame {
     },
     /// A key statement (PROTOCOL.md §8), of whatever publisher.
     KeyStatement(Bytes),
+    /// For tests: as a stand-in for version 2 says it. Never decoded to.
+    #[cfg(feature = "sim")]
+    Successor(Box<Self>),
 }
 
 impl Frame {
@@ -91,7 +94,15 @@ impl Frame {
             Self::Pong { .. } => "PONG",
             Self::Fault { .. } => "FAULT",
             Self::KeyStatement(_) => "KEY",
+            #[cfg(feature = "sim")]
+            Self::Successor(frame) => frame.kind(),
         }
+    }
+
+    /// What a stand-in for version 2 says by it.
+    #[cfg(feature = "sim")]
+    pub fn meant(&self) -> &Self {
+        if let Self::Successor(frame) = self { frame } else { self }
     }
 
     /// About how many bytes it takes on the wire; what windows and queues count.
@@ -106,6 +117,8 @@ impl Frame {
             Self::Hello(_) | Self::OtherVersion(_) | Self::Subscribe(_) => 1_024,
             Self::Ack(ack) => SMALL + 10 * ack.verdicts.len(),
             Self::KeyStatement(bytes) => bytes.len() + SMALL,
+            #[cfg(feature = "sim")]
+            Self::Successor(frame) => frame.weight() + SMALL,
             _ => SMALL,
         }
     }

@@ -69,6 +69,7 @@ pub fn of_cose() -> Vec<Vector> {
         vector("cose-alg-missing", "cose", "protected_header", "only a kid", made(&[&[0xa1, 0x04, 0x48][..], kid].concat(), &[0xa0])),
         vector("cose-kid-missing", "cose", "protected_header", "only an alg", made(&[0xa1, 0x01, 0x32], &[0xa0])),
         vector("cose-kid-short", "cose", "protected_header", "a kid of 7 bytes", made(&[&[0xa2, 0x01, 0x32, 0x04, 0x47], &kid[..7]].concat(), &[0xa0])),
+        vector("cose-kid-33", "cose", "protected_header", "a kid of 33 bytes", under_kid(&[7; 33])),
         vector("cose-kid-unprotected", "cose", "protected_header", "the kid outside of what is signed", made(&[0xa1, 0x01, 0x32], &with_kid)),
         vector("cose-header-extra", "cose", "protected_header", "a third header (content type)", made(&[&[0xa3, 0x01, 0x32, 0x03, 0x00, 0x04, 0x48][..], kid].concat(), &[0xa0])),
         vector("cose-header-critical", "cose", "protected_header", "a critical header that nobody knows", made(&[&[0xa3, 0x01, 0x32, 0x02, 0x81, 0x18, 0x63, 0x04, 0x48][..], kid].concat(), &[0xa0])),
@@ -96,6 +97,8 @@ pub fn of_signature() -> Vec<Vector> {
     other[12] ^= 1;
     let other_kid = tagged(sign1(&other, &[0xa0], &payload, &signature(&other, CONTEXT, &payload)));
     let at_body = good.len() - 70;
+    let mut other_32 = KeyId::hash(key().verifying_key().as_bytes());
+    other_32[31] ^= 1;
     vec![
         vector("signature-bit-of-core", "signature", "bad_signature", "one bit of the body flipped", flipped(at_body)),
         vector("signature-bit-of-r", "signature", "bad_signature", "one bit of R flipped", flipped(good.len() - 64)),
@@ -104,6 +107,7 @@ pub fn of_signature() -> Vec<Vector> {
         vector("signature-other-context", "signature", "bad_signature", "signed for another purpose", under(b"intelmesh/hop/v1")),
         vector("signature-no-context", "signature", "bad_signature", "signed without external_aad", under(b"")),
         vector("signature-other-kid", "signature", "unknown_key", "the right key under another kid", other_kid),
+        vector("signature-other-kid-32", "signature", "unknown_key", "a kid of 32 bytes, of which the last one is not the key's", under_kid(&other_32)),
     ]
 }
 

@@ -199,8 +199,12 @@ impl Encrypt {
 
 /// A recipient whose bytes are all `filled`.
 fn recipient(filled: u8) -> Vec<u8> {
+    recipient_under(&[filled; 8], filled)
+}
+
+fn recipient_under(kid: &[u8], filled: u8) -> Vec<u8> {
     let key = [&[0xa3, 0x01, 0x01, 0x20, 0x04, 0x21][..], &bytes(&[filled; 32])].concat();
-    let header = [&[0xa2, 0x04][..], &bytes(&[filled; 8]), &[0x20], &key].concat();
+    let header = [&[0xa2, 0x04][..], &bytes(kid), &[0x20], &key].concat();
     list(&[bytes(&[0xa1, 0x01, 0x38, 0x1e]), header, bytes(&[filled; 40])])
 }
 
@@ -225,6 +229,13 @@ fn signature(protected: &[u8], context: &[u8], payload: &[u8]) -> Vec<u8> {
 /// An envelope over `payload`, right in all but perhaps the payload.
 fn sign(payload: &[u8]) -> Vec<u8> {
     tagged(sign1(&protected(), &[0xa0], payload, &signature(&protected(), CONTEXT, payload)))
+}
+
+/// The envelope of the minimal core under another kid.
+fn under_kid(kid: &[u8]) -> Vec<u8> {
+    let header = [&[0xa2, 0x01, 0x32, 0x04], &bytes(kid)[..]].concat();
+    let payload = Pairs::minimal().encode();
+    tagged(sign1(&header, &[0xa0], &payload, &signature(&header, CONTEXT, &payload)))
 }
 
 /// The envelope of the minimal core under another unprotected header.
@@ -304,7 +315,14 @@ fn valid() -> Vec<Vector> {
 
 /// What later versions may put into an envelope, and this one carries.
 fn of_later_versions() -> Vec<Vector> {
+    let hash = KeyId::hash(key().verifying_key().as_bytes());
+    let mut sealed = Encrypt::to_one();
+    sealed.recipients = vec![recipient_under(&[0x5a; 32], 0x5a)];
+    let sealed = Pairs::sealed().with(16, sealed.encode());
     vec![
+        vector("valid-kid-9", "ok", "", "a kid of 9 bytes", under_kid(&hash[..9])),
+        vector("valid-kid-32", "ok", "", "a kid of 32 bytes: the whole hash", under_kid(&hash)),
+        vector("valid-sealed-kid-32", "ok", "", "a recipient's kid of 32 bytes", sealed.signed()),
         vector(
             "valid-extensions",
             "ok",

@@ -322,3 +322,53 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_key_id_has_8_to_32_bytes_of_the_hash() {
+    let signed = signer().sign(example()).unwrap();
+    let parts = Parts::read(signed.envelope().bytes()).unwrap();
+    let key = SigningKey::from_bytes(&[7; 32]);
+    let hash = KeyId::hash(key.verifying_key().as_bytes());
+    let under = |kid: &[u8]| {
+        let mut protected = vec![0xa2, 0x01, 0x32, 0x04];
+        cbor::put_bytes(&mut protected, kid);
+        let message =
+            super::super::sign::to_be_signed(super::super::sign::ENVELOPE_CONTEXT, &protected, parts.payload);
+        let signature = ed25519_dalek::Signer::sign(&key, &message).to_bytes();
+        let bytes = encode_sign1(&protected, UNPROTECTED_EMPTY, parts.payload, &signature);
+        UnverifiedEnvelope::decode(bytes.into())
+    };
+    for len in 8..=32 {
+        let decoded = under(&hash[..len]).unwrap();
+        assert_eq!(decoded.envelope().digest(), signed.envelope().digest(), "one event");
+        assert!(decoded.verify(&key.verifying_key()).is_ok(), "{len} bytes");
+        let mut other = hash;
+        other[len - 1] ^= 1;
+        let fault = under(&other[..len]).unwrap().verify(&key.verifying_key()).unwrap_err();
+        assert!(matches!(fault, super::super::SignatureError::OtherKey { .. }), "{len} bytes: {fault}");
+    }
+    for kid in [&hash[..7], &[7; 33]] {
+        assert_eq!(under(kid).unwrap_err(), CodecError::ProtectedHeader);
+    }
+}
+
+/// The whole of what a stand-in for version 2 puts into an envelope, taken by this version.
+#[test]
+fn an_envelope_of_the_successor_is_carried_whole() {
+    let successor = signer().as_successor();
+    let signed = successor.sign(example()).unwrap();
+    let bytes = signed.envelope().bytes();
+    let decoded = UnverifiedEnvelope::decode(bytes.clone()).unwrap();
+    assert_eq!((decoded.envelope().core().extensions.len(), decoded.envelope().bytes()), (2, bytes));
+    assert!(Parts::read(bytes).unwrap().unprotected.len() > 40, "a receipt");
+    assert!(decoded.verify(&signer().verifying_key()).is_ok());
+    let hop = PublisherName::parse("cert-ee").unwrap();
+    let mut attested = bytes.clone();
+    for _ in 0..3 {
+        attested = super::super::successor::attested(&attested, std::slice::from_ref(&hop));
+    }
+    assert_eq!(attested.len(), bytes.len() + 5 + 1 + 8, "one attestation stands there, not three");
+    let decoded = UnverifiedEnvelope::decode(attested).unwrap();
+    assert_eq!(decoded.envelope().digest(), signed.envelope().digest());
+    assert!(decoded.verify(&signer().verifying_key()).is_ok());
+}

@@ -3,7 +3,7 @@
 
 use crate::cbor::{self, Major, Reader};
 use crate::envelope::CodecError;
-use crate::identity::{KEY_ID_BYTES, KeyId};
+use crate::identity::KeyId;
 use crate::limits::{RECIPIENTS_MAX, SEALED_BYTES_MAX, SEALED_BYTES_MIN};
 
 pub(in crate::envelope) const TAG_ENCRYPT: u64 = 96;
@@ -96,8 +96,7 @@ impl<'a> Recipient<'a> {
         if reader.map() != Ok(2) || reader.integer() != Ok(label::KID) {
             return Err(wrong(header));
         }
-        let key_id = fixed::<KEY_ID_BYTES>(reader, header)?;
-        let key_id = KeyId::parse(key_id).ok_or(wrong(header))?;
+        let key_id = reader.bytes().ok().and_then(KeyId::parse).ok_or(wrong(header))?;
         let starts = [
             (reader.integer() == Ok(label::EPHEMERAL_KEY), reader.map() == Ok(3)),
             (reader.integer() == Ok(label::KTY), reader.integer() == Ok(KTY_OKP)),

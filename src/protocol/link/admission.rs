@@ -102,6 +102,7 @@ impl Link {
             }
             receiver.on_head(hello.last_seq, Timestamp(0));
             receiver.hello = Some(hello);
+            receiver.pipe.greeted(ground);
             ground.tell(Event::FeedUp { peer: self.peer.name.clone(), role: Role::Receiver });
             return Ok(());
         }

@@ -13,7 +13,7 @@ use crate::identity::{
 };
 use crate::policy::{Peer, Receive, Share, Tlp, TrustList};
 use crate::protocol::io::{Event, Read, Role, StreamId, Submitted, Ticket};
-use crate::protocol::{Bounds, Input, Node, NodeConfig, Output, Rules, intake};
+use crate::protocol::{Bounds, Dialect, Input, Node, NodeConfig, Output, Rules, intake};
 use crate::record::{Entry, JournalEnds, Ledger, NewRecord};
 use crate::time::{Now, Tick, Timestamp};
 use crate::wire::{CarrierFrame, FaultCode, Frame, Have, Hello, Mark, Skip, Subscribe, VerdictCode, Window};
@@ -137,6 +137,7 @@ impl Bench {
             seen_keep_ms: 31 * 86_400_000,
             rules: Rules::default(),
             bounds: Bounds::default(),
+            dialect: Dialect::default(),
         };
         let list = TrustList::new(name("cert-at"), signer("cert-at").verifying_key(), trust);
         let node = Node::new(config, Arc::new(list), ledger.clone(), ends(&journal), now);

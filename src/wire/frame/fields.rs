@@ -58,6 +58,8 @@ pub(super) fn write(frame: &Frame, out: &mut impl Sink) {
             numbers(number::KEY, 2, &[], out);
             put_bytes(out, statement);
         }
+        #[cfg(feature = "sim")]
+        Frame::Successor(frame) => write(frame, out),
     }
 }
 

@@ -31,7 +31,14 @@ pub fn unstarted_mesh(names: &[&str]) -> Vec<Node> {
 
 /// Each is the neighbour of the next, and trusts all others as publishers; all run and are connected.
 pub fn chain(names: &[&str]) -> Vec<Node> {
-    let mut nodes: Vec<_> = names.iter().map(|name| Node::init(name)).collect();
+    let mut nodes = unstarted_chain(names);
+    start(&mut nodes);
+    nodes
+}
+
+/// The same, paired but not running.
+pub fn unstarted_chain(names: &[&str]) -> Vec<Node> {
+    let nodes: Vec<_> = names.iter().map(|name| Node::init(name)).collect();
     for (at, node) in nodes.iter().enumerate() {
         for (other, whom) in nodes.iter().enumerate() {
             if at != other {
@@ -39,7 +46,6 @@ pub fn chain(names: &[&str]) -> Vec<Node> {
             }
         }
     }
-    start(&mut nodes);
     nodes
 }
 
