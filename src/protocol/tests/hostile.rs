@@ -131,7 +131,9 @@ fn what_is_dated_ahead_is_owed_until_its_time() {
 #[test]
 fn a_frame_out_of_turn_closes_its_stream_with_a_fault_that_names_it() {
     let (entry, want) = (have(1, &core("cert-ee", 1)), Frame::Want { seq: 1, key: EventKey([0; 16]) });
-    let cases: [(&str, Role, Vec<Frame>); 8] = [
+    let dropped = Frame::Skip(Skip { to: Mark { seq: 3, check: check(3) }, dropped: 4 });
+    let cases: [(&str, Role, Vec<Frame>); 9] = [
+        ("4 dropped between 0 and 3", Role::Receiver, vec![hello("cert-ee", 2), start(), dropped]),
         ("HEAD before HELLO", Role::Receiver, vec![Frame::Head { seq: 1, stored: Timestamp(1) }]),
         ("a second HELLO", Role::Receiver, vec![hello("cert-ee", 2), hello("cert-ee", 2)]),
         ("entry 1 before the first SKIP", Role::Receiver, vec![hello("cert-ee", 2), entry.clone()]),
