@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::PeerFile;
 use crate::envelope::Core;
-use crate::identity::{HopPath, PublisherName};
+use crate::identity::{HopPath, NodeNames, PublisherName};
 use crate::policy::{self, TrustList, Withheld};
 use crate::time::Timestamp;
 
@@ -45,19 +45,13 @@ impl Outcome {
 }
 
 /// May the event of `core`, which came by `path`, go to the peer of `file`, as that file says it?
-pub fn share(
-    core: &Core,
-    path: &HopPath,
-    own_name: &PublisherName,
-    file: &PeerFile,
-    now: Timestamp,
-) -> Explanation {
+pub fn share(core: &Core, path: &HopPath, own: &NodeNames, file: &PeerFile, now: Timestamp) -> Explanation {
     let peer = file.peer.name.clone();
     if let Some((reason, rule, remedy)) = cut(file) {
         let (reason, remedy) = (Some(reason.to_owned()), Some(remedy));
         return Explanation { peer, outcome: Outcome::Cut, reason, rule, remedy };
     }
-    match policy::share(core, path, own_name, &file.peer, Some(now)) {
+    match policy::share(core, path, own, &file.peer, Some(now)) {
         Ok(()) => {
             let rule = shared_by(core, file);
             Explanation { peer, outcome: Outcome::Shared, reason: None, rule, remedy: None }
@@ -118,10 +112,10 @@ fn tlp_rule(file: &PeerFile) -> String {
 
 fn shared_by(core: &Core, file: &PeerFile) -> String {
     let peer = &file.peer;
-    if core.id.publisher == peer.name || peer.aliases.contains(&core.id.publisher) {
+    if peer.has_name(&core.id.publisher) {
         return "it is the event's own publisher".to_owned();
     }
-    if core.body.is_sealed() && core.to.contains(&peer.name) {
+    if core.body.is_sealed() && peer.is_among(&core.to) {
         return "sealed, and it is a recipient".to_owned();
     }
     match file.peer.share.filter.as_ref().and(file.lines.filter) {
@@ -218,7 +212,7 @@ mod tests {
                 .collect(),
         )
         .unwrap();
-        let own = PublisherName::parse(own).unwrap();
+        let own = PublisherName::parse(own).unwrap().into();
         let explanation = share(core, &path, &own, &file(rest), Timestamp(10));
         assert_eq!(explanation.outcome == Outcome::Shared, explanation.remedy.is_none());
         (explanation.outcome, explanation.reason, explanation.rule)

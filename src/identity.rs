@@ -103,6 +103,38 @@ name_type! {
     /// `[a-z0-9][a-z0-9-]{0,31}`.
     PublisherName
 }
+/// Every name of one node: its present one, and old ones that paths, ids and recipients may still have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeNames {
+    name: PublisherName,
+    aliases: Vec<PublisherName>,
+}
+
+impl NodeNames {
+    pub fn new(name: PublisherName, aliases: Vec<PublisherName>) -> Self {
+        Self { name, aliases }
+    }
+
+    /// The present name.
+    pub fn name(&self) -> &PublisherName {
+        &self.name
+    }
+
+    pub fn has(&self, name: &PublisherName) -> bool {
+        self.name == *name || self.aliases.contains(name)
+    }
+
+    pub fn all(&self) -> impl Iterator<Item = &PublisherName> {
+        std::iter::once(&self.name).chain(&self.aliases)
+    }
+}
+
+impl From<PublisherName> for NodeNames {
+    fn from(name: PublisherName) -> Self {
+        Self::new(name, Vec::new())
+    }
+}
+
 name_type! {
     /// The middle part of an event's full name: what of the publisher's made it (`intelmq`). The same form.
     ProjectName

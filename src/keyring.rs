@@ -20,7 +20,7 @@ use crate::envelope::content::BodyIdSecret;
 use crate::envelope::statement::StatementError;
 use crate::envelope::{Opener, SealKey, SignedStatement, Signer};
 use crate::files;
-use crate::identity::PublisherName;
+use crate::identity::{NodeNames, PublisherName};
 use crate::limits::KEY_FILE_BYTES_MAX;
 use operational::Operational;
 use pem::{ED25519, X25519, read_pem, write_pem};
@@ -207,9 +207,9 @@ impl Keyring {
         SealKey::of(self.operational.seals.first().unwrap_or(&self.seal))
     }
 
-    /// What opens what is sealed for this node, whose name is `name`: with the key in use, and with older ones.
-    pub fn opener(&self, name: PublisherName) -> Opener {
-        Opener::new(name, self.opens_with().cloned())
+    /// What opens what is sealed for this node, whose names are `names`: with the key in use, and with older ones.
+    pub fn opener(&self, names: impl Into<NodeNames>) -> Opener {
+        Opener::new(names, self.opens_with().cloned())
     }
 
     pub fn seal_public(&self) -> [u8; 32] {

@@ -9,10 +9,14 @@ use sha2::{Digest as _, Sha256};
 
 use crate::envelope::{Core, KeyUse, SealKey, Stated, StatementBook};
 use crate::filter::{Facts, Filter, FilterFailure};
-use crate::identity::{HopPath, PublisherName};
+use crate::identity::{HopPath, NodeNames, PublisherName};
 use crate::time::Timestamp;
 
 mod keys;
+#[cfg(test)]
+pub mod testing;
+#[cfg(test)]
+mod tests;
 
 use keys::KeyBook;
 
@@ -45,6 +49,16 @@ pub struct Peer {
 }
 
 impl Peer {
+    /// Is `name` its name, or one that it had?
+    pub fn has_name(&self, name: &PublisherName) -> bool {
+        self.name == *name || self.aliases.contains(name)
+    }
+
+    /// Is it among `names`, by whichever of its names?
+    pub fn is_among(&self, names: &[PublisherName]) -> bool {
+        names.iter().any(|name| self.has_name(name))
+    }
+
     /// No connection with it may stand.
     pub fn is_cut(&self) -> bool {
         self.paused || self.revoked
@@ -87,7 +101,7 @@ impl Default for Receive {
 /// All peers and this node itself: whose signatures count, and what they may do. Immutable; a reload makes a new one.
 #[derive(Clone, Debug)]
 pub struct TrustList {
-    own_name: PublisherName,
+    own: NodeNames,
     own_key: VerifyingKey,
     peers: BTreeMap<PublisherName, Peer>,
     keys: KeyBook,
@@ -101,14 +115,14 @@ pub struct TrustList {
 
 impl TrustList {
     pub fn new(
-        own_name: PublisherName,
+        own: impl Into<NodeNames>,
         own_key: VerifyingKey,
         peers: impl IntoIterator<Item = Peer>,
     ) -> Self {
         let peers: BTreeMap<_, _> = peers.into_iter().map(|peer| (peer.name.clone(), peer)).collect();
         let given = peers.values().filter_map(|peer| Some((peer.name.clone(), peer.seal?)));
         let bare = Self {
-            own_name,
+            own: own.into(),
             own_key,
             given_seals: given.collect(),
             peers,
@@ -137,7 +151,7 @@ impl TrustList {
         self.own_seal = own.and_then(stated_seal).or(self.own_seal);
         let mut owners: BTreeMap<SealKey, &PublisherName> =
             self.given_seals.iter().map(|(name, key)| (*key, name)).collect();
-        owners.extend(self.own_seal.map(|key| (key, &self.own_name)));
+        owners.extend(self.own_seal.map(|key| (key, self.own.name())));
         for peer in self.peers.values_mut() {
             let stated = known.of(&peer.key);
             peer.revoked |= stated.is_some_and(|stated| stated.latest().statement().revoked);
@@ -147,14 +161,14 @@ impl TrustList {
             peer.seal = stated.and_then(stated_seal).filter(theirs).or(given);
             keys.add(&peer.name, &peer.key, stated, peer.revoked);
         }
-        keys.add(&self.own_name, &self.own_key, own, false);
+        keys.add(self.own.name(), &self.own_key, own, false);
         self.keys = keys;
         self
     }
 
     /// The identity key of a publisher that this node trusts, itself included, by its name or an alias.
     pub fn identity_key(&self, name: &PublisherName) -> Option<&VerifyingKey> {
-        if *name == self.own_name { Some(&self.own_key) } else { self.known_as(name).map(|peer| &peer.key) }
+        if self.is_own(name) { Some(&self.own_key) } else { self.known_as(name).map(|peer| &peer.key) }
     }
 
     /// Has `name`, or who went by it before, been revoked?
@@ -162,13 +176,39 @@ impl TrustList {
         self.known_as(name).is_some_and(|peer| peer.revoked)
     }
 
+    /// Is `name` this node's name, or one that it had?
+    pub fn is_own(&self, name: &PublisherName) -> bool {
+        self.own.has(name)
+    }
+
+    /// Returns the present name of this node or peer, if `name` is one that it had; else `name`.
+    pub fn present_name<'a>(&'a self, name: &'a PublisherName) -> &'a PublisherName {
+        if self.is_own(name) { self.own.name() } else { self.known_as(name).map_or(name, |peer| &peer.name) }
+    }
+
+    /// All names of this node or peer, of which `name` is one.
+    pub fn names_of<'a>(
+        &'a self,
+        name: &'a PublisherName,
+    ) -> Box<dyn Iterator<Item = &'a PublisherName> + 'a> {
+        match self.known_as(name) {
+            _ if self.is_own(name) => Box::new(self.own.all()),
+            Some(peer) => Box::new(std::iter::once(&peer.name).chain(&peer.aliases)),
+            None => Box::new(std::iter::once(name)),
+        }
+    }
+
     /// The peer that goes by `name`, or went by it before.
-    fn known_as(&self, name: &PublisherName) -> Option<&Peer> {
-        self.peer(name).or_else(|| self.peers.values().find(|peer| peer.aliases.contains(name)))
+    pub fn known_as(&self, name: &PublisherName) -> Option<&Peer> {
+        self.peer(name).or_else(|| self.peers.values().find(|peer| peer.has_name(name)))
     }
 
     pub fn own_name(&self) -> &PublisherName {
-        &self.own_name
+        self.own.name()
+    }
+
+    pub fn own_names(&self) -> &NodeNames {
+        &self.own
     }
 
     pub fn own_key(&self) -> &VerifyingKey {
@@ -195,12 +235,12 @@ impl TrustList {
 
     /// What is sealed for `name` is sealed to this key.
     pub fn seal_key(&self, name: &PublisherName) -> Option<SealKey> {
-        if *name == self.own_name { self.own_seal } else { self.peer(name)?.seal }
+        if self.is_own(name) { self.own_seal } else { self.known_as(name)?.seal }
     }
 
     /// Is `name` a publisher that this node trusts (itself included), by that name or an alias?
     pub fn publisher(&self, name: &PublisherName) -> bool {
-        *name == self.own_name || self.known_as(name).is_some()
+        self.is_own(name) || self.known_as(name).is_some()
     }
 
     /// A digest of everything that can turn a rejection into an acceptance: names, keys, aliases,
@@ -208,6 +248,10 @@ impl TrustList {
     pub fn digest(&self) -> [u8; 32] {
         let mut hash = Sha256::new();
         hash.update(b"intelmesh/trust/1");
+        for name in self.own.all() {
+            hash.update(name.as_str());
+            hash.update(b"\0");
+        }
         for peer in self.peers.values() {
             for name in std::iter::once(&peer.name).chain(&peer.aliases) {
                 hash.update(name.as_str());
@@ -274,12 +318,12 @@ impl Withheld {
 pub fn share(
     core: &Core,
     path: &HopPath,
-    own_name: &PublisherName,
+    own: &NodeNames,
     peer: &Peer,
     now: Option<Timestamp>,
 ) -> Result<(), Withheld> {
     let publisher = &core.id.publisher;
-    if *publisher == peer.name || peer.aliases.contains(publisher) {
+    if peer.has_name(publisher) {
         return Ok(());
     }
     if let (Some(expires), Some(now)) = (core.expires, now)
@@ -287,28 +331,29 @@ pub fn share(
     {
         return Err(Withheld::Expired);
     }
-    let own = *publisher == *own_name;
+    let is_own = own.has(publisher);
+    let is_named = peer.is_among(&core.to);
     let sealed = core.body.is_sealed();
     if peer.share.seal && !sealed {
         return Err(Withheld::NotSealed);
     }
-    if core.tlp > peer.share.tlp_max && !(sealed && core.to.contains(&peer.name)) {
+    if core.tlp > peer.share.tlp_max && !(sealed && is_named) {
         return Err(Withheld::TlpMax);
     }
     let travels = match core.tlp {
         Tlp::Clear | Tlp::Green => true,
-        Tlp::Amber => sealed || own,
+        Tlp::Amber => sealed || is_own,
         Tlp::AmberStrict => sealed,
-        Tlp::Red => sealed && own,
+        Tlp::Red => sealed && is_own,
     };
     if !travels {
         return Err(Withheld::TlpHop);
     }
     let narrowed = !sealed || core.tlp >= Tlp::AmberStrict;
-    if narrowed && !core.to.is_empty() && !core.to.contains(&peer.name) {
+    if narrowed && !core.to.is_empty() && !is_named {
         return Err(Withheld::NotNamed);
     }
-    if path.len() >= usize::from(core.max_hops) || path.with(own_name).is_none() {
+    if path.len() >= usize::from(core.max_hops) || path.with(own.name()).is_none() {
         return Err(Withheld::Hops);
     }
     match admitted(peer.share.filter.as_deref(), core, path) {
@@ -347,17 +392,12 @@ pub enum NotReceived {
 ///
 /// # Errors
 /// The first reason against it.
-pub fn receive(
-    core: &Core,
-    path: &HopPath,
-    own_name: &PublisherName,
-    source: &Peer,
-) -> Result<(), NotReceived> {
+pub fn receive(core: &Core, path: &HopPath, own: &NodeNames, source: &Peer) -> Result<(), NotReceived> {
     let publisher = &core.id.publisher;
-    if publisher == own_name {
+    if own.has(publisher) {
         return Ok(());
     }
-    if *publisher != source.name && !source.aliases.contains(publisher) {
+    if !source.has_name(publisher) {
         relayed(core, source)?;
     }
     match admitted(source.receive.filter.as_deref(), core, path) {

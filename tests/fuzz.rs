@@ -241,7 +241,7 @@ fn lines_at_a_door_to_intelmq() {
                 draft.and_then(|draft| draft.into_core(&made(5), &mut chance)).into_iter().collect()
             }
             Ok(Intake::Child(child)) => {
-                let draft = child.into_draft(&[&held], |_| true).and_then(|draft| draft.address(&trust));
+                let draft = child.into_draft(&[&held], &trust).and_then(|draft| draft.address(&trust));
                 draft.and_then(|draft| draft.into_core(&made(5), &mut chance)).into_iter().collect()
             }
             Ok(Intake::Exploded(exploded)) => {

@@ -104,9 +104,10 @@ fn spread(core: &Core, mesh: &Mesh, nodes: usize, dice: &mut Dice) -> BTreeSet<u
                     to == 0 || mesh.get(&(to, 0)).is_some_and(|publisher| !publisher.revoked);
                 let path = if from == 0 { HopPath::default() } else { forged_path(from, nodes, dice) };
                 let shared =
-                    !file.is_cut() && policy::share(core, &path, &name(from), file, Some(NOW)).is_ok();
+                    !file.is_cut() && policy::share(core, &path, &name(from).into(), file, Some(NOW)).is_ok();
                 let arrives = forged_path(from, nodes, dice);
-                let taken = !theirs.is_cut() && policy::receive(core, &arrives, &name(to), theirs).is_ok();
+                let taken =
+                    !theirs.is_cut() && policy::receive(core, &arrives, &name(to).into(), theirs).is_ok();
                 if shared && taken && trusts_publisher {
                     holders.insert(to);
                 }

@@ -85,6 +85,7 @@ fn fallback(dir: &Path) -> NodeConfig {
         dir: dir.to_owned(),
         // Nobody's own name: whether a peer has ours is not known now.
         name: PublisherName::parse("0").unwrap_or_else(|_| unreachable!("a constant name")),
+        aliases: Vec::new(),
         project: name("0"),
         federation: name("0"),
         listen: Vec::new(),

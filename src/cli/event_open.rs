@@ -51,7 +51,7 @@ pub fn open(place: &Place, file: &Path, json: bool) -> Result<(), Failure> {
     let bytes = Bytes::from(read_envelope(file)?);
     let envelope = verified(bytes, &place.trust()?).map_err(Failure::no)?;
     let config = place.config()?;
-    let opener = place.keyring(&config)?.opener(config.name);
+    let opener = place.keyring(&config)?.opener(config.names());
     let opened = opener.open(envelope.envelope());
     let opened = opened.map_err(|fault| Failure::no(format!("cannot open: {fault}")))?;
     let mut answer = Answer::new();

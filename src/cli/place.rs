@@ -61,7 +61,7 @@ impl Place {
     pub fn trust(&self) -> Result<TrustList, Failure> {
         let config = self.config()?;
         let own_key = self.keyring(&config)?.public_key();
-        let trust = PeerFiles::load(&config, &own_key).trust_list(config.name.clone(), own_key);
+        let trust = PeerFiles::load(&config, &own_key).trust_list(config.names(), own_key);
         let known = daemon::copies(&config.paths.state, |name| trust.identity_key(name).copied());
         Ok(trust.with_statements(&known))
     }

@@ -135,9 +135,9 @@ impl Trial {
     }
 
     fn explained(&self, core: &Core) -> Vec<Explanation> {
-        let (path, own, now) = (HopPath::default(), &self.config.name, clock::now().wall);
+        let (path, own, now) = (HopPath::default(), self.config.names(), clock::now().wall);
         let standing = self.peers.peers.iter().map(|file| explain::standing(file, &self.trust));
-        standing.map(|file| explain::share(core, &path, own, &file, now)).collect()
+        standing.map(|file| explain::share(core, &path, &own, &file, now)).collect()
     }
 }
 

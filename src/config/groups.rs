@@ -122,19 +122,16 @@ pub(super) fn load(
 /// False, with problems, where its name is taken or a member is nobody.
 fn fits(group: &GroupFile, config: &NodeConfig, files: &PeerFiles, problems: &mut Vec<Problem>) -> bool {
     let count = problems.len();
-    if group.name == config.name {
+    if config.names().has(&group.name) {
         problems.push(Problem::new(&group.file, 1, Fault::OwnName));
     }
-    let clash = files
-        .peers
-        .iter()
-        .find(|file| file.peer.name == group.name || file.peer.aliases.contains(&group.name));
+    let clash = files.peers.iter().find(|file| file.peer.has_name(&group.name));
     if let Some(peer) = clash {
         let fault = Fault::SameName { name: group.name.to_string(), file: peer.file.clone() };
         problems.push(Problem::new(&group.file, 1, fault));
     }
     for (member, line) in group.members.iter().zip(&group.lines) {
-        if *member != config.name && !files.trusted().any(|file| file.peer.name == *member) {
+        if !config.names().has(member) && !files.trusted().any(|file| file.peer.has_name(member)) {
             let (value, wanted) = (member.to_string(), "the name of a peer");
             problems.push(Problem::new(
                 &group.file,

@@ -7,12 +7,13 @@ use super::address;
 use super::doors::{CONSUMER_KEYS, DoorConfigs, SUBMIT_KEYS, doors};
 use super::problem::{ConfigErrors, Fault, KnownKeys, Problem};
 use super::reading::{At, Report, Section, parse, read};
-use crate::identity::{IdentityError, ProjectName, PublisherName};
-use crate::limits::{ADDRESSES_MAX, KEEP_BYTES_MIN};
+use crate::identity::{IdentityError, NodeNames, ProjectName, PublisherName};
+use crate::limits::{ADDRESSES_MAX, ALIASES_MAX, KEEP_BYTES_MIN};
 use crate::policy::Tlp;
 
 const KEYS: &[&str] = &[
     "name",
+    "aliases",
     "project",
     "federation",
     "listen",
@@ -52,6 +53,8 @@ pub struct NodeConfig {
     /// The node's directory, as it was given.
     pub dir: PathBuf,
     pub name: PublisherName,
+    /// Names that this node had before. What names it by one of them is for it, or of it.
+    pub aliases: Vec<PublisherName>,
     /// The project of events that name none.
     pub project: ProjectName,
     /// Peers of another federation are refused by name.
@@ -139,6 +142,7 @@ impl NodeConfig {
         }
         let top = Section::open(table.get_ref(), KEYS, LATER, &mut report);
         let name = name_of(&top, &mut report);
+        let aliases = aliases(&top, &mut report);
         let project = project_name(&top, "project", PROJECT_DEFAULT, &mut report);
         let federation = project_name(&top, "federation", FEDERATION_DEFAULT, &mut report);
         let listen =
@@ -153,6 +157,7 @@ impl NodeConfig {
             (Some(name), Some(project), Some(federation)) if report.problems.is_empty() => Ok(Self {
                 dir: dir.to_owned(),
                 name,
+                aliases,
                 project,
                 federation,
                 listen,
@@ -168,6 +173,11 @@ impl NodeConfig {
                 Err(ConfigErrors(report.problems))
             }
         }
+    }
+
+    /// The name of this node, and those that it had.
+    pub fn names(&self) -> NodeNames {
+        NodeNames::new(self.name.clone(), self.aliases.clone())
     }
 
     /// What an invitation says: `advertise`, else those of `listen` that others could use.
@@ -188,6 +198,17 @@ fn name_of(top: &Section<'_, '_>, report: &mut Report) -> Option<PublisherName> 
         return None;
     };
     checked(at, "name", PublisherName::parse, report)
+}
+
+/// Old names, of this node or of a peer.
+pub(super) fn aliases(top: &Section<'_, '_>, report: &mut Report) -> Vec<PublisherName> {
+    let texts = top.texts("aliases", report).unwrap_or_default();
+    if let Some(beyond) = texts.get(ALIASES_MAX) {
+        let (value, wanted) = (beyond.value.chars().take(80).collect(), "one of 16 aliases at most");
+        report.fault(beyond.line, Fault::Value { key: "aliases".into(), value, wanted });
+    }
+    let parsed = texts.into_iter().filter_map(|at| checked(at, "aliases", PublisherName::parse, report));
+    parsed.collect()
 }
 
 fn project_name(

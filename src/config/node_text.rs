@@ -20,8 +20,12 @@ pub(super) fn node_text(new: &NewNode) -> String {
         r#"# This node. Written by `intelmesh init`; yours to edit. Each key says what a change of it needs.
 # What is behind a single # is the default, or an example. `intelmesh check` finds what is wrong.
 
-# Who we are to others: our name as publisher and as peer. Never change it once you have peers. (restart)
+# Who we are to others: our name as publisher and as peer. A new one needs the old one in `aliases`, here and in
+# our file at every peer. (restart)
 name = {name}
+
+# Names that we had before: what is for them, or of them, is ours. (restart)
+# aliases = []
 
 # The middle part of an event's full name, `publisher:project:UUID`. (restart)
 # project = {project}

@@ -5,13 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::filters::filter;
-use super::node::{addresses, checked, tlp};
+use super::node::{addresses, aliases, checked, tlp};
 use super::problem::{Fault, KnownKeys, Problem};
 use super::reading::{Report, Section, parse};
 use crate::envelope::seal::{SealKey, SealKeyError};
 use crate::filter::{Lists, NoLists};
 use crate::identity::{PublisherName, parse_public_key};
-use crate::limits::ALIASES_MAX;
 use crate::policy::{Peer, Rate, Receive, Share};
 
 const KEYS: &[&str] = &[
@@ -207,16 +206,6 @@ fn rule_lines(top: &Section<'_, '_>, report: &Report) -> RuleLines {
         lines.filter = section.line_where_typed("where", report);
     }
     lines
-}
-
-fn aliases(top: &Section<'_, '_>, report: &mut Report) -> Vec<PublisherName> {
-    let texts = top.texts("aliases", report).unwrap_or_default();
-    if let Some(beyond) = texts.get(ALIASES_MAX) {
-        let (value, wanted) = (beyond.value.chars().take(80).collect(), "one of 16 aliases at most");
-        report.fault(beyond.line, Fault::Value { key: "aliases".into(), value, wanted });
-    }
-    let parsed = texts.into_iter().filter_map(|at| checked(at, "aliases", PublisherName::parse, report));
-    parsed.collect()
 }
 
 fn share(top: &Section<'_, '_>, lists: &dyn Lists, report: &mut Report) -> Share {

@@ -14,7 +14,7 @@ use super::node::{NodeConfig, Paths};
 use super::peer_file::PeerFile;
 use super::problem::{Fault, Problem};
 use super::reading::read;
-use crate::identity::PublisherName;
+use crate::identity::{NodeNames, PublisherName};
 use crate::limits::{LISTS_MAX, PEERS_MAX};
 use crate::policy::TrustList;
 
@@ -78,7 +78,7 @@ impl PeerFiles {
     pub fn reload(&self, config: &NodeConfig, own_key: &VerifyingKey) -> Self {
         let shown = config.paths.peers.strip_prefix(&config.dir).unwrap_or(&config.paths.peers);
         let lists = FileLists::new(&config.paths.lists);
-        let mut loading = Loading { own_name: &config.name, own_key, lists, problems: Vec::new() };
+        let mut loading = Loading { own: config.names(), own_key, lists, problems: Vec::new() };
         let paths = match toml_paths(&config.paths.peers) {
             Ok(paths) => paths,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
@@ -114,9 +114,9 @@ impl PeerFiles {
         self.peers.iter().filter(|file| !file.pairing.pending)
     }
 
-    pub fn trust_list(&self, own_name: PublisherName, own_key: VerifyingKey) -> TrustList {
+    pub fn trust_list(&self, own: NodeNames, own_key: VerifyingKey) -> TrustList {
         let groups = self.groups.iter().map(|group| (group.name.clone(), group.members.clone()));
-        TrustList::new(own_name, own_key, self.trusted().map(|file| file.peer.clone()))
+        TrustList::new(own, own_key, self.trusted().map(|file| file.peer.clone()))
             .with_groups(groups.collect())
     }
 
@@ -145,7 +145,7 @@ pub(super) fn toml_paths(dir: &Path) -> std::io::Result<Vec<PathBuf>> {
 }
 
 struct Loading<'a> {
-    own_name: &'a PublisherName,
+    own: NodeNames,
     own_key: &'a VerifyingKey,
     lists: FileLists,
     problems: Vec<Problem>,
@@ -181,7 +181,7 @@ impl Loading<'_> {
     fn fits(&mut self, file: &PeerFile, taken: &[PeerFile]) -> bool {
         let fault = if file.peer.key == *self.own_key {
             Some(Fault::OwnKey)
-        } else if names(file).any(|name| name == self.own_name) {
+        } else if names(file).any(|name| self.own.has(name)) {
             Some(Fault::OwnName)
         } else {
             taken.iter().find_map(|other| clash(file, other))

@@ -72,8 +72,8 @@ fn compare(entry: &Entry, trust: &TrustList, sides: &Sides<'_>, given: &Peer, tr
     let or_cut = |cut: bool, why: Option<&'static str>| if cut { Some(CUT) } else { why };
     let held = sides.held;
     let id = || core.id.to_string();
-    if entry.source() == Some(&given.name) {
-        let taken = |peer: &Peer| policy::receive(core, path, trust.own_name(), peer).err().map(not_taken);
+    if entry.source().is_some_and(|source| given.has_name(source)) {
+        let taken = |peer: &Peer| policy::receive(core, path, trust.own_names(), peer).err().map(not_taken);
         let now = or_cut(sides.held_cut, held.map_or(Some("no_peer"), taken));
         let then = or_cut(sides.given_cut, taken(given));
         trial.receive.add(id, now, then);
@@ -85,7 +85,7 @@ fn compare(entry: &Entry, trust: &TrustList, sides: &Sides<'_>, given: &Peer, tr
     }
     let now_at = Some(clock::now().wall);
     let shared =
-        |peer: &Peer| policy::share(core, path, trust.own_name(), peer, now_at).err().map(Withheld::as_str);
+        |peer: &Peer| policy::share(core, path, trust.own_names(), peer, now_at).err().map(Withheld::as_str);
     let now = or_cut(sides.held_cut, held.map_or(Some("no_peer"), shared));
     let then = or_cut(sides.given_cut, shared(given));
     trial.share.add(id, now, then);

@@ -394,7 +394,7 @@ impl EventLoop {
         let sources = Sources {
             view: &self.node.view(),
             files: &self.files.peers.peers,
-            own_name: &self.files.config.name,
+            own: self.files.config.names(),
             doors: &self.files.config.doors.consumers,
             trust: &self.node.trust(),
             times: &self.watches.read_times,
@@ -439,7 +439,7 @@ impl EventLoop {
             return;
         }
         tracing::info!(peers = peers.peers.len(), "peer files read");
-        let trust = peers.trust_list(self.files.config.name.clone(), self.files.own_key);
+        let trust = peers.trust_list(self.files.config.names(), self.files.own_key);
         let trust = Arc::new(trust.with_own_seal(self.files.own_seal));
         self.node.handle_input(Input::Trust(trust), clock::now());
         // What is said to whoever is cut off now goes out before the gate closes.

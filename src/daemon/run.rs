@@ -145,7 +145,7 @@ async fn serve(config: NodeConfig) -> Result<(), StartError> {
         tracing::warn!("{problem}");
     }
     let own_seal = keyring.seal_key();
-    let trust = Arc::new(peers.trust_list(config.name.clone(), own_key).with_own_seal(own_seal));
+    let trust = Arc::new(peers.trust_list(config.names(), own_key).with_own_seal(own_seal));
     let trust_in_force = Arc::new(ArcSwap::from(Arc::clone(&trust)));
     let (store, opened) = open_store(&config, inputs.clone()).await?;
     // Also where the journal was emptied a revocation acts before any peer may connect.
@@ -157,7 +157,7 @@ async fn serve(config: NodeConfig) -> Result<(), StartError> {
     let transport = TransportConfig { key: keyring.signing_key().clone(), listen: config.listen.clone() };
     let (transport, listening) = Transport::start(transport, inputs.clone()).await?;
     let (store, transport) = (Arc::new(store), Arc::new(transport));
-    let opener = Arc::new(keyring.opener(config.name.clone()));
+    let opener = Arc::new(keyring.opener(config.names()));
     let control = Control {
         asks: asks.clone(),
         store: Arc::clone(&store),

@@ -9,7 +9,7 @@ use crate::control::Went;
 use crate::daemon::rules_log::{RulesLog, RulesThen};
 use crate::daemon::verdict_words::words;
 use crate::explain::{self, Explanation, Outcome};
-use crate::identity::PublisherName;
+use crate::identity::{NodeNames, PublisherName};
 use crate::policy::TrustList;
 use crate::protocol::sent::Exception;
 use crate::protocol::view::{NodeView, PeerView};
@@ -78,7 +78,7 @@ fn passed_by(times: Option<&VecDeque<(u64, Timestamp)>>, seq: u64) -> Option<Tim
 pub struct Sources<'a> {
     pub view: &'a NodeView,
     pub files: &'a [PeerFile],
-    pub own_name: &'a PublisherName,
+    pub own: NodeNames,
     /// Of `intelmesh.toml`.
     pub doors: &'a [ConsumerDoor],
     pub trust: &'a TrustList,
@@ -128,7 +128,7 @@ fn has_it(
     publisher: &PublisherName,
     source: Option<&PublisherName>,
 ) -> Option<&'static str> {
-    let theirs = |who: &PublisherName| *who == file.peer.name || file.peer.aliases.contains(who);
+    let theirs = |who: &PublisherName| file.peer.has_name(who);
     if theirs(publisher) {
         return Some("its own");
     }
@@ -136,7 +136,7 @@ fn has_it(
 }
 
 fn explained(entry: &Entry, file: &PeerFile, now: Timestamp, sources: &Sources<'_>) -> Explanation {
-    explain::share(entry.envelope.core(), &entry.path, sources.own_name, file, now)
+    explain::share(entry.envelope.core(), &entry.path, &sources.own, file, now)
 }
 
 /// What the peer made of what it was sent, where it did not take it.

@@ -22,8 +22,8 @@ use super::content::BodyIdSecret;
 use super::{Body, CodecError, Core, Envelope, Extensions, Opened, core_fields};
 use crate::cbor;
 use crate::event::BodyError;
-use crate::identity::{KEY_ID_BYTES_MAX, KeyId, PublisherName};
-use form::{IV_BYTES, Sealed, TAG_BYTES};
+use crate::identity::{KEY_ID_BYTES_MAX, KeyId, NodeNames};
+use form::{IV_BYTES, Recipient, Sealed, TAG_BYTES};
 
 /// What every seal is bound to, with the fields of the core beside the body (external_aad).
 const SEAL_CONTEXT: &str = "intelmesh/seal/v1";
@@ -196,7 +196,7 @@ impl From<CodecError> for OpenError {
 
 /// Holds this node's sealing keys and opens what is sealed to it.
 pub struct Opener {
-    name: PublisherName,
+    names: NodeNames,
     /// Each with the hash of its public key, which key ids begin.
     keys: RwLock<Vec<([u8; KEY_ID_BYTES_MAX], StaticSecret)>>,
 }
@@ -207,14 +207,14 @@ fn named(keys: impl IntoIterator<Item = StaticSecret>) -> Vec<([u8; KEY_ID_BYTES
 
 impl fmt::Debug for Opener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Opener({})", self.name)
+        write!(f, "Opener({})", self.names.name())
     }
 }
 
 impl Opener {
-    /// `name` is the one that stands in `to` for this node; `keys` are the present one and those before it.
-    pub fn new(name: PublisherName, keys: impl IntoIterator<Item = StaticSecret>) -> Self {
-        Self { name, keys: RwLock::new(named(keys)) }
+    /// `names` are those that stand in `to` for this node; `keys` are the present one and those before it.
+    pub fn new(names: impl Into<NodeNames>, keys: impl IntoIterator<Item = StaticSecret>) -> Self {
+        Self { names: names.into(), keys: RwLock::new(named(keys)) }
     }
 
     /// From now on these open what is sealed for this node.
@@ -224,7 +224,7 @@ impl Opener {
 
     /// Is `core` sealed to this node?
     pub fn is_recipient(&self, core: &Core) -> bool {
-        core.body.is_sealed() && core.to.contains(&self.name)
+        core.body.is_sealed() && core.to.iter().any(|name| self.names.has(name))
     }
 
     /// Opens the body of a verified envelope, and checks it as a door checks what is submitted.
@@ -235,14 +235,21 @@ impl Opener {
         let core = envelope.core();
         let Body::Sealed(item) = &core.body else { return Err(OpenError::NotSealed) };
         let sealed = Sealed::read(item)?;
-        let place = core.to.iter().position(|name| *name == self.name).ok_or(OpenError::NotRecipient)?;
-        let recipient = sealed.recipients.get(place).ok_or(OpenError::NotRecipient)?;
+        let named = core.to.iter().zip(&sealed.recipients);
+        let ours: Vec<_> = named.filter(|(name, _)| self.names.has(name)).map(|(_, ours)| ours).collect();
+        let first = ours.first().ok_or(OpenError::NotRecipient)?;
         let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
-        let mut fitting =
-            keys.iter().filter(|(hash, _)| hash.starts_with(recipient.key_id.as_bytes())).peekable();
-        fitting.peek().ok_or(OpenError::OtherKey(recipient.key_id))?;
-        let content_key =
-            fitting.find_map(|(_, secret)| wrap::unwrap(recipient, secret)).ok_or(OpenError::Key)?;
+        let fitting = |recipient: &Recipient<'_>| {
+            let key_id = recipient.key_id;
+            keys.iter().filter(move |(hash, _)| hash.starts_with(key_id.as_bytes()))
+        };
+        if ours.iter().all(|recipient| fitting(recipient).next().is_none()) {
+            return Err(OpenError::OtherKey(first.key_id));
+        }
+        let opened = |recipient: &&Recipient<'_>| {
+            fitting(recipient).find_map(|(_, secret)| wrap::unwrap(recipient, secret))
+        };
+        let content_key = ours.iter().find_map(opened).ok_or(OpenError::Key)?;
         let (text, tag) = sealed.ciphertext.split_at(sealed.ciphertext.len() - TAG_BYTES);
         let mut text = text.to_vec();
         let tag: [u8; TAG_BYTES] = tag.try_into().map_err(|_| OpenError::Content)?;

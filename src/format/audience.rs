@@ -38,7 +38,7 @@ impl Draft {
         self.expand(trust)?;
         let sealed = self.seal || self.to.iter().any(|name| sealed_alone(name, trust));
         if !sealed {
-            if let Some(own) = self.to.iter().find(|name| *name == trust.own_name()) {
+            if let Some(own) = self.to.iter().find(|name| trust.is_own(name)) {
                 return Err(SubmitError::own_recipient(own));
             }
             return if self.tlp >= Tlp::AmberStrict {
@@ -50,7 +50,7 @@ impl Draft {
         if self.to.is_empty() {
             return Err(SubmitError::sealed_to_nobody());
         }
-        if self.to.iter().all(|name| name == trust.own_name()) {
+        if self.to.iter().all(|name| trust.is_own(name)) {
             return Err(SubmitError::own_recipient(trust.own_name()));
         }
         if self.ids == IdScheme::Content {
@@ -163,9 +163,11 @@ fn expanded(names: &[PublisherName], trust: &TrustList) -> Result<Vec<PublisherN
     for name in names {
         let members = trust.group(name).unwrap_or(std::slice::from_ref(name));
         for member in members {
-            if trust.peer(member).is_none() && member != trust.own_name() {
+            if !trust.publisher(member) {
                 return Err(SubmitError::unknown_recipient(member));
             }
+            // What is signed has present names: a relay may not know the old one.
+            let member = trust.present_name(member);
             if !peers.contains(member) {
                 peers.push(member.clone());
             }

@@ -9,7 +9,7 @@ use crate::envelope::Core;
 use crate::identity::{EventId, PublisherName};
 use crate::limits::{LINKS_MAX, REPUBLISH_ANCESTORS_MAX};
 use crate::link::LinkTarget;
-use crate::policy::Tlp;
+use crate::policy::{Tlp, TrustList};
 
 /// A draft that may not be signed before its lineage is known.
 #[derive(Debug)]
@@ -34,21 +34,17 @@ impl Child {
 
     /// The draft of the child. `lineage` are the cores of the event that was handed off and of its ancestors,
     /// nearest first, as far as they are held; empty where it is not held itself. Recipients that the child
-    /// inherits are kept where `is_peer`.
+    /// inherits are kept if they are peers in `trust`, by their present names.
     ///
     /// # Errors
     /// `foreign_event` where it is not held, where it comes back to a publisher of its ancestry, or where that
     /// is too long; `bad_tlp` for a label that goes to nobody, `bad_meta` where no recipient is left.
-    pub fn into_draft(
-        self,
-        lineage: &[&Core],
-        is_peer: impl Fn(&PublisherName) -> bool,
-    ) -> Result<Draft, SubmitError> {
+    pub fn into_draft(self, lineage: &[&Core], trust: &TrustList) -> Result<Draft, SubmitError> {
         let Self { of, mut draft } = self;
         let (Some(parent), Some(oldest)) = (lineage.first(), lineage.last()) else {
             return Err(SubmitError::not_seen(&of.to_string()));
         };
-        if lineage.iter().any(|core| comes_from(core, &draft.publisher)) {
+        if lineage.iter().any(|core| comes_from(core, trust)) {
             return Err(SubmitError::comes_back(&of, &draft.publisher));
         }
         if lineage.len() + usize::from(oldest.parent.is_some()) > REPUBLISH_ANCESTORS_MAX {
@@ -57,7 +53,7 @@ impl Child {
         draft.tlp = draft.tlp.max(parent.tlp);
         // Relays that could not read the parent cannot read its child.
         draft.seal |= parent.body.is_sealed();
-        draft.to = no_wider(&draft, parent, is_peer)?;
+        draft.to = no_wider(&draft, parent, trust)?;
         if draft.tlp >= Tlp::AmberStrict && draft.to.is_empty() {
             return Err(SubmitError::goes_to_nobody(draft.tlp));
         }
@@ -73,29 +69,28 @@ impl Child {
     }
 }
 
-/// Did `publisher` publish this, or what it says that it was made from?
-fn comes_from(core: &Core, publisher: &PublisherName) -> bool {
+/// Did this node publish this, or what it says that it was made from, by whichever of its names?
+fn comes_from(core: &Core, trust: &TrustList) -> bool {
     let source =
         core.links.iter().filter(|link| link.left.is_none() && link.relation.as_str() == "derived-from");
     let sources = source.filter_map(|link| match &link.right {
         LinkTarget::Event(id) => Some(id),
         LinkTarget::Opaque(_) => None,
     });
-    sources.chain([&core.id]).chain(&core.parent).any(|id| id.publisher == *publisher)
+    sources.chain([&core.id]).chain(&core.parent).any(|id| trust.is_own(&id.publisher))
 }
 
 /// The child's recipients, of whom each is one of its parent's too.
-fn no_wider(
-    draft: &Draft,
-    parent: &Core,
-    is_peer: impl Fn(&PublisherName) -> bool,
-) -> Result<Vec<PublisherName>, SubmitError> {
+fn no_wider(draft: &Draft, parent: &Core, trust: &TrustList) -> Result<Vec<PublisherName>, SubmitError> {
     if parent.to.is_empty() {
         return Ok(draft.to.clone());
     }
-    let inherited = parent.to.iter().filter(|name| **name != draft.publisher && is_peer(name));
-    let to: Vec<_> =
-        inherited.filter(|name| draft.to.is_empty() || draft.to.contains(name)).cloned().collect();
+    let mut to: Vec<PublisherName> = Vec::new();
+    for name in parent.to.iter().filter_map(|name| trust.known_as(name)).map(|peer| &peer.name) {
+        if (draft.to.is_empty() || draft.to.contains(name)) && !to.contains(name) {
+            to.push(name.clone());
+        }
+    }
     if to.is_empty() {
         let what = format!("{} was for named recipients, and none of them may get this from here", parent.id);
         return Err(SubmitError::new(SubmitCode::BadMeta, what)

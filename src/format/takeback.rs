@@ -5,6 +5,7 @@ use super::refusal::SubmitError;
 use crate::envelope::Core;
 use crate::identity::EventId;
 use crate::link::LinkTarget;
+use crate::policy::TrustList;
 
 /// The events that `core` withdraws or replaces. Each has to be recalled before `core` is signed, and where it is held
 /// [`check_audience`] asked; what is not held cannot be compared, and is let through.
@@ -32,13 +33,15 @@ pub fn taken_back(core: &Core) -> Result<Vec<EventId>, SubmitError> {
 ///
 /// # Errors
 /// `bad_meta` for a stricter label, or for a `to` that leaves somebody out.
-pub fn check_audience(core: &Core, target: &Core) -> Result<(), SubmitError> {
+pub fn check_audience(core: &Core, target: &Core, trust: &TrustList) -> Result<(), SubmitError> {
     if core.tlp > target.tlp {
         let what = format!("it takes back {}, which is TLP:{}", target.id, target.tlp);
         return Err(SubmitError::bad_meta(format!("{what}, and is TLP:{} itself", core.tlp))
             .hint("give it the label of what it takes back, or a more open one"));
     }
-    let left_out = target.to.iter().find(|name| !core.to.contains(name));
+    // One of them may have been renamed in between.
+    let is_named = |name| core.to.iter().any(|ours| trust.present_name(ours) == trust.present_name(name));
+    let left_out = target.to.iter().find(|name| !is_named(name));
     if !core.to.is_empty() && (target.to.is_empty() || left_out.is_some()) {
         let whom = left_out.map_or("everybody whom policy allows".to_owned(), |name| format!("\"{name}\""));
         return Err(SubmitError::bad_meta(format!(
@@ -61,6 +64,7 @@ mod tests {
     use crate::identity::PublisherName;
     use crate::link::{Link, Relation};
     use crate::policy::Tlp;
+    use crate::policy::testing::trusting;
     use crate::time::Timestamp;
 
     fn id(publisher: &str, n: u128) -> EventId {
@@ -124,13 +128,15 @@ mod tests {
             ("a more open label", (Tlp::Clear, &[]), (Tlp::Amber, &[]), true),
             ("a stricter label", (Tlp::Amber, &[]), (Tlp::Green, &[]), false),
             ("the same recipients", (Tlp::Green, &["b", "a"]), (Tlp::Green, &["a", "b"]), true),
+            ("one that was renamed", (Tlp::Green, &["a", "new-b"]), (Tlp::Green, &["a", "b"]), true),
             ("one more recipient", (Tlp::Green, &["a", "b"]), (Tlp::Green, &["a"]), true),
             ("one recipient fewer", (Tlp::Green, &["a"]), (Tlp::Green, &["a", "b"]), false),
             ("to some, of what was for all", (Tlp::Green, &["a"]), (Tlp::Green, &[]), false),
             ("to all, of what was for some", (Tlp::Green, &[]), (Tlp::Green, &["a"]), true),
         ];
+        let trust = trusting(&["cert-at"], &[&["a"], &["new-b", "b"]]);
         for (name, (tlp, to), (target_tlp, target_to), fits) in cases {
-            let checked = check_audience(&core(*tlp, to), &core(*target_tlp, target_to));
+            let checked = check_audience(&core(*tlp, to), &core(*target_tlp, target_to), &trust);
             assert_eq!(checked.is_ok(), *fits, "{name}");
             assert!(checked.is_ok() || checked.is_err_and(|error| error.hint.is_some()), "{name}");
         }

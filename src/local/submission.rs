@@ -255,7 +255,7 @@ impl Submitter {
         let cores: Vec<_> = lineage.iter().collect();
         let trust = self.trust.load_full();
         child.expand(&trust)?;
-        self.sign(child.into_draft(&cores, |name| trust.peer(name).is_some())?)
+        self.sign(child.into_draft(&cores, &trust)?)
     }
 
     /// The event and its ancestors, nearest first, as far as they are held. What was sealed for us tells its
@@ -276,7 +276,7 @@ impl Submitter {
     async fn check_takebacks(&self, core: &Core) -> Result<(), SubmitError> {
         for target in taken_back(core)? {
             if let Some(held) = self.recall(0, target).await?.first() {
-                check_audience(core, held.envelope.core())?;
+                check_audience(core, held.envelope.core(), &self.trust.load())?;
             }
         }
         Ok(())

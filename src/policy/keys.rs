@@ -125,7 +125,8 @@ impl KeyBook {
 impl TrustList {
     /// Which keys may have signed an envelope of this time that names `publisher` and `key_id`?
     pub fn keys_of(&self, publisher: &PublisherName, key_id: KeyId, created: Timestamp) -> Trust {
-        let theirs = self.keys.fitting(key_id).filter(|bound| self.is_of(publisher, bound));
+        let name = self.present_name(publisher);
+        let theirs = self.keys.fitting(key_id).filter(|bound| bound.name == *name);
         let mut theirs: Vec<_> = theirs.map(|bound| (bound.standing(created), bound.key)).collect();
         theirs.sort_by_key(|(standing, _)| *standing);
         let has = |standing| theirs.iter().any(|(known, _)| *known == standing);
@@ -157,14 +158,9 @@ impl TrustList {
         key: &VerifyingKey,
         created: Timestamp,
     ) -> Option<Standing> {
+        let name = self.present_name(publisher);
         let mut bound = self.keys.by_hash.get(&KeyId::hash(key.as_bytes()))?.iter();
-        bound.find(|bound| self.is_of(publisher, bound)).map(|bound| bound.standing(created))
-    }
-
-    /// Does `publisher` name the node that has the key, by its name or an alias?
-    fn is_of(&self, publisher: &PublisherName, bound: &Bound) -> bool {
-        let has_alias = |peer: &super::Peer| peer.aliases.contains(publisher);
-        bound.name == *publisher || self.peers.get(&bound.name).is_some_and(has_alias)
+        bound.find(|bound| bound.name == *name).map(|bound| bound.standing(created))
     }
 }
 

@@ -123,6 +123,11 @@ impl Ground {
         self.trust.own_name()
     }
 
+    /// Is `name` ours, or was it?
+    pub fn is_own(&self, name: &PublisherName) -> bool {
+        self.trust.is_own(name)
+    }
+
     pub fn tick(&self) -> Tick {
         self.now.tick
     }

@@ -36,6 +36,8 @@ pub struct HandoffTally {
     /// An earlier entry with the same content id was handed off instead.
     pub same_content: u64,
     pub expired: u64,
+    /// It is sealed, and none of this node's names is among its recipients.
+    pub sealed_for_others: u64,
     /// The consumer's filter does not admit it, or has no answer.
     pub filtered: u64,
     pub filter_failed: u64,
@@ -284,7 +286,7 @@ impl Handoff {
     fn takes(&mut self, entry: &Arc<Entry>, tally: &mut HandoffTally, ground: &Ground) -> bool {
         let core = entry.envelope.core();
         let own = if ground.on(Rule::OwnByPublisher) {
-            entry.envelope.publisher() == ground.own_name()
+            ground.is_own(entry.envelope.publisher())
         } else {
             entry.path.is_empty()
         };
@@ -292,7 +294,8 @@ impl Handoff {
             return false;
         }
         // What is sealed for others cannot be opened here, not even by who sealed it.
-        if core.body.is_sealed() && !core.to.contains(ground.own_name()) {
+        if core.body.is_sealed() && !core.to.iter().any(|name| ground.is_own(name)) {
+            tally.sealed_for_others += 1;
             return false;
         }
         if core
@@ -305,9 +308,8 @@ impl Handoff {
         if !self.admits(entry, tally, ground) {
             return false;
         }
-        let twin_handed = |twin: &Twin| {
-            (self.request.own || twin.id.publisher != *ground.own_name()) && self.was_admitted(twin)
-        };
+        let twin_handed =
+            |twin: &Twin| (self.request.own || !ground.is_own(&twin.id.publisher)) && self.was_admitted(twin);
         if entry.twins.iter().any(twin_handed) {
             tally.same_content += 1;
             return false;

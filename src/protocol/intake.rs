@@ -324,7 +324,7 @@ pub fn decode(bytes: bytes::Bytes) -> Result<UnverifiedEnvelope, Verdict> {
 
 /// The hop path's last entry must be the authenticated peer (design §5.3).
 pub fn path_fits(path: &HopPath, peer: &policy::Peer) -> bool {
-    path.last().is_some_and(|last| *last == peer.name || peer.aliases.contains(last))
+    path.last().is_some_and(|last| peer.has_name(last))
 }
 
 /// Inspects an envelope with the keys one of which must have signed it: what workers do for
@@ -352,7 +352,7 @@ pub fn receive_verdict(
     source: &policy::Peer,
     ground: &Ground,
 ) -> Option<Verdict> {
-    let code = match policy::receive(core, path, ground.own_name(), source).err()? {
+    let code = match policy::receive(core, path, ground.trust.own_names(), source).err()? {
         NotReceived::Filter | NotReceived::FilterFailed => VerdictCode::NotWanted,
         NotReceived::Relay => VerdictCode::RelayNotAllowed,
         NotReceived::Tlp => VerdictCode::TlpNotAllowed,

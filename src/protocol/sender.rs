@@ -365,10 +365,10 @@ impl Live {
 
 fn shared(entry: &Entry, peer: &Peer, ground: &Ground) -> Result<(), Withheld> {
     let core = entry.envelope.core();
-    if !ground.on(Rule::HomeLabel) && core.id.publisher == peer.name && core.tlp >= Tlp::Amber {
+    if !ground.on(Rule::HomeLabel) && peer.has_name(&core.id.publisher) && core.tlp >= Tlp::Amber {
         return Err(Withheld::TlpHop);
     }
-    policy::share(core, &entry.path, ground.own_name(), peer, ground.clock.trusted(ground.now))
+    policy::share(core, &entry.path, ground.trust.own_names(), peer, ground.clock.trusted(ground.now))
 }
 
 fn decide(
@@ -379,7 +379,7 @@ fn decide(
     modes: &BTreeMap<PublisherName, bool>,
     ground: &Ground,
 ) -> Decision {
-    let from_peer = entry.source() == Some(&peer.name);
+    let from_peer = entry.source().is_some_and(|source| peer.has_name(source));
     if from_peer && (came.contains(&entry.seq) || !ground.on(Rule::OfferSource)) {
         return Decision::Pass;
     }
@@ -387,13 +387,12 @@ fn decide(
         return Decision::Withhold(reason);
     }
     let publisher = entry.envelope.publisher();
-    let in_path =
-        entry.path.contains(&peer.name) || peer.aliases.iter().any(|alias| entry.path.contains(alias));
-    let home = *publisher == peer.name || peer.aliases.contains(publisher);
+    let in_path = peer.is_among(entry.path.hops());
+    let home = peer.has_name(publisher);
     if entry.seq <= have_until || in_path || home {
         return Decision::Offer;
     }
-    let eager = modes.get(publisher).copied().unwrap_or(publisher == ground.own_name());
+    let eager = modes.get(publisher).copied().unwrap_or(ground.is_own(publisher));
     if eager { Decision::Push } else { Decision::Offer }
 }
 

@@ -11,4 +11,5 @@ mod keys;
 mod later;
 mod losing;
 mod recalling;
+mod renamed;
 mod stories;

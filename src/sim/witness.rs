@@ -320,7 +320,7 @@ impl Witness {
     pub fn shared(&self, sender: usize, node: usize, past: &Past, trusts: &[Arc<TrustList>]) -> bool {
         let Some(peer) = trusts[sender].peer(&self.names[node]) else { return false };
         let core = past.envelope.core();
-        crate::policy::share(core, &past.path, &self.names[sender], peer, None).is_ok()
+        crate::policy::share(core, &past.path, &self.names[sender].clone().into(), peer, None).is_ok()
     }
 }
 

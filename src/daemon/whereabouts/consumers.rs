@@ -64,10 +64,10 @@ pub(super) fn consumer(entry: &Entry, at: &ConsumerView, sources: &Sources<'_>) 
 /// What holds an event back from any consumer.
 fn held_back(entry: &Entry, own: bool, sources: &Sources<'_>) -> Option<(&'static str, String)> {
     let core = entry.envelope.core();
-    if entry.envelope.publisher() == sources.own_name && !own {
+    if sources.own.has(entry.envelope.publisher()) && !own {
         return Some(("own", "it gets what others publish".to_owned()));
     }
-    if core.body.is_sealed() && !core.to.contains(sources.own_name) {
+    if core.body.is_sealed() && !core.to.iter().any(|name| sources.own.has(name)) {
         return Some(("sealed", "this node is no recipient".to_owned()));
     }
     None
@@ -93,6 +93,6 @@ fn same_content(
     if asked.is_none_or(|asked| asked.filter.is_some_and(|filter| filter.reads_meta())) {
         return None;
     }
-    let twin = entry.twins.iter().find(|twin| own || twin.id.publisher != *sources.own_name)?;
+    let twin = entry.twins.iter().find(|twin| own || !sources.own.has(&twin.id.publisher))?;
     Some(("same_content", format!("{} has the same content and came before", twin.id)))
 }

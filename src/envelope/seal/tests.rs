@@ -6,7 +6,7 @@ use rand::rngs::StdRng;
 use super::*;
 use crate::envelope::{ENVELOPE_VERSION, EventType, IdScheme, Signer, UnverifiedEnvelope};
 use crate::event::Format;
-use crate::identity::{EventId, ProjectName};
+use crate::identity::{EventId, ProjectName, PublisherName};
 use crate::limits::{LINE_BYTES_MAX, LINKS_MAX, RECIPIENTS_MAX, SEALED_BYTES_MAX};
 use crate::link::{Link, LinkTarget, Relation};
 use crate::time::Timestamp;

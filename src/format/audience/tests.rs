@@ -7,6 +7,7 @@ use ed25519_dalek::SigningKey;
 use super::*;
 use crate::envelope::content::BodyIdSecret;
 use crate::format::{Door, Intake, intake};
+use crate::identity::NodeNames;
 use crate::identity::ProjectName;
 use crate::policy::{Peer, Receive, Share};
 use crate::time::Timestamp;
@@ -37,17 +38,19 @@ fn peer(of: &str, seed: u8, seal: Option<SealKey>) -> Peer {
     }
 }
 
-/// We are cert-at (sealing key 1); cert-lv has no sealing key, cert-no gets sealed events alone.
+/// We are cert-at, once cert-old (sealing key 1); cert-pl was cert-poland; cert-lv has no sealing key, cert-no gets sealed events alone.
 fn trust() -> TrustList {
     let mut alone = peer("cert-no", 5, Some(key(5)));
     alone.share.seal = true;
-    let peers =
-        [peer("cert-ee", 2, Some(key(2))), peer("cert-pl", 3, Some(key(3))), peer("cert-lv", 4, None), alone];
+    let mut renamed = peer("cert-pl", 3, Some(key(3)));
+    renamed.aliases = names(&["cert-poland"]);
+    let peers = [peer("cert-ee", 2, Some(key(2))), renamed, peer("cert-lv", 4, None), alone];
     let groups = BTreeMap::from([
         (name("nordics"), names(&["cert-ee", "cert-no", "cert-at"])),
-        (name("baltics"), names(&["cert-ee", "cert-pl"])),
+        (name("baltics"), names(&["cert-ee", "cert-poland"])),
     ]);
-    TrustList::new(name("cert-at"), SigningKey::from_bytes(&[1; 32]).verifying_key(), peers)
+    let own = NodeNames::new(name("cert-at"), names(&["cert-old"]));
+    TrustList::new(own, SigningKey::from_bytes(&[1; 32]).verifying_key(), peers)
         .with_own_seal(key(1))
         .with_groups(groups)
 }
@@ -83,6 +86,24 @@ fn recipients_narrow_each_other() {
     assert_eq!(
         addressed_at("", &Door { to: names(&["cert-pl"]), ..door() }).unwrap().to(),
         names(&["cert-pl"])
+    );
+}
+
+/// Whoever names a recipient by a name that it had reaches it; what is signed has the present one.
+#[test]
+fn recipients_are_known_by_old_names_too() {
+    let line = r#""to":["cert-poland","cert-pl","cert-ee"],"seal":true"#;
+    let sealed = addressed(line).unwrap();
+    assert_eq!(
+        (sealed.to(), sealed.seal.clone()),
+        (&names(&["cert-pl", "cert-ee"])[..], Some(vec![key(3), key(2)]))
+    );
+    let at = |to: &[&str]| addressed_at(r#""to":["cert-poland"]"#, &Door { to: names(to), ..door() });
+    assert_eq!(at(&["cert-pl"]).unwrap().to(), names(&["cert-pl"]));
+    assert_eq!(code(r#""seal":true,"to":["cert-old"]"#), "unknown_recipient", "for ourselves alone");
+    assert_eq!(
+        addressed(r#""seal":true,"to":["cert-old","cert-ee"]"#).unwrap().to(),
+        names(&["cert-at", "cert-ee"])
     );
 }
 

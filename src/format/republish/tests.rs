@@ -8,6 +8,7 @@ use crate::envelope::{Body, IdScheme};
 use crate::format::{Door, Intake, Made, MultipleValues, intake};
 use crate::identity::ProjectName;
 use crate::link::{Link, Relation};
+use crate::policy::testing::trusting;
 use crate::time::Timestamp;
 
 const UUID: &str = "72ddb00c-2d0a-4eea-b7ac-ae122b8e6c3b";
@@ -47,8 +48,14 @@ fn child(meta: &str) -> Box<Child> {
     }
 }
 
+/// We were cert-old; cert-est was cert-ee.
+fn trust() -> TrustList {
+    let peers: [&[&str]; 4] = [&["cert-est", "cert-ee"], &["cert-fr"], &["cert-lv"], &["cert-pl"]];
+    trusting(&["cert-at", "cert-old"], &peers)
+}
+
 fn signed(meta: &str, lineage: &[&Core]) -> Result<Core, SubmitError> {
-    let draft = child(meta).into_draft(lineage, |peer| peer.as_str() != "cert-xx")?;
+    let draft = child(meta).into_draft(lineage, &trust())?;
     Ok(core_of(Intake::New(Box::new(draft))))
 }
 
@@ -104,6 +111,14 @@ fn recipients_and_life_are_no_wider_than_the_parents() {
     assert_eq!(signed(r#""to":["cert-lv"]"#, &[&open]).unwrap().to, [name("cert-lv")]);
 }
 
+/// A parent names a recipient by the name that it had then: its child goes to it by its present one, once.
+#[test]
+fn recipients_are_inherited_across_a_rename() {
+    let parent = held("cert-pl", r#","to":["cert-ee","cert-est","cert-old","cert-fr"]"#);
+    let core = signed("", &[&parent]).unwrap();
+    assert_eq!(core.to, [name("cert-est"), name("cert-fr")]);
+}
+
 #[test]
 fn nothing_comes_back_to_a_publisher_of_its_ancestry() {
     let ours = held("cert-at", "");
@@ -117,9 +132,9 @@ fn nothing_comes_back_to_a_publisher_of_its_ancestry() {
         }],
         ..held("cert-pl", "")
     };
-    for lineage in
-        [vec![&ours], vec![&theirs, &ours], vec![&theirs, &of_ours], vec![&related("derived-from")]]
-    {
+    let of_old = held("cert-old", "");
+    let (circle, related_circle) = (vec![&theirs, &of_ours], related("derived-from"));
+    for lineage in [vec![&ours], vec![&theirs, &ours], circle, vec![&related_circle], vec![&of_old]] {
         let fault = signed("", &lineage).unwrap_err();
         assert_eq!(fault.code, SubmitCode::ForeignEvent, "{lineage:?}");
         assert!(fault.message.contains("circle"), "{}", fault.message);
@@ -144,10 +159,10 @@ fn an_ancestry_has_its_bound_whether_it_is_held_or_only_named() {
 fn what_came_sealed_goes_on_sealed() {
     let parent = held("cert-ee", r#","to":["cert-at","cert-pl"]"#);
     let sealed = Core { body: Body::Sealed(vec![0xd8, 0x60].into()), ..parent.clone() };
-    let is_sealed = |parent: &Core| child("").into_draft(&[parent], |_| true).unwrap().seal;
+    let is_sealed = |parent: &Core| child("").into_draft(&[parent], &trust()).unwrap().seal;
     assert!(is_sealed(&sealed) && !is_sealed(&parent));
     let red = Core { tlp: Tlp::Red, ..sealed };
-    assert_eq!(child("").into_draft(&[&red], |_| true).unwrap().to, [name("cert-pl")]);
+    assert_eq!(child("").into_draft(&[&red], &trust()).unwrap().to, [name("cert-pl")]);
 }
 
 #[test]

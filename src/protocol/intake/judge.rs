@@ -19,7 +19,7 @@ const DECISION_MS: u64 = 10 * 365 * 24 * 60 * 60 * 1_000;
 /// Returns the keys one of which must have signed this envelope, before any expensive check. `Err` carries the
 /// verdict if none can have.
 pub fn candidate_keys(envelope: &Envelope, ground: &Ground) -> Result<Vec<VerifyingKey>, Verdict> {
-    if !ground.on(Rule::OwnTrusted) && envelope.publisher() == ground.own_name() {
+    if !ground.on(Rule::OwnTrusted) && ground.is_own(envelope.publisher()) {
         return Err(Verdict::rejected(VerdictCode::UnknownPublisher));
     }
     match ground.trust.keys_of(envelope.publisher(), envelope.key_id(), envelope.core().created) {

@@ -54,7 +54,7 @@ impl Link {
             let detail = format!("{:?}; expected {:?}", hello.federation, ground.config.federation);
             return Err(FeedFault { code: FaultCode::Federation, detail });
         }
-        if hello.name != self.peer.name && !self.peer.aliases.contains(&hello.name) {
+        if !self.peer.has_name(&hello.name) {
             let detail = format!("{}; expected {}, by the peer file here", hello.name, self.peer.name);
             return Err(FeedFault { code: FaultCode::Name, detail });
         }

@@ -269,7 +269,7 @@ impl Link {
 
     /// May one more envelope of `publisher` be taken now? `Err` with the wait in ms.
     pub fn take_rate(&mut self, publisher: &PublisherName, ground: &Ground) -> Result<(), u64> {
-        self.rates.by_publisher.take(publisher, &ground.ledger, &self.peer.name, ground.now.tick)
+        self.rates.by_publisher.take(publisher, &self.peer.name, ground)
     }
 
     /// A carrier of this peer, which came on `stream`, became entry `seq` of our journal: only now does it count

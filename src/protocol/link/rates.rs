@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::policy::{Rate, Receive};
-use crate::record::Ledger;
 
 #[derive(Debug, Default)]
 pub(super) struct Rates {
@@ -70,11 +69,12 @@ impl Rates {
     }
 }
 
-/// `rate_per_publisher`: one bucket for each publisher that came by this peer. What is asked for takes a token first; what
-/// is owed for its rate has reserved one.
+/// `rate_per_publisher`: one bucket for each publisher that came by this peer, whatever name it went by. What is asked for
+/// takes a token first; what is owed for its rate has reserved one.
 #[derive(Debug, Default)]
 pub struct PublisherRates {
     rate: Option<Rate>,
+    /// By present names.
     buckets: BTreeMap<PublisherName, Bucket>,
 }
 
@@ -90,35 +90,36 @@ impl PublisherRates {
     pub fn take(
         &mut self,
         publisher: &PublisherName,
-        ledger: &Ledger,
         peer: &PublisherName,
-        now: Tick,
+        ground: &Ground,
     ) -> Result<(), u64> {
         let Some(rate) = self.rate else { return Ok(()) };
-        if self.buckets.len() >= PEERS_MAX && !self.buckets.contains_key(publisher) {
+        let (name, now) = (ground.trust.present_name(publisher), ground.tick());
+        if self.buckets.len() >= PEERS_MAX && !self.buckets.contains_key(name) {
             self.buckets.clear();
         }
-        let bucket = self.buckets.entry(publisher.clone()).or_insert_with(|| {
+        let bucket = self.buckets.entry(name.clone()).or_insert_with(|| {
             let mut bucket = Bucket::new(rate, now);
             // Those that an earlier bucket gave a time.
-            let owed = ledger.feeds.get(peer).map_or(0, |feed| feed.owed.count(VerdictCode::Rate, publisher));
-            bucket.spend(owed, now);
+            let feed = ground.ledger.feeds.get(peer);
+            let owed = |name| feed.map_or(0, |feed| feed.owed.count(VerdictCode::Rate, name));
+            bucket.spend(ground.trust.names_of(name).map(owed).sum(), now);
             bucket
         });
         if bucket.take(now) { Ok(()) } else { Err(bucket.wait_ms(now)) }
     }
 
     /// An entry is owed for its rate, and asked for after the wait that [`PublisherRates::take`] named.
-    pub fn reserve(&mut self, publisher: &PublisherName, now: Tick) {
-        if let Some(bucket) = self.buckets.get_mut(publisher) {
-            bucket.spend(1, now);
+    pub fn reserve(&mut self, publisher: &PublisherName, ground: &Ground) {
+        if let Some(bucket) = self.buckets.get_mut(ground.trust.present_name(publisher)) {
+            bucket.spend(1, ground.tick());
         }
     }
 
     /// What was owed for its rate came another way, or is gone.
-    pub fn give_back(&mut self, publisher: &PublisherName, now: Tick) {
-        if let Some(bucket) = self.buckets.get_mut(publisher) {
-            bucket.give_back(now);
+    pub fn give_back(&mut self, publisher: &PublisherName, ground: &Ground) {
+        if let Some(bucket) = self.buckets.get_mut(ground.trust.present_name(publisher)) {
+            bucket.give_back(ground.tick());
         }
     }
 }

@@ -150,12 +150,13 @@ impl Node {
         key: Option<EventKey>,
         release: bool,
     ) -> usize {
+        let trust = &self.ground.trust;
         // Of a peer that is no longer one nothing can be asked for.
         let feeds = self.ground.ledger.feeds.iter().filter(|(peer, _)| self.links.contains_key(*peer));
         let owed = feeds.flat_map(|(peer, state)| {
             let of_them = state.owed.values().filter(|owed| {
                 owed.reason == VerdictCode::KeyRevoked
-                    && owed.publisher == *publisher
+                    && trust.present_name(&owed.publisher) == trust.present_name(publisher)
                     && key.is_none_or(|key| owed.key == key)
             });
             of_them.map(|owed| (peer.clone(), owed.clone()))

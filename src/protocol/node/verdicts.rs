@@ -64,8 +64,8 @@ impl Node {
         let now = self.ground.tick();
         let elsewhere = self.ground.intake.flights.elsewhere(key, stream, now);
         let Some(link) = self.links.get_mut(peer).filter(|link| link.is_current(stream)) else { return };
-        let own = publisher == self.ground.own_name();
-        let home = own || publisher == peer || link.peer.aliases.contains(publisher);
+        let own = self.ground.is_own(publisher);
+        let home = own || link.peer.has_name(publisher);
         let verdict = match held {
             Some(held) if held == digest => Some(Verdict::Refused),
             Some(_) if lost => Some(Verdict::rejected(VerdictCode::Equivocation)),
@@ -201,7 +201,7 @@ impl Node {
         if let Some(link) = self.links.get_mut(&arrival.peer)
             && let Some(receiver) = &mut link.receiver
         {
-            let is_own = *publisher == link.peer.name;
+            let is_own = link.peer.has_name(publisher);
             if arrival.answer {
                 receiver.answered_news(arrival.seq, publisher, is_own, &mut self.ground);
             } else {
@@ -218,7 +218,7 @@ impl Node {
         let (key, publisher) = (envelope.key(), envelope.publisher().clone());
         let other_eager = self.links.values().any(|link| {
             let receiver = link.receiver.as_ref().filter(|_| link.peer.name != arrival.peer);
-            receiver.is_some_and(|receiver| receiver.is_eager(&publisher, publisher == link.peer.name))
+            receiver.is_some_and(|receiver| receiver.is_eager(&publisher, link.peer.has_name(&publisher)))
         });
         let Some(link) = self.links.get_mut(&arrival.peer) else { return };
         if !link.is_current(arrival.stream) {
@@ -228,7 +228,7 @@ impl Node {
         self.ground.intake.landed(key, arrival.stream, self.ground.now.tick);
         link.conclude(arrival.seq, key, &verdict, &mut self.ground);
         if verdict == Verdict::Refused {
-            let is_own = publisher == link.peer.name;
+            let is_own = link.peer.has_name(&publisher);
             if let Some(receiver) = link.receiver.as_mut().filter(|_| !arrival.answer) {
                 receiver.pushed_duplicate(&publisher, other_eager, is_own, &mut self.ground);
             }

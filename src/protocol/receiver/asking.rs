@@ -88,7 +88,7 @@ impl Receiver {
         let is_asked = self.asked.contains_key(&seq);
         if !is_paid
             && !is_asked
-            && let Err(wait) = rates.take(&publisher, &ground.ledger, peer, now)
+            && let Err(wait) = rates.take(&publisher, peer, ground)
         {
             let Some(before) = offered_after else {
                 return self.due_at(seq, now.plus_ms(wait.max(1)), ground);

@@ -58,7 +58,7 @@ impl Receiver {
         }
         if let Some(owed) = owed {
             if owed.reason == VerdictCode::Rate && matches!(verdict, Verdict::Refused | Verdict::Missing) {
-                rates.give_back(&owed.publisher, ground.tick());
+                rates.give_back(&owed.publisher, ground);
             }
             ground.note(Note::Settled { peer: peer.clone(), seq });
         }
@@ -79,7 +79,7 @@ impl Receiver {
         let state = &ground.ledger.feeds[peer];
         if state.owed.has_place(&owed, places) || !ground.on(Rule::OwedShare) {
             if owed.reason == VerdictCode::Rate {
-                rates.reserve(&owed.publisher, ground.tick());
+                rates.reserve(&owed.publisher, ground);
             }
             return self.owe(peer, owed, ground);
         }

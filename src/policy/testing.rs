@@ -1,0 +1,39 @@
+//! Trust lists for tests of whatever asks one. Nothing of it is in the program.
+
+use ed25519_dalek::SigningKey;
+
+use super::{Peer, Receive, Share, TrustList};
+use crate::identity::{NodeNames, PublisherName};
+
+pub fn name(text: &str) -> PublisherName {
+    PublisherName::parse(text).unwrap()
+}
+
+/// `names` are the present name and, behind it, old ones.
+pub fn node_names(names: &[&str]) -> NodeNames {
+    NodeNames::new(name(names[0]), names[1..].iter().map(|alias| name(alias)).collect())
+}
+
+/// A peer by its present name and, behind it, old ones, whose key is made of the first of them all.
+pub fn peer(names: &[&str]) -> Peer {
+    let mut seed = [0; 32];
+    let first = names[names.len() - 1].as_bytes();
+    seed[..first.len()].copy_from_slice(first);
+    Peer {
+        name: name(names[0]),
+        key: SigningKey::from_bytes(&seed).verifying_key(),
+        seal: None,
+        aliases: names[1..].iter().map(|alias| name(alias)).collect(),
+        dialled: true,
+        paused: false,
+        revoked: false,
+        share: Share::default(),
+        receive: Receive::default(),
+    }
+}
+
+/// What the node of these names trusts.
+pub fn trusting(own: &[&str], peers: &[&[&str]]) -> TrustList {
+    let own_key = SigningKey::from_bytes(&[1; 32]).verifying_key();
+    TrustList::new(node_names(own), own_key, peers.iter().map(|names| peer(names)))
+}

@@ -1,0 +1,81 @@
+//! What goes to a peer, or comes from it, under names that it or this node had before.
+
+use super::testing::{name, node_names, peer};
+use super::*;
+use crate::envelope::{Body, ENVELOPE_VERSION, EventType, IdScheme};
+use crate::event::Format;
+use crate::identity::{EventId, ProjectName};
+
+fn core(publisher: &str, tlp: Tlp, to: &[&str], sealed: bool) -> Core {
+    let project = ProjectName::parse("intelmq").unwrap();
+    Core {
+        version: ENVELOPE_VERSION,
+        id: EventId { publisher: name(publisher), project, uuid: uuid::Uuid::from_u128(1) },
+        ids: IdScheme::Random,
+        created: Timestamp(1),
+        expires: None,
+        event_type: EventType::Event,
+        format: Format::intelmq(),
+        tlp,
+        to: to.iter().map(|to| name(to)).collect(),
+        max_hops: 16,
+        parent: None,
+        links: Vec::new(),
+        ext: None,
+        extensions: Default::default(),
+        body: if sealed { Body::Sealed("x".into()) } else { Body::Plain("{}".into()) },
+    }
+}
+
+/// We are cert-at, and were cert-old; the peer is cert-est, and was cert-ee.
+#[test]
+fn old_names_count_wherever_a_share_is_decided() {
+    let (own, peer) = (node_names(&["cert-at", "cert-old"]), peer(&["cert-est", "cert-ee"]));
+    let of = |publisher, tlp, to: &[&str], sealed| {
+        share(&core(publisher, tlp, to, sealed), &HopPath::default(), &own, &peer, None)
+    };
+    for (what, shared, expected) in [
+        ("named by its old name", of("cert-at", Tlp::Green, &["cert-ee"], false), Ok(())),
+        ("by its present one", of("cert-at", Tlp::Green, &["cert-est"], false), Ok(())),
+        ("another is named", of("cert-at", Tlp::Green, &["cert-pl"], false), Err(Withheld::NotNamed)),
+        ("sealed to its old name", of("cert-pl", Tlp::AmberStrict, &["cert-ee"], true), Ok(())),
+        ("sealed to another", of("cert-pl", Tlp::AmberStrict, &["cert-lv"], true), Err(Withheld::TlpMax)),
+        ("its own by its old name", of("cert-ee", Tlp::Red, &["cert-pl"], false), Ok(())),
+        ("ours by our old name, AMBER", of("cert-old", Tlp::Amber, &[], false), Ok(())),
+        ("another's AMBER", of("cert-pl", Tlp::Amber, &[], false), Err(Withheld::TlpHop)),
+        ("ours by our old name, RED, sealed", of("cert-old", Tlp::Red, &["cert-ee"], true), Ok(())),
+    ] {
+        assert_eq!(shared, expected, "{what}");
+    }
+}
+
+#[test]
+fn old_names_count_when_something_is_received() {
+    let own = node_names(&["cert-at", "cert-old"]);
+    let mut source = peer(&["cert-est", "cert-ee"]);
+    source.receive.relay = false;
+    let from =
+        |publisher| receive(&core(publisher, Tlp::Red, &[], false), &HopPath::default(), &own, &source);
+    assert_eq!(from("cert-old"), Ok(()), "our own comes home");
+    assert_eq!(from("cert-ee"), Ok(()), "its own");
+    assert_eq!(from("cert-pl"), Err(NotReceived::Relay));
+}
+
+/// The keys of a node sign for each of its names, and for no other.
+#[test]
+fn keys_are_bound_to_every_name_of_a_node() {
+    let own_key = testing::peer(&["own"]).key;
+    let list =
+        TrustList::new(node_names(&["cert-at", "cert-old"]), own_key, [peer(&["cert-est", "cert-ee"])]);
+    let standing = |publisher, key: &VerifyingKey| list.standing(&name(publisher), key, Timestamp(1));
+    let theirs = list.peers().next().unwrap().key;
+    for publisher in ["cert-at", "cert-old"] {
+        assert_eq!(standing(publisher, &own_key), Some(Standing::Good));
+        assert_eq!(standing(publisher, &theirs), None);
+        assert_eq!(list.identity_key(&name(publisher)), Some(&own_key));
+    }
+    for publisher in ["cert-est", "cert-ee"] {
+        assert_eq!(standing(publisher, &theirs), Some(Standing::Good));
+        assert_eq!(standing(publisher, &own_key), None);
+    }
+}
