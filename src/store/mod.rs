@@ -27,6 +27,9 @@ pub use segment::JournalError;
 #[cfg(all(test, feature = "node"))]
 #[path = "tests/crash_images.rs"]
 mod crash_images;
+#[cfg(all(test, feature = "node"))]
+#[path = "tests/derived_images.rs"]
+mod derived_images;
 #[cfg(test)]
 pub mod testing;
 

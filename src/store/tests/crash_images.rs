@@ -7,6 +7,8 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
+use tempfile::TempDir;
+
 use crate::files::recorder::{Image, Op, each_image, lay_out, note, record};
 use crate::identity::EventKey;
 use crate::record::{ConsumerName, NewRecord, Note};
@@ -63,7 +65,7 @@ fn append(engine: &mut RealEngine, numbers: std::ops::RangeInclusive<u64>) {
 }
 
 /// Batches, quiet marks, full segments, flushes, retention, a seen set that is made again, a stop.
-fn run(dir: &Path) {
+pub fn run(dir: &Path, rounds: u64) {
     let (mut engine, _) = open(dir).unwrap();
     engine.append(vec![position(ACKED)]).unwrap();
     append(&mut engine, 1..=5);
@@ -87,6 +89,13 @@ fn run(dir: &Path) {
     let (mut engine, _) = open(dir).unwrap();
     append(&mut engine, 35..=36);
     engine.flush().unwrap();
+    for first in (1..rounds).map(|round| 36 + (round - 1) * 14 + 1) {
+        append(&mut engine, first..=first + 6);
+        engine.journal.mark_quiet();
+        engine.expire(None).unwrap();
+        append(&mut engine, first + 7..=first + 13);
+        engine.flush().unwrap();
+    }
     engine.close().unwrap();
 }
 
@@ -128,19 +137,27 @@ fn check(dir: &Path, last: u64) -> Result<(), String> {
     }
 }
 
-/// Is every image looked at, or a sample of them that takes some seconds?
-fn every() -> usize {
-    if std::env::var_os("INTELMESH_LONG").is_some() { 1 } else { 4 }
+/// How often the run goes on with what it does.
+fn rounds() -> u64 {
+    if std::env::var_os("INTELMESH_LONG").is_some() { 8 } else { 1 }
 }
 
-struct Looked {
-    opened: usize,
+/// In memory, if this machine has such a place: what is laid out there need not reach a disk.
+fn scratch() -> TempDir {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() { tempfile::tempdir_in(memory).unwrap() } else { tempfile::tempdir().unwrap() }
+}
+
+/// What became of the images that were opened.
+#[derive(Default)]
+pub struct Looked {
+    pub opened: usize,
     faults: BTreeMap<String, usize>,
 }
 
 impl Looked {
-    fn at(&mut self, image: &Image, last: u64) {
-        let dir = tempfile::tempdir().unwrap();
+    pub fn at(&mut self, image: &Image, last: u64) {
+        let dir = scratch();
         lay_out(image, dir.path());
         self.opened += 1;
         if let Err(fault) = check(dir.path(), last) {
@@ -148,7 +165,7 @@ impl Looked {
         }
     }
 
-    fn report(self, images: usize) {
+    pub fn report(self, images: usize) {
         eprintln!("{images} crash images, {} of them opened", self.opened);
         let faults: Vec<String> =
             self.faults.iter().map(|(fault, times)| format!("{times} x {fault}")).collect();
@@ -159,14 +176,9 @@ impl Looked {
 #[test]
 fn every_crash_image_holds_what_was_acknowledged() {
     let dir = tempfile::tempdir().unwrap();
-    let ops = record(|| run(dir.path()));
-    let mut looked = Looked { opened: 0, faults: BTreeMap::new() };
-    let (mut nth, every) = (0, every());
-    let images = each_image(dir.path(), &ops, |image, told| {
-        nth += 1;
-        if nth % every == 0 {
-            looked.at(image, told.last().copied().unwrap_or(0));
-        }
-    });
+    let ops = record(|| run(dir.path(), rounds()));
+    let mut looked = Looked::default();
+    let images =
+        each_image(dir.path(), &ops, |image, told| looked.at(image, told.last().copied().unwrap_or(0)));
     looked.report(images);
 }
