@@ -133,7 +133,7 @@ fn links(c: &mut Criterion) {
         }
         let db = DayLinks::open(&dir.join(format!("{name}-links")), &dir.join("aside")).expect("an index");
         let began = Instant::now();
-        let index = LinkIndex::open(Box::new(db), &journal, false).expect("an index");
+        let index = LinkIndex::open(Box::new(db), &journal, false, u64::MAX).expect("an index");
         println!(
             "link index of {} carriers ({name}) made again in {:?}",
             journal.last().seq,

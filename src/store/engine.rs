@@ -22,6 +22,9 @@ use crate::record::bytes::CarrierHead;
 use crate::record::{ConsumerName, JournalEnds, Ledger, NewRecord, Note};
 use crate::time::{Now, Timestamp};
 
+/// The link index may hold this much however small the journal is: a database of one row takes a megabyte.
+const LINK_BYTES_MIN: u64 = 16 * 1024 * 1024;
+
 /// Why the store cannot go on. The node refuses to start, or stops: a restart is safe.
 #[derive(Debug, Error)]
 pub enum StoreError {
@@ -85,6 +88,11 @@ pub enum Problem {
         "journal: segments are missing: it begins a new log, and what they held is taken again from the peers"
     )]
     MissingSegments,
+    #[error(
+        "journal: it ends at seq {last} and went to {was} before: it begins a new log, what is gone is taken again \
+         from the peers, and consumers may get some of it twice"
+    )]
+    WentBack { last: u64, was: u64 },
     #[error("seen: rebuilt from the journal ({ids} ids); what was created before {floor} is refused")]
     SeenRebuilt { ids: u64, floor: Timestamp },
     #[error("{0}")]
@@ -126,6 +134,11 @@ pub struct EngineConfig {
 impl EngineConfig {
     pub fn new(own: PublisherName, keep_bytes: u64, keep_ms: u64) -> Self {
         Self { journal: JournalConfig { keep_bytes, keep_ms }, own, checks: Checks::default() }
+    }
+
+    /// What the link index may hold on disk, beside the journal: an eighth of that.
+    pub fn link_bytes(&self) -> u64 {
+        (self.journal.keep_bytes / 8).max(LINK_BYTES_MIN)
     }
 
     /// How long identities are kept, in ms.
@@ -205,7 +218,7 @@ impl<D: Disk, B: SeenDb> Engine<D, B> {
         let first = [Note::Steady(now.wall), Note::Floor(now.wall.minus_ms(config.seen_keep_ms()))];
         let (journal, opening) = Journal::open(disk, config.journal, fresh, &first)?;
         let (seen, recovery) = SeenSet::open(db, &journal, opening.emptied, config.checks)?;
-        let links = LinkIndex::open(links, &journal, opening.emptied)?;
+        let links = LinkIndex::open(links, &journal, opening.emptied, config.link_bytes())?;
         let mut engine = Self { journal, seen, links, config, unsettled: None, problems: Vec::new() };
         let mut problems = Vec::new();
         problems.extend(opening.cut.map(|(file, offset)| Problem::TornTail { file, offset }));
@@ -225,7 +238,7 @@ impl<D: Disk, B: SeenDb> Engine<D, B> {
     }
 
     /// Brings the floor to what the seen set can answer for.
-    fn recovered(&mut self, recovery: Recovery) -> Result<Option<Problem>, StoreError> {
+    fn recovered(&mut self, recovery: Recovery) -> Result<Vec<Problem>, StoreError> {
         let before = self.floor();
         match recovery {
             Recovery::Resumed { floor } => {
@@ -233,15 +246,22 @@ impl<D: Disk, B: SeenDb> Engine<D, B> {
                 if floor > before {
                     self.append_floor(floor)?;
                 }
-                Ok(None)
+                Ok(Vec::new())
             }
-            Recovery::Rebuilt { ids, why } => {
+            Recovery::Rebuilt { ids, why, went_back } => {
+                let last = self.journal.last().seq;
+                let mut problems: Vec<_> =
+                    went_back.map(|was| Problem::WentBack { last, was }).into_iter().collect();
+                if went_back.is_some() {
+                    self.journal.begin_log()?;
+                }
                 self.unsettled = Some(ids);
                 if !self.settle()? {
                     return Err(StoreError::Full);
                 }
                 let worth_telling = why == Emptied::Corrupt || self.floor() > before;
-                Ok(self.take_problems().pop().filter(|_| worth_telling))
+                problems.extend(self.take_problems().pop().filter(|_| worth_telling));
+                Ok(problems)
             }
         }
     }

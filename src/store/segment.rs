@@ -59,7 +59,8 @@ impl JournalError {
         match self {
             Self::Io { .. } => "look at the disk and the rights of that file".into(),
             Self::Damaged { file, .. } => format!(
-                "move journal/{file} to aside/ and start again: what it held is taken again from the peers"
+                "keep a copy, move journal/{file} to aside/ and start again: the node takes what it held from its peers, \
+                 and consumers may get some of it twice"
             ),
             Self::Format(other) => other.hint(),
         }

@@ -372,6 +372,9 @@ impl DayFiles {
                 gone.push(old);
             }
         }
+        if !gone.is_empty() {
+            self.measure();
+        }
         Ok(gone)
     }
 

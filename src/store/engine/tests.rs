@@ -251,6 +251,29 @@ fn a_later_position_does_not_take_back_what_is_missing() {
     assert_eq!((position(&engine), opened.missing), ((floor, floor), vec![]));
 }
 
+/// An operator moved the newest segment away, as the hint says: its seqs were given to entries that are gone.
+#[test]
+fn a_newest_segment_moved_away_is_told_and_begins_a_log() {
+    let world = World::new(1 << 20);
+    let (mut engine, _) = world.open(1);
+    append(&mut engine, 0..1500);
+    engine.close().unwrap();
+    let log_id = engine.journal.log_id();
+    drop(engine);
+    let names = world.disk.list().unwrap();
+    let newest = names.into_iter().filter(|name| name.ends_with(".seg")).max().unwrap();
+    world.disk.remove(&newest).unwrap();
+    let (mut engine, opened) = world.open(2);
+    let last = opened.ends.last.seq;
+    assert!((1..1500).contains(&last));
+    assert_eq!(opened.problems, [Problem::WentBack { last, was: 1500 }]);
+    assert!(opened.problems[0].lasts() && opened.ends.log_id != log_id);
+    assert_eq!(seen(&mut engine, last..last + 1), [false], "it can be taken again");
+    drop(engine);
+    world.crash();
+    assert_eq!(world.open(3).1.problems, [], "told once, and then it is the journal");
+}
+
 /// An operator moved the oldest segment away: nobody has counted yet what it held.
 #[test]
 fn a_start_counts_once_what_lies_below_the_floor() {

@@ -134,6 +134,7 @@ impl<D: Disk, B: SeenDb> Engine<D, B> {
         }
         let day = self.floor().day();
         self.links.remove_below(day)?;
+        self.links.shrink()?;
         Ok(self.seen.remove_below(day)?)
     }
 

@@ -279,6 +279,15 @@ impl<D: Disk> Journal<D> {
         Ok(twins)
     }
 
+    /// Goes on under a new name: seqs behind the end may have been given to other entries, so that no cursor of a
+    /// peer may be compared with them.
+    ///
+    /// # Errors
+    /// [`AppendError`].
+    pub fn begin_log(&mut self) -> Result<(), AppendError> {
+        self.roll(self.fresh.log_id, None)
+    }
+
     fn roll_where_full(&mut self) -> Result<(), AppendError> {
         let full = self.active.end - self.active.start >= self.config.segment_bytes();
         if full { self.roll(self.active.header.log_id, None) } else { Ok(()) }

@@ -198,6 +198,10 @@ impl LinkDb for DayLinks {
         Ok(())
     }
 
+    fn size(&self) -> (u64, Option<(u32, u32)>) {
+        (self.files.bytes(), self.days.keys().next().copied().zip(self.days.keys().next_back().copied()))
+    }
+
     fn empty(&mut self, why: Emptied) -> Result<(), SeenError> {
         self.days.clear();
         let aside = (why == Emptied::Corrupt).then_some(self.aside.as_path());

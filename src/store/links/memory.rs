@@ -61,6 +61,11 @@ impl LinkDb for MemoryLinks {
         Ok(())
     }
 
+    fn size(&self) -> (u64, Option<(u32, u32)>) {
+        let bytes = self.days.values().map(|rows| rows.len() as u64 * super::ROW_BYTES).sum();
+        (bytes, self.days.keys().next().copied().zip(self.days.keys().next_back().copied()))
+    }
+
     fn empty(&mut self, _why: Emptied) -> Result<(), SeenError> {
         self.days.clear();
         Ok(())

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use super::disk::Disk;
 use super::journal::Journal;
 use super::seen::{Covered, Emptied, Flush, SeenError, SeenFault};
-use crate::identity::{EventId, EventKey, LogId};
+use crate::identity::{EventId, EventKey, LogId, PublisherName};
 use crate::protocol::io::Read;
 use crate::record::Entry;
 use crate::time::Timestamp;
@@ -28,8 +28,14 @@ pub use rows::{Class, Row, RowKey, opaque_key, rows_of};
 /// Rows inserted since the last flush after which the next is due.
 const FLUSH_AFTER_ROWS: u64 = 32 * 1024;
 
-/// Rows in memory at which the appender waits for a flush: at about 150 bytes each, 40 MB.
-const UNFLUSHED_ROWS_MAX: u64 = 256 * 1024;
+/// Rows in memory at which the appender waits for a flush: at about 150 bytes each, 10 MB.
+const UNFLUSHED_ROWS_MAX: u64 = 64 * 1024;
+
+/// Bytes of a row on disk, about (measured: 215).
+const ROW_BYTES: u64 = 256;
+
+/// Of all rows that the index may hold, what one publisher may have in one day: this part.
+const SHARE_OF_PUBLISHER: u64 = 16;
 
 /// A database of rows, by day of the carrier's `created`. What is inserted is found at once, and durable after a
 /// flush.
@@ -76,6 +82,9 @@ pub trait LinkDb: Debug + Send {
     /// Forgets all days before `day`.
     fn remove_below(&mut self, day: u32) -> Result<(), SeenError>;
 
+    /// Bytes on disk, and the oldest and the newest day.
+    fn size(&self) -> (u64, Option<(u32, u32)>);
+
     /// Forgets everything, durably.
     fn empty(&mut self, why: Emptied) -> Result<(), SeenError>;
 }
@@ -90,6 +99,11 @@ pub struct LinkIndex {
     /// Inserted since the last flush was begun, and in one that has not finished.
     fresh: u64,
     flushing: u64,
+    bytes_max: u64,
+    /// The newest day alone is over that: nothing more is inserted in it.
+    full: bool,
+    /// Rows inserted of each publisher in each day, since the start.
+    used: BTreeMap<(u32, PublisherName), u64>,
 }
 
 impl LinkIndex {
@@ -102,9 +116,19 @@ impl LinkIndex {
         db: Box<dyn LinkDb>,
         journal: &Journal<D>,
         emptied: bool,
+        bytes_max: u64,
     ) -> Result<Self, SeenFault> {
         let floor = journal.floor();
-        let mut index = Self { db, covered: floor, inserted: floor, fresh: 0, flushing: 0 };
+        let mut index = Self {
+            db,
+            covered: floor,
+            inserted: floor,
+            fresh: 0,
+            flushing: 0,
+            bytes_max,
+            full: false,
+            used: BTreeMap::new(),
+        };
         let why = match index.db.covered() {
             Ok(Some(covered)) if !emptied && journal.agrees(&covered)? => {
                 index.covered = covered.mark;
@@ -153,12 +177,21 @@ impl LinkIndex {
         let (flush, covered) = self.begin_flush(log_id, Timestamp::default());
         flush()?;
         self.flushed(covered);
-        Ok(())
+        self.shrink()
     }
 
+    /// Drops what is over the share of its publisher, or of the newest day: only traces and marks of withdrawal lack it.
     fn insert(&mut self, entry: &Entry) {
         let day = entry.envelope.core().created.day();
-        for (key, value) in rows_of(entry) {
+        let newest = self.db.size().1.map_or(0, |(_, newest)| newest);
+        let rows = rows_of(entry);
+        let used = self.used.entry((day, entry.envelope.publisher().clone())).or_default();
+        let share = self.bytes_max / ROW_BYTES / SHARE_OF_PUBLISHER;
+        if (self.full && day <= newest) || *used + rows.len() as u64 > share {
+            return;
+        }
+        *used += rows.len() as u64;
+        for (key, value) in rows {
             self.db.insert(day, key, value);
             self.fresh += 1;
         }
@@ -285,6 +318,27 @@ impl LinkIndex {
     /// # Errors
     /// [`SeenError`].
     pub fn remove_below(&mut self, day: u32) -> Result<(), SeenError> {
+        self.used.retain(|(of, _), _| *of >= day);
         self.db.remove_below(day)
+    }
+
+    /// Gives up the oldest days as long as there is more on disk than may be, but never the newest.
+    ///
+    /// # Errors
+    /// [`SeenError`].
+    pub fn shrink(&mut self) -> Result<(), SeenError> {
+        loop {
+            let (bytes, days) = self.db.size();
+            self.full = bytes > self.bytes_max;
+            let Some((oldest, newest)) = days.filter(|_| self.full) else { return Ok(()) };
+            if oldest >= newest {
+                return Ok(());
+            }
+            self.remove_below(oldest + 1)?;
+            if self.db.size().1 == days {
+                // A flush holds it: it goes the next time.
+                return Ok(());
+            }
+        }
     }
 }

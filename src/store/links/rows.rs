@@ -11,6 +11,10 @@ use crate::record::Entry;
 /// What is named, the class, the carrier's seq, and which of its links.
 pub const KEY_BYTES: usize = 27;
 
+/// Rows that one carrier makes for the left sides that it names; a link's right side always has one. A trace that begins
+/// at a left side beyond these does not find the carrier.
+const LEFT_ROWS_MAX: usize = 16;
+
 pub type RowKey = [u8; KEY_BYTES];
 
 /// What a row says of what it names. Numbers are on disk.
@@ -61,6 +65,7 @@ pub fn rows_of(entry: &Entry) -> Vec<(RowKey, Vec<u8>)> {
         let row = Row { class, seq: entry.seq, relation: relation.clone(), by: by.clone() };
         rows.push((key(target, class, entry.seq, nth), row.encode()));
     };
+    let mut lefts = 0;
     if let Some(parent) = &core.parent {
         put(parent.key(), Class::Right, &Relation::parent(), own);
     }
@@ -79,7 +84,8 @@ pub fn rows_of(entry: &Entry) -> Vec<(RowKey, Vec<u8>)> {
             LinkTarget::Event(_) => {}
             LinkTarget::Opaque(text) => put(opaque_key(text), Class::Right, &link.relation, left),
         }
-        if left != own {
+        if left != own && lefts < LEFT_ROWS_MAX {
+            lefts += 1;
             put(left.key(), Class::Left, &link.relation, own);
         }
     }

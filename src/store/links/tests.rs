@@ -250,6 +250,45 @@ fn a_day_below_the_floor_is_forgotten_and_its_directory_goes() {
     assert_eq!(covered.map(|covered| covered.mark), Some(engine.journal.last()), "nothing is made again");
 }
 
+/// Each of 60 events has 256 links: more rows than one publisher may have in a day.
+#[test]
+fn one_publisher_cannot_fill_the_index() {
+    let world = World::new();
+    let disk = Arc::new(world.disk.clone());
+    let config = EngineConfig::new(name("cert-at"), 1 << 20, 30 * DAY_MS);
+    let share = config.link_bytes() / ROW_BYTES / SHARE_OF_PUBLISHER;
+    let links = Box::<MemoryLinks>::default();
+    let mut engine = Engine::open(disk, (world.seen.clone(), links as _), config, fresh(1), now()).unwrap().0;
+    for n in 1..=60 {
+        let targets: Vec<_> = (0..256).map(|nth| ("related", id_of("cert-xx", n * 1000 + nth))).collect();
+        append(&mut engine, linking("cert-pl", n, &targets));
+    }
+    assert!(engine.links.db.size().0 / ROW_BYTES <= share);
+    append(&mut engine, linking("cert-ee", 101, &[("withdraws", ee(1))]));
+    let seq = append(&mut engine, foreign(1));
+    assert_eq!(taken_back(&mut engine, seq), (Some(ee(101)), None), "others are indexed all the same");
+}
+
+#[test]
+fn the_oldest_days_go_when_the_index_is_too_large() {
+    let world = World::new();
+    let mut engine = world.open();
+    for (n, days) in [(1, 2), (2, 1), (3, 0)] {
+        let mut core =
+            core_with(ee(100 + n), crate::envelope::IdScheme::Random, n, 10, START.minus_ms(days * DAY_MS));
+        core.parent = Some(ee(n));
+        append(&mut engine, NewRecord::Carrier(signed(core, START)));
+    }
+    engine.flush().unwrap();
+    engine.links.bytes_max = 1;
+    engine.forget().unwrap();
+    let named: Vec<usize> = (1..=3).map(|n| naming(&mut engine, ee(n).key()).len()).collect();
+    assert_eq!(named, [0, 0, 1]);
+    assert!(world.day().is_dir() && !world.links().join("2026-11-22").exists());
+    append(&mut engine, linking("cert-ee", 200, &[("related", ee(4))]));
+    assert_eq!(naming(&mut engine, ee(4).key()), [], "the newest day is full");
+}
+
 #[test]
 fn events_without_links_leave_no_directory() {
     let world = World::new();

@@ -152,8 +152,8 @@ pub enum Recovery {
     /// created from `floor` on.
     Resumed { floor: Timestamp },
     /// It was made again from the journal, in memory: it must not be flushed before the floor is on disk that says
-    /// how far back it is complete.
-    Rebuilt { ids: u64, why: Emptied },
+    /// how far back it is complete. The journal `went_back`: it once reached this seq under the same name.
+    Rebuilt { ids: u64, why: Emptied, went_back: Option<u64> },
 }
 
 impl<B: SeenDb> SeenSet<B> {
@@ -169,14 +169,15 @@ impl<B: SeenDb> SeenSet<B> {
     ) -> Result<(Self, Recovery), SeenFault> {
         let floor = journal.floor();
         let mut set = Self { db, covered: floor, inserted: floor, since_flush: 0 };
-        let why = match set.resume(journal, emptied, checks) {
+        let mut went_back = None;
+        let why = match set.resume(journal, emptied, checks, &mut went_back) {
             Ok(Some(recovery)) => return Ok((set, recovery)),
             Ok(None) => Emptied::Superseded,
             Err(SeenFault::Seen(SeenError::Corrupt { .. })) => Emptied::Corrupt,
             Err(fault) => return Err(fault),
         };
         let ids = set.rebuild(journal, why)?;
-        Ok((set, Recovery::Rebuilt { ids, why }))
+        Ok((set, Recovery::Rebuilt { ids, why, went_back }))
     }
 
     /// Goes on from the covered place; `None` where the journal does not know it.
@@ -185,12 +186,16 @@ impl<B: SeenDb> SeenSet<B> {
         journal: &Journal<D>,
         emptied: bool,
         checks: Checks,
+        went_back: &mut Option<u64>,
     ) -> Result<Option<Recovery>, SeenFault> {
         let Some(covered) = self.db.covered()? else { return Ok(None) };
         if emptied && checks.empty_both {
             return Ok(None);
         }
         let agrees = journal.agrees(&covered)?;
+        if covered.log_id == journal.log_id() && covered.mark.seq > journal.last().seq {
+            *went_back = Some(covered.mark.seq);
+        }
         if !agrees && checks.position {
             return Ok(None);
         }
