@@ -3,12 +3,14 @@
     cose_cwt.py NODE        NODE: the program to test, as target/ci/intelmesh
 
 An envelope that a running node signed and exported verifies there; one that is made there verifies here; and a
-bit flipped in any byte of either is refused by both. It does not look at JSON; the vectors do.
+bit flipped in any byte of either is refused by both. What later versions may add (extensions, entries of the
+unprotected header, a key id of 32 bytes) is carried both ways. It does not look at JSON; the vectors do.
 """
 
 import base64
 import hashlib
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -29,15 +31,15 @@ def text_of(public):
     return "ed25519:" + base64.urlsafe_b64encode(public).rstrip(b"=").decode()
 
 
-def cose_key(public, private=None):
-    parameters = {1: 1, 3: -19, -1: 6, -2: public, 2: kid_of(public)}
+def cose_key(public, private=None, kid_bytes=8):
+    parameters = {1: 1, 3: -19, -1: 6, -2: public, 2: kid_of(public, kid_bytes)}
     if private:
         parameters[-4] = private
     return COSEKey.new(parameters)
 
 
-def kid_of(public):
-    return hashlib.sha256(public).digest()[:8]
+def kid_of(public, kid_bytes=8):
+    return hashlib.sha256(public).digest()[:kid_bytes]
 
 
 class Node:
@@ -48,6 +50,7 @@ class Node:
         self.directory = directory
         self.command("init", str(directory), "--name", "cert-at", "--listen", "/ip4/127.0.0.1/tcp/0")
         self.process = None
+        self.environment = {}
 
     def command(self, *arguments, stdin=None):
         arguments = [self.program, *arguments]
@@ -57,7 +60,8 @@ class Node:
 
     def __enter__(self):
         self.process = subprocess.Popen(
-            [self.program, "run", "-C", str(self.directory)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+            [self.program, "run", "-C", str(self.directory)],
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env={**os.environ, **self.environment},
         )
         line = self.process.stdout.readline()
         if not line.startswith("ready "):
@@ -147,6 +151,45 @@ def theirs_here(node, core):
     return envelope, cose_key(public)
 
 
+def later_there(node):
+    """What the stand-in for version 2 signs (a build for tests) verifies with cwt, under its long key id."""
+    node.environment = {"INTELMESH_SPEAKS": "2"}
+    with node:
+        answer = json.loads(node.command("submit", "-", stdin=EVENT + "\n"))
+        file = node.directory / "exported.cose"
+        node.command("event", "export", answer["id"], "--cose", str(file))
+        envelope = file.read_bytes()
+        text = json.loads(node.command("status", "--json"))["key"]
+    node.environment = {}
+    public = base64.urlsafe_b64decode(text.removeprefix("ed25519:") + "=")
+    payload = verify_there(envelope, cose_key(public, kid_bytes=32))
+    if payload is None or not {64, 127} <= set(cbor2.loads(payload)) or 394 not in cbor2.loads(envelope).value[1]:
+        sys.exit("error: cwt refuses an envelope of version 2, or it lacks what is new")
+    print("made by version 2: verifies with cwt")
+
+
+def later_here(node, core):
+    """Extensions, a long key id and unsigned entries, made with cwt, are carried here; other labels are refused."""
+    private = Ed25519PrivateKey.generate()
+    public = private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+    (node.directory / "peers" / "cert-pl.toml").write_text(f'key = "{text_of(public)}"\naddresses = []\n')
+    added = {2: uuid.uuid4().bytes, 3: "cert-pl", 6: int(time.time() * 1000), 64: [5, False], 127: {1: b"\xff"}}
+    payload = cbor2.dumps(dict(sorted({**core, **added}.items())), canonical=True)
+    signed = COSE.new(deterministic_header=True).encode_and_sign(
+        payload,
+        cose_key(public, private.private_bytes_raw(), kid_bytes=32),
+        protected={1: -19, 4: kid_of(public, 32)},
+        external_aad=CONTEXT,
+    )
+    protected, _, payload, signature = cbor2.loads(signed).value
+    for unprotected, wanted in [({394: [b"receipt"]}, True), ({-65537: {1: None}}, True), ({4: b"kid"}, False), ({255: 0}, False)]:
+        envelope = cbor2.dumps(cbor2.CBORTag(18, [protected, unprotected, payload, signature]), canonical=True)
+        good, said = node.verify(envelope)
+        if good != wanted:
+            sys.exit(f"error: the node says to unprotected {unprotected}: {said}")
+    print("made there, as a later version may: carried here")
+
+
 def main():
     if len(sys.argv) != 2:
         sys.exit(__doc__)
@@ -156,6 +199,8 @@ def main():
         refused_by_both(node, envelope, key, "made here")
         envelope, key = theirs_here(node, core)
         refused_by_both(node, envelope, key, "made there")
+        later_here(node, core)
+        later_there(node)
 
 
 if __name__ == "__main__":
