@@ -5,6 +5,8 @@
 mod disks;
 #[path = "simulation/floods.rs"]
 mod floods;
+#[path = "simulation/hunt.rs"]
+mod hunt;
 #[path = "simulation/plans.rs"]
 mod plans;
 #[path = "simulation/rules.rs"]

@@ -60,10 +60,12 @@ pub enum Rule {
     OneDue,
     /// What is remembered of rejections is written down only where it changes something.
     NotesOnChange,
+    /// What is asked for has taken a place in the rate of its publisher first.
+    RateAsked,
 }
 
 impl Rule {
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::ResumeTold,
         Self::OwedCut,
         Self::WantKey,
@@ -91,6 +93,7 @@ impl Rule {
         Self::ReadAgain,
         Self::OneDue,
         Self::NotesOnChange,
+        Self::RateAsked,
     ];
 }
 

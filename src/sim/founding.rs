@@ -71,7 +71,7 @@ pub(super) fn machines(plan: &Plan) -> Vec<Machine> {
         skew_ms: 0,
         lives: 0,
         process: None,
-        liar: flood(number).map(|(_, flood)| Liar::new(name(number), *flood)),
+        liar: flood(number).map(|(_, flood)| Liar::new(name(number), signer(number), *flood)),
         backup: None,
         harm: Harm::default(),
     };
@@ -86,9 +86,13 @@ pub struct Look {
     to: Vec<PublisherName>,
 }
 
-/// The event that the pipeline of `node` makes as its `nth`.
-fn core(plan: &Plan, node: usize, nth: u64, look: Look, created: Timestamp) -> Core {
-    let hash = Sha256::digest(format!("event {nth} of node {node}, seed {}", plan.seed));
+impl Look {
+    pub const PLAIN: Self = Self { tlp: Tlp::Green, body_bytes: 0, to: Vec::new() };
+}
+
+/// The event that the pipeline of `publisher` makes as its `nth`.
+pub(super) fn core(seed: u64, publisher: PublisherName, nth: u64, look: Look, created: Timestamp) -> Core {
+    let hash = Sha256::digest(format!("event {nth} of {publisher}, seed {seed}"));
     let mut uuid = [0; 16];
     uuid.copy_from_slice(&hash[..16]);
     let padding = "x".repeat(look.body_bytes);
@@ -96,7 +100,7 @@ fn core(plan: &Plan, node: usize, nth: u64, look: Look, created: Timestamp) -> C
     Core {
         version: ENVELOPE_VERSION,
         id: EventId {
-            publisher: name(node),
+            publisher,
             project: crate::identity::ProjectName::parse("simulated").expect("bug: it is a name"),
             uuid: uuid::Builder::from_random_bytes(uuid).into_uuid(),
         },
@@ -233,8 +237,7 @@ impl World {
     }
 
     fn look_of(&self, node: usize, nth: u64) -> Look {
-        let plain = Look { tlp: Tlp::Green, body_bytes: 0, to: Vec::new() };
-        self.looks.get(&(node, nth)).cloned().unwrap_or(plain)
+        self.looks.get(&(node, nth)).cloned().unwrap_or(Look::PLAIN)
     }
 
     pub(super) fn say(&mut self, node: usize, input: Input) {
@@ -249,7 +252,7 @@ impl World {
             Dates::ByClock => self.machines[node].now(&self.agenda).wall,
             Dates::Days(days) => BEGINNING.plus_ms(self.agenda.now).minus_ms(nth % days * DAY_MS),
         };
-        let core = core(&self.plan, node, nth, look, created);
+        let core = core(self.plan.seed, name(node), nth, look, created);
         let envelope = self.machines[node].signer.sign(core);
         let envelope = envelope.map_err(|error| self.violated(error))?;
         let key = envelope.envelope().key();

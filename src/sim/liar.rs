@@ -1,14 +1,24 @@
 //! A trusted peer that means harm: it speaks the protocol well enough to stay connected, and sends what costs the
 //! other side more than itself. It has no journal, takes nothing and remembers nothing.
 
-use crate::identity::{Check, CoreDigest, EventKey, LogId, PublisherName};
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+use crate::envelope::Signer;
+use crate::identity::{Check, CoreDigest, EventKey, HopPath, LogId, PublisherName};
 use crate::protocol::io::{Role, StreamId};
 use crate::protocol::{Input, Output};
+use crate::sim::founding::{Look, core};
 use crate::time::Now;
-use crate::wire::{Frame, Have, Hello, Mark, Skip, Subscribe, WIRE_VERSION_MAX, WIRE_VERSION_MIN};
+use crate::wire::{
+    CarrierFrame, Frame, Have, Hello, Mark, Skip, Subscribe, WIRE_VERSION_MAX, WIRE_VERSION_MIN,
+};
 
 /// Time between two rounds of a flood, in ms.
 pub const ROUND_MS: u64 = 50;
+
+const HOUR_MS: u64 = 3_600_000;
 
 /// What a liar sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +31,8 @@ pub enum Lie {
     Skips,
     /// KEY with bytes that are no statement.
     Statements,
+    /// HAVE of events that are signed as of an hour later than the offer says.
+    Dated,
 }
 
 /// So many frames each [`ROUND_MS`], in so many rounds.
@@ -34,17 +46,23 @@ pub struct Flood {
 #[derive(Debug)]
 pub struct Liar {
     name: PublisherName,
+    signer: Signer,
     flood: Flood,
     /// The stream on which a peer takes, once it has subscribed.
     live: Option<StreamId>,
     seq: u64,
+    /// What it can answer, by seq.
+    envelopes: BTreeMap<u64, Bytes>,
     /// Frames that were sent to harm.
     pub sent: u64,
+    /// How often it was asked for something.
+    pub asked: u64,
 }
 
 impl Liar {
-    pub fn new(name: PublisherName, flood: Flood) -> Self {
-        Self { name, flood, live: None, seq: 0, sent: 0 }
+    pub fn new(name: PublisherName, signer: Signer, flood: Flood) -> Self {
+        let envelopes = BTreeMap::new();
+        Self { name, signer, flood, live: None, seq: 0, envelopes, sent: 0, asked: 0 }
     }
 
     /// Has it something to send, if it is woken each [`ROUND_MS`]?
@@ -104,7 +122,18 @@ impl Liar {
                 (self.live, self.seq) = (Some(stream), to.seq);
                 Some(Frame::Skip(Skip { to, dropped: 0 }))
             }
-            Frame::Want { seq, .. } => Some(Frame::Gone { seq }),
+            Frame::Want { seq, .. } => {
+                self.asked += 1;
+                let envelope = self.envelopes.get(&seq).cloned();
+                let path = HopPath::default().with(&self.name);
+                let carrier = |envelope| CarrierFrame {
+                    seq,
+                    check: check(seq),
+                    path: path.unwrap_or_default(),
+                    envelope,
+                };
+                Some(envelope.map_or(Frame::Gone { seq }, |envelope| Frame::Answer(carrier(envelope))))
+            }
             Frame::Ping { nonce } => Some(Frame::Pong { nonce }),
             _ => None,
         }
@@ -112,24 +141,41 @@ impl Liar {
 
     fn lie(&mut self, now: Now) -> Frame {
         self.seq += 1;
-        let mut check = Check::START;
-        check.0[..8].copy_from_slice(&self.seq.to_be_bytes());
-        let mark = Mark { seq: self.seq, check };
+        let mark = Mark { seq: self.seq, check: check(self.seq) };
         match self.flood.lie {
             Lie::Offers => {
                 let nobody = PublisherName::parse("nobody").expect("bug: it is a name");
-                have(mark, nobody, now)
+                have(mark, (nobody, some_key(self.seq)), now)
             }
-            Lie::Gone => have(mark, self.name.clone(), now),
+            Lie::Gone => have(mark, (self.name.clone(), some_key(self.seq)), now),
+            Lie::Dated => {
+                let created = now.wall.plus_ms(HOUR_MS);
+                let core = core(0, self.name.clone(), self.seq, Look::PLAIN, created);
+                let key = core.id.key();
+                if let Ok(signed) = self.signer.sign(core) {
+                    self.envelopes.insert(self.seq, signed.envelope().bytes().clone());
+                }
+                have(mark, (self.name.clone(), key), now)
+            }
             Lie::Skips => Frame::Skip(Skip { to: mark, dropped: 1 }),
             Lie::Statements => Frame::KeyStatement(vec![0x5a; 200].into()),
         }
     }
 }
 
-fn have(mark: Mark, publisher: PublisherName, now: Now) -> Frame {
+fn check(seq: u64) -> Check {
+    let mut check = Check::START;
+    check.0[..8].copy_from_slice(&seq.to_be_bytes());
+    check
+}
+
+fn some_key(seq: u64) -> EventKey {
     let mut key = [0xee; 16];
-    key[8..].copy_from_slice(&mark.seq.to_be_bytes());
-    let (key, digest) = (EventKey(key), CoreDigest([0; 32]));
+    key[8..].copy_from_slice(&seq.to_be_bytes());
+    EventKey(key)
+}
+
+fn have(mark: Mark, (publisher, key): (PublisherName, EventKey), now: Now) -> Frame {
+    let digest = CoreDigest([0; 32]);
     Frame::Have(Have { seq: mark.seq, check: mark.check, created: now.wall, publisher, key, digest })
 }

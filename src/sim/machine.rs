@@ -11,7 +11,7 @@ use rand::RngExt as _;
 use crate::envelope::{Signer, UnverifiedEnvelope, VerifiedEnvelope};
 use crate::identity::{CheckSecret, LogId, PublisherName};
 use crate::policy::TrustList;
-use crate::protocol::io::{Read, StoreFailure, Ticket};
+use crate::protocol::io::{StoreFailure, Ticket};
 use crate::protocol::{Input, Node, NodeConfig, Output, Rule, intake};
 use crate::record::{Entry, JournalEnds, NewRecord};
 use crate::sim::agenda::{Agenda, Happening};
@@ -307,7 +307,7 @@ impl Process {
                 return Ok(None);
             }
             Output::Read { reader, after_seq, bytes_max } => {
-                Input::Entries { reader, read: self.read(after_seq, bytes_max)? }
+                Input::Entries { reader, read: self.engine.read(after_seq, bytes_max)? }
             }
             Output::Fetch { ticket, id } => {
                 let entry = past_damage(self.engine.journal.fetch(&id))?;
@@ -326,19 +326,5 @@ impl Process {
         };
         agenda.tell(number, self.life, took, answer);
         Ok(None)
-    }
-
-    /// Reads as a reader thread of the node does: what is damaged is passed over.
-    fn read(&mut self, after_seq: u64, bytes_max: usize) -> Result<Read, StoreError> {
-        let mut after = after_seq;
-        loop {
-            match self.engine.read(after, bytes_max) {
-                Err(StoreError::Journal(JournalError::Damaged { .. })) => {
-                    let located = self.engine.journal.locate(after)?;
-                    after = located.map_or(after + 1, |located| located.first_seq());
-                }
-                read => return read,
-            }
-        }
     }
 }

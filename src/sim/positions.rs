@@ -16,7 +16,8 @@ impl Witness {
             if entry.envelope.publisher() == &self.names[node] {
                 return Err(format!("(2) {} was handed its own {id} as foreign", self.names[node]));
             }
-            if pipeline.done.contains(&entry.envelope.key()) {
+            let key = entry.envelope.key();
+            if pipeline.done.contains(&key) && !self.nodes[node].rotten.contains(&key) {
                 return Err(format!("(2) {id} was handed off at {} again after its ack", self.names[node]));
             }
         }

@@ -46,7 +46,7 @@ impl World {
             for peer in peers.iter().filter(|peer| given && self.machines[**peer].liar.is_none()) {
                 let trusted = self.machines[*peer].trust.publisher(past.envelope.publisher());
                 let has = self.journals[*peer].contains(&past.key)
-                    || self.witness.nodes[*peer].dropped.contains(&past.key)
+                    || self.has_lost(*peer, past)
                     || self.is_too_old(*peer, past);
                 if trusted && !has && self.witness.shared(machine.number, *peer, past, &trusts) {
                     let id = past.envelope.id();
@@ -60,6 +60,12 @@ impl World {
             mark = past.before;
         }
         None
+    }
+
+    /// That node has lost it, and knows that it held it.
+    fn has_lost(&self, node: usize, past: &Past) -> bool {
+        let record = &self.witness.nodes[node];
+        record.dropped.contains(&past.key) || record.rotten.contains(&past.key)
     }
 
     /// It was created before that node can say what it held.

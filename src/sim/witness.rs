@@ -149,21 +149,25 @@ impl Witness {
         *self.counts.told.entry(node).or_default() += 1;
     }
 
-    /// (2) No identity twice in a journal, nor again after retention took it.
+    /// (2) No identity twice in a journal, nor again after retention took it. What the disk lost may come again, and
+    /// what was first created before `floor` if it is signed anew.
     pub fn committed(
         &mut self,
         node: usize,
         committed: &Committed,
         journal: &BTreeSet<EventKey>,
-        now: u64,
+        (now, floor): (u64, Timestamp),
     ) -> Result<(), String> {
         let mut fresh = BTreeSet::new();
         for entry in &committed.entries {
             let (key, id, name) = (entry.envelope.key(), entry.envelope.id(), &self.names[node]);
-            if journal.contains(&key) || !fresh.insert(key) {
+            let record = &self.nodes[node];
+            let again = journal.contains(&key) && !record.rotten.contains(&key);
+            if again || !fresh.insert(key) {
                 return Err(format!("(2) {id} is twice in the journal of {name}"));
             }
-            if self.nodes[node].held.contains_key(&key) {
+            let known = record.held.get(&key).is_some_and(|created| *created >= floor);
+            if known && !record.rotten.contains(&key) {
                 return Err(format!("(2) {id} was taken again at {name}, which held it before"));
             }
             self.nodes[node].holds(entry, now);
@@ -182,14 +186,14 @@ impl Witness {
         self.gaps.insert((node, log_id, behind.seq, behind.check), before);
     }
 
-    /// (1) What was acknowledged is on the disk of its publisher.
+    /// (1) What was acknowledged is on the disk of its publisher, unless the disk lost it.
     pub fn started(&self, node: usize, journal: &BTreeSet<EventKey>) -> Result<(), String> {
         let record = &self.nodes[node];
         if record.tainted {
             return Ok(());
         }
-        let lost =
-            record.acknowledged.iter().find(|key| !journal.contains(key) && !record.dropped.contains(key));
+        let gone = |key: &EventKey| record.dropped.contains(key) || record.rotten.contains(key);
+        let lost = record.acknowledged.iter().find(|key| !journal.contains(key) && !gone(key));
         match lost {
             Some(key) => {
                 Err(format!("(1) {} acknowledged {key:?}, and its disk does not hold it", self.names[node]))
@@ -205,7 +209,9 @@ impl Witness {
         if let Some(key) = seen.iter().find(|key| !record.held.contains_key(key)) {
             return Err(format!("(4) the seen set of {name} has {key:?}, which it never held"));
         }
-        let lacks = |(key, created): &(&EventKey, &Timestamp)| **created >= floor && !seen.contains(key);
+        let lacks = |(key, created): &(&EventKey, &Timestamp)| {
+            **created >= floor && !seen.contains(key) && !record.rotten.contains(key)
+        };
         if let Some((key, created)) = record.held.iter().find(lacks) {
             return Err(format!(
                 "(4) the seen set of {name} lacks {key:?}, which it held: created {created}, floor {floor}"
@@ -277,6 +283,10 @@ impl Witness {
                     mark = *before;
                     continue;
                 }
+                if let Some(past) = self.rotten_at(place) {
+                    mark = past.before;
+                    continue;
+                }
                 let Some(past) = self.past.get(&place) else {
                     return Err(format!(
                         "(3) the cursor of {} on {peer} is at {mark:?}, which never was",
@@ -296,6 +306,13 @@ impl Witness {
         Ok(())
     }
 
+    /// The entry of a place whose check nobody knows any more, because its record is broken.
+    fn rotten_at(&self, (sender, log_id, seq, check): (usize, LogId, u64, Check)) -> Option<&Past> {
+        let places = (sender, log_id, seq, Check::START)..=(sender, log_id, seq, Check([0xff; 16]));
+        let mut there = self.past.range(places).map(|(_, past)| past).filter(|_| check == Check::START);
+        there.find(|past| self.nodes[sender].rotten.contains(&past.key))
+    }
+
     fn may_pass(
         &self,
         node: usize,
@@ -309,7 +326,7 @@ impl Witness {
         view.seen.contains(&past.key)
             || state.owed.contains_key(&seq)
             || self.nodes[sender].dropped.contains(&past.key)
-            || self.nodes[sender].rotten.contains(&past.key)
+            || [node, sender].iter().any(|it| self.nodes[*it].rotten.contains(&past.key))
             || past.envelope.core().created < view.floor
             || state.rejected.iter().any(|place| place.before.seq < seq)
             || !self.shared(sender, node, past, view.trusts)

@@ -18,7 +18,6 @@ use crate::sim::network::Network;
 use crate::sim::pipeline::Pipeline;
 use crate::sim::plan::Plan;
 use crate::sim::witness::{Cursors, Witness};
-use crate::store::segment::JournalError;
 use crate::time::{Tick, Timestamp};
 use crate::wire::Mark;
 
@@ -254,11 +253,7 @@ impl World {
         let mut entries: Vec<Arc<Entry>> = Vec::new();
         loop {
             let after = entries.last().map_or(journal.floor().seq, |entry| entry.seq);
-            let read = match journal.read(after, 1 << 20) {
-                // The node passes it over, and whoever looks from outside as well.
-                Err(JournalError::Damaged { .. }) if self.machines[node].harm.rotten => return Ok(entries),
-                read => read.map_err(|error| self.violated(error))?,
-            };
+            let read = journal.read(after, 1 << 20).map_err(|error| self.violated(error))?;
             if read.entries.is_empty() {
                 return Ok(entries);
             }
@@ -290,12 +285,14 @@ impl World {
     fn commit(&mut self, node: usize) -> Result<(), Violation> {
         let Some(process) = &mut self.machines[node].process else { return Ok(()) };
         let (log_id, before) = (process.engine.journal.log_id(), process.engine.journal.last());
+        let floor = process.core.floor();
         let committed = match process.commit(&mut self.agenda, node) {
             Ok(Some(committed)) => committed,
             Ok(None) => return Ok(()),
             Err(error) => return self.store_failed(node, &error),
         };
-        let checked = self.witness.committed(node, &committed, &self.journals[node], self.agenda.now);
+        let when = (self.agenda.now, floor);
+        let checked = self.witness.committed(node, &committed, &self.journals[node], when);
         checked.map_err(|what| self.violated(what))?;
         let Committed { entries, .. } = committed;
         let mut before: Mark = before;
@@ -426,7 +423,9 @@ impl World {
                     if self.machines[node].liar.is_none() {
                         let frame = frame.meant();
                         self.witness.sends(node, to, frame).map_err(|what| self.violated(what))?;
-                        self.witness.feeds.sends(node, to, stream, frame);
+                        if self.machines[to].liar.is_none() {
+                            self.witness.feeds.sends(node, to, stream, frame);
+                        }
                     }
                 }
                 self.network.send(&mut self.agenda, stream, &frame);

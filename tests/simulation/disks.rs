@@ -52,6 +52,18 @@ pub fn seen_in_parts(seed: u64) -> Plan {
     plan.at(chance(seed).random_range(1_000..2_000), Fault::SeenLost { node: 1, part })
 }
 
+/// A seen set is made again with a floor above what the journal still holds, and the pipeline submits that again.
+pub fn submitted_again(seed: u64) -> Plan {
+    let mut plan = Plan { dates: Dates::Days(3), ..published(seed, 2, Topology::Mesh, 40_000) };
+    plan = plan.at(1_500, Fault::Retire { node: 0 });
+    for nth in 20..26 {
+        plan = plan
+            .at(1_600 + 20 * nth, submit(0, nth))
+            .at(2_600 + 20 * nth, Fault::SubmitAgain { node: 0, nth });
+    }
+    plan.at(2_400 + chance(seed).random_range(0..200), Fault::SeenLost { node: 0, part: SeenPart::All })
+}
+
 /// A sync fails, the node is started again over what the cache says, goes on, and the power goes.
 pub fn sync_fails(seed: u64) -> Plan {
     let (mut rng, node) = (chance(seed), (seed % 2) as usize);
@@ -63,6 +75,38 @@ pub fn sync_fails(seed: u64) -> Plan {
     let down_ms = rng.random_range(1..100);
     let plan = plan.at(at, Fault::SyncFails { node, syncs: 0, down_ms });
     plan.at(at + down_ms + rng.random_range(20..400), Fault::Crash { node, down_ms: 20 })
+}
+
+/// Retention takes what a consumer has not acknowledged, while it acknowledges, and the power goes.
+pub fn position_races_retention(seed: u64) -> Plan {
+    let mut rng = chance(seed);
+    let mut plan = published(seed, 2, Topology::Mesh, 40_000);
+    plan.weather.sync_ms = (20, 60);
+    let from = rng.random_range(400..1_000);
+    for _ in 0..6 {
+        plan = plan.at(from + rng.random_range(0..400), Fault::Retire { node: 1 });
+    }
+    plan.at(from + rng.random_range(0..500), Fault::Crash { node: 1, down_ms: 20 })
+}
+
+/// An old segment is damaged behind a start: consumer and feed meet it as they read on from the disk.
+pub fn old_segment_rots(seed: u64) -> Plan {
+    let mut rng = chance(seed);
+    let mut plan = published(seed, 3, Topology::Chain, 15_000).at(0, Fault::Acks { node: 1, on: false });
+    plan = plan.at(0, Fault::Partition { below: 2, for_ms: 3_000 });
+    plan = plan.at(2_000, Fault::Kill { node: 1, down_ms: 0 });
+    for _ in 0..rng.random_range(1..4) {
+        plan = plan.at(2_000 + rng.random_range(1..30), Fault::Rot { node: 1 });
+    }
+    plan.at(2_500, Fault::Acks { node: 1, on: true })
+}
+
+/// The newest segment is damaged, and the operator does what the hint says.
+pub fn newest_segment_rots(seed: u64) -> Plan {
+    let plan = published(seed, 2, Topology::Mesh, 12_000);
+    let at = chance(seed).random_range(600..1_500);
+    let plan = plan.at(at, Fault::RotNewest { node: 1 });
+    (20..24).fold(plan, |plan, nth| plan.at(1_600 + 40 * nth, submit(0, nth)))
 }
 
 fn all_are_well(scenario: fn(u64) -> Plan) {
@@ -83,6 +127,11 @@ fn seen_set_that_breaks_answers_only_above_its_floor() {
 }
 
 #[test]
+fn remade_seen_set_knows_all_that_the_journal_holds() {
+    all_are_well(submitted_again);
+}
+
+#[test]
 fn seen_set_that_lacks_a_day_is_made_again() {
     all_are_well(seen_in_parts);
     without(&[Rule::SeenCounted], seen_in_parts);
@@ -91,4 +140,19 @@ fn seen_set_that_lacks_a_day_is_made_again() {
 #[test]
 fn start_after_a_failed_sync_shows_only_what_is_on_disk() {
     all_are_well(sync_fails);
+}
+
+#[test]
+fn missing_entries_stay_counted_over_a_crash() {
+    all_are_well(position_races_retention);
+}
+
+#[test]
+fn damaged_entries_are_missing_and_their_neighbours_are_not() {
+    all_are_well(old_segment_rots);
+}
+
+#[test]
+fn journal_whose_end_is_gone_says_so() {
+    all_are_well(newest_segment_rots);
 }

@@ -88,6 +88,7 @@ impl Receiver {
         let is_asked = self.asked.contains_key(&seq);
         if !is_paid
             && !is_asked
+            && ground.on(Rule::RateAsked)
             && let Err(wait) = rates.take(&publisher, peer, ground)
         {
             let Some(before) = offered_after else {

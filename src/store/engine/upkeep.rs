@@ -124,7 +124,9 @@ impl<D: Disk, B: SeenDb> Engine<D, B> {
         Ok(Retired { ends, missing })
     }
 
-    /// Forgets days wholly below the floor. Only for the appender, between its batches.
+    /// Forgets days wholly below the floor, unless it rose because the seen set was made again: what the journal holds
+    /// is found whatever its date, or a line that is submitted again would be taken again. Only for the appender,
+    /// between its batches.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -132,7 +134,8 @@ impl<D: Disk, B: SeenDb> Engine<D, B> {
         if !self.settle()? {
             return Ok(());
         }
-        let day = self.floor().day();
+        let kept_from = self.journal.ledger().steady.minus_ms(self.config.seen_keep_ms());
+        let day = self.floor().min(kept_from).day();
         self.links.remove_below(day)?;
         self.links.shrink()?;
         Ok(self.seen.remove_below(day)?)

@@ -1,0 +1,55 @@
+//! The long run: federations with fresh seeds and all faults for as long as is asked for. `./tests/run long` gives it
+//! half an hour; alone it takes a few seconds.
+#![allow(clippy::disallowed_methods, reason = "a hunt ends after real time")]
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use super::*;
+
+/// Draws a federation with everything that can go wrong in it.
+fn wild(seed: u64) -> Plan {
+    let mut rng = StdRng::seed_from_u64(seed ^ 0x0017_11d0);
+    let nodes = rng.random_range(2..6);
+    let topologies = [Topology::Mesh, Topology::Chain, Topology::Ring, Topology::Star];
+    let topology = topologies[rng.random_range(0..topologies.len())].clone();
+    let trouble = Trouble {
+        faults: rng.random_range(1..12),
+        restores: rng.random(),
+        retires: rng.random(),
+        harms: rng.random(),
+    };
+    troubled(seed, nodes, topology, trouble)
+}
+
+/// How long it goes on: `INTELMESH_SIM_SECONDS`, 10 if that is not set.
+fn seconds() -> u64 {
+    std::env::var("INTELMESH_SIM_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(10)
+}
+
+#[test]
+fn hunt_with_fresh_seeds_finds_no_violation() {
+    let first = seeds(0, 1)[0];
+    println!(
+        "seed {first}: INTELMESH_SIM_RUNS=0 INTELMESH_SIM_SEED={first} cargo test --profile ci --all-features --test simulation hunt"
+    );
+    if std::env::var("INTELMESH_SIM_RUNS").as_deref() == Ok("0") {
+        run(wild(first));
+        return;
+    }
+    let (until, nth) = (Instant::now() + Duration::from_secs(seconds()), AtomicU64::new(0));
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = if std::env::var_os("INTELMESH_LONG").is_some() { cores } else { 1 };
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                while Instant::now() < until {
+                    run(wild(first.wrapping_add(nth.fetch_add(1, Ordering::Relaxed))));
+                }
+            });
+        }
+    });
+    for (what, count) in DONE.lock().unwrap().iter() {
+        println!("{what}: {count}");
+    }
+}
