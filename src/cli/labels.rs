@@ -33,7 +33,15 @@ impl Labels {
     pub fn put_on(&self, text: &str) -> String {
         let trimmed = text.trim_matches([' ', '\t', '\r', '\n']);
         let Some(members) = members(trimmed) else { return text.to_owned() };
+        let resembles = |member: &Member| {
+            let name = &*member.name;
+            ["meta", "payload"].iter().any(|known| name.eq_ignore_ascii_case(known))
+        };
         if !members.iter().any(|member| member.name == "payload") {
+            if members.iter().any(resembles) {
+                // Below `payload` it would be a field like any other, and its meta would say nothing.
+                return text.to_owned();
+            }
             // A plain event becomes the payload of form (b).
             return format!("{{\"meta\":{{{}}},\"payload\":{trimmed}}}", self.fields());
         }
@@ -91,7 +99,7 @@ impl Labels {
         if self.seal {
             match members.iter().find(|member| member.name == "seal") {
                 None => added.push("\"seal\":true".to_owned()),
-                Some(member) if matches!(&meta[member.value.clone()], "false" | "null") => {
+                Some(member) if &meta[member.value.clone()] == "false" => {
                     changes.push((member.value.clone(), "true".to_owned()));
                 }
                 Some(_) => {}
@@ -111,10 +119,8 @@ impl Labels {
     /// The recipients that both the line and the flag name; `None` where the line's are not to be read, and
     /// the node will say so.
     fn both(&self, value: &str) -> Option<String> {
-        if value == "null" {
-            return Some(names(&self.to));
-        }
-        let listed: Vec<String> = serde_json::from_str(value).ok()?;
+        let one = || serde_json::from_str::<String>(value).map(|name| vec![name]);
+        let listed: Vec<String> = serde_json::from_str(value).or_else(|_| one()).ok()?;
         let listed: Vec<PublisherName> =
             listed.iter().map(|name| PublisherName::parse(name)).collect::<Result<_, _>>().ok()?;
         let both: Vec<PublisherName> = self.to.iter().filter(|name| listed.contains(name)).cloned().collect();
@@ -127,11 +133,8 @@ fn names(names: &[PublisherName]) -> String {
     format!("[{}]", quoted.join(","))
 }
 
-/// Is the label in the line absent or milder than the flag's? One that cannot be read stays, for the node to refuse.
+/// Is the label in the line milder than the flag's? One that cannot be read stays, for the node to refuse.
 fn is_milder(value: &str, tlp: Tlp) -> bool {
-    if value == "null" {
-        return true;
-    }
     let label = serde_json::from_str::<String>(value).ok().and_then(|text| Tlp::parse(&text));
     label.is_some_and(|label| label < tlp)
 }
@@ -240,10 +243,6 @@ mod tests {
                 r#"{"meta":{"tlp":"TLP:RED","to":["cert-pl","cert-ee"]},"payload":{}}"#,
                 r#"{"meta":{"tlp":"TLP:RED","to":["cert-ee"]},"payload":{}}"#,
             ),
-            (
-                r#"{"meta":{"to":null,"tlp":null},"payload":{}}"#,
-                r#"{"meta":{"to":["cert-ee"],"tlp":"AMBER"},"payload":{}}"#,
-            ),
             (r#"{"meta":null,"payload":{}}"#, r#"{"meta":{"to":["cert-ee"],"tlp":"AMBER"},"payload":{}}"#),
         ] {
             assert_eq!(flags.put_on(line), want, "{line}");
@@ -262,6 +261,9 @@ mod tests {
             r#"{"a":1"#,
             r#"{"meta":7,"payload":{}}"#,
             r#"{"meta":{"to":[7],"tlp":"PURPLE"},"payload":{}}"#,
+            r#"{"meta":{"to":null,"tlp":null},"payload":{}}"#,
+            r#"{"meta":{"tlp":"RED"},"event":{}}"#,
+            r#"{"meta":{"tlp":"RED"},"Payload":{}}"#,
         ] {
             assert_eq!(flags.put_on(line), line);
         }

@@ -31,7 +31,12 @@ struct Trial {
     secret: BodyIdSecret,
 }
 
-/// What a line would become.
+/// What a line would become, and the keys of its meta that would be kept without meaning anything.
+struct Tried {
+    would: Would,
+    unknown: Vec<String>,
+}
+
 enum Would {
     /// So many events, all like this one.
     Publish(Box<Core>, usize),
@@ -73,14 +78,16 @@ pub fn trial(place: &Place, input: impl Read, labels: &Labels, json: bool) -> Re
 }
 
 impl Trial {
-    fn would(&self, line: &[u8], labels: &Labels) -> Result<Would, SubmitError> {
+    fn would(&self, line: &[u8], labels: &Labels) -> Result<Tried, SubmitError> {
         let text = line.strip_suffix(b"\n").unwrap_or(line);
         let labelled = std::str::from_utf8(text).ok().filter(|_| !labels.is_empty());
         let labelled = labelled.map(|text| labels.put_on(text.trim_end_matches('\r')));
         let line = labelled.as_deref().map_or(text, str::as_bytes);
         let made = Made { now: clock::now().wall, random: uuid::Uuid::new_v4(), secret: &self.secret };
         let mut chance = rand::rng();
-        Ok(match intake(line, &self.door)? {
+        let read = intake(line, &self.door)?;
+        let unknown = read.unknown_keys().to_vec();
+        let would = match read {
             Intake::New(draft) => {
                 let core = draft.address(&self.trust)?.into_core(&made, &mut chance)?;
                 Would::Publish(Box::new(core), 1)
@@ -96,16 +103,21 @@ impl Trial {
             }
             Intake::Child(child) => Would::Return(child.of().to_string()),
             Intake::Returned(returned) => Would::Return(returned.id.to_string()),
-        })
+        };
+        Ok(Tried { would, unknown })
     }
 
     fn say(
         &self,
         line: u64,
-        would: Result<Would, SubmitError>,
+        tried: Result<Tried, SubmitError>,
         json: bool,
         answer: &mut Answer,
     ) -> Result<(), Failure> {
+        let (would, unknown) = match tried {
+            Ok(Tried { would, unknown }) => (Ok(would), unknown),
+            Err(error) => (Err(error), Vec::new()),
+        };
         match would {
             Err(error) if json => {
                 let code = error.code.as_str();
@@ -122,13 +134,18 @@ impl Trial {
                 if json {
                     let facts = json!({
                         "line": line, "events": events, "tlp": core.tlp.as_str(), "sealed": sealed,
-                        "to": core.to, "peers": explained,
+                        "to": core.to, "ext": unknown, "peers": explained,
                     });
                     return answer.object(SCHEMA, &facts);
                 }
                 let seal = if sealed { ", sealed" } else { "" };
                 let many = if events == 1 { String::new() } else { format!("{events} events, ") };
-                answer.line(format!("line {line}: {many}TLP:{}{seal}", core.tlp))?;
+                let kept = if unknown.is_empty() {
+                    String::new()
+                } else {
+                    format!(", kept as ext without effect: {}", unknown.join(", "))
+                };
+                answer.line(format!("line {line}: {many}TLP:{}{seal}{kept}", core.tlp))?;
                 explained.iter().try_for_each(|one| said(one, answer))
             }
         }

@@ -6,7 +6,7 @@ use super::door::{Door, MultipleValues};
 use super::draft::Draft;
 use super::edit;
 use super::explode;
-use super::meta::{Meta, MetaReader, Names, string_of};
+use super::meta::{Meta, MetaReader, Names, check_plain, string_of};
 use super::refusal::{SubmitCode, SubmitError};
 use super::republish::Child;
 use super::siblings::Exploded;
@@ -36,6 +36,19 @@ pub enum Intake {
 pub struct Returned {
     pub id: EventId,
     unseen: SubmitError,
+    unknown: Vec<String>,
+}
+
+impl Intake {
+    /// Keys of meta that mean nothing here and were kept: the answer names them.
+    pub fn unknown_keys(&self) -> &[String] {
+        match self {
+            Self::New(draft) => &draft.meta.unknown,
+            Self::Exploded(exploded) => exploded.unknown_keys(),
+            Self::Child(child) => child.unknown_keys(),
+            Self::Returned(returned) => &returned.unknown,
+        }
+    }
 }
 
 impl Returned {
@@ -68,7 +81,10 @@ pub fn intake(line: &[u8], door: &Door) -> Result<Intake, SubmitError> {
         None if scan.depth > JSON_DEPTH_MAX => {
             Err(json::JsonError::TooDeep { at: 0, max: JSON_DEPTH_MAX }.into())
         }
-        None => read_event(Meta::default(), text, &scan, door),
+        None => {
+            check_plain(&scan.members)?;
+            read_event(Meta::default(), text, &scan, door)
+        }
         Some(payload) if payload.kind != Kind::Object => {
             Err(SubmitError::new(SubmitCode::NotObject, "the payload is no JSON object"))
         }
@@ -96,10 +112,12 @@ fn read_event(meta: Meta, text: &str, scan: &Scan<'_>, door: &Door) -> Result<In
         return Ok(Intake::Returned(Returned {
             id: id.clone(),
             unseen: SubmitError::not_seen(&id.to_string()),
+            unknown: meta.unknown,
         }));
     }
     if let Some(id) = meta.current.as_ref().filter(|id| id.publisher != door.publisher) {
-        return Ok(Intake::Returned(Returned { id: id.clone(), unseen: SubmitError::not_ours(id) }));
+        let unseen = SubmitError::not_ours(id);
+        return Ok(Intake::Returned(Returned { id: id.clone(), unseen, unknown: meta.unknown }));
     }
     let format = meta.format.clone().unwrap_or_else(Format::intelmq);
     let list = scan.members.iter().find(|member| explode::is_list(member) && leaving.keeps(member));

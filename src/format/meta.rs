@@ -3,6 +3,7 @@
 //! from it is decided in `intake`.
 
 mod links;
+mod resemblance;
 
 use std::borrow::Cow;
 
@@ -19,6 +20,7 @@ use crate::link::Link;
 use crate::policy::Tlp;
 use crate::time::Timestamp;
 pub use links::Names;
+use resemblance::{is_its_own_type, is_private, resembled_key};
 
 /// What a line says about itself.
 #[derive(Clone, Debug, Default)]
@@ -36,6 +38,8 @@ pub struct Meta {
     pub links: Vec<Link>,
     pub ids: Option<IdScheme>,
     pub ext: Option<Bytes>,
+    /// Keys of `ext` that stood in meta or beside it and mean nothing here: the answer names them.
+    pub unknown: Vec<String>,
 }
 
 /// What this node writes itself, and ignores when it comes in.
@@ -44,6 +48,9 @@ const WRITTEN_HERE: [&str; 8] =
 
 /// Members that do something in meta, and would be missed where they stand beside it.
 const ACTS_IN_META: [&str; 8] = ["uuid", "tlp", "to", "seal", "expires", "links", "ids", "ext"];
+
+/// Keys that are left out if there is nothing to say: an empty value is an error, because it widens who may have it.
+const NEVER_EMPTY: [&str; 7] = ["tlp", "to", "seal", "expires", "links", "ids", "uuid"];
 
 /// One value of the line: its text and what it is.
 struct Value<'a> {
@@ -58,6 +65,17 @@ impl<'a> Value<'a> {
 
     fn is_null(&self) -> bool {
         self.text == "null"
+    }
+
+    /// Is it `null`, an empty text, an empty list or an empty object?
+    fn is_empty(&self) -> bool {
+        match self.kind {
+            Kind::Literal => self.is_null(),
+            Kind::Number => false,
+            Kind::String | Kind::Array | Kind::Object => {
+                self.text[1..self.text.len() - 1].bytes().all(|byte| byte.is_ascii_whitespace())
+            }
+        }
     }
 
     fn string(&self) -> Option<Cow<'a, str>> {
@@ -129,7 +147,9 @@ impl<'a> MetaReader<'a> {
             None => Vec::new(),
             Some(meta) if meta.is_null() => Vec::new(),
             Some(meta) if meta.kind == Kind::Object => meta.members()?,
-            Some(_) => return Err(SubmitError::bad_meta("meta is no object")),
+            Some(meta) => {
+                return Err(SubmitError::bad_meta(format!("meta: {} is not an object", meta.shown())));
+            }
         };
         let inside: Vec<_> = inside.iter().filter_map(|member| Some((member, meta.as_ref()?.text))).collect();
         let version = |(member, text): (&Member<'_>, &str)| {
@@ -164,7 +184,10 @@ impl<'a> MetaReader<'a> {
                         .hint("it belongs into meta"));
                 }
                 known if BESIDE_META.contains(&known) || WRITTEN_HERE.contains(&known) => {}
-                _ => self.keep(key, value.text),
+                unknown => {
+                    check_case(unknown)?;
+                    self.keep_unknown(unknown, key, &value)?;
+                }
             }
         }
         self.meta.current = self.meta.current.take().or(self.draft_id.take());
@@ -187,8 +210,10 @@ impl<'a> MetaReader<'a> {
         if WRITTEN_HERE.contains(&key) {
             return Ok(());
         }
-        let honoured = ACTS_IN_META.contains(&key) || key == "type" || key == "format";
-        if value.is_null() && honoured {
+        if NEVER_EMPTY.contains(&key) && value.is_empty() {
+            return Err(SubmitError::no_value(key, &value.shown()));
+        }
+        if value.is_null() && ["type", "format", "ext", "parent"].contains(&key) {
             return Ok(());
         }
         let fault = || SubmitError::bad_meta(format!("meta.{key}: {} is not understood", value.shown()));
@@ -197,7 +222,10 @@ impl<'a> MetaReader<'a> {
             // Some of it may not be understood here: whoever does understand it must know.
             "version" if value.kind == Kind::Number => self.newer = Some(value.text.to_owned()),
             "version" => {
-                return Err(SubmitError::bad_meta(format!("meta.version: {} is no number", value.shown())));
+                return Err(SubmitError::bad_meta(format!(
+                    "meta.version: {} is not a number",
+                    value.shown()
+                )));
             }
             "uuid" => self.read_uuid(value)?,
             "parent" if self.ail => self.meta.parent = Some(self.event_id("parent", value)?),
@@ -215,6 +243,7 @@ impl<'a> MetaReader<'a> {
                 let hint = "an RFC 3339 time with its offset, as 2026-11-20T10:00:00Z";
                 self.meta.expires = Some(expires.ok_or_else(|| fault().hint(hint))?);
             }
+            "links" | "ids" if !is_its_own_type(key, value) => self.keep_as_unknown(key, key_text, value),
             "links" => self.meta.links.extend(links::read(value, self.names)?),
             "ids" => self.meta.ids = Some(ids(value).ok_or_else(|| fault().hint("random, content or body"))?),
             "ext" if value.kind == Kind::Object => {
@@ -227,10 +256,26 @@ impl<'a> MetaReader<'a> {
                 if let Some(key) = key.strip_prefix("intelmq:") {
                     self.read_draft(key, value);
                 }
-                self.keep(key_text, value.text);
+                self.keep_unknown(key, key_text, value)?;
             }
         }
         Ok(())
+    }
+
+    /// Keeps what means nothing here, unless it looks as if it was to mean something.
+    fn keep_unknown(&mut self, key: &str, key_text: &str, value: &Value<'_>) -> Result<(), SubmitError> {
+        if let Some(control) = resembled_key(key, value) {
+            return Err(SubmitError::resembles(key, control));
+        }
+        self.keep_as_unknown(key, key_text, value);
+        Ok(())
+    }
+
+    fn keep_as_unknown(&mut self, key: &str, key_text: &str, value: &Value<'_>) {
+        if !is_private(key) {
+            self.meta.unknown.push(key.to_owned());
+        }
+        self.keep(key_text, value.text);
     }
 
     /// What IEP04's drafts had in other places, where it is understood; it is kept as `ext` as well.
@@ -262,8 +307,8 @@ impl<'a> MetaReader<'a> {
                 "parent" => self.meta.parent = Some(self.event_id("uuid.parent", &inner)?),
                 key => {
                     self.read_draft(key, &inner);
-                    let key = serde_json::Value::from(format!("uuid.{key}")).to_string();
-                    self.keep(&key, inner.text);
+                    let key = format!("uuid.{key}");
+                    self.keep_as_unknown(&key, &serde_json::Value::from(&*key).to_string(), &inner);
                 }
             }
         }
@@ -281,6 +326,26 @@ impl<'a> MetaReader<'a> {
                 .hint("a UUID as 72ddb00c-2d0a-4eea-b7ac-ae122b8e6c3b, or publisher:project:UUID")
         })
     }
+}
+
+/// Refuses what stands at the top of a line instead of `meta` or `payload`: `payload` makes an event of what is
+/// below it, so a line without it that has `meta` would be published whole, with its meta as fields.
+///
+/// # Errors
+/// `bad_meta`.
+pub fn check_plain(members: &[Member<'_>]) -> Result<(), SubmitError> {
+    members.iter().try_for_each(|member| check_case(&member.key))?;
+    if members.iter().any(|member| member.key == "meta") {
+        return Err(SubmitError::bad_meta("the line has \"meta\", and no \"payload\"")
+            .hint("put the event below \"payload\": {\"meta\":{…},\"payload\":{…}}"));
+    }
+    Ok(())
+}
+
+/// Refuses a key that is `meta` or `payload` in other letters.
+fn check_case(key: &str) -> Result<(), SubmitError> {
+    let meant = ["meta", "payload"].into_iter().find(|known| key.eq_ignore_ascii_case(known));
+    meant.filter(|known| key != *known).map_or(Ok(()), |known| Err(SubmitError::resembles(key, known)))
 }
 
 fn event_type(value: &Value<'_>) -> Option<EventType> {
@@ -309,19 +374,17 @@ fn tlp(value: &Value<'_>) -> Result<Tlp, SubmitError> {
 
 /// Names, each once. An empty list names nobody, which is hardly what was meant.
 fn recipients(value: &Value<'_>) -> Result<Vec<PublisherName>, SubmitError> {
-    let elements = elements(value).ok_or_else(|| {
-        SubmitError::bad_meta(format!("meta.to: {} is no list of names", value.shown()))
+    // One name needs no list.
+    let single = value.string().map(|text| vec![serde_json::Value::from(text.into_owned())]);
+    let elements = elements(value).or(single).ok_or_else(|| {
+        SubmitError::bad_meta(format!("meta.to: {} is not a name or a list of names", value.shown()))
             .hint("leave `to` out for all whom policy allows")
     })?;
-    if elements.is_empty() {
-        return Err(SubmitError::bad_meta("meta.to names nobody, or nobody whom --to names too")
-            .hint("leave `to` out for all whom policy allows"));
-    }
     let mut names = Vec::new();
     for element in &elements {
         let text = element.as_str().ok_or_else(|| {
             SubmitError::bad_meta(format!(
-                "meta.to: {} is no name",
+                "meta.to: {} is not a name",
                 element.to_string().chars().take(60).collect::<String>()
             ))
         })?;

@@ -140,6 +140,34 @@ impl SubmitError {
         Self::new(SubmitCode::BadMeta, message)
     }
 
+    /// The unknown `key` looks like the control key `control`, or like `meta` or `payload`.
+    pub(super) fn resembles(key: &str, control: &'static str) -> Self {
+        let shown: String = key.chars().take(80).collect();
+        let hint = match control {
+            "tlp" => "did you mean \"tlp\"?",
+            "to" => "did you mean \"to\"?",
+            "seal" => "did you mean \"seal\"?",
+            "expires" => "did you mean \"expires\"?",
+            "links" => "did you mean \"links\"?",
+            "ids" => "did you mean \"ids\"?",
+            "uuid" => "did you mean \"uuid\"?",
+            "meta" => "did you mean \"meta\"?",
+            _ => "did you mean \"payload\"?",
+        };
+        Self::bad_meta(format!("unknown key \"{shown}\": it looks like \"{control}\"")).hint(hint)
+    }
+
+    /// A key that decides about the event says nothing.
+    pub(super) fn no_value(key: &str, shown: &str) -> Self {
+        if key == "to" {
+            return Self::bad_meta(format!(
+                "meta.to: {shown} names no recipient, or none whom --to names too"
+            ))
+            .hint("leave `to` out for all whom policy allows");
+        }
+        Self::bad_meta(format!("meta.{key}: {shown} says nothing")).hint("leave the key out instead")
+    }
+
     /// The line is of a version of meta that is newer than what is understood here.
     pub(super) fn in_version(self, version: &str) -> Self {
         let shown: String = version.chars().take(20).collect();

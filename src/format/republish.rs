@@ -27,6 +27,10 @@ impl Child {
         &mut self.draft
     }
 
+    pub(super) fn unknown_keys(&self) -> &[String] {
+        &self.draft.meta.unknown
+    }
+
     /// The event that was handed off.
     pub fn of(&self) -> &EventId {
         &self.of

@@ -59,6 +59,10 @@ impl Exploded {
         std::iter::once(&mut self.whole).chain(&mut self.drafts)
     }
 
+    pub(super) fn unknown_keys(&self) -> &[String] {
+        &self.whole.meta.unknown
+    }
+
     /// How many events.
     pub fn count(&self) -> usize {
         self.drafts.len()

@@ -100,6 +100,8 @@ pub(super) struct Submitter {
 pub(super) struct Prepared {
     bytes: usize,
     what: What,
+    /// Keys of its meta that mean nothing here and were kept.
+    pub unknown: Vec<String>,
 }
 
 enum What {
@@ -171,15 +173,17 @@ impl Submitter {
     }
 
     fn prepare_line(&self, line: &Line) -> Prepared {
-        let what = match line {
+        let read = match line {
             Line::TooLong => Err(SubmitError::line_too_large()),
-            Line::Text(text) => self.check_and_sign(text),
+            Line::Text(text) => intake(text, &self.door),
         };
-        Prepared { bytes: line.len(), what: what.unwrap_or_else(What::Refused) }
+        let unknown = read.as_ref().map(|read| read.unknown_keys().to_vec()).unwrap_or_default();
+        let what = read.and_then(|read| self.check_and_sign(read));
+        Prepared { bytes: line.len(), what: what.unwrap_or_else(What::Refused), unknown }
     }
 
-    fn check_and_sign(&self, text: &[u8]) -> Result<What, SubmitError> {
-        match intake(text, &self.door)? {
+    fn check_and_sign(&self, read: Intake) -> Result<What, SubmitError> {
+        match read {
             Intake::New(draft) => Ok(What::New(self.sign(*draft)?)),
             Intake::Returned(returned) => Ok(What::Returned(returned)),
             Intake::Child(child) => Ok(What::Child(child)),

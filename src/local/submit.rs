@@ -30,6 +30,8 @@ pub(super) struct Submitting {
 struct Slot {
     line: u64,
     submission: Submission,
+    /// Keys of its meta that mean nothing here and were kept.
+    unknown: Vec<String>,
 }
 
 /// One line of answer (contract §3).
@@ -39,6 +41,8 @@ struct AnswerLine<'a> {
     id: Option<String>,
     #[serde(skip_serializing_if = "is_false")]
     duplicate: bool,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    ext: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -76,9 +80,10 @@ impl Submitting {
             let Ok(Some(first)) = first else { return };
             let (numbers, batch) = numbered(&mut count, first, &mut lines);
             let Some(prepared) = self.submitter.prepare(batch).await else { return };
-            for (line, prepared) in numbers.into_iter().zip(prepared) {
+            for (line, mut prepared) in numbers.into_iter().zip(prepared) {
+                let unknown = std::mem::take(&mut prepared.unknown);
                 let submission = self.submitter.submit(prepared).await;
-                if slots.send(Slot { line, submission }).await.is_err() {
+                if slots.send(Slot { line, submission, unknown }).await.is_err() {
                     return;
                 }
             }
@@ -128,7 +133,8 @@ async fn write(mut slots: mpsc::Receiver<Slot>, writing: OwnedWriteHalf) {
         };
         match outcome {
             Outcome::Taken { id, duplicate } => {
-                out.push(&AnswerLine { id: Some(id.to_string()), duplicate, ..AnswerLine::default() });
+                let (id, ext) = (Some(id.to_string()), &*slot.unknown);
+                out.push(&AnswerLine { id, duplicate, ext, ..AnswerLine::default() });
             }
             Outcome::Refused(error) => out.refused(slot.line, &error),
         }

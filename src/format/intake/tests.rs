@@ -1,5 +1,7 @@
 //! Lines and what becomes of them: each code of the contract has a line that gets it.
 
+mod closed;
+
 use uuid::Uuid;
 
 use super::*;
@@ -84,7 +86,8 @@ fn each_refused_line_gets_its_code() {
         (r#"{"meta":{"type":"alert"},"payload":{"a":1}}"#, "bad_meta"),
         (r#"{"meta":{"format":"In tel"},"payload":{"a":1}}"#, "bad_meta"),
         (r#"{"meta":{"to":[]},"payload":{"a":1}}"#, "bad_meta"),
-        (r#"{"meta":{"to":"cert-ee"},"payload":{"a":1}}"#, "bad_meta"),
+        (r#"{"meta":{"to":7},"payload":{"a":1}}"#, "bad_meta"),
+        (r#"{"meta":{"to":"cert-ee"},"payload":{"a":1}}"#, "ok"),
         (r#"{"meta":{"to":["No Name"]},"payload":{"a":1}}"#, "unknown_recipient"),
         (r#"{"meta":{"expires":"tomorrow"},"payload":{"a":1}}"#, "bad_meta"),
         (r#"{"meta":{"expires":"2020-01-01T00:00:00Z"},"payload":{"a":1}}"#, "bad_meta"),

@@ -143,7 +143,7 @@ fn what_cannot_be_read_of_a_newer_version_says_so() {
     for (beside, want) in [
         (r#""meta":{"version":3,"tlp":{"label":"RED"}}"#, "bad_tlp"),
         (r#""meta":{"tlp":"PINK","version":3}"#, "bad_tlp"),
-        (r#""format":"intelmq","version":3,"meta":{"to":"all"}"#, "bad_meta"),
+        (r#""format":"intelmq","version":3,"meta":{"to":{"all":1}}"#, "bad_meta"),
         (r#""meta":{"version":3,"links":[{"subject":"ONE"}]}"#, "bad_meta"),
     ] {
         let fault = read(beside).unwrap_err();
