@@ -71,7 +71,8 @@ fn what_cannot_be_understood_exits_2_and_says_what_would() {
         ),
         (
             "submit --tlp PURPLE",
-            "error: invalid value 'PURPLE' for '--tlp <LABEL>': no TLP label: CLEAR, GREEN, AMBER, AMBER+STRICT \
+            "error: invalid value 'PURPLE' for '--tlp <LABEL>': \"PURPLE\" is not a known \
+             label: use CLEAR, GREEN, AMBER, AMBER+STRICT \
              or RED\nhint: intelmesh --help\n",
         ),
         (

@@ -374,7 +374,8 @@ pub enum AsideVerb {
 }
 
 fn label(text: &str) -> Result<Tlp, String> {
-    Tlp::parse(text).ok_or_else(|| "no TLP label: CLEAR, GREEN, AMBER, AMBER+STRICT or RED".to_owned())
+    Tlp::parse(text)
+        .ok_or_else(|| format!("{text:?} is not a known label: use CLEAR, GREEN, AMBER, AMBER+STRICT or RED"))
 }
 
 fn seconds(text: &str) -> Result<std::time::Duration, String> {

@@ -260,7 +260,7 @@ pub(super) fn tlp(section: &Section<'_, '_>, key: &'static str, report: &mut Rep
     let label = Tlp::parse(at.value);
     if label.is_none() {
         let value = at.value.chars().take(80).collect();
-        let wanted = "a label: CLEAR, GREEN, AMBER, AMBER+STRICT or RED";
+        let wanted = "a known label: CLEAR, GREEN, AMBER, AMBER+STRICT or RED";
         report.fault(at.line, Fault::Value { key: key.to_owned(), value, wanted });
     }
     label

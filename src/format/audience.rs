@@ -41,8 +41,8 @@ impl Draft {
             if let Some(own) = self.to.iter().find(|name| trust.is_own(name)) {
                 return Err(SubmitError::own_recipient(own));
             }
-            return if self.tlp >= Tlp::AmberStrict {
-                Err(SubmitError::goes_to_nobody(self.tlp))
+            return if self.label.tlp >= Tlp::AmberStrict {
+                Err(self.label.goes_to_nobody())
             } else {
                 Ok(None)
             };

@@ -4,6 +4,7 @@
 use bytes::Bytes;
 use uuid::Uuid;
 
+use super::label::Label;
 use super::meta::Meta;
 use super::refusal::{SubmitCode, SubmitError};
 use crate::envelope::content::{BodyIdSecret, content_uuid};
@@ -11,7 +12,6 @@ use crate::envelope::{Body, Core, ENVELOPE_VERSION, EventType, Extensions, IdSch
 use crate::event::{self, Format};
 use crate::identity::{EventId, ProjectName, PublisherName};
 use crate::limits::MAX_HOPS_DEFAULT;
-use crate::policy::Tlp;
 use crate::time::Timestamp;
 
 /// What chance, time and `keys/` give to a core.
@@ -33,7 +33,7 @@ pub struct Draft {
     pub(super) meta: Meta,
     pub(super) format: Format,
     pub(super) event_type: EventType,
-    pub(super) tlp: Tlp,
+    pub(super) label: Label,
     /// The line's recipients; once addressed, those of the event.
     pub(super) to: Vec<PublisherName>,
     /// Those of the door, which narrow them.
@@ -68,7 +68,7 @@ impl Draft {
             expires: self.meta.expires,
             event_type: self.event_type,
             format: self.format,
-            tlp: self.tlp,
+            tlp: self.label.tlp,
             to: self.to,
             max_hops: MAX_HOPS_DEFAULT,
             parent: self.meta.parent,

@@ -6,6 +6,7 @@ use super::door::{Door, MultipleValues};
 use super::draft::Draft;
 use super::edit;
 use super::explode;
+use super::label::{Label, Payload};
 use super::meta::{Meta, MetaReader, Names, check_plain, string_of};
 use super::refusal::{SubmitCode, SubmitError};
 use super::republish::Child;
@@ -130,7 +131,7 @@ fn read_event(meta: Meta, text: &str, scan: &Scan<'_>, door: &Door) -> Result<In
         door_to: door.to.clone(),
         seal: meta.seal || door.seal,
         // The strictest, until it is read.
-        tlp: Tlp::Red,
+        label: Tlp::Red.into(),
         payload: payload_without(text, scan, &leaving)?,
         meta,
         format,
@@ -143,9 +144,14 @@ fn read_event(meta: Meta, text: &str, scan: &Scan<'_>, door: &Door) -> Result<In
         if of.is_some() {
             return Err(SubmitError::multi_value_again(&list.key));
         }
-        return exploded(draft, usize::from(most), door);
+        let whole = Payload { format: &draft.format, text, members: &scan.members, explodes: true };
+        // What stays at home has its label all the same.
+        let whole = Label::of(&draft.meta, &whole, &Door { default_tlp: Tlp::Clear, ..door.clone() });
+        return exploded(draft, &whole, usize::from(most), door);
     }
-    let draft = Draft { tlp: label(&draft.meta, text, scan, door)?, ..draft };
+    let payload = Payload { format: &draft.format, text, members: &scan.members, explodes: false };
+    let label = Label::of(&draft.meta, &payload, door);
+    let draft = Draft { label: allowed(label, &draft.meta, door)?, ..draft };
     Ok(match of {
         Some(of) => Intake::Child(Box::new(Child::new(of, draft))),
         None => Intake::New(Box::new(draft)),
@@ -153,7 +159,7 @@ fn read_event(meta: Meta, text: &str, scan: &Scan<'_>, door: &Door) -> Result<In
 }
 
 /// Takes the lists of `whole` apart.
-fn exploded(mut whole: Draft, most: usize, door: &Door) -> Result<Intake, SubmitError> {
+fn exploded(mut whole: Draft, label: &Label, most: usize, door: &Door) -> Result<Intake, SubmitError> {
     let scan = json::scan(whole.payload.as_bytes(), JSON_DEPTH_MAX)?;
     let lists: Vec<&Member<'_>> = scan.members.iter().filter(|member| explode::is_list(member)).collect();
     let texts = explode::product(&whole.payload, &lists, most)?;
@@ -162,13 +168,15 @@ fn exploded(mut whole: Draft, most: usize, door: &Door) -> Result<Intake, Submit
         let scan = json::scan(text.as_bytes(), JSON_DEPTH_MAX)?;
         // A rule about a value has now one to look at.
         let payload = payload_without(&text, &scan, &Leaving::find(&text, &scan, &door.strip)?)?;
-        let tlp = label(&whole.meta, &text, &scan, door)?;
-        drafts.push(Draft { tlp, payload, ..whole.clone() });
+        let own = Payload { format: &whole.format, text: &text, members: &scan.members, explodes: false };
+        let label = Label::of(&whole.meta, &own, door).stricter(label.clone());
+        drafts.push(Draft { label: allowed(label, &whole.meta, door)?, payload, ..whole.clone() });
     }
     Ok(match drafts.len() {
         1 => Intake::New(Box::new(drafts.remove(0))),
         _ => {
-            whole.tlp = drafts.iter().map(|draft| draft.tlp).max().unwrap_or(whole.tlp);
+            let strictest = drafts.iter().map(|draft| &draft.label).max_by_key(|label| label.tlp);
+            whole.label = strictest.unwrap_or(&whole.label).clone();
             Intake::Exploded(Box::new(Exploded::new(whole, drafts)?))
         }
     })
@@ -181,17 +189,10 @@ fn type_of(text: &str, members: &[Member<'_>]) -> Option<EventType> {
     Some(if report { EventType::Report } else { EventType::Event })
 }
 
-/// The strictest label that meta, payload or door give (design §8).
-fn label(meta: &Meta, text: &str, scan: &Scan<'_>, door: &Door) -> Result<Tlp, SubmitError> {
-    let own = scan.members.iter().find(|member| member.key == "tlp");
-    let own = own.filter(|member| &text[member.value_at.clone()] != "null");
-    let own =
-        own.map(|member| string_of(text, member).and_then(|label| Tlp::parse(&label)).unwrap_or(Tlp::Red));
-    let given = [meta.tlp, own, door.tlp].into_iter().flatten().max();
-    let tlp = given.unwrap_or(door.default_tlp);
-    // With recipients it may be sealed; that is known once they are.
+/// Refuses a label that goes to nobody, unless the event may be sealed: that is known once it is addressed.
+fn allowed(label: Label, meta: &Meta, door: &Door) -> Result<Label, SubmitError> {
     let sealable = meta.seal || door.seal || !meta.to.is_empty() || !door.to.is_empty();
-    if tlp >= Tlp::AmberStrict && !sealable { Err(SubmitError::goes_to_nobody(tlp)) } else { Ok(tlp) }
+    if label.tlp >= Tlp::AmberStrict && !sealable { Err(label.goes_to_nobody()) } else { Ok(label) }
 }
 
 fn payload_without(text: &str, scan: &Scan<'_>, leaving: &Leaving) -> Result<String, SubmitError> {

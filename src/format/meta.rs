@@ -10,6 +10,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 
 use super::edit;
+use super::label::begins_with_tlp;
 use super::refusal::{SubmitCode, SubmitError};
 use crate::envelope::{EventType, IdScheme};
 use crate::event::Format;
@@ -40,6 +41,29 @@ pub struct Meta {
     pub ext: Option<Bytes>,
     /// Keys of `ext` that stood in meta or beside it and mean nothing here: the answer names them.
     pub unknown: Vec<String>,
+}
+
+impl Meta {
+    /// Calls `with` with each tag that is a label, or was to be one.
+    pub fn tag_labels(&self, with: &mut impl FnMut(&str)) {
+        let Some(ext) = self.ext.as_deref().and_then(|ext| std::str::from_utf8(ext).ok()) else { return };
+        let Ok(scan) = json::scan(ext.as_bytes(), JSON_DEPTH_MAX) else { return };
+        for member in scan.members.iter().filter(|member| member.key.eq_ignore_ascii_case("tags")) {
+            if let Ok(tags) = serde_json::from_str(&ext[member.value_at.clone()]) {
+                each_label(&tags, with);
+            }
+        }
+    }
+}
+
+/// Walks a tag, a list of tags, or tags as objects with a name.
+fn each_label(tags: &serde_json::Value, with: &mut impl FnMut(&str)) {
+    match tags {
+        serde_json::Value::String(tag) if begins_with_tlp(tag) => with(tag),
+        serde_json::Value::Array(tags) => tags.iter().for_each(|tag| each_label(tag, with)),
+        serde_json::Value::Object(tag) => tag.values().for_each(|tag| each_label(tag, with)),
+        _ => {}
+    }
 }
 
 /// What this node writes itself, and ignores when it comes in.
@@ -367,8 +391,8 @@ fn ids(value: &Value<'_>) -> Option<IdScheme> {
 
 fn tlp(value: &Value<'_>) -> Result<Tlp, SubmitError> {
     value.string().and_then(|text| Tlp::parse(&text)).ok_or_else(|| {
-        SubmitError::new(SubmitCode::BadTlp, format!("meta.tlp: {} is no label", value.shown()))
-            .hint("CLEAR, GREEN, AMBER, AMBER+STRICT or RED")
+        SubmitError::new(SubmitCode::BadTlp, format!("meta.tlp: {} is not a known label", value.shown()))
+            .hint("write CLEAR, GREEN, AMBER, AMBER+STRICT or RED")
     })
 }
 

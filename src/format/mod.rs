@@ -10,6 +10,7 @@ mod explode;
 pub mod handoff;
 pub mod intake;
 pub mod intelmq;
+mod label;
 mod meta;
 mod refusal;
 mod republish;

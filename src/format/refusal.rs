@@ -10,7 +10,6 @@ use crate::event::json::JsonError;
 use crate::event::{BodyError, Format};
 use crate::identity::{EventId, PublisherName};
 use crate::limits::{JSON_DEPTH_MAX, LINE_BYTES_MAX, REPUBLISH_ANCESTORS_MAX};
-use crate::policy::Tlp;
 
 /// The codes of `in.sock`'s answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -190,11 +189,6 @@ impl SubmitError {
     pub(super) fn not_ours(id: &EventId) -> Self {
         Self::bad_id(format!("{id} is an id of another publisher"))
             .hint("name it in `uuid.parent` or in `links`, and leave `uuid.current` out")
-    }
-
-    pub(super) fn goes_to_nobody(tlp: Tlp) -> Self {
-        Self::new(SubmitCode::BadTlp, format!("TLP:{tlp} may go to nobody unsealed"))
-            .hint("lower the label, or seal the event to named recipients (--seal --to, or `seal` and `to` in meta)")
     }
 
     /// `publisher` stands in the ancestry of what it is to publish.

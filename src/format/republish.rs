@@ -54,12 +54,12 @@ impl Child {
         if lineage.len() + usize::from(oldest.parent.is_some()) > REPUBLISH_ANCESTORS_MAX {
             return Err(SubmitError::lineage_too_long(&of));
         }
-        draft.tlp = draft.tlp.max(parent.tlp);
+        draft.label.raise(parent.tlp);
         // Relays that could not read the parent cannot read its child.
         draft.seal |= parent.body.is_sealed();
         draft.to = no_wider(&draft, parent, trust)?;
-        if draft.tlp >= Tlp::AmberStrict && draft.to.is_empty() {
-            return Err(SubmitError::goes_to_nobody(draft.tlp));
+        if draft.label.tlp >= Tlp::AmberStrict && draft.to.is_empty() {
+            return Err(draft.label.goes_to_nobody());
         }
         draft.meta.expires = draft.meta.expires.into_iter().chain(parent.expires).min();
         if let Some(named) = draft.meta.parent.replace(parent.id.clone()).filter(|named| *named != parent.id)

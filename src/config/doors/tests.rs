@@ -106,7 +106,7 @@ fn every_slip_of_a_door_has_its_line_and_its_remedy() {
             &format!("{tcp}strip = [\"a b\"]\n"),
             "intelmesh.toml:5: \"strip\": \"a b\" is no field to strip | a field",
         ),
-        (&format!("{tcp}tlp = \"BLUE\"\n"), "intelmesh.toml:5: \"tlp\": \"BLUE\" is not a label"),
+        (&format!("{tcp}tlp = \"BLUE\"\n"), "intelmesh.toml:5: \"tlp\": \"BLUE\" is not a known label"),
         (&format!("{tcp}name = \"a b\"\n"), "intelmesh.toml:5: \"name\": "),
         (
             &format!("{out}filter = 'meta.publsher == \"a\"'\n"),

@@ -4,6 +4,7 @@
 
 use super::{Value, elements};
 use crate::event::json::Kind;
+use crate::format::label::begins_with_tlp;
 
 /// Keys that decide who gets an event, as which event, and until when.
 pub const CONTROL_KEYS: [&str; 8] = ["tlp", "to", "seal", "expires", "links", "ids", "uuid", "payload"];
@@ -62,11 +63,6 @@ fn is_named_elsewhere(key: &str) -> bool {
 /// Is the key one of the `x-*`, which everybody may use as they like?
 pub fn is_private(key: &str) -> bool {
     key.starts_with("x-")
-}
-
-/// Does a text begin as a label of the Traffic Light Protocol does?
-pub fn begins_with_tlp(text: &str) -> bool {
-    text.trim_start().get(..4).is_some_and(|start| start.eq_ignore_ascii_case("tlp:"))
 }
 
 fn normalised(key: &str) -> String {

@@ -1,0 +1,186 @@
+//! The label of an event: the strictest of all that meta, its tags, the payload and the door say (contract §1.3).
+//! A text that is given as a label and is none counts as RED, because whoever wrote it meant to restrict
+//! something. Whether an event with this label may go anywhere is decided elsewhere.
+
+use serde_json::Value;
+
+use super::door::Door;
+use super::meta::{Meta, string_of};
+use super::refusal::{SubmitCode, SubmitError};
+use crate::event::Format;
+use crate::event::json::{self, Kind, Member};
+use crate::limits::JSON_DEPTH_MAX;
+use crate::policy::Tlp;
+
+/// What a text that is no label is shown with, in characters.
+const SHOWN_CHARS: usize = 60;
+
+/// The label of one event, and the text that could not be read, if it is RED for that.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Label {
+    pub tlp: Tlp,
+    unread: Option<UnreadLabel>,
+}
+
+/// A text that is no label, and where it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct UnreadLabel {
+    place: &'static str,
+    text: String,
+}
+
+impl From<Tlp> for Label {
+    fn from(tlp: Tlp) -> Self {
+        Self { tlp, unread: None }
+    }
+}
+
+impl Label {
+    /// Returns the strictest label of an event whose payload is the object `text`, or the door's default.
+    /// `lists` says what becomes of a list at the top of the payload: one that is taken apart later is passed over.
+    pub fn of(meta: &Meta, payload: &Payload<'_>, door: &Door) -> Self {
+        let mut found: Vec<Self> = meta.tlp.into_iter().chain(door.tlp).map(Self::from).collect();
+        meta.tag_labels(&mut |text| found.push(Self::read(text, "a tag of meta")));
+        payload.labels(&mut found);
+        let strictest = found.into_iter().max_by_key(|label| (label.tlp, label.unread.is_some()));
+        strictest.unwrap_or_else(|| door.default_tlp.into())
+    }
+
+    fn read(text: &str, place: &'static str) -> Self {
+        Tlp::parse(text).map_or_else(|| Self::unread(text, place), Self::from)
+    }
+
+    fn unread(text: &str, place: &'static str) -> Self {
+        let text = text.chars().take(SHOWN_CHARS).collect();
+        Self { tlp: Tlp::Red, unread: Some(UnreadLabel { place, text }) }
+    }
+
+    /// Makes it at least as strict as `tlp`.
+    pub fn raise(&mut self, tlp: Tlp) {
+        self.tlp = self.tlp.max(tlp);
+    }
+
+    /// Returns the stricter of both.
+    #[must_use]
+    pub fn stricter(self, other: Self) -> Self {
+        if other.tlp > self.tlp { other } else { self }
+    }
+
+    /// It may go to nobody unsealed.
+    pub fn goes_to_nobody(&self) -> SubmitError {
+        let what = match &self.unread {
+            Some(UnreadLabel { place, text }) => format!(
+                "{place}: {text:?} is not a known label and counts as TLP:RED, which may go to nobody unsealed"
+            ),
+            None => format!("TLP:{} may go to nobody unsealed", self.tlp),
+        };
+        let hint = if self.unread.is_some() {
+            "write CLEAR, GREEN, AMBER, AMBER+STRICT or RED, or seal the event to named recipients"
+        } else {
+            "lower the label, or seal the event to named recipients (--seal --to, or `seal` and `to` in meta)"
+        };
+        SubmitError::new(SubmitCode::BadTlp, what).hint(hint)
+    }
+}
+
+/// A payload that may carry labels.
+pub struct Payload<'a> {
+    pub format: &'a Format,
+    pub text: &'a str,
+    pub members: &'a [Member<'a>],
+    /// Lists at the top are taken apart, and each event has a value of its own.
+    pub explodes: bool,
+}
+
+impl Payload<'_> {
+    fn labels(&self, found: &mut Vec<Label>) {
+        for member in self.members {
+            let value = &self.text[member.value_at.clone()];
+            let key = &*member.key;
+            if key.eq_ignore_ascii_case("tlp") {
+                let apart = self.explodes && member.kind == Kind::Array;
+                if !apart {
+                    put(self.text, member, "tlp of the payload", found);
+                }
+            } else if key.eq_ignore_ascii_case("extra.tlp") {
+                put(self.text, member, "extra.tlp of the payload", found);
+            } else if key.eq_ignore_ascii_case("extra") {
+                inside_extra(self.text, member, value, found);
+            } else if key == "restriction" && self.format.as_str() == "n6" {
+                found.extend(restriction(self.text, member));
+            }
+        }
+        if self.format.as_str() == "misp"
+            && let Ok(event) = serde_json::from_str::<Value>(self.text)
+        {
+            misp_tags(&event, found);
+        }
+    }
+}
+
+/// The label that `member` gives, or each of a list gives.
+fn put(text: &str, member: &Member<'_>, place: &'static str, found: &mut Vec<Label>) {
+    let value = &text[member.value_at.clone()];
+    if let Some(label) = string_of(text, member) {
+        return found.push(Label::read(&label, place));
+    }
+    match serde_json::from_str::<Value>(value) {
+        Ok(Value::Null) => {}
+        Ok(Value::Array(labels)) => found.extend(labels.iter().map(|label| match label.as_str() {
+            Some(label) => Label::read(label, place),
+            None => Label::unread(&label.to_string(), place),
+        })),
+        _ => found.push(Label::unread(value, place)),
+    }
+}
+
+/// `extra` as an object, or as IntelMQ's string that holds one.
+fn inside_extra(text: &str, member: &Member<'_>, value: &str, found: &mut Vec<Label>) {
+    let inside = match member.kind {
+        Kind::Object => value.to_owned(),
+        Kind::String => string_of(text, member).unwrap_or_default().into_owned(),
+        _ => return,
+    };
+    let Ok(scan) = json::scan(inside.as_bytes(), JSON_DEPTH_MAX) else { return };
+    for member in scan.members.iter().filter(|member| member.key.eq_ignore_ascii_case("tlp")) {
+        put(&inside, member, "extra.tlp of the payload", found);
+    }
+}
+
+/// n6 has words of its own, of which two are stricter than they sound.
+fn restriction(text: &str, member: &Member<'_>) -> Option<Label> {
+    let value = &text[member.value_at.clone()];
+    if value == "null" {
+        return None;
+    }
+    let word = string_of(text, member);
+    Some(match word.as_deref().map(str::to_ascii_lowercase).as_deref() {
+        Some("public") => Tlp::Clear.into(),
+        Some("need-to-know") => Tlp::Amber.into(),
+        Some("internal") => Tlp::Red.into(),
+        _ => Label::unread(word.as_deref().unwrap_or(value), "restriction of the payload"),
+    })
+}
+
+/// Tags of a MISP event, of its attributes, and of those of its objects, with or without `Event` around it.
+fn misp_tags(event: &Value, found: &mut Vec<Label>) {
+    let inside = event.get("Event").unwrap_or(event);
+    let list =
+        |value: &Value, key: &str| value.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
+    let objects = list(inside, "Object");
+    let mut tagged = list(inside, "Attribute");
+    tagged.extend(objects.iter().flat_map(|object| list(object, "Attribute")));
+    let tags = tagged.iter().chain([inside]).flat_map(|tagged| list(tagged, "Tag"));
+    for tag in tags {
+        let name = tag.get("name").and_then(Value::as_str).filter(|name| begins_with_tlp(name));
+        found.extend(name.map(|name| Label::read(name, "a tag of the payload")));
+    }
+}
+
+/// Does a text begin as a label of the Traffic Light Protocol does?
+pub fn begins_with_tlp(text: &str) -> bool {
+    text.trim_start().get(..4).is_some_and(|start| start.eq_ignore_ascii_case("tlp:"))
+}
+
+#[cfg(test)]
+mod tests;
