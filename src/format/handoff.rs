@@ -1,6 +1,8 @@
 //! One stored event as a line for a local pipeline (contract §2). The payload and `ext` are copied byte for
 //! byte. What a consumer may see is decided before.
 
+mod ail;
+
 use std::io::Write as _;
 
 use bytes::Bytes;
@@ -9,6 +11,7 @@ use crate::envelope::{Body, Core, Envelope, EventType, Opened};
 use crate::event::check_body;
 use crate::identity::{EventId, HopPath};
 use crate::link::{Link, LinkTarget};
+use ail::AilPlaces;
 
 /// The shape of a line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -137,17 +140,14 @@ impl HandOff {
                         core.format
                     ),
                 );
-            }
-            Form::Ail => {
-                let (format, event_type) = (&core.format, core.event_type.as_str());
-                put(out, format_args!("{{\"format\":\"{format}\",\"version\":1,\"type\":\"{event_type}\","));
-                put(out, format_args!("\"meta\":{{\"uuid\":\"{}\"", core.id));
-                if let Some(parent) = carried.parent() {
-                    put(out, format_args!(",\"parent\":\"{parent}\""));
+                put_known(out, carried);
+                if let Some(ext) = carried.ext() {
+                    out.extend_from_slice(b",\"ext\":");
+                    out.extend_from_slice(ext);
                 }
             }
+            Form::Ail => put_ail(out, carried),
         }
-        put_rest(out, carried);
         out.extend_from_slice(b"},\"payload\":");
         out.extend_from_slice(payload);
         if self.with_type {
@@ -175,8 +175,31 @@ fn put(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
     let _ = out.write_fmt(text);
 }
 
+/// Form (c) up to its meta, with what came in as such at its places.
+fn put_ail(out: &mut Vec<u8>, carried: &Carried<'_>) {
+    let core = carried.core();
+    let places = AilPlaces::of(carried.ext().map(|ext| &**ext), core.event_type);
+    put(out, format_args!("{{\"format\":\"{}\",\"version\":{}", core.format, places.version));
+    match places.kind {
+        Some(kind) => put(out, format_args!(",\"type\":{kind}")),
+        None => put(out, format_args!(",\"type\":\"{}\"", core.event_type.as_str())),
+    }
+    put(out, format_args!(",\"meta\":{{\"uuid\":\"{}\"", core.id));
+    if let Some(parent) = carried.parent() {
+        put(out, format_args!(",\"parent\":\"{parent}\""));
+    }
+    put_known(out, carried);
+    places.in_meta().for_each(|member| put(out, format_args!(",{member}")));
+    for (index, member) in places.below_ext().enumerate() {
+        put(out, format_args!("{}{member}", if index == 0 { ",\"ext\":{" } else { "," }));
+    }
+    if places.below_ext().next().is_some() {
+        out.push(b'}');
+    }
+}
+
 /// The members of meta that both forms have; names need no escapes.
-fn put_rest(out: &mut Vec<u8>, carried: &Carried<'_>) {
+fn put_known(out: &mut Vec<u8>, carried: &Carried<'_>) {
     let (core, path) = (carried.core(), carried.path);
     put(out, format_args!(",\"publisher\":\"{}\"", core.id.publisher));
     if let Some(source) = path.last() {
@@ -210,10 +233,6 @@ fn put_rest(out: &mut Vec<u8>, carried: &Carried<'_>) {
     }
     if !carried.links().is_empty() {
         out.push(b']');
-    }
-    if let Some(ext) = carried.ext() {
-        out.extend_from_slice(b",\"ext\":");
-        out.extend_from_slice(ext);
     }
 }
 

@@ -4,8 +4,7 @@
 
 mod links;
 mod resemblance;
-
-use std::borrow::Cow;
+mod values;
 
 use bytes::Bytes;
 
@@ -16,12 +15,14 @@ use crate::envelope::{EventType, IdScheme};
 use crate::event::Format;
 use crate::event::json::{self, Kind, Member};
 use crate::identity::{EventId, PublisherName};
-use crate::limits::{EXT_BYTES_MAX, JSON_DEPTH_MAX, LINKS_MAX, RECIPIENTS_MAX};
+use crate::limits::{EXT_BYTES_MAX, JSON_DEPTH_MAX, LINKS_MAX};
 use crate::link::Link;
 use crate::policy::Tlp;
 use crate::time::Timestamp;
 pub use links::Names;
 use resemblance::{is_its_own_type, is_private, resembled_key};
+use values::{Value, elements, event_type, ids, recipients, tlp};
+pub use values::{event_type_of, string_of};
 
 /// What a line says about itself.
 #[derive(Clone, Debug, Default)]
@@ -75,55 +76,6 @@ const ACTS_IN_META: [&str; 8] = ["uuid", "tlp", "to", "seal", "expires", "links"
 
 /// Keys that are left out if there is nothing to say: an empty value is an error, because it widens who may have it.
 const NEVER_EMPTY: [&str; 7] = ["tlp", "to", "seal", "expires", "links", "ids", "uuid"];
-
-/// One value of the line: its text and what it is.
-struct Value<'a> {
-    text: &'a str,
-    kind: Kind,
-}
-
-impl<'a> Value<'a> {
-    fn of(text: &'a str, member: &Member<'_>) -> Self {
-        Self { text: &text[member.value_at.clone()], kind: member.kind }
-    }
-
-    fn is_null(&self) -> bool {
-        self.text == "null"
-    }
-
-    /// Is it `null`, an empty text, an empty list or an empty object?
-    fn is_empty(&self) -> bool {
-        match self.kind {
-            Kind::Literal => self.is_null(),
-            Kind::Number => false,
-            Kind::String | Kind::Array | Kind::Object => {
-                self.text[1..self.text.len() - 1].bytes().all(|byte| byte.is_ascii_whitespace())
-            }
-        }
-    }
-
-    fn string(&self) -> Option<Cow<'a, str>> {
-        if self.kind != Kind::String {
-            return None;
-        }
-        let inside = &self.text[1..self.text.len() - 1];
-        Some(if inside.contains('\\') { Cow::Owned(json::unescape(inside)) } else { Cow::Borrowed(inside) })
-    }
-
-    fn members(&self) -> Result<Vec<Member<'a>>, SubmitError> {
-        Ok(json::scan(self.text.as_bytes(), JSON_DEPTH_MAX)?.members)
-    }
-
-    /// At most 60 characters of it, for messages.
-    fn shown(&self) -> String {
-        self.text.chars().take(60).collect()
-    }
-}
-
-/// The string that `member` of `text` is.
-pub fn string_of<'a>(text: &'a str, member: &Member<'_>) -> Option<Cow<'a, str>> {
-    Value::of(text, member).string()
-}
 
 /// The newest version of meta that is understood whole: AIL's example has 2, everything else 1.
 const VERSION_KNOWN: [&str; 2] = ["1", "2"];
@@ -201,7 +153,13 @@ impl<'a> MetaReader<'a> {
             let (key, value) = (&line[member.key_at.clone()], Value::of(line, member));
             match &*member.key {
                 // They win over those in meta.
-                "format" | "version" | "type" if self.ail => self.read_one(&member.key, key, &value)?,
+                "format" if self.ail => self.read_one("format", key, &value)?,
+                "version" if self.ail => {
+                    self.read_one("version", key, &value)?;
+                    // It comes out in its place again.
+                    self.newer = (value.text != "1").then(|| value.text.to_owned());
+                }
+                "type" if self.ail => self.read_ail_type(key, &value)?,
                 "type" if self.meta.event_type.is_none() => self.meta.event_type = event_type(&value),
                 known if ACTS_IN_META.contains(&known) => {
                     return Err(SubmitError::bad_meta(format!("\"{known}\" stands beside meta"))
@@ -302,6 +260,23 @@ impl<'a> MetaReader<'a> {
         self.keep(key_text, value.text);
     }
 
+    /// AIL has types of its own (`item`, `screenshot`): such an event travels as one of type `event`.
+    fn read_ail_type(&mut self, key_text: &str, value: &Value<'_>) -> Result<(), SubmitError> {
+        self.meta.event_type = match event_type(value) {
+            None if value.is_null() => return Ok(()),
+            None if value.kind == Kind::String => {
+                self.keep(key_text, value.text);
+                Some(EventType::Event)
+            }
+            None => {
+                let what = format!("type: {} is not understood", value.shown());
+                return Err(SubmitError::bad_meta(what).hint("write a text, as \"event\" or \"item\""));
+            }
+            known => known,
+        };
+        Ok(())
+    }
+
     /// What IEP04's drafts had in other places, where it is understood; it is kept as `ext` as well.
     fn read_draft(&mut self, key: &str, value: &Value<'_>) {
         match key {
@@ -372,60 +347,13 @@ fn check_case(key: &str) -> Result<(), SubmitError> {
     meant.filter(|known| key != *known).map_or(Ok(()), |known| Err(SubmitError::resembles(key, known)))
 }
 
-fn event_type(value: &Value<'_>) -> Option<EventType> {
-    match &*value.string()?.to_ascii_lowercase() {
-        "event" => Some(EventType::Event),
-        "report" => Some(EventType::Report),
-        _ => None,
-    }
-}
-
-fn ids(value: &Value<'_>) -> Option<IdScheme> {
-    match &*value.string()? {
-        "random" => Some(IdScheme::Random),
-        "content" => Some(IdScheme::Content),
-        "body" => Some(IdScheme::Body),
-        _ => None,
-    }
-}
-
-fn tlp(value: &Value<'_>) -> Result<Tlp, SubmitError> {
-    value.string().and_then(|text| Tlp::parse(&text)).ok_or_else(|| {
-        SubmitError::new(SubmitCode::BadTlp, format!("meta.tlp: {} is not a known label", value.shown()))
-            .hint("write CLEAR, GREEN, AMBER, AMBER+STRICT or RED")
-    })
-}
-
-/// Names, each once. An empty list names nobody, which is hardly what was meant.
-fn recipients(value: &Value<'_>) -> Result<Vec<PublisherName>, SubmitError> {
-    // One name needs no list.
-    let single = value.string().map(|text| vec![serde_json::Value::from(text.into_owned())]);
-    let elements = elements(value).or(single).ok_or_else(|| {
-        SubmitError::bad_meta(format!("meta.to: {} is not a name or a list of names", value.shown()))
-            .hint("leave `to` out for all whom policy allows")
-    })?;
-    let mut names = Vec::new();
-    for element in &elements {
-        let text = element.as_str().ok_or_else(|| {
-            SubmitError::bad_meta(format!(
-                "meta.to: {} is not a name",
-                element.to_string().chars().take(60).collect::<String>()
-            ))
-        })?;
-        let name = PublisherName::parse(text)
-            .map_err(|fault| SubmitError::new(SubmitCode::UnknownRecipient, format!("meta.to: {fault}")))?;
-        if !names.contains(&name) {
-            names.push(name);
-        }
-        if names.len() > RECIPIENTS_MAX {
-            return Err(SubmitError::bad_meta(format!("meta.to has more than {RECIPIENTS_MAX} names")));
-        }
-    }
-    Ok(names)
-}
-
-fn elements(value: &Value<'_>) -> Option<Vec<serde_json::Value>> {
-    if value.kind != Kind::Array { None } else { serde_json::from_str(value.text).ok() }
+/// Would `member` of `text` be kept as it is if it stood in meta of form (c)?
+pub fn is_kept_in_meta(text: &str, member: &Member<'_>) -> bool {
+    let key = &*member.key;
+    let acts = ["version", "type", "format", "parent"].contains(&key)
+        || ACTS_IN_META.contains(&key)
+        || WRITTEN_HERE.contains(&key);
+    !acts && resembled_key(key, &Value::of(text, member)).is_none()
 }
 
 /// One object of all that is kept, each value as it was given.

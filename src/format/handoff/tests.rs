@@ -75,6 +75,38 @@ fn each_form_reads_back_as_the_same_event() {
     );
 }
 
+/// The sample of AIL's own exchange format.
+const AIL: &str = include_str!("../../../tests/samples/ail.jsonl");
+
+#[test]
+fn ails_own_sample_comes_out_as_it_went_in() {
+    let sample: serde_json::Value = serde_json::from_str(AIL).unwrap();
+    let out = through(AIL.as_bytes(), Form::Ail, false, &["cert-at"]);
+    let mut read: serde_json::Value = serde_json::from_str(&out).unwrap();
+    for (key, value) in sample["meta"].as_object().unwrap().iter().filter(|(key, _)| *key != "uuid") {
+        assert_eq!(&read["meta"][key], value, "{key}: {out}");
+    }
+    assert!(read["meta"].get("ext").is_none(), "{out}");
+    for key in ["format", "version", "type", "payload"] {
+        assert_eq!(read[key].take(), sample[key], "{key}: {out}");
+    }
+    let iep04 = through(AIL.as_bytes(), Form::Iep04, false, &["cert-at"]);
+    assert!(iep04.contains(r#""type":"event","format":"ail""#), "{iep04}");
+    assert_eq!(through(iep04.as_bytes(), Form::Ail, false, &["cert-at"]), out, "by way of another form");
+    assert_eq!(through(out.as_bytes(), Form::Ail, false, &["cert-at"]), out, "by way of its own");
+}
+
+/// What would act, or be refused, beside the other keys of meta.
+#[test]
+fn keys_that_would_act_stay_below_ext() {
+    let line = r#"{"format":"intelmq","version":2,"type":"report","meta":{"tags":[],"x-a":1,"ext":{"tlp":"RED","Recipients":["a"],"type":"item","own":2}},"payload":{"a":1}}"#;
+    let out = through(line.as_bytes(), Form::Ail, false, &[]);
+    assert!(out.starts_with(r#"{"format":"intelmq","version":2,"type":"report","meta":{"#), "{out}");
+    let want = r#","tags":[],"x-a":1,"own":2,"ext":{"tlp":"RED","Recipients":["a"],"type":"item"}}"#;
+    assert!(out.contains(want), "{out}");
+    assert_eq!(through(out.as_bytes(), Form::Ail, false, &[]).len(), out.len());
+}
+
 /// All lines of all files come out token for token in all forms.
 fn all_come_through(text: &str) -> usize {
     let lines = text.lines().filter(|line| !line.trim().is_empty());

@@ -148,7 +148,7 @@ fn the_three_forms_say_the_same() {
         r#"{"meta":{"version":1,"type":"report","format":"intelmq"},"payload":{"source.ip":"192.0.2.1"}}"#,
     );
     let ail = core(
-        r#"{"format":"intelmq","version":2,"type":"report","meta":{},"payload":{"source.ip":"192.0.2.1"}}"#,
+        r#"{"format":"intelmq","version":1,"type":"report","meta":{},"payload":{"source.ip":"192.0.2.1"}}"#,
     );
     assert_eq!(plain, iep04);
     assert_eq!(plain, ail);

@@ -99,8 +99,8 @@ fn what_the_schema_decided_wins_over_the_drafts() {
     let read = meta(
         r#""format":"n6","version":2,"type":"report","meta":{"version":1,"type":"event","format":"intelmq"}"#,
     );
+    assert_eq!(ext(&read), r#"{"version":2}"#, "AIL has a version 2 of its own");
     assert_eq!((read.format.unwrap().as_str(), read.event_type), ("n6", Some(EventType::Report)));
-    assert_eq!(read.ext, None);
 }
 
 #[test]
@@ -167,6 +167,19 @@ fn what_stands_beside_meta_is_kept_or_has_its_meaning() {
     assert_eq!(meta(r#""type":"x","meta":null"#).event_type, None);
     assert_eq!(read_code(r#""note":1,"meta":{"note":2}"#), "bad_meta");
     assert_eq!(read_code(r#""to":["cert-ee"],"meta":{}"#), "bad_meta");
+}
+
+#[test]
+fn other_types_of_ail_are_events_and_kept() {
+    let read = meta(r#""format":"ail","version":1,"type":"item","meta":{"uuid":"ONE"}"#);
+    assert_eq!((read.event_type, ext(&read).as_str()), (Some(EventType::Event), r#"{"type":"item"}"#));
+    let fault = read_fault(r#""format":"ail","version":1,"type":7,"meta":{}"#);
+    assert!(fault.message.starts_with("type: 7"), "{}", fault.message);
+    assert_eq!(read_code(r#""meta":{"type":"item"}"#), "bad_meta", "form (b) has two types");
+}
+
+fn read_fault(beside: &str) -> SubmitError {
+    read(beside).expect_err(beside)
 }
 
 fn read_code(beside: &str) -> &'static str {

@@ -1,0 +1,121 @@
+//! Values of meta as typed: what each key that is honoured can be read as. Which key has which value is
+//! decided in `meta`.
+
+use std::borrow::Cow;
+
+use crate::envelope::{EventType, IdScheme};
+use crate::event::json::{self, Kind, Member};
+use crate::format::refusal::{SubmitCode, SubmitError};
+use crate::identity::PublisherName;
+use crate::limits::{JSON_DEPTH_MAX, RECIPIENTS_MAX};
+use crate::policy::Tlp;
+
+/// One value of the line: its text and what it is.
+pub struct Value<'a> {
+    pub text: &'a str,
+    pub kind: Kind,
+}
+
+impl<'a> Value<'a> {
+    pub fn of(text: &'a str, member: &Member<'_>) -> Self {
+        Self { text: &text[member.value_at.clone()], kind: member.kind }
+    }
+
+    pub fn is_null(&self) -> bool {
+        self.text == "null"
+    }
+
+    /// Is it `null`, an empty text, an empty list or an empty object?
+    pub fn is_empty(&self) -> bool {
+        match self.kind {
+            Kind::Literal => self.is_null(),
+            Kind::Number => false,
+            Kind::String | Kind::Array | Kind::Object => {
+                self.text[1..self.text.len() - 1].bytes().all(|byte| byte.is_ascii_whitespace())
+            }
+        }
+    }
+
+    pub fn string(&self) -> Option<Cow<'a, str>> {
+        if self.kind != Kind::String {
+            return None;
+        }
+        let inside = &self.text[1..self.text.len() - 1];
+        Some(if inside.contains('\\') { Cow::Owned(json::unescape(inside)) } else { Cow::Borrowed(inside) })
+    }
+
+    pub fn members(&self) -> Result<Vec<Member<'a>>, SubmitError> {
+        Ok(json::scan(self.text.as_bytes(), JSON_DEPTH_MAX)?.members)
+    }
+
+    /// At most 60 characters of it, for messages.
+    pub fn shown(&self) -> String {
+        self.text.chars().take(60).collect()
+    }
+}
+
+/// The string that `member` of `text` is.
+pub fn string_of<'a>(text: &'a str, member: &Member<'_>) -> Option<Cow<'a, str>> {
+    Value::of(text, member).string()
+}
+
+pub fn event_type(value: &Value<'_>) -> Option<EventType> {
+    event_type_of(&value.string()?)
+}
+
+/// The type of event or report that a text says, without regard to case.
+pub fn event_type_of(text: &str) -> Option<EventType> {
+    match &*text.to_ascii_lowercase() {
+        "event" => Some(EventType::Event),
+        "report" => Some(EventType::Report),
+        _ => None,
+    }
+}
+
+pub fn ids(value: &Value<'_>) -> Option<IdScheme> {
+    match &*value.string()? {
+        "random" => Some(IdScheme::Random),
+        "content" => Some(IdScheme::Content),
+        "body" => Some(IdScheme::Body),
+        _ => None,
+    }
+}
+
+pub fn tlp(value: &Value<'_>) -> Result<Tlp, SubmitError> {
+    value.string().and_then(|text| Tlp::parse(&text)).ok_or_else(|| {
+        SubmitError::new(SubmitCode::BadTlp, format!("meta.tlp: {} is not a known label", value.shown()))
+            .hint("write CLEAR, GREEN, AMBER, AMBER+STRICT or RED")
+    })
+}
+
+/// Names, each once. An empty list names nobody, which is hardly what was meant.
+pub fn recipients(value: &Value<'_>) -> Result<Vec<PublisherName>, SubmitError> {
+    // One name needs no list.
+    let single = value.string().map(|text| vec![serde_json::Value::from(text.into_owned())]);
+    let elements = elements(value).or(single).ok_or_else(|| {
+        SubmitError::bad_meta(format!("meta.to: {} is not a name or a list of names", value.shown()))
+            .hint("leave `to` out for all whom policy allows")
+    })?;
+    let mut names = Vec::new();
+    for element in &elements {
+        let text = element.as_str().ok_or_else(|| {
+            SubmitError::bad_meta(format!(
+                "meta.to: {} is not a name",
+                element.to_string().chars().take(60).collect::<String>()
+            ))
+        })?;
+        let name = PublisherName::parse(text)
+            .map_err(|fault| SubmitError::new(SubmitCode::UnknownRecipient, format!("meta.to: {fault}")))?;
+        if !names.contains(&name) {
+            names.push(name);
+        }
+        if names.len() > RECIPIENTS_MAX {
+            return Err(SubmitError::bad_meta(format!("meta.to has more than {RECIPIENTS_MAX} names")));
+        }
+    }
+    Ok(names)
+}
+
+pub fn elements(value: &Value<'_>) -> Option<Vec<serde_json::Value>> {
+    if value.kind != Kind::Array { None } else { serde_json::from_str(value.text).ok() }
+}
