@@ -43,7 +43,8 @@ impl GroupFile {
         }
         let top = Section::open(table.get_ref(), KEYS, &[], &mut report);
         let texts = top.texts("members", &mut report);
-        let (members, lines) = members(texts, &mut report);
+        let line = top.line("members", &report);
+        let (members, lines) = members(texts, line, &mut report);
         match name {
             Some(name) if report.problems.is_empty() => {
                 Ok(Self { name, members, file: file.to_owned(), lines })
@@ -53,11 +54,21 @@ impl GroupFile {
     }
 }
 
-fn members(texts: Option<Vec<At<&str>>>, report: &mut Report) -> (Vec<PublisherName>, Vec<usize>) {
+fn members(
+    texts: Option<Vec<At<&str>>>,
+    line: usize,
+    report: &mut Report,
+) -> (Vec<PublisherName>, Vec<usize>) {
+    let given = texts.is_some();
     let texts = texts.unwrap_or_default();
     if texts.is_empty() && report.problems.is_empty() {
         let hint = "members = [\"cert-ee\", \"cert-pl\"]: the names of peers";
-        report.fault(1, Fault::Missing { key: "members", hint });
+        let fault = if given {
+            Fault::Empty { key: "members", hint }
+        } else {
+            Fault::Missing { key: "members", hint }
+        };
+        report.fault(line, fault);
     }
     if let Some(beyond) = texts.get(RECIPIENTS_MAX) {
         let (value, wanted) = (beyond.value.chars().take(80).collect(), "one of 256 members at most");
@@ -183,7 +194,7 @@ mod tests {
     fn each_slip_has_its_line_and_leaves_out_that_group() {
         for (name, text, want) in [
             ("g", "", "groups/g.toml:1: \"members\" is missing"),
-            ("g", "members = []", "groups/g.toml:1: \"members\" is missing"),
+            ("g", "\nmembers = []", "groups/g.toml:2: \"members\" is empty"),
             ("g", "members = \"a\"", "groups/g.toml:1: \"members\" must be a list of strings"),
             (
                 "g",

@@ -81,6 +81,8 @@ pub enum Fault {
     NotBuilt { key: String },
     #[error("\"{key}\" is missing")]
     Missing { key: &'static str, hint: &'static str },
+    #[error("\"{key}\" is empty")]
+    Empty { key: &'static str, hint: &'static str },
     #[error("\"{key}\" must be {wanted}, not {found}")]
     Kind { key: String, wanted: &'static str, found: &'static str },
     #[error("\"{key}\": \"{value}\" is not {wanted}")]
@@ -128,7 +130,7 @@ impl Fault {
             Self::NotBuilt { key } => {
                 Some(format!("take \"{key}\" out: it is refused rather than ignored until it is built"))
             }
-            Self::Missing { hint, .. } => Some((*hint).into()),
+            Self::Missing { hint, .. } | Self::Empty { hint, .. } => Some((*hint).into()),
             Self::FileName(stem) => Some(match crate::identity::PublisherName::parse(&stem.to_lowercase()) {
                 Ok(name) => format!("rename the file to {name}.toml"),
                 Err(_) => "the file's name is the peer's: 1 to 32 of a-z, 0-9 and \"-\"".into(),
