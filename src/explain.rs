@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::PeerFile;
 use crate::envelope::Core;
 use crate::identity::{HopPath, NodeNames, PublisherName};
-use crate::policy::{self, TrustList, Withheld};
+use crate::policy::{self, Tlp, TrustList, Withheld};
 use crate::time::Timestamp;
 
 /// What policy says of one event and one peer (`intelmesh.explain/1` has a list of them).
@@ -118,7 +118,17 @@ fn shared_by(core: &Core, file: &PeerFile) -> String {
     if core.body.is_sealed() && peer.is_among(&core.to) {
         return "sealed, and it is a recipient".to_owned();
     }
+    if core.body.is_sealed() {
+        return format!("carries it for the recipients, cannot read it; {}", tlp_rule(file));
+    }
     match file.peer.share.filter.as_ref().and(file.lines.filter) {
+        Some(line) if policy::is_bare_withdrawal(core) => {
+            format!(
+                "{}; {}:{line}: where is not asked of a bare withdrawal",
+                tlp_rule(file),
+                file.file.display()
+            )
+        }
         Some(line) => format!("{}; {}:{line}: where admits it", tlp_rule(file), file.file.display()),
         None => tlp_rule(file),
     }
@@ -128,10 +138,28 @@ fn withheld_by(why: Withheld, core: &Core, path: &HopPath, file: &PeerFile) -> (
     let (name, shown) = (&file.peer.name, file.file.display());
     let publisher = &core.id.publisher;
     match why {
+        Withheld::TlpMax if core.body.is_sealed() => {
+            let label = core.tlp;
+            (
+                tlp_rule(file),
+                format!("tlp_max = \"{label}\" in {shown}: it would carry it, and could not read it"),
+            )
+        }
+        // No agreement lets these travel unsealed, whatever tlp_max says.
+        Withheld::TlpMax if core.tlp >= Tlp::AmberStrict => {
+            (tlp_rule(file), format!("seal it to {name} (--seal --to {name})"))
+        }
         Withheld::TlpMax => {
             let label = core.tlp;
             (tlp_rule(file), format!("tlp_max = \"{label}\" in {shown}, or seal it to {name}"))
         }
+        Withheld::TlpHop if core.body.is_sealed() => (
+            format!(
+                "TLP:{} goes from its publisher to recipients alone, sealed too (docs/SECURITY.md)",
+                core.tlp
+            ),
+            format!("{publisher} must share it with {name} itself"),
+        ),
         Withheld::TlpHop => (
             format!("TLP:{} does not travel on unsealed (docs/SECURITY.md)", core.tlp),
             format!("{publisher} can share it with {name} itself, or seal it to {name}"),
@@ -156,14 +184,19 @@ fn withheld_by(why: Withheld, core: &Core, path: &HopPath, file: &PeerFile) -> (
             (format!("it expired at {at}"), format!("{publisher} can publish it again"))
         }
         Withheld::Filter => {
-            (place(file, file.lines.filter, "where does not admit it"), format!("the filter in {shown}"))
+            let takes_back = core.links.iter().any(|link| link.relation.takes_back());
+            let fields = if takes_back { ", or the fields that it looks at in what takes back" } else { "" };
+            let remedy = format!("the filter in {shown}{fields}");
+            (place(file, file.lines.filter, "where does not admit it"), remedy)
         }
         Withheld::FilterFailed => {
             let failure = policy::failure(file.peer.share.filter.as_ref(), core, path);
             let failure = failure.map(|failure| failure.to_string()).unwrap_or_default();
             (
                 place(file, file.lines.filter, &format!("where fails on it: {failure}")),
-                format!("the filter in {shown}: test for what may be absent with has(…)"),
+                format!(
+                    "the filter in {shown}: test for what may be absent with field(event, \"…\", default)"
+                ),
             )
         }
     }
@@ -294,6 +327,54 @@ mod tests {
                 Outcome::Withheld,
                 Some("filter"),
                 "peers/cert-ee.toml:4: where does not admit it",
+            ),
+        ]);
+    }
+
+    /// What is sealed is explained by what each peer can do with it.
+    #[test]
+    fn sealed_events_name_readers_and_carriers() {
+        let sealed = |tlp: Tlp, to: &str| Core {
+            to: vec![PublisherName::parse(to).unwrap()],
+            body: Body::Sealed("sealed".into()),
+            ..core(tlp)
+        };
+        check([
+            (
+                sealed(Tlp::Red, "cert-ee"),
+                "",
+                "cert-at",
+                "",
+                Outcome::Shared,
+                None,
+                "sealed, and it is a recipient",
+            ),
+            (
+                sealed(Tlp::Amber, "cert-pl"),
+                "",
+                "cert-at",
+                "",
+                Outcome::Shared,
+                None,
+                "carries it for the recipients, cannot read it; peers/cert-ee.toml: tlp_max = \"AMBER\" (the default)",
+            ),
+            (
+                sealed(Tlp::Red, "cert-pl"),
+                "",
+                "cert-at",
+                "",
+                Outcome::Withheld,
+                Some("not_named"),
+                "the event is for cert-pl alone",
+            ),
+            (
+                sealed(Tlp::Red, "cert-ee"),
+                "!cert-at",
+                "cert-pl",
+                "",
+                Outcome::Withheld,
+                Some("tlp_hop"),
+                "TLP:RED goes from its publisher to recipients alone, sealed too (docs/SECURITY.md)",
             ),
         ]);
     }

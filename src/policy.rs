@@ -7,9 +7,12 @@ use std::sync::Arc;
 use ed25519_dalek::VerifyingKey;
 use sha2::{Digest as _, Sha256};
 
-use crate::envelope::{Core, KeyUse, SealKey, Stated, StatementBook};
+use crate::envelope::{Body, Core, KeyUse, SealKey, Stated, StatementBook};
+use crate::event::check_body;
+use crate::event::json::Kind;
 use crate::filter::{Facts, Filter, FilterFailure};
-use crate::identity::{HopPath, NodeNames, PublisherName};
+use crate::identity::{EventId, HopPath, NodeNames, PublisherName};
+use crate::link::{Link, LinkTarget};
 use crate::time::Timestamp;
 
 mod keys;
@@ -38,8 +41,10 @@ pub struct Peer {
     pub seal: Option<SealKey>,
     /// Old names still met in paths and ids.
     pub aliases: Vec<PublisherName>,
-    /// False for `addresses = []`: trusted as a publisher, never dialled.
+    /// False for `addresses = []`: never dialled.
     pub dialled: bool,
+    /// Its events come through others, and ours reach it through others.
+    pub publisher_only: bool,
     /// No connection, cursor kept.
     pub paused: bool,
     /// Nothing that its keys sign is taken any more, by whatever way it comes; no connection.
@@ -337,6 +342,11 @@ pub fn share(
     if peer.share.seal && !sealed {
         return Err(Withheld::NotSealed);
     }
+    // Asked before the label: to loosen what the peer may have does not help where others are named.
+    let narrowed = !sealed || core.tlp >= Tlp::AmberStrict;
+    if narrowed && !core.to.is_empty() && !is_named {
+        return Err(Withheld::NotNamed);
+    }
     if core.tlp > peer.share.tlp_max && !(sealed && is_named) {
         return Err(Withheld::TlpMax);
     }
@@ -349,18 +359,37 @@ pub fn share(
     if !travels {
         return Err(Withheld::TlpHop);
     }
-    let narrowed = !sealed || core.tlp >= Tlp::AmberStrict;
-    if narrowed && !core.to.is_empty() && !is_named {
-        return Err(Withheld::NotNamed);
-    }
     if path.len() >= usize::from(core.max_hops) || path.with(own.name()).is_none() {
         return Err(Withheld::Hops);
+    }
+    if is_bare_withdrawal(core) {
+        return Ok(());
     }
     match admitted(peer.share.filter.as_deref(), core, path) {
         Ok(true) => Ok(()),
         Ok(false) => Err(Withheld::Filter),
         Err(_) => Err(Withheld::FilterFailed),
     }
+}
+
+/// Does this event do nothing but withdraw others of its own publisher? A filter that looks at fields has nothing to
+/// look at, and everybody who got the target must get this. It says no more than that, and why.
+pub fn is_bare_withdrawal(core: &Core) -> bool {
+    let own = |id: &EventId| id.publisher == core.id.publisher;
+    let withdraws = |link: &Link| {
+        link.relation.as_str() == "withdraws"
+            && link.left.as_ref().is_none_or(own)
+            && matches!(&link.right, LinkTarget::Event(target) if own(target))
+    };
+    let Body::Plain(body) = &core.body else { return false };
+    core.ext.is_none()
+        && !core.links.is_empty()
+        && core.links.iter().all(withdraws)
+        && check_body(body).is_ok_and(|scan| {
+            scan.members
+                .iter()
+                .all(|member| member.key == "event_description.text" && member.kind == Kind::String)
+        })
 }
 
 /// Asked last: nothing else is as dear. What a filter sees of the hop path narrows what goes out, it lets nothing

@@ -116,6 +116,7 @@ fn trust() -> TrustList {
         seal: Some(SealKey::of(&[9; 32].into())),
         aliases: Vec::new(),
         dialled: false,
+        publisher_only: false,
         paused: false,
         revoked: false,
         share: Share::default(),

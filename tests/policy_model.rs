@@ -38,6 +38,7 @@ fn peer(node: usize, dice: &mut Dice) -> Peer {
         seal: None,
         aliases: Vec::new(),
         dialled: true,
+        publisher_only: false,
         paused: coin(dice, 12),
         revoked: coin(dice, 20),
         share: Share { tlp_max: pick(dice, &LABELS), seal: coin(dice, 6), filter: None },

@@ -18,6 +18,7 @@ const KEYS: &[&str] = &[
     "seal",
     "addresses",
     "aliases",
+    "publisher_only",
     "paused",
     "pending",
     "revoked",
@@ -113,6 +114,7 @@ impl PeerFile {
         let seal = seal(&top, &mut report);
         let addresses = addresses(&top, "addresses", &mut report).unwrap_or_default();
         let aliases = aliases(&top, &mut report);
+        let publisher_only = top.flag("publisher_only", &mut report).unwrap_or(false);
         let paused = top.flag("paused", &mut report).unwrap_or(false);
         let revoked = top.flag("revoked", &mut report).unwrap_or(false);
         let pairing = pairing(&top, &mut report);
@@ -123,8 +125,9 @@ impl PeerFile {
             report.problems.sort_by_key(|problem| problem.line);
             return Err(report.problems);
         };
-        let dialled = !addresses.is_empty();
-        let peer = Peer { name, key, seal, aliases, dialled, paused, revoked, share, receive };
+        let dialled = !addresses.is_empty() && !publisher_only;
+        let peer =
+            Peer { name, key, seal, aliases, dialled, publisher_only, paused, revoked, share, receive };
         Ok(Self { peer, addresses, pairing, file: file.to_owned(), key_line, lines, text: text.into() })
     }
 }

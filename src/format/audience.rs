@@ -28,7 +28,8 @@ impl Draft {
     ///
     /// # Errors
     /// `unknown_recipient` for a name that is no peer or cannot open anything, `bad_meta` for a seal without
-    /// recipients or with a content id, `bad_tlp` for a label that goes to nobody unsealed.
+    /// recipients or with a content id, `bad_tlp` for a label that goes to nobody unsealed, `not_deliverable` if no
+    /// recipient can ever get it.
     pub fn address(mut self, trust: &TrustList) -> Result<Addressed<Self>, SubmitError> {
         let seal = self.settle(trust)?;
         Ok(Addressed { drafts: self, seal })
@@ -40,6 +41,9 @@ impl Draft {
         if !sealed {
             if let Some(own) = self.to.iter().find(|name| trust.is_own(name)) {
                 return Err(SubmitError::own_recipient(own));
+            }
+            if !self.to.is_empty() && self.to.iter().all(|name| is_out_of_reach(name, trust)) {
+                return Err(SubmitError::not_deliverable(&self.to));
             }
             return if self.label.tlp >= Tlp::AmberStrict {
                 Err(self.label.goes_to_nobody())
@@ -156,6 +160,11 @@ impl Child {
 
 fn sealed_alone(name: &PublisherName, trust: &TrustList) -> bool {
     trust.peer(name).is_some_and(|peer| peer.share.seal)
+}
+
+/// Does nothing unsealed ever reach this peer from here? A peer that is only down or paused is not meant.
+fn is_out_of_reach(name: &PublisherName, trust: &TrustList) -> bool {
+    trust.peer(name).is_some_and(|peer| peer.publisher_only || peer.revoked)
 }
 
 fn expanded(names: &[PublisherName], trust: &TrustList) -> Result<Vec<PublisherName>, SubmitError> {

@@ -29,12 +29,15 @@ pub enum SubmitCode {
     BadTlp,
     UnknownRecipient,
     MultiValue,
+    NotDeliverable,
     DiskFull,
     Stopping,
+    ClockOff,
+    KeysStale,
 }
 
 impl SubmitCode {
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 20] = [
         Self::NotBuilt,
         Self::ForeignEvent,
         Self::BadJson,
@@ -50,8 +53,11 @@ impl SubmitCode {
         Self::BadTlp,
         Self::UnknownRecipient,
         Self::MultiValue,
+        Self::NotDeliverable,
         Self::DiskFull,
         Self::Stopping,
+        Self::ClockOff,
+        Self::KeysStale,
     ];
 
     pub const fn as_str(self) -> &'static str {
@@ -71,14 +77,17 @@ impl SubmitCode {
             Self::BadTlp => "bad_tlp",
             Self::UnknownRecipient => "unknown_recipient",
             Self::MultiValue => "multi_value",
+            Self::NotDeliverable => "not_deliverable",
             Self::DiskFull => "disk_full",
             Self::Stopping => "stopping",
+            Self::ClockOff => "clock_off",
+            Self::KeysStale => "keys_stale",
         }
     }
 
     /// The same line can be taken later.
     pub const fn retry(self) -> bool {
-        matches!(self, Self::DiskFull | Self::Stopping)
+        matches!(self, Self::DiskFull | Self::Stopping | Self::ClockOff | Self::KeysStale)
     }
 }
 
@@ -88,7 +97,7 @@ impl fmt::Display for SubmitCode {
     }
 }
 
-/// A refused line: nothing of it was kept. The submitter's fault, but for the two codes that say `retry`.
+/// A refused line: nothing of it was kept. The submitter's fault, but for the codes that say `retry`.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error("{message}")]
 pub struct SubmitError {
@@ -133,6 +142,32 @@ impl SubmitError {
 
     pub fn stopping() -> Self {
         Self::new(SubmitCode::Stopping, "the node is stopping").hint("submit it again once it runs")
+    }
+
+    /// The date of an event would be wrong, and peers would reject it for good.
+    pub fn clock_off() -> Self {
+        Self::new(SubmitCode::ClockOff, "the node's clock is wrong: peers would reject the event's date")
+            .hint("correct the clock of the machine; if it is right, confirm it: intelmesh clock accept")
+    }
+
+    /// Peers reject what the keys on disk sign.
+    pub fn keys_stale() -> Self {
+        Self::new(
+            SubmitCode::KeysStale,
+            "the keys on disk are older than what this node published about them: peers would reject the event",
+        )
+        .hint("put the newest keys/ back, or make new keys: intelmesh key rotate")
+    }
+
+    /// None of the recipients can ever get it.
+    pub(super) fn not_deliverable(names: &[PublisherName]) -> Self {
+        let names: Vec<String> = names.iter().take(8).map(|name| format!("\"{name}\"")).collect();
+        let what = format!(
+            "no recipient can be reached: {} have no connection to this node, and relays carry such an event only sealed",
+            names.join(", ")
+        );
+        Self::new(SubmitCode::NotDeliverable, what)
+            .hint("seal it (--seal, or \"seal\":true in meta), or pair with them directly")
     }
 
     pub(super) fn bad_meta(message: impl Into<String>) -> Self {

@@ -3,9 +3,9 @@
 
 use super::refusal::SubmitError;
 use crate::envelope::Core;
-use crate::identity::EventId;
+use crate::identity::{EventId, HopPath};
 use crate::link::LinkTarget;
-use crate::policy::TrustList;
+use crate::policy::{Peer, TrustList, Withheld, share};
 
 /// The events that `core` withdraws or replaces. Each has to be recalled before `core` is signed, and where it is held
 /// [`check_audience`] asked; what is not held cannot be compared, and is let through.
@@ -53,18 +53,53 @@ pub fn check_audience(core: &Core, target: &Core, trust: &TrustList) -> Result<(
     Ok(())
 }
 
+/// Does `core`, which takes `target` back, pass the filters that `target` passed? It was shared with `path`. What only
+/// withdraws passes them all; a replacement has fields of its own, which a filter may keep back.
+///
+/// # Errors
+/// `bad_meta` with the peers that would go on believing the target.
+pub fn check_filters(
+    core: &Core,
+    target: &Core,
+    path: &HopPath,
+    trust: &TrustList,
+) -> Result<(), SubmitError> {
+    let may_have = |core: &Core, path: &HopPath, peer: &Peer| share(core, path, trust.own_names(), peer, None);
+    let misses = |peer: &&Peer| {
+        may_have(target, path, peer).is_ok()
+            && matches!(
+                may_have(core, &HopPath::default(), peer),
+                Err(Withheld::Filter | Withheld::FilterFailed)
+            )
+    };
+    let filtered = trust.peers().filter(|peer| peer.share.filter.is_some() && !peer.is_cut());
+    let missed: Vec<&str> = filtered.filter(misses).map(|peer| peer.name.as_str()).collect();
+    if missed.is_empty() {
+        return Ok(());
+    }
+    let what =
+        format!("it takes back {}, and the filter for {} lets it not pass", target.id, missed.join(", "));
+    Err(SubmitError::bad_meta(what).hint(
+        "give it the fields that `where` in the peer's file looks at, or withdraw with event_description.text alone",
+    ))
+}
+
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use bytes::Bytes;
+    use ed25519_dalek::SigningKey;
 
     use super::*;
     use crate::envelope::{Body, ENVELOPE_VERSION, EventType, IdScheme};
     use crate::event::Format;
+    use crate::filter::{Filter, NoLists};
     use crate::format::SubmitCode;
     use crate::identity::PublisherName;
     use crate::link::{Link, Relation};
-    use crate::policy::Tlp;
     use crate::policy::testing::trusting;
+    use crate::policy::{Receive, Share, Tlp};
     use crate::time::Timestamp;
 
     fn id(publisher: &str, n: u128) -> EventId {
@@ -117,6 +152,55 @@ mod tests {
         for (name, link, expected) in cases {
             let found = taken_back(&Core { links: vec![link], ..core(Tlp::Green, &[]) });
             assert_eq!(found.map_err(|error| error.code), expected, "{name}");
+        }
+    }
+
+    /// cert-ee gets what is in EE, cert-pl everything.
+    fn trust() -> TrustList {
+        let filter = Filter::compile(r#"country(event, "EE")"#, &NoLists).unwrap();
+        let peer = |name: &str, seed: u8, filter: Option<Arc<Filter>>| Peer {
+            name: PublisherName::parse(name).unwrap(),
+            key: SigningKey::from_bytes(&[seed; 32]).verifying_key(),
+            seal: None,
+            aliases: Vec::new(),
+            dialled: true,
+            publisher_only: false,
+            paused: false,
+            revoked: false,
+            share: Share { filter, ..Share::default() },
+            receive: Receive::default(),
+        };
+        let peers = [peer("cert-ee", 2, Some(Arc::new(filter))), peer("cert-pl", 3, None)];
+        let own = SigningKey::from_bytes(&[1; 32]).verifying_key();
+        TrustList::new(PublisherName::parse("cert-at").unwrap().into(), own, peers)
+    }
+
+    #[test]
+    fn what_takes_back_passes_the_filters_of_its_target() {
+        let with = |relation: &str, body: &'static str| Core {
+            links: vec![link(relation, None, id("cert-at", 2))],
+            body: Body::Plain(Bytes::from_static(body.as_bytes())),
+            ..core(Tlp::Green, &[])
+        };
+        let bare = with("withdraws", r#"{"event_description.text":"wrong"}"#);
+        let shared = |peer: &Peer| share(&bare, &HopPath::default(), trust().own_names(), peer, None).is_ok();
+        assert!(trust().peers().all(shared));
+        let at_home = r#"{"source.geolocation.cc":"EE"}"#;
+        let target = Core { id: id("cert-at", 2), ..with("related", at_home) };
+        let elsewhere = Core { id: id("cert-at", 2), ..with("related", r#"{"source.geolocation.cc":"LV"}"#) };
+        for (name, event, target, passes) in [
+            ("a bare withdrawal", with("withdraws", r#"{"event_description.text":"wrong"}"#), &target, true),
+            ("with the field", with("withdraws", at_home), &target, true),
+            ("without the field", with("withdraws", r#"{"comment":"wrong"}"#), &target, false),
+            ("a bare replacement", with("replaces", r#"{"event_description.text":"x"}"#), &target, false),
+            ("a replacement", with("replaces", at_home), &target, true),
+            ("what cert-ee never got", with("replaces", r#"{"a":1}"#), &elsewhere, true),
+        ] {
+            let checked = check_filters(&event, target, &HopPath::default(), &trust());
+            assert_eq!(checked.is_ok(), passes, "{name}");
+            if let Err(told) = checked {
+                assert!(told.message.contains("cert-ee") && told.hint.is_some(), "{name}: {told}");
+            }
         }
     }
 

@@ -14,7 +14,7 @@ use super::lines::Line;
 use super::opening::Opening;
 use crate::envelope::content::BodyIdSecret;
 use crate::envelope::{Core, Signer, VerifiedEnvelope};
-use crate::format::takeback::{check_audience, taken_back};
+use crate::format::takeback::{check_audience, check_filters, taken_back};
 use crate::format::{Child, Door, Draft, Intake, Made, Returned, SubmitCode, SubmitError, intake};
 use crate::identity::EventId;
 use crate::limits::{LINEAGE_MAX, SUBMIT_KIB_OUTSTANDING_MAX};
@@ -276,11 +276,13 @@ impl Submitter {
         Ok(cores)
     }
 
-    /// What is withdrawn or replaced had no wider audience, as far as it is held.
+    /// Checks that what is withdrawn or replaced, as far as it is held, went to nobody whom this does not reach.
     async fn check_takebacks(&self, core: &Core) -> Result<(), SubmitError> {
         for target in taken_back(core)? {
             if let Some(held) = self.recall(0, target).await?.first() {
-                check_audience(core, held.envelope.core(), &self.trust.load())?;
+                let trust = self.trust.load_full();
+                check_audience(core, held.envelope.core(), &trust)?;
+                check_filters(core, held.envelope.core(), &held.path, &trust)?;
             }
         }
         Ok(())
@@ -379,5 +381,7 @@ fn told_of(id: &EventId, outcome: Submitted) -> Outcome {
         Submitted::Foreign => SubmitError::new(SubmitCode::ForeignEvent, format!("{id} is not known here")),
         Submitted::DiskFull => SubmitError::disk_full(),
         Submitted::Stopping => SubmitError::stopping(),
+        Submitted::ClockOff => SubmitError::clock_off(),
+        Submitted::KeysStale => SubmitError::keys_stale(),
     })
 }

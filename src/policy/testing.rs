@@ -25,6 +25,7 @@ pub fn peer(names: &[&str]) -> Peer {
         seal: None,
         aliases: names[1..].iter().map(|alias| name(alias)).collect(),
         dialled: true,
+        publisher_only: false,
         paused: false,
         revoked: false,
         share: Share::default(),

@@ -377,6 +377,10 @@ pub enum Submitted {
     Foreign,
     DiskFull,
     Stopping,
+    /// The clock is wrong: the event's date would be too.
+    ClockOff,
+    /// The keys that signed it are older than what this node published about them.
+    KeysStale,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

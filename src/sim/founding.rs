@@ -47,6 +47,7 @@ fn trust(plan: &Plan, node: usize) -> Arc<TrustList> {
         seal: None,
         aliases: aliases(peer).map(|(_, name)| name.clone()).collect(),
         dialled: links.contains(&(node.min(peer), node.max(peer))),
+        publisher_only: false,
         paused: false,
         revoked: false,
         share: Share::default(),

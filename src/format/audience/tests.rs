@@ -31,6 +31,7 @@ fn peer(of: &str, seed: u8, seal: Option<SealKey>) -> Peer {
         seal,
         aliases: Vec::new(),
         dialled: true,
+        publisher_only: false,
         paused: false,
         revoked: false,
         share: Share::default(),
@@ -73,6 +74,35 @@ fn addressed(meta: &str) -> Result<Addressed<Draft>, SubmitError> {
 
 fn code(meta: &str) -> &'static str {
     addressed(meta).map_or_else(|fault| fault.code.as_str(), |_| "ok")
+}
+
+#[test]
+fn recipients_out_of_reach_are_refused_unsealed() {
+    let mut alone = peer("cert-cc", 6, Some(key(6)));
+    (alone.publisher_only, alone.dialled) = (true, false);
+    let mut revoked = peer("cert-cz", 7, None);
+    revoked.revoked = true;
+    let mut down = peer("cert-hu", 8, Some(key(8)));
+    (down.dialled, down.paused) = (false, true);
+    let own = SigningKey::from_bytes(&[1; 32]).verifying_key();
+    let trust = TrustList::new(name("cert-at").into(), own, [alone, revoked, down, peer("cert-ee", 2, None)])
+        .with_own_seal(key(1))
+        .with_groups(BTreeMap::from([(name("far"), names(&["cert-cc", "cert-cz"]))]));
+    let code = |meta: &str| {
+        let line = format!("{{\"meta\":{{{meta}}},\"payload\":{{\"a\":1}}}}");
+        let Ok(Intake::New(draft)) = intake(line.as_bytes(), &door()) else { panic!("{line}") };
+        draft.address(&trust).map_or_else(|fault| fault.code.as_str(), |_| "ok")
+    };
+    for (meta, want) in [
+        (r#""to":["cert-cc"]"#, "not_deliverable"),
+        (r#""to":"far""#, "not_deliverable"),
+        (r#""to":["cert-cc"],"seal":true"#, "ok"),
+        (r#""to":["cert-cc","cert-ee"]"#, "ok"),
+        (r#""to":["cert-hu"]"#, "ok"),
+        ("", "ok"),
+    ] {
+        assert_eq!(code(meta), want, "{meta}");
+    }
 }
 
 #[test]

@@ -42,6 +42,7 @@ pub fn peer(of: &str) -> Peer {
         seal: None,
         aliases: Vec::new(),
         dialled: true,
+        publisher_only: false,
         paused: false,
         revoked: false,
         share: Share::default(),
