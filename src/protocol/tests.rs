@@ -10,6 +10,7 @@ mod key_ids;
 mod keys;
 mod later;
 mod losing;
+mod promises;
 mod recalling;
 mod renamed;
 mod stories;

@@ -74,6 +74,8 @@ fn what_the_core_says_is_what_the_client_hears() {
         (Submitted::Conflict, Some("id_conflict"), false),
         (Submitted::DiskFull, Some("disk_full"), true),
         (Submitted::Stopping, Some("stopping"), true),
+        (Submitted::ClockOff, Some("clock_off"), true),
+        (Submitted::KeysStale, Some("keys_stale"), true),
     ] {
         let node = Node::start();
         node.core(|core| core.outcome = Some(outcome));

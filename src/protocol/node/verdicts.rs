@@ -2,6 +2,8 @@
 //! asked: seen set, trust and time, signature, receive policy. The rules themselves are `intake`'s and `policy`'s.
 
 use super::*;
+use crate::limits::CLOCK_JUMP_MS;
+use crate::policy::Trust;
 
 impl Node {
     pub(super) fn on_known(&mut self, ticket: Ticket, digests: Vec<Option<CoreDigest>>) {
@@ -309,6 +311,9 @@ impl Node {
         let core = envelope.envelope();
         let (key, digest) = (core.key(), core.digest());
         match held {
+            None if let Some(outcome) = self.undeliverable(core) => {
+                self.ground.emit(Output::Submitted { ticket, outcome });
+            }
             None => {
                 self.ground.intake.accepted(core.clone());
                 let arrived = self.ground.steady();
@@ -322,6 +327,19 @@ impl Node {
             Some(held) if held == digest => self.answer_duplicate(ticket, key),
             Some(_) => self.compare(Comparison::Submission { ticket, envelope }),
         }
+    }
+
+    /// Returns why every peer would reject this new event of ours for good, if this node knows it: an id is a promise.
+    fn undeliverable(&self, envelope: &crate::envelope::Envelope) -> Option<Submitted> {
+        let created = envelope.core().created;
+        let wall = self.ground.now.wall;
+        // It may have been signed just before the clock was put right.
+        let apart = created.since_ms(wall).max(wall.since_ms(created));
+        if self.ground.clock.is_off() || apart > CLOCK_JUMP_MS {
+            return Some(Submitted::ClockOff);
+        }
+        let keys = self.ground.trust.keys_of(envelope.publisher(), envelope.key_id(), created);
+        (!matches!(keys, Trust::Candidates(_))).then_some(Submitted::KeysStale)
     }
 
     /// `duplicate` is said only once the first one is durable too.
