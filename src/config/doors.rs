@@ -39,6 +39,7 @@ pub(super) const SUBMIT_KEYS: &[&str] = &[
     "to",
     "ids",
     "strip",
+    "mask_secrets",
     "republish",
     "seal",
     "multiple_values",
@@ -127,6 +128,8 @@ pub struct DoorAdds {
     pub ids: Option<IdScheme>,
     /// `None`: the default list of IntelMQ's doors, nothing at the socket.
     pub strip: Option<Vec<StripRule>>,
+    /// `None`: as `strip`, at IntelMQ's doors and not at the socket.
+    pub mask_secrets: Option<bool>,
     pub republish: bool,
     /// Everything is sealed to its recipients.
     pub seal: bool,

@@ -64,6 +64,7 @@ default_tlp = "GREEN"
 # from = "intelmq-tcp"
 # listen = "127.0.0.1:5000"
 # strip = {strip}
+# mask_secrets = true   # passwords and keys inside URLs, in each field
 # Others that are often local:
 {often}"#,
         strip = list(&StripRule::INTELMQ_DEFAULTS.map(str::to_owned)),
@@ -92,7 +93,7 @@ mod tests {
     fn what_stays_at_home_is_printed_and_the_file_ends_with_comments() {
         let name = PublisherName::parse("cert-at").unwrap();
         let text = node_text(&NewNode { name, federation: None, listen: vec![], advertise: vec![] });
-        let line = "# strip = [\"rtir_id\", \"extra.file_name\", \"feed.url=file:*\"]";
+        let line = "# strip = [\"rtir_id\", \"extra.file_name\", \"feed.url=file:*\", \"extra.certbund\"]";
         assert!(text.lines().any(|printed| printed == line), "{text}");
         assert!(StripRule::OFTEN_LOCAL.iter().all(|field| text.contains(&format!("\"{field}\""))));
         assert!(text.ends_with(",\n") && text.lines().last().is_some_and(|last| last.starts_with("#   \"")));

@@ -38,6 +38,7 @@ fn door(door: Door, adds: &DoorAdds) -> Door {
         to: adds.to.clone(),
         ids: adds.ids.unwrap_or(door.ids),
         strip: adds.strip.clone().unwrap_or(door.strip),
+        mask_secrets: adds.mask_secrets.unwrap_or(door.mask_secrets),
         republish: adds.republish,
         seal: adds.seal,
         multiple_values: adds.multiple_values,

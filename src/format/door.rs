@@ -27,6 +27,8 @@ pub struct Door {
     pub multiple_values: MultipleValues,
     /// Every line is sealed.
     pub seal: bool,
+    /// Passwords and keys inside URLs are masked before an event is signed.
+    pub mask_secrets: bool,
 }
 
 impl Door {
@@ -43,15 +45,17 @@ impl Door {
             republish: false,
             multiple_values: MultipleValues::Refuse,
             seal: false,
+            mask_secrets: false,
         }
     }
 
     /// A door to IntelMQ as it is where its table says nothing: ids of the body, so that a bot that sends
-    /// again is recognised, and the default list of what stays at home.
+    /// again is recognised, the default list of what stays at home, and no secrets inside URLs.
     pub fn to_intelmq(publisher: PublisherName, project: ProjectName, default_tlp: Tlp) -> Self {
         Self {
             ids: IdScheme::Body,
             strip: StripRule::intelmq_defaults(),
+            mask_secrets: true,
             ..Self::of(publisher, project, default_tlp)
         }
     }

@@ -25,11 +25,18 @@ pub fn cuts(members: &[Member<'_>], leaves: impl Fn(&Member<'_>) -> bool) -> Vec
 
 /// Copies `text` without `cuts` (ascending, apart) and without line breaks, which JSON has between tokens alone.
 pub fn copy_without(text: &[u8], cuts: &[Range<usize>]) -> Vec<u8> {
+    let edits: Vec<_> = cuts.iter().map(|cut| (cut.clone(), "")).collect();
+    copy_edited(text, &edits)
+}
+
+/// Copies `text` with other texts at some places (ascending, apart), and without line breaks.
+pub fn copy_edited(text: &[u8], edits: &[(Range<usize>, &str)]) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
     let mut at = 0;
-    for cut in cuts {
-        put_one_line(&mut out, &text[at..cut.start]);
-        at = cut.end;
+    for (place, new) in edits {
+        put_one_line(&mut out, &text[at..place.start]);
+        out.extend_from_slice(new.as_bytes());
+        at = place.end;
     }
     put_one_line(&mut out, &text[at..]);
     out

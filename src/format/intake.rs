@@ -2,6 +2,8 @@
 //! §5.4b): its form, its label, and its payload without what stays at home. Chance and time are not asked
 //! here, nor whether an id was seen: that is the caller's.
 
+use std::ops::Range;
+
 use super::door::{Door, MultipleValues};
 use super::draft::Draft;
 use super::edit;
@@ -10,6 +12,7 @@ use super::label::{Label, Payload};
 use super::meta::{Meta, MetaReader, Names, check_plain, string_of};
 use super::refusal::{SubmitCode, SubmitError};
 use super::republish::Child;
+use super::secrets::{MASK, secret_places};
 use super::siblings::Exploded;
 use super::strip::Leaving;
 use crate::envelope::EventType;
@@ -132,7 +135,7 @@ fn read_event(meta: Meta, text: &str, scan: &Scan<'_>, door: &Door) -> Result<In
         seal: meta.seal || door.seal,
         // The strictest, until it is read.
         label: Tlp::Red.into(),
-        payload: payload_without(text, scan, &leaving)?,
+        payload: published(text, scan, &leaving, door)?,
         meta,
         format,
         event_type,
@@ -167,7 +170,7 @@ fn exploded(mut whole: Draft, label: &Label, most: usize, door: &Door) -> Result
     for text in texts {
         let scan = json::scan(text.as_bytes(), JSON_DEPTH_MAX)?;
         // A rule about a value has now one to look at.
-        let payload = payload_without(&text, &scan, &Leaving::find(&text, &scan, &door.strip)?)?;
+        let payload = published(&text, &scan, &Leaving::find(&text, &scan, &door.strip)?, door)?;
         let own = Payload { format: &whole.format, text: &text, members: &scan.members, explodes: false };
         let label = Label::of(&whole.meta, &own, door).stricter(label.clone());
         drafts.push(Draft { label: allowed(label, &whole.meta, door)?, payload, ..whole.clone() });
@@ -195,14 +198,25 @@ fn allowed(label: Label, meta: &Meta, door: &Door) -> Result<Label, SubmitError>
     if label.tlp >= Tlp::AmberStrict && !sealable { Err(label.goes_to_nobody()) } else { Ok(label) }
 }
 
-fn payload_without(text: &str, scan: &Scan<'_>, leaving: &Leaving) -> Result<String, SubmitError> {
-    let start = scan.value_at.start;
-    let cuts: Vec<_> = leaving.cuts.iter().map(|cut| cut.start - start..cut.end - start).collect();
-    let payload = edit::copy_without(&text.as_bytes()[scan.value_at.clone()], &cuts);
+/// The payload without what leaves it, and with its secrets masked if the door says so.
+fn published(text: &str, scan: &Scan<'_>, leaving: &Leaving, door: &Door) -> Result<String, SubmitError> {
+    let (start, text) = (scan.value_at.start, &text[scan.value_at.clone()]);
+    let cuts = leaving.cuts.iter().map(|cut| cut.start - start..cut.end - start);
+    let mut edits: Vec<_> = cuts.map(|cut| (cut, "")).collect();
+    if door.mask_secrets {
+        let stays = |secret: &Range<usize>| {
+            let before = edits.partition_point(|(cut, _)| cut.end <= secret.start);
+            edits.get(before).is_none_or(|(cut, _)| secret.end <= cut.start)
+        };
+        let secrets: Vec<_> = secret_places(text).into_iter().filter(stays).collect();
+        edits.extend(secrets.into_iter().map(|secret| (secret, MASK)));
+        edits.sort_unstable_by_key(|(place, _)| place.start);
+    }
+    let payload = edit::copy_edited(text.as_bytes(), &edits);
     if payload[1..payload.len() - 1].iter().all(u8::is_ascii_whitespace) {
         return Err(SubmitError::new(SubmitCode::Empty, "the event has no fields"));
     }
-    // Cuts begin and end at quotes, commas and digits: it is UTF-8 still.
+    // Places begin and end between characters: it is UTF-8 still.
     String::from_utf8(payload).map_err(|_| SubmitError::new(SubmitCode::BadJson, "not UTF-8"))
 }
 

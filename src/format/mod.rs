@@ -14,6 +14,7 @@ mod label;
 mod meta;
 mod refusal;
 mod republish;
+mod secrets;
 mod siblings;
 mod strip;
 pub mod takeback;

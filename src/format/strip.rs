@@ -73,15 +73,20 @@ impl StripRule {
     }
 
     /// What stays at home at doors to IntelMQ where they say nothing else.
-    pub const INTELMQ_DEFAULTS: [&str; 3] = ["rtir_id", "extra.file_name", "feed.url=file:*"];
+    /// `extra.certbund` has names and addresses of those whom the CERT writes to (intelmq-certbund-contact).
+    pub const INTELMQ_DEFAULTS: [&str; 4] =
+        ["rtir_id", "extra.file_name", "feed.url=file:*", "extra.certbund"];
 
     /// Other fields of IntelMQ that are often local, for the operator to choose from.
-    pub const OFTEN_LOCAL: [&str; 15] = [
+    pub const OFTEN_LOCAL: [&str; 18] = [
         "classification.identifier",
         "comment",
         "constituency",
         "destination.abuse_contact",
         "event_hash",
+        "extra.recipient_address",
+        "extra.source_contacts",
+        "extra.ticket_number",
         "feed.code",
         "feed.documentation",
         "feed.url",
@@ -314,7 +319,7 @@ impl Finder<'_> {
         cuts.sort_unstable_by_key(|cut| cut.start);
         let start = level.at + member.value_at.start + 1;
         let escaped = &level.text[member.value_at.start + 1..member.value_at.end - 1];
-        let mut places = Places { escaped, at: 0, plain: 0 };
+        let mut places = Places::new(escaped);
         for cut in cuts {
             let (from, to) = (places.of(cut.start), places.of(cut.end));
             self.leaving.cuts.push(start + from..start + to);
@@ -352,14 +357,18 @@ fn with_finite_numbers(text: &str) -> String {
 }
 
 /// Where places of an unescaped string stand in its escaped text. Asked in ascending order.
-struct Places<'a> {
+pub(super) struct Places<'a> {
     escaped: &'a str,
     at: usize,
     plain: usize,
 }
 
-impl Places<'_> {
-    fn of(&mut self, plain: usize) -> usize {
+impl<'a> Places<'a> {
+    pub fn new(escaped: &'a str) -> Self {
+        Self { escaped, at: 0, plain: 0 }
+    }
+
+    pub fn of(&mut self, plain: usize) -> usize {
         while self.plain < plain && self.at < self.escaped.len() {
             let rest = &self.escaped[self.at..];
             let step = match rest.as_bytes() {

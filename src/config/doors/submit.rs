@@ -153,6 +153,7 @@ fn adds(table: &Section<'_, '_>, report: &mut Report) -> DoorAdds {
         to: recipients(table, report),
         ids,
         strip: strip(table, report),
+        mask_secrets: table.flag("mask_secrets", report),
         republish: table.flag("republish", report).unwrap_or(false),
         seal: table.flag("seal", report).unwrap_or(false),
         multiple_values: multiple_values(table, report),

@@ -304,6 +304,20 @@ fn doors_to_intelmq_recognise_what_a_bot_sends_again() {
 }
 
 #[test]
+fn secrets_in_urls_stay_at_home_by_default() {
+    let door = Door::to_intelmq(door().publisher, door().project, Tlp::Green);
+    let line = r#"{"feed.url" : "https://u:p@feed.example/?apikey=s3cret&x=1","source.url":"http://h/?token=1","extra":{"certbund":{"source_contacts":[1]},"url":"ftp://a:b@h"},"n":1.0}"#;
+    let want = r#"{"feed.url" : "https://***@feed.example/?apikey=***&x=1","source.url":"http://h/?token=***","extra":{"url":"ftp://***@h"},"n":1.0}"#;
+    let published = |door: &Door| core_at(line, door).unwrap().body.bytes().to_vec();
+    assert_eq!(String::from_utf8(published(&door)).unwrap(), want);
+    let whole = Door { mask_secrets: false, strip: Vec::new(), ..door.clone() };
+    assert_eq!(String::from_utf8(published(&whole)).unwrap(), line);
+    let stripped = Door { strip: vec![crate::format::StripRule::parse("feed").unwrap()], ..door };
+    assert!(!String::from_utf8(published(&stripped)).unwrap().contains("feed"), "what leaves needs no mask");
+    assert_eq!(body(line), line, "in.sock publishes what it gets");
+}
+
+#[test]
 fn a_list_that_stays_at_home_is_not_refused_for_being_one() {
     let door = Door::to_intelmq(door().publisher, door().project, Tlp::Green);
     let read = core_at(r#"{"rtir_id":[1,2],"a":1}"#, &door).unwrap();
