@@ -279,6 +279,57 @@ fn a_redis_that_went_away_is_waited_for_whatever_it_still_knows() {
     assert_eq!(numbers, (20..31).collect::<Vec<_>>());
 }
 
+/// Redis saves now and then: what came in between is lost with the process, and with it the place beside the queue.
+#[test]
+fn what_an_older_redis_lost_is_handed_over_again() {
+    let mut redis = Redis::start();
+    let mut node = node_with(&take_out(&redis.url(2)));
+    node.start();
+    let mut bot = redis.client(2);
+    node.publish(&(0..10).map(event).collect::<Vec<_>>());
+    bot.wait_for_length(QUEUE_OUT, 10);
+    for round in [10, 20] {
+        redis.save();
+        node.publish(&(round..round + 5).map(event).collect::<Vec<_>>());
+        bot.wait_for_length(QUEUE_OUT, round + 5);
+        let known = || node.consumer("pipeline")["position"] == serde_json::json!(round + 5);
+        wait_until("the node knows that redis has them", SOON, known);
+        redis.kill9();
+        if round == 20 {
+            // Also where the node does not see it happen.
+            node.stop();
+            redis.start_again();
+            node.start();
+        } else {
+            redis.start_again();
+        }
+        bot = redis.client(2);
+        bot.wait_for_length(QUEUE_OUT, round + 5);
+        node.publish(&(round + 5..round + 10).map(event).collect::<Vec<_>>());
+        bot.wait_for_length(QUEUE_OUT, round + 10);
+        let status = node.status();
+        assert!(status["errors"].to_string().contains("lost 5 entries"), "{}", status["errors"]);
+    }
+    let numbers: Vec<u64> = bot.take(QUEUE_OUT, 30).iter().map(|text| number(text)).collect();
+    assert_eq!(numbers, (0..30).collect::<Vec<_>>(), "all, once, in their order");
+}
+
+/// What was in the queue is gone, and nothing proves how much that was: it is said, and not blamed on another node.
+#[test]
+fn an_emptied_redis_is_called_that() {
+    let redis = Redis::start();
+    let mut node = node_with(&take_out(&redis.url(2)));
+    node.start();
+    let mut bot = redis.client(2);
+    node.publish(&(0..3).map(event).collect::<Vec<_>>());
+    bot.wait_for_length(QUEUE_OUT, 3);
+    bot.say(&["FLUSHALL"]);
+    node.publish(&(3..6).map(event).collect::<Vec<_>>());
+    let numbers: Vec<u64> = bot.take(QUEUE_OUT, 3).iter().map(|text| number(text)).collect();
+    assert_eq!(numbers, [3, 4, 5]);
+    assert!(node.log().contains("redis was emptied"), "{}", node.log());
+}
+
 #[test]
 fn an_emptied_journal_passes_nothing_over() {
     let redis = Redis::start();

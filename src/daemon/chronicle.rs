@@ -65,6 +65,12 @@ impl Chronicle {
             }
             Event::Equivocation { publisher, id, source } => self.on_equivocation(publisher, id, source, now),
             Event::Missing { .. } | Event::ConsumerMissing { .. } => self.record_missing(event, now),
+            Event::ConsumerAgain { consumer, count } => {
+                let what = format!(
+                    "consumer {consumer}: its receiver lost {count} entries that it had taken: they are handed over again"
+                );
+                self.problem(now.wall, what, None);
+            }
             Event::NotStored { failure } => {
                 if self.limit.allow("", "not_stored", 1, now.tick).is_some() {
                     let hint = Some("free some space".into());

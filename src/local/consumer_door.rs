@@ -47,6 +47,8 @@ pub(super) struct ConsumerDoor<R> {
     pub aside: Arc<Aside>,
     pub again: mpsc::Receiver<Again>,
     pub behind: ConsumerBehind,
+    /// The last entry that the receiver is known to hold; `None` before it was asked.
+    pub held: Option<u64>,
 }
 
 /// What it needs of the rest of the node.
@@ -121,6 +123,8 @@ enum Writing {
 enum End {
     Stopping,
     Closed(ConsumerClosed),
+    /// The receiver holds nothing beyond this entry: what it lost is to be handed over again.
+    HoldsOnly(u64),
 }
 
 /// What ends a wait.
@@ -140,9 +144,14 @@ fn refresh(form: &mut ReceiverForm, tally: &ConsumerTally, now: Now) {
 impl<R: Receiver> ConsumerDoor<R> {
     /// Runs until the node stops.
     pub async fn run(mut self) {
+        let mut holds = None;
         loop {
             let (id, told) = self.behind.consumers.open();
-            let opened = Input::ConsumerOpened { consumer: id, request: self.request.clone() };
+            let request = self.request.clone();
+            let opened = match holds.take() {
+                None => Input::ConsumerOpened { consumer: id, request },
+                Some(holds) => Input::ConsumerOpenedAt { consumer: id, request, holds },
+            };
             if self.behind.inputs.send(opened).await.is_err() {
                 return;
             }
@@ -161,6 +170,10 @@ impl<R: Receiver> ConsumerDoor<R> {
             self.tally.connected(false, (self.behind.now)().wall);
             match end {
                 End::Stopping | End::Closed(ConsumerClosed::Stopping) => return,
+                End::HoldsOnly(seq) => {
+                    holds = Some(seq);
+                    continue;
+                }
                 End::Closed(ConsumerClosed::Busy) => self.tally.failed("another reader has its name".into()),
                 End::Closed(_) => self.tally.failed("too many consumers have names here".into()),
             }
@@ -184,7 +197,8 @@ impl<R: Receiver> ConsumerDoor<R> {
             };
             let failed = match connected {
                 Err(error) => error,
-                Ok(()) => {
+                Ok(Some(holds)) => return End::HoldsOnly(holds),
+                Ok(None) => {
                     self.tally.connected(true, (self.behind.now)().wall);
                     let before = self.tally.handed_so_far();
                     let ended = self.converse(work).await;
@@ -207,15 +221,18 @@ impl<R: Receiver> ConsumerDoor<R> {
         }
     }
 
-    async fn connect(&mut self, work: &mut Work) -> Result<(), ReceiverError> {
+    /// Connects, and asks the receiver what it holds: where that is less than it was handed, up to which entry.
+    async fn connect(&mut self, work: &mut Work) -> Result<Option<u64>, ReceiverError> {
         self.receiver.connect().await?;
-        let last = self.receiver.last_taken().await?;
-        if let Some(last) = last.filter(|last| last.mark.seq > work.taken)
-            && self.behind.journal.agrees(last).await
-        {
-            work.taken = last.mark.seq;
+        let Some(last) = self.receiver.last_taken().await? else { return Ok(None) };
+        if !self.behind.journal.agrees(last).await {
+            return Ok(None);
         }
-        Ok(())
+        let seq = last.mark.seq;
+        work.taken = work.taken.max(seq);
+        let lost = R::KEEPS_PLACE && self.held.is_none_or(|held| seq < held);
+        self.held = Some(seq);
+        Ok(lost.then_some(seq))
     }
 
     /// Until the connection ends (an error), the core closes, or the node stops.
@@ -284,11 +301,12 @@ impl<R: Receiver> ConsumerDoor<R> {
         }
     }
 
-    async fn count(&self, work: &mut Work, taken: usize) {
+    async fn count(&mut self, work: &mut Work, taken: usize) {
         let taken: Vec<Made> = work.run.drain(..taken.min(work.run.len())).collect();
         let adapted = taken.iter().filter(|made| made.adapted).count();
         self.tally.handed(taken.len() as u64, adapted as u64);
         if let Some(mark) = taken.iter().rev().find_map(|made| made.mark) {
+            self.held = Some(mark.mark.seq);
             self.acknowledge(work.id, mark).await;
         }
     }
@@ -405,6 +423,7 @@ impl<R: Receiver> ConsumerDoor<R> {
         let mark = match &work.then {
             Some(Then::Pass(mark)) => {
                 self.receiver.pass(*mark).await?;
+                self.held = Some(mark.mark.seq);
                 *mark
             }
             Some(Then::Taken(mark) | Then::SetAside(mark, _)) => *mark,

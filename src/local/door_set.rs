@@ -266,6 +266,7 @@ fn start<R: Receiver>(
         tally,
         aside,
         again: again_out,
+        held: None,
         behind: ConsumerBehind {
             inputs: behind.inputs.clone(),
             consumers: doors.consumers.clone(),

@@ -43,6 +43,9 @@ pub(super) enum ReceiverError {
 
 /// One connection at a time. All of it is tried again by the caller, with growing pauses.
 pub(super) trait Receiver: Send + Sync + 'static {
+    /// Is [`Receiver::last_taken`] kept with the entries themselves? Then what it does not name is not there.
+    const KEEPS_PLACE: bool = false;
+
     /// Connects anew, whatever was there before.
     fn connect(&mut self) -> impl Future<Output = Result<(), ReceiverError>> + Send;
 

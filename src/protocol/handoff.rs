@@ -24,6 +24,8 @@ pub struct Handoffs {
     open: BTreeMap<ConsumerId, Handoff>,
     /// Connections that wait for their name.
     waiting: Vec<(ConsumerId, ConsumerRequest, Tick)>,
+    /// The last entry that the receiver of a connection holds, where it lost what came behind it.
+    holds: BTreeMap<ConsumerId, u64>,
     /// Filters of named consumers that are gone.
     failing: BTreeMap<ConsumerName, Failing>,
     pub tally: HandoffTally,
@@ -48,6 +50,8 @@ struct Handoff {
     request: ConsumerRequest,
     /// Where this connection began.
     began: u64,
+    /// Up to here the receiver had everything, and lost what comes behind `began`.
+    had: u64,
     /// The last entry that was looked at.
     scanned: u64,
     /// The last entry that this connection was handed; 0 for none.
@@ -100,15 +104,30 @@ impl Handoffs {
         self.start(id, request, ground);
     }
 
+    /// The receiver has proved to hold nothing beyond `holds`, whatever its position says.
+    pub fn on_opened_at(
+        &mut self,
+        id: ConsumerId,
+        request: ConsumerRequest,
+        holds: u64,
+        ground: &mut Ground,
+    ) {
+        self.holds.insert(id, holds);
+        self.on_opened(id, request, ground);
+    }
+
     fn in_use(&self, name: &ConsumerName) -> bool {
         self.open.values().any(|handoff| handoff.request.name.as_ref() == Some(name))
     }
 
     fn start(&mut self, id: ConsumerId, request: ConsumerRequest, ground: &mut Ground) {
         let known = request.name.as_ref().and_then(|name| ground.ledger.consumers.get(name)).cloned();
+        // Only this connection goes back. The position stays: after a crash the receiver says again what it holds.
+        let holds = self.holds.remove(&id).unwrap_or(u64::MAX);
+        let had = known.as_ref().map_or(0, |position| position.seq);
         let default = if request.name.is_some() { From::Earliest } else { From::Now };
         let (after, not_before) = match (&known, request.from.unwrap_or(default)) {
-            (Some(position), _) => (position.seq, None),
+            (Some(position), _) => (position.seq.min(holds), None),
             (None, From::Earliest) => (ground.ends.floor.seq, None),
             (None, From::Now) => (ground.ends.last.seq, None),
             (None, From::Seq(seq)) => (seq.saturating_sub(1).max(ground.ends.floor.seq), None),
@@ -122,6 +141,7 @@ impl Handoffs {
         let handoff = Handoff {
             request,
             began: after,
+            had,
             scanned: after,
             handed: 0,
             acked: 0,
@@ -179,6 +199,7 @@ impl Handoffs {
             self.failing.insert(name, failing);
         }
         self.waiting.retain(|(waiting, ..)| *waiting != id);
+        self.holds.remove(&id);
         self.admit_waiting(ground);
     }
 
@@ -211,6 +232,10 @@ impl Handoffs {
                 handoff.handed = entry.seq;
                 entries.push(entry);
             }
+        }
+        let again = entries.iter().filter(|entry| entry.seq <= handoff.had).count() as u64;
+        if let Some(name) = handoff.request.name.clone().filter(|_| again > 0) {
+            ground.tell(Event::ConsumerAgain { consumer: name, count: again });
         }
         if entries.is_empty() {
             handoff.moved(ground);

@@ -153,6 +153,13 @@ pub enum Input {
         consumer: ConsumerId,
         request: ConsumerRequest,
     },
+    /// As [`Input::ConsumerOpened`], of a receiver that has proved to hold nothing beyond `holds`: what it was handed
+    /// beyond that is handed over again.
+    ConsumerOpenedAt {
+        consumer: ConsumerId,
+        request: ConsumerRequest,
+        holds: u64,
+    },
     /// What was handed to this connection has been written out; it takes more.
     ConsumerReady {
         consumer: ConsumerId,
@@ -446,6 +453,11 @@ pub enum Event {
         consumer: ConsumerName,
         count: u64,
         cause: LossCause,
+    },
+    /// A receiver lost entries that it had taken: so many of them are handed over again.
+    ConsumerAgain {
+        consumer: ConsumerName,
+        count: u64,
     },
     ClockOff {
         wall: Timestamp,

@@ -189,6 +189,9 @@ impl Node {
             Input::ConsumerOpened { consumer, request } => {
                 self.handoffs.on_opened(consumer, request, &mut self.ground)
             }
+            Input::ConsumerOpenedAt { consumer, request, holds } => {
+                self.handoffs.on_opened_at(consumer, request, holds, &mut self.ground);
+            }
             Input::ConsumerReady { consumer } => self.handoffs.on_ready(consumer, &mut self.ground),
             Input::ConsumerAcked { consumer, seq } => self.handoffs.on_acked(consumer, seq, &mut self.ground),
             Input::ConsumerFinished { consumer } => self.handoffs.on_finished(consumer, &mut self.ground),

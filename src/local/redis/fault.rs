@@ -31,6 +31,12 @@ pub enum RedisFault {
     /// another node has our name.
     #[error("the place beside the queue was moved by somebody else")]
     Moved,
+    /// Redis was emptied: what was in the queue is gone, and nothing tells how much that was.
+    #[error("the place beside the queue is gone: redis was emptied, and what was in the queue with it")]
+    Emptied,
+    /// Redis has an older state of its data: what came later is handed over again.
+    #[error("redis came back with older data: it holds what was handed over up to entry {found}, of {ours}")]
+    Older { ours: u64, found: u64 },
 }
 
 /// (how Redis's word begins, what to do).
@@ -80,6 +86,12 @@ impl RedisFault {
             Self::Nonsense { .. } => Some("is it redis that answers there, and with TLS or without?"),
             Self::Tls(fault) => fault.hint(),
             Self::PasswordFile { .. } => Some("the node's user must be able to read it"),
+            Self::Emptied => {
+                Some("what a bot had not read is lost for the pipeline; new events flow: was it FLUSHALL?")
+            }
+            Self::Older { .. } => {
+                Some("the rest is handed over again; how often redis saves is set by save or appendonly")
+            }
             Self::Moved => Some("it is read again; where this repeats, two nodes have one name"),
             Self::Shared(_) => Some("one reader for each queue: is a bot or another node on it?"),
         }

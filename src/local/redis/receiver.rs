@@ -37,12 +37,22 @@ impl QueueReceiver {
         self.queue.look(self.connection.as_mut().ok_or_else(lost)?).await
     }
 
+    /// The place beside the queue is the one that we wrote last.
+    fn check_place(&self, found: Option<HandedMark>) -> Result<(), RedisFault> {
+        match (self.taken, found) {
+            (ours, found) if ours == found => Ok(()),
+            (Some(_), None) => Err(RedisFault::Emptied),
+            (Some(ours), Some(found)) if found.log_id == ours.log_id && found.mark.seq < ours.mark.seq => {
+                Err(RedisFault::Older { ours: ours.mark.seq, found: found.mark.seq })
+            }
+            _ => Err(RedisFault::Moved),
+        }
+    }
+
     /// How many more the queue takes now.
     async fn room(&mut self) -> Result<usize, RedisFault> {
         let look = self.look().await?;
-        if look.taken != self.taken {
-            return Err(RedisFault::Moved);
-        }
+        self.check_place(look.taken)?;
         // Near the bound it may go either way with each event: that is not worth a word each time.
         if look.holds <= self.queue_max - self.queue_max / 10 {
             self.tally.held(None);
@@ -96,6 +106,9 @@ impl QueueReceiver {
 }
 
 impl Receiver for QueueReceiver {
+    // Both are written in one transaction.
+    const KEEPS_PLACE: bool = true;
+
     async fn connect(&mut self) -> Result<(), ReceiverError> {
         self.connection = None;
         self.connection = Some(Connection::open(&self.server).await?);
@@ -112,9 +125,8 @@ impl Receiver for QueueReceiver {
     }
 
     async fn pass(&mut self, mark: HandedMark) -> Result<(), ReceiverError> {
-        if self.look().await?.taken != self.taken {
-            return Err(RedisFault::Moved.into());
-        }
+        let taken = self.look().await?.taken;
+        self.check_place(taken)?;
         Ok(self.push_now(&[], Some(mark)).await?)
     }
 

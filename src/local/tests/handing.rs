@@ -104,6 +104,7 @@ impl Handing {
             tally: Arc::new(ConsumerTally::new("soc", ConsumerState::default())),
             aside: aside.clone(),
             again: again_out,
+            held: None,
             behind: ConsumerBehind {
                 inputs: behind.inputs.clone(),
                 consumers: consumers.clone(),
