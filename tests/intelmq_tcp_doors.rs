@@ -6,6 +6,8 @@
 mod again;
 #[path = "intelmq_tcp_doors/bots.rs"]
 mod bots;
+#[path = "intelmq_tcp_doors/lines.rs"]
+mod lines;
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;

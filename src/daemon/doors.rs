@@ -54,6 +54,7 @@ fn submit(said: &SubmitDoor, config: &NodeConfig) -> Option<SubmitSetup> {
             listen: place.listen,
             allow: place.allow.clone(),
             separator: place.separator.clone(),
+            answers: place.answers,
         }),
     };
     let intelmq = Door::to_intelmq(config.name.clone(), config.project.clone(), config.default_tlp);

@@ -133,6 +133,22 @@ impl Aside {
         self.on_a_worker(append).await
     }
 
+    /// Appends several with one write: all of them are set aside, or none.
+    ///
+    /// # Errors
+    /// As [`Aside::append`].
+    pub async fn append_all(self: &Arc<Self>, records: Vec<AsideRecord>) -> io::Result<()> {
+        let append = move |aside: &Self| {
+            let lines: Vec<Vec<u8>> = records.iter().map(serde_json::to_vec).collect::<Result<_, _>>()?;
+            aside.append_lines(lines.join(&b'\n'), lines.len() as u64)?;
+            if let Some(last) = records.last() {
+                aside.shown().last = Some(last.at);
+            }
+            Ok(())
+        };
+        self.on_a_worker(append).await
+    }
+
     /// Puts a line back that was taken up and cannot be tried.
     ///
     /// # Errors
@@ -141,7 +157,12 @@ impl Aside {
         self.on_a_worker(move |aside| aside.append_line(line)).await
     }
 
-    fn append_line(&self, mut line: Vec<u8>) -> io::Result<()> {
+    fn append_line(&self, line: Vec<u8>) -> io::Result<()> {
+        self.append_lines(line, 1)
+    }
+
+    /// `line` may be several, with line breaks between them.
+    fn append_lines(&self, mut line: Vec<u8>, count: u64) -> io::Result<()> {
         line.push(b'\n');
         let mut writing = self.writing();
         let path = self.file("jsonl");
@@ -161,7 +182,7 @@ impl Aside {
             if writing.is_named { Ok(()) } else { files::sync_names(&self.dir) }
         })?;
         writing.is_named = true;
-        self.shown().lines += 1;
+        self.shown().lines += count;
         Ok(())
     }
 

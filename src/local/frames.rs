@@ -108,6 +108,11 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         }
     }
 
+    /// Did more come than the frames that were taken?
+    pub fn is_ahead(&self) -> bool {
+        !self.framing.may_end(&self.buffer)
+    }
+
     /// A frame that was read already.
     pub fn frame_at_hand(&mut self) -> Option<Frame> {
         self.framing.cut(&mut self.buffer)

@@ -2,7 +2,7 @@
 //! `intelmesh.toml` (contract §4). In reading order: `socket` (paths, permissions, connecting), `lines` (bounded
 //! reading), `submission` (from a line to its outcome), `submit` (`in.sock`), `request` and `handed` and `consume`
 //! (`out.sock`), `control` (`ctl.sock`); then `aside` with `aside_file`, `tally` and `again`, `submit_door` with
-//! `frames`, `separated` and `tcp_in`, `receiver` and `receiver_form`, `handed_mark`, `expiry` and `consumer_door`
+//! `frames`, `separated`, `turns` and `tcp_in`, `receiver` and `receiver_form`, `handed_mark`, `expiry` and `consumer_door`
 //! with `tcp_out`, and `door_set`, which opens them.
 //!
 //! Doors check form and bounds, sign, and pass on; what becomes of an event, and who gets one, is the core's
@@ -33,6 +33,7 @@ mod submit_door;
 mod tally;
 mod tcp_in;
 mod tcp_out;
+mod turns;
 
 use std::collections::HashMap;
 use std::path::PathBuf;

@@ -327,6 +327,11 @@ fn is_small(lines: &[Line]) -> bool {
 }
 
 impl Submission {
+    /// A line that is not handed to the core.
+    pub fn refused(error: SubmitError) -> Self {
+        Self(Fate::Refused(error))
+    }
+
     /// What became of it, where that is known without waiting.
     pub fn at_once(&mut self) -> Option<Outcome> {
         let outcome = match &mut self.0 {

@@ -70,6 +70,18 @@ impl SubmitDoor {
         }
     }
 
+    /// Keeps lines that could not be taken while the node stops, of a sender that never sends them again: the operator
+    /// can hand them in.
+    pub async fn keep_for_later(&self, lines: &[Bytes]) {
+        let stopping = SubmitError::stopping();
+        let records = lines.iter().map(|line| self.record(&stopping).with_line(line)).collect();
+        let (count, door) = (lines.len(), &self.name);
+        self.tally.failed(match self.aside.append_all(records).await {
+            Ok(()) => format!("{count} events came while the node stopped: intelmesh aside retry {door}"),
+            Err(error) => format!("{count} events came while the node stopped, and are lost: {error}"),
+        });
+    }
+
     /// Sets aside what was too long to be kept: its length and its first bytes.
     pub async fn set_aside_long(&self, bytes: u64, head: &Bytes, gone: &CancellationToken) -> bool {
         let mut record = self.record(&SubmitError::line_too_large()).with_line(head);

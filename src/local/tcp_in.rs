@@ -2,6 +2,10 @@
 //! event, waits for the two bytes `Ok`, and sends the same again until it gets them. They are written only
 //! once the event is durable, and nothing else ever is. Many bots at once, each answered in its own order;
 //! frames that come together are made durable together.
+//!
+//! Senders of lines seldom read answers. One that closes with answers unread resets the connection, and its kernel
+//! throws away what it had not sent yet. So at a door with a separator `Ok` goes only to a sender that waits for it
+//! (`turns`), and what came from another is kept even when the node stops.
 
 use std::collections::HashMap;
 use std::io;
@@ -21,6 +25,8 @@ use super::frames::{Frame, FrameReader, Framing, Lengths};
 use super::separated::Separated;
 use super::submission::{Outcome, Submission};
 use super::submit_door::SubmitDoor;
+use super::turns::Turns;
+use crate::format::SubmitError;
 use crate::limits::{
     ANSWERS_UNREAD_BYTES_MAX, LINE_BYTES_MAX, SUBMIT_BATCH_BYTES_MAX, SUBMIT_BATCH_LINES_MAX,
     SUBMIT_LINES_OUTSTANDING_MAX, TCP_CONNECTIONS_MAX, TCP_HELD_KIB_MAX,
@@ -34,6 +40,9 @@ const ANSWERS_BYTES: usize = 512;
 /// Answers to who has gone are tried for this long.
 const LAST_ANSWERS_WITHIN: Duration = Duration::from_secs(1);
 
+/// When the node stops, what is still on its way from a sender that waits for no answer is read so long.
+const LAST_LINES_WITHIN: Duration = Duration::from_millis(300);
+
 /// Where the door is, and for whom.
 #[derive(Clone, Debug)]
 pub struct TcpIn {
@@ -42,9 +51,19 @@ pub struct TcpIn {
     pub allow: Vec<IpNet>,
     /// Ends each event, instead of a length before it.
     pub separator: Option<String>,
+    /// False: the sender reads no answers.
+    pub answers: bool,
 }
 
 impl TcpIn {
+    fn turns(&self) -> Turns {
+        match (&self.separator, self.answers) {
+            (_, false) => Turns::unanswered(),
+            (None, true) => Turns::answered(),
+            (Some(_), true) => Turns::unknown(),
+        }
+    }
+
     fn admits(&self, from: IpAddr) -> bool {
         let from = from.to_canonical();
         if self.allow.is_empty() {
@@ -162,17 +181,33 @@ impl TcpDoor {
         let reader = FrameReader::new(reading, framing);
         let (slots, ordered) = mpsc::channel(SUBMIT_LINES_OUTSTANDING_MAX);
         let gone = CancellationToken::new();
+        let turns = self.place.turns();
         let read = async {
-            self.read(reader, slots, client).await;
+            self.read(reader, slots, client, &turns).await;
             gone.cancel();
         };
-        tokio::join!(read, self.answer(ordered, writing, &gone));
+        tokio::join!(read, self.answer(ordered, writing, &gone, &turns));
+    }
+
+    /// The next frame; `None` where the node stops or makes room. A sender that waits for no answer sends nothing again:
+    /// what it has sent is read before.
+    async fn next_frame(
+        reader: &mut Reader,
+        client: &Client,
+        turns: &Turns,
+    ) -> Option<io::Result<Option<Frame>>> {
+        match client.end.run_until_cancelled(reader.frame()).await {
+            None if turns.waits_for_nothing() => {
+                tokio::time::timeout(LAST_LINES_WITHIN, reader.frame()).await.ok()
+            }
+            read => read,
+        }
     }
 
     /// Reads until the client's end, the node's, or the connection's: what came before is submitted all the same.
-    async fn read(&self, mut reader: Reader, slots: mpsc::Sender<Slot>, client: &Client) {
+    async fn read(&self, mut reader: Reader, slots: mpsc::Sender<Slot>, client: &Client, turns: &Turns) {
         loop {
-            let first = match client.end.run_until_cancelled(reader.frame()).await {
+            let first = match Self::next_frame(&mut reader, client, turns).await {
                 Some(Ok(Some(first))) => first,
                 Some(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
                     return self
@@ -180,18 +215,34 @@ impl TcpDoor {
                         .tally
                         .failed("a client went inside an event: nothing of it was taken".into());
                 }
+                Some(Err(error)) if error.kind() == io::ErrorKind::ConnectionReset && turns.had_answers() => {
+                    return self.door.tally.failed(
+                        "a client closed with an Ok unread: what it had not sent by then is lost (answers = false sends none)"
+                            .into(),
+                    );
+                }
                 _ => return,
             };
             client.heard.store(self.now_ms(), Ordering::Relaxed);
             let frames = gathered(first, &mut reader);
+            turns.read(frames.len() as u64, reader.is_ahead());
+            if client.end.is_cancelled() && turns.waits_for_nothing() {
+                // The core takes nothing more, and there is little time: they are only kept.
+                for frame in frames {
+                    let Some(_held) = self.hold(&frame).await else { return };
+                    let submission = Submission::refused(SubmitError::stopping());
+                    if slots.send(Slot { frame, submission, _held }).await.is_err() {
+                        return;
+                    }
+                }
+                continue;
+            }
             let Some(prepared) = self.door.submitter.prepare(frames.iter().map(Frame::line).collect()).await
             else {
                 return;
             };
             for (frame, prepared) in frames.into_iter().zip(prepared) {
-                let kib = u32::try_from(frame.bytes().len() / 1024).unwrap_or(u32::MAX).saturating_add(1);
-                let held = self.held.clone().acquire_many_owned(kib.min(TCP_HELD_KIB_MAX)).await;
-                let Ok(_held) = held else { return };
+                let Some(_held) = self.hold(&frame).await else { return };
                 let submission = self.door.submitter.submit(prepared).await;
                 if slots.send(Slot { frame, submission, _held }).await.is_err() {
                     return;
@@ -200,14 +251,22 @@ impl TcpDoor {
         }
     }
 
+    /// Waits for room for what is kept of a frame.
+    async fn hold(&self, frame: &Frame) -> Option<OwnedSemaphorePermit> {
+        let kib = u32::try_from(frame.bytes().len() / 1024).unwrap_or(u32::MAX).saturating_add(1);
+        self.held.clone().acquire_many_owned(kib.min(TCP_HELD_KIB_MAX)).await.ok()
+    }
+
     /// Answers frames in their order. One that gets no answer is the last: the bot sends it again.
     async fn answer(
         &self,
         mut slots: mpsc::Receiver<Slot>,
         writing: OwnedWriteHalf,
         gone: &CancellationToken,
+        turns: &Turns,
     ) {
         let mut out = Answers { writing, bytes: Vec::new(), unread: false };
+        let never = CancellationToken::new();
         loop {
             let mut slot = match slots.try_recv() {
                 Ok(slot) => slot,
@@ -221,18 +280,57 @@ impl TcpDoor {
                 None => out.write_until(slot.submission.outcome()).await,
             };
             let Slot { frame, _held, .. } = slot;
-            let settled = self.settled(frame, outcome, gone);
-            if !out.write_until(settled).await {
+            // Who waits for no answer does not send it again either.
+            let waits = if turns.waits_for_nothing() { &never } else { gone };
+            if !out.write_until(self.settled(&frame, outcome, waits)).await {
+                if turns.waits_for_nothing() {
+                    return self.keep_rest(frame, slots).await;
+                }
                 slots.close();
                 return;
             }
-            out.push();
+            let first = turns.first_answer_due();
+            tokio::pin!(first);
+            if out.write_until(first).await {
+                out.push();
+            }
+            turns.answered_one();
         }
         let _ = tokio::time::timeout(LAST_ANSWERS_WITHIN, out.finish()).await;
     }
 
-    async fn settled(&self, frame: Frame, outcome: Outcome, gone: &CancellationToken) -> bool {
-        match &frame {
+    /// The node stops. What it cannot take any more from a sender that waits for nothing is kept, many at once.
+    async fn keep_rest(&self, first: Frame, mut slots: mpsc::Receiver<Slot>) {
+        let mut kept = vec![first.bytes().clone()];
+        let gone = CancellationToken::new();
+        gone.cancel();
+        loop {
+            let bytes: usize = kept.iter().map(Bytes::len).sum();
+            let room = kept.len() < SUBMIT_LINES_OUTSTANDING_MAX && bytes < SUBMIT_BATCH_BYTES_MAX;
+            let next = if room { slots.try_recv().ok() } else { None };
+            let slot = match next {
+                Some(slot) => slot,
+                None => {
+                    if !kept.is_empty() {
+                        self.door.keep_for_later(&kept).await;
+                        kept.clear();
+                    }
+                    let Some(slot) = slots.recv().await else { return };
+                    slot
+                }
+            };
+            let Slot { frame, submission, .. } = slot;
+            match submission.outcome().await {
+                Outcome::Refused(error) if error.code.retry() => kept.push(frame.bytes().clone()),
+                outcome => {
+                    self.settled(&frame, outcome, &gone).await;
+                }
+            }
+        }
+    }
+
+    async fn settled(&self, frame: &Frame, outcome: Outcome, gone: &CancellationToken) -> bool {
+        match frame {
             Frame::Whole(line) => self.door.settle(line, outcome, gone).await.is_some(),
             Frame::TooLong { bytes, head } => self.door.set_aside_long(*bytes, head, gone).await,
         }

@@ -21,6 +21,8 @@ use super::receiver::{Made, PATIENCE, Receiver, ReceiverError};
 use super::tally::ConsumerTally;
 use crate::limits::{RECEIVER_DEAD_MS, RECEIVER_PROBE_S};
 
+const LINES_PATIENCE: Duration = Duration::from_secs(10);
+
 /// Where the collector listens.
 #[derive(Clone, Debug)]
 pub struct TcpOut {
@@ -28,6 +30,23 @@ pub struct TcpOut {
     pub connect: String,
     /// Ends each event, instead of a length before it.
     pub separator: Option<String>,
+}
+
+impl TcpOut {
+    /// How long a receiver may be silent before that is said. One of lines probably never answers.
+    fn patience(&self) -> Duration {
+        if self.separator.is_some() { LINES_PATIENCE } else { PATIENCE }
+    }
+
+    fn why_silent(&self) -> &'static str {
+        match self.separator {
+            None => "does another sender hold the collector?",
+            Some(_) => {
+                "this door needs a receiver that answers each event with `Ok`, as the door of another node does; \
+                 a sink of lines (logstash, filebeat, syslog) never does"
+            }
+        }
+    }
 }
 
 pub(super) struct TcpReceiver {
@@ -84,18 +103,19 @@ impl TcpReceiver {
 
     /// Waits for `exchange` as long as the connection stands, and says so, each time it has taken twice as long.
     async fn patiently(
+        place: &TcpOut,
         tally: &ConsumerTally,
         exchange: impl Future<Output = Result<(), ReceiverError>>,
     ) -> Result<(), ReceiverError> {
         tokio::pin!(exchange);
-        let (mut waited, mut wait) = (Duration::ZERO, PATIENCE);
+        let (mut waited, mut wait) = (Duration::ZERO, place.patience());
         let ended = loop {
             if let Ok(ended) = timeout(wait, &mut exchange).await {
                 break ended;
             }
             waited += wait;
             let seconds = waited.as_secs();
-            tally.held(Some(format!("no answer for {seconds} s: does another sender hold the collector?")));
+            tally.held(Some(format!("no answer for {seconds} s: {}", place.why_silent())));
             wait = waited;
         };
         tally.held(None);
@@ -129,9 +149,9 @@ impl Receiver for TcpReceiver {
     async fn hand(&mut self, lines: &[Made]) -> Result<usize, ReceiverError> {
         let Some(first) = lines.first() else { return Ok(0) };
         self.frame(&first.line)?;
-        let Self { stream, frame, tally, .. } = self;
+        let Self { place, stream, frame, tally, .. } = self;
         let stream = stream.as_mut().ok_or(ReceiverError::Closed)?;
-        Self::patiently(tally, Self::exchange(stream, frame)).await?;
+        Self::patiently(place, tally, Self::exchange(stream, frame)).await?;
         // It was taken: that the mark cannot be written is no reason to send it again.
         if let Err(error) = self.remember(first.mark) {
             tracing::warn!(%error, "a crash now would hand one event over again");

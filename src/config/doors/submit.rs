@@ -20,7 +20,7 @@ use crate::record::ConsumerName;
 pub(super) struct Unnamed {
     given: Option<ConsumerName>,
     kind: &'static str,
-    line: usize,
+    pub(super) line: usize,
     from: SubmitFrom,
     adds: DoorAdds,
 }
@@ -40,7 +40,7 @@ impl Reading<'_> {
         };
         let (kind, from) = match from.value {
             "socket" => {
-                only(table, &[], &["listen", "allow", "separator"], "at the socket", report);
+                only(table, &[], &["listen", "allow", "separator", "answers"], "at the socket", report);
                 only(table, &[], REDIS_KEYS, "at the socket", report);
                 ("socket", Some(SubmitFrom::Socket))
             }
@@ -49,7 +49,7 @@ impl Reading<'_> {
                 ("intelmq-tcp", tcp_in(table, line, report).map(SubmitFrom::IntelMqTcp))
             }
             "intelmq-redis" => {
-                only(table, &[], &["listen", "allow", "separator"], "from intelmq-redis", report);
+                only(table, &[], &["listen", "allow", "separator", "answers"], "from intelmq-redis", report);
                 let queue = self.redis_queue(table, line, report);
                 ("intelmq-redis", queue.map(SubmitFrom::IntelMqRedis))
             }
@@ -95,6 +95,7 @@ impl Reading<'_> {
 fn tcp_in(table: &Section<'_, '_>, line: usize, report: &mut Report) -> Option<TcpIn> {
     let allow = networks(table, report);
     let separator = separator(table, report);
+    let answers = table.flag("answers", report).unwrap_or(true);
     let listen = match table.text("listen", report) {
         None => {
             missing(
@@ -117,7 +118,7 @@ fn tcp_in(table: &Section<'_, '_>, line: usize, report: &mut Report) -> Option<T
         report.fault(listen.line, Fault::OpenDoor(listen.value));
         return None;
     }
-    Some(TcpIn { listen: listen.value, allow, separator })
+    Some(TcpIn { listen: listen.value, allow, separator, answers })
 }
 
 fn networks(table: &Section<'_, '_>, report: &mut Report) -> Vec<IpNet> {
