@@ -3,6 +3,7 @@
 //! the other side is there is not asked here.
 
 mod consumer;
+mod odds;
 mod submit;
 
 use std::net::SocketAddr;
@@ -31,6 +32,7 @@ pub(super) const SUBMIT_KEYS: &[&str] = &[
     "listen",
     "allow",
     "separator",
+    "answers",
     "url",
     "queue",
     "password_file",
@@ -104,6 +106,8 @@ pub struct TcpIn {
     pub allow: Vec<IpNet>,
     /// Ends each event, instead of a length before it.
     pub separator: Option<String>,
+    /// False: the sender reads no `Ok`.
+    pub answers: bool,
 }
 
 /// A queue of a bot of IntelMQ's.
@@ -177,8 +181,13 @@ pub struct ConsumerForm {
     pub relation_fields: RelationFields,
 }
 
-/// Reads both lists of `top`. What is wrong goes into `report`.
-pub(super) fn doors(dir: &Path, lists: &Path, top: &Section<'_, '_>, report: &mut Report) -> DoorConfigs {
+/// Reads both lists of `top`, of a node that listens to peers on `listen`. What is wrong goes into `report`.
+pub(super) fn doors(
+    (dir, lists): (&Path, &Path),
+    listen: &[String],
+    top: &Section<'_, '_>,
+    report: &mut Report,
+) -> DoorConfigs {
     let mut reading = Reading { dir, lists: FileLists::new(lists), names: Vec::new() };
     let submits = top.sections("submit", SUBMIT_KEYS, report);
     let consumers = top.sections("consumer", CONSUMER_KEYS, report);
@@ -189,10 +198,18 @@ pub(super) fn doors(dir: &Path, lists: &Path, top: &Section<'_, '_>, report: &mu
         return DoorConfigs::default();
     }
     // Names that are given come first: a default gives way to them.
-    let consumers = consumers.iter().filter_map(|at| reading.consumer(at, report)).collect();
+    let consumers = consumers.iter().filter_map(|at| Some((at.line, reading.consumer(at, report)?)));
+    let consumers: Vec<_> = consumers.collect();
     let submits: Vec<_> = submits.iter().filter_map(|at| reading.submit(at, report)).collect();
-    let submits = submits.into_iter().filter_map(|door| reading.named(door, report)).collect();
-    DoorConfigs { submits, consumers }
+    let submits = submits.into_iter().filter_map(|door| Some((door.line, reading.named(door, report)?)));
+    let submits: Vec<_> = submits.collect();
+    for (line, fault) in odds::at_odds(&submits, &consumers, listen) {
+        report.fault(line, fault);
+    }
+    DoorConfigs {
+        submits: submits.into_iter().map(|(_, door)| door).collect(),
+        consumers: consumers.into_iter().map(|(_, door)| door).collect(),
+    }
 }
 
 struct Reading<'d> {

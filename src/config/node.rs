@@ -152,7 +152,7 @@ impl NodeConfig {
         let journal = journal(&top, &mut report);
         let paths = paths(dir, &top, &mut report);
         let socket_group = top.text("socket_group", &mut report).map(|at| at.value.to_owned());
-        let doors = doors(dir, &paths.lists, &top, &mut report);
+        let doors = doors((dir, &paths.lists), &listen, &top, &mut report);
         match (name, project, federation) {
             (Some(name), Some(project), Some(federation)) if report.problems.is_empty() => Ok(Self {
                 dir: dir.to_owned(),

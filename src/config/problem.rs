@@ -117,6 +117,8 @@ pub enum Fault {
     DoorName(String),
     #[error("\"listen\": {0} can be reached by others, and \"allow\" does not say who may")]
     OpenDoor(std::net::SocketAddr),
+    #[error("door {door} {what}")]
+    AtOdds { door: String, what: String, hint: &'static str },
     #[error("more than {0} groups")]
     TooManyGroups(usize),
 }
@@ -130,7 +132,9 @@ impl Fault {
             Self::NotBuilt { key } => {
                 Some(format!("take \"{key}\" out: it is refused rather than ignored until it is built"))
             }
-            Self::Missing { hint, .. } | Self::Empty { hint, .. } => Some((*hint).into()),
+            Self::Missing { hint, .. } | Self::Empty { hint, .. } | Self::AtOdds { hint, .. } => {
+                Some((*hint).into())
+            }
             Self::FileName(stem) => Some(match crate::identity::PublisherName::parse(&stem.to_lowercase()) {
                 Ok(name) => format!("rename the file to {name}.toml"),
                 Err(_) => "the file's name is the peer's: 1 to 32 of a-z, 0-9 and \"-\"".into(),

@@ -10,6 +10,7 @@ use super::edit;
 use super::explode;
 use super::label::{Label, Payload};
 use super::meta::{Meta, MetaReader, Names, check_plain, string_of};
+use super::pasted;
 use super::refusal::{SubmitCode, SubmitError};
 use super::republish::Child;
 use super::secrets::{MASK, secret_places};
@@ -74,9 +75,9 @@ pub fn intake(line: &[u8], door: &Door) -> Result<Intake, SubmitError> {
         return Err(SubmitError::new(SubmitCode::Empty, "nothing there"));
     }
     // Of form (b) the payload may have all the levels for itself.
-    let scan = json::scan(line, JSON_DEPTH_MAX + 2)?;
+    let scan = json::scan(line, JSON_DEPTH_MAX + 2).map_err(|fault| pasted::explain(line, fault.into()))?;
     if scan.kind != Kind::Object {
-        return Err(SubmitError::new(SubmitCode::NotObject, "not one JSON object"));
+        return Err(pasted::explain(line, SubmitError::new(SubmitCode::NotObject, "not a JSON object")));
     }
     // It is UTF-8: the scan has seen to it.
     let text = std::str::from_utf8(line).unwrap_or_default();
@@ -90,7 +91,7 @@ pub fn intake(line: &[u8], door: &Door) -> Result<Intake, SubmitError> {
             read_event(Meta::default(), text, &scan, door)
         }
         Some(payload) if payload.kind != Kind::Object => {
-            Err(SubmitError::new(SubmitCode::NotObject, "the payload is no JSON object"))
+            Err(SubmitError::new(SubmitCode::NotObject, "the payload is not a JSON object"))
         }
         Some(payload) => {
             let mut meta = reader.read(text, &scan.members)?;

@@ -12,6 +12,7 @@ pub mod intake;
 pub mod intelmq;
 mod label;
 mod meta;
+mod pasted;
 mod refusal;
 mod republish;
 mod secrets;
