@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
+use tokio::sync::oneshot::error::TryRecvError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::Behind;
@@ -338,7 +339,12 @@ impl Submission {
             Fate::Refused(error) => return Some(Outcome::Refused(error.clone())),
             // Some of their answers would be lost if the others are not there yet.
             Fate::Several(..) => return None,
-            Fate::New(_, outcome) | Fate::Returned(_, outcome) => outcome.try_recv().ok()?,
+            Fate::New(_, outcome) | Fate::Returned(_, outcome) => match outcome.try_recv() {
+                Ok(outcome) => outcome,
+                Err(TryRecvError::Empty) => return None,
+                // The core is gone. To wait for it now would panic: this was the answer.
+                Err(TryRecvError::Closed) => Submitted::Stopping,
+            },
         };
         Some(self.told(outcome))
     }
