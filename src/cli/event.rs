@@ -77,15 +77,25 @@ fn render(facts: &EventFacts) -> String {
     rows.extend(facts.ext.as_ref().map(|ext| ("ext", ext.get().to_owned())));
     let payload = match &facts.payload {
         Some(payload) => payload.get().to_owned(),
-        None => facts
-            .cannot_open
-            .as_ref()
-            .map_or_else(|| "cannot open".to_owned(), |why| format!("cannot open: {why}")),
+        None => facts.cannot_open.as_ref().map_or_else(
+            || "cannot open".to_owned(),
+            |why| format!("cannot open: {why}{}", own_remedy(facts)),
+        ),
     };
     rows.push(("payload", payload));
     rows.extend(facts.went.iter().map(|went| ("went", went.line())));
     let rows: String = rows.iter().map(|(name, value)| format!("  {name:<10} {value}\n")).collect();
     format!("{}\n{rows}", facts.id)
+}
+
+/// What this node sealed for others it cannot read either, unless it names itself.
+fn own_remedy(facts: &EventFacts) -> String {
+    let own = facts.publisher.as_str();
+    if facts.source.is_some() || facts.to.iter().any(|name| name.as_str() == own) {
+        return String::new();
+    }
+    let names: Vec<&str> = facts.to.iter().map(crate::identity::PublisherName::as_str).collect();
+    format!("; to read it here later, name this node too: --to {},{own}", names.join(","))
 }
 
 /// The bytes of an event that the running node holds.
