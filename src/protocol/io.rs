@@ -153,8 +153,7 @@ pub enum Input {
         consumer: ConsumerId,
         request: ConsumerRequest,
     },
-    /// As [`Input::ConsumerOpened`], of a receiver that has proved to hold nothing beyond `holds`: what it was handed
-    /// beyond that is handed over again.
+    /// The same, of a receiver that holds nothing beyond `holds`: what it lost is handed over again.
     ConsumerOpenedAt {
         consumer: ConsumerId,
         request: ConsumerRequest,
@@ -384,9 +383,8 @@ pub enum Submitted {
     Foreign,
     DiskFull,
     Stopping,
-    /// The clock is wrong: the event's date would be too.
+    /// The clock is wrong, or the keys are older than what this node published about them.
     ClockOff,
-    /// The keys that signed it are older than what this node published about them.
     KeysStale,
 }
 
