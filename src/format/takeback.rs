@@ -64,7 +64,8 @@ pub fn check_filters(
     path: &HopPath,
     trust: &TrustList,
 ) -> Result<(), SubmitError> {
-    let may_have = |core: &Core, path: &HopPath, peer: &Peer| share(core, path, trust.own_names(), peer, None);
+    let may_have =
+        |core: &Core, path: &HopPath, peer: &Peer| share(core, path, trust.own_names(), peer, None);
     let misses = |peer: &&Peer| {
         may_have(target, path, peer).is_ok()
             && matches!(
@@ -172,7 +173,7 @@ mod tests {
         };
         let peers = [peer("cert-ee", 2, Some(Arc::new(filter))), peer("cert-pl", 3, None)];
         let own = SigningKey::from_bytes(&[1; 32]).verifying_key();
-        TrustList::new(PublisherName::parse("cert-at").unwrap().into(), own, peers)
+        TrustList::new(PublisherName::parse("cert-at").unwrap(), own, peers)
     }
 
     #[test]

@@ -85,7 +85,7 @@ fn recipients_out_of_reach_are_refused_unsealed() {
     let mut down = peer("cert-hu", 8, Some(key(8)));
     (down.dialled, down.paused) = (false, true);
     let own = SigningKey::from_bytes(&[1; 32]).verifying_key();
-    let trust = TrustList::new(name("cert-at").into(), own, [alone, revoked, down, peer("cert-ee", 2, None)])
+    let trust = TrustList::new(name("cert-at"), own, [alone, revoked, down, peer("cert-ee", 2, None)])
         .with_own_seal(key(1))
         .with_groups(BTreeMap::from([(name("far"), names(&["cert-cc", "cert-cz"]))]));
     let code = |meta: &str| {
