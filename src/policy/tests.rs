@@ -39,7 +39,7 @@ fn old_names_count_wherever_a_share_is_decided() {
         ("by its present one", of("cert-at", Tlp::Green, &["cert-est"], false), Ok(())),
         ("another is named", of("cert-at", Tlp::Green, &["cert-pl"], false), Err(Withheld::NotNamed)),
         ("sealed to its old name", of("cert-pl", Tlp::AmberStrict, &["cert-ee"], true), Ok(())),
-        ("sealed to another", of("cert-pl", Tlp::AmberStrict, &["cert-lv"], true), Err(Withheld::TlpMax)),
+        ("sealed to another", of("cert-pl", Tlp::AmberStrict, &["cert-lv"], true), Err(Withheld::NotNamed)),
         ("its own by its old name", of("cert-ee", Tlp::Red, &["cert-pl"], false), Ok(())),
         ("ours by our old name, AMBER", of("cert-old", Tlp::Amber, &[], false), Ok(())),
         ("another's AMBER", of("cert-pl", Tlp::Amber, &[], false), Err(Withheld::TlpHop)),

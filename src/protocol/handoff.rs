@@ -48,10 +48,7 @@ pub struct HandoffTally {
 #[derive(Debug)]
 struct Handoff {
     request: ConsumerRequest,
-    /// Where this connection began.
-    began: u64,
-    /// Up to here the receiver had everything, and lost what comes behind `began`.
-    had: u64,
+    start: Start,
     /// The last entry that was looked at.
     scanned: u64,
     /// The last entry that this connection was handed; 0 for none.
@@ -68,6 +65,14 @@ struct Handoff {
     /// Entries that could not be read: where each stretch of them ends, and how many. Counted as missing when the
     /// position passes them, so that they are counted once.
     lost: Vec<(u64, u64)>,
+}
+
+/// The place at which a connection begins.
+#[derive(Debug)]
+struct Start {
+    after: u64,
+    /// Up to here the receiver had everything, and lost what comes behind `after`.
+    had: u64,
 }
 
 /// Which entries with a content id the filter of a connection passed over.
@@ -140,8 +145,7 @@ impl Handoffs {
         }
         let handoff = Handoff {
             request,
-            began: after,
-            had,
+            start: Start { after, had },
             scanned: after,
             handed: 0,
             acked: 0,
@@ -233,7 +237,7 @@ impl Handoffs {
                 entries.push(entry);
             }
         }
-        let again = entries.iter().filter(|entry| entry.seq <= handoff.had).count() as u64;
+        let again = entries.iter().filter(|entry| entry.seq <= handoff.start.had).count() as u64;
         if let Some(name) = handoff.request.name.clone().filter(|_| again > 0) {
             ground.tell(Event::ConsumerAgain { consumer: name, count: again });
         }
@@ -286,7 +290,7 @@ impl Handoffs {
             if let Some(name) = &handoff.request.name
                 && !ground.ledger.consumers.contains_key(name)
             {
-                let (seq, own) = (handoff.began, handoff.request.own);
+                let (seq, own) = (handoff.start.after, handoff.request.own);
                 ground.note(Note::Position { consumer: name.clone(), seq, own });
             }
             handoff.moved(ground);

@@ -7,8 +7,6 @@ mod questions;
 mod reader;
 mod remake;
 #[cfg(test)]
-mod restore_tests;
-#[cfg(test)]
 mod tests;
 mod writer;
 

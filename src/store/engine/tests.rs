@@ -314,8 +314,9 @@ fn days_below_the_floor_are_forgotten() {
     let world = World::new(1 << 30);
     let (mut engine, _) = world.open(1);
     append(&mut engine, 0..5);
-    let floor = NewRecord::Note(Note::Floor(START.plus_ms(2 * DAY_MS)));
-    engine.append(vec![floor]).unwrap();
+    let floor = START.plus_ms(2 * DAY_MS);
+    let steady = Note::Steady(floor.plus_ms(engine.config.seen_keep_ms()));
+    engine.append(vec![NewRecord::Note(steady), NewRecord::Note(Note::Floor(floor))]).unwrap();
     engine.expire(None).unwrap();
     assert!(seen(&mut engine, 0..5).iter().all(|held| !held));
 }

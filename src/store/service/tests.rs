@@ -1,6 +1,8 @@
 //! The store on a real directory: what is handed over is answered in order, kept over a stop and a kill, and
 //! sled's rules hold. Crashes of the disk itself are tested with the journal.
 
+mod restore;
+
 use std::fs;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, sync_channel};

@@ -4,7 +4,6 @@
 use std::fs;
 use std::path::Path;
 
-use super::tests::{copy_dir, open, open_with, overwrite};
 use super::*;
 use crate::store::testing::{DAY_MS, START, carrier_of};
 
