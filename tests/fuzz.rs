@@ -207,14 +207,15 @@ fn local_lines() -> Vec<Vec<u8>> {
     lines
 }
 
-/// Each value that comes out stands in the line as it is.
+/// Each value that comes out stands in the line as it is, but for secrets that were masked in it.
 fn assert_tokens_of(line: &[u8], core: &Core) {
     let Body::Plain(body) = &core.body else { return };
     let line = String::from_utf8_lossy(line).replace(['\n', '\r'], "");
     for member in check_body(body).expect("bug: a door makes a body that it would refuse").members {
         let token = std::str::from_utf8(&body[member.value_at.clone()]).unwrap();
         let whole = member.kind != Kind::Object && !member.key.starts_with("extra");
-        assert!(!whole || line.contains(token), "bug: {token} was not in the line");
+        let kept = token.split("***").all(|part| line.contains(part));
+        assert!(!whole || kept, "bug: {token} was not in the line");
     }
 }
 
