@@ -13,8 +13,9 @@ pub const MASK: &str = "***";
 /// A text in JSON that holds JSON itself is read, so deep at most: IntelMQ writes `extra` so.
 const NESTED_MAX: usize = 2;
 
-/// Names of parameters whose values are secrets; in lower case, without `-`, `_` and `.`.
-const SECRET_PARAMETERS: [&str; 31] = [
+/// Names of parameters whose values are secrets; in lower case, without `-`, `_` and `.`. A signature
+/// is none of them: a signed URL is made to be handed on, for one object and a limited time.
+const SECRET_PARAMETERS: [&str; 28] = [
     "accesskey",
     "accesstoken",
     "apikey",
@@ -29,7 +30,6 @@ const SECRET_PARAMETERS: [&str; 31] = [
     "clientsecret",
     "credential",
     "credentials",
-    "hmac",
     "idtoken",
     "jwt",
     "key",
@@ -42,8 +42,6 @@ const SECRET_PARAMETERS: [&str; 31] = [
     "refreshtoken",
     "secret",
     "secretkey",
-    "sig",
-    "signature",
     "subscriptionkey",
     "token",
 ];
