@@ -101,14 +101,6 @@ pub fn old_segment_rots(seed: u64) -> Plan {
     plan.at(2_500, Fault::Acks { node: 1, on: true })
 }
 
-/// The newest segment is damaged, and the operator does what the hint says.
-pub fn newest_segment_rots(seed: u64) -> Plan {
-    let plan = published(seed, 2, Topology::Mesh, 12_000);
-    let at = chance(seed).random_range(600..1_500);
-    let plan = plan.at(at, Fault::RotNewest { node: 1 });
-    (20..24).fold(plan, |plan, nth| plan.at(1_600 + 40 * nth, submit(0, nth)))
-}
-
 fn all_are_well(scenario: fn(u64) -> Plan) {
     for seed in seeds(30, 10) {
         run(scenario(seed));
@@ -150,9 +142,4 @@ fn missing_entries_stay_counted_over_a_crash() {
 #[test]
 fn damaged_entries_are_missing_and_their_neighbours_are_not() {
     all_are_well(old_segment_rots);
-}
-
-#[test]
-fn journal_whose_end_is_gone_says_so() {
-    all_are_well(newest_segment_rots);
 }

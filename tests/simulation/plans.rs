@@ -103,7 +103,7 @@ fn draw(rng: &mut StdRng, node: usize, nodes: usize, trouble: Trouble) -> Vec<(u
 /// What befalls a disk. A sync that failed does harm once the power goes, too.
 fn draw_harm(rng: &mut StdRng, node: usize, for_ms: u64) -> Vec<(u64, Fault)> {
     let part = [SeenPart::All, SeenPart::Day, SeenPart::OlderDay][rng.random_range(0..3)];
-    match rng.random_range(0..9) {
+    match rng.random_range(0..8) {
         0 | 1 => {
             let down_ms = rng.random_range(1..200);
             let cut = Fault::Crash { node, down_ms };
@@ -113,12 +113,11 @@ fn draw_harm(rng: &mut StdRng, node: usize, for_ms: u64) -> Vec<(u64, Fault)> {
         2 => vec![(0, Fault::Kill { node, down_ms: 5 }), (for_ms, Fault::Crash { node, down_ms: 5 })],
         3 => vec![(0, Fault::Rot { node }), (for_ms, Fault::Kill { node, down_ms: 5 })],
         4 => vec![(0, Fault::Kill { node, down_ms: 0 }), (2, Fault::Rot { node })],
-        5 => vec![(0, Fault::RotNewest { node })],
-        6 => {
+        5 => {
             let syncs = rng.random_range(0..3);
             vec![(0, Fault::SyncFails { node, syncs, down_ms: 20 }), (0, Fault::SeenLost { node, part })]
         }
-        7 => vec![(0, Fault::SeenLost { node, part })],
+        6 => vec![(0, Fault::SeenLost { node, part })],
         _ => vec![(0, Fault::SeenBroken { node })],
     }
 }

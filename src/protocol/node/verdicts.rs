@@ -339,7 +339,9 @@ impl Node {
             return Some(Submitted::ClockOff);
         }
         let keys = self.ground.trust.keys_of(envelope.publisher(), envelope.key_id(), created);
-        (!matches!(keys, Trust::Candidates(_))).then_some(Submitted::KeysStale)
+        // After a revocation there is no newer key: what is published then is held back by every peer.
+        let (good, revoked) = (matches!(keys, Trust::Candidates(_)), matches!(keys, Trust::Revoked(_)));
+        (!good && !revoked).then_some(Submitted::KeysStale)
     }
 
     /// `duplicate` is said only once the first one is durable too.
