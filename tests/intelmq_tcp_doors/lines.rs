@@ -45,6 +45,9 @@ fn lines_on_their_way_are_kept_when_the_node_stops() {
     let (mut node, port) = node_with_input("separator = \"\\n\"\n");
     let count = 300;
     pour(port, 0..count, 100);
+    wait_until("the door has begun to take them", PATIENCE, || {
+        door(&node, "intelmq-tcp")["submit"]["accepted"].as_u64().is_some_and(|taken| taken > 0)
+    });
     node.stop();
     node.start();
     let kept = aside(node.dir(), "intelmq-tcp");
