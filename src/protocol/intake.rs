@@ -20,6 +20,7 @@ use crate::identity::{CoreDigest, EventId, EventKey, HopPath, PublisherName};
 use crate::policy::{self, NotReceived};
 use crate::protocol::ground::Ground;
 use crate::protocol::io::{StreamId, Ticket};
+use crate::record::{BrokenEntry, ConsumerName};
 use crate::time::{Tick, Timestamp};
 use crate::wire::VerdictCode;
 
@@ -97,6 +98,12 @@ pub enum Question {
         ticket: Ticket,
         key: EventKey,
     },
+    /// An entry of this journal that cannot be read any more.
+    Broken {
+        entry: BrokenEntry,
+        /// Consumers that had acknowledged it when that was found out.
+        had_by: Vec<ConsumerName>,
+    },
     /// A door asks for an event and its ancestors.
     Recall {
         ticket: Ticket,
@@ -111,6 +118,7 @@ impl Question {
             Self::Offer(offer) => offer.key,
             Self::Submission { envelope, .. } => envelope.envelope().key(),
             Self::Returned { key, .. } => *key,
+            Self::Broken { entry, .. } => entry.key,
             Self::Recall { id, .. } => id.key(),
         }
     }

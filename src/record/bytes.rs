@@ -3,6 +3,7 @@
 //! length and CRC around a record are the journal's, and so is the version of this format.
 
 mod feed;
+mod losses;
 
 use bytes::Bytes;
 use thiserror::Error;
@@ -57,6 +58,7 @@ mod kind {
     pub const MISSING: u8 = 12;
     pub const READ_AGAIN: u8 = 13;
     pub const RESUMED: u8 = 14;
+    pub const LOST: u8 = 15;
 }
 
 /// What the store must know of a carrier without decoding its envelope: enough for index, seen set and
@@ -234,6 +236,7 @@ pub fn encode_note(note: &Note, out: &mut Vec<u8>) {
             put_u64(out, *to);
             put_u64(out, *count);
         }
+        Note::Lost { key, loss } => losses::put(out, *key, loss),
         Note::Floor(at) => put_timed(out, kind::FLOOR, *at),
         Note::Steady(at) => put_timed(out, kind::STEADY, *at),
         Note::Equivocation { publisher, key, digest } => {
@@ -371,6 +374,7 @@ fn note(number: u8, input: &mut Input<'_>) -> Result<Note, RecordError> {
             Note::Position { consumer: input.consumer()?, seq: input.u64()?, own: input.flag()? }
         }
         kind::MISSING => Note::Missing { consumer: input.consumer()?, to: input.u64()?, count: input.u64()? },
+        kind::LOST => losses::note(input)?,
         kind::FLOOR => Note::Floor(Timestamp(input.u64()?)),
         kind::STEADY => Note::Steady(Timestamp(input.u64()?)),
         kind::EQUIVOCATION => Note::Equivocation {

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::envelope::StatementBook;
 use crate::identity::{CoreDigest, EventKey, IdentityError, PublisherName};
 use crate::limits::EQUIVOCATION_PROOFS_MAX;
-use crate::record::{FeedState, Note};
+use crate::record::{FeedState, Losses, Note};
 use crate::time::Timestamp;
 
 /// The name of a consumer, as `out.sock` or the configuration gives it: the same form as a publisher's.
@@ -52,6 +52,8 @@ pub struct Ledger {
     pub floor: Option<Timestamp>,
     /// Digests that lost against the stored one, by publisher and identity; bounded.
     pub equivocations: BTreeMap<PublisherName, BTreeSet<(EventKey, CoreDigest)>>,
+    /// Entries that can no longer be read; bounded.
+    pub losses: Losses,
     /// What each identity key said last: kept for ever, also of one that is trusted no more.
     pub statements: StatementBook,
 }
@@ -87,6 +89,7 @@ impl Ledger {
                     position.missing = position.missing.saturating_add(*count);
                 }
             }
+            Note::Lost { key, loss } => self.losses.add(*key, loss.clone()),
             Note::Floor(at) => self.floor = self.floor.max(Some(*at)),
             Note::Steady(at) => self.steady = self.steady.max(*at),
             Note::Statement(statement) => self.statements.take(statement.clone()),
@@ -99,9 +102,10 @@ impl Ledger {
         }
     }
 
-    /// A carrier arrived at `at`.
-    pub fn apply_arrival(&mut self, at: Timestamp) {
+    /// The carrier with `key` arrived at `at` and is entry `seq`.
+    pub fn apply_carrier(&mut self, key: EventKey, seq: u64, at: Timestamp) {
         self.steady = self.steady.max(at);
+        self.losses.stored(key, seq);
     }
 
     /// The notes that rebuild this ledger: what a new segment begins with.
@@ -117,6 +121,8 @@ impl Ledger {
             notes.extend(lost);
             notes.push(Note::Position { consumer: consumer(), seq: *seq, own: *own });
         }
+        let losses = self.losses.iter();
+        notes.extend(losses.map(|(key, loss)| Note::Lost { key: *key, loss: loss.clone() }));
         notes.extend(self.statements.all().cloned().map(Note::Statement));
         for (publisher, known) in &self.equivocations {
             notes.extend(known.iter().map(|(key, digest)| Note::Equivocation {

@@ -5,6 +5,7 @@
 pub mod bytes;
 pub mod feed_state;
 pub mod ledger;
+pub mod losses;
 pub mod owed;
 pub mod rejected;
 
@@ -17,6 +18,7 @@ use crate::wire::{Mark, VerdictCode};
 
 pub use feed_state::FeedState;
 pub use ledger::{ConsumerName, Ledger, Position};
+pub use losses::{BrokenEntry, Loss, Losses};
 pub use owed::{Owed, OwedEntries};
 pub use rejected::{Cure, RejectedPlace, RejectedPlaces};
 
@@ -64,6 +66,8 @@ pub enum Note {
     /// Entries up to `to` are gone, `count` of them for a consumer that had not acknowledged them. Changes nothing
     /// where its position is there already.
     Missing { consumer: ConsumerName, to: u64, count: u64 },
+    /// An entry can no longer be read, and is asked for again.
+    Lost { key: EventKey, loss: Loss },
     /// `seen_floor` rose to this.
     Floor(Timestamp),
     /// Steady time reached this.

@@ -14,7 +14,7 @@ use crate::identity::{
 use crate::policy::{Peer, Receive, Share, Tlp, TrustList};
 use crate::protocol::io::{Event, Read, Role, StreamId, Submitted, Ticket};
 use crate::protocol::{Bounds, Dialect, Input, Node, NodeConfig, Output, Rules, intake};
-use crate::record::{Entry, JournalEnds, Ledger, NewRecord};
+use crate::record::{BrokenEntry, Entry, JournalEnds, Ledger, NewRecord};
 use crate::time::{Now, Tick, Timestamp};
 use crate::wire::{CarrierFrame, FaultCode, Frame, Have, Hello, Mark, Skip, Subscribe, VerdictCode, Window};
 
@@ -92,6 +92,8 @@ pub struct Counts {
     pub noted: usize,
     /// How many bytes each read of the journal was to bring.
     pub reads: Vec<usize>,
+    /// What is left of damaged entries.
+    broken: Vec<BrokenEntry>,
     streams: u64,
 }
 
@@ -256,11 +258,21 @@ impl Bench {
         let before = self.journal.iter().rfind(|entry| entry.seq < first);
         let after = before.map_or(Mark::START, |entry| entry.mark());
         let after = Mark { seq: first - 1, ..if after.seq + 1 == first { after } else { Mark::START } };
-        Read { after, lost: first - 1 - after_seq, entries }
+        let passed = |entry: &&BrokenEntry| (after_seq + 1..first).contains(&entry.seq);
+        let broken = self.counts.broken.iter().filter(passed).cloned().collect();
+        Read { after, lost: first - 1 - after_seq, broken, entries }
+    }
+
+    /// The body of an entry can no longer be read.
+    pub fn damage(&mut self, seq: u64) {
+        let at = self.journal.iter().position(|entry| entry.seq == seq).unwrap();
+        let entry = self.journal.remove(at);
+        let (key, digest) = (entry.envelope.key(), entry.envelope.digest());
+        self.counts.broken.push(BrokenEntry { seq, key, digest });
     }
 
     fn store(&mut self, ticket: Ticket, records: Vec<NewRecord>) -> Input {
-        let first_seq = self.journal.len() as u64 + 1;
+        let first_seq = self.next_seq();
         for record in records {
             match record {
                 NewRecord::Note(note) => {
@@ -270,9 +282,11 @@ impl Bench {
                 NewRecord::Carrier(carrier) => {
                     let envelope = carrier.envelope.envelope().clone();
                     let before = self.journal.last().map_or(Check::START, |entry| entry.check);
+                    let seq = self.next_seq();
+                    self.ledger.apply_carrier(envelope.key(), seq, carrier.arrived);
                     self.seen.insert(envelope.key(), envelope.digest());
                     self.journal.push(Arc::new(Entry {
-                        seq: self.journal.len() as u64 + 1,
+                        seq,
                         check: CheckSecret::new([7; 32]).check_after(&before, &envelope.digest()),
                         arrived: carrier.arrived,
                         path: carrier.path,
@@ -285,6 +299,10 @@ impl Bench {
             }
         }
         Input::Stored { ticket, first_seq, ends: ends(&self.journal) }
+    }
+
+    fn next_seq(&self) -> u64 {
+        self.journal.last().map_or(0, |entry| entry.seq) + 1
     }
 
     /// What was held back is written.

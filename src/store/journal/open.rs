@@ -169,7 +169,7 @@ fn replay(disk: &impl Disk, listed: Listed, is_newest: bool) -> Result<Replay, J
                             return Err(JournalError::damaged(&name, at, what));
                         }
                         index.add(&head, at);
-                        ledger.apply_arrival(head.arrived);
+                        ledger.apply_carrier(head.key, head.mark.seq, head.arrived);
                     }
                     Piece::Note(note) => ledger.apply(&note),
                     Piece::Retired(first) => oldest = oldest.max(first),

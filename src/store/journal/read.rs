@@ -14,14 +14,18 @@ use super::{Journal, TWINS_MAX, weight};
 use crate::envelope::IdScheme;
 use crate::identity::{Check, EventId};
 use crate::protocol::io::Read;
-use crate::record::bytes::decode_entry;
-use crate::record::{Entry, Twin};
+use crate::record::bytes::{Glance, decode_entry, glance};
+use crate::record::{BrokenEntry, Entry, Twin};
 use crate::store::disk::Disk;
+use crate::store::frame::FRAME_HEAD_BYTES;
 use crate::store::index::{self, Summary};
 use crate::store::seen::Covered;
 use crate::store::segment::{self, JournalError, Piece, Scan, Step};
 use crate::time::Timestamp;
 use crate::wire::Mark;
+
+/// The head of a carrier is within so many bytes of its frame.
+const SALVAGED_BYTES: usize = FRAME_HEAD_BYTES + 256;
 
 /// Where entries lie on disk.
 #[derive(Clone, Debug)]
@@ -60,7 +64,7 @@ impl Located {
     /// [`JournalError`]: the first entry itself is damaged, or (`Io`, not found) retention was faster: locate again.
     pub fn read(&self, disk: &impl Disk, bytes_max: usize) -> Result<Read, JournalError> {
         let (mut scan, after) = self.start(disk)?;
-        let mut read = Read { after, lost: 0, entries: Vec::new() };
+        let mut read = Read { after, ..Read::default() };
         let mut bytes = 0;
         while scan.at() < self.bytes.end && (bytes < bytes_max || read.entries.is_empty()) {
             let at = scan.at();
@@ -89,6 +93,17 @@ impl Located {
             scan = self.scan(disk, self.bytes.start);
         }
         Ok(read)
+    }
+
+    /// What is left of the first entry, whose record is broken; `None` if that is not even its head.
+    pub fn salvage(&self, disk: &impl Disk) -> Option<BrokenEntry> {
+        let bytes = disk.read(&self.name, self.bytes.start, SALVAGED_BYTES).ok()?;
+        match glance(bytes.get(FRAME_HEAD_BYTES..)?) {
+            Ok(Glance::Carrier(head)) if head.mark.seq == self.first_seq => {
+                Some(BrokenEntry { seq: self.first_seq, key: head.key, digest: head.digest })
+            }
+            _ => None,
+        }
     }
 
     fn scan<'a, D: Disk>(&'a self, disk: &'a D, at: u64) -> Scan<'a, D> {
@@ -144,16 +159,19 @@ impl<D: Disk> Journal<D> {
     /// # Errors
     /// [`JournalError::Io`] alone.
     pub fn read(&self, after_seq: u64, bytes_max: usize) -> Result<Read, JournalError> {
-        let mut after = after_seq;
+        let (mut after, mut broken) = (after_seq, Vec::new());
         loop {
             let located = match self.find(after, bytes_max)? {
-                Found::InMemory(read) => return Ok(self.counted(read, after_seq)),
+                Found::InMemory(read) => return Ok(Read { broken, ..self.counted(read, after_seq) }),
                 Found::OnDisk(located) => located,
             };
             match located.read(&*self.disk, bytes_max) {
-                Err(JournalError::Damaged { .. }) => after = located.first_seq,
+                Err(JournalError::Damaged { .. }) => {
+                    broken.extend(located.salvage(&*self.disk));
+                    after = located.first_seq;
+                }
                 read => {
-                    let mut read = self.counted(read?, after_seq);
+                    let mut read = Read { broken, ..self.counted(read?, after_seq) };
                     self.add_twins(&mut read)?;
                     return Ok(read);
                 }
@@ -174,7 +192,7 @@ impl<D: Disk> Journal<D> {
             match self.locate(after) {
                 Ok(Some(located)) => return Ok(Found::OnDisk(located)),
                 Ok(None) => {
-                    return Ok(Found::InMemory(Read { after: self.last(), lost: 0, entries: Vec::new() }));
+                    return Ok(Found::InMemory(Read { after: self.last(), ..Read::default() }));
                 }
                 Err(fault @ JournalError::Damaged { .. }) => {
                     let (summary, _) = self.segment_with(after + 1).ok_or(fault)?;
@@ -211,7 +229,7 @@ impl<D: Disk> Journal<D> {
     /// The same from memory alone; `None` where the disk is needed.
     pub fn read_tail(&self, after_seq: u64, bytes_max: usize) -> Option<Read> {
         if after_seq >= self.last().seq {
-            return Some(Read { after: self.last(), lost: 0, entries: Vec::new() });
+            return Some(Read { after: self.last(), ..Read::default() });
         }
         let start = after_seq.max(self.floor().seq);
         // The entry before is needed too, for its check.
@@ -220,7 +238,7 @@ impl<D: Disk> Journal<D> {
             None if self.floor().seq == start => (self.floor(), self.tail.position(start + 1)?),
             None => return None,
         };
-        let mut read = Read { after: before, lost: 0, entries: Vec::new() };
+        let mut read = Read { after: before, ..Read::default() };
         let mut bytes = 0;
         for entry in self.tail.entries.range(from..) {
             if bytes >= bytes_max && !read.entries.is_empty() {
@@ -362,7 +380,7 @@ impl<D: Disk> Journal<D> {
     /// [`JournalError::Io`] alone.
     pub fn entry(&self, seq: u64) -> Result<Option<Arc<Entry>>, JournalError> {
         let Some(entry) = self.raw_entry(seq)? else { return Ok(None) };
-        let mut read = Read { after: Mark::START, lost: 0, entries: vec![entry] };
+        let mut read = Read { entries: vec![entry], ..Read::default() };
         self.add_twins(&mut read)?;
         Ok(read.entries.pop())
     }

@@ -73,20 +73,22 @@ fn or_problem<T>(shared: &Shared, result: Result<T, JournalError>) -> Result<Opt
 
 /// Reads without holding the engine. A damaged entry is passed over, counted, and shown as a problem.
 fn read(shared: &Shared, after_seq: u64, bytes_max: usize) -> Result<Read, JournalError> {
-    let mut after = after_seq;
+    let (mut after, mut broken) = (after_seq, Vec::new());
     let mut retries = 0;
     loop {
         let located = {
             let engine = shared.engine();
             match engine.journal.find(after, bytes_max)? {
-                Found::InMemory(read) => return Ok(engine.journal.counted(read, after_seq)),
+                Found::InMemory(read) => {
+                    return Ok(Read { broken, ..engine.journal.counted(read, after_seq) });
+                }
                 Found::OnDisk(located) => located,
             }
         };
         match located.read(&*shared.disk, bytes_max) {
             Ok(read) => {
                 let engine = shared.engine();
-                let mut read = engine.journal.counted(read, after_seq);
+                let mut read = Read { broken, ..engine.journal.counted(read, after_seq) };
                 engine.journal.add_twins(&mut read)?;
                 return Ok(read);
             }
@@ -99,6 +101,7 @@ fn read(shared: &Shared, after_seq: u64, bytes_max: usize) -> Result<Read, Journ
                 let passed = shared.engine().journal.pass(&located);
                 if passed == located.first_seq() {
                     shared.note_problem(Problem::DamagedSegment(error.to_string()));
+                    broken.extend(located.salvage(&*shared.disk));
                 }
                 after = passed;
             }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::*;
 use crate::identity::EventKey;
 use crate::protocol::io::{Reader, StreamId};
+use crate::record::BrokenEntry;
 use crate::store::index::HEAD_BYTES as INDEX_HEAD_BYTES;
 use crate::store::testing::{DAY_MS, START, carrier, carrier_of, name, now};
 
@@ -330,6 +331,26 @@ fn a_broken_record_costs_itself_alone_and_is_counted() {
     assert!(
         world.store.fetch(carrier_of("cert-at", 6, 40, START).envelope.envelope().id()).unwrap().is_none()
     );
+}
+
+/// What breaks the body of an entry leaves enough to ask peers for it again; what breaks its head does not.
+#[test]
+fn the_head_of_a_broken_record_is_read_where_it_is_whole() {
+    let (world, _dir) = damaged_after_start(|bytes, offset| {
+        bytes[offset(8) - 1] ^= 1;
+        bytes[offset(50) + 20] ^= 1;
+    });
+    let reader = Reader::Feed(StreamId(1));
+    let broken = |after_seq| {
+        world.store.handle(Output::Read { reader, after_seq, bytes_max: 1 });
+        let Input::Entries { read, .. } = world.next() else { panic!("not entries") };
+        (read.lost, read.broken)
+    };
+    let lost = carrier_of("cert-at", 6, 40, START.plus_ms(6));
+    let lost = lost.envelope.envelope();
+    let expected = BrokenEntry { seq: 7, key: lost.key(), digest: lost.digest() };
+    assert_eq!(broken(6), (1, vec![expected]));
+    assert_eq!(broken(49), (1, Vec::new()));
 }
 
 /// Bit rot in an index is no damage of the journal.
