@@ -1,39 +1,34 @@
 //! The loop: inputs into the core, outputs to whoever obeys them, timeouts. It never awaits a peer, a disk
 //! or a client: everybody who is handed an output has a queue that the core bounds.
 
+mod asking;
+mod files;
+
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::clock;
-use crate::config::{Fingerprint, NodeConfig, PeerFiles, Problem};
-use crate::control::Went;
-use crate::daemon::changes;
 use crate::daemon::chronicle::Chronicle;
-use crate::daemon::control::{Ask, AskCommand};
-use crate::daemon::feed_facts::feed_facts;
+use crate::daemon::control::Ask;
 use crate::daemon::frame_dump::FrameDump;
 use crate::daemon::keys;
-use crate::daemon::rules_log::RulesLog;
-use crate::daemon::snapshot::{Facts, Identity, Lags, snapshot};
-use crate::daemon::whereabouts::{ReadTimes, Sources, whereabouts};
+use crate::daemon::snapshot::{Identity, Lags};
+use crate::daemon::whereabouts::ReadTimes;
 use crate::daemon::workers::Workers;
 use crate::envelope::statement::claimed_publisher;
-use crate::envelope::{Opener, SealKey, SignedStatement, Signer, Stated};
+use crate::envelope::{SignedStatement, Stated};
 use crate::identity::PublisherName;
 use crate::keyring::{Keyring, KeyringError};
 use crate::local::Doors;
-use crate::policy::TrustList;
-use crate::protocol::io::{Command, Event, Ticket};
+use crate::protocol::io::{Event, Ticket};
 use crate::protocol::{Input, Node, Output};
-use crate::record::Entry;
-use crate::status::Snapshot;
 use crate::store::Store;
-use crate::transport::{PeerAddresses, Transport};
+use crate::transport::Transport;
+
+pub use files::{Files, NodeFile, reachable};
 
 /// Inputs taken at once.
 const INPUTS_MAX: usize = 1_024;
@@ -46,45 +41,6 @@ pub struct Parts {
     pub transport: Arc<Transport>,
     pub doors: Doors,
     pub inputs: mpsc::Sender<Input>,
-}
-
-/// The peer files in force.
-pub struct Files {
-    pub config: NodeConfig,
-    pub own_key: ed25519_dalek::VerifyingKey,
-    pub own_seal: SealKey,
-    pub peers: PeerFiles,
-    pub trust: Arc<ArcSwap<TrustList>>,
-    /// By which rules older events were decided.
-    pub rules: RulesLog,
-    pub signer: Arc<Signer>,
-    pub opener: Arc<Opener>,
-    pub fingerprint: Fingerprint,
-    /// `intelmesh.toml`, which is read again only to say what is wrong with it: it acts at the next start.
-    pub node_file: NodeFile,
-}
-
-/// What is wrong with `intelmesh.toml` now.
-#[derive(Debug, Default)]
-pub struct NodeFile {
-    pub fingerprint: Fingerprint,
-    pub problems: Vec<Problem>,
-}
-
-impl NodeFile {
-    /// As it is at start, when all of it was good.
-    pub fn of(dir: &Path) -> Self {
-        Self { fingerprint: Fingerprint::of_node_file(dir), problems: Vec::new() }
-    }
-
-    fn look(&mut self, dir: &Path) {
-        let fingerprint = Fingerprint::of_node_file(dir);
-        if fingerprint != self.fingerprint {
-            self.fingerprint = fingerprint;
-            self.problems = NodeConfig::load(dir).err().map(|errors| errors.0).unwrap_or_default();
-            self.problems.iter().for_each(|problem| tracing::warn!("{problem}"));
-        }
-    }
 }
 
 /// How each reader gets on, looked at once a second.
@@ -318,147 +274,4 @@ impl EventLoop {
         }
         self.chronicle.record(event, clock::now());
     }
-
-    /// Whoever asked may have gone: an answer that nobody takes is none.
-    fn on_ask(&mut self, ask: Ask) -> Option<oneshot::Receiver<Result<(), String>>> {
-        match ask {
-            Ask::Snapshot(answer) => {
-                let _ = answer.send(Box::new(self.snapshot()));
-            }
-            Ask::Feeds(answer) => {
-                let _ = answer.send(feed_facts(&self.node));
-            }
-            Ask::Reload(answer) => {
-                self.reload();
-                let _ = answer.send(());
-            }
-            Ask::Doors(answer) => {
-                let _ = answer.send(Arc::clone(self.parts.doors.set()));
-            }
-            Ask::Command(command, answer) => self.command(answer, |ticket| match command {
-                AskCommand::Rewind { peer, to } => Command::Rewind { ticket, peer, to },
-                AskCommand::Repair { peer } => Command::Repair { ticket, peer },
-                AskCommand::AcceptClock => Command::AcceptClock { ticket },
-                AskCommand::Decide { publisher, key, release } => {
-                    Command::Decide { ticket, publisher, key, release }
-                }
-            }),
-            Ask::Whereabouts(entry, answer) => {
-                let _ = answer.send(self.whereabouts(&entry));
-            }
-            Ask::Keys(answer) => {
-                let _ = answer.send(self.reload_keys());
-            }
-            Ask::Statement(bytes, answer) => {
-                let _ = answer.send(self.take_statement(&bytes));
-            }
-            Ask::Stop => {
-                self.parts.doors.stop();
-                let (answer, stopped) = oneshot::channel();
-                self.command(answer, |ticket| Command::Stop { ticket });
-                return Some(stopped);
-            }
-        }
-        None
-    }
-
-    fn command(
-        &mut self,
-        answer: oneshot::Sender<Result<(), String>>,
-        command: impl FnOnce(Ticket) -> Command,
-    ) {
-        let ticket = Ticket(self.commands.next);
-        self.commands.next += 1;
-        self.commands.waiting.insert(ticket, answer);
-        self.node.handle_input(Input::Command(command(ticket)), clock::now());
-    }
-
-    pub fn snapshot(&mut self) -> Snapshot {
-        let facts = Facts {
-            identity: &self.identity,
-            view: self.node.view(),
-            stats: self.parts.store.stats(),
-            strangers: self.parts.transport.strangers(),
-            files: &self.files.peers,
-            node_file: &self.files.node_file.problems,
-            chronicle: &self.chronicle,
-            doors: self.parts.doors.set().status(),
-            door_files: self.parts.doors.set().file_faults(),
-            cannot_open: self.parts.doors.opening().cannot_open(),
-            now: clock::now(),
-        };
-        snapshot(facts, &mut self.watches.lags)
-    }
-
-    fn whereabouts(&self, entry: &Entry) -> Vec<Went> {
-        let sources = Sources {
-            view: &self.node.view(),
-            files: &self.files.peers.peers,
-            own: self.files.config.names(),
-            doors: &self.files.config.doors.consumers,
-            trust: &self.node.trust(),
-            times: &self.watches.read_times,
-            rules: &self.files.rules,
-            now: clock::now().wall,
-        };
-        whereabouts(entry, &sources)
-    }
-
-    // --- peer files ---
-
-    fn reload_if_changed(&mut self) {
-        self.files.node_file.look(&self.files.config.dir);
-        let fingerprint = Fingerprint::of_agreements(&self.files.config.paths);
-        if fingerprint != self.files.fingerprint {
-            self.reload();
-        }
-    }
-
-    /// Reads `peers/` and puts it in force at once: the gate first, then the core, then the doors.
-    fn reload(&mut self) {
-        self.files.fingerprint = Fingerprint::of_agreements(&self.files.config.paths);
-        let peers = self.files.peers.reload(&self.files.config, &self.files.own_key);
-        for problem in &peers.problems {
-            if !self.files.peers.problems.contains(problem) {
-                tracing::warn!("{problem}");
-            }
-        }
-        let changes = changes::between(&self.files.peers, &peers);
-        if !changes.is_empty() {
-            changes::write_down(self.files.config.paths.state.clone(), changes, clock::now().wall);
-        }
-        let view = self.node.view();
-        // How far a feed that does not run has come is known once it goes on.
-        let decided = |name: &PublisherName| {
-            let peer = view.peers.iter().find(|peer| peer.name == *name);
-            peer.and_then(|peer| peer.sent.looked_at).unwrap_or(view.ends.last.seq)
-        };
-        self.files.rules.changed(&peers.peers, clock::now().wall, decided);
-        if peers.peers == self.files.peers.peers && peers.groups == self.files.peers.groups {
-            self.files.peers = peers;
-            return;
-        }
-        tracing::info!(peers = peers.peers.len(), "peer files read");
-        let trust = peers.trust_list(self.files.config.names(), self.files.own_key);
-        let trust = Arc::new(trust.with_own_seal(self.files.own_seal));
-        self.node.handle_input(Input::Trust(trust), clock::now());
-        // What is said to whoever is cut off now goes out before the gate closes.
-        self.obey();
-        self.parts.transport.set_peers(reachable(&peers, &self.node));
-        self.files.trust.store(self.node.trust());
-        self.files.peers = peers;
-    }
-}
-
-/// How the transport reaches each peer; those whose keys are revoked it does not.
-pub fn reachable(peers: &PeerFiles, node: &Node) -> Vec<PeerAddresses> {
-    let revoked: Vec<&PublisherName> = node.revoked().collect();
-    let peers = peers.trusted();
-    let address = |file: &crate::config::PeerFile| PeerAddresses {
-        name: file.peer.name.clone(),
-        key: file.peer.key,
-        addresses: file.addresses.clone(),
-        paused: file.peer.is_cut() || revoked.contains(&&file.peer.name),
-    };
-    peers.map(address).collect()
 }

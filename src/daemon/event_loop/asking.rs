@@ -1,0 +1,104 @@
+//! What the command line asks of the loop, and what the loop answers from what it holds.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use super::EventLoop;
+use crate::clock;
+use crate::control::Went;
+use crate::daemon::control::{Ask, AskCommand};
+use crate::daemon::feed_facts::feed_facts;
+use crate::daemon::snapshot::{Facts, snapshot};
+use crate::daemon::whereabouts::{Sources, whereabouts};
+use crate::protocol::Input;
+use crate::protocol::io::{Command, Ticket};
+use crate::record::Entry;
+use crate::status::Snapshot;
+
+impl EventLoop {
+    /// Whoever asked may have gone: an answer that nobody takes is none.
+    pub(super) fn on_ask(&mut self, ask: Ask) -> Option<oneshot::Receiver<Result<(), String>>> {
+        match ask {
+            Ask::Snapshot(answer) => {
+                let _ = answer.send(Box::new(self.snapshot()));
+            }
+            Ask::Feeds(answer) => {
+                let _ = answer.send(feed_facts(&self.node));
+            }
+            Ask::Reload(answer) => {
+                self.reload();
+                let _ = answer.send(());
+            }
+            Ask::Doors(answer) => {
+                let _ = answer.send(Arc::clone(self.parts.doors.set()));
+            }
+            Ask::Command(command, answer) => self.command(answer, |ticket| match command {
+                AskCommand::Rewind { peer, to } => Command::Rewind { ticket, peer, to },
+                AskCommand::Repair { peer } => Command::Repair { ticket, peer },
+                AskCommand::AcceptClock => Command::AcceptClock { ticket },
+                AskCommand::Decide { publisher, key, release } => {
+                    Command::Decide { ticket, publisher, key, release }
+                }
+            }),
+            Ask::Whereabouts(entry, answer) => {
+                let _ = answer.send(self.whereabouts(&entry));
+            }
+            Ask::Keys(answer) => {
+                let _ = answer.send(self.reload_keys());
+            }
+            Ask::Statement(bytes, answer) => {
+                let _ = answer.send(self.take_statement(&bytes));
+            }
+            Ask::Stop => {
+                self.parts.doors.stop();
+                let (answer, stopped) = oneshot::channel();
+                self.command(answer, |ticket| Command::Stop { ticket });
+                return Some(stopped);
+            }
+        }
+        None
+    }
+
+    pub(super) fn command(
+        &mut self,
+        answer: oneshot::Sender<Result<(), String>>,
+        command: impl FnOnce(Ticket) -> Command,
+    ) {
+        let ticket = Ticket(self.commands.next);
+        self.commands.next += 1;
+        self.commands.waiting.insert(ticket, answer);
+        self.node.handle_input(Input::Command(command(ticket)), clock::now());
+    }
+
+    pub fn snapshot(&mut self) -> Snapshot {
+        let facts = Facts {
+            identity: &self.identity,
+            view: self.node.view(),
+            stats: self.parts.store.stats(),
+            strangers: self.parts.transport.strangers(),
+            files: &self.files.peers,
+            node_file: &self.files.node_file.problems,
+            chronicle: &self.chronicle,
+            doors: self.parts.doors.set().status(),
+            door_files: self.parts.doors.set().file_faults(),
+            cannot_open: self.parts.doors.opening().cannot_open(),
+            now: clock::now(),
+        };
+        snapshot(facts, &mut self.watches.lags)
+    }
+
+    fn whereabouts(&self, entry: &Entry) -> Vec<Went> {
+        let sources = Sources {
+            view: &self.node.view(),
+            files: &self.files.peers.peers,
+            own: self.files.config.names(),
+            doors: &self.files.config.doors.consumers,
+            trust: &self.node.trust(),
+            times: &self.watches.read_times,
+            rules: &self.files.rules,
+            now: clock::now().wall,
+        };
+        whereabouts(entry, &sources)
+    }
+}

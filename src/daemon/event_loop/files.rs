@@ -1,0 +1,114 @@
+//! The files that are read again while the node runs: peers, groups and lists act at once.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use super::EventLoop;
+use crate::clock;
+use crate::config::{Fingerprint, NodeConfig, PeerFiles, Problem};
+use crate::daemon::changes;
+use crate::daemon::rules_log::RulesLog;
+use crate::envelope::{Opener, SealKey, Signer};
+use crate::identity::PublisherName;
+use crate::policy::TrustList;
+use crate::protocol::{Input, Node};
+use crate::transport::PeerAddresses;
+
+/// The peer files in force.
+pub struct Files {
+    pub config: NodeConfig,
+    pub own_key: ed25519_dalek::VerifyingKey,
+    pub own_seal: SealKey,
+    pub peers: PeerFiles,
+    pub trust: Arc<ArcSwap<TrustList>>,
+    /// By which rules older events were decided.
+    pub rules: RulesLog,
+    pub signer: Arc<Signer>,
+    pub opener: Arc<Opener>,
+    pub fingerprint: Fingerprint,
+    /// `intelmesh.toml`, which is read again only to say what is wrong with it: it acts at the next start.
+    pub node_file: NodeFile,
+}
+
+/// What is wrong with `intelmesh.toml` now.
+#[derive(Debug, Default)]
+pub struct NodeFile {
+    pub fingerprint: Fingerprint,
+    pub problems: Vec<Problem>,
+}
+
+impl NodeFile {
+    /// As it is at start, when all of it was good.
+    pub fn of(dir: &Path) -> Self {
+        Self { fingerprint: Fingerprint::of_node_file(dir), problems: Vec::new() }
+    }
+
+    pub(super) fn look(&mut self, dir: &Path) {
+        let fingerprint = Fingerprint::of_node_file(dir);
+        if fingerprint != self.fingerprint {
+            self.fingerprint = fingerprint;
+            self.problems = NodeConfig::load(dir).err().map(|errors| errors.0).unwrap_or_default();
+            self.problems.iter().for_each(|problem| tracing::warn!("{problem}"));
+        }
+    }
+}
+
+impl EventLoop {
+    pub(super) fn reload_if_changed(&mut self) {
+        self.files.node_file.look(&self.files.config.dir);
+        let fingerprint = Fingerprint::of_agreements(&self.files.config.paths);
+        if fingerprint != self.files.fingerprint {
+            self.reload();
+        }
+    }
+
+    /// Reads `peers/` and puts it in force at once: the gate first, then the core, then the doors.
+    pub(super) fn reload(&mut self) {
+        self.files.fingerprint = Fingerprint::of_agreements(&self.files.config.paths);
+        let peers = self.files.peers.reload(&self.files.config, &self.files.own_key);
+        for problem in &peers.problems {
+            if !self.files.peers.problems.contains(problem) {
+                tracing::warn!("{problem}");
+            }
+        }
+        let changes = changes::between(&self.files.peers, &peers);
+        if !changes.is_empty() {
+            changes::write_down(self.files.config.paths.state.clone(), changes, clock::now().wall);
+        }
+        let view = self.node.view();
+        // How far a feed that does not run has come is known once it goes on.
+        let decided = |name: &PublisherName| {
+            let peer = view.peers.iter().find(|peer| peer.name == *name);
+            peer.and_then(|peer| peer.sent.looked_at).unwrap_or(view.ends.last.seq)
+        };
+        self.files.rules.changed(&peers.peers, clock::now().wall, decided);
+        if peers.peers == self.files.peers.peers && peers.groups == self.files.peers.groups {
+            self.files.peers = peers;
+            return;
+        }
+        tracing::info!(peers = peers.peers.len(), "peer files read");
+        let trust = peers.trust_list(self.files.config.names(), self.files.own_key);
+        let trust = Arc::new(trust.with_own_seal(self.files.own_seal));
+        self.node.handle_input(Input::Trust(trust), clock::now());
+        // What is said to those who are cut off now goes out before the gate closes.
+        self.obey();
+        self.parts.transport.set_peers(reachable(&peers, &self.node));
+        self.files.trust.store(self.node.trust());
+        self.files.peers = peers;
+    }
+}
+
+/// How the transport reaches each peer; those whose keys are revoked it does not.
+pub fn reachable(peers: &PeerFiles, node: &Node) -> Vec<PeerAddresses> {
+    let revoked: Vec<&PublisherName> = node.revoked().collect();
+    let peers = peers.trusted();
+    let address = |file: &crate::config::PeerFile| PeerAddresses {
+        name: file.peer.name.clone(),
+        key: file.peer.key,
+        addresses: file.addresses.clone(),
+        paused: file.peer.is_cut() || revoked.contains(&&file.peer.name),
+    };
+    peers.map(address).collect()
+}
