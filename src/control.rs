@@ -14,7 +14,7 @@ use crate::envelope::{Body, Core, IdScheme, OpenError, Opened};
 use crate::identity::{EventId, PublisherName};
 use crate::link::{Link, LinkTarget};
 use crate::record::Entry;
-use crate::status::{Snapshot, rfc3339, rfc3339_or_absent};
+use crate::status::{HealthCode, Snapshot, rfc3339, rfc3339_or_absent};
 use crate::time::Timestamp;
 
 pub use event_ref::{EventRef, EventRefError, UUID_PREFIX_MIN};
@@ -53,6 +53,10 @@ pub enum Request {
         of: TraceOf,
         /// Links to follow from there, at most.
         depth: u8,
+    },
+    /// What is shown under this code was seen; answered by [`Reply::Acknowledged`].
+    Acknowledge {
+        code: HealthCode,
     },
     FeedShow,
     FeedRewind {
@@ -112,6 +116,10 @@ pub enum Reply {
     Explained(Box<Went>),
     Trial(Box<Trial>),
     AsideTried(AsideTried),
+    /// So many incidents are shown no more.
+    Acknowledged {
+        incidents: u64,
+    },
     /// It was done.
     Done,
     Refused(Refusal),

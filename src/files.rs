@@ -1,7 +1,8 @@
 //! The one place that makes, replaces, renames and removes the node's files, so that all follow one discipline
 //! (docs/FILES.md): bytes are synced before they get their name, a name is synced before anybody relies on it, and
 //! the directory that holds it before that. After a power cut each file is as it was or as it should be. The segments
-//! of the journal are written at offsets, by `store::file_disk` in the same order. Nothing here knows what a file holds.
+//! of the journal are written at offsets, by `store::file_disk` in the same order. A file gets the owner of its
+//! directory (`ownership`). Nothing here knows what a file holds.
 
 pub mod lines;
 #[cfg(test)]
@@ -9,12 +10,14 @@ pub mod recorder;
 #[cfg(test)]
 mod tests;
 
-use std::fs::{self, DirBuilder, File, Permissions};
+use std::fs::{self, DirBuilder, File};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use tempfile::{NamedTempFile, PersistError};
+
+use crate::ownership::{hand_dir_to_owner_of, hand_to_owner_of};
 
 /// Begins the names of files that are not whole yet. A crash may leave one: nobody reads it, and it may be removed.
 pub const UNFINISHED_PREFIX: &str = ".unfinished-";
@@ -52,8 +55,8 @@ pub fn sync_bytes(file: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Makes a directory, and those above it that are missing, with this mode; durably, also if an earlier process made
-/// it and had no time to sync its name.
+/// Makes a directory, and those above it that are missing, with this mode and the owner of the one above; durably,
+/// also if an earlier process made it and had no time to sync its name.
 ///
 /// # Errors
 /// As [`sync_names`].
@@ -68,6 +71,7 @@ pub fn make_dir(dir: &Path, mode: u32) -> io::Result<()> {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists && dir.is_dir() => {}
             made => made?,
         }
+        hand_dir_to_owner_of(above, dir)?;
         #[cfg(test)]
         recorder::note(|| recorder::Op::MakeDir(dir.to_owned()));
     }
@@ -78,7 +82,8 @@ pub fn make_dir(dir: &Path, mode: u32) -> io::Result<()> {
     }
 }
 
-/// Writes a file whole and durably, over one that is there; after an error or a crash it is as it was.
+/// Writes a file whole and durably, over one that is there; after an error or a crash it is as it was. It gets the
+/// owner of its directory, and of `mode` what the directory allows too.
 ///
 /// # Errors
 /// As [`sync_names`].
@@ -86,7 +91,7 @@ pub fn replace(file: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     write_whole(file, bytes, mode, |unfinished| unfinished.persist(file))
 }
 
-/// Writes a new file whole and durably.
+/// Writes a new file whole and durably, as [`replace`] does.
 ///
 /// # Errors
 /// As [`sync_names`]; `AlreadyExists` if there is a file of that name: it is as it was.
@@ -101,11 +106,10 @@ fn write_whole(
     place: impl FnOnce(NamedTempFile) -> Result<File, PersistError>,
 ) -> io::Result<()> {
     let dir = dir_of(file);
-    let mut unfinished = tempfile::Builder::new()
-        .prefix(UNFINISHED_PREFIX)
-        .permissions(Permissions::from_mode(mode))
-        .tempfile_in(dir)?;
+    // Mode 0600 until it is whole and has its owner.
+    let mut unfinished = tempfile::Builder::new().prefix(UNFINISHED_PREFIX).tempfile_in(dir)?;
     unfinished.write_all(bytes)?;
+    hand_to_owner_of(dir, unfinished.as_file(), mode)?;
     unfinished.as_file().sync_all()?;
     #[cfg(test)]
     let from = unfinished.path().to_owned();

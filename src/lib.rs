@@ -47,6 +47,8 @@ pub mod keyring;
 #[cfg(feature = "node")]
 pub mod local;
 #[cfg(feature = "node")]
+pub mod ownership;
+#[cfg(feature = "node")]
 pub mod transport;
 
 /// For tests alone.

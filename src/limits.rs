@@ -209,6 +209,10 @@ pub const FEED_SILENT_MS: u64 = 30_000;
 /// How long an older stream of the same key has to answer before a second instance replaces it, in ms.
 pub const CLONE_PROBE_MS: u64 = 5_000;
 
+/// A second process with one key is told this long after it was refused last, in ms: twice the time after which a
+/// silent feed is closed, so that the pause between two of its attempts does not end the warning.
+pub const CLONE_SHOWN_MS: u64 = 2 * FEED_SILENT_MS;
+
 /// An ACK leaves at most this long after the durable cursor moved, in ms.
 pub const ACK_DELAY_MS: u64 = 100;
 
@@ -352,6 +356,9 @@ pub const ADDRESSES_MAX: usize = 16;
 
 /// Old names of one peer.
 pub const ALIASES_MAX: usize = 16;
+
+/// Publishers that one peer file ignores. An operator's list; beyond it the file is refused.
+pub const IGNORED_MAX: usize = 256;
 
 /// The least `keep_bytes`, in bytes: less holds nobody up for a moment.
 pub const KEEP_BYTES_MIN: u64 = 1_000_000;

@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::control::{EventRef, RewindPlace, TRIAL_LAST_DEFAULT, TRIAL_LAST_MAX};
 use crate::identity::PublisherName;
 use crate::policy::Tlp;
+use crate::status::HealthCode;
 use crate::time::Timestamp;
 
 pub use event::{EventVerb, TraceArgs};
@@ -93,7 +94,8 @@ Exits 1 where any line was answered with an error.")]
     /// Say whether all is well, then show peers, journal, consumers, strangers and errors.
     #[command(after_help = "Examples:
   intelmesh status -C /srv/mesh
-  intelmesh status -C /srv/mesh --check        one line; exits 1 where not all is well
+  intelmesh status -C /srv/mesh --check        one line; exits 1 if something is wrong
+  intelmesh status --ack rejected_by_peer      seen: not shown any more, unless it happens again
   intelmesh status -C /srv/mesh --json | jq '.peers[] | {name, connected}'")]
     Status(StatusArgs),
     /// Check configuration, keys, peers and permissions, and name everything wrong at once; needs no running node.
@@ -214,9 +216,12 @@ pub struct PeerAddArgs {
     /// Take only what this peer publishes itself
     #[arg(long)]
     pub no_relay: bool,
-    /// Trust it as a publisher, but never connect to it
+    /// Do not connect to it: it connects to us, and is missed if it does not
     #[arg(long)]
     pub no_connect: bool,
+    /// Trust what it publishes, which comes through others: never connect to it, and do not miss it
+    #[arg(long, conflicts_with = "no_connect")]
+    pub publisher_only: bool,
     /// Only write it down: it is trusted once its words were compared with `peer verify`
     #[arg(long, conflicts_with = "yes")]
     pub pending: bool,
@@ -332,9 +337,12 @@ pub enum KeyVerb {
 pub struct StatusArgs {
     #[command(flatten)]
     pub dir: DirArgs,
-    /// Print the first line only; exit 1 where not all is well
+    /// Print the first line only; exit 1 unless it begins with ok or starting
     #[arg(long)]
     pub check: bool,
+    /// You have seen what happened under this health code: it is not shown any more, unless it happens again
+    #[arg(long, value_name = "CODE", value_parser = health_code, conflicts_with = "check")]
+    pub ack: Option<HealthCode>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -371,6 +379,13 @@ pub enum AsideVerb {
     #[command(after_help = "Examples:
   intelmesh aside retry pipeline")]
     Retry { door: String },
+}
+
+fn health_code(text: &str) -> Result<HealthCode, String> {
+    HealthCode::parse(text).ok_or_else(|| {
+        let known: Vec<&str> = HealthCode::ALL.iter().map(|code| code.as_str()).collect();
+        format!("expected one of {}", known.join(" "))
+    })
 }
 
 fn label(text: &str) -> Result<Tlp, String> {

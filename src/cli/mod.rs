@@ -64,7 +64,7 @@ fn carry_out(cli: Cli) -> Result<(), Failure> {
         Verb::Event(verb) => event::event(&here(None), verb, json),
         Verb::Clock(args::ClockVerb::Accept) => clock::accept(&here(None)),
         Verb::Key(verb) => key::key(&here(None), &verb, json),
-        Verb::Status(args) => status::status(&here(args.dir.node), args.check, json),
+        Verb::Status(args) => status::status(&here(args.dir.node.clone()), &args, json),
         Verb::Check(args) => check::check(&here(args.node), json),
         Verb::Feed(verb) => feed::feed(&here(None), verb, json),
         Verb::Aside(verb) => aside::aside(&here(None), &verb, json),

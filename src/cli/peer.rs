@@ -48,7 +48,7 @@ fn add(place: &Place, args: PeerAddArgs) -> Result<(), Failure> {
     let text = if args.invitation == "-" { read_invitation()? } else { args.invitation };
     let invitation = Invitation::parse(&text, now).map_err(|error| Failure::no(&error).hint(error.hint()))?;
     acceptable(&invitation, &config, &known, place)?;
-    introduce(&invitation, args.no_connect);
+    introduce(&invitation, args.no_connect || args.publisher_only);
     if !args.yes
         && !args.pending
         && !agreed(
@@ -63,7 +63,12 @@ fn add(place: &Place, args: PeerAddArgs) -> Result<(), Failure> {
         name: invitation.name.clone(),
         key: invitation.key,
         seal: Some(seal_key_text(&invitation.seal)),
-        addresses: if args.no_connect { Vec::new() } else { invitation.addresses.clone() },
+        addresses: if args.no_connect || args.publisher_only {
+            Vec::new()
+        } else {
+            invitation.addresses.clone()
+        },
+        publisher_only: args.publisher_only,
         tlp_max: args.tlp_max,
         relay: args.no_relay.then_some(false),
         added: now,
@@ -91,7 +96,7 @@ fn add(place: &Place, args: PeerAddArgs) -> Result<(), Failure> {
     if args.pending {
         let name = &new.name;
         talk(format!("{name} is pending: nothing is exchanged before intelmesh peer verify {name}"));
-    } else if !args.no_connect {
+    } else if !args.no_connect && !args.publisher_only {
         let check = reach::check(place, &new.name, &invitation.addresses);
         say_reached(&check);
     }

@@ -1,10 +1,12 @@
 //! `status`: is all well, and how does everything stand?
 
 use super::answer::Answer;
+use super::args::StatusArgs;
 use super::failure::{Failure, NO};
 use super::place::{Place, unexpected};
+use crate::audit::What;
 use crate::control::{Reply, Request};
-use crate::status::{Snapshot, health_line, render};
+use crate::status::{HealthCode, Snapshot, health_line, render};
 
 pub fn ask(place: &Place) -> Result<Snapshot, Failure> {
     match place.ask(&Request::Status)? {
@@ -15,7 +17,11 @@ pub fn ask(place: &Place) -> Result<Snapshot, Failure> {
 
 /// # Errors
 /// With `check`, exit 1 where not all is well; without it, being unwell is still an answer.
-pub fn status(place: &Place, check: bool, json: bool) -> Result<(), Failure> {
+pub fn status(place: &Place, args: &StatusArgs, json: bool) -> Result<(), Failure> {
+    if let Some(code) = args.ack {
+        return acknowledge(place, code, json);
+    }
+    let check = args.check;
     let snapshot = ask(place)?;
     let mut answer = Answer::new();
     match (json, check) {
@@ -24,5 +30,21 @@ pub fn status(place: &Place, check: bool, json: bool) -> Result<(), Failure> {
         (false, false) => answer.text(&render(&snapshot, crate::clock::now().wall))?,
     }
     answer.flush()?;
-    if check && !snapshot.ok { Err(Failure::silent(NO)) } else { Ok(()) }
+    if check && !snapshot.ok && !snapshot.starting { Err(Failure::silent(NO)) } else { Ok(()) }
+}
+
+/// The operator has seen what happened: it is not shown any more, unless it happens again.
+fn acknowledge(place: &Place, code: HealthCode, json: bool) -> Result<(), Failure> {
+    let incidents = match place.ask(&Request::Acknowledge { code })? {
+        Reply::Acknowledged { incidents } => incidents,
+        other => return Err(unexpected(&other)),
+    };
+    place.audit_here(What::Acknowledged, None, code.as_str());
+    let mut answer = Answer::new();
+    match json {
+        true => answer.json(&serde_json::json!({"acknowledged": code.as_str(), "incidents": incidents}))?,
+        false => answer
+            .line(format!("{}: {incidents} acknowledged; shown again if it happens again", code.as_str()))?,
+    }
+    answer.flush()
 }

@@ -11,6 +11,7 @@ use super::reading::{Report, Section, parse};
 use crate::envelope::seal::{SealKey, SealKeyError};
 use crate::filter::{Lists, NoLists};
 use crate::identity::{PublisherName, parse_public_key};
+use crate::limits::IGNORED_MAX;
 use crate::policy::{Peer, Rate, Receive, Share};
 
 const KEYS: &[&str] = &[
@@ -31,7 +32,7 @@ const KEYS: &[&str] = &[
     "receive",
 ];
 const SHARE_KEYS: &[&str] = &["tlp_max", "seal", "where"];
-const RECEIVE_KEYS: &[&str] = &["relay", "rate", "rate_per_publisher", "where"];
+const RECEIVE_KEYS: &[&str] = &["relay", "ignore", "rate", "rate_per_publisher", "where"];
 const SECTIONS: &[KnownKeys] = &[("", KEYS), ("share", SHARE_KEYS), ("receive", RECEIVE_KEYS)];
 /// What later versions will know: refused, never ignored.
 const LATER: &[&str] = &["groups", "expect_every"];
@@ -42,8 +43,10 @@ const LATER_RECEIVE: &[&str] = &["seal", "groups"];
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerFile {
     pub peer: Peer,
-    /// Empty: trusted as a publisher, never dialled.
+    /// Empty: never dialled, it connects to us.
     pub addresses: Vec<String>,
+    /// Publishers that are deliberately not trusted: what comes of them is counted, and no warning.
+    pub ignore: Vec<PublisherName>,
     pub pairing: Pairing,
     /// As shown: relative to the node's directory.
     pub file: PathBuf,
@@ -120,7 +123,7 @@ impl PeerFile {
         let pairing = pairing(&top, &mut report);
         let lines = rule_lines(&top, &report);
         let share = share(&top, lists, &mut report);
-        let receive = receive(&top, lists, &mut report);
+        let (receive, ignore) = receive(&top, lists, &mut report);
         let (Some(name), Some(key), true) = (name, key, report.problems.is_empty()) else {
             report.problems.sort_by_key(|problem| problem.line);
             return Err(report.problems);
@@ -128,7 +131,8 @@ impl PeerFile {
         let dialled = !addresses.is_empty() && !publisher_only;
         let peer =
             Peer { name, key, seal, aliases, dialled, publisher_only, paused, revoked, share, receive };
-        Ok(Self { peer, addresses, pairing, file: file.to_owned(), key_line, lines, text: text.into() })
+        let (file, text) = (file.to_owned(), text.into());
+        Ok(Self { peer, addresses, ignore, pairing, file, key_line, lines, text })
     }
 }
 
@@ -211,6 +215,16 @@ fn rule_lines(top: &Section<'_, '_>, report: &Report) -> RuleLines {
     lines
 }
 
+fn ignored(section: &Section<'_, '_>, report: &mut Report) -> Vec<PublisherName> {
+    let texts = section.texts("ignore", report).unwrap_or_default();
+    if let Some(beyond) = texts.get(IGNORED_MAX) {
+        let (value, wanted) = (beyond.value.chars().take(80).collect(), "one of 256 ignored publishers at most");
+        report.fault(beyond.line, Fault::Value { key: "ignore".into(), value, wanted });
+    }
+    let parsed = texts.into_iter().filter_map(|at| checked(at, "ignore", PublisherName::parse, report));
+    parsed.collect()
+}
+
 fn share(top: &Section<'_, '_>, lists: &dyn Lists, report: &mut Report) -> Share {
     let mut share = Share::default();
     if let Some(section) = top.section("share", SHARE_KEYS, LATER_SHARE, report) {
@@ -221,15 +235,16 @@ fn share(top: &Section<'_, '_>, lists: &dyn Lists, report: &mut Report) -> Share
     share
 }
 
-fn receive(top: &Section<'_, '_>, lists: &dyn Lists, report: &mut Report) -> Receive {
-    let mut receive = Receive::default();
+fn receive(top: &Section<'_, '_>, lists: &dyn Lists, report: &mut Report) -> (Receive, Vec<PublisherName>) {
+    let (mut receive, mut ignore) = (Receive::default(), Vec::new());
     if let Some(section) = top.section("receive", RECEIVE_KEYS, LATER_RECEIVE, report) {
         receive.relay = section.flag("relay", report).unwrap_or(receive.relay);
         receive.rate = rate(&section, "rate", report);
         receive.rate_per_publisher = rate(&section, "rate_per_publisher", report);
         receive.filter = filter(&section, "where", lists, report);
+        ignore = ignored(&section, report);
     }
-    receive
+    (receive, ignore)
 }
 
 fn rate(section: &Section<'_, '_>, key: &'static str, report: &mut Report) -> Option<Rate> {
@@ -283,6 +298,17 @@ mod tests {
         assert_eq!(file.peer.share.tlp_max, Tlp::Red);
         assert_eq!(file.peer.receive.rate, Some(Rate { per_second: 100 }));
         assert_eq!(file.peer.receive.rate_per_publisher, Some(Rate { per_second: 5 }));
+    }
+
+    #[test]
+    fn a_publisher_alone_is_never_dialled_and_others_may_be_ignored() {
+        let text = "key = \"KEY\"\naddresses = [\"/ip4/192.0.2.1/tcp/1\"]\npublisher_only = true\n\
+                    [receive]\nignore = [\"cert-xx\", \"cert_yy\"]";
+        let file = parsed(text).unwrap();
+        assert!(file.peer.publisher_only && !file.peer.dialled);
+        assert_eq!(file.ignore.iter().map(PublisherName::as_str).collect::<Vec<_>>(), ["cert-xx", "cert-yy"]);
+        let problems = parsed("key = \"KEY\"\n[receive]\nignore = [\"not a name\"]").unwrap_err();
+        assert!(problems[0].starts_with("peers/cert-ee.toml:3: \"ignore\""), "{problems:?}");
     }
 
     #[test]

@@ -47,6 +47,12 @@ impl Fingerprint {
         Self::of_files([peers, groups, lists].concat())
     }
 
+    /// Of `keys/`, whose content is not looked at.
+    pub fn of_keys(paths: &Paths) -> Self {
+        let entries = std::fs::read_dir(&paths.keys).into_iter().flatten().flatten();
+        Self::of_files(entries.map(|entry| entry.path()).collect())
+    }
+
     /// Of `intelmesh.toml` alone.
     pub fn of_node_file(dir: &Path) -> Self {
         Self::of_files(vec![dir.join(super::NODE_FILE)])
@@ -123,6 +129,11 @@ impl PeerFiles {
     /// The addresses of each peer that is dialled.
     pub fn addresses(&self) -> BTreeMap<PublisherName, Vec<String>> {
         self.trusted().map(|file| (file.peer.name.clone(), file.addresses.clone())).collect()
+    }
+
+    /// Does a file say that this publisher is deliberately not trusted?
+    pub fn ignores(&self, publisher: &PublisherName) -> bool {
+        self.peers.iter().any(|file| file.ignore.contains(publisher))
     }
 
     fn runs(&self, file: &PeerFile) -> bool {

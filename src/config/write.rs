@@ -18,6 +18,10 @@ use crate::identity::{ProjectName, PublisherName, public_key_text};
 use crate::policy::Tlp;
 use crate::time::Timestamp;
 
+/// What the operator's files may be at most: others may read them.
+const FILE_MODE: u32 = 0o644;
+const DIR_MODE: u32 = 0o755;
+
 #[derive(Debug, Error)]
 pub enum WriteError {
     #[error("{} is a node already", .0.display())]
@@ -88,11 +92,11 @@ pub fn new_node(dir: &Path, new: &NewNode) -> Result<(), WriteError> {
     if file.exists() {
         return Err(WriteError::NodeExists(dir.to_owned()));
     }
-    for name in ["peers", "groups"] {
+    for name in ["peers", "groups", "lists"] {
         let path = dir.join(name);
-        files::make_dir(&path, 0o777).map_err(|error| WriteError::Io { file: path, error })?;
+        files::make_dir(&path, DIR_MODE).map_err(|error| WriteError::Io { file: path, error })?;
     }
-    atomically(&file, node_text(new).as_bytes(), 0o644)
+    atomically(&file, node_text(new).as_bytes(), FILE_MODE)
 }
 
 /// Who is to become a peer, from an invitation and the flags of `peer add`.
@@ -103,6 +107,8 @@ pub struct NewPeer {
     /// `x25519:…`.
     pub seal: Option<String>,
     pub addresses: Vec<String>,
+    /// Its events come through others: it is not dialled, and not missed.
+    pub publisher_only: bool,
     pub tlp_max: Option<Tlp>,
     /// `Some(false)` for `--no-relay`.
     pub relay: Option<bool>,
@@ -163,10 +169,10 @@ pub fn add_peer(
 ) -> Result<(PathBuf, Written), WriteError> {
     check_peer(peers_dir, known, &new.name, &new.key)?;
     let file = peers_dir.join(format!("{}.toml", new.name));
-    files::make_dir(peers_dir, 0o777)
+    files::make_dir(peers_dir, DIR_MODE)
         .map_err(|error| WriteError::Io { file: peers_dir.to_owned(), error })?;
     // Of two that add the same name at once, the second sees the file of the first, and what key it has.
-    match files::create_new(&file, peer_text(new).as_bytes(), 0o644) {
+    match files::create_new(&file, peer_text(new).as_bytes(), FILE_MODE) {
         Ok(()) => return Ok((file, Written::Added)),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         Err(error) => return Err(WriteError::Io { file, error }),
@@ -193,8 +199,10 @@ fn peer_text(new: &NewPeer) -> String {
 key = {key}
 # What is sealed for them is sealed to this key.
 {seal}
-# Where we dial them. [] = trusted as a publisher, never dialled.
+# Where we dial them. [] = they dial us; `status` says if they do not.
 addresses = {addresses}
+# true = their events come through others: not dialled, and not missed.
+publisher_only = {publisher_only}
 # Old names still met in paths and ids.
 aliases = []
 # true = no connection; what they missed waits for them.
@@ -217,12 +225,15 @@ seal = false
 [receive]
 # May they hand us what others published?
 relay = {relay}
+# Publishers of which we deliberately trust none: what comes of them is counted, and no warning.
+# ignore = ["cert-xx"]
 # Most events a second, from them, and from each publisher through them. Nothing is lost by a limit.
 # rate = "1000/s"
 # rate_per_publisher = "100/s"
 "#,
         key = text(&public_key_text(&new.key)),
         addresses = list(&new.addresses),
+        publisher_only = new.publisher_only,
         added = new.added,
         added_by = text(&new.added_by),
         pending = new.pending,
@@ -245,6 +256,9 @@ fn merge(document: &mut DocumentMut, new: &NewPeer) {
     }
     if let Some(label) = new.tlp_max {
         set(document, Some("share"), "tlp_max", value(label.as_str()));
+    }
+    if new.publisher_only {
+        set(document, None, "publisher_only", value(true));
     }
     if let Some(relay) = new.relay {
         set(document, Some("receive"), "relay", value(relay));
@@ -326,7 +340,7 @@ fn open(file: &Path) -> Result<DocumentMut, WriteError> {
 }
 
 fn save(file: &Path, document: &DocumentMut) -> Result<(), WriteError> {
-    let mode = std::fs::metadata(file).map_or(0o644, |data| data.permissions().mode() & 0o777);
+    let mode = std::fs::metadata(file).map_or(FILE_MODE, |data| data.permissions().mode() & 0o777);
     atomically(file, document.to_string().as_bytes(), mode)
 }
 

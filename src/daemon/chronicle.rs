@@ -1,14 +1,16 @@
-//! What happened, as the core tells it: one line of log each, and what status remembers of it. Payloads and
-//! secrets never come here.
+//! What happened, as the core tells it: one line of log each (repeated ones are counted by `repeats`), and what
+//! status remembers of it. Payloads and secrets never come here.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::daemon::log_limit::LogLimit;
+use crate::daemon::unknown::UnknownPublishers;
 use crate::identity::{EventId, PublisherName};
-use crate::protocol::io::{Event, LossCause, Outcome, Role};
+use crate::protocol::io::{Event, LossCause, Outcome, Role, StoreFailure};
 use crate::record::ConsumerName;
 use crate::status::{HealthCode, Problem};
 use crate::time::{Now, Timestamp};
+use crate::wire::VerdictCode;
 
 /// Errors that merely happened, kept for status.
 const ERRORS_MAX: usize = 32;
@@ -20,6 +22,7 @@ pub struct Chronicle {
     pub consumer_missing_at: BTreeMap<ConsumerName, Timestamp>,
     pub equivocations: BTreeMap<PublisherName, (u64, Timestamp, Option<EventId>)>,
     limit: LogLimit,
+    pub unknown: UnknownPublishers,
 }
 
 impl Chronicle {
@@ -56,11 +59,17 @@ impl Chronicle {
                 tracing::debug!(outcome, id = %id.uuid, %publisher, source, bytes);
             }
             Event::NotTaken { peer, seq, code, detail } => {
-                let allowed = self.limit.allow(peer.as_str(), code.as_str(), 1, now.tick);
-                if let Some(count) = allowed {
+                if code == VerdictCode::UnknownPublisher
+                    && let Ok(publisher) = PublisherName::parse(&detail)
+                {
+                    self.unknown.met(publisher, peer.clone(), seq, now.wall);
+                }
+                if let Some(count) = self.limit.allow(peer.as_str(), code.as_str(), 1, now.tick) {
                     tracing::warn!(outcome = "rejected", %peer, seq, reason = code.as_str(), detail, count);
-                    let what = format!("{peer}: entry {seq} rejected: {} {detail}", code.as_str());
-                    self.remember(now.wall, what.trim_end().to_owned(), None);
+                    if code != VerdictCode::UnknownPublisher {
+                        let what = format!("{peer}: entries rejected: {} {detail}", code.as_str());
+                        self.remember(now.wall, what.trim_end().to_owned(), None);
+                    }
                 }
             }
             Event::Equivocation { publisher, id, source } => self.on_equivocation(publisher, id, source, now),
@@ -73,8 +82,15 @@ impl Chronicle {
             }
             Event::NotStored { failure } => {
                 if self.limit.allow("", "not_stored", 1, now.tick).is_some() {
-                    let hint = Some("free some space".into());
-                    self.problem(now.wall, format!("nothing can be stored: {failure:?}"), hint);
+                    let (what, hint) = match failure {
+                        StoreFailure::DiskFull => {
+                            ("the journal cannot grow: the disk is full", "free some space")
+                        }
+                        StoreFailure::Stopping => {
+                            ("the journal is closed: the node is stopping", "start it again")
+                        }
+                    };
+                    self.problem(now.wall, what.to_owned(), Some(hint.into()));
                 }
             }
             Event::PeerUp { .. }

@@ -21,7 +21,8 @@ use crate::local::{DoorSet, EntryQuestion};
 use crate::policy::TrustList;
 use crate::protocol::io::DialFailure;
 use crate::record::Entry;
-use crate::status::Snapshot;
+use crate::status::incidents::Acknowledged;
+use crate::status::{HealthCode, Snapshot};
 use crate::store::Store;
 use crate::transport::{DialOutcome, Transport};
 
@@ -29,6 +30,8 @@ use crate::transport::{DialOutcome, Transport};
 #[derive(Debug)]
 pub enum Ask {
     Snapshot(oneshot::Sender<Box<Snapshot>>),
+    /// The operator has seen what is shown under a code.
+    Acknowledge(HealthCode, oneshot::Sender<Acknowledged>),
     Feeds(oneshot::Sender<FeedFacts>),
     Command(AskCommand, oneshot::Sender<Result<(), String>>),
     /// Read `peers/` again; answered once it is in force.
@@ -82,6 +85,18 @@ impl Control {
                 let _ = tokio::task::spawn_blocking(move || doors.look()).await;
                 self.ask(Ask::Snapshot).await.map(Reply::Status)
             }
+            Request::Acknowledge { code } => match self.ask(|answer| Ask::Acknowledge(code, answer)).await? {
+                Acknowledged::Incidents(incidents) => Ok(Reply::Acknowledged { incidents: incidents as u64 }),
+                Acknowledged::Nothing => {
+                    Err(Refusal::no(format!("nothing is shown under {}", code.as_str()))
+                        .hint("intelmesh status"))
+                }
+                Acknowledged::State => Err(Refusal::no(format!(
+                    "{} describes a state that still lasts: it ends with its cause",
+                    code.as_str()
+                ))
+                .hint("intelmesh status says what to do about it")),
+            },
             Request::FeedShow => self.ask(Ask::Feeds).await.map(Reply::Feeds),
             Request::EventShow { id } => {
                 let entry = self.find(id).await?;

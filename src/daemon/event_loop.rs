@@ -14,10 +14,13 @@ use crate::clock;
 use crate::daemon::chronicle::Chronicle;
 use crate::daemon::control::Ask;
 use crate::daemon::frame_dump::FrameDump;
-use crate::daemon::keys;
-use crate::daemon::snapshot::{Identity, Lags};
+use crate::daemon::health_watch::HealthWatch;
+use crate::daemon::lags::Lags;
+use crate::daemon::snapshot::Identity;
+use crate::daemon::undeliverable::Undeliverable;
 use crate::daemon::whereabouts::ReadTimes;
 use crate::daemon::workers::Workers;
+use crate::daemon::{keys, log, renamed};
 use crate::envelope::statement::claimed_publisher;
 use crate::envelope::{SignedStatement, Stated};
 use crate::identity::PublisherName;
@@ -25,6 +28,7 @@ use crate::keyring::{Keyring, KeyringError};
 use crate::local::Doors;
 use crate::protocol::io::{Event, Ticket};
 use crate::protocol::{Input, Node, Output};
+use crate::status::{HealthCode, Problem};
 use crate::store::Store;
 use crate::transport::Transport;
 
@@ -43,11 +47,33 @@ pub struct Parts {
     pub inputs: mpsc::Sender<Input>,
 }
 
-/// How each reader gets on, looked at once a second.
-#[derive(Debug, Default)]
+/// What is looked at once a second, and remembered from one look to the next.
+#[derive(Debug)]
 struct Watches {
     lags: Lags,
     read_times: ReadTimes,
+    health: HealthWatch,
+    /// `keys/` is older than what this node has published of its keys: peers reject what is signed here.
+    keys_stale: Option<Problem>,
+    /// This node has another name than when it ran last.
+    renamed: Option<Problem>,
+    undeliverable: Undeliverable,
+    /// The last entry at the start: whether a peer that has not connected since has what lies before is not known.
+    last_at_start: u64,
+}
+
+impl Watches {
+    fn open(files: &Files, identity: &Identity, last_at_start: u64) -> Self {
+        Self {
+            lags: Lags::default(),
+            read_times: ReadTimes::default(),
+            health: HealthWatch::open(&files.config.paths.state),
+            keys_stale: None,
+            renamed: renamed::noticed(&files.config.paths.state, &identity.name, identity.started.wall),
+            undeliverable: Undeliverable::open(&files.config.paths.state),
+            last_at_start,
+        }
+    }
 }
 
 /// Commands of the operator's that the core has not answered.
@@ -74,13 +100,14 @@ pub struct EventLoop {
 
 impl EventLoop {
     pub fn new(node: Node, parts: Parts, files: Files, identity: Identity) -> Self {
+        let watches = Watches::open(&files, &identity, node.view().ends.last.seq);
         Self {
             node,
             parts,
             files,
             identity,
             chronicle: Chronicle::default(),
-            watches: Watches::default(),
+            watches,
             // Apart from the core's own tickets.
             commands: Commands { next: 1 << 63, waiting: BTreeMap::new() },
             frames: FrameDump::from_env(),
@@ -123,9 +150,12 @@ impl EventLoop {
     /// Once a second.
     fn watch(&mut self) {
         let (view, now) = (self.node.view(), clock::now());
-        self.watches.lags.observe(&view, now);
         self.watches.read_times.observe(&view, now.wall);
+        self.look_at_keys();
         self.chronicle.tell_held_back(now);
+        // What changed is logged.
+        self.snapshot();
+        log::tell_repeats();
     }
 
     /// What is asked next may be answered at once only where nothing asked before it is open.
@@ -154,14 +184,21 @@ impl EventLoop {
         let of_them = |known: &&Stated| changed.contains(&known.latest().statement().publisher);
         let stated = self.node.statements().filter(of_them).cloned().collect();
         keys::write_down(self.files.config.paths.state.clone(), stated, clock::now().wall);
-        if changed.contains(&self.identity.name)
-            && let Err(error) =
-                Keyring::load(&self.files.config.paths.keys).and_then(|k| self.check_newest(&k))
-        {
-            tracing::error!(
-                "{error}: peers reject what is signed here; {}",
-                error.hint().unwrap_or_default()
-            );
+        if changed.contains(&self.identity.name) {
+            let newest = Keyring::load(&self.files.config.paths.keys).and_then(|k| self.check_newest(&k));
+            self.watches.keys_stale = newest.err().map(|error| Problem {
+                at: clock::now().wall,
+                what: format!("{error}: peers reject what is signed here"),
+                hint: error.hint(),
+                code: Some(HealthCode::KeysStale),
+            });
+        }
+    }
+
+    /// Whether somebody has put newer keys in the place of those that are stale.
+    fn look_at_keys(&mut self) {
+        if self.watches.keys_stale.is_some() && self.files.keys_changed() && self.reload_keys().is_ok() {
+            self.follow_keys();
         }
     }
 
@@ -174,6 +211,7 @@ impl EventLoop {
     fn reload_keys(&mut self) -> Result<(), String> {
         let keyring = Keyring::load(&self.files.config.paths.keys).map_err(|error| error.to_string())?;
         self.check_newest(&keyring).map_err(|error| error.to_string())?;
+        self.watches.keys_stale = None;
         self.files.opener.replace(keyring.opens_with().cloned());
         self.files.signer.replace(keyring.signing_key_in_use().clone());
         if let Some(statement) = keyring.statement() {

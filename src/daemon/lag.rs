@@ -1,27 +1,48 @@
-//! How long a reader has been behind. Its oldest unread entry is not looked up: what is known is when the
-//! reader was last seen level with what then was the end, and that bounds it.
+//! How long a reader has been behind. Its oldest unread entry is not looked up all the time: what is known is when the
+//! reader was last seen level with what then was the end, and that bounds it. What it was behind already when this
+//! process began is asked of the journal, once, so that a restart makes nobody younger.
 
 use crate::time::Tick;
 
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LagWatch {
-    /// The end when the reader was found behind it, and when that was.
-    behind: Option<(u64, Tick)>,
+    behind: Option<Behind>,
+    /// It was observed before: what it lags by from now on is known from then on.
+    begun: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Behind {
+    /// The end when the reader was found behind it, …
+    mark: u64,
+    /// … when that was, …
+    since: Tick,
+    /// … and how old its oldest unread entry was then, in ms.
+    before_ms: u64,
 }
 
 impl LagWatch {
     /// `position` of a reader and the `end` of what it reads, at `now`: how long it lags, in seconds.
     pub fn observe(&mut self, position: u64, end: u64, now: Tick) -> f64 {
+        self.observe_first(position, end, now, || 0)
+    }
+
+    /// The same. At the first call `age` says how old the oldest unread entry is, in ms.
+    pub fn observe_first(&mut self, position: u64, end: u64, now: Tick, age: impl FnOnce() -> u64) -> f64 {
+        let is_first = !std::mem::replace(&mut self.begun, true);
         if position >= end {
             self.behind = None;
             return 0.0;
         }
-        let (_, since) = match self.behind {
-            Some((mark, since)) if position < mark => (mark, since),
+        let behind = match self.behind {
+            Some(behind) if position < behind.mark => behind,
             // It has read what was there then: what it lags by now is newer.
-            _ => *self.behind.insert((end, now)),
+            _ => {
+                let before_ms = if is_first { age() } else { 0 };
+                *self.behind.insert(Behind { mark: end, since: now, before_ms })
+            }
         };
-        now.since_ms(since) as f64 / 1_000.0
+        (now.since_ms(behind.since) + behind.before_ms) as f64 / 1_000.0
     }
 }
 
@@ -43,5 +64,14 @@ mod tests {
         assert_eq!(watch.observe(1, 2, Tick(0)), 0.0);
         assert_eq!(watch.observe(1, 900, Tick(60_000)), 60.0);
         assert_eq!(watch.observe(900, 900, Tick(61_000)), 0.0);
+    }
+
+    #[test]
+    fn a_restart_makes_no_lag_younger_and_later_ones_no_older() {
+        let mut watch = LagWatch::default();
+        assert_eq!(watch.observe_first(1, 2, Tick(5), || 1_200_000), 1_200.0);
+        assert_eq!(watch.observe_first(1, 3, Tick(1_005), || 99_000_000), 1_201.0);
+        assert_eq!(watch.observe_first(3, 3, Tick(2_000), || 0), 0.0);
+        assert_eq!(watch.observe_first(3, 4, Tick(3_000), || 99_000_000), 0.0, "asked at the start alone");
     }
 }

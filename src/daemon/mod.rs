@@ -1,7 +1,8 @@
 //! A running node: builds every part, gives the core its inputs and obeys its outputs. No rule of its own.
 //!
 //! In reading order: `run` (from a directory to a node that is ready, and back), `event_loop`, `workers`,
-//! `chronicle` (what happened: log lines and what status remembers) and `log_limit` behind it, `snapshot`, `lag`, `control`, `trace`, `dry_run`,
+//! `chronicle` (what happened: log lines and what status remembers) and `log_limit` behind it, `snapshot` with `lags`, `lag`, `faults` and
+//! `unknown`, `undeliverable`, `health_watch`, `log` with `repeats`, `renamed`, `written`, `control`, `trace`, `dry_run`,
 //! `doors`, `feed_facts`, `whereabouts` (of an event), and `rules_log` and `verdict_words` behind it, `keys` (of others), `changes` (of peer files, for the
 //! audit), `spoken`, `frame_dump`.
 
@@ -11,19 +12,28 @@ mod control;
 mod doors;
 mod dry_run;
 mod event_loop;
+mod faults;
 mod feed_facts;
 mod frame_dump;
+mod health_watch;
 mod keys;
 mod lag;
+mod lags;
+mod log;
 mod log_limit;
+mod renamed;
+mod repeats;
 mod rules_log;
 mod run;
 mod snapshot;
 mod spoken;
 mod trace;
+mod undeliverable;
+mod unknown;
 mod verdict_words;
 mod whereabouts;
 mod workers;
+mod written;
 
 pub use doors::socket_door;
 pub use keys::copies;

@@ -16,16 +16,16 @@ use crate::config::{ConfigErrors, FileLists, Fingerprint, NodeConfig, PeerFiles}
 use crate::daemon::control::{Ask, Control};
 use crate::daemon::doors::{door_setups, journal_questions, socket_door};
 use crate::daemon::event_loop::{EventLoop, Files, NodeFile, Parts, reachable};
-use crate::daemon::keys;
 use crate::daemon::rules_log::RulesLog;
 use crate::daemon::snapshot::Identity;
-use crate::daemon::spoken;
+use crate::daemon::{keys, log, spoken};
 use crate::envelope::{Opener, Signer, Stated};
 use crate::files;
 use crate::identity::public_key_text;
 use crate::keyring::{Keyring, KeyringError};
 use crate::limits::SEEN_BEYOND_JOURNAL_MS;
 use crate::local::{Behind, ControlHandler, Doors, JournalQuestions, LocalError, Opening, Places};
+use crate::ownership;
 use crate::policy::TrustList;
 use crate::protocol::io::{Event, LossCause};
 use crate::protocol::{Bounds, Input, Node, NodeConfig as CoreConfig, Rules};
@@ -52,6 +52,8 @@ pub enum StartError {
     Keys(#[from] KeyringError),
     #[error("another node runs in {}", .0.display())]
     Locked(PathBuf),
+    #[error("{} belongs to the account {account}, and this is root", .dir.display())]
+    Owner { dir: PathBuf, account: String },
     #[error("{}: {error}", path.display())]
     Io { path: PathBuf, error: std::io::Error },
     #[error(transparent)]
@@ -70,6 +72,9 @@ impl StartError {
             Self::Locked(_) => {
                 Some("intelmesh status shows it; two nodes must never share a directory".into())
             }
+            Self::Owner { account, .. } => Some(format!(
+                "what root writes there that account cannot read: runuser -u {account} -- intelmesh run …"
+            )),
             Self::Io { .. } => Some("run it as the user that owns the node's directory".into()),
             Self::Store(error) => Some(error.hint()),
             Self::Transport(_) => Some("see listen = … in intelmesh.toml".into()),
@@ -83,11 +88,15 @@ impl StartError {
 /// # Errors
 /// [`StartError`] where it could not start.
 pub fn run(config: NodeConfig) -> Result<(), StartError> {
-    log_to_stderr();
+    log::open(None);
     let io = |path: &Path| {
         let path = path.to_owned();
         move |error| StartError::Io { path, error }
     };
+    if let Some((uid, _)) = ownership::other_owner(&config.paths.keys) {
+        let (dir, account) = (config.paths.keys.clone(), ownership::account(uid));
+        return Err(StartError::Owner { dir, account });
+    }
     let (journal, seen) = (config.paths.journal(), config.paths.seen());
     for dir in [&config.paths.state, &journal, &seen, &config.paths.run] {
         files::make_dir(dir, 0o700).map_err(io(dir))?;
@@ -108,15 +117,6 @@ pub fn run(config: NodeConfig) -> Result<(), StartError> {
     };
     runtime.shutdown_timeout(std::time::Duration::from_secs(2));
     result
-}
-
-fn log_to_stderr() {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("INTELMESH_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,intelmesh=info"));
-    let plain =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false);
-    // Set already where a test runs two nodes in one process.
-    let _ = plain.with_target(false).try_init();
 }
 
 /// `run/lock`: one process for each directory, whatever is left there.
@@ -189,16 +189,40 @@ async fn serve(config: NodeConfig) -> Result<(), StartError> {
     let paths = &config.paths;
     let (now, last) = (clock::now().wall, opened.ends.last.seq);
     let rules = RulesLog::open(&paths.state, &paths.lists, &peers.peers, now, last);
-    let files =
-        Files { config, own_key, own_seal, peers, trust, rules, signer, opener, fingerprint, node_file };
+    let keys = Fingerprint::of_keys(paths);
+    let files = Files {
+        config,
+        own_key,
+        own_seal,
+        peers,
+        trust,
+        rules,
+        signer,
+        opener,
+        fingerprint,
+        keys,
+        node_file,
+    };
     let parts = Parts { store, transport, doors, inputs };
     let mut event_loop = EventLoop::new(node, parts, files, identity);
     report_start(&mut event_loop, &opened.problems, opened.missing);
     stop_on_signal(asks);
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        %name,
+        listening = listening.join(" "),
+        last_seq = last,
+        peers = event_loop.files.peers.trusted().count(),
+        doors = doors_text(&event_loop.files.config),
+        "started"
+    );
     say_ready(&name, &listening);
     event_loop.run(inputs_out, asks_out).await;
+    let last_seq = event_loop.node.view().ends.last.seq;
     let EventLoop { parts, .. } = event_loop;
     stop(parts).await;
+    let up_s = clock::now().tick.since_ms(started.tick) / 1_000;
+    tracing::info!(%name, last_seq, up_s, "stopped");
     Ok(())
 }
 
@@ -293,6 +317,14 @@ fn say_ready(name: &crate::identity::PublisherName, listening: &[String]) {
     }
     // Nobody may be reading; the node serves all the same.
     let _ = writeln!(std::io::stdout(), "{line}").and_then(|()| std::io::stdout().flush());
+}
+
+/// The doors of `intelmesh.toml`, by name, for the log.
+fn doors_text(config: &NodeConfig) -> String {
+    let submits = config.doors.submits.iter().map(|door| door.name.as_str());
+    let names: Vec<&str> =
+        submits.chain(config.doors.consumers.iter().map(|door| door.name.as_str())).collect();
+    if names.is_empty() { "none".to_owned() } else { names.join(" ") }
 }
 
 /// SIGTERM and SIGINT stop the node; SIGHUP reads `peers/` again.

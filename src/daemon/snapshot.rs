@@ -1,24 +1,21 @@
 //! Puts together what status shows: the core's view, the store's figures, the transport's strangers, what the
 //! chronicle remembers and what is wrong with the files.
 
-use std::collections::BTreeMap;
-
 use crate::config::{self, PeerFiles};
 use crate::daemon::chronicle::Chronicle;
-use crate::daemon::lag::LagWatch;
+use crate::daemon::faults::fault;
+use crate::daemon::lags::Lags;
 use crate::identity::{PublisherName, public_key_text};
 use crate::protocol::failing::Failing;
 use crate::protocol::link::ContactState;
 use crate::protocol::view::{ConsumerView, NodeView, PeerView};
-use crate::record::ConsumerName;
 use crate::status::{
-    CannotOpen, Clock, Consumer, Disk, Door, DoorWay, Equivocation, FilterFailing, HealthCode, Journal, Peer,
-    PeerFault, PeerState, Problem, Received, STATUS_SCHEMA, Seen, Sent, Snapshot, Stranger,
+    CannotOpen, Clock, Consumer, Disk, Door, DoorWay, Equivocation, FilterFailing, HealthCode, Journal,
+    NotDeliverable, Peer, PeerState, Problem, Received, STATUS_SCHEMA, Seen, Sent, Snapshot, Stranger,
 };
 use crate::store::{self, StoreStats};
 use crate::time::{Now, Timestamp};
 use crate::transport;
-use crate::wire::FaultCode;
 
 /// What does not change while the node runs.
 #[derive(Clone, Debug)]
@@ -29,16 +26,6 @@ pub struct Identity {
     pub started: Now,
     pub keep_bytes: u64,
     pub keep_days: u32,
-}
-
-/// How long each reader has been behind; observed once a second.
-#[derive(Debug, Default)]
-pub struct Lags {
-    sent: BTreeMap<PublisherName, LagWatch>,
-    received: BTreeMap<PublisherName, LagWatch>,
-    consumers: BTreeMap<ConsumerName, LagWatch>,
-    /// How many entries each peer had rejected when it last rejected one, and when that was seen.
-    rejections: BTreeMap<PublisherName, (u64, Timestamp)>,
 }
 
 pub struct Facts<'a> {
@@ -54,55 +41,23 @@ pub struct Facts<'a> {
     /// What is wrong with files that doors read while they run.
     pub door_files: Vec<String>,
     pub cannot_open: Option<CannotOpen>,
+    /// What lasts and is known to the loop alone.
+    pub lasting: Vec<Problem>,
+    pub not_deliverable: Option<NotDeliverable>,
     pub now: Now,
 }
 
-impl Lags {
-    /// To be called about once a second, and before a snapshot.
-    pub fn observe(&mut self, view: &NodeView, now: Now) {
-        let last = view.ends.last.seq;
-        for peer in &view.peers {
-            if let Some(position) = peer.sent.position {
-                self.sent.entry(peer.name.clone()).or_default().observe(position, last, now.tick);
-            }
-            let (count, at) = self.rejections.entry(peer.name.clone()).or_default();
-            // What the peer's own filter does not want is no fault of anybody's.
-            let faults = peer.sent.rejected.saturating_sub(peer.sent.not_wanted);
-            if faults > *count {
-                (*count, *at) = (faults, now.wall);
-            }
-            if let Some(lag) = peer.received.lag_events {
-                let end = peer.received.position + lag;
-                self.received.entry(peer.name.clone()).or_default().observe(
-                    peer.received.position,
-                    end,
-                    now.tick,
-                );
-            }
-        }
-        for consumer in &view.consumers {
-            let watch = self.consumers.entry(consumer.name.clone()).or_default();
-            watch.observe(consumer.position.seq, last, now.tick);
-        }
-        self.sent.retain(|name, _| view.peers.iter().any(|peer| peer.name == *name));
-        self.received.retain(|name, _| view.peers.iter().any(|peer| peer.name == *name));
-        self.rejections.retain(|name, _| view.peers.iter().any(|peer| peer.name == *name));
-        self.consumers.retain(|name, _| view.consumers.iter().any(|consumer| consumer.name == *name));
-    }
-}
-
-pub fn snapshot(facts: Facts<'_>, lags: &mut Lags) -> Snapshot {
-    lags.observe(&facts.view, facts.now);
+/// Everything but `health`, which is judged from it. `lags` were observed a moment ago.
+pub fn snapshot(facts: Facts<'_>, lags: &Lags) -> Snapshot {
     let Facts { identity, view, stats, strangers, files, node_file, chronicle, doors, .. } = facts;
     let (door_files, cannot_open, now) = (facts.door_files, facts.cannot_open, facts.now);
     let peers = view.peers.iter().map(|peer| self::peer(peer, &view, files, chronicle, lags, now)).collect();
-    let consumers =
-        view.consumers.iter().map(|at| consumer(at, &view, chronicle, &doors, lags, now)).collect();
+    let consumers = view.consumers.iter().map(|at| consumer(at, chronicle, &doors, lags)).collect();
     let file_problems = node_file.iter().chain(&files.problems);
     let file_problems =
         file_problems.map(|problem| Chronicle::lasting(now.wall, problem.to_string(), problem.hint()));
     let door_problems = door_files.into_iter().map(|what| {
-        let hint = "mend the file: until then the list before it stays in force";
+        let hint = "correct the file: until then the list before it stays in force";
         Chronicle::lasting(now.wall, what, Some(hint.to_owned()))
     });
     let store_problems = stats.problems.iter().map(|problem| {
@@ -110,9 +65,9 @@ pub fn snapshot(facts: Facts<'_>, lags: &mut Lags) -> Snapshot {
         let code = matches!(problem, store::Problem::DamagedSegment(_)).then_some(HealthCode::ConfigBad);
         Problem { at: identity.started.wall, what: problem.to_string(), hint: None, code }
     });
-    let errors =
-        file_problems.chain(door_problems).chain(store_problems).chain(chronicle.errors().cloned()).collect();
-    let mut snapshot = Snapshot {
+    let lasting = file_problems.chain(facts.lasting).chain(door_problems).chain(store_problems);
+    let errors = lasting.chain(chronicle.errors().cloned()).collect();
+    Snapshot {
         schema: STATUS_SCHEMA.to_owned(),
         name: identity.name.clone(),
         peer_id: identity.peer_id.clone(),
@@ -120,22 +75,27 @@ pub fn snapshot(facts: Facts<'_>, lags: &mut Lags) -> Snapshot {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         uptime_s: now.tick.since_ms(identity.started.tick) as f64 / 1_000.0,
         ok: true,
+        starting: false,
         health: Vec::new(),
         clock: clock(&view, now),
         journal: journal(&view, &stats, identity),
         seen: Seen { ids: stats.seen_ids, floor: view.floor, bytes: stats.seen_bytes },
-        disk: Some(Disk { free_bytes: stats.free_bytes, full: view.disk_full }),
+        disk: Some(Disk {
+            free_bytes: stats.free_bytes,
+            free_inodes: stats.free_inodes,
+            full: view.disk_full,
+        }),
         peers,
         consumers,
         doors,
         cannot_open,
         // Whoever became a peer since is none any more.
         strangers: strangers.into_iter().filter(|knocked| !is_peer(files, knocked)).map(stranger).collect(),
+        unknown_publishers: chronicle.unknown.shown(files),
+        not_deliverable: facts.not_deliverable,
         equivocations: equivocations(&view, chronicle),
         errors,
-    };
-    snapshot.judge(now.wall);
-    snapshot
+    }
 }
 
 fn clock(view: &NodeView, now: Now) -> Clock {
@@ -162,7 +122,7 @@ fn peer(
     view: &NodeView,
     files: &PeerFiles,
     chronicle: &Chronicle,
-    lags: &mut Lags,
+    lags: &Lags,
     now: Now,
 ) -> Peer {
     let file = files.peer(&peer.name);
@@ -182,25 +142,27 @@ fn peer(
         since: Some(since),
         address,
         addresses: file.map(|file| file.addresses.clone()).unwrap_or_default(),
+        publisher_only: file.is_some_and(|file| file.peer.publisher_only),
+        was_connected: peer.facts.was_connected,
+        down_cause: peer.facts.down_cause.clone().filter(|_| !connected),
+        stands_since: lags.stands_since(&peer.name),
         skew_ms: peer.facts.skew_ms,
         software: peer.facts.software.clone(),
         last_frame: peer.facts.last_frame_ms_ago.map(|ago| now.wall.minus_ms(ago)),
-        sent: sent(peer, view, lags, now),
-        received: received(peer, chronicle, lags, now),
+        sent: sent(peer, view, lags),
+        received: received(peer, chronicle, lags),
         fault: fault(peer),
         last_error: peer.facts.last_error.clone(),
     }
 }
 
-fn sent(peer: &PeerView, view: &NodeView, lags: &mut Lags, now: Now) -> Sent {
+fn sent(peer: &PeerView, view: &NodeView, lags: &Lags) -> Sent {
     let sent = &peer.sent;
     let last = view.ends.last.seq;
-    let rejected = lags.rejections.get(&peer.name).copied().filter(|(count, _)| *count > 0);
-    let watch = lags.sent.entry(peer.name.clone()).or_default();
     Sent {
         position: sent.position,
         lag_events: sent.position.map(|position| last.saturating_sub(position)),
-        lag_s: sent.position.map(|position| watch.observe(position, last, now.tick)),
+        lag_s: sent.position.and_then(|_| lags.sent(&peer.name)),
         offered: sent.offered,
         accepted: sent.accepted,
         refused: sent.refused,
@@ -209,20 +171,19 @@ fn sent(peer: &PeerView, view: &NodeView, lags: &mut Lags, now: Now) -> Sent {
         withheld: sent.withheld.values().sum(),
         withheld_why: sent.withheld.iter().map(|(why, count)| (why.as_str().to_owned(), *count)).collect(),
         filter_failing: filter_failing(&sent.failing),
-        rejected_at: rejected.map(|(_, at)| at),
+        rejected_wrongly: sent.rejected.saturating_sub(sent.not_wanted),
+        rejected_at: lags.rejected_at(&peer.name),
         rejected_why: sent.last_rejection.map(|said| said.to_string()),
     }
 }
 
-fn received(peer: &PeerView, chronicle: &Chronicle, lags: &mut Lags, now: Now) -> Received {
+fn received(peer: &PeerView, chronicle: &Chronicle, lags: &Lags) -> Received {
     let received = &peer.received;
     let rejected: u64 = received.rejected.values().sum();
-    let end = received.lag_events.map(|lag| received.position + lag);
-    let watch = lags.received.entry(peer.name.clone()).or_default();
     Received {
         position: Some(received.position),
         lag_events: received.lag_events,
-        lag_s: end.map(|end| watch.observe(received.position, end, now.tick)),
+        lag_s: received.lag_events.and_then(|_| lags.received(&peer.name)),
         offered: received.accepted
             + received.refused
             + rejected
@@ -246,43 +207,17 @@ fn filter_failing(failing: &Failing) -> Option<FilterFailing> {
     Some(FilterFailing { count: failing.count, last: *last, what, hint })
 }
 
-fn fault(peer: &PeerView) -> Option<PeerFault> {
-    let what = || peer.facts.last_error.clone().unwrap_or_default();
-    if let Some((address, key)) = &peer.facts.key_changed {
-        return Some(PeerFault::PeerKeyChanged { key: key.clone(), address: address.clone() });
-    }
-    if peer.facts.cloned {
-        return Some(PeerFault::Cloned { what: what() });
-    }
-    if peer.facts.turned_away {
-        return Some(PeerFault::RejectedByPeer { what: what() });
-    }
-    match peer.facts.fault? {
-        FaultCode::Version | FaultCode::Federation => Some(PeerFault::VersionSkew { what: what() }),
-        FaultCode::Name | FaultCode::Paused => Some(PeerFault::RejectedByPeer { what: what() }),
-        _ => None,
-    }
-}
-
-fn consumer(
-    at: &ConsumerView,
-    view: &NodeView,
-    chronicle: &Chronicle,
-    doors: &[Door],
-    lags: &mut Lags,
-    now: Now,
-) -> Consumer {
+fn consumer(at: &ConsumerView, chronicle: &Chronicle, doors: &[Door], lags: &Lags) -> Consumer {
     // The core always has the consumer of a door open: whether somebody is there, the door knows.
     let door = doors.iter().find_map(|door| match &door.way {
         DoorWay::Consumer(state) if door.name == at.name.as_str() => Some(state),
         _ => None,
     });
-    let watch = lags.consumers.entry(at.name.clone()).or_default();
     Consumer {
         name: Some(at.name.to_string()),
         position: at.position.seq,
         lag_events: Some(at.lag_events),
-        lag_s: Some(watch.observe(at.position.seq, view.ends.last.seq, now.tick)),
+        lag_s: lags.consumer(&at.name),
         filter_failing: filter_failing(&at.failing),
         connected: door.map_or(at.connected(), |door| door.connected),
         missing: at.position.missing,

@@ -7,6 +7,7 @@ use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use super::{dir_of, sync_names};
+use crate::ownership::hand_to_owner_of;
 
 /// What appending needs of a file.
 pub trait Appended: Write {
@@ -83,7 +84,7 @@ fn make_whole(file: &mut File, path: &Path, is_line: impl FnOnce(&[u8]) -> bool)
     Ok(whole)
 }
 
-/// Appends one line to the file at `path`, made with mode 0600 if there is none: bytes and name are on disk when this
+/// Appends one line to the file at `path`, made with mode 0600 and its directory's owner if there is none: bytes and name are on disk when this
 /// returns. Lines of two programs never mix.
 ///
 /// # Errors
@@ -94,6 +95,9 @@ pub fn append_line(path: &Path, mut line: Vec<u8>, is_line: impl FnOnce(&[u8]) -
     // Another program may be in the middle of its line.
     file.lock()?;
     let whole = make_whole(&mut file, path, is_line)?;
+    if whole == 0 {
+        hand_to_owner_of(dir_of(path), &file, 0o600)?;
+    }
     #[cfg(test)]
     super::recorder::note_appended(path, whole, &line);
     // The name as well, each time: the process that made the file may have had no time for it.

@@ -174,8 +174,10 @@ impl<R: Receiver> ConsumerDoor<R> {
                     holds = Some(seq);
                     continue;
                 }
-                End::Closed(ConsumerClosed::Busy) => self.tally.failed("another reader has its name".into()),
-                End::Closed(_) => self.tally.failed("too many consumers have names here".into()),
+                End::Closed(ConsumerClosed::Busy) => {
+                    self.tally.unreachable("another reader has its name".into())
+                }
+                End::Closed(_) => self.tally.unreachable("too many consumers have names here".into()),
             }
             if self.pause(Duration::from_millis(RECEIVER_MAX_MS)).await.is_none() {
                 return;
@@ -212,7 +214,7 @@ impl<R: Receiver> ConsumerDoor<R> {
                 }
             };
             self.tally.connected(false, (self.behind.now)().wall);
-            self.tally.failed(failed.to_string());
+            self.tally.unreachable(failed.to_string());
             let wait = rand::rng().random_range(0..=most);
             most = (2 * most).min(RECEIVER_MAX_MS);
             if self.pause(Duration::from_millis(wait)).await.is_none() {
@@ -269,6 +271,7 @@ impl<R: Receiver> ConsumerDoor<R> {
 
     /// Nothing is left to be handed over.
     async fn wait(&mut self, work: &mut Work) -> Result<Option<End>, ReceiverError> {
+        self.tally.well();
         let heard = {
             let Self { receiver, form, tally, behind, again, .. } = &mut *self;
             let idle = receiver.idle();
@@ -305,6 +308,9 @@ impl<R: Receiver> ConsumerDoor<R> {
         let taken: Vec<Made> = work.run.drain(..taken.min(work.run.len())).collect();
         let adapted = taken.iter().filter(|made| made.adapted).count();
         self.tally.handed(taken.len() as u64, adapted as u64);
+        if !taken.is_empty() {
+            self.tally.well();
+        }
         if let Some(mark) = taken.iter().rev().find_map(|made| made.mark) {
             self.held = Some(mark.mark.seq);
             self.acknowledge(work.id, mark).await;

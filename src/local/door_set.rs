@@ -128,9 +128,10 @@ impl DoorSet {
     pub fn status(&self) -> Vec<status::Door> {
         let submits = self.submits.iter().map(|door| door.status());
         let consumers = self.consumers.iter().map(|door| {
-            let (state, last_error) = door.tally.state();
+            let (state, trouble) = door.tally.state();
             let (name, way) = (door.name.clone(), DoorWay::Consumer(state));
-            status::Door { name, way, aside: door.aside.status(), last_error }
+            let (down, last_error) = (trouble.down, trouble.last_error);
+            status::Door { name, way, aside: door.aside.status(), down, last_error }
         });
         submits.chain(consumers).collect()
     }
@@ -192,7 +193,7 @@ fn submit_door(
         name: name.to_owned(),
         submitter: Arc::new(Submitter::new(behind, setup.door, doors.pending.clone())),
         aside: aside(setups, name)?,
-        tally: SubmitTally::new(name, state),
+        tally: SubmitTally::new(name, state, behind.now),
         stopping: doors.stopping.clone(),
         tasks: doors.tasks.clone(),
     });
@@ -231,7 +232,7 @@ fn consumer_door(
     match setup.to.clone() {
         ConsumerWay::Tcp(place) => {
             let state = ConsumerState::at("intelmq-tcp", &place.connect, (behind.now)().wall);
-            let tally = Arc::new(ConsumerTally::new(&name, state));
+            let tally = Arc::new(ConsumerTally::new(&name, state, behind.now));
             let receiver = TcpReceiver::new(place, &handed, tally.clone());
             let receiver = receiver.map_err(|error| LocalError::Io { file: handed, error })?;
             start(setup, receiver, tally, aside(setups, &name)?, behind, doors)
@@ -239,7 +240,7 @@ fn consumer_door(
         ConsumerWay::Redis { queue, queue_max } => {
             let server = redis_server(&queue, &name)?;
             let state = ConsumerState::at("intelmq-redis", &queue.shown(&server), (behind.now)().wall);
-            let tally = Arc::new(ConsumerTally::new(&name, state));
+            let tally = Arc::new(ConsumerTally::new(&name, state, behind.now));
             let destination = DestinationQueue::new(&queue.queue, &behind.door.publisher, &name);
             let receiver = QueueReceiver::new(server, destination, queue_max, tally.clone());
             start(setup, receiver, tally, aside(setups, &name)?, behind, doors)

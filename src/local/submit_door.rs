@@ -119,8 +119,9 @@ impl SubmitDoor {
 
     /// What status shows.
     pub fn status(&self) -> Door {
-        let (state, last_error) = self.tally.state();
-        Door { name: self.name.clone(), way: DoorWay::Submit(state), aside: self.aside.status(), last_error }
+        let (state, trouble) = self.tally.state();
+        let (way, aside) = (DoorWay::Submit(state), self.aside.status());
+        Door { name: self.name.clone(), way, aside, down: trouble.down, last_error: trouble.last_error }
     }
 }
 

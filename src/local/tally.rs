@@ -1,25 +1,45 @@
-//! What the doors count for status, and the last thing that went wrong at each. Nothing is decided by it.
+//! What the doors count for status, since when one does not reach its other end, and the last thing that went wrong at
+//! each. Nothing is decided by it.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::aside::AsideRecord;
 use crate::identity::EventId;
-use crate::status::{ConsumerState, SubmitState};
-use crate::time::Timestamp;
+use crate::status::{ConsumerState, DoorDown, SubmitState};
+use crate::time::{Now, Timestamp};
+
+/// What went wrong at a door.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Trouble {
+    /// The last thing, until the door works again.
+    pub last_error: Option<String>,
+    pub down: Option<DoorDown>,
+}
+
+impl Trouble {
+    /// The other end cannot be reached, or does nothing of what is asked. It begins with the first failure, whatever
+    /// is connected between two of them.
+    fn unreachable(&mut self, what: String, now: Timestamp) {
+        let since = self.down.as_ref().map_or(now, |down| down.since);
+        self.down = Some(DoorDown { since, what: what.clone() });
+        self.last_error = Some(what);
+    }
+}
 
 /// Of one `[[submit]]`.
 #[derive(Debug)]
 pub(super) struct SubmitTally {
     name: String,
-    inner: Mutex<(SubmitState, Option<String>)>,
+    now: fn() -> Now,
+    inner: Mutex<(SubmitState, Trouble)>,
 }
 
 impl SubmitTally {
-    pub fn new(name: &str, state: SubmitState) -> Self {
-        Self { name: name.to_owned(), inner: Mutex::new((state, None)) }
+    pub fn new(name: &str, state: SubmitState, now: fn() -> Now) -> Self {
+        Self { name: name.to_owned(), now, inner: Mutex::new((state, Trouble::default())) }
     }
 
-    fn inner(&self) -> MutexGuard<'_, (SubmitState, Option<String>)> {
+    fn inner(&self) -> MutexGuard<'_, (SubmitState, Trouble)> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -46,24 +66,30 @@ impl SubmitTally {
         tracing::warn!(door = self.name, outcome = "set aside", reason = code, "{error}");
         let mut inner = self.inner();
         inner.0.rejects += 1;
-        inner.1 = Some(format!("{code}: {error}"));
+        inner.1.last_error = Some(format!("{code}: {error}"));
     }
 
     /// Something went wrong that is no event's fault; the same is logged once.
     pub fn failed(&self, what: String) {
         let mut inner = self.inner();
-        if inner.1.as_ref() != Some(&what) {
+        if inner.1.last_error.as_ref() != Some(&what) {
             tracing::warn!(door = self.name, "{what}");
-            inner.1 = Some(what);
+            inner.1.last_error = Some(what);
         }
+    }
+
+    /// The other end cannot be reached, or does nothing of what is asked; the same is logged once.
+    pub fn unreachable(&self, what: String) {
+        self.failed(what.clone());
+        self.inner().1.unreachable(what, (self.now)().wall);
     }
 
     /// What was wrong is no longer.
     pub fn well(&self) {
-        self.inner().1 = None;
+        self.inner().1 = Trouble::default();
     }
 
-    pub fn state(&self) -> (SubmitState, Option<String>) {
+    pub fn state(&self) -> (SubmitState, Trouble) {
         self.inner().clone()
     }
 }
@@ -72,30 +98,43 @@ impl SubmitTally {
 #[derive(Debug)]
 pub(super) struct ConsumerTally {
     name: String,
-    inner: Mutex<(ConsumerState, Option<String>)>,
+    now: fn() -> Now,
+    inner: Mutex<(ConsumerState, Trouble)>,
     /// Why the receiver's list of fields cannot be used as it is now.
     form_fault: Mutex<Option<String>>,
 }
 
 impl ConsumerTally {
-    pub fn new(name: &str, state: ConsumerState) -> Self {
-        Self { name: name.to_owned(), inner: Mutex::new((state, None)), form_fault: Mutex::default() }
+    pub fn new(name: &str, state: ConsumerState, now: fn() -> Now) -> Self {
+        let inner = Mutex::new((state, Trouble::default()));
+        Self { name: name.to_owned(), now, inner, form_fault: Mutex::default() }
     }
 
-    fn inner(&self) -> MutexGuard<'_, (ConsumerState, Option<String>)> {
+    fn inner(&self) -> MutexGuard<'_, (ConsumerState, Trouble)> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn connected(&self, connected: bool, now: Timestamp) {
         let mut inner = self.inner();
         if inner.0.connected != connected {
-            tracing::info!(consumer = self.name, connected, "receiver");
+            tracing::debug!(consumer = self.name, connected, "receiver");
             inner.0.connected = connected;
             inner.0.since = Some(now);
         }
-        if connected {
-            inner.1 = None;
+    }
+
+    /// The receiver does what is asked of it: a connection alone says nothing of that.
+    pub fn well(&self) {
+        let mut inner = self.inner();
+        if std::mem::take(&mut inner.1).last_error.is_some() {
+            tracing::info!(consumer = self.name, "the receiver takes events again");
         }
+    }
+
+    /// The receiver cannot be reached, or does nothing of what is asked; the same is logged once.
+    pub fn unreachable(&self, what: String) {
+        self.failed(what.clone());
+        self.inner().1.unreachable(what, (self.now)().wall);
     }
 
     /// Why nothing is handed over although the receiver is there; `None`: it goes on.
@@ -161,13 +200,13 @@ impl ConsumerTally {
     /// The receiver cannot be reached, or does not answer as it should; the same is logged once.
     pub fn failed(&self, what: String) {
         let mut inner = self.inner();
-        if inner.1.as_ref() != Some(&what) {
+        if inner.1.last_error.as_ref() != Some(&what) {
             tracing::warn!(consumer = self.name, "{what}");
-            inner.1 = Some(what);
+            inner.1.last_error = Some(what);
         }
     }
 
-    pub fn state(&self) -> (ConsumerState, Option<String>) {
+    pub fn state(&self) -> (ConsumerState, Trouble) {
         self.inner().clone()
     }
 }

@@ -178,6 +178,10 @@ pub enum Input {
     },
 
     // --- operator ---
+    /// `peer` is dialled elsewhere from now on.
+    AddressesChanged {
+        peer: PublisherName,
+    },
     /// The trust list changed.
     Trust(Arc<TrustList>),
     /// A key statement that did not come from a peer, verified: this node's own, or one that an operator brought.
@@ -430,7 +434,7 @@ pub enum Event {
         outcome: Outcome,
         bytes: usize,
     },
-    /// An entry of `peer`'s feed was not taken, and why.
+    /// An entry of `peer`'s feed was not taken, and why. For `UnknownPublisher` the detail is the publisher's name.
     NotTaken {
         peer: PublisherName,
         seq: u64,

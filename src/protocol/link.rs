@@ -20,6 +20,7 @@ use crate::protocol::ground::{Ground, Pipe};
 use crate::protocol::intake::{self, Arrival, Offer, Question, Verdict};
 use crate::protocol::io::{DialFailure, Event, Output, Role, StreamId, Ticket};
 use crate::protocol::node::statements::STATEMENT_RATE;
+use crate::protocol::obstacle::{Obstacles, Reason, Side};
 use crate::protocol::receiver::{ReceivedTally, Receiver, Wishes};
 use crate::protocol::rules::Rule;
 use crate::protocol::sender::{Sender, SentTally, hello};
@@ -68,12 +69,15 @@ pub struct Facts {
     /// Their clock minus ours, in ms.
     pub skew_ms: Option<i64>,
     pub software: Option<String>,
-    /// Who answers there with another key: address and key.
-    pub key_changed: Option<(String, String)>,
-    /// The last dial proved our key and was turned away.
-    pub turned_away: bool,
-    pub cloned_until: Option<Tick>,
-    pub fault: Option<FaultCode>,
+    /// The name that the peer gave last, if it is not the one of its file here.
+    pub called: Option<PublisherName>,
+    /// Why the connection ended, or the last dial failed; `None` while it stands.
+    pub down_cause: Option<String>,
+    /// A frame of the feeds came last then, if they were closed because none came any more.
+    silent_since: Option<Timestamp>,
+    /// It was connected since it became a peer, as far as this node remembers.
+    pub was_connected: bool,
+    pub obstacles: Obstacles,
 }
 
 #[derive(Debug)]
@@ -113,6 +117,8 @@ impl Link {
     pub fn new(peer: Peer, ground: &Ground) -> Self {
         let now = ground.tick();
         let rates = Rates::new(&peer.receive, now);
+        // Its journal was read before: it has a number.
+        let known = ground.ledger.feeds.get(&peer.name).is_some_and(|feed| feed.log_id.is_some());
         Self {
             peer,
             contact: Contact {
@@ -129,7 +135,7 @@ impl Link {
             wishes: Wishes::default(),
             looks: Looks::default(),
             rates,
-            facts: Facts::default(),
+            facts: Facts { was_connected: known, ..Facts::default() },
             tally: Tally::default(),
         }
     }
@@ -155,6 +161,7 @@ impl Link {
         let stream = sender.pipe.stream;
         if let Some((after, held)) = sender.on_marks_checked(ticket, agrees, ground) {
             self.tally.sent.resumed(after);
+            self.facts.obstacles.feed_runs(Role::Sender);
             ground.tell(Event::FeedResumes { peer: self.peer.name.clone(), after });
             self.on_frames(stream, held, ground);
         }
@@ -216,6 +223,10 @@ impl Link {
         let was_receiver = self.receiver.take_if(|receiver| receiver.pipe.stream == stream);
         let was_sender = self.sender.take_if(|sender| sender.pipe.stream == stream);
         self.arriving.retain(|arriving| arriving.pipe.stream != stream);
+        if self.admitted().next().is_none() && self.facts.obstacles.no_process_is_left() {
+            // The process that was let in has ended: another one may come in its place at once.
+            self.contact.feed_backoff.reset(ground.tick());
+        }
         if let Some(receiver) = &was_receiver {
             ground.intake.flights.stream_closed(stream, ground.now.tick);
             let owed = ground.ledger.feeds.get(&self.peer.name).map(|state| &state.owed);
@@ -383,6 +394,10 @@ impl Link {
         let ends = ends.chain(self.sender.iter().map(|sender| (sender.pipe.stream, sender.last_frame)));
         let silent: Vec<StreamId> =
             ends.filter(|(_, last)| now >= last.plus_ms(FEED_SILENT_MS)).map(|(stream, _)| stream).collect();
+        if !silent.is_empty() {
+            let ago = self.last_frame().map_or(0, |last| now.since_ms(last));
+            self.facts.silent_since = Some(ground.now.wall.minus_ms(ago));
+        }
         for stream in &silent {
             self.fail(*stream, FaultCode::Silent.into(), ground);
         }

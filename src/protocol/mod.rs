@@ -4,7 +4,7 @@
 //!
 //! In reading order: `io` (what goes in and comes out), `node`, `link` with `sender` (and what was `sent`)
 //! and `receiver`, `intake`, `handoff`, `appender`, then `ground`, `steady`, `backoff`, `bucket`, `rules`, `failing`,
-//! `fault`, `dialect`, `view`.
+//! `fault`, `obstacle`, `dialect`, `view`.
 
 pub mod appender;
 pub mod backoff;
@@ -18,6 +18,7 @@ pub mod intake;
 pub mod io;
 pub mod link;
 pub mod node;
+pub mod obstacle;
 pub mod receiver;
 pub mod rules;
 pub mod sender;

@@ -10,6 +10,7 @@ use crate::protocol::handoff::HandoffTally;
 use crate::protocol::io::ConsumerRequest;
 use crate::protocol::link::{ContactState, Link};
 use crate::protocol::node::Node;
+use crate::protocol::obstacle::Obstacle;
 use crate::protocol::sent::Exceptions;
 use crate::record::{ConsumerName, JournalEnds, Position};
 use crate::time::{Tick, Timestamp};
@@ -57,6 +58,7 @@ pub struct SentView {
     pub deferred: u64,
     pub rejected: u64,
     pub withheld: BTreeMap<Withheld, u64>,
+    /// Of the rejected ones, those that the peer's own policy does not want.
     pub not_wanted: u64,
     pub failing: Failing,
     pub last_rejection: Option<VerdictNumber>,
@@ -84,13 +86,14 @@ pub struct FactsView {
     pub last_error: Option<String>,
     pub skew_ms: Option<i64>,
     pub software: Option<String>,
-    pub key_changed: Option<(String, String)>,
-    pub turned_away: bool,
+    /// The name that the peer gave last, if it is not that of its file here.
+    pub called: Option<PublisherName>,
+    pub down_cause: Option<String>,
+    pub was_connected: bool,
+    /// What stands in the way, worst first.
+    pub obstacles: Vec<Obstacle>,
     /// How long ago the last frame of any feed with it came, in ms.
     pub last_frame_ms_ago: Option<u64>,
-    pub cloned: bool,
-    /// The last fault either side closed a feed with, until a feed stands again.
-    pub fault: Option<crate::wire::FaultCode>,
 }
 
 #[derive(Clone, Debug)]
@@ -190,11 +193,11 @@ impl Node {
                 last_error: link.facts.last_error.clone(),
                 skew_ms: link.facts.skew_ms,
                 software: link.facts.software.clone(),
-                key_changed: link.facts.key_changed.clone(),
-                turned_away: link.facts.turned_away,
+                called: link.facts.called.clone(),
+                down_cause: link.facts.down_cause.clone(),
+                was_connected: link.facts.was_connected,
+                obstacles: link.facts.obstacles.all(now),
                 last_frame_ms_ago: link.last_frame().map(|last| now.since_ms(last)),
-                cloned: link.facts.cloned_until.is_some_and(|until| now < until),
-                fault: link.facts.fault,
             },
         }
     }

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::rfc3339_or_absent;
+use super::{rfc3339, rfc3339_or_absent};
 use crate::time::Timestamp;
 
 /// One door of `intelmesh.toml`.
@@ -16,7 +16,18 @@ pub struct Door {
     /// What lies in `aside/` for the operator to see to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub aside: Option<DoorAside>,
+    /// The other end cannot be reached, or does nothing of what is asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub down: Option<DoorDown>,
     pub last_error: Option<String>,
+}
+
+/// Since when a door does not reach its other end, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DoorDown {
+    #[serde(with = "rfc3339")]
+    pub since: Timestamp,
+    pub what: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

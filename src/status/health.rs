@@ -1,36 +1,78 @@
 //! What is wrong, derived from the facts of a [`Snapshot`] by rules without memory: every fact carries its
-//! own time. Root causes come first. Nothing here mends anything.
+//! own time and its own words. Root causes come first. Nothing here repairs anything.
+//!
+//! In reading order: the codes, then `peers` (connections and feeds), `doors` (and consumers), `line` (the first
+//! line of `status`).
+
+mod doors;
+mod line;
+mod peers;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Consumer, Door, DoorWay, FilterFailing, Health, Peer, PeerFault, PeerState, Snapshot};
+use super::{FilterFailing, Health, Side, Snapshot, UnknownPublisher};
 use crate::identity::PublisherName;
-use crate::limits::CLOCK_SKEW_SHOWN_MS;
 use crate::time::Timestamp;
 
-/// A peer that is gone for less is not worth a word: it restarts, or a line flaps. In ms (contract §5).
-pub const DOWN_SHOWN_AFTER_MS: u64 = 30_000;
+pub use line::health_line;
 
-/// A connection that stands without a frame of a feed for this long is silent, in ms: twice what the
-/// protocol itself waits before it dials again.
-pub const SILENT_SHOWN_AFTER_MS: u64 = 60_000;
-
-/// A feed or a consumer lags where its oldest unread entry is older than this, in seconds.
+/// A feed or a consumer lags if its oldest unread entry is older than this, in seconds.
 pub const LAG_SHOWN_S: f64 = 60.0;
 
-/// What was rejected or went missing is shown for this long, in ms; the counters stay.
-pub const LOSS_SHOWN_MS: u64 = 24 * 60 * 60 * 1000;
+/// A connection without a frame of a feed for this long is silent, in ms: a frame comes at least every 10 s, and at
+/// 30 s the protocol closes it.
+pub const SILENT_SHOWN_AFTER_MS: u64 = 25_000;
 
-/// Equivocation is shown for this long after the last one, in ms.
-pub const EQUIVOCATION_SHOWN_MS: u64 = 7 * 24 * 60 * 60 * 1000;
+/// What happened is shown for this long, in ms; the counters stay (contract §6).
+pub const INCIDENT_SHOWN_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// Less free space than this is low, in bytes.
 pub const DISK_LOW_BYTES: u64 = 256 * 1024 * 1024;
 
+/// Fewer files than this that can still be made are few. A day of the seen set and the link index takes about 20.
+pub const DISK_LOW_INODES: u64 = 1_000;
+
 /// A reader whose unread entries fill this share of `keep_bytes` is about to lose some (design §1).
 pub const RETENTION_SHORT_SHARE: f64 = 0.8;
 
-/// The closed list of reasons (contract §5), worst first: the order of `status`.
+/// After how long each state is worth a warning. Tests with real nodes shorten them.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Thresholds {
+    /// A node that started less long ago is starting, in ms.
+    pub start_ms: u64,
+    /// A peer that is away for less is called silent and not down: it restarts, or its line flaps. In ms.
+    pub down_ms: u64,
+    /// A connected peer's feed that does not run for less is being opened, in ms.
+    pub stands_ms: u64,
+    /// A door that does not reach its other end for less is tried again first, in ms.
+    pub door_ms: u64,
+    /// In seconds.
+    pub lag_s: f64,
+}
+
+impl Default for Thresholds {
+    fn default() -> Self {
+        let (start_ms, down_ms, stands_ms, door_ms) = (30_000, 30_000, 30_000, 30_000);
+        Self { start_ms, down_ms, stands_ms, door_ms, lag_s: LAG_SHOWN_S }
+    }
+}
+
+impl Thresholds {
+    /// So many times shorter.
+    #[must_use]
+    pub fn divided_by(self, by: u32) -> Self {
+        let by_ms = u64::from(by.max(1));
+        Self {
+            start_ms: self.start_ms / by_ms,
+            down_ms: self.down_ms / by_ms,
+            stands_ms: self.stands_ms / by_ms,
+            door_ms: self.door_ms / by_ms,
+            lag_s: self.lag_s / f64::from(by.max(1)),
+        }
+    }
+}
+
+/// The closed list of reasons (contract §6), worst first: the order of `status`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HealthCode {
@@ -39,39 +81,51 @@ pub enum HealthCode {
     Cloned,
     Equivocation,
     PeerKeyChanged,
+    KeysStale,
     FeedMissing,
     RetentionShort,
     ConfigBad,
     KeyExpiring,
+    NameMismatch,
+    DoorDown,
+    NotDeliverable,
     FilterFailing,
     DoorRejects,
     VersionSkew,
     RejectedByPeer,
+    NoRoute,
     PeerDown,
     PeerSilent,
     FeedLagging,
     ConsumerLagging,
+    UnknownPublisher,
 }
 
 impl HealthCode {
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 23] = [
         Self::DiskLow,
         Self::ClockOff,
         Self::Cloned,
         Self::Equivocation,
         Self::PeerKeyChanged,
+        Self::KeysStale,
         Self::FeedMissing,
         Self::RetentionShort,
         Self::ConfigBad,
         Self::KeyExpiring,
+        Self::NameMismatch,
+        Self::DoorDown,
+        Self::NotDeliverable,
         Self::FilterFailing,
         Self::DoorRejects,
         Self::VersionSkew,
         Self::RejectedByPeer,
+        Self::NoRoute,
         Self::PeerDown,
         Self::PeerSilent,
         Self::FeedLagging,
         Self::ConsumerLagging,
+        Self::UnknownPublisher,
     ];
 
     pub const fn as_str(self) -> &'static str {
@@ -81,47 +135,87 @@ impl HealthCode {
             Self::Cloned => "cloned",
             Self::Equivocation => "equivocation",
             Self::PeerKeyChanged => "peer_key_changed",
+            Self::KeysStale => "keys_stale",
             Self::FeedMissing => "feed_missing",
             Self::RetentionShort => "retention_short",
             Self::ConfigBad => "config_bad",
             Self::KeyExpiring => "key_expiring",
+            Self::NameMismatch => "name_mismatch",
+            Self::DoorDown => "door_down",
+            Self::NotDeliverable => "not_deliverable",
             Self::FilterFailing => "filter_failing",
             Self::DoorRejects => "door_rejects",
             Self::VersionSkew => "version_skew",
             Self::RejectedByPeer => "rejected_by_peer",
+            Self::NoRoute => "no_route",
             Self::PeerDown => "peer_down",
             Self::PeerSilent => "peer_silent",
             Self::FeedLagging => "feed_lagging",
             Self::ConsumerLagging => "consumer_lagging",
+            Self::UnknownPublisher => "unknown_publisher",
         }
+    }
+
+    /// Reads the name of a code.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|code| code.as_str() == text)
     }
 }
 
-/// Everything that is wrong in `facts` at `now`, worst first. Reads all but `ok` and `health`.
-pub fn derive(facts: &Snapshot, now: Timestamp) -> Vec<Health> {
+/// Everything that is wrong in `facts` at `now`, worst first. Reads all but `ok`, `starting` and `health`.
+pub fn derive(facts: &Snapshot, thresholds: &Thresholds, now: Timestamp) -> Vec<Health> {
     let mut found = Vec::new();
     disk(facts, &mut found);
     clock(facts, &mut found);
-    equivocations(facts, now, &mut found);
+    equivocations(facts, &mut found);
     for problem in &facts.errors {
         if let Some(code) = problem.code {
             let hint = problem.hint.clone().unwrap_or_else(|| "intelmesh check".to_owned());
-            found.push(Finding::new(code, &problem.what, hint).since(problem.at).done());
+            let finding = Finding::new(code, &problem.what, hint);
+            // That the name changed happened once; the rest lasts.
+            let happened = code == HealthCode::NameMismatch;
+            let at = problem.at;
+            found.push(if happened { finding.happened(at) } else { finding.since(at) }.done());
         }
     }
-    for peer in &facts.peers {
-        peer_faults(peer, now, &mut found);
-        if peer.state == PeerState::Trusted {
-            peer_connection(peer, now, &mut found);
-            peer_feeds(facts, peer, now, &mut found);
-        }
-    }
-    facts.doors.iter().for_each(|door| door_rejects(door, &mut found));
-    for consumer in &facts.consumers {
-        consumers(facts, consumer, now, &mut found);
-    }
+    not_deliverable(facts, &mut found);
+    unknown_publishers(facts, &mut found);
+    let rules = Rules { facts, thresholds, now };
+    facts.peers.iter().for_each(|peer| rules.peer(peer, &mut found));
+    facts.doors.iter().for_each(|door| rules.door(door, &mut found));
+    facts.consumers.iter().for_each(|consumer| rules.consumer(consumer, &mut found));
     found.sort_by_key(|health| health.code);
     found
+}
+
+/// What the rules about peers, doors and consumers are asked with.
+struct Rules<'a> {
+    facts: &'a Snapshot,
+    thresholds: &'a Thresholds,
+    now: Timestamp,
+}
+
+impl Rules<'_> {
+    /// Has it lasted for so long, in ms?
+    fn lasts(&self, since: Timestamp, ms: u64) -> bool {
+        self.now.since_ms(since) >= ms
+    }
+
+    fn for_long(&self, since: Timestamp) -> String {
+        span_text(self.now.since_ms(since) / 1000)
+    }
+
+    /// Do the unread entries of a reader, at the average size, fill most of what retention keeps?
+    fn is_retention_short(&self, lag_events: Option<u64>) -> bool {
+        let journal = &self.facts.journal;
+        let (Some(lag), Some(keep)) = (lag_events, journal.keep_bytes) else { return false };
+        let held = (journal.last_seq + 1).saturating_sub(journal.first_seq);
+        if held == 0 || keep == 0 {
+            return false;
+        }
+        let unread = journal.bytes as f64 * lag.min(held) as f64 / held as f64;
+        unread >= RETENTION_SHORT_SHARE * keep as f64
+    }
 }
 
 struct Finding(Health);
@@ -129,7 +223,8 @@ struct Finding(Health);
 impl Finding {
     fn new(code: HealthCode, what: impl Into<String>, hint: impl Into<String>) -> Self {
         let (what, hint) = (what.into(), hint.into());
-        Self(Health { code, peer: None, consumer: None, since: None, what, hint })
+        let (peer, consumer, door, side, since) = (None, None, None, None, None);
+        Self(Health { code, peer, consumer, door, side, since, incident: false, what, hint })
     }
 
     fn peer(mut self, name: &PublisherName) -> Self {
@@ -142,8 +237,24 @@ impl Finding {
         self
     }
 
+    fn door(mut self, name: &str) -> Self {
+        self.0.door = Some(name.to_owned());
+        self
+    }
+
+    fn side(mut self, side: Side) -> Self {
+        self.0.side = Some(side);
+        self
+    }
+
     fn since(mut self, at: impl Into<Option<Timestamp>>) -> Self {
         self.0.since = at.into();
+        self
+    }
+
+    /// It happened at `at`, and does not last: it is shown for a while.
+    fn happened(mut self, at: Timestamp) -> Self {
+        (self.0.since, self.0.incident) = (Some(at), true);
         self
     }
 
@@ -154,17 +265,23 @@ impl Finding {
 
 fn disk(facts: &Snapshot, found: &mut Vec<Health>) {
     let Some(disk) = &facts.disk else { return };
-    let what = if disk.full {
-        "the disk is full: submissions are deferred and feeds are not read".to_owned()
-    } else if disk.free_bytes < DISK_LOW_BYTES {
-        format!("{} free for the journal", bytes_text(disk.free_bytes))
-    } else {
-        return;
+    let few = disk.free_inodes.filter(|free| *free < DISK_LOW_INODES);
+    let (what, hint) = match few {
+        Some(0) => ("no file can be made on the disk: all of its inodes are in use".to_owned(), INODES_HINT),
+        Some(free) => (format!("only {free} more files can be made on the disk (inodes)"), INODES_HINT),
+        None if disk.full => {
+            ("the disk is full: submissions are deferred and feeds are not read".to_owned(), SPACE_HINT)
+        }
+        None if disk.free_bytes < DISK_LOW_BYTES => {
+            (format!("{} free for the journal", bytes_text(disk.free_bytes)), SPACE_HINT)
+        }
+        None => return,
     };
-    found.push(
-        Finding::new(HealthCode::DiskLow, what, "free space, or lower keep_bytes in intelmesh.toml").done(),
-    );
+    found.push(Finding::new(HealthCode::DiskLow, what, hint).done());
 }
+
+const SPACE_HINT: &str = "free space, or lower keep_bytes in intelmesh.toml";
+const INODES_HINT: &str = "remove files from that file system: df -i shows it";
 
 fn clock(facts: &Snapshot, found: &mut Vec<Health>) {
     if facts.clock.ok {
@@ -179,246 +296,62 @@ fn clock(facts: &Snapshot, found: &mut Vec<Health>) {
     found.push(Finding::new(HealthCode::ClockOff, what, "set the clock, or: intelmesh clock accept").done());
 }
 
-fn equivocations(facts: &Snapshot, now: Timestamp, found: &mut Vec<Health>) {
+fn equivocations(facts: &Snapshot, found: &mut Vec<Health>) {
     for equivocation in &facts.equivocations {
-        if now.since_ms(equivocation.last) >= EQUIVOCATION_SHOWN_MS {
-            continue;
-        }
         let publisher = &equivocation.publisher;
         let named = equivocation.id.as_ref().map(|id| format!(", last {id}")).unwrap_or_default();
         let what =
             format!("{publisher} signed {} under an id that it had used{named}", events(equivocation.count));
         let finding =
             Finding::new(HealthCode::Equivocation, what, format!("ask {publisher}: was its node restored?"));
-        found.push(finding.peer(publisher).since(equivocation.last).done());
+        found.push(finding.peer(publisher).happened(equivocation.last).done());
     }
 }
 
-fn peer_faults(peer: &Peer, now: Timestamp, found: &mut Vec<Health>) {
-    let name = &peer.name;
-    if let Some(fault) = &peer.fault {
-        let (code, what, hint) = match fault {
-            PeerFault::PeerKeyChanged { key, address } => (
-                HealthCode::PeerKeyChanged,
-                format!("{name}: another key ({key}) answers at {address}"),
-                format!("ask {name} by another way; a new key is a new pairing (peer remove, peer add)"),
-            ),
-            PeerFault::Cloned { what } => {
-                (HealthCode::Cloned, format!("{name}: {what}"), "stop one of the two nodes".to_owned())
-            }
-            PeerFault::VersionSkew { what } => (
-                HealthCode::VersionSkew,
-                format!("{name}: {what}"),
-                "compare versions and the federation's name".to_owned(),
-            ),
-            PeerFault::RejectedByPeer { what } => (
-                HealthCode::RejectedByPeer,
-                format!("{name} turns us away: {what}"),
-                format!("ask {name} whether our invitation was added, and not paused"),
-            ),
-        };
-        found.push(Finding::new(code, what, hint).peer(name).since(peer.since).done());
-    }
-    if let Some(skew) = peer.skew_ms.filter(|skew| skew.unsigned_abs() > CLOCK_SKEW_SHOWN_MS) {
-        let way = if skew > 0 { "ahead of" } else { "behind" };
-        let what = format!("the clock of {name} is {} {way} ours", span_text(skew.unsigned_abs() / 1000));
-        found.push(
-            Finding::new(HealthCode::ClockOff, what, "compare both clocks (chronyc tracking)")
-                .peer(name)
-                .done(),
-        );
-    }
-    let file = |section: &str| format!("peers/{name}.toml, [{section}] where");
-    for (section, failing) in
-        [("share", &peer.sent.filter_failing), ("receive", &peer.received.filter_failing)]
-    {
-        if let Some(finding) = failing.as_ref().and_then(|it| filter_failing(&file(section), it, now)) {
-            found.push(finding.peer(name).done());
-        }
-    }
-    if let Some(at) = peer.sent.rejected_at.filter(|at| now.since_ms(*at) < LOSS_SHOWN_MS) {
-        let why = peer.sent.rejected_why.as_deref().map(|why| format!(" ({why})")).unwrap_or_default();
-        let what = format!("{name} rejected {} of ours or relayed by us{why}", events(peer.sent.rejected));
-        let hint = format!("intelmesh peer show {name}");
-        found.push(Finding::new(HealthCode::RejectedByPeer, what, hint).peer(name).since(at).done());
-    }
+fn not_deliverable(facts: &Snapshot, found: &mut Vec<Health>) {
+    let Some(stuck) = &facts.not_deliverable else { return };
+    let names: Vec<&str> = stuck.recipients.iter().map(PublisherName::as_str).collect();
+    let what = format!(
+        "{} for {} reach nobody: no recipient is a peer that we can reach, and relays carry only what is sealed",
+        events(stuck.events),
+        listed(&names)
+    );
+    let hint = format!("add the peer, or withdraw them: intelmesh event show {}", stuck.id);
+    found.push(Finding::new(HealthCode::NotDeliverable, what, hint).since(stuck.since).done());
 }
 
-/// Shown as long as a loss is: what failed was withheld.
-fn filter_failing(place: &str, failing: &FilterFailing, now: Timestamp) -> Option<Finding> {
-    let shown = now.since_ms(failing.last) < LOSS_SHOWN_MS;
+fn unknown_publishers(facts: &Snapshot, found: &mut Vec<Health>) {
+    let unknown: Vec<&UnknownPublisher> = facts.unknown_publishers.iter().filter(|it| !it.ignored).collect();
+    let Some(first) = unknown.iter().map(|it| it.first).min() else { return };
+    let named: Vec<String> =
+        unknown.iter().map(|it| format!("{} ({})", it.name, events(it.events))).collect();
+    let named: Vec<&str> = named.iter().map(String::as_str).collect();
+    let what = match unknown.len() {
+        1 => format!("a publisher that is not trusted here: {}", listed(&named)),
+        count => format!("{count} publishers that are not trusted here: {}", listed(&named)),
+    };
+    let through = unknown.iter().find_map(|it| it.through.first());
+    let file = through.map_or_else(|| "a peer file".to_owned(), |peer| format!("peers/{peer}.toml"));
+    let hint = format!(
+        "intelmesh peer add INVITATION --publisher-only, or [receive] ignore = [\"{}\"] in {file}",
+        unknown[0].name
+    );
+    found.push(Finding::new(HealthCode::UnknownPublisher, what, hint).since(first).done());
+}
+
+/// An incident as long as the filter is the same.
+fn filter_failing(place: &str, failing: &FilterFailing) -> Finding {
     let what = format!("{place}: no answer for {}: {}", events(failing.count), failing.what);
-    shown.then(|| Finding::new(HealthCode::FilterFailing, what, &failing.hint).since(failing.last))
+    Finding::new(HealthCode::FilterFailing, what, &failing.hint).happened(failing.last)
 }
 
-/// Down, or silent: said only where no fault above explains it already.
-fn peer_connection(peer: &Peer, now: Timestamp, found: &mut Vec<Health>) {
-    let name = &peer.name;
-    if peer.fault.is_some() {
-        return;
+/// The first few of `names`, and how many more there are.
+fn listed(names: &[&str]) -> String {
+    const SHOWN: usize = 3;
+    match names.len().checked_sub(SHOWN) {
+        None | Some(0) => names.join(", "),
+        Some(more) => format!("{} and {more} more", names[..SHOWN].join(", ")),
     }
-    if !peer.connected {
-        let Some(since) = peer.since.filter(|since| now.since_ms(*since) >= DOWN_SHOWN_AFTER_MS) else {
-            return;
-        };
-        if peer.addresses.is_empty() {
-            return;
-        }
-        let cause = peer.last_error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
-        let what = format!("{name} is down for {}{cause}", span_text(now.since_ms(since) / 1000));
-        let finding = Finding::new(HealthCode::PeerDown, what, format!("intelmesh peer check {name}"));
-        found.push(finding.peer(name).since(since).done());
-        return;
-    }
-    let heard = peer.last_frame.max(peer.since);
-    if let Some(heard) = heard.filter(|heard| now.since_ms(*heard) >= SILENT_SHOWN_AFTER_MS) {
-        let what = format!("{name} is connected, but silent for {}", span_text(now.since_ms(heard) / 1000));
-        let finding = Finding::new(HealthCode::PeerSilent, what, format!("intelmesh peer check {name}"));
-        found.push(finding.peer(name).since(heard).done());
-    }
-}
-
-fn peer_feeds(facts: &Snapshot, peer: &Peer, now: Timestamp, found: &mut Vec<Health>) {
-    let name = &peer.name;
-    if let Some(at) = peer.received.missing_at.filter(|at| now.since_ms(*at) < LOSS_SHOWN_MS) {
-        let what = format!(
-            "{} of {name} are missing: its journal no longer holds them",
-            events(peer.received.missing)
-        );
-        let finding = Finding::new(HealthCode::FeedMissing, what, format!("intelmesh feed repair {name}"));
-        found.push(finding.peer(name).since(at).done());
-    }
-    // Of a peer that is not there, being down is the cause, and said above.
-    if peer.connected {
-        for (way, lag_s, lag) in [
-            ("behind us", peer.sent.lag_s, peer.sent.lag_events),
-            ("ahead of us", peer.received.lag_s, peer.received.lag_events),
-        ] {
-            let Some(lag_s) = lag_s.filter(|lag_s| *lag_s >= LAG_SHOWN_S) else { continue };
-            let much = lag.map(|lag| format!(", {}", events(lag))).unwrap_or_default();
-            let what = format!("{name} is {} {way}{much}", span_text(lag_s as u64));
-            let finding = Finding::new(HealthCode::FeedLagging, what, format!("intelmesh feed show {name}"));
-            found.push(finding.peer(name).since(now.minus_ms((lag_s * 1000.0) as u64)).done());
-        }
-    }
-    if is_retention_short(facts, peer.sent.lag_events) {
-        let what = format!("retention will soon drop what {name} has not read");
-        let hint = "raise keep_bytes in intelmesh.toml, or bring the peer back";
-        found.push(Finding::new(HealthCode::RetentionShort, what, hint).peer(name).done());
-    }
-}
-
-fn consumers(facts: &Snapshot, consumer: &Consumer, now: Timestamp, found: &mut Vec<Health>) {
-    let Some(name) = consumer.name.as_deref() else { return };
-    if let Some(at) = consumer.missing_at.filter(|at| now.since_ms(*at) < LOSS_SHOWN_MS) {
-        let what =
-            format!("consumer {name} missed {}: retention dropped them unread", events(consumer.missing));
-        let finding =
-            Finding::new(HealthCode::FeedMissing, what, "raise keep_bytes or keep_days in intelmesh.toml");
-        found.push(finding.consumer(name).since(at).done());
-    }
-    let failing = consumer.filter_failing.as_ref();
-    if let Some(finding) =
-        failing.and_then(|it| filter_failing(&format!("filter of consumer {name}"), it, now))
-    {
-        found.push(finding.consumer(name).done());
-    }
-    let door = facts.doors.iter().find(|door| door.name == name);
-    if let Some(found_at_door) = door.and_then(|door| receiver_away(door, consumer, now)) {
-        found.push(found_at_door);
-    } else if let Some(lag_s) = consumer.lag_s.filter(|lag_s| *lag_s >= LAG_SHOWN_S) {
-        let much = consumer.lag_events.map(|lag| format!(", {}", events(lag))).unwrap_or_default();
-        let away = if consumer.connected { "" } else { " and not connected" };
-        let what = format!("consumer {name} is {} behind{much}{away}", span_text(lag_s as u64));
-        let finding =
-            Finding::new(HealthCode::ConsumerLagging, what, "see whether its reader runs and acknowledges");
-        found.push(finding.consumer(name).since(now.minus_ms((lag_s * 1000.0) as u64)).done());
-    }
-    if is_retention_short(facts, consumer.lag_events) {
-        let what = format!("retention will soon drop what consumer {name} has not read");
-        let hint = "raise keep_bytes in intelmesh.toml, or start its reader";
-        found.push(Finding::new(HealthCode::RetentionShort, what, hint).consumer(name).done());
-    }
-}
-
-/// Events lie in `aside/` until the operator has seen to them.
-fn door_rejects(door: &Door, found: &mut Vec<Health>) {
-    let Some(aside) = &door.aside else { return };
-    let (name, file) = (&door.name, &aside.file);
-    let what = format!("door {name} could not pass on {}: {file}", events(aside.lines));
-    let hint =
-        format!("intelmesh aside list {name}, then intelmesh aside retry {name}, or move the file away");
-    let finding = Finding::new(HealthCode::DoorRejects, what, hint).since(aside.last);
-    found.push(match door.way {
-        DoorWay::Consumer(_) => finding.consumer(name).done(),
-        DoorWay::Submit(_) => finding.done(),
-    });
-}
-
-/// The receiver of a consumer's door is not there, or takes nothing more.
-fn receiver_away(door: &Door, consumer: &Consumer, now: Timestamp) -> Option<Health> {
-    let DoorWay::Consumer(state) = &door.way else { return None };
-    let lag = consumer.lag_events.filter(|lag| *lag > 0)?;
-    let (name, at, much) = (&door.name, &state.at, events(lag));
-    let (what, hint) = match &state.held {
-        Some(held) => {
-            (format!("consumer {name} is held, {much} behind: {held}"), "see whether the receiving bot runs")
-        }
-        None if !state.connected
-            && state.since.is_none_or(|since| now.since_ms(since) >= DOWN_SHOWN_AFTER_MS) =>
-        {
-            let cause = door.last_error.as_ref().map(|error| format!(" ({error})")).unwrap_or_default();
-            let what = format!("consumer {name} is {much} behind: nobody takes them at {at}{cause}");
-            (what, "start the receiving bot, or see to its address in intelmesh.toml")
-        }
-        None => return None,
-    };
-    Some(Finding::new(HealthCode::ConsumerLagging, what, hint).consumer(name).since(state.since).done())
-}
-
-/// Do the unread entries of a reader, at the average size, fill most of what retention keeps?
-fn is_retention_short(facts: &Snapshot, lag_events: Option<u64>) -> bool {
-    let (Some(lag), Some(keep)) = (lag_events, facts.journal.keep_bytes) else { return false };
-    let held = (facts.journal.last_seq + 1).saturating_sub(facts.journal.first_seq);
-    if held == 0 || keep == 0 {
-        return false;
-    }
-    let unread = facts.journal.bytes as f64 * lag.min(held) as f64 / held as f64;
-    unread >= RETENTION_SHORT_SHARE * keep as f64
-}
-
-/// The first line of `status`: whether all is well, else the worst reason and what to do.
-pub fn health_line(snapshot: &Snapshot) -> String {
-    let expected: Vec<&Peer> = snapshot
-        .peers
-        .iter()
-        .filter(|peer| peer.state == PeerState::Trusted && (peer.connected || !peer.addresses.is_empty()))
-        .collect();
-    let up = expected.iter().filter(|peer| peer.connected).count();
-    let Some(worst) = snapshot.health.first() else {
-        let lag = expected.iter().flat_map(|peer| [peer.sent.lag_s, peer.received.lag_s]).flatten();
-        let feeds = match lag.reduce(f64::max) {
-            Some(lag) => format!(", all feeds within {} s", lag.ceil() as u64),
-            None => String::new(),
-        };
-        let consumers = match snapshot.consumers.len() {
-            1 => "1 consumer".to_owned(),
-            many => format!("{many} consumers"),
-        };
-        return format!("ok: {up} of {} peers up{feeds}, {consumers}", expected.len());
-    };
-    let down = snapshot.health.iter().filter(|health| health.code == HealthCode::PeerDown).count();
-    if worst.code == HealthCode::PeerDown && down > 1 && down == expected.len() {
-        return format!(
-            "warning: none of {down} peers can be reached; see to this node's network, then: {}",
-            worst.hint
-        );
-    }
-    let more = match snapshot.health.len() {
-        1 => String::new(),
-        count => format!(" (and {} more)", count - 1),
-    };
-    format!("warning: {}{more}; {}", worst.what, worst.hint)
 }
 
 fn events(count: u64) -> String {

@@ -4,6 +4,7 @@
 
 pub mod doors;
 pub mod health;
+pub mod incidents;
 #[cfg(feature = "node")]
 pub mod render;
 
@@ -14,8 +15,9 @@ use serde::{Deserialize, Serialize};
 use crate::identity::PublisherName;
 use crate::time::Timestamp;
 
-pub use doors::{ConsumerState, Door, DoorAside, DoorWay, SubmitState};
-pub use health::{HealthCode, derive, health_line};
+pub use doors::{ConsumerState, Door, DoorAside, DoorDown, DoorWay, SubmitState};
+pub use health::{HealthCode, Thresholds, derive, health_line};
+pub use incidents::Incidents;
 #[cfg(feature = "node")]
 pub use render::render;
 
@@ -32,8 +34,11 @@ pub struct Snapshot {
     pub key: String,
     pub version: String,
     pub uptime_s: f64,
-    /// True where `health` is empty; both are written by [`Snapshot::judge`].
+    /// True if `health` is empty and the node is not starting; all three are written by [`Snapshot::judge`].
     pub ok: bool,
+    /// The node started a moment ago, and nothing but connections that are not up yet keeps it from being `ok`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub starting: bool,
     /// Worst first.
     pub health: Vec<Health>,
     pub clock: Clock,
@@ -51,6 +56,12 @@ pub struct Snapshot {
     pub cannot_open: Option<CannotOpen>,
     /// Who knocked without being a peer; newest first, bounded by [`crate::limits::STRANGERS_MAX`].
     pub strangers: Vec<Stranger>,
+    /// Publishers of events that were rejected because they are not trusted here, by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unknown_publishers: Vec<UnknownPublisher>,
+    /// Events of this node that none of their recipients can get.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_deliverable: Option<NotDeliverable>,
     /// Two cores under one identity, by publisher.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub equivocations: Vec<Equivocation>,
@@ -59,10 +70,23 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Writes `health` and `ok` from everything else.
-    pub fn judge(&mut self, now: Timestamp) {
-        self.health = derive(self, now);
-        self.ok = self.health.is_empty();
+    /// Writes `health`, `ok` and `starting` from everything else.
+    pub fn judge(&mut self, thresholds: &Thresholds, incidents: &mut Incidents, now: Timestamp) {
+        let derived = derive(self, thresholds, now);
+        self.health = incidents.take_up(derived, now);
+        self.starting =
+            self.health.is_empty() && self.starts(thresholds) && self.watched().any(Peer::is_away);
+        self.ok = self.health.is_empty() && !self.starting;
+    }
+
+    /// So soon after the start that connections may still come up.
+    fn starts(&self, thresholds: &Thresholds) -> bool {
+        self.uptime_s * 1_000.0 < thresholds.start_ms as f64
+    }
+
+    /// The peers that have to be connected for all to be well.
+    pub fn watched(&self) -> impl Iterator<Item = &Peer> {
+        self.peers.iter().filter(|peer| peer.state == PeerState::Trusted && !peer.publisher_only)
     }
 }
 
@@ -74,11 +98,27 @@ pub struct Health {
     pub peer: Option<PublisherName>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub consumer: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub door: Option<String>,
+    /// Which side of a feed stops it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub side: Option<Side>,
     #[serde(default, skip_serializing_if = "Option::is_none", with = "rfc3339_or_absent")]
     pub since: Option<Timestamp>,
+    /// It happened, and is shown for a while or until it is acknowledged; else it lasts, and ends with its cause.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub incident: bool,
     pub what: String,
     /// What to do.
     pub hint: String,
+}
+
+/// Which side of a feed stops it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Side {
+    Here,
+    There,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -136,6 +176,9 @@ pub struct CannotOpen {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Disk {
     pub free_bytes: u64,
+    /// Files and directories that can still be made; absent on a file system without such a limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub free_inodes: Option<u64>,
     /// True while feeds are not read and submissions are answered `disk_full`.
     pub full: bool,
 }
@@ -164,9 +207,21 @@ pub struct Peer {
     /// Of the connection that stands.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
-    /// Where it is dialled; empty for a publisher that is no neighbour.
+    /// Where it is dialled; empty if it dials us.
     #[serde(default)]
     pub addresses: Vec<String>,
+    /// Its events come through others: it is never dialled, and not missed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub publisher_only: bool,
+    /// It was connected once since it became a peer.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub was_connected: bool,
+    /// Why it is not connected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub down_cause: Option<String>,
+    /// Since when one of both feeds does not run, although it is connected.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "rfc3339_or_absent")]
+    pub stands_since: Option<Timestamp>,
     /// Their clock minus ours, in ms.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub skew_ms: Option<i64>,
@@ -184,18 +239,77 @@ pub struct Peer {
     pub last_error: Option<String>,
 }
 
-/// A hard stop with a peer, for as long as it lasts.
+impl Peer {
+    /// It has to be connected, and is not.
+    pub fn is_away(&self) -> bool {
+        !self.connected
+    }
+}
+
+/// What stops the feeds with a peer, for as long as it lasts, in its own words.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PeerFault {
+    #[serde(flatten)]
+    pub kind: FaultKind,
+    /// The side that refuses.
+    pub side: Side,
+    #[serde(with = "rfc3339")]
+    pub since: Timestamp,
+    /// What that side said; empty if the kind says it all.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub what: String,
+}
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "code", rename_all = "snake_case")]
-pub enum PeerFault {
-    /// Somebody with another key answers at `address`. Never connected, tried every 60 s.
+pub enum FaultKind {
+    /// A node with another key answers at `address`. Never connected, tried every 60 s.
     PeerKeyChanged { key: String, address: String },
     /// Two live processes have this peer's key (or ours, as this peer sees it).
-    Cloned { what: String },
+    Cloned,
+    /// The name that a node gives is not the one that the other side's peer file has.
+    NameMismatch {
+        /// What the peer calls itself; absent if it is the peer that refuses.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        called: Option<PublisherName>,
+    },
     /// No version of the protocol, or not the federation's name, in common.
-    VersionSkew { what: String },
+    VersionSkew,
     /// They turn us away: we are not on their list, or paused.
-    RejectedByPeer { what: String },
+    RejectedByPeer,
+    /// The other side cannot store: its disk is full.
+    DiskFull,
+    /// A feed is closed for another reason, again and again.
+    FeedClosed,
+}
+
+/// Who published events that were not taken because this node does not trust it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnknownPublisher {
+    pub name: PublisherName,
+    /// Since the start of the node.
+    pub events: u64,
+    /// A peer file says `ignore`: it is counted, and no warning.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ignored: bool,
+    /// Who handed them to us.
+    pub through: Vec<PublisherName>,
+    #[serde(with = "rfc3339")]
+    pub first: Timestamp,
+    #[serde(with = "rfc3339")]
+    pub last: Timestamp,
+}
+
+/// Events of this node whose recipients are no peers that it can reach, and which no relay may carry.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NotDeliverable {
+    pub events: u64,
+    /// Whom they are for.
+    pub recipients: Vec<PublisherName>,
+    /// The newest of them.
+    pub id: String,
+    #[serde(with = "rfc3339")]
+    pub since: Timestamp,
 }
 
 /// A filter that had no answer for some events: they were withheld, not received or passed over.
@@ -234,7 +348,10 @@ pub struct Sent {
     /// The filter of `[share]`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub filter_failing: Option<FilterFailing>,
-    /// When it last rejected one, and why.
+    /// Of the rejected ones, those that are no matter of the peer's own policy.
+    #[serde(default)]
+    pub rejected_wrongly: u64,
+    /// When it last rejected one of those, and why.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "rfc3339_or_absent")]
     pub rejected_at: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

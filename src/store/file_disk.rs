@@ -63,6 +63,25 @@ pub fn space_of(dir: &Path) -> io::Result<Space> {
     Ok(Space { free: found.f_bavail.saturating_mul(unit), total: found.f_blocks.saturating_mul(unit) })
 }
 
+/// How many files can still be made on the file system of `dir`; `None` if it has no such limit.
+///
+/// # Errors
+/// Whatever the system says.
+pub fn free_inodes_of(dir: &Path) -> io::Result<Option<u64>> {
+    let found = statvfs(dir)?;
+    Ok((found.f_files > 0).then_some(found.f_favail))
+}
+
+impl FileDisk {
+    /// How many files can still be made where the journal is.
+    ///
+    /// # Errors
+    /// Whatever the system says.
+    pub fn free_inodes(&self) -> io::Result<Option<u64>> {
+        free_inodes_of(&self.dir)
+    }
+}
+
 impl Disk for FileDisk {
     fn list(&self) -> io::Result<Vec<String>> {
         let mut names = Vec::new();

@@ -65,6 +65,8 @@ pub struct StoreStats {
     pub floor: Option<Timestamp>,
     /// Of the journal's file system.
     pub free_bytes: u64,
+    /// Of the same; `None` if it knows no such limit.
+    pub free_inodes: Option<u64>,
     /// Below this no event is taken.
     pub low_water_bytes: u64,
     pub problems: Vec<Problem>,
@@ -259,6 +261,7 @@ impl Store {
             seen_bytes,
             floor: engine.journal.ledger().floor,
             free_bytes: space.map_or(0, |space| space.free),
+            free_inodes: self.shared.disk.free_inodes().unwrap_or_default(),
             low_water_bytes: space.map_or(0, |space| space.low_water()),
             problems,
         }
@@ -270,6 +273,12 @@ impl Store {
     /// [`StoreError`].
     pub fn holds(&self, mark: Mark) -> Result<bool, StoreError> {
         Ok(self.shared.engine().journal.newest_agreeing(&[mark])?.is_some())
+    }
+
+    /// When the entry `seq` was stored here; `None` if it is not held.
+    pub fn arrived(&self, seq: u64) -> Option<Timestamp> {
+        let entry = self.shared.engine().journal.entry(seq).ok().flatten()?;
+        Some(entry.arrived)
     }
 
     /// The seq of the first entry stored at or after `at`; one past the last where there is none.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use ed25519_dalek::VerifyingKey;
 
-use super::{WriteError, atomically};
+use super::{FILE_MODE, WriteError, atomically};
 use crate::identity::{parse_public_key, public_key_text};
 use crate::time::Timestamp;
 
@@ -42,7 +42,7 @@ pub(super) fn keep(peer: &Path, key: Option<&str>, at: Timestamp) -> Result<Opti
         let name = peer.file_stem().unwrap_or_default().to_string_lossy();
         // Into a string it never fails.
         let _ = writeln!(text, "{} {name} {at}", public_key_text(&key));
-        atomically(&file, text.as_bytes(), 0o644)?;
+        atomically(&file, text.as_bytes(), FILE_MODE)?;
     }
     Ok(Some(file))
 }

@@ -13,6 +13,7 @@ fn new_peer(seed: u8, address: &str) -> NewPeer {
         key: key(seed),
         seal: Some(format!("x25519:{}CQk", "CQkJ".repeat(10))),
         addresses: vec![address.to_owned()],
+        publisher_only: false,
         tlp_max: None,
         relay: None,
         added: Timestamp(1_700_000_000_000),

@@ -23,6 +23,11 @@ impl EventLoop {
             Ask::Snapshot(answer) => {
                 let _ = answer.send(Box::new(self.snapshot()));
             }
+            Ask::Acknowledge(code, answer) => {
+                let mut snapshot = self.snapshot();
+                let now = clock::now().wall;
+                let _ = answer.send(self.watches.health.acknowledge(code, &mut snapshot, now));
+            }
             Ask::Feeds(answer) => {
                 let _ = answer.send(feed_facts(&self.node));
             }
@@ -72,9 +77,15 @@ impl EventLoop {
     }
 
     pub fn snapshot(&mut self) -> Snapshot {
+        let (view, now) = (self.node.view(), clock::now());
+        let store = &self.parts.store;
+        self.watches.lags.observe(&view, now, |seq| store.arrived(seq));
+        let lasting = [&self.watches.keys_stale, &self.watches.renamed];
+        let first_seq = view.ends.first_seq();
+        let not_deliverable = self.watches.undeliverable.shown(&self.files.peers, first_seq, now.wall);
         let facts = Facts {
             identity: &self.identity,
-            view: self.node.view(),
+            view,
             stats: self.parts.store.stats(),
             strangers: self.parts.transport.strangers(),
             files: &self.files.peers,
@@ -83,9 +94,13 @@ impl EventLoop {
             doors: self.parts.doors.set().status(),
             door_files: self.parts.doors.set().file_faults(),
             cannot_open: self.parts.doors.opening().cannot_open(),
-            now: clock::now(),
+            lasting: lasting.into_iter().flatten().cloned().collect(),
+            not_deliverable,
+            now,
         };
-        snapshot(facts, &mut self.watches.lags)
+        let mut snapshot = snapshot(facts, &self.watches.lags);
+        self.watches.health.judge(&mut snapshot, now.wall);
+        snapshot
     }
 
     fn whereabouts(&self, entry: &Entry) -> Vec<Went> {

@@ -7,12 +7,14 @@ use arc_swap::ArcSwap;
 
 use super::EventLoop;
 use crate::clock;
-use crate::config::{Fingerprint, NodeConfig, PeerFiles, Problem};
+use crate::config::{Fingerprint, NodeConfig, PeerFile, PeerFiles, Problem};
 use crate::daemon::changes;
 use crate::daemon::rules_log::RulesLog;
+use crate::daemon::undeliverable::{Unread, is_reachable};
 use crate::envelope::{Opener, SealKey, Signer};
 use crate::identity::PublisherName;
 use crate::policy::TrustList;
+use crate::protocol::view::NodeView;
 use crate::protocol::{Input, Node};
 use crate::transport::PeerAddresses;
 
@@ -28,6 +30,8 @@ pub struct Files {
     pub signer: Arc<Signer>,
     pub opener: Arc<Opener>,
     pub fingerprint: Fingerprint,
+    /// `keys/` as it was looked at last.
+    pub keys: Fingerprint,
     /// `intelmesh.toml`, which is read again only to say what is wrong with it: it acts at the next start.
     pub node_file: NodeFile,
 }
@@ -37,6 +41,14 @@ pub struct Files {
 pub struct NodeFile {
     pub fingerprint: Fingerprint,
     pub problems: Vec<Problem>,
+}
+
+impl Files {
+    /// Were files put into `keys/` since this was asked last?
+    pub fn keys_changed(&mut self) -> bool {
+        let fingerprint = Fingerprint::of_keys(&self.config.paths);
+        std::mem::replace(&mut self.keys, fingerprint.clone()) != fingerprint
+    }
 }
 
 impl NodeFile {
@@ -96,7 +108,40 @@ impl EventLoop {
         self.obey();
         self.parts.transport.set_peers(reachable(&peers, &self.node));
         self.files.trust.store(self.node.trust());
+        self.tell_addresses(&peers);
+        self.look_for_undeliverable(&view, &peers);
         self.files.peers = peers;
+    }
+}
+
+impl EventLoop {
+    /// What only peers were to get that go now, and have not read it, reaches nobody.
+    fn look_for_undeliverable(&self, view: &NodeView, new: &PeerFiles) {
+        let last = view.ends.last.seq;
+        let goes = |file: &&PeerFile| {
+            is_reachable(&file.peer.name, &self.files.peers) && !is_reachable(&file.peer.name, new)
+        };
+        let unread = |file: &PeerFile| {
+            let peer = view.peers.iter().find(|peer| peer.name == file.peer.name)?;
+            let never = if peer.facts.was_connected { self.watches.last_at_start } else { 0 };
+            Some(peer.sent.position.unwrap_or(never)).filter(|after| *after < last)
+        };
+        let Some(after) = self.files.peers.peers.iter().filter(goes).filter_map(unread).min() else { return };
+        let (store, own) = (Arc::clone(&self.parts.store), self.identity.name.clone());
+        let found = &self.watches.undeliverable;
+        found.unreachable(Unread { after, last }, store, new.clone(), own, clock::now().wall);
+    }
+
+    /// A peer that is to be dialled elsewhere is dialled at once, whatever it was waited for at the old place.
+    fn tell_addresses(&mut self, new: &PeerFiles) {
+        let changed = |file: &&PeerFile| {
+            self.files.peers.peer(&file.peer.name).is_some_and(|old| old.addresses != file.addresses)
+        };
+        let moved: Vec<PublisherName> =
+            new.trusted().filter(changed).map(|file| file.peer.name.clone()).collect();
+        for peer in moved {
+            self.node.handle_input(Input::AddressesChanged { peer }, clock::now());
+        }
     }
 }
 
@@ -104,10 +149,10 @@ impl EventLoop {
 pub fn reachable(peers: &PeerFiles, node: &Node) -> Vec<PeerAddresses> {
     let revoked: Vec<&PublisherName> = node.revoked().collect();
     let peers = peers.trusted();
-    let address = |file: &crate::config::PeerFile| PeerAddresses {
+    let address = |file: &PeerFile| PeerAddresses {
         name: file.peer.name.clone(),
         key: file.peer.key,
-        addresses: file.addresses.clone(),
+        addresses: if file.peer.publisher_only { Vec::new() } else { file.addresses.clone() },
         paused: file.peer.is_cut() || revoked.contains(&&file.peer.name),
     };
     peers.map(address).collect()

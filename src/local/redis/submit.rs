@@ -52,7 +52,7 @@ impl QueueDoor {
                     }
                 }
             };
-            self.door.tally.failed(fault.told());
+            self.door.tally.unreachable(fault.told());
             self.queue.forget_sizes();
             let pause = tokio::time::sleep(Duration::from_millis(most));
             most = (2 * most).min(RECEIVER_MAX_MS);

@@ -101,7 +101,7 @@ impl Handing {
             request,
             form: ReceiverForm::new(hand_off, None).unwrap(),
             receiver: Scripted(script.clone()),
-            tally: Arc::new(ConsumerTally::new("soc", ConsumerState::default())),
+            tally: Arc::new(ConsumerTally::new("soc", ConsumerState::default(), Now::default)),
             aside: aside.clone(),
             again: again_out,
             held: None,

@@ -27,7 +27,10 @@ pub fn candidate_keys(envelope: &Envelope, ground: &Ground) -> Result<Vec<Verify
         Trust::Revoked(keys) if !keys.is_empty() && ground.statements.is_released(envelope.key()) => Ok(keys),
         Trust::Revoked(_) => Err(waits_for_the_operator(envelope.key(), envelope.publisher(), ground)),
         Trust::OtherKey | Trust::OutOfTime => Err(rejected(VerdictCode::UnknownKey, envelope)),
-        Trust::Unknown => Err(rejected(VerdictCode::UnknownPublisher, envelope)),
+        Trust::Unknown => {
+            let detail = envelope.publisher().to_string();
+            Err(Verdict::Rejected { code: VerdictCode::UnknownPublisher, detail })
+        }
     }
 }
 

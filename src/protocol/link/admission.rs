@@ -12,6 +12,7 @@ impl Link {
         hello: Box<Hello>,
         ground: &mut Ground,
     ) -> Result<bool, FeedFault> {
+        self.facts.called = (hello.name != self.peer.name).then(|| hello.name.clone());
         self.check_hello(&hello, ground)?;
         hello.key_statements.iter().for_each(|statement| self.learn(statement, ground));
         let others = self.admitted().filter(|other| *other != stream).collect::<Vec<_>>();
@@ -88,7 +89,6 @@ impl Link {
             i64::try_from(hello.now.0).ok().zip(i64::try_from(wall.0).ok()).map(|(a, b)| a - b);
         self.facts.software = Some(hello.software.clone());
         self.facts.last_error = None;
-        self.facts.fault = None;
         self.instance = Some(hello.instance);
         let configured = ground.trust.peers().filter(|peer| peer.dialled).count();
         if ground.clock.peer_says(&self.peer.name, hello.now, configured, ground.now).is_some() {
@@ -147,7 +147,8 @@ impl Link {
         while let Some(stream) =
             self.arriving.iter().find(|arriving| probed(arriving)).map(|arriving| arriving.pipe.stream)
         {
-            self.facts.cloned_until = Some(ground.tick().plus_ms(2 * FEED_SILENT_MS));
+            let reason = Reason::Fault { code: FaultCode::Cloned, detail: String::new() };
+            self.facts.obstacles.met_at_feed(Role::Sender, reason, Side::Here, ground.now);
             self.facts.last_error = Some("two live nodes use this key".to_owned());
             self.close(stream, Some(FaultCode::Cloned.into()), ground);
             self.contact.feed_backoff.refused(ground.tick());

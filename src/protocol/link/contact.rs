@@ -9,8 +9,10 @@ impl Link {
         self.contact.feed_backoff.reset(now);
         self.contact.opening = false;
         self.contact.state = ContactState::Up { since: ground.now.wall, address };
-        self.facts.key_changed = None;
-        self.facts.turned_away = false;
+        self.facts.obstacles.connected();
+        self.facts.down_cause = None;
+        self.facts.silent_since = None;
+        self.facts.was_connected = true;
         ground.tell(Event::PeerUp { peer: self.peer.name.clone() });
     }
 
@@ -19,9 +21,13 @@ impl Link {
         if self.is_up() {
             ground.tell(Event::PeerDown { peer: self.peer.name.clone(), cause: cause.clone() });
         }
-        self.contact.state = ContactState::Down { since: ground.now.wall };
+        // A peer that fell silent is gone since it was heard last.
+        let since = self.facts.silent_since.take().unwrap_or(ground.now.wall);
+        self.contact.state = ContactState::Down { since };
         self.contact.opening = false;
         self.contact.backoff.failed(ground.now.tick, &mut ground.rng);
+        self.facts.obstacles.disconnected();
+        self.facts.down_cause = Some(cause.clone());
         self.facts.last_error.get_or_insert(cause);
     }
 
@@ -30,25 +36,36 @@ impl Link {
             return;
         }
         self.contact.state = ContactState::Down { since: self.down_since(ground) };
-        self.facts.key_changed = None;
-        self.facts.turned_away = matches!(failure, DialFailure::TurnedAway(_));
+        self.facts.obstacles.dialled_in_vain();
         match failure {
             DialFailure::OtherKey { address, key } => {
                 self.contact.backoff.refused(ground.tick());
                 self.facts.last_error = Some(format!("{address} has another key: {key}"));
-                self.facts.key_changed = Some((address, key));
+                self.facts.obstacles.met_at_contact(Reason::OtherKey { address, key }, ground.now);
             }
             DialFailure::TurnedAway(cause) => {
                 self.contact.backoff.failed(ground.now.tick, &mut ground.rng);
                 self.facts.last_error = Some(format!(
                     "connected and proved our key, but was turned away: is our key in their peers/? ({cause})"
                 ));
+                self.facts.obstacles.met_at_contact(Reason::TurnedAway { cause }, ground.now);
             }
             DialFailure::Unreachable(cause) => {
                 self.contact.backoff.failed(ground.now.tick, &mut ground.rng);
+                self.facts.down_cause = Some(cause.clone());
                 self.facts.last_error = Some(cause);
             }
         }
+    }
+
+    /// Its addresses changed: what was met at the old ones says nothing of the new ones.
+    pub fn on_addresses_changed(&mut self, ground: &mut Ground) {
+        if self.is_up() {
+            return;
+        }
+        self.contact.backoff.reset(ground.tick());
+        self.facts.obstacles.dialled_in_vain();
+        (self.facts.down_cause, self.facts.last_error) = (None, None);
     }
 
     pub(super) fn down_since(&self, ground: &Ground) -> Timestamp {

@@ -59,10 +59,25 @@ impl Link {
             || self.arriving.iter().any(|arriving| arriving.pipe.stream == stream)
     }
 
+    /// Which end of a feed `stream` is here.
+    fn role_of(&self, stream: StreamId) -> Option<Role> {
+        let arriving = || self.arriving.iter().find(|arriving| arriving.pipe.stream == stream);
+        if self.is_current(stream) {
+            Some(Role::Receiver)
+        } else if self.sender.as_ref().is_some_and(|sender| sender.pipe.stream == stream) {
+            Some(Role::Sender)
+        } else {
+            arriving().map(|arriving| arriving.role)
+        }
+    }
+
     /// The peer broke the protocol, or we cannot go on with it.
     pub(super) fn fail(&mut self, stream: StreamId, fault: FeedFault, ground: &mut Ground) {
         self.facts.last_error = Some(format!("feed closed here: {fault}"));
-        self.facts.fault = Some(fault.code);
+        if let Some(role) = self.role_of(stream) {
+            let reason = Reason::Fault { code: fault.code, detail: fault.detail.clone() };
+            self.facts.obstacles.met_at_feed(role, reason, Side::Here, ground.now);
+        }
         if matches!(fault.code, FaultCode::Version | FaultCode::Federation | FaultCode::Name) {
             self.contact.feed_backoff.refused(ground.tick());
         } else {
@@ -84,9 +99,9 @@ impl Link {
         if let Frame::Fault { code, detail } = &frame {
             self.facts.last_error =
                 Some(format!("the peer closed the feed: {code} {detail}").trim_end().to_owned());
-            self.facts.fault = Some(code.handled_as());
-            if code.handled_as() == FaultCode::Cloned {
-                self.facts.cloned_until = Some(now.plus_ms(2 * FEED_SILENT_MS));
+            if let Some(role) = self.role_of(stream) {
+                let reason = Reason::Fault { code: code.handled_as(), detail: detail.clone() };
+                self.facts.obstacles.met_at_feed(role, reason, Side::There, ground.now);
             }
             return Ok(());
         }
@@ -117,6 +132,7 @@ impl Link {
                 receiver.on_skip(&self.peer.name, skip, &mut self.tally.received, ground)?;
                 // Now the wish is fulfilled: a stream that died before would have taken it along.
                 self.wishes = Wishes::default();
+                self.facts.obstacles.feed_runs(Role::Receiver);
                 Ok(())
             }
             Frame::Carrier(carrier) => self.on_carrier(carrier, false, ground),

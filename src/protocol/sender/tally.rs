@@ -24,7 +24,8 @@ pub struct SentTally {
     pub withheld: BTreeMap<Withheld, u64>,
     /// The filter of `[share]`.
     pub failing: Failing,
-    /// Of the rejected ones, those that the peer's own filter does not want: nothing is wrong with them.
+    /// Of the rejected ones, those that the peer's own policy does not want: its filter, or that it does not trust
+    /// their publisher. Nothing is wrong with them, and nothing can be done about them here.
     pub not_wanted: u64,
     /// Each entry is counted as withheld once: up to here they were.
     withheld_through: u64,
@@ -68,7 +69,8 @@ impl SentTally {
         more(&mut self.rejected, ack.rejected.min(named), rejected);
         self.deferred = u64::from(ack.owed);
         self.acked = Some(ack.seq);
-        let unwanted = |said: &VerdictNumber| said.known() == Some(VerdictCode::NotWanted);
+        let policies = [VerdictCode::NotWanted, VerdictCode::UnknownPublisher, VerdictCode::RelayNotAllowed];
+        let unwanted = |said: &VerdictNumber| said.known().is_some_and(|code| policies.contains(&code));
         self.not_wanted += ack.verdicts.iter().filter(|(_, said)| unwanted(said)).count() as u64;
         let fault = |said: &VerdictNumber| !said.is_deferred() && !unwanted(said);
         if let Some(last) = ack.verdicts.iter().rev().find(|(_, said)| fault(said)) {

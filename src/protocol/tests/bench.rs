@@ -13,6 +13,7 @@ use crate::identity::{
 };
 use crate::policy::{Peer, Receive, Share, Tlp, TrustList};
 use crate::protocol::io::{Event, Read, Role, StreamId, Submitted, Ticket};
+use crate::protocol::obstacle::Reason;
 use crate::protocol::{Bounds, Dialect, Input, Node, NodeConfig, Output, Rules, intake};
 use crate::record::{Entry, JournalEnds, Ledger, NewRecord};
 use crate::time::{Now, Tick, Timestamp};
@@ -356,6 +357,12 @@ impl Bench {
             _ => None,
         });
         acks.flatten().collect()
+    }
+
+    /// Is its first peer shown as running twice?
+    pub fn is_cloned(&self) -> bool {
+        let cloned = |reason: &Reason| matches!(reason, Reason::Fault { code: FaultCode::Cloned, .. });
+        self.node.view().peers[0].facts.obstacles.iter().any(|obstacle| cloned(&obstacle.reason))
     }
 
     pub fn faults(&self) -> Vec<FaultCode> {

@@ -235,7 +235,7 @@ fn a_second_live_process_with_one_key_is_refused_and_shown_as_cloned() {
     assert_eq!(probes.len(), 1, "the older stream is probed");
     bench.frames(first, vec![Frame::Pong { nonce: probes[0] }]);
     assert_eq!(bench.faults(), [FaultCode::Cloned]);
-    assert!(bench.node.view().peers[0].facts.cloned);
+    assert!(bench.is_cloned());
     assert!(bench.node.view().peers[0].receives, "the older feed goes on");
 }
 
@@ -246,7 +246,7 @@ fn a_restarted_peer_is_let_in_when_its_older_stream_does_not_answer() {
     bench.greeted("cert-ee", Role::Sender, 3);
     bench.pass(5_100);
     assert_eq!(bench.faults(), [FaultCode::Replaced]);
-    assert!(!bench.node.view().peers[0].facts.cloned);
+    assert!(!bench.is_cloned());
 }
 
 #[test]

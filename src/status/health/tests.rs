@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::status::{
-    Clock, ConsumerState, Disk, DoorAside, Equivocation, Journal, Problem, Received, STATUS_SCHEMA, Seen,
+    Clock, Consumer, ConsumerState, Disk, Door, DoorAside, DoorDown, DoorWay, Equivocation, FaultKind,
+    Incidents, Journal, NotDeliverable, Peer, PeerFault, PeerState, Problem, Received, STATUS_SCHEMA, Seen,
     Sent, SubmitState,
 };
 
@@ -25,6 +26,10 @@ fn peer(text: &str) -> Peer {
         since: ago(600_000),
         address: Some("/ip4/192.0.2.7/tcp/4801".into()),
         addresses: vec!["/ip4/192.0.2.7/tcp/4801".into()],
+        publisher_only: false,
+        was_connected: true,
+        down_cause: None,
+        stands_since: None,
         skew_ms: Some(3),
         software: None,
         last_frame: ago(4_000),
@@ -42,8 +47,9 @@ fn facts() -> Snapshot {
         peer_id: "12D3KooW".to_owned(),
         key: "ed25519:AAAA".to_owned(),
         version: "0.1.0".to_owned(),
-        uptime_s: 12.5,
+        uptime_s: 1_200.5,
         ok: true,
+        starting: false,
         health: Vec::new(),
         clock: Clock { ok: true, ..Clock::default() },
         journal: Journal {
@@ -54,12 +60,14 @@ fn facts() -> Snapshot {
             ..Journal::default()
         },
         seen: Seen::default(),
-        disk: Some(Disk { free_bytes: 64_000_000_000, full: false }),
+        disk: Some(Disk { free_bytes: 64_000_000_000, free_inodes: Some(1_000_000), full: false }),
         peers: vec![peer("cert-ee"), peer("cert-pl")],
         consumers: vec![Consumer { name: Some("soc".into()), connected: true, ..Consumer::default() }],
         doors: Vec::new(),
         cannot_open: None,
         strangers: Vec::new(),
+        unknown_publishers: Vec::new(),
+        not_deliverable: None,
         equivocations: Vec::new(),
         errors: Vec::new(),
     }
@@ -68,29 +76,69 @@ fn facts() -> Snapshot {
 fn door_in(lines: u64) -> Door {
     let aside = DoorAside { file: "aside/intelmq-tcp.jsonl".into(), lines, last: ago(1) };
     let way = DoorWay::Submit(SubmitState::default());
-    Door { name: "intelmq-tcp".into(), way, aside: (lines > 0).then_some(aside), last_error: None }
+    Door {
+        name: "intelmq-tcp".into(),
+        way,
+        aside: (lines > 0).then_some(aside),
+        down: None,
+        last_error: None,
+    }
 }
 
-/// The consumer is a door's, and behind.
-fn receiver(f: &mut Snapshot, connected: bool, since_ms: u64, held: Option<&str>) {
+/// The consumer is a door's, and behind; `down_ms`: for so long the door has not reached it.
+fn receiver(f: &mut Snapshot, down_ms: Option<u64>, held: Option<&str>) {
     let held = held.map(str::to_owned);
-    let state = ConsumerState { connected, since: ago(since_ms), held, ..ConsumerState::default() };
-    f.doors.push(Door { name: "soc".into(), way: DoorWay::Consumer(state), aside: None, last_error: None });
+    let at = "127.0.0.1:5001".to_owned();
+    let state = ConsumerState { at, since: ago(1), held, ..ConsumerState::default() };
+    let down = down_ms.map(|ms| DoorDown { since: NOW.minus_ms(ms), what: "connection refused".into() });
+    let (name, way) = ("soc".into(), DoorWay::Consumer(state));
+    f.doors.push(Door { name, way, aside: None, down, last_error: None });
     f.consumers[0].lag_events = Some(5);
+}
+
+fn fault(kind: FaultKind, side: Side) -> Option<PeerFault> {
+    Some(PeerFault { kind, side, since: NOW.minus_ms(40_000), what: "said so".into() })
+}
+
+fn unknown(f: &mut Snapshot, ignored: bool) {
+    let through = vec![name("cert-pl")];
+    let (first, last) = (NOW.minus_ms(9), NOW);
+    f.unknown_publishers.push(UnknownPublisher {
+        name: name("cert-xx"),
+        events: 3,
+        ignored,
+        through,
+        first,
+        last,
+    });
 }
 
 type Change = fn(&mut Snapshot);
 
+fn judge(facts: &mut Snapshot) {
+    facts.judge(&Thresholds::default(), &mut Incidents::default(), NOW);
+}
+
 /// (case, what is changed in [`facts`], the reasons that follow).
 const RULES: &[(&str, Change, &[HealthCode])] = &[
     ("all is well", |_| {}, &[]),
-    ("down 29 s", |f| down(&mut f.peers[0], 29_000), &[]),
+    ("away 29 s", |f| down(&mut f.peers[0], 29_000), &[HealthCode::PeerSilent]),
     ("down 30 s", |f| down(&mut f.peers[0], 30_000), &[HealthCode::PeerDown]),
+    ("down, and it dials us", |f| without_address(&mut f.peers[0], true), &[HealthCode::PeerDown]),
+    ("never met, and nobody can dial", |f| without_address(&mut f.peers[0], false), &[HealthCode::NoRoute]),
     (
-        "down, but never dialled",
+        "the same, a moment after the start",
         |f| {
-            down(&mut f.peers[0], 90_000);
-            f.peers[0].addresses.clear();
+            f.uptime_s = 29.0;
+            without_address(&mut f.peers[0], false);
+        },
+        &[],
+    ),
+    (
+        "its events come through others",
+        |f| {
+            without_address(&mut f.peers[0], false);
+            f.peers[0].publisher_only = true;
         },
         &[],
     ),
@@ -106,25 +154,53 @@ const RULES: &[(&str, Change, &[HealthCode])] = &[
         "down for another key",
         |f| {
             down(&mut f.peers[0], 90_000);
-            f.peers[0].fault =
-                Some(PeerFault::PeerKeyChanged { key: "ed25519:B".into(), address: "/x".into() });
+            let kind = FaultKind::PeerKeyChanged { key: "ed25519:B".into(), address: "/x".into() };
+            f.peers[0].fault = fault(kind, Side::There);
         },
         &[HealthCode::PeerKeyChanged],
     ),
     (
         "turned away",
-        |f| f.peers[0].fault = Some(PeerFault::RejectedByPeer { what: "closed".into() }),
+        |f| f.peers[0].fault = fault(FaultKind::RejectedByPeer, Side::There),
         &[HealthCode::RejectedByPeer],
     ),
-    ("cloned", |f| f.peers[0].fault = Some(PeerFault::Cloned { what: "two".into() }), &[HealthCode::Cloned]),
+    ("cloned", |f| f.peers[0].fault = fault(FaultKind::Cloned, Side::Here), &[HealthCode::Cloned]),
+    (
+        "another name",
+        |f| {
+            let called = Some(name("cert-estonia"));
+            f.peers[0].fault = fault(FaultKind::NameMismatch { called }, Side::Here);
+        },
+        &[HealthCode::NameMismatch],
+    ),
     (
         "other version",
-        |f| f.peers[0].fault = Some(PeerFault::VersionSkew { what: "2 only".into() }),
+        |f| f.peers[0].fault = fault(FaultKind::VersionSkew, Side::There),
         &[HealthCode::VersionSkew],
     ),
-    ("silent 59 s", |f| f.peers[0].last_frame = ago(59_000), &[]),
-    ("silent 60 s", |f| f.peers[0].last_frame = ago(60_000), &[HealthCode::PeerSilent]),
+    (
+        "their disk is full",
+        |f| f.peers[0].fault = fault(FaultKind::DiskFull, Side::There),
+        &[HealthCode::FeedLagging],
+    ),
+    (
+        "their feed is closed again and again",
+        |f| f.peers[0].fault = fault(FaultKind::FeedClosed, Side::Here),
+        &[HealthCode::FeedLagging],
+    ),
+    ("silent 24 s", |f| f.peers[0].last_frame = ago(24_000), &[]),
+    ("silent 25 s", |f| f.peers[0].last_frame = ago(25_000), &[HealthCode::PeerSilent]),
     ("no frame yet on a fresh connection", fresh_connection, &[]),
+    ("its feed stands 29 s", |f| f.peers[0].stands_since = ago(29_000), &[]),
+    ("its feed stands 30 s", |f| f.peers[0].stands_since = ago(30_000), &[HealthCode::PeerSilent]),
+    (
+        "its feed stands, for our disk is full",
+        |f| {
+            f.peers[0].stands_since = ago(90_000);
+            f.disk = Some(Disk { free_bytes: 0, free_inodes: None, full: true });
+        },
+        &[HealthCode::DiskLow],
+    ),
     ("lag unknown", |f| f.peers[0].sent.lag_s = None, &[]),
     ("lag 59 s", |f| f.peers[0].sent.lag_s = Some(59.0), &[]),
     ("lag 60 s", |f| f.peers[0].sent.lag_s = Some(60.0), &[HealthCode::FeedLagging]),
@@ -138,7 +214,7 @@ const RULES: &[(&str, Change, &[HealthCode])] = &[
         &[HealthCode::PeerDown],
     ),
     ("rejected today", |f| f.peers[0].sent.rejected_at = ago(1), &[HealthCode::RejectedByPeer]),
-    ("rejected yesterday", |f| f.peers[0].sent.rejected_at = ago(LOSS_SHOWN_MS), &[]),
+    ("rejected yesterday", |f| f.peers[0].sent.rejected_at = ago(INCIDENT_SHOWN_MS), &[]),
     ("missing", |f| f.peers[0].received.missing_at = ago(1), &[HealthCode::FeedMissing]),
     ("a consumer missed some", |f| f.consumers[0].missing_at = ago(1), &[HealthCode::FeedMissing]),
     ("a consumer lags", |f| f.consumers[0].lag_s = Some(3600.0), &[HealthCode::ConsumerLagging]),
@@ -149,18 +225,41 @@ const RULES: &[(&str, Change, &[HealthCode])] = &[
     ),
     ("a door set something aside", |f| f.doors.push(door_in(2)), &[HealthCode::DoorRejects]),
     ("a door set nothing aside", |f| f.doors.push(door_in(0)), &[]),
-    ("a receiver is away 29 s", |f| receiver(f, false, 29_000, None), &[]),
-    ("a receiver is away 30 s", |f| receiver(f, false, 30_000, None), &[HealthCode::ConsumerLagging]),
+    ("a receiver is away 29 s", |f| receiver(f, Some(29_000), None), &[]),
+    (
+        "a receiver is away 30 s",
+        |f| receiver(f, Some(30_000), None),
+        &[HealthCode::DoorDown, HealthCode::ConsumerLagging],
+    ),
     (
         "a receiver is away and nothing waits for it",
         |f| {
-            receiver(f, false, 90_000, None);
+            receiver(f, Some(90_000), None);
             f.consumers[0].lag_events = Some(0);
         },
-        &[],
+        &[HealthCode::DoorDown],
     ),
-    ("a queue is full", |f| receiver(f, true, 1, Some("the queue is long")), &[HealthCode::ConsumerLagging]),
-    ("a receiver that is there takes its time", |f| receiver(f, true, 90_000, None), &[]),
+    (
+        "a door into the mesh is down",
+        |f| {
+            let mut door = door_in(0);
+            door.down = Some(DoorDown { since: NOW.minus_ms(30_000), what: "NOAUTH".into() });
+            f.doors.push(door);
+        },
+        &[HealthCode::DoorDown],
+    ),
+    ("a queue is full", |f| receiver(f, None, Some("the queue is long")), &[HealthCode::ConsumerLagging]),
+    ("a receiver that is there takes its time", |f| receiver(f, None, None), &[]),
+    ("an unknown publisher", |f| unknown(f, false), &[HealthCode::UnknownPublisher]),
+    ("an unknown publisher that is ignored", |f| unknown(f, true), &[]),
+    (
+        "events that reach nobody",
+        |f| {
+            let (recipients, id) = (vec![name("cert-xx")], "cert-at:intelmq:1".into());
+            f.not_deliverable = Some(NotDeliverable { events: 2, recipients, id, since: NOW });
+        },
+        &[HealthCode::NotDeliverable],
+    ),
     ("retention is near", |f| f.consumers[0].lag_events = Some(900), &[HealthCode::RetentionShort]),
     ("retention is far", |f| f.consumers[0].lag_events = Some(800), &[]),
     (
@@ -173,13 +272,22 @@ const RULES: &[(&str, Change, &[HealthCode])] = &[
     ("skew over 60 s", |f| f.peers[0].skew_ms = Some(-60_001), &[HealthCode::ClockOff]),
     (
         "disk low",
-        |f| f.disk = Some(Disk { free_bytes: DISK_LOW_BYTES - 1, full: false }),
+        |f| f.disk = Some(Disk { free_bytes: DISK_LOW_BYTES - 1, free_inodes: None, full: false }),
         &[HealthCode::DiskLow],
     ),
-    ("disk full", |f| f.disk = Some(Disk { free_bytes: u64::MAX, full: true }), &[HealthCode::DiskLow]),
+    (
+        "disk full",
+        |f| f.disk = Some(Disk { free_bytes: u64::MAX, free_inodes: None, full: true }),
+        &[HealthCode::DiskLow],
+    ),
+    (
+        "few inodes",
+        |f| f.disk = Some(Disk { free_bytes: u64::MAX, free_inodes: Some(DISK_LOW_INODES - 1), full: false }),
+        &[HealthCode::DiskLow],
+    ),
     ("disk unknown", |f| f.disk = None, &[]),
     ("equivocation", |f| equivocation(f, 1), &[HealthCode::Equivocation]),
-    ("equivocation of last week", |f| equivocation(f, EQUIVOCATION_SHOWN_MS), &[]),
+    ("equivocation of yesterday", |f| equivocation(f, INCIDENT_SHOWN_MS), &[]),
     ("what lasts", |f| problem(f, Some(HealthCode::ConfigBad)), &[HealthCode::ConfigBad]),
     ("what merely happened", |f| problem(f, None), &[]),
     (
@@ -198,10 +306,10 @@ fn every_rule_says_its_reason_and_only_in_its_time() {
     for (case, change, expected) in RULES {
         let mut facts = facts();
         change(&mut facts);
-        facts.judge(NOW);
+        judge(&mut facts);
         let codes: Vec<HealthCode> = facts.health.iter().map(|health| health.code).collect();
         assert_eq!(codes, *expected, "{case}");
-        assert_eq!(facts.ok, expected.is_empty(), "{case}");
+        assert_eq!(facts.ok, expected.is_empty() && !facts.starting, "{case}");
         for health in &facts.health {
             assert!(!health.what.is_empty() && !health.hint.is_empty(), "{case}: {health:?}");
         }
@@ -212,7 +320,13 @@ fn down(peer: &mut Peer, ms: u64) {
     peer.connected = false;
     peer.address = None;
     peer.since = ago(ms);
-    peer.last_error = Some("connection refused".into());
+    peer.down_cause = Some("connection refused".into());
+}
+
+fn without_address(peer: &mut Peer, was_connected: bool) {
+    down(peer, 90_000);
+    peer.addresses.clear();
+    peer.was_connected = was_connected;
 }
 
 fn fresh_connection(facts: &mut Snapshot) {
@@ -243,14 +357,31 @@ fn the_first_line_says_whether_all_is_well() {
             },
             "ok: 0 of 0 peers up, 0 consumers",
         ),
-        (|f| down(&mut f.peers[0], 1_000), "ok: 1 of 2 peers up, all feeds within 2 s, 1 consumer"),
+        (
+            |f| {
+                f.uptime_s = 4.0;
+                down(&mut f.peers[0], 4_000);
+            },
+            "starting: 1 of 2 peers are not connected yet: cert-ee",
+        ),
+        (
+            |f| down(&mut f.peers[0], 1_000),
+            "warning: cert-ee was connected until 1 s ago: connection refused; wait, or: intelmesh peer check cert-ee",
+        ),
         (
             |f| down(&mut f.peers[0], 11_520_000),
-            "warning: cert-ee is down for 3 h 12 m: connection refused; intelmesh peer check cert-ee",
+            "warning: cert-ee has been down for 3 h 12 m: connection refused; intelmesh peer check cert-ee",
         ),
         (
             |f| f.peers.iter_mut().for_each(|peer| down(peer, 60_000)),
             "warning: none of 2 peers can be reached; see to this node's network, then: intelmesh peer check cert-ee",
+        ),
+        (
+            |f| {
+                f.peers.push(peer("cert-sk"));
+                f.peers[..2].iter_mut().for_each(|peer| down(peer, 60_000));
+            },
+            "warning: 2 of 3 peers are down: cert-ee, cert-pl; intelmesh peer check",
         ),
         (
             |f| {
@@ -263,7 +394,7 @@ fn the_first_line_says_whether_all_is_well() {
     for (change, expected) in table {
         let mut facts = facts();
         change(&mut facts);
-        facts.judge(NOW);
+        judge(&mut facts);
         assert_eq!(health_line(&facts), *expected);
     }
 }
@@ -272,7 +403,7 @@ fn the_first_line_says_whether_all_is_well() {
 fn codes_have_the_names_of_the_contract() {
     let listed = "peer_down peer_silent peer_key_changed feed_lagging feed_missing consumer_lagging rejected_by_peer \
                   door_rejects disk_low retention_short clock_off key_expiring config_bad filter_failing equivocation \
-                  cloned version_skew";
+                  cloned version_skew door_down no_route name_mismatch unknown_publisher keys_stale not_deliverable";
     let mut ours: Vec<&str> = HealthCode::ALL.iter().map(|code| code.as_str()).collect();
     let mut theirs: Vec<&str> = listed.split_whitespace().collect();
     ours.sort_unstable();
@@ -280,6 +411,7 @@ fn codes_have_the_names_of_the_contract() {
     assert_eq!(ours, theirs);
     for code in HealthCode::ALL {
         assert_eq!(serde_json::to_string(&code).unwrap(), format!("\"{}\"", code.as_str()));
+        assert_eq!(HealthCode::parse(code.as_str()), Some(code));
     }
 }
 
@@ -288,7 +420,7 @@ fn unknown_is_absent_and_a_snapshot_reads_back() {
     let mut facts = facts();
     facts.peers[0].sent.lag_s = None;
     facts.peers[0].sent.position = None;
-    facts.judge(NOW);
+    judge(&mut facts);
     let text = serde_json::to_string(&facts).unwrap();
     assert!(text.starts_with(r#"{"schema":"intelmesh.status/1","name":"cert-at""#), "{text}");
     let value: serde_json::Value = serde_json::from_str(&text).unwrap();

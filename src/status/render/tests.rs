@@ -2,7 +2,10 @@
 
 use super::*;
 use crate::identity::PublisherName;
-use crate::status::{Clock, Consumer, Disk, Journal, Problem, Received, STATUS_SCHEMA, Seen, Sent, Stranger};
+use crate::status::{
+    Clock, Consumer, Disk, Incidents, Journal, Problem, Received, STATUS_SCHEMA, Seen, Sent, Stranger,
+    Thresholds,
+};
 
 const NOW: Timestamp = Timestamp(1_800_000_000_000);
 
@@ -15,6 +18,10 @@ fn peer(name: &str, connected: bool) -> Peer {
         since: Some(NOW.minus_ms(11_520_000)),
         address: None,
         addresses: vec!["/dns4/mesh.example.org/tcp/4801".into()],
+        publisher_only: false,
+        was_connected: true,
+        down_cause: (!connected).then(|| "connection refused".to_owned()),
+        stands_since: None,
         skew_ms: connected.then_some(-3),
         software: None,
         last_frame: Some(NOW),
@@ -42,6 +49,7 @@ fn snapshot() -> Snapshot {
         version: "0.1.0".to_owned(),
         uptime_s: 400_000.0,
         ok: true,
+        starting: false,
         health: Vec::new(),
         clock: Clock { ok: true, ..Clock::default() },
         journal: Journal {
@@ -54,7 +62,7 @@ fn snapshot() -> Snapshot {
             ..Journal::default()
         },
         seen: Seen { ids: 17, floor: Some(NOW.minus_ms(1_000)), bytes: 4_096 },
-        disk: Some(Disk { free_bytes: 212_000_000_000, full: false }),
+        disk: Some(Disk { free_bytes: 212_000_000_000, free_inodes: None, full: false }),
         peers: vec![peer("cert-ee", true), peer("cert-pl", false)],
         consumers: vec![Consumer {
             name: Some("soc".into()),
@@ -70,6 +78,8 @@ fn snapshot() -> Snapshot {
             count: 3,
             last: NOW,
         }],
+        unknown_publishers: Vec::new(),
+        not_deliverable: None,
         equivocations: Vec::new(),
         errors: vec![Problem {
             at: NOW,
@@ -83,9 +93,9 @@ fn snapshot() -> Snapshot {
 #[test]
 fn the_whole_of_it_stands_in_plain_words() {
     let mut snapshot = snapshot();
-    snapshot.judge(NOW);
+    snapshot.judge(&Thresholds::default(), &mut Incidents::default(), NOW);
     let expected = "\
-warning: cert-pl is down for 3 h 12 m: connection refused; intelmesh peer check cert-pl
+warning: cert-pl has been down for 3 h 12 m: connection refused; intelmesh peer check cert-pl
 
 cert-at, intelmesh 0.1.0, up 4 d 15 h
 key ed25519:AAAA

@@ -425,7 +425,7 @@ pub fn pair(a: &Node, b: &Node) {
     trust(b, a, true);
 }
 
-/// `who` trusts `whom`: as a neighbour, or as a publisher that is never dialled.
+/// `who` trusts `whom`: as a neighbour, or as a publisher whose events come through others.
 pub fn trust(who: &Node, whom: &Node, neighbour: bool) {
     trust_by(who, &whom.invite(), neighbour);
 }
@@ -434,7 +434,7 @@ pub fn trust(who: &Node, whom: &Node, neighbour: bool) {
 pub fn trust_by(who: &Node, invitation: &str, neighbour: bool) {
     let mut args = vec!["peer", "add", invitation, "--yes"];
     if !neighbour {
-        args.push("--no-connect");
+        args.push("--publisher-only");
     }
     who.cli(&args);
 }

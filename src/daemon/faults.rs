@@ -1,0 +1,46 @@
+//! From what the core knows of a peer's feeds to what status shows as their fault: the worst of several, in its own
+//! words.
+
+use crate::protocol::obstacle::{self, Obstacle, Reason};
+use crate::protocol::view::PeerView;
+use crate::status::{FaultKind, PeerFault, Side};
+use crate::wire::FaultCode;
+
+/// What stops the feeds with this peer.
+pub fn fault(peer: &PeerView) -> Option<PeerFault> {
+    peer.facts.obstacles.first().map(|obstacle| shown(obstacle, peer))
+}
+
+fn shown(obstacle: &Obstacle, peer: &PeerView) -> PeerFault {
+    let side = match obstacle.side {
+        obstacle::Side::Here => Side::Here,
+        obstacle::Side::There => Side::There,
+    };
+    let (kind, what) = match &obstacle.reason {
+        Reason::OtherKey { address, key } => {
+            (FaultKind::PeerKeyChanged { key: key.clone(), address: address.clone() }, String::new())
+        }
+        Reason::TurnedAway { cause } => (FaultKind::RejectedByPeer, cause.clone()),
+        Reason::Fault { code, detail } => {
+            let kind = match code {
+                FaultCode::Version | FaultCode::Federation | FaultCode::NotBuilt => FaultKind::VersionSkew,
+                FaultCode::Name => FaultKind::NameMismatch {
+                    called: peer.facts.called.clone().filter(|_| side == Side::Here),
+                },
+                FaultCode::Paused => FaultKind::RejectedByPeer,
+                FaultCode::Cloned => FaultKind::Cloned,
+                FaultCode::DiskFull => FaultKind::DiskFull,
+                _ => FaultKind::FeedClosed,
+            };
+            // The code says it all where the kind has it in its name.
+            let what = match kind {
+                FaultKind::VersionSkew | FaultKind::FeedClosed | FaultKind::RejectedByPeer => {
+                    format!("{} {detail}", code.as_str())
+                }
+                _ => detail.clone(),
+            };
+            (kind, what.trim_end().to_owned())
+        }
+    };
+    PeerFault { kind, side, since: obstacle.since, what }
+}

@@ -1,0 +1,113 @@
+//! Health over time: one line of log for each change of it, since when each reason stands, and `incidents.json`,
+//! which keeps what happened over a restart. What is wrong is derived in `status`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::daemon::repeats::HEALTH_LINES;
+use crate::daemon::written::write_whole;
+use crate::status::incidents::{Acknowledged, is_same};
+use crate::status::{Health, HealthCode, Incidents, Snapshot, Thresholds};
+use crate::time::Timestamp;
+
+/// Below the state directory.
+const FILE: &str = "incidents.json";
+/// No file with so many bytes is read: it is not ours.
+const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+#[derive(Debug)]
+pub struct HealthWatch {
+    thresholds: Thresholds,
+    incidents: Incidents,
+    file: PathBuf,
+    /// What is in the file.
+    written: Incidents,
+    /// As it was logged last.
+    logged: Vec<Health>,
+}
+
+impl HealthWatch {
+    /// Takes up what an earlier process kept in `state`. A file that cannot be read is as if it were not there.
+    pub fn open(state: &Path) -> Self {
+        let file = state.join(FILE);
+        let read = || {
+            let size = fs::metadata(&file).ok()?.len();
+            let text = (size <= FILE_BYTES_MAX).then(|| fs::read(&file).ok()).flatten()?;
+            serde_json::from_slice::<Incidents>(&text).ok()
+        };
+        let written = read().unwrap_or_default();
+        let incidents = written.clone().carried_over();
+        Self { thresholds: thresholds(), incidents, file, written, logged: Vec::new() }
+    }
+
+    /// Writes `health` and `ok` of `snapshot`, and logs what has changed since the last time.
+    pub fn judge(&mut self, snapshot: &mut Snapshot, now: Timestamp) {
+        let (peers, consumers) = (&snapshot.peers, &snapshot.consumers);
+        self.incidents.forget(|old| {
+            let peer_gone = old.peer.as_ref().is_some_and(|name| peers.iter().all(|peer| peer.name != *name));
+            let named = |name: &String| consumers.iter().any(|consumer| consumer.name.as_ref() == Some(name));
+            let consumer_gone = old.consumer.as_ref().is_some_and(|name| !named(name));
+            old.code != HealthCode::Equivocation && (peer_gone || consumer_gone)
+        });
+        snapshot.judge(&self.thresholds, &mut self.incidents, now);
+        for health in snapshot.health.iter_mut().filter(|health| health.since.is_none()) {
+            let known = self.logged.iter().find(|known| is_same(known, health));
+            health.since = Some(known.and_then(|known| known.since).unwrap_or(now));
+        }
+        self.log(&snapshot.health);
+        self.keep();
+    }
+
+    fn log(&mut self, health: &[Health]) {
+        for new in health.iter().filter(|new| !self.logged.iter().any(|old| is_same(old, new))) {
+            let subject = subject(new);
+            tracing::warn!(target: HEALTH_LINES, health = new.code.as_str(), state = "begins", "{subject}{}; {}", new.what, new.hint);
+        }
+        for old in self.logged.iter().filter(|old| !health.iter().any(|new| is_same(old, new))) {
+            let subject = subject(old);
+            tracing::info!(target: HEALTH_LINES, health = old.code.as_str(), state = "ends", "{subject}{}", old.what);
+        }
+        self.logged = health.to_vec();
+    }
+
+    /// Away from the loop: a slow disk must not hold it up.
+    fn keep(&mut self) {
+        if self.incidents == self.written {
+            return;
+        }
+        self.written = self.incidents.clone();
+        let Ok(bytes) = serde_json::to_vec(&self.written) else { return };
+        let file = self.file.clone();
+        tokio::task::spawn_blocking(move || {
+            if let Err(error) = write_whole(&file, &bytes) {
+                tracing::warn!("{}: cannot be written: {error}", file.display());
+            }
+        });
+    }
+
+    /// The operator has seen what is shown under `code`.
+    pub fn acknowledge(&mut self, code: HealthCode, snapshot: &mut Snapshot, now: Timestamp) -> Acknowledged {
+        let done = self.incidents.acknowledge(code, &snapshot.health, now);
+        self.judge(snapshot, now);
+        done
+    }
+}
+
+fn subject(health: &Health) -> String {
+    match (&health.peer, &health.consumer, &health.door) {
+        (Some(peer), ..) => format!("peer={peer} "),
+        (_, _, Some(door)) => format!("door={door} "),
+        (_, Some(consumer), _) => format!("consumer={consumer} "),
+        _ => String::new(),
+    }
+}
+
+/// Tests with real nodes divide them by `INTELMESH_TEST_HEALTH_DIVISOR`; what is shipped reads no such thing.
+fn thresholds() -> Thresholds {
+    let thresholds = Thresholds::default();
+    #[cfg(feature = "sim")]
+    if let Some(by) = std::env::var("INTELMESH_TEST_HEALTH_DIVISOR").ok().and_then(|by| by.parse().ok()) {
+        return thresholds.divided_by(by);
+    }
+    thresholds
+}

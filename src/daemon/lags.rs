@@ -1,0 +1,119 @@
+//! How each reader gets on, observed once a second: how long it has been behind, since when a feed does not run although
+//! its peer is connected, and when a peer last rejected something.
+
+use std::collections::BTreeMap;
+
+use crate::daemon::lag::LagWatch;
+use crate::identity::PublisherName;
+use crate::protocol::link::ContactState;
+use crate::protocol::view::{NodeView, PeerView};
+use crate::record::ConsumerName;
+use crate::time::{Now, Timestamp};
+
+#[derive(Debug, Default)]
+pub struct Lags {
+    sent: BTreeMap<PublisherName, (LagWatch, f64)>,
+    received: BTreeMap<PublisherName, (LagWatch, f64)>,
+    consumers: BTreeMap<ConsumerName, (LagWatch, f64)>,
+    /// How many entries each peer had rejected when it last rejected one, and when that was seen.
+    rejections: BTreeMap<PublisherName, (u64, Timestamp)>,
+    stands: BTreeMap<PublisherName, Timestamp>,
+    /// Readers that come from now on have no past.
+    begun: bool,
+}
+
+impl Lags {
+    /// To be called about once a second, and before a snapshot. `arrived` says when an entry of our journal was stored.
+    pub fn observe(&mut self, view: &NodeView, now: Now, arrived: impl Fn(u64) -> Option<Timestamp>) {
+        let last = view.ends.last.seq;
+        let age_of = |position: u64| {
+            let oldest = (position + 1).max(view.ends.first_seq());
+            arrived(oldest).map_or(0, |at| now.wall.since_ms(at))
+        };
+        let begun = std::mem::replace(&mut self.begun, true);
+        for peer in &view.peers {
+            let name = &peer.name;
+            if let Some(position) = peer.sent.position {
+                let (watch, lag_s) = self.sent.entry(name.clone()).or_default();
+                *lag_s = watch.observe_first(position, last, now.tick, || age_of(position));
+            } else if begun && !self.sent.contains_key(name) && !self.received.contains_key(name) {
+                // It became a peer since the start: what it reads of our past is no lag of before.
+                self.sent.insert(name.clone(), (level(now), 0.0));
+            }
+            if let Some(lag) = peer.received.lag_events {
+                let position = peer.received.position;
+                let (watch, lag_s) = self.received.entry(name.clone()).or_default();
+                let newest = || head_age(peer, now).filter(|_| !begun).unwrap_or(0);
+                *lag_s = watch.observe_first(position, position + lag, now.tick, newest);
+            }
+            self.observe_peer(peer, now);
+        }
+        for consumer in &view.consumers {
+            let position = consumer.position.seq;
+            let (watch, lag_s) = self.consumers.entry(consumer.name.clone()).or_default();
+            let age = || if begun { 0 } else { age_of(position) };
+            *lag_s = watch.observe_first(position, last, now.tick, age);
+        }
+        self.forget(view);
+    }
+
+    fn observe_peer(&mut self, peer: &PeerView, now: Now) {
+        let (count, at) = self.rejections.entry(peer.name.clone()).or_default();
+        // What the peer's own policy does not want is no fault.
+        let faults = peer.sent.rejected.saturating_sub(peer.sent.not_wanted);
+        if faults > *count {
+            (*count, *at) = (faults, now.wall);
+        }
+        let up = matches!(peer.contact, ContactState::Up { .. });
+        if up && !(peer.sends && peer.receives) {
+            self.stands.entry(peer.name.clone()).or_insert(now.wall);
+        } else {
+            self.stands.remove(&peer.name);
+        }
+    }
+
+    fn forget(&mut self, view: &NodeView) {
+        let is_peer = |name: &PublisherName| view.peers.iter().any(|peer| peer.name == *name);
+        self.sent.retain(|name, _| is_peer(name));
+        self.received.retain(|name, _| is_peer(name));
+        self.rejections.retain(|name, _| is_peer(name));
+        self.stands.retain(|name, _| is_peer(name));
+        self.consumers.retain(|name, _| view.consumers.iter().any(|consumer| consumer.name == *name));
+    }
+
+    pub fn sent(&self, peer: &PublisherName) -> Option<f64> {
+        self.sent.get(peer).map(|(_, lag_s)| *lag_s)
+    }
+
+    pub fn received(&self, peer: &PublisherName) -> Option<f64> {
+        self.received.get(peer).map(|(_, lag_s)| *lag_s)
+    }
+
+    pub fn consumer(&self, name: &ConsumerName) -> Option<f64> {
+        self.consumers.get(name).map(|(_, lag_s)| *lag_s)
+    }
+
+    pub fn rejected_at(&self, peer: &PublisherName) -> Option<Timestamp> {
+        self.rejections.get(peer).filter(|(count, _)| *count > 0).map(|(_, at)| *at)
+    }
+
+    /// Since when one of both feeds does not run, although the peer is connected.
+    pub fn stands_since(&self, peer: &PublisherName) -> Option<Timestamp> {
+        self.stands.get(peer).copied()
+    }
+}
+
+/// A watch that has seen its reader level.
+fn level(now: Now) -> LagWatch {
+    let mut watch = LagWatch::default();
+    watch.observe(0, 0, now.tick);
+    watch
+}
+
+/// How long ago the peer stored its newest entry, by our clock, in ms. The oldest that we lack is no newer.
+fn head_age(peer: &PeerView, now: Now) -> Option<u64> {
+    let stored = peer.received.head_stored?;
+    let skew = peer.facts.skew_ms.unwrap_or(0);
+    let by_ours = Timestamp(stored.0.saturating_add_signed(-skew));
+    Some(now.wall.since_ms(by_ours))
+}

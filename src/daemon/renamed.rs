@@ -1,0 +1,49 @@
+//! Notices that `name` in `intelmesh.toml` is another one than at the last start. The journal and the keys stay: peers
+//! that know the node by its former name refuse it until their files follow.
+
+use std::path::Path;
+
+use crate::daemon::written::write_whole;
+use crate::identity::PublisherName;
+use crate::status::{HealthCode, Problem};
+use crate::time::Timestamp;
+
+/// Below the state directory: the name of the last start.
+const FILE: &str = "name";
+
+/// What is to be told if the name has changed; from the next start on the new name is the known one.
+pub fn noticed(state: &Path, name: &PublisherName, now: Timestamp) -> Option<Problem> {
+    let file = state.join(FILE);
+    let known = std::fs::read_to_string(&file).ok().and_then(|text| PublisherName::parse(text.trim()).ok());
+    if known.as_ref() == Some(name) {
+        return None;
+    }
+    if let Err(error) = write_whole(&file, format!("{name}\n").as_bytes()) {
+        tracing::warn!("{}: cannot be written: {error}", file.display());
+    }
+    let former = known?;
+    let what = format!(
+        "this node was called \"{former}\" at its last start, and is called \"{name}\" now: peers refuse it by its new name"
+    );
+    let hint = format!(
+        "each peer renames peers/{former}.toml to {name}.toml with aliases = [\"{former}\"]; \
+         then: intelmesh status --ack name_mismatch"
+    );
+    Some(Problem { at: now, what, hint: Some(hint), code: Some(HealthCode::NameMismatch) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_changed_name_is_noticed_once() {
+        let state = tempfile::tempdir().unwrap();
+        let name = |text| PublisherName::parse(text).unwrap();
+        let noticed = |text| noticed(state.path(), &name(text), Timestamp(1));
+        assert!(noticed("cert-at").is_none(), "the first start");
+        assert!(noticed("cert-at").is_none());
+        assert!(noticed("cert-austria").unwrap().what.contains("\"cert-at\" at its last start"));
+        assert!(noticed("cert-austria").is_none());
+    }
+}

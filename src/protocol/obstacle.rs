@@ -1,0 +1,184 @@
+//! Why no feed runs with a peer: each reason with its own words, its side and its time, until it is over.
+//! Decides nothing; status says which of them is worth a warning.
+
+use crate::limits::CLONE_SHOWN_MS;
+use crate::protocol::io::Role;
+use crate::time::{Now, Tick, Timestamp};
+use crate::wire::FaultCode;
+
+/// Which side of a feed refuses it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    Here,
+    There,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// A node with another key answers at this address.
+    OtherKey { address: String, key: String },
+    /// The peer closed our connection once it knew our key.
+    TurnedAway { cause: String },
+    /// A feed was closed with a FAULT.
+    Fault { code: FaultCode, detail: String },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Obstacle {
+    pub reason: Reason,
+    pub side: Side,
+    /// When it was first met; meeting it again does not start it anew.
+    pub since: Timestamp,
+}
+
+/// What stands in the way of one peer's connection, of the feed to it, and of the feed from it.
+#[derive(Clone, Debug, Default)]
+pub struct Obstacles {
+    contact: Option<Obstacle>,
+    sending: Option<Obstacle>,
+    receiving: Option<Obstacle>,
+    /// A second process with one of both keys was refused. It does not stop the feeds of the first one.
+    cloned: Option<(Obstacle, Tick)>,
+}
+
+impl Obstacles {
+    /// A dial met it: it holds for the connection.
+    pub fn met_at_contact(&mut self, reason: Reason, now: Now) {
+        meet(&mut self.contact, Obstacle { reason, side: Side::There, since: now.wall });
+    }
+
+    /// A feed was closed for it. Reasons that are part of normal work leave no trace.
+    pub fn met_at_feed(&mut self, role: Role, reason: Reason, side: Side, now: Now) {
+        let obstacle = Obstacle { reason, side, since: now.wall };
+        if let Reason::Fault { code, .. } = &obstacle.reason {
+            match code {
+                FaultCode::Cloned => return self.met_clone(obstacle, now),
+                FaultCode::Replaced | FaultCode::Stopping | FaultCode::Silent => return,
+                // Our own full disk is no fault of the peer's.
+                FaultCode::DiskFull if side == Side::Here => return,
+                _ => {}
+            }
+        }
+        let slot = match role {
+            Role::Sender => &mut self.sending,
+            Role::Receiver => &mut self.receiving,
+        };
+        meet(slot, obstacle);
+    }
+
+    fn met_clone(&mut self, obstacle: Obstacle, now: Now) {
+        let mut slot = self.cloned.take().map(|(known, _)| known);
+        meet(&mut slot, obstacle);
+        self.cloned = slot.map(|known| (known, now.tick.plus_ms(CLONE_SHOWN_MS)));
+    }
+
+    /// The feed runs again: what stopped it is over.
+    pub fn feed_runs(&mut self, role: Role) {
+        match role {
+            Role::Sender => self.sending = None,
+            Role::Receiver => self.receiving = None,
+        }
+        // Who was told to be the second process, and is let in now, is not any more.
+        self.cloned.take_if(|(known, _)| known.side == Side::There);
+    }
+
+    /// All processes of the peer that were let in are gone: the next one is no second one. True if one was refused
+    /// for them.
+    pub fn no_process_is_left(&mut self) -> bool {
+        self.cloned.take_if(|(known, _)| known.side == Side::Here).is_some()
+    }
+
+    pub fn connected(&mut self) {
+        self.contact = None;
+    }
+
+    /// What closed the feeds was theirs; that the peer pauses us outlives the connection that it closes.
+    pub fn disconnected(&mut self) {
+        let pauses = |known: &mut Obstacle| !matches!(&known.reason, Reason::Fault { code, .. } if *code == FaultCode::Paused);
+        self.sending.take_if(pauses);
+        self.receiving.take_if(pauses);
+    }
+
+    /// Nothing is known any more but what the next dial meets.
+    pub fn dialled_in_vain(&mut self) {
+        (self.contact, self.sending, self.receiving) = (None, None, None);
+    }
+
+    /// All of them at `now`, worst first.
+    pub fn all(&self, now: Tick) -> Vec<Obstacle> {
+        let cloned = self.cloned.as_ref().filter(|(_, until)| now < *until).map(|(known, _)| known);
+        let others = [&self.contact, &self.receiving, &self.sending].into_iter().flatten();
+        cloned.into_iter().chain(others).cloned().collect()
+    }
+}
+
+/// The same reason keeps its time, and takes the newer words.
+fn meet(slot: &mut Option<Obstacle>, new: Obstacle) {
+    let same = |known: &Obstacle| known.side == new.side && is_same(&known.reason, &new.reason);
+    let since = slot.as_ref().filter(|known| same(known)).map_or(new.since, |known| known.since);
+    *slot = Some(Obstacle { since, ..new });
+}
+
+fn is_same(known: &Reason, new: &Reason) -> bool {
+    match (known, new) {
+        (Reason::OtherKey { key: known, .. }, Reason::OtherKey { key: new, .. }) => known == new,
+        (Reason::TurnedAway { .. }, Reason::TurnedAway { .. }) => true,
+        (Reason::Fault { code: known, .. }, Reason::Fault { code: new, .. }) => known == new,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(ms: u64) -> Now {
+        Now { wall: Timestamp(1_000_000 + ms), tick: Tick(ms) }
+    }
+
+    fn fault(code: FaultCode) -> Reason {
+        Reason::Fault { code, detail: String::new() }
+    }
+
+    #[test]
+    fn a_reason_keeps_its_time_and_ends_with_its_feed() {
+        let mut obstacles = Obstacles::default();
+        obstacles.met_at_feed(Role::Sender, fault(FaultCode::DiskFull), Side::There, at(1));
+        obstacles.met_at_feed(Role::Sender, fault(FaultCode::DiskFull), Side::There, at(50));
+        obstacles.feed_runs(Role::Receiver);
+        assert_eq!(obstacles.all(Tick(50))[0].since, at(1).wall);
+        obstacles.feed_runs(Role::Sender);
+        assert!(obstacles.all(Tick(50)).is_empty());
+    }
+
+    #[test]
+    fn a_second_process_is_told_until_nothing_is_heard_of_it() {
+        let mut obstacles = Obstacles::default();
+        obstacles.met_at_feed(Role::Sender, fault(FaultCode::Cloned), Side::Here, at(0));
+        // The first process goes on, and its feed runs: that says nothing of the second.
+        obstacles.feed_runs(Role::Sender);
+        assert_eq!(obstacles.all(Tick(CLONE_SHOWN_MS - 1)).len(), 1);
+        assert!(obstacles.all(Tick(CLONE_SHOWN_MS)).is_empty());
+        assert!(obstacles.no_process_is_left() && obstacles.all(Tick(1)).is_empty());
+        obstacles.met_at_feed(Role::Sender, fault(FaultCode::Cloned), Side::There, at(0));
+        assert!(!obstacles.no_process_is_left(), "we are the one that is refused");
+        obstacles.feed_runs(Role::Sender);
+        assert!(obstacles.all(Tick(1)).is_empty(), "we are let in");
+    }
+
+    #[test]
+    fn normal_work_leaves_no_trace_and_a_pause_outlives_its_connection() {
+        let mut obstacles = Obstacles::default();
+        for code in [FaultCode::Replaced, FaultCode::Stopping, FaultCode::Silent] {
+            obstacles.met_at_feed(Role::Receiver, fault(code), Side::There, at(1));
+        }
+        obstacles.met_at_feed(Role::Receiver, fault(FaultCode::DiskFull), Side::Here, at(1));
+        assert!(obstacles.all(Tick(1)).is_empty());
+        obstacles.met_at_feed(Role::Receiver, fault(FaultCode::Paused), Side::There, at(1));
+        obstacles.met_at_feed(Role::Sender, fault(FaultCode::Protocol), Side::There, at(1));
+        obstacles.disconnected();
+        assert_eq!(obstacles.all(Tick(1)).len(), 1);
+        obstacles.dialled_in_vain();
+        assert!(obstacles.all(Tick(1)).is_empty());
+    }
+}

@@ -1,0 +1,60 @@
+//! The first line of `status`: whether all is well, else the worst reason and what to do.
+
+use super::{HealthCode, listed};
+use crate::status::{Health, Peer, Snapshot};
+
+/// `ok: …`, `starting: …` or `warning: …`.
+pub fn health_line(snapshot: &Snapshot) -> String {
+    let watched: Vec<&Peer> = snapshot.watched().collect();
+    let Some(worst) = snapshot.health.first() else {
+        return if snapshot.starting { starting(&watched) } else { well(snapshot, &watched) };
+    };
+    let down: Vec<&Health> =
+        snapshot.health.iter().filter(|health| health.code == HealthCode::PeerDown).collect();
+    let rest = snapshot.health.len() - 1;
+    if worst.code == HealthCode::PeerDown && down.len() > 1 {
+        return several_down(&down, watched.len(), snapshot.health.len() - down.len());
+    }
+    format!("warning: {}{}; {}", worst.what, and_more(rest), worst.hint)
+}
+
+fn well(snapshot: &Snapshot, watched: &[&Peer]) -> String {
+    let up = watched.iter().filter(|peer| peer.connected).count();
+    let lag = watched.iter().flat_map(|peer| [peer.sent.lag_s, peer.received.lag_s]).flatten();
+    let feeds = match lag.reduce(f64::max) {
+        Some(lag) => format!(", all feeds within {} s", lag.ceil() as u64),
+        None => String::new(),
+    };
+    let consumers = match snapshot.consumers.len() {
+        1 => "1 consumer".to_owned(),
+        many => format!("{many} consumers"),
+    };
+    format!("ok: {up} of {} peers up{feeds}, {consumers}", watched.len())
+}
+
+fn starting(watched: &[&Peer]) -> String {
+    let names: Vec<&str> =
+        watched.iter().filter(|peer| peer.is_away()).map(|peer| peer.name.as_str()).collect();
+    format!("starting: {} of {} peers are not connected yet: {}", names.len(), watched.len(), listed(&names))
+}
+
+fn several_down(down: &[&Health], watched: usize, others: usize) -> String {
+    if down.len() == watched {
+        let first = down[0].peer.as_ref().map(|peer| format!(" {peer}")).unwrap_or_default();
+        return format!(
+            "warning: none of {watched} peers can be reached{}; see to this node's network, then: intelmesh peer check{first}",
+            and_more(others)
+        );
+    }
+    let names: Vec<&str> = down.iter().filter_map(|health| Some(health.peer.as_ref()?.as_str())).collect();
+    format!(
+        "warning: {} of {watched} peers are down: {}{}; intelmesh peer check",
+        down.len(),
+        listed(&names),
+        and_more(others)
+    )
+}
+
+fn and_more(count: usize) -> String {
+    if count == 0 { String::new() } else { format!(" (and {count} more)") }
+}

@@ -1,0 +1,146 @@
+//! What happened and is shown for a while, unlike what lasts: for a day, or until the operator has seen it.
+//! A restart of the node forgets none of it. Reads and writes no file; the daemon keeps this value on disk.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::health::INCIDENT_SHOWN_MS;
+use super::{Health, HealthCode};
+use crate::time::Timestamp;
+
+/// Incidents that are kept beyond those that were derived last; one for each peer, consumer and code.
+const CARRIED_MAX: usize = 1_024;
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Incidents {
+    /// As they were shown last.
+    shown: Vec<Health>,
+    /// What happened up to then is seen.
+    acknowledged: BTreeMap<HealthCode, Timestamp>,
+    /// `shown` is what an earlier process left: nothing was derived by this one yet.
+    #[serde(skip)]
+    carried: Vec<Health>,
+}
+
+/// What the operator's `status --ack CODE` came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Acknowledged {
+    /// So many incidents are not shown any more.
+    Incidents(usize),
+    /// There is nothing under this code.
+    Nothing,
+    /// What is shown under this code lasts: it ends with its cause, and no sooner.
+    State,
+}
+
+impl Incidents {
+    /// As a process finds them that starts.
+    pub fn carried_over(self) -> Self {
+        Self { carried: self.shown.clone(), ..self }
+    }
+
+    /// What is shown of `derived` (worst first), with what an earlier process showed.
+    pub fn take_up(&mut self, derived: Vec<Health>, now: Timestamp) -> Vec<Health> {
+        let mut health: Vec<Health> = derived.into_iter().filter(|found| self.is_shown(found, now)).collect();
+        // What this process knows of is not carried any more: it ends with what this process knows.
+        self.carried.retain(|old| !health.iter().any(|new| is_same(old, new)));
+        let carried: Vec<Health> =
+            self.carried.iter().filter(|old| self.is_shown(old, now)).cloned().collect();
+        self.carried.clone_from(&carried);
+        health.extend(carried);
+        health.sort_by_key(|found| found.code);
+        self.shown = health.iter().filter(|found| found.incident).take(CARRIED_MAX).cloned().collect();
+        health
+    }
+
+    fn is_shown(&self, found: &Health, now: Timestamp) -> bool {
+        let Some(at) = found.since.filter(|_| found.incident) else { return true };
+        let seen = self.acknowledged.get(&found.code).is_some_and(|acknowledged| at <= *acknowledged);
+        !seen && now.since_ms(at) < INCIDENT_SHOWN_MS
+    }
+
+    /// The operator has seen what stands in `health` under `code`.
+    pub fn acknowledge(&mut self, code: HealthCode, health: &[Health], now: Timestamp) -> Acknowledged {
+        let of_code = || health.iter().filter(|found| found.code == code);
+        let incidents = of_code().filter(|found| found.incident).count();
+        if incidents == 0 {
+            return if of_code().next().is_some() { Acknowledged::State } else { Acknowledged::Nothing };
+        }
+        // A peer's clock may have dated it ahead of ours.
+        let newest = of_code().filter_map(|found| found.since).max().unwrap_or(now);
+        self.acknowledged.insert(code, newest.max(now));
+        Acknowledged::Incidents(incidents)
+    }
+
+    /// What concerned a consumer or a peer that is no more.
+    pub fn forget(&mut self, is_gone: impl Fn(&Health) -> bool) {
+        self.carried.retain(|old| !is_gone(old));
+    }
+}
+
+/// Do both speak of the same thing?
+pub fn is_same(one: &Health, other: &Health) -> bool {
+    (one.code, &one.peer, &one.consumer, &one.door) == (other.code, &other.peer, &other.consumer, &other.door)
+        && one.incident == other.incident
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp(1_800_000_000_000);
+
+    fn found(code: HealthCode, ago_ms: u64, incident: bool) -> Health {
+        Health {
+            code,
+            peer: None,
+            consumer: None,
+            door: None,
+            side: None,
+            since: Some(NOW.minus_ms(ago_ms)),
+            incident,
+            what: "it happened".into(),
+            hint: "look".into(),
+        }
+    }
+
+    #[test]
+    fn an_incident_is_shown_for_a_day_or_until_it_was_seen() {
+        let mut incidents = Incidents::default();
+        let new = || vec![found(HealthCode::FeedMissing, 1, true)];
+        assert_eq!(incidents.take_up(new(), NOW).len(), 1);
+        assert!(
+            incidents.take_up(vec![found(HealthCode::FeedMissing, INCIDENT_SHOWN_MS, true)], NOW).is_empty()
+        );
+        let shown = incidents.take_up(new(), NOW);
+        let seen = incidents.acknowledge(HealthCode::FeedMissing, &shown, NOW);
+        assert_eq!(seen, Acknowledged::Incidents(1));
+        assert!(incidents.take_up(new(), NOW).is_empty());
+        let again = Health { since: Some(NOW.plus_ms(1)), ..found(HealthCode::FeedMissing, 0, true) };
+        assert_eq!(incidents.take_up(vec![again], NOW).len(), 1, "what happens later is another one");
+    }
+
+    #[test]
+    fn what_lasts_is_not_acknowledged_away() {
+        let mut incidents = Incidents::default();
+        let shown = incidents.take_up(vec![found(HealthCode::PeerDown, 1, false)], NOW);
+        assert_eq!(incidents.acknowledge(HealthCode::PeerDown, &shown, NOW), Acknowledged::State);
+        assert_eq!(incidents.acknowledge(HealthCode::DiskLow, &shown, NOW), Acknowledged::Nothing);
+        assert_eq!(incidents.take_up(shown, NOW).len(), 1);
+    }
+
+    #[test]
+    fn a_restart_forgets_no_incident_and_keeps_no_state() {
+        let mut before = Incidents::default();
+        let both = vec![found(HealthCode::RejectedByPeer, 5, true), found(HealthCode::PeerDown, 5, false)];
+        before.take_up(both, NOW);
+        let text = serde_json::to_string(&before).unwrap();
+        let mut after: Incidents = serde_json::from_str::<Incidents>(&text).unwrap().carried_over();
+        let shown = after.take_up(Vec::new(), NOW);
+        assert_eq!(shown.iter().map(|found| found.code).collect::<Vec<_>>(), [HealthCode::RejectedByPeer]);
+        // Once this process knows of it, it ends with what this process knows.
+        after.take_up(vec![found(HealthCode::RejectedByPeer, 1, true)], NOW);
+        assert!(after.take_up(Vec::new(), NOW).is_empty());
+    }
+}

@@ -1,0 +1,94 @@
+//! Each health code brought into being with real nodes: the first line of `status` names it, and drops it again when
+//! its cause is gone or the operator has seen it. The thresholds are shortened; the rules and their real thresholds
+//! are tested beside the code.
+#![cfg(feature = "node")]
+
+#[path = "health_live/local.rs"]
+mod local;
+#[path = "health_live/peers.rs"]
+mod peers;
+
+use std::time::Duration;
+
+use serde_json::Value;
+use support::{Node, wait_until};
+
+/// By this the thresholds of 30 s and 60 s are divided.
+const DIVISOR: u32 = 15;
+/// A state begins and ends within this, on a busy machine.
+const SOON: Duration = Duration::from_secs(45);
+/// The longest that a state may outlive its cause (contract §6), and some seconds for the machine.
+const STATE_ENDS: Duration = Duration::from_secs(75);
+
+/// A node whose thresholds are short.
+fn node(name: &str) -> Node {
+    let mut node = Node::init(name);
+    quicken(&mut node);
+    node
+}
+
+fn quicken(node: &mut Node) {
+    node.set_env("INTELMESH_TEST_HEALTH_DIVISOR", DIVISOR.to_string());
+}
+
+/// The two of them, each a peer of the other, and running.
+fn connected(names: [&str; 2]) -> [Node; 2] {
+    let [mut a, mut b] = names.map(node);
+    support::pair(&a, &b);
+    a.start();
+    b.start();
+    support::shape::together(&a);
+    support::shape::together(&b);
+    [a, b]
+}
+
+fn first_line(node: &Node) -> String {
+    let said = node.say(&["status", "--check"], "");
+    said.stdout.trim_end().to_owned()
+}
+
+fn worst(node: &Node) -> Value {
+    node.status()["health"][0].clone()
+}
+
+/// Waits until the first line of `status` names `code` with `words`, and exits 1.
+fn named(node: &Node, code: &str, words: &str) {
+    let mut last = String::new();
+    wait_until(&format!("{}: {code} with {words:?}", node.name()), SOON, || {
+        let health = worst(node);
+        let said = node.say(&["status", "--check"], "");
+        last = format!("{said:?} {health}");
+        println!("{last}");
+        health["code"] == code
+            && said.code == 1
+            && said.stdout.starts_with("warning: ")
+            && said.stdout.contains(words)
+            && health["since"].is_string()
+    });
+}
+
+/// Waits until no reason has this code any more.
+fn dropped(node: &Node, code: &str) {
+    wait_until(&format!("{} drops {code}", node.name()), STATE_ENDS, || !node.complains(code));
+}
+
+/// Waits until all is well.
+fn well(node: &Node) {
+    wait_until(&format!("{} is well", node.name()), STATE_ENDS, || {
+        let line = first_line(node);
+        println!("{}: {line}", node.name());
+        line.starts_with("ok: ")
+    });
+}
+
+/// Each change of health is one line of the log.
+fn logged(node: &Node, code: &str) {
+    let lines = |state: &str| {
+        let wanted = [format!("health=\"{code}\""), format!("state=\"{state}\"")];
+        node.log().lines().filter(|line| wanted.iter().all(|word| line.contains(word.as_str()))).count()
+    };
+    wait_until(&format!("{code} begins and ends in the log"), SOON, || {
+        lines("begins") >= 1 && lines("ends") >= 1
+    });
+    assert_eq!(lines("begins"), lines("ends"), "{}", node.log());
+}
