@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::files::lines;
 use crate::identity::PublisherName;
+use crate::ownership;
 use crate::time::Timestamp;
 
 /// Name of the file in the node's state directory.
@@ -37,6 +38,8 @@ pub enum What {
     ClockAccepted,
     FeedRewound,
     FeedRepaired,
+    /// Incidents that `status` showed were seen.
+    Acknowledged,
 }
 
 /// One line (`intelmesh.audit/1`).
@@ -67,23 +70,14 @@ pub fn append(state_dir: &Path, decision: &Decision<'_>) -> io::Result<()> {
 /// The user who runs this program, and who became that user by sudo: `root (sudo alice)`.
 pub fn who() -> String {
     let uid = rustix::process::getuid().as_raw();
-    let name = user_name(uid).unwrap_or_else(|| format!("uid {uid}"));
+    let name = ownership::account(uid);
+    let name = if name == uid.to_string() { format!("uid {uid}") } else { name };
     match std::env::var("SUDO_USER") {
         Ok(before) if uid == 0 && !before.is_empty() => {
             format!("{name} (sudo {})", before.chars().take(32).collect::<String>())
         }
         _ => name,
     }
-}
-
-fn user_name(uid: u32) -> Option<String> {
-    let users = std::fs::read_to_string("/etc/passwd").ok()?;
-    let named = users.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        let name = fields.next()?;
-        (fields.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
-    });
-    named.filter(|name| !name.is_empty())
 }
 
 #[cfg(test)]

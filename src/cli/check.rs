@@ -1,5 +1,7 @@
 //! `check`: everything that is wrong with a node's directory, at once: configuration, keys, peers and who may
-//! read or write them. It mends nothing; it prints the line that does.
+//! read or write them. It changes nothing; it prints the line that does.
+
+mod access;
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -12,10 +14,11 @@ use super::answer::{Answer, talk};
 use super::failure::{Failure, NO};
 use super::place::{Place, statement_of};
 use crate::config::doors::{ConsumerTo, SubmitFrom};
-use crate::config::{DoorConfigs, Journal, NODE_FILE, NodeConfig, Paths, PeerFiles, Problem};
+use crate::config::{ConfigErrors, DoorConfigs, Journal, NODE_FILE, NodeConfig, Paths, PeerFiles, Problem};
 use crate::identity::{ProjectName, PublisherName};
 use crate::keyring::{Keyring, KeyringError};
 use crate::local::RedisAddress;
+use crate::ownership;
 use crate::policy::Tlp;
 
 /// One thing to mend, or to think about.
@@ -62,6 +65,7 @@ pub fn check(place: &Place, json: bool) -> Result<(), Failure> {
     }
     let mut found = Findings::default();
     let config = NodeConfig::load(place.dir());
+    let account = as_owner(&config, place.dir(), &mut found);
     if let Err(errors) = &config {
         errors.0.iter().for_each(|problem| found.problem(problem));
     }
@@ -71,11 +75,31 @@ pub fn check(place: &Place, json: bool) -> Result<(), Failure> {
     let peers = PeerFiles::load(&config, &own_key);
     peers.problems.iter().for_each(|problem| found.problem(problem));
     writable(&config, &mut found);
+    access::check(&config, account, &mut found);
     if whole {
         settings(&config, &peers, &mut found);
         queues(&config, &mut found);
     }
     report(&found, &peers, json)
+}
+
+/// Root may read everything, and the node may not: what follows is looked at as the account that owns `keys/`.
+fn as_owner(config: &Result<NodeConfig, ConfigErrors>, dir: &Path, found: &mut Findings) -> u32 {
+    let keys = config.as_ref().map_or_else(|_| dir.join("keys"), |config| config.paths.keys.clone());
+    let Some((uid, gid)) = ownership::other_owner(&keys) else {
+        return rustix::process::geteuid().as_raw();
+    };
+    if let Err(error) = ownership::become_account(uid, gid) {
+        let account = ownership::account(uid);
+        found.warning(
+            format!(
+                "cannot look at the files as the account {account}, who owns {}: {error}",
+                keys.display()
+            ),
+            format!("runuser -u {account} -- intelmesh check -C {}", dir.display()),
+        );
+    }
+    uid
 }
 
 /// Where `intelmesh.toml` cannot be read, the rest is looked for where it lies by default.
@@ -158,12 +182,13 @@ fn writable(config: &NodeConfig, found: &mut Findings) {
             );
         }
     }
-    let wanted = if config.socket_group.is_some() { 0o067 } else { 0o077 };
-    if let Some(mode) = mode_of(&config.paths.run).filter(|mode| mode & wanted != 0) {
-        let (run, right) = (config.paths.run.display(), if wanted == 0o067 { "710" } else { "700" });
+    // The sockets themselves are closed to others; who may list them does no harm. Who may write there could put
+    // another socket in the place of one.
+    if let Some(mode) = mode_of(&config.paths.run).filter(|mode| mode & 0o022 != 0) {
+        let run = config.paths.run.display();
         found.warning(
-            format!("{run}: others may use the sockets (mode {mode:04o})"),
-            format!("chmod {right} {run}"),
+            format!("{run}: others may put sockets there (mode {mode:04o})"),
+            format!("chmod go-w {run}"),
         );
     }
 }

@@ -26,6 +26,14 @@ const REPLY_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// How long an answer may take: `peer check` dials every address for 3 s. In seconds.
 const REPLY_WAIT_S: u64 = 120;
 
+/// Names the node's directory where no flag does.
+const DIR_ENV: &str = "INTELMESH_DIR";
+/// Names the directory of the sockets, for accounts that may not read the configuration.
+const RUN_ENV: &str = "INTELMESH_RUN";
+/// Where contrib/README.md puts a node, and its sockets.
+const PACKAGED_DIR: &str = "/etc/intelmesh";
+const PACKAGED_RUN: &str = "/run/intelmesh";
+
 /// A node's directory, as the operator named it.
 #[derive(Clone, Debug)]
 pub struct Place {
@@ -33,9 +41,10 @@ pub struct Place {
 }
 
 impl Place {
-    /// `-C` wins over the verb's own DIR; without both it is the current directory.
+    /// `-C` wins over the verb's own DIR, and both over `INTELMESH_DIR`; without any it is the current directory.
     pub fn find(flag: Option<PathBuf>, own: Option<PathBuf>) -> Self {
-        let given = flag.or(own).unwrap_or_else(|| PathBuf::from("."));
+        let named = || std::env::var_os(DIR_ENV).filter(|dir| !dir.is_empty()).map(PathBuf::from);
+        let given = flag.or(own).or_else(named).unwrap_or_else(|| PathBuf::from("."));
         Self { dir: config::node_dir(&given) }
     }
 
@@ -87,12 +96,24 @@ impl Place {
         self.audit_in(&state, what, peer, how);
     }
 
-    /// Where the sockets are. A broken configuration must not hide a running node, so it falls back on the default.
+    /// Where the sockets are. A configuration that is broken, or that this account may not read, must not hide a
+    /// running node: then it is the default, or where the package has them.
     fn run_dir(&self) -> PathBuf {
+        if let Some(run) = std::env::var_os(RUN_ENV).filter(|run| !run.is_empty()) {
+            return PathBuf::from(run);
+        }
         match NodeConfig::load(&self.dir) {
             Ok(config) => config.paths.run,
+            Err(_) if self.is_packaged_and_closed() => PathBuf::from(PACKAGED_RUN),
             Err(_) => self.dir.join("run"),
         }
+    }
+
+    /// An account of the pipeline may use the sockets of a packaged node, and may not read its configuration.
+    fn is_packaged_and_closed(&self) -> bool {
+        let closed = std::fs::File::open(self.dir.join(config::NODE_FILE));
+        self.dir == Path::new(PACKAGED_DIR)
+            && closed.is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
     }
 
     /// Is nothing listening? `in.sock`, `out.sock` or `ctl.sock`.
@@ -106,7 +127,7 @@ impl Place {
                 self.no_node()
             }
             io::ErrorKind::PermissionDenied => Failure::could_not(format!("{}: {error}", path.display()))
-                .hint("run this as the node's user, or set socket_group in intelmesh.toml"),
+                .hint("run this as the node's account, or as a member of socket_group (see OPERATING.md, Whose files)"),
             _ => Failure::could_not(format!("{}: {error}", path.display())),
         })
     }

@@ -1,0 +1,234 @@
+//! The packaged layout with accounts of their own: the node, the pipeline and the administrator are three, and each can
+//! do its work. Accounts are numbers here (setpriv), which is all that the kernel knows of them. Needs root.
+#![cfg(feature = "node")]
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use support::events::made;
+use support::{Node, Said, binary, trust, wait_until};
+use tempfile::TempDir;
+
+const SOON: Duration = Duration::from_secs(30);
+/// The node's account and group, the group of `socket_group`, and an account of the pipeline.
+const NODE: u32 = 61_001;
+const GROUP: u32 = 61_002;
+const PIPELINE: u32 = 61_003;
+
+/// A node as contrib/README.md lays it out, below a directory of the test's own.
+struct Packaged {
+    node: Node,
+    place: TempDir,
+}
+
+fn own(path: &Path, uid: u32, gid: u32, mode: u32) {
+    chown(path, Some(uid), Some(gid)).expect("this test needs root");
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+fn owner(path: &Path) -> (u32, u32, u32) {
+    let data = fs::metadata(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    (data.uid(), data.gid(), data.mode() & 0o777)
+}
+
+impl Packaged {
+    fn new(name: &str, socket_group: bool) -> Self {
+        let place = TempDir::new().unwrap();
+        own(place.path(), 0, 0, 0o755);
+        let mut node = Node::init_in(place.path(), name);
+        let (state, run) = (place.path().join("state"), place.path().join("run"));
+        fs::create_dir(&state).unwrap();
+        fs::create_dir(&run).unwrap();
+        node.edit("intelmesh.toml", |text| {
+            let group = if socket_group { format!("socket_group = \"{GROUP}\"\n") } else { String::new() };
+            let paths = format!("[paths]\nstate = \"{}\"\nrun = \"{}\"\n", state.display(), run.display());
+            group + &text + &paths
+        });
+        let packaged = Self { node, place };
+        let dir = packaged.node.dir().to_owned();
+        own(&dir, 0, NODE, 0o750);
+        own(&dir.join("intelmesh.toml"), 0, NODE, 0o640);
+        for name in ["peers", "groups", "lists"] {
+            own(&dir.join(name), 0, NODE, 0o750);
+        }
+        own(&dir.join("keys"), NODE, NODE, 0o700);
+        for key in fs::read_dir(dir.join("keys")).unwrap().flatten() {
+            own(&key.path(), NODE, NODE, 0o600);
+        }
+        own(&state, NODE, NODE, 0o700);
+        // As RuntimeDirectory= makes it.
+        own(&run, NODE, NODE, 0o750);
+        packaged
+    }
+
+    fn start(&mut self) {
+        let (user, group) = (format!("--reuid={NODE}"), format!("--regid={NODE}"));
+        let groups = format!("--groups={GROUP}");
+        self.node.set_prefix(&["setpriv", &user, &group, &groups, "--no-new-privs"]);
+        self.node.start();
+    }
+
+    fn run(&self) -> PathBuf {
+        self.place.path().join("run")
+    }
+
+    fn state(&self) -> PathBuf {
+        self.place.path().join("state")
+    }
+
+    /// An account of the pipeline, which may not look into the node's directory.
+    fn pipeline(&self, args: &[&str], stdin: &str, groups: &str) -> Said {
+        let (user, group) = (format!("--reuid={PIPELINE}"), format!("--regid={PIPELINE}"));
+        let mut command = Command::new("setpriv");
+        command.args([&user, &group, groups]).arg(binary()).args(args);
+        command.env("INTELMESH_DIR", self.node.dir()).env("INTELMESH_RUN", self.run());
+        said(command, stdin)
+    }
+}
+
+fn said(mut command: Command, stdin: &str) -> Said {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), stdin.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Said { code: output.status.code().unwrap(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
+}
+
+/// An administrator adds a peer and rotates keys as root, also with a closed umask; the node goes on, and starts again.
+#[test]
+fn what_root_writes_the_nodes_account_can_read() {
+    let mut packaged = Packaged::new("cert-at", false);
+    let other = Node::init("cert-ee");
+    packaged.start();
+    let mut add = Command::new("sh");
+    let line = format!(
+        "umask 077; exec {} peer add -C {} --yes {}",
+        binary().display(),
+        packaged.node.dir().display(),
+        other.invite()
+    );
+    add.args(["-c", &line]);
+    let added = said(add, "");
+    assert_eq!(added.code, 0, "{added:?}");
+    let file = packaged.node.dir().join("peers/cert-ee.toml");
+    assert_eq!(owner(&file), (0, NODE, 0o640));
+    assert_eq!(owner(&packaged.state().join("audit.jsonl")), (NODE, NODE, 0o600));
+    wait_until("the node has read it", SOON, || packaged.node.peer("cert-ee")["state"] == "trusted");
+
+    let rotated = packaged.node.say(&["key", "rotate", "--yes"], "");
+    assert_eq!(rotated.code, 0, "{rotated:?}");
+    assert!(!rotated.stderr.contains("was not told"), "{rotated:?}");
+    for key in fs::read_dir(packaged.node.dir().join("keys")).unwrap().flatten() {
+        assert_eq!(owner(&key.path()), (NODE, NODE, 0o600), "{}", key.path().display());
+    }
+    let checked = packaged.node.say(&["check"], "");
+    assert_eq!(checked.code, 0, "{checked:?}");
+    packaged.node.restart();
+    for verb in ["pause", "resume", "remove"] {
+        packaged.node.cli(&["peer", verb, "cert-ee"]);
+    }
+    assert!(!packaged.node.log().contains("Permission denied"), "{}", packaged.node.log());
+    assert!(!packaged.node.complains("config_bad"), "{}", packaged.node.status()["health"]);
+}
+
+/// Root may read everything: `check` says what the node's account may not, and the line that gives it.
+#[test]
+fn check_as_root_sees_what_the_nodes_account_sees() {
+    let packaged = Packaged::new("cert-at", false);
+    let other = Node::init("cert-ee");
+    trust(&packaged.node, &other, false);
+    let file = packaged.node.dir().join("peers/cert-ee.toml");
+    own(&file, 0, 0, 0o600);
+    own(&packaged.node.dir().join("keys/node.pem"), 0, 0, 0o600);
+    let audit = packaged.state().join("audit.jsonl");
+    own(&audit, 0, 0, 0o600);
+    let checked = packaged.node.say(&["check"], "");
+    assert_eq!(checked.code, 1, "{checked:?}");
+    for words in [
+        format!("{}: the account {NODE} cannot read it", file.display()),
+        format!(
+            "{}: the account {NODE} cannot write it\nhint: chown {NODE}:{NODE} {}",
+            audit.display(),
+            audit.display()
+        ),
+        "node.pem: Permission denied".to_owned(),
+    ] {
+        assert!(checked.stderr.contains(&words), "{words} in {}", checked.stderr);
+    }
+    // The lines that it prints are the cure.
+    for hint in checked.stderr.lines().filter_map(|line| line.strip_prefix("hint: ch")) {
+        let done = Command::new("sh").args(["-c", &format!("ch{hint}")]).status().unwrap();
+        assert!(done.success(), "ch{hint}");
+    }
+    own(&packaged.node.dir().join("keys/node.pem"), NODE, NODE, 0o600);
+    let checked = packaged.node.say(&["check"], "");
+    assert_eq!(checked.code, 0, "{checked:?}");
+}
+
+/// The node's account may give its sockets to a group that it is in; members of it use the command line.
+#[test]
+fn accounts_of_the_pipeline_use_the_command_line() {
+    let mut packaged = Packaged::new("cert-at", true);
+    packaged.start();
+    assert_eq!(owner(&packaged.run()), (NODE, GROUP, 0o710));
+    assert_eq!(owner(&packaged.run().join("in.sock")), (NODE, GROUP, 0o660));
+    let member = format!("--groups={GROUP}");
+    let submitted = packaged.pipeline(&["submit"], &made(1, 300), &member);
+    assert_eq!(submitted.code, 0, "{submitted:?}");
+    let handed = packaged.pipeline(&["tail", "--own", "--from", "earliest", "--count", "1"], "", &member);
+    assert!(handed.stdout.starts_with("{\"seq\":1,"), "{handed:?}");
+    let status = packaged.pipeline(&["status", "--check"], "", &member);
+    assert_eq!((status.code, status.stdout.starts_with("ok: 0 of 0")), (0, true), "{status:?}");
+    let stranger = packaged.pipeline(&["status", "--check"], "", "--clear-groups");
+    assert_eq!(stranger.code, 2, "{stranger:?}");
+    assert!(stranger.stderr.contains("hint: run this as the node's account, or as a member of socket_group"));
+}
+
+/// Started as root by mistake: what it would write the node's account could not read.
+#[test]
+fn root_does_not_run_the_node_of_another_account() {
+    let packaged = Packaged::new("cert-at", false);
+    let refused = packaged.node.say(&["run"], "");
+    assert_eq!(refused.code, 2, "{refused:?}");
+    assert!(
+        refused.stderr.contains(&format!("belongs to the account {NODE}, and this is root")),
+        "{refused:?}"
+    );
+    assert!(refused.stderr.contains(&format!("runuser -u {NODE} --")), "{refused:?}");
+    assert!(fs::read_dir(packaged.state()).unwrap().next().is_none(), "nothing was made");
+}
+
+/// The unit as it is shipped, but for where the program lies.
+fn unit(place: &Path) -> PathBuf {
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("contrib/intelmesh.service");
+    let text = fs::read_to_string(shipped).unwrap();
+    let file = place.join("intelmesh.service");
+    fs::write(&file, text.replace("/usr/bin/intelmesh", &binary().display().to_string())).unwrap();
+    file
+}
+
+fn systemd(args: &[&str], unit: &Path) -> Said {
+    let mut command = Command::new("systemd-analyze");
+    command.args(args).arg(unit);
+    said(command, "")
+}
+
+#[test]
+fn the_unit_is_valid_and_closed_and_lets_the_sockets_have_a_group() {
+    let place = TempDir::new().unwrap();
+    let unit = unit(place.path());
+    let verified = systemd(&["verify", "--man=no"], &unit);
+    assert_eq!((verified.code, verified.stderr.as_str()), (0, ""), "{verified:?}");
+    let secure = systemd(&["security", "--offline=true", "--threshold=20"], &unit);
+    assert_eq!(secure.code, 0, "{}", secure.stdout);
+    // `chown` to a group of the account's own needs no privilege, but the call, and the group must not be mapped away.
+    let text = fs::read_to_string(unit).unwrap();
+    let denied = text.find("SystemCallFilter=~@privileged").expect("privileged calls are denied");
+    let allowed = text.find("\nSystemCallFilter=@chown\n").expect("and chown is allowed");
+    assert!(denied < allowed, "the later line wins");
+    assert!(!text.contains("PrivateUsers=yes"));
+}
