@@ -3,6 +3,8 @@
 //! (PROTOCOL.md §7). It proves that its maker holds the key, not who they are: that is what the words of the
 //! fingerprint are for. No secret is ever in it.
 
+mod extract;
+
 use std::fmt;
 
 use bech32::primitives::checksum::Checksum;
@@ -56,8 +58,10 @@ pub struct Invitation {
 
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum InvitationError {
-    #[error("no invitation: one begins with \"intelmesh1\"")]
+    #[error("there is no invitation in this text: one begins with \"intelmesh1\"")]
     NotOne,
+    #[error("there are two different invitations in this text")]
+    Several,
     #[error("the invitation is damaged: {0}")]
     Damaged(&'static str),
     #[error("the invitation was not signed by the key that it names")]
@@ -73,9 +77,11 @@ pub enum InvitationError {
 impl InvitationError {
     pub fn hint(&self) -> &'static str {
         match self {
-            Self::NotOne | Self::Damaged(_) | Self::Signature => {
-                "copy the whole line that intelmesh invite printed"
+            Self::NotOne => {
+                "give the line that intelmesh invite printed, or the name of a file that holds it"
             }
+            Self::Damaged(_) | Self::Signature => "copy all of what intelmesh invite printed",
+            Self::Several => "give the one that you mean alone",
             Self::Expired(_) => "ask for a new one: intelmesh invite",
             Self::Version(_) => "install a newer intelmesh",
             Self::TooLong => "name fewer addresses in advertise",
@@ -106,20 +112,13 @@ impl Invitation {
         bech32::encode_lower::<LongBech32m>(hrp, &bytes).map_err(|_| InvitationError::TooLong)
     }
 
-    /// Reads an invitation, with white space around it and in either case.
+    /// Reads the invitation in `text`, in either case, and whatever mail made of it or put around it.
     ///
     /// # Errors
     /// [`InvitationError`]: nothing of it may be believed then.
     pub fn parse(text: &str, now: Timestamp) -> Result<Self, InvitationError> {
-        let text = text.trim();
-        let begins = text.get(..HUMAN_READABLE.len() + 1).map(str::to_ascii_lowercase);
-        if begins.as_deref() != Some("intelmesh1") {
-            return Err(InvitationError::NotOne);
-        }
-        if text.len() > INVITATION_CHARS_MAX {
-            return Err(InvitationError::Damaged("too long"));
-        }
-        let checked = CheckedHrpstring::new::<LongBech32m>(text)
+        let text = extract::extract(text)?;
+        let checked = CheckedHrpstring::new::<LongBech32m>(&text)
             .map_err(|_| InvitationError::Damaged("its checksum does not fit"))?;
         let bytes: Vec<u8> = checked.byte_iter().collect();
         let sign1 = CoseSign1::from_tagged_slice(&bytes)
@@ -249,16 +248,16 @@ pub fn words(key: &VerifyingKey) -> FingerprintWords {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    const NOW: Timestamp = Timestamp(1_700_000_000_000);
+    pub const NOW: Timestamp = Timestamp(1_700_000_000_000);
 
-    fn key(seed: u8) -> SigningKey {
+    pub fn key(seed: u8) -> SigningKey {
         SigningKey::from_bytes(&[seed; 32])
     }
 
-    fn invitation(addresses: usize) -> Invitation {
+    pub fn invitation(addresses: usize) -> Invitation {
         Invitation {
             name: PublisherName::parse("cert-at").unwrap(),
             federation: ProjectName::parse("intelmesh").unwrap(),

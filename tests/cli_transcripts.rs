@@ -138,10 +138,14 @@ fn an_invitation_is_one_line_and_says_where_it_leads() {
 const WHO: &str = "name         cert-at\n\
                    federation   intelmesh\n\
                    key          KEY\n\
-                   fingerprint  WORDS\n             WORDS\n\
+                   their words  WORDS\n             WORDS\n\
+                   our words    WORDS\n             WORDS (cert-ee)\n\
                    addresses    /ip4/127.0.0.1/tcp/1\n\
                    valid until  TIME\n";
 const REFUSED: &str = "/ip4/127.0.0.1/tcp/1: Connection refused (os error 111)\n";
+const COMPARE: &str = "next: compare the words with cert-at on the phone: intelmesh peer verify cert-at\n";
+const NEXT: &str = "next: send cert-at our invitation, if it has not added us yet:\nINVITATION\n\
+                    then: intelmesh status -C ee\n";
 
 #[test]
 fn a_peer_is_added_merged_shown_paused_and_removed() {
@@ -149,13 +153,20 @@ fn a_peer_is_added_merged_shown_paused_and_removed() {
     let given = invitation(&shell, "at");
     let added = "cert-at added in ee/peers/cert-at.toml; tlp_max = \"AMBER\", relay = true\n";
     let stdout = "ee/peers/cert-at.toml\n";
-    shell.says("peer add - --yes -C ee", &given, 0, stdout, &format!("{WHO}{added}{REFUSED}"));
-    let merged = "cert-at known already: merged in ee/peers/cert-at.toml\n";
-    shell.says("peer add - --yes -C ee", &given, 0, stdout, &format!("{WHO}{merged}{REFUSED}"));
-    let listed = "cert-at          trusted  AMBER        relays    /ip4/127.0.0.1/tcp/1\n";
+    let next = format!("{COMPARE}{NEXT}");
+    shell.says("peer add - --yes -C ee", &given, 0, stdout, &format!("{WHO}{added}{REFUSED}{next}"));
+    let merged = "cert-at known already: merged in ee/peers/cert-at.toml; nothing is new\n";
+    shell.says("peer add - --yes -C ee", &given, 0, stdout, &format!("{WHO}{merged}{REFUSED}{next}"));
+    let merged =
+        "cert-at known already: merged in ee/peers/cert-at.toml; tlp_max = \"GREEN\" (was \"AMBER\")\n";
+    let line = "peer add - --yes --tlp-max GREEN -C ee";
+    shell.says(line, &given, 0, stdout, &format!("{WHO}{merged}{REFUSED}{next}"));
+    let listed = "PEER     state    connected  words         tlp_max  relay  addresses\n\
+                  cert-at  trusted  -          NOT VERIFIED  GREEN    yes    /ip4/127.0.0.1/tcp/1\n";
     shell.says("peer list -C ee", "", 0, listed, "");
-    shell.says("peer pause cert-at -C ee", "", 0, "", "cert-at is paused; its place is kept\n");
-    let listed = "cert-at          paused   AMBER        relays    /ip4/127.0.0.1/tcp/1\n";
+    shell.says("peer pause cert-at -C ee", "", 0, "", "cert-at is paused; its feed position is kept\n");
+    let listed = "PEER     state   connected  words         tlp_max  relay  addresses\n\
+                  cert-at  paused  -          NOT VERIFIED  GREEN    yes    /ip4/127.0.0.1/tcp/1\n";
     shell.says("peer list -C ee", "", 0, listed, "");
     shell.says("peer resume cert-at -C ee", "", 0, "", "cert-at is resumed\n");
     let shown = "cert-at\n  \
@@ -164,7 +175,7 @@ fn a_peer_is_added_merged_shown_paused_and_removed() {
                    state      trusted\n  \
                    paired     added TIME by WHO\n  \
                    addresses  /ip4/127.0.0.1/tcp/1\n  \
-                   to them    tlp_max AMBER\n  \
+                   to them    tlp_max GREEN\n  \
                    from them  relays others\n  \
                    file       peers/cert-at.toml\n  \
                    statement  none: its identity key serves all uses\n";
@@ -177,8 +188,14 @@ fn a_peer_is_added_merged_shown_paused_and_removed() {
     );
     let failed = "cert-at /ip4/127.0.0.1/tcp/1 failed: Connection refused (os error 111)\n";
     shell.says("peer check cert-at -C ee", "", 1, failed, "");
-    let removed = "cert-at is no peer any more; what was accepted from it stays, and so does its place\n";
-    shell.says("peer remove cert-at -C ee", "", 0, "", removed);
+    let agreed = fs::read(shell.path().join("ee/peers/cert-at.toml")).unwrap();
+    let said = shell.run("peer remove cert-at -C ee", "");
+    let removed = "Removed peer cert-at. Events already accepted from it are kept, and so is its feed position.\n\
+                   Its file is kept: ee/peers/removed/cert-at.toml-";
+    assert!(said.code == Some(0) && said.stderr.starts_with(removed), "{}", said.stderr);
+    let kept: Vec<_> = fs::read_dir(shell.path().join("ee/peers/removed")).unwrap().flatten().collect();
+    assert_eq!(kept.len(), 1);
+    assert_eq!(fs::read(kept[0].path()).unwrap(), agreed, "the agreement is not lost");
     let unknown = "error: no peer \"cert-at\"\nhint: intelmesh peer list\n";
     for verb in ["remove", "pause", "resume", "show", "check"] {
         shell.says(&format!("peer {verb} cert-at -C ee"), "", 1, "", unknown);
@@ -193,7 +210,7 @@ fn flags_of_peer_add_are_in_the_file() {
     let who = WHO.replace("/ip4/127.0.0.1/tcp/1", "not used: never dialled");
     let added = "cert-at added in ee/peers/cert-at.toml; tlp_max = \"GREEN\", relay = false\n";
     let line = "peer add - --yes --tlp-max tlp:green --no-relay --no-connect -C ee";
-    shell.says(line, &given, 0, "ee/peers/cert-at.toml\n", &format!("{who}{added}"));
+    shell.says(line, &given, 0, "ee/peers/cert-at.toml\n", &format!("{who}{added}{COMPARE}{NEXT}"));
     let file = fs::read_to_string(shell.path().join("ee/peers/cert-at.toml")).unwrap();
     for line in ["addresses = []", "tlp_max = \"GREEN\"", "relay = false"] {
         assert!(file.lines().any(|have| have == line), "{line} in {file}");
@@ -205,20 +222,23 @@ fn flags_of_peer_add_are_in_the_file() {
 fn an_invitation_that_may_not_be_added_exits_1() {
     let shell = two_nodes();
     let given = invitation(&shell, "at");
-    let nobody = "Does the peer read you the same ten words? Then add it [y/N]:\n\
-                  error: cert-at was not added: nobody to ask, stdin has ended\n\
+    let nobody = "error: cert-at was not added: nobody to ask, stdin is the invitation and there is no terminal\n\
                   hint: compare the fingerprint's words with the peer, then: peer add … --yes\n";
     shell.says("peer add - -C ee", &given, 2, "", &format!("{WHO}{nobody}"));
-    let asked = "Does the peer read you the same ten words? Then add it [y/N]:\n";
+    let asked = "Do both read the same ten words, theirs and ours? Then add it [y/N]:\n";
+    let nobody = "error: cert-at was not added: nobody to ask, stdin has ended\n\
+                  hint: compare the fingerprint's words with the peer, then: peer add … --yes\n";
+    let line = format!("peer add {} -C ee", given.trim());
+    shell.says(&line, "", 2, "", &format!("{WHO}{asked}{nobody}"));
     let no = "error: cert-at was not added\n";
-    shell.says(&format!("peer add {} -C ee", given.trim()), "n\n", 1, "", &format!("{WHO}{asked}{no}"));
+    shell.says(&line, "n\n", 1, "", &format!("{WHO}{asked}{no}"));
     let own = "error: this is our own invitation\nhint: send it to the peer, and add theirs here\n";
     shell.says("peer add - --yes -C at", &given, 1, "", own);
     let damaged = "error: the invitation is damaged: its checksum does not fit\n\
-                   hint: copy the whole line that intelmesh invite printed\n";
+                   hint: copy all of what intelmesh invite printed\n";
     shell.says("peer add - --yes -C ee", &given.replacen("qy", "qq", 1), 1, "", damaged);
-    let none = "error: no invitation: one begins with \"intelmesh1\"\n\
-                hint: copy the whole line that intelmesh invite printed\n";
+    let none = "error: there is no invitation in this text: one begins with \"intelmesh1\"\n\
+                hint: give the line that intelmesh invite printed, or the name of a file that holds it\n";
     shell.says("peer add hello --yes -C ee", "", 1, "", none);
     shell.done("init twin --name cert-ee --listen /ip4/127.0.0.1/tcp/1");
     let name = "error: \"cert-ee\" is our own name, with another key\n\
@@ -232,6 +252,97 @@ fn an_invitation_that_may_not_be_added_exits_1() {
                       hint: both must have the same federation in intelmesh.toml\n";
     shell.says("peer add - --yes -C ee", &invitation(&shell, "at"), 1, "", federation);
     assert!(!shell.path().join("ee/peers/cert-at.toml").exists());
+}
+
+/// As a mail delivers it: from a file, from standard input, and as a shell splits it into arguments.
+#[test]
+fn an_invitation_survives_a_mail_wherever_it_is_given() {
+    let shell = two_nodes();
+    let given = invitation(&shell, "at");
+    let letters: Vec<char> = given.trim().chars().collect();
+    let wrapped: Vec<String> = letters.chunks(70).map(|line| line.iter().collect()).collect();
+    let quoted: Vec<String> = wrapped.iter().map(|line| format!("> {line}=")).collect();
+    let mail = format!("Hi Ann,\n\nhere it is.\n\n{}\n\nBest regards\nBob\n", quoted.join("\r\n"));
+    fs::write(shell.path().join("mail.txt"), [mail.as_bytes(), b"\xff\xfe"].concat()).unwrap();
+    shell.done("peer add mail.txt --yes -C ee");
+    shell.done("peer remove cert-at -C ee");
+    let said = shell.run("peer add - --yes -C ee", &mail);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    shell.done("peer remove cert-at -C ee");
+    // `peer add $(cat wrapped)`
+    shell.done(&format!("peer add --yes -C ee {}", wrapped.join(" ")));
+    shell.done("init other --name other --listen /ip4/127.0.0.1/tcp/1");
+    let both = format!("{mail}\n{}", invitation(&shell, "other"));
+    let two = "error: there are two different invitations in this text\n\
+               hint: give the one that you mean alone\n";
+    shell.says("peer add - --yes -C ee", &both, 1, "", two);
+}
+
+/// The terminal is asked though standard input is the invitation (`script` makes one).
+#[test]
+fn the_terminal_is_asked_where_stdin_is_the_invitation() {
+    let shell = two_nodes();
+    fs::write(shell.path().join("mail.txt"), invitation(&shell, "at")).unwrap();
+    for (answer, code) in [("n", 1), ("y", 0)] {
+        let line = format!("{} peer add - -C ee < mail.txt", env!("CARGO_BIN_EXE_intelmesh"));
+        let mut script = std::process::Command::new("script");
+        script.args(["-qefc", &line, "/dev/null"]).current_dir(shell.path());
+        let mut child = script
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .expect("script(1) is installed (bsdutils)");
+        std::io::Write::write_all(child.stdin.as_mut().unwrap(), format!("{answer}\n").as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{said}");
+        assert!(said.contains("our words") && said.contains("Do both read the same words"), "{said}");
+    }
+    let file = fs::read_to_string(shell.path().join("ee/peers/cert-at.toml")).unwrap();
+    assert!(file.lines().any(|line| line == "verified = true"), "{file}");
+}
+
+/// An address that nobody could use: nothing is changed, whether the peer is new or known.
+#[test]
+fn an_invitation_with_an_unusable_address_changes_nothing() {
+    use intelmesh::identity::{ProjectName, PublisherName};
+    use intelmesh::invitation::{INVITATION_VALID_MS, Invitation};
+    let shell = two_nodes();
+    let key = ed25519_dalek::SigningKey::from_bytes(&[7; 32]);
+    let invited_at = |addresses: &[&str]| {
+        let invitation = Invitation {
+            name: PublisherName::parse("cert-xx").unwrap(),
+            federation: ProjectName::parse("intelmesh").unwrap(),
+            key: key.verifying_key(),
+            seal: [9; 32],
+            addresses: addresses.iter().map(|text| (*text).to_owned()).collect(),
+            expires: intelmesh::clock::now().wall.plus_ms(INVITATION_VALID_MS),
+        };
+        invitation.make(&key).unwrap()
+    };
+    for bad in [
+        "hello",
+        "/ip4/1.2.3.4/udp/1/quic-v1",
+        "/dns4/x\"]\nrevoked = true\n#/tcp/1",
+        "/dns4/\u{1b}[2Jx/tcp/1",
+    ] {
+        let said = shell.run("peer add - --yes -C ee", &invited_at(&["/ip4/192.0.2.1/tcp/1", bad]));
+        assert_eq!(said.code, Some(1), "{bad}: {}", said.stderr);
+        assert!(said.stderr.contains("has an address that cannot be used"), "{bad}: {}", said.stderr);
+        assert!(
+            !said.stderr.contains('\u{1b}') && said.stderr.lines().count() == 2,
+            "{bad}: {}",
+            said.stderr
+        );
+        assert_eq!(fs::read_dir(shell.path().join("ee/peers")).unwrap().count(), 0, "{bad}");
+    }
+    let good = shell.run("peer add - --yes -C ee", &invited_at(&["/ip4/127.0.0.1/tcp/1"]));
+    assert_eq!(good.code, Some(0), "{}", good.stderr);
+    let before = fs::read(shell.path().join("ee/peers/cert-xx.toml")).unwrap();
+    let said = shell.run("peer add - --yes -C ee", &invited_at(&["hello"]));
+    assert_eq!(said.code, Some(1), "{}", said.stderr);
+    assert_eq!(fs::read(shell.path().join("ee/peers/cert-xx.toml")).unwrap(), before);
+    shell.done("check -C ee");
 }
 
 #[test]

@@ -4,22 +4,33 @@ use super::answer::{Answer, talk};
 use super::failure::Failure;
 use super::place::Place;
 use crate::clock;
+use crate::config::NodeConfig;
 use crate::invitation::{INVITATION_VALID_MS, Invitation};
+use crate::keyring::Keyring;
 
-pub fn invite(place: &Place, json: bool) -> Result<(), Failure> {
-    let config = place.config()?;
-    let keyring = place.keyring(&config)?;
-    let invitation = Invitation {
+/// Our invitation.
+pub fn line(config: &NodeConfig, keyring: &Keyring) -> Result<String, Failure> {
+    ours(config, keyring)
+        .make(keyring.signing_key())
+        .map_err(|error| Failure::could_not(&error).hint(error.hint()))
+}
+
+fn ours(config: &NodeConfig, keyring: &Keyring) -> Invitation {
+    Invitation {
         name: config.name.clone(),
         federation: config.federation.clone(),
         key: keyring.public_key(),
         seal: keyring.seal_public(),
         addresses: config.invited_at(),
         expires: clock::now().wall.plus_ms(INVITATION_VALID_MS),
-    };
-    let text = invitation
-        .make(keyring.signing_key())
-        .map_err(|error| Failure::could_not(&error).hint(error.hint()))?;
+    }
+}
+
+pub fn invite(place: &Place, json: bool) -> Result<(), Failure> {
+    let config = place.config()?;
+    let keyring = place.keyring(&config)?;
+    let invitation = ours(&config, &keyring);
+    let text = line(&config, &keyring)?;
     if invitation.addresses.is_empty() {
         talk("warning: this invitation has no address: its reader can trust us, but not connect to us");
         talk("hint: advertise = [\"/dns4/mesh.example.org/tcp/4801\"] in intelmesh.toml");

@@ -5,9 +5,10 @@ use std::path::Path;
 
 use super::answer::{Answer, talk};
 use super::args::KeyVerb;
+use super::asking::{From, agreed};
 use super::failure::Failure;
 use super::feed::done;
-use super::peer::{agreed, file_of, told};
+use super::peer::{file_of, told};
 use super::place::{Place, statement_of};
 use crate::audit::What;
 use crate::clock;
@@ -124,7 +125,7 @@ fn rotate(place: &Place, compromised: bool, yes: bool) -> Result<(), Failure> {
     let keyring = place.keyring(&config)?;
     let ask =
         "New keys for signing and sealing; the identity key, by which peers know us, stays. Go on [y/N]?";
-    if !yes && !agreed(ask, "nothing was rotated", "key rotate")? {
+    if !yes && !agreed(ask, From::Stdin, "nothing was rotated", "key rotate")? {
         return Err(Failure::no("nothing was rotated"));
     }
     let known = statement_of(&config, &keyring.public_key());
@@ -170,7 +171,7 @@ fn revoke_peer(place: &Place, name: &PublisherName, yes: bool) -> Result<(), Fai
     let file = file_of(&config, name)?;
     let ask = format!("Nothing new that {name} signs will be taken, by whatever way it comes. Go on [y/N]?");
     let no = format!("{name} was not revoked");
-    if !yes && !agreed(&ask, &no, "key revoke")? {
+    if !yes && !agreed(&ask, From::Stdin, &no, "key revoke")? {
         return Err(Failure::no(no));
     }
     write::set_revoked(&file)?;
@@ -187,7 +188,7 @@ fn revoke_own(place: &Place, yes: bool) -> Result<(), Failure> {
     let config = place.config()?;
     let keyring = place.keyring(&config)?;
     let ask = "This ends our own key for ever, at every node that hears of it. Go on [y/N]?";
-    if !yes && !agreed(ask, "nothing was revoked", "key revoke")? {
+    if !yes && !agreed(ask, From::Stdin, "nothing was revoked", "key revoke")? {
         return Err(Failure::no("nothing was revoked"));
     }
     let signed = keyring.revocation(&config.name)?;
@@ -226,7 +227,7 @@ fn revoke_by_statement(place: &Place, file: &Path, yes: bool) -> Result<(), Fail
     }
     let (ask, no) =
         (format!("This revokes the key of {publisher} for ever. Go on [y/N]?"), "nothing was revoked");
-    if !yes && !agreed(&ask, no, "key revoke")? {
+    if !yes && !agreed(&ask, From::Stdin, no, "key revoke")? {
         return Err(Failure::no(no));
     }
     if publisher == config.name {

@@ -1,35 +1,33 @@
 //! `peer`: whom this node trusts, and what they may have. The files in `peers/` are the truth; the running node
 //! is told when they change.
 
+mod add;
+mod list;
 mod show;
 
 use std::collections::BTreeMap;
-use std::io::{self, BufRead, IsTerminal as _, Read};
 use std::path::PathBuf;
 
 use serde::Serialize;
 
 use super::answer::{Answer, talk};
-use super::args::{PeerAddArgs, PeerCheckArgs, PeerVerb};
+use super::args::{PeerCheckArgs, PeerVerb};
+use super::asking::{From, agreed};
 use super::failure::{Failure, NO};
 use super::place::{Place, unexpected};
 use super::reach;
 use super::trial::trial;
 use crate::audit::{self, What};
 use crate::clock;
-use crate::config::write::{self, NewPeer, Written};
-use crate::config::{NodeConfig, PeerFile, PeerFiles};
+use crate::config::{NodeConfig, PeerFile, PeerFiles, write};
 use crate::control::{EventRef, PeerCheck, Refusal, Reply, Request};
-use crate::envelope::SealKey;
 use crate::identity::{PublisherName, public_key_text};
-use crate::invitation::{self, Invitation};
-use crate::keyring::seal_key_text;
-use crate::limits::INVITATION_CHARS_MAX;
+use crate::invitation;
 
 pub fn peer(place: &Place, verb: PeerVerb, json: bool) -> Result<(), Failure> {
     match verb {
-        PeerVerb::Add(args) => add(place, args),
-        PeerVerb::List => list(place, json),
+        PeerVerb::Add(args) => add::add(place, &args),
+        PeerVerb::List => list::list(place, json),
         PeerVerb::Show { name } => show::show(place, &name, json),
         PeerVerb::Remove { name } => remove(place, &name),
         PeerVerb::Pause { name } => pause(place, &name, true),
@@ -39,146 +37,6 @@ pub fn peer(place: &Place, verb: PeerVerb, json: bool) -> Result<(), Failure> {
         PeerVerb::Explain { name, id } => explain(place, name, id, json),
         PeerVerb::Verify { name, yes } => verify(place, &name, yes),
     }
-}
-
-fn add(place: &Place, args: PeerAddArgs) -> Result<(), Failure> {
-    let config = place.config()?;
-    let known = place.peers(&config)?;
-    let now = clock::now().wall;
-    let text = if args.invitation == "-" { read_invitation()? } else { args.invitation };
-    let invitation = Invitation::parse(&text, now).map_err(|error| Failure::no(&error).hint(error.hint()))?;
-    acceptable(&invitation, &config, &known, place)?;
-    introduce(&invitation, args.no_connect || args.publisher_only);
-    if !args.yes
-        && !args.pending
-        && !agreed(
-            "Does the peer read you the same ten words? Then add it [y/N]:",
-            &format!("{} was not added", invitation.name),
-            "peer add",
-        )?
-    {
-        return Err(Failure::no(format!("{} was not added", invitation.name)));
-    }
-    let new = NewPeer {
-        name: invitation.name.clone(),
-        key: invitation.key,
-        seal: Some(seal_key_text(&invitation.seal)),
-        addresses: if args.no_connect || args.publisher_only {
-            Vec::new()
-        } else {
-            invitation.addresses.clone()
-        },
-        publisher_only: args.publisher_only,
-        tlp_max: args.tlp_max,
-        relay: args.no_relay.then_some(false),
-        added: now,
-        added_by: audit::who(),
-        pending: args.pending,
-    };
-    let (file, written) = write::add_peer(&config.paths.peers, &known.peers, &new)?;
-    let (done, what) = match written {
-        Written::Added => ("added", What::PeerAdded),
-        Written::Merged => ("known already: merged", What::PeerMerged),
-    };
-    let tlp_max = args.tlp_max.map_or("AMBER", crate::policy::Tlp::as_str);
-    let terms = match written {
-        Written::Added => format!("; tlp_max = \"{tlp_max}\", relay = {}", !args.no_relay),
-        Written::Merged => String::new(),
-    };
-    talk(format!("{} {done} in {}{terms}", new.name, file.display()));
-    let compared = !args.yes && !args.pending;
-    if compared {
-        write::set_verified(&file, now, &new.added_by)?;
-    }
-    let words = if compared { "words compared" } else { "words not compared" };
-    place.audit(&config, what, Some(&new.name), &format!("by invitation, {words}: {}", invitation.words()));
-    told(place);
-    if args.pending {
-        let name = &new.name;
-        talk(format!("{name} is pending: nothing is exchanged before intelmesh peer verify {name}"));
-    } else if !args.no_connect && !args.publisher_only {
-        let check = reach::check(place, &new.name, &invitation.addresses);
-        say_reached(&check);
-    }
-    let mut answer = Answer::new();
-    answer.line(file.display())?;
-    answer.flush()
-}
-
-fn read_invitation() -> Result<String, Failure> {
-    let mut text = String::new();
-    // Room for white space around it; longer than that is none.
-    io::stdin()
-        .lock()
-        .take(2 * INVITATION_CHARS_MAX as u64)
-        .read_to_string(&mut text)
-        .map_err(|error| Failure::could_not(format!("stdin: {error}")))?;
-    Ok(text)
-}
-
-/// Ours, of another federation, a known name with another key, or a key that is revoked or weak: the answer is no.
-fn acceptable(
-    invitation: &Invitation,
-    config: &NodeConfig,
-    known: &PeerFiles,
-    place: &Place,
-) -> Result<(), Failure> {
-    let name = &invitation.name;
-    if invitation.key == place.keyring(config)?.public_key() {
-        return Err(
-            Failure::no("this is our own invitation").hint("send it to the peer, and add theirs here")
-        );
-    }
-    if *name == config.name {
-        return Err(Failure::no(format!("\"{name}\" is our own name, with another key"))
-            .hint("one name is one node: one of the two must be made with another --name"));
-    }
-    if invitation.federation != config.federation {
-        let (theirs, ours) = (&invitation.federation, &config.federation);
-        return Err(Failure::no(format!("{name} is of the federation \"{theirs}\", we are of \"{ours}\""))
-            .hint("both must have the same federation in intelmesh.toml"));
-    }
-    if SealKey::new(invitation.seal).is_err() {
-        return Err(Failure::no(
-            "the sealing key in the invitation is weak: what is sealed to it, anybody could open",
-        )
-        .hint("no intelmesh makes such a key: ask the peer, by telephone, what made this invitation"));
-    }
-    Ok(write::check_peer(&config.paths.peers, &known.peers, name, &invitation.key)?)
-}
-
-fn introduce(invitation: &Invitation, no_connect: bool) {
-    talk(format!("name         {}", invitation.name));
-    talk(format!("federation   {}", invitation.federation));
-    talk(format!("key          {}", public_key_text(&invitation.key)));
-    talk(invitation.words().behind("fingerprint  "));
-    match (invitation.addresses.as_slice(), no_connect) {
-        ([], _) => talk("addresses    none: it will connect to us, or be heard of through others"),
-        (addresses, false) => talk(format!("addresses    {}", addresses.join(" "))),
-        (_, true) => talk("addresses    not used: never dialled"),
-    }
-    talk(format!("valid until  {}", invitation.expires));
-}
-
-pub fn agreed(question: &str, otherwise: &str, verb: &str) -> Result<bool, Failure> {
-    talk(question);
-    let mut line = String::new();
-    io::stdin()
-        .lock()
-        .take(64)
-        .read_line(&mut line)
-        .map_err(|error| Failure::could_not(format!("stdin: {error}")))?;
-    if line.is_empty() && !io::stdin().is_terminal() {
-        return Err(Failure::could_not(format!("{otherwise}: nobody to ask, stdin has ended")).hint(
-            match verb {
-                "peer add" | "peer verify" => {
-                    format!("compare the fingerprint's words with the peer, then: {verb} … --yes")
-                }
-                _ => format!("say it with --yes: {verb} --yes"),
-            },
-        ));
-    }
-    Ok(matches!(line.trim().to_lowercase().as_str(), "y" | "yes"))
 }
 
 /// The running node reads `peers/` again now. Without one nothing is lost: it reads them when it starts.
@@ -228,7 +86,7 @@ struct PeerFacts<'a> {
     file: String,
 }
 
-impl<'a> From<&'a PeerFile> for PeerFacts<'a> {
+impl<'a> std::convert::From<&'a PeerFile> for PeerFacts<'a> {
     fn from(held: &'a PeerFile) -> Self {
         let peer = &held.peer;
         Self {
@@ -269,37 +127,6 @@ fn state(held: &PeerFile) -> &'static str {
     }
 }
 
-fn list(place: &Place, json: bool) -> Result<(), Failure> {
-    let config = place.config()?;
-    let known = place.peers(&config)?;
-    let mut answer = Answer::new();
-    let peers: Vec<PeerFacts<'_>> = known.peers.iter().map(PeerFacts::from).collect();
-    if json {
-        let problems: Vec<String> = known.problems.iter().map(ToString::to_string).collect();
-        let facts = serde_json::json!({"peers": peers, "problems": problems});
-        answer.object("intelmesh.peers/1", &facts)?;
-    } else {
-        for peer in &peers {
-            let relay = if peer.relay { "relays" } else { "no relay" };
-            let addresses =
-                if peer.addresses.is_empty() { "not dialled".to_owned() } else { peer.addresses.join(" ") };
-            answer.line(format!(
-                "{:<16} {:<8} {:<12} {:<9} {addresses}",
-                peer.name.as_str(),
-                peer.state,
-                peer.tlp_max,
-                relay
-            ))?;
-        }
-        if peers.is_empty() {
-            talk("no peers yet: intelmesh peer add INVITATION");
-        }
-    }
-    answer.flush()?;
-    warn(&known);
-    Ok(())
-}
-
 /// Files that are left out; `check` is the verb that fails for them.
 fn warn(known: &PeerFiles) {
     for problem in &known.problems {
@@ -326,13 +153,16 @@ pub fn file_of(config: &NodeConfig, name: &PublisherName) -> Result<PathBuf, Fai
 
 fn remove(place: &Place, name: &PublisherName) -> Result<(), Failure> {
     let config = place.config()?;
-    let kept = write::remove_peer(&file_of(&config, name)?, clock::now().wall)?;
-    let how = if kept.is_some() { "its key stays revoked" } else { "" };
+    let removed = write::remove_peer(&file_of(&config, name)?, clock::now().wall)?;
+    let how = if removed.revoked_in.is_some() { "its key stays revoked" } else { "" };
     place.audit(&config, What::PeerRemoved, Some(name), how);
     told(place);
-    talk(format!("{name} is no peer any more; what was accepted from it stays, and so does its place"));
-    if let Some(file) = kept {
-        talk(format!("its key was revoked, and stays so: {}", file.display()));
+    talk(format!(
+        "Removed peer {name}. Events already accepted from it are kept, and so is its feed position."
+    ));
+    talk(format!("Its file is kept: {}", removed.copy.display()));
+    if let Some(file) = removed.revoked_in {
+        talk(format!("Its key was revoked, and stays so: {}", file.display()));
     }
     Ok(())
 }
@@ -369,6 +199,7 @@ fn verify(place: &Place, name: &PublisherName, yes: bool) -> Result<(), Failure>
     if !yes
         && !agreed(
             "Are both the same at their side? [y/N]:",
+            From::Stdin,
             &format!("{name} was not verified"),
             "peer verify",
         )?
@@ -387,11 +218,26 @@ fn verify(place: &Place, name: &PublisherName, yes: bool) -> Result<(), Failure>
 
 fn pause(place: &Place, name: &PublisherName, paused: bool) -> Result<(), Failure> {
     let config = place.config()?;
-    write::set_paused(&file_of(&config, name)?, paused)?;
+    let file = file_of(&config, name)?;
+    let known = place.peers(&config)?;
+    write::set_paused(&file, paused)?;
     place.audit(&config, if paused { What::PeerPaused } else { What::PeerResumed }, Some(name), "");
     told(place);
-    talk(format!("{name} is {}", if paused { "paused; its place is kept" } else { "resumed" }));
+    if !paused && is_revoked(&config, &known, name) {
+        return Err(Failure::no(format!(
+            "{name} is not paused any more, but its key is revoked: nothing is exchanged"
+        ))
+        .hint(format!("a revoked key stays so: ask {name} for an invitation with a new one")));
+    }
+    talk(format!("{name} is {}", if paused { "paused; its feed position is kept" } else { "resumed" }));
     Ok(())
+}
+
+/// By its file, or by what the peer said of its own key.
+fn is_revoked(config: &NodeConfig, known: &PeerFiles, name: &PublisherName) -> bool {
+    let Some(held) = known.peer(name) else { return false };
+    let stated = super::place::statement_of(config, &held.peer.key);
+    held.peer.revoked || stated.is_some_and(|stated| stated.statement().revoked)
 }
 
 fn check(place: &Place, name: Option<&PublisherName>, json: bool) -> Result<(), Failure> {

@@ -317,20 +317,37 @@ pub fn set_revoked(file: &Path) -> Result<(), WriteError> {
     save(file, &document)
 }
 
-/// Removes a peer's file; its cursors are the journal's and stay. A key that is revoked there stays so:
-/// the answer is the file that says it.
+/// What is left of a peer that was removed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Removed {
+    /// Its file, with what was agreed: nothing reads it any more.
+    pub copy: PathBuf,
+    /// The list that has its key, if that was revoked here.
+    pub revoked_in: Option<PathBuf>,
+}
+
+/// Below `peers/`.
+const REMOVED_DIR: &str = "removed";
+
+/// Moves a peer's file to `removed/`, with the time behind its name; its cursors are the journal's and stay. A key that
+/// is revoked there stays so.
 ///
 /// # Errors
-/// [`WriteError::Io`]; [`WriteError::Toml`], where it cannot be told what is revoked.
-pub fn remove_peer(file: &Path, at: Timestamp) -> Result<Option<PathBuf>, WriteError> {
+/// [`WriteError::Io`]; [`WriteError::Toml`], if it cannot be told what is revoked.
+pub fn remove_peer(file: &Path, at: Timestamp) -> Result<Removed, WriteError> {
     let document = open(file)?;
-    let kept = match document.get("revoked").and_then(|flag| flag.as_bool()) {
+    let revoked_in = match document.get("revoked").and_then(|flag| flag.as_bool()) {
         Some(true) => revoked::keep(file, document.get("key").and_then(|key| key.as_str()), at)?,
         _ => None,
     };
     let failed = |error| WriteError::Io { file: file.to_owned(), error };
-    files::remove(file).map_err(failed)?;
-    Ok(kept)
+    let dir = files::dir_of(file);
+    let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let time: String = at.to_string().chars().filter(|c| !"-:.".contains(*c)).collect();
+    let copy = dir.join(REMOVED_DIR).join(format!("{name}-{time}"));
+    files::make_dir(&dir.join(REMOVED_DIR), DIR_MODE).map_err(failed)?;
+    files::rename(file, &copy).map_err(failed)?;
+    Ok(Removed { copy, revoked_in })
 }
 
 fn open(file: &Path) -> Result<DocumentMut, WriteError> {

@@ -1,0 +1,63 @@
+//! Questions to the operator, and the answer. On the terminal itself if standard input is something else; never in the
+//! place of an operator who is not there.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, IsTerminal as _, Read, Write as _};
+
+use super::answer::talk;
+use super::failure::Failure;
+use crate::terminal::shown;
+
+/// Where the answer is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum From {
+    /// Standard input is free for it: a terminal, or a script that answers.
+    Stdin,
+    /// Standard input was something else: only the terminal is left.
+    Terminal,
+}
+
+/// Bytes of an answer that are looked at.
+const ANSWER_BYTES_MAX: u64 = 64;
+
+/// Does the operator say yes? `otherwise` is what was not done, `verb` what can be said with `--yes`.
+///
+/// # Errors
+/// Exit 2 if nobody can be asked.
+pub fn agreed(question: &str, from: From, otherwise: &str, verb: &str) -> Result<bool, Failure> {
+    let line = match from {
+        From::Stdin => {
+            talk(question);
+            let line = read_line(&mut io::stdin().lock())
+                .map_err(|error| Failure::could_not(format!("stdin: {error}")))?;
+            if line.is_empty() && !io::stdin().is_terminal() { None } else { Some(line) }
+        }
+        From::Terminal => on_terminal(question),
+    };
+    let Some(line) = line else {
+        let why = match from {
+            From::Stdin => "nobody to ask, stdin has ended",
+            From::Terminal => "nobody to ask, stdin is the invitation and there is no terminal",
+        };
+        return Err(Failure::could_not(format!("{otherwise}: {why}")).hint(match verb {
+            "peer add" | "peer verify" => {
+                format!("compare the fingerprint's words with the peer, then: {verb} … --yes")
+            }
+            _ => format!("say it with --yes: {verb} --yes"),
+        }));
+    };
+    Ok(matches!(line.trim().to_lowercase().as_str(), "y" | "yes"))
+}
+
+/// `None` without a terminal.
+fn on_terminal(question: &str) -> Option<String> {
+    let mut terminal = File::options().read(true).write(true).open("/dev/tty").ok()?;
+    writeln!(terminal, "{}", shown(question)).ok()?;
+    read_line(&mut BufReader::new(terminal)).ok()
+}
+
+fn read_line(input: &mut impl BufRead) -> io::Result<String> {
+    let mut line = String::new();
+    input.take(ANSWER_BYTES_MAX).read_line(&mut line)?;
+    Ok(line)
+}

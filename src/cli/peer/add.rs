@@ -1,0 +1,220 @@
+//! `peer add`: from an invitation, as mail delivers it, to a peer's file. Whether the invitation is their own, the words
+//! of both fingerprints tell: they are compared by people.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::Path;
+
+use super::{find, say_reached, told};
+use crate::audit::{self, What};
+use crate::cli::answer::{Answer, talk};
+use crate::cli::args::PeerAddArgs;
+use crate::cli::asking::{From, agreed};
+use crate::cli::failure::Failure;
+use crate::cli::invite;
+use crate::cli::place::Place;
+use crate::cli::reach;
+use crate::clock;
+use crate::config::write::{self, NewPeer, Written};
+use crate::config::{NodeConfig, PeerFile, PeerFiles, address};
+use crate::envelope::SealKey;
+use crate::identity::public_key_text;
+use crate::invitation::{self, Invitation};
+use crate::keyring::{Keyring, seal_key_text};
+use crate::policy::Tlp;
+use crate::time::Timestamp;
+
+/// The longest mail that is searched for an invitation, in bytes.
+const MAIL_BYTES_MAX: u64 = 1024 * 1024;
+
+pub fn add(place: &Place, args: &PeerAddArgs) -> Result<(), Failure> {
+    let config = place.config()?;
+    let known = place.peers(&config)?;
+    let keyring = place.keyring(&config)?;
+    let now = clock::now().wall;
+    let (text, from) = read(&args.invitation)?;
+    let invitation = Invitation::parse(&text, now).map_err(|error| Failure::no(&error).hint(error.hint()))?;
+    acceptable(&invitation, &config, &known, &keyring)?;
+    let connects = !args.no_connect && !args.publisher_only;
+    introduce(&invitation, connects, &config, &keyring);
+    let not_added = format!("{} was not added", invitation.name);
+    let compares = !args.yes && !args.pending;
+    if compares
+        && !agreed(
+            "Do both read the same ten words, theirs and ours? Then add it [y/N]:",
+            from,
+            &not_added,
+            "peer add",
+        )?
+    {
+        return Err(Failure::no(not_added));
+    }
+    let new = new_peer(&invitation, args, connects, now);
+    let before = known.peer(&new.name).cloned();
+    let (file, written) = write::add_peer(&config.paths.peers, &known.peers, &new)?;
+    if compares {
+        write::set_verified(&file, now, &new.added_by)?;
+    }
+    let after = place.peers(&config)?;
+    talk(done(&file, find(&after, &new.name)?, before.as_ref()));
+    let what = if written == Written::Added { What::PeerAdded } else { What::PeerMerged };
+    let words = if compares { "words compared" } else { "words not compared" };
+    place.audit(&config, what, Some(&new.name), &format!("by invitation, {words}: {}", invitation.words()));
+    told(place);
+    if connects && !args.pending {
+        say_reached(&reach::check(place, &new.name, &invitation.addresses));
+    }
+    next(place, &config, &keyring, find(&after, &new.name)?)?;
+    let mut answer = Answer::new();
+    answer.line(file.display())?;
+    answer.flush()
+}
+
+/// The text that holds the invitation, and who can be asked about it: a line, or what a shell made of several; `-` for
+/// stdin; or a file.
+fn read(words: &[String]) -> Result<(String, From), Failure> {
+    let joined = words.join(" ");
+    if joined == "-" {
+        return Ok((bounded(io::stdin().lock(), "stdin")?, From::Terminal));
+    }
+    if let [one] = words
+        && let Ok(file) = File::open(one)
+    {
+        return Ok((bounded(file, one)?, From::Stdin));
+    }
+    Ok((joined, From::Stdin))
+}
+
+/// A mail need not be in UTF-8: what is not, is no part of an invitation.
+fn bounded(input: impl io::Read, name: &str) -> Result<String, Failure> {
+    let mut bytes = Vec::new();
+    let read = input.take(MAIL_BYTES_MAX + 1).read_to_end(&mut bytes);
+    read.map_err(|error| Failure::could_not(format!("{name}: {error}")))?;
+    if bytes.len() as u64 > MAIL_BYTES_MAX {
+        return Err(
+            Failure::no(format!("{name} is longer than 1 MiB")).hint("give the part with the invitation")
+        );
+    }
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Ours, of another federation, a known name with another key, a key that is revoked or weak, or an address that cannot
+/// be used: the answer is no, and nothing is changed.
+fn acceptable(
+    invitation: &Invitation,
+    config: &NodeConfig,
+    known: &PeerFiles,
+    keyring: &Keyring,
+) -> Result<(), Failure> {
+    let name = &invitation.name;
+    if invitation.key == keyring.public_key() {
+        return Err(
+            Failure::no("this is our own invitation").hint("send it to the peer, and add theirs here")
+        );
+    }
+    if *name == config.name {
+        return Err(Failure::no(format!("\"{name}\" is our own name, with another key"))
+            .hint("one name is one node: one of the two must be made with another --name"));
+    }
+    if invitation.federation != config.federation {
+        let (theirs, ours) = (&invitation.federation, &config.federation);
+        return Err(Failure::no(format!("{name} is of the federation \"{theirs}\", we are of \"{ours}\""))
+            .hint("both must have the same federation in intelmesh.toml"));
+    }
+    if SealKey::new(invitation.seal).is_err() {
+        return Err(Failure::no(
+            "the sealing key in the invitation is weak: what is sealed to it, anybody could open",
+        )
+        .hint("no intelmesh makes such a key: ask the peer, by telephone, what made this invitation"));
+    }
+    if let Some(bad) = invitation.addresses.iter().find(|text| address::parse(text).is_none()) {
+        return Err(Failure::no(format!(
+            "the invitation has an address that cannot be used: \"{bad}\" is not {}",
+            address::WANTED
+        ))
+        .hint(format!("ask {name} to correct advertise = … and to invite again")));
+    }
+    Ok(write::check_peer(&config.paths.peers, &known.peers, name, &invitation.key)?)
+}
+
+fn introduce(invitation: &Invitation, connects: bool, config: &NodeConfig, keyring: &Keyring) {
+    talk(format!("name         {}", invitation.name));
+    talk(format!("federation   {}", invitation.federation));
+    talk(format!("key          {}", public_key_text(&invitation.key)));
+    talk(invitation.words().behind("their words  "));
+    let ours = invitation::words(&keyring.public_key()).behind("our words    ");
+    talk(format!("{ours} ({})", config.name));
+    match (invitation.addresses.as_slice(), connects) {
+        ([], _) => talk("addresses    none: it will connect to us, or be heard of through others"),
+        (addresses, true) => talk(format!("addresses    {}", addresses.join(" "))),
+        (_, false) => talk("addresses    not used: never dialled"),
+    }
+    talk(format!("valid until  {}", invitation.expires));
+}
+
+fn new_peer(invitation: &Invitation, args: &PeerAddArgs, connects: bool, now: Timestamp) -> NewPeer {
+    NewPeer {
+        name: invitation.name.clone(),
+        key: invitation.key,
+        seal: Some(seal_key_text(&invitation.seal)),
+        addresses: if connects { invitation.addresses.clone() } else { Vec::new() },
+        publisher_only: args.publisher_only,
+        tlp_max: args.tlp_max,
+        relay: args.no_relay.then_some(false),
+        added: now,
+        added_by: audit::who(),
+        pending: args.pending,
+    }
+}
+
+/// What was written: of a known peer what is another than before.
+fn done(file: &Path, is: &PeerFile, was: Option<&PeerFile>) -> String {
+    let (name, shown) = (&is.peer.name, file.display());
+    let terms = terms(is);
+    let Some(was) = was else {
+        let told: Vec<String> = terms[..2].iter().map(|(key, value)| format!("{key} = {value}")).collect();
+        return format!("{name} added in {shown}; {}", told.join(", "));
+    };
+    let changed: Vec<String> = self::terms(was)
+        .into_iter()
+        .zip(&terms)
+        .filter(|(before, now)| before != *now)
+        .map(|((key, before), (_, now))| format!("{key} = {now} (was {before})"))
+        .collect();
+    let changed = if changed.is_empty() { "nothing is new".to_owned() } else { changed.join(", ") };
+    format!("{name} known already: merged in {shown}; {changed}")
+}
+
+/// The terms that `peer add` may set, as the file has them.
+fn terms(file: &PeerFile) -> [(&'static str, String); 6] {
+    let peer = &file.peer;
+    let quoted = |label: Tlp| format!("\"{}\"", label.as_str());
+    [
+        ("tlp_max", quoted(peer.share.tlp_max)),
+        ("relay", peer.receive.relay.to_string()),
+        ("addresses", format!("[{}]", file.addresses.join(", "))),
+        ("publisher_only", file.publisher_only.to_string()),
+        ("seal", peer.seal.map_or_else(|| "none".to_owned(), |key| key.to_string())),
+        ("pending", file.pairing.pending.to_string()),
+    ]
+}
+
+/// What is to be done now: a pairing has two sides, and words that are compared.
+fn next(place: &Place, config: &NodeConfig, keyring: &Keyring, added: &PeerFile) -> Result<(), Failure> {
+    let name = &added.peer.name;
+    if added.pairing.pending {
+        talk(format!("{name} is pending: nothing is exchanged before intelmesh peer verify {name}"));
+    } else if !added.pairing.verified {
+        talk(format!("next: compare the words with {name} on the phone: intelmesh peer verify {name}"));
+    }
+    if added.addresses.is_empty() && !added.publisher_only && config.invited_at().is_empty() {
+        talk(format!(
+            "warning: neither of you can reach the other: {name} has no address here, and our invitations have none"
+        ));
+        talk("hint: one of both must open a port, and name it: advertise = […] in intelmesh.toml");
+    }
+    talk(format!("next: send {name} our invitation, if it has not added us yet:"));
+    talk(invite::line(config, keyring)?);
+    talk(format!("then: intelmesh status -C {}", place.dir().display()));
+    Ok(())
+}

@@ -1,0 +1,78 @@
+//! `peer list`: whom this node trusts, with what agreement, and who is there.
+
+use comfy_table::{Table, presets};
+
+use super::{PeerFacts, warn};
+use crate::cli::answer::{Answer, talk};
+use crate::cli::failure::Failure;
+use crate::cli::place::Place;
+use crate::config::{PeerFile, PeerFiles};
+use crate::control::{Reply, Request};
+use crate::status::Snapshot;
+use crate::terminal::Lines;
+
+pub fn list(place: &Place, json: bool) -> Result<(), Failure> {
+    let config = place.config()?;
+    let known = place.peers(&config)?;
+    let mut answer = Answer::new();
+    if json {
+        let peers: Vec<PeerFacts<'_>> = known.peers.iter().map(PeerFacts::from).collect();
+        let problems: Vec<String> = known.problems.iter().map(ToString::to_string).collect();
+        let facts = serde_json::json!({"peers": peers, "problems": problems});
+        answer.object("intelmesh.peers/1", &facts)?;
+    } else if known.peers.is_empty() {
+        // A file that cannot be used is no reason to say that there is none.
+        if known.problems.is_empty() {
+            talk("no peers yet: intelmesh peer add INVITATION");
+        }
+    } else {
+        let live = match place.ask_if_running(&Request::Status) {
+            Ok(Some(Reply::Status(snapshot))) => Some(*snapshot),
+            _ => None,
+        };
+        answer.lines(&table(&known, live.as_ref()))?;
+    }
+    answer.flush()?;
+    warn(&known);
+    Ok(())
+}
+
+fn table(known: &PeerFiles, live: Option<&Snapshot>) -> Lines {
+    let mut table = Table::new();
+    let head = ["PEER", "state", "connected", "words", "tlp_max", "relay", "addresses"];
+    table.load_style(presets::NOTHING).set_header(head);
+    for held in &known.peers {
+        let facts = PeerFacts::from(held);
+        table.add_row([
+            held.peer.name.to_string(),
+            facts.state.to_owned(),
+            connected(held, live).to_owned(),
+            if facts.verified { "verified" } else { "NOT VERIFIED" }.to_owned(),
+            facts.tlp_max.to_owned(),
+            if facts.relay { "yes" } else { "no" }.to_owned(),
+            addresses(held),
+        ]);
+    }
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    let mut lines = Lines::default();
+    table.lines().for_each(|line| lines.push(line.trim_end()));
+    lines
+}
+
+fn connected(held: &PeerFile, live: Option<&Snapshot>) -> &'static str {
+    match live.and_then(|live| live.peers.iter().find(|peer| peer.name == held.peer.name)) {
+        Some(peer) if peer.connected => "yes",
+        Some(_) => "no",
+        None => "-",
+    }
+}
+
+fn addresses(held: &PeerFile) -> String {
+    match (held.addresses.as_slice(), held.publisher_only) {
+        (_, true) => "publisher only".to_owned(),
+        ([], false) => "it dials us".to_owned(),
+        (addresses, false) => addresses.join(" "),
+    }
+}
