@@ -22,6 +22,7 @@ pub mod protocol;
 pub mod record;
 pub mod status;
 pub mod store;
+pub mod terminal;
 pub mod time;
 pub mod tlp;
 pub mod wire;

@@ -3,6 +3,8 @@
 
 mod graph;
 mod trace;
+mod waiting;
+mod withdraw;
 
 use std::fs;
 use std::io::Read;
@@ -21,11 +23,14 @@ use crate::envelope::{SignatureError, UnverifiedEnvelope, VerifiedEnvelope, chec
 use crate::identity::public_key_text;
 use crate::limits::ENVELOPE_BYTES_MAX;
 use crate::policy::{Standing, Trust, TrustList};
+use crate::terminal::Lines;
 
 pub fn event(place: &Place, verb: EventVerb, json: bool) -> Result<(), Failure> {
     match verb {
         EventVerb::Release { what } => super::decide::decide(place, &what, true),
         EventVerb::Drop { what } => super::decide::decide(place, &what, false),
+        EventVerb::Withdraw { id, reason } => withdraw::withdraw(place, id, reason.as_deref(), json),
+        EventVerb::Waiting => waiting::waiting(place, json),
         EventVerb::Show { id } => show(place, id, json),
         EventVerb::Trace(args) => trace::trace(place, args, json),
         EventVerb::Export { id, cose } => export(place, id, &cose),
@@ -43,12 +48,12 @@ fn show(place: &Place, id: EventRef, json: bool) -> Result<(), Failure> {
     if json {
         answer.json(&facts)?;
     } else {
-        answer.text(&render(&facts))?;
+        answer.lines(&render(&facts))?;
     }
     answer.flush()
 }
 
-fn render(facts: &EventFacts) -> String {
+fn render(facts: &EventFacts) -> Lines {
     let sealed = if facts.sealed { ", sealed" } else { "" };
     let mut rows: Vec<(&str, String)> = vec![
         ("publisher", format!("{} (key {}, signature checked)", facts.publisher, facts.key)),
@@ -84,8 +89,10 @@ fn render(facts: &EventFacts) -> String {
     };
     rows.push(("payload", payload));
     rows.extend(facts.went.iter().map(|went| ("went", went.line())));
-    let rows: String = rows.iter().map(|(name, value)| format!("  {name:<10} {value}\n")).collect();
-    format!("{}\n{rows}", facts.id)
+    let mut lines = Lines::default();
+    lines.push(&facts.id);
+    rows.iter().for_each(|(name, value)| lines.push(format!("  {name:<10} {value}")));
+    lines
 }
 
 /// What this node sealed for others it cannot read either, unless it names itself.

@@ -58,7 +58,7 @@ pub fn open(place: &Place, file: &Path, json: bool) -> Result<(), Failure> {
     if json {
         answer.json(&Inside::of(envelope.envelope().id(), &opened))?;
     } else {
-        answer.bytes(&opened.payload)?;
+        answer.json_text(&opened.payload)?;
         answer.line("")?;
     }
     answer.flush()

@@ -7,8 +7,9 @@ use std::process::ExitCode;
 
 use crate::config::write::WriteError;
 use crate::config::{ConfigErrors, Problem};
-use crate::control::Refusal;
+use crate::control::{REFUSAL_SEPARATOR, Refusal};
 use crate::keyring::KeyringError;
+use crate::terminal::shown;
 
 /// Done, and nothing to say.
 pub const DONE: u8 = 0;
@@ -66,6 +67,13 @@ impl Failure {
         self
     }
 
+    fn hint_if(self, hint: Option<String>) -> Self {
+        match hint {
+            Some(hint) => self.hint(hint),
+            None => self,
+        }
+    }
+
     /// The first fault in words, for where it is only mentioned.
     pub fn first(&self) -> &str {
         self.faults.first().map_or("closed", |fault| fault.what.as_str())
@@ -75,10 +83,10 @@ impl Failure {
     pub fn report(&self) -> ExitCode {
         let mut talk = io::stderr().lock();
         for fault in &self.faults {
-            // Where stderr is closed there is nobody left to tell.
-            let _ = writeln!(talk, "error: {}", fault.what);
+            // If stderr is closed, nobody reads it.
+            let _ = writeln!(talk, "error: {}", shown(&fault.what));
             if let Some(hint) = &fault.hint {
-                let _ = writeln!(talk, "hint: {hint}");
+                let _ = writeln!(talk, "hint: {}", shown(hint));
             }
         }
         ExitCode::from(self.exit)
@@ -87,7 +95,10 @@ impl Failure {
 
 impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
-        Self { exit: refusal.exit, faults: vec![Fault { what: refusal.error, hint: refusal.hint }] }
+        // Several that were found at once come as lines; the hint is that of the last.
+        let texts: Vec<&str> = refusal.error.split(REFUSAL_SEPARATOR).collect();
+        let fault = |what: &&str| Fault { what: (*what).to_owned(), hint: None };
+        Self::many(refusal.exit, texts.iter().map(fault).collect()).hint_if(refusal.hint)
     }
 }
 

@@ -9,6 +9,7 @@ use super::place::{Place, unexpected};
 use crate::audit::What;
 use crate::control::{Feed, FeedFacts, Refusal, Reply, Request, RewindPlace};
 use crate::identity::PublisherName;
+use crate::terminal::Lines;
 
 pub fn feed(place: &Place, verb: FeedVerb, json: bool) -> Result<(), Failure> {
     match verb {
@@ -59,14 +60,16 @@ fn show(place: &Place, peer: Option<&PublisherName>, json: bool) -> Result<(), F
     if json {
         answer.json(&facts)?;
     } else {
-        answer.text(&render(&facts))?;
+        answer.lines(&render(&facts))?;
     }
     answer.flush()
 }
 
-fn render(facts: &FeedFacts) -> String {
+fn render(facts: &FeedFacts) -> Lines {
+    let mut lines = Lines::default();
     if facts.feeds.is_empty() {
-        return "no feeds: no peer has answered yet\n".to_owned();
+        lines.push("no feeds: no peer has answered yet");
+        return lines;
     }
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(["FEED", "connected", "position", "of", "owed", "log"]);
@@ -80,29 +83,27 @@ fn render(facts: &FeedFacts) -> String {
             feed.log_id.as_deref().map_or("-", |id| &id[..id.len().min(12)]).to_owned(),
         ]);
     }
-    let mut text: String = table.lines().map(|line| format!("{}\n", line.trim_end())).collect();
-    facts.feeds.iter().for_each(|feed| text += &details(feed));
-    text
+    table.lines().for_each(|line| lines.push(line.trim_end()));
+    facts.feeds.iter().for_each(|feed| details(feed, &mut lines));
+    lines
 }
 
-fn details(feed: &Feed) -> String {
-    let mut text = String::new();
+fn details(feed: &Feed, lines: &mut Lines) {
     for owed in &feed.owed {
-        text += &format!(
-            "  {} owes seq {} of {}: {}, asked again {}\n",
+        lines.push(format!(
+            "  {} owes seq {} of {}: {}, asked again {}",
             feed.peer, owed.seq, owed.publisher, owed.reason, owed.retry_at
-        );
+        ));
     }
     if feed.owed_count > feed.owed.len() as u64 {
-        text += &format!("  and {} more\n", feed.owed_count - feed.owed.len() as u64);
+        lines.push(format!("  and {} more", feed.owed_count - feed.owed.len() as u64));
     }
     for place in &feed.rejected {
         let (peer, first_seq, reason) = (&feed.peer, place.first_seq, &place.reason);
         let of = place.publisher.as_ref().map(|publisher| format!(" of {publisher}")).unwrap_or_default();
-        text += &match place.again_at {
-            Some(at) => format!("  {peer} is read again from seq {first_seq} at {at}: {reason}{of}\n"),
-            None => format!("  {peer} is read again from seq {first_seq} once {reason}{of} is cured\n"),
-        };
+        lines.push(match place.again_at {
+            Some(at) => format!("  {peer} is read again from seq {first_seq} at {at}: {reason}{of}"),
+            None => format!("  {peer} is read again from seq {first_seq} once {reason}{of} is cured"),
+        });
     }
-    text
 }

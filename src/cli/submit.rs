@@ -161,7 +161,7 @@ fn print_answers(stream: UnixStream) -> Result<Answers, Failure> {
         let outcome: Outcome = serde_json::from_slice(&line)
             .map_err(|error| Failure::could_not(format!("the node's answer cannot be read: {error}")))?;
         count.refused += u64::from(outcome.error.is_some());
-        answer.bytes(&line)?;
+        answer.json_text(&line)?;
         if reader.buffer().is_empty() {
             answer.flush()?;
         }

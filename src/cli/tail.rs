@@ -134,7 +134,7 @@ impl Reading {
             if self.printed == 0 {
                 refused(&line)?;
             }
-            answer.bytes(&line)?;
+            answer.json_text(&line)?;
             self.printed += 1;
             self.note_ack(&line)?;
             let counted = args.count == Some(self.printed);

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::clock;
 use crate::config::{FileLists, NodeConfig, PeerFile, PeerFiles, Problem};
-use crate::control::{Comparison, Refusal, TRIAL_LAST_MAX, Trial};
+use crate::control::{Comparison, REFUSAL_SEPARATOR, Refusal, TRIAL_LAST_MAX, Trial};
 use crate::policy::{self, NotReceived, Peer, TrustList, Withheld};
 use crate::record::Entry;
 use crate::store::Store;
@@ -106,7 +106,7 @@ const fn not_taken(why: NotReceived) -> &'static str {
 
 /// The first problem with its hint; the others below it.
 fn refusal(problems: &[Problem]) -> Refusal {
-    let text = problems.iter().map(Problem::to_string).collect::<Vec<_>>().join("\nerror: ");
+    let text = problems.iter().map(Problem::to_string).collect::<Vec<_>>().join(REFUSAL_SEPARATOR);
     let refusal = Refusal::no(text);
     match problems.first().and_then(Problem::hint) {
         Some(hint) => refusal.hint(hint),

@@ -1,6 +1,7 @@
 //! The log: plain lines on stderr, what repeats itself counted. How much of it is written can change while the node
 //! runs.
 
+use std::io::{self, Write};
 use std::sync::OnceLock;
 
 use tracing_subscriber::EnvFilter;
@@ -9,6 +10,7 @@ use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::daemon::repeats::Repeats;
+use crate::terminal::shown;
 
 /// Overrides what `intelmesh.toml` says.
 const LOG_ENV: &str = "INTELMESH_LOG";
@@ -23,13 +25,30 @@ struct Log {
 /// One for the process: a test may run two nodes in it.
 static LOG: OnceLock<Log> = OnceLock::new();
 
+/// Writes each event as one line, whatever others put into it.
+struct SafeLines;
+
+impl Write for SafeLines {
+    /// The layer writes an event at once.
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(event);
+        let line = shown(text.strip_suffix('\n').unwrap_or(&text)).into_owned();
+        io::stderr().lock().write_all(format!("{line}\n").as_bytes())?;
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
+}
+
 /// Opens the log. `level` is what `intelmesh.toml` says: a level, or directives like `warn,intelmesh=debug`.
 pub fn open(level: Option<&str>) {
     let (filter, ignored) = filter(level);
     let (filter, handle) = reload::Layer::new(filter);
     let repeats = Repeats::default();
     let lines =
-        tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(false).with_target(false);
+        tracing_subscriber::fmt::layer().with_writer(|| SafeLines).with_ansi(false).with_target(false);
     let begun = tracing_subscriber::registry().with(filter).with(repeats.clone()).with(lines).try_init();
     if begun.is_ok() {
         let reload = Box::new(move |filter| drop(handle.reload(filter)));

@@ -1,34 +1,53 @@
-//! `status` for people: at most 80 columns, the verdict first, then peers, journal, consumers, strangers and
+//! `status` for people: at most 80 columns, the verdict first, then peers, journal, consumers, doors, strangers and
 //! errors. Words carry everything; there is no colour. Times are RFC 3339 in UTC.
 
 use comfy_table::{CellAlignment, Table, presets};
 
 use super::health::{bytes_text, health_line, span_text};
-use super::{CannotOpen, DoorWay, Peer, PeerState, Snapshot};
+use super::{DoorWay, Health, HealthCode, Peer, PeerState, Snapshot};
+use crate::terminal::{Lines, shown};
 use crate::time::Timestamp;
 
 /// Errors shown; all of them are in the JSON.
 const ERRORS_SHOWN: usize = 8;
 const STRANGERS_SHOWN: usize = 5;
+/// Reasons of one code that are shown one by one.
+const ALIKE_SHOWN: usize = 3;
 
-/// The whole of `status`, ending with a newline.
-pub fn render(snapshot: &Snapshot, now: Timestamp) -> String {
-    let mut text = health_line(snapshot);
-    text.push('\n');
-    for health in snapshot.health.iter().skip(1) {
-        text += &format!("  {}: {}; {}\n", health.code.as_str(), health.what, health.hint);
-    }
+/// The whole of `status`.
+pub fn render(snapshot: &Snapshot, now: Timestamp) -> Lines {
+    let mut lines = Lines::default();
+    lines.push(health_line(snapshot));
+    reasons(snapshot, &mut lines);
     let uptime = span_text(snapshot.uptime_s.max(0.0) as u64);
-    text +=
-        &format!("\n{}, intelmesh {}, up {uptime}\nkey {}\n", snapshot.name, snapshot.version, snapshot.key);
-    text += &peers(snapshot, now);
-    text += &store(snapshot, now);
-    text += &consumers(snapshot);
-    text += &cannot_open(snapshot);
-    text += &doors(snapshot);
-    text += &strangers(snapshot);
-    text += &errors(snapshot);
-    text
+    lines.blank();
+    lines.push(format!("{}, intelmesh {}, up {uptime}", snapshot.name, snapshot.version));
+    lines.push(format!("key {}", snapshot.key));
+    peers(snapshot, now, &mut lines);
+    store(snapshot, now, &mut lines);
+    consumers(snapshot, &mut lines);
+    cannot_open(snapshot, &mut lines);
+    doors(snapshot, &mut lines);
+    strangers(snapshot, &mut lines);
+    errors(snapshot, &mut lines);
+    lines
+}
+
+/// All but the first, which the first line has. Many of one code are one line.
+fn reasons(snapshot: &Snapshot, lines: &mut Lines) {
+    let mut at = 1;
+    while let Some(health) = snapshot.health.get(at) {
+        let alike: Vec<&Health> =
+            snapshot.health.iter().skip(at).take_while(|other| other.code == health.code).collect();
+        let code = health.code.as_str();
+        for one in alike.iter().take(ALIKE_SHOWN) {
+            lines.push(format!("  {code}: {}; {}", one.what, one.hint));
+        }
+        if alike.len() > ALIKE_SHOWN {
+            lines.push(format!("  {code}: and {} more (--json shows all)", alike.len() - ALIKE_SHOWN));
+        }
+        at += alike.len();
+    }
 }
 
 /// Blanks between columns: with the longest names there is room for one.
@@ -49,8 +68,14 @@ fn table(head: &[&str], gap: u16) -> Table {
     table
 }
 
-fn lines(table: &Table) -> String {
-    table.lines().map(|line| format!("{}\n", line.trim_end())).collect()
+/// A cell with a line end in it would become two rows.
+fn row(table: &mut Table, name: &str, cells: impl IntoIterator<Item = String>) {
+    let cells = std::iter::once(name.to_owned()).chain(cells);
+    table.add_row(cells.map(|cell| shown(&cell).into_owned()));
+}
+
+fn push(table: &Table, lines: &mut Lines) {
+    table.lines().for_each(|line| lines.push(line.trim_end()));
 }
 
 fn known<T: ToString>(value: Option<T>) -> String {
@@ -61,6 +86,14 @@ fn seconds(value: Option<f64>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| span_text(value.ceil() as u64))
 }
 
+/// `3 ms`, `-2 h 0 m`.
+fn skew_text(skew_ms: i64) -> String {
+    match skew_ms.unsigned_abs() {
+        ms @ ..1_000 => format!("{}{ms} ms", if skew_ms < 0 { "-" } else { "" }),
+        ms => format!("{}{}", if skew_ms < 0 { "-" } else { "" }, span_text(ms / 1_000)),
+    }
+}
+
 fn peer_state(peer: &Peer, now: Timestamp) -> String {
     let since =
         peer.since.map(|since| format!(" {}", span_text(now.since_ms(since) / 1000))).unwrap_or_default();
@@ -68,14 +101,16 @@ fn peer_state(peer: &Peer, now: Timestamp) -> String {
         (PeerState::Paused, _) => "paused".to_owned(),
         (PeerState::Revoked, _) => "REVOKED".to_owned(),
         (PeerState::Trusted, true) => format!("up{since}"),
-        (PeerState::Trusted, false) if peer.addresses.is_empty() => "not dialled".to_owned(),
+        (PeerState::Trusted, false) if peer.publisher_only => "publisher only".to_owned(),
         (PeerState::Trusted, false) => format!("DOWN{since}"),
     }
 }
 
-fn peers(snapshot: &Snapshot, now: Timestamp) -> String {
+fn peers(snapshot: &Snapshot, now: Timestamp, lines: &mut Lines) {
+    lines.blank();
     if snapshot.peers.is_empty() {
-        return "\nno peers yet: exchange invitations (intelmesh invite, intelmesh peer add)\n".to_owned();
+        lines.push("no peers yet: exchange invitations (intelmesh invite, intelmesh peer add)");
+        return;
     }
     let gap = gap(snapshot);
     let mut state = table(&["PEERS", "state", "skew", "sent lag", "age", "recv lag", "age"], gap);
@@ -85,42 +120,64 @@ fn peers(snapshot: &Snapshot, now: Timestamp) -> String {
         &["RECEIVED", "offered", "accepted", "refused", "deferred", "rejected", "missing", "owed"],
         gap,
     );
-    let mut errors = String::new();
     for peer in &snapshot.peers {
         let (out, back) = (&peer.sent, &peer.received);
-        state.add_row([
-            peer.name.to_string(),
+        let cells = [
             peer_state(peer, now),
-            peer.skew_ms.map_or_else(|| "-".to_owned(), |skew| format!("{skew} ms")),
+            peer.skew_ms.map_or_else(|| "-".to_owned(), skew_text),
             known(out.lag_events),
             seconds(out.lag_s),
             known(back.lag_events),
             seconds(back.lag_s),
-        ]);
-        let counts = [out.offered, out.accepted, out.refused, out.deferred, out.rejected, out.withheld];
-        sent.add_row(row(peer, &counts));
-        let counts = [
-            back.offered,
-            back.accepted,
-            back.refused,
-            back.deferred,
-            back.rejected,
-            back.missing,
-            back.owed,
         ];
-        received.add_row(row(peer, &counts));
-        if let Some(error) = &peer.last_error {
-            errors += &format!("  {}: last error: {error}\n", peer.name);
+        row(&mut state, peer.name.as_str(), cells);
+        counts(
+            &mut sent,
+            peer,
+            &[out.offered, out.accepted, out.refused, out.deferred, out.rejected, out.withheld],
+        );
+        counts(
+            &mut received,
+            peer,
+            &[
+                back.offered,
+                back.accepted,
+                back.refused,
+                back.deferred,
+                back.rejected,
+                back.missing,
+                back.owed,
+            ],
+        );
+    }
+    push(&state, lines);
+    last_errors(snapshot, lines);
+    for table in [&sent, &received] {
+        if table.row_count() > 0 {
+            lines.blank();
+            push(table, lines);
         }
     }
-    format!("\n{}{errors}\n{}\n{}", lines(&state), lines(&sent), lines(&received))
 }
 
-fn row(peer: &Peer, counts: &[u64]) -> Vec<String> {
-    std::iter::once(peer.name.to_string()).chain(counts.iter().map(u64::to_string)).collect()
+/// With whom nothing was exchanged since the start has no row.
+fn counts(table: &mut Table, peer: &Peer, counts: &[u64]) {
+    if counts.iter().any(|count| *count > 0) {
+        row(table, peer.name.as_str(), counts.iter().map(u64::to_string));
+    }
 }
 
-fn store(snapshot: &Snapshot, now: Timestamp) -> String {
+/// Of peers that health says nothing about.
+fn last_errors(snapshot: &Snapshot, lines: &mut Lines) {
+    for peer in &snapshot.peers {
+        let told = snapshot.health.iter().any(|health| health.peer.as_ref() == Some(&peer.name));
+        if let Some(error) = peer.last_error.as_ref().filter(|_| !told) {
+            lines.push(format!("  {}: last error: {error}", peer.name));
+        }
+    }
+}
+
+fn store(snapshot: &Snapshot, now: Timestamp, lines: &mut Lines) {
     let journal = &snapshot.journal;
     let held = match journal.last_seq + 1 - journal.first_seq.min(journal.last_seq + 1) {
         0 => "empty".to_owned(),
@@ -139,44 +196,45 @@ fn store(snapshot: &Snapshot, now: Timestamp) -> String {
         .unwrap_or_default();
     let floor = snapshot.seen.floor.map(|at| format!(", complete since {at}")).unwrap_or_default();
     let clock = if snapshot.clock.ok { "ok" } else { "OFF: nothing expires" };
-    format!(
-        "\nJOURNAL    {held}, {}{of}{oldest}{keep}{free}\nSEEN       {} ids, {}{floor}\nCLOCK      {clock}\n",
-        bytes_text(journal.bytes),
-        snapshot.seen.ids,
-        bytes_text(snapshot.seen.bytes),
-    )
+    lines.blank();
+    lines.push(format!("JOURNAL    {held}, {}{of}{oldest}{keep}{free}", bytes_text(journal.bytes)));
+    lines.push(format!("SEEN       {} ids, {}{floor}", snapshot.seen.ids, bytes_text(snapshot.seen.bytes)));
+    lines.push(format!("CLOCK      {clock}"));
 }
 
-fn consumers(snapshot: &Snapshot) -> String {
+fn consumers(snapshot: &Snapshot, lines: &mut Lines) {
+    lines.blank();
     if snapshot.consumers.is_empty() {
-        return "\nno consumers: nobody has read from run/out.sock yet\n".to_owned();
+        lines.push("no consumers: nobody has read from run/out.sock yet");
+        return;
     }
     let mut table = table(&["CONSUMERS", "connected", "position", "lag", "age", "missing"], gap(snapshot));
     for consumer in &snapshot.consumers {
-        table.add_row([
-            consumer.name.clone().unwrap_or_else(|| "(no name)".to_owned()),
+        let cells = [
             if consumer.connected { "yes" } else { "no" }.to_owned(),
             consumer.position.to_string(),
             known(consumer.lag_events),
             seconds(consumer.lag_s),
             consumer.missing.to_string(),
-        ]);
+        ];
+        row(&mut table, consumer.name.as_deref().unwrap_or("(no name)"), cells);
     }
-    format!("\n{}", lines(&table))
+    push(&table, lines);
 }
 
-fn cannot_open(snapshot: &Snapshot) -> String {
-    snapshot.cannot_open.as_ref().map_or_else(String::new, |closed| {
-        let CannotOpen { count, id, reason, at } = closed;
-        format!("\nCANNOT OPEN {count} events that were sealed for this node\n  {at} {id}: {reason}\n")
-    })
+fn cannot_open(snapshot: &Snapshot, lines: &mut Lines) {
+    let Some(closed) = &snapshot.cannot_open else { return };
+    lines.blank();
+    lines.push(format!("CANNOT OPEN {} events that were sealed for this node", closed.count));
+    lines.push(format!("  {} {}: {}", closed.at, closed.id, closed.reason));
 }
 
-fn doors(snapshot: &Snapshot) -> String {
+fn doors(snapshot: &Snapshot, lines: &mut Lines) {
     let gap = gap(snapshot);
-    let mut submits = table(&["DOORS IN", "clients", "accepted", "duplicates", "rejects", "aside"], gap);
-    let mut consumers = table(&["DOORS OUT", "connected", "handed", "adapted", "set aside", "aside"], gap);
-    let (mut into, mut out) = (String::new(), String::new());
+    let mut submits = table(&["DOORS IN", "clients", "accepted", "duplicates", "rejects", "in aside/"], gap);
+    let mut consumers =
+        table(&["DOORS OUT", "connected", "handed", "adapted", "set aside", "in aside/"], gap);
+    let (mut into, mut out) = (Lines::default(), Lines::default());
     for door in &snapshot.doors {
         let aside = door.aside.as_ref().map_or(0, |aside| aside.lines).to_string();
         let error =
@@ -185,55 +243,63 @@ fn doors(snapshot: &Snapshot) -> String {
             DoorWay::Submit(state) => {
                 let counts = [state.clients, state.accepted, state.duplicates, state.rejects];
                 let counts = counts.iter().map(u64::to_string).chain([aside]);
-                submits.add_row(std::iter::once(door.name.clone()).chain(counts));
-                into += &format!("  {}: {} at {}{error}\n", door.name, state.from, state.at);
+                row(&mut submits, &door.name, counts);
+                into.push(format!("  {} ({}): {}{error}", door.name, state.from, state.at));
             }
             DoorWay::Consumer(state) => {
                 let connected = if state.connected { "yes" } else { "no" }.to_owned();
                 let counts = [state.handed, state.adapted, state.set_aside].map(|count| count.to_string());
-                let row = [door.name.clone(), connected].into_iter().chain(counts).chain([aside]);
-                consumers.add_row(row);
+                row(&mut consumers, &door.name, [connected].into_iter().chain(counts).chain([aside]));
                 let held = state.held.as_ref().map(|held| format!(", held: {held}")).unwrap_or_default();
-                out += &format!("  {}: {} at {}{held}{error}\n", door.name, state.to, state.at);
+                out.push(format!("  {} ({}): {}{held}{error}", door.name, state.to, state.at));
             }
         }
     }
-    let mut text = String::new();
-    for (table, lines_of) in [(&submits, into), (&consumers, out)] {
-        if !lines_of.is_empty() {
-            text += &format!("\n{}{lines_of}", lines(table));
+    for (table, of_them) in [(&submits, into), (&consumers, out)] {
+        if !of_them.is_empty() {
+            lines.blank();
+            push(table, lines);
+            lines.append(&of_them);
         }
     }
-    text
 }
 
-fn strangers(snapshot: &Snapshot) -> String {
+fn strangers(snapshot: &Snapshot, lines: &mut Lines) {
     if snapshot.strangers.is_empty() {
-        return String::new();
+        return;
     }
-    let mut text = "\nSTRANGERS who knocked\n".to_owned();
+    lines.blank();
+    lines.push("STRANGERS: connections from unknown keys, refused");
     for stranger in snapshot.strangers.iter().take(STRANGERS_SHOWN) {
-        text += &format!(
-            "  {} {} from {}, {} times\n",
+        lines.push(format!(
+            "  {} {} from {}, {} times",
             stranger.last, stranger.key, stranger.address, stranger.count
-        );
+        ));
     }
-    text + &rest(snapshot.strangers.len(), STRANGERS_SHOWN)
+    rest(snapshot.strangers.len(), STRANGERS_SHOWN, lines);
 }
 
-fn errors(snapshot: &Snapshot) -> String {
-    if snapshot.errors.is_empty() {
-        return String::new();
+/// Those that last are health's to say, and stand above.
+fn errors(snapshot: &Snapshot, lines: &mut Lines) {
+    let lasts = |code: Option<HealthCode>| {
+        code.is_some_and(|code| snapshot.health.iter().any(|health| health.code == code))
+    };
+    let past: Vec<_> = snapshot.errors.iter().filter(|problem| !lasts(problem.code)).collect();
+    if past.is_empty() {
+        return;
     }
-    let mut text = "\nERRORS\n".to_owned();
-    for problem in snapshot.errors.iter().take(ERRORS_SHOWN) {
-        text += &format!("  {} {}\n", problem.at, problem.what);
+    lines.blank();
+    lines.push("ERRORS");
+    for problem in past.iter().take(ERRORS_SHOWN) {
+        lines.push(format!("  {} {}", problem.at, problem.what));
     }
-    text + &rest(snapshot.errors.len(), ERRORS_SHOWN)
+    rest(past.len(), ERRORS_SHOWN, lines);
 }
 
-fn rest(count: usize, shown: usize) -> String {
-    if count > shown { format!("  and {} more (--json shows all)\n", count - shown) } else { String::new() }
+fn rest(count: usize, shown: usize, lines: &mut Lines) {
+    if count > shown {
+        lines.push(format!("  and {} more (--json shows all)", count - shown));
+    }
 }
 
 #[cfg(test)]

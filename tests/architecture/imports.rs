@@ -17,6 +17,7 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
     ("wire", &["limits", "cbor", "time", "identity", "event", "link", "envelope", "policy"]),
     ("record", &["limits", "time", "identity", "event", "link", "envelope", "policy", "wire"]),
     ("protocol", PURE),
+    ("terminal", &[]),
     ("status", PURE),
     ("clock", &["limits", "time"]),
     ("ownership", &[]),
@@ -40,7 +41,7 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
 
 const PURE: &[&str] = &[
     "limits", "time", "identity", "event", "link", "envelope", "filter", "format", "policy", "wire",
-    "record", "status",
+    "record", "status", "terminal",
 ];
 
 const ADAPTER: &[&str] = &[
@@ -84,6 +85,7 @@ const EVERYTHING_BELOW_CLI: &[&str] = &[
     "status",
     "clock",
     "ownership",
+    "terminal",
     "control",
     "audit",
     "files",
@@ -112,6 +114,7 @@ const EVERYTHING_BELOW_MAIN: &[&str] = &[
     "status",
     "clock",
     "ownership",
+    "terminal",
     "control",
     "audit",
     "files",

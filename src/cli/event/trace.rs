@@ -11,6 +11,7 @@ use crate::cli::failure::Failure;
 use crate::cli::place::{Place, unexpected};
 use crate::control::{Reply, Request, TraceFacts, TraceOf, TracedEvent, TracedLink};
 use crate::link::Relation;
+use crate::terminal::Lines;
 
 pub fn trace(place: &Place, args: TraceArgs, json: bool) -> Result<(), Failure> {
     let of = match (args.id, args.alternate) {
@@ -26,11 +27,11 @@ pub fn trace(place: &Place, args: TraceArgs, json: bool) -> Result<(), Failure> 
     if json {
         answer.json(&facts)?;
     } else if args.dot {
-        answer.text(&graph::dot(&facts))?;
+        answer.lines(&Lines::of_text(&graph::dot(&facts)))?;
     } else if args.ntriples {
         answer.bytes(&graph::ntriples(&facts)?)?;
     } else {
-        answer.text(&Tree::of(&facts, args.full).render())?;
+        answer.lines(&Lines::of_text(&Tree::of(&facts, args.full).render()))?;
     }
     answer.flush()
 }

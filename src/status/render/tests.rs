@@ -103,7 +103,6 @@ key ed25519:AAAA
 PEERS            state   skew  sent lag  age  recv lag  age
 cert-ee    up 3 h 12 m  -3 ms         0  0 s         -    -
 cert-pl  DOWN 3 h 12 m      -         -    -         -    -
-  cert-pl: last error: connection refused
 
 SENT     offered  accepted  refused  deferred  rejected  withheld
 cert-ee    32702      9120    23582         0         0         0
@@ -120,13 +119,13 @@ CLOCK      ok
 CONSUMERS  connected  position  lag  age  missing
 soc              yes        17    -    -        0
 
-STRANGERS who knocked
+STRANGERS: connections from unknown keys, refused
   2027-01-15T08:00:00.000Z ed25519:BBBB from /ip4/192.0.2.9/tcp/50000, 3 times
 
 ERRORS
   2027-01-15T08:00:00.000Z feed of cert-pl closed: silent
 ";
-    assert_eq!(render(&snapshot, NOW), expected);
+    assert_eq!(render(&snapshot, NOW).as_str(), expected);
 }
 
 #[test]
@@ -135,9 +134,30 @@ fn tables_fit_80_columns_with_the_longest_name_and_large_counts() {
     snapshot.peers.truncate(1);
     snapshot.peers[0].name = PublisherName::parse("cert-with-a-long-name").unwrap();
     snapshot.peers[0].sent.lag_events = Some(1_234_567);
-    for line in peers(&snapshot, NOW).lines().chain(consumers(&snapshot).lines()) {
+    let mut both = Lines::default();
+    peers(&snapshot, NOW, &mut both);
+    consumers(&snapshot, &mut both);
+    for line in both.as_str().lines() {
         assert!(line.chars().count() <= 80, "{} {line}", line.len());
     }
+}
+
+/// A peer's words, a producer's and a door's: none of them can make a line of its own, or be obeyed by a terminal.
+#[test]
+fn words_of_others_are_never_lines_of_ours() {
+    let mut snapshot = snapshot();
+    let evil = "x\u{1b}[2J\nok: all is well\u{202e}";
+    snapshot.peers[0].last_error = Some(evil.into());
+    snapshot.peers[1].down_cause = Some(evil.into());
+    snapshot.consumers[0].name = Some(evil.into());
+    snapshot.strangers[0].address = evil.into();
+    snapshot.errors[0].what = evil.into();
+    snapshot.judge(&Thresholds::default(), &mut Incidents::default(), NOW);
+    let text = render(&snapshot, NOW);
+    let text = text.as_str();
+    assert!(!text.lines().any(|line| line.starts_with("ok: all")), "{text}");
+    assert!(!text.contains('\u{1b}') && !text.contains('\u{202e}'), "{text}");
+    assert_eq!(text.matches("\\u001b[2J\\u000aok: all is well\\u202e").count(), 5, "{text}");
 }
 
 #[test]
@@ -146,7 +166,7 @@ fn an_empty_node_says_what_to_do_next() {
     snapshot.peers.clear();
     snapshot.consumers.clear();
     snapshot.journal = Journal { first_seq: 1, ..Journal::default() };
-    let text = render(&snapshot, NOW);
+    let text = render(&snapshot, NOW).as_str().to_owned();
     assert!(
         text.contains("no peers yet: exchange invitations") && text.contains("JOURNAL    empty"),
         "{text}"

@@ -1,0 +1,106 @@
+//! What others wrote, made safe to look at: a terminal obeys control characters, and shows text in another order than it
+//! is written where that asks for it. Every way to a person goes through here; values and JSON stay what they are.
+
+use std::borrow::Cow;
+use std::fmt::{self, Write as _};
+
+/// The same text with each character spelled out that a terminal or a reader would take for something else than a
+/// character: C0 and C1 controls, also line ends, the marks of bidirectional text, and separators of lines and
+/// paragraphs. Blanks and tabs stay. The spelling is that of JSON, so a JSON text stays the same value.
+pub fn shown(text: &str) -> Cow<'_, str> {
+    if !text.chars().any(is_hidden) {
+        return Cow::Borrowed(text);
+    }
+    let mut safe = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        if is_hidden(c) {
+            // Into a string it never fails. All of them are below 2^16.
+            let _ = write!(safe, "\\u{:04x}", u32::from(c));
+        } else {
+            safe.push(c);
+        }
+    }
+    Cow::Owned(safe)
+}
+
+/// Lines for people. Each is made safe as it is added, whatever is in it.
+#[derive(Clone, Debug, Default)]
+pub struct Lines(String);
+
+impl Lines {
+    pub fn push(&mut self, line: impl fmt::Display) {
+        self.0.push_str(&shown(&line.to_string()));
+        self.0.push('\n');
+    }
+
+    pub fn blank(&mut self) {
+        self.0.push('\n');
+    }
+
+    /// Lines that were made safe before.
+    pub fn append(&mut self, others: &Self) {
+        self.0.push_str(&others.0);
+    }
+
+    /// A text of ours with its own line ends; in each line everything is made safe.
+    pub fn of_text(text: &str) -> Self {
+        let mut lines = Self::default();
+        text.lines().for_each(|line| lines.push(line));
+        lines
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+fn is_hidden(c: char) -> bool {
+    match c {
+        '\t' => false,
+        // C0, DEL and C1.
+        c if c.is_control() => true,
+        // Arabic letter mark, directional marks, embeddings, overrides and isolates.
+        '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => true,
+        '\u{2028}' | '\u{2029}' => true,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_terminal_would_obey_is_spelled_out() {
+        for (text, safe) in [
+            ("plain, grün, 日本語\tand 🦀", "plain, grün, 日本語\tand 🦀"),
+            ("x\u{1b}[2J\nok: all is well", "x\\u001b[2J\\u000aok: all is well"),
+            ("a\u{9b}31mRED", "a\\u009b31mRED"),
+            ("exe.\u{202e}fdp", "exe.\\u202efdp"),
+            ("one\u{2028}two\u{2029}", "one\\u2028two\\u2029"),
+            ("\u{7f}\u{85}\r\0", "\\u007f\\u0085\\u000d\\u0000"),
+            ("\u{2066}\u{2069}\u{200f}\u{61c}", "\\u2066\\u2069\\u200f\\u061c"),
+        ] {
+            assert_eq!(shown(text), safe, "{text:?}");
+        }
+        let mut lines = Lines::default();
+        lines.push("one\nmore");
+        lines.push("two\u{1b}");
+        assert_eq!(lines.as_str(), "one\\u000amore\ntwo\\u001b\n");
+    }
+
+    #[test]
+    fn a_json_text_is_the_same_value() {
+        let text = serde_json::to_string("a\u{9b}\u{202e}\u{2028}\u{7f}").unwrap();
+        let safe = shown(&text);
+        assert!(safe.is_ascii(), "{safe}");
+        assert_eq!(
+            serde_json::from_str::<String>(&safe).unwrap(),
+            serde_json::from_str::<String>(&text).unwrap()
+        );
+    }
+}
