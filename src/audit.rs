@@ -40,6 +40,8 @@ pub enum What {
     FeedRepaired,
     /// Incidents that `status` showed were seen.
     Acknowledged,
+    ConsumerRemoved,
+    ConsumerRewound,
 }
 
 /// One line (`intelmesh.audit/1`).

@@ -6,6 +6,9 @@ mod event_ref;
 mod trace;
 mod trial;
 
+mod consumers;
+mod feeds;
+
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use thiserror::Error;
@@ -17,6 +20,9 @@ use crate::record::Entry;
 use crate::status::{HealthCode, Snapshot, rfc3339, rfc3339_or_absent};
 use crate::time::Timestamp;
 
+pub use consumers::{CONSUMERS_FILE, CONSUMERS_SCHEMA, ConsumerFact, ConsumerFacts};
+pub use feeds::{Feed, FeedFacts, OwedFacts, RejectedFacts, WaitingEvent, WaitingFacts};
+
 pub use event_ref::{EventRef, EventRefError, UUID_PREFIX_MIN};
 pub use trace::{TRACE_SCHEMA, TraceFacts, TraceOf, TracedEvent, TracedLink};
 pub use trial::{
@@ -27,6 +33,7 @@ pub use trial::{
 pub const EVENT_SCHEMA: &str = "intelmesh.event/1";
 /// Name and number of the JSON form of the feeds.
 pub const FEED_SCHEMA: &str = "intelmesh.feed/1";
+pub const WAITING_SCHEMA: &str = "intelmesh.waiting/1";
 
 /// One line of a request is never longer, in bytes.
 pub const REQUEST_BYTES_MAX: usize = 64 * 1024;
@@ -66,6 +73,17 @@ pub enum Request {
     FeedRepair {
         peer: PublisherName,
     },
+    /// All consumers with a position; answered by [`Reply::Consumers`].
+    Consumers,
+    ConsumerRemove {
+        name: String,
+    },
+    ConsumerRewind {
+        name: String,
+        to: ConsumerPlace,
+    },
+    /// What waits for the operator's word; answered by [`Reply::Waiting`].
+    EventWaiting,
     ClockAccept,
     /// What revoked keys of a publisher signed, or that event alone, is taken after all, or dropped.
     Decide {
@@ -112,6 +130,8 @@ pub enum Reply {
     },
     Trace(Box<TraceFacts>),
     Feeds(FeedFacts),
+    Consumers(ConsumerFacts),
+    Waiting(WaitingFacts),
     PeerCheck(PeerCheck),
     Explained(Box<Went>),
     Trial(Box<Trial>),
@@ -124,6 +144,9 @@ pub enum Reply {
     Done,
     Refused(Refusal),
 }
+
+/// Stands between several errors that were found at once, in one [`Refusal`].
+pub const REFUSAL_SEPARATOR: &str = "\nerror: ";
 
 /// The answer is no, or it could not be done.
 #[derive(Clone, Debug, PartialEq, Eq, Error, Serialize, Deserialize)]
@@ -168,6 +191,18 @@ pub enum RewindPlace {
     Earliest,
     /// Of the peer's journal.
     Seq(u64),
+    Time(#[serde(with = "rfc3339")] Timestamp),
+}
+
+/// Where a consumer reads on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ConsumerPlace {
+    Earliest,
+    Now,
+    /// Of this node's journal: the first that it gets.
+    Seq(u64),
+    /// The first that was stored here at or after this.
     Time(#[serde(with = "rfc3339")] Timestamp),
 }
 
@@ -353,55 +388,6 @@ impl EventFacts {
 fn raw(bytes: &[u8]) -> Option<Box<RawValue>> {
     let text = std::str::from_utf8(bytes).ok()?;
     RawValue::from_string(text.to_owned()).ok()
-}
-
-/// All feeds from peers, as the receiver keeps them (`intelmesh.feed/1`).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FeedFacts {
-    pub schema: String,
-    pub feeds: Vec<Feed>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Feed {
-    pub peer: PublisherName,
-    pub connected: bool,
-    /// Of the peer's journal, in hex; absent until it answered once.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub log_id: Option<String>,
-    /// The durable cursor.
-    pub position: u64,
-    /// The last seq that the peer spoke of.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub head: Option<u64>,
-    /// Older places with which a rolled-back journal is recognised, newest first.
-    pub marks: Vec<u64>,
-    /// At most the first 100.
-    pub owed: Vec<OwedFacts>,
-    pub owed_count: u64,
-    pub rejected: Vec<RejectedFacts>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OwedFacts {
-    pub seq: u64,
-    pub publisher: PublisherName,
-    pub reason: String,
-    #[serde(with = "rfc3339")]
-    pub retry_at: Timestamp,
-}
-
-/// Where a feed is read again once the reason is cured.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RejectedFacts {
-    pub reason: String,
-    /// Of what is deferred and found no owed place; absent if the place is kept for all publishers.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub publisher: Option<PublisherName>,
-    pub first_seq: u64,
-    /// When it is read again, if time alone cures it.
-    #[serde(default, skip_serializing_if = "Option::is_none", with = "rfc3339_or_absent")]
-    pub again_at: Option<Timestamp>,
 }
 
 /// What became of lines that a door had set aside.

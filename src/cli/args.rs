@@ -1,6 +1,7 @@
 //! Every verb, flag and help text of the command line, in one definition: parsing, `--help` and completions
 //! come from it. What the verbs do is in the file of their noun.
 
+mod consumer;
 mod event;
 
 use std::path::PathBuf;
@@ -13,6 +14,7 @@ use crate::policy::Tlp;
 use crate::status::HealthCode;
 use crate::time::Timestamp;
 
+pub use consumer::ConsumerVerb;
 pub use event::{EventVerb, TraceArgs};
 
 /// A peer-to-peer federation node with which CERTs and CSIRTs exchange incident events directly.
@@ -107,6 +109,9 @@ Exits 1 where something is wrong; warnings alone exit 0.")]
     /// Show the feeds from peers, or read one again.
     #[command(subcommand, arg_required_else_help = true)]
     Feed(FeedVerb),
+    /// List, show or remove readers that have a position in the journal, or move one.
+    #[command(subcommand, arg_required_else_help = true)]
+    Consumer(ConsumerVerb),
     /// Show what doors of the pipeline could not pass on, or try it again.
     #[command(subcommand, arg_required_else_help = true)]
     Aside(AsideVerb),
@@ -143,6 +148,7 @@ pub enum PeerVerb {
     /// Add the node of an invitation, after showing who it is.
     #[command(after_help = "Examples:
   intelmesh peer add intelmesh1qqs…
+  intelmesh peer add mail.txt                  wrapped, quoted or signed: it is found
   intelmesh peer add - --yes --tlp-max GREEN < cert-ee.invitation
 
 Compare the fingerprint's words with the peer by another way (phone, signed mail).")]
@@ -205,8 +211,9 @@ pub struct PeerCheckArgs {
 
 #[derive(Debug, Args)]
 pub struct PeerAddArgs {
-    /// The line that `intelmesh invite` printed at the peer, or - for stdin
-    pub invitation: String,
+    /// What `intelmesh invite` printed at the peer, as mail delivered it: the text, a file with it, or - for stdin
+    #[arg(required = true, num_args = 1..)]
+    pub invitation: Vec<String>,
     /// Do not ask
     #[arg(long)]
     pub yes: bool,

@@ -18,7 +18,7 @@ pub fn decide(place: &Place, what: &str, release: bool) -> Result<(), Failure> {
                 return Err(Failure::could_not(format!(
                     "\"{what:.120}\" is neither an event's full name nor a publisher's"
                 ))
-                .hint("intelmesh feed show lists what waits, as key_revoked"));
+                .hint("intelmesh event waiting lists what waits"));
             }
         },
     };

@@ -1,12 +1,14 @@
 //! The command line: from arguments to an exit code. One file for each noun; what is shared by several is
 //! `args` (every flag), `place` (the directory, and asking the node in it), `answer` (stdout) and `failure`
-//! (stderr and exit code). No rule of the mesh lives here.
+//! (stderr and exit code), `asking`. No rule of the mesh lives here.
 
 mod answer;
 mod args;
 mod aside;
+mod asking;
 mod check;
 mod clock;
+mod consumer;
 mod decide;
 mod demo;
 mod event;
@@ -66,6 +68,7 @@ fn carry_out(cli: Cli) -> Result<(), Failure> {
         Verb::Key(verb) => key::key(&here(None), &verb, json),
         Verb::Status(args) => status::status(&here(args.dir.node.clone()), &args, json),
         Verb::Check(args) => check::check(&here(args.node), json),
+        Verb::Consumer(verb) => consumer::consumer(&here(None), verb, json),
         Verb::Feed(verb) => feed::feed(&here(None), verb, json),
         Verb::Aside(verb) => aside::aside(&here(None), &verb, json),
         Verb::Completions { shell } => completions(shell),

@@ -27,7 +27,7 @@ pub fn status(place: &Place, args: &StatusArgs, json: bool) -> Result<(), Failur
     match (json, check) {
         (true, _) => answer.json(&snapshot)?,
         (false, true) => answer.line(health_line(&snapshot))?,
-        (false, false) => answer.text(&render(&snapshot, crate::clock::now().wall))?,
+        (false, false) => answer.lines(&render(&snapshot, crate::clock::now().wall))?,
     }
     answer.flush()?;
     if check && !snapshot.ok && !snapshot.starting { Err(Failure::silent(NO)) } else { Ok(()) }

@@ -9,8 +9,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::config::NodeConfig;
 use crate::control::{
-    AddressCheck, EventFacts, EventRef, FeedFacts, PeerCheck, Refusal, Reply, Request, TraceOf, Went,
-    parse_request,
+    AddressCheck, ConsumerFacts, ConsumerPlace, EventFacts, EventRef, FeedFacts, PeerCheck, Refusal, Reply,
+    Request, TraceOf, WaitingFacts, Went, parse_request,
 };
 use crate::daemon::dry_run;
 use crate::daemon::trace::{Place, trace};
@@ -19,8 +19,8 @@ use crate::identity::{EventId, EventKey, PublisherName};
 use crate::limits::TRACE_DEPTH_MAX;
 use crate::local::{DoorSet, EntryQuestion};
 use crate::policy::TrustList;
-use crate::protocol::io::DialFailure;
-use crate::record::Entry;
+use crate::protocol::io::{DialFailure, From};
+use crate::record::{ConsumerName, Entry};
 use crate::status::incidents::Acknowledged;
 use crate::status::{HealthCode, Snapshot};
 use crate::store::Store;
@@ -33,6 +33,8 @@ pub enum Ask {
     /// The operator has seen what is shown under a code.
     Acknowledge(HealthCode, oneshot::Sender<Acknowledged>),
     Feeds(oneshot::Sender<FeedFacts>),
+    Consumers(oneshot::Sender<ConsumerFacts>),
+    Waiting(oneshot::Sender<WaitingFacts>),
     Command(AskCommand, oneshot::Sender<Result<(), String>>),
     /// Read `peers/` again; answered once it is in force.
     Reload(oneshot::Sender<()>),
@@ -53,6 +55,8 @@ pub enum AskCommand {
     Rewind { peer: PublisherName, to: crate::protocol::io::RewindTo },
     Repair { peer: PublisherName },
     AcceptClock,
+    RemoveConsumer { name: ConsumerName },
+    RewindConsumer { name: ConsumerName, to: From },
     Decide { publisher: PublisherName, key: Option<EventKey>, release: bool },
 }
 
@@ -118,6 +122,10 @@ impl Control {
                 cose: data_encoding::BASE64.encode(entry.envelope.bytes()),
             }),
             Request::EventTrace { of, depth } => self.trace(of, depth).await,
+            Request::Consumers => self.ask(Ask::Consumers).await.map(Reply::Consumers),
+            Request::ConsumerRemove { name } => self.remove_consumer(&name).await,
+            Request::ConsumerRewind { name, to } => self.rewind_consumer(&name, to).await,
+            Request::EventWaiting => self.ask(Ask::Waiting).await.map(Reply::Waiting),
             Request::FeedRewind { peer, to } => {
                 self.command(AskCommand::Rewind { peer, to: rewind_to(to) }).await
             }
@@ -152,6 +160,41 @@ impl Control {
         match self.ask(|answer| Ask::Command(command, answer)).await? {
             Ok(()) => Ok(Reply::Done),
             Err(why) => Err(Refusal::no(why).hint("intelmesh peer list")),
+        }
+    }
+
+    async fn remove_consumer(&self, name: &str) -> Result<Reply, Refusal> {
+        let doors = self.ask(Ask::Doors).await?;
+        if doors.hands_to(name) {
+            return Err(Refusal::no(format!(
+                "consumer \"{name}\" is a door of intelmesh.toml, and would come again"
+            ))
+            .hint("take its [[consumer]] out, reload the node, then remove it"));
+        }
+        let name = consumer_name(name)?;
+        self.of_consumer(AskCommand::RemoveConsumer { name }).await
+    }
+
+    async fn rewind_consumer(&self, name: &str, to: ConsumerPlace) -> Result<Reply, Refusal> {
+        let to = match to {
+            ConsumerPlace::Earliest => From::Earliest,
+            ConsumerPlace::Now => From::Now,
+            ConsumerPlace::Seq(seq) => From::Seq(seq),
+            ConsumerPlace::Time(time) => {
+                let store = Arc::clone(&self.store);
+                let asked = tokio::task::spawn_blocking(move || store.seq_at(time)).await;
+                let seq = asked.map_err(|error| Refusal::could_not(error.to_string()))?;
+                From::Seq(seq.map_err(|error| Refusal::could_not(error.to_string()))?)
+            }
+        };
+        let name = consumer_name(name)?;
+        self.of_consumer(AskCommand::RewindConsumer { name, to }).await
+    }
+
+    async fn of_consumer(&self, command: AskCommand) -> Result<Reply, Refusal> {
+        match self.ask(|answer| Ask::Command(command, answer)).await? {
+            Ok(()) => Ok(Reply::Done),
+            Err(why) => Err(Refusal::no(why).hint("intelmesh consumer list")),
         }
     }
 
@@ -227,6 +270,11 @@ impl Control {
         });
         Ok(Reply::PeerCheck(PeerCheck { peer: peer.clone(), connected, addresses: addresses.collect() }))
     }
+}
+
+fn consumer_name(text: &str) -> Result<ConsumerName, Refusal> {
+    let unknown = |_| Refusal::no(format!("no consumer \"{text}\"")).hint("intelmesh consumer list");
+    ConsumerName::parse(text).map_err(unknown)
 }
 
 fn done(result: Result<(), String>) -> Result<Reply, Refusal> {

@@ -5,12 +5,14 @@ mod asking;
 mod files;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
 use crate::clock;
+use crate::control::{CONSUMERS_FILE, ConsumerFact, ConsumerFacts};
 use crate::daemon::chronicle::Chronicle;
 use crate::daemon::control::Ask;
 use crate::daemon::frame_dump::FrameDump;
@@ -20,6 +22,7 @@ use crate::daemon::snapshot::Identity;
 use crate::daemon::undeliverable::Undeliverable;
 use crate::daemon::whereabouts::ReadTimes;
 use crate::daemon::workers::Workers;
+use crate::daemon::written::write_whole;
 use crate::daemon::{keys, log, renamed};
 use crate::envelope::statement::claimed_publisher;
 use crate::envelope::{SignedStatement, Stated};
@@ -30,12 +33,15 @@ use crate::protocol::io::{Event, Ticket};
 use crate::protocol::{Input, Node, Output};
 use crate::status::{HealthCode, Problem};
 use crate::store::Store;
+use crate::time::Tick;
 use crate::transport::Transport;
 
-pub use files::{Files, NodeFile, reachable};
+pub use files::{Files, InForce, reachable};
 
 /// Inputs taken at once.
 const INPUTS_MAX: usize = 1_024;
+/// How often the positions of consumers are written down beside the journal, in ms.
+const CONSUMERS_EVERY_MS: u64 = 5_000;
 /// How often `peers/` is looked at, in ms: a change acts within a second.
 const PEERS_EVERY_MS: u64 = 250;
 
@@ -60,6 +66,8 @@ struct Watches {
     undeliverable: Undeliverable,
     /// The last entry at the start: whether a peer that has not connected since has what lies before is not known.
     last_at_start: u64,
+    /// As they were written down last, and when they may be again.
+    consumers: (Vec<ConsumerFact>, Tick),
 }
 
 impl Watches {
@@ -72,6 +80,7 @@ impl Watches {
             renamed: renamed::noticed(&files.config.paths.state, &identity.name, identity.started.wall),
             undeliverable: Undeliverable::open(&files.config.paths.state),
             last_at_start,
+            consumers: (Vec::new(), Tick(0)),
         }
     }
 }
@@ -142,6 +151,7 @@ impl EventLoop {
             }
             self.obey();
             if stopping.as_mut().is_some_and(|stopped| stopped.try_recv().is_ok()) {
+                write_consumers(&self.files.config.paths.state, &self.consumers());
                 return;
             }
         }
@@ -155,6 +165,7 @@ impl EventLoop {
         self.chronicle.tell_held_back(now);
         // What changed is logged.
         self.snapshot();
+        self.keep_consumers();
         log::tell_repeats();
     }
 
@@ -193,6 +204,19 @@ impl EventLoop {
                 code: Some(HealthCode::KeysStale),
             });
         }
+    }
+
+    /// For `consumer list` without a running node; away from the loop, where a slow disk would hold it up.
+    fn keep_consumers(&mut self) {
+        let (facts, now) = (self.consumers(), clock::now().tick);
+        let (written, due) = &mut self.watches.consumers;
+        if *written == facts.consumers || now < *due {
+            return;
+        }
+        written.clone_from(&facts.consumers);
+        *due = now.plus_ms(CONSUMERS_EVERY_MS);
+        let state = self.files.config.paths.state.clone();
+        tokio::task::spawn_blocking(move || write_consumers(&state, &facts));
     }
 
     /// Whether somebody has put newer keys in the place of those that are stale.
@@ -311,5 +335,13 @@ impl EventLoop {
             self.watches.read_times.resumed(peer, *after, clock::now().wall);
         }
         self.chronicle.record(event, clock::now());
+    }
+}
+
+fn write_consumers(state: &Path, facts: &ConsumerFacts) {
+    let file = state.join(CONSUMERS_FILE);
+    let Ok(bytes) = serde_json::to_vec(facts) else { return };
+    if let Err(error) = write_whole(&file, &bytes) {
+        tracing::warn!("{}: cannot be written: {error}", file.display());
     }
 }

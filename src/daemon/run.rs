@@ -15,13 +15,12 @@ use crate::clock;
 use crate::config::{ConfigErrors, FileLists, Fingerprint, NodeConfig, PeerFiles};
 use crate::daemon::control::{Ask, Control};
 use crate::daemon::doors::{door_setups, journal_questions, socket_door};
-use crate::daemon::event_loop::{EventLoop, Files, NodeFile, Parts, reachable};
+use crate::daemon::event_loop::{EventLoop, Files, InForce, Parts, reachable};
 use crate::daemon::rules_log::RulesLog;
 use crate::daemon::snapshot::Identity;
 use crate::daemon::{keys, log, spoken};
 use crate::envelope::{Opener, Signer, Stated};
 use crate::files;
-use crate::identity::public_key_text;
 use crate::keyring::{Keyring, KeyringError};
 use crate::limits::SEEN_BEYOND_JOURNAL_MS;
 use crate::local::{Behind, ControlHandler, Doors, JournalQuestions, LocalError, Opening, Places};
@@ -31,7 +30,7 @@ use crate::protocol::io::{Event, LossCause};
 use crate::protocol::{Bounds, Input, Node, NodeConfig as CoreConfig, Rules};
 use crate::record::ConsumerName;
 use crate::store::{EngineConfig, Opened, Problem, Store, StoreDirs, StoreError};
-use crate::transport::{Transport, TransportConfig, TransportError, peer_id_text};
+use crate::transport::{Transport, TransportConfig, TransportError};
 
 /// Inputs that wait for the core. Whoever sends them waits while it is full.
 const INPUTS_QUEUE: usize = 8_192;
@@ -176,54 +175,47 @@ async fn serve(config: NodeConfig) -> Result<(), StartError> {
     }
     trust_in_force.store(node.trust());
     transport.set_peers(reachable(&peers, &node));
-    let identity = Identity {
-        name: config.name.clone(),
-        peer_id: peer_id_text(&own_key),
-        key: public_key_text(&own_key),
-        started,
-        keep_bytes: config.journal.keep_bytes,
-        keep_days: config.journal.keep_days,
-    };
-    let (name, node_file) = (config.name.clone(), NodeFile::of(&config.dir));
-    let trust = trust_in_force;
-    let paths = &config.paths;
-    let (now, last) = (clock::now().wall, opened.ends.last.seq);
-    let rules = RulesLog::open(&paths.state, &paths.lists, &peers.peers, now, last);
-    let keys = Fingerprint::of_keys(paths);
-    let files = Files {
+    let identity = Identity::of(&config, &own_key, started);
+    let (last, keys) = (opened.ends.last.seq, (own_key, own_seal));
+    let rules =
+        RulesLog::open(&config.paths.state, &config.paths.lists, &peers.peers, clock::now().wall, last);
+    let files = Files::at_start(
         config,
-        own_key,
-        own_seal,
         peers,
-        trust,
-        rules,
-        signer,
-        opener,
-        fingerprint,
         keys,
-        node_file,
-    };
+        InForce { trust: trust_in_force, signer, opener, fingerprint },
+        rules,
+    );
     let parts = Parts { store, transport, doors, inputs };
     let mut event_loop = EventLoop::new(node, parts, files, identity);
     report_start(&mut event_loop, &opened.problems, opened.missing);
     stop_on_signal(asks);
+    tell_start(&event_loop, &listening, last);
+    say_ready(&event_loop.identity.name, &listening);
+    run_to_its_end(event_loop, inputs_out, asks_out).await;
+    Ok(())
+}
+
+/// Everything that was accepted is on disk when this returns.
+async fn run_to_its_end(mut event_loop: EventLoop, inputs: mpsc::Receiver<Input>, asks: mpsc::Receiver<Ask>) {
+    event_loop.run(inputs, asks).await;
+    let last_seq = event_loop.node.view().ends.last.seq;
+    let EventLoop { parts, identity, .. } = event_loop;
+    stop(parts).await;
+    let up_s = clock::now().tick.since_ms(identity.started.tick) / 1_000;
+    tracing::info!(name = %identity.name, last_seq, up_s, "stopped");
+}
+
+fn tell_start(event_loop: &EventLoop, listening: &[String], last_seq: u64) {
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
-        %name,
+        name = %event_loop.identity.name,
         listening = listening.join(" "),
-        last_seq = last,
+        last_seq,
         peers = event_loop.files.peers.trusted().count(),
         doors = doors_text(&event_loop.files.config),
         "started"
     );
-    say_ready(&name, &listening);
-    event_loop.run(inputs_out, asks_out).await;
-    let last_seq = event_loop.node.view().ends.last.seq;
-    let EventLoop { parts, .. } = event_loop;
-    stop(parts).await;
-    let up_s = clock::now().tick.since_ms(started.tick) / 1_000;
-    tracing::info!(%name, last_seq, up_s, "stopped");
-    Ok(())
 }
 
 /// Logs what the store found when it was opened.

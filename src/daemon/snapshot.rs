@@ -1,7 +1,9 @@
 //! Puts together what status shows: the core's view, the store's figures, the transport's strangers, what the
 //! chronicle remembers and what is wrong with the files.
 
-use crate::config::{self, PeerFiles};
+use ed25519_dalek::VerifyingKey;
+
+use crate::config::{self, NodeConfig, PeerFiles};
 use crate::daemon::chronicle::Chronicle;
 use crate::daemon::faults::fault;
 use crate::daemon::lags::Lags;
@@ -28,6 +30,27 @@ pub struct Identity {
     pub keep_days: u32,
 }
 
+impl Identity {
+    pub fn of(config: &NodeConfig, key: &VerifyingKey, started: Now) -> Self {
+        Self {
+            name: config.name.clone(),
+            peer_id: transport::peer_id_text(key),
+            key: public_key_text(key),
+            started,
+            keep_bytes: config.journal.keep_bytes,
+            keep_days: config.journal.keep_days,
+        }
+    }
+}
+
+/// What the doors to the pipeline know.
+pub struct DoorFacts {
+    pub doors: Vec<Door>,
+    /// What is wrong with files that doors read while they run.
+    pub files: Vec<String>,
+    pub cannot_open: Option<CannotOpen>,
+}
+
 pub struct Facts<'a> {
     pub identity: &'a Identity,
     pub view: NodeView,
@@ -37,10 +60,7 @@ pub struct Facts<'a> {
     /// What is wrong with `intelmesh.toml`.
     pub node_file: &'a [config::Problem],
     pub chronicle: &'a Chronicle,
-    pub doors: Vec<Door>,
-    /// What is wrong with files that doors read while they run.
-    pub door_files: Vec<String>,
-    pub cannot_open: Option<CannotOpen>,
+    pub doors: DoorFacts,
     /// What lasts and is known to the loop alone.
     pub lasting: Vec<Problem>,
     pub not_deliverable: Option<NotDeliverable>,
@@ -50,7 +70,8 @@ pub struct Facts<'a> {
 /// Everything but `health`, which is judged from it. `lags` were observed a moment ago.
 pub fn snapshot(facts: Facts<'_>, lags: &Lags) -> Snapshot {
     let Facts { identity, view, stats, strangers, files, node_file, chronicle, doors, .. } = facts;
-    let (door_files, cannot_open, now) = (facts.door_files, facts.cannot_open, facts.now);
+    let DoorFacts { doors, files: door_files, cannot_open } = doors;
+    let now = facts.now;
     let peers = view.peers.iter().map(|peer| self::peer(peer, &view, files, chronicle, lags, now)).collect();
     let consumers = view.consumers.iter().map(|at| consumer(at, chronicle, &doors, lags)).collect();
     let file_problems = node_file.iter().chain(&files.problems);

@@ -176,6 +176,9 @@ impl Connection {
         }
         while let Some(said) = told.recv().await {
             if let ToConsumer::Closed(why) = said {
+                if matches!(why, ConsumerClosed::Removed | ConsumerClosed::Rewound) {
+                    return self.say_why(why, out).await;
+                }
                 if why == ConsumerClosed::Stopping {
                     // The end of file would say that they are.
                     out.refuse(&Refused::stopping()).await;
@@ -190,6 +193,13 @@ impl Connection {
             ConsumerClosed::Busy => out.refuse(&Refused::busy(self.name.as_ref())).await,
             ConsumerClosed::TooMany => {
                 out.refuse(&Refused::new("too_many", "too many consumers have names here")).await;
+            }
+            ConsumerClosed::Removed => {
+                out.refuse(&Refused::new("removed", "the operator removed this consumer")).await;
+            }
+            ConsumerClosed::Rewound => {
+                let why = "the operator moved the position of this consumer: connect again";
+                out.refuse(&Refused::new("rewound", why)).await;
             }
             ConsumerClosed::Synced | ConsumerClosed::Stopping => {}
         }

@@ -49,6 +49,8 @@ pub(super) struct ConsumerDoor<R> {
     pub behind: ConsumerBehind,
     /// The last entry that the receiver is known to hold; `None` before it was asked.
     pub held: Option<u64>,
+    /// The operator moved the position: what the receiver took last says nothing any more.
+    pub forgets: bool,
 }
 
 /// What it needs of the rest of the node.
@@ -174,6 +176,10 @@ impl<R: Receiver> ConsumerDoor<R> {
                     holds = Some(seq);
                     continue;
                 }
+                End::Closed(ConsumerClosed::Rewound | ConsumerClosed::Removed) => {
+                    (self.forgets, self.held) = (true, None);
+                    continue;
+                }
                 End::Closed(ConsumerClosed::Busy) => {
                     self.tally.unreachable("another reader has its name".into())
                 }
@@ -226,6 +232,10 @@ impl<R: Receiver> ConsumerDoor<R> {
     /// Connects, and asks the receiver what it holds: where that is less than it was handed, up to which entry.
     async fn connect(&mut self, work: &mut Work) -> Result<Option<u64>, ReceiverError> {
         self.receiver.connect().await?;
+        if self.forgets {
+            self.receiver.forget().await?;
+            self.forgets = false;
+        }
         let Some(last) = self.receiver.last_taken().await? else { return Ok(None) };
         if !self.behind.journal.agrees(last).await {
             return Ok(None);

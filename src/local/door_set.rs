@@ -136,6 +136,11 @@ impl DoorSet {
         submits.chain(consumers).collect()
     }
 
+    /// Is there a `[[consumer]]` of this name?
+    pub fn hands_to(&self, name: &str) -> bool {
+        self.consumers.iter().any(|door| door.name == name)
+    }
+
     /// What is wrong with files that doors read while they run.
     pub fn file_faults(&self) -> Vec<String> {
         let named = |door: &ConsumerHandle| {
@@ -268,6 +273,7 @@ fn start<R: Receiver>(
         aside,
         again: again_out,
         held: None,
+        forgets: false,
         behind: ConsumerBehind {
             inputs: behind.inputs.clone(),
             consumers: doors.consumers.clone(),

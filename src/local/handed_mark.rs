@@ -73,6 +73,14 @@ impl HandedFile {
         HandedMark::parse(&text)
     }
 
+    /// Nothing is known any more of what was taken.
+    ///
+    /// # Errors
+    /// What the file system says; then the mark is what it was.
+    pub fn forget(&self) -> io::Result<()> {
+        self.0.set_len(0)
+    }
+
     /// # Errors
     /// What the file system says; the mark before it may be lost.
     pub fn write(&self, mark: HandedMark) -> io::Result<()> {
@@ -97,6 +105,8 @@ mod tests {
             assert_eq!(file.read(), Some(mark));
             assert_eq!(HandedFile::open(&dir.path().join("handed"), "pipeline").unwrap().read(), Some(mark));
         }
+        file.forget().unwrap();
+        assert_eq!(file.read(), None);
         for text in ["", "x", "00 1 00", &"0".repeat(BYTES)] {
             assert_eq!(HandedMark::parse(text), None);
         }

@@ -297,6 +297,54 @@ impl Handoffs {
         }
     }
 
+    /// Forgets the consumer `name`, at once: whoever reads under this name is turned away, and may come again as a new
+    /// one.
+    ///
+    /// # Errors
+    /// There is no such consumer.
+    pub fn remove(&mut self, name: &ConsumerName, ground: &mut Ground) -> Result<(), String> {
+        if ground.ledger.consumers.remove(name).is_none() {
+            return Err(format!("no consumer \"{name}\""));
+        }
+        self.close_named(name, ConsumerClosed::Removed, ground);
+        self.failing.remove(name);
+        ground.note(Note::ConsumerGone { consumer: name.clone() });
+        Ok(())
+    }
+
+    /// Moves the position of `name` behind a place, at once. What was missing stays counted.
+    ///
+    /// # Errors
+    /// There is no such consumer.
+    pub fn rewind(&mut self, name: &ConsumerName, to: From, ground: &mut Ground) -> Result<(), String> {
+        if !ground.ledger.consumers.contains_key(name) {
+            return Err(format!("no consumer \"{name}\""));
+        }
+        self.close_named(name, ConsumerClosed::Rewound, ground);
+        let (floor, last) = (ground.ends.floor.seq, ground.ends.last.seq);
+        let seq = match to {
+            From::Earliest | From::Time(_) => floor,
+            From::Now => last,
+            From::Seq(seq) => seq.saturating_sub(1).clamp(floor, last),
+        };
+        ground.note(Note::Rewound { consumer: name.clone(), seq });
+        Ok(())
+    }
+
+    fn close_named(&mut self, name: &ConsumerName, why: ConsumerClosed, ground: &mut Ground) {
+        let named = |request: &ConsumerRequest| request.name.as_ref() == Some(name);
+        let open: Vec<ConsumerId> =
+            self.open.iter().filter(|(_, handoff)| named(&handoff.request)).map(|(id, _)| *id).collect();
+        open.iter().for_each(|id| drop(self.open.remove(id)));
+        let waiting: Vec<ConsumerId> =
+            self.waiting.iter().filter(|(_, request, _)| named(request)).map(|(id, ..)| *id).collect();
+        self.waiting.retain(|(_, request, _)| !named(request));
+        for consumer in open.into_iter().chain(waiting) {
+            self.holds.remove(&consumer);
+            ground.emit(Output::ConsumerClosed { consumer, why });
+        }
+    }
+
     /// What the connection of this name asked for.
     pub fn request(&self, name: &ConsumerName) -> Option<&ConsumerRequest> {
         let mut open = self.open.values().map(|handoff| &handoff.request);

@@ -226,6 +226,10 @@ pub enum Command {
     Repair { ticket: Ticket, peer: PublisherName },
     /// What revoked keys of `publisher` signed (`key`: that event alone) is taken after all, or dropped for good.
     Decide { ticket: Ticket, publisher: PublisherName, key: Option<EventKey>, release: bool },
+    /// Forget a consumer: its connection ends, and it has no position any more.
+    RemoveConsumer { ticket: Ticket, name: ConsumerName },
+    /// Hand everything after a place to a consumer again, or pass over all before it; its connection ends.
+    RewindConsumer { ticket: Ticket, name: ConsumerName, to: From },
     /// The operator says that the wall clock is right.
     AcceptClock { ticket: Ticket },
     /// Close all feeds and say so to the peers; appends go on until they are answered.
@@ -398,6 +402,10 @@ pub enum ConsumerClosed {
     Busy,
     /// Too many named consumers.
     TooMany,
+    /// The operator removed the consumer of its name.
+    Removed,
+    /// The operator moved the position of its name.
+    Rewound,
     /// Its acks are on disk.
     Synced,
     Stopping,

@@ -367,6 +367,12 @@ impl Node {
                 (ticket, self.read_again(&peer, to))
             }
             Command::Repair { ticket, peer } => (ticket, self.read_again(&peer, 0)),
+            Command::RemoveConsumer { ticket, name } => {
+                (ticket, self.handoffs.remove(&name, &mut self.ground))
+            }
+            Command::RewindConsumer { ticket, name, to } => {
+                (ticket, self.handoffs.rewind(&name, to, &mut self.ground))
+            }
             Command::AcceptClock { ticket } => {
                 self.ground.clock.accept(self.ground.now);
                 let steady = self.ground.steady();

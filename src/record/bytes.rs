@@ -57,6 +57,8 @@ mod kind {
     pub const MISSING: u8 = 12;
     pub const READ_AGAIN: u8 = 13;
     pub const RESUMED: u8 = 14;
+    pub const CONSUMER_GONE: u8 = 15;
+    pub const REWOUND: u8 = 16;
 }
 
 /// What the store must know of a carrier without decoding its envelope: enough for index, seen set and
@@ -234,6 +236,15 @@ pub fn encode_note(note: &Note, out: &mut Vec<u8>) {
             put_u64(out, *to);
             put_u64(out, *count);
         }
+        Note::Rewound { consumer, seq } => {
+            out.push(kind::REWOUND);
+            put_name(out, consumer.as_str());
+            put_u64(out, *seq);
+        }
+        Note::ConsumerGone { consumer } => {
+            out.push(kind::CONSUMER_GONE);
+            put_name(out, consumer.as_str());
+        }
         Note::Floor(at) => put_timed(out, kind::FLOOR, *at),
         Note::Steady(at) => put_timed(out, kind::STEADY, *at),
         Note::Equivocation { publisher, key, digest } => {
@@ -370,6 +381,8 @@ fn note(number: u8, input: &mut Input<'_>) -> Result<Note, RecordError> {
         kind::POSITION => {
             Note::Position { consumer: input.consumer()?, seq: input.u64()?, own: input.flag()? }
         }
+        kind::REWOUND => Note::Rewound { consumer: input.consumer()?, seq: input.u64()? },
+        kind::CONSUMER_GONE => Note::ConsumerGone { consumer: input.consumer()? },
         kind::MISSING => Note::Missing { consumer: input.consumer()?, to: input.u64()?, count: input.u64()? },
         kind::FLOOR => Note::Floor(Timestamp(input.u64()?)),
         kind::STEADY => Note::Steady(Timestamp(input.u64()?)),
@@ -428,7 +441,9 @@ mod tests {
             Note::Resumed { peer: peer.clone(), to: mark },
             Note::Feed { peer: peer.clone(), state },
             Note::Position { consumer: consumer.clone(), seq: 1, own: true },
-            Note::Missing { consumer, to: 1, count: 2 },
+            Note::Missing { consumer: consumer.clone(), to: 1, count: 2 },
+            Note::Rewound { consumer: consumer.clone(), seq: 1 },
+            Note::ConsumerGone { consumer },
             Note::Floor(Timestamp(1)),
             Note::Steady(Timestamp(2)),
             Note::Equivocation { publisher: peer, key: EventKey([1; 16]), digest: CoreDigest([2; 32]) },

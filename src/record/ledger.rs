@@ -87,6 +87,14 @@ impl Ledger {
                     position.missing = position.missing.saturating_add(*count);
                 }
             }
+            Note::Rewound { consumer, seq } => {
+                if let Some(position) = self.consumers.get_mut(consumer) {
+                    position.seq = *seq;
+                }
+            }
+            Note::ConsumerGone { consumer } => {
+                self.consumers.remove(consumer);
+            }
             Note::Floor(at) => self.floor = self.floor.max(Some(*at)),
             Note::Steady(at) => self.steady = self.steady.max(*at),
             Note::Statement(statement) => self.statements.take(statement.clone()),
@@ -158,6 +166,32 @@ mod tests {
             let position = &ledger.consumers[&consumer];
             assert_eq!((position.seq, position.missing), (seq, count), "{note:?}");
         }
+    }
+
+    #[test]
+    fn a_consumer_that_was_removed_is_gone_and_may_come_again() {
+        let consumer = ConsumerName::parse("soc").unwrap();
+        let at = |seq| Note::Position { consumer: consumer.clone(), seq, own: true };
+        let mut ledger = Ledger::default();
+        ledger.apply(&at(7));
+        ledger.apply(&Note::ConsumerGone { consumer: consumer.clone() });
+        ledger.apply(&Note::Rewound { consumer: consumer.clone(), seq: 2 });
+        assert!(ledger.consumers.is_empty());
+        ledger.apply(&at(1));
+        assert_eq!(ledger.consumers[&consumer], Position { seq: 1, own: true, missing: 0 });
+    }
+
+    /// Also over the beginning of a segment, which says again what is known.
+    #[test]
+    fn a_rewound_consumer_goes_back_and_keeps_what_it_missed() {
+        let consumer = ConsumerName::parse("soc").unwrap();
+        let mut ledger = Ledger::default();
+        ledger.apply(&Note::Missing { consumer: consumer.clone(), to: 5, count: 2 });
+        ledger.apply(&Note::Position { consumer: consumer.clone(), seq: 90, own: true });
+        ledger.apply(&Note::Rewound { consumer: consumer.clone(), seq: 6 });
+        let again = ledger.notes();
+        again.iter().for_each(|note| ledger.apply(note));
+        assert_eq!(ledger.consumers[&consumer], Position { seq: 6, own: true, missing: 2 });
     }
 
     #[test]

@@ -64,6 +64,10 @@ pub enum Note {
     /// Entries up to `to` are gone, `count` of them for a consumer that had not acknowledged them. Changes nothing
     /// where its position is there already.
     Missing { consumer: ConsumerName, to: u64, count: u64 },
+    /// The operator moved the position of a consumer, in whatever direction.
+    Rewound { consumer: ConsumerName, seq: u64 },
+    /// A consumer was removed: it has no position any more.
+    ConsumerGone { consumer: ConsumerName },
     /// `seen_floor` rose to this.
     Floor(Timestamp),
     /// Steady time reached this.
@@ -78,7 +82,10 @@ impl Note {
     /// The consumer that it is about.
     pub fn consumer(&self) -> Option<&ConsumerName> {
         match self {
-            Self::Position { consumer, .. } | Self::Missing { consumer, .. } => Some(consumer),
+            Self::Position { consumer, .. }
+            | Self::Missing { consumer, .. }
+            | Self::Rewound { consumer, .. }
+            | Self::ConsumerGone { consumer } => Some(consumer),
             _ => None,
         }
     }

@@ -10,7 +10,7 @@ use support::shape::together;
 use support::system::{FakeClock, SmallDisk};
 use support::{Consumer, Node, Redis, wait_for, wait_until};
 
-use super::{SOON, connected, dropped, first_line, logged, named, node, quicken, well, worst};
+use super::{SOON, connected, dropped, logged, named, node, quicken, well, worst};
 
 fn lines(count: usize, bytes: usize) -> Vec<String> {
     (0..count).map(|number| made(number, bytes)).collect()

@@ -29,7 +29,21 @@ pub enum EventVerb {
         #[arg(long, value_name = "FILE")]
         cose: PathBuf,
     },
-    /// Take an event after all that a revoked key signed, or all of a publisher.
+    /// Withdraw an event of ours: an event that says so goes to everybody who got it.
+    #[command(after_help = "Examples:
+  intelmesh event withdraw 72ddb00c --reason 'The address was reassigned.'")]
+    Withdraw {
+        /// An event that this node published
+        id: EventRef,
+        /// Why, for people; it becomes event_description.text
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+    },
+    /// List what waits for `release` or `drop`: events that a revoked key signed.
+    #[command(after_help = "Examples:
+  intelmesh event waiting")]
+    Waiting,
+    /// Accept an event held back because a revoked key signed it (or all such events of a publisher).
     #[command(after_help = "Examples:
   intelmesh event release cert-at:intelmq:72ddb00c-2d0a-4eea-b7ac-ae122b8e6c3b
   intelmesh event release cert-at")]
@@ -37,7 +51,7 @@ pub enum EventVerb {
         #[arg(value_name = "ID|PUBLISHER")]
         what: String,
     },
-    /// Do not take an event that a revoked key signed, or all of a publisher.
+    /// Drop an event held back because a revoked key signed it (or all such events of a publisher).
     #[command(after_help = "Examples:
   intelmesh event drop cert-at")]
     Drop {

@@ -6,15 +6,19 @@ use tokio::sync::oneshot;
 
 use super::EventLoop;
 use crate::clock;
-use crate::control::Went;
+use crate::control::{
+    CONSUMERS_SCHEMA, ConsumerFact, ConsumerFacts, WAITING_SCHEMA, WaitingEvent, WaitingFacts, Went,
+};
 use crate::daemon::control::{Ask, AskCommand};
 use crate::daemon::feed_facts::feed_facts;
-use crate::daemon::snapshot::{Facts, snapshot};
+use crate::daemon::snapshot::{DoorFacts, Facts, snapshot};
 use crate::daemon::whereabouts::{Sources, whereabouts};
 use crate::protocol::Input;
 use crate::protocol::io::{Command, Ticket};
+use crate::protocol::view::ConsumerView;
 use crate::record::Entry;
 use crate::status::Snapshot;
+use crate::wire::VerdictCode;
 
 impl EventLoop {
     /// Whoever asked may have gone: an answer that nobody takes is none.
@@ -31,6 +35,12 @@ impl EventLoop {
             Ask::Feeds(answer) => {
                 let _ = answer.send(feed_facts(&self.node));
             }
+            Ask::Consumers(answer) => {
+                let _ = answer.send(self.consumers());
+            }
+            Ask::Waiting(answer) => {
+                let _ = answer.send(self.waiting());
+            }
             Ask::Reload(answer) => {
                 self.reload();
                 let _ = answer.send(());
@@ -42,6 +52,8 @@ impl EventLoop {
                 AskCommand::Rewind { peer, to } => Command::Rewind { ticket, peer, to },
                 AskCommand::Repair { peer } => Command::Repair { ticket, peer },
                 AskCommand::AcceptClock => Command::AcceptClock { ticket },
+                AskCommand::RemoveConsumer { name } => Command::RemoveConsumer { ticket, name },
+                AskCommand::RewindConsumer { name, to } => Command::RewindConsumer { ticket, name, to },
                 AskCommand::Decide { publisher, key, release } => {
                     Command::Decide { ticket, publisher, key, release }
                 }
@@ -91,9 +103,11 @@ impl EventLoop {
             files: &self.files.peers,
             node_file: &self.files.node_file.problems,
             chronicle: &self.chronicle,
-            doors: self.parts.doors.set().status(),
-            door_files: self.parts.doors.set().file_faults(),
-            cannot_open: self.parts.doors.opening().cannot_open(),
+            doors: DoorFacts {
+                doors: self.parts.doors.set().status(),
+                files: self.parts.doors.set().file_faults(),
+                cannot_open: self.parts.doors.opening().cannot_open(),
+            },
             lasting: lasting.into_iter().flatten().cloned().collect(),
             not_deliverable,
             now,
@@ -115,5 +129,44 @@ impl EventLoop {
             now: clock::now().wall,
         };
         whereabouts(entry, &sources)
+    }
+
+    /// All that a revoked key signed and nobody has decided about.
+    fn waiting(&self) -> WaitingFacts {
+        let mut waiting = Vec::new();
+        for (peer, state) in self.node.feed_states() {
+            let undecided = state.owed.values().filter(|owed| owed.reason == VerdictCode::KeyRevoked);
+            waiting.extend(undecided.map(|owed| WaitingEvent {
+                publisher: owed.publisher.clone(),
+                peer: peer.clone(),
+                seq: owed.seq,
+                key: data_encoding::HEXLOWER.encode(&owed.key.0),
+            }));
+        }
+        WaitingFacts { schema: WAITING_SCHEMA.to_owned(), waiting }
+    }
+
+    pub(super) fn consumers(&self) -> ConsumerFacts {
+        let (view, doors) = (self.node.view(), self.parts.doors.set());
+        let fact = |at: &ConsumerView| ConsumerFact {
+            name: at.name.to_string(),
+            position: at.position.seq,
+            lag_events: at.lag_events,
+            missing: at.position.missing,
+            own: at.position.own,
+            door: doors.hands_to(at.name.as_str()),
+            connected: at.connected(),
+            filter: at
+                .request
+                .as_ref()
+                .and_then(|request| Some(request.filter.as_ref()?.source().to_owned())),
+            missing_at: self.chronicle.consumer_missing_at.get(&at.name).copied(),
+        };
+        ConsumerFacts {
+            schema: CONSUMERS_SCHEMA.to_owned(),
+            at: clock::now().wall,
+            last_seq: view.ends.last.seq,
+            consumers: view.consumers.iter().map(fact).collect(),
+        }
     }
 }

@@ -43,7 +43,29 @@ pub struct NodeFile {
     pub problems: Vec<Problem>,
 }
 
+/// What others hold as well, and a change of the files replaces.
+pub struct InForce {
+    pub trust: Arc<ArcSwap<TrustList>>,
+    pub signer: Arc<Signer>,
+    pub opener: Arc<Opener>,
+    /// Of `peers/` and the like before they were read: what changes since is read again.
+    pub fingerprint: Fingerprint,
+}
+
 impl Files {
+    /// As they are read at start.
+    pub fn at_start(
+        config: NodeConfig,
+        peers: PeerFiles,
+        (own_key, own_seal): (ed25519_dalek::VerifyingKey, SealKey),
+        in_force: InForce,
+        rules: RulesLog,
+    ) -> Self {
+        let InForce { trust, signer, opener, fingerprint } = in_force;
+        let (keys, node_file) = (Fingerprint::of_keys(&config.paths), NodeFile::of(&config.dir));
+        Self { config, own_key, own_seal, peers, trust, rules, signer, opener, fingerprint, keys, node_file }
+    }
+
     /// Were files put into `keys/` since this was asked last?
     pub fn keys_changed(&mut self) -> bool {
         let fingerprint = Fingerprint::of_keys(&self.config.paths);

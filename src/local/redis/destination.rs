@@ -47,6 +47,12 @@ impl DestinationQueue {
         })
     }
 
+    /// Takes the place away: what was pushed before is not known here any more.
+    pub async fn forget(&self, connection: &mut Connection) -> Result<(), RedisFault> {
+        let delete = redis::cmd("DEL").arg(&self.key).to_owned();
+        connection.query::<u64>(&delete).await.map(drop)
+    }
+
     /// Pushes `events` in their order and moves the place behind them; false where the place changed since the
     /// last look: then nothing was done. Without `reached` the place stays.
     pub async fn push(

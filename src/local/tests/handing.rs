@@ -35,6 +35,10 @@ impl Receiver for Scripted {
         Ok(())
     }
 
+    async fn forget(&mut self) -> Result<(), ReceiverError> {
+        Ok(())
+    }
+
     async fn last_taken(&mut self) -> Result<Option<HandedMark>, ReceiverError> {
         Ok(None)
     }
@@ -105,6 +109,7 @@ impl Handing {
             aside: aside.clone(),
             again: again_out,
             held: None,
+            forgets: false,
             behind: ConsumerBehind {
                 inputs: behind.inputs.clone(),
                 consumers: consumers.clone(),

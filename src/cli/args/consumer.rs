@@ -1,0 +1,52 @@
+//! The words of `intelmesh consumer`. What they do is `cli::consumer`'s.
+
+use clap::Subcommand;
+
+use crate::control::ConsumerPlace;
+use crate::protocol::io::From;
+
+#[derive(Debug, Subcommand)]
+pub enum ConsumerVerb {
+    /// List the consumers that have a position in the journal; needs no running node.
+    #[command(after_help = "Examples:
+  intelmesh consumer list")]
+    List,
+    /// Show one consumer: its position, what it has still to read, and what it missed.
+    #[command(after_help = "Examples:
+  intelmesh consumer show soc")]
+    Show {
+        /// As its reader, or its door, gave it
+        name: String,
+    },
+    /// Remove a consumer at once: its position is forgotten, and nothing warns of it any more.
+    #[command(after_help = "Examples:
+  intelmesh consumer remove soc
+
+A door of intelmesh.toml is removed there. A reader that connects again begins as a new consumer.")]
+    Remove {
+        /// As its reader gave it
+        name: String,
+    },
+    /// Move the position of a consumer at once: it gets everything after that place (again).
+    #[command(after_help = "Examples:
+  intelmesh consumer rewind soc                               everything that is held
+  intelmesh consumer rewind soc --to now                      nothing of what is held
+  intelmesh consumer rewind soc --to 2026-11-20T10:00:00Z")]
+    Rewind {
+        /// As its reader, or its door, gave it
+        name: String,
+        /// Where it continues: earliest, now, a seq, or an RFC 3339 time
+        #[arg(long, value_name = "PLACE", default_value = "earliest", value_parser = place)]
+        to: ConsumerPlace,
+    },
+}
+
+fn place(text: &str) -> Result<ConsumerPlace, String> {
+    match From::parse(text) {
+        Some(From::Earliest) => Ok(ConsumerPlace::Earliest),
+        Some(From::Now) => Ok(ConsumerPlace::Now),
+        Some(From::Seq(seq)) => Ok(ConsumerPlace::Seq(seq)),
+        Some(From::Time(time)) => Ok(ConsumerPlace::Time(time)),
+        None => Err("expected earliest, now, a seq or an RFC 3339 time".to_owned()),
+    }
+}

@@ -1,0 +1,135 @@
+//! `consumer`: readers that have a position in the journal, and the end of one.
+
+use comfy_table::{Table, presets};
+
+use super::answer::{Answer, talk};
+use super::args::ConsumerVerb;
+use super::failure::Failure;
+use super::feed::done;
+use super::place::{Place, unexpected};
+use crate::audit::What;
+use crate::clock;
+use crate::control::{CONSUMERS_FILE, ConsumerFact, ConsumerFacts, ConsumerPlace, Refusal, Reply, Request};
+use crate::terminal::Lines;
+
+pub fn consumer(place: &Place, verb: ConsumerVerb, json: bool) -> Result<(), Failure> {
+    match verb {
+        ConsumerVerb::List => list(place, json),
+        ConsumerVerb::Show { name } => show(place, &name, json),
+        ConsumerVerb::Remove { name } => {
+            done(&place.ask(&Request::ConsumerRemove { name: name.clone() })?)?;
+            place.audit_here(What::ConsumerRemoved, None, &name);
+            talk(format!("Removed consumer {name}. If it connects again, it begins as a new one."));
+            Ok(())
+        }
+        ConsumerVerb::Rewind { name, to } => rewind(place, &name, to),
+    }
+}
+
+fn rewind(place: &Place, name: &str, to: ConsumerPlace) -> Result<(), Failure> {
+    done(&place.ask(&Request::ConsumerRewind { name: name.to_owned(), to })?)?;
+    let from = match to {
+        ConsumerPlace::Earliest => "the oldest event held".to_owned(),
+        ConsumerPlace::Now => "the next event".to_owned(),
+        ConsumerPlace::Seq(seq) => format!("seq {seq}"),
+        ConsumerPlace::Time(time) => time.to_string(),
+    };
+    place.audit_here(What::ConsumerRewound, None, &format!("{name} to {from}"));
+    talk(format!("{name}: continues with {from}; what it had after that it gets again"));
+    Ok(())
+}
+
+/// From the running node; without one, as it wrote them down last.
+fn facts(place: &Place) -> Result<ConsumerFacts, Failure> {
+    match place.ask_if_running(&Request::Consumers)? {
+        Some(Reply::Consumers(facts)) => return Ok(facts),
+        Some(other) => return Err(unexpected(&other)),
+        None => {}
+    }
+    let file = place.config()?.paths.state.join(CONSUMERS_FILE);
+    let unreadable = |what: String| {
+        Failure::could_not(format!("{}: {what}", file.display())).hint("start the node, and ask again")
+    };
+    let text = std::fs::read(&file).map_err(|error| unreadable(error.to_string()))?;
+    let facts: ConsumerFacts =
+        serde_json::from_slice(&text).map_err(|error| unreadable(error.to_string()))?;
+    talk(format!("no node runs here: positions as of {}", facts.at));
+    Ok(facts)
+}
+
+fn list(place: &Place, json: bool) -> Result<(), Failure> {
+    let facts = facts(place)?;
+    let mut answer = Answer::new();
+    if json {
+        answer.json(&facts)?;
+        return answer.flush();
+    }
+    if facts.consumers.is_empty() {
+        talk("no consumers: nobody has read from run/out.sock under a name");
+        return Ok(());
+    }
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_header([
+        "CONSUMER",
+        "kind",
+        "connected",
+        "position",
+        "lag",
+        "missing",
+    ]);
+    for consumer in &facts.consumers {
+        table.add_row([
+            consumer.name.clone(),
+            kind(consumer).to_owned(),
+            if consumer.connected { "yes" } else { "no" }.to_owned(),
+            consumer.position.to_string(),
+            consumer.lag_events.to_string(),
+            consumer.missing.to_string(),
+        ]);
+    }
+    table.column_iter_mut().for_each(|column| {
+        column.set_padding((0, 2));
+    });
+    let mut lines = Lines::default();
+    table.lines().for_each(|line| lines.push(line.trim_end()));
+    answer.lines(&lines)?;
+    answer.flush()
+}
+
+const fn kind(consumer: &ConsumerFact) -> &'static str {
+    if consumer.door { "door" } else { "reader" }
+}
+
+fn show(place: &Place, name: &str, json: bool) -> Result<(), Failure> {
+    let facts = facts(place)?;
+    let Some(consumer) = facts.consumers.iter().find(|consumer| consumer.name == name) else {
+        return Err(unknown(name));
+    };
+    let mut answer = Answer::new();
+    if json {
+        let shown = serde_json::json!({"consumer": consumer, "last_seq": facts.last_seq});
+        answer.object("intelmesh.consumer/1", &shown)?;
+        return answer.flush();
+    }
+    answer.line(name)?;
+    let now = clock::now().wall;
+    let missing = match consumer.missing_at {
+        Some(at) => format!("{}, last {} s ago", consumer.missing, now.since_ms(at) / 1_000),
+        None => consumer.missing.to_string(),
+    };
+    for (what, value) in [
+        ("kind", kind(consumer).to_owned()),
+        ("connected", if consumer.connected { "yes" } else { "no" }.to_owned()),
+        ("position", format!("{} of {}, {} to read", consumer.position, facts.last_seq, consumer.lag_events)),
+        ("missing", missing),
+        ("own", if consumer.own { "yes: also what this node publishes" } else { "no" }.to_owned()),
+        ("filter", consumer.filter.clone().unwrap_or_else(|| "none that is known here".to_owned())),
+    ] {
+        answer.line(format!("  {what:<10} {value}"))?;
+    }
+    answer.flush()
+}
+
+fn unknown(name: &str) -> Failure {
+    Refusal::no(format!("no consumer \"{name}\"")).hint("intelmesh consumer list").into()
+}

@@ -1,0 +1,90 @@
+//! `event withdraw`: an event of ours that says that another one of ours does not hold. It goes to whom that one went:
+//! its label, its recipients and its seal are taken over.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+
+use serde::Deserialize;
+
+use crate::cli::answer::{Answer, talk};
+use crate::cli::failure::Failure;
+use crate::cli::place::{Place, unexpected};
+use crate::control::{EventFacts, EventRef, Refusal, Reply, Request};
+
+/// What the withdrawing event says if no reason is given.
+const REASON_DEFAULT: &str = "Withdrawn by its publisher.";
+
+/// The answer of `in.sock`.
+#[derive(Debug, Deserialize)]
+struct Outcome {
+    id: Option<String>,
+    error: Option<String>,
+    code: Option<String>,
+    hint: Option<String>,
+}
+
+pub fn withdraw(place: &Place, id: EventRef, reason: Option<&str>, json: bool) -> Result<(), Failure> {
+    let target = match place.ask(&Request::EventShow { id })? {
+        Reply::Event(facts) => *facts,
+        other => return Err(unexpected(&other)),
+    };
+    may_be_withdrawn(&target)?;
+    let line = withdrawal(&target, reason.unwrap_or(REASON_DEFAULT)).to_string();
+    let outcome = submit(place, &line)?;
+    let Some(id) = outcome.id else {
+        let what = outcome.error.unwrap_or_else(|| "the node gave no answer".to_owned());
+        let code = outcome.code.map(|code| format!(" ({code})")).unwrap_or_default();
+        let refusal = Refusal::no(format!("{what}{code}"));
+        return Err(match outcome.hint {
+            Some(hint) => refusal.hint(hint),
+            None => refusal,
+        }
+        .into());
+    };
+    let mut answer = Answer::new();
+    match json {
+        true => answer.json(&serde_json::json!({"id": id, "withdraws": target.id}))?,
+        false => answer.line(&id)?,
+    }
+    answer.flush()?;
+    talk(format!("{} is withdrawn; that goes to everybody who got it", target.id));
+    Ok(())
+}
+
+/// Only an event of this node's own that holds: a withdrawal by anybody else counts nowhere.
+fn may_be_withdrawn(target: &EventFacts) -> Result<(), Failure> {
+    if target.source.is_some() {
+        return Err(Failure::no(format!("{} is an event of {}", target.id, target.publisher))
+            .hint(format!("only its publisher can withdraw it: ask {}", target.publisher)));
+    }
+    if let Some(by) = &target.withdrawn_by {
+        return Err(Failure::no(format!("{} is withdrawn already, by {by}", target.id)));
+    }
+    Ok(())
+}
+
+fn withdrawal(target: &EventFacts, reason: &str) -> serde_json::Value {
+    let mut meta = serde_json::json!({
+        "version": 1,
+        "type": "event",
+        "format": "intelmq",
+        "tlp": target.tlp,
+        "links": [{"type": "withdraws", "right": target.id}],
+    });
+    if !target.to.is_empty() {
+        meta["to"] = target.to.iter().map(ToString::to_string).collect();
+    }
+    if target.sealed {
+        meta["seal"] = true.into();
+    }
+    serde_json::json!({"meta": meta, "payload": {"event_description.text": reason}})
+}
+
+fn submit(place: &Place, line: &str) -> Result<Outcome, Failure> {
+    let broken = |error: std::io::Error| Failure::could_not(format!("in.sock: {error}"));
+    let mut stream = place.connect("in.sock")?;
+    stream.write_all(format!("{line}\n").as_bytes()).map_err(broken)?;
+    let mut answer = String::new();
+    BufReader::new(stream).read_line(&mut answer).map_err(broken)?;
+    serde_json::from_str(&answer)
+        .map_err(|error| Failure::could_not(format!("the node's answer cannot be read: {error}")))
+}
