@@ -98,6 +98,9 @@ pub enum Request {
     Statement {
         cose: String,
     },
+    /// Read `intelmesh.toml` again, and put in force what can change while the node runs; answered by
+    /// [`Reply::Reloaded`].
+    Reload,
     /// Read `peers/` again now, and answer [`Reply::Done`] once that is in force.
     PeersChanged,
     /// Dial every address of the peer; answered by [`Reply::PeerCheck`].
@@ -136,6 +139,7 @@ pub enum Reply {
     Explained(Box<Went>),
     Trial(Box<Trial>),
     AsideTried(AsideTried),
+    Reloaded(Reloaded),
     /// So many incidents are shown no more.
     Acknowledged {
         incidents: u64,
@@ -402,6 +406,17 @@ pub struct AsideTried {
     /// Their events have expired: they are for nobody any more.
     #[serde(default)]
     pub expired: u64,
+}
+
+/// What reading `intelmesh.toml` again came to (`intelmesh.reload/1`).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reloaded {
+    /// In force now, by key or door.
+    pub changed: Vec<String>,
+    /// Acts at the next start.
+    pub restart: Vec<String>,
+    /// What could not be put in force: it runs as before.
+    pub failed: Vec<String>,
 }
 
 /// What became of dialling a peer.

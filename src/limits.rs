@@ -240,8 +240,11 @@ pub const CREATED_AHEAD_ACCEPTED_MS: u64 = 10 * 60 * 1000;
 /// `created` up to this far ahead is owed until its time; beyond it is rejected, in ms.
 pub const CREATED_AHEAD_OWED_MS: u64 = 24 * 60 * 60 * 1000;
 
+/// A day, in ms: the unit of `keep_days`.
+pub const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+
 /// The seen set is kept this much longer than the journal, in ms.
-pub const SEEN_BEYOND_JOURNAL_MS: u64 = 24 * 60 * 60 * 1000;
+pub const SEEN_BEYOND_JOURNAL_MS: u64 = DAY_MS;
 
 /// Wall clock and steady time may differ this much before nothing expires any more, in ms.
 pub const CLOCK_JUMP_MS: u64 = 60 * 60 * 1000;

@@ -22,7 +22,6 @@ pub use event::{EventVerb, TraceArgs};
 #[command(
     name = "intelmesh",
     version,
-    disable_help_subcommand = true,
     arg_required_else_help = true,
     max_term_width = 100,
     after_help = "Examples:
@@ -87,7 +86,7 @@ Exits 1 where any line was answered with an error.")]
     /// Show, export or verify one envelope, or decide about one that waits.
     #[command(subcommand, arg_required_else_help = true)]
     Event(EventVerb),
-    /// Say that the machine's clock is right after it jumped.
+    /// Confirm that the system clock is correct after a jump.
     #[command(subcommand, arg_required_else_help = true)]
     Clock(ClockVerb),
     /// Show this node's keys, make new ones, or end the use of one.
@@ -100,6 +99,13 @@ Exits 1 where any line was answered with an error.")]
   intelmesh status --ack rejected_by_peer      seen: not shown any more, unless it happens again
   intelmesh status -C /srv/mesh --json | jq '.peers[] | {name, connected}'")]
     Status(StatusArgs),
+    /// Let the running node read intelmesh.toml again, and say what is in force now and what needs a restart.
+    #[command(after_help = "Examples:
+  intelmesh reload -C /srv/mesh
+
+Doors, labels, retention, advertise and log change at once; name, federation, listen, socket_group and paths at the
+next start. Exits 1 if the file cannot be used: then nothing changes.")]
+    Reload(DirArgs),
     /// Check configuration, keys, peers and permissions, and name everything wrong at once; needs no running node.
     #[command(after_help = "Examples:
   intelmesh check -C /srv/mesh
@@ -116,8 +122,14 @@ Exits 1 where something is wrong; warnings alone exit 0.")]
     #[command(subcommand, arg_required_else_help = true)]
     Aside(AsideVerb),
     /// Print completions for a shell.
-    #[command(hide = true)]
-    Completions { shell: clap_complete::Shell },
+    #[command(after_help = "Examples:
+  intelmesh completions bash > /usr/share/bash-completion/completions/intelmesh
+  intelmesh completions zsh > /usr/share/zsh/site-functions/_intelmesh
+  intelmesh completions fish > /usr/share/fish/vendor_completions.d/intelmesh.fish")]
+    Completions {
+        /// bash, zsh, fish, elvish or powershell
+        shell: clap_complete::Shell,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -160,32 +172,49 @@ Compare the fingerprint's words with the peer by another way (phone, signed mail
     /// Show one peer: its key, its addresses, what it may have, and how its feed stands.
     #[command(after_help = "Examples:
   intelmesh peer show cert-ee")]
-    Show { name: PublisherName },
+    Show {
+        /// As its file in peers/ is called
+        name: PublisherName,
+    },
     /// Remove a peer: it is cut off at once; what was accepted from it stays.
     #[command(after_help = "Examples:
   intelmesh peer remove cert-ee")]
-    Remove { name: PublisherName },
+    Remove {
+        /// As its file in peers/ is called
+        name: PublisherName,
+    },
     /// Stop exchanging with a peer at once; its place is kept.
     #[command(after_help = "Examples:
   intelmesh peer pause cert-ee")]
-    Pause { name: PublisherName },
+    Pause {
+        /// As its file in peers/ is called
+        name: PublisherName,
+    },
     /// Go on exchanging with a paused peer, from where it was.
     #[command(after_help = "Examples:
   intelmesh peer resume cert-ee")]
-    Resume { name: PublisherName },
+    Resume {
+        /// As its file in peers/ is called
+        name: PublisherName,
+    },
     /// Dial a peer (or all) at each of its addresses, and say what happened.
     #[command(after_help = "Examples:
   intelmesh peer check cert-ee
   intelmesh peer check                         all peers; exits 1 where one does not answer
   intelmesh peer check --dry-run new/cert-ee.toml --last 5000
 
-With --dry-run nothing is dialled: what a changed peer file would share or hold back, compared with the one in
-force, over the last events of the running node's journal.")]
+With --dry-run nothing is dialled. It shows what a changed peer file would share or hold back over the last
+events of the running node's journal, and what the file in force does.")]
     Check(PeerCheckArgs),
     /// Say whether a peer got an event, and why not: the rule that decides, and what would have to change.
     #[command(after_help = "Examples:
   intelmesh peer explain cert-ee 72ddb00c")]
-    Explain { name: PublisherName, id: EventRef },
+    Explain {
+        /// As its file in peers/ is called
+        name: PublisherName,
+        /// A full name, or 8 or more characters of its UUID
+        id: EventRef,
+    },
     /// Compare a peer's fingerprint and ours with its operator, word by word, and write down that it was done.
     #[command(after_help = "Examples:
   intelmesh peer verify cert-ee")]
@@ -199,6 +228,7 @@ force, over the last events of the running node's journal.")]
 
 #[derive(Debug, Args)]
 pub struct PeerCheckArgs {
+    /// As its file in peers/ is called [default: all peers]
     pub name: Option<PublisherName>,
     /// Compare this peer file with the one in force instead; its name is the peer's: cert-ee.toml
     #[arg(long, value_name = "FILE", conflicts_with = "name")]
@@ -381,11 +411,20 @@ pub enum AsideVerb {
     #[command(after_help = "Examples:
   intelmesh aside list
   intelmesh aside list pipeline --json | jq -r .code | sort | uniq -c")]
-    List { door: Option<String> },
+    List {
+        /// One door alone, by its name in `status`
+        door: Option<String>,
+        /// Only the last N of each door
+        #[arg(long, value_name = "N")]
+        last: Option<usize>,
+    },
     /// Send everything that a door has set aside through it again; what is refused again is set aside again.
     #[command(after_help = "Examples:
   intelmesh aside retry pipeline")]
-    Retry { door: String },
+    Retry {
+        /// By its name in `status`
+        door: String,
+    },
 }
 
 fn health_code(text: &str) -> Result<HealthCode, String> {

@@ -22,6 +22,7 @@ mod labels;
 mod peer;
 mod place;
 mod reach;
+mod reload;
 mod run;
 mod status;
 mod stop;
@@ -42,14 +43,27 @@ use self::place::Place;
 
 /// Runs one command line, the program's name first. 0 done, 1 the answer is no, 2 could not.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let cli = match Cli::try_parse_from(arguments) {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,
-        Err(error) => return failure::usage(&error),
+        Err(error) => return failure::usage(&error, &verb_of(&arguments)),
     };
     match carry_out(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
     }
+}
+
+/// The verb that was meant, as far as it is one: `intelmesh peer add`.
+fn verb_of(arguments: &[OsString]) -> String {
+    let mut command = Cli::command();
+    let mut verb = command.get_name().to_owned();
+    for word in arguments.iter().skip(1).filter_map(|word| word.to_str()) {
+        let Some(found) = command.find_subcommand(word).cloned() else { continue };
+        verb = format!("{verb} {word}");
+        command = found;
+    }
+    verb
 }
 
 fn carry_out(cli: Cli) -> Result<(), Failure> {
@@ -66,6 +80,7 @@ fn carry_out(cli: Cli) -> Result<(), Failure> {
         Verb::Event(verb) => event::event(&here(None), verb, json),
         Verb::Clock(args::ClockVerb::Accept) => clock::accept(&here(None)),
         Verb::Key(verb) => key::key(&here(None), &verb, json),
+        Verb::Reload(args) => reload::reload(&here(args.node), json),
         Verb::Status(args) => status::status(&here(args.dir.node.clone()), &args, json),
         Verb::Check(args) => check::check(&here(args.node), json),
         Verb::Consumer(verb) => consumer::consumer(&here(None), verb, json),

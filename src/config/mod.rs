@@ -9,6 +9,7 @@ pub mod address;
 pub mod doors;
 pub mod filters;
 pub mod groups;
+pub mod log_level;
 pub mod node;
 mod node_text;
 pub mod peer_file;

@@ -1,12 +1,12 @@
-//! `intelmesh.toml`: this node. Read once at start; a change needs a restart, but for what `init` marks as
-//! reloaded. What its doors to the pipeline say is read in `doors`.
+//! `intelmesh.toml`: this node. Read at start and at a reload; what `init` marks with (restart) acts at the next
+//! start. What its doors to the pipeline say is read in `doors`.
 
 use std::path::{Path, PathBuf};
 
-use super::address;
 use super::doors::{CONSUMER_KEYS, DoorConfigs, SUBMIT_KEYS, doors};
 use super::problem::{ConfigErrors, Fault, KnownKeys, Problem};
 use super::reading::{At, Report, Section, parse, read};
+use super::{address, log_level};
 use crate::identity::{IdentityError, NodeNames, ProjectName, PublisherName};
 use crate::limits::{ADDRESSES_MAX, ALIASES_MAX, KEEP_BYTES_MIN};
 use crate::policy::Tlp;
@@ -20,6 +20,7 @@ const KEYS: &[&str] = &[
     "advertise",
     "default_tlp",
     "socket_group",
+    "log",
     "journal",
     "paths",
     "submit",
@@ -69,6 +70,8 @@ pub struct NodeConfig {
     pub paths: Paths,
     /// Whose members may use the sockets beside the owner.
     pub socket_group: Option<String>,
+    /// How much is logged: the directives of `log_level`.
+    pub log: Option<String>,
     pub doors: DoorConfigs,
 }
 
@@ -152,6 +155,7 @@ impl NodeConfig {
         let journal = journal(&top, &mut report);
         let paths = paths(dir, &top, &mut report);
         let socket_group = top.text("socket_group", &mut report).map(|at| at.value.to_owned());
+        let log = log(&top, &mut report);
         let doors = doors((dir, &paths.lists), &listen, &top, &mut report);
         match (name, project, federation) {
             (Some(name), Some(project), Some(federation)) if report.problems.is_empty() => Ok(Self {
@@ -166,6 +170,7 @@ impl NodeConfig {
                 journal,
                 paths,
                 socket_group,
+                log,
                 doors,
             }),
             _ => {
@@ -264,6 +269,16 @@ pub(super) fn tlp(section: &Section<'_, '_>, key: &'static str, report: &mut Rep
         report.fault(at.line, Fault::Value { key: key.to_owned(), value, wanted });
     }
     label
+}
+
+fn log(top: &Section<'_, '_>, report: &mut Report) -> Option<String> {
+    let at = top.text("log", report)?;
+    let directives = log_level::directives(at.value);
+    if directives.is_none() {
+        let value = at.value.chars().take(80).collect();
+        report.fault(at.line, Fault::Value { key: "log".to_owned(), value, wanted: log_level::WANTED });
+    }
+    directives
 }
 
 fn journal(top: &Section<'_, '_>, report: &mut Report) -> Journal {

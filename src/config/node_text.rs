@@ -17,7 +17,8 @@ pub(super) fn node_text(new: &NewNode) -> String {
         given => format!("advertise = {}", list(given)),
     };
     format!(
-        r#"# This node. Written by `intelmesh init`; yours to edit. Each key says what a change of it needs.
+        r#"# This node. Written by `intelmesh init`; yours to edit. Each key says what a change of it needs: a start,
+# or `intelmesh reload`.
 # What is behind a single # is the default, or an example. `intelmesh check` finds what is wrong.
 
 # Who we are to others: our name as publisher and as peer. A new one needs the old one in `aliases`, here and in
@@ -27,7 +28,7 @@ name = {name}
 # Names that we had before: what is for them, or of them, is ours. (restart)
 # aliases = []
 
-# The middle part of an event's full name, `publisher:project:UUID`. (restart)
+# The middle part of an event's full name, `publisher:project:UUID`. (reload)
 # project = {project}
 
 # Only nodes of the same federation talk to each other. (restart)
@@ -36,17 +37,20 @@ name = {name}
 # Where peers reach us, over TCP. (restart)
 listen = {listen}
 
-# What our invitations say instead, where `listen` is not what others can reach. (restart)
+# What our invitations say instead, where `listen` is not what others can reach. (reload)
 {advertise}
 
-# Members of this group may use the sockets in run/ too. (restart)
+# Members of this group may use the sockets in run/ too; the node's account must be one. (restart)
 # socket_group = "intelmq"
 
-# The label of an event that has none: CLEAR, GREEN, AMBER, AMBER+STRICT or RED. (restart)
+# How much is logged: error, warn, info, debug or trace. (reload)
+# log = "info"
+
+# The label of an event that has none: CLEAR, GREEN, AMBER, AMBER+STRICT or RED. (reload)
 default_tlp = "GREEN"
 
 # How much of what was published and received is kept for peers and pipelines that were away, whichever is
-# reached first. (restart)
+# reached first. (reload)
 # [journal]
 # keep_days = 30
 # keep_bytes = "20GB"
@@ -57,9 +61,11 @@ default_tlp = "GREEN"
 # run = "run"
 # keys = "keys"
 # peers = "peers"
+# groups = "groups"
+# lists = "lists"
 
 # Where IntelMQ's events come in: its TCP output connects here. `strip` are the fields that stay at home; what
-# stands there is the default. (restart)
+# stands there is the default. (reload)
 # [[submit]]
 # from = "intelmq-tcp"
 # listen = "127.0.0.1:5000"

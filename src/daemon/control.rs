@@ -9,8 +9,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::config::NodeConfig;
 use crate::control::{
-    AddressCheck, ConsumerFacts, ConsumerPlace, EventFacts, EventRef, FeedFacts, PeerCheck, Refusal, Reply,
-    Request, TraceOf, WaitingFacts, Went, parse_request,
+    AddressCheck, ConsumerFacts, ConsumerPlace, EventFacts, EventRef, FeedFacts, PeerCheck, Refusal,
+    Reloaded, Reply, Request, TraceOf, WaitingFacts, Went, parse_request,
 };
 use crate::daemon::dry_run;
 use crate::daemon::trace::{Place, trace};
@@ -38,6 +38,8 @@ pub enum Ask {
     Command(AskCommand, oneshot::Sender<Result<(), String>>),
     /// Read `peers/` again; answered once it is in force.
     Reload(oneshot::Sender<()>),
+    /// Read `intelmesh.toml` again.
+    ReloadNode(oneshot::Sender<Result<Reloaded, Refusal>>),
     /// Where an event went.
     Whereabouts(Arc<Entry>, oneshot::Sender<Vec<Went>>),
     /// Read `keys/` again, and show what it says of our keys.
@@ -142,6 +144,7 @@ impl Control {
                 let bytes = bytes.map_err(|error| Refusal::no(format!("not base64: {error}")))?;
                 done(self.ask(|answer| Ask::Statement(bytes.into(), answer)).await?)
             }
+            Request::Reload => self.ask(Ask::ReloadNode).await?.map(Reply::Reloaded),
             Request::PeersChanged => self.ask(Ask::Reload).await.map(|()| Reply::Done),
             Request::PeerCheck { peer } => self.check(&peer).await,
             Request::PeerTrial { file, text, last } => self.trial(file, text, last).await,
@@ -289,7 +292,7 @@ fn outcome_text(outcome: DialOutcome) -> String {
             format!("somebody with another key answers: {key}")
         }
         DialOutcome::Failed(DialFailure::TurnedAway(cause)) => {
-            format!("it answers, but turned us away: is our key in its peers/? ({cause})")
+            format!("it answers, and refuses our key: is our invitation in its peers/? ({cause})")
         }
     }
 }

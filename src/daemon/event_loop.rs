@@ -3,6 +3,7 @@
 
 mod asking;
 mod files;
+mod reload;
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -9,6 +9,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
+use crate::config::log_level;
 use crate::daemon::repeats::Repeats;
 use crate::terminal::shown;
 
@@ -42,7 +43,7 @@ impl Write for SafeLines {
     }
 }
 
-/// Opens the log. `level` is what `intelmesh.toml` says: a level, or directives like `warn,intelmesh=debug`.
+/// Opens the log. `level` are the directives of `intelmesh.toml`.
 pub fn open(level: Option<&str>) {
     let (filter, ignored) = filter(level);
     let (filter, handle) = reload::Layer::new(filter);
@@ -91,46 +92,10 @@ fn filter(level: Option<&str>) -> (EnvFilter, Option<String>) {
     }
 }
 
-fn configured(level: Option<&str>) -> EnvFilter {
-    level.and_then(directives).unwrap_or_else(|| EnvFilter::new("warn,intelmesh=info"))
+fn configured(directives: Option<&str>) -> EnvFilter {
+    EnvFilter::new(directives.unwrap_or("warn,intelmesh=info"))
 }
 
-const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
-
-/// A level is this program's, and the libraries' are kept quiet; else directives are taken as they are. A word that is
-/// no level would be taken for the name of a module, and silence everything.
 fn directives(said: &str) -> Option<EnvFilter> {
-    let word = said.trim().to_lowercase();
-    if LEVELS.contains(&word.as_str()) {
-        let libraries = if ["debug", "trace", "info"].contains(&word.as_str()) { "warn" } else { &word };
-        return Some(EnvFilter::new(format!("{libraries},intelmesh={word}")));
-    }
-    let is_directive = |part: &str| match part.rsplit_once('=') {
-        Some((_, level)) => LEVELS.contains(&level.trim().to_lowercase().as_str()),
-        None => LEVELS.contains(&part.trim().to_lowercase().as_str()),
-    };
-    if !said.split(',').all(is_directive) {
-        return None;
-    }
-    EnvFilter::try_new(said).ok()
-}
-
-/// Is this what `log` in `intelmesh.toml` may say?
-pub fn is_level(said: &str) -> bool {
-    directives(said).is_some()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_word_that_is_no_level_is_not_taken_for_one() {
-        for good in ["info", "DEBUG", "off", "warn,intelmesh=debug", "intelmesh::local=trace,error"] {
-            assert!(is_level(good), "{good}");
-        }
-        for bad in ["verbose", "x", "", "intelmesh=loud", "warn,verbose"] {
-            assert!(!is_level(bad), "{bad}");
-        }
-    }
+    log_level::directives(said).map(EnvFilter::new)
 }

@@ -37,5 +37,6 @@ mod written;
 
 pub use doors::socket_door;
 pub use keys::copies;
+pub use renamed::former_name;
 
 pub use run::{StartError, run};

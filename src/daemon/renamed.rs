@@ -11,10 +11,16 @@ use crate::time::Timestamp;
 /// Below the state directory: the name of the last start.
 const FILE: &str = "name";
 
+/// The name of the last start; `None` before the first.
+pub fn former_name(state: &Path) -> Option<PublisherName> {
+    let text = std::fs::read_to_string(state.join(FILE)).ok()?;
+    PublisherName::parse(text.trim()).ok()
+}
+
 /// What is to be told if the name has changed; from the next start on the new name is the known one.
 pub fn noticed(state: &Path, name: &PublisherName, now: Timestamp) -> Option<Problem> {
     let file = state.join(FILE);
-    let known = std::fs::read_to_string(&file).ok().and_then(|text| PublisherName::parse(text.trim()).ok());
+    let known = former_name(state);
     if known.as_ref() == Some(name) {
         return None;
     }

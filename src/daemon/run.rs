@@ -22,7 +22,7 @@ use crate::daemon::{keys, log, spoken};
 use crate::envelope::{Opener, Signer, Stated};
 use crate::files;
 use crate::keyring::{Keyring, KeyringError};
-use crate::limits::SEEN_BEYOND_JOURNAL_MS;
+use crate::limits::{DAY_MS, SEEN_BEYOND_JOURNAL_MS};
 use crate::local::{Behind, ControlHandler, Doors, JournalQuestions, LocalError, Opening, Places};
 use crate::ownership;
 use crate::policy::TrustList;
@@ -40,7 +40,6 @@ const ASKS_QUEUE: usize = 64;
 const BLOCKING_THREADS_MAX: usize = 16;
 /// How long the connections of local clients may take to end.
 const STOP_PATIENCE: std::time::Duration = std::time::Duration::from_secs(1);
-const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 
 /// Why the node does not run. All are the operator's to mend.
 #[derive(Debug, Error)]
@@ -87,7 +86,7 @@ impl StartError {
 /// # Errors
 /// [`StartError`] where it could not start.
 pub fn run(config: NodeConfig) -> Result<(), StartError> {
-    log::open(None);
+    log::open(config.log.as_deref());
     let io = |path: &Path| {
         let path = path.to_owned();
         move |error| StartError::Io { path, error }
@@ -319,7 +318,7 @@ fn doors_text(config: &NodeConfig) -> String {
     if names.is_empty() { "none".to_owned() } else { names.join(" ") }
 }
 
-/// SIGTERM and SIGINT stop the node; SIGHUP reads `peers/` again.
+/// SIGTERM and SIGINT stop the node; SIGHUP reads `intelmesh.toml` and `peers/` again.
 fn stop_on_signal(asks: mpsc::Sender<Ask>) {
     let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) =
         (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()))
@@ -332,7 +331,7 @@ fn stop_on_signal(asks: mpsc::Sender<Ask>) {
             let ask = tokio::select! {
                 _ = terminate.recv() => Ask::Stop,
                 _ = interrupt.recv() => Ask::Stop,
-                _ = hangup.recv() => Ask::Reload(tokio::sync::oneshot::channel().0),
+                _ = hangup.recv() => Ask::ReloadNode(tokio::sync::oneshot::channel().0),
             };
             if asks.send(ask).await.is_err() {
                 return;

@@ -1,11 +1,13 @@
 //! The doors of `intelmesh.toml`, opened: each `[[submit]]` listening, each `[[consumer]]` with its driver. It
 //! also hands over again, at the operator's word, what was set aside. What each kind does is in its own file.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use super::again::{Again, AgainError, EntryQuestion, Way, try_again};
 use super::aside_file::Aside;
@@ -19,7 +21,7 @@ use super::submit_door::SubmitDoor;
 use super::tally::{ConsumerTally, SubmitTally};
 use super::tcp_in::{TcpDoor, TcpIn};
 use super::tcp_out::{TcpOut, TcpReceiver};
-use super::{Behind, Doors, LocalError};
+use super::{Doors, LocalError};
 use crate::control::AsideTried;
 use crate::format::Door;
 use crate::format::intelmq::IntelmqHandOff;
@@ -100,28 +102,92 @@ struct ConsumerHandle {
     tally: Arc<ConsumerTally>,
     aside: Arc<Aside>,
     again: mpsc::Sender<Again>,
+    stopping: CancellationToken,
 }
 
 /// The open doors.
 #[derive(Default)]
 pub struct DoorSet {
     submits: Vec<Arc<SubmitDoor>>,
-    consumers: Vec<ConsumerHandle>,
+    consumers: Vec<Arc<ConsumerHandle>>,
+}
+
+/// How a door that listens gets its port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Binding {
+    /// At start: a port that is taken is an error.
+    Now,
+    /// At a reload: the door before it may hold the port for a moment, and status says if somebody else does.
+    Patiently,
 }
 
 impl DoorSet {
     /// Opens all of them, as part of `doors`.
-    pub(super) fn open(setups: DoorSetups, behind: &Behind, doors: &Doors) -> Result<Self, LocalError> {
+    pub(super) fn open(setups: DoorSetups, doors: &Doors) -> Result<Self, LocalError> {
         let mut set = Self::default();
         for setup in setups.submits.clone() {
-            let door = submit_door(setup, &setups, behind, doors)?;
-            set.submits.push(door);
+            set.submits.push(submit_door(setup, &setups, doors, Binding::Now)?);
         }
         for setup in setups.consumers.clone() {
-            let handle = consumer_door(setup, &setups, behind, doors)?;
-            set.consumers.push(handle);
+            set.consumers.push(Arc::new(consumer_door(setup, &setups, doors)?));
         }
         Ok(set)
+    }
+
+    /// The doors of `setups`: those in `same` as they are, the others opened anew. What could not be opened goes on as it
+    /// was, and is named. Doors that are not there any more end.
+    pub(super) fn reopen(
+        &self,
+        setups: DoorSetups,
+        same: &BTreeSet<String>,
+        doors: &Doors,
+    ) -> (Self, Vec<String>) {
+        let (mut set, mut failed) = (Self::default(), Vec::new());
+        for setup in setups.submits.clone() {
+            let name = setup.name.to_string();
+            let held = self.submits.iter().find(|door| door.name == name).cloned();
+            match held
+                .clone()
+                .filter(|_| same.contains(&name))
+                .map_or_else(|| submit_door(setup, &setups, doors, Binding::Patiently), Ok)
+            {
+                Ok(door) => set.submits.push(door),
+                Err(error) => {
+                    failed.push(format!("door {name}: {error}"));
+                    set.submits.extend(held);
+                }
+            }
+        }
+        for setup in setups.consumers.clone() {
+            let name = setup.request.name.as_ref().map(ConsumerName::to_string).unwrap_or_default();
+            let held = self.consumers.iter().find(|door| door.name == name).cloned();
+            match held
+                .clone()
+                .filter(|_| same.contains(&name))
+                .map_or_else(|| consumer_door(setup, &setups, doors).map(Arc::new), Ok)
+            {
+                Ok(door) => set.consumers.push(door),
+                Err(error) => {
+                    failed.push(format!("door {name}: {error}"));
+                    set.consumers.extend(held);
+                }
+            }
+        }
+        self.end_all_but(&set);
+        (set, failed)
+    }
+
+    fn end_all_but(&self, kept: &Self) {
+        for door in &self.submits {
+            if !kept.submits.iter().any(|other| Arc::ptr_eq(door, other)) {
+                door.stopping.cancel();
+            }
+        }
+        for door in &self.consumers {
+            if !kept.consumers.iter().any(|other| Arc::ptr_eq(door, other)) {
+                door.stopping.cancel();
+            }
+        }
     }
 
     /// What status shows, in the order of the file.
@@ -143,7 +209,7 @@ impl DoorSet {
 
     /// What is wrong with files that doors read while they run.
     pub fn file_faults(&self) -> Vec<String> {
-        let named = |door: &ConsumerHandle| {
+        let named = |door: &Arc<ConsumerHandle>| {
             Some(format!("{} (harmonization of door {})", door.tally.file_fault()?, door.name))
         };
         self.consumers.iter().filter_map(named).collect()
@@ -186,10 +252,10 @@ fn aside(setups: &DoorSetups, name: &str) -> Result<Arc<Aside>, LocalError> {
 fn submit_door(
     setup: SubmitSetup,
     setups: &DoorSetups,
-    behind: &Behind,
     doors: &Doors,
+    binding: Binding,
 ) -> Result<Arc<SubmitDoor>, LocalError> {
-    let name = setup.name.as_str();
+    let (name, behind) = (setup.name.as_str(), &doors.behind);
     let state = match &setup.from {
         SubmitWay::Tcp(place) => SubmitState::at("intelmq-tcp", place.listen.to_string()),
         SubmitWay::Redis(queue) => SubmitState::at("intelmq-redis", queue.shown(&redis_server(queue, name)?)),
@@ -199,16 +265,21 @@ fn submit_door(
         submitter: Arc::new(Submitter::new(behind, setup.door, doors.pending.clone())),
         aside: aside(setups, name)?,
         tally: SubmitTally::new(name, state, behind.now),
-        stopping: doors.stopping.clone(),
+        stopping: doors.stopping.child_token(),
         tasks: doors.tasks.clone(),
     });
     match setup.from {
         SubmitWay::Tcp(place) => {
             let listen = place.listen;
             let tcp = Arc::new(TcpDoor::new(place, door.clone()));
-            let failed = |error| LocalError::Listen { door: door.name.clone(), listen, error };
-            let listener = tcp.bind().map_err(failed)?;
-            doors.tasks.spawn(tcp.serve(listener));
+            match binding {
+                Binding::Now => {
+                    let failed = |error| LocalError::Listen { door: door.name.clone(), listen, error };
+                    let listener = tcp.bind().map_err(failed)?;
+                    doors.tasks.spawn(tcp.serve(listener));
+                }
+                Binding::Patiently => drop(doors.tasks.spawn(tcp.bind_and_serve(listen))),
+            }
         }
         SubmitWay::Redis(queue) => {
             let server = redis_server(&queue, name)?;
@@ -229,9 +300,9 @@ fn redis_server(queue: &RedisQueue, door: &str) -> Result<Server, LocalError> {
 fn consumer_door(
     setup: ConsumerSetup,
     setups: &DoorSetups,
-    behind: &Behind,
     doors: &Doors,
 ) -> Result<ConsumerHandle, LocalError> {
+    let behind = &doors.behind;
     let name = setup.request.name.as_ref().map(ConsumerName::to_string).unwrap_or_default();
     let handed = setups.state.join("handed");
     match setup.to.clone() {
@@ -240,7 +311,7 @@ fn consumer_door(
             let tally = Arc::new(ConsumerTally::new(&name, state, behind.now));
             let receiver = TcpReceiver::new(place, &handed, tally.clone());
             let receiver = receiver.map_err(|error| LocalError::Io { file: handed, error })?;
-            start(setup, receiver, tally, aside(setups, &name)?, behind, doors)
+            start(setup, receiver, tally, aside(setups, &name)?, doors)
         }
         ConsumerWay::Redis { queue, queue_max } => {
             let server = redis_server(&queue, &name)?;
@@ -248,7 +319,7 @@ fn consumer_door(
             let tally = Arc::new(ConsumerTally::new(&name, state, behind.now));
             let destination = DestinationQueue::new(&queue.queue, &behind.door.publisher, &name);
             let receiver = QueueReceiver::new(server, destination, queue_max, tally.clone());
-            start(setup, receiver, tally, aside(setups, &name)?, behind, doors)
+            start(setup, receiver, tally, aside(setups, &name)?, doors)
         }
     }
 }
@@ -259,12 +330,17 @@ fn start<R: Receiver>(
     receiver: R,
     tally: Arc<ConsumerTally>,
     aside: Arc<Aside>,
-    behind: &Behind,
     doors: &Doors,
 ) -> Result<ConsumerHandle, LocalError> {
     let (again, again_out) = mpsc::channel(AGAIN_MAX);
-    let handle =
-        ConsumerHandle { name: tally.name().to_owned(), tally: tally.clone(), aside: aside.clone(), again };
+    let (behind, stopping) = (&doors.behind, doors.stopping.child_token());
+    let handle = ConsumerHandle {
+        name: tally.name().to_owned(),
+        tally: tally.clone(),
+        aside: aside.clone(),
+        again,
+        stopping: stopping.clone(),
+    };
     let door = ConsumerDoor {
         request: setup.request,
         form: ReceiverForm::new(setup.hand_off, setup.harmonization)?,
@@ -281,7 +357,7 @@ fn start<R: Receiver>(
             opening: behind.opening.clone(),
             now: behind.now,
             steady: doors.steady.clone(),
-            stopping: doors.stopping.clone(),
+            stopping,
         },
     };
     doors.tasks.spawn(door.run());

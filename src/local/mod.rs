@@ -35,7 +35,7 @@ mod tcp_in;
 mod tcp_out;
 mod turns;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -153,9 +153,11 @@ pub struct Doors {
     tasks: TaskTracker,
     sockets: Vec<PathBuf>,
     set: Arc<DoorSet>,
-    opening: Arc<Opening>,
     steady: Arc<SteadyTime>,
-    now: fn() -> Now,
+    /// What `in.sock` adds to each line, and how it goes on.
+    submitting: Arc<Submitting>,
+    /// For doors that are opened later.
+    behind: Behind,
 }
 
 impl Doors {
@@ -169,33 +171,47 @@ impl Doors {
         socket::prepare_dir(&places.run, group)?;
         let bind = |name: &str| socket::bind(&places.run.join(name), group);
         let (submits, consumes, controls) = (bind("in.sock")?, bind("out.sock")?, bind("ctl.sock")?);
+        let setups = std::mem::take(&mut behind.doors);
+        let (pending, stopping): (Arc<Pending>, _) = (Arc::default(), CancellationToken::new());
+        let submitter = Submitter::new(&behind, behind.door.clone(), pending.clone());
+        let submitting =
+            Submitting { submitter: ArcSwap::from_pointee(submitter), stopping: stopping.clone() };
         let mut doors = Self {
-            pending: Arc::default(),
+            pending,
             consumers: Arc::default(),
-            stopping: CancellationToken::new(),
+            stopping,
             tasks: TaskTracker::new(),
             sockets: ["in.sock", "out.sock", "ctl.sock"].map(|name| places.run.join(name)).into(),
             set: Arc::default(),
-            opening: behind.opening.clone(),
             steady: Arc::default(),
-            now: behind.now,
+            submitting: Arc::new(submitting),
+            behind,
         };
-        let setups = std::mem::take(&mut behind.doors);
-        doors.set = Arc::new(DoorSet::open(setups, &behind, &doors)?);
-        let submitter = Arc::new(Submitter::new(&behind, behind.door.clone(), doors.pending.clone()));
-        let submitting = Arc::new(Submitting { submitter, stopping: doors.stopping.clone() });
+        doors.set = Arc::new(DoorSet::open(setups, &doors)?);
         let consuming = Arc::new(Consuming {
-            inputs: behind.inputs,
-            opening: behind.opening,
+            inputs: doors.behind.inputs.clone(),
+            opening: doors.behind.opening.clone(),
             consumers: doors.consumers.clone(),
             stopping: doors.stopping.clone(),
-            lists: behind.lists,
+            lists: doors.behind.lists.clone(),
         });
+        let submitting = doors.submitting.clone();
         doors.serve(submits, move |stream| submitting.clone().serve(stream));
         doors.serve(consumes, move |stream| consuming.clone().serve(stream));
-        let (control, stopping) = (behind.control, doors.stopping.clone());
+        let (control, stopping) = (doors.behind.control.clone(), doors.stopping.clone());
         doors.serve(controls, move |stream| control::serve(stream, control.clone(), stopping.clone()));
         Ok(doors)
+    }
+
+    /// `intelmesh.toml` says something else of doors: those that are not in `same` end, and are opened as `setups` says.
+    /// `socket` is what `in.sock` adds from the next line on. Says which could not be opened, and why; those go on as
+    /// they were.
+    pub fn reload(&mut self, socket: Door, setups: DoorSetups, same: &BTreeSet<String>) -> Vec<String> {
+        let submitter = Submitter::new(&self.behind, socket, self.pending.clone());
+        self.submitting.submitter.store(Arc::new(submitter));
+        let (set, failed) = self.set.reopen(setups, same, self);
+        self.set = Arc::new(set);
+        failed
     }
 
     /// Accepts until the doors stop; connections beyond the bound wait in the socket.
@@ -229,7 +245,7 @@ impl Doors {
 
     /// What could not be opened.
     pub fn opening(&self) -> &Opening {
-        &self.opening
+        &self.behind.opening
     }
 
     /// Those of `intelmesh.toml`.
@@ -255,7 +271,7 @@ impl Doors {
 
     /// The core says what time it is for what expires; `None` while its clock is not to be trusted.
     pub fn tell_time(&self, time: Option<Timestamp>) {
-        self.steady.tell(time, (self.now)().tick);
+        self.steady.tell(time, (self.behind.now)().tick);
     }
 
     /// Takes no more connections or lines. What was read is still answered: go on obeying outputs.

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use serde::Serialize;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::UnixStream;
@@ -22,7 +23,8 @@ const ANSWER_BYTES: usize = 64 * 1024;
 
 /// What all connections of the door share.
 pub(super) struct Submitting {
-    pub submitter: Arc<Submitter>,
+    /// A reload replaces it; it counts from the next line on.
+    pub submitter: ArcSwap<Submitter>,
     pub stopping: CancellationToken,
 }
 
@@ -79,10 +81,11 @@ impl Submitting {
             };
             let Ok(Some(first)) = first else { return };
             let (numbers, batch) = numbered(&mut count, first, &mut lines);
-            let Some(prepared) = self.submitter.prepare(batch).await else { return };
+            let submitter = self.submitter.load_full();
+            let Some(prepared) = submitter.prepare(batch).await else { return };
             for (line, mut prepared) in numbers.into_iter().zip(prepared) {
                 let unknown = std::mem::take(&mut prepared.unknown);
-                let submission = self.submitter.submit(prepared).await;
+                let submission = submitter.submit(prepared).await;
                 if slots.send(Slot { line, submission, unknown }).await.is_err() {
                     return;
                 }

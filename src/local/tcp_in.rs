@@ -28,7 +28,7 @@ use super::submit_door::SubmitDoor;
 use super::turns::Turns;
 use crate::format::SubmitError;
 use crate::limits::{
-    ANSWERS_UNREAD_BYTES_MAX, LINE_BYTES_MAX, SUBMIT_BATCH_BYTES_MAX, SUBMIT_BATCH_LINES_MAX,
+    ANSWERS_UNREAD_BYTES_MAX, DOOR_RETRY_MS, LINE_BYTES_MAX, SUBMIT_BATCH_BYTES_MAX, SUBMIT_BATCH_LINES_MAX,
     SUBMIT_LINES_OUTSTANDING_MAX, TCP_CONNECTIONS_MAX, TCP_HELD_KIB_MAX,
 };
 
@@ -114,7 +114,25 @@ impl TcpDoor {
         TcpListener::from_std(listener)
     }
 
-    /// Accepts until the node stops.
+    /// Listens as soon as the port is free, and accepts until the door ends. Until then the door is down.
+    pub async fn bind_and_serve(self: Arc<Self>, listen: SocketAddr) {
+        let stopping = self.door.stopping.clone();
+        loop {
+            match self.bind() {
+                Ok(listener) => {
+                    self.door.tally.well();
+                    return self.serve(listener).await;
+                }
+                Err(error) => self.door.tally.unreachable(format!("cannot listen on {listen}: {error}")),
+            }
+            let pause = tokio::time::sleep(Duration::from_millis(DOOR_RETRY_MS));
+            if stopping.run_until_cancelled(pause).await.is_none() {
+                return;
+            }
+        }
+    }
+
+    /// Accepts until the door ends.
     pub async fn serve(self: Arc<Self>, listener: TcpListener) {
         let stopping = self.door.stopping.clone();
         let mut next = 0;

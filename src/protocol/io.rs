@@ -182,6 +182,10 @@ pub enum Input {
     AddressesChanged {
         peer: PublisherName,
     },
+    /// For so long the seen set is complete from now on.
+    SeenKept {
+        seen_keep_ms: u64,
+    },
     /// The trust list changed.
     Trust(Arc<TrustList>),
     /// A key statement that did not come from a peer, verified: this node's own, or one that an operator brought.

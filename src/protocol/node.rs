@@ -199,6 +199,7 @@ impl Node {
             Input::AddressesChanged { peer } => {
                 self.with_link(&peer, Link::on_addresses_changed);
             }
+            Input::SeenKept { seen_keep_ms } => self.ground.config.seen_keep_ms = seen_keep_ms,
             Input::Trust(trust) => self.on_trust(trust),
             Input::OwnStatement(statement) => self.ground.take_statement(statement),
             Input::Command(command) => self.on_command(command),

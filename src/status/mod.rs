@@ -16,6 +16,8 @@ use crate::identity::PublisherName;
 use crate::time::Timestamp;
 
 pub use doors::{ConsumerState, Door, DoorAside, DoorDown, DoorWay, SubmitState};
+#[cfg(feature = "node")]
+pub(crate) use health::bytes_text;
 pub use health::{HealthCode, Thresholds, derive, health_line};
 pub use incidents::Incidents;
 #[cfg(feature = "node")]
@@ -451,7 +453,7 @@ pub(crate) mod rfc3339 {
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {
         let text = String::deserialize(deserializer)?;
         Timestamp::parse_rfc3339(&text)
-            .ok_or_else(|| D::Error::custom(format!("\"{text}\" is no RFC 3339 time")))
+            .ok_or_else(|| D::Error::custom(format!("\"{text}\" is not an RFC 3339 time")))
     }
 }
 

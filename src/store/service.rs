@@ -275,6 +275,11 @@ impl Store {
         Ok(self.shared.engine().journal.newest_agreeing(&[mark])?.is_some())
     }
 
+    /// Retention is by these from now on.
+    pub fn keep(&self, keep_bytes: u64, keep_ms: u64) {
+        self.shared.engine().journal.keep(keep_bytes, keep_ms);
+    }
+
     /// When the entry `seq` was stored here; `None` if it is not held.
     pub fn arrived(&self, seq: u64) -> Option<Timestamp> {
         let entry = self.shared.engine().journal.entry(seq).ok().flatten()?;

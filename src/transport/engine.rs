@@ -302,5 +302,20 @@ pub(super) fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
     while let Some(next) = last.source() {
         last = next;
     }
-    last.to_string()
+    in_words(&last.to_string())
+}
+
+/// What the libraries below say of a handshake tells an operator nothing.
+fn in_words(text: &str) -> String {
+    const NOT_OURS: &str = "what answers there does not speak intelmesh";
+    const WORDS: [(&str, &str); 6] = [
+        ("Received an invalid message", NOT_OURS),
+        ("Protocol negotiation failed", NOT_OURS),
+        ("Negotiation failed", NOT_OURS),
+        ("Handshake failed", "the handshake failed: another version of intelmesh, or something between"),
+        ("decrypt error", "the handshake failed: another version of intelmesh, or something between"),
+        ("Timeout has been reached", "no answer in time"),
+    ];
+    let known = WORDS.iter().find(|(theirs, _)| text.contains(theirs));
+    known.map_or_else(|| text.to_owned(), |(_, ours)| (*ours).to_owned())
 }

@@ -21,6 +21,7 @@ mod link;
 mod log_turn;
 mod pump;
 mod queue;
+mod resolving;
 mod shared;
 mod strangers;
 mod swarm;

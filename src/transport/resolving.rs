@@ -150,9 +150,10 @@ mod tests {
 
     #[test]
     fn a_name_is_replaced_by_each_number_and_the_rest_stays() {
-        let address: Multiaddr = "/dns4/mesh.cert.ee/tcp/4801/p2p/12D3KooWEyoppNCUx8Yx66oV9fJnriXwCcXwDDUA2kj6vnc6iDEp"
-            .parse()
-            .unwrap();
+        let address: Multiaddr =
+            "/dns4/mesh.cert.ee/tcp/4801/p2p/12D3KooWEyoppNCUx8Yx66oV9fJnriXwCcXwDDUA2kj6vnc6iDEp"
+                .parse()
+                .unwrap();
         assert_eq!(name_in(&address), Some(("mesh.cert.ee".to_owned(), Family::V4)));
         let numbered = with_number(&address, IpAddr::from([192, 0, 2, 7]));
         assert!(numbered.to_string().starts_with("/ip4/192.0.2.7/tcp/4801/p2p/"), "{numbered}");

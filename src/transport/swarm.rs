@@ -12,7 +12,7 @@ use libp2p::core::transport::timeout::TransportTimeout;
 use libp2p::core::upgrade::Version;
 use libp2p::identity::Keypair;
 use libp2p::swarm::NetworkBehaviour;
-use libp2p::{PeerId, Swarm, Transport as _, dns, noise, swarm, tcp, yamux};
+use libp2p::{PeerId, Swarm, Transport as _, noise, swarm, tcp, yamux};
 
 use super::TransportError;
 use super::book::Book;
@@ -20,6 +20,7 @@ use super::closing::CloseBy;
 use super::door::Door;
 use super::feed::Feeds;
 use super::gate::{Gate, Proved};
+use super::resolving::Resolving;
 use crate::limits::{CONNECTION_CLOSE_MS, CONNECTION_IDLE_MS, HANDSHAKE_MS, MUXER_STREAMS_MAX};
 
 /// Mixed into the handshake, so that another version's nodes fail early (PROTOCOL.md §4.0).
@@ -39,14 +40,7 @@ pub(super) fn keypair(key: &SigningKey) -> Result<Keypair, TransportError> {
 }
 
 fn transport(gate: Gate) -> Boxed<(PeerId, StreamMuxerBox)> {
-    let tcp = || tcp::tokio::Transport::new(tcp::Config::default().nodelay(true));
-    let sockets = match dns::tokio::Transport::system(tcp()) {
-        Ok(resolving) => resolving.boxed(),
-        Err(error) => {
-            tracing::warn!(%error, "names of hosts cannot be resolved here: only addresses by number work");
-            tcp().boxed()
-        }
-    };
+    let sockets = Resolving::new(tcp::tokio::Transport::new(tcp::Config::default().nodelay(true)));
     let mut muxer = yamux::Config::default();
     muxer.set_max_num_streams(MUXER_STREAMS_MAX);
     let upgraded = sockets

@@ -93,7 +93,7 @@ fn every_slip_of_a_door_has_its_line_and_its_remedy() {
         (&format!("{tcp}lisen = 1\n"), "intelmesh.toml:5: unknown key \"lisen\" | did you mean \"listen\"?"),
         (
             &format!("{tcp}url = \"redis://x\"\n"),
-            "intelmesh.toml:5: \"url\" is no key of a door from intelmq-tcp",
+            "intelmesh.toml:5: \"url\" is not a key of a door from intelmq-tcp",
         ),
         (&format!("{tcp}allow = [\"x\"]\n"), "intelmesh.toml:5: \"allow\": \"x\" is not a network"),
         (&format!("{tcp}separator = \"\"\n"), "intelmesh.toml:5: \"separator\": \"\" is not 1 to 8 bytes"),
@@ -104,7 +104,7 @@ fn every_slip_of_a_door_has_its_line_and_its_remedy() {
         ),
         (
             &format!("{tcp}strip = [\"a b\"]\n"),
-            "intelmesh.toml:5: \"strip\": \"a b\" is no field to strip | a field",
+            "intelmesh.toml:5: \"strip\": \"a b\" is not a field to strip | a field",
         ),
         (&format!("{tcp}tlp = \"BLUE\"\n"), "intelmesh.toml:5: \"tlp\": \"BLUE\" is not a known label"),
         (&format!("{tcp}name = \"a b\"\n"), "intelmesh.toml:5: \"name\": "),
@@ -115,7 +115,7 @@ fn every_slip_of_a_door_has_its_line_and_its_remedy() {
         (&format!("{out}form = \"xml\"\n"), "intelmesh.toml:6: \"form\": \"xml\" is not "),
         (
             &format!("{out}queue_max = 1\n"),
-            "intelmesh.toml:6: \"queue_max\" is no key of a door to intelmq-tcp",
+            "intelmesh.toml:6: \"queue_max\" is not a key of a door to intelmq-tcp",
         ),
         (&format!("{out}{out}"), "intelmesh.toml:7: another door is called \"x\" | give one of them a name"),
         (&format!("{out}{tcp}name = \"x\"\n"), "intelmesh.toml:9: another door is called \"x\""),

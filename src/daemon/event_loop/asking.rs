@@ -45,6 +45,9 @@ impl EventLoop {
                 self.reload();
                 let _ = answer.send(());
             }
+            Ask::ReloadNode(answer) => {
+                let _ = answer.send(self.reload_node());
+            }
             Ask::Doors(answer) => {
                 let _ = answer.send(Arc::clone(self.parts.doors.set()));
             }

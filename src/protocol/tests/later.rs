@@ -8,6 +8,7 @@ use bytes::Bytes;
 use super::bench::*;
 use crate::envelope::{Core, Extensions};
 use crate::protocol::io::Role;
+use crate::protocol::obstacle::Reason;
 use crate::protocol::sent::Exception;
 use crate::wire::{Ack, FaultCode, FaultNumber, Frame, Subscribe, VerdictCode, VerdictNumber, Window};
 
@@ -44,7 +45,8 @@ fn a_fault_without_a_name_here_is_shown_with_its_number() {
     let (code, detail) = (FaultNumber::new(99).unwrap(), "a later reason".to_owned());
     bench.frames(stream, vec![Frame::Fault { code, detail }]);
     let view = bench.node.view().peers.into_iter().find(|peer| peer.name == name("cert-ee")).unwrap();
-    assert_eq!(view.facts.fault, Some(FaultCode::Protocol));
+    let reason = Reason::Fault { code: FaultCode::Protocol, detail: "a later reason".into() };
+    assert_eq!(view.facts.obstacles[0].reason, reason);
     assert_eq!(view.facts.last_error.unwrap(), "the peer closed the feed: fault_99 a later reason");
 }
 

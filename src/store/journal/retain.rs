@@ -65,6 +65,11 @@ impl Retirement {
 }
 
 impl<D: Disk> Journal<D> {
+    /// Retention is by these from now on.
+    pub fn keep(&mut self, keep_bytes: u64, keep_ms: u64) {
+        (self.config.keep_bytes, self.config.keep_ms) = (keep_bytes, keep_ms);
+    }
+
     /// Is more kept than may be, and is there something to give up?
     pub fn is_over_size(&self) -> bool {
         !self.closed.is_empty() && self.bytes() > self.config.keep_bytes

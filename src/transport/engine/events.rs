@@ -221,6 +221,11 @@ impl Engine {
 }
 
 /// Why a dial failed; `proved` where somebody at the address showed the key that was looked for.
+/// The peer's id behind an address is the key of its file once more, in a form that no file has.
+fn without_id(address: &Multiaddr) -> Multiaddr {
+    address.iter().filter(|part| !matches!(part, libp2p::multiaddr::Protocol::P2p(_))).collect()
+}
+
 pub(in crate::transport) fn dial_failure(error: DialError, proved: bool) -> DialFailure {
     let tried = match error {
         DialError::WrongPeerId { obtained, address } => {
@@ -230,7 +235,8 @@ pub(in crate::transport) fn dial_failure(error: DialError, proved: bool) -> Dial
         other => return DialFailure::Unreachable(root_cause(&other)),
     };
     let other_key = tried.iter().find_map(|(address, error)| Some((address, not_allowed(error)?)));
-    let causes = tried.iter().map(|(address, error)| format!("{address}: {}", root_cause(error)));
+    let causes =
+        tried.iter().map(|(address, error)| format!("{}: {}", without_id(address), root_cause(error)));
     let causes = causes.collect::<Vec<_>>().join("; ");
     match other_key {
         _ if proved => DialFailure::TurnedAway(causes),

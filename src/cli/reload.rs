@@ -1,0 +1,38 @@
+//! `reload`: the running node reads `intelmesh.toml` again.
+
+use super::answer::Answer;
+use super::failure::{COULD_NOT, Failure};
+use super::place::{Place, unexpected};
+use crate::audit::What;
+use crate::control::{Reloaded, Reply, Request};
+
+/// # Errors
+/// Exit 1 if the file cannot be used: the node goes on with what it had. Exit 2 if a door could not be opened anew.
+pub fn reload(place: &Place, json: bool) -> Result<(), Failure> {
+    let told = match place.ask(&Request::Reload)? {
+        Reply::Reloaded(told) => told,
+        other => return Err(unexpected(&other)),
+    };
+    let Reloaded { changed, restart, failed } = &told;
+    place.audit_here(What::Reloaded, None, &changed.join(", "));
+    let mut answer = Answer::new();
+    if json {
+        let facts = serde_json::json!({"changed": changed, "restart": restart, "failed": failed});
+        answer.object("intelmesh.reload/1", &facts)?;
+    } else {
+        if changed.is_empty() && restart.is_empty() {
+            answer.line("nothing has changed")?;
+        }
+        if !changed.is_empty() {
+            answer.line(format!("in force now: {}", changed.join(", ")))?;
+        }
+        if !restart.is_empty() {
+            answer.line(format!("at the next start: {}", restart.join(", ")))?;
+        }
+        for what in failed {
+            answer.line(format!("not in force: {what}"))?;
+        }
+    }
+    answer.flush()?;
+    if failed.is_empty() { Ok(()) } else { Err(Failure::silent(COULD_NOT)) }
+}

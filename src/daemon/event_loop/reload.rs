@@ -1,0 +1,153 @@
+//! `intelmesh.toml` read again while the node runs: what can change does, the rest is named and acts at the next start.
+//! A file that cannot be used leaves everything as it runs.
+
+use std::collections::BTreeSet;
+
+use super::EventLoop;
+use crate::clock;
+use crate::config::NodeConfig;
+use crate::control::{Refusal, Reloaded};
+use crate::daemon::doors::{door_setups, socket_door};
+use crate::daemon::log;
+use crate::limits::{DAY_MS, SEEN_BEYOND_JOURNAL_MS};
+use crate::protocol::Input;
+
+impl EventLoop {
+    /// Puts in force what can change: doors, labels, retention, the log level. Each thing that changed, and each that did
+    /// not, is named in the answer and in the log.
+    pub(super) fn reload_node(&mut self) -> Result<Reloaded, Refusal> {
+        let new = NodeConfig::load(&self.files.config.dir).map_err(|errors| {
+            let first = errors.0.first();
+            tracing::warn!("intelmesh.toml was not put in force: {errors}");
+            let refusal = Refusal::no(format!("{errors}"));
+            match first.and_then(crate::config::Problem::hint) {
+                Some(hint) => refusal.hint(hint),
+                None => refusal.hint("intelmesh check; the node goes on with what it had"),
+            }
+        })?;
+        let old = self.files.config.clone();
+        let mut told = Reloaded { restart: at_next_start(&old, &new), ..Reloaded::default() };
+        let merged = merged(&old, &new);
+        let differs = [
+            ("journal", old.journal != merged.journal),
+            ("log", old.log != merged.log),
+            ("advertise", old.advertise != merged.advertise),
+            ("default_tlp", old.default_tlp != merged.default_tlp),
+            ("project", old.project != merged.project),
+        ];
+        told.changed
+            .extend(differs.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key.to_owned()));
+        self.keep(&merged);
+        log::set_level(merged.log.as_deref());
+        self.reload_doors(&merged, &mut told);
+        self.files.config = merged;
+        self.reload();
+        let (changed, restart, failed) =
+            (told.changed.join(" "), told.restart.join(" "), told.failed.join("; "));
+        tracing::info!(changed, at_next_start = restart, failed, "intelmesh.toml read again");
+        Ok(told)
+    }
+
+    fn keep(&mut self, config: &NodeConfig) {
+        let keep_ms = u64::from(config.journal.keep_days) * DAY_MS;
+        self.parts.store.keep(config.journal.keep_bytes, keep_ms);
+        let seen_keep_ms = keep_ms + SEEN_BEYOND_JOURNAL_MS;
+        self.node.handle_input(Input::SeenKept { seen_keep_ms }, clock::now());
+        self.identity.keep_bytes = config.journal.keep_bytes;
+        self.identity.keep_days = config.journal.keep_days;
+    }
+
+    fn reload_doors(&mut self, merged: &NodeConfig, told: &mut Reloaded) {
+        let old = &self.files.config;
+        let defaults_same = old.default_tlp == merged.default_tlp && old.project == merged.project;
+        let same = same_doors(old, merged, defaults_same);
+        if old.doors == merged.doors && defaults_same {
+            return;
+        }
+        let names = door_names(old).union(&door_names(merged)).cloned().collect::<BTreeSet<_>>();
+        told.changed.extend(names.difference(&same).map(|name| format!("door {name}")));
+        told.failed = self.parts.doors.reload(socket_door(merged), door_setups(merged), &same);
+    }
+}
+
+/// What of `new` differs from what runs and cannot change while it does.
+fn at_next_start(old: &NodeConfig, new: &NodeConfig) -> Vec<String> {
+    let differs = [
+        ("name", old.name != new.name),
+        ("federation", old.federation != new.federation),
+        ("listen", old.listen != new.listen),
+        ("socket_group", old.socket_group != new.socket_group),
+        ("paths", old.paths != new.paths),
+    ];
+    differs.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key.to_owned()).collect()
+}
+
+fn merged(old: &NodeConfig, new: &NodeConfig) -> NodeConfig {
+    NodeConfig {
+        project: new.project.clone(),
+        advertise: new.advertise.clone(),
+        default_tlp: new.default_tlp,
+        journal: new.journal,
+        log: new.log.clone(),
+        doors: new.doors.clone(),
+        ..old.clone()
+    }
+}
+
+fn door_names(config: &NodeConfig) -> BTreeSet<String> {
+    let submits = config.doors.submits.iter().map(|door| door.name.to_string());
+    submits.chain(config.doors.consumers.iter().map(|door| door.name.to_string())).collect()
+}
+
+/// The doors that need not be opened anew.
+fn same_doors(old: &NodeConfig, new: &NodeConfig, defaults_same: bool) -> BTreeSet<String> {
+    let submits = new.doors.submits.iter().filter(|door| defaults_same && old.doors.submits.contains(door));
+    let consumers = new.doors.consumers.iter().filter(|door| old.doors.consumers.contains(door));
+    submits.map(|door| door.name.to_string()).chain(consumers.map(|door| door.name.to_string())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn config(rest: &str) -> NodeConfig {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("intelmesh.toml"), format!("name = \"cert-at\"\n{rest}")).unwrap();
+        let loaded = NodeConfig::load(dir.path()).unwrap();
+        NodeConfig { dir: Path::new("d").to_owned(), paths: config_paths(), ..loaded }
+    }
+
+    fn config_paths() -> crate::config::Paths {
+        let dir = Path::new("d");
+        let [state, run, keys, peers, groups, lists] =
+            ["s", "r", "k", "p", "g", "l"].map(|name| dir.join(name));
+        crate::config::Paths { state, run, keys, peers, groups, lists }
+    }
+
+    #[test]
+    fn what_cannot_change_while_it_runs_is_named_and_stays() {
+        let old = config("");
+        let new = config(
+            "federation = \"x\"\nlisten = []\nsocket_group = \"g\"\ndefault_tlp = \"CLEAR\"\nlog = \"debug\"",
+        );
+        assert_eq!(at_next_start(&old, &new), ["federation", "listen", "socket_group"]);
+        let merged = merged(&old, &new);
+        assert_eq!((&merged.listen, &merged.federation), (&old.listen, &old.federation));
+        assert_eq!((merged.default_tlp, &merged.log), (new.default_tlp, &new.log));
+    }
+
+    #[test]
+    fn only_doors_that_changed_are_opened_anew() {
+        let door = |port: u16| {
+            format!("[[submit]]\nfrom = \"intelmq-tcp\"\nname = \"d{port}\"\nlisten = \"127.0.0.1:{port}\"\n")
+        };
+        let old = config(&(door(5000) + &door(5001)));
+        let new =
+            config(&(door(5000) + &door(5001).replace("listen", "tlp = \"AMBER\"\nlisten") + &door(5002)));
+        let same: Vec<String> = same_doors(&old, &new, true).into_iter().collect();
+        assert_eq!(same, ["d5000"]);
+        assert!(same_doors(&old, &new, false).is_empty(), "another default label is another door");
+    }
+}

@@ -1,0 +1,153 @@
+//! Nothing is read only once: what changes in `intelmesh.toml` acts at a reload, and names of hosts are asked anew at
+//! each dial. Of what cannot change while the node runs, the answer says so.
+#![cfg(feature = "node")]
+
+use std::fs;
+use std::io::Write as _;
+use std::net::TcpListener;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use support::events::made;
+use support::node::free_port;
+use support::{Consumer, Node, Redis, Submitter, wait_until};
+
+const SOON: Duration = Duration::from_secs(30);
+
+fn append(node: &mut Node, text: &str) {
+    node.edit("intelmesh.toml", |held| held + text);
+}
+
+fn door(node: &Node, name: &str) -> Value {
+    let status = node.status();
+    let doors = status["doors"].as_array().cloned().unwrap_or_default();
+    doors.into_iter().find(|door| door["name"] == name).unwrap_or_default()
+}
+
+fn published_label(node: &Node, submitter: &mut Submitter, number: usize) -> Value {
+    let answer = submitter.ask(&made(number, 300));
+    let id = answer["id"].as_str().unwrap_or_else(|| panic!("{answer}"));
+    let shown: Value = serde_json::from_str(&node.cli(&["event", "show", id, "--json"])).unwrap();
+    shown["tlp"].clone()
+}
+
+#[test]
+fn labels_and_doors_change_while_the_node_runs() {
+    let redis = Redis::start();
+    let mut node = Node::init("cert-at");
+    node.start();
+    // A connection that stands: the new label counts from its next line on.
+    let mut submitter = Submitter::connect(&node).unwrap();
+    assert_eq!(published_label(&node, &mut submitter, 1), "GREEN");
+    node.configure("", "default_tlp", "\"CLEAR\"");
+    let url = redis.url(0);
+    let out = "[[consumer]]\nname = \"pipe\"\nto = \"intelmq-redis\"\nqueue = \"out\"\nown = true\nfrom = \"earliest\"\n";
+    append(&mut node, &format!("{out}url = \"{url}\"\n"));
+    let said = node.cli(&["reload"]);
+    assert_eq!(said, "in force now: default_tlp, door pipe\n");
+    assert_eq!(published_label(&node, &mut submitter, 2), "CLEAR");
+    let mut bot = redis.client(0);
+    bot.wait_for_length("out", 2);
+
+    // Another queue: the door goes on from its position.
+    node.edit("intelmesh.toml", |text| text.replace("queue = \"out\"", "queue = \"other\""));
+    assert_eq!(node.cli(&["reload"]), "in force now: door pipe\n");
+    published_label(&node, &mut submitter, 3);
+    wait_until("it arrives in the other queue", SOON, || bot.length("other") >= 1);
+    assert_eq!(bot.length("out"), 2);
+
+    // Its door is taken out: the position stays until it is removed.
+    node.edit("intelmesh.toml", |text| text[..text.find("[[consumer]]").unwrap()].to_owned());
+    assert_eq!(node.cli(&["reload"]), "in force now: door pipe\n");
+    assert_eq!(door(&node, "pipe"), Value::Null);
+    node.cli(&["consumer", "remove", "pipe"]);
+    assert_eq!(node.consumer("pipe"), Value::Null);
+    assert_eq!(node.cli(&["reload"]), "nothing has changed\n");
+}
+
+/// A door whose port somebody else has does not stop the node, and opens once it is free.
+#[test]
+fn a_door_waits_for_its_port_after_a_reload() {
+    let mut node = Node::init("cert-at");
+    node.set_env("INTELMESH_TEST_HEALTH_DIVISOR", "15");
+    node.start();
+    let port = free_port();
+    let held = TcpListener::bind(("127.0.0.1", port)).unwrap();
+    append(&mut node, &format!("[[submit]]\nfrom = \"intelmq-tcp\"\nlisten = \"127.0.0.1:{port}\"\n"));
+    node.cli(&["reload"]);
+    wait_until("status names it", SOON, || node.complains("door_down"));
+    assert!(door(&node, "intelmq-tcp")["down"]["what"].as_str().unwrap().contains("cannot listen on"));
+    drop(held);
+    wait_until("the port is free", SOON, || !node.complains("door_down"));
+    assert!(std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
+    // Its key changes: the same port, at once.
+    node.edit("intelmesh.toml", |text| text + "tlp = \"AMBER\"\n");
+    assert_eq!(node.cli(&["reload"]), "in force now: door intelmq-tcp\n");
+    wait_until("it listens again", SOON, || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
+}
+
+#[test]
+fn what_needs_a_restart_is_named_and_a_bad_file_changes_nothing() {
+    let mut node = Node::init("cert-at");
+    node.start();
+    let before = fs::read_to_string(node.dir().join("intelmesh.toml")).unwrap();
+    node.edit("intelmesh.toml", |text| format!("socket_group = \"0\"\nlog = \"debug\"\n{text}"));
+    let said = node.cli(&["reload"]);
+    assert_eq!(said, "in force now: log\nat the next start: socket_group\n");
+    node.publish(&[made(1, 300)]);
+    wait_until("what is logged has changed", SOON, || node.log().contains("outcome=\"accepted\""));
+    node.edit("intelmesh.toml", |_| before.replace("default_tlp = \"GREEN\"", "default_tpl = \"RED\""));
+    let refused = node.say(&["reload"], "");
+    assert_eq!(refused.code, 1, "{refused:?}");
+    assert!(refused.stderr.contains("unknown key \"default_tpl\""), "{refused:?}");
+    let answer = node.submit(&[made(2, 300)]).remove(0);
+    assert!(answer["id"].is_string(), "{answer}");
+    // SIGHUP does the same, and the log has the answer.
+    node.edit("intelmesh.toml", |_| before.replace("default_tlp = \"GREEN\"", "default_tlp = \"CLEAR\""));
+    node.signal(rustix::process::Signal::HUP);
+    wait_until("the log says what changed", SOON, || {
+        node.log().contains("intelmesh.toml read again changed=\"log default_tlp\"")
+    });
+}
+
+#[test]
+fn retention_changes_while_the_node_runs() {
+    let mut node = Node::init("cert-at");
+    node.configure("journal", "keep_bytes", "\"8MB\"");
+    node.start();
+    let lines: Vec<String> = (0..3_000).map(|number| made(number, 1_500)).collect();
+    node.publish(&lines);
+    assert_eq!(node.status()["journal"]["first_seq"], 1);
+    node.configure("journal", "keep_bytes", "\"2MB\"");
+    assert_eq!(node.cli(&["reload"]), "in force now: journal\n");
+    node.publish(&lines[..10]);
+    wait_until("the oldest go", SOON, || node.status()["journal"]["first_seq"].as_u64() > Some(1));
+    let mut all = Consumer::open(&node, &json!({"from": "earliest", "own": true}));
+    assert!(!all.take(10).is_empty());
+}
+
+/// The name of a peer cannot be resolved when the node starts, and can later: no restart is needed.
+#[test]
+fn a_name_that_is_known_later_is_dialled_then() {
+    let place = tempfile::TempDir::new().unwrap();
+    let hosts = place.path().join("hosts");
+    fs::write(&hosts, "127.0.0.1 localhost\n").unwrap();
+    let (mut a, mut b) = (Node::init("cert-at"), Node::init("cert-bb"));
+    support::pair(&a, &b);
+    let address = format!("[\"/dns4/mesh.cert-bb.test/tcp/{}\"]", b.port());
+    a.configure_peer("cert-bb", "", "addresses", &address);
+    b.configure_peer("cert-at", "", "addresses", "[]");
+    let bind = format!("mount --bind {} /etc/hosts && exec \"$@\"", hosts.display());
+    a.set_prefix(&["unshare", "--mount", "sh", "-c", &bind, "sh"]);
+    a.set_env("INTELMESH_TEST_HEALTH_DIVISOR", "15");
+    a.start();
+    b.start();
+    wait_until("status says that the name is the trouble", SOON, || {
+        let health = a.status()["health"].to_string();
+        health.contains("the name mesh.cert-bb.test cannot be resolved")
+    });
+    // In place: the file that is mounted is this one.
+    let mut held = fs::File::options().append(true).open(&hosts).unwrap();
+    held.write_all(b"127.0.0.1 mesh.cert-bb.test\n").unwrap();
+    wait_until("it is connected", Duration::from_secs(75), || a.connected("cert-bb"));
+}
