@@ -40,6 +40,8 @@ pub enum What {
     FeedRepaired,
     /// Incidents that `status` showed were seen.
     Acknowledged,
+    /// `intelmesh.toml` was read again.
+    Reloaded,
     ConsumerRemoved,
     ConsumerRewound,
 }

@@ -20,17 +20,17 @@ pub use keys::{KEY_ID_BYTES, KEY_ID_BYTES_MAX, KeyId, is_good_key, parse_public_
 
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum IdentityError {
-    #[error("\"{0}\" is no name: 1 to 32 of a-z, 0-9 and \"-\", not beginning with \"-\"")]
+    #[error("\"{0}\" is not a valid name: use 1 to 32 of a-z, 0-9 and \"-\", and do not start with \"-\"")]
     Name(String),
-    #[error("\"{0}\" is no UUID")]
+    #[error("\"{0}\" is not a UUID")]
     Uuid(String),
-    #[error("\"{0}\" is no full name of an event (publisher:project:UUID)")]
+    #[error("\"{0}\" is not the full name of an event (publisher:project:UUID)")]
     EventId(String),
-    #[error("\"{0}\" is no key: \"ed25519:\" and 43 characters of base64url without padding")]
+    #[error("\"{0}\" is not a key: expected \"ed25519:\" and 43 characters of base64url without padding")]
     Key(String),
     #[error("this ed25519 key is weak: signatures under it prove nothing")]
     WeakKey,
-    #[error("\"{0}\" is no hop path (`!cert-at!cert-ee`)")]
+    #[error("\"{0}\" is not a hop path (`!cert-at!cert-ee`)")]
     Path(String),
 }
 

@@ -61,9 +61,12 @@ impl KeyringError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Loose { file, .. } => Some(format!("chmod 600 {}", file.display())),
-            Self::Missing(file) if file.ends_with(NODE_KEY_FILE) || file.ends_with(SEAL_KEY_FILE) => {
-                Some("put it back from your backup: without it this node is somebody else".into())
+            Self::Missing(file) if file.ends_with(NODE_KEY_FILE) => {
+                Some("put it back from your backup: it is what peers know this node by".into())
             }
+            Self::Missing(file) if file.ends_with(SEAL_KEY_FILE) => Some(
+                "put it back from your backup: without it nothing that was sealed for this node opens".into(),
+            ),
             Self::Form { .. } | Self::Statement { .. } | Self::Missing(_) => {
                 Some("put it back from your backup".into())
             }

@@ -1,10 +1,13 @@
 //! `aside`: what the doors of the pipeline could not pass on. The files are read here; trying again is the
 //! running node's, because each line has to go through its own door.
 
+use std::collections::{BTreeMap, VecDeque};
+
 use super::answer::{Answer, talk};
 use super::args::AsideVerb;
 use super::failure::Failure;
 use super::place::{Place, unexpected};
+use crate::config::NodeConfig;
 use crate::control::{AsideTried, Reply, Request};
 use crate::local::{AsideRecord, read_aside};
 
@@ -13,32 +16,68 @@ const LINE_CHARS_SHOWN: usize = 60;
 
 pub fn aside(place: &Place, verb: &AsideVerb, json: bool) -> Result<(), Failure> {
     match verb {
-        AsideVerb::List { door } => list(place, door.as_deref(), json),
+        AsideVerb::List { door, last } => list(place, door.as_deref(), *last, json),
         AsideVerb::Retry { door } => retry(place, door, json),
     }
 }
 
-fn list(place: &Place, door: Option<&str>, json: bool) -> Result<(), Failure> {
-    let state = place.config()?.paths.state;
-    let mut answer = Answer::new();
-    let mut written = Ok(());
-    let mut count = 0;
-    let read = read_aside(&state, door, |record| {
-        count += 1;
-        if written.is_ok() {
-            written = if json { answer.json(&record) } else { answer.line(shown(&record)) };
+fn list(place: &Place, door: Option<&str>, last: Option<usize>, json: bool) -> Result<(), Failure> {
+    let config = place.config()?;
+    let state = &config.paths.state;
+    let mut records: BTreeMap<String, VecDeque<AsideRecord>> = BTreeMap::new();
+    let mut codes: BTreeMap<String, u64> = BTreeMap::new();
+    let dir = state.join("aside");
+    let read = read_aside(state, door, |record| {
+        *codes.entry(record.code.clone()).or_default() += 1;
+        let of_door = records.entry(record.door.clone()).or_default();
+        of_door.push_back(record);
+        if last.is_some_and(|last| of_door.len() > last) {
+            of_door.pop_front();
         }
     });
-    written?;
-    answer.flush()?;
-    let dir = state.join("aside");
     let unreadable = read.map_err(|error| Failure::could_not(format!("{}: {error}", dir.display())))?;
+    if let Some(door) = door.filter(|_| codes.is_empty()) {
+        known_door(&config, door)?;
+    }
+    let mut answer = Answer::new();
+    for record in records.values().flatten() {
+        if json {
+            answer.json(record)?;
+        } else {
+            answer.line(shown(record))?;
+        }
+    }
+    answer.flush()?;
     if unreadable > 0 {
         talk(format!("{}: lines that cannot be read: {unreadable}", dir.display()));
-    } else if count == 0 && !json {
-        talk("nothing is set aside");
+    }
+    if !json {
+        talk(summary(&codes));
     }
     Ok(())
+}
+
+/// How many there are of each code, the most frequent first.
+fn summary(codes: &BTreeMap<String, u64>) -> String {
+    if codes.is_empty() {
+        return "nothing is set aside".to_owned();
+    }
+    let mut counts: Vec<(&String, &u64)> = codes.iter().collect();
+    counts.sort_by(|one, other| other.1.cmp(one.1));
+    let each: Vec<String> = counts.iter().map(|(code, count)| format!("{count} {code}")).collect();
+    let all: u64 = codes.values().sum();
+    format!("{all} set aside: {}", each.join(", "))
+}
+
+/// # Errors
+/// Exit 1 if `intelmesh.toml` has no door of this name.
+fn known_door(config: &NodeConfig, name: &str) -> Result<(), Failure> {
+    let submits = config.doors.submits.iter().map(|door| door.name.as_str());
+    let mut names = submits.chain(config.doors.consumers.iter().map(|door| door.name.as_str()));
+    if names.any(|known| known == name) {
+        return Ok(());
+    }
+    Err(Failure::no(format!("no door \"{name}\"")).hint("intelmesh status shows their names"))
 }
 
 fn shown(record: &AsideRecord) -> String {

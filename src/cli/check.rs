@@ -15,11 +15,13 @@ use super::failure::{Failure, NO};
 use super::place::{Place, statement_of};
 use crate::config::doors::{ConsumerTo, SubmitFrom};
 use crate::config::{ConfigErrors, DoorConfigs, Journal, NODE_FILE, NodeConfig, Paths, PeerFiles, Problem};
+use crate::daemon;
 use crate::identity::{ProjectName, PublisherName};
 use crate::keyring::{Keyring, KeyringError};
 use crate::local::RedisAddress;
 use crate::ownership;
 use crate::policy::Tlp;
+use crate::status::bytes_text;
 
 /// One thing to mend, or to think about.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -125,6 +127,7 @@ fn fallback(dir: &Path) -> NodeConfig {
             lists: dir.join("lists"),
         },
         socket_group: None,
+        log: None,
         doors: DoorConfigs::default(),
     }
 }
@@ -224,17 +227,24 @@ fn queues(config: &NodeConfig, found: &mut Findings) {
 }
 
 fn settings(config: &NodeConfig, peers: &PeerFiles, found: &mut Findings) {
+    journal_fits(config, found);
+    renamed(config, found);
     if config.invited_at().is_empty() {
         found.warning(
             format!(
-                "{NODE_FILE}: invitations will have no address: \"listen\" has none that others could use"
+                "{}: invitations will have no address: \"listen\" has none that others could use",
+                place_of(config, "listen")
             ),
             "advertise = [\"/dns4/mesh.example.org/tcp/4801\"]",
         );
     }
     if config.default_tlp > Tlp::Amber {
         found.warning(
-            format!("{NODE_FILE}: events without a label get {}, and are refused", config.default_tlp),
+            format!(
+                "{}: events without a label get {}, and are refused",
+                place_of(config, "default_tlp"),
+                config.default_tlp
+            ),
             "default_tlp = \"AMBER\" or milder",
         );
     }
@@ -242,23 +252,61 @@ fn settings(config: &NodeConfig, peers: &PeerFiles, found: &mut Findings) {
         let known = fs::read_to_string("/etc/group").unwrap_or_default();
         if !known.lines().any(|line| line.split(':').next() == Some(group)) {
             found.warning(
-                format!("{NODE_FILE}: no group \"{group}\" in /etc/group"),
+                format!("{}: no group \"{group}\" in /etc/group", place_of(config, "socket_group")),
                 format!("groupadd --system {group}"),
             );
         }
     }
     for peer in &peers.peers {
-        let alone = peer.addresses.is_empty() && config.listen.is_empty();
+        let alone = peer.addresses.is_empty() && !peer.publisher_only && config.invited_at().is_empty();
         if alone {
             found.warning(
                 format!(
-                    "{}: neither side can connect: no \"addresses\" here, no \"listen\" in {NODE_FILE}",
-                    peer.file.display()
+                    "{}:{}: neither of you can reach the other: no \"addresses\" here, and our invitations have none",
+                    peer.file.display(),
+                    peer.key_line
                 ),
-                "give one of the two",
+                format!("one of both must open a port: advertise = […] in {NODE_FILE}, or addresses of theirs here"),
             );
         }
     }
+}
+
+/// `FILE:LINE` of a key of `intelmesh.toml`, or the first line if a default counts.
+fn place_of(config: &NodeConfig, key: &str) -> String {
+    let text = fs::read_to_string(config.dir.join(NODE_FILE)).unwrap_or_default();
+    let says = |line: &str| {
+        line.trim_start().strip_prefix(key).is_some_and(|rest| rest.trim_start().starts_with('='))
+    };
+    format!("{NODE_FILE}:{}", text.lines().position(says).map_or(1, |at| at + 1))
+}
+
+/// A journal that may grow beyond its file system fills it.
+fn journal_fits(config: &NodeConfig, found: &mut Findings) {
+    let Ok(space) = rustix::fs::statvfs(&config.paths.state) else { return };
+    let total = space.f_blocks.saturating_mul(space.f_frsize);
+    let keep = config.journal.keep_bytes;
+    if keep > total {
+        let (keep, total) = (bytes_text(keep), bytes_text(total));
+        let (place, state) = (place_of(config, "keep_bytes"), config.paths.state.display());
+        found.warning(
+            format!("{place}: keep_bytes is {keep}, and the file system of {state} has {total}"),
+            "keep_bytes of at most three quarters of it, with room for seen/ and links/",
+        );
+    }
+}
+
+/// Peers know this node by its name.
+fn renamed(config: &NodeConfig, found: &mut Findings) {
+    let Some(former) = daemon::former_name(&config.paths.state).filter(|former| *former != config.name)
+    else {
+        return;
+    };
+    let (place, name) = (place_of(config, "name"), &config.name);
+    found.warning(
+        format!("{place}: this node was called \"{former}\" at its last start: peers refuse it as \"{name}\""),
+        format!("name = \"{former}\", or tell your peers: mv peers/{former}.toml peers/{name}.toml, aliases = [\"{former}\"]"),
+    );
 }
 
 fn report(found: &Findings, peers: &PeerFiles, json: bool) -> Result<(), Failure> {

@@ -129,7 +129,7 @@ impl From<WriteError> for Failure {
 }
 
 /// clap explains itself over several lines; ours are two. Help and version are answers, not errors.
-pub fn usage(error: &clap::Error) -> ExitCode {
+pub fn usage(error: &clap::Error, verb: &str) -> ExitCode {
     use clap::error::ErrorKind;
     if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
         // A closed pipe is no error.
@@ -165,7 +165,7 @@ pub fn usage(error: &clap::Error) -> ExitCode {
     let failure = Failure::could_not(what);
     match hint.or(usage) {
         Some(hint) => failure.hint(hint),
-        None => failure.hint("intelmesh --help"),
+        None => failure.hint(format!("{verb} --help")),
     }
     .report()
 }

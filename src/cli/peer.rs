@@ -251,14 +251,19 @@ fn check(place: &Place, name: Option<&PublisherName>, json: bool) -> Result<(), 
     let mut reached_all = true;
     for held in asked {
         let check = reach::check(place, &held.peer.name, &held.addresses);
-        let reached = check.addresses.is_empty() || check.connected || check.addresses.iter().any(|at| at.ok);
+        let reached = held.publisher_only || check.connected || check.addresses.iter().any(|at| at.ok);
         reached_all &= reached;
         if json {
             answer.json(&check)?;
             continue;
         }
         if check.addresses.is_empty() {
-            answer.line(format!("{}: never dialled: no addresses", check.peer))?;
+            let how = match (held.publisher_only, check.connected) {
+                (true, _) => "publisher only: never dialled",
+                (false, true) => "connected: it dials us",
+                (false, false) => "not connected, and it cannot be dialled: its file has no addresses",
+            };
+            answer.line(format!("{}: {how}", check.peer))?;
         }
         for at in &check.addresses {
             answer.line(format!(

@@ -138,7 +138,7 @@ impl Place {
         if self.dir.join(config::NODE_FILE).is_file() {
             failure.hint(format!("intelmesh run -C {dir}, or: systemctl status intelmesh"))
         } else {
-            failure.hint(format!("intelmesh init {dir} --name NAME, or name the node's directory with -C"))
+            failure.hint("name the node's directory: -C DIR, or INTELMESH_DIR")
         }
     }
 

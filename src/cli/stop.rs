@@ -1,8 +1,10 @@
-//! SIGTERM and SIGINT for verbs that wait: they end in order, with exit 0. The node has its own handling.
+//! What ends a verb that waits, in order and with exit 0: SIGTERM and SIGINT, or that nobody reads its answer any more.
+//! The node has its own handling.
 
 use std::thread;
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, poll};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::failure::{DONE, Failure};
@@ -39,4 +41,20 @@ pub fn on_signal(then: impl FnOnce() + Send + 'static) -> Result<(), Failure> {
     };
     thread::Builder::new().name("signals".into()).spawn(wait).map_err(fault)?;
     Ok(())
+}
+
+/// Calls `act` once when the reader of our standard output has gone: `tail … | head -1` ends, though no line comes any
+/// more that could not be written. A file or a terminal has no such end.
+pub fn on_closed_stdout(act: impl FnOnce() + Send + 'static) {
+    std::thread::spawn(move || {
+        let stdout = std::io::stdout();
+        let mut watched = [PollFd::new(&stdout, PollFlags::empty())];
+        loop {
+            match poll(&mut watched, None) {
+                Ok(_) if !watched[0].revents().is_empty() => return act(),
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(_) => return,
+            }
+        }
+    });
 }

@@ -68,12 +68,15 @@ pub fn tail(place: &Place, args: &TailArgs) -> Result<(), Failure> {
     request.push(b'\n');
     (&stream).write_all(&request).map_err(|error| broken(&error))?;
     let stopped = Arc::new(AtomicBool::new(false));
-    let (flag, closing) = (Arc::clone(&stopped), stream.try_clone().map_err(|error| broken(&error))?);
-    stop::on_signal(move || {
+    let (flag, closing) =
+        (Arc::clone(&stopped), Arc::new(stream.try_clone().map_err(|error| broken(&error))?));
+    let end = move || {
         flag.store(true, Ordering::Relaxed);
-        // Ends the read that waits; where the node is gone it has ended already.
+        // Ends the read that waits; if the node is gone it has ended already.
         let _ = closing.shutdown(Shutdown::Read);
-    })?;
+    };
+    stop::on_closed_stdout(end.clone());
+    stop::on_signal(end)?;
     stream.set_read_timeout(args.idle).map_err(|error| broken(&error))?;
     if args.count == Some(0) {
         return Ok(());

@@ -210,7 +210,11 @@ mod tests {
                 "groups/old-b.toml:1: \"old-b\" is a name in peers/b.toml already",
             ),
             ("us", "members = [\"a\"]", "groups/us.toml:1: this is our own name"),
-            ("No_Name", "members = [\"a\"]", "groups/No_Name.toml:1: \"No_Name\" is no name of a group"),
+            (
+                "No_Name",
+                "members = [\"a\"]",
+                "groups/No_Name.toml:1: \"No_Name\" is not a valid name for a group",
+            ),
         ] {
             let (_dir, config) = node(&[(name, text), ("good", "members = [\"a\"]")]);
             let files = loaded(&config, &PeerFiles::default());

@@ -320,7 +320,7 @@ mod tests {
                 "peers/cert-ee.toml:3: \"tlp_max\": \"BLUE\" is not",
             ),
             ("addresses = []", "peers/cert-ee.toml:1: \"key\" is missing"),
-            ("key = \"ed25519:AAAA\"", "peers/cert-ee.toml:1: \"key\": \"ed25519:AAAA\" is no key"),
+            ("key = \"ed25519:AAAA\"", "peers/cert-ee.toml:1: \"key\": \"ed25519:AAAA\" is not a key"),
             (
                 "\nkey = \"ed25519:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\"",
                 "peers/cert-ee.toml:2: \"key\": this ed25519 key is weak",
@@ -387,7 +387,10 @@ mod tests {
     #[test]
     fn the_name_of_the_file_is_the_name_of_the_peer() {
         let problems = PeerFile::parse(Path::new("peers/Cert_EE.toml"), "").unwrap_err();
-        assert_eq!(problems[0].to_string(), "peers/Cert_EE.toml:1: \"Cert_EE\" is no name of a peer");
+        assert_eq!(
+            problems[0].to_string(),
+            "peers/Cert_EE.toml:1: \"Cert_EE\" is not a valid name for a peer"
+        );
         assert_eq!(problems[0].hint().unwrap(), "rename the file to cert-ee.toml");
     }
 

@@ -89,9 +89,9 @@ pub enum Fault {
     Value { key: String, value: String, wanted: &'static str },
     #[error("\"{key}\": {fault}")]
     Identity { key: &'static str, fault: IdentityError },
-    #[error("\"{0}\" is no name of a peer")]
+    #[error("\"{0}\" is not a valid name for a peer")]
     FileName(String),
-    #[error("\"{0}\" is no name of a group")]
+    #[error("\"{0}\" is not a valid name for a group")]
     GroupName(String),
     #[error("\"{key}\": {fault}")]
     Filter { key: &'static str, fault: FilterFault },
@@ -105,7 +105,7 @@ pub enum Fault {
     SameName { name: String, file: PathBuf },
     #[error("more than {0} peers")]
     TooMany(usize),
-    #[error("\"{key}\" is no key of a door {way}")]
+    #[error("\"{key}\" is not a key of a door {way}")]
     NotOfDoor { key: &'static str, way: String },
     #[error("\"harmonization\": {0}")]
     Harmonization(String),

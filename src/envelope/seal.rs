@@ -40,7 +40,9 @@ pub struct SealKey([u8; 32]);
 /// Why a text is no sealing key. The operator's to mend.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum SealKeyError {
-    #[error("\"{0}\" is no sealing key: \"x25519:\" and 43 characters of base64url without padding")]
+    #[error(
+        "\"{0}\" is not a sealing key: expected \"x25519:\" and 43 characters of base64url without padding"
+    )]
     Form(String),
     #[error("this x25519 key is weak: whatever is sealed to it, anybody can open")]
     Weak,

@@ -39,7 +39,7 @@ enum ValueRule {
 
 /// The operator's fault in a list of fields.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
-#[error("\"{0}\" is no field to strip")]
+#[error("\"{0}\" is not a field to strip")]
 pub struct StripRuleError(String);
 
 impl StripRuleError {

@@ -57,9 +57,22 @@ pub async fn check(key: &SigningKey, peer: &PeerAddresses) -> CheckReport {
         let outcome = timeout(Duration::from_millis(PEER_CHECK_MS), dial)
             .await
             .unwrap_or_else(|_| failed(format!("{address}: no answer within {} s", PEER_CHECK_MS / 1000)));
-        DialReport { address: address.to_string(), outcome }
+        DialReport { outcome: without_address(outcome, &address), address: address.to_string() }
     });
     CheckReport { peer: peer.name.clone(), dials: join_all(dials).await }
+}
+
+/// The report names the address itself.
+fn without_address(outcome: DialOutcome, address: &Multiaddr) -> DialOutcome {
+    let bare =
+        |cause: String| cause.strip_prefix(&format!("{address}: ")).map(str::to_owned).unwrap_or(cause);
+    match outcome {
+        DialOutcome::Failed(DialFailure::Unreachable(cause)) => failed(bare(cause)),
+        DialOutcome::Failed(DialFailure::TurnedAway(cause)) => {
+            DialOutcome::Failed(DialFailure::TurnedAway(bare(cause)))
+        }
+        other => other,
+    }
 }
 
 fn failed(cause: String) -> DialOutcome {

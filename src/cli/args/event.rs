@@ -12,7 +12,10 @@ pub enum EventVerb {
     #[command(after_help = "Examples:
   intelmesh event show 72ddb00c
   intelmesh event show cert-at:intelmq:72ddb00c-2d0a-4eea-b7ac-ae122b8e6c3b --json")]
-    Show { id: EventRef },
+    Show {
+        /// A full name, or 8 or more characters of its UUID
+        id: EventRef,
+    },
     /// Show what an event is linked to: ancestors, descendants and related events, as a tree.
     #[command(after_help = "Examples:
   intelmesh event trace 72ddb00c
@@ -24,6 +27,7 @@ pub enum EventVerb {
   intelmesh event export 72ddb00c --cose event.cose
   intelmesh event export 72ddb00c --cose -  > event.cose")]
     Export {
+        /// A full name, or 8 or more characters of its UUID
         id: EventRef,
         /// Where to write it, or - for stdout
         #[arg(long, value_name = "FILE")]
@@ -72,11 +76,15 @@ pub enum EventVerb {
   intelmesh event open event.cose --json       with links, parent and other meta information
 
 What is in the journal is opened by `intelmesh event show ID`.")]
-    Open { file: PathBuf },
+    Open {
+        /// As `event export` wrote it
+        file: PathBuf,
+    },
 }
 
 #[derive(Debug, Args)]
 pub struct TraceArgs {
+    /// A full name, or 8 or more characters of its UUID
     #[arg(required_unless_present = "alternate", conflicts_with = "alternate")]
     pub id: Option<EventRef>,
     /// Instead of an ID: what has this id in another system, written as the link has it

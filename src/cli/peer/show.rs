@@ -5,7 +5,7 @@ use crate::cli::answer::{Answer, talk};
 use crate::cli::failure::Failure;
 use crate::cli::key::{stated_json, stated_line};
 use crate::cli::place::{Place, statement_of};
-use crate::config::Pairing;
+use crate::config::{Pairing, PeerFile};
 use crate::control::{Reply, Request};
 use crate::envelope::{SignedStatement, Statement};
 use crate::identity::PublisherName;
@@ -44,10 +44,7 @@ pub fn show(place: &Place, name: &PublisherName, json: bool) -> Result<(), Failu
     for (what, value) in [
         ("state", facts.state.to_owned()),
         ("paired", story(&held.pairing)),
-        (
-            "addresses",
-            if facts.addresses.is_empty() { "not dialled".to_owned() } else { facts.addresses.join(" ") },
-        ),
+        ("addresses", addresses(held)),
         ("to them", format!("tlp_max {}{}", facts.tlp_max, facts.filter("share"))),
         ("from them", terms_of_receiving(&facts)),
         ("file", facts.file.clone()),
@@ -62,6 +59,14 @@ pub fn show(place: &Place, name: &PublisherName, json: bool) -> Result<(), Failu
     answer.flush()
 }
 
+fn addresses(held: &PeerFile) -> String {
+    match (held.addresses.as_slice(), held.publisher_only) {
+        (_, true) => "publisher only: never dialled".to_owned(),
+        ([], false) => "none: it dials us".to_owned(),
+        (addresses, false) => addresses.join(" "),
+    }
+}
+
 fn terms_of_receiving(facts: &PeerFacts<'_>) -> String {
     let mut terms = vec![if facts.relay { "relays others" } else { "its own only" }.to_owned()];
     terms.extend(facts.rate.map(|rate| format!("at most {rate}/s")));
@@ -72,7 +77,10 @@ fn terms_of_receiving(facts: &PeerFacts<'_>) -> String {
 fn live_lines(live: &status::Peer, answer: &mut Answer) -> Result<(), Failure> {
     let (sent, received) = (&live.sent, &live.received);
     let since = live.since.map(|at| format!(" since {at}")).unwrap_or_default();
-    answer.line(format!("  {:<10} {}{since}", "connection", if live.connected { "up" } else { "down" }))?;
+    let at = live.address.as_ref().map(|at| format!(", {at}")).unwrap_or_default();
+    let software = live.software.as_ref().map(|it| format!(", {it}")).unwrap_or_default();
+    let up = if live.connected { "up" } else { "down" };
+    answer.line(format!("  {:<10} {up}{since}{at}{software}", "connection"))?;
     answer.line(format!(
         "  {:<10} offered {}, accepted {}, refused {}, deferred {}, rejected {}, withheld {}",
         "sent", sent.offered, sent.accepted, sent.refused, sent.deferred, sent.rejected, sent.withheld
