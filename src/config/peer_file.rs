@@ -218,7 +218,8 @@ fn rule_lines(top: &Section<'_, '_>, report: &Report) -> RuleLines {
 fn ignored(section: &Section<'_, '_>, report: &mut Report) -> Vec<PublisherName> {
     let texts = section.texts("ignore", report).unwrap_or_default();
     if let Some(beyond) = texts.get(IGNORED_MAX) {
-        let (value, wanted) = (beyond.value.chars().take(80).collect(), "one of 256 ignored publishers at most");
+        let (value, wanted) =
+            (beyond.value.chars().take(80).collect(), "one of 256 ignored publishers at most");
         report.fault(beyond.line, Fault::Value { key: "ignore".into(), value, wanted });
     }
     let parsed = texts.into_iter().filter_map(|at| checked(at, "ignore", PublisherName::parse, report));

@@ -74,6 +74,7 @@ impl EventLoop {
 fn at_next_start(old: &NodeConfig, new: &NodeConfig) -> Vec<String> {
     let differs = [
         ("name", old.name != new.name),
+        ("aliases", old.aliases != new.aliases),
         ("federation", old.federation != new.federation),
         ("listen", old.listen != new.listen),
         ("socket_group", old.socket_group != new.socket_group),
