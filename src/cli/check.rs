@@ -258,7 +258,7 @@ fn settings(config: &NodeConfig, peers: &PeerFiles, found: &mut Findings) {
         }
     }
     for peer in &peers.peers {
-        let alone = peer.addresses.is_empty() && !peer.publisher_only && config.invited_at().is_empty();
+        let alone = peer.addresses.is_empty() && !peer.peer.publisher_only && config.invited_at().is_empty();
         if alone {
             found.warning(
                 format!(

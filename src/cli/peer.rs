@@ -251,14 +251,14 @@ fn check(place: &Place, name: Option<&PublisherName>, json: bool) -> Result<(), 
     let mut reached_all = true;
     for held in asked {
         let check = reach::check(place, &held.peer.name, &held.addresses);
-        let reached = held.publisher_only || check.connected || check.addresses.iter().any(|at| at.ok);
+        let reached = held.peer.publisher_only || check.connected || check.addresses.iter().any(|at| at.ok);
         reached_all &= reached;
         if json {
             answer.json(&check)?;
             continue;
         }
         if check.addresses.is_empty() {
-            let how = match (held.publisher_only, check.connected) {
+            let how = match (held.peer.publisher_only, check.connected) {
                 (true, _) => "publisher only: never dialled",
                 (false, true) => "connected: it dials us",
                 (false, false) => "not connected, and it cannot be dialled: its file has no addresses",

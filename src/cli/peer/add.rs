@@ -193,7 +193,7 @@ fn terms(file: &PeerFile) -> [(&'static str, String); 6] {
         ("tlp_max", quoted(peer.share.tlp_max)),
         ("relay", peer.receive.relay.to_string()),
         ("addresses", format!("[{}]", file.addresses.join(", "))),
-        ("publisher_only", file.publisher_only.to_string()),
+        ("publisher_only", file.peer.publisher_only.to_string()),
         ("seal", peer.seal.map_or_else(|| "none".to_owned(), |key| key.to_string())),
         ("pending", file.pairing.pending.to_string()),
     ]
@@ -207,7 +207,7 @@ fn next(place: &Place, config: &NodeConfig, keyring: &Keyring, added: &PeerFile)
     } else if !added.pairing.verified {
         talk(format!("next: compare the words with {name} on the phone: intelmesh peer verify {name}"));
     }
-    if added.addresses.is_empty() && !added.publisher_only && config.invited_at().is_empty() {
+    if added.addresses.is_empty() && !added.peer.publisher_only && config.invited_at().is_empty() {
         talk(format!(
             "warning: neither of you can reach the other: {name} has no address here, and our invitations have none"
         ));

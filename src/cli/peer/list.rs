@@ -70,7 +70,7 @@ fn connected(held: &PeerFile, live: Option<&Snapshot>) -> &'static str {
 }
 
 fn addresses(held: &PeerFile) -> String {
-    match (held.addresses.as_slice(), held.publisher_only) {
+    match (held.addresses.as_slice(), held.peer.publisher_only) {
         (_, true) => "publisher only".to_owned(),
         ([], false) => "it dials us".to_owned(),
         (addresses, false) => addresses.join(" "),

@@ -60,7 +60,7 @@ pub fn show(place: &Place, name: &PublisherName, json: bool) -> Result<(), Failu
 }
 
 fn addresses(held: &PeerFile) -> String {
-    match (held.addresses.as_slice(), held.publisher_only) {
+    match (held.addresses.as_slice(), held.peer.publisher_only) {
         (_, true) => "publisher only: never dialled".to_owned(),
         ([], false) => "none: it dials us".to_owned(),
         (addresses, false) => addresses.join(" "),
