@@ -51,7 +51,7 @@ pub enum FaultKind {
     Unsupported { what: &'static str, instead: &'static str },
     #[error("{function} takes {wanted}")]
     Arguments { function: &'static str, wanted: &'static str },
-    #[error("{function}: \"{value}\" is no {wanted}")]
+    #[error("{function}: \"{value}\" is not a valid {wanted}")]
     Constant { function: &'static str, value: String, wanted: &'static str },
     #[error("{function}: {why}")]
     Pattern { function: &'static str, why: String },
@@ -62,14 +62,30 @@ pub enum FaultKind {
 }
 
 impl FaultKind {
-    /// The parser's words, without the list of all that it would have taken.
-    pub(super) fn syntax(said: &str) -> Self {
+    /// What the parser says in its own words, in plain ones, and without the list of all that it would have taken;
+    /// `before` is the word before the place.
+    pub(super) fn syntax(said: &str, before: &str) -> Self {
+        if before == "not" {
+            return Self::Syntax("'not' cannot stand here".to_owned());
+        }
         let said = said
             .trim_start_matches("Syntax error: ")
             .replace("'<EOF>'", "the end")
             .replace("<EOF>", "the end");
-        let said = said.split(" expecting {").next().unwrap_or("not understood");
-        Self::Syntax(said.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(120).collect())
+        let said = said.split(" expecting ").next().unwrap_or("not understood");
+        let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+        let unexpected = [
+            "mismatched input ",
+            "extraneous input ",
+            "no viable alternative at input ",
+            "token recognition error at: ",
+        ];
+        let said = match unexpected.into_iter().find_map(|words| said.strip_prefix(words)) {
+            Some("the end") => "something is missing at the end".to_owned(),
+            Some(token) => format!("{} cannot stand here", token.replace(" '", "'")),
+            None => said,
+        };
+        Self::Syntax(said.chars().take(120).collect())
     }
 
     pub fn hint(&self) -> Option<String> {
@@ -86,14 +102,15 @@ impl FaultKind {
             Self::NotBoolean(_) => {
                 Some("compare it with something, as in event[\"source.ip\"] == \"192.0.2.1\"".into())
             }
-            Self::Syntax(what) if what.ends_with("'='") || what.contains("'= ") => {
-                Some("to compare write ==".into())
-            }
-            Self::Syntax(what) if what.ends_with("'and'") => Some("write &&".into()),
-            Self::Syntax(what) if what.ends_with("'or'") => Some("write ||".into()),
-            Self::Syntax(what) if what.ends_with("'not'") => Some("write !".into()),
+            Self::Syntax(what) if what.contains("'='") => Some("to compare write ==".into()),
+            Self::Syntax(what) if what.contains("'and'") => Some("write &&".into()),
+            Self::Syntax(what) if what.contains("'or'") => Some("write ||".into()),
+            Self::Syntax(what) if what.contains("'not'") => Some("write !".into()),
             Self::Syntax(what) if what.contains("has()") => {
                 Some("for a field with dots in its name write \"source.ip\" in event".into())
+            }
+            Self::List { fault: ListFault::Unknown, name, .. } if name.contains('/') => {
+                Some("name a file of lists/, without a directory before it".into())
             }
             Self::List { fault: ListFault::Unknown, name, .. } => {
                 Some(format!("put the file into lists/{name}, one entry a line"))
@@ -142,7 +159,7 @@ impl FilterFailure {
                 "let sealed events through, meta.sealed || …, or keep them back, !meta.sealed && …"
             }
             Self::TooDear => "ask less of long lists and texts",
-            _ => "mend the filter, or see docs/FILTERS.md",
+            _ => "correct the filter: see docs/FILTERS.md",
         }
     }
 

@@ -8,15 +8,18 @@ use cel::IdedExpr;
 use cel::common::ast::{
     CallExpr, ComprehensionExpr, Expr, ListExpr, LiteralValue, SelectExpr, SourceInfo, operators,
 };
+use cel::common::types::{CelList, CelString};
+use cel::common::value::Val;
 
 use super::fault::{FaultKind, FilterFault, nearest};
 use super::functions::Prepared;
 use super::lists::{List, Lists};
-use super::{constant, facts};
+use super::{constant, facts, literals};
 use crate::limits::{FILTER_DEPTH_MAX, FILTER_LIST_FIELDS_MAX, FILTER_LOOPS_MAX, FILTER_NODES_MAX};
+use crate::tlp::Tlp;
 
 /// What can be called, `x.f(y)` and `f(x, y)` alike; for hints.
-const FUNCTIONS: [&str; 23] = [
+const FUNCTIONS: [&str; 24] = [
     "size",
     "contains",
     "startsWith",
@@ -40,6 +43,7 @@ const FUNCTIONS: [&str; 23] = [
     "under_in",
     "country",
     "classified",
+    "tlp_at_most",
 ];
 
 /// First parts of the names that IntelMQ gives to fields: in a filter they are no objects.
@@ -222,6 +226,9 @@ impl<'a> Lowering<'a> {
     fn call(&mut self, id: u64, call: &CallExpr, depth: usize) -> Lower<(Expr, u64)> {
         let arguments: Vec<&IdedExpr> =
             call.target.iter().map(|target| &**target).chain(&call.args).collect();
+        if let Some((at, kind)) = literals::fault(call) {
+            return Err(self.fault(at, kind));
+        }
         match (call.func_name.as_str(), call.target.is_some()) {
             (operators::ADD, false) => self.plain(id, "@add", call, depth),
             (operators::IN, false) => self.inside(call, depth),
@@ -247,6 +254,7 @@ impl<'a> Lowering<'a> {
             ("size", _) => self.plain(id, "size", call, depth),
             ("int" | "double" | "string", false) => self.plain(id, &call.func_name, call, depth),
             ("lower" | "time", _) => self.fixed(id, call, &arguments, 1, depth),
+            ("tlp_at_most", false) => self.tlp_at_most(id, &arguments, depth),
             ("field", _) => self.fixed(id, call, &arguments, 3, depth),
             (name, _) => match constant::prepare(name, &arguments, self.lists, &mut self.used) {
                 Some(Ok(prepared)) => self.prepared(id, name, prepared, arguments[0], depth),
@@ -301,6 +309,17 @@ impl<'a> Lowering<'a> {
         let args = arguments.iter().map(|argument| (*argument).clone()).collect();
         let flat = CallExpr { func_name: call.func_name.clone(), target: None, args };
         self.plain(id, &call.func_name, &flat, depth)
+    }
+
+    /// The label is one of those up to this one.
+    fn tlp_at_most(&mut self, id: u64, arguments: &[&IdedExpr], depth: usize) -> Lower<(Expr, u64)> {
+        let labels = literals::labels_up_to(arguments)
+            .map_err(|kind| self.fault(arguments.first().map_or(id, |argument| argument.id), kind))?;
+        let text = |label: Tlp| Box::new(CelString::from(label.as_str().to_owned())) as Box<dyn Val>;
+        let labels = CelList::from(labels.into_iter().map(text).collect::<Vec<_>>());
+        let operand = Box::new(IdedExpr { id, expr: Expr::Ident("meta".to_owned()) });
+        let tlp = Expr::Select(SelectExpr { operand, field: "tlp".to_owned(), test: false });
+        self.prepared(id, "in", Prepared::In(labels), &IdedExpr { id, expr: tlp }, depth)
     }
 
     /// `value in [constants]` is built once.

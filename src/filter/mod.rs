@@ -10,6 +10,7 @@ mod facts;
 mod fault;
 mod functions;
 mod lists;
+mod literals;
 mod lower;
 mod value;
 
@@ -152,10 +153,19 @@ fn read(source: &str, lists: &dyn Lists) -> Result<Lowered, FilterFault> {
         let first = errors.errors.iter().min_by_key(|error| (follows(&error.msg), error.pos));
         let (line, column) = first.map_or((1, 1), |error| error.pos);
         let place = |number: isize| usize::try_from(number).unwrap_or(1).max(1);
-        let kind = FaultKind::syntax(first.map_or("not understood", |error| error.msg.as_str()));
-        FilterFault { line: place(line), column: place(column), kind }
+        let (line, column) = (place(line), place(column));
+        let said = first.map_or("not understood", |error| error.msg.as_str());
+        FilterFault { line, column, kind: FaultKind::syntax(said, word_before(source, line, column)) }
     })?;
     Lowering::new(source, program.source_info(), lists).run(program.expression())
+}
+
+/// The word that stands before a place: what the parser could not read is often explained by it.
+fn word_before(source: &str, line: usize, column: usize) -> &str {
+    let line = source.lines().nth(line - 1).unwrap_or("");
+    let end = line.char_indices().nth(column - 1).map_or(line.len(), |(at, _)| at);
+    let before = line[..end].trim_end();
+    before.rsplit(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or("")
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
     ("event", &["limits", "identity"]),
     ("link", &["limits", "time", "identity", "event"]),
     ("envelope", &["limits", "cbor", "time", "tlp", "identity", "event", "link"]),
-    ("filter", &["limits", "time", "identity", "link", "envelope"]),
+    ("filter", &["limits", "time", "tlp", "identity", "link", "envelope"]),
     ("format", &["limits", "time", "identity", "event", "link", "envelope", "policy"]),
     ("policy", &["limits", "time", "tlp", "identity", "event", "link", "envelope", "filter"]),
     ("wire", &["limits", "cbor", "time", "identity", "event", "link", "envelope", "policy"]),
