@@ -223,10 +223,10 @@ pub struct FingerprintWords([&'static str; WORDS]);
 
 impl FingerprintWords {
     /// The words behind `label` as people read them to each other: two lines of five, one under the other.
-    pub fn behind(&self, label: &str) -> String {
+    pub fn behind(&self, label: &str) -> [String; 2] {
         let (first, second) = self.0.split_at(WORDS / 2);
         let indent = label.chars().count();
-        format!("{label}{}\n{:indent$}{}", first.join(" "), "", second.join(" "))
+        [format!("{label}{}", first.join(" ")), format!("{:indent$}{}", "", second.join(" "))]
     }
 }
 
@@ -327,7 +327,7 @@ pub(crate) mod tests {
         assert_eq!(all.to_string(), "write annual again trap regular infant ramp replace onion box");
         assert_eq!(
             all.behind("words: "),
-            "words: write annual again trap regular\n       infant ramp replace onion box"
+            ["words: write annual again trap regular", "       infant ramp replace onion box"]
         );
         assert_ne!(all, words(&key(8).verifying_key()));
     }

@@ -384,7 +384,8 @@ fn the_shipped_program_has_no_switch_of_tests() {
     let node = features.split("\nnode = [").nth(1).and_then(|rest| rest.split(']').next()).unwrap();
     assert!(!node.contains("\"sim\""), "{node}");
 
-    const FOR_OPERATORS: [&str; 2] = ["INTELMESH_LOG", "INTELMESH_PASSPHRASE_FILE"];
+    const FOR_OPERATORS: [&str; 4] =
+        ["INTELMESH_DIR", "INTELMESH_LOG", "INTELMESH_PASSPHRASE_FILE", "INTELMESH_RUN"];
     let mut faults = Vec::new();
     let of_tests = |path: &str| path.ends_with("tests.rs") || path.contains("/tests/");
     for file in shipped().iter().filter(|file| !of_tests(&file.path)) {

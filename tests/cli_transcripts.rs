@@ -363,7 +363,7 @@ fn check_names_everything_at_once_and_the_line_that_mends_it() {
     let shell = two_nodes();
     shell.says("check -C at", "", 0, "ok: intelmesh.toml, keys and 0 peers\n", "");
     shell.done("init hidden --name hidden");
-    let warning = "warning: intelmesh.toml:11: invitations will have no address: \"listen\" has none that others could use\n\
+    let warning = "warning: intelmesh.toml:19: invitations will have no address: \"listen\" has none that others could use\n\
                    hint: advertise = [\"/dns4/mesh.example.org/tcp/4801\"]\n";
     shell.says("check hidden", "", 0, "ok: intelmesh.toml, keys and 0 peers; 1 warning\n", warning);
     shell.done(&format!("peer add {} --yes -C ee", invitation(&shell, "at").trim()));

@@ -38,7 +38,7 @@ fn a_removed_consumer_is_gone_and_begins_anew() {
     node.cli(&["consumer", "remove", "soc"]);
     let line = reading.next_raw().unwrap().expect("a reason");
     assert_eq!(serde_json::from_str::<Value>(&line).unwrap()["code"], "removed", "{line}");
-    assert_eq!(node.consumer("soc"), Value::Null);
+    wait_until("it is gone", SOON, || node.consumer("soc") == Value::Null);
     let unknown = node.say(&["consumer", "remove", "soc"], "");
     assert_eq!((unknown.code, unknown.stderr.contains("no consumer \"soc\"")), (1, true), "{unknown:?}");
     node.restart();

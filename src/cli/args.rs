@@ -1,6 +1,7 @@
 //! Every verb, flag and help text of the command line, in one definition: parsing, `--help` and completions
 //! come from it. What the verbs do is in the file of their noun.
 
+mod aside;
 mod consumer;
 mod event;
 
@@ -14,6 +15,7 @@ use crate::policy::Tlp;
 use crate::status::HealthCode;
 use crate::time::Timestamp;
 
+pub use aside::AsideVerb;
 pub use consumer::ConsumerVerb;
 pub use event::{EventVerb, TraceArgs};
 
@@ -403,28 +405,6 @@ pub enum FeedVerb {
     #[command(after_help = "Examples:
   intelmesh feed repair cert-ee")]
     Repair { peer: PublisherName },
-}
-
-#[derive(Debug, Subcommand)]
-pub enum AsideVerb {
-    /// Show what was set aside, by one door or by all, and why; needs no running node.
-    #[command(after_help = "Examples:
-  intelmesh aside list
-  intelmesh aside list pipeline --json | jq -r .code | sort | uniq -c")]
-    List {
-        /// One door alone, by its name in `status`
-        door: Option<String>,
-        /// Only the last N of each door
-        #[arg(long, value_name = "N")]
-        last: Option<usize>,
-    },
-    /// Send everything that a door has set aside through it again; what is refused again is set aside again.
-    #[command(after_help = "Examples:
-  intelmesh aside retry pipeline")]
-    Retry {
-        /// By its name in `status`
-        door: String,
-    },
 }
 
 fn health_code(text: &str) -> Result<HealthCode, String> {

@@ -29,7 +29,7 @@ pub fn init(flag: Option<PathBuf>, args: InitArgs) -> Result<(), Failure> {
         "{} is made in {shown}: its keys are in keys/ (back them up), its peers go into peers/",
         new.name
     ));
-    talk(invitation::words(&keyring.public_key()).behind("key "));
+    invitation::words(&keyring.public_key()).behind("key ").into_iter().for_each(talk);
     talk(
         "defaults: default_tlp = \"GREEN\" for events without a label; for peers tlp_max = \"AMBER\", relay = true",
     );

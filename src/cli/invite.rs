@@ -54,6 +54,6 @@ pub fn invite(place: &Place, json: bool) -> Result<(), Failure> {
         "{}, valid until {}. Send the line by a way that both trust; these words are for comparing:",
         invitation.name, invitation.expires
     ));
-    talk(invitation.words().behind("  "));
+    invitation.words().behind("  ").into_iter().for_each(talk);
     Ok(())
 }

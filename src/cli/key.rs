@@ -67,7 +67,9 @@ fn show(place: &Place, json: bool) -> Result<(), Failure> {
     } else {
         answer.line(config.name)?;
         answer.line(format!("  key        {key}"))?;
-        answer.line(words.behind("  words      "))?;
+        for line in words.behind("  words      ") {
+            answer.line(line)?;
+        }
         answer.line(format!("  key id     {}", KeyId::of(&public)))?;
         answer.line(format!("  file       {}", key_file.display()))?;
         answer.line(format!("  seal       {seal}"))?;

@@ -194,8 +194,8 @@ fn verify(place: &Place, name: &PublisherName, yes: bool) -> Result<(), Failure>
     let (ours, theirs) =
         (invitation::words(&place.keyring(&config)?.public_key()), invitation::words(&held.peer.key));
     talk("Call them at a number that you know from elsewhere, and read all ten words to each other:");
-    talk(theirs.behind(&format!("{:<16} ", name.as_str())));
-    talk(ours.behind(&format!("{:<16} ", format!("{} (ours)", config.name))));
+    theirs.behind(&format!("{:<16} ", name.as_str())).into_iter().for_each(talk);
+    ours.behind(&format!("{:<16} ", format!("{} (ours)", config.name))).into_iter().for_each(talk);
     if !yes
         && !agreed(
             "Are both the same at their side? [y/N]:",

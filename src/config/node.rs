@@ -48,7 +48,7 @@ const KEEP_BYTES_DEFAULT: u64 = 20_000_000_000;
 /// A century: longer is a slip.
 const KEEP_DAYS_MAX: u64 = 36_500;
 
-/// This node, as its directory says.
+/// This node, as its directory says (mirrors `intelmesh.toml`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeConfig {
     /// The node's directory, as it was given.

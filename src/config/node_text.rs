@@ -8,14 +8,6 @@ use crate::format::StripRule;
 /// `default_tlp` is the last key that is not a comment, so that tables may be appended and keys put behind it.
 pub(super) fn node_text(new: &NewNode) -> String {
     let listen = if new.listen.is_empty() { vec![LISTEN_DEFAULT.to_owned()] } else { new.listen.clone() };
-    let federation = match &new.federation {
-        Some(name) => format!("federation = {}", text(name.as_str())),
-        None => format!("# federation = {}", text(FEDERATION_DEFAULT)),
-    };
-    let advertise = match new.advertise.as_slice() {
-        [] => "# advertise = [\"/dns4/mesh.example.org/tcp/4801\"]".to_owned(),
-        given => format!("advertise = {}", list(given)),
-    };
     format!(
         r#"# This node. Written by `intelmesh init`; yours to edit. Each key says what a change of it needs: a start,
 # or `intelmesh reload`.
@@ -76,9 +68,25 @@ default_tlp = "GREEN"
         strip = list(&StripRule::INTELMQ_DEFAULTS.map(str::to_owned)),
         often = often_local(),
         name = text(new.name.as_str()),
+        federation = federation(new),
+        advertise = advertise(new),
         project = text(PROJECT_DEFAULT),
         listen = list(&listen),
     )
+}
+
+fn federation(new: &NewNode) -> String {
+    match &new.federation {
+        Some(name) => format!("federation = {}", text(name.as_str())),
+        None => format!("# federation = {}", text(FEDERATION_DEFAULT)),
+    }
+}
+
+fn advertise(new: &NewNode) -> String {
+    match new.advertise.as_slice() {
+        [] => "# advertise = [\"/dns4/mesh.example.org/tcp/4801\"]".to_owned(),
+        given => format!("advertise = {}", list(given)),
+    }
 }
 
 /// Fields to choose from, a few on each line.

@@ -23,7 +23,6 @@ use crate::daemon::snapshot::Identity;
 use crate::daemon::undeliverable::Undeliverable;
 use crate::daemon::whereabouts::ReadTimes;
 use crate::daemon::workers::Workers;
-use crate::daemon::written::write_whole;
 use crate::daemon::{keys, log, renamed};
 use crate::envelope::statement::claimed_publisher;
 use crate::envelope::{SignedStatement, Stated};
@@ -342,7 +341,7 @@ impl EventLoop {
 fn write_consumers(state: &Path, facts: &ConsumerFacts) {
     let file = state.join(CONSUMERS_FILE);
     let Ok(bytes) = serde_json::to_vec(facts) else { return };
-    if let Err(error) = write_whole(&file, &bytes) {
+    if let Err(error) = crate::files::replace(&file, &bytes, 0o600) {
         tracing::warn!("{}: cannot be written: {error}", file.display());
     }
 }

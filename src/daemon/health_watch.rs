@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::daemon::repeats::HEALTH_LINES;
-use crate::daemon::written::write_whole;
+use crate::files;
 use crate::status::incidents::{Acknowledged, is_same};
 use crate::status::{Health, HealthCode, Incidents, Snapshot, Thresholds};
 use crate::time::Timestamp;
@@ -79,7 +79,7 @@ impl HealthWatch {
         let Ok(bytes) = serde_json::to_vec(&self.written) else { return };
         let file = self.file.clone();
         tokio::task::spawn_blocking(move || {
-            if let Err(error) = write_whole(&file, &bytes) {
+            if let Err(error) = files::replace(&file, &bytes, 0o600) {
                 tracing::warn!("{}: cannot be written: {error}", file.display());
             }
         });

@@ -2,7 +2,7 @@
 //!
 //! In reading order: `run` (from a directory to a node that is ready, and back), `event_loop`, `workers`,
 //! `chronicle` (what happened: log lines and what status remembers) and `log_limit` behind it, `snapshot` with `lags`, `lag`, `faults` and
-//! `unknown`, `undeliverable`, `health_watch`, `log` with `repeats`, `renamed`, `written`, `control`, `trace`, `dry_run`,
+//! `unknown`, `undeliverable`, `health_watch`, `log` with `repeats`, `renamed`, `control`, `trace`, `dry_run`,
 //! `doors`, `feed_facts`, `whereabouts` (of an event), and `rules_log` and `verdict_words` behind it, `keys` (of others), `changes` (of peer files, for the
 //! audit), `spoken`, `frame_dump`.
 
@@ -33,7 +33,6 @@ mod unknown;
 mod verdict_words;
 mod whereabouts;
 mod workers;
-mod written;
 
 pub use doors::socket_door;
 pub use keys::copies;

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use crate::daemon::written::write_whole;
+use crate::files;
 use crate::identity::PublisherName;
 use crate::status::{HealthCode, Problem};
 use crate::time::Timestamp;
@@ -24,7 +24,7 @@ pub fn noticed(state: &Path, name: &PublisherName, now: Timestamp) -> Option<Pro
     if known.as_ref() == Some(name) {
         return None;
     }
-    if let Err(error) = write_whole(&file, format!("{name}\n").as_bytes()) {
+    if let Err(error) = files::replace(&file, format!("{name}\n").as_bytes(), 0o600) {
         tracing::warn!("{}: cannot be written: {error}", file.display());
     }
     let former = known?;

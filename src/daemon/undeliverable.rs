@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde::{Deserialize, Serialize};
 
 use crate::config::PeerFiles;
-use crate::daemon::written::write_whole;
+use crate::files;
 use crate::identity::PublisherName;
 use crate::record::Entry;
 use crate::status::NotDeliverable;
@@ -100,7 +100,7 @@ impl Undeliverable {
 
     fn keep(&self) {
         let Ok(bytes) = serde_json::to_vec(&*self.stuck()) else { return };
-        if let Err(error) = write_whole(&self.file, &bytes) {
+        if let Err(error) = files::replace(&self.file, &bytes, 0o600) {
             tracing::warn!("{}: cannot be written: {error}", self.file.display());
         }
     }

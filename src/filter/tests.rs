@@ -243,28 +243,6 @@ fn what_is_wrong_is_told_with_its_place_and_what_to_do() {
         ("event[", (1, 7), "something is missing at the end", None),
         ("event[\"a\"] = 1", (1, 12), "'=' cannot stand here", Some("to compare write ==")),
         ("event[\"a\"] and true", (1, 12), "'and' cannot stand here", Some("write &&")),
-        ("not classified(event, \"scanner\")", (1, 5), "'not' cannot stand here", Some("write !")),
-        (
-            "meta.tlp <= \"GREEN\"",
-            (1, 5),
-            "an order of labels",
-            Some("write tlp_at_most(\"GREEN\"), or ! before it"),
-        ),
-        ("meta.tlp == \"green\"", (1, 13), "meta.tlp: \"green\" is not a valid label", None),
-        ("meta.tlp in [\"CLEAR\", \"WHITE\"]", (1, 23), "\"WHITE\" is not a valid label", None),
-        ("tlp_at_most(\"AMBR\")", (1, 13), "tlp_at_most: \"AMBR\" is not a valid label", None),
-        (
-            "time(event[\"x\"]) > time(\"2026-01-01\")",
-            (1, 25),
-            "time: \"2026-01-01\" is not a valid time",
-            None,
-        ),
-        (
-            "cidr_in(event, \"../keys/node.pem\")",
-            (1, 16),
-            "cidr_in: list",
-            Some("name a file of lists/, without a directory before it"),
-        ),
         ("1 +", (1, 4), "", None),
         ("42", (1, 1), "the filter is a number, not true or false", Some("compare it")),
         ("meta.publisher", (1, 5), "the filter is a string", Some("compare it")),
@@ -327,12 +305,49 @@ fn what_is_wrong_is_told_with_its_place_and_what_to_do() {
         ("field(event, \"a\") == 1", (1, 6), "field takes an event, a key and a default", None),
         ("b\"a\" == event[\"a\"]", (1, 1), "bytes cannot be used in a filter", None),
     ] {
-        let fault = compiled(source).expect_err(source);
-        let shown = format!("{source}: {}:{}: {fault} ({:?})", fault.line, fault.column, fault.hint());
-        assert_eq!((fault.line, fault.column), place, "{shown}");
-        assert!(fault.to_string().starts_with(want), "{shown}");
-        assert!(hint.is_none_or(|hint| fault.hint().is_some_and(|given| given.starts_with(hint))), "{shown}");
+        assert_fault(source, place, want, hint);
     }
+}
+
+fn assert_fault(source: &str, place: (usize, usize), want: &str, hint: Option<&str>) {
+    let fault = compiled(source).expect_err(source);
+    let shown = format!("{source}: {}:{}: {fault} ({:?})", fault.line, fault.column, fault.hint());
+    assert_eq!((fault.line, fault.column), place, "{shown}");
+    assert!(fault.to_string().starts_with(want), "{shown}");
+    assert!(hint.is_none_or(|hint| fault.hint().is_some_and(|given| given.starts_with(hint))), "{shown}");
+}
+
+/// What would be quietly false, or order labels by their letters.
+#[test]
+fn literals_that_mean_nothing_are_refused() {
+    for (source, place, want, hint) in [
+        ("not classified(event, \"scanner\")", (1, 5), "'not' cannot stand here", Some("write !")),
+        (
+            "meta.tlp <= \"GREEN\"",
+            (1, 5),
+            "an order of labels",
+            Some("write tlp_at_most(\"GREEN\"), or ! before it"),
+        ),
+        ("meta.tlp == \"green\"", (1, 13), "meta.tlp: \"green\" is not a valid label", None),
+        ("meta.tlp in [\"CLEAR\", \"WHITE\"]", (1, 23), "meta.tlp: \"WHITE\" is not a valid label", None),
+        ("tlp_at_most(\"AMBR\")", (1, 13), "tlp_at_most: \"AMBR\" is not a valid label", None),
+        (
+            "time(event[\"x\"]) > time(\"2026-01-01\")",
+            (1, 25),
+            "time: \"2026-01-01\" is not a valid time",
+            None,
+        ),
+        (
+            "cidr_in(event, \"../keys/node.pem\")",
+            (1, 16),
+            "cidr_in: list",
+            Some("name a file of lists/, without a directory before it"),
+        ),
+    ] {
+        assert_fault(source, place, want, hint);
+    }
+    let mild = compiled("tlp_at_most(\"GREEN\")").unwrap();
+    assert!(mild.reads_meta());
 }
 
 #[test]

@@ -3,6 +3,8 @@
 //! would refuse. Which events a consumer gets, and from where on, is the core's; how a receiver is spoken to,
 //! is in `tcp_out` and `redis`.
 
+mod out_of_turn;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::Consumers;
-use super::again::{Again, HandedAgain};
+use super::again::Again;
 use super::aside::AsideRecord;
 use super::aside_file::Aside;
 use super::consume::ToConsumer;
@@ -459,46 +461,6 @@ impl<R: Receiver> ConsumerDoor<R> {
         }
         self.tally.set_aside(record);
         true
-    }
-
-    /// One entry out of turn: the operator asked for it. Where it is not known what became of it, or the node
-    /// stops, it gets no answer, and its line stays in `aside/`.
-    async fn hand_again(&mut self, again: Again) -> Result<(), ReceiverError> {
-        let Again { entry, claim, done } = again;
-        if !claim.begin() {
-            return Ok(());
-        }
-        let handed = match self.write(&entry) {
-            _ if self.has_expired(entry.envelope.core().expires) => {
-                self.tally.expired(entry.envelope.id());
-                HandedAgain::Expired
-            }
-            Writing::Nothing => HandedAgain::Taken,
-            Writing::SetAside(record) => {
-                if !self.set_aside(&record).await {
-                    return Ok(());
-                }
-                HandedAgain::SetAside
-            }
-            Writing::Line { line, adapted } => {
-                let made = [Made { mark: None, line, adapted, expires: None }];
-                loop {
-                    let Some(taken) = self.hand(&made).await else { return Ok(()) };
-                    if taken? > 0 {
-                        break;
-                    }
-                    claim.leave();
-                    if self.behind.stopping.is_cancelled() || !claim.begin() {
-                        return Ok(());
-                    }
-                }
-                self.tally.handed(1, u64::from(adapted));
-                HandedAgain::Taken
-            }
-        };
-        // Whoever asked may have gone.
-        let _ = done.send(handed);
-        Ok(())
     }
 
     async fn pause(&self, wait: Duration) -> Option<()> {

@@ -78,6 +78,11 @@ impl Appender {
         self.lazy_since.get_or_insert(now);
     }
 
+    /// What was pushed is written with the next turn: somebody looks whether it acts.
+    pub fn hurry(&mut self) {
+        self.urgent = true;
+    }
+
     /// `ticket` is answered when everything pushed so far is durable.
     pub fn answer_submission(&mut self, ticket: Ticket, duplicate: bool) {
         self.gathering.submissions.push((ticket, duplicate));

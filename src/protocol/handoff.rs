@@ -309,6 +309,7 @@ impl Handoffs {
         self.close_named(name, ConsumerClosed::Removed, ground);
         self.failing.remove(name);
         ground.note(Note::ConsumerGone { consumer: name.clone() });
+        ground.appender.hurry();
         Ok(())
     }
 
@@ -328,6 +329,7 @@ impl Handoffs {
             From::Seq(seq) => seq.saturating_sub(1).clamp(floor, last),
         };
         ground.note(Note::Rewound { consumer: name.clone(), seq });
+        ground.appender.hurry();
         Ok(())
     }
 

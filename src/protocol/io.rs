@@ -1,6 +1,8 @@
 //! What goes into the core and what comes out of it. Adapters obey outputs and answer with inputs; they
 //! decide nothing. Every ticket is answered exactly once, unless said otherwise.
 
+mod event;
+
 use std::sync::Arc;
 
 use crate::envelope::{SignedStatement, VerifiedEnvelope};
@@ -11,6 +13,8 @@ use crate::protocol::intake::ToVerify;
 use crate::record::{ConsumerName, Entry, JournalEnds, NewRecord};
 use crate::time::Timestamp;
 use crate::wire::{Frame, Mark, VerdictCode};
+
+pub use event::{Event, LossCause, Outcome};
 
 /// A number that an answer carries back; made by the core, or for submissions by the door.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -413,103 +417,4 @@ pub enum ConsumerClosed {
     /// Its acks are on disk.
     Synced,
     Stopping,
-}
-
-/// What the core tells of itself: a cause each, for one line of log and one counter.
-#[derive(Clone, Debug)]
-pub enum Event {
-    PeerUp {
-        peer: PublisherName,
-    },
-    PeerDown {
-        peer: PublisherName,
-        cause: String,
-    },
-    FeedUp {
-        peer: PublisherName,
-        role: Role,
-    },
-    FeedDown {
-        peer: PublisherName,
-        stream: StreamId,
-        cause: String,
-    },
-    /// The feed to `peer` goes on behind this seq of ours: what lies above is decided again.
-    FeedResumes {
-        peer: PublisherName,
-        after: u64,
-    },
-    /// What became of an envelope.
-    Envelope {
-        id: EventId,
-        source: Option<PublisherName>,
-        outcome: Outcome,
-        bytes: usize,
-    },
-    /// An entry of `peer`'s feed was not taken, and why. For `UnknownPublisher` the detail is the publisher's name.
-    NotTaken {
-        peer: PublisherName,
-        seq: u64,
-        code: VerdictCode,
-        detail: String,
-    },
-    Equivocation {
-        publisher: PublisherName,
-        id: EventId,
-        source: Option<PublisherName>,
-    },
-    Missing {
-        peer: PublisherName,
-        count: u64,
-    },
-    /// Entries that a consumer had not acknowledged are gone.
-    ConsumerMissing {
-        consumer: ConsumerName,
-        count: u64,
-        cause: LossCause,
-    },
-    /// A receiver lost entries that it had taken: so many of them are handed over again.
-    ConsumerAgain {
-        consumer: ConsumerName,
-        count: u64,
-    },
-    ClockOff {
-        wall: Timestamp,
-        steady: Timestamp,
-    },
-    ClockOk,
-    /// A batch could not be written; everything goes on from what is on disk.
-    NotStored {
-        failure: StoreFailure,
-    },
-    Repair {
-        peer: PublisherName,
-        cause: &'static str,
-    },
-    /// A publisher's keys changed, or are revoked: it acts from now on.
-    KeyStatement {
-        publisher: PublisherName,
-        serial: u64,
-        revoked: bool,
-    },
-    /// What `peer` showed is no key statement that this node can verify.
-    StatementRefused {
-        peer: PublisherName,
-        why: String,
-    },
-}
-
-/// Why this node no longer has an entry that it stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LossCause {
-    /// It was older than the journal may be, or beyond its size.
-    Retention,
-    /// Its segment is damaged, or missing.
-    Damage,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    Accepted,
-    Refused,
 }

@@ -196,9 +196,7 @@ impl Node {
             Input::ConsumerAcked { consumer, seq } => self.handoffs.on_acked(consumer, seq, &mut self.ground),
             Input::ConsumerFinished { consumer } => self.handoffs.on_finished(consumer, &mut self.ground),
             Input::ConsumerGone { consumer } => self.handoffs.on_gone(consumer, &mut self.ground),
-            Input::AddressesChanged { peer } => {
-                self.with_link(&peer, Link::on_addresses_changed);
-            }
+            Input::AddressesChanged { peer } => self.with_link(&peer, Link::on_addresses_changed),
             Input::SeenKept { seen_keep_ms } => self.ground.config.seen_keep_ms = seen_keep_ms,
             Input::Trust(trust) => self.on_trust(trust),
             Input::OwnStatement(statement) => self.ground.take_statement(statement),

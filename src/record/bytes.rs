@@ -188,68 +188,56 @@ pub fn glance(bytes: &[u8]) -> Result<Glance, RecordError> {
 pub fn encode_note(note: &Note, out: &mut Vec<u8>) {
     match note {
         Note::Advanced { peer, to } => {
-            out.push(kind::ADVANCED);
-            put_name(out, peer.as_str());
+            begin(out, kind::ADVANCED, peer.as_str());
             put_mark(out, *to);
         }
         Note::Owed { peer, owed } => {
-            out.push(kind::OWED);
-            put_name(out, peer.as_str());
+            begin(out, kind::OWED, peer.as_str());
             put_owed(out, owed);
         }
         Note::Settled { peer, seq } => {
-            out.push(kind::SETTLED);
-            put_name(out, peer.as_str());
+            begin(out, kind::SETTLED, peer.as_str());
             put_u64(out, *seq);
         }
         Note::Rejected { peer, place } => {
-            out.push(kind::REJECTED);
-            put_name(out, peer.as_str());
+            begin(out, kind::REJECTED, peer.as_str());
             put_place(out, place);
         }
         Note::ReadAgain { peer, reason, publisher, next } => {
-            out.push(kind::READ_AGAIN);
-            put_name(out, peer.as_str());
+            begin(out, kind::READ_AGAIN, peer.as_str());
             out.push(*reason as u8);
             put_publisher(out, publisher.as_ref());
             put_next(out, *next);
         }
         Note::Resumed { peer, to } => {
-            out.push(kind::RESUMED);
-            put_name(out, peer.as_str());
+            begin(out, kind::RESUMED, peer.as_str());
             put_mark(out, *to);
         }
         Note::Feed { peer, state } => {
-            out.push(kind::FEED);
-            put_name(out, peer.as_str());
+            begin(out, kind::FEED, peer.as_str());
             put_feed(out, state);
         }
         Note::Position { consumer, seq, own } => {
-            out.push(kind::POSITION);
-            put_name(out, consumer.as_str());
+            begin(out, kind::POSITION, consumer.as_str());
             put_u64(out, *seq);
             out.push(u8::from(*own));
         }
         Note::Missing { consumer, to, count } => {
-            out.push(kind::MISSING);
-            put_name(out, consumer.as_str());
+            begin(out, kind::MISSING, consumer.as_str());
             put_u64(out, *to);
             put_u64(out, *count);
         }
         Note::Rewound { consumer, seq } => {
-            out.push(kind::REWOUND);
-            put_name(out, consumer.as_str());
+            begin(out, kind::REWOUND, consumer.as_str());
             put_u64(out, *seq);
         }
         Note::ConsumerGone { consumer } => {
-            out.push(kind::CONSUMER_GONE);
-            put_name(out, consumer.as_str());
+            begin(out, kind::CONSUMER_GONE, consumer.as_str());
         }
         Note::Floor(at) => put_timed(out, kind::FLOOR, *at),
         Note::Steady(at) => put_timed(out, kind::STEADY, *at),
         Note::Equivocation { publisher, key, digest } => {
-            out.push(kind::EQUIVOCATION);
-            put_name(out, publisher.as_str());
+            begin(out, kind::EQUIVOCATION, publisher.as_str());
             out.extend_from_slice(&key.0);
             out.extend_from_slice(&digest.0);
         }
@@ -260,6 +248,12 @@ pub fn encode_note(note: &Note, out: &mut Vec<u8>) {
             out.extend_from_slice(statement.bytes());
         }
     }
+}
+
+/// Begins a note about `name`.
+fn begin(out: &mut Vec<u8>, kind: u8, name: &str) {
+    out.push(kind);
+    put_name(out, name);
 }
 
 fn put_u64(out: &mut Vec<u8>, value: u64) {

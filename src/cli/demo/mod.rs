@@ -68,7 +68,8 @@ struct Story {
 impl Story {
     fn scene(&mut self, title: &str) -> Result<()> {
         self.scene += 1;
-        self.line(format!("\n{}. {title}", self.scene))
+        self.line("")?;
+        self.line(format!("{}. {title}", self.scene))
     }
 
     fn say(&mut self, text: impl std::fmt::Display) -> Result<()> {
@@ -286,5 +287,6 @@ fn count(story: &mut Story, mesh: &mut Mesh, published: usize) -> Result<()> {
     let back = mesh.at.receive_rest()?;
     ensure!(back == 0, "cert-at got {back} of its own events back");
     story.say("cert-at got none of its own back")?;
-    story.line("\nok: nothing lost, nothing twice, nothing looped")
+    story.line("")?;
+    story.line("ok: nothing lost, nothing twice, nothing looped")
 }

@@ -141,9 +141,10 @@ fn introduce(invitation: &Invitation, connects: bool, config: &NodeConfig, keyri
     talk(format!("name         {}", invitation.name));
     talk(format!("federation   {}", invitation.federation));
     talk(format!("key          {}", public_key_text(&invitation.key)));
-    talk(invitation.words().behind("their words  "));
-    let ours = invitation::words(&keyring.public_key()).behind("our words    ");
-    talk(format!("{ours} ({})", config.name));
+    invitation.words().behind("their words  ").into_iter().for_each(talk);
+    let [first, second] = invitation::words(&keyring.public_key()).behind("our words    ");
+    talk(first);
+    talk(format!("{second} ({})", config.name));
     match (invitation.addresses.as_slice(), connects) {
         ([], _) => talk("addresses    none: it will connect to us, or be heard of through others"),
         (addresses, true) => talk(format!("addresses    {}", addresses.join(" "))),

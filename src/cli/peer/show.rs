@@ -38,9 +38,10 @@ pub fn show(place: &Place, name: &PublisherName, json: bool) -> Result<(), Failu
     }
     answer.line(name)?;
     let compared = if facts.verified { "(verified)" } else { "(not verified)" };
-    let words = invitation::words(&held.peer.key).behind("  words      ");
+    let [first, second] = invitation::words(&held.peer.key).behind("  words      ");
     answer.line(format!("  key        {}", facts.key))?;
-    answer.line(format!("{words} {compared}"))?;
+    answer.line(first)?;
+    answer.line(format!("{second} {compared}"))?;
     for (what, value) in [
         ("state", facts.state.to_owned()),
         ("paired", story(&held.pairing)),

@@ -1,0 +1,25 @@
+//! The verbs of `aside`.
+
+use clap::Subcommand;
+
+#[derive(Debug, Subcommand)]
+pub enum AsideVerb {
+    /// Show what was set aside, by one door or by all, and why; needs no running node.
+    #[command(after_help = "Examples:
+  intelmesh aside list
+  intelmesh aside list pipeline --json | jq -r .code | sort | uniq -c")]
+    List {
+        /// One door alone, by its name in `status`
+        door: Option<String>,
+        /// Only the last N of each door
+        #[arg(long, value_name = "N")]
+        last: Option<usize>,
+    },
+    /// Send everything that a door has set aside through it again; what is refused again is set aside again.
+    #[command(after_help = "Examples:
+  intelmesh aside retry pipeline")]
+    Retry {
+        /// By its name in `status`
+        door: String,
+    },
+}

@@ -1,0 +1,47 @@
+//! One entry that the operator has sent through its door again, out of turn.
+
+use super::{ConsumerDoor, Writing};
+use crate::local::again::{Again, HandedAgain};
+use crate::local::receiver::{Made, Receiver, ReceiverError};
+
+impl<R: Receiver> ConsumerDoor<R> {
+    /// One entry out of turn: the operator asked for it. Where it is not known what became of it, or the node
+    /// stops, it gets no answer, and its line stays in `aside/`.
+    pub(super) async fn hand_again(&mut self, again: Again) -> Result<(), ReceiverError> {
+        let Again { entry, claim, done } = again;
+        if !claim.begin() {
+            return Ok(());
+        }
+        let handed = match self.write(&entry) {
+            _ if self.has_expired(entry.envelope.core().expires) => {
+                self.tally.expired(entry.envelope.id());
+                HandedAgain::Expired
+            }
+            Writing::Nothing => HandedAgain::Taken,
+            Writing::SetAside(record) => {
+                if !self.set_aside(&record).await {
+                    return Ok(());
+                }
+                HandedAgain::SetAside
+            }
+            Writing::Line { line, adapted } => {
+                let made = [Made { mark: None, line, adapted, expires: None }];
+                loop {
+                    let Some(taken) = self.hand(&made).await else { return Ok(()) };
+                    if taken? > 0 {
+                        break;
+                    }
+                    claim.leave();
+                    if self.behind.stopping.is_cancelled() || !claim.begin() {
+                        return Ok(());
+                    }
+                }
+                self.tally.handed(1, u64::from(adapted));
+                HandedAgain::Taken
+            }
+        };
+        // Whoever asked may have gone.
+        let _ = done.send(handed);
+        Ok(())
+    }
+}
