@@ -71,6 +71,17 @@ pub fn append(state_dir: &Path, decision: &Decision<'_>) -> io::Result<()> {
     lines::append_line(&state_dir.join(AUDIT_FILE), serde_json::to_vec(decision)?, is_line)
 }
 
+/// Can lines be appended to the file in `state_dir`? Also if there is none yet.
+///
+/// # Errors
+/// What the file system says.
+pub fn check_writable(state_dir: &Path) -> io::Result<()> {
+    match rustix::fs::access(state_dir.join(AUDIT_FILE), rustix::fs::Access::WRITE_OK) {
+        Err(rustix::io::Errno::NOENT) => Ok(()),
+        checked => Ok(checked?),
+    }
+}
+
 /// The user who runs this program, and who became that user by sudo: `root (sudo alice)`.
 pub fn who() -> String {
     let uid = rustix::process::getuid().as_raw();

@@ -297,7 +297,7 @@ fn the_terminal_is_asked_where_stdin_is_the_invitation() {
         let output = child.wait_with_output().unwrap();
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         assert_eq!(output.status.code(), Some(code), "{said}");
-        assert!(said.contains("our words") && said.contains("Do both read the same words"), "{said}");
+        assert!(said.contains("our words") && said.contains("Do both read the same ten words"), "{said}");
     }
     let file = fs::read_to_string(shell.path().join("ee/peers/cert-at.toml")).unwrap();
     assert!(file.lines().any(|line| line == "verified = true"), "{file}");

@@ -118,6 +118,13 @@ fn what_root_writes_the_nodes_account_can_read() {
     assert_eq!(owner(&file), (0, NODE, 0o640));
     assert_eq!(owner(&packaged.state().join("audit.jsonl")), (NODE, NODE, 0o600));
     wait_until("the node has read it", SOON, || packaged.node.peer("cert-ee")["state"] == "trusted");
+    // A file that the node cannot write is told as long as that lasts.
+    own(&packaged.state().join("audit.jsonl"), 0, 0, 0o600);
+    wait_until("status names it", SOON, || {
+        packaged.node.status()["health"].to_string().contains("audit.jsonl:1: cannot be written")
+    });
+    own(&packaged.state().join("audit.jsonl"), NODE, NODE, 0o600);
+    wait_until("the warning ends", SOON, || !packaged.node.complains("config_bad"));
 
     let rotated = packaged.node.say(&["key", "rotate", "--yes"], "");
     assert_eq!(rotated.code, 0, "{rotated:?}");

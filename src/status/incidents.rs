@@ -35,9 +35,11 @@ pub enum Acknowledged {
 }
 
 impl Incidents {
-    /// As a process finds them that starts.
+    /// As a process finds them that starts. What doors set aside lies on disk: that is looked at, not remembered.
     pub fn carried_over(self) -> Self {
-        Self { carried: self.shown.clone(), ..self }
+        let on_disk = |found: &&Health| found.code == HealthCode::DoorRejects;
+        let carried = self.shown.iter().filter(|found| !on_disk(found)).cloned().collect();
+        Self { carried, ..self }
     }
 
     /// What is shown of `derived` (worst first), with what an earlier process showed.
@@ -133,8 +135,13 @@ mod tests {
     #[test]
     fn a_restart_forgets_no_incident_and_keeps_no_state() {
         let mut before = Incidents::default();
-        let both = vec![found(HealthCode::RejectedByPeer, 5, true), found(HealthCode::PeerDown, 5, false)];
-        before.take_up(both, NOW);
+        let all = vec![
+            found(HealthCode::RejectedByPeer, 5, true),
+            found(HealthCode::PeerDown, 5, false),
+            // A start finds it on disk, if it is still there.
+            found(HealthCode::DoorRejects, 5, true),
+        ];
+        before.take_up(all, NOW);
         let text = serde_json::to_string(&before).unwrap();
         let mut after: Incidents = serde_json::from_str::<Incidents>(&text).unwrap().carried_over();
         let shown = after.take_up(Vec::new(), NOW);

@@ -44,7 +44,7 @@ fn what_the_receiver_would_refuse_is_set_aside_and_handed_over_at_the_operators_
             (0, "pipeline: 1 taken, 0 set aside again, 0 left as they were")
         );
     });
-    assert!(!nodes[1].complains("door_rejects"));
+    wait_until("the warning ends", PATIENCE, || !nodes[1].complains("door_rejects"));
     nodes[1].kill9();
     nodes[1].start();
     let mut stream = collector.accept();
@@ -169,7 +169,7 @@ fn a_retry_that_is_killed_goes_on_where_it_was() {
         let said = retried.join().expect("it ends");
         assert_eq!((said.code, said.stdout.split(',').next()), (0, Some("pipeline: 2 taken")));
     });
-    assert!(!nodes[1].complains("door_rejects"));
+    wait_until("the warning ends", PATIENCE, || !nodes[1].complains("door_rejects"));
 }
 
 #[test]

@@ -1,10 +1,12 @@
 //! What the command line asks of the loop, and what the loop answers from what it holds.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
 use super::EventLoop;
+use crate::audit;
 use crate::clock;
 use crate::control::{
     CONSUMERS_SCHEMA, ConsumerFact, ConsumerFacts, WAITING_SCHEMA, WaitingEvent, WaitingFacts, Went,
@@ -17,7 +19,8 @@ use crate::protocol::Input;
 use crate::protocol::io::{Command, Ticket};
 use crate::protocol::view::ConsumerView;
 use crate::record::Entry;
-use crate::status::Snapshot;
+use crate::status::{HealthCode, Problem, Snapshot};
+use crate::time::Timestamp;
 use crate::wire::VerdictCode;
 
 impl EventLoop {
@@ -95,7 +98,8 @@ impl EventLoop {
         let (view, now) = (self.node.view(), clock::now());
         let store = &self.parts.store;
         self.watches.lags.observe(&view, now, |seq| store.arrived(seq));
-        let lasting = [&self.watches.keys_stale, &self.watches.renamed];
+        let audit = audit_fault(&self.files.config.paths.state, now.wall);
+        let lasting = [&self.watches.keys_stale, &self.watches.renamed, &audit];
         let first_seq = view.ends.first_seq();
         let not_deliverable = self.watches.undeliverable.shown(&self.files.peers, first_seq, now.wall);
         let facts = Facts {
@@ -172,4 +176,17 @@ impl EventLoop {
             consumers: view.consumers.iter().map(fact).collect(),
         }
     }
+}
+
+/// Another account's `audit.jsonl`: what is decided is not written down any more.
+fn audit_fault(state: &Path, now: Timestamp) -> Option<Problem> {
+    let error = audit::check_writable(state).err()?;
+    let file = state.join(audit::AUDIT_FILE);
+    let shown = file.display();
+    Some(Problem {
+        at: now,
+        what: format!("{shown}:1: cannot be written: {error}"),
+        hint: Some(format!("intelmesh check, as root, prints the line that corrects it: chown … {shown}")),
+        code: Some(HealthCode::ConfigBad),
+    })
 }
