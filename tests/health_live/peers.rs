@@ -294,7 +294,7 @@ fn start_and_stop_are_lines_of_the_log() {
     a.stop();
     a.start();
     let log = a.log();
-    let line = |word: &str| log.lines().filter(|line| line.contains(word)).last().map(str::to_owned);
+    let line = |word: &str| log.lines().rfind(|line| line.contains(word)).map(str::to_owned);
     let started = line("started").unwrap_or_else(|| panic!("{log}"));
     for part in ["version=", "name=cert-at", "listening=", "last_seq=1", "peers=0", "doors=\"none\""] {
         assert!(started.contains(part), "{part} in {started}");
