@@ -5,7 +5,7 @@
 #[path = "docs/walk.rs"]
 mod walk;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -210,6 +210,43 @@ fn the_vocabulary_of_links_is_documented_as_the_program_has_it() {
     }
     let rows = document.lines().filter(|line| line.starts_with("| `")).count();
     assert_eq!(rows, intelmesh::link::VOCABULARY.len(), "a type too many in docs/LINKS.md");
+}
+
+/// `$name` and its value, for each bound of the source.
+macro_rules! bounds {
+    ($($name:ident)*) => {
+        [$((stringify!($name), intelmesh::limits::$name as u64)),*]
+    };
+}
+
+/// A second implementer has the document alone: each number in it is the one that the program uses.
+#[test]
+fn each_bound_of_the_protocol_is_the_one_in_use() {
+    let bounds = bounds! {
+        CBOR_DEPTH_MAX FRAME_BYTES_MAX ENVELOPE_BYTES_MAX UNPROTECTED_BYTES_MAX EXTENSIONS_BYTES_MAX LINE_BYTES_MAX
+        EXT_BYTES_MAX JSON_DEPTH_MAX JSON_KEY_BYTES_MAX SEALED_BYTES_MIN SEALED_BYTES_MAX NAME_BYTES_MAX
+        RECIPIENTS_MAX LINKS_MAX LINK_OPAQUE_BYTES_MAX PATH_HOPS_MAX TIME_MS_MAX CANDIDATE_KEYS_MAX
+        FEDERATION_BYTES_MAX SOFTWARE_BYTES_MAX CAPABILITIES_MAX CAPABILITY_BYTES_MAX KEY_STATEMENTS_MAX
+        KEY_STATEMENT_BYTES_MAX STATED_KEYS_MAX SUBSCRIBE_OPTIONS_BYTES_MAX CURSOR_MARKS_MAX DETAIL_BYTES_MAX
+        INVITATION_CHARS_MAX INVITATION_ADDRESS_BYTES_MAX ADDRESSES_MAX WINDOW_ENVELOPES_MAX WINDOW_BYTES_MAX
+        OWED_PER_FEED_MAX WANTS_IN_FLIGHT_MAX WANT_DELAY_MS OFFERED_HOLD_MS IN_FLIGHT_EXPIRES_MS ACK_DELAY_MS
+        SKIP_SCANNED_MAX SKIP_EVERY_MS HEAD_EVERY_MS FEED_SILENT_MS CLONE_PROBE_MS LAZY_AFTER_DUPLICATES
+        MAX_HOPS_DEFAULT CREATED_AHEAD_ACCEPTED_MS CREATED_AHEAD_OWED_MS EQUIVOCATION_PROOFS_MAX READ_AGAIN_MIN_MS
+        RECONNECT_FIRST_MS RECONNECT_MAX_MS HANDSHAKE_MS CONNECTION_CLOSE_MS CONNECTION_IDLE_MS FEED_CLOSE_MS
+        CONNECTIONS_PER_PEER_MAX MUXER_STREAMS_MAX FEEDS_PER_CONNECTION_MAX SEND_QUEUE_BYTES SEND_QUEUE_FACTOR
+        DOOR_STRANGERS_PENDING_MAX DOOR_PREFIX_PENDING_MAX DOOR_PREFIX_PER_SECOND DOOR_PREFIX_BURST
+        DOOR_KNOWN_PENDING_MAX DOOR_ADDRESS_PENDING_MAX DOOR_ADDRESS_PER_SECOND DOOR_ADDRESS_BURST
+    };
+    let in_use = BTreeMap::from(bounds.map(|(name, number)| (name.to_owned(), number)));
+    let protocol = read("docs/PROTOCOL.md");
+    let section = protocol.split("\n## 10. ").nth(1).expect("a section of bounds");
+    let row = |line: &str| {
+        let (name, rest) = line.strip_prefix("| `")?.split_once("` | ")?;
+        let number = rest.split(" |").next()?.replace(',', "").parse().ok()?;
+        Some((name.to_owned(), number))
+    };
+    let said: BTreeMap<String, u64> = section.lines().filter_map(row).collect();
+    assert_eq!(in_use, said, "src/limits.rs on the left, docs/PROTOCOL.md §10 on the right");
 }
 
 /// Section numbers that the source cites are sections that PROTOCOL.md has.
