@@ -118,6 +118,7 @@ fn what_waits_at_a_peer_for_its_operator_is_deferred_and_not_acknowledged() {
     nodes[2].cli(&["key", "revoke", "cert-at", "--yes"]);
     wait_until("it is cut", SOON, || !nodes[0].connected("cert-pl"));
     let ids = nodes[0].publish(&[made(1, 300), made(2, 300)]);
+    has_accepted(&nodes[1], 2);
     wait_until("the relay knows that they wait", SOON, || {
         ids.iter().all(|id| is(&went(&nodes[1], id, "cert-pl"), "deferred", "key_revoked: "))
     });

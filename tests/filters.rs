@@ -151,7 +151,6 @@ fn a_consumer_gets_what_its_filter_admits_and_its_position_passes_the_rest() {
 fn a_list_acts_when_its_file_changes() {
     let mut nodes = unstarted_mesh(&["cert-at", "cert-ee"]);
     let lists = nodes[1].dir().join("lists");
-    std::fs::create_dir(&lists).unwrap();
     std::fs::write(lists.join("asns.txt"), "64496\n").unwrap();
     nodes[1].configure_peer("cert-at", "receive", "where", "'asn_in(event, \"asns.txt\")'");
     start(&mut nodes);
