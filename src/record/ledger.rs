@@ -118,13 +118,7 @@ impl Ledger {
         notes.extend(self.floor.map(Note::Floor));
         let feeds = self.feeds.iter();
         notes.extend(feeds.map(|(peer, state)| Note::Feed { peer: peer.clone(), state: state.clone() }));
-        for (name, Position { seq, own, missing }) in &self.consumers {
-            let consumer = || name.clone();
-            let lost =
-                (*missing > 0).then(|| Note::Missing { consumer: consumer(), to: *seq, count: *missing });
-            notes.extend(lost);
-            notes.push(Note::Position { consumer: consumer(), seq: *seq, own: *own });
-        }
+        notes.extend(self.positions());
         notes.extend(self.statements.all().cloned().map(Note::Statement));
         for (publisher, known) in &self.equivocations {
             notes.extend(known.iter().map(|(key, digest)| Note::Equivocation {
@@ -132,6 +126,23 @@ impl Ledger {
                 key: *key,
                 digest: *digest,
             }));
+        }
+        notes
+    }
+
+    /// The notes that rebuild what is known of consumers.
+    pub fn positions(&self) -> Vec<Note> {
+        let mut notes = Vec::new();
+        for (name, Position { seq, own, missing }) in &self.consumers {
+            let consumer = || name.clone();
+            if *missing > 0 {
+                // Before the first entry nothing can be missing: so it is counted there, and then gone back.
+                notes.push(Note::Missing { consumer: consumer(), to: (*seq).max(1), count: *missing });
+            }
+            notes.push(Note::Position { consumer: consumer(), seq: *seq, own: *own });
+            if *missing > 0 && *seq == 0 {
+                notes.push(Note::Rewound { consumer: consumer(), seq: 0 });
+            }
         }
         notes
     }
@@ -188,10 +199,12 @@ mod tests {
         let mut ledger = Ledger::default();
         ledger.apply(&Note::Missing { consumer: consumer.clone(), to: 5, count: 2 });
         ledger.apply(&Note::Position { consumer: consumer.clone(), seq: 90, own: true });
-        ledger.apply(&Note::Rewound { consumer: consumer.clone(), seq: 6 });
-        let again = ledger.notes();
-        again.iter().for_each(|note| ledger.apply(note));
-        assert_eq!(ledger.consumers[&consumer], Position { seq: 6, own: true, missing: 2 });
+        for seq in [6, 0] {
+            ledger.apply(&Note::Rewound { consumer: consumer.clone(), seq });
+            let mut again = Ledger::default();
+            ledger.notes().iter().for_each(|note| again.apply(note));
+            assert_eq!(again.consumers[&consumer], Position { seq, own: true, missing: 2 });
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use super::disk::{Disk, is_full};
-use super::journal::{AppendError, Batch, Fresh, Journal, JournalConfig};
+use super::journal::{AppendError, Batch, Fresh, Journal, JournalConfig, WentBack};
 use super::links::{LinkDb, LinkIndex, Row};
 use super::seen::{Checks, Covered, Emptied, Flush, Recovery, SeenDb, SeenError, SeenFault, SeenSet};
 use super::segment::JournalError;
@@ -89,10 +89,15 @@ pub enum Problem {
     )]
     MissingSegments,
     #[error(
-        "journal: it ends at seq {last} and went to {was} before: it begins a new log, what is gone is taken again \
-         from the peers, and consumers may get some of it twice"
+        "journal: it ends at seq {last} and went to {was} at least: it begins a new log, and what is gone is taken again \
+         from the peers"
     )]
     WentBack { last: u64, was: u64 },
+    #[error(
+        "consumer {consumer}: had acknowledged {count} or more of the entries that are gone: those that come again \
+         are handed off again"
+    )]
+    HadMore { consumer: ConsumerName, count: u64 },
     #[error("seen: rebuilt from the journal ({ids} ids); what was created before {floor} is refused")]
     SeenRebuilt { ids: u64, floor: Timestamp },
     #[error("{0}")]
@@ -217,14 +222,21 @@ impl<D: Disk, B: SeenDb> Engine<D, B> {
     ) -> Result<(Self, Opened), StoreError> {
         let first = [Note::Steady(now.wall), Note::Floor(now.wall.minus_ms(config.seen_keep_ms()))];
         let (journal, opening) = Journal::open(disk, config.journal, fresh, &first)?;
-        let (seen, recovery) = SeenSet::open(db, &journal, opening.emptied, config.checks)?;
-        let links = LinkIndex::open(links, &journal, opening.emptied, config.link_bytes())?;
+        // What went with the end of the journal must be forgotten, too, or it could not be taken again.
+        let emptied = opening.emptied || opening.went_back.is_some();
+        let (seen, recovery) = SeenSet::open(db, &journal, emptied, config.checks)?;
+        let links = LinkIndex::open(links, &journal, emptied, config.link_bytes())?;
         let mut engine = Self { journal, seen, links, config, unsettled: None, problems: Vec::new() };
         let mut problems = Vec::new();
         problems.extend(opening.cut.map(|(file, offset)| Problem::TornTail { file, offset }));
         problems.extend(opening.damaged.into_iter().map(Problem::DamagedSegment));
         if opening.missing_segments {
             problems.push(Problem::MissingSegments);
+        }
+        if let Some(WentBack { was, had }) = opening.went_back {
+            problems.push(Problem::WentBack { last: engine.journal.last().seq, was });
+            let had = had.into_iter().map(|(consumer, count)| Problem::HadMore { consumer, count });
+            problems.extend(had);
         }
         problems.extend(engine.recovered(recovery)?);
         let because = |cause| move |(consumer, count)| (consumer, count, cause);

@@ -1,6 +1,6 @@
 //! Where envelopes become durable (design §3, §7): the journal, which is the one truth, and the seen set and the
 //! link index, which can be made again from it. In reading order: `disk` (what is asked of a disk), `format`, `frame`, `segment`,
-//! `index`, `journal`, `seen`, `links`, `engine` (all kept consistent), `service` (its threads). All that is pure over
+//! `index`, `newest`, `journal`, `seen`, `links`, `engine` (all kept consistent), `service` (its threads). All that is pure over
 //! [`disk::Disk`] and runs in the simulator as it runs in the node. Nothing here decides what is accepted.
 
 #[cfg(feature = "node")]
@@ -16,6 +16,7 @@ pub mod journal;
 pub mod links;
 #[cfg(any(test, feature = "sim"))]
 pub mod memory_disk;
+pub mod newest;
 pub mod seen;
 pub mod segment;
 #[cfg(feature = "node")]

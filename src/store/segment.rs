@@ -11,6 +11,7 @@ use super::disk::Disk;
 use super::format::OtherFormat;
 use super::frame::{self, Look};
 use super::index;
+use super::newest;
 use crate::identity::{Check, CheckSecret, LogId};
 use crate::record::Note;
 use crate::record::bytes::{CarrierHead, Glance, RecordError, glance};
@@ -60,7 +61,7 @@ impl JournalError {
             Self::Io { .. } => "look at the disk and the rights of that file".into(),
             Self::Damaged { file, .. } => format!(
                 "keep a copy, move journal/{file} to aside/ and start again: the node takes what it held from its peers, \
-                 and consumers may get some of it twice"
+                 and says for each consumer how much may come again"
             ),
             Self::Format(other) => other.hint(),
         }
@@ -241,8 +242,13 @@ pub fn check_formats(disk: &impl Disk) -> Result<(), JournalError> {
     for name in names.iter().filter(|name| first_of_name(name).is_some()) {
         behind_prefix(name, &start(name, PREFIX_BYTES)?)?;
     }
-    for name in names.iter().filter(|name| name.ends_with(".idx")) {
-        let checked = index::FORMAT.check(&format!("journal/{name}"), &start(name, 8)?);
+    for name in &names {
+        let format = match name.as_str() {
+            newest::FILE => newest::FORMAT,
+            name if name.ends_with(".idx") => index::FORMAT,
+            _ => continue,
+        };
+        let checked = format.check(&format!("journal/{name}"), &start(name, 8)?);
         checked.map_err(JournalError::Format)?;
     }
     Ok(())

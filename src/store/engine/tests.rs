@@ -251,6 +251,101 @@ fn a_later_position_does_not_take_back_what_is_missing() {
     assert_eq!((position(&engine), opened.missing), ((floor, floor), vec![]));
 }
 
+/// As the hint for damage says.
+fn move_newest_away(world: &World) {
+    let names = world.disk.list().unwrap();
+    let newest = names.into_iter().filter(|name| name.ends_with(".seg")).max().unwrap();
+    world.disk.remove(&newest).unwrap();
+    world.disk.sync_names().unwrap();
+}
+
+fn acked(seq: u64) -> NewRecord {
+    NewRecord::Note(Note::Position { consumer: soc(), seq, own: true })
+}
+
+/// No flush ever ran, the power went, and in the segment there is one entry, or none: the file beside it proves it.
+#[test]
+fn a_newest_segment_moved_away_is_noticed_however_young() {
+    let world = World::new(1 << 20);
+    let (mut engine, _) = world.open(1);
+    let segments = |world: &World| world.disk.list().unwrap().iter().filter(|n| n.ends_with(".seg")).count();
+    let mut n = 0;
+    while segments(&world) < 2 {
+        append(&mut engine, n..n + 1);
+        n += 1;
+    }
+    drop(engine);
+    world.crash();
+    move_newest_away(&world);
+    let (mut engine, opened) = world.open(2);
+    assert_eq!(opened.problems, [Problem::WentBack { last: n - 1, was: n }]);
+    assert_eq!(opened.ends.log_id, fresh(2).log_id);
+    assert_eq!(seen(&mut engine, n - 1..n), [false], "it can be taken again");
+    // The first batch of the next segment finds no room for its proof: nothing may be written then.
+    while segments(&world) < 3 {
+        world.disk.fill_after(Some(5));
+        let full = engine.append(vec![carrier(n)]).is_err();
+        world.disk.fill_after(None);
+        if full {
+            engine.append(vec![carrier(n)]).unwrap();
+        }
+        n += 1;
+    }
+    drop(engine);
+    world.crash();
+    move_newest_away(&world);
+    assert!(matches!(world.open(3).1.problems[..], [Problem::WentBack { .. }]));
+}
+
+/// Positions and what is missing do not go back with the segment, and what comes again is counted.
+#[test]
+fn positions_survive_a_newest_segment_moved_away() {
+    let world = World::new(1 << 20);
+    let (mut engine, _) = world.open(1);
+    let siem = ConsumerName::parse("siem").unwrap();
+    let of_siem = |seq| NewRecord::Note(Note::Position { consumer: siem.clone(), seq, own: true });
+    engine.append(vec![acked(3), of_siem(0)]).unwrap();
+    append(&mut engine, 0..1500);
+    let missing = Note::Missing { consumer: soc(), to: 1480, count: 7 };
+    engine.append(vec![NewRecord::Note(missing), acked(1490), of_siem(600)]).unwrap();
+    engine.journal.mark_quiet();
+    drop(engine);
+    world.crash();
+    move_newest_away(&world);
+    let (engine, opened) = world.open(2);
+    let last = opened.ends.last.seq;
+    assert!((601..1490).contains(&last));
+    let had = Problem::HadMore { consumer: soc(), count: 1490 - last };
+    assert_eq!(opened.problems, [Problem::WentBack { last, was: 1500 }, had]);
+    assert_eq!(position(&engine), (last, 7));
+    assert_eq!(engine.journal.ledger().consumers[&siem].seq, 600);
+    drop(engine);
+    world.crash();
+    let (engine, opened) = world.open(3);
+    assert_eq!((position(&engine), opened.problems), ((last, 7), vec![]));
+}
+
+/// A young journal has but one.
+#[test]
+fn the_only_segment_moved_away_is_told_too() {
+    let world = World::new(1 << 20);
+    let (mut engine, _) = world.open(1);
+    append(&mut engine, 0..5);
+    let missing = NewRecord::Note(Note::Missing { consumer: soc(), to: 2, count: 2 });
+    engine.append(vec![missing, acked(4)]).unwrap();
+    engine.close().unwrap();
+    drop(engine);
+    move_newest_away(&world);
+    let (engine, opened) = world.open(2);
+    let had = Problem::HadMore { consumer: soc(), count: 4 };
+    assert_eq!(opened.problems, [Problem::WentBack { last: 0, was: 5 }, had]);
+    assert_eq!(position(&engine), (0, 2));
+    drop(engine);
+    world.crash();
+    let (engine, opened) = world.open(3);
+    assert_eq!((position(&engine), opened.problems), ((0, 2), vec![]));
+}
+
 /// An operator moved the newest segment away, as the hint says: its seqs were given to entries that are gone.
 #[test]
 fn a_newest_segment_moved_away_is_told_and_begins_a_log() {
@@ -260,9 +355,7 @@ fn a_newest_segment_moved_away_is_told_and_begins_a_log() {
     engine.close().unwrap();
     let log_id = engine.journal.log_id();
     drop(engine);
-    let names = world.disk.list().unwrap();
-    let newest = names.into_iter().filter(|name| name.ends_with(".seg")).max().unwrap();
-    world.disk.remove(&newest).unwrap();
+    move_newest_away(&world);
     let (mut engine, opened) = world.open(2);
     let last = opened.ends.last.seq;
     assert!((1..1500).contains(&last));

@@ -7,18 +7,22 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use super::{Active, Closed, Journal};
+use super::{Active, Closed, Journal, Named};
 use crate::envelope::IdScheme;
 use crate::record::bytes::{CarrierHead, encode_entry, encode_note};
 use crate::record::{Entry, JournalEnds, Ledger, NewCarrier, NewRecord, Note, Twin};
 use crate::store::disk::{Disk, is_full};
 use crate::store::frame;
 use crate::store::index::{self, Index};
+use crate::store::newest;
 use crate::store::segment::{self, Header, JournalError, NEW_SUFFIX};
 use crate::wire::Mark;
 
 /// Room is asked for in steps of this many bytes, or less on a small disk.
 const RESERVE_BYTES: u64 = 4 * 1024 * 1024;
+
+/// After so many batches that moved positions of consumers these are written beside the segments, too.
+const MOVED_MAX: u32 = 64;
 
 #[derive(Debug, Error)]
 pub enum AppendError {
@@ -129,6 +133,7 @@ impl<D: Disk> Journal<D> {
             return Err(AppendError::Full);
         }
         self.roll_where_full()?;
+        self.name_newest(MOVED_MAX)?;
         let mut batch = self.empty_batch();
         for record in records {
             match record {
@@ -162,6 +167,7 @@ impl<D: Disk> Journal<D> {
             self.tail.push(entry);
         }
         batch.notes.iter().for_each(|note| self.ledger.apply(note));
+        self.named.moved += u32::from(batch.notes.iter().any(|note| note.consumer().is_some()));
         self.oldest = self.oldest.max(batch.retired.unwrap_or(0));
         self.active.end = batch.at + batch.bytes.len() as u64;
         self.active.reserved = self.active.reserved.max(batch.reserve_to);
@@ -210,6 +216,7 @@ impl<D: Disk> Journal<D> {
     /// Marks, without a sync, that all before was synced. For when nothing waits: damage in the last batch
     /// is then told from a torn tail. An error means nothing: the mark may be missing.
     pub fn mark_quiet(&mut self) {
+        let _ = self.name_newest(1);
         if self.active.unsynced.is_some() || self.active.end == self.active.start {
             return;
         }
@@ -228,6 +235,10 @@ impl<D: Disk> Journal<D> {
     /// [`JournalError::Io`].
     pub fn close(&mut self) -> Result<(), JournalError> {
         self.mark_quiet();
+        match self.name_newest(0) {
+            Err(AppendError::Failed(error)) => return Err(error),
+            Ok(()) | Err(AppendError::Full) => {}
+        }
         let name = &self.active.name;
         self.disk.truncate(name, self.active.end).map_err(JournalError::io(name))?;
         self.disk.sync(name).map_err(JournalError::io(name))?;
@@ -286,6 +297,22 @@ impl<D: Disk> Journal<D> {
     /// [`AppendError`].
     pub fn begin_log(&mut self) -> Result<(), AppendError> {
         self.roll(self.fresh.log_id, None)
+    }
+
+    /// Names the active segment beside the segments, so that a start notices if it was moved away, and the positions
+    /// of consumers, if that many batches have moved them.
+    ///
+    /// # Errors
+    /// [`AppendError`]: nothing may be written to a segment that is not named.
+    pub(super) fn name_newest(&mut self, moved: u32) -> Result<(), AppendError> {
+        let segment = Some((self.log_id(), self.active.header.first));
+        if self.named.segment == segment && self.named.moved < moved {
+            return Ok(());
+        }
+        let written = self.newest().write(&*self.disk);
+        written.map_err(|error| AppendError::of(newest::FILE, error))?;
+        self.named = Named { segment, moved: 0 };
+        Ok(())
     }
 
     fn roll_where_full(&mut self) -> Result<(), AppendError> {

@@ -22,6 +22,7 @@ use std::sync::Arc;
 
 use super::disk::Disk;
 use super::index::{Index, Summary};
+use super::newest::Newest;
 use super::segment::Header;
 use crate::identity::{CheckSecret, LogId};
 use crate::limits::SEGMENT_BYTES;
@@ -30,7 +31,7 @@ use crate::time::Timestamp;
 use crate::wire::Mark;
 
 pub use append::{AppendError, Batch};
-pub use open::Opening;
+pub use open::{Opening, WentBack};
 pub use read::{Found, Located};
 pub use retain::Retirement;
 pub use walk::Unreadable;
@@ -99,6 +100,15 @@ struct Active {
     unsynced: Option<u64>,
 }
 
+/// How much of what the journal is now stands in the file beside its segments ([`Newest`]).
+#[derive(Clone, Copy, Debug, Default)]
+struct Named {
+    /// The newest segment: without that nothing is written to it.
+    segment: Option<(LogId, u64)>,
+    /// Batches since then that moved positions.
+    moved: u32,
+}
+
 #[derive(Debug)]
 pub struct Journal<D> {
     disk: Arc<D>,
@@ -110,6 +120,7 @@ pub struct Journal<D> {
     ledger: Ledger,
     /// Segments below this first seq were given up.
     oldest: u64,
+    named: Named,
     /// Ever gave up or lost something: the seen set may hold what is no longer here.
     dropped: bool,
     tail: Tail,
@@ -157,6 +168,12 @@ impl<D: Disk> Journal<D> {
 
     pub fn disk(&self) -> &Arc<D> {
         &self.disk
+    }
+
+    /// What the file beside the segments should say.
+    fn newest(&self) -> Newest {
+        let (log_id, first) = (self.log_id(), self.active.header.first);
+        Newest { log_id, first, last: self.last().seq, consumers: self.ledger.consumers.clone() }
     }
 
     fn summaries(&self) -> impl Iterator<Item = &Summary> {

@@ -5,10 +5,11 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::append::{AppendError, make_segment, write_index};
-use super::{Active, Closed, Fresh, Journal, JournalConfig, Tail};
-use crate::record::{FeedState, Ledger, Note};
+use super::{Active, Closed, Fresh, Journal, JournalConfig, Named, Tail};
+use crate::record::{ConsumerName, FeedState, Ledger, Note};
 use crate::store::disk::Disk;
 use crate::store::index::{self, Index, Summary};
+use crate::store::newest::Newest;
 use crate::store::segment::{self, Header, JournalError, NEW_SUFFIX, Piece, Scan, Step};
 use crate::wire::Mark;
 
@@ -23,10 +24,21 @@ pub struct Opening {
     pub emptied: bool,
     /// Segments were missing: the journal has a new name, and what they held must be taken again.
     pub missing_segments: bool,
+    /// The newest segment, or all of them, were moved away: the journal has a new name.
+    pub went_back: Option<WentBack>,
     /// A torn tail was cut off: the file and how many bytes of it remain.
     pub cut: Option<(String, u64)>,
     /// Damage in closed segments, of which all but the broken records can be read.
     pub damaged: Vec<String>,
+}
+
+/// What a journal lost with its newest segments. What peers still hold of it comes again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WentBack {
+    /// It had reached this seq at least.
+    pub was: u64,
+    /// How many of the entries that are gone each consumer had acknowledged, at least.
+    pub had: Vec<(ConsumerName, u64)>,
 }
 
 struct Listed {
@@ -47,8 +59,9 @@ impl<D: Disk> Journal<D> {
         notes: &[Note],
     ) -> Result<(Self, Opening), JournalError> {
         let mut listed = list(&*disk)?;
+        let said = Newest::read(&*disk)?;
         let Some(newest) = listed.pop() else {
-            return make(disk, config, fresh, notes);
+            return make(disk, config, fresh, notes, said);
         };
         let mut opening = Opening::default();
         let newest_replay = replay(&*disk, newest, true)?;
@@ -65,16 +78,45 @@ impl<D: Disk> Journal<D> {
         let gap = find_gap(&listed, &active.header, oldest);
         let closed = survey_closed(&*disk, &listed, &active.header, &mut opening.damaged)?;
         let dropped = oldest > 1 || !active.header.gaps.is_empty();
-        let tail = Tail::default();
-        let mut journal = Self { disk, config, fresh, closed, active, ledger, oldest, dropped, tail };
-        if let Some(gap) = gap {
+        let (named, tail) = (Named::default(), Tail::default());
+        let mut journal = Self { disk, config, fresh, closed, active, ledger, oldest, named, dropped, tail };
+        if gap.is_some() {
             journal.dropped = true;
             opening.missing_segments = true;
             // What the segments held is asked for again: every feed is read from its start.
             journal.ledger.feeds.values_mut().for_each(|feed| *feed = FeedState::default());
-            journal.roll(fresh.log_id, Some(gap)).map_err(open_fault)?;
         }
+        opening.went_back = said.filter(|said| journal.lacks(said)).map(|said| journal.go_back(said));
+        if gap.is_some() || opening.went_back.is_some() {
+            journal.roll(fresh.log_id, gap).map_err(open_fault)?;
+        }
+        journal.name_if_room()?;
         Ok((journal, opening))
+    }
+
+    /// Is the segment that was the newest gone? One of the same place and of another log was begun by a start that ended
+    /// before it could tell.
+    fn lacks(&self, said: &Newest) -> bool {
+        let (log_id, first) = (self.log_id(), self.active.header.first);
+        said.first > first || said.first == first && said.log_id != log_id
+    }
+
+    /// Takes the positions of consumers from beside the segments: those in the ledger are older.
+    fn go_back(&mut self, said: Newest) -> WentBack {
+        let last = self.last().seq;
+        let had = said.consumers.iter().filter(|(_, position)| position.seq > last);
+        let had = had.map(|(name, position)| (name.clone(), position.seq - last)).collect();
+        self.ledger.consumers = said.consumers;
+        self.ledger.consumers.values_mut().for_each(|position| position.seq = position.seq.min(last));
+        WentBack { was: said.last.max(said.first), had }
+    }
+
+    /// Nothing is written to the newest segment before this succeeded; without room it is tried again then.
+    fn name_if_room(&mut self) -> Result<(), JournalError> {
+        match self.name_newest(1) {
+            Err(AppendError::Failed(error)) => Err(error),
+            Ok(()) | Err(AppendError::Full) => Ok(()),
+        }
     }
 }
 
@@ -92,6 +134,7 @@ fn make<D: Disk>(
     config: JournalConfig,
     fresh: Fresh,
     notes: &[Note],
+    said: Option<Newest>,
 ) -> Result<(Journal<D>, Opening), JournalError> {
     let mut ledger = Ledger::default();
     notes.iter().for_each(|note| ledger.apply(note));
@@ -107,9 +150,15 @@ fn make<D: Disk>(
         check_secret: fresh.check_secret,
     };
     let active = make_segment(&*disk, header, &ledger).map_err(open_fault)?;
-    let (closed, tail) = (VecDeque::new(), Tail::default());
-    let journal = Journal { disk, config, fresh, closed, active, ledger, oldest: 1, dropped: false, tail };
-    Ok((journal, Opening { emptied: true, ..Opening::default() }))
+    let (closed, named, tail) = (VecDeque::new(), Named::default(), Tail::default());
+    let mut journal =
+        Journal { disk, config, fresh, closed, active, ledger, oldest: 1, named, dropped: false, tail };
+    let went_back = said.map(|said| journal.go_back(said));
+    if went_back.is_some() {
+        journal.roll(fresh.log_id, None).map_err(open_fault)?;
+    }
+    journal.name_if_room()?;
+    Ok((journal, Opening { emptied: true, went_back, ..Opening::default() }))
 }
 
 /// All segments by first seq, their headers read. Files that were being made are removed, and indexes

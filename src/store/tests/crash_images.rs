@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use crate::files::recorder::{Image, Op, each_image, lay_out, note, record};
 use crate::identity::EventKey;
 use crate::record::{ConsumerName, NewRecord, Note};
-use crate::store::engine::{Engine, EngineConfig, Opened, StoreError};
+use crate::store::engine::{Engine, EngineConfig, Opened, Problem, StoreError};
 use crate::store::file_disk::FileDisk;
 use crate::store::links::day_links::DayLinks;
 use crate::store::seen::day_db::DayDb;
@@ -101,7 +101,10 @@ pub fn run(dir: &Path, rounds: u64) {
 
 /// What must hold of a directory after a power cut in which all up to `last` had been acknowledged.
 fn check(dir: &Path, last: u64) -> Result<(), String> {
-    let (mut engine, _) = open(dir).map_err(|error| format!("it does not start: {error}"))?;
+    let (mut engine, opened) = open(dir).map_err(|error| format!("it does not start: {error}"))?;
+    if let Some(problem) = opened.problems.iter().find(|it| matches!(it, Problem::WentBack { .. })) {
+        return Err(format!("nothing was moved away: {problem}"));
+    }
     let (floor, end) = (engine.journal.floor().seq, engine.journal.last().seq);
     if end < last {
         return Err(format!("event {last} was acknowledged, and the journal ends at {end}"));
