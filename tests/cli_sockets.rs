@@ -207,6 +207,31 @@ fn tail_stops_when_nothing_comes_for_a_while() {
 }
 
 #[test]
+fn tail_says_on_stderr_that_from_is_ignored() {
+    let mut part = Part::new("out.sock");
+    let notice = "{\"notice\":\"soc goes on after seq 1\",\"code\":\"from_ignored\",\"position\":1}\n";
+    let node = part.serve(move |stream| hand_off(&stream, &format!("{notice}{{\"seq\":2}}\n")));
+    let asked = "tail --consumer soc --from now --count 1";
+    part.shell.says(asked, "", 0, "{\"seq\":2}\n", "soc goes on after seq 1\n");
+    assert_eq!(node.join().unwrap().last().unwrap(), "{\"ack\":2}");
+}
+
+/// A consumer that is removed while it reads gets the reason as its last line.
+#[test]
+fn tail_tells_a_last_reason_from_events() {
+    let removed = "{\"error\":\"removed\",\"code\":\"removed\"}\n";
+    for (form, event) in [("iep04", "{\"seq\":1}\n"), ("plain", "{\"error\":\"x\",\"code\":\"y\"}\n")] {
+        let mut part = Part::new("out.sock");
+        part.serve(move |stream| {
+            lines(&stream).next().unwrap().unwrap();
+            say(&stream, &format!("{event}{event}{removed}"));
+        });
+        let asked = format!("tail --consumer soc --form {form}");
+        part.shell.says(&asked, "", 2, &event.repeat(2), "error: removed (removed)\n");
+    }
+}
+
+#[test]
 fn tail_reports_a_refused_request_and_a_node_that_stops() {
     let mut part = Part::new("out.sock");
     let busy = "{\"error\":\"consumer \\\"soc\\\" is in use\",\"code\":\"busy\"}\n";

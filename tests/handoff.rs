@@ -79,6 +79,26 @@ fn a_consumer_without_acks_moves_as_lines_are_written() {
     assert!(Consumer::open(&nodes[1], &request).rest(QUIET).is_empty());
 }
 
+/// `from` of a known consumer was ignored without a word.
+#[test]
+fn a_known_consumer_is_told_that_from_is_ignored() {
+    let (nodes, all) = two_with_events(3);
+    let mut first = Consumer::open(&nodes[1], &json!({"consumer": "soc", "from": "earliest"}));
+    let handed = first.take(2);
+    assert_eq!(ids(&handed), all[..2], "no notice for a new one");
+    first.ack(handed[1].seq).expect("an ack can be sent");
+    first.finish();
+    for from in [json!("now"), json!("earliest"), json!(1)] {
+        let mut again = Consumer::open(&nodes[1], &json!({"consumer": "soc", "from": from}));
+        let line = again.next_raw().expect("a line").expect("a notice");
+        let notice: Value = serde_json::from_str(&line).expect("JSON");
+        assert_eq!((&notice["code"], &notice["position"]), (&json!("from_ignored"), &json!(handed[1].seq)));
+        assert_eq!(ids(&again.take(1)), all[2..]);
+    }
+    let mut quiet = Consumer::open(&nodes[1], &json!({"consumer": "soc"}));
+    assert_eq!(ids(&quiet.take(1)), all[2..], "none if nothing was asked for");
+}
+
 #[test]
 fn a_name_in_use_is_busy_until_the_older_connection_ends() {
     let (nodes, _) = two_with_events(1);

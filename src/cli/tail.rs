@@ -6,10 +6,11 @@ use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::answer::Answer;
+use super::answer::{Answer, talk};
 use super::args::{Form, TailArgs};
 use super::failure::Failure;
 use super::place::Place;
@@ -17,6 +18,9 @@ use super::stop;
 
 /// A line of hand-off: the longest event with meta and path around it, in bytes.
 const HANDED_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+/// After a reason the node closes the connection within this.
+const LAST_LINE_WITHIN: Duration = Duration::from_secs(1);
 
 /// The first line on `out.sock` (contract §3).
 #[derive(Serialize)]
@@ -55,6 +59,13 @@ struct Refused {
     code: String,
 }
 
+/// The line before all others if the node does not use `--from`.
+#[derive(Deserialize)]
+struct Noticed {
+    notice: String,
+    code: String,
+}
+
 pub fn tail(place: &Place, args: &TailArgs) -> Result<(), Failure> {
     let stream = place.connect("out.sock")?;
     let opening = Opening {
@@ -83,7 +94,8 @@ pub fn tail(place: &Place, args: &TailArgs) -> Result<(), Failure> {
     }
     let has_seq = matches!(args.form, None | Some(Form::Iep04));
     let named = args.consumer.is_some();
-    Reading { stream, named, has_seq, printed: 0, ack: None }.run(args, &stopped)
+    let is_plain = args.form == Some(Form::Plain);
+    Reading { stream, named, has_seq, is_plain, printed: 0, ack: None }.run(args, &stopped)
 }
 
 struct Reading {
@@ -91,6 +103,8 @@ struct Reading {
     named: bool,
     /// Lines say their seq, and are acknowledged by it; else by their number.
     has_seq: bool,
+    /// Lines are payloads, which may hold any keys.
+    is_plain: bool,
     printed: u64,
     /// What the lines that were printed since the last ack are acknowledged with.
     ack: Option<String>,
@@ -125,6 +139,7 @@ impl Reading {
         answer: &mut Answer,
     ) -> Result<End, Failure> {
         let mut line = Vec::new();
+        let mut may_notice = self.named && args.from.is_some();
         loop {
             match read_line(reader, &mut line) {
                 Ok(true) => {}
@@ -134,9 +149,13 @@ impl Reading {
                 }
                 Err(error) => return Err(broken(&error)),
             }
-            if self.printed == 0 {
-                refused(&line)?;
+            if std::mem::take(&mut may_notice)
+                && let Some(notice) = noticed(&line)
+            {
+                talk(notice);
+                continue;
             }
+            self.end_if_refused(&line, reader)?;
             answer.json_text(&line)?;
             self.printed += 1;
             self.note_ack(&line)?;
@@ -150,6 +169,20 @@ impl Reading {
                 return Ok(End::Count);
             }
         }
+    }
+
+    /// Fails with the reason that the node gives before it closes. Without meta an event may look the same: the reason
+    /// is the last line.
+    fn end_if_refused(&self, line: &[u8], reader: &mut BufReader<UnixStream>) -> Result<(), Failure> {
+        let Err(reason) = refused(line) else { return Ok(()) };
+        if !self.is_plain {
+            return Err(reason);
+        }
+        let idle = self.stream.read_timeout().map_err(|error| broken(&error))?;
+        self.stream.set_read_timeout(Some(LAST_LINE_WITHIN)).map_err(|error| broken(&error))?;
+        let is_last = matches!(reader.fill_buf(), Ok(rest) if rest.is_empty());
+        self.stream.set_read_timeout(idle).map_err(|error| broken(&error))?;
+        if is_last { Err(reason) } else { Ok(()) }
     }
 
     fn note_ack(&mut self, line: &[u8]) -> Result<(), Failure> {
@@ -178,9 +211,7 @@ impl Reading {
         if !self.named || self.stream.shutdown(Shutdown::Write).is_err() {
             return Ok(());
         }
-        self.stream
-            .set_read_timeout(Some(std::time::Duration::from_secs(10)))
-            .map_err(|error| broken(&error))?;
+        self.stream.set_read_timeout(Some(Duration::from_secs(10))).map_err(|error| broken(&error))?;
         let mut line = Vec::new();
         // What comes here was on its way before; it is not acknowledged, and comes again.
         while read_line(&mut reader, &mut line)
@@ -208,6 +239,11 @@ fn read_line(reader: &mut BufReader<UnixStream>, line: &mut Vec<u8>) -> io::Resu
             Err(error) => return Err(error),
         }
     }
+}
+
+fn noticed(line: &[u8]) -> Option<String> {
+    let Noticed { notice, code } = serde_json::from_slice(line).ok()?;
+    (code == "from_ignored").then_some(notice)
 }
 
 fn refused(line: &[u8]) -> Result<(), Failure> {

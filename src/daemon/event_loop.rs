@@ -294,6 +294,7 @@ impl EventLoop {
             Output::Submitted { .. }
             | Output::Recalled { .. }
             | Output::HandOff { .. }
+            | Output::FromIgnored { .. }
             | Output::ConsumerClosed { .. } => {
                 self.parts.doors.handle(output);
             }

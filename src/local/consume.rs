@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::handed::Handed;
 use super::lines::{Line, LineReader};
 use super::opening::{Opening, Outgoing};
-use super::request::{Ack, Refused, parse_ack, parse_request};
+use super::request::{Ack, Refused, from_ignored, parse_ack, parse_request};
 use super::{Consumers, MakeLists};
 use crate::format::{Carried, Form, HandOff};
 use crate::limits::CONSUMER_LINE_BYTES_MAX;
@@ -31,6 +31,10 @@ const LAST_ACKS_WITHIN: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) enum ToConsumer {
     Entries(Vec<Arc<Entry>>),
+    /// The connection goes on after this position, not at the place that it asked for.
+    FromIgnored {
+        position: u64,
+    },
     Closed(ConsumerClosed),
 }
 
@@ -211,6 +215,12 @@ impl Connection {
         while let Some(said) = told.recv().await {
             let entries = match said {
                 ToConsumer::Entries(entries) => entries,
+                ToConsumer::FromIgnored { position } => {
+                    if out.write(&from_ignored(self.name.as_ref(), position)).await.is_err() {
+                        return WriteEnd::Broken;
+                    }
+                    continue;
+                }
                 ToConsumer::Closed(why) => return WriteEnd::Closed(why),
             };
             self.wait_for_acks().await;

@@ -87,6 +87,8 @@ impl Work {
     fn told(&mut self, told: ToConsumer) -> Option<End> {
         match told {
             ToConsumer::Closed(why) => Some(End::Closed(why)),
+            // `from` of a door stands in a file, and says each time where it began.
+            ToConsumer::FromIgnored { .. } => None,
             ToConsumer::Entries(entries) => {
                 self.entries.extend(entries);
                 self.batch_open = true;

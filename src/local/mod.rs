@@ -253,13 +253,16 @@ impl Doors {
         &self.set
     }
 
-    /// Obeys `Submitted`, `Recalled`, `HandOff` and `ConsumerClosed`; never waits. What is for others is given back.
+    /// Obeys `Submitted`, `Recalled`, `HandOff`, `FromIgnored` and `ConsumerClosed`; never waits. What is for others is given back.
     pub fn handle(&self, output: Output) -> Option<Output> {
         match output {
             Output::Submitted { ticket, outcome } => self.pending.answer(ticket, outcome),
             Output::Recalled { ticket, lineage } => self.pending.recalled(ticket, lineage),
             Output::HandOff { consumer, entries } => {
                 self.consumers.tell(consumer, ToConsumer::Entries(entries));
+            }
+            Output::FromIgnored { consumer, position } => {
+                self.consumers.tell(consumer, ToConsumer::FromIgnored { position });
             }
             Output::ConsumerClosed { consumer, why } => {
                 self.consumers.tell(consumer, ToConsumer::Closed(why));
@@ -303,7 +306,7 @@ struct Consumers {
 }
 
 impl Consumers {
-    /// The core hands over one batch and waits for it to be written: two and a farewell fit.
+    /// The core hands over one batch and waits for it to be written: a notice, two batches and a farewell fit.
     const TOLD_MAX: usize = 4;
 
     fn open(&self) -> (ConsumerId, mpsc::Receiver<ToConsumer>) {

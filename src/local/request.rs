@@ -41,6 +41,17 @@ impl Refused {
     }
 }
 
+/// Returns the first line of a consumer that named a place and has a position already.
+pub(super) fn from_ignored(name: Option<&ConsumerName>, position: u64) -> Vec<u8> {
+    let name = name.map(ConsumerName::to_string).unwrap_or_default();
+    let notice = format!(
+        "\"from\" is ignored: consumer \"{name}\" has a position and goes on after seq {position}; \
+         to move it: intelmesh consumer rewind {name} --to PLACE"
+    );
+    let line = serde_json::json!({"notice": notice, "code": "from_ignored", "position": position});
+    format!("{line}\n").into_bytes()
+}
+
 /// A request as typed.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -138,6 +138,11 @@ impl Handoffs {
             (None, From::Seq(seq)) => (seq.saturating_sub(1).max(ground.ends.floor.seq), None),
             (None, From::Time(time)) => (ground.ends.floor.seq, Some(time)),
         };
+        if let Some(position) = &known
+            && request.from.is_some()
+        {
+            ground.emit(Output::FromIgnored { consumer: id, position: position.seq });
+        }
         if let Some(name) = &request.name
             && known.is_none_or(|position| position.own != request.own)
         {

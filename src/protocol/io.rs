@@ -372,6 +372,11 @@ pub enum Output {
         consumer: ConsumerId,
         entries: Vec<Arc<Entry>>,
     },
+    /// `from` of the request is not used: this consumer goes on after its position. Comes before any entry.
+    FromIgnored {
+        consumer: ConsumerId,
+        position: u64,
+    },
     /// The connection ends: its request was refused, or its acks are durable.
     ConsumerClosed {
         consumer: ConsumerId,

@@ -445,6 +445,7 @@ impl World {
                     self.agenda.after(after, Happening::Consume { node, life });
                 }
             }
+            Output::FromIgnored { .. } => {}
             Output::ConsumerClosed { consumer, .. } => {
                 self.pipelines[node].closed(consumer);
                 let life = self.machines[node].lives;
