@@ -29,7 +29,7 @@ fn init_makes_a_node_once() {
     let made = "cert-at is made in at: its keys are in keys/ (back them up), its peers go into peers/\n\
                 key WORDS\n    WORDS\n\
                 defaults: default_tlp = \"GREEN\" for events without a label; for peers tlp_max = \"AMBER\", relay = true\n\
-                for the safe, on paper: whoever has this line can end the use of this node's key, and nothing else\n\
+                for the safe, on paper: this line lets anybody end the use of this node's key, and do nothing else\n\
                 REVOCATION\n\
                 next: intelmesh run -C at, then exchange invitations: intelmesh invite -C at\n";
     shell.says(AT, "", 0, "at\n", made);
@@ -392,6 +392,18 @@ fn check_names_everything_at_once_and_the_line_that_mends_it() {
     let said = shell.run("check -C at", "");
     assert_eq!((said.code, said.stdout.as_str()), (Some(1), "2 errors, 0 warnings\n"));
     assert!(said.stderr.starts_with("error: intelmesh.toml:2: "), "{}", said.stderr);
+}
+
+/// The hint of `key revoke cert-at` was `key revoke --yes`, which ends this node's own key for ever.
+#[test]
+fn revoke_hint_names_the_peer() {
+    let shell = two_nodes();
+    let given = invitation(&shell, "at");
+    assert_eq!(shell.run("peer add - --yes -C ee", &given).code, Some(0));
+    let asked = "Nothing new that cert-at signs will be taken, by whatever way it comes. Go on [y/N]?\n\
+                 error: cert-at was not revoked: nobody to ask, stdin has ended\n\
+                 hint: say it with --yes: intelmesh key revoke cert-at --yes\n";
+    shell.says("key revoke cert-at -C ee", "", 2, "", asked);
 }
 
 #[test]

@@ -277,7 +277,7 @@ pub struct SubmitArgs {
     /// The least label: CLEAR, GREEN, AMBER, AMBER+STRICT or RED; a stricter one of an event stays
     #[arg(long, value_name = "LABEL", value_parser = label)]
     pub tlp: Option<Tlp>,
-    /// Encrypt to the recipients: whoever relays it cannot read it
+    /// Encrypt to the recipients: relays cannot read it
     #[arg(long)]
     pub seal: bool,
     /// Send nothing: say who would get each event, sealed or not, and by which rule; needs no running node

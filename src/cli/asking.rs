@@ -20,7 +20,8 @@ pub enum From {
 /// Bytes of an answer that are looked at.
 const ANSWER_BYTES_MAX: u64 = 64;
 
-/// Does the operator say yes? `otherwise` is what was not done, `verb` what can be said with `--yes`.
+/// Does the operator say yes? `otherwise` is what was not done, `verb` what can be said with `--yes`, with all its
+/// arguments: without them it may be a worse one.
 ///
 /// # Errors
 /// Exit 2 if nobody can be asked.
@@ -43,7 +44,7 @@ pub fn agreed(question: &str, from: From, otherwise: &str, verb: &str) -> Result
             "peer add" | "peer verify" => {
                 format!("compare the fingerprint's words with the peer, then: {verb} … --yes")
             }
-            _ => format!("say it with --yes: {verb} --yes"),
+            _ => format!("say it with --yes: intelmesh {verb} --yes"),
         }));
     };
     Ok(matches!(line.trim().to_lowercase().as_str(), "y" | "yes"))

@@ -34,7 +34,7 @@ pub fn init(flag: Option<PathBuf>, args: InitArgs) -> Result<(), Failure> {
         "defaults: default_tlp = \"GREEN\" for events without a label; for peers tlp_max = \"AMBER\", relay = true",
     );
     talk(
-        "for the safe, on paper: whoever has this line can end the use of this node's key, and nothing else",
+        "for the safe, on paper: this line lets anybody end the use of this node's key, and do nothing else",
     );
     talk(super::key::revocation_line(&keyring, &new.name)?);
     talk(format!("next: intelmesh run -C {shown}, then exchange invitations: intelmesh invite -C {shown}"));

@@ -173,7 +173,8 @@ fn revoke_peer(place: &Place, name: &PublisherName, yes: bool) -> Result<(), Fai
     let file = file_of(&config, name)?;
     let ask = format!("Nothing new that {name} signs will be taken, by whatever way it comes. Go on [y/N]?");
     let no = format!("{name} was not revoked");
-    if !yes && !agreed(&ask, From::Stdin, &no, "key revoke")? {
+    // Without the name it would be the verb that ends our own key.
+    if !yes && !agreed(&ask, From::Stdin, &no, &format!("key revoke {name}"))? {
         return Err(Failure::no(no));
     }
     write::set_revoked(&file)?;
@@ -229,7 +230,8 @@ fn revoke_by_statement(place: &Place, file: &Path, yes: bool) -> Result<(), Fail
     }
     let (ask, no) =
         (format!("This revokes the key of {publisher} for ever. Go on [y/N]?"), "nothing was revoked");
-    if !yes && !agreed(&ask, From::Stdin, no, "key revoke")? {
+    let verb = format!("key revoke --statement {}", file.display());
+    if !yes && !agreed(&ask, From::Stdin, no, &verb)? {
         return Err(Failure::no(no));
     }
     if publisher == config.name {

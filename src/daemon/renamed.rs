@@ -29,7 +29,7 @@ pub fn noticed(state: &Path, name: &PublisherName, now: Timestamp) -> Option<Pro
     }
     let former = known?;
     let what = format!(
-        "this node was called \"{former}\" at its last start, and is called \"{name}\" now: peers refuse it by its new name"
+        "this node was called \"{former}\" at its last start, and is called \"{name}\" now: peers whose file has the former name refuse it"
     );
     let hint = format!(
         "each peer renames peers/{former}.toml to {name}.toml with aliases = [\"{former}\"]; \

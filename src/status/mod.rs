@@ -76,8 +76,8 @@ impl Snapshot {
     pub fn judge(&mut self, thresholds: &Thresholds, incidents: &mut Incidents, now: Timestamp) {
         let derived = derive(self, thresholds, now);
         self.health = incidents.take_up(derived, now);
-        self.starting =
-            self.health.is_empty() && self.starts(thresholds) && self.watched().any(Peer::is_away);
+        let is_open = self.watched().any(Peer::is_away) || self.doors.iter().any(|door| door.down.is_some());
+        self.starting = self.health.is_empty() && self.starts(thresholds) && is_open;
         self.ok = self.health.is_empty() && !self.starting;
     }
 

@@ -305,9 +305,11 @@ pub(super) fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
     in_words(&last.to_string())
 }
 
+/// The cause if the other end breaks off before it has proved a key.
+pub(super) const NOT_OURS: &str = "the other end does not speak intelmesh";
+
 /// What the libraries below say of a handshake tells an operator nothing.
 fn in_words(text: &str) -> String {
-    const NOT_OURS: &str = "what answers there does not speak intelmesh";
     const WORDS: [(&str, &str); 6] = [
         ("Received an invalid message", NOT_OURS),
         ("Protocol negotiation failed", NOT_OURS),

@@ -7,7 +7,7 @@ use crate::status::{Health, Peer, Snapshot};
 pub fn health_line(snapshot: &Snapshot) -> String {
     let watched: Vec<&Peer> = snapshot.watched().collect();
     let Some(worst) = snapshot.health.first() else {
-        return if snapshot.starting { starting(&watched) } else { well(snapshot, &watched) };
+        return if snapshot.starting { starting(snapshot, &watched) } else { well(snapshot, &watched) };
     };
     let down: Vec<&Health> =
         snapshot.health.iter().filter(|health| health.code == HealthCode::PeerDown).collect();
@@ -32,10 +32,20 @@ fn well(snapshot: &Snapshot, watched: &[&Peer]) -> String {
     format!("ok: {up} of {} peers up{feeds}, {consumers}", watched.len())
 }
 
-fn starting(watched: &[&Peer]) -> String {
-    let names: Vec<&str> =
+fn starting(snapshot: &Snapshot, watched: &[&Peer]) -> String {
+    let peers: Vec<&str> =
         watched.iter().filter(|peer| peer.is_away()).map(|peer| peer.name.as_str()).collect();
-    format!("starting: {} of {} peers are not connected yet: {}", names.len(), watched.len(), listed(&names))
+    let doors = snapshot.doors.iter().filter(|door| door.down.is_some());
+    let doors: Vec<&str> = doors.map(|door| door.name.as_str()).collect();
+    let mut open = Vec::new();
+    if !peers.is_empty() {
+        let (away, all) = (peers.len(), watched.len());
+        open.push(format!("{away} of {all} peers are not connected yet: {}", listed(&peers)));
+    }
+    if !doors.is_empty() {
+        open.push(format!("doors that have not reached their other end yet: {}", listed(&doors)));
+    }
+    format!("starting: {}", open.join("; "))
 }
 
 fn several_down(down: &[&Health], watched: usize, others: usize) -> String {

@@ -16,7 +16,7 @@ use super::super::link::{Early, PeerLink, Tell, Told};
 use super::super::pump::Pump;
 use super::super::queue::FeedQueue;
 use super::super::swarm::BehaviourEvent;
-use super::{Announcement, Connection, Engine, Served, root_cause};
+use super::{Announcement, Connection, Engine, NOT_OURS, Served, root_cause};
 use crate::clock;
 use crate::limits::CONNECTIONS_PER_PEER_MAX;
 use crate::protocol::io::Input;
@@ -239,7 +239,10 @@ pub(in crate::transport) fn dial_failure(error: DialError, proved: bool) -> Dial
         tried.iter().map(|(address, error)| format!("{}: {}", without_id(address), root_cause(error)));
     let causes = causes.collect::<Vec<_>>().join("; ");
     match other_key {
-        _ if proved => DialFailure::TurnedAway(causes),
+        // It has proved its key, so it does speak intelmesh.
+        _ if proved => {
+            DialFailure::TurnedAway(causes.replace(NOT_OURS, "closed after both keys were proved"))
+        }
         Some((address, id)) => DialFailure::OtherKey { address: address.to_string(), key: key_text(&id) },
         None => DialFailure::Unreachable(causes),
     }
