@@ -60,7 +60,7 @@ pub const VOCABULARY: [Term; 11] = [
         "derived-from",
         "basis of",
         ("derived-from", "http://purl.org/dc/terms/source"),
-        "left rests on what right says, among other things",
+        "left rests on right, among other sources",
     ),
     term(
         "same-report",
@@ -78,25 +78,25 @@ pub const VOCABULARY: [Term; 11] = [
         "related",
         "related",
         ("related-to", "http://purl.org/dc/terms/relation"),
-        "both have to do with each other, in whatever way",
+        "both have to do with each other, in a way that is not stated",
     ),
     term(
         "source-of",
         "has source",
         ("related-to", "urn:intelmesh:relation:source-of"),
-        "left has a source of what right tells of, in an event with many sources",
+        "left has one source of the incident in right, which has many sources",
     ),
     term(
         "target-of",
         "has target",
         ("related-to", "urn:intelmesh:relation:target-of"),
-        "left has a target of what right tells of, in an event with many targets",
+        "left has one target of the incident in right, which has many targets",
     ),
     term(
         "replaces",
         "replaced by",
         ("supersedes", "http://purl.org/dc/terms/replaces"),
-        "left says better what right says; counts among one publisher's own events",
+        "left is a better version of right; counts among one publisher's own events",
     ),
     term(
         "withdraws",
@@ -114,7 +114,7 @@ pub const VOCABULARY: [Term; 11] = [
         "corroborates",
         "corroborated by",
         ("duplicate-of", "http://purl.org/spar/cito/confirms"),
-        "left says of its own knowledge what right says; also shown between events with the same content id",
+        "left confirms right from its own knowledge; also shown between events with the same content",
     ),
 ];
 
