@@ -27,7 +27,7 @@ fn submit(node: usize, nth: u64) -> Fault {
 /// A seen set is made again, which lacks what retention took. The start dies before the floor is on disk, and the
 /// power takes what the cache knew of it.
 pub fn floor_is_late(seed: u64) -> Plan {
-    let (at, syncs) = (1_500 + chance(seed).random_range(0..200), seed % 3);
+    let (at, syncs) = (1_500 + chance(seed).random_range(0..200), seed % 6);
     let plan = published(seed, 2, Topology::Mesh, 40_000).at(at, Fault::Retire { node: 1 });
     let plan = plan.at(at + 100, Fault::SyncFails { node: 1, syncs, down_ms: 50 });
     let plan = plan.at(at + 100, Fault::SeenLost { node: 1, part: SeenPart::All });
