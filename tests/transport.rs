@@ -58,13 +58,11 @@ async fn a_stranger_gets_nothing_past_the_gate_and_is_shown() {
     let mut a = Node::start("a", 1).await;
     let mut b = Node::start("b", 2).await;
     b.transport.set_peers(vec![a.as_peer()]);
-    b.order(Output::Dial { peer: a.name() });
-    let failed = b.next(|input| matches!(input, Input::DialFailed { .. })).await;
-    let Input::DialFailed { failure, .. } = failed else { panic!() };
+    let failure = b.dial_in_vain(&a).await;
     assert!(matches!(failure, DialFailure::TurnedAway(_)), "{failure:?}");
-    let strangers = a.until(|a| a.transport.strangers().into_iter().next()).await;
-    assert_eq!((strangers.key.as_str(), strangers.count), (public_key_text(&b.key()).as_str(), 1));
-    assert!(strangers.address.starts_with("/ip4/127.0.0.1/tcp/"), "{}", strangers.address);
+    let stranger = a.until_stranger(&b).await;
+    assert_eq!(stranger.count, 1);
+    assert!(stranger.address.starts_with("/ip4/127.0.0.1/tcp/"), "{}", stranger.address);
     assert!(a.heard().is_empty(), "the core heard of a stranger");
 }
 
@@ -79,11 +77,8 @@ async fn another_key_at_a_peers_address_is_named() {
         let wrong = intelmesh::transport::PeerAddresses { addresses: c.as_peer().addresses, ..a.as_peer() };
         c.transport.set_peers(vec![b.as_peer()]);
         b.transport.set_peers([vec![wrong], others].concat());
-        b.order(Output::Dial { peer: a.name() });
-        let failed = b.next(|input| matches!(input, Input::DialFailed { .. })).await;
-        let Input::DialFailed { failure: DialFailure::OtherKey { address, key }, .. } = failed else {
-            panic!("{failed:?}");
-        };
+        let failure = b.dial_in_vain(&a).await;
+        let DialFailure::OtherKey { address, key } = failure else { panic!("{failure:?}") };
         assert!(address.starts_with(&c.address), "{address}");
         assert_eq!(key, public_key_text(&c.key()));
     }
@@ -106,19 +101,16 @@ async fn a_removed_or_paused_peer_is_cut_off_at_once_and_its_feeds_are_reported_
             let then = node.next(closing).await;
             assert!(matches!(then, Input::Disconnected { .. }), "{then:?}");
         }
-        b.order(Output::Dial { peer: a.name() });
-        let failed = b.next(|input| matches!(input, Input::DialFailed { .. })).await;
-        assert!(
-            matches!(failed, Input::DialFailed { failure: DialFailure::TurnedAway(_), .. }),
-            "{failed:?}"
-        );
+        let failure = b.dial_in_vain(&a).await;
+        assert!(matches!(failure, DialFailure::TurnedAway(_)), "{failure:?}");
+        // A node hears that it was turned away before the other side has recorded it.
+        if !paused {
+            a.until_stranger(&b).await;
+        }
         let c = Node::start("c", 3).await;
         c.transport.set_peers(vec![a.as_peer()]);
         c.order(Output::Dial { peer: a.name() });
-        let last = public_key_text(&c.key());
-        let came =
-            |a: &Node| a.transport.strangers().first().is_some_and(|one| one.key == last).then_some(());
-        a.until(came).await;
+        a.until_stranger(&c).await;
         let strangers = a.transport.strangers().len();
         assert_eq!(strangers, 1 + usize::from(!paused), "a paused peer is no stranger");
     }
@@ -273,7 +265,14 @@ async fn a_check_says_of_each_address_what_came_of_it() {
     let outcomes = |report: intelmesh::transport::CheckReport| -> Vec<DialOutcome> {
         report.dials.into_iter().map(|dial| dial.outcome).collect()
     };
-    let before = outcomes(check(&b.secret, &peer).await);
+    // On a busy machine a handshake may be cut by its deadline: that says nothing of the key.
+    let is_cut = |outcome: &DialOutcome| matches!(outcome, DialOutcome::Failed(DialFailure::Unreachable(_)));
+    let mut before = outcomes(check(&b.secret, &peer).await);
+    for _ in 0..node::DIALS_MAX {
+        if before[..2].iter().any(is_cut) {
+            before = outcomes(check(&b.secret, &peer).await);
+        }
+    }
     let DialOutcome::Failed(DialFailure::TurnedAway(cause)) = &before[0] else { panic!("{before:?}") };
     assert!(!cause.contains("does not speak intelmesh"), "it has proved its key: {cause}");
     assert!(matches!(before[1], DialOutcome::Failed(DialFailure::OtherKey { .. })), "{before:?}");

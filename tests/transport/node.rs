@@ -5,14 +5,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ed25519_dalek::{SigningKey, VerifyingKey};
-use intelmesh::identity::{Check, HopPath, PublisherName};
-use intelmesh::protocol::io::{Input, Output, Role, StreamId};
-use intelmesh::transport::{PeerAddresses, Transport, TransportConfig, TransportError};
+use intelmesh::identity::{Check, HopPath, PublisherName, public_key_text};
+use intelmesh::protocol::io::{DialFailure, Input, Output, Role, StreamId};
+use intelmesh::transport::{PeerAddresses, Stranger, Transport, TransportConfig, TransportError};
 use intelmesh::wire::{CarrierFrame, Frame};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 const DEADLINE: Duration = Duration::from_secs(20);
+
+/// Dials whose handshake was cut by its deadline are repeated at most this often.
+pub const DIALS_MAX: usize = 4;
 
 pub struct Node {
     pub secret: SigningKey,
@@ -132,6 +135,26 @@ impl Node {
         let answer =
             self.next(|input| matches!(input, Input::Connected { .. } | Input::DialFailed { .. })).await;
         assert!(matches!(answer, Input::Connected { .. }), "{answer:?}");
+    }
+
+    /// Dials until the handshake tells why it fails. A busy machine may cut it by its deadline before.
+    pub async fn dial_in_vain(&mut self, other: &Node) -> DialFailure {
+        let mut cut = 0;
+        loop {
+            self.order(Output::Dial { peer: other.name() });
+            let failed = self.next(|input| matches!(input, Input::DialFailed { .. })).await;
+            let Input::DialFailed { failure, .. } = failed else { unreachable!() };
+            if !matches!(failure, DialFailure::Unreachable(_)) || cut == DIALS_MAX {
+                return failure;
+            }
+            cut += 1;
+        }
+    }
+
+    /// Waits until `other` is recorded as a stranger, wherever it stands in the list.
+    pub async fn until_stranger(&self, other: &Node) -> Stranger {
+        let key = public_key_text(&other.key());
+        self.until(|node| node.transport.strangers().into_iter().find(|one| one.key == key)).await
     }
 
     pub async fn connect(&mut self, other: &mut Node) {
