@@ -104,6 +104,9 @@ fn what_root_writes_the_nodes_account_can_read() {
     let mut packaged = Packaged::new("cert-at", false);
     let other = Node::init("cert-ee");
     packaged.start();
+    // The kernel gives the files of a process that must not be dumped to root.
+    let memory = PathBuf::from(format!("/proc/{}/mem", packaged.node.pid()));
+    assert_eq!(owner(&memory).0, 0, "no core file of it holds keys, nor may its account read its memory");
     let mut add = Command::new("sh");
     let line = format!(
         "umask 077; exec {} peer add -C {} --yes {}",

@@ -62,11 +62,10 @@ fn contains(hay: &[u8], needle: &[u8]) -> bool {
     hay.windows(needle.len()).any(|part| part == needle)
 }
 
-/// All that a process may write to, as a core file would have it.
+/// All that a process may write to, as a core file would have it. Needs root: a node keeps its memory from its account.
 fn memory_of(node: &Node) -> Vec<Vec<u8>> {
-    let maps = fs::read_to_string(format!("/proc/{}/maps", node.pid())).expect("the maps of our own child");
-    let mut memory =
-        fs::File::open(format!("/proc/{}/mem", node.pid())).expect("the memory of our own child");
+    let maps = fs::read_to_string(format!("/proc/{}/maps", node.pid())).expect("this test needs root");
+    let mut memory = fs::File::open(format!("/proc/{}/mem", node.pid())).expect("this test needs root");
     let mut parts = Vec::new();
     for line in maps.lines().filter(|line| line.split(' ').nth(1).is_some_and(|mode| mode.starts_with("rw")))
     {

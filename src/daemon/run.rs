@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use rand::RngExt as _;
+use rustix::process::DumpableBehavior;
 use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
@@ -87,6 +88,7 @@ impl StartError {
 /// [`StartError`] where it could not start.
 pub fn run(config: NodeConfig) -> Result<(), StartError> {
     log::open(config.log.as_deref());
+    forbid_dumps();
     let io = |path: &Path| {
         let path = path.to_owned();
         move |error| StartError::Io { path, error }
@@ -115,6 +117,14 @@ pub fn run(config: NodeConfig) -> Result<(), StartError> {
     };
     runtime.shutdown_timeout(std::time::Duration::from_secs(2));
     result
+}
+
+/// Keeps private keys out of core files, and this memory from other processes of the same account. A kernel that refuses
+/// that is no reason not to run.
+fn forbid_dumps() {
+    if let Err(error) = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable) {
+        tracing::warn!(%error, "core dumps of this process may hold keys: PR_SET_DUMPABLE failed");
+    }
 }
 
 /// `run/lock`: one process for each directory, whatever is left there.
