@@ -119,6 +119,34 @@ fn another_key_for_a_known_name_and_another_name_for_a_known_key_are_refused() {
     assert_eq!(std::fs::read_to_string(&file).unwrap(), before);
 }
 
+/// Neither sees the file of the other before it writes its own.
+#[test]
+fn of_two_that_add_one_name_at_once_one_is_refused() {
+    let place = tempfile::tempdir().unwrap();
+    let peers = place.path().join("peers");
+    for round in 0..20 {
+        let start = std::sync::Barrier::new(2);
+        let add = |seed: u8| {
+            start.wait();
+            add_peer(&peers, &[], &new_peer(seed, "/ip4/192.0.2.1/tcp/4801"))
+        };
+        let results = std::thread::scope(|scope| {
+            let both = [1, 2].map(|seed| (seed, scope.spawn(move || add(seed))));
+            both.map(|(seed, adding)| (seed, adding.join().unwrap()))
+        });
+        let added: Vec<u8> =
+            results.iter().filter(|(_, result)| result.is_ok()).map(|(seed, _)| *seed).collect();
+        assert_eq!(added.len(), 1, "round {round}: {results:?}");
+        let file = peers.join(format!("{}.toml", new_peer(1, "").name));
+        let text = std::fs::read_to_string(&file).unwrap();
+        assert!(
+            text.contains(&public_key_text(&key(added[0]))),
+            "round {round}: whoever was told so is in the file"
+        );
+        std::fs::remove_file(file).unwrap();
+    }
+}
+
 #[test]
 fn pausing_changes_one_key_even_where_it_was_never_typed() {
     let dir = tempfile::tempdir().unwrap();
