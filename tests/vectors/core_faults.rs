@@ -94,6 +94,7 @@ pub fn of_seals() -> Vec<Vector> {
         Pairs::sealed().with(11, list(&names))
     };
     let two = || Encrypt { recipients: vec![recipient(1), recipient(2)], ..one() };
+    let same = || Encrypt { recipients: vec![recipient(1), recipient(1)], ..one() };
     let other = |from: &[u8], to: &[u8]| {
         let good = recipient(0x5a);
         let at = good.windows(from.len()).position(|part| part == from).unwrap();
@@ -101,10 +102,10 @@ pub fn of_seals() -> Vec<Vector> {
     };
     vec![
         vector("valid-sealed-to-two", "ok", "", "two names, two recipients", named(2).with(16, two().encode()).signed()),
+        vector("valid-sealed-kid-twice", "ok", "", "two names under one key id", named(2).with(16, same().encode()).signed()),
         vector("core-sealed-to-fewer", "core", "sealed_recipients", "two names, one recipient", named(2).signed()),
         vector("core-sealed-to-more", "core", "sealed_recipients", "one name, two recipients", sealed(two())),
         form("core-sealed-nobody", "no recipient in the COSE_Encrypt", Encrypt { recipients: Vec::new(), ..one() }),
-        form("core-sealed-kid-twice", "one key id for two recipients", Encrypt { recipients: vec![recipient(1), recipient(1)], ..one() }),
         form("core-sealed-algorithm", "A128GCM", Encrypt { protected: bytes(&[0xa1, 0x01, 0x01]), ..one() }),
         form("core-sealed-no-iv", "an empty unprotected header", Encrypt { unprotected: vec![0xa0], ..one() }),
         form("core-sealed-iv-11", "an IV of 11 bytes", Encrypt { unprotected: [&[0xa1, 0x05][..], &bytes(&[1; 11])].concat(), ..one() }),

@@ -78,11 +78,6 @@ impl<'a> Sealed<'a> {
             return Err(wrong("its recipients are not 1 to 256"));
         }
         let recipients = (0..count).map(|_| Recipient::read(&mut reader)).collect::<Result<Vec<_>, _>>()?;
-        let mut key_ids: Vec<_> = recipients.iter().map(|recipient| recipient.key_id).collect();
-        key_ids.sort_unstable();
-        if key_ids.windows(2).any(|pair| pair[0] == pair[1]) {
-            return Err(wrong("a key id twice among its recipients"));
-        }
         Ok(Self { iv, ciphertext, recipients })
     }
 }

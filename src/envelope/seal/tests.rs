@@ -173,6 +173,16 @@ fn the_number_of_recipients_is_that_of_the_names() {
     assert_eq!(twice.unwrap_err(), SealError::Twice);
 }
 
+/// Recipients find their place by name: whose key it is, and whether another has the same, is no matter of the form.
+#[test]
+fn two_recipients_under_one_key_id_both_open() {
+    let envelope = signed(sealed_to(core(EVENT), &[key(2), key(2)]));
+    for name in ["cert-ee", "cert-pl"] {
+        assert_eq!(opener(name, &[2]).open(&envelope).unwrap().payload, EVENT, "{name}");
+    }
+    assert_eq!(opener("cert-lv", &[2]).open(&envelope).unwrap_err(), OpenError::NotRecipient);
+}
+
 #[test]
 fn events_of_40_and_of_400_bytes_have_the_same_size() {
     let of = |bytes: usize| {
