@@ -40,6 +40,8 @@ pub struct Batch {
     pub submissions: Vec<(Ticket, bool)>,
     /// Consumers' connections that end once it is durable.
     pub closing: Vec<ConsumerId>,
+    /// Commands of the operator that are answered once it is durable.
+    pub commands: Vec<Ticket>,
 }
 
 #[derive(Clone, Debug)]
@@ -78,8 +80,9 @@ impl Appender {
         self.lazy_since.get_or_insert(now);
     }
 
-    /// What was pushed is written with the next turn: somebody looks whether it acts.
-    pub fn hurry(&mut self) {
+    /// The command `ticket` is answered when everything pushed so far is durable.
+    pub fn answer_command(&mut self, ticket: Ticket) {
+        self.gathering.commands.push(ticket);
         self.urgent = true;
     }
 
@@ -113,6 +116,7 @@ impl Appender {
             || !self.moved_positions.is_empty()
             || !self.gathering.submissions.is_empty()
             || !self.gathering.closing.is_empty()
+            || !self.gathering.commands.is_empty()
     }
 
     /// The next batch, where it is time for one.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
-use crate::identity::PublisherName;
+use crate::identity::{EventKey, PublisherName};
 use crate::limits::{OWED_DEFERRED_QUARTERS, OWED_PER_FEED_MAX, SEND_QUEUE_BYTES, WINDOW_ENVELOPES_MAX};
 use crate::policy::TrustList;
 use crate::protocol::appender::Appender;
@@ -178,6 +178,18 @@ impl Ground {
             (self.ledger.consumers.get_mut(consumer), again.consumers.remove(consumer))
         {
             *now = Position { seq: now.seq.max(again.seq), own: now.own, ..again };
+        }
+    }
+
+    /// Has the operator let this event in, although a revoked key signed it?
+    pub fn is_released(&self, key: EventKey) -> bool {
+        self.ledger.released.contains_key(&key)
+    }
+
+    /// It is stored, or dropped after all.
+    pub fn forget_release(&mut self, key: EventKey) {
+        if self.is_released(key) {
+            self.note(Note::Released { key, at: None });
         }
     }
 

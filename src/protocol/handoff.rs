@@ -314,7 +314,6 @@ impl Handoffs {
         self.close_named(name, ConsumerClosed::Removed, ground);
         self.failing.remove(name);
         ground.note(Note::ConsumerGone { consumer: name.clone() });
-        ground.appender.hurry();
         Ok(())
     }
 
@@ -334,7 +333,6 @@ impl Handoffs {
             From::Seq(seq) => seq.saturating_sub(1).clamp(floor, last),
         };
         ground.note(Note::Rewound { consumer: name.clone(), seq });
-        ground.appender.hurry();
         Ok(())
     }
 

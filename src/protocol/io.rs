@@ -225,7 +225,16 @@ pub enum StoreFailure {
     Stopping,
 }
 
-/// Operator's commands. Each is answered by [`Output::CommandDone`] with its ticket.
+impl std::fmt::Display for StoreFailure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::DiskFull => "the disk is full",
+            Self::Stopping => "the node is stopping",
+        })
+    }
+}
+
+/// Operator's commands. Each is answered by [`Output::CommandDone`] with its ticket: `Ok` once what it changed is durable.
 #[derive(Clone, Debug)]
 pub enum Command {
     /// Ask `peer` again for everything after a place (`None`: from its journal's start).

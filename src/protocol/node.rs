@@ -270,6 +270,9 @@ impl Node {
         for consumer in batch.closing {
             self.ground.emit(Output::ConsumerClosed { consumer, why: ConsumerClosed::Synced });
         }
+        for ticket in batch.commands {
+            self.ground.emit(Output::CommandDone { ticket, result: Ok(()) });
+        }
         self.recall_parked();
     }
 
@@ -287,6 +290,10 @@ impl Node {
             }
             for consumer in batch.closing {
                 self.ground.emit(Output::ConsumerClosed { consumer, why: ConsumerClosed::Stopping });
+            }
+            for ticket in batch.commands {
+                let result = Err(format!("nothing was changed: {failure}"));
+                self.ground.emit(Output::CommandDone { ticket, result });
             }
         }
         for link in self.links.values_mut() {
@@ -356,6 +363,7 @@ impl Node {
         self.streams.retain(|_, owner| owner != peer);
     }
 
+    /// What a command writes down is durable before it is answered.
     fn on_command(&mut self, command: Command) {
         let (ticket, result) = match command {
             Command::Rewind { ticket, peer, to } => {
@@ -387,7 +395,10 @@ impl Node {
             }
             Command::Stop { ticket } => return self.stop(ticket),
         };
-        self.ground.emit(Output::CommandDone { ticket, result });
+        match result {
+            Ok(()) => self.ground.appender.answer_command(ticket),
+            Err(_) => self.ground.emit(Output::CommandDone { ticket, result }),
+        }
     }
 
     fn read_again(&mut self, peer: &PublisherName, to: u64) -> Result<(), String> {

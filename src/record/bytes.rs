@@ -59,6 +59,7 @@ mod kind {
     pub const RESUMED: u8 = 14;
     pub const CONSUMER_GONE: u8 = 15;
     pub const REWOUND: u8 = 16;
+    pub const RELEASED: u8 = 17;
 }
 
 /// What the store must know of a carrier without decoding its envelope: enough for index, seen set and
@@ -247,6 +248,12 @@ pub fn encode_note(note: &Note, out: &mut Vec<u8>) {
             out.extend_from_slice(&(statement.bytes().len() as u16).to_be_bytes());
             out.extend_from_slice(statement.bytes());
         }
+        Note::Released { key, at } => {
+            out.push(kind::RELEASED);
+            out.extend_from_slice(&key.0);
+            out.push(u8::from(at.is_some()));
+            at.iter().for_each(|at| put_u64(out, at.0));
+        }
     }
 }
 
@@ -390,6 +397,11 @@ fn note(number: u8, input: &mut Input<'_>) -> Result<Note, RecordError> {
             let len = u16::from_be_bytes(input.array()?);
             Note::Statement(SignedStatement::stored(signer, input.take(len.into())?)?)
         }
+        kind::RELEASED => {
+            let key = EventKey(input.array()?);
+            let at = if input.flag()? { Some(Timestamp(input.u64()?)) } else { None };
+            Note::Released { key, at }
+        }
         other => return Err(RecordError::Kind(other)),
     })
 }
@@ -441,6 +453,8 @@ mod tests {
             Note::Floor(Timestamp(1)),
             Note::Steady(Timestamp(2)),
             Note::Equivocation { publisher: peer, key: EventKey([1; 16]), digest: CoreDigest([2; 32]) },
+            Note::Released { key: EventKey([1; 16]), at: Some(Timestamp(3)) },
+            Note::Released { key: EventKey([1; 16]), at: None },
         ]
     }
 

@@ -54,6 +54,9 @@ pub struct Ledger {
     pub equivocations: BTreeMap<PublisherName, BTreeSet<(EventKey, CoreDigest)>>,
     /// What each identity key said last: kept for ever, also of one that is trusted no more.
     pub statements: StatementBook,
+    /// Events of revoked keys that may be taken after all, and since when. What was released before `floor` is too old
+    /// to be taken, and is forgotten.
+    pub released: BTreeMap<EventKey, Timestamp>,
 }
 
 impl Ledger {
@@ -95,9 +98,18 @@ impl Ledger {
             Note::ConsumerGone { consumer } => {
                 self.consumers.remove(consumer);
             }
-            Note::Floor(at) => self.floor = self.floor.max(Some(*at)),
+            Note::Floor(at) => {
+                self.floor = self.floor.max(Some(*at));
+                self.released.retain(|_, released| *released >= *at);
+            }
             Note::Steady(at) => self.steady = self.steady.max(*at),
             Note::Statement(statement) => self.statements.take(statement.clone()),
+            Note::Released { key, at: Some(at) } => {
+                self.released.insert(*key, *at);
+            }
+            Note::Released { key, at: None } => {
+                self.released.remove(key);
+            }
             Note::Equivocation { publisher, key, digest } => {
                 let known = self.equivocations.entry(publisher.clone()).or_default();
                 if known.len() < EQUIVOCATION_PROOFS_MAX {
@@ -120,6 +132,8 @@ impl Ledger {
         notes.extend(feeds.map(|(peer, state)| Note::Feed { peer: peer.clone(), state: state.clone() }));
         notes.extend(self.positions());
         notes.extend(self.statements.all().cloned().map(Note::Statement));
+        let released = self.released.iter();
+        notes.extend(released.map(|(key, at)| Note::Released { key: *key, at: Some(*at) }));
         for (publisher, known) in &self.equivocations {
             notes.extend(known.iter().map(|(key, digest)| Note::Equivocation {
                 publisher: publisher.clone(),
@@ -218,6 +232,7 @@ mod tests {
         ledger.apply(&Note::Missing { consumer: consumer.clone(), to: 5, count: 2 });
         ledger.apply(&Note::Position { consumer, seq: 7, own: true });
         ledger.apply(&Note::Floor(Timestamp(5)));
+        ledger.apply(&Note::Released { key: EventKey([3; 16]), at: Some(Timestamp(6)) });
         ledger.apply(&Note::Equivocation {
             publisher: peer,
             key: EventKey([1; 16]),

@@ -76,6 +76,8 @@ pub enum Note {
     Equivocation { publisher: PublisherName, key: EventKey, digest: CoreDigest },
     /// What a publisher says of its keys; verified before it was written.
     Statement(SignedStatement),
+    /// The operator lets an event in that a revoked key signed, at this steady time. `None`: it is stored or dropped now.
+    Released { key: EventKey, at: Option<Timestamp> },
 }
 
 impl Note {

@@ -24,7 +24,7 @@ pub fn candidate_keys(envelope: &Envelope, ground: &Ground) -> Result<Vec<Verify
     }
     match ground.trust.keys_of(envelope.publisher(), envelope.key_id(), envelope.core().created) {
         Trust::Candidates(keys) | Trust::Others(keys) => Ok(keys),
-        Trust::Revoked(keys) if !keys.is_empty() && ground.statements.is_released(envelope.key()) => Ok(keys),
+        Trust::Revoked(keys) if !keys.is_empty() && ground.is_released(envelope.key()) => Ok(keys),
         Trust::Revoked(_) => Err(waits_for_the_operator(envelope.key(), envelope.publisher(), ground)),
         Trust::OtherKey | Trust::OutOfTime => Err(rejected(VerdictCode::UnknownKey, envelope)),
         Trust::Unknown => {
@@ -40,7 +40,7 @@ pub fn judge_signer(verified: &VerifiedEnvelope, ground: &Ground) -> Result<(), 
     let envelope = verified.envelope();
     match ground.trust.standing(envelope.publisher(), verified.signer(), envelope.core().created) {
         Some(Standing::Good) => Ok(()),
-        Some(Standing::Revoked) if ground.statements.is_released(envelope.key()) => Ok(()),
+        Some(Standing::Revoked) if ground.is_released(envelope.key()) => Ok(()),
         Some(Standing::Revoked) => Err(waits_for_the_operator(envelope.key(), envelope.publisher(), ground)),
         Some(Standing::OutOfTime) => Err(rejected(VerdictCode::UnknownKey, envelope)),
         None => Err(rejected(VerdictCode::NameMismatch, envelope)),

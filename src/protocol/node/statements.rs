@@ -23,25 +23,15 @@ pub const STATEMENT_RATE: Rate = Rate { per_second: 50 };
 const STATEMENTS_MAX: u32 = 8;
 const STATEMENTS_WITHIN_MS: u64 = 10 * 60 * 1_000;
 
-/// What was learnt and not yet passed on, and what the operator lets in.
+/// What was learnt and not yet passed on.
 #[derive(Debug, Default)]
 pub struct Statements {
     news: BTreeSet<IdentityKey>,
     /// How many of one key were taken since when.
     taken_since: BTreeMap<IdentityKey, (Tick, u32)>,
-    /// Entries of revoked keys that may be taken after all; forgotten when the process ends.
-    released: BTreeSet<EventKey>,
 }
 
 impl Statements {
-    pub fn is_released(&self, key: EventKey) -> bool {
-        self.released.contains(&key)
-    }
-
-    pub fn taken(&mut self, key: EventKey) {
-        self.released.remove(&key);
-    }
-
     /// May one more of `signer` be taken now?
     fn has_turn(&mut self, signer: IdentityKey, now: Tick) -> bool {
         let (since, count) = self.taken_since.entry(signer).or_insert((now, 0));
@@ -166,10 +156,12 @@ impl Node {
         for (peer, mut entry) in owed {
             identities.insert(entry.key);
             if release {
-                self.ground.statements.released.insert(entry.key);
-                entry.retry_at = self.ground.steady();
+                let steady = self.ground.steady();
+                self.ground.note(Note::Released { key: entry.key, at: Some(steady) });
+                entry.retry_at = steady;
                 self.with_link(&peer, |link, ground| link.owe_again(entry, ground));
             } else {
+                self.ground.forget_release(entry.key);
                 self.with_link(&peer, |link, ground| link.drop_owed(&entry, ground));
             }
         }

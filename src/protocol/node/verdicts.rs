@@ -78,7 +78,7 @@ impl Node {
             None if !home && !link.peer.receive.relay => {
                 Some(Verdict::rejected(VerdictCode::RelayNotAllowed))
             }
-            None if self.ground.trust.is_revoked(publisher) && !self.ground.statements.is_released(key) => {
+            None if self.ground.trust.is_revoked(publisher) && !self.ground.is_released(key) => {
                 Some(intake::waits_for_the_operator(key, publisher, &self.ground))
             }
             None if elsewhere && !self.ground.on(Rule::HeldNotInFlight) => Some(Verdict::Refused),
@@ -187,12 +187,12 @@ impl Node {
         let (id, digest) = (envelope.envelope().id().clone(), envelope.envelope().digest());
         let bytes = envelope.envelope().bytes().len();
         self.ground.intake.accepted(envelope.envelope().clone());
-        self.ground.statements.taken(key);
         let arrived = self.ground.steady();
         self.ground.appender.push_carrier(
             NewCarrier { envelope, path: arrival.path.clone(), arrived },
             Some((arrival.peer.clone(), arrival.stream)),
         );
+        self.ground.forget_release(key);
         let waiting = self.ground.intake.take_waiting(key, digest);
         self.conclude(&arrival, Verdict::Accepted);
         for (peer, seq) in waiting {

@@ -85,6 +85,8 @@ pub struct Told {
     pub submitted: Vec<(Ticket, Submitted)>,
     /// Of each lineage the last byte of each UUID.
     pub recalled: Vec<(Ticket, Vec<u8>)>,
+    /// What the operator was answered.
+    pub done: Vec<(Ticket, Result<(), String>)>,
 }
 
 /// What the bench counts.
@@ -230,6 +232,10 @@ impl Bench {
                     self.told.recalled.push((ticket, lineage.iter().map(last).collect()));
                     None
                 }
+                Output::CommandDone { ticket, result } => {
+                    self.told.done.push((ticket, result));
+                    None
+                }
                 Output::HandOff { consumer, entries } => {
                     self.handed.extend(entries.iter().map(|entry| entry.envelope.key()));
                     Some(Input::ConsumerReady { consumer })
@@ -325,6 +331,15 @@ impl Bench {
         self.connect(of);
         let stream = self.greeted(of, Role::Receiver, 2);
         self.frames(stream, vec![Frame::Skip(Skip { to: Mark::START, dropped: 0 })]);
+        stream
+    }
+
+    /// The same, resumed at `seq`.
+    pub fn receiving_at(&mut self, of: &str, seq: u64) -> StreamId {
+        self.connect(of);
+        let stream = self.greeted(of, Role::Receiver, 2);
+        let to = Mark { seq, check: check(seq) };
+        self.frames(stream, vec![Frame::Skip(Skip { to, dropped: 0 })]);
         stream
     }
 

@@ -8,7 +8,7 @@ use crate::envelope::{Core, KeyUse, SealKey, SignedStatement, StatedKey, Stateme
 use crate::identity::KeyId;
 use crate::policy::{Peer, TrustList};
 use crate::protocol::intake;
-use crate::protocol::io::{Command, StreamId, Ticket};
+use crate::protocol::io::{Command, StoreFailure, StreamId, Ticket};
 use crate::protocol::{Input, Output};
 use crate::record::Ledger;
 use crate::time::Timestamp;
@@ -185,6 +185,58 @@ fn what_a_rotated_and_then_revoked_publisher_signed_waits_and_can_be_released() 
         let told: Vec<_> = told.map(|(_, frame)| frame.clone()).collect();
         assert_eq!(told, [shown(&rotated), shown(&last)]);
     }
+}
+
+/// The peer answers only after this node was started again.
+#[test]
+fn what_was_released_is_taken_after_a_crash() {
+    let mut bench = Bench::new();
+    let stream = bench.receiving("cert-pl");
+    bench.frames(stream, vec![shown(&revoked("cert-ee", "cert-ee")), relayed(1, "cert-ee")]);
+    assert_eq!(bench.verdicts(), [(1, VerdictCode::KeyRevoked)]);
+    let decide = |ticket, release| {
+        Input::Command(Command::Decide {
+            ticket: Ticket(ticket),
+            publisher: name("cert-ee"),
+            key: None,
+            release,
+        })
+    };
+    bench.held = Some(Vec::new());
+    bench.input(decide(1, true));
+    assert_eq!(bench.told.done, [], "nothing is promised before it is on disk");
+    bench.release();
+    assert_eq!(bench.told.done, [(Ticket(1), Ok(()))]);
+
+    let peers = || vec![peer("cert-ee"), peer("cert-pl")];
+    let mut again = Bench::with(peers(), replayed(&bench.ledger));
+    let stream = again.receiving_at("cert-pl", 1);
+    again.pass(200);
+    assert_eq!(again.wants(), [1]);
+    let Frame::Carrier(carried) = relayed(1, "cert-ee") else { unreachable!("bug: it is a carrier") };
+    again.frames(stream, vec![Frame::Answer(carried)]);
+    again.pass(200);
+    assert_eq!((again.journal.len(), again.owed("cert-pl").len()), (1, 0));
+    assert!(again.ledger.released.is_empty(), "it is taken: nothing more is remembered");
+
+    let mut dropped = Bench::with(peers(), replayed(&bench.ledger));
+    dropped.held = Some(Vec::new());
+    dropped.input(decide(2, false));
+    assert_eq!(dropped.told.done, []);
+    dropped.release();
+    assert_eq!(dropped.told.done, [(Ticket(2), Ok(()))]);
+    assert!(dropped.ledger.released.is_empty() && dropped.owed("cert-pl").is_empty());
+}
+
+#[test]
+fn clock_is_accepted_on_disk_before_the_answer() {
+    let mut bench = Bench::new();
+    bench.held = Some(Vec::new());
+    bench.input(Input::Command(Command::AcceptClock { ticket: Ticket(1) }));
+    assert_eq!(bench.told.done, []);
+    let (ticket, _) = bench.held.as_mut().unwrap().remove(0);
+    bench.input(Input::NotStored { ticket, failure: StoreFailure::DiskFull });
+    assert_eq!(bench.told.done, [(Ticket(1), Err("nothing was changed: the disk is full".into()))]);
 }
 
 #[test]
