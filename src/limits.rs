@@ -167,6 +167,10 @@ pub const FILTER_STEPS_MAX: u64 = 4 * 1024 * 1024;
 /// with the same content it is known whether the consumer has it.
 pub const PASSED_OVER_MAX: usize = 4_096;
 
+/// Earlier entries with the same content that are named to a consumer, oldest first. If there are more, the consumer's
+/// connection remembers which content it has had.
+pub const TWINS_MAX: usize = 16;
+
 /// The stack that a filter is read on, in bytes.
 pub const FILTER_STACK_BYTES: usize = 16 * 1024 * 1024;
 

@@ -4,9 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use uuid::Uuid;
+
 use crate::envelope::IdScheme;
 use crate::filter::Facts;
-use crate::limits::{CONSUMERS_MAX, PASSED_OVER_MAX, READ_BYTES};
+use crate::limits::{CONSUMERS_MAX, PASSED_OVER_MAX, READ_BYTES, TWINS_MAX};
 use crate::protocol::failing::Failing;
 use crate::protocol::ground::Ground;
 use crate::protocol::io::{
@@ -81,6 +83,8 @@ struct TwinsPassed {
     /// Nothing is known of what lies up to here.
     known_after: u64,
     passed: BTreeSet<u64>,
+    /// Content ids with more earlier entries than are named, one of which the consumer has had.
+    crowded: BTreeSet<Uuid>,
 }
 
 impl TwinsPassed {
@@ -91,6 +95,15 @@ impl TwinsPassed {
         {
             self.known_after = oldest;
         }
+    }
+
+    /// One more entry with a content that many have is for the consumer. Returns whether it has had that content before.
+    fn had_crowded(&mut self, content: Uuid) -> bool {
+        let had = !self.crowded.insert(content);
+        if self.crowded.len() > PASSED_OVER_MAX {
+            self.crowded.pop_first();
+        }
+        had
     }
 }
 
@@ -159,7 +172,7 @@ impl Handoffs {
             reading: false,
             finishing: false,
             failing: Failing::default(),
-            twins: TwinsPassed { known_after: after, passed: BTreeSet::new() },
+            twins: TwinsPassed { known_after: after, passed: BTreeSet::new(), crowded: BTreeSet::new() },
             lost: Vec::new(),
         };
         if let Some(name) = &handoff.request.name {
@@ -392,7 +405,9 @@ impl Handoff {
         }
         let twin_handed =
             |twin: &Twin| (self.request.own || !ground.is_own(&twin.id.publisher)) && self.was_admitted(twin);
-        if entry.twins.iter().any(twin_handed) {
+        let was_handed = entry.twins.iter().any(twin_handed);
+        let is_crowded = entry.twins.len() >= TWINS_MAX;
+        if is_crowded && self.twins.had_crowded(entry.envelope.id().uuid) || was_handed {
             tally.same_content += 1;
             return false;
         }

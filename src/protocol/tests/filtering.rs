@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::bench::*;
 use crate::envelope::{Core, IdScheme};
 use crate::filter::{Filter, NoLists};
-use crate::identity::EventKey;
+use crate::identity::{EventId, EventKey, ProjectName};
+use crate::limits::TWINS_MAX;
 use crate::policy::{Peer, Tlp, Withheld};
 use crate::protocol::Input;
 use crate::protocol::io::{ConsumerId, ConsumerRequest, From};
@@ -91,6 +92,35 @@ fn what_is_our_own_comes_back_whatever_the_filter_says() {
     let stream = bench.receiving("cert-ee");
     bench.frames(stream, vec![carrier(1, &["cert-at", "cert-ee"], signed(core("cert-at", 1)))]);
     assert_eq!((bench.verdicts(), bench.journal.len()), (vec![], 1));
+}
+
+/// Only the oldest of many are named: whether a later one was handed off has to be remembered.
+#[test]
+fn a_content_that_many_publish_is_handed_off_once() {
+    let mut bench = Bench::new();
+    let count = TWINS_MAX as u8 + 4;
+    for nth in 1..=count {
+        // Those that are named are all CLEAR, and so is every second one behind them.
+        let tlp = if nth > TWINS_MAX as u8 && nth % 2 == 0 { Tlp::Green } else { Tlp::Clear };
+        bench.submit(nth.into(), Core { ids: IdScheme::Content, ..labelled(nth, tlp) });
+    }
+    let content = bench.journal[0].envelope.id().uuid;
+    let all = bench.journal.clone();
+    for (nth, entry) in all.iter().enumerate() {
+        let twins = all[..nth.min(TWINS_MAX)].iter();
+        let twins = twins.map(|twin| Twin { seq: twin.seq, id: twin.envelope.id().clone() }).collect();
+        let mut core = entry.envelope.core().clone();
+        core.id =
+            EventId { project: ProjectName::parse(&format!("p{nth}")).unwrap(), uuid: content, ..core.id };
+        let envelope = signer("cert-at").sign(core).unwrap().envelope().clone();
+        bench.journal[nth] = Arc::new(Entry { twins, envelope, ..(**entry).clone() });
+    }
+    let key = |bench: &Bench, nth: usize| bench.journal[nth - 1].envelope.key();
+    let first_green = key(&bench, TWINS_MAX + 2);
+    assert_eq!(handed_for(&mut bench, Some(r#"meta.tlp == "GREEN""#)), [first_green]);
+    let first = key(&bench, 1);
+    assert_eq!(handed_for(&mut bench, Some(r#"meta.tlp in ["CLEAR", "GREEN"]"#)), [first]);
+    assert_eq!(handed_for(&mut bench, None), [first]);
 }
 
 #[test]

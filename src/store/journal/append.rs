@@ -8,7 +8,8 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use super::{Active, Closed, Journal, Named};
-use crate::envelope::IdScheme;
+use crate::envelope::{Envelope, IdScheme};
+use crate::limits::TWINS_MAX;
 use crate::record::bytes::{CarrierHead, encode_entry, encode_note};
 use crate::record::{Entry, JournalEnds, Ledger, NewCarrier, NewRecord, Note, Twin};
 use crate::store::disk::{Disk, is_full};
@@ -266,7 +267,7 @@ impl<D: Disk> Journal<D> {
     fn put_carrier(&self, batch: &mut Batch, carrier: NewCarrier) -> Result<(), AppendError> {
         let envelope = Arc::clone(carrier.envelope.envelope());
         let twins = match envelope.core().ids {
-            IdScheme::Content => self.twins(batch, envelope.id())?,
+            IdScheme::Content => self.twins(batch, &envelope)?,
             IdScheme::Random | IdScheme::Body => Vec::new(),
         };
         let secret = &self.active.header.check_secret;
@@ -281,12 +282,12 @@ impl<D: Disk> Journal<D> {
     }
 
     /// Earlier entries with the same content id, those of the batch included.
-    fn twins(&self, batch: &Batch, id: &crate::identity::EventId) -> Result<Vec<Twin>, JournalError> {
-        let mut twins = self.stored_twins(id, u64::MAX)?;
+    fn twins(&self, batch: &Batch, envelope: &Envelope) -> Result<Vec<Twin>, JournalError> {
+        let mut twins = self.stored_twins(envelope, u64::MAX)?;
         let fresh = batch.entries.iter().map(|(entry, _)| entry);
-        let fresh = fresh.filter(|entry| super::read::is_twin(entry, id));
+        let fresh = fresh.filter(|entry| super::read::is_twin(entry, envelope));
         twins.extend(fresh.map(|entry| Twin { seq: entry.seq, id: entry.envelope.id().clone() }));
-        twins.truncate(super::TWINS_MAX);
+        twins.truncate(TWINS_MAX);
         Ok(twins)
     }
 

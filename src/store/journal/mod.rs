@@ -39,9 +39,6 @@ pub use walk::Unreadable;
 /// Bytes of entries that are kept in memory for readers at the end of the journal.
 const TAIL_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// Earlier entries with the same content id that are named to a consumer; further ones are not.
-pub const TWINS_MAX: usize = 16;
-
 /// The operator's choices.
 #[derive(Clone, Copy, Debug)]
 pub struct JournalConfig {

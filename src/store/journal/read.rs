@@ -10,9 +10,11 @@ use uuid::Uuid;
 
 use super::open::indexed_again;
 use super::walk::closed_offset;
-use super::{Journal, TWINS_MAX, weight};
-use crate::envelope::IdScheme;
+use super::{Closed, Journal, weight};
+use crate::envelope::content::is_same_content;
+use crate::envelope::{Envelope, IdScheme};
 use crate::identity::{Check, EventId};
+use crate::limits::TWINS_MAX;
 use crate::protocol::io::Read;
 use crate::record::bytes::decode_entry;
 use crate::record::{Entry, Twin};
@@ -22,6 +24,9 @@ use crate::store::seen::Covered;
 use crate::store::segment::{self, JournalError, Piece, Scan, Step};
 use crate::time::Timestamp;
 use crate::wire::Mark;
+
+/// Entries with one UUID that are looked at for twins: those of other schemes count, too.
+const TWIN_CANDIDATES_MAX: usize = 4 * TWINS_MAX;
 
 /// Where entries lie on disk.
 #[derive(Clone, Debug)]
@@ -330,7 +335,7 @@ impl<D: Disk> Journal<D> {
     /// # Errors
     /// [`JournalError`].
     pub fn fetch(&self, id: &EventId) -> Result<Option<Arc<Entry>>, JournalError> {
-        for seq in self.seqs_between(id.uuid, id.uuid, usize::MAX, |_| true)? {
+        for seq in self.seqs_between(id.uuid, id.uuid, usize::MAX)? {
             if let Some(entry) = self.entry(seq)?
                 && entry.envelope.id() == id
             {
@@ -350,7 +355,7 @@ impl<D: Disk> Journal<D> {
             return Ok(Vec::new());
         };
         let mut entries = Vec::new();
-        for seq in self.seqs_between(low, high, limit, |_| true)? {
+        for seq in self.seqs_between(low, high, limit)? {
             entries.extend(self.entry(seq)?);
         }
         Ok(entries)
@@ -368,37 +373,49 @@ impl<D: Disk> Journal<D> {
     }
 
     /// Seqs of carriers with such a UUID, newest segment first, at most `limit`.
-    fn seqs_between(
-        &self,
-        low: Uuid,
-        high: Uuid,
-        limit: usize,
-        wants: impl Fn(&Summary) -> bool,
-    ) -> Result<Vec<u64>, JournalError> {
+    fn seqs_between(&self, low: Uuid, high: Uuid, limit: usize) -> Result<Vec<u64>, JournalError> {
         let mut seqs = self.active.index.between(low, high, limit);
-        for closed in self.closed.iter().rev().filter(|closed| wants(&closed.summary)) {
+        for closed in self.closed.iter().rev() {
             if seqs.len() >= limit {
                 break;
             }
-            let left = limit - seqs.len();
-            let (disk, summary) = (&*self.disk, &closed.summary);
-            let found = index::between_on_disk(disk, summary, (low, high), left);
-            seqs.extend(found.or_else(|_| Ok(indexed_again(disk, summary)?.between(low, high, left)))?);
+            seqs.extend(self.seqs_in(closed, (low, high), limit - seqs.len())?);
         }
         Ok(seqs)
     }
 
-    /// Entries before `below` with the same content id.
-    pub(super) fn stored_twins(&self, id: &EventId, below: u64) -> Result<Vec<Twin>, JournalError> {
-        let mut seqs = self.seqs_between(id.uuid, id.uuid, 4 * TWINS_MAX, |summary| summary.content > 0)?;
+    fn seqs_in(
+        &self,
+        closed: &Closed,
+        (low, high): (Uuid, Uuid),
+        limit: usize,
+    ) -> Result<Vec<u64>, JournalError> {
+        let (disk, summary) = (&*self.disk, &closed.summary);
+        let found = index::between_on_disk(disk, summary, (low, high), limit);
+        found.or_else(|_| Ok(indexed_again(disk, summary)?.between(low, high, limit)))
+    }
+
+    /// The oldest entries before `below` with the content of `envelope`, at most [`TWINS_MAX`].
+    pub(super) fn stored_twins(&self, envelope: &Envelope, below: u64) -> Result<Vec<Twin>, JournalError> {
+        let uuid = envelope.id().uuid;
+        let mut seqs = Vec::new();
+        for closed in self.closed.iter().filter(|closed| closed.summary.content > 0) {
+            seqs.extend(self.seqs_in(closed, (uuid, uuid), TWIN_CANDIDATES_MAX - seqs.len())?);
+            if seqs.len() >= TWIN_CANDIDATES_MAX {
+                break;
+            }
+        }
+        seqs.extend(self.active.index.between(uuid, uuid, TWIN_CANDIDATES_MAX - seqs.len()));
         seqs.retain(|seq| *seq < below);
         seqs.sort_unstable();
         let mut twins = Vec::new();
         for seq in seqs {
-            let entry = self.raw_entry(seq)?.filter(|entry| is_twin(entry, id));
+            if twins.len() == TWINS_MAX {
+                break;
+            }
+            let entry = self.raw_entry(seq)?.filter(|entry| is_twin(entry, envelope));
             twins.extend(entry.map(|entry| Twin { seq, id: entry.envelope.id().clone() }));
         }
-        twins.truncate(TWINS_MAX);
         Ok(twins)
     }
 
@@ -424,7 +441,7 @@ impl<D: Disk> Journal<D> {
     pub fn add_twins(&self, read: &mut Read) -> Result<(), JournalError> {
         for entry in &mut read.entries {
             if entry.envelope.core().ids == IdScheme::Content {
-                let twins = self.stored_twins(entry.envelope.id(), entry.seq)?;
+                let twins = self.stored_twins(&entry.envelope, entry.seq)?;
                 Arc::make_mut(entry).twins = twins;
             }
         }
@@ -432,10 +449,11 @@ impl<D: Disk> Journal<D> {
     }
 }
 
-/// Has `entry` the same content id as `id`, and is it another's?
-pub(super) fn is_twin(entry: &Entry, id: &EventId) -> bool {
-    let other = entry.envelope.id();
-    entry.envelope.core().ids == IdScheme::Content && other.uuid == id.uuid && other != id
+/// Has `entry` the same content as `envelope` under another identity?
+pub(super) fn is_twin(entry: &Entry, envelope: &Envelope) -> bool {
+    let (other, id) = (entry.envelope.id(), envelope.id());
+    let same_id = entry.envelope.core().ids == IdScheme::Content && other.uuid == id.uuid && other != id;
+    same_id && is_same_content(&entry.envelope.core().body, &envelope.core().body)
 }
 
 /// The lowest and the highest UUID that begin with these digits.
