@@ -91,9 +91,12 @@ pub fn stated_line(stated: &StatedKey) -> String {
 }
 
 fn text_of(stated: &StatedKey) -> String {
-    match stated.verifying_key() {
-        Some(key) => public_key_text(&key),
-        None => seal_key_text(&stated.key),
+    match (stated.usage, stated.verifying_key()) {
+        (_, Some(key)) => public_key_text(&key),
+        (KeyUse::Other(number), None) => {
+            format!("{} of use {number}, not known here", data_encoding::BASE64URL_NOPAD.encode(&stated.key))
+        }
+        (_, None) => seal_key_text(&stated.key),
     }
 }
 

@@ -26,12 +26,13 @@ const VERSION: u64 = 1;
 
 /// What a key is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(u8)]
 pub enum KeyUse {
     /// Ed25519: signs envelopes.
-    Sign = 0,
+    Sign,
     /// X25519: what is sealed for the publisher is sealed to it.
-    Seal = 1,
+    Seal,
+    /// A use of a later version: kept and passed on with its statement, and good for nothing here.
+    Other(u64),
 }
 
 impl KeyUse {
@@ -39,11 +40,24 @@ impl KeyUse {
         match self {
             Self::Sign => "sign",
             Self::Seal => "seal",
+            Self::Other(_) => "other",
         }
     }
 
-    fn from_number(number: u64) -> Option<Self> {
-        [Self::Sign, Self::Seal].into_iter().find(|known| *known as u64 == number)
+    fn from_number(number: u64) -> Self {
+        match number {
+            0 => Self::Sign,
+            1 => Self::Seal,
+            other => Self::Other(other),
+        }
+    }
+
+    fn number(self) -> u64 {
+        match self {
+            Self::Sign => 0,
+            Self::Seal => 1,
+            Self::Other(other) => other,
+        }
     }
 }
 
@@ -66,7 +80,7 @@ impl StatedKey {
     pub fn verifying_key(&self) -> Option<VerifyingKey> {
         match self.usage {
             KeyUse::Sign => VerifyingKey::from_bytes(&self.key).ok(),
-            KeyUse::Seal => None,
+            KeyUse::Seal | KeyUse::Other(_) => None,
         }
     }
 }
@@ -219,7 +233,7 @@ fn encode(statement: &Statement) -> Vec<u8> {
     cbor::put_array(&mut out, statement.keys.len());
     for key in &statement.keys {
         cbor::put_array(&mut out, 5);
-        cbor::put_unsigned(&mut out, key.usage as u64);
+        cbor::put_unsigned(&mut out, key.usage.number());
         cbor::put_bytes(&mut out, &key.key);
         cbor::put_unsigned(&mut out, key.not_before.0);
         match key.not_after {
@@ -259,7 +273,7 @@ fn decode_key(reader: &mut Reader<'_>) -> Result<StatedKey, StatementError> {
     if reader.array()? != 5 {
         return Err(field("key", "not five fields"));
     }
-    let usage = KeyUse::from_number(reader.unsigned()?).ok_or_else(|| field("use", "not known here"))?;
+    let usage = KeyUse::from_number(reader.unsigned()?);
     let key: [u8; 32] = reader.bytes()?.try_into().map_err(|_| field("key", "not 32 bytes"))?;
     if usage == KeyUse::Sign && !is_good_key(&key) {
         return Err(field("key", "no Ed25519 key, or a weak one"));
@@ -343,6 +357,18 @@ mod tests {
         assert!(signed(1, true).replaces(Some(&signed(2, false))), "whatever its serial");
         assert!(!signed(9, false).replaces(Some(&signed(1, true))));
         assert!(!signed(9, true).replaces(Some(&signed(1, true))));
+    }
+
+    #[test]
+    fn a_key_of_an_unknown_use_stays_in_its_statement() {
+        let mut stated = statement(1, false);
+        let later = StatedKey { usage: KeyUse::Other(u64::MAX), key: [0; 32], ..stated.keys[1].clone() };
+        assert_eq!(later.verifying_key(), None);
+        stated.keys.push(later);
+        let signed = SignedStatement::sign(stated.clone(), &identity()).unwrap();
+        let read = SignedStatement::verify(signed.bytes(), &identity().verifying_key()).unwrap();
+        assert_eq!(*read.statement(), stated);
+        assert_eq!(stated.current(KeyUse::Sign).unwrap().key, stated.keys[1].key, "it is no key for signing");
     }
 
     #[test]

@@ -92,7 +92,7 @@ fn unnamed_seals(keys_dir: &Path, named: &[StatedKey]) -> Vec<StaticSecret> {
 fn public_of(usage: KeyUse, secret: &[u8; 32]) -> [u8; 32] {
     match usage {
         KeyUse::Sign => SigningKey::from_bytes(secret).verifying_key().to_bytes(),
-        KeyUse::Seal => PublicKey::from(&StaticSecret::from(*secret)).to_bytes(),
+        _ => PublicKey::from(&StaticSecret::from(*secret)).to_bytes(),
     }
 }
 

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use ed25519_dalek::VerifyingKey;
 
 use super::*;
-use crate::envelope::statement::claimed_publisher;
+use crate::envelope::statement::{StatementError, claimed_publisher};
 use crate::envelope::{SignedStatement, Stated};
 use crate::identity::IdentityKey;
 use crate::limits::STATEMENTS_NEWS_MAX;
@@ -47,7 +47,12 @@ impl Ground {
     /// A peer showed a statement. Nothing is said against one that is old, or of somebody unknown here. Returns whether
     /// it cost anything to look at.
     pub fn learn(&mut self, bytes: &Bytes, shown_by: &PublisherName, rate: &mut Bucket) -> bool {
-        let publisher = claimed_publisher(bytes).ok();
+        let publisher = match claimed_publisher(bytes) {
+            Ok(publisher) => Some(publisher),
+            // A later version may say what it likes (PROTOCOL.md §8); to look at it costs as much as any other.
+            Err(StatementError::Version(_)) => return true,
+            Err(_) => None,
+        };
         let identity = match &publisher {
             Some(publisher) => match self.trust.identity_key(publisher).copied() {
                 Some(identity) => Some(identity),

@@ -8,7 +8,7 @@ use crate::envelope::{Core, KeyUse, SealKey, SignedStatement, StatedKey, Stateme
 use crate::identity::KeyId;
 use crate::policy::{Peer, TrustList};
 use crate::protocol::intake;
-use crate::protocol::io::{Command, StoreFailure, StreamId, Ticket};
+use crate::protocol::io::{Command, Event, StoreFailure, StreamId, Ticket};
 use crate::protocol::{Input, Output};
 use crate::record::Ledger;
 use crate::time::Timestamp;
@@ -237,6 +237,29 @@ fn clock_is_accepted_on_disk_before_the_answer() {
     let (ticket, _) = bench.held.as_mut().unwrap().remove(0);
     bench.input(Input::NotStored { ticket, failure: StoreFailure::DiskFull });
     assert_eq!(bench.told.done, [(Ticket(1), Err("nothing was changed: the disk is full".into()))]);
+}
+
+/// A later version may sign what it likes: this node keeps what it can read, and says nothing of the rest.
+#[test]
+fn statement_of_later_version_is_passed_over_in_silence() {
+    let mut bench = Bench::new();
+    let stream = bench.receiving("cert-ee");
+    let known = stated("cert-ee", "cert-ee", 1, &["cert-ee"]);
+    let mut later = known.bytes().to_vec();
+    let version =
+        later.windows(3).position(|part| part == [0x85, 0x01, 0x67]).expect("five fields, version 1");
+    later[version + 1] = 2;
+    let mut with_use = known.statement().clone();
+    with_use.keys.push(StatedKey { usage: KeyUse::Other(2), key: [9; 32], ..with_use.keys[0].clone() });
+    let with_use = SignedStatement::sign(with_use, &signing_key("cert-ee")).unwrap();
+    bench.frames(stream, vec![Frame::KeyStatement(later.into()), shown(&with_use)]);
+    bench.pass(200);
+    assert!(!bench.events.iter().any(|event| matches!(event, Event::StatementRefused { .. })));
+    let kept =
+        bench.ledger.statements.of(&signer("cert-ee").verifying_key()).map(|stated| stated.latest().clone());
+    assert_eq!(kept, Some(with_use), "kept and passed on whole, with the use that is not known here");
+    bench.frames(stream, vec![carrier(1, &["cert-ee"], by("cert-ee", core("cert-ee", 1)))]);
+    assert_eq!((bench.verdicts(), bench.journal.len()), (vec![], 1), "its other keys count");
 }
 
 #[test]
