@@ -11,7 +11,7 @@ use std::sync::Arc;
 use ed25519_dalek::VerifyingKey;
 use flights::Flights;
 pub use judge::{
-    ahead_of_time, candidate_keys, judge_signer, judge_time, judge_unsigned, waits_for_the_operator,
+    Named, ahead_of_time, candidate_keys, judge_signer, judge_time, judge_unsigned, waits_for_the_operator,
 };
 
 use crate::envelope::content::{ContentError, check_content};
@@ -33,6 +33,7 @@ pub enum Verdict {
     Deferred {
         code: VerdictCode,
         key: EventKey,
+        digest: CoreDigest,
         publisher: PublisherName,
         retry_at: Timestamp,
     },
@@ -153,8 +154,8 @@ pub struct Intake {
     pub comparing: BTreeMap<Ticket, Comparison>,
     pub flights: Flights,
     fresh: BTreeMap<EventKey, Fresh>,
-    /// Entries of feeds, offered or owed, that wait for an identity, and the digest that was offered, where known.
-    waiting: BTreeMap<EventKey, BTreeMap<(PublisherName, u64), Option<CoreDigest>>>,
+    /// Entries of feeds, offered or owed, that wait for an identity, and the digest of each.
+    waiting: BTreeMap<EventKey, BTreeMap<(PublisherName, u64), CoreDigest>>,
 }
 
 impl Intake {
@@ -265,14 +266,8 @@ impl Intake {
         self.flights.landed(key, stream, waited_for, now);
     }
 
-    pub fn wait(&mut self, key: EventKey, peer: &PublisherName, seq: u64) {
-        self.waiting.entry(key).or_default().entry((peer.clone(), seq)).or_insert(None);
-    }
-
-    /// The same for an entry whose digest is known.
-    pub fn wait_for(&mut self, offer: &Offer) {
-        let entries = self.waiting.entry(offer.key).or_default();
-        entries.insert((offer.peer.clone(), offer.seq), Some(offer.digest));
+    pub fn wait(&mut self, key: EventKey, digest: CoreDigest, peer: &PublisherName, seq: u64) {
+        self.waiting.entry(key).or_default().insert((peer.clone(), seq), digest);
     }
 
     pub fn stop_waiting(&mut self, key: EventKey, peer: &PublisherName, seq: u64) {
@@ -284,12 +279,12 @@ impl Intake {
         }
     }
 
-    /// Whoever waited for `key`, which is held now with `digest`. Who was offered another digest waits on: it is
-    /// fetched and compared.
+    /// Returns the entries that waited for `key`, which is held now with `digest`. Those with another digest wait on: they
+    /// are fetched and compared.
     pub fn take_waiting(&mut self, key: EventKey, digest: CoreDigest) -> Vec<(PublisherName, u64)> {
         let Some(entries) = self.waiting.get_mut(&key) else { return Vec::new() };
-        let same = |offered: &mut Option<CoreDigest>| offered.is_none_or(|offered| offered == digest);
-        let taken = entries.extract_if(.., |_, offered| same(offered)).map(|(entry, _)| entry).collect();
+        let same = entries.extract_if(.., |_, waits_for| *waits_for == digest);
+        let taken = same.map(|(entry, _)| entry).collect();
         if entries.is_empty() {
             self.waiting.remove(&key);
         }
@@ -378,19 +373,9 @@ mod tests {
         let mut intake = Intake::default();
         let (key, held) = (EventKey([1; 16]), CoreDigest([2; 32]));
         let peer = |name: &str| PublisherName::parse(name).unwrap();
-        let offer = |name: &str, digest: [u8; 32]| Offer {
-            peer: peer(name),
-            stream: StreamId(1),
-            seq: 7,
-            key,
-            digest: CoreDigest(digest),
-            publisher: peer("cert-at"),
-            created: Timestamp(0),
-        };
-        intake.wait_for(&offer("same", [2; 32]));
-        intake.wait_for(&offer("rival", [3; 32]));
-        intake.wait(key, &peer("rival"), 7);
-        intake.wait(key, &peer("owed"), 9);
+        intake.wait(key, held, &peer("same"), 7);
+        intake.wait(key, CoreDigest([3; 32]), &peer("rival"), 7);
+        intake.wait(key, held, &peer("owed"), 9);
         assert_eq!(intake.take_waiting(key, held), [(peer("owed"), 9), (peer("same"), 7)]);
         assert_eq!(intake.take_waiting(key, held), []);
         assert_eq!(intake.take_waiting(key, CoreDigest([3; 32])), [(peer("rival"), 7)]);

@@ -13,7 +13,7 @@ mod resume;
 
 use std::collections::BTreeMap;
 
-use crate::identity::{EventKey, PublisherName};
+use crate::identity::{CoreDigest, EventKey, PublisherName};
 use crate::limits::{
     HEAD_EVERY_MS, IN_FLIGHT_EXPIRES_MS, LAZY_AFTER_DUPLICATES, OFFERED_HOLD_MS, WANT_DELAY_MS,
     WANTS_IN_FLIGHT_MAX,
@@ -233,8 +233,8 @@ impl Receiver {
     pub fn offered(&mut self, offer: Offer, ground: &mut Ground) {
         let now = ground.tick();
         let Some(pending) = self.pending.find(offer.seq) else { return };
-        ground.intake.wait_for(&offer);
-        let Offer { peer, seq, key, publisher, .. } = offer;
+        let Offer { peer, seq, key, digest, publisher, .. } = offer;
+        ground.intake.wait(key, digest, &peer, seq);
         let owed = ground.ledger.feeds.get(&peer).and_then(|state| state.owed.get(&seq));
         if owed.is_some_and(|owed| owed.key == key) {
             // It is read again, and waits for its time.
@@ -244,9 +244,9 @@ impl Receiver {
         if !ground.on(Rule::HaveOwed) {
             pending.fate = Fate::Done;
             let (reason, retry_at) = (VerdictCode::InFlight, ground.steady().plus_ms(WANT_DELAY_MS));
-            return self.owe(&peer, Owed { seq, key, publisher, reason, retry_at }, ground);
+            return self.owe(&peer, Owed { seq, key, digest, publisher, reason, retry_at }, ground);
         }
-        pending.fate = Fate::Offered { publisher, since: now };
+        pending.fate = Fate::Offered { digest, publisher, since: now };
         let delay = if seq <= self.modes.repair_until { 0 } else { WANT_DELAY_MS };
         self.due.hold(seq, now.plus_ms(OFFERED_HOLD_MS));
         self.due_at(seq, now.plus_ms(delay), ground);

@@ -417,6 +417,7 @@ mod tests {
         let owed = Owed {
             seq: 9,
             key: EventKey([3; 16]),
+            digest: CoreDigest([5; 32]),
             publisher: peer.clone(),
             reason: VerdictCode::Ahead,
             retry_at: Timestamp(5),

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::ops::Deref;
 
-use crate::identity::{EventKey, PublisherName};
+use crate::identity::{CoreDigest, EventKey, PublisherName};
 use crate::time::Timestamp;
 use crate::wire::VerdictCode;
 
@@ -13,6 +13,8 @@ use crate::wire::VerdictCode;
 pub struct Owed {
     pub seq: u64,
     pub key: EventKey,
+    /// As it was offered, or came: what is held under another digest does not settle it.
+    pub digest: CoreDigest,
     pub publisher: PublisherName,
     pub reason: VerdictCode,
     /// Steady time before which it is not asked for again.
@@ -116,7 +118,8 @@ mod tests {
 
     fn owed(seq: u64, publisher: &str, reason: VerdictCode) -> Owed {
         let publisher = PublisherName::parse(publisher).unwrap();
-        Owed { seq, key: EventKey([0; 16]), publisher, reason, retry_at: Timestamp(0) }
+        let (key, digest) = (EventKey([0; 16]), CoreDigest([0; 32]));
+        Owed { seq, key, digest, publisher, reason, retry_at: Timestamp(0) }
     }
 
     /// Each of `publishers` defers as many as it gets, in turn.

@@ -5,7 +5,7 @@ use ed25519_dalek::VerifyingKey;
 
 use super::Verdict;
 use crate::envelope::{Envelope, VerifiedEnvelope};
-use crate::identity::{EventKey, PublisherName};
+use crate::identity::{CoreDigest, EventKey, PublisherName};
 use crate::limits::{CREATED_AHEAD_ACCEPTED_MS, CREATED_AHEAD_OWED_MS};
 use crate::policy::{Standing, Trust};
 use crate::protocol::ground::Ground;
@@ -16,6 +16,25 @@ use crate::wire::VerdictCode;
 /// Until the operator decides, in ms: ten years, which is never.
 const DECISION_MS: u64 = 10 * 365 * 24 * 60 * 60 * 1_000;
 
+/// An entry as it is offered, or as it came: what has to be known of it while it is deferred.
+#[derive(Clone, Copy, Debug)]
+pub struct Named<'a> {
+    pub key: EventKey,
+    pub digest: CoreDigest,
+    pub publisher: &'a PublisherName,
+}
+
+impl<'a> Named<'a> {
+    pub fn by(envelope: &'a Envelope) -> Self {
+        Self { key: envelope.key(), digest: envelope.digest(), publisher: envelope.publisher() }
+    }
+
+    pub fn deferred(self, code: VerdictCode, retry_at: Timestamp) -> Verdict {
+        let Self { key, digest, publisher } = self;
+        Verdict::Deferred { code, key, digest, publisher: publisher.clone(), retry_at }
+    }
+}
+
 /// Returns the keys one of which must have signed this envelope, before any expensive check. `Err` carries the
 /// verdict if none can have.
 pub fn candidate_keys(envelope: &Envelope, ground: &Ground) -> Result<Vec<VerifyingKey>, Verdict> {
@@ -25,7 +44,7 @@ pub fn candidate_keys(envelope: &Envelope, ground: &Ground) -> Result<Vec<Verify
     match ground.trust.keys_of(envelope.publisher(), envelope.key_id(), envelope.core().created) {
         Trust::Candidates(keys) | Trust::Others(keys) => Ok(keys),
         Trust::Revoked(keys) if !keys.is_empty() && ground.is_released(envelope.key()) => Ok(keys),
-        Trust::Revoked(_) => Err(waits_for_the_operator(envelope.key(), envelope.publisher(), ground)),
+        Trust::Revoked(_) => Err(waits_for_the_operator(Named::by(envelope), ground)),
         Trust::OtherKey | Trust::OutOfTime => Err(rejected(VerdictCode::UnknownKey, envelope)),
         Trust::Unknown => {
             let detail = envelope.publisher().to_string();
@@ -41,7 +60,7 @@ pub fn judge_signer(verified: &VerifiedEnvelope, ground: &Ground) -> Result<(), 
     match ground.trust.standing(envelope.publisher(), verified.signer(), envelope.core().created) {
         Some(Standing::Good) => Ok(()),
         Some(Standing::Revoked) if ground.is_released(envelope.key()) => Ok(()),
-        Some(Standing::Revoked) => Err(waits_for_the_operator(envelope.key(), envelope.publisher(), ground)),
+        Some(Standing::Revoked) => Err(waits_for_the_operator(Named::by(envelope), ground)),
         Some(Standing::OutOfTime) => Err(rejected(VerdictCode::UnknownKey, envelope)),
         None => Err(rejected(VerdictCode::NameMismatch, envelope)),
     }
@@ -62,13 +81,8 @@ pub fn judge_unsigned(envelope: &Envelope, tried: &[VerifyingKey], ground: &Grou
 }
 
 /// What a revoked key signed, and nobody holds here yet, is owed until the operator decides (design §5.6).
-pub fn waits_for_the_operator(key: EventKey, publisher: &PublisherName, ground: &Ground) -> Verdict {
-    Verdict::Deferred {
-        code: VerdictCode::KeyRevoked,
-        key,
-        publisher: publisher.clone(),
-        retry_at: ground.steady().plus_ms(DECISION_MS),
-    }
+pub fn waits_for_the_operator(named: Named<'_>, ground: &Ground) -> Verdict {
+    named.deferred(VerdictCode::KeyRevoked, ground.steady().plus_ms(DECISION_MS))
 }
 
 fn rejected(code: VerdictCode, envelope: &Envelope) -> Verdict {
@@ -85,7 +99,7 @@ pub fn judge_time(envelope: &Envelope, ground: &Ground) -> Option<Verdict> {
     if ahead > CREATED_AHEAD_OWED_MS {
         return Some(rejected(VerdictCode::TooFarAhead, envelope));
     }
-    if let Some(verdict) = ahead_of_time(core.created, envelope.key(), envelope.publisher(), ground) {
+    if let Some(verdict) = ahead_of_time(core.created, Named::by(envelope), ground) {
         return Some(verdict);
     }
     let expired = |expires| ground.clock.trusted(ground.now).is_some_and(|now| expires <= now);
@@ -94,16 +108,11 @@ pub fn judge_time(envelope: &Envelope, ground: &Ground) -> Option<Verdict> {
 
 /// Dated ahead of our time, and not too far: it is asked for in its time. Of an offer too, whose date is only what the peer
 /// says: it has no other reason to be fetched now, and is judged by what is signed then.
-pub fn ahead_of_time(
-    created: Timestamp,
-    key: EventKey,
-    publisher: &PublisherName,
-    ground: &Ground,
-) -> Option<Verdict> {
+pub fn ahead_of_time(created: Timestamp, named: Named<'_>, ground: &Ground) -> Option<Verdict> {
     let ahead = created.since_ms(ground.now.wall);
     if !(CREATED_AHEAD_ACCEPTED_MS + 1..=CREATED_AHEAD_OWED_MS).contains(&ahead) {
         return None;
     }
     let retry_at = ground.steady().plus_ms(ahead - CREATED_AHEAD_ACCEPTED_MS);
-    Some(Verdict::Deferred { code: VerdictCode::Ahead, key, publisher: publisher.clone(), retry_at })
+    Some(named.deferred(VerdictCode::Ahead, retry_at))
 }

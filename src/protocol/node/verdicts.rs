@@ -67,6 +67,7 @@ impl Node {
         let elsewhere = self.ground.intake.flights.elsewhere(key, stream, now);
         let Some(link) = self.links.get_mut(peer).filter(|link| link.is_current(stream)) else { return };
         let own = self.ground.is_own(publisher);
+        let named = intake::Named { key, digest, publisher };
         let home = own || link.peer.has_name(publisher);
         let verdict = match held {
             Some(held) if held == digest => Some(Verdict::Refused),
@@ -79,10 +80,10 @@ impl Node {
                 Some(Verdict::rejected(VerdictCode::RelayNotAllowed))
             }
             None if self.ground.trust.is_revoked(publisher) && !self.ground.is_released(key) => {
-                Some(intake::waits_for_the_operator(key, publisher, &self.ground))
+                Some(intake::waits_for_the_operator(named, &self.ground))
             }
             None if elsewhere && !self.ground.on(Rule::HeldNotInFlight) => Some(Verdict::Refused),
-            None => intake::ahead_of_time(offer.created, key, publisher, &self.ground),
+            None => intake::ahead_of_time(offer.created, named, &self.ground),
             Some(_) => None,
         };
         match verdict {
@@ -171,8 +172,8 @@ impl Node {
         let publisher = envelope.envelope().publisher().clone();
         if let Err(wait) = if arrival.answer { Ok(()) } else { link.take_rate(&publisher, &self.ground) } {
             let retry_at = self.ground.steady().plus_ms(wait);
-            let code = VerdictCode::Rate;
-            return self.conclude(&arrival, Verdict::Deferred { code, key, publisher, retry_at });
+            let verdict = intake::Named::by(envelope.envelope()).deferred(VerdictCode::Rate, retry_at);
+            return self.conclude(&arrival, verdict);
         }
         self.accept(arrival, envelope, &publisher);
     }

@@ -8,6 +8,7 @@ use std::collections::btree_map::Entry;
 struct Wanted {
     seq: u64,
     key: EventKey,
+    digest: CoreDigest,
     publisher: PublisherName,
     /// The mark before it, if it is not owed yet.
     offered_after: Option<Mark>,
@@ -54,14 +55,16 @@ impl Receiver {
 
     fn wanted(&mut self, peer: &PublisherName, seq: u64, ground: &Ground) -> Option<Wanted> {
         if let Some(pending) = self.pending.find(seq)
-            && let Fate::Offered { publisher, .. } = &pending.fate
+            && let Fate::Offered { digest, publisher, .. } = &pending.fate
         {
-            let (key, publisher, offered_after) = (pending.key, publisher.clone(), Some(pending.before));
-            return Some(Wanted { seq, key, publisher, offered_after, is_paid: false });
+            let (key, digest, offered_after) = (pending.key, *digest, Some(pending.before));
+            let publisher = publisher.clone();
+            return Some(Wanted { seq, key, digest, publisher, offered_after, is_paid: false });
         }
         let owed = ground.ledger.feeds.get(peer)?.owed.get(&seq)?;
         let is_paid = owed.reason == VerdictCode::Rate;
-        Some(Wanted { seq, key: owed.key, publisher: owed.publisher.clone(), offered_after: None, is_paid })
+        let (key, digest, publisher) = (owed.key, owed.digest, owed.publisher.clone());
+        Some(Wanted { seq, key, digest, publisher, offered_after: None, is_paid })
     }
 
     /// No WANT can be sent until an answer comes or frames leave.
@@ -78,7 +81,7 @@ impl Receiver {
         ground: &mut Ground,
     ) {
         let now = ground.tick();
-        let Wanted { seq, key, publisher, offered_after, is_paid } = wanted;
+        let Wanted { seq, key, digest, publisher, offered_after, is_paid } = wanted;
         let intake = &ground.intake;
         if let Some(free_at) = intake.flights.until(key, now).or_else(|| intake.next_turn(key, peer, now)) {
             // Another peer is bringing it, or is to be asked before this one again: deferred, never refused.
@@ -98,7 +101,7 @@ impl Receiver {
             if let Some(pending) = self.pending.find(seq) {
                 pending.fate = Fate::Done;
             }
-            let owed = Owed { seq, key, publisher, reason, retry_at };
+            let owed = Owed { seq, key, digest, publisher, reason, retry_at };
             self.report_verdict(seq, reason);
             return self.defer(peer, before, owed, tally, rates, ground);
         }

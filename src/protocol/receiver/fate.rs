@@ -29,10 +29,10 @@ impl Receiver {
             None => return,
         };
         match verdict {
-            Verdict::Deferred { code, key, publisher, retry_at } => {
+            Verdict::Deferred { code, key, digest, publisher, retry_at } => {
                 self.report_verdict(seq, *code);
-                let owed =
-                    Owed { seq, key: *key, publisher: publisher.clone(), reason: *code, retry_at: *retry_at };
+                let (key, digest, publisher) = (*key, *digest, publisher.clone());
+                let owed = Owed { seq, key, digest, publisher, reason: *code, retry_at: *retry_at };
                 return self.defer(peer, before, owed, tally, rates, ground);
             }
             // Counted once it is stored.
@@ -96,7 +96,7 @@ impl Receiver {
     pub fn owe(&mut self, peer: &PublisherName, owed: Owed, ground: &mut Ground) {
         let wait = owed.retry_at.since_ms(ground.steady());
         self.due_at(owed.seq, ground.tick().plus_ms(wait), ground);
-        ground.intake.wait(owed.key, peer, owed.seq);
+        ground.intake.wait(owed.key, owed.digest, peer, owed.seq);
         ground.note(Note::Owed { peer: peer.clone(), owed });
         self.report_soon(ground.tick());
     }

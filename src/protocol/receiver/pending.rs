@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use crate::identity::{EventKey, PublisherName};
+use crate::identity::{CoreDigest, EventKey, PublisherName};
 use crate::time::Tick;
 use crate::wire::Mark;
 
@@ -22,6 +22,7 @@ pub(super) enum Fate {
     Examined,
     /// Offered and not held: to be asked for, or on its way from another peer.
     Offered {
+        digest: CoreDigest,
         publisher: PublisherName,
         since: Tick,
     },

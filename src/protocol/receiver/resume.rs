@@ -90,7 +90,7 @@ impl Receiver {
         }
         for owed in owed {
             self.due_at(owed.seq, ground.now.tick.plus_ms(owed.retry_at.since_ms(steady)), ground);
-            ground.intake.wait(owed.key, peer, owed.seq);
+            ground.intake.wait(owed.key, owed.digest, peer, owed.seq);
         }
     }
 }

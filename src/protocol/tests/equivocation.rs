@@ -72,6 +72,25 @@ fn offered_twin_with_equal_digest_prefix_is_asked_for() {
     assert!(bytes.ends_with(&digest.0));
 }
 
+/// It was offered before anything was held under its id, and came late.
+#[test]
+fn owed_twin_is_asked_for_after_the_other_came() {
+    let (one, two) = pair();
+    let mut bench = Bench::new();
+    let slow = bench.receiving("cert-pl");
+    bench.frames(slow, vec![have(1, &two)]);
+    bench.pass(1_500);
+    assert_eq!(bench.owed("cert-pl"), [(1, VerdictCode::InFlight)]);
+    let quick = bench.receiving("cert-ee");
+    bench.frames(quick, vec![carrier(1, &["cert-ee"], signed(one))]);
+    bench.pass(200);
+    assert_eq!(bench.journal.len(), 1);
+    assert_eq!(bench.owed("cert-pl"), [(1, VerdictCode::InFlight)], "what came is not what was offered");
+    bench.frames(slow, vec![answer(1, &["cert-ee", "cert-pl"], signed(two))]);
+    assert_eq!(bench.verdicts(), [(1, VerdictCode::Equivocation)]);
+    assert!(is_shown(&bench) && bench.owed("cert-pl").is_empty());
+}
+
 #[test]
 fn submitted_twin_with_equal_digest_prefix_is_conflict() {
     let (one, two) = pair();

@@ -9,6 +9,7 @@ use crate::record::{Cure, FeedState, Owed, RejectedPlace};
 pub(super) fn put_owed(out: &mut Vec<u8>, owed: &Owed) {
     put_u64(out, owed.seq);
     out.extend_from_slice(&owed.key.0);
+    out.extend_from_slice(&owed.digest.0);
     put_name(out, owed.publisher.as_str());
     out.push(owed.reason as u8);
     put_u64(out, owed.retry_at.0);
@@ -65,6 +66,7 @@ impl Input<'_> {
         Ok(Owed {
             seq: self.u64()?,
             key: EventKey(self.array()?),
+            digest: CoreDigest(self.array()?),
             publisher: self.name()?,
             reason: self.reason()?,
             retry_at: Timestamp(self.u64()?),

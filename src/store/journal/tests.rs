@@ -62,6 +62,7 @@ fn every_note() -> Vec<Note> {
     let owed = |seq| Owed {
         seq,
         key: EventKey([3; 16]),
+        digest: CoreDigest([5; 32]),
         publisher: name("cert-pl"),
         reason: VerdictCode::Rate,
         retry_at: START,
