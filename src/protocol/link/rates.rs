@@ -6,6 +6,10 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::policy::{Rate, Receive};
 
+/// Entries that one peer may leave owed in a second: each costs about 150 bytes of notes, whether or not the operator gives
+/// the peer a rate.
+const OWING_RATE: Rate = Rate { per_second: 200 };
+
 #[derive(Debug, Default)]
 pub(super) struct Rates {
     all: Option<Bucket>,
@@ -76,11 +80,22 @@ pub struct PublisherRates {
     rate: Option<Rate>,
     /// By present names.
     buckets: BTreeMap<PublisherName, Bucket>,
+    /// What may be owed because no answer came, whatever the operator says.
+    owing: Option<Bucket>,
 }
 
 impl PublisherRates {
     pub fn new(rate: Option<Rate>) -> Self {
-        Self { rate, buckets: BTreeMap::new() }
+        Self { rate, ..Self::default() }
+    }
+
+    /// May one more entry be written down as owed because the peer has not brought it?
+    ///
+    /// # Errors
+    /// How long until one may, in ms.
+    pub fn owe(&mut self, now: Tick) -> Result<(), u64> {
+        let bucket = self.owing.get_or_insert_with(|| Bucket::new(OWING_RATE, now));
+        if bucket.take(now) { Ok(()) } else { Err(bucket.wait_ms(now)) }
     }
 
     /// May one more entry of `publisher` be taken, or asked for, now?

@@ -25,7 +25,7 @@ impl Receiver {
         rates: &mut PublisherRates,
         ground: &mut Ground,
     ) {
-        self.owe_held(peer, ground);
+        self.owe_held(peer, rates, ground);
         while !self.is_stuck()
             && let Some(seq) = self.due.take(ground.tick())
         {
@@ -38,18 +38,30 @@ impl Receiver {
         self.advance(peer, ground);
     }
 
-    /// What was offered for long enough is owed, whether or not it can be asked for: the cursor can pass.
-    fn owe_held(&mut self, peer: &PublisherName, ground: &mut Ground) {
-        while let Some((seq, until)) = self.due.take_held(ground.tick()) {
-            let Some(pending) = self.pending.find(seq) else { continue };
-            let Fate::Offered { publisher, since } = &pending.fate else { continue };
-            if since.plus_ms(OFFERED_HOLD_MS) != until {
+    /// What was offered for long enough is owed, whether or not it can be asked for: the cursor can pass. Each costs two
+    /// notes, so that a peer which offers and answers late or never is held to a rate: beyond it the cursor waits.
+    fn owe_held(&mut self, peer: &PublisherName, rates: &mut PublisherRates, ground: &mut Ground) {
+        let now = ground.tick();
+        while let Some((seq, until)) = self.due.first_held(now) {
+            let offered = self.pending.find(seq).and_then(|pending| match &pending.fate {
+                Fate::Offered { digest, publisher, since } if since.plus_ms(OFFERED_HOLD_MS) == until => {
+                    Some((pending.key, *digest, publisher.clone()))
+                }
+                _ => None,
+            });
+            let Some((key, digest, publisher)) = offered else {
+                self.due.drop_first_held();
                 continue;
+            };
+            if let Err(wait) = rates.owe(now) {
+                return self.due.hold_on(now.plus_ms(wait));
             }
-            let (key, publisher) = (pending.key, publisher.clone());
-            pending.fate = Fate::Done;
-            let reason = VerdictCode::InFlight;
-            self.owe(peer, Owed { seq, key, publisher, reason, retry_at: ground.steady() }, ground);
+            self.due.drop_first_held();
+            if let Some(pending) = self.pending.find(seq) {
+                pending.fate = Fate::Done;
+            }
+            let (reason, retry_at) = (VerdictCode::InFlight, ground.steady());
+            self.owe(peer, Owed { seq, key, digest, publisher, reason, retry_at }, ground);
         }
     }
 

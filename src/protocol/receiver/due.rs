@@ -11,6 +11,8 @@ pub(super) struct Due {
     order: BTreeSet<(Tick, u64)>,
     /// Until when each offered entry holds the cursor back, in the order of the offers.
     held: VecDeque<(Tick, u64)>,
+    /// Until then all of them hold it back, whatever their own time.
+    held_on: Tick,
 }
 
 impl Due {
@@ -48,12 +50,22 @@ impl Due {
     }
 
     pub fn held_until(&self) -> Option<Tick> {
-        self.held.front().map(|(until, _)| *until)
+        self.held.front().map(|(until, _)| (*until).max(self.held_on))
     }
 
-    /// Takes an entry that has held the cursor back for long enough.
-    pub fn take_held(&mut self, now: Tick) -> Option<(u64, Tick)> {
-        self.held.pop_front_if(|(until, _)| *until <= now).map(|(until, seq)| (seq, until))
+    /// The first entry that has held the cursor back for long enough, and until when it had to.
+    pub fn first_held(&self, now: Tick) -> Option<(u64, Tick)> {
+        let (until, seq) = *self.held.front().filter(|(until, _)| (*until).max(self.held_on) <= now)?;
+        Some((seq, until))
+    }
+
+    pub fn drop_first_held(&mut self) {
+        self.held.pop_front();
+    }
+
+    /// They hold the cursor back until `at` at least.
+    pub fn hold_on(&mut self, at: Tick) {
+        self.held_on = at;
     }
 }
 

@@ -7,6 +7,9 @@ use crate::limits::READ_AGAIN_MIN_MS;
 use crate::record::{Cure, RejectedPlace};
 use crate::time::Timestamp;
 
+/// Times at which a feed is read again are whole multiples of this, in ms.
+const READ_AGAIN_STEP_MS: u64 = 60_000;
+
 #[derive(Debug)]
 pub(super) struct Look {
     place: RejectedPlace,
@@ -121,7 +124,11 @@ impl Receiver {
             VerdictCode::KeyRevoked => Cure::Trust(ground.trust.digest()),
             // By then half of what is owed has been taken: reading again finds room before all is idle.
             VerdictCode::Rate => Cure::At(steady.plus_ms((wait / 2).max(READ_AGAIN_MIN_MS))),
-            _ => Cure::At(steady.plus_ms(wait.max(READ_AGAIN_MIN_MS))),
+            // On whole minutes: a place is written down anew each time that its time comes sooner.
+            _ => {
+                let at = steady.plus_ms(wait.max(READ_AGAIN_MIN_MS)).0;
+                Cure::At(Timestamp(at.checked_next_multiple_of(READ_AGAIN_STEP_MS).unwrap_or(at)))
+            }
         };
         let Owed { seq, publisher, reason, .. } = owed;
         let kept_for = ground.ledger.feeds[peer].rejected.kept_for(reason, &publisher);

@@ -26,6 +26,50 @@ fn limited(per_second: u32) -> Bench {
     Bench::with(vec![ee, peer("cert-pl")], Ledger::default())
 }
 
+/// Its operator has set no rate, and it answers no WANT.
+#[test]
+fn peer_that_does_not_answer_makes_few_notes_a_second() {
+    let mut bench = Bench::new();
+    let stream = bench.receiving("cert-ee");
+    bench.pass(200);
+    bench.frames(stream, (1..=3_000).map(|n| have(n, &numbered("cert-ee", n))).collect());
+    bench.pass(900);
+    let before = bench.counts.noted;
+    bench.pass(5_000);
+    let (noted, owed) = (bench.counts.noted - before, bench.owed("cert-ee").len());
+    assert!(
+        (1_000..1_250).contains(&owed) && noted < owed + 150,
+        "{owed} owed, {noted} notes in five seconds"
+    );
+    assert!(bench.cursor("cert-ee") <= owed as u64, "the cursor waits for the others");
+    bench.pass(10_000);
+    assert_eq!((bench.owed("cert-ee").len(), bench.cursor("cert-ee")), (3_000, 3_000), "none is forgotten");
+}
+
+/// Each is dated a little less far ahead than the one before, as the peer says: nobody has signed that.
+#[test]
+fn offers_dated_ever_less_ahead_make_few_notes() {
+    let mut bench = Bench::new();
+    let stream = bench.receiving("cert-ee");
+    let offer =
+        |n: u64| have(n, &Core { created: Timestamp(WALL + 20 * HOUR_MS - n), ..numbered("cert-ee", n) });
+    let mut next = 1;
+    while bench.owed("cert-ee").len() < 1_536 {
+        bench.frames(stream, (next..next + 256).map(offer).collect());
+        next += 256;
+        bench.pass(100);
+    }
+    let before = bench.counts.noted;
+    for _ in 0..20 {
+        bench.frames(stream, (next..next + 256).map(offer).collect());
+        next += 256;
+        bench.pass(100);
+    }
+    assert!(bench.faults().is_empty());
+    let noted = bench.counts.noted - before;
+    assert!(noted < 100, "{noted} notes for 5,120 offers that found no place");
+}
+
 /// The journal of cert-ee, as it sends it: offers what is read again, pushes the rest, and answers each WANT.
 struct Relay {
     journal: Vec<Core>,
@@ -260,7 +304,7 @@ fn offers_that_are_not_answered_are_owed_beyond_what_may_be_asked() {
     let mut bench = Bench::new();
     let stream = bench.receiving("cert-ee");
     bench.frames(stream, (1..=600).map(|n| have(n, &numbered("cert-ee", n))).collect());
-    bench.pass(3_000);
+    bench.pass(4_000);
     assert_eq!((bench.wants().len(), bench.owed("cert-ee").len(), bench.cursor("cert-ee")), (512, 600, 600));
 }
 
