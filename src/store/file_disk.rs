@@ -137,8 +137,10 @@ impl Disk for FileDisk {
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        self.forget(from);
-        self.forget(to);
+        // Held until the file has its name: a reader must not open the one that is replaced for those who write next.
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.remove(from);
+        open.remove(to);
         fs::rename(self.dir.join(from), self.dir.join(to))?;
         #[cfg(test)]
         note(|| Op::Rename(self.dir.join(from), self.dir.join(to)));

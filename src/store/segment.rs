@@ -137,7 +137,7 @@ pub struct Header {
     pub gaps: Vec<u64>,
     /// Secret; begins the CRC of every frame behind the header.
     pub salt: u32,
-    /// Bytes of frames behind the header that were synced with it: the ledger.
+    /// Bytes of frames behind the header that were synced with it: the ledger, and carriers that were kept.
     pub ledger_bytes: u32,
     /// Of the whole journal: each new segment has a copy.
     pub check_secret: CheckSecret,

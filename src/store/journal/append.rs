@@ -5,6 +5,7 @@
 use std::io;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use thiserror::Error;
 
 use super::{Active, Closed, Journal, Named};
@@ -52,6 +53,8 @@ pub struct Batch {
     entries: Vec<(Arc<Entry>, u64)>,
     notes: Vec<Note>,
     retired: Option<u64>,
+    /// Bytes of its carriers' frames.
+    carried: u64,
     last: Mark,
     first_seq: u64,
 }
@@ -170,6 +173,7 @@ impl<D: Disk> Journal<D> {
         batch.notes.iter().for_each(|note| self.ledger.apply(note));
         self.named.moved += u32::from(batch.notes.iter().any(|note| note.consumer().is_some()));
         self.oldest = self.oldest.max(batch.retired.unwrap_or(0));
+        self.active.carried += batch.carried;
         self.active.end = batch.at + batch.bytes.len() as u64;
         self.active.reserved = self.active.reserved.max(batch.reserve_to);
         self.active.index.summary.end = self.active.end;
@@ -259,6 +263,7 @@ impl<D: Disk> Journal<D> {
             entries: Vec::new(),
             notes: Vec::new(),
             retired: None,
+            carried: 0,
             last,
             first_seq: last.seq + 1,
         }
@@ -275,7 +280,9 @@ impl<D: Disk> Journal<D> {
         let NewCarrier { path, arrived, .. } = carrier;
         let entry =
             Entry { seq, check, arrived, path, envelope, twins, withdrawn_by: None, replaced_by: None };
+        let before = batch.bytes.len();
         let offset = batch.put(&self.active, |out| encode_entry(&entry, out));
+        batch.carried += (batch.bytes.len() - before) as u64;
         batch.last = entry.mark();
         batch.entries.push((Arc::new(entry), offset));
         Ok(())
@@ -317,8 +324,11 @@ impl<D: Disk> Journal<D> {
     }
 
     fn roll_where_full(&mut self) -> Result<(), AppendError> {
-        let full = self.active.end - self.active.start >= self.config.segment_bytes();
-        if full { self.roll(self.active.header.log_id, None) } else { Ok(()) }
+        let written = self.active.end - self.active.start + self.active.kept;
+        if written < self.config.segment_bytes() || self.compact()? {
+            return Ok(());
+        }
+        self.roll(self.active.header.log_id, None)
     }
 
     /// Closes the active segment and begins the next. One that holds no carrier is replaced.
@@ -376,35 +386,47 @@ pub(super) fn write_index(disk: &impl Disk, index: &Index) -> io::Result<()> {
 }
 
 /// Makes a segment that begins with the notes of `ledger`, synced before it has its name.
-pub(super) fn make_segment(
+pub(super) fn make_segment(disk: &impl Disk, header: Header, ledger: &Ledger) -> Result<Active, AppendError> {
+    let active = write_segment(disk, header, ledger, &[])?;
+    let new = format!("{}{NEW_SUFFIX}", active.name);
+    if let Err(error) = disk.publish(&new, &active.name) {
+        let _ = disk.remove(&new);
+        return Err(AppendError::of(&new, error));
+    }
+    Ok(active)
+}
+
+/// Writes a segment that begins with the notes of `ledger` and with carriers that are `kept`, as a file that has not its
+/// name yet, and syncs it.
+pub(super) fn write_segment(
     disk: &impl Disk,
     mut header: Header,
     ledger: &Ledger,
+    kept: &[(CarrierHead, Bytes)],
 ) -> Result<Active, AppendError> {
     let name = segment::file_name(header.first);
     let new = format!("{name}{NEW_SUFFIX}");
     let batch = header.encode().len() as u32;
-    let mut notes = Vec::new();
+    let mut frames = Vec::new();
     for note in ledger.notes() {
-        frame::put(&mut notes, header.salt, batch, |out| encode_note(&note, out));
+        frame::put(&mut frames, header.salt, batch, |out| encode_note(&note, out));
     }
-    header.ledger_bytes = notes.len() as u32;
+    let notes_bytes = frames.len();
+    let mut index = Index::new(header.floor(), 0);
+    for (head, record) in kept {
+        index.add(head, u64::from(batch) + frames.len() as u64);
+        frame::put(&mut frames, header.salt, batch, |out| out.extend_from_slice(record));
+    }
+    let kept = (frames.len() - notes_bytes) as u64;
+    header.ledger_bytes = frames.len() as u32;
     let mut bytes = header.encode();
-    bytes.extend_from_slice(&notes);
-    let made =
-        disk.create(&new).and_then(|()| disk.write(&new, 0, &bytes)).and_then(|()| disk.publish(&new, &name));
+    bytes.extend_from_slice(&frames);
+    let made = disk.create(&new).and_then(|()| disk.write(&new, 0, &bytes)).and_then(|()| disk.sync(&new));
     if let Err(error) = made {
         let _ = disk.remove(&new);
         return Err(AppendError::of(&new, error));
     }
     let end = bytes.len() as u64;
-    Ok(Active {
-        index: Index::new(header.floor(), end),
-        header,
-        name,
-        start: end,
-        end,
-        reserved: end,
-        unsynced: None,
-    })
+    index.summary.end = end;
+    Ok(Active { index, header, name, start: end, end, kept, carried: kept, reserved: end, unsynced: None })
 }

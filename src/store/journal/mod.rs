@@ -6,6 +6,9 @@
 mod append;
 #[cfg(test)]
 mod cache_tests;
+mod compact;
+#[cfg(test)]
+mod compact_tests;
 #[cfg(test)]
 mod format_tests;
 #[cfg(test)]
@@ -87,8 +90,11 @@ struct Active {
     header: Header,
     name: String,
     index: Index,
-    /// Where header and ledger end.
+    /// Where header, ledger and the carriers that were kept with it end.
     start: u64,
+    /// Bytes of those carriers' frames, and of all carriers' frames.
+    kept: u64,
+    carried: u64,
     /// Where the next frame goes.
     end: u64,
     /// Room up to here was asked for.
@@ -120,6 +126,8 @@ pub struct Journal<D> {
     named: Named,
     /// Ever gave up or lost something: the seen set may hold what is no longer here.
     dropped: bool,
+    /// How often the active segment was written anew: what was located before does not lie there any more.
+    rewritten: u64,
     tail: Tail,
 }
 

@@ -78,8 +78,9 @@ impl<D: Disk> Journal<D> {
         let gap = find_gap(&listed, &active.header, oldest);
         let closed = survey_closed(&*disk, &listed, &active.header, &mut opening.damaged)?;
         let dropped = oldest > 1 || !active.header.gaps.is_empty();
-        let (named, tail) = (Named::default(), Tail::default());
-        let mut journal = Self { disk, config, fresh, closed, active, ledger, oldest, named, dropped, tail };
+        let (named, rewritten, tail) = (Named::default(), 0, Tail::default());
+        let mut journal =
+            Self { disk, config, fresh, closed, active, ledger, oldest, named, dropped, rewritten, tail };
         if gap.is_some() {
             journal.dropped = true;
             opening.missing_segments = true;
@@ -151,8 +152,9 @@ fn make<D: Disk>(
     };
     let active = make_segment(&*disk, header, &ledger).map_err(open_fault)?;
     let (closed, named, tail) = (VecDeque::new(), Named::default(), Tail::default());
+    let (oldest, dropped, rewritten) = (1, false, 0);
     let mut journal =
-        Journal { disk, config, fresh, closed, active, ledger, oldest: 1, named, dropped: false, tail };
+        Journal { disk, config, fresh, closed, active, ledger, oldest, named, dropped, rewritten, tail };
     let went_back = said.map(|said| journal.go_back(said));
     if went_back.is_some() {
         journal.roll(fresh.log_id, None).map_err(open_fault)?;
@@ -206,6 +208,7 @@ fn replay(disk: &impl Disk, listed: Listed, is_newest: bool) -> Result<Replay, J
     let mut oldest = header.oldest;
     let mut scan = Scan::new(disk, &name, header.salt, frames_at);
     let start = frames_at + u64::from(header.ledger_bytes);
+    let (mut kept, mut carried) = (0, 0);
     let whole = loop {
         match scan.step()? {
             Step::Frame { at, record } => {
@@ -218,6 +221,8 @@ fn replay(disk: &impl Disk, listed: Listed, is_newest: bool) -> Result<Replay, J
                             return Err(JournalError::damaged(&name, at, what));
                         }
                         index.add(&head, at);
+                        carried += scan.at() - at;
+                        kept = if at < start { carried } else { kept };
                         ledger.apply_arrival(head.arrived);
                     }
                     Piece::Note(note) => ledger.apply(&note),
@@ -236,7 +241,7 @@ fn replay(disk: &impl Disk, listed: Listed, is_newest: bool) -> Result<Replay, J
     if damaged || end < start {
         return Err(JournalError::damaged(&name, end, "broken record, and not the last"));
     }
-    let active = Active { header, name, index, start, end, reserved: end, unsynced: None };
+    let active = Active { header, name, index, start, end, kept, carried, reserved: end, unsynced: None };
     let len = disk.len(&active.name).map_err(JournalError::io(&active.name))?;
     let tail = match whole {
         false => Behind::Torn,

@@ -37,6 +37,8 @@ pub struct Located {
     bytes: Range<u64>,
     before: Before,
     first_seq: u64,
+    /// How often the active segment had been written anew.
+    rewritten: u64,
 }
 
 /// What is known of the place before the first entry.
@@ -190,10 +192,13 @@ impl<D: Disk> Journal<D> {
         }
     }
 
-    /// Where to go on after the first entry at `located` turned out to be damaged: behind it, unless its index was
-    /// wrong and is made again now.
+    /// Where to go on after the first entry at `located` turned out to be damaged: behind it, unless it lies elsewhere by
+    /// now, or its index was wrong and is made again now.
     pub fn pass(&mut self, located: &Located) -> u64 {
         let seq = located.first_seq;
+        if located.rewritten != self.rewritten {
+            return seq - 1;
+        }
         let nth = self.closed.partition_point(|closed| closed.summary.last.seq < seq);
         if let Some(closed) = self.closed.get_mut(nth).filter(|closed| !closed.index_checked) {
             closed.index_checked = true;
@@ -252,7 +257,8 @@ impl<D: Disk> Journal<D> {
             seq => Before::At(self.offset(&summary, seq)?),
         };
         let name = segment::file_name(summary.floor.seq + 1);
-        Ok(Some(Located { name, salt, bytes: from..summary.end, before, first_seq }))
+        let rewritten = self.rewritten;
+        Ok(Some(Located { name, salt, bytes: from..summary.end, before, first_seq, rewritten }))
     }
 
     /// The segment with this seq, or where that is in none the next one with carriers.

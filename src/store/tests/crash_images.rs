@@ -64,6 +64,16 @@ fn append(engine: &mut RealEngine, numbers: std::ops::RangeInclusive<u64>) {
     }
 }
 
+/// Notes until a segment is full of them, and is written anew.
+fn flood(engine: &mut RealEngine) {
+    let shrank = (0..20).any(|_| {
+        let before = engine.journal.bytes();
+        engine.append((0..400).map(|_| position(ACKED)).collect()).unwrap();
+        engine.journal.bytes() < before
+    });
+    assert!(shrank, "the segment was written anew, without the notes");
+}
+
 /// Batches, quiet marks, full segments, flushes, retention, a seen set that is made again, a stop.
 pub fn run(dir: &Path, rounds: u64) {
     let (mut engine, _) = open(dir).unwrap();
@@ -89,7 +99,11 @@ pub fn run(dir: &Path, rounds: u64) {
     let (mut engine, _) = open(dir).unwrap();
     append(&mut engine, 35..=36);
     engine.flush().unwrap();
-    for first in (1..rounds).map(|round| 36 + (round - 1) * 14 + 1) {
+    flood(&mut engine);
+    append(&mut engine, 37..=37);
+    flood(&mut engine);
+    append(&mut engine, 38..=50);
+    for first in (2..rounds).map(|round| 36 + (round - 1) * 14 + 1) {
         append(&mut engine, first..=first + 6);
         engine.journal.mark_quiet();
         engine.expire(None).unwrap();
