@@ -51,7 +51,7 @@ mod tests {
     #[test]
     fn every_verdict_has_words() {
         for code in Code::ALL {
-            assert_ne!(words(code.into()).0, LATER, "{}", code.as_str());
+            assert_ne!(words((*code).into()).0, LATER, "{}", code.as_str());
         }
         for number in [15, 30, 60] {
             assert_eq!(words(VerdictNumber::new(number).unwrap()).0, LATER);

@@ -4,95 +4,68 @@
 
 use std::fmt;
 
-/// Why an entry was deferred (to be asked for again) or rejected (never, or not while trust stands as it
-/// is). Numbers are PROTOCOL.md §6.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(u8)]
-pub enum VerdictCode {
-    // Deferred.
-    InFlight = 1,
-    Rate = 2,
-    Ahead = 3,
-    UnknownKeyStatement = 4,
-    KeyRevoked = 5,
-    // Rejected for what is in the bytes.
-    Malformed = 16,
-    BadSignature = 17,
-    TooOld = 19,
-    TooFarAhead = 20,
-    Equivocation = 21,
-    ContentIdMismatch = 22,
-    BadBody = 23,
-    BadPath = 24,
-    Expired = 25,
-    TooLarge = 26,
-    // Rejected, and read again when trust or version changes.
-    UnknownPublisher = 32,
-    UnknownKey = 33,
-    RelayNotAllowed = 34,
-    TlpNotAllowed = 35,
-    UnknownVersion = 36,
-    NotWanted = 37,
-    NameMismatch = 38,
+/// An enum whose variants stand once, each with its number on the wire and its name in texts.
+macro_rules! codes {
+    ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $code:ident = $number:literal $text:literal,)* }) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        #[repr(u8)]
+        pub enum $name {
+            $($(#[$doc])* $code = $number,)*
+        }
+
+        impl $name {
+            pub const ALL: &[Self] = &[$(Self::$code,)*];
+
+            pub const fn from_number(number: u8) -> Option<Self> {
+                match number {
+                    $($number => Some(Self::$code),)*
+                    _ => None,
+                }
+            }
+
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$code => $text,)*
+                }
+            }
+        }
+    };
+}
+
+codes! {
+    /// Why an entry was deferred (to be asked for again) or rejected (never, or not while trust stands as it
+    /// is). Numbers are PROTOCOL.md §6.
+    VerdictCode {
+        // Deferred.
+        InFlight = 1 "in_flight",
+        Rate = 2 "rate",
+        Ahead = 3 "ahead",
+        UnknownKeyStatement = 4 "unknown_key_statement",
+        KeyRevoked = 5 "key_revoked",
+        // Rejected for what is in the bytes.
+        Malformed = 16 "malformed",
+        BadSignature = 17 "bad_signature",
+        TooOld = 19 "too_old",
+        TooFarAhead = 20 "too_far_ahead",
+        Equivocation = 21 "equivocation",
+        ContentIdMismatch = 22 "content_id_mismatch",
+        BadBody = 23 "bad_body",
+        BadPath = 24 "bad_path",
+        Expired = 25 "expired",
+        TooLarge = 26 "too_large",
+        // Rejected, and read again when trust or version changes.
+        UnknownPublisher = 32 "unknown_publisher",
+        UnknownKey = 33 "unknown_key",
+        RelayNotAllowed = 34 "relay_not_allowed",
+        TlpNotAllowed = 35 "tlp_not_allowed",
+        UnknownVersion = 36 "unknown_version",
+        NotWanted = 37 "not_wanted",
+        NameMismatch = 38 "name_mismatch",
+    }
 }
 
 impl VerdictCode {
-    pub const ALL: [Self; 22] = [
-        Self::InFlight,
-        Self::Rate,
-        Self::Ahead,
-        Self::UnknownKeyStatement,
-        Self::KeyRevoked,
-        Self::Malformed,
-        Self::BadSignature,
-        Self::TooOld,
-        Self::TooFarAhead,
-        Self::Equivocation,
-        Self::ContentIdMismatch,
-        Self::BadBody,
-        Self::BadPath,
-        Self::Expired,
-        Self::TooLarge,
-        Self::UnknownPublisher,
-        Self::UnknownKey,
-        Self::RelayNotAllowed,
-        Self::TlpNotAllowed,
-        Self::UnknownVersion,
-        Self::NotWanted,
-        Self::NameMismatch,
-    ];
-
-    pub fn from_number(number: u8) -> Option<Self> {
-        Self::ALL.into_iter().find(|code| *code as u8 == number)
-    }
-
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::InFlight => "in_flight",
-            Self::Rate => "rate",
-            Self::Ahead => "ahead",
-            Self::UnknownKeyStatement => "unknown_key_statement",
-            Self::KeyRevoked => "key_revoked",
-            Self::Malformed => "malformed",
-            Self::BadSignature => "bad_signature",
-            Self::NameMismatch => "name_mismatch",
-            Self::TooOld => "too_old",
-            Self::TooFarAhead => "too_far_ahead",
-            Self::Equivocation => "equivocation",
-            Self::ContentIdMismatch => "content_id_mismatch",
-            Self::BadBody => "bad_body",
-            Self::BadPath => "bad_path",
-            Self::Expired => "expired",
-            Self::TooLarge => "too_large",
-            Self::UnknownPublisher => "unknown_publisher",
-            Self::UnknownKey => "unknown_key",
-            Self::RelayNotAllowed => "relay_not_allowed",
-            Self::TlpNotAllowed => "tlp_not_allowed",
-            Self::UnknownVersion => "unknown_version",
-            Self::NotWanted => "not_wanted",
-        }
-    }
-
     /// To be asked for again, rather than rejected.
     pub const fn is_deferred(self) -> bool {
         VerdictNumber(self as u8).is_deferred()
@@ -155,67 +128,31 @@ impl fmt::Display for VerdictNumber {
     }
 }
 
-/// Why a stream is closed. Numbers are PROTOCOL.md §4.4.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(u8)]
-pub enum FaultCode {
-    /// Bytes that are no frame, or a frame out of turn.
-    Protocol = 1,
-    /// No version in common.
-    Version = 2,
-    /// HELLO names another federation.
-    Federation = 3,
-    /// HELLO's name is not the one that the trust list binds to this key.
-    Name = 4,
-    /// Another live process runs with this key.
-    Cloned = 5,
-    /// A newer stream of the same peer replaces this one.
-    Replaced = 6,
-    /// The peer was paused or removed.
-    Paused = 7,
-    /// The node stops.
-    Stopping = 8,
-    /// No frame for 30 s.
-    Silent = 9,
-    /// SUBSCRIBE asks for something that is not built.
-    NotBuilt = 10,
-    /// The node cannot store: its disk is full.
-    DiskFull = 11,
-}
-
-impl FaultCode {
-    pub const ALL: [Self; 11] = [
-        Self::Protocol,
-        Self::Version,
-        Self::Federation,
-        Self::Name,
-        Self::Cloned,
-        Self::Replaced,
-        Self::Paused,
-        Self::Stopping,
-        Self::Silent,
-        Self::NotBuilt,
-        Self::DiskFull,
-    ];
-
-    pub fn from_number(number: u8) -> Option<Self> {
-        Self::ALL.into_iter().find(|code| *code as u8 == number)
-    }
-
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Protocol => "protocol",
-            Self::Version => "version",
-            Self::Federation => "federation",
-            Self::Name => "name",
-            Self::Cloned => "cloned",
-            Self::Replaced => "replaced",
-            Self::Paused => "paused",
-            Self::Stopping => "stopping",
-            Self::Silent => "silent",
-            Self::NotBuilt => "not_built",
-            Self::DiskFull => "disk_full",
-        }
+codes! {
+    /// Why a stream is closed. Numbers are PROTOCOL.md §4.4.
+    FaultCode {
+        /// Bytes that are no frame, or a frame out of turn.
+        Protocol = 1 "protocol",
+        /// No version in common.
+        Version = 2 "version",
+        /// HELLO names another federation.
+        Federation = 3 "federation",
+        /// HELLO's name is not the one that the trust list binds to this key.
+        Name = 4 "name",
+        /// Another live process runs with this key.
+        Cloned = 5 "cloned",
+        /// A newer stream of the same peer replaces this one.
+        Replaced = 6 "replaced",
+        /// The peer was paused or removed.
+        Paused = 7 "paused",
+        /// The node stops.
+        Stopping = 8 "stopping",
+        /// No frame for 30 s.
+        Silent = 9 "silent",
+        /// SUBSCRIBE asks for something that is not built.
+        NotBuilt = 10 "not_built",
+        /// The node cannot store: its disk is full.
+        DiskFull = 11 "disk_full",
     }
 }
 
