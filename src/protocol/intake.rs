@@ -252,7 +252,10 @@ impl Intake {
 
     /// Who waits for `key`, beside `peer`?
     fn others_wait(&self, key: EventKey, peer: Option<&PublisherName>) -> bool {
-        self.waiting.get(&key).is_some_and(|entries| entries.keys().any(|(of, _)| Some(of) != peer))
+        let Some(entries) = self.waiting.get(&key) else { return false };
+        // They are in the order of peers: one peer may offer an identity under as many seqs as it likes.
+        let mut ends = entries.first_key_value().into_iter().chain(entries.last_key_value());
+        ends.any(|((of, _), _)| Some(of) != peer)
     }
 
     /// `peer` was the last to be asked for `key`, in vain, and somebody else has it, too: when is its next turn?
