@@ -54,6 +54,22 @@ pub struct Peer {
 }
 
 impl Peer {
+    /// Returns a peer of whose file nothing is said but a name, a key and an address.
+    pub fn new(name: PublisherName, key: VerifyingKey) -> Self {
+        Self {
+            name,
+            key,
+            seal: None,
+            aliases: Vec::new(),
+            dialled: true,
+            publisher_only: false,
+            paused: false,
+            revoked: false,
+            share: Share::default(),
+            receive: Receive::default(),
+        }
+    }
+
     /// Is `name` its name, or one that it had?
     pub fn has_name(&self, name: &PublisherName) -> bool {
         self.name == *name || self.aliases.contains(name)

@@ -19,7 +19,7 @@ use intelmesh::event::json::Kind;
 use intelmesh::format::{Carried, Door, Draft, Form, HandOff, Intake, Made, MultipleValues, intake};
 use intelmesh::identity::{Check, CoreDigest, EventKey, HopPath, LogId, ProjectName, PublisherName};
 use intelmesh::invitation::Invitation;
-use intelmesh::policy::{Peer, Receive, Share, Tlp, TrustList};
+use intelmesh::policy::{Peer, Tlp, TrustList};
 use intelmesh::record::bytes::{decode_entry, encode_entry, encode_note};
 use intelmesh::record::{Entry, FeedState, Note};
 use intelmesh::store::segment::piece;
@@ -110,18 +110,8 @@ fn door() -> Door {
 
 /// What is sealed goes to cert-ee, whose sealing secret is 32 times 9.
 fn trust() -> TrustList {
-    let peer = Peer {
-        name: name("cert-ee"),
-        key: SigningKey::from_bytes(&[4; 32]).verifying_key(),
-        seal: Some(SealKey::of(&[9; 32].into())),
-        aliases: Vec::new(),
-        dialled: false,
-        publisher_only: false,
-        paused: false,
-        revoked: false,
-        share: Share::default(),
-        receive: Receive::default(),
-    };
+    let seal = Some(SealKey::of(&[9; 32].into()));
+    let peer = Peer { seal, ..Peer::new(name("cert-ee"), SigningKey::from_bytes(&[4; 32]).verifying_key()) };
     TrustList::new(name("cert-at"), signer().verifying_key(), [peer])
 }
 

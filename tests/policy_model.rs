@@ -33,16 +33,11 @@ fn coin(dice: &mut Dice, of: u64) -> bool {
 
 fn peer(node: usize, dice: &mut Dice) -> Peer {
     Peer {
-        name: name(node),
-        key: SigningKey::from_bytes(&[node as u8 + 1; 32]).verifying_key(),
-        seal: None,
-        aliases: Vec::new(),
-        dialled: true,
-        publisher_only: false,
         paused: coin(dice, 12),
         revoked: coin(dice, 20),
         share: Share { tlp_max: pick(dice, &LABELS), seal: coin(dice, 6), filter: None },
         receive: Receive { relay: !coin(dice, 4), ..Receive::default() },
+        ..Peer::new(name(node), SigningKey::from_bytes(&[node as u8 + 1; 32]).verifying_key())
     }
 }
 

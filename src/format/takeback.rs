@@ -90,7 +90,6 @@ mod tests {
     use std::sync::Arc;
 
     use bytes::Bytes;
-    use ed25519_dalek::SigningKey;
 
     use super::*;
     use crate::envelope::{Body, ENVELOPE_VERSION, EventType, IdScheme};
@@ -99,8 +98,8 @@ mod tests {
     use crate::format::SubmitCode;
     use crate::identity::PublisherName;
     use crate::link::{Link, Relation};
-    use crate::policy::testing::trusting;
-    use crate::policy::{Receive, Share, Tlp};
+    use crate::policy::Tlp;
+    use crate::policy::testing::{name, peer, trusting};
     use crate::time::Timestamp;
 
     fn id(publisher: &str, n: u128) -> EventId {
@@ -159,21 +158,10 @@ mod tests {
     /// cert-ee gets what is in EE, cert-pl everything.
     fn trust() -> TrustList {
         let filter = Filter::compile(r#"country(event, "EE")"#, &NoLists).unwrap();
-        let peer = |name: &str, seed: u8, filter: Option<Arc<Filter>>| Peer {
-            name: PublisherName::parse(name).unwrap(),
-            key: SigningKey::from_bytes(&[seed; 32]).verifying_key(),
-            seal: None,
-            aliases: Vec::new(),
-            dialled: true,
-            publisher_only: false,
-            paused: false,
-            revoked: false,
-            share: Share { filter, ..Share::default() },
-            receive: Receive::default(),
-        };
-        let peers = [peer("cert-ee", 2, Some(Arc::new(filter))), peer("cert-pl", 3, None)];
-        let own = SigningKey::from_bytes(&[1; 32]).verifying_key();
-        TrustList::new(PublisherName::parse("cert-at").unwrap(), own, peers)
+        let mut filtered = peer(&["cert-ee"]);
+        filtered.share.filter = Some(Arc::new(filter));
+        let own = peer(&["cert-at"]).key;
+        TrustList::new(name("cert-at"), own, [filtered, peer(&["cert-pl"])])
     }
 
     #[test]

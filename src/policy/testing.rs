@@ -2,7 +2,7 @@
 
 use ed25519_dalek::SigningKey;
 
-use super::{Peer, Receive, Share, TrustList};
+use super::{Peer, TrustList};
 use crate::identity::{NodeNames, PublisherName};
 
 pub fn name(text: &str) -> PublisherName {
@@ -19,18 +19,8 @@ pub fn peer(names: &[&str]) -> Peer {
     let mut seed = [0; 32];
     let first = names[names.len() - 1].as_bytes();
     seed[..first.len()].copy_from_slice(first);
-    Peer {
-        name: name(names[0]),
-        key: SigningKey::from_bytes(&seed).verifying_key(),
-        seal: None,
-        aliases: names[1..].iter().map(|alias| name(alias)).collect(),
-        dialled: true,
-        publisher_only: false,
-        paused: false,
-        revoked: false,
-        share: Share::default(),
-        receive: Receive::default(),
-    }
+    let aliases = names[1..].iter().map(|alias| name(alias)).collect();
+    Peer { aliases, ..Peer::new(name(names[0]), SigningKey::from_bytes(&seed).verifying_key()) }
 }
 
 /// What the node of these names trusts.

@@ -9,7 +9,7 @@ use crate::envelope::content::BodyIdSecret;
 use crate::format::{Door, Intake, intake};
 use crate::identity::NodeNames;
 use crate::identity::ProjectName;
-use crate::policy::{Peer, Receive, Share};
+use crate::policy::Peer;
 use crate::time::Timestamp;
 
 fn name(text: &str) -> PublisherName {
@@ -25,18 +25,7 @@ fn key(of: u8) -> SealKey {
 }
 
 fn peer(of: &str, seed: u8, seal: Option<SealKey>) -> Peer {
-    Peer {
-        name: name(of),
-        key: SigningKey::from_bytes(&[seed; 32]).verifying_key(),
-        seal,
-        aliases: Vec::new(),
-        dialled: true,
-        publisher_only: false,
-        paused: false,
-        revoked: false,
-        share: Share::default(),
-        receive: Receive::default(),
-    }
+    Peer { seal, ..Peer::new(name(of), SigningKey::from_bytes(&[seed; 32]).verifying_key()) }
 }
 
 /// We are cert-at, once cert-old (sealing key 1); cert-pl was cert-poland; cert-lv has no sealing key, cert-no gets sealed events alone.

@@ -11,7 +11,7 @@ use crate::event::Format;
 use crate::identity::{
     Check, CheckSecret, CoreDigest, EventId, EventKey, HopPath, LogId, ProjectName, PublisherName,
 };
-use crate::policy::{Peer, Receive, Share, Tlp, TrustList};
+use crate::policy::{Peer, Tlp, TrustList};
 use crate::protocol::io::{Event, Read, Role, StreamId, Submitted, Ticket};
 use crate::protocol::obstacle::Reason;
 use crate::protocol::{Bounds, Dialect, Input, Node, NodeConfig, Output, Rules, intake};
@@ -37,18 +37,7 @@ pub fn signer(of: &str) -> Signer {
 }
 
 pub fn peer(of: &str) -> Peer {
-    Peer {
-        name: name(of),
-        key: signer(of).verifying_key(),
-        seal: None,
-        aliases: Vec::new(),
-        dialled: true,
-        publisher_only: false,
-        paused: false,
-        revoked: false,
-        share: Share::default(),
-        receive: Receive::default(),
-    }
+    Peer::new(name(of), signer(of).verifying_key())
 }
 
 pub fn core(publisher: &str, nth: u8) -> Core {
