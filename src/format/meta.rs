@@ -211,10 +211,14 @@ impl<'a> MetaReader<'a> {
             }
             "uuid" => self.read_uuid(value)?,
             "parent" if self.ail => self.meta.parent = Some(self.event_id("parent", value)?),
-            "type" => self.meta.event_type = Some(event_type(value).ok_or_else(fault)?),
+            "type" => {
+                self.meta.event_type =
+                    Some(event_type(value).ok_or_else(|| fault().hint("event or report"))?);
+            }
             "format" => {
                 let format = value.string().and_then(|text| Format::parse(&text));
-                self.meta.format = Some(format.ok_or_else(fault)?);
+                let hint = "intelmq, idea, n6, misp, or another name of 1 to 32 of a-z, 0-9 and \"-\"";
+                self.meta.format = Some(format.ok_or_else(|| fault().hint(hint))?);
             }
             "tlp" => self.meta.tlp = Some(tlp(value)?),
             "to" => self.meta.to = recipients(value)?,
@@ -233,7 +237,8 @@ impl<'a> MetaReader<'a> {
                     self.keep(&value.text[member.key_at.clone()], &value.text[member.value_at.clone()]);
                 }
             }
-            "seal" | "ext" => return Err(fault()),
+            "seal" => return Err(fault().hint("true or false, without quotes")),
+            "ext" => return Err(fault().hint("an object, as {\"rtir_id\":12345}")),
             _ => {
                 if let Some(key) = key.strip_prefix("intelmq:") {
                     self.read_draft(key, value);

@@ -125,7 +125,7 @@ impl SubmitError {
     pub fn unknown_recipient(name: &PublisherName) -> Self {
         Self::new(
             SubmitCode::UnknownRecipient,
-            format!("\"{name}\" in `to` is no peer of this node, and no group"),
+            format!("\"{name}\" in `to` is neither a peer of this node nor a group"),
         )
         .hint("`intelmesh peer list` shows the names; groups are files in groups/")
     }
@@ -195,11 +195,11 @@ impl SubmitError {
     pub(super) fn no_value(key: &str, shown: &str) -> Self {
         if key == "to" {
             return Self::bad_meta(format!(
-                "meta.to: {shown} names no recipient, or none whom --to names too"
+                "meta.to: {shown} names no recipient, or none that --to names too"
             ))
-            .hint("leave `to` out for all whom policy allows");
+            .hint("leave `to` out for all recipients that policy allows");
         }
-        Self::bad_meta(format!("meta.{key}: {shown} says nothing")).hint("leave the key out instead")
+        Self::bad_meta(format!("meta.{key}: {shown} has no value")).hint("leave the key out instead")
     }
 
     /// The line is of a version of meta that is newer than what is understood here.

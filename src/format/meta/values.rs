@@ -94,7 +94,7 @@ pub fn recipients(value: &Value<'_>) -> Result<Vec<PublisherName>, SubmitError> 
     let single = value.string().map(|text| vec![serde_json::Value::from(text.into_owned())]);
     let elements = elements(value).or(single).ok_or_else(|| {
         SubmitError::bad_meta(format!("meta.to: {} is not a name or a list of names", value.shown()))
-            .hint("leave `to` out for all whom policy allows")
+            .hint("leave `to` out for all recipients that policy allows")
     })?;
     let mut names = Vec::new();
     for element in &elements {
