@@ -96,9 +96,12 @@ fn what_needs_a_restart_is_named_and_a_bad_file_changes_nothing() {
     assert_eq!(said, "in force now: log\nat the next start: socket_group\n");
     node.publish(&[made(1, 300)]);
     assert!(!node.log().contains("read again"), "it acts before the line about it: {}", node.log());
-    node.edit("intelmesh.toml", |_| before.replace("default_tlp = \"GREEN\"", "default_tpl = \"RED\""));
+    let bad = before.replace("default_tlp = \"GREEN\"", "default_tpl = \"RED\"");
+    node.edit("intelmesh.toml", |_| format!("bogus = 1\n{bad}"));
     let refused = node.say(&["reload"], "");
     assert_eq!(refused.code, 1, "{refused:?}");
+    let faults = refused.stderr.lines().filter(|line| line.starts_with("error: intelmesh.toml:"));
+    assert_eq!(faults.count(), 2, "each fault has its line: {refused:?}");
     assert!(refused.stderr.contains("unknown key \"default_tpl\""), "{refused:?}");
     let answer = node.submit(&[made(2, 300)]).remove(0);
     assert!(answer["id"].is_string(), "{answer}");

@@ -163,7 +163,7 @@ impl SubmitError {
     pub(super) fn not_deliverable(names: &[PublisherName]) -> Self {
         let names: Vec<String> = names.iter().take(8).map(|name| format!("\"{name}\"")).collect();
         let what = format!(
-            "no recipient can be reached: {} have no connection to this node, and relays carry such an event only sealed",
+            "no recipient can be reached: this node has no connection to {}, and relays carry such an event only sealed",
             names.join(", ")
         );
         Self::new(SubmitCode::NotDeliverable, what)

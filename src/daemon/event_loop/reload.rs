@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 
 use super::EventLoop;
 use crate::clock;
-use crate::config::NodeConfig;
-use crate::control::{Refusal, Reloaded};
+use crate::config::{NodeConfig, Problem};
+use crate::control::{REFUSAL_SEPARATOR, Refusal, Reloaded};
 use crate::daemon::doors::{door_setups, socket_door};
 use crate::daemon::log;
 use crate::limits::{DAY_MS, SEEN_BEYOND_JOURNAL_MS};
@@ -17,10 +17,11 @@ impl EventLoop {
     /// not, is named in the answer and in the log.
     pub(super) fn reload_node(&mut self) -> Result<Reloaded, Refusal> {
         let new = NodeConfig::load(&self.files.config.dir).map_err(|errors| {
-            let first = errors.0.first();
-            tracing::warn!("intelmesh.toml was not put in force: {errors}");
-            let refusal = Refusal::no(format!("{errors}"));
-            match first.and_then(crate::config::Problem::hint) {
+            let last = errors.0.last();
+            let texts: Vec<String> = errors.0.iter().map(Problem::to_string).collect();
+            tracing::warn!("intelmesh.toml was not put in force: {}", texts.join("; "));
+            let refusal = Refusal::no(texts.join(REFUSAL_SEPARATOR));
+            match last.and_then(Problem::hint) {
                 Some(hint) => refusal.hint(hint),
                 None => refusal.hint("intelmesh check; the node goes on with what it had"),
             }
