@@ -310,7 +310,7 @@ pub struct TailArgs {
     /// A name whose position the node keeps: goes on after what was printed and acknowledged
     #[arg(long, value_name = "NAME")]
     pub consumer: Option<String>,
-    /// Where to begin: earliest, now, a seq, or an RFC 3339 time [default: now; for a new consumer: earliest]
+    /// Where to begin: earliest, now, a seq, or an RFC 3339 time; only used if the consumer has no position yet [default: now; for a new consumer: earliest]
     #[arg(long, value_name = "PLACE")]
     pub from: Option<String>,
     /// What a line looks like [default: iep04]
