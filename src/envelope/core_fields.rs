@@ -96,10 +96,7 @@ pub(super) fn decode(payload: &Bytes) -> Result<Core, CodecError> {
         let key = reader.integer().map_err(|_| CodecError::UnknownKey(-1))?;
         if EXTENSION_KEYS.contains(&key) {
             // Keys ascend, so none of this version follows.
-            reader = before;
-            let rest = payload.slice(reader.offset()..);
-            // No more pairs than bytes: they were all passed above.
-            fields.extensions = Extensions::read(&mut reader, &rest, (pairs - read) as usize)?;
+            fields.extensions = Extensions::read(before, payload, pairs - read)?;
             break;
         }
         fields.read(key, &mut reader, payload)?;

@@ -35,21 +35,24 @@ impl Extensions {
         let mut map = Vec::with_capacity(bytes.len() + 2);
         cbor::put_map(&mut map, pairs);
         map.extend_from_slice(&bytes);
+        let map = Bytes::from(map);
         let mut reader = Reader::of_one_item(&map)?;
-        reader.map()?;
-        Self::read(&mut reader, &Bytes::from(bytes), pairs)
+        let pairs = reader.map()?;
+        Self::read(reader, &map, pairs)
     }
 
-    /// Reads `pairs` pairs, which are all of `bytes`: the rest of a map whose form has been checked.
-    pub(super) fn read(reader: &mut Reader<'_>, bytes: &Bytes, pairs: usize) -> Result<Self, CodecError> {
+    /// Reads the last `pairs` pairs of `map`, whose form has been checked: they begin at `rest`.
+    pub(super) fn read(mut rest: Reader<'_>, map: &Bytes, pairs: u64) -> Result<Self, CodecError> {
+        let bytes = map.slice(rest.offset()..);
         for _ in 0..pairs {
-            let key = reader.integer().map_err(|_| CodecError::UnknownKey(-1))?;
+            let key = rest.integer().map_err(|_| CodecError::UnknownKey(-1))?;
             if !EXTENSION_KEYS.contains(&key) {
                 return Err(CodecError::UnknownKey(key));
             }
-            reader.skip_item()?;
+            rest.skip_item()?;
         }
-        let extensions = Self { pairs, bytes: bytes.clone() };
+        // No more pairs than bytes: they were all passed above.
+        let extensions = Self { pairs: pairs as usize, bytes };
         extensions.check()?;
         Ok(extensions)
     }

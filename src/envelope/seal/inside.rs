@@ -61,9 +61,7 @@ pub(super) fn decode(text: &Bytes) -> Result<Opened, OpenError> {
             }
             Ok(key::BODY) => payload = Some(reader.bytes().map_err(|_| fault("the body is no bytes"))?),
             Ok(key) if EXTENSION_KEYS.contains(&key) => {
-                reader = before;
-                let rest = text.slice(reader.offset()..item.len());
-                opened.extensions = Extensions::read(&mut reader, &rest, (pairs - read) as usize)?;
+                opened.extensions = Extensions::read(before, &text.slice(..item.len()), pairs - read)?;
                 break;
             }
             _ => return Err(fault("a key that has no place there")),
