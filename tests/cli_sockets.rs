@@ -231,6 +231,22 @@ fn tail_tells_a_last_reason_from_events() {
     }
 }
 
+/// A node that stops cannot confirm the last acks: `tail` took its reason for an event, and exited 0.
+#[test]
+fn tail_fails_if_last_acks_are_not_confirmed() {
+    let mut part = Part::new("out.sock");
+    let stopping = "{\"error\":\"the node is stopping\",\"code\":\"stopping\",\"retry\":true}\n";
+    part.serve(move |stream| {
+        let mut back = lines(&stream);
+        back.next().unwrap().unwrap();
+        say(&stream, "{\"seq\":1}\n");
+        back.by_ref().for_each(|ack| drop(ack.unwrap()));
+        say(&stream, stopping);
+    });
+    let error = "error: the node is stopping (stopping)\n";
+    part.shell.says("tail --consumer soc --count 1", "", 2, "{\"seq\":1}\n", error);
+}
+
 #[test]
 fn tail_reports_a_refused_request_and_a_node_that_stops() {
     let mut part = Part::new("out.sock");

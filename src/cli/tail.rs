@@ -57,6 +57,8 @@ struct Numbered {
 struct Refused {
     error: String,
     code: String,
+    #[serde(default, rename = "retry")]
+    _retry: bool,
 }
 
 /// The line before all others if the node does not use `--from`.
@@ -217,7 +219,7 @@ impl Reading {
         while read_line(&mut reader, &mut line)
             .map_err(|_| Failure::could_not("the node did not confirm the last acks"))?
         {
-            refused(&line)?;
+            self.end_if_refused(&line, &mut reader)?;
         }
         Ok(())
     }
@@ -248,7 +250,7 @@ fn noticed(line: &[u8]) -> Option<String> {
 
 fn refused(line: &[u8]) -> Result<(), Failure> {
     match serde_json::from_slice::<Refused>(line) {
-        Ok(Refused { error, code }) => Err(Failure::could_not(format!("{error} ({code})"))),
+        Ok(Refused { error, code, .. }) => Err(Failure::could_not(format!("{error} ({code})"))),
         Err(_) => Ok(()),
     }
 }

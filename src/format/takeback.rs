@@ -79,7 +79,7 @@ pub fn check_filters(
         return Ok(());
     }
     let what =
-        format!("it takes back {}, and the filter for {} lets it not pass", target.id, missed.join(", "));
+        format!("it takes back {}, and the filter for {} does not admit it", target.id, missed.join(", "));
     Err(SubmitError::bad_meta(what).hint(
         "give it the fields that `where` in the peer's file looks at, or withdraw with event_description.text alone",
     ))
