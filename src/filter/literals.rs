@@ -53,7 +53,7 @@ pub(super) fn labels_up_to(arguments: &[&IdedExpr]) -> Result<Vec<Tlp>, FaultKin
 }
 
 /// The texts that are written in `expr`: itself, or the elements of a list.
-fn texts(expr: &IdedExpr) -> Vec<(u64, &str)> {
+pub(super) fn texts(expr: &IdedExpr) -> Vec<(u64, &str)> {
     match &expr.expr {
         Expr::Literal(LiteralValue::String(text)) => vec![(expr.id, text.inner())],
         Expr::List(list) => list.elements.iter().flat_map(texts).collect(),

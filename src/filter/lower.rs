@@ -14,6 +14,7 @@ use cel::common::value::Val;
 use super::fault::{FaultKind, FilterFault, nearest};
 use super::functions::Prepared;
 use super::lists::{List, Lists};
+use super::names::NamesUsed;
 use super::{constant, facts, literals};
 use crate::limits::{FILTER_DEPTH_MAX, FILTER_LIST_FIELDS_MAX, FILTER_LOOPS_MAX, FILTER_NODES_MAX};
 use crate::tlp::Tlp;
@@ -69,6 +70,7 @@ pub(super) struct Lowered {
     pub reads_meta: bool,
     /// Keys that it names itself, as failures show them.
     pub keys: BTreeSet<String>,
+    pub names: NamesUsed,
 }
 
 pub(super) struct Lowering<'a> {
@@ -82,14 +84,25 @@ pub(super) struct Lowering<'a> {
     used: BTreeMap<String, Arc<List>>,
     reads_meta: bool,
     keys: BTreeSet<String>,
+    names: NamesUsed,
 }
 
 type Lower<T> = Result<T, FilterFault>;
 
 impl<'a> Lowering<'a> {
     pub fn new(source: &'a str, info: &'a SourceInfo, lists: &'a dyn Lists) -> Self {
-        let (prepared, used, keys) = (Vec::new(), BTreeMap::new(), BTreeSet::new());
-        Self { info, source, lists, nodes: 0, bound: Vec::new(), prepared, used, reads_meta: false, keys }
+        Self {
+            info,
+            source,
+            lists,
+            nodes: 0,
+            bound: Vec::new(),
+            prepared: Vec::new(),
+            used: BTreeMap::new(),
+            reads_meta: false,
+            keys: BTreeSet::new(),
+            names: NamesUsed::default(),
+        }
     }
 
     pub fn run(mut self, expression: &IdedExpr) -> Lower<Lowered> {
@@ -97,8 +110,8 @@ impl<'a> Lowering<'a> {
             return Err(self.fault(expression.id, FaultKind::NotBoolean(what)));
         }
         let (expression, steps) = self.lower(expression, 0)?;
-        let Self { prepared, used: lists, reads_meta, keys, .. } = self;
-        Ok(Lowered { expression, steps, prepared, lists, reads_meta, keys })
+        let Self { prepared, used: lists, reads_meta, keys, names, .. } = self;
+        Ok(Lowered { expression, steps, prepared, lists, reads_meta, keys, names })
     }
 
     fn fault(&self, id: u64, kind: FaultKind) -> FilterFault {
@@ -229,6 +242,7 @@ impl<'a> Lowering<'a> {
         if let Some((at, kind)) = literals::fault(call) {
             return Err(self.fault(at, kind));
         }
+        self.names.collect(call);
         match (call.func_name.as_str(), call.target.is_some()) {
             (operators::ADD, false) => self.plain(id, "@add", call, depth),
             (operators::IN, false) => self.inside(call, depth),

@@ -12,6 +12,7 @@ mod functions;
 mod lists;
 mod literals;
 mod lower;
+mod names;
 mod value;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,8 +22,10 @@ use cel::{Context, Env, IdedExpr, Value};
 use sha2::{Digest as _, Sha256};
 
 pub use facts::Facts;
+pub(crate) use fault::nearest;
 pub use fault::{FaultKind, FilterFailure, FilterFault};
 pub use lists::{List, ListFault, Lists, NoLists};
+pub use names::NamesUsed;
 
 use crate::limits::{FILTER_BYTES_MAX, FILTER_STACK_BYTES};
 use facts::Run;
@@ -41,6 +44,7 @@ pub struct Filter {
     reads_meta: bool,
     /// Keys that its text names: of these alone a failure may say which it was.
     keys: BTreeSet<String>,
+    names: NamesUsed,
 }
 
 impl std::fmt::Debug for Filter {
@@ -78,12 +82,12 @@ impl Filter {
             let reading = reading.map_err(|error| fault(FaultKind::NoThread(error.to_string())))?;
             reading.join().unwrap_or_else(|_| Err(fault(FaultKind::Syntax("not understood".to_owned()))))
         })?;
-        let Lowered { expression, steps, prepared, lists, reads_meta, keys } = lowered;
+        let Lowered { expression, steps, prepared, lists, reads_meta, keys, names } = lowered;
         let mut functions = Context::with_env(Arc::clone(&ENV));
         functions::register_common(&mut functions);
         prepared.into_iter().for_each(|(name, prepared)| prepared.register(&name, &mut functions));
         let digest = digest(source, &lists);
-        Ok(Self { source: source.to_owned(), digest, expression, steps, functions, reads_meta, keys })
+        Ok(Self { source: source.to_owned(), digest, expression, steps, functions, reads_meta, keys, names })
     }
 
     pub fn source(&self) -> &str {
@@ -93,6 +97,11 @@ impl Filter {
     /// Of what it says: its text, and the lists that it reads.
     pub fn digest(&self) -> &[u8; 32] {
         &self.digest
+    }
+
+    /// Names of IntelMQ that its text uses.
+    pub fn names(&self) -> &NamesUsed {
+        &self.names
     }
 
     /// Does it look at anything beside the payload?

@@ -110,6 +110,11 @@ pub(super) fn says_its_end_twice(key: &str) -> bool {
 }
 
 impl Harmonization {
+    /// The names of an event's fields.
+    pub fn event_fields(&self) -> impl Iterator<Item = &str> {
+        self.event.fields.keys().map(String::as_str)
+    }
+
     /// That of IntelMQ 3.5.0.
     pub fn intelmq() -> Arc<Self> {
         static SHIPPED: OnceLock<Arc<Harmonization>> = OnceLock::new();

@@ -268,6 +268,11 @@ fn current_type(lower: &str) -> &str {
     }
 }
 
+/// The words of IntelMQ 3.5.0 for `classification.taxonomy` and `classification.type`.
+pub fn classifications() -> impl Iterator<Item = &'static str> {
+    TAXONOMIES.into_iter().chain(TYPES)
+}
+
 const TAXONOMIES: [&str; 11] = [
     "abusive-content",
     "availability",

@@ -28,6 +28,7 @@ pub use adapt::{Adapted, Unfit};
 use adapt::{Plan, Subject};
 pub use annotate::{RelationFieldError, RelationFields};
 pub use harmonization::{FieldFault, Harmonization, HarmonizationError};
+pub use kind::classifications;
 
 /// Whose `feed.*` and `time.observation` a receiver's event has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
