@@ -30,9 +30,10 @@ use crate::identity::PublisherName;
 use crate::keyring::{Keyring, KeyringError};
 use crate::local::Doors;
 use crate::protocol::io::{Event, Ticket};
+use crate::protocol::view::NodeView;
 use crate::protocol::{Input, Node, Output};
 use crate::status::{HealthCode, Problem};
-use crate::store::Store;
+use crate::store::{Store, StoreStats};
 use crate::time::Tick;
 use crate::transport::Transport;
 
@@ -64,6 +65,8 @@ struct Watches {
     /// This node has another name than when it ran last.
     renamed: Option<Problem>,
     undeliverable: Undeliverable,
+    /// As the store gave them last: it may be busy, and the loop waits for nobody.
+    stats: StoreStats,
     /// The last entry at the start: whether a peer that has not connected since has what lies before is not known.
     last_at_start: u64,
     /// As they were written down last, and when they may be again.
@@ -71,7 +74,7 @@ struct Watches {
 }
 
 impl Watches {
-    fn open(files: &Files, identity: &Identity, last_at_start: u64) -> Self {
+    fn open(files: &Files, identity: &Identity, stats: StoreStats, last_at_start: u64) -> Self {
         Self {
             lags: Lags::default(),
             read_times: ReadTimes::default(),
@@ -79,6 +82,7 @@ impl Watches {
             keys_stale: None,
             renamed: renamed::noticed(&files.config.paths.state, &identity.name, identity.started.wall),
             undeliverable: Undeliverable::open(&files.config.paths.state),
+            stats,
             last_at_start,
             consumers: (Vec::new(), Tick(0)),
         }
@@ -109,7 +113,7 @@ pub struct EventLoop {
 
 impl EventLoop {
     pub fn new(node: Node, parts: Parts, files: Files, identity: Identity) -> Self {
-        let watches = Watches::open(&files, &identity, node.view().ends.last.seq);
+        let watches = Watches::open(&files, &identity, parts.store.stats(), node.view().ends.last.seq);
         Self {
             node,
             parts,
@@ -151,7 +155,7 @@ impl EventLoop {
             }
             self.obey();
             if stopping.as_mut().is_some_and(|stopped| stopped.try_recv().is_ok()) {
-                write_consumers(&self.files.config.paths.state, &self.consumers());
+                write_consumers(&self.files.config.paths.state, &self.consumers(&self.node.view()));
                 return;
             }
         }
@@ -163,9 +167,12 @@ impl EventLoop {
         self.watches.read_times.observe(&view, now.wall);
         self.look_at_keys();
         self.chronicle.tell_held_back(now);
+        self.keep_consumers(&view);
+        if let Some(stats) = self.parts.store.stats_if_free() {
+            self.watches.stats = stats;
+        }
         // What changed is logged.
-        self.snapshot();
-        self.keep_consumers();
+        self.judge(view, now);
         log::tell_repeats();
     }
 
@@ -207,14 +214,16 @@ impl EventLoop {
     }
 
     /// For `consumer list` without a running node; away from the loop, where a slow disk would hold it up.
-    fn keep_consumers(&mut self) {
-        let (facts, now) = (self.consumers(), clock::now().tick);
-        let (written, due) = &mut self.watches.consumers;
-        if *written == facts.consumers || now < *due {
+    fn keep_consumers(&mut self, view: &NodeView) {
+        let now = clock::now().tick;
+        if now < self.watches.consumers.1 {
             return;
         }
-        written.clone_from(&facts.consumers);
-        *due = now.plus_ms(CONSUMERS_EVERY_MS);
+        let facts = self.consumers(view);
+        if self.watches.consumers.0 == facts.consumers {
+            return;
+        }
+        self.watches.consumers = (facts.consumers.clone(), now.plus_ms(CONSUMERS_EVERY_MS));
         let state = self.files.config.paths.state.clone();
         tokio::task::spawn_blocking(move || write_consumers(&state, &facts));
     }

@@ -13,7 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::clock;
-use crate::config::{ConfigErrors, FileLists, Fingerprint, NodeConfig, PeerFiles};
+use crate::config::{ConfigErrors, FileLists, Fingerprint, NodeConfig, Paths, PeerFiles};
 use crate::daemon::control::{Ask, Control};
 use crate::daemon::doors::{door_setups, journal_questions, socket_door};
 use crate::daemon::event_loop::{EventLoop, Files, InForce, Parts, reachable};
@@ -30,6 +30,7 @@ use crate::policy::TrustList;
 use crate::protocol::io::{Event, LossCause};
 use crate::protocol::{Bounds, Input, Node, NodeConfig as CoreConfig, Rules};
 use crate::record::ConsumerName;
+use crate::store::file_disk::free_inodes_of;
 use crate::store::{EngineConfig, Opened, Problem, Store, StoreDirs, StoreError};
 use crate::transport::{Transport, TransportConfig, TransportError};
 
@@ -61,6 +62,9 @@ pub enum StartError {
     Transport(#[from] TransportError),
     #[error(transparent)]
     Doors(#[from] LocalError),
+    /// A disk with room on which no file can be made.
+    #[error("{error}: all inodes of the file system of {} are in use", dir.display())]
+    NoInodes { dir: PathBuf, error: Box<StartError> },
 }
 
 impl StartError {
@@ -76,8 +80,26 @@ impl StartError {
             )),
             Self::Io { .. } => Some("run it as the user that owns the node's directory".into()),
             Self::Store(error) => Some(error.hint()),
+            Self::Transport(TransportError::Listen { .. }) => {
+                Some("see who has the port (ss -ltnp), or change listen = … in intelmesh.toml".into())
+            }
             Self::Transport(_) => Some("see listen = … in intelmesh.toml".into()),
             Self::Doors(error) => error.hint(),
+            Self::NoInodes { .. } => {
+                Some("remove files there: df -i shows them; nothing of the node's is lost".into())
+            }
+        }
+    }
+
+    /// Without inodes the system says "no space", and the disk looks empty.
+    fn explained(self, paths: &Paths) -> Self {
+        if !matches!(self, Self::Io { .. } | Self::Store(_) | Self::Doors(_)) {
+            return self;
+        }
+        let is_out = |dir: &&PathBuf| matches!(free_inodes_of(dir), Ok(Some(0)));
+        match [&paths.state, &paths.run].into_iter().find(is_out).cloned() {
+            Some(dir) => Self::NoInodes { dir, error: Box::new(self) },
+            None => self,
         }
     }
 }
@@ -88,6 +110,11 @@ impl StartError {
 /// [`StartError`] where it could not start.
 pub fn run(config: NodeConfig) -> Result<(), StartError> {
     log::open(config.log.as_deref());
+    let paths = config.paths.clone();
+    run_until_stopped(config).map_err(|error| error.explained(&paths))
+}
+
+fn run_until_stopped(config: NodeConfig) -> Result<(), StartError> {
     forbid_dumps();
     let io = |path: &Path| {
         let path = path.to_owned();

@@ -250,9 +250,17 @@ impl Store {
     }
 
     pub fn stats(&self) -> StoreStats {
+        self.stats_of(&self.shared.engine())
+    }
+
+    /// The same, without waiting for a store that is busy.
+    pub fn stats_if_free(&self) -> Option<StoreStats> {
+        Some(self.stats_of(&*self.shared.engine_if_free()?))
+    }
+
+    fn stats_of(&self, engine: &Engine<FileDisk, DayDb>) -> StoreStats {
         let space = self.shared.disk.space().ok();
         let problems = self.shared.problems.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let engine = self.shared.engine();
         let (seen_ids, seen_bytes) = engine.seen.size();
         StoreStats {
             ends: engine.journal.ends(),

@@ -164,19 +164,38 @@ fn a_clock_that_jumps_is_named_until_it_is_right() {
 #[test]
 fn a_disk_without_inodes_is_low_and_says_inodes() {
     let disk = SmallDisk::of(600);
-    let remount = |inodes: u32| {
-        let options = format!("remount,nr_inodes={inodes}");
-        let done = Command::new("mount").args(["-o", &options]).arg(disk.path()).status();
-        assert!(done.is_ok_and(|status| status.success()), "a tmpfs can be changed");
-    };
     let mut a = Node::init_in(disk.path(), "cert-at");
     quicken(&mut a);
     a.start();
     well(&a);
-    remount(count_of(disk.path()) + 200);
+    remount(&disk, count_of(disk.path()) + 200);
     named(&a, "disk_low", "(inodes)");
-    remount(100_000);
+    remount(&disk, 100_000);
     well(&a);
+}
+
+/// Nothing can be made there, and the system says that there is no space: the node says what is used up, and starts once
+/// there are inodes again.
+#[test]
+fn a_start_without_inodes_says_so_and_succeeds_later() {
+    let disk = SmallDisk::of(200);
+    let mut a = Node::init_in(disk.path(), "cert-at");
+    let held = count_of(disk.path());
+    remount(&disk, held);
+    let said = a.say(&["run"], "");
+    assert_eq!(said.code, 2, "{said:?}");
+    let words = format!("all inodes of the file system of {}", a.dir().display());
+    assert!(said.stderr.contains(&words), "{said:?}");
+    assert!(said.stderr.contains("\nhint: remove files there: df -i"), "{said:?}");
+    remount(&disk, 100_000);
+    a.start();
+    a.publish(&lines(1, 300));
+}
+
+fn remount(disk: &SmallDisk, inodes: u32) {
+    let options = format!("remount,nr_inodes={inodes}");
+    let done = Command::new("mount").args(["-o", &options]).arg(disk.path()).status();
+    assert!(done.is_ok_and(|status| status.success()), "a tmpfs can be changed");
 }
 
 fn count_of(dir: &Path) -> u32 {

@@ -17,10 +17,10 @@ use crate::daemon::snapshot::{DoorFacts, Facts, snapshot};
 use crate::daemon::whereabouts::{Sources, whereabouts};
 use crate::protocol::Input;
 use crate::protocol::io::{Command, Ticket};
-use crate::protocol::view::ConsumerView;
+use crate::protocol::view::{ConsumerView, NodeView};
 use crate::record::Entry;
 use crate::status::{HealthCode, Problem, Snapshot};
-use crate::time::Timestamp;
+use crate::time::{Now, Timestamp};
 use crate::wire::VerdictCode;
 
 impl EventLoop {
@@ -39,7 +39,7 @@ impl EventLoop {
                 let _ = answer.send(feed_facts(&self.node));
             }
             Ask::Consumers(answer) => {
-                let _ = answer.send(self.consumers());
+                let _ = answer.send(self.consumers(&self.node.view()));
             }
             Ask::Waiting(answer) => {
                 let _ = answer.send(self.waiting());
@@ -94,8 +94,13 @@ impl EventLoop {
         self.node.handle_input(Input::Command(command(ticket)), clock::now());
     }
 
-    pub fn snapshot(&mut self) -> Snapshot {
-        let (view, now) = (self.node.view(), clock::now());
+    /// The state now, as the operator asks for it.
+    fn snapshot(&mut self) -> Snapshot {
+        self.watches.stats = self.parts.store.stats();
+        self.judge(self.node.view(), clock::now())
+    }
+
+    pub(super) fn judge(&mut self, view: NodeView, now: Now) -> Snapshot {
         let store = &self.parts.store;
         self.watches.lags.observe(&view, now, |seq| store.arrived(seq));
         let audit = audit_fault(&self.files.config.paths.state, now.wall);
@@ -105,7 +110,7 @@ impl EventLoop {
         let facts = Facts {
             identity: &self.identity,
             view,
-            stats: self.parts.store.stats(),
+            stats: self.watches.stats.clone(),
             strangers: self.parts.transport.strangers(),
             files: &self.files.peers,
             node_file: &self.files.node_file.problems,
@@ -153,8 +158,8 @@ impl EventLoop {
         WaitingFacts { schema: WAITING_SCHEMA.to_owned(), waiting }
     }
 
-    pub(super) fn consumers(&self) -> ConsumerFacts {
-        let (view, doors) = (self.node.view(), self.parts.doors.set());
+    pub(super) fn consumers(&self, view: &NodeView) -> ConsumerFacts {
+        let doors = self.parts.doors.set();
         let fact = |at: &ConsumerView| ConsumerFact {
             name: at.name.to_string(),
             position: at.position.seq,
