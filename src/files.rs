@@ -105,6 +105,15 @@ fn write_whole(
     mode: u32,
     place: impl FnOnce(NamedTempFile) -> Result<File, PersistError>,
 ) -> io::Result<()> {
+    write_in_order(file, bytes, mode, place).map_err(without_unfinished)
+}
+
+fn write_in_order(
+    file: &Path,
+    bytes: &[u8],
+    mode: u32,
+    place: impl FnOnce(NamedTempFile) -> Result<File, PersistError>,
+) -> io::Result<()> {
     let dir = dir_of(file);
     // Mode 0600 until it is whole and has its owner.
     let mut unfinished = tempfile::Builder::new().prefix(UNFINISHED_PREFIX).tempfile_in(dir)?;
@@ -119,6 +128,30 @@ fn write_whole(
     #[cfg(test)]
     recorder::note(|| recorder::Op::Rename(from, file.to_owned()));
     sync_names(dir)
+}
+
+/// The library names the unfinished file in its errors, of which no operator ever heard.
+fn without_unfinished(error: io::Error) -> io::Error {
+    match error.to_string().split_once(" at path ") {
+        Some((what, _)) => io::Error::new(error.kind(), what.to_owned()),
+        None => error,
+    }
+}
+
+/// What an operator does about an error of the file system, if that is known.
+pub fn hint_of(error: &io::Error) -> Option<&'static str> {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => Some(
+            "run this as the account that the files belong to, or as root (see OPERATING.md, Whose files)",
+        ),
+        io::ErrorKind::StorageFull => {
+            Some("free space or files there, and try again: df -h and df -i show them")
+        }
+        io::ErrorKind::QuotaExceeded => Some("the account has used up its quota there: quota -s"),
+        io::ErrorKind::ReadOnlyFilesystem => Some("the file system is mounted read-only: see dmesg"),
+        io::ErrorKind::IsADirectory => Some("give a file, not a directory"),
+        _ => None,
+    }
 }
 
 /// Gives a file or directory another name, durably; a file of that name is replaced.

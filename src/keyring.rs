@@ -55,6 +55,8 @@ pub enum KeyringError {
     Older { file: PathBuf, serial: u64 },
     #[error("{}: it has a passphrase, and {}", .file.display(), .why)]
     Passphrase { file: PathBuf, why: &'static str },
+    #[error("{}: it has a passphrase, and the file that holds it is not there: {}", .key.display(), .file.display())]
+    NoPassphraseFile { key: PathBuf, file: PathBuf },
 }
 
 impl KeyringError {
@@ -74,8 +76,9 @@ impl KeyringError {
             Self::Older { .. } => Some(
                 "put keys/ back whole from your newest backup, or make new keys: intelmesh key rotate".into(),
             ),
-            Self::Passphrase { .. } => Some(passphrase::HINT.into()),
-            _ => None,
+            Self::Passphrase { .. } | Self::NoPassphraseFile { .. } => Some(passphrase::HINT.into()),
+            Self::Io { error, .. } => crate::files::hint_of(error).map(str::to_owned),
+            Self::Exists(_) => None,
         }
     }
 }

@@ -50,6 +50,8 @@ pub mod local;
 #[cfg(feature = "node")]
 pub mod ownership;
 #[cfg(feature = "node")]
+pub mod resolving;
+#[cfg(feature = "node")]
 pub mod transport;
 
 /// For tests alone.

@@ -23,6 +23,37 @@ pub fn shown(text: &str) -> Cow<'_, str> {
     Cow::Owned(safe)
 }
 
+/// The same lines for a terminal of `width` columns: a longer one is broken at a blank, and goes on behind its own margin
+/// and two blanks more. A word that is longer stays whole, so that it can be copied.
+pub fn wrapped(text: &str, width: usize) -> String {
+    let mut lines = String::with_capacity(text.len() + 64);
+    for line in text.lines() {
+        wrap_line(line, width, &mut lines);
+    }
+    lines
+}
+
+fn wrap_line(line: &str, width: usize, lines: &mut String) {
+    let margin = line.chars().take_while(|c| *c == ' ').count();
+    let mut column = 0;
+    for (at, word) in line[margin..].split(' ').enumerate() {
+        let length = word.chars().count();
+        if at == 0 {
+            lines.extend(std::iter::repeat_n(' ', margin));
+            column = margin + length;
+        } else if column + 1 + length > width && column > margin + 2 {
+            lines.push('\n');
+            lines.extend(std::iter::repeat_n(' ', margin + 2));
+            column = margin + 2 + length;
+        } else {
+            lines.push(' ');
+            column += 1 + length;
+        }
+        lines.push_str(word);
+    }
+    lines.push('\n');
+}
+
 /// Lines for people. Each is made safe as it is added, whatever is in it.
 #[derive(Clone, Debug, Default)]
 pub struct Lines(String);
@@ -91,6 +122,20 @@ mod tests {
         lines.push("one\nmore");
         lines.push("two\u{1b}");
         assert_eq!(lines.as_str(), "one\\u000amore\ntwo\\u001b\n");
+    }
+
+    #[test]
+    fn a_long_line_is_broken_at_blanks_behind_its_margin() {
+        let text = "warning: the disk is full; free space there\n  short one\n  a-word-that-is-longer-than-that is whole\n";
+        let broken = "warning: the disk is\n  full; free space\n  there\n  short one\n  \
+                      a-word-that-is-longer-than-that\n    is whole\n";
+        assert_eq!(wrapped(text, 20), broken);
+        for width in 0..60 {
+            let again = wrapped(text, width);
+            let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+            assert_eq!(words(&again), words(text), "{width}");
+        }
+        assert_eq!(wrapped(text, 80), text);
     }
 
     #[test]

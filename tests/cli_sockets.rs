@@ -90,6 +90,92 @@ fn submit_puts_its_flags_on_every_form_and_exits_1_for_an_error() {
     assert_eq!(sent.join().unwrap(), want);
 }
 
+/// `submit file | head -1`: the exit code is an answer too, and the work is done whether or not somebody reads on.
+#[test]
+fn a_closed_pipe_changes_neither_work_nor_exit_code() {
+    let mut part = Part::new("in.sock");
+    let (closed, wait) = std::sync::mpsc::channel::<()>();
+    let sent = part.serve(move |stream| {
+        let mut sent = 0;
+        for line in lines(&stream) {
+            line.unwrap();
+            sent += 1;
+            if sent == 1 {
+                wait.recv().unwrap();
+            }
+            let said = if sent < 2_000 {
+                "{\"id\":\"a:b:1\"}\n"
+            } else {
+                "{\"error\":\"e\",\"code\":\"empty\",\"line\":1}\n"
+            };
+            say(&stream, said);
+        }
+        sent
+    });
+    fs::write(part.shell.path().join("events"), "{}\n".repeat(2_000)).unwrap();
+    let mut child = part.start("submit events");
+    drop(child.stdout.take());
+    closed.send(()).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(1), "the last line was answered with an error");
+    assert_eq!(sent.join().unwrap(), 2_000, "all lines were sent");
+
+    let mut part = Part::new("ctl.sock");
+    let (closed, wait) = std::sync::mpsc::channel::<()>();
+    let node = part.serve(move |stream| {
+        lines(&stream).next().unwrap().unwrap();
+        wait.recv().unwrap();
+        let health =
+            "\"ok\":false,\"health\":[{\"code\":\"disk_low\",\"what\":\"full\",\"hint\":\"free some\"}]";
+        say(&stream, &format!("{}\n", STATUS.replace("\"ok\":true,\"health\":[]", health)));
+    });
+    let mut child = part.start("status --check");
+    drop(child.stdout.take());
+    closed.send(()).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(1), "a monitor that reads no text still gets the code");
+    node.join().unwrap();
+}
+
+/// A terminal obeys some characters, and shows text in another order for others: `script` makes one.
+#[test]
+fn what_others_wrote_is_escaped_on_a_terminal_alone() {
+    const LINE: &str = "{\"seq\":1,\"payload\":{\"a\":\"x\u{9b}31m\u{202e}\u{2028}\"}}\n";
+    let tail = |on_terminal: bool| {
+        let mut part = Part::new("out.sock");
+        let node = part.serve(|stream| hand_off(&stream, LINE));
+        let line = format!("{} tail --count 1", env!("CARGO_BIN_EXE_intelmesh"));
+        let mut command = Command::new(if on_terminal { "script" } else { "sh" });
+        command.args(if on_terminal { vec!["-qefc", &line, "/dev/null"] } else { vec!["-c", &line] });
+        let said = command.current_dir(part.shell.path()).stdin(Stdio::null()).output().unwrap();
+        node.join().unwrap();
+        String::from_utf8(said.stdout).unwrap()
+    };
+    assert_eq!(tail(false), LINE);
+    let shown = tail(true);
+    assert!(shown.contains(r"x\u009b31m\u202e\u2028"), "{shown:?}");
+    assert!(!shown.contains(['\u{9b}', '\u{202e}', '\u{2028}']), "{shown:?}");
+}
+
+/// At 60 columns a terminal itself would break lines in mid word.
+#[test]
+fn status_is_broken_between_words_on_a_narrow_terminal() {
+    let health = "\"ok\":false,\"health\":[{\"code\":\"disk_low\",\"what\":\"98.3 kB free for the journal\",\"hint\":\"free space, or lower keep_bytes in intelmesh.toml\"}]";
+    let reply = format!("{}\n", STATUS.replace("\"ok\":true,\"health\":[]", health));
+    let mut part = Part::new("ctl.sock");
+    let node = part.serve(move |stream| {
+        lines(&stream).next().unwrap().unwrap();
+        say(&stream, &reply);
+    });
+    let line = format!("stty cols 60; {} status", env!("CARGO_BIN_EXE_intelmesh"));
+    let mut command = Command::new("script");
+    command.args(["-qefc", &line, "/dev/null"]).current_dir(part.shell.path()).stdin(Stdio::null());
+    let said = String::from_utf8(command.output().unwrap().stdout).unwrap();
+    node.join().unwrap();
+    let begin =
+        "warning: 98.3 kB free for the journal; free space, or lower\r\n  keep_bytes in intelmesh.toml\r\n";
+    assert!(said.starts_with(begin), "{said:?}");
+    assert!(said.lines().all(|line| line.chars().count() <= 60), "{said}");
+}
+
 #[test]
 fn submit_that_is_cut_off_says_how_much_was_answered() {
     let mut part = Part::new("in.sock");

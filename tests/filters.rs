@@ -190,7 +190,7 @@ fn a_changed_peer_file_is_tried_before_it_is_put_in_place() {
         "[share] shared now 6, then 3",
         "  held back then: 2 filter",
         "  held back then: 1 filter_failed",
-        "  filter_failed: no key \"source.geolocation.cc\"",
+        "  filter_failed: 1 no key \"source.geolocation.cc\"",
         "[receive] received now 2, then 1",
     ] {
         assert!(told.lines().any(|said| said == line), "{line} in {told}");

@@ -129,6 +129,10 @@ fn what_a_revoked_peer_signs_waits_for_the_operator_by_whatever_way_it_comes() {
     });
     let late = nodes[0].publish(&(1..5).map(|number| made(number, 300)).collect::<Vec<_>>());
     wait_until("the relay offers them, and they wait", SOON, || waiting(&nodes[2]) == 4);
+    let shown = nodes[2].cli(&["event", "waiting"]);
+    let line = "cert-at: 4 events that its revoked key signed; take them: intelmesh event release cert-at; \
+                or not: intelmesh event drop cert-at\n  through cert-ee: seq ";
+    assert!(shown.starts_with(line), "{shown}");
     let mut consumer = Consumer::open(&nodes[2], &json!({"from": "earliest"}));
     let handed: Vec<_> = consumer.rest(QUIET).iter().map(support::Handed::id).collect();
     assert_eq!(handed, first, "what was held before stays, and nothing else is handed off");
@@ -145,6 +149,8 @@ fn what_a_revoked_peer_signs_waits_for_the_operator_by_whatever_way_it_comes() {
     expected.sort();
     assert_eq!(rest, expected);
     assert_eq!(nodes[2].say(&["event", "drop", "cert-at"], "").code, 1, "nothing waits any more");
+    let none = nodes[2].say(&["event", "waiting"], "");
+    assert_eq!((none.code, &*none.stdout, &*none.stderr), (0, "", "nothing waits for a decision\n"));
     let audit = std::fs::read_to_string(nodes[2].dir().join("audit.jsonl")).unwrap();
     for what in ["key_revoked", "event_released", "event_dropped"] {
         assert!(audit.contains(what), "{what}: {audit}");
@@ -318,6 +324,13 @@ fn keys_may_have_a_passphrase_as_openssl_writes_it() {
     run("chmod", &["600", other.to_str().unwrap()]);
     node.set_env("INTELMESH_PASSPHRASE_FILE", other.as_os_str());
     assert!(node.say(&["key", "show"], "").stderr.contains("does not open it"));
+    node.set_env("INTELMESH_PASSPHRASE_FILE", "/nosuch");
+    let missing = node.say(&["key", "show"], "").stderr;
+    assert!(missing.contains("the file that holds it is not there: /nosuch"), "{missing}");
+    assert!(
+        missing.contains("hint: name the file that holds it with INTELMESH_PASSPHRASE_FILE"),
+        "{missing}"
+    );
     node.set_env("INTELMESH_PASSPHRASE_FILE", secret.as_os_str());
     node.start();
     node.publish(&[made(0, 300)]);

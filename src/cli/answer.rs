@@ -8,36 +8,65 @@ use std::io::{self, BufWriter, IsTerminal as _, StdoutLock, Write};
 use serde::Serialize;
 
 use super::failure::Failure;
-use crate::terminal::{Lines, shown};
+use crate::terminal::{Lines, shown, wrapped};
 
 /// Buffered stdout.
 pub struct Answer {
     out: BufWriter<StdoutLock<'static>>,
     is_terminal: bool,
+    /// Columns of the terminal, if it is one.
+    width: Option<usize>,
+    is_closed: bool,
 }
 
 impl Answer {
     pub fn new() -> Self {
         let is_terminal = io::stdout().is_terminal();
-        Self { out: BufWriter::new(io::stdout().lock()), is_terminal }
+        let size = is_terminal.then(|| rustix::termios::tcgetwinsize(io::stdout()).ok()).flatten();
+        // One that does not know how wide it is says 0.
+        let width = size.map(|size| usize::from(size.ws_col)).filter(|width| *width > 0);
+        Self { out: BufWriter::new(io::stdout().lock()), is_terminal, width, is_closed: false }
+    }
+
+    /// True once the reader has gone: nothing that is written from then on gets to anybody.
+    pub const fn is_closed(&self) -> bool {
+        self.is_closed
+    }
+
+    /// A reader that has gone is no error, and changes neither what is done nor the exit code, which is an answer too.
+    fn unless_closed(&mut self, written: io::Result<()>) -> Result<(), Failure> {
+        match written {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                self.is_closed = true;
+                Ok(())
+            }
+            written => written.map_err(|error| fault(&error)),
+        }
     }
 
     /// One line for people.
     ///
     /// # Errors
-    /// If stdout cannot be written; without a word if it was closed.
+    /// If stdout cannot be written; not if it was closed.
     pub fn line(&mut self, text: impl fmt::Display) -> Result<(), Failure> {
-        writeln!(self.out, "{}", shown(&text.to_string())).map_err(|error| fault(&error))
+        self.bytes(format!("{}\n", shown(&text.to_string())).as_bytes())
     }
 
-    /// Several lines for people.
+    /// Several lines for people; a narrow terminal gets them broken between words.
     pub fn lines(&mut self, lines: &Lines) -> Result<(), Failure> {
-        self.bytes(lines.as_str().as_bytes())
+        match self.width {
+            Some(width) => self.bytes(wrapped(lines.as_str(), width).as_bytes()),
+            None => self.bytes(lines.as_str().as_bytes()),
+        }
     }
 
     /// What is for a file or a program: nothing of it is changed.
     pub fn bytes(&mut self, bytes: &[u8]) -> Result<(), Failure> {
-        self.out.write_all(bytes).map_err(|error| fault(&error))
+        if self.is_closed {
+            return Ok(());
+        }
+        let written = self.out.write_all(bytes);
+        self.unless_closed(written)
     }
 
     /// A JSON text with or without its line end, as it is; on a terminal with other spellings of the same values.
@@ -68,14 +97,15 @@ impl Answer {
     }
 
     pub fn flush(&mut self) -> Result<(), Failure> {
-        self.out.flush().map_err(|error| fault(&error))
+        if self.is_closed {
+            return Ok(());
+        }
+        let written = self.out.flush();
+        self.unless_closed(written)
     }
 }
 
 fn fault(error: &io::Error) -> Failure {
-    if error.kind() == io::ErrorKind::BrokenPipe {
-        return Failure::closed_pipe();
-    }
     Failure::could_not(format!("stdout: {error}"))
 }
 

@@ -4,20 +4,23 @@
 mod aside;
 mod consumer;
 mod event;
+mod peer;
+mod values;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::control::{EventRef, RewindPlace, TRIAL_LAST_DEFAULT, TRIAL_LAST_MAX};
+use self::values::{health_code, label, rewind_place, seconds, whole};
+use crate::control::RewindPlace;
 use crate::identity::PublisherName;
 use crate::policy::Tlp;
 use crate::status::HealthCode;
-use crate::time::Timestamp;
 
 pub use aside::AsideVerb;
 pub use consumer::ConsumerVerb;
 pub use event::{EventVerb, TraceArgs};
+pub use peer::{PeerAddArgs, PeerCheckArgs, PeerVerb};
 
 /// A peer-to-peer federation node with which CERTs and CSIRTs exchange incident events directly.
 #[derive(Debug, Parser)]
@@ -105,8 +108,8 @@ Exits 1 where any line was answered with an error.")]
     #[command(after_help = "Examples:
   intelmesh reload -C /srv/mesh
 
-Doors, labels, retention, advertise and log change at once; name, federation, listen, socket_group and paths at the
-next start. Exits 1 if the file cannot be used: then nothing changes.")]
+Doors, labels, retention, advertise and log change at once; name, federation, listen,
+socket_group and paths at the next start. Exits 1 if the file cannot be used: then nothing changes.")]
     Reload(DirArgs),
     /// Check configuration, keys, peers and permissions, and name everything wrong at once; needs no running node.
     #[command(after_help = "Examples:
@@ -155,115 +158,6 @@ pub struct InitArgs {
     /// Where peers reach this node from outside, for invitations; may be repeated
     #[arg(long, value_name = "MULTIADDR")]
     pub advertise: Vec<String>,
-}
-
-#[derive(Debug, Subcommand)]
-pub enum PeerVerb {
-    /// Add the node of an invitation, after showing who it is.
-    #[command(after_help = "Examples:
-  intelmesh peer add intelmesh1qqs…
-  intelmesh peer add mail.txt                  wrapped, quoted or signed: it is found
-  intelmesh peer add - --yes --tlp-max GREEN < cert-ee.invitation
-
-Compare the fingerprint's words with the peer by another way (phone, signed mail).")]
-    Add(PeerAddArgs),
-    /// List the peers and what they may have.
-    #[command(after_help = "Examples:
-  intelmesh peer list -C /srv/mesh")]
-    List,
-    /// Show one peer: its key, its addresses, what it may have, and how its feed stands.
-    #[command(after_help = "Examples:
-  intelmesh peer show cert-ee")]
-    Show {
-        /// As its file in peers/ is called
-        name: PublisherName,
-    },
-    /// Remove a peer: it is cut off at once; what was accepted from it stays.
-    #[command(after_help = "Examples:
-  intelmesh peer remove cert-ee")]
-    Remove {
-        /// As its file in peers/ is called
-        name: PublisherName,
-    },
-    /// Stop exchanging with a peer at once; its place is kept.
-    #[command(after_help = "Examples:
-  intelmesh peer pause cert-ee")]
-    Pause {
-        /// As its file in peers/ is called
-        name: PublisherName,
-    },
-    /// Go on exchanging with a paused peer, from where it was.
-    #[command(after_help = "Examples:
-  intelmesh peer resume cert-ee")]
-    Resume {
-        /// As its file in peers/ is called
-        name: PublisherName,
-    },
-    /// Dial a peer (or all) at each of its addresses, and say what happened.
-    #[command(after_help = "Examples:
-  intelmesh peer check cert-ee
-  intelmesh peer check                         all peers; exits 1 where one does not answer
-  intelmesh peer check --dry-run new/cert-ee.toml --last 5000
-
-With --dry-run nothing is dialled. It shows what a changed peer file would share or hold back over the last
-events of the running node's journal, and what the file in force does.")]
-    Check(PeerCheckArgs),
-    /// Say whether a peer got an event, and why not: the rule that decides, and what would have to change.
-    #[command(after_help = "Examples:
-  intelmesh peer explain cert-ee 72ddb00c")]
-    Explain {
-        /// As its file in peers/ is called
-        name: PublisherName,
-        /// A full name, or 8 or more characters of its UUID
-        id: EventRef,
-    },
-    /// Compare a peer's fingerprint and ours with its operator, word by word, and write down that it was done.
-    #[command(after_help = "Examples:
-  intelmesh peer verify cert-ee")]
-    Verify {
-        name: PublisherName,
-        /// Do not ask: the words were compared
-        #[arg(long)]
-        yes: bool,
-    },
-}
-
-#[derive(Debug, Args)]
-pub struct PeerCheckArgs {
-    /// As its file in peers/ is called [default: all peers]
-    pub name: Option<PublisherName>,
-    /// Compare this peer file with the one in force instead; its name is the peer's: cert-ee.toml
-    #[arg(long, value_name = "FILE", conflicts_with = "name")]
-    pub dry_run: Option<PathBuf>,
-    /// How many events to look at, 1 to 20000
-    #[arg(long, value_name = "N", requires = "dry_run", default_value_t = TRIAL_LAST_DEFAULT,
-        value_parser = clap::value_parser!(u64).range(1..=TRIAL_LAST_MAX))]
-    pub last: u64,
-}
-
-#[derive(Debug, Args)]
-pub struct PeerAddArgs {
-    /// What `intelmesh invite` printed at the peer, as mail delivered it: the text, a file with it, or - for stdin
-    #[arg(required = true, num_args = 1..)]
-    pub invitation: Vec<String>,
-    /// Do not ask
-    #[arg(long)]
-    pub yes: bool,
-    /// The strictest label that goes to this peer [default: AMBER]
-    #[arg(long, value_name = "LABEL", value_parser = label)]
-    pub tlp_max: Option<Tlp>,
-    /// Take only what this peer publishes itself
-    #[arg(long)]
-    pub no_relay: bool,
-    /// Do not connect to it: it connects to us, and is missed if it does not
-    #[arg(long)]
-    pub no_connect: bool,
-    /// Trust what it publishes, which comes through others: never connect to it, and do not miss it
-    #[arg(long, conflicts_with = "no_connect")]
-    pub publisher_only: bool,
-    /// Only write it down: it is trusted once its words were compared with `peer verify`
-    #[arg(long, conflicts_with = "yes")]
-    pub pending: bool,
 }
 
 #[derive(Debug, Args)]
@@ -320,10 +214,10 @@ pub struct TailArgs {
     #[arg(long)]
     pub own: bool,
     /// Stop after this many lines
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = |text: &str| whole(text, 0..=u64::MAX))]
     pub count: Option<u64>,
     /// Stop when nothing came for this many seconds
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, allow_negative_numbers = true)]
     pub idle: Option<std::time::Duration>,
     /// Only what a CEL expression admits
     #[arg(long, value_name = "CEL")]
@@ -358,10 +252,11 @@ pub enum KeyVerb {
     },
     /// Refuse from now on what a peer's key signs, by whatever way it comes; without NAME our own, for ever.
     #[command(after_help = "Examples:
-  intelmesh key revoke cert-ee                       here alone, by our own decision
-  intelmesh key revoke --statement FILE              by the statement that their init printed: everybody hears of it
-  intelmesh key revoke                               the end of this node: everybody hears of it")]
+  intelmesh key revoke cert-ee              here alone, by our own decision
+  intelmesh key revoke --statement FILE     by the line that their init printed: for all nodes
+  intelmesh key revoke                      the end of this node: for all nodes")]
     Revoke {
+        /// The peer, as its file in peers/ is called [default: this node itself]
         name: Option<PublisherName>,
         /// The line that `init` printed for the safe, of this node or of a peer; - is stdin
         #[arg(long, value_name = "FILE", conflicts_with = "name")]
@@ -390,12 +285,16 @@ pub enum FeedVerb {
     #[command(after_help = "Examples:
   intelmesh feed show
   intelmesh feed show cert-ee --json")]
-    Show { peer: Option<PublisherName> },
+    Show {
+        /// One peer alone, as its file in peers/ is called
+        peer: Option<PublisherName>,
+    },
     /// Ask a peer again for everything from a place in its journal on.
     #[command(after_help = "Examples:
   intelmesh feed rewind cert-ee --to earliest
   intelmesh feed rewind cert-ee --to 2026-11-20T10:00:00Z")]
     Rewind {
+        /// As its file in peers/ is called
         peer: PublisherName,
         /// A seq of its journal, an RFC 3339 time, or earliest
         #[arg(long, value_name = "PLACE", value_parser = rewind_place)]
@@ -404,38 +303,10 @@ pub enum FeedVerb {
     /// Compare with the whole journal of a peer, and take what is lacking.
     #[command(after_help = "Examples:
   intelmesh feed repair cert-ee")]
-    Repair { peer: PublisherName },
-}
-
-fn health_code(text: &str) -> Result<HealthCode, String> {
-    HealthCode::parse(text).ok_or_else(|| {
-        let known: Vec<&str> = HealthCode::ALL.iter().map(|code| code.as_str()).collect();
-        format!("expected one of {}", known.join(" "))
-    })
-}
-
-fn label(text: &str) -> Result<Tlp, String> {
-    Tlp::parse(text)
-        .ok_or_else(|| format!("{text:?} is not a known label: use CLEAR, GREEN, AMBER, AMBER+STRICT or RED"))
-}
-
-fn seconds(text: &str) -> Result<std::time::Duration, String> {
-    let seconds: f64 = text.parse().map_err(|_| "no number of seconds".to_owned())?;
-    std::time::Duration::try_from_secs_f64(seconds)
-        .ok()
-        .filter(|duration| !duration.is_zero())
-        .ok_or_else(|| "no number of seconds above 0".to_owned())
-}
-
-fn rewind_place(text: &str) -> Result<RewindPlace, String> {
-    if text == "earliest" {
-        return Ok(RewindPlace::Earliest);
-    }
-    if let Ok(seq) = text.parse() {
-        return Ok(RewindPlace::Seq(seq));
-    }
-    let time = Timestamp::parse_rfc3339(text).map(RewindPlace::Time);
-    time.ok_or_else(|| "no place: a seq, an RFC 3339 time or earliest".to_owned())
+    Repair {
+        /// As its file in peers/ is called
+        peer: PublisherName,
+    },
 }
 
 #[cfg(test)]
@@ -462,12 +333,22 @@ mod tests {
     }
 
     #[test]
-    fn every_verb_has_one_sentence_and_an_example() {
+    fn every_verb_and_argument_is_described_with_an_example() {
         fn look(command: &clap::Command, path: &str) {
             for verb in command.get_subcommands().filter(|verb| !verb.is_hide_set()) {
                 let name = format!("{path} {}", verb.get_name());
                 let about = verb.get_about().map(ToString::to_string).unwrap_or_default();
                 assert!(!about.is_empty() && !about.contains('\n'), "{name}: {about}");
+                for argument in verb.get_arguments() {
+                    assert!(
+                        argument.get_help().is_some(),
+                        "{name}: {} has no description",
+                        argument.get_id()
+                    );
+                }
+                let wide = |line: &str| line.chars().count() > 100;
+                let after = verb.get_after_help().map(ToString::to_string).unwrap_or_default();
+                assert!(!after.lines().any(wide), "{name}: broken in mid line by a terminal:\n{after}");
                 if verb.has_subcommands() {
                     look(verb, &name);
                 } else if !about.contains("not built yet") {

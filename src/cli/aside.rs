@@ -35,7 +35,7 @@ fn list(place: &Place, door: Option<&str>, last: Option<usize>, json: bool) -> R
             of_door.pop_front();
         }
     });
-    let unreadable = read.map_err(|error| Failure::could_not(format!("{}: {error}", dir.display())))?;
+    let unreadable = read.map_err(|error| Failure::of_file(&dir, &error))?;
     if let Some(door) = door.filter(|_| codes.is_empty()) {
         known_door(&config, door)?;
     }

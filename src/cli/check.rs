@@ -2,6 +2,7 @@
 //! read or write them. It changes nothing; it prints the line that does.
 
 mod access;
+mod filters;
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -18,7 +19,7 @@ use crate::config::{ConfigErrors, DoorConfigs, Journal, NODE_FILE, NodeConfig, P
 use crate::daemon;
 use crate::identity::{ProjectName, PublisherName};
 use crate::keyring::{Keyring, KeyringError};
-use crate::local::RedisAddress;
+use crate::local::{RedisAddress, group_id};
 use crate::ownership;
 use crate::policy::Tlp;
 use crate::status::bytes_text;
@@ -73,14 +74,18 @@ pub fn check(place: &Place, json: bool) -> Result<(), Failure> {
     }
     let whole = config.is_ok();
     let config = config.unwrap_or_else(|_| fallback(place.dir()));
-    let own_key = keys(&config, &mut found);
+    let is_theirs = belongs_to_another(&config, &mut found);
+    let own_key = if is_theirs { no_key() } else { keys(&config, &mut found) };
     let peers = PeerFiles::load(&config, &own_key);
     peers.problems.iter().for_each(|problem| found.problem(problem));
     writable(&config, &mut found);
-    access::check(&config, account, &mut found);
+    if !is_theirs {
+        access::check(&config, account, &mut found);
+    }
     if whole {
         settings(&config, &peers, &mut found);
         queues(&config, &mut found);
+        filters::check(&config, &peers, &mut found);
     }
     report(&found, &peers, json)
 }
@@ -102,6 +107,30 @@ fn as_owner(config: &Result<NodeConfig, ConfigErrors>, dir: &Path, found: &mut F
         );
     }
     uid
+}
+
+/// An account that is neither root nor the node's cannot tell what the node's may read and write: its own permissions
+/// say nothing, and must not be "corrected".
+fn belongs_to_another(config: &NodeConfig, found: &mut Findings) -> bool {
+    let keys = &config.paths.keys;
+    let (Ok(data), this) = (fs::metadata(keys), rustix::process::geteuid().as_raw()) else { return false };
+    if data.uid() == this {
+        return false;
+    }
+    let (owner, this) = (ownership::account(data.uid()), ownership::account(this));
+    found.error(
+        format!(
+            "{} belongs to the account {owner}, and this is {this}: keys and permissions were not checked",
+            keys.display()
+        ),
+        Some(format!("runuser -u {owner} -- intelmesh check -C {}", config.dir.display())),
+    );
+    true
+}
+
+/// One that nobody has.
+fn no_key() -> VerifyingKey {
+    SigningKey::from_bytes(&[1; 32]).verifying_key()
 }
 
 /// Where `intelmesh.toml` cannot be read, the rest is looked for where it lies by default.
@@ -162,7 +191,7 @@ fn keys(config: &NodeConfig, found: &mut Findings) -> VerifyingKey {
             if !(loose && matches!(error, KeyringError::Loose { .. })) {
                 found.error(&error, error.hint());
             }
-            SigningKey::from_bytes(&[1; 32]).verifying_key()
+            no_key()
         }
     }
 }
@@ -248,15 +277,7 @@ fn settings(config: &NodeConfig, peers: &PeerFiles, found: &mut Findings) {
             "default_tlp = \"AMBER\" or milder",
         );
     }
-    if let Some(group) = &config.socket_group {
-        let known = fs::read_to_string("/etc/group").unwrap_or_default();
-        if !known.lines().any(|line| line.split(':').next() == Some(group)) {
-            found.warning(
-                format!("{}: no group \"{group}\" in /etc/group", place_of(config, "socket_group")),
-                format!("groupadd --system {group}"),
-            );
-        }
-    }
+    socket_group(config, found);
     for peer in &peers.peers {
         let alone = peer.addresses.is_empty() && !peer.peer.publisher_only && config.invited_at().is_empty();
         if alone {
@@ -269,6 +290,25 @@ fn settings(config: &NodeConfig, peers: &PeerFiles, found: &mut Findings) {
                 format!("one of both must open a port: advertise = […] in {NODE_FILE}, or addresses of theirs here"),
             );
         }
+    }
+}
+
+/// What `run` would refuse of it. An account gives a file only to a group that it is in.
+fn socket_group(config: &NodeConfig, found: &mut Findings) {
+    let Some(group) = &config.socket_group else { return };
+    let place = place_of(config, "socket_group");
+    let id = match group_id(group) {
+        Ok(id) => id,
+        Err(error) => return found.error(format!("{place}: {error}"), error.hint()),
+    };
+    let (euid, egid) = (rustix::process::geteuid(), rustix::process::getegid().as_raw());
+    let groups = rustix::process::getgroups().unwrap_or_default();
+    if !euid.is_root() && egid != id && groups.iter().all(|held| held.as_raw() != id) {
+        let account = ownership::account(euid.as_raw());
+        found.warning(
+            format!("{place}: the account {account} is not in the group \"{group}\" by /etc/group, and may not give its sockets to it"),
+            format!("usermod -aG {group} {account}, or SupplementaryGroups={group} in the unit"),
+        );
     }
 }
 

@@ -9,7 +9,9 @@ use super::feed::done;
 use super::place::{Place, unexpected};
 use crate::audit::What;
 use crate::clock;
-use crate::control::{CONSUMERS_FILE, ConsumerFact, ConsumerFacts, ConsumerPlace, Refusal, Reply, Request};
+use crate::control::{
+    CONSUMERS_FILE, CONSUMERS_SCHEMA, ConsumerFact, ConsumerFacts, ConsumerPlace, Refusal, Reply, Request,
+};
 use crate::terminal::Lines;
 
 pub fn consumer(place: &Place, verb: ConsumerVerb, json: bool) -> Result<(), Failure> {
@@ -39,6 +41,13 @@ fn rewind(place: &Place, name: &str, to: ConsumerPlace) -> Result<(), Failure> {
     Ok(())
 }
 
+fn live(place: &Place) -> Result<ConsumerFacts, Failure> {
+    match place.ask(&Request::Consumers)? {
+        Reply::Consumers(facts) => Ok(facts),
+        other => Err(unexpected(&other)),
+    }
+}
+
 /// From the running node; without one, as it wrote them down last.
 fn facts(place: &Place) -> Result<ConsumerFacts, Failure> {
     match place.ask_if_running(&Request::Consumers)? {
@@ -50,7 +59,16 @@ fn facts(place: &Place) -> Result<ConsumerFacts, Failure> {
     let unreadable = |what: String| {
         Failure::could_not(format!("{}: {what}", file.display())).hint("start the node, and ask again")
     };
-    let text = std::fs::read(&file).map_err(|error| unreadable(error.to_string()))?;
+    let text = match std::fs::read(&file) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            // The node writes it down within a second after a consumer has a position.
+            talk("no node runs here, and none has written positions down yet");
+            let schema = CONSUMERS_SCHEMA.to_owned();
+            return Ok(ConsumerFacts { schema, at: clock::now().wall, last_seq: 0, consumers: Vec::new() });
+        }
+        Err(error) => return Err(Failure::of_file(&file, &error)),
+        Ok(text) => text,
+    };
     let facts: ConsumerFacts =
         serde_json::from_slice(&text).map_err(|error| unreadable(error.to_string()))?;
     talk(format!("no node runs here: positions as of {}", facts.at));
@@ -101,7 +119,7 @@ const fn kind(consumer: &ConsumerFact) -> &'static str {
 }
 
 fn show(place: &Place, name: &str, json: bool) -> Result<(), Failure> {
-    let facts = facts(place)?;
+    let facts = live(place)?;
     let Some(consumer) = facts.consumers.iter().find(|consumer| consumer.name == name) else {
         return Err(unknown(name));
     };

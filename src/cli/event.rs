@@ -125,7 +125,7 @@ fn export(place: &Place, id: EventRef, to: &Path) -> Result<(), Failure> {
         answer.bytes(&bytes)?;
         return answer.flush();
     }
-    fs::write(to, &bytes).map_err(|error| Failure::could_not(format!("{}: {error}", to.display())))?;
+    fs::write(to, &bytes).map_err(|error| Failure::of_file(to, &error))?;
     talk(format!("{id}: {} bytes of COSE_Sign1 in {}", bytes.len(), to.display()));
     Ok(())
 }
@@ -161,7 +161,7 @@ fn verify(place: &Place, what: &Path, json: bool) -> Result<(), Failure> {
 }
 
 pub(super) fn read_envelope(path: &Path) -> Result<Vec<u8>, Failure> {
-    let unreadable = |error: std::io::Error| Failure::could_not(format!("{}: {error}", path.display()));
+    let unreadable = |error: std::io::Error| Failure::of_file(path, &error);
     let file = fs::File::open(path).map_err(unreadable)?;
     let mut bytes = Vec::new();
     // One byte more than fits, so that the codec sees that it is too long.

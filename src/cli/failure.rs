@@ -3,11 +3,14 @@
 
 use std::fmt;
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use crate::config::write::WriteError;
 use crate::config::{ConfigErrors, Problem};
 use crate::control::{REFUSAL_SEPARATOR, Refusal};
+use crate::files;
+use crate::filter::nearest;
 use crate::keyring::KeyringError;
 use crate::terminal::shown;
 
@@ -41,11 +44,6 @@ impl Failure {
         Self::one(COULD_NOT, what)
     }
 
-    /// The reader of our answer has seen enough: no error.
-    pub const fn closed_pipe() -> Self {
-        Self { exit: DONE, faults: Vec::new() }
-    }
-
     /// Everything was said already; only the exit code is left.
     pub const fn silent(exit: u8) -> Self {
         Self { exit, faults: Vec::new() }
@@ -53,6 +51,12 @@ impl Failure {
 
     pub const fn many(exit: u8, faults: Vec<Fault>) -> Self {
         Self { exit, faults }
+    }
+
+    /// What a file system says of `path`, and what to do.
+    pub fn of_file(path: &Path, error: &io::Error) -> Self {
+        Self::could_not(format!("{}: {error}", path.display()))
+            .hint_if(files::hint_of(error).map(str::to_owned))
     }
 
     fn one(exit: u8, what: impl fmt::Display) -> Self {
@@ -128,13 +132,17 @@ impl From<WriteError> for Failure {
     }
 }
 
-/// clap explains itself over several lines; ours are two. Help and version are answers, not errors.
-pub fn usage(error: &clap::Error, verb: &str) -> ExitCode {
+/// clap explains itself over several lines; ours are two. Help and version are answers, not errors. `command` is the
+/// verb that was meant, and `verb` all its words.
+pub fn usage(error: &clap::Error, command: &clap::Command, verb: &str) -> ExitCode {
     use clap::error::ErrorKind;
     if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
-        // A closed pipe is no error.
-        let _ = error.print();
-        return ExitCode::SUCCESS;
+        return match error.print() {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                Failure::could_not(format!("stdout: {error}")).report()
+            }
+            _ => ExitCode::SUCCESS,
+        };
     }
     if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
         let _ = error.print();
@@ -163,9 +171,22 @@ pub fn usage(error: &clap::Error, verb: &str) -> ExitCode {
     let what = what.join(" ");
     let what = what.strip_prefix("error: ").unwrap_or(&what);
     let failure = Failure::could_not(what);
+    if error.kind() == ErrorKind::UnknownArgument {
+        let hint = hint.or_else(|| meant(error, command)).unwrap_or_else(|| format!("{verb} --help"));
+        return failure.hint(hint).report();
+    }
     match hint.or(usage) {
         Some(hint) => failure.hint(hint),
         None => failure.hint(format!("{verb} --help")),
     }
     .report()
+}
+
+/// The flag that was probably meant: two letters that are swapped are no likeness to clap.
+fn meant(error: &clap::Error, command: &clap::Command) -> Option<String> {
+    use clap::error::{ContextKind, ContextValue};
+    let Some(ContextValue::String(typed)) = error.get(ContextKind::InvalidArg) else { return None };
+    let flags: Vec<&str> = command.get_arguments().filter_map(clap::Arg::get_long).collect();
+    let near = nearest(typed.strip_prefix("--")?, flags)?;
+    Some(format!("a similar argument exists: '--{near}'"))
 }

@@ -83,6 +83,9 @@ fn render(facts: &FeedFacts) -> Lines {
             feed.log_id.as_deref().map_or("-", |id| &id[..id.len().min(12)]).to_owned(),
         ]);
     }
+    table.column_iter_mut().for_each(|column| {
+        column.set_padding((0, 2));
+    });
     table.lines().for_each(|line| lines.push(line.trim_end()));
     facts.feeds.iter().for_each(|feed| details(feed, &mut lines));
     lines

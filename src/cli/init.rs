@@ -21,6 +21,10 @@ pub fn init(flag: Option<PathBuf>, args: InitArgs) -> Result<(), Failure> {
         listen: checked(args.listen)?,
         advertise: checked(args.advertise)?,
     };
+    if dir.ancestors().any(|part| part.is_file()) {
+        return Err(Failure::could_not(format!("{}: a file is in the way", dir.display()))
+            .hint("choose another directory: intelmesh init DIR --name NAME"));
+    }
     write::check_new(&dir).map_err(Failure::from)?;
     let keyring = Keyring::create(&dir.join("keys")).map_err(Failure::from)?;
     write::new_node(&dir, &new).map_err(Failure::from)?;

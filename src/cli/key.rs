@@ -247,7 +247,7 @@ fn revoke_by_statement(place: &Place, file: &Path, yes: bool) -> Result<(), Fail
 }
 
 fn read_statement(file: &Path) -> Result<Vec<u8>, Failure> {
-    let failed = |error: std::io::Error| Failure::could_not(format!("{}: {error}", file.display()));
+    let failed = |error: std::io::Error| Failure::of_file(file, &error);
     let mut text = String::new();
     let most = 4 * KEY_STATEMENT_BYTES_MAX as u64;
     if file == Path::new("-") {

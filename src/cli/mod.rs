@@ -46,7 +46,10 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,
-        Err(error) => return failure::usage(&error, &verb_of(&arguments)),
+        Err(error) => {
+            let (verb, command) = verb_of(&arguments);
+            return failure::usage(&error, &command, &verb);
+        }
     };
     match carry_out(cli) {
         Ok(()) => ExitCode::SUCCESS,
@@ -54,8 +57,8 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-/// The verb that was meant, as far as it is one: `intelmesh peer add`.
-fn verb_of(arguments: &[OsString]) -> String {
+/// The verb that was meant, as far as it is one: `intelmesh peer add`, and its definition.
+fn verb_of(arguments: &[OsString]) -> (String, clap::Command) {
     let mut command = Cli::command();
     let mut verb = command.get_name().to_owned();
     for word in arguments.iter().skip(1).filter_map(|word| word.to_str()) {
@@ -63,7 +66,7 @@ fn verb_of(arguments: &[OsString]) -> String {
         verb = format!("{verb} {word}");
         command = found;
     }
-    verb
+    (verb, command)
 }
 
 fn carry_out(cli: Cli) -> Result<(), Failure> {

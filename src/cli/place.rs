@@ -1,6 +1,6 @@
 //! The node's directory, and the doors of a running node in it. Knows where things lie; reads no event.
 
-use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{self, BufRead as _, BufReader, IsTerminal as _, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -151,10 +151,9 @@ impl Place {
         let broken = |error: io::Error| Failure::could_not(format!("ctl.sock: {error}"));
         let mut line = serde_json::to_vec(request).map_err(|error| broken(error.into()))?;
         line.push(b'\n');
-        stream.set_read_timeout(Some(Duration::from_secs(REPLY_WAIT_S))).map_err(broken)?;
+        stream.set_read_timeout(Some(Duration::from_secs(1))).map_err(broken)?;
         stream.write_all(&line).map_err(broken)?;
-        let mut answer = Vec::new();
-        BufReader::new(stream.take(REPLY_BYTES_MAX)).read_until(b'\n', &mut answer).map_err(broken)?;
+        let answer = read_answer(stream).map_err(broken)?;
         if answer.is_empty() {
             return Err(Failure::could_not("the node closed ctl.sock without an answer")
                 .hint("is it stopping? see its log"));
@@ -172,6 +171,49 @@ impl Place {
         match self.connect("ctl.sock") {
             Ok(_) => self.ask(request).map(Some),
             Err(_) => Ok(None),
+        }
+    }
+}
+
+/// One line. Long work shows on a terminal that it goes on; what was read when a second is over stays.
+fn read_answer(stream: UnixStream) -> io::Result<Vec<u8>> {
+    let mut reader = BufReader::new(stream.take(REPLY_BYTES_MAX));
+    let mut answer = Vec::new();
+    let mut progress = Progress::default();
+    loop {
+        match reader.read_until(b'\n', &mut answer) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && progress.seconds < REPLY_WAIT_S => {
+                progress.pass_second();
+            }
+            read => return read.map(|_| answer),
+        }
+    }
+}
+
+/// One line of a terminal that counts seconds, and is gone at the end.
+#[derive(Default)]
+struct Progress {
+    seconds: u64,
+}
+
+impl Progress {
+    fn pass_second(&mut self) {
+        self.seconds += 1;
+        self.draw(&format!("the node works on it: {} s", self.seconds));
+    }
+
+    fn draw(&self, text: &str) {
+        let mut talk = io::stderr().lock();
+        if talk.is_terminal() {
+            let _ = write!(talk, "\r\u{1b}[K{text}").and_then(|()| talk.flush());
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if self.seconds > 0 {
+            self.draw("");
         }
     }
 }

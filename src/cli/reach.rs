@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::place::Place;
 use crate::control::{AddressCheck, PeerCheck, Reply, Request};
 use crate::identity::PublisherName;
+use crate::resolving::in_words;
 
 /// For all addresses together, in seconds (contract §5).
 const REACH_WAIT_S: u64 = 3;
@@ -60,7 +61,7 @@ fn connect(address: &str) -> io::Result<()> {
     };
     let port: u16 = port.parse().map_err(io::Error::other)?;
     let mut last = io::Error::other("the name has no address");
-    for socket in (host, port).to_socket_addrs()? {
+    for socket in (host, port).to_socket_addrs().map_err(|error| in_words(host, error))? {
         match TcpStream::connect_timeout(&socket, Duration::from_secs(REACH_WAIT_S)) {
             Ok(_) => return Ok(()),
             Err(error) => last = error,

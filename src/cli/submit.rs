@@ -32,7 +32,8 @@ pub fn submit(place: &Place, args: SubmitArgs, json: bool) -> Result<(), Failure
         None => Box::new(io::stdin()),
         Some(path) if path == Path::new("-") => Box::new(io::stdin()),
         Some(path) => Box::new(
-            File::open(path).map_err(|error| Failure::could_not(format!("{}: {error}", path.display())))?,
+            // A directory opens, and cannot be read.
+            File::open(path).map_err(|error| Failure::of_file(path, &error))?,
         ),
     };
     let labels = Labels { to: args.to, tlp: args.tlp, seal: args.seal };

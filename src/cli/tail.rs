@@ -117,6 +117,8 @@ enum End {
     Count,
     Idle,
     Closed,
+    /// The reader of our standard output has gone.
+    Unread,
 }
 
 impl Reading {
@@ -126,7 +128,7 @@ impl Reading {
         let mut answer = Answer::new();
         let end = self.print_lines(args, &mut reader, &mut answer)?;
         match end {
-            End::Count | End::Idle => self.finish(reader),
+            End::Count | End::Idle | End::Unread => self.finish(reader),
             End::Closed if stopped.load(Ordering::Relaxed) => self.finish(reader),
             End::Closed => {
                 Err(Failure::could_not("the node closed out.sock").hint("is it stopping? see its log"))
@@ -165,6 +167,10 @@ impl Reading {
             // While further lines lie here already, one flush and one ack serve them all.
             if counted || !reader.buffer().contains(&b'\n') {
                 answer.flush()?;
+                if answer.is_closed() {
+                    // What was not read is not acknowledged.
+                    return Ok(End::Unread);
+                }
                 self.send_ack();
             }
             if counted {

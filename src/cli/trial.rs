@@ -15,7 +15,7 @@ const FILE_BYTES_MAX: u64 = REQUEST_BYTES_MAX as u64 / 3;
 
 pub fn trial(place: &Place, file: &Path, last: u64, json: bool) -> Result<(), Failure> {
     let shown = file.display();
-    let could_not = |error: std::io::Error| Failure::could_not(format!("{shown}: {error}"));
+    let could_not = |error: std::io::Error| Failure::of_file(file, &error);
     let mut text = String::new();
     let opened = fs::File::open(file).map_err(could_not)?;
     opened.take(FILE_BYTES_MAX + 1).read_to_string(&mut text).map_err(could_not)?;
@@ -48,7 +48,7 @@ fn show(trial: &Trial, answer: &mut Answer) -> Result<(), Failure> {
 }
 
 fn direction(section: &str, done: &str, comparison: &Comparison, answer: &mut Answer) -> Result<(), Failure> {
-    let Comparison { now, then, changes, failure } = comparison;
+    let Comparison { now, then, changes, failures } = comparison;
     answer.line(format!("[{section}] {done} now {}, then {}", now.passes, then.passes))?;
     for (why, count) in &then.held {
         answer.line(format!("  held back then: {count} {why}"))?;
@@ -58,8 +58,8 @@ fn direction(section: &str, done: &str, comparison: &Comparison, answer: &mut An
         let (from, to) = (word(&change.now), word(&change.then));
         answer.line(format!("  {} {from} now, {to} then: {}", change.count, change.examples.join(" ")))?;
     }
-    if let Some(failure) = failure {
-        answer.line(format!("  filter_failed: {failure}"))?;
+    for (why, count) in failures {
+        answer.line(format!("  filter_failed: {count} {why}"))?;
     }
     Ok(())
 }

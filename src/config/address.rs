@@ -30,6 +30,9 @@ pub fn parse(text: &str) -> Option<String> {
     Some(format!("/{kind}/{host}/tcp/{port}"))
 }
 
+/// What an address that is dialled must look like, for messages.
+pub const DIALLED: &str = "an address that can be dialled: of one host, with the port of its node";
+
 /// An address that others could not use: of all interfaces, or without a port.
 pub fn is_wildcard(address: &str) -> bool {
     address.starts_with("/ip4/0.0.0.0/") || address.starts_with("/ip6/::/") || address.ends_with("/tcp/0")

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::node::{NodeConfig, checked};
 use super::peers::{PeerFiles, toml_paths};
 use super::problem::{Fault, KnownKeys, Problem};
-use super::reading::{At, Report, Section, parse, read};
+use super::reading::{At, Report, Section, parse, read_listed};
 use crate::identity::PublisherName;
 use crate::limits::{GROUPS_MAX, RECIPIENTS_MAX};
 
@@ -112,10 +112,9 @@ pub(super) fn load(
     let mut groups = Vec::new();
     for path in paths.iter().take(GROUPS_MAX) {
         let file = shown.join(path.file_name().unwrap_or_default());
-        let parsed = match read(path) {
+        let Some(text) = read_listed(path) else { continue };
+        let parsed = match text {
             Ok(text) => GroupFile::parse(&file, &text),
-            // Removed between listing and reading.
-            Err(Fault::NotFound) => continue,
             Err(fault) => Err(vec![Problem::new(&file, 1, fault)]),
         };
         let group = parsed.map_or_else(
@@ -221,6 +220,16 @@ mod tests {
             assert!(files.problems[0].to_string().starts_with(want), "{text}: {:?}", files.problems);
             assert_eq!(files.groups.len(), 1, "{text}");
         }
+    }
+
+    /// One bad peer file makes its groups bad as well: the cause is told first.
+    #[test]
+    fn a_bad_peer_file_is_told_before_the_groups_that_name_it() {
+        let (dir, config) = node(&[("g", "members = [\"a\"]")]);
+        std::fs::write(dir.path().join("peers/a.toml"), "kee = 1\n").unwrap();
+        let problems = loaded(&config, &PeerFiles::default()).problems;
+        assert!(problems[0].to_string().starts_with("peers/a.toml:1:"), "{problems:?}");
+        assert!(problems.last().unwrap().to_string().starts_with("groups/g.toml:1:"), "{problems:?}");
     }
 
     #[test]

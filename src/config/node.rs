@@ -237,10 +237,23 @@ pub(super) fn checked<T>(
     parse(at.value).map_err(|fault| report.fault(at.line, Fault::Identity { key, fault })).ok()
 }
 
-pub(super) fn addresses(
+/// Where this node listens, or what its invitations say.
+fn addresses(section: &Section<'_, '_>, key: &'static str, report: &mut Report) -> Option<Vec<String>> {
+    addresses_that(section, key, report, |_| None)
+}
+
+/// Where a peer is dialled: neither all interfaces nor no port is a place.
+pub(super) fn dialled(section: &Section<'_, '_>, report: &mut Report) -> Option<Vec<String>> {
+    addresses_that(section, "addresses", report, |address| {
+        address::is_wildcard(address).then_some(address::DIALLED)
+    })
+}
+
+fn addresses_that(
     section: &Section<'_, '_>,
     key: &'static str,
     report: &mut Report,
+    fault: impl Fn(&str) -> Option<&'static str>,
 ) -> Option<Vec<String>> {
     let texts = section.texts(key, report)?;
     if let Some(beyond) = texts.get(ADDRESSES_MAX) {
@@ -249,11 +262,12 @@ pub(super) fn addresses(
     }
     let mut addresses = Vec::with_capacity(texts.len().min(ADDRESSES_MAX));
     for at in texts {
-        match address::parse(at.value) {
-            Some(address) => addresses.push(address),
-            None => {
+        let address = address::parse(at.value).ok_or(address::WANTED);
+        match address.and_then(|address| fault(&address).map_or(Ok(address), Err)) {
+            Ok(address) => addresses.push(address),
+            Err(wanted) => {
                 let value = at.value.chars().take(120).collect();
-                report.fault(at.line, Fault::Value { key: key.to_owned(), value, wanted: address::WANTED });
+                report.fault(at.line, Fault::Value { key: key.to_owned(), value, wanted });
             }
         }
     }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::filters::filter;
-use super::node::{addresses, aliases, checked, tlp};
+use super::node::{aliases, checked, dialled, tlp};
 use super::problem::{Fault, KnownKeys, Problem};
 use super::reading::{Report, Section, parse};
 use crate::envelope::seal::{SealKey, SealKeyError};
@@ -115,7 +115,7 @@ impl PeerFile {
         };
         let key_line = top.line("key", &report);
         let seal = seal(&top, &mut report);
-        let addresses = addresses(&top, "addresses", &mut report).unwrap_or_default();
+        let addresses = dialled(&top, &mut report).unwrap_or_default();
         let aliases = aliases(&top, &mut report);
         let publisher_only = top.flag("publisher_only", &mut report).unwrap_or(false);
         let paused = top.flag("paused", &mut report).unwrap_or(false);

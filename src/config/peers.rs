@@ -13,7 +13,7 @@ use super::groups::{self, GroupFile};
 use super::node::{NodeConfig, Paths};
 use super::peer_file::PeerFile;
 use super::problem::{Fault, Problem};
-use super::reading::read;
+use super::reading::read_listed;
 use crate::identity::{NodeNames, PublisherName};
 use crate::limits::{LISTS_MAX, PEERS_MAX};
 use crate::policy::TrustList;
@@ -106,8 +106,9 @@ impl PeerFiles {
         let mut files = Self { peers, ..Self::default() };
         let (groups, group_problems) = groups::load(config, &files, &self.groups);
         files.groups = groups;
-        problems.extend(group_problems);
         problems.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
+        // Behind those of peer files, which may be their cause.
+        problems.extend(group_problems);
         Self { problems, ..files }
     }
 
@@ -171,10 +172,9 @@ impl Loading<'_> {
         }
         for path in paths.iter().take(PEERS_MAX) {
             let file = shown.join(path.file_name().unwrap_or_default());
-            let parsed = match read(path) {
+            let Some(text) = read_listed(path) else { continue };
+            let parsed = match text {
                 Ok(text) => PeerFile::parse_with(&file, &text, &self.lists),
-                // Removed between listing and reading.
-                Err(Fault::NotFound) => continue,
                 Err(fault) => Err(vec![Problem::new(&file, 1, fault)]),
             };
             match parsed {
@@ -275,6 +275,25 @@ mod tests {
         node.write("b", 3, "");
         let mended = reloaded.reload(&node.config, &key(1));
         assert!(mended.problems.is_empty() && !mended.peers[1].peer.paused);
+    }
+
+    /// Files that are managed elsewhere and linked: their place was moved, or is not mounted.
+    #[test]
+    fn a_link_that_leads_nowhere_cuts_no_peer_off() {
+        let node = Node::new();
+        let target = node.dir.path().join("managed");
+        node.write("a", 2, "");
+        std::fs::rename(node.file("a"), &target).unwrap();
+        std::os::unix::fs::symlink(&target, node.file("a")).unwrap();
+        let good = node.load();
+        assert_eq!((names_of(&good), good.problems.len()), (vec!["a"], 0));
+        std::fs::remove_file(&target).unwrap();
+        let reloaded = good.reload(&node.config, &key(1));
+        assert_eq!(reloaded.peers, good.peers);
+        assert_eq!(
+            reloaded.problems[0].to_string(),
+            "peers/a.toml:1: cannot be read: the link leads to no file"
+        );
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use crate::filter::FilterFault;
+use crate::filter::{self, FilterFault};
 use crate::format::StripRuleError;
 use crate::format::intelmq::RelationFieldError;
 use crate::identity::IdentityError;
@@ -127,7 +127,15 @@ impl Fault {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Filter { fault, .. } => fault.hint(),
-            Self::NotFound => Some("make a node here: intelmesh init DIR --name NAME".into()),
+            Self::Value { value, wanted, .. } => {
+                filter::nearest(value, choices(wanted)).map(|near| format!("did you mean \"{near}\"?"))
+            }
+            Self::Unreadable(why) if why.starts_with("Permission denied") => Some(
+                "run this as the account that the files belong to, or as root (see OPERATING.md, Whose files)".into(),
+            ),
+            Self::NotFound => Some(
+                "name the node's directory: -C DIR, or INTELMESH_DIR; a new node: intelmesh init DIR --name NAME".into(),
+            ),
             Self::UnknownKey { key, known, sections } => Some(unknown_key(key, known, sections)),
             Self::NotBuilt { key } => {
                 Some(format!("take \"{key}\" out: it is refused rather than ignored until it is built"))
@@ -163,6 +171,13 @@ impl Fault {
             _ => None,
         }
     }
+}
+
+/// The words of a message that may stand in a file: those in quotation marks, and labels.
+fn choices(wanted: &'static str) -> impl Iterator<Item = &'static str> {
+    let label = |word: &&str| word.len() > 2 && word.bytes().all(|b| b.is_ascii_uppercase() || b == b'+');
+    let labels = wanted.split([' ', ',']).filter(label);
+    wanted.split('"').skip(1).step_by(2).chain(labels)
 }
 
 fn unknown_key(key: &str, known: &[&'static str], sections: &[KnownKeys]) -> String {

@@ -52,10 +52,23 @@ impl Report {
     }
 }
 
+/// Reads a file that a directory lists; `None` if it was removed since. A link that leads nowhere is no removal: the
+/// peer that it named must not be cut off because of it.
+pub(super) fn read_listed(path: &Path) -> Option<Result<String, Fault>> {
+    match read(path) {
+        Err(Fault::NotFound) if path.is_symlink() => {
+            Some(Err(Fault::Unreadable("the link leads to no file".to_owned())))
+        }
+        Err(Fault::NotFound) => None,
+        read => Some(read),
+    }
+}
+
 /// Reads a file of at most [`CONFIG_FILE_BYTES_MAX`] bytes.
 pub(super) fn read(path: &Path) -> Result<String, Fault> {
     let unreadable = |error: std::io::Error| match error.kind() {
         std::io::ErrorKind::NotFound => Fault::NotFound,
+        std::io::ErrorKind::InvalidData => Fault::Unreadable("it is not a text in UTF-8".to_owned()),
         _ => Fault::Unreadable(error.to_string()),
     };
     let file = std::fs::File::open(path).map_err(unreadable)?;
@@ -138,7 +151,7 @@ impl<'a, 'i> Section<'a, 'i> {
     }
 
     pub fn number(&self, key: &str, report: &mut Report) -> Option<At<u64>> {
-        self.typed(key, "a whole number", report, |value| {
+        self.typed(key, "a whole number of 0 or more", report, |value| {
             let number = value.as_integer()?;
             u64::from_str_radix(number.as_str(), number.radix()).ok()
         })

@@ -56,7 +56,8 @@ impl WriteError {
             Self::Revoked { .. } => Some(
                 "whoever has that key can sign in the peer's name: ask for an invitation with a new one; to trust it again all the same, take that line out",
             ),
-            Self::Io { .. } | Self::Toml { .. } => None,
+            Self::Io { error, .. } => files::hint_of(error),
+            Self::Toml { .. } => None,
         }
     }
 }

@@ -39,9 +39,9 @@ pub struct Comparison {
     pub then: Outcome,
     /// Every event that would fare otherwise, by how.
     pub changes: Vec<Change>,
-    /// The last thing that the new filter had no answer for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub failure: Option<String>,
+    /// What the new filter had no answer for, each with its number of events.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub failures: BTreeMap<String, u64>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,6 +65,11 @@ pub struct Change {
 pub const PASSES: &str = "passes";
 
 impl Comparison {
+    /// The new filter had no answer for one event, and why. Reasons name no values: there are few.
+    pub fn add_failure(&mut self, why: String) {
+        *self.failures.entry(why).or_default() += 1;
+    }
+
     /// One event, newest first; `None` where it passes.
     pub fn add(&mut self, id: impl FnOnce() -> String, now: Option<&str>, then: Option<&str>) {
         self.now.add(now);
@@ -123,5 +128,9 @@ mod tests {
             told,
             [("passes", "filter", 2, "d a".to_owned()), ("tlp_max", "passes", 1, "b".to_owned())]
         );
+        for why in ["no key \"a\"", "the body is sealed", "no key \"a\""] {
+            comparison.add_failure(why.to_owned());
+        }
+        assert_eq!(comparison.failures["no key \"a\""], 2, "each reason has its number");
     }
 }

@@ -136,7 +136,8 @@ impl Control {
             Request::Decide { publisher, event, release } => {
                 let key = event.as_deref().map(str::parse::<EventId>).transpose();
                 let key = key.map_err(|error| Refusal::no(error.to_string()))?.map(|id| id.key());
-                self.command(AskCommand::Decide { publisher, key, release }).await
+                let decided = self.command(AskCommand::Decide { publisher, key, release }).await;
+                decided.map_err(|refusal| refusal.hint("intelmesh event waiting lists what waits"))
             }
             Request::KeysChanged => done(self.ask(Ask::Keys).await?),
             Request::Statement { cose } => {

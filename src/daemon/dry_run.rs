@@ -77,9 +77,10 @@ fn compare(entry: &Entry, trust: &TrustList, sides: &Sides<'_>, given: &Peer, tr
         let now = or_cut(sides.held_cut, held.map_or(Some("no_peer"), taken));
         let then = or_cut(sides.given_cut, taken(given));
         trial.receive.add(id, now, then);
-        if then == Some("filter_failed") && trial.receive.failure.is_none() {
-            let failure = policy::failure(given.receive.filter.as_ref(), core, path);
-            trial.receive.failure = failure.map(|failure| failure.to_string());
+        if then == Some("filter_failed")
+            && let Some(failure) = policy::failure(given.receive.filter.as_ref(), core, path)
+        {
+            trial.receive.add_failure(failure.to_string());
         }
         return;
     }
@@ -89,9 +90,10 @@ fn compare(entry: &Entry, trust: &TrustList, sides: &Sides<'_>, given: &Peer, tr
     let now = or_cut(sides.held_cut, held.map_or(Some("no_peer"), shared));
     let then = or_cut(sides.given_cut, shared(given));
     trial.share.add(id, now, then);
-    if then == Some(Withheld::FilterFailed.as_str()) && trial.share.failure.is_none() {
-        let failure = policy::failure(given.share.filter.as_ref(), core, path);
-        trial.share.failure = failure.map(|failure| failure.to_string());
+    if then == Some(Withheld::FilterFailed.as_str())
+        && let Some(failure) = policy::failure(given.share.filter.as_ref(), core, path)
+    {
+        trial.share.add_failure(failure.to_string());
     }
 }
 

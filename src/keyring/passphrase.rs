@@ -34,7 +34,12 @@ pub(super) fn read(key: &Path) -> Result<Zeroizing<Vec<u8>>, KeyringError> {
     let none = |why| KeyringError::Passphrase { file: key.to_owned(), why };
     let named = std::env::var_os(PASSPHRASE_FILE_ENV).map(PathBuf::from);
     let file = named.or_else(|| credential_of(Path::new(CREDENTIAL))).ok_or_else(|| none("none is given"))?;
-    let text = super::read_closed(&file)?;
+    let text = super::read_closed(&file).map_err(|error| match error {
+        KeyringError::Missing(_) => {
+            KeyringError::NoPassphraseFile { key: key.to_owned(), file: file.clone() }
+        }
+        other => other,
+    })?;
     let end = text.iter().rposition(|byte| !matches!(byte, b'\n' | b'\r')).map_or(0, |last| last + 1);
     if end == 0 {
         Err(none("the one that is given is empty"))

@@ -70,7 +70,7 @@ pub use door_set::{
 };
 pub use opening::Opening;
 pub use redis::{AddressFault, RedisAddress, RedisQueue};
-pub use socket::connect;
+pub use socket::{connect, group_id};
 pub use tcp_in::TcpIn;
 pub use tcp_out::TcpOut;
 

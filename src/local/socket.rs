@@ -16,7 +16,10 @@ use super::LocalError;
 const PATH_BYTES_MAX: usize = 107;
 
 /// The number of a group: given as one, or found in `/etc/group`.
-pub(super) fn group_id(name: &str) -> Result<u32, LocalError> {
+///
+/// # Errors
+/// [`LocalError::NoGroup`], or [`LocalError::Io`] if the file cannot be read.
+pub fn group_id(name: &str) -> Result<u32, LocalError> {
     if let Ok(id) = name.parse() {
         return Ok(id);
     }

@@ -20,6 +20,7 @@ use super::handed_mark::{HandedFile, HandedMark};
 use super::receiver::{Made, PATIENCE, Receiver, ReceiverError};
 use super::tally::ConsumerTally;
 use crate::limits::{RECEIVER_DEAD_MS, RECEIVER_PROBE_S};
+use crate::resolving::in_words;
 
 const LINES_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -134,7 +135,8 @@ impl Receiver for TcpReceiver {
         self.tally.held(None);
         let connected = timeout(PATIENCE, TcpStream::connect(&self.place.connect)).await;
         let stream = connected.map_err(|_| ReceiverError::Silent("connecting"))?;
-        let stream = stream.map_err(|error| ReceiverError::Io("connecting", error))?;
+        let stream =
+            stream.map_err(|error| ReceiverError::Io("connecting", in_words(&self.place.connect, error)))?;
         // An event is one write: nothing is gained by waiting for more.
         let _ = stream.set_nodelay(true);
         end_with_its_peer(&stream).map_err(|error| ReceiverError::Io("connecting", error))?;

@@ -13,6 +13,8 @@ use libp2p::core::transport::{DialOpts, ListenerId, TransportError, TransportEve
 use libp2p::multiaddr::{Multiaddr, Protocol};
 use tokio::sync::Semaphore;
 
+use crate::resolving::look_up_failed;
+
 /// Look-ups at the same time, each on a thread that a name server may hold for half a minute. The others of those
 /// threads are for signatures and for the store.
 const LOOK_UPS_MAX: usize = 4;
@@ -125,9 +127,7 @@ async fn look_up(host: String, family: Family, look_ups: Arc<Semaphore>) -> io::
     let asked = tokio::task::spawn_blocking(move || {
         let _permit = permit;
         let found = (host.as_str(), 0).to_socket_addrs();
-        let found = found.map_err(|error| {
-            io::Error::new(error.kind(), format!("the name {host} cannot be resolved: {}", reason(&error)))
-        });
+        let found = found.map_err(|error| look_up_failed(&host, &error));
         let wanted = |ip: &IpAddr| match family {
             Family::Any => true,
             Family::V4 => ip.is_ipv4(),
@@ -136,12 +136,6 @@ async fn look_up(host: String, family: Family, look_ups: Arc<Semaphore>) -> io::
         found.map(|all| all.map(|socket| socket.ip()).filter(wanted).collect())
     });
     asked.await.map_err(io::Error::other)?
-}
-
-/// Without what the standard library puts before it.
-fn reason(error: &io::Error) -> String {
-    let text = error.to_string();
-    text.strip_prefix("failed to lookup address information: ").unwrap_or(&text).to_owned()
 }
 
 #[cfg(test)]

@@ -25,6 +25,7 @@ pub const MAY_NAME: &[(&str, &[&str])] = &[
     ("invitation", &["limits", "time", "identity"]),
     ("explain", &["time", "identity", "event", "envelope", "policy", "config"]),
     ("files", &["ownership"]),
+    ("resolving", &[]),
     ("audit", &["time", "identity", "ownership", "status", "files"]),
     ("store", ADAPTER),
     ("transport", ADAPTER),
@@ -62,6 +63,7 @@ const ADAPTER: &[&str] = &[
     "control",
     "ownership",
     "files",
+    "resolving",
 ];
 
 const SIMULATOR: &[&str] = &[
@@ -89,6 +91,7 @@ const EVERYTHING_BELOW_CLI: &[&str] = &[
     "control",
     "audit",
     "files",
+    "resolving",
     "explain",
     "invitation",
     "store",
@@ -118,6 +121,7 @@ const EVERYTHING_BELOW_MAIN: &[&str] = &[
     "control",
     "audit",
     "files",
+    "resolving",
     "explain",
     "invitation",
     "store",

@@ -2,6 +2,8 @@
 
 use clap::Subcommand;
 
+use super::values::whole;
+
 #[derive(Debug, Subcommand)]
 pub enum AsideVerb {
     /// Show what was set aside, by one door or by all, and why; needs no running node.
@@ -12,7 +14,7 @@ pub enum AsideVerb {
         /// One door alone, by its name in `status`
         door: Option<String>,
         /// Only the last N of each door
-        #[arg(long, value_name = "N")]
+        #[arg(long, value_name = "N", value_parser = |text: &str| whole(text, 1..=usize::MAX))]
         last: Option<usize>,
     },
     /// Send everything that a door has set aside through it again; what is refused again is set aside again.

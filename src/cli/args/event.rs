@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use super::values::whole;
 use crate::control::EventRef;
 
 #[derive(Debug, Subcommand)]
@@ -52,6 +53,7 @@ pub enum EventVerb {
   intelmesh event release cert-at:intelmq:72ddb00c-2d0a-4eea-b7ac-ae122b8e6c3b
   intelmesh event release cert-at")]
     Release {
+        /// One event, or all that wait of one publisher
         #[arg(value_name = "ID|PUBLISHER")]
         what: String,
     },
@@ -59,6 +61,7 @@ pub enum EventVerb {
     #[command(after_help = "Examples:
   intelmesh event drop cert-at")]
     Drop {
+        /// One event, or all that wait of one publisher
         #[arg(value_name = "ID|PUBLISHER")]
         what: String,
     },
@@ -67,6 +70,7 @@ pub enum EventVerb {
   intelmesh event verify event.cose            needs no running node
   intelmesh event verify 72ddb00c")]
     Verify {
+        /// A file that `event export` wrote, or an event of the journal
         #[arg(value_name = "FILE|ID")]
         what: PathBuf,
     },
@@ -91,7 +95,7 @@ pub struct TraceArgs {
     #[arg(long, value_name = "TEXT")]
     pub alternate: Option<String>,
     /// Links to follow from there, at most
-    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=64))]
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = |text: &str| whole(text, 1..=64_u8))]
     pub depth: u8,
     /// Full names instead of the first 8 characters of their UUIDs
     #[arg(long)]

@@ -89,7 +89,7 @@ fn read(words: &[String]) -> Result<(String, From), Failure> {
 fn bounded(input: impl io::Read, name: &str) -> Result<String, Failure> {
     let mut bytes = Vec::new();
     let read = input.take(MAIL_BYTES_MAX + 1).read_to_end(&mut bytes);
-    read.map_err(|error| Failure::could_not(format!("{name}: {error}")))?;
+    read.map_err(|error| Failure::of_file(Path::new(name), &error))?;
     if bytes.len() as u64 > MAIL_BYTES_MAX {
         return Err(
             Failure::no(format!("{name} is longer than 1 MiB")).hint("give the part with the invitation")
@@ -127,10 +127,13 @@ fn acceptable(
         )
         .hint("no intelmesh makes such a key: ask the peer, by telephone, what made this invitation"));
     }
-    if let Some(bad) = invitation.addresses.iter().find(|text| address::parse(text).is_none()) {
+    let fault = |text: &String| match address::parse(text) {
+        None => Some((text.clone(), address::WANTED)),
+        Some(address) => address::is_wildcard(&address).then(|| (text.clone(), address::DIALLED)),
+    };
+    if let Some((bad, wanted)) = invitation.addresses.iter().find_map(fault) {
         return Err(Failure::no(format!(
-            "the invitation has an address that cannot be used: \"{bad}\" is not {}",
-            address::WANTED
+            "the invitation has an address that cannot be used: \"{bad}\" is not {wanted}"
         ))
         .hint(format!("ask {name} to correct advertise = … and to invite again")));
     }

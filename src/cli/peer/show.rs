@@ -86,6 +86,11 @@ fn live_lines(live: &status::Peer, answer: &mut Answer) -> Result<(), Failure> {
         "  {:<10} offered {}, accepted {}, refused {}, deferred {}, rejected {}, withheld {}",
         "sent", sent.offered, sent.accepted, sent.refused, sent.deferred, sent.rejected, sent.withheld
     ))?;
+    if !sent.withheld_why.is_empty() {
+        let why: Vec<String> =
+            sent.withheld_why.iter().map(|(why, count)| format!("{why} {count}")).collect();
+        answer.line(format!("  {:<10} {}", "withheld", why.join(", ")))?;
+    }
     answer.line(format!(
         "  {:<10} offered {}, accepted {}, refused {}, deferred {}, rejected {}, missing {}, owed {}",
         "received",

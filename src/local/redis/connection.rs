@@ -16,6 +16,7 @@ use super::address::{Place, RedisAddress};
 use super::fault::RedisFault;
 use super::tls;
 use crate::limits::{KEY_FILE_BYTES_MAX, REDIS_ANSWER_MS, REDIS_CONNECT_MS, REDIS_QUIET_MS};
+use crate::resolving::in_words;
 
 /// Which Redis, whom to trust there, and where its password is.
 #[derive(Clone, Debug)]
@@ -70,7 +71,8 @@ impl Connection {
                 Self::log_in(server, stream, shown).await
             }
             Place::Tcp { host, port, tls } => {
-                let stream = TcpStream::connect((host.as_str(), *port)).await.map_err(unreachable)?;
+                let stream = TcpStream::connect((host.as_str(), *port)).await;
+                let stream = stream.map_err(|error| unreachable(in_words(host, error)))?;
                 // Without it a small answer waits for the next one; not having it is no reason to fail.
                 let _ = stream.set_nodelay(true);
                 if !tls {

@@ -17,7 +17,8 @@ impl Rules<'_> {
             DoorWay::Submit(state) => (&state.at, "nothing of ours enters the mesh through it"),
             DoorWay::Consumer(state) => (&state.at, "nothing is handed over through it"),
         };
-        let what = format!("door {name} has not reached {at} for {span}, {to_do}: {}", down.what);
+        let what =
+            format!("door {name} has not reached its other end ({at}) for {span}, {to_do}: {}", down.what);
         let hint = format!("start what is there, or correct the address of {name} in intelmesh.toml");
         let finding = Finding::new(HealthCode::DoorDown, what, hint).door(name).since(down.since);
         Some(match door.way {

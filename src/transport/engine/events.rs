@@ -220,12 +220,12 @@ impl Engine {
     }
 }
 
-/// Why a dial failed; `proved` where somebody at the address showed the key that was looked for.
 /// The peer's id behind an address is the key of its file once more, in a form that no file has.
 fn without_id(address: &Multiaddr) -> Multiaddr {
     address.iter().filter(|part| !matches!(part, libp2p::multiaddr::Protocol::P2p(_))).collect()
 }
 
+/// Why a dial failed; `proved` if somebody at the address showed the key that was looked for.
 pub(in crate::transport) fn dial_failure(error: DialError, proved: bool) -> DialFailure {
     let tried = match error {
         DialError::WrongPeerId { obtained, address } => {

@@ -1,0 +1,69 @@
+//! Values of flags, each with words of ours for what it is not.
+
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::control::RewindPlace;
+use crate::policy::Tlp;
+use crate::status::HealthCode;
+use crate::time::Timestamp;
+
+pub fn health_code(text: &str) -> Result<HealthCode, String> {
+    HealthCode::parse(text).ok_or_else(|| {
+        let known: Vec<&str> = HealthCode::ALL.iter().map(|code| code.as_str()).collect();
+        format!("expected one of {}", known.join(" "))
+    })
+}
+
+pub fn label(text: &str) -> Result<Tlp, String> {
+    Tlp::parse(text)
+        .ok_or_else(|| format!("{text:?} is not a known label: use CLEAR, GREEN, AMBER, AMBER+STRICT or RED"))
+}
+
+/// A number in words of ours: those of the library name no bounds.
+pub fn whole<N>(text: &str, allowed: RangeInclusive<N>) -> Result<N, String>
+where
+    N: FromStr + PartialOrd + fmt::Display,
+{
+    text.parse()
+        .ok()
+        .filter(|number| allowed.contains(number))
+        .ok_or_else(|| format!("expected a whole number from {} to {}", allowed.start(), allowed.end()))
+}
+
+pub fn seconds(text: &str) -> Result<Duration, String> {
+    let duration = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    duration
+        .filter(|duration| !duration.is_zero())
+        .ok_or_else(|| "expected a number of seconds above 0".to_owned())
+}
+
+pub fn rewind_place(text: &str) -> Result<RewindPlace, String> {
+    if text == "earliest" {
+        return Ok(RewindPlace::Earliest);
+    }
+    if let Ok(seq) = text.parse() {
+        return Ok(RewindPlace::Seq(seq));
+    }
+    let time = Timestamp::parse_rfc3339(text).map(RewindPlace::Time);
+    time.ok_or_else(|| "expected a seq, an RFC 3339 time or earliest".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_that_is_none_is_told_in_words_of_ours() {
+        assert_eq!(whole("7", 1..=64_u8), Ok(7));
+        for text in ["x", "", "-1", "0", "65", "300", "1.5"] {
+            assert_eq!(whole(text, 1..=64_u8).unwrap_err(), "expected a whole number from 1 to 64", "{text}");
+        }
+        assert_eq!(seconds("0.5"), Ok(Duration::from_millis(500)));
+        for text in ["x", "", "-1", "0", "nan", "inf", "1e300"] {
+            assert_eq!(seconds(text).unwrap_err(), "expected a number of seconds above 0", "{text}");
+        }
+    }
+}
