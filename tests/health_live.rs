@@ -3,6 +3,8 @@
 //! ones (`./tests/run long`).
 #![cfg(feature = "node")]
 
+#[path = "health_live/contract.rs"]
+mod contract;
 #[path = "health_live/local.rs"]
 mod local;
 #[path = "health_live/peers.rs"]

@@ -1,102 +1,22 @@
 //! The packaged layout with accounts of their own: the node, the pipeline and the administrator are three, and each can
-//! do its work. Accounts are numbers here (setpriv), which is all that the kernel knows of them. Needs root.
+//! do its work. Needs root.
 #![cfg(feature = "node")]
 
+#[path = "packaging/layout.rs"]
+mod layout;
+
 use std::fs;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use support::events::made;
 use support::{Node, Said, binary, trust, wait_until};
 use tempfile::TempDir;
 
+use self::layout::{GROUP, NODE, PIPELINE, Packaged, own, owner, said};
+
 const SOON: Duration = Duration::from_secs(30);
-/// The node's account and group, the group of `socket_group`, and an account of the pipeline.
-const NODE: u32 = 61_001;
-const GROUP: u32 = 61_002;
-const PIPELINE: u32 = 61_003;
-
-/// A node as contrib/README.md lays it out, below a directory of the test's own.
-struct Packaged {
-    node: Node,
-    place: TempDir,
-}
-
-fn own(path: &Path, uid: u32, gid: u32, mode: u32) {
-    chown(path, Some(uid), Some(gid)).expect("this test needs root");
-    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
-}
-
-fn owner(path: &Path) -> (u32, u32, u32) {
-    let data = fs::metadata(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    (data.uid(), data.gid(), data.mode() & 0o777)
-}
-
-impl Packaged {
-    fn new(name: &str, socket_group: bool) -> Self {
-        let place = TempDir::new().unwrap();
-        own(place.path(), 0, 0, 0o755);
-        let mut node = Node::init_in(place.path(), name);
-        let (state, run) = (place.path().join("state"), place.path().join("run"));
-        fs::create_dir(&state).unwrap();
-        fs::create_dir(&run).unwrap();
-        node.edit("intelmesh.toml", |text| {
-            let group = if socket_group { format!("socket_group = \"{GROUP}\"\n") } else { String::new() };
-            let paths = format!("[paths]\nstate = \"{}\"\nrun = \"{}\"\n", state.display(), run.display());
-            group + &text + &paths
-        });
-        let packaged = Self { node, place };
-        let dir = packaged.node.dir().to_owned();
-        own(&dir, 0, NODE, 0o750);
-        own(&dir.join("intelmesh.toml"), 0, NODE, 0o640);
-        for name in ["peers", "groups", "lists"] {
-            own(&dir.join(name), 0, NODE, 0o750);
-        }
-        own(&dir.join("keys"), NODE, NODE, 0o700);
-        for key in fs::read_dir(dir.join("keys")).unwrap().flatten() {
-            own(&key.path(), NODE, NODE, 0o600);
-        }
-        own(&state, NODE, NODE, 0o700);
-        // As RuntimeDirectory= makes it.
-        own(&run, NODE, NODE, 0o750);
-        packaged
-    }
-
-    fn start(&mut self) {
-        let (user, group) = (format!("--reuid={NODE}"), format!("--regid={NODE}"));
-        let groups = format!("--groups={GROUP}");
-        self.node.set_prefix(&["setpriv", &user, &group, &groups, "--no-new-privs"]);
-        self.node.start();
-    }
-
-    fn run(&self) -> PathBuf {
-        self.place.path().join("run")
-    }
-
-    fn state(&self) -> PathBuf {
-        self.place.path().join("state")
-    }
-
-    /// An account of the pipeline, which may not look into the node's directory.
-    fn pipeline(&self, args: &[&str], stdin: &str, groups: &str) -> Said {
-        let (user, group) = (format!("--reuid={PIPELINE}"), format!("--regid={PIPELINE}"));
-        let mut command = Command::new("setpriv");
-        command.args([&user, &group, groups]).arg(binary()).args(args);
-        command.env("INTELMESH_DIR", self.node.dir()).env("INTELMESH_RUN", self.run());
-        said(command, stdin)
-    }
-}
-
-fn said(mut command: Command, stdin: &str) -> Said {
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    std::io::Write::write_all(&mut child.stdin.take().unwrap(), stdin.as_bytes()).unwrap();
-    let output = child.wait_with_output().unwrap();
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    Said { code: output.status.code().unwrap(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
-}
 
 /// An administrator adds a peer and rotates keys as root, also with a closed umask; the node goes on, and starts again.
 #[test]
@@ -179,6 +99,26 @@ fn check_as_root_sees_what_the_nodes_account_sees() {
     own(&packaged.node.dir().join("keys/node.pem"), NODE, NODE, 0o600);
     let checked = packaged.node.say(&["check"], "");
     assert_eq!(checked.code, 0, "{checked:?}");
+}
+
+/// Neither root nor the node's: its own permissions say nothing of the node's, and are no reason to change owners.
+#[test]
+fn check_by_a_third_account_corrects_nothing() {
+    let packaged = Packaged::new("cert-at", false);
+    let group = format!("--groups={NODE}");
+    let checked = packaged.pipeline(&["check"], "", &group);
+    assert_eq!(checked.code, 1, "{checked:?}");
+    let words = format!(
+        "/keys belongs to the account {NODE}, and this is {PIPELINE}: keys and permissions were not checked\n\
+         hint: runuser -u {NODE} -- intelmesh check -C "
+    );
+    assert!(checked.stderr.contains(&words), "{checked:?}");
+    assert!(!checked.stderr.contains("chown"), "{checked:?}");
+    let shown = packaged.pipeline(&["key", "show"], "", &group);
+    assert!(
+        shown.stderr.contains("Permission denied (os error 13)\nhint: run this as the account"),
+        "{shown:?}"
+    );
 }
 
 /// The node's account may give its sockets to a group that it is in; members of it use the command line.
