@@ -13,10 +13,6 @@ const TIME: &str = "time: write \"2026-01-01T00:00:00Z\"";
 
 /// The part of `call` to blame, and for what.
 pub(super) fn fault(call: &CallExpr) -> Option<(u64, FaultKind)> {
-    let is_tlp = |expr: &&IdedExpr| {
-        matches!(&expr.expr, Expr::Select(select) if select.field == "tlp" && !select.test
-            && matches!(&select.operand.expr, Expr::Ident(name) if name == "meta"))
-    };
     match call.func_name.as_str() {
         operators::LESS | operators::LESS_EQUALS | operators::GREATER | operators::GREATER_EQUALS => {
             let (what, instead) = ("an order of labels", "write tlp_at_most(\"GREEN\"), or ! before it");
@@ -35,6 +31,19 @@ pub(super) fn fault(call: &CallExpr) -> Option<(u64, FaultKind)> {
             Some((id, FaultKind::Constant { function: "time", value: cut(value), wanted: TIME }))
         }
         _ => None,
+    }
+}
+
+/// `meta.tlp` or `meta["tlp"]`.
+fn is_tlp(expr: &&IdedExpr) -> bool {
+    let is_meta = |expr: &IdedExpr| matches!(&expr.expr, Expr::Ident(name) if name == "meta");
+    match &expr.expr {
+        Expr::Select(select) => select.field == "tlp" && !select.test && is_meta(&select.operand),
+        Expr::Call(call) => match (call.func_name.as_str(), call.args.as_slice()) {
+            (operators::INDEX, [of, key]) => is_meta(of) && texts(key).iter().any(|(_, key)| *key == "tlp"),
+            _ => false,
+        },
+        _ => false,
     }
 }
 

@@ -329,6 +329,13 @@ fn literals_that_mean_nothing_are_refused() {
             Some("write tlp_at_most(\"GREEN\"), or ! before it"),
         ),
         ("asn_in(event, \"../keys\")", (1, 15), "asn_in: list \"../keys\": no such list", None),
+        (
+            "meta[\"tlp\"] <= \"GREEN\"",
+            (1, 5),
+            "an order of labels",
+            Some("write tlp_at_most(\"GREEN\"), or ! before it"),
+        ),
+        ("meta[\"tlp\"] == \"green\"", (1, 16), "meta.tlp: \"green\" is not a valid label", None),
         ("meta.tlp == \"green\"", (1, 13), "meta.tlp: \"green\" is not a valid label", None),
         ("meta.tlp in [\"CLEAR\", \"WHITE\"]", (1, 23), "meta.tlp: \"WHITE\" is not a valid label", None),
         ("tlp_at_most(\"AMBR\")", (1, 13), "tlp_at_most: \"AMBR\" is not a valid label", None),
