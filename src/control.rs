@@ -2,6 +2,7 @@
 //! way, then the node closes. Nobody but this program speaks it, so it may change with every version; what
 //! is promised to others are the JSON forms inside ([`Snapshot`], [`EventFacts`], [`FeedFacts`]).
 
+mod deciding;
 mod event_ref;
 mod trace;
 mod trial;

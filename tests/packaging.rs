@@ -76,6 +76,8 @@ fn check_as_root_sees_what_the_nodes_account_sees() {
     let file = packaged.node.dir().join("peers/cert-ee.toml");
     own(&file, 0, 0, 0o600);
     own(&packaged.node.dir().join("keys/node.pem"), 0, 0, 0o600);
+    let lists = packaged.node.dir().join("lists");
+    own(&lists, 0, 0, 0o700);
     let audit = packaged.state().join("audit.jsonl");
     own(&audit, 0, 0, 0o600);
     let checked = packaged.node.say(&["check"], "");
@@ -96,6 +98,7 @@ fn check_as_root_sees_what_the_nodes_account_sees() {
         let done = Command::new("sh").args(["-c", &format!("ch{hint}")]).status().unwrap();
         assert!(done.success(), "ch{hint}");
     }
+    assert_eq!(owner(&lists), (0, NODE, 0o750), "a directory that nobody may enter is of no use");
     own(&packaged.node.dir().join("keys/node.pem"), NODE, NODE, 0o600);
     let checked = packaged.node.say(&["check"], "");
     assert_eq!(checked.code, 0, "{checked:?}");
@@ -135,6 +138,25 @@ fn accounts_of_the_pipeline_use_the_command_line() {
     assert!(handed.stdout.starts_with("{\"seq\":1,"), "{handed:?}");
     let status = packaged.pipeline(&["status", "--check"], "", &member);
     assert_eq!((status.code, status.stdout.starts_with("ok: 0 of 0")), (0, true), "{status:?}");
+    // Whoever monitors the node does not decide for it.
+    for verb in [
+        &["clock", "accept"][..],
+        &["reload"],
+        &["status", "--ack", "door_rejects"],
+        &["consumer", "remove", "soc"],
+        &["feed", "repair", "cert-ee"],
+        &["event", "drop", "cert-ee"],
+    ] {
+        let refused = packaged.pipeline(verb, "", &member);
+        assert_eq!(refused.code, 2, "{verb:?}: {refused:?}");
+        let words = "error: this account may read and submit, and not decide for the node\nhint: run this as";
+        assert!(refused.stderr.starts_with(words), "{verb:?}: {refused:?}");
+    }
+    assert_eq!(packaged.node.cli(&["reload"]), "nothing has changed\n", "root may");
+    for verb in [&["consumer", "list"][..], &["feed", "show"], &["event", "waiting"]] {
+        let shown = packaged.pipeline(verb, "", &member);
+        assert_eq!(shown.code, 0, "{verb:?}: {shown:?}");
+    }
     let stranger = packaged.pipeline(&["status", "--check"], "", "--clear-groups");
     assert_eq!(stranger.code, 2, "{stranger:?}");
     assert!(stranger.stderr.contains("hint: run this as the node's account, or as a member of socket_group"));

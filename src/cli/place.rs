@@ -104,16 +104,8 @@ impl Place {
         }
         match NodeConfig::load(&self.dir) {
             Ok(config) => config.paths.run,
-            Err(_) if self.is_packaged_and_closed() => PathBuf::from(PACKAGED_RUN),
-            Err(_) => self.dir.join("run"),
+            Err(_) => run_without_config(&self.dir),
         }
-    }
-
-    /// An account of the pipeline may use the sockets of a packaged node, and may not read its configuration.
-    fn is_packaged_and_closed(&self) -> bool {
-        let closed = std::fs::File::open(self.dir.join(config::NODE_FILE));
-        self.dir == Path::new(PACKAGED_DIR)
-            && closed.is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
     }
 
     /// Is nothing listening? `in.sock`, `out.sock` or `ctl.sock`.
@@ -135,6 +127,12 @@ impl Place {
     fn no_node(&self) -> Failure {
         let dir = self.dir.display();
         let failure = Failure::could_not(format!("no node runs in {dir}"));
+        if let Err(errors) = NodeConfig::load(&self.dir)
+            && let Some(first) =
+                errors.0.iter().find(|problem| !matches!(problem.fault, config::Fault::NotFound))
+        {
+            return failure.hint(format!("{first}: intelmesh check -C {dir}"));
+        }
         if self.dir.join(config::NODE_FILE).is_file() {
             failure.hint(format!("intelmesh run -C {dir}, or: systemctl status intelmesh"))
         } else {
@@ -173,6 +171,12 @@ impl Place {
             Err(_) => Ok(None),
         }
     }
+}
+
+/// Where the sockets are if the configuration cannot be used: it has a mistake, or an account of the pipeline may not
+/// read it. Neither hides a node that runs.
+fn run_without_config(dir: &Path) -> PathBuf {
+    if dir == Path::new(PACKAGED_DIR) { PathBuf::from(PACKAGED_RUN) } else { dir.join("run") }
 }
 
 /// One line. Long work shows on a terminal that it goes on; what was read when a second is over stays.
@@ -229,4 +233,18 @@ pub fn unexpected(reply: &Reply) -> Failure {
     let shown: String = format!("{reply:?}").chars().take(80).collect();
     Failure::could_not(format!("the node answered something else: {shown}"))
         .hint("is the command line of another version than the running node?")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_broken_configuration_hides_no_running_node() {
+        for (dir, run) in
+            [("/etc/intelmesh", "/run/intelmesh"), ("/srv/mesh", "/srv/mesh/run"), (".", "./run")]
+        {
+            assert_eq!(run_without_config(Path::new(dir)), Path::new(run));
+        }
+    }
 }

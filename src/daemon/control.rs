@@ -74,9 +74,17 @@ pub struct Control {
 }
 
 impl Control {
-    /// One line in, one line out.
-    pub async fn answer(self, line: String) -> Vec<String> {
+    /// One line in, one line out. `account` asks: members of `socket_group` may read, and decide nothing.
+    pub async fn answer(self, line: String, account: Option<u32>) -> Vec<String> {
         let reply = match parse_request(line.as_bytes()) {
+            Ok(request) if request.decides() && !may_decide(account) => {
+                Err(Refusal::could_not("this account may read and submit, and not decide for the node")
+                    .hint("run this as the node's account, or as root"))
+            }
+            Ok(request) => Ok(request),
+            Err(refusal) => Err(refusal),
+        };
+        let reply = match reply {
             Ok(request) => self.reply(request).await.unwrap_or_else(Reply::Refused),
             Err(refusal) => Reply::Refused(refusal),
         };
@@ -274,6 +282,11 @@ impl Control {
         });
         Ok(Reply::PeerCheck(PeerCheck { peer: peer.clone(), connected, addresses: addresses.collect() }))
     }
+}
+
+/// Root and the node's own account. An account that the kernel does not name is neither.
+fn may_decide(account: Option<u32>) -> bool {
+    account.is_some_and(|uid| uid == 0 || uid == rustix::process::geteuid().as_raw())
 }
 
 fn consumer_name(text: &str) -> Result<ConsumerName, Refusal> {

@@ -201,7 +201,8 @@ async fn serve(config: NodeConfig) -> Result<(), StartError> {
         trust: Arc::clone(&trust_in_force),
         config: Arc::new(config.clone()),
     };
-    let control: ControlHandler = Arc::new(move |line| Box::pin(control.clone().answer(line)));
+    let control: ControlHandler =
+        Arc::new(move |line, account| Box::pin(control.clone().answer(line, account)));
     let journal = journal_questions(&store, opened.ends.log_id);
     let in_use = InUse { keyring: &keyring, signer: Arc::clone(&signer), opener: Arc::clone(&opener) };
     let doors = open_doors(&config, in_use, &trust_in_force, control, inputs.clone(), journal)?;

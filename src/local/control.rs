@@ -11,10 +11,11 @@ use tokio_util::sync::CancellationToken;
 use super::lines::{Line, LineReader};
 use crate::control::{REQUEST_BYTES_MAX, Refusal, Reply};
 
-/// Answers one request, in lines.
-pub type ControlHandler = Arc<dyn Fn(String) -> BoxFuture<'static, Vec<String>> + Send + Sync>;
+/// Answers one request, in lines; with the account that asks, as the kernel gives it.
+pub type ControlHandler = Arc<dyn Fn(String, Option<u32>) -> BoxFuture<'static, Vec<String>> + Send + Sync>;
 
 pub(super) async fn serve(mut stream: UnixStream, handler: ControlHandler, stopping: CancellationToken) {
+    let account = stream.peer_cred().ok().map(|asking| asking.uid());
     let (reading, mut writing) = stream.split();
     let mut lines = LineReader::new(reading, REQUEST_BYTES_MAX);
     let Some(Ok(Some(line))) = stopping.run_until_cancelled(lines.line()).await else { return };
@@ -23,7 +24,7 @@ pub(super) async fn serve(mut stream: UnixStream, handler: ControlHandler, stopp
         Line::TooLong => None,
     };
     let answers = match request {
-        Some(request) => handler(request.to_owned()).await,
+        Some(request) => handler(request.to_owned(), account).await,
         None => refusal(),
     };
     for mut answer in answers {

@@ -129,7 +129,7 @@ fn behind(inputs: mpsc::Sender<Input>) -> Behind {
         signer: Arc::new(signer()),
         body_id_secret: BodyIdSecret::new([2; 32]),
         door: door(),
-        control: Arc::new(|request| Box::pin(async move { vec![format!("<{request}>")] })),
+        control: Arc::new(|request, _account| Box::pin(async move { vec![format!("<{request}>")] })),
         journal: Arc::new(JournalQuestions {
             log_id: crate::identity::LogId([1; 16]),
             holds: Arc::new(|_| Box::pin(async { true })),

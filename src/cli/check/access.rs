@@ -45,9 +45,12 @@ fn readable(path: &Path, account: u32, found: &mut Findings) {
         let dir = path.parent().unwrap_or(Path::new(".")).display();
         found.error(
             format!("{shown}: the account {name} cannot read it"),
-            Some(format!(
-                "chown --reference={dir} {shown} && chmod --reference={dir} {shown} && chmod a-x {shown}"
-            )),
+            Some(match path.is_dir() {
+                true => format!("chown --reference={dir} {shown} && chmod --reference={dir} {shown}"),
+                false => format!(
+                    "chown --reference={dir} {shown} && chmod --reference={dir} {shown} && chmod a-x {shown}"
+                ),
+            }),
         );
     }
 }
