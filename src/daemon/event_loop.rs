@@ -168,6 +168,7 @@ impl EventLoop {
         self.look_at_keys();
         self.chronicle.tell_held_back(now);
         self.keep_consumers(&view);
+        self.watches.undeliverable.look(&self.parts.store, now.tick);
         if let Some(stats) = self.parts.store.stats_if_free() {
             self.watches.stats = stats;
         }

@@ -14,7 +14,7 @@ use crate::identity::PublisherName;
 use crate::record::Entry;
 use crate::status::NotDeliverable;
 use crate::store::Store;
-use crate::time::Timestamp;
+use crate::time::{Tick, Timestamp};
 
 /// Below the state directory.
 const FILE: &str = "undeliverable.json";
@@ -22,6 +22,8 @@ const FILE: &str = "undeliverable.json";
 const EVENTS_MAX: usize = 1_000;
 /// No file with so many bytes is read: it is not ours.
 const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// How often the journal is asked what was taken back, in ms.
+const LOOK_EVERY_MS: u64 = 10_000;
 /// How many entries of the journal are looked at for one peer that goes.
 const LOOKED_AT_MAX: u64 = 100_000;
 
@@ -41,6 +43,8 @@ struct Stuck {
 pub struct Undeliverable {
     file: PathBuf,
     stuck: Arc<Mutex<Vec<Stuck>>>,
+    /// When the journal is asked again what was taken back.
+    next_look: Tick,
 }
 
 /// What a peer that goes has not read: all of ours after `after` up to `last`.
@@ -56,7 +60,7 @@ impl Undeliverable {
         let small = fs::metadata(&file).is_ok_and(|data| data.len() <= FILE_BYTES_MAX);
         let text = if small { fs::read(&file).unwrap_or_default() } else { Vec::new() };
         let stuck: Vec<Stuck> = serde_json::from_slice(&text).unwrap_or_default();
-        Self { file, stuck: Arc::new(Mutex::new(stuck)) }
+        Self { file, stuck: Arc::new(Mutex::new(stuck)), next_look: Tick(0) }
     }
 
     fn stuck(&self) -> MutexGuard<'_, Vec<Stuck>> {
@@ -83,6 +87,28 @@ impl Undeliverable {
                 }
             }
             shared.keep();
+        });
+    }
+
+    /// What was withdrawn or replaced since is not stuck any more. To be called about once a second; looks every few
+    /// seconds, away from the loop.
+    pub fn look(&mut self, store: &Arc<Store>, now: Tick) {
+        if now < self.next_look || self.stuck().is_empty() {
+            return;
+        }
+        self.next_look = now.plus_ms(LOOK_EVERY_MS);
+        let (shared, store) = (self.clone(), Arc::clone(store));
+        tokio::task::spawn_blocking(move || {
+            let seqs: Vec<u64> = shared.stuck().iter().map(|known| known.seq).collect();
+            let taken_back = |seq: &u64| {
+                let entry = store.entry(*seq).ok().flatten();
+                entry.is_some_and(|entry| entry.withdrawn_by.is_some() || entry.replaced_by.is_some())
+            };
+            let gone: Vec<u64> = seqs.into_iter().filter(taken_back).collect();
+            if !gone.is_empty() {
+                shared.stuck().retain(|known| !gone.contains(&known.seq));
+                shared.keep();
+            }
         });
     }
 
@@ -138,7 +164,10 @@ fn reaches_nobody(entry: &Entry, files: &PeerFiles, own: &PublisherName, now: Ti
     let core = entry.envelope.core();
     let over = core.expires.is_some_and(|expires| expires <= now);
     let taken_back = entry.withdrawn_by.is_some() || entry.replaced_by.is_some();
+    // What only takes back tells nobody anything new.
+    let takes_back = core.links.iter().any(|link| link.relation.takes_back());
     core.id.publisher == *own
+        && !takes_back
         && !core.body.is_sealed()
         && !core.to.is_empty()
         && !over

@@ -42,7 +42,8 @@ impl Draft {
             if let Some(own) = self.to.iter().find(|name| trust.is_own(name)) {
                 return Err(SubmitError::own_recipient(own));
             }
-            if !self.to.is_empty() && self.to.iter().all(|name| is_out_of_reach(name, trust)) {
+            let is_stuck = !self.to.is_empty() && !self.takes_back();
+            if is_stuck && self.to.iter().all(|name| is_out_of_reach(name, trust)) {
                 return Err(SubmitError::not_deliverable(&self.to));
             }
             return if self.label.tlp >= Tlp::AmberStrict {
@@ -74,10 +75,16 @@ impl Draft {
         Ok(Some(keys))
     }
 
+    /// What withdraws or replaces goes to whom its target went, though some of them are no peers any more.
+    fn takes_back(&self) -> bool {
+        self.meta.links.iter().any(|link| link.relation.takes_back())
+    }
+
     /// Names of peers in place of names of groups, of the line as far as the door has them too.
     pub(super) fn expand(&mut self, trust: &TrustList) -> Result<(), SubmitError> {
-        let line = expanded(&self.to, trust)?;
-        let door = expanded(&self.door_to, trust)?;
+        let takes_back = self.takes_back();
+        let line = expanded(&self.to, trust, takes_back)?;
+        let door = expanded(&self.door_to, trust, takes_back)?;
         self.to = narrowed(line, door)?;
         Ok(())
     }
@@ -167,12 +174,17 @@ fn is_out_of_reach(name: &PublisherName, trust: &TrustList) -> bool {
     trust.peer(name).is_some_and(|peer| peer.publisher_only || peer.revoked)
 }
 
-fn expanded(names: &[PublisherName], trust: &TrustList) -> Result<Vec<PublisherName>, SubmitError> {
+/// With `takes_back` also names that are no peers: whether they are those of its target is checked with the target.
+fn expanded(
+    names: &[PublisherName],
+    trust: &TrustList,
+    takes_back: bool,
+) -> Result<Vec<PublisherName>, SubmitError> {
     let mut peers: Vec<PublisherName> = Vec::with_capacity(names.len());
     for name in names {
         let members = trust.group(name).unwrap_or(std::slice::from_ref(name));
         for member in members {
-            if !trust.publisher(member) {
+            if !trust.publisher(member) && !takes_back {
                 return Err(SubmitError::unknown_recipient(member));
             }
             // What is signed has present names: a relay may not know the old one.

@@ -17,7 +17,7 @@ use crate::envelope::content::BodyIdSecret;
 use crate::envelope::{Core, Signer, VerifiedEnvelope};
 use crate::format::takeback::{check_audience, check_filters, taken_back};
 use crate::format::{Child, Door, Draft, Intake, Made, Returned, SubmitCode, SubmitError, intake};
-use crate::identity::EventId;
+use crate::identity::{EventId, PublisherName};
 use crate::limits::{LINEAGE_MAX, SUBMIT_KIB_OUTSTANDING_MAX};
 use crate::policy::TrustList;
 use crate::protocol::io::{Input, Submitted, Ticket};
@@ -279,14 +279,20 @@ impl Submitter {
 
     /// Checks that what is withdrawn or replaced, as far as it is held, went to nobody whom this does not reach.
     async fn check_takebacks(&self, core: &Core) -> Result<(), SubmitError> {
+        let trust = self.trust.load_full();
+        let mut had_it: Vec<PublisherName> = Vec::new();
         for target in taken_back(core)? {
             if let Some(held) = self.recall(0, target).await?.first() {
-                let trust = self.trust.load_full();
                 check_audience(core, held.envelope.core(), &trust)?;
                 check_filters(core, held.envelope.core(), &held.path, &trust)?;
+                had_it.extend(held.envelope.core().to.iter().cloned());
             }
         }
-        Ok(())
+        // A name that is no peer any more is good for what was sent to it, and for nothing else.
+        match core.to.iter().find(|name| !trust.publisher(name) && !had_it.contains(name)) {
+            Some(unknown) => Err(SubmitError::unknown_recipient(unknown)),
+            None => Ok(()),
+        }
     }
 
     async fn recall(&self, bytes: usize, id: EventId) -> Result<Vec<Arc<Entry>>, SubmitError> {

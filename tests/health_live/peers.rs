@@ -252,6 +252,42 @@ fn events_whose_recipients_are_gone_are_not_deliverable() {
     wait_until("it arrives after all", SOON, || b.accepted() == 1);
 }
 
+/// The remedy of the runbook: it takes the event back, though those whom it was for are no peers any more.
+#[test]
+fn an_event_for_a_removed_peer_is_withdrawn() {
+    let [a, mut b] = connected(["cert-at", "cert-ee"]);
+    b.stop();
+    let answer = a.say(&["submit", "--to", "cert-ee"], &made(1, 300)).done();
+    let id = serde_json::from_str::<serde_json::Value>(&answer).unwrap()["id"].as_str().unwrap().to_owned();
+    a.cli(&["peer", "remove", "cert-ee"]);
+    named(&a, "not_deliverable", "1 event for cert-ee reach nobody");
+    // A name that the target did not have is refused as ever.
+    let links = serde_json::json!([{"type": "withdraws", "right": id}]);
+    for to in [&["cert-ee", "cert-xx"][..], &["cert-xx"]] {
+        let meta = serde_json::json!({"version": 1, "to": to, "links": links});
+        let refused = a.say(&["submit"], &with_meta(&meta, &made(2, 300)));
+        assert_eq!(refused.code, 1, "{refused:?}");
+    }
+    a.cli(&["event", "withdraw", &id]);
+    dropped(&a, "not_deliverable");
+}
+
+/// The peer comes back some time after our own restart: what waits for it is as old as it was.
+#[test]
+fn what_waits_for_a_peer_is_as_old_after_a_restart() {
+    let [mut a, mut b] = connected(["cert-at", "cert-ee"]);
+    b.stop();
+    b.configure_peer("cert-at", "receive", "rate", "\"1/s\"");
+    a.publish(&(0..40).map(|number| made(number, 300)).collect::<Vec<_>>());
+    support::pace(Duration::from_secs(12));
+    a.restart();
+    support::pace(Duration::from_secs(3));
+    b.start();
+    wait_until("the lag is known", SOON, || a.peer("cert-ee")["sent"]["lag_s"].is_number());
+    let lag_s = a.peer("cert-ee")["sent"]["lag_s"].as_f64().unwrap();
+    assert!(lag_s > 12.0, "{lag_s}: {}", a.peer("cert-ee"));
+}
+
 #[test]
 fn a_feed_that_is_not_read_is_lagging_until_it_is() {
     let [mut a, b] = connected(["cert-at", "cert-ee"]);

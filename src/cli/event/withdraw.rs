@@ -8,7 +8,9 @@ use serde::Deserialize;
 use crate::cli::answer::{Answer, talk};
 use crate::cli::failure::Failure;
 use crate::cli::place::{Place, unexpected};
+use crate::cli::status;
 use crate::control::{EventFacts, EventRef, Refusal, Reply, Request};
+use crate::identity::PublisherName;
 
 /// What the withdrawing event says if no reason is given.
 const REASON_DEFAULT: &str = "Withdrawn by its publisher.";
@@ -27,7 +29,7 @@ pub fn withdraw(place: &Place, id: EventRef, reason: Option<&str>, json: bool) -
         Reply::Event(facts) => *facts,
         other => return Err(unexpected(&other)),
     };
-    may_be_withdrawn(&target)?;
+    may_be_withdrawn(&target, &own_names(place)?)?;
     let line = withdrawal(&target, reason.unwrap_or(REASON_DEFAULT)).to_string();
     let outcome = submit(place, &line)?;
     let Some(id) = outcome.id else {
@@ -51,8 +53,13 @@ pub fn withdraw(place: &Place, id: EventRef, reason: Option<&str>, json: bool) -
 }
 
 /// Only an event of this node's own that holds: a withdrawal by anybody else counts nowhere.
-fn may_be_withdrawn(target: &EventFacts) -> Result<(), Failure> {
-    if target.source.is_some() {
+fn may_be_withdrawn(target: &EventFacts, own: &[PublisherName]) -> Result<(), Failure> {
+    if own.iter().skip(1).any(|former| *former == target.publisher) {
+        let (id, name) = (&target.id, &own[0]);
+        return Err(Failure::no(format!("{id} was published under a former name of this node"))
+            .hint(format!("what {name} signs takes nothing of it back: tell those who got it")));
+    }
+    if !own.contains(&target.publisher) {
         return Err(Failure::no(format!("{} is an event of {}", target.id, target.publisher))
             .hint(format!("only its publisher can withdraw it: ask {}", target.publisher)));
     }
@@ -60,6 +67,15 @@ fn may_be_withdrawn(target: &EventFacts) -> Result<(), Failure> {
         return Err(Failure::no(format!("{} is withdrawn already, by {by}", target.id)));
     }
     Ok(())
+}
+
+/// What this node is called, and then what it was called. A copy of its own event may have come back from a peer, after a restore.
+fn own_names(place: &Place) -> Result<Vec<PublisherName>, Failure> {
+    if let Ok(config) = place.config() {
+        return Ok([vec![config.name], config.aliases].concat());
+    }
+    // An account of the pipeline may not read the file.
+    Ok(vec![status::ask(place)?.name])
 }
 
 fn withdrawal(target: &EventFacts, reason: &str) -> serde_json::Value {
