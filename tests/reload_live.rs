@@ -86,6 +86,31 @@ fn a_door_waits_for_its_port_after_a_reload() {
     wait_until("it listens again", SOON, || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
 }
 
+/// The list stands in a file of its own, which others may write: no reload is asked for.
+#[test]
+fn a_list_of_a_doors_filter_acts_when_its_file_changes() {
+    let redis = Redis::start();
+    let mut node = Node::init("cert-at");
+    let list = node.dir().join("lists/asns.txt");
+    fs::write(&list, "64496\n").unwrap();
+    let (url, filter) = (redis.url(0), "'asn_in(event, \"asns.txt\")'");
+    append(
+        &mut node,
+        &format!(
+            "[[consumer]]\nname = \"pipe\"\nto = \"intelmq-redis\"\nqueue = \"out\"\nown = true\nurl = \"{url}\"\nfilter = {filter}\n"
+        ),
+    );
+    node.start();
+    let event = |asn: u32| format!("{{\"source.asn\":{asn},\"source.ip\":\"192.0.2.1\"}}");
+    let mut bot = redis.client(0);
+    node.publish(&[event(64496), event(64499)]);
+    bot.wait_for_length("out", 1);
+    fs::write(&list, "64496\n64499\n").unwrap();
+    wait_until("the list is read", SOON, || node.log().contains("lists of filters read again"));
+    node.publish(&[event(64499)]);
+    bot.wait_for_length("out", 2);
+}
+
 #[test]
 fn what_needs_a_restart_is_named_and_a_bad_file_changes_nothing() {
     let mut node = Node::init("cert-at");

@@ -1,5 +1,6 @@
 //! The files that are read again while the node runs: peers, groups and lists act at once.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -7,11 +8,13 @@ use arc_swap::ArcSwap;
 
 use super::EventLoop;
 use crate::clock;
-use crate::config::{Fingerprint, NodeConfig, PeerFile, PeerFiles, Problem};
+use crate::config::{FileLists, Fingerprint, NodeConfig, PeerFile, PeerFiles, Problem};
 use crate::daemon::changes;
+use crate::daemon::doors::{door_setups, socket_door};
 use crate::daemon::rules_log::RulesLog;
 use crate::daemon::undeliverable::{Unread, is_reachable};
 use crate::envelope::{Opener, SealKey, Signer};
+use crate::filter::Filter;
 use crate::identity::PublisherName;
 use crate::policy::TrustList;
 use crate::protocol::view::NodeView;
@@ -32,7 +35,7 @@ pub struct Files {
     pub fingerprint: Fingerprint,
     /// `keys/` as it was looked at last.
     pub keys: Fingerprint,
-    /// `intelmesh.toml`, which is read again only to say what is wrong with it: it acts at the next start.
+    /// `intelmesh.toml`, which is read again only to say what is wrong with it: it acts at a reload, or the next start.
     pub node_file: NodeFile,
 }
 
@@ -118,6 +121,7 @@ impl EventLoop {
             peer.and_then(|peer| peer.sent.looked_at).unwrap_or(view.ends.last.seq)
         };
         self.files.rules.changed(&peers.peers, clock::now().wall, decided);
+        self.renew_door_filters();
         if peers.peers == self.files.peers.peers && peers.groups == self.files.peers.groups {
             self.files.peers = peers;
             return;
@@ -152,6 +156,40 @@ impl EventLoop {
         let (store, own) = (Arc::clone(&self.parts.store), self.identity.name.clone());
         let found = &self.watches.undeliverable;
         found.unreachable(Unread { after, last }, store, new.clone(), own, clock::now().wall);
+    }
+
+    /// A door whose filter names a list that changed is opened anew with it. A list that cannot be used keeps the filter.
+    fn renew_door_filters(&mut self) {
+        let lists = FileLists::new(&self.files.config.paths.lists);
+        let mut merged = self.files.config.clone();
+        let mut same = BTreeSet::new();
+        same.extend(merged.doors.submits.iter().map(|door| door.name.to_string()));
+        let mut changed = Vec::new();
+        for door in &mut merged.doors.consumers {
+            let renewed =
+                door.filter.as_ref().and_then(|held| match Filter::compile(held.source(), &lists) {
+                    Ok(new) => (new.digest() != held.digest()).then_some(new),
+                    Err(fault) => {
+                        tracing::warn!(door = %door.name, "the filter keeps its lists as they were: {fault}");
+                        None
+                    }
+                });
+            match renewed {
+                Some(new) => {
+                    door.filter = Some(Arc::new(new));
+                    changed.push(door.name.to_string());
+                }
+                None => {
+                    same.insert(door.name.to_string());
+                }
+            }
+        }
+        if changed.is_empty() {
+            return;
+        }
+        let failed = self.parts.doors.reload(socket_door(&merged), door_setups(&merged), &same);
+        tracing::info!(doors = changed.join(" "), failed = failed.join("; "), "lists of filters read again");
+        self.files.config = merged;
     }
 
     /// A peer that is to be dialled elsewhere is dialled at once, whatever it was waited for at the old place.
