@@ -54,7 +54,7 @@ fn what_cannot_be_understood_exits_2_and_says_what_would() {
         ("--frob", "error: unexpected argument '--frob' found\nhint: intelmesh --help\n"),
         (
             "status --frob",
-            "error: unexpected argument '--frob' found\nhint: intelmesh status [OPTIONS] [DIR]\n",
+            "error: unexpected argument '--frob' found\nhint: intelmesh status --help\n",
         ),
         (
             "init x",

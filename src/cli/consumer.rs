@@ -61,7 +61,7 @@ fn facts(place: &Place) -> Result<ConsumerFacts, Failure> {
     };
     let text = match std::fs::read(&file) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            // The node writes it down within a second after a consumer has a position.
+            // The node writes it down within seconds after a consumer has a position.
             talk("no node runs here, and none has written positions down yet");
             let schema = CONSUMERS_SCHEMA.to_owned();
             return Ok(ConsumerFacts { schema, at: clock::now().wall, last_seq: 0, consumers: Vec::new() });

@@ -205,7 +205,9 @@ fn verify(place: &Place, name: &PublisherName, yes: bool) -> Result<(), Failure>
         )?
     {
         return Err(Failure::no(format!("{name} was not verified"))
-            .hint("where the words differ, somebody else made that key: intelmesh peer remove, and ask for a new invitation"));
+            .hint(format!(
+                "if the words differ, somebody else made that key: intelmesh peer remove {name}, and ask for a new invitation"
+            )));
     }
     let (now, who) = (clock::now().wall, audit::who());
     write::set_verified(&file_of(&config, name)?, now, &who)?;

@@ -14,7 +14,7 @@ pub const CONSUMERS_FILE: &str = "consumers.json";
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ConsumerFacts {
     pub schema: String,
-    /// When it was so; the node writes it down at most once a second.
+    /// When it was so; the node writes it down at most every 5 s.
     #[serde(with = "rfc3339")]
     pub at: Timestamp,
     pub last_seq: u64,

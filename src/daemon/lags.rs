@@ -1,7 +1,7 @@
 //! How each reader gets on, observed once a second: how long it has been behind, since when a feed does not run although
 //! its peer is connected, and when a peer last rejected something.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::daemon::lag::LagWatch;
 use crate::identity::PublisherName;
@@ -18,8 +18,8 @@ pub struct Lags {
     /// How many entries each peer had rejected when it last rejected one, and when that was seen.
     rejections: BTreeMap<PublisherName, (u64, Timestamp)>,
     stands: BTreeMap<PublisherName, Timestamp>,
-    /// Readers that come from now on have no past.
-    begun: bool,
+    /// The peers of the first look; `None` before it. Readers that come later have no past.
+    at_start: Option<BTreeSet<PublisherName>>,
 }
 
 impl Lags {
@@ -30,20 +30,27 @@ impl Lags {
             let oldest = (position + 1).max(view.ends.first_seq());
             arrived(oldest).map_or(0, |at| now.wall.since_ms(at))
         };
-        let begun = std::mem::replace(&mut self.begun, true);
+        let begun = self.at_start.is_some();
+        let at_start = self
+            .at_start
+            .get_or_insert_with(|| view.peers.iter().map(|peer| peer.name.clone()).collect())
+            .clone();
         for peer in &view.peers {
             let name = &peer.name;
             if let Some(position) = peer.sent.position {
                 let (watch, lag_s) = self.sent.entry(name.clone()).or_default();
                 *lag_s = watch.observe_first(position, last, now.tick, || age_of(position));
-            } else if begun && !self.sent.contains_key(name) && !self.received.contains_key(name) {
+            } else if !at_start.contains(name)
+                && !self.sent.contains_key(name)
+                && !self.received.contains_key(name)
+            {
                 // It became a peer since the start: what it reads of our past is no lag of before.
                 self.sent.insert(name.clone(), (level(now), 0.0));
             }
             if let Some(lag) = peer.received.lag_events {
                 let position = peer.received.position;
                 let (watch, lag_s) = self.received.entry(name.clone()).or_default();
-                let newest = || head_age(peer, now).filter(|_| !begun).unwrap_or(0);
+                let newest = || head_age(peer, now).filter(|_| at_start.contains(name)).unwrap_or(0);
                 *lag_s = watch.observe_first(position, position + lag, now.tick, newest);
             }
             self.observe_peer(peer, now);

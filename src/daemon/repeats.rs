@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
+use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tracing::field::{Field, Visit};
@@ -128,23 +129,39 @@ impl Visit for Line {
     }
 }
 
-/// The same text but for numbers, times and ids: what counts from one line to the next.
+/// The same text but for numbers, times and ids: what counts from one line to the next. Names and addresses stay.
 fn cause_of(line: &str) -> String {
-    let is_number = |word: &str| word.bytes().any(|byte| byte.is_ascii_digit());
     let mut cause = String::with_capacity(line.len());
     let mut word = String::new();
     for c in line.chars().chain(['\n']) {
-        if c.is_ascii_alphanumeric() {
+        if c.is_ascii_alphanumeric() || c == '-' || c == '_' || c == '.' {
             word.push(c);
             continue;
         }
-        // What only has digits in it after a letter is a name as well as a number: `cert-n10` is another peer.
-        let varies = is_number(&word) && (word.starts_with(|c: char| c.is_ascii_digit()) || word.len() >= 8);
-        cause.push_str(if varies { "#" } else { &word });
+        cause.push_str(if varies(&word) { "#" } else { &word });
         word.clear();
         cause.push(c);
     }
     cause
+}
+
+/// A number (with its unit), a time, or an id; not `node-1`, `collector2` or `192.0.2.1`.
+fn varies(word: &str) -> bool {
+    /// A key or a hash in text.
+    const LONG: usize = 32;
+    /// The first part of a UUID, or a short hash.
+    const HEX: usize = 8;
+    let word = word.trim_end_matches('.');
+    let all = |is: fn(&u8) -> bool| word.bytes().all(|byte| is(&byte));
+    if !word.bytes().any(|byte| byte.is_ascii_digit()) || word.parse::<Ipv4Addr>().is_ok() {
+        return false;
+    }
+    let begins = word.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(word.len());
+    let is_number =
+        begins > 0 && word.len() - begins <= 3 && word[begins..].bytes().all(|b| b.is_ascii_alphabetic());
+    let is_time = begins == 4 && word[begins..].starts_with('-') && word.contains('T');
+    let is_id = word.len() >= HEX && all(|byte| byte.is_ascii_hexdigit() || *byte == b'-');
+    is_number || is_time || is_id || word.len() >= LONG || all(|byte| byte.is_ascii_digit() || *byte == b'-')
 }
 
 #[cfg(test)]
@@ -171,7 +188,22 @@ mod tests {
         let cause = |text| cause_of(text);
         assert_eq!(cause("entry 17 of cert-ee"), cause("entry 4711 of cert-ee"));
         assert_ne!(cause("entry 17 of cert-ee"), cause("entry 17 of cert-pl"));
-        assert_ne!(cause("cert-n10 is away"), cause("cert-n11 is away"));
+        for (one, other) in [
+            ("cert-n10 is away", "cert-n11 is away"),
+            ("peers/node-1.toml:1: unknown key", "peers/node-2.toml:1: unknown key"),
+            ("door collector1: refused", "door collector2: refused"),
+            ("192.0.2.1:4801 refused", "192.0.2.2:4801 refused"),
+        ] {
+            assert_ne!(cause(one), cause(other));
+        }
+        for (one, other) in [
+            ("after 59 s", "after 3 s"),
+            ("after 59s, 1.5MB.", "after 4s, 20GB."),
+            ("192.0.2.1:50123 closed", "192.0.2.1:50124 closed"),
+            ("log a1b2c3d4e5f6", "log 0a1b2c3d4e5f"),
+        ] {
+            assert_eq!(cause(one), cause(other));
+        }
         assert_eq!(
             cause("id=0192a3f0-1111-7000-8000-00000000000a at 2026-11-20T10:00:00.123Z"),
             cause("id=0192a3f0-2222-7000-8000-00000000000b at 2026-11-20T10:00:01.000Z")

@@ -4,7 +4,7 @@
 
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _};
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -107,6 +107,13 @@ impl Aside {
         let taken_up = count_lines(&self.file("again"), done_in(&self.file("done")))?;
         let mut shown = self.shown();
         (shown.lines, shown.taken_up) = (lines, taken_up);
+        if shown.last.is_none() && lines + taken_up > 0 {
+            // Of an earlier process: it happened when the file was written last.
+            shown.last = std::fs::metadata(self.file("jsonl")).ok().map(|data| {
+                let ms = data.mtime().max(0).unsigned_abs() * 1_000;
+                Timestamp(ms + data.mtime_nsec().max(0).unsigned_abs() / 1_000_000)
+            });
+        }
         Ok(())
     }
 

@@ -42,8 +42,9 @@ pub struct Obstacles {
 }
 
 impl Obstacles {
-    /// A dial met it: it holds for the connection.
+    /// A dial met it: it holds for the connection. What stopped feeds before is not known any more.
     pub fn met_at_contact(&mut self, reason: Reason, now: Now) {
+        (self.sending, self.receiving) = (None, None);
         meet(&mut self.contact, Obstacle { reason, side: Side::There, since: now.wall });
     }
 
@@ -149,6 +150,20 @@ mod tests {
         assert_eq!(obstacles.all(Tick(50))[0].since, at(1).wall);
         obstacles.feed_runs(Role::Sender);
         assert!(obstacles.all(Tick(50)).is_empty());
+    }
+
+    /// It is dialled again and again, and met again each time: it stands since the first time.
+    #[test]
+    fn what_each_dial_meets_again_keeps_its_time() {
+        let turned_away = |cause: &str| Reason::TurnedAway { cause: cause.to_owned() };
+        let mut obstacles = Obstacles::default();
+        for ms in [1, 50, 99] {
+            obstacles.met_at_contact(turned_away("closed"), at(ms));
+        }
+        assert_eq!(obstacles.all(Tick(99))[0].since, at(1).wall);
+        let other = Reason::OtherKey { address: "a".into(), key: "k".into() };
+        obstacles.met_at_contact(other, at(120));
+        assert_eq!(obstacles.all(Tick(120))[0].since, at(120).wall);
     }
 
     #[test]

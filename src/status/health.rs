@@ -172,10 +172,10 @@ pub fn derive(facts: &Snapshot, thresholds: &Thresholds, now: Timestamp) -> Vec<
         if let Some(code) = problem.code {
             let hint = problem.hint.clone().unwrap_or_else(|| "intelmesh check".to_owned());
             let finding = Finding::new(code, &problem.what, hint);
-            // That the name changed happened once; the rest lasts.
+            // That the name changed happened once; the rest lasts, since it was first told: a file that is bad is found
+            // again each time.
             let happened = code == HealthCode::NameMismatch;
-            let at = problem.at;
-            found.push(if happened { finding.happened(at) } else { finding.since(at) }.done());
+            found.push(if happened { finding.happened(problem.at) } else { finding }.done());
         }
     }
     not_deliverable(facts, &mut found);

@@ -83,13 +83,22 @@ impl Incidents {
 
 /// Do both speak of the same thing?
 pub fn is_same(one: &Health, other: &Health) -> bool {
-    (one.code, &one.peer, &one.consumer, &one.door) == (other.code, &other.peer, &other.consumer, &other.door)
+    (one.code, &one.peer, &one.consumer, &one.door, one.side)
+        == (other.code, &other.peer, &other.consumer, &other.door, other.side)
         && one.incident == other.incident
+        && place_of(one) == place_of(other)
+}
+
+/// The file, or the section of it, that a text of these codes begins with: two bad files are two reasons.
+fn place_of(health: &Health) -> Option<&str> {
+    let has_place = matches!(health.code, HealthCode::ConfigBad | HealthCode::FilterFailing);
+    has_place.then(|| health.what.split(':').next()).flatten()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::status::Side;
 
     const NOW: Timestamp = Timestamp(1_800_000_000_000);
 
@@ -121,6 +130,20 @@ mod tests {
         assert!(incidents.take_up(new(), NOW).is_empty());
         let again = Health { since: Some(NOW.plus_ms(1)), ..found(HealthCode::FeedMissing, 0, true) };
         assert_eq!(incidents.take_up(vec![again], NOW).len(), 1, "what happens later is another one");
+    }
+
+    /// Each of them begins and ends on its own.
+    #[test]
+    fn two_files_sections_or_directions_are_two_reasons() {
+        let bad = |what: &str| Health { what: what.into(), ..found(HealthCode::ConfigBad, 1, false) };
+        assert!(is_same(&bad("peers/a.toml:1: unknown key"), &bad("peers/a.toml:7: no name")));
+        assert!(!is_same(&bad("peers/a.toml:1: unknown key"), &bad("peers/b.toml:1: unknown key")));
+        let failing = |what: &str| Health { what: what.into(), ..found(HealthCode::FilterFailing, 1, true) };
+        let share = failing("peers/a.toml, [share] where: no answer for 1 event: x");
+        assert!(is_same(&share, &failing("peers/a.toml, [share] where: no answer for 2 events: y")));
+        assert!(!is_same(&share, &failing("peers/a.toml, [receive] where: no answer for 1 event: x")));
+        let lags = |side| Health { side: Some(side), ..found(HealthCode::FeedLagging, 1, false) };
+        assert!(!is_same(&lags(Side::Here), &lags(Side::There)));
     }
 
     #[test]

@@ -74,8 +74,15 @@ fn what_a_door_set_aside_is_told_until_it_was_retried_or_seen() {
     named(&node, "door_rejects", "door intelmq-redis could not pass on 1 event");
     node.cli(&["status", "--ack", "door_rejects"]);
     assert!(!node.complains("door_rejects"), "{}", node.status()["health"]);
+    node.restart();
+    support::pace(std::time::Duration::from_secs(3));
+    assert!(!node.complains("door_rejects"), "what was seen stays seen: {}", node.status()["health"]);
     redis.client(0).push("in", "no JSON again");
     named(&node, "door_rejects", "2 events");
+    assert_eq!(worst(&node)["incident"], true);
+    node.restart();
+    named(&node, "door_rejects", "2 events");
+    assert_eq!(worst(&node)["incident"], true, "also after a restart it happened, and does not last");
     fs::remove_file(node.dir().join("aside/intelmq-redis.jsonl")).unwrap();
     dropped(&node, "door_rejects");
 }
@@ -145,6 +152,16 @@ fn a_bad_file_is_named_until_it_is_good() {
     a.start();
     fs::write(a.dir().join("peers/cert-ee.toml"), "kee = 1\n").unwrap();
     named(&a, "config_bad", "peers/cert-ee.toml:1: ");
+    let since = worst(&a)["since"].clone();
+    // Each bad file is told on its own, and since when.
+    fs::write(a.dir().join("peers/cert-pl.toml"), "kee = 1\n").unwrap();
+    wait_until("the second one is told", SOON, || {
+        a.log()
+            .lines()
+            .any(|line| line.contains("peers/cert-pl.toml:1: ") && line.contains("state=\"begins\""))
+    });
+    assert_eq!(worst(&a)["since"], since);
+    fs::remove_file(a.dir().join("peers/cert-pl.toml")).unwrap();
     fs::remove_file(a.dir().join("peers/cert-ee.toml")).unwrap();
     well(&a);
 }

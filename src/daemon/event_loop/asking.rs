@@ -191,7 +191,7 @@ fn audit_fault(state: &Path, now: Timestamp) -> Option<Problem> {
     Some(Problem {
         at: now,
         what: format!("{shown}:1: cannot be written: {error}"),
-        hint: Some(format!("intelmesh check, as root, prints the line that corrects it: chown … {shown}")),
+        hint: Some("as root: intelmesh check prints the line that corrects it".to_owned()),
         code: Some(HealthCode::ConfigBad),
     })
 }

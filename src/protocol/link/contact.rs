@@ -36,7 +36,6 @@ impl Link {
             return;
         }
         self.contact.state = ContactState::Down { since: self.down_since(ground) };
-        self.facts.obstacles.dialled_in_vain();
         match failure {
             DialFailure::OtherKey { address, key } => {
                 self.contact.backoff.refused(ground.tick());
@@ -51,6 +50,7 @@ impl Link {
                 self.facts.obstacles.met_at_contact(Reason::TurnedAway { cause }, ground.now);
             }
             DialFailure::Unreachable(cause) => {
+                self.facts.obstacles.dialled_in_vain();
                 self.contact.backoff.failed(ground.now.tick, &mut ground.rng);
                 self.facts.down_cause = Some(cause.clone());
                 self.facts.last_error = Some(cause);

@@ -30,9 +30,11 @@ impl Rules<'_> {
     pub(super) fn consumer(&self, consumer: &Consumer, found: &mut Vec<Health>) {
         let Some(name) = consumer.name.as_deref() else { return };
         if let Some(at) = consumer.missing_at {
-            let what =
-                format!("consumer {name} missed {}: retention dropped them unread", events(consumer.missing));
-            let hint = "raise keep_bytes or keep_days in intelmesh.toml";
+            let what = format!(
+                "consumer {name} missed {}: the journal no longer holds them",
+                events(consumer.missing)
+            );
+            let hint = "raise keep_bytes or keep_days, or see \"A damaged journal\" in OPERATING.md";
             found.push(Finding::new(HealthCode::FeedMissing, what, hint).consumer(name).happened(at).done());
         }
         if let Some(failing) = &consumer.filter_failing {
@@ -80,7 +82,11 @@ impl Rules<'_> {
             ),
             (None, None) => return None,
         };
-        let since = down.map(|down| down.since).or(state.since);
+        // A receiver that holds is connected: how long it holds is not how long it is connected.
+        let since = match &state.held {
+            Some(_) => None,
+            None => down.map(|down| down.since).or(state.since),
+        };
         Some(Finding::new(HealthCode::ConsumerLagging, what, hint).consumer(name).since(since).done())
     }
 }

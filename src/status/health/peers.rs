@@ -11,7 +11,8 @@ impl Rules<'_> {
         }
         skew(peer, found);
         incidents(peer, found);
-        if peer.state != PeerState::Trusted {
+        // Its events come through others: whether it connects and reads is its own matter.
+        if peer.state != PeerState::Trusted || peer.publisher_only {
             return;
         }
         if !peer.connected {
@@ -71,7 +72,7 @@ impl Rules<'_> {
             ),
             (FaultKind::DiskFull, _) => (
                 HealthCode::FeedLagging,
-                format!("{name} takes nothing for {}: its disk is full", self.for_long(fault.since)),
+                format!("{name} has taken nothing for {}: its disk is full", self.for_long(fault.since)),
                 format!("tell {name}; what it misses waits here"),
             ),
             (FaultKind::FeedClosed, side) => {
@@ -91,7 +92,7 @@ impl Rules<'_> {
 
     /// Not connected. Said only if no fault explains it already.
     fn away(&self, peer: &Peer) -> Option<Health> {
-        if peer.publisher_only || peer.fault.is_some() || self.facts.starts(self.thresholds) {
+        if peer.fault.is_some() || self.facts.starts(self.thresholds) {
             return None;
         }
         let name = &peer.name;
@@ -115,7 +116,7 @@ impl Rules<'_> {
         } else {
             let what = match peer.was_connected {
                 true => format!("{name} was connected until {span} ago{cause}"),
-                false => format!("{name} is a peer since {span} ago and is not connected yet{cause}"),
+                false => format!("{name} has been a peer for {span} and is not connected yet{cause}"),
             };
             Finding::new(HealthCode::PeerSilent, what, format!("wait, or: intelmesh peer check {name}"))
         };
@@ -130,7 +131,7 @@ impl Rules<'_> {
         }
         let heard = peer.last_frame.max(peer.since);
         if let Some(heard) = heard.filter(|heard| self.lasts(*heard, SILENT_SHOWN_AFTER_MS)) {
-            let what = format!("{name} is connected, but silent for {}", self.for_long(heard));
+            let what = format!("{name} is connected, but has been silent for {}", self.for_long(heard));
             return Some(Finding::new(HealthCode::PeerSilent, what, hint).peer(name).since(heard).done());
         }
         // Where our own disk is full, that is the cause, and said elsewhere.
@@ -139,21 +140,22 @@ impl Rules<'_> {
             peer.stands_since.filter(|since| !full && self.lasts(*since, self.thresholds.stands_ms))?;
         let cause = peer.last_error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
         let what =
-            format!("{name} is connected, but its feed does not run for {}{cause}", self.for_long(since));
+            format!("{name} is connected, but its feed has not run for {}{cause}", self.for_long(since));
         Some(Finding::new(HealthCode::PeerSilent, what, hint).peer(name).since(since).done())
     }
 
     fn lags(&self, peer: &Peer, found: &mut Vec<Health>) {
         let name = &peer.name;
-        for (way, lag_s, lag) in [
-            ("behind us", peer.sent.lag_s, peer.sent.lag_events),
-            ("ahead of us", peer.received.lag_s, peer.received.lag_events),
+        for (side, way, lag_s, lag) in [
+            (Side::There, "behind us", peer.sent.lag_s, peer.sent.lag_events),
+            (Side::Here, "ahead of us", peer.received.lag_s, peer.received.lag_events),
         ] {
             let Some(lag_s) = lag_s.filter(|lag_s| *lag_s >= self.thresholds.lag_s) else { continue };
             let much = lag.map(|lag| format!(", {}", events(lag))).unwrap_or_default();
             let what = format!("{name} is {} {way}{much}", span_text(lag_s as u64));
             let finding = Finding::new(HealthCode::FeedLagging, what, format!("intelmesh feed show {name}"));
-            found.push(finding.peer(name).since(self.now.minus_ms((lag_s * 1000.0) as u64)).done());
+            let since = self.now.minus_ms((lag_s * 1000.0) as u64);
+            found.push(finding.peer(name).side(side).since(since).done());
         }
     }
 }

@@ -143,6 +143,15 @@ const RULES: &[(&str, Change, &[HealthCode])] = &[
         &[],
     ),
     (
+        "its events come through others, and it reads slowly",
+        |f| {
+            f.peers[0].publisher_only = true;
+            f.peers[0].sent.lag_s = Some(90.0);
+            f.peers[0].stands_since = ago(90_000);
+        },
+        &[],
+    ),
+    (
         "down, but paused",
         |f| {
             down(&mut f.peers[0], 90_000);
