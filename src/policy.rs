@@ -54,7 +54,7 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// Returns a peer of whose file nothing is said but a name, a key and an address.
+    /// Returns a peer whose file gives only a name, a key and an address.
     pub fn new(name: PublisherName, key: VerifyingKey) -> Self {
         Self {
             name,

@@ -58,8 +58,8 @@ pub fn content_uuid(body: &str) -> Result<Uuid, InexactNumber> {
     canonical_object(body, &NOT_CONTENT).map(|canonical| uuid_v8(&Sha256::digest(&canonical)))
 }
 
-/// Do two plain bodies that passed [`check_content`] under one content id have the same canonical payload? Of an id only
-/// 122 bits are the hash's, so that a publisher can find two payloads for one (PROTOCOL.md §9).
+/// Returns whether two plain bodies that passed [`check_content`] under one content id have the same canonical payload. Only
+/// 122 bits of an id come from the hash, so a publisher can find two payloads for one id (PROTOCOL.md §9).
 pub fn is_same_content(one: &Body, other: &Body) -> bool {
     let canonical = |body: &Body| match body {
         Body::Plain(bytes) => canonical_object(std::str::from_utf8(bytes).ok()?, &NOT_CONTENT).ok(),

@@ -31,7 +31,7 @@ pub enum KeyUse {
     Sign,
     /// X25519: what is sealed for the publisher is sealed to it.
     Seal,
-    /// A use of a later version: kept and passed on with its statement, and good for nothing here.
+    /// A use of a later version: kept and shown with its statement, and not used here.
     Other(u64),
 }
 

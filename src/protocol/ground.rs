@@ -181,12 +181,12 @@ impl Ground {
         }
     }
 
-    /// Has the operator let this event in, although a revoked key signed it?
+    /// Returns whether the operator released this event, although a revoked key signed it.
     pub fn is_released(&self, key: EventKey) -> bool {
         self.ledger.released.contains_key(&key)
     }
 
-    /// It is stored, or dropped after all.
+    /// Forgets a release, if there is one: the event is stored, or dropped after all.
     pub fn forget_release(&mut self, key: EventKey) {
         if self.is_released(key) {
             self.note(Note::Released { key, at: None });

@@ -234,7 +234,7 @@ impl std::fmt::Display for StoreFailure {
     }
 }
 
-/// Operator's commands. Each is answered by [`Output::CommandDone`] with its ticket: `Ok` once what it changed is durable.
+/// Operator's commands. Each is answered by [`Output::CommandDone`] with its ticket: `Ok` once its changes are durable.
 #[derive(Clone, Debug)]
 pub enum Command {
     /// Ask `peer` again for everything after a place (`None`: from its journal's start).

@@ -363,7 +363,7 @@ impl Node {
         self.streams.retain(|_, owner| owner != peer);
     }
 
-    /// What a command writes down is durable before it is answered.
+    /// A command is answered when its notes are durable.
     fn on_command(&mut self, command: Command) {
         let (ticket, result) = match command {
             Command::Rewind { ticket, peer, to } => {

@@ -54,8 +54,8 @@ pub struct Ledger {
     pub equivocations: BTreeMap<PublisherName, BTreeSet<(EventKey, CoreDigest)>>,
     /// What each identity key said last: kept for ever, also of one that is trusted no more.
     pub statements: StatementBook,
-    /// Events of revoked keys that may be taken after all, and since when. What was released before `floor` is too old
-    /// to be taken, and is forgotten.
+    /// Events of revoked keys that the operator released, and when. Those released before `floor` are too old to be taken,
+    /// and are forgotten.
     pub released: BTreeMap<EventKey, Timestamp>,
 }
 

@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-/// An enum whose variants stand once, each with its number on the wire and its name in texts.
+/// Defines an enum from a table of its variants, their numbers on the wire and their names in texts.
 macro_rules! codes {
     ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $code:ident = $number:literal $text:literal,)* }) => {
         $(#[$meta])*

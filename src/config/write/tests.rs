@@ -119,7 +119,7 @@ fn another_key_for_a_known_name_and_another_name_for_a_known_key_are_refused() {
     assert_eq!(std::fs::read_to_string(&file).unwrap(), before);
 }
 
-/// Neither sees the file of the other before it writes its own.
+/// Neither sees the other's file before it writes its own.
 #[test]
 fn of_two_that_add_one_name_at_once_one_is_refused() {
     let place = tempfile::tempdir().unwrap();
@@ -141,7 +141,7 @@ fn of_two_that_add_one_name_at_once_one_is_refused() {
         let text = std::fs::read_to_string(&file).unwrap();
         assert!(
             text.contains(&public_key_text(&key(added[0]))),
-            "round {round}: whoever was told so is in the file"
+            "round {round}: the key that was added is in the file"
         );
         std::fs::remove_file(file).unwrap();
     }

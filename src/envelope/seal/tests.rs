@@ -173,7 +173,7 @@ fn the_number_of_recipients_is_that_of_the_names() {
     assert_eq!(twice.unwrap_err(), SealError::Twice);
 }
 
-/// Recipients find their place by name: whose key it is, and whether another has the same, is no matter of the form.
+/// Recipients find their place by name, so the form allows two names with one key.
 #[test]
 fn two_recipients_under_one_key_id_both_open() {
     let envelope = signed(sealed_to(core(EVENT), &[key(2), key(2)]));

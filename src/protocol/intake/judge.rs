@@ -16,7 +16,7 @@ use crate::wire::VerdictCode;
 /// Until the operator decides, in ms: ten years, which is never.
 const DECISION_MS: u64 = 10 * 365 * 24 * 60 * 60 * 1_000;
 
-/// An entry as it is offered, or as it came: what has to be known of it while it is deferred.
+/// Names an entry that is offered or has come, for its verdict.
 #[derive(Clone, Copy, Debug)]
 pub struct Named<'a> {
     pub key: EventKey,

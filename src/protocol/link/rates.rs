@@ -6,8 +6,7 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::policy::{Rate, Receive};
 
-/// Entries that one peer may leave owed in a second: each costs about 150 bytes of notes, whether or not the operator gives
-/// the peer a rate.
+/// Entries that one peer may leave owed in a second, also without `rate` in its file: each costs about 150 bytes of notes.
 const OWING_RATE: Rate = Rate { per_second: 200 };
 
 #[derive(Debug, Default)]
@@ -80,7 +79,7 @@ pub struct PublisherRates {
     rate: Option<Rate>,
     /// By present names.
     buckets: BTreeMap<PublisherName, Bucket>,
-    /// What may be owed because no answer came, whatever the operator says.
+    /// Limits entries that are owed because no answer came. The operator cannot change it.
     owing: Option<Bucket>,
 }
 

@@ -49,7 +49,7 @@ impl Ground {
     pub fn learn(&mut self, bytes: &Bytes, shown_by: &PublisherName, rate: &mut Bucket) -> bool {
         let publisher = match claimed_publisher(bytes) {
             Ok(publisher) => Some(publisher),
-            // A later version may say what it likes (PROTOCOL.md §8); to look at it costs as much as any other.
+            // Of a later version (PROTOCOL.md §8). It costs the peer as much as any other.
             Err(StatementError::Version(_)) => return true,
             Err(_) => None,
         };

@@ -38,8 +38,8 @@ impl Receiver {
         self.advance(peer, ground);
     }
 
-    /// What was offered for long enough is owed, whether or not it can be asked for: the cursor can pass. Each costs two
-    /// notes, so that a peer which offers and answers late or never is held to a rate: beyond it the cursor waits.
+    /// Writes down as owed each entry that was offered for long enough, so that the cursor can pass. Each costs two notes, so a
+    /// peer that answers late or never is held to a rate, beyond which the cursor waits.
     fn owe_held(&mut self, peer: &PublisherName, rates: &mut PublisherRates, ground: &mut Ground) {
         let now = ground.tick();
         while let Some((seq, until)) = self.due.first_held(now) {

@@ -11,7 +11,7 @@ pub(super) struct Due {
     order: BTreeSet<(Tick, u64)>,
     /// Until when each offered entry holds the cursor back, in the order of the offers.
     held: VecDeque<(Tick, u64)>,
-    /// Until then all of them hold it back, whatever their own time.
+    /// All of them hold it back until then at least.
     held_on: Tick,
 }
 

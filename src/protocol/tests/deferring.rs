@@ -26,7 +26,7 @@ fn limited(per_second: u32) -> Bench {
     Bench::with(vec![ee, peer("cert-pl")], Ledger::default())
 }
 
-/// Its operator has set no rate, and it answers no WANT.
+/// The peer file has no `rate`, and the peer answers no WANT.
 #[test]
 fn peer_that_does_not_answer_makes_few_notes_a_second() {
     let mut bench = Bench::new();
@@ -46,7 +46,7 @@ fn peer_that_does_not_answer_makes_few_notes_a_second() {
     assert_eq!((bench.owed("cert-ee").len(), bench.cursor("cert-ee")), (3_000, 3_000), "none is forgotten");
 }
 
-/// Each is dated a little less far ahead than the one before, as the peer says: nobody has signed that.
+/// Each is dated a little less far ahead than the one before. The date of an offer is not signed.
 #[test]
 fn offers_dated_ever_less_ahead_make_few_notes() {
     let mut bench = Bench::new();

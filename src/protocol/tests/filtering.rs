@@ -94,7 +94,7 @@ fn what_is_our_own_comes_back_whatever_the_filter_says() {
     assert_eq!((bench.verdicts(), bench.journal.len()), (vec![], 1));
 }
 
-/// Only the oldest of many are named: whether a later one was handed off has to be remembered.
+/// Only the oldest of many are named, so the connection remembers whether a later one was handed off.
 #[test]
 fn a_content_that_many_publish_is_handed_off_once() {
     let mut bench = Bench::new();

@@ -239,7 +239,7 @@ fn clock_is_accepted_on_disk_before_the_answer() {
     assert_eq!(bench.told.done, [(Ticket(1), Err("nothing was changed: the disk is full".into()))]);
 }
 
-/// A later version may sign what it likes: this node keeps what it can read, and says nothing of the rest.
+/// An update of a publisher must not raise an alarm at its peers.
 #[test]
 fn statement_of_later_version_is_passed_over_in_silence() {
     let mut bench = Bench::new();

@@ -1,6 +1,6 @@
-//! Writing the active segment anew with its carriers alone: the ledger at its beginning says what its notes said. A peer can
-//! make this node write notes, and without this they would take the place of entries in what is kept. Closed segments are
-//! never changed, so that each of them has carriers in half of the bytes that were written to it.
+//! Writing the active segment anew with its carriers alone: the ledger at its beginning replaces its notes. A peer can make
+//! this node write notes, which would otherwise take the place of entries in `keep_bytes`. Closed segments are never
+//! changed: carriers take at least half of the bytes that were written to each of them.
 
 use bytes::Bytes;
 

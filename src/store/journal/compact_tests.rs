@@ -6,7 +6,7 @@ use crate::record::{ConsumerName, NewRecord, Note};
 use crate::store::memory_disk::MemoryDisk;
 use crate::store::testing::{START, foreign};
 
-/// Without that, notes would fill the journal, and entries that nobody has read yet would be given up for them.
+/// Otherwise notes would fill the journal, and retention would take unread entries for them.
 #[test]
 fn notes_take_no_room_from_entries() {
     let disk = MemoryDisk::default();

@@ -386,7 +386,7 @@ fn entries_with_the_same_content_id_name_the_earlier_ones() {
     };
     append(&mut journal, "cert-at", 1);
     append(&mut journal, "cert-ee", 1);
-    // Another content under that id, as somebody may find after 2^61 tries.
+    // Another content under that id, which takes 2^61 tries to find.
     append(&mut journal, "cert-lv", 2);
     fill(&mut journal, 0..1000);
     let seq = append(&mut journal, "cert-pl", 1);
