@@ -56,20 +56,21 @@ fn worst(node: &Node) -> Value {
     node.status()["health"][0].clone()
 }
 
-/// Waits until the first line of `status` names `code` with `words`, and exits 1.
-fn named(node: &Node, code: &str, words: &str) {
-    let mut last = String::new();
+/// Waits until the first line of `status` names `code` with `words`, and exits 1. Returns the entry as it was then: on a
+/// busy machine another reason may come first a moment later.
+fn named(node: &Node, code: &str, words: &str) -> Value {
+    let mut entry = Value::Null;
     wait_until(&format!("{}: {code} with {words:?}", node.name()), SOON, || {
-        let health = worst(node);
+        entry = worst(node);
         let said = node.say(&["status", "--check"], "");
-        last = format!("{said:?} {health}");
-        println!("{last}");
-        health["code"] == code
+        println!("{said:?} {entry}");
+        entry["code"] == code
             && said.code == 1
             && said.stdout.starts_with("warning: ")
             && said.stdout.contains(words)
-            && health["since"].is_string()
+            && entry["since"].is_string()
     });
+    entry
 }
 
 /// Waits until no reason has this code any more.

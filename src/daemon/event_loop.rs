@@ -198,7 +198,8 @@ impl EventLoop {
         if changed.is_empty() {
             return;
         }
-        self.files.trust.store(self.node.trust());
+        let before = self.files.trust.swap(self.node.trust());
+        self.look_for_undeliverable(&self.node.view(), &before);
         self.parts.transport.set_peers(reachable(&self.files.peers, &self.node));
         let of_them = |known: &&Stated| changed.contains(&known.latest().statement().publisher);
         let stated = self.node.statements().filter(of_them).cloned().collect();

@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::PeerFiles;
 use crate::files;
 use crate::identity::PublisherName;
+use crate::policy::TrustList;
 use crate::record::Entry;
 use crate::status::NotDeliverable;
 use crate::store::Store;
@@ -72,7 +72,7 @@ impl Undeliverable {
         &self,
         unread: Unread,
         store: Arc<Store>,
-        files: PeerFiles,
+        trust: Arc<TrustList>,
         own: PublisherName,
         now: Timestamp,
     ) {
@@ -82,7 +82,7 @@ impl Undeliverable {
             for seq in from..=unread.last {
                 // Retention may have taken it meanwhile.
                 let Ok(Some(entry)) = store.entry(seq) else { continue };
-                if reaches_nobody(&entry, &files, &own, now) {
+                if reaches_nobody(&entry, &trust, &own, now) {
                     shared.add(&entry, now);
                 }
             }
@@ -132,13 +132,13 @@ impl Undeliverable {
     }
 
     /// What is still stuck: not what has expired, was retired, or has a recipient again that can be reached.
-    pub fn shown(&self, files: &PeerFiles, first_seq: u64, now: Timestamp) -> Option<NotDeliverable> {
+    pub fn shown(&self, trust: &TrustList, first_seq: u64, now: Timestamp) -> Option<NotDeliverable> {
         let (newest, shown, changed) = {
             let mut stuck = self.stuck();
             let before = stuck.len();
             stuck.retain(|known| {
                 let past = known.expires.is_some_and(|expires| expires <= now) || known.seq < first_seq;
-                !past && !known.to.iter().any(|name| is_reachable(name, files))
+                !past && !known.to.iter().any(|name| is_reachable(name, trust))
             });
             (stuck.last().cloned(), shown(&stuck), stuck.len() != before)
         };
@@ -160,7 +160,7 @@ fn shown(stuck: &[Stuck]) -> Option<NotDeliverable> {
 }
 
 /// Is it ours, unsealed, in force, and for named peers of which none can be reached?
-fn reaches_nobody(entry: &Entry, files: &PeerFiles, own: &PublisherName, now: Timestamp) -> bool {
+fn reaches_nobody(entry: &Entry, trust: &TrustList, own: &PublisherName, now: Timestamp) -> bool {
     let core = entry.envelope.core();
     let over = core.expires.is_some_and(|expires| expires <= now);
     let taken_back = entry.withdrawn_by.is_some() || entry.replaced_by.is_some();
@@ -172,11 +172,11 @@ fn reaches_nobody(entry: &Entry, files: &PeerFiles, own: &PublisherName, now: Ti
         && !core.to.is_empty()
         && !over
         && !taken_back
-        && !core.to.iter().any(|name| name == own || is_reachable(name, files))
+        && !core.to.iter().any(|name| name == own || is_reachable(name, trust))
 }
 
-/// A peer that is only down can be reached. One whose events come through others cannot.
-pub fn is_reachable(name: &PublisherName, files: &PeerFiles) -> bool {
-    let named = |file: &&crate::config::PeerFile| file.peer.name == *name || file.peer.aliases.contains(name);
-    files.trusted().find(named).is_some_and(|file| !file.peer.publisher_only && !file.peer.revoked)
+/// A peer that is only down can be reached. One whose events come through others cannot, nor one whose key is revoked,
+/// here or by its own statement.
+pub fn is_reachable(name: &PublisherName, trust: &TrustList) -> bool {
+    trust.peer(trust.present_name(name)).is_some_and(|peer| !peer.publisher_only && !peer.revoked)
 }

@@ -28,8 +28,8 @@ fn a_door_that_does_not_reach_its_queue_is_down_until_it_does() {
     let url = redis.url(0);
     append(&mut node, &format!("[[submit]]\nfrom = \"intelmq-redis\"\nurl = \"{url}\"\nqueue = \"in\"\n"));
     node.start();
-    named(&node, "door_down", "door intelmq-redis has not reached");
-    assert_eq!(worst(&node)["door"], "intelmq-redis");
+    let entry = named(&node, "door_down", "door intelmq-redis has not reached");
+    assert_eq!(entry["door"], "intelmq-redis");
     redis.start_again();
     well(&node);
     logged(&node, "door_down");
@@ -54,8 +54,8 @@ fn a_queue_that_takes_nothing_is_down_with_its_own_words() {
     );
     node.start();
     node.publish(&lines(1, 300));
-    named(&node, "door_down", "READONLY");
-    assert_eq!((&worst(&node)["door"], &worst(&node)["consumer"]), (&"pipe".into(), &"pipe".into()));
+    let entry = named(&node, "door_down", "READONLY");
+    assert_eq!((&entry["door"], &entry["consumer"]), (&"pipe".into(), &"pipe".into()));
     let warned = node.log().lines().filter(|line| line.contains("WARN") && line.contains("READONLY")).count();
     assert!(warned <= 4, "{warned} lines:\n{}", node.log());
     redis.client(0).say(&["REPLICAOF", "NO", "ONE"]);
@@ -78,11 +78,11 @@ fn what_a_door_set_aside_is_told_until_it_was_retried_or_seen() {
     support::pace(std::time::Duration::from_secs(3));
     assert!(!node.complains("door_rejects"), "what was seen stays seen: {}", node.status()["health"]);
     redis.client(0).push("in", "no JSON again");
-    named(&node, "door_rejects", "2 events");
-    assert_eq!(worst(&node)["incident"], true);
+    let entry = named(&node, "door_rejects", "2 events");
+    assert_eq!(entry["incident"], true);
     node.restart();
-    named(&node, "door_rejects", "2 events");
-    assert_eq!(worst(&node)["incident"], true, "also after a restart it happened, and does not last");
+    let entry = named(&node, "door_rejects", "2 events");
+    assert_eq!(entry["incident"], true, "also after a restart it happened, and does not last");
     fs::remove_file(node.dir().join("aside/intelmq-redis.jsonl")).unwrap();
     dropped(&node, "door_rejects");
 }
@@ -151,8 +151,7 @@ fn a_bad_file_is_named_until_it_is_good() {
     let mut a = node("cert-at");
     a.start();
     fs::write(a.dir().join("peers/cert-ee.toml"), "kee = 1\n").unwrap();
-    named(&a, "config_bad", "peers/cert-ee.toml:1: ");
-    let since = worst(&a)["since"].clone();
+    let since = named(&a, "config_bad", "peers/cert-ee.toml:1: ")["since"].clone();
     // Each bad file is told on its own, and since when.
     fs::write(a.dir().join("peers/cert-pl.toml"), "kee = 1\n").unwrap();
     wait_until("the second one is told", SOON, || {
@@ -237,8 +236,8 @@ fn a_peer_with_a_full_disk_is_named_as_the_cause() {
     wait_for("the disk is full", SOON, || b.submit(&lines(50, 60_000)).iter().any(refused).then_some(()));
     named(&b, "disk_low", "the disk is full");
     a.publish(&lines(20, 100_000));
-    named(&a, "feed_lagging", "its disk is full");
-    assert_eq!(worst(&a)["side"], "there");
+    let entry = named(&a, "feed_lagging", "its disk is full");
+    assert_eq!(entry["side"], "there");
     let flaps = b.log().lines().filter(|line| line.contains("feed up")).count();
     assert!(flaps < 30, "{flaps} lines of one feed");
     fs::remove_file(ballast).unwrap();

@@ -68,11 +68,11 @@ fn a_file_with_another_name_is_a_name_mismatch_on_both_sides() {
     well(&a);
     let peers = a.dir().join("peers");
     fs::rename(peers.join("cert-ee.toml"), peers.join("cert-estonia.toml")).unwrap();
-    named(&a, "name_mismatch", "cert-estonia calls itself \"cert-ee\"");
+    let entry = named(&a, "name_mismatch", "cert-estonia calls itself \"cert-ee\"");
     assert!(first_line(&a).contains("rename the file to cert-ee.toml, or add aliases"), "{}", first_line(&a));
-    assert_eq!(worst(&a)["side"], "here");
-    named(&b, "name_mismatch", "cert-at knows us by another name than \"cert-ee\"");
-    assert_eq!(worst(&b)["side"], "there");
+    assert_eq!(entry["side"], "here");
+    let entry = named(&b, "name_mismatch", "cert-at knows us by another name than \"cert-ee\"");
+    assert_eq!(entry["side"], "there");
     let text = fs::read_to_string(peers.join("cert-estonia.toml")).unwrap();
     fs::write(peers.join("cert-estonia.toml"), text.replace("aliases = []", "aliases = [\"cert-ee\"]"))
         .unwrap();
@@ -250,6 +250,19 @@ fn events_whose_recipients_are_gone_are_not_deliverable() {
     dropped(&a, "not_deliverable");
     b.start();
     wait_until("it arrives after all", SOON, || b.accepted() == 1);
+}
+
+/// Nobody removed it: its own statement, which its operator had in the safe, ends its key.
+#[test]
+fn events_for_a_peer_that_revoked_itself_are_not_deliverable() {
+    let [a, mut b] = connected(["cert-at", "cert-ee"]);
+    let place = tempfile::TempDir::new().unwrap();
+    let statement = place.path().join("statement");
+    fs::write(&statement, b.revocation()).unwrap();
+    b.stop();
+    a.say(&["submit", "--to", "cert-ee"], &made(1, 300)).done();
+    a.cli(&["key", "revoke", "--statement", statement.to_str().unwrap(), "--yes"]);
+    wait_until("it is told", SOON, || a.complains("not_deliverable"));
 }
 
 /// The remedy of the runbook: it takes the event back, though those whom it was for are no peers any more.

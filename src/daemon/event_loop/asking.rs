@@ -106,7 +106,7 @@ impl EventLoop {
         let audit = audit_fault(&self.files.config.paths.state, now.wall);
         let lasting = [&self.watches.keys_stale, &self.watches.renamed, &audit];
         let first_seq = view.ends.first_seq();
-        let not_deliverable = self.watches.undeliverable.shown(&self.files.peers, first_seq, now.wall);
+        let not_deliverable = self.watches.undeliverable.shown(&self.node.trust(), first_seq, now.wall);
         let facts = Facts {
             identity: &self.identity,
             view,

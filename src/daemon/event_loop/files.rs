@@ -133,29 +133,28 @@ impl EventLoop {
         // What is said to those who are cut off now goes out before the gate closes.
         self.obey();
         self.parts.transport.set_peers(reachable(&peers, &self.node));
-        self.files.trust.store(self.node.trust());
+        let before = self.files.trust.swap(self.node.trust());
         self.tell_addresses(&peers);
-        self.look_for_undeliverable(&view, &peers);
+        self.look_for_undeliverable(&view, &before);
         self.files.peers = peers;
     }
 }
 
 impl EventLoop {
-    /// What only peers were to get that go now, and have not read it, reaches nobody.
-    fn look_for_undeliverable(&self, view: &NodeView, new: &PeerFiles) {
-        let last = view.ends.last.seq;
-        let goes = |file: &&PeerFile| {
-            is_reachable(&file.peer.name, &self.files.peers) && !is_reachable(&file.peer.name, new)
-        };
-        let unread = |file: &PeerFile| {
-            let peer = view.peers.iter().find(|peer| peer.name == file.peer.name)?;
+    /// What only peers were to get that go now, and have not read it, reaches nobody. `before` is what was in force.
+    pub(super) fn look_for_undeliverable(&self, view: &NodeView, before: &TrustList) {
+        let (last, trust) = (view.ends.last.seq, self.node.trust());
+        let goes = |name: &&PublisherName| is_reachable(name, before) && !is_reachable(name, &trust);
+        let unread = |name: &PublisherName| {
+            let peer = view.peers.iter().find(|peer| peer.name == *name)?;
             let never = if peer.facts.was_connected { self.watches.last_at_start } else { 0 };
             Some(peer.sent.position.unwrap_or(never)).filter(|after| *after < last)
         };
-        let Some(after) = self.files.peers.peers.iter().filter(goes).filter_map(unread).min() else { return };
+        let names = before.peers().map(|peer| &peer.name);
+        let Some(after) = names.filter(goes).filter_map(unread).min() else { return };
         let (store, own) = (Arc::clone(&self.parts.store), self.identity.name.clone());
         let found = &self.watches.undeliverable;
-        found.unreachable(Unread { after, last }, store, new.clone(), own, clock::now().wall);
+        found.unreachable(Unread { after, last }, store, trust, own, clock::now().wall);
     }
 
     /// A door whose filter names a list that changed is opened anew with it. A list that cannot be used keeps the filter.
