@@ -1,12 +1,11 @@
 //! `consumer`: readers that have a position in the journal, and the end of one.
 
-use comfy_table::{Table, presets};
-
 use super::answer::{Answer, talk};
 use super::args::ConsumerVerb;
 use super::failure::Failure;
 use super::feed::done;
 use super::place::{Place, unexpected};
+use super::table::{add_row, push, table};
 use crate::audit::What;
 use crate::clock;
 use crate::control::{
@@ -86,30 +85,20 @@ fn list(place: &Place, json: bool) -> Result<(), Failure> {
         talk("no consumers: nobody has read from run/out.sock under a name");
         return Ok(());
     }
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header([
-        "CONSUMER",
-        "kind",
-        "connected",
-        "position",
-        "lag",
-        "missing",
-    ]);
+    let mut table = table(&["CONSUMER", "kind", "connected", "position", "lag", "missing"]);
     for consumer in &facts.consumers {
-        table.add_row([
+        let cells = [
             consumer.name.clone(),
             kind(consumer).to_owned(),
             if consumer.connected { "yes" } else { "no" }.to_owned(),
             consumer.position.to_string(),
             consumer.lag_events.to_string(),
             consumer.missing.to_string(),
-        ]);
+        ];
+        add_row(&mut table, cells);
     }
-    table.column_iter_mut().for_each(|column| {
-        column.set_padding((0, 2));
-    });
     let mut lines = Lines::default();
-    table.lines().for_each(|line| lines.push(line.trim_end()));
+    push(&table, &mut lines);
     answer.lines(&lines)?;
     answer.flush()
 }

@@ -1,11 +1,10 @@
 //! `feed`: how far each peer's feed has got, and reading one again. The node does it; this asks and shows.
 
-use comfy_table::{Table, presets};
-
 use super::answer::{Answer, talk};
 use super::args::FeedVerb;
 use super::failure::Failure;
 use super::place::{Place, unexpected};
+use super::table::{add_row, push, table};
 use crate::audit::What;
 use crate::control::{Feed, FeedFacts, Refusal, Reply, Request, RewindPlace};
 use crate::identity::PublisherName;
@@ -71,22 +70,19 @@ fn render(facts: &FeedFacts) -> Lines {
         lines.push("no feeds: no peer has answered yet");
         return lines;
     }
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header(["FEED", "connected", "position", "of", "owed", "log"]);
+    let mut table = table(&["FEED", "connected", "position", "of", "owed", "log"]);
     for feed in &facts.feeds {
-        table.add_row([
+        let cells = [
             feed.peer.to_string(),
             if feed.connected { "yes" } else { "no" }.to_owned(),
             feed.position.to_string(),
             feed.head.map_or_else(|| "-".to_owned(), |head| head.to_string()),
             feed.owed_count.to_string(),
             feed.log_id.as_deref().map_or("-", |id| &id[..id.len().min(12)]).to_owned(),
-        ]);
+        ];
+        add_row(&mut table, cells);
     }
-    table.column_iter_mut().for_each(|column| {
-        column.set_padding((0, 2));
-    });
-    table.lines().for_each(|line| lines.push(line.trim_end()));
+    push(&table, &mut lines);
     facts.feeds.iter().for_each(|feed| details(feed, &mut lines));
     lines
 }

@@ -28,6 +28,7 @@ mod status;
 mod stop;
 mod submit;
 mod submit_trial;
+mod table;
 mod tail;
 mod trial;
 

@@ -1,11 +1,10 @@
 //! `peer list`: whom this node trusts, with what agreement, and who is there.
 
-use comfy_table::{Table, presets};
-
 use super::{PeerFacts, warn};
 use crate::cli::answer::{Answer, talk};
 use crate::cli::failure::Failure;
 use crate::cli::place::Place;
+use crate::cli::table::{add_row, push, table};
 use crate::config::{PeerFile, PeerFiles};
 use crate::control::{Reply, Request};
 use crate::status::Snapshot;
@@ -30,20 +29,18 @@ pub fn list(place: &Place, json: bool) -> Result<(), Failure> {
             Ok(Some(Reply::Status(snapshot))) => Some(*snapshot),
             _ => None,
         };
-        answer.lines(&table(&known, live.as_ref()))?;
+        answer.lines(&rows(&known, live.as_ref()))?;
     }
     answer.flush()?;
     warn(&known);
     Ok(())
 }
 
-fn table(known: &PeerFiles, live: Option<&Snapshot>) -> Lines {
-    let mut table = Table::new();
-    let head = ["PEER", "state", "connected", "words", "tlp_max", "relay", "addresses"];
-    table.load_style(presets::NOTHING).set_header(head);
+fn rows(known: &PeerFiles, live: Option<&Snapshot>) -> Lines {
+    let mut table = table(&["PEER", "state", "connected", "words", "tlp_max", "relay", "addresses"]);
     for held in &known.peers {
         let facts = PeerFacts::from(held);
-        table.add_row([
+        let cells = [
             held.peer.name.to_string(),
             facts.state.to_owned(),
             connected(held, live).to_owned(),
@@ -51,13 +48,11 @@ fn table(known: &PeerFiles, live: Option<&Snapshot>) -> Lines {
             facts.tlp_max.to_owned(),
             if facts.relay { "yes" } else { "no" }.to_owned(),
             addresses(held),
-        ]);
-    }
-    for column in table.column_iter_mut() {
-        column.set_padding((0, 2));
+        ];
+        add_row(&mut table, cells);
     }
     let mut lines = Lines::default();
-    table.lines().for_each(|line| lines.push(line.trim_end()));
+    push(&table, &mut lines);
     lines
 }
 
