@@ -52,10 +52,7 @@ fn what_cannot_be_understood_exits_2_and_says_what_would() {
     let shell = Shell::new();
     for (line, stderr) in [
         ("--frob", "error: unexpected argument '--frob' found\nhint: intelmesh --help\n"),
-        (
-            "status --frob",
-            "error: unexpected argument '--frob' found\nhint: intelmesh status --help\n",
-        ),
+        ("status --frob", "error: unexpected argument '--frob' found\nhint: intelmesh status --help\n"),
         (
             "init x",
             "error: the following required arguments were not provided: --name <NAME>\n\
@@ -357,6 +354,8 @@ fn an_invitation_with_an_unusable_address_changes_nothing() {
         "/ip4/1.2.3.4/udp/1/quic-v1",
         "/dns4/x\"]\nrevoked = true\n#/tcp/1",
         "/dns4/\u{1b}[2Jx/tcp/1",
+        "/ip4/0.0.0.0/tcp/4801",
+        "/dns4/mesh.example.org/tcp/0",
     ] {
         let said = shell.run("peer add - --yes -C ee", &invited_at(&["/ip4/192.0.2.1/tcp/1", bad]));
         assert_eq!(said.code, Some(1), "{bad}: {}", said.stderr);

@@ -46,6 +46,28 @@ fn a_removed_consumer_is_gone_and_begins_anew() {
     read_all(&node, 5);
 }
 
+/// Programs read the answers of verbs as well: one line of JSON, of which the first key names the form.
+#[test]
+fn verbs_that_ask_the_node_answer_in_json() {
+    let mut node = Node::init("cert-at");
+    node.start();
+    published(&node, 1);
+    read_all(&node, 1);
+    for (verb, schema) in [
+        ("consumer list", "intelmesh.consumers/1"),
+        ("consumer show soc", "intelmesh.consumer/1"),
+        ("event waiting", "intelmesh.waiting/1"),
+        ("feed show", "intelmesh.feed/1"),
+        ("status", "intelmesh.status/1"),
+    ] {
+        let args: Vec<&str> = verb.split(' ').chain(["--json"]).collect();
+        let text = node.cli(&args);
+        assert!(text.starts_with(&format!("{{\"schema\":\"{schema}\",")), "{verb}: {text}");
+        assert_eq!(text.lines().count(), 1, "{verb}");
+        serde_json::from_str::<Value>(&text).unwrap();
+    }
+}
+
 #[test]
 fn a_rewound_consumer_gets_everything_after_the_place_again() {
     let mut node = Node::init("cert-at");

@@ -331,6 +331,14 @@ mod tests {
                 "peers/cert-ee.toml:3: \"rate\": \"0/s\" is not a rate",
             ),
             (
+                "key = \"KEY\"\naddresses = [\"/ip4/0.0.0.0/tcp/4801\"]",
+                "peers/cert-ee.toml:2: \"addresses\": \"/ip4/0.0.0.0/tcp/4801\" is not an address that can be dialled",
+            ),
+            (
+                "key = \"KEY\"\naddresses = [\"/dns4/h/tcp/0\"]",
+                "peers/cert-ee.toml:2: \"addresses\": \"/dns4/h/tcp/0\" is not an address that can be dialled",
+            ),
+            (
                 "key = \"KEY\"\naddresses = [\n \"nowhere\"]",
                 "peers/cert-ee.toml:3: \"addresses\": \"nowhere\"",
             ),

@@ -101,3 +101,14 @@ fn directory_is_whole_or_gone_after_power_cut() {
     finish_removing(dir.path()).unwrap();
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
 }
+
+/// The unfinished file has a name that says nothing to an operator.
+#[test]
+fn an_error_names_no_unfinished_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let error = replace(&dir.path().join("nosuch/file"), b"x", 0o600).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::NotFound);
+    assert_eq!(error.to_string(), "No such file or directory (os error 2)");
+    assert_eq!(hint_of(&io::ErrorKind::StorageFull.into()).map(|hint| hint.contains("df -i")), Some(true));
+    assert_eq!(hint_of(&error), None);
+}
