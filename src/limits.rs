@@ -196,6 +196,10 @@ pub const WANT_DELAY_MS: u64 = 100;
 /// After this an entry that was asked for is asked of the next holder, in ms.
 pub const IN_FLIGHT_EXPIRES_MS: u64 = 2_000;
 
+/// A feed on which something was asked for and nothing is answered for this long is closed, in ms: longer than what may
+/// be pushed before the answer takes on a slow line.
+pub const ANSWER_LATE_MS: u64 = 300_000;
+
 /// An entry that was offered and not taken for this long becomes owed on disk, so that the cursor can pass, in ms.
 pub const OFFERED_HOLD_MS: u64 = 1_000;
 

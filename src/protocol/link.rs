@@ -10,7 +10,9 @@ mod rates;
 use std::collections::{BTreeSet, VecDeque};
 
 use crate::identity::{IdentityKey, PublisherName};
-use crate::limits::{CLONE_PROBE_MS, FEED_SILENT_MS, INTAKE_BYTES_MAX, PEERS_MAX, SKIP_EVERY_MS};
+use crate::limits::{
+    ANSWER_LATE_MS, CLONE_PROBE_MS, FEED_SILENT_MS, INTAKE_BYTES_MAX, PEERS_MAX, SKIP_EVERY_MS,
+};
 use crate::policy::Peer;
 use crate::protocol::backoff::Backoff;
 use crate::protocol::bucket::Bucket;
@@ -357,6 +359,7 @@ impl Link {
     /// Does what is due: silence, probes, dialling, and both ends of the feed.
     pub fn pump(&mut self, stalled: bool, ground: &mut Ground) {
         self.close_silent(ground);
+        self.close_unanswered(ground);
         if let Some(receiver) = &mut self.receiver {
             let rates = &mut self.rates.by_publisher;
             receiver.pump(&self.peer.name, &mut self.tally.received, rates, ground);
@@ -385,6 +388,16 @@ impl Link {
         {
             self.rates.unread = false;
             ground.emit(Output::Resume { stream });
+        }
+    }
+
+    /// A peer that leaves unanswered what it is asked for is asked again on another stream, later each time.
+    fn close_unanswered(&mut self, ground: &mut Ground) {
+        let Some(receiver) = &self.receiver else { return };
+        if receiver.answer_late_at().is_some_and(|at| at <= ground.tick()) {
+            let detail = format!("no ANSWER or GONE for {} s", ANSWER_LATE_MS / 1_000);
+            let fault = FeedFault { code: FaultCode::Silent, detail };
+            self.fail(receiver.pipe.stream, fault, ground);
         }
     }
 

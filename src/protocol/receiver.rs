@@ -15,8 +15,8 @@ use std::collections::BTreeMap;
 
 use crate::identity::{CoreDigest, EventKey, PublisherName};
 use crate::limits::{
-    HEAD_EVERY_MS, IN_FLIGHT_EXPIRES_MS, LAZY_AFTER_DUPLICATES, OFFERED_HOLD_MS, WANT_DELAY_MS,
-    WANTS_IN_FLIGHT_MAX,
+    ANSWER_LATE_MS, HEAD_EVERY_MS, IN_FLIGHT_EXPIRES_MS, LAZY_AFTER_DUPLICATES, OFFERED_HOLD_MS,
+    WANT_DELAY_MS, WANTS_IN_FLIGHT_MAX,
 };
 use crate::protocol::failing::Failing;
 use crate::protocol::fault::FeedFault;
@@ -28,6 +28,7 @@ use crate::protocol::rules::Rule;
 use crate::record::{FeedState, Note, Owed};
 use crate::time::{Tick, Timestamp};
 use crate::wire::{Frame, Hello, Mark, Skip, Subscribe, VerdictCode, Window};
+use asking::Asked;
 use due::Due;
 use look::Look;
 use pending::{Fate, Pending, PendingEntries};
@@ -75,7 +76,7 @@ pub struct Receiver {
     due: Due,
     /// The feed is being read again from below the cursor.
     look: Option<Look>,
-    asked: BTreeMap<u64, EventKey>,
+    asked: Asked,
     modes: Modes,
     report: Report,
     /// The sender's last seq, and when it stored it.
@@ -126,7 +127,7 @@ impl Receiver {
             received: state.cursor,
             due: Due::default(),
             look,
-            asked: BTreeMap::new(),
+            asked: Asked::default(),
             modes: Modes::default(),
             report: Report::after(window),
             head: None,
@@ -225,8 +226,13 @@ impl Receiver {
     }
 
     /// May the peer answer a WANT for `seq`? Only what was asked for is read.
-    pub fn take_answer(&mut self, seq: u64) -> Option<EventKey> {
-        self.asked.remove(&seq)
+    pub fn take_answer(&mut self, seq: u64, now: Tick) -> Option<EventKey> {
+        self.asked.take(seq, now)
+    }
+
+    /// When the peer will have answered nothing for too long; `None` if nothing is asked for.
+    pub fn answer_late_at(&self) -> Option<Tick> {
+        self.asked.late_at()
     }
 
     /// An offered entry is not held here: it is asked for after a while, unless a copy comes first.
@@ -293,7 +299,7 @@ impl Receiver {
         let report = self.report.due.map_or(silent, |due| due.min(silent));
         let due = self.due.first().filter(|_| !self.is_stuck());
         let report = Some(report).filter(|_| self.pipe.has_room());
-        [report, due, self.due.held_until()].into_iter().flatten().min()
+        [report, due, self.due.held_until(), self.answer_late_at()].into_iter().flatten().min()
     }
 
     /// Keys of entries that were offered on this stream and are not owed: nobody waits for them any more.

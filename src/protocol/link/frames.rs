@@ -139,7 +139,7 @@ impl Link {
             Frame::Answer(carrier) => self.on_carrier(carrier, true, ground),
             Frame::Have(have) => self.on_have(have, ground),
             Frame::Gone { seq } => {
-                if let Some(key) = receiver.take_answer(seq) {
+                if let Some(key) = receiver.take_answer(seq, now) {
                     ground.intake.landed(key, receiver.pipe.stream, now);
                     self.conclude(seq, key, &Verdict::Missing, ground);
                 }
@@ -194,7 +194,7 @@ impl Link {
         let Some(receiver) = &mut self.receiver else { return Ok(()) };
         let CarrierFrame { seq, check, path, envelope } = carrier;
         let stream = receiver.pipe.stream;
-        let asked = if answer { receiver.take_answer(seq) } else { None };
+        let asked = if answer { receiver.take_answer(seq, ground.tick()) } else { None };
         if asked.is_none() {
             self.rates.spend(ground.now.tick);
         }

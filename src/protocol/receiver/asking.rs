@@ -2,7 +2,38 @@
 //! most so many at once, and never beyond `rate_per_publisher`. What becomes of an answer is not decided here.
 
 use super::*;
-use std::collections::btree_map::Entry;
+
+/// What was asked for on this stream and is not answered.
+#[derive(Debug, Default)]
+pub(super) struct Asked {
+    keys: BTreeMap<u64, EventKey>,
+    /// The last answer came then, or the oldest WANT left.
+    since: Tick,
+}
+
+impl Asked {
+    /// False if `seq` is asked for already.
+    fn add(&mut self, seq: u64, key: EventKey, now: Tick) -> bool {
+        if self.keys.is_empty() {
+            self.since = now;
+        }
+        let is_new = !self.keys.contains_key(&seq);
+        if is_new {
+            self.keys.insert(seq, key);
+        }
+        is_new
+    }
+
+    pub fn take(&mut self, seq: u64, now: Tick) -> Option<EventKey> {
+        let key = self.keys.remove(&seq)?;
+        self.since = now;
+        Some(key)
+    }
+
+    pub fn late_at(&self) -> Option<Tick> {
+        (!self.keys.is_empty()).then(|| self.since.plus_ms(ANSWER_LATE_MS))
+    }
+}
 
 /// An entry that may be asked for now.
 struct Wanted {
@@ -81,7 +112,7 @@ impl Receiver {
 
     /// No WANT can be sent until an answer comes or frames leave.
     pub(super) fn is_stuck(&self) -> bool {
-        self.asked.len() >= WANTS_IN_FLIGHT_MAX || !self.pipe.has_room()
+        self.asked.keys.len() >= WANTS_IN_FLIGHT_MAX || !self.pipe.has_room()
     }
 
     fn ask_one(
@@ -100,7 +131,7 @@ impl Receiver {
             return self.due_at(seq, free_at.max(now.plus_ms(1)), ground);
         }
         // Asked on this stream already: the answer will come, or the stream will break; others may be asked.
-        let is_asked = self.asked.contains_key(&seq);
+        let is_asked = self.asked.keys.contains_key(&seq);
         if !is_paid
             && !is_asked
             && ground.on(Rule::RateAsked)
@@ -118,8 +149,7 @@ impl Receiver {
             return self.defer(peer, before, owed, tally, rates, ground);
         }
         self.due_at(seq, now.plus_ms(IN_FLIGHT_EXPIRES_MS), ground);
-        if let Entry::Vacant(place) = self.asked.entry(seq) {
-            place.insert(key);
+        if self.asked.add(seq, key, now) {
             ground.intake.flights.asked(key, peer, self.pipe.stream, now);
             self.pipe.send(Frame::Want { seq, key }, ground);
         }

@@ -85,6 +85,8 @@ pub struct Counts {
     pub noted: usize,
     /// How many bytes each read of the journal was to bring.
     pub reads: Vec<usize>,
+    /// When it wanted to read the feed of a peer.
+    pub feeds_wanted: Vec<Tick>,
     streams: u64,
 }
 
@@ -178,10 +180,6 @@ impl Bench {
                     self.sent.push((stream, frame));
                     Some(Input::Sent { stream, bytes })
                 }
-                Output::CloseFeed { stream } => {
-                    self.closed.push(stream);
-                    None
-                }
                 Output::LookUp { ticket, keys } => {
                     let digests = keys.iter().map(|key| self.seen.get(key).copied()).collect();
                     let floor = self.ledger.floor.unwrap_or_default();
@@ -229,15 +227,24 @@ impl Bench {
                     self.handed.extend(entries.iter().map(|entry| entry.envelope.key()));
                     Some(Input::ConsumerReady { consumer })
                 }
-                Output::Event(event) => {
-                    self.events.push(event);
+                other => {
+                    self.remember(other);
                     None
                 }
-                _ => None,
             };
             if let Some(answer) = answer {
                 self.node.handle_input(answer, self.now);
             }
+        }
+    }
+
+    /// Outputs that need no answer.
+    fn remember(&mut self, output: Output) {
+        match output {
+            Output::OpenFeed { .. } => self.counts.feeds_wanted.push(self.now.tick),
+            Output::CloseFeed { stream } => self.closed.push(stream),
+            Output::Event(event) => self.events.push(event),
+            _ => {}
         }
     }
 

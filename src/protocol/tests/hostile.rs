@@ -6,6 +6,7 @@ use bytes::Bytes;
 use super::bench::*;
 use crate::envelope::{Body, Core};
 use crate::identity::EventKey;
+use crate::limits::{ANSWER_LATE_MS, RECONNECT_MAX_MS};
 use crate::policy::{Peer, Rate, Tlp};
 use crate::protocol::io::{Event, Role};
 use crate::record::Ledger;
@@ -448,4 +449,49 @@ fn wants_read_what_they_ask_for_and_wrong_keys_wait() {
     let gone = bench.sent.iter().filter(|(_, frame)| matches!(frame, Frame::Gone { seq: 7 })).count();
     assert!((25..=35).contains(&gone), "{gone} answers in two seconds");
     assert!(bench.faults().is_empty());
+}
+
+/// It would keep its own feed open and useless for ever. What it owes is asked for again on the next one, later each time.
+#[test]
+fn unanswered_wants_close_a_feed_ever_later() {
+    let mut bench = Bench::new();
+    bench.connect("cert-ee");
+    for nth in 1..=8 {
+        let stream = bench.greeted("cert-ee", Role::Receiver, 2);
+        let mark = |seq| Mark { seq, check: check(seq) };
+        let resumes = if nth == 1 { Mark::START } else { mark(1) };
+        bench.frames(stream, vec![Frame::Skip(Skip { to: resumes, dropped: 0 })]);
+        if nth == 1 {
+            bench.frames(stream, vec![have(1, &core("cert-ee", 1))]);
+        }
+        let began = bench.now.tick;
+        while bench.faults().len() < nth {
+            bench.frames(stream, vec![Frame::Head { seq: 1, stored: Timestamp(WALL) }]);
+            bench.pass(1_000);
+        }
+        let (closed, wanted) = (bench.now.tick, bench.counts.feeds_wanted.len());
+        assert!((ANSWER_LATE_MS..ANSWER_LATE_MS + 5_000).contains(&closed.since_ms(began)), "{closed:?}");
+        assert_eq!((bench.faults()[nth - 1], bench.wants()), (FaultCode::Silent, vec![1; nth]));
+        while bench.counts.feeds_wanted.len() == wanted {
+            bench.pass(100);
+        }
+        let pause = bench.now.tick.since_ms(closed);
+        assert!(nth < 7 || pause >= RECONNECT_MAX_MS / 10 - 1_000, "{pause} ms after {nth} times");
+    }
+}
+
+/// Each answer counts: a peer may take its time over many.
+#[test]
+fn feed_whose_wants_are_answered_slowly_stays_open() {
+    let mut bench = Bench::new();
+    let stream = bench.receiving("cert-ee");
+    bench.frames(stream, (1..=4).map(|seq| have(seq, &core("cert-ee", seq as u8))).collect());
+    for seq in 1..=4 {
+        for _ in 0..ANSWER_LATE_MS / 20_000 - 1 {
+            bench.frames(stream, vec![Frame::Head { seq: 4, stored: Timestamp(WALL) }]);
+            bench.pass(20_000);
+        }
+        bench.frames(stream, vec![answer(seq, &["cert-ee"], signed(core("cert-ee", seq as u8)))]);
+    }
+    assert_eq!((bench.faults(), bench.journal.len()), (Vec::new(), 4));
 }
