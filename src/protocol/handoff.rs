@@ -240,7 +240,7 @@ impl Handoffs {
     pub fn on_entries(&mut self, id: ConsumerId, read: Read, ground: &mut Ground) {
         let Some(handoff) = self.open.get_mut(&id) else { return };
         handoff.reading = false;
-        if read.lost > 0 && read.after.seq > handoff.scanned {
+        if read.lost > 0 && read.after.seq > handoff.scanned && ground.on(Rule::LossCounted) {
             handoff.lost.push((read.after.seq, read.lost));
         }
         handoff.scanned = handoff.scanned.max(read.after.seq);

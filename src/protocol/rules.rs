@@ -62,46 +62,23 @@ pub enum Rule {
     NotesOnChange,
     /// What is asked for has taken a place in the rate of its publisher first.
     RateAsked,
-}
-
-impl Rule {
-    pub const ALL: [Self; 28] = [
-        Self::ResumeTold,
-        Self::OwedCut,
-        Self::WantKey,
-        Self::Gone,
-        Self::OfferSource,
-        Self::HomeLabel,
-        Self::OwnTrusted,
-        Self::HaveOwed,
-        Self::ReadFree,
-        Self::OwedWindow,
-        Self::CureLevel,
-        Self::CureResets,
-        Self::SeenSynced,
-        Self::SeenPosition,
-        Self::CarrierFirst,
-        Self::DuplicateSynced,
-        Self::AckClamped,
-        Self::OwnByPublisher,
-        Self::EmptyBoth,
-        Self::HeldNotInFlight,
-        Self::VerdictKey,
-        Self::SeenCounted,
-        Self::FloorFirst,
-        Self::OwedShare,
-        Self::ReadAgain,
-        Self::OneDue,
-        Self::NotesOnChange,
-        Self::RateAsked,
-    ];
+    /// A start writes the last batch again, and syncs it, before it believes what the cache says of it.
+    WrittenAgain,
+    /// Entries that cannot be read are counted as missing of the consumers that pass them.
+    LossCounted,
+    /// The position of a consumer only rises, whatever order the notes of store and core come in.
+    PositionsRise,
+    /// The name of a file that was made or replaced is on disk before anything is answered that lies in it.
+    NamesSynced,
+    /// A file beside the segments names the newest of them: a start notices that it was moved away.
+    NewestNamed,
 }
 
 /// Which rules hold: all of them, but in simulations.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Rules {
     #[cfg(feature = "sim")]
-    off: u32,
+    off: u64,
 }
 
 impl Rules {

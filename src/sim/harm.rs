@@ -1,16 +1,19 @@
 //! What befalls the disk of a node: power cuts, syncs that fail, bits that flip, parts that are lost, copies that are
 //! put back. What a node makes of it is its own matter, and what it may not make of it the witness's.
 
+use std::collections::BTreeMap;
+
 use rand::RngExt as _;
 
 use crate::envelope::Envelope;
-use crate::protocol::Input;
+use crate::protocol::{Input, Rule};
 use crate::sim::agenda::Happening;
 use crate::sim::faults::SeenPart;
 use crate::sim::machine::Backup;
 use crate::sim::world::{Violation, World};
 use crate::store::disk::Disk as _;
 use crate::store::engine::StoreError;
+use crate::store::newest;
 use crate::store::seen::memory::MemorySeen;
 use crate::store::segment::{JournalError, first_of_name};
 use crate::time::Timestamp;
@@ -58,12 +61,15 @@ impl World {
         match error {
             StoreError::Journal(JournalError::Damaged { file, .. }) if machine.harm.rotten => {
                 machine.repair_sync();
-                let newest = machine.segments().last() == Some(file);
-                machine.harm.newest_aside |= newest;
+                let is_newest = machine.segments().last() == Some(file);
+                machine.harm.newest_aside |= is_newest;
+                if is_newest && !self.plan.rules.on(Rule::NewestNamed) {
+                    let _ = machine.disk.remove(newest::FILE);
+                }
                 let removed = machine.disk.remove(file).and_then(|()| machine.disk.sync_names());
                 removed.map_err(|error| self.violated(error))?;
                 self.witness.nodes[node].changed_by_hand();
-                if newest {
+                if is_newest {
                     self.pipelines[node].rolled_back(false);
                 }
                 self.write_down(|| format!("{node} moves {file} aside"));
@@ -92,7 +98,9 @@ impl World {
             }
             _ => machine.remove_journal(),
         }
-        self.witness.nodes[node].changed_by_hand();
+        let record = &mut self.witness.nodes[node];
+        record.changed_by_hand();
+        record.log = if restored { record.log_in_backup.clone() } else { BTreeMap::new() };
         self.pipelines[node].rolled_back(restored);
         self.agenda.after(RESTART_MS, Happening::Start { node });
         vec![node]
@@ -102,6 +110,8 @@ impl World {
     pub(super) fn back_up(&mut self, node: usize, later_ms: u64) {
         let machine = &mut self.machines[node];
         machine.backup = Some(Backup { disk: machine.disk.snapshot(), seen: machine.seen.snapshot() });
+        let record = &mut self.witness.nodes[node];
+        record.log_in_backup.clone_from(&record.log);
         self.pipelines[node].done_in_backup = self.pipelines[node].done.clone();
         self.agenda.after(later_ms, Happening::CopySeen { node });
     }

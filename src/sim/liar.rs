@@ -27,6 +27,8 @@ pub enum Lie {
     Offers,
     /// HAVE of its own events, and GONE when they are asked for.
     Gone,
+    /// HAVE of its own events, and no answer when they are asked for.
+    Silent,
     /// SKIP that says that an entry was dropped.
     Skips,
     /// KEY with bytes that are no statement.
@@ -124,6 +126,9 @@ impl Liar {
             }
             Frame::Want { seq, .. } => {
                 self.asked += 1;
+                if self.flood.lie == Lie::Silent {
+                    return None;
+                }
                 let envelope = self.envelopes.get(&seq).cloned();
                 let path = HopPath::default().with(&self.name);
                 let carrier = |envelope| CarrierFrame {
@@ -147,7 +152,7 @@ impl Liar {
                 let nobody = PublisherName::parse("nobody").expect("bug: it is a name");
                 have(mark, (nobody, some_key(self.seq)), now)
             }
-            Lie::Gone => have(mark, (self.name.clone(), some_key(self.seq)), now),
+            Lie::Gone | Lie::Silent => have(mark, (self.name.clone(), some_key(self.seq)), now),
             Lie::Dated => {
                 let created = now.wall.plus_ms(HOUR_MS);
                 let core = core(0, self.name.clone(), self.seq, Look::PLAIN, created);

@@ -13,7 +13,7 @@ use crate::identity::{CheckSecret, LogId, PublisherName};
 use crate::policy::TrustList;
 use crate::protocol::io::{StoreFailure, Ticket};
 use crate::protocol::{Input, Node, NodeConfig, Output, Rule, intake};
-use crate::record::{Entry, JournalEnds, NewRecord};
+use crate::record::{Entry, JournalEnds, NewRecord, Note};
 use crate::sim::agenda::{Agenda, Happening};
 use crate::sim::liar::Liar;
 use crate::sim::plan::Plan;
@@ -21,15 +21,15 @@ use crate::store::disk::Disk as _;
 use crate::store::engine::{Engine, EngineConfig, Opened, StoreError};
 use crate::store::journal::Fresh;
 use crate::store::links::memory::MemoryLinks;
-use crate::store::memory_disk::MemoryDisk;
+use crate::store::memory_disk::{MemoryDisk, Neglects};
 use crate::store::seen::Checks;
 use crate::store::seen::memory::MemorySeen;
 use crate::store::segment::JournalError;
 use crate::time::{Now, Tick, Timestamp};
 use crate::wire::VerdictCode;
 
-/// Simulated time begins here.
-pub const BEGINNING: Timestamp = Timestamp(1_795_000_000_000);
+/// Simulated time begins here: 20 minutes after midnight.
+pub const BEGINNING: Timestamp = Timestamp(1_794_961_200_000);
 
 pub const KEEP_MS: u64 = 30 * 24 * 3_600_000;
 
@@ -77,10 +77,14 @@ pub struct Process {
     appends: VecDeque<(Ticket, Vec<NewRecord>)>,
     /// When the last answer of the seen set comes: the next is not before it.
     known_at: u64,
+    /// The floors that answers named first, and when.
+    floors: Vec<(u64, Timestamp)>,
     /// When it is woken next.
     pub wake: Option<u64>,
     /// Notes that it asked to append.
     pub notes: u64,
+    /// Rule `PositionsRise` holds.
+    positions_rise: bool,
 }
 
 /// The bytes of an envelope, and the keys that are tried.
@@ -131,6 +135,10 @@ impl Machine {
             check_secret: CheckSecret::new(agenda.rng.random()),
         };
         self.seen.set_counted(rules.on(Rule::SeenCounted));
+        self.disk.set_neglects(Neglects {
+            rewrites: !rules.on(Rule::WrittenAgain),
+            names: !rules.on(Rule::NamesSynced),
+        });
         let seen_keep_ms = config.seen_keep_ms();
         let now = self.now(agenda);
         let links = Box::<MemoryLinks>::default();
@@ -148,7 +156,10 @@ impl Machine {
         };
         let core = Node::new(config, self.trust.clone(), opened.ledger.clone(), opened.ends, now);
         let (life, appends) = (self.lives, VecDeque::new());
-        self.process = Some(Process { life, core, engine, appends, known_at: 0, wake: None, notes: 0 });
+        let positions_rise = rules.on(Rule::PositionsRise);
+        let (known_at, floors, wake, notes) = (0, Vec::new(), None, 0);
+        self.process =
+            Some(Process { life, core, engine, appends, known_at, floors, wake, notes, positions_rise });
         Ok(opened)
     }
 
@@ -224,6 +235,11 @@ pub struct Committed {
 }
 
 impl Process {
+    /// Does the core judge by an older floor than the seen set has named to it?
+    pub fn is_behind_floor(&self, now: u64) -> bool {
+        self.floors.iter().any(|(at, floor)| *at < now && *floor > self.core.floor())
+    }
+
     pub fn handle(&mut self, inputs: Vec<Input>, now: Now) {
         if inputs.is_empty() {
             self.core.handle_timeout(now);
@@ -270,6 +286,19 @@ impl Process {
         Ok(committed)
     }
 
+    /// Without rule `PositionsRise` the position that comes last counts.
+    fn replacing(&self, mut records: Vec<NewRecord>) -> Vec<NewRecord> {
+        let known = &self.engine.journal.ledger().consumers;
+        for record in &mut records {
+            if let NewRecord::Note(Note::Position { consumer, seq, .. }) = record
+                && known.contains_key(consumer)
+            {
+                *record = NewRecord::Note(Note::Rewound { consumer: consumer.clone(), seq: *seq });
+            }
+        }
+        records
+    }
+
     fn arrange_commit(&self, agenda: &mut Agenda, number: usize) {
         let took = agenda.draw(agenda.weather.sync_ms);
         agenda.after(took, Happening::Commit { node: number, life: self.life });
@@ -291,6 +320,7 @@ impl Process {
             Output::Append { ticket, records } => {
                 let notes = records.iter().filter(|record| matches!(record, NewRecord::Note(_)));
                 self.notes += notes.count() as u64;
+                let records = if self.positions_rise { records } else { self.replacing(records) };
                 self.appends.push_back((ticket, records));
                 if self.appends.len() == 1 {
                     self.arrange_commit(agenda, number);
@@ -302,6 +332,9 @@ impl Process {
                 let floor = self.engine.floor();
                 // Answers come in the order of the questions.
                 self.known_at = self.known_at.max(agenda.now + took);
+                if self.floors.last().is_none_or(|(_, known)| *known < floor) {
+                    self.floors.push((self.known_at, floor));
+                }
                 let took = self.known_at - agenda.now;
                 agenda.tell(number, self.life, took, Input::Known { ticket, digests, floor });
                 return Ok(None);

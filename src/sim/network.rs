@@ -278,12 +278,6 @@ impl Network {
         Some(stream.sides[1 - (id.0 % 2) as usize].node)
     }
 
-    /// Bytes that a process handed over and that have not left.
-    pub fn waiting_bytes(&self) -> impl Iterator<Item = usize> {
-        let sides = self.streams.values().flat_map(|stream| &stream.sides);
-        sides.map(|side| side.waiting.iter().map(Vec::len).sum())
-    }
-
     pub fn close(&mut self, agenda: &mut Agenda, id: StreamId) {
         let flow = Flow { stream: id.0 / 2, from: (id.0 % 2) as usize };
         let Some(stream) = self.streams.get_mut(&flow.stream) else { return };
@@ -407,10 +401,5 @@ impl Network {
             self.tell(agenda, node, 0, Input::FeedClosed { stream: id, cause: "closed by the peer".into() });
         }
         self.streams.remove(&number);
-    }
-
-    /// Frames that are on their way or waiting.
-    pub fn bytes_under_way(&self) -> usize {
-        self.waiting_bytes().sum()
     }
 }

@@ -10,20 +10,32 @@ use crate::protocol::Input;
 use crate::protocol::io::{ConsumerId, ConsumerRequest};
 use crate::record::{ConsumerName, Entry};
 
-#[derive(Debug)]
-pub struct Pipeline {
-    pub name: ConsumerName,
-    connection: Option<ConsumerId>,
-    made: u64,
+/// A connection of the consumer, or none.
+#[derive(Debug, Default)]
+struct Connection {
+    id: Option<ConsumerId>,
     /// What is to be told to the node next.
     ready: bool,
     to_ack: Option<u64>,
+    /// What it was handed and has not acknowledged.
+    open: BTreeSet<u64>,
+}
+
+#[derive(Debug)]
+pub struct Pipeline {
+    pub name: ConsumerName,
+    connection: Connection,
+    made: u64,
     stale_ack: bool,
     pub acks: bool,
     /// What each seq was when it was handed over.
     pub handed: BTreeMap<u64, EventKey>,
     /// Everything that was ever handed over.
     pub ever: BTreeSet<EventKey>,
+    /// What it acknowledged to the process that runs.
+    acked: BTreeSet<u64>,
+    /// The process that runs has begun, and its positions were not looked at yet.
+    is_new: bool,
     /// What is acknowledged, durably.
     pub done: BTreeSet<EventKey>,
     pub done_in_backup: BTreeSet<EventKey>,
@@ -36,14 +48,14 @@ impl Pipeline {
     pub fn new() -> Self {
         Self {
             name: ConsumerName::parse("soc").expect("bug: it is a name"),
-            connection: None,
+            connection: Connection::default(),
             made: 0,
-            ready: false,
-            to_ack: None,
             stale_ack: false,
             acks: true,
             handed: BTreeMap::new(),
             ever: BTreeSet::new(),
+            acked: BTreeSet::new(),
+            is_new: false,
             done: BTreeSet::new(),
             done_in_backup: BTreeSet::new(),
             highest: 0,
@@ -52,45 +64,42 @@ impl Pipeline {
 
     /// The node is gone, or has a new process.
     pub fn lost(&mut self) {
-        self.connection = None;
-        self.ready = false;
-        self.to_ack = None;
+        self.connection = Connection::default();
     }
 
     /// The connection ends; the next one is made at the next occasion.
     pub fn break_off(&mut self, stale_ack: bool) -> Option<Input> {
         self.stale_ack |= stale_ack;
-        let connection = self.connection.take();
-        self.lost();
-        connection.map(|consumer| Input::ConsumerGone { consumer })
+        std::mem::take(&mut self.connection).id.map(|consumer| Input::ConsumerGone { consumer })
     }
 
     pub fn take(&mut self, consumer: ConsumerId, entries: &[Arc<Entry>]) -> bool {
-        if self.connection != Some(consumer) {
+        if self.connection.id != Some(consumer) {
             return false;
         }
         for entry in entries {
             self.handed.insert(entry.seq, entry.envelope.key());
+            self.connection.open.insert(entry.seq);
             self.ever.insert(entry.envelope.key());
             self.highest = self.highest.max(entry.seq);
         }
-        self.ready = true;
-        self.to_ack = entries.last().map(|entry| entry.seq);
+        self.connection.ready = true;
+        self.connection.to_ack = entries.last().map(|entry| entry.seq);
         true
     }
 
     pub fn closed(&mut self, consumer: ConsumerId) {
-        if self.connection == Some(consumer) {
+        if self.connection.id == Some(consumer) {
             self.lost();
         }
     }
 
     /// What it says now.
     pub fn says(&mut self) -> Vec<Input> {
-        let Some(consumer) = self.connection else {
+        let Some(consumer) = self.connection.id else {
             self.made += 1;
             let consumer = ConsumerId(self.made);
-            self.connection = Some(consumer);
+            self.connection.id = Some(consumer);
             let request = ConsumerRequest {
                 name: Some(self.name.clone()),
                 from: None,
@@ -105,27 +114,49 @@ impl Pipeline {
             return says;
         };
         let mut says = Vec::new();
-        if std::mem::take(&mut self.ready) {
+        if std::mem::take(&mut self.connection.ready) {
             says.push(Input::ConsumerReady { consumer });
         }
         if self.acks
-            && let Some(seq) = self.to_ack.take()
+            && let Some(seq) = self.connection.to_ack.take()
         {
+            let still_open = self.connection.open.split_off(&(seq + 1));
+            self.acked.extend(std::mem::replace(&mut self.connection.open, still_open));
             says.push(Input::ConsumerAcked { consumer, seq });
         }
         says
     }
 
-    /// All up to `position` is acknowledged on disk.
-    pub fn durable(&mut self, position: u64) {
-        let done = self.handed.range(..=position).map(|(_, key)| *key);
-        self.done.extend(done);
+    /// Did it acknowledge entry `seq` to the process that runs?
+    pub fn has_acked(&self, seq: u64) -> bool {
+        self.acked.contains(&seq)
+    }
+
+    /// A new process runs: what it finds on disk shows what reached it of the last acknowledgements.
+    pub fn begins(&mut self) {
+        self.is_new = true;
+    }
+
+    /// The position on disk is `position`: what was acknowledged up to there is done. The position also passes what
+    /// retention took, which lies below `floor`: at a start only what lies above shows an acknowledgement.
+    pub fn durable(&mut self, position: u64, floor: u64) {
+        let shown = if self.is_new { floor + 1..=position.max(floor + 1) } else { 0..=position };
+        let acked = self.acked.range(shown).filter(|seq| **seq <= position);
+        self.done.extend(acked.filter_map(|seq| self.handed.get(seq)));
+    }
+
+    /// What the new process did not find is not acknowledged to it.
+    pub fn has_begun(&mut self) {
+        self.is_new = false;
+        self.acked.clear();
+        self.lost();
     }
 
     /// The node's directory was put back or emptied: what it knew of this consumer with it.
     pub fn rolled_back(&mut self, restored: bool) {
         self.lost();
         self.handed.clear();
+        self.acked.clear();
         self.done = if restored { self.done_in_backup.clone() } else { BTreeSet::new() };
     }
 }

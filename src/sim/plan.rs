@@ -80,8 +80,8 @@ pub enum Dates {
     True,
     /// When it was submitted by the clock of its publisher, which may be wrong.
     ByClock,
-    /// The same moment on one of the last so many days.
-    Days(u64),
+    /// Of every second event: before midnight, so that the seen set has two days.
+    TwoDays,
 }
 
 /// A federation, and what happens to it.

@@ -25,7 +25,7 @@ impl Witness {
     }
 
     /// (2) The position of a consumer on disk never goes back, nor does its count of missing entries. What it passed
-    /// was handed off or is counted; counted is only what the consumer cannot get any more: up to `floor`, or rotten.
+    /// was acknowledged or is counted; counted is only what the consumer cannot get any more: up to `floor`, or rotten.
     pub fn position(
         &mut self,
         node: usize,
@@ -52,14 +52,14 @@ impl Witness {
         let own = |key: &EventKey| self.publishers.get(key) == Some(&node);
         let passed = before.seq + 1..=position.seq;
         let foreign = || record.log.range(passed.clone()).filter(|(_, key)| !own(key));
-        let never = foreign().filter(|(seq, key)| pipeline.handed.get(seq) != Some(key)).count() as u64;
+        let never = foreign().filter(|(seq, _)| !pipeline.has_acked(**seq)).count() as u64;
         let out_of_reach = |(seq, key): &(&u64, &EventKey)| **seq <= floor || record.rotten.contains(key);
         // Of a seq that is not known (it was in a backup) anything may be.
         let unknown = passed.clone().filter(|seq| !record.log.contains_key(seq)).count() as u64;
         let lost = foreign().filter(out_of_reach).count() as u64 + unknown;
         if counted < never || counted > lost {
             return Err(format!(
-                "(2) the consumer of {name} went on {moved}: {never} were never handed off, {lost} are out of \
+                "(2) the consumer of {name} went on {moved}: {never} were never acknowledged, {lost} are out of \
                  reach, and {counted} are counted as missing"
             ));
         }

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use crate::identity::EventKey;
 use crate::protocol::view::{NodeView, PeerView};
 use crate::sim::machine::{Machine, Process};
+use crate::sim::tally::Traffic;
 use crate::sim::witness::Past;
 use crate::sim::world::World;
 
@@ -88,13 +89,9 @@ impl World {
     }
 
     /// (5) After rest nothing but signs of life may cross: returns what did.
-    pub fn still_busy(&self, before: crate::sim::witness::Traffic) -> Option<String> {
+    pub fn still_busy(&self, before: Traffic) -> Option<String> {
         let now = self.witness.traffic;
-        let moved = |traffic: crate::sim::witness::Traffic| {
-            (traffic.envelopes(), traffic.offered, traffic.wanted, traffic.gone)
-        };
-        (moved(now) != moved(before))
-            .then(|| format!("(5) all was quiet, and still {before:?} became {now:?}"))
+        (now != before).then(|| format!("(5) all was quiet, and still {before:?} became {now:?}"))
     }
 
     /// What every node holds.

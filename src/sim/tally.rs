@@ -6,6 +6,34 @@ use std::collections::BTreeMap;
 use crate::protocol::io::StreamId;
 use crate::wire::Frame;
 
+/// Frames that crossed between nodes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    pushed: u64,
+    answered: u64,
+    offered: u64,
+    wanted: u64,
+    gone: u64,
+}
+
+impl Traffic {
+    pub fn count(&mut self, frame: &Frame) {
+        match frame {
+            Frame::Carrier(_) => self.pushed += 1,
+            Frame::Answer(_) => self.answered += 1,
+            Frame::Have(_) => self.offered += 1,
+            Frame::Want { .. } => self.wanted += 1,
+            Frame::Gone { .. } => self.gone += 1,
+            _ => {}
+        }
+    }
+
+    /// Envelopes that crossed a link.
+    pub fn envelopes(&self) -> u64 {
+        self.pushed + self.answered
+    }
+}
+
 #[derive(Debug, Default)]
 struct Feed {
     /// How many streams carried it.

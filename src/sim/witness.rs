@@ -10,7 +10,7 @@ use crate::policy::{Tlp, TrustList};
 use crate::protocol::io::{Event, Submitted, Ticket};
 use crate::record::{Entry, FeedState, Ledger, Position};
 use crate::sim::machine::Committed;
-use crate::sim::tally::Feeds;
+use crate::sim::tally::{Feeds, Traffic};
 use crate::time::Timestamp;
 use crate::wire::{Frame, Mark};
 
@@ -21,24 +21,6 @@ pub struct Past {
     pub key: EventKey,
     pub path: HopPath,
     pub envelope: Arc<Envelope>,
-}
-
-/// Bytes and frames that crossed between nodes.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Traffic {
-    pub pushed: u64,
-    pub answered: u64,
-    pub offered: u64,
-    pub wanted: u64,
-    pub gone: u64,
-    pub envelope_bytes: u64,
-}
-
-impl Traffic {
-    /// Envelopes that crossed a link.
-    pub fn envelopes(&self) -> u64 {
-        self.pushed + self.answered
-    }
 }
 
 /// What is known of one node.
@@ -60,6 +42,8 @@ pub struct NodeRecord {
     pub rotten: BTreeSet<EventKey>,
     /// What each seq of its present journal is, what retention took included.
     pub log: BTreeMap<u64, EventKey>,
+    /// The same of the copy of its directory.
+    pub log_in_backup: BTreeMap<u64, EventKey>,
     /// The position of its consumer, as it was last seen on disk.
     pub(super) position: Option<Position>,
 }
@@ -86,8 +70,6 @@ pub struct Counts {
     pub faults: BTreeMap<String, u64>,
     /// Disks that were opened after a crash.
     pub crash_images: u64,
-    /// Entries that nodes said they miss.
-    pub missing: u64,
     /// What nodes told that a log would show, by node.
     pub told: BTreeMap<usize, u64>,
     pub equivocations: u64,
@@ -102,6 +84,7 @@ pub struct Witness {
     /// Places behind which segments are missing that were moved aside, and the places before those.
     gaps: BTreeMap<(usize, LogId, u64, Check), Mark>,
     pub publishers: BTreeMap<EventKey, usize>,
+    /// Between nodes that do not lie.
     pub traffic: Traffic,
     /// How often a node answered another's WANT for an identity: (from, to, key).
     pub answers: BTreeMap<(usize, usize, EventKey), u32>,
@@ -140,17 +123,20 @@ impl Witness {
     }
 
     pub fn told(&mut self, node: usize, event: &Event) {
-        match event {
-            Event::Missing { count, .. } => self.counts.missing += count,
-            Event::Equivocation { .. } => self.counts.equivocations += 1,
-            Event::NotTaken { .. } | Event::StatementRefused { .. } => {}
-            _ => return,
-        }
-        *self.counts.told.entry(node).or_default() += 1;
+        self.counts.equivocations += u64::from(matches!(event, Event::Equivocation { .. }));
+        let is_logged = matches!(
+            event,
+            Event::Missing { .. }
+                | Event::Equivocation { .. }
+                | Event::NotTaken { .. }
+                | Event::StatementRefused { .. }
+        );
+        *self.counts.told.entry(node).or_default() += u64::from(is_logged);
     }
 
-    /// (2) No identity twice in a journal, nor again after retention took it. What the disk lost may come again, and
-    /// what was first created before `floor` if it is signed anew.
+    /// (2) No identity twice in a journal, nor again after retention took it. Two may come again: what the disk lost,
+    /// which the node counted as missing, and an id that was first created before `floor`, below which a node knows no ids
+    /// any more (PROTOCOL.md §6.2), if its publisher signs it anew with a later date.
     pub fn committed(
         &mut self,
         node: usize,
@@ -166,7 +152,8 @@ impl Witness {
             if again || !fresh.insert(key) {
                 return Err(format!("(2) {id} is twice in the journal of {name}"));
             }
-            let known = record.held.get(&key).is_some_and(|created| *created >= floor);
+            let created = entry.envelope.core().created;
+            let known = record.held.get(&key).is_some_and(|held| *held >= floor || *held == created);
             if known && !record.rotten.contains(&key) {
                 return Err(format!("(2) {id} was taken again at {name}, which held it before"));
             }
@@ -222,36 +209,10 @@ impl Witness {
 
     /// (7) Nothing is sent against policy, or pushed to a node in its path.
     pub fn sends(&mut self, from: usize, to: usize, frame: &Frame) -> Result<(), String> {
-        let carrier = match frame {
-            Frame::Carrier(carrier) => {
-                self.traffic.pushed += 1;
-                if carrier.path.contains(&self.names[to]) {
-                    return Err(format!(
-                        "(7) pushed to {}, which is in the path {}",
-                        self.names[to], carrier.path
-                    ));
-                }
-                carrier
-            }
-            Frame::Answer(carrier) => {
-                self.traffic.answered += 1;
-                carrier
-            }
-            Frame::Have(_) => {
-                self.traffic.offered += 1;
-                return Ok(());
-            }
-            Frame::Want { .. } => {
-                self.traffic.wanted += 1;
-                return Ok(());
-            }
-            Frame::Gone { .. } => {
-                self.traffic.gone += 1;
-                return Ok(());
-            }
-            _ => return Ok(()),
-        };
-        self.traffic.envelope_bytes += carrier.envelope.len() as u64;
+        let (Frame::Carrier(carrier) | Frame::Answer(carrier)) = frame else { return Ok(()) };
+        if matches!(frame, Frame::Carrier(_)) && carrier.path.contains(&self.names[to]) {
+            return Err(format!("(7) pushed to {}, which is in the path {}", self.names[to], carrier.path));
+        }
         let envelope =
             UnverifiedEnvelope::decode(carrier.envelope.clone()).map_err(|error| error.to_string())?;
         if matches!(frame, Frame::Answer(_)) {

@@ -18,7 +18,7 @@ use crate::sim::network::Network;
 use crate::sim::pipeline::Pipeline;
 use crate::sim::plan::Plan;
 use crate::sim::witness::{Cursors, Witness};
-use crate::time::{Tick, Timestamp};
+use crate::time::Tick;
 use crate::wire::Mark;
 
 /// Happenings at one moment before the federation is taken to be going round in circles.
@@ -179,6 +179,7 @@ impl World {
             Happening::Commit { node, life } if self.is_alive(node, life) => self.commit(node)?,
             Happening::Consume { node, life } if self.is_alive(node, life) => {
                 for input in self.pipelines[node].says() {
+                    self.write_down(|| format!("{node} {input:?}"));
                     self.agenda.tell(node, life, 0, input);
                 }
             }
@@ -218,25 +219,29 @@ impl World {
             return Err(self.violated(format!("(2) the end of the journal of {name} is gone, in silence")));
         }
         self.journals[node] = entries.iter().map(|entry| entry.envelope.key()).collect();
-        self.read_anew(node);
+        self.read_anew(node, opened.ends.floor.seq);
         self.remember(node, &entries)?;
         self.gave_up(node);
         self.witness.started(node, &self.journals[node]).map_err(|what| self.violated(what))?;
         self.network.node_up(node, life);
+        self.pipelines[node].begins();
         self.look(node)?;
+        self.pipelines[node].has_begun();
         if self.plan.consumers {
-            self.pipelines[node].lost();
             self.agenda.after(2, Happening::Consume { node, life });
         }
         self.step(node, Vec::new())
     }
 
-    /// After a change by hand a node holds what its disk holds: nothing else is true of it any more.
-    fn read_anew(&mut self, node: usize) {
+    /// After a change by hand a node holds what its disk holds: nothing else is true of it any more. What that held below
+    /// `floor` the start has given up.
+    fn read_anew(&mut self, node: usize, floor: u64) {
         let record = &mut self.witness.nodes[node];
         if std::mem::take(&mut record.afresh) {
-            let seen = self.machines[node].seen.keys();
-            record.held = seen.into_iter().map(|key| (key, Timestamp(0))).collect();
+            record.dropped.extend(record.log.range(..=floor).map(|(_, key)| *key));
+            let seen: BTreeSet<EventKey> = self.machines[node].seen.keys().into_iter().collect();
+            let known = std::mem::take(&mut record.held);
+            record.held = known.into_iter().filter(|(key, _)| seen.contains(key)).collect();
             record.log.clear();
             record.position = None;
             self.pipelines[node].done.retain(|key| self.journals[node].contains(key));
@@ -307,23 +312,36 @@ impl World {
     /// Looks at what is on the disk of a node.
     pub(super) fn look(&mut self, node: usize) -> Result<(), Violation> {
         let Some(process) = &self.machines[node].process else { return Ok(()) };
-        let (ledger, floor) = (process.engine.journal.ledger(), process.engine.journal.floor().seq);
-        if let Some(position) = ledger.consumers.get(&self.pipelines[node].name) {
+        let journal = &process.engine.journal;
+        let known = journal.ledger().consumers.get(&self.pipelines[node].name).cloned();
+        if let Some(position) = known {
+            let floor = journal.floor().seq;
+            self.write_down(|| format!("{node} {position:?} floor {floor}"));
             let pipeline = &mut self.pipelines[node];
-            let checked = self.witness.position(node, position, floor, pipeline);
-            pipeline.durable(position.seq);
+            let checked = self.witness.position(node, &position, floor, pipeline);
+            pipeline.durable(position.seq, floor);
             checked.map_err(|what| self.violated(what))?;
         }
+        let Some(process) = &self.machines[node].process else { return Ok(()) };
         if self.plan.nodes > 8 && !self.agenda.now.is_multiple_of(64) {
             // The whole past of every cursor is dear: large federations are looked at now and then.
             return Ok(());
         }
-        let floor = process.core.floor();
+        if process.is_behind_floor(self.agenda.now) {
+            return Err(self.violated(format!("(4) {} judges by an older floor", self.machines[node].name)));
+        }
+        let floor = process.engine.floor();
         let seen: BTreeSet<EventKey> = self.machines[node].seen.keys().into_iter().collect();
         self.witness.seen(node, &seen, floor).map_err(|what| self.violated(what))?;
         let trusts: Vec<_> = self.machines.iter().map(|machine| machine.trust.clone()).collect();
         let liars = self.liars();
-        let view = Cursors { ledger, seen: &seen, trusts: &trusts, floor, liars: &liars };
+        let view = Cursors {
+            ledger: process.engine.journal.ledger(),
+            seen: &seen,
+            trusts: &trusts,
+            floor,
+            liars: &liars,
+        };
         self.witness.cursors(node, &view).map_err(|what| self.violated(what))
     }
 
@@ -424,6 +442,7 @@ impl World {
                         let frame = frame.meant();
                         self.witness.sends(node, to, frame).map_err(|what| self.violated(what))?;
                         if self.machines[to].liar.is_none() {
+                            self.witness.traffic.count(frame);
                             self.witness.feeds.sends(node, to, stream, frame);
                         }
                     }
@@ -437,6 +456,8 @@ impl World {
                 self.witness.answers(ticket, &outcome).map_err(|what| self.violated(what))?;
             }
             Output::HandOff { consumer, entries } => {
+                let seqs: Vec<u64> = entries.iter().map(|entry| entry.seq).collect();
+                self.write_down(|| format!("{node} hands off {seqs:?}"));
                 self.witness
                     .handed(node, &self.pipelines[node], &entries)
                     .map_err(|what| self.violated(what))?;

@@ -50,7 +50,7 @@ pub fn troubled(seed: u64, nodes: usize, topology: Topology, trouble: Trouble) -
         plan = plan.at(rng.random_range(300..6_000), Fault::Trust { node, publisher });
     }
     if trouble.harms && rng.random() {
-        plan.dates = Dates::Days(3);
+        plan.dates = Dates::TwoDays;
     }
     for node in 0..nodes {
         for nth in 0..rng.random_range(1..12) {
@@ -103,21 +103,22 @@ fn draw(rng: &mut StdRng, node: usize, nodes: usize, trouble: Trouble) -> Vec<(u
 /// What befalls a disk. A sync that failed does harm once the power goes, too.
 fn draw_harm(rng: &mut StdRng, node: usize, for_ms: u64) -> Vec<(u64, Fault)> {
     let part = [SeenPart::All, SeenPart::Day, SeenPart::OlderDay][rng.random_range(0..3)];
-    match rng.random_range(0..8) {
+    match rng.random_range(0..9) {
         0 | 1 => {
             let down_ms = rng.random_range(1..200);
             let cut = Fault::Crash { node, down_ms };
-            let syncs = rng.random_range(0..3);
+            let syncs = rng.random_range(0..6);
             vec![(0, Fault::SyncFails { node, syncs, down_ms }), (for_ms, cut)]
         }
         2 => vec![(0, Fault::Kill { node, down_ms: 5 }), (for_ms, Fault::Crash { node, down_ms: 5 })],
         3 => vec![(0, Fault::Rot { node }), (for_ms, Fault::Kill { node, down_ms: 5 })],
         4 => vec![(0, Fault::Kill { node, down_ms: 0 }), (2, Fault::Rot { node })],
-        5 => {
-            let syncs = rng.random_range(0..3);
+        5 => vec![(0, Fault::RotNewest { node })],
+        6 => {
+            let syncs = rng.random_range(0..6);
             vec![(0, Fault::SyncFails { node, syncs, down_ms: 20 }), (0, Fault::SeenLost { node, part })]
         }
-        6 => vec![(0, Fault::SeenLost { node, part })],
+        7 => vec![(0, Fault::SeenLost { node, part })],
         _ => vec![(0, Fault::SeenBroken { node })],
     }
 }
