@@ -200,8 +200,7 @@ pub enum Input {
 /// The result of one read of the journal.
 #[derive(Clone, Debug)]
 pub struct Read {
-    /// Where the read began: what was asked for, or later if retention took what was there, or it is lost. The check
-    /// is all zeros if the entry at that place cannot be read.
+    /// Where the read began: what was asked for, or later if retention took what was there, or it is lost.
     pub after: Mark,
     /// How many of the entries before that place, behind the one asked for, this journal should hold and cannot read.
     pub lost: u64,

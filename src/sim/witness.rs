@@ -244,10 +244,6 @@ impl Witness {
                     mark = *before;
                     continue;
                 }
-                if let Some(past) = self.rotten_at(place) {
-                    mark = past.before;
-                    continue;
-                }
                 let Some(past) = self.past.get(&place) else {
                     return Err(format!(
                         "(3) the cursor of {} on {peer} is at {mark:?}, which never was",
@@ -265,13 +261,6 @@ impl Witness {
             }
         }
         Ok(())
-    }
-
-    /// The entry of a place whose check nobody knows any more, because its record is broken.
-    fn rotten_at(&self, (sender, log_id, seq, check): (usize, LogId, u64, Check)) -> Option<&Past> {
-        let places = (sender, log_id, seq, Check::START)..=(sender, log_id, seq, Check([0xff; 16]));
-        let mut there = self.past.range(places).map(|(_, past)| past).filter(|_| check == Check::START);
-        there.find(|past| self.nodes[sender].rotten.contains(&past.key))
     }
 
     fn may_pass(

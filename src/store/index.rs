@@ -1,6 +1,7 @@
-//! The index of one segment: where each seq begins, and which carriers have a UUID. In memory for the
-//! segment that is written, beside each closed one in a file of its own, which is derived: where it is
-//! missing or wrong it is made again from the segment. Nothing here decides what is kept.
+//! The index of one segment: where each seq begins, what its check and its key are, and which carriers have a UUID. In
+//! memory for the segment that is written, beside each closed one in a file of its own, which is derived: if it is
+//! missing or wrong it is made again from the segment. What it says of an entry holds although that entry is broken.
+//! Nothing here decides what is kept.
 
 use std::collections::BTreeSet;
 
@@ -10,15 +11,16 @@ use uuid::Uuid;
 use super::disk::Disk;
 use super::format::Format;
 use super::segment::JournalError;
-use crate::identity::Check;
+use crate::identity::{Check, EventKey};
 use crate::record::bytes::CarrierHead;
 use crate::time::Timestamp;
 use crate::wire::Mark;
 
 /// What an index begins with.
-pub const FORMAT: Format = Format::new(*b"imeshix", 2, "that file");
+pub const FORMAT: Format = Format::new(*b"imeshix", 3, "that file");
 
 pub(super) const HEAD_BYTES: usize = 96;
+const PLACE_BYTES: usize = 36;
 const ROW_BYTES: usize = 20;
 
 /// Rows of the UUID table that one step of a search reads.
@@ -67,29 +69,54 @@ impl Summary {
     }
 }
 
+/// What is known of one carrier without reading it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Where its frame begins, in bytes from the start of its segment.
+    pub offset: u32,
+    /// The running check after it.
+    pub check: Check,
+    pub key: EventKey,
+}
+
+impl Place {
+    fn put(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.offset.to_be_bytes());
+        out.extend_from_slice(&self.check.0);
+        out.extend_from_slice(&self.key.0);
+    }
+
+    fn parse(bytes: &[u8]) -> Option<Self> {
+        let (offset, rest) = bytes.split_first_chunk::<4>()?;
+        let (check, rest) = rest.split_first_chunk::<16>()?;
+        let key = rest.try_into().ok()?;
+        Some(Self { offset: u32::from_be_bytes(*offset), check: Check(*check), key: EventKey(key) })
+    }
+}
+
 /// The index of a segment, whole, in memory.
 #[derive(Clone, Debug)]
 pub struct Index {
     pub summary: Summary,
-    offsets: Vec<u32>,
+    places: Vec<Place>,
     uuids: BTreeSet<(Uuid, u64)>,
 }
 
 impl Index {
     pub fn new(floor: Mark, end: u64) -> Self {
-        Self { summary: Summary::empty(floor, end), offsets: Vec::new(), uuids: BTreeSet::new() }
+        Self { summary: Summary::empty(floor, end), places: Vec::new(), uuids: BTreeSet::new() }
     }
 
     /// The next carrier begins at `offset`.
     pub fn add(&mut self, head: &CarrierHead, offset: u64) {
         self.summary.add(head);
-        self.offsets.push(offset as u32);
+        self.places.push(Place { offset: offset as u32, check: head.mark.check, key: head.key });
         self.uuids.insert((head.uuid, head.mark.seq));
     }
 
-    pub fn offset(&self, seq: u64) -> Option<u64> {
+    pub fn place(&self, seq: u64) -> Option<Place> {
         let nth = usize::try_from(seq.checked_sub(self.summary.floor.seq + 1)?).ok()?;
-        self.offsets.get(nth).map(|offset| u64::from(*offset))
+        self.places.get(nth).copied()
     }
 
     /// Seqs of carriers whose UUID lies between the two, both included; at most `limit`.
@@ -99,8 +126,8 @@ impl Index {
 
     /// The file of this index.
     pub fn encode(&self) -> Vec<u8> {
-        let mut body = Vec::with_capacity(self.offsets.len() * (4 + ROW_BYTES));
-        self.offsets.iter().for_each(|offset| body.extend_from_slice(&offset.to_be_bytes()));
+        let mut body = Vec::with_capacity(self.places.len() * (PLACE_BYTES + ROW_BYTES));
+        self.places.iter().for_each(|place| place.put(&mut body));
         for (uuid, seq) in &self.uuids {
             body.extend_from_slice(uuid.as_bytes());
             body.extend_from_slice(&((seq - self.summary.floor.seq) as u32).to_be_bytes());
@@ -152,22 +179,20 @@ pub fn read_summary(disk: &impl Disk, first: u64) -> Option<(Summary, u32)> {
 
 /// Is the rest of the file what its head says? Costs a read of the whole.
 pub fn is_whole(disk: &impl Disk, summary: &Summary, body_crc: u32) -> bool {
-    let len = summary.carriers() as usize * (4 + ROW_BYTES);
+    let len = summary.carriers() as usize * (PLACE_BYTES + ROW_BYTES);
     let body = disk.read(&file_name(summary.floor.seq + 1), HEAD_BYTES as u64, len);
     body.is_ok_and(|body| body.len() == len && crc32c::crc32c(&body) == body_crc)
 }
 
-/// Where `seq` begins in a closed segment.
+/// As [`Index::place`], in the index of a closed segment that holds `seq`.
 ///
 /// # Errors
 /// [`JournalError`].
-pub fn offset_on_disk(disk: &impl Disk, summary: &Summary, seq: u64) -> Result<u64, JournalError> {
+pub fn place_on_disk(disk: &impl Disk, summary: &Summary, seq: u64) -> Result<Place, JournalError> {
     let name = file_name(summary.floor.seq + 1);
-    let at = HEAD_BYTES as u64 + (seq - summary.floor.seq - 1) * 4;
-    let bytes = disk.read(&name, at, 4).map_err(JournalError::io(&name))?;
-    let bytes =
-        <[u8; 4]>::try_from(bytes.as_ref()).map_err(|_| JournalError::damaged(&name, at, "cut short"))?;
-    Ok(u32::from_be_bytes(bytes).into())
+    let at = HEAD_BYTES as u64 + (seq - summary.floor.seq - 1) * PLACE_BYTES as u64;
+    let bytes = disk.read(&name, at, PLACE_BYTES).map_err(JournalError::io(&name))?;
+    Place::parse(&bytes).ok_or_else(|| JournalError::damaged(&name, at, "cut short"))
 }
 
 /// As [`Index::between`], in the index of a closed segment.
@@ -220,7 +245,7 @@ impl<D: Disk> Table<'_, D> {
     }
 
     fn read(&self, row: usize, rows: usize) -> Result<Bytes, JournalError> {
-        let at = HEAD_BYTES + self.rows() * 4 + row * ROW_BYTES;
+        let at = HEAD_BYTES + self.rows() * PLACE_BYTES + row * ROW_BYTES;
         let rows = rows.min(self.rows() - row);
         self.disk.read(&self.name, at as u64, rows * ROW_BYTES).map_err(JournalError::io(&self.name))
     }

@@ -43,8 +43,8 @@ impl<D: Disk> Journal<D> {
             kept.push((head.clone(), Bytes::copy_from_slice(record)));
             Ok(())
         };
-        let offset = |seq| self.offset(summary, seq);
-        let walk = Walk { disk: &*self.disk, summary, salt, offset };
+        let place = |seq| self.place(summary, seq);
+        let walk = Walk { disk: &*self.disk, summary, salt, place };
         walk.from(summary.floor.seq + 1, &mut each, &mut lost).ok()?;
         lost.is_empty().then_some(kept)
     }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use super::open::indexed_again;
-use super::walk::closed_offset;
+use super::walk::closed_place;
 use super::{Closed, Journal, weight};
 use crate::envelope::content::is_same_content;
 use crate::envelope::{Envelope, IdScheme};
@@ -19,7 +19,7 @@ use crate::protocol::io::Read;
 use crate::record::bytes::decode_entry;
 use crate::record::{Entry, Twin};
 use crate::store::disk::Disk;
-use crate::store::index::{self, Summary};
+use crate::store::index::{self, Place, Summary};
 use crate::store::seen::Covered;
 use crate::store::segment::{self, JournalError, Piece, Scan, Step};
 use crate::time::Timestamp;
@@ -35,25 +35,16 @@ pub struct Located {
     salt: u32,
     /// Frames from that of the first entry to the end of the segment.
     bytes: Range<u64>,
-    before: Before,
-    first_seq: u64,
+    /// The place before the first entry.
+    before: Mark,
     /// How often the active segment had been written anew.
     rewritten: u64,
-}
-
-/// What is known of the place before the first entry.
-#[derive(Clone, Copy, Debug)]
-enum Before {
-    /// The segment begins there.
-    Known(Mark),
-    /// The entry before it lies here.
-    At(u64),
 }
 
 impl Located {
     /// The seq of the first entry that a read returns.
     pub fn first_seq(&self) -> u64 {
-        self.first_seq
+        self.before.seq + 1
     }
 
     /// Where its frame begins, in bytes from the start of its segment.
@@ -66,57 +57,28 @@ impl Located {
     /// # Errors
     /// [`JournalError`]: the first entry itself is damaged, or (`Io`, not found) retention was faster: locate again.
     pub fn read(&self, disk: &impl Disk, bytes_max: usize) -> Result<Read, JournalError> {
-        let (mut scan, after) = self.start(disk)?;
-        let mut read = Read { after, lost: 0, entries: Vec::new() };
+        let mut scan = Scan::new(disk, &self.name, self.salt, self.bytes.start);
+        let mut read = Read { after: self.before, lost: 0, entries: Vec::new() };
         let mut bytes = 0;
         while scan.at() < self.bytes.end && (bytes < bytes_max || read.entries.is_empty()) {
             let at = scan.at();
-            let next = self.first_seq + read.entries.len() as u64;
-            match scan.step()? {
-                Step::Frame { record, .. } => match self.take(&record, at, next) {
-                    Ok(Some(entry)) => {
-                        bytes += weight(&entry);
-                        read.entries.push(entry);
-                        continue;
-                    }
-                    Ok(None) => continue,
-                    Err(fault) if read.entries.is_empty() && at >= self.bytes.start => return Err(fault),
-                    Err(_) => {}
-                },
-                Step::End | Step::Broken if read.entries.is_empty() && at >= self.bytes.start => {
-                    return Err(JournalError::damaged(&self.name, at, "broken record"));
+            let next = self.first_seq() + read.entries.len() as u64;
+            let taken = match scan.step()? {
+                Step::Frame { record, .. } => self.take(&record, at, next),
+                Step::End | Step::Broken => Err(JournalError::damaged(&self.name, at, "broken record")),
+            };
+            match taken {
+                Ok(Some(entry)) => {
+                    bytes += weight(&entry);
+                    read.entries.push(entry);
                 }
-                Step::End | Step::Broken => {}
-            }
-            if !read.entries.is_empty() {
+                Ok(None) => {}
+                Err(fault) if read.entries.is_empty() => return Err(fault),
                 // What was read before is good; the reader comes back for the rest and meets the damage.
-                break;
+                Err(_) => break,
             }
-            // Something between the entry before and this one is broken: that costs neither.
-            scan = self.scan(disk, self.bytes.start);
         }
         Ok(read)
-    }
-
-    fn scan<'a, D: Disk>(&'a self, disk: &'a D, at: u64) -> Scan<'a, D> {
-        Scan::new(disk, &self.name, self.salt, at)
-    }
-
-    /// Begins behind the entry before, for the sake of its check, or without it if it cannot be read.
-    fn start<'a, D: Disk>(&'a self, disk: &'a D) -> Result<(Scan<'a, D>, Mark), JournalError> {
-        let seq = self.first_seq - 1;
-        let at = match self.before {
-            Before::Known(mark) => return Ok((self.scan(disk, self.bytes.start), mark)),
-            Before::At(at) => at,
-        };
-        let mut scan = self.scan(disk, at);
-        if let Step::Frame { record, .. } = scan.step()?
-            && let Ok(Piece::Carrier(head)) = segment::piece(&record)
-            && head.mark.seq == seq
-        {
-            return Ok((scan, head.mark));
-        }
-        Ok((self.scan(disk, self.bytes.start), Mark { seq, check: Check::START }))
     }
 
     /// The entry `next`, if `record` is an entry; then it must be that one.
@@ -158,7 +120,7 @@ impl<D: Disk> Journal<D> {
                 Found::OnDisk(located) => located,
             };
             match located.read(&*self.disk, bytes_max) {
-                Err(JournalError::Damaged { .. }) => after = located.first_seq,
+                Err(JournalError::Damaged { .. }) => after = located.first_seq(),
                 read => {
                     let mut read = self.counted(read?, after_seq);
                     self.add_twins(&mut read)?;
@@ -195,7 +157,7 @@ impl<D: Disk> Journal<D> {
     /// Where to go on after the first entry at `located` turned out to be damaged: behind it, unless it lies elsewhere by
     /// now, or its index was wrong and is made again now.
     pub fn pass(&mut self, located: &Located) -> u64 {
-        let seq = located.first_seq;
+        let seq = located.first_seq();
         if located.rewritten != self.rewritten {
             return seq - 1;
         }
@@ -251,14 +213,18 @@ impl<D: Disk> Journal<D> {
             return Ok(None);
         };
         let first_seq = (after_seq + 1).max(summary.floor.seq + 1);
-        let from = self.offset(&summary, first_seq)?;
-        let before = match first_seq - 1 {
-            seq if seq == summary.floor.seq => Before::Known(summary.floor),
-            seq => Before::At(self.offset(&summary, seq)?),
-        };
+        let from = self.place(&summary, first_seq)?.offset.into();
+        let before = self.mark_at(&summary, first_seq - 1)?;
         let name = segment::file_name(summary.floor.seq + 1);
-        let rewritten = self.rewritten;
-        Ok(Some(Located { name, salt, bytes: from..summary.end, before, first_seq, rewritten }))
+        Ok(Some(Located { name, salt, bytes: from..summary.end, before, rewritten: self.rewritten }))
+    }
+
+    /// The place behind entry `seq`, in the segment of `summary` or where that begins.
+    fn mark_at(&self, summary: &Summary, seq: u64) -> Result<Mark, JournalError> {
+        if seq == summary.floor.seq {
+            return Ok(summary.floor);
+        }
+        Ok(Mark { seq, check: self.place(summary, seq)?.check })
     }
 
     /// The segment with this seq, or where that is in none the next one with carriers.
@@ -269,11 +235,12 @@ impl<D: Disk> Journal<D> {
         closed.or(Some(active)).filter(|(summary, _)| summary.last.seq >= seq && summary.carriers() > 0)
     }
 
-    pub(super) fn offset(&self, summary: &Summary, seq: u64) -> Result<u64, JournalError> {
-        if let Some(offset) = self.active.index.offset(seq) {
-            return Ok(offset);
+    /// What the index knows of entry `seq`, which the segment of `summary` holds.
+    pub(super) fn place(&self, summary: &Summary, seq: u64) -> Result<Place, JournalError> {
+        match self.active.index.place(seq) {
+            Some(place) => Ok(place),
+            None => closed_place(&*self.disk, summary, seq),
         }
-        closed_offset(&*self.disk, summary, seq)
     }
 
     /// The seq of the first entry stored at or after `at`; one past the last where there is none.
@@ -292,7 +259,7 @@ impl<D: Disk> Journal<D> {
         Ok(found.unwrap_or(self.last().seq + 1))
     }
 
-    /// The check at `seq`; `None` where the journal does not hold that place any more, or not yet, or cannot read it.
+    /// The check at `seq`; `None` if the journal does not hold that place any more, or not yet, or its index is gone.
     ///
     /// # Errors
     /// [`JournalError`].
@@ -301,14 +268,13 @@ impl<D: Disk> Journal<D> {
         if let Some(mark) = ends.into_iter().find(|mark| mark.seq == seq) {
             return Ok(Some(mark.check));
         }
-        if let Some(nth) = self.tail.position(seq) {
-            return Ok(Some(self.tail.entries[nth].check));
-        }
-        let holds = self.segment_with(seq).is_some_and(|(summary, _)| summary.holds(seq));
-        if !holds {
+        let Some((summary, _)) = self.segment_with(seq).filter(|(summary, _)| summary.holds(seq)) else {
             return Ok(None);
+        };
+        match self.place(&summary, seq) {
+            Err(JournalError::Damaged { .. }) => Ok(None),
+            place => Ok(Some(place?.check)),
         }
-        Ok(self.raw_entry(seq)?.map(|entry| entry.check))
     }
 
     /// Is what is covered a place of this journal?

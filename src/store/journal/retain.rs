@@ -12,7 +12,7 @@ use crate::store::index;
 use crate::store::segment::{self, JournalError};
 use crate::time::Timestamp;
 
-use super::walk::{Walk, closed_offset};
+use super::walk::{Walk, closed_place};
 use super::{AppendError, Closed, Journal};
 
 /// Segments to be given up.
@@ -42,7 +42,7 @@ impl Retirement {
         for Closed { summary, salt, .. } in
             self.segments.iter().filter(|closed| closed.summary.last.seq > lowest)
         {
-            let offset = |seq| closed_offset(disk, summary, seq);
+            let place = |seq| closed_place(disk, summary, seq);
             let mut each = |head: &CarrierHead, _: &Bytes| {
                 for ((_, position), missing) in self.behind.iter().zip(&mut self.missing) {
                     if head.mark.seq > position.seq && !position.own && head.publisher == *own {
@@ -51,7 +51,7 @@ impl Retirement {
                 }
                 Ok(())
             };
-            Walk { disk, summary, salt: *salt, offset }.from(lowest + 1, &mut each, &mut Vec::new())?;
+            Walk { disk, summary, salt: *salt, place }.from(lowest + 1, &mut each, &mut Vec::new())?;
         }
         Ok(())
     }

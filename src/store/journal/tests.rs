@@ -10,7 +10,7 @@ use crate::envelope::IdScheme;
 use crate::identity::{Check, CoreDigest, EventId, EventKey, ProjectName, PublisherName};
 use crate::record::{ConsumerName, Cure, FeedState, NewRecord, Note, Owed, RejectedPlace};
 use crate::store::memory_disk::MemoryDisk;
-use crate::store::segment::JournalError;
+use crate::store::segment::{self, JournalError};
 use crate::store::testing::{START, carrier, carrier_of, carrier_with, foreign, fresh, name};
 use crate::wire::VerdictCode;
 
@@ -457,4 +457,20 @@ fn the_largest_record_fits_a_small_segment() {
     }
     let journal = open_with(&disk, TINY, 2).unwrap().0;
     assert_eq!(seqs(&journal), [1, 2, 3]);
+}
+
+/// A peer that was told to pass over it and reconnects exactly there goes on there.
+#[test]
+fn a_broken_entry_is_still_a_place_to_resume_at() {
+    let disk = MemoryDisk::default();
+    fill(&mut open_with(&disk, TINY, 1).unwrap().0, 0..1000);
+    let (journal, _) = open_with(&disk, TINY, 2).unwrap();
+    let mark = journal.read(6, 0).unwrap().entries[0].mark();
+    let name = segment::file_name(1);
+    let mut bytes = disk.content(&name).unwrap();
+    bytes[journal.locate(6).unwrap().unwrap().offset() as usize + 20] ^= 1;
+    disk.put(&name, bytes);
+    let read = journal.read(6, 0).unwrap();
+    assert_eq!((read.after, read.lost), (mark, 1));
+    assert_eq!(journal.newest_agreeing(&[mark]).unwrap(), Some(mark));
 }

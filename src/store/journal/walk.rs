@@ -10,7 +10,7 @@ use super::open::indexed_again;
 use crate::record::Entry;
 use crate::record::bytes::{CarrierHead, RecordError, decode_entry, names_others};
 use crate::store::disk::Disk;
-use crate::store::index::{self, Summary};
+use crate::store::index::{self, Place, Summary};
 use crate::store::segment::{self, JournalError, Piece, Scan, Step};
 
 /// Seqs whose carriers could not be read, in order.
@@ -23,13 +23,13 @@ fn add(lost: &mut Unreadable, seqs: RangeInclusive<u64>) {
     }
 }
 
-/// Where `seq` begins in a closed segment.
+/// What is known of entry `seq` of a closed segment.
 ///
 /// # Errors
 /// [`JournalError`]: neither the index nor the segment says it.
-pub(super) fn closed_offset(disk: &impl Disk, summary: &Summary, seq: u64) -> Result<u64, JournalError> {
-    index::offset_on_disk(disk, summary, seq)
-        .or_else(|fault| indexed_again(disk, summary)?.offset(seq).ok_or(fault))
+pub(super) fn closed_place(disk: &impl Disk, summary: &Summary, seq: u64) -> Result<Place, JournalError> {
+    index::place_on_disk(disk, summary, seq)
+        .or_else(|fault| indexed_again(disk, summary)?.place(seq).ok_or(fault))
 }
 
 /// A segment to be walked over.
@@ -37,11 +37,11 @@ pub(super) struct Walk<'a, D, O> {
     pub disk: &'a D,
     pub summary: &'a Summary,
     pub salt: u32,
-    /// Where the carrier with a seq begins.
-    pub offset: O,
+    /// Where the carrier with a seq is.
+    pub place: O,
 }
 
-impl<D: Disk, O: Fn(u64) -> Result<u64, JournalError>> Walk<'_, D, O> {
+impl<D: Disk, O: Fn(u64) -> Result<Place, JournalError>> Walk<'_, D, O> {
     /// Calls `each` for every carrier from `first` on that can be read; what it refuses cannot be read either.
     ///
     /// # Errors
@@ -56,8 +56,8 @@ impl<D: Disk, O: Fn(u64) -> Result<u64, JournalError>> Walk<'_, D, O> {
         let last = self.summary.last.seq;
         let mut next = first.max(self.summary.floor.seq + 1);
         while next <= last {
-            let at = match (self.offset)(next) {
-                Ok(at) => at,
+            let at = match (self.place)(next) {
+                Ok(place) => place.offset.into(),
                 Err(JournalError::Damaged { .. }) => {
                     add(lost, next..=last);
                     return Ok(());
@@ -133,8 +133,8 @@ impl<D: Disk> Journal<D> {
         let closed = self.closed.iter().map(|closed| (&closed.summary, closed.salt));
         for (summary, salt) in closed.chain([(&self.active.index.summary, self.active.header.salt)]) {
             if summary.last.seq > seq {
-                let offset = |seq| self.offset(summary, seq);
-                Walk { disk: &*self.disk, summary, salt, offset }.from(seq + 1, &mut each, &mut lost)?;
+                let place = |seq| self.place(summary, seq);
+                Walk { disk: &*self.disk, summary, salt, place }.from(seq + 1, &mut each, &mut lost)?;
             }
         }
         Ok(lost)

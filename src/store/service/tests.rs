@@ -340,7 +340,7 @@ fn a_wrong_index_costs_no_entry() {
     let (world, dir) = damaged_after_start(|_, _| {});
     let index = dir.path().join("journal/00000000000000000001.idx");
     let mut bytes = fs::read(&index).unwrap();
-    bytes[INDEX_HEAD_BYTES + 4 * 20 + 3] ^= 1;
+    bytes[INDEX_HEAD_BYTES + 36 * 20 + 3] ^= 1;
     fs::write(&index, bytes).unwrap();
     assert_eq!(read_all(&world, 500), ((1..=500).collect(), 0));
     assert!(world.store.stats().problems.is_empty());
