@@ -388,6 +388,9 @@ impl Handoff {
         if own && !self.request.own || self.not_before.is_some_and(|time| entry.arrived < time) {
             return false;
         }
+        if self.had_before(entry, ground) {
+            return false;
+        }
         // What is sealed for others cannot be opened here, not even by who sealed it.
         if core.body.is_sealed() && !core.to.iter().any(|name| ground.is_own(name)) {
             tally.sealed_for_others += 1;
@@ -412,6 +415,20 @@ impl Handoff {
             return false;
         }
         true
+    }
+
+    /// Does this entry make up for one that was lost here after the consumer had it?
+    fn had_before(&self, entry: &Entry, ground: &Ground) -> bool {
+        let Some(loss) = ground.ledger.losses.made_up_by(entry.envelope.key(), entry.seq) else {
+            return false;
+        };
+        match &self.request.name {
+            Some(name) => loss.had_by.contains(name),
+            None => {
+                let passed_over = |(at, count): &(u64, u64)| loss.seq <= *at && loss.seq + count > *at;
+                self.start.after < loss.seq && !self.lost.iter().any(passed_over)
+            }
+        }
     }
 
     fn admits(&mut self, entry: &Entry, tally: &mut HandoffTally, ground: &Ground) -> bool {
@@ -459,6 +476,7 @@ impl Handoff {
         if let Some(position) = ground.ledger.consumers.get_mut(name)
             && to > position.seq
         {
+            ground.ledger.losses.acked(name, position.seq, to);
             position.seq = to;
             ground.appender.moved_position(name, ground.now.tick);
         }

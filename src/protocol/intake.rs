@@ -240,6 +240,13 @@ impl Intake {
         self.fresh.remove(&key);
     }
 
+    /// What was stored under `key` can no longer be read: a copy of it is none that is held.
+    pub fn forget_stored(&mut self, key: EventKey) {
+        if !self.is_being_stored(key) {
+            self.fresh.remove(&key);
+        }
+    }
+
     /// What was accepted and may not be in the answers of the seen set yet.
     pub fn fresh(&self, key: EventKey) -> Option<&Arc<Envelope>> {
         self.fresh.get(&key).map(|fresh| &fresh.envelope)

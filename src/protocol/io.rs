@@ -10,7 +10,7 @@ use crate::filter::Filter;
 use crate::identity::{CoreDigest, EventId, EventKey, PublisherName};
 use crate::policy::TrustList;
 use crate::protocol::intake::ToVerify;
-use crate::record::{ConsumerName, Entry, JournalEnds, NewRecord};
+use crate::record::{BrokenEntry, ConsumerName, Entry, JournalEnds, NewRecord};
 use crate::time::Timestamp;
 use crate::wire::{Frame, Mark, VerdictCode};
 
@@ -198,12 +198,14 @@ pub enum Input {
 }
 
 /// The result of one read of the journal.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Read {
     /// Where the read began: what was asked for, or later if retention took what was there, or it is lost.
     pub after: Mark,
     /// How many of the entries before that place, behind the one asked for, this journal should hold and cannot read.
     pub lost: u64,
+    /// Those of which the index knows the key, up to a bound.
+    pub broken: Vec<BrokenEntry>,
     pub entries: Vec<Arc<Entry>>,
 }
 

@@ -2,6 +2,7 @@
 //! and [`Node::handle_timeout`] take what happened, with the time; [`Node::poll_output`] must be drained
 //! after each; then [`Node::poll_timeout`] says when to call again at the latest. `now.tick` never goes back.
 
+mod losses;
 mod recall;
 pub(super) mod statements;
 mod verdicts;
@@ -230,7 +231,8 @@ impl Node {
         }
     }
 
-    fn on_entries(&mut self, reader: Reader, read: Read) {
+    fn on_entries(&mut self, reader: Reader, mut read: Read) {
+        self.on_broken(std::mem::take(&mut read.broken));
         match reader {
             Reader::Consumer(consumer) => self.handoffs.on_entries(consumer, read, &mut self.ground),
             Reader::Feed(stream) => {
@@ -252,6 +254,8 @@ impl Node {
                 self.with_link(peer, |link, _| link.on_came(seq, *stream));
             }
             self.ground.intake.stored(carrier.key);
+            self.ground.ledger.losses.stored(carrier.key, seq);
+            self.ground.durable.losses.stored(carrier.key, seq);
         }
         for note in &batch.notes {
             self.ground.durable.apply(note);

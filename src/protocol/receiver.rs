@@ -103,7 +103,7 @@ impl Receiver {
             .flatten();
         let from = [wishes.rewind, cured].into_iter().flatten().min();
         let may_look = from.is_none() && wishes.may_look && ground.on(Rule::ReadAgain);
-        let look = if may_look { Look::due(&state, ground.steady()) } else { None };
+        let look = if may_look { Look::due(&state, ground) } else { None };
         let from = from.or(look.as_ref().map(|look| look.from().seq));
         let marks = marks_from(&state, from);
         let window = window(&state, ground);

@@ -72,6 +72,8 @@ pub enum Rule {
     NamesSynced,
     /// A file beside the segments names the newest of them: a start notices that it was moved away.
     NewestNamed,
+    /// Peers are asked again for entries that can no longer be read.
+    LostAsked,
 }
 
 /// Which rules hold: all of them, but in simulations.

@@ -3,6 +3,7 @@
 //! length and CRC around a record are the journal's, and so is the version of this format.
 
 mod feed;
+mod losses;
 
 use bytes::Bytes;
 use thiserror::Error;
@@ -60,6 +61,7 @@ mod kind {
     pub const CONSUMER_GONE: u8 = 15;
     pub const REWOUND: u8 = 16;
     pub const RELEASED: u8 = 17;
+    pub const LOST: u8 = 18;
 }
 
 /// What the store must know of a carrier without decoding its envelope: enough for index, seen set and
@@ -232,9 +234,8 @@ pub fn encode_note(note: &Note, out: &mut Vec<u8>) {
             begin(out, kind::REWOUND, consumer.as_str());
             put_u64(out, *seq);
         }
-        Note::ConsumerGone { consumer } => {
-            begin(out, kind::CONSUMER_GONE, consumer.as_str());
-        }
+        Note::ConsumerGone { consumer } => begin(out, kind::CONSUMER_GONE, consumer.as_str()),
+        Note::Lost { key, loss } => losses::put(out, *key, loss),
         Note::Floor(at) => put_timed(out, kind::FLOOR, *at),
         Note::Steady(at) => put_timed(out, kind::STEADY, *at),
         Note::Equivocation { publisher, key, digest } => {
@@ -385,6 +386,7 @@ fn note(number: u8, input: &mut Input<'_>) -> Result<Note, RecordError> {
         kind::REWOUND => Note::Rewound { consumer: input.consumer()?, seq: input.u64()? },
         kind::CONSUMER_GONE => Note::ConsumerGone { consumer: input.consumer()? },
         kind::MISSING => Note::Missing { consumer: input.consumer()?, to: input.u64()?, count: input.u64()? },
+        kind::LOST => losses::note(input)?,
         kind::FLOOR => Note::Floor(Timestamp(input.u64()?)),
         kind::STEADY => Note::Steady(Timestamp(input.u64()?)),
         kind::EQUIVOCATION => Note::Equivocation {

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::envelope::StatementBook;
 use crate::identity::{CoreDigest, EventKey, IdentityError, PublisherName};
 use crate::limits::EQUIVOCATION_PROOFS_MAX;
-use crate::record::{FeedState, Note};
+use crate::record::{FeedState, Losses, Note};
 use crate::time::Timestamp;
 
 /// The name of a consumer, as `out.sock` or the configuration gives it: the same form as a publisher's.
@@ -52,6 +52,8 @@ pub struct Ledger {
     pub floor: Option<Timestamp>,
     /// Digests that lost against the stored one, by publisher and identity; bounded.
     pub equivocations: BTreeMap<PublisherName, BTreeSet<(EventKey, CoreDigest)>>,
+    /// Entries that can no longer be read; bounded.
+    pub losses: Losses,
     /// What each identity key said last: kept for ever, also of one that is trusted no more.
     pub statements: StatementBook,
     /// Events of revoked keys that the operator released, and when. Those released before `floor` are too old to be taken,
@@ -81,6 +83,7 @@ impl Ledger {
             }
             Note::Position { consumer, seq, own } => {
                 let position = self.consumers.entry(consumer.clone()).or_default();
+                self.losses.acked(consumer, position.seq, *seq);
                 (position.seq, position.own) = (position.seq.max(*seq), *own);
             }
             Note::Missing { consumer, to, count } => {
@@ -93,10 +96,16 @@ impl Ledger {
             Note::Rewound { consumer, seq } => {
                 if let Some(position) = self.consumers.get_mut(consumer) {
                     position.seq = *seq;
+                    self.losses.rewound(consumer, *seq);
                 }
             }
             Note::ConsumerGone { consumer } => {
                 self.consumers.remove(consumer);
+                self.losses.rewound(consumer, 0);
+            }
+            Note::Lost { key, loss } => {
+                let passed = self.consumers.values().map(|position| position.seq).min();
+                self.losses.add(*key, loss.clone(), passed.unwrap_or(u64::MAX));
             }
             Note::Floor(at) => {
                 self.floor = self.floor.max(Some(*at));
@@ -119,9 +128,10 @@ impl Ledger {
         }
     }
 
-    /// A carrier arrived at `at`.
-    pub fn apply_arrival(&mut self, at: Timestamp) {
+    /// The carrier with `key` arrived at `at` and is entry `seq`.
+    pub fn apply_carrier(&mut self, key: EventKey, seq: u64, at: Timestamp) {
         self.steady = self.steady.max(at);
+        self.losses.stored(key, seq);
     }
 
     /// The notes that rebuild this ledger: what a new segment begins with.
@@ -131,6 +141,8 @@ impl Ledger {
         let feeds = self.feeds.iter();
         notes.extend(feeds.map(|(peer, state)| Note::Feed { peer: peer.clone(), state: state.clone() }));
         notes.extend(self.positions());
+        let losses = self.losses.iter();
+        notes.extend(losses.map(|(key, loss)| Note::Lost { key: *key, loss: loss.clone() }));
         notes.extend(self.statements.all().cloned().map(Note::Statement));
         let released = self.released.iter();
         notes.extend(released.map(|(key, at)| Note::Released { key: *key, at: Some(*at) }));

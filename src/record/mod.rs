@@ -5,6 +5,7 @@
 pub mod bytes;
 pub mod feed_state;
 pub mod ledger;
+pub mod losses;
 pub mod owed;
 pub mod rejected;
 
@@ -17,6 +18,7 @@ use crate::wire::{Mark, VerdictCode};
 
 pub use feed_state::FeedState;
 pub use ledger::{ConsumerName, Ledger, Position};
+pub use losses::{BrokenEntry, Loss, Losses};
 pub use owed::{Owed, OwedEntries};
 pub use rejected::{Cure, RejectedPlace, RejectedPlaces};
 
@@ -68,6 +70,8 @@ pub enum Note {
     Rewound { consumer: ConsumerName, seq: u64 },
     /// A consumer was removed: it has no position any more.
     ConsumerGone { consumer: ConsumerName },
+    /// An entry can no longer be read, and is asked for again.
+    Lost { key: EventKey, loss: Loss },
     /// `seen_floor` rose to this.
     Floor(Timestamp),
     /// Steady time reached this.

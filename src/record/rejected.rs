@@ -9,8 +9,8 @@ use crate::record::CURABLE_REASONS;
 use crate::time::Timestamp;
 use crate::wire::{Mark, VerdictCode};
 
-/// Reasons for which entries are deferred without an owed place.
-const DEFERRED_REASONS: usize = 3;
+/// Reasons for which entries are deferred without an owed place, and one for entries that were lost here.
+const DEFERRED_REASONS: usize = 4;
 
 /// Places of one feed: one for each curable reason, and for what is deferred one for each publisher up to a bound,
 /// and one for all others.

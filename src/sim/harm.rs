@@ -138,6 +138,7 @@ impl World {
                 machine.disk.put(file, content);
                 machine.harm.rotten = true;
                 self.witness.nodes[node].rotten.insert(entry.envelope.key());
+                self.journals[node].remove(&entry.envelope.key());
                 return Ok(true);
             }
         }

@@ -2,14 +2,14 @@
 //! process, which is the real core over the store's own engine. Obeys what the core asks of store and workers;
 //! what it asks of network and pipeline is the world's matter.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use rand::RngExt as _;
 
 use crate::envelope::{Signer, UnverifiedEnvelope, VerifiedEnvelope};
-use crate::identity::{CheckSecret, LogId, PublisherName};
+use crate::identity::{CheckSecret, EventKey, LogId, PublisherName};
 use crate::policy::TrustList;
 use crate::protocol::io::{StoreFailure, Ticket};
 use crate::protocol::{Input, Node, NodeConfig, Output, Rule, intake};
@@ -85,6 +85,8 @@ pub struct Process {
     pub notes: u64,
     /// Rule `PositionsRise` holds.
     positions_rise: bool,
+    /// Entries that its readers met and that are broken.
+    pub met: BTreeSet<EventKey>,
 }
 
 /// The bytes of an envelope, and the keys that are tried.
@@ -157,9 +159,10 @@ impl Machine {
         let core = Node::new(config, self.trust.clone(), opened.ledger.clone(), opened.ends, now);
         let (life, appends) = (self.lives, VecDeque::new());
         let positions_rise = rules.on(Rule::PositionsRise);
+        let met = BTreeSet::new();
         let (known_at, floors, wake, notes) = (0, Vec::new(), None, 0);
         self.process =
-            Some(Process { life, core, engine, appends, known_at, floors, wake, notes, positions_rise });
+            Some(Process { life, core, engine, appends, known_at, floors, wake, notes, met, positions_rise });
         Ok(opened)
     }
 
@@ -340,7 +343,9 @@ impl Process {
                 return Ok(None);
             }
             Output::Read { reader, after_seq, bytes_max } => {
-                Input::Entries { reader, read: self.engine.read(after_seq, bytes_max)? }
+                let read = self.engine.read(after_seq, bytes_max)?;
+                self.met.extend(read.broken.iter().map(|entry| entry.key));
+                Input::Entries { reader, read }
             }
             Output::Fetch { ticket, id } => {
                 let entry = past_damage(self.engine.journal.fetch(&id))?;

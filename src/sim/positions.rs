@@ -17,7 +17,7 @@ impl Witness {
                 return Err(format!("(2) {} was handed its own {id} as foreign", self.names[node]));
             }
             let key = entry.envelope.key();
-            if pipeline.done.contains(&key) && !self.nodes[node].rotten.contains(&key) {
+            if pipeline.done.contains(&key) {
                 return Err(format!("(2) {id} was handed off at {} again after its ack", self.names[node]));
             }
         }
@@ -52,7 +52,9 @@ impl Witness {
         let own = |key: &EventKey| self.publishers.get(key) == Some(&node);
         let passed = before.seq + 1..=position.seq;
         let foreign = || record.log.range(passed.clone()).filter(|(_, key)| !own(key));
-        let never = foreign().filter(|(seq, _)| !pipeline.has_acked(**seq)).count() as u64;
+        // What is taken again, because the disk lost it, is not for a consumer that had it.
+        let had = |(seq, key): &(&u64, &EventKey)| pipeline.has_acked(**seq) || pipeline.done.contains(key);
+        let never = foreign().filter(|entry| !had(entry)).count() as u64;
         let out_of_reach = |(seq, key): &(&u64, &EventKey)| **seq <= floor || record.rotten.contains(key);
         // Of a seq that is not known (it was in a backup) anything may be.
         let unknown = passed.clone().filter(|seq| !record.log.contains_key(seq)).count() as u64;

@@ -43,7 +43,8 @@ impl World {
         let (log_id, mut mark) = (process.engine.journal.log_id(), process.engine.journal.last());
         while mark.seq > process.engine.journal.floor().seq {
             let past: &Past = self.witness.past.get(&(machine.number, log_id, mark.seq, mark.check))?;
-            let given = !self.witness.nodes[machine.number].rotten.contains(&past.key);
+            let given = !self.witness.nodes[machine.number].rotten.contains(&past.key)
+                || self.journals[machine.number].contains(&past.key);
             for peer in peers.iter().filter(|peer| given && self.machines[**peer].liar.is_none()) {
                 let trusted = self.machines[*peer].trust.publisher(past.envelope.publisher());
                 let has = self.journals[*peer].contains(&past.key)
@@ -63,10 +64,13 @@ impl World {
         None
     }
 
-    /// That node has lost it, and knows that it held it.
+    /// That node has lost it, and no reader has met that, or else it had asked for it again.
     fn has_lost(&self, node: usize, past: &Past) -> bool {
-        let record = &self.witness.nodes[node];
-        record.dropped.contains(&past.key) || record.rotten.contains(&past.key)
+        let (record, process) = (&self.witness.nodes[node], self.machines[node].process.as_ref());
+        let asks = |process: &Process| {
+            process.met.contains(&past.key) || process.engine.journal.ledger().losses.wants(past.key)
+        };
+        record.dropped.contains(&past.key) || record.rotten.contains(&past.key) && !process.is_some_and(asks)
     }
 
     /// It was created before that node can say what it held.
@@ -82,8 +86,7 @@ impl World {
         }
         let pipeline = &self.pipelines[machine.number];
         let own = |key: &EventKey| self.witness.publishers.get(key) == Some(&machine.number);
-        let rotten = &self.witness.nodes[machine.number].rotten;
-        let never = |key: &&EventKey| !own(key) && !pipeline.ever.contains(key) && !rotten.contains(key);
+        let never = |key: &&EventKey| !own(key) && !pipeline.ever.contains(key);
         let key = self.journals[machine.number].iter().find(never)?;
         Some(format!("(2) the consumer of {} never got {key:?}", machine.name))
     }

@@ -148,7 +148,7 @@ impl Witness {
         for entry in &committed.entries {
             let (key, id, name) = (entry.envelope.key(), entry.envelope.id(), &self.names[node]);
             let record = &self.nodes[node];
-            let again = journal.contains(&key) && !record.rotten.contains(&key);
+            let again = journal.contains(&key);
             if again || !fresh.insert(key) {
                 return Err(format!("(2) {id} is twice in the journal of {name}"));
             }

@@ -157,9 +157,10 @@ fn missing_entries_stay_counted_over_a_crash() {
 }
 
 #[test]
-fn damaged_entries_are_missing_and_their_neighbours_are_not() {
+fn damaged_entries_come_again_from_peers() {
     all_are_well(old_segment_rots);
     without(&[Rule::LossCounted], old_segment_rots);
+    without(&[Rule::LostAsked], old_segment_rots);
 }
 
 #[test]

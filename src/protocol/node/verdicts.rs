@@ -31,10 +31,21 @@ impl Node {
         self.ground.intake.fresh(key).map(|envelope| envelope.digest()).or(known)
     }
 
+    /// The same for a copy with `digest`: of an entry that is lost here one is taken again.
+    fn held_beside(
+        &self,
+        key: EventKey,
+        digest: CoreDigest,
+        known: Option<CoreDigest>,
+    ) -> Option<CoreDigest> {
+        let known = known.filter(|known| *known != digest || !self.ground.ledger.losses.wants(key));
+        self.held(key, known)
+    }
+
     pub(super) fn on_known_arrival(&mut self, mut arrival: Box<Arrival>, known: Option<CoreDigest>) {
         let envelope = arrival.envelope.envelope();
         let (key, digest) = (envelope.key(), envelope.digest());
-        match self.held(key, known) {
+        match self.held_beside(key, digest, known) {
             Some(held) if held == digest => self.conclude(&arrival, Verdict::Refused),
             Some(_) if self.is_equivocation(arrival.envelope.envelope().publisher(), key, digest) => {
                 self.conclude(&arrival, Verdict::rejected(VerdictCode::Equivocation));
@@ -61,7 +72,7 @@ impl Node {
     pub(super) fn on_known_offer(&mut self, offer: Offer, known: Option<CoreDigest>) {
         let (key, digest, stream) = (offer.key, offer.digest, offer.stream);
         let (peer, publisher) = (&offer.peer, &offer.publisher);
-        let held = self.held(key, known);
+        let held = self.held_beside(key, digest, known);
         let lost = held.is_some_and(|held| held != digest) && self.is_equivocation(publisher, key, digest);
         let now = self.ground.tick();
         let elsewhere = self.ground.intake.flights.elsewhere(key, stream, now);

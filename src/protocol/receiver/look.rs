@@ -20,12 +20,14 @@ pub(super) struct Look {
     reached_end: bool,
     /// Before the lowest entry of the place that found no owed place this time either.
     next: Option<(Mark, Cure)>,
+    /// How many losses were known when it began.
+    losses: usize,
     over: bool,
 }
 
 impl Look {
     /// The place whose time came first, if its time has come.
-    pub fn due(state: &FeedState, steady: Timestamp) -> Option<Self> {
+    pub fn due(state: &FeedState, ground: &Ground) -> Option<Self> {
         let (at, place) = first_due(state)?;
         let look = Self {
             place: place.clone(),
@@ -33,9 +35,15 @@ impl Look {
             until: state.cursor.seq,
             reached_end: false,
             next: None,
+            losses: ground.ledger.losses.len(),
             over: false,
         };
-        (at <= steady).then_some(look)
+        (at <= ground.steady()).then_some(look)
+    }
+
+    /// Is it for entries that were lost here? Then it passes all of them, and counts none.
+    pub fn is_for_losses(&self) -> bool {
+        self.place.reason == VerdictCode::InFlight && self.place.publisher.is_none()
     }
 
     pub fn from(&self) -> Mark {
@@ -104,6 +112,11 @@ impl Receiver {
         look.over = full || (look.reached_end && is_idle);
         if !look.over {
             return;
+        }
+        if look.is_for_losses() && ground.ledger.losses.len() > look.losses {
+            // What was found lost meanwhile may lie where it has passed.
+            let again_at = ground.steady().plus_ms(READ_AGAIN_MIN_MS);
+            look.next = Some((look.place.before, Cure::At(again_at)));
         }
         let RejectedPlace { reason, publisher, .. } = look.place.clone();
         ground.note(Note::ReadAgain { peer: peer.clone(), reason, publisher, next: look.next });

@@ -59,7 +59,10 @@ impl Receiver {
             return false;
         }
         // Some of them may be held: how many the sender does not say.
-        self.count_missing(peer, skip.dropped.min(to.seq.min(state.cursor.seq) - from.seq), tally, ground);
+        if !look.is_for_losses() {
+            let passed = to.seq.min(state.cursor.seq) - from.seq;
+            self.count_missing(peer, skip.dropped.min(passed), tally, ground);
+        }
         if to.seq >= state.cursor.seq {
             look.end_for_good(peer, ground);
             return false;

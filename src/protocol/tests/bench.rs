@@ -15,7 +15,7 @@ use crate::policy::{Peer, Tlp, TrustList};
 use crate::protocol::io::{Event, Read, Role, StreamId, Submitted, Ticket};
 use crate::protocol::obstacle::Reason;
 use crate::protocol::{Bounds, Dialect, Input, Node, NodeConfig, Output, Rules, intake};
-use crate::record::{Entry, JournalEnds, Ledger, NewRecord};
+use crate::record::{BrokenEntry, Entry, JournalEnds, Ledger, NewRecord};
 use crate::time::{Now, Tick, Timestamp};
 use crate::wire::{CarrierFrame, FaultCode, Frame, Have, Hello, Mark, Skip, Subscribe, VerdictCode, Window};
 
@@ -87,6 +87,8 @@ pub struct Counts {
     pub reads: Vec<usize>,
     /// When it wanted to read the feed of a peer.
     pub feeds_wanted: Vec<Tick>,
+    /// Entries that can no longer be read.
+    broken: Vec<BrokenEntry>,
     streams: u64,
 }
 
@@ -260,11 +262,20 @@ impl Bench {
         let before = self.journal.iter().rfind(|entry| entry.seq < first);
         let after = before.map_or(Mark::START, |entry| entry.mark());
         let after = Mark { seq: first - 1, ..if after.seq + 1 == first { after } else { Mark::START } };
-        Read { after, lost: first - 1 - after_seq, entries }
+        let passed = |entry: &&BrokenEntry| (after_seq + 1..first).contains(&entry.seq);
+        let broken = self.counts.broken.iter().filter(passed).copied().collect();
+        Read { after, lost: first - 1 - after_seq, broken, entries }
+    }
+
+    /// The body of an entry can no longer be read.
+    pub fn damage(&mut self, seq: u64) {
+        let at = self.journal.iter().position(|entry| entry.seq == seq).unwrap();
+        let entry = self.journal.remove(at);
+        self.counts.broken.push(BrokenEntry { seq, key: entry.envelope.key() });
     }
 
     fn store(&mut self, ticket: Ticket, records: Vec<NewRecord>) -> Input {
-        let first_seq = self.journal.len() as u64 + 1;
+        let first_seq = self.next_seq();
         for record in records {
             match record {
                 NewRecord::Note(note) => {
@@ -274,9 +285,11 @@ impl Bench {
                 NewRecord::Carrier(carrier) => {
                     let envelope = carrier.envelope.envelope().clone();
                     let before = self.journal.last().map_or(Check::START, |entry| entry.check);
+                    let seq = self.next_seq();
+                    self.ledger.apply_carrier(envelope.key(), seq, carrier.arrived);
                     self.seen.insert(envelope.key(), envelope.digest());
                     self.journal.push(Arc::new(Entry {
-                        seq: self.journal.len() as u64 + 1,
+                        seq,
                         check: CheckSecret::new([7; 32]).check_after(&before, &envelope.digest()),
                         arrived: carrier.arrived,
                         path: carrier.path,
@@ -289,6 +302,10 @@ impl Bench {
             }
         }
         Input::Stored { ticket, first_seq, ends: ends(&self.journal) }
+    }
+
+    fn next_seq(&self) -> u64 {
+        self.journal.last().map_or(0, |entry| entry.seq) + 1
     }
 
     /// What was held back is written.

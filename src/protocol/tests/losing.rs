@@ -2,9 +2,9 @@
 
 use super::bench::*;
 use crate::protocol::Input;
-use crate::protocol::io::{ConsumerId, ConsumerRequest, Event, LossCause};
+use crate::protocol::io::{ConsumerId, ConsumerRequest, Event, LossCause, Role};
 use crate::record::{ConsumerName, JournalEnds, Note};
-use crate::wire::Mark;
+use crate::wire::{Frame, Mark, Skip};
 
 const SOC: ConsumerId = ConsumerId(1);
 
@@ -74,4 +74,57 @@ fn what_is_shown_is_what_a_restart_finds() {
     bench.input(Input::Retired { ends, missing: vec![(soc(), 2)] });
     bench.release();
     assert_eq!(position(&mut bench), [(3, 2); 2]);
+}
+
+fn consumer(bench: &mut Bench, id: u64, name: &str) {
+    let name = Some(ConsumerName::parse(name).unwrap());
+    let request = ConsumerRequest { name, from: None, own: true, acks: true, filter: None };
+    bench.input(Input::ConsumerOpened { consumer: ConsumerId(id), request });
+}
+
+/// cert-ee holds what this node got from it. Of the three entries one breaks after one consumer had it, and before
+/// another did.
+#[test]
+fn a_lost_entry_is_asked_for_again_for_who_missed_it() {
+    let mut bench = Bench::new();
+    let entries: Vec<_> = (1..=3).map(|nth| core("cert-ee", nth)).collect();
+    let lost = entries[1].id.key();
+    let stream = bench.receiving("cert-ee");
+    let carriers = (1..).zip(&entries).map(|(seq, core)| carrier(seq, &["cert-ee"], signed(core.clone())));
+    bench.frames(stream, carriers.collect());
+    bench.pass(200);
+    consumer(&mut bench, 1, "soc");
+    bench.input(Input::ConsumerAcked { consumer: ConsumerId(1), seq: 3 });
+    bench.pass(200);
+    bench.damage(2);
+    bench.handed.clear();
+    consumer(&mut bench, 2, "siem");
+    bench.input(Input::ConsumerAcked { consumer: ConsumerId(2), seq: 3 });
+    assert_eq!(bench.handed, [entries[0].id.key(), entries[2].id.key()]);
+    // The feed is read again from its start, and the cursor stays.
+    bench.pass(6_000);
+    assert!(bench.closed.contains(&stream));
+    let again = bench.greeted("cert-ee", Role::Receiver, 2);
+    bench.frames(again, vec![Frame::Skip(Skip { to: Mark::START, dropped: 0 })]);
+    bench.sent.clear();
+    bench.frames(again, (1..).zip(&entries).map(|(seq, core)| have(seq, core)).collect());
+    bench.pass(100);
+    assert_eq!((bench.wants(), bench.cursor("cert-ee")), (vec![2], 3), "it alone is asked for");
+    bench.handed.clear();
+    bench.frames(again, vec![answer(2, &["cert-ee"], signed(entries[1].clone()))]);
+    bench.pass(200);
+    assert_eq!(bench.handed, [lost], "to the one that missed it, and not again to the other");
+    assert_eq!((bench.journal.last().unwrap().seq, bench.owed("cert-ee")), (4, vec![]));
+    assert!(bench.closed.contains(&again), "it goes on in order");
+    // A start knows it all: neither is it asked for again, nor handed again.
+    let peers = vec![peer("cert-ee"), peer("cert-pl")];
+    let (ledger, journal, seen) = (bench.ledger.clone(), bench.journal.clone(), bench.seen.clone());
+    let mut started = Bench::started(peers, ledger, journal, seen);
+    consumer(&mut started, 1, "soc");
+    started.pass(200);
+    assert_eq!(started.handed, []);
+    let stream = started.receiving("cert-ee");
+    started.frames(stream, vec![have(4, &entries[1])]);
+    started.pass(3_000);
+    assert_eq!((started.wants(), started.cursor("cert-ee")), (vec![], 4));
 }

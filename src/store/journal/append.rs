@@ -167,7 +167,7 @@ impl<D: Disk> Journal<D> {
     pub fn commit(&mut self, batch: Batch) -> JournalEnds {
         for (entry, offset) in batch.entries {
             self.active.index.add(&CarrierHead::of(&entry), offset);
-            self.ledger.apply_arrival(entry.arrived);
+            self.ledger.apply_carrier(entry.envelope.key(), entry.seq, entry.arrived);
             self.tail.push(entry);
         }
         batch.notes.iter().for_each(|note| self.ledger.apply(note));

@@ -42,7 +42,7 @@ fn index_of_other_format_is_refused() {
     drop(journal);
     let name = disk.list().unwrap().into_iter().find(|name| name.ends_with(".idx")).unwrap();
     let mut newer = disk.content(&name).unwrap();
-    newer[7] = b'3';
+    newer[7] = b'9';
     disk.put(&name, newer.clone());
     let error = open_with(&disk, TINY, 2).unwrap_err();
     assert!(matches!(&error, JournalError::Format(other) if other.is_newer()), "{error}");

@@ -223,7 +223,7 @@ fn replay(disk: &impl Disk, listed: Listed, is_newest: bool) -> Result<Replay, J
                         index.add(&head, at);
                         carried += scan.at() - at;
                         kept = if at < start { carried } else { kept };
-                        ledger.apply_arrival(head.arrived);
+                        ledger.apply_carrier(head.key, head.mark.seq, head.arrived);
                     }
                     Piece::Note(note) => ledger.apply(&note),
                     Piece::Retired(first) => oldest = oldest.max(first),

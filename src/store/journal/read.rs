@@ -13,11 +13,11 @@ use super::walk::closed_place;
 use super::{Closed, Journal, weight};
 use crate::envelope::content::is_same_content;
 use crate::envelope::{Envelope, IdScheme};
-use crate::identity::{Check, EventId};
-use crate::limits::TWINS_MAX;
+use crate::identity::{Check, EventId, EventKey};
+use crate::limits::{LOSSES_MAX, TWINS_MAX};
 use crate::protocol::io::Read;
 use crate::record::bytes::decode_entry;
-use crate::record::{Entry, Twin};
+use crate::record::{BrokenEntry, Entry, Twin};
 use crate::store::disk::Disk;
 use crate::store::index::{self, Place, Summary};
 use crate::store::seen::Covered;
@@ -58,7 +58,7 @@ impl Located {
     /// [`JournalError`]: the first entry itself is damaged, or (`Io`, not found) retention was faster: locate again.
     pub fn read(&self, disk: &impl Disk, bytes_max: usize) -> Result<Read, JournalError> {
         let mut scan = Scan::new(disk, &self.name, self.salt, self.bytes.start);
-        let mut read = Read { after: self.before, lost: 0, entries: Vec::new() };
+        let mut read = Read { after: self.before, ..Read::default() };
         let mut bytes = 0;
         while scan.at() < self.bytes.end && (bytes < bytes_max || read.entries.is_empty()) {
             let at = scan.at();
@@ -143,7 +143,7 @@ impl<D: Disk> Journal<D> {
             match self.locate(after) {
                 Ok(Some(located)) => return Ok(Found::OnDisk(located)),
                 Ok(None) => {
-                    return Ok(Found::InMemory(Read { after: self.last(), lost: 0, entries: Vec::new() }));
+                    return Ok(Found::InMemory(Read { after: self.last(), ..Read::default() }));
                 }
                 Err(fault @ JournalError::Damaged { .. }) => {
                     let (summary, _) = self.segment_with(after + 1).ok_or(fault)?;
@@ -174,16 +174,26 @@ impl<D: Disk> Journal<D> {
         seq
     }
 
-    /// Says how many entries behind `after_seq` the read had to pass over. What retention took is counted by it.
+    /// Says how many entries behind `after_seq` the read had to pass over, and which. What retention took is counted by
+    /// it.
     pub fn counted(&self, mut read: Read, after_seq: u64) -> Read {
-        read.lost = read.after.seq.saturating_sub(after_seq.max(self.floor().seq));
+        let from = after_seq.max(self.floor().seq);
+        read.lost = read.after.seq.saturating_sub(from);
+        let lost = (from + 1..=read.after.seq).take(LOSSES_MAX);
+        read.broken = lost.filter_map(|seq| Some(BrokenEntry { seq, key: self.key_of(seq)? })).collect();
         read
+    }
+
+    /// The key of entry `seq`, which the index knows although the entry may be broken.
+    fn key_of(&self, seq: u64) -> Option<EventKey> {
+        let (summary, _) = self.segment_with(seq).filter(|(summary, _)| summary.holds(seq))?;
+        self.place(&summary, seq).ok().map(|place| place.key)
     }
 
     /// The same from memory alone; `None` where the disk is needed.
     pub fn read_tail(&self, after_seq: u64, bytes_max: usize) -> Option<Read> {
         if after_seq >= self.last().seq {
-            return Some(Read { after: self.last(), lost: 0, entries: Vec::new() });
+            return Some(Read { after: self.last(), ..Read::default() });
         }
         let start = after_seq.max(self.floor().seq);
         // The entry before is needed too, for its check.
@@ -192,7 +202,7 @@ impl<D: Disk> Journal<D> {
             None if self.floor().seq == start => (self.floor(), self.tail.position(start + 1)?),
             None => return None,
         };
-        let mut read = Read { after: before, lost: 0, entries: Vec::new() };
+        let mut read = Read { after: before, ..Read::default() };
         let mut bytes = 0;
         for entry in self.tail.entries.range(from..) {
             if bytes >= bytes_max && !read.entries.is_empty() {
@@ -339,7 +349,7 @@ impl<D: Disk> Journal<D> {
     /// [`JournalError::Io`] alone.
     pub fn entry(&self, seq: u64) -> Result<Option<Arc<Entry>>, JournalError> {
         let Some(entry) = self.raw_entry(seq)? else { return Ok(None) };
-        let mut read = Read { after: Mark::START, lost: 0, entries: vec![entry] };
+        let mut read = Read { entries: vec![entry], ..Read::default() };
         self.add_twins(&mut read)?;
         Ok(read.entries.pop())
     }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::*;
 use crate::envelope::IdScheme;
 use crate::identity::{Check, CoreDigest, EventId, EventKey, ProjectName, PublisherName};
-use crate::record::{ConsumerName, Cure, FeedState, NewRecord, Note, Owed, RejectedPlace};
+use crate::record::{ConsumerName, Cure, FeedState, Loss, NewRecord, Note, Owed, RejectedPlace};
 use crate::store::memory_disk::MemoryDisk;
 use crate::store::segment::{self, JournalError};
 use crate::store::testing::{START, carrier, carrier_of, carrier_with, foreign, fresh, name};
@@ -56,6 +56,11 @@ pub(super) fn segment_names(disk: &MemoryDisk) -> Vec<String> {
     names
 }
 
+fn lost() -> Loss {
+    let had_by = ["siem", "soc"].map(|name| ConsumerName::parse(name).unwrap()).into();
+    Loss { seq: 4, had_by, taken: Some(9) }
+}
+
 fn every_note() -> Vec<Note> {
     let peer = name("cert-ee");
     let mark = |seq: u64| Mark { seq, check: Check([seq as u8; 16]) };
@@ -86,6 +91,7 @@ fn every_note() -> Vec<Note> {
         Note::Settled { peer: peer.clone(), seq: 71 },
         Note::Rejected { peer: peer.clone(), place },
         Note::Missing { consumer: consumer.clone(), to: 3, count: 2 },
+        Note::Lost { key: EventKey([3; 16]), loss: lost() },
         Note::Position { consumer, seq: 3, own: true },
         Note::Floor(START.plus_ms(5)),
         Note::Steady(START.plus_ms(6)),

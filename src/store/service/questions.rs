@@ -10,7 +10,6 @@ use crate::protocol::io::Read;
 use crate::record::Entry;
 use crate::store::engine::{Derived, StoreError};
 use crate::store::links::Row;
-use crate::wire::Mark;
 
 /// Entries that a prefix of a UUID may find.
 const FOUND_MAX: usize = 100;
@@ -44,7 +43,7 @@ impl Store {
     }
 
     fn marked(&self, entries: Vec<Arc<Entry>>) -> Result<Vec<Arc<Entry>>, StoreError> {
-        let mut read = Read { after: Mark::START, lost: 0, entries };
+        let mut read = Read { entries, ..Read::default() };
         asked(&self.shared, &self.writes, Derived::Links, |engine| engine.links.mark(&mut read))?;
         Ok(read.entries)
     }

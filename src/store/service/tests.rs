@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::*;
 use crate::identity::EventKey;
 use crate::protocol::io::{Reader, StreamId};
+use crate::record::BrokenEntry;
 use crate::store::index::HEAD_BYTES as INDEX_HEAD_BYTES;
 use crate::store::testing::{DAY_MS, START, carrier, carrier_of, name, now};
 
@@ -327,6 +328,11 @@ fn a_broken_record_costs_itself_alone_and_is_counted() {
     assert_eq!(seqs, (1..=500).filter(|seq| ![7, 50, 51].contains(seq)).collect::<Vec<_>>());
     assert_eq!(lost, 3);
     assert_eq!(world.store.stats().problems.len(), 3);
+    // The index still knows which they are.
+    world.store.handle(Output::Read { reader: Reader::Feed(StreamId(1)), after_seq: 49, bytes_max: 1 });
+    let Input::Entries { read, .. } = world.next() else { panic!("not entries") };
+    let key = |n| carrier_of("cert-at", n, 40, START).envelope.envelope().key();
+    assert_eq!(read.broken, [50, 51].map(|seq| BrokenEntry { seq, key: key(seq - 1) }));
     // Nobody else stumbles over it.
     assert!(world.store.entry(50).unwrap().is_none() && world.store.entry(52).unwrap().is_some());
     assert!(

@@ -1,0 +1,145 @@
+//! Entries that this journal held and can no longer read, so that peers are asked for them again. What comes again is
+//! stored under a new seq; a consumer that had it before it broke does not get it twice. Nothing is asked for here.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::identity::EventKey;
+use crate::limits::LOSSES_MAX;
+use crate::record::ConsumerName;
+
+/// An entry whose record is broken, as the index knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BrokenEntry {
+    pub seq: u64,
+    pub key: EventKey,
+}
+
+/// An entry that is lost, and perhaps taken again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Loss {
+    pub seq: u64,
+    /// Consumers that acknowledged it.
+    pub had_by: BTreeSet<ConsumerName>,
+    /// The seq under which it was stored again.
+    pub taken: Option<u64>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Losses(BTreeMap<EventKey, Loss>);
+
+impl Losses {
+    /// Remembers a loss. If an entry is lost a second time, the consumers that had it before stay known. At most
+    /// [`LOSSES_MAX`] are remembered: one that all consumers are done with gives way (`passed` is the lowest position),
+    /// or else the oldest that is still asked for. If neither exists, the new one is missing and not asked for.
+    pub fn add(&mut self, key: EventKey, mut loss: Loss, passed: u64) {
+        if let Some(known) = self.0.get(&key) {
+            loss.had_by.extend(known.had_by.iter().cloned());
+        } else if self.0.len() >= LOSSES_MAX {
+            self.0.retain(|_, loss| loss.taken.is_none_or(|seq| seq > passed));
+            let asked_for = self.0.iter().filter(|(_, loss)| loss.taken.is_none());
+            let oldest = asked_for.min_by_key(|(_, loss)| loss.seq).map(|(key, _)| *key);
+            if self.0.len() >= LOSSES_MAX && oldest.is_none_or(|key| self.0.remove(&key).is_none()) {
+                return;
+            }
+        }
+        self.0.insert(key, loss);
+    }
+
+    /// Is the loss of entry `seq` known?
+    pub fn knows(&self, entry: BrokenEntry) -> bool {
+        self.0.get(&entry.key).is_some_and(|loss| loss.seq >= entry.seq)
+    }
+
+    /// May a copy be taken, though the seen set knows it?
+    pub fn wants(&self, key: EventKey) -> bool {
+        self.0.get(&key).is_some_and(|loss| loss.taken.is_none())
+    }
+
+    /// The entry with `key` was stored as `seq`.
+    pub fn stored(&mut self, key: EventKey, seq: u64) {
+        if let Some(loss) = self.0.get_mut(&key).filter(|loss| loss.taken.is_none() && loss.seq < seq) {
+            loss.taken = Some(seq);
+        }
+    }
+
+    /// The loss that entry `seq` makes up for.
+    pub fn made_up_by(&self, key: EventKey, seq: u64) -> Option<&Loss> {
+        self.0.get(&key).filter(|loss| loss.taken == Some(seq))
+    }
+
+    /// The position of `consumer` moved by acknowledgements: it had been handed what lies there before it broke.
+    pub fn acked(&mut self, consumer: &ConsumerName, after: u64, to: u64) {
+        for loss in self.0.values_mut().filter(|loss| after < loss.seq && loss.seq <= to) {
+            loss.had_by.insert(consumer.clone());
+        }
+    }
+
+    /// `consumer` is to get again what lies behind `seq`.
+    pub fn rewound(&mut self, consumer: &ConsumerName, seq: u64) {
+        for loss in self.0.values_mut().filter(|loss| loss.seq > seq) {
+            loss.had_by.remove(consumer);
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (&EventKey, &Loss)> {
+        self.0.iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn consumer(name: &str) -> ConsumerName {
+        ConsumerName::parse(name).unwrap()
+    }
+
+    fn loss(seq: u64, had_by: &[&str]) -> Loss {
+        Loss { seq, had_by: had_by.iter().map(|name| consumer(name)).collect(), taken: None }
+    }
+
+    #[test]
+    fn a_loss_is_made_up_for_once() {
+        let (mut losses, key) = (Losses::default(), EventKey([1; 16]));
+        losses.add(key, loss(5, &["soc"]), 0);
+        losses.stored(key, 5);
+        assert!(losses.wants(key), "that was the entry that is lost");
+        losses.stored(key, 9);
+        assert!(!losses.wants(key) && losses.made_up_by(key, 5).is_none());
+        losses.acked(&consumer("late"), 4, 5);
+        losses.acked(&consumer("other"), 5, 90);
+        losses.add(key, loss(9, &["siem"]), 0);
+        losses.stored(key, 12);
+        let had_by = |losses: &Losses| losses.made_up_by(key, 12).unwrap().had_by.clone();
+        assert_eq!(had_by(&losses), ["late", "siem", "soc"].map(consumer).into());
+        losses.rewound(&consumer("soc"), 8);
+        losses.rewound(&consumer("siem"), 9);
+        assert_eq!(had_by(&losses), ["late", "siem"].map(consumer).into());
+    }
+
+    /// What is done with gives way first, then what is asked for longest.
+    #[test]
+    fn losses_are_bounded() {
+        let mut losses = Losses::default();
+        let key = |nth: u64| EventKey(u128::from(nth).to_be_bytes());
+        let max = LOSSES_MAX as u64;
+        (1..=max).for_each(|nth| losses.add(key(nth), loss(nth, &[]), 0));
+        losses.stored(key(7), 2 * max);
+        losses.add(key(max + 1), loss(max + 1, &[]), 2 * max);
+        assert!(losses.made_up_by(key(7), 2 * max).is_none() && losses.wants(key(1)));
+        losses.add(key(max + 2), loss(max + 2, &[]), 2 * max);
+        assert!(!losses.wants(key(1)) && losses.wants(key(2)) && losses.wants(key(max + 2)));
+        (1..=max + 2).for_each(|nth| losses.stored(key(nth), 2 * max + nth));
+        losses.add(key(max + 3), loss(max + 3, &[]), 2 * max);
+        assert!(!losses.wants(key(max + 3)), "each is still to be passed by a consumer");
+        assert_eq!(losses.len(), LOSSES_MAX);
+    }
+}
