@@ -11,6 +11,9 @@ pub const FRAME_HEAD_BYTES: usize = 12;
 /// The largest record: the largest envelope with its path, or a feed's state with all that it is owed.
 pub const RECORD_BYTES_MAX: usize = crate::limits::FRAME_BYTES_MAX;
 
+/// How often CRCs over all that lies behind a broken place are computed, at most.
+const CRC_PASSES: usize = 16;
+
 /// A whole frame that was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Found {
@@ -69,15 +72,34 @@ pub fn look(bytes: &[u8], salt: u32) -> Look {
 
 /// Is there, behind the broken place at offset `at` where `bytes` begins, a whole frame of a batch that
 /// began behind that place?
+///
+/// The first frame of a batch names its own offset, which a publisher cannot foresee: those are looked at first, then
+/// all others. Each pass computes CRCs over at most [`CRC_PASSES`] times what is there, or else an envelope full of
+/// lengths that lie could keep a start busy for hours.
 pub fn holds_later(bytes: &[u8], salt: u32, at: u64) -> bool {
-    let written = without_zeros(bytes);
-    (0..written.len()).any(|ahead| {
-        if bytes.len() - ahead < FRAME_HEAD_BYTES {
+    let begins = |batch: u64, here: u64| batch == here && batch > at;
+    let belongs = |batch: u64, here: u64| batch > at && batch <= here;
+    any_whole(bytes, salt, at, begins) || any_whole(bytes, salt, at, belongs)
+}
+
+/// Is there a whole frame whose batch, where it lies, `fits`?
+fn any_whole(bytes: &[u8], salt: u32, at: u64, fits: impl Fn(u64, u64) -> bool) -> bool {
+    let mut left = bytes.len().max(RECORD_BYTES_MAX) * CRC_PASSES;
+    // Cheap tests first: this runs at every byte behind a broken record.
+    (0..without_zeros(bytes).len()).any(|ahead| {
+        let rest = &bytes[ahead..];
+        if rest.len() < FRAME_HEAD_BYTES || !fits(word(rest, 8).into(), at + ahead as u64) {
             return false;
         }
-        let batch = u64::from(word(&bytes[ahead..ahead + FRAME_HEAD_BYTES], 8));
-        // Cheap tests first: this runs at every byte behind a broken record.
-        batch > at && batch <= at + ahead as u64 && matches!(look(&bytes[ahead..], salt), Look::Whole(_))
+        let len = word(rest, 0) as usize;
+        if len > RECORD_BYTES_MAX || len > rest.len() {
+            return false;
+        }
+        if left == 0 {
+            return false;
+        }
+        left = left.saturating_sub(len.max(1));
+        matches!(look(rest, salt), Look::Whole(_))
     })
 }
 
@@ -134,5 +156,16 @@ mod tests {
         bytes.extend(framed(b"a record", 1037));
         assert!(holds_later(&bytes, 7, 1000));
         assert!(!holds_later(&bytes, 7, 1037));
+    }
+
+    /// An envelope full of lengths that lie would have each of them checked to its end. A batch that began behind it is
+    /// found all the same, by its first frame.
+    #[test]
+    fn lengths_that_lie_are_checked_up_to_a_bound() {
+        let lie = [&(1u32 << 20).to_le_bytes()[..], &[9; 4], &1001u32.to_le_bytes()].concat();
+        let lies = lie.repeat(1 << 17);
+        let behind = |batch: u32| [&lies[..], &framed(b"a record", batch)].concat();
+        assert!(!holds_later(&behind(1001), 7, 1000), "nothing is left to check it with");
+        assert!(holds_later(&behind(1000 + lies.len() as u32), 7, 1000));
     }
 }
