@@ -9,6 +9,7 @@ mod cache_tests;
 mod compact;
 #[cfg(test)]
 mod compact_tests;
+mod find;
 #[cfg(test)]
 mod format_tests;
 #[cfg(test)]
@@ -34,6 +35,7 @@ use crate::time::Timestamp;
 use crate::wire::Mark;
 
 pub use append::{AppendError, Batch};
+pub use find::Search;
 pub use open::{Opening, WentBack};
 pub use read::{Found, Located};
 pub use retain::Retirement;

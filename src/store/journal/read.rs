@@ -6,14 +6,14 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use uuid::Uuid;
 
+use super::find::seqs_in;
 use super::open::indexed_again;
 use super::walk::closed_place;
-use super::{Closed, Journal, weight};
+use super::{Journal, weight};
 use crate::envelope::content::is_same_content;
 use crate::envelope::{Envelope, IdScheme};
-use crate::identity::{Check, EventId, EventKey};
+use crate::identity::{Check, EventKey};
 use crate::limits::{LOSSES_MAX, TWINS_MAX};
 use crate::protocol::io::Read;
 use crate::record::bytes::decode_entry;
@@ -312,37 +312,6 @@ impl<D: Disk> Journal<D> {
         Ok(newest)
     }
 
-    /// The stored envelope of an identity: the latest, should there be two.
-    ///
-    /// # Errors
-    /// [`JournalError`].
-    pub fn fetch(&self, id: &EventId) -> Result<Option<Arc<Entry>>, JournalError> {
-        for seq in self.seqs_between(id.uuid, id.uuid, usize::MAX)? {
-            if let Some(entry) = self.entry(seq)?
-                && entry.envelope.id() == id
-            {
-                return Ok(Some(entry));
-            }
-        }
-        Ok(None)
-    }
-
-    /// Entries whose UUID begins with these hexadecimal digits (dashes are passed over), at most `limit`.
-    /// Empty for what is no such prefix of 8 or more.
-    ///
-    /// # Errors
-    /// [`JournalError`].
-    pub fn find_by_uuid_prefix(&self, prefix: &str, limit: usize) -> Result<Vec<Arc<Entry>>, JournalError> {
-        let Some((low, high)) = prefix_range(prefix) else {
-            return Ok(Vec::new());
-        };
-        let mut entries = Vec::new();
-        for seq in self.seqs_between(low, high, limit)? {
-            entries.extend(self.entry(seq)?);
-        }
-        Ok(entries)
-    }
-
     /// The entry with this seq, where it can be read.
     ///
     /// # Errors
@@ -354,35 +323,13 @@ impl<D: Disk> Journal<D> {
         Ok(read.entries.pop())
     }
 
-    /// Seqs of carriers with such a UUID, newest segment first, at most `limit`.
-    fn seqs_between(&self, low: Uuid, high: Uuid, limit: usize) -> Result<Vec<u64>, JournalError> {
-        let mut seqs = self.active.index.between(low, high, limit);
-        for closed in self.closed.iter().rev() {
-            if seqs.len() >= limit {
-                break;
-            }
-            seqs.extend(self.seqs_in(closed, (low, high), limit - seqs.len())?);
-        }
-        Ok(seqs)
-    }
-
-    fn seqs_in(
-        &self,
-        closed: &Closed,
-        (low, high): (Uuid, Uuid),
-        limit: usize,
-    ) -> Result<Vec<u64>, JournalError> {
-        let (disk, summary) = (&*self.disk, &closed.summary);
-        let found = index::between_on_disk(disk, summary, (low, high), limit);
-        found.or_else(|_| Ok(indexed_again(disk, summary)?.between(low, high, limit)))
-    }
-
     /// The oldest entries before `below` with the content of `envelope`, at most [`TWINS_MAX`].
     pub(super) fn stored_twins(&self, envelope: &Envelope, below: u64) -> Result<Vec<Twin>, JournalError> {
         let uuid = envelope.id().uuid;
         let mut seqs = Vec::new();
         for closed in self.closed.iter().filter(|closed| closed.summary.content > 0) {
-            seqs.extend(self.seqs_in(closed, (uuid, uuid), TWIN_CANDIDATES_MAX - seqs.len())?);
+            let left = TWIN_CANDIDATES_MAX - seqs.len();
+            seqs.extend(seqs_in(&*self.disk, &closed.summary, (uuid, uuid), left)?);
             if seqs.len() >= TWIN_CANDIDATES_MAX {
                 break;
             }
@@ -436,15 +383,4 @@ pub(super) fn is_twin(entry: &Entry, envelope: &Envelope) -> bool {
     let (other, id) = (entry.envelope.id(), envelope.id());
     let same_id = entry.envelope.core().ids == IdScheme::Content && other.uuid == id.uuid && other != id;
     same_id && is_same_content(&entry.envelope.core().body, &envelope.core().body)
-}
-
-/// The lowest and the highest UUID that begin with these digits.
-fn prefix_range(prefix: &str) -> Option<(Uuid, Uuid)> {
-    let digits: String = prefix.chars().filter(|c| *c != '-').collect();
-    if !(8..=32).contains(&digits.len()) {
-        return None;
-    }
-    let low = u128::from_str_radix(&format!("{digits:0<32}"), 16).ok()?;
-    let high = u128::from_str_radix(&format!("{digits:f<32}"), 16).ok()?;
-    (!digits.contains('+')).then(|| (Uuid::from_u128(low), Uuid::from_u128(high)))
 }

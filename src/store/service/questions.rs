@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use super::Store;
 use super::remake::asked;
+use super::{Store, reader};
 use crate::identity::{EventId, EventKey};
 use crate::protocol::io::Read;
 use crate::record::Entry;
@@ -29,7 +29,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub fn fetch(&self, id: &EventId) -> Result<Option<Arc<Entry>>, StoreError> {
-        let found = self.shared.engine().journal.fetch(id)?;
+        let found = reader::fetch(&self.shared, id)?;
         Ok(self.marked(found.into_iter().collect())?.pop())
     }
 

@@ -2,11 +2,14 @@
 //! so that a slow old segment never holds up what is being decided.
 
 use std::io;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender};
 
 use super::remake::asked;
 use super::{Shared, Write};
+use crate::identity::EventId;
 use crate::protocol::io::{Input, Output, Read, Reader};
+use crate::record::Entry;
 use crate::store::engine::{Derived, Problem, StoreError};
 use crate::store::journal::Found;
 use crate::store::segment::JournalError;
@@ -49,7 +52,7 @@ fn answer(
             Input::Entries { reader, read }
         }
         Output::Fetch { ticket, id } => {
-            let entry = or_problem(shared, shared.engine().journal.fetch(&id))?;
+            let entry = or_problem(shared, fetch(shared, &id))?;
             Input::Fetched { ticket, entry: entry.flatten() }
         }
         Output::CheckMarks { ticket, marks } => {
@@ -69,6 +72,18 @@ fn or_problem<T>(shared: &Shared, result: Result<T, JournalError>) -> Result<Opt
         }
         other => other.map(Some),
     }
+}
+
+/// The stored envelope of an identity, without holding the engine while indexes and segments are read.
+pub(super) fn fetch(shared: &Shared, id: &EventId) -> Result<Option<Arc<Entry>>, JournalError> {
+    let search = shared.engine().journal.search_for(id);
+    for seq in search.run(&*shared.disk)? {
+        let found = read(shared, seq - 1, 0)?.entries.into_iter().next();
+        if let Some(entry) = found.filter(|entry| entry.seq == seq && entry.envelope.id() == id) {
+            return Ok(Some(entry));
+        }
+    }
+    Ok(None)
 }
 
 /// Reads without holding the engine. A damaged entry is passed over, counted, and shown as a problem.

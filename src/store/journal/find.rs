@@ -1,0 +1,117 @@
+//! Finding entries by identity. What to look through is taken from the journal ([`Journal::search`], cheap), and the
+//! indexes of closed segments are then read without it ([`Search::run`]): there may be hundreds of them.
+
+use std::io;
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::Journal;
+use super::open::indexed_again;
+use crate::identity::EventId;
+use crate::record::Entry;
+use crate::store::disk::Disk;
+use crate::store::index::{self, Summary};
+use crate::store::segment::JournalError;
+
+/// Seqs of carriers with such a UUID, newest segment first.
+#[derive(Clone, Debug)]
+pub struct Search {
+    range: (Uuid, Uuid),
+    limit: usize,
+    /// From the segment that is written.
+    seqs: Vec<u64>,
+    /// Newest first.
+    closed: Vec<Summary>,
+}
+
+impl Search {
+    /// Looks through the closed segments. One that retention took meanwhile holds nothing.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn run(self, disk: &impl Disk) -> Result<Vec<u64>, JournalError> {
+        let Self { range, limit, mut seqs, closed } = self;
+        for summary in &closed {
+            if seqs.len() >= limit {
+                break;
+            }
+            let found = seqs_in(disk, summary, range, limit - seqs.len());
+            match found {
+                Err(JournalError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+                found => seqs.extend(found?),
+            }
+        }
+        Ok(seqs)
+    }
+}
+
+/// Seqs of carriers with such a UUID in one closed segment, at most `limit`.
+///
+/// # Errors
+/// [`JournalError`].
+pub(super) fn seqs_in(
+    disk: &impl Disk,
+    summary: &Summary,
+    range: (Uuid, Uuid),
+    limit: usize,
+) -> Result<Vec<u64>, JournalError> {
+    let found = index::between_on_disk(disk, summary, range, limit);
+    found.or_else(|_| Ok(indexed_again(disk, summary)?.between(range.0, range.1, limit)))
+}
+
+impl<D: Disk> Journal<D> {
+    /// What to look through for UUIDs from `low` to `high`, both included.
+    pub fn search(&self, low: Uuid, high: Uuid, limit: usize) -> Search {
+        let seqs = self.active.index.between(low, high, limit);
+        let closed = self.closed.iter().rev().map(|closed| closed.summary);
+        Search { range: (low, high), limit, seqs, closed: closed.collect() }
+    }
+
+    /// What to look through for entry `id`.
+    pub fn search_for(&self, id: &EventId) -> Search {
+        self.search(id.uuid, id.uuid, usize::MAX)
+    }
+
+    /// The stored envelope of an identity: the latest, should there be two.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn fetch(&self, id: &EventId) -> Result<Option<Arc<Entry>>, JournalError> {
+        for seq in self.search_for(id).run(&*self.disk)? {
+            if let Some(entry) = self.entry(seq)?
+                && entry.envelope.id() == id
+            {
+                return Ok(Some(entry));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Entries whose UUID begins with these hexadecimal digits (dashes are passed over), at most `limit`.
+    /// Empty for what is no such prefix of 8 or more.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn find_by_uuid_prefix(&self, prefix: &str, limit: usize) -> Result<Vec<Arc<Entry>>, JournalError> {
+        let Some((low, high)) = prefix_range(prefix) else {
+            return Ok(Vec::new());
+        };
+        let mut entries = Vec::new();
+        for seq in self.search(low, high, limit).run(&*self.disk)? {
+            entries.extend(self.entry(seq)?);
+        }
+        Ok(entries)
+    }
+}
+
+/// The lowest and the highest UUID that begin with these digits.
+fn prefix_range(prefix: &str) -> Option<(Uuid, Uuid)> {
+    let digits: String = prefix.chars().filter(|c| *c != '-').collect();
+    if !(8..=32).contains(&digits.len()) {
+        return None;
+    }
+    let low = u128::from_str_radix(&format!("{digits:0<32}"), 16).ok()?;
+    let high = u128::from_str_radix(&format!("{digits:f<32}"), 16).ok()?;
+    (!digits.contains('+')).then(|| (Uuid::from_u128(low), Uuid::from_u128(high)))
+}
