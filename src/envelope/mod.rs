@@ -137,7 +137,15 @@ pub struct Envelope {
     pub(in crate::envelope) key: EventKey,
 }
 
+/// What a link takes in memory, about: two identities and a type, each text by itself.
+const LINK_BYTES: usize = 256;
+
 impl Envelope {
+    /// Bytes of memory that it takes, about. Links take several times what they have on the wire.
+    pub fn weight(&self) -> usize {
+        self.bytes.len() + self.core.links.len() * LINK_BYTES
+    }
+
     /// The COSE_Sign1, tag included, as it came. Its unprotected header is neither signed nor part of the digest.
     pub fn bytes(&self) -> &Bytes {
         &self.bytes

@@ -15,6 +15,10 @@ use crate::wire::Mark;
 /// Records that gather for one batch before feeds are read on.
 const QUEUED_MAX: usize = 8_192;
 
+/// Bytes of memory that carriers take, gathering or being written, before feeds are read on: twice what one read of a
+/// feed may bring. What is local is not held up by it.
+const QUEUED_BYTES_MAX: usize = 16 * 1024 * 1024;
+
 #[derive(Debug, Default)]
 pub struct Appender {
     queued: Vec<NewRecord>,
@@ -34,6 +38,8 @@ pub struct Appender {
 pub struct Batch {
     pub ticket: Option<Ticket>,
     pub carriers: Vec<Appended>,
+    /// What their envelopes take in memory.
+    bytes: usize,
     /// In the order written, for the durable ledger.
     pub notes: Vec<Note>,
     /// Submissions that this batch answers: their own, and duplicates of what is in it.
@@ -54,7 +60,9 @@ pub struct Appended {
 impl Appender {
     /// `source` is as in [`Appended`].
     pub fn push_carrier(&mut self, carrier: NewCarrier, source: Option<(PublisherName, StreamId)>) {
-        self.gathering.carriers.push(Appended { key: carrier.envelope.envelope().key(), source });
+        let envelope = carrier.envelope.envelope();
+        self.gathering.bytes += envelope.weight();
+        self.gathering.carriers.push(Appended { key: envelope.key(), source });
         self.queued.push(NewRecord::Carrier(carrier));
         self.urgent = true;
     }
@@ -188,11 +196,36 @@ impl Appender {
 
     /// Is there room for more carriers of peers before a batch was written?
     pub fn has_room(&self) -> bool {
-        self.queued.len() < QUEUED_MAX
+        let batches = self.outstanding.iter().chain([&self.gathering]);
+        self.queued.len() < QUEUED_MAX && batches.map(|batch| batch.bytes).sum::<usize>() < QUEUED_BYTES_MAX
     }
 
     /// Nothing is queued and everything is answered.
     pub fn is_idle(&self) -> bool {
         self.outstanding.is_empty() && !self.has_something()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::testing::{START, carrier_of};
+
+    /// A peer sends large events faster than the disk takes them.
+    #[test]
+    fn carriers_that_wait_are_bounded_in_bytes() {
+        let (mut appender, mut ledger) = (Appender::default(), Ledger::default());
+        let mut sent = 0;
+        while appender.has_room() {
+            appender.push_carrier(carrier_of("cert-ee", sent, 1_000_000, START), None);
+            sent += 1;
+        }
+        assert!((16..=18).contains(&sent), "{sent} of a MB each");
+        let now = Tick::default();
+        let output = appender.flush(&ledger, Rules::default(), now, || Ticket(1));
+        assert!(output.is_some() && !appender.has_room(), "they are still to be written");
+        assert!(appender.answered(Ticket(1)).is_some() && appender.has_room());
+        appender.push_note(Note::Steady(START), &mut ledger, now);
+        assert!(appender.has_room());
     }
 }

@@ -215,5 +215,5 @@ impl Tail {
 
 /// Bytes that an entry counts for, in a read and in memory.
 fn weight(entry: &Entry) -> usize {
-    entry.envelope.bytes().len() + 256
+    entry.envelope.weight() + 256
 }
