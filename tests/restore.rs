@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use support::events::made;
 use support::node::copy_dir;
 use support::shape::{mesh, together};
@@ -142,4 +142,45 @@ fn a_named_consumer_goes_on_after_a_restore() {
     nodes[1].start();
     let handed: Vec<_> = Consumer::open(&nodes[1], &soc).take(30).iter().map(Handed::id).collect();
     assert_eq!(handed, [&early[10..], &late[..]].concat(), "it starts anew from its position in the copy");
+}
+
+/// Real damage in the middle of an older segment: the node starts with all that is whole, names file and offset with
+/// the page that helps, and counts what a consumer cannot get.
+#[test]
+fn damage_in_an_older_segment_is_named_and_counted() {
+    const EVENTS: usize = 3_000;
+    let mut node = Node::init("cert-at");
+    node.configure("journal", "keep_bytes", "\"8MB\"");
+    node.start();
+    let lines: Vec<String> = (0..EVENTS).map(|number| made(number, 1_500)).collect();
+    node.publish(&lines);
+    let request = json!({"consumer": "soc", "own": true});
+    node.cli(&["tail", "--consumer", "soc", "--own", "--count", "1"]);
+    node.stop();
+    let journal = node.dir().join("journal");
+    let names = std::fs::read_dir(&journal).expect("a journal").map(|entry| entry.expect("an entry").path());
+    let mut segments: Vec<_> =
+        names.filter(|path| path.extension().is_some_and(|end| end == "seg")).collect();
+    segments.sort();
+    assert!(segments.len() > 2, "{segments:?}");
+    let mut bytes = std::fs::read(&segments[1]).expect("a segment");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0xff;
+    std::fs::write(&segments[1], bytes).expect("a damaged segment");
+
+    node.start();
+    let errors = node.status()["errors"].clone();
+    let file = format!("journal/{}: offset ", segments[1].file_name().expect("a name").to_string_lossy());
+    let told = |error: &Value| {
+        error["what"].as_str().is_some_and(|what| what.starts_with(&file))
+            && error["hint"] == "see \"A damaged journal\" in OPERATING.md"
+    };
+    assert!(errors.as_array().expect("a list").iter().any(told), "{errors}");
+    assert!(node.complains("config_bad"));
+    let mut soc = Consumer::open(&node, &request);
+    let last = soc.take(EVENTS - 2).last().expect("entries").seq;
+    assert_eq!(last, EVENTS as u64, "all but the first and the broken one");
+    soc.ack(last).expect("an ack can be sent");
+    soc.finish();
+    assert_eq!(node.consumer("soc")["missing"], 1);
 }

@@ -83,8 +83,11 @@ pub fn snapshot(facts: Facts<'_>, lags: &Lags) -> Snapshot {
     });
     let store_problems = stats.problems.iter().map(|problem| {
         // Damage lasts until the operator moved the file; the rest was mended and is only told.
-        let code = matches!(problem, store::Problem::DamagedSegment(_)).then_some(HealthCode::ConfigBad);
-        Problem { at: identity.started.wall, what: problem.to_string(), hint: None, code }
+        let is_damage = matches!(problem, store::Problem::DamagedSegment(_));
+        let code = is_damage.then_some(HealthCode::ConfigBad);
+        // `intelmesh check` does not read the journal.
+        let hint = is_damage.then(|| "see \"A damaged journal\" in OPERATING.md".to_owned());
+        Problem { at: identity.started.wall, what: problem.to_string(), hint, code }
     });
     let lasting = file_problems.chain(facts.lasting).chain(door_problems).chain(store_problems);
     let errors = lasting.chain(chronicle.errors().cloned()).collect();
