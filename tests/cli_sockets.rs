@@ -94,7 +94,7 @@ fn submit_puts_its_flags_on_every_form_and_exits_1_for_an_error() {
 #[test]
 fn a_closed_pipe_changes_neither_work_nor_exit_code() {
     let mut part = Part::new("in.sock");
-    let (closed, wait) = std::sync::mpsc::channel::<()>();
+    let (closed, wait) = std::sync::mpsc::sync_channel::<()>(1);
     let sent = part.serve(move |stream| {
         let mut sent = 0;
         for line in lines(&stream) {
@@ -120,7 +120,7 @@ fn a_closed_pipe_changes_neither_work_nor_exit_code() {
     assert_eq!(sent.join().unwrap(), 2_000, "all lines were sent");
 
     let mut part = Part::new("ctl.sock");
-    let (closed, wait) = std::sync::mpsc::channel::<()>();
+    let (closed, wait) = std::sync::mpsc::sync_channel::<()>(1);
     let node = part.serve(move |stream| {
         lines(&stream).next().unwrap().unwrap();
         wait.recv().unwrap();
