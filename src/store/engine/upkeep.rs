@@ -142,7 +142,8 @@ impl<D: Disk, B: SeenDb> Engine<D, B> {
     }
 
     /// Counts what lies between a consumer's position and the oldest entry still held, once: nobody had counted it when
-    /// the journal's oldest segments went, as they do when an operator moves them away.
+    /// the journal's oldest segments went, as they do when an operator moves them away. For a consumer that does not get
+    /// what this node published that is counted, too: what lay in segments that are gone nobody can say.
     pub(super) fn count_below_floor(&mut self) -> Result<Vec<(ConsumerName, u64)>, AppendError> {
         let to = self.journal.floor().seq;
         let consumers = self.journal.ledger().consumers.iter();
