@@ -32,6 +32,7 @@ use crate::local::Doors;
 use crate::protocol::io::{Event, Ticket};
 use crate::protocol::view::NodeView;
 use crate::protocol::{Input, Node, Output};
+use crate::record::ConsumerName;
 use crate::status::{HealthCode, Problem};
 use crate::store::{Store, StoreStats};
 use crate::time::Tick;
@@ -168,6 +169,9 @@ impl EventLoop {
         self.look_at_keys();
         self.chronicle.tell_held_back(now);
         self.keep_consumers(&view);
+        // One that was removed and begins anew has missed nothing.
+        let is_there = |name: &ConsumerName| view.consumers.iter().any(|consumer| consumer.name == *name);
+        self.chronicle.consumer_missing_at.retain(|name, _| is_there(name));
         self.watches.undeliverable.look(&self.parts.store, now.tick);
         if let Some(stats) = self.parts.store.stats_if_free() {
             self.watches.stats = stats;

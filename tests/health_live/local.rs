@@ -129,6 +129,19 @@ fn a_consumer_that_lost_events_is_an_incident_and_one_about_to_a_state() {
     let handed = absent.rest(std::time::Duration::from_secs(1));
     absent.ack(handed.last().unwrap().seq).unwrap();
     dropped(&node, "retention_short");
+    absent.finish();
+
+    // It loses events again, and is removed: a new consumer of that name has missed nothing.
+    wait_until("it loses events again", SOON, || {
+        node.publish(&lines(100, 1_000));
+        node.complains("feed_missing")
+    });
+    node.cli(&["consumer", "remove", "absent"]);
+    wait_until("it is gone", SOON, || node.consumer("absent").is_null() && !node.complains("feed_missing"));
+    support::pace(std::time::Duration::from_secs(2));
+    Consumer::open(&node, &json!({"consumer": "absent", "own": true})).finish();
+    wait_until("it is there again", SOON, || node.consumer("absent").is_object());
+    assert!(!node.complains("feed_missing"), "{}", node.status()["health"]);
 }
 
 #[test]
