@@ -35,6 +35,7 @@ fn a_removed_consumer_is_gone_and_begins_anew() {
 
     // A reader that is connected is turned away with the reason.
     let mut reading = Consumer::open(&node, &json!({"consumer": "soc", "own": true}));
+    wait_until("it is connected", SOON, || node.consumer("soc")["connected"] == true);
     node.cli(&["consumer", "remove", "soc"]);
     let line = reading.next_raw().unwrap().expect("a reason");
     assert_eq!(serde_json::from_str::<Value>(&line).unwrap()["code"], "removed", "{line}");

@@ -103,11 +103,11 @@ fn a_list_of_a_doors_filter_acts_when_its_file_changes() {
     node.start();
     let event = |asn: u32| format!("{{\"source.asn\":{asn},\"source.ip\":\"192.0.2.1\"}}");
     let mut bot = redis.client(0);
-    node.publish(&[event(64496), event(64499)]);
+    node.publish(&[event(64496)]);
     bot.wait_for_length("out", 1);
     fs::write(&list, "64496\n64499\n").unwrap();
     wait_until("the list is read", SOON, || node.log().contains("lists of filters read again"));
-    node.publish(&[event(64499)]);
+    node.publish(&[event(64499), event(64500)]);
     bot.wait_for_length("out", 2);
 }
 
