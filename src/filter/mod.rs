@@ -22,6 +22,7 @@ use cel::{Context, Env, IdedExpr, Value};
 use sha2::{Digest as _, Sha256};
 
 pub use facts::Facts;
+#[cfg(feature = "node")]
 pub(crate) use fault::nearest;
 pub use fault::{FaultKind, FilterFailure, FilterFault};
 pub use lists::{List, ListFault, Lists, NoLists};
