@@ -30,8 +30,8 @@ pub struct Pipeline {
     pub acks: bool,
     /// What each seq was when it was handed over.
     pub handed: BTreeMap<u64, EventKey>,
-    /// Everything that was ever handed over.
-    pub ever: BTreeSet<EventKey>,
+    /// Everything that was ever handed over, and whether an acknowledgement of it was durable then.
+    pub ever: BTreeMap<EventKey, bool>,
     /// What it acknowledged to the process that runs.
     acked: BTreeSet<u64>,
     /// The process that runs has begun, and its positions were not looked at yet.
@@ -53,7 +53,7 @@ impl Pipeline {
             stale_ack: false,
             acks: true,
             handed: BTreeMap::new(),
-            ever: BTreeSet::new(),
+            ever: BTreeMap::new(),
             acked: BTreeSet::new(),
             is_new: false,
             done: BTreeSet::new(),
@@ -80,7 +80,7 @@ impl Pipeline {
         for entry in entries {
             self.handed.insert(entry.seq, entry.envelope.key());
             self.connection.open.insert(entry.seq);
-            self.ever.insert(entry.envelope.key());
+            self.ever.entry(entry.envelope.key()).or_insert(false);
             self.highest = self.highest.max(entry.seq);
         }
         self.connection.ready = true;
@@ -132,6 +132,11 @@ impl Pipeline {
         self.acked.contains(&seq)
     }
 
+    /// Did it ever acknowledge `key`, durably then? It has that, whatever became of the node's directory.
+    pub fn has(&self, key: &EventKey) -> bool {
+        self.ever.get(key) == Some(&true)
+    }
+
     /// A new process runs: what it finds on disk shows what reached it of the last acknowledgements.
     pub fn begins(&mut self) {
         self.is_new = true;
@@ -142,7 +147,10 @@ impl Pipeline {
     pub fn durable(&mut self, position: u64, floor: u64) {
         let shown = if self.is_new { floor + 1..=position.max(floor + 1) } else { 0..=position };
         let acked = self.acked.range(shown).filter(|seq| **seq <= position);
-        self.done.extend(acked.filter_map(|seq| self.handed.get(seq)));
+        for key in acked.filter_map(|seq| self.handed.get(seq)) {
+            self.done.insert(*key);
+            self.ever.insert(*key, true);
+        }
     }
 
     /// What the new process did not find is not acknowledged to it.

@@ -86,7 +86,7 @@ impl World {
         }
         let pipeline = &self.pipelines[machine.number];
         let own = |key: &EventKey| self.witness.publishers.get(key) == Some(&machine.number);
-        let never = |key: &&EventKey| !own(key) && !pipeline.ever.contains(key);
+        let never = |key: &&EventKey| !own(key) && !pipeline.ever.contains_key(key);
         let key = self.journals[machine.number].iter().find(never)?;
         Some(format!("(2) the consumer of {} never got {key:?}", machine.name))
     }
