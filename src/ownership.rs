@@ -4,9 +4,10 @@
 
 use std::fs::{self, File, Metadata, Permissions};
 use std::io;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, fchown};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown};
 use std::path::Path;
 
+use rustix::fs::OFlags;
 use rustix::process::{Gid, Uid};
 use rustix::thread::{set_thread_gid, set_thread_groups, set_thread_uid};
 
@@ -24,17 +25,34 @@ pub fn hand_to_owner_of(dir: &Path, file: &File, most: u32) -> io::Result<()> {
     file.set_permissions(Permissions::from_mode(most & of_dir.mode()))
 }
 
-/// Gives `made`, a directory that root made in `dir`, the owner and group of `dir`.
+/// Gives `made`, a directory that root made in `dir`, the owner and group of `dir`. It must be a directory still: the
+/// owner of `dir` could have put a link to another one in its place.
 ///
 /// # Errors
 /// What the file system says.
 pub fn hand_dir_to_owner_of(dir: &Path, made: &Path) -> io::Result<()> {
-    let (owner, group) = wanted(&fs::metadata(dir)?, &fs::metadata(made)?);
+    let flags = (OFlags::NOFOLLOW | OFlags::DIRECTORY).bits().cast_signed();
+    let held = File::options().read(true).custom_flags(flags).open(made)?;
+    let (owner, group) = wanted(&fs::metadata(dir)?, &held.metadata()?);
     if is_root() && (owner.is_some() || group.is_some()) {
-        chown(made, owner, group)?;
-        File::open(made)?.sync_all()?;
+        fchown(&held, owner, group)?;
+        held.sync_all()?;
     }
     Ok(())
+}
+
+/// Is `file` a regular file, and one that the owner of `dir` may have put there? A hard link would name a file that
+/// another account owns and that lies elsewhere as well.
+///
+/// # Errors
+/// `InvalidInput` if it is not, and what the file system says.
+pub fn check_own(dir: &Path, file: &File) -> io::Result<()> {
+    let (of_dir, held) = (fs::metadata(dir)?, file.metadata()?);
+    let is_foreign_link = held.nlink() > 1 && held.uid() != of_dir.uid();
+    if held.is_file() && !is_foreign_link {
+        return Ok(());
+    }
+    Err(io::Error::new(io::ErrorKind::InvalidInput, "not a file of this directory: move it away"))
 }
 
 /// Who owns `dir`, if this process is root and that is another account: as that one it ought to act.
@@ -105,6 +123,8 @@ fn forgive(given: io::Result<()>) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::{chown, symlink};
+
     use super::*;
 
     #[test]
@@ -137,5 +157,19 @@ mod tests {
         }
         assert_eq!(other_owner(place.path()), Some((65_534, 65_534)));
         assert_eq!(account(0), "root");
+    }
+
+    /// The owner of a directory put a link in place of what root had just made in it.
+    #[test]
+    fn directory_is_not_given_away_through_link() {
+        let (place, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        symlink(elsewhere.path(), place.path().join("d")).unwrap();
+        if is_root() {
+            chown(place.path(), Some(65_534), Some(65_534)).unwrap();
+        }
+        let before = fs::metadata(elsewhere.path()).unwrap();
+        assert!(hand_dir_to_owner_of(place.path(), &place.path().join("d")).is_err());
+        let after = fs::metadata(elsewhere.path()).unwrap();
+        assert_eq!((before.uid(), before.gid()), (after.uid(), after.gid()));
     }
 }

@@ -6,8 +6,10 @@ use std::io::{self, Write};
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
-use super::{dir_of, sync_names};
-use crate::ownership::hand_to_owner_of;
+use rustix::fs::OFlags;
+
+use super::{create_new, dir_of, sync_names};
+use crate::ownership;
 
 /// What appending needs of a file.
 pub trait Appended: Write {
@@ -84,24 +86,40 @@ fn make_whole(file: &mut File, path: &Path, is_line: impl FnOnce(&[u8]) -> bool)
     Ok(whole)
 }
 
-/// Appends one line to the file at `path`, made with mode 0600 and its directory's owner if there is none: bytes and name are on disk when this
-/// returns. Lines of two programs never mix.
+/// Appends one line to the file at `path`, made with mode 0600 and its directory's owner if there is none: bytes and
+/// name are on disk when this returns. Lines of two programs never mix.
 ///
 /// # Errors
-/// What the file system says: nothing of the line is there.
+/// What the file system says: nothing of the line is there. Also if the name stands for a file that lies elsewhere.
 pub fn append_line(path: &Path, mut line: Vec<u8>, is_line: impl FnOnce(&[u8]) -> bool) -> io::Result<()> {
     line.push(b'\n');
-    let mut file = File::options().create(true).read(true).append(true).mode(0o600).open(path)?;
+    let mut file = match open_own(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            match create_new(path, b"", 0o600) {
+                // Another program made it at the same time.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                made => made?,
+            }
+            open_own(path)?
+        }
+        opened => opened?,
+    };
     // Another program may be in the middle of its line.
     file.lock()?;
     let whole = make_whole(&mut file, path, is_line)?;
-    if whole == 0 {
-        hand_to_owner_of(dir_of(path), &file, 0o600)?;
-    }
     #[cfg(test)]
     super::recorder::note_appended(path, whole, &line);
     // The name as well, each time: the process that made the file may have had no time for it.
     append_whole(&mut file, whole, &line, || sync_names(dir_of(path)))
+}
+
+/// Opens a file for appending that lies in its directory, and nowhere else. An administrator's process appends in a
+/// directory of the node's account, and that account must not choose the file.
+fn open_own(path: &Path) -> io::Result<File> {
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let file = File::options().read(true).append(true).custom_flags(flags.bits().cast_signed()).open(path)?;
+    ownership::check_own(dir_of(path), &file)?;
+    Ok(file)
 }
 
 /// Where the last whole line ends.

@@ -75,6 +75,41 @@ fn appended_line_is_whole_and_takes_no_other_with_it() {
     eprintln!("{images} images");
 }
 
+/// Root appends in a directory of the node's account: what that account puts there must not lead to another file, and
+/// nothing else is given to it.
+#[test]
+fn appending_follows_no_link_out_of_directory() {
+    use std::os::unix::fs::{MetadataExt as _, chown, symlink};
+    let (place, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let is_root = crate::ownership::is_root();
+    if is_root {
+        chown(place.path(), Some(65_534), Some(65_534)).unwrap();
+    }
+    let append = |name: &str| lines::append_line(&place.path().join(name), b"{}".to_vec(), |_| true);
+    let missing = elsewhere.path().join("ld.so.preload");
+    symlink(&missing, place.path().join("to-none.jsonl")).unwrap();
+    assert!(append("to-none.jsonl").is_err());
+    assert!(!missing.exists(), "no file is made elsewhere");
+
+    let there = elsewhere.path().join("there");
+    fs::write(&there, "cut by an editor").unwrap();
+    symlink(&there, place.path().join("to-file.jsonl")).unwrap();
+    assert!(append("to-file.jsonl").is_err());
+    if is_root {
+        let hard = elsewhere.path().join("empty");
+        fs::write(&hard, "").unwrap();
+        fs::hard_link(&hard, place.path().join("hard.jsonl")).unwrap();
+        assert!(append("hard.jsonl").is_err());
+        let data = fs::metadata(&hard).unwrap();
+        assert_eq!((data.uid(), data.len()), (0, 0), "an empty file of root's stays root's");
+    }
+    assert_eq!(fs::read_to_string(&there).unwrap(), "cut by an editor");
+
+    append("audit.jsonl").unwrap();
+    let (made, of_dir) = (fs::metadata(place.path().join("audit.jsonl")), fs::metadata(place.path()));
+    assert_eq!(made.unwrap().uid(), of_dir.unwrap().uid());
+}
+
 /// A half-removed directory of a day would be taken for a damaged one.
 #[test]
 fn directory_is_whole_or_gone_after_power_cut() {
