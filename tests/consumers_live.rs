@@ -85,6 +85,35 @@ fn a_rewound_consumer_gets_everything_after_the_place_again() {
     assert_eq!(bad.code, 2, "{bad:?}");
 }
 
+/// Whether it is rewound or removed, with its door or without: nothing that was kept beside the queue brings the old place
+/// back.
+#[test]
+fn a_door_hands_over_again_what_it_handed_before_rewinding() {
+    let mut redis = Redis::start();
+    let mut node = Node::init("cert-at");
+    let door = format!(
+        "[[consumer]]\nname = \"pipe\"\nto = \"intelmq-redis\"\nurl = \"{}\"\nqueue = \"q\"\nown = true\n",
+        redis.url(0)
+    );
+    node.edit("intelmesh.toml", |text| text + &door);
+    node.start();
+    published(&node, 3);
+    redis.client(0).wait_for_length("q", 3);
+    redis.save();
+    redis.kill9();
+    node.cli(&["consumer", "rewind", "pipe"]);
+    node.restart();
+    redis.start_again();
+    redis.client(0).wait_for_length("q", 6);
+
+    node.edit("intelmesh.toml", |text| text.replace(&door, ""));
+    node.cli(&["reload"]);
+    node.cli(&["consumer", "remove", "pipe"]);
+    node.edit("intelmesh.toml", |text| text + &door);
+    node.cli(&["reload"]);
+    redis.client(0).wait_for_length("q", 9);
+}
+
 /// The place beside the queue says that the receiver has it all; the operator says that it gets it again.
 #[test]
 fn a_door_that_was_rewound_hands_over_again() {

@@ -308,6 +308,7 @@ impl EventLoop {
             }
             Output::Submitted { .. }
             | Output::Recalled { .. }
+            | Output::ConsumerBegan { .. }
             | Output::HandOff { .. }
             | Output::FromIgnored { .. }
             | Output::ConsumerClosed { .. } => {

@@ -30,6 +30,10 @@ const LAST_ACKS_WITHIN: Duration = Duration::from_secs(1);
 /// What the core says to one connection.
 #[derive(Debug)]
 pub(super) enum ToConsumer {
+    /// Under this generation of its position.
+    Began {
+        generation: u64,
+    },
     Entries(Vec<Arc<Entry>>),
     /// The connection goes on after this position, not at the place that it asked for.
     FromIgnored {
@@ -214,6 +218,7 @@ impl Connection {
         let mut bytes = Vec::new();
         while let Some(said) = told.recv().await {
             let entries = match said {
+                ToConsumer::Began { .. } => continue,
                 ToConsumer::Entries(entries) => entries,
                 ToConsumer::FromIgnored { position } => {
                     if out.write(&from_ignored(self.name.as_ref(), position)).await.is_err() {

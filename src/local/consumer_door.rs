@@ -51,8 +51,6 @@ pub(super) struct ConsumerDoor<R> {
     pub behind: ConsumerBehind,
     /// The last entry that the receiver is known to hold; `None` before it was asked.
     pub held: Option<u64>,
-    /// The operator moved the position: what the receiver took last says nothing any more.
-    pub forgets: bool,
 }
 
 /// What it needs of the rest of the node.
@@ -70,6 +68,8 @@ pub(super) struct ConsumerBehind {
 /// What the core handed over to this consumer and the receiver has not taken.
 struct Work {
     id: ConsumerId,
+    /// The generation of the position, as soon as the core has said it.
+    generation: Option<u64>,
     told: mpsc::Receiver<ToConsumer>,
     entries: VecDeque<Arc<Entry>>,
     /// Lines that are made, of entries before all in `entries`.
@@ -86,6 +86,10 @@ impl Work {
     /// What the core says.
     fn told(&mut self, told: ToConsumer) -> Option<End> {
         match told {
+            ToConsumer::Began { generation } => {
+                self.generation = Some(generation);
+                None
+            }
             ToConsumer::Closed(why) => Some(End::Closed(why)),
             // `from` of a door stands in a file, and says each time where it began.
             ToConsumer::FromIgnored { .. } => None,
@@ -163,6 +167,7 @@ impl<R: Receiver> ConsumerDoor<R> {
             }
             let mut work = Work {
                 id,
+                generation: None,
                 told,
                 entries: VecDeque::new(),
                 run: Vec::new(),
@@ -181,7 +186,7 @@ impl<R: Receiver> ConsumerDoor<R> {
                     continue;
                 }
                 End::Closed(ConsumerClosed::Rewound | ConsumerClosed::Removed) => {
-                    (self.forgets, self.held) = (true, None);
+                    self.held = None;
                     continue;
                 }
                 End::Closed(ConsumerClosed::Busy) => {
@@ -198,6 +203,9 @@ impl<R: Receiver> ConsumerDoor<R> {
     /// Connects, and again, for ever.
     async fn hand_over(&mut self, work: &mut Work) -> End {
         let mut most = RECEIVER_FIRST_MS;
+        if let Some(end) = self.begin(work).await {
+            return end;
+        }
         loop {
             if let Some(end) = hear(work) {
                 return end;
@@ -233,15 +241,27 @@ impl<R: Receiver> ConsumerDoor<R> {
         }
     }
 
+    /// Waits until the core says which generation the position has: what the receiver took under another one does not
+    /// count.
+    async fn begin(&self, work: &mut Work) -> Option<End> {
+        while work.generation.is_none() {
+            let end = match self.behind.stopping.run_until_cancelled(work.told.recv()).await {
+                None => Some(End::Stopping),
+                Some(None) => Some(End::Closed(ConsumerClosed::Stopping)),
+                Some(Some(told)) => work.told(told),
+            };
+            if end.is_some() {
+                return end;
+            }
+        }
+        None
+    }
+
     /// Connects, and asks the receiver what it holds: where that is less than it was handed, up to which entry.
     async fn connect(&mut self, work: &mut Work) -> Result<Option<u64>, ReceiverError> {
         self.receiver.connect().await?;
-        if self.forgets {
-            self.receiver.forget().await?;
-            self.forgets = false;
-        }
         let Some(last) = self.receiver.last_taken().await? else { return Ok(None) };
-        if !self.behind.journal.agrees(last).await {
+        if Some(last.generation) != work.generation || !self.behind.journal.agrees(last).await {
             return Ok(None);
         }
         let seq = last.mark.seq;
@@ -351,7 +371,8 @@ impl<R: Receiver> ConsumerDoor<R> {
             return;
         }
         while let Some(entry) = work.entries.pop_front() {
-            let mark = HandedMark { log_id: self.behind.journal.log_id, mark: entry.mark() };
+            let (log_id, generation) = (self.behind.journal.log_id, work.generation.unwrap_or_default());
+            let mark = HandedMark { log_id, mark: entry.mark(), generation };
             if entry.seq <= work.taken {
                 work.then = Some(Then::Taken(mark));
                 return;

@@ -349,7 +349,6 @@ fn start<R: Receiver>(
         aside,
         again: again_out,
         held: None,
-        forgets: false,
         behind: ConsumerBehind {
             inputs: behind.inputs.clone(),
             consumers: doors.consumers.clone(),

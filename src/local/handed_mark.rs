@@ -17,15 +17,18 @@ use crate::wire::Mark;
 pub(super) struct HandedMark {
     pub log_id: LogId,
     pub mark: Mark,
+    /// Of the consumer's position, when the receiver took it.
+    pub generation: u64,
 }
 
-/// Log id, seq and check, each with a blank or a line end behind it.
-const BYTES: usize = 33 + 21 + 33;
+/// Log id, seq, check and generation, each with a blank or a line end behind it.
+const BYTES: usize = 33 + 21 + 33 + 21;
 
 impl HandedMark {
     /// One line of fixed length.
     pub fn to_text(self) -> String {
-        format!("{} {:020} {}\n", self.log_id, self.mark.seq, self.mark.check)
+        let Self { log_id, mark: Mark { seq, check }, generation } = self;
+        format!("{log_id} {seq:020} {check} {generation:020}\n")
     }
 
     /// Reads what [`HandedMark::to_text`] wrote; `None` for anything else.
@@ -34,10 +37,9 @@ impl HandedMark {
         let log_id = bytes_of(words.next()?)?;
         let seq = words.next()?.parse().ok()?;
         let check = bytes_of(words.next()?)?;
-        words
-            .next()
-            .is_none()
-            .then_some(Self { log_id: LogId(log_id), mark: Mark { seq, check: Check(check) } })
+        let generation = words.next()?.parse().ok()?;
+        let mark = Mark { seq, check: Check(check) };
+        words.next().is_none().then_some(Self { log_id: LogId(log_id), mark, generation })
     }
 }
 
@@ -73,14 +75,6 @@ impl HandedFile {
         HandedMark::parse(&text)
     }
 
-    /// Nothing is known any more of what was taken.
-    ///
-    /// # Errors
-    /// What the file system says; then the mark is what it was.
-    pub fn forget(&self) -> io::Result<()> {
-        self.0.set_len(0)
-    }
-
     /// # Errors
     /// What the file system says; the mark before it may be lost.
     pub fn write(&self, mark: HandedMark) -> io::Result<()> {
@@ -98,15 +92,13 @@ mod tests {
         let file = HandedFile::open(&dir.path().join("handed"), "pipeline").unwrap();
         assert_eq!(file.read(), None);
         for seq in [7, u64::MAX, 3] {
-            let mark =
-                HandedMark { log_id: LogId([9; 16]), mark: Mark { seq, check: Check([seq as u8; 16]) } };
+            let at = Mark { seq, check: Check([seq as u8; 16]) };
+            let mark = HandedMark { log_id: LogId([9; 16]), mark: at, generation: seq };
             assert_eq!(mark.to_text().len(), BYTES);
             file.write(mark).unwrap();
             assert_eq!(file.read(), Some(mark));
             assert_eq!(HandedFile::open(&dir.path().join("handed"), "pipeline").unwrap().read(), Some(mark));
         }
-        file.forget().unwrap();
-        assert_eq!(file.read(), None);
         for text in ["", "x", "00 1 00", &"0".repeat(BYTES)] {
             assert_eq!(HandedMark::parse(text), None);
         }

@@ -253,11 +253,14 @@ impl Doors {
         &self.set
     }
 
-    /// Obeys `Submitted`, `Recalled`, `HandOff`, `FromIgnored` and `ConsumerClosed`; never waits. What is for others is given back.
+    /// Obeys `Submitted`, `Recalled`, `ConsumerBegan`, `HandOff`, `FromIgnored` and `ConsumerClosed`; never waits. What is for others is given back.
     pub fn handle(&self, output: Output) -> Option<Output> {
         match output {
             Output::Submitted { ticket, outcome } => self.pending.answer(ticket, outcome),
             Output::Recalled { ticket, lineage } => self.pending.recalled(ticket, lineage),
+            Output::ConsumerBegan { consumer, generation } => {
+                self.consumers.tell(consumer, ToConsumer::Began { generation });
+            }
             Output::HandOff { consumer, entries } => {
                 self.consumers.tell(consumer, ToConsumer::Entries(entries));
             }
@@ -306,8 +309,8 @@ struct Consumers {
 }
 
 impl Consumers {
-    /// The core hands over one batch and waits for it to be written: a notice, two batches and a farewell fit.
-    const TOLD_MAX: usize = 4;
+    /// The core hands over one batch and waits for it to be written: a beginning, a notice, two batches and a farewell fit.
+    const TOLD_MAX: usize = 5;
 
     fn open(&self) -> (ConsumerId, mpsc::Receiver<ToConsumer>) {
         let id = ConsumerId(self.next.fetch_add(1, Ordering::Relaxed));

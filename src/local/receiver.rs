@@ -62,9 +62,6 @@ pub(super) trait Receiver: Send + Sync + 'static {
     /// An entry that is not for the receiver was passed over for good.
     fn pass(&mut self, mark: HandedMark) -> impl Future<Output = Result<(), ReceiverError>> + Send;
 
-    /// What it took last is forgotten: everything after the consumer's position is for it.
-    fn forget(&mut self) -> impl Future<Output = Result<(), ReceiverError>> + Send;
-
     /// Ends when the connection does, while nothing is handed over.
     fn idle(&mut self) -> impl Future<Output = ReceiverError> + Send;
 

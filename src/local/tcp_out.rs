@@ -165,10 +165,6 @@ impl Receiver for TcpReceiver {
         self.remember(Some(mark))
     }
 
-    async fn forget(&mut self) -> Result<(), ReceiverError> {
-        self.handed.forget().map_err(|error| ReceiverError::Io("handed/", error))
-    }
-
     async fn idle(&mut self) -> ReceiverError {
         let Some(stream) = &self.stream else { return ReceiverError::Closed };
         loop {

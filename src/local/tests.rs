@@ -195,7 +195,8 @@ fn answer(input: Input, core: &mut Core) -> Vec<Output> {
         }
         Input::ConsumerOpened { consumer, request } => {
             core.told.push(format!("opened {:?}", request.name.map(|name| name.to_string())));
-            core.turn_away.into_iter().map(|why| Output::ConsumerClosed { consumer, why }).collect()
+            let began = Output::ConsumerBegan { consumer, generation: 0 };
+            core.turn_away.map_or(vec![began], |why| vec![Output::ConsumerClosed { consumer, why }])
         }
         Input::ConsumerReady { .. } => {
             core.told.push("ready".into());

@@ -17,7 +17,7 @@ use crate::protocol::io::{Event, Output, StreamId, Ticket};
 use crate::protocol::node::statements::Statements;
 use crate::protocol::rules::{Rule, Rules};
 use crate::protocol::steady::SteadyClock;
-use crate::record::{ConsumerName, JournalEnds, Ledger, Note, Position};
+use crate::record::{ConsumerName, JournalEnds, Ledger, Note};
 use crate::time::{Now, Tick, Timestamp};
 use crate::wire::frame::encoded_len;
 use crate::wire::{Frame, Mark};
@@ -177,7 +177,7 @@ impl Ground {
         if let (Some(now), Some(again)) =
             (self.ledger.consumers.get_mut(consumer), again.consumers.remove(consumer))
         {
-            *now = Position { seq: now.seq.max(again.seq), own: now.own, ..again };
+            (now.seq, now.missing) = (now.seq.max(again.seq), again.missing);
         }
     }
 

@@ -1,14 +1,14 @@
 //! Consumers: each is a cursor over the journal, like a feed, and takes what it is handed at its own pace
 //! (contract §3). The core decides what is handed off and where a consumer resumes; the door writes lines.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+mod twins;
 
-use uuid::Uuid;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::envelope::IdScheme;
 use crate::filter::Facts;
-use crate::limits::{CONSUMERS_MAX, PASSED_OVER_MAX, READ_BYTES, TWINS_MAX};
+use crate::limits::{CONSUMERS_MAX, READ_BYTES, TWINS_MAX};
 use crate::protocol::failing::Failing;
 use crate::protocol::ground::Ground;
 use crate::protocol::io::{
@@ -17,6 +17,8 @@ use crate::protocol::io::{
 use crate::protocol::rules::Rule;
 use crate::record::{ConsumerName, Entry, Note, Twin};
 use crate::time::{Tick, Timestamp};
+
+use twins::TwinsPassed;
 
 /// How long a connection waits for the older one of the same name to end, in ms.
 const NAME_WAIT_MS: u64 = 1_000;
@@ -75,36 +77,8 @@ struct Start {
     after: u64,
     /// Up to here the receiver had everything, and lost what comes behind `after`.
     had: u64,
-}
-
-/// Which entries with a content id the filter of a connection passed over.
-#[derive(Debug)]
-struct TwinsPassed {
-    /// Nothing is known of what lies up to here.
-    known_after: u64,
-    passed: BTreeSet<u64>,
-    /// Content ids with more earlier entries than are named, one of which the consumer has had.
-    crowded: BTreeSet<Uuid>,
-}
-
-impl TwinsPassed {
-    fn remember(&mut self, seq: u64) {
-        self.passed.insert(seq);
-        if self.passed.len() > PASSED_OVER_MAX
-            && let Some(oldest) = self.passed.pop_first()
-        {
-            self.known_after = oldest;
-        }
-    }
-
-    /// One more entry with a content that many have is for the consumer. Returns whether it has had that content before.
-    fn had_crowded(&mut self, content: Uuid) -> bool {
-        let had = !self.crowded.insert(content);
-        if self.crowded.len() > PASSED_OVER_MAX {
-            self.crowded.pop_first();
-        }
-        had
-    }
+    /// The generation of its position; 0 if it has no name.
+    generation: u64,
 }
 
 impl Handoffs {
@@ -161,9 +135,14 @@ impl Handoffs {
         {
             ground.note(Note::Position { consumer: name.clone(), seq: after, own: request.own });
         }
+        let position = request.name.as_ref().and_then(|name| ground.ledger.consumers.get(name));
+        let generation = position.map_or(0, |position| position.generation);
+        if request.name.is_some() {
+            ground.emit(Output::ConsumerBegan { consumer: id, generation });
+        }
         let handoff = Handoff {
             request,
-            start: Start { after, had },
+            start: Start { after, had, generation },
             scanned: after,
             handed: 0,
             acked: 0,
@@ -172,7 +151,7 @@ impl Handoffs {
             reading: false,
             finishing: false,
             failing: Failing::default(),
-            twins: TwinsPassed { known_after: after, passed: BTreeSet::new(), crowded: BTreeSet::new() },
+            twins: TwinsPassed::after(after),
             lost: Vec::new(),
         };
         if let Some(name) = &handoff.request.name {
@@ -271,7 +250,7 @@ impl Handoffs {
     /// Reads on for whoever is ready, and turns away who waited for a name too long.
     pub fn pump(&mut self, ground: &mut Ground) {
         for (id, handoff) in &mut self.open {
-            let more = handoff.scanned < ground.ends.last.seq;
+            let more = handoff.scanned < ground.ends.last.seq && handoff.is_placed(ground);
             if handoff.ready && !handoff.reading && !handoff.finishing && more {
                 handoff.reading = true;
                 let reader = Reader::Consumer(*id);
@@ -302,6 +281,13 @@ impl Handoffs {
 
     /// Nothing since the last durable record was written: positions go on from there, acks count again.
     pub fn on_not_stored(&mut self, ground: &mut Ground) {
+        // The operator moved these, and that did not happen.
+        let unplaced: Vec<ConsumerId> =
+            self.open.iter().filter(|(_, handoff)| !handoff.is_placed(ground)).map(|(id, _)| *id).collect();
+        for consumer in unplaced {
+            self.open.remove(&consumer);
+            ground.emit(Output::ConsumerClosed { consumer, why: ConsumerClosed::Rewound });
+        }
         for handoff in self.open.values_mut() {
             handoff.finishing = false;
             // One that came since is known to nobody now.
@@ -326,7 +312,7 @@ impl Handoffs {
         }
         self.close_named(name, ConsumerClosed::Removed, ground);
         self.failing.remove(name);
-        ground.note(Note::ConsumerGone { consumer: name.clone() });
+        ground.note(Note::ConsumerGone { consumer: name.clone(), generation: ground.ledger.generation + 1 });
         Ok(())
     }
 
@@ -345,7 +331,7 @@ impl Handoffs {
             From::Now => last,
             From::Seq(seq) => seq.saturating_sub(1).clamp(floor, last),
         };
-        ground.note(Note::Rewound { consumer: name.clone(), seq });
+        ground.note(Note::Rewound { consumer: name.clone(), seq, generation: ground.ledger.generation + 1 });
         Ok(())
     }
 
@@ -377,6 +363,13 @@ impl Handoffs {
 }
 
 impl Handoff {
+    /// Is the generation of its position on disk? Else a crash could bring back the one before, and the next one would be
+    /// mistaken for this.
+    fn is_placed(&self, ground: &Ground) -> bool {
+        let durable = self.request.name.as_ref().and_then(|name| ground.durable.consumers.get(name));
+        self.start.generation == durable.map_or(0, |position| position.generation)
+    }
+
     /// Is this entry for the consumer?
     fn takes(&mut self, entry: &Arc<Entry>, tally: &mut HandoffTally, ground: &Ground) -> bool {
         let core = entry.envelope.core();
@@ -453,9 +446,7 @@ impl Handoff {
     /// the content twice than never.
     fn was_admitted(&self, twin: &Twin) -> bool {
         match &self.request.filter {
-            Some(filter) if filter.reads_meta() => {
-                twin.seq > self.twins.known_after && !self.twins.passed.contains(&twin.seq)
-            }
+            Some(filter) if filter.reads_meta() => self.twins.was_admitted(twin.seq),
             _ => true,
         }
     }

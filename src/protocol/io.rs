@@ -377,6 +377,11 @@ pub enum Output {
         ticket: Ticket,
         lineage: Vec<Arc<Entry>>,
     },
+    /// A connection with a name has begun, under this generation of its position.
+    ConsumerBegan {
+        consumer: ConsumerId,
+        generation: u64,
+    },
     /// Hand these off, in order. Answered by [`Input::ConsumerReady`] once written.
     HandOff {
         consumer: ConsumerId,

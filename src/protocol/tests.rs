@@ -13,4 +13,5 @@ mod losing;
 mod promises;
 mod recalling;
 mod renamed;
+mod rewinding;
 mod stories;

@@ -2,6 +2,7 @@
 //! Read strictly: a length beyond its bound, an unknown kind or number and a byte too many are errors. The
 //! length and CRC around a record are the journal's, and so is the version of this format.
 
+mod consumers;
 mod feed;
 mod losses;
 
@@ -62,6 +63,7 @@ mod kind {
     pub const REWOUND: u8 = 16;
     pub const RELEASED: u8 = 17;
     pub const LOST: u8 = 18;
+    pub const GENERATION: u8 = 19;
 }
 
 /// What the store must know of a carrier without decoding its envelope: enough for index, seen set and
@@ -220,21 +222,11 @@ pub fn encode_note(note: &Note, out: &mut Vec<u8>) {
             begin(out, kind::FEED, peer.as_str());
             put_feed(out, state);
         }
-        Note::Position { consumer, seq, own } => {
-            begin(out, kind::POSITION, consumer.as_str());
-            put_u64(out, *seq);
-            out.push(u8::from(*own));
-        }
-        Note::Missing { consumer, to, count } => {
-            begin(out, kind::MISSING, consumer.as_str());
-            put_u64(out, *to);
-            put_u64(out, *count);
-        }
-        Note::Rewound { consumer, seq } => {
-            begin(out, kind::REWOUND, consumer.as_str());
-            put_u64(out, *seq);
-        }
-        Note::ConsumerGone { consumer } => begin(out, kind::CONSUMER_GONE, consumer.as_str()),
+        Note::Position { .. }
+        | Note::Missing { .. }
+        | Note::Rewound { .. }
+        | Note::ConsumerGone { .. }
+        | Note::Generation(_) => consumers::put(out, note),
         Note::Lost { key, loss } => losses::put(out, *key, loss),
         Note::Floor(at) => put_timed(out, kind::FLOOR, *at),
         Note::Steady(at) => put_timed(out, kind::STEADY, *at),
@@ -380,12 +372,9 @@ fn note(number: u8, input: &mut Input<'_>) -> Result<Note, RecordError> {
         },
         kind::RESUMED => Note::Resumed { peer: input.name()?, to: input.mark()? },
         kind::FEED => Note::Feed { peer: input.name()?, state: feed(input)? },
-        kind::POSITION => {
-            Note::Position { consumer: input.consumer()?, seq: input.u64()?, own: input.flag()? }
+        kind::POSITION | kind::MISSING | kind::REWOUND | kind::CONSUMER_GONE | kind::GENERATION => {
+            consumers::note(number, input)?
         }
-        kind::REWOUND => Note::Rewound { consumer: input.consumer()?, seq: input.u64()? },
-        kind::CONSUMER_GONE => Note::ConsumerGone { consumer: input.consumer()? },
-        kind::MISSING => Note::Missing { consumer: input.consumer()?, to: input.u64()?, count: input.u64()? },
         kind::LOST => losses::note(input)?,
         kind::FLOOR => Note::Floor(Timestamp(input.u64()?)),
         kind::STEADY => Note::Steady(Timestamp(input.u64()?)),
@@ -451,8 +440,9 @@ mod tests {
             Note::Feed { peer: peer.clone(), state },
             Note::Position { consumer: consumer.clone(), seq: 1, own: true },
             Note::Missing { consumer: consumer.clone(), to: 1, count: 2 },
-            Note::Rewound { consumer: consumer.clone(), seq: 1 },
-            Note::ConsumerGone { consumer },
+            Note::Rewound { consumer: consumer.clone(), seq: 1, generation: 2 },
+            Note::ConsumerGone { consumer, generation: 3 },
+            Note::Generation(4),
             Note::Floor(Timestamp(1)),
             Note::Steady(Timestamp(2)),
             Note::Equivocation { publisher: peer, key: EventKey([1; 16]), digest: CoreDigest([2; 32]) },

@@ -40,12 +40,17 @@ pub struct Position {
     pub own: bool,
     /// Entries for it that were gone (retention, damage) before its acknowledgement was on disk. Only grows.
     pub missing: u64,
+    /// Another one after each time the operator moved or removed the position: what a receiver took under an earlier
+    /// generation does not count.
+    pub generation: u64,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ledger {
     pub feeds: BTreeMap<PublisherName, FeedState>,
     pub consumers: BTreeMap<ConsumerName, Position>,
+    /// How often the operator moved or removed a position. A new consumer gets it as its generation.
+    pub generation: u64,
     /// The highest `Steady` note or arrival.
     pub steady: Timestamp,
     /// The oldest instant for which the seen set is complete; `None` in a journal that never had one.
@@ -82,31 +87,35 @@ impl Ledger {
                 self.feeds.insert(peer.clone(), state.clone());
             }
             Note::Position { consumer, seq, own } => {
-                let position = self.consumers.entry(consumer.clone()).or_default();
-                self.losses.acked(consumer, position.seq, *seq);
+                let before = self.position(consumer).seq;
+                self.losses.acked(consumer, before, *seq);
+                let position = self.position(consumer);
                 (position.seq, position.own) = (position.seq.max(*seq), *own);
             }
             Note::Missing { consumer, to, count } => {
-                let position = self.consumers.entry(consumer.clone()).or_default();
+                let position = self.position(consumer);
                 if position.seq < *to {
                     position.seq = *to;
                     position.missing = position.missing.saturating_add(*count);
                 }
             }
-            Note::Rewound { consumer, seq } => {
+            Note::Rewound { consumer, seq, generation } => {
                 if let Some(position) = self.consumers.get_mut(consumer) {
-                    position.seq = *seq;
+                    (position.seq, position.generation) = (*seq, *generation);
                     self.losses.rewound(consumer, *seq);
                 }
+                self.generation = self.generation.max(*generation);
             }
-            Note::ConsumerGone { consumer } => {
+            Note::ConsumerGone { consumer, generation } => {
                 self.consumers.remove(consumer);
                 self.losses.rewound(consumer, 0);
+                self.generation = self.generation.max(*generation);
             }
             Note::Lost { key, loss } => {
                 let passed = self.consumers.values().map(|position| position.seq).min();
                 self.losses.add(*key, loss.clone(), passed.unwrap_or(u64::MAX));
             }
+            Note::Generation(generation) => self.generation = self.generation.max(*generation),
             Note::Floor(at) => {
                 self.floor = self.floor.max(Some(*at));
                 self.released.retain(|_, released| *released >= *at);
@@ -158,19 +167,27 @@ impl Ledger {
 
     /// The notes that rebuild what is known of consumers.
     pub fn positions(&self) -> Vec<Note> {
-        let mut notes = Vec::new();
-        for (name, Position { seq, own, missing }) in &self.consumers {
+        let (mut notes, mut moved) = (Vec::new(), Vec::new());
+        for (name, Position { seq, own, missing, generation }) in &self.consumers {
             let consumer = || name.clone();
             if *missing > 0 {
                 // Before the first entry nothing can be missing: so it is counted there, and then gone back.
                 notes.push(Note::Missing { consumer: consumer(), to: (*seq).max(1), count: *missing });
             }
             notes.push(Note::Position { consumer: consumer(), seq: *seq, own: *own });
-            if *missing > 0 && *seq == 0 {
-                notes.push(Note::Rewound { consumer: consumer(), seq: 0 });
+            if *missing > 0 && *seq == 0 || *generation > 0 {
+                moved.push(Note::Rewound { consumer: consumer(), seq: *seq, generation: *generation });
             }
         }
+        // Behind all positions: a new one would take over the generation of one before it.
+        notes.append(&mut moved);
+        notes.extend((self.generation > 0).then_some(Note::Generation(self.generation)));
         notes
+    }
+
+    fn position(&mut self, consumer: &ConsumerName) -> &mut Position {
+        let new = Position { generation: self.generation, ..Position::default() };
+        self.consumers.entry(consumer.clone()).or_insert(new)
     }
 
     fn feed(&mut self, peer: &PublisherName) -> &mut FeedState {
@@ -211,11 +228,33 @@ mod tests {
         let at = |seq| Note::Position { consumer: consumer.clone(), seq, own: true };
         let mut ledger = Ledger::default();
         ledger.apply(&at(7));
-        ledger.apply(&Note::ConsumerGone { consumer: consumer.clone() });
-        ledger.apply(&Note::Rewound { consumer: consumer.clone(), seq: 2 });
+        ledger.apply(&Note::ConsumerGone { consumer: consumer.clone(), generation: 1 });
+        ledger.apply(&Note::Rewound { consumer: consumer.clone(), seq: 2, generation: 2 });
         assert!(ledger.consumers.is_empty());
         ledger.apply(&at(1));
-        assert_eq!(ledger.consumers[&consumer], Position { seq: 1, own: true, missing: 0 });
+        let position = Position { seq: 1, own: true, missing: 0, generation: 2 };
+        assert_eq!(ledger.consumers[&consumer], position);
+    }
+
+    /// Also if no consumer is left that could say it, and over the beginning of a segment.
+    #[test]
+    fn generation_of_removed_consumer_never_comes_back() {
+        let [first, second] = ["soc", "other"].map(|name| ConsumerName::parse(name).unwrap());
+        let at = |consumer: &ConsumerName| Note::Position { consumer: consumer.clone(), seq: 7, own: true };
+        let mut ledger = Ledger::default();
+        ledger.apply(&at(&first));
+        ledger.apply(&Note::ConsumerGone { consumer: first.clone(), generation: 1 });
+        let mut again = Ledger::default();
+        ledger.notes().iter().for_each(|note| again.apply(note));
+        again.apply(&at(&first));
+        assert_eq!(again.consumers[&first].generation, 1);
+        again.apply(&Note::Rewound { consumer: first.clone(), seq: 3, generation: 2 });
+        again.apply(&at(&second));
+        again.apply(&Note::Rewound { consumer: second.clone(), seq: 3, generation: 3 });
+        let mut rebuilt = Ledger::default();
+        again.notes().iter().for_each(|note| rebuilt.apply(note));
+        assert_eq!(rebuilt, again);
+        assert_eq!([&first, &second].map(|name| rebuilt.consumers[name].generation), [2, 3]);
     }
 
     /// Also over the beginning of a segment, which says again what is known.
@@ -225,11 +264,11 @@ mod tests {
         let mut ledger = Ledger::default();
         ledger.apply(&Note::Missing { consumer: consumer.clone(), to: 5, count: 2 });
         ledger.apply(&Note::Position { consumer: consumer.clone(), seq: 90, own: true });
-        for seq in [6, 0] {
-            ledger.apply(&Note::Rewound { consumer: consumer.clone(), seq });
+        for (seq, generation) in [(6, 1), (0, 2)] {
+            ledger.apply(&Note::Rewound { consumer: consumer.clone(), seq, generation });
             let mut again = Ledger::default();
             ledger.notes().iter().for_each(|note| again.apply(note));
-            assert_eq!(again.consumers[&consumer], Position { seq, own: true, missing: 2 });
+            assert_eq!(again.consumers[&consumer], Position { seq, own: true, missing: 2, generation });
         }
     }
 

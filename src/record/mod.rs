@@ -67,9 +67,11 @@ pub enum Note {
     /// where its position is there already.
     Missing { consumer: ConsumerName, to: u64, count: u64 },
     /// The operator moved the position of a consumer, in whatever direction.
-    Rewound { consumer: ConsumerName, seq: u64 },
+    Rewound { consumer: ConsumerName, seq: u64, generation: u64 },
     /// A consumer was removed: it has no position any more.
-    ConsumerGone { consumer: ConsumerName },
+    ConsumerGone { consumer: ConsumerName, generation: u64 },
+    /// The highest generation of a position, at each segment's start.
+    Generation(u64),
     /// An entry can no longer be read, and is asked for again.
     Lost { key: EventKey, loss: Loss },
     /// `seen_floor` rose to this.
@@ -91,7 +93,7 @@ impl Note {
             Self::Position { consumer, .. }
             | Self::Missing { consumer, .. }
             | Self::Rewound { consumer, .. }
-            | Self::ConsumerGone { consumer } => Some(consumer),
+            | Self::ConsumerGone { consumer, .. } => Some(consumer),
             _ => None,
         }
     }

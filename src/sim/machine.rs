@@ -296,7 +296,8 @@ impl Process {
             if let NewRecord::Note(Note::Position { consumer, seq, .. }) = record
                 && known.contains_key(consumer)
             {
-                *record = NewRecord::Note(Note::Rewound { consumer: consumer.clone(), seq: *seq });
+                *record =
+                    NewRecord::Note(Note::Rewound { consumer: consumer.clone(), seq: *seq, generation: 0 });
             }
         }
         records

@@ -25,6 +25,8 @@ pub struct Newest {
     /// The last seq when this was written.
     pub last: u64,
     pub consumers: BTreeMap<ConsumerName, Position>,
+    /// The highest that a consumer had, or has.
+    pub generation: u64,
 }
 
 impl Newest {
@@ -59,7 +61,8 @@ impl Newest {
         for number in [self.first, self.last] {
             out.extend_from_slice(&number.to_be_bytes());
         }
-        let ledger = Ledger { consumers: self.consumers.clone(), ..Ledger::default() };
+        let (consumers, generation) = (self.consumers.clone(), self.generation);
+        let ledger = Ledger { consumers, generation, ..Ledger::default() };
         for note in ledger.positions() {
             let mut record = Vec::new();
             encode_note(&note, &mut record);
@@ -92,6 +95,7 @@ impl Newest {
             first: u64::from_be_bytes(*first),
             last: u64::from_be_bytes(*last),
             consumers: ledger.consumers,
+            generation: ledger.generation,
         })
     }
 }
@@ -103,10 +107,10 @@ mod tests {
 
     #[test]
     fn what_is_written_reads_back_and_nothing_shorter_does() {
-        let at = |seq, missing| Position { seq, own: true, missing };
+        let at = |seq, missing| Position { seq, own: true, missing, generation: missing };
         let name = |text| ConsumerName::parse(text).unwrap();
         let consumers = [(name("soc"), at(7, 2)), (name("siem"), at(0, 3)), (name("new"), at(0, 0))].into();
-        let newest = Newest { log_id: LogId([2; 16]), first: 5, last: 9, consumers };
+        let newest = Newest { log_id: LogId([2; 16]), first: 5, last: 9, consumers, generation: 4 };
         let disk = MemoryDisk::default();
         assert_eq!(Newest::read(&disk).unwrap(), None);
         newest.write(&disk).unwrap();

@@ -47,12 +47,6 @@ impl DestinationQueue {
         })
     }
 
-    /// Takes the place away: what was pushed before is not known here any more.
-    pub async fn forget(&self, connection: &mut Connection) -> Result<(), RedisFault> {
-        let delete = redis::cmd("DEL").arg(&self.key).to_owned();
-        connection.query::<u64>(&delete).await.map(drop)
-    }
-
     /// Pushes `events` in their order and moves the place behind them; false where the place changed since the
     /// last look: then nothing was done. Without `reached` the place stays.
     pub async fn push(
@@ -66,8 +60,8 @@ impl DestinationQueue {
         if !events.is_empty() {
             push.cmd("LPUSH").arg(&self.queue).arg(events);
         }
-        if let Some(HandedMark { log_id, mark }) = reached {
-            push.cmd("SET").arg(&self.key).arg(format!("{log_id} {} {}", mark.seq, mark.check));
+        if let Some(HandedMark { log_id, mark, generation }) = reached {
+            push.cmd("SET").arg(&self.key).arg(format!("{log_id} {} {} {generation}", mark.seq, mark.check));
         }
         if push.is_empty() {
             return Ok(true);

@@ -130,13 +130,6 @@ impl Receiver for QueueReceiver {
         Ok(self.push_now(&[], Some(mark)).await?)
     }
 
-    async fn forget(&mut self) -> Result<(), ReceiverError> {
-        let connection = self.connection.as_mut().ok_or(ReceiverError::Closed)?;
-        self.queue.forget(connection).await?;
-        self.taken = None;
-        Ok(())
-    }
-
     async fn idle(&mut self) -> ReceiverError {
         // Nothing waits to be handed over.
         self.tally.held(None);

@@ -145,7 +145,7 @@ fn another_reader_of_the_same_queue_is_noticed_and_loses_nothing() {
 }
 
 fn place(seq: u64) -> HandedMark {
-    HandedMark { log_id: LogId([1; 16]), mark: Mark { seq, check: Check([2; 16]) } }
+    HandedMark { log_id: LogId([1; 16]), mark: Mark { seq, check: Check([2; 16]) }, generation: 4 }
 }
 
 #[test]
@@ -171,7 +171,7 @@ fn a_push_and_its_place_are_one_and_one_that_came_too_late_does_nothing() {
         assert_eq!(bot.elements("q"), ["1", "2", "3"]);
         assert_eq!(
             bot.say(&["GET", "intelmesh:cert-at:soc:position"]).text(),
-            format!("{} 3 {}", place(3).log_id, place(3).mark.check)
+            format!("{} 3 {} 4", place(3).log_id, place(3).mark.check)
         );
 
         // What is for nobody moves the place alone.

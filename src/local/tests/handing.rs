@@ -22,6 +22,8 @@ struct Script {
     takes: VecDeque<Option<usize>>,
     /// So many times passing over breaks the connection.
     passes_broken: usize,
+    /// What it says that it took last.
+    last: Option<HandedMark>,
     handed: Vec<String>,
     passed: Vec<u64>,
     connected: u64,
@@ -35,12 +37,8 @@ impl Receiver for Scripted {
         Ok(())
     }
 
-    async fn forget(&mut self) -> Result<(), ReceiverError> {
-        Ok(())
-    }
-
     async fn last_taken(&mut self) -> Result<Option<HandedMark>, ReceiverError> {
-        Ok(None)
+        Ok(self.0.lock().unwrap().last)
     }
 
     async fn hand(&mut self, lines: &[Made]) -> Result<usize, ReceiverError> {
@@ -80,6 +78,8 @@ struct Handing {
     aside: Arc<Aside>,
     steady: Arc<SteadyTime>,
     stopping: CancellationToken,
+    /// What the core says of the position.
+    generation: u64,
     dir: tempfile::TempDir,
 }
 
@@ -109,7 +109,6 @@ impl Handing {
             aside: aside.clone(),
             again: again_out,
             held: None,
-            forgets: false,
             behind: ConsumerBehind {
                 inputs: behind.inputs.clone(),
                 consumers: consumers.clone(),
@@ -121,12 +120,16 @@ impl Handing {
             },
         };
         tokio::spawn(door.run());
-        Self { script, consumers, inputs, again, aside, steady, stopping, dir }
+        Self { script, consumers, inputs, again, aside, steady, stopping, generation: 0, dir }
     }
 
     async fn input(&mut self) -> Input {
         let input = tokio::time::timeout(PATIENCE, self.inputs.recv()).await;
-        input.expect("the door says something in time").expect("the door runs")
+        let input = input.expect("the door says something in time").expect("the door runs");
+        if let Input::ConsumerOpened { consumer, .. } = &input {
+            self.consumers.tell(*consumer, ToConsumer::Began { generation: self.generation });
+        }
+        input
     }
 
     async fn acked(&mut self) -> u64 {
@@ -222,4 +225,24 @@ fn a_retry_that_gave_up_hands_nothing_over_later() {
         assert!(handing.aside.status().is_none());
         handing.stopping.cancel();
     });
+}
+
+/// The operator rewound the consumer while its receiver was away, and the node was restarted since: only the position
+/// of the core says so.
+#[test]
+fn what_was_taken_before_rewinding_does_not_count() {
+    for (generation, expected) in [(0, 1), (1, 3)] {
+        run(async {
+            let mark = crate::wire::Mark { seq: 2, check: Check::START };
+            let last = HandedMark { log_id: crate::identity::LogId([1; 16]), mark, generation: 0 };
+            let mut handing = Handing::start(Script { last: Some(last), ..Script::default() }, false);
+            handing.generation = generation;
+            assert!(matches!(handing.input().await, Input::ConsumerOpened { .. }));
+            handing.hand_off(vec![entry(1), entry(2), entry(3)]);
+            while handing.acked().await < 3 {}
+            let handed = handing.script.lock().unwrap().handed.clone();
+            assert_eq!(handed.len(), expected, "generation {generation}: {handed:?}");
+            handing.stopping.cancel();
+        });
+    }
 }

@@ -12,7 +12,7 @@ use crate::identity::{
     Check, CheckSecret, CoreDigest, EventId, EventKey, HopPath, LogId, ProjectName, PublisherName,
 };
 use crate::policy::{Peer, Tlp, TrustList};
-use crate::protocol::io::{Event, Read, Role, StreamId, Submitted, Ticket};
+use crate::protocol::io::{ConsumerClosed, ConsumerId, Event, Read, Role, StreamId, Submitted, Ticket};
 use crate::protocol::obstacle::Reason;
 use crate::protocol::{Bounds, Dialect, Input, Node, NodeConfig, Output, Rules, intake};
 use crate::record::{BrokenEntry, Entry, JournalEnds, Ledger, NewRecord};
@@ -76,6 +76,9 @@ pub struct Told {
     pub recalled: Vec<(Ticket, Vec<u8>)>,
     /// What the operator was answered.
     pub done: Vec<(Ticket, Result<(), String>)>,
+    /// The generation under which each connection began.
+    pub began: Vec<u64>,
+    pub consumers_closed: Vec<(ConsumerId, ConsumerClosed)>,
 }
 
 /// What the bench counts.
@@ -246,6 +249,8 @@ impl Bench {
             Output::OpenFeed { .. } => self.counts.feeds_wanted.push(self.now.tick),
             Output::CloseFeed { stream } => self.closed.push(stream),
             Output::Event(event) => self.events.push(event),
+            Output::ConsumerBegan { generation, .. } => self.told.began.push(generation),
+            Output::ConsumerClosed { consumer, why } => self.told.consumers_closed.push((consumer, why)),
             _ => {}
         }
     }

@@ -180,7 +180,8 @@ impl<D: Disk> Journal<D> {
     /// What the file beside the segments should say.
     fn newest(&self) -> Newest {
         let (log_id, first) = (self.log_id(), self.active.header.first);
-        Newest { log_id, first, last: self.last().seq, consumers: self.ledger.consumers.clone() }
+        let (consumers, generation) = (self.ledger.consumers.clone(), self.ledger.generation);
+        Newest { log_id, first, last: self.last().seq, consumers, generation }
     }
 
     fn summaries(&self) -> impl Iterator<Item = &Summary> {

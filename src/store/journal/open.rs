@@ -108,6 +108,7 @@ impl<D: Disk> Journal<D> {
         let had = said.consumers.iter().filter(|(_, position)| position.seq > last);
         let had = had.map(|(name, position)| (name.clone(), position.seq - last)).collect();
         self.ledger.consumers = said.consumers;
+        self.ledger.generation = self.ledger.generation.max(said.generation);
         self.ledger.consumers.values_mut().for_each(|position| position.seq = position.seq.min(last));
         WentBack { was: said.last.max(said.first), had }
     }

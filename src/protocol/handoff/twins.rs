@@ -1,0 +1,47 @@
+//! Contents that one connection of a consumer was handed before, under another seq. Nothing of it outlives the connection.
+
+use std::collections::BTreeSet;
+
+use uuid::Uuid;
+
+use crate::limits::PASSED_OVER_MAX;
+
+/// Which entries with a content id the filter of a connection passed over.
+#[derive(Debug)]
+pub(super) struct TwinsPassed {
+    /// Nothing is known of what lies up to here.
+    known_after: u64,
+    passed: BTreeSet<u64>,
+    /// Content ids with more earlier entries than are named, one of which the consumer has had.
+    crowded: BTreeSet<Uuid>,
+}
+
+impl TwinsPassed {
+    /// Of a connection that begins behind this entry.
+    pub fn after(known_after: u64) -> Self {
+        Self { known_after, passed: BTreeSet::new(), crowded: BTreeSet::new() }
+    }
+
+    /// Did the filter admit this entry, as far as is known?
+    pub fn was_admitted(&self, seq: u64) -> bool {
+        seq > self.known_after && !self.passed.contains(&seq)
+    }
+
+    pub fn remember(&mut self, seq: u64) {
+        self.passed.insert(seq);
+        if self.passed.len() > PASSED_OVER_MAX
+            && let Some(oldest) = self.passed.pop_first()
+        {
+            self.known_after = oldest;
+        }
+    }
+
+    /// One more entry with a content that many have is for the consumer. Returns whether it has had that content before.
+    pub fn had_crowded(&mut self, content: Uuid) -> bool {
+        let had = !self.crowded.insert(content);
+        if self.crowded.len() > PASSED_OVER_MAX {
+            self.crowded.pop_first();
+        }
+        had
+    }
+}
