@@ -6,6 +6,7 @@
 mod out_of_turn;
 
 use std::collections::VecDeque;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,6 +37,9 @@ use crate::time::{Now, Timestamp};
 const RUN_LINES_MAX: usize = 256;
 /// … or bytes of them.
 const RUN_BYTES_MAX: usize = 1024 * 1024;
+
+/// A connection that nothing is handed over on has to last so long before its receiver counts as well.
+const STANDS_AFTER: Duration = Duration::from_secs(1);
 
 /// When the node stops, the answer to what was sent is waited for so long: without it, it is sent again.
 const LAST_ANSWER_WITHIN: Duration = Duration::from_millis(800);
@@ -245,13 +249,10 @@ impl<R: Receiver> ConsumerDoor<R> {
     /// count.
     async fn begin(&self, work: &mut Work) -> Option<End> {
         while work.generation.is_none() {
-            let end = match self.behind.stopping.run_until_cancelled(work.told.recv()).await {
-                None => Some(End::Stopping),
-                Some(None) => Some(End::Closed(ConsumerClosed::Stopping)),
-                Some(Some(told)) => work.told(told),
-            };
-            if end.is_some() {
-                return end;
+            let told = self.behind.stopping.run_until_cancelled(work.told.recv()).await;
+            let Some(Some(told)) = told else { return Some(End::Stopping) };
+            if let Some(end) = work.told(told) {
+                return Some(end);
             }
         }
         None
@@ -305,15 +306,21 @@ impl<R: Receiver> ConsumerDoor<R> {
 
     /// Nothing is left to be handed over.
     async fn wait(&mut self, work: &mut Work) -> Result<Option<End>, ReceiverError> {
-        self.tally.well();
         let heard = {
             let Self { receiver, form, tally, behind, again, .. } = &mut *self;
             let idle = receiver.idle();
             tokio::pin!(idle);
+            // One that accepts connections and closes them has not taken anything.
+            let mut stood = pin!(tokio::time::sleep(STANDS_AFTER));
+            let mut stands = false;
             loop {
                 tokio::select! {
                     () = behind.stopping.cancelled() => break Heard::Stopping,
                     error = &mut idle => return Err(error),
+                    () = &mut stood, if !stands => {
+                        stands = true;
+                        tally.well();
+                    }
                     () = form.look_due() => refresh(form, tally, (behind.now)()),
                     Some(again) = again.recv() => break Heard::Again(again),
                     told = work.told.recv() => break Heard::Told(told),

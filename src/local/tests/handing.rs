@@ -24,6 +24,8 @@ struct Script {
     passes_broken: usize,
     /// What it says that it took last.
     last: Option<HandedMark>,
+    /// It closes each connection at once.
+    closes: bool,
     handed: Vec<String>,
     passed: Vec<u64>,
     connected: u64,
@@ -61,12 +63,19 @@ impl Receiver for Scripted {
     }
 
     async fn idle(&mut self) -> ReceiverError {
-        std::future::pending().await
+        if self.0.lock().unwrap().closes { ReceiverError::Closed } else { std::future::pending().await }
     }
 
     fn unfit(&self, _: &[u8]) -> Option<String> {
         None
     }
+}
+
+/// Each call is a second later.
+fn each_later() -> Now {
+    static CALLS: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+    let wall = Timestamp(1_000 * CALLS.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
+    Now { wall, ..Now::default() }
 }
 
 /// A door that runs, and its core.
@@ -76,6 +85,7 @@ struct Handing {
     inputs: mpsc::Receiver<Input>,
     again: mpsc::Sender<Again>,
     aside: Arc<Aside>,
+    tally: Arc<ConsumerTally>,
     steady: Arc<SteadyTime>,
     stopping: CancellationToken,
     /// What the core says of the position.
@@ -93,6 +103,7 @@ impl Handing {
         let (again, again_out) = mpsc::channel(16);
         let (consumers, steady) = (Arc::<Consumers>::default(), Arc::<SteadyTime>::default());
         let stopping = CancellationToken::new();
+        let tally = Arc::new(ConsumerTally::new("soc", ConsumerState::default(), each_later));
         let hand_off = IntelmqHandOff { strict, ..IntelmqHandOff::default() };
         let request = ConsumerRequest {
             name: Some(ConsumerName::parse("soc").unwrap()),
@@ -105,7 +116,7 @@ impl Handing {
             request,
             form: ReceiverForm::new(hand_off, None).unwrap(),
             receiver: Scripted(script.clone()),
-            tally: Arc::new(ConsumerTally::new("soc", ConsumerState::default(), Now::default)),
+            tally: tally.clone(),
             aside: aside.clone(),
             again: again_out,
             held: None,
@@ -120,7 +131,7 @@ impl Handing {
             },
         };
         tokio::spawn(door.run());
-        Self { script, consumers, inputs, again, aside, steady, stopping, generation: 0, dir }
+        Self { script, consumers, inputs, again, aside, tally, steady, stopping, generation: 0, dir }
     }
 
     async fn input(&mut self) -> Input {
@@ -245,4 +256,31 @@ fn what_was_taken_before_rewinding_does_not_count() {
             handing.stopping.cancel();
         });
     }
+}
+
+/// A connection alone shows nothing: a port that a supervisor holds open for a bot that dies at once is such a receiver.
+#[test]
+fn receiver_that_only_accepts_stays_down() {
+    run(async {
+        let mut handing = Handing::start(Script { closes: true, ..Script::default() }, false);
+        assert!(matches!(handing.input().await, Input::ConsumerOpened { .. }));
+        let connections = |count| {
+            let (script, tally) = (handing.script.clone(), handing.tally.clone());
+            async move {
+                while script.lock().unwrap().connected < count {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+                tally.state().1.down
+            }
+        };
+        let first = connections(2).await.expect("the first connection ended").since;
+        let later = connections(4).await.expect("it is down still").since;
+        assert_eq!(first, later);
+        handing.script.lock().unwrap().closes = false;
+        let tally = handing.tally.clone();
+        while tally.state().1.down.is_some() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        handing.stopping.cancel();
+    });
 }
