@@ -6,18 +6,18 @@ mod files;
 mod reload;
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
 use crate::clock;
-use crate::control::{CONSUMERS_FILE, ConsumerFact, ConsumerFacts};
+use crate::control::{CONSUMERS_FILE, ConsumerFact};
 use crate::daemon::chronicle::Chronicle;
 use crate::daemon::control::Ask;
 use crate::daemon::frame_dump::FrameDump;
 use crate::daemon::health_watch::HealthWatch;
+use crate::daemon::kept_file::KeptFile;
 use crate::daemon::lags::Lags;
 use crate::daemon::snapshot::Identity;
 use crate::daemon::undeliverable::Undeliverable;
@@ -72,6 +72,7 @@ struct Watches {
     last_at_start: u64,
     /// As they were written down last, and when they may be again.
     consumers: (Vec<ConsumerFact>, Tick),
+    consumers_file: KeptFile,
 }
 
 impl Watches {
@@ -86,6 +87,7 @@ impl Watches {
             stats,
             last_at_start,
             consumers: (Vec::new(), Tick(0)),
+            consumers_file: KeptFile::new(files.config.paths.state.join(CONSUMERS_FILE)),
         }
     }
 }
@@ -156,7 +158,9 @@ impl EventLoop {
             }
             self.obey();
             if stopping.as_mut().is_some_and(|stopped| stopped.try_recv().is_ok()) {
-                write_consumers(&self.files.config.paths.state, &self.consumers(&self.node.view()));
+                if let Ok(bytes) = serde_json::to_vec(&self.consumers(&self.node.view())) {
+                    self.watches.consumers_file.write_last(bytes);
+                }
                 return;
             }
         }
@@ -219,8 +223,9 @@ impl EventLoop {
         }
     }
 
-    /// For `consumer list` without a running node; away from the loop, where a slow disk would hold it up.
+    /// For `consumer list` without a running node.
     fn keep_consumers(&mut self, view: &NodeView) {
+        self.watches.consumers_file.try_again();
         let now = clock::now().tick;
         if now < self.watches.consumers.1 {
             return;
@@ -229,9 +234,10 @@ impl EventLoop {
         if self.watches.consumers.0 == facts.consumers {
             return;
         }
-        self.watches.consumers = (facts.consumers.clone(), now.plus_ms(CONSUMERS_EVERY_MS));
-        let state = self.files.config.paths.state.clone();
-        tokio::task::spawn_blocking(move || write_consumers(&state, &facts));
+        if let Ok(bytes) = serde_json::to_vec(&facts) {
+            self.watches.consumers_file.write(bytes);
+        }
+        self.watches.consumers = (facts.consumers, now.plus_ms(CONSUMERS_EVERY_MS));
     }
 
     /// Whether somebody has put newer keys in the place of those that are stale.
@@ -352,13 +358,5 @@ impl EventLoop {
             self.watches.read_times.resumed(peer, *after, clock::now().wall);
         }
         self.chronicle.record(event, clock::now());
-    }
-}
-
-fn write_consumers(state: &Path, facts: &ConsumerFacts) {
-    let file = state.join(CONSUMERS_FILE);
-    let Ok(bytes) = serde_json::to_vec(facts) else { return };
-    if let Err(error) = crate::files::replace(&file, &bytes, 0o600) {
-        tracing::warn!("{}: cannot be written: {error}", file.display());
     }
 }

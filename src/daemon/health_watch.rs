@@ -2,10 +2,10 @@
 //! which keeps what happened over a restart. What is wrong is derived in `status`.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use crate::daemon::kept_file::KeptFile;
 use crate::daemon::repeats::HEALTH_LINES;
-use crate::files;
 use crate::status::incidents::{Acknowledged, is_same};
 use crate::status::{Health, HealthCode, Incidents, Snapshot, Thresholds};
 use crate::time::Timestamp;
@@ -19,8 +19,8 @@ const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 pub struct HealthWatch {
     thresholds: Thresholds,
     incidents: Incidents,
-    file: PathBuf,
-    /// What is in the file.
+    file: KeptFile,
+    /// What is in the file, or soon will be.
     written: Incidents,
     /// As it was logged last.
     logged: Vec<Health>,
@@ -37,6 +37,7 @@ impl HealthWatch {
         };
         let written = read().unwrap_or_default();
         let incidents = written.clone().carried_over();
+        let file = KeptFile::new(file);
         Self { thresholds: thresholds(), incidents, file, written, logged: Vec::new() }
     }
 
@@ -70,19 +71,14 @@ impl HealthWatch {
         self.logged = health.to_vec();
     }
 
-    /// Away from the loop: a slow disk must not hold it up.
     fn keep(&mut self) {
         if self.incidents == self.written {
-            return;
+            return self.file.try_again();
+        }
+        if let Ok(bytes) = serde_json::to_vec(&self.incidents) {
+            self.file.write(bytes);
         }
         self.written = self.incidents.clone();
-        let Ok(bytes) = serde_json::to_vec(&self.written) else { return };
-        let file = self.file.clone();
-        tokio::task::spawn_blocking(move || {
-            if let Err(error) = files::replace(&file, &bytes, 0o600) {
-                tracing::warn!("{}: cannot be written: {error}", file.display());
-            }
-        });
     }
 
     /// The operator has seen what is shown under `code`.

@@ -16,6 +16,7 @@ mod faults;
 mod feed_facts;
 mod frame_dump;
 mod health_watch;
+mod kept_file;
 mod keys;
 mod lag;
 mod lags;

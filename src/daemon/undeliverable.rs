@@ -3,12 +3,12 @@
 //! found is kept in `undeliverable.json`, so that a restart forgets none of it. Nothing is sent or dropped here.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-use crate::files;
+use crate::daemon::kept_file::KeptFile;
 use crate::identity::PublisherName;
 use crate::policy::TrustList;
 use crate::record::Entry;
@@ -41,7 +41,7 @@ struct Stuck {
 /// What is stuck, as far as it is known.
 #[derive(Clone, Debug)]
 pub struct Undeliverable {
-    file: PathBuf,
+    file: KeptFile,
     stuck: Arc<Mutex<Vec<Stuck>>>,
     /// When the journal is asked again what was taken back.
     next_look: Tick,
@@ -60,7 +60,7 @@ impl Undeliverable {
         let small = fs::metadata(&file).is_ok_and(|data| data.len() <= FILE_BYTES_MAX);
         let text = if small { fs::read(&file).unwrap_or_default() } else { Vec::new() };
         let stuck: Vec<Stuck> = serde_json::from_slice(&text).unwrap_or_default();
-        Self { file, stuck: Arc::new(Mutex::new(stuck)), next_look: Tick(0) }
+        Self { file: KeptFile::new(file), stuck: Arc::new(Mutex::new(stuck)), next_look: Tick(0) }
     }
 
     fn stuck(&self) -> MutexGuard<'_, Vec<Stuck>> {
@@ -125,9 +125,10 @@ impl Undeliverable {
     }
 
     fn keep(&self) {
-        let Ok(bytes) = serde_json::to_vec(&*self.stuck()) else { return };
-        if let Err(error) = files::replace(&self.file, &bytes, 0o600) {
-            tracing::warn!("{}: cannot be written: {error}", self.file.display());
+        // Under the lock: an older list never comes behind a newer one.
+        let stuck = self.stuck();
+        if let Ok(bytes) = serde_json::to_vec(&*stuck) {
+            self.file.write(bytes);
         }
     }
 
@@ -143,8 +144,9 @@ impl Undeliverable {
             (stuck.last().cloned(), shown(&stuck), stuck.len() != before)
         };
         if changed {
-            let shared = self.clone();
-            tokio::task::spawn_blocking(move || shared.keep());
+            self.keep();
+        } else {
+            self.file.try_again();
         }
         newest.and(shown)
     }

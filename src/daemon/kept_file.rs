@@ -1,0 +1,123 @@
+//! A file of the node's state that is written whole, away from the loop: a slow disk must not hold it up. One write at a
+//! time, and each writes the latest: an older state never comes over a newer one. What the file says is its owner's.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::files;
+
+#[derive(Clone, Debug)]
+pub struct KeptFile(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    file: PathBuf,
+    waiting: Mutex<Waiting>,
+    /// Held from taking the latest state to its being on disk.
+    writing: Mutex<()>,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    /// The latest state, if it is not on disk.
+    bytes: Option<Vec<u8>>,
+    is_running: bool,
+    has_failed: bool,
+}
+
+impl KeptFile {
+    pub fn new(file: PathBuf) -> Self {
+        Self(Arc::new(Shared { file, waiting: Mutex::default(), writing: Mutex::default() }))
+    }
+
+    /// Writes `bytes` soon.
+    pub fn write(&self, bytes: Vec<u8>) {
+        self.0.waiting().bytes = Some(bytes);
+        self.try_again();
+    }
+
+    /// Writes what could not be written before, if it is the latest still. To be called now and then.
+    pub fn try_again(&self) {
+        let mut waiting = self.0.waiting();
+        if waiting.bytes.is_some() && !waiting.is_running {
+            waiting.is_running = true;
+            let shared = self.0.clone();
+            tokio::task::spawn_blocking(move || {
+                while shared.write_latest() {}
+                shared.waiting().is_running = false;
+            });
+        }
+    }
+
+    /// Writes `bytes` and waits for that: the process ends.
+    pub fn write_last(&self, bytes: Vec<u8>) {
+        self.0.waiting().bytes = Some(bytes);
+        self.0.write_latest();
+    }
+}
+
+impl Shared {
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns whether there was something, and it is on disk.
+    fn write_latest(&self) -> bool {
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(bytes) = self.waiting().bytes.take() else { return false };
+        let written = files::replace(&self.file, &bytes, 0o600);
+        let mut waiting = self.waiting();
+        if let Err(error) = &written {
+            if !std::mem::replace(&mut waiting.has_failed, true) {
+                tracing::warn!("{}: cannot be written: {error}", self.file.display());
+            }
+            waiting.bytes.get_or_insert(bytes);
+        } else {
+            waiting.has_failed = false;
+        }
+        written.is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    /// The runtime waits for its workers when it ends.
+    fn with_workers(run: impl FnOnce()) {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
+        let _inside = runtime.enter();
+        run();
+    }
+
+    #[test]
+    fn the_latest_state_is_on_disk_last() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state.json");
+        with_workers(|| {
+            let file = KeptFile::new(path.clone());
+            (0..200).for_each(|number: usize| file.write(number.to_string().into_bytes()));
+        });
+        assert_eq!(fs::read_to_string(&path).unwrap(), "199");
+        with_workers(|| {
+            let file = KeptFile::new(path.clone());
+            (0..50).for_each(|number: usize| file.write(number.to_string().into_bytes()));
+            file.write_last(b"last".to_vec());
+        });
+        assert_eq!(fs::read_to_string(&path).unwrap(), "last");
+    }
+
+    #[test]
+    fn state_that_could_not_be_written_is_written_later() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("later/state.json");
+        let file = KeptFile::new(path.clone());
+        with_workers(|| file.write(b"1".to_vec()));
+        assert!(!path.exists());
+        fs::create_dir(dir.path().join("later")).unwrap();
+        with_workers(|| file.try_again());
+        assert_eq!(fs::read_to_string(&path).unwrap(), "1");
+    }
+}
