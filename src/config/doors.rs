@@ -74,6 +74,24 @@ pub(super) const RELATION_KEYS: &[&str] = &["withdraws", "replaces", "withdrawn_
 /// How long a Redis queue may grow where nothing is said.
 pub const QUEUE_MAX_DEFAULT: u64 = 10_000;
 
+/// A line of `intelmesh.toml`, for messages. A door that moved to another one is the same door: so all lines are equal.
+#[derive(Clone, Copy, Debug)]
+pub struct Line(pub usize);
+
+impl PartialEq for Line {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Line {}
+
+impl std::fmt::Display for Line {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 /// All doors of one node, in the order of the file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DoorConfigs {
@@ -116,7 +134,7 @@ pub struct RedisQueue {
     /// `redis://`, `rediss://`, `redis+unix://` or `unix:`, with the database and perhaps a password in it.
     pub url: String,
     /// The line of `intelmesh.toml` that says so.
-    pub url_line: usize,
+    pub url_line: Line,
     pub queue: String,
     /// Holds the password, so that it need not stand in the configuration.
     pub password_file: Option<PathBuf>,
@@ -153,7 +171,7 @@ pub struct ConsumerDoor {
     pub own: bool,
     pub filter: Option<Arc<Filter>>,
     /// Where the filter stands.
-    pub filter_line: Option<usize>,
+    pub filter_line: Option<Line>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -270,6 +288,7 @@ impl Reading<'_> {
         let mut path = |key| table.text(key, report).map(|at| self.dir.join(at.value));
         let (password_file, ca_file) = (path("password_file"), path("ca_file"));
         let (url_line, url) = url?;
+        let url_line = Line(url_line);
         Some(RedisQueue { url, url_line, queue: queue?, password_file, ca_file })
     }
 }

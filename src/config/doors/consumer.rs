@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use super::{
-    ConsumerDoor, ConsumerForm, ConsumerTo, QUEUE_MAX_DEFAULT, REDIS_KEYS, RELATION_KEYS, Reading, missing,
-    only, positive, refuse, separator,
+    ConsumerDoor, ConsumerForm, ConsumerTo, Line, QUEUE_MAX_DEFAULT, REDIS_KEYS, RELATION_KEYS, Reading,
+    missing, only, positive, refuse, separator,
 };
 use crate::config::filters::filter;
 use crate::config::problem::Fault;
@@ -17,7 +17,7 @@ impl Reading<'_> {
     pub(super) fn consumer(&mut self, at: &At<Section<'_, '_>>, report: &mut Report) -> Option<ConsumerDoor> {
         let (line, table) = (at.line, &at.value);
         let filter = filter(table, "filter", &self.lists, report);
-        let filter_line = table.line_where_typed("filter", report);
+        let filter_line = table.line_where_typed("filter", report).map(Line);
         let name = match table.text("name", report) {
             Some(name) => self.name(name, report),
             None => {

@@ -141,6 +141,15 @@ mod tests {
     }
 
     #[test]
+    fn a_line_above_opens_no_door_anew() {
+        let doors = "[[submit]]\nfrom = \"intelmq-redis\"\nname = \"in\"\nurl = \"redis://h/1\"\nqueue = \"q\"\n\
+                     [[consumer]]\nname = \"out\"\nto = \"intelmq-tcp\"\nconnect = \"h:1\"\nfilter = \"true\"\n";
+        let (old, new) = (config(doors), config(&format!("# Which doors there are\n{doors}")));
+        assert_eq!(same_doors(&old, &new, true).len(), 2);
+        assert_eq!(old.doors, new.doors);
+    }
+
+    #[test]
     fn only_doors_that_changed_are_opened_anew() {
         let door = |port: u16| {
             format!("[[submit]]\nfrom = \"intelmq-tcp\"\nname = \"d{port}\"\nlisten = \"127.0.0.1:{port}\"\n")
