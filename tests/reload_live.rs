@@ -111,6 +111,132 @@ fn a_list_of_a_doors_filter_acts_when_its_file_changes() {
     bot.wait_for_length("out", 2);
 }
 
+fn config_bad(node: &Node) -> String {
+    node.status()["health"].as_array().into_iter().flatten().fold(String::new(), |all, health| {
+        if health["code"] == "config_bad" { all + &health.to_string() } else { all }
+    })
+}
+
+/// What could not be put in force is not forgotten: health names it, and the next reload tries it again.
+#[test]
+fn door_that_could_not_open_is_tried_again() {
+    let mut node = Node::init("cert-at");
+    node.start();
+    let in_the_way = node.dir().join("aside/late.jsonl");
+    fs::create_dir_all(&in_the_way).unwrap();
+    let port = free_port();
+    append(
+        &mut node,
+        &format!("[[submit]]\nname = \"late\"\nfrom = \"intelmq-tcp\"\nlisten = \"127.0.0.1:{port}\"\n"),
+    );
+    for _ in 0..2 {
+        let said = node.say(&["reload"], "");
+        assert_eq!(said.code, 2, "{said:?}");
+        assert!(said.stdout.contains("not in force: door late: "), "{said:?}");
+        assert!(!said.stdout.contains("in force now"), "{said:?}");
+        wait_until("health names it", SOON, || config_bad(&node).contains("door late is not open"));
+    }
+    assert!(node.log().contains("not in force: door late"), "{}", node.log());
+    fs::remove_dir(&in_the_way).unwrap();
+    assert_eq!(node.cli(&["reload"]), "in force now: door late\n");
+    assert!(std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
+    wait_until("health has nothing more of it", SOON, || config_bad(&node).is_empty());
+    assert_eq!(node.cli(&["reload"]), "nothing has changed\n");
+}
+
+/// Two doors at one queue would take what the other has in flight, and two at one file would count apart.
+#[test]
+fn door_that_is_opened_anew_goes_on_where_it_was() {
+    let redis = Redis::start();
+    let mut node = Node::init("cert-at");
+    let url = redis.url(0);
+    let label = |nth: usize| if nth.is_multiple_of(2) { "AMBER" } else { "GREEN" };
+    append(
+        &mut node,
+        &format!(
+            "[[submit]]\nfrom = \"intelmq-redis\"\nurl = \"{url}\"\nqueue = \"in\"\ntlp = \"{}\"\n",
+            label(1)
+        ),
+    );
+    node.start();
+    let mut bot = redis.client(0);
+    bot.push("in", "no JSON");
+    wait_until("it is set aside", SOON, || door(&node, "intelmq-redis")["aside"]["lines"] == 1);
+    for nth in 0..10 {
+        (0..100).for_each(|number| bot.push("in", made(100 * nth + number, 300)));
+        node.edit("intelmesh.toml", |text| {
+            text.replace(&format!("\ntlp = \"{}\"", label(nth + 1)), &format!("\ntlp = \"{}\"", label(nth)))
+        });
+        assert_eq!(node.cli(&["reload"]), "in force now: door intelmq-redis\n");
+    }
+    bot.push("in", "no JSON again");
+    let counted = |node: &Node| door(node, "intelmq-redis");
+    wait_until("all is taken", SOON, || counted(&node)["submit"]["accepted"] == 1_000);
+    wait_until("it is set aside", SOON, || counted(&node)["aside"]["lines"] == 2);
+    let door = counted(&node);
+    assert_eq!((&door["submit"]["duplicates"], &door["submit"]["rejects"]), (&0.into(), &2.into()), "{door}");
+    let warned: Vec<String> =
+        node.log().lines().filter(|line| line.contains("WARN")).map(str::to_owned).collect();
+    assert_eq!(warned.len(), 2, "what was set aside, and nothing else: {warned:#?}");
+}
+
+/// A sender connects at any moment: the port goes from the old door to the new one.
+#[test]
+fn port_of_a_door_stays_open_over_a_reload() {
+    let mut node = Node::init("cert-at");
+    let port = free_port();
+    append(
+        &mut node,
+        &format!("[[submit]]\nfrom = \"intelmq-tcp\"\nlisten = \"127.0.0.1:{port}\"\ntlp = \"GREEN\"\n"),
+    );
+    node.start();
+    let over = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let sender = scope.spawn(|| {
+            let mut tries = 0;
+            while !over.load(std::sync::atomic::Ordering::Relaxed) {
+                std::net::TcpStream::connect(("127.0.0.1", port)).expect("somebody listens");
+                support::pace(Duration::from_millis(2));
+                tries += 1;
+            }
+            tries
+        });
+        for (from, to) in [("GREEN", "AMBER"), ("AMBER", "CLEAR"), ("CLEAR", "GREEN")] {
+            node.edit("intelmesh.toml", |text| {
+                text.replace(&format!("\ntlp = \"{from}\""), &format!("\ntlp = \"{to}\""))
+            });
+            node.cli(&["reload"]);
+        }
+        over.store(true, std::sync::atomic::Ordering::Relaxed);
+        assert!(sender.join().unwrap() > 3);
+    });
+    assert!(!node.log().contains("cannot listen"), "{}", node.log());
+}
+
+/// A file of a door that takes long to read holds up that door, and not the node.
+#[test]
+fn slow_files_of_a_door_hold_up_nothing_else() {
+    let mut node = Node::init("cert-at");
+    node.start();
+    let slow = node.dir().join("aside/late.jsonl");
+    fs::create_dir_all(slow.parent().unwrap()).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(&slow).status().unwrap().success());
+    let port = free_port();
+    append(
+        &mut node,
+        &format!("[[submit]]\nname = \"late\"\nfrom = \"intelmq-tcp\"\nlisten = \"127.0.0.1:{port}\"\n"),
+    );
+    let mut asking = std::os::unix::net::UnixStream::connect(node.dir().join("run/ctl.sock")).unwrap();
+    asking.write_all(b"\"reload\"\n").unwrap();
+    node.publish(&[made(1, 300)]);
+    assert_eq!(door(&node, "late"), Value::Null);
+    // Its other end lets go: it can be read now, and is no file of lines.
+    drop(fs::File::options().write(true).open(&slow).unwrap());
+    let mut answer = String::new();
+    std::io::Read::read_to_string(&mut asking, &mut answer).unwrap();
+    assert!(answer.contains("door late: "), "{answer}");
+}
+
 #[test]
 fn what_needs_a_restart_is_named_and_a_bad_file_changes_nothing() {
     let mut node = Node::init("cert-at");

@@ -48,6 +48,8 @@ pub struct DoorFacts {
     pub doors: Vec<Door>,
     /// What is wrong with files that doors read while they run.
     pub files: Vec<String>,
+    /// Doors that could not be opened as the file says.
+    pub failures: Vec<String>,
     pub cannot_open: Option<CannotOpen>,
 }
 
@@ -70,7 +72,7 @@ pub struct Facts<'a> {
 /// Everything but `health`, which is judged from it. `lags` were observed a moment ago.
 pub fn snapshot(facts: Facts<'_>, lags: &Lags) -> Snapshot {
     let Facts { identity, view, stats, strangers, files, node_file, chronicle, doors, .. } = facts;
-    let DoorFacts { doors, files: door_files, cannot_open } = doors;
+    let DoorFacts { doors, files: door_files, failures, cannot_open } = doors;
     let now = facts.now;
     let peers = view.peers.iter().map(|peer| self::peer(peer, &view, files, chronicle, lags, now)).collect();
     let consumers = view.consumers.iter().map(|at| consumer(at, chronicle, &doors, lags)).collect();
@@ -81,6 +83,9 @@ pub fn snapshot(facts: Facts<'_>, lags: &Lags) -> Snapshot {
         let hint = "correct the file: until then the list before it stays in force";
         Chronicle::lasting(now.wall, what, Some(hint.to_owned()))
     });
+    let failures = failures.into_iter().map(|what| {
+        Chronicle::lasting(now.wall, what, Some("see to the cause, then: intelmesh reload".to_owned()))
+    });
     let store_problems = stats.problems.iter().map(|problem| {
         // Damage lasts until the operator moved the file; the rest was mended and is only told.
         let is_damage = matches!(problem, store::Problem::DamagedSegment(_));
@@ -89,7 +94,8 @@ pub fn snapshot(facts: Facts<'_>, lags: &Lags) -> Snapshot {
         let hint = is_damage.then(|| "see \"A damaged journal\" in OPERATING.md".to_owned());
         Problem { at: identity.started.wall, what: problem.to_string(), hint, code }
     });
-    let lasting = file_problems.chain(facts.lasting).chain(door_problems).chain(store_problems);
+    let lasting =
+        file_problems.chain(facts.lasting).chain(door_problems).chain(failures).chain(store_problems);
     let errors = lasting.chain(chronicle.errors().cloned()).collect();
     Snapshot {
         schema: STATUS_SCHEMA.to_owned(),

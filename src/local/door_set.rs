@@ -1,36 +1,39 @@
 //! The doors of `intelmesh.toml`, opened: each `[[submit]]` listening, each `[[consumer]]` with its driver. It
-//! also hands over again, at the operator's word, what was set aside. What each kind does is in its own file.
+//! also hands over again, at the operator's word, what was set aside. What each kind does is in its own file. `prepare`
+//! does what may wait for a disk, and `start` the rest.
 
-use std::collections::BTreeSet;
+mod prepare;
+mod start;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, join_all};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::again::{Again, AgainError, EntryQuestion, Way, try_again};
 use super::aside_file::Aside;
-use super::consumer_door::{ConsumerBehind, ConsumerDoor};
 use super::handed_mark::HandedMark;
-use super::receiver::Receiver;
-use super::receiver_form::ReceiverForm;
-use super::redis::{DestinationQueue, QueueDoor, QueueReceiver, RedisQueue, Server};
-use super::submission::Submitter;
+use super::redis::RedisQueue;
 use super::submit_door::SubmitDoor;
-use super::tally::{ConsumerTally, SubmitTally};
-use super::tcp_in::{TcpDoor, TcpIn};
-use super::tcp_out::{TcpOut, TcpReceiver};
-use super::{Doors, LocalError};
+use super::tally::ConsumerTally;
+use super::tcp_in::{Listening, TcpIn};
+use super::tcp_out::TcpOut;
+use super::{LocalError, Shared};
 use crate::control::AsideTried;
 use crate::format::Door;
 use crate::format::intelmq::IntelmqHandOff;
 use crate::identity::LogId;
 use crate::protocol::io::ConsumerRequest;
 use crate::record::ConsumerName;
-use crate::status::{self, ConsumerState, DoorWay, SubmitState};
-use crate::time::Timestamp;
+use crate::status::{self, DoorWay};
 use crate::wire::Mark;
+
+use prepare::{Plan, Planned, ReadyConsumer, ReadySubmit, plan};
+use start::{start_consumer, start_submit};
 
 /// Entries of one consumer that wait to be handed over again.
 const AGAIN_MAX: usize = 16;
@@ -96,6 +99,36 @@ impl JournalQuestions {
     }
 }
 
+/// The tasks of one door, which count among those of all doors as well.
+#[derive(Clone)]
+pub(super) struct DoorTasks {
+    own: TaskTracker,
+    all: TaskTracker,
+}
+
+impl DoorTasks {
+    pub fn of(all: &TaskTracker) -> Self {
+        Self { own: TaskTracker::new(), all: all.clone() }
+    }
+
+    pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.all.spawn(self.own.track_future(task));
+    }
+
+    /// Waits until all of them have ended.
+    async fn ended(&self) {
+        self.own.close();
+        self.own.wait().await;
+    }
+}
+
+/// A submitting door, as others see it.
+struct SubmitHandle {
+    door: Arc<SubmitDoor>,
+    /// The port of a door over TCP.
+    listening: Option<Arc<Listening>>,
+}
+
 /// A consumer's door, as others see it.
 struct ConsumerHandle {
     name: String,
@@ -103,96 +136,129 @@ struct ConsumerHandle {
     aside: Arc<Aside>,
     again: mpsc::Sender<Again>,
     stopping: CancellationToken,
+    tasks: DoorTasks,
 }
 
 /// The open doors.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct DoorSet {
-    submits: Vec<Arc<SubmitDoor>>,
+    submits: Vec<Arc<SubmitHandle>>,
     consumers: Vec<Arc<ConsumerHandle>>,
-}
-
-/// How a door that listens gets its port.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Binding {
-    /// At start: a port that is taken is an error.
-    Now,
-    /// At a reload: the door before it may hold the port for a moment, and status says if somebody else does.
-    Patiently,
+    /// Why a door could not be opened as the file says. One that was open before goes on as it was.
+    failed: BTreeMap<String, String>,
 }
 
 impl DoorSet {
-    /// Opens all of them, as part of `doors`.
-    pub(super) fn open(setups: DoorSetups, doors: &Doors) -> Result<Self, LocalError> {
+    /// Opens all of them, as part of `shared`. Reads files.
+    pub(super) fn open(setups: DoorSetups, shared: &Shared) -> Result<Self, LocalError> {
+        let planned = plan(setups, &BTreeSet::new(), &BTreeMap::new());
         let mut set = Self::default();
-        for setup in setups.submits.clone() {
-            set.submits.push(submit_door(setup, &setups, doors, Binding::Now)?);
+        for (_, plan) in planned.submits {
+            let Plan::Open(ready) = plan? else { continue };
+            let listening = ready.bind()?;
+            set.submits.push(Arc::new(start_submit(ready, None, listening, shared)));
         }
-        for setup in setups.consumers.clone() {
-            set.consumers.push(Arc::new(consumer_door(setup, &setups, doors)?));
+        for (_, plan) in planned.consumers {
+            let Plan::Open(ready) = plan? else { continue };
+            set.consumers.push(Arc::new(start_consumer(ready, None, shared)));
         }
         Ok(set)
     }
 
-    /// The doors of `setups`: those in `same` as they are, the others opened anew. What could not be opened goes on as it
-    /// was, and is named. Doors that are not there any more end.
-    pub(super) fn reopen(
+    /// The doors of `setups`: those in `same` as they are, the others opened anew once their predecessors have ended:
+    /// two of them must not read one queue, or hand over one event. They go on with their counts and files. What could not
+    /// be opened goes on as it was, and is named. Doors that are not there any more end.
+    pub(super) async fn reopen(
         &self,
         setups: DoorSetups,
-        same: &BTreeSet<String>,
-        doors: &Doors,
-    ) -> (Self, Vec<String>) {
-        let (mut set, mut failed) = (Self::default(), Vec::new());
-        for setup in setups.submits.clone() {
-            let name = setup.name.to_string();
-            let held = self.submits.iter().find(|door| door.name == name).cloned();
-            match held
-                .clone()
-                .filter(|_| same.contains(&name))
-                .map_or_else(|| submit_door(setup, &setups, doors, Binding::Patiently), Ok)
-            {
-                Ok(door) => set.submits.push(door),
-                Err(error) => {
-                    failed.push(format!("door {name}: {error}"));
-                    set.submits.extend(held);
-                }
+        mut same: BTreeSet<String>,
+        shared: &Arc<Shared>,
+    ) -> Self {
+        same.retain(|name| self.is_open(name) && !self.failed.contains_key(name));
+        let asides = self.asides();
+        let planning = tokio::task::spawn_blocking(move || plan(setups, &same, &asides));
+        let Ok(Planned { submits, consumers }) = planning.await else { return self.clone() };
+        let (mut set, mut opening) = (Self::default(), ToOpen::default());
+        for (name, plan) in submits {
+            let held = self.submits.iter().find(|held| held.door.name == name).cloned();
+            match set.heed(name, plan) {
+                Some(ready) => opening.submits.push((ready, held)),
+                None => set.submits.extend(held),
             }
         }
-        for setup in setups.consumers.clone() {
-            let name = setup.request.name.as_ref().map(ConsumerName::to_string).unwrap_or_default();
-            let held = self.consumers.iter().find(|door| door.name == name).cloned();
-            match held
-                .clone()
-                .filter(|_| same.contains(&name))
-                .map_or_else(|| consumer_door(setup, &setups, doors).map(Arc::new), Ok)
-            {
-                Ok(door) => set.consumers.push(door),
-                Err(error) => {
-                    failed.push(format!("door {name}: {error}"));
-                    set.consumers.extend(held);
-                }
+        for (name, plan) in consumers {
+            let held = self.consumers.iter().find(|held| held.name == name).cloned();
+            match set.heed(name, plan) {
+                Some(ready) => opening.consumers.push((ready, held)),
+                None => set.consumers.extend(held),
             }
         }
-        self.end_all_but(&set);
-        (set, failed)
+        let listening = self.end_all_but(&set).await;
+        for (ready, held) in opening.submits {
+            let port = ready.listens_on().map(|at| {
+                let held = listening.iter().find(|listening| listening.is_at(at)).cloned();
+                held.unwrap_or_else(|| Arc::new(Listening::later(at)))
+            });
+            set.submits.push(Arc::new(start_submit(ready, held.as_deref(), port, shared)));
+        }
+        for (ready, held) in opening.consumers {
+            set.consumers.push(Arc::new(start_consumer(ready, held.as_deref(), shared)));
+        }
+        set
     }
 
-    fn end_all_but(&self, kept: &Self) {
-        for door in &self.submits {
-            if !kept.submits.iter().any(|other| Arc::ptr_eq(door, other)) {
-                door.stopping.cancel();
+    /// What is to be opened; `None`: the door that is held goes on.
+    fn heed<T>(&mut self, name: String, plan: Result<Plan<T>, LocalError>) -> Option<T> {
+        match plan {
+            Ok(Plan::Open(ready)) => Some(ready),
+            Ok(Plan::Keep) => None,
+            Err(error) => {
+                self.failed.insert(name, error.to_string());
+                None
             }
         }
-        for door in &self.consumers {
-            if !kept.consumers.iter().any(|other| Arc::ptr_eq(door, other)) {
-                door.stopping.cancel();
+    }
+
+    fn is_open(&self, name: &str) -> bool {
+        self.submits.iter().any(|held| held.door.name == name) || self.hands_to(name)
+    }
+
+    /// Two writers of one file would count apart, and wait for each other nowhere.
+    fn asides(&self) -> BTreeMap<String, Arc<Aside>> {
+        let submits = self.submits.iter().map(|held| (held.door.name.clone(), held.door.aside.clone()));
+        let consumers = self.consumers.iter().map(|held| (held.name.clone(), held.aside.clone()));
+        submits.chain(consumers).collect()
+    }
+
+    /// Ends the doors that are not in `kept`, and waits for it. Returns the ports on which they listened: they stay open
+    /// for who takes them over.
+    async fn end_all_but(&self, kept: &Self) -> Vec<Arc<Listening>> {
+        let (mut ports, mut ending) = (Vec::new(), Vec::new());
+        for held in &self.submits {
+            if !kept.submits.iter().any(|other| Arc::ptr_eq(held, other)) {
+                held.door.stopping.cancel();
+                ports.extend(held.listening.clone());
+                ending.push(held.door.tasks.clone());
             }
         }
+        for held in &self.consumers {
+            if !kept.consumers.iter().any(|other| Arc::ptr_eq(held, other)) {
+                held.stopping.cancel();
+                ending.push(held.tasks.clone());
+            }
+        }
+        join_all(ending.iter().map(DoorTasks::ended)).await;
+        ports
+    }
+
+    /// Why a door could not be opened as the file says, by its name.
+    pub fn failed(&self) -> &BTreeMap<String, String> {
+        &self.failed
     }
 
     /// What status shows, in the order of the file.
     pub fn status(&self) -> Vec<status::Door> {
-        let submits = self.submits.iter().map(|door| door.status());
+        let submits = self.submits.iter().map(|held| held.door.status());
         let consumers = self.consumers.iter().map(|door| {
             let (state, trouble) = door.tally.state();
             let (name, way) = (door.name.clone(), DoorWay::Consumer(state));
@@ -207,6 +273,15 @@ impl DoorSet {
         self.consumers.iter().any(|door| door.name == name)
     }
 
+    /// Which doors are not open as the file says, in words.
+    pub fn failures(&self) -> Vec<String> {
+        let failed = self.failed.iter().map(|(name, why)| match self.is_open(name) {
+            true => format!("door {name} is open as it was, and not as intelmesh.toml says: {why}"),
+            false => format!("door {name} is not open: {why}"),
+        });
+        failed.collect()
+    }
+
     /// What is wrong with files that doors read while they run.
     pub fn file_faults(&self) -> Vec<String> {
         let named = |door: &Arc<ConsumerHandle>| {
@@ -217,7 +292,7 @@ impl DoorSet {
 
     /// Takes notice of what the operator has moved out of `aside/`. Asks the disk: not for the core's loop.
     pub fn look(&self) {
-        let asides = self.submits.iter().map(|door| &door.aside);
+        let asides = self.submits.iter().map(|held| &held.door.aside);
         asides.chain(self.consumers.iter().map(|door| &door.aside)).for_each(|aside| aside.look());
     }
 
@@ -230,7 +305,9 @@ impl DoorSet {
         name: &str,
         find: &EntryQuestion,
     ) -> Option<Result<AsideTried, AgainError>> {
-        if let Some(door) = self.submits.iter().find(|door| door.name == name) {
+        if let Some(SubmitHandle { door, .. }) =
+            self.submits.iter().map(Arc::as_ref).find(|held| held.door.name == name)
+        {
             return Some(try_again(&door.aside, Way::Submit(door)).await);
         }
         let door = self.consumers.iter().find(|door| door.name == name)?;
@@ -244,128 +321,9 @@ impl std::fmt::Debug for DoorSet {
     }
 }
 
-fn aside(setups: &DoorSetups, name: &str) -> Result<Arc<Aside>, LocalError> {
-    let dir = setups.state.join("aside");
-    Aside::open(&dir, name).map_err(|error| LocalError::Io { file: dir, error })
-}
-
-fn submit_door(
-    setup: SubmitSetup,
-    setups: &DoorSetups,
-    doors: &Doors,
-    binding: Binding,
-) -> Result<Arc<SubmitDoor>, LocalError> {
-    let (name, behind) = (setup.name.as_str(), &doors.behind);
-    let state = match &setup.from {
-        SubmitWay::Tcp(place) => SubmitState::at("intelmq-tcp", place.listen.to_string()),
-        SubmitWay::Redis(queue) => SubmitState::at("intelmq-redis", queue.shown(&redis_server(queue, name)?)),
-    };
-    let door = Arc::new(SubmitDoor {
-        name: name.to_owned(),
-        submitter: Arc::new(Submitter::new(behind, setup.door, doors.pending.clone())),
-        aside: aside(setups, name)?,
-        tally: SubmitTally::new(name, state, behind.now),
-        stopping: doors.stopping.child_token(),
-        tasks: doors.tasks.clone(),
-    });
-    match setup.from {
-        SubmitWay::Tcp(place) => {
-            let listen = place.listen;
-            let tcp = Arc::new(TcpDoor::new(place, door.clone()));
-            match binding {
-                Binding::Now => {
-                    let failed = |error| LocalError::Listen { door: door.name.clone(), listen, error };
-                    let listener = tcp.bind().map_err(failed)?;
-                    doors.tasks.spawn(tcp.serve(listener));
-                }
-                Binding::Patiently => drop(doors.tasks.spawn(tcp.bind_and_serve(listen))),
-            }
-        }
-        SubmitWay::Redis(queue) => {
-            let server = redis_server(&queue, name)?;
-            doors.tasks.spawn(QueueDoor::new(server, &queue.queue, door.clone()).run());
-        }
-    }
-    Ok(door)
-}
-
-fn redis_server(queue: &RedisQueue, door: &str) -> Result<Server, LocalError> {
-    queue.server().map_err(|fault| LocalError::Redis {
-        place: queue.place.clone(),
-        door: door.to_owned(),
-        fault,
-    })
-}
-
-fn consumer_door(
-    setup: ConsumerSetup,
-    setups: &DoorSetups,
-    doors: &Doors,
-) -> Result<ConsumerHandle, LocalError> {
-    let behind = &doors.behind;
-    let name = setup.request.name.as_ref().map(ConsumerName::to_string).unwrap_or_default();
-    let handed = setups.state.join("handed");
-    match setup.to.clone() {
-        ConsumerWay::Tcp(place) => {
-            let state = ConsumerState::at("intelmq-tcp", &place.connect, (behind.now)().wall);
-            let tally = Arc::new(ConsumerTally::new(&name, state, behind.now));
-            let receiver = TcpReceiver::new(place, &handed, tally.clone());
-            let receiver = receiver.map_err(|error| LocalError::Io { file: handed, error })?;
-            start(setup, receiver, tally, aside(setups, &name)?, doors)
-        }
-        ConsumerWay::Redis { queue, queue_max } => {
-            let server = redis_server(&queue, &name)?;
-            let state = ConsumerState::at("intelmq-redis", &queue.shown(&server), (behind.now)().wall);
-            let tally = Arc::new(ConsumerTally::new(&name, state, behind.now));
-            let destination = DestinationQueue::new(&queue.queue, &behind.door.publisher, &name);
-            let receiver = QueueReceiver::new(server, destination, queue_max, tally.clone());
-            start(setup, receiver, tally, aside(setups, &name)?, doors)
-        }
-    }
-}
-
-/// Starts the driver of one consumer, for whatever kind of receiver.
-fn start<R: Receiver>(
-    setup: ConsumerSetup,
-    receiver: R,
-    tally: Arc<ConsumerTally>,
-    aside: Arc<Aside>,
-    doors: &Doors,
-) -> Result<ConsumerHandle, LocalError> {
-    let (again, again_out) = mpsc::channel(AGAIN_MAX);
-    let (behind, stopping) = (&doors.behind, doors.stopping.child_token());
-    let handle = ConsumerHandle {
-        name: tally.name().to_owned(),
-        tally: tally.clone(),
-        aside: aside.clone(),
-        again,
-        stopping: stopping.clone(),
-    };
-    let door = ConsumerDoor {
-        request: setup.request,
-        form: ReceiverForm::new(setup.hand_off, setup.harmonization)?,
-        receiver,
-        tally,
-        aside,
-        again: again_out,
-        held: None,
-        behind: ConsumerBehind {
-            inputs: behind.inputs.clone(),
-            consumers: doors.consumers.clone(),
-            journal: behind.journal.clone(),
-            opening: behind.opening.clone(),
-            now: behind.now,
-            steady: doors.steady.clone(),
-            stopping,
-        },
-    };
-    doors.tasks.spawn(door.run());
-    Ok(handle)
-}
-
-impl ConsumerState {
-    /// A door of this kind, to this place, that has handed over nothing yet.
-    pub(super) fn at(to: &str, at: &str, since: Timestamp) -> Self {
-        Self { to: to.to_owned(), at: at.to_owned(), since: Some(since), ..Self::default() }
-    }
+/// What is to be opened, and the doors whose places that takes.
+#[derive(Default)]
+struct ToOpen {
+    submits: Vec<(ReadySubmit, Option<Arc<SubmitHandle>>)>,
+    consumers: Vec<(ReadyConsumer, Option<Arc<ConsumerHandle>>)>,
 }

@@ -35,7 +35,7 @@ mod tcp_in;
 mod tcp_out;
 mod turns;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -44,7 +44,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use thiserror::Error;
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -147,16 +147,22 @@ pub type MakeLists = Arc<dyn Fn() -> Box<dyn Lists> + Send + Sync>;
 
 /// The open doors.
 pub struct Doors {
+    shared: Arc<Shared>,
+    sockets: Vec<PathBuf>,
+    set: Arc<ArcSwap<DoorSet>>,
+    /// Ends with the last reload: the next one waits for it.
+    reloading: Option<oneshot::Receiver<()>>,
+    /// What `in.sock` adds to each line, and how it goes on.
+    submitting: Arc<Submitting>,
+}
+
+/// What all doors work with, also those that are opened later.
+struct Shared {
     pending: Arc<Pending>,
     consumers: Arc<Consumers>,
     stopping: CancellationToken,
     tasks: TaskTracker,
-    sockets: Vec<PathBuf>,
-    set: Arc<DoorSet>,
     steady: Arc<SteadyTime>,
-    /// What `in.sock` adds to each line, and how it goes on.
-    submitting: Arc<Submitting>,
-    /// For doors that are opened later.
     behind: Behind,
 }
 
@@ -172,46 +178,65 @@ impl Doors {
         let bind = |name: &str| socket::bind(&places.run.join(name), group);
         let (submits, consumes, controls) = (bind("in.sock")?, bind("out.sock")?, bind("ctl.sock")?);
         let setups = std::mem::take(&mut behind.doors);
-        let (pending, stopping): (Arc<Pending>, _) = (Arc::default(), CancellationToken::new());
-        let submitter = Submitter::new(&behind, behind.door.clone(), pending.clone());
-        let submitting =
-            Submitting { submitter: ArcSwap::from_pointee(submitter), stopping: stopping.clone() };
-        let mut doors = Self {
-            pending,
+        let shared = Arc::new(Shared {
+            pending: Arc::default(),
             consumers: Arc::default(),
-            stopping,
+            stopping: CancellationToken::new(),
             tasks: TaskTracker::new(),
-            sockets: ["in.sock", "out.sock", "ctl.sock"].map(|name| places.run.join(name)).into(),
-            set: Arc::default(),
             steady: Arc::default(),
-            submitting: Arc::new(submitting),
             behind,
+        });
+        let submitter = Submitter::new(&shared.behind, shared.behind.door.clone(), shared.pending.clone());
+        let submitting =
+            Submitting { submitter: ArcSwap::from_pointee(submitter), stopping: shared.stopping.clone() };
+        let doors = Self {
+            sockets: ["in.sock", "out.sock", "ctl.sock"].map(|name| places.run.join(name)).into(),
+            set: Arc::new(ArcSwap::from_pointee(DoorSet::open(setups, &shared)?)),
+            reloading: None,
+            submitting: Arc::new(submitting),
+            shared,
         };
-        doors.set = Arc::new(DoorSet::open(setups, &doors)?);
         let consuming = Arc::new(Consuming {
-            inputs: doors.behind.inputs.clone(),
-            opening: doors.behind.opening.clone(),
-            consumers: doors.consumers.clone(),
-            stopping: doors.stopping.clone(),
-            lists: doors.behind.lists.clone(),
+            inputs: doors.shared.behind.inputs.clone(),
+            opening: doors.shared.behind.opening.clone(),
+            consumers: doors.shared.consumers.clone(),
+            stopping: doors.shared.stopping.clone(),
+            lists: doors.shared.behind.lists.clone(),
         });
         let submitting = doors.submitting.clone();
         doors.serve(submits, move |stream| submitting.clone().serve(stream));
         doors.serve(consumes, move |stream| consuming.clone().serve(stream));
-        let (control, stopping) = (doors.behind.control.clone(), doors.stopping.clone());
+        let (control, stopping) = (doors.shared.behind.control.clone(), doors.shared.stopping.clone());
         doors.serve(controls, move |stream| control::serve(stream, control.clone(), stopping.clone()));
         Ok(doors)
     }
 
-    /// `intelmesh.toml` says something else of doors: those that are not in `same` end, and are opened as `setups` says.
-    /// `socket` is what `in.sock` adds from the next line on. Says which could not be opened, and why; those go on as
-    /// they were.
-    pub fn reload(&mut self, socket: Door, setups: DoorSetups, same: &BTreeSet<String>) -> Vec<String> {
-        let submitter = Submitter::new(&self.behind, socket, self.pending.clone());
+    /// `intelmesh.toml` says something else of doors: those that are not in `same` end, and are opened as `setups` says,
+    /// also those of `same` that could not be opened the last time. `socket` is what `in.sock` adds from the next line on.
+    /// Returns, once all of that is done, which could not be opened, and why; those go on as they were.
+    pub fn reload(
+        &mut self,
+        socket: Door,
+        setups: DoorSetups,
+        same: BTreeSet<String>,
+    ) -> impl Future<Output = BTreeMap<String, String>> + Send + use<> {
+        let submitter = Submitter::new(&self.shared.behind, socket, self.shared.pending.clone());
         self.submitting.submitter.store(Arc::new(submitter));
-        let (set, failed) = self.set.reopen(setups, same, self);
-        self.set = Arc::new(set);
-        failed
+        let (set, shared) = (self.set.clone(), self.shared.clone());
+        let (done, reloading) = oneshot::channel();
+        let before = self.reloading.replace(reloading);
+        let reopened = self.shared.tasks.spawn(async move {
+            if let Some(before) = before {
+                // An error as well says that it has ended.
+                let _ = before.await;
+            }
+            let reopened = set.load_full().reopen(setups, same, &shared).await;
+            let failed = reopened.failed().clone();
+            set.store(Arc::new(reopened));
+            drop(done);
+            failed
+        });
+        async move { reopened.await.unwrap_or_default() }
     }
 
     /// Accepts until the doors stop; connections beyond the bound wait in the socket.
@@ -219,7 +244,7 @@ impl Doors {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let (stopping, tasks) = (self.stopping.clone(), self.tasks.clone());
+        let (stopping, tasks) = (self.shared.stopping.clone(), self.shared.tasks.clone());
         let room = Arc::new(Semaphore::new(DOOR_CONNECTIONS_MAX));
         let accept = async move {
             while let Ok(permit) = room.clone().acquire_owned().await {
@@ -238,37 +263,37 @@ impl Doors {
                 }
             }
         };
-        self.tasks.spawn(async move {
+        self.shared.tasks.spawn(async move {
             stopping.run_until_cancelled(accept).await;
         });
     }
 
     /// What could not be opened.
     pub fn opening(&self) -> &Opening {
-        &self.behind.opening
+        &self.shared.behind.opening
     }
 
     /// Those of `intelmesh.toml`.
-    pub fn set(&self) -> &Arc<DoorSet> {
-        &self.set
+    pub fn set(&self) -> Arc<DoorSet> {
+        self.set.load_full()
     }
 
     /// Obeys `Submitted`, `Recalled`, `ConsumerBegan`, `HandOff`, `FromIgnored` and `ConsumerClosed`; never waits. What is for others is given back.
     pub fn handle(&self, output: Output) -> Option<Output> {
         match output {
-            Output::Submitted { ticket, outcome } => self.pending.answer(ticket, outcome),
-            Output::Recalled { ticket, lineage } => self.pending.recalled(ticket, lineage),
+            Output::Submitted { ticket, outcome } => self.shared.pending.answer(ticket, outcome),
+            Output::Recalled { ticket, lineage } => self.shared.pending.recalled(ticket, lineage),
             Output::ConsumerBegan { consumer, generation } => {
-                self.consumers.tell(consumer, ToConsumer::Began { generation });
+                self.shared.consumers.tell(consumer, ToConsumer::Began { generation });
             }
             Output::HandOff { consumer, entries } => {
-                self.consumers.tell(consumer, ToConsumer::Entries(entries));
+                self.shared.consumers.tell(consumer, ToConsumer::Entries(entries));
             }
             Output::FromIgnored { consumer, position } => {
-                self.consumers.tell(consumer, ToConsumer::FromIgnored { position });
+                self.shared.consumers.tell(consumer, ToConsumer::FromIgnored { position });
             }
             Output::ConsumerClosed { consumer, why } => {
-                self.consumers.tell(consumer, ToConsumer::Closed(why));
+                self.shared.consumers.tell(consumer, ToConsumer::Closed(why));
             }
             other => return Some(other),
         }
@@ -277,13 +302,13 @@ impl Doors {
 
     /// The core says what time it is for what expires; `None` while its clock is not to be trusted.
     pub fn tell_time(&self, time: Option<Timestamp>) {
-        self.steady.tell(time, (self.behind.now)().tick);
+        self.shared.steady.tell(time, (self.shared.behind.now)().tick);
     }
 
     /// Takes no more connections or lines. What was read is still answered: go on obeying outputs.
     pub fn stop(&self) {
-        self.stopping.cancel();
-        self.tasks.close();
+        self.shared.stopping.cancel();
+        self.shared.tasks.close();
         for socket in &self.sockets {
             // Gone already is as good.
             let _ = std::fs::remove_file(socket);
@@ -292,7 +317,7 @@ impl Doors {
 
     /// After [`Doors::stop`]: waits until every connection has its answers, at most for `most`.
     pub async fn stopped(&self, most: Duration) {
-        let _ = tokio::time::timeout(most, self.tasks.wait()).await;
+        let _ = tokio::time::timeout(most, self.shared.tasks.wait()).await;
     }
 }
 

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use super::aside::AsideRecord;
 use super::aside_file::Aside;
+use super::door_set::DoorTasks;
 use super::lines::Line;
 use super::submission::{Outcome, Submitter};
 use super::tally::SubmitTally;
@@ -24,9 +24,9 @@ pub(super) struct SubmitDoor {
     pub name: String,
     pub submitter: Arc<Submitter>,
     pub aside: Arc<Aside>,
-    pub tally: SubmitTally,
+    pub tally: Arc<SubmitTally>,
     pub stopping: CancellationToken,
-    pub tasks: TaskTracker,
+    pub tasks: DoorTasks,
 }
 
 /// An event that a bot may forget: it is the node's now.
@@ -70,15 +70,15 @@ impl SubmitDoor {
         }
     }
 
-    /// Keeps lines that could not be taken while the node stops, of a sender that never sends them again: the operator
+    /// Keeps lines that could not be taken while the door closes, of a sender that never sends them again: the operator
     /// can hand them in.
     pub async fn keep_for_later(&self, lines: &[Bytes]) {
         let stopping = SubmitError::stopping();
         let records = lines.iter().map(|line| self.record(&stopping).with_line(line)).collect();
         let (count, door) = (lines.len(), &self.name);
         self.tally.failed(match self.aside.append_all(records).await {
-            Ok(()) => format!("{count} events came while the node stopped: intelmesh aside retry {door}"),
-            Err(error) => format!("{count} events came while the node stopped, and are lost: {error}"),
+            Ok(()) => format!("{count} events came while the door closed: intelmesh aside retry {door}"),
+            Err(error) => format!("{count} events came while the door closed, and are lost: {error}"),
         });
     }
 

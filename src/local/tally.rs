@@ -43,6 +43,15 @@ impl SubmitTally {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The door was opened anew, perhaps at another place: what it counted stays.
+    pub fn moved(&self, new: SubmitState) {
+        let (state, trouble) = &mut *self.inner();
+        if (&state.from, &state.at) != (&new.from, &new.at) {
+            (state.from, state.at) = (new.from, new.at);
+            *trouble = Trouble::default();
+        }
+    }
+
     pub fn came(&self) {
         self.inner().0.clients += 1;
     }
@@ -112,6 +121,17 @@ impl ConsumerTally {
 
     fn inner(&self) -> MutexGuard<'_, (ConsumerState, Trouble)> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The door was opened anew, perhaps to another place: what it counted stays.
+    pub fn moved(&self, new: ConsumerState) {
+        let (state, trouble) = &mut *self.inner();
+        if (&state.to, &state.at) != (&new.to, &new.at) {
+            (state.to, state.at, state.since) = (new.to, new.at, new.since);
+            *trouble = Trouble::default();
+        }
+        state.held = None;
+        *self.form_fault.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     pub fn connected(&self, connected: bool, now: Timestamp) {

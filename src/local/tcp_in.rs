@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -74,6 +74,41 @@ impl TcpIn {
     }
 }
 
+/// The port of a door, which the next door at the same address takes over: no sender is refused between the two.
+pub(super) struct Listening {
+    at: SocketAddr,
+    listener: OnceLock<TcpListener>,
+}
+
+impl Listening {
+    /// It is bound as soon as the port is free.
+    pub fn later(at: SocketAddr) -> Self {
+        Self { at, listener: OnceLock::new() }
+    }
+
+    /// # Errors
+    /// What the kernel says: at start a port that is taken is for the operator to see to.
+    pub fn now(at: SocketAddr) -> io::Result<Self> {
+        let listening = Self::later(at);
+        listening.listener()?;
+        Ok(listening)
+    }
+
+    pub fn is_at(&self, at: SocketAddr) -> bool {
+        self.at == at
+    }
+
+    fn listener(&self) -> io::Result<&TcpListener> {
+        if let Some(listener) = self.listener.get() {
+            return Ok(listener);
+        }
+        let listener = std::net::TcpListener::bind(self.at)?;
+        listener.set_nonblocking(true)?;
+        let listener = TcpListener::from_std(listener)?;
+        Ok(self.listener.get_or_init(|| listener))
+    }
+}
+
 /// The door, listening.
 pub(super) struct TcpDoor {
     place: TcpIn,
@@ -104,37 +139,23 @@ impl TcpDoor {
         Self { place, door, clients: Mutex::default(), held }
     }
 
-    /// Listens. To be called at start: an address that is taken is the operator's to mend.
-    ///
-    /// # Errors
-    /// What the kernel says.
-    pub fn bind(&self) -> io::Result<TcpListener> {
-        let listener = std::net::TcpListener::bind(self.place.listen)?;
-        listener.set_nonblocking(true)?;
-        TcpListener::from_std(listener)
-    }
-
     /// Listens as soon as the port is free, and accepts until the door ends. Until then the door is down.
-    pub async fn bind_and_serve(self: Arc<Self>, listen: SocketAddr) {
+    pub async fn serve(self: Arc<Self>, listening: Arc<Listening>) {
         let stopping = self.door.stopping.clone();
-        loop {
-            match self.bind() {
-                Ok(listener) => {
-                    self.door.tally.well();
-                    return self.serve(listener).await;
+        let listener = loop {
+            match listening.listener() {
+                Ok(listener) => break listener,
+                Err(error) => {
+                    let what = format!("cannot listen on {}: {error}", listening.at);
+                    self.door.tally.unreachable(what);
                 }
-                Err(error) => self.door.tally.unreachable(format!("cannot listen on {listen}: {error}")),
             }
             let pause = tokio::time::sleep(Duration::from_millis(DOOR_RETRY_MS));
             if stopping.run_until_cancelled(pause).await.is_none() {
                 return;
             }
-        }
-    }
-
-    /// Accepts until the door ends.
-    pub async fn serve(self: Arc<Self>, listener: TcpListener) {
-        let stopping = self.door.stopping.clone();
+        };
+        self.door.tally.well();
         let mut next = 0;
         while let Some(accepted) = stopping.run_until_cancelled(listener.accept()).await {
             match accepted {

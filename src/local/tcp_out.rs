@@ -7,7 +7,6 @@
 //! it. Only a peer whose machine answers no more is given up, by the kernel.
 
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -59,11 +58,8 @@ pub(super) struct TcpReceiver {
 }
 
 impl TcpReceiver {
-    /// # Errors
-    /// Where the file of its mark in `dir` cannot be had.
-    pub fn new(place: TcpOut, dir: &Path, tally: Arc<ConsumerTally>) -> io::Result<Self> {
-        let handed = HandedFile::open(dir, tally.name())?;
-        Ok(Self { place, stream: None, handed, frame: Vec::new(), tally })
+    pub fn new(place: TcpOut, handed: HandedFile, tally: Arc<ConsumerTally>) -> Self {
+        Self { place, stream: None, handed, frame: Vec::new(), tally }
     }
 
     fn frame(&mut self, line: &[u8]) -> Result<(), ReceiverError> {

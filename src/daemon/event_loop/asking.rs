@@ -1,7 +1,6 @@
 //! What the command line asks of the loop, and what the loop answers from what it holds.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
@@ -48,11 +47,9 @@ impl EventLoop {
                 self.reload();
                 let _ = answer.send(());
             }
-            Ask::ReloadNode(answer) => {
-                let _ = answer.send(self.reload_node());
-            }
+            Ask::ReloadNode(answer) => self.reload_node(answer),
             Ask::Doors(answer) => {
-                let _ = answer.send(Arc::clone(self.parts.doors.set()));
+                let _ = answer.send(self.parts.doors.set());
             }
             Ask::Command(command, answer) => self.command(answer, |ticket| match command {
                 AskCommand::Rewind { peer, to } => Command::Rewind { ticket, peer, to },
@@ -118,6 +115,7 @@ impl EventLoop {
             doors: DoorFacts {
                 doors: self.parts.doors.set().status(),
                 files: self.parts.doors.set().file_faults(),
+                failures: self.parts.doors.set().failures(),
                 cannot_open: self.parts.doors.opening().cannot_open(),
             },
             lasting: lasting.into_iter().flatten().cloned().collect(),

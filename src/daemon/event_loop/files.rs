@@ -186,9 +186,18 @@ impl EventLoop {
         if changed.is_empty() {
             return;
         }
-        let failed = self.parts.doors.reload(socket_door(&merged), door_setups(&merged), &same);
-        tracing::info!(doors = changed.join(" "), failed = failed.join("; "), "lists of filters read again");
+        let opening = self.parts.doors.reload(socket_door(&merged), door_setups(&merged), same);
         self.files.config = merged;
+        tokio::spawn(async move {
+            let failed = opening.await;
+            let failed: Vec<String> =
+                failed.iter().map(|(name, why)| format!("door {name}: {why}")).collect();
+            tracing::info!(
+                doors = changed.join(" "),
+                failed = failed.join("; "),
+                "lists of filters read again"
+            );
+        });
     }
 
     /// A peer that is to be dialled elsewhere is dialled at once, whatever it was waited for at the old place.

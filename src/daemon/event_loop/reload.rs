@@ -1,7 +1,9 @@
 //! `intelmesh.toml` read again while the node runs: what can change does, the rest is named and acts at the next start.
 //! A file that cannot be used leaves everything as it runs.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+
+use tokio::sync::oneshot;
 
 use super::EventLoop;
 use crate::clock;
@@ -14,19 +16,16 @@ use crate::protocol::Input;
 
 impl EventLoop {
     /// Puts in force what can change: doors, labels, retention, the log level. Each thing that changed, and each that did
-    /// not, is named in the answer and in the log.
-    pub(super) fn reload_node(&mut self) -> Result<Reloaded, Refusal> {
-        let new = NodeConfig::load(&self.files.config.dir).map_err(|errors| {
-            let last = errors.0.last();
-            let texts: Vec<String> = errors.0.iter().map(Problem::to_string).collect();
-            tracing::warn!("intelmesh.toml was not put in force: {}", texts.join("; "));
-            let refusal = Refusal::no(texts.join(REFUSAL_SEPARATOR));
-            match last.and_then(Problem::hint) {
-                Some(hint) => refusal.hint(hint),
-                None => refusal.hint("intelmesh check; the node goes on with what it had"),
+    /// not, is named in the answer and in the log. That comes once the doors are open.
+    pub(super) fn reload_node(&mut self, answer: oneshot::Sender<Result<Reloaded, Refusal>>) {
+        let (old, new) = match self.read_node_file() {
+            Ok(new) => (self.files.config.clone(), new),
+            Err(refusal) => {
+                // Whoever asked may have gone, here and below.
+                let _ = answer.send(Err(refusal));
+                return;
             }
-        })?;
-        let old = self.files.config.clone();
+        };
         let mut told = Reloaded { restart: at_next_start(&old, &new), ..Reloaded::default() };
         let merged = merged(&old, &new);
         let differs = [
@@ -40,13 +39,33 @@ impl EventLoop {
             .extend(differs.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key.to_owned()));
         self.keep(&merged);
         log::set_level(merged.log.as_deref());
-        self.reload_doors(&merged, &mut told);
+        let opening = self.reload_doors(&merged);
         self.files.config = merged;
         self.reload();
-        let (changed, restart, failed) =
-            (told.changed.join(" "), told.restart.join(" "), told.failed.join("; "));
-        tracing::info!(changed, at_next_start = restart, failed, "intelmesh.toml read again");
-        Ok(told)
+        // Away from the loop: doors read files, and wait for the ones before them.
+        tokio::spawn(async move {
+            if let Some((names, opening)) = opening {
+                let failed = opening.await;
+                let opened = names.iter().filter(|name| !failed.contains_key(*name));
+                told.changed.extend(opened.map(|name| format!("door {name}")));
+                told.failed = failed.iter().map(|(name, why)| format!("door {name}: {why}")).collect();
+            }
+            log_reloaded(&told);
+            let _ = answer.send(Ok(told));
+        });
+    }
+
+    fn read_node_file(&self) -> Result<NodeConfig, Refusal> {
+        NodeConfig::load(&self.files.config.dir).map_err(|errors| {
+            let last = errors.0.last();
+            let texts: Vec<String> = errors.0.iter().map(Problem::to_string).collect();
+            tracing::warn!("intelmesh.toml was not put in force: {}", texts.join("; "));
+            let refusal = Refusal::no(texts.join(REFUSAL_SEPARATOR));
+            match last.and_then(Problem::hint) {
+                Some(hint) => refusal.hint(hint),
+                None => refusal.hint("intelmesh check; the node goes on with what it had"),
+            }
+        })
     }
 
     fn keep(&mut self, config: &NodeConfig) {
@@ -58,16 +77,31 @@ impl EventLoop {
         self.identity.keep_days = config.journal.keep_days;
     }
 
-    fn reload_doors(&mut self, merged: &NodeConfig, told: &mut Reloaded) {
+    /// The doors that are opened anew or end, and what comes of it: which cannot be opened, and why. Those that could not
+    /// be opened the last time are tried again.
+    fn reload_doors(
+        &mut self,
+        merged: &NodeConfig,
+    ) -> Option<(BTreeSet<String>, impl Future<Output = BTreeMap<String, String>> + Send + use<>)> {
         let old = &self.files.config;
         let defaults_same = old.default_tlp == merged.default_tlp && old.project == merged.project;
-        let same = same_doors(old, merged, defaults_same);
-        if old.doors == merged.doors && defaults_same {
-            return;
+        let set = self.parts.doors.set();
+        if old.doors == merged.doors && defaults_same && set.failed().is_empty() {
+            return None;
         }
-        let names = door_names(old).union(&door_names(merged)).cloned().collect::<BTreeSet<_>>();
-        told.changed.extend(names.difference(&same).map(|name| format!("door {name}")));
-        told.failed = self.parts.doors.reload(socket_door(merged), door_setups(merged), &same);
+        let mut same = same_doors(old, merged, defaults_same);
+        same.retain(|name| !set.failed().contains_key(name));
+        let names: BTreeSet<String> = door_names(old).union(&door_names(merged)).cloned().collect();
+        let changed = names.difference(&same).cloned().collect();
+        Some((changed, self.parts.doors.reload(socket_door(merged), door_setups(merged), same)))
+    }
+}
+
+fn log_reloaded(told: &Reloaded) {
+    let (changed, restart) = (told.changed.join(" "), told.restart.join(" "));
+    tracing::info!(changed, at_next_start = restart, "intelmesh.toml read again");
+    for what in &told.failed {
+        tracing::warn!("not in force: {what}");
     }
 }
 

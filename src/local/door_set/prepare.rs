@@ -1,0 +1,152 @@
+//! Doors before they open: what is configured is checked, and the files that a door needs are read. All of it may wait
+//! for a disk, and nothing of it disturbs the doors that are open.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::{ConsumerSetup, ConsumerWay, DoorSetups, SubmitSetup, SubmitWay};
+use crate::format::Door;
+use crate::local::LocalError;
+use crate::local::aside_file::Aside;
+use crate::local::handed_mark::HandedFile;
+use crate::local::receiver_form::ReceiverForm;
+use crate::local::redis::{RedisQueue, Server};
+use crate::local::tcp_in::{Listening, TcpIn};
+use crate::local::tcp_out::TcpOut;
+use crate::protocol::io::ConsumerRequest;
+use crate::record::ConsumerName;
+
+/// What is to happen to a door.
+pub(super) enum Plan<T> {
+    /// It is open as configured.
+    Keep,
+    Open(T),
+}
+
+type Plans<T> = Vec<(String, Result<Plan<T>, LocalError>)>;
+
+/// All doors, in the order of the file.
+pub(super) struct Planned {
+    pub submits: Plans<ReadySubmit>,
+    pub consumers: Plans<ReadyConsumer>,
+}
+
+/// A `[[submit]]` that can open.
+pub(super) struct ReadySubmit {
+    pub name: String,
+    pub door: Door,
+    pub aside: Arc<Aside>,
+    pub from: ReadySource,
+}
+
+pub(super) enum ReadySource {
+    Tcp(TcpIn),
+    Redis(Server, RedisQueue),
+}
+
+/// A `[[consumer]]` that can open.
+pub(super) struct ReadyConsumer {
+    pub name: String,
+    pub request: ConsumerRequest,
+    pub form: ReceiverForm,
+    pub aside: Arc<Aside>,
+    pub to: ReadyDestination,
+}
+
+pub(super) enum ReadyDestination {
+    Tcp(TcpOut, HandedFile),
+    Redis { server: Server, queue: RedisQueue, queue_max: u64 },
+}
+
+/// Prepares the doors that are not in `same`. `asides` are the files of those that are open.
+pub(super) fn plan(
+    setups: DoorSetups,
+    same: &BTreeSet<String>,
+    asides: &BTreeMap<String, Arc<Aside>>,
+) -> Planned {
+    let DoorSetups { submits, consumers, state } = setups;
+    let aside = |name: &str| match asides.get(name) {
+        Some(aside) => Ok(Arc::clone(aside)),
+        None => {
+            let dir = state.join("aside");
+            Aside::open(&dir, name).map_err(|error| LocalError::Io { file: dir, error })
+        }
+    };
+    let submits = submits.into_iter().map(|setup| {
+        let name = setup.name.to_string();
+        let keep = same.contains(&name);
+        let plan = if keep { Ok(Plan::Keep) } else { submit(setup, &aside).map(Plan::Open) };
+        (name, plan)
+    });
+    let consumers = consumers.into_iter().map(|setup| {
+        let name = setup.request.name.as_ref().map(ConsumerName::to_string).unwrap_or_default();
+        let keep = same.contains(&name);
+        let plan = if keep { Ok(Plan::Keep) } else { consumer(&name, setup, &state, &aside).map(Plan::Open) };
+        (name, plan)
+    });
+    Planned { submits: submits.collect(), consumers: consumers.collect() }
+}
+
+fn submit(
+    setup: SubmitSetup,
+    aside: impl Fn(&str) -> Result<Arc<Aside>, LocalError>,
+) -> Result<ReadySubmit, LocalError> {
+    let name = setup.name.to_string();
+    let from = match setup.from {
+        SubmitWay::Tcp(place) => ReadySource::Tcp(place),
+        SubmitWay::Redis(queue) => ReadySource::Redis(redis_server(&queue, &name)?, queue),
+    };
+    Ok(ReadySubmit { aside: aside(&name)?, name, door: setup.door, from })
+}
+
+fn consumer(
+    name: &str,
+    setup: ConsumerSetup,
+    state: &Path,
+    aside: impl Fn(&str) -> Result<Arc<Aside>, LocalError>,
+) -> Result<ReadyConsumer, LocalError> {
+    let ConsumerSetup { request, hand_off, harmonization, to } = setup;
+    let to = match to {
+        ConsumerWay::Tcp(place) => {
+            let handed = state.join("handed");
+            let file = HandedFile::open(&handed, name);
+            ReadyDestination::Tcp(place, file.map_err(|error| LocalError::Io { file: handed, error })?)
+        }
+        ConsumerWay::Redis { queue, queue_max } => {
+            ReadyDestination::Redis { server: redis_server(&queue, name)?, queue, queue_max }
+        }
+    };
+    let form = ReceiverForm::new(hand_off, harmonization)?;
+    Ok(ReadyConsumer { name: name.to_owned(), request, form, aside: aside(name)?, to })
+}
+
+fn redis_server(queue: &RedisQueue, door: &str) -> Result<Server, LocalError> {
+    queue.server().map_err(|fault| LocalError::Redis {
+        place: queue.place.clone(),
+        door: door.to_owned(),
+        fault,
+    })
+}
+
+impl ReadySubmit {
+    pub fn listens_on(&self) -> Option<SocketAddr> {
+        match &self.from {
+            ReadySource::Tcp(place) => Some(place.listen),
+            ReadySource::Redis(..) => None,
+        }
+    }
+
+    /// Listens, if it is a door that does.
+    ///
+    /// # Errors
+    /// [`LocalError::Listen`]: the port is taken.
+    pub fn bind(&self) -> Result<Option<Arc<Listening>>, LocalError> {
+        let bind = |listen| {
+            let door = self.name.clone();
+            Listening::now(listen).map_err(|error| LocalError::Listen { door, listen, error })
+        };
+        Ok(self.listens_on().map(bind).transpose()?.map(Arc::new))
+    }
+}

@@ -1,0 +1,145 @@
+//! Doors that open: each begins its tasks, and goes on with the counts of the door before it. Nothing here waits.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use super::prepare::{ReadyConsumer, ReadyDestination, ReadySource, ReadySubmit};
+use super::{AGAIN_MAX, ConsumerHandle, DoorTasks, SubmitHandle};
+use crate::local::Shared;
+use crate::local::aside_file::Aside;
+use crate::local::consumer_door::{ConsumerBehind, ConsumerDoor};
+use crate::local::receiver::Receiver;
+use crate::local::receiver_form::ReceiverForm;
+use crate::local::redis::{DestinationQueue, QueueDoor, QueueReceiver};
+use crate::local::submission::Submitter;
+use crate::local::submit_door::SubmitDoor;
+use crate::local::tally::{ConsumerTally, SubmitTally};
+use crate::local::tcp_in::{Listening, TcpDoor};
+use crate::local::tcp_out::TcpReceiver;
+use crate::protocol::io::ConsumerRequest;
+use crate::status::{ConsumerState, SubmitState};
+use crate::time::Timestamp;
+
+/// Opens a `[[submit]]`; one over TCP on the port `listening`.
+pub(super) fn start_submit(
+    ready: ReadySubmit,
+    before: Option<&SubmitHandle>,
+    listening: Option<Arc<Listening>>,
+    shared: &Shared,
+) -> SubmitHandle {
+    let ReadySubmit { name, door, aside, from } = ready;
+    let behind = &shared.behind;
+    let state = match &from {
+        ReadySource::Tcp(place) => SubmitState::at("intelmq-tcp", place.listen.to_string()),
+        ReadySource::Redis(server, queue) => SubmitState::at("intelmq-redis", queue.shown(server)),
+    };
+    let tally = match before {
+        Some(before) => {
+            before.door.tally.moved(state);
+            before.door.tally.clone()
+        }
+        None => Arc::new(SubmitTally::new(&name, state, behind.now)),
+    };
+    let door = Arc::new(SubmitDoor {
+        name,
+        submitter: Arc::new(Submitter::new(behind, door, shared.pending.clone())),
+        aside,
+        tally,
+        stopping: shared.stopping.child_token(),
+        tasks: DoorTasks::of(&shared.tasks),
+    });
+    match (from, &listening) {
+        (ReadySource::Tcp(place), Some(listening)) => {
+            let tcp = Arc::new(TcpDoor::new(place, door.clone()));
+            door.tasks.spawn(tcp.serve(listening.clone()));
+        }
+        (ReadySource::Tcp(_), None) => {}
+        (ReadySource::Redis(server, queue), _) => {
+            door.tasks.spawn(QueueDoor::new(server, &queue.queue, door.clone()).run());
+        }
+    }
+    SubmitHandle { door, listening }
+}
+
+/// Opens a `[[consumer]]`.
+pub(super) fn start_consumer(
+    ready: ReadyConsumer,
+    before: Option<&ConsumerHandle>,
+    shared: &Shared,
+) -> ConsumerHandle {
+    let ReadyConsumer { name, request, form, aside, to } = ready;
+    let now = shared.behind.now;
+    let state = match &to {
+        ReadyDestination::Tcp(place, _) => ConsumerState::at("intelmq-tcp", &place.connect, now().wall),
+        ReadyDestination::Redis { server, queue, .. } => {
+            ConsumerState::at("intelmq-redis", &queue.shown(server), now().wall)
+        }
+    };
+    let tally = match before {
+        Some(before) => {
+            before.tally.moved(state);
+            before.tally.clone()
+        }
+        None => Arc::new(ConsumerTally::new(&name, state, now)),
+    };
+    match to {
+        ReadyDestination::Tcp(place, handed) => {
+            let receiver = TcpReceiver::new(place, handed, tally.clone());
+            drive(request, form, receiver, (tally, aside), shared)
+        }
+        ReadyDestination::Redis { server, queue, queue_max } => {
+            let destination = DestinationQueue::new(&queue.queue, &shared.behind.door.publisher, &name);
+            let receiver = QueueReceiver::new(server, destination, queue_max, tally.clone());
+            drive(request, form, receiver, (tally, aside), shared)
+        }
+    }
+}
+
+/// Starts the driver of one consumer, for whatever kind of receiver.
+fn drive<R: Receiver>(
+    request: ConsumerRequest,
+    form: ReceiverForm,
+    receiver: R,
+    (tally, aside): (Arc<ConsumerTally>, Arc<Aside>),
+    shared: &Shared,
+) -> ConsumerHandle {
+    let (again, again_out) = mpsc::channel(AGAIN_MAX);
+    let (behind, stopping) = (&shared.behind, shared.stopping.child_token());
+    let tasks = DoorTasks::of(&shared.tasks);
+    let handle = ConsumerHandle {
+        name: tally.name().to_owned(),
+        tally: tally.clone(),
+        aside: aside.clone(),
+        again,
+        stopping: stopping.clone(),
+        tasks: tasks.clone(),
+    };
+    let door = ConsumerDoor {
+        request,
+        form,
+        receiver,
+        tally,
+        aside,
+        again: again_out,
+        held: None,
+        behind: ConsumerBehind {
+            inputs: behind.inputs.clone(),
+            consumers: shared.consumers.clone(),
+            journal: behind.journal.clone(),
+            opening: behind.opening.clone(),
+            now: behind.now,
+            steady: shared.steady.clone(),
+            stopping,
+        },
+    };
+    tasks.spawn(door.run());
+    handle
+}
+
+impl ConsumerState {
+    /// A door of this kind, to this place, that has handed over nothing yet.
+    fn at(to: &str, at: &str, since: Timestamp) -> Self {
+        Self { to: to.to_owned(), at: at.to_owned(), since: Some(since), ..Self::default() }
+    }
+}
