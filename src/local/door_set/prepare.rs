@@ -57,7 +57,7 @@ pub(super) struct ReadyConsumer {
 
 pub(super) enum ReadyDestination {
     Tcp(TcpOut, HandedFile),
-    Redis { server: Server, queue: RedisQueue, queue_max: u64 },
+    Redis { server: Box<Server>, queue: Box<RedisQueue>, queue_max: u64 },
 }
 
 /// Prepares the doors that are not in `same`. `asides` are the files of those that are open.
@@ -77,13 +77,13 @@ pub(super) fn plan(
     let submits = submits.into_iter().map(|setup| {
         let name = setup.name.to_string();
         let keep = same.contains(&name);
-        let plan = if keep { Ok(Plan::Keep) } else { submit(setup, &aside).map(Plan::Open) };
+        let plan = if keep { Ok(Plan::Keep) } else { submit(setup, aside).map(Plan::Open) };
         (name, plan)
     });
     let consumers = consumers.into_iter().map(|setup| {
         let name = setup.request.name.as_ref().map(ConsumerName::to_string).unwrap_or_default();
         let keep = same.contains(&name);
-        let plan = if keep { Ok(Plan::Keep) } else { consumer(&name, setup, &state, &aside).map(Plan::Open) };
+        let plan = if keep { Ok(Plan::Keep) } else { consumer(&name, setup, &state, aside).map(Plan::Open) };
         (name, plan)
     });
     Planned { submits: submits.collect(), consumers: consumers.collect() }
@@ -115,7 +115,8 @@ fn consumer(
             ReadyDestination::Tcp(place, file.map_err(|error| LocalError::Io { file: handed, error })?)
         }
         ConsumerWay::Redis { queue, queue_max } => {
-            ReadyDestination::Redis { server: redis_server(&queue, name)?, queue, queue_max }
+            let server = Box::new(redis_server(&queue, name)?);
+            ReadyDestination::Redis { server, queue: Box::new(queue), queue_max }
         }
     };
     let form = ReceiverForm::new(hand_off, harmonization)?;

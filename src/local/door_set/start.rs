@@ -90,7 +90,7 @@ pub(super) fn start_consumer(
         }
         ReadyDestination::Redis { server, queue, queue_max } => {
             let destination = DestinationQueue::new(&queue.queue, &shared.behind.door.publisher, &name);
-            let receiver = QueueReceiver::new(server, destination, queue_max, tally.clone());
+            let receiver = QueueReceiver::new(*server, destination, queue_max, tally.clone());
             drive(request, form, receiver, (tally, aside), shared)
         }
     }
