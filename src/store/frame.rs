@@ -74,7 +74,7 @@ pub fn look(bytes: &[u8], salt: u32) -> Look {
 /// began behind that place?
 ///
 /// The first frame of a batch names its own offset, which a publisher cannot foresee: those are looked at first, then
-/// all others. Each pass computes CRCs over at most [`CRC_PASSES`] times what is there, or else an envelope full of
+/// all others. Each pass computes CRCs over at most `CRC_PASSES` times what is there, or else an envelope full of
 /// lengths that lie could keep a start busy for hours.
 pub fn holds_later(bytes: &[u8], salt: u32, at: u64) -> bool {
     let begins = |batch: u64, here: u64| batch == here && batch > at;
