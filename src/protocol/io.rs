@@ -186,6 +186,8 @@ pub enum Input {
     AddressesChanged {
         peer: PublisherName,
     },
+    /// Entries that cannot be read, and that a seen set which was made again lacks.
+    Broken(Vec<BrokenEntry>),
     /// For so long the seen set is complete from now on.
     SeenKept {
         seen_keep_ms: u64,

@@ -169,6 +169,7 @@ impl Node {
                 self.on_known(ticket, digests);
             }
             Input::Entries { reader, read } => self.on_entries(reader, read),
+            Input::Broken(broken) => self.on_broken(broken),
             Input::Fetched { ticket, entry } => {
                 let entry = self.on_recalled(ticket, entry);
                 self.on_fetched(ticket, entry);

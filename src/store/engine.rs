@@ -19,7 +19,7 @@ use crate::identity::{CoreDigest, EventKey, PublisherName};
 use crate::limits::{CLOCK_JUMP_MS, SEEN_BEYOND_JOURNAL_MS};
 use crate::protocol::io::{LossCause, Read};
 use crate::record::bytes::CarrierHead;
-use crate::record::{ConsumerName, JournalEnds, Ledger, NewRecord, Note};
+use crate::record::{BrokenEntry, ConsumerName, JournalEnds, Ledger, NewRecord, Note};
 use crate::time::{Now, Timestamp};
 
 /// The link index may hold this much however small the journal is: a database of one row takes a megabyte.
@@ -119,6 +119,8 @@ pub struct Opened {
     pub problems: Vec<Problem>,
     /// What each consumer lost.
     pub missing: Vec<(ConsumerName, u64, LossCause)>,
+    /// What the seen set lacks, since it was made again and these cannot be read.
+    pub broken: Vec<BrokenEntry>,
 }
 
 /// What retention gave up.
@@ -206,6 +208,8 @@ pub struct Engine<D, B> {
     /// disk: nobody is answered, and nothing flushed.
     unsettled: Option<u64>,
     problems: Vec<Problem>,
+    /// What a seen set that was made again lacks.
+    broken: Vec<BrokenEntry>,
 }
 
 impl<D: Disk, B: SeenDb> Engine<D, B> {
@@ -226,7 +230,8 @@ impl<D: Disk, B: SeenDb> Engine<D, B> {
         let emptied = opening.emptied || opening.went_back.is_some();
         let (seen, recovery) = SeenSet::open(db, &journal, emptied, config.checks)?;
         let links = LinkIndex::open(links, &journal, emptied, config.link_bytes())?;
-        let mut engine = Self { journal, seen, links, config, unsettled: None, problems: Vec::new() };
+        let mut engine =
+            Self { journal, seen, links, config, unsettled: None, problems: Vec::new(), broken: Vec::new() };
         let mut problems = Vec::new();
         problems.extend(opening.cut.map(|(file, offset)| Problem::TornTail { file, offset }));
         problems.extend(opening.damaged.into_iter().map(Problem::DamagedSegment));
@@ -246,7 +251,8 @@ impl<D: Disk, B: SeenDb> Engine<D, B> {
         let retired = retired.into_iter().flat_map(|retired| retired.missing);
         missing.extend(retired.map(because(LossCause::Retention)));
         let (ledger, ends) = (engine.journal.ledger().clone(), engine.journal.ends());
-        Ok((engine, Opened { ledger, ends, problems, missing }))
+        let broken = engine.take_broken();
+        Ok((engine, Opened { ledger, ends, problems, missing, broken }))
     }
 
     /// Brings the floor to what the seen set can answer for.

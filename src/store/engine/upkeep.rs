@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::{Derived, DerivedFlush, Engine, FlushFault, Flushed, Problem, Retired, StoreError};
 use crate::limits::CREATED_AHEAD_ACCEPTED_MS;
-use crate::record::{ConsumerName, NewRecord, Note};
+use crate::record::{BrokenEntry, ConsumerName, NewRecord, Note};
 use crate::store::disk::Disk;
 use crate::store::journal::{AppendError, Retirement};
 use crate::store::seen::{Emptied, SeenDb, SeenError};
@@ -68,6 +68,7 @@ impl<D: Disk, B: SeenDb> Engine<D, B> {
             floor => floor?,
         };
         self.unsettled = None;
+        self.broken = self.journal.broken(self.seen.take_unreadable().into_iter().flatten());
         self.problems.push(Problem::SeenRebuilt { ids, floor });
         match self.begin_flush().run() {
             Ok(flushed) => self.flushed(flushed),
@@ -76,6 +77,12 @@ impl<D: Disk, B: SeenDb> Engine<D, B> {
             Err(fault) => return Err(fault.into()),
         }
         Ok(true)
+    }
+
+    /// The entries that a seen set which was made again lacks, since they cannot be read: the core must know of them
+    /// before it takes another copy.
+    pub fn take_broken(&mut self) -> Vec<BrokenEntry> {
+        std::mem::take(&mut self.broken)
     }
 
     /// May the seen set be asked, and flushed?

@@ -179,9 +179,14 @@ impl<D: Disk> Journal<D> {
     pub fn counted(&self, mut read: Read, after_seq: u64) -> Read {
         let from = after_seq.max(self.floor().seq);
         read.lost = read.after.seq.saturating_sub(from);
-        let lost = (from + 1..=read.after.seq).take(LOSSES_MAX);
-        read.broken = lost.filter_map(|seq| Some(BrokenEntry { seq, key: self.key_of(seq)? })).collect();
+        read.broken = self.broken(from + 1..=read.after.seq);
         read
+    }
+
+    /// Those of the entries `seqs`, which cannot be read, of which the index knows the key, up to a bound.
+    pub fn broken(&self, seqs: impl IntoIterator<Item = u64>) -> Vec<BrokenEntry> {
+        let seqs = seqs.into_iter().take(LOSSES_MAX);
+        seqs.filter_map(|seq| Some(BrokenEntry { seq, key: self.key_of(seq)? })).collect()
     }
 
     /// The key of entry `seq`, which the index knows although the entry may be broken.

@@ -12,7 +12,7 @@ use thiserror::Error;
 
 use super::disk::Disk;
 use super::format::OtherFormat;
-use super::journal::Journal;
+use super::journal::{Journal, Unreadable};
 use super::segment::JournalError;
 use crate::identity::{CoreDigest, EventKey, LogId};
 use crate::record::bytes::CarrierHead;
@@ -143,6 +143,8 @@ pub struct SeenSet<B> {
     /// Inserted, but not necessarily on disk.
     inserted: Mark,
     since_flush: u64,
+    /// What it could not be made again from.
+    unreadable: Unreadable,
 }
 
 /// How the seen set was brought up to date.
@@ -168,7 +170,8 @@ impl<B: SeenDb> SeenSet<B> {
         checks: Checks,
     ) -> Result<(Self, Recovery), SeenFault> {
         let floor = journal.floor();
-        let mut set = Self { db, covered: floor, inserted: floor, since_flush: 0 };
+        let mut set =
+            Self { db, covered: floor, inserted: floor, since_flush: 0, unreadable: Unreadable::new() };
         let mut went_back = None;
         let why = match set.resume(journal, emptied, checks, &mut went_back) {
             Ok(Some(recovery)) => return Ok((set, recovery)),
@@ -228,12 +231,17 @@ impl<B: SeenDb> SeenSet<B> {
     pub fn rebuild<D: Disk>(&mut self, journal: &Journal<D>, why: Emptied) -> Result<u64, SeenFault> {
         self.db.empty(why)?;
         (self.covered, self.since_flush) = (Mark::START, 0);
-        journal.heads_after(0, |head| {
+        self.unreadable = journal.heads_after(0, |head| {
             self.db.insert(SeenId::of(head));
             self.since_flush += 1;
         })?;
         self.inserted = journal.last();
         Ok(self.since_flush)
+    }
+
+    /// The entries that a set which was made again lacks, since they cannot be read.
+    pub fn take_unreadable(&mut self) -> Unreadable {
+        std::mem::take(&mut self.unreadable)
     }
 
     /// What stands under each identity, in the order asked.

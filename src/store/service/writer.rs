@@ -205,10 +205,13 @@ impl Writer<'_> {
 
     /// Lets those go on who wait for a seen set that was made again, once its floor is on disk.
     fn settle(&mut self) -> Result<(), StoreError> {
-        let (settled, problems) = {
+        let (settled, problems, broken) = {
             let mut engine = self.shared.engine();
-            (engine.settle()?, engine.take_problems())
+            (engine.settle()?, engine.take_problems(), engine.take_broken())
         };
+        if !broken.is_empty() {
+            self.shared.answer(Input::Broken(broken));
+        }
         problems.into_iter().for_each(|problem| self.shared.note_problem(problem));
         if settled {
             for waits in self.waiting.drain(..) {
