@@ -12,7 +12,7 @@ impl Receiver {
         ground: &mut Ground,
     ) -> Result<(), FeedFault> {
         let Some(hello) = &self.hello else { return Err(FeedFault::out_of_turn("SKIP before HELLO")) };
-        let (log_id, last_seq) = (hello.log_id, hello.last_seq);
+        let (log_id, first_seq, last_seq) = (hello.log_id, hello.first_seq, hello.last_seq);
         let state = ground.ledger.feeds.entry(peer.clone()).or_default().clone();
         self.live = true;
         self.received = skip.to;
@@ -36,6 +36,9 @@ impl Receiver {
             let passed = skip.to.seq - state.cursor.seq;
             self.count_missing(peer, skip.dropped.min(passed), tally, ground);
             resume_at(peer, skip.to, &state, ground);
+        }
+        if self.look.is_none() && first_seq > skip.to.seq {
+            forget_below(peer, skip.to, ground);
         }
         self.take_up_owed(peer, &state, ground);
         self.report.due = Some(ground.tick());
@@ -95,6 +98,16 @@ impl Receiver {
             self.due_at(owed.seq, ground.now.tick.plus_ms(owed.retry_at.since_ms(steady)), ground);
             ground.intake.wait(owed.key, owed.digest, peer, owed.seq);
         }
+    }
+}
+
+/// The sender has nothing left below `to`: what was rejected there is gone, and what lies above comes again in order. A
+/// place that stayed would be asked for with each SUBSCRIBE, and never reached.
+fn forget_below(peer: &PublisherName, to: Mark, ground: &mut Ground) {
+    let places = ground.ledger.feeds[peer].rejected.iter().filter(|place| place.before.seq < to.seq);
+    let gone: Vec<_> = places.map(|place| (place.reason, place.publisher.clone())).collect();
+    for (reason, publisher) in gone {
+        ground.note(Note::ReadAgain { peer: peer.clone(), reason, publisher, next: None });
     }
 }
 

@@ -9,9 +9,9 @@ use crate::identity::{EventId, EventKey, ProjectName};
 use crate::limits::TWINS_MAX;
 use crate::policy::{Peer, Tlp, Withheld};
 use crate::protocol::Input;
-use crate::protocol::io::{ConsumerId, ConsumerRequest, From};
+use crate::protocol::io::{ConsumerId, ConsumerRequest, From, Role};
 use crate::record::{Entry, Ledger, Twin};
-use crate::wire::VerdictCode;
+use crate::wire::{Frame, Mark, Skip, VerdictCode};
 
 fn filter(source: &str) -> Option<Arc<Filter>> {
     Some(Arc::new(Filter::compile(source, &NoLists).unwrap()))
@@ -84,6 +84,29 @@ fn what_receive_does_not_admit_is_not_wanted_until_the_file_says_otherwise() {
 
     bench.trust([receiving("true")]);
     assert!(bench.closed.contains(&stream), "it subscribes again, from before what was not wanted");
+}
+
+/// The sender's retention has taken it when the file changes. A place that stayed would be asked for with each SUBSCRIBE,
+/// and would keep the feed from being read again for anything else: it would subscribe for ever.
+#[test]
+fn rejected_entry_that_is_gone_is_asked_for_once() {
+    let mut bench = Bench::with(vec![receiving("false")], Ledger::default());
+    let stream = bench.receiving("cert-ee");
+    for nth in 1..=3 {
+        bench.frames(stream, vec![carrier(nth.into(), &["cert-ee"], signed(core("cert-ee", nth)))]);
+    }
+    bench.trust([receiving("true")]);
+    assert!(bench.closed.contains(&stream));
+
+    let stream = bench.opened("cert-ee", Role::Receiver);
+    let Frame::Hello(mut hello) = hello("cert-ee", 2) else { panic!("not HELLO") };
+    hello.first_seq = 3;
+    let skip = Skip { to: Mark { seq: 2, check: check(2) }, dropped: 2 };
+    bench.frames(stream, vec![Frame::Hello(hello), Frame::Skip(skip)]);
+    bench.frames(stream, vec![carrier(3, &["cert-ee"], signed(core("cert-ee", 3)))]);
+    bench.pass(1_000);
+    assert_eq!((bench.journal.len(), bench.cursor("cert-ee")), (1, 3));
+    assert!(bench.ledger.feeds[&name("cert-ee")].rejected.is_empty());
 }
 
 #[test]
