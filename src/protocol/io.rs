@@ -186,7 +186,7 @@ pub enum Input {
     AddressesChanged {
         peer: PublisherName,
     },
-    /// Entries that cannot be read, and that a seen set which was made again lacks.
+    /// Entries that cannot be read, and that the seen set lacks for it.
     Broken(Vec<BrokenEntry>),
     /// For so long the seen set is complete from now on.
     SeenKept {

@@ -119,7 +119,7 @@ pub struct Opened {
     pub problems: Vec<Problem>,
     /// What each consumer lost.
     pub missing: Vec<(ConsumerName, u64, LossCause)>,
-    /// What the seen set lacks, since it was made again and these cannot be read.
+    /// What the seen set lacks, since it cannot be read.
     pub broken: Vec<BrokenEntry>,
 }
 
@@ -208,8 +208,6 @@ pub struct Engine<D, B> {
     /// disk: nobody is answered, and nothing flushed.
     unsettled: Option<u64>,
     problems: Vec<Problem>,
-    /// What a seen set that was made again lacks.
-    broken: Vec<BrokenEntry>,
 }
 
 impl<D: Disk, B: SeenDb> Engine<D, B> {
@@ -230,8 +228,7 @@ impl<D: Disk, B: SeenDb> Engine<D, B> {
         let emptied = opening.emptied || opening.went_back.is_some();
         let (seen, recovery) = SeenSet::open(db, &journal, emptied, config.checks)?;
         let links = LinkIndex::open(links, &journal, emptied, config.link_bytes())?;
-        let mut engine =
-            Self { journal, seen, links, config, unsettled: None, problems: Vec::new(), broken: Vec::new() };
+        let mut engine = Self { journal, seen, links, config, unsettled: None, problems: Vec::new() };
         let mut problems = Vec::new();
         problems.extend(opening.cut.map(|(file, offset)| Problem::TornTail { file, offset }));
         problems.extend(opening.damaged.into_iter().map(Problem::DamagedSegment));

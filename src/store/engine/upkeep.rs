@@ -68,7 +68,6 @@ impl<D: Disk, B: SeenDb> Engine<D, B> {
             floor => floor?,
         };
         self.unsettled = None;
-        self.broken = self.journal.broken(self.seen.take_unreadable().into_iter().flatten());
         self.problems.push(Problem::SeenRebuilt { ids, floor });
         match self.begin_flush().run() {
             Ok(flushed) => self.flushed(flushed),
@@ -79,10 +78,14 @@ impl<D: Disk, B: SeenDb> Engine<D, B> {
         Ok(true)
     }
 
-    /// The entries that a seen set which was made again lacks, since they cannot be read: the core must know of them
-    /// before it takes another copy.
+    /// The entries that the seen set lacks, since they cannot be read: the core must know of them before it takes
+    /// another copy.
     pub fn take_broken(&mut self) -> Vec<BrokenEntry> {
-        std::mem::take(&mut self.broken)
+        if self.is_settled() {
+            self.journal.broken(self.seen.take_unreadable().into_iter().flatten())
+        } else {
+            Vec::new()
+        }
     }
 
     /// May the seen set be asked, and flushed?

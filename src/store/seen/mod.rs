@@ -143,7 +143,7 @@ pub struct SeenSet<B> {
     /// Inserted, but not necessarily on disk.
     inserted: Mark,
     since_flush: u64,
-    /// What it could not be made again from.
+    /// What it lacks of the journal.
     unreadable: Unreadable,
 }
 
@@ -206,7 +206,7 @@ impl<B: SeenDb> SeenSet<B> {
         (self.covered, self.inserted) = (from, from);
         let mut ids = 0;
         let mut failed = None;
-        journal.heads_after(from.seq, |head| {
+        self.unreadable = journal.heads_after(from.seq, |head| {
             if failed.is_none() {
                 // A flush that was cut off may have left some of them there.
                 match self.db.find(&head.key) {
@@ -239,7 +239,7 @@ impl<B: SeenDb> SeenSet<B> {
         Ok(self.since_flush)
     }
 
-    /// The entries that a set which was made again lacks, since they cannot be read.
+    /// The entries that it lacks, since they could not be read when they were to be inserted again.
     pub fn take_unreadable(&mut self) -> Unreadable {
         std::mem::take(&mut self.unreadable)
     }
