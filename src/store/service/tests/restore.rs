@@ -146,3 +146,20 @@ fn a_day_that_is_half_removed_is_no_damage() {
     assert_eq!((world.seen(0..100), world.opened.problems.len()), (100, 0));
     assert!(!gone.exists());
 }
+
+/// Its seen set is lost, too, and made again from what can be read. The core is told what it lacks before it is
+/// answered, or else it would take a copy as a new entry.
+#[test]
+fn a_broken_record_does_not_keep_a_node_from_starting() {
+    let (world, dir) = damaged_after_start(|bytes, offset| bytes[offset(7) + 20] ^= 1);
+    let lacks = [BrokenEntry { seq: 7, key: key(6) }];
+    assert_eq!(read_all(&world, 500).1, 1);
+    overwrite(&dir.path().join("seen/2026-11-24/db"));
+    world.store.handle(Output::LookUp { ticket: Ticket(1), keys: (0..500).map(key).collect() });
+    assert!(matches!(world.next(), Input::Broken(broken) if broken == lacks));
+    let Input::Known { digests, .. } = world.next() else { panic!("not what is known") };
+    assert_eq!(digests.iter().flatten().count(), 499);
+    world.store.close();
+    fs::remove_dir_all(dir.path().join("seen")).unwrap();
+    assert_eq!(open_with(dir.path(), 512 * 1024).unwrap().opened.broken, lacks);
+}
