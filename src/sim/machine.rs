@@ -335,6 +335,10 @@ impl Process {
             Output::LookUp { ticket, keys } => {
                 let digests = self.engine.look_up(&keys)?;
                 let floor = self.engine.floor();
+                let broken = self.engine.take_broken();
+                if !broken.is_empty() {
+                    agenda.tell(number, self.life, 0, Input::Broken(broken));
+                }
                 // Answers come in the order of the questions.
                 self.known_at = self.known_at.max(agenda.now + took);
                 if self.floors.last().is_none_or(|(_, known)| *known < floor) {

@@ -43,8 +43,7 @@ impl World {
         let (log_id, mut mark) = (process.engine.journal.log_id(), process.engine.journal.last());
         while mark.seq > process.engine.journal.floor().seq {
             let past: &Past = self.witness.past.get(&(machine.number, log_id, mark.seq, mark.check))?;
-            let given = !self.witness.nodes[machine.number].rotten.contains(&past.key)
-                || self.journals[machine.number].contains(&past.key);
+            let given = self.gives(machine.number, past);
             for peer in peers.iter().filter(|peer| given && self.machines[**peer].liar.is_none()) {
                 let trusted = self.machines[*peer].trust.publisher(past.envelope.publisher());
                 let has = self.journals[*peer].contains(&past.key)
@@ -62,6 +61,14 @@ impl World {
             mark = past.before;
         }
         None
+    }
+
+    /// That node can give it, and never told anyone that it is gone: a copy of its directory that is put back may hold
+    /// what retention took.
+    fn gives(&self, node: usize, past: &Past) -> bool {
+        let record = &self.witness.nodes[node];
+        let is_readable = !record.rotten.contains(&past.key) || self.journals[node].contains(&past.key);
+        is_readable && !record.dropped.contains(&past.key)
     }
 
     /// That node has lost it, and no reader has met that, or else it had asked for it again.

@@ -32,8 +32,10 @@ pub struct NodeRecord {
     pub tainted: bool,
     /// What it holds was changed by hand, and is read anew at its next start.
     pub afresh: bool,
-    /// What its journal ever held, with the time of `created`.
+    /// What its journal ever held, with the time of `created`; after a change by hand, of that what its seen set knows.
     pub held: BTreeMap<EventKey, Timestamp>,
+    /// The same, whatever was changed by hand.
+    pub ever_held: BTreeMap<EventKey, Timestamp>,
     /// When each was first stored, in ms of simulated time.
     pub since: BTreeMap<EventKey, u64>,
     /// What retention took.
@@ -58,6 +60,7 @@ impl NodeRecord {
     pub(super) fn holds(&mut self, entry: &Entry, now: u64) {
         let key = entry.envelope.key();
         self.held.insert(key, entry.envelope.core().created);
+        self.ever_held.insert(key, entry.envelope.core().created);
         self.since.entry(key).or_insert(now);
         self.log.insert(entry.seq, key);
     }

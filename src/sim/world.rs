@@ -240,8 +240,8 @@ impl World {
         if std::mem::take(&mut record.afresh) {
             record.dropped.extend(record.log.range(..=floor).map(|(_, key)| *key));
             let seen: BTreeSet<EventKey> = self.machines[node].seen.keys().into_iter().collect();
-            let known = std::mem::take(&mut record.held);
-            record.held = known.into_iter().filter(|(key, _)| seen.contains(key)).collect();
+            record.held = record.ever_held.clone();
+            record.held.retain(|key, _| seen.contains(key));
             record.log.clear();
             record.position = None;
             self.pipelines[node].done.retain(|key| self.journals[node].contains(key));
