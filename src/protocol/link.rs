@@ -407,10 +407,7 @@ impl Link {
         let ends = ends.chain(self.sender.iter().map(|sender| (sender.pipe.stream, sender.last_frame)));
         let silent: Vec<StreamId> =
             ends.filter(|(_, last)| now >= last.plus_ms(FEED_SILENT_MS)).map(|(stream, _)| stream).collect();
-        if !silent.is_empty() {
-            let ago = self.last_frame().map_or(0, |last| now.since_ms(last));
-            self.facts.silent_since = Some(ground.now.wall.minus_ms(ago));
-        }
+        let ago = self.last_frame().map_or(0, |last| now.since_ms(last));
         for stream in &silent {
             self.fail(*stream, FaultCode::Silent.into(), ground);
         }
@@ -434,6 +431,7 @@ impl Link {
         }
         if !silent.is_empty() && self.receiver.is_none() && self.sender.is_none() {
             // The connection may be half open: dial a new one rather than trust it.
+            self.facts.silent_since = Some(ground.now.wall.minus_ms(ago));
             ground.emit(Output::Disconnect { peer: self.peer.name.clone() });
         }
     }
