@@ -26,6 +26,7 @@ impl Witness {
 
     /// (2) The position of a consumer on disk never goes back, nor does its count of missing entries. What it passed
     /// was acknowledged or is counted; counted is only what the consumer cannot get any more: up to `floor`, or rotten.
+    /// Of a rotten entry a node does not know whether it was its own, so that it counts.
     pub fn position(
         &mut self,
         node: usize,
@@ -58,7 +59,9 @@ impl Witness {
         let out_of_reach = |(seq, key): &(&u64, &EventKey)| **seq <= floor || record.rotten.contains(key);
         // Of a seq that is not known (it was in a backup) anything may be.
         let unknown = passed.clone().filter(|seq| !record.log.contains_key(seq)).count() as u64;
-        let lost = foreign().filter(out_of_reach).count() as u64 + unknown;
+        let rotten = |(_, key): &(&u64, &EventKey)| own(key) && record.rotten.contains(key);
+        let rotten = record.log.range(passed.clone()).filter(rotten).count() as u64;
+        let lost = foreign().filter(out_of_reach).count() as u64 + unknown + rotten;
         if counted < never || counted > lost {
             return Err(format!(
                 "(2) the consumer of {name} went on {moved}: {never} were never acknowledged, {lost} are out of \

@@ -284,6 +284,9 @@ impl World {
             self.witness.nodes[node].holds(entry, self.agenda.now);
             before = entry.mark();
         }
+        if journal.last() != before {
+            self.witness.gap(node, log_id, before, journal.last());
+        }
         Ok(())
     }
 
