@@ -78,7 +78,11 @@ fn or_problem<T>(shared: &Shared, result: Result<T, JournalError>) -> Result<Opt
 pub(super) fn fetch(shared: &Shared, id: &EventId) -> Result<Option<Arc<Entry>>, JournalError> {
     let search = shared.engine().journal.search_for(id);
     for seq in search.run(&*shared.disk)? {
-        let found = read(shared, seq - 1, 0)?.entries.into_iter().next();
+        let read = read(shared, seq - 1, 0)?;
+        if !read.broken.is_empty() {
+            shared.answer(Input::Broken(read.broken));
+        }
+        let found = read.entries.into_iter().next();
         if let Some(entry) = found.filter(|entry| entry.seq == seq && entry.envelope.id() == id) {
             return Ok(Some(entry));
         }
