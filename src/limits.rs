@@ -268,8 +268,8 @@ pub const CLOCK_SKEW_SHOWN_MS: u64 = 60 * 1000;
 /// Proofs of equivocation kept for each publisher; further ones are counted.
 pub const EQUIVOCATION_PROOFS_MAX: usize = 100;
 
-/// Entries that can no longer be read here and are asked for again, with the consumers that had each. A broken sector
-/// takes a few; of more the rest is missing.
+/// Entries that can no longer be read here and are asked for again, until retention passes them. A broken sector takes
+/// a few; of more the rest is missing.
 pub const LOSSES_MAX: usize = 256;
 
 /// Peers with a file in `peers/`.

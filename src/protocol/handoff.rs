@@ -415,13 +415,14 @@ impl Handoff {
         let Some(loss) = ground.ledger.losses.made_up_by(entry.envelope.key(), entry.seq) else {
             return false;
         };
-        match &self.request.name {
-            Some(name) => loss.had_by.contains(name),
-            None => {
-                let passed_over = |(at, count): &(u64, u64)| loss.seq <= *at && loss.seq + count > *at;
-                self.start.after < loss.seq && !self.lost.iter().any(passed_over)
-            }
+        let name = self.request.name.as_ref();
+        if name.is_some_and(|name| loss.had_by.contains(name)) {
+            return true;
         }
+        let acked = name.and_then(|name| ground.ledger.consumers.get(name)).map(|position| position.seq);
+        // What this connection came to before it broke, and has not acknowledged.
+        let passed_over = |(at, count): &(u64, u64)| loss.seq <= *at && loss.seq + count > *at;
+        acked.unwrap_or(0).max(self.start.after) < loss.seq && !self.lost.iter().any(passed_over)
     }
 
     fn admits(&mut self, entry: &Entry, tally: &mut HandoffTally, ground: &Ground) -> bool {
@@ -458,7 +459,11 @@ impl Handoff {
         let durable = ground.durable.consumers.get(name).map_or(0, |position| position.seq);
         self.lost.retain(|(at, _)| *at > durable);
         for (at, count) in self.lost.iter().copied().filter(|(at, _)| *at <= to) {
-            if ground.ledger.consumers.get(name).is_some_and(|position| position.seq < at) {
+            let Some(position) = ground.ledger.consumers.get(name).cloned() else { return };
+            if position.seq < at {
+                // What lies before was acknowledged.
+                let (consumer, own) = (name.clone(), position.own);
+                ground.note(Note::Position { consumer, seq: at - count, own });
                 ground.note(Note::Missing { consumer: name.clone(), to: at, count });
                 let cause = LossCause::Damage;
                 ground.tell(Event::ConsumerMissing { consumer: name.clone(), count, cause });

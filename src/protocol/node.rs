@@ -250,6 +250,10 @@ impl Node {
 
     fn on_stored(&mut self, ticket: Ticket, first_seq: u64, ends: JournalEnds) {
         let Some(batch) = self.ground.appender.answered(ticket) else { return };
+        // First: a carrier may make up for a loss that is noted in the same batch.
+        for note in &batch.notes {
+            self.ground.durable.apply(note);
+        }
         for (seq, carrier) in (first_seq..).zip(&batch.carriers) {
             if let Some((peer, stream)) = &carrier.source {
                 self.with_link(peer, |link, _| link.on_came(seq, *stream));
@@ -257,9 +261,6 @@ impl Node {
             self.ground.intake.stored(carrier.key);
             self.ground.ledger.losses.stored(carrier.key, seq);
             self.ground.durable.losses.stored(carrier.key, seq);
-        }
-        for note in &batch.notes {
-            self.ground.durable.apply(note);
         }
         self.ground.ends = ends;
         let now = self.ground.tick();
@@ -308,6 +309,7 @@ impl Node {
         self.recall_parked();
         let lost = std::mem::replace(&mut self.ground.ledger, self.ground.durable.clone());
         self.ground.note_statements_again(&lost);
+        self.on_broken(lost.losses.broken().collect());
         self.handoffs.on_not_stored(&mut self.ground);
         self.stalled_until = Some(self.ground.tick().plus_ms(RECONNECT_FIRST_MS));
         self.ground.tell(Event::NotStored { failure });
@@ -317,6 +319,8 @@ impl Node {
         self.ground.ends =
             JournalEnds { last: self.ground.ends.last, newest: self.ground.ends.newest, ..ends };
         let floor = ends.floor.seq;
+        self.ground.ledger.losses.retired(floor);
+        self.ground.durable.losses.retired(floor);
         for (consumer, count) in missing {
             self.ground.gave_up(&consumer, floor, count);
             if count > 0 {

@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::envelope::StatementBook;
 use crate::identity::{CoreDigest, EventKey, IdentityError, PublisherName};
-use crate::limits::EQUIVOCATION_PROOFS_MAX;
-use crate::record::{FeedState, Losses, Note};
+use crate::limits::{EQUIVOCATION_PROOFS_MAX, READ_AGAIN_MIN_MS};
+use crate::record::{BrokenEntry, Cure, FeedState, Loss, Losses, Note, RejectedPlace};
 use crate::time::Timestamp;
+use crate::wire::{Mark, VerdictCode};
 
 /// The name of a consumer, as `out.sock` or the configuration gives it: the same form as a publisher's.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -111,10 +112,7 @@ impl Ledger {
                 self.losses.rewound(consumer, 0);
                 self.generation = self.generation.max(*generation);
             }
-            Note::Lost { key, loss } => {
-                let passed = self.consumers.values().map(|position| position.seq).min();
-                self.losses.add(*key, loss.clone(), passed.unwrap_or(u64::MAX));
-            }
+            Note::Lost { key, loss } => self.losses.add(*key, loss.clone()),
             Note::Generation(generation) => self.generation = self.generation.max(*generation),
             Note::Floor(at) => {
                 self.floor = self.floor.max(Some(*at));
@@ -141,6 +139,27 @@ impl Ledger {
     pub fn apply_carrier(&mut self, key: EventKey, seq: u64, at: Timestamp) {
         self.steady = self.steady.max(at);
         self.losses.stored(key, seq);
+    }
+
+    /// The notes by which `broken` entries are asked for again, of which none is known to be lost: which consumers had
+    /// each, and that all feeds are read again, one after the other, since the copies of one peer may be enough.
+    pub fn lose(&self, broken: &[BrokenEntry], steady: Timestamp) -> Vec<Note> {
+        let had_by = |seq| {
+            let had = self.consumers.iter().filter(move |(_, position)| position.seq >= seq);
+            had.map(|(name, _)| name.clone()).collect()
+        };
+        let lost = broken.iter().map(|entry| Note::Lost {
+            key: entry.key,
+            loss: Loss { seq: entry.seq, had_by: had_by(entry.seq), taken: None },
+        });
+        let feeds = self.feeds.iter().filter(|(_, state)| state.log_id.is_some());
+        let again = (1..).zip(feeds).filter_map(|(nth, (peer, state))| {
+            let cure = Cure::At(steady.plus_ms(nth * READ_AGAIN_MIN_MS));
+            let (reason, before) = (VerdictCode::InFlight, Mark::START);
+            let place = RejectedPlace { reason, publisher: None, before, cure };
+            state.rejected.changes(&place).then(|| Note::Rejected { peer: peer.clone(), place })
+        });
+        lost.chain(again).collect()
     }
 
     /// The notes that rebuild this ledger: what a new segment begins with.

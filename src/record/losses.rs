@@ -28,21 +28,27 @@ pub struct Loss {
 pub struct Losses(BTreeMap<EventKey, Loss>);
 
 impl Losses {
-    /// Remembers a loss. If an entry is lost a second time, the consumers that had it before stay known. At most
-    /// [`LOSSES_MAX`] are remembered: one that all consumers are done with gives way (`passed` is the lowest position),
-    /// or else the oldest that is still asked for. If neither exists, the new one is missing and not asked for.
-    pub fn add(&mut self, key: EventKey, mut loss: Loss, passed: u64) {
+    /// Remembers a loss. If an entry is lost a second time, the consumers that had it before stay known. Of more than
+    /// [`LOSSES_MAX`] a new one is missing, and is not asked for.
+    pub fn add(&mut self, key: EventKey, mut loss: Loss) {
         if let Some(known) = self.0.get(&key) {
             loss.had_by.extend(known.had_by.iter().cloned());
         } else if self.0.len() >= LOSSES_MAX {
-            self.0.retain(|_, loss| loss.taken.is_none_or(|seq| seq > passed));
-            let asked_for = self.0.iter().filter(|(_, loss)| loss.taken.is_none());
-            let oldest = asked_for.min_by_key(|(_, loss)| loss.seq).map(|(key, _)| *key);
-            if self.0.len() >= LOSSES_MAX && oldest.is_none_or(|key| self.0.remove(&key).is_none()) {
-                return;
-            }
+            return;
         }
         self.0.insert(key, loss);
+    }
+
+    /// Retention took all up to `floor`. What made up for a loss is done with when no consumer can come to it any more.
+    /// What nobody had a copy of stays, so that a late copy is still known for one: of these the older give way.
+    pub fn retired(&mut self, floor: u64) {
+        self.0.retain(|_, loss| loss.taken.is_none_or(|taken| taken.max(loss.seq) > floor));
+        let unmet = self.0.iter().filter(|(_, loss)| loss.taken.is_none() && loss.seq <= floor);
+        let mut unmet: Vec<_> = unmet.map(|(key, loss)| (loss.seq, *key)).collect();
+        unmet.sort_unstable();
+        for (_, key) in &unmet[..unmet.len().saturating_sub(LOSSES_MAX / 2)] {
+            self.0.remove(key);
+        }
     }
 
     /// Is the loss of entry `seq` known?
@@ -81,12 +87,13 @@ impl Losses {
         }
     }
 
-    pub fn len(&self) -> usize {
-        self.0.len()
+    pub fn broken(&self) -> impl Iterator<Item = BrokenEntry> {
+        self.0.iter().map(|(key, loss)| BrokenEntry { seq: loss.seq, key: *key })
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    /// Is a copy of any entry to be taken?
+    pub fn wants_any(&self) -> bool {
+        self.0.values().any(|loss| loss.taken.is_none())
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (&EventKey, &Loss)> {
@@ -109,14 +116,14 @@ mod tests {
     #[test]
     fn a_loss_is_made_up_for_once() {
         let (mut losses, key) = (Losses::default(), EventKey([1; 16]));
-        losses.add(key, loss(5, &["soc"]), 0);
+        losses.add(key, loss(5, &["soc"]));
         losses.stored(key, 5);
         assert!(losses.wants(key), "that was the entry that is lost");
         losses.stored(key, 9);
         assert!(!losses.wants(key) && losses.made_up_by(key, 5).is_none());
         losses.acked(&consumer("late"), 4, 5);
         losses.acked(&consumer("other"), 5, 90);
-        losses.add(key, loss(9, &["siem"]), 0);
+        losses.add(key, loss(9, &["siem"]));
         losses.stored(key, 12);
         let had_by = |losses: &Losses| losses.made_up_by(key, 12).unwrap().had_by.clone();
         assert_eq!(had_by(&losses), ["late", "siem", "soc"].map(consumer).into());
@@ -125,21 +132,22 @@ mod tests {
         assert_eq!(had_by(&losses), ["late", "siem"].map(consumer).into());
     }
 
-    /// What is done with gives way first, then what is asked for longest.
+    /// A loss that was made up for is forgotten when nobody can meet it any more.
     #[test]
     fn losses_are_bounded() {
         let mut losses = Losses::default();
         let key = |nth: u64| EventKey(u128::from(nth).to_be_bytes());
         let max = LOSSES_MAX as u64;
-        (1..=max).for_each(|nth| losses.add(key(nth), loss(nth, &[]), 0));
+        (1..=max).for_each(|nth| losses.add(key(nth), loss(nth, &[])));
         losses.stored(key(7), 2 * max);
-        losses.add(key(max + 1), loss(max + 1, &[]), 2 * max);
-        assert!(losses.made_up_by(key(7), 2 * max).is_none() && losses.wants(key(1)));
-        losses.add(key(max + 2), loss(max + 2, &[]), 2 * max);
-        assert!(!losses.wants(key(1)) && losses.wants(key(2)) && losses.wants(key(max + 2)));
-        (1..=max + 2).for_each(|nth| losses.stored(key(nth), 2 * max + nth));
-        losses.add(key(max + 3), loss(max + 3, &[]), 2 * max);
-        assert!(!losses.wants(key(max + 3)), "each is still to be passed by a consumer");
-        assert_eq!(losses.len(), LOSSES_MAX);
+        losses.add(key(max + 1), loss(max + 1, &[]));
+        assert!(!losses.wants(key(max + 1)) && losses.wants(key(1)));
+        losses.retired(max);
+        assert!(!losses.wants(key(max / 2)) && losses.wants(key(max)), "half of them are kept");
+        assert!(losses.made_up_by(key(7), 2 * max).is_some());
+        losses.add(key(max + 2), loss(max + 2, &[]));
+        assert!(losses.wants(key(max + 2)));
+        losses.retired(2 * max);
+        assert!(losses.made_up_by(key(7), 2 * max).is_none());
     }
 }

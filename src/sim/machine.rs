@@ -156,8 +156,7 @@ impl Machine {
             bounds: plan.bounds,
             dialect: plan.dialect(self.number),
         };
-        let mut core = Node::new(config, self.trust.clone(), opened.ledger.clone(), opened.ends, now);
-        core.handle_input(Input::Broken(opened.broken.clone()), now);
+        let core = Node::new(config, self.trust.clone(), opened.ledger.clone(), opened.ends, now);
         let (life, appends) = (self.lives, VecDeque::new());
         let positions_rise = rules.on(Rule::PositionsRise);
         let met = BTreeSet::new();
@@ -335,7 +334,7 @@ impl Process {
             Output::LookUp { ticket, keys } => {
                 let digests = self.engine.look_up(&keys)?;
                 let floor = self.engine.floor();
-                let broken = self.engine.take_broken();
+                let broken = self.engine.take_lacks();
                 if !broken.is_empty() {
                     agenda.tell(number, self.life, 0, Input::Broken(broken));
                 }

@@ -119,8 +119,6 @@ pub struct Opened {
     pub problems: Vec<Problem>,
     /// What each consumer lost.
     pub missing: Vec<(ConsumerName, u64, LossCause)>,
-    /// What the seen set lacks, since it cannot be read.
-    pub broken: Vec<BrokenEntry>,
 }
 
 /// What retention gave up.
@@ -207,6 +205,8 @@ pub struct Engine<D, B> {
     /// Ids with which the seen set was made again, while the floor that says how far back it is complete is not on
     /// disk: nobody is answered, and nothing flushed.
     unsettled: Option<u64>,
+    /// What the seen set lacks, since it cannot be read, as it was noted last.
+    lacks: Vec<BrokenEntry>,
     problems: Vec<Problem>,
 }
 
@@ -228,7 +228,8 @@ impl<D: Disk, B: SeenDb> Engine<D, B> {
         let emptied = opening.emptied || opening.went_back.is_some();
         let (seen, recovery) = SeenSet::open(db, &journal, emptied, config.checks)?;
         let links = LinkIndex::open(links, &journal, emptied, config.link_bytes())?;
-        let mut engine = Self { journal, seen, links, config, unsettled: None, problems: Vec::new() };
+        let mut engine =
+            Self { journal, seen, links, config, unsettled: None, lacks: Vec::new(), problems: Vec::new() };
         let mut problems = Vec::new();
         problems.extend(opening.cut.map(|(file, offset)| Problem::TornTail { file, offset }));
         problems.extend(opening.damaged.into_iter().map(Problem::DamagedSegment));
@@ -248,8 +249,7 @@ impl<D: Disk, B: SeenDb> Engine<D, B> {
         let retired = retired.into_iter().flat_map(|retired| retired.missing);
         missing.extend(retired.map(because(LossCause::Retention)));
         let (ledger, ends) = (engine.journal.ledger().clone(), engine.journal.ends());
-        let broken = engine.take_broken();
-        Ok((engine, Opened { ledger, ends, problems, missing, broken }))
+        Ok((engine, Opened { ledger, ends, problems, missing }))
     }
 
     /// Brings the floor to what the seen set can answer for.
@@ -258,9 +258,7 @@ impl<D: Disk, B: SeenDb> Engine<D, B> {
         match recovery {
             Recovery::Resumed { floor } => {
                 // The journal is an older copy, which does not know that the set was made again.
-                if floor > before {
-                    self.append_floor(floor)?;
-                }
+                self.note_first(floor)?;
                 Ok(Vec::new())
             }
             Recovery::Rebuilt { ids, why, went_back } => {

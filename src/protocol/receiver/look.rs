@@ -20,8 +20,8 @@ pub(super) struct Look {
     reached_end: bool,
     /// Before the lowest entry of the place that found no owed place this time either.
     next: Option<(Mark, Cure)>,
-    /// How many losses were known when it began.
-    losses: usize,
+    /// More was found lost meanwhile, and may lie where it has passed.
+    again: bool,
     over: bool,
 }
 
@@ -35,7 +35,7 @@ impl Look {
             until: state.cursor.seq,
             reached_end: false,
             next: None,
-            losses: ground.ledger.losses.len(),
+            again: false,
             over: false,
         };
         (at <= ground.steady()).then_some(look)
@@ -88,6 +88,13 @@ impl Receiver {
         self.look.is_some()
     }
 
+    /// More was found lost.
+    pub fn more_is_lost(&mut self) {
+        if let Some(look) = &mut self.look {
+            look.again |= look.is_for_losses();
+        }
+    }
+
     /// It has been read again: a new stream goes on from the cursor.
     pub fn is_look_over(&self) -> bool {
         self.look.as_ref().is_some_and(|look| look.over)
@@ -109,12 +116,12 @@ impl Receiver {
         let Some(look) = self.look.as_mut().filter(|look| !look.over) else { return };
         look.passed = to.unwrap_or(look.passed);
         let full = look.next.is_some_and(|(before, _)| look.passed.seq >= before.seq);
-        look.over = full || (look.reached_end && is_idle);
+        let for_nothing = look.is_for_losses() && !ground.ledger.losses.wants_any();
+        look.over = full || is_idle && (look.reached_end || for_nothing);
         if !look.over {
             return;
         }
-        if look.is_for_losses() && ground.ledger.losses.len() > look.losses {
-            // What was found lost meanwhile may lie where it has passed.
+        if look.again && !for_nothing {
             let again_at = ground.steady().plus_ms(READ_AGAIN_MIN_MS);
             look.next = Some((look.place.before, Cure::At(again_at)));
         }

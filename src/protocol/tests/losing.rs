@@ -1,8 +1,9 @@
 //! What this node stored and can no longer read: each consumer that had not acknowledged it is told how many, once.
 
 use super::bench::*;
+use crate::envelope::Core;
 use crate::protocol::Input;
-use crate::protocol::io::{ConsumerId, ConsumerRequest, Event, LossCause, Role};
+use crate::protocol::io::{ConsumerId, ConsumerRequest, Event, LossCause, Role, StoreFailure, StreamId};
 use crate::record::{ConsumerName, JournalEnds, Note};
 use crate::wire::{Frame, Mark, Skip};
 
@@ -82,17 +83,38 @@ fn consumer(bench: &mut Bench, id: u64, name: &str) {
     bench.input(Input::ConsumerOpened { consumer: ConsumerId(id), request });
 }
 
-/// cert-ee holds what this node got from it. Of the three entries one breaks after one consumer had it, and before
-/// another did.
-#[test]
-fn a_lost_entry_is_asked_for_again_for_who_missed_it() {
+/// cert-ee holds what this node got from it: three entries.
+fn with_three_received() -> (Bench, StreamId, Vec<Core>) {
     let mut bench = Bench::new();
     let entries: Vec<_> = (1..=3).map(|nth| core("cert-ee", nth)).collect();
-    let lost = entries[1].id.key();
     let stream = bench.receiving("cert-ee");
     let carriers = (1..).zip(&entries).map(|(seq, core)| carrier(seq, &["cert-ee"], signed(core.clone())));
     bench.frames(stream, carriers.collect());
     bench.pass(200);
+    (bench, stream, entries)
+}
+
+/// The feed is read again from its start, and gives the second entry.
+fn the_second_comes_again(bench: &mut Bench, stream: StreamId, entries: &[Core]) -> StreamId {
+    bench.pass(6_000);
+    assert!(bench.closed.contains(&stream));
+    let again = bench.greeted("cert-ee", Role::Receiver, 2);
+    bench.frames(again, vec![Frame::Skip(Skip { to: Mark::START, dropped: 0 })]);
+    bench.sent.clear();
+    bench.frames(again, (1..).zip(entries).map(|(seq, core)| have(seq, core)).collect());
+    bench.pass(100);
+    assert_eq!((bench.wants(), bench.cursor("cert-ee")), (vec![2], 3), "it alone, and the cursor stays");
+    bench.handed.clear();
+    bench.frames(again, vec![answer(2, &["cert-ee"], signed(entries[1].clone()))]);
+    bench.pass(200);
+    again
+}
+
+/// One of the entries breaks after one consumer had it, and before another did.
+#[test]
+fn a_lost_entry_is_asked_for_again_for_who_missed_it() {
+    let (mut bench, stream, entries) = with_three_received();
+    let lost = entries[1].id.key();
     consumer(&mut bench, 1, "soc");
     bench.input(Input::ConsumerAcked { consumer: ConsumerId(1), seq: 3 });
     bench.pass(200);
@@ -101,18 +123,7 @@ fn a_lost_entry_is_asked_for_again_for_who_missed_it() {
     consumer(&mut bench, 2, "siem");
     bench.input(Input::ConsumerAcked { consumer: ConsumerId(2), seq: 3 });
     assert_eq!(bench.handed, [entries[0].id.key(), entries[2].id.key()]);
-    // The feed is read again from its start, and the cursor stays.
-    bench.pass(6_000);
-    assert!(bench.closed.contains(&stream));
-    let again = bench.greeted("cert-ee", Role::Receiver, 2);
-    bench.frames(again, vec![Frame::Skip(Skip { to: Mark::START, dropped: 0 })]);
-    bench.sent.clear();
-    bench.frames(again, (1..).zip(&entries).map(|(seq, core)| have(seq, core)).collect());
-    bench.pass(100);
-    assert_eq!((bench.wants(), bench.cursor("cert-ee")), (vec![2], 3), "it alone is asked for");
-    bench.handed.clear();
-    bench.frames(again, vec![answer(2, &["cert-ee"], signed(entries[1].clone()))]);
-    bench.pass(200);
+    let again = the_second_comes_again(&mut bench, stream, &entries);
     assert_eq!(bench.handed, [lost], "to the one that missed it, and not again to the other");
     assert_eq!((bench.journal.last().unwrap().seq, bench.owed("cert-ee")), (4, vec![]));
     assert!(bench.closed.contains(&again), "it goes on in order");
@@ -127,4 +138,33 @@ fn a_lost_entry_is_asked_for_again_for_who_missed_it() {
     started.frames(stream, vec![have(4, &entries[1])]);
     started.pass(3_000);
     assert_eq!((started.wants(), started.cursor("cert-ee")), (vec![], 4));
+}
+
+/// It broke after it was handed over, and before that was acknowledged.
+#[test]
+fn a_copy_is_not_for_connections_that_had_the_entry() {
+    let (mut bench, stream, entries) = with_three_received();
+    consumer(&mut bench, 1, "soc");
+    bench.damage(2);
+    consumer(&mut bench, 2, "siem");
+    the_second_comes_again(&mut bench, stream, &entries);
+    assert_eq!(bench.handed, [entries[1].id.key()], "to the other alone");
+    bench.input(Input::ConsumerAcked { consumer: ConsumerId(1), seq: 3 });
+    bench.pass(2_000);
+    assert_eq!(bench.ledger.consumers[&soc()].missing, 0);
+}
+
+/// No later read meets what was broken, if its reader has passed it.
+#[test]
+fn a_loss_that_was_not_stored_is_noted_again() {
+    let (mut bench, _, entries) = with_three_received();
+    bench.damage(2);
+    bench.held = Some(Vec::new());
+    consumer(&mut bench, 1, "soc");
+    bench.pass(200);
+    let (ticket, _) = bench.held.take().unwrap().remove(0);
+    bench.input(Input::NotStored { ticket, failure: StoreFailure::DiskFull });
+    assert!(!bench.ledger.losses.wants(entries[1].id.key()));
+    bench.pass(10_000);
+    assert!(bench.ledger.losses.wants(entries[1].id.key()));
 }

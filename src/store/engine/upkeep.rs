@@ -1,6 +1,7 @@
 //! What keeps journal, seen set and link index one: retention, flushes, forgetting, and making again what is broken.
-//! A seen set that was made again lacks what retention took. So the floor below which nothing is taken rises first,
-//! on disk; only then is the set flushed, asked, or believed at the next start.
+//! A seen set that was made again lacks what retention took, and what is broken. So the floor below which nothing is
+//! taken rises first, on disk, and what is lost is noted; only then is the set flushed, asked, or believed at the next
+//! start.
 
 use std::sync::Arc;
 
@@ -17,19 +18,32 @@ impl<D: Disk, B: SeenDb> Engine<D, B> {
     /// more: it is complete only for what was created after the journal's oldest record, give or take the clocks of
     /// publishers.
     fn raise_floor(&mut self) -> Result<Timestamp, StoreError> {
-        let persisted = self.floor();
-        if self.journal.is_complete() {
-            return Ok(persisted);
+        let mut floor = self.floor();
+        if !self.journal.is_complete() {
+            let oldest = self.journal.ends().oldest;
+            let oldest = if oldest == Timestamp(0) { self.journal.ledger().steady } else { oldest };
+            floor = floor.max(oldest.plus_ms(CREATED_AHEAD_ACCEPTED_MS));
         }
-        let oldest = self.journal.ends().oldest;
-        let oldest = if oldest == Timestamp(0) { self.journal.ledger().steady } else { oldest };
-        let floor = persisted.max(oldest.plus_ms(CREATED_AHEAD_ACCEPTED_MS));
-        self.append_floor(floor)?;
+        self.note_first(floor)?;
         Ok(floor)
     }
 
-    pub(super) fn append_floor(&mut self, floor: Timestamp) -> Result<(), AppendError> {
-        self.journal.append(vec![NewRecord::Note(Note::Floor(floor))]).map(drop)
+    /// Notes what the next start must know of the seen set, if that is flushed.
+    pub(super) fn note_first(&mut self, floor: Timestamp) -> Result<(), AppendError> {
+        let lacks = self.journal.broken(self.seen.unreadable().iter().cloned().flatten());
+        let ledger = self.journal.ledger();
+        let mut notes = Vec::new();
+        if !lacks.is_empty() {
+            notes = ledger.lose(&lacks, ledger.steady);
+        }
+        if ledger.floor < Some(floor) {
+            notes.push(Note::Floor(floor));
+        }
+        if !notes.is_empty() {
+            self.journal.append(notes.into_iter().map(NewRecord::Note).collect())?;
+        }
+        self.lacks = lacks;
+        Ok(())
     }
 
     /// What the seen set is complete for begins here.
@@ -80,12 +94,8 @@ impl<D: Disk, B: SeenDb> Engine<D, B> {
 
     /// The entries that the seen set lacks, since they cannot be read: the core must know of them before it takes
     /// another copy.
-    pub fn take_broken(&mut self) -> Vec<BrokenEntry> {
-        if self.is_settled() {
-            self.journal.broken(self.seen.take_unreadable().into_iter().flatten())
-        } else {
-            Vec::new()
-        }
+    pub fn take_lacks(&mut self) -> Vec<BrokenEntry> {
+        std::mem::take(&mut self.lacks)
     }
 
     /// May the seen set be asked, and flushed?

@@ -165,12 +165,13 @@ impl<D: Disk> Journal<D> {
 
     /// The batch is on disk: readers see it.
     pub fn commit(&mut self, batch: Batch) -> JournalEnds {
+        // First: a carrier may make up for a loss that is noted in the same batch.
+        batch.notes.iter().for_each(|note| self.ledger.apply(note));
         for (entry, offset) in batch.entries {
             self.active.index.add(&CarrierHead::of(&entry), offset);
             self.ledger.apply_carrier(entry.envelope.key(), entry.seq, entry.arrived);
             self.tail.push(entry);
         }
-        batch.notes.iter().for_each(|note| self.ledger.apply(note));
         self.named.moved += u32::from(batch.notes.iter().any(|note| note.consumer().is_some()));
         self.oldest = self.oldest.max(batch.retired.unwrap_or(0));
         self.active.carried += batch.carried;

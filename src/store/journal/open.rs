@@ -81,6 +81,8 @@ impl<D: Disk> Journal<D> {
         let (named, rewritten, tail) = (Named::default(), 0, Tail::default());
         let mut journal =
             Self { disk, config, fresh, closed, active, ledger, oldest, named, dropped, rewritten, tail };
+        let floor = journal.floor().seq;
+        journal.ledger.losses.retired(floor);
         if gap.is_some() {
             journal.dropped = true;
             opening.missing_segments = true;
@@ -107,6 +109,10 @@ impl<D: Disk> Journal<D> {
         let last = self.last().seq;
         let had = said.consumers.iter().filter(|(_, position)| position.seq > last);
         let had = had.map(|(name, position)| (name.clone(), position.seq - last)).collect();
+        for (name, position) in &said.consumers {
+            let before = self.ledger.consumers.get(name).map_or(0, |position| position.seq);
+            self.ledger.losses.acked(name, before, position.seq);
+        }
         self.ledger.consumers = said.consumers;
         self.ledger.generation = self.ledger.generation.max(said.generation);
         self.ledger.consumers.values_mut().for_each(|position| position.seq = position.seq.min(last));

@@ -185,8 +185,8 @@ impl<D: Disk> Journal<D> {
 
     /// Those of the entries `seqs`, which cannot be read, of which the index knows the key, up to a bound.
     pub fn broken(&self, seqs: impl IntoIterator<Item = u64>) -> Vec<BrokenEntry> {
-        let seqs = seqs.into_iter().take(LOSSES_MAX);
-        seqs.filter_map(|seq| Some(BrokenEntry { seq, key: self.key_of(seq)? })).collect()
+        let seqs = seqs.into_iter().filter_map(|seq| Some(BrokenEntry { seq, key: self.key_of(seq)? }));
+        seqs.filter(|entry| !self.ledger.losses.knows(*entry)).take(LOSSES_MAX).collect()
     }
 
     /// The key of entry `seq`, which the index knows although the entry may be broken.

@@ -118,6 +118,7 @@ impl<D: Disk> Journal<D> {
             self.disk.remove(&name).map_err(JournalError::io(&name))?;
         }
         self.disk.sync_names().map_err(JournalError::io(""))?;
+        self.ledger.losses.retired(self.floor().seq);
         let missing = retirement.behind.into_iter().map(|(name, _)| name).zip(retirement.missing);
         Ok((self.ends(), missing.collect()))
     }

@@ -240,8 +240,8 @@ impl<B: SeenDb> SeenSet<B> {
     }
 
     /// The entries that it lacks, since they could not be read when they were to be inserted again.
-    pub fn take_unreadable(&mut self) -> Unreadable {
-        std::mem::take(&mut self.unreadable)
+    pub fn unreadable(&self) -> &Unreadable {
+        &self.unreadable
     }
 
     /// What stands under each identity, in the order asked.

@@ -207,7 +207,7 @@ impl Writer<'_> {
     fn settle(&mut self) -> Result<(), StoreError> {
         let (settled, problems, broken) = {
             let mut engine = self.shared.engine();
-            (engine.settle()?, engine.take_problems(), engine.take_broken())
+            (engine.settle()?, engine.take_problems(), engine.take_lacks())
         };
         if !broken.is_empty() {
             self.shared.answer(Input::Broken(broken));

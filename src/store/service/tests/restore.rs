@@ -160,6 +160,18 @@ fn a_broken_record_does_not_keep_a_node_from_starting() {
     let Input::Known { digests, .. } = world.next() else { panic!("not what is known") };
     assert_eq!(digests.iter().flatten().count(), 499);
     world.store.close();
+    let world = open_with(dir.path(), 512 * 1024).unwrap();
+    assert!(world.opened.ledger.losses.wants(key(6)));
+}
+
+/// Once the set is flushed, the next start does not meet the broken entry.
+#[test]
+fn losses_are_on_disk_before_a_seen_set_is_believed() {
+    let (world, dir) = damaged_after_start(|bytes, offset| bytes[offset(7) + 20] ^= 1);
+    world.store.close();
     fs::remove_dir_all(dir.path().join("seen")).unwrap();
-    assert_eq!(open_with(dir.path(), 512 * 1024).unwrap().opened.broken, lacks);
+    for start in ["makes the set again", "believes it"] {
+        let world = open_with(dir.path(), 512 * 1024).unwrap();
+        assert!(world.opened.ledger.losses.wants(key(6)), "the start that {start}");
+    }
 }
