@@ -306,7 +306,7 @@ impl Link {
         }
     }
 
-    /// The operator lets an entry in that is owed: it is asked for again at `owed.retry_at`.
+    /// An entry that is owed is asked for again at `owed.retry_at`.
     pub fn owe_again(&mut self, owed: Owed, ground: &mut Ground) {
         match &mut self.receiver {
             Some(receiver) => receiver.owe(&self.peer.name, owed, ground),

@@ -2,6 +2,7 @@
 //! and [`Node::handle_timeout`] take what happened, with the time; [`Node::poll_output`] must be drained
 //! after each; then [`Node::poll_timeout`] says when to call again at the latest. `now.tick` never goes back.
 
+mod earlier;
 mod losses;
 mod recall;
 pub(super) mod statements;
@@ -431,6 +432,7 @@ impl Node {
             self.stalled_until = None;
         }
         let stalled = self.stalled_until.is_some() || self.stopping != Stopping::No;
+        self.follow_clock_back();
         self.spread_statements();
         for link in self.links.values_mut() {
             link.pump(stalled, &mut self.ground);

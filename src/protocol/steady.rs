@@ -19,6 +19,8 @@ pub struct SteadyClock {
     /// By how much it went ahead of the monotonic clock since the wall clock was last confirmed, in ms.
     gained_ms: u64,
     confirmed_at: Tick,
+    /// By how much it was put back, in ms.
+    put_back_ms: u64,
 }
 
 /// What a reading changed.
@@ -41,6 +43,7 @@ impl SteadyClock {
             confirmed_by: BTreeSet::new(),
             gained_ms: 0,
             confirmed_at: now.tick,
+            put_back_ms: 0,
         }
     }
 
@@ -117,6 +120,12 @@ impl SteadyClock {
         ClockChange::Ok
     }
 
+    /// By how much it was put back since this was last asked, in ms: what was to be done at a time is to be done that
+    /// much earlier.
+    pub fn take_put_back(&mut self) -> u64 {
+        std::mem::take(&mut self.put_back_ms)
+    }
+
     fn confirmed(&mut self, now: Now) {
         self.confirmed_by.clear();
         self.gained_ms = 0;
@@ -124,6 +133,7 @@ impl SteadyClock {
     }
 
     fn rebase(&mut self, now: Now) {
+        self.put_back_ms += self.at(now).since_ms(now.wall);
         self.base = now.wall;
         self.base_tick = now.tick;
     }

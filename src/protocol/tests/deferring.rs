@@ -5,7 +5,8 @@ use super::bench::*;
 use crate::envelope::Core;
 use crate::identity::{CoreDigest, EventKey};
 use crate::policy::{Peer, Rate};
-use crate::protocol::io::Role;
+use crate::protocol::Input;
+use crate::protocol::io::{Command, Role, Ticket};
 use crate::record::Ledger;
 use crate::time::Timestamp;
 use crate::wire::{Frame, Have, Mark, Skip, VerdictCode};
@@ -248,7 +249,7 @@ fn what_found_no_owed_place_is_read_again_after_a_start() {
     // Its first stream breaks off at once; the relay opens the next.
     relay.stream = again.opened("cert-ee", Role::Receiver);
     again.closed.push(relay.stream);
-    again.input(crate::protocol::Input::FeedClosed { stream: relay.stream, cause: "test".into() });
+    again.input(Input::FeedClosed { stream: relay.stream, cause: "test".into() });
     relay.run(&mut again, 40_000);
     assert_eq!((held(&again, "cert-pl"), again.owed("cert-ee").len()), (6_000, 0));
     assert_eq!(again.cursor("cert-ee"), 6_000);
@@ -265,6 +266,20 @@ fn a_rate_per_publisher_holds_for_what_is_offered() {
     assert!((50..=65).contains(&taken), "{taken} within 5 s at 10/s");
     relay.run(&mut bench, 46_000);
     assert_eq!((held(&bench, "cert-pl"), relay.sent.iter().max()), (500, Some(&1)));
+}
+
+/// The clock was six hours ahead when the node began, and is put right.
+#[test]
+fn what_is_owed_is_due_although_time_goes_back() {
+    let mut bench = limited(10);
+    let old = |n| Core { created: Timestamp(WALL - 7 * HOUR_MS), ..numbered("cert-pl", n) };
+    let mut relay = Relay::new(&mut bench, (1..=500).map(old).collect());
+    relay.offered_until = 500;
+    relay.run(&mut bench, 5_000);
+    bench.now.wall = Timestamp(bench.now.wall.0 - 6 * HOUR_MS);
+    bench.input(Input::Command(Command::AcceptClock { ticket: Ticket(1) }));
+    relay.run(&mut bench, 46_000);
+    assert_eq!((held(&bench, "cert-pl"), bench.owed("cert-ee").len()), (500, 0));
 }
 
 #[test]

@@ -1,0 +1,35 @@
+//! Steady time was put back, since the clock had been ahead when it began: what waits for a time waits no longer for it.
+
+use super::*;
+use crate::record::{Cure, Owed, RejectedPlace};
+
+impl Node {
+    /// What is owed, and what is to be read again, is due as soon as before.
+    pub(super) fn follow_clock_back(&mut self) {
+        let back = self.ground.clock.take_put_back();
+        if back == 0 {
+            return;
+        }
+        let steady = self.ground.steady();
+        let (mut owed, mut places) = (Vec::new(), Vec::new());
+        for (peer, state) in &self.ground.ledger.feeds {
+            let entries = state.owed.values().filter(|entry| entry.retry_at > steady);
+            let earlier = |entry: &Owed| Owed { retry_at: entry.retry_at.minus_ms(back), ..entry.clone() };
+            owed.extend(entries.map(|entry| (peer.clone(), earlier(entry))));
+            for place in state.rejected.iter() {
+                if let Cure::At(at) = place.cure
+                    && at > steady
+                {
+                    let cure = Cure::At(at.minus_ms(back));
+                    places.push((peer.clone(), RejectedPlace { cure, ..place.clone() }));
+                }
+            }
+        }
+        for (peer, place) in places {
+            self.ground.note(Note::Rejected { peer, place });
+        }
+        for (peer, entry) in owed {
+            self.with_link(&peer, |link, ground| link.owe_again(entry, ground));
+        }
+    }
+}
