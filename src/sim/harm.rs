@@ -11,11 +11,11 @@ use crate::sim::agenda::Happening;
 use crate::sim::faults::SeenPart;
 use crate::sim::machine::Backup;
 use crate::sim::world::{Violation, World};
-use crate::store::disk::Disk as _;
+use crate::store::disk::Disk;
 use crate::store::engine::StoreError;
 use crate::store::newest;
 use crate::store::seen::memory::MemorySeen;
-use crate::store::segment::{JournalError, first_of_name};
+use crate::store::segment::{Header, JournalError, Scan, Step, first_of_name};
 use crate::time::Timestamp;
 
 /// How long a process is down that is restarted at once, in ms.
@@ -123,8 +123,6 @@ impl World {
         let active = files.pop();
         if newest {
             files = active.into_iter().collect();
-            // The end may be torn, which is no damage.
-            entries.truncate(entries.len().saturating_sub(2));
         }
         while !entries.is_empty() {
             let entry = entries.swap_remove(self.agenda.rng.random_range(0..entries.len()));
@@ -133,9 +131,15 @@ impl World {
                 let content = machine.disk.content(file)?;
                 Some((file, middle_of(&entry.envelope, &content)?, content))
             });
-            if let Some((file, at, mut content)) = found {
-                content[at] ^= 1;
-                machine.disk.put(file, content);
+            if let Some((file, at, content)) = found {
+                let mut rotten = content.clone();
+                rotten[at] ^= 1;
+                machine.disk.put(file, rotten);
+                let torn = newest && is_torn(&machine.disk, file).unwrap_or_default();
+                if torn {
+                    machine.disk.put(file, content);
+                    continue;
+                }
                 machine.harm.rotten = true;
                 self.witness.nodes[node].rotten.insert(entry.envelope.key());
                 self.journals[node].remove(&entry.envelope.key());
@@ -192,6 +196,14 @@ fn middle_of(envelope: &Envelope, content: &[u8]) -> Option<usize> {
     let bytes = envelope.bytes();
     let at = content.windows(bytes.len()).position(|window| window == &bytes[..])?;
     Some(at + bytes.len() / 2)
+}
+
+/// Does the segment look as if a power cut had torn its last batch? That is no damage.
+fn is_torn(disk: &impl Disk, file: &str) -> Result<bool, JournalError> {
+    let (header, frames_at) = Header::read(disk, file)?;
+    let mut scan = Scan::new(disk, file, header.salt, frames_at);
+    while let Step::Frame { .. } = scan.step()? {}
+    Ok(!scan.is_damaged()?)
 }
 
 impl super::machine::Machine {
