@@ -207,6 +207,7 @@ async fn serve(config: NodeConfig) -> Result<(), StartError> {
     let in_use = InUse { keyring: &keyring, signer: Arc::clone(&signer), opener: Arc::clone(&opener) };
     let doors = open_doors(&config, in_use, &trust_in_force, control, inputs.clone(), journal)?;
     let mut node = Node::new(core_config(&config), trust, opened.ledger, opened.ends, clock::now());
+    node.handle_input(Input::Broken(opened.lacks), clock::now());
     for statement in copies.all().chain(keyring.statement()) {
         node.handle_input(Input::OwnStatement(statement.clone()), clock::now());
     }

@@ -156,7 +156,8 @@ impl Machine {
             bounds: plan.bounds,
             dialect: plan.dialect(self.number),
         };
-        let core = Node::new(config, self.trust.clone(), opened.ledger.clone(), opened.ends, now);
+        let mut core = Node::new(config, self.trust.clone(), opened.ledger.clone(), opened.ends, now);
+        core.handle_input(Input::Broken(opened.lacks.clone()), now);
         let (life, appends) = (self.lives, VecDeque::new());
         let positions_rise = rules.on(Rule::PositionsRise);
         let met = BTreeSet::new();

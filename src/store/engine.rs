@@ -119,6 +119,8 @@ pub struct Opened {
     pub problems: Vec<Problem>,
     /// What each consumer lost.
     pub missing: Vec<(ConsumerName, u64, LossCause)>,
+    /// What the seen set lacks, since it cannot be read. If the disk is full, the ledger does not say so.
+    pub lacks: Vec<BrokenEntry>,
 }
 
 /// What retention gave up.
@@ -249,7 +251,8 @@ impl<D: Disk, B: SeenDb> Engine<D, B> {
         let retired = retired.into_iter().flat_map(|retired| retired.missing);
         missing.extend(retired.map(because(LossCause::Retention)));
         let (ledger, ends) = (engine.journal.ledger().clone(), engine.journal.ends());
-        Ok((engine, Opened { ledger, ends, problems, missing }))
+        let lacks = engine.take_lacks();
+        Ok((engine, Opened { ledger, ends, problems, missing, lacks }))
     }
 
     /// Brings the floor to what the seen set can answer for.
@@ -258,7 +261,10 @@ impl<D: Disk, B: SeenDb> Engine<D, B> {
         match recovery {
             Recovery::Resumed { floor } => {
                 // The journal is an older copy, which does not know that the set was made again.
-                self.note_first(floor)?;
+                match self.note_first(floor) {
+                    Err(AppendError::Full) if floor <= before => {}
+                    noted => noted?,
+                }
                 Ok(Vec::new())
             }
             Recovery::Rebuilt { ids, why, went_back } => {

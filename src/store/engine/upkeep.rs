@@ -39,10 +39,10 @@ impl<D: Disk, B: SeenDb> Engine<D, B> {
         if ledger.floor < Some(floor) {
             notes.push(Note::Floor(floor));
         }
+        self.lacks = lacks;
         if !notes.is_empty() {
             self.journal.append(notes.into_iter().map(NewRecord::Note).collect())?;
         }
-        self.lacks = lacks;
         Ok(())
     }
 
