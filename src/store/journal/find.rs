@@ -88,20 +88,11 @@ impl<D: Disk> Journal<D> {
         Ok(None)
     }
 
-    /// Entries whose UUID begins with these hexadecimal digits (dashes are passed over), at most `limit`.
-    /// Empty for what is no such prefix of 8 or more.
-    ///
-    /// # Errors
-    /// [`JournalError`].
-    pub fn find_by_uuid_prefix(&self, prefix: &str, limit: usize) -> Result<Vec<Arc<Entry>>, JournalError> {
-        let Some((low, high)) = prefix_range(prefix) else {
-            return Ok(Vec::new());
-        };
-        let mut entries = Vec::new();
-        for seq in self.search(low, high, limit).run(&*self.disk)? {
-            entries.extend(self.entry(seq)?);
-        }
-        Ok(entries)
+    /// What to look through for UUIDs that begin with these hexadecimal digits (dashes are passed over); `None` for what
+    /// is no such prefix of 8 or more.
+    pub fn search_for_prefix(&self, prefix: &str, limit: usize) -> Option<Search> {
+        let (low, high) = prefix_range(prefix)?;
+        Some(self.search(low, high, limit))
     }
 }
 

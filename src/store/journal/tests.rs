@@ -372,12 +372,12 @@ fn an_event_is_found_by_its_name_and_by_the_beginning_of_its_uuid() {
         let id = journal.entry(seq).unwrap().unwrap().envelope.id().clone();
         assert_eq!(journal.fetch(&id).unwrap().unwrap().seq, seq);
         let text = id.uuid.to_string();
-        let found = journal.find_by_uuid_prefix(&text[..13], 10).unwrap();
-        assert_eq!(found.iter().map(|entry| entry.seq).collect::<Vec<_>>(), [seq]);
+        let search = journal.search_for_prefix(&text[..13], 10).unwrap();
+        assert_eq!(search.run(&disk).unwrap(), [seq]);
         let other = EventId { publisher: name("cert-pl"), ..id };
         assert!(journal.fetch(&other).unwrap().is_none());
     }
-    assert!(journal.find_by_uuid_prefix("1234", 10).unwrap().is_empty());
+    assert!(journal.search_for_prefix("1234", 10).is_none());
 }
 
 #[test]

@@ -20,8 +20,10 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub fn find(&self, prefix: &str) -> Result<Vec<Arc<Entry>>, StoreError> {
-        let found = self.shared.engine().journal.find_by_uuid_prefix(prefix, FOUND_MAX)?;
-        self.marked(found)
+        let search = self.shared.engine().journal.search_for_prefix(prefix, FOUND_MAX);
+        let Some(search) = search else { return Ok(Vec::new()) };
+        let found: Result<Vec<_>, _> = reader::found(&self.shared, search)?.collect();
+        self.marked(found?.into_iter().flatten().collect())
     }
 
     /// The stored envelope of an identity.

@@ -11,7 +11,7 @@ use crate::identity::EventId;
 use crate::protocol::io::{Input, Output, Read, Reader};
 use crate::record::Entry;
 use crate::store::engine::{Derived, Problem, StoreError};
-use crate::store::journal::Found;
+use crate::store::journal::{Found, Search};
 use crate::store::segment::JournalError;
 
 /// Retention may take a segment between finding and reading it; then it is found again, at most this often.
@@ -74,20 +74,32 @@ fn or_problem<T>(shared: &Shared, result: Result<T, JournalError>) -> Result<Opt
     }
 }
 
-/// The stored envelope of an identity, without holding the engine while indexes and segments are read.
+/// The stored envelope of an identity.
 pub(super) fn fetch(shared: &Shared, id: &EventId) -> Result<Option<Arc<Entry>>, JournalError> {
     let search = shared.engine().journal.search_for(id);
-    for seq in search.run(&*shared.disk)? {
+    for entry in found(shared, search)? {
+        let entry = entry?;
+        if entry.as_ref().is_some_and(|entry| entry.envelope.id() == id) {
+            return Ok(entry);
+        }
+    }
+    Ok(None)
+}
+
+/// What a search finds, without holding the engine while indexes and segments are read. `None` for what is broken, and
+/// for what retention took meanwhile.
+pub(super) fn found(
+    shared: &Shared,
+    search: Search,
+) -> Result<impl Iterator<Item = Result<Option<Arc<Entry>>, JournalError>>, JournalError> {
+    let seqs = search.run(&*shared.disk)?;
+    Ok(seqs.into_iter().map(|seq| {
         let read = read(shared, seq - 1, 0)?;
         if !read.broken.is_empty() {
             shared.answer(Input::Broken(read.broken));
         }
-        let found = read.entries.into_iter().next();
-        if let Some(entry) = found.filter(|entry| entry.seq == seq && entry.envelope.id() == id) {
-            return Ok(Some(entry));
-        }
-    }
-    Ok(None)
+        Ok(read.entries.into_iter().next().filter(|entry| entry.seq == seq))
+    }))
 }
 
 /// Reads without holding the engine. A damaged entry is passed over, counted, and shown as a problem.
