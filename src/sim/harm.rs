@@ -98,6 +98,8 @@ impl World {
             }
             _ => machine.remove_journal(),
         }
+        // The file that names the newest segment went too, or is that of the copy: a start has nothing to tell.
+        machine.harm.newest_aside = false;
         let record = &mut self.witness.nodes[node];
         record.changed_by_hand();
         record.log = if restored { record.log_in_backup.clone() } else { BTreeMap::new() };
@@ -131,15 +133,15 @@ impl World {
                 let content = machine.disk.content(file)?;
                 Some((file, middle_of(&entry.envelope, &content)?, content))
             });
-            if let Some((file, at, content)) = found {
-                let mut rotten = content.clone();
-                rotten[at] ^= 1;
-                machine.disk.put(file, rotten);
-                let torn = newest && is_torn(&machine.disk, file).unwrap_or_default();
-                if torn {
-                    machine.disk.put(file, content);
+            if let Some((file, at, mut content)) = found {
+                content[at] ^= 1;
+                let copy = machine.disk.snapshot();
+                copy.put(file, content.clone());
+                if newest && is_torn(&copy, file).map_err(|error| self.violated(error))? {
                     continue;
                 }
+                let machine = &mut self.machines[node];
+                machine.disk.put(file, content);
                 machine.harm.rotten = true;
                 self.witness.nodes[node].rotten.insert(entry.envelope.key());
                 self.journals[node].remove(&entry.envelope.key());
