@@ -48,7 +48,8 @@ impl World {
                 let trusted = self.machines[*peer].trust.publisher(past.envelope.publisher());
                 let has = self.journals[*peer].contains(&past.key)
                     || self.has_lost(*peer, past)
-                    || self.is_too_old(*peer, past);
+                    || self.is_too_old(*peer, past)
+                    || self.had_another(*peer, past);
                 if trusted && !has && self.witness.shared(machine.number, *peer, past, &trusts) {
                     let id = past.envelope.id();
                     let other = &self.machines[*peer].name;
@@ -84,6 +85,15 @@ impl World {
     fn is_too_old(&self, node: usize, past: &Past) -> bool {
         let process = self.machines[node].process.as_ref();
         process.is_some_and(|process| past.envelope.core().created < process.core.floor())
+    }
+
+    /// It held, and lost, another event with this identity: that the publisher equivocates is told.
+    fn had_another(&self, node: usize, past: &Past) -> bool {
+        let process = self.machines[node].process.as_ref();
+        let told = process.and_then(|process| {
+            process.engine.journal.ledger().equivocations.get(past.envelope.publisher())
+        });
+        told.is_some_and(|told| told.contains(&(past.key, past.envelope.digest())))
     }
 
     /// (2) Nothing that is held is never handed off.
