@@ -271,7 +271,8 @@ impl Node {
         }
     }
 
-    /// `held` is what the journal has under the same identity; `None` where retention took it.
+    /// `held` is what the journal has under the same identity; `None` if retention took it, or if it is broken: what it
+    /// said is not known, and the one stored first wins.
     pub(super) fn compared(&mut self, comparison: Comparison, held: Option<Arc<crate::envelope::Envelope>>) {
         let same_body =
             |core: &crate::envelope::Core| held.as_ref().map(|held| held.core().body == core.body);
