@@ -3,7 +3,7 @@
 use super::Request;
 
 impl Request {
-    /// Does it change what the node does? The others only read, or tell of files that the operator changed.
+    /// Does it change what the node does, or make it read its files again? The others only read.
     pub const fn decides(&self) -> bool {
         match self {
             Self::Acknowledge { .. }
@@ -15,6 +15,8 @@ impl Request {
             | Self::Decide { .. }
             | Self::Statement { .. }
             | Self::Reload
+            | Self::KeysChanged
+            | Self::PeersChanged
             | Self::AsideRetry { .. } => true,
             Self::Status
             | Self::PeerExplain { .. }
@@ -24,10 +26,20 @@ impl Request {
             | Self::EventWaiting
             | Self::FeedShow
             | Self::Consumers
-            | Self::KeysChanged
-            | Self::PeersChanged
             | Self::PeerCheck { .. }
             | Self::PeerTrial { .. } => false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// To read keys and peers again costs much, and members of `socket_group` could ask for it in a loop.
+    #[test]
+    fn reading_files_again_is_for_the_operator() {
+        assert!(Request::KeysChanged.decides() && Request::PeersChanged.decides());
+        assert!(!Request::Status.decides());
     }
 }
