@@ -10,6 +10,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -19,6 +20,7 @@ use ipnet::IpNet;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::Sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::frames::{Frame, FrameReader, Framing, Lengths};
@@ -40,7 +42,8 @@ const ANSWERS_BYTES: usize = 512;
 /// Answers to who has gone are tried for this long.
 const LAST_ANSWERS_WITHIN: Duration = Duration::from_secs(1);
 
-/// When the node stops, what is still on its way from a sender that waits for no answer is read so long.
+/// When the door ends, what is still on its way from a sender that waits for no answer is read so long, however much
+/// comes.
 const LAST_LINES_WITHIN: Duration = Duration::from_millis(300);
 
 /// Where the door is, and for whom.
@@ -229,15 +232,22 @@ impl TcpDoor {
     }
 
     /// The next frame; `None` where the node stops or makes room. A sender that waits for no answer sends nothing again:
-    /// what it has sent is read before.
+    /// what it has sent is read before, for as long as `last` lasts, which begins with the end.
     async fn next_frame(
         reader: &mut Reader,
         client: &Client,
         turns: &Turns,
+        last: &mut Option<Pin<Box<Sleep>>>,
     ) -> Option<io::Result<Option<Frame>>> {
         match client.end.run_until_cancelled(reader.frame()).await {
             None if turns.waits_for_nothing() => {
-                tokio::time::timeout(LAST_LINES_WITHIN, reader.frame()).await.ok()
+                let last = last.get_or_insert_with(|| Box::pin(tokio::time::sleep(LAST_LINES_WITHIN)));
+                tokio::select! {
+                    // The time first: a sender whose next frame is always there ends as well.
+                    biased;
+                    () = last.as_mut() => None,
+                    read = reader.frame() => Some(read),
+                }
             }
             read => read,
         }
@@ -245,8 +255,9 @@ impl TcpDoor {
 
     /// Reads until the client's end, the node's, or the connection's: what came before is submitted all the same.
     async fn read(&self, mut reader: Reader, slots: mpsc::Sender<Slot>, client: &Client, turns: &Turns) {
+        let mut last = None;
         loop {
-            let first = match Self::next_frame(&mut reader, client, turns).await {
+            let first = match Self::next_frame(&mut reader, client, turns, &mut last).await {
                 Some(Ok(Some(first))) => first,
                 Some(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
                     return self

@@ -2,6 +2,8 @@
 
 use std::io::Write as _;
 use std::net::Shutdown;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use serde_json::json;
 use support::events::made;
@@ -58,4 +60,33 @@ fn lines_on_their_way_are_kept_when_the_node_stops() {
         assert_eq!(node.say(&["aside", "retry", "intelmq-tcp"], "").code, 0);
         assert_eq!(own_events(&node, count).len(), count);
     }
+}
+
+/// The next door waits until the connections of the old one have ended, however much they send.
+#[test]
+fn steady_sender_does_not_hold_up_a_reload() {
+    /// Ten seconds of lines: much longer than a reload takes.
+    const LINES_MAX: usize = 200;
+    let (mut node, port) = node_with_input("separator = \"\\n\"\nanswers = false\n");
+    let (begun, over) = (AtomicBool::new(false), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        let sender = scope.spawn(|| {
+            let mut sender = Output::connect(port);
+            let sent = (0..LINES_MAX).take_while(|number| {
+                let line = made(*number, 300) + "\n";
+                if sender.0.write_all(line.as_bytes()).is_err() {
+                    sender = Output::connect(port);
+                }
+                begun.store(true, Ordering::Relaxed);
+                support::pace(Duration::from_millis(50));
+                !over.load(Ordering::Relaxed)
+            });
+            sent.count()
+        });
+        wait_until("it sends", PATIENCE, || begun.load(Ordering::Relaxed));
+        node.edit("intelmesh.toml", |text| text + "tlp = \"AMBER\"\n");
+        assert_eq!(node.cli(&["reload"]), "in force now: door intelmq-tcp\n");
+        over.store(true, Ordering::Relaxed);
+        assert!(sender.join().expect("it sends") < LINES_MAX, "the reload waited for the sender");
+    });
 }
