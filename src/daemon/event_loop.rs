@@ -177,12 +177,16 @@ impl EventLoop {
         let is_there = |name: &ConsumerName| view.consumers.iter().any(|consumer| consumer.name == *name);
         self.chronicle.consumer_missing_at.retain(|name, _| is_there(name));
         self.watches.undeliverable.look(&self.parts.store, now.tick);
-        if let Some(stats) = self.parts.store.stats_if_free() {
-            self.watches.stats = stats;
-        }
+        self.look_at_store();
         // What changed is logged.
         self.judge(view, now);
         log::tell_repeats();
+    }
+
+    fn look_at_store(&mut self) {
+        if let Some(stats) = self.parts.store.stats_if_free() {
+            self.watches.stats = stats;
+        }
     }
 
     /// What is asked next may be answered at once only where nothing asked before it is open.

@@ -24,21 +24,28 @@ struct Behind {
 impl LagWatch {
     /// `position` of a reader and the `end` of what it reads, at `now`: how long it lags, in seconds.
     pub fn observe(&mut self, position: u64, end: u64, now: Tick) -> f64 {
-        self.observe_first(position, end, now, || 0)
+        self.observe_first(position, end, now, || Some(0))
     }
 
-    /// The same. At the first call `age` says how old the oldest unread entry is, in ms.
-    pub fn observe_first(&mut self, position: u64, end: u64, now: Tick, age: impl FnOnce() -> u64) -> f64 {
-        let is_first = !std::mem::replace(&mut self.begun, true);
+    /// The same. At the first call `age` says how old the oldest unread entry is, in ms. If it cannot say that now, the
+    /// next call is the first.
+    pub fn observe_first(
+        &mut self,
+        position: u64,
+        end: u64,
+        now: Tick,
+        age: impl FnOnce() -> Option<u64>,
+    ) -> f64 {
         if position >= end {
-            self.behind = None;
+            (self.behind, self.begun) = (None, true);
             return 0.0;
         }
         let behind = match self.behind {
             Some(behind) if position < behind.mark => behind,
             // It has read what was there then: what it lags by now is newer.
             _ => {
-                let before_ms = if is_first { age() } else { 0 };
+                let Some(before_ms) = (if self.begun { Some(0) } else { age() }) else { return 0.0 };
+                self.begun = true;
                 *self.behind.insert(Behind { mark: end, since: now, before_ms })
             }
         };
@@ -69,9 +76,20 @@ mod tests {
     #[test]
     fn a_restart_makes_no_lag_younger_and_later_ones_no_older() {
         let mut watch = LagWatch::default();
-        assert_eq!(watch.observe_first(1, 2, Tick(5), || 1_200_000), 1_200.0);
-        assert_eq!(watch.observe_first(1, 3, Tick(1_005), || 99_000_000), 1_201.0);
-        assert_eq!(watch.observe_first(3, 3, Tick(2_000), || 0), 0.0);
-        assert_eq!(watch.observe_first(3, 4, Tick(3_000), || 99_000_000), 0.0, "asked at the start alone");
+        assert_eq!(watch.observe_first(1, 2, Tick(5), || Some(1_200_000)), 1_200.0);
+        assert_eq!(watch.observe_first(1, 3, Tick(1_005), || Some(99_000_000)), 1_201.0);
+        assert_eq!(watch.observe_first(3, 3, Tick(2_000), || Some(0)), 0.0);
+        assert_eq!(
+            watch.observe_first(3, 4, Tick(3_000), || Some(99_000_000)),
+            0.0,
+            "asked at the start alone"
+        );
+    }
+
+    #[test]
+    fn an_age_that_is_not_known_is_asked_again() {
+        let mut watch = LagWatch::default();
+        assert_eq!(watch.observe_first(1, 2, Tick(5), || None), 0.0);
+        assert_eq!(watch.observe_first(1, 2, Tick(1_005), || Some(1_200_000)), 1_200.0);
     }
 }

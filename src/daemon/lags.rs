@@ -23,12 +23,13 @@ pub struct Lags {
 }
 
 impl Lags {
-    /// To be called about once a second, and before a snapshot. `arrived` says when an entry of our journal was stored.
-    pub fn observe(&mut self, view: &NodeView, now: Now, arrived: impl Fn(u64) -> Option<Timestamp>) {
+    /// To be called about once a second, and before a snapshot. `arrived` says when an entry of our journal was stored,
+    /// if it is held. `None`: it cannot say so now.
+    pub fn observe(&mut self, view: &NodeView, now: Now, arrived: impl Fn(u64) -> Option<Option<Timestamp>>) {
         let last = view.ends.last.seq;
         let age_of = |position: u64| {
             let oldest = (position + 1).max(view.ends.first_seq());
-            arrived(oldest).map_or(0, |at| now.wall.since_ms(at))
+            Some(arrived(oldest)?.map_or(0, |at| now.wall.since_ms(at)))
         };
         let begun = self.at_start.is_some();
         let at_start = self
@@ -51,14 +52,15 @@ impl Lags {
                 let position = peer.received.position;
                 let (watch, lag_s) = self.received.entry(name.clone()).or_default();
                 let newest = || head_age(peer, now).filter(|_| at_start.contains(name)).unwrap_or(0);
-                *lag_s = watch.observe_first(position, position + lag, now.tick, newest);
+                *lag_s = watch.observe_first(position, position + lag, now.tick, || Some(newest()));
             }
             self.observe_peer(peer, now);
         }
         for consumer in &view.consumers {
             let position = consumer.position.seq;
+            let is_new = begun && !self.consumers.contains_key(&consumer.name);
             let (watch, lag_s) = self.consumers.entry(consumer.name.clone()).or_default();
-            let age = || if begun { 0 } else { age_of(position) };
+            let age = || if is_new { Some(0) } else { age_of(position) };
             *lag_s = watch.observe_first(position, last, now.tick, age);
         }
         self.forget(view);

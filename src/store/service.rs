@@ -19,7 +19,7 @@ use std::thread::JoinHandle;
 use super::disk::Disk;
 use super::engine::{Derived, Engine, EngineConfig, FlushFault, Opened, Problem, StoreError};
 use super::file_disk::FileDisk;
-use super::journal::Fresh;
+use super::journal::{Found, Fresh};
 use super::links::day_links::DayLinks;
 use super::seen::day_db::DayDb;
 use super::segment::{self, JournalError};
@@ -140,6 +140,11 @@ enum Write {
         records: Vec<NewRecord>,
     },
     Expire(Option<Timestamp>),
+    /// Retention is by these from now on.
+    Keep {
+        bytes: u64,
+        ms: u64,
+    },
     /// Make again what turned out to be broken, and say when it may be asked.
     Remake {
         of: Derived,
@@ -284,15 +289,21 @@ impl Store {
         Ok(self.shared.engine().journal.newest_agreeing(&[mark])?.is_some())
     }
 
-    /// Retention is by these from now on.
-    pub fn keep(&self, keep_bytes: u64, keep_ms: u64) {
-        self.shared.engine().journal.keep(keep_bytes, keep_ms);
+    /// Retention is by these once the writer comes to it: nobody waits for the engine.
+    pub fn keep(&self, bytes: u64, ms: u64) {
+        let _ = self.writes.send(Write::Keep { bytes, ms });
     }
 
-    /// When the entry `seq` was stored here; `None` if it is not held.
-    pub fn arrived(&self, seq: u64) -> Option<Timestamp> {
-        let entry = self.shared.engine().journal.entry(seq).ok().flatten()?;
-        Some(entry.arrived)
+    /// When the entry `seq` was stored here, if it is held. `None`: the store is busy, and nobody waits for it.
+    pub fn arrived_if_free(&self, seq: u64) -> Option<Option<Timestamp>> {
+        let found = self.shared.engine_if_free()?.journal.find(seq.saturating_sub(1), 0);
+        let read = match found {
+            Ok(Found::InMemory(read)) => Ok(read),
+            Ok(Found::OnDisk(located)) => located.read(&*self.shared.disk, 0),
+            Err(error) => Err(error),
+        };
+        let entry = read.ok().and_then(|read| read.entries.into_iter().next());
+        Some(entry.filter(|entry| entry.seq == seq).map(|entry| entry.arrived))
     }
 
     /// The seq of the first entry stored at or after `at`; one past the last where there is none.

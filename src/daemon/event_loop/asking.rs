@@ -91,15 +91,15 @@ impl EventLoop {
         self.node.handle_input(Input::Command(command(ticket)), clock::now());
     }
 
-    /// The state now, as the operator asks for it.
+    /// The state now, as the operator asks for it. Of a store that is busy it shows what was known last.
     fn snapshot(&mut self) -> Snapshot {
-        self.watches.stats = self.parts.store.stats();
+        self.look_at_store();
         self.judge(self.node.view(), clock::now())
     }
 
     pub(super) fn judge(&mut self, view: NodeView, now: Now) -> Snapshot {
         let store = &self.parts.store;
-        self.watches.lags.observe(&view, now, |seq| store.arrived(seq));
+        self.watches.lags.observe(&view, now, |seq| store.arrived_if_free(seq));
         let audit = audit_fault(&self.files.config.paths.state, now.wall);
         let lasting = [&self.watches.keys_stale, &self.watches.renamed, &audit];
         let first_seq = view.ends.first_seq();

@@ -1,6 +1,7 @@
 //! The store on a real directory: what is handed over is answered in order, kept over a stop and a kill, and
 //! sled's rules hold. Crashes of the disk itself are tested with the journal.
 
+mod busy;
 mod restore;
 
 use std::fs;

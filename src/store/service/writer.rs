@@ -42,9 +42,7 @@ pub(super) fn run(shared: &Shared, writes: &Receiver<Write>, flushes: &SyncSende
         };
         let done = match first {
             Write::Append { ticket, records } => writer.append(ticket, records, writes),
-            Write::Expire(now) => writer.expire(now).map(|()| Next::Go),
-            Write::Remake { of, done } => writer.remake(of, done).map(|()| Next::Go),
-            Write::Close => Ok(Next::Stop),
+            other => writer.obey(other),
         };
         match done {
             Ok(Next::Go) => {}
@@ -128,12 +126,19 @@ impl Writer<'_> {
         }
         self.write(group, all)?;
         self.retire_by_size()?;
-        match then {
-            Some(Write::Close) => Ok(Next::Stop),
-            Some(Write::Expire(now)) => self.expire(now).map(|()| Next::Go),
-            Some(Write::Remake { of, done }) => self.remake(of, done).map(|()| Next::Go),
-            Some(Write::Append { .. }) | None => Ok(Next::Go),
+        then.map_or(Ok(Next::Go), |then| self.obey(then))
+    }
+
+    /// All but appends, which are grouped.
+    fn obey(&mut self, write: Write) -> Result<Next, StoreError> {
+        match write {
+            Write::Close => return Ok(Next::Stop),
+            Write::Expire(now) => self.expire(now)?,
+            Write::Keep { bytes, ms } => self.shared.engine().journal.keep(bytes, ms),
+            Write::Remake { of, done } => self.remake(of, done)?,
+            Write::Append { .. } => {}
         }
+        Ok(Next::Go)
     }
 
     fn write(&mut self, group: Vec<Waiting>, records: Vec<NewRecord>) -> Result<(), StoreError> {
