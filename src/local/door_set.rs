@@ -262,7 +262,7 @@ impl DoorSet {
         let consumers = self.consumers.iter().map(|door| {
             let (state, trouble) = door.tally.state();
             let (name, way) = (door.name.clone(), DoorWay::Consumer(state));
-            let (down, last_error) = (trouble.down, trouble.last_error);
+            let (down, last_error) = (trouble.down(), trouble.last_error);
             status::Door { name, way, aside: door.aside.status(), down, last_error }
         });
         submits.chain(consumers).collect()

@@ -121,7 +121,7 @@ impl SubmitDoor {
     pub fn status(&self) -> Door {
         let (state, trouble) = self.tally.state();
         let (way, aside) = (DoorWay::Submit(state), self.aside.status());
-        Door { name: self.name.clone(), way, aside, down: trouble.down, last_error: trouble.last_error }
+        Door { name: self.name.clone(), way, aside, down: trouble.down(), last_error: trouble.last_error }
     }
 }
 

@@ -13,14 +13,27 @@ use crate::time::{Now, Timestamp};
 pub(super) struct Trouble {
     /// The last thing, until the door works again.
     pub last_error: Option<String>,
-    pub down: Option<DoorDown>,
+    down: Option<DoorDown>,
+    /// When the door was opened, until it has reached its other end once.
+    opening: Option<Timestamp>,
 }
 
 impl Trouble {
+    /// The door opens.
+    fn opening(now: Timestamp) -> Self {
+        Self { opening: Some(now), ..Self::default() }
+    }
+
+    /// Since when the other end is not reached. To have failed at nothing yet is not enough: a first connection may hang.
+    pub fn down(&self) -> Option<DoorDown> {
+        let opening = || Some(DoorDown { since: self.opening?, what: "nothing has answered yet".to_owned() });
+        self.down.clone().or_else(opening)
+    }
+
     /// The other end cannot be reached, or does nothing of what is asked. It begins with the first failure, whatever
     /// is connected between two of them.
     fn unreachable(&mut self, what: String, now: Timestamp) {
-        let since = self.down.as_ref().map_or(now, |down| down.since);
+        let since = self.down().map_or(now, |down| down.since);
         self.down = Some(DoorDown { since, what: what.clone() });
         self.last_error = Some(what);
     }
@@ -36,7 +49,8 @@ pub(super) struct SubmitTally {
 
 impl SubmitTally {
     pub fn new(name: &str, state: SubmitState, now: fn() -> Now) -> Self {
-        Self { name: name.to_owned(), now, inner: Mutex::new((state, Trouble::default())) }
+        let inner = Mutex::new((state, Trouble::opening(now().wall)));
+        Self { name: name.to_owned(), now, inner }
     }
 
     fn inner(&self) -> MutexGuard<'_, (SubmitState, Trouble)> {
@@ -50,6 +64,7 @@ impl SubmitTally {
             (state.from, state.at) = (new.from, new.at);
             *trouble = Trouble::default();
         }
+        trouble.opening = Some((self.now)().wall);
     }
 
     pub fn came(&self) {
@@ -115,7 +130,7 @@ pub(super) struct ConsumerTally {
 
 impl ConsumerTally {
     pub fn new(name: &str, state: ConsumerState, now: fn() -> Now) -> Self {
-        let inner = Mutex::new((state, Trouble::default()));
+        let inner = Mutex::new((state, Trouble::opening(now().wall)));
         Self { name: name.to_owned(), now, inner, form_fault: Mutex::default() }
     }
 
@@ -130,6 +145,7 @@ impl ConsumerTally {
             (state.to, state.at, state.since) = (new.to, new.at, new.since);
             *trouble = Trouble::default();
         }
+        trouble.opening = Some((self.now)().wall);
         state.held = None;
         *self.form_fault.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
@@ -159,7 +175,10 @@ impl ConsumerTally {
 
     /// Why nothing is handed over although the receiver is there; `None`: it goes on.
     pub fn held(&self, why: Option<String>) {
-        let state = &mut self.inner().0;
+        let (state, trouble) = &mut *self.inner();
+        if why.is_some() {
+            trouble.opening = None;
+        }
         if state.held != why {
             match &why {
                 Some(why) => tracing::warn!(consumer = self.name, "held: {why}"),
@@ -228,5 +247,25 @@ impl ConsumerTally {
 
     pub fn state(&self) -> (ConsumerState, Trouble) {
         self.inner().clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::Tick;
+
+    #[test]
+    fn a_door_is_down_until_its_first_answer() {
+        let now = || Now { wall: Timestamp(7), tick: Tick(0) };
+        let tally = ConsumerTally::new("soc", ConsumerState::default(), now);
+        let since = |tally: &ConsumerTally| tally.state().1.down().map(|down| down.since);
+        assert_eq!(since(&tally), Some(Timestamp(7)));
+        tally.well();
+        assert_eq!(since(&tally), None);
+        tally.moved(ConsumerState::default());
+        assert_eq!(since(&tally), Some(Timestamp(7)), "opened anew");
+        tally.held(Some("its queue is full".into()));
+        assert_eq!(since(&tally), None, "it is there");
     }
 }

@@ -38,7 +38,8 @@ pub struct Snapshot {
     pub uptime_s: f64,
     /// True if `health` is empty and the node is not starting; all three are written by [`Snapshot::judge`].
     pub ok: bool,
-    /// The node started a moment ago, and nothing but connections that are not up yet keeps it from being `ok`.
+    /// Nothing but connections that are not up yet keeps the node from being `ok`: of peers, because it started a moment
+    /// ago, or of doors that have been without their other end for a moment.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub starting: bool,
     /// Worst first.
@@ -76,8 +77,10 @@ impl Snapshot {
     pub fn judge(&mut self, thresholds: &Thresholds, incidents: &mut Incidents, now: Timestamp) {
         let derived = derive(self, thresholds, now);
         self.health = incidents.take_up(derived, now);
-        let is_open = self.watched().any(Peer::is_away) || self.doors.iter().any(|door| door.down.is_some());
-        self.starting = self.health.is_empty() && self.starts(thresholds) && is_open;
+        let peers_come = self.starts(thresholds) && self.watched().any(Peer::is_away);
+        // A door may open at any time. If it is down for long, that is a matter of health.
+        let doors_come = self.doors.iter().any(|door| door.down.is_some());
+        self.starting = self.health.is_empty() && (peers_come || doors_come);
         self.ok = self.health.is_empty() && !self.starting;
     }
 

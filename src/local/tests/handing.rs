@@ -270,7 +270,7 @@ fn receiver_that_only_accepts_stays_down() {
                 while script.lock().unwrap().connected < count {
                     tokio::time::sleep(Duration::from_millis(1)).await;
                 }
-                tally.state().1.down
+                tally.state().1.down()
             }
         };
         let first = connections(2).await.expect("the first connection ended").since;
@@ -278,7 +278,7 @@ fn receiver_that_only_accepts_stays_down() {
         assert_eq!(first, later);
         handing.script.lock().unwrap().closes = false;
         let tally = handing.tally.clone();
-        while tally.state().1.down.is_some() {
+        while tally.state().1.down().is_some() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         handing.stopping.cancel();
