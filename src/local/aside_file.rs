@@ -108,8 +108,10 @@ impl Aside {
         let mut shown = self.shown();
         (shown.lines, shown.taken_up) = (lines, taken_up);
         if shown.last.is_none() && lines + taken_up > 0 {
-            // Of an earlier process: it happened when the file was written last.
-            shown.last = std::fs::metadata(self.file("jsonl")).ok().map(|data| {
+            // Of an earlier process: it happened when the file was written last. An attempt that broke off leaves
+            // `NAME.again` alone.
+            let data = ["jsonl", "again"].iter().find_map(|end| std::fs::metadata(self.file(end)).ok());
+            shown.last = data.map(|data| {
                 let ms = data.mtime().max(0).unsigned_abs() * 1_000;
                 Timestamp(ms + data.mtime_nsec().max(0).unsigned_abs() / 1_000_000)
             });

@@ -141,6 +141,20 @@ fn an_attempt_that_broke_off_goes_on_behind_what_was_tried() {
     });
 }
 
+/// Without its time it would be a state, which `status --ack` cannot end.
+#[test]
+fn attempt_that_broke_off_keeps_its_time() {
+    let state = tempfile::tempdir().unwrap();
+    let dir = state.path().join("aside");
+    run(async {
+        let aside = Aside::open(&dir, "door").unwrap();
+        aside.append(record(1)).await.unwrap();
+        drop((aside.take_up().await.unwrap().unwrap(), aside));
+        let shown = Aside::open(&dir, "door").unwrap().status().unwrap();
+        assert!(shown.lines == 1 && shown.last.is_some(), "{shown:?}");
+    });
+}
+
 /// Else a power cut brings the file back under its old name, and lines that went already go again.
 #[test]
 fn file_stays_taken_up_after_power_cut() {
