@@ -328,6 +328,33 @@ fn an_emptied_redis_is_called_that() {
     let numbers: Vec<u64> = bot.take(QUEUE_OUT, 3).iter().map(|text| number(text)).collect();
     assert_eq!(numbers, [3, 4, 5]);
     assert!(node.log().contains("redis was emptied"), "{}", node.log());
+    let health = health_of(&node, "feed_missing");
+    assert!(health.contains("the receiver of pipeline"), "{health}");
+}
+
+/// It came back with a state of before the consumer was rewound, which says nothing of what was handed over since.
+#[test]
+fn what_an_older_redis_lost_since_rewinding_is_handed_over_again() {
+    let mut redis = Redis::start();
+    let mut node = node_with(&take_out(&redis.url(2)));
+    node.start();
+    let mut bot = redis.client(2);
+    node.publish(&(0..5).map(event).collect::<Vec<_>>());
+    bot.wait_for_length(QUEUE_OUT, 5);
+    redis.save();
+    node.cli(&["consumer", "rewind", "pipeline", "--to", "earliest"]);
+    bot.wait_for_length(QUEUE_OUT, 10);
+    let acknowledged = || node.consumer("pipeline")["position"] == serde_json::json!(5);
+    wait_until("the node knows that redis has them", SOON, acknowledged);
+    redis.kill9();
+    redis.start_again();
+    let mut bot = redis.client(2);
+    bot.wait_for_length(QUEUE_OUT, 10);
+    node.publish(&[event(5)]);
+    let numbers: Vec<u64> = bot.take(QUEUE_OUT, 11).iter().map(|text| number(text)).collect();
+    assert_eq!(numbers, (0..5).chain(0..6).collect::<Vec<_>>(), "all again, once, in their order");
+    let status = node.status();
+    assert!(status["errors"].to_string().contains("lost 5 entries"), "{}", status["errors"]);
 }
 
 #[test]

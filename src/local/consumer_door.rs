@@ -3,6 +3,7 @@
 //! would refuse. Which events a consumer gets, and from where on, is the core's; how a receiver is spoken to,
 //! is in `tcp_out` and `redis`.
 
+mod holding;
 mod out_of_turn;
 
 use std::collections::VecDeque;
@@ -33,6 +34,8 @@ use crate::protocol::io::{ConsumerClosed, ConsumerId, ConsumerRequest, Input};
 use crate::record::Entry;
 use crate::time::{Now, Timestamp};
 
+pub(super) use holding::Holding;
+
 /// Lines that are made before they are handed over …
 const RUN_LINES_MAX: usize = 256;
 /// … or bytes of them.
@@ -53,8 +56,7 @@ pub(super) struct ConsumerDoor<R> {
     pub aside: Arc<Aside>,
     pub again: mpsc::Receiver<Again>,
     pub behind: ConsumerBehind,
-    /// The last entry that the receiver is known to hold; `None` before it was asked.
-    pub held: Option<u64>,
+    pub holding: Holding,
 }
 
 /// What it needs of the rest of the node.
@@ -190,7 +192,7 @@ impl<R: Receiver> ConsumerDoor<R> {
                     continue;
                 }
                 End::Closed(ConsumerClosed::Rewound | ConsumerClosed::Removed) => {
-                    self.held = None;
+                    self.holding = Holding::default();
                     continue;
                 }
                 End::Closed(ConsumerClosed::Busy) => {
@@ -256,20 +258,6 @@ impl<R: Receiver> ConsumerDoor<R> {
             }
         }
         None
-    }
-
-    /// Connects, and asks the receiver what it holds: where that is less than it was handed, up to which entry.
-    async fn connect(&mut self, work: &mut Work) -> Result<Option<u64>, ReceiverError> {
-        self.receiver.connect().await?;
-        let Some(last) = self.receiver.last_taken().await? else { return Ok(None) };
-        if Some(last.generation) != work.generation || !self.behind.journal.agrees(last).await {
-            return Ok(None);
-        }
-        let seq = last.mark.seq;
-        work.taken = work.taken.max(seq);
-        let lost = R::KEEPS_PLACE && self.held.is_none_or(|held| seq < held);
-        self.held = Some(seq);
-        Ok(lost.then_some(seq))
     }
 
     /// Until the connection ends (an error), the core closes, or the node stops.
@@ -353,7 +341,7 @@ impl<R: Receiver> ConsumerDoor<R> {
             self.tally.well();
         }
         if let Some(mark) = taken.iter().rev().find_map(|made| made.mark) {
-            self.held = Some(mark.mark.seq);
+            self.holding.upto = Some(mark.mark.seq);
             self.acknowledge(work.id, mark).await;
         }
     }
@@ -380,6 +368,7 @@ impl<R: Receiver> ConsumerDoor<R> {
         while let Some(entry) = work.entries.pop_front() {
             let (log_id, generation) = (self.behind.journal.log_id, work.generation.unwrap_or_default());
             let mark = HandedMark { log_id, mark: entry.mark(), generation };
+            self.holding.hands(entry.seq);
             if entry.seq <= work.taken {
                 work.then = Some(Then::Taken(mark));
                 return;
@@ -471,7 +460,7 @@ impl<R: Receiver> ConsumerDoor<R> {
         let mark = match &work.then {
             Some(Then::Pass(mark)) => {
                 self.receiver.pass(*mark).await?;
-                self.held = Some(mark.mark.seq);
+                self.holding.upto = Some(mark.mark.seq);
                 *mark
             }
             Some(Then::Taken(mark) | Then::SetAside(mark, _)) => *mark,

@@ -25,6 +25,11 @@ pub(super) struct HandedMark {
 const BYTES: usize = 33 + 21 + 33 + 21;
 
 impl HandedMark {
+    /// A later generation comes after an earlier one, wherever its position went back to.
+    pub fn is_before(&self, other: Self) -> bool {
+        (self.generation, self.mark.seq) < (other.generation, other.mark.seq)
+    }
+
     /// One line of fixed length.
     pub fn to_text(self) -> String {
         let Self { log_id, mark: Mark { seq, check }, generation } = self;

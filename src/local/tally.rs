@@ -231,6 +231,11 @@ impl ConsumerTally {
         self.expired_made(1);
     }
 
+    /// The receiver lost what it had taken, and nothing proves how much of it was not read.
+    pub fn lost(&self) {
+        self.inner().0.lost_at = Some((self.now)().wall);
+    }
+
     /// So many lines waited longer than their events were for anybody.
     pub fn expired_made(&self, count: u64) {
         self.inner().0.expired += count;

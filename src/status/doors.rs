@@ -74,6 +74,9 @@ pub struct ConsumerState {
     /// Why nothing is handed over although somebody is there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held: Option<String>,
+    /// When the receiver last turned out to have lost all that it had taken.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "rfc3339_or_absent")]
+    pub lost_at: Option<Timestamp>,
 }
 
 /// `aside/NAME.jsonl`.

@@ -8,7 +8,7 @@ use super::prepare::{ReadyConsumer, ReadyDestination, ReadySource, ReadySubmit};
 use super::{AGAIN_MAX, ConsumerHandle, DoorTasks, SubmitHandle};
 use crate::local::Shared;
 use crate::local::aside_file::Aside;
-use crate::local::consumer_door::{ConsumerBehind, ConsumerDoor};
+use crate::local::consumer_door::{ConsumerBehind, ConsumerDoor, Holding};
 use crate::local::receiver::Receiver;
 use crate::local::receiver_form::ReceiverForm;
 use crate::local::redis::{DestinationQueue, QueueDoor, QueueReceiver};
@@ -122,7 +122,7 @@ fn drive<R: Receiver>(
         tally,
         aside,
         again: again_out,
-        held: None,
+        holding: Holding::default(),
         behind: ConsumerBehind {
             inputs: behind.inputs.clone(),
             consumers: shared.consumers.clone(),

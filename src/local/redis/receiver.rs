@@ -42,7 +42,7 @@ impl QueueReceiver {
         match (self.taken, found) {
             (ours, found) if ours == found => Ok(()),
             (Some(_), None) => Err(RedisFault::Emptied),
-            (Some(ours), Some(found)) if found.log_id == ours.log_id && found.mark.seq < ours.mark.seq => {
+            (Some(ours), Some(found)) if found.log_id == ours.log_id && found.is_before(ours) => {
                 Err(RedisFault::Older { ours: ours.mark.seq, found: found.mark.seq })
             }
             _ => Err(RedisFault::Moved),

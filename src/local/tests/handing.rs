@@ -6,7 +6,7 @@ use super::*;
 use crate::format::intelmq::IntelmqHandOff;
 use crate::local::again::{Again, HandedAgain};
 use crate::local::aside_file::Aside;
-use crate::local::consumer_door::{ConsumerBehind, ConsumerDoor};
+use crate::local::consumer_door::{ConsumerBehind, ConsumerDoor, Holding};
 use crate::local::handed_mark::HandedMark;
 use crate::local::receiver::{Made, Receiver, ReceiverError};
 use crate::local::receiver_form::ReceiverForm;
@@ -119,7 +119,7 @@ impl Handing {
             tally: tally.clone(),
             aside: aside.clone(),
             again: again_out,
-            held: None,
+            holding: Holding::default(),
             behind: ConsumerBehind {
                 inputs: behind.inputs.clone(),
                 consumers: consumers.clone(),

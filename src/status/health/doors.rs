@@ -7,6 +7,7 @@ impl Rules<'_> {
     pub(super) fn door(&self, door: &Door, found: &mut Vec<Health>) {
         found.extend(self.door_down(door));
         found.extend(door_rejects(door));
+        found.extend(receiver_lost(door));
     }
 
     /// It does not reach its other end, whether or not anything waits for that.
@@ -108,4 +109,17 @@ fn door_rejects(door: &Door) -> Option<Health> {
         DoorWay::Consumer(_) => finding.consumer(name).done(),
         DoorWay::Submit(_) => finding.done(),
     })
+}
+
+/// The queue of a receiver was emptied: what of it nobody had read reaches nobody.
+fn receiver_lost(door: &Door) -> Option<Health> {
+    let DoorWay::Consumer(ConsumerState { lost_at: Some(at), at: place, .. }) = &door.way else {
+        return None;
+    };
+    let name = &door.name;
+    let what = format!("the receiver of {name} ({place}) lost what it held: what no bot had read is missing");
+    let hint =
+        format!("intelmesh consumer rewind {name} --to TIME hands it over again, what was read included");
+    let finding = Finding::new(HealthCode::FeedMissing, what, hint).door(name).consumer(name);
+    Some(finding.happened(*at).done())
 }

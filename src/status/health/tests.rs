@@ -226,6 +226,16 @@ const RULES: &[(&str, Change, &[HealthCode])] = &[
     ("rejected yesterday", |f| f.peers[0].sent.rejected_at = ago(INCIDENT_SHOWN_MS), &[]),
     ("missing", |f| f.peers[0].received.missing_at = ago(1), &[HealthCode::FeedMissing]),
     ("a consumer missed some", |f| f.consumers[0].missing_at = ago(1), &[HealthCode::FeedMissing]),
+    (
+        "a receiver lost what it held",
+        |f| {
+            receiver(f, None, None);
+            if let DoorWay::Consumer(state) = &mut f.doors[0].way {
+                state.lost_at = ago(1);
+            }
+        },
+        &[HealthCode::FeedMissing],
+    ),
     ("a consumer lags", |f| f.consumers[0].lag_s = Some(3600.0), &[HealthCode::ConsumerLagging]),
     (
         "a reader without a name may lag",

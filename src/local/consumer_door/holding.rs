@@ -1,0 +1,61 @@
+//! What the receiver holds of the consumer's position, and what of it is lost.
+
+use super::{ConsumerDoor, Work};
+use crate::local::receiver::{Receiver, ReceiverError};
+
+/// What the receiver holds of the present generation of the position, as far as this door knows.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::local) struct Holding {
+    /// The last entry; `None` before the receiver was asked or handed anything.
+    pub upto: Option<u64>,
+    /// What was handed over first comes behind this entry; `None` if the receiver held something before.
+    after: Option<u64>,
+}
+
+impl Holding {
+    /// The entry `seq` is about to be handed over.
+    pub fn hands(&mut self, seq: u64) {
+        if self.upto.is_none() && self.after.is_none() {
+            self.after = Some(seq.saturating_sub(1));
+        }
+    }
+}
+
+impl<R: Receiver> ConsumerDoor<R> {
+    /// Connects, and asks the receiver what it holds: where that is less than it was handed, up to which entry.
+    pub(super) async fn connect(&mut self, work: &mut Work) -> Result<Option<u64>, ReceiverError> {
+        self.receiver.connect().await?;
+        let last = self.receiver.last_taken().await?;
+        let Some(generation) = work.generation else { return Ok(None) };
+        let seq = match last {
+            Some(last) if last.generation == generation && self.behind.journal.agrees(last).await => {
+                last.mark.seq
+            }
+            other => {
+                let is_older = other.is_some_and(|last| {
+                    last.log_id == self.behind.journal.log_id && last.generation < generation
+                });
+                return Ok(self.lost_all(is_older));
+            }
+        };
+        work.taken = work.taken.max(seq);
+        let lost = R::KEEPS_PLACE && self.holding.upto.is_none_or(|held| seq < held);
+        self.holding.upto = Some(seq);
+        Ok(lost.then_some(seq))
+    }
+
+    /// The place says nothing of this generation. If something of it was handed over, that is lost: a place of an older
+    /// generation proves that it is all of it, and what this door handed over goes again. Without any place a bot may
+    /// have read it: it is told, and not handed over twice.
+    fn lost_all(&mut self, is_older: bool) -> Option<u64> {
+        if !R::KEEPS_PLACE || self.holding.upto.take().is_none() {
+            return None;
+        }
+        let after = self.holding.after.filter(|_| is_older);
+        if after.is_none() {
+            self.holding.after = None;
+            self.tally.lost();
+        }
+        after
+    }
+}
