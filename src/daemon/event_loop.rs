@@ -68,15 +68,13 @@ struct Watches {
     undeliverable: Undeliverable,
     /// As the store gave them last: it may be busy, and the loop waits for nobody.
     stats: StoreStats,
-    /// The last entry at the start: whether a peer that has not connected since has what lies before is not known.
-    last_at_start: u64,
     /// As they were written down last, and when they may be again.
     consumers: (Vec<ConsumerFact>, Tick),
     consumers_file: KeptFile,
 }
 
 impl Watches {
-    fn open(files: &Files, identity: &Identity, stats: StoreStats, last_at_start: u64) -> Self {
+    fn open(files: &Files, identity: &Identity, stats: StoreStats) -> Self {
         Self {
             lags: Lags::default(),
             read_times: ReadTimes::default(),
@@ -85,7 +83,6 @@ impl Watches {
             renamed: renamed::noticed(&files.config.paths.state, &identity.name, identity.started.wall),
             undeliverable: Undeliverable::open(&files.config.paths.state),
             stats,
-            last_at_start,
             consumers: (Vec::new(), Tick(0)),
             consumers_file: KeptFile::new(files.config.paths.state.join(CONSUMERS_FILE)),
         }
@@ -116,7 +113,7 @@ pub struct EventLoop {
 
 impl EventLoop {
     pub fn new(node: Node, parts: Parts, files: Files, identity: Identity) -> Self {
-        let watches = Watches::open(&files, &identity, parts.store.stats(), node.view().ends.last.seq);
+        let watches = Watches::open(&files, &identity, parts.store.stats());
         Self {
             node,
             parts,
@@ -140,6 +137,7 @@ impl EventLoop {
         let mut lags_due = tokio::time::interval(Duration::from_secs(1));
         let mut stopping: Option<oneshot::Receiver<Result<(), String>>> = None;
         self.obey();
+        self.look_for_undeliverable(&self.node.view());
         loop {
             let sleep = self.until_timeout();
             tokio::select! {
@@ -161,6 +159,7 @@ impl EventLoop {
                 if let Ok(bytes) = serde_json::to_vec(&self.consumers(&self.node.view())) {
                     self.watches.consumers_file.write_last(bytes);
                 }
+                self.watches.undeliverable.keep_last();
                 return;
             }
         }
@@ -176,7 +175,7 @@ impl EventLoop {
         // One that was removed and begins anew has missed nothing.
         let is_there = |name: &ConsumerName| view.consumers.iter().any(|consumer| consumer.name == *name);
         self.chronicle.consumer_missing_at.retain(|name, _| is_there(name));
-        self.watches.undeliverable.look(&self.parts.store, now.tick);
+        self.watches.undeliverable.look(&view, &self.node.trust(), &self.parts.store, now.tick);
         self.look_at_store();
         // What changed is logged.
         self.judge(view, now);
@@ -210,8 +209,8 @@ impl EventLoop {
         if changed.is_empty() {
             return;
         }
-        let before = self.files.trust.swap(self.node.trust());
-        self.look_for_undeliverable(&self.node.view(), &before);
+        self.files.trust.store(self.node.trust());
+        self.look_for_undeliverable(&self.node.view());
         self.parts.transport.set_peers(reachable(&self.files.peers, &self.node));
         let of_them = |known: &&Stated| changed.contains(&known.latest().statement().publisher);
         let stated = self.node.statements().filter(of_them).cloned().collect();

@@ -2,6 +2,7 @@
 //! come through others, before it had read them, and relays carry unsealed events to nobody but those named. What is
 //! found is kept in `undeliverable.json`, so that a restart forgets none of it. Nothing is sent or dropped here.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::daemon::kept_file::KeptFile;
 use crate::identity::PublisherName;
 use crate::policy::TrustList;
+use crate::protocol::view::NodeView;
 use crate::record::Entry;
 use crate::status::NotDeliverable;
 use crate::store::Store;
@@ -22,7 +24,7 @@ const FILE: &str = "undeliverable.json";
 const EVENTS_MAX: usize = 1_000;
 /// No file with so many bytes is read: it is not ours.
 const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
-/// How often the journal is asked what was taken back, in ms.
+/// How often the journal is asked what was taken back, and written down how far peers have read, in ms.
 const LOOK_EVERY_MS: u64 = 10_000;
 /// How many entries of the journal are looked at for one peer that goes.
 const LOOKED_AT_MAX: u64 = 100_000;
@@ -38,19 +40,62 @@ struct Stuck {
     expires: Option<Timestamp>,
 }
 
+/// What the file says.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Kept {
+    stuck: Vec<Stuck>,
+    /// How far each peer that can be reached has read our journal: the core forgets it when the node stops, and such a
+    /// peer may be removed meanwhile.
+    read: BTreeMap<PublisherName, u64>,
+    /// `read` as it was written last.
+    #[serde(skip)]
+    written: BTreeMap<PublisherName, u64>,
+}
+
 /// What is stuck, as far as it is known.
 #[derive(Clone, Debug)]
 pub struct Undeliverable {
     file: KeptFile,
-    stuck: Arc<Mutex<Vec<Stuck>>>,
+    kept: Arc<Mutex<Kept>>,
     /// When the journal is asked again what was taken back.
     next_look: Tick,
 }
 
 /// What a peer that goes has not read: all of ours after `after` up to `last`.
+#[derive(Debug, PartialEq, Eq)]
 pub struct Unread {
     pub after: u64,
     pub last: u64,
+}
+
+impl Kept {
+    /// How far peers have read, of those that can be reached.
+    fn observe(&mut self, view: &NodeView, trust: &TrustList) {
+        let renamed = self.read.keys().filter(|name| trust.present_name(name) != *name);
+        for old in renamed.cloned().collect::<Vec<_>>() {
+            let position = self.read.remove(&old);
+            let present = trust.present_name(&old).clone();
+            self.read.entry(present).or_insert(position.unwrap_or_default());
+        }
+        let last = view.ends.last.seq;
+        for peer in &view.peers {
+            if let Some(known) = self.read.get_mut(&peer.name) {
+                // Of a journal that was emptied it has not read what comes now.
+                *known = peer.sent.position.unwrap_or(*known).min(last);
+            } else if is_reachable(&peer.name, trust) {
+                // It is not known what one has that connected before this was written down.
+                let never = if peer.facts.was_connected { last } else { 0 };
+                self.read.insert(peer.name.clone(), peer.sent.position.unwrap_or(never));
+            }
+        }
+    }
+
+    /// Of those that cannot be reached any more, what the slowest has not read. They are forgotten.
+    fn go(&mut self, trust: &TrustList, last: u64) -> Option<Unread> {
+        let gone = self.read.extract_if(.., |name, _| !is_reachable(name, trust));
+        let after = gone.map(|(_, position)| position).min().filter(|after| *after < last)?;
+        Some(Unread { after, last })
+    }
 }
 
 impl Undeliverable {
@@ -59,15 +104,23 @@ impl Undeliverable {
         let file = state.join(FILE);
         let small = fs::metadata(&file).is_ok_and(|data| data.len() <= FILE_BYTES_MAX);
         let text = if small { fs::read(&file).unwrap_or_default() } else { Vec::new() };
-        let stuck: Vec<Stuck> = serde_json::from_slice(&text).unwrap_or_default();
-        Self { file: KeptFile::new(file), stuck: Arc::new(Mutex::new(stuck)), next_look: Tick(0) }
+        let kept: Kept = serde_json::from_slice(&text).unwrap_or_default();
+        Self { file: KeptFile::new(file), kept: Arc::new(Mutex::new(kept)), next_look: Tick(0) }
     }
 
-    fn stuck(&self) -> MutexGuard<'_, Vec<Stuck>> {
-        self.stuck.lock().unwrap_or_else(PoisonError::into_inner)
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Peers can be reached no more. Looks, away from the loop, for what only they were to get.
+    /// What peers that can be reached no more have not read, with the `view` of the time when they could. To be called at
+    /// the start, and when `trust` changes.
+    pub fn gone(&self, view: &NodeView, trust: &TrustList) -> Option<Unread> {
+        let mut kept = self.kept();
+        kept.observe(view, trust);
+        kept.go(trust, view.ends.last.seq)
+    }
+
+    /// Looks, away from the loop, for what only peers were to get that can be reached no more.
     pub fn unreachable(
         &self,
         unread: Unread,
@@ -79,6 +132,12 @@ impl Undeliverable {
         let shared = self.clone();
         tokio::task::spawn_blocking(move || {
             let from = (unread.after + 1).max((unread.last + 1).saturating_sub(LOOKED_AT_MAX));
+            let passed = from - (unread.after + 1);
+            if passed > 0 {
+                tracing::warn!(
+                    "{passed} older events were not looked at: a peer that is gone may not have read them"
+                );
+            }
             for seq in from..=unread.last {
                 // Retention may have taken it meanwhile.
                 let Ok(Some(entry)) = store.entry(seq) else { continue };
@@ -90,30 +149,41 @@ impl Undeliverable {
         });
     }
 
-    /// What was withdrawn or replaced since is not stuck any more. To be called about once a second; looks every few
-    /// seconds, away from the loop.
-    pub fn look(&mut self, store: &Arc<Store>, now: Tick) {
-        if now < self.next_look || self.stuck().is_empty() {
+    /// Takes up how far peers have read. What was withdrawn or replaced since is not stuck any more. To be called about
+    /// once a second; looks every few seconds, away from the loop.
+    pub fn look(&mut self, view: &NodeView, trust: &TrustList, store: &Arc<Store>, now: Tick) {
+        self.kept().observe(view, trust);
+        if now < self.next_look {
             return;
         }
         self.next_look = now.plus_ms(LOOK_EVERY_MS);
+        let (is_newer, is_empty) = {
+            let kept = self.kept();
+            (kept.read != kept.written, kept.stuck.is_empty())
+        };
+        if is_newer {
+            self.keep();
+        }
+        if is_empty {
+            return;
+        }
         let (shared, store) = (self.clone(), Arc::clone(store));
         tokio::task::spawn_blocking(move || {
-            let seqs: Vec<u64> = shared.stuck().iter().map(|known| known.seq).collect();
+            let seqs: Vec<u64> = shared.kept().stuck.iter().map(|known| known.seq).collect();
             let taken_back = |seq: &u64| {
                 let entry = store.entry(*seq).ok().flatten();
                 entry.is_some_and(|entry| entry.withdrawn_by.is_some() || entry.replaced_by.is_some())
             };
             let gone: Vec<u64> = seqs.into_iter().filter(taken_back).collect();
             if !gone.is_empty() {
-                shared.stuck().retain(|known| !gone.contains(&known.seq));
+                shared.kept().stuck.retain(|known| !gone.contains(&known.seq));
                 shared.keep();
             }
         });
     }
 
     fn add(&self, entry: &Entry, now: Timestamp) {
-        let mut stuck = self.stuck();
+        let stuck = &mut self.kept().stuck;
         if stuck.iter().any(|known| known.seq == entry.seq) {
             return;
         }
@@ -126,29 +196,37 @@ impl Undeliverable {
 
     fn keep(&self) {
         // Under the lock: an older list never comes behind a newer one.
-        let stuck = self.stuck();
-        if let Ok(bytes) = serde_json::to_vec(&*stuck) {
+        let mut kept = self.kept();
+        kept.written = kept.read.clone();
+        if let Ok(bytes) = serde_json::to_vec(&*kept) {
             self.file.write(bytes);
+        }
+    }
+
+    /// The process ends.
+    pub fn keep_last(&self) {
+        if let Ok(bytes) = serde_json::to_vec(&*self.kept()) {
+            self.file.write_last(bytes);
         }
     }
 
     /// What is still stuck: not what has expired, was retired, or has a recipient again that can be reached.
     pub fn shown(&self, trust: &TrustList, first_seq: u64, now: Timestamp) -> Option<NotDeliverable> {
-        let (newest, shown, changed) = {
-            let mut stuck = self.stuck();
+        let (shown, changed) = {
+            let stuck = &mut self.kept().stuck;
             let before = stuck.len();
             stuck.retain(|known| {
                 let past = known.expires.is_some_and(|expires| expires <= now) || known.seq < first_seq;
                 !past && !known.to.iter().any(|name| is_reachable(name, trust))
             });
-            (stuck.last().cloned(), shown(&stuck), stuck.len() != before)
+            (shown(stuck), stuck.len() != before)
         };
         if changed {
             self.keep();
         } else {
             self.file.try_again();
         }
-        newest.and(shown)
+        shown
     }
 }
 

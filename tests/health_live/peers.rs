@@ -252,6 +252,25 @@ fn events_whose_recipients_are_gone_are_not_deliverable() {
     wait_until("it arrives after all", SOON, || b.accepted() == 1);
 }
 
+/// How far the peer had read is known over restarts, and also if it goes while the node is stopped.
+#[test]
+fn a_restart_hides_no_event_that_reaches_nobody() {
+    for removed_while_stopped in [false, true] {
+        let [mut a, mut b] = connected(["cert-at", "cert-ee"]);
+        b.stop();
+        a.say(&["submit", "--to", "cert-ee"], &made(1, 300)).done();
+        if removed_while_stopped {
+            a.stop();
+            a.cli(&["peer", "remove", "cert-ee"]);
+            a.start();
+        } else {
+            a.restart();
+            a.cli(&["peer", "remove", "cert-ee"]);
+        }
+        named(&a, "not_deliverable", "1 event for cert-ee reach nobody");
+    }
+}
+
 /// Nobody removed it: its own statement, which its operator had in the safe, ends its key.
 #[test]
 fn events_for_a_peer_that_revoked_itself_are_not_deliverable() {

@@ -12,7 +12,6 @@ use crate::config::{FileLists, Fingerprint, NodeConfig, PeerFile, PeerFiles, Pro
 use crate::daemon::changes;
 use crate::daemon::doors::{door_setups, socket_door};
 use crate::daemon::rules_log::RulesLog;
-use crate::daemon::undeliverable::{Unread, is_reachable};
 use crate::envelope::{Opener, SealKey, Signer};
 use crate::filter::Filter;
 use crate::identity::PublisherName;
@@ -133,28 +132,21 @@ impl EventLoop {
         // What is said to those who are cut off now goes out before the gate closes.
         self.obey();
         self.parts.transport.set_peers(reachable(&peers, &self.node));
-        let before = self.files.trust.swap(self.node.trust());
+        self.files.trust.store(self.node.trust());
         self.tell_addresses(&peers);
-        self.look_for_undeliverable(&view, &before);
+        self.look_for_undeliverable(&view);
         self.files.peers = peers;
     }
 }
 
 impl EventLoop {
-    /// What only peers were to get that go now, and have not read it, reaches nobody. `before` is what was in force.
-    pub(super) fn look_for_undeliverable(&self, view: &NodeView, before: &TrustList) {
-        let (last, trust) = (view.ends.last.seq, self.node.trust());
-        let goes = |name: &&PublisherName| is_reachable(name, before) && !is_reachable(name, &trust);
-        let unread = |name: &PublisherName| {
-            let peer = view.peers.iter().find(|peer| peer.name == *name)?;
-            let never = if peer.facts.was_connected { self.watches.last_at_start } else { 0 };
-            Some(peer.sent.position.unwrap_or(never)).filter(|after| *after < last)
-        };
-        let names = before.peers().map(|peer| &peer.name);
-        let Some(after) = names.filter(goes).filter_map(unread).min() else { return };
+    /// What only peers were to get that go now, or went while the node was stopped, reaches nobody if they have not read
+    /// it. `view` is of before they went.
+    pub(super) fn look_for_undeliverable(&self, view: &NodeView) {
+        let (found, trust) = (&self.watches.undeliverable, self.node.trust());
+        let Some(unread) = found.gone(view, &trust) else { return };
         let (store, own) = (Arc::clone(&self.parts.store), self.identity.name.clone());
-        let found = &self.watches.undeliverable;
-        found.unreachable(Unread { after, last }, store, trust, own, clock::now().wall);
+        found.unreachable(unread, store, trust, own, clock::now().wall);
     }
 
     /// A door whose filter names a list that changed is opened anew with it. A list that cannot be used keeps the filter.
