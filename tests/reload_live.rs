@@ -109,6 +109,12 @@ fn a_list_of_a_doors_filter_acts_when_its_file_changes() {
     wait_until("the list is read", SOON, || node.log().contains("lists of filters read again"));
     node.publish(&[event(64499), event(64500)]);
     bot.wait_for_length("out", 2);
+    fs::write(&list, "nothing of the kind\n").unwrap();
+    wait_until("it is told", SOON, || config_bad(&node).contains("door pipe"));
+    node.publish(&[event(64496)]);
+    bot.wait_for_length("out", 3);
+    fs::write(&list, "64496\n").unwrap();
+    wait_until("it ends", SOON, || config_bad(&node).is_empty());
 }
 
 fn config_bad(node: &Node) -> String {

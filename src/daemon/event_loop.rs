@@ -66,6 +66,8 @@ struct Watches {
     /// This node has another name than when it ran last.
     renamed: Option<Problem>,
     undeliverable: Undeliverable,
+    /// Lists of doors' filters that cannot be used: the doors go on with what they had, and no start would.
+    lists_bad: Vec<Problem>,
     /// As the store gave them last: it may be busy, and the loop waits for nobody.
     stats: StoreStats,
     /// As they were written down last, and when they may be again.
@@ -82,6 +84,7 @@ impl Watches {
             keys_stale: None,
             renamed: renamed::noticed(&files.config.paths.state, &identity.name, identity.started.wall),
             undeliverable: Undeliverable::open(&files.config.paths.state),
+            lists_bad: Vec::new(),
             stats,
             consumers: (Vec::new(), Tick(0)),
             consumers_file: KeptFile::new(files.config.paths.state.join(CONSUMERS_FILE)),

@@ -1,6 +1,7 @@
 //! The files that are read again while the node runs: peers, groups and lists act at once.
 
 use std::collections::BTreeSet;
+use std::fmt::Display;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -10,6 +11,7 @@ use super::EventLoop;
 use crate::clock;
 use crate::config::{FileLists, Fingerprint, NodeConfig, PeerFile, PeerFiles, Problem};
 use crate::daemon::changes;
+use crate::daemon::chronicle::Chronicle;
 use crate::daemon::doors::{door_setups, socket_door};
 use crate::daemon::rules_log::RulesLog;
 use crate::envelope::{Opener, SealKey, Signer};
@@ -18,6 +20,7 @@ use crate::identity::PublisherName;
 use crate::policy::TrustList;
 use crate::protocol::view::NodeView;
 use crate::protocol::{Input, Node};
+use crate::status;
 use crate::transport::PeerAddresses;
 
 /// The peer files in force.
@@ -155,13 +158,13 @@ impl EventLoop {
         let mut merged = self.files.config.clone();
         let mut same = BTreeSet::new();
         same.extend(merged.doors.submits.iter().map(|door| door.name.to_string()));
-        let mut changed = Vec::new();
+        let (mut changed, mut bad) = (Vec::new(), Vec::new());
         for door in &mut merged.doors.consumers {
             let renewed =
                 door.filter.as_ref().and_then(|held| match Filter::compile(held.source(), &lists) {
                     Ok(new) => (new.digest() != held.digest()).then_some(new),
                     Err(fault) => {
-                        tracing::warn!(door = %door.name, "the filter keeps its lists as they were: {fault}");
+                        bad.push(list_bad(&door.name, &fault));
                         None
                     }
                 });
@@ -175,6 +178,11 @@ impl EventLoop {
                 }
             }
         }
+        for problem in bad.iter().filter(|new| !self.watches.lists_bad.iter().any(|old| old.what == new.what))
+        {
+            tracing::warn!("{}", problem.what);
+        }
+        self.watches.lists_bad = bad;
         if changed.is_empty() {
             return;
         }
@@ -203,6 +211,12 @@ impl EventLoop {
             self.node.handle_input(Input::AddressesChanged { peer }, clock::now());
         }
     }
+}
+
+fn list_bad(door: &impl Display, fault: &impl Display) -> status::Problem {
+    let what = format!("door {door}: its filter keeps its lists as they were: {fault}");
+    let hint = "correct the file in lists/: with it the node would not start";
+    Chronicle::lasting(clock::now().wall, what, Some(hint.to_owned()))
 }
 
 /// How the transport reaches each peer; those whose keys are revoked it does not.
