@@ -47,6 +47,11 @@ impl Fingerprint {
         Self::of_files([peers, groups, lists].concat())
     }
 
+    /// What of it lies in `dir`.
+    pub fn within(&self, dir: &Path) -> Self {
+        Self(self.0.iter().filter(|(path, _)| path.starts_with(dir)).cloned().collect())
+    }
+
     /// Of `keys/`, whose content is not looked at.
     pub fn of_keys(paths: &Paths) -> Self {
         let entries = std::fs::read_dir(&paths.keys).into_iter().flatten().flatten();

@@ -38,6 +38,7 @@ use crate::store::{Store, StoreStats};
 use crate::time::Tick;
 use crate::transport::Transport;
 
+use files::DoorLists;
 pub use files::{Files, InForce, reachable};
 
 /// Inputs taken at once.
@@ -66,8 +67,7 @@ struct Watches {
     /// This node has another name than when it ran last.
     renamed: Option<Problem>,
     undeliverable: Undeliverable,
-    /// Lists of doors' filters that cannot be used: the doors go on with what they had, and no start would.
-    lists_bad: Vec<Problem>,
+    lists: DoorLists,
     /// As the store gave them last: it may be busy, and the loop waits for nobody.
     stats: StoreStats,
     /// As they were written down last, and when they may be again.
@@ -84,7 +84,7 @@ impl Watches {
             keys_stale: None,
             renamed: renamed::noticed(&files.config.paths.state, &identity.name, identity.started.wall),
             undeliverable: Undeliverable::open(&files.config.paths.state),
-            lists_bad: Vec::new(),
+            lists: DoorLists::default(),
             stats,
             consumers: (Vec::new(), Tick(0)),
             consumers_file: KeptFile::new(files.config.paths.state.join(CONSUMERS_FILE)),

@@ -118,7 +118,7 @@ impl EventLoop {
                 failures: self.parts.doors.set().failures(),
                 cannot_open: self.parts.doors.opening().cannot_open(),
             },
-            lasting: lasting.into_iter().flatten().chain(&self.watches.lists_bad).cloned().collect(),
+            lasting: lasting.into_iter().flatten().chain(&self.watches.lists.bad).cloned().collect(),
             not_deliverable,
             now,
         };

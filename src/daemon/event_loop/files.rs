@@ -48,6 +48,15 @@ pub struct NodeFile {
     pub problems: Vec<Problem>,
 }
 
+/// The lists of doors' filters.
+#[derive(Debug, Default)]
+pub(super) struct DoorLists {
+    /// As the filters were compiled with them last; nothing before the first time.
+    files: Fingerprint,
+    /// Those that cannot be used: the doors go on with what they had, and no start would.
+    pub bad: Vec<status::Problem>,
+}
+
 /// What others hold as well, and a change of the files replaces.
 pub struct InForce {
     pub trust: Arc<ArcSwap<TrustList>>,
@@ -153,7 +162,12 @@ impl EventLoop {
     }
 
     /// A door whose filter names a list that changed is opened anew with it. A list that cannot be used keeps the filter.
+    /// Filters are compiled only if a list is another file: that takes time.
     fn renew_door_filters(&mut self) {
+        let files = self.files.fingerprint.within(&self.files.config.paths.lists);
+        if std::mem::replace(&mut self.watches.lists.files, files.clone()) == files {
+            return;
+        }
         let lists = FileLists::new(&self.files.config.paths.lists);
         let mut merged = self.files.config.clone();
         let mut same = BTreeSet::new();
@@ -178,11 +192,11 @@ impl EventLoop {
                 }
             }
         }
-        for problem in bad.iter().filter(|new| !self.watches.lists_bad.iter().any(|old| old.what == new.what))
+        for problem in bad.iter().filter(|new| !self.watches.lists.bad.iter().any(|old| old.what == new.what))
         {
             tracing::warn!("{}", problem.what);
         }
-        self.watches.lists_bad = bad;
+        self.watches.lists.bad = bad;
         if changed.is_empty() {
             return;
         }

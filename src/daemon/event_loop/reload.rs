@@ -42,7 +42,7 @@ impl EventLoop {
         let opening = self.reload_doors(&merged);
         self.files.config = merged;
         // It was read with the lists of its filters.
-        self.watches.lists_bad.clear();
+        self.watches.lists.bad.clear();
         self.reload();
         // Away from the loop: doors read files, and wait for the ones before them.
         tokio::spawn(async move {
