@@ -163,6 +163,7 @@ impl EventLoop {
                     self.watches.consumers_file.write_last(bytes);
                 }
                 self.watches.undeliverable.keep_last();
+                self.watches.health.keep_last();
                 return;
             }
         }

@@ -81,6 +81,13 @@ impl HealthWatch {
         self.written = self.incidents.clone();
     }
 
+    /// The process ends.
+    pub fn keep_last(&self) {
+        if let Ok(bytes) = serde_json::to_vec(&self.incidents) {
+            self.file.write_last(bytes);
+        }
+    }
+
     /// The operator has seen what is shown under `code`.
     pub fn acknowledge(&mut self, code: HealthCode, snapshot: &mut Snapshot, now: Timestamp) -> Acknowledged {
         let done = self.incidents.acknowledge(code, &snapshot.health, now);

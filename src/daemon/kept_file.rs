@@ -42,10 +42,7 @@ impl KeptFile {
         if waiting.bytes.is_some() && !waiting.is_running {
             waiting.is_running = true;
             let shared = self.0.clone();
-            tokio::task::spawn_blocking(move || {
-                while shared.write_latest() {}
-                shared.waiting().is_running = false;
-            });
+            tokio::task::spawn_blocking(move || while shared.goes_on(shared.write_latest()) {});
         }
     }
 
@@ -61,10 +58,18 @@ impl Shared {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns whether there was something, and it is on disk.
+    /// Is there more to write? If not, the next call of `write` starts a worker: both are decided under one lock, so that
+    /// no state is left to a worker that ends. What failed is tried again later.
+    fn goes_on(&self, has_worked: bool) -> bool {
+        let mut waiting = self.waiting();
+        waiting.is_running = has_worked && waiting.bytes.is_some();
+        waiting.is_running
+    }
+
+    /// Returns false if it failed.
     fn write_latest(&self) -> bool {
         let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(bytes) = self.waiting().bytes.take() else { return false };
+        let Some(bytes) = self.waiting().bytes.take() else { return true };
         let written = files::replace(&self.file, &bytes, 0o600);
         let mut waiting = self.waiting();
         if let Err(error) = &written {
@@ -107,6 +112,19 @@ mod tests {
             file.write_last(b"last".to_vec());
         });
         assert_eq!(fs::read_to_string(&path).unwrap(), "last");
+    }
+
+    /// The next state comes when a worker has found nothing more to write, and before it has ended.
+    #[test]
+    fn no_state_waits_for_a_worker_that_ends() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = KeptFile::new(dir.path().join("state.json"));
+        file.0.waiting().is_running = true;
+        let found_nothing = file.0.write_latest();
+        file.write(b"1".to_vec());
+        assert!(file.0.goes_on(found_nothing), "the worker writes that, too");
+        assert!(!file.0.goes_on(file.0.write_latest()));
+        assert_eq!(fs::read(dir.path().join("state.json")).unwrap(), b"1");
     }
 
     #[test]
