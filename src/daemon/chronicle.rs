@@ -31,6 +31,12 @@ impl Chronicle {
         self.remember(at, what, hint);
     }
 
+    /// The same, `count` times, as the log's limit says.
+    fn problems(&mut self, count: u64, at: Timestamp, what: String, hint: Option<&str>) {
+        tracing::warn!(count, "{what}");
+        self.remember(at, what, hint.map(str::to_owned));
+    }
+
     fn remember(&mut self, at: Timestamp, what: String, hint: Option<String>) {
         self.errors.retain(|known| known.what != what);
         self.errors.push_front(Problem { at, what, hint, code: None });
@@ -81,7 +87,7 @@ impl Chronicle {
                 self.problem(now.wall, what, None);
             }
             Event::NotStored { failure } => {
-                if self.limit.allow("", "not_stored", 1, now.tick).is_some() {
+                if let Some(count) = self.limit.allow("", "not_stored", 1, now.tick) {
                     let (what, hint) = match failure {
                         StoreFailure::DiskFull => {
                             ("the journal cannot grow: the disk is full", "free some space")
@@ -90,7 +96,7 @@ impl Chronicle {
                             ("the journal is closed: the node is stopping", "start it again")
                         }
                     };
-                    self.problem(now.wall, what.to_owned(), Some(hint.into()));
+                    self.problems(count, now.wall, what.to_owned(), Some(hint));
                 }
             }
             Event::PeerUp { .. }
@@ -154,7 +160,7 @@ impl Chronicle {
                 if let Some(count) = self.limit.allow(peer.as_str(), "missing", count, now.tick) {
                     let what =
                         format!("{peer}: {count} entries are missing: its journal no longer holds them");
-                    self.problem(now.wall, what, None);
+                    self.problems(count, now.wall, what, None);
                 }
             }
             Event::ConsumerMissing { consumer, count, cause } => {
@@ -170,7 +176,7 @@ impl Chronicle {
                 if let Some(count) = self.limit.allow(consumer.as_str(), kind, count, now.tick) {
                     let what =
                         format!("consumer {consumer}: {why} {count} entries that it had not acknowledged");
-                    self.problem(now.wall, what, Some(hint.into()));
+                    self.problems(count, now.wall, what, Some(hint));
                 }
             }
             _ => {}
@@ -213,14 +219,13 @@ impl Chronicle {
         let (count, last, latest) =
             self.equivocations.entry(publisher.clone()).or_insert((0, now.wall, None));
         (*count, *last, *latest) = (*count + 1, now.wall, Some(id.clone()));
-        if self.limit.allow(publisher.as_str(), "equivocation", 1, now.tick).is_none() {
-            return;
-        }
+        let Some(count) = self.limit.allow(publisher.as_str(), "equivocation", 1, now.tick) else { return };
         let source = source.map_or_else(|| "this node".to_owned(), |name| name.to_string());
-        self.problem(
+        self.problems(
+            count,
             now.wall,
             format!("{publisher} signed two different events as {id} (the second came from {source}): the first one stays"),
-            Some("ask the publisher: a copied key, or a restored node".into()),
+            Some("ask the publisher: a copied key, or a restored node"),
         );
     }
 

@@ -10,7 +10,7 @@ use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::config::log_level;
-use crate::daemon::repeats::Repeats;
+use crate::daemon::repeats::{Repeats, SUMMARY};
 use crate::terminal::shown;
 
 /// Overrides what `intelmesh.toml` says.
@@ -93,9 +93,14 @@ fn filter(level: Option<&str>) -> (EnvFilter, Option<String>) {
 }
 
 fn configured(directives: Option<&str>) -> EnvFilter {
-    EnvFilter::new(directives.unwrap_or("warn,intelmesh=info"))
+    env_filter(directives.unwrap_or("warn,intelmesh=info"))
+}
+
+/// The counts of lines that were held back have the level of those lines: they are wanted if the lines are.
+pub fn env_filter(directives: &str) -> EnvFilter {
+    EnvFilter::new(format!("{directives},{SUMMARY}=trace"))
 }
 
 fn directives(said: &str) -> Option<EnvFilter> {
-    log_level::directives(said).map(EnvFilter::new)
+    log_level::directives(said).map(|directives| env_filter(&directives))
 }

@@ -1,5 +1,6 @@
 //! Which lines of the log are written: what says the same again and again is written once, and then counted, in one
-//! line a minute for each cause. Nothing else is held back. Only the text of a line is looked at.
+//! line a minute for each cause. Nothing else is held back. Only the text of a line is looked at, and its field `count`: a
+//! line that stands for several is counted so.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
@@ -20,7 +21,7 @@ const INFORMING_AT_ONCE: u64 = 4;
 /// Causes that are remembered; beyond them nothing is held back.
 const CAUSES_MAX: usize = 4_096;
 /// The target of the lines that count, which are never held back themselves.
-const SUMMARY: &str = "intelmesh::repeated";
+pub const SUMMARY: &str = "intelmesh::repeated";
 /// The target of the lines about health: each change of it is written.
 pub const HEALTH_LINES: &str = "intelmesh::health";
 
@@ -32,6 +33,15 @@ struct Cause {
     held: u64,
     /// The last line that was held back.
     text: String,
+    level: Level,
+}
+
+/// What was held back of one cause: how often, its last text, and the level of its lines.
+#[derive(Debug, PartialEq, Eq)]
+struct Told {
+    times: u64,
+    text: String,
+    level: Level,
 }
 
 /// The causes of the last minute.
@@ -39,28 +49,31 @@ struct Cause {
 struct Causes(BTreeMap<String, Cause>);
 
 impl Causes {
-    /// May a line of this cause be written now?
-    fn admits(&mut self, key: &str, text: &str, at_once: u64, now: Tick) -> bool {
-        if let Some(cause) = self.0.get_mut(key)
-            && now < cause.until
+    /// May this line be written now?
+    fn admits(&mut self, line: Line, level: Level, now: Tick) -> bool {
+        let at_once = if level == Level::INFO { INFORMING_AT_ONCE } else { 1 };
+        let key = cause_of(&line.text);
+        if let Some(cause) = self.0.get_mut(&key)
+            // What is held back after its window has ended is told with the rest.
+            && (now < cause.until || cause.held > 0)
         {
             if cause.written < at_once {
                 cause.written += 1;
                 return true;
             }
-            cause.held += 1;
-            text.clone_into(&mut cause.text);
+            cause.held = cause.held.saturating_add(line.times);
+            cause.text = line.text;
             return false;
         }
         if self.0.len() < CAUSES_MAX {
-            let cause = Cause { until: now.plus_ms(WINDOW_MS), written: 1, held: 0, text: String::new() };
-            self.0.insert(key.to_owned(), cause);
+            let until = now.plus_ms(WINDOW_MS);
+            self.0.insert(key, Cause { until, written: 1, held: 0, text: String::new(), level });
         }
         true
     }
 
-    /// What was held back in the windows that have ended: how often, and its last text. Counting goes on.
-    fn ended(&mut self, now: Tick) -> Vec<(u64, String)> {
+    /// What was held back in the windows that have ended. Counting goes on.
+    fn ended(&mut self, now: Tick) -> Vec<Told> {
         let mut told = Vec::new();
         self.0.retain(|_, cause| {
             if now < cause.until {
@@ -69,7 +82,8 @@ impl Causes {
             if cause.held == 0 {
                 return false;
             }
-            told.push((cause.held, std::mem::take(&mut cause.text)));
+            let (times, text, level) = (cause.held, std::mem::take(&mut cause.text), cause.level);
+            told.push(Told { times, text, level });
             (cause.held, cause.until) = (0, now.plus_ms(WINDOW_MS));
             true
         });
@@ -88,11 +102,17 @@ impl Repeats {
         self.causes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes the counts that are due. To be called about once a second.
+    /// Writes the counts that are due, at the level of their lines: who wants those gets them. To be called about once a
+    /// second.
     pub fn tell(&self) {
         let told = self.causes().ended(clock::now().tick);
-        for (times, text) in told {
-            tracing::warn!(target: SUMMARY, "{times} more like this in the last minute: {text}");
+        for Told { times, text, level } in told {
+            let what = format_args!("{times} more like this in the last minute: {text}");
+            match level {
+                Level::ERROR => tracing::error!(target: SUMMARY, "{what}"),
+                Level::WARN => tracing::warn!(target: SUMMARY, "{what}"),
+                _ => tracing::info!(target: SUMMARY, "{what}"),
+            }
         }
     }
 }
@@ -105,26 +125,41 @@ impl<S: Subscriber> Layer<S> for Repeats {
         }
         let mut line = Line::default();
         event.record(&mut line);
-        let at_once = if level == Level::INFO { INFORMING_AT_ONCE } else { 1 };
-        self.causes().admits(&cause_of(&line.0), &line.0, at_once, clock::now().tick)
+        self.causes().admits(line, level, clock::now().tick)
     }
 }
 
-/// The text of a line, fields included.
-#[derive(Default)]
-struct Line(String);
+struct Line {
+    /// Fields included.
+    text: String,
+    /// How many it stands for.
+    times: u64,
+}
+
+impl Default for Line {
+    fn default() -> Self {
+        Self { text: String::new(), times: 1 }
+    }
+}
 
 impl Visit for Line {
     fn record_str(&mut self, field: &Field, value: &str) {
         self.record_debug(field, &format_args!("{value}"));
     }
 
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        if field.name() == "count" {
+            self.times = value;
+        }
+        self.record_debug(field, &value);
+    }
+
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        let space = if self.0.is_empty() { "" } else { " " };
+        let space = if self.text.is_empty() { "" } else { " " };
         // Into a string it never fails.
         let _ = match field.name() {
-            "message" => write!(self.0, "{space}{value:?}"),
-            name => write!(self.0, "{space}{name}={value:?}"),
+            "message" => write!(self.text, "{space}{value:?}"),
+            name => write!(self.text, "{space}{name}={value:?}"),
         };
     }
 }
@@ -166,21 +201,65 @@ fn varies(word: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use tracing_subscriber::layer::SubscriberExt as _;
+
     use super::*;
+
+    fn line(text: impl Into<String>) -> Line {
+        Line { text: text.into(), times: 1 }
+    }
 
     #[test]
     fn a_cause_is_written_once_and_counted_once_a_minute() {
         let mut causes = Causes::default();
-        let mut line = |second: u64| {
-            let text = format!("door q: failed after {second} s");
-            causes.admits(&cause_of(&text), &text, 1, Tick(second * 1_000))
+        let mut admits = |second: u64| {
+            let line = line(format!("door q: failed after {second} s"));
+            causes.admits(line, Level::WARN, Tick(second * 1_000))
         };
-        let written = (0..60).filter(|second| line(*second)).count();
-        assert_eq!(written, 1);
-        assert_eq!(causes.ended(Tick(60_000)), [(59, "door q: failed after 59 s".to_owned())]);
+        assert_eq!((0..60).filter(|second| admits(*second)).count(), 1);
+        // The window has ended, and nobody has told yet.
+        assert!(!admits(60));
+        let text = "door q: failed after 60 s".to_owned();
+        assert_eq!(causes.ended(Tick(60_000)), [Told { times: 60, text, level: Level::WARN }]);
         // Nothing came since: it is forgotten, and the next one is written at once.
         assert!(causes.ended(Tick(120_000)).is_empty());
-        assert!(causes.admits("door q: failed after # s", "x", 1, Tick(121_000)));
+        assert!(causes.admits(line("door q: failed after 1 s"), Level::WARN, Tick(121_000)));
+    }
+
+    /// The counts are told where the lines are wanted, and a line that stands for many counts as many.
+    #[test]
+    fn counts_are_told_as_the_lines_would_be() {
+        #[derive(Clone, Default)]
+        struct Lines(Arc<Mutex<Vec<u8>>>);
+
+        impl std::io::Write for Lines {
+            fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+                self.0.lock().unwrap().write(bytes)
+            }
+
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+
+        for directives in ["error", "intelmesh::daemon=error"] {
+            let (lines, repeats) = (Lines::default(), Repeats::default());
+            let writer = lines.clone();
+            let layer = tracing_subscriber::fmt::layer().with_writer(move || writer.clone()).with_ansi(false);
+            let log = tracing_subscriber::registry()
+                .with(crate::daemon::log::env_filter(directives))
+                .with(repeats.clone())
+                .with(layer);
+            tracing::subscriber::with_default(log, || {
+                for count in [1_u64, 437, 4_000] {
+                    tracing::error!(count, "it failed");
+                }
+                repeats.causes().0.values_mut().for_each(|cause| cause.until = Tick(0));
+                repeats.tell();
+            });
+            let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+            assert!(text.contains("4437 more like this"), "{directives}: {text}");
+        }
     }
 
     #[test]
@@ -213,7 +292,7 @@ mod tests {
     #[test]
     fn lines_that_inform_may_come_a_few_times() {
         let mut causes = Causes::default();
-        let written = (0..10).filter(|_| causes.admits("c", "c", INFORMING_AT_ONCE, Tick(1))).count() as u64;
+        let written = (0..10).filter(|_| causes.admits(line("c"), Level::INFO, Tick(1))).count() as u64;
         assert_eq!(written, INFORMING_AT_ONCE);
     }
 }
