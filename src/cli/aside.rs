@@ -72,9 +72,7 @@ fn summary(codes: &BTreeMap<String, u64>) -> String {
 /// # Errors
 /// Exit 1 if `intelmesh.toml` has no door of this name.
 fn known_door(config: &NodeConfig, name: &str) -> Result<(), Failure> {
-    let submits = config.doors.submits.iter().map(|door| door.name.as_str());
-    let mut names = submits.chain(config.doors.consumers.iter().map(|door| door.name.as_str()));
-    if names.any(|known| known == name) {
+    if config.doors.names().any(|known| known.as_str() == name) {
         return Ok(());
     }
     Err(Failure::no(format!("no door \"{name}\"")).hint("intelmesh status shows their names"))

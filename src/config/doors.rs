@@ -99,6 +99,14 @@ pub struct DoorConfigs {
     pub consumers: Vec<ConsumerDoor>,
 }
 
+impl DoorConfigs {
+    /// Of all doors.
+    pub fn names(&self) -> impl Iterator<Item = &ConsumerName> {
+        let submits = self.submits.iter().map(|door| &door.name);
+        submits.chain(self.consumers.iter().map(|door| &door.name))
+    }
+}
+
 /// `[[submit]]`: events of the pipeline come in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SubmitDoor {

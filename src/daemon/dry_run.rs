@@ -4,8 +4,9 @@
 use std::path::Path;
 
 use crate::clock;
-use crate::config::{FileLists, NodeConfig, PeerFile, PeerFiles, Problem};
-use crate::control::{Comparison, REFUSAL_SEPARATOR, Refusal, TRIAL_LAST_MAX, Trial};
+use crate::config::{FileLists, NodeConfig, PeerFile, PeerFiles};
+use crate::control::{Comparison, Refusal, TRIAL_LAST_MAX, Trial};
+use crate::daemon::faults::refusal;
 use crate::policy::{self, NotReceived, Peer, TrustList, Withheld};
 use crate::record::Entry;
 use crate::store::Store;
@@ -22,7 +23,8 @@ pub fn trial(
     last: u64,
 ) -> Result<Trial, Refusal> {
     let lists = FileLists::new(&config.paths.lists);
-    let given = PeerFile::parse_with(Path::new(file), text, &lists).map_err(|problems| refusal(&problems))?;
+    let given =
+        PeerFile::parse_with(Path::new(file), text, &lists).map_err(|problems| refusal(&problems, None))?;
     let held = trust.peer(&given.peer.name);
     let sides =
         Sides { held, held_cut: held.is_some_and(Peer::is_cut), given_cut: cut(&given, held, trust, config) };
@@ -103,15 +105,5 @@ const fn not_taken(why: NotReceived) -> &'static str {
         NotReceived::Tlp => "tlp_not_allowed",
         NotReceived::Filter => "filter",
         NotReceived::FilterFailed => "filter_failed",
-    }
-}
-
-/// The first problem with its hint; the others below it.
-fn refusal(problems: &[Problem]) -> Refusal {
-    let text = problems.iter().map(Problem::to_string).collect::<Vec<_>>().join(REFUSAL_SEPARATOR);
-    let refusal = Refusal::no(text);
-    match problems.first().and_then(Problem::hint) {
-        Some(hint) => refusal.hint(hint),
-        None => refusal,
     }
 }

@@ -1,6 +1,8 @@
 //! From what the core knows of a peer's feeds to what status shows as their fault: the worst of several, in its own
-//! words.
+//! words. And what is wrong with a file of the operator's, as an answer.
 
+use crate::config::Problem;
+use crate::control::{REFUSAL_SEPARATOR, Refusal};
 use crate::protocol::obstacle::{self, Obstacle, Reason};
 use crate::protocol::view::PeerView;
 use crate::status::{FaultKind, PeerFault, Side};
@@ -43,4 +45,15 @@ fn shown(obstacle: &Obstacle, peer: &PeerView) -> PeerFault {
         }
     };
     PeerFault { kind, side, since: obstacle.since, what }
+}
+
+/// All `problems` of a file. One hint fits: that of the last, below which it is shown.
+pub fn refusal(problems: &[Problem], otherwise: Option<&str>) -> Refusal {
+    let text = problems.iter().map(Problem::to_string).collect::<Vec<_>>().join(REFUSAL_SEPARATOR);
+    let hint = problems.last().and_then(Problem::hint).or_else(|| otherwise.map(str::to_owned));
+    let refusal = Refusal::no(text);
+    match hint {
+        Some(hint) => refusal.hint(hint),
+        None => refusal,
+    }
 }

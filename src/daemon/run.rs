@@ -351,9 +351,7 @@ fn say_ready(name: &crate::identity::PublisherName, listening: &[String]) {
 
 /// The doors of `intelmesh.toml`, by name, for the log.
 fn doors_text(config: &NodeConfig) -> String {
-    let submits = config.doors.submits.iter().map(|door| door.name.as_str());
-    let names: Vec<&str> =
-        submits.chain(config.doors.consumers.iter().map(|door| door.name.as_str())).collect();
+    let names: Vec<&str> = config.doors.names().map(ConsumerName::as_str).collect();
     if names.is_empty() { "none".to_owned() } else { names.join(" ") }
 }
 

@@ -8,11 +8,13 @@ use tokio::sync::oneshot;
 use super::EventLoop;
 use crate::clock;
 use crate::config::{NodeConfig, Problem};
-use crate::control::{REFUSAL_SEPARATOR, Refusal, Reloaded};
+use crate::control::{Refusal, Reloaded};
 use crate::daemon::doors::{door_setups, socket_door};
+use crate::daemon::faults::refusal;
 use crate::daemon::log;
 use crate::limits::{DAY_MS, SEEN_BEYOND_JOURNAL_MS};
 use crate::protocol::Input;
+use crate::record::ConsumerName;
 
 impl EventLoop {
     /// Puts in force what can change: doors, labels, retention, the log level. Each thing that changed, and each that did
@@ -59,14 +61,9 @@ impl EventLoop {
 
     fn read_node_file(&self) -> Result<NodeConfig, Refusal> {
         NodeConfig::load(&self.files.config.dir).map_err(|errors| {
-            let last = errors.0.last();
             let texts: Vec<String> = errors.0.iter().map(Problem::to_string).collect();
             tracing::warn!("intelmesh.toml was not put in force: {}", texts.join("; "));
-            let refusal = Refusal::no(texts.join(REFUSAL_SEPARATOR));
-            match last.and_then(Problem::hint) {
-                Some(hint) => refusal.hint(hint),
-                None => refusal.hint("intelmesh check; the node goes on with what it had"),
-            }
+            refusal(&errors.0, Some("intelmesh check; the node goes on with what it had"))
         })
     }
 
@@ -133,8 +130,7 @@ fn merged(old: &NodeConfig, new: &NodeConfig) -> NodeConfig {
 }
 
 fn door_names(config: &NodeConfig) -> BTreeSet<String> {
-    let submits = config.doors.submits.iter().map(|door| door.name.to_string());
-    submits.chain(config.doors.consumers.iter().map(|door| door.name.to_string())).collect()
+    config.doors.names().map(ConsumerName::to_string).collect()
 }
 
 /// The doors that need not be opened anew.
