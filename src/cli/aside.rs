@@ -24,14 +24,22 @@ pub fn aside(place: &Place, verb: &AsideVerb, json: bool) -> Result<(), Failure>
 fn list(place: &Place, door: Option<&str>, last: Option<usize>, json: bool) -> Result<(), Failure> {
     let config = place.config()?;
     let state = &config.paths.state;
-    let mut records: BTreeMap<String, VecDeque<AsideRecord>> = BTreeMap::new();
+    let mut newest: BTreeMap<String, VecDeque<AsideRecord>> = BTreeMap::new();
     let mut codes: BTreeMap<String, u64> = BTreeMap::new();
     let dir = state.join("aside");
+    // A file may be large: only what `--last` asks for is kept until all is read.
+    let (mut answer, mut written) = (Answer::new(), Ok(()));
     let read = read_aside(state, door, |record| {
         *codes.entry(record.code.clone()).or_default() += 1;
-        let of_door = records.entry(record.door.clone()).or_default();
+        let Some(last) = last else {
+            if written.is_ok() {
+                written = write(&mut answer, &record, json);
+            }
+            return;
+        };
+        let of_door = newest.entry(record.door.clone()).or_default();
         of_door.push_back(record);
-        if last.is_some_and(|last| of_door.len() > last) {
+        if of_door.len() > last {
             of_door.pop_front();
         }
     });
@@ -39,13 +47,9 @@ fn list(place: &Place, door: Option<&str>, last: Option<usize>, json: bool) -> R
     if let Some(door) = door.filter(|_| codes.is_empty()) {
         known_door(&config, door)?;
     }
-    let mut answer = Answer::new();
-    for record in records.values().flatten() {
-        if json {
-            answer.json(record)?;
-        } else {
-            answer.line(shown(record))?;
-        }
+    written?;
+    for record in newest.values().flatten() {
+        write(&mut answer, record, json)?;
     }
     answer.flush()?;
     if unreadable > 0 {
@@ -55,6 +59,10 @@ fn list(place: &Place, door: Option<&str>, last: Option<usize>, json: bool) -> R
         talk(summary(&codes));
     }
     Ok(())
+}
+
+fn write(answer: &mut Answer, record: &AsideRecord, json: bool) -> Result<(), Failure> {
+    if json { answer.json(record) } else { answer.line(shown(record)) }
 }
 
 /// How many there are of each code, the most frequent first.
