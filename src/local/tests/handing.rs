@@ -273,14 +273,18 @@ fn receiver_that_only_accepts_stays_down() {
                 tally.state().1.down()
             }
         };
-        let first = connections(2).await.expect("the first connection ended").since;
-        let later = connections(4).await.expect("it is down still").since;
+        let in_time = |count| tokio::time::timeout(PATIENCE, connections(count));
+        let first = in_time(2).await.expect("it connects").expect("the first connection ended").since;
+        let later = in_time(4).await.expect("it connects again").expect("it is down still").since;
         assert_eq!(first, later);
         handing.script.lock().unwrap().closes = false;
         let tally = handing.tally.clone();
-        while tally.state().1.down().is_some() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        let stands = async {
+            while tally.state().1.down().is_some() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, stands).await.expect("it is well once it stands");
         handing.stopping.cancel();
     });
 }
