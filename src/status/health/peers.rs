@@ -145,6 +145,10 @@ impl Rules<'_> {
     }
 
     fn lags(&self, peer: &Peer, found: &mut Vec<Health>) {
+        // What stops its feeds is said already.
+        if peer.fault.is_some() {
+            return;
+        }
         let name = &peer.name;
         for (side, way, lag_s, lag) in [
             (Side::There, "behind us", peer.sent.lag_s, peer.sent.lag_events),

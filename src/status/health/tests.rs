@@ -215,6 +215,14 @@ const RULES: &[(&str, Change, &[HealthCode])] = &[
     ("lag 60 s", |f| f.peers[0].sent.lag_s = Some(60.0), &[HealthCode::FeedLagging]),
     ("they are ahead of us", |f| f.peers[0].received.lag_s = Some(61.0), &[HealthCode::FeedLagging]),
     (
+        "a full disk there explains the lag",
+        |f| {
+            f.peers[0].fault = fault(FaultKind::DiskFull, Side::There);
+            f.peers[0].sent.lag_s = Some(90.0);
+        },
+        &[HealthCode::FeedLagging],
+    ),
+    (
         "down explains the lag",
         |f| {
             down(&mut f.peers[0], 90_000);
