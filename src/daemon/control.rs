@@ -78,13 +78,10 @@ impl Control {
     pub async fn answer(self, line: String, account: Option<u32>) -> Vec<String> {
         let reply = match parse_request(line.as_bytes()) {
             Ok(request) if request.decides() && !may_decide(account) => {
-                Err(Refusal::could_not("this account may read and submit, and not decide for the node")
-                    .hint("run this as the node's account, or as root"))
+                let refusal =
+                    Refusal::could_not("this account may read and submit, and not decide for the node");
+                Reply::Refused(refusal.hint("run this as the node's account, or as root"))
             }
-            Ok(request) => Ok(request),
-            Err(refusal) => Err(refusal),
-        };
-        let reply = match reply {
             Ok(request) => self.reply(request).await.unwrap_or_else(Reply::Refused),
             Err(refusal) => Reply::Refused(refusal),
         };

@@ -32,10 +32,8 @@ impl Lags {
             Some(arrived(oldest)?.map_or(0, |at| now.wall.since_ms(at)))
         };
         let begun = self.at_start.is_some();
-        let at_start = self
-            .at_start
-            .get_or_insert_with(|| view.peers.iter().map(|peer| peer.name.clone()).collect())
-            .clone();
+        let names = || view.peers.iter().map(|peer| peer.name.clone()).collect();
+        let at_start = self.at_start.take().unwrap_or_else(names);
         for peer in &view.peers {
             let name = &peer.name;
             if let Some(position) = peer.sent.position {
@@ -63,6 +61,7 @@ impl Lags {
             let age = || if is_new { Some(0) } else { age_of(position) };
             *lag_s = watch.observe_first(position, last, now.tick, age);
         }
+        self.at_start = Some(at_start);
         self.forget(view);
     }
 
