@@ -90,9 +90,8 @@ impl World {
     /// It held, and lost, another event with this identity: that the publisher equivocates is told.
     fn had_another(&self, node: usize, past: &Past) -> bool {
         let process = self.machines[node].process.as_ref();
-        let told = process.and_then(|process| {
-            process.engine.journal.ledger().equivocations.get(past.envelope.publisher())
-        });
+        let told = process
+            .and_then(|process| process.engine.journal.ledger().equivocations.get(past.envelope.publisher()));
         told.is_some_and(|told| told.contains(&(past.key, past.envelope.digest())))
     }
 

@@ -82,7 +82,9 @@ impl From<AppendError> for StoreError {
 /// Something that the operator should know, though the store goes on.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum Problem {
-    #[error("journal/{file}: offset {offset}: torn tail cut off (a crash leaves one, and nothing of it was acknowledged)")]
+    #[error(
+        "journal/{file}: offset {offset}: torn tail cut off (a crash leaves one, and nothing of it was acknowledged)"
+    )]
     TornTail { file: String, offset: u64 },
     #[error(
         "journal: segments are missing: it begins a new log, and what they held is taken again from the peers"
