@@ -185,10 +185,20 @@ impl World {
     pub(super) fn gave_up(&mut self, node: usize) {
         let Some(process) = &self.machines[node].process else { return };
         let (log_id, mut mark) = (process.engine.journal.log_id(), process.engine.journal.floor());
-        while let Some(past) = self.witness.past.get(&(node, log_id, mark.seq, mark.check)) {
-            self.witness.nodes[node].dropped.insert(past.key);
-            self.journals[node].remove(&past.key);
-            mark = past.before;
+        while mark.seq > 0 {
+            let place = (node, log_id, mark.seq, mark.check);
+            if let Some(past) = self.witness.past.get(&place) {
+                self.witness.nodes[node].dropped.insert(past.key);
+                self.journals[node].remove(&past.key);
+                mark = past.before;
+            } else {
+                // What could not be read when the journal got another name.
+                let Some(before) = self.witness.gaps.get(&place).filter(|before| before.seq < mark.seq)
+                else {
+                    return;
+                };
+                mark = *before;
+            }
         }
     }
 }

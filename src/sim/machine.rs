@@ -75,6 +75,8 @@ pub struct Process {
     pub core: Node,
     pub engine: Engine<MemoryDisk, MemorySeen>,
     appends: VecDeque<(Ticket, Vec<NewRecord>)>,
+    /// Asked of the seen set, and not answered: it waits for room to be made again.
+    asked: VecDeque<(Ticket, Vec<EventKey>)>,
     /// When the last answer of the seen set comes: the next is not before it.
     known_at: u64,
     /// The floors that answers named first, and when.
@@ -158,12 +160,23 @@ impl Machine {
         };
         let mut core = Node::new(config, self.trust.clone(), opened.ledger.clone(), opened.ends, now);
         core.handle_input(Input::Broken(opened.lacks.clone()), now);
-        let (life, appends) = (self.lives, VecDeque::new());
+        let (life, appends, asked) = (self.lives, VecDeque::new(), VecDeque::new());
         let positions_rise = rules.on(Rule::PositionsRise);
         let met = BTreeSet::new();
         let (known_at, floors, wake, notes) = (0, Vec::new(), None, 0);
-        self.process =
-            Some(Process { life, core, engine, appends, known_at, floors, wake, notes, met, positions_rise });
+        self.process = Some(Process {
+            life,
+            core,
+            engine,
+            appends,
+            asked,
+            known_at,
+            floors,
+            wake,
+            notes,
+            met,
+            positions_rise,
+        });
         Ok(opened)
     }
 
@@ -266,7 +279,10 @@ impl Process {
                     entries.extend(self.engine.journal.entry(seq)?);
                 }
                 if agenda.chance(4) {
-                    self.engine.flush()?;
+                    match self.engine.flush() {
+                        Err(StoreError::Full) => {}
+                        flushed => flushed?,
+                    }
                 }
                 if agenda.chance(4) {
                     self.engine.journal.mark_quiet();
@@ -309,6 +325,31 @@ impl Process {
         agenda.after(took, Happening::Commit { node: number, life: self.life });
     }
 
+    /// Answers what was asked of the seen set, in the order of the questions, as far as there is room.
+    fn look_up(&mut self, agenda: &mut Agenda, number: usize, took: u64) -> Result<(), StoreError> {
+        while let Some((ticket, keys)) = self.asked.pop_front() {
+            let digests = match self.engine.look_up(&keys) {
+                Err(StoreError::Full) => {
+                    self.asked.push_front((ticket, keys));
+                    return Ok(());
+                }
+                digests => digests?,
+            };
+            let floor = self.engine.floor();
+            let broken = self.engine.take_lacks();
+            if !broken.is_empty() {
+                agenda.tell(number, self.life, 0, Input::Broken(broken));
+            }
+            self.known_at = self.known_at.max(agenda.now + took);
+            if self.floors.last().is_none_or(|(_, known)| *known < floor) {
+                self.floors.push((self.known_at, floor));
+            }
+            let took = self.known_at - agenda.now;
+            agenda.tell(number, self.life, took, Input::Known { ticket, digests, floor });
+        }
+        Ok(())
+    }
+
     /// Obeys what is asked of store and workers; gives back what is not.
     ///
     /// # Errors
@@ -320,6 +361,7 @@ impl Process {
         number: usize,
         workers: &mut Workers,
     ) -> Result<Option<Output>, StoreError> {
+        self.look_up(agenda, number, 0)?;
         let took = agenda.draw(agenda.weather.answer_ms);
         let answer = match output {
             Output::Append { ticket, records } => {
@@ -333,19 +375,8 @@ impl Process {
                 return Ok(None);
             }
             Output::LookUp { ticket, keys } => {
-                let digests = self.engine.look_up(&keys)?;
-                let floor = self.engine.floor();
-                let broken = self.engine.take_lacks();
-                if !broken.is_empty() {
-                    agenda.tell(number, self.life, 0, Input::Broken(broken));
-                }
-                // Answers come in the order of the questions.
-                self.known_at = self.known_at.max(agenda.now + took);
-                if self.floors.last().is_none_or(|(_, known)| *known < floor) {
-                    self.floors.push((self.known_at, floor));
-                }
-                let took = self.known_at - agenda.now;
-                agenda.tell(number, self.life, took, Input::Known { ticket, digests, floor });
+                self.asked.push_back((ticket, keys));
+                self.look_up(agenda, number, took)?;
                 return Ok(None);
             }
             Output::Read { reader, after_seq, bytes_max } => {

@@ -85,7 +85,7 @@ pub struct Witness {
     asked: BTreeMap<Ticket, (usize, EventKey)>,
     pub past: BTreeMap<(usize, LogId, u64, Check), Past>,
     /// Places behind which segments are missing that were moved aside, and the places before those.
-    gaps: BTreeMap<(usize, LogId, u64, Check), Mark>,
+    pub(super) gaps: BTreeMap<(usize, LogId, u64, Check), Mark>,
     pub publishers: BTreeMap<EventKey, usize>,
     /// Between nodes that do not lie.
     pub traffic: Traffic,

@@ -270,7 +270,8 @@ impl World {
         let Some(process) = &self.machines[node].process else { return Ok(()) };
         let journal = &process.engine.journal;
         let (log_id, floor) = (journal.log_id(), journal.floor());
-        if !self.witness.past.contains_key(&(node, log_id, floor.seq, floor.check)) {
+        let place = (node, log_id, floor.seq, floor.check);
+        if !self.witness.past.contains_key(&place) && !self.witness.gaps.contains_key(&place) {
             self.witness.gap(node, log_id, Mark::START, floor);
         }
         let mut before = floor;
