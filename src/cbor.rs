@@ -84,12 +84,12 @@ const NULL: u8 = 0xf6;
 
 /// Reads items one after the other.
 #[derive(Clone, Debug)]
-pub struct Reader<'a> {
+pub struct CborReader<'a> {
     input: &'a [u8],
     at: usize,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> CborReader<'a> {
     pub fn new(input: &'a [u8]) -> Self {
         Self { input, at: 0 }
     }
@@ -124,7 +124,7 @@ impl<'a> Reader<'a> {
         self.input.get(self.at).map(|initial| Major::of(*initial)).ok_or(CborError::Truncated(self.at))
     }
 
-    /// The content of a string whose length [`Reader::expect`] gave.
+    /// The content of a string whose length [`CborReader::expect`] gave.
     ///
     /// # Errors
     /// [`CborError::Truncated`].
@@ -200,7 +200,7 @@ impl<'a> Reader<'a> {
         self.expect(Major::Array)
     }
 
-    /// The number of pairs that follow. Their order is checked by [`Reader::skip_item`] alone.
+    /// The number of pairs that follow. Their order is checked by [`CborReader::skip_item`] alone.
     pub fn map(&mut self) -> Result<u64, CborError> {
         self.expect(Major::Map)
     }
@@ -233,7 +233,7 @@ impl<'a> Reader<'a> {
         self.skip_inside(0)
     }
 
-    /// As [`Reader::skip_item`], for an item that stands inside `levels` arrays or maps.
+    /// As [`CborReader::skip_item`], for an item that stands inside `levels` arrays or maps.
     ///
     /// # Errors
     /// The first [`CborError`] in it.
@@ -370,7 +370,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_the_strict_reader_accepts_is_the_one_encoding(bytes in prop::collection::vec(any::<u8>(), 0..24)) {
-            if Reader::of_one_item(&bytes).is_ok() {
+            if CborReader::of_one_item(&bytes).is_ok() {
                 prop_assert_eq!(through_ciborium(&bytes).unwrap(), bytes);
             }
         }
@@ -382,16 +382,16 @@ mod tests {
             put_unsigned(&mut out, number);
             put_unsigned(&mut counted, number);
             prop_assert_eq!(counted.0, out.len());
-            prop_assert_eq!(Reader::of_one_item(&out).unwrap().unsigned(), Ok(number));
+            prop_assert_eq!(CborReader::of_one_item(&out).unwrap().unsigned(), Ok(number));
         }
     }
 
     #[test]
     fn levels_are_counted_from_where_an_item_stands() {
         let nested = |levels: usize| [vec![0x81; levels - 1], vec![0x80]].concat();
-        assert!(Reader::new(&nested(CBOR_DEPTH_MAX)).skip_item().is_ok());
-        assert!(Reader::new(&nested(CBOR_DEPTH_MAX - 1)).skip_inside(1).is_ok());
-        let fault = Reader::new(&nested(CBOR_DEPTH_MAX)).skip_inside(1).unwrap_err();
+        assert!(CborReader::new(&nested(CBOR_DEPTH_MAX)).skip_item().is_ok());
+        assert!(CborReader::new(&nested(CBOR_DEPTH_MAX - 1)).skip_inside(1).is_ok());
+        let fault = CborReader::new(&nested(CBOR_DEPTH_MAX)).skip_inside(1).unwrap_err();
         assert_eq!(fault, CborError::TooDeep(CBOR_DEPTH_MAX - 1));
     }
 }

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use thiserror::Error;
 
-use crate::envelope::{Body, Core, IdScheme, OpenError, Opened};
+use crate::envelope::{Body, Core, IdScheme, OpenError, OpenedBody};
 use crate::identity::{EventId, PublisherName};
 use crate::link::{Link, LinkTarget};
 use crate::record::Entry;
@@ -22,12 +22,13 @@ use crate::status::{HealthCode, Snapshot, rfc3339, rfc3339_or_absent};
 use crate::time::Timestamp;
 
 pub use consumers::{CONSUMERS_FILE, CONSUMERS_SCHEMA, ConsumerFact, ConsumerFacts};
-pub use feeds::{Feed, FeedFacts, OwedFacts, RejectedFacts, WaitingEvent, WaitingFacts};
+pub use feeds::{FeedFacts, FeedInfo, OwedFacts, RejectedFacts, WaitingEvent, WaitingFacts};
 
 pub use event_ref::{EventRef, EventRefError, UUID_PREFIX_MIN};
 pub use trace::{TRACE_SCHEMA, TraceFacts, TraceOf, TracedEvent, TracedLink};
 pub use trial::{
-    Change, Comparison, Outcome, PASSES, TRIAL_LAST_DEFAULT, TRIAL_LAST_MAX, TRIAL_SCHEMA, Trial,
+    Change, DryRunOutcome, LineDryRun, PASSES, RepublishComparison, TRIAL_LAST_DEFAULT, TRIAL_LAST_MAX,
+    TRIAL_SCHEMA,
 };
 
 /// Name and number of the JSON form of one event.
@@ -138,7 +139,7 @@ pub enum Reply {
     Waiting(WaitingFacts),
     PeerCheck(PeerCheck),
     Explained(Box<Went>),
-    Trial(Box<Trial>),
+    Trial(Box<LineDryRun>),
     AsideTried(AsideTried),
     Reloaded(Reloaded),
     /// So many incidents are shown no more.
@@ -376,7 +377,7 @@ impl From<&Entry> for EventFacts {
 
 impl EventFacts {
     /// What came of opening the body: its recipients see inside, others why not.
-    pub fn opened(&mut self, opened: Result<Opened, OpenError>) {
+    pub fn opened(&mut self, opened: Result<OpenedBody, OpenError>) {
         match opened {
             Ok(opened) => {
                 self.parent = opened.parent.as_ref().map(EventId::to_string);

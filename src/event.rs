@@ -9,13 +9,13 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use crate::limits::{JSON_DEPTH_MAX, LINE_BYTES_MAX};
-use json::{JsonError, Kind, Scan};
+use json::{JsonError, JsonKind, JsonScan};
 
 /// Name of a body's format: `intelmq`, `idea`, `n6`, `misp`, or another short name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Format(Arc<str>);
+pub struct EventFormat(Arc<str>);
 
-impl Format {
+impl EventFormat {
     /// 1 to 32 of `a-z`, `0-9` and `-`, as a name.
     pub fn parse(text: &str) -> Option<Self> {
         crate::identity::ProjectName::parse(text).ok().map(|name| Self(name.as_str().into()))
@@ -30,7 +30,7 @@ impl Format {
     }
 }
 
-impl fmt::Display for Format {
+impl fmt::Display for EventFormat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
@@ -64,12 +64,12 @@ impl BodyError {
 ///
 /// # Errors
 /// The first [`BodyError`].
-pub fn check_body(bytes: &[u8]) -> Result<Scan<'_>, BodyError> {
+pub fn check_body(bytes: &[u8]) -> Result<JsonScan<'_>, BodyError> {
     if bytes.len() > LINE_BYTES_MAX {
         return Err(BodyError::TooLarge(bytes.len()));
     }
     let scan = json::scan(bytes, JSON_DEPTH_MAX)?;
-    if scan.kind != Kind::Object {
+    if scan.kind != JsonKind::Object {
         return Err(BodyError::NotObject);
     }
     // A line break inside would end the line of every socket it is written to.

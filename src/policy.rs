@@ -9,8 +9,8 @@ use sha2::{Digest as _, Sha256};
 
 use crate::envelope::{Body, Core, KeyUse, SealKey, Stated, StatementBook};
 use crate::event::check_body;
-use crate::event::json::Kind;
-use crate::filter::{Facts, Filter, FilterFailure};
+use crate::event::json::JsonKind;
+use crate::filter::{Filter, FilterFacts, FilterFailure};
 use crate::identity::{EventId, HopPath, NodeNames, PublisherName};
 use crate::link::{Link, LinkTarget};
 use crate::time::Timestamp;
@@ -404,14 +404,14 @@ pub fn is_bare_withdrawal(core: &Core) -> bool {
         && check_body(body).is_ok_and(|scan| {
             scan.members
                 .iter()
-                .all(|member| member.key == "event_description.text" && member.kind == Kind::String)
+                .all(|member| member.key == "event_description.text" && member.kind == JsonKind::String)
         })
 }
 
 /// Asked last: nothing else is as dear. What a filter sees of the hop path narrows what goes out, it lets nothing
 /// through that the signed fields forbid.
 fn admitted(filter: Option<&Filter>, core: &Core, path: &HopPath) -> Result<bool, FilterFailure> {
-    filter.map_or(Ok(true), |filter| filter.admits(&Facts::new(core, path)))
+    filter.map_or(Ok(true), |filter| filter.admits(&FilterFacts::new(core, path)))
 }
 
 /// Why the filter of a peer had no answer, for whoever counts it.

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ed25519_dalek::SigningKey;
 use intelmesh::envelope::{Body, Core, EventType, IdScheme, Opener};
-use intelmesh::event::Format;
+use intelmesh::event::EventFormat;
 use intelmesh::identity::{HopPath, PublisherName};
 use intelmesh::policy::{self, Peer, Receive, Share, Tlp};
 use intelmesh::time::Timestamp;
@@ -64,7 +64,7 @@ fn event(nodes: usize, dice: &mut Dice) -> Core {
         created: NOW,
         expires: coin(dice, 5).then(|| if coin(dice, 2) { NOW.minus_ms(1) } else { NOW.plus_ms(1) }),
         event_type: EventType::Event,
-        format: Format::intelmq(),
+        format: EventFormat::intelmq(),
         tlp: pick(dice, &LABELS),
         to: to.into_iter().map(name).collect(),
         max_hops: 8,

@@ -11,7 +11,7 @@ use super::failure::Failure;
 use crate::terminal::{Lines, shown, wrapped};
 
 /// Buffered stdout.
-pub struct Answer {
+pub struct CommandAnswer {
     out: BufWriter<StdoutLock<'static>>,
     is_terminal: bool,
     /// Columns of the terminal, if it is one.
@@ -19,7 +19,7 @@ pub struct Answer {
     is_closed: bool,
 }
 
-impl Answer {
+impl CommandAnswer {
     pub fn new() -> Self {
         let is_terminal = io::stdout().is_terminal();
         let size = is_terminal.then(|| rustix::termios::tcgetwinsize(io::stdout()).ok()).flatten();

@@ -3,10 +3,10 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::answer::{Answer, talk};
+use super::answer::{CommandAnswer, talk};
 use super::args::AsideVerb;
 use super::failure::Failure;
-use super::place::{Place, unexpected};
+use super::place::{NodeDirectory, unexpected};
 use crate::config::NodeConfig;
 use crate::control::{AsideTried, Reply, Request};
 use crate::local::{AsideRecord, read_aside};
@@ -14,21 +14,21 @@ use crate::local::{AsideRecord, read_aside};
 /// Of a line, so much is shown to people.
 const LINE_CHARS_SHOWN: usize = 60;
 
-pub fn aside(place: &Place, verb: &AsideVerb, json: bool) -> Result<(), Failure> {
+pub fn aside(place: &NodeDirectory, verb: &AsideVerb, json: bool) -> Result<(), Failure> {
     match verb {
         AsideVerb::List { door, last } => list(place, door.as_deref(), *last, json),
         AsideVerb::Retry { door } => retry(place, door, json),
     }
 }
 
-fn list(place: &Place, door: Option<&str>, last: Option<usize>, json: bool) -> Result<(), Failure> {
+fn list(place: &NodeDirectory, door: Option<&str>, last: Option<usize>, json: bool) -> Result<(), Failure> {
     let config = place.config()?;
     let state = &config.paths.state;
     let mut newest: BTreeMap<String, VecDeque<AsideRecord>> = BTreeMap::new();
     let mut codes: BTreeMap<String, u64> = BTreeMap::new();
     let dir = state.join("aside");
     // A file may be large: only what `--last` asks for is kept until all is read.
-    let (mut answer, mut written) = (Answer::new(), Ok(()));
+    let (mut answer, mut written) = (CommandAnswer::new(), Ok(()));
     let read = read_aside(state, door, |record| {
         *codes.entry(record.code.clone()).or_default() += 1;
         let Some(last) = last else {
@@ -61,7 +61,7 @@ fn list(place: &Place, door: Option<&str>, last: Option<usize>, json: bool) -> R
     Ok(())
 }
 
-fn write(answer: &mut Answer, record: &AsideRecord, json: bool) -> Result<(), Failure> {
+fn write(answer: &mut CommandAnswer, record: &AsideRecord, json: bool) -> Result<(), Failure> {
     if json { answer.json(record) } else { answer.line(shown(record)) }
 }
 
@@ -97,12 +97,12 @@ fn shown(record: &AsideRecord) -> String {
     format!("{at} {door} {code}: {error}: {}", what.unwrap_or_else(|| "(bytes)".to_owned()))
 }
 
-fn retry(place: &Place, door: &str, json: bool) -> Result<(), Failure> {
+fn retry(place: &NodeDirectory, door: &str, json: bool) -> Result<(), Failure> {
     let tried = match place.ask(&Request::AsideRetry { door: door.to_owned() })? {
         Reply::AsideTried(tried) => tried,
         other => return Err(unexpected(&other)),
     };
-    let mut answer = Answer::new();
+    let mut answer = CommandAnswer::new();
     if json {
         answer.json(&tried)?;
     } else {

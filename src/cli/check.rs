@@ -11,11 +11,13 @@ use std::path::Path;
 use ed25519_dalek::{SigningKey, VerifyingKey};
 use serde::Serialize;
 
-use super::answer::{Answer, talk};
+use super::answer::{CommandAnswer, talk};
 use super::failure::{Failure, NO};
-use super::place::{Place, statement_of};
+use super::place::{NodeDirectory, statement_of};
 use crate::config::doors::{ConsumerTo, SubmitFrom};
-use crate::config::{ConfigErrors, DoorConfigs, Journal, NODE_FILE, NodeConfig, Paths, PeerFiles, Problem};
+use crate::config::{
+    ConfigErrors, ConfigProblem, DoorConfigs, JournalSettings, NODE_FILE, NodeConfig, Paths, PeerFiles,
+};
 use crate::daemon;
 use crate::identity::{ProjectName, PublisherName};
 use crate::keyring::{Keyring, KeyringError};
@@ -26,8 +28,8 @@ use crate::status::bytes_text;
 
 /// One thing to mend, or to think about.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-struct Finding {
-    level: Level,
+struct CheckFinding {
+    level: FindingLevel,
     what: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     hint: Option<String>,
@@ -35,33 +37,37 @@ struct Finding {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
-enum Level {
+enum FindingLevel {
     Error,
     Warning,
 }
 
 #[derive(Default)]
-struct Findings(Vec<Finding>);
+struct Findings(Vec<CheckFinding>);
 
 impl Findings {
     fn error(&mut self, what: impl ToString, hint: Option<String>) {
-        self.0.push(Finding { level: Level::Error, what: what.to_string(), hint });
+        self.0.push(CheckFinding { level: FindingLevel::Error, what: what.to_string(), hint });
     }
 
     fn warning(&mut self, what: impl ToString, hint: impl Into<String>) {
-        self.0.push(Finding { level: Level::Warning, what: what.to_string(), hint: Some(hint.into()) });
+        self.0.push(CheckFinding {
+            level: FindingLevel::Warning,
+            what: what.to_string(),
+            hint: Some(hint.into()),
+        });
     }
 
-    fn problem(&mut self, problem: &Problem) {
+    fn problem(&mut self, problem: &ConfigProblem) {
         self.error(problem, problem.hint());
     }
 
-    fn count(&self, level: Level) -> usize {
+    fn count(&self, level: FindingLevel) -> usize {
         self.0.iter().filter(|finding| finding.level == level).count()
     }
 }
 
-pub fn check(place: &Place, json: bool) -> Result<(), Failure> {
+pub fn check(place: &NodeDirectory, json: bool) -> Result<(), Failure> {
     if !place.dir().join(NODE_FILE).exists() {
         // Nothing to look at: the same words as `run`.
         place.config()?;
@@ -146,7 +152,7 @@ fn fallback(dir: &Path) -> NodeConfig {
         listen: Vec::new(),
         advertise: Vec::new(),
         default_tlp: Tlp::Green,
-        journal: Journal { keep_days: 1, keep_bytes: 1 },
+        journal: JournalSettings { keep_days: 1, keep_bytes: 1 },
         paths: Paths {
             state: dir.to_owned(),
             run: dir.join("run"),
@@ -350,8 +356,8 @@ fn renamed(config: &NodeConfig, found: &mut Findings) {
 }
 
 fn report(found: &Findings, peers: &PeerFiles, json: bool) -> Result<(), Failure> {
-    let (errors, warnings) = (found.count(Level::Error), found.count(Level::Warning));
-    let mut answer = Answer::new();
+    let (errors, warnings) = (found.count(FindingLevel::Error), found.count(FindingLevel::Warning));
+    let mut answer = CommandAnswer::new();
     if json {
         let facts = serde_json::json!({
             "ok": errors == 0,
@@ -362,7 +368,7 @@ fn report(found: &Findings, peers: &PeerFiles, json: bool) -> Result<(), Failure
         answer.object("intelmesh.check/1", &facts)?;
     } else {
         for finding in &found.0 {
-            let level = if finding.level == Level::Error { "error" } else { "warning" };
+            let level = if finding.level == FindingLevel::Error { "error" } else { "warning" };
             talk(format!("{level}: {}", finding.what));
             if let Some(hint) = &finding.hint {
                 talk(format!("hint: {hint}"));

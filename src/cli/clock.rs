@@ -3,13 +3,13 @@
 use super::answer::talk;
 use super::failure::Failure;
 use super::feed::done;
-use super::place::Place;
-use crate::audit::What;
+use super::place::NodeDirectory;
+use crate::audit::AuditedAction;
 use crate::control::Request;
 
-pub fn accept(place: &Place) -> Result<(), Failure> {
+pub fn accept(place: &NodeDirectory) -> Result<(), Failure> {
     done(&place.ask(&Request::ClockAccept)?)?;
-    place.audit_here(What::ClockAccepted, None, "");
+    place.audit_here(AuditedAction::ClockAccepted, None, "");
     talk("the clock is accepted: what waited for it goes on");
     Ok(())
 }

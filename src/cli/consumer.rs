@@ -1,25 +1,25 @@
 //! `consumer`: readers that have a position in the journal, and the end of one.
 
-use super::answer::{Answer, talk};
+use super::answer::{CommandAnswer, talk};
 use super::args::ConsumerVerb;
 use super::failure::Failure;
 use super::feed::done;
-use super::place::{Place, unexpected};
+use super::place::{NodeDirectory, unexpected};
 use super::table::{add_row, push, table};
-use crate::audit::What;
+use crate::audit::AuditedAction;
 use crate::clock;
 use crate::control::{
     CONSUMERS_FILE, CONSUMERS_SCHEMA, ConsumerFact, ConsumerFacts, ConsumerPlace, Refusal, Reply, Request,
 };
 use crate::terminal::Lines;
 
-pub fn consumer(place: &Place, verb: ConsumerVerb, json: bool) -> Result<(), Failure> {
+pub fn consumer(place: &NodeDirectory, verb: ConsumerVerb, json: bool) -> Result<(), Failure> {
     match verb {
         ConsumerVerb::List => list(place, json),
         ConsumerVerb::Show { name } => show(place, &name, json),
         ConsumerVerb::Remove { name } => {
             done(&place.ask(&Request::ConsumerRemove { name: name.clone() })?)?;
-            place.audit_here(What::ConsumerRemoved, None, &name);
+            place.audit_here(AuditedAction::ConsumerRemoved, None, &name);
             talk(format!("Removed consumer {name}. If it connects again, it begins as a new one."));
             Ok(())
         }
@@ -27,7 +27,7 @@ pub fn consumer(place: &Place, verb: ConsumerVerb, json: bool) -> Result<(), Fai
     }
 }
 
-fn rewind(place: &Place, name: &str, to: ConsumerPlace) -> Result<(), Failure> {
+fn rewind(place: &NodeDirectory, name: &str, to: ConsumerPlace) -> Result<(), Failure> {
     done(&place.ask(&Request::ConsumerRewind { name: name.to_owned(), to })?)?;
     let from = match to {
         ConsumerPlace::Earliest => "the oldest event held".to_owned(),
@@ -35,12 +35,12 @@ fn rewind(place: &Place, name: &str, to: ConsumerPlace) -> Result<(), Failure> {
         ConsumerPlace::Seq(seq) => format!("seq {seq}"),
         ConsumerPlace::Time(time) => time.to_string(),
     };
-    place.audit_here(What::ConsumerRewound, None, &format!("{name} to {from}"));
+    place.audit_here(AuditedAction::ConsumerRewound, None, &format!("{name} to {from}"));
     talk(format!("{name}: continues with {from}; what it had after that it gets again"));
     Ok(())
 }
 
-fn live(place: &Place) -> Result<ConsumerFacts, Failure> {
+fn live(place: &NodeDirectory) -> Result<ConsumerFacts, Failure> {
     match place.ask(&Request::Consumers)? {
         Reply::Consumers(facts) => Ok(facts),
         other => Err(unexpected(&other)),
@@ -48,7 +48,7 @@ fn live(place: &Place) -> Result<ConsumerFacts, Failure> {
 }
 
 /// From the running node; without one, as it wrote them down last.
-fn facts(place: &Place) -> Result<ConsumerFacts, Failure> {
+fn facts(place: &NodeDirectory) -> Result<ConsumerFacts, Failure> {
     match place.ask_if_running(&Request::Consumers)? {
         Some(Reply::Consumers(facts)) => return Ok(facts),
         Some(other) => return Err(unexpected(&other)),
@@ -74,9 +74,9 @@ fn facts(place: &Place) -> Result<ConsumerFacts, Failure> {
     Ok(facts)
 }
 
-fn list(place: &Place, json: bool) -> Result<(), Failure> {
+fn list(place: &NodeDirectory, json: bool) -> Result<(), Failure> {
     let facts = facts(place)?;
-    let mut answer = Answer::new();
+    let mut answer = CommandAnswer::new();
     if json {
         answer.json(&facts)?;
         return answer.flush();
@@ -107,12 +107,12 @@ const fn kind(consumer: &ConsumerFact) -> &'static str {
     if consumer.door { "door" } else { "reader" }
 }
 
-fn show(place: &Place, name: &str, json: bool) -> Result<(), Failure> {
+fn show(place: &NodeDirectory, name: &str, json: bool) -> Result<(), Failure> {
     let facts = live(place)?;
     let Some(consumer) = facts.consumers.iter().find(|consumer| consumer.name == name) else {
         return Err(unknown(name));
     };
-    let mut answer = Answer::new();
+    let mut answer = CommandAnswer::new();
     if json {
         let shown = serde_json::json!({"consumer": consumer, "last_seq": facts.last_seq});
         answer.object("intelmesh.consumer/1", &shown)?;

@@ -3,13 +3,13 @@
 use super::answer::talk;
 use super::failure::Failure;
 use super::feed::done;
-use super::place::Place;
-use crate::audit::What;
+use super::place::NodeDirectory;
+use crate::audit::AuditedAction;
 use crate::control::Request;
 use crate::identity::{EventId, PublisherName};
 
 /// `what` is an event's full name, or a publisher: then all of it that waits.
-pub fn decide(place: &Place, what: &str, release: bool) -> Result<(), Failure> {
+pub fn decide(place: &NodeDirectory, what: &str, release: bool) -> Result<(), Failure> {
     let (publisher, event) = match what.parse::<EventId>() {
         Ok(id) => (id.publisher.clone(), Some(id)),
         Err(_) => match PublisherName::parse(what) {
@@ -29,9 +29,9 @@ pub fn decide(place: &Place, what: &str, release: bool) -> Result<(), Failure> {
     };
     done(&place.ask(&request)?)?;
     let (verb, audited) = if release {
-        ("released: asked for again, and taken as any other", What::EventReleased)
+        ("released: asked for again, and taken as any other", AuditedAction::EventReleased)
     } else {
-        ("dropped", What::EventDropped)
+        ("dropped", AuditedAction::EventDropped)
     };
     place.audit_here(audited, Some(&publisher), what);
     talk(format!("{what}: {verb}"));

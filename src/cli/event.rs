@@ -13,11 +13,11 @@ use std::path::Path;
 use bytes::Bytes;
 use ed25519_dalek::VerifyingKey;
 
-use super::answer::{Answer, talk};
+use super::answer::{CommandAnswer, talk};
 use super::args::EventVerb;
 use super::event_open::open;
 use super::failure::Failure;
-use super::place::{Place, unexpected};
+use super::place::{NodeDirectory, unexpected};
 use crate::control::{EventFacts, EventRef, Reply, Request};
 use crate::envelope::{SignatureError, UnverifiedEnvelope, VerifiedEnvelope, check_content};
 use crate::identity::public_key_text;
@@ -25,7 +25,7 @@ use crate::limits::ENVELOPE_BYTES_MAX;
 use crate::policy::{Standing, Trust, TrustList};
 use crate::terminal::Lines;
 
-pub fn event(place: &Place, verb: EventVerb, json: bool) -> Result<(), Failure> {
+pub fn event(place: &NodeDirectory, verb: EventVerb, json: bool) -> Result<(), Failure> {
     match verb {
         EventVerb::Release { what } => super::decide::decide(place, &what, true),
         EventVerb::Drop { what } => super::decide::decide(place, &what, false),
@@ -39,12 +39,12 @@ pub fn event(place: &Place, verb: EventVerb, json: bool) -> Result<(), Failure> 
     }
 }
 
-fn show(place: &Place, id: EventRef, json: bool) -> Result<(), Failure> {
+fn show(place: &NodeDirectory, id: EventRef, json: bool) -> Result<(), Failure> {
     let facts = match place.ask(&Request::EventShow { id })? {
         Reply::Event(facts) => facts,
         other => return Err(unexpected(&other)),
     };
-    let mut answer = Answer::new();
+    let mut answer = CommandAnswer::new();
     if json {
         answer.json(&facts)?;
     } else {
@@ -106,7 +106,7 @@ fn own_remedy(facts: &EventFacts) -> String {
 }
 
 /// The bytes of an event that the running node holds.
-fn fetch(place: &Place, id: EventRef) -> Result<(String, Vec<u8>), Failure> {
+fn fetch(place: &NodeDirectory, id: EventRef) -> Result<(String, Vec<u8>), Failure> {
     match place.ask(&Request::EventExport { id })? {
         Reply::Envelope { id, cose } => {
             let bytes = data_encoding::BASE64.decode(cose.as_bytes());
@@ -118,10 +118,10 @@ fn fetch(place: &Place, id: EventRef) -> Result<(String, Vec<u8>), Failure> {
     }
 }
 
-fn export(place: &Place, id: EventRef, to: &Path) -> Result<(), Failure> {
+fn export(place: &NodeDirectory, id: EventRef, to: &Path) -> Result<(), Failure> {
     let (id, bytes) = fetch(place, id)?;
     if to == Path::new("-") {
-        let mut answer = Answer::new();
+        let mut answer = CommandAnswer::new();
         answer.bytes(&bytes)?;
         return answer.flush();
     }
@@ -131,7 +131,7 @@ fn export(place: &Place, id: EventRef, to: &Path) -> Result<(), Failure> {
 }
 
 /// A file where there is one of that name, else an id.
-fn verify(place: &Place, what: &Path, json: bool) -> Result<(), Failure> {
+fn verify(place: &NodeDirectory, what: &Path, json: bool) -> Result<(), Failure> {
     let bytes = if what.exists() {
         read_envelope(what)?
     } else {
@@ -143,7 +143,7 @@ fn verify(place: &Place, what: &Path, json: bool) -> Result<(), Failure> {
     let trust = place.trust()?;
     let verdict = verified(Bytes::from(bytes), &trust)
         .map(|verified| (verified.envelope().publisher().to_string(), public_key_text(verified.signer())));
-    let mut answer = Answer::new();
+    let mut answer = CommandAnswer::new();
     if json {
         let facts = match &verdict {
             Ok((publisher, key)) => serde_json::json!({"ok": true, "publisher": publisher, "key": key}),

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use crate::config::write::WriteError;
-use crate::config::{ConfigErrors, Problem};
+use crate::config::{ConfigErrors, ConfigProblem};
 use crate::control::{REFUSAL_SEPARATOR, Refusal};
 use crate::files;
 use crate::filter::nearest;
@@ -23,7 +23,7 @@ pub const COULD_NOT: u8 = 2;
 
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
+pub struct CliFault {
     pub what: String,
     pub hint: Option<String>,
 }
@@ -32,7 +32,7 @@ pub struct Fault {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
     exit: u8,
-    faults: Vec<Fault>,
+    faults: Vec<CliFault>,
 }
 
 impl Failure {
@@ -49,7 +49,7 @@ impl Failure {
         Self { exit, faults: Vec::new() }
     }
 
-    pub const fn many(exit: u8, faults: Vec<Fault>) -> Self {
+    pub const fn many(exit: u8, faults: Vec<CliFault>) -> Self {
         Self { exit, faults }
     }
 
@@ -60,7 +60,7 @@ impl Failure {
     }
 
     fn one(exit: u8, what: impl fmt::Display) -> Self {
-        Self { exit, faults: vec![Fault { what: what.to_string(), hint: None }] }
+        Self { exit, faults: vec![CliFault { what: what.to_string(), hint: None }] }
     }
 
     /// What to do about the last fault.
@@ -101,21 +101,21 @@ impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
         // Several that were found at once come as lines; the hint is that of the last.
         let texts: Vec<&str> = refusal.error.split(REFUSAL_SEPARATOR).collect();
-        let fault = |what: &&str| Fault { what: (*what).to_owned(), hint: None };
+        let fault = |what: &&str| CliFault { what: (*what).to_owned(), hint: None };
         Self::many(refusal.exit, texts.iter().map(fault).collect()).hint_if(refusal.hint)
     }
 }
 
 impl From<ConfigErrors> for Failure {
     fn from(errors: ConfigErrors) -> Self {
-        let fault = |problem: &Problem| Fault { what: problem.to_string(), hint: problem.hint() };
+        let fault = |problem: &ConfigProblem| CliFault { what: problem.to_string(), hint: problem.hint() };
         Self::many(COULD_NOT, errors.0.iter().map(fault).collect())
     }
 }
 
 impl From<KeyringError> for Failure {
     fn from(error: KeyringError) -> Self {
-        Self::many(COULD_NOT, vec![Fault { what: error.to_string(), hint: error.hint() }])
+        Self::many(COULD_NOT, vec![CliFault { what: error.to_string(), hint: error.hint() }])
     }
 }
 
@@ -128,7 +128,7 @@ impl From<WriteError> for Failure {
             | WriteError::Revoked { .. } => NO,
             WriteError::NodeExists(_) | WriteError::Io { .. } | WriteError::Toml { .. } => COULD_NOT,
         };
-        Self::many(exit, vec![Fault { what: error.to_string(), hint: error.hint().map(str::to_owned) }])
+        Self::many(exit, vec![CliFault { what: error.to_string(), hint: error.hint().map(str::to_owned) }])
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::answer::{Answer, talk};
+use super::answer::{CommandAnswer, talk};
 use super::args::InitArgs;
 use super::failure::Failure;
 use crate::config::{address, write};
@@ -42,7 +42,7 @@ pub fn init(flag: Option<PathBuf>, args: InitArgs) -> Result<(), Failure> {
     );
     talk(super::key::revocation_line(&keyring, &new.name)?);
     talk(format!("next: intelmesh run -C {shown}, then exchange invitations: intelmesh invite -C {shown}"));
-    let mut answer = Answer::new();
+    let mut answer = CommandAnswer::new();
     answer.line(shown)?;
     answer.flush()
 }

@@ -9,7 +9,7 @@ use ed25519_dalek::VerifyingKey;
 
 use super::answer::talk;
 use super::failure::Failure;
-use crate::audit::{self, Decision, What};
+use crate::audit::{self, AuditDecision, AuditedAction};
 use crate::clock;
 use crate::config::{self, NodeConfig, PeerFiles};
 use crate::control::{Reply, Request};
@@ -36,11 +36,11 @@ const PACKAGED_RUN: &str = "/run/intelmesh";
 
 /// A node's directory, as the operator named it.
 #[derive(Clone, Debug)]
-pub struct Place {
+pub struct NodeDirectory {
     dir: PathBuf,
 }
 
-impl Place {
+impl NodeDirectory {
     /// `-C` wins over the verb's own DIR, and both over `INTELMESH_DIR`; without any it is the current directory.
     pub fn find(flag: Option<PathBuf>, own: Option<PathBuf>) -> Self {
         let named = || std::env::var_os(DIR_ENV).filter(|dir| !dir.is_empty()).map(PathBuf::from);
@@ -77,12 +77,12 @@ impl Place {
 
     /// Writes a decision of the operator into `audit.jsonl`. It is done already: where it cannot be written down,
     /// that is said.
-    pub fn audit(&self, config: &NodeConfig, what: What, peer: Option<&PublisherName>, how: &str) {
+    pub fn audit(&self, config: &NodeConfig, what: AuditedAction, peer: Option<&PublisherName>, how: &str) {
         self.audit_in(&config.paths.state, what, peer, how);
     }
 
-    fn audit_in(&self, state: &Path, what: What, peer: Option<&PublisherName>, how: &str) {
-        let decision = Decision { at: clock::now().wall, what, who: audit::who(), peer, how };
+    fn audit_in(&self, state: &Path, what: AuditedAction, peer: Option<&PublisherName>, how: &str) {
+        let decision = AuditDecision { at: clock::now().wall, what, who: audit::who(), peer, how };
         if let Err(error) = audit::append(state, &decision) {
             let file = state.join(audit::AUDIT_FILE);
             talk(format!("warning: {}: {error}: this decision is not written down", file.display()));
@@ -90,7 +90,7 @@ impl Place {
     }
 
     /// The same, where nothing else was asked of the configuration. Without one it is written down in the directory.
-    pub fn audit_here(&self, what: What, peer: Option<&PublisherName>, how: &str) {
+    pub fn audit_here(&self, what: AuditedAction, peer: Option<&PublisherName>, how: &str) {
         let state =
             NodeConfig::load(&self.dir).map_or_else(|_| self.dir.clone(), |config| config.paths.state);
         self.audit_in(&state, what, peer, how);
@@ -129,7 +129,7 @@ impl Place {
         let failure = Failure::could_not(format!("no node runs in {dir}"));
         if let Err(errors) = NodeConfig::load(&self.dir)
             && let Some(first) =
-                errors.0.iter().find(|problem| !matches!(problem.fault, config::Fault::NotFound))
+                errors.0.iter().find(|problem| !matches!(problem.fault, config::ConfigFault::NotFound))
         {
             return failure.hint(format!("{first}: intelmesh check -C {dir}"));
         }

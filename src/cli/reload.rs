@@ -1,21 +1,21 @@
 //! `reload`: the running node reads `intelmesh.toml` again.
 
-use super::answer::Answer;
+use super::answer::CommandAnswer;
 use super::failure::{COULD_NOT, Failure};
-use super::place::{Place, unexpected};
-use crate::audit::What;
+use super::place::{NodeDirectory, unexpected};
+use crate::audit::AuditedAction;
 use crate::control::{Reloaded, Reply, Request};
 
 /// # Errors
 /// Exit 1 if the file cannot be used: the node goes on with what it had. Exit 2 if a door could not be opened anew.
-pub fn reload(place: &Place, json: bool) -> Result<(), Failure> {
+pub fn reload(place: &NodeDirectory, json: bool) -> Result<(), Failure> {
     let told = match place.ask(&Request::Reload)? {
         Reply::Reloaded(told) => told,
         other => return Err(unexpected(&other)),
     };
     let Reloaded { changed, restart, failed } = &told;
-    place.audit_here(What::Reloaded, None, &changed.join(", "));
-    let mut answer = Answer::new();
+    place.audit_here(AuditedAction::Reloaded, None, &changed.join(", "));
+    let mut answer = CommandAnswer::new();
     if json {
         let facts = serde_json::json!({"changed": changed, "restart": restart, "failed": failed});
         answer.object("intelmesh.reload/1", &facts)?;

@@ -1,10 +1,10 @@
 //! `run`: the node itself, in the foreground.
 
 use super::failure::Failure;
-use super::place::Place;
+use super::place::NodeDirectory;
 use crate::daemon::{self, StartError};
 
-pub fn run(place: &Place) -> Result<(), Failure> {
+pub fn run(place: &NodeDirectory) -> Result<(), Failure> {
     // Read here too, so that every slip is printed the way all verbs print them.
     let config = place.config()?;
     daemon::run(config).map_err(|error| {

@@ -1,14 +1,14 @@
 //! `status`: is all well, and how does everything stand?
 
-use super::answer::Answer;
+use super::answer::CommandAnswer;
 use super::args::StatusArgs;
 use super::failure::{Failure, NO};
-use super::place::{Place, unexpected};
-use crate::audit::What;
+use super::place::{NodeDirectory, unexpected};
+use crate::audit::AuditedAction;
 use crate::control::{Reply, Request};
 use crate::status::{HealthCode, Snapshot, health_line, render};
 
-pub fn ask(place: &Place) -> Result<Snapshot, Failure> {
+pub fn ask(place: &NodeDirectory) -> Result<Snapshot, Failure> {
     match place.ask(&Request::Status)? {
         Reply::Status(snapshot) => Ok(*snapshot),
         other => Err(unexpected(&other)),
@@ -17,13 +17,13 @@ pub fn ask(place: &Place) -> Result<Snapshot, Failure> {
 
 /// # Errors
 /// With `check`, exit 1 where not all is well; without it, being unwell is still an answer.
-pub fn status(place: &Place, args: &StatusArgs, json: bool) -> Result<(), Failure> {
+pub fn status(place: &NodeDirectory, args: &StatusArgs, json: bool) -> Result<(), Failure> {
     if let Some(code) = args.ack {
         return acknowledge(place, code, json);
     }
     let check = args.check;
     let snapshot = ask(place)?;
-    let mut answer = Answer::new();
+    let mut answer = CommandAnswer::new();
     match (json, check) {
         (true, _) => answer.json(&snapshot)?,
         (false, true) => answer.line(health_line(&snapshot))?,
@@ -34,13 +34,13 @@ pub fn status(place: &Place, args: &StatusArgs, json: bool) -> Result<(), Failur
 }
 
 /// The operator has seen what happened: it is not shown any more, unless it happens again.
-fn acknowledge(place: &Place, code: HealthCode, json: bool) -> Result<(), Failure> {
+fn acknowledge(place: &NodeDirectory, code: HealthCode, json: bool) -> Result<(), Failure> {
     let incidents = match place.ask(&Request::Acknowledge { code })? {
         Reply::Acknowledged { incidents } => incidents,
         other => return Err(unexpected(&other)),
     };
-    place.audit_here(What::Acknowledged, None, code.as_str());
-    let mut answer = Answer::new();
+    place.audit_here(AuditedAction::Acknowledged, None, code.as_str());
+    let mut answer = CommandAnswer::new();
     match json {
         true => answer.json(&serde_json::json!({"acknowledged": code.as_str(), "incidents": incidents}))?,
         false => answer

@@ -10,11 +10,11 @@ use std::thread;
 
 use serde::Deserialize;
 
-use super::answer::Answer;
+use super::answer::CommandAnswer;
 use super::args::SubmitArgs;
 use super::failure::{Failure, NO};
 use super::labels::Labels;
-use super::place::Place;
+use super::place::NodeDirectory;
 use super::submit_trial;
 use crate::limits::LINE_BYTES_MAX;
 
@@ -23,11 +23,11 @@ const ANSWER_BYTES_MAX: u64 = 64 * 1024;
 
 /// What of an answer the command line looks at.
 #[derive(Deserialize)]
-struct Outcome {
+struct LineOutcome {
     error: Option<String>,
 }
 
-pub fn submit(place: &Place, args: SubmitArgs, json: bool) -> Result<(), Failure> {
+pub fn submit(place: &NodeDirectory, args: SubmitArgs, json: bool) -> Result<(), Failure> {
     let input: Box<dyn Read + Send> = match args.file.as_deref() {
         None => Box::new(io::stdin()),
         Some(path) if path == Path::new("-") => Box::new(io::stdin()),
@@ -136,15 +136,15 @@ fn pass_rest_of_line(input: &mut impl BufRead, stream: &mut UnixStream) -> Resul
 }
 
 #[derive(Default)]
-struct Answers {
+struct SubmitAnswers {
     answers: u64,
     refused: u64,
 }
 
-fn print_answers(stream: UnixStream) -> Result<Answers, Failure> {
+fn print_answers(stream: UnixStream) -> Result<SubmitAnswers, Failure> {
     let mut reader = BufReader::new(stream);
-    let mut answer = Answer::new();
-    let mut count = Answers::default();
+    let mut answer = CommandAnswer::new();
+    let mut count = SubmitAnswers::default();
     let mut line = Vec::new();
     loop {
         line.clear();
@@ -159,7 +159,7 @@ fn print_answers(stream: UnixStream) -> Result<Answers, Failure> {
             return Ok(count);
         }
         count.answers += 1;
-        let outcome: Outcome = serde_json::from_slice(&line)
+        let outcome: LineOutcome = serde_json::from_slice(&line)
             .map_err(|error| Failure::could_not(format!("the node's answer cannot be read: {error}")))?;
         count.refused += u64::from(outcome.error.is_some());
         answer.json_text(&line)?;

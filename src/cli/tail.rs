@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::answer::{Answer, talk};
-use super::args::{Form, TailArgs};
+use super::answer::{CommandAnswer, talk};
+use super::args::{OutputForm, TailArgs};
 use super::failure::Failure;
-use super::place::Place;
+use super::place::NodeDirectory;
 use super::stop;
 
 /// A line of hand-off: the longest event with meta and path around it, in bytes.
@@ -24,11 +24,11 @@ const LAST_LINE_WITHIN: Duration = Duration::from_secs(1);
 
 /// The first line on `out.sock` (contract §3).
 #[derive(Serialize)]
-struct Opening<'a> {
+struct TailOpening<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     consumer: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    from: Option<From<'a>>,
+    from: Option<TailStart<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     filter: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -40,7 +40,7 @@ struct Opening<'a> {
 /// A seq is a number there, everything else text.
 #[derive(Serialize)]
 #[serde(untagged)]
-enum From<'a> {
+enum TailStart<'a> {
     Seq(u64),
     Text(&'a str),
 }
@@ -54,7 +54,7 @@ struct Numbered {
 /// The one line that `out.sock` answers to a bad request.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Refused {
+struct TailRefused {
     error: String,
     code: String,
     #[serde(default, rename = "retry")]
@@ -68,13 +68,13 @@ struct Noticed {
     code: String,
 }
 
-pub fn tail(place: &Place, args: &TailArgs) -> Result<(), Failure> {
+pub fn tail(place: &NodeDirectory, args: &TailArgs) -> Result<(), Failure> {
     let stream = place.connect("out.sock")?;
-    let opening = Opening {
+    let opening = TailOpening {
         consumer: args.consumer.as_deref(),
-        from: args.from.as_deref().map(|from| from.parse().map_or(From::Text(from), From::Seq)),
+        from: args.from.as_deref().map(|from| from.parse().map_or(TailStart::Text(from), TailStart::Seq)),
         filter: args.filter.as_deref(),
-        form: args.form.map(Form::as_str),
+        form: args.form.map(OutputForm::as_str),
         own: args.own,
     };
     let mut request = serde_json::to_vec(&opening).map_err(|error| broken(&error.into()))?;
@@ -94,13 +94,13 @@ pub fn tail(place: &Place, args: &TailArgs) -> Result<(), Failure> {
     if args.count == Some(0) {
         return Ok(());
     }
-    let has_seq = matches!(args.form, None | Some(Form::Iep04));
+    let has_seq = matches!(args.form, None | Some(OutputForm::Iep04));
     let named = args.consumer.is_some();
-    let is_plain = args.form == Some(Form::Plain);
-    Reading { stream, named, has_seq, is_plain, printed: 0, ack: None }.run(args, &stopped)
+    let is_plain = args.form == Some(OutputForm::Plain);
+    TailReading { stream, named, has_seq, is_plain, printed: 0, ack: None }.run(args, &stopped)
 }
 
-struct Reading {
+struct TailReading {
     stream: UnixStream,
     named: bool,
     /// Lines say their seq, and are acknowledged by it; else by their number.
@@ -113,7 +113,7 @@ struct Reading {
 }
 
 /// Why there is no further line.
-enum End {
+enum TailEnd {
     Count,
     Idle,
     Closed,
@@ -121,16 +121,16 @@ enum End {
     Unread,
 }
 
-impl Reading {
+impl TailReading {
     fn run(mut self, args: &TailArgs, stopped: &AtomicBool) -> Result<(), Failure> {
         let mut reader =
             BufReader::with_capacity(256 * 1024, self.stream.try_clone().map_err(|error| broken(&error))?);
-        let mut answer = Answer::new();
+        let mut answer = CommandAnswer::new();
         let end = self.print_lines(args, &mut reader, &mut answer)?;
         match end {
-            End::Count | End::Idle | End::Unread => self.finish(reader),
-            End::Closed if stopped.load(Ordering::Relaxed) => self.finish(reader),
-            End::Closed => {
+            TailEnd::Count | TailEnd::Idle | TailEnd::Unread => self.finish(reader),
+            TailEnd::Closed if stopped.load(Ordering::Relaxed) => self.finish(reader),
+            TailEnd::Closed => {
                 Err(Failure::could_not("the node closed out.sock").hint("is it stopping? see its log"))
             }
         }
@@ -140,16 +140,16 @@ impl Reading {
         &mut self,
         args: &TailArgs,
         reader: &mut BufReader<UnixStream>,
-        answer: &mut Answer,
-    ) -> Result<End, Failure> {
+        answer: &mut CommandAnswer,
+    ) -> Result<TailEnd, Failure> {
         let mut line = Vec::new();
         let mut may_notice = self.named && args.from.is_some();
         loop {
             match read_line(reader, &mut line) {
                 Ok(true) => {}
-                Ok(false) => return Ok(End::Closed),
+                Ok(false) => return Ok(TailEnd::Closed),
                 Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
-                    return Ok(End::Idle);
+                    return Ok(TailEnd::Idle);
                 }
                 Err(error) => return Err(broken(&error)),
             }
@@ -169,12 +169,12 @@ impl Reading {
                 answer.flush()?;
                 if answer.is_closed() {
                     // What was not read is not acknowledged.
-                    return Ok(End::Unread);
+                    return Ok(TailEnd::Unread);
                 }
                 self.send_ack();
             }
             if counted {
-                return Ok(End::Count);
+                return Ok(TailEnd::Count);
             }
         }
     }
@@ -255,8 +255,8 @@ fn noticed(line: &[u8]) -> Option<String> {
 }
 
 fn refused(line: &[u8]) -> Result<(), Failure> {
-    match serde_json::from_slice::<Refused>(line) {
-        Ok(Refused { error, code, .. }) => Err(Failure::could_not(format!("{error} ({code})"))),
+    match serde_json::from_slice::<TailRefused>(line) {
+        Ok(TailRefused { error, code, .. }) => Err(Failure::could_not(format!("{error} ({code})"))),
         Err(_) => Ok(()),
     }
 }

@@ -5,15 +5,17 @@ use std::fs;
 use std::io::Read as _;
 use std::path::Path;
 
-use super::answer::Answer;
+use super::answer::CommandAnswer;
 use super::failure::Failure;
-use super::place::{Place, unexpected};
-use crate::control::{Comparison, PASSES, REQUEST_BYTES_MAX, Reply, Request, TRIAL_SCHEMA, Trial};
+use super::place::{NodeDirectory, unexpected};
+use crate::control::{
+    LineDryRun, PASSES, REQUEST_BYTES_MAX, Reply, RepublishComparison, Request, TRIAL_SCHEMA,
+};
 
 /// A peer file is sent as one line, in which some characters take several bytes.
 const FILE_BYTES_MAX: u64 = REQUEST_BYTES_MAX as u64 / 3;
 
-pub fn trial(place: &Place, file: &Path, last: u64, json: bool) -> Result<(), Failure> {
+pub fn trial(place: &NodeDirectory, file: &Path, last: u64, json: bool) -> Result<(), Failure> {
     let shown = file.display();
     let could_not = |error: std::io::Error| Failure::of_file(file, &error);
     let mut text = String::new();
@@ -27,7 +29,7 @@ pub fn trial(place: &Place, file: &Path, last: u64, json: bool) -> Result<(), Fa
         Reply::Trial(trial) => trial,
         other => return Err(unexpected(&other)),
     };
-    let mut answer = Answer::new();
+    let mut answer = CommandAnswer::new();
     if json {
         let facts = serde_json::to_value(&*trial)
             .map_err(|error| Failure::could_not(format!("bug: {error}; please report")))?;
@@ -38,8 +40,8 @@ pub fn trial(place: &Place, file: &Path, last: u64, json: bool) -> Result<(), Fa
     answer.flush()
 }
 
-fn show(trial: &Trial, answer: &mut Answer) -> Result<(), Failure> {
-    let Trial { peer, first_seq, last_seq, .. } = trial;
+fn show(trial: &LineDryRun, answer: &mut CommandAnswer) -> Result<(), Failure> {
+    let LineDryRun { peer, first_seq, last_seq, .. } = trial;
     let new = if trial.known { "" } else { ", a new peer" };
     let count = (last_seq + 1).saturating_sub(*first_seq);
     answer.line(format!("{peer}{new}: {count} events, seq {first_seq} to {last_seq}"))?;
@@ -47,8 +49,13 @@ fn show(trial: &Trial, answer: &mut Answer) -> Result<(), Failure> {
     direction("receive", "received", &trial.receive, answer)
 }
 
-fn direction(section: &str, done: &str, comparison: &Comparison, answer: &mut Answer) -> Result<(), Failure> {
-    let Comparison { now, then, changes, failures } = comparison;
+fn direction(
+    section: &str,
+    done: &str,
+    comparison: &RepublishComparison,
+    answer: &mut CommandAnswer,
+) -> Result<(), Failure> {
+    let RepublishComparison { now, then, changes, failures } = comparison;
     answer.line(format!("[{section}] {done} now {}, then {}", now.passes, then.passes))?;
     for (why, count) in &then.held {
         answer.line(format!("  held back then: {count} {why}"))?;

@@ -12,7 +12,7 @@ use super::filters::FileLists;
 use super::groups::{self, GroupFile};
 use super::node::{NodeConfig, Paths};
 use super::peer_file::PeerFile;
-use super::problem::{Fault, Problem};
+use super::problem::{ConfigFault, ConfigProblem};
 use super::reading::read_listed;
 use crate::identity::{NodeNames, PublisherName};
 use crate::limits::{LISTS_MAX, PEERS_MAX};
@@ -26,7 +26,7 @@ pub struct PeerFiles {
     /// By name; each of their members is a peer, or this node.
     pub groups: Vec<GroupFile>,
     /// For as long as they last, in the order of file and line.
-    pub problems: Vec<Problem>,
+    pub problems: Vec<ConfigProblem>,
 }
 
 /// Equal as long as no file of a directory was touched: name, inode, size and times of each.
@@ -94,7 +94,7 @@ impl PeerFiles {
             Ok(paths) => paths,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
             Err(error) => {
-                let problem = Problem::new(shown, 1, Fault::Unreadable(error.to_string()));
+                let problem = ConfigProblem::new(shown, 1, ConfigFault::Unreadable(error.to_string()));
                 return Self { problems: vec![problem], ..self.clone() };
             }
         };
@@ -165,7 +165,7 @@ struct Loading<'a> {
     own: NodeNames,
     own_key: &'a VerifyingKey,
     lists: FileLists,
-    problems: Vec<Problem>,
+    problems: Vec<ConfigProblem>,
 }
 
 impl Loading<'_> {
@@ -173,14 +173,14 @@ impl Loading<'_> {
         let mut files = Vec::with_capacity(paths.len().min(PEERS_MAX));
         if let Some(path) = paths.get(PEERS_MAX) {
             let file = shown.join(path.file_name().unwrap_or_default());
-            self.problems.push(Problem::new(&file, 1, Fault::TooMany(PEERS_MAX)));
+            self.problems.push(ConfigProblem::new(&file, 1, ConfigFault::TooMany(PEERS_MAX)));
         }
         for path in paths.iter().take(PEERS_MAX) {
             let file = shown.join(path.file_name().unwrap_or_default());
             let Some(text) = read_listed(path) else { continue };
             let parsed = match text {
                 Ok(text) => PeerFile::parse_with(&file, &text, &self.lists),
-                Err(fault) => Err(vec![Problem::new(&file, 1, fault)]),
+                Err(fault) => Err(vec![ConfigProblem::new(&file, 1, fault)]),
             };
             match parsed {
                 Ok(parsed) => files.push(parsed),
@@ -196,15 +196,15 @@ impl Loading<'_> {
     /// False, with a problem, where `file` contradicts this node or a peer that is taken already.
     fn fits(&mut self, file: &PeerFile, taken: &[PeerFile]) -> bool {
         let fault = if file.peer.key == *self.own_key {
-            Some(Fault::OwnKey)
+            Some(ConfigFault::OwnKey)
         } else if names(file).any(|name| self.own.has(name)) {
-            Some(Fault::OwnName)
+            Some(ConfigFault::OwnName)
         } else {
             taken.iter().find_map(|other| clash(file, other))
         };
         match fault {
             Some(fault) => {
-                self.problems.push(Problem::new(&file.file, file.key_line, fault));
+                self.problems.push(ConfigProblem::new(&file.file, file.key_line, fault));
                 false
             }
             None => true,
@@ -216,12 +216,12 @@ fn names(file: &PeerFile) -> impl Iterator<Item = &PublisherName> {
     std::iter::once(&file.peer.name).chain(&file.peer.aliases)
 }
 
-fn clash(file: &PeerFile, other: &PeerFile) -> Option<Fault> {
+fn clash(file: &PeerFile, other: &PeerFile) -> Option<ConfigFault> {
     if file.peer.key == other.peer.key {
-        return Some(Fault::SameKey(other.file.clone()));
+        return Some(ConfigFault::SameKey(other.file.clone()));
     }
     let shared = names(file).find(|name| names(other).any(|theirs| theirs == *name))?;
-    Some(Fault::SameName { name: shared.to_string(), file: other.file.clone() })
+    Some(ConfigFault::SameName { name: shared.to_string(), file: other.file.clone() })
 }
 
 #[cfg(test)]

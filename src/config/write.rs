@@ -121,7 +121,7 @@ pub struct NewPeer {
 
 /// What became of a peer's file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Written {
+pub enum ConfigWrite {
     Added,
     /// It was there with the same key: addresses were added, flags set, the rest kept.
     Merged,
@@ -167,14 +167,14 @@ pub fn add_peer(
     peers_dir: &Path,
     known: &[super::PeerFile],
     new: &NewPeer,
-) -> Result<(PathBuf, Written), WriteError> {
+) -> Result<(PathBuf, ConfigWrite), WriteError> {
     check_peer(peers_dir, known, &new.name, &new.key)?;
     let file = peers_dir.join(format!("{}.toml", new.name));
     files::make_dir(peers_dir, DIR_MODE)
         .map_err(|error| WriteError::Io { file: peers_dir.to_owned(), error })?;
     // Of two that add the same name at once, the second sees the file of the first, and what key it has.
     match files::create_new(&file, peer_text(new).as_bytes(), FILE_MODE) {
-        Ok(()) => return Ok((file, Written::Added)),
+        Ok(()) => return Ok((file, ConfigWrite::Added)),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         Err(error) => return Err(WriteError::Io { file, error }),
     }
@@ -184,7 +184,7 @@ pub fn add_peer(
     }
     merge(&mut document, new);
     save(&file, &document)?;
-    Ok((file, Written::Merged))
+    Ok((file, ConfigWrite::Merged))
 }
 
 fn peer_text(new: &NewPeer) -> String {

@@ -13,13 +13,13 @@ use crate::control::{
     Reloaded, Reply, Request, TraceOf, WaitingFacts, Went, parse_request,
 };
 use crate::daemon::dry_run;
-use crate::daemon::trace::{Place, trace};
+use crate::daemon::trace::{TracePlace, trace};
 use crate::envelope::Opener;
 use crate::identity::{EventId, EventKey, PublisherName};
 use crate::limits::TRACE_DEPTH_MAX;
 use crate::local::{DoorSet, EntryQuestion};
 use crate::policy::TrustList;
-use crate::protocol::io::{DialFailure, From};
+use crate::protocol::io::{DialFailure, StartPosition};
 use crate::record::{ConsumerName, Entry};
 use crate::status::incidents::Acknowledged;
 use crate::status::{HealthCode, Snapshot};
@@ -58,7 +58,7 @@ pub enum AskCommand {
     Repair { peer: PublisherName },
     AcceptClock,
     RemoveConsumer { name: ConsumerName },
-    RewindConsumer { name: ConsumerName, to: From },
+    RewindConsumer { name: ConsumerName, to: StartPosition },
     Decide { publisher: PublisherName, key: Option<EventKey>, release: bool },
 }
 
@@ -186,14 +186,14 @@ impl Control {
 
     async fn rewind_consumer(&self, name: &str, to: ConsumerPlace) -> Result<Reply, Refusal> {
         let to = match to {
-            ConsumerPlace::Earliest => From::Earliest,
-            ConsumerPlace::Now => From::Now,
-            ConsumerPlace::Seq(seq) => From::Seq(seq),
+            ConsumerPlace::Earliest => StartPosition::Earliest,
+            ConsumerPlace::Now => StartPosition::Now,
+            ConsumerPlace::Seq(seq) => StartPosition::Seq(seq),
             ConsumerPlace::Time(time) => {
                 let store = Arc::clone(&self.store);
                 let asked = tokio::task::spawn_blocking(move || store.seq_at(time)).await;
                 let seq = asked.map_err(|error| Refusal::could_not(error.to_string()))?;
-                From::Seq(seq.map_err(|error| Refusal::could_not(error.to_string()))?)
+                StartPosition::Seq(seq.map_err(|error| Refusal::could_not(error.to_string()))?)
             }
         };
         let name = consumer_name(name)?;
@@ -209,9 +209,11 @@ impl Control {
 
     async fn trace(&self, of: TraceOf, depth: u8) -> Result<Reply, Refusal> {
         let start = match &of {
-            TraceOf::Event(EventRef::Full(id)) => Place::Event(id.clone()),
-            TraceOf::Event(prefix) => Place::Event(self.find(prefix.clone()).await?.envelope.id().clone()),
-            TraceOf::Alternate(text) => Place::Opaque(text.clone()),
+            TraceOf::Event(EventRef::Full(id)) => TracePlace::Event(id.clone()),
+            TraceOf::Event(prefix) => {
+                TracePlace::Event(self.find(prefix.clone()).await?.envelope.id().clone())
+            }
+            TraceOf::Alternate(text) => TracePlace::Opaque(text.clone()),
         };
         let (store, depth) = (Arc::clone(&self.store), depth.min(TRACE_DEPTH_MAX));
         let traced = tokio::task::spawn_blocking(move || trace(&store, start, depth));

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::clock;
 use crate::config::{FileLists, NodeConfig, PeerFile, PeerFiles};
-use crate::control::{Comparison, Refusal, TRIAL_LAST_MAX, Trial};
+use crate::control::{LineDryRun, Refusal, RepublishComparison, TRIAL_LAST_MAX};
 use crate::daemon::faults::refusal;
 use crate::policy::{self, NotReceived, Peer, TrustList, Withheld};
 use crate::record::Entry;
@@ -21,7 +21,7 @@ pub fn trial(
     config: &NodeConfig,
     (file, text): (&str, &str),
     last: u64,
-) -> Result<Trial, Refusal> {
+) -> Result<LineDryRun, Refusal> {
     let lists = FileLists::new(&config.paths.lists);
     let given =
         PeerFile::parse_with(Path::new(file), text, &lists).map_err(|problems| refusal(&problems, None))?;
@@ -32,13 +32,13 @@ pub fn trial(
     let ends = store.stats().ends;
     let (first_seq, last_seq) = (ends.first_seq(), ends.last.seq);
     let from = first_seq.max((last_seq + 1).saturating_sub(last.clamp(1, TRIAL_LAST_MAX)));
-    let mut trial = Trial {
+    let mut trial = LineDryRun {
         peer: given.name.clone(),
         known: held.is_some(),
         first_seq: from,
         last_seq,
-        share: Comparison::default(),
-        receive: Comparison::default(),
+        share: RepublishComparison::default(),
+        receive: RepublishComparison::default(),
     };
     for seq in (from..=last_seq).rev() {
         let entry = store.entry(seq).map_err(|error| Refusal::could_not(error.to_string()))?;
@@ -69,7 +69,7 @@ fn cut(given: &PeerFile, held: Option<&Peer>, trust: &TrustList, config: &NodeCo
     given.pairing.pending || given.peer.is_cut() || revoked_itself()
 }
 
-fn compare(entry: &Entry, trust: &TrustList, sides: &Sides<'_>, given: &Peer, trial: &mut Trial) {
+fn compare(entry: &Entry, trust: &TrustList, sides: &Sides<'_>, given: &Peer, trial: &mut LineDryRun) {
     let (core, path) = (entry.envelope.core(), &entry.path);
     let or_cut = |cut: bool, why: Option<&'static str>| if cut { Some(CUT) } else { why };
     let held = sides.held;

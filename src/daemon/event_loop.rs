@@ -22,7 +22,7 @@ use crate::daemon::lags::Lags;
 use crate::daemon::snapshot::Identity;
 use crate::daemon::undeliverable::Undeliverable;
 use crate::daemon::whereabouts::ReadTimes;
-use crate::daemon::workers::Workers;
+use crate::daemon::workers::CheckWorkers;
 use crate::daemon::{keys, log, renamed};
 use crate::envelope::statement::claimed_publisher;
 use crate::envelope::{SignedStatement, Stated};
@@ -33,7 +33,7 @@ use crate::protocol::io::{Event, Ticket};
 use crate::protocol::view::NodeView;
 use crate::protocol::{Input, Node, Output};
 use crate::record::ConsumerName;
-use crate::status::{HealthCode, Problem};
+use crate::status::{HealthCode, ShownProblem};
 use crate::store::{Store, StoreStats};
 use crate::time::Tick;
 use crate::transport::Transport;
@@ -49,7 +49,7 @@ const CONSUMERS_EVERY_MS: u64 = 5_000;
 const PEERS_EVERY_MS: u64 = 250;
 
 /// Everything the loop hands outputs to.
-pub struct Parts {
+pub struct NodeParts {
     pub store: Arc<Store>,
     pub transport: Arc<Transport>,
     pub doors: Doors,
@@ -63,9 +63,9 @@ struct Watches {
     read_times: ReadTimes,
     health: HealthWatch,
     /// `keys/` is older than what this node has published of its keys: peers reject what is signed here.
-    keys_stale: Option<Problem>,
+    keys_stale: Option<ShownProblem>,
     /// This node has another name than when it ran last.
-    renamed: Option<Problem>,
+    renamed: Option<ShownProblem>,
     undeliverable: Undeliverable,
     lists: DoorLists,
     /// As the store gave them last: it may be busy, and the loop waits for nobody.
@@ -100,7 +100,7 @@ struct Commands {
 
 pub struct EventLoop {
     pub node: Node,
-    pub parts: Parts,
+    pub parts: NodeParts,
     pub files: Files,
     pub identity: Identity,
     chronicle: Chronicle,
@@ -109,13 +109,13 @@ pub struct EventLoop {
     frames: FrameDump,
     /// Publishers whose statement was learnt a moment ago.
     keys_changed: Vec<PublisherName>,
-    workers: Workers,
+    workers: CheckWorkers,
     /// Look-ups that were handed to the store's thread; the core takes their answers in the order asked.
     looking_up: usize,
 }
 
 impl EventLoop {
-    pub fn new(node: Node, parts: Parts, files: Files, identity: Identity) -> Self {
+    pub fn new(node: Node, parts: NodeParts, files: Files, identity: Identity) -> Self {
         let watches = Watches::open(&files, &identity, parts.store.stats());
         Self {
             node,
@@ -128,7 +128,7 @@ impl EventLoop {
             commands: Commands { next: 1 << 63, waiting: BTreeMap::new() },
             frames: FrameDump::from_env(),
             keys_changed: Vec::new(),
-            workers: Workers::default(),
+            workers: CheckWorkers::default(),
             looking_up: 0,
         }
     }
@@ -221,7 +221,7 @@ impl EventLoop {
         keys::write_down(self.files.config.paths.state.clone(), stated, clock::now().wall);
         if changed.contains(&self.identity.name) {
             let newest = Keyring::load(&self.files.config.paths.keys).and_then(|k| self.check_newest(&k));
-            self.watches.keys_stale = newest.err().map(|error| Problem {
+            self.watches.keys_stale = newest.err().map(|error| ShownProblem {
                 at: clock::now().wall,
                 what: format!("{error}: peers reject what is signed here"),
                 hint: error.hint(),

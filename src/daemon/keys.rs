@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 use ed25519_dalek::VerifyingKey;
 
-use crate::audit::{self, Decision, What};
+use crate::audit::{self, AuditDecision, AuditedAction};
 use crate::envelope::statement::claimed_publisher;
 use crate::envelope::{SignedStatement, Stated, StatementBook};
 use crate::files;
@@ -41,10 +41,10 @@ fn write_one(state: &Path, stated: &Stated, at: Timestamp) -> std::io::Result<()
         copy(state, &format!("{}.before.cose", before.statement().publisher), before)?;
     }
     if copy(state, &format!("{}.cose", latest.publisher), stated.latest())? {
-        let what = if latest.revoked { What::KeyRevoked } else { What::KeysChanged };
+        let what = if latest.revoked { AuditedAction::KeyRevoked } else { AuditedAction::KeysChanged };
         let how = format!("serial {}, {} keys", latest.serial, latest.keys.len());
         let peer = Some(&latest.publisher);
-        audit::append(state, &Decision { at, what, who: "node".to_owned(), peer, how: &how })?;
+        audit::append(state, &AuditDecision { at, what, who: "node".to_owned(), peer, how: &how })?;
     }
     Ok(())
 }

@@ -50,7 +50,7 @@ struct Causes(BTreeMap<String, Cause>);
 
 impl Causes {
     /// May this line be written now?
-    fn admits(&mut self, line: Line, level: Level, now: Tick) -> bool {
+    fn admits(&mut self, line: LogLine, level: Level, now: Tick) -> bool {
         let at_once = if level == Level::INFO { INFORMING_AT_ONCE } else { 1 };
         let key = cause_of(&line.text);
         if let Some(cause) = self.0.get_mut(&key)
@@ -123,26 +123,26 @@ impl<S: Subscriber> Layer<S> for Repeats {
         if [SUMMARY, HEALTH_LINES].contains(&event.metadata().target()) || level > Level::INFO {
             return true;
         }
-        let mut line = Line::default();
+        let mut line = LogLine::default();
         event.record(&mut line);
         self.causes().admits(line, level, clock::now().tick)
     }
 }
 
-struct Line {
+struct LogLine {
     /// Fields included.
     text: String,
     /// How many it stands for.
     times: u64,
 }
 
-impl Default for Line {
+impl Default for LogLine {
     fn default() -> Self {
         Self { text: String::new(), times: 1 }
     }
 }
 
-impl Visit for Line {
+impl Visit for LogLine {
     fn record_str(&mut self, field: &Field, value: &str) {
         self.record_debug(field, &format_args!("{value}"));
     }
@@ -205,8 +205,8 @@ mod tests {
 
     use super::*;
 
-    fn line(text: impl Into<String>) -> Line {
-        Line { text: text.into(), times: 1 }
+    fn line(text: impl Into<String>) -> LogLine {
+        LogLine { text: text.into(), times: 1 }
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::clock;
 use crate::config::{ConfigErrors, FileLists, Fingerprint, NodeConfig, Paths, PeerFiles};
 use crate::daemon::control::{Ask, Control};
 use crate::daemon::doors::{door_setups, journal_questions, socket_door};
-use crate::daemon::event_loop::{EventLoop, Files, InForce, Parts, reachable};
+use crate::daemon::event_loop::{EventLoop, Files, InForce, NodeParts, reachable};
 use crate::daemon::rules_log::RulesLog;
 use crate::daemon::snapshot::Identity;
 use crate::daemon::{keys, log, spoken};
@@ -24,14 +24,16 @@ use crate::envelope::{Opener, Signer, Stated};
 use crate::files;
 use crate::keyring::{Keyring, KeyringError};
 use crate::limits::{DAY_MS, SEEN_BEYOND_JOURNAL_MS};
-use crate::local::{Behind, ControlHandler, Doors, JournalQuestions, LocalError, Opening, Places};
+use crate::local::{
+    ControlHandler, DoorPlaces, DoorServices, Doors, EnvelopeOpening, JournalQuestions, LocalError,
+};
 use crate::ownership;
 use crate::policy::TrustList;
 use crate::protocol::io::{Event, LossCause};
-use crate::protocol::{Bounds, Input, Node, NodeConfig as CoreConfig, Rules};
+use crate::protocol::{Bounds, CoreConfig, Input, Node, Rules};
 use crate::record::ConsumerName;
 use crate::store::file_disk::free_inodes_of;
-use crate::store::{EngineConfig, Opened, Problem, Store, StoreDirs, StoreError};
+use crate::store::{EngineConfig, Store, StoreDirs, StoreError, StoreOpening, StoreProblem};
 use crate::transport::{Transport, TransportConfig, TransportError};
 
 /// Inputs that wait for the core. Whoever sends them waits while it is full.
@@ -204,7 +206,7 @@ async fn serve(config: NodeConfig) -> Result<(), StartError> {
     let control: ControlHandler =
         Arc::new(move |line, account| Box::pin(control.clone().answer(line, account)));
     let journal = journal_questions(&store, opened.ends.log_id);
-    let in_use = InUse { keyring: &keyring, signer: Arc::clone(&signer), opener: Arc::clone(&opener) };
+    let in_use = KeysInUse { keyring: &keyring, signer: Arc::clone(&signer), opener: Arc::clone(&opener) };
     let doors = open_doors(&config, in_use, &trust_in_force, control, inputs.clone(), journal)?;
     let mut node = Node::new(core_config(&config), trust, opened.ledger, opened.ends, clock::now());
     node.handle_input(Input::Broken(opened.lacks), clock::now());
@@ -224,7 +226,7 @@ async fn serve(config: NodeConfig) -> Result<(), StartError> {
         InForce { trust: trust_in_force, signer, opener, fingerprint },
         rules,
     );
-    let parts = Parts { store, transport, doors, inputs };
+    let parts = NodeParts { store, transport, doors, inputs };
     let mut event_loop = EventLoop::new(node, parts, files, identity);
     report_start(&mut event_loop, &opened.problems, opened.missing);
     stop_on_signal(asks);
@@ -259,7 +261,7 @@ fn tell_start(event_loop: &EventLoop, listening: &[String], last_seq: u64) {
 /// Logs what the store found when it was opened.
 fn report_start(
     event_loop: &mut EventLoop,
-    problems: &[Problem],
+    problems: &[StoreProblem],
     missing: Vec<(ConsumerName, u64, LossCause)>,
 ) {
     problems.iter().for_each(|problem| tracing::warn!("{problem}"));
@@ -269,7 +271,7 @@ fn report_start(
 }
 
 /// The keys that the doors work with, and that a rotation replaces.
-struct InUse<'a> {
+struct KeysInUse<'a> {
     keyring: &'a Keyring,
     signer: Arc<Signer>,
     opener: Arc<Opener>,
@@ -277,14 +279,14 @@ struct InUse<'a> {
 
 fn open_doors(
     config: &NodeConfig,
-    keys: InUse<'_>,
+    keys: KeysInUse<'_>,
     trust: &Arc<ArcSwap<TrustList>>,
     control: ControlHandler,
     inputs: mpsc::Sender<Input>,
     journal: Arc<JournalQuestions>,
 ) -> Result<Doors, LocalError> {
     let lists = config.paths.lists.clone();
-    let behind = Behind {
+    let behind = DoorServices {
         inputs,
         now: clock::now,
         trust: Arc::clone(trust),
@@ -293,14 +295,17 @@ fn open_doors(
         door: socket_door(config),
         control,
         journal,
-        opening: Arc::new(Opening::new(keys.opener, clock::now)),
+        opening: Arc::new(EnvelopeOpening::new(keys.opener, clock::now)),
         doors: door_setups(config),
         lists: Arc::new(move || Box::new(FileLists::new(&lists))),
     };
-    Doors::start(&Places { run: config.paths.run.clone(), group: config.socket_group.clone() }, behind)
+    Doors::start(&DoorPlaces { run: config.paths.run.clone(), group: config.socket_group.clone() }, behind)
 }
 
-async fn open_store(config: &NodeConfig, inputs: mpsc::Sender<Input>) -> Result<(Store, Opened), StoreError> {
+async fn open_store(
+    config: &NodeConfig,
+    inputs: mpsc::Sender<Input>,
+) -> Result<(Store, StoreOpening), StoreError> {
     let dirs = StoreDirs {
         journal: config.paths.journal(),
         seen: config.paths.seen(),
@@ -377,8 +382,8 @@ fn stop_on_signal(asks: mpsc::Sender<Ask>) {
     });
 }
 
-async fn stop(parts: Parts) {
-    let Parts { store, transport, doors, .. } = parts;
+async fn stop(parts: NodeParts) {
+    let NodeParts { store, transport, doors, .. } = parts;
     doors.stop();
     doors.stopped(STOP_PATIENCE).await;
     drop(doors);

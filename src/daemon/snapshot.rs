@@ -12,8 +12,9 @@ use crate::protocol::failing::Failing;
 use crate::protocol::link::ContactState;
 use crate::protocol::view::{ConsumerView, NodeView, PeerView};
 use crate::status::{
-    CannotOpen, Clock, Consumer, Disk, Door, DoorWay, Equivocation, FilterFailing, HealthCode, Journal,
-    NotDeliverable, Peer, PeerState, Problem, Received, STATUS_SCHEMA, Seen, Sent, Snapshot, Stranger,
+    CannotOpen, Clock, Consumer, DiskStatus, DoorStatus, DoorWay, Equivocation, FilterFailing, HealthCode,
+    JournalStatus, NotDeliverable, PeerState, PeerStatus, Received, STATUS_SCHEMA, Seen, Sent, ShownProblem,
+    Snapshot, StrangerStatus,
 };
 use crate::store::{self, StoreStats};
 use crate::time::{Now, Timestamp};
@@ -45,7 +46,7 @@ impl Identity {
 
 /// What the doors to the pipeline know.
 pub struct DoorFacts {
-    pub doors: Vec<Door>,
+    pub doors: Vec<DoorStatus>,
     /// What is wrong with files that doors read while they run.
     pub files: Vec<String>,
     /// Doors that could not be opened as the file says.
@@ -53,25 +54,25 @@ pub struct DoorFacts {
     pub cannot_open: Option<CannotOpen>,
 }
 
-pub struct Facts<'a> {
+pub struct SnapshotFacts<'a> {
     pub identity: &'a Identity,
     pub view: NodeView,
     pub stats: StoreStats,
     pub strangers: Vec<transport::Stranger>,
     pub files: &'a PeerFiles,
     /// What is wrong with `intelmesh.toml`.
-    pub node_file: &'a [config::Problem],
+    pub node_file: &'a [config::ConfigProblem],
     pub chronicle: &'a Chronicle,
     pub doors: DoorFacts,
     /// What lasts and is known to the loop alone.
-    pub lasting: Vec<Problem>,
+    pub lasting: Vec<ShownProblem>,
     pub not_deliverable: Option<NotDeliverable>,
     pub now: Now,
 }
 
 /// Everything but `health`, which is judged from it. `lags` were observed a moment ago.
-pub fn snapshot(facts: Facts<'_>, lags: &Lags) -> Snapshot {
-    let Facts { identity, view, stats, strangers, files, node_file, chronicle, doors, .. } = facts;
+pub fn snapshot(facts: SnapshotFacts<'_>, lags: &Lags) -> Snapshot {
+    let SnapshotFacts { identity, view, stats, strangers, files, node_file, chronicle, doors, .. } = facts;
     let DoorFacts { doors, files: door_files, failures, cannot_open } = doors;
     let now = facts.now;
     let peers = view.peers.iter().map(|peer| self::peer(peer, &view, files, chronicle, lags, now)).collect();
@@ -88,11 +89,11 @@ pub fn snapshot(facts: Facts<'_>, lags: &Lags) -> Snapshot {
     });
     let store_problems = stats.problems.iter().map(|problem| {
         // Damage lasts until the operator moved the file; the rest was mended and is only told.
-        let is_damage = matches!(problem, store::Problem::DamagedSegment(_));
+        let is_damage = matches!(problem, store::StoreProblem::DamagedSegment(_));
         let code = is_damage.then_some(HealthCode::ConfigBad);
         // `intelmesh check` does not read the journal.
         let hint = is_damage.then(|| "see \"A damaged journal\" in OPERATING.md".to_owned());
-        Problem { at: identity.started.wall, what: problem.to_string(), hint, code }
+        ShownProblem { at: identity.started.wall, what: problem.to_string(), hint, code }
     });
     let lasting =
         file_problems.chain(facts.lasting).chain(door_problems).chain(failures).chain(store_problems);
@@ -110,7 +111,7 @@ pub fn snapshot(facts: Facts<'_>, lags: &Lags) -> Snapshot {
         clock: clock(&view, now),
         journal: journal(&view, &stats, identity),
         seen: Seen { ids: stats.seen_ids, floor: view.floor, bytes: stats.seen_bytes },
-        disk: Some(Disk {
+        disk: Some(DiskStatus {
             free_bytes: stats.free_bytes,
             free_inodes: stats.free_inodes,
             full: view.disk_full,
@@ -133,10 +134,10 @@ fn clock(view: &NodeView, now: Now) -> Clock {
     Clock { ok: !off, wall: off.then_some(now.wall), steady: off.then_some(view.steady) }
 }
 
-fn journal(view: &NodeView, stats: &StoreStats, identity: &Identity) -> Journal {
+fn journal(view: &NodeView, stats: &StoreStats, identity: &Identity) -> JournalStatus {
     let ends = &view.ends;
     let held = ends.first_seq() <= ends.last.seq;
-    Journal {
+    JournalStatus {
         log_id: ends.log_id.to_string(),
         first_seq: ends.first_seq(),
         last_seq: ends.last.seq,
@@ -154,13 +155,13 @@ fn peer(
     chronicle: &Chronicle,
     lags: &Lags,
     now: Now,
-) -> Peer {
+) -> PeerStatus {
     let file = files.peer(&peer.name);
     let (connected, since, address) = match &peer.contact {
         ContactState::Up { since, address } => (true, *since, Some(address.clone())),
         ContactState::Down { since } | ContactState::Dialing { since } => (false, *since, None),
     };
-    Peer {
+    PeerStatus {
         name: peer.name.clone(),
         state: match file.is_some_and(|file| file.peer.paused) {
             _ if peer.revoked => PeerState::Revoked,
@@ -237,7 +238,7 @@ fn filter_failing(failing: &Failing) -> Option<FilterFailing> {
     Some(FilterFailing { count: failing.count, last: *last, what, hint })
 }
 
-fn consumer(at: &ConsumerView, chronicle: &Chronicle, doors: &[Door], lags: &Lags) -> Consumer {
+fn consumer(at: &ConsumerView, chronicle: &Chronicle, doors: &[DoorStatus], lags: &Lags) -> Consumer {
     // The core always has the consumer of a door open: whether somebody is there, the door knows.
     let door = doors.iter().find_map(|door| match &door.way {
         DoorWay::Consumer(state) if door.name == at.name.as_str() => Some(state),
@@ -259,8 +260,13 @@ fn is_peer(files: &PeerFiles, knocked: &transport::Stranger) -> bool {
     files.trusted().any(|file| public_key_text(&file.peer.key) == knocked.key)
 }
 
-fn stranger(stranger: transport::Stranger) -> Stranger {
-    Stranger { key: stranger.key, address: stranger.address, count: stranger.count, last: stranger.last }
+fn stranger(stranger: transport::Stranger) -> StrangerStatus {
+    StrangerStatus {
+        key: stranger.key,
+        address: stranger.address,
+        count: stranger.count,
+        last: stranger.last,
+    }
 }
 
 fn equivocations(view: &NodeView, chronicle: &Chronicle) -> Vec<Equivocation> {

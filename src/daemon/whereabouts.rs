@@ -4,11 +4,11 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::config::PeerFile;
-use crate::config::doors::ConsumerDoor;
+use crate::config::doors::ConsumerDoorSettings;
 use crate::control::Went;
 use crate::daemon::rules_log::{RulesLog, RulesThen};
 use crate::daemon::verdict_words::words;
-use crate::explain::{self, Explanation, Outcome};
+use crate::explain::{self, Explanation, RuleOutcome};
 use crate::identity::{NodeNames, PublisherName};
 use crate::policy::TrustList;
 use crate::protocol::sent::Exception;
@@ -80,7 +80,7 @@ pub struct Sources<'a> {
     pub files: &'a [PeerFile],
     pub own: NodeNames,
     /// Of `intelmesh.toml`.
-    pub doors: &'a [ConsumerDoor],
+    pub doors: &'a [ConsumerDoorSettings],
     pub trust: &'a TrustList,
     pub times: &'a ReadTimes,
     pub rules: &'a RulesLog,
@@ -112,7 +112,7 @@ fn peer(entry: &Entry, file: &PeerFile, sources: &Sources<'_>) -> Went {
         let file = explain::standing(file, sources.trust);
         let explained = explained(entry, &file, sources.now, sources);
         (went.state, went.why) = match explained.outcome {
-            Outcome::Shared => ("not_yet".to_owned(), Some(waits(live, entry.seq))),
+            RuleOutcome::Shared => ("not_yet".to_owned(), Some(waits(live, entry.seq))),
             outcome => (outcome.as_str().to_owned(), explained.reason),
         };
         (went.rule, went.remedy) = (Some(explained.rule), explained.remedy);
@@ -180,7 +180,7 @@ fn decided(went: &mut Went, entry: &Entry, file: &PeerFile, live: &PeerView, sou
     };
     let explained = explained(entry, &explain::while_connected(&file), at, sources);
     let asked_filter = match explained.outcome {
-        Outcome::Shared => file.peer.share.filter.is_some(),
+        RuleOutcome::Shared => file.peer.share.filter.is_some(),
         _ => explained.reason.as_deref().is_some_and(|reason| reason.starts_with("filter")),
     };
     (went.state, went.why) = match explained.outcome {
@@ -188,8 +188,8 @@ fn decided(went: &mut Went, entry: &Entry, file: &PeerFile, live: &PeerView, sou
             "passed".to_owned(),
             Some("shared or withheld: the lists that the filter reads said something else then".to_owned()),
         ),
-        Outcome::Shared if exceptions.knows(entry.seq) => ("acknowledged".to_owned(), None),
-        Outcome::Shared => ("acknowledged".to_owned(), Some(NOT_KNOWN.to_owned())),
+        RuleOutcome::Shared if exceptions.knows(entry.seq) => ("acknowledged".to_owned(), None),
+        RuleOutcome::Shared => ("acknowledged".to_owned(), Some(NOT_KNOWN.to_owned())),
         outcome => (outcome.as_str().to_owned(), explained.reason),
     };
     (went.rule, went.remedy) = (Some(explained.rule), explained.remedy);

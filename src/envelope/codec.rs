@@ -10,7 +10,7 @@ use thiserror::Error;
 
 use super::core_fields;
 use super::{Core, Envelope, UnverifiedEnvelope};
-use crate::cbor::{self, CborError, Major, Reader};
+use crate::cbor::{self, CborError, CborReader, Major};
 use crate::identity::{CoreDigest, KEY_ID_BYTES_MAX, KeyId};
 use crate::limits::{ENVELOPE_BYTES_MAX, UNPROTECTED_BYTES_MAX};
 
@@ -111,7 +111,7 @@ impl UnverifiedEnvelope {
         if bytes.len() > ENVELOPE_BYTES_MAX {
             return Err(CodecError::TooLarge(bytes.len()));
         }
-        let parts = Parts::read(&bytes)?;
+        let parts = EnvelopeParts::read(&bytes)?;
         let core = core_fields::decode(&bytes.slice_ref(parts.payload))?;
         // PROTOCOL.md §2.3: the second net, under the strict reader: what says the same in another way
         // (a name with `_`) is refused here too.
@@ -133,11 +133,11 @@ impl UnverifiedEnvelope {
 /// # Errors
 /// [`CodecError`].
 pub fn names_others(bytes: &[u8]) -> Result<bool, CodecError> {
-    core_fields::names_others(Parts::read(bytes)?.payload)
+    core_fields::names_others(EnvelopeParts::read(bytes)?.payload)
 }
 
 /// A COSE_Sign1 taken apart.
-pub(super) struct Parts<'a> {
+pub(super) struct EnvelopeParts<'a> {
     pub protected: &'a [u8],
     pub key_id: KeyId,
     /// One map, whose labels and size have been checked. Nobody vouches for it.
@@ -146,9 +146,9 @@ pub(super) struct Parts<'a> {
     pub signature: [u8; SIGNATURE_BYTES],
 }
 
-impl<'a> Parts<'a> {
+impl<'a> EnvelopeParts<'a> {
     pub fn read(bytes: &'a [u8]) -> Result<Self, CodecError> {
-        let mut reader = Reader::of_one_item(bytes)?;
+        let mut reader = CborReader::of_one_item(bytes)?;
         if reader.peek()? != Major::Tag || reader.tag()? != TAG_SIGN1 {
             return Err(CodecError::NotSign1);
         }
@@ -166,7 +166,7 @@ impl<'a> Parts<'a> {
 }
 
 /// Passes over the unprotected header of an item whose form has been checked, and returns its bytes.
-fn read_unprotected<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8], CodecError> {
+fn read_unprotected<'a>(reader: &mut CborReader<'a>) -> Result<&'a [u8], CodecError> {
     if reader.peek()? != Major::Map {
         return Err(CodecError::NotSign1);
     }
@@ -186,7 +186,7 @@ fn read_unprotected<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8], CodecError>
 }
 
 fn read_protected(bytes: &[u8]) -> Result<KeyId, CodecError> {
-    let mut reader = Reader::of_one_item(bytes)?;
+    let mut reader = CborReader::of_one_item(bytes)?;
     let fault = |_| CodecError::ProtectedHeader;
     if reader.map().map_err(fault)? != 2 || reader.integer().map_err(fault)? != 1 {
         return Err(CodecError::ProtectedHeader);

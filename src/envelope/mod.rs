@@ -19,7 +19,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use ed25519_dalek::VerifyingKey;
 
-use crate::event::Format;
+use crate::event::EventFormat;
 use crate::identity::{CoreDigest, EventId, EventKey, KeyId, PublisherName};
 use crate::link::Link;
 use crate::time::Timestamp;
@@ -73,7 +73,7 @@ pub struct Core {
     /// After it neither shared nor handed off.
     pub expires: Option<Timestamp>,
     pub event_type: EventType,
-    pub format: Format,
+    pub format: EventFormat,
     pub tlp: Tlp,
     /// Empty: whoever policy allows. It narrows, never widens.
     pub to: Vec<PublisherName>,
@@ -119,7 +119,7 @@ impl Body {
 
 /// What was inside a sealed body: the payload, and with it the fields that would tell of its content.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Opened {
+pub struct OpenedBody {
     pub payload: Bytes,
     pub ext: Option<Bytes>,
     pub links: Vec<Link>,

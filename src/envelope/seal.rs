@@ -19,7 +19,7 @@ use x25519_dalek::{PublicKey, StaticSecret};
 use zeroize::Zeroizing;
 
 use super::content::BodyIdSecret;
-use super::{Body, CodecError, Core, Envelope, Extensions, Opened, core_fields};
+use super::{Body, CodecError, Core, Envelope, Extensions, OpenedBody, core_fields};
 use crate::cbor;
 use crate::event::BodyError;
 use crate::identity::{KEY_ID_BYTES_MAX, KeyId, NodeNames};
@@ -125,7 +125,7 @@ pub fn seal(
         Body::Plain(payload) => payload.clone(),
         Body::Sealed(_) => return Err(SealError::Twice),
     };
-    let opened = Opened {
+    let opened = OpenedBody {
         payload,
         ext: core.ext.take(),
         links: std::mem::take(&mut core.links),
@@ -233,7 +233,7 @@ impl Opener {
     ///
     /// # Errors
     /// [`OpenError`]; the envelope is as good as before to everybody else.
-    pub fn open(&self, envelope: &Envelope) -> Result<Opened, OpenError> {
+    pub fn open(&self, envelope: &Envelope) -> Result<OpenedBody, OpenError> {
         let core = envelope.core();
         let Body::Sealed(item) = &core.body else { return Err(OpenError::NotSealed) };
         let sealed = Sealed::read(item)?;

@@ -30,7 +30,7 @@ pub enum JsonError {
 
 /// What a value is, by its first byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum JsonKind {
     Object,
     Array,
     String,
@@ -40,19 +40,19 @@ pub enum Kind {
 
 /// One member of an object: its unescaped key, where key and value stand in the text, and what the value is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Member<'a> {
+pub struct JsonMember<'a> {
     pub key: Cow<'a, str>,
     pub key_at: Range<usize>,
     pub value_at: Range<usize>,
-    pub kind: Kind,
+    pub kind: JsonKind,
 }
 
 /// What a scan found.
 #[derive(Clone, Debug)]
-pub struct Scan<'a> {
+pub struct JsonScan<'a> {
     /// The members of the text's top-level object, in order; empty for another value.
-    pub members: Vec<Member<'a>>,
-    pub kind: Kind,
+    pub members: Vec<JsonMember<'a>>,
+    pub kind: JsonKind,
     /// Where the value stands, without the white space around it.
     pub value_at: Range<usize>,
     /// Levels of objects and arrays.
@@ -63,7 +63,7 @@ pub struct Scan<'a> {
 ///
 /// # Errors
 /// The first [`JsonError`] in it.
-pub fn scan(text: &[u8], depth_max: usize) -> Result<Scan<'_>, JsonError> {
+pub fn scan(text: &[u8], depth_max: usize) -> Result<JsonScan<'_>, JsonError> {
     let text = std::str::from_utf8(text).map_err(|fault| JsonError::NotUtf8(fault.valid_up_to()))?;
     let mut scanner = Scanner { text, at: 0, depth_max, deepest: 0, keys: Vec::new(), members: Vec::new() };
     scanner.space();
@@ -74,7 +74,7 @@ pub fn scan(text: &[u8], depth_max: usize) -> Result<Scan<'_>, JsonError> {
     if scanner.at != text.len() {
         return Err(JsonError::Syntax(scanner.at));
     }
-    Ok(Scan { members: scanner.members, kind, value_at: start..end, depth: scanner.deepest })
+    Ok(JsonScan { members: scanner.members, kind, value_at: start..end, depth: scanner.deepest })
 }
 
 struct Scanner<'a> {
@@ -84,7 +84,7 @@ struct Scanner<'a> {
     deepest: usize,
     /// Keys of all open objects below the top-level one; each object's begin where it was entered.
     keys: Vec<Cow<'a, str>>,
-    members: Vec<Member<'a>>,
+    members: Vec<JsonMember<'a>>,
 }
 
 impl<'a> Scanner<'a> {
@@ -104,13 +104,13 @@ impl<'a> Scanner<'a> {
         here
     }
 
-    fn value(&mut self, depth: usize) -> Result<Kind, JsonError> {
+    fn value(&mut self, depth: usize) -> Result<JsonKind, JsonError> {
         match self.peek() {
-            Some(b'{') => self.object(depth).map(|()| Kind::Object),
-            Some(b'[') => self.array(depth).map(|()| Kind::Array),
-            Some(b'"') => self.string().map(|_| Kind::String),
-            Some(b'-' | b'0'..=b'9') => self.number().map(|()| Kind::Number),
-            _ => self.literal().map(|()| Kind::Literal),
+            Some(b'{') => self.object(depth).map(|()| JsonKind::Object),
+            Some(b'[') => self.array(depth).map(|()| JsonKind::Array),
+            Some(b'"') => self.string().map(|_| JsonKind::String),
+            Some(b'-' | b'0'..=b'9') => self.number().map(|()| JsonKind::Number),
+            _ => self.literal().map(|()| JsonKind::Literal),
         }
     }
 
@@ -144,7 +144,7 @@ impl<'a> Scanner<'a> {
             }
             let kind = self.value(depth + 1)?;
             if top {
-                self.members.push(Member { key, key_at, value_at: start..self.at, kind });
+                self.members.push(JsonMember { key, key_at, value_at: start..self.at, kind });
             }
             self.space();
             if self.passes(b'}') {

@@ -12,16 +12,16 @@ use super::{create_new, dir_of, sync_names};
 use crate::ownership;
 
 /// What appending needs of a file.
-pub trait Appended: Write {
+pub trait AppendedLine: Write {
     /// # Errors
     /// What the file system says, here and below.
     fn cut(&self, bytes: u64) -> io::Result<()>;
     /// # Errors
-    /// As [`Appended::cut`].
+    /// As [`AppendedLine::cut`].
     fn sync(&self) -> io::Result<()>;
 }
 
-impl Appended for File {
+impl AppendedLine for File {
     fn cut(&self, bytes: u64) -> io::Result<()> {
         self.set_len(bytes)
     }
@@ -36,7 +36,7 @@ impl Appended for File {
 /// # Errors
 /// What the file system says.
 pub fn append_whole(
-    file: &mut impl Appended,
+    file: &mut impl AppendedLine,
     whole: u64,
     line: &[u8],
     sync_name: impl FnOnce() -> io::Result<()>,

@@ -78,7 +78,7 @@ pub fn record(run: impl FnOnce()) -> Vec<Op> {
 type Id = usize;
 
 #[derive(Clone, Debug, Default)]
-struct Node {
+struct RecordedNode {
     /// Bytes, or names: of which kind it is, its use says.
     bytes: Vec<u8>,
     names: BTreeMap<String, Id>,
@@ -86,7 +86,7 @@ struct Node {
 }
 
 #[derive(Clone, Debug)]
-enum Unsynced {
+enum UnsyncedOps {
     Write(Id, u64, Vec<u8>),
     Length(Id, u64),
     Named(Id, String, Id),
@@ -98,9 +98,9 @@ enum Unsynced {
 #[derive(Clone, Debug)]
 pub struct Volume {
     root: PathBuf,
-    now: Vec<Node>,
-    disk: Vec<Node>,
-    unsynced: Vec<Unsynced>,
+    now: Vec<RecordedNode>,
+    disk: Vec<RecordedNode>,
+    unsynced: Vec<UnsyncedOps>,
 }
 
 /// The files of one image, by path below the root; a directory ends in `/`.
@@ -108,7 +108,7 @@ pub type Image = BTreeMap<String, Vec<u8>>;
 
 impl Volume {
     pub fn new(root: &Path) -> Self {
-        let dir = Node { is_dir: true, ..Node::default() };
+        let dir = RecordedNode { is_dir: true, ..RecordedNode::default() };
         Self { root: root.to_owned(), now: vec![dir.clone()], disk: vec![dir], unsynced: Vec::new() }
     }
 
@@ -130,10 +130,10 @@ impl Volume {
     fn add(&mut self, path: &Path, is_dir: bool) {
         let Some((dir, name)) = self.place(path) else { return };
         let id = self.now.len();
-        self.now.push(Node { is_dir, ..Node::default() });
-        self.disk.push(Node { is_dir, ..Node::default() });
+        self.now.push(RecordedNode { is_dir, ..RecordedNode::default() });
+        self.disk.push(RecordedNode { is_dir, ..RecordedNode::default() });
         self.now[dir].names.insert(name.clone(), id);
-        self.unsynced.push(Unsynced::Named(dir, name, id));
+        self.unsynced.push(UnsyncedOps::Named(dir, name, id));
     }
 
     pub fn apply(&mut self, op: &Op) {
@@ -151,24 +151,24 @@ impl Volume {
             Op::Write(path, at, bytes) => {
                 let Some(id) = self.find(path) else { return };
                 overlay(&mut self.now[id].bytes, *at, bytes);
-                self.unsynced.push(Unsynced::Write(id, *at, bytes.clone()));
+                self.unsynced.push(UnsyncedOps::Write(id, *at, bytes.clone()));
             }
             Op::Length(path, length) => {
                 let Some(id) = self.find(path) else { return };
                 self.now[id].bytes.resize(*length as usize, 0);
-                self.unsynced.push(Unsynced::Length(id, *length));
+                self.unsynced.push(UnsyncedOps::Length(id, *length));
             }
             Op::SyncBytes(path) => {
                 let Some(id) = self.find(path) else { return };
                 self.settle(
-                    |change| matches!(change, Unsynced::Write(of, ..) | Unsynced::Length(of, _) if *of == id),
+                    |change| matches!(change, UnsyncedOps::Write(of, ..) | UnsyncedOps::Length(of, _) if *of == id),
                 );
             }
             Op::SyncNames(path) => {
                 let Some(dir) = self.find(path) else { return };
                 self.settle(|change| match change {
-                    Unsynced::Named(of, ..) | Unsynced::Unnamed(of, _) => *of == dir,
-                    Unsynced::Moved { from, to, .. } => from.0 == dir || to.0 == dir,
+                    UnsyncedOps::Named(of, ..) | UnsyncedOps::Unnamed(of, _) => *of == dir,
+                    UnsyncedOps::Moved { from, to, .. } => from.0 == dir || to.0 == dir,
                     _ => false,
                 });
             }
@@ -176,19 +176,19 @@ impl Volume {
                 let (Some(from), Some(to)) = (self.place(from), self.place(to)) else { return };
                 let Some(id) = self.now[from.0].names.remove(&from.1) else { return };
                 self.now[to.0].names.insert(to.1.clone(), id);
-                self.unsynced.push(Unsynced::Moved { from, to, id });
+                self.unsynced.push(UnsyncedOps::Moved { from, to, id });
             }
             Op::Remove(path) | Op::RemoveTree(path) => {
                 let Some((dir, name)) = self.place(path) else { return };
                 if self.now[dir].names.remove(&name).is_some() {
-                    self.unsynced.push(Unsynced::Unnamed(dir, name));
+                    self.unsynced.push(UnsyncedOps::Unnamed(dir, name));
                 }
             }
             Op::Foreign(_) | Op::Told(_) => {}
         }
     }
 
-    fn settle(&mut self, of: impl Fn(&Unsynced) -> bool) {
+    fn settle(&mut self, of: impl Fn(&UnsyncedOps) -> bool) {
         for change in self.unsynced.extract_if(.., |change| of(change)).collect::<Vec<_>>() {
             reach(&mut self.disk, &change, usize::MAX);
         }
@@ -217,13 +217,15 @@ fn overlay(file: &mut Vec<u8>, at: u64, bytes: &[u8]) {
     file[at..end].copy_from_slice(bytes);
 }
 
-fn reach(disk: &mut [Node], change: &Unsynced, keep: usize) {
+fn reach(disk: &mut [RecordedNode], change: &UnsyncedOps, keep: usize) {
     match change {
-        Unsynced::Write(id, at, bytes) => overlay(&mut disk[*id].bytes, *at, &bytes[..keep.min(bytes.len())]),
-        Unsynced::Length(id, length) => disk[*id].bytes.resize(*length as usize, 0),
-        Unsynced::Named(dir, name, id) => drop(disk[*dir].names.insert(name.clone(), *id)),
-        Unsynced::Unnamed(dir, name) => drop(disk[*dir].names.remove(name)),
-        Unsynced::Moved { from, to, id } => {
+        UnsyncedOps::Write(id, at, bytes) => {
+            overlay(&mut disk[*id].bytes, *at, &bytes[..keep.min(bytes.len())])
+        }
+        UnsyncedOps::Length(id, length) => disk[*id].bytes.resize(*length as usize, 0),
+        UnsyncedOps::Named(dir, name, id) => drop(disk[*dir].names.insert(name.clone(), *id)),
+        UnsyncedOps::Unnamed(dir, name) => drop(disk[*dir].names.remove(name)),
+        UnsyncedOps::Moved { from, to, id } => {
             if disk[from.0].names.get(&from.1) == Some(id) {
                 disk[from.0].names.remove(&from.1);
             }
@@ -232,7 +234,7 @@ fn reach(disk: &mut [Node], change: &Unsynced, keep: usize) {
     }
 }
 
-fn collect(disk: &[Node], id: Id, path: &str, image: &mut Image) {
+fn collect(disk: &[RecordedNode], id: Id, path: &str, image: &mut Image) {
     for (name, child) in &disk[id].names {
         if disk[*child].is_dir {
             let below = format!("{path}{name}/");
@@ -285,7 +287,7 @@ pub fn each_image(root: &Path, ops: &[Op], mut visit: impl FnMut(&Image, &BTreeS
         look(&|_| usize::MAX);
         let all = |keep: bool| if keep { usize::MAX } else { 0 };
         for one in 0..count {
-            if let Unsynced::Write(_, _, bytes) = &volume.unsynced[one] {
+            if let UnsyncedOps::Write(_, _, bytes) = &volume.unsynced[one] {
                 look(&|nth| if nth == one { bytes.len() / 2 } else { usize::MAX });
                 look(&|nth| if nth == one { bytes.len() / 2 } else { 0 });
             }

@@ -37,15 +37,15 @@ pub(super) const META: [&str; 15] = [
 ];
 
 /// One envelope, for any number of filters. The payload is read once, by the first that asks for it.
-pub struct Facts<'a> {
-    meta: Meta<'a>,
+pub struct FilterFacts<'a> {
+    meta: MetaFacts<'a>,
     event: OnceLock<Option<Members<'a>>>,
 }
 
-impl<'a> Facts<'a> {
+impl<'a> FilterFacts<'a> {
     /// `path` as it came: it ends with the source, and is empty for what was submitted here.
     pub fn new(core: &'a Core, path: &'a HopPath) -> Self {
-        Self { meta: Meta { core, path }, event: OnceLock::new() }
+        Self { meta: MetaFacts { core, path }, event: OnceLock::new() }
     }
 
     fn event(&self) -> Option<&Members<'a>> {
@@ -65,14 +65,14 @@ impl<'a> Facts<'a> {
 }
 
 /// One run of a filter over the facts, and what it has cost so far.
-pub(super) struct Run<'f, 'a> {
-    facts: &'f Facts<'a>,
+pub(super) struct FilterRun<'f, 'a> {
+    facts: &'f FilterFacts<'a>,
     /// Steps that are left; 0 once they were not enough.
     left: AtomicU64,
 }
 
-impl<'f, 'a> Run<'f, 'a> {
-    pub fn new(facts: &'f Facts<'a>) -> Self {
+impl<'f, 'a> FilterRun<'f, 'a> {
+    pub fn new(facts: &'f FilterFacts<'a>) -> Self {
         Self { facts, left: AtomicU64::new(FILTER_STEPS_MAX) }
     }
 
@@ -95,7 +95,7 @@ impl<'f, 'a> Run<'f, 'a> {
 
 static TRUE: std::sync::LazyLock<cel::common::types::CelBool> = std::sync::LazyLock::new(|| true.into());
 
-impl VariableResolver for Run<'_, '_> {
+impl VariableResolver for FilterRun<'_, '_> {
     fn resolve<'b>(&'b self, name: &str) -> Option<CowVal<'b, 'b>> {
         match name {
             "event" => self.facts.event().map(|event| CowVal::Borrowed(event as &dyn Val)),
@@ -114,18 +114,18 @@ impl VariableResolver for Run<'_, '_> {
 }
 
 #[derive(Clone, Copy)]
-struct Meta<'a> {
+struct MetaFacts<'a> {
     core: &'a Core,
     path: &'a HopPath,
 }
 
-impl fmt::Debug for Meta<'_> {
+impl fmt::Debug for MetaFacts<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("meta")
     }
 }
 
-impl<'a> Meta<'a> {
+impl<'a> MetaFacts<'a> {
     fn member(&self, key: &str) -> Option<Json<'a>> {
         let core = self.core;
         let owned = |text: String| Json::Text(CelString::from(text));
@@ -171,7 +171,7 @@ fn link(link: &Link) -> Json<'_> {
 
 static MAP: Type = MAP_TYPE;
 
-impl Val for Meta<'_> {
+impl Val for MetaFacts<'_> {
     fn get_type(&self) -> &Type {
         &MAP
     }
@@ -195,7 +195,7 @@ impl Val for Meta<'_> {
     }
 }
 
-impl Container for Meta<'_> {
+impl Container for MetaFacts<'_> {
     fn contains(&self, key: &dyn Val) -> Result<bool, ExecutionError> {
         match self.get(key) {
             Ok(_) => Ok(true),
@@ -205,7 +205,7 @@ impl Container for Meta<'_> {
     }
 }
 
-impl Indexer for Meta<'_> {
+impl Indexer for MetaFacts<'_> {
     fn get<'b, 'v>(&'b self, key: &dyn Val) -> Result<CowVal<'b, 'v>, ExecutionError>
     where
         Self: 'v,

@@ -16,7 +16,7 @@ pub struct FilterFault {
     /// From 1, as the column, which counts characters.
     pub line: usize,
     pub column: usize,
-    pub kind: FaultKind,
+    pub kind: FilterFaultKind,
 }
 
 impl FilterFault {
@@ -26,7 +26,7 @@ impl FilterFault {
 }
 
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
-pub enum FaultKind {
+pub enum FilterFaultKind {
     #[error("{0}")]
     Syntax(String),
     #[error("the filter has {0} bytes, more than {FILTER_BYTES_MAX}")]
@@ -61,7 +61,7 @@ pub enum FaultKind {
     NoThread(String),
 }
 
-impl FaultKind {
+impl FilterFaultKind {
     /// What the parser says in its own words, in plain ones, and without the list of all that it would have taken;
     /// `before` is the word before the place.
     pub(super) fn syntax(said: &str, before: &str) -> Self {

@@ -13,10 +13,10 @@ use super::lists::{Domains, Networks, as_number, domain, network};
 use crate::limits::FILTER_TEXT_BYTES_MAX;
 use crate::time::Timestamp;
 
-type Answer<'context, 'call> = Result<CowVal<'context, 'call>, ExecutionError>;
+type FunctionAnswer<'context, 'call> = Result<CowVal<'context, 'call>, ExecutionError>;
 
 /// A function with everything that it needs, ready to be called with the values that change.
-pub(super) enum Prepared {
+pub(super) enum PreparedCall {
     /// `size`: that of its automaton, in bytes, rounded up.
     Matches {
         pattern: Regex,
@@ -44,7 +44,7 @@ const PATTERN_BYTES_A_STEP: u64 = 2 * 1024;
 /// What a name costs: it and all above it are looked for.
 const LOOKS_FOR_A_NAME: u64 = 8;
 
-impl Prepared {
+impl PreparedCall {
     /// Puts it into `context` under `name`, to be called with the value alone.
     pub fn register(self, name: &str, context: &mut Context<'_, '_>) {
         let function: cel_function::Function = Box::new(move |call| self.call(call));
@@ -52,7 +52,10 @@ impl Prepared {
         let _ = context.add_function(name, function);
     }
 
-    fn call<'context, 'call>(&self, call: &FunctionContext<'context, 'call>) -> Answer<'context, 'call> {
+    fn call<'context, 'call>(
+        &self,
+        call: &FunctionContext<'context, 'call>,
+    ) -> FunctionAnswer<'context, 'call> {
         let value = argument(call, 0)?;
         let found = match self {
             Self::Matches { pattern, size } => {
@@ -86,10 +89,10 @@ impl Prepared {
 }
 
 mod cel_function {
-    use super::{Answer, FunctionContext};
+    use super::{FunctionAnswer, FunctionContext};
 
     pub type Function = Box<
-        dyn for<'context, 'call> Fn(&mut FunctionContext<'context, 'call>) -> Answer<'context, 'call>
+        dyn for<'context, 'call> Fn(&mut FunctionContext<'context, 'call>) -> FunctionAnswer<'context, 'call>
             + Send
             + Sync,
     >;
@@ -194,7 +197,7 @@ pub(super) fn register_common(context: &mut Context<'_, '_>) {
 }
 
 /// `field(map, key, default)`.
-fn field<'context, 'call>(call: &FunctionContext<'context, 'call>) -> Answer<'context, 'call> {
+fn field<'context, 'call>(call: &FunctionContext<'context, 'call>) -> FunctionAnswer<'context, 'call> {
     let (map, key) = (argument(call, 0)?, argument(call, 1)?);
     let default = call.args.get(2).ok_or_else(|| ExecutionError::invalid_argument_count(3, 2))?;
     text(call, key)?;
@@ -206,12 +209,12 @@ fn field<'context, 'call>(call: &FunctionContext<'context, 'call>) -> Answer<'co
     }
 }
 
-fn lower<'context, 'call>(call: &FunctionContext<'context, 'call>) -> Answer<'context, 'call> {
+fn lower<'context, 'call>(call: &FunctionContext<'context, 'call>) -> FunctionAnswer<'context, 'call> {
     Ok(CowVal::owned(CelString::from(text(call, argument(call, 0)?)?.to_lowercase())))
 }
 
 /// Milliseconds since 1970 of an RFC 3339 time.
-fn time<'context, 'call>(call: &FunctionContext<'context, 'call>) -> Answer<'context, 'call> {
+fn time<'context, 'call>(call: &FunctionContext<'context, 'call>) -> FunctionAnswer<'context, 'call> {
     let at = Timestamp::parse_rfc3339(text(call, argument(call, 0)?)?);
     let at = at
         .and_then(|at| i64::try_from(at.0).ok())
@@ -220,7 +223,7 @@ fn time<'context, 'call>(call: &FunctionContext<'context, 'call>) -> Answer<'con
 }
 
 /// `+` of numbers, and of short texts: nothing grows without bound.
-fn add<'context, 'call>(call: &FunctionContext<'context, 'call>) -> Answer<'context, 'call> {
+fn add<'context, 'call>(call: &FunctionContext<'context, 'call>) -> FunctionAnswer<'context, 'call> {
     let (left, right) = (argument(call, 0)?, argument(call, 1)?);
     if let (Some(left), Some(right)) = (left.downcast_ref::<CelString>(), right.downcast_ref::<CelString>()) {
         if left.len() + right.len() > FILTER_TEXT_BYTES_MAX {
@@ -253,7 +256,7 @@ fn clone_number(value: &dyn Val) -> Option<Box<dyn Val>> {
 }
 
 /// An element of a list that is written in a filter is no list or map itself.
-fn scalar<'context, 'call>(call: &FunctionContext<'context, 'call>) -> Answer<'context, 'call> {
+fn scalar<'context, 'call>(call: &FunctionContext<'context, 'call>) -> FunctionAnswer<'context, 'call> {
     let value = argument(call, 0)?;
     match value.get_type().kind() {
         Kind::List | Kind::Map => {

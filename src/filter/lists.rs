@@ -30,27 +30,27 @@ pub trait Lists: Sync {
     ///
     /// # Errors
     /// [`ListFault`].
-    fn list(&self, name: &str) -> Result<Arc<List>, ListFault>;
+    fn list(&self, name: &str) -> Result<Arc<FilterList>, ListFault>;
 }
 
 /// Where there are none.
 pub struct NoLists;
 
 impl Lists for NoLists {
-    fn list(&self, _: &str) -> Result<Arc<List>, ListFault> {
+    fn list(&self, _: &str) -> Result<Arc<FilterList>, ListFault> {
         Err(ListFault::Unknown)
     }
 }
 
-impl Lists for BTreeMap<String, Arc<List>> {
-    fn list(&self, name: &str) -> Result<Arc<List>, ListFault> {
+impl Lists for BTreeMap<String, Arc<FilterList>> {
+    fn list(&self, name: &str) -> Result<Arc<FilterList>, ListFault> {
         self.get(name).cloned().ok_or(ListFault::Unknown)
     }
 }
 
 /// One entry a line; what follows `#` is a comment. What an entry must be is known where it is used.
 #[derive(Debug, Default)]
-pub struct List {
+pub struct FilterList {
     digest: [u8; 32],
     entries: Vec<(usize, String)>,
     networks: OnceLock<Result<Arc<Networks>, ListFault>>,
@@ -58,15 +58,15 @@ pub struct List {
     domains: OnceLock<Result<Arc<Domains>, ListFault>>,
 }
 
-impl PartialEq for List {
+impl PartialEq for FilterList {
     fn eq(&self, other: &Self) -> bool {
         self.digest == other.digest
     }
 }
 
-impl Eq for List {}
+impl Eq for FilterList {}
 
-impl List {
+impl FilterList {
     /// # Errors
     /// [`ListFault::TooMany`].
     pub fn parse(text: &str) -> Result<Self, ListFault> {
@@ -218,7 +218,8 @@ mod tests {
 
     #[test]
     fn a_network_holds_what_lies_wholly_in_it() {
-        let list = List::parse("192.0.2.0/24 # office\n\n# none\n2001:db8::/32\n198.51.100.7\n").unwrap();
+        let list =
+            FilterList::parse("192.0.2.0/24 # office\n\n# none\n2001:db8::/32\n198.51.100.7\n").unwrap();
         let networks = list.networks().unwrap();
         for (text, want) in [
             ("192.0.2.1", true),
@@ -243,7 +244,8 @@ mod tests {
 
     #[test]
     fn a_network_of_ipv4_may_be_written_as_one_of_ipv6() {
-        let networks = List::parse("::ffff:192.0.2.0/120\n::ffff:198.51.100.7").unwrap().networks().unwrap();
+        let networks =
+            FilterList::parse("::ffff:192.0.2.0/120\n::ffff:198.51.100.7").unwrap().networks().unwrap();
         for text in ["192.0.2.9", "::ffff:192.0.2.9", "192.0.2.128/25", "198.51.100.7"] {
             assert!(networks.contain(network(text).unwrap()), "{text}");
         }
@@ -256,7 +258,7 @@ mod tests {
             ["*.example.at", "http://example.at", "b\u{fc}cher.example", "a@example.at", ".at", "a..at"]
         {
             assert_eq!(looked_for(text), None, "{text}");
-            assert!(List::parse(text).unwrap().domains().is_err(), "{text}");
+            assert!(FilterList::parse(text).unwrap().domains().is_err(), "{text}");
         }
         for text in ["xn--bcher-kva.example", "_dmarc.Example.at.", "at"] {
             assert!(looked_for(text).is_some(), "{text}");
@@ -268,7 +270,7 @@ mod tests {
 
     #[test]
     fn a_domain_holds_itself_and_what_is_below_it() {
-        let domains = List::parse("Example.AT.\ngv.at").unwrap().domains().unwrap();
+        let domains = FilterList::parse("Example.AT.\ngv.at").unwrap().domains().unwrap();
         for (text, want) in [
             ("example.at", true),
             ("www.EXAMPLE.at.", true),
@@ -283,10 +285,13 @@ mod tests {
 
     #[test]
     fn an_entry_that_is_none_is_named_with_its_line() {
-        let list = List::parse("64496\nAS64497\n64498x").unwrap();
+        let list = FilterList::parse("64496\nAS64497\n64498x").unwrap();
         assert_eq!(list.numbers().unwrap_err().to_string(), "line 3: \"64498x\" is no AS number");
         assert!(list.networks().is_err());
-        assert_eq!(List::parse("1\n".repeat(FILTER_LIST_ENTRIES_MAX + 1).as_str()), Err(ListFault::TooMany));
-        assert_eq!(List::parse("64496\nas64497").unwrap().numbers().unwrap().len(), 2);
+        assert_eq!(
+            FilterList::parse("1\n".repeat(FILTER_LIST_ENTRIES_MAX + 1).as_str()),
+            Err(ListFault::TooMany)
+        );
+        assert_eq!(FilterList::parse("64496\nas64497").unwrap().numbers().unwrap().len(), 2);
     }
 }

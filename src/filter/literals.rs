@@ -4,7 +4,7 @@
 use cel::IdedExpr;
 use cel::common::ast::{CallExpr, Expr, LiteralValue, operators};
 
-use super::fault::FaultKind;
+use super::fault::FilterFaultKind;
 use crate::time::Timestamp;
 use crate::tlp::Tlp;
 
@@ -12,23 +12,23 @@ const LABEL: &str = "label: write \"CLEAR\", \"GREEN\", \"AMBER\", \"AMBER+STRIC
 const TIME: &str = "time: write \"2026-01-01T00:00:00Z\"";
 
 /// The part of `call` to blame, and for what.
-pub(super) fn fault(call: &CallExpr) -> Option<(u64, FaultKind)> {
+pub(super) fn fault(call: &CallExpr) -> Option<(u64, FilterFaultKind)> {
     match call.func_name.as_str() {
         operators::LESS | operators::LESS_EQUALS | operators::GREATER | operators::GREATER_EQUALS => {
             let (what, instead) = ("an order of labels", "write tlp_at_most(\"GREEN\"), or ! before it");
             let tlp = call.args.iter().find(is_tlp)?;
-            Some((tlp.id, FaultKind::Unsupported { what, instead }))
+            Some((tlp.id, FilterFaultKind::Unsupported { what, instead }))
         }
         operators::EQUALS | operators::NOT_EQUALS | operators::IN => {
             call.args.iter().find(is_tlp)?;
             let is_label = |text: &str| Tlp::ALL.iter().any(|label| label.as_str() == text);
             let (id, value) = call.args.iter().flat_map(texts).find(|(_, text)| !is_label(text))?;
-            Some((id, FaultKind::Constant { function: "meta.tlp", value: cut(value), wanted: LABEL }))
+            Some((id, FilterFaultKind::Constant { function: "meta.tlp", value: cut(value), wanted: LABEL }))
         }
         "time" => {
             let mut given = call.target.iter().map(|target| &**target).chain(&call.args).flat_map(texts);
             let (id, value) = given.find(|(_, text)| Timestamp::parse_rfc3339(text).is_none())?;
-            Some((id, FaultKind::Constant { function: "time", value: cut(value), wanted: TIME }))
+            Some((id, FilterFaultKind::Constant { function: "time", value: cut(value), wanted: TIME }))
         }
         _ => None,
     }
@@ -48,16 +48,15 @@ fn is_tlp(expr: &&IdedExpr) -> bool {
 }
 
 /// The labels up to the one that `tlp_at_most` is called with.
-pub(super) fn labels_up_to(arguments: &[&IdedExpr]) -> Result<Vec<Tlp>, FaultKind> {
+pub(super) fn labels_up_to(arguments: &[&IdedExpr]) -> Result<Vec<Tlp>, FilterFaultKind> {
     let given: Vec<(u64, &str)> = arguments.iter().flat_map(|argument| texts(argument)).collect();
     let ([_], [(_, text)]) = (arguments, given.as_slice()) else {
         let (function, wanted) = ("tlp_at_most", "one label: tlp_at_most(\"GREEN\")");
-        return Err(FaultKind::Arguments { function, wanted });
+        return Err(FilterFaultKind::Arguments { function, wanted });
     };
-    let most = Tlp::ALL
-        .into_iter()
-        .find(|label| label.as_str() == *text)
-        .ok_or_else(|| FaultKind::Constant { function: "tlp_at_most", value: cut(text), wanted: LABEL })?;
+    let most = Tlp::ALL.into_iter().find(|label| label.as_str() == *text).ok_or_else(|| {
+        FilterFaultKind::Constant { function: "tlp_at_most", value: cut(text), wanted: LABEL }
+    })?;
     Ok(Tlp::ALL.into_iter().filter(|label| *label <= most).collect())
 }
 

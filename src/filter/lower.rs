@@ -11,9 +11,9 @@ use cel::common::ast::{
 use cel::common::types::{CelList, CelString};
 use cel::common::value::Val;
 
-use super::fault::{FaultKind, FilterFault, nearest};
-use super::functions::Prepared;
-use super::lists::{List, Lists};
+use super::fault::{FilterFault, FilterFaultKind, nearest};
+use super::functions::PreparedCall;
+use super::lists::{FilterList, Lists};
 use super::names::NamesUsed;
 use super::{constant, facts, literals};
 use crate::limits::{FILTER_DEPTH_MAX, FILTER_LIST_FIELDS_MAX, FILTER_LOOPS_MAX, FILTER_NODES_MAX};
@@ -65,8 +65,8 @@ pub(super) struct Lowered {
     pub expression: IdedExpr,
     /// Steps of one run, but for the rounds of loops.
     pub steps: u64,
-    pub prepared: Vec<(String, Prepared)>,
-    pub lists: BTreeMap<String, Arc<List>>,
+    pub prepared: Vec<(String, PreparedCall)>,
+    pub lists: BTreeMap<String, Arc<FilterList>>,
     pub reads_meta: bool,
     /// Keys that it names itself, as failures show them.
     pub keys: BTreeSet<String>,
@@ -80,8 +80,8 @@ pub(super) struct Lowering<'a> {
     nodes: usize,
     /// Names that loops around this place bind.
     bound: Vec<String>,
-    prepared: Vec<(String, Prepared)>,
-    used: BTreeMap<String, Arc<List>>,
+    prepared: Vec<(String, PreparedCall)>,
+    used: BTreeMap<String, Arc<FilterList>>,
     reads_meta: bool,
     keys: BTreeSet<String>,
     names: NamesUsed,
@@ -107,14 +107,14 @@ impl<'a> Lowering<'a> {
 
     pub fn run(mut self, expression: &IdedExpr) -> Lower<Lowered> {
         if let Some(what) = never_boolean(&expression.expr) {
-            return Err(self.fault(expression.id, FaultKind::NotBoolean(what)));
+            return Err(self.fault(expression.id, FilterFaultKind::NotBoolean(what)));
         }
         let (expression, steps) = self.lower(expression, 0)?;
         let Self { prepared, used: lists, reads_meta, keys, names, .. } = self;
         Ok(Lowered { expression, steps, prepared, lists, reads_meta, keys, names })
     }
 
-    fn fault(&self, id: u64, kind: FaultKind) -> FilterFault {
+    fn fault(&self, id: u64, kind: FilterFaultKind) -> FilterFault {
         let offset = self.info.offset_for(id).map_or(0, |(start, _)| start as usize);
         let before = self.source.get(..offset).unwrap_or(self.source);
         let line = before.matches('\n').count() + 1;
@@ -125,12 +125,12 @@ impl<'a> Lowering<'a> {
     fn lower(&mut self, expr: &IdedExpr, depth: usize) -> Lower<(IdedExpr, u64)> {
         self.nodes += 1;
         if self.nodes > FILTER_NODES_MAX {
-            return Err(self.fault(expr.id, FaultKind::TooLarge));
+            return Err(self.fault(expr.id, FilterFaultKind::TooLarge));
         }
         if depth > FILTER_DEPTH_MAX {
-            return Err(self.fault(expr.id, FaultKind::TooDeep));
+            return Err(self.fault(expr.id, FilterFaultKind::TooDeep));
         }
-        let refuse = |what, instead| FaultKind::Unsupported { what, instead };
+        let refuse = |what, instead| FilterFaultKind::Unsupported { what, instead };
         let (lowered, steps) = match &expr.expr {
             Expr::Literal(LiteralValue::Bytes(_)) => {
                 return Err(self.fault(expr.id, refuse("bytes", "write a string, without b before it")));
@@ -161,7 +161,7 @@ impl<'a> Lowering<'a> {
         let known = ["event", "meta"].into_iter().chain(self.bound.iter().map(String::as_str));
         let near = nearest(name, known).map(|near| format!("\"{near}\""));
         let near = if FLAT.contains(&name) { Some(format!("event[\"{name}.…\"]")) } else { near };
-        Err(self.fault(id, FaultKind::UnknownName { name: cut(name), near }))
+        Err(self.fault(id, FilterFaultKind::UnknownName { name: cut(name), near }))
     }
 
     /// `meta.tlp` and `has(meta.source)`; of an event only what can be there.
@@ -182,11 +182,12 @@ impl<'a> Lowering<'a> {
         if facts::META.contains(&name) || self.bound.iter().any(|bound| bound == "meta") {
             return Ok(());
         }
-        Err(self.fault(id, FaultKind::UnknownMeta { name: cut(name), near: nearest(name, facts::META) }))
+        Err(self
+            .fault(id, FilterFaultKind::UnknownMeta { name: cut(name), near: nearest(name, facts::META) }))
     }
 
     /// `event.source.ip` and `source.ip`, which were meant as `event["source.ip"]`.
-    fn flat_access(&self, select: &SelectExpr) -> Option<FaultKind> {
+    fn flat_access(&self, select: &SelectExpr) -> Option<FilterFaultKind> {
         let mut fields = vec![select.field.as_str()];
         let mut operand = &select.operand.expr;
         while let Expr::Select(inner) = operand {
@@ -207,14 +208,14 @@ impl<'a> Lowering<'a> {
         let name = cut(&fields.join("."));
         let written = if bare { name.clone() } else { format!("event.{name}") };
         let instead = if select.test { format!("\"{name}\" in event") } else { format!("event[\"{name}\"]") };
-        Some(FaultKind::FieldAccess { written, instead })
+        Some(FilterFaultKind::FieldAccess { written, instead })
     }
 
     fn list(&mut self, id: u64, list: &ListExpr, depth: usize) -> Lower<(Expr, u64)> {
         let constant = |element: &IdedExpr| matches!(element.expr, Expr::Literal(_));
         if list.elements.iter().filter(|element| !constant(element)).count() > FILTER_LIST_FIELDS_MAX {
             let what = "a list of so many fields";
-            return Err(self.fault(id, FaultKind::Unsupported { what, instead: "ask field by field" }));
+            return Err(self.fault(id, FilterFaultKind::Unsupported { what, instead: "ask field by field" }));
         }
         let mut steps = 0;
         let mut elements = Vec::with_capacity(list.elements.len());
@@ -222,7 +223,7 @@ impl<'a> Lowering<'a> {
             if matches!(element.expr, Expr::List(_)) {
                 let what = "a list in a list";
                 return Err(
-                    self.fault(element.id, FaultKind::Unsupported { what, instead: "write one list" })
+                    self.fault(element.id, FilterFaultKind::Unsupported { what, instead: "write one list" })
                 );
             }
             let (lowered, more) = self.lower(element, depth + 1)?;
@@ -277,7 +278,7 @@ impl<'a> Lowering<'a> {
                 }
                 None => {
                     let near = nearest(name, FUNCTIONS);
-                    Err(self.fault(id, FaultKind::UnknownFunction { name: cut(name), near }))
+                    Err(self.fault(id, FilterFaultKind::UnknownFunction { name: cut(name), near }))
                 }
             },
         }
@@ -318,7 +319,7 @@ impl<'a> Lowering<'a> {
                 "time" => ("time", "one text: time(event[\"time.source\"])"),
                 _ => ("lower", "one text"),
             };
-            return Err(self.fault(id, FaultKind::Arguments { function, wanted }));
+            return Err(self.fault(id, FilterFaultKind::Arguments { function, wanted }));
         }
         let args = arguments.iter().map(|argument| (*argument).clone()).collect();
         let flat = CallExpr { func_name: call.func_name.clone(), target: None, args };
@@ -333,7 +334,7 @@ impl<'a> Lowering<'a> {
         let labels = CelList::from(labels.into_iter().map(text).collect::<Vec<_>>());
         let operand = Box::new(IdedExpr { id, expr: Expr::Ident("meta".to_owned()) });
         let tlp = Expr::Select(SelectExpr { operand, field: "tlp".to_owned(), test: false });
-        self.prepared(id, "in", Prepared::In(labels), &IdedExpr { id, expr: tlp }, depth)
+        self.prepared(id, "in", PreparedCall::In(labels), &IdedExpr { id, expr: tlp }, depth)
     }
 
     /// `value in [constants]` is built once.
@@ -342,7 +343,7 @@ impl<'a> Lowering<'a> {
             && let Some(constants) = constant::list(list)
         {
             self.nodes += 1;
-            let (expr, steps) = self.prepared(list.id, "in", Prepared::In(constants), value, depth)?;
+            let (expr, steps) = self.prepared(list.id, "in", PreparedCall::In(constants), value, depth)?;
             // All of it is compared: as dear as written out.
             let elements = if let Expr::List(list) = &list.expr { list.elements.len() } else { 0 };
             return Ok((expr, steps + elements as u64 / 8));
@@ -354,12 +355,12 @@ impl<'a> Lowering<'a> {
         &mut self,
         _: u64,
         name: &str,
-        prepared: Prepared,
+        prepared: PreparedCall,
         value: &IdedExpr,
         depth: usize,
     ) -> Lower<(Expr, u64)> {
         // Patterns read a text byte by byte, many times slower than it is compared.
-        let dear = if matches!(prepared, Prepared::Matches { .. }) { 16 } else { 1 };
+        let dear = if matches!(prepared, PreparedCall::Matches { .. }) { 16 } else { 1 };
         let (value, steps) = self.lower(value, depth + 1)?;
         let name = format!("{name}#{}", self.prepared.len());
         self.prepared.push((name.clone(), prepared));
@@ -369,7 +370,7 @@ impl<'a> Lowering<'a> {
     /// `all`, `exists`, `exists_one` and `filter`, each round of which is paid for before it runs. In each the
     /// written condition is one argument of the step.
     fn comprehension(&mut self, id: u64, loops: &ComprehensionExpr, depth: usize) -> Lower<(Expr, u64)> {
-        let unsupported = |what, instead| FaultKind::Unsupported { what, instead };
+        let unsupported = |what, instead| FilterFaultKind::Unsupported { what, instead };
         let map = || unsupported("map", "use exists, all, exists_one or filter");
         let Expr::Call(step) = &loops.loop_step.expr else { return Err(self.fault(id, map())) };
         let condition_at = match step.func_name.as_str() {
@@ -378,7 +379,7 @@ impl<'a> Lowering<'a> {
             _ => return Err(self.fault(id, map())),
         };
         if self.bound.len() >= FILTER_LOOPS_MAX {
-            return Err(self.fault(id, FaultKind::TooManyLoops));
+            return Err(self.fault(id, FilterFaultKind::TooManyLoops));
         }
         if loops.iter_var == "event" || loops.iter_var == "meta" || loops.iter_var2.is_some() {
             return Err(self.fault(id, unsupported("this name of a loop", "give it another name, such as x")));

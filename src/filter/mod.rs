@@ -21,15 +21,15 @@ use std::sync::{Arc, LazyLock};
 use cel::{Context, Env, IdedExpr, Value};
 use sha2::{Digest as _, Sha256};
 
-pub use facts::Facts;
+pub use facts::FilterFacts;
 #[cfg(feature = "node")]
 pub(crate) use fault::nearest;
-pub use fault::{FaultKind, FilterFailure, FilterFault};
-pub use lists::{List, ListFault, Lists, NoLists};
+pub use fault::{FilterFailure, FilterFault, FilterFaultKind};
+pub use lists::{FilterList, ListFault, Lists, NoLists};
 pub use names::NamesUsed;
 
 use crate::limits::{FILTER_BYTES_MAX, FILTER_STACK_BYTES};
-use facts::Run;
+use facts::FilterRun;
 use lower::{Lowered, Lowering};
 
 /// CEL's own functions and macros, without optional values.
@@ -70,18 +70,20 @@ impl Filter {
     pub fn compile(source: &str, lists: &dyn Lists) -> Result<Self, FilterFault> {
         let fault = |kind| FilterFault { line: 1, column: 1, kind };
         if source.len() > FILTER_BYTES_MAX {
-            return Err(fault(FaultKind::TooLong(source.len())));
+            return Err(fault(FilterFaultKind::TooLong(source.len())));
         }
         if source.trim().is_empty() {
-            return Err(fault(FaultKind::Syntax("the filter is empty".to_owned())));
+            return Err(fault(FilterFaultKind::Syntax("the filter is empty".to_owned())));
         }
         // The parser recurses with what it reads, deeper than the stacks of our threads allow.
         let lowered = std::thread::scope(|scope| {
             let reading =
                 std::thread::Builder::new().name("filter".to_owned()).stack_size(FILTER_STACK_BYTES);
             let reading = reading.spawn_scoped(scope, || read(source, lists));
-            let reading = reading.map_err(|error| fault(FaultKind::NoThread(error.to_string())))?;
-            reading.join().unwrap_or_else(|_| Err(fault(FaultKind::Syntax("not understood".to_owned()))))
+            let reading = reading.map_err(|error| fault(FilterFaultKind::NoThread(error.to_string())))?;
+            reading
+                .join()
+                .unwrap_or_else(|_| Err(fault(FilterFaultKind::Syntax("not understood".to_owned()))))
         })?;
         let Lowered { expression, steps, prepared, lists, reads_meta, keys, names } = lowered;
         let mut functions = Context::with_env(Arc::clone(&ENV));
@@ -114,8 +116,8 @@ impl Filter {
     ///
     /// # Errors
     /// [`FilterFailure`]: it has no answer for this envelope. Whoever asks takes it for a no, and counts it.
-    pub fn admits(&self, facts: &Facts<'_>) -> Result<bool, FilterFailure> {
-        let run = Run::new(facts);
+    pub fn admits(&self, facts: &FilterFacts<'_>) -> Result<bool, FilterFailure> {
+        let run = FilterRun::new(facts);
         if !run.spend(self.steps) {
             return Err(FilterFailure::TooDear);
         }
@@ -143,7 +145,7 @@ impl Filter {
     }
 }
 
-fn digest(source: &str, lists: &BTreeMap<String, Arc<List>>) -> [u8; 32] {
+fn digest(source: &str, lists: &BTreeMap<String, Arc<FilterList>>) -> [u8; 32] {
     let mut hash = Sha256::new();
     hash.update(b"intelmesh/filter/1");
     hash.update((source.len() as u64).to_be_bytes());
@@ -165,7 +167,7 @@ fn read(source: &str, lists: &dyn Lists) -> Result<Lowered, FilterFault> {
         let place = |number: isize| usize::try_from(number).unwrap_or(1).max(1);
         let (line, column) = (place(line), place(column));
         let said = first.map_or("not understood", |error| error.msg.as_str());
-        FilterFault { line, column, kind: FaultKind::syntax(said, word_before(source, line, column)) }
+        FilterFault { line, column, kind: FilterFaultKind::syntax(said, word_before(source, line, column)) }
     })?;
     Lowering::new(source, program.source_info(), lists).run(program.expression())
 }

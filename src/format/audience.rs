@@ -4,7 +4,7 @@
 
 use rand::CryptoRng;
 
-use super::draft::{Draft, Made};
+use super::draft::{Draft, IdInputs};
 use super::refusal::{SubmitCode, SubmitError};
 use super::republish::Child;
 use super::siblings::{Exploded, Siblings};
@@ -119,7 +119,7 @@ impl Addressed<Draft> {
     /// # Errors
     /// `bad_id` where the id given is not the one that `ids` makes, `bad_number` where none can be made,
     /// `bad_meta` for an `expires` that has passed.
-    pub fn into_core(self, made: &Made<'_>, chance: &mut impl CryptoRng) -> Result<Core, SubmitError> {
+    pub fn into_core(self, made: &IdInputs<'_>, chance: &mut impl CryptoRng) -> Result<Core, SubmitError> {
         sealed(self.drafts.into_core(made)?, self.seal.as_deref(), made, chance)
     }
 }
@@ -129,7 +129,11 @@ impl Addressed<Exploded> {
     ///
     /// # Errors
     /// As [`Addressed::into_core`], for all of them.
-    pub fn into_cores(self, made: &Made<'_>, chance: &mut impl CryptoRng) -> Result<Siblings, SubmitError> {
+    pub fn into_cores(
+        self,
+        made: &IdInputs<'_>,
+        chance: &mut impl CryptoRng,
+    ) -> Result<Siblings, SubmitError> {
         let Siblings { parent, cores } = self.drafts.into_cores(made)?;
         let cores = cores.into_iter().map(|core| sealed(core, self.seal.as_deref(), made, chance));
         Ok(Siblings { parent, cores: cores.collect::<Result<_, _>>()? })
@@ -139,7 +143,7 @@ impl Addressed<Exploded> {
 fn sealed(
     core: Core,
     to: Option<&[SealKey]>,
-    made: &Made<'_>,
+    made: &IdInputs<'_>,
     chance: &mut impl CryptoRng,
 ) -> Result<Core, SubmitError> {
     match to {

@@ -9,7 +9,7 @@ use crate::policy::Tlp;
 
 /// What a door adds to each line, takes away, and does with what is not one new event.
 #[derive(Clone, Debug)]
-pub struct Door {
+pub struct DoorDefaults {
     pub publisher: PublisherName,
     pub project: ProjectName,
     /// The label where a line and the door give none.
@@ -31,7 +31,7 @@ pub struct Door {
     pub mask_secrets: bool,
 }
 
-impl Door {
+impl DoorDefaults {
     /// `in.sock`: random ids, nothing stripped, one event a line.
     pub fn of(publisher: PublisherName, project: ProjectName, default_tlp: Tlp) -> Self {
         Self {

@@ -5,18 +5,18 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use super::label::Label;
-use super::meta::Meta;
+use super::meta::EventMeta;
 use super::refusal::{SubmitCode, SubmitError};
 use crate::envelope::content::{BodyIdSecret, content_uuid};
 use crate::envelope::{Body, Core, ENVELOPE_VERSION, EventType, Extensions, IdScheme};
-use crate::event::{self, Format};
+use crate::event::{self, EventFormat};
 use crate::identity::{EventId, ProjectName, PublisherName};
 use crate::limits::MAX_HOPS_DEFAULT;
 use crate::time::Timestamp;
 
 /// What chance, time and `keys/` give to a core.
 #[derive(Debug)]
-pub struct Made<'a> {
+pub struct IdInputs<'a> {
     pub now: Timestamp,
     /// A fresh UUIDv4; used where nothing else gives the id.
     pub random: Uuid,
@@ -30,8 +30,8 @@ pub struct Draft {
     pub(super) project: ProjectName,
     /// How its id is made: the line's word, or else the door's.
     pub(super) ids: IdScheme,
-    pub(super) meta: Meta,
-    pub(super) format: Format,
+    pub(super) meta: EventMeta,
+    pub(super) format: EventFormat,
     pub(super) event_type: EventType,
     pub(super) label: Label,
     /// The line's recipients; once addressed, those of the event.
@@ -45,7 +45,7 @@ pub struct Draft {
 
 impl Draft {
     /// The core, not yet sealed.
-    pub(super) fn into_core(self, made: &Made<'_>) -> Result<Core, SubmitError> {
+    pub(super) fn into_core(self, made: &IdInputs<'_>) -> Result<Core, SubmitError> {
         let (ids, id) = self.id(made)?;
         self.into_core_as(ids, id, made.now)
     }
@@ -79,7 +79,7 @@ impl Draft {
         })
     }
 
-    pub(super) fn id(&self, made: &Made<'_>) -> Result<(IdScheme, EventId), SubmitError> {
+    pub(super) fn id(&self, made: &IdInputs<'_>) -> Result<(IdScheme, EventId), SubmitError> {
         let own = |uuid| EventId { publisher: self.publisher.clone(), project: self.project.clone(), uuid };
         let scheme = self.ids;
         let uuid = match scheme {

@@ -7,7 +7,7 @@ use std::io::Write as _;
 
 use bytes::Bytes;
 
-use crate::envelope::{Body, Core, Envelope, EventType, Opened};
+use crate::envelope::{Body, Core, Envelope, EventType, OpenedBody};
 use crate::event::check_body;
 use crate::identity::{EventId, HopPath};
 use crate::link::{Link, LinkTarget};
@@ -15,7 +15,7 @@ use ail::AilPlaces;
 
 /// The shape of a line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Form {
+pub enum DeliveryForm {
     /// `{"seq":…,"meta":{…},"payload":{…}}`, IEP04's draft: form (b).
     #[default]
     Iep04,
@@ -25,7 +25,7 @@ pub enum Form {
     Ail,
 }
 
-impl Form {
+impl DeliveryForm {
     pub const ALL: [Self; 3] = [Self::Iep04, Self::Plain, Self::Ail];
 
     pub fn parse(text: &str) -> Option<Self> {
@@ -44,7 +44,7 @@ impl Form {
 /// How a consumer wants its lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HandOff {
-    pub form: Form,
+    pub form: DeliveryForm,
     /// Adds IntelMQ's `__type` at the top level.
     pub with_type: bool,
 }
@@ -56,7 +56,7 @@ pub struct Carried<'a> {
     pub path: &'a HopPath,
     pub envelope: &'a Envelope,
     /// What sealing opened, where the body is sealed and this node may read it.
-    pub opened: Option<&'a Opened>,
+    pub opened: Option<&'a OpenedBody>,
     /// A later event of the same publisher takes it back (design §5.4) …
     pub withdrawn_by: Option<&'a EventId>,
     /// … or stands in its place.
@@ -94,7 +94,7 @@ impl<'a> Carried<'a> {
         self.sealed_inside().map_or(self.core().ext.as_ref(), |opened| opened.ext.as_ref())
     }
 
-    fn sealed_inside(&self) -> Option<&'a Opened> {
+    fn sealed_inside(&self) -> Option<&'a OpenedBody> {
         self.opened.filter(|_| self.core().body.is_sealed())
     }
 }
@@ -109,7 +109,7 @@ impl HandOff {
         };
         out.reserve(payload.len() + 512);
         match self.form {
-            Form::Plain => {
+            DeliveryForm::Plain => {
                 out.extend_from_slice(payload);
                 if self.with_type && !has_type(payload) {
                     out.pop();
@@ -121,7 +121,7 @@ impl HandOff {
                 }
                 return true;
             }
-            Form::Iep04 => {
+            DeliveryForm::Iep04 => {
                 put(
                     out,
                     format_args!(
@@ -146,7 +146,7 @@ impl HandOff {
                     out.extend_from_slice(ext);
                 }
             }
-            Form::Ail => put_ail(out, carried),
+            DeliveryForm::Ail => put_ail(out, carried),
         }
         out.extend_from_slice(b"},\"payload\":");
         out.extend_from_slice(payload);

@@ -4,11 +4,11 @@
 
 use serde_json::Value;
 
-use super::door::Door;
-use super::meta::{Meta, string_of};
+use super::door::DoorDefaults;
+use super::meta::{EventMeta, string_of};
 use super::refusal::{SubmitCode, SubmitError};
-use crate::event::Format;
-use crate::event::json::{self, Kind, Member};
+use crate::event::EventFormat;
+use crate::event::json::{self, JsonKind, JsonMember};
 use crate::limits::JSON_DEPTH_MAX;
 use crate::policy::Tlp;
 
@@ -38,7 +38,7 @@ impl From<Tlp> for Label {
 impl Label {
     /// Returns the strictest label of an event whose payload is the object `text`, or the door's default.
     /// `lists` says what becomes of a list at the top of the payload: one that is taken apart later is passed over.
-    pub fn of(meta: &Meta, payload: &Payload<'_>, door: &Door) -> Self {
+    pub fn of(meta: &EventMeta, payload: &Payload<'_>, door: &DoorDefaults) -> Self {
         let mut found: Vec<Self> = meta.tlp.into_iter().chain(door.tlp).map(Self::from).collect();
         meta.tag_labels(&mut |text| found.push(Self::read(text, "a tag of meta")));
         payload.labels(&mut found);
@@ -85,9 +85,9 @@ impl Label {
 
 /// A payload that may carry labels.
 pub struct Payload<'a> {
-    pub format: &'a Format,
+    pub format: &'a EventFormat,
     pub text: &'a str,
-    pub members: &'a [Member<'a>],
+    pub members: &'a [JsonMember<'a>],
     /// Lists at the top are taken apart, and each event has a value of its own.
     pub explodes: bool,
 }
@@ -98,7 +98,7 @@ impl Payload<'_> {
             let value = &self.text[member.value_at.clone()];
             let key = &*member.key;
             if key.eq_ignore_ascii_case("tlp") {
-                let apart = self.explodes && member.kind == Kind::Array;
+                let apart = self.explodes && member.kind == JsonKind::Array;
                 if !apart {
                     put(self.text, member, "tlp of the payload", found);
                 }
@@ -119,7 +119,7 @@ impl Payload<'_> {
 }
 
 /// The label that `member` gives, or each of a list gives.
-fn put(text: &str, member: &Member<'_>, place: &'static str, found: &mut Vec<Label>) {
+fn put(text: &str, member: &JsonMember<'_>, place: &'static str, found: &mut Vec<Label>) {
     let value = &text[member.value_at.clone()];
     if let Some(label) = string_of(text, member) {
         return found.push(Label::read(&label, place));
@@ -135,10 +135,10 @@ fn put(text: &str, member: &Member<'_>, place: &'static str, found: &mut Vec<Lab
 }
 
 /// `extra` as an object, or as IntelMQ's string that holds one.
-fn inside_extra(text: &str, member: &Member<'_>, value: &str, found: &mut Vec<Label>) {
+fn inside_extra(text: &str, member: &JsonMember<'_>, value: &str, found: &mut Vec<Label>) {
     let inside = match member.kind {
-        Kind::Object => value.to_owned(),
-        Kind::String => string_of(text, member).unwrap_or_default().into_owned(),
+        JsonKind::Object => value.to_owned(),
+        JsonKind::String => string_of(text, member).unwrap_or_default().into_owned(),
         _ => return,
     };
     let Ok(scan) = json::scan(inside.as_bytes(), JSON_DEPTH_MAX) else { return };
@@ -148,7 +148,7 @@ fn inside_extra(text: &str, member: &Member<'_>, value: &str, found: &mut Vec<La
 }
 
 /// n6 has words of its own, of which two are stricter than they sound.
-fn restriction(text: &str, member: &Member<'_>) -> Option<Label> {
+fn restriction(text: &str, member: &JsonMember<'_>) -> Option<Label> {
     let value = &text[member.value_at.clone()];
     if value == "null" {
         return None;

@@ -12,8 +12,8 @@ use super::edit;
 use super::label::begins_with_tlp;
 use super::refusal::{SubmitCode, SubmitError};
 use crate::envelope::{EventType, IdScheme};
-use crate::event::Format;
-use crate::event::json::{self, Kind, Member};
+use crate::event::EventFormat;
+use crate::event::json::{self, JsonKind, JsonMember};
 use crate::identity::{EventId, PublisherName};
 use crate::limits::{EXT_BYTES_MAX, JSON_DEPTH_MAX, LINKS_MAX};
 use crate::link::Link;
@@ -21,16 +21,16 @@ use crate::policy::Tlp;
 use crate::time::Timestamp;
 pub use links::Names;
 use resemblance::{is_its_own_type, is_private, resembled_key};
-use values::{Value, elements, event_type, ids, recipients, tlp};
+use values::{MetaValue, elements, event_type, ids, recipients, tlp};
 pub use values::{event_type_of, string_of};
 
 /// What a line says about itself.
 #[derive(Clone, Debug, Default)]
-pub struct Meta {
+pub struct EventMeta {
     pub current: Option<EventId>,
     pub parent: Option<EventId>,
     pub event_type: Option<EventType>,
-    pub format: Option<Format>,
+    pub format: Option<EventFormat>,
     pub tlp: Option<Tlp>,
     /// Peers and groups. Empty: not said.
     pub to: Vec<PublisherName>,
@@ -44,7 +44,7 @@ pub struct Meta {
     pub unknown: Vec<String>,
 }
 
-impl Meta {
+impl EventMeta {
     /// Calls `with` with each tag that is a label, or was to be one.
     pub fn tag_labels(&self, with: &mut impl FnMut(&str)) {
         let Some(ext) = self.ext.as_deref().and_then(|ext| std::str::from_utf8(ext).ok()) else { return };
@@ -86,7 +86,7 @@ const BESIDE_META: [&str; 6] = ["meta", "payload", "format", "version", "type", 
 /// Reads meta, with the names that a bare UUID gets.
 pub struct MetaReader<'a> {
     names: Names<'a>,
-    meta: Meta,
+    meta: EventMeta,
     /// The id and links in places where IEP04's drafts had them.
     draft_id: Option<EventId>,
     draft_links: Vec<Link>,
@@ -102,7 +102,7 @@ impl<'a> MetaReader<'a> {
     pub fn new(names: Names<'a>) -> Self {
         Self {
             names,
-            meta: Meta::default(),
+            meta: EventMeta::default(),
             draft_id: None,
             draft_links: Vec::new(),
             newer: None,
@@ -116,19 +116,20 @@ impl<'a> MetaReader<'a> {
     /// # Errors
     /// The first member that has a meaning and cannot be read; where meta is newer than what is known here,
     /// the message says so.
-    pub fn read(mut self, line: &str, members: &[Member<'_>]) -> Result<Meta, SubmitError> {
+    pub fn read(mut self, line: &str, members: &[JsonMember<'_>]) -> Result<EventMeta, SubmitError> {
         self.ail = members.iter().any(|member| member.key == "format");
-        let meta = members.iter().find(|member| member.key == "meta").map(|member| Value::of(line, member));
+        let meta =
+            members.iter().find(|member| member.key == "meta").map(|member| MetaValue::of(line, member));
         let inside = match &meta {
             None => Vec::new(),
             Some(meta) if meta.is_null() => Vec::new(),
-            Some(meta) if meta.kind == Kind::Object => meta.members()?,
+            Some(meta) if meta.kind == JsonKind::Object => meta.members()?,
             Some(meta) => {
                 return Err(SubmitError::bad_meta(format!("meta: {} is not an object", meta.shown())));
             }
         };
         let inside: Vec<_> = inside.iter().filter_map(|member| Some((member, meta.as_ref()?.text))).collect();
-        let version = |(member, text): (&Member<'_>, &str)| {
+        let version = |(member, text): (&JsonMember<'_>, &str)| {
             (member.key == "version").then(|| text[member.value_at.clone()].to_owned())
         };
         let beside = members.iter().map(|member| (member, line)).filter(|_| self.ail);
@@ -142,15 +143,15 @@ impl<'a> MetaReader<'a> {
     fn read_all(
         mut self,
         line: &str,
-        members: &[Member<'_>],
-        inside: &[(&Member<'_>, &str)],
-    ) -> Result<Meta, SubmitError> {
+        members: &[JsonMember<'_>],
+        inside: &[(&JsonMember<'_>, &str)],
+    ) -> Result<EventMeta, SubmitError> {
         for (member, text) in inside {
             let key = &text[member.key_at.clone()];
-            self.read_one(&member.key, key, &Value::of(text, member))?;
+            self.read_one(&member.key, key, &MetaValue::of(text, member))?;
         }
         for member in members {
-            let (key, value) = (&line[member.key_at.clone()], Value::of(line, member));
+            let (key, value) = (&line[member.key_at.clone()], MetaValue::of(line, member));
             match &*member.key {
                 // They win over those in meta.
                 "format" if self.ail => self.read_one("format", key, &value)?,
@@ -188,7 +189,7 @@ impl<'a> MetaReader<'a> {
         Ok(self.meta)
     }
 
-    fn read_one(&mut self, key: &str, key_text: &str, value: &Value<'_>) -> Result<(), SubmitError> {
+    fn read_one(&mut self, key: &str, key_text: &str, value: &MetaValue<'_>) -> Result<(), SubmitError> {
         if WRITTEN_HERE.contains(&key) {
             return Ok(());
         }
@@ -202,7 +203,7 @@ impl<'a> MetaReader<'a> {
         match key {
             "version" if VERSION_KNOWN.contains(&value.text) => {}
             // Some of it may not be understood here: whoever does understand it must know.
-            "version" if value.kind == Kind::Number => self.newer = Some(value.text.to_owned()),
+            "version" if value.kind == JsonKind::Number => self.newer = Some(value.text.to_owned()),
             "version" => {
                 return Err(SubmitError::bad_meta(format!(
                     "meta.version: {} is not a number",
@@ -216,7 +217,7 @@ impl<'a> MetaReader<'a> {
                     Some(event_type(value).ok_or_else(|| fault().hint("event or report"))?);
             }
             "format" => {
-                let format = value.string().and_then(|text| Format::parse(&text));
+                let format = value.string().and_then(|text| EventFormat::parse(&text));
                 let hint = "intelmq, idea, n6, misp, or another name of 1 to 32 of a-z, 0-9 and \"-\"";
                 self.meta.format = Some(format.ok_or_else(|| fault().hint(hint))?);
             }
@@ -232,7 +233,7 @@ impl<'a> MetaReader<'a> {
             "links" | "ids" if !is_its_own_type(key, value) => self.keep_as_unknown(key, key_text, value),
             "links" => self.meta.links.extend(links::read(value, self.names)?),
             "ids" => self.meta.ids = Some(ids(value).ok_or_else(|| fault().hint("random, content or body"))?),
-            "ext" if value.kind == Kind::Object => {
+            "ext" if value.kind == JsonKind::Object => {
                 for member in value.members()? {
                     self.keep(&value.text[member.key_at.clone()], &value.text[member.value_at.clone()]);
                 }
@@ -250,7 +251,7 @@ impl<'a> MetaReader<'a> {
     }
 
     /// Keeps what means nothing here, unless it looks as if it was to mean something.
-    fn keep_unknown(&mut self, key: &str, key_text: &str, value: &Value<'_>) -> Result<(), SubmitError> {
+    fn keep_unknown(&mut self, key: &str, key_text: &str, value: &MetaValue<'_>) -> Result<(), SubmitError> {
         if let Some(control) = resembled_key(key, value) {
             return Err(SubmitError::resembles(key, control));
         }
@@ -258,7 +259,7 @@ impl<'a> MetaReader<'a> {
         Ok(())
     }
 
-    fn keep_as_unknown(&mut self, key: &str, key_text: &str, value: &Value<'_>) {
+    fn keep_as_unknown(&mut self, key: &str, key_text: &str, value: &MetaValue<'_>) {
         if !is_private(key) {
             self.meta.unknown.push(key.to_owned());
         }
@@ -266,10 +267,10 @@ impl<'a> MetaReader<'a> {
     }
 
     /// AIL has types of its own (`item`, `screenshot`): such an event travels as one of type `event`.
-    fn read_ail_type(&mut self, key_text: &str, value: &Value<'_>) -> Result<(), SubmitError> {
+    fn read_ail_type(&mut self, key_text: &str, value: &MetaValue<'_>) -> Result<(), SubmitError> {
         self.meta.event_type = match event_type(value) {
             None if value.is_null() => return Ok(()),
-            None if value.kind == Kind::String => {
+            None if value.kind == JsonKind::String => {
                 self.keep(key_text, value.text);
                 Some(EventType::Event)
             }
@@ -283,7 +284,7 @@ impl<'a> MetaReader<'a> {
     }
 
     /// What IEP04's drafts had in other places, where it is understood; it is kept as `ext` as well.
-    fn read_draft(&mut self, key: &str, value: &Value<'_>) {
+    fn read_draft(&mut self, key: &str, value: &MetaValue<'_>) {
         match key {
             "uuid" | "id" => {
                 let id = value.string().and_then(|text| self.names.event(&text));
@@ -298,13 +299,13 @@ impl<'a> MetaReader<'a> {
     }
 
     /// IEP04's `{"current": …, "parent": …}`, or AIL's plain UUID.
-    fn read_uuid(&mut self, value: &Value<'_>) -> Result<(), SubmitError> {
-        if value.kind != Kind::Object {
+    fn read_uuid(&mut self, value: &MetaValue<'_>) -> Result<(), SubmitError> {
+        if value.kind != JsonKind::Object {
             self.meta.current = Some(self.event_id("uuid", value)?);
             return Ok(());
         }
         for member in value.members()? {
-            let inner = Value::of(value.text, &member);
+            let inner = MetaValue::of(value.text, &member);
             match &*member.key {
                 _ if inner.is_null() => {}
                 "current" => self.meta.current = Some(self.event_id("uuid.current", &inner)?),
@@ -320,7 +321,7 @@ impl<'a> MetaReader<'a> {
     }
 
     /// A full name, or a bare UUID of this node's own.
-    fn event_id(&self, place: &str, value: &Value<'_>) -> Result<EventId, SubmitError> {
+    fn event_id(&self, place: &str, value: &MetaValue<'_>) -> Result<EventId, SubmitError> {
         let text = value.string().ok_or_else(|| {
             SubmitError::bad_id(format!("meta.{place}: {} is neither a UUID nor a full name", value.shown()))
         })?;
@@ -337,7 +338,7 @@ impl<'a> MetaReader<'a> {
 ///
 /// # Errors
 /// `bad_meta`.
-pub fn check_plain(members: &[Member<'_>]) -> Result<(), SubmitError> {
+pub fn check_plain(members: &[JsonMember<'_>]) -> Result<(), SubmitError> {
     members.iter().try_for_each(|member| check_case(&member.key))?;
     if members.iter().any(|member| member.key == "meta") {
         return Err(SubmitError::bad_meta("the line has \"meta\", and no \"payload\"")
@@ -353,12 +354,12 @@ fn check_case(key: &str) -> Result<(), SubmitError> {
 }
 
 /// Would `member` of `text` be kept as it is if it stood in meta of form (c)?
-pub fn is_kept_in_meta(text: &str, member: &Member<'_>) -> bool {
+pub fn is_kept_in_meta(text: &str, member: &JsonMember<'_>) -> bool {
     let key = &*member.key;
     let acts = ["version", "type", "format", "parent"].contains(&key)
         || ACTS_IN_META.contains(&key)
         || WRITTEN_HERE.contains(&key);
-    !acts && resembled_key(key, &Value::of(text, member)).is_none()
+    !acts && resembled_key(key, &MetaValue::of(text, member)).is_none()
 }
 
 /// One object of all that is kept, each value as it was given.

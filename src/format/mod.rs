@@ -21,10 +21,10 @@ mod strip;
 pub mod takeback;
 
 pub use audience::Addressed;
-pub use door::{Door, MultipleValues};
-pub use draft::{Draft, Made};
-pub use handoff::{Carried, Form, HandOff};
-pub use intake::{Intake, Returned, intake};
+pub use door::{DoorDefaults, MultipleValues};
+pub use draft::{Draft, IdInputs};
+pub use handoff::{Carried, DeliveryForm, HandOff};
+pub use intake::{ParsedSubmission, Returned, intake};
 pub use refusal::{SubmitCode, SubmitError};
 pub use republish::Child;
 pub use siblings::{Exploded, Siblings};

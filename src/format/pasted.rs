@@ -66,13 +66,13 @@ fn is_python(line: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::format::{Door, intake};
+    use crate::format::{DoorDefaults, intake};
     use crate::identity::{ProjectName, PublisherName};
     use crate::policy::Tlp;
 
     fn refused(line: &[u8]) -> SubmitError {
         let publisher = PublisherName::parse("cert-at").unwrap();
-        let door = Door::of(publisher, ProjectName::parse("intelmq").unwrap(), Tlp::Green);
+        let door = DoorDefaults::of(publisher, ProjectName::parse("intelmq").unwrap(), Tlp::Green);
         intake(line, &door).unwrap_err()
     }
 

@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use crate::envelope::CodecError;
 use crate::event::json::JsonError;
-use crate::event::{BodyError, Format};
+use crate::event::{BodyError, EventFormat};
 use crate::identity::{EventId, PublisherName};
 use crate::limits::{JSON_DEPTH_MAX, LINE_BYTES_MAX, REPUBLISH_ANCESTORS_MAX};
 
@@ -252,7 +252,7 @@ impl SubmitError {
         .hint("give it one value, or put the list below `extra`")
     }
 
-    pub(super) fn multi_value(key: &str, format: &Format) -> Self {
+    pub(super) fn multi_value(key: &str, format: &EventFormat) -> Self {
         Self::new(SubmitCode::MultiValue, format!("\"{key}\" is a list, which format {format} does not have"))
             .hint("submit one event for each value and link them, or put the list below `extra`")
     }

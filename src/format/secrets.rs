@@ -4,7 +4,7 @@
 
 use std::ops::Range;
 
-use super::strip::Places;
+use super::strip::MetaPlaces;
 use crate::event::json;
 
 /// What stands for a secret. It may stand in each part of a URL.
@@ -94,7 +94,7 @@ fn in_string(escaped: &str, nested: usize, found: &mut dyn FnMut(Range<usize>)) 
     } else {
         in_url(&plain, &mut |place| inside.push(place));
     }
-    let mut places = Places::new(escaped);
+    let mut places = MetaPlaces::new(escaped);
     for place in inside {
         let (start, end) = (places.of(place.start), places.of(place.end));
         found(start..end);

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use super::draft::{Draft, Made};
+use super::draft::{Draft, IdInputs};
 use super::refusal::{SubmitCode, SubmitError};
 use crate::envelope::{Core, IdScheme};
 use crate::identity::EventId;
@@ -69,7 +69,7 @@ impl Exploded {
     }
 
     /// The cores, not yet sealed.
-    pub(super) fn into_cores(self, made: &Made<'_>) -> Result<Siblings, SubmitError> {
+    pub(super) fn into_cores(self, made: &IdInputs<'_>) -> Result<Siblings, SubmitError> {
         let (_, parent) = self.whole.id(made)?;
         let mut known = BTreeSet::new();
         let mut named = Vec::with_capacity(self.drafts.len());

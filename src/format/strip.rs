@@ -11,7 +11,7 @@ use thiserror::Error;
 use super::edit;
 use super::meta::string_of;
 use super::refusal::{SubmitCode, SubmitError};
-use crate::event::json::{self, Kind, Member, Scan};
+use crate::event::json::{self, JsonKind, JsonMember, JsonScan};
 use crate::limits::{JSON_DEPTH_MAX, STRIP_RULE_BYTES_MAX};
 
 /// Below it is what a hand-off to IntelMQ adds.
@@ -163,16 +163,16 @@ impl Leaving {
     ///
     /// # Errors
     /// `bad_json` where `extra` is a string that cannot be read and may hold what should stay at home.
-    pub fn find(text: &str, scan: &Scan<'_>, rules: &[StripRule]) -> Result<Self, SubmitError> {
+    pub fn find(text: &str, scan: &JsonScan<'_>, rules: &[StripRule]) -> Result<Self, SubmitError> {
         let mut finder = Finder { rules, leaving: Self::default() };
-        finder.walk(&Level { text, at: 0, path: "" }, &scan.members)?;
+        finder.walk(&NestingLevel { text, at: 0, path: "" }, &scan.members)?;
         let mut leaving = finder.leaving;
         leaving.cuts.sort_unstable_by_key(|cut| cut.start);
         Ok(leaving)
     }
 
     /// Does this member of the outermost object stay?
-    pub fn keeps(&self, member: &Member<'_>) -> bool {
+    pub fn keeps(&self, member: &JsonMember<'_>) -> bool {
         let before = self.cuts.partition_point(|cut| cut.end <= member.key_at.start);
         self.cuts.get(before).is_none_or(|cut| cut.start > member.key_at.start)
     }
@@ -180,21 +180,21 @@ impl Leaving {
 
 /// An object inside the payload: the text that its members' places count in, where that text begins in the
 /// payload, and its field.
-struct Level<'a> {
+struct NestingLevel<'a> {
     text: &'a str,
     at: usize,
     path: &'a str,
 }
 
-impl Level<'_> {
-    fn path_of<'m>(&self, member: &'m Member<'_>) -> Cow<'m, str> {
+impl NestingLevel<'_> {
+    fn path_of<'m>(&self, member: &'m JsonMember<'_>) -> Cow<'m, str> {
         if self.path.is_empty() {
             return Cow::Borrowed(&*member.key);
         }
         Cow::Owned(format!("{}.{}", self.path, member.key))
     }
 
-    fn value<'t>(&'t self, member: &Member<'_>) -> &'t str {
+    fn value<'t>(&'t self, member: &JsonMember<'_>) -> &'t str {
         &self.text[member.value_at.clone()]
     }
 }
@@ -206,7 +206,7 @@ struct Finder<'a> {
 
 impl Finder<'_> {
     /// Adds what leaves of one object; true where that is all of it.
-    fn walk(&mut self, level: &Level<'_>, members: &[Member<'_>]) -> Result<bool, SubmitError> {
+    fn walk(&mut self, level: &NestingLevel<'_>, members: &[JsonMember<'_>]) -> Result<bool, SubmitError> {
         let mut gone = Vec::new();
         for member in members {
             let path = level.path_of(member);
@@ -219,7 +219,12 @@ impl Finder<'_> {
         Ok(!members.is_empty() && gone.len() == members.len())
     }
 
-    fn leaves(&mut self, level: &Level<'_>, member: &Member<'_>, path: &str) -> Result<bool, SubmitError> {
+    fn leaves(
+        &mut self,
+        level: &NestingLevel<'_>,
+        member: &JsonMember<'_>,
+        path: &str,
+    ) -> Result<bool, SubmitError> {
         if below(path, TRACES) {
             self.read_trace(level.value(member), member, path, level)?;
             return Ok(true);
@@ -232,15 +237,15 @@ impl Finder<'_> {
     fn read_trace(
         &mut self,
         value: &str,
-        member: &Member<'_>,
+        member: &JsonMember<'_>,
         path: &str,
-        level: &Level<'_>,
+        level: &NestingLevel<'_>,
     ) -> Result<(), SubmitError> {
         if path == TRACE_UUID && value != "null" {
             let string = string_of(level.text, member).map(Cow::into_owned);
             self.leaving.uuid.get_or_insert(string.unwrap_or_else(|| value.to_owned()));
-        } else if is_above(path, TRACE_UUID) && member.kind == Kind::Object {
-            let inside = Level { text: value, at: 0, path };
+        } else if is_above(path, TRACE_UUID) && member.kind == JsonKind::Object {
+            let inside = NestingLevel { text: value, at: 0, path };
             for member in &json::scan(value.as_bytes(), JSON_DEPTH_MAX)?.members {
                 self.read_trace(inside.value(member), member, &inside.path_of(member), &inside)?;
             }
@@ -251,8 +256,8 @@ impl Finder<'_> {
     /// Looks inside a member; true where nothing of it stays.
     fn leaves_empty(
         &mut self,
-        level: &Level<'_>,
-        member: &Member<'_>,
+        level: &NestingLevel<'_>,
+        member: &JsonMember<'_>,
         path: &str,
     ) -> Result<bool, SubmitError> {
         let ruled = self.rules.iter().any(|rule| rule.reaches_below(path));
@@ -261,12 +266,15 @@ impl Finder<'_> {
         }
         let before = self.leaving.cuts.len();
         let all = match member.kind {
-            Kind::Object => {
+            JsonKind::Object => {
                 let value = level.value(member);
                 let scan = json::scan(value.as_bytes(), JSON_DEPTH_MAX)?;
-                self.walk(&Level { text: value, at: level.at + member.value_at.start, path }, &scan.members)?
+                self.walk(
+                    &NestingLevel { text: value, at: level.at + member.value_at.start, path },
+                    &scan.members,
+                )?
             }
-            Kind::String if path == "extra" => self.walk_string(level, member, ruled)?,
+            JsonKind::String if path == "extra" => self.walk_string(level, member, ruled)?,
             _ => false,
         };
         if all {
@@ -279,8 +287,8 @@ impl Finder<'_> {
     /// from must not be hidden by that.
     fn walk_string(
         &mut self,
-        level: &Level<'_>,
-        member: &Member<'_>,
+        level: &NestingLevel<'_>,
+        member: &JsonMember<'_>,
         ruled: bool,
     ) -> Result<bool, SubmitError> {
         let inside = string_of(level.text, member).unwrap_or_default();
@@ -308,18 +316,18 @@ impl Finder<'_> {
     /// `inside` is the string that `member` is, or as long.
     fn walk_inside(
         &mut self,
-        level: &Level<'_>,
-        member: &Member<'_>,
+        level: &NestingLevel<'_>,
+        member: &JsonMember<'_>,
         inside: &str,
-        scan: &Scan<'_>,
+        scan: &JsonScan<'_>,
     ) -> Result<bool, SubmitError> {
         let outer = std::mem::take(&mut self.leaving.cuts);
-        let all = self.walk(&Level { text: inside, at: 0, path: "extra" }, &scan.members)?;
+        let all = self.walk(&NestingLevel { text: inside, at: 0, path: "extra" }, &scan.members)?;
         let mut cuts = std::mem::replace(&mut self.leaving.cuts, outer);
         cuts.sort_unstable_by_key(|cut| cut.start);
         let start = level.at + member.value_at.start + 1;
         let escaped = &level.text[member.value_at.start + 1..member.value_at.end - 1];
-        let mut places = Places::new(escaped);
+        let mut places = MetaPlaces::new(escaped);
         for cut in cuts {
             let (from, to) = (places.of(cut.start), places.of(cut.end));
             self.leaving.cuts.push(start + from..start + to);
@@ -357,13 +365,13 @@ fn with_finite_numbers(text: &str) -> String {
 }
 
 /// Where places of an unescaped string stand in its escaped text. Asked in ascending order.
-pub(super) struct Places<'a> {
+pub(super) struct MetaPlaces<'a> {
     escaped: &'a str,
     at: usize,
     plain: usize,
 }
 
-impl<'a> Places<'a> {
+impl<'a> MetaPlaces<'a> {
     pub fn new(escaped: &'a str) -> Self {
         Self { escaped, at: 0, plain: 0 }
     }

@@ -93,7 +93,7 @@ mod tests {
 
     use super::*;
     use crate::envelope::{Body, ENVELOPE_VERSION, EventType, IdScheme};
-    use crate::event::Format;
+    use crate::event::EventFormat;
     use crate::filter::{Filter, NoLists};
     use crate::format::SubmitCode;
     use crate::identity::PublisherName;
@@ -118,7 +118,7 @@ mod tests {
             created: Timestamp(1),
             expires: None,
             event_type: EventType::Event,
-            format: Format::intelmq(),
+            format: EventFormat::intelmq(),
             tlp,
             to: to.iter().map(|name| PublisherName::parse(name).unwrap()).collect(),
             max_hops: 16,

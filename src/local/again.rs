@@ -44,7 +44,7 @@ pub enum AgainError {
 /// An entry that was set aside and is to be handed over again.
 pub(super) struct Again {
     pub entry: Arc<Entry>,
-    pub claim: Arc<Claim>,
+    pub claim: Arc<RetryClaim>,
     /// Dropped where it is not known what became of it, or it was not tried.
     pub done: oneshot::Sender<HandedAgain>,
 }
@@ -58,9 +58,9 @@ pub(super) enum HandedAgain {
 
 /// Whose an [`Again`] is: who asked for it may give it up only while nothing of it was sent.
 #[derive(Debug, Default)]
-pub(super) struct Claim(AtomicU8);
+pub(super) struct RetryClaim(AtomicU8);
 
-impl Claim {
+impl RetryClaim {
     const WAITING: u8 = 0;
     const WITH_THE_RECEIVER: u8 = 1;
     const GIVEN_UP: u8 = 2;
@@ -91,7 +91,7 @@ pub(super) enum Way<'a> {
     Consumer(&'a mpsc::Sender<Again>, &'a EntryQuestion),
 }
 
-enum Fate {
+enum RetryFate {
     Taken,
     /// It is in the file again.
     SetAside,
@@ -127,13 +127,13 @@ async fn all_of(mut up: TakenUp, aside: &Arc<Aside>, way: &Way<'_>) -> Result<As
         for line in batch {
             let fate = match serde_json::from_slice::<AsideRecord>(&line.bytes) {
                 Ok(record) => through(&record, way).await?,
-                Err(_) => Fate::Lost,
+                Err(_) => RetryFate::Lost,
             };
             match fate {
-                Fate::Taken => tried.taken += 1,
-                Fate::SetAside => tried.set_aside += 1,
-                Fate::Expired => tried.expired += 1,
-                Fate::Lost => {
+                RetryFate::Taken => tried.taken += 1,
+                RetryFate::SetAside => tried.set_aside += 1,
+                RetryFate::Expired => tried.expired += 1,
+                RetryFate::Lost => {
                     aside.put_back(line.bytes).await?;
                     tried.kept += 1;
                 }
@@ -145,15 +145,15 @@ async fn all_of(mut up: TakenUp, aside: &Arc<Aside>, way: &Way<'_>) -> Result<As
     Ok(tried)
 }
 
-async fn through(record: &AsideRecord, way: &Way<'_>) -> Result<Fate, AgainError> {
+async fn through(record: &AsideRecord, way: &Way<'_>) -> Result<RetryFate, AgainError> {
     match way {
         Way::Submit(door) => submit(record, door).await,
         Way::Consumer(again, find) => hand_over(record, again, find).await,
     }
 }
 
-async fn submit(record: &AsideRecord, door: &SubmitDoor) -> Result<Fate, AgainError> {
-    let Some(line) = record.bytes_of_line() else { return Ok(Fate::Lost) };
+async fn submit(record: &AsideRecord, door: &SubmitDoor) -> Result<RetryFate, AgainError> {
+    let Some(line) = record.bytes_of_line() else { return Ok(RetryFate::Lost) };
     let (line, gone) = (Bytes::from(line), CancellationToken::new());
     let taking = door.take(&line, &gone);
     tokio::pin!(taking);
@@ -166,8 +166,8 @@ async fn submit(record: &AsideRecord, door: &SubmitDoor) -> Result<Fate, AgainEr
         }
     };
     match settled {
-        Some(Settled::Taken { .. }) => Ok(Fate::Taken),
-        Some(Settled::SetAside) => Ok(Fate::SetAside),
+        Some(Settled::Taken { .. }) => Ok(RetryFate::Taken),
+        Some(Settled::SetAside) => Ok(RetryFate::SetAside),
         None => Err(AgainError::NotTaken),
     }
 }
@@ -176,20 +176,20 @@ async fn hand_over(
     record: &AsideRecord,
     again: &mpsc::Sender<Again>,
     find: &EntryQuestion,
-) -> Result<Fate, AgainError> {
+) -> Result<RetryFate, AgainError> {
     let id = record.id.as_ref().and_then(|id| id.parse::<EventId>().ok());
-    let Some(id) = id else { return Ok(Fate::Lost) };
-    let Some(entry) = find(id).await else { return Ok(Fate::Lost) };
+    let Some(id) = id else { return Ok(RetryFate::Lost) };
+    let Some(entry) = find(id).await else { return Ok(RetryFate::Lost) };
     let (done, mut outcome) = oneshot::channel();
-    let claim = Arc::new(Claim::default());
+    let claim = Arc::new(RetryClaim::default());
     let asked = again.send_timeout(Again { entry, claim: claim.clone(), done }, EACH_WITHIN).await;
     asked.map_err(|_| AgainError::NotTaken)?;
     let mut wait = EACH_WITHIN;
     loop {
         match timeout(wait, &mut outcome).await {
-            Ok(Ok(HandedAgain::Taken)) => return Ok(Fate::Taken),
-            Ok(Ok(HandedAgain::SetAside)) => return Ok(Fate::SetAside),
-            Ok(Ok(HandedAgain::Expired)) => return Ok(Fate::Expired),
+            Ok(Ok(HandedAgain::Taken)) => return Ok(RetryFate::Taken),
+            Ok(Ok(HandedAgain::SetAside)) => return Ok(RetryFate::SetAside),
+            Ok(Ok(HandedAgain::Expired)) => return Ok(RetryFate::Expired),
             Ok(Err(_)) => return Err(AgainError::NotTaken),
             Err(_) if claim.give_up() => return Err(AgainError::NotTaken),
             Err(_) => wait = ASKED_EVERY,

@@ -29,7 +29,7 @@ pub(super) struct Aside {
     dir: PathBuf,
     name: String,
     /// Held over each write and its sync: two lines that came together are still two.
-    writing: Mutex<Writing>,
+    writing: Mutex<DeadLetterWriter>,
     /// Never held while the disk is waited for: status asks on the core's loop.
     shown: Mutex<Shown>,
     /// Held while what lies here is tried again.
@@ -37,7 +37,7 @@ pub(super) struct Aside {
 }
 
 #[derive(Debug, Default)]
-struct Writing {
+struct DeadLetterWriter {
     /// The file's name is on disk, as far as this process knows.
     is_named: bool,
 }
@@ -90,7 +90,7 @@ impl Aside {
         Ok(Arc::new(aside))
     }
 
-    fn writing(&self) -> MutexGuard<'_, Writing> {
+    fn writing(&self) -> MutexGuard<'_, DeadLetterWriter> {
         self.writing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

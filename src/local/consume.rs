@@ -12,11 +12,11 @@ use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::handed::Handed;
-use super::lines::{Line, LineReader};
-use super::opening::{Opening, Outgoing};
-use super::request::{Ack, Refused, from_ignored, parse_ack, parse_request};
+use super::lines::{LineReader, SocketLine};
+use super::opening::{EnvelopeOpening, Outgoing};
+use super::request::{AckRequest, RequestRefused, from_ignored, parse_ack, parse_request};
 use super::{Consumers, MakeLists};
-use crate::format::{Carried, Form, HandOff};
+use crate::format::{Carried, DeliveryForm, HandOff};
 use crate::limits::CONSUMER_LINE_BYTES_MAX;
 use crate::protocol::io::{ConsumerClosed, ConsumerId, ConsumerRequest, Input};
 use crate::record::{ConsumerName, Entry};
@@ -55,7 +55,7 @@ pub(super) fn carried<'a>(entry: &'a Entry, outgoing: &'a Outgoing) -> Carried<'
 /// What all connections of the door share.
 pub(super) struct Consuming {
     pub inputs: mpsc::Sender<Input>,
-    pub opening: Arc<Opening>,
+    pub opening: Arc<EnvelopeOpening>,
     pub consumers: Arc<Consumers>,
     pub stopping: CancellationToken,
     /// What filters may name.
@@ -63,23 +63,23 @@ pub(super) struct Consuming {
 }
 
 /// One connection whose request was taken.
-struct Connection {
+struct ConsumerConnection {
     id: ConsumerId,
     name: Option<ConsumerName>,
     acks: bool,
     hand_off: HandOff,
     inputs: mpsc::Sender<Input>,
-    opening: Arc<Opening>,
+    opening: Arc<EnvelopeOpening>,
     handed: Mutex<Handed>,
     /// Something was acknowledged.
     acked: Notify,
 }
 
 /// How reading from the client ended.
-enum ReadEnd {
+enum SocketReadEnd {
     /// It shut its writing side, or is gone.
     Finished,
-    Bad(Refused),
+    Bad(RequestRefused),
 }
 
 /// How writing to the client ended.
@@ -104,7 +104,7 @@ impl Out {
     }
 
     /// Says why the connection ends, if it can be said.
-    async fn refuse(&mut self, refused: &Refused) {
+    async fn refuse(&mut self, refused: &RequestRefused) {
         if !self.inside_line
             && let Ok(mut line) = serde_json::to_vec(refused)
         {
@@ -141,22 +141,22 @@ impl Consuming {
         }
     }
 
-    fn connection(&self, id: ConsumerId, request: &ConsumerRequest, hand_off: HandOff) -> Connection {
+    fn connection(&self, id: ConsumerId, request: &ConsumerRequest, hand_off: HandOff) -> ConsumerConnection {
         let acks = request.acks && request.name.is_some();
-        Connection {
+        ConsumerConnection {
             id,
             name: request.name.clone(),
             acks,
             hand_off,
             inputs: self.inputs.clone(),
             opening: self.opening.clone(),
-            handed: Mutex::new(Handed::new(acks && hand_off.form != Form::Iep04)),
+            handed: Mutex::new(Handed::new(acks && hand_off.form != DeliveryForm::Iep04)),
             acked: Notify::new(),
         }
     }
 }
 
-impl Connection {
+impl ConsumerConnection {
     async fn run(
         &self,
         lines: &mut LineReader<OwnedReadHalf>,
@@ -175,8 +175,8 @@ impl Connection {
             Err(WriteEnd::Broken) => {
                 let _ = tokio::time::timeout(LAST_ACKS_WITHIN, self.read_acks(lines)).await;
             }
-            Ok(ReadEnd::Bad(refused)) => out.refuse(&refused).await,
-            Ok(ReadEnd::Finished) => {}
+            Ok(SocketReadEnd::Bad(refused)) => out.refuse(&refused).await,
+            Ok(SocketReadEnd::Finished) => {}
         }
         // Acks first become durable: only then may the client see the end of file.
         if self.inputs.send(Input::ConsumerFinished { consumer: self.id }).await.is_err() {
@@ -189,7 +189,7 @@ impl Connection {
                 }
                 if why == ConsumerClosed::Stopping {
                     // The end of file would say that they are.
-                    out.refuse(&Refused::stopping()).await;
+                    out.refuse(&RequestRefused::stopping()).await;
                 }
                 return;
             }
@@ -198,16 +198,16 @@ impl Connection {
 
     async fn say_why(&self, why: ConsumerClosed, out: &mut Out) {
         match why {
-            ConsumerClosed::Busy => out.refuse(&Refused::busy(self.name.as_ref())).await,
+            ConsumerClosed::Busy => out.refuse(&RequestRefused::busy(self.name.as_ref())).await,
             ConsumerClosed::TooMany => {
-                out.refuse(&Refused::new("too_many", "too many consumers have names here")).await;
+                out.refuse(&RequestRefused::new("too_many", "too many consumers have names here")).await;
             }
             ConsumerClosed::Removed => {
-                out.refuse(&Refused::new("removed", "the operator removed this consumer")).await;
+                out.refuse(&RequestRefused::new("removed", "the operator removed this consumer")).await;
             }
             ConsumerClosed::Rewound => {
                 let why = "the operator moved the position of this consumer: connect again";
-                out.refuse(&Refused::new("rewound", why)).await;
+                out.refuse(&RequestRefused::new("rewound", why)).await;
             }
             ConsumerClosed::Synced | ConsumerClosed::Stopping => {}
         }
@@ -272,11 +272,11 @@ impl Connection {
     }
 
     /// Passes acks on, the highest of those that came together.
-    async fn read_acks(&self, lines: &mut LineReader<OwnedReadHalf>) -> ReadEnd {
+    async fn read_acks(&self, lines: &mut LineReader<OwnedReadHalf>) -> SocketReadEnd {
         loop {
             let mut next = match lines.line().await {
                 Ok(Some(line)) => Some(line),
-                Ok(None) | Err(_) => return ReadEnd::Finished,
+                Ok(None) | Err(_) => return SocketReadEnd::Finished,
             };
             let mut highest = None;
             let mut bad = None;
@@ -295,17 +295,19 @@ impl Connection {
                 let _ = self.inputs.send(Input::ConsumerAcked { consumer: self.id, seq }).await;
             }
             if let Some(refused) = bad {
-                return ReadEnd::Bad(refused);
+                return SocketReadEnd::Bad(refused);
             }
         }
     }
 
-    fn ack(&self, line: &Line) -> Result<Option<u64>, Refused> {
+    fn ack(&self, line: &SocketLine) -> Result<Option<u64>, RequestRefused> {
         match parse_ack(line)? {
-            Some(Ack::Lines(_)) if self.acks && self.hand_off.form == Form::Iep04 => Err(Refused::new(
-                "bad_request",
-                "\"ack_lines\" is for forms without `seq`: say {\"ack\":SEQ}",
-            )),
+            Some(AckRequest::Lines(_)) if self.acks && self.hand_off.form == DeliveryForm::Iep04 => {
+                Err(RequestRefused::new(
+                    "bad_request",
+                    "\"ack_lines\" is for forms without `seq`: say {\"ack\":SEQ}",
+                ))
+            }
             // Without a name, or where it moves by itself, there is nothing to acknowledge.
             Some(ack) if self.acks => Ok(self.handed(|handed| handed.acked(ack))),
             _ => Ok(None),

@@ -23,12 +23,12 @@ use super::consume::ToConsumer;
 use super::door_set::JournalQuestions;
 use super::expiry::SteadyTime;
 use super::handed_mark::HandedMark;
-use super::opening::{Opening, Outgoing};
-use super::receiver::{Made, Receiver, ReceiverError};
+use super::opening::{EnvelopeOpening, Outgoing};
+use super::receiver::{DeliveryTarget, PreparedLine, ReceiverError};
 use super::receiver_form::ReceiverForm;
 use super::tally::ConsumerTally;
 use crate::envelope::Body;
-use crate::format::intelmq::Written;
+use crate::format::intelmq::WrittenEvent;
 use crate::limits::{DOOR_RETRY_MS, RECEIVER_FIRST_MS, RECEIVER_MAX_MS};
 use crate::protocol::io::{ConsumerClosed, ConsumerId, ConsumerRequest, Input};
 use crate::record::Entry;
@@ -65,21 +65,21 @@ pub(super) struct ConsumerBehind {
     pub inputs: mpsc::Sender<Input>,
     pub consumers: Arc<Consumers>,
     pub journal: Arc<JournalQuestions>,
-    pub opening: Arc<Opening>,
+    pub opening: Arc<EnvelopeOpening>,
     pub now: fn() -> Now,
     pub steady: Arc<SteadyTime>,
     pub stopping: CancellationToken,
 }
 
 /// What the core handed over to this consumer and the receiver has not taken.
-struct Work {
+struct DoorWork {
     id: ConsumerId,
     /// The generation of the position, as soon as the core has said it.
     generation: Option<u64>,
     told: mpsc::Receiver<ToConsumer>,
     entries: VecDeque<Arc<Entry>>,
     /// Lines that are made, of entries before all in `entries`.
-    run: Vec<Made>,
+    run: Vec<PreparedLine>,
     /// What is to happen once `run` is handed over.
     then: Option<Then>,
     /// The core waits to be told that all was handed over.
@@ -88,15 +88,15 @@ struct Work {
     taken: u64,
 }
 
-impl Work {
+impl DoorWork {
     /// What the core says.
-    fn told(&mut self, told: ToConsumer) -> Option<End> {
+    fn told(&mut self, told: ToConsumer) -> Option<DoorEnd> {
         match told {
             ToConsumer::Began { generation } => {
                 self.generation = Some(generation);
                 None
             }
-            ToConsumer::Closed(why) => Some(End::Closed(why)),
+            ToConsumer::Closed(why) => Some(DoorEnd::Closed(why)),
             // `from` of a door stands in a file, and says each time where it began.
             ToConsumer::FromIgnored { .. } => None,
             ToConsumer::Entries(entries) => {
@@ -109,7 +109,7 @@ impl Work {
 }
 
 /// What the core has said meanwhile: whoever has no name here need not connect.
-fn hear(work: &mut Work) -> Option<End> {
+fn hear(work: &mut DoorWork) -> Option<DoorEnd> {
     while let Ok(told) = work.told.try_recv() {
         if let Some(end) = work.told(told) {
             return Some(end);
@@ -126,7 +126,7 @@ enum Then {
 }
 
 /// What became of making a line.
-enum Writing {
+enum PendingWrite {
     Line {
         line: Vec<u8>,
         adapted: bool,
@@ -136,7 +136,7 @@ enum Writing {
     Nothing,
 }
 
-enum End {
+enum DoorEnd {
     Stopping,
     Closed(ConsumerClosed),
     /// The receiver holds nothing beyond this entry: what it lost is to be handed over again.
@@ -157,7 +157,7 @@ fn refresh(form: &mut ReceiverForm, tally: &ConsumerTally, now: Now) {
     }
 }
 
-impl<R: Receiver> ConsumerDoor<R> {
+impl<R: DeliveryTarget> ConsumerDoor<R> {
     /// Runs until the node stops.
     pub async fn run(mut self) {
         let mut holds = None;
@@ -171,7 +171,7 @@ impl<R: Receiver> ConsumerDoor<R> {
             if self.behind.inputs.send(opened).await.is_err() {
                 return;
             }
-            let mut work = Work {
+            let mut work = DoorWork {
                 id,
                 generation: None,
                 told,
@@ -186,19 +186,19 @@ impl<R: Receiver> ConsumerDoor<R> {
             self.behind.consumers.close(id);
             self.tally.connected(false, (self.behind.now)().wall);
             match end {
-                End::Stopping | End::Closed(ConsumerClosed::Stopping) => return,
-                End::HoldsOnly(seq) => {
+                DoorEnd::Stopping | DoorEnd::Closed(ConsumerClosed::Stopping) => return,
+                DoorEnd::HoldsOnly(seq) => {
                     holds = Some(seq);
                     continue;
                 }
-                End::Closed(ConsumerClosed::Rewound | ConsumerClosed::Removed) => {
+                DoorEnd::Closed(ConsumerClosed::Rewound | ConsumerClosed::Removed) => {
                     self.holding = Holding::default();
                     continue;
                 }
-                End::Closed(ConsumerClosed::Busy) => {
+                DoorEnd::Closed(ConsumerClosed::Busy) => {
                     self.tally.unreachable("another reader has its name".into())
                 }
-                End::Closed(_) => self.tally.unreachable("too many consumers have names here".into()),
+                DoorEnd::Closed(_) => self.tally.unreachable("too many consumers have names here".into()),
             }
             if self.pause(Duration::from_millis(RECEIVER_MAX_MS)).await.is_none() {
                 return;
@@ -207,7 +207,7 @@ impl<R: Receiver> ConsumerDoor<R> {
     }
 
     /// Connects, and again, for ever.
-    async fn hand_over(&mut self, work: &mut Work) -> End {
+    async fn hand_over(&mut self, work: &mut DoorWork) -> DoorEnd {
         let mut most = RECEIVER_FIRST_MS;
         if let Some(end) = self.begin(work).await {
             return end;
@@ -219,11 +219,11 @@ impl<R: Receiver> ConsumerDoor<R> {
             refresh(&mut self.form, &self.tally, (self.behind.now)());
             let stopping = self.behind.stopping.clone();
             let Some(connected) = stopping.run_until_cancelled(self.connect(work)).await else {
-                return End::Stopping;
+                return DoorEnd::Stopping;
             };
             let failed = match connected {
                 Err(error) => error,
-                Ok(Some(holds)) => return End::HoldsOnly(holds),
+                Ok(Some(holds)) => return DoorEnd::HoldsOnly(holds),
                 Ok(None) => {
                     self.tally.connected(true, (self.behind.now)().wall);
                     let before = self.tally.handed_so_far();
@@ -242,17 +242,17 @@ impl<R: Receiver> ConsumerDoor<R> {
             let wait = rand::rng().random_range(0..=most);
             most = (2 * most).min(RECEIVER_MAX_MS);
             if self.pause(Duration::from_millis(wait)).await.is_none() {
-                return End::Stopping;
+                return DoorEnd::Stopping;
             }
         }
     }
 
     /// Waits until the core says which generation the position has: what the receiver took under another one does not
     /// count.
-    async fn begin(&self, work: &mut Work) -> Option<End> {
+    async fn begin(&self, work: &mut DoorWork) -> Option<DoorEnd> {
         while work.generation.is_none() {
             let told = self.behind.stopping.run_until_cancelled(work.told.recv()).await;
-            let Some(Some(told)) = told else { return Some(End::Stopping) };
+            let Some(Some(told)) = told else { return Some(DoorEnd::Stopping) };
             if let Some(end) = work.told(told) {
                 return Some(end);
             }
@@ -261,10 +261,10 @@ impl<R: Receiver> ConsumerDoor<R> {
     }
 
     /// Until the connection ends (an error), the core closes, or the node stops.
-    async fn converse(&mut self, work: &mut Work) -> Result<End, ReceiverError> {
+    async fn converse(&mut self, work: &mut DoorWork) -> Result<DoorEnd, ReceiverError> {
         loop {
             if self.behind.stopping.is_cancelled() {
-                return Ok(End::Stopping);
+                return Ok(DoorEnd::Stopping);
             }
             if let Ok(again) = self.again.try_recv() {
                 self.hand_again(again).await?;
@@ -275,16 +275,16 @@ impl<R: Receiver> ConsumerDoor<R> {
             if let Some(mark) = self.skipped(work) {
                 self.acknowledge(work.id, mark).await;
             } else if !work.run.is_empty() {
-                let Some(taken) = self.hand(&work.run).await else { return Ok(End::Stopping) };
+                let Some(taken) = self.hand(&work.run).await else { return Ok(DoorEnd::Stopping) };
                 self.count(work, taken?).await;
             } else if work.then.is_some() {
                 if !self.pass(work).await? {
-                    return Ok(End::Stopping);
+                    return Ok(DoorEnd::Stopping);
                 }
             } else if std::mem::take(&mut work.batch_open) {
                 let ready = Input::ConsumerReady { consumer: work.id };
                 if self.behind.inputs.send(ready).await.is_err() {
-                    return Ok(End::Stopping);
+                    return Ok(DoorEnd::Stopping);
                 }
             } else if let Some(end) = self.wait(work).await? {
                 return Ok(end);
@@ -293,7 +293,7 @@ impl<R: Receiver> ConsumerDoor<R> {
     }
 
     /// Nothing is left to be handed over.
-    async fn wait(&mut self, work: &mut Work) -> Result<Option<End>, ReceiverError> {
+    async fn wait(&mut self, work: &mut DoorWork) -> Result<Option<DoorEnd>, ReceiverError> {
         let heard = {
             let Self { receiver, form, tally, behind, again, .. } = &mut *self;
             let idle = receiver.idle();
@@ -316,15 +316,15 @@ impl<R: Receiver> ConsumerDoor<R> {
             }
         };
         match heard {
-            Heard::Stopping => Ok(Some(End::Stopping)),
+            Heard::Stopping => Ok(Some(DoorEnd::Stopping)),
             Heard::Again(again) => self.hand_again(again).await.map(|()| None),
-            Heard::Told(None) => Ok(Some(End::Closed(ConsumerClosed::Stopping))),
+            Heard::Told(None) => Ok(Some(DoorEnd::Closed(ConsumerClosed::Stopping))),
             Heard::Told(Some(told)) => Ok(work.told(told)),
         }
     }
 
     /// Hands over, and while the node stops waits a little for the answer.
-    async fn hand(&mut self, run: &[Made]) -> Option<Result<usize, ReceiverError>> {
+    async fn hand(&mut self, run: &[PreparedLine]) -> Option<Result<usize, ReceiverError>> {
         let stopping = self.behind.stopping.clone();
         tokio::select! {
             biased;
@@ -333,8 +333,8 @@ impl<R: Receiver> ConsumerDoor<R> {
         }
     }
 
-    async fn count(&mut self, work: &mut Work, taken: usize) {
-        let taken: Vec<Made> = work.run.drain(..taken.min(work.run.len())).collect();
+    async fn count(&mut self, work: &mut DoorWork, taken: usize) {
+        let taken: Vec<PreparedLine> = work.run.drain(..taken.min(work.run.len())).collect();
         let adapted = taken.iter().filter(|made| made.adapted).count();
         self.tally.handed(taken.len() as u64, adapted as u64);
         if !taken.is_empty() {
@@ -347,9 +347,9 @@ impl<R: Receiver> ConsumerDoor<R> {
     }
 
     /// What the receiver has already, after the node or the connection broke: the last of it.
-    fn skipped(&self, work: &mut Work) -> Option<HandedMark> {
+    fn skipped(&self, work: &mut DoorWork) -> Option<HandedMark> {
         let taken = work.taken;
-        let has = |made: &Made| made.mark.is_some_and(|mark| mark.mark.seq <= taken);
+        let has = |made: &PreparedLine| made.mark.is_some_and(|mark| mark.mark.seq <= taken);
         let count = work.run.iter().take_while(|made| has(made)).count();
         work.run.drain(..count).next_back().and_then(|made| made.mark)
     }
@@ -360,7 +360,7 @@ impl<R: Receiver> ConsumerDoor<R> {
     }
 
     /// Makes the next lines, where all that were made are gone.
-    fn fill(&mut self, work: &mut Work) {
+    fn fill(&mut self, work: &mut DoorWork) {
         let mut bytes = 0;
         if !work.run.is_empty() || work.then.is_some() || work.entries.is_empty() {
             return;
@@ -379,16 +379,16 @@ impl<R: Receiver> ConsumerDoor<R> {
                 return;
             }
             match self.write(&entry) {
-                Writing::Line { line, adapted } => {
+                PendingWrite::Line { line, adapted } => {
                     bytes += line.len();
                     let expires = entry.envelope.core().expires;
-                    work.run.push(Made { mark: Some(mark), line, adapted, expires });
+                    work.run.push(PreparedLine { mark: Some(mark), line, adapted, expires });
                 }
-                Writing::SetAside(record) => {
+                PendingWrite::SetAside(record) => {
                     work.then = Some(Then::SetAside(mark, record));
                     return;
                 }
-                Writing::Nothing => {
+                PendingWrite::Nothing => {
                     work.then = Some(Then::Pass(mark));
                     return;
                 }
@@ -404,7 +404,7 @@ impl<R: Receiver> ConsumerDoor<R> {
     }
 
     /// Passes over what has expired since its line was made: the receiver may have been away for long.
-    fn drop_expired(&self, work: &mut Work) {
+    fn drop_expired(&self, work: &mut DoorWork) {
         let Some(last) = work.run.last().and_then(|made| made.mark) else { return };
         let before = work.run.len();
         work.run.retain(|made| !self.has_expired(made.expires));
@@ -418,21 +418,23 @@ impl<R: Receiver> ConsumerDoor<R> {
         }
     }
 
-    fn write(&self, entry: &Entry) -> Writing {
+    fn write(&self, entry: &Entry) -> PendingWrite {
         let mut line = Vec::new();
         let outgoing = self.behind.opening.open(entry);
         if let Outgoing::Closed(fault) = &outgoing {
-            return Writing::SetAside(Box::new(self.record(entry, "cannot_open", fault.to_string())));
+            return PendingWrite::SetAside(Box::new(self.record(entry, "cannot_open", fault.to_string())));
         }
         let adapted = match self.form.write(entry, &outgoing, &mut line) {
-            Ok(Written::Nothing) => return Writing::Nothing,
-            Ok(Written::AsItIs) => false,
-            Ok(Written::Adapted(_)) => true,
-            Err(why) => return Writing::SetAside(Box::new(self.record(entry, why.code(), why.to_string()))),
+            Ok(WrittenEvent::Nothing) => return PendingWrite::Nothing,
+            Ok(WrittenEvent::AsItIs) => false,
+            Ok(WrittenEvent::Adapted(_)) => true,
+            Err(why) => {
+                return PendingWrite::SetAside(Box::new(self.record(entry, why.code(), why.to_string())));
+            }
         };
         match self.receiver.unfit(&line) {
-            None => Writing::Line { line, adapted },
-            Some(why) => Writing::SetAside(Box::new(self.record(entry, "separator", why))),
+            None => PendingWrite::Line { line, adapted },
+            Some(why) => PendingWrite::SetAside(Box::new(self.record(entry, "separator", why))),
         }
     }
 
@@ -449,7 +451,7 @@ impl<R: Receiver> ConsumerDoor<R> {
 
     /// What is to happen behind the last line. On an error it is still to happen, and nothing is set aside twice.
     /// False where the node stops before it could be set aside.
-    async fn pass(&mut self, work: &mut Work) -> Result<bool, ReceiverError> {
+    async fn pass(&mut self, work: &mut DoorWork) -> Result<bool, ReceiverError> {
         if let Some(Then::SetAside(mark, record)) = &work.then {
             let mark = *mark;
             if !self.set_aside(record).await {

@@ -8,7 +8,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::UnixStream;
 use tokio_util::sync::CancellationToken;
 
-use super::lines::{Line, LineReader};
+use super::lines::{LineReader, SocketLine};
 use crate::control::{REQUEST_BYTES_MAX, Refusal, Reply};
 
 /// Answers one request, in lines; with the account that asks, as the kernel gives it.
@@ -20,8 +20,8 @@ pub(super) async fn serve(mut stream: UnixStream, handler: ControlHandler, stopp
     let mut lines = LineReader::new(reading, REQUEST_BYTES_MAX);
     let Some(Ok(Some(line))) = stopping.run_until_cancelled(lines.line()).await else { return };
     let request = match &line {
-        Line::Text(text) => std::str::from_utf8(text).ok(),
-        Line::TooLong => None,
+        SocketLine::Text(text) => std::str::from_utf8(text).ok(),
+        SocketLine::TooLong => None,
     };
     let answers = match request {
         Some(request) => handler(request.to_owned(), account).await,

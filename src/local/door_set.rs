@@ -22,9 +22,9 @@ use super::submit_door::SubmitDoor;
 use super::tally::ConsumerTally;
 use super::tcp_in::{Listening, TcpIn};
 use super::tcp_out::TcpOut;
-use super::{LocalError, Shared};
+use super::{DoorContext, LocalError};
 use crate::control::AsideTried;
-use crate::format::Door;
+use crate::format::DoorDefaults;
 use crate::format::intelmq::IntelmqHandOff;
 use crate::identity::LogId;
 use crate::protocol::io::ConsumerRequest;
@@ -32,7 +32,7 @@ use crate::record::ConsumerName;
 use crate::status::{self, DoorWay};
 use crate::wire::Mark;
 
-use prepare::{Plan, Planned, ReadyConsumer, ReadySubmit, plan};
+use prepare::{DoorPlan, Planned, ReadyConsumer, ReadySubmit, plan};
 use start::{start_consumer, start_submit};
 
 /// Entries of one consumer that wait to be handed over again.
@@ -43,7 +43,7 @@ const AGAIN_MAX: usize = 16;
 pub struct SubmitSetup {
     pub name: ConsumerName,
     /// What it adds to each line.
-    pub door: Door,
+    pub door: DoorDefaults,
     pub from: SubmitWay,
 }
 
@@ -150,16 +150,16 @@ pub struct DoorSet {
 
 impl DoorSet {
     /// Opens all of them, as part of `shared`. Reads files.
-    pub(super) fn open(setups: DoorSetups, shared: &Shared) -> Result<Self, LocalError> {
+    pub(super) fn open(setups: DoorSetups, shared: &DoorContext) -> Result<Self, LocalError> {
         let planned = plan(setups, &BTreeSet::new(), &BTreeMap::new());
         let mut set = Self::default();
         for (_, plan) in planned.submits {
-            let Plan::Open(ready) = plan? else { continue };
+            let DoorPlan::Open(ready) = plan? else { continue };
             let listening = ready.bind()?;
             set.submits.push(Arc::new(start_submit(ready, None, listening, shared)));
         }
         for (_, plan) in planned.consumers {
-            let Plan::Open(ready) = plan? else { continue };
+            let DoorPlan::Open(ready) = plan? else { continue };
             set.consumers.push(Arc::new(start_consumer(ready, None, shared)));
         }
         Ok(set)
@@ -172,7 +172,7 @@ impl DoorSet {
         &self,
         setups: DoorSetups,
         mut same: BTreeSet<String>,
-        shared: &Arc<Shared>,
+        shared: &Arc<DoorContext>,
     ) -> Self {
         same.retain(|name| self.is_open(name) && !self.failed.contains_key(name));
         let asides = self.asides();
@@ -208,10 +208,10 @@ impl DoorSet {
     }
 
     /// What is to be opened; `None`: the door that is held goes on.
-    fn heed<T>(&mut self, name: String, plan: Result<Plan<T>, LocalError>) -> Option<T> {
+    fn heed<T>(&mut self, name: String, plan: Result<DoorPlan<T>, LocalError>) -> Option<T> {
         match plan {
-            Ok(Plan::Open(ready)) => Some(ready),
-            Ok(Plan::Keep) => None,
+            Ok(DoorPlan::Open(ready)) => Some(ready),
+            Ok(DoorPlan::Keep) => None,
             Err(error) => {
                 self.failed.insert(name, error.to_string());
                 None
@@ -257,13 +257,13 @@ impl DoorSet {
     }
 
     /// What status shows, in the order of the file.
-    pub fn status(&self) -> Vec<status::Door> {
+    pub fn status(&self) -> Vec<status::DoorStatus> {
         let submits = self.submits.iter().map(|held| held.door.status());
         let consumers = self.consumers.iter().map(|door| {
             let (state, trouble) = door.tally.state();
             let (name, way) = (door.name.clone(), DoorWay::Consumer(state));
             let (down, last_error) = (trouble.down(), trouble.last_error);
-            status::Door { name, way, aside: door.aside.status(), down, last_error }
+            status::DoorStatus { name, way, aside: door.aside.status(), down, last_error }
         });
         submits.chain(consumers).collect()
     }

@@ -8,7 +8,7 @@ use std::io;
 use bytes::{Buf as _, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
-use super::lines::Line;
+use super::lines::SocketLine;
 use super::separated::Separated;
 use crate::limits::LINE_BYTES_MAX;
 
@@ -19,7 +19,7 @@ const READ_BYTES: usize = 64 * 1024;
 pub(super) const HEAD_BYTES: usize = 256;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Frame {
+pub(super) enum TcpMessage {
     Whole(Bytes),
     /// Longer than a line may be: how long, and its first bytes.
     TooLong {
@@ -28,11 +28,11 @@ pub(super) enum Frame {
     },
 }
 
-impl Frame {
-    pub fn line(&self) -> Line {
+impl TcpMessage {
+    pub fn line(&self) -> SocketLine {
         match self {
-            Self::Whole(text) => Line::Text(text.clone()),
-            Self::TooLong { .. } => Line::TooLong,
+            Self::Whole(text) => SocketLine::Text(text.clone()),
+            Self::TooLong { .. } => SocketLine::TooLong,
         }
     }
 
@@ -62,7 +62,7 @@ pub(super) enum Framing {
 
 impl Framing {
     /// Takes a frame that is whole off the front of `read`.
-    fn cut(&mut self, read: &mut BytesMut) -> Option<Frame> {
+    fn cut(&mut self, read: &mut BytesMut) -> Option<TcpMessage> {
         match self {
             Self::Length(lengths) => lengths.cut(read),
             Self::Separator(separated) => separated.cut(read),
@@ -93,7 +93,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
     ///
     /// # Errors
     /// `UnexpectedEof` where the end comes inside a frame; what the socket says.
-    pub async fn frame(&mut self) -> io::Result<Option<Frame>> {
+    pub async fn frame(&mut self) -> io::Result<Option<TcpMessage>> {
         loop {
             if let Some(frame) = self.frame_at_hand() {
                 return Ok(Some(frame));
@@ -114,7 +114,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
     }
 
     /// A frame that was read already.
-    pub fn frame_at_hand(&mut self) -> Option<Frame> {
+    pub fn frame_at_hand(&mut self) -> Option<TcpMessage> {
         self.framing.cut(&mut self.buffer)
     }
 }
@@ -127,7 +127,7 @@ pub(super) struct Lengths {
 }
 
 impl Lengths {
-    fn cut(&mut self, read: &mut BytesMut) -> Option<Frame> {
+    fn cut(&mut self, read: &mut BytesMut) -> Option<TcpMessage> {
         if self.passing.is_none() {
             let length = u32::from_be_bytes(*read.first_chunk()?);
             let bytes = length as usize;
@@ -136,7 +136,7 @@ impl Lengths {
                     return None;
                 }
                 read.advance(4);
-                return Some(Frame::Whole(piece(read.split_to(bytes))));
+                return Some(TcpMessage::Whole(piece(read.split_to(bytes))));
             }
             if read.len() < 4 + HEAD_BYTES {
                 return None;
@@ -153,7 +153,7 @@ impl Lengths {
             return None;
         }
         let (bytes, head, _) = self.passing.take()?;
-        Some(Frame::TooLong { bytes, head })
+        Some(TcpMessage::TooLong { bytes, head })
     }
 }
 
@@ -162,7 +162,7 @@ mod tests {
     use super::*;
 
     /// Hands out `given` in pieces of `piece` bytes, and reads to the end.
-    async fn frames(given: Vec<u8>, piece: usize) -> (Vec<Frame>, Option<io::ErrorKind>) {
+    async fn frames(given: Vec<u8>, piece: usize) -> (Vec<TcpMessage>, Option<io::ErrorKind>) {
         let (mut sender, receiver) = tokio::io::duplex(piece);
         let feed = tokio::spawn(async move {
             tokio::io::AsyncWriteExt::write_all(&mut sender, &given).await.unwrap();
@@ -194,10 +194,10 @@ mod tests {
             assert_eq!(end, None);
             let bytes = long.len() as u64;
             let head = Bytes::copy_from_slice(&long[..HEAD_BYTES]);
-            assert_eq!(got[2], Frame::TooLong { bytes, head });
+            assert_eq!(got[2], TcpMessage::TooLong { bytes, head });
             let whole = [(0, "{}"), (1, ""), (3, "{\"a\":1}")];
             for (at, body) in whole {
-                assert_eq!(got[at], Frame::Whole(Bytes::from(body)));
+                assert_eq!(got[at], TcpMessage::Whole(Bytes::from(body)));
             }
         }
         let (got, _) = frames([frame(b"ab"), frame(b"cd")].concat(), 1).await;

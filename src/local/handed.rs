@@ -3,12 +3,12 @@
 
 use std::collections::VecDeque;
 
-use super::request::Ack;
+use super::request::AckRequest;
 use crate::limits::UNACKED_RUNS_MAX;
 
 /// Lines of this connection whose seqs follow each other.
 #[derive(Clone, Copy, Debug)]
-struct Run {
+struct DeliveredRun {
     first_line: u64,
     first_seq: u64,
     lines: u64,
@@ -22,7 +22,7 @@ pub(super) struct Handed {
     acked: u64,
     lines: u64,
     /// Oldest first; only what is not acknowledged.
-    runs: VecDeque<Run>,
+    runs: VecDeque<DeliveredRun>,
     /// Lines are to be remembered: the form has no `seq`.
     counts_lines: bool,
 }
@@ -41,7 +41,7 @@ impl Handed {
         }
         match self.runs.back_mut() {
             Some(run) if run.first_seq + run.lines == seq => run.lines += 1,
-            _ => self.runs.push_back(Run { first_line: self.lines, first_seq: seq, lines: 1 }),
+            _ => self.runs.push_back(DeliveredRun { first_line: self.lines, first_seq: seq, lines: 1 }),
         }
     }
 
@@ -57,10 +57,10 @@ impl Handed {
     }
 
     /// The seq up to which `ack` acknowledges; `None` where that is nothing new.
-    pub fn acked(&mut self, ack: Ack) -> Option<u64> {
+    pub fn acked(&mut self, ack: AckRequest) -> Option<u64> {
         let seq = match ack {
-            Ack::Seq(seq) => Some(seq.min(self.last_seq)),
-            Ack::Lines(lines) => self.seq_of_line(lines.min(self.lines)),
+            AckRequest::Seq(seq) => Some(seq.min(self.last_seq)),
+            AckRequest::Lines(lines) => self.seq_of_line(lines.min(self.lines)),
         };
         let seq = seq.filter(|seq| *seq > 0)?;
         self.acked = self.acked.max(seq);
@@ -91,19 +91,19 @@ mod tests {
     #[test]
     fn lines_find_their_seqs_and_nothing_counts_beyond_what_was_handed() {
         let mut handed = Handed::new(true);
-        assert_eq!(handed.acked(Ack::Lines(1)), None);
-        assert_eq!(handed.acked(Ack::Seq(9)), None);
+        assert_eq!(handed.acked(AckRequest::Lines(1)), None);
+        assert_eq!(handed.acked(AckRequest::Seq(9)), None);
         for seq in [3, 4, 5, 9, 10, 20] {
             handed.push(seq);
         }
-        assert_eq!(handed.acked(Ack::Lines(2)), Some(4));
-        assert_eq!(handed.acked(Ack::Lines(1)), None, "it is acknowledged already");
-        assert_eq!(handed.acked(Ack::Lines(4)), Some(9));
+        assert_eq!(handed.acked(AckRequest::Lines(2)), Some(4));
+        assert_eq!(handed.acked(AckRequest::Lines(1)), None, "it is acknowledged already");
+        assert_eq!(handed.acked(AckRequest::Lines(4)), Some(9));
         handed.push(21);
-        assert_eq!(handed.acked(Ack::Lines(6)), Some(20));
-        assert_eq!(handed.acked(Ack::Lines(600)), Some(21));
+        assert_eq!(handed.acked(AckRequest::Lines(6)), Some(20));
+        assert_eq!(handed.acked(AckRequest::Lines(600)), Some(21));
         handed.push(40);
-        assert_eq!(handed.acked(Ack::Seq(u64::MAX)), Some(40));
+        assert_eq!(handed.acked(AckRequest::Seq(u64::MAX)), Some(40));
         assert!(handed.runs.is_empty());
     }
 
@@ -113,8 +113,8 @@ mod tests {
         for seq in [3, 9] {
             handed.push(seq);
         }
-        assert_eq!(handed.acked(Ack::Seq(5)), Some(5));
-        assert_eq!(handed.acked(Ack::Lines(2)), Some(9));
+        assert_eq!(handed.acked(AckRequest::Seq(5)), Some(5));
+        assert_eq!(handed.acked(AckRequest::Lines(2)), Some(9));
     }
 
     #[test]
@@ -124,13 +124,13 @@ mod tests {
         handed.push(3);
         assert_eq!(handed.pass(4), None);
         assert_eq!(handed.pass(5), None);
-        assert_eq!(handed.acked(Ack::Lines(1)), Some(5));
+        assert_eq!(handed.acked(AckRequest::Lines(1)), Some(5));
         assert_eq!(handed.pass(6), Some(6));
         handed.push(7);
         handed.push(8);
         assert_eq!(handed.pass(9), None);
-        assert_eq!(handed.acked(Ack::Seq(7)), Some(7));
-        assert_eq!(handed.acked(Ack::Seq(9)), Some(9));
+        assert_eq!(handed.acked(AckRequest::Seq(7)), Some(7));
+        assert_eq!(handed.acked(AckRequest::Seq(9)), Some(9));
     }
 
     #[test]
@@ -138,6 +138,6 @@ mod tests {
         let mut handed = Handed::new(false);
         (1..10).for_each(|seq| handed.push(2 * seq));
         assert!(handed.runs.is_empty());
-        assert_eq!(handed.acked(Ack::Seq(4)), Some(4));
+        assert_eq!(handed.acked(AckRequest::Seq(4)), Some(4));
     }
 }

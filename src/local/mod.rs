@@ -51,7 +51,7 @@ use tokio_util::task::TaskTracker;
 use crate::envelope::Signer;
 use crate::envelope::content::BodyIdSecret;
 use crate::filter::Lists;
-use crate::format::Door;
+use crate::format::DoorDefaults;
 use crate::limits::DOOR_CONNECTIONS_MAX;
 use crate::policy::TrustList;
 use crate::protocol::io::{ConsumerId, Input, Output};
@@ -59,7 +59,7 @@ use crate::time::{Now, Timestamp};
 
 use consume::{Consuming, ToConsumer};
 use expiry::SteadyTime;
-use submission::{Pending, Submitter};
+use submission::{PendingSubmission, Submitter};
 use submit::Submitting;
 
 pub use again::{AgainError, EntryQuestion};
@@ -68,7 +68,7 @@ pub use control::ControlHandler;
 pub use door_set::{
     ConsumerSetup, ConsumerWay, DoorSet, DoorSetups, JournalQuestions, MarkQuestion, SubmitSetup, SubmitWay,
 };
-pub use opening::Opening;
+pub use opening::EnvelopeOpening;
 pub use redis::{AddressFault, RedisAddress, RedisQueue};
 pub use socket::{connect, group_id};
 pub use tcp_in::TcpIn;
@@ -113,7 +113,7 @@ impl LocalError {
 
 /// Where the sockets lie, and who may use them.
 #[derive(Clone, Debug)]
-pub struct Places {
+pub struct DoorPlaces {
     /// `run/`: made where it is missing.
     pub run: PathBuf,
     /// `socket_group` of `intelmesh.toml`: a name or a number.
@@ -121,7 +121,7 @@ pub struct Places {
 }
 
 /// What the doors need of the rest of the node.
-pub struct Behind {
+pub struct DoorServices {
     /// To the core.
     pub inputs: mpsc::Sender<Input>,
     pub now: fn() -> Now,
@@ -130,12 +130,12 @@ pub struct Behind {
     pub signer: Arc<Signer>,
     pub body_id_secret: BodyIdSecret,
     /// What `in.sock` adds to each line.
-    pub door: Door,
+    pub door: DoorDefaults,
     /// Answers `ctl.sock`.
     pub control: ControlHandler,
     pub journal: Arc<JournalQuestions>,
     /// Opens what is sealed for this node.
-    pub opening: Arc<Opening>,
+    pub opening: Arc<EnvelopeOpening>,
     /// Those of `intelmesh.toml`.
     pub doors: DoorSetups,
     /// What the filters of consumers may name.
@@ -147,7 +147,7 @@ pub type MakeLists = Arc<dyn Fn() -> Box<dyn Lists> + Send + Sync>;
 
 /// The open doors.
 pub struct Doors {
-    shared: Arc<Shared>,
+    shared: Arc<DoorContext>,
     sockets: Vec<PathBuf>,
     set: Arc<ArcSwap<DoorSet>>,
     /// Ends with the last reload: the next one waits for it.
@@ -157,13 +157,13 @@ pub struct Doors {
 }
 
 /// What all doors work with, also those that are opened later.
-struct Shared {
-    pending: Arc<Pending>,
+struct DoorContext {
+    pending: Arc<PendingSubmission>,
     consumers: Arc<Consumers>,
     stopping: CancellationToken,
     tasks: TaskTracker,
     steady: Arc<SteadyTime>,
-    behind: Behind,
+    behind: DoorServices,
 }
 
 impl Doors {
@@ -172,13 +172,13 @@ impl Doors {
     ///
     /// # Errors
     /// [`LocalError`].
-    pub fn start(places: &Places, mut behind: Behind) -> Result<Self, LocalError> {
+    pub fn start(places: &DoorPlaces, mut behind: DoorServices) -> Result<Self, LocalError> {
         let group = places.group.as_deref().map(socket::group_id).transpose()?;
         socket::prepare_dir(&places.run, group)?;
         let bind = |name: &str| socket::bind(&places.run.join(name), group);
         let (submits, consumes, controls) = (bind("in.sock")?, bind("out.sock")?, bind("ctl.sock")?);
         let setups = std::mem::take(&mut behind.doors);
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(DoorContext {
             pending: Arc::default(),
             consumers: Arc::default(),
             stopping: CancellationToken::new(),
@@ -216,7 +216,7 @@ impl Doors {
     /// Returns, once all of that is done, which could not be opened, and why; those go on as they were.
     pub fn reload(
         &mut self,
-        socket: Door,
+        socket: DoorDefaults,
         setups: DoorSetups,
         same: BTreeSet<String>,
     ) -> impl Future<Output = BTreeMap<String, String>> + Send + use<> {
@@ -269,7 +269,7 @@ impl Doors {
     }
 
     /// What could not be opened.
-    pub fn opening(&self) -> &Opening {
+    pub fn opening(&self) -> &EnvelopeOpening {
         &self.shared.behind.opening
     }
 

@@ -4,14 +4,14 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::envelope::{Core, OpenError, Opened, Opener};
+use crate::envelope::{Core, OpenError, OpenedBody, Opener};
 use crate::limits::OPEN_HERE_MAX;
 use crate::record::Entry;
 use crate::status::CannotOpen;
 use crate::time::Now;
 
 /// What all doors share.
-pub struct Opening {
+pub struct EnvelopeOpening {
     opener: Arc<Opener>,
     now: fn() -> Now,
     failed: Mutex<Failed>,
@@ -29,13 +29,13 @@ struct Failed {
 #[derive(Debug)]
 pub(super) enum Outgoing {
     Plain,
-    Opened(Opened),
+    Opened(OpenedBody),
     /// Sealed for this node, and cannot be opened.
     Closed(OpenError),
 }
 
 impl Outgoing {
-    pub fn opened(&self) -> Option<&Opened> {
+    pub fn opened(&self) -> Option<&OpenedBody> {
         match self {
             Self::Opened(opened) => Some(opened),
             Self::Plain | Self::Closed(_) => None,
@@ -43,7 +43,7 @@ impl Outgoing {
     }
 }
 
-impl Opening {
+impl EnvelopeOpening {
     pub fn new(opener: Arc<Opener>, now: fn() -> Now) -> Self {
         Self { opener, now, failed: Mutex::default() }
     }

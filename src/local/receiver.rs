@@ -14,7 +14,7 @@ pub(super) const PATIENCE: Duration = Duration::from_millis(RECEIVER_PATIENCE_MS
 
 /// A line for the receiver.
 #[derive(Debug)]
-pub(super) struct Made {
+pub(super) struct PreparedLine {
     /// `None` for one that is handed over again, out of turn.
     pub mark: Option<HandedMark>,
     pub line: Vec<u8>,
@@ -42,8 +42,8 @@ pub(super) enum ReceiverError {
 }
 
 /// One connection at a time. All of it is tried again by the caller, with growing pauses.
-pub(super) trait Receiver: Send + Sync + 'static {
-    /// Is [`Receiver::last_taken`] kept with the entries themselves? Then what it does not name is not there.
+pub(super) trait DeliveryTarget: Send + Sync + 'static {
+    /// Is [`DeliveryTarget::last_taken`] kept with the entries themselves? Then what it does not name is not there.
     const KEEPS_PLACE: bool = false;
 
     /// Connects anew, whatever was there before.
@@ -53,11 +53,11 @@ pub(super) trait Receiver: Send + Sync + 'static {
     fn last_taken(&mut self) -> impl Future<Output = Result<Option<HandedMark>, ReceiverError>> + Send;
 
     /// Hands over the first of `lines`, or several: how many it has taken now. None where it has no room: nothing
-    /// was sent, and after a pause it is to be asked again. What it took it remembers for [`Receiver::last_taken`].
+    /// was sent, and after a pause it is to be asked again. What it took it remembers for [`DeliveryTarget::last_taken`].
     ///
     /// # Errors
     /// What became of the first is not known: it is handed over again.
-    fn hand(&mut self, lines: &[Made]) -> impl Future<Output = Result<usize, ReceiverError>> + Send;
+    fn hand(&mut self, lines: &[PreparedLine]) -> impl Future<Output = Result<usize, ReceiverError>> + Send;
 
     /// An entry that is not for the receiver was passed over for good.
     fn pass(&mut self, mark: HandedMark) -> impl Future<Output = Result<(), ReceiverError>> + Send;

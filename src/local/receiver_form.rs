@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::consume::carried;
 use super::opening::Outgoing;
-use crate::format::intelmq::{Harmonization, HarmonizationError, IntelmqHandOff, SetAside, Written};
+use crate::format::intelmq::{Harmonization, HarmonizationError, IntelmqHandOff, SetAside, WrittenEvent};
 use crate::record::Entry;
 use crate::time::Tick;
 
@@ -65,7 +65,12 @@ impl ReceiverForm {
 
     /// # Errors
     /// Why the receiver cannot have it.
-    pub fn write(&self, entry: &Entry, outgoing: &Outgoing, line: &mut Vec<u8>) -> Result<Written, SetAside> {
+    pub fn write(
+        &self,
+        entry: &Entry,
+        outgoing: &Outgoing,
+        line: &mut Vec<u8>,
+    ) -> Result<WrittenEvent, SetAside> {
         self.hand_off.write(&carried(entry, outgoing), line)
     }
 }

@@ -11,8 +11,8 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::lines::{Line, LineReader};
-use super::submission::{Outcome, Submission, Submitter};
+use super::lines::{LineReader, SocketLine};
+use super::submission::{Submission, SubmissionOutcome, Submitter};
 use crate::format::SubmitError;
 use crate::limits::{
     LINE_BYTES_MAX, SUBMIT_BATCH_BYTES_MAX, SUBMIT_BATCH_LINES_MAX, SUBMIT_LINES_OUTSTANDING_MAX,
@@ -29,7 +29,7 @@ pub(super) struct Submitting {
 }
 
 /// The place of an answer in the order of lines.
-struct Slot {
+struct SocketSlot {
     line: u64,
     submission: Submission,
     /// Keys of its meta that mean nothing here and were kept.
@@ -70,7 +70,7 @@ impl Submitting {
 
     /// Reads until the client's end or the node's. A client that reads no answers is read on: what it sent
     /// before it went away is submitted all the same.
-    async fn read(&self, reading: OwnedReadHalf, slots: mpsc::Sender<Slot>) {
+    async fn read(&self, reading: OwnedReadHalf, slots: mpsc::Sender<SocketSlot>) {
         let mut lines = LineReader::new(reading, LINE_BYTES_MAX);
         let mut count = 0;
         loop {
@@ -86,7 +86,7 @@ impl Submitting {
             for (line, mut prepared) in numbers.into_iter().zip(prepared) {
                 let unknown = std::mem::take(&mut prepared.unknown);
                 let submission = submitter.submit(prepared).await;
-                if slots.send(Slot { line, submission, unknown }).await.is_err() {
+                if slots.send(SocketSlot { line, submission, unknown }).await.is_err() {
                     return;
                 }
             }
@@ -95,7 +95,11 @@ impl Submitting {
 }
 
 /// `first` and the lines behind it that are there already, with their numbers and without blank ones.
-fn numbered(count: &mut u64, first: Line, lines: &mut LineReader<OwnedReadHalf>) -> (Vec<u64>, Vec<Line>) {
+fn numbered(
+    count: &mut u64,
+    first: SocketLine,
+    lines: &mut LineReader<OwnedReadHalf>,
+) -> (Vec<u64>, Vec<SocketLine>) {
     let (mut numbers, mut batch) = (Vec::new(), Vec::new());
     let mut bytes = 0;
     let mut next = Some(first);
@@ -113,8 +117,8 @@ fn numbered(count: &mut u64, first: Line, lines: &mut LineReader<OwnedReadHalf>)
 }
 
 /// Writes answers in the order of their lines. Where the client reads no more, they are dropped.
-async fn write(mut slots: mpsc::Receiver<Slot>, writing: OwnedWriteHalf) {
-    let mut out = Answers { writing, bytes: Vec::new(), broken: false };
+async fn write(mut slots: mpsc::Receiver<SocketSlot>, writing: OwnedWriteHalf) {
+    let mut out = SocketAnswers { writing, bytes: Vec::new(), broken: false };
     loop {
         let mut slot = match slots.try_recv() {
             Ok(slot) => slot,
@@ -135,11 +139,11 @@ async fn write(mut slots: mpsc::Receiver<Slot>, writing: OwnedWriteHalf) {
             }
         };
         match outcome {
-            Outcome::Taken { id, duplicate } => {
+            SubmissionOutcome::Taken { id, duplicate } => {
                 let (id, ext) = (Some(id.to_string()), &*slot.unknown);
                 out.push(&AnswerLine { id, duplicate, ext, ..AnswerLine::default() });
             }
-            Outcome::Refused(error) => out.refused(slot.line, &error),
+            SubmissionOutcome::Refused(error) => out.refused(slot.line, &error),
         }
         if out.bytes.len() >= ANSWER_BYTES {
             out.flush().await;
@@ -147,13 +151,13 @@ async fn write(mut slots: mpsc::Receiver<Slot>, writing: OwnedWriteHalf) {
     }
 }
 
-struct Answers {
+struct SocketAnswers {
     writing: OwnedWriteHalf,
     bytes: Vec<u8>,
     broken: bool,
 }
 
-impl Answers {
+impl SocketAnswers {
     fn refused(&mut self, line: u64, error: &SubmitError) {
         self.push(&AnswerLine {
             error: Some(&error.message),

@@ -11,13 +11,13 @@ use tokio_util::sync::CancellationToken;
 use super::aside::AsideRecord;
 use super::aside_file::Aside;
 use super::door_set::DoorTasks;
-use super::lines::Line;
-use super::submission::{Outcome, Submitter};
+use super::lines::SocketLine;
+use super::submission::{SubmissionOutcome, Submitter};
 use super::tally::SubmitTally;
 use crate::format::SubmitError;
 use crate::identity::EventId;
 use crate::limits::DOOR_RETRY_MS;
-use crate::status::{Door, DoorWay, SubmitState};
+use crate::status::{DoorStatus, DoorWay, SubmitState};
 
 /// One `[[submit]]`.
 pub(super) struct SubmitDoor {
@@ -43,26 +43,31 @@ impl SubmitDoor {
         self.settle(line, outcome, gone).await
     }
 
-    async fn submit(self: &SubmitDoor, line: &Bytes) -> Option<Outcome> {
-        let prepared = self.submitter.prepare(vec![Line::of(line)]).await?.pop()?;
+    async fn submit(self: &SubmitDoor, line: &Bytes) -> Option<SubmissionOutcome> {
+        let prepared = self.submitter.prepare(vec![SocketLine::of(line)]).await?.pop()?;
         Some(self.submitter.submit(prepared).await.outcome().await)
     }
 
     /// Makes an end of a line that was submitted: counts it, sets it aside, or tries it again and again.
-    pub async fn settle(&self, line: &Bytes, outcome: Outcome, gone: &CancellationToken) -> Option<Settled> {
+    pub async fn settle(
+        &self,
+        line: &Bytes,
+        outcome: SubmissionOutcome,
+        gone: &CancellationToken,
+    ) -> Option<Settled> {
         let mut outcome = outcome;
         loop {
             match outcome {
-                Outcome::Taken { id, duplicate } => {
+                SubmissionOutcome::Taken { id, duplicate } => {
                     self.tally.taken(duplicate);
                     return Some(Settled::Taken { id, duplicate });
                 }
-                Outcome::Refused(error) if error.code.retry() => {
+                SubmissionOutcome::Refused(error) if error.code.retry() => {
                     self.tally.failed(error.message);
                     self.pause(gone).await?;
                     outcome = self.submit(line).await?;
                 }
-                Outcome::Refused(error) => {
+                SubmissionOutcome::Refused(error) => {
                     let record = self.record(&error).with_line(line);
                     return self.set_aside(record, gone).await.then_some(Settled::SetAside);
                 }
@@ -118,10 +123,16 @@ impl SubmitDoor {
     }
 
     /// What status shows.
-    pub fn status(&self) -> Door {
+    pub fn status(&self) -> DoorStatus {
         let (state, trouble) = self.tally.state();
         let (way, aside) = (DoorWay::Submit(state), self.aside.status());
-        Door { name: self.name.clone(), way, aside, down: trouble.down(), last_error: trouble.last_error }
+        DoorStatus {
+            name: self.name.clone(),
+            way,
+            aside,
+            down: trouble.down(),
+            last_error: trouble.last_error,
+        }
     }
 }
 

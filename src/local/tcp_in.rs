@@ -23,9 +23,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::Sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::frames::{Frame, FrameReader, Framing, Lengths};
+use super::frames::{FrameReader, Framing, Lengths, TcpMessage};
 use super::separated::Separated;
-use super::submission::{Outcome, Submission};
+use super::submission::{Submission, SubmissionOutcome};
 use super::submit_door::SubmitDoor;
 use super::turns::Turns;
 use crate::format::SubmitError;
@@ -128,13 +128,13 @@ struct Client {
 }
 
 /// The place of an answer in the order of frames.
-struct Slot {
-    frame: Frame,
+struct TcpSlot {
+    frame: TcpMessage,
     submission: Submission,
     _held: OwnedSemaphorePermit,
 }
 
-type Reader = FrameReader<OwnedReadHalf>;
+type TcpReader = FrameReader<OwnedReadHalf>;
 
 impl TcpDoor {
     pub fn new(place: TcpIn, door: Arc<SubmitDoor>) -> Self {
@@ -234,11 +234,11 @@ impl TcpDoor {
     /// The next frame; `None` where the node stops or makes room. A sender that waits for no answer sends nothing again:
     /// what it has sent is read before, for as long as `last` lasts, which begins with the end.
     async fn next_frame(
-        reader: &mut Reader,
+        reader: &mut TcpReader,
         client: &Client,
         turns: &Turns,
         last: &mut Option<Pin<Box<Sleep>>>,
-    ) -> Option<io::Result<Option<Frame>>> {
+    ) -> Option<io::Result<Option<TcpMessage>>> {
         match client.end.run_until_cancelled(reader.frame()).await {
             None if turns.waits_for_nothing() => {
                 let last = last.get_or_insert_with(|| Box::pin(tokio::time::sleep(LAST_LINES_WITHIN)));
@@ -254,7 +254,13 @@ impl TcpDoor {
     }
 
     /// Reads until the client's end, the node's, or the connection's: what came before is submitted all the same.
-    async fn read(&self, mut reader: Reader, slots: mpsc::Sender<Slot>, client: &Client, turns: &Turns) {
+    async fn read(
+        &self,
+        mut reader: TcpReader,
+        slots: mpsc::Sender<TcpSlot>,
+        client: &Client,
+        turns: &Turns,
+    ) {
         let mut last = None;
         loop {
             let first = match Self::next_frame(&mut reader, client, turns, &mut last).await {
@@ -281,20 +287,21 @@ impl TcpDoor {
                 for frame in frames {
                     let Some(_held) = self.hold(&frame).await else { return };
                     let submission = Submission::refused(SubmitError::stopping());
-                    if slots.send(Slot { frame, submission, _held }).await.is_err() {
+                    if slots.send(TcpSlot { frame, submission, _held }).await.is_err() {
                         return;
                     }
                 }
                 continue;
             }
-            let Some(prepared) = self.door.submitter.prepare(frames.iter().map(Frame::line).collect()).await
+            let Some(prepared) =
+                self.door.submitter.prepare(frames.iter().map(TcpMessage::line).collect()).await
             else {
                 return;
             };
             for (frame, prepared) in frames.into_iter().zip(prepared) {
                 let Some(_held) = self.hold(&frame).await else { return };
                 let submission = self.door.submitter.submit(prepared).await;
-                if slots.send(Slot { frame, submission, _held }).await.is_err() {
+                if slots.send(TcpSlot { frame, submission, _held }).await.is_err() {
                     return;
                 }
             }
@@ -302,7 +309,7 @@ impl TcpDoor {
     }
 
     /// Waits for room for what is kept of a frame.
-    async fn hold(&self, frame: &Frame) -> Option<OwnedSemaphorePermit> {
+    async fn hold(&self, frame: &TcpMessage) -> Option<OwnedSemaphorePermit> {
         let kib = u32::try_from(frame.bytes().len() / 1024).unwrap_or(u32::MAX).saturating_add(1);
         self.held.clone().acquire_many_owned(kib.min(TCP_HELD_KIB_MAX)).await.ok()
     }
@@ -310,12 +317,12 @@ impl TcpDoor {
     /// Answers frames in their order. One that gets no answer is the last: the bot sends it again.
     async fn answer(
         &self,
-        mut slots: mpsc::Receiver<Slot>,
+        mut slots: mpsc::Receiver<TcpSlot>,
         writing: OwnedWriteHalf,
         gone: &CancellationToken,
         turns: &Turns,
     ) {
-        let mut out = Answers { writing, bytes: Vec::new(), unread: false };
+        let mut out = TcpAnswers { writing, bytes: Vec::new(), unread: false };
         let never = CancellationToken::new();
         loop {
             let mut slot = match slots.try_recv() {
@@ -329,7 +336,7 @@ impl TcpDoor {
                 Some(outcome) => outcome,
                 None => out.write_until(slot.submission.outcome()).await,
             };
-            let Slot { frame, _held, .. } = slot;
+            let TcpSlot { frame, _held, .. } = slot;
             // Who waits for no answer does not send it again either.
             let waits = if turns.waits_for_nothing() { &never } else { gone };
             if !out.write_until(self.settled(&frame, outcome, waits)).await {
@@ -350,7 +357,7 @@ impl TcpDoor {
     }
 
     /// The node stops. What it cannot take any more from a sender that waits for nothing is kept, many at once.
-    async fn keep_rest(&self, first: Frame, mut slots: mpsc::Receiver<Slot>) {
+    async fn keep_rest(&self, first: TcpMessage, mut slots: mpsc::Receiver<TcpSlot>) {
         let mut kept = vec![first.bytes().clone()];
         let gone = CancellationToken::new();
         gone.cancel();
@@ -369,9 +376,9 @@ impl TcpDoor {
                     slot
                 }
             };
-            let Slot { frame, submission, .. } = slot;
+            let TcpSlot { frame, submission, .. } = slot;
             match submission.outcome().await {
-                Outcome::Refused(error) if error.code.retry() => kept.push(frame.bytes().clone()),
+                SubmissionOutcome::Refused(error) if error.code.retry() => kept.push(frame.bytes().clone()),
                 outcome => {
                     self.settled(&frame, outcome, &gone).await;
                 }
@@ -379,16 +386,21 @@ impl TcpDoor {
         }
     }
 
-    async fn settled(&self, frame: &Frame, outcome: Outcome, gone: &CancellationToken) -> bool {
+    async fn settled(
+        &self,
+        frame: &TcpMessage,
+        outcome: SubmissionOutcome,
+        gone: &CancellationToken,
+    ) -> bool {
         match frame {
-            Frame::Whole(line) => self.door.settle(line, outcome, gone).await.is_some(),
-            Frame::TooLong { bytes, head } => self.door.set_aside_long(*bytes, head, gone).await,
+            TcpMessage::Whole(line) => self.door.settle(line, outcome, gone).await.is_some(),
+            TcpMessage::TooLong { bytes, head } => self.door.set_aside_long(*bytes, head, gone).await,
         }
     }
 }
 
 /// `first` and what is there already behind it.
-fn gathered(first: Frame, reader: &mut Reader) -> Vec<Frame> {
+fn gathered(first: TcpMessage, reader: &mut TcpReader) -> Vec<TcpMessage> {
     let mut bytes = first.bytes().len();
     let mut frames = vec![first];
     while frames.len() < SUBMIT_BATCH_LINES_MAX && bytes < SUBMIT_BATCH_BYTES_MAX {
@@ -400,14 +412,14 @@ fn gathered(first: Frame, reader: &mut Reader) -> Vec<Frame> {
 }
 
 /// The writing side. A client that reads no answers (`counterpart_is_intelmq: false`) is not waited for.
-struct Answers {
+struct TcpAnswers {
     writing: OwnedWriteHalf,
     bytes: Vec<u8>,
     /// It has left too many unread.
     unread: bool,
 }
 
-impl Answers {
+impl TcpAnswers {
     fn push(&mut self) {
         if self.unread {
             return;

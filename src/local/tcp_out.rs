@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::handed_mark::{HandedFile, HandedMark};
-use super::receiver::{Made, PATIENCE, Receiver, ReceiverError};
+use super::receiver::{DeliveryTarget, PATIENCE, PreparedLine, ReceiverError};
 use super::tally::ConsumerTally;
 use crate::limits::{RECEIVER_DEAD_MS, RECEIVER_PROBE_S};
 use crate::resolving::in_words;
@@ -125,7 +125,7 @@ impl TcpReceiver {
     }
 }
 
-impl Receiver for TcpReceiver {
+impl DeliveryTarget for TcpReceiver {
     async fn connect(&mut self) -> Result<(), ReceiverError> {
         self.stream = None;
         self.tally.held(None);
@@ -144,7 +144,7 @@ impl Receiver for TcpReceiver {
         Ok(self.handed.read())
     }
 
-    async fn hand(&mut self, lines: &[Made]) -> Result<usize, ReceiverError> {
+    async fn hand(&mut self, lines: &[PreparedLine]) -> Result<usize, ReceiverError> {
         let Some(first) = lines.first() else { return Ok(0) };
         self.frame(&first.line)?;
         let Self { place, stream, frame, tally, .. } = self;

@@ -62,7 +62,7 @@ impl Node {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let (sender, inputs) = mpsc::channel(64);
-        let places = Places { run: dir.path().join(run), group };
+        let places = DoorPlaces { run: dir.path().join(run), group };
         let core = Arc::new(Mutex::new(Core::default()));
         let doors = {
             let _inside = runtime.enter();
@@ -115,16 +115,19 @@ fn signer() -> Signer {
     Signer::new(ed25519_dalek::SigningKey::from_bytes(&[1; 32]))
 }
 
-fn door() -> Door {
-    Door::of(name("cert-at"), ProjectName::parse("intelmq").unwrap(), crate::policy::Tlp::Green)
+fn door() -> DoorDefaults {
+    DoorDefaults::of(name("cert-at"), ProjectName::parse("intelmq").unwrap(), crate::policy::Tlp::Green)
 }
 
-fn behind(inputs: mpsc::Sender<Input>) -> Behind {
+fn behind(inputs: mpsc::Sender<Input>) -> DoorServices {
     let trust = TrustList::new(name("cert-at"), signer().verifying_key(), []);
-    Behind {
+    DoorServices {
         inputs,
         now: wall,
-        opening: Arc::new(Opening::new(Arc::new(crate::envelope::Opener::new(name("cert-at"), [])), wall)),
+        opening: Arc::new(EnvelopeOpening::new(
+            Arc::new(crate::envelope::Opener::new(name("cert-at"), [])),
+            wall,
+        )),
         trust: Arc::new(ArcSwap::from_pointee(trust)),
         signer: Arc::new(signer()),
         body_id_secret: BodyIdSecret::new([2; 32]),
@@ -156,13 +159,18 @@ fn expiring_entry(seq: u64, ms: u64) -> Entry {
 }
 
 fn entry_of(seq: u64, line: &str) -> Entry {
-    let crate::format::Intake::New(draft) = crate::format::intake(line.as_bytes(), &door()).unwrap() else {
+    let crate::format::ParsedSubmission::New(draft) =
+        crate::format::intake(line.as_bytes(), &door()).unwrap()
+    else {
         panic!("a new event")
     };
     let secret = BodyIdSecret::new([2; 32]);
     let trust = TrustList::new(door().publisher, signer().verifying_key(), []);
-    let made =
-        crate::format::Made { now: wall().wall, random: uuid::Uuid::from_u128(seq.into()), secret: &secret };
+    let made = crate::format::IdInputs {
+        now: wall().wall,
+        random: uuid::Uuid::from_u128(seq.into()),
+        secret: &secret,
+    };
     let core = draft.address(&trust).unwrap().into_core(&made, &mut rand::rng()).unwrap();
     let envelope = signer().sign(core).unwrap().envelope().clone();
     let path = HopPath::new(vec![name("cert-ee")]).unwrap();

@@ -3,7 +3,7 @@
 use super::testing::{name, node_names, peer};
 use super::*;
 use crate::envelope::{Body, ENVELOPE_VERSION, EventType, IdScheme};
-use crate::event::Format;
+use crate::event::EventFormat;
 use crate::identity::{EventId, ProjectName};
 
 fn core(publisher: &str, tlp: Tlp, to: &[&str], sealed: bool) -> Core {
@@ -15,7 +15,7 @@ fn core(publisher: &str, tlp: Tlp, to: &[&str], sealed: bool) -> Core {
         created: Timestamp(1),
         expires: None,
         event_type: EventType::Event,
-        format: Format::intelmq(),
+        format: EventFormat::intelmq(),
         tlp,
         to: to.iter().map(|to| name(to)).collect(),
         max_hops: 16,

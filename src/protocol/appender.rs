@@ -23,8 +23,8 @@ const QUEUED_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub struct Appender {
     queued: Vec<NewRecord>,
     /// What waits for the batch that is being gathered.
-    gathering: Batch,
-    outstanding: VecDeque<Batch>,
+    gathering: AppendBatch,
+    outstanding: VecDeque<AppendBatch>,
     moved_cursors: BTreeSet<PublisherName>,
     moved_positions: BTreeSet<ConsumerName>,
     /// Carriers or something that is waited for: no reason to gather longer.
@@ -35,9 +35,9 @@ pub struct Appender {
 
 /// One append: who waits for it.
 #[derive(Clone, Debug, Default)]
-pub struct Batch {
+pub struct AppendBatch {
     pub ticket: Option<Ticket>,
-    pub carriers: Vec<Appended>,
+    pub carriers: Vec<AppendedRecords>,
     /// What their envelopes take in memory.
     bytes: usize,
     /// In the order written, for the durable ledger.
@@ -51,18 +51,18 @@ pub struct Batch {
 }
 
 #[derive(Clone, Debug)]
-pub struct Appended {
+pub struct AppendedRecords {
     pub key: EventKey,
     /// Who handed it over, and on which stream; `None` for what is submitted here.
     pub source: Option<(PublisherName, StreamId)>,
 }
 
 impl Appender {
-    /// `source` is as in [`Appended`].
+    /// `source` is as in [`AppendedRecords`].
     pub fn push_carrier(&mut self, carrier: NewCarrier, source: Option<(PublisherName, StreamId)>) {
         let envelope = carrier.envelope.envelope();
         self.gathering.bytes += envelope.weight();
-        self.gathering.carriers.push(Appended { key: envelope.key(), source });
+        self.gathering.carriers.push(AppendedRecords { key: envelope.key(), source });
         self.queued.push(NewRecord::Carrier(carrier));
         self.urgent = true;
     }
@@ -172,7 +172,7 @@ impl Appender {
     }
 
     /// The batch of `ticket` is answered. `None` for one that had failed with an earlier one.
-    pub fn answered(&mut self, ticket: Ticket) -> Option<Batch> {
+    pub fn answered(&mut self, ticket: Ticket) -> Option<AppendBatch> {
         let first = self.outstanding.front().is_some_and(|batch| batch.ticket == Some(ticket));
         if first { self.outstanding.pop_front() } else { None }
     }
@@ -183,13 +183,13 @@ impl Appender {
     }
 
     /// Nothing of what is gathered or outstanding will be written: returns all of it.
-    pub fn drop_all(&mut self) -> Vec<Batch> {
+    pub fn drop_all(&mut self) -> Vec<AppendBatch> {
         self.queued.clear();
         self.moved_cursors.clear();
         self.moved_positions.clear();
         self.urgent = false;
         self.lazy_since = None;
-        let mut batches: Vec<Batch> = self.outstanding.drain(..).collect();
+        let mut batches: Vec<AppendBatch> = self.outstanding.drain(..).collect();
         batches.push(std::mem::take(&mut self.gathering));
         batches
     }

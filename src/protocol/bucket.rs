@@ -4,14 +4,14 @@ use crate::policy::Rate;
 use crate::time::Tick;
 
 #[derive(Clone, Debug)]
-pub struct Bucket {
+pub struct TokenBucket {
     rate: Rate,
     /// In thousandths of a token, so that a low rate adds up; below zero where more was spent than there was.
     milli_tokens: i64,
     filled: Tick,
 }
 
-impl Bucket {
+impl TokenBucket {
     pub fn new(rate: Rate, now: Tick) -> Self {
         Self { rate, milli_tokens: i64::from(rate.per_second) * 1_000, filled: now }
     }
@@ -65,7 +65,7 @@ mod tests {
 
     #[test]
     fn a_bucket_gives_its_rate_and_one_second_of_burst() {
-        let mut bucket = Bucket::new(Rate { per_second: 100 }, Tick(0));
+        let mut bucket = TokenBucket::new(Rate { per_second: 100 }, Tick(0));
         assert_eq!((0..200).filter(|_| bucket.take(Tick(0))).count(), 100);
         assert_eq!(bucket.wait_ms(Tick(0)), 10);
         assert_eq!((0..200).filter(|_| bucket.take(Tick(500))).count(), 50);
@@ -73,7 +73,7 @@ mod tests {
 
     #[test]
     fn what_was_spent_beyond_the_burst_is_waited_for() {
-        let mut bucket = Bucket::new(Rate { per_second: 100 }, Tick(0));
+        let mut bucket = TokenBucket::new(Rate { per_second: 100 }, Tick(0));
         bucket.spend(300, Tick(0));
         assert_eq!(bucket.wait_ms(Tick(0)), 2_010);
         assert_eq!(bucket.wait_ms(Tick(2_010)), 0);

@@ -20,11 +20,11 @@ use crate::protocol::steady::SteadyClock;
 use crate::record::{ConsumerName, JournalEnds, Ledger, Note};
 use crate::time::{Now, Tick, Timestamp};
 use crate::wire::frame::encoded_len;
-use crate::wire::{Frame, Mark};
+use crate::wire::{Mark, WireFrame};
 
 /// What the core is told once.
 #[derive(Clone, Debug)]
-pub struct NodeConfig {
+pub struct CoreConfig {
     pub federation: String,
     /// The program and its version, for HELLO.
     pub software: String,
@@ -64,8 +64,8 @@ impl Default for Bounds {
 }
 
 #[derive(Debug)]
-pub struct Ground {
-    pub config: NodeConfig,
+pub struct CoreContext {
+    pub config: CoreConfig,
     pub trust: Arc<TrustList>,
     pub now: Now,
     pub clock: SteadyClock,
@@ -88,9 +88,9 @@ struct Outbox {
     tickets: u64,
 }
 
-impl Ground {
+impl CoreContext {
     pub fn new(
-        config: NodeConfig,
+        config: CoreConfig,
         trust: Arc<TrustList>,
         ledger: Ledger,
         ends: JournalEnds,
@@ -219,11 +219,11 @@ pub struct Pipe {
     pub last_sent: Tick,
     /// SUBSCRIBE of a node that waits with it for the other HELLO.
     #[cfg(feature = "sim")]
-    waiting: Option<Frame>,
+    waiting: Option<WireFrame>,
 }
 
 impl Pipe {
-    pub fn new(stream: StreamId, ground: &Ground) -> Self {
+    pub fn new(stream: StreamId, ground: &CoreContext) -> Self {
         let room = ground.config.bounds.send_queue_bytes;
         Self {
             stream,
@@ -239,7 +239,7 @@ impl Pipe {
         self.queued < self.room
     }
 
-    pub fn send(&mut self, frame: Frame, ground: &mut Ground) {
+    pub fn send(&mut self, frame: WireFrame, ground: &mut CoreContext) {
         let frame = ground.config.dialect.spoken(frame);
         // Exactly what `Sent` will report.
         self.queued += encoded_len(&frame);
@@ -248,7 +248,7 @@ impl Pipe {
     }
 
     /// Sends SUBSCRIBE: at once, or after the other side's HELLO, which PROTOCOL.md §5.2 allows.
-    pub fn subscribe(&mut self, frame: Frame, ground: &mut Ground) {
+    pub fn subscribe(&mut self, frame: WireFrame, ground: &mut CoreContext) {
         #[cfg(feature = "sim")]
         if ground.config.dialect.is_successor() {
             self.waiting = Some(frame);
@@ -258,7 +258,7 @@ impl Pipe {
     }
 
     /// The other side's HELLO has come.
-    pub fn greeted(&mut self, ground: &mut Ground) {
+    pub fn greeted(&mut self, ground: &mut CoreContext) {
         #[cfg(feature = "sim")]
         if let Some(frame) = self.waiting.take() {
             self.send(frame, ground);

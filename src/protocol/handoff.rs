@@ -7,12 +7,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::envelope::IdScheme;
-use crate::filter::Facts;
+use crate::filter::FilterFacts;
 use crate::limits::{CONSUMERS_MAX, READ_BYTES, TWINS_MAX};
 use crate::protocol::failing::Failing;
-use crate::protocol::ground::Ground;
+use crate::protocol::ground::CoreContext;
 use crate::protocol::io::{
-    ConsumerClosed, ConsumerId, ConsumerRequest, Event, From, LossCause, Output, Read, Reader,
+    ConsumerClosed, ConsumerId, ConsumerRequest, Event, JournalReader, LossCause, Output, Read, StartPosition,
 };
 use crate::protocol::rules::Rule;
 use crate::record::{ConsumerName, Entry, Note, Twin};
@@ -82,7 +82,7 @@ struct Start {
 }
 
 impl Handoffs {
-    pub fn on_opened(&mut self, id: ConsumerId, request: ConsumerRequest, ground: &mut Ground) {
+    pub fn on_opened(&mut self, id: ConsumerId, request: ConsumerRequest, ground: &mut CoreContext) {
         if let Some(name) = &request.name {
             if self.in_use(name) {
                 self.waiting.push((id, request, ground.tick().plus_ms(NAME_WAIT_MS)));
@@ -102,7 +102,7 @@ impl Handoffs {
         id: ConsumerId,
         request: ConsumerRequest,
         holds: u64,
-        ground: &mut Ground,
+        ground: &mut CoreContext,
     ) {
         self.holds.insert(id, holds);
         self.on_opened(id, request, ground);
@@ -112,18 +112,18 @@ impl Handoffs {
         self.open.values().any(|handoff| handoff.request.name.as_ref() == Some(name))
     }
 
-    fn start(&mut self, id: ConsumerId, request: ConsumerRequest, ground: &mut Ground) {
+    fn start(&mut self, id: ConsumerId, request: ConsumerRequest, ground: &mut CoreContext) {
         let known = request.name.as_ref().and_then(|name| ground.ledger.consumers.get(name)).cloned();
         // Only this connection goes back. The position stays: after a crash the receiver says again what it holds.
         let holds = self.holds.remove(&id).unwrap_or(u64::MAX);
         let had = known.as_ref().map_or(0, |position| position.seq);
-        let default = if request.name.is_some() { From::Earliest } else { From::Now };
+        let default = if request.name.is_some() { StartPosition::Earliest } else { StartPosition::Now };
         let (after, not_before) = match (&known, request.from.unwrap_or(default)) {
             (Some(position), _) => (position.seq.min(holds), None),
-            (None, From::Earliest) => (ground.ends.floor.seq, None),
-            (None, From::Now) => (ground.ends.last.seq, None),
-            (None, From::Seq(seq)) => (seq.saturating_sub(1).max(ground.ends.floor.seq), None),
-            (None, From::Time(time)) => (ground.ends.floor.seq, Some(time)),
+            (None, StartPosition::Earliest) => (ground.ends.floor.seq, None),
+            (None, StartPosition::Now) => (ground.ends.last.seq, None),
+            (None, StartPosition::Seq(seq)) => (seq.saturating_sub(1).max(ground.ends.floor.seq), None),
+            (None, StartPosition::Time(time)) => (ground.ends.floor.seq, Some(time)),
         };
         if let Some(position) = &known
             && request.from.is_some()
@@ -160,7 +160,7 @@ impl Handoffs {
         self.open.insert(id, handoff);
     }
 
-    pub fn on_ready(&mut self, id: ConsumerId, ground: &mut Ground) {
+    pub fn on_ready(&mut self, id: ConsumerId, ground: &mut CoreContext) {
         let Some(handoff) = self.open.get_mut(&id) else { return };
         handoff.ready = true;
         if !handoff.request.acks {
@@ -169,7 +169,7 @@ impl Handoffs {
         }
     }
 
-    pub fn on_acked(&mut self, id: ConsumerId, seq: u64, ground: &mut Ground) {
+    pub fn on_acked(&mut self, id: ConsumerId, seq: u64, ground: &mut CoreContext) {
         let Some(handoff) = self.open.get_mut(&id) else { return };
         let seq = if ground.on(Rule::AckClamped) {
             seq.min(handoff.handed)
@@ -183,7 +183,7 @@ impl Handoffs {
         }
     }
 
-    pub fn on_finished(&mut self, id: ConsumerId, ground: &mut Ground) {
+    pub fn on_finished(&mut self, id: ConsumerId, ground: &mut CoreContext) {
         if let Some(handoff) = self.open.get_mut(&id) {
             handoff.finishing = true;
             ground.appender.close_consumer(id);
@@ -192,7 +192,7 @@ impl Handoffs {
         }
     }
 
-    pub fn on_gone(&mut self, id: ConsumerId, ground: &mut Ground) {
+    pub fn on_gone(&mut self, id: ConsumerId, ground: &mut CoreContext) {
         if let Some(Handoff { request: ConsumerRequest { name: Some(name), .. }, failing, .. }) =
             self.open.remove(&id)
             && failing.count > 0
@@ -204,7 +204,7 @@ impl Handoffs {
         self.admit_waiting(ground);
     }
 
-    fn admit_waiting(&mut self, ground: &mut Ground) {
+    fn admit_waiting(&mut self, ground: &mut CoreContext) {
         let mut at = 0;
         while let Some((_, request, _)) = self.waiting.get(at) {
             if request.name.as_ref().is_some_and(|name| self.in_use(name)) {
@@ -216,7 +216,7 @@ impl Handoffs {
         }
     }
 
-    pub fn on_entries(&mut self, id: ConsumerId, read: Read, ground: &mut Ground) {
+    pub fn on_entries(&mut self, id: ConsumerId, read: Read, ground: &mut CoreContext) {
         let Some(handoff) = self.open.get_mut(&id) else { return };
         handoff.reading = false;
         if read.lost > 0 && read.after.seq > handoff.scanned && ground.on(Rule::LossCounted) {
@@ -248,12 +248,12 @@ impl Handoffs {
     }
 
     /// Reads on for whoever is ready, and turns away who waited for a name too long.
-    pub fn pump(&mut self, ground: &mut Ground) {
+    pub fn pump(&mut self, ground: &mut CoreContext) {
         for (id, handoff) in &mut self.open {
             let more = handoff.scanned < ground.ends.last.seq && handoff.is_placed(ground);
             if handoff.ready && !handoff.reading && !handoff.finishing && more {
                 handoff.reading = true;
-                let reader = Reader::Consumer(*id);
+                let reader = JournalReader::Consumer(*id);
                 ground.emit(Output::Read { reader, after_seq: handoff.scanned, bytes_max: READ_BYTES });
             }
         }
@@ -271,7 +271,7 @@ impl Handoffs {
     }
 
     /// What was not durable is not acknowledged: those that asked are told nothing, and closed.
-    pub fn close_all(&mut self, why: ConsumerClosed, ground: &mut Ground) {
+    pub fn close_all(&mut self, why: ConsumerClosed, ground: &mut CoreContext) {
         let waiting = std::mem::take(&mut self.waiting);
         let open = std::mem::take(&mut self.open);
         for id in open.into_keys().chain(waiting.into_iter().map(|(id, ..)| id)) {
@@ -280,7 +280,7 @@ impl Handoffs {
     }
 
     /// Nothing since the last durable record was written: positions go on from there, acks count again.
-    pub fn on_not_stored(&mut self, ground: &mut Ground) {
+    pub fn on_not_stored(&mut self, ground: &mut CoreContext) {
         // The operator moved these, and that did not happen.
         let unplaced: Vec<ConsumerId> =
             self.open.iter().filter(|(_, handoff)| !handoff.is_placed(ground)).map(|(id, _)| *id).collect();
@@ -306,7 +306,7 @@ impl Handoffs {
     ///
     /// # Errors
     /// There is no such consumer.
-    pub fn remove(&mut self, name: &ConsumerName, ground: &mut Ground) -> Result<(), String> {
+    pub fn remove(&mut self, name: &ConsumerName, ground: &mut CoreContext) -> Result<(), String> {
         if ground.ledger.consumers.remove(name).is_none() {
             return Err(format!("no consumer \"{name}\""));
         }
@@ -320,22 +320,27 @@ impl Handoffs {
     ///
     /// # Errors
     /// There is no such consumer.
-    pub fn rewind(&mut self, name: &ConsumerName, to: From, ground: &mut Ground) -> Result<(), String> {
+    pub fn rewind(
+        &mut self,
+        name: &ConsumerName,
+        to: StartPosition,
+        ground: &mut CoreContext,
+    ) -> Result<(), String> {
         if !ground.ledger.consumers.contains_key(name) {
             return Err(format!("no consumer \"{name}\""));
         }
         self.close_named(name, ConsumerClosed::Rewound, ground);
         let (floor, last) = (ground.ends.floor.seq, ground.ends.last.seq);
         let seq = match to {
-            From::Earliest | From::Time(_) => floor,
-            From::Now => last,
-            From::Seq(seq) => seq.saturating_sub(1).clamp(floor, last),
+            StartPosition::Earliest | StartPosition::Time(_) => floor,
+            StartPosition::Now => last,
+            StartPosition::Seq(seq) => seq.saturating_sub(1).clamp(floor, last),
         };
         ground.note(Note::Rewound { consumer: name.clone(), seq, generation: ground.ledger.generation + 1 });
         Ok(())
     }
 
-    fn close_named(&mut self, name: &ConsumerName, why: ConsumerClosed, ground: &mut Ground) {
+    fn close_named(&mut self, name: &ConsumerName, why: ConsumerClosed, ground: &mut CoreContext) {
         let named = |request: &ConsumerRequest| request.name.as_ref() == Some(name);
         let open: Vec<ConsumerId> =
             self.open.iter().filter(|(_, handoff)| named(&handoff.request)).map(|(id, _)| *id).collect();
@@ -365,13 +370,13 @@ impl Handoffs {
 impl Handoff {
     /// Is the generation of its position on disk? Else a crash could bring back the one before, and the next one would be
     /// mistaken for this.
-    fn is_placed(&self, ground: &Ground) -> bool {
+    fn is_placed(&self, ground: &CoreContext) -> bool {
         let durable = self.request.name.as_ref().and_then(|name| ground.durable.consumers.get(name));
         self.start.generation == durable.map_or(0, |position| position.generation)
     }
 
     /// Is this entry for the consumer?
-    fn takes(&mut self, entry: &Arc<Entry>, tally: &mut HandoffTally, ground: &Ground) -> bool {
+    fn takes(&mut self, entry: &Arc<Entry>, tally: &mut HandoffTally, ground: &CoreContext) -> bool {
         let core = entry.envelope.core();
         let own = if ground.on(Rule::OwnByPublisher) {
             ground.is_own(entry.envelope.publisher())
@@ -411,7 +416,7 @@ impl Handoff {
     }
 
     /// Does this entry make up for one that was lost here after the consumer had it?
-    fn had_before(&self, entry: &Entry, ground: &Ground) -> bool {
+    fn had_before(&self, entry: &Entry, ground: &CoreContext) -> bool {
         let Some(loss) = ground.ledger.losses.made_up_by(entry.envelope.key(), entry.seq) else {
             return false;
         };
@@ -425,10 +430,10 @@ impl Handoff {
         acked.unwrap_or(0).max(self.start.after) < loss.seq && !self.lost.iter().any(passed_over)
     }
 
-    fn admits(&mut self, entry: &Entry, tally: &mut HandoffTally, ground: &Ground) -> bool {
+    fn admits(&mut self, entry: &Entry, tally: &mut HandoffTally, ground: &CoreContext) -> bool {
         let Some(filter) = &self.request.filter else { return true };
         let core = entry.envelope.core();
-        let answer = filter.admits(&Facts::new(core, &entry.path));
+        let answer = filter.admits(&FilterFacts::new(core, &entry.path));
         match &answer {
             Ok(true) => return true,
             Ok(false) => tally.filtered += 1,
@@ -453,7 +458,7 @@ impl Handoff {
     }
 
     /// The position follows the acks, and what was not for the consumer behind them.
-    fn moved(&mut self, ground: &mut Ground) {
+    fn moved(&mut self, ground: &mut CoreContext) {
         let Some(name) = &self.request.name else { return };
         let to = if self.acked >= self.handed { self.scanned } else { self.acked };
         let durable = ground.durable.consumers.get(name).map_or(0, |position| position.seq);

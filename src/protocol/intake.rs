@@ -11,14 +11,15 @@ use std::sync::Arc;
 use ed25519_dalek::VerifyingKey;
 use flights::Flights;
 pub use judge::{
-    Named, ahead_of_time, candidate_keys, judge_signer, judge_time, judge_unsigned, waits_for_the_operator,
+    OfferIdentity, ahead_of_time, candidate_keys, judge_signer, judge_time, judge_unsigned,
+    waits_for_the_operator,
 };
 
 use crate::envelope::content::{ContentError, check_content};
 use crate::envelope::{CodecError, Core, Envelope, UnverifiedEnvelope, VerifiedEnvelope};
 use crate::identity::{CoreDigest, EventId, EventKey, HopPath, PublisherName};
 use crate::policy::{self, NotReceived};
-use crate::protocol::ground::Ground;
+use crate::protocol::ground::CoreContext;
 use crate::protocol::io::{StreamId, Ticket};
 use crate::time::{Tick, Timestamp};
 use crate::wire::VerdictCode;
@@ -119,14 +120,14 @@ impl Question {
 
 /// Whose body is compared with the one that is held under the same identity.
 #[derive(Debug)]
-pub enum Comparison {
+pub enum RivalComparison {
     Arrival(Box<Arrival>, VerifiedEnvelope),
     Submission { ticket: Ticket, envelope: VerifiedEnvelope },
 }
 
 /// Accepted, and perhaps not yet known to the seen set's answers that are under way.
 #[derive(Debug)]
-struct Fresh {
+struct FreshIdentity {
     envelope: Arc<Envelope>,
     /// Once stored: what was looked up up to this look-up may not know of it.
     stale_until: Option<u64>,
@@ -151,9 +152,9 @@ pub struct Intake {
     /// The oldest look-up that something in `checks` rests on.
     checks_since: u64,
     verifying: BTreeMap<Ticket, Verifying>,
-    pub comparing: BTreeMap<Ticket, Comparison>,
+    pub comparing: BTreeMap<Ticket, RivalComparison>,
     pub flights: Flights,
-    fresh: BTreeMap<EventKey, Fresh>,
+    fresh: BTreeMap<EventKey, FreshIdentity>,
     /// Entries of feeds, offered or owed, that wait for an identity, and the digest of each.
     waiting: BTreeMap<EventKey, BTreeMap<(PublisherName, u64), CoreDigest>>,
 }
@@ -227,7 +228,7 @@ impl Intake {
 
     pub fn accepted(&mut self, envelope: Arc<Envelope>) {
         self.flights.remove(envelope.key());
-        self.fresh.insert(envelope.key(), Fresh { envelope, stale_until: None });
+        self.fresh.insert(envelope.key(), FreshIdentity { envelope, stale_until: None });
     }
 
     pub fn stored(&mut self, key: EventKey) {
@@ -355,7 +356,7 @@ pub fn receive_verdict(
     core: &Core,
     path: &HopPath,
     source: &policy::Peer,
-    ground: &Ground,
+    ground: &CoreContext,
 ) -> Option<Verdict> {
     let code = match policy::receive(core, path, ground.trust.own_names(), source).err()? {
         NotReceived::Filter | NotReceived::FilterFailed => VerdictCode::NotWanted,
@@ -366,9 +367,9 @@ pub fn receive_verdict(
 }
 
 /// The identity that a comparison is about.
-pub fn compared_id(comparison: &Comparison) -> &EventId {
+pub fn compared_id(comparison: &RivalComparison) -> &EventId {
     match comparison {
-        Comparison::Arrival(_, envelope) | Comparison::Submission { envelope, .. } => {
+        RivalComparison::Arrival(_, envelope) | RivalComparison::Submission { envelope, .. } => {
             envelope.envelope().id()
         }
     }

@@ -12,9 +12,9 @@ use crate::policy::TrustList;
 use crate::protocol::intake::ToVerify;
 use crate::record::{BrokenEntry, ConsumerName, Entry, JournalEnds, NewRecord};
 use crate::time::Timestamp;
-use crate::wire::{Frame, Mark, VerdictCode};
+use crate::wire::{Mark, VerdictCode, WireFrame};
 
-pub use event::{Event, LossCause, Outcome};
+pub use event::{EnvelopeOutcome, Event, LossCause};
 
 /// A number that an answer carries back; made by the core, or for submissions by the door.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -30,7 +30,7 @@ pub struct ConsumerId(pub u64);
 
 /// Who reads the journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Reader {
+pub enum JournalReader {
     /// The sending end of a feed.
     Feed(StreamId),
     Consumer(ConsumerId),
@@ -77,7 +77,7 @@ pub enum Input {
     /// What was read from `stream`: at least one frame. Nothing more is read until [`Output::Resume`].
     Frames {
         stream: StreamId,
-        frames: Vec<Frame>,
+        frames: Vec<WireFrame>,
     },
     /// `bytes` of what was sent on `stream` have left; [`SEND_QUEUE_BYTES`](crate::limits::SEND_QUEUE_BYTES) bounds what has not.
     Sent {
@@ -112,7 +112,7 @@ pub enum Input {
     },
     /// What was read, in order. Empty where nothing is left up to the synced end.
     Entries {
-        reader: Reader,
+        reader: JournalReader,
         read: Read,
     },
     /// The stored envelope of an identity, where the journal still holds it.
@@ -196,7 +196,7 @@ pub enum Input {
     Trust(Arc<TrustList>),
     /// A key statement that did not come from a peer, verified: this node's own, or one that an operator brought.
     OwnStatement(SignedStatement),
-    Command(Command),
+    Command(CoreCommand),
 }
 
 /// The result of one read of the journal.
@@ -239,7 +239,7 @@ impl std::fmt::Display for StoreFailure {
 
 /// Operator's commands. Each is answered by [`Output::CommandDone`] with its ticket: `Ok` once its changes are durable.
 #[derive(Clone, Debug)]
-pub enum Command {
+pub enum CoreCommand {
     /// Ask `peer` again for everything after a place (`None`: from its journal's start).
     Rewind { ticket: Ticket, peer: PublisherName, to: RewindTo },
     /// Read the whole journal of `peer` again, in HAVE mode.
@@ -249,7 +249,7 @@ pub enum Command {
     /// Forget a consumer: its connection ends, and it has no position any more.
     RemoveConsumer { ticket: Ticket, name: ConsumerName },
     /// Hand everything after a place to a consumer again, or pass over all before it; its connection ends.
-    RewindConsumer { ticket: Ticket, name: ConsumerName, to: From },
+    RewindConsumer { ticket: Ticket, name: ConsumerName, to: StartPosition },
     /// The operator says that the wall clock is right.
     AcceptClock { ticket: Ticket },
     /// Close all feeds and say so to the peers; appends go on until they are answered.
@@ -269,7 +269,7 @@ pub struct ConsumerRequest {
     /// Its name, where it has one: it resumes after its last ack.
     pub name: Option<ConsumerName>,
     /// Ignored where the consumer has a position; `None`: `now`, for a new named consumer `earliest`.
-    pub from: Option<From>,
+    pub from: Option<StartPosition>,
     /// Also what this node is the publisher of.
     pub own: bool,
     /// It moves by acks; false: as lines are written.
@@ -279,7 +279,7 @@ pub struct ConsumerRequest {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum From {
+pub enum StartPosition {
     Earliest,
     Now,
     /// Begins with this seq itself.
@@ -288,7 +288,7 @@ pub enum From {
     Time(Timestamp),
 }
 
-impl From {
+impl StartPosition {
     /// Reads `earliest`, `now`, a seq or an RFC 3339 time.
     pub fn parse(text: &str) -> Option<Self> {
         match text {
@@ -319,7 +319,7 @@ pub enum Output {
     },
     Send {
         stream: StreamId,
-        frame: Frame,
+        frame: WireFrame,
     },
     /// Go on reading `stream`.
     Resume {
@@ -343,7 +343,7 @@ pub enum Output {
     },
     /// Read what follows `after_seq`, at most `bytes_max` but at least one entry; answered by [`Input::Entries`].
     Read {
-        reader: Reader,
+        reader: JournalReader,
         after_seq: u64,
         bytes_max: usize,
     },

@@ -31,7 +31,7 @@ mod tests;
 pub mod view;
 
 pub use dialect::Dialect;
-pub use ground::{Bounds, NodeConfig};
+pub use ground::{Bounds, CoreConfig};
 pub use io::{Input, Output};
 pub use node::Node;
 pub use rules::{Rule, Rules};

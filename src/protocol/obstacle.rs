@@ -8,7 +8,7 @@ use crate::wire::FaultCode;
 
 /// Which side of a feed refuses it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
+pub enum FeedSide {
     Here,
     There,
 }
@@ -26,7 +26,7 @@ pub enum Reason {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Obstacle {
     pub reason: Reason,
-    pub side: Side,
+    pub side: FeedSide,
     /// When it was first met; meeting it again does not start it anew.
     pub since: Timestamp,
 }
@@ -45,18 +45,18 @@ impl Obstacles {
     /// A dial met it: it holds for the connection. What stopped feeds before is not known any more.
     pub fn met_at_contact(&mut self, reason: Reason, now: Now) {
         (self.sending, self.receiving) = (None, None);
-        meet(&mut self.contact, Obstacle { reason, side: Side::There, since: now.wall });
+        meet(&mut self.contact, Obstacle { reason, side: FeedSide::There, since: now.wall });
     }
 
     /// A feed was closed for it. Reasons that are part of normal work leave no trace.
-    pub fn met_at_feed(&mut self, role: Role, reason: Reason, side: Side, now: Now) {
+    pub fn met_at_feed(&mut self, role: Role, reason: Reason, side: FeedSide, now: Now) {
         let obstacle = Obstacle { reason, side, since: now.wall };
         if let Reason::Fault { code, .. } = &obstacle.reason {
             match code {
                 FaultCode::Cloned => return self.met_clone(obstacle, now),
                 FaultCode::Replaced | FaultCode::Stopping | FaultCode::Silent => return,
                 // Our own full disk is no fault of the peer's.
-                FaultCode::DiskFull if side == Side::Here => return,
+                FaultCode::DiskFull if side == FeedSide::Here => return,
                 _ => {}
             }
         }
@@ -80,13 +80,13 @@ impl Obstacles {
             Role::Receiver => self.receiving = None,
         }
         // Who was told to be the second process, and is let in now, is not any more.
-        self.cloned.take_if(|(known, _)| known.side == Side::There);
+        self.cloned.take_if(|(known, _)| known.side == FeedSide::There);
     }
 
     /// All processes of the peer that were let in are gone: the next one is no second one. True if one was refused
     /// for them.
     pub fn no_process_is_left(&mut self) -> bool {
-        self.cloned.take_if(|(known, _)| known.side == Side::Here).is_some()
+        self.cloned.take_if(|(known, _)| known.side == FeedSide::Here).is_some()
     }
 
     pub fn connected(&mut self) {
@@ -144,8 +144,8 @@ mod tests {
     #[test]
     fn a_reason_keeps_its_time_and_ends_with_its_feed() {
         let mut obstacles = Obstacles::default();
-        obstacles.met_at_feed(Role::Sender, fault(FaultCode::DiskFull), Side::There, at(1));
-        obstacles.met_at_feed(Role::Sender, fault(FaultCode::DiskFull), Side::There, at(50));
+        obstacles.met_at_feed(Role::Sender, fault(FaultCode::DiskFull), FeedSide::There, at(1));
+        obstacles.met_at_feed(Role::Sender, fault(FaultCode::DiskFull), FeedSide::There, at(50));
         obstacles.feed_runs(Role::Receiver);
         assert_eq!(obstacles.all(Tick(50))[0].since, at(1).wall);
         obstacles.feed_runs(Role::Sender);
@@ -169,13 +169,13 @@ mod tests {
     #[test]
     fn a_second_process_is_told_until_nothing_is_heard_of_it() {
         let mut obstacles = Obstacles::default();
-        obstacles.met_at_feed(Role::Sender, fault(FaultCode::Cloned), Side::Here, at(0));
+        obstacles.met_at_feed(Role::Sender, fault(FaultCode::Cloned), FeedSide::Here, at(0));
         // The first process goes on, and its feed runs: that says nothing of the second.
         obstacles.feed_runs(Role::Sender);
         assert_eq!(obstacles.all(Tick(CLONE_SHOWN_MS - 1)).len(), 1);
         assert!(obstacles.all(Tick(CLONE_SHOWN_MS)).is_empty());
         assert!(obstacles.no_process_is_left() && obstacles.all(Tick(1)).is_empty());
-        obstacles.met_at_feed(Role::Sender, fault(FaultCode::Cloned), Side::There, at(0));
+        obstacles.met_at_feed(Role::Sender, fault(FaultCode::Cloned), FeedSide::There, at(0));
         assert!(!obstacles.no_process_is_left(), "we are the one that is refused");
         obstacles.feed_runs(Role::Sender);
         assert!(obstacles.all(Tick(1)).is_empty(), "we are let in");
@@ -185,12 +185,12 @@ mod tests {
     fn normal_work_leaves_no_trace_and_a_pause_outlives_its_connection() {
         let mut obstacles = Obstacles::default();
         for code in [FaultCode::Replaced, FaultCode::Stopping, FaultCode::Silent] {
-            obstacles.met_at_feed(Role::Receiver, fault(code), Side::There, at(1));
+            obstacles.met_at_feed(Role::Receiver, fault(code), FeedSide::There, at(1));
         }
-        obstacles.met_at_feed(Role::Receiver, fault(FaultCode::DiskFull), Side::Here, at(1));
+        obstacles.met_at_feed(Role::Receiver, fault(FaultCode::DiskFull), FeedSide::Here, at(1));
         assert!(obstacles.all(Tick(1)).is_empty());
-        obstacles.met_at_feed(Role::Receiver, fault(FaultCode::Paused), Side::There, at(1));
-        obstacles.met_at_feed(Role::Sender, fault(FaultCode::Protocol), Side::There, at(1));
+        obstacles.met_at_feed(Role::Receiver, fault(FaultCode::Paused), FeedSide::There, at(1));
+        obstacles.met_at_feed(Role::Sender, fault(FaultCode::Protocol), FeedSide::There, at(1));
         obstacles.disconnected();
         assert_eq!(obstacles.all(Tick(1)).len(), 1);
         obstacles.dialled_in_vain();

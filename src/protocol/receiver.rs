@@ -20,20 +20,20 @@ use crate::limits::{
 };
 use crate::protocol::failing::Failing;
 use crate::protocol::fault::FeedFault;
-use crate::protocol::ground::{Ground, Pipe};
+use crate::protocol::ground::{CoreContext, Pipe};
 use crate::protocol::intake::{Offer, Verdict};
 use crate::protocol::io::Event;
 use crate::protocol::link::PublisherRates;
 use crate::protocol::rules::Rule;
 use crate::record::{FeedState, Note, Owed};
 use crate::time::{Tick, Timestamp};
-use crate::wire::{Frame, Hello, Mark, Skip, Subscribe, VerdictCode, Window};
-use asking::Asked;
+use crate::wire::{Hello, Mark, Skip, Subscribe, VerdictCode, Window, WireFrame};
+use asking::AskedEntries;
 use due::Due;
-use look::Look;
-use pending::{Fate, Pending, PendingEntries};
+use look::SecondLook;
+use pending::{EntryFate, PendingEntries, PendingEntry};
 use place::{cured_below, marks_from, newest_below, window};
-use report::Report;
+use report::AckReport;
 
 /// Counts of what one peer gave to this node since it started (contract §5).
 #[derive(Clone, Debug, Default)]
@@ -64,7 +64,7 @@ pub struct Wishes {
 }
 
 #[derive(Debug)]
-pub struct Receiver {
+pub struct FeedReceiver {
     pub pipe: Pipe,
     pub last_frame: Tick,
     pub hello: Option<Hello>,
@@ -75,10 +75,10 @@ pub struct Receiver {
     /// When something is to be done about which entry: a WANT, or to write it down as owed.
     due: Due,
     /// The feed is being read again from below the cursor.
-    look: Option<Look>,
-    asked: Asked,
+    look: Option<SecondLook>,
+    asked: AskedEntries,
     modes: Modes,
-    report: Report,
+    report: AckReport,
     /// The sender's last seq, and when it stored it.
     head: Option<(u64, Timestamp)>,
 }
@@ -92,9 +92,9 @@ struct Modes {
     repair_until: u64,
 }
 
-impl Receiver {
+impl FeedReceiver {
     /// We opened a stream: says HELLO and SUBSCRIBE at once.
-    pub fn new(mut pipe: Pipe, peer: &PublisherName, wishes: &Wishes, ground: &mut Ground) -> Self {
+    pub fn new(mut pipe: Pipe, peer: &PublisherName, wishes: &Wishes, ground: &mut CoreContext) -> Self {
         let now = ground.tick();
         pipe.send(super::sender::hello(ground), ground);
         let state = ground.ledger.feeds.entry(peer.clone()).or_default().clone();
@@ -103,13 +103,13 @@ impl Receiver {
             .flatten();
         let from = [wishes.rewind, cured].into_iter().flatten().min();
         let may_look = from.is_none() && wishes.may_look && ground.on(Rule::ReadAgain);
-        let look = if may_look { Look::due(&state, ground) } else { None };
+        let look = if may_look { SecondLook::due(&state, ground) } else { None };
         let from = from.or(look.as_ref().map(|look| look.from().seq));
         let marks = marks_from(&state, from);
         let window = window(&state, ground);
         let have_only = from.is_some() || state.log_id.is_none();
         pipe.subscribe(
-            Frame::Subscribe(Subscribe {
+            WireFrame::Subscribe(Subscribe {
                 log_id: state.log_id,
                 marks,
                 have_only,
@@ -127,9 +127,9 @@ impl Receiver {
             received: state.cursor,
             due: Due::default(),
             look,
-            asked: Asked::default(),
+            asked: AskedEntries::default(),
             modes: Modes::default(),
-            report: Report::after(window),
+            report: AckReport::after(window),
             head: None,
         }
     }
@@ -157,7 +157,7 @@ impl Receiver {
         peer: &PublisherName,
         skip: Skip,
         tally: &mut ReceivedTally,
-        ground: &mut Ground,
+        ground: &mut CoreContext,
     ) -> Result<(), FeedFault> {
         if !self.live {
             return self.on_resume(peer, skip, tally, ground);
@@ -184,7 +184,7 @@ impl Receiver {
         peer: &PublisherName,
         dropped: u64,
         tally: &mut ReceivedTally,
-        ground: &mut Ground,
+        ground: &mut CoreContext,
     ) {
         if dropped > 0 {
             tally.missing = tally.missing.saturating_add(dropped);
@@ -199,7 +199,7 @@ impl Receiver {
         peer: &PublisherName,
         mark: Mark,
         key: EventKey,
-        ground: &Ground,
+        ground: &CoreContext,
     ) -> Result<bool, FeedFault> {
         let told = ground.on(Rule::ResumeTold);
         let owed = ground.ledger.feeds.get(peer).map_or(0, |state| state.owed.len());
@@ -216,7 +216,7 @@ impl Receiver {
         if self.look.as_mut().is_some_and(|look| look.ends_before(mark.seq)) {
             return Ok(false);
         }
-        self.pending.push(Pending { mark, before: self.received, key, fate: Fate::Examined });
+        self.pending.push(PendingEntry { mark, before: self.received, key, fate: EntryFate::Examined });
         self.received = mark;
         Ok(true)
     }
@@ -236,7 +236,7 @@ impl Receiver {
     }
 
     /// An offered entry is not held here: it is asked for after a while, unless a copy comes first.
-    pub fn offered(&mut self, offer: Offer, ground: &mut Ground) {
+    pub fn offered(&mut self, offer: Offer, ground: &mut CoreContext) {
         let now = ground.tick();
         let Some(pending) = self.pending.find(offer.seq) else { return };
         let Offer { peer, seq, key, digest, publisher, .. } = offer;
@@ -244,15 +244,15 @@ impl Receiver {
         let owed = ground.ledger.feeds.get(&peer).and_then(|state| state.owed.get(&seq));
         if owed.is_some_and(|owed| owed.key == key) {
             // It is read again, and waits for its time.
-            pending.fate = Fate::Done;
+            pending.fate = EntryFate::Done;
             return;
         }
         if !ground.on(Rule::HaveOwed) {
-            pending.fate = Fate::Done;
+            pending.fate = EntryFate::Done;
             let (reason, retry_at) = (VerdictCode::InFlight, ground.steady().plus_ms(WANT_DELAY_MS));
             return self.owe(&peer, Owed { seq, key, digest, publisher, reason, retry_at }, ground);
         }
-        pending.fate = Fate::Offered { digest, publisher, since: now };
+        pending.fate = EntryFate::Offered { digest, publisher, since: now };
         let delay = if seq <= self.modes.repair_until { 0 } else { WANT_DELAY_MS };
         self.due.hold(seq, now.plus_ms(OFFERED_HOLD_MS));
         self.due_at(seq, now.plus_ms(delay), ground);
@@ -264,7 +264,7 @@ impl Receiver {
         peer: &PublisherName,
         tally: &mut ReceivedTally,
         rates: &mut PublisherRates,
-        ground: &mut Ground,
+        ground: &mut CoreContext,
     ) {
         if !self.live || self.is_look_over() {
             return;
@@ -274,7 +274,7 @@ impl Receiver {
         self.acknowledge(peer, ground);
     }
 
-    fn advance(&mut self, peer: &PublisherName, ground: &mut Ground) {
+    fn advance(&mut self, peer: &PublisherName, ground: &mut CoreContext) {
         let to = self.pending.take_done();
         if self.look.is_some() {
             self.look_passed(peer, to, ground);
@@ -284,7 +284,7 @@ impl Receiver {
     }
 
     /// Is there room to read on? Only without the rules that make reading wait for nothing.
-    pub fn reads(&self, peer: &PublisherName, ground: &Ground) -> bool {
+    pub fn reads(&self, peer: &PublisherName, ground: &CoreContext) -> bool {
         let owed = ground.ledger.feeds.get(peer).map_or(0, |state| state.owed.len());
         (ground.on(Rule::ReadFree) || self.pipe.has_room())
             && (ground.on(Rule::OwedWindow) || owed < ground.config.bounds.owed)
@@ -304,7 +304,7 @@ impl Receiver {
 
     /// Keys of entries that were offered on this stream and are not owed: nobody waits for them any more.
     pub fn open_offers(&self) -> impl Iterator<Item = (u64, EventKey)> {
-        let offered = self.pending.open().filter(|pending| matches!(pending.fate, Fate::Offered { .. }));
+        let offered = self.pending.open().filter(|pending| matches!(pending.fate, EntryFate::Offered { .. }));
         offered.map(|pending| (pending.mark.seq, pending.key))
     }
 }

@@ -15,17 +15,17 @@ use crate::limits::{
 };
 use crate::policy::{self, Peer, Tlp, Withheld};
 use crate::protocol::fault::FeedFault;
-use crate::protocol::ground::{Ground, Pipe};
-use crate::protocol::io::{Output, Read, Reader, Ticket};
+use crate::protocol::ground::{CoreContext, Pipe};
+use crate::protocol::io::{JournalReader, Output, Read, Ticket};
 use crate::protocol::rules::Rule;
 use crate::record::Entry;
 use crate::time::Tick;
-use crate::wire::{Ack, CarrierFrame, FaultCode, Frame, Have, Hello, Mark, Skip, Subscribe, Window};
+use crate::wire::{AckFrame, CarrierFrame, FaultCode, Have, Hello, Mark, Skip, Subscribe, Window, WireFrame};
 pub use tally::SentTally;
 use wants::Wants;
 
 #[derive(Debug)]
-pub struct Sender {
+pub struct FeedSender {
     pub pipe: Pipe,
     pub last_frame: Tick,
     phase: Phase,
@@ -49,7 +49,7 @@ enum Phase {
     Checking {
         ticket: Ticket,
         subscribe: Box<Subscribe>,
-        held: Vec<Frame>,
+        held: Vec<WireFrame>,
     },
     Live(Live),
 }
@@ -76,7 +76,7 @@ enum Purpose {
     Want,
 }
 
-enum Decision {
+enum SendDecision {
     /// It came from the peer on the connection that stands.
     Pass,
     Withhold(Withheld),
@@ -84,7 +84,7 @@ enum Decision {
     Push,
 }
 
-impl Sender {
+impl FeedSender {
     /// The peer opened a stream and its HELLO was accepted.
     pub fn new(pipe: Pipe, now: Tick) -> Self {
         Self {
@@ -102,14 +102,14 @@ impl Sender {
     }
 
     /// Frames were read: reads on, without waiting for room to answer (rule `ReadFree`).
-    pub fn read_on(&mut self, ground: &mut Ground) {
+    pub fn read_on(&mut self, ground: &mut CoreContext) {
         self.unread = !ground.on(Rule::ReadFree) && self.wants.are_open() && !self.pipe.has_room();
         if !self.unread {
             ground.emit(Output::Resume { stream: self.pipe.stream });
         }
     }
 
-    pub fn on_subscribe(&mut self, subscribe: Subscribe, ground: &mut Ground) -> Result<(), FeedFault> {
+    pub fn on_subscribe(&mut self, subscribe: Subscribe, ground: &mut CoreContext) -> Result<(), FeedFault> {
         if !matches!(self.phase, Phase::AwaitSubscribe) {
             return Err(FeedFault::out_of_turn("a second SUBSCRIBE; expected one for each stream"));
         }
@@ -127,7 +127,7 @@ impl Sender {
 
     /// Keeps `frames` until the first SKIP is sent, if the place where this feed resumes is still looked up. So an
     /// ACK behind SUBSCRIBE is judged the same however long that takes (PROTOCOL.md §5.2).
-    pub fn holds(&mut self, frames: &mut VecDeque<Frame>) -> bool {
+    pub fn holds(&mut self, frames: &mut VecDeque<WireFrame>) -> bool {
         let Phase::Checking { held, .. } = &mut self.phase else { return false };
         held.extend(frames.drain(..));
         true
@@ -140,8 +140,8 @@ impl Sender {
         &mut self,
         answered: Ticket,
         agrees: Option<Mark>,
-        ground: &mut Ground,
-    ) -> Option<(u64, Vec<Frame>)> {
+        ground: &mut CoreContext,
+    ) -> Option<(u64, Vec<WireFrame>)> {
         let Phase::Checking { ticket, subscribe, held } = &mut self.phase else { return None };
         if *ticket != answered {
             return None;
@@ -167,13 +167,13 @@ impl Sender {
             window: bounded(subscribe.window),
             have_until: if repair { ground.ends.last.seq } else { 0 },
         };
-        self.pipe.send(Frame::Skip(Skip { to: at, dropped }), ground);
+        self.pipe.send(WireFrame::Skip(Skip { to: at, dropped }), ground);
         self.phase = Phase::Live(live);
         self.next_head = now;
         Some((at.seq, held))
     }
 
-    pub fn on_ack(&mut self, ack: &Ack, tally: &mut SentTally) -> Result<(), FeedFault> {
+    pub fn on_ack(&mut self, ack: &AckFrame, tally: &mut SentTally) -> Result<(), FeedFault> {
         let Phase::Live(live) = &mut self.phase else { return Err(before_subscribe("ACK")) };
         if ack.seq > live.position.seq {
             let detail = format!("ACK of seq {}; this stream has reached {}", ack.seq, live.position.seq);
@@ -204,7 +204,7 @@ impl Sender {
         }
     }
 
-    pub fn on_entries(&mut self, read: Read, ground: &mut Ground) {
+    pub fn on_entries(&mut self, read: Read, ground: &mut CoreContext) {
         match self.reading.take() {
             Some(Purpose::Want) => {
                 self.on_wanted_entries(read, ground);
@@ -216,7 +216,7 @@ impl Sender {
                     let dropped = read.after.seq - live.position.seq;
                     live.position = read.after;
                     live.told = read.after;
-                    self.pipe.send(Frame::Skip(Skip { to: read.after, dropped }), ground);
+                    self.pipe.send(WireFrame::Skip(Skip { to: read.after, dropped }), ground);
                 }
                 live.queue.extend(read.entries);
             }
@@ -230,13 +230,13 @@ impl Sender {
     }
 
     /// As many as there is room for: all of them at once could be more than a stream may have waiting.
-    fn show_statements(&mut self, ground: &mut Ground) {
+    fn show_statements(&mut self, ground: &mut CoreContext) {
         while self.pipe.has_room()
             && let Some(signer) = self.to_show.pop_first()
         {
             let stated = ground.ledger.statements.of_signer(signer);
             let frames = stated.into_iter().flat_map(Stated::all);
-            let frames: Vec<_> = frames.map(|said| Frame::KeyStatement(said.bytes().clone())).collect();
+            let frames: Vec<_> = frames.map(|said| WireFrame::KeyStatement(said.bytes().clone())).collect();
             frames.into_iter().for_each(|frame| self.pipe.send(frame, ground));
         }
     }
@@ -247,7 +247,7 @@ impl Sender {
         peer: &Peer,
         came: &mut BTreeSet<u64>,
         tally: &mut SentTally,
-        ground: &mut Ground,
+        ground: &mut CoreContext,
     ) {
         self.show_statements(ground);
         // What is left to show needs the room that there is not: no carrier can overtake it.
@@ -269,15 +269,15 @@ impl Sender {
         self.send_skip(&mut live, ground);
         if ground.tick() >= self.next_head {
             let last = ground.ends.last.seq;
-            self.pipe.send(Frame::Head { seq: last, stored: ground.ends.newest }, ground);
+            self.pipe.send(WireFrame::Head { seq: last, stored: ground.ends.newest }, ground);
             self.next_head = ground.tick().plus_ms(HEAD_EVERY_MS);
         }
         self.phase = Phase::Live(live);
     }
 
-    fn read(&mut self, purpose: Purpose, after_seq: u64, bytes_max: usize, ground: &mut Ground) {
+    fn read(&mut self, purpose: Purpose, after_seq: u64, bytes_max: usize, ground: &mut CoreContext) {
         self.reading = Some(purpose);
-        let reader = Reader::Feed(self.pipe.stream);
+        let reader = JournalReader::Feed(self.pipe.stream);
         ground.emit(Output::Read { reader, after_seq, bytes_max });
     }
 
@@ -287,18 +287,18 @@ impl Sender {
         peer: &Peer,
         came: &mut BTreeSet<u64>,
         tally: &mut SentTally,
-        ground: &mut Ground,
+        ground: &mut CoreContext,
     ) {
         while let Some(entry) = live.queue.front() {
             let decision = decide(entry, peer, came, live.have_until, &self.modes, ground);
             let frame = match decision {
-                Decision::Pass => None,
-                Decision::Withhold(reason) => {
+                SendDecision::Pass => None,
+                SendDecision::Withhold(reason) => {
                     tally.withhold(entry, reason, peer, ground);
                     None
                 }
-                Decision::Offer => Some(Frame::Have(have(entry))),
-                Decision::Push => Some(Frame::Carrier(carrier(entry, ground.own_name()))),
+                SendDecision::Offer => Some(WireFrame::Have(have(entry))),
+                SendDecision::Push => Some(WireFrame::Carrier(carrier(entry, ground.own_name()))),
             };
             let mark = entry.mark();
             if let Some(frame) = frame {
@@ -318,13 +318,13 @@ impl Sender {
         }
     }
 
-    fn send_skip(&mut self, live: &mut Live, ground: &mut Ground) {
+    fn send_skip(&mut self, live: &mut Live, ground: &mut CoreContext) {
         let scanned = live.position.seq - live.told.seq;
         let due = scanned >= SKIP_SCANNED_MAX || ground.tick() >= live.told_at.plus_ms(SKIP_EVERY_MS);
         if scanned > 0 && due && self.pipe.has_room() {
             live.told = live.position;
             live.told_at = ground.tick();
-            self.pipe.send(Frame::Skip(Skip { to: live.position, dropped: 0 }), ground);
+            self.pipe.send(WireFrame::Skip(Skip { to: live.position, dropped: 0 }), ground);
         }
     }
 
@@ -363,7 +363,7 @@ impl Live {
     }
 }
 
-fn shared(entry: &Entry, peer: &Peer, ground: &Ground) -> Result<(), Withheld> {
+fn shared(entry: &Entry, peer: &Peer, ground: &CoreContext) -> Result<(), Withheld> {
     let core = entry.envelope.core();
     if !ground.on(Rule::HomeLabel) && peer.has_name(&core.id.publisher) && core.tlp >= Tlp::Amber {
         return Err(Withheld::TlpHop);
@@ -377,23 +377,23 @@ fn decide(
     came: &BTreeSet<u64>,
     have_until: u64,
     modes: &BTreeMap<PublisherName, bool>,
-    ground: &Ground,
-) -> Decision {
+    ground: &CoreContext,
+) -> SendDecision {
     let from_peer = entry.source().is_some_and(|source| peer.has_name(source));
     if from_peer && (came.contains(&entry.seq) || !ground.on(Rule::OfferSource)) {
-        return Decision::Pass;
+        return SendDecision::Pass;
     }
     if let Err(reason) = shared(entry, peer, ground) {
-        return Decision::Withhold(reason);
+        return SendDecision::Withhold(reason);
     }
     let publisher = entry.envelope.publisher();
     let in_path = peer.is_among(entry.path.hops());
     let home = peer.has_name(publisher);
     if entry.seq <= have_until || in_path || home {
-        return Decision::Offer;
+        return SendDecision::Offer;
     }
     let eager = modes.get(publisher).copied().unwrap_or(ground.is_own(publisher));
-    if eager { Decision::Push } else { Decision::Offer }
+    if eager { SendDecision::Push } else { SendDecision::Offer }
 }
 
 fn have(entry: &Entry) -> Have {
@@ -427,9 +427,9 @@ fn bounded(window: Window) -> Window {
 }
 
 /// What HELLO says of our journal.
-pub fn hello(ground: &Ground) -> Frame {
+pub fn hello(ground: &CoreContext) -> WireFrame {
     let own = ground.ledger.statements.of(ground.trust.own_key());
-    Frame::Hello(Box::new(Hello {
+    WireFrame::Hello(Box::new(Hello {
         name: ground.own_name().clone(),
         federation: ground.config.federation.clone(),
         version_min: crate::wire::WIRE_VERSION_MIN,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::limits::EXCEPTIONS_PER_PEER_MAX;
 use crate::protocol::sender::SentTally;
-use crate::wire::{Ack, VerdictNumber};
+use crate::wire::{AckFrame, VerdictNumber};
 
 /// Why a peer has not an entry that its feed has passed, other than for a rule that can be asked again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,7 +76,7 @@ impl SentTally {
     }
 
     /// What an ACK says of single entries, of those up to `position`, and that nothing is owed any more.
-    pub(super) fn hear(&mut self, ack: &Ack, position: u64) {
+    pub(super) fn hear(&mut self, ack: &AckFrame, position: u64) {
         let told = ack.verdicts.iter().filter(|(seq, _)| *seq <= position);
         for (seq, said) in told {
             let what =
@@ -108,9 +108,9 @@ mod tests {
     use super::*;
     use crate::wire::VerdictCode;
 
-    fn ack(seq: u64, owed: u32, verdicts: &[(u64, VerdictCode)]) -> Ack {
+    fn ack(seq: u64, owed: u32, verdicts: &[(u64, VerdictCode)]) -> AckFrame {
         let verdicts = verdicts.iter().map(|(seq, code)| (*seq, (*code).into())).collect();
-        Ack { seq, owed, verdicts, ..Ack::default() }
+        AckFrame { seq, owed, verdicts, ..AckFrame::default() }
     }
 
     #[test]

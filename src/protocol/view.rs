@@ -8,7 +8,7 @@ use crate::policy::Withheld;
 use crate::protocol::failing::Failing;
 use crate::protocol::handoff::HandoffTally;
 use crate::protocol::io::ConsumerRequest;
-use crate::protocol::link::{ContactState, Link};
+use crate::protocol::link::{ContactState, PeerSession};
 use crate::protocol::node::Node;
 use crate::protocol::obstacle::Obstacle;
 use crate::protocol::sent::Exceptions;
@@ -147,7 +147,7 @@ impl Node {
         self.ground.durable.feeds.iter()
     }
 
-    fn peer_view(&self, link: &Link, now: Tick) -> PeerView {
+    fn peer_view(&self, link: &PeerSession, now: Tick) -> PeerView {
         let ground = &self.ground;
         let name = &link.peer.name;
         let state = ground.ledger.feeds.get(name);

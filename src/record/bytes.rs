@@ -127,7 +127,7 @@ pub fn encode_entry(entry: &Entry, out: &mut Vec<u8>) {
 /// # Errors
 /// [`RecordError`]; a note is one too.
 pub fn decode_entry(bytes: &Bytes) -> Result<Entry, RecordError> {
-    let mut input = Input(bytes);
+    let mut input = ByteInput(bytes);
     match input.u8()? {
         kind::CARRIER => {}
         other => return Err(RecordError::Kind(other)),
@@ -158,7 +158,7 @@ pub fn decode_entry(bytes: &Bytes) -> Result<Entry, RecordError> {
 /// # Errors
 /// [`RecordError`]; a note is one too.
 pub fn names_others(bytes: &[u8]) -> Result<bool, RecordError> {
-    let mut input = Input(bytes);
+    let mut input = ByteInput(bytes);
     match input.u8()? {
         kind::CARRIER => {}
         other => return Err(RecordError::Kind(other)),
@@ -177,7 +177,7 @@ pub fn names_others(bytes: &[u8]) -> Result<bool, RecordError> {
 /// # Errors
 /// [`RecordError`].
 pub fn glance(bytes: &[u8]) -> Result<Glance, RecordError> {
-    let mut input = Input(bytes);
+    let mut input = ByteInput(bytes);
     let number = input.u8()?;
     if number == kind::CARRIER {
         return carrier_head(&mut input).map(Glance::Carrier);
@@ -276,9 +276,9 @@ fn put_mark(out: &mut Vec<u8>, mark: Mark) {
 }
 
 /// What is left to read.
-struct Input<'a>(&'a [u8]);
+struct ByteInput<'a>(&'a [u8]);
 
-impl<'a> Input<'a> {
+impl<'a> ByteInput<'a> {
     fn take(&mut self, len: usize) -> Result<&'a [u8], RecordError> {
         let (taken, rest) = self.0.split_at_checked(len).ok_or(RecordError::Short)?;
         self.0 = rest;
@@ -345,7 +345,7 @@ impl<'a> Input<'a> {
     }
 }
 
-fn carrier_head(input: &mut Input<'_>) -> Result<CarrierHead, RecordError> {
+fn carrier_head(input: &mut ByteInput<'_>) -> Result<CarrierHead, RecordError> {
     Ok(CarrierHead {
         mark: input.mark()?,
         arrived: Timestamp(input.u64()?),
@@ -358,7 +358,7 @@ fn carrier_head(input: &mut Input<'_>) -> Result<CarrierHead, RecordError> {
     })
 }
 
-fn note(number: u8, input: &mut Input<'_>) -> Result<Note, RecordError> {
+fn note(number: u8, input: &mut ByteInput<'_>) -> Result<Note, RecordError> {
     Ok(match number {
         kind::ADVANCED => Note::Advanced { peer: input.name()?, to: input.mark()? },
         kind::OWED => Note::Owed { peer: input.name()?, owed: input.owed()? },

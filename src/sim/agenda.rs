@@ -6,13 +6,13 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
 use crate::protocol::Input;
-use crate::sim::faults::Fault;
+use crate::sim::faults::SimFault;
 use crate::sim::network::Flow;
 use crate::sim::plan::Weather;
 
 #[derive(Debug)]
 pub enum Happening {
-    Fault(Fault),
+    Fault(SimFault),
     /// An answer reaches the process that asked; an older process's answers are lost with it.
     Tell {
         node: usize,

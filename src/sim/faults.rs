@@ -14,7 +14,7 @@ pub enum SeenPart {
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub enum Fault {
+pub enum SimFault {
     /// The pipeline of `node` submits its event `nth`, labelled `tlp`; `body_bytes` long at least.
     Submit { node: usize, nth: u64, tlp: Tlp, body_bytes: usize },
     /// The same, for one recipient, by the name that its publisher uses for it.
@@ -64,7 +64,7 @@ pub enum Fault {
     Acks { node: usize, on: bool },
 }
 
-impl Fault {
+impl SimFault {
     /// How long it goes on.
     pub fn lasts_ms(&self) -> u64 {
         match self {

@@ -15,7 +15,7 @@ use crate::store::disk::Disk;
 use crate::store::engine::StoreError;
 use crate::store::newest;
 use crate::store::seen::memory::MemorySeen;
-use crate::store::segment::{Header, JournalError, Scan, Step, first_of_name};
+use crate::store::segment::{Header, JournalError, SegmentScan, Step, first_of_name};
 use crate::time::Timestamp;
 
 /// How long a process is down that is restarted at once, in ms.
@@ -213,7 +213,7 @@ fn middle_of(envelope: &Envelope, content: &[u8]) -> Option<usize> {
 /// Does the segment look as if a power cut had torn its last batch? That is no damage.
 fn is_torn(disk: &impl Disk, file: &str) -> Result<bool, JournalError> {
     let (header, frames_at) = Header::read(disk, file)?;
-    let mut scan = Scan::new(disk, file, header.salt, frames_at);
+    let mut scan = SegmentScan::new(disk, file, header.salt, frames_at);
     while let Step::Frame { .. } = scan.step()? {}
     Ok(!scan.is_damaged()?)
 }

@@ -12,14 +12,14 @@ use crate::envelope::{Signer, UnverifiedEnvelope, VerifiedEnvelope};
 use crate::identity::{CheckSecret, EventKey, LogId, PublisherName};
 use crate::policy::TrustList;
 use crate::protocol::io::{StoreFailure, Ticket};
-use crate::protocol::{Input, Node, NodeConfig, Output, Rule, intake};
+use crate::protocol::{CoreConfig, Input, Node, Output, Rule, intake};
 use crate::record::{Entry, JournalEnds, NewRecord, Note};
 use crate::sim::agenda::{Agenda, Happening};
 use crate::sim::liar::Liar;
-use crate::sim::plan::Plan;
+use crate::sim::plan::SimPlan;
 use crate::store::disk::Disk as _;
-use crate::store::engine::{Engine, EngineConfig, Opened, StoreError};
-use crate::store::journal::Fresh;
+use crate::store::engine::{EngineConfig, StoreEngine, StoreError, StoreOpening};
+use crate::store::journal::FreshJournal;
 use crate::store::links::memory::MemoryLinks;
 use crate::store::memory_disk::{MemoryDisk, Neglects};
 use crate::store::seen::Checks;
@@ -73,7 +73,7 @@ pub struct Backup {
 pub struct Process {
     pub life: u64,
     pub core: Node,
-    pub engine: Engine<MemoryDisk, MemorySeen>,
+    pub engine: StoreEngine<MemoryDisk, MemorySeen>,
     appends: VecDeque<(Ticket, Vec<NewRecord>)>,
     /// Asked of the seen set, and not answered: it waits for room to be made again.
     asked: VecDeque<(Ticket, Vec<EventKey>)>,
@@ -96,11 +96,11 @@ type Checked = (Bytes, Vec<[u8; 32]>);
 
 /// What workers found, for all nodes: a signature is checked once for each key.
 #[derive(Debug, Default)]
-pub struct Workers {
+pub struct SimWorkers {
     found: HashMap<Checked, Result<VerifiedEnvelope, VerdictCode>>,
 }
 
-impl Workers {
+impl SimWorkers {
     fn inspect(
         &mut self,
         envelope: UnverifiedEnvelope,
@@ -123,7 +123,7 @@ impl Machine {
     ///
     /// # Errors
     /// [`StoreError`]: the store refuses what the simulated disk holds.
-    pub fn start(&mut self, agenda: &mut Agenda, plan: &Plan) -> Result<Opened, StoreError> {
+    pub fn start(&mut self, agenda: &mut Agenda, plan: &SimPlan) -> Result<StoreOpening, StoreError> {
         self.lives += 1;
         let rules = plan.rules;
         let mut config = EngineConfig::new(self.name.clone(), plan.keep_bytes, KEEP_MS);
@@ -133,7 +133,7 @@ impl Machine {
             empty_both: rules.on(Rule::EmptyBoth),
             floor_first: rules.on(Rule::FloorFirst),
         };
-        let fresh = Fresh {
+        let fresh = FreshJournal {
             log_id: LogId(agenda.rng.random()),
             salt: agenda.rng.random(),
             check_secret: CheckSecret::new(agenda.rng.random()),
@@ -147,8 +147,8 @@ impl Machine {
         let now = self.now(agenda);
         let links = Box::<MemoryLinks>::default();
         let (engine, opened) =
-            Engine::open(Arc::new(self.disk.clone()), (self.seen.clone(), links), config, fresh, now)?;
-        let config = NodeConfig {
+            StoreEngine::open(Arc::new(self.disk.clone()), (self.seen.clone(), links), config, fresh, now)?;
+        let config = CoreConfig {
             federation: "simulated".into(),
             software: "intelmesh/simulated".into(),
             instance: agenda.rng.random(),
@@ -359,7 +359,7 @@ impl Process {
         output: Output,
         agenda: &mut Agenda,
         number: usize,
-        workers: &mut Workers,
+        workers: &mut SimWorkers,
     ) -> Result<Option<Output>, StoreError> {
         self.look_up(agenda, number, 0)?;
         let took = agenda.draw(agenda.weather.answer_ms);

@@ -21,7 +21,7 @@ pub mod tally;
 pub mod witness;
 pub mod world;
 
-pub use faults::{Fault, SeenPart};
+pub use faults::{SeenPart, SimFault};
 pub use liar::{Flood, Lie};
-pub use plan::{Dates, Plan, Topology};
+pub use plan::{Dates, SimPlan, Topology};
 pub use world::{Violation, World};

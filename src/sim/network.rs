@@ -9,7 +9,7 @@ use crate::identity::PublisherName;
 use crate::protocol::Input;
 use crate::protocol::io::{DialFailure, Role, StreamId};
 use crate::sim::agenda::{Agenda, Happening};
-use crate::wire::{Frame, frame};
+use crate::wire::{WireFrame, frame};
 
 /// One direction of a stream: from which of its two sides. Side 0 opened it, and receives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,11 +27,11 @@ struct Conn {
 #[derive(Debug)]
 struct Stream {
     conn: u64,
-    sides: [Side; 2],
+    sides: [StreamSide; 2],
 }
 
 #[derive(Debug)]
-struct Side {
+struct StreamSide {
     node: usize,
     /// The process knows of it and has not closed it.
     open: bool,
@@ -68,8 +68,8 @@ pub struct Network {
     pub split: Option<usize>,
 }
 
-fn side(node: usize) -> Side {
-    Side {
+fn side(node: usize) -> StreamSide {
+    StreamSide {
         node,
         open: false,
         paused: false,
@@ -260,7 +260,7 @@ impl Network {
         self.put(agenda, Flow { stream, from: 0 }, Item::Open);
     }
 
-    pub fn send(&mut self, agenda: &mut Agenda, id: StreamId, frame: &Frame) {
+    pub fn send(&mut self, agenda: &mut Agenda, id: StreamId, frame: &WireFrame) {
         let flow = Flow { stream: id.0 / 2, from: (id.0 % 2) as usize };
         let Some(stream) = self.streams.get_mut(&flow.stream) else { return };
         if !self.conns[&stream.conn].alive {

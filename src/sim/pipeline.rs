@@ -12,7 +12,7 @@ use crate::record::{ConsumerName, Entry};
 
 /// A connection of the consumer, or none.
 #[derive(Debug, Default)]
-struct Connection {
+struct PipelineConnection {
     id: Option<ConsumerId>,
     /// What is to be told to the node next.
     ready: bool,
@@ -24,7 +24,7 @@ struct Connection {
 #[derive(Debug)]
 pub struct Pipeline {
     pub name: ConsumerName,
-    connection: Connection,
+    connection: PipelineConnection,
     made: u64,
     stale_ack: bool,
     pub acks: bool,
@@ -48,7 +48,7 @@ impl Pipeline {
     pub fn new() -> Self {
         Self {
             name: ConsumerName::parse("soc").expect("bug: it is a name"),
-            connection: Connection::default(),
+            connection: PipelineConnection::default(),
             made: 0,
             stale_ack: false,
             acks: true,
@@ -64,7 +64,7 @@ impl Pipeline {
 
     /// The node is gone, or has a new process.
     pub fn lost(&mut self) {
-        self.connection = Connection::default();
+        self.connection = PipelineConnection::default();
     }
 
     /// The connection ends; the next one is made at the next occasion.

@@ -3,7 +3,7 @@
 use crate::identity::PublisherName;
 use crate::policy::Receive;
 use crate::protocol::{Bounds, Dialect, Rules};
-use crate::sim::faults::Fault;
+use crate::sim::faults::SimFault;
 use crate::sim::liar::Flood;
 
 /// Which nodes are linked.
@@ -62,7 +62,7 @@ impl Default for Weather {
 /// What the peer files say beyond who is linked with whom.
 #[derive(Clone, Debug, Default)]
 pub struct Peering {
-    /// (node, publisher): the node does not trust that publisher until a fault [`Fault::Trust`] says so.
+    /// (node, publisher): the node does not trust that publisher until a fault [`SimFault::Trust`] says so.
     pub later: Vec<(usize, usize)>,
     /// (node, peer): what the node takes from that peer, where it is not the default.
     pub receives: Vec<(usize, usize, Receive)>,
@@ -86,7 +86,7 @@ pub enum Dates {
 
 /// A federation, and what happens to it.
 #[derive(Clone, Debug)]
-pub struct Plan {
+pub struct SimPlan {
     pub seed: u64,
     pub nodes: usize,
     pub topology: Topology,
@@ -98,14 +98,14 @@ pub struct Plan {
     /// What is kept of a journal, in bytes.
     pub keep_bytes: u64,
     /// When what happens, in ms from the start.
-    pub faults: Vec<(u64, Fault)>,
+    pub faults: Vec<(u64, SimFault)>,
     /// Each node has a consumer with a name that takes what others publish.
     pub consumers: bool,
     /// Nodes that speak as a successor of this version would.
     pub successors: Vec<usize>,
 }
 
-impl Plan {
+impl SimPlan {
     /// A calm federation: nothing happens but what is added.
     pub fn new(seed: u64, nodes: usize, topology: Topology) -> Self {
         Self {
@@ -125,7 +125,7 @@ impl Plan {
     }
 
     #[must_use]
-    pub fn at(mut self, at_ms: u64, fault: Fault) -> Self {
+    pub fn at(mut self, at_ms: u64, fault: SimFault) -> Self {
         self.faults.push((at_ms, fault));
         self
     }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use crate::identity::EventKey;
 use crate::protocol::view::{NodeView, PeerView};
 use crate::sim::machine::{Machine, Process};
-use crate::sim::tally::Traffic;
+use crate::sim::tally::TrafficCount;
 use crate::sim::witness::Past;
 use crate::sim::world::World;
 
@@ -108,7 +108,7 @@ impl World {
     }
 
     /// (5) After rest nothing but signs of life may cross: returns what did.
-    pub fn still_busy(&self, before: Traffic) -> Option<String> {
+    pub fn still_busy(&self, before: TrafficCount) -> Option<String> {
         let now = self.witness.traffic;
         (now != before).then(|| format!("(5) all was quiet, and still {before:?} became {now:?}"))
     }

@@ -10,9 +10,9 @@ use crate::policy::{Tlp, TrustList};
 use crate::protocol::io::{Event, Submitted, Ticket};
 use crate::record::{Entry, FeedState, Ledger, Position};
 use crate::sim::machine::Committed;
-use crate::sim::tally::{Feeds, Traffic};
+use crate::sim::tally::{FeedCounts, TrafficCount};
 use crate::time::Timestamp;
-use crate::wire::{Frame, Mark};
+use crate::wire::{Mark, WireFrame};
 
 /// An entry of a journal as it once was: the check names its whole past.
 #[derive(Clone, Debug)]
@@ -68,7 +68,7 @@ impl NodeRecord {
 
 /// How often something was done in a run.
 #[derive(Clone, Debug, Default)]
-pub struct Counts {
+pub struct WitnessCounts {
     /// Faults by kind.
     pub faults: BTreeMap<String, u64>,
     /// Disks that were opened after a crash.
@@ -88,11 +88,11 @@ pub struct Witness {
     pub(super) gaps: BTreeMap<(usize, LogId, u64, Check), Mark>,
     pub publishers: BTreeMap<EventKey, usize>,
     /// Between nodes that do not lie.
-    pub traffic: Traffic,
+    pub traffic: TrafficCount,
     /// How often a node answered another's WANT for an identity: (from, to, key).
     pub answers: BTreeMap<(usize, usize, EventKey), u32>,
-    pub feeds: Feeds,
-    pub counts: Counts,
+    pub feeds: FeedCounts,
+    pub counts: WitnessCounts,
 }
 
 impl Witness {
@@ -104,10 +104,10 @@ impl Witness {
             past: BTreeMap::new(),
             gaps: BTreeMap::new(),
             publishers: BTreeMap::new(),
-            traffic: Traffic::default(),
+            traffic: TrafficCount::default(),
             answers: BTreeMap::new(),
-            feeds: Feeds::default(),
-            counts: Counts::default(),
+            feeds: FeedCounts::default(),
+            counts: WitnessCounts::default(),
         }
     }
 
@@ -211,14 +211,14 @@ impl Witness {
     }
 
     /// (7) Nothing is sent against policy, or pushed to a node in its path.
-    pub fn sends(&mut self, from: usize, to: usize, frame: &Frame) -> Result<(), String> {
-        let (Frame::Carrier(carrier) | Frame::Answer(carrier)) = frame else { return Ok(()) };
-        if matches!(frame, Frame::Carrier(_)) && carrier.path.contains(&self.names[to]) {
+    pub fn sends(&mut self, from: usize, to: usize, frame: &WireFrame) -> Result<(), String> {
+        let (WireFrame::Carrier(carrier) | WireFrame::Answer(carrier)) = frame else { return Ok(()) };
+        if matches!(frame, WireFrame::Carrier(_)) && carrier.path.contains(&self.names[to]) {
             return Err(format!("(7) pushed to {}, which is in the path {}", self.names[to], carrier.path));
         }
         let envelope =
             UnverifiedEnvelope::decode(carrier.envelope.clone()).map_err(|error| error.to_string())?;
-        if matches!(frame, Frame::Answer(_)) {
+        if matches!(frame, WireFrame::Answer(_)) {
             *self.answers.entry((from, to, envelope.envelope().key())).or_default() += 1;
         }
         let core = envelope.envelope().core();

@@ -11,12 +11,12 @@ use crate::protocol::io::Ticket;
 use crate::protocol::{Input, Output};
 use crate::record::Entry;
 use crate::sim::agenda::{Agenda, Happening};
-use crate::sim::founding::Look;
+use crate::sim::founding::NodeLook;
 use crate::sim::liar::ROUND_MS;
-use crate::sim::machine::{Committed, Machine, Workers};
+use crate::sim::machine::{Committed, Machine, SimWorkers};
 use crate::sim::network::Network;
 use crate::sim::pipeline::Pipeline;
-use crate::sim::plan::Plan;
+use crate::sim::plan::SimPlan;
 use crate::sim::witness::{Cursors, Witness};
 use crate::time::Tick;
 use crate::wire::Mark;
@@ -36,7 +36,7 @@ pub struct Violation {
 
 #[derive(Debug)]
 pub struct World {
-    pub plan: Plan,
+    pub plan: SimPlan,
     pub agenda: Agenda,
     pub machines: Vec<Machine>,
     pub network: Network,
@@ -47,15 +47,15 @@ pub struct World {
     /// What was said and done, where somebody wants to read it.
     pub log: Option<Vec<String>>,
     /// What each event looks like.
-    pub(super) looks: BTreeMap<(usize, u64), Look>,
+    pub(super) looks: BTreeMap<(usize, u64), NodeLook>,
     pub(super) tickets: u64,
-    workers: Workers,
+    workers: SimWorkers,
 }
 
 impl World {
     /// # Errors
     /// [`Violation`], here and below.
-    pub fn new(plan: Plan) -> Result<Self, Violation> {
+    pub fn new(plan: SimPlan) -> Result<Self, Violation> {
         let mut agenda = Agenda::new(plan.seed, plan.weather);
         let machines = super::founding::machines(&plan);
         let names: Vec<PublisherName> = machines.iter().map(|machine| machine.name.clone()).collect();
@@ -74,7 +74,7 @@ impl World {
             log: None,
             looks: BTreeMap::new(),
             tickets: 1 << 60,
-            workers: Workers::default(),
+            workers: SimWorkers::default(),
             witness: Witness::new(names),
             machines,
             plan,

@@ -10,7 +10,7 @@ mod peers;
 
 use serde::{Deserialize, Serialize};
 
-use super::{FilterFailing, Health, Side, Snapshot, UnknownPublisher};
+use super::{FeedDirection, FilterFailing, Health, Snapshot, UnknownPublisher};
 use crate::identity::PublisherName;
 use crate::time::Timestamp;
 
@@ -171,7 +171,7 @@ pub fn derive(facts: &Snapshot, thresholds: &Thresholds, now: Timestamp) -> Vec<
     for problem in &facts.errors {
         if let Some(code) = problem.code {
             let hint = problem.hint.clone().unwrap_or_else(|| "intelmesh check".to_owned());
-            let finding = Finding::new(code, &problem.what, hint);
+            let finding = HealthFinding::new(code, &problem.what, hint);
             // That the name changed happened once; the rest lasts, since it was first told: a file that is bad is found
             // again each time.
             let happened = code == HealthCode::NameMismatch;
@@ -180,7 +180,7 @@ pub fn derive(facts: &Snapshot, thresholds: &Thresholds, now: Timestamp) -> Vec<
     }
     not_deliverable(facts, &mut found);
     unknown_publishers(facts, &mut found);
-    let rules = Rules { facts, thresholds, now };
+    let rules = HealthRules { facts, thresholds, now };
     facts.peers.iter().for_each(|peer| rules.peer(peer, &mut found));
     facts.doors.iter().for_each(|door| rules.door(door, &mut found));
     facts.consumers.iter().for_each(|consumer| rules.consumer(consumer, &mut found));
@@ -189,13 +189,13 @@ pub fn derive(facts: &Snapshot, thresholds: &Thresholds, now: Timestamp) -> Vec<
 }
 
 /// What the rules about peers, doors and consumers are asked with.
-struct Rules<'a> {
+struct HealthRules<'a> {
     facts: &'a Snapshot,
     thresholds: &'a Thresholds,
     now: Timestamp,
 }
 
-impl Rules<'_> {
+impl HealthRules<'_> {
     /// Has it lasted for so long, in ms?
     fn lasts(&self, since: Timestamp, ms: u64) -> bool {
         self.now.since_ms(since) >= ms
@@ -218,9 +218,9 @@ impl Rules<'_> {
     }
 }
 
-struct Finding(Health);
+struct HealthFinding(Health);
 
-impl Finding {
+impl HealthFinding {
     fn new(code: HealthCode, what: impl Into<String>, hint: impl Into<String>) -> Self {
         let (what, hint) = (what.into(), hint.into());
         let (peer, consumer, door, side, since) = (None, None, None, None, None);
@@ -242,7 +242,7 @@ impl Finding {
         self
     }
 
-    fn side(mut self, side: Side) -> Self {
+    fn side(mut self, side: FeedDirection) -> Self {
         self.0.side = Some(side);
         self
     }
@@ -277,7 +277,7 @@ fn disk(facts: &Snapshot, found: &mut Vec<Health>) {
         }
         None => return,
     };
-    found.push(Finding::new(HealthCode::DiskLow, what, hint).done());
+    found.push(HealthFinding::new(HealthCode::DiskLow, what, hint).done());
 }
 
 const SPACE_HINT: &str = "free space, or lower keep_bytes in intelmesh.toml";
@@ -293,7 +293,9 @@ fn clock(facts: &Snapshot, found: &mut Vec<Health>) {
         }
         _ => "the clock disagrees with steady time: nothing expires".to_owned(),
     };
-    found.push(Finding::new(HealthCode::ClockOff, what, "set the clock, or: intelmesh clock accept").done());
+    found.push(
+        HealthFinding::new(HealthCode::ClockOff, what, "set the clock, or: intelmesh clock accept").done(),
+    );
 }
 
 fn equivocations(facts: &Snapshot, found: &mut Vec<Health>) {
@@ -302,8 +304,11 @@ fn equivocations(facts: &Snapshot, found: &mut Vec<Health>) {
         let named = equivocation.id.as_ref().map(|id| format!(", last {id}")).unwrap_or_default();
         let what =
             format!("{publisher} signed {} under an id that it had used{named}", events(equivocation.count));
-        let finding =
-            Finding::new(HealthCode::Equivocation, what, format!("ask {publisher}: was its node restored?"));
+        let finding = HealthFinding::new(
+            HealthCode::Equivocation,
+            what,
+            format!("ask {publisher}: was its node restored?"),
+        );
         found.push(finding.peer(publisher).happened(equivocation.last).done());
     }
 }
@@ -317,7 +322,7 @@ fn not_deliverable(facts: &Snapshot, found: &mut Vec<Health>) {
         listed(&names)
     );
     let hint = format!("add the peer, or withdraw them: intelmesh event show {}", stuck.id);
-    found.push(Finding::new(HealthCode::NotDeliverable, what, hint).since(stuck.since).done());
+    found.push(HealthFinding::new(HealthCode::NotDeliverable, what, hint).since(stuck.since).done());
 }
 
 fn unknown_publishers(facts: &Snapshot, found: &mut Vec<Health>) {
@@ -336,13 +341,13 @@ fn unknown_publishers(facts: &Snapshot, found: &mut Vec<Health>) {
         "intelmesh peer add INVITATION --publisher-only, or [receive] ignore = [\"{}\"] in {file}",
         unknown[0].name
     );
-    found.push(Finding::new(HealthCode::UnknownPublisher, what, hint).since(first).done());
+    found.push(HealthFinding::new(HealthCode::UnknownPublisher, what, hint).since(first).done());
 }
 
 /// An incident as long as the filter is the same.
-fn filter_failing(place: &str, failing: &FilterFailing) -> Finding {
+fn filter_failing(place: &str, failing: &FilterFailing) -> HealthFinding {
     let what = format!("{place}: no answer for {}: {}", events(failing.count), failing.what);
-    Finding::new(HealthCode::FilterFailing, what, &failing.hint).happened(failing.last)
+    HealthFinding::new(HealthCode::FilterFailing, what, &failing.hint).happened(failing.last)
 }
 
 /// The first few of `names`, and how many more there are.

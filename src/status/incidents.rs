@@ -98,7 +98,7 @@ fn place_of(health: &Health) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::status::Side;
+    use crate::status::FeedDirection;
 
     const NOW: Timestamp = Timestamp(1_800_000_000_000);
 
@@ -143,7 +143,7 @@ mod tests {
         assert!(is_same(&share, &failing("peers/a.toml, [share] where: no answer for 2 events: y")));
         assert!(!is_same(&share, &failing("peers/a.toml, [receive] where: no answer for 1 event: x")));
         let lags = |side| Health { side: Some(side), ..found(HealthCode::FeedLagging, 1, false) };
-        assert!(!is_same(&lags(Side::Here), &lags(Side::There)));
+        assert!(!is_same(&lags(FeedDirection::Here), &lags(FeedDirection::There)));
     }
 
     #[test]

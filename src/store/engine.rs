@@ -11,8 +11,8 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use super::disk::{Disk, is_full};
-use super::journal::{AppendError, Batch, Fresh, Journal, JournalConfig, WentBack};
-use super::links::{LinkDb, LinkIndex, Row};
+use super::journal::{AppendError, FreshJournal, Journal, JournalBatch, JournalConfig, WentBack};
+use super::links::{LinkDb, LinkIndex, LinkRow};
 use super::seen::{Checks, Covered, Emptied, Flush, Recovery, SeenDb, SeenError, SeenFault, SeenSet};
 use super::segment::JournalError;
 use crate::identity::{CoreDigest, EventKey, PublisherName};
@@ -81,7 +81,7 @@ impl From<AppendError> for StoreError {
 
 /// Something that the operator should know, though the store goes on.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
-pub enum Problem {
+pub enum StoreProblem {
     #[error(
         "journal/{file}: offset {offset}: torn tail cut off (a crash leaves one, and nothing of it was acknowledged)"
     )]
@@ -106,7 +106,7 @@ pub enum Problem {
     DamagedSegment(String),
 }
 
-impl Problem {
+impl StoreProblem {
     /// Should status go on showing it? A torn tail is what a crash leaves: the log says it once.
     pub fn lasts(&self) -> bool {
         !matches!(self, Self::TornTail { .. })
@@ -115,10 +115,10 @@ impl Problem {
 
 /// What a start found.
 #[derive(Clone, Debug)]
-pub struct Opened {
+pub struct StoreOpening {
     pub ledger: Ledger,
     pub ends: JournalEnds,
-    pub problems: Vec<Problem>,
+    pub problems: Vec<StoreProblem>,
     /// What each consumer lost.
     pub missing: Vec<(ConsumerName, u64, LossCause)>,
     /// What the seen set lacks, since it cannot be read. If the disk is full, the ledger does not say so.
@@ -201,7 +201,7 @@ pub struct Flushed {
 }
 
 #[derive(Debug)]
-pub struct Engine<D, B> {
+pub struct StoreEngine<D, B> {
     pub journal: Journal<D>,
     pub seen: SeenSet<B>,
     pub links: LinkIndex,
@@ -211,10 +211,10 @@ pub struct Engine<D, B> {
     unsettled: Option<u64>,
     /// What the seen set lacks, since it cannot be read, as it was noted last.
     lacks: Vec<BrokenEntry>,
-    problems: Vec<Problem>,
+    problems: Vec<StoreProblem>,
 }
 
-impl<D: Disk, B: SeenDb> Engine<D, B> {
+impl<D: Disk, B: SeenDb> StoreEngine<D, B> {
     /// Opens both, and brings the seen set up to the journal.
     ///
     /// # Errors
@@ -223,9 +223,9 @@ impl<D: Disk, B: SeenDb> Engine<D, B> {
         disk: Arc<D>,
         (db, links): (B, Box<dyn LinkDb>),
         config: EngineConfig,
-        fresh: Fresh,
+        fresh: FreshJournal,
         now: Now,
-    ) -> Result<(Self, Opened), StoreError> {
+    ) -> Result<(Self, StoreOpening), StoreError> {
         let first = [Note::Steady(now.wall), Note::Floor(now.wall.minus_ms(config.seen_keep_ms()))];
         let (journal, opening) = Journal::open(disk, config.journal, fresh, &first)?;
         // What went with the end of the journal must be forgotten, too, or it could not be taken again.
@@ -235,14 +235,14 @@ impl<D: Disk, B: SeenDb> Engine<D, B> {
         let mut engine =
             Self { journal, seen, links, config, unsettled: None, lacks: Vec::new(), problems: Vec::new() };
         let mut problems = Vec::new();
-        problems.extend(opening.cut.map(|(file, offset)| Problem::TornTail { file, offset }));
-        problems.extend(opening.damaged.into_iter().map(Problem::DamagedSegment));
+        problems.extend(opening.cut.map(|(file, offset)| StoreProblem::TornTail { file, offset }));
+        problems.extend(opening.damaged.into_iter().map(StoreProblem::DamagedSegment));
         if opening.missing_segments {
-            problems.push(Problem::MissingSegments);
+            problems.push(StoreProblem::MissingSegments);
         }
         if let Some(WentBack { was, had }) = opening.went_back {
-            problems.push(Problem::WentBack { last: engine.journal.last().seq, was });
-            let had = had.into_iter().map(|(consumer, count)| Problem::HadMore { consumer, count });
+            problems.push(StoreProblem::WentBack { last: engine.journal.last().seq, was });
+            let had = had.into_iter().map(|(consumer, count)| StoreProblem::HadMore { consumer, count });
             problems.extend(had);
         }
         problems.extend(engine.recovered(recovery)?);
@@ -254,11 +254,11 @@ impl<D: Disk, B: SeenDb> Engine<D, B> {
         missing.extend(retired.map(because(LossCause::Retention)));
         let (ledger, ends) = (engine.journal.ledger().clone(), engine.journal.ends());
         let lacks = engine.take_lacks();
-        Ok((engine, Opened { ledger, ends, problems, missing, lacks }))
+        Ok((engine, StoreOpening { ledger, ends, problems, missing, lacks }))
     }
 
     /// Brings the floor to what the seen set can answer for.
-    fn recovered(&mut self, recovery: Recovery) -> Result<Vec<Problem>, StoreError> {
+    fn recovered(&mut self, recovery: Recovery) -> Result<Vec<StoreProblem>, StoreError> {
         let before = self.floor();
         match recovery {
             Recovery::Resumed { floor } => {
@@ -272,7 +272,7 @@ impl<D: Disk, B: SeenDb> Engine<D, B> {
             Recovery::Rebuilt { ids, why, went_back } => {
                 let last = self.journal.last().seq;
                 let mut problems: Vec<_> =
-                    went_back.map(|was| Problem::WentBack { last, was }).into_iter().collect();
+                    went_back.map(|was| StoreProblem::WentBack { last, was }).into_iter().collect();
                 if went_back.is_some() {
                     self.journal.begin_log()?;
                 }
@@ -298,13 +298,13 @@ impl<D: Disk, B: SeenDb> Engine<D, B> {
     ///
     /// # Errors
     /// [`AppendError`].
-    pub fn begin(&mut self, records: Vec<NewRecord>) -> Result<Batch, AppendError> {
+    pub fn begin(&mut self, records: Vec<NewRecord>) -> Result<JournalBatch, AppendError> {
         self.journal.begin(records)
     }
 
     /// The batch is on disk: readers see it, and so does the seen set.
     ///
-    pub fn commit(&mut self, batch: Batch) -> JournalEnds {
+    pub fn commit(&mut self, batch: JournalBatch) -> JournalEnds {
         let heads: Vec<CarrierHead> = batch.heads().collect();
         self.links.insert_all(batch.entries(), batch.last());
         self.seen.insert(&heads);
@@ -345,7 +345,7 @@ impl<D: Disk, B: SeenDb> Engine<D, B> {
     }
 
     /// What the seen set must not do, and does in simulations without that rule.
-    fn insert_unsynced(&mut self, batch: &Batch) -> Result<(), StoreError> {
+    fn insert_unsynced(&mut self, batch: &JournalBatch) -> Result<(), StoreError> {
         if !self.config.checks.synced {
             let heads: Vec<CarrierHead> = batch.heads().collect();
             self.seen.insert(&heads);
@@ -381,7 +381,7 @@ impl<D: Disk, B: SeenDb> Engine<D, B> {
     }
 
     /// What went wrong since the last call.
-    pub fn take_problems(&mut self) -> Vec<Problem> {
+    pub fn take_problems(&mut self) -> Vec<StoreProblem> {
         std::mem::take(&mut self.problems)
     }
 
@@ -414,7 +414,7 @@ impl<D: Disk, B: SeenDb> Engine<D, B> {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn rows(&mut self, day: u32, key: &EventKey, limit: usize) -> Result<Vec<Row>, StoreError> {
+    pub fn rows(&mut self, day: u32, key: &EventKey, limit: usize) -> Result<Vec<LinkRow>, StoreError> {
         match self.links.rows(day, key, limit) {
             Err(SeenError::Corrupt { .. }) => {
                 self.links.rebuild(&self.journal, Emptied::Corrupt)?;

@@ -47,13 +47,13 @@ impl OtherFormat {
 
 /// The first eight bytes of a derived file: seven that name the kind, and the version as a digit.
 #[derive(Clone, Copy, Debug)]
-pub struct Format {
+pub struct FileFormat {
     kind: [u8; 7],
     version: u8,
     derived: &'static str,
 }
 
-impl Format {
+impl FileFormat {
     pub const fn new(kind: [u8; 7], version: u8, derived: &'static str) -> Self {
         assert!(version < 10, "the version is one digit");
         Self { kind, version, derived }
@@ -87,7 +87,7 @@ mod tests {
 
     #[test]
     fn another_version_is_named_and_rubbish_is_not() {
-        let format = Format::new(*b"imeshxy", 2, "xy/");
+        let format = FileFormat::new(*b"imeshxy", 2, "xy/");
         assert_eq!(format.check("xy/f", b"imeshxy2..."), Ok(true));
         for rubbish in [&b""[..], b"imeshxy", b"imeshxz2", b"imeshxy\0", &[0; 20]] {
             assert_eq!(format.check("xy/f", rubbish), Ok(false));

@@ -16,13 +16,13 @@ const CRC_PASSES: usize = 16;
 
 /// A whole frame that was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Found {
+pub struct FoundFrame {
     pub batch: u32,
     /// Where its record begins, from the start of the frame, is [`FRAME_HEAD_BYTES`]; this long it is.
     pub record_bytes: usize,
 }
 
-impl Found {
+impl FoundFrame {
     pub fn frame_bytes(&self) -> usize {
         FRAME_HEAD_BYTES + self.record_bytes
     }
@@ -30,8 +30,8 @@ impl Found {
 
 /// What lies at a place where a frame should begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Look {
-    Whole(Found),
+pub enum FrameLook {
+    Whole(FoundFrame),
     /// Nothing was written here: the end of the file, or reserved zeros.
     End,
     /// The frame goes on beyond the bytes at hand: this many are needed.
@@ -52,22 +52,30 @@ pub fn put(out: &mut Vec<u8>, salt: u32, batch: u32, write: impl FnOnce(&mut Vec
 }
 
 /// What lies at the start of `bytes`.
-pub fn look(bytes: &[u8], salt: u32) -> Look {
+pub fn look(bytes: &[u8], salt: u32) -> FrameLook {
     let Some(head) = bytes.first_chunk::<FRAME_HEAD_BYTES>() else {
-        return if bytes.iter().all(|b| *b == 0) { Look::End } else { Look::Needs(FRAME_HEAD_BYTES) };
+        return if bytes.iter().all(|b| *b == 0) {
+            FrameLook::End
+        } else {
+            FrameLook::Needs(FRAME_HEAD_BYTES)
+        };
     };
     if head.iter().all(|b| *b == 0) {
-        return Look::End;
+        return FrameLook::End;
     }
     let record_bytes = word(head, 0) as usize;
     if record_bytes == 0 || record_bytes > RECORD_BYTES_MAX {
-        return Look::Broken;
+        return FrameLook::Broken;
     }
-    let found = Found { batch: word(head, 8), record_bytes };
+    let found = FoundFrame { batch: word(head, 8), record_bytes };
     let Some(frame) = bytes.get(..found.frame_bytes()) else {
-        return Look::Needs(found.frame_bytes());
+        return FrameLook::Needs(found.frame_bytes());
     };
-    if crc(salt, &frame[..4], &frame[8..]) == word(head, 4) { Look::Whole(found) } else { Look::Broken }
+    if crc(salt, &frame[..4], &frame[8..]) == word(head, 4) {
+        FrameLook::Whole(found)
+    } else {
+        FrameLook::Broken
+    }
 }
 
 /// Is there, behind the broken place at offset `at` where `bytes` begins, a whole frame of a batch that
@@ -99,7 +107,7 @@ fn any_whole(bytes: &[u8], salt: u32, at: u64, fits: impl Fn(u64, u64) -> bool) 
             return false;
         }
         left = left.saturating_sub(len.max(1));
-        matches!(look(rest, salt), Look::Whole(_))
+        matches!(look(rest, salt), FrameLook::Whole(_))
     })
 }
 
@@ -137,17 +145,17 @@ mod tests {
     #[test]
     fn a_flipped_bit_anywhere_is_noticed() {
         let whole = framed(b"a record", 3);
-        assert_eq!(look(&whole, 7), Look::Whole(Found { batch: 3, record_bytes: 8 }));
+        assert_eq!(look(&whole, 7), FrameLook::Whole(FoundFrame { batch: 3, record_bytes: 8 }));
         for bit in 0..whole.len() * 8 {
             let mut bad = whole.clone();
             bad[bit / 8] ^= 1 << (bit % 8);
-            assert!(!matches!(look(&bad, 7), Look::Whole(_)), "bit {bit}");
+            assert!(!matches!(look(&bad, 7), FrameLook::Whole(_)), "bit {bit}");
         }
     }
 
     #[test]
     fn bytes_that_look_like_a_record_of_another_segment_are_none() {
-        assert_eq!(look(&framed(b"a record", 3), 8), Look::Broken);
+        assert_eq!(look(&framed(b"a record", 3), 8), FrameLook::Broken);
     }
 
     #[test]

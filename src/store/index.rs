@@ -9,7 +9,7 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use super::disk::Disk;
-use super::format::Format;
+use super::format::FileFormat;
 use super::segment::JournalError;
 use crate::identity::{Check, EventKey};
 use crate::record::bytes::CarrierHead;
@@ -17,7 +17,7 @@ use crate::time::Timestamp;
 use crate::wire::Mark;
 
 /// What an index begins with.
-pub const FORMAT: Format = Format::new(*b"imeshix", 3, "that file");
+pub const FORMAT: FileFormat = FileFormat::new(*b"imeshix", 3, "that file");
 
 pub(super) const HEAD_BYTES: usize = 96;
 const PLACE_BYTES: usize = 36;
@@ -71,7 +71,7 @@ impl Summary {
 
 /// What is known of one carrier without reading it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct IndexPlace {
     /// Where its frame begins, in bytes from the start of its segment.
     pub offset: u32,
     /// The running check after it.
@@ -79,7 +79,7 @@ pub struct Place {
     pub key: EventKey,
 }
 
-impl Place {
+impl IndexPlace {
     fn put(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.offset.to_be_bytes());
         out.extend_from_slice(&self.check.0);
@@ -98,7 +98,7 @@ impl Place {
 #[derive(Clone, Debug)]
 pub struct Index {
     pub summary: Summary,
-    places: Vec<Place>,
+    places: Vec<IndexPlace>,
     uuids: BTreeSet<(Uuid, u64)>,
 }
 
@@ -110,11 +110,11 @@ impl Index {
     /// The next carrier begins at `offset`.
     pub fn add(&mut self, head: &CarrierHead, offset: u64) {
         self.summary.add(head);
-        self.places.push(Place { offset: offset as u32, check: head.mark.check, key: head.key });
+        self.places.push(IndexPlace { offset: offset as u32, check: head.mark.check, key: head.key });
         self.uuids.insert((head.uuid, head.mark.seq));
     }
 
-    pub fn place(&self, seq: u64) -> Option<Place> {
+    pub fn place(&self, seq: u64) -> Option<IndexPlace> {
         let nth = usize::try_from(seq.checked_sub(self.summary.floor.seq + 1)?).ok()?;
         self.places.get(nth).copied()
     }
@@ -188,11 +188,11 @@ pub fn is_whole(disk: &impl Disk, summary: &Summary, body_crc: u32) -> bool {
 ///
 /// # Errors
 /// [`JournalError`].
-pub fn place_on_disk(disk: &impl Disk, summary: &Summary, seq: u64) -> Result<Place, JournalError> {
+pub fn place_on_disk(disk: &impl Disk, summary: &Summary, seq: u64) -> Result<IndexPlace, JournalError> {
     let name = file_name(summary.floor.seq + 1);
     let at = HEAD_BYTES as u64 + (seq - summary.floor.seq - 1) * PLACE_BYTES as u64;
     let bytes = disk.read(&name, at, PLACE_BYTES).map_err(JournalError::io(&name))?;
-    Place::parse(&bytes).ok_or_else(|| JournalError::damaged(&name, at, "cut short"))
+    IndexPlace::parse(&bytes).ok_or_else(|| JournalError::damaged(&name, at, "cut short"))
 }
 
 /// As [`Index::between`], in the index of a closed segment.

@@ -17,7 +17,7 @@ type FileId = u64;
 
 #[derive(Clone, Debug, Default)]
 struct MemoryFile {
-    /// What the disk has, but for [`Unsynced`] changes that reach it by chance.
+    /// What the disk has, but for [`UnsyncedChanges`] changes that reach it by chance.
     synced: Vec<u8>,
     /// What a reader sees: the cache.
     now: Vec<u8>,
@@ -25,7 +25,7 @@ struct MemoryFile {
 
 /// A change that no sync has made durable. After a power cut it is there or not.
 #[derive(Clone, Debug)]
-enum Unsynced {
+enum UnsyncedChanges {
     Write { file: FileId, at: usize, bytes: Vec<u8> },
     Length { file: FileId, bytes: usize, shrinks: bool },
     Made { name: String, file: FileId },
@@ -33,7 +33,7 @@ enum Unsynced {
     Removed { name: String },
 }
 
-impl Unsynced {
+impl UnsyncedChanges {
     fn is_of(&self, id: FileId) -> bool {
         matches!(self, Self::Write { file, .. } | Self::Length { file, .. } if *file == id)
     }
@@ -53,13 +53,13 @@ pub struct Neglects {
 }
 
 #[derive(Clone, Debug, Default)]
-struct Inner {
+struct DiskInner {
     files: BTreeMap<FileId, MemoryFile>,
     /// As the cache has them, and as the disk has them.
     names: BTreeMap<String, FileId>,
     names_synced: BTreeMap<String, FileId>,
     /// In the order in which they were made.
-    unsynced: Vec<Unsynced>,
+    unsynced: Vec<UnsyncedChanges>,
     next: FileId,
     capacity: Option<u64>,
     /// Syncs that still succeed before all fail; `None`: no such limit.
@@ -73,10 +73,10 @@ struct Inner {
 
 /// Shared by its clones; [`MemoryDisk::snapshot`] makes one that is not.
 #[derive(Clone, Debug, Default)]
-pub struct MemoryDisk(Arc<Mutex<Inner>>);
+pub struct MemoryDisk(Arc<Mutex<DiskInner>>);
 
 impl MemoryDisk {
-    fn inner(&self) -> MutexGuard<'_, Inner> {
+    fn inner(&self) -> MutexGuard<'_, DiskInner> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -90,12 +90,12 @@ impl MemoryDisk {
         let copy = backup.inner().clone();
         let mut inner = self.inner();
         let (capacity, ops_left) = (inner.capacity, inner.ops_left);
-        *inner = Inner { capacity, ops_left, ..copy };
+        *inner = DiskInner { capacity, ops_left, ..copy };
     }
 
     /// Bytes written and not yet synced.
     pub fn unsynced_bytes(&self) -> usize {
-        self.inner().unsynced.iter().map(Unsynced::written_bytes).sum()
+        self.inner().unsynced.iter().map(UnsyncedChanges::written_bytes).sum()
     }
 
     /// Changes that a power cut may take or keep, each for itself.
@@ -120,7 +120,7 @@ impl MemoryDisk {
     pub fn crash_scattered(&self, mut keeps: impl FnMut() -> bool) {
         let mut inner = self.inner();
         for change in std::mem::take(&mut inner.unsynced) {
-            let Unsynced::Write { file, at, bytes } = change else {
+            let UnsyncedChanges::Write { file, at, bytes } = change else {
                 if keeps() {
                     inner.reach_disk(change, usize::MAX);
                 }
@@ -131,7 +131,7 @@ impl MemoryDisk {
                 let next = (SECTOR_BYTES - (at + done) % SECTOR_BYTES).min(bytes.len() - done);
                 if keeps() {
                     let bytes = bytes[done..done + next].to_vec();
-                    inner.reach_disk(Unsynced::Write { file, at: at + done, bytes }, usize::MAX);
+                    inner.reach_disk(UnsyncedChanges::Write { file, at: at + done, bytes }, usize::MAX);
                 }
                 done += next;
             }
@@ -215,7 +215,7 @@ fn not_found(name: &str) -> io::Error {
     io::Error::new(io::ErrorKind::NotFound, name.to_owned())
 }
 
-impl Inner {
+impl DiskInner {
     fn insert(&mut self, file: MemoryFile) -> FileId {
         self.next += 1;
         self.files.insert(self.next, file);
@@ -263,36 +263,36 @@ impl Inner {
     }
 
     /// A change is on disk from now on; of a write its first `keep` bytes.
-    fn reach_disk(&mut self, change: Unsynced, keep: usize) {
+    fn reach_disk(&mut self, change: UnsyncedChanges, keep: usize) {
         match change {
-            Unsynced::Write { file, at, bytes } => {
+            UnsyncedChanges::Write { file, at, bytes } => {
                 if let Some(file) = self.files.get_mut(&file) {
                     overlay(&mut file.synced, at, &bytes[..keep.min(bytes.len())]);
                 }
             }
-            Unsynced::Length { file, bytes, shrinks } => {
+            UnsyncedChanges::Length { file, bytes, shrinks } => {
                 if let Some(file) = self.files.get_mut(&file) {
                     let changes = if shrinks { file.synced.len() > bytes } else { file.synced.len() < bytes };
                     file.synced.resize(if changes { bytes } else { file.synced.len() }, 0);
                 }
             }
-            Unsynced::Made { name, file } => {
+            UnsyncedChanges::Made { name, file } => {
                 self.names_synced.insert(name, file);
             }
-            Unsynced::Renamed { from, to, file } => {
+            UnsyncedChanges::Renamed { from, to, file } => {
                 if self.names_synced.get(&from) == Some(&file) {
                     self.names_synced.remove(&from);
                 }
                 self.names_synced.insert(to, file);
             }
-            Unsynced::Removed { name } => {
+            UnsyncedChanges::Removed { name } => {
                 self.names_synced.remove(&name);
             }
         }
     }
 
     /// Makes durable, or only forgets, what `of` is true of.
-    fn settle(&mut self, reaches_disk: bool, of: impl Fn(&Unsynced) -> bool) {
+    fn settle(&mut self, reaches_disk: bool, of: impl Fn(&UnsyncedChanges) -> bool) {
         for change in self.unsynced.extract_if(.., |change| of(change)).collect::<Vec<_>>() {
             if reaches_disk {
                 self.reach_disk(change, usize::MAX);
@@ -306,7 +306,9 @@ impl Inner {
             self.names.values().chain(self.names_synced.values()).copied().collect();
         self.files.retain(|id, _| named.contains(id));
         self.unsynced.retain(|change| match change {
-            Unsynced::Write { file, .. } | Unsynced::Length { file, .. } => named.contains(file),
+            UnsyncedChanges::Write { file, .. } | UnsyncedChanges::Length { file, .. } => {
+                named.contains(file)
+            }
             _ => true,
         });
     }
@@ -333,7 +335,7 @@ impl Disk for MemoryDisk {
         inner.change(0)?;
         let file = inner.insert(MemoryFile::default());
         inner.names.insert(name.to_owned(), file);
-        inner.unsynced.push(Unsynced::Made { name: name.to_owned(), file });
+        inner.unsynced.push(UnsyncedChanges::Made { name: name.to_owned(), file });
         Ok(())
     }
 
@@ -347,7 +349,7 @@ impl Disk for MemoryDisk {
             return Ok(());
         }
         overlay(&mut inner.file(name)?.now, at, bytes);
-        inner.unsynced.push(Unsynced::Write { file, at, bytes: bytes.to_vec() });
+        inner.unsynced.push(UnsyncedChanges::Write { file, at, bytes: bytes.to_vec() });
         Ok(())
     }
 
@@ -360,7 +362,7 @@ impl Disk for MemoryDisk {
         inner.change(grows)?;
         let (file, bytes) = (inner.id(name)?, len as usize);
         inner.file(name)?.now.resize(bytes, 0);
-        inner.unsynced.push(Unsynced::Length { file, bytes, shrinks: false });
+        inner.unsynced.push(UnsyncedChanges::Length { file, bytes, shrinks: false });
         Ok(())
     }
 
@@ -380,7 +382,9 @@ impl Disk for MemoryDisk {
         if inner.neglects.names {
             return Ok(());
         }
-        inner.settle(true, |change| !matches!(change, Unsynced::Write { .. } | Unsynced::Length { .. }));
+        inner.settle(true, |change| {
+            !matches!(change, UnsyncedChanges::Write { .. } | UnsyncedChanges::Length { .. })
+        });
         inner.forget_unnamed();
         Ok(())
     }
@@ -390,7 +394,7 @@ impl Disk for MemoryDisk {
         inner.change(0)?;
         let file = inner.names.remove(from).ok_or_else(|| not_found(from))?;
         inner.names.insert(to.to_owned(), file);
-        inner.unsynced.push(Unsynced::Renamed { from: from.to_owned(), to: to.to_owned(), file });
+        inner.unsynced.push(UnsyncedChanges::Renamed { from: from.to_owned(), to: to.to_owned(), file });
         Ok(())
     }
 
@@ -406,14 +410,14 @@ impl Disk for MemoryDisk {
         let mut inner = self.inner();
         let (file, bytes) = (inner.id(name)?, len as usize);
         inner.file(name)?.now.truncate(bytes);
-        inner.unsynced.push(Unsynced::Length { file, bytes, shrinks: true });
+        inner.unsynced.push(UnsyncedChanges::Length { file, bytes, shrinks: true });
         Ok(())
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
         let mut inner = self.inner();
         if inner.names.remove(name).is_some() {
-            inner.unsynced.push(Unsynced::Removed { name: name.to_owned() });
+            inner.unsynced.push(UnsyncedChanges::Removed { name: name.to_owned() });
         }
         Ok(())
     }

@@ -22,8 +22,8 @@ pub mod segment;
 #[cfg(feature = "node")]
 pub mod service;
 
-pub use engine::{Engine, EngineConfig, Opened, Problem, Retired, StoreError};
-pub use journal::{Fresh, Journal, JournalConfig};
+pub use engine::{EngineConfig, Retired, StoreEngine, StoreError, StoreOpening, StoreProblem};
+pub use journal::{FreshJournal, Journal, JournalConfig};
 pub use segment::JournalError;
 #[cfg(all(test, feature = "node"))]
 #[path = "tests/crash_images.rs"]
@@ -35,4 +35,4 @@ mod derived_images;
 pub mod testing;
 
 #[cfg(feature = "node")]
-pub use service::{Answers, Fatal, Store, StoreDirs, StoreStats};
+pub use service::{AnswerSink, Fatal, Store, StoreDirs, StoreStats};

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::io;
 
 use super::disk::Disk;
-use super::format::Format;
+use super::format::FileFormat;
 use super::segment::{JournalError, NEW_SUFFIX};
 use crate::identity::LogId;
 use crate::record::bytes::{Glance, encode_note, glance};
@@ -14,7 +14,7 @@ use crate::record::{ConsumerName, Ledger, Position};
 
 pub const FILE: &str = "newest";
 
-pub const FORMAT: Format = Format::new(*b"imeshnw", 1, "that file");
+pub const FORMAT: FileFormat = FileFormat::new(*b"imeshnw", 1, "that file");
 
 /// What the file says.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use thiserror::Error;
 
 use super::disk::Disk;
 use super::format::OtherFormat;
-use super::frame::{self, Look};
+use super::frame::{self, FrameLook};
 use super::index;
 use super::newest;
 use crate::identity::{Check, CheckSecret, LogId};
@@ -176,7 +176,7 @@ impl Header {
     pub fn read(disk: &impl Disk, name: &str) -> Result<(Self, u64), JournalError> {
         let bytes = disk.read(name, 0, 4096).map_err(JournalError::io(name))?;
         let rest = behind_prefix(name, &bytes)?;
-        let Look::Whole(found) = frame::look(rest, 0) else {
+        let FrameLook::Whole(found) = frame::look(rest, 0) else {
             return Err(JournalError::damaged(name, PREFIX_BYTES as u64, "the header is broken"));
         };
         let header = Self::decode(&rest[frame::FRAME_HEAD_BYTES..found.frame_bytes()]);
@@ -268,7 +268,7 @@ pub enum Step {
 }
 
 /// Reads a segment's frames in order, through a window.
-pub struct Scan<'a, D> {
+pub struct SegmentScan<'a, D> {
     disk: &'a D,
     name: &'a str,
     salt: u32,
@@ -278,7 +278,7 @@ pub struct Scan<'a, D> {
     batch: u32,
 }
 
-impl<'a, D: Disk> Scan<'a, D> {
+impl<'a, D: Disk> SegmentScan<'a, D> {
     pub fn new(disk: &'a D, name: &'a str, salt: u32, at: u64) -> Self {
         Self { disk, name, salt, window: Bytes::new(), window_at: at, at, batch: 0 }
     }
@@ -301,19 +301,19 @@ impl<'a, D: Disk> Scan<'a, D> {
             let skip = (self.at - self.window_at) as usize;
             let rest = self.window.slice(skip.min(self.window.len())..);
             match frame::look(&rest, self.salt) {
-                Look::Whole(found) if found.batch >= self.batch && u64::from(found.batch) <= self.at => {
+                FrameLook::Whole(found) if found.batch >= self.batch && u64::from(found.batch) <= self.at => {
                     let record = rest.slice(frame::FRAME_HEAD_BYTES..found.frame_bytes());
                     let at = self.at;
                     self.at += found.frame_bytes() as u64;
                     self.batch = found.batch;
                     return Ok(Step::Frame { at, record });
                 }
-                Look::Whole(_) | Look::Broken => return Ok(Step::Broken),
-                Look::End if rest.len() >= frame::FRAME_HEAD_BYTES => return Ok(Step::End),
-                Look::End if want > 0 => return Ok(Step::End),
-                Look::Needs(bytes) if want >= bytes => return Ok(Step::Broken),
-                Look::End => want = WINDOW_BYTES,
-                Look::Needs(bytes) => want = bytes.max(WINDOW_BYTES),
+                FrameLook::Whole(_) | FrameLook::Broken => return Ok(Step::Broken),
+                FrameLook::End if rest.len() >= frame::FRAME_HEAD_BYTES => return Ok(Step::End),
+                FrameLook::End if want > 0 => return Ok(Step::End),
+                FrameLook::Needs(bytes) if want >= bytes => return Ok(Step::Broken),
+                FrameLook::End => want = WINDOW_BYTES,
+                FrameLook::Needs(bytes) => want = bytes.max(WINDOW_BYTES),
             }
             self.window = self.disk.read(self.name, self.at, want).map_err(JournalError::io(self.name))?;
             self.window_at = self.at;

@@ -17,14 +17,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread::JoinHandle;
 
 use super::disk::Disk;
-use super::engine::{Derived, Engine, EngineConfig, FlushFault, Opened, Problem, StoreError};
+use super::engine::{Derived, EngineConfig, FlushFault, StoreEngine, StoreError, StoreOpening, StoreProblem};
 use super::file_disk::FileDisk;
-use super::journal::{Found, Fresh};
+use super::journal::{FoundEntries, FreshJournal};
 use super::links::day_links::DayLinks;
 use super::seen::day_db::DayDb;
 use super::segment::{self, JournalError};
 use crate::identity::{CheckSecret, LogId};
-use crate::protocol::io::{Input, Output, Reader, StoreFailure, Ticket};
+use crate::protocol::io::{Input, JournalReader, Output, StoreFailure, Ticket};
 use crate::record::{JournalEnds, NewRecord};
 use crate::time::{Now, Timestamp};
 use crate::wire::Mark;
@@ -51,7 +51,7 @@ pub struct StoreDirs {
 }
 
 /// Where answers go. Must not wait for the core.
-pub type Answers = Arc<dyn Fn(Input) + Send + Sync>;
+pub type AnswerSink = Arc<dyn Fn(Input) + Send + Sync>;
 
 /// Called once, when the store cannot go on: the process must end, a restart is safe.
 pub type Fatal = Arc<dyn Fn(StoreError) + Send + Sync>;
@@ -70,26 +70,26 @@ pub struct StoreStats {
     pub free_inodes: Option<u64>,
     /// Below this no event is taken.
     pub low_water_bytes: u64,
-    pub problems: Vec<Problem>,
+    pub problems: Vec<StoreProblem>,
 }
 
-struct Shared {
-    engine: Mutex<Engine<FileDisk, DayDb>>,
+struct StoreShared {
+    engine: Mutex<StoreEngine<FileDisk, DayDb>>,
     disk: Arc<FileDisk>,
     /// One flush at a time.
     flushing: Mutex<()>,
-    problems: Mutex<Vec<Problem>>,
-    answers: Answers,
+    problems: Mutex<Vec<StoreProblem>>,
+    answers: AnswerSink,
     fatal: Fatal,
 }
 
-impl Shared {
-    fn engine(&self) -> MutexGuard<'_, Engine<FileDisk, DayDb>> {
+impl StoreShared {
+    fn engine(&self) -> MutexGuard<'_, StoreEngine<FileDisk, DayDb>> {
         self.engine.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Nobody is waited for.
-    fn engine_if_free(&self) -> Option<MutexGuard<'_, Engine<FileDisk, DayDb>>> {
+    fn engine_if_free(&self) -> Option<MutexGuard<'_, StoreEngine<FileDisk, DayDb>>> {
         match self.engine.try_lock() {
             Ok(engine) => Some(engine),
             Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
@@ -106,7 +106,7 @@ impl Shared {
     }
 
     /// Remembers a problem for status, once.
-    fn note_problem(&self, problem: Problem) {
+    fn note_problem(&self, problem: StoreProblem) {
         let mut problems = self.problems.lock().unwrap_or_else(PoisonError::into_inner);
         if problems.contains(&problem) {
             return;
@@ -155,7 +155,7 @@ enum Write {
 
 /// Takes outputs of the core; see the module.
 pub struct Store {
-    shared: Arc<Shared>,
+    shared: Arc<StoreShared>,
     writes: SyncSender<Write>,
     reads: Option<SyncSender<Output>>,
     look_ups: Option<SyncSender<Output>>,
@@ -172,21 +172,21 @@ impl Store {
         dirs: &StoreDirs,
         config: EngineConfig,
         now: Now,
-        answers: Answers,
+        answers: AnswerSink,
         fatal: Fatal,
-    ) -> Result<(Self, Opened), StoreError> {
+    ) -> Result<(Self, StoreOpening), StoreError> {
         let disk = Arc::new(FileDisk::open(&dirs.journal).map_err(JournalError::io(""))?);
         // First of all: opening the others already tidies up in them.
         segment::check_formats(&*disk)?;
         let db = DayDb::open(&dirs.seen, &dirs.aside)?;
-        let fresh = Fresh {
+        let fresh = FreshJournal {
             log_id: LogId(rand::random()),
             salt: rand::random(),
             check_secret: CheckSecret::new(rand::random()),
         };
         let links = Box::new(DayLinks::open(&dirs.links, &dirs.aside)?);
-        let (engine, opened) = Engine::open(Arc::clone(&disk), (db, links), config, fresh, now)?;
-        let shared = Arc::new(Shared {
+        let (engine, opened) = StoreEngine::open(Arc::clone(&disk), (db, links), config, fresh, now)?;
+        let shared = Arc::new(StoreShared {
             engine: Mutex::new(engine),
             disk,
             flushing: Mutex::default(),
@@ -223,7 +223,7 @@ impl Store {
             Output::Read { reader, after_seq, bytes_max } => {
                 let engine = self.shared.engine_if_free()?;
                 let read = engine.journal.read_tail(*after_seq, *bytes_max)?;
-                if matches!(reader, Reader::Consumer(_)) && !engine.links.none_is_taken_back(&read) {
+                if matches!(reader, JournalReader::Consumer(_)) && !engine.links.none_is_taken_back(&read) {
                     return None;
                 }
                 Some(Input::Entries { reader: *reader, read })
@@ -264,7 +264,7 @@ impl Store {
         Some(self.stats_of(&*self.shared.engine_if_free()?))
     }
 
-    fn stats_of(&self, engine: &Engine<FileDisk, DayDb>) -> StoreStats {
+    fn stats_of(&self, engine: &StoreEngine<FileDisk, DayDb>) -> StoreStats {
         let space = self.shared.disk.space().ok();
         let problems = self.shared.problems.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let (seen_ids, seen_bytes) = engine.seen.size();
@@ -298,8 +298,8 @@ impl Store {
     pub fn arrived_if_free(&self, seq: u64) -> Option<Option<Timestamp>> {
         let found = self.shared.engine_if_free()?.journal.find(seq.saturating_sub(1), 0);
         let read = match found {
-            Ok(Found::InMemory(read)) => Ok(read),
-            Ok(Found::OnDisk(located)) => located.read(&*self.shared.disk, 0),
+            Ok(FoundEntries::InMemory(read)) => Ok(read),
+            Ok(FoundEntries::OnDisk(located)) => located.read(&*self.shared.disk, 0),
             Err(error) => Err(error),
         };
         let entry = read.ok().and_then(|read| read.entries.into_iter().next());
@@ -338,8 +338,8 @@ impl Drop for Store {
 
 fn spawn(
     name: &str,
-    shared: &Arc<Shared>,
-    run: impl FnOnce(Arc<Shared>) + Send + 'static,
+    shared: &Arc<StoreShared>,
+    run: impl FnOnce(Arc<StoreShared>) + Send + 'static,
 ) -> Result<JoinHandle<()>, StoreError> {
     let shared = Arc::clone(shared);
     let thread = std::thread::Builder::new().name(format!("store-{name}")).spawn(move || run(shared));

@@ -84,13 +84,13 @@ impl Caller {
 }
 
 /// A token bucket in thousandths, and how many sockets are in the handshake.
-struct Bucket {
+struct CallerBucket {
     milli_tokens: u64,
     at: Tick,
     pending: usize,
 }
 
-impl Bucket {
+impl CallerBucket {
     fn refill(&mut self, now: Tick, allowance: &Allowance) {
         // A rate per second is as many thousandths per millisecond.
         let gained = now.since_ms(self.at).saturating_mul(allowance.per_second);
@@ -99,16 +99,16 @@ impl Bucket {
     }
 }
 
-pub(super) struct Door {
+pub(super) struct ConnectionLimits {
     book: Arc<ArcSwap<Book>>,
     pending: HashMap<ConnectionId, Caller>,
-    buckets: HashMap<Caller, Bucket>,
+    buckets: HashMap<Caller, CallerBucket>,
     /// Whence allowed keys came: peers whose file names no number, or that sit behind another address.
     learned: HashMap<IpAddr, PeerId>,
     learned_order: VecDeque<IpAddr>,
 }
 
-impl Door {
+impl ConnectionLimits {
     pub fn new(book: Arc<ArcSwap<Book>>) -> Self {
         Self {
             book,
@@ -135,7 +135,7 @@ impl Door {
         if !self.buckets.contains_key(&caller) {
             self.make_room(now);
         }
-        let full = Bucket { milli_tokens: allowance.burst * 1000, at: now, pending: 0 };
+        let full = CallerBucket { milli_tokens: allowance.burst * 1000, at: now, pending: 0 };
         let bucket = self.buckets.entry(caller).or_insert(full);
         bucket.refill(now, allowance);
         if bucket.pending >= allowance.pending {
@@ -191,7 +191,7 @@ fn network(ip: IpAddr) -> IpAddr {
     }
 }
 
-impl NetworkBehaviour for Door {
+impl NetworkBehaviour for ConnectionLimits {
     type ConnectionHandler = dummy::ConnectionHandler;
     type ToSwarm = Infallible;
 
@@ -253,8 +253,8 @@ impl NetworkBehaviour for Door {
 mod tests {
     use super::*;
 
-    fn door() -> Door {
-        Door::new(Arc::new(ArcSwap::from_pointee(Book::default())))
+    fn door() -> ConnectionLimits {
+        ConnectionLimits::new(Arc::new(ArcSwap::from_pointee(Book::default())))
     }
 
     fn stranger(text: &str) -> Caller {

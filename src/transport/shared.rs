@@ -13,7 +13,7 @@ use super::book::{Book, key_text};
 use super::pump::Counters;
 use super::queue::FeedQueue;
 use super::strangers::{Stranger, Strangers};
-use super::{PeerAddresses, Traffic};
+use super::{PeerAddresses, TrafficBytes};
 use crate::clock;
 use crate::identity::PublisherName;
 use crate::limits::TRANSPORT_COMMANDS_MAX;
@@ -22,7 +22,7 @@ use crate::protocol::io::StreamId;
 
 /// An order to the engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Command {
+pub(super) enum TransportCommand {
     Dial(PublisherName),
     Disconnect(PublisherName),
     OpenFeed(PublisherName),
@@ -31,11 +31,11 @@ pub(super) enum Command {
 }
 
 #[derive(Default)]
-pub(super) struct Shared {
+pub(super) struct TransportShared {
     pub book: Arc<ArcSwap<Book>>,
     pub wake: Notify,
     streams: Mutex<HashMap<StreamId, Arc<FeedQueue>>>,
-    commands: Mutex<VecDeque<Command>>,
+    commands: Mutex<VecDeque<TransportCommand>>,
     strangers: Mutex<Strangers>,
     counters: Mutex<BTreeMap<PublisherName, Arc<Counters>>>,
 }
@@ -44,7 +44,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Shared {
+impl TransportShared {
     pub fn book(&self) -> Arc<Book> {
         self.book.load_full()
     }
@@ -57,9 +57,9 @@ impl Shared {
 
     pub fn handle(&self, output: Output) {
         match output {
-            Output::Dial { peer } => self.command(Command::Dial(peer)),
-            Output::Disconnect { peer } => self.command(Command::Disconnect(peer)),
-            Output::OpenFeed { peer } => self.command(Command::OpenFeed(peer)),
+            Output::Dial { peer } => self.command(TransportCommand::Dial(peer)),
+            Output::Disconnect { peer } => self.command(TransportCommand::Disconnect(peer)),
+            Output::OpenFeed { peer } => self.command(TransportCommand::OpenFeed(peer)),
             Output::Send { stream, frame } => {
                 // A stream that ended meanwhile: the core hears of it, or has closed it.
                 if let Some(queue) = self.stream(stream) {
@@ -82,9 +82,9 @@ impl Shared {
 
     /// An order that stands already as the last one is not put behind itself. The core waits for answers, so
     /// more than a few for each peer cannot stand here; what is beyond is its bug, and dropped.
-    pub fn command(&self, command: Command) {
+    pub fn command(&self, command: TransportCommand) {
         let mut commands = lock(&self.commands);
-        if commands.len() < TRANSPORT_COMMANDS_MAX || command == Command::Stop {
+        if commands.len() < TRANSPORT_COMMANDS_MAX || command == TransportCommand::Stop {
             if commands.back() != Some(&command) {
                 commands.push_back(command);
             }
@@ -95,7 +95,7 @@ impl Shared {
         self.wake.notify_one();
     }
 
-    pub fn next_command(&self) -> Option<Command> {
+    pub fn next_command(&self) -> Option<TransportCommand> {
         lock(&self.commands).pop_front()
     }
 
@@ -115,8 +115,8 @@ impl Shared {
         Arc::clone(lock(&self.counters).entry(name.clone()).or_default())
     }
 
-    pub fn traffic(&self) -> Vec<Traffic> {
-        let traffic = |(peer, counters): (&PublisherName, &Arc<Counters>)| Traffic {
+    pub fn traffic(&self) -> Vec<TrafficBytes> {
+        let traffic = |(peer, counters): (&PublisherName, &Arc<Counters>)| TrafficBytes {
             peer: peer.clone(),
             received_bytes: counters.received_bytes.load(Ordering::Relaxed),
             sent_bytes: counters.sent_bytes.load(Ordering::Relaxed),

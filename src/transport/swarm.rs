@@ -17,8 +17,8 @@ use libp2p::{PeerId, Swarm, Transport as _, noise, swarm, tcp, yamux};
 use super::TransportError;
 use super::book::Book;
 use super::closing::CloseBy;
-use super::door::Door;
-use super::feed::Feeds;
+use super::door::ConnectionLimits;
+use super::feed::FeedBehaviour;
 use super::gate::{Gate, Proved};
 use super::resolving::Resolving;
 use crate::limits::{CONNECTION_CLOSE_MS, CONNECTION_IDLE_MS, HANDSHAKE_MS, MUXER_STREAMS_MAX};
@@ -30,8 +30,8 @@ const PROLOGUE: &[u8] = b"intelmesh/1";
 #[derive(NetworkBehaviour)]
 #[behaviour(prelude = "libp2p::swarm::derive_prelude")]
 pub(super) struct Behaviour {
-    pub door: Door,
-    pub feeds: Feeds,
+    pub door: ConnectionLimits,
+    pub feeds: FeedBehaviour,
 }
 
 pub(super) fn keypair(key: &SigningKey) -> Result<Keypair, TransportError> {
@@ -64,7 +64,8 @@ pub(super) fn build(
     let keys = keypair(key)?;
     let noise = noise::Config::new(&keys).map_err(|error| TransportError::Key(error.to_string()))?;
     let gate = Gate::new(noise.with_prologue(PROLOGUE.to_vec()), Arc::clone(book), proved);
-    let behaviour = Behaviour { door: Door::new(Arc::clone(book)), feeds: Feeds::default() };
+    let behaviour =
+        Behaviour { door: ConnectionLimits::new(Arc::clone(book)), feeds: FeedBehaviour::default() };
     let config = swarm::Config::with_tokio_executor()
         .with_idle_connection_timeout(Duration::from_millis(CONNECTION_IDLE_MS));
     Ok(Swarm::new(transport(gate), behaviour, keys.public().to_peer_id(), config))

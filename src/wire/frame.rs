@@ -9,10 +9,10 @@ mod successor;
 use bytes::{Buf as _, Bytes, BytesMut};
 use thiserror::Error;
 
-use super::{Frame, WIRE_VERSION_MAX};
+use super::{WIRE_VERSION_MAX, WireFrame};
 use crate::cbor::{CborError, Counted, Sink as _};
 use crate::limits::FRAME_BYTES_MAX;
-use reader::Reader;
+use reader::FieldReader;
 
 /// Bytes of the length before each frame.
 pub const LENGTH_BYTES: usize = 4;
@@ -76,9 +76,9 @@ pub enum FrameError {
 }
 
 /// Appends `frame`, length first, to `out`.
-pub fn encode(frame: &Frame, out: &mut Vec<u8>) {
+pub fn encode(frame: &WireFrame, out: &mut Vec<u8>) {
     #[cfg(feature = "sim")]
-    if let Frame::Successor(frame) = frame {
+    if let WireFrame::Successor(frame) = frame {
         return successor::encode(frame, out);
     }
     let start = out.len();
@@ -91,9 +91,9 @@ pub fn encode(frame: &Frame, out: &mut Vec<u8>) {
 }
 
 /// Bytes that [`encode`] appends: what the window, the send queue and `Sent` count.
-pub fn encoded_len(frame: &Frame) -> usize {
+pub fn encoded_len(frame: &WireFrame) -> usize {
     #[cfg(feature = "sim")]
-    if let Frame::Successor(frame) = frame {
+    if let WireFrame::Successor(frame) = frame {
         return successor::encoded_len(frame);
     }
     let mut counted = Counted(LENGTH_BYTES);
@@ -126,7 +126,7 @@ impl Decoder {
     ///
     /// # Errors
     /// [`FrameError`]: the stream is beyond repair.
-    pub fn decode(&mut self, buffer: &mut BytesMut) -> Result<Option<Frame>, FrameError> {
+    pub fn decode(&mut self, buffer: &mut BytesMut) -> Result<Option<WireFrame>, FrameError> {
         if self.peer == PeerVersion::Other {
             buffer.clear();
         }
@@ -146,8 +146,8 @@ impl Decoder {
     ///
     /// # Errors
     /// [`FrameError`].
-    pub fn decode_one(&mut self, bytes: &Bytes) -> Result<Option<Frame>, FrameError> {
-        let mut reader = Reader::new(bytes);
+    pub fn decode_one(&mut self, bytes: &Bytes) -> Result<Option<WireFrame>, FrameError> {
+        let mut reader = FieldReader::new(bytes);
         let items = reader.array(bytes.len(), "frame")?;
         let Some(mut left) = items.checked_sub(1) else { return Err(FrameError::Form("frame")) };
         let number = reader.unsigned("frame type")?;
@@ -159,7 +159,7 @@ impl Decoder {
             match fields::read_greeting(&mut reader.clone())? {
                 greeting if !greeting.shares_version() => {
                     self.peer = PeerVersion::Other;
-                    return Ok(Some(Frame::OtherVersion(Box::new(greeting))));
+                    return Ok(Some(WireFrame::OtherVersion(Box::new(greeting))));
                 }
                 greeting if greeting.version_max > WIRE_VERSION_MAX => self.peer = PeerVersion::Newer,
                 _ => self.peer = PeerVersion::Ours,

@@ -22,7 +22,7 @@ pub const FEED_PROTOCOL: &str = "/intelmesh/feed/1";
 
 /// One frame, in either direction. The receiver opens the stream; both say HELLO first.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Frame {
+pub enum WireFrame {
     Hello(Box<Hello>),
     /// HELLO of a node that shares no version with this one: nothing behind its versions was read.
     OtherVersion(Box<Greeting>),
@@ -45,7 +45,7 @@ pub enum Frame {
     Gone {
         seq: u64,
     },
-    Ack(Box<Ack>),
+    Ack(Box<AckFrame>),
     /// Receiver: from now on push, or only offer, what this publisher made.
     Mode {
         publisher: PublisherName,
@@ -75,7 +75,7 @@ pub enum Frame {
     Successor(Box<Self>),
 }
 
-impl Frame {
+impl WireFrame {
     /// Its name in PROTOCOL.md §4.2, for messages.
     pub const fn kind(&self) -> &'static str {
         match self {
@@ -235,7 +235,7 @@ pub struct Skip {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Ack {
+pub struct AckFrame {
     /// The durable cursor.
     pub seq: u64,
     pub window: Window,

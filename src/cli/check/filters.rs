@@ -10,7 +10,7 @@ use crate::filter::{Filter, nearest};
 use crate::format::intelmq::{Harmonization, classifications};
 
 pub(super) fn check(config: &NodeConfig, peers: &PeerFiles, found: &mut Findings) {
-    let known = Known::of(config);
+    let known = KnownNames::of(config);
     for peer in &peers.peers {
         for filter in [&peer.peer.share.filter, &peer.peer.receive.filter].into_iter().flatten() {
             known.compare(&peer.file, &peer.text, filter, found);
@@ -22,12 +22,12 @@ pub(super) fn check(config: &NodeConfig, peers: &PeerFiles, found: &mut Findings
     }
 }
 
-struct Known {
+struct KnownNames {
     fields: BTreeSet<String>,
     classifications: BTreeSet<&'static str>,
 }
 
-impl Known {
+impl KnownNames {
     /// IntelMQ's own names, and those that the receivers of this node have.
     fn of(config: &NodeConfig) -> Self {
         let mut fields: BTreeSet<String> =

@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, Result, ensure};
 
-use self::nodes::{Children, HandedOff, Node};
-use super::answer::Answer;
+use self::nodes::{Children, DemoNode, HandedOff};
+use super::answer::CommandAnswer;
 use super::failure::{DONE, Failure};
 use super::stop;
 use crate::status::Snapshot;
@@ -35,7 +35,7 @@ pub fn demo() -> Result<(), Failure> {
         let _ = std::fs::remove_dir_all(made);
         std::process::exit(i32::from(DONE));
     })?;
-    let mut story = Story { answer: Answer::new(), scene: 0 };
+    let mut story = Story { answer: CommandAnswer::new(), scene: 0 };
     let told = tell(&mut story, place.path(), &children);
     if told.is_err() && children.is_over() {
         // A signal ended it; that is no error.
@@ -61,7 +61,7 @@ pub fn demo() -> Result<(), Failure> {
 struct StoryPipe(Failure);
 
 struct Story {
-    answer: Answer,
+    answer: CommandAnswer,
     scene: usize,
 }
 
@@ -83,9 +83,9 @@ impl Story {
 }
 
 struct Mesh {
-    at: Node,
-    ee: Node,
-    pl: Node,
+    at: DemoNode,
+    ee: DemoNode,
+    pl: DemoNode,
     /// Handed off so far, by node: each id once.
     got: BTreeMap<&'static str, BTreeSet<String>>,
     /// Ids that cert-at's node gave.
@@ -110,9 +110,9 @@ fn tell(story: &mut Story, place: &std::path::Path, children: &Children) -> Resu
 fn set_up(story: &mut Story, place: &std::path::Path, children: &Children) -> Result<Mesh> {
     story.scene("Three organisations, three nodes; each trusts the other two by one small file")?;
     let mut mesh = Mesh {
-        at: Node::init(place, "cert-at", children)?,
-        ee: Node::init(place, "cert-ee", children)?,
-        pl: Node::init(place, "cert-pl", children)?,
+        at: DemoNode::init(place, "cert-at", children)?,
+        ee: DemoNode::init(place, "cert-ee", children)?,
+        pl: DemoNode::init(place, "cert-pl", children)?,
         got: BTreeMap::new(),
         published: BTreeSet::new(),
     };

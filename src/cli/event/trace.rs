@@ -5,15 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use super::graph;
-use crate::cli::answer::Answer;
+use crate::cli::answer::CommandAnswer;
 use crate::cli::args::TraceArgs;
 use crate::cli::failure::Failure;
-use crate::cli::place::{Place, unexpected};
+use crate::cli::place::{NodeDirectory, unexpected};
 use crate::control::{Reply, Request, TraceFacts, TraceOf, TracedEvent, TracedLink};
 use crate::link::Relation;
 use crate::terminal::Lines;
 
-pub fn trace(place: &Place, args: TraceArgs, json: bool) -> Result<(), Failure> {
+pub fn trace(place: &NodeDirectory, args: TraceArgs, json: bool) -> Result<(), Failure> {
     let of = match (args.id, args.alternate) {
         (Some(id), None) => TraceOf::Event(id),
         (None, Some(text)) => TraceOf::Alternate(text),
@@ -23,7 +23,7 @@ pub fn trace(place: &Place, args: TraceArgs, json: bool) -> Result<(), Failure> 
         Reply::Trace(facts) => *facts,
         other => return Err(unexpected(&other)),
     };
-    let mut answer = Answer::new();
+    let mut answer = CommandAnswer::new();
     if json {
         answer.json(&facts)?;
     } else if args.dot {
@@ -40,13 +40,13 @@ pub fn trace(place: &Place, args: TraceArgs, json: bool) -> Result<(), Failure> 
 const ANCESTRY: [&str; 2] = ["parent", "derived-from"];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Section {
+enum TraceSection {
     Ancestors,
     Descendants,
     Related,
 }
 
-impl Section {
+impl TraceSection {
     /// Where an event belongs that the start reaches by this link.
     fn of(link: &TracedLink, outwards: bool) -> Self {
         match (ANCESTRY.contains(&link.relation.as_str()), outwards) {
@@ -105,9 +105,9 @@ impl<'a> Tree<'a> {
 
     fn render(&self) -> String {
         let mut out = format!("{}\n", self.named(&self.facts.of));
-        let mut sections: BTreeMap<Section, Vec<_>> = BTreeMap::new();
+        let mut sections: BTreeMap<TraceSection, Vec<_>> = BTreeMap::new();
         for reached @ (_, link, outwards) in self.below.get(self.facts.of.as_str()).into_iter().flatten() {
-            sections.entry(Section::of(link, *outwards)).or_default().push(reached);
+            sections.entry(TraceSection::of(link, *outwards)).or_default().push(reached);
         }
         for (section, reached) in sections {
             let _ = writeln!(out, "{}", section.title());

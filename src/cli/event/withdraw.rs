@@ -5,9 +5,9 @@ use std::io::{BufRead as _, BufReader, Write as _};
 
 use serde::Deserialize;
 
-use crate::cli::answer::{Answer, talk};
+use crate::cli::answer::{CommandAnswer, talk};
 use crate::cli::failure::Failure;
-use crate::cli::place::{Place, unexpected};
+use crate::cli::place::{NodeDirectory, unexpected};
 use crate::cli::status;
 use crate::control::{EventFacts, EventRef, Refusal, Reply, Request};
 use crate::identity::PublisherName;
@@ -17,14 +17,19 @@ const REASON_DEFAULT: &str = "Withdrawn by its publisher.";
 
 /// The answer of `in.sock`.
 #[derive(Debug, Deserialize)]
-struct Outcome {
+struct WithdrawalOutcome {
     id: Option<String>,
     error: Option<String>,
     code: Option<String>,
     hint: Option<String>,
 }
 
-pub fn withdraw(place: &Place, id: EventRef, reason: Option<&str>, json: bool) -> Result<(), Failure> {
+pub fn withdraw(
+    place: &NodeDirectory,
+    id: EventRef,
+    reason: Option<&str>,
+    json: bool,
+) -> Result<(), Failure> {
     let target = match place.ask(&Request::EventShow { id })? {
         Reply::Event(facts) => *facts,
         other => return Err(unexpected(&other)),
@@ -42,7 +47,7 @@ pub fn withdraw(place: &Place, id: EventRef, reason: Option<&str>, json: bool) -
         }
         .into());
     };
-    let mut answer = Answer::new();
+    let mut answer = CommandAnswer::new();
     match json {
         true => answer.json(&serde_json::json!({"id": id, "withdraws": target.id}))?,
         false => answer.line(&id)?,
@@ -70,7 +75,7 @@ fn may_be_withdrawn(target: &EventFacts, own: &[PublisherName]) -> Result<(), Fa
 }
 
 /// What this node is called, and then what it was called. A copy of its own event may have come back from a peer, after a restore.
-fn own_names(place: &Place) -> Result<Vec<PublisherName>, Failure> {
+fn own_names(place: &NodeDirectory) -> Result<Vec<PublisherName>, Failure> {
     if let Ok(config) = place.config() {
         return Ok([vec![config.name], config.aliases].concat());
     }
@@ -95,7 +100,7 @@ fn withdrawal(target: &EventFacts, reason: &str) -> serde_json::Value {
     serde_json::json!({"meta": meta, "payload": {"event_description.text": reason}})
 }
 
-fn submit(place: &Place, line: &str) -> Result<Outcome, Failure> {
+fn submit(place: &NodeDirectory, line: &str) -> Result<WithdrawalOutcome, Failure> {
     let broken = |error: std::io::Error| Failure::could_not(format!("in.sock: {error}"));
     let mut stream = place.connect("in.sock")?;
     stream.write_all(format!("{line}\n").as_bytes()).map_err(broken)?;

@@ -6,16 +6,16 @@ use std::io::{self, Read as _};
 use std::path::Path;
 
 use super::{find, say_reached, told};
-use crate::audit::{self, What};
-use crate::cli::answer::{Answer, talk};
+use crate::audit::{self, AuditedAction};
+use crate::cli::answer::{CommandAnswer, talk};
 use crate::cli::args::PeerAddArgs;
-use crate::cli::asking::{From, agreed};
+use crate::cli::asking::{AskSource, agreed};
 use crate::cli::failure::Failure;
 use crate::cli::invite;
-use crate::cli::place::Place;
+use crate::cli::place::NodeDirectory;
 use crate::cli::reach;
 use crate::clock;
-use crate::config::write::{self, NewPeer, Written};
+use crate::config::write::{self, ConfigWrite, NewPeer};
 use crate::config::{NodeConfig, PeerFile, PeerFiles, address};
 use crate::envelope::SealKey;
 use crate::identity::public_key_text;
@@ -27,7 +27,7 @@ use crate::time::Timestamp;
 /// The longest mail that is searched for an invitation, in bytes.
 const MAIL_BYTES_MAX: u64 = 1024 * 1024;
 
-pub fn add(place: &Place, args: &PeerAddArgs) -> Result<(), Failure> {
+pub fn add(place: &NodeDirectory, args: &PeerAddArgs) -> Result<(), Failure> {
     let config = place.config()?;
     let known = place.peers(&config)?;
     let keyring = place.keyring(&config)?;
@@ -57,7 +57,8 @@ pub fn add(place: &Place, args: &PeerAddArgs) -> Result<(), Failure> {
     }
     let after = place.peers(&config)?;
     talk(done(&file, find(&after, &new.name)?, before.as_ref()));
-    let what = if written == Written::Added { What::PeerAdded } else { What::PeerMerged };
+    let what =
+        if written == ConfigWrite::Added { AuditedAction::PeerAdded } else { AuditedAction::PeerMerged };
     let words = if compares { "words compared" } else { "words not compared" };
     place.audit(&config, what, Some(&new.name), &format!("by invitation, {words}: {}", invitation.words()));
     told(place);
@@ -65,24 +66,24 @@ pub fn add(place: &Place, args: &PeerAddArgs) -> Result<(), Failure> {
         say_reached(&reach::check(place, &new.name, &invitation.addresses));
     }
     next(place, &config, &keyring, find(&after, &new.name)?)?;
-    let mut answer = Answer::new();
+    let mut answer = CommandAnswer::new();
     answer.line(file.display())?;
     answer.flush()
 }
 
 /// The text that holds the invitation, and who can be asked about it: a line, or what a shell made of several; `-` for
 /// stdin; or a file.
-fn read(words: &[String]) -> Result<(String, From), Failure> {
+fn read(words: &[String]) -> Result<(String, AskSource), Failure> {
     let joined = words.join(" ");
     if joined == "-" {
-        return Ok((bounded(io::stdin().lock(), "stdin")?, From::Terminal));
+        return Ok((bounded(io::stdin().lock(), "stdin")?, AskSource::Terminal));
     }
     if let [one] = words
         && let Ok(file) = File::open(one)
     {
-        return Ok((bounded(file, one)?, From::Stdin));
+        return Ok((bounded(file, one)?, AskSource::Stdin));
     }
-    Ok((joined, From::Stdin))
+    Ok((joined, AskSource::Stdin))
 }
 
 /// A mail need not be in UTF-8: what is not, is no part of an invitation.
@@ -204,7 +205,12 @@ fn terms(file: &PeerFile) -> [(&'static str, String); 6] {
 }
 
 /// What is to be done now: a pairing has two sides, and words that are compared.
-fn next(place: &Place, config: &NodeConfig, keyring: &Keyring, added: &PeerFile) -> Result<(), Failure> {
+fn next(
+    place: &NodeDirectory,
+    config: &NodeConfig,
+    keyring: &Keyring,
+    added: &PeerFile,
+) -> Result<(), Failure> {
     let name = &added.peer.name;
     if added.pairing.pending {
         talk(format!("{name} is pending: nothing is exchanged before intelmesh peer verify {name}"));

@@ -12,13 +12,13 @@ use crate::control::{
 };
 use crate::daemon::control::{Ask, AskCommand};
 use crate::daemon::feed_facts::feed_facts;
-use crate::daemon::snapshot::{DoorFacts, Facts, snapshot};
+use crate::daemon::snapshot::{DoorFacts, SnapshotFacts, snapshot};
 use crate::daemon::whereabouts::{Sources, whereabouts};
 use crate::protocol::Input;
-use crate::protocol::io::{Command, Ticket};
+use crate::protocol::io::{CoreCommand, Ticket};
 use crate::protocol::view::{ConsumerView, NodeView};
 use crate::record::Entry;
-use crate::status::{HealthCode, Problem, Snapshot};
+use crate::status::{HealthCode, ShownProblem, Snapshot};
 use crate::time::{Now, Timestamp};
 use crate::wire::VerdictCode;
 
@@ -52,13 +52,13 @@ impl EventLoop {
                 let _ = answer.send(self.parts.doors.set());
             }
             Ask::Command(command, answer) => self.command(answer, |ticket| match command {
-                AskCommand::Rewind { peer, to } => Command::Rewind { ticket, peer, to },
-                AskCommand::Repair { peer } => Command::Repair { ticket, peer },
-                AskCommand::AcceptClock => Command::AcceptClock { ticket },
-                AskCommand::RemoveConsumer { name } => Command::RemoveConsumer { ticket, name },
-                AskCommand::RewindConsumer { name, to } => Command::RewindConsumer { ticket, name, to },
+                AskCommand::Rewind { peer, to } => CoreCommand::Rewind { ticket, peer, to },
+                AskCommand::Repair { peer } => CoreCommand::Repair { ticket, peer },
+                AskCommand::AcceptClock => CoreCommand::AcceptClock { ticket },
+                AskCommand::RemoveConsumer { name } => CoreCommand::RemoveConsumer { ticket, name },
+                AskCommand::RewindConsumer { name, to } => CoreCommand::RewindConsumer { ticket, name, to },
                 AskCommand::Decide { publisher, key, release } => {
-                    Command::Decide { ticket, publisher, key, release }
+                    CoreCommand::Decide { ticket, publisher, key, release }
                 }
             }),
             Ask::Whereabouts(entry, answer) => {
@@ -73,7 +73,7 @@ impl EventLoop {
             Ask::Stop => {
                 self.parts.doors.stop();
                 let (answer, stopped) = oneshot::channel();
-                self.command(answer, |ticket| Command::Stop { ticket });
+                self.command(answer, |ticket| CoreCommand::Stop { ticket });
                 return Some(stopped);
             }
         }
@@ -83,7 +83,7 @@ impl EventLoop {
     pub(super) fn command(
         &mut self,
         answer: oneshot::Sender<Result<(), String>>,
-        command: impl FnOnce(Ticket) -> Command,
+        command: impl FnOnce(Ticket) -> CoreCommand,
     ) {
         let ticket = Ticket(self.commands.next);
         self.commands.next += 1;
@@ -104,7 +104,7 @@ impl EventLoop {
         let lasting = [&self.watches.keys_stale, &self.watches.renamed, &audit];
         let first_seq = view.ends.first_seq();
         let not_deliverable = self.watches.undeliverable.shown(&self.node.trust(), first_seq, now.wall);
-        let facts = Facts {
+        let facts = SnapshotFacts {
             identity: &self.identity,
             view,
             stats: self.watches.stats.clone(),
@@ -182,11 +182,11 @@ impl EventLoop {
 }
 
 /// Another account's `audit.jsonl`: what is decided is not written down any more.
-fn audit_fault(state: &Path, now: Timestamp) -> Option<Problem> {
+fn audit_fault(state: &Path, now: Timestamp) -> Option<ShownProblem> {
     let error = audit::check_writable(state).err()?;
     let file = state.join(audit::AUDIT_FILE);
     let shown = file.display();
-    Some(Problem {
+    Some(ShownProblem {
         at: now,
         what: format!("{shown}:1: cannot be written: {error}"),
         hint: Some("as root: intelmesh check prints the line that corrects it".to_owned()),

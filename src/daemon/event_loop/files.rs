@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 
 use super::EventLoop;
 use crate::clock;
-use crate::config::{FileLists, Fingerprint, NodeConfig, PeerFile, PeerFiles, Problem};
+use crate::config::{ConfigProblem, FileLists, Fingerprint, NodeConfig, PeerFile, PeerFiles};
 use crate::daemon::changes;
 use crate::daemon::chronicle::Chronicle;
 use crate::daemon::doors::{door_setups, socket_door};
@@ -45,7 +45,7 @@ pub struct Files {
 #[derive(Debug, Default)]
 pub struct NodeFile {
     pub fingerprint: Fingerprint,
-    pub problems: Vec<Problem>,
+    pub problems: Vec<ConfigProblem>,
 }
 
 /// The lists of doors' filters.
@@ -54,7 +54,7 @@ pub(super) struct DoorLists {
     /// As the filters were compiled with them last; nothing before the first time.
     files: Fingerprint,
     /// Those that cannot be used: the doors go on with what they had, and no start would.
-    pub bad: Vec<status::Problem>,
+    pub bad: Vec<status::ShownProblem>,
 }
 
 /// What others hold as well, and a change of the files replaces.
@@ -227,7 +227,7 @@ impl EventLoop {
     }
 }
 
-fn list_bad(door: &impl Display, fault: &impl Display) -> status::Problem {
+fn list_bad(door: &impl Display, fault: &impl Display) -> status::ShownProblem {
     let what = format!("door {door}: its filter keeps its lists as they were: {fault}");
     let hint = "correct the file in lists/: with it the node would not start";
     Chronicle::lasting(clock::now().wall, what, Some(hint.to_owned()))

@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 
 use super::EventLoop;
 use crate::clock;
-use crate::config::{NodeConfig, Problem};
+use crate::config::{ConfigProblem, NodeConfig};
 use crate::control::{Refusal, Reloaded};
 use crate::daemon::doors::{door_setups, socket_door};
 use crate::daemon::faults::refusal;
@@ -61,7 +61,7 @@ impl EventLoop {
 
     fn read_node_file(&self) -> Result<NodeConfig, Refusal> {
         NodeConfig::load(&self.files.config.dir).map_err(|errors| {
-            let texts: Vec<String> = errors.0.iter().map(Problem::to_string).collect();
+            let texts: Vec<String> = errors.0.iter().map(ConfigProblem::to_string).collect();
             tracing::warn!("intelmesh.toml was not put in force: {}", texts.join("; "));
             refusal(&errors.0, Some("intelmesh check; the node goes on with what it had"))
         })

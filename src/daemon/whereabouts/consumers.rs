@@ -6,27 +6,27 @@ use std::sync::Arc;
 use super::{Sources, passed_by};
 use crate::config::NODE_FILE;
 use crate::control::Went;
-use crate::filter::{Facts, Filter};
+use crate::filter::{Filter, FilterFacts};
 use crate::protocol::view::ConsumerView;
 use crate::record::Entry;
 
 /// What a consumer asks for, and where that stands.
-struct Asked<'a> {
+struct AskedConsumer<'a> {
     own: bool,
     filter: Option<&'a Arc<Filter>>,
     rule: String,
 }
 
 /// `None` where nobody here knows: it reads `run/out.sock`, and is not connected.
-fn asked<'a>(at: &'a ConsumerView, sources: &Sources<'a>) -> Option<Asked<'a>> {
+fn asked<'a>(at: &'a ConsumerView, sources: &Sources<'a>) -> Option<AskedConsumer<'a>> {
     if let Some(door) = sources.doors.iter().find(|door| door.name == at.name) {
         let line = door.filter_line.map(|line| format!(":{line}")).unwrap_or_default();
         let rule = format!("{NODE_FILE}{line}: filter");
-        return Some(Asked { own: door.own, filter: door.filter.as_ref(), rule });
+        return Some(AskedConsumer { own: door.own, filter: door.filter.as_ref(), rule });
     }
     let request = at.request.as_ref()?;
     let rule = "the filter of its connection".to_owned();
-    Some(Asked { own: request.own, filter: request.filter.as_ref(), rule })
+    Some(AskedConsumer { own: request.own, filter: request.filter.as_ref(), rule })
 }
 
 pub(super) fn consumer(entry: &Entry, at: &ConsumerView, sources: &Sources<'_>) -> Went {
@@ -73,9 +73,9 @@ fn held_back(entry: &Entry, own: bool, sources: &Sources<'_>) -> Option<(&'stati
     None
 }
 
-fn filtered(entry: &Entry, asked: &Asked<'_>) -> Option<(&'static str, String)> {
+fn filtered(entry: &Entry, asked: &AskedConsumer<'_>) -> Option<(&'static str, String)> {
     let filter = asked.filter?;
-    match filter.admits(&Facts::new(entry.envelope.core(), &entry.path)) {
+    match filter.admits(&FilterFacts::new(entry.envelope.core(), &entry.path)) {
         Ok(true) => None,
         Ok(false) => Some(("filter", format!("{} does not admit it", asked.rule))),
         Err(failure) => Some(("filter_failed", format!("{} fails on it: {failure}", asked.rule))),
@@ -87,7 +87,7 @@ fn filtered(entry: &Entry, asked: &Asked<'_>) -> Option<(&'static str, String)> 
 fn same_content(
     entry: &Entry,
     own: bool,
-    asked: Option<&Asked<'_>>,
+    asked: Option<&AskedConsumer<'_>>,
     sources: &Sources<'_>,
 ) -> Option<(&'static str, String)> {
     if asked.is_none_or(|asked| asked.filter.is_some_and(|filter| filter.reads_meta())) {

@@ -1,7 +1,7 @@
 //! A COSE_Encrypt (RFC 9052 §5.1) as bytes, in the one form that PROTOCOL.md §2.6 allows: everybody who carries it
 //! checks that, and reads nothing else of it. Nothing is decrypted here.
 
-use crate::cbor::{self, Major, Reader};
+use crate::cbor::{self, CborReader, Major};
 use crate::envelope::CodecError;
 use crate::identity::KeyId;
 use crate::limits::{RECIPIENTS_MAX, SEALED_BYTES_MAX, SEALED_BYTES_MIN};
@@ -57,7 +57,7 @@ impl<'a> Sealed<'a> {
     /// # Errors
     /// [`CodecError`]; nothing is allocated beyond [`RECIPIENTS_MAX`] recipients.
     pub fn read(item: &'a [u8]) -> Result<Self, CodecError> {
-        let mut reader = Reader::of_one_item(item)?;
+        let mut reader = CborReader::of_one_item(item)?;
         if reader.peek()? != Major::Tag || reader.tag()? != TAG_ENCRYPT || reader.array() != Ok(4) {
             return Err(wrong("no COSE_Encrypt: tag 96 and an array of four"));
         }
@@ -83,7 +83,7 @@ impl<'a> Sealed<'a> {
 }
 
 impl<'a> Recipient<'a> {
-    fn read(reader: &mut Reader<'a>) -> Result<Self, CodecError> {
+    fn read(reader: &mut CborReader<'a>) -> Result<Self, CodecError> {
         if reader.array() != Ok(3) || reader.bytes() != Ok(&RECIPIENT_PROTECTED) {
             return Err(wrong("a recipient is not [{1: -31}, header, wrapped key]"));
         }
@@ -107,7 +107,7 @@ impl<'a> Recipient<'a> {
 }
 
 fn fixed<'a, const LEN: usize>(
-    reader: &mut Reader<'a>,
+    reader: &mut CborReader<'a>,
     why: &'static str,
 ) -> Result<&'a [u8; LEN], CodecError> {
     reader.bytes().ok().and_then(|bytes| bytes.try_into().ok()).ok_or(wrong(why))

@@ -5,7 +5,7 @@ use rand::rngs::StdRng;
 
 use super::*;
 use crate::envelope::{ENVELOPE_VERSION, EventType, IdScheme, Signer, UnverifiedEnvelope};
-use crate::event::Format;
+use crate::event::EventFormat;
 use crate::identity::{EventId, ProjectName, PublisherName};
 use crate::limits::{LINE_BYTES_MAX, LINKS_MAX, RECIPIENTS_MAX, SEALED_BYTES_MAX};
 use crate::link::{Link, LinkTarget, Relation};
@@ -45,7 +45,7 @@ fn core(payload: &str) -> Core {
         created: Timestamp(1_763_632_800_123),
         expires: None,
         event_type: EventType::Event,
-        format: Format::intelmq(),
+        format: EventFormat::intelmq(),
         tlp: Tlp::Red,
         to: vec![name("cert-ee"), name("cert-pl")],
         max_hops: 16,
@@ -305,7 +305,7 @@ fn extensions_beside_a_seal_are_bound_to_it_and_inside_are_passed_over() {
     let without = Core { extensions: Extensions::default(), ..good };
     assert_eq!(opener("cert-ee", &[2]).open(&signed(without.clone())), Err(OpenError::Content));
 
-    let opened = Opened {
+    let opened = OpenedBody {
         payload: Bytes::from_static(EVENT.as_bytes()),
         ext: None,
         links: Vec::new(),

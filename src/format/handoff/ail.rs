@@ -5,7 +5,7 @@
 use std::ops::Range;
 
 use crate::envelope::EventType;
-use crate::event::json::{self, Member};
+use crate::event::json::{self, JsonMember};
 use crate::format::meta::{event_type_of, is_kept_in_meta, string_of};
 use crate::limits::JSON_DEPTH_MAX;
 
@@ -36,7 +36,7 @@ impl<'a> AilPlaces<'a> {
         places
     }
 
-    fn put(&mut self, member: &Member<'_>, event_type: EventType) {
+    fn put(&mut self, member: &JsonMember<'_>, event_type: EventType) {
         let value = &self.ext[member.value_at.clone()];
         let whole = member.key_at.start..member.value_at.end;
         match &*member.key {
@@ -60,6 +60,6 @@ impl<'a> AilPlaces<'a> {
     }
 }
 
-fn is_other_type(ext: &str, member: &Member<'_>) -> bool {
+fn is_other_type(ext: &str, member: &JsonMember<'_>) -> bool {
     string_of(ext, member).is_some_and(|text| event_type_of(&text).is_none())
 }

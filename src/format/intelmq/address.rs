@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::value::{Value, int_of, strip};
+use super::value::{FieldValue, int_of, strip};
 
 /// A valid address, but for 0.0.0.0.
 pub(super) fn is_address(text: &str) -> bool {
@@ -10,10 +10,10 @@ pub(super) fn is_address(text: &str) -> bool {
 }
 
 /// What becomes a valid address when IntelMQ takes `/32`, `/128` and the scope off, or reads a number.
-pub(super) fn is_like_address(value: &Value<'_>) -> bool {
+pub(super) fn is_like_address(value: &FieldValue<'_>) -> bool {
     let text = match value {
-        Value::Int(digits) => return is_address_number(digits),
-        Value::Text(text) => strip(text),
+        FieldValue::Int(digits) => return is_address_number(digits),
+        FieldValue::Text(text) => strip(text),
         _ => return false,
     };
     if int_of(text).is_some_and(|digits| digits == text) {

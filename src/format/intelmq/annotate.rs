@@ -5,10 +5,10 @@ use std::borrow::Cow;
 
 use thiserror::Error;
 
-use super::adapt::{Plan, Unfit};
+use super::adapt::{AdaptPlan, Unfit};
 use super::harmonization::{FieldList, is_key, says_its_end_twice};
-use super::value::Value;
-use crate::event::json::Kind;
+use super::value::FieldValue;
+use crate::event::json::JsonKind;
 use crate::format::handoff::Carried;
 use crate::identity::EventId;
 use crate::link::{Link, LinkTarget};
@@ -17,7 +17,7 @@ use crate::link::{Link, LinkTarget};
 const TAKEN: [&str; 7] = ["uuid", "publisher", "path", "tlp", "moved", "feed", "time_observation"];
 
 /// Fields, and what they are to tell as JSON text.
-pub(super) type Told<'s> = Vec<(&'s str, String)>;
+pub(super) type AnnotationSource<'s> = Vec<(&'s str, String)>;
 
 /// A field that cannot tell relations.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -81,7 +81,7 @@ impl RelationFields {
     }
 
     /// Fields and their values as JSON text, of what there is to tell.
-    pub(super) fn told_by<'s>(&'s self, carried: &Carried<'_>) -> Told<'s> {
+    pub(super) fn told_by<'s>(&'s self, carried: &Carried<'_>) -> AnnotationSource<'s> {
         let mut told = Vec::new();
         for (field, relation) in [(&self.withdraws, "withdraws"), (&self.replaces, "replaces")] {
             let taken = carried.links().iter().filter(|link| link.relation.as_str() == relation);
@@ -135,7 +135,7 @@ fn as_json(ids: &[&EventId]) -> String {
 }
 
 /// Adds what makes a returning event known (design §5.4b).
-pub(super) fn annotate(carried: &Carried<'_>, plan: &mut Plan<'_>) {
+pub(super) fn annotate(carried: &Carried<'_>, plan: &mut AdaptPlan<'_>) {
     let core = carried.core();
     let mut put = |name: &str, value: String| {
         plan.put.push((format!("extra.intelmesh.{name}"), Cow::Owned(format!("\"{value}\""))));
@@ -149,11 +149,14 @@ pub(super) fn annotate(carried: &Carried<'_>, plan: &mut Plan<'_>) {
 }
 
 /// Of what the event's links tell, what its field takes; and what not.
-pub(super) fn that_fit<'s>(told: Told<'s>, fields: &FieldList) -> (Told<'s>, Told<'s>) {
+pub(super) fn that_fit<'s>(
+    told: AnnotationSource<'s>,
+    fields: &FieldList,
+) -> (AnnotationSource<'s>, AnnotationSource<'s>) {
     told.into_iter().partition(|(name, value)| {
-        let kind = if value.starts_with('[') { Kind::Array } else { Kind::String };
+        let kind = if value.starts_with('[') { JsonKind::Array } else { JsonKind::String };
         match fields.find(name) {
-            Some(field) => field.accepts(&Value::of(value, kind)),
+            Some(field) => field.accepts(&FieldValue::of(value, kind)),
             None => fields.dict_of(name).is_some(),
         }
     })
@@ -161,7 +164,7 @@ pub(super) fn that_fit<'s>(told: Told<'s>, fields: &FieldList) -> (Told<'s>, Tol
 
 /// Adds what the event's links tell: in its field, or kept with the rest, unless what the event itself has under that
 /// name is kept there.
-pub(super) fn relate((fit, unfit): (Told<'_>, Told<'_>), plan: &mut Plan<'_>) {
+pub(super) fn relate((fit, unfit): (AnnotationSource<'_>, AnnotationSource<'_>), plan: &mut AdaptPlan<'_>) {
     plan.put.extend(fit.into_iter().map(|(name, value)| (name.to_owned(), value.into())));
     for (name, value) in unfit {
         plan.note(name, Unfit::Value);

@@ -3,7 +3,7 @@
 use regex::Regex;
 
 use super::kind::{FieldKind, Sanitized};
-use super::value::Value;
+use super::value::FieldValue;
 use crate::limits::HARMONIZATION_PATTERN_BYTES_MAX;
 
 /// What a field takes.
@@ -85,13 +85,13 @@ fn is_like_uuid(text: &str) -> bool {
 
 impl Field {
     /// Whether IntelMQ takes the value at this field, mended by itself or not.
-    pub fn accepts(&self, value: &Value<'_>) -> bool {
+    pub fn accepts(&self, value: &FieldValue<'_>) -> bool {
         let stands = self.kind.is_valid(value) && self.fits(value);
         let taken = stands || self.kind.sanitized(value).is_some_and(|mended| self.fits_mended(&mended));
         taken && self.also.as_ref().is_none_or(|also| also.accepts(value))
     }
 
-    fn fits(&self, value: &Value<'_>) -> bool {
+    fn fits(&self, value: &FieldValue<'_>) -> bool {
         (self.length.is_none() && self.pattern.is_none())
             || value.as_text().is_some_and(|text| self.fits_text(&text))
     }

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use super::address::{is_address, is_like_address, is_network};
 use super::host::{is_host, is_url, sanitized_host, sanitized_url};
 use super::moment::{is_moment, is_readable_moment};
-use super::value::{Value, float_of, int_of, is_space, strip, whole_part};
+use super::value::{FieldValue, float_of, int_of, is_space, strip, whole_part};
 use crate::event::json;
 use crate::limits::JSON_DEPTH_MAX;
 
@@ -64,8 +64,8 @@ impl FieldKind {
     }
 
     /// Taken as it stands?
-    pub fn is_valid(self, value: &Value<'_>) -> bool {
-        let Value::Text(text) = value else { return self.is_valid_unquoted(value) };
+    pub fn is_valid(self, value: &FieldValue<'_>) -> bool {
+        let FieldValue::Text(text) = value else { return self.is_valid_unquoted(value) };
         match self {
             Self::Text => !text.is_empty(),
             Self::Lowercase => !text.is_empty() && **text == text.to_lowercase(),
@@ -88,36 +88,36 @@ impl FieldKind {
         }
     }
 
-    fn is_valid_unquoted(self, value: &Value<'_>) -> bool {
+    fn is_valid_unquoted(self, value: &FieldValue<'_>) -> bool {
         match (self, value) {
-            (Self::Boolean | Self::Accuracy, Value::Bool(_)) => true,
-            (Self::Integer | Self::Float, Value::Int(_)) => true,
-            (Self::Float, Value::Float(_)) => true,
-            (Self::Accuracy, Value::Int(digits)) => {
+            (Self::Boolean | Self::Accuracy, FieldValue::Bool(_)) => true,
+            (Self::Integer | Self::Float, FieldValue::Int(_)) => true,
+            (Self::Float, FieldValue::Float(_)) => true,
+            (Self::Accuracy, FieldValue::Int(digits)) => {
                 digits.parse().is_ok_and(|number: f64| is_percent(number))
             }
-            (Self::Accuracy, Value::Float(number)) => is_percent(*number),
-            (Self::Asn, Value::Int(digits)) => is_asn(digits),
+            (Self::Accuracy, FieldValue::Float(number)) => is_percent(*number),
+            (Self::Asn, FieldValue::Int(digits)) => is_asn(digits),
             _ => false,
         }
     }
 
     /// What IntelMQ makes of it, where that is then taken.
-    pub fn sanitized<'a>(self, value: &'a Value<'_>) -> Option<Sanitized<'a>> {
+    pub fn sanitized<'a>(self, value: &'a FieldValue<'_>) -> Option<Sanitized<'a>> {
         match (self, value) {
             (Self::Text, _) if value.is_truthy() => as_text(strip(&value.as_text()?)),
             (Self::Integer, _) => Some(Sanitized::Text(int_from(value)?.into())),
             (Self::Asn, _) => Some(asn_from(value)?).filter(|digits| is_asn(digits)).map(Sanitized::from),
-            (Self::Float, Value::Bool(_)) => Some(Sanitized::Unmeasured),
-            (Self::Float, Value::Text(text)) => float_of(text).map(|_| Sanitized::Unmeasured),
-            (Self::Accuracy, Value::Text(text)) => {
+            (Self::Float, FieldValue::Bool(_)) => Some(Sanitized::Unmeasured),
+            (Self::Float, FieldValue::Text(text)) => float_of(text).map(|_| Sanitized::Unmeasured),
+            (Self::Accuracy, FieldValue::Text(text)) => {
                 float_of(text).filter(|number| is_percent(*number)).map(|_| Sanitized::Unmeasured)
             }
             (Self::Boolean, _) => is_like_bool(value).then_some(Sanitized::Unmeasured),
             (Self::Address, _) => is_like_address(value).then_some(Sanitized::Unmeasured),
-            (Self::Json, Value::Text(text)) => can_be_quoted(text).then_some(Sanitized::Unmeasured),
-            (Self::Json, _) => (*value != Value::Null).then_some(Sanitized::Unmeasured),
-            (_, Value::Text(text)) => self.sanitized_text(text),
+            (Self::Json, FieldValue::Text(text)) => can_be_quoted(text).then_some(Sanitized::Unmeasured),
+            (Self::Json, _) => (*value != FieldValue::Null).then_some(Sanitized::Unmeasured),
+            (_, FieldValue::Text(text)) => self.sanitized_text(text),
             _ => None,
         }
     }
@@ -141,11 +141,11 @@ impl FieldKind {
             Self::Type => current_type(&lower()).to_owned(),
             _ => return None,
         };
-        let value = Value::Text(sanitized.into());
+        let value = FieldValue::Text(sanitized.into());
         if !self.is_valid(&value) {
             return None;
         }
-        let Value::Text(text) = value else { return None };
+        let FieldValue::Text(text) = value else { return None };
         Some(Sanitized::Text(text.into_owned().into()))
     }
 }
@@ -168,28 +168,28 @@ fn as_text(text: &str) -> Option<Sanitized<'static>> {
     (!text.is_empty()).then(|| Sanitized::from(text.to_owned()))
 }
 
-fn int_from(value: &Value<'_>) -> Option<String> {
+fn int_from(value: &FieldValue<'_>) -> Option<String> {
     match value {
-        Value::Text(text) => int_of(text),
-        Value::Float(number) if number.is_finite() => Some(whole_part(*number)),
-        Value::Bool(number) => Some(u8::from(*number).to_string()),
+        FieldValue::Text(text) => int_of(text),
+        FieldValue::Float(number) if number.is_finite() => Some(whole_part(*number)),
+        FieldValue::Bool(number) => Some(u8::from(*number).to_string()),
         _ => None,
     }
 }
 
-fn asn_from(value: &Value<'_>) -> Option<String> {
+fn asn_from(value: &FieldValue<'_>) -> Option<String> {
     match value {
-        Value::Text(text) if text.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("as")) => {
+        FieldValue::Text(text) if text.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("as")) => {
             int_of(&text[2..])
         }
         _ => int_from(value),
     }
 }
 
-fn is_like_bool(value: &Value<'_>) -> bool {
+fn is_like_bool(value: &FieldValue<'_>) -> bool {
     match value {
-        Value::Int(digits) => matches!(*digits, "0" | "1"),
-        Value::Text(text) => matches!(strip(text).to_lowercase().as_str(), "true" | "false"),
+        FieldValue::Int(digits) => matches!(*digits, "0" | "1"),
+        FieldValue::Text(text) => matches!(strip(text).to_lowercase().as_str(), "true" | "false"),
         _ => false,
     }
 }

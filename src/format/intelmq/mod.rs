@@ -21,11 +21,11 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use super::edit;
-use super::handoff::{Carried, Form, HandOff, type_member};
+use super::handoff::{Carried, DeliveryForm, HandOff, type_member};
 use crate::event::check_body;
 use crate::limits::HANDED_BYTES_MAX;
+use adapt::{AdaptPlan, Subject};
 pub use adapt::{Adapted, Unfit};
-use adapt::{Plan, Subject};
 pub use annotate::{RelationFieldError, RelationFields};
 pub use harmonization::{FieldFault, Harmonization, HarmonizationError};
 pub use kind::classifications;
@@ -72,7 +72,7 @@ pub struct IntelmqHandOff {
 impl Default for IntelmqHandOff {
     fn default() -> Self {
         Self {
-            hand_off: HandOff { form: Form::Plain, with_type: false },
+            hand_off: HandOff { form: DeliveryForm::Plain, with_type: false },
             annotate: true,
             strict: false,
             sender_feed: SenderFeed::default(),
@@ -84,7 +84,7 @@ impl Default for IntelmqHandOff {
 
 /// What became of an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Written {
+pub enum WrittenEvent {
     /// Nothing in it had to be adapted.
     AsItIs,
     Adapted(Adapted),
@@ -133,12 +133,12 @@ impl IntelmqHandOff {
     ///
     /// # Errors
     /// [`SetAside`] where no rule makes it one that the receiver takes.
-    pub fn write(&self, carried: &Carried<'_>, out: &mut Vec<u8>) -> Result<Written, SetAside> {
+    pub fn write(&self, carried: &Carried<'_>, out: &mut Vec<u8>) -> Result<WrittenEvent, SetAside> {
         let core = carried.core();
-        let Some(payload) = carried.payload() else { return Ok(Written::Nothing) };
-        if self.hand_off.form != Form::Plain {
+        let Some(payload) = carried.payload() else { return Ok(WrittenEvent::Nothing) };
+        if self.hand_off.form != DeliveryForm::Plain {
             self.hand_off.write_line(carried, out);
-            return Ok(Written::AsItIs);
+            return Ok(WrittenEvent::AsItIs);
         }
         if core.format.as_str() != "intelmq" {
             return Err(SetAside::Format(core.format.as_str().to_owned()));
@@ -154,7 +154,7 @@ impl IntelmqHandOff {
         let ours: Vec<&str> = relations.0.iter().map(|(name, _)| *name).collect();
         let keeps_feed = self.sender_feed == SenderFeed::Keep;
         let subject = Subject { text, scan: &scan, fields, keeps_feed, ours: &ours };
-        let mut plan = Plan::of(&subject);
+        let mut plan = AdaptPlan::of(&subject);
         if plan.kept == 0 {
             return Err(SetAside::NothingLeft);
         }
@@ -176,10 +176,16 @@ impl IntelmqHandOff {
             out.truncate(begun);
             return Err(SetAside::TooLarge(written));
         }
-        Ok(plan.adapted.map_or(Written::AsItIs, Written::Adapted))
+        Ok(plan.adapted.map_or(WrittenEvent::AsItIs, WrittenEvent::Adapted))
     }
 
-    fn write_plan(&self, subject: &Subject<'_>, plan: &Plan<'_>, carried: &Carried<'_>, out: &mut Vec<u8>) {
+    fn write_plan(
+        &self,
+        subject: &Subject<'_>,
+        plan: &AdaptPlan<'_>,
+        carried: &Carried<'_>,
+        out: &mut Vec<u8>,
+    ) {
         let text = subject.text.as_bytes();
         out.reserve(text.len() + 512);
         let begun = out.len() + 1;

@@ -4,14 +4,14 @@
 use std::collections::HashSet;
 use std::ops::Range;
 
-use super::adapt::{Plan, Subject, Unfit, as_python_reads, is_sound};
-use super::value::Value;
-use crate::event::json::{self, Kind, Member};
+use super::adapt::{AdaptPlan, Subject, Unfit, as_python_reads, is_sound};
+use super::value::FieldValue;
+use crate::event::json::{self, JsonKind, JsonMember};
 use crate::format::edit;
 use crate::limits::{JSON_DEPTH_MAX, NESTED_FIELD_LEVELS_MAX};
 
 /// Fields found in one object.
-struct Found<'s, 'a> {
+struct NestedField<'s, 'a> {
     subject: &'s Subject<'a>,
     taken: HashSet<String>,
     leaves: Vec<(String, &'a str)>,
@@ -19,12 +19,12 @@ struct Found<'s, 'a> {
     cuts: Vec<Range<usize>>,
 }
 
-impl<'a> Plan<'a> {
+impl<'a> AdaptPlan<'a> {
     /// Takes an object apart; `why` is said where nothing of it is a field.
-    pub(super) fn nested(&mut self, subject: &Subject<'a>, member: &Member<'_>, why: Unfit) {
+    pub(super) fn nested(&mut self, subject: &Subject<'a>, member: &JsonMember<'_>, why: Unfit) {
         let text = &subject.text[member.value_at.clone()];
         let taken = self.put.iter().map(|(key, _)| key.clone()).collect();
-        let mut found = Found { subject, taken, leaves: Vec::new(), cuts: Vec::new() };
+        let mut found = NestedField { subject, taken, leaves: Vec::new(), cuts: Vec::new() };
         let whole = found.walk(&member.key, text, 0, 1);
         if found.leaves.is_empty() {
             return self.moves(member, text, why);
@@ -37,14 +37,15 @@ impl<'a> Plan<'a> {
             let rest = edit::copy_without(text.as_bytes(), &found.cuts);
             // Cuts begin and end at quotes and commas.
             let rest = String::from_utf8(rest).unwrap_or_default();
-            self.moved.push((member.key.clone().into_owned(), as_python_reads(rest.into(), Kind::Object)));
+            self.moved
+                .push((member.key.clone().into_owned(), as_python_reads(rest.into(), JsonKind::Object)));
         }
         let leaves = found.leaves.into_iter();
         self.put.extend(leaves.map(|(path, text)| (subject.feed_key(&path).unwrap_or(path), text.into())));
     }
 }
 
-impl<'a> Found<'_, 'a> {
+impl<'a> NestedField<'_, 'a> {
     /// Looks for fields in `text`, which stands `at` bytes into the object; true where all of it are.
     fn walk(&mut self, prefix: &str, text: &'a str, at: usize, level: usize) -> bool {
         let Ok(scan) = json::scan(text.as_bytes(), JSON_DEPTH_MAX) else { return false };
@@ -54,7 +55,7 @@ impl<'a> Found<'_, 'a> {
             let value = &text[member.value_at.clone()];
             let within = self.cuts.len();
             let goes = self.leaf(&path, value, member.kind)
-                || (member.kind == Kind::Object
+                || (member.kind == JsonKind::Object
                     && level < NESTED_FIELD_LEVELS_MAX
                     && self.walk(&path, value, at + member.value_at.start, level + 1));
             if goes {
@@ -73,8 +74,8 @@ impl<'a> Found<'_, 'a> {
     }
 
     /// Whether a value is a field's, or nothing at all.
-    fn leaf(&mut self, path: &str, text: &'a str, kind: Kind) -> bool {
-        let value = Value::of(text, kind);
+    fn leaf(&mut self, path: &str, text: &'a str, kind: JsonKind) -> bool {
+        let value = FieldValue::of(text, kind);
         if value.is_ignored() {
             return true;
         }

@@ -3,12 +3,12 @@
 
 use std::borrow::Cow;
 
-use crate::event::json::{self, Kind};
+use crate::event::json::{self, JsonKind};
 use crate::limits::PYTHON_INT_DIGITS_MAX;
 
 /// One value of an event.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Value<'a> {
+pub(super) enum FieldValue<'a> {
     Null,
     Bool(bool),
     /// Its digits: Python's integers have no bound.
@@ -19,15 +19,15 @@ pub(super) enum Value<'a> {
     Compound,
 }
 
-impl<'a> Value<'a> {
+impl<'a> FieldValue<'a> {
     /// `text` is one scanned JSON value without white space around it.
-    pub fn of(text: &'a str, kind: Kind) -> Self {
+    pub fn of(text: &'a str, kind: JsonKind) -> Self {
         match kind {
-            Kind::Object | Kind::Array => Self::Compound,
-            Kind::Literal if text == "true" => Self::Bool(true),
-            Kind::Literal if text == "false" => Self::Bool(false),
-            Kind::Literal => Self::Null,
-            Kind::String => {
+            JsonKind::Object | JsonKind::Array => Self::Compound,
+            JsonKind::Literal if text == "true" => Self::Bool(true),
+            JsonKind::Literal if text == "false" => Self::Bool(false),
+            JsonKind::Literal => Self::Null,
+            JsonKind::String => {
                 let inside = text.get(1..text.len().saturating_sub(1)).unwrap_or("");
                 if inside.contains('\\') {
                     Self::Text(Cow::Owned(json::unescape(inside)))
@@ -35,10 +35,10 @@ impl<'a> Value<'a> {
                     Self::Text(Cow::Borrowed(inside))
                 }
             }
-            Kind::Number if text.contains(['.', 'e', 'E']) => {
+            JsonKind::Number if text.contains(['.', 'e', 'E']) => {
                 Self::Float(text.parse().unwrap_or(f64::INFINITY))
             }
-            Kind::Number => Self::Int(if text == "-0" { "0" } else { text }),
+            JsonKind::Number => Self::Int(if text == "-0" { "0" } else { text }),
         }
     }
 

@@ -2,7 +2,7 @@
 //! asked here.
 
 use super::super::refusal::SubmitError;
-use super::{Value, elements};
+use super::{MetaValue, elements};
 use crate::identity::{EventId, ProjectName, PublisherName, parse_uuid};
 use crate::limits::{LINK_OPAQUE_BYTES_MAX, LINKS_MAX};
 use crate::link::{Link, LinkTarget, Relation};
@@ -28,7 +28,7 @@ impl Names<'_> {
 ///
 /// # Errors
 /// `bad_meta` for the first that is none.
-pub fn read(value: &Value<'_>, names: Names<'_>) -> Result<Vec<Link>, SubmitError> {
+pub fn read(value: &MetaValue<'_>, names: Names<'_>) -> Result<Vec<Link>, SubmitError> {
     let elements = elements(value).ok_or_else(|| SubmitError::bad_meta("meta.links is no list"))?;
     if elements.len() > LINKS_MAX {
         return Err(SubmitError::bad_meta(format!("meta.links has more than {LINKS_MAX} links")));
@@ -70,7 +70,7 @@ fn read_one(element: &serde_json::Value, names: Names<'_>) -> Result<Link, Submi
 /// The links that a member of IEP04's drafts means, which gave relations other places than the schema that
 /// was decided on: `related`, `group`, `alternate`, and `links` as triples. What is not understood of it makes
 /// none: the member is kept whole as `ext`.
-pub fn read_draft(key: &str, value: &Value<'_>, names: Names<'_>) -> Vec<Link> {
+pub fn read_draft(key: &str, value: &MetaValue<'_>, names: Names<'_>) -> Vec<Link> {
     let relation = match key {
         "related" => "related",
         "group" => "same-report",

@@ -2,8 +2,8 @@
 //! gets an error, because the key would otherwise be kept as `ext` and the event would go to everybody. Only
 //! keys are judged here; whether a control key's own value can be read is decided in `meta`.
 
-use super::{Value, elements};
-use crate::event::json::Kind;
+use super::{MetaValue, elements};
+use crate::event::json::JsonKind;
 use crate::format::label::begins_with_tlp;
 
 /// Keys that decide who gets an event, as which event, and until when.
@@ -35,7 +35,7 @@ const SYNONYMS: [(&str, &str); 18] = [
 const OTHER_WORDS: [&str; 4] = ["id", "uid", "guid", "lines"];
 
 /// Returns the control key that the unknown `key` was probably meant to be, given its value.
-pub fn resembled_key(key: &str, value: &Value<'_>) -> Option<&'static str> {
+pub fn resembled_key(key: &str, value: &MetaValue<'_>) -> Option<&'static str> {
     if is_named_elsewhere(key) {
         return None;
     }
@@ -100,7 +100,7 @@ fn is_close_to(word: &str, control: &str) -> bool {
 }
 
 /// Is it a link, or a list with one in it?
-fn has_right_side(value: &Value<'_>) -> bool {
+fn has_right_side(value: &MetaValue<'_>) -> bool {
     let Ok(value) = serde_json::from_str::<serde_json::Value>(value.text) else { return false };
     let is_link = |value: &serde_json::Value| value.get("right").is_some();
     is_link(&value) || value.as_array().is_some_and(|list| list.iter().any(is_link))
@@ -108,10 +108,10 @@ fn has_right_side(value: &Value<'_>) -> bool {
 
 /// Is this value of `key` one that it can act on? Other systems have lists of texts under `links`, and of
 /// numbers under `ids`, which are kept as they are.
-pub fn is_its_own_type(key: &str, value: &Value<'_>) -> bool {
+pub fn is_its_own_type(key: &str, value: &MetaValue<'_>) -> bool {
     match key {
         "links" => elements(value).is_some_and(|links| links.iter().any(serde_json::Value::is_object)),
-        "ids" => value.kind == Kind::String,
+        "ids" => value.kind == JsonKind::String,
         _ => true,
     }
 }
@@ -121,8 +121,8 @@ mod tests {
     use super::*;
 
     fn resembled(key: &str, value: &str) -> Option<&'static str> {
-        let kind = if value.starts_with('"') { Kind::String } else { Kind::Literal };
-        resembled_key(key, &Value { text: value, kind })
+        let kind = if value.starts_with('"') { JsonKind::String } else { JsonKind::Literal };
+        resembled_key(key, &MetaValue { text: value, kind })
     }
 
     #[test]

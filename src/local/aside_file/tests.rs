@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use super::*;
-use crate::files::lines::Appended;
+use crate::files::lines::AppendedLine;
 use crate::local::read_aside;
 
 fn record(number: u64) -> AsideRecord {
@@ -81,7 +81,7 @@ impl Write for FullDisk<'_> {
     }
 }
 
-impl Appended for FullDisk<'_> {
+impl AppendedLine for FullDisk<'_> {
     fn cut(&self, bytes: u64) -> io::Result<()> {
         self.0.set_len(bytes)
     }

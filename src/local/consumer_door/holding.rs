@@ -1,7 +1,7 @@
 //! What the receiver holds of the consumer's position, and what of it is lost.
 
-use super::{ConsumerDoor, Work};
-use crate::local::receiver::{Receiver, ReceiverError};
+use super::{ConsumerDoor, DoorWork};
+use crate::local::receiver::{DeliveryTarget, ReceiverError};
 
 /// What the receiver holds of the present generation of the position, as far as this door knows.
 #[derive(Clone, Copy, Debug, Default)]
@@ -21,9 +21,9 @@ impl Holding {
     }
 }
 
-impl<R: Receiver> ConsumerDoor<R> {
+impl<R: DeliveryTarget> ConsumerDoor<R> {
     /// Connects, and asks the receiver what it holds: where that is less than it was handed, up to which entry.
-    pub(super) async fn connect(&mut self, work: &mut Work) -> Result<Option<u64>, ReceiverError> {
+    pub(super) async fn connect(&mut self, work: &mut DoorWork) -> Result<Option<u64>, ReceiverError> {
         self.receiver.connect().await?;
         let last = self.receiver.last_taken().await?;
         let Some(generation) = work.generation else { return Ok(None) };

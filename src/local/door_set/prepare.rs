@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::{ConsumerSetup, ConsumerWay, DoorSetups, SubmitSetup, SubmitWay};
-use crate::format::Door;
+use crate::format::DoorDefaults;
 use crate::local::LocalError;
 use crate::local::aside_file::Aside;
 use crate::local::handed_mark::HandedFile;
@@ -19,13 +19,13 @@ use crate::protocol::io::ConsumerRequest;
 use crate::record::ConsumerName;
 
 /// What is to happen to a door.
-pub(super) enum Plan<T> {
+pub(super) enum DoorPlan<T> {
     /// It is open as configured.
     Keep,
     Open(T),
 }
 
-type Plans<T> = Vec<(String, Result<Plan<T>, LocalError>)>;
+type Plans<T> = Vec<(String, Result<DoorPlan<T>, LocalError>)>;
 
 /// All doors, in the order of the file.
 pub(super) struct Planned {
@@ -36,7 +36,7 @@ pub(super) struct Planned {
 /// A `[[submit]]` that can open.
 pub(super) struct ReadySubmit {
     pub name: String,
-    pub door: Door,
+    pub door: DoorDefaults,
     pub aside: Arc<Aside>,
     pub from: ReadySource,
 }
@@ -77,13 +77,14 @@ pub(super) fn plan(
     let submits = submits.into_iter().map(|setup| {
         let name = setup.name.to_string();
         let keep = same.contains(&name);
-        let plan = if keep { Ok(Plan::Keep) } else { submit(setup, aside).map(Plan::Open) };
+        let plan = if keep { Ok(DoorPlan::Keep) } else { submit(setup, aside).map(DoorPlan::Open) };
         (name, plan)
     });
     let consumers = consumers.into_iter().map(|setup| {
         let name = setup.request.name.as_ref().map(ConsumerName::to_string).unwrap_or_default();
         let keep = same.contains(&name);
-        let plan = if keep { Ok(Plan::Keep) } else { consumer(&name, setup, &state, aside).map(Plan::Open) };
+        let plan =
+            if keep { Ok(DoorPlan::Keep) } else { consumer(&name, setup, &state, aside).map(DoorPlan::Open) };
         (name, plan)
     });
     Planned { submits: submits.collect(), consumers: consumers.collect() }

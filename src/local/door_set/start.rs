@@ -6,10 +6,10 @@ use tokio::sync::mpsc;
 
 use super::prepare::{ReadyConsumer, ReadyDestination, ReadySource, ReadySubmit};
 use super::{AGAIN_MAX, ConsumerHandle, DoorTasks, SubmitHandle};
-use crate::local::Shared;
+use crate::local::DoorContext;
 use crate::local::aside_file::Aside;
 use crate::local::consumer_door::{ConsumerBehind, ConsumerDoor, Holding};
-use crate::local::receiver::Receiver;
+use crate::local::receiver::DeliveryTarget;
 use crate::local::receiver_form::ReceiverForm;
 use crate::local::redis::{DestinationQueue, QueueDoor, QueueReceiver};
 use crate::local::submission::Submitter;
@@ -26,7 +26,7 @@ pub(super) fn start_submit(
     ready: ReadySubmit,
     before: Option<&SubmitHandle>,
     listening: Option<Arc<Listening>>,
-    shared: &Shared,
+    shared: &DoorContext,
 ) -> SubmitHandle {
     let ReadySubmit { name, door, aside, from } = ready;
     let behind = &shared.behind;
@@ -66,7 +66,7 @@ pub(super) fn start_submit(
 pub(super) fn start_consumer(
     ready: ReadyConsumer,
     before: Option<&ConsumerHandle>,
-    shared: &Shared,
+    shared: &DoorContext,
 ) -> ConsumerHandle {
     let ReadyConsumer { name, request, form, aside, to } = ready;
     let now = shared.behind.now;
@@ -97,12 +97,12 @@ pub(super) fn start_consumer(
 }
 
 /// Starts the driver of one consumer, for whatever kind of receiver.
-fn drive<R: Receiver>(
+fn drive<R: DeliveryTarget>(
     request: ConsumerRequest,
     form: ReceiverForm,
     receiver: R,
     (tally, aside): (Arc<ConsumerTally>, Arc<Aside>),
-    shared: &Shared,
+    shared: &DoorContext,
 ) -> ConsumerHandle {
     let (again, again_out) = mpsc::channel(AGAIN_MAX);
     let (behind, stopping) = (&shared.behind, shared.stopping.child_token());

@@ -22,14 +22,14 @@ pub enum AddressFault {
 /// one means; IntelMQ's queues are in 2 unless its configuration says otherwise.
 #[derive(Clone)]
 pub struct RedisAddress {
-    pub(super) place: Place,
+    pub(super) place: ServerPlace,
     pub(super) db: i64,
     pub(super) user: Option<String>,
     pub(super) password: Option<Zeroizing<String>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum ServerPlace {
     Tcp { host: String, port: u16, tls: bool },
     Unix(PathBuf),
 }
@@ -40,12 +40,14 @@ impl RedisAddress {
     pub fn parse(url: &str) -> Result<Self, AddressFault> {
         let info: ConnectionInfo = url.into_connection_info().map_err(|_| AddressFault::Form)?;
         let place = match info.addr() {
-            ConnectionAddr::Tcp(host, port) => Place::Tcp { host: host.clone(), port: *port, tls: false },
+            ConnectionAddr::Tcp(host, port) => {
+                ServerPlace::Tcp { host: host.clone(), port: *port, tls: false }
+            }
             ConnectionAddr::TcpTls { insecure: true, .. } => return Err(AddressFault::Insecure),
             ConnectionAddr::TcpTls { host, port, .. } => {
-                Place::Tcp { host: host.clone(), port: *port, tls: true }
+                ServerPlace::Tcp { host: host.clone(), port: *port, tls: true }
             }
-            ConnectionAddr::Unix(path) => Place::Unix(path.clone()),
+            ConnectionAddr::Unix(path) => ServerPlace::Unix(path.clone()),
             _ => return Err(AddressFault::Form),
         };
         let typed = info.redis_settings();
@@ -66,8 +68,8 @@ impl fmt::Display for RedisAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let db = self.db;
         match &self.place {
-            Place::Unix(path) => write!(f, "unix://{}?db={db}", path.display()),
-            Place::Tcp { host, port, tls } => {
+            ServerPlace::Unix(path) => write!(f, "unix://{}?db={db}", path.display()),
+            ServerPlace::Tcp { host, port, tls } => {
                 let scheme = if *tls { "rediss" } else { "redis" };
                 let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
                 write!(f, "{scheme}://{host}:{port}/{db}")

@@ -12,7 +12,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio_util::task::AbortOnDropHandle;
 use zeroize::Zeroizing;
 
-use super::address::{Place, RedisAddress};
+use super::address::{RedisAddress, ServerPlace};
 use super::fault::RedisFault;
 use super::tls;
 use crate::limits::{KEY_FILE_BYTES_MAX, REDIS_ANSWER_MS, REDIS_CONNECT_MS, REDIS_QUIET_MS};
@@ -42,14 +42,14 @@ impl Server {
     }
 }
 
-pub struct Connection {
+pub struct RedisConnection {
     inner: MultiplexedConnection,
     shown: String,
     /// Reads and writes the socket; the connection ends with it.
     driver: AbortOnDropHandle<()>,
 }
 
-impl Connection {
+impl RedisConnection {
     /// Connects, logs in, and chooses the database.
     ///
     /// # Errors
@@ -66,11 +66,11 @@ impl Connection {
     async fn open_in_time(server: &Server, shown: &str) -> Result<Self, RedisFault> {
         let unreachable = |error| RedisFault::Unreachable { address: shown.to_owned(), error };
         match &server.address.place {
-            Place::Unix(path) => {
+            ServerPlace::Unix(path) => {
                 let stream = UnixStream::connect(path).await.map_err(unreachable)?;
                 Self::log_in(server, stream, shown).await
             }
-            Place::Tcp { host, port, tls } => {
+            ServerPlace::Tcp { host, port, tls } => {
                 let stream = TcpStream::connect((host.as_str(), *port)).await;
                 let stream = stream.map_err(|error| unreachable(in_words(host, error)))?;
                 // Without it a small answer waits for the next one; not having it is no reason to fail.

@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use redis::{Pipeline, Value};
 
-use super::connection::Connection;
+use super::connection::RedisConnection;
 use super::fault::RedisFault;
 use crate::identity::PublisherName;
 use crate::local::handed_mark::HandedMark;
 
 /// What a queue looks like before a push.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Look {
+pub struct QueueLook {
     /// The last event that was pushed, as the place beside the queue says; `None` for what we did not write.
     pub taken: Option<HandedMark>,
     /// Elements in the queue.
@@ -37,11 +37,11 @@ impl DestinationQueue {
     }
 
     /// Looks at queue and place; from then on a change of the place by anybody makes the next push fail.
-    pub async fn look(&self, connection: &mut Connection) -> Result<Look, RedisFault> {
+    pub async fn look(&self, connection: &mut RedisConnection) -> Result<QueueLook, RedisFault> {
         let mut look = Pipeline::new();
         look.cmd("WATCH").arg(&self.key).ignore().cmd("GET").arg(&self.key).cmd("LLEN").arg(&self.queue);
         let (text, holds): (Option<Vec<u8>>, u64) = connection.pipeline(&look, Duration::ZERO).await?;
-        Ok(Look {
+        Ok(QueueLook {
             taken: text.as_deref().and_then(|text| HandedMark::parse(std::str::from_utf8(text).ok()?)),
             holds,
         })
@@ -53,7 +53,7 @@ impl DestinationQueue {
         &self,
         events: &[&[u8]],
         reached: Option<HandedMark>,
-        connection: &mut Connection,
+        connection: &mut RedisConnection,
     ) -> Result<bool, RedisFault> {
         let mut push = Pipeline::new();
         push.atomic();

@@ -4,12 +4,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::connection::{Connection, Server};
-use super::destination::{DestinationQueue, Look};
+use super::connection::{RedisConnection, Server};
+use super::destination::{DestinationQueue, QueueLook};
 use super::fault::RedisFault;
 use crate::limits::{REDIS_FULL_FIRST_MS, REDIS_FULL_MAX_MS};
 use crate::local::handed_mark::HandedMark;
-use crate::local::receiver::{Made, Receiver, ReceiverError};
+use crate::local::receiver::{DeliveryTarget, PreparedLine, ReceiverError};
 use crate::local::tally::ConsumerTally;
 
 pub struct QueueReceiver {
@@ -18,7 +18,7 @@ pub struct QueueReceiver {
     /// Longer the queue does not get by us.
     queue_max: u64,
     tally: Arc<ConsumerTally>,
-    connection: Option<Connection>,
+    connection: Option<RedisConnection>,
     /// What stood beside the queue when we last looked or wrote.
     taken: Option<HandedMark>,
     /// The next pause where there is no room, in ms.
@@ -30,7 +30,7 @@ impl QueueReceiver {
         Self { server, queue, queue_max, tally, connection: None, taken: None, wait: REDIS_FULL_FIRST_MS }
     }
 
-    async fn look(&mut self) -> Result<Look, RedisFault> {
+    async fn look(&mut self) -> Result<QueueLook, RedisFault> {
         let address = || self.server.address.to_string();
         let lost =
             || RedisFault::Unreachable { address: address(), error: std::io::ErrorKind::NotConnected.into() };
@@ -74,7 +74,7 @@ impl QueueReceiver {
     }
 
     /// Pushes the first of `events`, as many as there is room for. Where there is none it pauses, and pushes none.
-    async fn push(&mut self, events: &[Made]) -> Result<usize, RedisFault> {
+    async fn push(&mut self, events: &[PreparedLine]) -> Result<usize, RedisFault> {
         let count = self.room().await?.min(events.len());
         if count > 0 {
             let events = &events[..count];
@@ -105,13 +105,13 @@ impl QueueReceiver {
     }
 }
 
-impl Receiver for QueueReceiver {
+impl DeliveryTarget for QueueReceiver {
     // Both are written in one transaction.
     const KEEPS_PLACE: bool = true;
 
     async fn connect(&mut self) -> Result<(), ReceiverError> {
         self.connection = None;
-        self.connection = Some(Connection::open(&self.server).await?);
+        self.connection = Some(RedisConnection::open(&self.server).await?);
         Ok(())
     }
 
@@ -120,7 +120,7 @@ impl Receiver for QueueReceiver {
         Ok(self.taken)
     }
 
-    async fn hand(&mut self, lines: &[Made]) -> Result<usize, ReceiverError> {
+    async fn hand(&mut self, lines: &[PreparedLine]) -> Result<usize, ReceiverError> {
         Ok(self.push(lines).await?)
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use redis::Pipeline;
 
-use super::connection::Connection;
+use super::connection::RedisConnection;
 use super::fault::RedisFault;
 use crate::limits::{
     REDIS_BATCH_BYTES, REDIS_BATCH_GROWTH, REDIS_BATCH_MAX, REDIS_POP_WAIT_MS, REDIS_STEP_MAX,
@@ -41,7 +41,7 @@ impl SourceQueue {
 
     /// What an earlier run moved and did not acknowledge, oldest first, some of it: ask again once it is
     /// acknowledged. Empty where nothing is left.
-    pub async fn left_over(&mut self, connection: &mut Connection) -> Result<Vec<Element>, RedisFault> {
+    pub async fn left_over(&mut self, connection: &mut RedisConnection) -> Result<Vec<Element>, RedisFault> {
         let mut batch: Vec<Element> = Vec::new();
         while let Some(some) = self.step(&batch) {
             let from = batch.len() + some;
@@ -60,7 +60,7 @@ impl SourceQueue {
     }
 
     /// Moves what is there, oldest first; waits a moment for it, and comes back empty where nothing came.
-    pub async fn next(&mut self, connection: &mut Connection) -> Result<Vec<Element>, RedisFault> {
+    pub async fn next(&mut self, connection: &mut RedisConnection) -> Result<Vec<Element>, RedisFault> {
         match self.next_by(self.moves, connection).await {
             Err(fault) if fault.is_unknown_command() && self.moves == Moves::Lmove => {
                 self.moves = Moves::Rpoplpush;
@@ -73,7 +73,7 @@ impl SourceQueue {
     async fn next_by(
         &mut self,
         moves: Moves,
-        connection: &mut Connection,
+        connection: &mut RedisConnection,
     ) -> Result<Vec<Element>, RedisFault> {
         let wait = Duration::from_millis(REDIS_POP_WAIT_MS);
         let mut first = Pipeline::new();
@@ -99,7 +99,7 @@ impl SourceQueue {
         &self,
         moves: Moves,
         count: usize,
-        connection: &mut Connection,
+        connection: &mut RedisConnection,
     ) -> Result<Vec<Element>, RedisFault> {
         let mut more = Pipeline::with_capacity(count);
         for _ in 0..count {
@@ -119,7 +119,11 @@ impl SourceQueue {
     ///
     /// # Errors
     /// [`RedisFault::Shared`] where others were there, or took ours.
-    pub async fn acknowledge(&self, done: &[Element], connection: &mut Connection) -> Result<(), RedisFault> {
+    pub async fn acknowledge(
+        &self,
+        done: &[Element],
+        connection: &mut RedisConnection,
+    ) -> Result<(), RedisFault> {
         let Some(first) = done.first() else { return Ok(()) };
         let oldest = redis::cmd("LINDEX").arg(&self.internal).arg(-1).to_owned();
         if connection.query::<Option<Element>>(&oldest).await?.as_ref() != Some(first) {

@@ -4,7 +4,7 @@
 use support::redis::Redis;
 
 use super::address::RedisAddress;
-use super::connection::{Connection, Server};
+use super::connection::{RedisConnection, Server};
 use super::destination::DestinationQueue;
 use super::fault::RedisFault;
 use super::source::{Element, SourceQueue};
@@ -21,7 +21,7 @@ fn server(url: &str) -> Server {
 }
 
 async fn fault_of(server: &Server) -> RedisFault {
-    match Connection::open(server).await {
+    match RedisConnection::open(server).await {
         Err(fault) => fault,
         Ok(_) => panic!("{} let us in", server.address),
     }
@@ -37,7 +37,7 @@ fn elements_come_in_their_order_and_stay_in_flight_until_they_are_acknowledged()
     let mut bot = redis.client(2);
     (1..=5).for_each(|number| bot.push("q", number.to_string()));
     run(async {
-        let mut connection = Connection::open(&server(&redis.url(2))).await.unwrap();
+        let mut connection = RedisConnection::open(&server(&redis.url(2))).await.unwrap();
         let mut queue = SourceQueue::new("q");
         assert!(queue.left_over(&mut connection).await.unwrap().is_empty());
         let first = queue.next(&mut connection).await.unwrap();
@@ -61,7 +61,7 @@ fn large_elements_are_moved_one_by_one() {
     let mut bot = redis.client(0);
     (0..3).for_each(|_| bot.push("q", vec![b'x'; 900 * 1024]));
     run(async {
-        let mut connection = Connection::open(&server(&redis.url(0))).await.unwrap();
+        let mut connection = RedisConnection::open(&server(&redis.url(0))).await.unwrap();
         let mut queue = SourceQueue::new("q");
         for _ in 0..3 {
             assert_eq!(queue.next(&mut connection).await.unwrap().len(), 1);
@@ -79,7 +79,7 @@ fn a_small_element_before_large_ones_does_not_fetch_them_all_at_once() {
     bot.push("left-internal", "small");
     (0..40).for_each(|_| bot.push("left-internal", large()));
     run(async {
-        let mut connection = Connection::open(&server(&redis.url(0))).await.unwrap();
+        let mut connection = RedisConnection::open(&server(&redis.url(0))).await.unwrap();
         let mut queue = SourceQueue::new("q");
         assert_eq!(texts(&queue.next(&mut connection).await.unwrap()), ["small"]);
         let second = queue.next(&mut connection).await.unwrap().len();
@@ -117,7 +117,7 @@ fn a_server_before_6_2_is_popped_with_the_commands_it_knows() {
     let mut bot = redis.client(0);
     (1..=3).for_each(|number| bot.push("q", number.to_string()));
     run(async {
-        let mut connection = Connection::open(&server(&redis.url(0))).await.unwrap();
+        let mut connection = RedisConnection::open(&server(&redis.url(0))).await.unwrap();
         let mut queue = SourceQueue::new("q");
         let mut popped = queue.next(&mut connection).await.unwrap();
         popped.extend(queue.next(&mut connection).await.unwrap());
@@ -133,7 +133,7 @@ fn another_reader_of_the_same_queue_is_noticed_and_loses_nothing() {
     let mut bot = redis.client(0);
     bot.push("q", "ours");
     run(async {
-        let mut connection = Connection::open(&server(&redis.url(0))).await.unwrap();
+        let mut connection = RedisConnection::open(&server(&redis.url(0))).await.unwrap();
         let mut queue = SourceQueue::new("q");
         let popped = queue.next(&mut connection).await.unwrap();
         // What another one had moved before us is older.
@@ -156,8 +156,8 @@ fn a_push_and_its_place_are_one_and_one_that_came_too_late_does_nothing() {
     let queue = DestinationQueue::new("q", &node, "soc");
     let events: [&[u8]; 3] = [b"1", b"2", b"3"];
     run(async {
-        let mut older = Connection::open(&server(&redis.url(2))).await.unwrap();
-        let mut newer = Connection::open(&server(&redis.url(2))).await.unwrap();
+        let mut older = RedisConnection::open(&server(&redis.url(2))).await.unwrap();
+        let mut newer = RedisConnection::open(&server(&redis.url(2))).await.unwrap();
         let look = queue.look(&mut older).await.unwrap();
         assert_eq!((look.taken, look.holds), (None, 0));
         assert!(queue.push(&events[..1], Some(place(1)), &mut older).await.unwrap());
@@ -187,7 +187,7 @@ fn a_full_redis_takes_neither_the_events_nor_the_place() {
     let queue = DestinationQueue::new("q", &PublisherName::parse("a").unwrap(), "b");
     let mut bot = redis.client(0);
     run(async {
-        let mut connection = Connection::open(&server(&redis.url(0))).await.unwrap();
+        let mut connection = RedisConnection::open(&server(&redis.url(0))).await.unwrap();
         bot.say(&["CONFIG", "SET", "maxmemory", "1"]);
         queue.look(&mut connection).await.unwrap();
         let fault = queue.push(&[b"1"], Some(place(1)), &mut connection).await.unwrap_err();
@@ -213,10 +213,10 @@ fn who_may_not_come_in_is_told_why() {
     let without = redis.url(0).replace(":secret@", "");
     run(async {
         for url in [redis.url(3), redis.unix_url(3)] {
-            Connection::open(&server(&url)).await.unwrap();
+            RedisConnection::open(&server(&url)).await.unwrap();
         }
         let right_ca = Server { ca_file: Some(redis.ca_file()), ..server(&redis.tls_url(1)) };
-        Connection::open(&right_ca).await.unwrap();
+        RedisConnection::open(&right_ca).await.unwrap();
 
         let elsewhere = redis.tls_url(1).replace("localhost", "127.0.0.1");
         for (what, server, said, hint) in [

@@ -8,7 +8,7 @@ use crate::local::again::{Again, HandedAgain};
 use crate::local::aside_file::Aside;
 use crate::local::consumer_door::{ConsumerBehind, ConsumerDoor, Holding};
 use crate::local::handed_mark::HandedMark;
-use crate::local::receiver::{Made, Receiver, ReceiverError};
+use crate::local::receiver::{DeliveryTarget, PreparedLine, ReceiverError};
 use crate::local::receiver_form::ReceiverForm;
 use crate::local::tally::ConsumerTally;
 use crate::protocol::io::ConsumerRequest;
@@ -33,7 +33,7 @@ struct Script {
 
 struct Scripted(Arc<Mutex<Script>>);
 
-impl Receiver for Scripted {
+impl DeliveryTarget for Scripted {
     async fn connect(&mut self) -> Result<(), ReceiverError> {
         self.0.lock().unwrap().connected += 1;
         Ok(())
@@ -43,7 +43,7 @@ impl Receiver for Scripted {
         Ok(self.0.lock().unwrap().last)
     }
 
-    async fn hand(&mut self, lines: &[Made]) -> Result<usize, ReceiverError> {
+    async fn hand(&mut self, lines: &[PreparedLine]) -> Result<usize, ReceiverError> {
         tokio::task::yield_now().await;
         let mut script = self.0.lock().unwrap();
         let taken = script.takes.pop_front().unwrap_or(Some(lines.len())).ok_or(ReceiverError::Closed)?;
@@ -218,13 +218,13 @@ fn a_retry_that_gave_up_hands_nothing_over_later() {
         let script = Script { takes: [Some(0), Some(0)].into(), ..Script::default() };
         let mut handing = Handing::start(script, false);
         assert!(matches!(handing.input().await, Input::ConsumerOpened { .. }));
-        let claim = Arc::new(crate::local::again::Claim::default());
+        let claim = Arc::new(crate::local::again::RetryClaim::default());
         assert!(claim.give_up());
         let (done, outcome) = tokio::sync::oneshot::channel();
         handing.again.send(Again { entry: Arc::new(entry(1)), claim, done }).await.ok().unwrap();
         assert!(outcome.await.is_err(), "nobody asks any more");
 
-        let claim = Arc::new(crate::local::again::Claim::default());
+        let claim = Arc::new(crate::local::again::RetryClaim::default());
         let (done, outcome) = tokio::sync::oneshot::channel();
         let again = Again { entry: Arc::new(entry(2)), claim: claim.clone(), done };
         handing.again.send(again).await.ok().unwrap();

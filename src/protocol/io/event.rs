@@ -34,7 +34,7 @@ pub enum Event {
     Envelope {
         id: EventId,
         source: Option<PublisherName>,
-        outcome: Outcome,
+        outcome: EnvelopeOutcome,
         bytes: usize,
     },
     /// An entry of `peer`'s feed was not taken, and why. For `UnknownPublisher` the detail is the publisher's name.
@@ -100,7 +100,7 @@ pub enum LossCause {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum EnvelopeOutcome {
     Accepted,
     Refused,
 }

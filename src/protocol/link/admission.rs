@@ -4,13 +4,13 @@
 use super::*;
 use crate::envelope::SignedStatement;
 
-impl Link {
+impl PeerSession {
     /// HELLO: is it who we trust, and one living process? `Ok(false)`: it has to wait for a probe.
     pub(super) fn on_hello(
         &mut self,
         stream: StreamId,
         hello: Box<Hello>,
-        ground: &mut Ground,
+        ground: &mut CoreContext,
     ) -> Result<bool, FeedFault> {
         self.facts.called = (hello.name != self.peer.name).then(|| hello.name.clone());
         self.check_hello(&hello, ground)?;
@@ -50,7 +50,7 @@ impl Link {
         FeedFault { code: FaultCode::Version, detail }
     }
 
-    fn check_hello(&self, hello: &Hello, ground: &Ground) -> Result<(), FeedFault> {
+    fn check_hello(&self, hello: &Hello, ground: &CoreContext) -> Result<(), FeedFault> {
         if hello.federation != ground.config.federation {
             let detail = format!("{:?}; expected {:?}", hello.federation, ground.config.federation);
             return Err(FeedFault { code: FaultCode::Federation, detail });
@@ -70,11 +70,11 @@ impl Link {
             .chain(self.sender.iter().map(|sender| sender.pipe.stream))
     }
 
-    pub(super) fn probe(&mut self, stream: StreamId, nonce: u64, ground: &mut Ground) {
+    pub(super) fn probe(&mut self, stream: StreamId, nonce: u64, ground: &mut CoreContext) {
         let pipes = self.receiver.iter_mut().map(|receiver| &mut receiver.pipe);
         let mut pipes = pipes.chain(self.sender.iter_mut().map(|sender| &mut sender.pipe));
         if let Some(pipe) = pipes.find(|pipe| pipe.stream == stream) {
-            pipe.send(Frame::Ping { nonce }, ground);
+            pipe.send(WireFrame::Ping { nonce }, ground);
         }
     }
 
@@ -82,7 +82,7 @@ impl Link {
         &mut self,
         stream: StreamId,
         hello: Hello,
-        ground: &mut Ground,
+        ground: &mut CoreContext,
     ) -> Result<(), FeedFault> {
         let wall = ground.now.wall;
         self.facts.skew_ms =
@@ -113,7 +113,7 @@ impl Link {
         if let Some(older) = self.sender.as_ref().map(|sender| sender.pipe.stream) {
             self.close(older, Some(FaultCode::Replaced.into()), ground);
         }
-        self.sender = Some(Sender::new(arriving.pipe, ground.tick()));
+        self.sender = Some(FeedSender::new(arriving.pipe, ground.tick()));
         // Before any carrier that needs them; our own went with HELLO.
         let own = IdentityKey::of(ground.trust.own_key());
         let of_others = ground.ledger.statements.latest().filter(|said| said.signer() != own);
@@ -128,7 +128,7 @@ impl Link {
     }
 
     /// The rest of a batch waits with its stream for the end of the probe.
-    pub(super) fn hold(&mut self, stream: StreamId, frames: Vec<Frame>) {
+    pub(super) fn hold(&mut self, stream: StreamId, frames: Vec<WireFrame>) {
         for arriving in &mut self.arriving {
             if arriving.pipe.stream == stream
                 && let Some(probation) = &mut arriving.probation
@@ -140,7 +140,7 @@ impl Link {
     }
 
     /// The older stream answers: two processes run with this key. The newer is refused.
-    pub(super) fn on_pong(&mut self, nonce: u64, ground: &mut Ground) -> Result<(), FeedFault> {
+    pub(super) fn on_pong(&mut self, nonce: u64, ground: &mut CoreContext) -> Result<(), FeedFault> {
         let probed = |arriving: &Arriving| {
             arriving.probation.as_ref().is_some_and(|probation| probation.nonce == nonce)
         };
@@ -148,7 +148,7 @@ impl Link {
             self.arriving.iter().find(|arriving| probed(arriving)).map(|arriving| arriving.pipe.stream)
         {
             let reason = Reason::Fault { code: FaultCode::Cloned, detail: String::new() };
-            self.facts.obstacles.met_at_feed(Role::Sender, reason, Side::Here, ground.now);
+            self.facts.obstacles.met_at_feed(Role::Sender, reason, FeedSide::Here, ground.now);
             self.facts.last_error = Some("two live nodes use this key".to_owned());
             self.close(stream, Some(FaultCode::Cloned.into()), ground);
             self.contact.feed_backoff.refused(ground.tick());
@@ -157,7 +157,7 @@ impl Link {
     }
 
     /// The older streams are gone: whoever waited for a probe is the one.
-    pub(super) fn admit_if_alone(&mut self, ground: &mut Ground) {
+    pub(super) fn admit_if_alone(&mut self, ground: &mut CoreContext) {
         if self.admitted().next().is_some() {
             return;
         }

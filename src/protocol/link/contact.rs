@@ -2,8 +2,8 @@
 
 use super::*;
 
-impl Link {
-    pub fn on_connected(&mut self, address: String, ground: &mut Ground) {
+impl PeerSession {
+    pub fn on_connected(&mut self, address: String, ground: &mut CoreContext) {
         let now = ground.tick();
         self.contact.backoff.reset(now);
         self.contact.feed_backoff.reset(now);
@@ -16,7 +16,7 @@ impl Link {
         ground.tell(Event::PeerUp { peer: self.peer.name.clone() });
     }
 
-    pub fn on_disconnected(&mut self, cause: String, ground: &mut Ground) {
+    pub fn on_disconnected(&mut self, cause: String, ground: &mut CoreContext) {
         self.close_all(None, ground);
         if self.is_up() {
             ground.tell(Event::PeerDown { peer: self.peer.name.clone(), cause: cause.clone() });
@@ -31,7 +31,7 @@ impl Link {
         self.facts.last_error.get_or_insert(cause);
     }
 
-    pub fn on_dial_failed(&mut self, failure: DialFailure, ground: &mut Ground) {
+    pub fn on_dial_failed(&mut self, failure: DialFailure, ground: &mut CoreContext) {
         if self.is_up() {
             return;
         }
@@ -59,7 +59,7 @@ impl Link {
     }
 
     /// Its addresses changed: what was met at the old ones says nothing of the new ones.
-    pub fn on_addresses_changed(&mut self, ground: &mut Ground) {
+    pub fn on_addresses_changed(&mut self, ground: &mut CoreContext) {
         if self.is_up() {
             return;
         }
@@ -68,7 +68,7 @@ impl Link {
         (self.facts.down_cause, self.facts.last_error) = (None, None);
     }
 
-    pub(super) fn down_since(&self, ground: &Ground) -> Timestamp {
+    pub(super) fn down_since(&self, ground: &CoreContext) -> Timestamp {
         match self.contact.state {
             ContactState::Down { since } | ContactState::Dialing { since } => since,
             ContactState::Up { .. } => ground.now.wall,
@@ -76,7 +76,7 @@ impl Link {
     }
 
     /// Dials, or opens the feed, where it is time.
-    pub(super) fn reach_out(&mut self, stalled: bool, ground: &mut Ground) {
+    pub(super) fn reach_out(&mut self, stalled: bool, ground: &mut CoreContext) {
         if self.reaches_out_at(stalled).is_none_or(|at| ground.tick() < at) {
             return;
         }
@@ -103,7 +103,7 @@ impl Link {
         }
     }
 
-    pub fn on_feed_not_opened(&mut self, cause: String, ground: &mut Ground) {
+    pub fn on_feed_not_opened(&mut self, cause: String, ground: &mut CoreContext) {
         self.contact.opening = false;
         self.contact.feed_backoff.failed(ground.now.tick, &mut ground.rng);
         self.facts.last_error = Some(format!("no feed: {cause}"));

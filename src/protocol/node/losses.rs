@@ -2,7 +2,7 @@
 //! each by a second look, while the cursors stay.
 
 use super::*;
-use crate::protocol::receiver::Receiver;
+use crate::protocol::receiver::FeedReceiver;
 use crate::record::BrokenEntry;
 
 impl Node {
@@ -17,7 +17,7 @@ impl Node {
             self.ground.intake.forget_stored(entry.key);
         }
         let receivers = self.links.values_mut().filter_map(|link| link.receiver.as_mut());
-        receivers.for_each(Receiver::more_is_lost);
+        receivers.for_each(FeedReceiver::more_is_lost);
         for note in self.ground.ledger.lose(&broken, self.ground.steady()) {
             if let Note::Rejected { peer, .. } = &note
                 && self.links.contains_key(peer)

@@ -12,7 +12,7 @@ use crate::envelope::{SignedStatement, Stated};
 use crate::identity::IdentityKey;
 use crate::limits::STATEMENTS_NEWS_MAX;
 use crate::policy::Rate;
-use crate::protocol::bucket::Bucket;
+use crate::protocol::bucket::TokenBucket;
 use crate::record::{Cure, Ledger, RejectedPlace};
 
 /// So many statements of one peer are examined in a second: each may cost a signature check.
@@ -43,10 +43,10 @@ impl Statements {
     }
 }
 
-impl Ground {
+impl CoreContext {
     /// A peer showed a statement. Nothing is said against one that is old, or of somebody unknown here. Returns whether
     /// it cost anything to look at.
-    pub fn learn(&mut self, bytes: &Bytes, shown_by: &PublisherName, rate: &mut Bucket) -> bool {
+    pub fn learn(&mut self, bytes: &Bytes, shown_by: &PublisherName, rate: &mut TokenBucket) -> bool {
         let publisher = match claimed_publisher(bytes) {
             Ok(publisher) => Some(publisher),
             // Of a later version (PROTOCOL.md §8). It costs the peer as much as any other.

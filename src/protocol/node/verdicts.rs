@@ -78,7 +78,7 @@ impl Node {
         let elsewhere = self.ground.intake.flights.elsewhere(key, stream, now);
         let Some(link) = self.links.get_mut(peer).filter(|link| link.is_current(stream)) else { return };
         let own = self.ground.is_own(publisher);
-        let named = intake::Named { key, digest, publisher };
+        let named = intake::OfferIdentity { key, digest, publisher };
         let home = own || link.peer.has_name(publisher);
         let verdict = match held {
             Some(held) if held == digest => Some(Verdict::Refused),
@@ -177,13 +177,14 @@ impl Node {
         match self.ground.intake.fresh(key).map(|fresh| fresh.digest()) {
             Some(fresh) if fresh == digest => return self.conclude(&arrival, Verdict::Refused),
             None if !arrival.rival => {}
-            _ => return self.compare(Comparison::Arrival(arrival, envelope)),
+            _ => return self.compare(RivalComparison::Arrival(arrival, envelope)),
         }
         // What was asked for has paid for its place already.
         let publisher = envelope.envelope().publisher().clone();
         if let Err(wait) = if arrival.answer { Ok(()) } else { link.take_rate(&publisher, &self.ground) } {
             let retry_at = self.ground.steady().plus_ms(wait);
-            let verdict = intake::Named::by(envelope.envelope()).deferred(VerdictCode::Rate, retry_at);
+            let verdict =
+                intake::OfferIdentity::by(envelope.envelope()).deferred(VerdictCode::Rate, retry_at);
             return self.conclude(&arrival, verdict);
         }
         self.accept(arrival, envelope, &publisher);
@@ -223,7 +224,7 @@ impl Node {
             }
         }
         let source = Some(arrival.peer);
-        self.ground.tell(Event::Envelope { id, source, outcome: Outcome::Accepted, bytes });
+        self.ground.tell(Event::Envelope { id, source, outcome: EnvelopeOutcome::Accepted, bytes });
     }
 
     /// An arrival has its verdict.
@@ -248,13 +249,13 @@ impl Node {
             }
             let (id, bytes) = (envelope.id().clone(), envelope.bytes().len());
             let source = Some(arrival.peer.clone());
-            self.ground.tell(Event::Envelope { id, source, outcome: Outcome::Refused, bytes });
+            self.ground.tell(Event::Envelope { id, source, outcome: EnvelopeOutcome::Refused, bytes });
         }
     }
 
     // --- two cores under one identity ---
 
-    pub(super) fn compare(&mut self, comparison: Comparison) {
+    pub(super) fn compare(&mut self, comparison: RivalComparison) {
         let key = intake::compared_id(&comparison).key();
         if let Some(held) = self.ground.intake.fresh(key).cloned() {
             return self.compared(comparison, Some(held));
@@ -273,11 +274,15 @@ impl Node {
 
     /// `held` is what the journal has under the same identity; `None` if retention took it, or if it is broken: what it
     /// said is not known, and the one stored first wins.
-    pub(super) fn compared(&mut self, comparison: Comparison, held: Option<Arc<crate::envelope::Envelope>>) {
+    pub(super) fn compared(
+        &mut self,
+        comparison: RivalComparison,
+        held: Option<Arc<crate::envelope::Envelope>>,
+    ) {
         let same_body =
             |core: &crate::envelope::Core| held.as_ref().map(|held| held.core().body == core.body);
         match comparison {
-            Comparison::Submission { ticket, envelope } => {
+            RivalComparison::Submission { ticket, envelope } => {
                 let key = envelope.envelope().key();
                 let says_the_same = held
                     .as_ref()
@@ -289,7 +294,7 @@ impl Node {
                     _ => self.answer_duplicate(ticket, key),
                 }
             }
-            Comparison::Arrival(arrival, envelope) => {
+            RivalComparison::Arrival(arrival, envelope) => {
                 if same_body(envelope.envelope().core()) == Some(true) {
                     // The publisher signed it again: it lost its memory, and says the same.
                     return self.conclude(&arrival, Verdict::Refused);
@@ -338,7 +343,7 @@ impl Node {
                 }
             }
             Some(held) if held == digest => self.answer_duplicate(ticket, key),
-            Some(_) => self.compare(Comparison::Submission { ticket, envelope }),
+            Some(_) => self.compare(RivalComparison::Submission { ticket, envelope }),
         }
     }
 

@@ -5,13 +5,13 @@ use super::*;
 
 /// What was asked for on this stream and is not answered.
 #[derive(Debug, Default)]
-pub(super) struct Asked {
+pub(super) struct AskedEntries {
     keys: BTreeMap<u64, EventKey>,
     /// The last answer came then, or the oldest WANT left.
     since: Tick,
 }
 
-impl Asked {
+impl AskedEntries {
     /// False if `seq` is asked for already.
     fn add(&mut self, seq: u64, key: EventKey, now: Tick) -> bool {
         if self.keys.is_empty() {
@@ -47,14 +47,14 @@ struct Wanted {
     is_paid: bool,
 }
 
-impl Receiver {
+impl FeedReceiver {
     /// Asks for what is due, or writes it down as owed so that the cursor can pass.
     pub(super) fn ask(
         &mut self,
         peer: &PublisherName,
         tally: &mut ReceivedTally,
         rates: &mut PublisherRates,
-        ground: &mut Ground,
+        ground: &mut CoreContext,
     ) {
         self.owe_held(peer, rates, ground);
         while !self.is_stuck()
@@ -71,11 +71,13 @@ impl Receiver {
 
     /// Writes down as owed each entry that was offered for long enough, so that the cursor can pass. Each costs two notes, so a
     /// peer that answers late or never is held to a rate, beyond which the cursor waits.
-    fn owe_held(&mut self, peer: &PublisherName, rates: &mut PublisherRates, ground: &mut Ground) {
+    fn owe_held(&mut self, peer: &PublisherName, rates: &mut PublisherRates, ground: &mut CoreContext) {
         let now = ground.tick();
         while let Some((seq, until)) = self.due.first_held(now) {
             let offered = self.pending.find(seq).and_then(|pending| match &pending.fate {
-                Fate::Offered { digest, publisher, since } if since.plus_ms(OFFERED_HOLD_MS) == until => {
+                EntryFate::Offered { digest, publisher, since }
+                    if since.plus_ms(OFFERED_HOLD_MS) == until =>
+                {
                     Some((pending.key, *digest, publisher.clone()))
                 }
                 _ => None,
@@ -89,16 +91,16 @@ impl Receiver {
             }
             self.due.drop_first_held();
             if let Some(pending) = self.pending.find(seq) {
-                pending.fate = Fate::Done;
+                pending.fate = EntryFate::Done;
             }
             let (reason, retry_at) = (VerdictCode::InFlight, ground.steady());
             self.owe(peer, Owed { seq, key, digest, publisher, reason, retry_at }, ground);
         }
     }
 
-    fn wanted(&mut self, peer: &PublisherName, seq: u64, ground: &Ground) -> Option<Wanted> {
+    fn wanted(&mut self, peer: &PublisherName, seq: u64, ground: &CoreContext) -> Option<Wanted> {
         if let Some(pending) = self.pending.find(seq)
-            && let Fate::Offered { digest, publisher, .. } = &pending.fate
+            && let EntryFate::Offered { digest, publisher, .. } = &pending.fate
         {
             let (key, digest, offered_after) = (pending.key, *digest, Some(pending.before));
             let publisher = publisher.clone();
@@ -121,7 +123,7 @@ impl Receiver {
         wanted: Wanted,
         tally: &mut ReceivedTally,
         rates: &mut PublisherRates,
-        ground: &mut Ground,
+        ground: &mut CoreContext,
     ) {
         let now = ground.tick();
         let Wanted { seq, key, digest, publisher, offered_after, is_paid } = wanted;
@@ -142,7 +144,7 @@ impl Receiver {
             };
             let (reason, retry_at) = (VerdictCode::Rate, ground.steady().plus_ms(wait));
             if let Some(pending) = self.pending.find(seq) {
-                pending.fate = Fate::Done;
+                pending.fate = EntryFate::Done;
             }
             let owed = Owed { seq, key, digest, publisher, reason, retry_at };
             self.report_verdict(seq, reason);
@@ -151,11 +153,11 @@ impl Receiver {
         self.due_at(seq, now.plus_ms(IN_FLIGHT_EXPIRES_MS), ground);
         if self.asked.add(seq, key, now) {
             ground.intake.flights.asked(key, peer, self.pipe.stream, now);
-            self.pipe.send(Frame::Want { seq, key }, ground);
+            self.pipe.send(WireFrame::Want { seq, key }, ground);
         }
     }
 
-    pub(super) fn due_at(&mut self, seq: u64, at: Tick, ground: &Ground) {
+    pub(super) fn due_at(&mut self, seq: u64, at: Tick, ground: &CoreContext) {
         if ground.on(Rule::OneDue) { self.due.set(seq, at) } else { self.due.add(seq, at) }
     }
 }

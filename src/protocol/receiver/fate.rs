@@ -4,7 +4,7 @@
 use super::*;
 use crate::record::{Cure, RejectedPlace};
 
-impl Receiver {
+impl FeedReceiver {
     /// The fate of `key`, entry `seq`, is known, whether it came in order, as an answer, or by another peer. Where the
     /// peer has another entry there by now nothing is said of that.
     pub fn conclude(
@@ -14,7 +14,7 @@ impl Receiver {
         verdict: &Verdict,
         tally: &mut ReceivedTally,
         rates: &mut PublisherRates,
-        ground: &mut Ground,
+        ground: &mut CoreContext,
     ) {
         let owed = ground.ledger.feeds.get(peer).and_then(|state| state.owed.get(&seq));
         let same = |known: EventKey| known == key || !ground.on(Rule::VerdictKey);
@@ -22,7 +22,7 @@ impl Receiver {
         let before = match self.pending.find(seq) {
             Some(pending) if !same(pending.key) || !(pending.fate.is_open() || owed.is_some()) => return,
             Some(pending) => {
-                pending.fate = Fate::Done;
+                pending.fate = EntryFate::Done;
                 pending.before
             }
             None if owed.is_some() => newest_below(&ground.ledger.feeds[peer], seq),
@@ -73,7 +73,7 @@ impl Receiver {
         owed: Owed,
         tally: &mut ReceivedTally,
         rates: &mut PublisherRates,
-        ground: &mut Ground,
+        ground: &mut CoreContext,
     ) {
         let places = ground.config.bounds.deferred();
         let state = &ground.ledger.feeds[peer];
@@ -93,7 +93,7 @@ impl Receiver {
         self.report_soon(ground.tick());
     }
 
-    pub fn owe(&mut self, peer: &PublisherName, owed: Owed, ground: &mut Ground) {
+    pub fn owe(&mut self, peer: &PublisherName, owed: Owed, ground: &mut CoreContext) {
         let wait = owed.retry_at.since_ms(ground.steady());
         self.due_at(owed.seq, ground.tick().plus_ms(wait), ground);
         ground.intake.wait(owed.key, owed.digest, peer, owed.seq);

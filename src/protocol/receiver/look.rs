@@ -11,7 +11,7 @@ use crate::time::Timestamp;
 const READ_AGAIN_STEP_MS: u64 = 60_000;
 
 #[derive(Debug)]
-pub(super) struct Look {
+pub(super) struct SecondLook {
     place: RejectedPlace,
     /// Up to here the fate of each entry is known.
     passed: Mark,
@@ -25,9 +25,9 @@ pub(super) struct Look {
     over: bool,
 }
 
-impl Look {
+impl SecondLook {
     /// The place whose time came first, if its time has come.
-    pub fn due(state: &FeedState, ground: &Ground) -> Option<Self> {
+    pub fn due(state: &FeedState, ground: &CoreContext) -> Option<Self> {
         let (at, place) = first_due(state)?;
         let look = Self {
             place: place.clone(),
@@ -66,7 +66,7 @@ impl Look {
     }
 
     /// Nothing is left at the sender of what was to be looked at.
-    pub fn end_for_good(self, peer: &PublisherName, ground: &mut Ground) {
+    pub fn end_for_good(self, peer: &PublisherName, ground: &mut CoreContext) {
         let RejectedPlace { reason, publisher, .. } = self.place;
         ground.note(Note::ReadAgain { peer: peer.clone(), reason, publisher, next: None });
     }
@@ -82,7 +82,7 @@ fn first_due(state: &FeedState) -> Option<(Timestamp, &RejectedPlace)> {
     timed.min_by_key(|(at, place)| (*at, place.before.seq))
 }
 
-impl Receiver {
+impl FeedReceiver {
     /// Is the feed being read again?
     pub fn is_looking(&self) -> bool {
         self.look.is_some()
@@ -101,7 +101,7 @@ impl Receiver {
     }
 
     /// When the feed is to be read again; `None` if never, or if it is being read again.
-    pub fn next_look(&self, peer: &PublisherName, ground: &Ground) -> Option<Tick> {
+    pub fn next_look(&self, peer: &PublisherName, ground: &CoreContext) -> Option<Tick> {
         let state = ground.ledger.feeds.get(peer).filter(|_| self.live && self.look.is_none())?;
         if !ground.on(Rule::ReadAgain) {
             return None;
@@ -111,7 +111,7 @@ impl Receiver {
     }
 
     /// Everything up to `to` has its fate. Writes down where the next look begins, once this one is over.
-    pub(super) fn look_passed(&mut self, peer: &PublisherName, to: Option<Mark>, ground: &mut Ground) {
+    pub(super) fn look_passed(&mut self, peer: &PublisherName, to: Option<Mark>, ground: &mut CoreContext) {
         let is_idle = self.pending.is_empty();
         let Some(look) = self.look.as_mut().filter(|look| !look.over) else { return };
         look.passed = to.unwrap_or(look.passed);
@@ -136,7 +136,7 @@ impl Receiver {
         before: Mark,
         owed: Owed,
         tally: &mut ReceivedTally,
-        ground: &mut Ground,
+        ground: &mut CoreContext,
     ) {
         let steady = ground.steady();
         let wait = owed.retry_at.since_ms(steady);
@@ -178,7 +178,7 @@ impl Receiver {
 
     /// Remembers where to read again. Nothing is written that says nothing new: what a peer makes us reject would fill
     /// the journal.
-    pub(super) fn reject(&mut self, peer: &PublisherName, place: RejectedPlace, ground: &mut Ground) {
+    pub(super) fn reject(&mut self, peer: &PublisherName, place: RejectedPlace, ground: &mut CoreContext) {
         let changes = ground.ledger.feeds.get(peer).is_none_or(|state| state.rejected.changes(&place));
         if changes || !ground.on(Rule::NotesOnChange) {
             ground.note(Note::Rejected { peer: peer.clone(), place });

@@ -8,16 +8,16 @@ use crate::time::Tick;
 use crate::wire::Mark;
 
 #[derive(Debug)]
-pub(super) struct Pending {
+pub(super) struct PendingEntry {
     pub mark: Mark,
     pub before: Mark,
     /// Whose fate it is: what is said of another identity is not said of this entry.
     pub key: EventKey,
-    pub fate: Fate,
+    pub fate: EntryFate,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(super) enum EntryFate {
     /// At the seen set or the workers.
     Examined,
     /// Offered and not held: to be asked for, or on its way from another peer.
@@ -31,7 +31,7 @@ pub(super) enum Fate {
     Skipped,
 }
 
-impl Fate {
+impl EntryFate {
     pub fn is_open(&self) -> bool {
         matches!(self, Self::Examined | Self::Offered { .. })
     }
@@ -39,7 +39,7 @@ impl Fate {
 
 #[derive(Debug, Default)]
 pub(super) struct PendingEntries {
-    entries: VecDeque<Pending>,
+    entries: VecDeque<PendingEntry>,
     skips: usize,
 }
 
@@ -53,24 +53,29 @@ impl PendingEntries {
         self.entries.is_empty()
     }
 
-    pub fn open(&self) -> impl Iterator<Item = &Pending> {
+    pub fn open(&self) -> impl Iterator<Item = &PendingEntry> {
         self.entries.iter().filter(|pending| pending.fate.is_open())
     }
 
-    pub fn push(&mut self, pending: Pending) {
-        self.skips += usize::from(pending.fate == Fate::Skipped);
+    pub fn push(&mut self, pending: PendingEntry) {
+        self.skips += usize::from(pending.fate == EntryFate::Skipped);
         self.entries.push_back(pending);
     }
 
     /// Nothing for us up to `to`; one skip behind another is one.
     pub fn skip(&mut self, before: Mark, to: Mark) {
         match self.entries.back_mut() {
-            Some(last) if last.fate == Fate::Skipped => last.mark = to,
-            _ => self.push(Pending { mark: to, before, key: EventKey::default(), fate: Fate::Skipped }),
+            Some(last) if last.fate == EntryFate::Skipped => last.mark = to,
+            _ => self.push(PendingEntry {
+                mark: to,
+                before,
+                key: EventKey::default(),
+                fate: EntryFate::Skipped,
+            }),
         }
     }
 
-    pub fn find(&mut self, seq: u64) -> Option<&mut Pending> {
+    pub fn find(&mut self, seq: u64) -> Option<&mut PendingEntry> {
         let at = self.entries.binary_search_by_key(&seq, |pending| pending.mark.seq).ok()?;
         self.entries.get_mut(at)
     }
@@ -79,7 +84,7 @@ impl PendingEntries {
     pub fn take_done(&mut self) -> Option<Mark> {
         let mut to = None;
         while let Some(pending) = self.entries.pop_front_if(|pending| !pending.fate.is_open()) {
-            self.skips -= usize::from(pending.fate == Fate::Skipped);
+            self.skips -= usize::from(pending.fate == EntryFate::Skipped);
             to = Some(pending.mark);
         }
         to

@@ -35,7 +35,7 @@ pub(super) fn newest_below(state: &FeedState, seq: u64) -> Mark {
 }
 
 /// What the sender may send beyond the acknowledged place: never more than could be owed.
-pub(super) fn window(state: &FeedState, ground: &Ground) -> Window {
+pub(super) fn window(state: &FeedState, ground: &CoreContext) -> Window {
     let bounds = ground.config.bounds;
     let free = bounds.owed.saturating_sub(state.owed.len());
     let envelopes = if ground.on(Rule::OwedWindow) { bounds.window.min(free as u32) } else { bounds.window };

@@ -4,14 +4,14 @@
 use super::*;
 use crate::limits::{ACK_DELAY_MS, OWED_PER_FEED_MAX};
 use crate::record::Ledger;
-use crate::wire::{Ack, VerdictNumber};
+use crate::wire::{AckFrame, VerdictNumber};
 
 /// An ACK for this many entries does not wait for more.
 const ACK_AT_ONCE: u64 = 64;
 
 /// What the next ACK says.
 #[derive(Debug, Default)]
-pub(super) struct Report {
+pub(super) struct AckReport {
     pub(super) accepted: u64,
     pub(super) refused: u64,
     pub(super) rejected: u64,
@@ -23,14 +23,14 @@ pub(super) struct Report {
     pub(super) due: Option<Tick>,
 }
 
-impl Report {
+impl AckReport {
     /// Nothing is said yet but the window of SUBSCRIBE.
     pub(super) fn after(window: Window) -> Self {
         Self { said: (0, window), ..Self::default() }
     }
 }
 
-impl Receiver {
+impl FeedReceiver {
     pub fn report_accepted(&mut self) {
         self.report.accepted += 1;
     }
@@ -46,7 +46,7 @@ impl Receiver {
     }
 
     /// Says ACK where one is due, or where the feed was silent for long (PROTOCOL.md §5).
-    pub(super) fn acknowledge(&mut self, peer: &PublisherName, ground: &mut Ground) {
+    pub(super) fn acknowledge(&mut self, peer: &PublisherName, ground: &mut CoreContext) {
         let now = ground.tick();
         let durable =
             ground.durable.feeds.get(peer).filter(|state| state.log_id == ground.ledger.feeds[peer].log_id);
@@ -65,7 +65,7 @@ impl Receiver {
         if !(silent || self.report.due.is_some_and(|due| now >= due)) || !self.pipe.has_room() {
             return;
         }
-        let ack = Ack {
+        let ack = AckFrame {
             seq: durable,
             window,
             accepted: self.report.accepted,
@@ -76,7 +76,7 @@ impl Receiver {
         };
         self.report.said = (durable, window);
         self.report.due = None;
-        self.pipe.send(Frame::Ack(Box::new(ack)), ground);
+        self.pipe.send(WireFrame::Ack(Box::new(ack)), ground);
     }
 
     /// The durable cursor moved so far that the sender may be waiting: acknowledge at once.

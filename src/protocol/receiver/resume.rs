@@ -2,14 +2,14 @@
 
 use super::*;
 
-impl Receiver {
+impl FeedReceiver {
     /// The first SKIP.
     pub(super) fn on_resume(
         &mut self,
         peer: &PublisherName,
         skip: Skip,
         tally: &mut ReceivedTally,
-        ground: &mut Ground,
+        ground: &mut CoreContext,
     ) -> Result<(), FeedFault> {
         let Some(hello) = &self.hello else { return Err(FeedFault::out_of_turn("SKIP before HELLO")) };
         let (log_id, first_seq, last_seq) = (hello.log_id, hello.first_seq, hello.last_seq);
@@ -54,7 +54,7 @@ impl Receiver {
         skip: Skip,
         state: &FeedState,
         tally: &mut ReceivedTally,
-        ground: &mut Ground,
+        ground: &mut CoreContext,
     ) -> bool {
         let Some(mut look) = self.look.take() else { return false };
         let (from, to) = (look.from(), skip.to);
@@ -75,7 +75,7 @@ impl Receiver {
         true
     }
 
-    fn on_taken_back(&mut self, peer: &PublisherName, to: Mark, state: &FeedState, ground: &mut Ground) {
+    fn on_taken_back(&mut self, peer: &PublisherName, to: Mark, state: &FeedState, ground: &mut CoreContext) {
         if !ground.on(Rule::ResumeTold) {
             self.received = state.cursor;
             return;
@@ -85,7 +85,7 @@ impl Receiver {
     }
 
     /// What is owed is asked for when it is due; who waited for what is owed no more does not wait on.
-    fn take_up_owed(&mut self, peer: &PublisherName, was: &FeedState, ground: &mut Ground) {
+    fn take_up_owed(&mut self, peer: &PublisherName, was: &FeedState, ground: &mut CoreContext) {
         let steady = ground.steady();
         let owed: Vec<Owed> = ground.ledger.feeds[peer].owed.values().cloned().collect();
         for gone in was.owed.values() {
@@ -103,7 +103,7 @@ impl Receiver {
 
 /// The sender has nothing left below `to`: what was rejected there is gone, and what lies above comes again in order. A
 /// place that stayed would be asked for with each SUBSCRIBE, and never reached.
-fn forget_below(peer: &PublisherName, to: Mark, ground: &mut Ground) {
+fn forget_below(peer: &PublisherName, to: Mark, ground: &mut CoreContext) {
     let places = ground.ledger.feeds[peer].rejected.iter().filter(|place| place.before.seq < to.seq);
     let gone: Vec<_> = places.map(|place| (place.reason, place.publisher.clone())).collect();
     for (reason, publisher) in gone {
@@ -112,7 +112,7 @@ fn forget_below(peer: &PublisherName, to: Mark, ground: &mut Ground) {
 }
 
 /// Cursor, debts and rejections as they are once the sender resumes at `to`: in one record. None, if nothing changes.
-fn resume_at(peer: &PublisherName, to: Mark, state: &FeedState, ground: &mut Ground) {
+fn resume_at(peer: &PublisherName, to: Mark, state: &FeedState, ground: &mut CoreContext) {
     let mut resumed = state.clone();
     resumed.resume(to);
     if !ground.on(Rule::OwedCut) {

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use crate::policy::{self, Peer, Withheld};
 use crate::protocol::failing::Failing;
-use crate::protocol::ground::Ground;
+use crate::protocol::ground::CoreContext;
 use crate::protocol::sent::Exceptions;
 use crate::record::Entry;
-use crate::wire::{Ack, VerdictCode, VerdictNumber};
+use crate::wire::{AckFrame, VerdictCode, VerdictNumber};
 
 /// A count that a peer says is believed up to here, so that sums of a few stay sums.
 const COUNT_MAX: u64 = u64::MAX >> 8;
@@ -38,7 +38,7 @@ pub struct SentTally {
 }
 
 impl SentTally {
-    pub(super) fn withhold(&mut self, entry: &Entry, reason: Withheld, peer: &Peer, ground: &Ground) {
+    pub(super) fn withhold(&mut self, entry: &Entry, reason: Withheld, peer: &Peer, ground: &CoreContext) {
         if reason == Withheld::Expired {
             self.expired(entry.seq);
         }
@@ -56,7 +56,7 @@ impl SentTally {
     }
 
     /// What an ACK says, the counts of the one before it being `before`.
-    pub(super) fn acknowledged(&mut self, ack: &Ack, before: (u64, u64, u64)) {
+    pub(super) fn acknowledged(&mut self, ack: &AckFrame, before: (u64, u64, u64)) {
         let (accepted, refused, rejected) = before;
         let more = |sum: &mut u64, said: u64, before: u64| {
             // What a peer says of itself may be anything.

@@ -4,7 +4,7 @@
 
 use super::*;
 use crate::policy::Rate;
-use crate::protocol::bucket::Bucket;
+use crate::protocol::bucket::TokenBucket;
 
 /// So many WANTs with a key that the entry does not have are answered in a second: a WANT of 30 bytes makes us read an
 /// envelope, and only the right key makes the peer pay for it. Honest ones come after this journal was put back.
@@ -20,14 +20,14 @@ pub(super) struct Wants {
     queue: VecDeque<(u64, EventKey)>,
     /// What was read last for them.
     cache: BTreeMap<u64, Arc<Entry>>,
-    mistakes: Bucket,
+    mistakes: TokenBucket,
     /// Nothing is answered before: too many named another key.
     put_off: Option<Tick>,
 }
 
 impl Wants {
     pub fn new(now: Tick) -> Self {
-        let mistakes = Bucket::new(MISTAKES_RATE, now);
+        let mistakes = TokenBucket::new(MISTAKES_RATE, now);
         Self { queue: VecDeque::new(), cache: BTreeMap::new(), mistakes, put_off: None }
     }
 
@@ -49,7 +49,7 @@ impl Wants {
     }
 }
 
-impl Sender {
+impl FeedSender {
     pub fn on_want(&mut self, seq: u64, key: EventKey) -> Result<(), FeedFault> {
         let Phase::Live(live) = &self.phase else { return Err(before_subscribe("WANT")) };
         if seq == 0 || seq > live.position.seq {
@@ -64,7 +64,7 @@ impl Sender {
     }
 
     /// The front WANT was read for: what the read did not bring is gone.
-    pub(super) fn on_wanted_entries(&mut self, read: Read, ground: &mut Ground) {
+    pub(super) fn on_wanted_entries(&mut self, read: Read, ground: &mut CoreContext) {
         self.wants.cache = read.entries.into_iter().map(|entry| (entry.seq, entry)).collect();
         if let Some((seq, _)) = self.wants.queue.front().copied()
             && !self.wants.cache.contains_key(&seq)
@@ -74,13 +74,13 @@ impl Sender {
         }
     }
 
-    fn say_gone(&mut self, seq: u64, ground: &mut Ground) {
+    fn say_gone(&mut self, seq: u64, ground: &mut CoreContext) {
         if ground.on(Rule::Gone) {
-            self.pipe.send(Frame::Gone { seq }, ground);
+            self.pipe.send(WireFrame::Gone { seq }, ground);
         }
     }
 
-    pub(super) fn answer_wants(&mut self, peer: &Peer, tally: &mut SentTally, ground: &mut Ground) {
+    pub(super) fn answer_wants(&mut self, peer: &Peer, tally: &mut SentTally, ground: &mut CoreContext) {
         let now = ground.tick();
         while let Some((seq, key)) = self.wants.queue.front().copied() {
             self.wants.put_off.take_if(|until| *until <= now);
@@ -98,7 +98,7 @@ impl Sender {
             let same = entry.envelope.key() == key;
             if (same && shared(&entry, peer, ground).is_ok()) || !ground.on(Rule::WantKey) {
                 tally.answered(seq);
-                self.pipe.send(Frame::Answer(carrier(&entry, ground.own_name())), ground);
+                self.pipe.send(WireFrame::Answer(carrier(&entry, ground.own_name())), ground);
                 continue;
             }
             if !same {

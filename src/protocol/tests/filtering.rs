@@ -9,9 +9,9 @@ use crate::identity::{EventId, EventKey, ProjectName};
 use crate::limits::TWINS_MAX;
 use crate::policy::{Peer, Tlp, Withheld};
 use crate::protocol::Input;
-use crate::protocol::io::{ConsumerId, ConsumerRequest, From, Role};
+use crate::protocol::io::{ConsumerId, ConsumerRequest, Role, StartPosition};
 use crate::record::{Entry, Ledger, Twin};
-use crate::wire::{Frame, Mark, Skip, VerdictCode};
+use crate::wire::{Mark, Skip, VerdictCode, WireFrame};
 
 fn filter(source: &str) -> Option<Arc<Filter>> {
     Some(Arc::new(Filter::compile(source, &NoLists).unwrap()))
@@ -36,7 +36,8 @@ fn labelled(nth: u8, tlp: Tlp) -> Core {
 fn handed_for(bench: &mut Bench, source: Option<&str>) -> Vec<EventKey> {
     bench.handed.clear();
     let filter = source.and_then(filter);
-    let request = ConsumerRequest { name: None, from: Some(From::Earliest), own: true, acks: false, filter };
+    let request =
+        ConsumerRequest { name: None, from: Some(StartPosition::Earliest), own: true, acks: false, filter };
     bench.input(Input::ConsumerOpened { consumer: ConsumerId(9), request });
     bench.input(Input::ConsumerGone { consumer: ConsumerId(9) });
     bench.handed.clone()
@@ -99,10 +100,10 @@ fn rejected_entry_that_is_gone_is_asked_for_once() {
     assert!(bench.closed.contains(&stream));
 
     let stream = bench.opened("cert-ee", Role::Receiver);
-    let Frame::Hello(mut hello) = hello("cert-ee", 2) else { panic!("not HELLO") };
+    let WireFrame::Hello(mut hello) = hello("cert-ee", 2) else { panic!("not HELLO") };
     hello.first_seq = 3;
     let skip = Skip { to: Mark { seq: 2, check: check(2) }, dropped: 2 };
-    bench.frames(stream, vec![Frame::Hello(hello), Frame::Skip(skip)]);
+    bench.frames(stream, vec![WireFrame::Hello(hello), WireFrame::Skip(skip)]);
     bench.frames(stream, vec![carrier(3, &["cert-ee"], signed(core("cert-ee", 3)))]);
     bench.pass(1_000);
     assert_eq!((bench.journal.len(), bench.cursor("cert-ee")), (1, 3));

@@ -10,7 +10,7 @@ use crate::policy::Standing;
 use crate::protocol::{Input, Output, intake};
 use crate::record::Ledger;
 use crate::time::Timestamp;
-use crate::wire::{Frame, VerdictCode};
+use crate::wire::{VerdictCode, WireFrame};
 
 /// The name of another key with the id of `of`'s.
 fn twin(of: &str) -> String {
@@ -105,7 +105,7 @@ fn unknown_key_with_id_of_another_peer_stays_curable() {
     bench.frames(stream, vec![relayed(2, "cert-lv")]);
     assert_eq!(bench.verdicts().last(), Some(&(2, VerdictCode::NameMismatch)));
     bench.frames(stream, vec![shown(&stated("cert-ee", "cert-ee", 1, &["cert-ee", &next]))]);
-    let again = bench.sent.iter().any(|(_, frame)| matches!(frame, Frame::Subscribe(it) if it.have_only));
+    let again = bench.sent.iter().any(|(_, frame)| matches!(frame, WireFrame::Subscribe(it) if it.have_only));
     assert!(again, "the feed is read again from there");
 }
 

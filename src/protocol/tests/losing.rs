@@ -5,7 +5,7 @@ use crate::envelope::Core;
 use crate::protocol::Input;
 use crate::protocol::io::{ConsumerId, ConsumerRequest, Event, LossCause, Role, StoreFailure, StreamId};
 use crate::record::{ConsumerName, JournalEnds, Note};
-use crate::wire::{Frame, Mark, Skip};
+use crate::wire::{Mark, Skip, WireFrame};
 
 const SOC: ConsumerId = ConsumerId(1);
 
@@ -99,7 +99,7 @@ fn the_second_comes_again(bench: &mut Bench, stream: StreamId, entries: &[Core])
     bench.pass(6_000);
     assert!(bench.closed.contains(&stream));
     let again = bench.greeted("cert-ee", Role::Receiver, 2);
-    bench.frames(again, vec![Frame::Skip(Skip { to: Mark::START, dropped: 0 })]);
+    bench.frames(again, vec![WireFrame::Skip(Skip { to: Mark::START, dropped: 0 })]);
     bench.sent.clear();
     bench.frames(again, (1..).zip(entries).map(|(seq, core)| have(seq, core)).collect());
     bench.pass(100);

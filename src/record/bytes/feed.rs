@@ -61,7 +61,7 @@ pub(super) fn put_feed(out: &mut Vec<u8>, state: &FeedState) {
     state.owed.values().for_each(|owed| put_owed(out, owed));
 }
 
-impl Input<'_> {
+impl ByteInput<'_> {
     pub(super) fn owed(&mut self) -> Result<Owed, RecordError> {
         Ok(Owed {
             seq: self.u64()?,
@@ -104,7 +104,7 @@ impl Input<'_> {
     }
 }
 
-pub(super) fn feed(input: &mut Input<'_>) -> Result<FeedState, RecordError> {
+pub(super) fn feed(input: &mut ByteInput<'_>) -> Result<FeedState, RecordError> {
     let known = input.flag()?;
     let log_id = LogId(input.array()?);
     let cursor = input.mark()?;

@@ -3,14 +3,14 @@
 use super::*;
 use crate::identity::PublisherName;
 use crate::status::{
-    Clock, Consumer, Disk, Incidents, Journal, Problem, Received, STATUS_SCHEMA, Seen, Sent, Stranger,
-    Thresholds,
+    Clock, Consumer, DiskStatus, Incidents, JournalStatus, Received, STATUS_SCHEMA, Seen, Sent, ShownProblem,
+    StrangerStatus, Thresholds,
 };
 
 const NOW: Timestamp = Timestamp(1_800_000_000_000);
 
-fn peer(name: &str, connected: bool) -> Peer {
-    Peer {
+fn peer(name: &str, connected: bool) -> PeerStatus {
+    PeerStatus {
         name: PublisherName::parse(name).unwrap(),
         state: PeerState::Trusted,
         verified: true,
@@ -52,17 +52,17 @@ fn snapshot() -> Snapshot {
         starting: false,
         health: Vec::new(),
         clock: Clock { ok: true, ..Clock::default() },
-        journal: Journal {
+        journal: JournalStatus {
             first_seq: 3,
             last_seq: 17,
             bytes: 20_480,
             oldest: Some(NOW.minus_ms(86_400_000)),
             keep_bytes: Some(20_000_000_000),
             keep_days: Some(30),
-            ..Journal::default()
+            ..JournalStatus::default()
         },
         seen: Seen { ids: 17, floor: Some(NOW.minus_ms(1_000)), bytes: 4_096 },
-        disk: Some(Disk { free_bytes: 212_000_000_000, free_inodes: None, full: false }),
+        disk: Some(DiskStatus { free_bytes: 212_000_000_000, free_inodes: None, full: false }),
         peers: vec![peer("cert-ee", true), peer("cert-pl", false)],
         consumers: vec![Consumer {
             name: Some("soc".into()),
@@ -72,7 +72,7 @@ fn snapshot() -> Snapshot {
         }],
         doors: Vec::new(),
         cannot_open: None,
-        strangers: vec![Stranger {
+        strangers: vec![StrangerStatus {
             key: "ed25519:BBBB".into(),
             address: "/ip4/192.0.2.9/tcp/50000".into(),
             count: 3,
@@ -81,7 +81,7 @@ fn snapshot() -> Snapshot {
         unknown_publishers: Vec::new(),
         not_deliverable: None,
         equivocations: Vec::new(),
-        errors: vec![Problem {
+        errors: vec![ShownProblem {
             at: NOW,
             what: "feed of cert-pl closed: silent".into(),
             hint: None,
@@ -165,7 +165,7 @@ fn an_empty_node_says_what_to_do_next() {
     let mut snapshot = snapshot();
     snapshot.peers.clear();
     snapshot.consumers.clear();
-    snapshot.journal = Journal { first_seq: 1, ..Journal::default() };
+    snapshot.journal = JournalStatus { first_seq: 1, ..JournalStatus::default() };
     let text = render(&snapshot, NOW).as_str().to_owned();
     assert!(
         text.contains("no peers yet: exchange invitations") && text.contains("JOURNAL    empty"),

@@ -11,12 +11,12 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::filter::{Filter, LAYERS_MAX};
-use super::manifest::{Counts, Manifest};
+use super::filter::{BloomLayers, LAYERS_MAX};
+use super::manifest::{DayCounts, Manifest};
 use super::names::{day_name, day_of_name, io_error, label, read_if_there, sled_error};
 use crate::files;
-use crate::store::format::Format;
-use crate::store::seen::day_db::{Row, block_key};
+use crate::store::format::FileFormat;
+use crate::store::seen::day_db::{SeenRow, block_key};
 use crate::store::seen::{Covered, SeenError};
 
 /// Databases that are open at the same time. One with 600,000 ids holds some 25 MB once it was read all over, and
@@ -34,10 +34,10 @@ const COVERED_FILE: &str = "covered";
 
 /// One kind of database.
 #[derive(Clone, Copy, Debug)]
-pub struct Kind {
+pub struct DayKind {
     /// The name of its directory.
     pub name: &'static str,
-    pub format: Format,
+    pub format: FileFormat,
     /// The names of each day's filters. The first has all ids.
     pub filters: &'static [&'static str],
 }
@@ -46,12 +46,12 @@ pub struct Kind {
 #[derive(Debug)]
 pub struct Left {
     pub covered: Covered,
-    pub days: BTreeMap<u32, Vec<Filter>>,
+    pub days: BTreeMap<u32, Vec<BloomLayers>>,
 }
 
 /// The manifest on disk, and the day before which all are forgotten.
 #[derive(Debug, Default)]
-struct Written {
+struct WrittenFile {
     manifest: Option<Manifest>,
     below: u32,
 }
@@ -67,14 +67,14 @@ type Pair = (Vec<u8>, Vec<u8>);
 #[derive(Debug)]
 pub struct DayFiles {
     dir: PathBuf,
-    kind: Kind,
+    kind: DayKind,
     /// Of this database, since it was made from nothing.
     making: u64,
     /// Used most recently last.
     open: Mutex<Open>,
     /// How many ids each day must hold at least, by its filter.
     expected: Mutex<HashMap<u32, u64>>,
-    written: Mutex<Written>,
+    written: Mutex<WrittenFile>,
     bytes: AtomicU64,
 }
 
@@ -83,7 +83,7 @@ impl DayFiles {
     ///
     /// # Errors
     /// [`SeenError`]: it cannot be read, or another version wrote it. One that is torn or missing is none.
-    pub fn open(dir: &Path, kind: Kind) -> Result<Self, SeenError> {
+    pub fn open(dir: &Path, kind: DayKind) -> Result<Self, SeenError> {
         files::make_dir(dir, 0o700).and_then(|()| files::finish_removing(dir)).map_err(io_error(dir))?;
         let file = read_if_there(&dir.join(COVERED_FILE)).map_err(io_error(dir))?;
         let sound = kind.format.check(&format!("{}/{COVERED_FILE}", kind.name), &file)?;
@@ -91,14 +91,14 @@ impl DayFiles {
         Ok(Self::with(dir, kind, manifest))
     }
 
-    fn with(dir: &Path, kind: Kind, manifest: Option<Manifest>) -> Self {
+    fn with(dir: &Path, kind: DayKind, manifest: Option<Manifest>) -> Self {
         Self {
             dir: dir.to_owned(),
             kind,
             making: manifest.as_ref().map_or_else(rand::random, |manifest| manifest.making),
             open: Mutex::default(),
             expected: Mutex::default(),
-            written: Mutex::new(Written { manifest, below: 0 }),
+            written: Mutex::new(WrittenFile { manifest, below: 0 }),
             bytes: AtomicU64::new(0),
         }
     }
@@ -114,7 +114,7 @@ impl DayFiles {
     /// [`SeenError::Corrupt`]: less is there than the manifest says.
     pub fn left(
         &self,
-        scan: impl Fn(u32) -> Result<Vec<Filter>, SeenError>,
+        scan: impl Fn(u32) -> Result<Vec<BloomLayers>, SeenError>,
     ) -> Result<Option<Left>, SeenError> {
         let Some(manifest) = self.written().manifest.clone() else { return Ok(None) };
         let mut days = BTreeMap::new();
@@ -133,9 +133,9 @@ impl DayFiles {
     fn filters(
         &self,
         day: u32,
-        counts: &Counts,
-        scan: impl Fn(u32) -> Result<Vec<Filter>, SeenError>,
-    ) -> Result<Vec<Filter>, SeenError> {
+        counts: &DayCounts,
+        scan: impl Fn(u32) -> Result<Vec<BloomLayers>, SeenError>,
+    ) -> Result<Vec<BloomLayers>, SeenError> {
         let dir = self.day_dir(day);
         let corrupt = |what: String| SeenError::Corrupt { file: label(&dir), what };
         if !dir.is_dir() {
@@ -144,7 +144,7 @@ impl DayFiles {
         self.expect(day, counts.first().copied().unwrap_or(0));
         let mut filters = Vec::new();
         for (name, count) in self.kind.filters.iter().zip(counts) {
-            let mut filter = Filter::default();
+            let mut filter = BloomLayers::default();
             if self.read_filter(day, name, &mut filter)? && filter.ids() >= *count {
                 filters.push(filter);
             }
@@ -158,7 +158,7 @@ impl DayFiles {
         }
     }
 
-    fn written(&self) -> std::sync::MutexGuard<'_, Written> {
+    fn written(&self) -> std::sync::MutexGuard<'_, WrittenFile> {
         self.written.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -233,7 +233,7 @@ impl DayFiles {
         &self,
         day: u32,
         prefix: u16,
-        mut wants_more: impl FnMut(&[Row]) -> bool,
+        mut wants_more: impl FnMut(&[SeenRow]) -> bool,
     ) -> Result<(), SeenError> {
         let (db, dir) = (self.db(day)?, self.day_dir(day));
         guarded(&dir, || {
@@ -281,7 +281,7 @@ impl DayFiles {
         })
     }
 
-    pub fn each_row(&self, day: u32, mut each: impl FnMut(&Row)) -> Result<(), SeenError> {
+    pub fn each_row(&self, day: u32, mut each: impl FnMut(&SeenRow)) -> Result<(), SeenError> {
         let (db, dir) = (self.db(day)?, self.day_dir(day));
         guarded(&dir, || {
             for block in db.iter() {
@@ -340,7 +340,7 @@ impl DayFiles {
     }
 
     /// Reads the layers of one of a day's filters, as far as there are any; false where one is torn.
-    fn read_filter(&self, day: u32, name: &str, filter: &mut Filter) -> Result<bool, SeenError> {
+    fn read_filter(&self, day: u32, name: &str, filter: &mut BloomLayers) -> Result<bool, SeenError> {
         let dir = self.day_dir(day);
         for nth in 0..LAYERS_MAX {
             match fs::read(dir.join(format!("{name}-{nth}"))) {
@@ -409,7 +409,7 @@ impl DayFiles {
     }
 
     /// All that was written before is on disk: from now on a start believes it.
-    pub fn write_manifest(&self, covered: Covered, days: BTreeMap<u32, Counts>) -> Result<(), SeenError> {
+    pub fn write_manifest(&self, covered: Covered, days: BTreeMap<u32, DayCounts>) -> Result<(), SeenError> {
         let mut written = self.written();
         let days = days.into_iter().filter(|(day, _)| *day >= written.below).collect();
         let manifest = Manifest { covered, making: self.making, days };
@@ -439,7 +439,7 @@ impl DayFiles {
     }
 }
 
-fn rows<'a>(dir: &Path, value: &'a [u8]) -> Result<&'a [Row], SeenError> {
+fn rows<'a>(dir: &Path, value: &'a [u8]) -> Result<&'a [SeenRow], SeenError> {
     let (rows, rest) = value.as_chunks();
     if rest.is_empty() {
         return Ok(rows);

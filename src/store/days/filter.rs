@@ -26,7 +26,7 @@ struct Layer {
 }
 
 #[derive(Debug, Default)]
-pub struct Filter {
+pub struct BloomLayers {
     layers: Vec<Layer>,
 }
 
@@ -39,7 +39,7 @@ fn hash(key: &EventKey) -> u64 {
     key.0.last_chunk::<8>().map_or(0, |eight| u64::from_le_bytes(*eight))
 }
 
-impl Filter {
+impl BloomLayers {
     pub fn may_hold(&self, key: &EventKey) -> bool {
         let hash = hash(key);
         self.layers.iter().any(|layer| layer.bits.contains_hash(hash))
@@ -133,9 +133,9 @@ mod tests {
 
     #[test]
     fn every_id_is_found_again_after_writing_and_reading_and_few_others_are() {
-        let mut filter = Filter::default();
+        let mut filter = BloomLayers::default();
         (0..100_000).for_each(|n| filter.insert(&key(n)));
-        let mut again = Filter::default();
+        let mut again = BloomLayers::default();
         for (_, file) in filter.take_changed(7) {
             assert!(again.add_layer(&file, 7));
         }
@@ -147,13 +147,13 @@ mod tests {
 
     #[test]
     fn a_torn_or_damaged_file_is_no_layer() {
-        let mut filter = Filter::default();
+        let mut filter = BloomLayers::default();
         filter.insert(&key(1));
         let (_, mut file) = filter.take_changed(7).remove(0);
-        assert!(Filter::default().add_layer(&file, 7));
-        assert!(!Filter::default().add_layer(&file, 8), "of another making");
-        assert!(!Filter::default().add_layer(&file[..file.len() - 1], 7));
+        assert!(BloomLayers::default().add_layer(&file, 7));
+        assert!(!BloomLayers::default().add_layer(&file, 8), "of another making");
+        assert!(!BloomLayers::default().add_layer(&file[..file.len() - 1], 7));
         file[100] ^= 1;
-        assert!(!Filter::default().add_layer(&file, 7));
+        assert!(!BloomLayers::default().add_layer(&file, 7));
     }
 }

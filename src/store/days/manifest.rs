@@ -5,13 +5,13 @@
 use std::collections::BTreeMap;
 
 use crate::identity::{Check, LogId};
-use crate::store::format::Format;
+use crate::store::format::FileFormat;
 use crate::store::seen::Covered;
 use crate::time::Timestamp;
 use crate::wire::Mark;
 
 /// Counts of one day, one for each of its filters.
-pub type Counts = Vec<u64>;
+pub type DayCounts = Vec<u64>;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Manifest {
@@ -19,11 +19,11 @@ pub struct Manifest {
     /// Random for each time that the database is made from nothing: files of an earlier one are told from these,
     /// though they may have more ids.
     pub making: u64,
-    pub days: BTreeMap<u32, Counts>,
+    pub days: BTreeMap<u32, DayCounts>,
 }
 
 impl Manifest {
-    pub fn encode(&self, format: &Format) -> Vec<u8> {
+    pub fn encode(&self, format: &FileFormat) -> Vec<u8> {
         let Covered { log_id, mark, floor } = self.covered;
         let mut out = format.magic().to_vec();
         out.extend_from_slice(&log_id.0);
@@ -55,7 +55,7 @@ impl Manifest {
         let mut days = BTreeMap::new();
         while !rest.is_empty() {
             let (day, mut behind) = rest.split_first_chunk::<4>()?;
-            let mut counts = Counts::new();
+            let mut counts = DayCounts::new();
             for _ in 0..filters {
                 let (count, next) = number(behind)?;
                 counts.push(count);
@@ -85,7 +85,7 @@ mod tests {
         let covered = Covered { log_id: LogId([2; 16]), mark, floor: Timestamp(5) };
         let days = [(20_000, vec![3, 0]), (20_001, vec![1, 1])].into();
         let manifest = Manifest { covered, making: 9, days };
-        let bytes = manifest.encode(&Format::new(*b"imeshxy", 2, "xy/"));
+        let bytes = manifest.encode(&FileFormat::new(*b"imeshxy", 2, "xy/"));
         assert_eq!(Manifest::decode(&bytes, 2), Some(manifest));
         assert!((0..bytes.len()).all(|cut| Manifest::decode(&bytes[..cut], 2).is_none()));
     }

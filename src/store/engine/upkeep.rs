@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::{Derived, DerivedFlush, Engine, FlushFault, Flushed, Problem, Retired, StoreError};
+use super::{Derived, DerivedFlush, FlushFault, Flushed, Retired, StoreEngine, StoreError, StoreProblem};
 use crate::limits::CREATED_AHEAD_ACCEPTED_MS;
 use crate::record::{BrokenEntry, ConsumerName, NewRecord, Note};
 use crate::store::disk::Disk;
@@ -13,7 +13,7 @@ use crate::store::journal::{AppendError, Retirement};
 use crate::store::seen::{Emptied, SeenDb, SeenError};
 use crate::time::Timestamp;
 
-impl<D: Disk, B: SeenDb> Engine<D, B> {
+impl<D: Disk, B: SeenDb> StoreEngine<D, B> {
     /// Raises the floor, on disk, for a set that was made again from a journal which does not hold everything any
     /// more: it is complete only for what was created after the journal's oldest record, give or take the clocks of
     /// publishers.
@@ -82,7 +82,7 @@ impl<D: Disk, B: SeenDb> Engine<D, B> {
             floor => floor?,
         };
         self.unsettled = None;
-        self.problems.push(Problem::SeenRebuilt { ids, floor });
+        self.problems.push(StoreProblem::SeenRebuilt { ids, floor });
         match self.begin_flush().run() {
             Ok(flushed) => self.flushed(flushed),
             // Until there is room it is made again at each start.

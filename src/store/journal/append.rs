@@ -1,5 +1,5 @@
 //! Appending in three steps, so that nobody waits for the disk but who must: [`Journal::begin`] gives seqs
-//! and checks, [`Batch::write`] writes and syncs, [`Journal::commit`] lets readers see it. What is not
+//! and checks, [`JournalBatch::write`] writes and syncs, [`Journal::commit`] lets readers see it. What is not
 //! committed is cut off again by [`Journal::abandon`].
 
 use std::io;
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use thiserror::Error;
 
-use super::{Active, Closed, Journal, Named};
+use super::{Active, Closed, Journal, NamedSegment};
 use crate::envelope::{Envelope, IdScheme};
 use crate::limits::TWINS_MAX;
 use crate::record::bytes::{CarrierHead, encode_entry, encode_note};
@@ -44,7 +44,7 @@ impl AppendError {
 
 /// Records on their way to the disk.
 #[derive(Debug)]
-pub struct Batch {
+pub struct JournalBatch {
     name: String,
     at: u64,
     bytes: Vec<u8>,
@@ -59,7 +59,7 @@ pub struct Batch {
     first_seq: u64,
 }
 
-impl Batch {
+impl JournalBatch {
     /// The seq of its first carrier, or of the next one where it has none.
     pub fn first_seq(&self) -> u64 {
         self.first_seq
@@ -98,10 +98,10 @@ impl Batch {
         disk.sync(&self.name).map_err(|error| AppendError::of(&self.name, error))
     }
 
-    /// The first half of [`Batch::write`]: a crash may still lose or tear it.
+    /// The first half of [`JournalBatch::write`]: a crash may still lose or tear it.
     ///
     /// # Errors
-    /// As [`Batch::write`].
+    /// As [`JournalBatch::write`].
     pub fn write_unsynced(&self, disk: &impl Disk) -> Result<(), AppendError> {
         let fault = |error| AppendError::of(&self.name, error);
         let end = self.at + self.bytes.len() as u64;
@@ -130,7 +130,7 @@ impl<D: Disk> Journal<D> {
     ///
     /// # Errors
     /// [`AppendError`]: nothing was changed.
-    pub fn begin(&mut self, records: Vec<NewRecord>) -> Result<Batch, AppendError> {
+    pub fn begin(&mut self, records: Vec<NewRecord>) -> Result<JournalBatch, AppendError> {
         let space = self.disk.space().map_err(|error| AppendError::of("", error))?;
         let takes = records.iter().any(|record| matches!(record, NewRecord::Carrier(_)));
         if takes && space.free < space.low_water() {
@@ -155,7 +155,11 @@ impl<D: Disk> Journal<D> {
     }
 
     /// A batch that says that the segments below `first` are given up, with the notes that must precede it.
-    pub(super) fn begin_retired(&mut self, notes: Vec<Note>, first: u64) -> Result<Batch, AppendError> {
+    pub(super) fn begin_retired(
+        &mut self,
+        notes: Vec<Note>,
+        first: u64,
+    ) -> Result<JournalBatch, AppendError> {
         let mut batch = self.begin(notes.into_iter().map(NewRecord::Note).collect())?;
         batch.put(&self.active, |out| segment::encode_retired(first, out));
         batch.retired = Some(first);
@@ -164,7 +168,7 @@ impl<D: Disk> Journal<D> {
     }
 
     /// The batch is on disk: readers see it.
-    pub fn commit(&mut self, batch: Batch) -> JournalEnds {
+    pub fn commit(&mut self, batch: JournalBatch) -> JournalEnds {
         // First: a carrier may make up for a loss that is noted in the same batch.
         batch.notes.iter().for_each(|note| self.ledger.apply(note));
         for (entry, offset) in batch.entries {
@@ -186,7 +190,7 @@ impl<D: Disk> Journal<D> {
     ///
     /// # Errors
     /// [`JournalError::Io`]: what the disk holds is not known, the node must stop.
-    pub fn abandon(&mut self, batch: &Batch) -> Result<(), JournalError> {
+    pub fn abandon(&mut self, batch: &JournalBatch) -> Result<(), JournalError> {
         let name = &batch.name;
         self.disk.truncate(name, batch.at).map_err(JournalError::io(name))?;
         self.disk.sync(name).map_err(JournalError::io(name))?;
@@ -204,7 +208,7 @@ impl<D: Disk> Journal<D> {
         self.finish(batch)
     }
 
-    pub(super) fn finish(&mut self, batch: Batch) -> Result<(u64, JournalEnds), AppendError> {
+    pub(super) fn finish(&mut self, batch: JournalBatch) -> Result<(u64, JournalEnds), AppendError> {
         let disk = Arc::clone(&self.disk);
         match batch.write(&*disk) {
             Ok(()) => {
@@ -253,9 +257,9 @@ impl<D: Disk> Journal<D> {
         Ok(())
     }
 
-    fn empty_batch(&self) -> Batch {
+    fn empty_batch(&self) -> JournalBatch {
         let last = self.last();
-        Batch {
+        JournalBatch {
             name: self.active.name.clone(),
             at: self.active.end,
             bytes: Vec::new(),
@@ -270,7 +274,7 @@ impl<D: Disk> Journal<D> {
         }
     }
 
-    fn put_carrier(&self, batch: &mut Batch, carrier: NewCarrier) -> Result<(), AppendError> {
+    fn put_carrier(&self, batch: &mut JournalBatch, carrier: NewCarrier) -> Result<(), AppendError> {
         let envelope = Arc::clone(carrier.envelope.envelope());
         let twins = match envelope.core().ids {
             IdScheme::Content => self.twins(batch, &envelope)?,
@@ -290,7 +294,7 @@ impl<D: Disk> Journal<D> {
     }
 
     /// Earlier entries with the same content id, those of the batch included.
-    fn twins(&self, batch: &Batch, envelope: &Envelope) -> Result<Vec<Twin>, JournalError> {
+    fn twins(&self, batch: &JournalBatch, envelope: &Envelope) -> Result<Vec<Twin>, JournalError> {
         let mut twins = self.stored_twins(envelope, u64::MAX)?;
         let fresh = batch.entries.iter().map(|(entry, _)| entry);
         let fresh = fresh.filter(|entry| super::read::is_twin(entry, envelope));
@@ -320,7 +324,7 @@ impl<D: Disk> Journal<D> {
         }
         let written = self.newest().write(&*self.disk);
         written.map_err(|error| AppendError::of(newest::FILE, error))?;
-        self.named = Named { segment, moved: 0 };
+        self.named = NamedSegment { segment, moved: 0 };
         Ok(())
     }
 

@@ -5,7 +5,7 @@
 use bytes::Bytes;
 
 use super::append::write_segment;
-use super::walk::{Unreadable, Walk};
+use super::walk::{SegmentWalk, Unreadable};
 use super::{AppendError, Journal};
 use crate::record::bytes::CarrierHead;
 use crate::store::disk::Disk;
@@ -44,7 +44,7 @@ impl<D: Disk> Journal<D> {
             Ok(())
         };
         let place = |seq| self.place(summary, seq);
-        let walk = Walk { disk: &*self.disk, summary, salt, place };
+        let walk = SegmentWalk { disk: &*self.disk, summary, salt, place };
         walk.from(summary.floor.seq + 1, &mut each, &mut lost).ok()?;
         lost.is_empty().then_some(kept)
     }

@@ -34,10 +34,10 @@ use crate::record::{Entry, JournalEnds, Ledger};
 use crate::time::Timestamp;
 use crate::wire::Mark;
 
-pub use append::{AppendError, Batch};
+pub use append::{AppendError, JournalBatch};
 pub use find::Search;
-pub use open::{Opening, WentBack};
-pub use read::{Found, Located};
+pub use open::{JournalOpening, WentBack};
+pub use read::{FoundEntries, Located};
 pub use retain::Retirement;
 pub use walk::Unreadable;
 
@@ -62,7 +62,7 @@ impl JournalConfig {
 
 /// Chance, made by the caller for each start.
 #[derive(Clone, Copy, Debug)]
-pub struct Fresh {
+pub struct FreshJournal {
     /// The name of the journal where one has to be made anew.
     pub log_id: LogId,
     /// Begins the CRCs of segments made from now on; told to nobody.
@@ -107,7 +107,7 @@ struct Active {
 
 /// How much of what the journal is now stands in the file beside its segments ([`Newest`]).
 #[derive(Clone, Copy, Debug, Default)]
-struct Named {
+struct NamedSegment {
     /// The newest segment: without that nothing is written to it.
     segment: Option<(LogId, u64)>,
     /// Batches since then that moved positions.
@@ -118,14 +118,14 @@ struct Named {
 pub struct Journal<D> {
     disk: Arc<D>,
     config: JournalConfig,
-    fresh: Fresh,
+    fresh: FreshJournal,
     /// Oldest first.
     closed: VecDeque<Closed>,
     active: Active,
     ledger: Ledger,
     /// Segments below this first seq were given up.
     oldest: u64,
-    named: Named,
+    named: NamedSegment,
     /// Ever gave up or lost something: the seen set may hold what is no longer here.
     dropped: bool,
     /// How often the active segment was written anew: what was located before does not lie there any more.

@@ -5,12 +5,12 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::append::{AppendError, make_segment, write_index};
-use super::{Active, Closed, Fresh, Journal, JournalConfig, Named, Tail};
+use super::{Active, Closed, FreshJournal, Journal, JournalConfig, NamedSegment, Tail};
 use crate::record::{ConsumerName, FeedState, Ledger, Note};
 use crate::store::disk::Disk;
 use crate::store::index::{self, Index, Summary};
 use crate::store::newest::Newest;
-use crate::store::segment::{self, Header, JournalError, NEW_SUFFIX, Piece, Scan, Step};
+use crate::store::segment::{self, Header, JournalError, NEW_SUFFIX, Piece, SegmentScan, Step};
 use crate::wire::Mark;
 
 /// Bytes of closed segments, newest first, that a start reads to find damage; older ones are checked when
@@ -19,7 +19,7 @@ const CHECKED_AT_START_BYTES: u64 = 128 * 1024 * 1024;
 
 /// What a start found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Opening {
+pub struct JournalOpening {
     /// The journal is new, or was emptied: the seen set must be emptied too.
     pub emptied: bool,
     /// Segments were missing: the journal has a new name, and what they held must be taken again.
@@ -55,21 +55,21 @@ impl<D: Disk> Journal<D> {
     pub fn open(
         disk: Arc<D>,
         config: JournalConfig,
-        fresh: Fresh,
+        fresh: FreshJournal,
         notes: &[Note],
-    ) -> Result<(Self, Opening), JournalError> {
+    ) -> Result<(Self, JournalOpening), JournalError> {
         let mut listed = list(&*disk)?;
         let said = Newest::read(&*disk)?;
         let Some(newest) = listed.pop() else {
             return make(disk, config, fresh, notes, said);
         };
-        let mut opening = Opening::default();
+        let mut opening = JournalOpening::default();
         let newest_replay = replay(&*disk, newest, true)?;
         let Replay { active, ledger, oldest, tail, last_batch } = newest_replay;
-        if tail != Behind::Nothing {
+        if tail != TailState::Nothing {
             disk.truncate(&active.name, active.end).map_err(JournalError::io(&active.name))?;
         }
-        if tail == Behind::Torn {
+        if tail == TailState::Torn {
             opening.cut = Some((active.name.clone(), active.end));
         }
         write_again(&*disk, &active, last_batch)?;
@@ -78,7 +78,7 @@ impl<D: Disk> Journal<D> {
         let gap = find_gap(&listed, &active.header, oldest);
         let closed = survey_closed(&*disk, &listed, &active.header, &mut opening.damaged)?;
         let dropped = oldest > 1 || !active.header.gaps.is_empty();
-        let (named, rewritten, tail) = (Named::default(), 0, Tail::default());
+        let (named, rewritten, tail) = (NamedSegment::default(), 0, Tail::default());
         let mut journal =
             Self { disk, config, fresh, closed, active, ledger, oldest, named, dropped, rewritten, tail };
         let floor = journal.floor().seq;
@@ -140,10 +140,10 @@ fn open_fault(error: AppendError) -> JournalError {
 fn make<D: Disk>(
     disk: Arc<D>,
     config: JournalConfig,
-    fresh: Fresh,
+    fresh: FreshJournal,
     notes: &[Note],
     said: Option<Newest>,
-) -> Result<(Journal<D>, Opening), JournalError> {
+) -> Result<(Journal<D>, JournalOpening), JournalError> {
     let mut ledger = Ledger::default();
     notes.iter().for_each(|note| ledger.apply(note));
     let header = Header {
@@ -158,7 +158,7 @@ fn make<D: Disk>(
         check_secret: fresh.check_secret,
     };
     let active = make_segment(&*disk, header, &ledger).map_err(open_fault)?;
-    let (closed, named, tail) = (VecDeque::new(), Named::default(), Tail::default());
+    let (closed, named, tail) = (VecDeque::new(), NamedSegment::default(), Tail::default());
     let (oldest, dropped, rewritten) = (1, false, 0);
     let mut journal =
         Journal { disk, config, fresh, closed, active, ledger, oldest, named, dropped, rewritten, tail };
@@ -167,7 +167,7 @@ fn make<D: Disk>(
         journal.roll(fresh.log_id, None).map_err(open_fault)?;
     }
     journal.name_if_room()?;
-    Ok((journal, Opening { emptied: true, went_back, ..Opening::default() }))
+    Ok((journal, JournalOpening { emptied: true, went_back, ..JournalOpening::default() }))
 }
 
 /// All segments by first seq, their headers read. Files that were being made are removed, and indexes
@@ -193,14 +193,14 @@ struct Replay {
     active: Active,
     ledger: Ledger,
     oldest: u64,
-    tail: Behind,
+    tail: TailState,
     /// Where the last batch begins.
     last_batch: u64,
 }
 
 /// What lies behind the last whole record; cut off, so that what is there is exactly what was written.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Behind {
+enum TailState {
     Nothing,
     /// Zeros that were reserved.
     Reserved,
@@ -213,7 +213,7 @@ fn replay(disk: &impl Disk, listed: Listed, is_newest: bool) -> Result<Replay, J
     let mut ledger = Ledger::default();
     let mut index = Index::new(header.floor(), frames_at);
     let mut oldest = header.oldest;
-    let mut scan = Scan::new(disk, &name, header.salt, frames_at);
+    let mut scan = SegmentScan::new(disk, &name, header.salt, frames_at);
     let start = frames_at + u64::from(header.ledger_bytes);
     let (mut kept, mut carried) = (0, 0);
     let whole = loop {
@@ -251,9 +251,9 @@ fn replay(disk: &impl Disk, listed: Listed, is_newest: bool) -> Result<Replay, J
     let active = Active { header, name, index, start, end, kept, carried, reserved: end, unsynced: None };
     let len = disk.len(&active.name).map_err(JournalError::io(&active.name))?;
     let tail = match whole {
-        false => Behind::Torn,
-        true if len > end => Behind::Reserved,
-        true => Behind::Nothing,
+        false => TailState::Torn,
+        true if len > end => TailState::Reserved,
+        true => TailState::Nothing,
     };
     Ok(Replay { active, ledger, oldest, tail, last_batch })
 }

@@ -19,9 +19,9 @@ use crate::protocol::io::Read;
 use crate::record::bytes::decode_entry;
 use crate::record::{BrokenEntry, Entry, Twin};
 use crate::store::disk::Disk;
-use crate::store::index::{self, Place, Summary};
+use crate::store::index::{self, IndexPlace, Summary};
 use crate::store::seen::Covered;
-use crate::store::segment::{self, JournalError, Piece, Scan, Step};
+use crate::store::segment::{self, JournalError, Piece, SegmentScan, Step};
 use crate::time::Timestamp;
 use crate::wire::Mark;
 
@@ -57,7 +57,7 @@ impl Located {
     /// # Errors
     /// [`JournalError`]: the first entry itself is damaged, or (`Io`, not found) retention was faster: locate again.
     pub fn read(&self, disk: &impl Disk, bytes_max: usize) -> Result<Read, JournalError> {
-        let mut scan = Scan::new(disk, &self.name, self.salt, self.bytes.start);
+        let mut scan = SegmentScan::new(disk, &self.name, self.salt, self.bytes.start);
         let mut read = Read { after: self.before, ..Read::default() };
         let mut bytes = 0;
         while scan.at() < self.bytes.end && (bytes < bytes_max || read.entries.is_empty()) {
@@ -101,7 +101,7 @@ impl Located {
 
 /// Where the next read finds what it is to return.
 #[derive(Debug)]
-pub enum Found {
+pub enum FoundEntries {
     InMemory(Read),
     OnDisk(Located),
 }
@@ -116,8 +116,8 @@ impl<D: Disk> Journal<D> {
         let mut after = after_seq;
         loop {
             let located = match self.find(after, bytes_max)? {
-                Found::InMemory(read) => return Ok(self.counted(read, after_seq)),
-                Found::OnDisk(located) => located,
+                FoundEntries::InMemory(read) => return Ok(self.counted(read, after_seq)),
+                FoundEntries::OnDisk(located) => located,
             };
             match located.read(&*self.disk, bytes_max) {
                 Err(JournalError::Damaged { .. }) => after = located.first_seq(),
@@ -134,16 +134,16 @@ impl<D: Disk> Journal<D> {
     ///
     /// # Errors
     /// [`JournalError::Io`] alone.
-    pub fn find(&self, after_seq: u64, bytes_max: usize) -> Result<Found, JournalError> {
+    pub fn find(&self, after_seq: u64, bytes_max: usize) -> Result<FoundEntries, JournalError> {
         let mut after = after_seq;
         loop {
             if let Some(read) = self.read_tail(after, bytes_max) {
-                return Ok(Found::InMemory(read));
+                return Ok(FoundEntries::InMemory(read));
             }
             match self.locate(after) {
-                Ok(Some(located)) => return Ok(Found::OnDisk(located)),
+                Ok(Some(located)) => return Ok(FoundEntries::OnDisk(located)),
                 Ok(None) => {
-                    return Ok(Found::InMemory(Read { after: self.last(), ..Read::default() }));
+                    return Ok(FoundEntries::InMemory(Read { after: self.last(), ..Read::default() }));
                 }
                 Err(fault @ JournalError::Damaged { .. }) => {
                     let (summary, _) = self.segment_with(after + 1).ok_or(fault)?;
@@ -251,7 +251,7 @@ impl<D: Disk> Journal<D> {
     }
 
     /// What the index knows of entry `seq`, which the segment of `summary` holds.
-    pub(super) fn place(&self, summary: &Summary, seq: u64) -> Result<Place, JournalError> {
+    pub(super) fn place(&self, summary: &Summary, seq: u64) -> Result<IndexPlace, JournalError> {
         match self.active.index.place(seq) {
             Some(place) => Ok(place),
             None => closed_place(&*self.disk, summary, seq),

@@ -12,7 +12,7 @@ use crate::store::index;
 use crate::store::segment::{self, JournalError};
 use crate::time::Timestamp;
 
-use super::walk::{Walk, closed_place};
+use super::walk::{SegmentWalk, closed_place};
 use super::{AppendError, Closed, Journal};
 
 /// Segments to be given up.
@@ -51,7 +51,7 @@ impl Retirement {
                 }
                 Ok(())
             };
-            Walk { disk, summary, salt: *salt, place }.from(lowest + 1, &mut each, &mut Vec::new())?;
+            SegmentWalk { disk, summary, salt: *salt, place }.from(lowest + 1, &mut each, &mut Vec::new())?;
         }
         Ok(())
     }

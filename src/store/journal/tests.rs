@@ -24,7 +24,7 @@ pub(super) fn open_with(
     disk: &MemoryDisk,
     config: JournalConfig,
     n: u8,
-) -> Result<(Memory, Opening), JournalError> {
+) -> Result<(Memory, JournalOpening), JournalError> {
     Journal::open(Arc::new(disk.clone()), config, fresh(n), &[Note::Floor(START)])
 }
 

@@ -10,8 +10,8 @@ use super::open::indexed_again;
 use crate::record::Entry;
 use crate::record::bytes::{CarrierHead, RecordError, decode_entry, names_others};
 use crate::store::disk::Disk;
-use crate::store::index::{self, Place, Summary};
-use crate::store::segment::{self, JournalError, Piece, Scan, Step};
+use crate::store::index::{self, IndexPlace, Summary};
+use crate::store::segment::{self, JournalError, Piece, SegmentScan, Step};
 
 /// Seqs whose carriers could not be read, in order.
 pub type Unreadable = Vec<RangeInclusive<u64>>;
@@ -27,13 +27,17 @@ fn add(lost: &mut Unreadable, seqs: RangeInclusive<u64>) {
 ///
 /// # Errors
 /// [`JournalError`]: neither the index nor the segment says it.
-pub(super) fn closed_place(disk: &impl Disk, summary: &Summary, seq: u64) -> Result<Place, JournalError> {
+pub(super) fn closed_place(
+    disk: &impl Disk,
+    summary: &Summary,
+    seq: u64,
+) -> Result<IndexPlace, JournalError> {
     index::place_on_disk(disk, summary, seq)
         .or_else(|fault| indexed_again(disk, summary)?.place(seq).ok_or(fault))
 }
 
 /// A segment to be walked over.
-pub(super) struct Walk<'a, D, O> {
+pub(super) struct SegmentWalk<'a, D, O> {
     pub disk: &'a D,
     pub summary: &'a Summary,
     pub salt: u32,
@@ -41,7 +45,7 @@ pub(super) struct Walk<'a, D, O> {
     pub place: O,
 }
 
-impl<D: Disk, O: Fn(u64) -> Result<Place, JournalError>> Walk<'_, D, O> {
+impl<D: Disk, O: Fn(u64) -> Result<IndexPlace, JournalError>> SegmentWalk<'_, D, O> {
     /// Calls `each` for every carrier from `first` on that can be read; what it refuses cannot be read either.
     ///
     /// # Errors
@@ -64,7 +68,7 @@ impl<D: Disk, O: Fn(u64) -> Result<Place, JournalError>> Walk<'_, D, O> {
                 }
                 Err(fault) => return Err(fault),
             };
-            let mut scan = Scan::new(self.disk, &name, self.salt, at);
+            let mut scan = SegmentScan::new(self.disk, &name, self.salt, at);
             let began = next;
             while next <= last && self.take(&mut scan, &mut next, each)? {}
             if next == began {
@@ -79,7 +83,7 @@ impl<D: Disk, O: Fn(u64) -> Result<Place, JournalError>> Walk<'_, D, O> {
     /// Takes the next record: false where it is not what belongs there.
     fn take(
         &self,
-        scan: &mut Scan<'_, D>,
+        scan: &mut SegmentScan<'_, D>,
         next: &mut u64,
         each: &mut impl FnMut(&CarrierHead, &Bytes) -> Result<(), RecordError>,
     ) -> Result<bool, JournalError> {
@@ -134,7 +138,11 @@ impl<D: Disk> Journal<D> {
         for (summary, salt) in closed.chain([(&self.active.index.summary, self.active.header.salt)]) {
             if summary.last.seq > seq {
                 let place = |seq| self.place(summary, seq);
-                Walk { disk: &*self.disk, summary, salt, place }.from(seq + 1, &mut each, &mut lost)?;
+                SegmentWalk { disk: &*self.disk, summary, salt, place }.from(
+                    seq + 1,
+                    &mut each,
+                    &mut lost,
+                )?;
             }
         }
         Ok(lost)

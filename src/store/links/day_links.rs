@@ -7,26 +7,26 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Class, LinkDb, Row, RowKey, rows};
+use super::{Class, LinkDb, LinkRow, RowKey, rows};
 use crate::identity::EventKey;
-use crate::store::days::files::{DayFiles, Kind};
-use crate::store::days::filter::Filter;
-use crate::store::format::Format;
+use crate::store::days::files::{DayFiles, DayKind};
+use crate::store::days::filter::BloomLayers;
+use crate::store::format::FileFormat;
 use crate::store::seen::{Covered, Emptied, Flush, SeenError};
 
 /// Names of a day's filters.
 const NAMED: &str = "named";
 const TAKEN: &str = "taken";
 
-const KIND: Kind =
-    Kind { name: "links", format: Format::new(*b"imeshln", 2, "links/"), filters: &[NAMED, TAKEN] };
+const KIND: DayKind =
+    DayKind { name: "links", format: FileFormat::new(*b"imeshln", 2, "links/"), filters: &[NAMED, TAKEN] };
 
 type Rows = BTreeMap<RowKey, Vec<u8>>;
 
 #[derive(Debug, Default)]
-struct Day {
-    named: Filter,
-    taken: Filter,
+struct LinkDay {
+    named: BloomLayers,
+    taken: BloomLayers,
     /// In no flush yet.
     fresh: Rows,
     /// What a flush that has not yet succeeded writes.
@@ -38,7 +38,7 @@ struct Day {
 pub struct DayLinks {
     aside: PathBuf,
     files: Arc<DayFiles>,
-    days: BTreeMap<u32, Day>,
+    days: BTreeMap<u32, LinkDay>,
     /// What an earlier process left: the covered place, or the damage.
     left: Result<Option<Covered>, SeenError>,
 }
@@ -51,7 +51,7 @@ impl DayLinks {
     pub fn open(dir: &Path, aside: &Path) -> Result<Self, SeenError> {
         let files = Arc::new(DayFiles::open(dir, KIND)?);
         let left = files.left(|number| {
-            let mut day = Day::default();
+            let mut day = LinkDay::default();
             let all = (&[0; rows::KEY_BYTES][..], &[0xff; rows::KEY_BYTES][..]);
             files.each_between(number, all, |key, _| {
                 if let Ok(key) = key.try_into() {
@@ -70,7 +70,7 @@ impl DayLinks {
                     let mut filters = filters.into_iter();
                     let (named, taken) =
                         (filters.next().unwrap_or_default(), filters.next().unwrap_or_default());
-                    db.days.insert(number, Day { named, taken, on_disk: true, ..Day::default() });
+                    db.days.insert(number, LinkDay { named, taken, on_disk: true, ..LinkDay::default() });
                 }
             }
             Err(damage @ SeenError::Corrupt { .. }) => db.left = Err(damage),
@@ -80,7 +80,7 @@ impl DayLinks {
     }
 }
 
-impl Day {
+impl LinkDay {
     fn remember(&mut self, key: &RowKey) {
         let (target, class) = rows::target_of(key);
         self.named.insert(&target);
@@ -118,20 +118,20 @@ impl LinkDb for DayLinks {
         key: &EventKey,
         classes: (Class, Class),
         limit: usize,
-    ) -> Result<Vec<Row>, SeenError> {
+    ) -> Result<Vec<LinkRow>, SeenError> {
         let (first, last) = rows::range_of(*key, classes);
-        let mut found: BTreeMap<RowKey, Row> = BTreeMap::new();
+        let mut found: BTreeMap<RowKey, LinkRow> = BTreeMap::new();
         let Some(known) = self.days.get(&day) else { return Ok(Vec::new()) };
         for (key, value) in
             known.fresh.range(first..=last).take(limit).chain(known.flushing.range(first..=last).take(limit))
         {
-            found.extend(Row::decode(key, value).map(|row| (*key, row)));
+            found.extend(LinkRow::decode(key, value).map(|row| (*key, row)));
         }
         if known.on_disk {
             let mut read = 0;
             self.files.each_between(day, (&first, &last), |key, value| {
                 let key = <RowKey>::try_from(key).ok();
-                found.extend(key.and_then(|key| Some((key, Row::decode(&key, value)?))));
+                found.extend(key.and_then(|key| Some((key, LinkRow::decode(&key, value)?))));
                 read += 1;
                 read < limit
             })?;
@@ -139,18 +139,19 @@ impl LinkDb for DayLinks {
         Ok(found.into_values().take(limit).collect())
     }
 
-    fn last_row(&mut self, day: u32, key: &EventKey, class: Class) -> Result<Option<Row>, SeenError> {
+    fn last_row(&mut self, day: u32, key: &EventKey, class: Class) -> Result<Option<LinkRow>, SeenError> {
         let (first, last) = rows::range_of(*key, (class, class));
         let Some(known) = self.days.get(&day) else { return Ok(None) };
         let in_memory = [&known.fresh, &*known.flushing];
         let newest = in_memory.into_iter().filter_map(|rows| rows.range(first..=last).next_back());
-        let mut newest = newest.max().and_then(|(key, value)| Row::decode(key, value).map(|row| (*key, row)));
+        let mut newest =
+            newest.max().and_then(|(key, value)| LinkRow::decode(key, value).map(|row| (*key, row)));
         if known.on_disk
             && let Some((key, value)) = self.files.last_between(day, (&first, &last))?
             && let Ok(key) = <RowKey>::try_from(&*key)
             && newest.as_ref().is_none_or(|(known, _)| *known < key)
         {
-            newest = Row::decode(&key, &value).map(|row| (key, row));
+            newest = LinkRow::decode(&key, &value).map(|row| (key, row));
         }
         Ok(newest.map(|(_, row)| row))
     }
@@ -173,7 +174,7 @@ impl LinkDb for DayLinks {
                 work.push((*number, day.named.ids(), Arc::clone(&day.flushing), filters));
             }
         }
-        let counts = |day: &Day| vec![day.named.ids(), day.taken.ids()];
+        let counts = |day: &LinkDay| vec![day.named.ids(), day.taken.ids()];
         let counts = self.days.iter().map(|(number, day)| (*number, counts(day))).collect();
         let files = Arc::clone(&self.files);
         Box::new(move || {

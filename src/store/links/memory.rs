@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Class, LinkDb, Row, RowKey, rows};
+use super::{Class, LinkDb, LinkRow, RowKey, rows};
 use crate::identity::EventKey;
 use crate::store::seen::{Covered, Emptied, Flush, SeenError};
 
@@ -38,16 +38,16 @@ impl LinkDb for MemoryLinks {
         key: &EventKey,
         classes: (Class, Class),
         limit: usize,
-    ) -> Result<Vec<Row>, SeenError> {
+    ) -> Result<Vec<LinkRow>, SeenError> {
         let (first, last) = rows::range_of(*key, classes);
         let day = self.days.get(&day).into_iter().flat_map(|rows| rows.range(first..=last));
-        Ok(day.filter_map(|(key, value)| Row::decode(key, value)).take(limit).collect())
+        Ok(day.filter_map(|(key, value)| LinkRow::decode(key, value)).take(limit).collect())
     }
 
-    fn last_row(&mut self, day: u32, key: &EventKey, class: Class) -> Result<Option<Row>, SeenError> {
+    fn last_row(&mut self, day: u32, key: &EventKey, class: Class) -> Result<Option<LinkRow>, SeenError> {
         let (first, last) = rows::range_of(*key, (class, class));
         let found = self.days.get(&day).and_then(|rows| rows.range(first..=last).next_back());
-        Ok(found.and_then(|(key, value)| Row::decode(key, value)))
+        Ok(found.and_then(|(key, value)| LinkRow::decode(key, value)))
     }
 
     fn begin_flush(&mut self, _covered: Covered) -> Flush {

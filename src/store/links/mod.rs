@@ -23,7 +23,7 @@ use crate::record::Entry;
 use crate::time::Timestamp;
 use crate::wire::Mark;
 
-pub use rows::{Class, Row, RowKey, opaque_key, rows_of};
+pub use rows::{Class, LinkRow, RowKey, opaque_key, rows_of};
 
 /// Rows inserted since the last flush after which the next is due.
 const FLUSH_AFTER_ROWS: u64 = 32 * 1024;
@@ -65,13 +65,13 @@ pub trait LinkDb: Debug + Send {
         key: &EventKey,
         classes: (Class, Class),
         limit: usize,
-    ) -> Result<Vec<Row>, SeenError>;
+    ) -> Result<Vec<LinkRow>, SeenError>;
 
     /// The last of these rows.
     ///
     /// # Errors
     /// [`SeenError`].
-    fn last_row(&mut self, day: u32, key: &EventKey, class: Class) -> Result<Option<Row>, SeenError>;
+    fn last_row(&mut self, day: u32, key: &EventKey, class: Class) -> Result<Option<LinkRow>, SeenError>;
 
     /// Begins to make durable all that was inserted, and then, behind it, `covered`.
     fn begin_flush(&mut self, covered: Covered) -> Flush;
@@ -249,7 +249,7 @@ impl LinkIndex {
         key: &EventKey,
         days: &[u32],
     ) -> Result<(Option<EventId>, Option<EventId>), SeenError> {
-        let (mut withdrawn, mut replaced): (Option<Row>, Option<Row>) = (None, None);
+        let (mut withdrawn, mut replaced): (Option<LinkRow>, Option<LinkRow>) = (None, None);
         for day in days {
             let first = self.db.rows(*day, key, (Class::Withdrawn, Class::Withdrawn), 1)?.pop();
             if let Some(row) = first
@@ -279,7 +279,7 @@ impl LinkIndex {
     ///
     /// # Errors
     /// [`SeenError`].
-    pub fn rows(&mut self, day: u32, key: &EventKey, limit: usize) -> Result<Vec<Row>, SeenError> {
+    pub fn rows(&mut self, day: u32, key: &EventKey, limit: usize) -> Result<Vec<LinkRow>, SeenError> {
         self.db.rows(day, key, (Class::Withdrawn, Class::Left), limit)
     }
 

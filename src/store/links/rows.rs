@@ -37,7 +37,7 @@ impl Class {
 /// One row: the event `by` stands in `relation` to what was looked up (the other way round where `class` is
 /// `Left`), as the carrier at `seq` says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Row {
+pub struct LinkRow {
     pub class: Class,
     pub seq: u64,
     pub relation: Relation,
@@ -62,7 +62,7 @@ pub fn rows_of(entry: &Entry) -> Vec<(RowKey, Vec<u8>)> {
     let mut rows = Vec::new();
     let mut put = |target: EventKey, class, relation: &Relation, by: &EventId| {
         let nth = rows.len() as u16;
-        let row = Row { class, seq: entry.seq, relation: relation.clone(), by: by.clone() };
+        let row = LinkRow { class, seq: entry.seq, relation: relation.clone(), by: by.clone() };
         rows.push((key(target, class, entry.seq, nth), row.encode()));
     };
     let mut lefts = 0;
@@ -113,7 +113,7 @@ pub fn target_of(key: &RowKey) -> (EventKey, Option<Class>) {
     (EventKey(target), Class::ALL.get(usize::from(key[16])).copied())
 }
 
-impl Row {
+impl LinkRow {
     fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(64);
         for text in [self.relation.as_str(), self.by.publisher.as_str(), self.by.project.as_str()] {

@@ -9,9 +9,9 @@ use std::sync::Arc;
 
 use super::{Covered, Emptied, Flush, SeenDb, SeenError, SeenId};
 use crate::identity::{CoreDigest, EventKey};
-use crate::store::days::files::{DayFiles, Kind};
-use crate::store::days::filter::Filter;
-use crate::store::format::Format;
+use crate::store::days::files::{DayFiles, DayKind};
+use crate::store::days::filter::BloomLayers;
+use crate::store::format::FileFormat;
 
 /// Ids in one block: 3 KB, so that a leaf of sled stays far from its blobs.
 pub const BLOCK_IDS: usize = 64;
@@ -25,9 +25,10 @@ const HOT_DAYS: usize = 3;
 /// Name of a day's filter.
 const FILTER: &str = "filter";
 
-const KIND: Kind = Kind { name: "seen", format: Format::new(*b"imeshsn", 2, "seen/"), filters: &[FILTER] };
+const KIND: DayKind =
+    DayKind { name: "seen", format: FileFormat::new(*b"imeshsn", 2, "seen/"), filters: &[FILTER] };
 
-pub type Row = [u8; ROW_BYTES];
+pub type SeenRow = [u8; ROW_BYTES];
 
 /// A block's name in its day: the first 12 bits of its keys, and a number of its own.
 pub type BlockName = (u16, u32);
@@ -35,7 +36,7 @@ pub type BlockName = (u16, u32);
 #[derive(Debug)]
 struct Block {
     number: u32,
-    rows: Vec<Row>,
+    rows: Vec<SeenRow>,
     dirty: bool,
 }
 
@@ -46,14 +47,14 @@ impl Block {
 }
 
 #[derive(Debug, Default)]
-struct Day {
-    filter: Filter,
+struct SeenDay {
+    filter: BloomLayers,
     /// The last block of each prefix that was inserted to.
     open: HashMap<u16, Block>,
     /// Blocks that became full and are in no flush yet.
-    full: BTreeMap<BlockName, Vec<Row>>,
+    full: BTreeMap<BlockName, Vec<SeenRow>>,
     /// What a flush that has not yet succeeded writes.
-    flushing: BTreeMap<BlockName, Arc<Vec<Row>>>,
+    flushing: BTreeMap<BlockName, Arc<Vec<SeenRow>>>,
     /// A flush has written some of it.
     on_disk: bool,
 }
@@ -62,7 +63,7 @@ struct Day {
 pub struct DayDb {
     aside: PathBuf,
     files: Arc<DayFiles>,
-    days: BTreeMap<u32, Day>,
+    days: BTreeMap<u32, SeenDay>,
     /// What an earlier process left: the covered place, or the damage.
     left: Result<Option<Covered>, SeenError>,
 }
@@ -75,7 +76,7 @@ impl DayDb {
     pub fn open(dir: &Path, aside: &Path) -> Result<Self, SeenError> {
         let files = Arc::new(DayFiles::open(dir, KIND)?);
         let left = files.left(|day| {
-            let mut filter = Filter::default();
+            let mut filter = BloomLayers::default();
             files.each_row(day, |row| filter.insert(&key_of(row)))?;
             Ok(vec![filter])
         });
@@ -86,7 +87,7 @@ impl DayDb {
                 db.left = Ok(Some(left.covered));
                 for (day, mut filters) in left.days {
                     let filter = filters.pop().unwrap_or_default();
-                    db.days.insert(day, Day { filter, on_disk: true, ..Day::default() });
+                    db.days.insert(day, SeenDay { filter, on_disk: true, ..SeenDay::default() });
                 }
             }
             Err(damage @ SeenError::Corrupt { .. }) => db.left = Err(damage),
@@ -105,19 +106,19 @@ fn prefix_of(key: &EventKey) -> u16 {
     u16::from_be_bytes([key.0[0], key.0[1]]) >> 4
 }
 
-pub fn key_of(row: &Row) -> EventKey {
+pub fn key_of(row: &SeenRow) -> EventKey {
     let mut key = [0; 16];
     key.copy_from_slice(&row[..16]);
     EventKey(key)
 }
 
 /// What stands under `key` in sorted rows.
-fn in_rows(rows: &[Row], key: &EventKey) -> Option<CoreDigest> {
+fn in_rows(rows: &[SeenRow], key: &EventKey) -> Option<CoreDigest> {
     let at = rows.binary_search_by(|row| row[..16].cmp(&key.0)).ok()?;
     rows[at].last_chunk::<32>().map(|digest| CoreDigest(*digest))
 }
 
-impl Day {
+impl SeenDay {
     fn in_memory(&self, key: &EventKey) -> Option<CoreDigest> {
         let prefix = prefix_of(key);
         let all = (prefix, 0)..=(prefix, u32::MAX);
@@ -128,7 +129,7 @@ impl Day {
     }
 
     /// What has to be written: what changed, and what the last flush failed to write.
-    fn take_dirty(&mut self) -> Vec<(BlockName, Arc<Vec<Row>>)> {
+    fn take_dirty(&mut self) -> Vec<(BlockName, Arc<Vec<SeenRow>>)> {
         if !self.flushing.is_empty() {
             self.filter.all_changed();
         }

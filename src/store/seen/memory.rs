@@ -35,7 +35,7 @@ impl Ids {
 }
 
 #[derive(Clone, Debug, Default)]
-struct Inner {
+struct SeenInner {
     flushed: Ids,
     /// What the flush before wrote.
     older: Ids,
@@ -48,10 +48,10 @@ struct Inner {
 
 /// Shared by its clones; [`MemorySeen::snapshot`] makes one that is not.
 #[derive(Clone, Debug, Default)]
-pub struct MemorySeen(Arc<Mutex<Inner>>);
+pub struct MemorySeen(Arc<Mutex<SeenInner>>);
 
 impl MemorySeen {
-    fn inner(&self) -> MutexGuard<'_, Inner> {
+    fn inner(&self) -> MutexGuard<'_, SeenInner> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -155,7 +155,7 @@ impl SeenDb for MemorySeen {
 
     fn empty(&mut self, _why: Emptied) -> Result<(), SeenError> {
         let uncounted = self.inner().uncounted;
-        *self.inner() = Inner { uncounted, ..Inner::default() };
+        *self.inner() = SeenInner { uncounted, ..SeenInner::default() };
         Ok(())
     }
 

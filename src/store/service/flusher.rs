@@ -4,7 +4,7 @@
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 
-use super::{Shared, Write};
+use super::{StoreShared, Write};
 use crate::store::engine::FlushFault;
 use crate::store::seen::SeenError;
 
@@ -12,7 +12,7 @@ use crate::store::seen::SeenError;
 const FLUSH_EVERY: Duration = Duration::from_secs(60);
 
 /// Runs until nobody asks any more.
-pub(super) fn run(shared: &Shared, flushes: &Receiver<()>, writes: &SyncSender<Write>) {
+pub(super) fn run(shared: &StoreShared, flushes: &Receiver<()>, writes: &SyncSender<Write>) {
     loop {
         match flushes.recv_timeout(FLUSH_EVERY) {
             Ok(()) | Err(RecvTimeoutError::Timeout) => {}

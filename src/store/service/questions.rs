@@ -9,7 +9,7 @@ use crate::identity::{EventId, EventKey};
 use crate::protocol::io::Read;
 use crate::record::Entry;
 use crate::store::engine::{Derived, StoreError};
-use crate::store::links::Row;
+use crate::store::links::LinkRow;
 
 /// Entries that a prefix of a UUID may find.
 const FOUND_MAX: usize = 100;
@@ -59,7 +59,7 @@ impl Store {
         &self,
         keys: &[EventKey],
         limit: usize,
-    ) -> Result<(Vec<(EventKey, Row)>, bool), StoreError> {
+    ) -> Result<(Vec<(EventKey, LinkRow)>, bool), StoreError> {
         let days = self.shared.engine().links.days(keys);
         let (mut found, mut more) = (Vec::new(), false);
         for (day, keys) in days {

@@ -3,8 +3,8 @@
 
 use std::sync::mpsc::{SyncSender, sync_channel};
 
-use super::{Shared, Write};
-use crate::store::engine::{Derived, Engine, StoreError};
+use super::{StoreShared, Write};
+use crate::store::engine::{Derived, StoreEngine, StoreError};
 use crate::store::file_disk::FileDisk;
 use crate::store::seen::SeenError;
 use crate::store::seen::day_db::DayDb;
@@ -14,10 +14,10 @@ const ATTEMPTS_MAX: usize = 4;
 
 /// The answer of `ask`, which asks `of`. `None` when the store is closing.
 pub(super) fn asked<T>(
-    shared: &Shared,
+    shared: &StoreShared,
     writes: &SyncSender<Write>,
     of: Derived,
-    mut ask: impl FnMut(&mut Engine<FileDisk, DayDb>) -> Result<T, SeenError>,
+    mut ask: impl FnMut(&mut StoreEngine<FileDisk, DayDb>) -> Result<T, SeenError>,
 ) -> Result<Option<T>, StoreError> {
     let mut attempts = 0;
     loop {

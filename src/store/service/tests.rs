@@ -11,14 +11,14 @@ use std::time::Duration;
 
 use super::*;
 use crate::identity::EventKey;
-use crate::protocol::io::{Reader, StreamId};
+use crate::protocol::io::{JournalReader, StreamId};
 use crate::record::BrokenEntry;
 use crate::store::index::HEAD_BYTES as INDEX_HEAD_BYTES;
 use crate::store::testing::{DAY_MS, START, carrier, carrier_of, name, now};
 
 pub(super) struct World {
     pub store: Store,
-    pub opened: Opened,
+    pub opened: StoreOpening,
     answers: Receiver<Input>,
 }
 
@@ -31,7 +31,7 @@ pub(super) fn open_with(dir: &Path, keep_bytes: u64) -> Result<World, StoreError
     let config = EngineConfig::new(name("cert-at"), keep_bytes, 30 * DAY_MS);
     let (send, answers) = sync_channel(1024);
     let fatal: Fatal = Arc::new(|error| panic!("the store failed: {error}"));
-    let answer: Answers = Arc::new(move |input| drop(send.send(input)));
+    let answer: AnswerSink = Arc::new(move |input| drop(send.send(input)));
     let (store, opened) = Store::open(&dirs(dir), config, now(), answer, fatal)?;
     Ok(World { store, opened, answers })
 }
@@ -123,7 +123,7 @@ fn what_memory_holds_is_answered_at_once_and_what_only_the_disk_holds_is_not() {
         let keys = numbers.map(key).collect();
         Output::LookUp { ticket: Ticket(7), keys }
     };
-    let reader = Reader::Feed(StreamId(1));
+    let reader = JournalReader::Feed(StreamId(1));
     let read = Output::Read { reader, after_seq: 10, bytes_max: 1 << 20 };
     match world.store.answer_at_once(&look_up(30..50)) {
         Some(Input::Known { ticket: Ticket(7), digests, .. }) => {
@@ -173,7 +173,7 @@ fn reads_go_from_old_segments_to_the_newest_entry_without_a_hole() {
     world.store.close();
     let world = open_with(dir.path(), 512 * 1024).unwrap();
     world.append(500..1000);
-    let reader = Reader::Feed(StreamId(1));
+    let reader = JournalReader::Feed(StreamId(1));
     let mut after_seq = 0;
     while after_seq < 1000 {
         world.store.handle(Output::Read { reader, after_seq, bytes_max: 20_000 });
@@ -247,7 +247,7 @@ fn an_answer_after_damage_names_the_raised_floor() {
     assert!(held < 4000 && START < floor, "{held} {floor}");
     assert_eq!(world.store.stats().floor, Some(floor));
     let stats = world.store.stats();
-    assert!(matches!(stats.problems[..], [Problem::SeenRebuilt { .. }]), "{:?}", stats.problems);
+    assert!(matches!(stats.problems[..], [StoreProblem::SeenRebuilt { .. }]), "{:?}", stats.problems);
     let look_up = Output::LookUp { ticket: Ticket(2), keys: vec![key(0)] };
     match world.store.answer_at_once(&look_up) {
         Some(Input::Known { floor: at_once, .. }) => assert_eq!(at_once, floor),
@@ -281,7 +281,7 @@ pub(super) fn overwrite(file: &Path) {
 
 /// Reads all as one reader does. Returns the seqs that it was given, and how many entries it was told are lost.
 fn read_all(world: &World, last: u64) -> (Vec<u64>, u64) {
-    let reader = Reader::Feed(StreamId(1));
+    let reader = JournalReader::Feed(StreamId(1));
     let (mut after_seq, mut seqs, mut lost) = (0, Vec::new(), 0);
     while after_seq < last {
         world.store.handle(Output::Read { reader, after_seq, bytes_max: 20_000 });
@@ -330,7 +330,11 @@ fn a_broken_record_costs_itself_alone_and_is_counted() {
     assert_eq!(lost, 3);
     assert_eq!(world.store.stats().problems.len(), 3);
     // The index still knows which they are.
-    world.store.handle(Output::Read { reader: Reader::Feed(StreamId(1)), after_seq: 49, bytes_max: 1 });
+    world.store.handle(Output::Read {
+        reader: JournalReader::Feed(StreamId(1)),
+        after_seq: 49,
+        bytes_max: 1,
+    });
     let Input::Entries { read, .. } = world.next() else { panic!("not entries") };
     let key = |n| carrier_of("cert-at", n, 40, START).envelope.envelope().key();
     assert_eq!(read.broken, [50, 51].map(|seq| BrokenEntry { seq, key: key(seq - 1) }));

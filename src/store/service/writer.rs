@@ -5,7 +5,7 @@ use std::sync::PoisonError;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::Duration;
 
-use super::{Shared, Write};
+use super::{StoreShared, Write};
 use crate::limits::APPENDS_OUTSTANDING_MAX;
 use crate::protocol::io::{Input, StoreFailure, Ticket};
 use crate::record::{JournalEnds, NewRecord};
@@ -20,13 +20,13 @@ const QUIET: Duration = Duration::from_secs(1);
 /// Appends that one sync serves at most.
 const GROUP_MAX: usize = 64;
 
-struct Waiting {
+struct WaitingBatch {
     ticket: Ticket,
     carriers: u64,
 }
 
 /// Runs until `Close`, until nobody can send any more, or until the disk fails.
-pub(super) fn run(shared: &Shared, writes: &Receiver<Write>, flushes: &SyncSender<()>) {
+pub(super) fn run(shared: &StoreShared, writes: &Receiver<Write>, flushes: &SyncSender<()>) {
     let mut writer = Writer { shared, refuse: 0, clock: None, waiting: Vec::new() };
     loop {
         let first = match writes.recv_timeout(QUIET) {
@@ -71,7 +71,7 @@ pub(super) fn run(shared: &Shared, writes: &Receiver<Write>, flushes: &SyncSende
 }
 
 /// Answers what was handed over after the close.
-fn refuse_all(shared: &Shared, writes: &Receiver<Write>) {
+fn refuse_all(shared: &StoreShared, writes: &Receiver<Write>) {
     for write in writes.try_iter() {
         if let Write::Append { ticket, .. } = write {
             shared.answer(Input::NotStored { ticket, failure: StoreFailure::Stopping });
@@ -86,7 +86,7 @@ enum Next {
 }
 
 struct Writer<'a> {
-    shared: &'a Shared,
+    shared: &'a StoreShared,
     /// Appends still to be refused after one that failed: the core may have handed them over before it
     /// heard of that, and they may speak of what it lost.
     refuse: usize,
@@ -112,7 +112,7 @@ impl Writer<'_> {
                 Write::Append { ticket, mut records } => {
                     let carriers =
                         records.iter().filter(|r| matches!(r, NewRecord::Carrier(_))).count() as u64;
-                    group.push(Waiting { ticket, carriers });
+                    group.push(WaitingBatch { ticket, carriers });
                     all.append(&mut records);
                 }
                 other => {
@@ -141,7 +141,7 @@ impl Writer<'_> {
         Ok(Next::Go)
     }
 
-    fn write(&mut self, group: Vec<Waiting>, records: Vec<NewRecord>) -> Result<(), StoreError> {
+    fn write(&mut self, group: Vec<WaitingBatch>, records: Vec<NewRecord>) -> Result<(), StoreError> {
         if self.refuse > 0 {
             self.refuse = self.refuse.saturating_sub(group.len());
             self.refuse_group(group);
@@ -174,16 +174,16 @@ impl Writer<'_> {
         }
     }
 
-    fn answer(&self, group: Vec<Waiting>, first_seq: u64, ends: JournalEnds) {
+    fn answer(&self, group: Vec<WaitingBatch>, first_seq: u64, ends: JournalEnds) {
         let mut first_seq = first_seq;
-        for Waiting { ticket, carriers } in group {
+        for WaitingBatch { ticket, carriers } in group {
             self.shared.answer(Input::Stored { ticket, first_seq, ends });
             first_seq += carriers;
         }
     }
 
-    fn refuse_group(&self, group: Vec<Waiting>) {
-        for Waiting { ticket, .. } in group {
+    fn refuse_group(&self, group: Vec<WaitingBatch>) {
+        for WaitingBatch { ticket, .. } in group {
             self.shared.answer(Input::NotStored { ticket, failure: StoreFailure::DiskFull });
         }
     }

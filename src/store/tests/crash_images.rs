@@ -12,14 +12,14 @@ use tempfile::TempDir;
 use crate::files::recorder::{Image, Op, each_image, lay_out, note, record};
 use crate::identity::EventKey;
 use crate::record::{ConsumerName, NewRecord, Note};
-use crate::store::engine::{Engine, EngineConfig, Opened, Problem, StoreError};
+use crate::store::engine::{EngineConfig, StoreEngine, StoreError, StoreOpening, StoreProblem};
 use crate::store::file_disk::FileDisk;
 use crate::store::links::day_links::DayLinks;
 use crate::store::seen::day_db::DayDb;
 use crate::store::testing::{DAY_MS, START, carrier_of, fresh, id_of, linking, name, now};
 use crate::time::Timestamp;
 
-type RealEngine = Engine<FileDisk, DayDb>;
+type RealEngine = StoreEngine<FileDisk, DayDb>;
 
 /// Three segments are kept.
 const KEEP_BYTES: u64 = 160 * 1024;
@@ -27,13 +27,13 @@ const KEEP_BYTES: u64 = 160 * 1024;
 /// What the consumer had read and acknowledged when everything began.
 const ACKED: u64 = 2;
 
-fn open(dir: &Path) -> Result<(RealEngine, Opened), StoreError> {
+fn open(dir: &Path) -> Result<(RealEngine, StoreOpening), StoreError> {
     let below = |name: &str| dir.join(name);
     let disk = FileDisk::open(&below("journal")).map_err(crate::store::JournalError::io(""))?;
     let seen = DayDb::open(&below("seen"), &below("aside"))?;
     let links = Box::new(DayLinks::open(&below("links"), &below("aside"))?);
     let config = EngineConfig::new(name("cert-at"), KEEP_BYTES, 30 * DAY_MS);
-    Engine::open(Arc::new(disk), (seen, links), config, fresh(1), now())
+    StoreEngine::open(Arc::new(disk), (seen, links), config, fresh(1), now())
 }
 
 /// Each event has its own minute and 8 KiB; each seventh is small, and withdraws the one before it.
@@ -116,7 +116,7 @@ pub fn run(dir: &Path, rounds: u64) {
 /// What must hold of a directory after a power cut in which all up to `last` had been acknowledged.
 fn check(dir: &Path, last: u64) -> Result<(), String> {
     let (mut engine, opened) = open(dir).map_err(|error| format!("it does not start: {error}"))?;
-    if let Some(problem) = opened.problems.iter().find(|it| matches!(it, Problem::WentBack { .. })) {
+    if let Some(problem) = opened.problems.iter().find(|it| matches!(it, StoreProblem::WentBack { .. })) {
         return Err(format!("nothing was moved away: {problem}"));
     }
     let (floor, end) = (engine.journal.floor().seq, engine.journal.last().seq);

@@ -9,14 +9,14 @@ use crate::cbor::{self, CborError, Major};
 
 /// Reads one frame. `what` in its methods names the field, for the error.
 #[derive(Clone)]
-pub(super) struct Reader<'a> {
+pub(super) struct FieldReader<'a> {
     frame: &'a Bytes,
-    items: cbor::Reader<'a>,
+    items: cbor::CborReader<'a>,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> FieldReader<'a> {
     pub fn new(frame: &'a Bytes) -> Self {
-        Self { frame, items: cbor::Reader::new(frame) }
+        Self { frame, items: cbor::CborReader::new(frame) }
     }
 
     /// # Errors

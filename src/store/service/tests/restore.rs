@@ -37,7 +37,7 @@ fn assert_made_again(dir: &Path) {
     let world = open(dir);
     assert_eq!((world.opened.ends.last.seq, world.seen(0..200)), (200, 200));
     assert!(
-        matches!(world.opened.problems[..], [Problem::SeenRebuilt { .. }]),
+        matches!(world.opened.problems[..], [StoreProblem::SeenRebuilt { .. }]),
         "{:?}",
         world.opened.problems
     );
