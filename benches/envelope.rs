@@ -9,7 +9,7 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 use ed25519_dalek::SigningKey;
 use intelmesh::envelope::content::BodyIdSecret;
 use intelmesh::envelope::seal::seal;
-use intelmesh::envelope::{Core, IdScheme, Opener, SealKey, Signer, UnverifiedEnvelope, check_content};
+use intelmesh::envelope::{Core, IdScheme, SealKey, SealOpener, Signer, UnverifiedEnvelope, check_content};
 use intelmesh::format::{Carried, DeliveryForm, DoorDefaults, HandOff, IdInputs, ParsedSubmission, intake};
 use intelmesh::identity::{HopPath, ProjectName, PublisherName};
 use intelmesh::policy::{Tlp, TrustList};
@@ -105,7 +105,7 @@ fn seals(c: &mut Criterion) {
         if recipients == 3 {
             let core = seal(core, &keys, &secret, &mut rand::rng()).expect("sound");
             let signed = signer.sign(core).expect("sound");
-            let opener = Opener::new(name("cert-2"), [[2; 32].into()]);
+            let opener = SealOpener::new(name("cert-2"), [[2; 32].into()]);
             group.bench_function("open", |b| {
                 b.iter(|| opener.open(black_box(signed.envelope())).expect("sealed for it"));
             });

@@ -24,7 +24,7 @@ use intelmesh::store::file_disk::FileDisk;
 use intelmesh::store::links::LinkIndex;
 use intelmesh::store::links::day_links::DayLinks;
 use intelmesh::store::seen::day_db::DayDb;
-use intelmesh::store::seen::{Covered, SeenDb, SeenId};
+use intelmesh::store::seen::{CoveredPlace, SeenDb, SeenId};
 use intelmesh::store::{FreshJournal, Journal, JournalConfig};
 use intelmesh::time::Timestamp;
 use intelmesh::wire::Mark;
@@ -188,7 +188,7 @@ fn resident_mb() -> f64 {
 
 fn flush(db: &mut DayDb, seq: u64) {
     let mark = Mark { seq, check: Check::START };
-    let covered = Covered { log_id: LogId([1; 16]), mark, floor: Timestamp(0) };
+    let covered = CoveredPlace { log_id: LogId([1; 16]), mark, floor: Timestamp(0) };
     db.begin_flush(covered)().expect("flushed");
     db.flushed();
 }

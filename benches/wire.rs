@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use intelmesh::identity::{Check, CoreDigest, EventKey, HopPath, PublisherName};
 use intelmesh::time::Timestamp;
-use intelmesh::wire::frame::{Decoder, encode, encoded_len};
+use intelmesh::wire::frame::{FrameDecoder, encode, encoded_len};
 use intelmesh::wire::{CarrierFrame, Have, WireFrame};
 
 fn name(text: &str) -> PublisherName {
@@ -52,7 +52,7 @@ fn frames(c: &mut Criterion) {
         group.throughput(Throughput::Bytes(bytes.len() as u64));
         group.bench_function("decode 100", |b| {
             let drain = |mut buffer: BytesMut| {
-                let mut decoder = Decoder::default();
+                let mut decoder = FrameDecoder::default();
                 while let Ok(Some(frame)) = decoder.decode(&mut buffer) {
                     black_box(frame);
                 }

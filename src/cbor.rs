@@ -53,7 +53,7 @@ impl CborError {
 /// The major types of CBOR.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Major {
+pub enum MajorType {
     Unsigned = 0,
     Negative = 1,
     Bytes = 2,
@@ -64,7 +64,7 @@ pub enum Major {
     Simple = 7,
 }
 
-impl Major {
+impl MajorType {
     const fn of(initial: u8) -> Self {
         match initial >> 5 {
             0 => Self::Unsigned,
@@ -120,8 +120,8 @@ impl<'a> CborReader<'a> {
     }
 
     /// The type of the next item.
-    pub fn peek(&self) -> Result<Major, CborError> {
-        self.input.get(self.at).map(|initial| Major::of(*initial)).ok_or(CborError::Truncated(self.at))
+    pub fn peek(&self) -> Result<MajorType, CborError> {
+        self.input.get(self.at).map(|initial| MajorType::of(*initial)).ok_or(CborError::Truncated(self.at))
     }
 
     /// The content of a string whose length [`CborReader::expect`] gave.
@@ -137,12 +137,12 @@ impl<'a> CborReader<'a> {
         Ok(taken)
     }
 
-    fn head(&mut self) -> Result<(Major, u64), CborError> {
+    fn head(&mut self) -> Result<(MajorType, u64), CborError> {
         let start = self.at;
         let initial = self.take(1)?[0];
         let info = initial & 0x1f;
         let (value, least) = match info {
-            0..=23 => return Ok((Major::of(initial), u64::from(info))),
+            0..=23 => return Ok((MajorType::of(initial), u64::from(info))),
             24 => (u64::from(self.take(1)?[0]), 24),
             25 => (be(self.take(2)?), 1 << 8),
             26 => (be(self.take(4)?), 1 << 16),
@@ -150,17 +150,17 @@ impl<'a> CborReader<'a> {
             31 => return Err(CborError::Indefinite(start)),
             _ => return Err(CborError::Unsupported(start)),
         };
-        if Major::of(initial) == Major::Simple {
+        if MajorType::of(initial) == MajorType::Simple {
             return Err(CborError::Unsupported(start));
         }
-        if value < least { Err(CborError::NotShortest(start)) } else { Ok((Major::of(initial), value)) }
+        if value < least { Err(CborError::NotShortest(start)) } else { Ok((MajorType::of(initial), value)) }
     }
 
     /// The value, length or count of the next item, which has to be of type `major`.
     ///
     /// # Errors
     /// [`CborError::Type`] where it is another, and what is wrong with its first bytes.
-    pub fn expect(&mut self, major: Major) -> Result<u64, CborError> {
+    pub fn expect(&mut self, major: MajorType) -> Result<u64, CborError> {
         let start = self.at;
         match self.head()? {
             (found, value) if found == major => Ok(value),
@@ -169,7 +169,7 @@ impl<'a> CborReader<'a> {
     }
 
     pub fn unsigned(&mut self) -> Result<u64, CborError> {
-        self.expect(Major::Unsigned)
+        self.expect(MajorType::Unsigned)
     }
 
     /// A number that fits 63 bits and a sign.
@@ -178,40 +178,40 @@ impl<'a> CborReader<'a> {
         let (major, value) = self.head()?;
         let value = i64::try_from(value).map_err(|_| CborError::Type(start))?;
         match major {
-            Major::Unsigned => Ok(value),
-            Major::Negative => Ok(-1 - value),
+            MajorType::Unsigned => Ok(value),
+            MajorType::Negative => Ok(-1 - value),
             _ => Err(CborError::Type(start)),
         }
     }
 
     pub fn bytes(&mut self) -> Result<&'a [u8], CborError> {
-        let len = self.expect(Major::Bytes)?;
+        let len = self.expect(MajorType::Bytes)?;
         self.take(len)
     }
 
     pub fn text(&mut self) -> Result<&'a str, CborError> {
         let start = self.at;
-        let len = self.expect(Major::Text)?;
+        let len = self.expect(MajorType::Text)?;
         std::str::from_utf8(self.take(len)?).map_err(|_| CborError::NotUtf8(start))
     }
 
     /// The number of items that follow. Nothing may be allocated by it unchecked.
     pub fn array(&mut self) -> Result<u64, CborError> {
-        self.expect(Major::Array)
+        self.expect(MajorType::Array)
     }
 
     /// The number of pairs that follow. Their order is checked by [`CborReader::skip_item`] alone.
     pub fn map(&mut self) -> Result<u64, CborError> {
-        self.expect(Major::Map)
+        self.expect(MajorType::Map)
     }
 
     pub fn tag(&mut self) -> Result<u64, CborError> {
-        self.expect(Major::Tag)
+        self.expect(MajorType::Tag)
     }
 
     pub fn boolean(&mut self) -> Result<bool, CborError> {
         let start = self.at;
-        match self.expect(Major::Simple)? {
+        match self.expect(MajorType::Simple)? {
             20 => Ok(false),
             21 => Ok(true),
             _ => Err(CborError::Type(start)),
@@ -246,21 +246,21 @@ impl<'a> CborReader<'a> {
     fn skip(&mut self, depth: usize) -> Result<(), CborError> {
         let start = self.at;
         let (major, value) = self.head()?;
-        if matches!(major, Major::Array | Major::Map | Major::Tag) && depth >= CBOR_DEPTH_MAX {
+        if matches!(major, MajorType::Array | MajorType::Map | MajorType::Tag) && depth >= CBOR_DEPTH_MAX {
             return Err(CborError::TooDeep(start));
         }
         match major {
-            Major::Unsigned | Major::Negative => Ok(()),
-            Major::Bytes => self.take(value).map(|_| ()),
-            Major::Text => match std::str::from_utf8(self.take(value)?) {
+            MajorType::Unsigned | MajorType::Negative => Ok(()),
+            MajorType::Bytes => self.take(value).map(|_| ()),
+            MajorType::Text => match std::str::from_utf8(self.take(value)?) {
                 Ok(_) => Ok(()),
                 Err(_) => Err(CborError::NotUtf8(start)),
             },
-            Major::Array => (0..value).try_for_each(|_| self.skip(depth + 1)),
-            Major::Map => self.skip_pairs(value, depth + 1),
-            Major::Tag => self.skip(depth + 1),
-            Major::Simple if (20..=22).contains(&value) => Ok(()),
-            Major::Simple => Err(CborError::Unsupported(start)),
+            MajorType::Array => (0..value).try_for_each(|_| self.skip(depth + 1)),
+            MajorType::Map => self.skip_pairs(value, depth + 1),
+            MajorType::Tag => self.skip(depth + 1),
+            MajorType::Simple if (20..=22).contains(&value) => Ok(()),
+            MajorType::Simple => Err(CborError::Unsupported(start)),
         }
     }
 
@@ -286,11 +286,11 @@ fn be(bytes: &[u8]) -> u64 {
 }
 
 /// Where encoded bytes go: into a buffer, or into a count.
-pub trait Sink {
+pub trait ByteSink {
     fn put(&mut self, bytes: &[u8]);
 }
 
-impl Sink for Vec<u8> {
+impl ByteSink for Vec<u8> {
     fn put(&mut self, bytes: &[u8]) {
         self.extend_from_slice(bytes);
     }
@@ -298,16 +298,16 @@ impl Sink for Vec<u8> {
 
 /// Counts what would be written.
 #[derive(Debug, Default)]
-pub struct Counted(pub usize);
+pub struct CountingSink(pub usize);
 
-impl Sink for Counted {
+impl ByteSink for CountingSink {
     fn put(&mut self, bytes: &[u8]) {
         self.0 += bytes.len();
     }
 }
 
 /// Writes the first bytes of an item: its type, and its value or length in the shortest form.
-pub fn put_head(out: &mut impl Sink, major: Major, value: u64) {
+pub fn put_head(out: &mut impl ByteSink, major: MajorType, value: u64) {
     let top = (major as u8) << 5;
     let wide = value.to_be_bytes();
     match value {
@@ -322,34 +322,34 @@ pub fn put_head(out: &mut impl Sink, major: Major, value: u64) {
     }
 }
 
-pub fn put_unsigned(out: &mut impl Sink, value: u64) {
-    put_head(out, Major::Unsigned, value);
+pub fn put_unsigned(out: &mut impl ByteSink, value: u64) {
+    put_head(out, MajorType::Unsigned, value);
 }
 
-pub fn put_bytes(out: &mut impl Sink, bytes: &[u8]) {
-    put_head(out, Major::Bytes, bytes.len() as u64);
+pub fn put_bytes(out: &mut impl ByteSink, bytes: &[u8]) {
+    put_head(out, MajorType::Bytes, bytes.len() as u64);
     out.put(bytes);
 }
 
-pub fn put_text(out: &mut impl Sink, text: &str) {
-    put_head(out, Major::Text, text.len() as u64);
+pub fn put_text(out: &mut impl ByteSink, text: &str) {
+    put_head(out, MajorType::Text, text.len() as u64);
     out.put(text.as_bytes());
 }
 
-pub fn put_array(out: &mut impl Sink, len: usize) {
-    put_head(out, Major::Array, len as u64);
+pub fn put_array(out: &mut impl ByteSink, len: usize) {
+    put_head(out, MajorType::Array, len as u64);
 }
 
 /// Begins a map; its pairs must follow in the order of their encoded keys.
-pub fn put_map(out: &mut impl Sink, pairs: usize) {
-    put_head(out, Major::Map, pairs as u64);
+pub fn put_map(out: &mut impl ByteSink, pairs: usize) {
+    put_head(out, MajorType::Map, pairs as u64);
 }
 
-pub fn put_boolean(out: &mut impl Sink, value: bool) {
+pub fn put_boolean(out: &mut impl ByteSink, value: bool) {
     out.put(&[0xf4 | u8::from(value)]);
 }
 
-pub fn put_null(out: &mut impl Sink) {
+pub fn put_null(out: &mut impl ByteSink) {
     out.put(&[NULL]);
 }
 
@@ -378,7 +378,7 @@ mod tests {
         #[test]
         fn a_number_is_read_back_from_its_shortest_form(number: u64, bits in 0..64) {
             let number = number >> bits;
-            let (mut out, mut counted) = (Vec::new(), Counted::default());
+            let (mut out, mut counted) = (Vec::new(), CountingSink::default());
             put_unsigned(&mut out, number);
             put_unsigned(&mut counted, number);
             prop_assert_eq!(counted.0, out.len());

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::PeerFile;
 use crate::envelope::Core;
 use crate::identity::{HopPath, NodeNames, PublisherName};
-use crate::policy::{self, Tlp, TrustList, Withheld};
+use crate::policy::{self, Tlp, TrustList, WithheldReason};
 use crate::time::Timestamp;
 
 /// What policy says of one event and one peer (`intelmesh.explain/1` has a list of them).
@@ -134,11 +134,11 @@ fn shared_by(core: &Core, file: &PeerFile) -> String {
     }
 }
 
-fn withheld_by(why: Withheld, core: &Core, path: &HopPath, file: &PeerFile) -> (String, String) {
+fn withheld_by(why: WithheldReason, core: &Core, path: &HopPath, file: &PeerFile) -> (String, String) {
     let (name, shown) = (&file.peer.name, file.file.display());
     let publisher = &core.id.publisher;
     match why {
-        Withheld::TlpMax if core.body.is_sealed() => {
+        WithheldReason::TlpMax if core.body.is_sealed() => {
             let label = core.tlp;
             (
                 tlp_rule(file),
@@ -146,50 +146,50 @@ fn withheld_by(why: Withheld, core: &Core, path: &HopPath, file: &PeerFile) -> (
             )
         }
         // No agreement lets these travel unsealed, whatever tlp_max says.
-        Withheld::TlpMax if core.tlp >= Tlp::AmberStrict => {
+        WithheldReason::TlpMax if core.tlp >= Tlp::AmberStrict => {
             (tlp_rule(file), format!("seal it to {name} (--seal --to {name})"))
         }
-        Withheld::TlpMax => {
+        WithheldReason::TlpMax => {
             let label = core.tlp;
             (tlp_rule(file), format!("tlp_max = \"{label}\" in {shown}, or seal it to {name}"))
         }
-        Withheld::TlpHop if core.body.is_sealed() => (
+        WithheldReason::TlpHop if core.body.is_sealed() => (
             format!(
                 "TLP:{} goes from its publisher to recipients alone, sealed too (docs/SECURITY.md)",
                 core.tlp
             ),
             format!("{publisher} must share it with {name} itself"),
         ),
-        Withheld::TlpHop => (
+        WithheldReason::TlpHop => (
             format!("TLP:{} does not travel on unsealed (docs/SECURITY.md)", core.tlp),
             format!("{publisher} can share it with {name} itself, or seal it to {name}"),
         ),
-        Withheld::NotNamed => {
+        WithheldReason::NotNamed => {
             let names: Vec<&str> = core.to.iter().map(PublisherName::as_str).collect();
             (
                 format!("the event is for {} alone", names.join(", ")),
                 format!("{publisher} must name {name} in `to`"),
             )
         }
-        Withheld::NotSealed => (
+        WithheldReason::NotSealed => (
             place(file, file.lines.seal, "seal = true"),
             format!("submit it with --to {name} --seal, or seal = false in {shown}"),
         ),
-        Withheld::Hops => (
+        WithheldReason::Hops => (
             format!("it came over {} hops, at most {}", path.len(), core.max_hops),
             format!("a shorter way: pair {publisher} and {name} directly"),
         ),
-        Withheld::Expired => {
+        WithheldReason::Expired => {
             let at = core.expires.map(|at| at.to_string()).unwrap_or_default();
             (format!("it expired at {at}"), format!("{publisher} can publish it again"))
         }
-        Withheld::Filter => {
+        WithheldReason::Filter => {
             let takes_back = core.links.iter().any(|link| link.relation.takes_back());
             let fields = if takes_back { ", or the fields that it looks at in what takes back" } else { "" };
             let remedy = format!("the filter in {shown}{fields}");
             (place(file, file.lines.filter, "where does not admit it"), remedy)
         }
-        Withheld::FilterFailed => {
+        WithheldReason::FilterFailed => {
             let failure = policy::failure(file.peer.share.filter.as_ref(), core, path);
             let failure = failure.map(|failure| failure.to_string()).unwrap_or_default();
             (

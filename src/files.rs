@@ -40,7 +40,7 @@ pub fn dir_of(path: &Path) -> &Path {
 pub fn sync_names(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()?;
     #[cfg(test)]
-    recorder::note(|| recorder::Op::SyncNames(dir.to_owned()));
+    recorder::note(|| recorder::DiskOp::SyncNames(dir.to_owned()));
     Ok(())
 }
 
@@ -51,7 +51,7 @@ pub fn sync_names(dir: &Path) -> io::Result<()> {
 pub fn sync_bytes(file: &Path) -> io::Result<()> {
     File::open(file)?.sync_data()?;
     #[cfg(test)]
-    recorder::note(|| recorder::Op::Foreign(dir_of(file).to_owned()));
+    recorder::note(|| recorder::DiskOp::Foreign(dir_of(file).to_owned()));
     Ok(())
 }
 
@@ -73,7 +73,7 @@ pub fn make_dir(dir: &Path, mode: u32) -> io::Result<()> {
         }
         hand_dir_to_owner_of(above, dir)?;
         #[cfg(test)]
-        recorder::note(|| recorder::Op::MakeDir(dir.to_owned()));
+        recorder::note(|| recorder::DiskOp::MakeDir(dir.to_owned()));
     }
     match sync_names(above) {
         // Another account's, such as that of the packaging: then it was made by another program, long ago.
@@ -126,7 +126,7 @@ fn write_in_order(
     recorder::note_whole(&from, bytes);
     place(unfinished).map_err(|error| error.error)?;
     #[cfg(test)]
-    recorder::note(|| recorder::Op::Rename(from, file.to_owned()));
+    recorder::note(|| recorder::DiskOp::Rename(from, file.to_owned()));
     sync_names(dir)
 }
 
@@ -161,7 +161,7 @@ pub fn hint_of(error: &io::Error) -> Option<&'static str> {
 pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
     fs::rename(from, to)?;
     #[cfg(test)]
-    recorder::note(|| recorder::Op::Rename(from.to_owned(), to.to_owned()));
+    recorder::note(|| recorder::DiskOp::Rename(from.to_owned(), to.to_owned()));
     // The new name first: between the two the file has both names rather than none.
     sync_names(dir_of(to))?;
     if dir_of(from) == dir_of(to) { Ok(()) } else { sync_names(dir_of(from)) }
@@ -177,7 +177,7 @@ pub fn remove(file: &Path) -> io::Result<()> {
         removed => removed?,
     }
     #[cfg(test)]
-    recorder::note(|| recorder::Op::Remove(file.to_owned()));
+    recorder::note(|| recorder::DiskOp::Remove(file.to_owned()));
     sync_names(dir_of(file))
 }
 
@@ -194,7 +194,7 @@ pub fn remove_dir(dir: &Path) -> io::Result<()> {
         renamed => renamed?,
     }
     #[cfg(test)]
-    recorder::note(|| recorder::Op::Rename(dir.to_owned(), gone.clone()));
+    recorder::note(|| recorder::DiskOp::Rename(dir.to_owned(), gone.clone()));
     sync_names(dir_of(dir))?;
     remove_all(&gone)
 }
@@ -225,7 +225,7 @@ fn remove_all(dir: &Path) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         removed => {
             #[cfg(test)]
-            recorder::note(|| recorder::Op::RemoveTree(dir.to_owned()));
+            recorder::note(|| recorder::DiskOp::RemoveTree(dir.to_owned()));
             removed
         }
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use ed25519_dalek::VerifyingKey;
 use sha2::{Digest as _, Sha256};
 
-use crate::envelope::{Body, Core, KeyUse, SealKey, Stated, StatementBook};
+use crate::envelope::{Body, Core, KeyUse, SealKey, StatedKeys, StatementBook};
 use crate::event::check_body;
 use crate::event::json::JsonKind;
 use crate::filter::{Filter, FilterFacts, FilterFailure};
@@ -291,13 +291,13 @@ impl TrustList {
 }
 
 /// The sealing key in use that a statement names: newer than the one of a peer file, which came with an invitation.
-fn stated_seal(stated: &Stated) -> Option<SealKey> {
+fn stated_seal(stated: &StatedKeys) -> Option<SealKey> {
     SealKey::new(stated.latest().statement().current(KeyUse::Seal)?.key).ok()
 }
 
 /// Why an envelope is held back from a peer. Counted as `withheld`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Withheld {
+pub enum WithheldReason {
     /// Stricter than the peer's `tlp_max`.
     TlpMax,
     /// AMBER travels one hop, from its publisher; AMBER+STRICT and RED only sealed.
@@ -316,7 +316,7 @@ pub enum Withheld {
     FilterFailed,
 }
 
-impl Withheld {
+impl WithheldReason {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::TlpMax => "tlp_max",
@@ -342,7 +342,7 @@ pub fn share(
     own: &NodeNames,
     peer: &Peer,
     now: Option<Timestamp>,
-) -> Result<(), Withheld> {
+) -> Result<(), WithheldReason> {
     let publisher = &core.id.publisher;
     if peer.has_name(publisher) {
         return Ok(());
@@ -350,21 +350,21 @@ pub fn share(
     if let (Some(expires), Some(now)) = (core.expires, now)
         && expires <= now
     {
-        return Err(Withheld::Expired);
+        return Err(WithheldReason::Expired);
     }
     let is_own = own.has(publisher);
     let is_named = peer.is_among(&core.to);
     let sealed = core.body.is_sealed();
     if peer.share.seal && !sealed {
-        return Err(Withheld::NotSealed);
+        return Err(WithheldReason::NotSealed);
     }
     // Asked before the label: to loosen what the peer may have does not help where others are named.
     let narrowed = !sealed || core.tlp >= Tlp::AmberStrict;
     if narrowed && !core.to.is_empty() && !is_named {
-        return Err(Withheld::NotNamed);
+        return Err(WithheldReason::NotNamed);
     }
     if core.tlp > peer.share.tlp_max && !(sealed && is_named) {
-        return Err(Withheld::TlpMax);
+        return Err(WithheldReason::TlpMax);
     }
     let travels = match core.tlp {
         Tlp::Clear | Tlp::Green => true,
@@ -373,18 +373,18 @@ pub fn share(
         Tlp::Red => sealed && is_own,
     };
     if !travels {
-        return Err(Withheld::TlpHop);
+        return Err(WithheldReason::TlpHop);
     }
     if path.len() >= usize::from(core.max_hops) || path.with(own.name()).is_none() {
-        return Err(Withheld::Hops);
+        return Err(WithheldReason::Hops);
     }
     if is_bare_withdrawal(core) {
         return Ok(());
     }
     match admitted(peer.share.filter.as_deref(), core, path) {
         Ok(true) => Ok(()),
-        Ok(false) => Err(Withheld::Filter),
-        Err(_) => Err(Withheld::FilterFailed),
+        Ok(false) => Err(WithheldReason::Filter),
+        Err(_) => Err(WithheldReason::FilterFailed),
     }
 }
 

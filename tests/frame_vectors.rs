@@ -8,7 +8,7 @@ use data_encoding::HEXLOWER;
 use intelmesh::cbor::CborError;
 use intelmesh::identity::{Check, CoreDigest, EventKey, HopPath, LogId, PublisherName};
 use intelmesh::time::Timestamp;
-use intelmesh::wire::frame::{Decoder, FrameError, encode};
+use intelmesh::wire::frame::{FrameDecoder, FrameError, encode};
 use intelmesh::wire::{
     AckFrame, CarrierFrame, FaultCode, FaultNumber, Have, Hello, Mark, Skip, Subscribe, VerdictCode,
     VerdictNumber, Window, WireFrame,
@@ -196,7 +196,7 @@ fn the_files_are_what_this_node_writes() {
 
 /// Reads all frames of one file, as those of one stream.
 fn judge(bytes: &[u8]) -> Result<Vec<WireFrame>, &'static str> {
-    let (mut decoder, mut buffer) = (Decoder::default(), BytesMut::from(bytes));
+    let (mut decoder, mut buffer) = (FrameDecoder::default(), BytesMut::from(bytes));
     let mut frames = Vec::new();
     while let Some(frame) = decoder.decode(&mut buffer).map_err(|fault| layer(&fault))? {
         match &frame {

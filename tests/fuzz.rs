@@ -13,11 +13,12 @@ use ed25519_dalek::SigningKey;
 use intelmesh::config::PeerFile;
 use intelmesh::control::parse_request;
 use intelmesh::envelope::content::BodyIdSecret;
-use intelmesh::envelope::{Body, Core, Opener, SealKey, Signer, UnverifiedEnvelope, check_content};
+use intelmesh::envelope::{Body, Core, SealKey, SealOpener, Signer, UnverifiedEnvelope, check_content};
 use intelmesh::event::check_body;
 use intelmesh::event::json::JsonKind;
 use intelmesh::format::{
-    Carried, DeliveryForm, DoorDefaults, Draft, HandOff, IdInputs, MultipleValues, ParsedSubmission, intake,
+    Carried, CoreDraft, DeliveryForm, DoorDefaults, HandOff, IdInputs, MultipleValues, ParsedSubmission,
+    intake,
 };
 use intelmesh::identity::{Check, CoreDigest, EventKey, HopPath, LogId, ProjectName, PublisherName};
 use intelmesh::invitation::Invitation;
@@ -144,7 +145,8 @@ fn cores() -> Vec<Core> {
         _ => None,
     });
     let mut chance = StdRng::seed_from_u64(3);
-    let core = |draft: Box<Draft>| draft.address(&trust()).unwrap().into_core(&made, &mut chance).unwrap();
+    let core =
+        |draft: Box<CoreDraft>| draft.address(&trust()).unwrap().into_core(&made, &mut chance).unwrap();
     drafts.map(core).collect()
 }
 
@@ -152,8 +154,8 @@ fn signer() -> Signer {
     Signer::new(SigningKey::from_bytes(&[3; 32]))
 }
 
-fn opener() -> Opener {
-    Opener::new(name("cert-ee"), [[9; 32].into()])
+fn opener() -> SealOpener {
+    SealOpener::new(name("cert-ee"), [[9; 32].into()])
 }
 
 fn envelopes() -> Vec<Vec<u8>> {

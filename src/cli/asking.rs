@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, IsTerminal as _, Read, Write as _};
 
 use super::answer::talk;
-use super::failure::Failure;
+use super::failure::CommandFailure;
 use crate::terminal::shown;
 
 /// Where the answer is read.
@@ -25,12 +25,12 @@ const ANSWER_BYTES_MAX: u64 = 64;
 ///
 /// # Errors
 /// Exit 2 if nobody can be asked.
-pub fn agreed(question: &str, from: AskSource, otherwise: &str, verb: &str) -> Result<bool, Failure> {
+pub fn agreed(question: &str, from: AskSource, otherwise: &str, verb: &str) -> Result<bool, CommandFailure> {
     let line = match from {
         AskSource::Stdin => {
             talk(question);
             let line = read_line(&mut io::stdin().lock())
-                .map_err(|error| Failure::could_not(format!("stdin: {error}")))?;
+                .map_err(|error| CommandFailure::could_not(format!("stdin: {error}")))?;
             if line.is_empty() && !io::stdin().is_terminal() { None } else { Some(line) }
         }
         AskSource::Terminal => on_terminal(question),
@@ -40,7 +40,7 @@ pub fn agreed(question: &str, from: AskSource, otherwise: &str, verb: &str) -> R
             AskSource::Stdin => "nobody to ask, stdin has ended",
             AskSource::Terminal => "nobody to ask, stdin is the invitation and there is no terminal",
         };
-        return Err(Failure::could_not(format!("{otherwise}: {why}")).hint(match verb {
+        return Err(CommandFailure::could_not(format!("{otherwise}: {why}")).hint(match verb {
             "peer add" | "peer verify" => {
                 format!("compare the fingerprint's words with the peer, then: {verb} … --yes")
             }

@@ -12,11 +12,11 @@ use ed25519_dalek::{SigningKey, VerifyingKey};
 use serde::Serialize;
 
 use super::answer::{CommandAnswer, talk};
-use super::failure::{Failure, NO};
+use super::failure::{CommandFailure, NO};
 use super::place::{NodeDirectory, statement_of};
 use crate::config::doors::{ConsumerTo, SubmitFrom};
 use crate::config::{
-    ConfigErrors, ConfigProblem, DoorConfigs, JournalSettings, NODE_FILE, NodeConfig, Paths, PeerFiles,
+    ConfigErrors, ConfigProblem, DoorConfigs, JournalSettings, NODE_FILE, NodeConfig, NodePaths, PeerFiles,
 };
 use crate::daemon;
 use crate::identity::{ProjectName, PublisherName};
@@ -43,9 +43,9 @@ enum FindingLevel {
 }
 
 #[derive(Default)]
-struct Findings(Vec<CheckFinding>);
+struct CheckFindings(Vec<CheckFinding>);
 
-impl Findings {
+impl CheckFindings {
     fn error(&mut self, what: impl ToString, hint: Option<String>) {
         self.0.push(CheckFinding { level: FindingLevel::Error, what: what.to_string(), hint });
     }
@@ -67,12 +67,12 @@ impl Findings {
     }
 }
 
-pub fn check(place: &NodeDirectory, json: bool) -> Result<(), Failure> {
+pub fn check(place: &NodeDirectory, json: bool) -> Result<(), CommandFailure> {
     if !place.dir().join(NODE_FILE).exists() {
         // Nothing to look at: the same words as `run`.
         place.config()?;
     }
-    let mut found = Findings::default();
+    let mut found = CheckFindings::default();
     let config = NodeConfig::load(place.dir());
     let account = as_owner(&config, place.dir(), &mut found);
     if let Err(errors) = &config {
@@ -97,7 +97,7 @@ pub fn check(place: &NodeDirectory, json: bool) -> Result<(), Failure> {
 }
 
 /// Root may read everything, and the node may not: what follows is looked at as the account that owns `keys/`.
-fn as_owner(config: &Result<NodeConfig, ConfigErrors>, dir: &Path, found: &mut Findings) -> u32 {
+fn as_owner(config: &Result<NodeConfig, ConfigErrors>, dir: &Path, found: &mut CheckFindings) -> u32 {
     let keys = config.as_ref().map_or_else(|_| dir.join("keys"), |config| config.paths.keys.clone());
     let Some((uid, gid)) = ownership::other_owner(&keys) else {
         return rustix::process::geteuid().as_raw();
@@ -117,7 +117,7 @@ fn as_owner(config: &Result<NodeConfig, ConfigErrors>, dir: &Path, found: &mut F
 
 /// An account that is neither root nor the node's cannot tell what the node's may read and write: its own permissions
 /// say nothing, and must not be "corrected".
-fn belongs_to_another(config: &NodeConfig, found: &mut Findings) -> bool {
+fn belongs_to_another(config: &NodeConfig, found: &mut CheckFindings) -> bool {
     let keys = &config.paths.keys;
     let (Ok(data), this) = (fs::metadata(keys), rustix::process::geteuid().as_raw()) else { return false };
     if data.uid() == this {
@@ -153,7 +153,7 @@ fn fallback(dir: &Path) -> NodeConfig {
         advertise: Vec::new(),
         default_tlp: Tlp::Green,
         journal: JournalSettings { keep_days: 1, keep_bytes: 1 },
-        paths: Paths {
+        paths: NodePaths {
             state: dir.to_owned(),
             run: dir.join("run"),
             keys: dir.join("keys"),
@@ -168,7 +168,7 @@ fn fallback(dir: &Path) -> NodeConfig {
 }
 
 /// The node's key; where it cannot be read, one that nobody has.
-fn keys(config: &NodeConfig, found: &mut Findings) -> VerifyingKey {
+fn keys(config: &NodeConfig, found: &mut CheckFindings) -> VerifyingKey {
     let mut loose = false;
     for entry in fs::read_dir(&config.paths.keys).into_iter().flatten().flatten() {
         let Ok(data) = entry.metadata() else { continue };
@@ -203,7 +203,7 @@ fn keys(config: &NodeConfig, found: &mut Findings) -> VerifyingKey {
 }
 
 /// Whoever may write these may be whoever they like.
-fn writable(config: &NodeConfig, found: &mut Findings) {
+fn writable(config: &NodeConfig, found: &mut CheckFindings) {
     let mut paths = vec![config.dir.join(NODE_FILE), config.paths.peers.clone()];
     let files = fs::read_dir(&config.paths.peers).into_iter().flatten().flatten();
     paths.extend(
@@ -236,7 +236,7 @@ fn mode_of(path: &Path) -> Option<u32> {
 }
 
 /// What `run` would refuse of the doors to Redis.
-fn queues(config: &NodeConfig, found: &mut Findings) {
+fn queues(config: &NodeConfig, found: &mut CheckFindings) {
     let submits = config.doors.submits.iter().filter_map(|door| match &door.from {
         SubmitFrom::IntelMqRedis(queue) => Some((&door.name, queue)),
         SubmitFrom::Socket | SubmitFrom::IntelMqTcp(_) => None,
@@ -261,7 +261,7 @@ fn queues(config: &NodeConfig, found: &mut Findings) {
     }
 }
 
-fn settings(config: &NodeConfig, peers: &PeerFiles, found: &mut Findings) {
+fn settings(config: &NodeConfig, peers: &PeerFiles, found: &mut CheckFindings) {
     journal_fits(config, found);
     renamed(config, found);
     if config.invited_at().is_empty() {
@@ -300,7 +300,7 @@ fn settings(config: &NodeConfig, peers: &PeerFiles, found: &mut Findings) {
 }
 
 /// What `run` would refuse of it. An account gives a file only to a group that it is in.
-fn socket_group(config: &NodeConfig, found: &mut Findings) {
+fn socket_group(config: &NodeConfig, found: &mut CheckFindings) {
     let Some(group) = &config.socket_group else { return };
     let place = place_of(config, "socket_group");
     let id = match group_id(group) {
@@ -328,7 +328,7 @@ fn place_of(config: &NodeConfig, key: &str) -> String {
 }
 
 /// A journal that may grow beyond its file system fills it.
-fn journal_fits(config: &NodeConfig, found: &mut Findings) {
+fn journal_fits(config: &NodeConfig, found: &mut CheckFindings) {
     let Ok(space) = rustix::fs::statvfs(&config.paths.state) else { return };
     let total = space.f_blocks.saturating_mul(space.f_frsize);
     let keep = config.journal.keep_bytes;
@@ -343,7 +343,7 @@ fn journal_fits(config: &NodeConfig, found: &mut Findings) {
 }
 
 /// Peers know this node by its name.
-fn renamed(config: &NodeConfig, found: &mut Findings) {
+fn renamed(config: &NodeConfig, found: &mut CheckFindings) {
     let Some(former) = daemon::former_name(&config.paths.state).filter(|former| *former != config.name)
     else {
         return;
@@ -355,7 +355,7 @@ fn renamed(config: &NodeConfig, found: &mut Findings) {
     );
 }
 
-fn report(found: &Findings, peers: &PeerFiles, json: bool) -> Result<(), Failure> {
+fn report(found: &CheckFindings, peers: &PeerFiles, json: bool) -> Result<(), CommandFailure> {
     let (errors, warnings) = (found.count(FindingLevel::Error), found.count(FindingLevel::Warning));
     let mut answer = CommandAnswer::new();
     if json {
@@ -384,7 +384,7 @@ fn report(found: &Findings, peers: &PeerFiles, json: bool) -> Result<(), Failure
         }
     }
     answer.flush()?;
-    if errors > 0 { Err(Failure::silent(NO)) } else { Ok(()) }
+    if errors > 0 { Err(CommandFailure::silent(NO)) } else { Ok(()) }
 }
 
 fn count(number: usize, of: &str) -> String {

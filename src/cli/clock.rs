@@ -1,14 +1,14 @@
 //! `clock accept`: the operator says that the machine's clock is right.
 
 use super::answer::talk;
-use super::failure::Failure;
+use super::failure::CommandFailure;
 use super::feed::done;
 use super::place::NodeDirectory;
 use crate::audit::AuditedAction;
-use crate::control::Request;
+use crate::control::ControlRequest;
 
-pub fn accept(place: &NodeDirectory) -> Result<(), Failure> {
-    done(&place.ask(&Request::ClockAccept)?)?;
+pub fn accept(place: &NodeDirectory) -> Result<(), CommandFailure> {
+    done(&place.ask(&ControlRequest::ClockAccept)?)?;
     place.audit_here(AuditedAction::ClockAccepted, None, "");
     talk("the clock is accepted: what waited for it goes on");
     Ok(())

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use super::answer::CommandAnswer;
 use super::event::{read_envelope, verified};
-use super::failure::Failure;
+use super::failure::CommandFailure;
 use super::place::NodeDirectory;
 use crate::control::LinkFacts;
 use crate::envelope::OpenedBody;
@@ -47,13 +47,13 @@ impl Inside {
 }
 
 /// Prints the payload, or with `--json` all that was sealed. Only what verifies is opened.
-pub fn open(place: &NodeDirectory, file: &Path, json: bool) -> Result<(), Failure> {
+pub fn open(place: &NodeDirectory, file: &Path, json: bool) -> Result<(), CommandFailure> {
     let bytes = Bytes::from(read_envelope(file)?);
-    let envelope = verified(bytes, &place.trust()?).map_err(Failure::no)?;
+    let envelope = verified(bytes, &place.trust()?).map_err(CommandFailure::no)?;
     let config = place.config()?;
     let opener = place.keyring(&config)?.opener(config.names());
     let opened = opener.open(envelope.envelope());
-    let opened = opened.map_err(|fault| Failure::no(format!("cannot open: {fault}")))?;
+    let opened = opened.map_err(|fault| CommandFailure::no(format!("cannot open: {fault}")))?;
     let mut answer = CommandAnswer::new();
     if json {
         answer.json(&Inside::of(envelope.envelope().id(), &opened))?;

@@ -1,7 +1,7 @@
 //! `invite`: one line with which a peer adds this node. Signed, not secret.
 
 use super::answer::{CommandAnswer, talk};
-use super::failure::Failure;
+use super::failure::CommandFailure;
 use super::place::NodeDirectory;
 use crate::clock;
 use crate::config::NodeConfig;
@@ -9,10 +9,10 @@ use crate::invitation::{INVITATION_VALID_MS, Invitation};
 use crate::keyring::Keyring;
 
 /// Our invitation.
-pub fn line(config: &NodeConfig, keyring: &Keyring) -> Result<String, Failure> {
+pub fn line(config: &NodeConfig, keyring: &Keyring) -> Result<String, CommandFailure> {
     ours(config, keyring)
         .make(keyring.signing_key())
-        .map_err(|error| Failure::could_not(&error).hint(error.hint()))
+        .map_err(|error| CommandFailure::could_not(&error).hint(error.hint()))
 }
 
 fn ours(config: &NodeConfig, keyring: &Keyring) -> Invitation {
@@ -26,7 +26,7 @@ fn ours(config: &NodeConfig, keyring: &Keyring) -> Invitation {
     }
 }
 
-pub fn invite(place: &NodeDirectory, json: bool) -> Result<(), Failure> {
+pub fn invite(place: &NodeDirectory, json: bool) -> Result<(), CommandFailure> {
     let config = place.config()?;
     let keyring = place.keyring(&config)?;
     let invitation = ours(&config, &keyring);

@@ -12,7 +12,7 @@ use crate::policy::Tlp;
 
 /// What the flags ask for.
 #[derive(Clone, Debug, Default)]
-pub struct Labels {
+pub struct LabelColumns {
     pub to: Vec<PublisherName>,
     pub tlp: Option<Tlp>,
     pub seal: bool,
@@ -24,7 +24,7 @@ struct LabelMember {
     value: Range<usize>,
 }
 
-impl Labels {
+impl LabelColumns {
     pub fn is_empty(&self) -> bool {
         self.to.is_empty() && self.tlp.is_none() && !self.seal
     }
@@ -213,8 +213,12 @@ fn string_end(bytes: &[u8], start: usize) -> Option<usize> {
 mod tests {
     use super::*;
 
-    fn labels(to: &[&str], tlp: Option<Tlp>) -> Labels {
-        Labels { to: to.iter().map(|name| PublisherName::parse(name).unwrap()).collect(), tlp, seal: false }
+    fn labels(to: &[&str], tlp: Option<Tlp>) -> LabelColumns {
+        LabelColumns {
+            to: to.iter().map(|name| PublisherName::parse(name).unwrap()).collect(),
+            tlp,
+            seal: false,
+        }
     }
 
     #[test]
@@ -278,7 +282,7 @@ mod tests {
 
     #[test]
     fn a_seal_is_asked_for_whatever_the_line_says() {
-        let flags = Labels { seal: true, ..labels(&["cert-ee"], None) };
+        let flags = LabelColumns { seal: true, ..labels(&["cert-ee"], None) };
         for (line, want) in [
             (r#"{"a":1}"#, r#"{"meta":{"to":["cert-ee"],"seal":true},"payload":{"a":1}}"#),
             (

@@ -39,7 +39,7 @@ use clap::{CommandFactory as _, Parser as _};
 
 use self::answer::CommandAnswer;
 use self::args::{Cli, Verb};
-use self::failure::Failure;
+use self::failure::CommandFailure;
 use self::place::NodeDirectory;
 
 /// Runs one command line, the program's name first. 0 done, 1 the answer is no, 2 could not.
@@ -70,7 +70,7 @@ fn verb_of(arguments: &[OsString]) -> (String, clap::Command) {
     (verb, command)
 }
 
-fn carry_out(cli: Cli) -> Result<(), Failure> {
+fn carry_out(cli: Cli) -> Result<(), CommandFailure> {
     let Cli { dir, json, verb } = cli;
     let here = |own| NodeDirectory::find(dir.clone(), own);
     match verb {
@@ -94,7 +94,7 @@ fn carry_out(cli: Cli) -> Result<(), Failure> {
     }
 }
 
-fn completions(shell: clap_complete::Shell) -> Result<(), Failure> {
+fn completions(shell: clap_complete::Shell) -> Result<(), CommandFailure> {
     let mut text = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "intelmesh", &mut text);
     let mut answer = CommandAnswer::new();

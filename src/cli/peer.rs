@@ -13,18 +13,18 @@ use serde::Serialize;
 use super::answer::{CommandAnswer, talk};
 use super::args::{PeerCheckArgs, PeerVerb};
 use super::asking::{AskSource, agreed};
-use super::failure::{Failure, NO};
+use super::failure::{CommandFailure, NO};
 use super::place::{NodeDirectory, unexpected};
 use super::reach;
 use super::trial::trial;
 use crate::audit::{self, AuditedAction};
 use crate::clock;
 use crate::config::{NodeConfig, PeerFile, PeerFiles, write};
-use crate::control::{EventRef, PeerCheck, Refusal, Reply, Request};
+use crate::control::{ControlRefusal, ControlReply, ControlRequest, EventRef, PeerCheck};
 use crate::identity::{PublisherName, public_key_text};
 use crate::invitation;
 
-pub fn peer(place: &NodeDirectory, verb: PeerVerb, json: bool) -> Result<(), Failure> {
+pub fn peer(place: &NodeDirectory, verb: PeerVerb, json: bool) -> Result<(), CommandFailure> {
     match verb {
         PeerVerb::Add(args) => add::add(place, &args),
         PeerVerb::List => list::list(place, json),
@@ -41,7 +41,7 @@ pub fn peer(place: &NodeDirectory, verb: PeerVerb, json: bool) -> Result<(), Fai
 
 /// The running node reads `peers/` again now. Without one nothing is lost: it reads them when it starts.
 pub fn told(place: &NodeDirectory) {
-    if let Err(failure) = place.ask_if_running(&Request::PeersChanged) {
+    if let Err(failure) = place.ask_if_running(&ControlRequest::PeersChanged) {
         talk(format!(
             "warning: the running node was not told, and will see it within 1 s: {}",
             failure.first()
@@ -137,21 +137,21 @@ fn warn(known: &PeerFiles) {
     }
 }
 
-fn find<'a>(known: &'a PeerFiles, name: &PublisherName) -> Result<&'a PeerFile, Failure> {
+fn find<'a>(known: &'a PeerFiles, name: &PublisherName) -> Result<&'a PeerFile, CommandFailure> {
     if let Some(held) = known.peer(name) {
         return Ok(held);
     }
     warn(known);
-    Err(Refusal::unknown_peer(name).into())
+    Err(ControlRefusal::unknown_peer(name).into())
 }
 
 /// A peer's file, whether or not what is in it is good.
-pub fn file_of(config: &NodeConfig, name: &PublisherName) -> Result<PathBuf, Failure> {
+pub fn file_of(config: &NodeConfig, name: &PublisherName) -> Result<PathBuf, CommandFailure> {
     let file = config.paths.peers.join(format!("{name}.toml"));
-    if file.exists() { Ok(file) } else { Err(Refusal::unknown_peer(name).into()) }
+    if file.exists() { Ok(file) } else { Err(ControlRefusal::unknown_peer(name).into()) }
 }
 
-fn remove(place: &NodeDirectory, name: &PublisherName) -> Result<(), Failure> {
+fn remove(place: &NodeDirectory, name: &PublisherName) -> Result<(), CommandFailure> {
     let config = place.config()?;
     let removed = write::remove_peer(&file_of(&config, name)?, clock::now().wall)?;
     let how = if removed.revoked_in.is_some() { "its key stays revoked" } else { "" };
@@ -167,15 +167,20 @@ fn remove(place: &NodeDirectory, name: &PublisherName) -> Result<(), Failure> {
     Ok(())
 }
 
-fn explain(place: &NodeDirectory, peer: PublisherName, id: EventRef, json: bool) -> Result<(), Failure> {
-    let went = match place.ask(&Request::PeerExplain { peer, id })? {
-        Reply::Explained(went) => went,
+fn explain(
+    place: &NodeDirectory,
+    peer: PublisherName,
+    id: EventRef,
+    json: bool,
+) -> Result<(), CommandFailure> {
+    let went = match place.ask(&ControlRequest::PeerExplain { peer, id })? {
+        ControlReply::Explained(went) => went,
         other => return Err(unexpected(&other)),
     };
     let mut answer = CommandAnswer::new();
     if json {
         let facts = serde_json::to_value(&*went)
-            .map_err(|error| Failure::could_not(format!("bug: {error}; please report")))?;
+            .map_err(|error| CommandFailure::could_not(format!("bug: {error}; please report")))?;
         answer.object("intelmesh.explain/1", &facts)?;
     } else {
         answer.line(went.line())?;
@@ -187,7 +192,7 @@ fn explain(place: &NodeDirectory, peer: PublisherName, id: EventRef, json: bool)
 }
 
 /// Shows both fingerprints, and writes down that they were compared.
-fn verify(place: &NodeDirectory, name: &PublisherName, yes: bool) -> Result<(), Failure> {
+fn verify(place: &NodeDirectory, name: &PublisherName, yes: bool) -> Result<(), CommandFailure> {
     let config = place.config()?;
     let known = place.peers(&config)?;
     let held = find(&known, name)?;
@@ -204,7 +209,7 @@ fn verify(place: &NodeDirectory, name: &PublisherName, yes: bool) -> Result<(), 
             "peer verify",
         )?
     {
-        return Err(Failure::no(format!("{name} was not verified"))
+        return Err(CommandFailure::no(format!("{name} was not verified"))
             .hint(format!(
                 "if the words differ, somebody else made that key: intelmesh peer remove {name}, and ask for a new invitation"
             )));
@@ -218,7 +223,7 @@ fn verify(place: &NodeDirectory, name: &PublisherName, yes: bool) -> Result<(), 
     Ok(())
 }
 
-fn pause(place: &NodeDirectory, name: &PublisherName, paused: bool) -> Result<(), Failure> {
+fn pause(place: &NodeDirectory, name: &PublisherName, paused: bool) -> Result<(), CommandFailure> {
     let config = place.config()?;
     let file = file_of(&config, name)?;
     let known = place.peers(&config)?;
@@ -231,7 +236,7 @@ fn pause(place: &NodeDirectory, name: &PublisherName, paused: bool) -> Result<()
     );
     told(place);
     if !paused && is_revoked(&config, &known, name) {
-        return Err(Failure::no(format!(
+        return Err(CommandFailure::no(format!(
             "{name} is not paused any more, but its key is revoked: nothing is exchanged"
         ))
         .hint(format!("a revoked key stays so: ask {name} for an invitation with a new one")));
@@ -247,7 +252,7 @@ fn is_revoked(config: &NodeConfig, known: &PeerFiles, name: &PublisherName) -> b
     held.peer.revoked || stated.is_some_and(|stated| stated.statement().revoked)
 }
 
-fn check(place: &NodeDirectory, name: Option<&PublisherName>, json: bool) -> Result<(), Failure> {
+fn check(place: &NodeDirectory, name: Option<&PublisherName>, json: bool) -> Result<(), CommandFailure> {
     let config = place.config()?;
     let known = place.peers(&config)?;
     let asked: Vec<&PeerFile> = match name {
@@ -283,5 +288,5 @@ fn check(place: &NodeDirectory, name: Option<&PublisherName>, json: bool) -> Res
         }
     }
     answer.flush()?;
-    if reached_all { Ok(()) } else { Err(Failure::silent(NO)) }
+    if reached_all { Ok(()) } else { Err(CommandFailure::silent(NO)) }
 }

@@ -8,11 +8,11 @@ use std::time::Duration;
 use ed25519_dalek::VerifyingKey;
 
 use super::answer::talk;
-use super::failure::Failure;
+use super::failure::CommandFailure;
 use crate::audit::{self, AuditDecision, AuditedAction};
 use crate::clock;
 use crate::config::{self, NodeConfig, PeerFiles};
-use crate::control::{Reply, Request};
+use crate::control::{ControlReply, ControlRequest};
 use crate::daemon;
 use crate::envelope::SignedStatement;
 use crate::identity::PublisherName;
@@ -54,20 +54,20 @@ impl NodeDirectory {
 
     /// # Errors
     /// Everything that is wrong with `intelmesh.toml`, at once.
-    pub fn config(&self) -> Result<NodeConfig, Failure> {
-        NodeConfig::load(&self.dir).map_err(Failure::from)
+    pub fn config(&self) -> Result<NodeConfig, CommandFailure> {
+        NodeConfig::load(&self.dir).map_err(CommandFailure::from)
     }
 
-    pub fn keyring(&self, config: &NodeConfig) -> Result<Keyring, Failure> {
-        Keyring::load(&config.paths.keys).map_err(Failure::from)
+    pub fn keyring(&self, config: &NodeConfig) -> Result<Keyring, CommandFailure> {
+        Keyring::load(&config.paths.keys).map_err(CommandFailure::from)
     }
 
     /// The peers whose files are good, and what is wrong with the others.
-    pub fn peers(&self, config: &NodeConfig) -> Result<PeerFiles, Failure> {
+    pub fn peers(&self, config: &NodeConfig) -> Result<PeerFiles, CommandFailure> {
         Ok(PeerFiles::load(config, &self.keyring(config)?.public_key()))
     }
 
-    pub fn trust(&self) -> Result<TrustList, Failure> {
+    pub fn trust(&self) -> Result<TrustList, CommandFailure> {
         let config = self.config()?;
         let own_key = self.keyring(&config)?.public_key();
         let trust = PeerFiles::load(&config, &own_key).trust_list(config.names(), own_key);
@@ -112,21 +112,21 @@ impl NodeDirectory {
     ///
     /// # Errors
     /// Exit 2 where no node runs.
-    pub fn connect(&self, socket: &str) -> Result<UnixStream, Failure> {
+    pub fn connect(&self, socket: &str) -> Result<UnixStream, CommandFailure> {
         let path = self.run_dir().join(socket);
         crate::local::connect(&path).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused | io::ErrorKind::NotADirectory => {
                 self.no_node()
             }
-            io::ErrorKind::PermissionDenied => Failure::could_not(format!("{}: {error}", path.display()))
+            io::ErrorKind::PermissionDenied => CommandFailure::could_not(format!("{}: {error}", path.display()))
                 .hint("run this as the node's account, or as a member of socket_group (see OPERATING.md, Whose files)"),
-            _ => Failure::could_not(format!("{}: {error}", path.display())),
+            _ => CommandFailure::could_not(format!("{}: {error}", path.display())),
         })
     }
 
-    fn no_node(&self) -> Failure {
+    fn no_node(&self) -> CommandFailure {
         let dir = self.dir.display();
-        let failure = Failure::could_not(format!("no node runs in {dir}"));
+        let failure = CommandFailure::could_not(format!("no node runs in {dir}"));
         if let Err(errors) = NodeConfig::load(&self.dir)
             && let Some(first) =
                 errors.0.iter().find(|problem| !matches!(problem.fault, config::ConfigFault::NotFound))
@@ -144,28 +144,30 @@ impl NodeDirectory {
     ///
     /// # Errors
     /// Exit 2 where no node runs or it does not answer; what the node refuses, with its exit code.
-    pub fn ask(&self, request: &Request) -> Result<Reply, Failure> {
+    pub fn ask(&self, request: &ControlRequest) -> Result<ControlReply, CommandFailure> {
         let mut stream = self.connect("ctl.sock")?;
-        let broken = |error: io::Error| Failure::could_not(format!("ctl.sock: {error}"));
+        let broken = |error: io::Error| CommandFailure::could_not(format!("ctl.sock: {error}"));
         let mut line = serde_json::to_vec(request).map_err(|error| broken(error.into()))?;
         line.push(b'\n');
         stream.set_read_timeout(Some(Duration::from_secs(1))).map_err(broken)?;
         stream.write_all(&line).map_err(broken)?;
         let answer = read_answer(stream).map_err(broken)?;
         if answer.is_empty() {
-            return Err(Failure::could_not("the node closed ctl.sock without an answer")
+            return Err(CommandFailure::could_not("the node closed ctl.sock without an answer")
                 .hint("is it stopping? see its log"));
         }
         match serde_json::from_slice(&answer) {
-            Ok(Reply::Refused(refusal)) => Err(refusal.into()),
+            Ok(ControlReply::Refused(refusal)) => Err(refusal.into()),
             Ok(reply) => Ok(reply),
-            Err(error) => Err(Failure::could_not(format!("the node's answer cannot be read: {error}"))
-                .hint("is the command line of another version than the running node?")),
+            Err(error) => {
+                Err(CommandFailure::could_not(format!("the node's answer cannot be read: {error}"))
+                    .hint("is the command line of another version than the running node?"))
+            }
         }
     }
 
     /// The same, where it does not matter that no node runs.
-    pub fn ask_if_running(&self, request: &Request) -> Result<Option<Reply>, Failure> {
+    pub fn ask_if_running(&self, request: &ControlRequest) -> Result<Option<ControlReply>, CommandFailure> {
         match self.connect("ctl.sock") {
             Ok(_) => self.ask(request).map(Some),
             Err(_) => Ok(None),
@@ -183,7 +185,7 @@ fn run_without_config(dir: &Path) -> PathBuf {
 fn read_answer(stream: UnixStream) -> io::Result<Vec<u8>> {
     let mut reader = BufReader::new(stream.take(REPLY_BYTES_MAX));
     let mut answer = Vec::new();
-    let mut progress = Progress::default();
+    let mut progress = ProgressLine::default();
     loop {
         match reader.read_until(b'\n', &mut answer) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock && progress.seconds < REPLY_WAIT_S => {
@@ -196,11 +198,11 @@ fn read_answer(stream: UnixStream) -> io::Result<Vec<u8>> {
 
 /// One line of a terminal that counts seconds, and is gone at the end.
 #[derive(Default)]
-struct Progress {
+struct ProgressLine {
     seconds: u64,
 }
 
-impl Progress {
+impl ProgressLine {
     fn pass_second(&mut self) {
         self.seconds += 1;
         self.draw(&format!("the node works on it: {} s", self.seconds));
@@ -214,7 +216,7 @@ impl Progress {
     }
 }
 
-impl Drop for Progress {
+impl Drop for ProgressLine {
     fn drop(&mut self) {
         if self.seconds > 0 {
             self.draw("");
@@ -229,9 +231,9 @@ pub fn statement_of(config: &NodeConfig, identity: &VerifyingKey) -> Option<Sign
 }
 
 /// The node answered something else than was asked: two versions.
-pub fn unexpected(reply: &Reply) -> Failure {
+pub fn unexpected(reply: &ControlReply) -> CommandFailure {
     let shown: String = format!("{reply:?}").chars().take(80).collect();
-    Failure::could_not(format!("the node answered something else: {shown}"))
+    CommandFailure::could_not(format!("the node answered something else: {shown}"))
         .hint("is the command line of another version than the running node?")
 }
 

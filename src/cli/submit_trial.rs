@@ -6,8 +6,8 @@ use std::io::{BufRead, BufReader, Read};
 use serde_json::json;
 
 use super::answer::CommandAnswer;
-use super::failure::{Failure, NO};
-use super::labels::Labels;
+use super::failure::{CommandFailure, NO};
+use super::labels::LabelColumns;
 use super::place::NodeDirectory;
 use crate::clock;
 use crate::config::{NodeConfig, PeerFiles};
@@ -44,7 +44,12 @@ enum Would {
     Return(String),
 }
 
-pub fn trial(place: &NodeDirectory, input: impl Read, labels: &Labels, json: bool) -> Result<(), Failure> {
+pub fn trial(
+    place: &NodeDirectory,
+    input: impl Read,
+    labels: &LabelColumns,
+    json: bool,
+) -> Result<(), CommandFailure> {
     let config = place.config()?;
     let keyring = place.keyring(&config)?;
     let trial = SubmitDryRun {
@@ -61,7 +66,7 @@ pub fn trial(place: &NodeDirectory, input: impl Read, labels: &Labels, json: boo
         let mut line = Vec::new();
         let most = LINE_BYTES_MAX as u64 + 2;
         let read = input.by_ref().take(most).read_until(b'\n', &mut line);
-        read.map_err(|error| Failure::could_not(format!("input: {error}")))?;
+        read.map_err(|error| CommandFailure::could_not(format!("input: {error}")))?;
         if line.is_empty() {
             break;
         }
@@ -74,11 +79,11 @@ pub fn trial(place: &NodeDirectory, input: impl Read, labels: &Labels, json: boo
         trial.say(number, would, json, &mut answer)?;
     }
     answer.flush()?;
-    if refused { Err(Failure::silent(NO)) } else { Ok(()) }
+    if refused { Err(CommandFailure::silent(NO)) } else { Ok(()) }
 }
 
 impl SubmitDryRun {
-    fn would(&self, line: &[u8], labels: &Labels) -> Result<Tried, SubmitError> {
+    fn would(&self, line: &[u8], labels: &LabelColumns) -> Result<Tried, SubmitError> {
         let text = line.strip_suffix(b"\n").unwrap_or(line);
         let labelled = std::str::from_utf8(text).ok().filter(|_| !labels.is_empty());
         let labelled = labelled.map(|text| labels.put_on(text.trim_end_matches('\r')));
@@ -113,7 +118,7 @@ impl SubmitDryRun {
         tried: Result<Tried, SubmitError>,
         json: bool,
         answer: &mut CommandAnswer,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), CommandFailure> {
         let (would, unknown) = match tried {
             Ok(Tried { would, unknown }) => (Ok(would), unknown),
             Err(error) => (Err(error), Vec::new()),
@@ -159,7 +164,7 @@ impl SubmitDryRun {
 }
 
 /// One peer, for people.
-pub fn said(one: &Explanation, answer: &mut CommandAnswer) -> Result<(), Failure> {
+pub fn said(one: &Explanation, answer: &mut CommandAnswer) -> Result<(), CommandFailure> {
     let reason = one.reason.as_ref().map(|reason| format!("{reason}: ")).unwrap_or_default();
     answer.line(format!("  {:<16} {:<9} {reason}{}", one.peer.as_str(), one.outcome.as_str(), one.rule))?;
     match &one.remedy {

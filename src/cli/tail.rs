@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::answer::{CommandAnswer, talk};
 use super::args::{OutputForm, TailArgs};
-use super::failure::Failure;
+use super::failure::CommandFailure;
 use super::place::NodeDirectory;
 use super::stop;
 
@@ -47,7 +47,7 @@ enum TailStart<'a> {
 
 /// All that is read of a line of form `iep04`.
 #[derive(Deserialize)]
-struct Numbered {
+struct NumberedLine {
     seq: u64,
 }
 
@@ -68,7 +68,7 @@ struct Noticed {
     code: String,
 }
 
-pub fn tail(place: &NodeDirectory, args: &TailArgs) -> Result<(), Failure> {
+pub fn tail(place: &NodeDirectory, args: &TailArgs) -> Result<(), CommandFailure> {
     let stream = place.connect("out.sock")?;
     let opening = TailOpening {
         consumer: args.consumer.as_deref(),
@@ -122,7 +122,7 @@ enum TailEnd {
 }
 
 impl TailReading {
-    fn run(mut self, args: &TailArgs, stopped: &AtomicBool) -> Result<(), Failure> {
+    fn run(mut self, args: &TailArgs, stopped: &AtomicBool) -> Result<(), CommandFailure> {
         let mut reader =
             BufReader::with_capacity(256 * 1024, self.stream.try_clone().map_err(|error| broken(&error))?);
         let mut answer = CommandAnswer::new();
@@ -131,7 +131,7 @@ impl TailReading {
             TailEnd::Count | TailEnd::Idle | TailEnd::Unread => self.finish(reader),
             TailEnd::Closed if stopped.load(Ordering::Relaxed) => self.finish(reader),
             TailEnd::Closed => {
-                Err(Failure::could_not("the node closed out.sock").hint("is it stopping? see its log"))
+                Err(CommandFailure::could_not("the node closed out.sock").hint("is it stopping? see its log"))
             }
         }
     }
@@ -141,7 +141,7 @@ impl TailReading {
         args: &TailArgs,
         reader: &mut BufReader<UnixStream>,
         answer: &mut CommandAnswer,
-    ) -> Result<TailEnd, Failure> {
+    ) -> Result<TailEnd, CommandFailure> {
         let mut line = Vec::new();
         let mut may_notice = self.named && args.from.is_some();
         loop {
@@ -181,7 +181,7 @@ impl TailReading {
 
     /// Fails with the reason that the node gives before it closes. Without meta an event may look the same: the reason
     /// is the last line.
-    fn end_if_refused(&self, line: &[u8], reader: &mut BufReader<UnixStream>) -> Result<(), Failure> {
+    fn end_if_refused(&self, line: &[u8], reader: &mut BufReader<UnixStream>) -> Result<(), CommandFailure> {
         let Err(reason) = refused(line) else { return Ok(()) };
         if !self.is_plain {
             return Err(reason);
@@ -193,13 +193,14 @@ impl TailReading {
         if is_last { Err(reason) } else { Ok(()) }
     }
 
-    fn note_ack(&mut self, line: &[u8]) -> Result<(), Failure> {
+    fn note_ack(&mut self, line: &[u8]) -> Result<(), CommandFailure> {
         if !self.named {
             return Ok(());
         }
         self.ack = Some(if self.has_seq {
-            let numbered: Numbered = serde_json::from_slice(line)
-                .map_err(|error| Failure::could_not(format!("out.sock: a line without seq: {error}")))?;
+            let numbered: NumberedLine = serde_json::from_slice(line).map_err(|error| {
+                CommandFailure::could_not(format!("out.sock: a line without seq: {error}"))
+            })?;
             format!("{{\"ack\":{}}}\n", numbered.seq)
         } else {
             format!("{{\"ack_lines\":{}}}\n", self.printed)
@@ -215,7 +216,7 @@ impl TailReading {
     }
 
     /// Says that nothing more comes, and waits for the end of file, which means that the acks are durable.
-    fn finish(self, mut reader: BufReader<UnixStream>) -> Result<(), Failure> {
+    fn finish(self, mut reader: BufReader<UnixStream>) -> Result<(), CommandFailure> {
         if !self.named || self.stream.shutdown(Shutdown::Write).is_err() {
             return Ok(());
         }
@@ -223,7 +224,7 @@ impl TailReading {
         let mut line = Vec::new();
         // What comes here was on its way before; it is not acknowledged, and comes again.
         while read_line(&mut reader, &mut line)
-            .map_err(|_| Failure::could_not("the node did not confirm the last acks"))?
+            .map_err(|_| CommandFailure::could_not("the node did not confirm the last acks"))?
         {
             self.end_if_refused(&line, &mut reader)?;
         }
@@ -254,13 +255,13 @@ fn noticed(line: &[u8]) -> Option<String> {
     (code == "from_ignored").then_some(notice)
 }
 
-fn refused(line: &[u8]) -> Result<(), Failure> {
+fn refused(line: &[u8]) -> Result<(), CommandFailure> {
     match serde_json::from_slice::<TailRefused>(line) {
-        Ok(TailRefused { error, code, .. }) => Err(Failure::could_not(format!("{error} ({code})"))),
+        Ok(TailRefused { error, code, .. }) => Err(CommandFailure::could_not(format!("{error} ({code})"))),
         Err(_) => Ok(()),
     }
 }
 
-fn broken(error: &io::Error) -> Failure {
-    Failure::could_not(format!("out.sock: {error}"))
+fn broken(error: &io::Error) -> CommandFailure {
+    CommandFailure::could_not(format!("out.sock: {error}"))
 }

@@ -15,7 +15,7 @@ use ipnet::IpNet;
 use super::filters::FileLists;
 use super::node::checked;
 use super::problem::ConfigFault;
-use super::reading::{At, ConfigReport, TomlSection};
+use super::reading::{ConfigReport, TomlPosition, TomlSection};
 use crate::envelope::IdScheme;
 use crate::filter::Filter;
 use crate::format::intelmq::{RelationFields, SenderFeed};
@@ -245,7 +245,7 @@ struct DoorReading<'d> {
 }
 
 impl DoorReading<'_> {
-    fn name(&mut self, at: At<&str>, report: &mut ConfigReport) -> Option<ConsumerName> {
+    fn name(&mut self, at: TomlPosition<&str>, report: &mut ConfigReport) -> Option<ConsumerName> {
         let line = at.line;
         let name = checked(at, "name", ConsumerName::parse, report)?;
         if self.names.contains(&name) {
@@ -277,7 +277,10 @@ impl DoorReading<'_> {
             }
             Some(at) => {
                 // Not shown: there may be a password in it.
-                let at = At { line: at.line, value: at.value.split([':', '/']).next().unwrap_or_default() };
+                let at = TomlPosition {
+                    line: at.line,
+                    value: at.value.split([':', '/']).next().unwrap_or_default(),
+                };
                 refuse("url", at, "the beginning of redis://, rediss://, redis+unix:// or unix:", report);
                 None
             }
@@ -327,7 +330,7 @@ fn missing(line: usize, key: &'static str, hint: &'static str, report: &mut Conf
     report.fault(line, ConfigFault::Missing { key, hint });
 }
 
-fn refuse(key: &str, at: At<&str>, wanted: &'static str, report: &mut ConfigReport) {
+fn refuse(key: &str, at: TomlPosition<&str>, wanted: &'static str, report: &mut ConfigReport) {
     let value = at.value.chars().take(120).collect();
     report.fault(at.line, ConfigFault::Value { key: key.to_owned(), value, wanted });
 }

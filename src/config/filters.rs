@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::problem::ConfigFault;
 use super::reading::{ConfigReport, TomlSection};
-use crate::filter::{Filter, FilterList, ListFault, Lists};
+use crate::filter::{Filter, FilterList, FilterLists, ListFault};
 use crate::limits::FILTER_LIST_BYTES_MAX;
 
 /// The lists of a node: the files of one directory, each read once, when a filter first names it.
@@ -38,7 +38,7 @@ impl FileLists {
     }
 }
 
-impl Lists for FileLists {
+impl FilterLists for FileLists {
     /// `name` is a plain file name: `filter` lets no other through.
     fn list(&self, name: &str) -> Result<Arc<FilterList>, ListFault> {
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
@@ -50,7 +50,7 @@ impl Lists for FileLists {
 pub(super) fn filter(
     section: &TomlSection<'_, '_>,
     key: &'static str,
-    lists: &dyn Lists,
+    lists: &dyn FilterLists,
     report: &mut ConfigReport,
 ) -> Option<Arc<Filter>> {
     let at = section.text(key, report)?;

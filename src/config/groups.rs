@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::node::{NodeConfig, checked};
 use super::peers::{PeerFiles, toml_paths};
 use super::problem::{ConfigFault, ConfigProblem, KnownKeys};
-use super::reading::{At, ConfigReport, TomlSection, parse, read_listed};
+use super::reading::{ConfigReport, TomlPosition, TomlSection, parse, read_listed};
 use crate::identity::PublisherName;
 use crate::limits::{GROUPS_MAX, RECIPIENTS_MAX};
 
@@ -55,7 +55,7 @@ impl GroupFile {
 }
 
 fn members(
-    texts: Option<Vec<At<&str>>>,
+    texts: Option<Vec<TomlPosition<&str>>>,
     line: usize,
     report: &mut ConfigReport,
 ) -> (Vec<PublisherName>, Vec<usize>) {

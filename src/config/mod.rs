@@ -23,9 +23,9 @@ use std::path::{Path, PathBuf};
 pub use doors::DoorConfigs;
 pub use filters::FileLists;
 pub use groups::GroupFile;
-pub use node::{JournalSettings, NodeConfig, Paths};
-pub use peer_file::{Pairing, PeerFile, RuleLines};
-pub use peers::{Fingerprint, PeerFiles};
+pub use node::{JournalSettings, NodeConfig, NodePaths};
+pub use peer_file::{PeerFile, PeerPairing, RuleLines};
+pub use peers::{FilesFingerprint, PeerFiles};
 pub use problem::{ConfigErrors, ConfigFault, ConfigProblem};
 
 /// The file that makes a directory a node.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::doors::{CONSUMER_KEYS, DoorConfigs, SUBMIT_KEYS, doors};
 use super::problem::{ConfigErrors, ConfigFault, ConfigProblem, KnownKeys};
-use super::reading::{At, ConfigReport, TomlSection, parse, read};
+use super::reading::{ConfigReport, TomlPosition, TomlSection, parse, read};
 use super::{address, log_level};
 use crate::identity::{IdentityError, NodeNames, ProjectName, PublisherName};
 use crate::limits::{ADDRESSES_MAX, ALIASES_MAX, KEEP_BYTES_MIN};
@@ -67,7 +67,7 @@ pub struct NodeConfig {
     /// The label of an event that has none.
     pub default_tlp: Tlp,
     pub journal: JournalSettings,
-    pub paths: Paths,
+    pub paths: NodePaths,
     /// Whose members may use the sockets beside the owner.
     pub socket_group: Option<String>,
     /// How much is logged: the directives of `log_level`.
@@ -84,7 +84,7 @@ pub struct JournalSettings {
 
 /// `[paths]`: where things lie. Relative ones begin at the node's directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Paths {
+pub struct NodePaths {
     /// Holds `journal/`, `seen/`, `aside/` and `audit.jsonl`.
     pub state: PathBuf,
     /// Sockets and lock; may be emptied when the node stops.
@@ -96,7 +96,7 @@ pub struct Paths {
     pub lists: PathBuf,
 }
 
-impl Paths {
+impl NodePaths {
     pub fn journal(&self) -> PathBuf {
         self.state.join("journal")
     }
@@ -229,7 +229,7 @@ fn project_name(
 }
 
 pub(super) fn checked<T>(
-    at: At<&str>,
+    at: TomlPosition<&str>,
     key: &'static str,
     parse: impl FnOnce(&str) -> Result<T, IdentityError>,
     report: &mut ConfigReport,
@@ -318,16 +318,21 @@ fn journal(top: &TomlSection<'_, '_>, report: &mut ConfigReport) -> JournalSetti
     if section.is_text("keep_bytes") {
         if let Some(at) = section.text("keep_bytes", report) {
             let size = at.value.parse::<bytesize::ByteSize>().ok().map(|size| size.as_u64());
-            keep_bytes(At { line: at.line, value: size }, at.value, &mut journal, report);
+            keep_bytes(TomlPosition { line: at.line, value: size }, at.value, &mut journal, report);
         }
     } else if let Some(at) = section.number("keep_bytes", report) {
         let typed = at.value.to_string();
-        keep_bytes(At { line: at.line, value: Some(at.value) }, &typed, &mut journal, report);
+        keep_bytes(TomlPosition { line: at.line, value: Some(at.value) }, &typed, &mut journal, report);
     }
     journal
 }
 
-fn keep_bytes(size: At<Option<u64>>, typed: &str, journal: &mut JournalSettings, report: &mut ConfigReport) {
+fn keep_bytes(
+    size: TomlPosition<Option<u64>>,
+    typed: &str,
+    journal: &mut JournalSettings,
+    report: &mut ConfigReport,
+) {
     match size.value {
         Some(bytes) if bytes >= KEEP_BYTES_MIN => journal.keep_bytes = bytes,
         _ => {
@@ -338,13 +343,13 @@ fn keep_bytes(size: At<Option<u64>>, typed: &str, journal: &mut JournalSettings,
     }
 }
 
-fn paths(dir: &Path, top: &TomlSection<'_, '_>, report: &mut ConfigReport) -> Paths {
+fn paths(dir: &Path, top: &TomlSection<'_, '_>, report: &mut ConfigReport) -> NodePaths {
     let section = top.section("paths", PATHS_KEYS, &[], report);
     let mut path = |key: &str, default: PathBuf| match &section {
         Some(section) => section.text(key, report).map_or(default, |at| dir.join(at.value)),
         None => default,
     };
-    Paths {
+    NodePaths {
         state: path("state", dir.to_owned()),
         run: path("run", dir.join("run")),
         keys: path("keys", dir.join("keys")),

@@ -9,7 +9,7 @@ use super::node::{aliases, checked, dialled, tlp};
 use super::problem::{ConfigFault, ConfigProblem, KnownKeys};
 use super::reading::{ConfigReport, TomlSection, parse};
 use crate::envelope::seal::{SealKey, SealKeyError};
-use crate::filter::{Lists, NoLists};
+use crate::filter::{FilterLists, NoLists};
 use crate::identity::{PublisherName, parse_public_key};
 use crate::limits::IGNORED_MAX;
 use crate::policy::{Peer, Rate, Receive, Share};
@@ -47,7 +47,7 @@ pub struct PeerFile {
     pub addresses: Vec<String>,
     /// Publishers that are deliberately not trusted: what comes of them is counted, and no warning.
     pub ignore: Vec<PublisherName>,
-    pub pairing: Pairing,
+    pub pairing: PeerPairing,
     /// As shown: relative to the node's directory.
     pub file: PathBuf,
     /// Where its key stands.
@@ -70,7 +70,7 @@ pub struct RuleLines {
 
 /// How far the two operators have got with each other, as the command line wrote it down.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Pairing {
+pub struct PeerPairing {
     /// Known, and not yet trusted: no connection, and nothing of theirs is taken.
     pub pending: bool,
     /// Somebody compared the words of both fingerprints.
@@ -95,7 +95,7 @@ impl PeerFile {
     ///
     /// # Errors
     /// Everything that is wrong with it, at once.
-    pub fn parse_with(file: &Path, text: &str, lists: &dyn Lists) -> Result<Self, Vec<ConfigProblem>> {
+    pub fn parse_with(file: &Path, text: &str, lists: &dyn FilterLists) -> Result<Self, Vec<ConfigProblem>> {
         let mut report = ConfigReport::new(file, text, SECTIONS);
         let name = stem_name(file, &mut report);
         let table = parse(text, &mut report);
@@ -185,11 +185,11 @@ fn seal(top: &TomlSection<'_, '_>, report: &mut ConfigReport) -> Option<SealKey>
     }
 }
 
-fn pairing(top: &TomlSection<'_, '_>, report: &mut ConfigReport) -> Pairing {
+fn pairing(top: &TomlSection<'_, '_>, report: &mut ConfigReport) -> PeerPairing {
     let mut note = |key| top.text(key, report).map(|at| at.value.chars().take(80).collect());
     let (added, added_by) = (note("added"), note("added_by"));
     let (verified_at, verified_by) = (note("verified_at"), note("verified_by"));
-    Pairing {
+    PeerPairing {
         pending: top.flag("pending", report).unwrap_or(false),
         verified: top.flag("verified", report).unwrap_or(false),
         added,
@@ -226,7 +226,7 @@ fn ignored(section: &TomlSection<'_, '_>, report: &mut ConfigReport) -> Vec<Publ
     parsed.collect()
 }
 
-fn share(top: &TomlSection<'_, '_>, lists: &dyn Lists, report: &mut ConfigReport) -> Share {
+fn share(top: &TomlSection<'_, '_>, lists: &dyn FilterLists, report: &mut ConfigReport) -> Share {
     let mut share = Share::default();
     if let Some(section) = top.section("share", SHARE_KEYS, LATER_SHARE, report) {
         share.tlp_max = tlp(&section, "tlp_max", report).unwrap_or(share.tlp_max);
@@ -238,7 +238,7 @@ fn share(top: &TomlSection<'_, '_>, lists: &dyn Lists, report: &mut ConfigReport
 
 fn receive(
     top: &TomlSection<'_, '_>,
-    lists: &dyn Lists,
+    lists: &dyn FilterLists,
     report: &mut ConfigReport,
 ) -> (Receive, Vec<PublisherName>) {
     let (mut receive, mut ignore) = (Receive::default(), Vec::new());

@@ -10,7 +10,7 @@ use ed25519_dalek::VerifyingKey;
 
 use super::filters::FileLists;
 use super::groups::{self, GroupFile};
-use super::node::{NodeConfig, Paths};
+use super::node::{NodeConfig, NodePaths};
 use super::peer_file::PeerFile;
 use super::problem::{ConfigFault, ConfigProblem};
 use super::reading::read_listed;
@@ -31,16 +31,16 @@ pub struct PeerFiles {
 
 /// Equal as long as no file of a directory was touched: name, inode, size and times of each.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Fingerprint(Vec<(PathBuf, [i64; 6])>);
+pub struct FilesFingerprint(Vec<(PathBuf, [i64; 6])>);
 
-impl Fingerprint {
+impl FilesFingerprint {
     /// Cheap: one `stat` for each file. A directory that can't be read is like an empty one.
     pub fn of(peers_dir: &Path) -> Self {
         Self::of_files(toml_paths(peers_dir).unwrap_or_default())
     }
 
     /// Of peers and groups, and of the lists that filters may name.
-    pub fn of_agreements(paths: &Paths) -> Self {
+    pub fn of_agreements(paths: &NodePaths) -> Self {
         let [peers, groups] = [&paths.peers, &paths.groups].map(|dir| toml_paths(dir).unwrap_or_default());
         let lists = std::fs::read_dir(&paths.lists).into_iter().flatten().flatten();
         let lists = lists.map(|entry| entry.path()).take(LISTS_MAX).collect();
@@ -53,7 +53,7 @@ impl Fingerprint {
     }
 
     /// Of `keys/`, whose content is not looked at.
-    pub fn of_keys(paths: &Paths) -> Self {
+    pub fn of_keys(paths: &NodePaths) -> Self {
         let entries = std::fs::read_dir(&paths.keys).into_iter().flatten().flatten();
         Self::of_files(entries.map(|entry| entry.path()).collect())
     }
@@ -89,7 +89,7 @@ impl PeerFiles {
     pub fn reload(&self, config: &NodeConfig, own_key: &VerifyingKey) -> Self {
         let shown = config.paths.peers.strip_prefix(&config.dir).unwrap_or(&config.paths.peers);
         let lists = FileLists::new(&config.paths.lists);
-        let mut loading = Loading { own: config.names(), own_key, lists, problems: Vec::new() };
+        let mut loading = PeerLoading { own: config.names(), own_key, lists, problems: Vec::new() };
         let paths = match toml_paths(&config.paths.peers) {
             Ok(paths) => paths,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
@@ -161,14 +161,14 @@ pub(super) fn toml_paths(dir: &Path) -> std::io::Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-struct Loading<'a> {
+struct PeerLoading<'a> {
     own: NodeNames,
     own_key: &'a VerifyingKey,
     lists: FileLists,
     problems: Vec<ConfigProblem>,
 }
 
-impl Loading<'_> {
+impl PeerLoading<'_> {
     fn read_all(&mut self, paths: &[PathBuf], shown: &Path, before: &PeerFiles) -> Vec<PeerFile> {
         let mut files = Vec::with_capacity(paths.len().min(PEERS_MAX));
         if let Some(path) = paths.get(PEERS_MAX) {
@@ -345,15 +345,15 @@ mod tests {
         let node = Node::new();
         let peers = node.dir.path().join("peers");
         node.write("a", 2, "");
-        let first = Fingerprint::of(&peers);
-        assert_eq!(first, Fingerprint::of(&peers));
+        let first = FilesFingerprint::of(&peers);
+        assert_eq!(first, FilesFingerprint::of(&peers));
         node.write("a", 2, "paused = true");
-        let second = Fingerprint::of(&peers);
+        let second = FilesFingerprint::of(&peers);
         assert_ne!(first, second);
         std::fs::write(peers.join(".a.toml.swp"), "").unwrap();
         std::fs::write(peers.join("README.md"), "").unwrap();
-        assert_eq!(second, Fingerprint::of(&peers));
+        assert_eq!(second, FilesFingerprint::of(&peers));
         std::fs::remove_file(node.file("a")).unwrap();
-        assert_ne!(second, Fingerprint::of(&peers));
+        assert_ne!(second, FilesFingerprint::of(&peers));
     }
 }

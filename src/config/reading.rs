@@ -12,7 +12,7 @@ use crate::limits::CONFIG_FILE_BYTES_MAX;
 
 /// A value and the line that it stands on.
 #[derive(Clone, Debug)]
-pub(super) struct At<T> {
+pub(super) struct TomlPosition<T> {
     pub line: usize,
     pub value: T,
 }
@@ -129,11 +129,11 @@ impl<'a, 'i> TomlSection<'a, 'i> {
         wanted: &'static str,
         report: &mut ConfigReport,
         read: impl FnOnce(&'a DeValue<'i>) -> Option<T>,
-    ) -> Option<At<T>> {
+    ) -> Option<TomlPosition<T>> {
         let value = self.value(key)?;
         let line = report.line_of(value.span().start);
         match read(value.get_ref()) {
-            Some(value) => Some(At { line, value }),
+            Some(value) => Some(TomlPosition { line, value }),
             None => {
                 let found = value.get_ref().type_str();
                 report.fault(line, ConfigFault::Kind { key: key.to_owned(), wanted, found });
@@ -142,7 +142,7 @@ impl<'a, 'i> TomlSection<'a, 'i> {
         }
     }
 
-    pub fn text(&self, key: &str, report: &mut ConfigReport) -> Option<At<&'a str>> {
+    pub fn text(&self, key: &str, report: &mut ConfigReport) -> Option<TomlPosition<&'a str>> {
         self.typed(key, "a string", report, DeValue::as_str)
     }
 
@@ -150,7 +150,7 @@ impl<'a, 'i> TomlSection<'a, 'i> {
         self.typed(key, "true or false", report, DeValue::as_bool).map(|at| at.value)
     }
 
-    pub fn number(&self, key: &str, report: &mut ConfigReport) -> Option<At<u64>> {
+    pub fn number(&self, key: &str, report: &mut ConfigReport) -> Option<TomlPosition<u64>> {
         self.typed(key, "a whole number of 0 or more", report, |value| {
             let number = value.as_integer()?;
             u64::from_str_radix(number.as_str(), number.radix()).ok()
@@ -189,13 +189,13 @@ impl<'a, 'i> TomlSection<'a, 'i> {
         self.value(name).and_then(|value| value.get_ref().as_table()).map(|table| TomlSection { table })
     }
 
-    pub fn texts(&self, key: &str, report: &mut ConfigReport) -> Option<Vec<At<&'a str>>> {
+    pub fn texts(&self, key: &str, report: &mut ConfigReport) -> Option<Vec<TomlPosition<&'a str>>> {
         let array = self.typed(key, "a list of strings", report, DeValue::as_array)?;
         let mut texts = Vec::with_capacity(array.value.len());
         for item in array.value.iter() {
             let line = report.line_of(item.span().start);
             match item.get_ref().as_str() {
-                Some(value) => texts.push(At { line, value }),
+                Some(value) => texts.push(TomlPosition { line, value }),
                 None => {
                     let found = item.get_ref().type_str();
                     report.fault(
@@ -214,7 +214,7 @@ impl<'a, 'i> TomlSection<'a, 'i> {
         key: &str,
         known: &'static [&'static str],
         report: &mut ConfigReport,
-    ) -> Vec<At<TomlSection<'a, 'i>>> {
+    ) -> Vec<TomlPosition<TomlSection<'a, 'i>>> {
         let Some(array) = self.typed(key, "written as [[tables]]", report, DeValue::as_array) else {
             return Vec::new();
         };
@@ -223,7 +223,7 @@ impl<'a, 'i> TomlSection<'a, 'i> {
             let line = report.line_of(item.span().start);
             match item.get_ref().as_table() {
                 Some(table) => {
-                    sections.push(At { line, value: TomlSection::open(table, known, &[], report) });
+                    sections.push(TomlPosition { line, value: TomlSection::open(table, known, &[], report) });
                 }
                 None => {
                     let found = item.get_ref().type_str();

@@ -320,7 +320,7 @@ pub fn set_revoked(file: &Path) -> Result<(), WriteError> {
 
 /// What is left of a peer that was removed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Removed {
+pub struct RemovedPeer {
     /// Its file, with what was agreed: nothing reads it any more.
     pub copy: PathBuf,
     /// The list that has its key, if that was revoked here.
@@ -335,7 +335,7 @@ const REMOVED_DIR: &str = "removed";
 ///
 /// # Errors
 /// [`WriteError::Io`]; [`WriteError::Toml`], if it cannot be told what is revoked.
-pub fn remove_peer(file: &Path, at: Timestamp) -> Result<Removed, WriteError> {
+pub fn remove_peer(file: &Path, at: Timestamp) -> Result<RemovedPeer, WriteError> {
     let document = open(file)?;
     let revoked_in = match document.get("revoked").and_then(|flag| flag.as_bool()) {
         Some(true) => revoked::keep(file, document.get("key").and_then(|key| key.as_str()), at)?,
@@ -348,7 +348,7 @@ pub fn remove_peer(file: &Path, at: Timestamp) -> Result<Removed, WriteError> {
     let copy = dir.join(REMOVED_DIR).join(format!("{name}-{time}"));
     files::make_dir(&dir.join(REMOVED_DIR), DIR_MODE).map_err(failed)?;
     files::rename(file, &copy).map_err(failed)?;
-    Ok(Removed { copy, revoked_in })
+    Ok(RemovedPeer { copy, revoked_in })
 }
 
 fn open(file: &Path) -> Result<DocumentMut, WriteError> {

@@ -38,7 +38,7 @@ pub struct RepublishComparison {
     pub now: DryRunOutcome,
     pub then: DryRunOutcome,
     /// Every event that would fare otherwise, by how.
-    pub changes: Vec<Change>,
+    pub changes: Vec<PolicyChange>,
     /// What the new filter had no answer for, each with its number of events.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub failures: BTreeMap<String, u64>,
@@ -53,7 +53,7 @@ pub struct DryRunOutcome {
 
 /// `passes`, or why not, before and after.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Change {
+pub struct PolicyChange {
     pub now: String,
     pub then: String,
     pub count: u64,
@@ -81,7 +81,7 @@ impl RepublishComparison {
         let known = self.changes.iter().position(|change| change.now == now && change.then == then);
         let at = known.unwrap_or_else(|| {
             let change =
-                Change { now: now.to_owned(), then: then.to_owned(), count: 0, examples: Vec::new() };
+                PolicyChange { now: now.to_owned(), then: then.to_owned(), count: 0, examples: Vec::new() };
             self.changes.push(change);
             self.changes.len() - 1
         });

@@ -16,7 +16,7 @@ use crate::wire::VerdictCode;
 const ERRORS_MAX: usize = 32;
 
 #[derive(Debug, Default)]
-pub struct Chronicle {
+pub struct EventLog {
     errors: VecDeque<ShownProblem>,
     pub missing_at: BTreeMap<PublisherName, Timestamp>,
     pub consumer_missing_at: BTreeMap<ConsumerName, Timestamp>,
@@ -25,7 +25,7 @@ pub struct Chronicle {
     pub unknown: UnknownPublishers,
 }
 
-impl Chronicle {
+impl EventLog {
     fn problem(&mut self, at: Timestamp, what: String, hint: Option<String>) {
         tracing::warn!("{what}");
         self.remember(at, what, hint);
@@ -289,7 +289,7 @@ mod tests {
         let lines = Lines::default();
         let writer = lines.clone();
         let log = tracing_subscriber::fmt().with_writer(move || writer.clone()).with_ansi(false).finish();
-        let mut chronicle = Chronicle::default();
+        let mut chronicle = EventLog::default();
         let at = |ms: u64| Now { tick: Tick(ms), wall: Timestamp(ms) };
         tracing::subscriber::with_default(log, || {
             for _ in 0..20_000 {

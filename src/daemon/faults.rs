@@ -2,8 +2,8 @@
 //! words. And what is wrong with a file of the operator's, as an answer.
 
 use crate::config::ConfigProblem;
-use crate::control::{REFUSAL_SEPARATOR, Refusal};
-use crate::protocol::obstacle::{self, Obstacle, Reason};
+use crate::control::{ControlRefusal, REFUSAL_SEPARATOR};
+use crate::protocol::obstacle::{self, Obstacle, ObstacleReason};
 use crate::protocol::view::PeerView;
 use crate::status::{FeedDirection, PeerFault, PeerFaultKind};
 use crate::wire::FaultCode;
@@ -19,11 +19,11 @@ fn shown(obstacle: &Obstacle, peer: &PeerView) -> PeerFault {
         obstacle::FeedSide::There => FeedDirection::There,
     };
     let (kind, what) = match &obstacle.reason {
-        Reason::OtherKey { address, key } => {
+        ObstacleReason::OtherKey { address, key } => {
             (PeerFaultKind::PeerKeyChanged { key: key.clone(), address: address.clone() }, String::new())
         }
-        Reason::TurnedAway { cause } => (PeerFaultKind::RejectedByPeer, cause.clone()),
-        Reason::Fault { code, detail } => {
+        ObstacleReason::TurnedAway { cause } => (PeerFaultKind::RejectedByPeer, cause.clone()),
+        ObstacleReason::Fault { code, detail } => {
             let kind = match code {
                 FaultCode::Version | FaultCode::Federation | FaultCode::NotBuilt => {
                     PeerFaultKind::VersionSkew
@@ -50,10 +50,10 @@ fn shown(obstacle: &Obstacle, peer: &PeerView) -> PeerFault {
 }
 
 /// All `problems` of a file. One hint fits: that of the last, below which it is shown.
-pub fn refusal(problems: &[ConfigProblem], otherwise: Option<&str>) -> Refusal {
+pub fn refusal(problems: &[ConfigProblem], otherwise: Option<&str>) -> ControlRefusal {
     let text = problems.iter().map(ConfigProblem::to_string).collect::<Vec<_>>().join(REFUSAL_SEPARATOR);
     let hint = problems.last().and_then(ConfigProblem::hint).or_else(|| otherwise.map(str::to_owned));
-    let refusal = Refusal::no(text);
+    let refusal = ControlRefusal::no(text);
     match hint {
         Some(hint) => refusal.hint(hint),
         None => refusal,

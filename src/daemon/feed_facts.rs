@@ -3,7 +3,7 @@
 use crate::control::{FEED_SCHEMA, FeedFacts, FeedInfo, OwedFacts, RejectedFacts};
 use crate::identity::PublisherName;
 use crate::protocol::Node;
-use crate::record::{Cure, Owed, RejectedPlace};
+use crate::record::{Owed, RejectedPlace, RetryCondition};
 
 /// Owed entries of one feed that are told one by one.
 const OWED_SHOWN_MAX: usize = 100;
@@ -52,8 +52,8 @@ fn owed(owed: &Owed) -> OwedFacts {
 
 fn rejected(place: &RejectedPlace) -> RejectedFacts {
     let again_at = match place.cure {
-        Cure::At(at) => Some(at),
-        Cure::Trust(_) => None,
+        RetryCondition::At(at) => Some(at),
+        RetryCondition::Trust(_) => None,
     };
     RejectedFacts {
         reason: place.reason.as_str().to_owned(),

@@ -12,7 +12,7 @@ use crate::identity::EventId;
 use crate::limits::{TRACE_EVENTS_MAX, TRACE_LINKS_MAX, TRACE_NAMING_MAX};
 use crate::link::{Link, LinkTarget, Relation};
 use crate::record::Entry;
-use crate::store::links::{Class, LinkRow, opaque_key};
+use crate::store::links::{LinkClass, LinkRow, opaque_key};
 use crate::store::{Store, StoreError};
 
 /// `classification.type` is shown where it is a word of at most this many characters.
@@ -151,13 +151,13 @@ impl TraceWalk<'_> {
     /// What the index has of `place`, with the carrier's own words where it is held.
     fn claims_of(&self, row: LinkRow, place: &TracePlace) -> Result<Vec<TraceClaim>, StoreError> {
         let carrier = self.store.entry(row.seq)?;
-        if row.class == Class::Left {
+        if row.class == LinkClass::Left {
             let claims = carrier.map(|carrier| claims(&carrier)).unwrap_or_default();
             let about = |claim: &TraceClaim| TracePlace::Event(claim.left.clone()) == *place;
             return Ok(claims.into_iter().filter(about).collect());
         }
         let by = carrier.map(|carrier| carrier.envelope.id().clone()).filter(|id| *id != row.by);
-        let void = row.class == Class::Right && row.relation.takes_back();
+        let void = row.class == LinkClass::Right && row.relation.takes_back();
         Ok(vec![TraceClaim { left: row.by, relation: row.relation, right: place.clone(), by, void }])
     }
 
@@ -261,7 +261,7 @@ fn describe(id: &EventId, entry: Option<&Entry>, distance: u8) -> TracedEvent {
 }
 
 #[derive(Deserialize)]
-struct Classified {
+struct ClassifiedLink {
     #[serde(rename = "classification.type")]
     classification: String,
 }
@@ -270,7 +270,7 @@ struct Classified {
 fn one_word(entry: &Entry) -> String {
     let core = entry.envelope.core();
     let Body::Plain(body) = &core.body else { return "sealed".to_owned() };
-    let word = serde_json::from_slice::<Classified>(body).map(|classified| classified.classification);
+    let word = serde_json::from_slice::<ClassifiedLink>(body).map(|classified| classified.classification);
     let is_word = |text: &String| {
         (1..=WORD_CHARS_MAX).contains(&text.len())
             && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))

@@ -21,7 +21,7 @@ const CHUNK_MIN: usize = 16;
 const HERE_MAX: usize = 2;
 const HERE_BYTES_MAX: usize = 8 * 1024;
 
-type Inspected = Vec<Result<VerifiedEnvelope, VerdictCode>>;
+type InspectedEnvelope = Vec<Result<VerifiedEnvelope, VerdictCode>>;
 
 #[derive(Debug, Default)]
 pub struct CheckWorkers {
@@ -69,18 +69,18 @@ fn is_small(envelopes: &[ToVerify]) -> bool {
     envelopes.len() <= HERE_MAX && bytes() <= HERE_BYTES_MAX
 }
 
-fn inspect_here(envelopes: Vec<ToVerify>) -> Inspected {
+fn inspect_here(envelopes: Vec<ToVerify>) -> InspectedEnvelope {
     let count = envelopes.len();
     let inspected = std::panic::catch_unwind(AssertUnwindSafe(|| inspect_part(envelopes)));
     inspected.unwrap_or_else(|_| nothing_accepted(count))
 }
 
 /// A panic in a worker must not accept anything.
-fn nothing_accepted(count: usize) -> Inspected {
+fn nothing_accepted(count: usize) -> InspectedEnvelope {
     (0..count).map(|_| Err(VerdictCode::BadSignature)).collect()
 }
 
-async fn inspect_all(mut envelopes: Vec<ToVerify>) -> Inspected {
+async fn inspect_all(mut envelopes: Vec<ToVerify>) -> InspectedEnvelope {
     let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
     let chunk = envelopes.len().div_ceil(threads).max(CHUNK_MIN);
     let mut parts = Vec::with_capacity(threads);
@@ -97,7 +97,7 @@ async fn inspect_all(mut envelopes: Vec<ToVerify>) -> Inspected {
     results
 }
 
-fn inspect_part(part: Vec<ToVerify>) -> Inspected {
+fn inspect_part(part: Vec<ToVerify>) -> InspectedEnvelope {
     part.into_iter().map(|(envelope, candidates)| inspect(envelope, &candidates)).collect()
 }
 

@@ -10,7 +10,7 @@ use thiserror::Error;
 
 use super::core_fields;
 use super::{Core, Envelope, UnverifiedEnvelope};
-use crate::cbor::{self, CborError, CborReader, Major};
+use crate::cbor::{self, CborError, CborReader, MajorType};
 use crate::identity::{CoreDigest, KEY_ID_BYTES_MAX, KeyId};
 use crate::limits::{ENVELOPE_BYTES_MAX, UNPROTECTED_BYTES_MAX};
 
@@ -149,10 +149,10 @@ pub(super) struct EnvelopeParts<'a> {
 impl<'a> EnvelopeParts<'a> {
     pub fn read(bytes: &'a [u8]) -> Result<Self, CodecError> {
         let mut reader = CborReader::of_one_item(bytes)?;
-        if reader.peek()? != Major::Tag || reader.tag()? != TAG_SIGN1 {
+        if reader.peek()? != MajorType::Tag || reader.tag()? != TAG_SIGN1 {
             return Err(CodecError::NotSign1);
         }
-        if reader.peek()? != Major::Array || reader.array()? != 4 {
+        if reader.peek()? != MajorType::Array || reader.array()? != 4 {
             return Err(CodecError::NotSign1);
         }
         let protected = reader.bytes().map_err(|_| CodecError::NotSign1)?;
@@ -167,7 +167,7 @@ impl<'a> EnvelopeParts<'a> {
 
 /// Passes over the unprotected header of an item whose form has been checked, and returns its bytes.
 fn read_unprotected<'a>(reader: &mut CborReader<'a>) -> Result<&'a [u8], CodecError> {
-    if reader.peek()? != Major::Map {
+    if reader.peek()? != MajorType::Map {
         return Err(CodecError::NotSign1);
     }
     let mut inside = reader.clone();
@@ -219,7 +219,7 @@ pub(super) fn encode_sign1(
 ) -> Vec<u8> {
     let headers = protected.len() + unprotected.len();
     let mut out = Vec::with_capacity(payload.len() + headers + SIGNATURE_BYTES + 16);
-    cbor::put_head(&mut out, Major::Tag, TAG_SIGN1);
+    cbor::put_head(&mut out, MajorType::Tag, TAG_SIGN1);
     cbor::put_array(&mut out, 4);
     cbor::put_bytes(&mut out, protected);
     out.extend_from_slice(unprotected);

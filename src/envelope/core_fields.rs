@@ -5,9 +5,9 @@
 use bytes::Bytes;
 use uuid::Uuid;
 
-use super::seal::form::{Sealed, TAG_ENCRYPT};
+use super::seal::form::{SealedBody, TAG_ENCRYPT};
 use super::{Body, CodecError, Core, ENVELOPE_VERSION, EXTENSION_KEYS, EventType, Extensions, IdScheme};
-use crate::cbor::{self, CborReader, Major};
+use crate::cbor::{self, CborReader, MajorType};
 use crate::event::EventFormat;
 use crate::identity::{EventId, ProjectName, PublisherName};
 use crate::limits::{
@@ -57,7 +57,7 @@ pub(super) fn names_others(payload: &[u8]) -> Result<bool, CodecError> {
 
 /// What has been read of a core so far (mirrors PROTOCOL.md §2.3).
 #[derive(Default)]
-struct Fields {
+struct CoreFields {
     uuid: Option<Uuid>,
     publisher: Option<PublisherName>,
     project: Option<ProjectName>,
@@ -90,7 +90,7 @@ pub(super) fn decode(payload: &Bytes) -> Result<Core, CodecError> {
     if version == 0 {
         return Err(wrong("version", "0 was never one"));
     }
-    let mut fields = Fields::default();
+    let mut fields = CoreFields::default();
     for read in 1..pairs {
         let before = reader.clone();
         let key = reader.integer().map_err(|_| CodecError::UnknownKey(-1))?;
@@ -106,7 +106,7 @@ pub(super) fn decode(payload: &Bytes) -> Result<Core, CodecError> {
     Ok(core)
 }
 
-impl Fields {
+impl CoreFields {
     fn read(&mut self, key: i64, reader: &mut CborReader<'_>, payload: &Bytes) -> Result<(), CodecError> {
         match key {
             key::UUID => self.uuid = Some(uuid(reader, "uuid")?),
@@ -252,7 +252,7 @@ fn link(reader: &mut CborReader<'_>) -> Result<Link, CodecError> {
     let relation = Relation::parse(name).filter(|relation| relation.as_str() == name);
     let relation = relation.ok_or(wrong("links", "not a type of link"))?;
     let right = match reader.peek() {
-        Ok(Major::Text) => LinkTarget::Opaque(text(reader, "links")?.to_owned()),
+        Ok(MajorType::Text) => LinkTarget::Opaque(text(reader, "links")?.to_owned()),
         _ => LinkTarget::Event(event_id(reader, "links")?),
     };
     let left = if len == 3 { Some(event_id(reader, "links")?) } else { None };
@@ -261,7 +261,7 @@ fn link(reader: &mut CborReader<'_>) -> Result<Link, CodecError> {
 
 /// A byte string, or a COSE_Encrypt, which is carried unopened but must have its form.
 fn body(reader: &mut CborReader<'_>, payload: &Bytes) -> Result<Body, CodecError> {
-    if reader.peek() == Ok(Major::Bytes) {
+    if reader.peek() == Ok(MajorType::Bytes) {
         return Ok(Body::Plain(payload.slice_ref(reader.bytes()?)));
     }
     if reader.clone().tag() != Ok(TAG_ENCRYPT) {
@@ -340,7 +340,7 @@ fn check_sealed(core: &Core, item: &[u8]) -> Result<(), CodecError> {
         return Err(CodecError::OutsideSeal(field));
     }
     // PROTOCOL.md §2.6: who may open it is what `to` says, and nobody else.
-    match Sealed::read(item)?.recipients.len() {
+    match SealedBody::read(item)?.recipients.len() {
         count if count == core.to.len() => Ok(()),
         count => Err(CodecError::SealedRecipients { named: core.to.len(), sealed: count }),
     }

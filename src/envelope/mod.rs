@@ -28,9 +28,9 @@ use crate::tlp::Tlp;
 pub use codec::CodecError;
 pub use content::{ContentError, check_content};
 pub use extensions::{EXTENSION_KEYS, Extensions};
-pub use seal::{OpenError, Opener, SealError, SealKey};
+pub use seal::{OpenError, SealError, SealKey, SealOpener};
 pub use sign::{SignatureError, Signer};
-pub use statement::{KeyUse, SignedStatement, Stated, StatedKey, Statement, StatementBook};
+pub use statement::{KeyUse, SignedStatement, StatedKey, StatedKeys, Statement, StatementBook};
 
 /// The version of the signed core that this node writes.
 pub const ENVELOPE_VERSION: u8 = 1;

@@ -16,7 +16,7 @@ use crate::identity::{IdentityKey, KeyId, PublisherName, is_good_key};
 use crate::limits::{KEY_STATEMENT_BYTES_MAX, STATED_KEYS_MAX};
 use crate::time::Timestamp;
 
-pub use book::{Stated, StatementBook};
+pub use book::{StatedKeys, StatementBook};
 
 /// The context that every signature over a statement is bound to (external_aad).
 pub const STATEMENT_CONTEXT: &[u8] = b"intelmesh/key/v1";

@@ -47,7 +47,7 @@ pub fn attested(envelope: &Bytes, hops: &[PublisherName]) -> Bytes {
     let mut unprotected = Vec::new();
     cbor::put_map(&mut unprotected, 1 + usize::from(!receipt.is_empty()));
     unprotected.extend_from_slice(&receipt);
-    cbor::put_head(&mut unprotected, cbor::Major::Negative, 65_536);
+    cbor::put_head(&mut unprotected, cbor::MajorType::Negative, 65_536);
     cbor::put_array(&mut unprotected, hops.len());
     hops.iter().for_each(|hop| cbor::put_text(&mut unprotected, hop.as_str()));
     if unprotected.len() > UNPROTECTED_BYTES_MAX {

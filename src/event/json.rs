@@ -65,7 +65,8 @@ pub struct JsonScan<'a> {
 /// The first [`JsonError`] in it.
 pub fn scan(text: &[u8], depth_max: usize) -> Result<JsonScan<'_>, JsonError> {
     let text = std::str::from_utf8(text).map_err(|fault| JsonError::NotUtf8(fault.valid_up_to()))?;
-    let mut scanner = Scanner { text, at: 0, depth_max, deepest: 0, keys: Vec::new(), members: Vec::new() };
+    let mut scanner =
+        JsonScanner { text, at: 0, depth_max, deepest: 0, keys: Vec::new(), members: Vec::new() };
     scanner.space();
     let start = scanner.at;
     let kind = scanner.value(1)?;
@@ -77,7 +78,7 @@ pub fn scan(text: &[u8], depth_max: usize) -> Result<JsonScan<'_>, JsonError> {
     Ok(JsonScan { members: scanner.members, kind, value_at: start..end, depth: scanner.deepest })
 }
 
-struct Scanner<'a> {
+struct JsonScanner<'a> {
     text: &'a str,
     at: usize,
     depth_max: usize,
@@ -87,7 +88,7 @@ struct Scanner<'a> {
     members: Vec<JsonMember<'a>>,
 }
 
-impl<'a> Scanner<'a> {
+impl<'a> JsonScanner<'a> {
     fn peek(&self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
     }

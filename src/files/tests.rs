@@ -3,15 +3,15 @@
 
 use std::collections::BTreeSet;
 
-use super::recorder::{Image, Op, each_image, lay_out, note, record};
+use super::recorder::{CrashImage, DiskOp, each_image, lay_out, note, record};
 use super::*;
 
-fn text(image: &Image, name: &str) -> Option<String> {
+fn text(image: &CrashImage, name: &str) -> Option<String> {
     image.get(name).map(|bytes| String::from_utf8(bytes.clone()).unwrap())
 }
 
 fn told(number: u64) {
-    note(|| Op::Told(number));
+    note(|| DiskOp::Told(number));
 }
 
 fn last(told: &BTreeSet<u64>) -> u64 {

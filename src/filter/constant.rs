@@ -12,11 +12,11 @@ use regex::RegexBuilder;
 
 use super::fault::FilterFaultKind;
 use super::functions::PreparedCall;
-use super::lists::{DOMAIN, FilterList, ListFault, Lists, looked_for, network};
+use super::lists::{DOMAIN, FilterList, FilterLists, ListFault, looked_for, network};
 use crate::limits::FILTER_PATTERN_BYTES_MAX;
 
 /// The argument to blame, and for what.
-type Blame = (usize, FilterFaultKind);
+type FilterBlame = (usize, FilterFaultKind);
 
 /// The first size that a pattern is tried to be built in, in bytes; four times as large again and again, up to the most.
 const PATTERN_BYTES_LEAST: usize = 1024;
@@ -28,9 +28,9 @@ const THE_CALL: usize = usize::MAX;
 pub(super) fn prepare(
     name: &str,
     arguments: &[&IdedExpr],
-    lists: &dyn Lists,
+    lists: &dyn FilterLists,
     used: &mut BTreeMap<String, Arc<FilterList>>,
-) -> Option<Result<PreparedCall, Blame>> {
+) -> Option<Result<PreparedCall, FilterBlame>> {
     let (function, wanted) = match name {
         "matches" => ("matches", "a text and a pattern: event[\"source.url\"].matches(\"^https:\")"),
         "cidr" => ("cidr", "an address and networks: cidr(event[\"source.ip\"], \"192.0.2.0/24\")"),
@@ -53,7 +53,7 @@ pub(super) fn prepare(
             let value = text.chars().take(80).collect();
             read(text).ok_or((1, FilterFaultKind::Constant { function, value, wanted }))
         });
-        read.collect::<Result<Vec<_>, Blame>>()
+        read.collect::<Result<Vec<_>, FilterBlame>>()
     };
     let mut file = || match texts.as_slice() {
         [name] => listed(function, name, lists, used),
@@ -90,7 +90,7 @@ fn country(text: &str) -> Option<String> {
     (text.len() == 2 && text.bytes().all(|b| b.is_ascii_alphabetic())).then(|| text.to_ascii_uppercase())
 }
 
-fn matches(pattern: &str) -> Result<PreparedCall, Blame> {
+fn matches(pattern: &str) -> Result<PreparedCall, FilterBlame> {
     let build = |most: usize| {
         RegexBuilder::new(pattern).size_limit(most).dfa_size_limit(FILTER_PATTERN_BYTES_MAX).build()
     };
@@ -112,9 +112,9 @@ fn matches(pattern: &str) -> Result<PreparedCall, Blame> {
 fn listed(
     function: &'static str,
     name: &str,
-    lists: &dyn Lists,
+    lists: &dyn FilterLists,
     used: &mut BTreeMap<String, Arc<FilterList>>,
-) -> Result<Arc<FilterList>, Blame> {
+) -> Result<Arc<FilterList>, FilterBlame> {
     let fault = |fault| (1, FilterFaultKind::List { function, name: name.chars().take(80).collect(), fault });
     if !is_list_name(name) {
         return Err(fault(ListFault::Unknown));

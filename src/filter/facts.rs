@@ -11,7 +11,7 @@ use cel::common::types::{CelString, MAP_TYPE, Type};
 use cel::common::value::{CowVal, Val};
 use cel::context::VariableResolver;
 
-use super::value::{Json, JsonMap, Members};
+use super::value::{JsonMap, JsonMembers, JsonValue};
 use crate::envelope::{Body, Core};
 use crate::identity::{HopPath, PublisherName};
 use crate::limits::FILTER_STEPS_MAX;
@@ -39,7 +39,7 @@ pub(super) const META: [&str; 15] = [
 /// One envelope, for any number of filters. The payload is read once, by the first that asks for it.
 pub struct FilterFacts<'a> {
     meta: MetaFacts<'a>,
-    event: OnceLock<Option<Members<'a>>>,
+    event: OnceLock<Option<JsonMembers<'a>>>,
 }
 
 impl<'a> FilterFacts<'a> {
@@ -48,9 +48,9 @@ impl<'a> FilterFacts<'a> {
         Self { meta: MetaFacts { core, path }, event: OnceLock::new() }
     }
 
-    fn event(&self) -> Option<&Members<'a>> {
+    fn event(&self) -> Option<&JsonMembers<'a>> {
         let Body::Plain(payload) = &self.meta.core.body else { return None };
-        self.event.get_or_init(|| Members::parse(payload)).as_ref()
+        self.event.get_or_init(|| JsonMembers::parse(payload)).as_ref()
     }
 
     pub(super) fn is_sealed(&self) -> bool {
@@ -126,47 +126,47 @@ impl fmt::Debug for MetaFacts<'_> {
 }
 
 impl<'a> MetaFacts<'a> {
-    fn member(&self, key: &str) -> Option<Json<'a>> {
+    fn member(&self, key: &str) -> Option<JsonValue<'a>> {
         let core = self.core;
-        let owned = |text: String| Json::Text(CelString::from(text));
+        let owned = |text: String| JsonValue::Text(CelString::from(text));
         Some(match key {
             "id" => owned(core.id.to_string()),
-            "publisher" => Json::text(core.id.publisher.as_str()),
-            "project" => Json::text(core.id.project.as_str()),
-            "source" => Json::text(self.path.last()?.as_str()),
+            "publisher" => JsonValue::text(core.id.publisher.as_str()),
+            "project" => JsonValue::text(core.id.project.as_str()),
+            "source" => JsonValue::text(self.path.last()?.as_str()),
             "path" => names(self.path.hops().iter()),
-            "tlp" => Json::text(core.tlp.as_str()),
+            "tlp" => JsonValue::text(core.tlp.as_str()),
             "to" => names(core.to.iter()),
-            "type" => Json::text(core.event_type.as_str()),
-            "format" => Json::text(core.format.as_str()),
+            "type" => JsonValue::text(core.event_type.as_str()),
+            "format" => JsonValue::text(core.format.as_str()),
             "created" => owned(core.created.to_string()),
             "expires" => owned(core.expires?.to_string()),
             "parent" => owned(core.parent.as_ref()?.to_string()),
-            "links" => Json::List(core.links.iter().map(link).collect()),
-            "sealed" => Json::Bool(core.body.is_sealed().into()),
+            "links" => JsonValue::List(core.links.iter().map(link).collect()),
+            "sealed" => JsonValue::Bool(core.body.is_sealed().into()),
             _ => return None,
         })
     }
 
-    fn ext(&self) -> Members<'a> {
-        self.core.ext.as_ref().and_then(|ext| Members::parse(ext)).unwrap_or_else(Members::empty)
+    fn ext(&self) -> JsonMembers<'a> {
+        self.core.ext.as_ref().and_then(|ext| JsonMembers::parse(ext)).unwrap_or_else(JsonMembers::empty)
     }
 }
 
-fn names<'a>(names: impl Iterator<Item = &'a PublisherName>) -> Json<'a> {
-    Json::List(names.map(|name| Json::text(name.as_str())).collect())
+fn names<'a>(names: impl Iterator<Item = &'a PublisherName>) -> JsonValue<'a> {
+    JsonValue::List(names.map(|name| JsonValue::text(name.as_str())).collect())
 }
 
-fn link(link: &Link) -> Json<'_> {
+fn link(link: &Link) -> JsonValue<'_> {
     let text =
-        |name: &'static str, value: String| (CelString::from(name), Json::Text(CelString::from(value)));
+        |name: &'static str, value: String| (CelString::from(name), JsonValue::Text(CelString::from(value)));
     let right = match &link.right {
         LinkTarget::Event(id) => id.to_string(),
         LinkTarget::Opaque(opaque) => opaque.clone(),
     };
-    let relation = (CelString::from("type"), Json::text(link.relation.as_str()));
+    let relation = (CelString::from("type"), JsonValue::text(link.relation.as_str()));
     let left = link.left.as_ref().map(|left| text("left", left.to_string()));
-    Json::Map([relation, text("right", right)].into_iter().chain(left).collect::<JsonMap<'_>>())
+    JsonValue::Map([relation, text("right", right)].into_iter().chain(left).collect::<JsonMap<'_>>())
 }
 
 static MAP: Type = MAP_TYPE;
@@ -219,7 +219,7 @@ impl Indexer for MetaFacts<'_> {
         }
         let member = self.member(key.inner());
         member
-            .map(Json::into_cow)
+            .map(JsonValue::into_cow)
             .ok_or_else(|| ExecutionError::no_such_key(&format!("meta.{:.80}", key.inner())))
     }
 

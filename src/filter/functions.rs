@@ -9,7 +9,7 @@ use cel::common::value::{CowVal, Val};
 use cel::{Context, ExecutionError, FunctionContext};
 use regex::Regex;
 
-use super::lists::{Domains, Networks, as_number, domain, network};
+use super::lists::{DomainList, NetworkList, as_number, domain, network};
 use crate::limits::FILTER_TEXT_BYTES_MAX;
 use crate::time::Timestamp;
 
@@ -22,9 +22,9 @@ pub(super) enum PreparedCall {
         pattern: Regex,
         size: u64,
     },
-    Cidr(Arc<Networks>),
+    Cidr(Arc<NetworkList>),
     Asn(Arc<HashSet<u32>>),
-    Under(Arc<Domains>),
+    Under(Arc<DomainList>),
     Country(BTreeSet<String>),
     Classified(BTreeSet<String>),
     In(CelList<'static>),

@@ -25,7 +25,7 @@ pub enum ListFault {
 }
 
 /// Where the lists that a filter names come from.
-pub trait Lists: Sync {
+pub trait FilterLists: Sync {
     /// The list of this name.
     ///
     /// # Errors
@@ -36,13 +36,13 @@ pub trait Lists: Sync {
 /// Where there are none.
 pub struct NoLists;
 
-impl Lists for NoLists {
+impl FilterLists for NoLists {
     fn list(&self, _: &str) -> Result<Arc<FilterList>, ListFault> {
         Err(ListFault::Unknown)
     }
 }
 
-impl Lists for BTreeMap<String, Arc<FilterList>> {
+impl FilterLists for BTreeMap<String, Arc<FilterList>> {
     fn list(&self, name: &str) -> Result<Arc<FilterList>, ListFault> {
         self.get(name).cloned().ok_or(ListFault::Unknown)
     }
@@ -53,9 +53,9 @@ impl Lists for BTreeMap<String, Arc<FilterList>> {
 pub struct FilterList {
     digest: [u8; 32],
     entries: Vec<(usize, String)>,
-    networks: OnceLock<Result<Arc<Networks>, ListFault>>,
+    networks: OnceLock<Result<Arc<NetworkList>, ListFault>>,
     numbers: OnceLock<Result<Arc<HashSet<u32>>, ListFault>>,
-    domains: OnceLock<Result<Arc<Domains>, ListFault>>,
+    domains: OnceLock<Result<Arc<DomainList>, ListFault>>,
 }
 
 impl PartialEq for FilterList {
@@ -96,7 +96,7 @@ impl FilterList {
 
     /// # Errors
     /// [`ListFault::Entry`], the first.
-    pub fn networks(&self) -> Result<Arc<Networks>, ListFault> {
+    pub fn networks(&self) -> Result<Arc<NetworkList>, ListFault> {
         self.networks.get_or_init(|| self.each("network", network).map(Arc::new)).clone()
     }
 
@@ -108,7 +108,7 @@ impl FilterList {
 
     /// # Errors
     /// [`ListFault::Entry`], the first.
-    pub fn domains(&self) -> Result<Arc<Domains>, ListFault> {
+    pub fn domains(&self) -> Result<Arc<DomainList>, ListFault> {
         self.domains.get_or_init(|| self.each(DOMAIN, looked_for).map(Arc::new)).clone()
     }
 
@@ -162,12 +162,12 @@ pub(super) const DOMAIN: &str = "domain name (without *, and in its xn-- form)";
 
 /// Networks, found by one look for each length of prefix that occurs.
 #[derive(Debug, Default)]
-pub struct Networks {
+pub struct NetworkList {
     lengths: BTreeSet<(bool, u8)>,
     networks: HashSet<IpNet>,
 }
 
-impl FromIterator<IpNet> for Networks {
+impl FromIterator<IpNet> for NetworkList {
     fn from_iter<I: IntoIterator<Item = IpNet>>(networks: I) -> Self {
         let mut all = Self::default();
         for network in networks {
@@ -178,7 +178,7 @@ impl FromIterator<IpNet> for Networks {
     }
 }
 
-impl Networks {
+impl NetworkList {
     /// What one answer costs, in steps: the address is read, and looked for once for each length.
     pub fn steps(&self) -> u64 {
         4 * (self.lengths.len() as u64 + 2)
@@ -196,15 +196,15 @@ impl Networks {
 
 /// Names of domains, each with all below it.
 #[derive(Debug, Default)]
-pub struct Domains(HashSet<String>);
+pub struct DomainList(HashSet<String>);
 
-impl FromIterator<String> for Domains {
+impl FromIterator<String> for DomainList {
     fn from_iter<I: IntoIterator<Item = String>>(names: I) -> Self {
         Self(names.into_iter().collect())
     }
 }
 
-impl Domains {
+impl DomainList {
     /// Is `name`, as [`domain`] made it, one of these or below one?
     pub fn contain(&self, name: &str) -> bool {
         let starts = std::iter::once(0).chain(name.match_indices('.').map(|(at, _)| at + 1));

@@ -13,7 +13,7 @@ use cel::common::value::Val;
 
 use super::fault::{FilterFault, FilterFaultKind, nearest};
 use super::functions::PreparedCall;
-use super::lists::{FilterList, Lists};
+use super::lists::{FilterList, FilterLists};
 use super::names::NamesUsed;
 use super::{constant, facts, literals};
 use crate::limits::{FILTER_DEPTH_MAX, FILTER_LIST_FIELDS_MAX, FILTER_LOOPS_MAX, FILTER_NODES_MAX};
@@ -76,7 +76,7 @@ pub(super) struct Lowered {
 pub(super) struct Lowering<'a> {
     info: &'a SourceInfo,
     source: &'a str,
-    lists: &'a dyn Lists,
+    lists: &'a dyn FilterLists,
     nodes: usize,
     /// Names that loops around this place bind.
     bound: Vec<String>,
@@ -90,7 +90,7 @@ pub(super) struct Lowering<'a> {
 type Lower<T> = Result<T, FilterFault>;
 
 impl<'a> Lowering<'a> {
-    pub fn new(source: &'a str, info: &'a SourceInfo, lists: &'a dyn Lists) -> Self {
+    pub fn new(source: &'a str, info: &'a SourceInfo, lists: &'a dyn FilterLists) -> Self {
         Self {
             info,
             source,

@@ -25,7 +25,7 @@ pub use facts::FilterFacts;
 #[cfg(feature = "node")]
 pub(crate) use fault::nearest;
 pub use fault::{FilterFailure, FilterFault, FilterFaultKind};
-pub use lists::{FilterList, ListFault, Lists, NoLists};
+pub use lists::{FilterList, FilterLists, ListFault, NoLists};
 pub use names::NamesUsed;
 
 use crate::limits::{FILTER_BYTES_MAX, FILTER_STACK_BYTES};
@@ -67,7 +67,7 @@ impl Filter {
     ///
     /// # Errors
     /// The first [`FilterFault`]; the operator's, or the client's.
-    pub fn compile(source: &str, lists: &dyn Lists) -> Result<Self, FilterFault> {
+    pub fn compile(source: &str, lists: &dyn FilterLists) -> Result<Self, FilterFault> {
         let fault = |kind| FilterFault { line: 1, column: 1, kind };
         if source.len() > FILTER_BYTES_MAX {
             return Err(fault(FilterFaultKind::TooLong(source.len())));
@@ -158,7 +158,7 @@ fn digest(source: &str, lists: &BTreeMap<String, Arc<FilterList>>) -> [u8; 32] {
     hash.finalize().into()
 }
 
-fn read(source: &str, lists: &dyn Lists) -> Result<Lowered, FilterFault> {
+fn read(source: &str, lists: &dyn FilterLists) -> Result<Lowered, FilterFault> {
     let program = ENV.compile(source).map_err(|errors| {
         // What the parser could not finish follows from what it could not read.
         let follows = |text: &str| text.starts_with("Incomplete");

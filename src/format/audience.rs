@@ -4,10 +4,10 @@
 
 use rand::CryptoRng;
 
-use super::draft::{Draft, IdInputs};
+use super::draft::{CoreDraft, IdInputs};
 use super::refusal::{SubmitCode, SubmitError};
-use super::republish::Child;
-use super::siblings::{Exploded, Siblings};
+use super::republish::ChildEvent;
+use super::siblings::{ExplodedEvent, SiblingEvents};
 use crate::envelope::seal::{SealError, SealKey, seal};
 use crate::envelope::{Core, IdScheme};
 use crate::identity::PublisherName;
@@ -22,7 +22,7 @@ pub struct Addressed<T> {
     seal: Option<Vec<SealKey>>,
 }
 
-impl Draft {
+impl CoreDraft {
     /// Settles the recipients, and whether it is sealed: where the line, the door or the parent that it was made
     /// of says so, and where one of its recipients gets sealed events alone.
     ///
@@ -90,11 +90,11 @@ impl Draft {
     }
 }
 
-impl Exploded {
-    /// As [`Draft::address`], for all of them.
+impl ExplodedEvent {
+    /// As [`CoreDraft::address`], for all of them.
     ///
     /// # Errors
-    /// As [`Draft::address`].
+    /// As [`CoreDraft::address`].
     pub fn address(mut self, trust: &TrustList) -> Result<Addressed<Self>, SubmitError> {
         let mut seal = None;
         for draft in self.all_drafts() {
@@ -104,7 +104,7 @@ impl Exploded {
     }
 }
 
-impl Addressed<Draft> {
+impl Addressed<CoreDraft> {
     /// Whom it is for; empty: all whom policy allows.
     pub fn to(&self) -> &[PublisherName] {
         &self.drafts.to
@@ -124,7 +124,7 @@ impl Addressed<Draft> {
     }
 }
 
-impl Addressed<Exploded> {
+impl Addressed<ExplodedEvent> {
     /// The cores to be signed, each with the common parent and `same-report` links to all the others.
     ///
     /// # Errors
@@ -133,10 +133,10 @@ impl Addressed<Exploded> {
         self,
         made: &IdInputs<'_>,
         chance: &mut impl CryptoRng,
-    ) -> Result<Siblings, SubmitError> {
-        let Siblings { parent, cores } = self.drafts.into_cores(made)?;
+    ) -> Result<SiblingEvents, SubmitError> {
+        let SiblingEvents { parent, cores } = self.drafts.into_cores(made)?;
         let cores = cores.into_iter().map(|core| sealed(core, self.seal.as_deref(), made, chance));
-        Ok(Siblings { parent, cores: cores.collect::<Result<_, _>>()? })
+        Ok(SiblingEvents { parent, cores: cores.collect::<Result<_, _>>()? })
     }
 }
 
@@ -158,12 +158,12 @@ fn sealed(
     }
 }
 
-impl Child {
+impl ChildEvent {
     /// Names of peers in place of names of groups, before its parent's recipients narrow it; as a draft it is
     /// addressed once more.
     ///
     /// # Errors
-    /// As [`Draft::address`], but for what depends on the parent.
+    /// As [`CoreDraft::address`], but for what depends on the parent.
     pub fn expand(&mut self, trust: &TrustList) -> Result<(), SubmitError> {
         self.draft_mut().expand(trust)
     }

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use uuid::Uuid;
 
-use super::label::Label;
+use super::label::EventLabel;
 use super::meta::EventMeta;
 use super::refusal::{SubmitCode, SubmitError};
 use crate::envelope::content::{BodyIdSecret, content_uuid};
@@ -25,7 +25,7 @@ pub struct IdInputs<'a> {
 
 /// A line as read, without its id and time.
 #[derive(Clone, Debug)]
-pub struct Draft {
+pub struct CoreDraft {
     pub(super) publisher: PublisherName,
     pub(super) project: ProjectName,
     /// How its id is made: the line's word, or else the door's.
@@ -33,7 +33,7 @@ pub struct Draft {
     pub(super) meta: EventMeta,
     pub(super) format: EventFormat,
     pub(super) event_type: EventType,
-    pub(super) label: Label,
+    pub(super) label: EventLabel,
     /// The line's recipients; once addressed, those of the event.
     pub(super) to: Vec<PublisherName>,
     /// Those of the door, which narrow them.
@@ -43,7 +43,7 @@ pub struct Draft {
     pub(super) payload: String,
 }
 
-impl Draft {
+impl CoreDraft {
     /// The core, not yet sealed.
     pub(super) fn into_core(self, made: &IdInputs<'_>) -> Result<Core, SubmitError> {
         let (ids, id) = self.id(made)?;

@@ -5,16 +5,16 @@
 use std::ops::Range;
 
 use super::door::{DoorDefaults, MultipleValues};
-use super::draft::Draft;
+use super::draft::CoreDraft;
 use super::edit;
 use super::explode;
-use super::label::{Label, Payload};
+use super::label::{EventLabel, LabelPayload};
 use super::meta::{EventMeta, MetaReader, Names, check_plain, string_of};
 use super::pasted;
 use super::refusal::{SubmitCode, SubmitError};
-use super::republish::Child;
+use super::republish::ChildEvent;
 use super::secrets::{MASK, secret_places};
-use super::siblings::Exploded;
+use super::siblings::ExplodedEvent;
 use super::strip::Leaving;
 use crate::envelope::EventType;
 use crate::event::EventFormat;
@@ -26,12 +26,12 @@ use crate::policy::Tlp;
 /// What became of a line. It is answered once, whatever it became.
 #[derive(Debug)]
 pub enum ParsedSubmission {
-    New(Box<Draft>),
+    New(Box<CoreDraft>),
     /// Several events, which are accepted one by one; the line is answered with the id of their parent.
-    Exploded(Box<Exploded>),
+    Exploded(Box<ExplodedEvent>),
     /// An event that was handed off before, at a door that publishes such again: a draft once its lineage
     /// is known.
-    Child(Box<Child>),
+    Child(Box<ChildEvent>),
     Returned(Returned),
 }
 
@@ -132,7 +132,7 @@ fn read_event(
     let format = meta.format.clone().unwrap_or_else(EventFormat::intelmq);
     let list = scan.members.iter().find(|member| explode::is_list(member) && leaving.keeps(member));
     let event_type = meta.event_type.or_else(|| type_of(text, &scan.members)).unwrap_or(EventType::Event);
-    let draft = Draft {
+    let draft = CoreDraft {
         publisher: door.publisher.clone(),
         project: door.project.clone(),
         ids: meta.ids.unwrap_or(door.ids),
@@ -153,24 +153,25 @@ fn read_event(
         if of.is_some() {
             return Err(SubmitError::multi_value_again(&list.key));
         }
-        let whole = Payload { format: &draft.format, text, members: &scan.members, explodes: true };
+        let whole = LabelPayload { format: &draft.format, text, members: &scan.members, explodes: true };
         // What stays at home has its label all the same.
-        let whole = Label::of(&draft.meta, &whole, &DoorDefaults { default_tlp: Tlp::Clear, ..door.clone() });
+        let whole =
+            EventLabel::of(&draft.meta, &whole, &DoorDefaults { default_tlp: Tlp::Clear, ..door.clone() });
         return exploded(draft, &whole, usize::from(most), door);
     }
-    let payload = Payload { format: &draft.format, text, members: &scan.members, explodes: false };
-    let label = Label::of(&draft.meta, &payload, door);
-    let draft = Draft { label: allowed(label, &draft.meta, door)?, ..draft };
+    let payload = LabelPayload { format: &draft.format, text, members: &scan.members, explodes: false };
+    let label = EventLabel::of(&draft.meta, &payload, door);
+    let draft = CoreDraft { label: allowed(label, &draft.meta, door)?, ..draft };
     Ok(match of {
-        Some(of) => ParsedSubmission::Child(Box::new(Child::new(of, draft))),
+        Some(of) => ParsedSubmission::Child(Box::new(ChildEvent::new(of, draft))),
         None => ParsedSubmission::New(Box::new(draft)),
     })
 }
 
 /// Takes the lists of `whole` apart.
 fn exploded(
-    mut whole: Draft,
-    label: &Label,
+    mut whole: CoreDraft,
+    label: &EventLabel,
     most: usize,
     door: &DoorDefaults,
 ) -> Result<ParsedSubmission, SubmitError> {
@@ -182,16 +183,17 @@ fn exploded(
         let scan = json::scan(text.as_bytes(), JSON_DEPTH_MAX)?;
         // A rule about a value has now one to look at.
         let payload = published(&text, &scan, &Leaving::find(&text, &scan, &door.strip)?, door)?;
-        let own = Payload { format: &whole.format, text: &text, members: &scan.members, explodes: false };
-        let label = Label::of(&whole.meta, &own, door).stricter(label.clone());
-        drafts.push(Draft { label: allowed(label, &whole.meta, door)?, payload, ..whole.clone() });
+        let own =
+            LabelPayload { format: &whole.format, text: &text, members: &scan.members, explodes: false };
+        let label = EventLabel::of(&whole.meta, &own, door).stricter(label.clone());
+        drafts.push(CoreDraft { label: allowed(label, &whole.meta, door)?, payload, ..whole.clone() });
     }
     Ok(match drafts.len() {
         1 => ParsedSubmission::New(Box::new(drafts.remove(0))),
         _ => {
             let strictest = drafts.iter().map(|draft| &draft.label).max_by_key(|label| label.tlp);
             whole.label = strictest.unwrap_or(&whole.label).clone();
-            ParsedSubmission::Exploded(Box::new(Exploded::new(whole, drafts)?))
+            ParsedSubmission::Exploded(Box::new(ExplodedEvent::new(whole, drafts)?))
         }
     })
 }
@@ -204,7 +206,7 @@ fn type_of(text: &str, members: &[JsonMember<'_>]) -> Option<EventType> {
 }
 
 /// Refuses a label that goes to nobody, unless the event may be sealed: that is known once it is addressed.
-fn allowed(label: Label, meta: &EventMeta, door: &DoorDefaults) -> Result<Label, SubmitError> {
+fn allowed(label: EventLabel, meta: &EventMeta, door: &DoorDefaults) -> Result<EventLabel, SubmitError> {
     let sealable = meta.seal || door.seal || !meta.to.is_empty() || !door.to.is_empty();
     if label.tlp >= Tlp::AmberStrict && !sealable { Err(label.goes_to_nobody()) } else { Ok(label) }
 }

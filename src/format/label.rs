@@ -17,7 +17,7 @@ const SHOWN_CHARS: usize = 60;
 
 /// The label of one event, and the text that could not be read, if it is RED for that.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Label {
+pub struct EventLabel {
     pub tlp: Tlp,
     unread: Option<UnreadLabel>,
 }
@@ -29,16 +29,16 @@ struct UnreadLabel {
     text: String,
 }
 
-impl From<Tlp> for Label {
+impl From<Tlp> for EventLabel {
     fn from(tlp: Tlp) -> Self {
         Self { tlp, unread: None }
     }
 }
 
-impl Label {
+impl EventLabel {
     /// Returns the strictest label of an event whose payload is the object `text`, or the door's default.
     /// `lists` says what becomes of a list at the top of the payload: one that is taken apart later is passed over.
-    pub fn of(meta: &EventMeta, payload: &Payload<'_>, door: &DoorDefaults) -> Self {
+    pub fn of(meta: &EventMeta, payload: &LabelPayload<'_>, door: &DoorDefaults) -> Self {
         let mut found: Vec<Self> = meta.tlp.into_iter().chain(door.tlp).map(Self::from).collect();
         meta.tag_labels(&mut |text| found.push(Self::read(text, "a tag of meta")));
         payload.labels(&mut found);
@@ -84,7 +84,7 @@ impl Label {
 }
 
 /// A payload that may carry labels.
-pub struct Payload<'a> {
+pub struct LabelPayload<'a> {
     pub format: &'a EventFormat,
     pub text: &'a str,
     pub members: &'a [JsonMember<'a>],
@@ -92,8 +92,8 @@ pub struct Payload<'a> {
     pub explodes: bool,
 }
 
-impl Payload<'_> {
-    fn labels(&self, found: &mut Vec<Label>) {
+impl LabelPayload<'_> {
+    fn labels(&self, found: &mut Vec<EventLabel>) {
         for member in self.members {
             let value = &self.text[member.value_at.clone()];
             let key = &*member.key;
@@ -119,23 +119,23 @@ impl Payload<'_> {
 }
 
 /// The label that `member` gives, or each of a list gives.
-fn put(text: &str, member: &JsonMember<'_>, place: &'static str, found: &mut Vec<Label>) {
+fn put(text: &str, member: &JsonMember<'_>, place: &'static str, found: &mut Vec<EventLabel>) {
     let value = &text[member.value_at.clone()];
     if let Some(label) = string_of(text, member) {
-        return found.push(Label::read(&label, place));
+        return found.push(EventLabel::read(&label, place));
     }
     match serde_json::from_str::<Value>(value) {
         Ok(Value::Null) => {}
         Ok(Value::Array(labels)) => found.extend(labels.iter().map(|label| match label.as_str() {
-            Some(label) => Label::read(label, place),
-            None => Label::unread(&label.to_string(), place),
+            Some(label) => EventLabel::read(label, place),
+            None => EventLabel::unread(&label.to_string(), place),
         })),
-        _ => found.push(Label::unread(value, place)),
+        _ => found.push(EventLabel::unread(value, place)),
     }
 }
 
 /// `extra` as an object, or as IntelMQ's string that holds one.
-fn inside_extra(text: &str, member: &JsonMember<'_>, value: &str, found: &mut Vec<Label>) {
+fn inside_extra(text: &str, member: &JsonMember<'_>, value: &str, found: &mut Vec<EventLabel>) {
     let inside = match member.kind {
         JsonKind::Object => value.to_owned(),
         JsonKind::String => string_of(text, member).unwrap_or_default().into_owned(),
@@ -148,7 +148,7 @@ fn inside_extra(text: &str, member: &JsonMember<'_>, value: &str, found: &mut Ve
 }
 
 /// n6 has words of its own, of which two are stricter than they sound.
-fn restriction(text: &str, member: &JsonMember<'_>) -> Option<Label> {
+fn restriction(text: &str, member: &JsonMember<'_>) -> Option<EventLabel> {
     let value = &text[member.value_at.clone()];
     if value == "null" {
         return None;
@@ -158,12 +158,12 @@ fn restriction(text: &str, member: &JsonMember<'_>) -> Option<Label> {
         Some("public") => Tlp::Clear.into(),
         Some("need-to-know") => Tlp::Amber.into(),
         Some("internal") => Tlp::Red.into(),
-        _ => Label::unread(word.as_deref().unwrap_or(value), "restriction of the payload"),
+        _ => EventLabel::unread(word.as_deref().unwrap_or(value), "restriction of the payload"),
     })
 }
 
 /// Tags of a MISP event, of its attributes, and of those of its objects, with or without `Event` around it.
-fn misp_tags(event: &Value, found: &mut Vec<Label>) {
+fn misp_tags(event: &Value, found: &mut Vec<EventLabel>) {
     let inside = event.get("Event").unwrap_or(event);
     let list =
         |value: &Value, key: &str| value.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
@@ -173,7 +173,7 @@ fn misp_tags(event: &Value, found: &mut Vec<Label>) {
     let tags = tagged.iter().chain([inside]).flat_map(|tagged| list(tagged, "Tag"));
     for tag in tags {
         let name = tag.get("name").and_then(Value::as_str).filter(|name| begins_with_tlp(name));
-        found.extend(name.map(|name| Label::read(name, "a tag of the payload")));
+        found.extend(name.map(|name| EventLabel::read(name, "a tag of the payload")));
     }
 }
 

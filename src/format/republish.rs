@@ -2,7 +2,7 @@
 //! §5.4b): a child of what was handed off, for no wider audience, and never in a circle. What is held is the
 //! caller's to look up.
 
-use super::draft::Draft;
+use super::draft::CoreDraft;
 use super::refusal::{SubmitCode, SubmitError};
 use super::siblings::link;
 use crate::envelope::Core;
@@ -13,17 +13,17 @@ use crate::policy::{Tlp, TrustList};
 
 /// A draft that may not be signed before its lineage is known.
 #[derive(Debug)]
-pub struct Child {
+pub struct ChildEvent {
     of: EventId,
-    draft: Draft,
+    draft: CoreDraft,
 }
 
-impl Child {
-    pub(super) fn new(of: EventId, draft: Draft) -> Self {
+impl ChildEvent {
+    pub(super) fn new(of: EventId, draft: CoreDraft) -> Self {
         Self { of, draft }
     }
 
-    pub(super) fn draft_mut(&mut self) -> &mut Draft {
+    pub(super) fn draft_mut(&mut self) -> &mut CoreDraft {
         &mut self.draft
     }
 
@@ -43,7 +43,7 @@ impl Child {
     /// # Errors
     /// `foreign_event` where it is not held, where it comes back to a publisher of its ancestry, or where that
     /// is too long; `bad_tlp` for a label that goes to nobody, `bad_meta` where no recipient is left.
-    pub fn into_draft(self, lineage: &[&Core], trust: &TrustList) -> Result<Draft, SubmitError> {
+    pub fn into_draft(self, lineage: &[&Core], trust: &TrustList) -> Result<CoreDraft, SubmitError> {
         let Self { of, mut draft } = self;
         let (Some(parent), Some(oldest)) = (lineage.first(), lineage.last()) else {
             return Err(SubmitError::not_seen(&of.to_string()));
@@ -85,7 +85,7 @@ fn comes_from(core: &Core, trust: &TrustList) -> bool {
 }
 
 /// The child's recipients, of whom each is one of its parent's too.
-fn no_wider(draft: &Draft, parent: &Core, trust: &TrustList) -> Result<Vec<PublisherName>, SubmitError> {
+fn no_wider(draft: &CoreDraft, parent: &Core, trust: &TrustList) -> Result<Vec<PublisherName>, SubmitError> {
     if parent.to.is_empty() {
         return Ok(draft.to.clone());
     }

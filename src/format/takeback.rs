@@ -5,7 +5,7 @@ use super::refusal::SubmitError;
 use crate::envelope::Core;
 use crate::identity::{EventId, HopPath};
 use crate::link::LinkTarget;
-use crate::policy::{Peer, TrustList, Withheld, share};
+use crate::policy::{Peer, TrustList, WithheldReason, share};
 
 /// The events that `core` withdraws or replaces. Each has to be recalled before `core` is signed, and where it is held
 /// [`check_audience`] asked; what is not held cannot be compared, and is let through.
@@ -70,7 +70,7 @@ pub fn check_filters(
         may_have(target, path, peer).is_ok()
             && matches!(
                 may_have(core, &HopPath::default(), peer),
-                Err(Withheld::Filter | Withheld::FilterFailed)
+                Err(WithheldReason::Filter | WithheldReason::FilterFailed)
             )
     };
     let filtered = trust.peers().filter(|peer| peer.share.filter.is_some() && !peer.is_cut());

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::aside::AsideRecord;
-use super::aside_file::{Aside, TakenUp};
+use super::aside_file::{DeadLetter, TakenUp};
 use super::submit_door::{Settled, SubmitDoor};
 use crate::control::AsideTried;
 use crate::identity::EventId;
@@ -42,7 +42,7 @@ pub enum AgainError {
 }
 
 /// An entry that was set aside and is to be handed over again.
-pub(super) struct Again {
+pub(super) struct DeadLetterRetry {
     pub entry: Arc<Entry>,
     pub claim: Arc<RetryClaim>,
     /// Dropped where it is not known what became of it, or it was not tried.
@@ -56,7 +56,7 @@ pub(super) enum HandedAgain {
     Expired,
 }
 
-/// Whose an [`Again`] is: who asked for it may give it up only while nothing of it was sent.
+/// Whose an [`DeadLetterRetry`] is: who asked for it may give it up only while nothing of it was sent.
 #[derive(Debug, Default)]
 pub(super) struct RetryClaim(AtomicU8);
 
@@ -88,7 +88,7 @@ impl RetryClaim {
 /// The way through one door.
 pub(super) enum Way<'a> {
     Submit(&'a SubmitDoor),
-    Consumer(&'a mpsc::Sender<Again>, &'a EntryQuestion),
+    Consumer(&'a mpsc::Sender<DeadLetterRetry>, &'a EntryQuestion),
 }
 
 enum RetryFate {
@@ -105,7 +105,7 @@ enum RetryFate {
 ///
 /// # Errors
 /// [`AgainError`]; what was not tried is kept.
-pub(super) async fn try_again(aside: &Arc<Aside>, way: Way<'_>) -> Result<AsideTried, AgainError> {
+pub(super) async fn try_again(aside: &Arc<DeadLetter>, way: Way<'_>) -> Result<AsideTried, AgainError> {
     let Ok(_alone) = aside.retrying.try_lock() else { return Err(AgainError::Running) };
     let Some(taken_up) = aside.take_up().await? else { return Ok(AsideTried::default()) };
     let was_left_over = taken_up.left_over;
@@ -117,7 +117,7 @@ pub(super) async fn try_again(aside: &Arc<Aside>, way: Way<'_>) -> Result<AsideT
     Ok(AsideTried { taken: first.taken + second.taken, expired: first.expired + second.expired, ..second })
 }
 
-async fn all_of(mut up: TakenUp, aside: &Arc<Aside>, way: &Way<'_>) -> Result<AsideTried, AgainError> {
+async fn all_of(mut up: TakenUp, aside: &Arc<DeadLetter>, way: &Way<'_>) -> Result<AsideTried, AgainError> {
     let mut tried = AsideTried::default();
     loop {
         let batch = up.next_batch().await?;
@@ -174,7 +174,7 @@ async fn submit(record: &AsideRecord, door: &SubmitDoor) -> Result<RetryFate, Ag
 
 async fn hand_over(
     record: &AsideRecord,
-    again: &mpsc::Sender<Again>,
+    again: &mpsc::Sender<DeadLetterRetry>,
     find: &EntryQuestion,
 ) -> Result<RetryFate, AgainError> {
     let id = record.id.as_ref().and_then(|id| id.parse::<EventId>().ok());
@@ -182,7 +182,7 @@ async fn hand_over(
     let Some(entry) = find(id).await else { return Ok(RetryFate::Lost) };
     let (done, mut outcome) = oneshot::channel();
     let claim = Arc::new(RetryClaim::default());
-    let asked = again.send_timeout(Again { entry, claim: claim.clone(), done }, EACH_WITHIN).await;
+    let asked = again.send_timeout(DeadLetterRetry { entry, claim: claim.clone(), done }, EACH_WITHIN).await;
     asked.map_err(|_| AgainError::NotTaken)?;
     let mut wait = EACH_WITHIN;
     loop {

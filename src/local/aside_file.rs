@@ -25,13 +25,13 @@ const DONE_DIGITS: usize = 20;
 
 /// The files of one door.
 #[derive(Debug)]
-pub(super) struct Aside {
+pub(super) struct DeadLetter {
     dir: PathBuf,
     name: String,
     /// Held over each write and its sync: two lines that came together are still two.
     writing: Mutex<DeadLetterWriter>,
     /// Never held while the disk is waited for: status asks on the core's loop.
-    shown: Mutex<Shown>,
+    shown: Mutex<ShownLetter>,
     /// Held while what lies here is tried again.
     pub retrying: tokio::sync::Mutex<()>,
 }
@@ -43,7 +43,7 @@ struct DeadLetterWriter {
 }
 
 #[derive(Debug, Default)]
-struct Shown {
+struct ShownLetter {
     /// Lines in the file.
     lines: u64,
     /// Lines that were taken up to be tried again, and were not tried yet.
@@ -69,7 +69,7 @@ pub(super) struct TakenLine {
     pub end: u64,
 }
 
-impl Aside {
+impl DeadLetter {
     /// The files of the door `name` in `dir`; counts what an earlier run left there.
     ///
     /// # Errors
@@ -94,7 +94,7 @@ impl Aside {
         self.writing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn shown(&self) -> MutexGuard<'_, Shown> {
+    fn shown(&self) -> MutexGuard<'_, ShownLetter> {
         self.shown.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -145,7 +145,7 @@ impl Aside {
     /// Appends several with one write: all of them are set aside, or none.
     ///
     /// # Errors
-    /// As [`Aside::append`].
+    /// As [`DeadLetter::append`].
     pub async fn append_all(self: &Arc<Self>, records: Vec<AsideRecord>) -> io::Result<()> {
         let append = move |aside: &Self| {
             let lines: Vec<Vec<u8>> = records.iter().map(serde_json::to_vec).collect::<Result<_, _>>()?;
@@ -161,7 +161,7 @@ impl Aside {
     /// Puts a line back that was taken up and cannot be tried.
     ///
     /// # Errors
-    /// As [`Aside::append`].
+    /// As [`DeadLetter::append`].
     pub async fn put_back(self: &Arc<Self>, line: Vec<u8>) -> io::Result<()> {
         self.on_a_worker(move |aside| aside.append_line(line)).await
     }

@@ -11,11 +11,11 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use super::handed::Handed;
+use super::handed::DeliveryMarks;
 use super::lines::{LineReader, SocketLine};
-use super::opening::{EnvelopeOpening, Outgoing};
+use super::opening::{EnvelopeOpening, OutgoingLine};
 use super::request::{AckRequest, RequestRefused, from_ignored, parse_ack, parse_request};
-use super::{Consumers, MakeLists};
+use super::{ConsumerTable, MakeLists};
 use crate::format::{Carried, DeliveryForm, HandOff};
 use crate::limits::CONSUMER_LINE_BYTES_MAX;
 use crate::protocol::io::{ConsumerClosed, ConsumerId, ConsumerRequest, Input};
@@ -43,7 +43,7 @@ pub(super) enum ToConsumer {
 }
 
 /// A stored entry, opened as far as it could be, as the forms of hand-off take it.
-pub(super) fn carried<'a>(entry: &'a Entry, outgoing: &'a Outgoing) -> Carried<'a> {
+pub(super) fn carried<'a>(entry: &'a Entry, outgoing: &'a OutgoingLine) -> Carried<'a> {
     Carried {
         opened: outgoing.opened(),
         withdrawn_by: entry.withdrawn_by.as_ref(),
@@ -56,7 +56,7 @@ pub(super) fn carried<'a>(entry: &'a Entry, outgoing: &'a Outgoing) -> Carried<'
 pub(super) struct Consuming {
     pub inputs: mpsc::Sender<Input>,
     pub opening: Arc<EnvelopeOpening>,
-    pub consumers: Arc<Consumers>,
+    pub consumers: Arc<ConsumerTable>,
     pub stopping: CancellationToken,
     /// What filters may name.
     pub lists: MakeLists,
@@ -70,7 +70,7 @@ struct ConsumerConnection {
     hand_off: HandOff,
     inputs: mpsc::Sender<Input>,
     opening: Arc<EnvelopeOpening>,
-    handed: Mutex<Handed>,
+    handed: Mutex<DeliveryMarks>,
     /// Something was acknowledged.
     acked: Notify,
 }
@@ -150,7 +150,7 @@ impl Consuming {
             hand_off,
             inputs: self.inputs.clone(),
             opening: self.opening.clone(),
-            handed: Mutex::new(Handed::new(acks && hand_off.form != DeliveryForm::Iep04)),
+            handed: Mutex::new(DeliveryMarks::new(acks && hand_off.form != DeliveryForm::Iep04)),
             acked: Notify::new(),
         }
     }
@@ -314,7 +314,7 @@ impl ConsumerConnection {
         }
     }
 
-    fn handed<T>(&self, act: impl FnOnce(&mut Handed) -> T) -> T {
+    fn handed<T>(&self, act: impl FnOnce(&mut DeliveryMarks) -> T) -> T {
         act(&mut self.handed.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

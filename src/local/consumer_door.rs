@@ -15,15 +15,15 @@ use rand::RngExt as _;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::Consumers;
-use super::again::Again;
+use super::ConsumerTable;
+use super::again::DeadLetterRetry;
 use super::aside::AsideRecord;
-use super::aside_file::Aside;
+use super::aside_file::DeadLetter;
 use super::consume::ToConsumer;
 use super::door_set::JournalQuestions;
 use super::expiry::SteadyTime;
 use super::handed_mark::HandedMark;
-use super::opening::{EnvelopeOpening, Outgoing};
+use super::opening::{EnvelopeOpening, OutgoingLine};
 use super::receiver::{DeliveryTarget, PreparedLine, ReceiverError};
 use super::receiver_form::ReceiverForm;
 use super::tally::ConsumerTally;
@@ -53,8 +53,8 @@ pub(super) struct ConsumerDoor<R> {
     pub form: ReceiverForm,
     pub receiver: R,
     pub tally: Arc<ConsumerTally>,
-    pub aside: Arc<Aside>,
-    pub again: mpsc::Receiver<Again>,
+    pub aside: Arc<DeadLetter>,
+    pub again: mpsc::Receiver<DeadLetterRetry>,
     pub behind: ConsumerBehind,
     pub holding: Holding,
 }
@@ -63,7 +63,7 @@ pub(super) struct ConsumerDoor<R> {
 #[derive(Clone)]
 pub(super) struct ConsumerBehind {
     pub inputs: mpsc::Sender<Input>,
-    pub consumers: Arc<Consumers>,
+    pub consumers: Arc<ConsumerTable>,
     pub journal: Arc<JournalQuestions>,
     pub opening: Arc<EnvelopeOpening>,
     pub now: fn() -> Now,
@@ -146,7 +146,7 @@ enum DoorEnd {
 /// What ends a wait.
 enum Heard {
     Stopping,
-    Again(Again),
+    Again(DeadLetterRetry),
     Told(Option<ToConsumer>),
 }
 
@@ -421,7 +421,7 @@ impl<R: DeliveryTarget> ConsumerDoor<R> {
     fn write(&self, entry: &Entry) -> PendingWrite {
         let mut line = Vec::new();
         let outgoing = self.behind.opening.open(entry);
-        if let Outgoing::Closed(fault) = &outgoing {
+        if let OutgoingLine::Closed(fault) = &outgoing {
             return PendingWrite::SetAside(Box::new(self.record(entry, "cannot_open", fault.to_string())));
         }
         let adapted = match self.form.write(entry, &outgoing, &mut line) {

@@ -9,7 +9,7 @@ use tokio::net::UnixStream;
 use tokio_util::sync::CancellationToken;
 
 use super::lines::{LineReader, SocketLine};
-use crate::control::{REQUEST_BYTES_MAX, Refusal, Reply};
+use crate::control::{ControlRefusal, ControlReply, REQUEST_BYTES_MAX};
 
 /// Answers one request, in lines; with the account that asks, as the kernel gives it.
 pub type ControlHandler = Arc<dyn Fn(String, Option<u32>) -> BoxFuture<'static, Vec<String>> + Send + Sync>;
@@ -37,5 +37,5 @@ pub(super) async fn serve(mut stream: UnixStream, handler: ControlHandler, stopp
 
 fn refusal() -> Vec<String> {
     let what = format!("a request is one line of UTF-8, of at most {REQUEST_BYTES_MAX} bytes");
-    serde_json::to_string(&Reply::Refused(Refusal::could_not(what))).into_iter().collect()
+    serde_json::to_string(&ControlReply::Refused(ControlRefusal::could_not(what))).into_iter().collect()
 }

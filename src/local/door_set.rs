@@ -14,8 +14,8 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::again::{Again, AgainError, EntryQuestion, Way, try_again};
-use super::aside_file::Aside;
+use super::again::{AgainError, DeadLetterRetry, EntryQuestion, Way, try_again};
+use super::aside_file::DeadLetter;
 use super::handed_mark::HandedMark;
 use super::redis::RedisQueue;
 use super::submit_door::SubmitDoor;
@@ -133,8 +133,8 @@ struct SubmitHandle {
 struct ConsumerHandle {
     name: String,
     tally: Arc<ConsumerTally>,
-    aside: Arc<Aside>,
-    again: mpsc::Sender<Again>,
+    aside: Arc<DeadLetter>,
+    again: mpsc::Sender<DeadLetterRetry>,
     stopping: CancellationToken,
     tasks: DoorTasks,
 }
@@ -224,7 +224,7 @@ impl DoorSet {
     }
 
     /// Two writers of one file would count apart, and wait for each other nowhere.
-    fn asides(&self) -> BTreeMap<String, Arc<Aside>> {
+    fn asides(&self) -> BTreeMap<String, Arc<DeadLetter>> {
         let submits = self.submits.iter().map(|held| (held.door.name.clone(), held.door.aside.clone()));
         let consumers = self.consumers.iter().map(|held| (held.name.clone(), held.aside.clone()));
         submits.chain(consumers).collect()

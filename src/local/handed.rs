@@ -15,7 +15,7 @@ struct DeliveredRun {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Handed {
+pub(super) struct DeliveryMarks {
     last_seq: u64,
     /// The last seq that there was no line for, behind the last line.
     passed: u64,
@@ -27,7 +27,7 @@ pub(super) struct Handed {
     counts_lines: bool,
 }
 
-impl Handed {
+impl DeliveryMarks {
     pub fn new(counts_lines: bool) -> Self {
         Self { counts_lines, ..Self::default() }
     }
@@ -90,7 +90,7 @@ mod tests {
 
     #[test]
     fn lines_find_their_seqs_and_nothing_counts_beyond_what_was_handed() {
-        let mut handed = Handed::new(true);
+        let mut handed = DeliveryMarks::new(true);
         assert_eq!(handed.acked(AckRequest::Lines(1)), None);
         assert_eq!(handed.acked(AckRequest::Seq(9)), None);
         for seq in [3, 4, 5, 9, 10, 20] {
@@ -109,7 +109,7 @@ mod tests {
 
     #[test]
     fn an_ack_of_a_seq_between_two_lines_counts_for_those_below() {
-        let mut handed = Handed::new(true);
+        let mut handed = DeliveryMarks::new(true);
         for seq in [3, 9] {
             handed.push(seq);
         }
@@ -119,7 +119,7 @@ mod tests {
 
     #[test]
     fn what_had_no_line_is_done_with_once_all_before_it_is() {
-        let mut handed = Handed::new(true);
+        let mut handed = DeliveryMarks::new(true);
         assert_eq!(handed.pass(2), Some(2), "nothing was handed before");
         handed.push(3);
         assert_eq!(handed.pass(4), None);
@@ -135,7 +135,7 @@ mod tests {
 
     #[test]
     fn forms_with_a_seq_remember_no_lines() {
-        let mut handed = Handed::new(false);
+        let mut handed = DeliveryMarks::new(false);
         (1..10).for_each(|seq| handed.push(2 * seq));
         assert!(handed.runs.is_empty());
         assert_eq!(handed.acked(AckRequest::Seq(4)), Some(4));

@@ -50,7 +50,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::envelope::Signer;
 use crate::envelope::content::BodyIdSecret;
-use crate::filter::Lists;
+use crate::filter::FilterLists;
 use crate::format::DoorDefaults;
 use crate::limits::DOOR_CONNECTIONS_MAX;
 use crate::policy::TrustList;
@@ -59,7 +59,7 @@ use crate::time::{Now, Timestamp};
 
 use consume::{Consuming, ToConsumer};
 use expiry::SteadyTime;
-use submission::{PendingSubmission, Submitter};
+use submission::{EventSubmitter, PendingSubmission};
 use submit::Submitting;
 
 pub use again::{AgainError, EntryQuestion};
@@ -143,10 +143,10 @@ pub struct DoorServices {
 }
 
 /// The lists of this node as they are now.
-pub type MakeLists = Arc<dyn Fn() -> Box<dyn Lists> + Send + Sync>;
+pub type MakeLists = Arc<dyn Fn() -> Box<dyn FilterLists> + Send + Sync>;
 
 /// The open doors.
-pub struct Doors {
+pub struct LocalDoors {
     shared: Arc<DoorContext>,
     sockets: Vec<PathBuf>,
     set: Arc<ArcSwap<DoorSet>>,
@@ -159,14 +159,14 @@ pub struct Doors {
 /// What all doors work with, also those that are opened later.
 struct DoorContext {
     pending: Arc<PendingSubmission>,
-    consumers: Arc<Consumers>,
+    consumers: Arc<ConsumerTable>,
     stopping: CancellationToken,
     tasks: TaskTracker,
     steady: Arc<SteadyTime>,
     behind: DoorServices,
 }
 
-impl Doors {
+impl LocalDoors {
     /// Opens the three sockets and the doors of `intelmesh.toml`, and removes what an earlier run left of them. The caller holds the lock of
     /// `run/`. Runs on the current tokio runtime.
     ///
@@ -186,7 +186,8 @@ impl Doors {
             steady: Arc::default(),
             behind,
         });
-        let submitter = Submitter::new(&shared.behind, shared.behind.door.clone(), shared.pending.clone());
+        let submitter =
+            EventSubmitter::new(&shared.behind, shared.behind.door.clone(), shared.pending.clone());
         let submitting =
             Submitting { submitter: ArcSwap::from_pointee(submitter), stopping: shared.stopping.clone() };
         let doors = Self {
@@ -220,7 +221,7 @@ impl Doors {
         setups: DoorSetups,
         same: BTreeSet<String>,
     ) -> impl Future<Output = BTreeMap<String, String>> + Send + use<> {
-        let submitter = Submitter::new(&self.shared.behind, socket, self.shared.pending.clone());
+        let submitter = EventSubmitter::new(&self.shared.behind, socket, self.shared.pending.clone());
         self.submitting.submitter.store(Arc::new(submitter));
         let (set, shared) = (self.set.clone(), self.shared.clone());
         let (done, reloading) = oneshot::channel();
@@ -315,7 +316,7 @@ impl Doors {
         }
     }
 
-    /// After [`Doors::stop`]: waits until every connection has its answers, at most for `most`.
+    /// After [`LocalDoors::stop`]: waits until every connection has its answers, at most for `most`.
     pub async fn stopped(&self, most: Duration) {
         let _ = tokio::time::timeout(most, self.shared.tasks.wait()).await;
     }
@@ -328,12 +329,12 @@ async fn pace() {
 
 /// The consumers' connections, by the number that the core knows them by.
 #[derive(Default)]
-struct Consumers {
+struct ConsumerTable {
     next: AtomicU64,
     open: Mutex<HashMap<ConsumerId, mpsc::Sender<ToConsumer>>>,
 }
 
-impl Consumers {
+impl ConsumerTable {
     /// The core hands over one batch and waits for it to be written: a beginning, a notice, two batches and a farewell fit.
     const TOLD_MAX: usize = 5;
 

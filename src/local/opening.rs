@@ -1,10 +1,10 @@
 //! What is sealed for this node is opened where it is handed off, and nowhere else: the journal and the core keep
 //! the sealed form. What cannot be opened is counted, logged with its reason, and holds nobody up. The private
-//! keys stay inside [`Opener`].
+//! keys stay inside [`SealOpener`].
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::envelope::{Core, OpenError, OpenedBody, Opener};
+use crate::envelope::{Core, OpenError, OpenedBody, SealOpener};
 use crate::limits::OPEN_HERE_MAX;
 use crate::record::Entry;
 use crate::status::CannotOpen;
@@ -12,14 +12,14 @@ use crate::time::Now;
 
 /// What all doors share.
 pub struct EnvelopeOpening {
-    opener: Arc<Opener>,
+    opener: Arc<SealOpener>,
     now: fn() -> Now,
-    failed: Mutex<Failed>,
+    failed: Mutex<FailedOpening>,
 }
 
 /// Since the start of the process.
 #[derive(Debug, Default)]
-struct Failed {
+struct FailedOpening {
     last: Option<CannotOpen>,
     /// Up to here it was counted: a second consumer meets the same events.
     seq: u64,
@@ -27,14 +27,14 @@ struct Failed {
 
 /// An entry on its way out.
 #[derive(Debug)]
-pub(super) enum Outgoing {
+pub(super) enum OutgoingLine {
     Plain,
     Opened(OpenedBody),
     /// Sealed for this node, and cannot be opened.
     Closed(OpenError),
 }
 
-impl Outgoing {
+impl OutgoingLine {
     pub fn opened(&self) -> Option<&OpenedBody> {
         match self {
             Self::Opened(opened) => Some(opened),
@@ -44,12 +44,12 @@ impl Outgoing {
 }
 
 impl EnvelopeOpening {
-    pub fn new(opener: Arc<Opener>, now: fn() -> Now) -> Self {
+    pub fn new(opener: Arc<SealOpener>, now: fn() -> Now) -> Self {
         Self { opener, now, failed: Mutex::default() }
     }
 
     /// Each of `entries`, in their order. Many are opened on a worker.
-    pub(super) async fn open_all(self: &Arc<Self>, entries: &[Arc<Entry>]) -> Vec<Outgoing> {
+    pub(super) async fn open_all(self: &Arc<Self>, entries: &[Arc<Entry>]) -> Vec<OutgoingLine> {
         let sealed = entries.iter().filter(|entry| entry.envelope.core().body.is_sealed()).count();
         if sealed > OPEN_HERE_MAX {
             let (shared, entries) = (Arc::clone(self), entries.to_vec());
@@ -62,15 +62,15 @@ impl EnvelopeOpening {
         entries.iter().map(|entry| self.open(entry)).collect()
     }
 
-    pub(super) fn open(&self, entry: &Entry) -> Outgoing {
+    pub(super) fn open(&self, entry: &Entry) -> OutgoingLine {
         if !entry.envelope.core().body.is_sealed() {
-            return Outgoing::Plain;
+            return OutgoingLine::Plain;
         }
         match self.opener.open(&entry.envelope) {
-            Ok(opened) => Outgoing::Opened(opened),
+            Ok(opened) => OutgoingLine::Opened(opened),
             Err(fault) => {
                 self.count(entry, &fault);
-                Outgoing::Closed(fault)
+                OutgoingLine::Closed(fault)
             }
         }
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::consume::carried;
-use super::opening::Outgoing;
+use super::opening::OutgoingLine;
 use crate::format::intelmq::{Harmonization, HarmonizationError, IntelmqHandOff, SetAside, WrittenEvent};
 use crate::record::Entry;
 use crate::time::Tick;
@@ -68,7 +68,7 @@ impl ReceiverForm {
     pub fn write(
         &self,
         entry: &Entry,
-        outgoing: &Outgoing,
+        outgoing: &OutgoingLine,
         line: &mut Vec<u8>,
     ) -> Result<WrittenEvent, SetAside> {
         self.hand_off.write(&carried(entry, outgoing), line)

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::lines::SocketLine;
-use crate::filter::{Filter, FilterFault, Lists};
+use crate::filter::{Filter, FilterFault, FilterLists};
 use crate::format::{DeliveryForm, HandOff};
 use crate::limits::CONSUMER_LINE_BYTES_MAX;
 use crate::protocol::io::{ConsumerRequest, StartPosition};
@@ -72,7 +72,7 @@ struct Typed {
 /// [`RequestRefused`], to be answered.
 pub(super) fn parse_request(
     line: &SocketLine,
-    lists: &dyn Lists,
+    lists: &dyn FilterLists,
 ) -> Result<(ConsumerRequest, HandOff), RequestRefused> {
     let text = text_of(line)?;
     if text.trim_ascii_start().first().is_some_and(|first| *first != b'{') {

@@ -17,7 +17,8 @@ use crate::envelope::content::BodyIdSecret;
 use crate::envelope::{Core, Signer, VerifiedEnvelope};
 use crate::format::takeback::{check_audience, check_filters, taken_back};
 use crate::format::{
-    Child, DoorDefaults, Draft, IdInputs, ParsedSubmission, Returned, SubmitCode, SubmitError, intake,
+    ChildEvent, CoreDraft, DoorDefaults, IdInputs, ParsedSubmission, Returned, SubmitCode, SubmitError,
+    intake,
 };
 use crate::identity::{EventId, PublisherName};
 use crate::limits::{LINEAGE_MAX, SUBMIT_KIB_OUTSTANDING_MAX};
@@ -92,7 +93,7 @@ impl PendingSubmission {
 }
 
 /// What all connections of one door share.
-pub(super) struct Submitter {
+pub(super) struct EventSubmitter {
     door: DoorDefaults,
     signer: Arc<Signer>,
     secret: BodyIdSecret,
@@ -116,7 +117,7 @@ enum SubmissionKind {
     /// Several events of one line, and the id that answers for all of them.
     Several(EventId, Vec<VerifiedEnvelope>),
     /// Made of what was handed off before, which has to be recalled first.
-    Child(Box<Child>),
+    Child(Box<ChildEvent>),
     Returned(Returned),
     Refused(SubmitError),
 }
@@ -140,7 +141,7 @@ pub(super) enum SubmissionOutcome {
     Refused(SubmitError),
 }
 
-impl Submitter {
+impl EventSubmitter {
     /// What `door` adds to its lines, in front of what all doors share.
     pub fn new(behind: &DoorServices, door: DoorDefaults, pending: Arc<PendingSubmission>) -> Self {
         Self {
@@ -203,7 +204,7 @@ impl Submitter {
         }
     }
 
-    fn sign(&self, draft: Draft) -> Result<VerifiedEnvelope, SubmitError> {
+    fn sign(&self, draft: CoreDraft) -> Result<VerifiedEnvelope, SubmitError> {
         let addressed = draft.address(&self.trust.load())?;
         self.sign_core(addressed.into_core(&self.made(), &mut rand::rng())?)
     }
@@ -265,7 +266,7 @@ impl Submitter {
     }
 
     /// The child of what the core holds of its lineage, signed.
-    async fn recalled(&self, bytes: usize, mut child: Child) -> Result<VerifiedEnvelope, SubmitError> {
+    async fn recalled(&self, bytes: usize, mut child: ChildEvent) -> Result<VerifiedEnvelope, SubmitError> {
         let lineage = self.lineage(bytes, child.of().clone()).await?;
         let cores: Vec<_> = lineage.iter().collect();
         let trust = self.trust.load_full();

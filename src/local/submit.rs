@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::lines::{LineReader, SocketLine};
-use super::submission::{Submission, SubmissionOutcome, Submitter};
+use super::submission::{EventSubmitter, Submission, SubmissionOutcome};
 use crate::format::SubmitError;
 use crate::limits::{
     LINE_BYTES_MAX, SUBMIT_BATCH_BYTES_MAX, SUBMIT_BATCH_LINES_MAX, SUBMIT_LINES_OUTSTANDING_MAX,
@@ -24,7 +24,7 @@ const ANSWER_BYTES: usize = 64 * 1024;
 /// What all connections of the door share.
 pub(super) struct Submitting {
     /// A reload replaces it; it counts from the next line on.
-    pub submitter: ArcSwap<Submitter>,
+    pub submitter: ArcSwap<EventSubmitter>,
     pub stopping: CancellationToken,
 }
 

@@ -9,10 +9,10 @@ use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
 use super::aside::AsideRecord;
-use super::aside_file::Aside;
+use super::aside_file::DeadLetter;
 use super::door_set::DoorTasks;
 use super::lines::SocketLine;
-use super::submission::{SubmissionOutcome, Submitter};
+use super::submission::{EventSubmitter, SubmissionOutcome};
 use super::tally::SubmitTally;
 use crate::format::SubmitError;
 use crate::identity::EventId;
@@ -22,8 +22,8 @@ use crate::status::{DoorStatus, DoorWay, SubmitState};
 /// One `[[submit]]`.
 pub(super) struct SubmitDoor {
     pub name: String,
-    pub submitter: Arc<Submitter>,
-    pub aside: Arc<Aside>,
+    pub submitter: Arc<EventSubmitter>,
+    pub aside: Arc<DeadLetter>,
     pub tally: Arc<SubmitTally>,
     pub stopping: CancellationToken,
     pub tasks: DoorTasks,

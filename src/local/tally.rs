@@ -10,7 +10,7 @@ use crate::time::{Now, Timestamp};
 
 /// What went wrong at a door.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Trouble {
+pub(super) struct DoorTrouble {
     /// The last thing, until the door works again.
     pub last_error: Option<String>,
     down: Option<DoorDown>,
@@ -18,7 +18,7 @@ pub(super) struct Trouble {
     opening: Option<Timestamp>,
 }
 
-impl Trouble {
+impl DoorTrouble {
     /// The door opens.
     fn opening(now: Timestamp) -> Self {
         Self { opening: Some(now), ..Self::default() }
@@ -44,16 +44,16 @@ impl Trouble {
 pub(super) struct SubmitTally {
     name: String,
     now: fn() -> Now,
-    inner: Mutex<(SubmitState, Trouble)>,
+    inner: Mutex<(SubmitState, DoorTrouble)>,
 }
 
 impl SubmitTally {
     pub fn new(name: &str, state: SubmitState, now: fn() -> Now) -> Self {
-        let inner = Mutex::new((state, Trouble::opening(now().wall)));
+        let inner = Mutex::new((state, DoorTrouble::opening(now().wall)));
         Self { name: name.to_owned(), now, inner }
     }
 
-    fn inner(&self) -> MutexGuard<'_, (SubmitState, Trouble)> {
+    fn inner(&self) -> MutexGuard<'_, (SubmitState, DoorTrouble)> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -62,7 +62,7 @@ impl SubmitTally {
         let (state, trouble) = &mut *self.inner();
         if (&state.from, &state.at) != (&new.from, &new.at) {
             (state.from, state.at) = (new.from, new.at);
-            *trouble = Trouble::default();
+            *trouble = DoorTrouble::default();
         }
         trouble.opening = Some((self.now)().wall);
     }
@@ -110,10 +110,10 @@ impl SubmitTally {
 
     /// What was wrong is no longer.
     pub fn well(&self) {
-        self.inner().1 = Trouble::default();
+        self.inner().1 = DoorTrouble::default();
     }
 
-    pub fn state(&self) -> (SubmitState, Trouble) {
+    pub fn state(&self) -> (SubmitState, DoorTrouble) {
         self.inner().clone()
     }
 }
@@ -123,18 +123,18 @@ impl SubmitTally {
 pub(super) struct ConsumerTally {
     name: String,
     now: fn() -> Now,
-    inner: Mutex<(ConsumerState, Trouble)>,
+    inner: Mutex<(ConsumerState, DoorTrouble)>,
     /// Why the receiver's list of fields cannot be used as it is now.
     form_fault: Mutex<Option<String>>,
 }
 
 impl ConsumerTally {
     pub fn new(name: &str, state: ConsumerState, now: fn() -> Now) -> Self {
-        let inner = Mutex::new((state, Trouble::opening(now().wall)));
+        let inner = Mutex::new((state, DoorTrouble::opening(now().wall)));
         Self { name: name.to_owned(), now, inner, form_fault: Mutex::default() }
     }
 
-    fn inner(&self) -> MutexGuard<'_, (ConsumerState, Trouble)> {
+    fn inner(&self) -> MutexGuard<'_, (ConsumerState, DoorTrouble)> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -143,7 +143,7 @@ impl ConsumerTally {
         let (state, trouble) = &mut *self.inner();
         if (&state.to, &state.at) != (&new.to, &new.at) {
             (state.to, state.at, state.since) = (new.to, new.at, new.since);
-            *trouble = Trouble::default();
+            *trouble = DoorTrouble::default();
         }
         trouble.opening = Some((self.now)().wall);
         state.held = None;
@@ -250,7 +250,7 @@ impl ConsumerTally {
         }
     }
 
-    pub fn state(&self) -> (ConsumerState, Trouble) {
+    pub fn state(&self) -> (ConsumerState, DoorTrouble) {
         self.inner().clone()
     }
 }

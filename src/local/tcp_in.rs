@@ -27,7 +27,7 @@ use super::frames::{FrameReader, Framing, Lengths, TcpMessage};
 use super::separated::Separated;
 use super::submission::{Submission, SubmissionOutcome};
 use super::submit_door::SubmitDoor;
-use super::turns::Turns;
+use super::turns::SubmitTurns;
 use crate::format::SubmitError;
 use crate::limits::{
     ANSWERS_UNREAD_BYTES_MAX, DOOR_RETRY_MS, LINE_BYTES_MAX, SUBMIT_BATCH_BYTES_MAX, SUBMIT_BATCH_LINES_MAX,
@@ -59,11 +59,11 @@ pub struct TcpIn {
 }
 
 impl TcpIn {
-    fn turns(&self) -> Turns {
+    fn turns(&self) -> SubmitTurns {
         match (&self.separator, self.answers) {
-            (_, false) => Turns::unanswered(),
-            (None, true) => Turns::answered(),
-            (Some(_), true) => Turns::unknown(),
+            (_, false) => SubmitTurns::unanswered(),
+            (None, true) => SubmitTurns::answered(),
+            (Some(_), true) => SubmitTurns::unknown(),
         }
     }
 
@@ -236,7 +236,7 @@ impl TcpDoor {
     async fn next_frame(
         reader: &mut TcpReader,
         client: &Client,
-        turns: &Turns,
+        turns: &SubmitTurns,
         last: &mut Option<Pin<Box<Sleep>>>,
     ) -> Option<io::Result<Option<TcpMessage>>> {
         match client.end.run_until_cancelled(reader.frame()).await {
@@ -259,7 +259,7 @@ impl TcpDoor {
         mut reader: TcpReader,
         slots: mpsc::Sender<TcpSlot>,
         client: &Client,
-        turns: &Turns,
+        turns: &SubmitTurns,
     ) {
         let mut last = None;
         loop {
@@ -320,7 +320,7 @@ impl TcpDoor {
         mut slots: mpsc::Receiver<TcpSlot>,
         writing: OwnedWriteHalf,
         gone: &CancellationToken,
-        turns: &Turns,
+        turns: &SubmitTurns,
     ) {
         let mut out = TcpAnswers { writing, bytes: Vec::new(), unread: false };
         let never = CancellationToken::new();

@@ -43,7 +43,7 @@ struct Core {
 struct Node {
     dir: tempfile::TempDir,
     core: Arc<Mutex<Core>>,
-    doors: Arc<Doors>,
+    doors: Arc<LocalDoors>,
     /// Runs core and doors; dropped last.
     _runtime: tokio::runtime::Runtime,
 }
@@ -66,7 +66,7 @@ impl Node {
         let core = Arc::new(Mutex::new(Core::default()));
         let doors = {
             let _inside = runtime.enter();
-            Arc::new(Doors::start(&places, behind(sender)).unwrap())
+            Arc::new(LocalDoors::start(&places, behind(sender)).unwrap())
         };
         runtime.spawn(run_core(inputs, core.clone(), doors.clone()));
         Self { dir, core, doors, _runtime: runtime }
@@ -125,7 +125,7 @@ fn behind(inputs: mpsc::Sender<Input>) -> DoorServices {
         inputs,
         now: wall,
         opening: Arc::new(EnvelopeOpening::new(
-            Arc::new(crate::envelope::Opener::new(name("cert-at"), [])),
+            Arc::new(crate::envelope::SealOpener::new(name("cert-at"), [])),
             wall,
         )),
         trust: Arc::new(ArcSwap::from_pointee(trust)),
@@ -178,7 +178,7 @@ fn entry_of(seq: u64, line: &str) -> Entry {
     Entry { seq, check, arrived, path, envelope, twins, withdrawn_by: None, replaced_by: None }
 }
 
-async fn run_core(mut inputs: mpsc::Receiver<Input>, core: Arc<Mutex<Core>>, doors: Arc<Doors>) {
+async fn run_core(mut inputs: mpsc::Receiver<Input>, core: Arc<Mutex<Core>>, doors: Arc<LocalDoors>) {
     while let Some(input) = inputs.recv().await {
         for output in answer(input, &mut core.lock().unwrap()) {
             assert!(doors.handle(output).is_none());

@@ -11,7 +11,7 @@ const FIRST_ANSWER_AFTER: Duration = Duration::from_millis(100);
 
 /// One connection.
 #[derive(Debug)]
-pub(super) struct Turns {
+pub(super) struct SubmitTurns {
     /// Is it to be found out? Otherwise it is known.
     watched: bool,
     read: AtomicU64,
@@ -20,7 +20,7 @@ pub(super) struct Turns {
     deaf: CancellationToken,
 }
 
-impl Turns {
+impl SubmitTurns {
     fn new(watched: bool) -> Self {
         Self {
             watched,
@@ -85,18 +85,18 @@ mod tests {
 
     #[tokio::test]
     async fn senders_that_send_on_get_no_answers() {
-        let waits = Turns::unknown();
+        let waits = SubmitTurns::unknown();
         for _ in 0..3 {
             waits.read(1, false);
             assert!(waits.first_answer_due().await);
             waits.answered_one();
         }
         for (events, is_ahead) in [(2, false), (1, true)] {
-            let burst = Turns::unknown();
+            let burst = SubmitTurns::unknown();
             burst.read(events, is_ahead);
             assert!(!burst.first_answer_due().await && burst.waits_for_nothing());
         }
-        let later = Turns::unknown();
+        let later = SubmitTurns::unknown();
         later.read(1, false);
         let (due, ()) = tokio::join!(later.first_answer_due(), async { later.read(1, false) });
         assert!(!due, "the second event came before the first answer");
@@ -104,10 +104,10 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_known_of_a_sender_is_not_asked() {
-        let frames = Turns::answered();
+        let frames = SubmitTurns::answered();
         frames.read(9, true);
         assert!(frames.first_answer_due().await && !frames.waits_for_nothing());
-        let lines = Turns::unanswered();
+        let lines = SubmitTurns::unanswered();
         lines.read(1, false);
         assert!(!lines.first_answer_due().await && lines.waits_for_nothing());
     }

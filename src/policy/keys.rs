@@ -7,7 +7,7 @@ use ed25519_dalek::VerifyingKey;
 use sha2::{Digest as _, Sha256};
 
 use super::TrustList;
-use crate::envelope::Stated;
+use crate::envelope::StatedKeys;
 use crate::identity::{KEY_ID_BYTES_MAX, KeyId, PublisherName};
 use crate::limits::{CANDIDATE_KEYS_MAX, CREATED_AHEAD_ACCEPTED_MS};
 use crate::time::Timestamp;
@@ -76,7 +76,7 @@ impl KeyBook {
         &mut self,
         name: &PublisherName,
         identity: &VerifyingKey,
-        stated: Option<&Stated>,
+        stated: Option<&StatedKeys>,
         revoked: bool,
     ) {
         let revoked = revoked || stated.is_some_and(|stated| stated.latest().statement().revoked);

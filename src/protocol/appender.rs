@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, VecDeque};
 use crate::identity::{EventKey, PublisherName};
 use crate::limits::{ACK_DELAY_MS, APPENDS_OUTSTANDING_MAX};
 use crate::protocol::io::{ConsumerId, Output, StreamId, Ticket};
-use crate::protocol::rules::{Rule, Rules};
+use crate::protocol::rules::{ProtocolRule, Rules};
 use crate::record::{ConsumerName, Ledger, NewCarrier, NewRecord, Note};
 use crate::time::Tick;
 use crate::wire::Mark;
@@ -152,7 +152,7 @@ impl Appender {
         }
         let mut batch = std::mem::take(&mut self.gathering);
         let mut records = std::mem::take(&mut self.queued);
-        let at = if rules.on(Rule::CarrierFirst) { records.len() } else { 0 };
+        let at = if rules.on(ProtocolRule::CarrierFirst) { records.len() } else { 0 };
         records.splice(at..at, moved.iter().cloned().map(NewRecord::Note));
         batch.notes.extend(moved);
         let ticket = ticket();

@@ -6,12 +6,12 @@ use crate::time::Timestamp;
 
 /// Since the node started, or the filter changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Failing {
+pub struct FilterFailures {
     pub count: u64,
     pub last: Option<(Timestamp, FilterFailure)>,
 }
 
-impl Failing {
+impl FilterFailures {
     pub fn note(&mut self, failure: FilterFailure, now: Timestamp) {
         self.count += 1;
         self.last = Some((now, failure));

@@ -14,8 +14,8 @@ use crate::protocol::appender::Appender;
 use crate::protocol::dialect::Dialect;
 use crate::protocol::intake::Intake;
 use crate::protocol::io::{Event, Output, StreamId, Ticket};
-use crate::protocol::node::statements::Statements;
-use crate::protocol::rules::{Rule, Rules};
+use crate::protocol::node::statements::StatementSpread;
+use crate::protocol::rules::{ProtocolRule, Rules};
 use crate::protocol::steady::SteadyClock;
 use crate::record::{ConsumerName, JournalEnds, Ledger, Note};
 use crate::time::{Now, Tick, Timestamp};
@@ -35,13 +35,13 @@ pub struct CoreConfig {
     /// How long the seen set remembers, in ms: the journal's retention and a day.
     pub seen_keep_ms: u64,
     pub rules: Rules,
-    pub bounds: Bounds,
+    pub bounds: CoreBounds,
     pub dialect: Dialect,
 }
 
 /// Bounds of one feed; those of `limits`, but where a simulation makes them small enough to be met.
 #[derive(Clone, Copy, Debug)]
-pub struct Bounds {
+pub struct CoreBounds {
     /// Entries that may be owed.
     pub owed: usize,
     /// Entries in order beyond the acknowledged one.
@@ -50,14 +50,14 @@ pub struct Bounds {
     pub send_queue_bytes: usize,
 }
 
-impl Bounds {
+impl CoreBounds {
     /// How many of the owed places are for entries that wait for a time or a decision.
     pub fn deferred(&self) -> usize {
         self.owed / 4 * OWED_DEFERRED_QUARTERS
     }
 }
 
-impl Default for Bounds {
+impl Default for CoreBounds {
     fn default() -> Self {
         Self { owed: OWED_PER_FEED_MAX, window: WINDOW_ENVELOPES_MAX, send_queue_bytes: SEND_QUEUE_BYTES }
     }
@@ -77,13 +77,13 @@ pub struct CoreContext {
     pub ends: JournalEnds,
     pub appender: Appender,
     pub intake: Intake,
-    pub statements: Statements,
-    outbox: Outbox,
+    pub statements: StatementSpread,
+    outbox: CoreOutbox,
 }
 
 /// What is to be handed out, and how many questions were numbered.
 #[derive(Debug, Default)]
-struct Outbox {
+struct CoreOutbox {
     outputs: VecDeque<Output>,
     tickets: u64,
 }
@@ -110,12 +110,12 @@ impl CoreContext {
             ends,
             appender: Appender::default(),
             intake: Intake::default(),
-            statements: Statements::default(),
-            outbox: Outbox::default(),
+            statements: StatementSpread::default(),
+            outbox: CoreOutbox::default(),
         }
     }
 
-    pub fn on(&self, rule: Rule) -> bool {
+    pub fn on(&self, rule: ProtocolRule) -> bool {
         self.config.rules.on(rule)
     }
 
@@ -212,7 +212,7 @@ impl CoreContext {
 
 /// The way out on one stream: how much of what was sent has not left yet.
 #[derive(Debug)]
-pub struct Pipe {
+pub struct FeedPipe {
     pub stream: StreamId,
     queued: usize,
     room: usize,
@@ -222,7 +222,7 @@ pub struct Pipe {
     waiting: Option<WireFrame>,
 }
 
-impl Pipe {
+impl FeedPipe {
     pub fn new(stream: StreamId, ground: &CoreContext) -> Self {
         let room = ground.config.bounds.send_queue_bytes;
         Self {

@@ -9,12 +9,12 @@ use std::sync::Arc;
 use crate::envelope::IdScheme;
 use crate::filter::FilterFacts;
 use crate::limits::{CONSUMERS_MAX, READ_BYTES, TWINS_MAX};
-use crate::protocol::failing::Failing;
+use crate::protocol::failing::FilterFailures;
 use crate::protocol::ground::CoreContext;
 use crate::protocol::io::{
     ConsumerClosed, ConsumerId, ConsumerRequest, Event, JournalReader, LossCause, Output, Read, StartPosition,
 };
-use crate::protocol::rules::Rule;
+use crate::protocol::rules::ProtocolRule;
 use crate::record::{ConsumerName, Entry, Note, Twin};
 use crate::time::{Tick, Timestamp};
 
@@ -24,14 +24,14 @@ use twins::TwinsPassed;
 const NAME_WAIT_MS: u64 = 1_000;
 
 #[derive(Debug, Default)]
-pub struct Handoffs {
-    open: BTreeMap<ConsumerId, Handoff>,
+pub struct ConsumerHandoffs {
+    open: BTreeMap<ConsumerId, ConsumerHandoff>,
     /// Connections that wait for their name.
     waiting: Vec<(ConsumerId, ConsumerRequest, Tick)>,
     /// The last entry that the receiver of a connection holds, where it lost what came behind it.
     holds: BTreeMap<ConsumerId, u64>,
     /// Filters of named consumers that are gone.
-    failing: BTreeMap<ConsumerName, Failing>,
+    failing: BTreeMap<ConsumerName, FilterFailures>,
     pub tally: HandoffTally,
 }
 
@@ -50,7 +50,7 @@ pub struct HandoffTally {
 }
 
 #[derive(Debug)]
-struct Handoff {
+struct ConsumerHandoff {
     request: ConsumerRequest,
     start: Start,
     /// The last entry that was looked at.
@@ -64,7 +64,7 @@ struct Handoff {
     ready: bool,
     reading: bool,
     finishing: bool,
-    failing: Failing,
+    failing: FilterFailures,
     twins: TwinsPassed,
     /// Entries that could not be read: where each stretch of them ends, and how many. Counted as missing when the
     /// position passes them, so that they are counted once.
@@ -81,7 +81,7 @@ struct Start {
     generation: u64,
 }
 
-impl Handoffs {
+impl ConsumerHandoffs {
     pub fn on_opened(&mut self, id: ConsumerId, request: ConsumerRequest, ground: &mut CoreContext) {
         if let Some(name) = &request.name {
             if self.in_use(name) {
@@ -140,7 +140,7 @@ impl Handoffs {
         if request.name.is_some() {
             ground.emit(Output::ConsumerBegan { consumer: id, generation });
         }
-        let handoff = Handoff {
+        let handoff = ConsumerHandoff {
             request,
             start: Start { after, had, generation },
             scanned: after,
@@ -150,7 +150,7 @@ impl Handoffs {
             ready: true,
             reading: false,
             finishing: false,
-            failing: Failing::default(),
+            failing: FilterFailures::default(),
             twins: TwinsPassed::after(after),
             lost: Vec::new(),
         };
@@ -171,7 +171,7 @@ impl Handoffs {
 
     pub fn on_acked(&mut self, id: ConsumerId, seq: u64, ground: &mut CoreContext) {
         let Some(handoff) = self.open.get_mut(&id) else { return };
-        let seq = if ground.on(Rule::AckClamped) {
+        let seq = if ground.on(ProtocolRule::AckClamped) {
             seq.min(handoff.handed)
         } else {
             handoff.scanned = handoff.scanned.max(seq);
@@ -193,7 +193,7 @@ impl Handoffs {
     }
 
     pub fn on_gone(&mut self, id: ConsumerId, ground: &mut CoreContext) {
-        if let Some(Handoff { request: ConsumerRequest { name: Some(name), .. }, failing, .. }) =
+        if let Some(ConsumerHandoff { request: ConsumerRequest { name: Some(name), .. }, failing, .. }) =
             self.open.remove(&id)
             && failing.count > 0
         {
@@ -219,7 +219,7 @@ impl Handoffs {
     pub fn on_entries(&mut self, id: ConsumerId, read: Read, ground: &mut CoreContext) {
         let Some(handoff) = self.open.get_mut(&id) else { return };
         handoff.reading = false;
-        if read.lost > 0 && read.after.seq > handoff.scanned && ground.on(Rule::LossCounted) {
+        if read.lost > 0 && read.after.seq > handoff.scanned && ground.on(ProtocolRule::LossCounted) {
             handoff.lost.push((read.after.seq, read.lost));
         }
         handoff.scanned = handoff.scanned.max(read.after.seq);
@@ -361,13 +361,13 @@ impl Handoffs {
     }
 
     /// How its filter fails, or failed while it was last connected.
-    pub fn failing(&self, name: &ConsumerName) -> Failing {
+    pub fn failing(&self, name: &ConsumerName) -> FilterFailures {
         let open = self.open.values().find(|handoff| handoff.request.name.as_ref() == Some(name));
         open.map(|handoff| &handoff.failing).or(self.failing.get(name)).cloned().unwrap_or_default()
     }
 }
 
-impl Handoff {
+impl ConsumerHandoff {
     /// Is the generation of its position on disk? Else a crash could bring back the one before, and the next one would be
     /// mistaken for this.
     fn is_placed(&self, ground: &CoreContext) -> bool {
@@ -378,7 +378,7 @@ impl Handoff {
     /// Is this entry for the consumer?
     fn takes(&mut self, entry: &Arc<Entry>, tally: &mut HandoffTally, ground: &CoreContext) -> bool {
         let core = entry.envelope.core();
-        let own = if ground.on(Rule::OwnByPublisher) {
+        let own = if ground.on(ProtocolRule::OwnByPublisher) {
             ground.is_own(entry.envelope.publisher())
         } else {
             entry.path.is_empty()

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use ed25519_dalek::VerifyingKey;
-use flights::Flights;
+use flights::RequestsInFlight;
 pub use judge::{
     OfferIdentity, ahead_of_time, candidate_keys, judge_signer, judge_time, judge_unsigned,
     waits_for_the_operator,
@@ -55,7 +55,7 @@ impl Verdict {
 
 /// An envelope that a peer handed over, on its way to a verdict.
 #[derive(Clone, Debug)]
-pub struct Arrival {
+pub struct EnvelopeArrival {
     pub peer: PublisherName,
     pub stream: StreamId,
     /// Of the sender's journal.
@@ -70,7 +70,7 @@ pub struct Arrival {
 
 /// An entry that a peer offers.
 #[derive(Clone, Debug)]
-pub struct Offer {
+pub struct EnvelopeOffer {
     pub peer: PublisherName,
     pub stream: StreamId,
     pub seq: u64,
@@ -87,9 +87,9 @@ pub type ToVerify = (UnverifiedEnvelope, Vec<VerifyingKey>);
 
 /// What the seen set is asked about, and why.
 #[derive(Clone, Debug)]
-pub enum Question {
-    Arrival(Box<Arrival>),
-    Offer(Box<Offer>),
+pub enum SeenQuestion {
+    Arrival(Box<EnvelopeArrival>),
+    Offer(Box<EnvelopeOffer>),
     Submission {
         ticket: Ticket,
         envelope: VerifiedEnvelope,
@@ -106,7 +106,7 @@ pub enum Question {
     },
 }
 
-impl Question {
+impl SeenQuestion {
     fn key(&self) -> EventKey {
         match self {
             Self::Arrival(arrival) => arrival.envelope.envelope().key(),
@@ -121,7 +121,7 @@ impl Question {
 /// Whose body is compared with the one that is held under the same identity.
 #[derive(Debug)]
 pub enum RivalComparison {
-    Arrival(Box<Arrival>, VerifiedEnvelope),
+    Arrival(Box<EnvelopeArrival>, VerifiedEnvelope),
     Submission { ticket: Ticket, envelope: VerifiedEnvelope },
 }
 
@@ -138,34 +138,34 @@ struct FreshIdentity {
 struct Verifying {
     since: u64,
     /// Each with the keys that are tried.
-    arrivals: Vec<(Arrival, Vec<VerifyingKey>)>,
+    arrivals: Vec<(EnvelopeArrival, Vec<VerifyingKey>)>,
 }
 
 /// Envelopes and offers between arrival and verdict.
 #[derive(Debug, Default)]
 pub struct Intake {
-    questions: Vec<Question>,
-    lookups: VecDeque<(Ticket, Vec<Question>)>,
+    questions: Vec<SeenQuestion>,
+    lookups: VecDeque<(Ticket, Vec<SeenQuestion>)>,
     asked_lookups: u64,
     answered_lookups: u64,
-    checks: Vec<(Arrival, Vec<VerifyingKey>)>,
+    checks: Vec<(EnvelopeArrival, Vec<VerifyingKey>)>,
     /// The oldest look-up that something in `checks` rests on.
     checks_since: u64,
     verifying: BTreeMap<Ticket, Verifying>,
     pub comparing: BTreeMap<Ticket, RivalComparison>,
-    pub flights: Flights,
+    pub flights: RequestsInFlight,
     fresh: BTreeMap<EventKey, FreshIdentity>,
     /// Entries of feeds, offered or owed, that wait for an identity, and the digest of each.
     waiting: BTreeMap<EventKey, BTreeMap<(PublisherName, u64), CoreDigest>>,
 }
 
 impl Intake {
-    pub fn ask(&mut self, question: Question) {
+    pub fn ask(&mut self, question: SeenQuestion) {
         self.questions.push(question);
     }
 
     /// `arrival`, of the look-up answered last, goes to the workers.
-    pub fn check(&mut self, arrival: Arrival, candidates: Vec<VerifyingKey>) {
+    pub fn check(&mut self, arrival: EnvelopeArrival, candidates: Vec<VerifyingKey>) {
         if self.checks.is_empty() {
             self.checks_since = self.answered_lookups;
         }
@@ -178,7 +178,7 @@ impl Intake {
             return None;
         }
         let questions = std::mem::take(&mut self.questions);
-        let keys = questions.iter().map(Question::key).collect();
+        let keys = questions.iter().map(SeenQuestion::key).collect();
         let ticket = ticket();
         self.lookups.push_back((ticket, questions));
         self.asked_lookups += 1;
@@ -199,12 +199,12 @@ impl Intake {
     }
 
     /// The workers answered.
-    pub fn verified(&mut self, ticket: Ticket) -> Vec<(Arrival, Vec<VerifyingKey>)> {
+    pub fn verified(&mut self, ticket: Ticket) -> Vec<(EnvelopeArrival, Vec<VerifyingKey>)> {
         self.verifying.remove(&ticket).map(|verifying| verifying.arrivals).unwrap_or_default()
     }
 
     /// The seen set answered its oldest open question.
-    pub fn answered(&mut self, ticket: Ticket) -> Vec<Question> {
+    pub fn answered(&mut self, ticket: Ticket) -> Vec<SeenQuestion> {
         match self.lookups.pop_front() {
             Some((asked, questions)) if asked == ticket => {
                 self.answered_lookups += 1;

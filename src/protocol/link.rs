@@ -16,21 +16,21 @@ use crate::limits::{
 use crate::policy::Peer;
 use crate::protocol::backoff::Backoff;
 use crate::protocol::bucket::TokenBucket;
-use crate::protocol::failing::Failing;
+use crate::protocol::failing::FilterFailures;
 use crate::protocol::fault::FeedFault;
-use crate::protocol::ground::{CoreContext, Pipe};
-use crate::protocol::intake::{self, Arrival, Offer, Question, Verdict};
+use crate::protocol::ground::{CoreContext, FeedPipe};
+use crate::protocol::intake::{self, EnvelopeArrival, EnvelopeOffer, SeenQuestion, Verdict};
 use crate::protocol::io::{DialFailure, Event, Output, Role, StreamId, Ticket};
 use crate::protocol::node::statements::STATEMENT_RATE;
-use crate::protocol::obstacle::{FeedSide, Obstacles, Reason};
-use crate::protocol::receiver::{FeedReceiver, ReceivedTally, Wishes};
-use crate::protocol::rules::Rule;
+use crate::protocol::obstacle::{FeedSide, ObstacleReason, Obstacles};
+use crate::protocol::receiver::{FeedReceiver, ReceivedTally, SubscribeOptions};
+use crate::protocol::rules::ProtocolRule;
 use crate::protocol::sender::{FeedSender, SentTally, hello};
-use crate::record::{Cure, Note, Owed, OwedEntries};
+use crate::record::{Note, Owed, OwedEntries, RetryCondition};
 use crate::time::{Tick, Timestamp};
 use crate::wire::{
-    CarrierFrame, FaultCode, Greeting, Have, Hello, Mark, VerdictCode, WIRE_VERSION_MAX, WIRE_VERSION_MIN,
-    WireFrame,
+    CarrierFrame, FaultCode, FeedGreeting, Have, Hello, Mark, VerdictCode, WIRE_VERSION_MAX,
+    WIRE_VERSION_MIN, WireFrame,
 };
 
 use looks::Looks;
@@ -46,20 +46,20 @@ pub struct PeerSession {
     pub contact: Contact,
     pub sender: Option<FeedSender>,
     pub receiver: Option<FeedReceiver>,
-    arriving: Vec<Arriving>,
+    arriving: Vec<ArrivingFeed>,
     /// The process that the streams lead to.
     instance: Option<u64>,
     /// Our seqs that came from this peer on the connection that stands: it holds them, synced.
     came: BTreeSet<u64>,
-    wishes: Wishes,
+    wishes: SubscribeOptions,
     looks: Looks,
     rates: Rates,
     pub facts: SessionFacts,
-    pub tally: Tally,
+    pub tally: SessionCounters,
 }
 
 #[derive(Debug, Default)]
-pub struct Tally {
+pub struct SessionCounters {
     pub sent: SentTally,
     pub received: ReceivedTally,
 }
@@ -99,8 +99,8 @@ pub enum ContactState {
 
 /// A stream that has not been admitted.
 #[derive(Debug)]
-struct Arriving {
-    pipe: Pipe,
+struct ArrivingFeed {
+    pipe: FeedPipe,
     role: Role,
     opened: Tick,
     probation: Option<Probation>,
@@ -134,11 +134,11 @@ impl PeerSession {
             arriving: Vec::new(),
             instance: None,
             came: BTreeSet::new(),
-            wishes: Wishes::default(),
+            wishes: SubscribeOptions::default(),
             looks: Looks::default(),
             rates,
             facts: SessionFacts { was_connected: known, ..SessionFacts::default() },
-            tally: Tally::default(),
+            tally: SessionCounters::default(),
         }
     }
 
@@ -146,10 +146,10 @@ impl PeerSession {
     pub fn update(&mut self, peer: Peer, ground: &CoreContext) {
         self.rates.update(&self.peer.receive, &peer.receive, ground.tick());
         if self.peer.share.filter != peer.share.filter {
-            self.tally.sent.failing = Failing::default();
+            self.tally.sent.failing = FilterFailures::default();
         }
         if self.peer.receive.filter != peer.receive.filter {
-            self.tally.received.failing = Failing::default();
+            self.tally.received.failing = FilterFailures::default();
         }
         if self.peer.is_cut() && !peer.is_cut() {
             self.contact.backoff.reset(ground.tick());
@@ -182,7 +182,7 @@ impl PeerSession {
     // --- streams ---
 
     pub fn on_feed_opened(&mut self, stream: StreamId, role: Role, ground: &mut CoreContext) {
-        let mut pipe = Pipe::new(stream, ground);
+        let mut pipe = FeedPipe::new(stream, ground);
         self.contact.opening &= role != Role::Receiver;
         if self.peer.is_cut() || self.arriving.len() >= ARRIVING_MAX {
             ground.emit(Output::CloseFeed { stream });
@@ -206,7 +206,7 @@ impl PeerSession {
             }
             Role::Sender => {
                 pipe.send(hello(ground), ground);
-                self.arriving.push(Arriving { pipe, role, opened: ground.tick(), probation: None });
+                self.arriving.push(ArrivingFeed { pipe, role, opened: ground.tick(), probation: None });
             }
         }
     }
@@ -237,7 +237,7 @@ impl PeerSession {
                     ground.intake.stop_waiting(key, &self.peer.name, seq);
                 }
             }
-            if !ground.on(Rule::HaveOwed)
+            if !ground.on(ProtocolRule::HaveOwed)
                 && let Some(state) = ground.ledger.feeds.get(&self.peer.name).cloned()
             {
                 let state = crate::record::FeedState { owed: OwedEntries::default(), ..state };
@@ -283,9 +283,9 @@ impl PeerSession {
     /// The trust list changed: what was rejected for it may be cured.
     pub fn on_trust_changed(&mut self, ground: &mut CoreContext) {
         let Some(state) = ground.ledger.feeds.get(&self.peer.name) else { return };
-        let curable = state.rejected.iter().filter(|place| matches!(place.cure, Cure::Trust(_)));
+        let curable = state.rejected.iter().filter(|place| matches!(place.cure, RetryCondition::Trust(_)));
         let Some(lowest) = curable.map(|place| place.before).min_by_key(|mark| mark.seq) else { return };
-        if ground.on(Rule::CureResets) {
+        if ground.on(ProtocolRule::CureResets) {
             self.subscribe_again(None, true, ground);
         } else {
             let mut state = state.clone();
@@ -420,8 +420,9 @@ impl PeerSession {
         for stream in late {
             self.close(stream, Some(FaultCode::Silent.into()), ground);
         }
-        let over =
-            |arriving: &Arriving| arriving.probation.as_ref().is_some_and(|probation| now >= probation.until);
+        let over = |arriving: &ArrivingFeed| {
+            arriving.probation.as_ref().is_some_and(|probation| now >= probation.until)
+        };
         if self.arriving.iter().any(over) {
             // The older streams did not answer in time: they are dead.
             for stream in self.admitted().collect::<Vec<_>>() {

@@ -31,7 +31,7 @@ mod tests;
 pub mod view;
 
 pub use dialect::Dialect;
-pub use ground::{Bounds, CoreConfig};
+pub use ground::{CoreBounds, CoreConfig};
 pub use io::{Input, Output};
 pub use node::Node;
-pub use rules::{Rule, Rules};
+pub use rules::{ProtocolRule, Rules};

@@ -15,14 +15,14 @@ use crate::identity::{CoreDigest, EventKey, PublisherName};
 use crate::limits::{EQUIVOCATION_PROOFS_MAX, RECONNECT_FIRST_MS};
 use crate::policy::{self, TrustList};
 use crate::protocol::ground::{CoreConfig, CoreContext};
-use crate::protocol::handoff::Handoffs;
-use crate::protocol::intake::{self, Arrival, Offer, Question, RivalComparison, Verdict};
+use crate::protocol::handoff::ConsumerHandoffs;
+use crate::protocol::intake::{self, EnvelopeArrival, EnvelopeOffer, RivalComparison, SeenQuestion, Verdict};
 use crate::protocol::io::{
     ConsumerClosed, CoreCommand, EnvelopeOutcome, Event, Input, JournalReader, LossCause, Output, Read,
     RewindTo, Role, StoreFailure, StreamId, Submitted, Ticket,
 };
 use crate::protocol::link::PeerSession;
-use crate::protocol::rules::Rule;
+use crate::protocol::rules::ProtocolRule;
 use crate::protocol::steady::ClockChange;
 use crate::record::{Entry, JournalEnds, Ledger, NewCarrier, Note};
 use crate::time::{Now, Tick};
@@ -39,8 +39,8 @@ pub struct Node {
     pub(super) ground: CoreContext,
     pub(super) links: BTreeMap<PublisherName, PeerSession>,
     streams: BTreeMap<StreamId, PublisherName>,
-    pub(super) handoffs: Handoffs,
-    recalls: recall::Recalls,
+    pub(super) handoffs: ConsumerHandoffs,
+    recalls: recall::AncestorFetches,
     /// Until then nothing is stored: the disk was full a moment ago.
     stalled_until: Option<Tick>,
     stopping: Stopping,
@@ -76,8 +76,8 @@ impl Node {
             ground,
             links,
             streams: BTreeMap::new(),
-            handoffs: Handoffs::default(),
-            recalls: recall::Recalls::default(),
+            handoffs: ConsumerHandoffs::default(),
+            recalls: recall::AncestorFetches::default(),
             stalled_until: None,
             stopping: Stopping::No,
             next_housekeeping: now.tick,
@@ -186,12 +186,12 @@ impl Node {
             }
             Input::Retired { ends, missing } => self.on_retired(ends, missing),
             Input::Submit { ticket, envelope } => {
-                self.on_submit(ticket, Question::Submission { ticket, envelope })
+                self.on_submit(ticket, SeenQuestion::Submission { ticket, envelope })
             }
             Input::SubmitReturned { ticket, id } => {
-                self.on_submit(ticket, Question::Returned { ticket, key: id.key() });
+                self.on_submit(ticket, SeenQuestion::Returned { ticket, key: id.key() });
             }
-            Input::Recall { ticket, id } => self.ground.intake.ask(Question::Recall { ticket, id }),
+            Input::Recall { ticket, id } => self.ground.intake.ask(SeenQuestion::Recall { ticket, id }),
             Input::ConsumerOpened { consumer, request } => {
                 self.handoffs.on_opened(consumer, request, &mut self.ground)
             }

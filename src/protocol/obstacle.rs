@@ -14,7 +14,7 @@ pub enum FeedSide {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reason {
+pub enum ObstacleReason {
     /// A node with another key answers at this address.
     OtherKey { address: String, key: String },
     /// The peer closed our connection once it knew our key.
@@ -25,7 +25,7 @@ pub enum Reason {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Obstacle {
-    pub reason: Reason,
+    pub reason: ObstacleReason,
     pub side: FeedSide,
     /// When it was first met; meeting it again does not start it anew.
     pub since: Timestamp,
@@ -43,15 +43,15 @@ pub struct Obstacles {
 
 impl Obstacles {
     /// A dial met it: it holds for the connection. What stopped feeds before is not known any more.
-    pub fn met_at_contact(&mut self, reason: Reason, now: Now) {
+    pub fn met_at_contact(&mut self, reason: ObstacleReason, now: Now) {
         (self.sending, self.receiving) = (None, None);
         meet(&mut self.contact, Obstacle { reason, side: FeedSide::There, since: now.wall });
     }
 
     /// A feed was closed for it. Reasons that are part of normal work leave no trace.
-    pub fn met_at_feed(&mut self, role: Role, reason: Reason, side: FeedSide, now: Now) {
+    pub fn met_at_feed(&mut self, role: Role, reason: ObstacleReason, side: FeedSide, now: Now) {
         let obstacle = Obstacle { reason, side, since: now.wall };
-        if let Reason::Fault { code, .. } = &obstacle.reason {
+        if let ObstacleReason::Fault { code, .. } = &obstacle.reason {
             match code {
                 FaultCode::Cloned => return self.met_clone(obstacle, now),
                 FaultCode::Replaced | FaultCode::Stopping | FaultCode::Silent => return,
@@ -95,7 +95,7 @@ impl Obstacles {
 
     /// What closed the feeds was theirs; that the peer pauses us outlives the connection that it closes.
     pub fn disconnected(&mut self) {
-        let pauses = |known: &mut Obstacle| !matches!(&known.reason, Reason::Fault { code, .. } if *code == FaultCode::Paused);
+        let pauses = |known: &mut Obstacle| !matches!(&known.reason, ObstacleReason::Fault { code, .. } if *code == FaultCode::Paused);
         self.sending.take_if(pauses);
         self.receiving.take_if(pauses);
     }
@@ -120,11 +120,13 @@ fn meet(slot: &mut Option<Obstacle>, new: Obstacle) {
     *slot = Some(Obstacle { since, ..new });
 }
 
-fn is_same(known: &Reason, new: &Reason) -> bool {
+fn is_same(known: &ObstacleReason, new: &ObstacleReason) -> bool {
     match (known, new) {
-        (Reason::OtherKey { key: known, .. }, Reason::OtherKey { key: new, .. }) => known == new,
-        (Reason::TurnedAway { .. }, Reason::TurnedAway { .. }) => true,
-        (Reason::Fault { code: known, .. }, Reason::Fault { code: new, .. }) => known == new,
+        (ObstacleReason::OtherKey { key: known, .. }, ObstacleReason::OtherKey { key: new, .. }) => {
+            known == new
+        }
+        (ObstacleReason::TurnedAway { .. }, ObstacleReason::TurnedAway { .. }) => true,
+        (ObstacleReason::Fault { code: known, .. }, ObstacleReason::Fault { code: new, .. }) => known == new,
         _ => false,
     }
 }
@@ -137,8 +139,8 @@ mod tests {
         Now { wall: Timestamp(1_000_000 + ms), tick: Tick(ms) }
     }
 
-    fn fault(code: FaultCode) -> Reason {
-        Reason::Fault { code, detail: String::new() }
+    fn fault(code: FaultCode) -> ObstacleReason {
+        ObstacleReason::Fault { code, detail: String::new() }
     }
 
     #[test]
@@ -155,13 +157,13 @@ mod tests {
     /// It is dialled again and again, and met again each time: it stands since the first time.
     #[test]
     fn what_each_dial_meets_again_keeps_its_time() {
-        let turned_away = |cause: &str| Reason::TurnedAway { cause: cause.to_owned() };
+        let turned_away = |cause: &str| ObstacleReason::TurnedAway { cause: cause.to_owned() };
         let mut obstacles = Obstacles::default();
         for ms in [1, 50, 99] {
             obstacles.met_at_contact(turned_away("closed"), at(ms));
         }
         assert_eq!(obstacles.all(Tick(99))[0].since, at(1).wall);
-        let other = Reason::OtherKey { address: "a".into(), key: "k".into() };
+        let other = ObstacleReason::OtherKey { address: "a".into(), key: "k".into() };
         obstacles.met_at_contact(other, at(120));
         assert_eq!(obstacles.all(Tick(120))[0].since, at(120).wall);
     }

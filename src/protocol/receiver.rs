@@ -18,18 +18,18 @@ use crate::limits::{
     ANSWER_LATE_MS, HEAD_EVERY_MS, IN_FLIGHT_EXPIRES_MS, LAZY_AFTER_DUPLICATES, OFFERED_HOLD_MS,
     WANT_DELAY_MS, WANTS_IN_FLIGHT_MAX,
 };
-use crate::protocol::failing::Failing;
+use crate::protocol::failing::FilterFailures;
 use crate::protocol::fault::FeedFault;
-use crate::protocol::ground::{CoreContext, Pipe};
-use crate::protocol::intake::{Offer, Verdict};
+use crate::protocol::ground::{CoreContext, FeedPipe};
+use crate::protocol::intake::{EnvelopeOffer, Verdict};
 use crate::protocol::io::Event;
 use crate::protocol::link::PublisherRates;
-use crate::protocol::rules::Rule;
+use crate::protocol::rules::ProtocolRule;
 use crate::record::{FeedState, Note, Owed};
 use crate::time::{Tick, Timestamp};
 use crate::wire::{Hello, Mark, Skip, Subscribe, VerdictCode, Window, WireFrame};
 use asking::AskedEntries;
-use due::Due;
+use due::DueQueue;
 use look::SecondLook;
 use pending::{EntryFate, PendingEntries, PendingEntry};
 use place::{cured_below, marks_from, newest_below, window};
@@ -43,7 +43,7 @@ pub struct ReceivedTally {
     pub missing: u64,
     pub rejected: BTreeMap<VerdictCode, u64>,
     /// The filter of `[receive]`.
-    pub failing: Failing,
+    pub failing: FilterFailures,
 }
 
 impl ReceivedTally {
@@ -54,7 +54,7 @@ impl ReceivedTally {
 
 /// What a SUBSCRIBE should do beside resuming.
 #[derive(Debug, Default)]
-pub struct Wishes {
+pub struct SubscribeOptions {
     /// Ask from the newest known place at or below this.
     pub rewind: Option<u64>,
     /// The trust list changed since something was rejected.
@@ -65,7 +65,7 @@ pub struct Wishes {
 
 #[derive(Debug)]
 pub struct FeedReceiver {
-    pub pipe: Pipe,
+    pub pipe: FeedPipe,
     pub last_frame: Tick,
     pub hello: Option<Hello>,
     live: bool,
@@ -73,11 +73,11 @@ pub struct FeedReceiver {
     /// The last place that a frame in order named.
     received: Mark,
     /// When something is to be done about which entry: a WANT, or to write it down as owed.
-    due: Due,
+    due: DueQueue,
     /// The feed is being read again from below the cursor.
     look: Option<SecondLook>,
     asked: AskedEntries,
-    modes: Modes,
+    modes: FeedModes,
     report: AckReport,
     /// The sender's last seq, and when it stored it.
     head: Option<(u64, Timestamp)>,
@@ -85,7 +85,7 @@ pub struct FeedReceiver {
 
 /// Who is eager, as far as this receiver has asked for it.
 #[derive(Debug, Default)]
-struct Modes {
+struct FeedModes {
     eager: BTreeMap<PublisherName, bool>,
     duplicates_in_row: BTreeMap<PublisherName, u32>,
     /// Below it answers are repair and make nobody eager.
@@ -94,15 +94,20 @@ struct Modes {
 
 impl FeedReceiver {
     /// We opened a stream: says HELLO and SUBSCRIBE at once.
-    pub fn new(mut pipe: Pipe, peer: &PublisherName, wishes: &Wishes, ground: &mut CoreContext) -> Self {
+    pub fn new(
+        mut pipe: FeedPipe,
+        peer: &PublisherName,
+        wishes: &SubscribeOptions,
+        ground: &mut CoreContext,
+    ) -> Self {
         let now = ground.tick();
         pipe.send(super::sender::hello(ground), ground);
         let state = ground.ledger.feeds.entry(peer.clone()).or_default().clone();
-        let cured = (ground.on(Rule::CureLevel) || wishes.cure_noticed)
+        let cured = (ground.on(ProtocolRule::CureLevel) || wishes.cure_noticed)
             .then(|| cured_below(&state, ground.trust.digest()))
             .flatten();
         let from = [wishes.rewind, cured].into_iter().flatten().min();
-        let may_look = from.is_none() && wishes.may_look && ground.on(Rule::ReadAgain);
+        let may_look = from.is_none() && wishes.may_look && ground.on(ProtocolRule::ReadAgain);
         let look = if may_look { SecondLook::due(&state, ground) } else { None };
         let from = from.or(look.as_ref().map(|look| look.from().seq));
         let marks = marks_from(&state, from);
@@ -125,10 +130,10 @@ impl FeedReceiver {
             live: false,
             pending: PendingEntries::default(),
             received: state.cursor,
-            due: Due::default(),
+            due: DueQueue::default(),
             look,
             asked: AskedEntries::default(),
-            modes: Modes::default(),
+            modes: FeedModes::default(),
             report: AckReport::after(window),
             head: None,
         }
@@ -163,7 +168,11 @@ impl FeedReceiver {
             return self.on_resume(peer, skip, tally, ground);
         }
         if skip.to.seq <= self.received.seq {
-            return if ground.on(Rule::ResumeTold) { Err(self.backwards("SKIP", skip.to)) } else { Ok(()) };
+            return if ground.on(ProtocolRule::ResumeTold) {
+                Err(self.backwards("SKIP", skip.to))
+            } else {
+                Ok(())
+            };
         }
         // More than lies there was never there.
         if skip.dropped > skip.to.seq - self.received.seq {
@@ -201,13 +210,13 @@ impl FeedReceiver {
         key: EventKey,
         ground: &CoreContext,
     ) -> Result<bool, FeedFault> {
-        let told = ground.on(Rule::ResumeTold);
+        let told = ground.on(ProtocolRule::ResumeTold);
         let owed = ground.ledger.feeds.get(peer).map_or(0, |state| state.owed.len());
         let beyond = self.pending.carried() + owed >= ground.config.bounds.owed;
         if !self.live {
             return Err(FeedFault::out_of_turn(format!("entry {} before the first SKIP", mark.seq)));
         }
-        if beyond && ground.on(Rule::OwedWindow) {
+        if beyond && ground.on(ProtocolRule::OwedWindow) {
             return Err(FeedFault::out_of_turn(format!("entry {} is beyond the window", mark.seq)));
         }
         if mark.seq <= self.received.seq {
@@ -236,10 +245,10 @@ impl FeedReceiver {
     }
 
     /// An offered entry is not held here: it is asked for after a while, unless a copy comes first.
-    pub fn offered(&mut self, offer: Offer, ground: &mut CoreContext) {
+    pub fn offered(&mut self, offer: EnvelopeOffer, ground: &mut CoreContext) {
         let now = ground.tick();
         let Some(pending) = self.pending.find(offer.seq) else { return };
-        let Offer { peer, seq, key, digest, publisher, .. } = offer;
+        let EnvelopeOffer { peer, seq, key, digest, publisher, .. } = offer;
         ground.intake.wait(key, digest, &peer, seq);
         let owed = ground.ledger.feeds.get(&peer).and_then(|state| state.owed.get(&seq));
         if owed.is_some_and(|owed| owed.key == key) {
@@ -247,7 +256,7 @@ impl FeedReceiver {
             pending.fate = EntryFate::Done;
             return;
         }
-        if !ground.on(Rule::HaveOwed) {
+        if !ground.on(ProtocolRule::HaveOwed) {
             pending.fate = EntryFate::Done;
             let (reason, retry_at) = (VerdictCode::InFlight, ground.steady().plus_ms(WANT_DELAY_MS));
             return self.owe(&peer, Owed { seq, key, digest, publisher, reason, retry_at }, ground);
@@ -286,8 +295,8 @@ impl FeedReceiver {
     /// Is there room to read on? Only without the rules that make reading wait for nothing.
     pub fn reads(&self, peer: &PublisherName, ground: &CoreContext) -> bool {
         let owed = ground.ledger.feeds.get(peer).map_or(0, |state| state.owed.len());
-        (ground.on(Rule::ReadFree) || self.pipe.has_room())
-            && (ground.on(Rule::OwedWindow) || owed < ground.config.bounds.owed)
+        (ground.on(ProtocolRule::ReadFree) || self.pipe.has_room())
+            && (ground.on(ProtocolRule::OwedWindow) || owed < ground.config.bounds.owed)
     }
 
     /// The next instant at which `pump` has something to do by itself.

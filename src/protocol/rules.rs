@@ -5,7 +5,7 @@
 /// A rule that can be switched off in a simulation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
-pub enum Rule {
+pub enum ProtocolRule {
     /// The sender's first frame says where it resumes; the receiver takes its cursor back to it.
     ResumeTold,
     /// … and its owed and rejected entries above it, in the same record.
@@ -86,18 +86,18 @@ pub struct Rules {
 impl Rules {
     #[cfg(feature = "sim")]
     #[must_use]
-    pub fn without(mut self, rule: Rule) -> Self {
+    pub fn without(mut self, rule: ProtocolRule) -> Self {
         self.off |= 1 << rule as u8;
         self
     }
 
     #[cfg(feature = "sim")]
-    pub fn on(self, rule: Rule) -> bool {
+    pub fn on(self, rule: ProtocolRule) -> bool {
         self.off & (1 << rule as u8) == 0
     }
 
     #[cfg(not(feature = "sim"))]
-    pub const fn on(self, _rule: Rule) -> bool {
+    pub const fn on(self, _rule: ProtocolRule) -> bool {
         true
     }
 }

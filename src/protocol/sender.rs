@@ -7,30 +7,30 @@ mod wants;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use crate::envelope::Stated;
+use crate::envelope::StatedKeys;
 use crate::identity::{EventKey, IdentityKey, PublisherName};
 use crate::limits::{
     HEAD_EVERY_MS, OWED_PER_FEED_MAX, PEERS_MAX, READ_BYTES, SKIP_EVERY_MS, SKIP_SCANNED_MAX,
     WINDOW_ENVELOPES_MAX,
 };
-use crate::policy::{self, Peer, Tlp, Withheld};
+use crate::policy::{self, Peer, Tlp, WithheldReason};
 use crate::protocol::fault::FeedFault;
-use crate::protocol::ground::{CoreContext, Pipe};
+use crate::protocol::ground::{CoreContext, FeedPipe};
 use crate::protocol::io::{JournalReader, Output, Read, Ticket};
-use crate::protocol::rules::Rule;
+use crate::protocol::rules::ProtocolRule;
 use crate::record::Entry;
 use crate::time::Tick;
 use crate::wire::{AckFrame, CarrierFrame, FaultCode, Have, Hello, Mark, Skip, Subscribe, Window, WireFrame};
 pub use tally::SentTally;
-use wants::Wants;
+use wants::PendingWants;
 
 #[derive(Debug)]
 pub struct FeedSender {
-    pub pipe: Pipe,
+    pub pipe: FeedPipe,
     pub last_frame: Tick,
-    phase: Phase,
-    reading: Option<Purpose>,
-    wants: Wants,
+    phase: SenderPhase,
+    reading: Option<ReadPurpose>,
+    wants: PendingWants,
     /// Who is pushed and who is only offered, where it is not the default.
     modes: BTreeMap<PublisherName, bool>,
     /// Identity keys whose statements the peer has to see before the next carrier.
@@ -43,7 +43,7 @@ pub struct FeedSender {
 }
 
 #[derive(Debug)]
-enum Phase {
+enum SenderPhase {
     AwaitSubscribe,
     /// The store compares the marks of SUBSCRIBE. What the peer sent behind it is handled after the first SKIP.
     Checking {
@@ -51,11 +51,11 @@ enum Phase {
         subscribe: Box<Subscribe>,
         held: Vec<WireFrame>,
     },
-    Live(Live),
+    Live(LiveSender),
 }
 
 #[derive(Debug)]
-struct Live {
+struct LiveSender {
     /// The last entry that was looked at.
     position: Mark,
     /// The last place that the receiver knows we have passed.
@@ -71,7 +71,7 @@ struct Live {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Purpose {
+enum ReadPurpose {
     Feed,
     Want,
 }
@@ -79,20 +79,20 @@ enum Purpose {
 enum SendDecision {
     /// It came from the peer on the connection that stands.
     Pass,
-    Withhold(Withheld),
+    Withhold(WithheldReason),
     Offer,
     Push,
 }
 
 impl FeedSender {
     /// The peer opened a stream and its HELLO was accepted.
-    pub fn new(pipe: Pipe, now: Tick) -> Self {
+    pub fn new(pipe: FeedPipe, now: Tick) -> Self {
         Self {
             pipe,
             last_frame: now,
-            phase: Phase::AwaitSubscribe,
+            phase: SenderPhase::AwaitSubscribe,
             reading: None,
-            wants: Wants::new(now),
+            wants: PendingWants::new(now),
             modes: BTreeMap::new(),
             to_show: BTreeSet::new(),
             counted: (0, 0, 0),
@@ -103,14 +103,14 @@ impl FeedSender {
 
     /// Frames were read: reads on, without waiting for room to answer (rule `ReadFree`).
     pub fn read_on(&mut self, ground: &mut CoreContext) {
-        self.unread = !ground.on(Rule::ReadFree) && self.wants.are_open() && !self.pipe.has_room();
+        self.unread = !ground.on(ProtocolRule::ReadFree) && self.wants.are_open() && !self.pipe.has_room();
         if !self.unread {
             ground.emit(Output::Resume { stream: self.pipe.stream });
         }
     }
 
     pub fn on_subscribe(&mut self, subscribe: Subscribe, ground: &mut CoreContext) -> Result<(), FeedFault> {
-        if !matches!(self.phase, Phase::AwaitSubscribe) {
+        if !matches!(self.phase, SenderPhase::AwaitSubscribe) {
             return Err(FeedFault::out_of_turn("a second SUBSCRIBE; expected one for each stream"));
         }
         if let Some(number) = subscribe.critical_option() {
@@ -120,7 +120,7 @@ impl FeedSender {
         let same_log = subscribe.log_id == Some(ground.ends.log_id);
         let marks = if same_log { subscribe.marks.clone() } else { Vec::new() };
         let ticket = ground.ticket();
-        self.phase = Phase::Checking { ticket, subscribe: Box::new(subscribe), held: Vec::new() };
+        self.phase = SenderPhase::Checking { ticket, subscribe: Box::new(subscribe), held: Vec::new() };
         ground.emit(Output::CheckMarks { ticket, marks });
         Ok(())
     }
@@ -128,7 +128,7 @@ impl FeedSender {
     /// Keeps `frames` until the first SKIP is sent, if the place where this feed resumes is still looked up. So an
     /// ACK behind SUBSCRIBE is judged the same however long that takes (PROTOCOL.md §5.2).
     pub fn holds(&mut self, frames: &mut VecDeque<WireFrame>) -> bool {
-        let Phase::Checking { held, .. } = &mut self.phase else { return false };
+        let SenderPhase::Checking { held, .. } = &mut self.phase else { return false };
         held.extend(frames.drain(..));
         true
     }
@@ -142,7 +142,7 @@ impl FeedSender {
         agrees: Option<Mark>,
         ground: &mut CoreContext,
     ) -> Option<(u64, Vec<WireFrame>)> {
-        let Phase::Checking { ticket, subscribe, held } = &mut self.phase else { return None };
+        let SenderPhase::Checking { ticket, subscribe, held } = &mut self.phase else { return None };
         if *ticket != answered {
             return None;
         }
@@ -157,7 +157,7 @@ impl FeedSender {
         };
         let repair = agrees.is_none() || subscribe.have_only;
         let now = ground.tick();
-        let live = Live {
+        let live = LiveSender {
             position: at,
             told: at,
             told_at: now,
@@ -168,13 +168,13 @@ impl FeedSender {
             have_until: if repair { ground.ends.last.seq } else { 0 },
         };
         self.pipe.send(WireFrame::Skip(Skip { to: at, dropped }), ground);
-        self.phase = Phase::Live(live);
+        self.phase = SenderPhase::Live(live);
         self.next_head = now;
         Some((at.seq, held))
     }
 
     pub fn on_ack(&mut self, ack: &AckFrame, tally: &mut SentTally) -> Result<(), FeedFault> {
-        let Phase::Live(live) = &mut self.phase else { return Err(before_subscribe("ACK")) };
+        let SenderPhase::Live(live) = &mut self.phase else { return Err(before_subscribe("ACK")) };
         if ack.seq > live.position.seq {
             let detail = format!("ACK of seq {}; this stream has reached {}", ack.seq, live.position.seq);
             return Err(FeedFault::out_of_turn(detail));
@@ -206,11 +206,11 @@ impl FeedSender {
 
     pub fn on_entries(&mut self, read: Read, ground: &mut CoreContext) {
         match self.reading.take() {
-            Some(Purpose::Want) => {
+            Some(ReadPurpose::Want) => {
                 self.on_wanted_entries(read, ground);
             }
-            Some(Purpose::Feed) => {
-                let Phase::Live(live) = &mut self.phase else { return };
+            Some(ReadPurpose::Feed) => {
+                let SenderPhase::Live(live) = &mut self.phase else { return };
                 if read.after.seq > live.position.seq {
                     // Retention took what lay between: the receiver counts it as missing.
                     let dropped = read.after.seq - live.position.seq;
@@ -235,7 +235,7 @@ impl FeedSender {
             && let Some(signer) = self.to_show.pop_first()
         {
             let stated = ground.ledger.statements.of_signer(signer);
-            let frames = stated.into_iter().flat_map(Stated::all);
+            let frames = stated.into_iter().flat_map(StatedKeys::all);
             let frames: Vec<_> = frames.map(|said| WireFrame::KeyStatement(said.bytes().clone())).collect();
             frames.into_iter().for_each(|frame| self.pipe.send(frame, ground));
         }
@@ -255,8 +255,8 @@ impl FeedSender {
         if self.unread {
             self.read_on(ground);
         }
-        let mut live = match std::mem::replace(&mut self.phase, Phase::AwaitSubscribe) {
-            Phase::Live(live) => live,
+        let mut live = match std::mem::replace(&mut self.phase, SenderPhase::AwaitSubscribe) {
+            SenderPhase::Live(live) => live,
             other => {
                 self.phase = other;
                 return;
@@ -264,7 +264,7 @@ impl FeedSender {
         };
         self.send_in_order(&mut live, peer, came, tally, ground);
         if live.queue.is_empty() && self.reading.is_none() && live.position.seq < ground.ends.last.seq {
-            self.read(Purpose::Feed, live.position.seq, READ_BYTES, ground);
+            self.read(ReadPurpose::Feed, live.position.seq, READ_BYTES, ground);
         }
         self.send_skip(&mut live, ground);
         if ground.tick() >= self.next_head {
@@ -272,10 +272,10 @@ impl FeedSender {
             self.pipe.send(WireFrame::Head { seq: last, stored: ground.ends.newest }, ground);
             self.next_head = ground.tick().plus_ms(HEAD_EVERY_MS);
         }
-        self.phase = Phase::Live(live);
+        self.phase = SenderPhase::Live(live);
     }
 
-    fn read(&mut self, purpose: Purpose, after_seq: u64, bytes_max: usize, ground: &mut CoreContext) {
+    fn read(&mut self, purpose: ReadPurpose, after_seq: u64, bytes_max: usize, ground: &mut CoreContext) {
         self.reading = Some(purpose);
         let reader = JournalReader::Feed(self.pipe.stream);
         ground.emit(Output::Read { reader, after_seq, bytes_max });
@@ -283,7 +283,7 @@ impl FeedSender {
 
     fn send_in_order(
         &mut self,
-        live: &mut Live,
+        live: &mut LiveSender,
         peer: &Peer,
         came: &mut BTreeSet<u64>,
         tally: &mut SentTally,
@@ -318,7 +318,7 @@ impl FeedSender {
         }
     }
 
-    fn send_skip(&mut self, live: &mut Live, ground: &mut CoreContext) {
+    fn send_skip(&mut self, live: &mut LiveSender, ground: &mut CoreContext) {
         let scanned = live.position.seq - live.told.seq;
         let due = scanned >= SKIP_SCANNED_MAX || ground.tick() >= live.told_at.plus_ms(SKIP_EVERY_MS);
         if scanned > 0 && due && self.pipe.has_room() {
@@ -330,17 +330,17 @@ impl FeedSender {
 
     /// Entries that were sent in order and are not acknowledged.
     pub fn unacked(&self) -> u64 {
-        if let Phase::Live(live) = &self.phase { live.unacked.len() as u64 } else { 0 }
+        if let SenderPhase::Live(live) = &self.phase { live.unacked.len() as u64 } else { 0 }
     }
 
     /// The last entry that was looked at.
     pub fn looked_at(&self) -> Option<u64> {
-        if let Phase::Live(live) = &self.phase { Some(live.position.seq) } else { None }
+        if let SenderPhase::Live(live) = &self.phase { Some(live.position.seq) } else { None }
     }
 
     /// The next instant at which `pump` has something to do by itself.
     pub fn timeout(&self) -> Option<Tick> {
-        let Phase::Live(live) = &self.phase else { return None };
+        let SenderPhase::Live(live) = &self.phase else { return None };
         let has_skip = live.position.seq > live.told.seq && self.pipe.has_room();
         let skip = has_skip.then(|| live.told_at.plus_ms(SKIP_EVERY_MS));
         let want = self.wants.wait_until().filter(|_| self.pipe.has_room());
@@ -348,11 +348,11 @@ impl FeedSender {
     }
 
     pub fn is_live(&self) -> bool {
-        matches!(self.phase, Phase::Live(_))
+        matches!(self.phase, SenderPhase::Live(_))
     }
 }
 
-impl Live {
+impl LiveSender {
     /// Is there room in the window for one more frame of `bytes`? The first always fits.
     fn takes(&self, bytes: u32) -> bool {
         let count = self.unacked.len() as u64;
@@ -363,10 +363,10 @@ impl Live {
     }
 }
 
-fn shared(entry: &Entry, peer: &Peer, ground: &CoreContext) -> Result<(), Withheld> {
+fn shared(entry: &Entry, peer: &Peer, ground: &CoreContext) -> Result<(), WithheldReason> {
     let core = entry.envelope.core();
-    if !ground.on(Rule::HomeLabel) && peer.has_name(&core.id.publisher) && core.tlp >= Tlp::Amber {
-        return Err(Withheld::TlpHop);
+    if !ground.on(ProtocolRule::HomeLabel) && peer.has_name(&core.id.publisher) && core.tlp >= Tlp::Amber {
+        return Err(WithheldReason::TlpHop);
     }
     policy::share(core, &entry.path, ground.trust.own_names(), peer, ground.clock.trusted(ground.now))
 }
@@ -380,7 +380,7 @@ fn decide(
     ground: &CoreContext,
 ) -> SendDecision {
     let from_peer = entry.source().is_some_and(|source| peer.has_name(source));
-    if from_peer && (came.contains(&entry.seq) || !ground.on(Rule::OfferSource)) {
+    if from_peer && (came.contains(&entry.seq) || !ground.on(ProtocolRule::OfferSource)) {
         return SendDecision::Pass;
     }
     if let Err(reason) = shared(entry, peer, ground) {
@@ -411,7 +411,7 @@ fn carrier(entry: &Entry, own_name: &PublisherName) -> CarrierFrame {
     CarrierFrame {
         seq: entry.seq,
         check: entry.check,
-        // A path that is full is never sent (`Withheld::Hops`), except home, where it may stay as it is.
+        // A path that is full is never sent (`WithheldReason::Hops`), except home, where it may stay as it is.
         path: entry.path.with(own_name).unwrap_or_else(|| entry.path.clone()),
         envelope: entry.envelope.bytes().clone(),
     }
@@ -441,6 +441,6 @@ pub fn hello(ground: &CoreContext) -> WireFrame {
         last_seq: ground.ends.last.seq,
         now: ground.now.wall,
         capabilities: Vec::new(),
-        key_statements: own.into_iter().flat_map(Stated::all).map(|said| said.bytes().clone()).collect(),
+        key_statements: own.into_iter().flat_map(StatedKeys::all).map(|said| said.bytes().clone()).collect(),
     }))
 }

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::identity::PublisherName;
-use crate::policy::Withheld;
-use crate::protocol::failing::Failing;
+use crate::policy::WithheldReason;
+use crate::protocol::failing::FilterFailures;
 use crate::protocol::handoff::HandoffTally;
 use crate::protocol::io::ConsumerRequest;
 use crate::protocol::link::{ContactState, PeerSession};
 use crate::protocol::node::Node;
 use crate::protocol::obstacle::Obstacle;
-use crate::protocol::sent::Exceptions;
+use crate::protocol::sent::SentExceptions;
 use crate::record::{ConsumerName, JournalEnds, Position};
 use crate::time::{Tick, Timestamp};
 use crate::wire::{VerdictCode, VerdictNumber};
@@ -51,16 +51,16 @@ pub struct SentView {
     /// The last entry that was decided on, acknowledged or not; `None` while no feed runs.
     pub looked_at: Option<u64>,
     /// What the peer has not of what its feed passed.
-    pub exceptions: Arc<Exceptions>,
+    pub exceptions: Arc<SentExceptions>,
     pub offered: u64,
     pub accepted: u64,
     pub refused: u64,
     pub deferred: u64,
     pub rejected: u64,
-    pub withheld: BTreeMap<Withheld, u64>,
+    pub withheld: BTreeMap<WithheldReason, u64>,
     /// Of the rejected ones, those that the peer's own policy does not want.
     pub not_wanted: u64,
-    pub failing: Failing,
+    pub failing: FilterFailures,
     pub last_rejection: Option<VerdictNumber>,
 }
 
@@ -78,7 +78,7 @@ pub struct ReceivedView {
     /// Entries between arrival and verdict.
     pub open: u64,
     pub rejected: BTreeMap<VerdictCode, u64>,
-    pub failing: Failing,
+    pub failing: FilterFailures,
 }
 
 #[derive(Clone, Debug)]
@@ -103,7 +103,7 @@ pub struct ConsumerView {
     pub lag_events: u64,
     /// What it asked for; `None` while it is not connected.
     pub request: Option<ConsumerRequest>,
-    pub failing: Failing,
+    pub failing: FilterFailures,
 }
 
 impl ConsumerView {

@@ -99,7 +99,7 @@ impl CarrierHead {
 
 /// A record read as far as a replay needs it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Glance {
+pub enum RecordGlance {
     Carrier(CarrierHead),
     Note(Note),
 }
@@ -176,15 +176,15 @@ pub fn names_others(bytes: &[u8]) -> Result<bool, RecordError> {
 ///
 /// # Errors
 /// [`RecordError`].
-pub fn glance(bytes: &[u8]) -> Result<Glance, RecordError> {
+pub fn glance(bytes: &[u8]) -> Result<RecordGlance, RecordError> {
     let mut input = ByteInput(bytes);
     let number = input.u8()?;
     if number == kind::CARRIER {
-        return carrier_head(&mut input).map(Glance::Carrier);
+        return carrier_head(&mut input).map(RecordGlance::Carrier);
     }
     let note = note(number, &mut input)?;
     match input.0.len() {
-        0 => Ok(Glance::Note(note)),
+        0 => Ok(RecordGlance::Note(note)),
         left => Err(RecordError::Long(left)),
     }
 }
@@ -400,7 +400,7 @@ fn note(number: u8, input: &mut ByteInput<'_>) -> Result<Note, RecordError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::{Cure, FeedState, Owed, RejectedPlace};
+    use crate::record::{FeedState, Owed, RejectedPlace, RetryCondition};
 
     fn notes() -> Vec<Note> {
         let peer = PublisherName::parse("cert-ee").unwrap();
@@ -417,9 +417,9 @@ mod tests {
             reason: VerdictCode::UnknownKey,
             publisher: None,
             before: mark,
-            cure: Cure::Trust([4; 32]),
+            cure: RetryCondition::Trust([4; 32]),
         };
-        let (rate, publisher, at) = (VerdictCode::Rate, Some(peer.clone()), Cure::At(Timestamp(8)));
+        let (rate, publisher, at) = (VerdictCode::Rate, Some(peer.clone()), RetryCondition::At(Timestamp(8)));
         let deferred = RejectedPlace { reason: rate, publisher: publisher.clone(), before: mark, cure: at };
         let state = FeedState {
             log_id: Some(LogId([2; 16])),
@@ -456,7 +456,7 @@ mod tests {
         for note in notes() {
             let mut bytes = Vec::new();
             encode_note(&note, &mut bytes);
-            assert_eq!(glance(&bytes), Ok(Glance::Note(note.clone())));
+            assert_eq!(glance(&bytes), Ok(RecordGlance::Note(note.clone())));
             for cut in 0..bytes.len() {
                 assert!(glance(&bytes[..cut]).is_err(), "{note:?} cut at {cut}");
             }

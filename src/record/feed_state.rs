@@ -64,7 +64,7 @@ impl FeedState {
 mod tests {
     use super::*;
     use crate::identity::Check;
-    use crate::record::{Cure, RejectedPlace};
+    use crate::record::{RejectedPlace, RetryCondition};
     use crate::wire::VerdictCode;
 
     fn mark(seq: u64) -> Mark {
@@ -91,7 +91,7 @@ mod tests {
             reason: VerdictCode::UnknownPublisher,
             publisher: None,
             before: mark(seq),
-            cure: Cure::Trust([0; 32]),
+            cure: RetryCondition::Trust([0; 32]),
         };
         let cases =
             [(5, 6, vec![mark(4)], 0), (7, 6, vec![mark(4)], 1), (12, 6, vec![mark(9), mark(8), mark(4)], 1)];

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::envelope::StatementBook;
 use crate::identity::{CoreDigest, EventKey, IdentityError, PublisherName};
 use crate::limits::{EQUIVOCATION_PROOFS_MAX, READ_AGAIN_MIN_MS};
-use crate::record::{BrokenEntry, Cure, FeedState, Loss, Losses, Note, RejectedPlace};
+use crate::record::{BrokenEntry, FeedState, Loss, Losses, Note, RejectedPlace, RetryCondition};
 use crate::time::Timestamp;
 use crate::wire::{Mark, VerdictCode};
 
@@ -154,7 +154,7 @@ impl Ledger {
         });
         let feeds = self.feeds.iter().filter(|(_, state)| state.log_id.is_some());
         let again = (1..).zip(feeds).filter_map(|(nth, (peer, state))| {
-            let cure = Cure::At(steady.plus_ms(nth * READ_AGAIN_MIN_MS));
+            let cure = RetryCondition::At(steady.plus_ms(nth * READ_AGAIN_MIN_MS));
             let (reason, before) = (VerdictCode::InFlight, Mark::START);
             let place = RejectedPlace { reason, publisher: None, before, cure };
             state.rejected.changes(&place).then(|| Note::Rejected { peer: peer.clone(), place })

@@ -20,7 +20,7 @@ pub use feed_state::FeedState;
 pub use ledger::{ConsumerName, Ledger, Position};
 pub use losses::{BrokenEntry, Loss, Losses};
 pub use owed::{Owed, OwedEntries};
-pub use rejected::{Cure, RejectedPlace, RejectedPlaces};
+pub use rejected::{RejectedPlace, RejectedPlaces, RetryCondition};
 
 /// What the core asks the store to append, in this order, as one batch.
 #[derive(Clone, Debug)]
@@ -55,7 +55,7 @@ pub enum Note {
         peer: PublisherName,
         reason: VerdictCode,
         publisher: Option<PublisherName>,
-        next: Option<(Mark, Cure)>,
+        next: Option<(Mark, RetryCondition)>,
     },
     /// The feed resumes at `to`, in the log that is known: what was remembered above is dropped.
     Resumed { peer: PublisherName, to: Mark },

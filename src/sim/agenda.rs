@@ -7,11 +7,11 @@ use rand::{RngExt as _, SeedableRng as _};
 
 use crate::protocol::Input;
 use crate::sim::faults::SimFault;
-use crate::sim::network::Flow;
+use crate::sim::network::ByteFlow;
 use crate::sim::plan::Weather;
 
 #[derive(Debug)]
-pub enum Happening {
+pub enum SimEvent {
     Fault(SimFault),
     /// An answer reaches the process that asked; an older process's answers are lost with it.
     Tell {
@@ -30,8 +30,8 @@ pub enum Happening {
         life: u64,
     },
     /// Bytes leave for the network, or reach the other end.
-    Leave(Flow),
-    Arrive(Flow),
+    Leave(ByteFlow),
+    Arrive(ByteFlow),
     /// A dial of a process ends.
     Dialled {
         from: usize,
@@ -64,25 +64,25 @@ pub enum Happening {
 }
 
 #[derive(Debug)]
-pub struct Agenda {
+pub struct SimScheduler {
     pub now: u64,
     pub rng: StdRng,
     pub weather: Weather,
-    queue: BTreeMap<(u64, u64), Happening>,
+    queue: BTreeMap<(u64, u64), SimEvent>,
     order: u64,
 }
 
-impl Agenda {
+impl SimScheduler {
     pub fn new(seed: u64, weather: Weather) -> Self {
         Self { now: 0, rng: StdRng::seed_from_u64(seed), weather, queue: BTreeMap::new(), order: 0 }
     }
 
-    pub fn at(&mut self, at: u64, what: Happening) {
+    pub fn at(&mut self, at: u64, what: SimEvent) {
         self.order += 1;
         self.queue.insert((at.max(self.now), self.order), what);
     }
 
-    pub fn after(&mut self, ms: u64, what: Happening) {
+    pub fn after(&mut self, ms: u64, what: SimEvent) {
         self.at(self.now + ms, what);
     }
 
@@ -109,12 +109,12 @@ impl Agenda {
     }
 
     /// What happens now, in the order in which it was arranged.
-    pub fn take(&mut self) -> Option<Happening> {
+    pub fn take(&mut self) -> Option<SimEvent> {
         let entry = self.queue.first_entry()?;
         (entry.key().0 <= self.now).then(|| entry.remove())
     }
 
     pub fn tell(&mut self, node: usize, life: u64, after: u64, input: Input) {
-        self.after(after, Happening::Tell { node, life, input: Box::new(input) });
+        self.after(after, SimEvent::Tell { node, life, input: Box::new(input) });
     }
 }

@@ -14,12 +14,12 @@ use crate::limits::MAX_HOPS_DEFAULT;
 use crate::policy::{Peer, Share, Tlp, TrustList};
 use crate::protocol::Input;
 use crate::protocol::io::Ticket;
-use crate::sim::agenda::Happening;
+use crate::sim::agenda::SimEvent;
 use crate::sim::faults::SimFault;
 use crate::sim::liar::Liar;
-use crate::sim::machine::{BEGINNING, Harm, Machine};
+use crate::sim::machine::{BEGINNING, DiskHarm, SimMachine};
 use crate::sim::plan::{Dates, SimPlan};
-use crate::sim::world::{Violation, World};
+use crate::sim::world::{PromiseViolation, SimWorld};
 use crate::store::memory_disk::MemoryDisk;
 use crate::store::seen::memory::MemorySeen;
 use crate::time::Timestamp;
@@ -58,9 +58,9 @@ fn trust(plan: &SimPlan, node: usize) -> Arc<TrustList> {
     Arc::new(TrustList::new(name(node), signer(node).verifying_key(), peers))
 }
 
-pub(super) fn machines(plan: &SimPlan) -> Vec<Machine> {
+pub(super) fn machines(plan: &SimPlan) -> Vec<SimMachine> {
     let flood = |number| plan.peering.liars.iter().find(|(liar, _)| *liar == number);
-    let machine = |number| Machine {
+    let machine = |number| SimMachine {
         number,
         name: name(number),
         signer: if plan.successors.contains(&number) {
@@ -76,7 +76,7 @@ pub(super) fn machines(plan: &SimPlan) -> Vec<Machine> {
         process: None,
         liar: flood(number).map(|(_, flood)| Liar::new(name(number), signer(number), *flood)),
         backup: None,
-        harm: Harm::default(),
+        harm: DiskHarm::default(),
     };
     (0..plan.nodes).map(machine).collect()
 }
@@ -129,7 +129,7 @@ pub(super) fn core(
     }
 }
 
-impl World {
+impl SimWorld {
     /// Nodes that are linked with `node`.
     pub fn peers_of(&self, node: usize) -> Vec<usize> {
         let links = self.plan.topology.links(self.plan.nodes);
@@ -144,11 +144,11 @@ impl World {
 
     /// One more thing that is to happen.
     pub fn befalls(&mut self, at_ms: u64, fault: SimFault) {
-        self.agenda.at(at_ms, Happening::Fault(fault));
+        self.agenda.at(at_ms, SimEvent::Fault(fault));
     }
 
     /// What befalls; returns the nodes whose process is gone.
-    pub(super) fn befall(&mut self, fault: SimFault) -> Result<Vec<usize>, Violation> {
+    pub(super) fn befall(&mut self, fault: SimFault) -> Result<Vec<usize>, PromiseViolation> {
         self.write_down(|| format!("{fault:?}"));
         *self.witness.counts.faults.entry(fault.kind()).or_default() += 1;
         match fault {
@@ -166,7 +166,7 @@ impl World {
             SimFault::Cut { a, b } => self.network.cut(&mut self.agenda, a, b),
             SimFault::Partition { below, for_ms } => {
                 self.network.partition(&mut self.agenda, below);
-                self.agenda.after(for_ms, Happening::Heal);
+                self.agenda.after(for_ms, SimEvent::Heal);
             }
             SimFault::ClockJump { node, by_ms } => self.machines[node].skew_ms += by_ms,
             SimFault::Trust { node, publisher } => {
@@ -180,7 +180,7 @@ impl World {
             SimFault::Acks { node, on } => {
                 self.pipelines[node].acks = on;
                 let life = self.machines[node].lives;
-                self.agenda.after(0, Happening::Consume { node, life });
+                self.agenda.after(0, SimEvent::Consume { node, life });
             }
             harm => return self.befall_disk(harm),
         }
@@ -188,17 +188,17 @@ impl World {
     }
 
     /// What befalls the disk of a node or its process; returns the nodes whose process is gone.
-    fn befall_disk(&mut self, fault: SimFault) -> Result<Vec<usize>, Violation> {
+    fn befall_disk(&mut self, fault: SimFault) -> Result<Vec<usize>, PromiseViolation> {
         let gone = match fault {
             SimFault::Crash { node, down_ms } => {
                 self.crash(node);
                 self.witness.counts.crash_images += 1;
-                self.agenda.after(down_ms, Happening::Start { node });
+                self.agenda.after(down_ms, SimEvent::Start { node });
                 vec![node]
             }
             SimFault::Kill { node, down_ms } => {
                 self.kill(node);
-                self.agenda.after(down_ms, Happening::Start { node });
+                self.agenda.after(down_ms, SimEvent::Start { node });
                 vec![node]
             }
             SimFault::SyncFails { node, syncs, down_ms } => {
@@ -213,7 +213,7 @@ impl World {
             SimFault::Empty { node } => self.put_back(node, false),
             SimFault::DiskFull { node, for_ms } => {
                 self.machines[node].fill_disk(true);
-                self.agenda.after(for_ms, Happening::DiskFree { node });
+                self.agenda.after(for_ms, SimEvent::DiskFree { node });
                 Vec::new()
             }
             SimFault::Retire { node } => {
@@ -228,7 +228,7 @@ impl World {
                 let rotten = self.rot(node, true)?;
                 if rotten {
                     self.kill(node);
-                    self.agenda.after(0, Happening::Start { node });
+                    self.agenda.after(0, SimEvent::Start { node });
                 }
                 rotten.then_some(node).into_iter().collect()
             }
@@ -254,7 +254,7 @@ impl World {
         self.agenda.tell(node, life, 0, input);
     }
 
-    fn submit(&mut self, node: usize, nth: u64, look: NodeLook) -> Result<(), Violation> {
+    fn submit(&mut self, node: usize, nth: u64, look: NodeLook) -> Result<(), PromiseViolation> {
         self.looks.entry((node, nth)).or_insert_with(|| look.clone());
         let created = match self.plan.dates {
             Dates::True => BEGINNING.plus_ms(self.agenda.now),
@@ -279,6 +279,6 @@ impl World {
             self.say(node, gone);
         }
         let life = self.machines[node].lives;
-        self.agenda.after(5, Happening::Consume { node, life });
+        self.agenda.after(5, SimEvent::Consume { node, life });
     }
 }

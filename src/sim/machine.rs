@@ -12,17 +12,17 @@ use crate::envelope::{Signer, UnverifiedEnvelope, VerifiedEnvelope};
 use crate::identity::{CheckSecret, EventKey, LogId, PublisherName};
 use crate::policy::TrustList;
 use crate::protocol::io::{StoreFailure, Ticket};
-use crate::protocol::{CoreConfig, Input, Node, Output, Rule, intake};
+use crate::protocol::{CoreConfig, Input, Node, Output, ProtocolRule, intake};
 use crate::record::{Entry, JournalEnds, NewRecord, Note};
-use crate::sim::agenda::{Agenda, Happening};
+use crate::sim::agenda::{SimEvent, SimScheduler};
 use crate::sim::liar::Liar;
 use crate::sim::plan::SimPlan;
 use crate::store::disk::Disk as _;
 use crate::store::engine::{EngineConfig, StoreEngine, StoreError, StoreOpening};
 use crate::store::journal::FreshJournal;
 use crate::store::links::memory::MemoryLinks;
-use crate::store::memory_disk::{MemoryDisk, Neglects};
-use crate::store::seen::Checks;
+use crate::store::memory_disk::{DiskNeglects, MemoryDisk};
+use crate::store::seen::SeenChecks;
 use crate::store::seen::memory::MemorySeen;
 use crate::store::segment::JournalError;
 use crate::time::{Now, Tick, Timestamp};
@@ -34,7 +34,7 @@ pub const BEGINNING: Timestamp = Timestamp(1_794_961_200_000);
 pub const KEEP_MS: u64 = 30 * 24 * 3_600_000;
 
 #[derive(Debug)]
-pub struct Machine {
+pub struct SimMachine {
     pub number: usize,
     pub name: PublisherName,
     pub signer: Signer,
@@ -44,16 +44,16 @@ pub struct Machine {
     /// The wall clock is this far from the truth, in ms.
     pub skew_ms: i64,
     pub lives: u64,
-    pub process: Option<Process>,
+    pub process: Option<NodeProcess>,
     /// It runs this in place of a core.
     pub liar: Option<Liar>,
     pub backup: Option<Backup>,
-    pub harm: Harm,
+    pub harm: DiskHarm,
 }
 
 /// What was done to the disk of a machine and has not shown yet.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Harm {
+pub struct DiskHarm {
     /// A sync will fail; then the process is down for so long, in ms.
     pub sync_fails: Option<u64>,
     /// Bits flipped: a start may find damage.
@@ -70,7 +70,7 @@ pub struct Backup {
 }
 
 #[derive(Debug)]
-pub struct Process {
+pub struct NodeProcess {
     pub life: u64,
     pub core: Node,
     pub engine: StoreEngine<MemoryDisk, MemorySeen>,
@@ -112,9 +112,9 @@ impl SimWorkers {
     }
 }
 
-impl Machine {
+impl SimMachine {
     /// What its clocks say.
-    pub fn now(&self, agenda: &Agenda) -> Now {
+    pub fn now(&self, agenda: &SimScheduler) -> Now {
         let wall = BEGINNING.plus_ms(agenda.now).0.saturating_add_signed(self.skew_ms);
         Now { tick: Tick(agenda.now), wall: Timestamp(wall) }
     }
@@ -123,25 +123,25 @@ impl Machine {
     ///
     /// # Errors
     /// [`StoreError`]: the store refuses what the simulated disk holds.
-    pub fn start(&mut self, agenda: &mut Agenda, plan: &SimPlan) -> Result<StoreOpening, StoreError> {
+    pub fn start(&mut self, agenda: &mut SimScheduler, plan: &SimPlan) -> Result<StoreOpening, StoreError> {
         self.lives += 1;
         let rules = plan.rules;
         let mut config = EngineConfig::new(self.name.clone(), plan.keep_bytes, KEEP_MS);
-        config.checks = Checks {
-            synced: rules.on(Rule::SeenSynced),
-            position: rules.on(Rule::SeenPosition),
-            empty_both: rules.on(Rule::EmptyBoth),
-            floor_first: rules.on(Rule::FloorFirst),
+        config.checks = SeenChecks {
+            synced: rules.on(ProtocolRule::SeenSynced),
+            position: rules.on(ProtocolRule::SeenPosition),
+            empty_both: rules.on(ProtocolRule::EmptyBoth),
+            floor_first: rules.on(ProtocolRule::FloorFirst),
         };
         let fresh = FreshJournal {
             log_id: LogId(agenda.rng.random()),
             salt: agenda.rng.random(),
             check_secret: CheckSecret::new(agenda.rng.random()),
         };
-        self.seen.set_counted(rules.on(Rule::SeenCounted));
-        self.disk.set_neglects(Neglects {
-            rewrites: !rules.on(Rule::WrittenAgain),
-            names: !rules.on(Rule::NamesSynced),
+        self.seen.set_counted(rules.on(ProtocolRule::SeenCounted));
+        self.disk.set_neglects(DiskNeglects {
+            rewrites: !rules.on(ProtocolRule::WrittenAgain),
+            names: !rules.on(ProtocolRule::NamesSynced),
         });
         let seen_keep_ms = config.seen_keep_ms();
         let now = self.now(agenda);
@@ -161,10 +161,10 @@ impl Machine {
         let mut core = Node::new(config, self.trust.clone(), opened.ledger.clone(), opened.ends, now);
         core.handle_input(Input::Broken(opened.lacks.clone()), now);
         let (life, appends, asked) = (self.lives, VecDeque::new(), VecDeque::new());
-        let positions_rise = rules.on(Rule::PositionsRise);
+        let positions_rise = rules.on(ProtocolRule::PositionsRise);
         let met = BTreeSet::new();
         let (known_at, floors, wake, notes) = (0, Vec::new(), None, 0);
-        self.process = Some(Process {
+        self.process = Some(NodeProcess {
             life,
             core,
             engine,
@@ -187,7 +187,7 @@ impl Machine {
     }
 
     /// The process ends in the middle of whatever it wrote; the machine goes on, with that in its cache.
-    pub fn kill(&mut self, agenda: &mut Agenda) {
+    pub fn kill(&mut self, agenda: &mut SimScheduler) {
         if let Some(process) = &mut self.process
             && let Some((_, records)) = process.appends.pop_front()
             && !agenda.chance(3)
@@ -198,7 +198,7 @@ impl Machine {
     }
 
     /// The power goes, in the middle of whatever was written.
-    pub fn crash(&mut self, agenda: &mut Agenda) {
+    pub fn crash(&mut self, agenda: &mut SimScheduler) {
         self.kill(agenda);
         if agenda.chance(4) {
             self.disk.crash_scattered(|| agenda.rng.random());
@@ -251,7 +251,7 @@ pub struct Committed {
     pub entries: Vec<Arc<Entry>>,
 }
 
-impl Process {
+impl NodeProcess {
     /// Does the core judge by an older floor than the seen set has named to it?
     pub fn is_behind_floor(&self, now: u64) -> bool {
         self.floors.iter().any(|(at, floor)| *at < now && *floor > self.core.floor())
@@ -269,7 +269,11 @@ impl Process {
     ///
     /// # Errors
     /// [`StoreError`]: the store failed otherwise.
-    pub fn commit(&mut self, agenda: &mut Agenda, number: usize) -> Result<Option<Committed>, StoreError> {
+    pub fn commit(
+        &mut self,
+        agenda: &mut SimScheduler,
+        number: usize,
+    ) -> Result<Option<Committed>, StoreError> {
         let Some((ticket, records)) = self.appends.pop_front() else { return Ok(None) };
         let committed = match self.engine.append(records) {
             Ok((first_seq, ends)) => {
@@ -320,13 +324,13 @@ impl Process {
         records
     }
 
-    fn arrange_commit(&self, agenda: &mut Agenda, number: usize) {
+    fn arrange_commit(&self, agenda: &mut SimScheduler, number: usize) {
         let took = agenda.draw(agenda.weather.sync_ms);
-        agenda.after(took, Happening::Commit { node: number, life: self.life });
+        agenda.after(took, SimEvent::Commit { node: number, life: self.life });
     }
 
     /// Answers what was asked of the seen set, in the order of the questions, as far as there is room.
-    fn look_up(&mut self, agenda: &mut Agenda, number: usize, took: u64) -> Result<(), StoreError> {
+    fn look_up(&mut self, agenda: &mut SimScheduler, number: usize, took: u64) -> Result<(), StoreError> {
         while let Some((ticket, keys)) = self.asked.pop_front() {
             let digests = match self.engine.look_up(&keys) {
                 Err(StoreError::Full) => {
@@ -357,7 +361,7 @@ impl Process {
     pub fn obey(
         &mut self,
         output: Output,
-        agenda: &mut Agenda,
+        agenda: &mut SimScheduler,
         number: usize,
         workers: &mut SimWorkers,
     ) -> Result<Option<Output>, StoreError> {

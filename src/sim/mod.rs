@@ -24,4 +24,4 @@ pub mod world;
 pub use faults::{SeenPart, SimFault};
 pub use liar::{Flood, Lie};
 pub use plan::{Dates, SimPlan, Topology};
-pub use world::{Violation, World};
+pub use world::{PromiseViolation, SimWorld};

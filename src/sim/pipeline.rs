@@ -22,7 +22,7 @@ struct PipelineConnection {
 }
 
 #[derive(Debug)]
-pub struct Pipeline {
+pub struct SimPipeline {
     pub name: ConsumerName,
     connection: PipelineConnection,
     made: u64,
@@ -42,7 +42,7 @@ pub struct Pipeline {
     highest: u64,
 }
 
-impl Pipeline {
+impl SimPipeline {
     /// # Panics
     /// Never: the name is one.
     pub fn new() -> Self {
@@ -169,7 +169,7 @@ impl Pipeline {
     }
 }
 
-impl Default for Pipeline {
+impl Default for SimPipeline {
     fn default() -> Self {
         Self::new()
     }

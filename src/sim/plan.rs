@@ -2,7 +2,7 @@
 
 use crate::identity::PublisherName;
 use crate::policy::Receive;
-use crate::protocol::{Bounds, Dialect, Rules};
+use crate::protocol::{CoreBounds, Dialect, Rules};
 use crate::sim::faults::SimFault;
 use crate::sim::liar::Flood;
 
@@ -91,7 +91,7 @@ pub struct SimPlan {
     pub nodes: usize,
     pub topology: Topology,
     pub weather: Weather,
-    pub bounds: Bounds,
+    pub bounds: CoreBounds,
     pub rules: Rules,
     pub peering: Peering,
     pub dates: Dates,
@@ -113,7 +113,7 @@ impl SimPlan {
             nodes,
             topology,
             weather: Weather::default(),
-            bounds: Bounds::default(),
+            bounds: CoreBounds::default(),
             rules: Rules::default(),
             peering: Peering::default(),
             dates: Dates::default(),

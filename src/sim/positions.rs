@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use crate::identity::EventKey;
 use crate::record::{Entry, Position};
-use crate::sim::pipeline::Pipeline;
-use crate::sim::witness::Witness;
+use crate::sim::pipeline::SimPipeline;
+use crate::sim::witness::SimOracle;
 
-impl Witness {
+impl SimOracle {
     /// (2) Nothing is handed off again after its durable ack, and nothing of our own as foreign.
-    pub fn handed(&self, node: usize, pipeline: &Pipeline, entries: &[Arc<Entry>]) -> Result<(), String> {
+    pub fn handed(&self, node: usize, pipeline: &SimPipeline, entries: &[Arc<Entry>]) -> Result<(), String> {
         for entry in entries {
             let id = entry.envelope.id();
             if entry.envelope.publisher() == &self.names[node] {
@@ -32,7 +32,7 @@ impl Witness {
         node: usize,
         position: &Position,
         floor: u64,
-        pipeline: &Pipeline,
+        pipeline: &SimPipeline,
     ) -> Result<(), String> {
         let Some(before) = self.nodes[node].position.replace(position.clone()) else { return Ok(()) };
         if before == *position {

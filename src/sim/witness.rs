@@ -16,7 +16,7 @@ use crate::wire::{Mark, WireFrame};
 
 /// An entry of a journal as it once was: the check names its whole past.
 #[derive(Clone, Debug)]
-pub struct Past {
+pub struct PastEntry {
     pub before: Mark,
     pub key: EventKey,
     pub path: HopPath,
@@ -79,11 +79,11 @@ pub struct WitnessCounts {
 }
 
 #[derive(Debug)]
-pub struct Witness {
+pub struct SimOracle {
     pub names: Vec<PublisherName>,
     pub nodes: Vec<NodeRecord>,
     asked: BTreeMap<Ticket, (usize, EventKey)>,
-    pub past: BTreeMap<(usize, LogId, u64, Check), Past>,
+    pub past: BTreeMap<(usize, LogId, u64, Check), PastEntry>,
     /// Places behind which segments are missing that were moved aside, and the places before those.
     pub(super) gaps: BTreeMap<(usize, LogId, u64, Check), Mark>,
     pub publishers: BTreeMap<EventKey, usize>,
@@ -95,7 +95,7 @@ pub struct Witness {
     pub counts: WitnessCounts,
 }
 
-impl Witness {
+impl SimOracle {
     pub fn new(names: Vec<PublisherName>) -> Self {
         Self {
             nodes: names.iter().map(|_| NodeRecord::default()).collect(),
@@ -167,7 +167,7 @@ impl Witness {
 
     pub fn remember(&mut self, node: usize, log_id: LogId, before: Mark, entry: &Entry) {
         let (path, envelope) = (entry.path.clone(), entry.envelope.clone());
-        let past = Past { before, key: entry.envelope.key(), path, envelope };
+        let past = PastEntry { before, key: entry.envelope.key(), path, envelope };
         self.past.insert((node, log_id, entry.seq, entry.check), past);
     }
 
@@ -236,7 +236,7 @@ impl Witness {
     }
 
     /// (3) A cursor passes only what is held, owed, remembered as rejected, missing or withheld.
-    pub fn cursors(&self, node: usize, view: &Cursors<'_>) -> Result<(), String> {
+    pub fn cursors(&self, node: usize, view: &CursorView<'_>) -> Result<(), String> {
         for (peer, state) in &view.ledger.feeds {
             let Some(sender) = self.names.iter().position(|name| name == peer) else { continue };
             let Some(log_id) = state.log_id.filter(|_| !view.liars.contains(&sender)) else { continue };
@@ -272,8 +272,8 @@ impl Witness {
         sender: usize,
         state: &FeedState,
         seq: u64,
-        past: &Past,
-        view: &Cursors<'_>,
+        past: &PastEntry,
+        view: &CursorView<'_>,
     ) -> bool {
         let publisher = past.envelope.publisher();
         view.seen.contains(&past.key)
@@ -287,7 +287,7 @@ impl Witness {
     }
 
     /// Would `sender` share it with `node`?
-    pub fn shared(&self, sender: usize, node: usize, past: &Past, trusts: &[Arc<TrustList>]) -> bool {
+    pub fn shared(&self, sender: usize, node: usize, past: &PastEntry, trusts: &[Arc<TrustList>]) -> bool {
         let Some(peer) = trusts[sender].peer(&self.names[node]) else { return false };
         let core = past.envelope.core();
         crate::policy::share(core, &past.path, &self.names[sender].clone().into(), peer, None).is_ok()
@@ -295,7 +295,7 @@ impl Witness {
 }
 
 /// What a node has on disk, to be compared with what happened.
-pub struct Cursors<'a> {
+pub struct CursorView<'a> {
     pub ledger: &'a Ledger,
     pub seen: &'a BTreeSet<EventKey>,
     pub trusts: &'a [Arc<TrustList>],

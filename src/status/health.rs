@@ -10,7 +10,7 @@ mod peers;
 
 use serde::{Deserialize, Serialize};
 
-use super::{FeedDirection, FilterFailing, Health, Snapshot, UnknownPublisher};
+use super::{FeedDirection, FilterFailing, HealthItem, Snapshot, UnknownPublisher};
 use crate::identity::PublisherName;
 use crate::time::Timestamp;
 
@@ -37,7 +37,7 @@ pub const RETENTION_SHORT_SHARE: f64 = 0.8;
 
 /// After how long each state is worth a warning. Tests with real nodes shorten them.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Thresholds {
+pub struct HealthThresholds {
     /// A node that started less long ago is starting, in ms.
     pub start_ms: u64,
     /// A peer that is away for less is called silent and not down: it restarts, or its line flaps. In ms.
@@ -50,14 +50,14 @@ pub struct Thresholds {
     pub lag_s: f64,
 }
 
-impl Default for Thresholds {
+impl Default for HealthThresholds {
     fn default() -> Self {
         let (start_ms, down_ms, stands_ms, door_ms) = (30_000, 30_000, 30_000, 30_000);
         Self { start_ms, down_ms, stands_ms, door_ms, lag_s: LAG_SHOWN_S }
     }
 }
 
-impl Thresholds {
+impl HealthThresholds {
     /// So many times shorter.
     #[must_use]
     pub fn divided_by(self, by: u32) -> Self {
@@ -163,7 +163,7 @@ impl HealthCode {
 }
 
 /// Everything that is wrong in `facts` at `now`, worst first. Reads all but `ok`, `starting` and `health`.
-pub fn derive(facts: &Snapshot, thresholds: &Thresholds, now: Timestamp) -> Vec<Health> {
+pub fn derive(facts: &Snapshot, thresholds: &HealthThresholds, now: Timestamp) -> Vec<HealthItem> {
     let mut found = Vec::new();
     disk(facts, &mut found);
     clock(facts, &mut found);
@@ -191,7 +191,7 @@ pub fn derive(facts: &Snapshot, thresholds: &Thresholds, now: Timestamp) -> Vec<
 /// What the rules about peers, doors and consumers are asked with.
 struct HealthRules<'a> {
     facts: &'a Snapshot,
-    thresholds: &'a Thresholds,
+    thresholds: &'a HealthThresholds,
     now: Timestamp,
 }
 
@@ -218,13 +218,13 @@ impl HealthRules<'_> {
     }
 }
 
-struct HealthFinding(Health);
+struct HealthFinding(HealthItem);
 
 impl HealthFinding {
     fn new(code: HealthCode, what: impl Into<String>, hint: impl Into<String>) -> Self {
         let (what, hint) = (what.into(), hint.into());
         let (peer, consumer, door, side, since) = (None, None, None, None, None);
-        Self(Health { code, peer, consumer, door, side, since, incident: false, what, hint })
+        Self(HealthItem { code, peer, consumer, door, side, since, incident: false, what, hint })
     }
 
     fn peer(mut self, name: &PublisherName) -> Self {
@@ -258,12 +258,12 @@ impl HealthFinding {
         self
     }
 
-    fn done(self) -> Health {
+    fn done(self) -> HealthItem {
         self.0
     }
 }
 
-fn disk(facts: &Snapshot, found: &mut Vec<Health>) {
+fn disk(facts: &Snapshot, found: &mut Vec<HealthItem>) {
     let Some(disk) = &facts.disk else { return };
     let few = disk.free_inodes.filter(|free| *free < DISK_LOW_INODES);
     let (what, hint) = match few {
@@ -283,7 +283,7 @@ fn disk(facts: &Snapshot, found: &mut Vec<Health>) {
 const SPACE_HINT: &str = "free space, or lower keep_bytes in intelmesh.toml";
 const INODES_HINT: &str = "remove files from that file system: df -i shows it";
 
-fn clock(facts: &Snapshot, found: &mut Vec<Health>) {
+fn clock(facts: &Snapshot, found: &mut Vec<HealthItem>) {
     if facts.clock.ok {
         return;
     }
@@ -298,7 +298,7 @@ fn clock(facts: &Snapshot, found: &mut Vec<Health>) {
     );
 }
 
-fn equivocations(facts: &Snapshot, found: &mut Vec<Health>) {
+fn equivocations(facts: &Snapshot, found: &mut Vec<HealthItem>) {
     for equivocation in &facts.equivocations {
         let publisher = &equivocation.publisher;
         let named = equivocation.id.as_ref().map(|id| format!(", last {id}")).unwrap_or_default();
@@ -313,7 +313,7 @@ fn equivocations(facts: &Snapshot, found: &mut Vec<Health>) {
     }
 }
 
-fn not_deliverable(facts: &Snapshot, found: &mut Vec<Health>) {
+fn not_deliverable(facts: &Snapshot, found: &mut Vec<HealthItem>) {
     let Some(stuck) = &facts.not_deliverable else { return };
     let names: Vec<&str> = stuck.recipients.iter().map(PublisherName::as_str).collect();
     let what = format!(
@@ -325,7 +325,7 @@ fn not_deliverable(facts: &Snapshot, found: &mut Vec<Health>) {
     found.push(HealthFinding::new(HealthCode::NotDeliverable, what, hint).since(stuck.since).done());
 }
 
-fn unknown_publishers(facts: &Snapshot, found: &mut Vec<Health>) {
+fn unknown_publishers(facts: &Snapshot, found: &mut Vec<HealthItem>) {
     let unknown: Vec<&UnknownPublisher> = facts.unknown_publishers.iter().filter(|it| !it.ignored).collect();
     let Some(first) = unknown.iter().map(|it| it.first).min() else { return };
     let named: Vec<String> =

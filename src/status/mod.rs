@@ -18,7 +18,7 @@ use crate::time::Timestamp;
 pub use doors::{ConsumerState, DoorAside, DoorDown, DoorStatus, DoorWay, SubmitState};
 #[cfg(feature = "node")]
 pub(crate) use health::bytes_text;
-pub use health::{HealthCode, Thresholds, derive, health_line};
+pub use health::{HealthCode, HealthThresholds, derive, health_line};
 pub use incidents::Incidents;
 #[cfg(feature = "node")]
 pub use render::render;
@@ -43,14 +43,14 @@ pub struct Snapshot {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub starting: bool,
     /// Worst first.
-    pub health: Vec<Health>,
-    pub clock: Clock,
+    pub health: Vec<HealthItem>,
+    pub clock: ClockStatus,
     pub journal: JournalStatus,
-    pub seen: Seen,
+    pub seen: SeenStatus,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disk: Option<DiskStatus>,
     pub peers: Vec<PeerStatus>,
-    pub consumers: Vec<Consumer>,
+    pub consumers: Vec<ConsumerStatus>,
     /// Of `intelmesh.toml`, in its order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub doors: Vec<DoorStatus>,
@@ -74,7 +74,7 @@ pub struct Snapshot {
 
 impl Snapshot {
     /// Writes `health`, `ok` and `starting` from everything else.
-    pub fn judge(&mut self, thresholds: &Thresholds, incidents: &mut Incidents, now: Timestamp) {
+    pub fn judge(&mut self, thresholds: &HealthThresholds, incidents: &mut Incidents, now: Timestamp) {
         let derived = derive(self, thresholds, now);
         self.health = incidents.take_up(derived, now);
         let peers_come = self.starts(thresholds) && self.watched().any(PeerStatus::is_away);
@@ -85,7 +85,7 @@ impl Snapshot {
     }
 
     /// So soon after the start that connections may still come up.
-    fn starts(&self, thresholds: &Thresholds) -> bool {
+    fn starts(&self, thresholds: &HealthThresholds) -> bool {
         self.uptime_s * 1_000.0 < thresholds.start_ms as f64
     }
 
@@ -97,7 +97,7 @@ impl Snapshot {
 
 /// One reason why not all is well.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Health {
+pub struct HealthItem {
     pub code: HealthCode,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peer: Option<PublisherName>,
@@ -127,7 +127,7 @@ pub enum FeedDirection {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Clock {
+pub struct ClockStatus {
     /// False while wall clock and steady time disagree, and nothing expires (design §5.2).
     pub ok: bool,
     /// What the machine believes, and what it should be by steady time; said only while they disagree.
@@ -157,7 +157,7 @@ pub struct JournalStatus {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Seen {
+pub struct SeenStatus {
     pub ids: u64,
     /// The oldest instant for which the seen set is complete.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "rfc3339_or_absent")]
@@ -236,8 +236,8 @@ pub struct PeerStatus {
     /// When the last frame of any feed with it arrived.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "rfc3339_or_absent")]
     pub last_frame: Option<Timestamp>,
-    pub sent: Sent,
-    pub received: Received,
+    pub sent: SentStatus,
+    pub received: ReceivedStatus,
     /// What stands in the way of this feed, whatever is connected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fault: Option<PeerFault>,
@@ -331,7 +331,7 @@ pub struct FilterFailing {
 
 /// The feed from us to the peer (mirrors contract §5); counters run since the start.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Sent {
+pub struct SentStatus {
     /// The last seq of our journal that it has acknowledged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub position: Option<u64>,
@@ -365,7 +365,7 @@ pub struct Sent {
 
 /// The feed from the peer to us (mirrors contract §5); counters run since the start.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Received {
+pub struct ReceivedStatus {
     /// The durable cursor on its journal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub position: Option<u64>,
@@ -389,7 +389,7 @@ pub struct Received {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Consumer {
+pub struct ConsumerStatus {
     /// Left out by a reader without a name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,

@@ -4,7 +4,7 @@
 use comfy_table::{CellAlignment, Table, presets};
 
 use super::health::{bytes_text, health_line, span_text};
-use super::{DoorWay, Health, HealthCode, PeerState, PeerStatus, Snapshot};
+use super::{DoorWay, HealthCode, HealthItem, PeerState, PeerStatus, Snapshot};
 use crate::terminal::{Lines, shown};
 use crate::time::Timestamp;
 
@@ -37,7 +37,7 @@ pub fn render(snapshot: &Snapshot, now: Timestamp) -> Lines {
 fn reasons(snapshot: &Snapshot, lines: &mut Lines) {
     let mut at = 1;
     while let Some(health) = snapshot.health.get(at) {
-        let alike: Vec<&Health> =
+        let alike: Vec<&HealthItem> =
             snapshot.health.iter().skip(at).take_while(|other| other.code == health.code).collect();
         let code = health.code.as_str();
         for one in alike.iter().take(ALIKE_SHOWN) {

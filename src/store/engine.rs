@@ -13,7 +13,9 @@ use thiserror::Error;
 use super::disk::{Disk, is_full};
 use super::journal::{AppendError, FreshJournal, Journal, JournalBatch, JournalConfig, WentBack};
 use super::links::{LinkDb, LinkIndex, LinkRow};
-use super::seen::{Checks, Covered, Emptied, Flush, Recovery, SeenDb, SeenError, SeenFault, SeenSet};
+use super::seen::{
+    CoveredPlace, Emptied, Flush, SeenChecks, SeenDb, SeenError, SeenFault, SeenRecovery, SeenSet,
+};
 use super::segment::JournalError;
 use crate::identity::{CoreDigest, EventKey, PublisherName};
 use crate::limits::{CLOCK_JUMP_MS, SEEN_BEYOND_JOURNAL_MS};
@@ -137,12 +139,12 @@ pub struct EngineConfig {
     pub journal: JournalConfig,
     /// Whose publications are our own.
     pub own: PublisherName,
-    pub checks: Checks,
+    pub checks: SeenChecks,
 }
 
 impl EngineConfig {
     pub fn new(own: PublisherName, keep_bytes: u64, keep_ms: u64) -> Self {
-        Self { journal: JournalConfig { keep_bytes, keep_ms }, own, checks: Checks::default() }
+        Self { journal: JournalConfig { keep_bytes, keep_ms }, own, checks: SeenChecks::default() }
     }
 
     /// What the link index may hold on disk, beside the journal: an eighth of that.
@@ -196,8 +198,8 @@ impl From<FlushFault> for StoreError {
 /// What a flush covers, once it has run.
 #[derive(Clone, Copy, Debug)]
 pub struct Flushed {
-    seen: Covered,
-    links: Covered,
+    seen: CoveredPlace,
+    links: CoveredPlace,
 }
 
 #[derive(Debug)]
@@ -258,10 +260,10 @@ impl<D: Disk, B: SeenDb> StoreEngine<D, B> {
     }
 
     /// Brings the floor to what the seen set can answer for.
-    fn recovered(&mut self, recovery: Recovery) -> Result<Vec<StoreProblem>, StoreError> {
+    fn recovered(&mut self, recovery: SeenRecovery) -> Result<Vec<StoreProblem>, StoreError> {
         let before = self.floor();
         match recovery {
-            Recovery::Resumed { floor } => {
+            SeenRecovery::Resumed { floor } => {
                 // The journal is an older copy, which does not know that the set was made again.
                 match self.note_first(floor) {
                     Err(AppendError::Full) if floor <= before => {}
@@ -269,7 +271,7 @@ impl<D: Disk, B: SeenDb> StoreEngine<D, B> {
                 }
                 Ok(Vec::new())
             }
-            Recovery::Rebuilt { ids, why, went_back } => {
+            SeenRecovery::Rebuilt { ids, why, went_back } => {
                 let last = self.journal.last().seq;
                 let mut problems: Vec<_> =
                     went_back.map(|was| StoreProblem::WentBack { last, was }).into_iter().collect();

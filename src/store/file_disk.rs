@@ -14,7 +14,7 @@ use rustix::fs::{FallocateFlags, fallocate, statvfs};
 use super::disk::{Disk, Space};
 use crate::files;
 #[cfg(test)]
-use crate::files::recorder::{Op, note};
+use crate::files::recorder::{DiskOp, note};
 
 /// Files that are kept open; beyond it all are closed and opened again as needed.
 const OPEN_FILES_MAX: usize = 64;
@@ -103,14 +103,14 @@ impl Disk for FileDisk {
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(true).mode(0o600).open(self.dir.join(name))?;
         #[cfg(test)]
-        note(|| Op::Create(self.dir.join(name)));
+        note(|| DiskOp::Create(self.dir.join(name)));
         Ok(())
     }
 
     fn write(&self, name: &str, at: u64, bytes: &[u8]) -> io::Result<()> {
         self.file(name)?.write_all_at(bytes, at)?;
         #[cfg(test)]
-        note(|| Op::Write(self.dir.join(name), at, bytes.to_vec()));
+        note(|| DiskOp::Write(self.dir.join(name), at, bytes.to_vec()));
         Ok(())
     }
 
@@ -119,7 +119,7 @@ impl Disk for FileDisk {
             Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => Ok(()),
             done => {
                 #[cfg(test)]
-                note(|| Op::Length(self.dir.join(name), len));
+                note(|| DiskOp::Length(self.dir.join(name), len));
                 Ok(done?)
             }
         }
@@ -128,7 +128,7 @@ impl Disk for FileDisk {
     fn sync(&self, name: &str) -> io::Result<()> {
         self.file(name)?.sync_data()?;
         #[cfg(test)]
-        note(|| Op::SyncBytes(self.dir.join(name)));
+        note(|| DiskOp::SyncBytes(self.dir.join(name)));
         Ok(())
     }
 
@@ -143,7 +143,7 @@ impl Disk for FileDisk {
         open.remove(to);
         fs::rename(self.dir.join(from), self.dir.join(to))?;
         #[cfg(test)]
-        note(|| Op::Rename(self.dir.join(from), self.dir.join(to)));
+        note(|| DiskOp::Rename(self.dir.join(from), self.dir.join(to)));
         Ok(())
     }
 
@@ -168,7 +168,7 @@ impl Disk for FileDisk {
     fn truncate(&self, name: &str, len: u64) -> io::Result<()> {
         self.file(name)?.set_len(len)?;
         #[cfg(test)]
-        note(|| Op::Length(self.dir.join(name), len));
+        note(|| DiskOp::Length(self.dir.join(name), len));
         Ok(())
     }
 
@@ -178,7 +178,7 @@ impl Disk for FileDisk {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             removed => {
                 #[cfg(test)]
-                note(|| Op::Remove(self.dir.join(name)));
+                note(|| DiskOp::Remove(self.dir.join(name)));
                 removed
             }
         }

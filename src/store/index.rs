@@ -33,7 +33,7 @@ pub fn file_name(first: u64) -> String {
 
 /// What is known of a segment without reading it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Summary {
+pub struct SegmentSummary {
     /// Seq before its first carrier, and the check there.
     pub floor: Mark,
     pub last: Mark,
@@ -46,7 +46,7 @@ pub struct Summary {
     pub content: u32,
 }
 
-impl Summary {
+impl SegmentSummary {
     pub fn empty(floor: Mark, end: u64) -> Self {
         Self { floor, last: floor, end, oldest: Timestamp(0), newest: Timestamp(0), content: 0 }
     }
@@ -96,15 +96,15 @@ impl IndexPlace {
 
 /// The index of a segment, whole, in memory.
 #[derive(Clone, Debug)]
-pub struct Index {
-    pub summary: Summary,
+pub struct SegmentIndex {
+    pub summary: SegmentSummary,
     places: Vec<IndexPlace>,
     uuids: BTreeSet<(Uuid, u64)>,
 }
 
-impl Index {
+impl SegmentIndex {
     pub fn new(floor: Mark, end: u64) -> Self {
-        Self { summary: Summary::empty(floor, end), places: Vec::new(), uuids: BTreeSet::new() }
+        Self { summary: SegmentSummary::empty(floor, end), places: Vec::new(), uuids: BTreeSet::new() }
     }
 
     /// The next carrier begins at `offset`.
@@ -138,7 +138,7 @@ impl Index {
     }
 }
 
-fn head(summary: &Summary, body_crc: u32) -> Vec<u8> {
+fn head(summary: &SegmentSummary, body_crc: u32) -> Vec<u8> {
     let mut out = Vec::with_capacity(HEAD_BYTES);
     out.extend_from_slice(&FORMAT.magic());
     for mark in [summary.floor, summary.last] {
@@ -157,14 +157,14 @@ fn head(summary: &Summary, body_crc: u32) -> Vec<u8> {
 }
 
 /// The summary in the index beside a segment; `None` where that is missing, torn or another version's.
-pub fn read_summary(disk: &impl Disk, first: u64) -> Option<(Summary, u32)> {
+pub fn read_summary(disk: &impl Disk, first: u64) -> Option<(SegmentSummary, u32)> {
     let bytes = disk.read(&file_name(first), 0, HEAD_BYTES).ok()?;
     let bytes: [u8; HEAD_BYTES] = bytes.as_ref().try_into().ok()?;
     let number =
         |at: usize| bytes[at..at + 8].first_chunk::<8>().map_or(0, |eight| u64::from_be_bytes(*eight));
     let check = |at: usize| Check(bytes[at..at + 16].first_chunk().copied().unwrap_or_default());
     let word = |at: usize| u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
-    let summary = Summary {
+    let summary = SegmentSummary {
         floor: Mark { seq: number(8), check: check(16) },
         last: Mark { seq: number(32), check: check(40) },
         end: number(56),
@@ -178,34 +178,38 @@ pub fn read_summary(disk: &impl Disk, first: u64) -> Option<(Summary, u32)> {
 }
 
 /// Is the rest of the file what its head says? Costs a read of the whole.
-pub fn is_whole(disk: &impl Disk, summary: &Summary, body_crc: u32) -> bool {
+pub fn is_whole(disk: &impl Disk, summary: &SegmentSummary, body_crc: u32) -> bool {
     let len = summary.carriers() as usize * (PLACE_BYTES + ROW_BYTES);
     let body = disk.read(&file_name(summary.floor.seq + 1), HEAD_BYTES as u64, len);
     body.is_ok_and(|body| body.len() == len && crc32c::crc32c(&body) == body_crc)
 }
 
-/// As [`Index::place`], in the index of a closed segment that holds `seq`.
+/// As [`SegmentIndex::place`], in the index of a closed segment that holds `seq`.
 ///
 /// # Errors
 /// [`JournalError`].
-pub fn place_on_disk(disk: &impl Disk, summary: &Summary, seq: u64) -> Result<IndexPlace, JournalError> {
+pub fn place_on_disk(
+    disk: &impl Disk,
+    summary: &SegmentSummary,
+    seq: u64,
+) -> Result<IndexPlace, JournalError> {
     let name = file_name(summary.floor.seq + 1);
     let at = HEAD_BYTES as u64 + (seq - summary.floor.seq - 1) * PLACE_BYTES as u64;
     let bytes = disk.read(&name, at, PLACE_BYTES).map_err(JournalError::io(&name))?;
     IndexPlace::parse(&bytes).ok_or_else(|| JournalError::damaged(&name, at, "cut short"))
 }
 
-/// As [`Index::between`], in the index of a closed segment.
+/// As [`SegmentIndex::between`], in the index of a closed segment.
 ///
 /// # Errors
 /// [`JournalError`].
 pub fn between_on_disk(
     disk: &impl Disk,
-    summary: &Summary,
+    summary: &SegmentSummary,
     (low, high): (Uuid, Uuid),
     limit: usize,
 ) -> Result<Vec<u64>, JournalError> {
-    let table = Table { disk, summary: *summary, name: file_name(summary.floor.seq + 1) };
+    let table = IndexTable { disk, summary: *summary, name: file_name(summary.floor.seq + 1) };
     let mut seqs = Vec::new();
     let mut row = table.lower_bound(low)?;
     while row < table.rows() && seqs.len() < limit {
@@ -233,13 +237,13 @@ fn uuid_of(row: &[u8; ROW_BYTES]) -> Uuid {
 }
 
 /// The sorted (UUID, seq) table of an index file.
-struct Table<'a, D> {
+struct IndexTable<'a, D> {
     disk: &'a D,
-    summary: Summary,
+    summary: SegmentSummary,
     name: String,
 }
 
-impl<D: Disk> Table<'_, D> {
+impl<D: Disk> IndexTable<'_, D> {
     fn rows(&self) -> usize {
         self.summary.carriers() as usize
     }

@@ -45,7 +45,7 @@ impl UnsyncedChanges {
 
 /// What this disk lets a store ask in vain: it is as if the store did not ask.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Neglects {
+pub struct DiskNeglects {
     /// Writes of what the cache already has.
     pub rewrites: bool,
     /// Syncs of names.
@@ -68,7 +68,7 @@ struct DiskInner {
     ops_left: Option<u64>,
     syncs: u64,
     cannot_reserve: bool,
-    neglects: Neglects,
+    neglects: DiskNeglects,
 }
 
 /// Shared by its clones; [`MemoryDisk::snapshot`] makes one that is not.
@@ -177,7 +177,7 @@ impl MemoryDisk {
         self.inner().cannot_reserve = cannot;
     }
 
-    pub fn set_neglects(&self, neglects: Neglects) {
+    pub fn set_neglects(&self, neglects: DiskNeglects) {
         self.inner().neglects = neglects;
     }
 

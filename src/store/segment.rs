@@ -14,7 +14,7 @@ use super::index;
 use super::newest;
 use crate::identity::{Check, CheckSecret, LogId};
 use crate::record::Note;
-use crate::record::bytes::{CarrierHead, Glance, RecordError, glance};
+use crate::record::bytes::{CarrierHead, RecordError, RecordGlance, glance};
 use crate::wire::Mark;
 
 /// The first bytes of every segment.
@@ -76,7 +76,7 @@ mod kind {
 
 /// A record, as far as a replay looks at it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Piece {
+pub enum SegmentPiece {
     Carrier(CarrierHead),
     Note(Note),
     /// Segments below this first seq were given up, and are removed if they are still there.
@@ -87,16 +87,16 @@ pub enum Piece {
 
 /// # Errors
 /// [`RecordError`].
-pub fn piece(record: &[u8]) -> Result<Piece, RecordError> {
+pub fn piece(record: &[u8]) -> Result<SegmentPiece, RecordError> {
     match record.split_first() {
         Some((&kind::RETIRED, rest)) => {
             let rest = <[u8; 8]>::try_from(rest).map_err(|_| RecordError::Short)?;
-            Ok(Piece::Retired(u64::from_be_bytes(rest)))
+            Ok(SegmentPiece::Retired(u64::from_be_bytes(rest)))
         }
-        Some((&kind::QUIET, [])) => Ok(Piece::Quiet),
+        Some((&kind::QUIET, [])) => Ok(SegmentPiece::Quiet),
         _ => Ok(match glance(record)? {
-            Glance::Carrier(head) => Piece::Carrier(head),
-            Glance::Note(note) => Piece::Note(note),
+            RecordGlance::Carrier(head) => SegmentPiece::Carrier(head),
+            RecordGlance::Note(note) => SegmentPiece::Note(note),
         }),
     }
 }
@@ -123,7 +123,7 @@ pub fn first_of_name(name: &str) -> Option<u64> {
 
 /// What a segment says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Header {
+pub struct SegmentHeader {
     pub log_id: LogId,
     /// Seq of its first carrier.
     pub first: u64,
@@ -143,7 +143,7 @@ pub struct Header {
     pub check_secret: CheckSecret,
 }
 
-impl Header {
+impl SegmentHeader {
     pub fn floor(&self) -> Mark {
         Mark { seq: self.first - 1, check: self.before }
     }
@@ -256,7 +256,7 @@ pub fn check_formats(disk: &impl Disk) -> Result<(), JournalError> {
 
 /// What a scan meets next.
 #[derive(Debug)]
-pub enum Step {
+pub enum ScanStep {
     Frame {
         at: u64,
         record: Bytes,
@@ -295,7 +295,7 @@ impl<'a, D: Disk> SegmentScan<'a, D> {
 
     /// # Errors
     /// [`JournalError::Io`] alone.
-    pub fn step(&mut self) -> Result<Step, JournalError> {
+    pub fn step(&mut self) -> Result<ScanStep, JournalError> {
         let mut want = 0;
         loop {
             let skip = (self.at - self.window_at) as usize;
@@ -306,12 +306,12 @@ impl<'a, D: Disk> SegmentScan<'a, D> {
                     let at = self.at;
                     self.at += found.frame_bytes() as u64;
                     self.batch = found.batch;
-                    return Ok(Step::Frame { at, record });
+                    return Ok(ScanStep::Frame { at, record });
                 }
-                FrameLook::Whole(_) | FrameLook::Broken => return Ok(Step::Broken),
-                FrameLook::End if rest.len() >= frame::FRAME_HEAD_BYTES => return Ok(Step::End),
-                FrameLook::End if want > 0 => return Ok(Step::End),
-                FrameLook::Needs(bytes) if want >= bytes => return Ok(Step::Broken),
+                FrameLook::Whole(_) | FrameLook::Broken => return Ok(ScanStep::Broken),
+                FrameLook::End if rest.len() >= frame::FRAME_HEAD_BYTES => return Ok(ScanStep::End),
+                FrameLook::End if want > 0 => return Ok(ScanStep::End),
+                FrameLook::Needs(bytes) if want >= bytes => return Ok(ScanStep::Broken),
                 FrameLook::End => want = WINDOW_BYTES,
                 FrameLook::Needs(bytes) => want = bytes.max(WINDOW_BYTES),
             }
@@ -320,7 +320,7 @@ impl<'a, D: Disk> SegmentScan<'a, D> {
         }
     }
 
-    /// After [`Step::End`] or [`Step::Broken`]: does a whole frame of a later batch follow? Then this
+    /// After [`ScanStep::End`] or [`ScanStep::Broken`]: does a whole frame of a later batch follow? Then this
     /// place was once whole.
     ///
     /// # Errors

@@ -134,7 +134,7 @@ impl StoreShared {
     }
 }
 
-enum Write {
+enum StoreWrite {
     Append {
         ticket: Ticket,
         records: Vec<NewRecord>,
@@ -156,7 +156,7 @@ enum Write {
 /// Takes outputs of the core; see the module.
 pub struct Store {
     shared: Arc<StoreShared>,
-    writes: SyncSender<Write>,
+    writes: SyncSender<StoreWrite>,
     reads: Option<SyncSender<Output>>,
     look_ups: Option<SyncSender<Output>>,
     flushes: Option<SyncSender<()>>,
@@ -236,13 +236,13 @@ impl Store {
     pub fn handle(&self, output: Output) -> Option<Output> {
         let reads = match output {
             Output::Append { ticket, records } => {
-                if self.writes.send(Write::Append { ticket, records }).is_err() {
+                if self.writes.send(StoreWrite::Append { ticket, records }).is_err() {
                     self.shared.answer(Input::NotStored { ticket, failure: StoreFailure::Stopping });
                 }
                 return None;
             }
             Output::Expire { now } => {
-                let _ = self.writes.send(Write::Expire(now));
+                let _ = self.writes.send(StoreWrite::Expire(now));
                 return None;
             }
             Output::LookUp { .. } => &self.look_ups,
@@ -291,7 +291,7 @@ impl Store {
 
     /// Retention is by these once the writer comes to it: nobody waits for the engine.
     pub fn keep(&self, bytes: u64, ms: u64) {
-        let _ = self.writes.send(Write::Keep { bytes, ms });
+        let _ = self.writes.send(StoreWrite::Keep { bytes, ms });
     }
 
     /// When the entry `seq` was stored here, if it is held. `None`: the store is busy, and nobody waits for it.
@@ -320,7 +320,7 @@ impl Store {
     }
 
     fn stop(&mut self) {
-        let _ = self.writes.send(Write::Close);
+        let _ = self.writes.send(StoreWrite::Close);
         self.reads = None;
         self.look_ups = None;
         self.flushes = None;

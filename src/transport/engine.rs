@@ -21,7 +21,7 @@ use super::book::{dialled, peer_id};
 use super::gate::Proved;
 use super::link::{LinkState, PeerLink};
 use super::log_turn::LogTurn;
-use super::pump::Activity;
+use super::pump::StreamActivity;
 use super::queue::FeedQueue;
 use super::shared::{TransportCommand, TransportShared};
 use super::swarm::{Behaviour, build};
@@ -32,7 +32,7 @@ use crate::protocol::io::Input;
 use crate::protocol::io::{DialFailure, StreamId};
 
 /// What the core is to hear, and who starts once it has heard it.
-struct Announcement {
+struct PeerAnnouncement {
     input: Input,
     then: Option<oneshot::Sender<()>>,
 }
@@ -40,7 +40,7 @@ struct Announcement {
 struct PeerConnection {
     peer: PeerId,
     address: String,
-    activity: Activity,
+    activity: StreamActivity,
     /// By id, so that a stream that ended is forgotten.
     streams: HashMap<StreamId, Arc<FeedQueue>>,
 }
@@ -57,12 +57,12 @@ pub(super) struct TransportEngine {
     shared: Arc<TransportShared>,
     proved: Proved,
     answers: mpsc::Sender<Input>,
-    outbox: VecDeque<Announcement>,
+    outbox: VecDeque<PeerAnnouncement>,
     peers: HashMap<PeerId, PeerLink>,
     connections: HashMap<ConnectionId, PeerConnection>,
     tasks: JoinSet<()>,
     served: HashMap<Id, Served>,
-    activity: Activity,
+    activity: StreamActivity,
     next_stream: u64,
     quiet: Quiet,
 }
@@ -97,7 +97,7 @@ impl TransportEngine {
             connections: HashMap::new(),
             tasks: JoinSet::new(),
             served: HashMap::new(),
-            activity: Activity::default(),
+            activity: StreamActivity::default(),
             next_stream: 1,
             quiet: Quiet::default(),
         };
@@ -127,7 +127,7 @@ impl TransportEngine {
     }
 
     fn announce(&mut self, permit: mpsc::Permit<'_, Input>) {
-        let Some(Announcement { input, then }) = self.outbox.pop_front() else { return };
+        let Some(PeerAnnouncement { input, then }) = self.outbox.pop_front() else { return };
         permit.send(input);
         // Where the stream's task has ended meanwhile, there is nobody to start.
         then.map(|start| start.send(()));
@@ -148,7 +148,7 @@ impl TransportEngine {
     }
 
     fn say(&mut self, input: Input) {
-        self.outbox.push_back(Announcement { input, then: None });
+        self.outbox.push_back(PeerAnnouncement { input, then: None });
     }
 
     fn dial(&mut self, name: &PublisherName) {

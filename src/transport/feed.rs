@@ -120,9 +120,9 @@ impl NetworkBehaviour for FeedBehaviour {
     }
 }
 
-type Upgrade = ReadyUpgrade<StreamProtocol>;
+type FeedUpgrade = ReadyUpgrade<StreamProtocol>;
 
-fn protocol() -> SubstreamProtocol<Upgrade> {
+fn protocol() -> SubstreamProtocol<FeedUpgrade> {
     SubstreamProtocol::new(ReadyUpgrade::new(StreamProtocol::new(FEED_PROTOCOL)), ())
 }
 
@@ -160,8 +160,8 @@ impl FeedHandler {
 impl ConnectionHandler for FeedHandler {
     type FromBehaviour = ();
     type ToBehaviour = HandlerReport;
-    type InboundProtocol = Upgrade;
-    type OutboundProtocol = Upgrade;
+    type InboundProtocol = FeedUpgrade;
+    type OutboundProtocol = FeedUpgrade;
     type InboundOpenInfo = ();
     type OutboundOpenInfo = ();
 

@@ -21,7 +21,7 @@ use crate::limits::{
 };
 use crate::protocol::io::Input;
 use crate::protocol::io::StreamId;
-use crate::wire::frame::{self, Decoder, FrameError};
+use crate::wire::frame::{self, FrameDecoder, FrameError};
 use crate::wire::{FaultCode, WireFrame};
 
 const LAST_WORDS: Duration = Duration::from_millis(FEED_CLOSE_MS);
@@ -35,12 +35,12 @@ pub(super) struct Counters {
 
 /// When a connection was last heard of, as a number that only grows: of two, the lower was silent longer.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Activity {
+pub(super) struct StreamActivity {
     order: Arc<AtomicU64>,
     heard: Arc<AtomicU64>,
 }
 
-impl Activity {
+impl StreamActivity {
     /// For another connection, in the same order.
     pub fn fresh(&self) -> Self {
         let fresh = Self { order: Arc::clone(&self.order), heard: Arc::default() };
@@ -57,12 +57,12 @@ impl Activity {
     }
 }
 
-pub(super) struct Pump {
+pub(super) struct StreamPump {
     pub id: StreamId,
     pub queue: Arc<FeedQueue>,
     pub answers: mpsc::Sender<Input>,
     pub counters: Arc<Counters>,
-    pub activity: Activity,
+    pub activity: StreamActivity,
 }
 
 enum StreamReadEnd {
@@ -77,7 +77,7 @@ enum Ended {
     Cut,
 }
 
-impl Pump {
+impl StreamPump {
     /// Runs the stream once the core has been told of it, to its end. [`Input::FeedClosed`] is the last that
     /// the core hears of it, unless the core closed it.
     pub async fn run(self, stream: FeedStream, announced: oneshot::Receiver<()>) {
@@ -145,7 +145,7 @@ impl Pump {
 
     async fn read(&self, mut half: ReadHalf<Stream>) -> StreamReadEnd {
         let mut buffer = BytesMut::with_capacity(FEED_READ_BYTES);
-        let mut decoder = Decoder::default();
+        let mut decoder = FrameDecoder::default();
         let mut scratch = vec![0; FEED_READ_BYTES];
         loop {
             let (frames, end) = self.gather(&mut half, &mut buffer, &mut decoder, &mut scratch).await;
@@ -169,7 +169,7 @@ impl Pump {
         &self,
         half: &mut ReadHalf<Stream>,
         buffer: &mut BytesMut,
-        decoder: &mut Decoder,
+        decoder: &mut FrameDecoder,
         scratch: &mut [u8],
     ) -> (Vec<WireFrame>, Option<StreamReadEnd>) {
         let mut frames = Vec::new();

@@ -23,7 +23,7 @@ const LOOK_UPS_MAX: usize = 4;
 const ADDRESSES_TRIED_MAX: usize = 8;
 
 /// `inner`, and names in front of it.
-pub(super) struct Resolving<T> {
+pub(super) struct NameResolver<T> {
     inner: Arc<Mutex<T>>,
     look_ups: Arc<Semaphore>,
 }
@@ -36,7 +36,7 @@ enum AddressFamily {
     V6,
 }
 
-impl<T> Resolving<T> {
+impl<T> NameResolver<T> {
     pub fn new(inner: T) -> Self {
         Self { inner: Arc::new(Mutex::new(inner)), look_ups: Arc::new(Semaphore::new(LOOK_UPS_MAX)) }
     }
@@ -50,7 +50,7 @@ fn lock<T>(inner: &Mutex<T>) -> MutexGuard<'_, T> {
     inner.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl<T> Transport for Resolving<T>
+impl<T> Transport for NameResolver<T>
 where
     T: Transport<Error = io::Error> + Send + Unpin + 'static,
     T::Dial: Send,

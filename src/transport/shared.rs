@@ -9,10 +9,10 @@ use arc_swap::ArcSwap;
 use libp2p::{Multiaddr, PeerId};
 use tokio::sync::Notify;
 
-use super::book::{Book, key_text};
+use super::book::{AddressBook, key_text};
 use super::pump::Counters;
 use super::queue::FeedQueue;
-use super::strangers::{Stranger, Strangers};
+use super::strangers::{Stranger, StrangerLog};
 use super::{PeerAddresses, TrafficBytes};
 use crate::clock;
 use crate::identity::PublisherName;
@@ -32,11 +32,11 @@ pub(super) enum TransportCommand {
 
 #[derive(Default)]
 pub(super) struct TransportShared {
-    pub book: Arc<ArcSwap<Book>>,
+    pub book: Arc<ArcSwap<AddressBook>>,
     pub wake: Notify,
     streams: Mutex<HashMap<StreamId, Arc<FeedQueue>>>,
     commands: Mutex<VecDeque<TransportCommand>>,
-    strangers: Mutex<Strangers>,
+    strangers: Mutex<StrangerLog>,
     counters: Mutex<BTreeMap<PublisherName, Arc<Counters>>>,
 }
 
@@ -45,12 +45,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl TransportShared {
-    pub fn book(&self) -> Arc<Book> {
+    pub fn book(&self) -> Arc<AddressBook> {
         self.book.load_full()
     }
 
     pub fn set_peers(&self, peers: Vec<PeerAddresses>) {
-        let book = Book::new(peers);
+        let book = AddressBook::new(peers);
         lock(&self.counters).retain(|name, _| book.peer(name).is_some());
         self.book.store(Arc::new(book));
     }

@@ -12,7 +12,7 @@ use libp2p::swarm::dial_opts::DialOpts;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::book::{Book, dialled, peer_id};
+use super::book::{AddressBook, dialled, peer_id};
 use super::feed::{FeedStream, HandlerReport};
 use super::gate::Proved;
 use super::swarm::{BehaviourEvent, build};
@@ -35,7 +35,7 @@ async fn attacked() -> (Transport, mpsc::Receiver<Input>, FeedStream) {
     transport.set_peers(vec![peer("hostile", &hostile, vec![])]);
 
     let target = peer("own", &own, listening);
-    let book = Arc::new(ArcSwap::from_pointee(Book::new(vec![target.clone()])));
+    let book = Arc::new(ArcSwap::from_pointee(AddressBook::new(vec![target.clone()])));
     let mut swarm = build(&hostile, &book, Proved::default()).unwrap();
     let id = peer_id(&target.key).unwrap();
     swarm.dial(DialOpts::peer_id(id).addresses(dialled(&target)).build()).unwrap();
@@ -79,7 +79,7 @@ async fn bytes_that_are_no_frame_close_the_feed_and_the_peer_is_told_why() {
         );
         let mut answer = Vec::new();
         timeout(DEADLINE, stream.read_to_end(&mut answer)).await.unwrap().unwrap();
-        let answer = frame::Decoder::default().decode(&mut BytesMut::from(&answer[..]));
+        let answer = frame::FrameDecoder::default().decode(&mut BytesMut::from(&answer[..]));
         let Ok(Some(WireFrame::Fault { code, .. })) = answer else { panic!("{answer:?}") };
         assert_eq!(code, FaultCode::Protocol.into());
     }
@@ -127,7 +127,7 @@ async fn a_fault_is_heard_before_the_connection_ends() {
         }
         let mut heard = Vec::new();
         timeout(DEADLINE, stream.read_to_end(&mut heard)).await.unwrap().unwrap();
-        let (mut decoder, mut heard) = (frame::Decoder::default(), BytesMut::from(&heard[..]));
+        let (mut decoder, mut heard) = (frame::FrameDecoder::default(), BytesMut::from(&heard[..]));
         let mut last = None;
         while let Some(frame) = decoder.decode(&mut heard).unwrap() {
             last = Some(frame);

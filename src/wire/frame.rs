@@ -10,7 +10,7 @@ use bytes::{Buf as _, Bytes, BytesMut};
 use thiserror::Error;
 
 use super::{WIRE_VERSION_MAX, WireFrame};
-use crate::cbor::{CborError, Counted, Sink as _};
+use crate::cbor::{ByteSink as _, CborError, CountingSink};
 use crate::limits::FRAME_BYTES_MAX;
 use reader::FieldReader;
 
@@ -96,14 +96,14 @@ pub fn encoded_len(frame: &WireFrame) -> usize {
     if let WireFrame::Successor(frame) = frame {
         return successor::encoded_len(frame);
     }
-    let mut counted = Counted(LENGTH_BYTES);
+    let mut counted = CountingSink(LENGTH_BYTES);
     fields::write(frame, &mut counted);
     counted.0
 }
 
 /// Reads the frames of one stream, in order: how much of them is read depends on what the peer's HELLO said.
 #[derive(Debug, Default)]
-pub struct Decoder {
+pub struct FrameDecoder {
     peer: PeerVersion,
 }
 
@@ -119,7 +119,7 @@ enum PeerVersion {
     Other,
 }
 
-impl Decoder {
+impl FrameDecoder {
     /// Takes one whole frame off the front of `buffer`; `None` if it is not all there yet. Envelopes are slices of the
     /// buffer, not copies. Frames of an unknown, ignorable type are passed over, as is all behind a HELLO without a
     /// common version.
@@ -190,10 +190,10 @@ pub fn next_len(buffer: &[u8]) -> Result<Option<usize>, FrameError> {
     if len > FRAME_BYTES_MAX { Err(FrameError::TooLarge(len)) } else { Ok(Some(len)) }
 }
 
-/// Feeds arbitrary bytes to a [`Decoder`], as a stream would: for fuzzing. Panics if a decoded frame does not encode
+/// Feeds arbitrary bytes to a [`FrameDecoder`], as a stream would: for fuzzing. Panics if a decoded frame does not encode
 /// to the bytes that it came from, or of a newer peer to bytes that decode to it again.
 pub fn fuzz(bytes: &[u8]) {
-    let mut decoder = Decoder::default();
+    let mut decoder = FrameDecoder::default();
     let mut buffer = BytesMut::from(bytes);
     while let Ok(Some(frame)) = decoder.decode(&mut buffer) {
         let mut out = Vec::new();
@@ -203,7 +203,7 @@ pub fn fuzz(bytes: &[u8]) {
             let end = bytes.len() - buffer.len();
             assert_eq!(out, bytes[end - out.len()..end], "bug: {frame:?} encodes to other bytes");
         } else {
-            let again = Decoder::default().decode(&mut BytesMut::from(&out[..]));
+            let again = FrameDecoder::default().decode(&mut BytesMut::from(&out[..]));
             assert_eq!(again, Ok(Some(frame)), "bug: it does not decode to itself");
         }
     }

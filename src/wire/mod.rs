@@ -25,7 +25,7 @@ pub const FEED_PROTOCOL: &str = "/intelmesh/feed/1";
 pub enum WireFrame {
     Hello(Box<Hello>),
     /// HELLO of a node that shares no version with this one: nothing behind its versions was read.
-    OtherVersion(Box<Greeting>),
+    OtherVersion(Box<FeedGreeting>),
     /// Receiver: from here on, please.
     Subscribe(Subscribe),
     /// Sender: an entry in journal order.
@@ -126,14 +126,14 @@ impl WireFrame {
 
 /// The first four fields of HELLO, which no version changes (PROTOCOL.md §4.2).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Greeting {
+pub struct FeedGreeting {
     pub name: PublisherName,
     pub federation: String,
     pub version_min: u8,
     pub version_max: u8,
 }
 
-impl Greeting {
+impl FeedGreeting {
     /// Is there a version that both nodes speak?
     pub const fn shares_version(&self) -> bool {
         self.version_min <= WIRE_VERSION_MAX

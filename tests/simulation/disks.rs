@@ -1,7 +1,7 @@
 //! What disks do to journals and to what is derived from them: each scenario is well, whatever its seed.
 
 use super::*;
-use intelmesh::protocol::Rule;
+use intelmesh::protocol::ProtocolRule;
 use intelmesh::sim::{Dates, SeenPart};
 use rules::without;
 
@@ -125,7 +125,7 @@ fn all_are_well(scenario: fn(u64) -> SimPlan) {
 #[test]
 fn floor_is_on_disk_before_a_seen_set_is_believed() {
     all_are_well(floor_is_late);
-    without(&[Rule::FloorFirst], floor_is_late);
+    without(&[ProtocolRule::FloorFirst], floor_is_late);
 }
 
 #[test]
@@ -141,36 +141,36 @@ fn remade_seen_set_knows_all_that_the_journal_holds() {
 #[test]
 fn seen_set_that_lacks_a_day_is_made_again() {
     all_are_well(seen_in_parts);
-    without(&[Rule::SeenCounted], seen_in_parts);
+    without(&[ProtocolRule::SeenCounted], seen_in_parts);
 }
 
 #[test]
 fn start_after_a_failed_sync_shows_only_what_is_on_disk() {
     all_are_well(sync_fails);
-    without(&[Rule::WrittenAgain], sync_fails);
+    without(&[ProtocolRule::WrittenAgain], sync_fails);
 }
 
 #[test]
 fn missing_entries_stay_counted_over_a_crash() {
     all_are_well(position_races_retention);
-    without(&[Rule::PositionsRise], position_races_retention);
+    without(&[ProtocolRule::PositionsRise], position_races_retention);
 }
 
 #[test]
 fn damaged_entries_come_again_from_peers() {
     all_are_well(old_segment_rots);
-    without(&[Rule::LossCounted], old_segment_rots);
-    without(&[Rule::LostAsked], old_segment_rots);
+    without(&[ProtocolRule::LossCounted], old_segment_rots);
+    without(&[ProtocolRule::LostAsked], old_segment_rots);
 }
 
 #[test]
 fn segment_has_its_name_before_it_is_answered_for() {
     all_are_well(power_goes_as_segments_begin);
-    without(&[Rule::NamesSynced], power_goes_as_segments_begin);
+    without(&[ProtocolRule::NamesSynced], power_goes_as_segments_begin);
 }
 
 #[test]
 fn journal_whose_end_is_gone_says_so() {
     all_are_well(newest_segment_rots);
-    without(&[Rule::NewestNamed], newest_segment_rots);
+    without(&[ProtocolRule::NewestNamed], newest_segment_rots);
 }

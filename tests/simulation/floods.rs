@@ -4,12 +4,12 @@
 use super::*;
 use intelmesh::identity::PublisherName;
 use intelmesh::policy::{Rate, Receive};
-use intelmesh::protocol::{Bounds, Rule, Rules};
+use intelmesh::protocol::{CoreBounds, ProtocolRule, Rules};
 use intelmesh::sim::{Dates, Flood, Lie};
 
 const HOUR_MS: u64 = 3_600_000;
 
-type Check = fn(&World) -> Result<(), String>;
+type Check = fn(&SimWorld) -> Result<(), String>;
 
 fn holds(scenario: impl Fn(u64) -> SimPlan, seeds: Vec<u64>, check: Check) {
     for seed in seeds {
@@ -18,7 +18,7 @@ fn holds(scenario: impl Fn(u64) -> SimPlan, seeds: Vec<u64>, check: Check) {
 }
 
 /// Without `rule` the check fails, or something worse is found.
-fn fails_without(rule: Rule, scenario: impl Fn(u64) -> SimPlan, check: Check) {
+fn fails_without(rule: ProtocolRule, scenario: impl Fn(u64) -> SimPlan, check: Check) {
     let found = (1..=5).find_map(|seed| {
         let plan = SimPlan { rules: Rules::default().without(rule), ..scenario(seed) };
         let went = attempt(plan).map_err(|violation| violation.to_string());
@@ -29,7 +29,7 @@ fn fails_without(rule: Rule, scenario: impl Fn(u64) -> SimPlan, check: Check) {
 }
 
 /// What `from` published and `to` did not have within two seconds of when it was stored at its publisher.
-fn in_time(world: &World, (from, to): (usize, usize)) -> Result<(), String> {
+fn in_time(world: &SimWorld, (from, to): (usize, usize)) -> Result<(), String> {
     let (source, sink) = (&world.witness.nodes[from].since, &world.witness.nodes[to].since);
     let mut own = source.iter().filter(|(key, _)| world.witness.publishers.get(key) == Some(&from));
     let late = own.find(|(key, at)| sink.get(key).is_none_or(|came| *came > **at + 2_000));
@@ -40,7 +40,7 @@ fn in_time(world: &World, (from, to): (usize, usize)) -> Result<(), String> {
 }
 
 /// When `node` stored what `publisher` made, in order.
-fn times(world: &World, publisher: usize, node: usize) -> Vec<u64> {
+fn times(world: &SimWorld, publisher: usize, node: usize) -> Vec<u64> {
     let stored = world.witness.nodes[node].since.iter();
     let stored = stored.filter(|(key, _)| world.witness.publishers.get(key) == Some(&publisher));
     let mut times: Vec<u64> = stored.map(|(_, at)| *at).collect();
@@ -48,7 +48,7 @@ fn times(world: &World, publisher: usize, node: usize) -> Vec<u64> {
     times
 }
 
-fn all_came(world: &World, (from, to): (usize, usize), count: usize) -> Result<(), String> {
+fn all_came(world: &SimWorld, (from, to): (usize, usize), count: usize) -> Result<(), String> {
     match times(world, from, to).len() {
         came if came == count => Ok(()),
         came => Err(format!("{came} of {count} came from {from} to {to}")),
@@ -58,7 +58,7 @@ fn all_came(world: &World, (from, to): (usize, usize), count: usize) -> Result<(
 /// Node 0 floods node 2 through node 1, which is taken 10 events a second of each publisher from.
 fn flooding(seed: u64) -> SimPlan {
     let mut plan = SimPlan::new(seed, 3, Topology::Chain);
-    plan.bounds = Bounds { owed: 64, ..Bounds::default() };
+    plan.bounds = CoreBounds { owed: 64, ..CoreBounds::default() };
     let receive = Receive { rate_per_publisher: Some(Rate { per_second: 10 }), ..Receive::default() };
     plan.peering.receives = vec![(2, 1, receive)];
     plan.consumers = false;
@@ -75,8 +75,8 @@ fn flooding(seed: u64) -> SimPlan {
 fn publisher_beyond_its_rate_holds_up_nobody_else() {
     let check: Check = |world| in_time(world, (1, 2)).and_then(|()| all_came(world, (0, 2), 300));
     holds(flooding, seeds(4, 2), check);
-    fails_without(Rule::OwedShare, flooding, check);
-    fails_without(Rule::ReadAgain, flooding, check);
+    fails_without(ProtocolRule::OwedShare, flooding, check);
+    fails_without(ProtocolRule::ReadAgain, flooding, check);
 }
 
 /// Also of what is offered rather than pushed: what relays have.
@@ -91,13 +91,13 @@ fn publisher_is_taken_at_its_rate_and_no_faster() {
         }
     };
     holds(flooding, seeds(4, 2), check);
-    fails_without(Rule::RateAsked, flooding, check);
+    fails_without(ProtocolRule::RateAsked, flooding, check);
 }
 
 /// The clocks of `fast` nodes are two hours ahead, and they date by them what they publish.
 fn ahead(seed: u64, fast: &[usize]) -> SimPlan {
     let mut plan = SimPlan { dates: Dates::ByClock, ..SimPlan::new(seed, 3, Topology::Chain) };
-    plan.bounds = Bounds { owed: 64, ..Bounds::default() };
+    plan.bounds = CoreBounds { owed: 64, ..CoreBounds::default() };
     for node in fast.iter().copied() {
         plan = plan.at(0, SimFault::ClockJump { node, by_ms: 2 * HOUR_MS as i64 });
     }
@@ -132,7 +132,7 @@ fn hub_whose_clock_is_fast_holds_up_nobody_else() {
         }
     };
     holds(scenario, seeds(2, 1), check);
-    fails_without(Rule::OwedShare, scenario, check);
+    fails_without(ProtocolRule::OwedShare, scenario, check);
 }
 
 /// Node 1 lies to node 0, which allows it `rate` envelopes a second; node 2 publishes meanwhile.
@@ -144,7 +144,7 @@ fn lied_to(seed: u64, flood: Flood, rate: Option<Rate>) -> SimPlan {
 }
 
 /// The journal takes little for what is no event.
-fn notes_are_few(world: &World) -> Result<(), String> {
+fn notes_are_few(world: &SimWorld) -> Result<(), String> {
     let process = world.machines[0].process.as_ref();
     let (notes, bytes) = process.map(|it| (it.notes, it.engine.journal.bytes())).unwrap_or_default();
     match notes < 1_000 && bytes < 100_000 {
@@ -153,7 +153,7 @@ fn notes_are_few(world: &World) -> Result<(), String> {
     }
 }
 
-fn little_is_told(world: &World) -> Result<(), String> {
+fn little_is_told(world: &SimWorld) -> Result<(), String> {
     match world.witness.counts.told.get(&0).copied().unwrap_or_default() {
         told if told < 1_000 => notes_are_few(world),
         told => Err(format!("{told} events told")),
@@ -183,7 +183,7 @@ fn lying_peer_costs_no_more_than_its_rate() {
 fn rejected_offers_cost_the_journal_next_to_nothing() {
     let scenario = |seed| lied_to(seed, Flood { lie: Lie::Offers, frames: 200, rounds: 100 }, None);
     holds(scenario, seeds(2, 1), notes_are_few);
-    fails_without(Rule::NotesOnChange, scenario, notes_are_few);
+    fails_without(ProtocolRule::NotesOnChange, scenario, notes_are_few);
 }
 
 /// An offer does not say that the event is dated ahead: it is fetched to see that, and then left alone.
@@ -198,7 +198,7 @@ fn misdated_offer_is_fetched_once() {
         counts => Err(format!("offered and asked for: {counts:?}")),
     };
     holds(scenario, seeds(2, 1), check);
-    fails_without(Rule::OneDue, scenario, check);
+    fails_without(ProtocolRule::OneDue, scenario, check);
 }
 
 /// Who answers our NTP moves the clock by less than an hour, again and again.

@@ -1,7 +1,7 @@
 //! Plans that are drawn from a seed: traffic, weather, and what goes wrong.
 
 use super::*;
-use intelmesh::protocol::Bounds;
+use intelmesh::protocol::CoreBounds;
 use intelmesh::sim::{Dates, SeenPart};
 
 pub fn submissions(mut plan: SimPlan, per_node: u64, every_ms: u64, tlp: Tlp, body_bytes: usize) -> SimPlan {
@@ -30,7 +30,7 @@ pub fn troubled(seed: u64, nodes: usize, topology: Topology, trouble: Trouble) -
     let mut rng = StdRng::seed_from_u64(seed);
     let mut plan = SimPlan::new(seed, nodes, topology);
     if rng.random_range(0..3) == 0 {
-        plan.bounds = Bounds {
+        plan.bounds = CoreBounds {
             owed: rng.random_range(1..6),
             window: rng.random_range(1..8),
             send_queue_bytes: rng.random_range(1..2_000),

@@ -2,12 +2,12 @@
 //! small as the one in which the model found it; with all rules on the same federations are well.
 
 use super::*;
-use intelmesh::protocol::{Bounds, Rule, Rules};
+use intelmesh::protocol::{CoreBounds, ProtocolRule, Rules};
 
 /// Seeds that are tried until one shows the lack of a rule.
 const TRIES: u64 = 150;
 
-pub fn without(rules: &[Rule], scenario: impl Fn(u64) -> SimPlan) {
+pub fn without(rules: &[ProtocolRule], scenario: impl Fn(u64) -> SimPlan) {
     let off = rules.iter().fold(Rules::default(), |off, rule| off.without(*rule));
     let shown = (1..=TRIES).find_map(|seed| {
         let plan = SimPlan { rules: off, ..scenario(seed) };
@@ -23,7 +23,7 @@ pub fn without(rules: &[Rule], scenario: impl Fn(u64) -> SimPlan) {
 }
 
 /// A second rule that has to be off for the first to be seen does no harm by itself.
-fn well_without(rule: Rule, scenario: impl Fn(u64) -> SimPlan) {
+fn well_without(rule: ProtocolRule, scenario: impl Fn(u64) -> SimPlan) {
     for seed in 1..=8 {
         run(SimPlan { rules: Rules::default().without(rule), ..scenario(seed) });
     }
@@ -87,7 +87,7 @@ fn restored(mut plan: SimPlan, node: usize, first: SimFault, later: impl Fn(u64)
 
 #[test]
 fn the_receiver_is_told_where_the_sender_resumes() {
-    without(&[Rule::ResumeTold], |seed| restored(pair(seed), 0, submit(0, 0), |nth| submit(0, nth)));
+    without(&[ProtocolRule::ResumeTold], |seed| restored(pair(seed), 0, submit(0, 0), |nth| submit(0, nth)));
 }
 
 #[test]
@@ -103,15 +103,15 @@ fn debts_of_a_lost_history_go_with_it() {
         plan = plan.at(back, SimFault::Empty { node: 0 });
         (1..4).fold(plan, |plan, nth| plan.at(back + 20 + nth * 20, submit(0, nth)))
     };
-    without(&[Rule::OwedCut, Rule::VerdictKey], scenario);
+    without(&[ProtocolRule::OwedCut, ProtocolRule::VerdictKey], scenario);
     // Either alone is enough.
-    well_without(Rule::OwedCut, scenario);
-    well_without(Rule::VerdictKey, scenario);
+    well_without(ProtocolRule::OwedCut, scenario);
+    well_without(ProtocolRule::VerdictKey, scenario);
 }
 
 #[test]
 fn a_want_names_the_key_and_share_is_asked_again() {
-    without(&[Rule::WantKey, Rule::OwedCut], |seed| {
+    without(&[ProtocolRule::WantKey, ProtocolRule::OwedCut], |seed| {
         let mut rng = chance(seed);
         let mut plan = SimPlan::new(seed, 3, Topology::Chain);
         plan.weather.latency_ms = (200, rng.random_range(1_000..3_000));
@@ -126,7 +126,7 @@ fn a_want_names_the_key_and_share_is_asked_again() {
 
 #[test]
 fn a_want_that_cannot_be_answered_is_answered_with_gone() {
-    without(&[Rule::Gone], |seed| {
+    without(&[ProtocolRule::Gone], |seed| {
         let mut rng = chance(seed);
         let mut plan = pair(seed).at(0, SimFault::Partition { below: 1, for_ms: 1_000 });
         plan.weather.latency_ms = (50, 300);
@@ -141,22 +141,22 @@ fn a_want_that_cannot_be_answered_is_answered_with_gone() {
 
 #[test]
 fn back_to_its_source_an_envelope_is_offered() {
-    without(&[Rule::OfferSource], |seed| restored(pair(seed), 0, submit(0, 0), |nth| submit(1, nth)));
+    without(&[ProtocolRule::OfferSource], |seed| restored(pair(seed), 0, submit(0, 0), |nth| submit(1, nth)));
 }
 
 #[test]
 fn amber_can_come_home() {
-    without(&[Rule::HomeLabel], |seed| restored(pair(seed), 0, amber(0, 0), |nth| submit(1, nth)));
+    without(&[ProtocolRule::HomeLabel], |seed| restored(pair(seed), 0, amber(0, 0), |nth| submit(1, nth)));
 }
 
 #[test]
 fn home_knows_itself() {
-    without(&[Rule::OwnTrusted], |seed| restored(pair(seed), 0, submit(0, 0), |nth| submit(1, nth)));
+    without(&[ProtocolRule::OwnTrusted], |seed| restored(pair(seed), 0, submit(0, 0), |nth| submit(1, nth)));
 }
 
 #[test]
 fn what_is_offered_and_not_taken_holds_the_cursor_or_is_owed() {
-    without(&[Rule::HaveOwed], |seed| {
+    without(&[ProtocolRule::HaveOwed], |seed| {
         let mut rng = chance(seed);
         let mut plan = offered(pair(seed), 4);
         plan.weather.latency_ms = (10, 300);
@@ -166,9 +166,9 @@ fn what_is_offered_and_not_taken_holds_the_cursor_or_is_owed() {
 
 #[test]
 fn reading_never_waits_for_room_to_write() {
-    without(&[Rule::ReadFree], |seed| {
+    without(&[ProtocolRule::ReadFree], |seed| {
         let mut plan = offered(pair(seed), 40);
-        plan.bounds = Bounds { owed: 30, window: 30, send_queue_bytes: 1 };
+        plan.bounds = CoreBounds { owed: 30, window: 30, send_queue_bytes: 1 };
         plan.weather.pipe_bytes = 1;
         plan
     });
@@ -176,7 +176,7 @@ fn reading_never_waits_for_room_to_write() {
 
 #[test]
 fn the_window_is_never_more_than_what_can_be_owed() {
-    without(&[Rule::OwedWindow], |seed| {
+    without(&[ProtocolRule::OwedWindow], |seed| {
         let mut plan = offered(pair(seed), 4);
         plan.bounds.owed = 1;
         plan.weather.latency_ms = (900, 1_600);
@@ -198,7 +198,7 @@ fn cured(seed: u64) -> (SimPlan, u64) {
 
 #[test]
 fn whether_a_rejection_is_cured_is_asked_at_every_subscribe() {
-    without(&[Rule::CureLevel], |seed| {
+    without(&[ProtocolRule::CureLevel], |seed| {
         let (plan, at) = cured(seed);
         plan.at(at + seed % 40, SimFault::Crash { node: 2, down_ms: 10 })
     });
@@ -206,7 +206,7 @@ fn whether_a_rejection_is_cured_is_asked_at_every_subscribe() {
 
 #[test]
 fn going_back_is_a_new_subscribe() {
-    without(&[Rule::CureResets], |seed| cured(seed).0);
+    without(&[ProtocolRule::CureResets], |seed| cured(seed).0);
 }
 
 /// A pair that exchanges, and node 1 crashes.
@@ -223,18 +223,18 @@ fn crashing(seed: u64) -> SimPlan {
 #[test]
 fn the_seen_set_is_never_ahead_of_the_journal() {
     // The place that the seen set names would show it too; without that rule alone all is well here.
-    without(&[Rule::SeenSynced, Rule::SeenPosition], crashing);
-    well_without(Rule::SeenPosition, crashing);
+    without(&[ProtocolRule::SeenSynced, ProtocolRule::SeenPosition], crashing);
+    well_without(ProtocolRule::SeenPosition, crashing);
 }
 
 #[test]
 fn a_cursor_follows_its_carrier() {
-    without(&[Rule::CarrierFirst], crashing);
+    without(&[ProtocolRule::CarrierFirst], crashing);
 }
 
 #[test]
 fn the_seen_set_names_what_it_covers() {
-    without(&[Rule::SeenPosition], |seed| {
+    without(&[ProtocolRule::SeenPosition], |seed| {
         let mut rng = chance(seed);
         let copied = rng.random_range(150..700);
         let mut plan =
@@ -253,13 +253,13 @@ fn emptying_a_journal_empties_the_seen_set() {
         let plan = (0..3).fold(pair(seed), |plan, nth| plan.at(200 + 50 * nth, submit(0, nth)));
         plan.at(900 + seed, SimFault::Empty { node: 1 })
     };
-    without(&[Rule::EmptyBoth, Rule::SeenPosition], emptied);
-    well_without(Rule::SeenPosition, emptied);
+    without(&[ProtocolRule::EmptyBoth, ProtocolRule::SeenPosition], emptied);
+    well_without(ProtocolRule::SeenPosition, emptied);
 }
 
 #[test]
 fn a_duplicate_is_answered_when_the_first_is_durable() {
-    without(&[Rule::DuplicateSynced], |seed| {
+    without(&[ProtocolRule::DuplicateSynced], |seed| {
         let mut rng = chance(seed);
         let mut plan = pair(seed);
         plan.weather.sync_ms = (100, 300);
@@ -271,7 +271,7 @@ fn a_duplicate_is_answered_when_the_first_is_durable() {
 
 #[test]
 fn an_ack_counts_only_for_what_this_connection_was_handed() {
-    without(&[Rule::AckClamped], |seed| {
+    without(&[ProtocolRule::AckClamped], |seed| {
         let mut rng = chance(seed);
         let mut plan = pair(seed).at(150, SimFault::Backup { node: 1, later_ms: 0 });
         for nth in 0..4 {
@@ -287,12 +287,14 @@ fn an_ack_counts_only_for_what_this_connection_was_handed() {
 
 #[test]
 fn own_is_decided_by_the_publisher() {
-    without(&[Rule::OwnByPublisher], |seed| restored(pair(seed), 0, submit(0, 0), |nth| submit(1, nth)));
+    without(&[ProtocolRule::OwnByPublisher], |seed| {
+        restored(pair(seed), 0, submit(0, 0), |nth| submit(1, nth))
+    });
 }
 
 #[test]
 fn what_is_only_asked_for_elsewhere_is_owed() {
-    without(&[Rule::HeldNotInFlight], |seed| {
+    without(&[ProtocolRule::HeldNotInFlight], |seed| {
         let mut plan = SimPlan::new(seed, 3, Topology::Mesh);
         plan = plan.at(0, SimFault::Partition { below: 2, for_ms: 1_500 });
         plan.weather.latency_ms = (20, 300);

@@ -10,7 +10,7 @@ fn with(plan: SimPlan, successors: &[usize]) -> SimPlan {
 }
 
 /// What a node holds of `publisher`.
-fn held(world: &World, node: usize, publisher: usize) -> Vec<Arc<Entry>> {
+fn held(world: &SimWorld, node: usize, publisher: usize) -> Vec<Arc<Entry>> {
     let name = &world.machines[publisher].name;
     let held = world.journal_of(node).unwrap();
     held.into_iter().filter(|entry| entry.envelope.publisher() == name).collect()

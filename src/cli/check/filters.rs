@@ -4,12 +4,12 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::Findings;
+use super::CheckFindings;
 use crate::config::{NODE_FILE, NodeConfig, PeerFiles};
 use crate::filter::{Filter, nearest};
 use crate::format::intelmq::{Harmonization, classifications};
 
-pub(super) fn check(config: &NodeConfig, peers: &PeerFiles, found: &mut Findings) {
+pub(super) fn check(config: &NodeConfig, peers: &PeerFiles, found: &mut CheckFindings) {
     let known = KnownNames::of(config);
     for peer in &peers.peers {
         for filter in [&peer.peer.share.filter, &peer.peer.receive.filter].into_iter().flatten() {
@@ -42,7 +42,7 @@ impl KnownNames {
         Self { fields, classifications: classifications().collect() }
     }
 
-    fn compare(&self, file: &Path, text: &str, filter: &Filter, found: &mut Findings) {
+    fn compare(&self, file: &Path, text: &str, filter: &Filter, found: &mut CheckFindings) {
         let names = filter.names();
         let place = |name: &str| {
             let quoted = [format!("\"{name}\""), format!("'{name}'"), format!("\"{name}\\\"")];

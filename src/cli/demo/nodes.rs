@@ -21,7 +21,7 @@ const PATIENCE_MS: u64 = 12_000;
 
 /// All running processes, so that a signal can end them too.
 #[derive(Clone, Default)]
-pub struct Children(Arc<Mutex<ProcessFamily>>);
+pub struct DemoProcesses(Arc<Mutex<ProcessFamily>>);
 
 #[derive(Default)]
 struct ProcessFamily {
@@ -30,7 +30,7 @@ struct ProcessFamily {
     over: bool,
 }
 
-impl Children {
+impl DemoProcesses {
     fn lock(&self) -> MutexGuard<'_, ProcessFamily> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -77,7 +77,7 @@ pub struct DemoNode {
     dir: PathBuf,
     log: PathBuf,
     program: PathBuf,
-    children: Children,
+    children: DemoProcesses,
     process: Option<u32>,
 }
 
@@ -119,7 +119,7 @@ fn free_port() -> Result<u16> {
 
 impl DemoNode {
     /// Makes a node below `root` that listens on a free port of loopback.
-    pub fn init(root: &Path, name: &'static str, children: &Children) -> Result<Self> {
+    pub fn init(root: &Path, name: &'static str, children: &DemoProcesses) -> Result<Self> {
         let address = format!("/ip4/127.0.0.1/tcp/{}", free_port()?);
         let node = Self {
             name,

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::config::filters::filter;
 use crate::config::problem::ConfigFault;
-use crate::config::reading::{At, ConfigReport, TomlSection};
+use crate::config::reading::{ConfigReport, TomlPosition, TomlSection};
 use crate::format::DeliveryForm;
 use crate::format::intelmq::{Harmonization, RelationFields, SenderFeed};
 use crate::protocol::io::StartPosition;
@@ -16,7 +16,7 @@ use crate::protocol::io::StartPosition;
 impl DoorReading<'_> {
     pub(super) fn consumer(
         &mut self,
-        at: &At<TomlSection<'_, '_>>,
+        at: &TomlPosition<TomlSection<'_, '_>>,
         report: &mut ConfigReport,
     ) -> Option<ConsumerDoorSettings> {
         let (line, table) = (at.line, &at.value);

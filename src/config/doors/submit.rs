@@ -10,7 +10,7 @@ use super::{
 };
 use crate::config::node::{checked, tlp};
 use crate::config::problem::ConfigFault;
-use crate::config::reading::{At, ConfigReport, TomlSection};
+use crate::config::reading::{ConfigReport, TomlPosition, TomlSection};
 use crate::envelope::IdScheme;
 use crate::format::{MultipleValues, StripRule};
 use crate::identity::PublisherName;
@@ -29,7 +29,7 @@ pub(super) struct Unnamed {
 impl DoorReading<'_> {
     pub(super) fn submit(
         &mut self,
-        at: &At<TomlSection<'_, '_>>,
+        at: &TomlPosition<TomlSection<'_, '_>>,
         report: &mut ConfigReport,
     ) -> Option<Unnamed> {
         let (line, table) = (at.line, &at.value);
@@ -112,7 +112,7 @@ fn tcp_in(table: &TomlSection<'_, '_>, line: usize, report: &mut ConfigReport) -
             return None;
         }
         Some(at) => match at.value.parse::<SocketAddr>() {
-            Ok(listen) => At { line: at.line, value: listen },
+            Ok(listen) => TomlPosition { line: at.line, value: listen },
             Err(_) => {
                 refuse("listen", at, "an address and a port, like \"127.0.0.1:5000\"", report);
                 return None;
@@ -196,8 +196,8 @@ fn multiple_values(table: &TomlSection<'_, '_>, report: &mut ConfigReport) -> Mu
     let most = u64::from(MultipleValues::MOST);
     let most = positive(table, "multiple_values_max", most, most, report);
     match table.text("multiple_values", report) {
-        None | Some(At { value: "refuse", .. }) => MultipleValues::Refuse,
-        Some(At { value: "explode", .. }) => {
+        None | Some(TomlPosition { value: "refuse", .. }) => MultipleValues::Refuse,
+        Some(TomlPosition { value: "explode", .. }) => {
             MultipleValues::Explode { most: u16::try_from(most).unwrap_or(MultipleValues::MOST) }
         }
         Some(at) => {

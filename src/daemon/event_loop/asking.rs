@@ -8,12 +8,12 @@ use super::EventLoop;
 use crate::audit;
 use crate::clock;
 use crate::control::{
-    CONSUMERS_SCHEMA, ConsumerFact, ConsumerFacts, WAITING_SCHEMA, WaitingEvent, WaitingFacts, Went,
+    CONSUMERS_SCHEMA, ConsumerFact, ConsumerFacts, DeliveryRecord, WAITING_SCHEMA, WaitingEvent, WaitingFacts,
 };
-use crate::daemon::control::{Ask, AskCommand};
+use crate::daemon::control::{AskCommand, ControlAsk};
 use crate::daemon::feed_facts::feed_facts;
 use crate::daemon::snapshot::{DoorFacts, SnapshotFacts, snapshot};
-use crate::daemon::whereabouts::{Sources, whereabouts};
+use crate::daemon::whereabouts::{DeliverySources, whereabouts};
 use crate::protocol::Input;
 use crate::protocol::io::{CoreCommand, Ticket};
 use crate::protocol::view::{ConsumerView, NodeView};
@@ -24,34 +24,34 @@ use crate::wire::VerdictCode;
 
 impl EventLoop {
     /// Whoever asked may have gone: an answer that nobody takes is none.
-    pub(super) fn on_ask(&mut self, ask: Ask) -> Option<oneshot::Receiver<Result<(), String>>> {
+    pub(super) fn on_ask(&mut self, ask: ControlAsk) -> Option<oneshot::Receiver<Result<(), String>>> {
         match ask {
-            Ask::Snapshot(answer) => {
+            ControlAsk::Snapshot(answer) => {
                 let _ = answer.send(Box::new(self.snapshot()));
             }
-            Ask::Acknowledge(code, answer) => {
+            ControlAsk::Acknowledge(code, answer) => {
                 let mut snapshot = self.snapshot();
                 let now = clock::now().wall;
                 let _ = answer.send(self.watches.health.acknowledge(code, &mut snapshot, now));
             }
-            Ask::Feeds(answer) => {
+            ControlAsk::Feeds(answer) => {
                 let _ = answer.send(feed_facts(&self.node));
             }
-            Ask::Consumers(answer) => {
+            ControlAsk::Consumers(answer) => {
                 let _ = answer.send(self.consumers(&self.node.view()));
             }
-            Ask::Waiting(answer) => {
+            ControlAsk::Waiting(answer) => {
                 let _ = answer.send(self.waiting());
             }
-            Ask::Reload(answer) => {
+            ControlAsk::Reload(answer) => {
                 self.reload();
                 let _ = answer.send(());
             }
-            Ask::ReloadNode(answer) => self.reload_node(answer),
-            Ask::Doors(answer) => {
+            ControlAsk::ReloadNode(answer) => self.reload_node(answer),
+            ControlAsk::Doors(answer) => {
                 let _ = answer.send(self.parts.doors.set());
             }
-            Ask::Command(command, answer) => self.command(answer, |ticket| match command {
+            ControlAsk::Command(command, answer) => self.command(answer, |ticket| match command {
                 AskCommand::Rewind { peer, to } => CoreCommand::Rewind { ticket, peer, to },
                 AskCommand::Repair { peer } => CoreCommand::Repair { ticket, peer },
                 AskCommand::AcceptClock => CoreCommand::AcceptClock { ticket },
@@ -61,16 +61,16 @@ impl EventLoop {
                     CoreCommand::Decide { ticket, publisher, key, release }
                 }
             }),
-            Ask::Whereabouts(entry, answer) => {
+            ControlAsk::Whereabouts(entry, answer) => {
                 let _ = answer.send(self.whereabouts(&entry));
             }
-            Ask::Keys(answer) => {
+            ControlAsk::Keys(answer) => {
                 let _ = answer.send(self.reload_keys());
             }
-            Ask::Statement(bytes, answer) => {
+            ControlAsk::Statement(bytes, answer) => {
                 let _ = answer.send(self.take_statement(&bytes));
             }
-            Ask::Stop => {
+            ControlAsk::Stop => {
                 self.parts.doors.stop();
                 let (answer, stopped) = oneshot::channel();
                 self.command(answer, |ticket| CoreCommand::Stop { ticket });
@@ -127,8 +127,8 @@ impl EventLoop {
         snapshot
     }
 
-    fn whereabouts(&self, entry: &Entry) -> Vec<Went> {
-        let sources = Sources {
+    fn whereabouts(&self, entry: &Entry) -> Vec<DeliveryRecord> {
+        let sources = DeliverySources {
             view: &self.node.view(),
             files: &self.files.peers.peers,
             own: self.files.config.names(),

@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use super::{Sources, passed_by};
+use super::{DeliverySources, passed_by};
 use crate::config::NODE_FILE;
-use crate::control::Went;
+use crate::control::DeliveryRecord;
 use crate::filter::{Filter, FilterFacts};
 use crate::protocol::view::ConsumerView;
 use crate::record::Entry;
@@ -18,7 +18,7 @@ struct AskedConsumer<'a> {
 }
 
 /// `None` where nobody here knows: it reads `run/out.sock`, and is not connected.
-fn asked<'a>(at: &'a ConsumerView, sources: &Sources<'a>) -> Option<AskedConsumer<'a>> {
+fn asked<'a>(at: &'a ConsumerView, sources: &DeliverySources<'a>) -> Option<AskedConsumer<'a>> {
     if let Some(door) = sources.doors.iter().find(|door| door.name == at.name) {
         let line = door.filter_line.map(|line| format!(":{line}")).unwrap_or_default();
         let rule = format!("{NODE_FILE}{line}: filter");
@@ -29,11 +29,11 @@ fn asked<'a>(at: &'a ConsumerView, sources: &Sources<'a>) -> Option<AskedConsume
     Some(AskedConsumer { own: request.own, filter: request.filter.as_ref(), rule })
 }
 
-pub(super) fn consumer(entry: &Entry, at: &ConsumerView, sources: &Sources<'_>) -> Went {
+pub(super) fn consumer(entry: &Entry, at: &ConsumerView, sources: &DeliverySources<'_>) -> DeliveryRecord {
     let passed = at.position.seq >= entry.seq;
     let by = passed_by(sources.times.consumers.get(&at.name), entry.seq).filter(|_| passed);
     let asked = asked(at, sources);
-    let mut went = Went { consumer: Some(at.name.to_string()), ..Went::default() };
+    let mut went = DeliveryRecord { consumer: Some(at.name.to_string()), ..DeliveryRecord::default() };
     let own = asked.as_ref().map_or(at.position.own, |asked| asked.own);
     let held = held_back(entry, own, sources)
         .or_else(|| asked.as_ref().and_then(|asked| filtered(entry, asked)))
@@ -62,7 +62,7 @@ pub(super) fn consumer(entry: &Entry, at: &ConsumerView, sources: &Sources<'_>) 
 }
 
 /// What holds an event back from any consumer.
-fn held_back(entry: &Entry, own: bool, sources: &Sources<'_>) -> Option<(&'static str, String)> {
+fn held_back(entry: &Entry, own: bool, sources: &DeliverySources<'_>) -> Option<(&'static str, String)> {
     let core = entry.envelope.core();
     if sources.own.has(entry.envelope.publisher()) && !own {
         return Some(("own", "it gets what others publish".to_owned()));
@@ -88,7 +88,7 @@ fn same_content(
     entry: &Entry,
     own: bool,
     asked: Option<&AskedConsumer<'_>>,
-    sources: &Sources<'_>,
+    sources: &DeliverySources<'_>,
 ) -> Option<(&'static str, String)> {
     if asked.is_none_or(|asked| asked.filter.is_some_and(|filter| filter.reads_meta())) {
         return None;

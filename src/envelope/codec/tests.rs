@@ -114,9 +114,9 @@ fn extensions(texts: &std::collections::BTreeMap<u8, String>) -> Extensions {
 
 /// The form of a seal that opens for nobody.
 fn sealed_form(recipients: u8) -> Bytes {
-    use super::super::seal::form::{Wrapped, encode};
+    use super::super::seal::form::{WrappedKey, encode};
     let wrapped =
-        |nth| Wrapped { key_id: KeyId::of_public(&[nth; 32]), ephemeral: [nth; 32], wrapped: [nth; 40] };
+        |nth| WrappedKey { key_id: KeyId::of_public(&[nth; 32]), ephemeral: [nth; 32], wrapped: [nth; 40] };
     encode(&[9; 12], &[8; 528], &(0..recipients).map(wrapped).collect::<Vec<_>>()).into()
 }
 

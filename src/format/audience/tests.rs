@@ -49,7 +49,7 @@ fn door() -> DoorDefaults {
     DoorDefaults::of(name("cert-at"), ProjectName::parse("intelmq").unwrap(), Tlp::Green)
 }
 
-fn addressed_at(meta: &str, door: &DoorDefaults) -> Result<Addressed<Draft>, SubmitError> {
+fn addressed_at(meta: &str, door: &DoorDefaults) -> Result<Addressed<CoreDraft>, SubmitError> {
     let line = format!("{{\"meta\":{{{meta}}},\"payload\":{{\"a\":1}}}}");
     match intake(line.as_bytes(), door)? {
         ParsedSubmission::New(draft) => draft.address(&trust()),
@@ -57,7 +57,7 @@ fn addressed_at(meta: &str, door: &DoorDefaults) -> Result<Addressed<Draft>, Sub
     }
 }
 
-fn addressed(meta: &str) -> Result<Addressed<Draft>, SubmitError> {
+fn addressed(meta: &str) -> Result<Addressed<CoreDraft>, SubmitError> {
     addressed_at(meta, &door())
 }
 

@@ -54,7 +54,7 @@ impl fmt::Display for Unfit {
 
 /// What was adapted in one event.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Adapted {
+pub struct AdaptedEvent {
     /// Members of it.
     pub members: usize,
     /// The name of the first, cut where it is long, and why.
@@ -62,7 +62,7 @@ pub struct Adapted {
     pub why: Unfit,
 }
 
-impl fmt::Display for Adapted {
+impl fmt::Display for AdaptedEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "\"{}\": {}", self.field, self.why)?;
         match self.members - 1 {
@@ -94,7 +94,7 @@ pub(super) struct AdaptPlan<'a> {
     pub moved: Vec<(String, Cow<'a, str>)>,
     /// Fields that the receiver will see, of those that it knows.
     pub kept: usize,
-    pub adapted: Option<Adapted>,
+    pub adapted: Option<AdaptedEvent>,
 }
 
 impl<'a> AdaptPlan<'a> {
@@ -194,7 +194,7 @@ impl<'a> AdaptPlan<'a> {
             Some(adapted) => adapted.members += 1,
             None => {
                 let field = field.chars().take(ADAPTED_NAME_CHARS_MAX).collect();
-                self.adapted = Some(Adapted { members: 1, field, why });
+                self.adapted = Some(AdaptedEvent { members: 1, field, why });
             }
         }
     }

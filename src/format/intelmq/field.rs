@@ -2,24 +2,24 @@
 
 use regex::Regex;
 
-use super::kind::{FieldKind, Sanitized};
+use super::kind::{FieldKind, SanitizedValue};
 use super::value::FieldValue;
 use crate::limits::HARMONIZATION_PATTERN_BYTES_MAX;
 
 /// What a field takes.
 #[derive(Clone, Debug)]
-pub(super) struct Field {
+pub(super) struct IntelmqField {
     pub kind: FieldKind,
     /// Characters of the value as Python writes it.
     pub length: Option<usize>,
-    pub pattern: Option<Pattern>,
+    pub pattern: Option<FieldPattern>,
     /// A field of a report is also one of the event that a parser makes of it.
-    pub also: Option<Box<Field>>,
+    pub also: Option<Box<IntelmqField>>,
 }
 
 /// A pattern of `harmonization.conf`; those of IntelMQ itself need no engine.
 #[derive(Clone, Debug)]
-pub(super) enum Pattern {
+pub(super) enum FieldPattern {
     /// `^[ -~]+$`
     Printable,
     /// `^.*[^\.]$`
@@ -36,7 +36,7 @@ pub(super) enum Pattern {
 
 const LIKE_UUID: &str = "^[a-z0-9]{8}-[a-z0-9]{4}-[a-z0-9]{4}-[a-z0-9]{4}-[a-z0-9]{12}$";
 
-impl Pattern {
+impl FieldPattern {
     /// Reads a Python pattern; `$` means the very end here, never before a line break.
     ///
     /// # Errors
@@ -83,7 +83,7 @@ fn is_like_uuid(text: &str) -> bool {
         })
 }
 
-impl Field {
+impl IntelmqField {
     /// Whether IntelMQ takes the value at this field, mended by itself or not.
     pub fn accepts(&self, value: &FieldValue<'_>) -> bool {
         let stands = self.kind.is_valid(value) && self.fits(value);
@@ -96,15 +96,15 @@ impl Field {
             || value.as_text().is_some_and(|text| self.fits_text(&text))
     }
 
-    fn fits_mended(&self, mended: &Sanitized<'_>) -> bool {
+    fn fits_mended(&self, mended: &SanitizedValue<'_>) -> bool {
         match mended {
-            Sanitized::Text(text) => self.fits_text(text),
+            SanitizedValue::Text(text) => self.fits_text(text),
             // A host that was mended ends with no dot.
-            Sanitized::Unmeasured => {
+            SanitizedValue::Unmeasured => {
                 self.length.is_none()
                     && match self.pattern {
                         None => true,
-                        Some(Pattern::NoDotAtEnd) => self.kind == FieldKind::Host,
+                        Some(FieldPattern::NoDotAtEnd) => self.kind == FieldKind::Host,
                         Some(_) => false,
                     }
             }

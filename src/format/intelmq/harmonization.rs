@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 use serde_json::{Map, Value as Json};
 use thiserror::Error;
 
-use super::field::{Field, Pattern};
+use super::field::{FieldPattern, IntelmqField};
 use super::fields;
 use super::kind::FieldKind;
 use crate::envelope::EventType;
@@ -62,13 +62,13 @@ pub struct Harmonization {
 /// The fields of one type.
 #[derive(Debug)]
 pub(super) struct FieldList {
-    fields: HashMap<String, Field>,
+    fields: HashMap<String, IntelmqField>,
     /// Names of fields that hold a JSON object whose members are fields of their own: `extra`.
     dicts: Vec<String>,
 }
 
 impl FieldList {
-    fn new(fields: HashMap<String, Field>) -> Self {
+    fn new(fields: HashMap<String, IntelmqField>) -> Self {
         let dicts = fields.iter().filter(|(_, field)| field.kind == FieldKind::JsonDict);
         let dicts = dicts.map(|(name, _)| name.clone()).collect();
         Self { fields, dicts }
@@ -78,7 +78,7 @@ impl FieldList {
         self.fields.is_empty()
     }
 
-    pub fn find(&self, name: &str) -> Option<&Field> {
+    pub fn find(&self, name: &str) -> Option<&IntelmqField> {
         self.fields.get(name)
     }
 
@@ -168,7 +168,7 @@ fn read_list(
     file: &Path,
     lists: &Map<String, Json>,
     list: &'static str,
-) -> Result<HashMap<String, Field>, HarmonizationError> {
+) -> Result<HashMap<String, IntelmqField>, HarmonizationError> {
     let fault = |why| HarmonizationError::List { file: file.to_owned(), list, why };
     let Some(found) = lists.get(list) else { return Ok(HashMap::new()) };
     let found = found.as_object().ok_or(fault("not an object"))?;
@@ -189,7 +189,7 @@ fn read_list(
 }
 
 /// The fields of a report that a parser can make an event of: it takes them over under their names.
-fn parsed(mut report: HashMap<String, Field>, event: &FieldList) -> HashMap<String, Field> {
+fn parsed(mut report: HashMap<String, IntelmqField>, event: &FieldList) -> HashMap<String, IntelmqField> {
     report.retain(|name, _| event.find(name).is_some());
     for (name, field) in &event.fields {
         if let Some(found) = report.get_mut(name) {
@@ -201,7 +201,7 @@ fn parsed(mut report: HashMap<String, Field>, event: &FieldList) -> HashMap<Stri
     report
 }
 
-fn read_field(name: &str, told: &Json, list: &str) -> Result<Field, FieldFault> {
+fn read_field(name: &str, told: &Json, list: &str) -> Result<IntelmqField, FieldFault> {
     if !is_key(name) {
         return Err(FieldFault::Name);
     }
@@ -224,11 +224,11 @@ fn read_field(name: &str, told: &Json, list: &str) -> Result<Field, FieldFault> 
     if kind == FieldKind::JsonDict && (length.is_some() || pattern.is_some()) {
         return Err(FieldFault::BoundExtra);
     }
-    Ok(Field { kind, length, pattern, also: None })
+    Ok(IntelmqField { kind, length, pattern, also: None })
 }
 
-fn pattern(told: &Map<String, Json>, key: &'static str) -> Result<Option<Pattern>, FieldFault> {
+fn pattern(told: &Map<String, Json>, key: &'static str) -> Result<Option<FieldPattern>, FieldFault> {
     let Some(text) = told.get(key) else { return Ok(None) };
     let text = text.as_str().ok_or(FieldFault::PatternType(key))?;
-    Pattern::parse(text, key == "iregex").map(Some).map_err(|source| FieldFault::Pattern { key, source })
+    FieldPattern::parse(text, key == "iregex").map(Some).map_err(|source| FieldFault::Pattern { key, source })
 }

@@ -2,7 +2,7 @@
 //! those of letters that no version of its tables treats otherwise are known here.
 
 use super::address::is_address;
-use super::kind::Sanitized;
+use super::kind::SanitizedValue;
 use super::value::strip;
 
 /// Bytes of one label of a name.
@@ -17,7 +17,7 @@ pub(super) fn is_host(text: &str) -> bool {
 }
 
 /// A name that IntelMQ can put so: white space and dots off its ends, lower case, punycode.
-pub(super) fn sanitized_host(text: &str) -> Option<Sanitized<'static>> {
+pub(super) fn sanitized_host(text: &str) -> Option<SanitizedValue<'static>> {
     // It also looks at the name as it stands, and stops at what IDNA refuses there.
     let stands = text.trim_matches('.');
     let name = strip(text).trim_matches('.');
@@ -25,9 +25,9 @@ pub(super) fn sanitized_host(text: &str) -> Option<Sanitized<'static>> {
         return None;
     }
     if name.is_ascii() {
-        Some(Sanitized::from(name.to_ascii_lowercase()))
+        Some(SanitizedValue::from(name.to_ascii_lowercase()))
     } else {
-        Some(Sanitized::Unmeasured)
+        Some(SanitizedValue::Unmeasured)
     }
 }
 
@@ -56,7 +56,7 @@ fn is_known_letter(c: char) -> bool {
 
 /// A URL with a host.
 pub(super) fn is_url(text: &str) -> bool {
-    matches!(split(text), Some(Split { host, .. }) if !host.is_empty())
+    matches!(split(text), Some(HostSplit { host, .. }) if !host.is_empty())
 }
 
 /// A URL that IntelMQ gives a host, or whose `hxxp` it mends.
@@ -70,14 +70,14 @@ pub(super) fn sanitized_url(text: &str) -> Option<String> {
 }
 
 /// Scheme, host and the rest, as `urlsplit` finds them.
-struct Split<'a> {
+struct HostSplit<'a> {
     scheme: &'a str,
     host: &'a str,
     rest: &'a str,
 }
 
 /// None where Python's versions differ, or stop.
-fn split(text: &str) -> Option<Split<'_>> {
+fn split(text: &str) -> Option<HostSplit<'_>> {
     let first = text.chars().next()?;
     if first <= ' ' || text.contains(['\t', '\r', '\n']) {
         return None;
@@ -87,12 +87,12 @@ fn split(text: &str) -> Option<Split<'_>> {
         _ => ("", text),
     };
     let Some(rest) = rest.strip_prefix("//") else {
-        return Some(Split { scheme, host: "", rest });
+        return Some(HostSplit { scheme, host: "", rest });
     };
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (host, rest) = rest.split_at(end);
     let sound = host.chars().all(|c| c.is_ascii() || is_known_letter(c)) && has_sound_brackets(host);
-    sound.then_some(Split { scheme, host, rest })
+    sound.then_some(HostSplit { scheme, host, rest })
 }
 
 fn is_scheme(text: &str) -> bool {

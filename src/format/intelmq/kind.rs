@@ -103,31 +103,33 @@ impl FieldKind {
     }
 
     /// What IntelMQ makes of it, where that is then taken.
-    pub fn sanitized<'a>(self, value: &'a FieldValue<'_>) -> Option<Sanitized<'a>> {
+    pub fn sanitized<'a>(self, value: &'a FieldValue<'_>) -> Option<SanitizedValue<'a>> {
         match (self, value) {
             (Self::Text, _) if value.is_truthy() => as_text(strip(&value.as_text()?)),
-            (Self::Integer, _) => Some(Sanitized::Text(int_from(value)?.into())),
-            (Self::Asn, _) => Some(asn_from(value)?).filter(|digits| is_asn(digits)).map(Sanitized::from),
-            (Self::Float, FieldValue::Bool(_)) => Some(Sanitized::Unmeasured),
-            (Self::Float, FieldValue::Text(text)) => float_of(text).map(|_| Sanitized::Unmeasured),
-            (Self::Accuracy, FieldValue::Text(text)) => {
-                float_of(text).filter(|number| is_percent(*number)).map(|_| Sanitized::Unmeasured)
+            (Self::Integer, _) => Some(SanitizedValue::Text(int_from(value)?.into())),
+            (Self::Asn, _) => {
+                Some(asn_from(value)?).filter(|digits| is_asn(digits)).map(SanitizedValue::from)
             }
-            (Self::Boolean, _) => is_like_bool(value).then_some(Sanitized::Unmeasured),
-            (Self::Address, _) => is_like_address(value).then_some(Sanitized::Unmeasured),
-            (Self::Json, FieldValue::Text(text)) => can_be_quoted(text).then_some(Sanitized::Unmeasured),
-            (Self::Json, _) => (*value != FieldValue::Null).then_some(Sanitized::Unmeasured),
+            (Self::Float, FieldValue::Bool(_)) => Some(SanitizedValue::Unmeasured),
+            (Self::Float, FieldValue::Text(text)) => float_of(text).map(|_| SanitizedValue::Unmeasured),
+            (Self::Accuracy, FieldValue::Text(text)) => {
+                float_of(text).filter(|number| is_percent(*number)).map(|_| SanitizedValue::Unmeasured)
+            }
+            (Self::Boolean, _) => is_like_bool(value).then_some(SanitizedValue::Unmeasured),
+            (Self::Address, _) => is_like_address(value).then_some(SanitizedValue::Unmeasured),
+            (Self::Json, FieldValue::Text(text)) => can_be_quoted(text).then_some(SanitizedValue::Unmeasured),
+            (Self::Json, _) => (*value != FieldValue::Null).then_some(SanitizedValue::Unmeasured),
             (_, FieldValue::Text(text)) => self.sanitized_text(text),
             _ => None,
         }
     }
 
-    fn sanitized_text(self, text: &str) -> Option<Sanitized<'static>> {
+    fn sanitized_text(self, text: &str) -> Option<SanitizedValue<'static>> {
         let lower = || strip(&text.to_lowercase()).to_owned();
         let upper = || strip(&text.to_uppercase()).to_owned();
         let sanitized = match self {
-            Self::Network => return is_network(strip(text), false).then_some(Sanitized::Unmeasured),
-            Self::Moment => return is_readable_moment(text).then_some(Sanitized::Unmeasured),
+            Self::Network => return is_network(strip(text), false).then_some(SanitizedValue::Unmeasured),
+            Self::Moment => return is_readable_moment(text).then_some(SanitizedValue::Unmeasured),
             Self::Host => return sanitized_host(text),
             Self::Url => sanitized_url(text)?,
             Self::Lowercase => lower(),
@@ -146,26 +148,26 @@ impl FieldKind {
             return None;
         }
         let FieldValue::Text(text) = value else { return None };
-        Some(Sanitized::Text(text.into_owned().into()))
+        Some(SanitizedValue::Text(text.into_owned().into()))
     }
 }
 
 /// A value after sanitation, as far as lengths and patterns ask.
 #[derive(Debug, PartialEq)]
-pub(super) enum Sanitized<'a> {
+pub(super) enum SanitizedValue<'a> {
     Text(Cow<'a, str>),
     /// It is taken, but how Python spells it is not worked out here.
     Unmeasured,
 }
 
-impl From<String> for Sanitized<'_> {
+impl From<String> for SanitizedValue<'_> {
     fn from(text: String) -> Self {
         Self::Text(text.into())
     }
 }
 
-fn as_text(text: &str) -> Option<Sanitized<'static>> {
-    (!text.is_empty()).then(|| Sanitized::from(text.to_owned()))
+fn as_text(text: &str) -> Option<SanitizedValue<'static>> {
+    (!text.is_empty()).then(|| SanitizedValue::from(text.to_owned()))
 }
 
 fn int_from(value: &FieldValue<'_>) -> Option<String> {

@@ -25,7 +25,7 @@ use super::handoff::{Carried, DeliveryForm, HandOff, type_member};
 use crate::event::check_body;
 use crate::limits::HANDED_BYTES_MAX;
 use adapt::{AdaptPlan, Subject};
-pub use adapt::{Adapted, Unfit};
+pub use adapt::{AdaptedEvent, Unfit};
 pub use annotate::{RelationFieldError, RelationFields};
 pub use harmonization::{FieldFault, Harmonization, HarmonizationError};
 pub use kind::classifications;
@@ -87,7 +87,7 @@ impl Default for IntelmqHandOff {
 pub enum WrittenEvent {
     /// Nothing in it had to be adapted.
     AsItIs,
-    Adapted(Adapted),
+    Adapted(AdaptedEvent),
     /// Nothing was written: its body is sealed and cannot be opened here.
     Nothing,
 }
@@ -104,9 +104,9 @@ pub enum SetAside {
     #[error("{0} bytes as the receiver would get it, more than {HANDED_BYTES_MAX}")]
     TooLarge(usize),
     #[error("strict = true, and IntelMQ would refuse {0}")]
-    Strict(Adapted),
+    Strict(AdaptedEvent),
     #[error("the receiver would refuse {0}, and has no `extra` to keep it in")]
-    NoPlace(Adapted),
+    NoPlace(AdaptedEvent),
     /// Of a publisher whose body is no event; intake refuses those.
     #[error("not a JSON object of one line: {0}")]
     Body(String),

@@ -209,7 +209,10 @@ fn a_report_has_the_fields_of_reports_alone() {
         envelope(r#"{"raw":"eA==","source.ip":"192.0.2.1"}"#, |core| core.event_type = EventType::Report);
     let (written, line) = hand(&bare(), &report);
     assert_eq!(line, r#"{"raw":"eA==","extra.intelmesh.moved":{"source.ip":"192.0.2.1"}}"#);
-    assert!(matches!(written, Ok(WrittenEvent::Adapted(Adapted { members: 1, why: Unfit::Unknown, .. }))));
+    assert!(matches!(
+        written,
+        Ok(WrittenEvent::Adapted(AdaptedEvent { members: 1, why: Unfit::Unknown, .. }))
+    ));
 }
 
 #[test]

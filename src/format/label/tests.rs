@@ -14,7 +14,7 @@ fn door(default_tlp: Tlp) -> DoorDefaults {
     }
 }
 
-fn label_at(line: &str, door: &DoorDefaults) -> Label {
+fn label_at(line: &str, door: &DoorDefaults) -> EventLabel {
     match intake(line.as_bytes(), door) {
         Ok(ParsedSubmission::New(draft)) => draft.label,
         other => panic!("{line}: {other:?}"),

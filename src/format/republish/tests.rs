@@ -38,7 +38,7 @@ fn held(publisher: &str, meta: &str) -> Core {
     core_of(intake(line.as_bytes(), &door).unwrap())
 }
 
-fn child(meta: &str) -> Box<Child> {
+fn child(meta: &str) -> Box<ChildEvent> {
     let line = format!(
         r#"{{"meta":{{{meta}}},"payload":{{"a":1,"b":2,"extra.intelmesh.uuid":"cert-ee:intelmq:{UUID}","extra.intelmesh.path":"!cert-ee"}}}}"#
     );

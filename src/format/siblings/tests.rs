@@ -22,7 +22,7 @@ fn door(ids: IdScheme) -> DoorDefaults {
     DoorDefaults { ids, multiple_values: MultipleValues::Explode { most: MultipleValues::MOST }, ..door }
 }
 
-fn siblings_at(line: &str, door: &DoorDefaults, chance: u128) -> Result<Siblings, SubmitError> {
+fn siblings_at(line: &str, door: &DoorDefaults, chance: u128) -> Result<SiblingEvents, SubmitError> {
     let secret = BodyIdSecret::new([3; 32]);
     let now = Timestamp(1_763_632_800_123);
     let made = IdInputs { now, random: Uuid::from_u128(chance), secret: &secret };
@@ -32,7 +32,7 @@ fn siblings_at(line: &str, door: &DoorDefaults, chance: u128) -> Result<Siblings
     }
 }
 
-fn siblings(line: &str) -> Siblings {
+fn siblings(line: &str) -> SiblingEvents {
     siblings_at(line, &door(IdScheme::Body), 42).unwrap_or_else(|fault| panic!("{line}: {fault:?}"))
 }
 
@@ -42,7 +42,7 @@ fn bodies(cores: &[Core]) -> Vec<String> {
 
 #[test]
 fn two_fields_of_two_values_are_four_events_with_one_parent_and_links_to_each_other() {
-    let Siblings { parent, cores } = siblings(TWO_BY_TWO);
+    let SiblingEvents { parent, cores } = siblings(TWO_BY_TWO);
     assert_eq!(bodies(&cores)[1], r#"{"source.ip": "127.0.0.1", "source.fqdn": "example.org"}"#);
     assert_eq!(cores.len(), 4);
     for core in &cores {

@@ -1,14 +1,14 @@
 //! One entry that the operator has sent through its door again, out of turn.
 
 use super::{ConsumerDoor, PendingWrite};
-use crate::local::again::{Again, HandedAgain};
+use crate::local::again::{DeadLetterRetry, HandedAgain};
 use crate::local::receiver::{DeliveryTarget, PreparedLine, ReceiverError};
 
 impl<R: DeliveryTarget> ConsumerDoor<R> {
     /// One entry out of turn: the operator asked for it. Where it is not known what became of it, or the node
     /// stops, it gets no answer, and its line stays in `aside/`.
-    pub(super) async fn hand_again(&mut self, again: Again) -> Result<(), ReceiverError> {
-        let Again { entry, claim, done } = again;
+    pub(super) async fn hand_again(&mut self, again: DeadLetterRetry) -> Result<(), ReceiverError> {
+        let DeadLetterRetry { entry, claim, done } = again;
         if !claim.begin() {
             return Ok(());
         }

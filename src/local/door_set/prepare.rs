@@ -9,10 +9,10 @@ use std::sync::Arc;
 use super::{ConsumerSetup, ConsumerWay, DoorSetups, SubmitSetup, SubmitWay};
 use crate::format::DoorDefaults;
 use crate::local::LocalError;
-use crate::local::aside_file::Aside;
+use crate::local::aside_file::DeadLetter;
 use crate::local::handed_mark::HandedFile;
 use crate::local::receiver_form::ReceiverForm;
-use crate::local::redis::{RedisQueue, Server};
+use crate::local::redis::{RedisQueue, RedisServer};
 use crate::local::tcp_in::{Listening, TcpIn};
 use crate::local::tcp_out::TcpOut;
 use crate::protocol::io::ConsumerRequest;
@@ -37,13 +37,13 @@ pub(super) struct Planned {
 pub(super) struct ReadySubmit {
     pub name: String,
     pub door: DoorDefaults,
-    pub aside: Arc<Aside>,
+    pub aside: Arc<DeadLetter>,
     pub from: ReadySource,
 }
 
 pub(super) enum ReadySource {
     Tcp(TcpIn),
-    Redis(Server, RedisQueue),
+    Redis(RedisServer, RedisQueue),
 }
 
 /// A `[[consumer]]` that can open.
@@ -51,27 +51,27 @@ pub(super) struct ReadyConsumer {
     pub name: String,
     pub request: ConsumerRequest,
     pub form: ReceiverForm,
-    pub aside: Arc<Aside>,
+    pub aside: Arc<DeadLetter>,
     pub to: ReadyDestination,
 }
 
 pub(super) enum ReadyDestination {
     Tcp(TcpOut, HandedFile),
-    Redis { server: Box<Server>, queue: Box<RedisQueue>, queue_max: u64 },
+    Redis { server: Box<RedisServer>, queue: Box<RedisQueue>, queue_max: u64 },
 }
 
 /// Prepares the doors that are not in `same`. `asides` are the files of those that are open.
 pub(super) fn plan(
     setups: DoorSetups,
     same: &BTreeSet<String>,
-    asides: &BTreeMap<String, Arc<Aside>>,
+    asides: &BTreeMap<String, Arc<DeadLetter>>,
 ) -> Planned {
     let DoorSetups { submits, consumers, state } = setups;
     let aside = |name: &str| match asides.get(name) {
         Some(aside) => Ok(Arc::clone(aside)),
         None => {
             let dir = state.join("aside");
-            Aside::open(&dir, name).map_err(|error| LocalError::Io { file: dir, error })
+            DeadLetter::open(&dir, name).map_err(|error| LocalError::Io { file: dir, error })
         }
     };
     let submits = submits.into_iter().map(|setup| {
@@ -92,7 +92,7 @@ pub(super) fn plan(
 
 fn submit(
     setup: SubmitSetup,
-    aside: impl Fn(&str) -> Result<Arc<Aside>, LocalError>,
+    aside: impl Fn(&str) -> Result<Arc<DeadLetter>, LocalError>,
 ) -> Result<ReadySubmit, LocalError> {
     let name = setup.name.to_string();
     let from = match setup.from {
@@ -106,7 +106,7 @@ fn consumer(
     name: &str,
     setup: ConsumerSetup,
     state: &Path,
-    aside: impl Fn(&str) -> Result<Arc<Aside>, LocalError>,
+    aside: impl Fn(&str) -> Result<Arc<DeadLetter>, LocalError>,
 ) -> Result<ReadyConsumer, LocalError> {
     let ConsumerSetup { request, hand_off, harmonization, to } = setup;
     let to = match to {
@@ -124,7 +124,7 @@ fn consumer(
     Ok(ReadyConsumer { name: name.to_owned(), request, form, aside: aside(name)?, to })
 }
 
-fn redis_server(queue: &RedisQueue, door: &str) -> Result<Server, LocalError> {
+fn redis_server(queue: &RedisQueue, door: &str) -> Result<RedisServer, LocalError> {
     queue.server().map_err(|fault| LocalError::Redis {
         place: queue.place.clone(),
         door: door.to_owned(),

@@ -7,12 +7,12 @@ use tokio::sync::mpsc;
 use super::prepare::{ReadyConsumer, ReadyDestination, ReadySource, ReadySubmit};
 use super::{AGAIN_MAX, ConsumerHandle, DoorTasks, SubmitHandle};
 use crate::local::DoorContext;
-use crate::local::aside_file::Aside;
+use crate::local::aside_file::DeadLetter;
 use crate::local::consumer_door::{ConsumerBehind, ConsumerDoor, Holding};
 use crate::local::receiver::DeliveryTarget;
 use crate::local::receiver_form::ReceiverForm;
 use crate::local::redis::{DestinationQueue, QueueDoor, QueueReceiver};
-use crate::local::submission::Submitter;
+use crate::local::submission::EventSubmitter;
 use crate::local::submit_door::SubmitDoor;
 use crate::local::tally::{ConsumerTally, SubmitTally};
 use crate::local::tcp_in::{Listening, TcpDoor};
@@ -43,7 +43,7 @@ pub(super) fn start_submit(
     };
     let door = Arc::new(SubmitDoor {
         name,
-        submitter: Arc::new(Submitter::new(behind, door, shared.pending.clone())),
+        submitter: Arc::new(EventSubmitter::new(behind, door, shared.pending.clone())),
         aside,
         tally,
         stopping: shared.stopping.child_token(),
@@ -101,7 +101,7 @@ fn drive<R: DeliveryTarget>(
     request: ConsumerRequest,
     form: ReceiverForm,
     receiver: R,
-    (tally, aside): (Arc<ConsumerTally>, Arc<Aside>),
+    (tally, aside): (Arc<ConsumerTally>, Arc<DeadLetter>),
     shared: &DoorContext,
 ) -> ConsumerHandle {
     let (again, again_out) = mpsc::channel(AGAIN_MAX);

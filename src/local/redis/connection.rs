@@ -20,7 +20,7 @@ use crate::resolving::in_words;
 
 /// Which Redis, whom to trust there, and where its password is.
 #[derive(Clone, Debug)]
-pub struct Server {
+pub struct RedisServer {
     pub address: RedisAddress,
     /// Holds the password, instead of the URL. Read at each connection.
     pub password_file: Option<PathBuf>,
@@ -28,7 +28,7 @@ pub struct Server {
     pub ca_file: Option<PathBuf>,
 }
 
-impl Server {
+impl RedisServer {
     fn password(&self) -> Result<Option<Zeroizing<String>>, RedisFault> {
         let Some(file) = &self.password_file else { return Ok(self.address.password.clone()) };
         let read = || {
@@ -54,7 +54,7 @@ impl RedisConnection {
     ///
     /// # Errors
     /// [`RedisFault`], all of which may be gone at the next try.
-    pub async fn open(server: &Server) -> Result<Self, RedisFault> {
+    pub async fn open(server: &RedisServer) -> Result<Self, RedisFault> {
         let shown = server.address.to_string();
         let opening = Self::open_in_time(server, &shown);
         match tokio::time::timeout(Duration::from_millis(REDIS_CONNECT_MS), opening).await {
@@ -63,7 +63,7 @@ impl RedisConnection {
         }
     }
 
-    async fn open_in_time(server: &Server, shown: &str) -> Result<Self, RedisFault> {
+    async fn open_in_time(server: &RedisServer, shown: &str) -> Result<Self, RedisFault> {
         let unreachable = |error| RedisFault::Unreachable { address: shown.to_owned(), error };
         match &server.address.place {
             ServerPlace::Unix(path) => {
@@ -85,7 +85,7 @@ impl RedisConnection {
         }
     }
 
-    async fn log_in<S>(server: &Server, stream: S, shown: &str) -> Result<Self, RedisFault>
+    async fn log_in<S>(server: &RedisServer, stream: S, shown: &str) -> Result<Self, RedisFault>
     where
         S: Unpin + AsyncRead + AsyncWrite + Send + 'static,
     {

@@ -18,7 +18,7 @@ mod tls;
 use std::path::PathBuf;
 
 pub use address::{AddressFault, RedisAddress};
-pub(super) use connection::Server;
+pub(super) use connection::RedisServer;
 pub(super) use destination::DestinationQueue;
 pub use fault::RedisFault;
 pub(super) use receiver::QueueReceiver;
@@ -38,13 +38,13 @@ pub struct RedisQueue {
 }
 
 impl RedisQueue {
-    pub(super) fn server(&self) -> Result<Server, AddressFault> {
+    pub(super) fn server(&self) -> Result<RedisServer, AddressFault> {
         let address = RedisAddress::parse(&self.url)?;
-        Ok(Server { address, password_file: self.password_file.clone(), ca_file: self.ca_file.clone() })
+        Ok(RedisServer { address, password_file: self.password_file.clone(), ca_file: self.ca_file.clone() })
     }
 
     /// As status shows it, without a password.
-    pub(super) fn shown(&self, server: &Server) -> String {
+    pub(super) fn shown(&self, server: &RedisServer) -> String {
         format!("{} {}", server.address, self.queue)
     }
 }

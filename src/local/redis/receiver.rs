@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::connection::{RedisConnection, Server};
+use super::connection::{RedisConnection, RedisServer};
 use super::destination::{DestinationQueue, QueueLook};
 use super::fault::RedisFault;
 use crate::limits::{REDIS_FULL_FIRST_MS, REDIS_FULL_MAX_MS};
@@ -13,7 +13,7 @@ use crate::local::receiver::{DeliveryTarget, PreparedLine, ReceiverError};
 use crate::local::tally::ConsumerTally;
 
 pub struct QueueReceiver {
-    server: Server,
+    server: RedisServer,
     queue: DestinationQueue,
     /// Longer the queue does not get by us.
     queue_max: u64,
@@ -26,7 +26,12 @@ pub struct QueueReceiver {
 }
 
 impl QueueReceiver {
-    pub fn new(server: Server, queue: DestinationQueue, queue_max: u64, tally: Arc<ConsumerTally>) -> Self {
+    pub fn new(
+        server: RedisServer,
+        queue: DestinationQueue,
+        queue_max: u64,
+        tally: Arc<ConsumerTally>,
+    ) -> Self {
         Self { server, queue, queue_max, tally, connection: None, taken: None, wait: REDIS_FULL_FIRST_MS }
     }
 

@@ -15,7 +15,7 @@ use crate::limits::{
 };
 
 /// One element of a list: any bytes.
-pub type Element = Bytes;
+pub type QueueElement = Bytes;
 
 pub struct SourceQueue {
     queue: String,
@@ -41,13 +41,16 @@ impl SourceQueue {
 
     /// What an earlier run moved and did not acknowledge, oldest first, some of it: ask again once it is
     /// acknowledged. Empty where nothing is left.
-    pub async fn left_over(&mut self, connection: &mut RedisConnection) -> Result<Vec<Element>, RedisFault> {
-        let mut batch: Vec<Element> = Vec::new();
+    pub async fn left_over(
+        &mut self,
+        connection: &mut RedisConnection,
+    ) -> Result<Vec<QueueElement>, RedisFault> {
+        let mut batch: Vec<QueueElement> = Vec::new();
         while let Some(some) = self.step(&batch) {
             let from = batch.len() + some;
             let mut range = redis::cmd("LRANGE");
             range.arg(&self.internal).arg(-signed(from)).arg(-signed(batch.len()) - 1);
-            let mut part: Vec<Element> = connection.query(&range).await?;
+            let mut part: Vec<QueueElement> = connection.query(&range).await?;
             part.reverse();
             let was_all = part.len() < some;
             batch.extend(part);
@@ -60,7 +63,7 @@ impl SourceQueue {
     }
 
     /// Moves what is there, oldest first; waits a moment for it, and comes back empty where nothing came.
-    pub async fn next(&mut self, connection: &mut RedisConnection) -> Result<Vec<Element>, RedisFault> {
+    pub async fn next(&mut self, connection: &mut RedisConnection) -> Result<Vec<QueueElement>, RedisFault> {
         match self.next_by(self.moves, connection).await {
             Err(fault) if fault.is_unknown_command() && self.moves == Moves::Lmove => {
                 self.moves = Moves::Rpoplpush;
@@ -74,7 +77,7 @@ impl SourceQueue {
         &mut self,
         moves: Moves,
         connection: &mut RedisConnection,
-    ) -> Result<Vec<Element>, RedisFault> {
+    ) -> Result<Vec<QueueElement>, RedisFault> {
         let wait = Duration::from_millis(REDIS_POP_WAIT_MS);
         let mut first = Pipeline::new();
         match moves {
@@ -83,8 +86,8 @@ impl SourceQueue {
         };
         first.arg(wait.as_secs());
         first.cmd("LLEN").arg(&self.queue);
-        let (popped, behind): (Option<Element>, usize) = connection.pipeline(&first, wait).await?;
-        let mut batch: Vec<Element> = popped.into_iter().collect();
+        let (popped, behind): (Option<QueueElement>, usize) = connection.pipeline(&first, wait).await?;
+        let mut batch: Vec<QueueElement> = popped.into_iter().collect();
         let mut behind = if batch.is_empty() { 0 } else { behind };
         while let Some(some) = self.step(&batch).filter(|_| behind > 0) {
             let moved = self.move_more(moves, some.min(behind), connection).await?;
@@ -100,7 +103,7 @@ impl SourceQueue {
         moves: Moves,
         count: usize,
         connection: &mut RedisConnection,
-    ) -> Result<Vec<Element>, RedisFault> {
+    ) -> Result<Vec<QueueElement>, RedisFault> {
         let mut more = Pipeline::with_capacity(count);
         for _ in 0..count {
             match moves {
@@ -110,7 +113,7 @@ impl SourceQueue {
                 Moves::Rpoplpush => more.cmd("RPOPLPUSH").arg(&self.queue).arg(&self.internal),
             };
         }
-        let moved: Vec<Option<Element>> = connection.pipeline(&more, Duration::ZERO).await?;
+        let moved: Vec<Option<QueueElement>> = connection.pipeline(&more, Duration::ZERO).await?;
         Ok(moved.into_iter().flatten().collect())
     }
 
@@ -121,12 +124,12 @@ impl SourceQueue {
     /// [`RedisFault::Shared`] where others were there, or took ours.
     pub async fn acknowledge(
         &self,
-        done: &[Element],
+        done: &[QueueElement],
         connection: &mut RedisConnection,
     ) -> Result<(), RedisFault> {
         let Some(first) = done.first() else { return Ok(()) };
         let oldest = redis::cmd("LINDEX").arg(&self.internal).arg(-1).to_owned();
-        if connection.query::<Option<Element>>(&oldest).await?.as_ref() != Some(first) {
+        if connection.query::<Option<QueueElement>>(&oldest).await?.as_ref() != Some(first) {
             return Err(RedisFault::Shared(self.internal.clone()));
         }
         let mut removals = Pipeline::with_capacity(done.len());
@@ -141,14 +144,14 @@ impl SourceQueue {
     }
 
     /// How many elements may join `batch` now; `None` where it is full, or heavy enough.
-    fn step(&self, batch: &[Element]) -> Option<usize> {
+    fn step(&self, batch: &[QueueElement]) -> Option<usize> {
         let bytes: usize = batch.iter().map(Bytes::len).sum();
         let more = self.room.saturating_sub(batch.len()).min(REDIS_STEP_MAX);
         (more > 0 && bytes < REDIS_BATCH_BYTES).then_some(more)
     }
 
     /// Grows gently, and falls at once: one small element says nothing of those behind it.
-    fn measure(&mut self, batch: &[Element]) {
+    fn measure(&mut self, batch: &[QueueElement]) {
         if let Some(largest) = batch.iter().map(Bytes::len).max() {
             let by_weight = REDIS_BATCH_BYTES / largest.max(1);
             self.room = (self.room * REDIS_BATCH_GROWTH).min(by_weight).clamp(1, REDIS_BATCH_MAX);

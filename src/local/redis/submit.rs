@@ -7,16 +7,16 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::connection::{RedisConnection, Server};
+use super::connection::{RedisConnection, RedisServer};
 use super::fault::RedisFault;
-use super::source::{Element, SourceQueue};
+use super::source::{QueueElement, SourceQueue};
 use crate::limits::{ASIDE_ELEMENT_BYTES_MAX, RECEIVER_FIRST_MS, RECEIVER_MAX_MS};
 use crate::local::frames::HEAD_BYTES;
 use crate::local::lines::SocketLine;
 use crate::local::submit_door::SubmitDoor;
 
 pub struct QueueDoor {
-    server: Server,
+    server: RedisServer,
     queue: SourceQueue,
     door: Arc<SubmitDoor>,
     /// Whoever left an element waits for no answer: it never goes.
@@ -31,7 +31,7 @@ enum RedisBatch {
 }
 
 impl QueueDoor {
-    pub fn new(server: Server, queue: &str, door: Arc<SubmitDoor>) -> Self {
+    pub fn new(server: RedisServer, queue: &str, door: Arc<SubmitDoor>) -> Self {
         Self { server, queue: SourceQueue::new(queue), door, gone: CancellationToken::new() }
     }
 
@@ -89,7 +89,7 @@ impl QueueDoor {
 
     async fn settle(
         &self,
-        batch: &[Element],
+        batch: &[QueueElement],
         connection: &mut RedisConnection,
     ) -> Result<RedisBatch, RedisFault> {
         let lines = batch.iter().map(SocketLine::of).collect();

@@ -4,10 +4,10 @@
 use support::redis::Redis;
 
 use super::address::RedisAddress;
-use super::connection::{RedisConnection, Server};
+use super::connection::{RedisConnection, RedisServer};
 use super::destination::DestinationQueue;
 use super::fault::RedisFault;
-use super::source::{Element, SourceQueue};
+use super::source::{QueueElement, SourceQueue};
 use crate::identity::{Check, LogId, PublisherName};
 use crate::local::handed_mark::HandedMark;
 use crate::wire::Mark;
@@ -16,18 +16,18 @@ fn run<T>(test: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test)
 }
 
-fn server(url: &str) -> Server {
-    Server { address: RedisAddress::parse(url).unwrap(), password_file: None, ca_file: None }
+fn server(url: &str) -> RedisServer {
+    RedisServer { address: RedisAddress::parse(url).unwrap(), password_file: None, ca_file: None }
 }
 
-async fn fault_of(server: &Server) -> RedisFault {
+async fn fault_of(server: &RedisServer) -> RedisFault {
     match RedisConnection::open(server).await {
         Err(fault) => fault,
         Ok(_) => panic!("{} let us in", server.address),
     }
 }
 
-fn texts(batch: &[Element]) -> Vec<String> {
+fn texts(batch: &[QueueElement]) -> Vec<String> {
     batch.iter().map(|element| String::from_utf8_lossy(element).into_owned()).collect()
 }
 
@@ -102,7 +102,7 @@ fn a_small_element_before_large_ones_does_not_fetch_them_all_at_once() {
         let mut largest = 0;
         while bot.length("q") > 60 {
             let batch = queue.next(&mut connection).await.unwrap();
-            largest = largest.max(batch.iter().map(Element::len).sum());
+            largest = largest.max(batch.iter().map(QueueElement::len).sum());
         }
         assert!(largest <= 34 * 2 * 1024 * 1024, "{largest} bytes at once");
     });
@@ -215,7 +215,7 @@ fn who_may_not_come_in_is_told_why() {
         for url in [redis.url(3), redis.unix_url(3)] {
             RedisConnection::open(&server(&url)).await.unwrap();
         }
-        let right_ca = Server { ca_file: Some(redis.ca_file()), ..server(&redis.tls_url(1)) };
+        let right_ca = RedisServer { ca_file: Some(redis.ca_file()), ..server(&redis.tls_url(1)) };
         RedisConnection::open(&right_ca).await.unwrap();
 
         let elsewhere = redis.tls_url(1).replace("localhost", "127.0.0.1");
@@ -231,16 +231,16 @@ fn who_may_not_come_in_is_told_why() {
             ("no such database", server(&redis.url(99)), "DB index", Some("fewer databases")),
             ("nobody there", server("redis://127.0.0.1:1/0"), "refused", Some("redis-cli")),
             ("no such socket", server("unix:///nowhere/redis.sock"), "No such file", Some("redis-cli")),
-            ("an unknown authority", Server { ca_file: None, ..right_ca.clone() }, "", None),
+            ("an unknown authority", RedisServer { ca_file: None, ..right_ca.clone() }, "", None),
             (
                 "another host's",
-                Server { address: RedisAddress::parse(&elsewhere).unwrap(), ..right_ca.clone() },
+                RedisServer { address: RedisAddress::parse(&elsewhere).unwrap(), ..right_ca.clone() },
                 "certificate",
                 None,
             ),
             (
                 "no such ca_file",
-                Server { ca_file: Some("/nowhere/ca.pem".into()), ..right_ca.clone() },
+                RedisServer { ca_file: Some("/nowhere/ca.pem".into()), ..right_ca.clone() },
                 "ca_file",
                 Some("authority"),
             ),

@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 
 use super::*;
 use crate::format::intelmq::IntelmqHandOff;
-use crate::local::again::{Again, HandedAgain};
-use crate::local::aside_file::Aside;
+use crate::local::again::{DeadLetterRetry, HandedAgain};
+use crate::local::aside_file::DeadLetter;
 use crate::local::consumer_door::{ConsumerBehind, ConsumerDoor, Holding};
 use crate::local::handed_mark::HandedMark;
 use crate::local::receiver::{DeliveryTarget, PreparedLine, ReceiverError};
@@ -81,10 +81,10 @@ fn each_later() -> Now {
 /// A door that runs, and its core.
 struct Handing {
     script: Arc<Mutex<Script>>,
-    consumers: Arc<Consumers>,
+    consumers: Arc<ConsumerTable>,
     inputs: mpsc::Receiver<Input>,
-    again: mpsc::Sender<Again>,
-    aside: Arc<Aside>,
+    again: mpsc::Sender<DeadLetterRetry>,
+    aside: Arc<DeadLetter>,
     tally: Arc<ConsumerTally>,
     steady: Arc<SteadyTime>,
     stopping: CancellationToken,
@@ -99,9 +99,9 @@ impl Handing {
         let (sender, inputs) = mpsc::channel(64);
         let behind = behind(sender);
         let script = Arc::new(Mutex::new(script));
-        let aside = Aside::open(&dir.path().join("aside"), "soc").unwrap();
+        let aside = DeadLetter::open(&dir.path().join("aside"), "soc").unwrap();
         let (again, again_out) = mpsc::channel(16);
-        let (consumers, steady) = (Arc::<Consumers>::default(), Arc::<SteadyTime>::default());
+        let (consumers, steady) = (Arc::<ConsumerTable>::default(), Arc::<SteadyTime>::default());
         let stopping = CancellationToken::new();
         let tally = Arc::new(ConsumerTally::new("soc", ConsumerState::default(), each_later));
         let hand_off = IntelmqHandOff { strict, ..IntelmqHandOff::default() };
@@ -221,12 +221,12 @@ fn a_retry_that_gave_up_hands_nothing_over_later() {
         let claim = Arc::new(crate::local::again::RetryClaim::default());
         assert!(claim.give_up());
         let (done, outcome) = tokio::sync::oneshot::channel();
-        handing.again.send(Again { entry: Arc::new(entry(1)), claim, done }).await.ok().unwrap();
+        handing.again.send(DeadLetterRetry { entry: Arc::new(entry(1)), claim, done }).await.ok().unwrap();
         assert!(outcome.await.is_err(), "nobody asks any more");
 
         let claim = Arc::new(crate::local::again::RetryClaim::default());
         let (done, outcome) = tokio::sync::oneshot::channel();
-        let again = Again { entry: Arc::new(entry(2)), claim: claim.clone(), done };
+        let again = DeadLetterRetry { entry: Arc::new(entry(2)), claim: claim.clone(), done };
         handing.again.send(again).await.ok().unwrap();
         assert_eq!(outcome.await.unwrap(), HandedAgain::Taken, "one that was not is handed over, once");
         assert!(!claim.give_up(), "what was sent cannot be taken back");

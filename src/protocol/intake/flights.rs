@@ -14,16 +14,16 @@ const NEXT_TURN_MS: u64 = 2 * IN_FLIGHT_EXPIRES_MS;
 
 /// An identity that somebody is bringing, or was asked for last.
 #[derive(Debug)]
-struct Flight {
+struct RequestInFlight {
     peer: PublisherName,
     stream: StreamId,
     until: Tick,
 }
 
 #[derive(Debug, Default)]
-pub struct Flights(BTreeMap<EventKey, Flight>);
+pub struct RequestsInFlight(BTreeMap<EventKey, RequestInFlight>);
 
-impl Flights {
+impl RequestsInFlight {
     /// Until when somebody is bringing `key`; `None` where nobody is.
     pub fn until(&self, key: EventKey, now: Tick) -> Option<Tick> {
         self.0.get(&key).map(|flight| flight.until).filter(|until| *until > now)
@@ -36,7 +36,7 @@ impl Flights {
 
     pub fn asked(&mut self, key: EventKey, peer: &PublisherName, stream: StreamId, now: Tick) {
         let until = now.plus_ms(IN_FLIGHT_EXPIRES_MS);
-        self.0.insert(key, Flight { peer: peer.clone(), stream, until });
+        self.0.insert(key, RequestInFlight { peer: peer.clone(), stream, until });
     }
 
     /// When `peer` may be asked again; `None` where somebody else was asked after it, or long ago.

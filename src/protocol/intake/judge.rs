@@ -9,7 +9,7 @@ use crate::identity::{CoreDigest, EventKey, PublisherName};
 use crate::limits::{CREATED_AHEAD_ACCEPTED_MS, CREATED_AHEAD_OWED_MS};
 use crate::policy::{Standing, Trust};
 use crate::protocol::ground::CoreContext;
-use crate::protocol::rules::Rule;
+use crate::protocol::rules::ProtocolRule;
 use crate::time::Timestamp;
 use crate::wire::VerdictCode;
 
@@ -38,7 +38,7 @@ impl<'a> OfferIdentity<'a> {
 /// Returns the keys one of which must have signed this envelope, before any expensive check. `Err` carries the
 /// verdict if none can have.
 pub fn candidate_keys(envelope: &Envelope, ground: &CoreContext) -> Result<Vec<VerifyingKey>, Verdict> {
-    if !ground.on(Rule::OwnTrusted) && ground.is_own(envelope.publisher()) {
+    if !ground.on(ProtocolRule::OwnTrusted) && ground.is_own(envelope.publisher()) {
         return Err(Verdict::rejected(VerdictCode::UnknownPublisher));
     }
     match ground.trust.keys_of(envelope.publisher(), envelope.key_id(), envelope.core().created) {

@@ -26,7 +26,7 @@ impl PeerSession {
                 let receiver = self.receiver.take().expect("bug: the stream is the receiver's");
                 let opened = receiver.last_frame;
                 // It says SUBSCRIBE anew when it is admitted.
-                self.arriving.push(Arriving {
+                self.arriving.push(ArrivingFeed {
                     pipe: receiver.pipe,
                     role,
                     opened,
@@ -44,7 +44,7 @@ impl PeerSession {
     }
 
     /// The fault for a peer that shares no version with this node.
-    pub(super) fn no_common_version(of: &Greeting) -> FeedFault {
+    pub(super) fn no_common_version(of: &FeedGreeting) -> FeedFault {
         let (min, max) = (of.version_min, of.version_max);
         let detail = format!("version {min} to {max}; expected {WIRE_VERSION_MIN} to {WIRE_VERSION_MAX}");
         FeedFault { code: FaultCode::Version, detail }
@@ -141,13 +141,13 @@ impl PeerSession {
 
     /// The older stream answers: two processes run with this key. The newer is refused.
     pub(super) fn on_pong(&mut self, nonce: u64, ground: &mut CoreContext) -> Result<(), FeedFault> {
-        let probed = |arriving: &Arriving| {
+        let probed = |arriving: &ArrivingFeed| {
             arriving.probation.as_ref().is_some_and(|probation| probation.nonce == nonce)
         };
         while let Some(stream) =
             self.arriving.iter().find(|arriving| probed(arriving)).map(|arriving| arriving.pipe.stream)
         {
-            let reason = Reason::Fault { code: FaultCode::Cloned, detail: String::new() };
+            let reason = ObstacleReason::Fault { code: FaultCode::Cloned, detail: String::new() };
             self.facts.obstacles.met_at_feed(Role::Sender, reason, FeedSide::Here, ground.now);
             self.facts.last_error = Some("two live nodes use this key".to_owned());
             self.close(stream, Some(FaultCode::Cloned.into()), ground);
@@ -161,7 +161,7 @@ impl PeerSession {
         if self.admitted().next().is_some() {
             return;
         }
-        let on_probation = |arriving: &Arriving| arriving.probation.as_ref().map(|it| it.hello.instance);
+        let on_probation = |arriving: &ArrivingFeed| arriving.probation.as_ref().map(|it| it.hello.instance);
         let Some(instance) = self.arriving.iter().find_map(on_probation) else { return };
         self.instance = Some(instance);
         while let Some(at) = self.arriving.iter().position(|arriving| arriving.probation.is_some()) {

@@ -40,14 +40,14 @@ impl PeerSession {
             DialFailure::OtherKey { address, key } => {
                 self.contact.backoff.refused(ground.tick());
                 self.facts.last_error = Some(format!("{address} has another key: {key}"));
-                self.facts.obstacles.met_at_contact(Reason::OtherKey { address, key }, ground.now);
+                self.facts.obstacles.met_at_contact(ObstacleReason::OtherKey { address, key }, ground.now);
             }
             DialFailure::TurnedAway(cause) => {
                 self.contact.backoff.failed(ground.now.tick, &mut ground.rng);
                 self.facts.last_error = Some(format!(
                     "connected and proved our key, but was turned away: is our key in their peers/? ({cause})"
                 ));
-                self.facts.obstacles.met_at_contact(Reason::TurnedAway { cause }, ground.now);
+                self.facts.obstacles.met_at_contact(ObstacleReason::TurnedAway { cause }, ground.now);
             }
             DialFailure::Unreachable(cause) => {
                 self.facts.obstacles.dialled_in_vain();

@@ -75,7 +75,7 @@ impl PeerSession {
     pub(super) fn fail(&mut self, stream: StreamId, fault: FeedFault, ground: &mut CoreContext) {
         self.facts.last_error = Some(format!("feed closed here: {fault}"));
         if let Some(role) = self.role_of(stream) {
-            let reason = Reason::Fault { code: fault.code, detail: fault.detail.clone() };
+            let reason = ObstacleReason::Fault { code: fault.code, detail: fault.detail.clone() };
             self.facts.obstacles.met_at_feed(role, reason, FeedSide::Here, ground.now);
         }
         if matches!(fault.code, FaultCode::Version | FaultCode::Federation | FaultCode::Name) {
@@ -100,7 +100,7 @@ impl PeerSession {
             self.facts.last_error =
                 Some(format!("the peer closed the feed: {code} {detail}").trim_end().to_owned());
             if let Some(role) = self.role_of(stream) {
-                let reason = Reason::Fault { code: code.handled_as(), detail: detail.clone() };
+                let reason = ObstacleReason::Fault { code: code.handled_as(), detail: detail.clone() };
                 self.facts.obstacles.met_at_feed(role, reason, FeedSide::There, ground.now);
             }
             return Ok(());
@@ -135,7 +135,7 @@ impl PeerSession {
                 self.rates.spend_for_skip(now);
                 receiver.on_skip(&self.peer.name, skip, &mut self.tally.received, ground)?;
                 // Now the wish is fulfilled: a stream that died before would have taken it along.
-                self.wishes = Wishes::default();
+                self.wishes = SubscribeOptions::default();
                 self.facts.obstacles.feed_runs(Role::Receiver);
                 Ok(())
             }
@@ -219,7 +219,7 @@ impl PeerSession {
         match asked {
             Some(asked) => {
                 ground.intake.landed(asked, stream, ground.now.tick);
-                if asked != key && ground.on(Rule::WantKey) {
+                if asked != key && ground.on(ProtocolRule::WantKey) {
                     let detail = format!("ANSWER for seq {seq} is another event than the one asked for");
                     return Err(FeedFault::out_of_turn(detail));
                 }
@@ -246,9 +246,16 @@ impl PeerSession {
             ground.intake.flights.asked(key, &self.peer.name, stream, ground.now.tick);
         }
         self.rates.in_hand += bytes;
-        let arrival =
-            Arrival { peer: self.peer.name.clone(), stream, seq, answer, rival: false, path, envelope };
-        ground.intake.ask(Question::Arrival(Box::new(arrival)));
+        let arrival = EnvelopeArrival {
+            peer: self.peer.name.clone(),
+            stream,
+            seq,
+            answer,
+            rival: false,
+            path,
+            envelope,
+        };
+        ground.intake.ask(SeenQuestion::Arrival(Box::new(arrival)));
         Ok(())
     }
 
@@ -260,8 +267,9 @@ impl PeerSession {
             return Ok(());
         }
         let stream = receiver.pipe.stream;
-        let offer = Offer { peer: self.peer.name.clone(), stream, seq, key, digest, publisher, created };
-        ground.intake.ask(Question::Offer(Box::new(offer)));
+        let offer =
+            EnvelopeOffer { peer: self.peer.name.clone(), stream, seq, key, digest, publisher, created };
+        ground.intake.ask(SeenQuestion::Offer(Box::new(offer)));
         Ok(())
     }
 
@@ -321,5 +329,5 @@ fn before_hello(frame: &WireFrame) -> FeedFault {
 
 fn owes(peer: &PublisherName, seq: u64, key: EventKey, ground: &CoreContext) -> bool {
     let owed = ground.ledger.feeds.get(peer).and_then(|state| state.owed.get(&seq));
-    owed.is_some_and(|owed| owed.key == key || !ground.on(Rule::VerdictKey))
+    owed.is_some_and(|owed| owed.key == key || !ground.on(ProtocolRule::VerdictKey))
 }

@@ -10,7 +10,7 @@ impl Node {
     pub(super) fn on_broken(&mut self, broken: Vec<BrokenEntry>) {
         let broken = broken.into_iter().filter(|entry| !self.ground.ledger.losses.knows(*entry));
         let broken: Vec<BrokenEntry> = broken.collect();
-        if broken.is_empty() || !self.ground.on(Rule::LostAsked) {
+        if broken.is_empty() || !self.ground.on(ProtocolRule::LostAsked) {
             return;
         }
         for entry in &broken {

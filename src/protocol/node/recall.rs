@@ -8,20 +8,20 @@ use crate::limits::LINEAGE_MAX;
 
 /// Lineages that are being read.
 #[derive(Debug, Default)]
-pub(super) struct Recalls {
-    reading: BTreeMap<Ticket, Lineage>,
+pub(super) struct AncestorFetches {
+    reading: BTreeMap<Ticket, EventLineage>,
     /// The event asked for is accepted, and on its way to the disk.
     parked: Vec<(Ticket, EventId)>,
 }
 
 #[derive(Debug)]
-struct Lineage {
+struct EventLineage {
     /// The door's.
     ticket: Ticket,
     entries: Vec<Arc<Entry>>,
 }
 
-impl Recalls {
+impl AncestorFetches {
     pub(super) fn is_idle(&self) -> bool {
         self.reading.is_empty() && self.parked.is_empty()
     }
@@ -33,7 +33,7 @@ impl Node {
         if self.ground.intake.is_being_stored(id.key()) {
             self.recalls.parked.push((ticket, id));
         } else if self.held(id.key(), known).is_some() {
-            self.read_ancestor(Lineage { ticket, entries: Vec::new() }, id);
+            self.read_ancestor(EventLineage { ticket, entries: Vec::new() }, id);
         } else {
             self.ground.emit(Output::Recalled { ticket, lineage: Vec::new() });
         }
@@ -45,12 +45,12 @@ impl Node {
             if self.ground.intake.is_being_stored(id.key()) {
                 self.recalls.parked.push((ticket, id));
             } else {
-                self.read_ancestor(Lineage { ticket, entries: Vec::new() }, id);
+                self.read_ancestor(EventLineage { ticket, entries: Vec::new() }, id);
             }
         }
     }
 
-    fn read_ancestor(&mut self, lineage: Lineage, id: EventId) {
+    fn read_ancestor(&mut self, lineage: EventLineage, id: EventId) {
         let ticket = self.ground.ticket();
         self.recalls.reading.insert(ticket, lineage);
         self.ground.emit(Output::Fetch { ticket, id });

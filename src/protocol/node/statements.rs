@@ -8,12 +8,12 @@ use ed25519_dalek::VerifyingKey;
 
 use super::*;
 use crate::envelope::statement::{StatementError, claimed_publisher};
-use crate::envelope::{SignedStatement, Stated};
+use crate::envelope::{SignedStatement, StatedKeys};
 use crate::identity::IdentityKey;
 use crate::limits::STATEMENTS_NEWS_MAX;
 use crate::policy::Rate;
 use crate::protocol::bucket::TokenBucket;
-use crate::record::{Cure, Ledger, RejectedPlace};
+use crate::record::{Ledger, RejectedPlace, RetryCondition};
 
 /// So many statements of one peer are examined in a second: each may cost a signature check.
 pub const STATEMENT_RATE: Rate = Rate { per_second: 50 };
@@ -25,13 +25,13 @@ const STATEMENTS_WITHIN_MS: u64 = 10 * 60 * 1_000;
 
 /// What was learnt and not yet passed on.
 #[derive(Debug, Default)]
-pub struct Statements {
+pub struct StatementSpread {
     news: BTreeSet<IdentityKey>,
     /// How many of one key were taken since when.
     taken_since: BTreeMap<IdentityKey, (Tick, u32)>,
 }
 
-impl Statements {
+impl StatementSpread {
     /// May one more of `signer` be taken now?
     fn has_turn(&mut self, signer: IdentityKey, now: Tick) -> bool {
         let (since, count) = self.taken_since.entry(signer).or_insert((now, 0));
@@ -184,7 +184,7 @@ impl Node {
         let places = feeds.flat_map(|(peer, state)| {
             state.rejected.iter().filter(waits).map(|place| (peer.clone(), place.clone()))
         });
-        let cure = Cure::At(self.ground.steady());
+        let cure = RetryCondition::At(self.ground.steady());
         for (peer, place) in places.collect::<Vec<_>>() {
             self.ground.note(Note::Rejected { peer, place: RejectedPlace { cure, ..place } });
         }
@@ -202,11 +202,11 @@ impl Node {
 
     /// What this node is known to have said last of its own keys.
     pub fn own_statement(&self) -> Option<&SignedStatement> {
-        self.ground.ledger.statements.of(self.ground.trust.own_key()).map(Stated::latest)
+        self.ground.ledger.statements.of(self.ground.trust.own_key()).map(StatedKeys::latest)
     }
 
     /// What is known of everybody who is trusted now, this node included: not of keys that were theirs before.
-    pub fn statements(&self) -> impl Iterator<Item = &Stated> {
+    pub fn statements(&self) -> impl Iterator<Item = &StatedKeys> {
         let trust = &self.ground.trust;
         let identities = trust.peers().map(|peer| &peer.key).chain(std::iter::once(trust.own_key()));
         identities.filter_map(|identity| self.ground.ledger.statements.of(identity))

@@ -10,17 +10,17 @@ impl Node {
         let questions = self.ground.intake.answered(ticket);
         for (question, known) in questions.into_iter().zip(digests) {
             match question {
-                Question::Arrival(arrival) => self.on_known_arrival(arrival, known),
-                Question::Offer(offer) => self.on_known_offer(*offer, known),
-                Question::Submission { ticket, envelope } => {
+                SeenQuestion::Arrival(arrival) => self.on_known_arrival(arrival, known),
+                SeenQuestion::Offer(offer) => self.on_known_offer(*offer, known),
+                SeenQuestion::Submission { ticket, envelope } => {
                     let key = envelope.envelope().key();
                     self.on_known_submission(ticket, envelope, self.held(key, known));
                 }
-                Question::Returned { ticket, key } => match self.held(key, known) {
+                SeenQuestion::Returned { ticket, key } => match self.held(key, known) {
                     Some(_) => self.answer_duplicate(ticket, key),
                     None => self.ground.emit(Output::Submitted { ticket, outcome: Submitted::Foreign }),
                 },
-                Question::Recall { ticket, id } => self.on_known_recall(ticket, id, known),
+                SeenQuestion::Recall { ticket, id } => self.on_known_recall(ticket, id, known),
             }
         }
         self.ground.intake.forget_stale();
@@ -42,7 +42,7 @@ impl Node {
         self.held(key, known)
     }
 
-    pub(super) fn on_known_arrival(&mut self, mut arrival: Box<Arrival>, known: Option<CoreDigest>) {
+    pub(super) fn on_known_arrival(&mut self, mut arrival: Box<EnvelopeArrival>, known: Option<CoreDigest>) {
         let envelope = arrival.envelope.envelope();
         let (key, digest) = (envelope.key(), envelope.digest());
         match self.held_beside(key, digest, known) {
@@ -58,7 +58,7 @@ impl Node {
     }
 
     /// Trust and time, before the signature.
-    pub(super) fn examine(&mut self, arrival: Box<Arrival>) {
+    pub(super) fn examine(&mut self, arrival: Box<EnvelopeArrival>) {
         let envelope = arrival.envelope.envelope();
         match intake::candidate_keys(envelope, &self.ground) {
             Err(verdict) => self.conclude(&arrival, verdict),
@@ -69,7 +69,7 @@ impl Node {
         }
     }
 
-    pub(super) fn on_known_offer(&mut self, offer: Offer, known: Option<CoreDigest>) {
+    pub(super) fn on_known_offer(&mut self, offer: EnvelopeOffer, known: Option<CoreDigest>) {
         let (key, digest, stream) = (offer.key, offer.digest, offer.stream);
         let (peer, publisher) = (&offer.peer, &offer.publisher);
         let held = self.held_beside(key, digest, known);
@@ -83,7 +83,9 @@ impl Node {
         let verdict = match held {
             Some(held) if held == digest => Some(Verdict::Refused),
             Some(_) if lost => Some(Verdict::rejected(VerdictCode::Equivocation)),
-            None if !self.ground.trust.publisher(publisher) || (own && !self.ground.on(Rule::OwnTrusted)) => {
+            None if !self.ground.trust.publisher(publisher)
+                || (own && !self.ground.on(ProtocolRule::OwnTrusted)) =>
+            {
                 let detail = publisher.to_string();
                 Some(Verdict::Rejected { code: VerdictCode::UnknownPublisher, detail })
             }
@@ -93,7 +95,7 @@ impl Node {
             None if self.ground.trust.is_revoked(publisher) && !self.ground.is_released(key) => {
                 Some(intake::waits_for_the_operator(named, &self.ground))
             }
-            None if elsewhere && !self.ground.on(Rule::HeldNotInFlight) => Some(Verdict::Refused),
+            None if elsewhere && !self.ground.on(ProtocolRule::HeldNotInFlight) => Some(Verdict::Refused),
             None => intake::ahead_of_time(offer.created, named, &self.ground),
             Some(_) => None,
         };
@@ -139,7 +141,7 @@ impl Node {
     }
 
     /// None of the keys that were tried signed it; but another one may have come meanwhile.
-    fn on_unsigned(&mut self, arrival: Arrival, tried: &[ed25519_dalek::VerifyingKey]) {
+    fn on_unsigned(&mut self, arrival: EnvelopeArrival, tried: &[ed25519_dalek::VerifyingKey]) {
         let envelope = arrival.envelope.envelope();
         let candidates = intake::candidate_keys(envelope, &self.ground);
         if candidates.is_ok_and(|keys| keys.iter().any(|key| !tried.contains(key))) {
@@ -151,7 +153,7 @@ impl Node {
 
     pub(super) fn on_verified_arrival(
         &mut self,
-        arrival: Box<Arrival>,
+        arrival: Box<EnvelopeArrival>,
         envelope: crate::envelope::VerifiedEnvelope,
     ) {
         let core = envelope.envelope();
@@ -192,7 +194,7 @@ impl Node {
 
     pub(super) fn accept(
         &mut self,
-        arrival: Box<Arrival>,
+        arrival: Box<EnvelopeArrival>,
         envelope: crate::envelope::VerifiedEnvelope,
         publisher: &PublisherName,
     ) {
@@ -228,7 +230,7 @@ impl Node {
     }
 
     /// An arrival has its verdict.
-    pub(super) fn conclude(&mut self, arrival: &Arrival, verdict: Verdict) {
+    pub(super) fn conclude(&mut self, arrival: &EnvelopeArrival, verdict: Verdict) {
         let envelope = arrival.envelope.envelope();
         let (key, publisher) = (envelope.key(), envelope.publisher().clone());
         let other_eager = self.links.values().any(|link| {
@@ -311,7 +313,7 @@ impl Node {
 
     // --- submissions ---
 
-    pub(super) fn on_submit(&mut self, ticket: Ticket, question: Question) {
+    pub(super) fn on_submit(&mut self, ticket: Ticket, question: SeenQuestion) {
         let outcome = match (self.stopping, self.stalled_until) {
             (Stopping::No, None) => return self.ground.intake.ask(question),
             (Stopping::No, Some(_)) => Submitted::DiskFull,
@@ -364,7 +366,8 @@ impl Node {
 
     /// `duplicate` is said only once the first one is durable too.
     pub(super) fn answer_duplicate(&mut self, ticket: Ticket, key: EventKey) {
-        let waits = self.ground.on(Rule::DuplicateSynced) && self.ground.appender.answer_with(ticket, key);
+        let waits =
+            self.ground.on(ProtocolRule::DuplicateSynced) && self.ground.appender.answer_with(ticket, key);
         if !waits {
             self.ground.emit(Output::Submitted { ticket, outcome: Submitted::Duplicate });
         }

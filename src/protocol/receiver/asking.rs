@@ -136,7 +136,7 @@ impl FeedReceiver {
         let is_asked = self.asked.keys.contains_key(&seq);
         if !is_paid
             && !is_asked
-            && ground.on(Rule::RateAsked)
+            && ground.on(ProtocolRule::RateAsked)
             && let Err(wait) = rates.take(&publisher, peer, ground)
         {
             let Some(before) = offered_after else {
@@ -158,6 +158,6 @@ impl FeedReceiver {
     }
 
     pub(super) fn due_at(&mut self, seq: u64, at: Tick, ground: &CoreContext) {
-        if ground.on(Rule::OneDue) { self.due.set(seq, at) } else { self.due.add(seq, at) }
+        if ground.on(ProtocolRule::OneDue) { self.due.set(seq, at) } else { self.due.add(seq, at) }
     }
 }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use crate::time::Tick;
 
 #[derive(Debug, Default)]
-pub(super) struct Due {
+pub(super) struct DueQueue {
     by_seq: BTreeMap<u64, Tick>,
     order: BTreeSet<(Tick, u64)>,
     /// Until when each offered entry holds the cursor back, in the order of the offers.
@@ -15,7 +15,7 @@ pub(super) struct Due {
     held_on: Tick,
 }
 
-impl Due {
+impl DueQueue {
     /// Entry `seq` is asked for at `at`, and not before.
     pub fn set(&mut self, seq: u64, at: Tick) {
         if let Some(before) = self.by_seq.insert(seq, at) {
@@ -75,7 +75,7 @@ mod tests {
 
     #[test]
     fn an_entry_has_one_time_and_the_last_one_counts() {
-        let mut due = Due::default();
+        let mut due = DueQueue::default();
         due.set(7, Tick(2_000));
         due.set(8, Tick(1_000));
         due.set(7, Tick(90_000));

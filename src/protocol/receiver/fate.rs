@@ -2,7 +2,7 @@
 //! `intake` decides.
 
 use super::*;
-use crate::record::{Cure, RejectedPlace};
+use crate::record::{RejectedPlace, RetryCondition};
 
 impl FeedReceiver {
     /// The fate of `key`, entry `seq`, is known, whether it came in order, as an answer, or by another peer. Where the
@@ -17,7 +17,7 @@ impl FeedReceiver {
         ground: &mut CoreContext,
     ) {
         let owed = ground.ledger.feeds.get(peer).and_then(|state| state.owed.get(&seq));
-        let same = |known: EventKey| known == key || !ground.on(Rule::VerdictKey);
+        let same = |known: EventKey| known == key || !ground.on(ProtocolRule::VerdictKey);
         let owed = owed.filter(|owed| same(owed.key)).cloned();
         let before = match self.pending.find(seq) {
             Some(pending) if !same(pending.key) || !(pending.fate.is_open() || owed.is_some()) => return,
@@ -49,7 +49,7 @@ impl FeedReceiver {
                 self.report_verdict(seq, *code);
                 ground.tell(Event::NotTaken { peer: peer.clone(), seq, code: *code, detail: detail.clone() });
                 if code.is_curable() {
-                    let cure = Cure::Trust(ground.trust.digest());
+                    let cure = RetryCondition::Trust(ground.trust.digest());
                     let place = RejectedPlace { reason: *code, publisher: None, before, cure };
                     self.reject(peer, place, ground);
                 }
@@ -77,7 +77,7 @@ impl FeedReceiver {
     ) {
         let places = ground.config.bounds.deferred();
         let state = &ground.ledger.feeds[peer];
-        if state.owed.has_place(&owed, places) || !ground.on(Rule::OwedShare) {
+        if state.owed.has_place(&owed, places) || !ground.on(ProtocolRule::OwedShare) {
             if owed.reason == VerdictCode::Rate {
                 rates.reserve(&owed.publisher, ground);
             }

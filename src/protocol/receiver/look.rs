@@ -4,7 +4,7 @@
 
 use super::*;
 use crate::limits::READ_AGAIN_MIN_MS;
-use crate::record::{Cure, RejectedPlace};
+use crate::record::{RejectedPlace, RetryCondition};
 use crate::time::Timestamp;
 
 /// Times at which a feed is read again are whole multiples of this, in ms.
@@ -19,7 +19,7 @@ pub(super) struct SecondLook {
     until: u64,
     reached_end: bool,
     /// Before the lowest entry of the place that found no owed place this time either.
-    next: Option<(Mark, Cure)>,
+    next: Option<(Mark, RetryCondition)>,
     /// More was found lost meanwhile, and may lie where it has passed.
     again: bool,
     over: bool,
@@ -76,8 +76,8 @@ impl SecondLook {
 fn first_due(state: &FeedState) -> Option<(Timestamp, &RejectedPlace)> {
     let places = state.rejected.iter().filter(|place| place.before.seq < state.cursor.seq);
     let timed = places.filter_map(|place| match place.cure {
-        Cure::At(at) => Some((at, place)),
-        Cure::Trust(_) => None,
+        RetryCondition::At(at) => Some((at, place)),
+        RetryCondition::Trust(_) => None,
     });
     timed.min_by_key(|(at, place)| (*at, place.before.seq))
 }
@@ -103,7 +103,7 @@ impl FeedReceiver {
     /// When the feed is to be read again; `None` if never, or if it is being read again.
     pub fn next_look(&self, peer: &PublisherName, ground: &CoreContext) -> Option<Tick> {
         let state = ground.ledger.feeds.get(peer).filter(|_| self.live && self.look.is_none())?;
-        if !ground.on(Rule::ReadAgain) {
+        if !ground.on(ProtocolRule::ReadAgain) {
             return None;
         }
         let (at, _) = first_due(state)?;
@@ -123,7 +123,7 @@ impl FeedReceiver {
         }
         if look.again && !for_nothing {
             let again_at = ground.steady().plus_ms(READ_AGAIN_MIN_MS);
-            look.next = Some((look.place.before, Cure::At(again_at)));
+            look.next = Some((look.place.before, RetryCondition::At(again_at)));
         }
         let RejectedPlace { reason, publisher, .. } = look.place.clone();
         ground.note(Note::ReadAgain { peer: peer.clone(), reason, publisher, next: look.next });
@@ -141,13 +141,13 @@ impl FeedReceiver {
         let steady = ground.steady();
         let wait = owed.retry_at.since_ms(steady);
         let cure = match owed.reason {
-            VerdictCode::KeyRevoked => Cure::Trust(ground.trust.digest()),
+            VerdictCode::KeyRevoked => RetryCondition::Trust(ground.trust.digest()),
             // By then half of what is owed has been taken: reading again finds room before all is idle.
-            VerdictCode::Rate => Cure::At(steady.plus_ms((wait / 2).max(READ_AGAIN_MIN_MS))),
+            VerdictCode::Rate => RetryCondition::At(steady.plus_ms((wait / 2).max(READ_AGAIN_MIN_MS))),
             // On whole minutes: a place is written down anew each time that its time comes sooner.
             _ => {
                 let at = steady.plus_ms(wait.max(READ_AGAIN_MIN_MS)).0;
-                Cure::At(Timestamp(at.checked_next_multiple_of(READ_AGAIN_STEP_MS).unwrap_or(at)))
+                RetryCondition::At(Timestamp(at.checked_next_multiple_of(READ_AGAIN_STEP_MS).unwrap_or(at)))
             }
         };
         let Owed { seq, publisher, reason, .. } = owed;
@@ -180,7 +180,7 @@ impl FeedReceiver {
     /// the journal.
     pub(super) fn reject(&mut self, peer: &PublisherName, place: RejectedPlace, ground: &mut CoreContext) {
         let changes = ground.ledger.feeds.get(peer).is_none_or(|state| state.rejected.changes(&place));
-        if changes || !ground.on(Rule::NotesOnChange) {
+        if changes || !ground.on(ProtocolRule::NotesOnChange) {
             ground.note(Note::Rejected { peer: peer.clone(), place });
         }
     }

@@ -76,7 +76,7 @@ impl FeedReceiver {
     }
 
     fn on_taken_back(&mut self, peer: &PublisherName, to: Mark, state: &FeedState, ground: &mut CoreContext) {
-        if !ground.on(Rule::ResumeTold) {
+        if !ground.on(ProtocolRule::ResumeTold) {
             self.received = state.cursor;
             return;
         }
@@ -115,13 +115,13 @@ fn forget_below(peer: &PublisherName, to: Mark, ground: &mut CoreContext) {
 fn resume_at(peer: &PublisherName, to: Mark, state: &FeedState, ground: &mut CoreContext) {
     let mut resumed = state.clone();
     resumed.resume(to);
-    if !ground.on(Rule::OwedCut) {
+    if !ground.on(ProtocolRule::OwedCut) {
         (resumed.owed, resumed.rejected) = (state.owed.clone(), state.rejected.clone());
     }
     if resumed == *state {
         return;
     }
-    ground.note(match ground.on(Rule::OwedCut) {
+    ground.note(match ground.on(ProtocolRule::OwedCut) {
         true => Note::Resumed { peer: peer.clone(), to },
         false => Note::Feed { peer: peer.clone(), state: resumed },
     });

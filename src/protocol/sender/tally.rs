@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::policy::{self, Peer, Withheld};
-use crate::protocol::failing::Failing;
+use crate::policy::{self, Peer, WithheldReason};
+use crate::protocol::failing::FilterFailures;
 use crate::protocol::ground::CoreContext;
-use crate::protocol::sent::Exceptions;
+use crate::protocol::sent::SentExceptions;
 use crate::record::Entry;
 use crate::wire::{AckFrame, VerdictCode, VerdictNumber};
 
@@ -21,9 +21,9 @@ pub struct SentTally {
     pub rejected: u64,
     /// How many entries the peer owes itself now.
     pub deferred: u64,
-    pub withheld: BTreeMap<Withheld, u64>,
+    pub withheld: BTreeMap<WithheldReason, u64>,
     /// The filter of `[share]`.
-    pub failing: Failing,
+    pub failing: FilterFailures,
     /// Of the rejected ones, those that the peer's own policy does not want: its filter, or that it does not trust
     /// their publisher. Nothing is wrong with them, and nothing can be done about them here.
     pub not_wanted: u64,
@@ -34,12 +34,18 @@ pub struct SentTally {
     /// The last verdict of the peer that was a rejection.
     pub last_rejection: Option<(u64, VerdictNumber)>,
     /// What it has not, though its feed passed it. Shared with the view, which is made every second.
-    pub exceptions: Arc<Exceptions>,
+    pub exceptions: Arc<SentExceptions>,
 }
 
 impl SentTally {
-    pub(super) fn withhold(&mut self, entry: &Entry, reason: Withheld, peer: &Peer, ground: &CoreContext) {
-        if reason == Withheld::Expired {
+    pub(super) fn withhold(
+        &mut self,
+        entry: &Entry,
+        reason: WithheldReason,
+        peer: &Peer,
+        ground: &CoreContext,
+    ) {
+        if reason == WithheldReason::Expired {
             self.expired(entry.seq);
         }
         if entry.seq <= self.withheld_through {
@@ -47,7 +53,7 @@ impl SentTally {
         }
         *self.withheld.entry(reason).or_default() += 1;
         self.withheld_through = entry.seq;
-        if reason == Withheld::FilterFailed
+        if reason == WithheldReason::FilterFailed
             && let Some(failure) =
                 policy::failure(peer.share.filter.as_ref(), entry.envelope.core(), &entry.path)
         {

@@ -16,7 +16,7 @@ const NEIGHBOUR_BYTES: usize = 32 * 1024;
 const NEIGHBOURS_MAX: u64 = (READ_BYTES / NEIGHBOUR_BYTES) as u64;
 
 #[derive(Debug)]
-pub(super) struct Wants {
+pub(super) struct PendingWants {
     queue: VecDeque<(u64, EventKey)>,
     /// What was read last for them.
     cache: BTreeMap<u64, Arc<Entry>>,
@@ -25,7 +25,7 @@ pub(super) struct Wants {
     put_off: Option<Tick>,
 }
 
-impl Wants {
+impl PendingWants {
     pub fn new(now: Tick) -> Self {
         let mistakes = TokenBucket::new(MISTAKES_RATE, now);
         Self { queue: VecDeque::new(), cache: BTreeMap::new(), mistakes, put_off: None }
@@ -51,7 +51,7 @@ impl Wants {
 
 impl FeedSender {
     pub fn on_want(&mut self, seq: u64, key: EventKey) -> Result<(), FeedFault> {
-        let Phase::Live(live) = &self.phase else { return Err(before_subscribe("WANT")) };
+        let SenderPhase::Live(live) = &self.phase else { return Err(before_subscribe("WANT")) };
         if seq == 0 || seq > live.position.seq {
             let detail = format!("WANT of seq {seq}; this stream has reached {}", live.position.seq);
             return Err(FeedFault::out_of_turn(detail));
@@ -75,7 +75,7 @@ impl FeedSender {
     }
 
     fn say_gone(&mut self, seq: u64, ground: &mut CoreContext) {
-        if ground.on(Rule::Gone) {
+        if ground.on(ProtocolRule::Gone) {
             self.pipe.send(WireFrame::Gone { seq }, ground);
         }
     }
@@ -91,12 +91,12 @@ impl FeedSender {
                 Some(entry) => entry.clone(),
                 None if self.reading.is_some() => return,
                 None => {
-                    return self.read(Purpose::Want, seq - 1, self.wants.bytes_for_first(seq), ground);
+                    return self.read(ReadPurpose::Want, seq - 1, self.wants.bytes_for_first(seq), ground);
                 }
             };
             self.wants.queue.pop_front();
             let same = entry.envelope.key() == key;
-            if (same && shared(&entry, peer, ground).is_ok()) || !ground.on(Rule::WantKey) {
+            if (same && shared(&entry, peer, ground).is_ok()) || !ground.on(ProtocolRule::WantKey) {
                 tally.answered(seq);
                 self.pipe.send(WireFrame::Answer(carrier(&entry, ground.own_name())), ground);
                 continue;

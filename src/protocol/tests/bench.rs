@@ -13,8 +13,8 @@ use crate::identity::{
 };
 use crate::policy::{Peer, Tlp, TrustList};
 use crate::protocol::io::{ConsumerClosed, ConsumerId, Event, Read, Role, StreamId, Submitted, Ticket};
-use crate::protocol::obstacle::Reason;
-use crate::protocol::{Bounds, CoreConfig, Dialect, Input, Node, Output, Rules, intake};
+use crate::protocol::obstacle::ObstacleReason;
+use crate::protocol::{CoreBounds, CoreConfig, Dialect, Input, Node, Output, Rules, intake};
 use crate::record::{BrokenEntry, Entry, JournalEnds, Ledger, NewRecord};
 use crate::time::{Now, Tick, Timestamp};
 use crate::wire::{
@@ -138,7 +138,7 @@ impl Bench {
             seed: 1,
             seen_keep_ms: 31 * 86_400_000,
             rules: Rules::default(),
-            bounds: Bounds::default(),
+            bounds: CoreBounds::default(),
             dialect: Dialect::default(),
         };
         let list = TrustList::new(name("cert-at"), signer("cert-at").verifying_key(), trust);
@@ -396,7 +396,8 @@ impl Bench {
 
     /// Is its first peer shown as running twice?
     pub fn is_cloned(&self) -> bool {
-        let cloned = |reason: &Reason| matches!(reason, Reason::Fault { code: FaultCode::Cloned, .. });
+        let cloned =
+            |reason: &ObstacleReason| matches!(reason, ObstacleReason::Fault { code: FaultCode::Cloned, .. });
         self.node.view().peers[0].facts.obstacles.iter().any(|obstacle| cloned(&obstacle.reason))
     }
 

@@ -7,7 +7,7 @@ use crate::envelope::{Core, IdScheme};
 use crate::filter::{Filter, NoLists};
 use crate::identity::{EventId, EventKey, ProjectName};
 use crate::limits::TWINS_MAX;
-use crate::policy::{Peer, Tlp, Withheld};
+use crate::policy::{Peer, Tlp, WithheldReason};
 use crate::protocol::Input;
 use crate::protocol::io::{ConsumerId, ConsumerRequest, Role, StartPosition};
 use crate::record::{Entry, Ledger, Twin};
@@ -54,7 +54,7 @@ fn what_share_does_not_admit_is_withheld_with_its_reason_and_never_offered() {
     assert_eq!(bench.shown(), (vec![2, 3], vec![]));
     let view = bench.node.view();
     let withheld = &view.peers[0].sent.withheld;
-    assert_eq!((withheld[&Withheld::Filter], withheld[&Withheld::FilterFailed]), (1, 1));
+    assert_eq!((withheld[&WithheldReason::Filter], withheld[&WithheldReason::FilterFailed]), (1, 1));
     let failing = &view.peers[0].sent.failing;
     assert_eq!(failing.last.as_ref().unwrap().1.to_string(), "no key \"extra.nth\"");
 

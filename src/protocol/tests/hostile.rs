@@ -11,7 +11,7 @@ use crate::policy::{Peer, Rate, Tlp};
 use crate::protocol::io::{Event, Role};
 use crate::record::Ledger;
 use crate::time::Timestamp;
-use crate::wire::{AckFrame, FaultCode, Greeting, Hello, Mark, Skip, VerdictCode, Window, WireFrame};
+use crate::wire::{AckFrame, FaultCode, FeedGreeting, Hello, Mark, Skip, VerdictCode, Window, WireFrame};
 
 const HOUR_MS: u64 = 3_600_000;
 
@@ -206,7 +206,8 @@ fn a_hello_of_another_federation_version_or_name_is_a_named_fault() {
         alter(&mut hello);
         WireFrame::Hello(hello)
     };
-    let later = Greeting { name: name("cert-ee"), federation: "test".into(), version_min: 2, version_max: 3 };
+    let later =
+        FeedGreeting { name: name("cert-ee"), federation: "test".into(), version_min: 2, version_max: 3 };
     let cases = [
         (altered(|hello| hello.federation = "other".into()), FaultCode::Federation),
         (WireFrame::OtherVersion(Box::new(later)), FaultCode::Version),

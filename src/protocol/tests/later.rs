@@ -8,8 +8,8 @@ use bytes::Bytes;
 use super::bench::*;
 use crate::envelope::{Core, Extensions};
 use crate::protocol::io::Role;
-use crate::protocol::obstacle::Reason;
-use crate::protocol::sent::Exception;
+use crate::protocol::obstacle::ObstacleReason;
+use crate::protocol::sent::SentException;
 use crate::wire::{
     AckFrame, FaultCode, FaultNumber, Subscribe, VerdictCode, VerdictNumber, Window, WireFrame,
 };
@@ -35,9 +35,9 @@ fn verdicts_without_a_name_here_are_counted_and_shown() {
     let view = bench.node.view().peers.into_iter().find(|peer| peer.name == name("cert-ee")).unwrap();
     assert_eq!((view.sent.rejected, view.sent.deferred, view.sent.last_rejection), (2, 1, Some(said(200))));
     let of = |seq| view.sent.exceptions.of(seq);
-    assert_eq!(of(1), Some(Exception::Deferred(said(15))));
-    assert_eq!(of(2), Some(Exception::Rejected(said(31))));
-    assert_eq!(of(3), Some(Exception::Rejected(said(200))));
+    assert_eq!(of(1), Some(SentException::Deferred(said(15))));
+    assert_eq!(of(2), Some(SentException::Rejected(said(31))));
+    assert_eq!(of(3), Some(SentException::Rejected(said(200))));
 }
 
 #[test]
@@ -47,7 +47,7 @@ fn a_fault_without_a_name_here_is_shown_with_its_number() {
     let (code, detail) = (FaultNumber::new(99).unwrap(), "a later reason".to_owned());
     bench.frames(stream, vec![WireFrame::Fault { code, detail }]);
     let view = bench.node.view().peers.into_iter().find(|peer| peer.name == name("cert-ee")).unwrap();
-    let reason = Reason::Fault { code: FaultCode::Protocol, detail: "a later reason".into() };
+    let reason = ObstacleReason::Fault { code: FaultCode::Protocol, detail: "a later reason".into() };
     assert_eq!(view.facts.obstacles[0].reason, reason);
     assert_eq!(view.facts.last_error.unwrap(), "the peer closed the feed: fault_99 a later reason");
 }

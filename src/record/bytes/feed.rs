@@ -4,7 +4,7 @@
 use super::*;
 use crate::limits::{CURSOR_MARKS_MAX, OWED_PER_FEED_MAX};
 use crate::record::rejected::REJECTED_PLACES_MAX;
-use crate::record::{Cure, FeedState, Owed, RejectedPlace};
+use crate::record::{FeedState, Owed, RejectedPlace, RetryCondition};
 
 pub(super) fn put_owed(out: &mut Vec<u8>, owed: &Owed) {
     put_u64(out, owed.seq);
@@ -28,7 +28,7 @@ pub(super) fn put_publisher(out: &mut Vec<u8>, publisher: Option<&PublisherName>
 }
 
 /// Where a feed is read again next, if anywhere.
-pub(super) fn put_next(out: &mut Vec<u8>, next: Option<(Mark, Cure)>) {
+pub(super) fn put_next(out: &mut Vec<u8>, next: Option<(Mark, RetryCondition)>) {
     out.push(u8::from(next.is_some()));
     if let Some((before, cure)) = next {
         put_mark(out, before);
@@ -36,13 +36,13 @@ pub(super) fn put_next(out: &mut Vec<u8>, next: Option<(Mark, Cure)>) {
     }
 }
 
-fn put_cure(out: &mut Vec<u8>, cure: Cure) {
+fn put_cure(out: &mut Vec<u8>, cure: RetryCondition) {
     match cure {
-        Cure::Trust(digest) => {
+        RetryCondition::Trust(digest) => {
             out.push(0);
             out.extend_from_slice(&digest);
         }
-        Cure::At(at) => {
+        RetryCondition::At(at) => {
             out.push(1);
             put_u64(out, at.0);
         }
@@ -89,17 +89,17 @@ impl ByteInput<'_> {
         }
     }
 
-    pub(super) fn next(&mut self) -> Result<Option<(Mark, Cure)>, RecordError> {
+    pub(super) fn next(&mut self) -> Result<Option<(Mark, RetryCondition)>, RecordError> {
         Ok(match self.flag()? {
             true => Some((self.mark()?, self.cure()?)),
             false => None,
         })
     }
 
-    fn cure(&mut self) -> Result<Cure, RecordError> {
+    fn cure(&mut self) -> Result<RetryCondition, RecordError> {
         Ok(match self.flag()? {
-            false => Cure::Trust(self.array()?),
-            true => Cure::At(Timestamp(self.u64()?)),
+            false => RetryCondition::Trust(self.array()?),
+            true => RetryCondition::At(Timestamp(self.u64()?)),
         })
     }
 }

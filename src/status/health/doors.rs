@@ -1,17 +1,17 @@
 //! The rules about doors to the local pipeline, and about consumers.
 
 use super::{HealthCode, HealthFinding, HealthRules, events, filter_failing, span_text};
-use crate::status::{Consumer, ConsumerState, DoorStatus, DoorWay, Health};
+use crate::status::{ConsumerState, ConsumerStatus, DoorStatus, DoorWay, HealthItem};
 
 impl HealthRules<'_> {
-    pub(super) fn door(&self, door: &DoorStatus, found: &mut Vec<Health>) {
+    pub(super) fn door(&self, door: &DoorStatus, found: &mut Vec<HealthItem>) {
         found.extend(self.door_down(door));
         found.extend(door_rejects(door));
         found.extend(receiver_lost(door));
     }
 
     /// It does not reach its other end, whether or not anything waits for that.
-    fn door_down(&self, door: &DoorStatus) -> Option<Health> {
+    fn door_down(&self, door: &DoorStatus) -> Option<HealthItem> {
         let down = door.down.as_ref().filter(|down| self.lasts(down.since, self.thresholds.door_ms))?;
         let (name, span) = (&door.name, self.for_long(down.since));
         let (at, to_do) = match &door.way {
@@ -28,7 +28,7 @@ impl HealthRules<'_> {
         })
     }
 
-    pub(super) fn consumer(&self, consumer: &Consumer, found: &mut Vec<Health>) {
+    pub(super) fn consumer(&self, consumer: &ConsumerStatus, found: &mut Vec<HealthItem>) {
         let Some(name) = consumer.name.as_deref() else { return };
         if let Some(at) = consumer.missing_at {
             let what = format!(
@@ -56,7 +56,7 @@ impl HealthRules<'_> {
         }
     }
 
-    fn consumer_lags(&self, name: &str, consumer: &Consumer) -> Option<Health> {
+    fn consumer_lags(&self, name: &str, consumer: &ConsumerStatus) -> Option<HealthItem> {
         let lag_s = consumer.lag_s.filter(|lag_s| *lag_s >= self.thresholds.lag_s)?;
         let much = consumer.lag_events.map(|lag| format!(", {}", events(lag))).unwrap_or_default();
         let away = if consumer.connected { "" } else { " and not connected" };
@@ -70,7 +70,12 @@ impl HealthRules<'_> {
     }
 
     /// The receiver of a consumer's door is not there, or takes nothing more, while events wait for it.
-    fn receiver_away(&self, door: &DoorStatus, state: &ConsumerState, consumer: &Consumer) -> Option<Health> {
+    fn receiver_away(
+        &self,
+        door: &DoorStatus,
+        state: &ConsumerState,
+        consumer: &ConsumerStatus,
+    ) -> Option<HealthItem> {
         let lag = consumer.lag_events.filter(|lag| *lag > 0)?;
         let (name, at, much) = (&door.name, &state.at, events(lag));
         let down = door.down.as_ref().filter(|down| self.lasts(down.since, self.thresholds.door_ms));
@@ -95,7 +100,7 @@ impl HealthRules<'_> {
 }
 
 /// Events lie in `aside/` until the operator has seen to them.
-fn door_rejects(door: &DoorStatus) -> Option<Health> {
+fn door_rejects(door: &DoorStatus) -> Option<HealthItem> {
     let aside = door.aside.as_ref()?;
     let (name, file) = (&door.name, &aside.file);
     let what = format!("door {name} could not pass on {}: {file}", events(aside.lines));
@@ -114,7 +119,7 @@ fn door_rejects(door: &DoorStatus) -> Option<Health> {
 }
 
 /// The queue of a receiver was emptied: what of it nobody had read reaches nobody.
-fn receiver_lost(door: &DoorStatus) -> Option<Health> {
+fn receiver_lost(door: &DoorStatus) -> Option<HealthItem> {
     let DoorWay::Consumer(ConsumerState { lost_at: Some(at), at: place, .. }) = &door.way else {
         return None;
     };

@@ -1,7 +1,7 @@
 //! The first line of `status`: whether all is well, else the worst reason and what to do.
 
 use super::{HealthCode, listed};
-use crate::status::{Health, PeerStatus, Snapshot};
+use crate::status::{HealthItem, PeerStatus, Snapshot};
 
 /// `ok: …`, `starting: …` or `warning: …`.
 pub fn health_line(snapshot: &Snapshot) -> String {
@@ -9,7 +9,7 @@ pub fn health_line(snapshot: &Snapshot) -> String {
     let Some(worst) = snapshot.health.first() else {
         return if snapshot.starting { starting(snapshot, &watched) } else { well(snapshot, &watched) };
     };
-    let down: Vec<&Health> =
+    let down: Vec<&HealthItem> =
         snapshot.health.iter().filter(|health| health.code == HealthCode::PeerDown).collect();
     let rest = snapshot.health.len() - 1;
     if worst.code == HealthCode::PeerDown && down.len() > 1 {
@@ -48,7 +48,7 @@ fn starting(snapshot: &Snapshot, watched: &[&PeerStatus]) -> String {
     format!("starting: {}", open.join("; "))
 }
 
-fn several_down(down: &[&Health], watched: usize, others: usize) -> String {
+fn several_down(down: &[&HealthItem], watched: usize, others: usize) -> String {
     if down.len() == watched {
         let first = down[0].peer.as_ref().map(|peer| format!(" {peer}")).unwrap_or_default();
         return format!(

@@ -4,10 +4,10 @@ use super::{
     HealthCode, HealthFinding, HealthRules, SILENT_SHOWN_AFTER_MS, events, filter_failing, span_text,
 };
 use crate::limits::CLOCK_SKEW_SHOWN_MS;
-use crate::status::{FeedDirection, Health, PeerFault, PeerFaultKind, PeerState, PeerStatus};
+use crate::status::{FeedDirection, HealthItem, PeerFault, PeerFaultKind, PeerState, PeerStatus};
 
 impl HealthRules<'_> {
-    pub(super) fn peer(&self, peer: &PeerStatus, found: &mut Vec<Health>) {
+    pub(super) fn peer(&self, peer: &PeerStatus, found: &mut Vec<HealthItem>) {
         if let Some(fault) = &peer.fault {
             found.extend(self.fault(peer, fault));
         }
@@ -30,7 +30,7 @@ impl HealthRules<'_> {
         }
     }
 
-    fn fault(&self, peer: &PeerStatus, fault: &PeerFault) -> Option<Health> {
+    fn fault(&self, peer: &PeerStatus, fault: &PeerFault) -> Option<HealthItem> {
         let name = &peer.name;
         let said = if fault.what.is_empty() { String::new() } else { format!(" ({})", fault.what) };
         let (code, what, hint) = match (&fault.kind, fault.side) {
@@ -93,7 +93,7 @@ impl HealthRules<'_> {
     }
 
     /// Not connected. Said only if no fault explains it already.
-    fn away(&self, peer: &PeerStatus) -> Option<Health> {
+    fn away(&self, peer: &PeerStatus) -> Option<HealthItem> {
         if peer.fault.is_some() || self.facts.starts(self.thresholds) {
             return None;
         }
@@ -128,7 +128,7 @@ impl HealthRules<'_> {
     }
 
     /// Connected, and nothing moves.
-    fn stands(&self, peer: &PeerStatus) -> Option<Health> {
+    fn stands(&self, peer: &PeerStatus) -> Option<HealthItem> {
         let (name, hint) = (&peer.name, format!("intelmesh peer check {}", peer.name));
         if peer.fault.is_some() {
             return None;
@@ -150,7 +150,7 @@ impl HealthRules<'_> {
         Some(HealthFinding::new(HealthCode::PeerSilent, what, hint).peer(name).since(since).done())
     }
 
-    fn lags(&self, peer: &PeerStatus, found: &mut Vec<Health>) {
+    fn lags(&self, peer: &PeerStatus, found: &mut Vec<HealthItem>) {
         // What stops its feeds is said already.
         if peer.fault.is_some() {
             return;
@@ -171,7 +171,7 @@ impl HealthRules<'_> {
     }
 }
 
-fn skew(peer: &PeerStatus, found: &mut Vec<Health>) {
+fn skew(peer: &PeerStatus, found: &mut Vec<HealthItem>) {
     let Some(skew) = peer.skew_ms.filter(|skew| skew.unsigned_abs() > CLOCK_SKEW_SHOWN_MS) else { return };
     let way = if skew > 0 { "ahead of" } else { "behind" };
     let what = format!("the clock of {} is {} {way} ours", peer.name, span_text(skew.unsigned_abs() / 1000));
@@ -180,7 +180,7 @@ fn skew(peer: &PeerStatus, found: &mut Vec<Health>) {
 }
 
 /// What happened with a peer, whatever its state is now.
-fn incidents(peer: &PeerStatus, found: &mut Vec<Health>) {
+fn incidents(peer: &PeerStatus, found: &mut Vec<HealthItem>) {
     let name = &peer.name;
     for (section, failing) in
         [("share", &peer.sent.filter_failing), ("receive", &peer.received.filter_failing)]

@@ -2,9 +2,9 @@
 
 use super::*;
 use crate::status::{
-    Clock, Consumer, ConsumerState, DiskStatus, DoorAside, DoorDown, DoorStatus, DoorWay, Equivocation,
-    Incidents, JournalStatus, NotDeliverable, PeerFault, PeerFaultKind, PeerState, PeerStatus, Received,
-    STATUS_SCHEMA, Seen, Sent, ShownProblem, SubmitState,
+    ClockStatus, ConsumerState, ConsumerStatus, DiskStatus, DoorAside, DoorDown, DoorStatus, DoorWay,
+    Equivocation, Incidents, JournalStatus, NotDeliverable, PeerFault, PeerFaultKind, PeerState, PeerStatus,
+    ReceivedStatus, STATUS_SCHEMA, SeenStatus, SentStatus, ShownProblem, SubmitState,
 };
 
 const NOW: Timestamp = Timestamp(1_800_000_000_000);
@@ -33,8 +33,8 @@ fn peer(text: &str) -> PeerStatus {
         skew_ms: Some(3),
         software: None,
         last_frame: ago(4_000),
-        sent: Sent { lag_events: Some(0), lag_s: Some(0.0), ..Sent::default() },
-        received: Received { lag_events: Some(0), lag_s: Some(1.2), ..Received::default() },
+        sent: SentStatus { lag_events: Some(0), lag_s: Some(0.0), ..SentStatus::default() },
+        received: ReceivedStatus { lag_events: Some(0), lag_s: Some(1.2), ..ReceivedStatus::default() },
         fault: None,
         last_error: None,
     }
@@ -51,7 +51,7 @@ fn facts() -> Snapshot {
         ok: true,
         starting: false,
         health: Vec::new(),
-        clock: Clock { ok: true, ..Clock::default() },
+        clock: ClockStatus { ok: true, ..ClockStatus::default() },
         journal: JournalStatus {
             first_seq: 1,
             last_seq: 1000,
@@ -59,10 +59,14 @@ fn facts() -> Snapshot {
             keep_bytes: Some(2_000_000),
             ..JournalStatus::default()
         },
-        seen: Seen::default(),
+        seen: SeenStatus::default(),
         disk: Some(DiskStatus { free_bytes: 64_000_000_000, free_inodes: Some(1_000_000), full: false }),
         peers: vec![peer("cert-ee"), peer("cert-pl")],
-        consumers: vec![Consumer { name: Some("soc".into()), connected: true, ..Consumer::default() }],
+        consumers: vec![ConsumerStatus {
+            name: Some("soc".into()),
+            connected: true,
+            ..ConsumerStatus::default()
+        }],
         doors: Vec::new(),
         cannot_open: None,
         strangers: Vec::new(),
@@ -116,7 +120,7 @@ fn unknown(f: &mut Snapshot, ignored: bool) {
 type Change = fn(&mut Snapshot);
 
 fn judge(facts: &mut Snapshot) {
-    facts.judge(&Thresholds::default(), &mut Incidents::default(), NOW);
+    facts.judge(&HealthThresholds::default(), &mut Incidents::default(), NOW);
 }
 
 /// (case, what is changed in [`facts`], the reasons that follow).
@@ -251,7 +255,7 @@ const RULES: &[(&str, Change, &[HealthCode])] = &[
     ("a consumer lags", |f| f.consumers[0].lag_s = Some(3600.0), &[HealthCode::ConsumerLagging]),
     (
         "a reader without a name may lag",
-        |f| f.consumers.push(Consumer { lag_s: Some(3600.0), ..Consumer::default() }),
+        |f| f.consumers.push(ConsumerStatus { lag_s: Some(3600.0), ..ConsumerStatus::default() }),
         &[],
     ),
     ("a door set something aside", |f| f.doors.push(door_in(2)), &[HealthCode::DoorRejects]),

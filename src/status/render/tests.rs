@@ -3,8 +3,8 @@
 use super::*;
 use crate::identity::PublisherName;
 use crate::status::{
-    Clock, Consumer, DiskStatus, Incidents, JournalStatus, Received, STATUS_SCHEMA, Seen, Sent, ShownProblem,
-    StrangerStatus, Thresholds,
+    ClockStatus, ConsumerStatus, DiskStatus, HealthThresholds, Incidents, JournalStatus, ReceivedStatus,
+    STATUS_SCHEMA, SeenStatus, SentStatus, ShownProblem, StrangerStatus,
 };
 
 const NOW: Timestamp = Timestamp(1_800_000_000_000);
@@ -25,16 +25,16 @@ fn peer(name: &str, connected: bool) -> PeerStatus {
         skew_ms: connected.then_some(-3),
         software: None,
         last_frame: Some(NOW),
-        sent: Sent {
+        sent: SentStatus {
             position: Some(17),
             lag_events: connected.then_some(0),
             lag_s: connected.then_some(0.0),
             offered: 32_702,
             accepted: 9_120,
             refused: 23_582,
-            ..Sent::default()
+            ..SentStatus::default()
         },
-        received: Received { offered: 4, accepted: 3, refused: 1, ..Received::default() },
+        received: ReceivedStatus { offered: 4, accepted: 3, refused: 1, ..ReceivedStatus::default() },
         fault: None,
         last_error: (!connected).then(|| "connection refused".to_owned()),
     }
@@ -51,7 +51,7 @@ fn snapshot() -> Snapshot {
         ok: true,
         starting: false,
         health: Vec::new(),
-        clock: Clock { ok: true, ..Clock::default() },
+        clock: ClockStatus { ok: true, ..ClockStatus::default() },
         journal: JournalStatus {
             first_seq: 3,
             last_seq: 17,
@@ -61,14 +61,14 @@ fn snapshot() -> Snapshot {
             keep_days: Some(30),
             ..JournalStatus::default()
         },
-        seen: Seen { ids: 17, floor: Some(NOW.minus_ms(1_000)), bytes: 4_096 },
+        seen: SeenStatus { ids: 17, floor: Some(NOW.minus_ms(1_000)), bytes: 4_096 },
         disk: Some(DiskStatus { free_bytes: 212_000_000_000, free_inodes: None, full: false }),
         peers: vec![peer("cert-ee", true), peer("cert-pl", false)],
-        consumers: vec![Consumer {
+        consumers: vec![ConsumerStatus {
             name: Some("soc".into()),
             position: 17,
             connected: true,
-            ..Consumer::default()
+            ..ConsumerStatus::default()
         }],
         doors: Vec::new(),
         cannot_open: None,
@@ -93,7 +93,7 @@ fn snapshot() -> Snapshot {
 #[test]
 fn the_whole_of_it_stands_in_plain_words() {
     let mut snapshot = snapshot();
-    snapshot.judge(&Thresholds::default(), &mut Incidents::default(), NOW);
+    snapshot.judge(&HealthThresholds::default(), &mut Incidents::default(), NOW);
     let expected = "\
 warning: cert-pl has been down for 3 h 12 m: connection refused; intelmesh peer check cert-pl
 
@@ -152,7 +152,7 @@ fn words_of_others_are_never_lines_of_ours() {
     snapshot.consumers[0].name = Some(evil.into());
     snapshot.strangers[0].address = evil.into();
     snapshot.errors[0].what = evil.into();
-    snapshot.judge(&Thresholds::default(), &mut Incidents::default(), NOW);
+    snapshot.judge(&HealthThresholds::default(), &mut Incidents::default(), NOW);
     let text = render(&snapshot, NOW);
     let text = text.as_str();
     assert!(!text.lines().any(|line| line.starts_with("ok: all")), "{text}");

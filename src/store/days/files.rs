@@ -12,12 +12,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::filter::{BloomLayers, LAYERS_MAX};
-use super::manifest::{DayCounts, Manifest};
+use super::manifest::{DayCounts, DayManifest};
 use super::names::{day_name, day_of_name, io_error, label, read_if_there, sled_error};
 use crate::files;
 use crate::store::format::FileFormat;
 use crate::store::seen::day_db::{SeenRow, block_key};
-use crate::store::seen::{Covered, SeenError};
+use crate::store::seen::{CoveredPlace, SeenError};
 
 /// Databases that are open at the same time. One with 600,000 ids holds some 25 MB once it was read all over, and
 /// opens in about 10 ms (measured).
@@ -45,14 +45,14 @@ pub struct DayKind {
 /// What an earlier process left: the place that is covered, and each day's filters.
 #[derive(Debug)]
 pub struct Left {
-    pub covered: Covered,
+    pub covered: CoveredPlace,
     pub days: BTreeMap<u32, Vec<BloomLayers>>,
 }
 
 /// The manifest on disk, and the day before which all are forgotten.
 #[derive(Debug, Default)]
 struct WrittenFile {
-    manifest: Option<Manifest>,
+    manifest: Option<DayManifest>,
     below: u32,
 }
 
@@ -62,7 +62,7 @@ type Open = Vec<(u32, Arc<sled::Db>)>;
 type NamedLayers<'a> = (&'a str, Vec<(usize, Vec<u8>)>);
 
 /// A key and its value.
-type Pair = (Vec<u8>, Vec<u8>);
+type DayPair = (Vec<u8>, Vec<u8>);
 
 #[derive(Debug)]
 pub struct DayFiles {
@@ -87,11 +87,11 @@ impl DayFiles {
         files::make_dir(dir, 0o700).and_then(|()| files::finish_removing(dir)).map_err(io_error(dir))?;
         let file = read_if_there(&dir.join(COVERED_FILE)).map_err(io_error(dir))?;
         let sound = kind.format.check(&format!("{}/{COVERED_FILE}", kind.name), &file)?;
-        let manifest = Manifest::decode(&file, kind.filters.len()).filter(|_| sound);
+        let manifest = DayManifest::decode(&file, kind.filters.len()).filter(|_| sound);
         Ok(Self::with(dir, kind, manifest))
     }
 
-    fn with(dir: &Path, kind: DayKind, manifest: Option<Manifest>) -> Self {
+    fn with(dir: &Path, kind: DayKind, manifest: Option<DayManifest>) -> Self {
         Self {
             dir: dir.to_owned(),
             kind,
@@ -273,7 +273,11 @@ impl DayFiles {
     ///
     /// # Errors
     /// [`SeenError`], here and below.
-    pub fn last_between(&self, day: u32, (first, last): (&[u8], &[u8])) -> Result<Option<Pair>, SeenError> {
+    pub fn last_between(
+        &self,
+        day: u32,
+        (first, last): (&[u8], &[u8]),
+    ) -> Result<Option<DayPair>, SeenError> {
         let (db, dir) = (self.db(day)?, self.day_dir(day));
         guarded(&dir, || {
             let pair = db.range(first..=last).next_back().transpose().map_err(sled_error(&dir))?;
@@ -409,10 +413,14 @@ impl DayFiles {
     }
 
     /// All that was written before is on disk: from now on a start believes it.
-    pub fn write_manifest(&self, covered: Covered, days: BTreeMap<u32, DayCounts>) -> Result<(), SeenError> {
+    pub fn write_manifest(
+        &self,
+        covered: CoveredPlace,
+        days: BTreeMap<u32, DayCounts>,
+    ) -> Result<(), SeenError> {
         let mut written = self.written();
         let days = days.into_iter().filter(|(day, _)| *day >= written.below).collect();
-        let manifest = Manifest { covered, making: self.making, days };
+        let manifest = DayManifest { covered, making: self.making, days };
         self.put_manifest(&manifest)?;
         written.manifest = Some(manifest);
         drop(written);
@@ -420,7 +428,7 @@ impl DayFiles {
         Ok(())
     }
 
-    fn put_manifest(&self, manifest: &Manifest) -> Result<(), SeenError> {
+    fn put_manifest(&self, manifest: &DayManifest) -> Result<(), SeenError> {
         let bytes = manifest.encode(&self.kind.format);
         files::replace(&self.dir.join(COVERED_FILE), &bytes, 0o600).map_err(io_error(&self.dir))
     }

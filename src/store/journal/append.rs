@@ -8,16 +8,16 @@ use std::sync::Arc;
 use bytes::Bytes;
 use thiserror::Error;
 
-use super::{Active, Closed, Journal, NamedSegment};
+use super::{ActiveSegment, ClosedSegment, Journal, NamedSegment};
 use crate::envelope::{Envelope, IdScheme};
 use crate::limits::TWINS_MAX;
 use crate::record::bytes::{CarrierHead, encode_entry, encode_note};
 use crate::record::{Entry, JournalEnds, Ledger, NewCarrier, NewRecord, Note, Twin};
 use crate::store::disk::{Disk, is_full};
 use crate::store::frame;
-use crate::store::index::{self, Index};
+use crate::store::index::{self, SegmentIndex};
 use crate::store::newest;
-use crate::store::segment::{self, Header, JournalError, NEW_SUFFIX};
+use crate::store::segment::{self, JournalError, NEW_SUFFIX, SegmentHeader};
 use crate::wire::Mark;
 
 /// Room is asked for in steps of this many bytes, or less on a small disk.
@@ -116,7 +116,7 @@ impl JournalBatch {
         disk.write(&self.name, self.at, &self.bytes).map_err(fault)
     }
 
-    fn put(&mut self, active: &Active, write: impl FnOnce(&mut Vec<u8>)) -> u64 {
+    fn put(&mut self, active: &ActiveSegment, write: impl FnOnce(&mut Vec<u8>)) -> u64 {
         let offset = self.at + self.bytes.len() as u64;
         let batch = active.unsynced.unwrap_or(self.at) as u32;
         frame::put(&mut self.bytes, active.header.salt, batch, write);
@@ -357,7 +357,7 @@ impl<D: Disk> Journal<D> {
         let mut gaps = old.header.gaps.clone();
         gaps.retain(|at| *at >= self.oldest);
         gaps.extend(gap);
-        let header = Header {
+        let header = SegmentHeader {
             log_id,
             first: last.seq + 1,
             before: last.check,
@@ -371,7 +371,7 @@ impl<D: Disk> Journal<D> {
         let active = make_segment(&*self.disk, header, &self.ledger)?;
         let old = std::mem::replace(&mut self.active, active);
         if !empty {
-            self.closed.push_back(Closed {
+            self.closed.push_back(ClosedSegment {
                 summary: old.index.summary,
                 salt: old.header.salt,
                 index_checked: false,
@@ -382,7 +382,7 @@ impl<D: Disk> Journal<D> {
 }
 
 /// Writes the index beside a segment.
-pub(super) fn write_index(disk: &impl Disk, index: &Index) -> io::Result<()> {
+pub(super) fn write_index(disk: &impl Disk, index: &SegmentIndex) -> io::Result<()> {
     let name = index::file_name(index.summary.floor.seq + 1);
     let new = format!("{name}{NEW_SUFFIX}");
     disk.create(&new)?;
@@ -391,7 +391,11 @@ pub(super) fn write_index(disk: &impl Disk, index: &Index) -> io::Result<()> {
 }
 
 /// Makes a segment that begins with the notes of `ledger`, synced before it has its name.
-pub(super) fn make_segment(disk: &impl Disk, header: Header, ledger: &Ledger) -> Result<Active, AppendError> {
+pub(super) fn make_segment(
+    disk: &impl Disk,
+    header: SegmentHeader,
+    ledger: &Ledger,
+) -> Result<ActiveSegment, AppendError> {
     let active = write_segment(disk, header, ledger, &[])?;
     let new = format!("{}{NEW_SUFFIX}", active.name);
     if let Err(error) = disk.publish(&new, &active.name) {
@@ -405,10 +409,10 @@ pub(super) fn make_segment(disk: &impl Disk, header: Header, ledger: &Ledger) ->
 /// name yet, and syncs it.
 pub(super) fn write_segment(
     disk: &impl Disk,
-    mut header: Header,
+    mut header: SegmentHeader,
     ledger: &Ledger,
     kept: &[(CarrierHead, Bytes)],
-) -> Result<Active, AppendError> {
+) -> Result<ActiveSegment, AppendError> {
     let name = segment::file_name(header.first);
     let new = format!("{name}{NEW_SUFFIX}");
     let batch = header.encode().len() as u32;
@@ -417,7 +421,7 @@ pub(super) fn write_segment(
         frame::put(&mut frames, header.salt, batch, |out| encode_note(&note, out));
     }
     let notes_bytes = frames.len();
-    let mut index = Index::new(header.floor(), 0);
+    let mut index = SegmentIndex::new(header.floor(), 0);
     for (head, record) in kept {
         index.add(head, u64::from(batch) + frames.len() as u64);
         frame::put(&mut frames, header.salt, batch, |out| out.extend_from_slice(record));
@@ -433,5 +437,15 @@ pub(super) fn write_segment(
     }
     let end = bytes.len() as u64;
     index.summary.end = end;
-    Ok(Active { index, header, name, start: end, end, kept, carried: kept, reserved: end, unsynced: None })
+    Ok(ActiveSegment {
+        index,
+        header,
+        name,
+        start: end,
+        end,
+        kept,
+        carried: kept,
+        reserved: end,
+        unsynced: None,
+    })
 }

@@ -9,7 +9,7 @@ use super::walk::{SegmentWalk, Unreadable};
 use super::{AppendError, Journal};
 use crate::record::bytes::CarrierHead;
 use crate::store::disk::Disk;
-use crate::store::segment::{Header, JournalError, NEW_SUFFIX};
+use crate::store::segment::{JournalError, NEW_SUFFIX, SegmentHeader};
 
 impl<D: Disk> Journal<D> {
     /// Writes the active segment anew, if its carriers take less than half of what a segment may have. Returns false if
@@ -24,7 +24,7 @@ impl<D: Disk> Journal<D> {
             return Ok(false);
         }
         let Some(kept) = self.carriers_of_active() else { return Ok(false) };
-        let header = Header { oldest: self.oldest, salt: self.fresh.salt, ..old.header.clone() };
+        let header = SegmentHeader { oldest: self.oldest, salt: self.fresh.salt, ..old.header.clone() };
         let Ok(active) = write_segment(&*self.disk, header, &self.ledger, &kept) else { return Ok(false) };
         // Both files say the same: after a power cut either may have the name.
         let new = format!("{}{NEW_SUFFIX}", active.name);

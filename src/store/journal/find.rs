@@ -11,7 +11,7 @@ use super::open::indexed_again;
 use crate::identity::EventId;
 use crate::record::Entry;
 use crate::store::disk::Disk;
-use crate::store::index::{self, Summary};
+use crate::store::index::{self, SegmentSummary};
 use crate::store::segment::JournalError;
 
 /// Seqs of carriers with such a UUID, newest segment first.
@@ -22,7 +22,7 @@ pub struct Search {
     /// From the segment that is written.
     seqs: Vec<u64>,
     /// Newest first.
-    closed: Vec<Summary>,
+    closed: Vec<SegmentSummary>,
 }
 
 impl Search {
@@ -52,7 +52,7 @@ impl Search {
 /// [`JournalError`].
 pub(super) fn seqs_in(
     disk: &impl Disk,
-    summary: &Summary,
+    summary: &SegmentSummary,
     range: (Uuid, Uuid),
     limit: usize,
 ) -> Result<Vec<u64>, JournalError> {

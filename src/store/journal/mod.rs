@@ -25,9 +25,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::disk::Disk;
-use super::index::{Index, Summary};
+use super::index::{SegmentIndex, SegmentSummary};
 use super::newest::Newest;
-use super::segment::Header;
+use super::segment::SegmentHeader;
 use crate::identity::{CheckSecret, LogId};
 use crate::limits::SEGMENT_BYTES;
 use crate::record::{Entry, JournalEnds, Ledger};
@@ -73,14 +73,14 @@ pub struct FreshJournal {
 
 /// A segment that is no longer written.
 #[derive(Clone, Copy, Debug)]
-struct Closed {
-    summary: Summary,
+struct ClosedSegment {
+    summary: SegmentSummary,
     salt: u32,
     /// The index beside it was read whole since the start, or is not worth reading again.
     index_checked: bool,
 }
 
-impl Closed {
+impl ClosedSegment {
     fn first(&self) -> u64 {
         self.summary.floor.seq + 1
     }
@@ -88,10 +88,10 @@ impl Closed {
 
 /// The segment that is written.
 #[derive(Debug)]
-struct Active {
-    header: Header,
+struct ActiveSegment {
+    header: SegmentHeader,
     name: String,
-    index: Index,
+    index: SegmentIndex,
     /// Where header, ledger and the carriers that were kept with it end.
     start: u64,
     /// Bytes of those carriers' frames, and of all carriers' frames.
@@ -120,8 +120,8 @@ pub struct Journal<D> {
     config: JournalConfig,
     fresh: FreshJournal,
     /// Oldest first.
-    closed: VecDeque<Closed>,
-    active: Active,
+    closed: VecDeque<ClosedSegment>,
+    active: ActiveSegment,
     ledger: Ledger,
     /// Segments below this first seq were given up.
     oldest: u64,
@@ -130,7 +130,7 @@ pub struct Journal<D> {
     dropped: bool,
     /// How often the active segment was written anew: what was located before does not lie there any more.
     rewritten: u64,
-    tail: Tail,
+    tail: JournalTail,
 }
 
 impl<D: Disk> Journal<D> {
@@ -184,19 +184,19 @@ impl<D: Disk> Journal<D> {
         Newest { log_id, first, last: self.last().seq, consumers, generation }
     }
 
-    fn summaries(&self) -> impl Iterator<Item = &Summary> {
+    fn summaries(&self) -> impl Iterator<Item = &SegmentSummary> {
         self.closed.iter().map(|closed| &closed.summary).chain([&self.active.index.summary])
     }
 }
 
 /// The newest entries, in memory, in order and without holes.
 #[derive(Debug, Default)]
-struct Tail {
+struct JournalTail {
     entries: VecDeque<Arc<Entry>>,
     bytes: usize,
 }
 
-impl Tail {
+impl JournalTail {
     fn push(&mut self, entry: Arc<Entry>) {
         self.bytes += weight(&entry);
         self.entries.push_back(entry);

@@ -5,12 +5,14 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::append::{AppendError, make_segment, write_index};
-use super::{Active, Closed, FreshJournal, Journal, JournalConfig, NamedSegment, Tail};
+use super::{ActiveSegment, ClosedSegment, FreshJournal, Journal, JournalConfig, JournalTail, NamedSegment};
 use crate::record::{ConsumerName, FeedState, Ledger, Note};
 use crate::store::disk::Disk;
-use crate::store::index::{self, Index, Summary};
+use crate::store::index::{self, SegmentIndex, SegmentSummary};
 use crate::store::newest::Newest;
-use crate::store::segment::{self, Header, JournalError, NEW_SUFFIX, Piece, SegmentScan, Step};
+use crate::store::segment::{
+    self, JournalError, NEW_SUFFIX, ScanStep, SegmentHeader, SegmentPiece, SegmentScan,
+};
 use crate::wire::Mark;
 
 /// Bytes of closed segments, newest first, that a start reads to find damage; older ones are checked when
@@ -41,8 +43,8 @@ pub struct WentBack {
     pub had: Vec<(ConsumerName, u64)>,
 }
 
-struct Listed {
-    header: Header,
+struct ListedSegment {
+    header: SegmentHeader,
     start: u64,
     name: String,
 }
@@ -65,7 +67,7 @@ impl<D: Disk> Journal<D> {
         };
         let mut opening = JournalOpening::default();
         let newest_replay = replay(&*disk, newest, true)?;
-        let Replay { active, ledger, oldest, tail, last_batch } = newest_replay;
+        let SegmentReplay { active, ledger, oldest, tail, last_batch } = newest_replay;
         if tail != TailState::Nothing {
             disk.truncate(&active.name, active.end).map_err(JournalError::io(&active.name))?;
         }
@@ -78,7 +80,7 @@ impl<D: Disk> Journal<D> {
         let gap = find_gap(&listed, &active.header, oldest);
         let closed = survey_closed(&*disk, &listed, &active.header, &mut opening.damaged)?;
         let dropped = oldest > 1 || !active.header.gaps.is_empty();
-        let (named, rewritten, tail) = (NamedSegment::default(), 0, Tail::default());
+        let (named, rewritten, tail) = (NamedSegment::default(), 0, JournalTail::default());
         let mut journal =
             Self { disk, config, fresh, closed, active, ledger, oldest, named, dropped, rewritten, tail };
         let floor = journal.floor().seq;
@@ -146,7 +148,7 @@ fn make<D: Disk>(
 ) -> Result<(Journal<D>, JournalOpening), JournalError> {
     let mut ledger = Ledger::default();
     notes.iter().for_each(|note| ledger.apply(note));
-    let header = Header {
+    let header = SegmentHeader {
         log_id: fresh.log_id,
         first: 1,
         before: Mark::START.check,
@@ -158,7 +160,7 @@ fn make<D: Disk>(
         check_secret: fresh.check_secret,
     };
     let active = make_segment(&*disk, header, &ledger).map_err(open_fault)?;
-    let (closed, named, tail) = (VecDeque::new(), NamedSegment::default(), Tail::default());
+    let (closed, named, tail) = (VecDeque::new(), NamedSegment::default(), JournalTail::default());
     let (oldest, dropped, rewritten) = (1, false, 0);
     let mut journal =
         Journal { disk, config, fresh, closed, active, ledger, oldest, named, dropped, rewritten, tail };
@@ -172,7 +174,7 @@ fn make<D: Disk>(
 
 /// All segments by first seq, their headers read. Files that were being made are removed, and indexes
 /// without their segment.
-fn list(disk: &impl Disk) -> Result<Vec<Listed>, JournalError> {
+fn list(disk: &impl Disk) -> Result<Vec<ListedSegment>, JournalError> {
     segment::check_formats(disk)?;
     let mut names = disk.list().map_err(JournalError::io(""))?;
     names.sort();
@@ -182,15 +184,15 @@ fn list(disk: &impl Disk) -> Result<Vec<Listed>, JournalError> {
         if name.ends_with(NEW_SUFFIX) || orphan {
             disk.remove(name).map_err(JournalError::io(name))?;
         } else if segment::first_of_name(name).is_some() {
-            let (header, start) = Header::read(disk, name)?;
-            listed.push(Listed { header, start, name: name.clone() });
+            let (header, start) = SegmentHeader::read(disk, name)?;
+            listed.push(ListedSegment { header, start, name: name.clone() });
         }
     }
     Ok(listed)
 }
 
-struct Replay {
-    active: Active,
+struct SegmentReplay {
+    active: ActiveSegment,
     ledger: Ledger,
     oldest: u64,
     tail: TailState,
@@ -208,20 +210,20 @@ enum TailState {
 }
 
 /// Reads a segment whole. Behind its last whole record there may be a torn tail where it `is_newest`.
-fn replay(disk: &impl Disk, listed: Listed, is_newest: bool) -> Result<Replay, JournalError> {
-    let Listed { header, start: frames_at, name } = listed;
+fn replay(disk: &impl Disk, listed: ListedSegment, is_newest: bool) -> Result<SegmentReplay, JournalError> {
+    let ListedSegment { header, start: frames_at, name } = listed;
     let mut ledger = Ledger::default();
-    let mut index = Index::new(header.floor(), frames_at);
+    let mut index = SegmentIndex::new(header.floor(), frames_at);
     let mut oldest = header.oldest;
     let mut scan = SegmentScan::new(disk, &name, header.salt, frames_at);
     let start = frames_at + u64::from(header.ledger_bytes);
     let (mut kept, mut carried) = (0, 0);
     let whole = loop {
         match scan.step()? {
-            Step::Frame { at, record } => {
+            ScanStep::Frame { at, record } => {
                 let fault = |what| JournalError::damaged(&name, at, what);
                 match segment::piece(&record).map_err(fault)? {
-                    Piece::Carrier(head) => {
+                    SegmentPiece::Carrier(head) => {
                         if head.mark.seq != index.summary.last.seq + 1 {
                             let what =
                                 format!("seq {} follows seq {}", head.mark.seq, index.summary.last.seq);
@@ -232,13 +234,13 @@ fn replay(disk: &impl Disk, listed: Listed, is_newest: bool) -> Result<Replay, J
                         kept = if at < start { carried } else { kept };
                         ledger.apply_carrier(head.key, head.mark.seq, head.arrived);
                     }
-                    Piece::Note(note) => ledger.apply(&note),
-                    Piece::Retired(first) => oldest = oldest.max(first),
-                    Piece::Quiet => {}
+                    SegmentPiece::Note(note) => ledger.apply(&note),
+                    SegmentPiece::Retired(first) => oldest = oldest.max(first),
+                    SegmentPiece::Quiet => {}
                 }
             }
-            Step::End => break true,
-            Step::Broken => break false,
+            ScanStep::End => break true,
+            ScanStep::Broken => break false,
         }
     };
     let (end, last_batch) = (scan.at(), u64::from(scan.batch()).max(start));
@@ -248,20 +250,21 @@ fn replay(disk: &impl Disk, listed: Listed, is_newest: bool) -> Result<Replay, J
     if damaged || end < start {
         return Err(JournalError::damaged(&name, end, "broken record, and not the last"));
     }
-    let active = Active { header, name, index, start, end, kept, carried, reserved: end, unsynced: None };
+    let active =
+        ActiveSegment { header, name, index, start, end, kept, carried, reserved: end, unsynced: None };
     let len = disk.len(&active.name).map_err(JournalError::io(&active.name))?;
     let tail = match whole {
         false => TailState::Torn,
         true if len > end => TailState::Reserved,
         true => TailState::Nothing,
     };
-    Ok(Replay { active, ledger, oldest, tail, last_batch })
+    Ok(SegmentReplay { active, ledger, oldest, tail, last_batch })
 }
 
 /// Writes the last batch again, over itself, and syncs: what the replay read may be in the cache alone. A process that
 /// was killed had not synced it; and after a sync that failed, the cache calls clean what it could not write, so that
 /// another sync would not write it. Each batch before the last one was synced before that was written.
-fn write_again(disk: &impl Disk, active: &Active, last_batch: u64) -> Result<(), JournalError> {
+fn write_again(disk: &impl Disk, active: &ActiveSegment, last_batch: u64) -> Result<(), JournalError> {
     let name = &active.name;
     let len = usize::try_from(active.end.saturating_sub(last_batch)).unwrap_or(usize::MAX);
     let written = if len == 0 {
@@ -273,7 +276,11 @@ fn write_again(disk: &impl Disk, active: &Active, last_batch: u64) -> Result<(),
 }
 
 /// Removes segments that were given up but not yet removed.
-fn remove_retired(disk: &impl Disk, listed: &mut Vec<Listed>, oldest: u64) -> Result<(), JournalError> {
+fn remove_retired(
+    disk: &impl Disk,
+    listed: &mut Vec<ListedSegment>,
+    oldest: u64,
+) -> Result<(), JournalError> {
     for gone in listed.extract_if(.., |listed| listed.header.first < oldest) {
         let index = index::file_name(gone.header.first);
         disk.remove(&index).map_err(JournalError::io(&index))?;
@@ -283,8 +290,8 @@ fn remove_retired(disk: &impl Disk, listed: &mut Vec<Listed>, oldest: u64) -> Re
 }
 
 /// The first seq of the newest segment whose predecessor is missing without our knowing of it.
-fn find_gap(closed: &[Listed], newest: &Header, oldest: u64) -> Option<u64> {
-    let headers: Vec<&Header> = closed.iter().map(|listed| &listed.header).chain([newest]).collect();
+fn find_gap(closed: &[ListedSegment], newest: &SegmentHeader, oldest: u64) -> Option<u64> {
+    let headers: Vec<&SegmentHeader> = closed.iter().map(|listed| &listed.header).chain([newest]).collect();
     let known = |first: u64| newest.gaps.contains(&first);
     let inner = headers.windows(2).filter(|pair| pair[1].previous != pair[0].first).map(|pair| pair[1].first);
     let front = headers.first().filter(|first| first.first > oldest).map(|first| first.first);
@@ -292,8 +299,8 @@ fn find_gap(closed: &[Listed], newest: &Header, oldest: u64) -> Option<u64> {
 }
 
 /// The index of a segment that was read whole, if it ends where `next` begins.
-fn ends_with(whole: Replay, next: &Header) -> Result<Index, JournalError> {
-    let Active { header, name, index, .. } = whole.active;
+fn ends_with(whole: SegmentReplay, next: &SegmentHeader) -> Result<SegmentIndex, JournalError> {
+    let ActiveSegment { header, name, index, .. } = whole.active;
     if follows(&index.summary, &header, next) {
         return Ok(index);
     }
@@ -304,14 +311,14 @@ fn ends_with(whole: Replay, next: &Header) -> Result<Index, JournalError> {
 /// costs single records is added to `damaged`.
 fn survey_closed(
     disk: &impl Disk,
-    listed: &[Listed],
-    newest: &Header,
+    listed: &[ListedSegment],
+    newest: &SegmentHeader,
     damaged: &mut Vec<String>,
-) -> Result<VecDeque<Closed>, JournalError> {
+) -> Result<VecDeque<ClosedSegment>, JournalError> {
     let mut closed = VecDeque::with_capacity(listed.len());
     let mut checked = 0;
     let mut next = newest;
-    for Listed { header, start, name } in listed.iter().rev() {
+    for ListedSegment { header, start, name } in listed.iter().rev() {
         let floor = header.floor();
         let known = index::read_summary(disk, header.first).filter(|(summary, body_crc)| {
             summary.floor == floor
@@ -321,7 +328,7 @@ fn survey_closed(
         let summary = match known {
             Some((summary, _)) if checked + summary.end > CHECKED_AT_START_BYTES => summary,
             known => {
-                let again = Listed { header: header.clone(), start: *start, name: name.clone() };
+                let again = ListedSegment { header: header.clone(), start: *start, name: name.clone() };
                 match (replay(disk, again, false).and_then(|whole| ends_with(whole, next)), known) {
                     (Ok(index), known) => {
                         if known.map(|(summary, _)| summary) != Some(index.summary) {
@@ -340,7 +347,7 @@ fn survey_closed(
             }
         };
         checked += summary.end;
-        closed.push_front(Closed { summary, salt: header.salt, index_checked: false });
+        closed.push_front(ClosedSegment { summary, salt: header.salt, index_checked: false });
         next = header;
     }
     Ok(closed)
@@ -351,15 +358,18 @@ fn survey_closed(
 ///
 /// # Errors
 /// [`JournalError`]: the segment cannot be read either.
-pub(super) fn indexed_again(disk: &impl Disk, summary: &Summary) -> Result<Index, JournalError> {
+pub(super) fn indexed_again(
+    disk: &impl Disk,
+    summary: &SegmentSummary,
+) -> Result<SegmentIndex, JournalError> {
     let name = segment::file_name(summary.floor.seq + 1);
-    let (header, start) = Header::read(disk, &name)?;
-    let index = replay(disk, Listed { header, start, name }, false)?.active.index;
+    let (header, start) = SegmentHeader::read(disk, &name)?;
+    let index = replay(disk, ListedSegment { header, start, name }, false)?.active.index;
     let _ = write_index(disk, &index);
     Ok(index)
 }
 
 /// Does `next` begin where this segment ends? Where segments between them are missing nobody can say.
-fn follows(summary: &Summary, header: &Header, next: &Header) -> bool {
+fn follows(summary: &SegmentSummary, header: &SegmentHeader, next: &SegmentHeader) -> bool {
     next.previous != header.first || summary.last == next.floor()
 }

@@ -19,9 +19,9 @@ use crate::protocol::io::Read;
 use crate::record::bytes::decode_entry;
 use crate::record::{BrokenEntry, Entry, Twin};
 use crate::store::disk::Disk;
-use crate::store::index::{self, IndexPlace, Summary};
-use crate::store::seen::Covered;
-use crate::store::segment::{self, JournalError, Piece, SegmentScan, Step};
+use crate::store::index::{self, IndexPlace, SegmentSummary};
+use crate::store::seen::CoveredPlace;
+use crate::store::segment::{self, JournalError, ScanStep, SegmentPiece, SegmentScan};
 use crate::time::Timestamp;
 use crate::wire::Mark;
 
@@ -64,8 +64,10 @@ impl Located {
             let at = scan.at();
             let next = self.first_seq() + read.entries.len() as u64;
             let taken = match scan.step()? {
-                Step::Frame { record, .. } => self.take(&record, at, next),
-                Step::End | Step::Broken => Err(JournalError::damaged(&self.name, at, "broken record")),
+                ScanStep::Frame { record, .. } => self.take(&record, at, next),
+                ScanStep::End | ScanStep::Broken => {
+                    Err(JournalError::damaged(&self.name, at, "broken record"))
+                }
             };
             match taken {
                 Ok(Some(entry)) => {
@@ -85,16 +87,16 @@ impl Located {
     fn take(&self, record: &Bytes, at: u64, next: u64) -> Result<Option<Arc<Entry>>, JournalError> {
         let fault = |what| JournalError::damaged(&self.name, at, what);
         match segment::piece(record).map_err(fault)? {
-            Piece::Carrier(head) if head.mark.seq == next => {
+            SegmentPiece::Carrier(head) if head.mark.seq == next => {
                 let entry = decode_entry(record);
                 let entry = entry.map_err(|what| JournalError::damaged(&self.name, at, what))?;
                 Ok(Some(Arc::new(entry)))
             }
-            Piece::Carrier(head) => {
+            SegmentPiece::Carrier(head) => {
                 let what = format!("seq {} in the place of seq {next}", head.mark.seq);
                 Err(JournalError::damaged(&self.name, at, what))
             }
-            Piece::Note(_) | Piece::Retired(_) | Piece::Quiet => Ok(None),
+            SegmentPiece::Note(_) | SegmentPiece::Retired(_) | SegmentPiece::Quiet => Ok(None),
         }
     }
 }
@@ -235,7 +237,7 @@ impl<D: Disk> Journal<D> {
     }
 
     /// The place behind entry `seq`, in the segment of `summary` or where that begins.
-    fn mark_at(&self, summary: &Summary, seq: u64) -> Result<Mark, JournalError> {
+    fn mark_at(&self, summary: &SegmentSummary, seq: u64) -> Result<Mark, JournalError> {
         if seq == summary.floor.seq {
             return Ok(summary.floor);
         }
@@ -243,7 +245,7 @@ impl<D: Disk> Journal<D> {
     }
 
     /// The segment with this seq, or where that is in none the next one with carriers.
-    fn segment_with(&self, seq: u64) -> Option<(Summary, u32)> {
+    fn segment_with(&self, seq: u64) -> Option<(SegmentSummary, u32)> {
         let nth = self.closed.partition_point(|closed| closed.summary.last.seq < seq);
         let closed = self.closed.get(nth).map(|closed| (closed.summary, closed.salt));
         let active = (self.active.index.summary, self.active.header.salt);
@@ -251,7 +253,7 @@ impl<D: Disk> Journal<D> {
     }
 
     /// What the index knows of entry `seq`, which the segment of `summary` holds.
-    pub(super) fn place(&self, summary: &Summary, seq: u64) -> Result<IndexPlace, JournalError> {
+    pub(super) fn place(&self, summary: &SegmentSummary, seq: u64) -> Result<IndexPlace, JournalError> {
         match self.active.index.place(seq) {
             Some(place) => Ok(place),
             None => closed_place(&*self.disk, summary, seq),
@@ -263,7 +265,7 @@ impl<D: Disk> Journal<D> {
     /// # Errors
     /// [`JournalError`].
     pub fn seq_at(&self, at: Timestamp) -> Result<u64, JournalError> {
-        let holds = |summary: &&Summary| summary.carriers() > 0 && summary.newest >= at;
+        let holds = |summary: &&SegmentSummary| summary.carriers() > 0 && summary.newest >= at;
         let Some(summary) = self.summaries().find(holds) else { return Ok(self.last().seq + 1) };
         let mut found = None;
         self.heads_after(summary.floor.seq, |head| {
@@ -296,8 +298,8 @@ impl<D: Disk> Journal<D> {
     ///
     /// # Errors
     /// [`JournalError`].
-    pub fn agrees(&self, covered: &Covered) -> Result<bool, JournalError> {
-        let Covered { log_id, mark, .. } = covered;
+    pub fn agrees(&self, covered: &CoveredPlace) -> Result<bool, JournalError> {
+        let CoveredPlace { log_id, mark, .. } = covered;
         Ok(*log_id == self.log_id() && self.check_at(mark.seq)? == Some(mark.check))
     }
 

@@ -13,12 +13,12 @@ use crate::store::segment::{self, JournalError};
 use crate::time::Timestamp;
 
 use super::walk::{SegmentWalk, closed_place};
-use super::{AppendError, Closed, Journal};
+use super::{AppendError, ClosedSegment, Journal};
 
 /// Segments to be given up.
 #[derive(Clone, Debug)]
 pub struct Retirement {
-    segments: Vec<Closed>,
+    segments: Vec<ClosedSegment>,
     /// Where each consumer was that has not read them all.
     behind: Vec<(ConsumerName, Position)>,
     /// Of each of them, how many entries it loses.
@@ -39,7 +39,7 @@ impl Retirement {
     pub fn count(&mut self, disk: &impl Disk, own: &PublisherName) -> Result<(), JournalError> {
         let without_own = self.behind.iter().filter(|(_, position)| !position.own);
         let Some(lowest) = without_own.map(|(_, position)| position.seq).min() else { return Ok(()) };
-        for Closed { summary, salt, .. } in
+        for ClosedSegment { summary, salt, .. } in
             self.segments.iter().filter(|closed| closed.summary.last.seq > lowest)
         {
             let place = |seq| closed_place(disk, summary, seq);
@@ -80,7 +80,7 @@ impl<D: Disk> Journal<D> {
         let horizon = now.map(|now| now.minus_ms(self.config.keep_ms));
         let mut bytes = self.bytes();
         let mut count = 0;
-        for Closed { summary, .. } in &self.closed {
+        for ClosedSegment { summary, .. } in &self.closed {
             let old = horizon.is_some_and(|horizon| summary.newest < horizon);
             if !old && bytes <= self.config.keep_bytes {
                 break;
@@ -91,7 +91,7 @@ impl<D: Disk> Journal<D> {
         if count == 0 {
             return None;
         }
-        let segments: Vec<Closed> = self.closed.iter().take(count).copied().collect();
+        let segments: Vec<ClosedSegment> = self.closed.iter().take(count).copied().collect();
         let last = segments.last().map_or(0, |closed| closed.summary.last.seq);
         let consumers = self.ledger.consumers.iter().filter(|(_, position)| position.seq < last);
         let behind: Vec<_> = consumers.map(|(name, position)| (name.clone(), position.clone())).collect();

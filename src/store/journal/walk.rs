@@ -10,8 +10,8 @@ use super::open::indexed_again;
 use crate::record::Entry;
 use crate::record::bytes::{CarrierHead, RecordError, decode_entry, names_others};
 use crate::store::disk::Disk;
-use crate::store::index::{self, IndexPlace, Summary};
-use crate::store::segment::{self, JournalError, Piece, SegmentScan, Step};
+use crate::store::index::{self, IndexPlace, SegmentSummary};
+use crate::store::segment::{self, JournalError, ScanStep, SegmentPiece, SegmentScan};
 
 /// Seqs whose carriers could not be read, in order.
 pub type Unreadable = Vec<RangeInclusive<u64>>;
@@ -29,7 +29,7 @@ fn add(lost: &mut Unreadable, seqs: RangeInclusive<u64>) {
 /// [`JournalError`]: neither the index nor the segment says it.
 pub(super) fn closed_place(
     disk: &impl Disk,
-    summary: &Summary,
+    summary: &SegmentSummary,
     seq: u64,
 ) -> Result<IndexPlace, JournalError> {
     index::place_on_disk(disk, summary, seq)
@@ -39,7 +39,7 @@ pub(super) fn closed_place(
 /// A segment to be walked over.
 pub(super) struct SegmentWalk<'a, D, O> {
     pub disk: &'a D,
-    pub summary: &'a Summary,
+    pub summary: &'a SegmentSummary,
     pub salt: u32,
     /// Where the carrier with a seq is.
     pub place: O,
@@ -87,14 +87,14 @@ impl<D: Disk, O: Fn(u64) -> Result<IndexPlace, JournalError>> SegmentWalk<'_, D,
         next: &mut u64,
         each: &mut impl FnMut(&CarrierHead, &Bytes) -> Result<(), RecordError>,
     ) -> Result<bool, JournalError> {
-        let Step::Frame { record, .. } = scan.step()? else { return Ok(false) };
+        let ScanStep::Frame { record, .. } = scan.step()? else { return Ok(false) };
         Ok(match segment::piece(&record) {
-            Ok(Piece::Carrier(head)) if head.mark.seq == *next && each(&head, &record).is_ok() => {
+            Ok(SegmentPiece::Carrier(head)) if head.mark.seq == *next && each(&head, &record).is_ok() => {
                 *next += 1;
                 true
             }
-            Ok(Piece::Note(_) | Piece::Retired(_) | Piece::Quiet) => true,
-            Ok(Piece::Carrier(_)) | Err(_) => false,
+            Ok(SegmentPiece::Note(_) | SegmentPiece::Retired(_) | SegmentPiece::Quiet) => true,
+            Ok(SegmentPiece::Carrier(_)) | Err(_) => false,
         })
     }
 }

@@ -7,12 +7,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Class, LinkDb, LinkRow, RowKey, rows};
+use super::{LinkClass, LinkDb, LinkRow, RowKey, rows};
 use crate::identity::EventKey;
 use crate::store::days::files::{DayFiles, DayKind};
 use crate::store::days::filter::BloomLayers;
 use crate::store::format::FileFormat;
-use crate::store::seen::{Covered, Emptied, Flush, SeenError};
+use crate::store::seen::{CoveredPlace, Emptied, Flush, SeenError};
 
 /// Names of a day's filters.
 const NAMED: &str = "named";
@@ -40,7 +40,7 @@ pub struct DayLinks {
     files: Arc<DayFiles>,
     days: BTreeMap<u32, LinkDay>,
     /// What an earlier process left: the covered place, or the damage.
-    left: Result<Option<Covered>, SeenError>,
+    left: Result<Option<CoveredPlace>, SeenError>,
 }
 
 impl DayLinks {
@@ -84,14 +84,14 @@ impl LinkDay {
     fn remember(&mut self, key: &RowKey) {
         let (target, class) = rows::target_of(key);
         self.named.insert(&target);
-        if matches!(class, Some(Class::Withdrawn | Class::Replaced)) {
+        if matches!(class, Some(LinkClass::Withdrawn | LinkClass::Replaced)) {
             self.taken.insert(&target);
         }
     }
 }
 
 impl LinkDb for DayLinks {
-    fn covered(&mut self) -> Result<Option<Covered>, SeenError> {
+    fn covered(&mut self) -> Result<Option<CoveredPlace>, SeenError> {
         std::mem::replace(&mut self.left, Ok(None))
     }
 
@@ -116,7 +116,7 @@ impl LinkDb for DayLinks {
         &mut self,
         day: u32,
         key: &EventKey,
-        classes: (Class, Class),
+        classes: (LinkClass, LinkClass),
         limit: usize,
     ) -> Result<Vec<LinkRow>, SeenError> {
         let (first, last) = rows::range_of(*key, classes);
@@ -139,7 +139,7 @@ impl LinkDb for DayLinks {
         Ok(found.into_values().take(limit).collect())
     }
 
-    fn last_row(&mut self, day: u32, key: &EventKey, class: Class) -> Result<Option<LinkRow>, SeenError> {
+    fn last_row(&mut self, day: u32, key: &EventKey, class: LinkClass) -> Result<Option<LinkRow>, SeenError> {
         let (first, last) = rows::range_of(*key, (class, class));
         let Some(known) = self.days.get(&day) else { return Ok(None) };
         let in_memory = [&known.fresh, &*known.flushing];
@@ -156,7 +156,7 @@ impl LinkDb for DayLinks {
         Ok(newest.map(|(_, row)| row))
     }
 
-    fn begin_flush(&mut self, covered: Covered) -> Flush {
+    fn begin_flush(&mut self, covered: CoveredPlace) -> Flush {
         let mut work = Vec::new();
         for (number, day) in &mut self.days {
             if !day.flushing.is_empty() {

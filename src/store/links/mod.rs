@@ -16,14 +16,14 @@ use std::sync::Arc;
 
 use super::disk::Disk;
 use super::journal::Journal;
-use super::seen::{Covered, Emptied, Flush, SeenError, SeenFault};
+use super::seen::{CoveredPlace, Emptied, Flush, SeenError, SeenFault};
 use crate::identity::{EventId, EventKey, LogId, PublisherName};
 use crate::protocol::io::Read;
 use crate::record::Entry;
 use crate::time::Timestamp;
 use crate::wire::Mark;
 
-pub use rows::{Class, LinkRow, RowKey, opaque_key, rows_of};
+pub use rows::{LinkClass, LinkRow, RowKey, opaque_key, rows_of};
 
 /// Rows inserted since the last flush after which the next is due.
 const FLUSH_AFTER_ROWS: u64 = 32 * 1024;
@@ -44,7 +44,7 @@ pub trait LinkDb: Debug + Send {
     ///
     /// # Errors
     /// [`SeenError::Corrupt`]: less is there than that.
-    fn covered(&mut self) -> Result<Option<Covered>, SeenError>;
+    fn covered(&mut self) -> Result<Option<CoveredPlace>, SeenError>;
 
     /// The same row may come again.
     fn insert(&mut self, day: u32, key: RowKey, value: Vec<u8>);
@@ -63,7 +63,7 @@ pub trait LinkDb: Debug + Send {
         &mut self,
         day: u32,
         key: &EventKey,
-        classes: (Class, Class),
+        classes: (LinkClass, LinkClass),
         limit: usize,
     ) -> Result<Vec<LinkRow>, SeenError>;
 
@@ -71,10 +71,10 @@ pub trait LinkDb: Debug + Send {
     ///
     /// # Errors
     /// [`SeenError`].
-    fn last_row(&mut self, day: u32, key: &EventKey, class: Class) -> Result<Option<LinkRow>, SeenError>;
+    fn last_row(&mut self, day: u32, key: &EventKey, class: LinkClass) -> Result<Option<LinkRow>, SeenError>;
 
     /// Begins to make durable all that was inserted, and then, behind it, `covered`.
-    fn begin_flush(&mut self, covered: Covered) -> Flush;
+    fn begin_flush(&mut self, covered: CoveredPlace) -> Flush;
 
     /// The flush that was begun last has run.
     fn flushed(&mut self);
@@ -251,13 +251,13 @@ impl LinkIndex {
     ) -> Result<(Option<EventId>, Option<EventId>), SeenError> {
         let (mut withdrawn, mut replaced): (Option<LinkRow>, Option<LinkRow>) = (None, None);
         for day in days {
-            let first = self.db.rows(*day, key, (Class::Withdrawn, Class::Withdrawn), 1)?.pop();
+            let first = self.db.rows(*day, key, (LinkClass::Withdrawn, LinkClass::Withdrawn), 1)?.pop();
             if let Some(row) = first
                 && withdrawn.as_ref().is_none_or(|known| row.seq < known.seq)
             {
                 withdrawn = Some(row);
             }
-            if let Some(row) = self.db.last_row(*day, key, Class::Replaced)?
+            if let Some(row) = self.db.last_row(*day, key, LinkClass::Replaced)?
                 && replaced.as_ref().is_none_or(|known| row.seq > known.seq)
             {
                 replaced = Some(row);
@@ -280,7 +280,7 @@ impl LinkIndex {
     /// # Errors
     /// [`SeenError`].
     pub fn rows(&mut self, day: u32, key: &EventKey, limit: usize) -> Result<Vec<LinkRow>, SeenError> {
-        self.db.rows(day, key, (Class::Withdrawn, Class::Left), limit)
+        self.db.rows(day, key, (LinkClass::Withdrawn, LinkClass::Left), limit)
     }
 
     /// Up to where all is on disk.
@@ -303,13 +303,13 @@ impl LinkIndex {
     }
 
     /// Begins a flush of all that was inserted; [`Self::flushed`] is called with what it covers, once it has run.
-    pub fn begin_flush(&mut self, log_id: LogId, floor: Timestamp) -> (Flush, Covered) {
-        let covered = Covered { log_id, mark: self.inserted, floor };
+    pub fn begin_flush(&mut self, log_id: LogId, floor: Timestamp) -> (Flush, CoveredPlace) {
+        let covered = CoveredPlace { log_id, mark: self.inserted, floor };
         self.flushing += std::mem::take(&mut self.fresh);
         (self.db.begin_flush(covered), covered)
     }
 
-    pub fn flushed(&mut self, covered: Covered) {
+    pub fn flushed(&mut self, covered: CoveredPlace) {
         self.covered = covered.mark;
         self.flushing = 0;
         self.db.flushed();

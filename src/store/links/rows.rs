@@ -19,7 +19,7 @@ pub type RowKey = [u8; KEY_BYTES];
 
 /// What a row says of what it names. Numbers are on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Class {
+pub enum LinkClass {
     /// Its own publisher withdraws it: this counts.
     Withdrawn = 0,
     /// Its own publisher replaces it: this counts.
@@ -30,7 +30,7 @@ pub enum Class {
     Left = 3,
 }
 
-impl Class {
+impl LinkClass {
     const ALL: [Self; 4] = [Self::Withdrawn, Self::Replaced, Self::Right, Self::Left];
 }
 
@@ -38,7 +38,7 @@ impl Class {
 /// `Left`), as the carrier at `seq` says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LinkRow {
-    pub class: Class,
+    pub class: LinkClass,
     pub seq: u64,
     pub relation: Relation,
     /// The left side of the link, for `Left` the event that carries it.
@@ -67,7 +67,7 @@ pub fn rows_of(entry: &Entry) -> Vec<(RowKey, Vec<u8>)> {
     };
     let mut lefts = 0;
     if let Some(parent) = &core.parent {
-        put(parent.key(), Class::Right, &Relation::parent(), own);
+        put(parent.key(), LinkClass::Right, &Relation::parent(), own);
     }
     for link in &core.links {
         let left = link.left.as_ref().unwrap_or(own);
@@ -75,24 +75,24 @@ pub fn rows_of(entry: &Entry) -> Vec<(RowKey, Vec<u8>)> {
             LinkTarget::Event(right) if right != left => {
                 let counts = right.publisher == own.publisher && left.publisher == own.publisher;
                 let class = match link.relation.as_str() {
-                    "withdraws" if counts => Class::Withdrawn,
-                    "replaces" if counts => Class::Replaced,
-                    _ => Class::Right,
+                    "withdraws" if counts => LinkClass::Withdrawn,
+                    "replaces" if counts => LinkClass::Replaced,
+                    _ => LinkClass::Right,
                 };
                 put(right.key(), class, &link.relation, left);
             }
             LinkTarget::Event(_) => {}
-            LinkTarget::Opaque(text) => put(opaque_key(text), Class::Right, &link.relation, left),
+            LinkTarget::Opaque(text) => put(opaque_key(text), LinkClass::Right, &link.relation, left),
         }
         if left != own && lefts < LEFT_ROWS_MAX {
             lefts += 1;
-            put(left.key(), Class::Left, &link.relation, own);
+            put(left.key(), LinkClass::Left, &link.relation, own);
         }
     }
     rows
 }
 
-fn key(target: EventKey, class: Class, seq: u64, nth: u16) -> RowKey {
+fn key(target: EventKey, class: LinkClass, seq: u64, nth: u16) -> RowKey {
     let mut key = [0; KEY_BYTES];
     key[..16].copy_from_slice(&target.0);
     key[16] = class as u8;
@@ -102,15 +102,15 @@ fn key(target: EventKey, class: Class, seq: u64, nth: u16) -> RowKey {
 }
 
 /// The first and the last key that a row of these classes which names `target` can have.
-pub fn range_of(target: EventKey, (first, last): (Class, Class)) -> (RowKey, RowKey) {
+pub fn range_of(target: EventKey, (first, last): (LinkClass, LinkClass)) -> (RowKey, RowKey) {
     (key(target, first, 0, 0), key(target, last, u64::MAX, u16::MAX))
 }
 
 /// What the row under `key` names, and how.
-pub fn target_of(key: &RowKey) -> (EventKey, Option<Class>) {
+pub fn target_of(key: &RowKey) -> (EventKey, Option<LinkClass>) {
     let mut target = [0; 16];
     target.copy_from_slice(&key[..16]);
-    (EventKey(target), Class::ALL.get(usize::from(key[16])).copied())
+    (EventKey(target), LinkClass::ALL.get(usize::from(key[16])).copied())
 }
 
 impl LinkRow {

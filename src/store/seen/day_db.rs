@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Covered, Emptied, Flush, SeenDb, SeenError, SeenId};
+use super::{CoveredPlace, Emptied, Flush, SeenDb, SeenError, SeenId};
 use crate::identity::{CoreDigest, EventKey};
 use crate::store::days::files::{DayFiles, DayKind};
 use crate::store::days::filter::BloomLayers;
@@ -65,7 +65,7 @@ pub struct DayDb {
     files: Arc<DayFiles>,
     days: BTreeMap<u32, SeenDay>,
     /// What an earlier process left: the covered place, or the damage.
-    left: Result<Option<Covered>, SeenError>,
+    left: Result<Option<CoveredPlace>, SeenError>,
 }
 
 impl DayDb {
@@ -145,7 +145,7 @@ impl SeenDay {
 }
 
 impl SeenDb for DayDb {
-    fn covered(&mut self) -> Result<Option<Covered>, SeenError> {
+    fn covered(&mut self) -> Result<Option<CoveredPlace>, SeenError> {
         std::mem::replace(&mut self.left, Ok(None))
     }
 
@@ -213,7 +213,7 @@ impl SeenDb for DayDb {
         day.filter.insert(&id.key);
     }
 
-    fn begin_flush(&mut self, covered: Covered) -> Flush {
+    fn begin_flush(&mut self, covered: CoveredPlace) -> Flush {
         let mut work = Vec::new();
         for (number, day) in &mut self.days {
             let blocks = day.take_dirty();

@@ -5,13 +5,13 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{Covered, Emptied, Flush, SeenDb, SeenError, SeenId};
+use super::{CoveredPlace, Emptied, Flush, SeenDb, SeenError, SeenId};
 use crate::identity::{CoreDigest, EventKey};
 
 #[derive(Clone, Debug, Default)]
 struct Ids {
     by_key: BTreeMap<EventKey, SeenId>,
-    covered: Option<Covered>,
+    covered: Option<CoveredPlace>,
     /// Ids of each day, as the flush that wrote `covered` counted them.
     counted: BTreeMap<u32, usize>,
 }
@@ -107,7 +107,7 @@ fn corrupt(what: &str) -> SeenError {
 }
 
 impl SeenDb for MemorySeen {
-    fn covered(&mut self) -> Result<Option<Covered>, SeenError> {
+    fn covered(&mut self) -> Result<Option<CoveredPlace>, SeenError> {
         let inner = self.inner();
         if !inner.uncounted && inner.now.lacks_some() {
             return Err(corrupt("ids are missing"));
@@ -133,7 +133,7 @@ impl SeenDb for MemorySeen {
         self.inner().now.by_key.entry(id.key).or_insert(id);
     }
 
-    fn begin_flush(&mut self, covered: Covered) -> Flush {
+    fn begin_flush(&mut self, covered: CoveredPlace) -> Flush {
         let shared = self.clone();
         let mut ids = self.inner().now.clone();
         ids.covered = Some(covered);

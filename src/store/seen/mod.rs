@@ -44,7 +44,7 @@ impl SeenError {
 
 /// The place in the journal up to which everything is in the database, on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Covered {
+pub struct CoveredPlace {
     pub log_id: LogId,
     pub mark: Mark,
     /// The database was complete for what was created from then on.
@@ -84,7 +84,7 @@ pub trait SeenDb: Send + 'static {
     ///
     /// # Errors
     /// [`SeenError::Corrupt`]: less is there than that. [`SeenError`], here and below.
-    fn covered(&mut self) -> Result<Option<Covered>, SeenError>;
+    fn covered(&mut self) -> Result<Option<CoveredPlace>, SeenError>;
 
     /// By identity alone, whatever the day.
     fn find(&mut self, key: &EventKey) -> Result<Option<CoreDigest>, SeenError>;
@@ -101,7 +101,7 @@ pub trait SeenDb: Send + 'static {
     fn insert(&mut self, id: SeenId);
 
     /// Begins to make durable all that was inserted, and then, behind it, `covered`.
-    fn begin_flush(&mut self, covered: Covered) -> Flush;
+    fn begin_flush(&mut self, covered: CoveredPlace) -> Flush;
 
     /// The flush that was begun last has run.
     fn flushed(&mut self) {}
@@ -118,7 +118,7 @@ pub trait SeenDb: Send + 'static {
 
 /// What the simulator may leave undone, to show that it would notice. All true in the node.
 #[derive(Clone, Copy, Debug)]
-pub struct Checks {
+pub struct SeenChecks {
     /// Insert only what is synced in the journal.
     pub synced: bool,
     /// Compare the covered place with the journal.
@@ -129,7 +129,7 @@ pub struct Checks {
     pub floor_first: bool,
 }
 
-impl Default for Checks {
+impl Default for SeenChecks {
     fn default() -> Self {
         Self { synced: true, position: true, empty_both: true, floor_first: true }
     }
@@ -149,7 +149,7 @@ pub struct SeenSet<B> {
 
 /// How the seen set was brought up to date.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Recovery {
+pub enum SeenRecovery {
     /// It covered a place of this journal; what came after that was inserted again. It is complete for what was
     /// created from `floor` on.
     Resumed { floor: Timestamp },
@@ -167,8 +167,8 @@ impl<B: SeenDb> SeenSet<B> {
         db: B,
         journal: &Journal<D>,
         emptied: bool,
-        checks: Checks,
-    ) -> Result<(Self, Recovery), SeenFault> {
+        checks: SeenChecks,
+    ) -> Result<(Self, SeenRecovery), SeenFault> {
         let floor = journal.floor();
         let mut set =
             Self { db, covered: floor, inserted: floor, since_flush: 0, unreadable: Unreadable::new() };
@@ -180,7 +180,7 @@ impl<B: SeenDb> SeenSet<B> {
             Err(fault) => return Err(fault),
         };
         let ids = set.rebuild(journal, why)?;
-        Ok((set, Recovery::Rebuilt { ids, why, went_back }))
+        Ok((set, SeenRecovery::Rebuilt { ids, why, went_back }))
     }
 
     /// Goes on from the covered place; `None` where the journal does not know it.
@@ -188,9 +188,9 @@ impl<B: SeenDb> SeenSet<B> {
         &mut self,
         journal: &Journal<D>,
         emptied: bool,
-        checks: Checks,
+        checks: SeenChecks,
         went_back: &mut Option<u64>,
-    ) -> Result<Option<Recovery>, SeenFault> {
+    ) -> Result<Option<SeenRecovery>, SeenFault> {
         let Some(covered) = self.db.covered()? else { return Ok(None) };
         if emptied && checks.empty_both {
             return Ok(None);
@@ -221,10 +221,10 @@ impl<B: SeenDb> SeenSet<B> {
         }
         self.inserted = journal.last();
         self.since_flush = ids;
-        Ok(Some(Recovery::Resumed { floor: covered.floor }))
+        Ok(Some(SeenRecovery::Resumed { floor: covered.floor }))
     }
 
-    /// Makes the set again from the journal, in memory alone: see [`Recovery::Rebuilt`]. Returns how many ids it has.
+    /// Makes the set again from the journal, in memory alone: see [`SeenRecovery::Rebuilt`]. Returns how many ids it has.
     ///
     /// # Errors
     /// [`SeenFault`].
@@ -282,13 +282,13 @@ impl<B: SeenDb> SeenSet<B> {
 
     /// Begins a flush of all that was inserted. [`Self::flushed`] is called with what it covers, once it
     /// has run.
-    pub fn begin_flush(&mut self, log_id: LogId, floor: Timestamp) -> (Flush, Covered) {
-        let covered = Covered { log_id, mark: self.inserted, floor };
+    pub fn begin_flush(&mut self, log_id: LogId, floor: Timestamp) -> (Flush, CoveredPlace) {
+        let covered = CoveredPlace { log_id, mark: self.inserted, floor };
         self.since_flush = 0;
         (self.db.begin_flush(covered), covered)
     }
 
-    pub fn flushed(&mut self, covered: Covered) {
+    pub fn flushed(&mut self, covered: CoveredPlace) {
         self.covered = covered.mark;
         self.db.flushed();
     }

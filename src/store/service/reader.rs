@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender};
 
 use super::remake::asked;
-use super::{StoreShared, Write};
+use super::{StoreShared, StoreWrite};
 use crate::identity::EventId;
 use crate::protocol::io::{Input, JournalReader, Output, Read};
 use crate::record::Entry;
@@ -18,7 +18,7 @@ use crate::store::segment::JournalError;
 const RETRIES_MAX: usize = 8;
 
 /// Runs until nobody asks any more.
-pub(super) fn run(shared: &StoreShared, questions: &Receiver<Output>, writes: &SyncSender<Write>) {
+pub(super) fn run(shared: &StoreShared, questions: &Receiver<Output>, writes: &SyncSender<StoreWrite>) {
     for question in questions {
         match answer(shared, question, writes) {
             Ok(Some(input)) => shared.answer(input),
@@ -31,7 +31,7 @@ pub(super) fn run(shared: &StoreShared, questions: &Receiver<Output>, writes: &S
 fn answer(
     shared: &StoreShared,
     question: Output,
-    writes: &SyncSender<Write>,
+    writes: &SyncSender<StoreWrite>,
 ) -> Result<Option<Input>, StoreError> {
     Ok(Some(match question {
         Output::LookUp { ticket, keys } => {

@@ -3,7 +3,7 @@
 
 use std::sync::mpsc::{SyncSender, sync_channel};
 
-use super::{StoreShared, Write};
+use super::{StoreShared, StoreWrite};
 use crate::store::engine::{Derived, StoreEngine, StoreError};
 use crate::store::file_disk::FileDisk;
 use crate::store::seen::SeenError;
@@ -15,7 +15,7 @@ const ATTEMPTS_MAX: usize = 4;
 /// The answer of `ask`, which asks `of`. `None` when the store is closing.
 pub(super) fn asked<T>(
     shared: &StoreShared,
-    writes: &SyncSender<Write>,
+    writes: &SyncSender<StoreWrite>,
     of: Derived,
     mut ask: impl FnMut(&mut StoreEngine<FileDisk, DayDb>) -> Result<T, SeenError>,
 ) -> Result<Option<T>, StoreError> {
@@ -26,7 +26,7 @@ pub(super) fn asked<T>(
         match answer {
             Err(SeenError::Corrupt { .. }) if attempts < ATTEMPTS_MAX => {
                 let (done, waits) = sync_channel(1);
-                if writes.send(Write::Remake { of, done }).is_err() || waits.recv().is_err() {
+                if writes.send(StoreWrite::Remake { of, done }).is_err() || waits.recv().is_err() {
                     return Ok(None);
                 }
             }

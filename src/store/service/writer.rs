@@ -5,7 +5,7 @@ use std::sync::PoisonError;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::Duration;
 
-use super::{StoreShared, Write};
+use super::{StoreShared, StoreWrite};
 use crate::limits::APPENDS_OUTSTANDING_MAX;
 use crate::protocol::io::{Input, StoreFailure, Ticket};
 use crate::record::{JournalEnds, NewRecord};
@@ -26,8 +26,8 @@ struct WaitingBatch {
 }
 
 /// Runs until `Close`, until nobody can send any more, or until the disk fails.
-pub(super) fn run(shared: &StoreShared, writes: &Receiver<Write>, flushes: &SyncSender<()>) {
-    let mut writer = Writer { shared, refuse: 0, clock: None, waiting: Vec::new() };
+pub(super) fn run(shared: &StoreShared, writes: &Receiver<StoreWrite>, flushes: &SyncSender<()>) {
+    let mut writer = StoreWriter { shared, refuse: 0, clock: None, waiting: Vec::new() };
     loop {
         let first = match writes.recv_timeout(QUIET) {
             Ok(write) => write,
@@ -38,15 +38,15 @@ pub(super) fn run(shared: &StoreShared, writes: &Receiver<Write>, flushes: &Sync
                 }
                 continue;
             }
-            Err(RecvTimeoutError::Disconnected) => Write::Close,
+            Err(RecvTimeoutError::Disconnected) => StoreWrite::Close,
         };
         let done = match first {
-            Write::Append { ticket, records } => writer.append(ticket, records, writes),
+            StoreWrite::Append { ticket, records } => writer.append(ticket, records, writes),
             other => writer.obey(other),
         };
         match done {
-            Ok(Next::Go) => {}
-            Ok(Next::Stop) => break,
+            Ok(WriterNext::Go) => {}
+            Ok(WriterNext::Stop) => break,
             Err(error) => return shared.fail(error),
         }
         let (due, over) = {
@@ -71,21 +71,21 @@ pub(super) fn run(shared: &StoreShared, writes: &Receiver<Write>, flushes: &Sync
 }
 
 /// Answers what was handed over after the close.
-fn refuse_all(shared: &StoreShared, writes: &Receiver<Write>) {
+fn refuse_all(shared: &StoreShared, writes: &Receiver<StoreWrite>) {
     for write in writes.try_iter() {
-        if let Write::Append { ticket, .. } = write {
+        if let StoreWrite::Append { ticket, .. } = write {
             shared.answer(Input::NotStored { ticket, failure: StoreFailure::Stopping });
         }
     }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Next {
+enum WriterNext {
     Go,
     Stop,
 }
 
-struct Writer<'a> {
+struct StoreWriter<'a> {
     shared: &'a StoreShared,
     /// Appends still to be refused after one that failed: the core may have handed them over before it
     /// heard of that, and they may speak of what it lost.
@@ -96,20 +96,20 @@ struct Writer<'a> {
     waiting: Vec<SyncSender<()>>,
 }
 
-impl Writer<'_> {
+impl StoreWriter<'_> {
     fn append(
         &mut self,
         ticket: Ticket,
         records: Vec<NewRecord>,
-        writes: &Receiver<Write>,
-    ) -> Result<Next, StoreError> {
+        writes: &Receiver<StoreWrite>,
+    ) -> Result<WriterNext, StoreError> {
         let mut group = Vec::new();
         let mut all = Vec::new();
         let mut then = None;
-        let mut next = Some(Write::Append { ticket, records });
+        let mut next = Some(StoreWrite::Append { ticket, records });
         while let Some(write) = next.take() {
             match write {
-                Write::Append { ticket, mut records } => {
+                StoreWrite::Append { ticket, mut records } => {
                     let carriers =
                         records.iter().filter(|r| matches!(r, NewRecord::Carrier(_))).count() as u64;
                     group.push(WaitingBatch { ticket, carriers });
@@ -126,19 +126,19 @@ impl Writer<'_> {
         }
         self.write(group, all)?;
         self.retire_by_size()?;
-        then.map_or(Ok(Next::Go), |then| self.obey(then))
+        then.map_or(Ok(WriterNext::Go), |then| self.obey(then))
     }
 
     /// All but appends, which are grouped.
-    fn obey(&mut self, write: Write) -> Result<Next, StoreError> {
+    fn obey(&mut self, write: StoreWrite) -> Result<WriterNext, StoreError> {
         match write {
-            Write::Close => return Ok(Next::Stop),
-            Write::Expire(now) => self.expire(now)?,
-            Write::Keep { bytes, ms } => self.shared.engine().journal.keep(bytes, ms),
-            Write::Remake { of, done } => self.remake(of, done)?,
-            Write::Append { .. } => {}
+            StoreWrite::Close => return Ok(WriterNext::Stop),
+            StoreWrite::Expire(now) => self.expire(now)?,
+            StoreWrite::Keep { bytes, ms } => self.shared.engine().journal.keep(bytes, ms),
+            StoreWrite::Remake { of, done } => self.remake(of, done)?,
+            StoreWrite::Append { .. } => {}
         }
-        Ok(Next::Go)
+        Ok(WriterNext::Go)
     }
 
     fn write(&mut self, group: Vec<WaitingBatch>, records: Vec<NewRecord>) -> Result<(), StoreError> {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use tempfile::TempDir;
 
-use crate::files::recorder::{Image, Op, each_image, lay_out, note, record};
+use crate::files::recorder::{CrashImage, DiskOp, each_image, lay_out, note, record};
 use crate::identity::EventKey;
 use crate::record::{ConsumerName, NewRecord, Note};
 use crate::store::engine::{EngineConfig, StoreEngine, StoreError, StoreOpening, StoreProblem};
@@ -60,7 +60,7 @@ fn position(seq: u64) -> NewRecord {
 fn append(engine: &mut RealEngine, numbers: std::ops::RangeInclusive<u64>) {
     for n in numbers {
         engine.append(vec![made(n)]).unwrap();
-        note(|| Op::Told(n));
+        note(|| DiskOp::Told(n));
     }
 }
 
@@ -83,7 +83,7 @@ pub fn run(dir: &Path, rounds: u64) {
     append(&mut engine, 6..=7);
     engine.flush().unwrap();
     engine.append((8..=12).map(made).collect()).unwrap();
-    note(|| Op::Told(12));
+    note(|| DiskOp::Told(12));
     engine.flush().unwrap();
     append(&mut engine, 13..=30);
     engine.expire(None).unwrap();
@@ -94,8 +94,8 @@ pub fn run(dir: &Path, rounds: u64) {
     drop(engine);
     // The operator's hand: the seen set has to be made again from a journal that retention has cut.
     fs::remove_dir_all(dir.join("seen")).unwrap();
-    note(|| Op::RemoveTree(dir.join("seen")));
-    note(|| Op::SyncNames(dir.to_owned()));
+    note(|| DiskOp::RemoveTree(dir.join("seen")));
+    note(|| DiskOp::SyncNames(dir.to_owned()));
     let (mut engine, _) = open(dir).unwrap();
     append(&mut engine, 35..=36);
     engine.flush().unwrap();
@@ -173,7 +173,7 @@ pub struct Looked {
 }
 
 impl Looked {
-    pub fn at(&mut self, image: &Image, last: u64) {
+    pub fn at(&mut self, image: &CrashImage, last: u64) {
         let dir = scratch();
         lay_out(image, dir.path());
         self.opened += 1;

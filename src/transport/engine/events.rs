@@ -13,10 +13,10 @@ use super::super::book::key_text;
 use super::super::feed::{FeedReport, FeedStream, HandlerReport};
 use super::super::gate::not_allowed;
 use super::super::link::{Early, LinkState, PeerLink, Tell};
-use super::super::pump::Pump;
+use super::super::pump::StreamPump;
 use super::super::queue::FeedQueue;
 use super::super::swarm::BehaviourEvent;
-use super::{Announcement, NOT_OURS, PeerConnection, Served, TransportEngine, root_cause};
+use super::{NOT_OURS, PeerAnnouncement, PeerConnection, Served, TransportEngine, root_cause};
 use crate::clock;
 use crate::limits::CONNECTIONS_PER_PEER_MAX;
 use crate::protocol::io::Input;
@@ -164,7 +164,7 @@ impl TransportEngine {
         record.streams.insert(feed, Arc::clone(&queue));
         link.streams += 1;
         self.shared.insert_stream(feed, Arc::clone(&queue));
-        let pump = Pump {
+        let pump = StreamPump {
             id: feed,
             queue,
             answers: self.answers.clone(),
@@ -173,7 +173,7 @@ impl TransportEngine {
         };
         let (start, announced) = oneshot::channel();
         let input = Input::FeedOpened { peer: link.name.clone(), stream: feed, role };
-        self.outbox.push_back(Announcement { input, then: Some(start) });
+        self.outbox.push_back(PeerAnnouncement { input, then: Some(start) });
         let task = self.tasks.spawn(pump.run(stream, announced));
         self.served.insert(task.id(), Served { peer: id, connection, stream: feed });
     }

@@ -6,12 +6,14 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use super::super::{
-    AckFrame, CarrierFrame, FaultNumber, Greeting, Have, Hello, Mark, Skip, Subscribe, VerdictNumber, Window,
-    WireFrame,
+    AckFrame, CarrierFrame, FaultNumber, FeedGreeting, Have, Hello, Mark, Skip, Subscribe, VerdictNumber,
+    Window, WireFrame,
 };
 use super::reader::FieldReader;
 use super::{FrameError, number};
-use crate::cbor::{self, Sink, put_array, put_boolean, put_bytes, put_map, put_null, put_text, put_unsigned};
+use crate::cbor::{
+    self, ByteSink, put_array, put_boolean, put_bytes, put_map, put_null, put_text, put_unsigned,
+};
 use crate::identity::{Check, CoreDigest, EventKey, HopPath, LogId, PublisherName};
 use crate::limits::{
     CAPABILITIES_MAX, CAPABILITY_BYTES_MAX, CURSOR_MARKS_MAX, DETAIL_BYTES_MAX, ENVELOPE_BYTES_MAX,
@@ -20,7 +22,7 @@ use crate::limits::{
 };
 use crate::time::Timestamp;
 
-pub(super) fn write(frame: &WireFrame, out: &mut impl Sink) {
+pub(super) fn write(frame: &WireFrame, out: &mut impl ByteSink) {
     match frame {
         WireFrame::Hello(hello) => write_hello(hello, out),
         WireFrame::OtherVersion(greeting) => {
@@ -107,15 +109,15 @@ pub(super) fn read(number: u64, frame: &mut FieldReader<'_>) -> Result<WireFrame
 }
 
 /// The frame's array of `items` with its type and the numbers that follow it.
-fn numbers(number: u64, items: usize, following: &[u64], out: &mut impl Sink) {
+fn numbers(number: u64, items: usize, following: &[u64], out: &mut impl ByteSink) {
     put_array(out, items);
     put_unsigned(out, number);
     following.iter().for_each(|number| put_unsigned(out, *number));
 }
 
 /// Reads the fields of HELLO that every version has.
-pub(super) fn read_greeting(frame: &mut FieldReader<'_>) -> Result<Greeting, FrameError> {
-    Ok(Greeting {
+pub(super) fn read_greeting(frame: &mut FieldReader<'_>) -> Result<FeedGreeting, FrameError> {
+    Ok(FeedGreeting {
         name: read_name("name", frame)?,
         federation: frame.text(FEDERATION_BYTES_MAX, "federation")?.to_owned(),
         version_min: frame.number("version_min")?,
@@ -123,14 +125,14 @@ pub(super) fn read_greeting(frame: &mut FieldReader<'_>) -> Result<Greeting, Fra
     })
 }
 
-fn write_greeting(greeting: &Greeting, out: &mut impl Sink) {
+fn write_greeting(greeting: &FeedGreeting, out: &mut impl ByteSink) {
     put_text(out, greeting.name.as_str());
     put_text(out, &greeting.federation);
     put_unsigned(out, greeting.version_min.into());
     put_unsigned(out, greeting.version_max.into());
 }
 
-fn write_hello(hello: &Hello, out: &mut impl Sink) {
+fn write_hello(hello: &Hello, out: &mut impl ByteSink) {
     numbers(number::HELLO, 13, &[], out);
     put_text(out, hello.name.as_str());
     put_text(out, &hello.federation);
@@ -149,7 +151,7 @@ fn write_hello(hello: &Hello, out: &mut impl Sink) {
 }
 
 fn read_hello(frame: &mut FieldReader<'_>) -> Result<Hello, FrameError> {
-    let Greeting { name, federation, version_min, version_max } = read_greeting(frame)?;
+    let FeedGreeting { name, federation, version_min, version_max } = read_greeting(frame)?;
     Ok(Hello {
         name,
         federation,
@@ -174,7 +176,7 @@ fn read_hello(frame: &mut FieldReader<'_>) -> Result<Hello, FrameError> {
     })
 }
 
-fn write_subscribe(subscribe: &Subscribe, out: &mut impl Sink) {
+fn write_subscribe(subscribe: &Subscribe, out: &mut impl ByteSink) {
     numbers(number::SUBSCRIBE, 6, &[], out);
     match subscribe.log_id {
         Some(log_id) => put_bytes(out, &log_id.0),
@@ -218,7 +220,7 @@ fn read_options(frame: &mut FieldReader<'_>) -> Result<BTreeMap<u64, Bytes>, Fra
     (0..pairs).map(|_| Ok((items.unsigned().map_err(form)?, map.slice_ref(items.skip_item()?)))).collect()
 }
 
-fn write_carrier(number: u64, carrier: &CarrierFrame, out: &mut impl Sink) {
+fn write_carrier(number: u64, carrier: &CarrierFrame, out: &mut impl ByteSink) {
     numbers(number, 5, &[carrier.seq], out);
     put_bytes(out, &carrier.check.0);
     put_array(out, carrier.path.len());
@@ -241,7 +243,7 @@ fn read_carrier(frame: &mut FieldReader<'_>) -> Result<CarrierFrame, FrameError>
 
 const _: () = assert!(ENVELOPE_BYTES_MAX < FRAME_BYTES_MAX);
 
-fn write_have(have: &Have, out: &mut impl Sink) {
+fn write_have(have: &Have, out: &mut impl ByteSink) {
     numbers(number::HAVE, 7, &[have.seq], out);
     put_bytes(out, &have.check.0);
     put_unsigned(out, have.created.0);
@@ -262,7 +264,7 @@ fn read_have(frame: &mut FieldReader<'_>) -> Result<Have, FrameError> {
     })
 }
 
-fn write_ack(ack: &AckFrame, out: &mut impl Sink) {
+fn write_ack(ack: &AckFrame, out: &mut impl ByteSink) {
     numbers(number::ACK, 8, &[ack.seq], out);
     write_window(ack.window, out);
     put_unsigned(out, ack.accepted);
@@ -304,7 +306,7 @@ fn read_fault(frame: &mut FieldReader<'_>) -> Result<WireFrame, FrameError> {
     Ok(WireFrame::Fault { code, detail: frame.text(DETAIL_BYTES_MAX, "detail")?.to_owned() })
 }
 
-fn write_window(window: Window, out: &mut impl Sink) {
+fn write_window(window: Window, out: &mut impl ByteSink) {
     put_array(out, 2);
     put_unsigned(out, window.envelopes.into());
     put_unsigned(out, window.bytes.into());

@@ -13,11 +13,11 @@ use crate::wire::{
 };
 
 fn one(array: &[u8]) -> Result<Option<WireFrame>, FrameError> {
-    Decoder::default().decode_one(&Bytes::copy_from_slice(array))
+    FrameDecoder::default().decode_one(&Bytes::copy_from_slice(array))
 }
 
 fn decode(buffer: &mut BytesMut) -> Result<Option<WireFrame>, FrameError> {
-    Decoder::default().decode(buffer)
+    FrameDecoder::default().decode(buffer)
 }
 
 fn name() -> impl Strategy<Value = PublisherName> {
@@ -147,7 +147,7 @@ proptest! {
             prop_assert_eq!(encoded_len(frame), out.len() - before);
         }
         let mut buffer = BytesMut::from(&out[..]);
-        let mut decoder = Decoder::default();
+        let mut decoder = FrameDecoder::default();
         for frame in frames {
             prop_assert_eq!(decoder.decode(&mut buffer), Ok(Some(frame)));
         }
@@ -316,7 +316,7 @@ fn an_envelope_is_a_slice_of_what_was_read() {
     let mut out = Vec::new();
     encode(&WireFrame::Carrier(carrier), &mut out);
     let bytes = Bytes::from(out).slice(LENGTH_BYTES..);
-    let Ok(Some(WireFrame::Carrier(carrier))) = Decoder::default().decode_one(&bytes) else { panic!() };
+    let Ok(Some(WireFrame::Carrier(carrier))) = FrameDecoder::default().decode_one(&bytes) else { panic!() };
     let range = bytes.as_ptr_range();
     assert!(range.contains(&carrier.envelope.as_ptr()));
 }
@@ -371,7 +371,7 @@ fn of_a_hello_without_common_version_only_versions_are_read() {
     let mut buffer = BytesMut::from(&(array.len() as u32).to_be_bytes()[..]);
     buffer.extend_from_slice(&array);
     buffer.extend_from_slice(&[0, 0, 0, 2, 0x81, 63, 0xff, 0xff, 0xff, 0xff]);
-    let mut decoder = Decoder::default();
+    let mut decoder = FrameDecoder::default();
     let decoded = decoder.decode(&mut buffer);
     let Ok(Some(WireFrame::OtherVersion(greeting))) = decoded else { panic!("{decoded:?}") };
     assert_eq!((greeting.version_min, greeting.version_max, greeting.name.as_str()), (2, 3, "cert-ee"));
@@ -383,9 +383,9 @@ fn only_a_newer_peers_frames_may_have_more_fields() {
     let at = Timestamp(1);
     let frames =
         [WireFrame::Head { seq: 1, stored: at }, WireFrame::Gone { seq: 1 }, WireFrame::Ping { nonce: 1 }];
-    let mut newer = Decoder::default();
+    let mut newer = FrameDecoder::default();
     newer.decode_one(&with_more(&hello_of(1, 2), MAP).into()).unwrap();
-    let mut equal = Decoder::default();
+    let mut equal = FrameDecoder::default();
     for frame in frames {
         let longer = Bytes::from(with_more(&frame, MAP));
         assert_eq!(newer.decode_one(&longer), Ok(Some(frame.clone())));
