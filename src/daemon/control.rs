@@ -97,22 +97,7 @@ impl ControlService {
                 let _ = tokio::task::spawn_blocking(move || doors.look()).await;
                 self.ask(ControlAsk::Snapshot).await.map(ControlReply::Status)
             }
-            ControlRequest::Acknowledge { code } => {
-                match self.ask(|answer| ControlAsk::Acknowledge(code, answer)).await? {
-                    Acknowledged::Incidents(incidents) => {
-                        Ok(ControlReply::Acknowledged { incidents: incidents as u64 })
-                    }
-                    Acknowledged::Nothing => {
-                        Err(ControlRefusal::no(format!("nothing is shown under {}", code.as_str()))
-                            .hint("intelmesh status"))
-                    }
-                    Acknowledged::State => Err(ControlRefusal::no(format!(
-                        "{} describes a state that still lasts: it ends with its cause",
-                        code.as_str()
-                    ))
-                    .hint("intelmesh status says what to do about it")),
-                }
-            }
+            ControlRequest::Acknowledge { code } => self.acknowledge(code).await,
             ControlRequest::FeedShow => self.ask(ControlAsk::Feeds).await.map(ControlReply::Feeds),
             ControlRequest::EventShow { id } => {
                 let entry = self.find(id).await?;
@@ -161,6 +146,23 @@ impl ControlService {
             ControlRequest::PeerCheck { peer } => self.check(&peer).await,
             ControlRequest::PeerTrial { file, text, last } => self.trial(file, text, last).await,
             ControlRequest::AsideRetry { door } => self.try_again(&door).await,
+        }
+    }
+
+    async fn acknowledge(&self, code: HealthCode) -> Result<ControlReply, ControlRefusal> {
+        match self.ask(|answer| ControlAsk::Acknowledge(code, answer)).await? {
+            Acknowledged::Incidents(incidents) => {
+                Ok(ControlReply::Acknowledged { incidents: incidents as u64 })
+            }
+            Acknowledged::Nothing => {
+                let refusal = ControlRefusal::no(format!("nothing is shown under {}", code.as_str()));
+                Err(refusal.hint("intelmesh status"))
+            }
+            Acknowledged::State => {
+                let why =
+                    format!("{} describes a state that still lasts: it ends with its cause", code.as_str());
+                Err(ControlRefusal::no(why).hint("intelmesh status says what to do about it"))
+            }
         }
     }
 

@@ -17,9 +17,7 @@ use crate::protocol::obstacle::ObstacleReason;
 use crate::protocol::{CoreBounds, CoreConfig, Dialect, Input, Node, Output, Rules, intake};
 use crate::record::{BrokenEntry, Entry, JournalEnds, Ledger, NewRecord};
 use crate::time::{Now, Tick, Timestamp};
-use crate::wire::{
-    CarrierFrame, FaultCode, Have, Hello, Mark, Skip, Subscribe, VerdictCode, Window, WireFrame,
-};
+use crate::wire::{CarrierFrame, FaultCode, Have, Mark, Skip, Subscribe, VerdictCode, Window, WireFrame};
 
 pub const WALL: u64 = 1_800_000_000_000;
 const LOG: LogId = LogId([7; 16]);
@@ -453,7 +451,7 @@ pub fn ends(journal: &[Arc<Entry>]) -> JournalEnds {
 }
 
 pub fn hello(of: &str, instance: u64) -> WireFrame {
-    WireFrame::Hello(Box::new(Hello {
+    WireFrame::Hello(Box::new(crate::wire::Hello {
         name: name(of),
         federation: "test".into(),
         version_min: 1,

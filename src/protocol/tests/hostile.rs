@@ -188,11 +188,8 @@ fn an_ack_behind_subscribe_is_judged_the_same_however_long_marks_take() {
 }
 
 fn acknowledged(seq: u64) -> WireFrame {
-    WireFrame::Ack(Box::new(AckFrame {
-        seq,
-        window: Window { envelopes: 9, bytes: 9 },
-        ..AckFrame::default()
-    }))
+    let (window, rest) = (Window { envelopes: 9, bytes: 9 }, AckFrame::default());
+    WireFrame::Ack(Box::new(AckFrame { seq, window, ..rest }))
 }
 
 fn start() -> WireFrame {
@@ -206,11 +203,10 @@ fn a_hello_of_another_federation_version_or_name_is_a_named_fault() {
         alter(&mut hello);
         WireFrame::Hello(hello)
     };
-    let later =
-        FeedGreeting { name: name("cert-ee"), federation: "test".into(), version_min: 2, version_max: 3 };
+    let later = |name| FeedGreeting { name, federation: "test".into(), version_min: 2, version_max: 3 };
     let cases = [
         (altered(|hello| hello.federation = "other".into()), FaultCode::Federation),
-        (WireFrame::OtherVersion(Box::new(later)), FaultCode::Version),
+        (WireFrame::OtherVersion(Box::new(later(name("cert-ee")))), FaultCode::Version),
         (altered(|hello| hello.name = name("cert-pl")), FaultCode::Name),
     ];
     for (frame, fault) in cases {
