@@ -119,11 +119,6 @@ pub const VOCABULARY: [Term; 11] = [
 ];
 
 impl Term {
-    /// Does it hold in both directions?
-    pub fn is_symmetric(&self) -> bool {
-        self.name == self.inverse
-    }
-
     pub fn of(relation: &str) -> Option<&'static Self> {
         VOCABULARY.iter().find(|term| term.name == relation)
     }

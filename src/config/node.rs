@@ -105,18 +105,6 @@ impl NodePaths {
         self.state.join("seen")
     }
 
-    pub fn in_sock(&self) -> PathBuf {
-        self.run.join("in.sock")
-    }
-
-    pub fn out_sock(&self) -> PathBuf {
-        self.run.join("out.sock")
-    }
-
-    pub fn ctl_sock(&self) -> PathBuf {
-        self.run.join("ctl.sock")
-    }
-
     pub fn lock(&self) -> PathBuf {
         self.run.join("lock")
     }
@@ -375,7 +363,7 @@ mod tests {
         assert_eq!((config.project.as_str(), config.federation.as_str()), ("intelmq", "intelmesh"));
         assert_eq!(config.listen, [LISTEN_DEFAULT]);
         assert_eq!(config.journal, JournalSettings { keep_days: 30, keep_bytes: 20_000_000_000 });
-        assert_eq!(config.paths.in_sock(), Path::new("d/run/in.sock"));
+        assert_eq!(config.paths.run, Path::new("d/run"));
         assert_eq!(config.paths.journal(), Path::new("d/journal"));
         assert!(config.invited_at().is_empty(), "wildcards are never advertised");
     }
@@ -386,7 +374,7 @@ mod tests {
             "name = \"a\"\n[journal]\nkeep_bytes = \"2MB\"\n[paths]\nrun = \"/run/intelmesh\"\nstate = \"s\"";
         let config = NodeConfig::parse(Path::new("d"), text).unwrap();
         assert_eq!(config.journal.keep_bytes, 2_000_000);
-        assert_eq!(config.paths.ctl_sock(), Path::new("/run/intelmesh/ctl.sock"));
+        assert_eq!(config.paths.run, Path::new("/run/intelmesh"));
         assert_eq!(config.paths.seen(), Path::new("d/s/seen"));
     }
 

@@ -237,10 +237,6 @@ impl Intake {
         }
     }
 
-    pub fn not_stored(&mut self, key: EventKey) {
-        self.fresh.remove(&key);
-    }
-
     /// What was stored under `key` can no longer be read: a copy of it is none that is held.
     pub fn forget_stored(&mut self, key: EventKey) {
         if !self.is_being_stored(key) {

@@ -46,12 +46,6 @@ pub struct ReceivedTally {
     pub failing: FilterFailures,
 }
 
-impl ReceivedTally {
-    pub fn rejected_sum(&self) -> u64 {
-        self.rejected.values().sum()
-    }
-}
-
 /// What a SUBSCRIBE should do beside resuming.
 #[derive(Debug, Default)]
 pub struct SubscribeOptions {
