@@ -3,9 +3,9 @@
 //! is promised to others are the JSON forms inside ([`Snapshot`], [`EventFacts`], [`FeedFacts`]).
 
 mod deciding;
+mod dry_run;
 mod event_ref;
 mod trace;
-mod trial;
 
 mod consumers;
 mod feeds;
@@ -24,12 +24,12 @@ use crate::time::Timestamp;
 pub use consumers::{CONSUMERS_FILE, CONSUMERS_SCHEMA, ConsumerFact, ConsumerFacts};
 pub use feeds::{FeedFacts, FeedInfo, OwedFacts, RejectedFacts, WaitingEvent, WaitingFacts};
 
-pub use event_ref::{EventRef, EventRefError, UUID_PREFIX_MIN};
-pub use trace::{TRACE_SCHEMA, TraceFacts, TraceOf, TracedEvent, TracedLink};
-pub use trial::{
+pub use dry_run::{
     DryRunOutcome, LineDryRun, PASSES, PolicyChange, RepublishComparison, TRIAL_LAST_DEFAULT, TRIAL_LAST_MAX,
     TRIAL_SCHEMA,
 };
+pub use event_ref::{EventRef, EventRefError, UUID_PREFIX_MIN};
+pub use trace::{TRACE_SCHEMA, TraceFacts, TraceOf, TracedEvent, TracedLink};
 
 /// Name and number of the JSON form of one event.
 pub const EVENT_SCHEMA: &str = "intelmesh.event/1";

@@ -27,7 +27,7 @@ mod run;
 mod status;
 mod stop;
 mod submit;
-mod submit_trial;
+mod submit_dry_run;
 mod table;
 mod tail;
 mod trial;

@@ -15,7 +15,7 @@ use super::args::SubmitArgs;
 use super::failure::{CommandFailure, NO};
 use super::labels::LabelColumns;
 use super::place::NodeDirectory;
-use super::submit_trial;
+use super::submit_dry_run;
 use crate::limits::LINE_BYTES_MAX;
 
 /// Answers are short; a longer line is no answer. In bytes.
@@ -38,7 +38,7 @@ pub fn submit(place: &NodeDirectory, args: SubmitArgs, json: bool) -> Result<(),
     };
     let labels = LabelColumns { to: args.to, tlp: args.tlp, seal: args.seal };
     if args.dry_run {
-        return submit_trial::trial(place, input, &labels, json);
+        return submit_dry_run::trial(place, input, &labels, json);
     }
     let stream = place.connect("in.sock")?;
     let sending = stream.try_clone().map_err(|error| broken(&error))?;

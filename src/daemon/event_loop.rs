@@ -13,15 +13,15 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::clock;
 use crate::control::{CONSUMERS_FILE, ConsumerFact};
-use crate::daemon::chronicle::EventLog;
 use crate::daemon::control::ControlAsk;
+use crate::daemon::delivery_status::ReadTimes;
+use crate::daemon::event_log::EventLog;
 use crate::daemon::frame_dump::FrameDump;
 use crate::daemon::health_watch::HealthWatch;
 use crate::daemon::kept_file::KeptFile;
 use crate::daemon::lags::LagTable;
 use crate::daemon::snapshot::NodeIdentity;
 use crate::daemon::undeliverable::UndeliverableEvents;
-use crate::daemon::whereabouts::ReadTimes;
 use crate::daemon::workers::CheckWorkers;
 use crate::daemon::{keys, log, renamed};
 use crate::envelope::statement::claimed_publisher;

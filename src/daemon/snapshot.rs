@@ -4,7 +4,7 @@
 use ed25519_dalek::VerifyingKey;
 
 use crate::config::{self, NodeConfig, PeerFiles};
-use crate::daemon::chronicle::EventLog;
+use crate::daemon::event_log::EventLog;
 use crate::daemon::faults::fault;
 use crate::daemon::lags::LagTable;
 use crate::identity::{PublisherName, public_key_text};

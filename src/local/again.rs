@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::aside::AsideRecord;
-use super::aside_file::{DeadLetter, TakenUp};
+use super::dead_letter::{DeadLetter, TakenUp};
 use super::submit_door::{Settled, SubmitDoor};
 use crate::control::AsideTried;
 use crate::identity::EventId;

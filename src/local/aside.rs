@@ -9,7 +9,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::aside_file::done_in;
+use super::dead_letter::done_in;
 use crate::time::Timestamp;
 
 /// One line of it.

@@ -11,7 +11,7 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use super::handed::DeliveryMarks;
+use super::delivery_marks::DeliveryMarks;
 use super::lines::{LineReader, SocketLine};
 use super::opening::{EnvelopeOpening, OutgoingLine};
 use super::request::{AckRequest, RequestRefused, from_ignored, parse_ack, parse_request};

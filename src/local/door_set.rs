@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::again::{AgainError, DeadLetterRetry, EntryQuestion, Way, try_again};
-use super::aside_file::DeadLetter;
+use super::dead_letter::DeadLetter;
 use super::handed_mark::HandedMark;
 use super::redis::RedisQueue;
 use super::submit_door::SubmitDoor;

@@ -10,14 +10,14 @@
 
 mod again;
 mod aside;
-mod aside_file;
 mod consume;
 mod consumer_door;
 mod control;
+mod dead_letter;
+mod delivery_marks;
 mod door_set;
 mod expiry;
 mod frames;
-mod handed;
 mod handed_mark;
 mod lines;
 mod opening;

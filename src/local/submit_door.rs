@@ -9,7 +9,7 @@ use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
 use super::aside::AsideRecord;
-use super::aside_file::DeadLetter;
+use super::dead_letter::DeadLetter;
 use super::door_set::DoorTasks;
 use super::lines::SocketLine;
 use super::submission::{EventSubmitter, SubmissionOutcome};

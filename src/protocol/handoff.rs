@@ -9,8 +9,8 @@ use std::sync::Arc;
 use crate::envelope::IdScheme;
 use crate::filter::FilterFacts;
 use crate::limits::{CONSUMERS_MAX, READ_BYTES, TWINS_MAX};
+use crate::protocol::context::CoreContext;
 use crate::protocol::failing::FilterFailures;
-use crate::protocol::ground::CoreContext;
 use crate::protocol::io::{
     ConsumerClosed, ConsumerId, ConsumerRequest, Event, JournalReader, LossCause, Output, Read, StartPosition,
 };

@@ -2,14 +2,14 @@
 //! cheap before the dear. Look up early, record late: a forged envelope must never block the true one, so
 //! nothing is remembered of what did not verify.
 
-mod flights;
+mod in_flight;
 mod judge;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use ed25519_dalek::VerifyingKey;
-use flights::RequestsInFlight;
+use in_flight::RequestsInFlight;
 pub use judge::{
     OfferIdentity, ahead_of_time, candidate_keys, judge_signer, judge_time, judge_unsigned,
     waits_for_the_operator,
@@ -19,7 +19,7 @@ use crate::envelope::content::{ContentError, check_content};
 use crate::envelope::{CodecError, Core, Envelope, UnverifiedEnvelope, VerifiedEnvelope};
 use crate::identity::{CoreDigest, EventId, EventKey, HopPath, PublisherName};
 use crate::policy::{self, NotReceived};
-use crate::protocol::ground::CoreContext;
+use crate::protocol::context::CoreContext;
 use crate::protocol::io::{StreamId, Ticket};
 use crate::time::{Tick, Timestamp};
 use crate::wire::VerdictCode;

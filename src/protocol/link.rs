@@ -16,9 +16,9 @@ use crate::limits::{
 use crate::policy::Peer;
 use crate::protocol::backoff::Backoff;
 use crate::protocol::bucket::TokenBucket;
+use crate::protocol::context::{CoreContext, FeedPipe};
 use crate::protocol::failing::FilterFailures;
 use crate::protocol::fault::FeedFault;
-use crate::protocol::ground::{CoreContext, FeedPipe};
 use crate::protocol::intake::{self, EnvelopeArrival, EnvelopeOffer, SeenQuestion, Verdict};
 use crate::protocol::io::{DialFailure, Event, Output, Role, StreamId, Ticket};
 use crate::protocol::node::statements::STATEMENT_RATE;

@@ -9,10 +9,10 @@
 pub mod appender;
 pub mod backoff;
 pub mod bucket;
+pub mod context;
 pub mod dialect;
 pub mod failing;
 pub mod fault;
-pub mod ground;
 pub mod handoff;
 pub mod intake;
 pub mod io;
@@ -30,8 +30,8 @@ mod successor;
 mod tests;
 pub mod view;
 
+pub use context::{CoreBounds, CoreConfig};
 pub use dialect::Dialect;
-pub use ground::{CoreBounds, CoreConfig};
 pub use io::{Input, Output};
 pub use node::Node;
 pub use rules::{ProtocolRule, Rules};

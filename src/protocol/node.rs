@@ -2,9 +2,9 @@
 //! and [`Node::handle_timeout`] take what happened, with the time; [`Node::poll_output`] must be drained
 //! after each; then [`Node::poll_timeout`] says when to call again at the latest. `now.tick` never goes back.
 
+mod ancestors;
 mod earlier;
 mod losses;
-mod recall;
 pub(super) mod statements;
 mod verdicts;
 
@@ -14,7 +14,7 @@ use std::sync::Arc;
 use crate::identity::{CoreDigest, EventKey, PublisherName};
 use crate::limits::{EQUIVOCATION_PROOFS_MAX, RECONNECT_FIRST_MS};
 use crate::policy::{self, TrustList};
-use crate::protocol::ground::{CoreConfig, CoreContext};
+use crate::protocol::context::{CoreConfig, CoreContext};
 use crate::protocol::handoff::ConsumerHandoffs;
 use crate::protocol::intake::{self, EnvelopeArrival, EnvelopeOffer, RivalComparison, SeenQuestion, Verdict};
 use crate::protocol::io::{
@@ -40,7 +40,7 @@ pub struct Node {
     pub(super) links: BTreeMap<PublisherName, PeerSession>,
     streams: BTreeMap<StreamId, PublisherName>,
     pub(super) handoffs: ConsumerHandoffs,
-    recalls: recall::AncestorFetches,
+    recalls: ancestors::AncestorFetches,
     /// Until then nothing is stored: the disk was full a moment ago.
     stalled_until: Option<Tick>,
     stopping: Stopping,
@@ -77,7 +77,7 @@ impl Node {
             links,
             streams: BTreeMap::new(),
             handoffs: ConsumerHandoffs::default(),
-            recalls: recall::AncestorFetches::default(),
+            recalls: ancestors::AncestorFetches::default(),
             stalled_until: None,
             stopping: Stopping::No,
             next_housekeeping: now.tick,

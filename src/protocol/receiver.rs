@@ -18,9 +18,9 @@ use crate::limits::{
     ANSWER_LATE_MS, HEAD_EVERY_MS, IN_FLIGHT_EXPIRES_MS, LAZY_AFTER_DUPLICATES, OFFERED_HOLD_MS,
     WANT_DELAY_MS, WANTS_IN_FLIGHT_MAX,
 };
+use crate::protocol::context::{CoreContext, FeedPipe};
 use crate::protocol::failing::FilterFailures;
 use crate::protocol::fault::FeedFault;
-use crate::protocol::ground::{CoreContext, FeedPipe};
 use crate::protocol::intake::{EnvelopeOffer, Verdict};
 use crate::protocol::io::Event;
 use crate::protocol::link::PublisherRates;

@@ -14,8 +14,8 @@ use crate::limits::{
     WINDOW_ENVELOPES_MAX,
 };
 use crate::policy::{self, Peer, Tlp, WithheldReason};
+use crate::protocol::context::{CoreContext, FeedPipe};
 use crate::protocol::fault::FeedFault;
-use crate::protocol::ground::{CoreContext, FeedPipe};
 use crate::protocol::io::{JournalReader, Output, Read, Ticket};
 use crate::protocol::rules::ProtocolRule;
 use crate::record::Entry;

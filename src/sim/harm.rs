@@ -7,9 +7,9 @@ use rand::RngExt as _;
 
 use crate::envelope::Envelope;
 use crate::protocol::{Input, ProtocolRule};
-use crate::sim::agenda::SimEvent;
 use crate::sim::faults::SeenPart;
 use crate::sim::machine::Backup;
+use crate::sim::scheduler::SimEvent;
 use crate::sim::world::{PromiseViolation, SimWorld};
 use crate::store::disk::Disk;
 use crate::store::engine::StoreError;

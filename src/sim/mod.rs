@@ -6,19 +6,19 @@
 //! For tests alone (feature `sim`). It knows nothing of libp2p, sled or sockets, and proves nothing: a run that
 //! finds nothing is one run.
 
-pub mod agenda;
 pub mod faults;
 mod founding;
 mod harm;
 pub mod liar;
 pub mod machine;
 pub mod network;
+pub mod oracle;
 pub mod pipeline;
 pub mod plan;
 mod positions;
-pub mod rest;
+pub mod quiescence;
+pub mod scheduler;
 pub mod tally;
-pub mod witness;
 pub mod world;
 
 pub use faults::{SeenPart, SimFault};

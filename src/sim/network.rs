@@ -8,7 +8,7 @@ use bytes::BytesMut;
 use crate::identity::PublisherName;
 use crate::protocol::Input;
 use crate::protocol::io::{DialFailure, Role, StreamId};
-use crate::sim::agenda::{SimEvent, SimScheduler};
+use crate::sim::scheduler::{SimEvent, SimScheduler};
 use crate::wire::{WireFrame, frame};
 
 /// One direction of a stream: from which of its two sides. Side 0 opened it, and receives.

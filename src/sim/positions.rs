@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use crate::identity::EventKey;
 use crate::record::{Entry, Position};
+use crate::sim::oracle::SimOracle;
 use crate::sim::pipeline::SimPipeline;
-use crate::sim::witness::SimOracle;
 
 impl SimOracle {
     /// (2) Nothing is handed off again after its durable ack, and nothing of our own as foreign.

@@ -10,14 +10,14 @@ use crate::identity::{EventKey, PublisherName};
 use crate::protocol::io::Ticket;
 use crate::protocol::{Input, Output};
 use crate::record::Entry;
-use crate::sim::agenda::{SimEvent, SimScheduler};
 use crate::sim::founding::NodeLook;
 use crate::sim::liar::ROUND_MS;
 use crate::sim::machine::{Committed, SimMachine, SimWorkers};
 use crate::sim::network::Network;
+use crate::sim::oracle::{CursorView, SimOracle};
 use crate::sim::pipeline::SimPipeline;
 use crate::sim::plan::SimPlan;
-use crate::sim::witness::{CursorView, SimOracle};
+use crate::sim::scheduler::{SimEvent, SimScheduler};
 use crate::time::Tick;
 use crate::wire::Mark;
 

@@ -11,9 +11,9 @@ use crate::control::{
     CONSUMERS_SCHEMA, ConsumerFact, ConsumerFacts, DeliveryRecord, WAITING_SCHEMA, WaitingEvent, WaitingFacts,
 };
 use crate::daemon::control::{AskCommand, ControlAsk};
+use crate::daemon::delivery_status::{DeliverySources, delivery_status};
 use crate::daemon::feed_facts::feed_facts;
 use crate::daemon::snapshot::{DoorFacts, SnapshotFacts, snapshot};
-use crate::daemon::whereabouts::{DeliverySources, whereabouts};
 use crate::protocol::Input;
 use crate::protocol::io::{CoreCommand, Ticket};
 use crate::protocol::view::{ConsumerView, NodeView};
@@ -138,7 +138,7 @@ impl EventLoop {
             rules: &self.files.rules,
             now: clock::now().wall,
         };
-        whereabouts(entry, &sources)
+        delivery_status(entry, &sources)
     }
 
     /// All that a revoked key signed and nobody has decided about.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::{ConsumerSetup, ConsumerWay, DoorSetups, SubmitSetup, SubmitWay};
 use crate::format::DoorDefaults;
 use crate::local::LocalError;
-use crate::local::aside_file::DeadLetter;
+use crate::local::dead_letter::DeadLetter;
 use crate::local::handed_mark::HandedFile;
 use crate::local::receiver_form::ReceiverForm;
 use crate::local::redis::{RedisQueue, RedisServer};

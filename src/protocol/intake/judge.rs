@@ -8,7 +8,7 @@ use crate::envelope::{Envelope, VerifiedEnvelope};
 use crate::identity::{CoreDigest, EventKey, PublisherName};
 use crate::limits::{CREATED_AHEAD_ACCEPTED_MS, CREATED_AHEAD_OWED_MS};
 use crate::policy::{Standing, Trust};
-use crate::protocol::ground::CoreContext;
+use crate::protocol::context::CoreContext;
 use crate::protocol::rules::ProtocolRule;
 use crate::time::Timestamp;
 use crate::wire::VerdictCode;

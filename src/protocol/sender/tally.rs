@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::policy::{self, Peer, WithheldReason};
+use crate::protocol::context::CoreContext;
 use crate::protocol::failing::FilterFailures;
-use crate::protocol::ground::CoreContext;
 use crate::protocol::sent::SentExceptions;
 use crate::record::Entry;
 use crate::wire::{AckFrame, VerdictCode, VerdictNumber};

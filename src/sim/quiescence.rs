@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use crate::identity::EventKey;
 use crate::protocol::view::{NodeView, PeerView};
 use crate::sim::machine::{NodeProcess, SimMachine};
+use crate::sim::oracle::PastEntry;
 use crate::sim::tally::TrafficCount;
-use crate::sim::witness::PastEntry;
 use crate::sim::world::SimWorld;
 
 impl SimWorld {

@@ -88,7 +88,7 @@ pub struct DeliverySources<'a> {
 }
 
 /// Everybody who might have `entry`, peers first.
-pub fn whereabouts(entry: &Entry, sources: &DeliverySources<'_>) -> Vec<DeliveryRecord> {
+pub fn delivery_status(entry: &Entry, sources: &DeliverySources<'_>) -> Vec<DeliveryRecord> {
     let peers = sources.files.iter().map(|file| peer(entry, file, sources));
     let consumers = sources.view.consumers.iter().map(|at| consumers::consumer(entry, at, sources));
     peers.chain(consumers).collect()
