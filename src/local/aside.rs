@@ -1,5 +1,5 @@
 //! `aside/NAME.jsonl`: what a door could not pass on, one line each with the reason and the command that
-//! tries it again. What is set aside, and why, is the door's to decide; writing the file is `aside_file`'s, reading
+//! tries it again. What is set aside, and why, is the door's to decide; writing the file is `dead_letter`'s, reading
 //! it the command line's.
 
 use std::collections::BTreeSet;

@@ -1,7 +1,7 @@
 //! The doors to the local pipeline and the operator: three Unix sockets in `run/` (contract §3), and those of
 //! `intelmesh.toml` (contract §4). In reading order: `socket` (paths, permissions, connecting), `lines` (bounded
-//! reading), `submission` (from a line to its outcome), `submit` (`in.sock`), `request` and `handed` and `consume`
-//! (`out.sock`), `control` (`ctl.sock`); then `aside` with `aside_file`, `tally` and `again`, `submit_door` with
+//! reading), `submission` (from a line to its outcome), `submit` (`in.sock`), `request` and `delivery_marks` and `consume`
+//! (`out.sock`), `control` (`ctl.sock`); then `aside` with `dead_letter`, `tally` and `again`, `submit_door` with
 //! `frames`, `separated`, `turns` and `tcp_in`, `receiver` and `receiver_form`, `handed_mark`, `expiry` and `consumer_door`
 //! with `tcp_out`, and `door_set`, which opens them.
 //!

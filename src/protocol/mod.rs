@@ -3,7 +3,7 @@
 //! function of the inputs, so that a simulator can delay, tear or lose any of them.
 //!
 //! In reading order: `io` (what goes in and comes out), `node`, `link` with `sender` (and what was `sent`)
-//! and `receiver`, `intake`, `handoff`, `appender`, then `ground`, `steady`, `backoff`, `bucket`, `rules`, `failing`,
+//! and `receiver`, `intake`, `handoff`, `appender`, then `context`, `steady`, `backoff`, `bucket`, `rules`, `failing`,
 //! `fault`, `obstacle`, `dialect`, `view`.
 
 pub mod appender;
