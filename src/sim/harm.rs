@@ -102,6 +102,8 @@ impl SimWorld {
         machine.harm.newest_aside = false;
         let record = &mut self.witness.nodes[node];
         record.changed_by_hand();
+        // Peers may have been told that it is gone: only a repair by hand asks for it again.
+        record.dropped.extend(&record.rotten);
         record.log = if restored { record.log_in_backup.clone() } else { BTreeMap::new() };
         self.pipelines[node].rolled_back(restored);
         self.agenda.after(RESTART_MS, SimEvent::Start { node });

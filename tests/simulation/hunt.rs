@@ -30,6 +30,7 @@ fn seconds() -> u64 {
 #[test]
 fn seeds_that_found_a_fault_hold_now() {
     for seed in [
+        862_214_386,
         1_884_097_421_389,
         20_110_740_126_421,
         40_339_684_183_510,
