@@ -76,12 +76,13 @@ impl BloomLayers {
             .collect()
     }
 
-    /// What was taken as changed was not written.
+    /// Marks all layers as changed, since those that were taken were not written.
     pub fn all_changed(&mut self) {
         self.layers.iter_mut().for_each(|layer| layer.dirty = true);
     }
 
-    /// The next layer, from its file; false where that is torn, or not of this place or this making of the database.
+    /// Adds the next layer from its file. Returns false if it is torn, or not of this place or this making of the
+    /// database.
     pub fn add_layer(&mut self, file: &[u8], making: u64) -> bool {
         let layer = decode(file, self.layers.len(), making);
         let read = layer.is_some();

@@ -1,6 +1,6 @@
-//! What keeps journal, seen set and link index one: retention, flushes, forgetting, and making again what is broken.
-//! A seen set that was made again lacks what retention took, and what is broken. So the floor below which nothing is
-//! taken rises first, on disk, and what is lost is noted; only then is the set flushed, asked, or believed at the next
+//! Keeps journal, seen set and link index one: retention, flushes, forgetting, and making again what is broken. If a
+//! seen set was made again, it lacks all that retention took, and all that is broken. So the floor below which nothing
+//! is taken rises first, on disk, and each loss is noted; only then is the set flushed, asked, or believed at the next
 //! start.
 
 use std::sync::Arc;
@@ -46,7 +46,7 @@ impl<D: Disk, B: SeenDb> StoreEngine<D, B> {
         Ok(())
     }
 
-    /// What the seen set is complete for begins here.
+    /// Returns the time from which on the seen set is complete.
     pub fn floor(&self) -> Timestamp {
         self.journal.ledger().floor.unwrap_or_default()
     }
@@ -103,7 +103,7 @@ impl<D: Disk, B: SeenDb> StoreEngine<D, B> {
         self.unsettled.is_none()
     }
 
-    /// What retention would give up now.
+    /// Returns the segments that retention would give up now.
     pub fn due(&self, now: Option<Timestamp>) -> Option<Retirement> {
         self.journal.due(now)
     }
@@ -144,9 +144,9 @@ impl<D: Disk, B: SeenDb> StoreEngine<D, B> {
         Ok(Retired { ends, missing })
     }
 
-    /// Forgets days wholly below the floor, unless it rose because the seen set was made again: what the journal holds
-    /// is found whatever its date, or a line that is submitted again would be taken again. Only for the appender,
-    /// between its batches.
+    /// Forgets days wholly below the floor, unless it rose because the seen set was made again: an entry that the
+    /// journal holds is found even if it is old, or a line that is submitted again would be taken again. Only for the
+    /// appender, between its batches.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -161,9 +161,9 @@ impl<D: Disk, B: SeenDb> StoreEngine<D, B> {
         Ok(self.seen.remove_below(day)?)
     }
 
-    /// Counts what lies between a consumer's position and the oldest entry still held, once: nobody had counted it when
-    /// the journal's oldest segments went, as they do when an operator moves them away. For a consumer that does not get
-    /// what this node published that is counted, too: what lay in segments that are gone nobody can say.
+    /// Counts the entries between a consumer's position and the oldest one still held, once: nobody had counted them
+    /// when the journal's oldest segments went, as they do when an operator moves them away. If a consumer does not get
+    /// what this node published, that is counted, too: nobody can say what lay in segments that are gone.
     pub(super) fn count_below_floor(&mut self) -> Result<Vec<(ConsumerName, u64)>, AppendError> {
         let to = self.journal.floor().seq;
         let consumers = self.journal.ledger().consumers.iter();
@@ -202,7 +202,7 @@ impl<D: Disk, B: SeenDb> StoreEngine<D, B> {
         }
     }
 
-    /// Makes seen set and link index durable up to the end of the journal. What turns out to be broken is made again.
+    /// Makes seen set and link index durable up to the end of the journal. If one is broken, it is made again.
     ///
     /// # Errors
     /// [`StoreError`].

@@ -1,6 +1,6 @@
-//! Appending in three steps, so that nobody waits for the disk but who must: [`Journal::begin`] gives seqs
-//! and checks, [`JournalBatch::write`] writes and syncs, [`Journal::commit`] lets readers see it. What is not
-//! committed is cut off again by [`Journal::abandon`].
+//! Appends in three steps, so that only those wait for the disk that must: [`Journal::begin`] gives seqs and checks,
+//! [`JournalBatch::write`] writes and syncs, [`Journal::commit`] lets readers see it. If a batch is not committed,
+//! [`Journal::abandon`] cuts it off again.
 
 use std::io;
 use std::sync::Arc;
@@ -60,7 +60,7 @@ pub struct JournalBatch {
 }
 
 impl JournalBatch {
-    /// The seq of its first carrier, or of the next one where it has none.
+    /// Returns the seq of its first carrier, or of the next one if it has none.
     pub fn first_seq(&self) -> u64 {
         self.first_seq
     }
@@ -92,7 +92,7 @@ impl JournalBatch {
     /// Writes and syncs. After an error the batch must be abandoned.
     ///
     /// # Errors
-    /// [`AppendError::Full`], or `Failed` where write or sync failed otherwise.
+    /// [`AppendError::Full`], or `Failed` if write or sync failed otherwise.
     pub fn write(&self, disk: &impl Disk) -> Result<(), AppendError> {
         self.write_unsynced(disk)?;
         disk.sync(&self.name).map_err(|error| AppendError::of(&self.name, error))
@@ -125,8 +125,8 @@ impl JournalBatch {
 }
 
 impl<D: Disk> Journal<D> {
-    /// Gives each carrier its seq and check, and encodes all in the given order. Begins a new segment
-    /// where the active one is full.
+    /// Gives each carrier its seq and check, and encodes all in the given order. Begins a new segment if the active one
+    /// is full.
     ///
     /// # Errors
     /// [`AppendError`]: nothing was changed.
@@ -186,10 +186,10 @@ impl<D: Disk> Journal<D> {
         self.ends()
     }
 
-    /// The batch is not on disk, or only in part: cuts that off again.
+    /// Cuts a batch off again if it is not on disk, or only in part.
     ///
     /// # Errors
-    /// [`JournalError::Io`]: what the disk holds is not known, the node must stop.
+    /// [`JournalError::Io`]: the content of the disk is not known, the node must stop.
     pub fn abandon(&mut self, batch: &JournalBatch) -> Result<(), JournalError> {
         let name = &batch.name;
         self.disk.truncate(name, batch.at).map_err(JournalError::io(name))?;

@@ -12,8 +12,8 @@ use crate::store::disk::Disk;
 use crate::store::segment::{JournalError, NEW_SUFFIX, SegmentHeader};
 
 impl<D: Disk> Journal<D> {
-    /// Writes the active segment anew, if its carriers take less than half of what a segment may have. Returns false if
-    /// it stays as it is: it is to be closed then.
+    /// Writes the active segment anew, if its carriers take less than half of a segment's room. Returns false if it
+    /// stays as it is: it is to be closed then.
     ///
     /// # Errors
     /// [`AppendError::Failed`]: which of both files the disk holds is not known, the node must stop.
