@@ -39,24 +39,24 @@ const AT_ONCE_KEYS_MAX: usize = 64;
 /// Problems that are kept for status; the oldest go first.
 const PROBLEMS_MAX: usize = 64;
 
-/// Where the node's lasting state lies.
+/// The directories of the node's lasting state.
 #[derive(Clone, Debug)]
 pub struct StoreDirs {
     pub journal: PathBuf,
     pub seen: PathBuf,
     /// The link index.
     pub links: PathBuf,
-    /// What is broken is moved here.
+    /// Broken files are moved here.
     pub aside: PathBuf,
 }
 
-/// Where answers go. Must not wait for the core.
+/// Takes the answers. Must not wait for the core.
 pub type AnswerSink = Arc<dyn Fn(Input) + Send + Sync>;
 
 /// Called once, when the store cannot go on: the process must end, a restart is safe.
 pub type Fatal = Arc<dyn Fn(StoreError) + Send + Sync>;
 
-/// What status shows.
+/// The figures that status shows.
 #[derive(Clone, Debug)]
 pub struct StoreStats {
     pub ends: JournalEnds,
@@ -66,7 +66,7 @@ pub struct StoreStats {
     pub floor: Option<Timestamp>,
     /// Of the journal's file system.
     pub free_bytes: u64,
-    /// Of the same; `None` if it knows no such limit.
+    /// Of the same; `None` if it has no such limit.
     pub free_inodes: Option<u64>,
     /// Below this no event is taken.
     pub low_water_bytes: u64,
@@ -117,8 +117,7 @@ impl StoreShared {
         problems.push(problem);
     }
 
-    /// Makes seen set and link index durable up to where they are now, without holding the engine while the disk
-    /// syncs.
+    /// Makes seen set and link index durable up to their present ends, without holding the engine while the disk syncs.
     fn flush(&self) -> Result<(), FlushFault> {
         let _one = self.flushing.lock().unwrap_or_else(PoisonError::into_inner);
         let begun = {
@@ -210,9 +209,9 @@ impl Store {
         Ok((Self { shared, writes, reads, look_ups, flushes, threads }, opened))
     }
 
-    /// The answer to a small `LookUp` or a `Read`, where memory has it and nobody has to be waited for. `None`:
-    /// hand it over to [`Store::handle`]. Look-ups are answered in the order asked, so not while one that was
-    /// handed over is open.
+    /// Answers a small `LookUp` or a `Read` at once, if memory has it and nobody has to be waited for. If `None`, hand
+    /// it over to [`Store::handle`]. Look-ups are answered in the order asked, so not while one that was handed over is
+    /// open.
     pub fn answer_at_once(&self, output: &Output) -> Option<Input> {
         match output {
             Output::LookUp { ticket, keys } if keys.len() <= AT_ONCE_KEYS_MAX => {
@@ -306,7 +305,7 @@ impl Store {
         Some(entry.filter(|entry| entry.seq == seq).map(|entry| entry.arrived))
     }
 
-    /// The seq of the first entry stored at or after `at`; one past the last where there is none.
+    /// Returns the seq of the first entry stored at or after `at`; one past the last if there is none.
     ///
     /// # Errors
     /// [`StoreError`].

@@ -1,7 +1,7 @@
-//! The link index (design §5.4): who names an event, by `parent` or a link, whether or not it is held. Derived from
-//! the journal as the seen set is, by the same rules of position, and kept as long: here is what is indexed when,
-//! the place that the database covers, and when it is made again. `day_links` keeps it on disk, `memory` in tests and
-//! the simulator. What is inside a seal is not indexed: nobody here can read it.
+//! The link index (design §5.4): which events name an event, by `parent` or a link, even if it is not held. Derived
+//! from the journal as the seen set is, by the same rules of position, and kept as long. This module decides when a
+//! carrier is indexed, which place the database covers, and when it is made again. `day_links` keeps it on disk,
+//! `memory` in tests and the simulator. The content of a seal is not indexed: nobody here can read it.
 
 #[cfg(feature = "node")]
 pub mod day_links;
@@ -34,13 +34,12 @@ const UNFLUSHED_ROWS_MAX: u64 = 64 * 1024;
 /// Bytes of a row on disk, about (measured: 215).
 const ROW_BYTES: u64 = 256;
 
-/// Of all rows that the index may hold, what one publisher may have in one day: this part.
+/// One publisher may have this part (1/n), in one day, of all rows that the index may hold.
 const SHARE_OF_PUBLISHER: u64 = 16;
 
-/// A database of rows, by day of the carrier's `created`. What is inserted is found at once, and durable after a
-/// flush.
+/// A database of rows, by day of the carrier's `created`. An inserted row is found at once, and durable after a flush.
 pub trait LinkDb: Debug + Send {
-    /// What the last finished flush of an earlier process covered; asked once.
+    /// Returns the place that the last finished flush of an earlier process covered; asked once.
     ///
     /// # Errors
     /// [`SeenError::Corrupt`]: less is there than that.
@@ -107,8 +106,8 @@ pub struct LinkIndex {
 }
 
 impl LinkIndex {
-    /// Brings the database up to what the journal holds: from the place that it covers, or from the start where the
-    /// journal does not know that.
+    /// Brings the database up to the end of the journal: from the place that it covers, or from the start if the
+    /// journal does not know that place.
     ///
     /// # Errors
     /// [`SeenFault`].
@@ -238,7 +237,7 @@ impl LinkIndex {
         Ok(())
     }
 
-    /// True where none of the entries is withdrawn or replaced, as far as memory tells.
+    /// Returns true if none of the entries is withdrawn or replaced, as far as memory tells.
     pub fn none_is_taken_back(&self, read: &Read) -> bool {
         read.entries.iter().all(|entry| self.db.days_that_take_back(&entry.envelope.key()).is_empty())
     }
@@ -283,7 +282,7 @@ impl LinkIndex {
         self.db.rows(day, key, (LinkClass::Withdrawn, LinkClass::Left), limit)
     }
 
-    /// Up to where all is on disk.
+    /// Returns the seq up to which all is on disk.
     pub fn covered_seq(&self) -> u64 {
         self.covered.seq
     }

@@ -1,6 +1,6 @@
-//! A seen set in memory that forgets, in a crash, what was not flushed, and that can lose parts as a directory of
-//! files can. For tests and the simulator; it keeps the contract of the real one (what a flush covered, how many
-//! ids each day had), and not its files.
+//! A seen set in memory that forgets, in a crash, all that was not flushed, and that can lose parts as a directory of
+//! files can. For tests and the simulator; it keeps the contract of the real one (the place that a flush covered, how
+//! many ids each day had), and not its files.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -37,12 +37,12 @@ impl Ids {
 #[derive(Clone, Debug, Default)]
 struct SeenInner {
     flushed: Ids,
-    /// What the flush before wrote.
+    /// The ids that the flush before wrote.
     older: Ids,
     now: Ids,
-    /// What is on disk cannot be read.
+    /// The ids on disk cannot be read.
     damaged: bool,
-    /// Tests alone: it believes `covered` whatever the days hold.
+    /// Tests alone: it believes `covered` even if the days hold less.
     uncounted: bool,
 }
 
@@ -64,7 +64,7 @@ impl MemorySeen {
         *self.inner() = copy;
     }
 
-    /// The process ends: what was not flushed is forgotten.
+    /// Ends the process: if an id was not flushed, it is forgotten.
     pub fn crash(&self) {
         let mut inner = self.inner();
         inner.now = inner.flushed.clone();

@@ -86,8 +86,8 @@ pub(super) fn fetch(shared: &StoreShared, id: &EventId) -> Result<Option<Arc<Ent
     Ok(None)
 }
 
-/// What a search finds, without holding the engine while indexes and segments are read. `None` for what is broken, and
-/// for what retention took meanwhile.
+/// Returns the entries that a search finds, without holding the engine while indexes and segments are read. `None` if
+/// an entry is broken, or if retention took it meanwhile.
 pub(super) fn found(
     shared: &StoreShared,
     search: Search,

@@ -1,5 +1,5 @@
-//! Asking what is derived from the journal, by threads that must not append: what turns out to be broken is made again
-//! by the writer, with the floor of the seen set raised before anybody is answered.
+//! Lets threads that must not append ask the parts derived from the journal. If one is broken, the writer makes it
+//! again, and raises the floor of the seen set before anybody is answered.
 
 use std::sync::mpsc::{SyncSender, sync_channel};
 
