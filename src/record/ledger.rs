@@ -1,5 +1,5 @@
-//! What remains of the journal's notes when they are replayed: the same after a crash at any record as
-//! before it. The node starts from it, and every segment begins with it.
+//! The state that remains when the journal's notes are replayed: the same after a crash at any record as before it. The
+//! node starts from it, and every segment begins with it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -41,8 +41,8 @@ pub struct Position {
     pub own: bool,
     /// Entries for it that were gone (retention, damage) before its acknowledgement was on disk. Only grows.
     pub missing: u64,
-    /// Another one after each time the operator moved or removed the position: what a receiver took under an earlier
-    /// generation does not count.
+    /// Another one each time when the operator moved or removed the position: if a receiver took entries under an
+    /// earlier generation, they do not count.
     pub generation: u64,
 }
 
@@ -60,7 +60,7 @@ pub struct Ledger {
     pub equivocations: BTreeMap<PublisherName, BTreeSet<(EventKey, CoreDigest)>>,
     /// Entries that can no longer be read; bounded.
     pub losses: Losses,
-    /// What each identity key said last: kept for ever, also of one that is trusted no more.
+    /// The last statement of each identity key: kept for ever, even if the key is trusted no more.
     pub statements: StatementBook,
     /// Events of revoked keys that the operator released, and when. Those released before `floor` are too old to be taken,
     /// and are forgotten.
@@ -162,7 +162,7 @@ impl Ledger {
         lost.chain(again).collect()
     }
 
-    /// The notes that rebuild this ledger: what a new segment begins with.
+    /// Returns the notes that rebuild this ledger, with which a new segment begins.
     pub fn notes(&self) -> Vec<Note> {
         let mut notes = vec![Note::Steady(self.steady)];
         notes.extend(self.floor.map(Note::Floor));

@@ -1,5 +1,5 @@
-//! Entries that this journal held and can no longer read, so that peers are asked for them again. What comes again is
-//! stored under a new seq; a consumer that had it before it broke does not get it twice. Nothing is asked for here.
+//! Entries that this journal held and can no longer read, so that peers are asked for them again. A copy is stored
+//! under a new seq; if a consumer had the entry before it broke, it does not get it twice. Nothing is asked for here.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +7,7 @@ use crate::identity::EventKey;
 use crate::limits::LOSSES_MAX;
 use crate::record::ConsumerName;
 
-/// An entry whose record is broken, as the index knows it.
+/// An entry with a broken record, as the index knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BrokenEntry {
     pub seq: u64,
@@ -39,8 +39,8 @@ impl Losses {
         self.0.insert(key, loss);
     }
 
-    /// Retention took all up to `floor`. What made up for a loss is done with when no consumer can come to it any more.
-    /// What nobody had a copy of stays, so that a late copy is still known for one: of these the older give way.
+    /// Retention took all up to `floor`. A replaced loss is forgotten when no consumer can come to it any more. If
+    /// nobody had a copy, the loss stays, so that a late copy is still known for one: of these the older give way.
     pub fn retired(&mut self, floor: u64) {
         self.0.retain(|_, loss| loss.taken.is_none_or(|taken| taken.max(loss.seq) > floor));
         let unmet = self.0.iter().filter(|(_, loss)| loss.taken.is_none() && loss.seq <= floor);

@@ -16,7 +16,7 @@ const DEFERRED_REASONS: usize = 4;
 /// and one for all others.
 pub const REJECTED_PLACES_MAX: usize = CURABLE_REASONS.len() + PUBLISHER_PLACES_MAX + DEFERRED_REASONS;
 
-/// Where to read again once the reason is cured.
+/// The place from which to read again when the reason is cured.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RejectedPlace {
     pub reason: VerdictCode,
@@ -27,7 +27,7 @@ pub struct RejectedPlace {
     pub cure: RetryCondition,
 }
 
-/// What cures the entries above a place.
+/// The condition that cures the entries above a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RetryCondition {
     /// Another trust list than the one with this digest ([`crate::policy::TrustList::digest`]).
@@ -37,7 +37,7 @@ pub enum RetryCondition {
 }
 
 impl RetryCondition {
-    /// What holds for both: the earlier time, or else the trust list that was asked last.
+    /// Returns the condition for both: the earlier time, or else the trust list that was asked last.
     pub fn and(self, later: Self) -> Self {
         match (self, later) {
             (Self::At(one), Self::At(other)) => Self::At(one.min(other)),
@@ -65,7 +65,7 @@ impl RejectedPlaces {
         at.is_none_or(|at| self.0[at] != merged)
     }
 
-    /// The place as it would be kept, and where it is kept already.
+    /// Returns the place as it would be kept, and its index if it is kept already.
     fn merged(&self, mut place: RejectedPlace) -> (Option<usize>, RejectedPlace) {
         place.publisher = place.publisher.and_then(|publisher| self.kept_for(place.reason, &publisher));
         let same = |known: &RejectedPlace| known.reason == place.reason && known.publisher == place.publisher;
