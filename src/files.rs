@@ -138,7 +138,7 @@ fn without_unfinished(error: io::Error) -> io::Error {
     }
 }
 
-/// What an operator does about an error of the file system, if that is known.
+/// Returns the steps that an operator can take after an error of the file system, if they are known.
 pub fn hint_of(error: &io::Error) -> Option<&'static str> {
     match error.kind() {
         io::ErrorKind::PermissionDenied => Some(
@@ -219,7 +219,7 @@ fn gone_name(dir: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Nobody relies on this being durable: what is left is removed the next time.
+/// Removes a tree. This need not be durable: if a part is left, it is removed the next time.
 fn remove_all(dir: &Path) -> io::Result<()> {
     match fs::remove_dir_all(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),

@@ -194,7 +194,7 @@ impl RecordedVolume {
         }
     }
 
-    /// What the disk holds if of each unsynced change so many bytes reach it as `keeps` says (of a name: if not 0).
+    /// Returns the content of the disk if `keeps` bytes of each unsynced change reach it (of a name: if not 0).
     pub fn image(&self, keeps: impl Fn(usize) -> usize) -> CrashImage {
         let mut disk = self.disk.clone();
         for (nth, change) in self.unsynced.iter().enumerate() {
