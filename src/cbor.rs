@@ -1,7 +1,7 @@
-//! Deterministic CBOR (RFC 8949 §4.2.1), strictly: one reader that accepts only the one encoding of each
-//! item, and the few writers that produce it, for envelopes and frames alike. Reads borrow, allocate nothing,
-//! and end with the input. No floats, no simple values but `false`, `true` and `null`: PROTOCOL.md §1 uses no
-//! others. What items mean is not known here.
+//! Deterministic CBOR (RFC 8949 §4.2.1), strictly: one reader that accepts only the one encoding of each item, and the
+//! few writers that produce it, for envelopes and frames alike. Reads borrow, allocate nothing, and end with the input.
+//! No floats, no simple values but `false`, `true` and `null`: PROTOCOL.md §1 uses no others. The callers define the
+//! meaning of items.
 
 use thiserror::Error;
 
@@ -111,7 +111,7 @@ impl<'a> CborReader<'a> {
     }
 
     /// # Errors
-    /// [`CborError::TrailingBytes`] where something is left.
+    /// [`CborError::TrailingBytes`] if something is left.
     pub fn end(&self) -> Result<(), CborError> {
         match self.input.len() - self.at {
             0 => Ok(()),
@@ -124,7 +124,7 @@ impl<'a> CborReader<'a> {
         self.input.get(self.at).map(|initial| MajorType::of(*initial)).ok_or(CborError::Truncated(self.at))
     }
 
-    /// The content of a string whose length [`CborReader::expect`] gave.
+    /// Returns the content of a string when [`CborReader::expect`] gave its length.
     ///
     /// # Errors
     /// [`CborError::Truncated`].
@@ -156,10 +156,10 @@ impl<'a> CborReader<'a> {
         if value < least { Err(CborError::NotShortest(start)) } else { Ok((MajorType::of(initial), value)) }
     }
 
-    /// The value, length or count of the next item, which has to be of type `major`.
+    /// Returns the value, length or count of the next item, which has to be of type `major`.
     ///
     /// # Errors
-    /// [`CborError::Type`] where it is another, and what is wrong with its first bytes.
+    /// [`CborError::Type`] if it is another, and any fault of its first bytes.
     pub fn expect(&mut self, major: MajorType) -> Result<u64, CborError> {
         let start = self.at;
         match self.head()? {
@@ -218,7 +218,7 @@ impl<'a> CborReader<'a> {
         }
     }
 
-    /// True where the next item is `null`, which is then passed.
+    /// Returns true if the next item is `null`, which is then passed.
     pub fn null(&mut self) -> bool {
         let is_null = self.input.get(self.at) == Some(&NULL);
         self.at += usize::from(is_null);
@@ -285,7 +285,7 @@ fn be(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0, |value, byte| value << 8 | u64::from(*byte))
 }
 
-/// Where encoded bytes go: into a buffer, or into a count.
+/// A sink for encoded bytes: a buffer, or a count.
 pub trait ByteSink {
     fn put(&mut self, bytes: &[u8]);
 }
@@ -359,7 +359,7 @@ mod tests {
 
     use super::*;
 
-    /// Reads with ciborium and writes again: equal to the input where it was in the one encoding.
+    /// Reads with ciborium and writes again: equal to the input if it was in the one encoding.
     fn through_ciborium(bytes: &[u8]) -> Option<Vec<u8>> {
         let value: ciborium::Value = ciborium::de::from_reader_with_recursion_limit(bytes, 64).ok()?;
         let mut out = Vec::new();
