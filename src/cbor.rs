@@ -33,7 +33,7 @@ pub enum CborError {
 }
 
 impl CborError {
-    /// A short name for logs and test vectors.
+    /// Returns a short name for logs and test vectors.
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Truncated(_) => "truncated",
@@ -94,7 +94,7 @@ impl<'a> CborReader<'a> {
         Self { input, at: 0 }
     }
 
-    /// A reader of `input` that has been found to be exactly one deterministic item.
+    /// Returns a reader of `input` if it is exactly one deterministic item.
     ///
     /// # Errors
     /// The first [`CborError`] in it.
@@ -105,7 +105,7 @@ impl<'a> CborReader<'a> {
         Ok(Self::new(input))
     }
 
-    /// Offset of the next item.
+    /// Returns the offset of the next item.
     pub fn offset(&self) -> usize {
         self.at
     }
@@ -119,7 +119,7 @@ impl<'a> CborReader<'a> {
         }
     }
 
-    /// The type of the next item.
+    /// Returns the type of the next item.
     pub fn peek(&self) -> Result<MajorType, CborError> {
         self.input.get(self.at).map(|initial| MajorType::of(*initial)).ok_or(CborError::Truncated(self.at))
     }
@@ -172,7 +172,7 @@ impl<'a> CborReader<'a> {
         self.expect(MajorType::Unsigned)
     }
 
-    /// A number that fits 63 bits and a sign.
+    /// Reads a number that fits 63 bits and a sign.
     pub fn integer(&mut self) -> Result<i64, CborError> {
         let start = self.at;
         let (major, value) = self.head()?;
@@ -195,12 +195,12 @@ impl<'a> CborReader<'a> {
         std::str::from_utf8(self.take(len)?).map_err(|_| CborError::NotUtf8(start))
     }
 
-    /// The number of items that follow. Nothing may be allocated by it unchecked.
+    /// Reads the number of items that follow. Nothing may be allocated by it unchecked.
     pub fn array(&mut self) -> Result<u64, CborError> {
         self.expect(MajorType::Array)
     }
 
-    /// The number of pairs that follow. Their order is checked by [`CborReader::skip_item`] alone.
+    /// Reads the number of pairs that follow. Their order is checked by [`CborReader::skip_item`] alone.
     pub fn map(&mut self) -> Result<u64, CborError> {
         self.expect(MajorType::Map)
     }
@@ -233,7 +233,7 @@ impl<'a> CborReader<'a> {
         self.skip_inside(0)
     }
 
-    /// As [`CborReader::skip_item`], for an item that stands inside `levels` arrays or maps.
+    /// Does the same as [`CborReader::skip_item`], for an item that stands inside `levels` arrays or maps.
     ///
     /// # Errors
     /// The first [`CborError`] in it.

@@ -13,8 +13,8 @@ use crate::ownership;
 
 /// The operations that appending needs of a file.
 pub trait AppendedLine: Write {
+    /// # Errors
     /// The error of the file system, here and below.
-    /// What the file system says, here and below.
     fn cut(&self, bytes: u64) -> io::Result<()>;
     /// # Errors
     /// As [`AppendedLine::cut`].
@@ -34,7 +34,7 @@ impl AppendedLine for File {
 /// Appends `line` to `file`, which has `whole` bytes, and makes it durable; or leaves nothing of it.
 ///
 /// # Errors
-/// What the file system says.
+/// The error of the file system.
 pub fn append_whole(
     file: &mut impl AppendedLine,
     whole: u64,
@@ -53,7 +53,7 @@ pub fn append_whole(
 /// there. An end that `is_line` without its line end gets one. Returns how many bytes the file has then.
 ///
 /// # Errors
-/// What the file system says.
+/// The error of the file system.
 pub fn open_whole(
     options: &mut OpenOptions,
     path: &Path,

@@ -153,7 +153,8 @@ pub fn decode_entry(bytes: &Bytes) -> Result<Entry, RecordError> {
     if CarrierHead::of(&entry) == head { Ok(entry) } else { Err(RecordError::OtherEnvelope) }
 }
 
-/// Does the carrier of this record name another event, by `parent` or a link? Costs far less than to decode it.
+/// Returns true if the carrier of this record names another event, by `parent` or a link. Far cheaper than to decode
+/// it.
 ///
 /// # Errors
 /// [`RecordError`]; a note is one too.

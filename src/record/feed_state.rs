@@ -19,7 +19,7 @@ pub struct FeedState {
 }
 
 impl FeedState {
-    /// The cursor moves forward to `to`; the old place becomes a mark.
+    /// Moves the cursor forward to `to`; the old place becomes a mark.
     pub fn advance(&mut self, to: Mark) {
         if to.seq <= self.cursor.seq {
             return;

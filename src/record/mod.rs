@@ -82,12 +82,13 @@ pub enum Note {
     Equivocation { publisher: PublisherName, key: EventKey, digest: CoreDigest },
     /// A publisher's statement of its keys; verified before it was written.
     Statement(SignedStatement),
-    /// The operator lets an event in that a revoked key signed, at this steady time. `None`: it is stored or dropped now.
+    /// The operator lets an event in that a revoked key signed, at this steady time. If `None`, it is stored or dropped
+    /// now.
     Released { key: EventKey, at: Option<Timestamp> },
 }
 
 impl Note {
-    /// The consumer that it is about.
+    /// Returns the consumer that it is about.
     pub fn consumer(&self) -> Option<&ConsumerName> {
         match self {
             Self::Position { consumer, .. }
@@ -124,7 +125,7 @@ pub struct Twin {
 }
 
 impl Entry {
-    /// The peer that handed it over; `None` for what was submitted here.
+    /// Returns the peer that handed it over; `None` if it was submitted here.
     pub fn source(&self) -> Option<&PublisherName> {
         self.path.last()
     }

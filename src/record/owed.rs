@@ -71,7 +71,7 @@ impl OwedEntries {
         }
     }
 
-    /// How many entries of `publisher` wait for `reason`.
+    /// Returns how many entries of `publisher` wait for `reason`.
     pub fn count(&self, reason: VerdictCode, publisher: &PublisherName) -> usize {
         self.deferred.get(&(reason, publisher.clone())).copied().unwrap_or(0)
     }

@@ -59,7 +59,7 @@ impl RejectedPlaces {
         }
     }
 
-    /// Would it change anything to remember this place?
+    /// Returns true if it would change anything to remember this place.
     pub fn changes(&self, place: &RejectedPlace) -> bool {
         let (at, merged) = self.merged(place.clone());
         at.is_none_or(|at| self.0[at] != merged)
@@ -83,8 +83,8 @@ impl RejectedPlaces {
         self.0.iter_mut().find(|place| place.reason == reason && place.publisher.as_ref() == publisher)
     }
 
-    /// The publisher of the place that stands for entries of `publisher`: `None` for the place of all that have none
-    /// of their own.
+    /// Returns the publisher of the place that stands for entries of `publisher`: `None` if it shares the place of all
+    /// that have none of their own.
     pub fn kept_for(&self, reason: VerdictCode, publisher: &PublisherName) -> Option<PublisherName> {
         let own = self.0.iter().filter(|place| place.publisher.is_some());
         let known =
@@ -92,7 +92,7 @@ impl RejectedPlaces {
         (known || own.count() < PUBLISHER_PLACES_MAX).then(|| publisher.clone())
     }
 
-    /// The feed was read again from a place: it moves to `next`, or is done with.
+    /// Moves a place to `next` when the feed was read again from it, or removes it.
     pub fn read_again(
         &mut self,
         reason: VerdictCode,

@@ -10,7 +10,7 @@ use bytes::Bytes;
 /// made, changed or removed may be as before until [`Disk::sync_names`] returned. A sync that failed may have left
 /// in the cache what is not on disk: a later sync does not write it (docs/FILES.md).
 pub trait Disk: Send + Sync + 'static {
-    /// The names of all files.
+    /// Returns the names of all files.
     ///
     /// # Errors
     /// The error of the system, here and below.
@@ -66,14 +66,14 @@ pub struct Space {
 }
 
 impl Space {
-    /// Below this no carrier is taken any more, so that cursors, positions and the seen set still find
-    /// room: a 32nd of the file system, at least 256 KiB and at most 64 MiB.
+    /// Returns the free bytes below which no carrier is taken any more, so that cursors, positions and the seen set
+    /// still find room: a 32nd of the file system, at least 256 KiB and at most 64 MiB.
     pub fn low_water(&self) -> u64 {
         (self.total / 32).clamp(256 * 1024, 64 * 1024 * 1024)
     }
 }
 
-/// Does this error say that there is no room, rather than that the disk is broken?
+/// Returns true if this error says that there is no room, rather than that the disk is broken.
 pub fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }

@@ -39,7 +39,7 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// There is no room; nothing else is wrong.
+    /// Returns true if there is no room; nothing else is wrong then.
     pub fn is_full(&self) -> bool {
         match self {
             Self::Full => true,
@@ -109,7 +109,7 @@ pub enum StoreProblem {
 }
 
 impl StoreProblem {
-    /// Should status go on showing it? A torn tail is what a crash leaves: the log says it once.
+    /// Returns true if status should go on showing it. A torn tail is left by a crash: the log says it once.
     pub fn lasts(&self) -> bool {
         !matches!(self, Self::TornTail { .. })
     }
@@ -152,7 +152,7 @@ impl EngineConfig {
         (self.journal.keep_bytes / 8).max(LINK_BYTES_MIN)
     }
 
-    /// How long identities are kept, in ms.
+    /// Returns how long identities are kept, in ms.
     pub fn seen_keep_ms(&self) -> u64 {
         self.journal.keep_ms + SEEN_BEYOND_JOURNAL_MS
     }
@@ -334,7 +334,7 @@ impl<D: Disk, B: SeenDb> StoreEngine<D, B> {
         }
     }
 
-    /// The first half of [`Self::append`]: the power may still take it, or tear it.
+    /// Does the first half of [`Self::append`]: if the power goes, it may still be lost, or torn.
     ///
     /// # Errors
     /// As [`Self::append`].
@@ -413,7 +413,7 @@ impl<D: Disk, B: SeenDb> StoreEngine<D, B> {
         }
     }
 
-    /// The rows of one day that name `key`; see [`LinkIndex::days`].
+    /// Returns the rows of one day that name `key`; see [`LinkIndex::days`].
     ///
     /// # Errors
     /// [`StoreError`].

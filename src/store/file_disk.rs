@@ -53,7 +53,7 @@ impl FileDisk {
     }
 }
 
-/// Room on the file system of `dir`.
+/// Returns the room on the file system of `dir`.
 ///
 /// # Errors
 /// The error of the system.
@@ -63,7 +63,7 @@ pub fn space_of(dir: &Path) -> io::Result<Space> {
     Ok(Space { free: found.f_bavail.saturating_mul(unit), total: found.f_blocks.saturating_mul(unit) })
 }
 
-/// How many files can still be made on the file system of `dir`; `None` if it has no such limit.
+/// Returns how many files can still be made on the file system of `dir`; `None` if it has no such limit.
 ///
 /// # Errors
 /// The error of the system.

@@ -26,7 +26,7 @@ const ROW_BYTES: usize = 20;
 /// Rows of the UUID table that one step of a search reads.
 const ROWS_AT_ONCE: usize = 128;
 
-/// The name of the index beside the segment with this first seq.
+/// Returns the name of the index beside the segment with this first seq.
 pub fn file_name(first: u64) -> String {
     format!("{first:020}.idx")
 }
@@ -107,7 +107,7 @@ impl SegmentIndex {
         Self { summary: SegmentSummary::empty(floor, end), places: Vec::new(), uuids: BTreeSet::new() }
     }
 
-    /// The next carrier begins at `offset`.
+    /// Adds a carrier; the next one begins at `offset`.
     pub fn add(&mut self, head: &CarrierHead, offset: u64) {
         self.summary.add(head);
         self.places.push(IndexPlace { offset: offset as u32, check: head.mark.check, key: head.key });
@@ -124,7 +124,7 @@ impl SegmentIndex {
         self.uuids.range((low, 0)..=(high, u64::MAX)).take(limit).map(|(_, seq)| *seq).collect()
     }
 
-    /// The file of this index.
+    /// Encodes the file of this index.
     pub fn encode(&self) -> Vec<u8> {
         let mut body = Vec::with_capacity(self.places.len() * (PLACE_BYTES + ROW_BYTES));
         self.places.iter().for_each(|place| place.put(&mut body));
@@ -177,7 +177,7 @@ pub fn read_summary(disk: &impl Disk, first: u64) -> Option<(SegmentSummary, u32
     sound.then_some((summary, body_crc))
 }
 
-/// Is the rest of the file what its head says? Costs a read of the whole.
+/// Checks if the rest of the file is as its head says. Costs a read of the whole.
 pub fn is_whole(disk: &impl Disk, summary: &SegmentSummary, body_crc: u32) -> bool {
     let len = summary.carriers() as usize * (PLACE_BYTES + ROW_BYTES);
     let body = disk.read(&file_name(summary.floor.seq + 1), HEAD_BYTES as u64, len);

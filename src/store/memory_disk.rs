@@ -138,8 +138,8 @@ impl MemoryDisk {
         inner.lose_cache();
     }
 
-    /// The power goes: `keeps` is asked for each unsynced change by its number, with how many bytes it writes (0 of a
-    /// name or a length), and says how many of them reach the disk: of a name or a length, whether it does.
+    /// Cuts the power. `keeps` is asked for each unsynced change by its number, with how many bytes it writes (0 of a
+    /// name or a length), and says how many of them reach the disk: of a name or a length, if it does.
     pub fn power_cut(&self, mut keeps: impl FnMut(usize, usize) -> usize) {
         let mut inner = self.inner();
         for (nth, change) in std::mem::take(&mut inner.unsynced).into_iter().enumerate() {
@@ -151,12 +151,12 @@ impl MemoryDisk {
         inner.lose_cache();
     }
 
-    /// All files together hold at most this many bytes.
+    /// Lets all files together hold at most this many bytes.
     pub fn set_capacity(&self, bytes: Option<u64>) {
         self.inner().capacity = bytes;
     }
 
-    /// After this many more changes the disk is full.
+    /// Fills the disk after this many more changes.
     pub fn fill_after(&self, ops: Option<u64>) {
         self.inner().ops_left = ops;
     }
@@ -166,12 +166,12 @@ impl MemoryDisk {
         self.fail_sync_after(fail.then_some(0));
     }
 
-    /// After this many more syncs all fail.
+    /// Lets syncs fail after this many more.
     pub fn fail_sync_after(&self, syncs: Option<u64>) {
         self.inner().syncs_left = syncs;
     }
 
-    /// Room cannot be reserved, as on ZFS and NFS.
+    /// Refuses to reserve room, as ZFS and NFS do.
     pub fn set_cannot_reserve(&self, cannot: bool) {
         self.inner().cannot_reserve = cannot;
     }
@@ -185,7 +185,7 @@ impl MemoryDisk {
         self.inner().syncs
     }
 
-    /// The content of a file, as a reader sees it now.
+    /// Returns the content of a file, as a reader sees it now.
     pub fn content(&self, name: &str) -> Option<Vec<u8>> {
         let mut inner = self.inner();
         inner.file(name).ok().map(|file| file.now.clone())
@@ -261,7 +261,7 @@ impl DiskInner {
         Ok(())
     }
 
-    /// A change is on disk from now on; of a write its first `keep` bytes.
+    /// Puts a change on disk; of a write its first `keep` bytes.
     fn reach_disk(&mut self, change: UnsyncedChanges, keep: usize) {
         match change {
             UnsyncedChanges::Write { file, at, bytes } => {

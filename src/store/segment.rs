@@ -115,7 +115,7 @@ pub fn file_name(first: u64) -> String {
     format!("{first:020}.seg")
 }
 
-/// The seq in a segment's name; `None` for other files.
+/// Returns the seq in a segment's name; `None` for other files.
 pub fn first_of_name(name: &str) -> Option<u64> {
     let digits = name.strip_suffix(".seg")?;
     (digits.len() == 20 && digits.bytes().all(|b| b.is_ascii_digit())).then(|| digits.parse().ok())?
@@ -148,7 +148,7 @@ impl SegmentHeader {
         Mark { seq: self.first - 1, check: self.before }
     }
 
-    /// Prefix and header frame.
+    /// Encodes prefix and header frame.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(256);
         out.extend_from_slice(MAGIC);
@@ -320,8 +320,8 @@ impl<'a, D: Disk> SegmentScan<'a, D> {
         }
     }
 
-    /// After [`ScanStep::End`] or [`ScanStep::Broken`]: does a whole frame of a later batch follow? Then this
-    /// place was once whole.
+    /// Returns true if, after [`ScanStep::End`] or [`ScanStep::Broken`], a whole frame of a later batch follows. Then
+    /// this place was once whole.
     ///
     /// # Errors
     /// [`JournalError::Io`] alone.

@@ -88,7 +88,7 @@ impl StoreShared {
         self.engine.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Nobody is waited for.
+    /// Locks the engine, if nobody has to be waited for.
     fn engine_if_free(&self) -> Option<MutexGuard<'_, StoreEngine<FileDisk, DayDb>>> {
         match self.engine.try_lock() {
             Ok(engine) => Some(engine),
@@ -258,7 +258,7 @@ impl Store {
         self.stats_of(&self.shared.engine())
     }
 
-    /// The same, without waiting for a store that is busy.
+    /// Returns the same, if the store is not busy.
     pub fn stats_if_free(&self) -> Option<StoreStats> {
         Some(self.stats_of(&*self.shared.engine_if_free()?))
     }
@@ -280,7 +280,7 @@ impl Store {
         }
     }
 
-    /// Does an entry of the journal have this seq and this check?
+    /// Returns true if an entry of the journal has this seq and this check.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -288,12 +288,12 @@ impl Store {
         Ok(self.shared.engine().journal.newest_agreeing(&[mark])?.is_some())
     }
 
-    /// Retention is by these once the writer comes to it: nobody waits for the engine.
+    /// Sets the bounds of retention when the writer comes to it: nobody waits for the engine.
     pub fn keep(&self, bytes: u64, ms: u64) {
         let _ = self.writes.send(StoreWrite::Keep { bytes, ms });
     }
 
-    /// When the entry `seq` was stored here, if it is held. `None`: the store is busy, and nobody waits for it.
+    /// Returns when the entry `seq` was stored here, if it is held. `None` if the store is busy: nobody waits for it.
     pub fn arrived_if_free(&self, seq: u64) -> Option<Option<Timestamp>> {
         let found = self.shared.engine_if_free()?.journal.find(seq.saturating_sub(1), 0);
         let read = match found {

@@ -203,12 +203,12 @@ impl DayFiles {
         Ok(db)
     }
 
-    /// Before `day` is opened: it holds at least `ids`.
+    /// Remembers, before `day` is opened, that it holds at least `ids`.
     fn expect(&self, day: u32, ids: u64) {
         self.expected.lock().unwrap_or_else(PoisonError::into_inner).insert(day, ids);
     }
 
-    /// The first time that a day is opened: does it hold what the manifest says?
+    /// Checks, the first time that a day is opened, if it holds as many ids as the manifest says.
     fn check_ids(&self, day: u32, db: &sled::Db) -> Result<(), SeenError> {
         let expected = self.expected.lock().unwrap_or_else(PoisonError::into_inner).remove(&day);
         let Some(expected) = expected else { return Ok(()) };
@@ -225,7 +225,7 @@ impl DayFiles {
         }
     }
 
-    /// The blocks of a prefix, newest first, as long as `wants_more`.
+    /// Passes on the blocks of a prefix, newest first, as long as `wants_more`.
     ///
     /// # Errors
     /// [`SeenError`], here and below.
@@ -269,7 +269,7 @@ impl DayFiles {
         })
     }
 
-    /// The last that is stored from `first` to `last`.
+    /// Returns the last row that is stored from `first` to `last`.
     ///
     /// # Errors
     /// [`SeenError`], here and below.
@@ -382,7 +382,7 @@ impl DayFiles {
         Ok(gone)
     }
 
-    /// Closes a day and removes its directory; false while a flush holds it.
+    /// Closes a day and removes its directory. Returns false if a flush holds it.
     fn remove(&self, day: u32) -> Result<bool, SeenError> {
         let mut open = self.opened();
         if let Some(nth) = open.iter().position(|(known, _)| *known == day) {
@@ -412,7 +412,7 @@ impl DayFiles {
         Ok(Self::with(dir, self.kind, None))
     }
 
-    /// All that was written before is on disk: from now on a start believes it.
+    /// Writes the manifest when all that it names is on disk: from now on a start believes it.
     pub fn write_manifest(
         &self,
         covered: CoveredPlace,

@@ -60,12 +60,12 @@ impl BloomLayers {
         }
     }
 
-    /// How many ids were inserted.
+    /// Returns how many ids were inserted.
     pub fn ids(&self) -> u64 {
         self.layers.iter().map(|layer| layer.ids).sum()
     }
 
-    /// Number and file of each layer that changed since the last call, for this making of the database.
+    /// Returns number and file of each layer that changed since the last call, for this making of the database.
     pub fn take_changed(&mut self, making: u64) -> Vec<(usize, Vec<u8>)> {
         let changed = self.layers.iter_mut().enumerate().filter(|(_, layer)| layer.dirty);
         changed

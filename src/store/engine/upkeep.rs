@@ -51,9 +51,9 @@ impl<D: Disk, B: SeenDb> StoreEngine<D, B> {
         self.journal.ledger().floor.unwrap_or_default()
     }
 
-    /// Makes again what turned out to be broken. False while that must not be used: there is no room for the floor
-    /// of the seen set ([`Self::settle`] tries again). Only for the appender, between its batches, and while no
-    /// flush runs.
+    /// Makes again a part that is broken. Returns false while it must not be used: there is no room for the floor of
+    /// the seen set ([`Self::settle`] tries again). Only for the appender, between its batches, and while no flush
+    /// runs.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -68,7 +68,7 @@ impl<D: Disk, B: SeenDb> StoreEngine<D, B> {
         self.settle()
     }
 
-    /// Raises the floor for a seen set that was made again, and lets it be used. False while there is no room.
+    /// Raises the floor for a seen set that was made again, and lets it be used. Returns false if there is no room.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -92,13 +92,13 @@ impl<D: Disk, B: SeenDb> StoreEngine<D, B> {
         Ok(true)
     }
 
-    /// The entries that the seen set lacks, since they cannot be read: the core must know of them before it takes
-    /// another copy.
+    /// Returns the entries that the seen set lacks, since they cannot be read: the core must know of them before it
+    /// takes another copy.
     pub fn take_lacks(&mut self) -> Vec<BrokenEntry> {
         std::mem::take(&mut self.lacks)
     }
 
-    /// May the seen set be asked, and flushed?
+    /// Returns true if the seen set may be asked, and flushed.
     pub fn is_settled(&self) -> bool {
         self.unsettled.is_none()
     }
@@ -108,7 +108,7 @@ impl<D: Disk, B: SeenDb> StoreEngine<D, B> {
         self.journal.due(now)
     }
 
-    /// Must the derived data be flushed before `retirement` may go?
+    /// Returns true if the derived data must be flushed before `retirement` may go.
     pub fn must_flush_before(&self, retirement: &Retirement) -> bool {
         self.seen.covered_seq().min(self.links.covered_seq()) < retirement.last_seq()
     }
@@ -126,7 +126,7 @@ impl<D: Disk, B: SeenDb> StoreEngine<D, B> {
         self.links.flushed(flushed.links);
     }
 
-    /// Is there something that a flush would make durable?
+    /// Returns true if there is something that a flush would make durable.
     pub fn is_dirty(&self) -> bool {
         self.is_settled() && (self.seen.is_dirty() || self.links.is_dirty())
     }
@@ -179,8 +179,8 @@ impl<D: Disk, B: SeenDb> StoreEngine<D, B> {
         Ok(lost)
     }
 
-    /// Retention, all at once. `now` is steady time, `None` while nothing may expire by age. On a full
-    /// disk nothing is given up.
+    /// Runs retention, all at once. `now` is steady time, `None` while nothing may expire by age. If the disk is full,
+    /// nothing is given up.
     ///
     /// # Errors
     /// [`StoreError`]: the node must stop.

@@ -35,7 +35,7 @@ impl<D: Disk> Journal<D> {
         Ok(true)
     }
 
-    /// `None` if one of them cannot be read.
+    /// Returns the carriers of the active segment; `None` if one of them cannot be read.
     fn carriers_of_active(&self) -> Option<Vec<(CarrierHead, Bytes)>> {
         let (summary, salt) = (&self.active.index.summary, self.active.header.salt);
         let (mut kept, mut lost) = (Vec::new(), Unreadable::new());

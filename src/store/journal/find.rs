@@ -73,7 +73,7 @@ impl<D: Disk> Journal<D> {
         self.search(id.uuid, id.uuid, usize::MAX)
     }
 
-    /// The stored envelope of an identity: the latest, should there be two.
+    /// Returns the stored envelope of an identity: the latest, if there are two.
     ///
     /// # Errors
     /// [`JournalError`].
@@ -96,7 +96,7 @@ impl<D: Disk> Journal<D> {
     }
 }
 
-/// The lowest and the highest UUID that begin with these digits.
+/// Returns the lowest and the highest UUID that begin with these digits.
 fn prefix_range(prefix: &str) -> Option<(Uuid, Uuid)> {
     let digits: String = prefix.chars().filter(|c| *c != '-').collect();
     if !(8..=32).contains(&digits.len()) {

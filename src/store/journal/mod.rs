@@ -142,17 +142,17 @@ impl<D: Disk> Journal<D> {
         self.active.header.log_id
     }
 
-    /// The newest synced carrier.
+    /// Returns the newest synced carrier.
     pub fn last(&self) -> Mark {
         self.active.index.summary.last
     }
 
-    /// The place before the oldest carrier still held.
+    /// Returns the place before the oldest carrier still held.
     pub fn floor(&self) -> Mark {
         self.closed.front().map_or(self.active.index.summary.floor, |closed| closed.summary.floor)
     }
 
-    /// Nothing was ever given up, cut out or lost: every carrier that this journal ever held is in it.
+    /// Returns true if nothing was ever given up, cut out or lost: every carrier that this journal ever held is in it.
     pub fn is_complete(&self) -> bool {
         !self.dropped
     }

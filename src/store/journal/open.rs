@@ -99,8 +99,8 @@ impl<D: Disk> Journal<D> {
         Ok((journal, opening))
     }
 
-    /// Is the segment that was the newest gone? One of the same place and of another log was begun by a start that ended
-    /// before it could tell.
+    /// Returns true if the segment that was the newest is gone. If one has the same place and another log, a start
+    /// began it that ended before it could tell.
     fn lacks(&self, said: &Newest) -> bool {
         let (log_id, first) = (self.log_id(), self.active.header.first);
         said.first > first || said.first == first && said.log_id != log_id
@@ -121,7 +121,7 @@ impl<D: Disk> Journal<D> {
         WentBack { was: said.last.max(said.first), had }
     }
 
-    /// Nothing is written to the newest segment before this succeeded; without room it is tried again then.
+    /// Names the newest segment, before anything is written to it. If there is no room, it is tried again then.
     fn name_if_room(&mut self) -> Result<(), JournalError> {
         match self.name_newest(1) {
             Err(AppendError::Failed(error)) => Err(error),
@@ -172,8 +172,8 @@ fn make<D: Disk>(
     Ok((journal, JournalOpening { emptied: true, went_back, ..JournalOpening::default() }))
 }
 
-/// All segments by first seq, their headers read. Files that were being made are removed, and indexes
-/// without their segment.
+/// Returns all segments by first seq, their headers read. Removes files that were being made, and indexes without their
+/// segment.
 fn list(disk: &impl Disk) -> Result<Vec<ListedSegment>, JournalError> {
     segment::check_formats(disk)?;
     let mut names = disk.list().map_err(JournalError::io(""))?;

@@ -42,7 +42,7 @@ pub struct Located {
 }
 
 impl Located {
-    /// The seq of the first entry that a read returns.
+    /// Returns the seq of the first entry that a read returns.
     pub fn first_seq(&self) -> u64 {
         self.before.seq + 1
     }
@@ -83,7 +83,7 @@ impl Located {
         Ok(read)
     }
 
-    /// The entry `next`, if `record` is an entry; then it must be that one.
+    /// Returns the entry `next`, if `record` is an entry; then it must be that one.
     fn take(&self, record: &Bytes, at: u64, next: u64) -> Result<Option<Arc<Entry>>, JournalError> {
         let fault = |what| JournalError::damaged(&self.name, at, what);
         match segment::piece(record).map_err(fault)? {
@@ -185,13 +185,13 @@ impl<D: Disk> Journal<D> {
         read
     }
 
-    /// Those of the entries `seqs`, which cannot be read, of which the index knows the key, up to a bound.
+    /// Returns those of the unreadable entries `seqs` of which the index knows the key, up to a bound.
     pub fn broken(&self, seqs: impl IntoIterator<Item = u64>) -> Vec<BrokenEntry> {
         let seqs = seqs.into_iter().filter_map(|seq| Some(BrokenEntry { seq, key: self.key_of(seq)? }));
         seqs.filter(|entry| !self.ledger.losses.knows(*entry)).take(LOSSES_MAX).collect()
     }
 
-    /// The key of entry `seq`, which the index knows although the entry may be broken.
+    /// Returns the key of entry `seq`, which the index knows even if the entry is broken.
     fn key_of(&self, seq: u64) -> Option<EventKey> {
         let (summary, _) = self.segment_with(seq).filter(|(summary, _)| summary.holds(seq))?;
         self.place(&summary, seq).ok().map(|place| place.key)
@@ -276,7 +276,8 @@ impl<D: Disk> Journal<D> {
         Ok(found.unwrap_or(self.last().seq + 1))
     }
 
-    /// The check at `seq`; `None` if the journal does not hold that place any more, or not yet, or its index is gone.
+    /// Returns the check at `seq`; `None` if the journal does not hold that place any more, or not yet, or its index is
+    /// gone.
     ///
     /// # Errors
     /// [`JournalError`].
@@ -294,7 +295,7 @@ impl<D: Disk> Journal<D> {
         }
     }
 
-    /// Is what is covered a place of this journal?
+    /// Returns true if the covered place is a place of this journal.
     ///
     /// # Errors
     /// [`JournalError`].
@@ -303,8 +304,8 @@ impl<D: Disk> Journal<D> {
         Ok(*log_id == self.log_id() && self.check_at(mark.seq)? == Some(mark.check))
     }
 
-    /// The newest of `marks` that agrees with this journal: its seq lies between floor and end, and its
-    /// check is the journal's there.
+    /// Returns the newest of `marks` that agrees with this journal: its seq lies between floor and end, and its check
+    /// is the journal's there.
     ///
     /// # Errors
     /// [`JournalError`].
@@ -330,7 +331,7 @@ impl<D: Disk> Journal<D> {
         Ok(read.entries.pop())
     }
 
-    /// The oldest entries before `below` with the content of `envelope`, at most [`TWINS_MAX`].
+    /// Returns the oldest entries before `below` with the content of `envelope`, at most [`TWINS_MAX`].
     pub(super) fn stored_twins(&self, envelope: &Envelope, below: u64) -> Result<Vec<Twin>, JournalError> {
         let uuid = envelope.id().uuid;
         let mut seqs = Vec::new();

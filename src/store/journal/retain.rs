@@ -26,7 +26,7 @@ pub struct Retirement {
 }
 
 impl Retirement {
-    /// The last seq that goes: the seen set must be synced up to it.
+    /// Returns the last seq that goes: the seen set must be synced up to it.
     pub fn last_seq(&self) -> u64 {
         self.segments.last().map_or(0, |closed| closed.summary.last.seq)
     }
@@ -65,12 +65,12 @@ impl Retirement {
 }
 
 impl<D: Disk> Journal<D> {
-    /// Retention is by these from now on.
+    /// Sets the bounds of retention from now on.
     pub fn keep(&mut self, keep_bytes: u64, keep_ms: u64) {
         (self.config.keep_bytes, self.config.keep_ms) = (keep_bytes, keep_ms);
     }
 
-    /// Is more kept than may be, and is there something to give up?
+    /// Returns true if more is kept than may be, and if there is something to give up.
     pub fn is_over_size(&self) -> bool {
         !self.closed.is_empty() && self.bytes() > self.config.keep_bytes
     }

@@ -100,7 +100,7 @@ impl<D: Disk, O: Fn(u64) -> Result<IndexPlace, JournalError>> SegmentWalk<'_, D,
 }
 
 impl<D: Disk> Journal<D> {
-    /// The heads of all carriers after `seq`, in order.
+    /// Passes on the heads of all carriers after `seq`, in order.
     ///
     /// # Errors
     /// [`JournalError::Io`] alone.
@@ -115,7 +115,7 @@ impl<D: Disk> Journal<D> {
         })
     }
 
-    /// The carriers after `seq` that name other events, in order. The rest is not decoded.
+    /// Passes on the carriers after `seq` that name other events, in order. The rest is not decoded.
     ///
     /// # Errors
     /// [`JournalError::Io`] alone.

@@ -54,7 +54,7 @@ pub trait LinkDb: Debug + Send {
     /// Days in which its own publisher may withdraw or replace `key`. Asked for every event that is handed off.
     fn days_that_take_back(&self, key: &EventKey) -> Vec<u32>;
 
-    /// The rows of `day` that name `key`, in the order of class and seq, at most `limit`.
+    /// Returns the rows of `day` that name `key`, in the order of class and seq, at most `limit`.
     ///
     /// # Errors
     /// [`SeenError`], here and below.
@@ -66,7 +66,7 @@ pub trait LinkDb: Debug + Send {
         limit: usize,
     ) -> Result<Vec<LinkRow>, SeenError>;
 
-    /// The last of these rows.
+    /// Returns the last of these rows.
     ///
     /// # Errors
     /// [`SeenError`].
@@ -179,7 +179,7 @@ impl LinkIndex {
         self.shrink()
     }
 
-    /// Drops what is over the share of its publisher, or of the newest day: only traces and marks of withdrawal lack it.
+    /// Drops rows over the share of their publisher, or of the newest day: traces and marks of withdrawal lack them.
     fn insert(&mut self, entry: &Entry) {
         let day = entry.envelope.core().created.day();
         let newest = self.db.size().1.map_or(0, |(_, newest)| newest);
@@ -196,7 +196,7 @@ impl LinkIndex {
         }
     }
 
-    /// These carriers are synced; they are those up to `last`.
+    /// Inserts the rows of carriers that are synced; they are those up to `last`.
     pub fn insert_all<'a>(&mut self, entries: impl Iterator<Item = &'a Arc<Entry>>, last: Mark) {
         for entry in entries {
             let core = entry.envelope.core();
@@ -207,8 +207,8 @@ impl LinkIndex {
         self.inserted = last;
     }
 
-    /// Says, of each entry read, by what its publisher withdrew or replaced it. Costs next to nothing for those of
-    /// which neither is true.
+    /// Adds, to each entry read, the events by which its publisher withdrew or replaced it. If there are none, this
+    /// costs next to nothing.
     ///
     /// # Errors
     /// [`SeenError`].
@@ -219,7 +219,7 @@ impl LinkIndex {
         Ok(())
     }
 
-    /// The same for one.
+    /// Does the same for one entry.
     ///
     /// # Errors
     /// [`SeenError`].
@@ -242,7 +242,7 @@ impl LinkIndex {
         read.entries.iter().all(|entry| self.db.days_that_take_back(&entry.envelope.key()).is_empty())
     }
 
-    /// The first withdrawal and the newest replacement, in the order in which this node stored them.
+    /// Returns the first withdrawal and the newest replacement, in the order in which this node stored them.
     fn taken_back(
         &mut self,
         key: &EventKey,
@@ -265,7 +265,7 @@ impl LinkIndex {
         Ok((withdrawn.map(|row| row.by), replaced.map(|row| row.by)))
     }
 
-    /// Which days have to be asked for rows that name each of `keys`.
+    /// Returns the days that have to be asked for rows that name each of `keys`.
     pub fn days(&self, keys: &[EventKey]) -> BTreeMap<u32, Vec<EventKey>> {
         let mut days: BTreeMap<u32, Vec<EventKey>> = BTreeMap::new();
         for key in keys {
@@ -274,7 +274,7 @@ impl LinkIndex {
         days
     }
 
-    /// The rows of one day that name `key`, at most `limit`.
+    /// Returns the rows of one day that name `key`, at most `limit`.
     ///
     /// # Errors
     /// [`SeenError`].
@@ -287,7 +287,7 @@ impl LinkIndex {
         self.covered.seq
     }
 
-    /// Is there something that a flush would make durable?
+    /// Returns true if there is something that a flush would make durable.
     pub fn is_dirty(&self) -> bool {
         self.inserted != self.covered
     }
@@ -296,7 +296,7 @@ impl LinkIndex {
         self.fresh >= FLUSH_AFTER_ROWS
     }
 
-    /// Is so much in memory that nothing more should be inserted before a flush?
+    /// Returns true if so much is in memory that nothing more should be inserted before a flush.
     pub fn is_over(&self) -> bool {
         self.fresh + self.flushing >= UNFLUSHED_ROWS_MAX
     }

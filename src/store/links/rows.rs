@@ -11,8 +11,8 @@ use crate::record::Entry;
 /// Length of a key: the named event, the class, the carrier's seq, and which of its links.
 pub const KEY_BYTES: usize = 27;
 
-/// Rows that one carrier makes for the left sides that it names; a link's right side always has one. A trace that begins
-/// at a left side beyond these does not find the carrier.
+/// Rows that one carrier makes for the left sides that it names; a link's right side always has one. If a trace begins
+/// at a left side beyond these, it does not find the carrier.
 const LEFT_ROWS_MAX: usize = 16;
 
 pub type RowKey = [u8; KEY_BYTES];
@@ -45,7 +45,7 @@ pub struct LinkRow {
     pub by: EventId,
 }
 
-/// Under which an opaque id (`CESNET-RT#2235`) is found. No event has it: a full name has another form.
+/// Returns the key of an opaque id (`CESNET-RT#2235`). No event has it: a full name has another form.
 pub fn opaque_key(text: &str) -> EventKey {
     let mut hash = Sha256::new();
     hash.update(b"alternate\0");
@@ -55,7 +55,7 @@ pub fn opaque_key(text: &str) -> EventKey {
     EventKey(key)
 }
 
-/// The rows of a carrier, by what they name. None for most.
+/// Returns the rows of a carrier, by the events that they name. Most carriers have none.
 pub fn rows_of(entry: &Entry) -> Vec<(RowKey, Vec<u8>)> {
     let core = entry.envelope.core();
     let own = &core.id;
@@ -101,7 +101,7 @@ fn key(target: EventKey, class: LinkClass, seq: u64, nth: u16) -> RowKey {
     key
 }
 
-/// The first and the last key that a row of these classes which names `target` can have.
+/// Returns the first and the last key that a row of these classes which names `target` can have.
 pub fn range_of(target: EventKey, (first, last): (LinkClass, LinkClass)) -> (RowKey, RowKey) {
     (key(target, first, 0, 0), key(target, last, u64::MAX, u16::MAX))
 }
@@ -124,7 +124,7 @@ impl LinkRow {
         out
     }
 
-    /// `None` for what [`rows_of`] never wrote.
+    /// Decodes a row; `None` if [`rows_of`] never wrote it.
     pub fn decode(key: &RowKey, value: &[u8]) -> Option<Self> {
         let class = target_of(key).1?;
         let seq = u64::from_be_bytes(*key[17..].first_chunk::<8>()?);

@@ -70,12 +70,13 @@ impl MemorySeen {
         inner.now = inner.flushed.clone();
     }
 
-    /// From now on the disk does not give back what was written.
+    /// Damages the disk: from now on it does not give back the ids written.
     pub fn damage(&self) {
         self.inner().damaged = true;
     }
 
-    /// The files of one day are lost, or put back to the flush before the last (`older`). Only while no process runs.
+    /// Loses the files of one day, or puts them back to the flush before the last (`older`). Only while no process
+    /// runs.
     pub fn lose_day(&self, day: u32, older: bool) {
         let inner = &mut *self.inner();
         inner.flushed.by_key.retain(|_, id| id.day != day);
@@ -91,12 +92,12 @@ impl MemorySeen {
         self.inner().uncounted = !counted;
     }
 
-    /// The days of which something is on disk.
+    /// Returns the days of which something is on disk.
     pub fn days(&self) -> Vec<u32> {
         self.inner().flushed.count().into_keys().collect()
     }
 
-    /// Every identity held now.
+    /// Returns every identity held now.
     pub fn keys(&self) -> Vec<EventKey> {
         self.inner().now.by_key.keys().copied().collect()
     }

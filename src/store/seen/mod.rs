@@ -36,7 +36,7 @@ pub enum SeenError {
 }
 
 impl SeenError {
-    /// There is no room; it may be tried again.
+    /// Returns true if there is no room; it may be tried again.
     pub fn is_full(&self) -> bool {
         matches!(self, Self::Io { source, .. } if super::disk::is_full(source))
     }
@@ -89,7 +89,7 @@ pub trait SeenDb: Send + 'static {
     /// Finds an identity, on any day.
     fn find(&mut self, key: &EventKey) -> Result<Option<CoreDigest>, SeenError>;
 
-    /// Many at once, in the order asked.
+    /// Finds many at once, in the order asked.
     fn find_all(&mut self, keys: &[EventKey]) -> Result<Vec<Option<CoreDigest>>, SeenError> {
         keys.iter().map(|key| self.find(key)).collect()
     }
@@ -97,7 +97,7 @@ pub trait SeenDb: Send + 'static {
     /// Finds the same as [`SeenDb::find_all`], from memory alone; `None` if the disk has to be asked.
     fn find_all_in_memory(&self, keys: &[EventKey]) -> Option<Vec<Option<CoreDigest>>>;
 
-    /// The caller knows that it is not there.
+    /// Inserts an identity; the caller knows that it is not there.
     fn insert(&mut self, id: SeenId);
 
     /// Begins to make durable all that was inserted, and then, behind it, `covered`.
@@ -112,7 +112,7 @@ pub trait SeenDb: Send + 'static {
     /// Forgets everything, durably.
     fn empty(&mut self, why: Emptied) -> Result<(), SeenError>;
 
-    /// How many identities, and bytes on disk.
+    /// Returns how many identities there are, and bytes on disk.
     fn size(&self) -> (u64, u64);
 }
 
@@ -224,7 +224,7 @@ impl<B: SeenDb> SeenSet<B> {
         Ok(Some(SeenRecovery::Resumed { floor: covered.floor }))
     }
 
-    /// Makes the set again from the journal, in memory alone: see [`SeenRecovery::Rebuilt`]. Returns how many ids it has.
+    /// Makes the set again from the journal, in memory alone ([`SeenRecovery::Rebuilt`]). Returns how many ids it has.
     ///
     /// # Errors
     /// [`SeenFault`].
@@ -239,7 +239,7 @@ impl<B: SeenDb> SeenSet<B> {
         Ok(self.since_flush)
     }
 
-    /// The entries that it lacks, since they could not be read when they were to be inserted again.
+    /// Returns the entries that it lacks, since they could not be read when they were to be inserted again.
     pub fn unreadable(&self) -> &Unreadable {
         &self.unreadable
     }
@@ -257,7 +257,7 @@ impl<B: SeenDb> SeenSet<B> {
         self.db.find_all_in_memory(keys)
     }
 
-    /// These carriers are synced.
+    /// Inserts carriers that are synced.
     pub fn insert(&mut self, heads: &[CarrierHead]) {
         for head in heads {
             self.db.insert(SeenId::of(head));
@@ -275,7 +275,7 @@ impl<B: SeenDb> SeenSet<B> {
         self.since_flush >= FLUSH_AFTER_IDS
     }
 
-    /// Is there something that a flush would make durable?
+    /// Returns true if there is something that a flush would make durable.
     pub fn is_dirty(&self) -> bool {
         self.inserted != self.covered
     }
@@ -299,7 +299,7 @@ impl<B: SeenDb> SeenSet<B> {
         self.db.remove_below(day)
     }
 
-    /// How many identities, and bytes on disk.
+    /// Returns how many identities there are, and bytes on disk.
     pub fn size(&self) -> (u64, u64) {
         self.db.size()
     }

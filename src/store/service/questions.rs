@@ -26,7 +26,7 @@ impl Store {
         self.marked(found?.into_iter().flatten().collect())
     }
 
-    /// The stored envelope of an identity.
+    /// Returns the stored envelope of an identity.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -35,7 +35,7 @@ impl Store {
         Ok(self.marked(found.into_iter().collect())?.pop())
     }
 
-    /// The entry with this seq.
+    /// Returns the entry with this seq.
     ///
     /// # Errors
     /// [`StoreError`].

@@ -63,7 +63,7 @@ fn answer(
     }))
 }
 
-/// Damage that was met is a problem to be shown, and then as if nothing were there.
+/// Shows damage as a problem, and then goes on as if nothing were there.
 fn or_problem<T>(shared: &StoreShared, result: Result<T, JournalError>) -> Result<Option<T>, JournalError> {
     match result {
         Err(error @ JournalError::Damaged { .. }) => {
@@ -74,7 +74,7 @@ fn or_problem<T>(shared: &StoreShared, result: Result<T, JournalError>) -> Resul
     }
 }
 
-/// The stored envelope of an identity.
+/// Returns the stored envelope of an identity.
 pub(super) fn fetch(shared: &StoreShared, id: &EventId) -> Result<Option<Arc<Entry>>, JournalError> {
     let search = shared.engine().journal.search_for(id);
     for entry in found(shared, search)? {

@@ -12,7 +12,7 @@ use crate::store::seen::day_db::DayDb;
 /// Times that one question finds something broken before the node gives up.
 const ATTEMPTS_MAX: usize = 4;
 
-/// The answer of `ask`, which asks `of`. `None` when the store is closing.
+/// Returns the answer of `ask`, which asks `of`. `None` when the store is closing.
 pub(super) fn asked<T>(
     shared: &StoreShared,
     writes: &SyncSender<StoreWrite>,

@@ -129,7 +129,7 @@ impl StoreWriter<'_> {
         then.map_or(Ok(WriterNext::Go), |then| self.obey(then))
     }
 
-    /// All but appends, which are grouped.
+    /// Obeys all but appends, which are grouped.
     fn obey(&mut self, write: StoreWrite) -> Result<WriterNext, StoreError> {
         match write {
             StoreWrite::Close => return Ok(WriterNext::Stop),
@@ -200,7 +200,7 @@ impl StoreWriter<'_> {
         self.make_again(of)
     }
 
-    /// No flush may be writing what is thrown away.
+    /// Makes a part again when no flush may be writing the files that are thrown away.
     fn make_again(&mut self, of: Derived) -> Result<(), StoreError> {
         let one = self.shared.flushing.lock().unwrap_or_else(PoisonError::into_inner);
         self.shared.engine().remake(of)?;
