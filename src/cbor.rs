@@ -1,7 +1,7 @@
-//! Deterministic CBOR (RFC 8949 §4.2.1), strictly: one reader that accepts only the one encoding of each
-//! item, and the few writers that produce it, for envelopes and frames alike. Reads borrow, allocate nothing,
-//! and end with the input. No floats, no simple values but `false`, `true` and `null`: PROTOCOL.md §1 uses no
-//! others. What items mean is not known here.
+//! Deterministic CBOR (RFC 8949 §4.2.1), strictly: one reader that accepts only the one encoding of each item, and the
+//! few writers that produce it, for envelopes and frames alike. Reads borrow, allocate nothing, and end with the input.
+//! No floats, no simple values but `false`, `true` and `null`: PROTOCOL.md §1 uses no others. The callers define the
+//! meaning of items.
 
 use thiserror::Error;
 
@@ -33,7 +33,7 @@ pub enum CborError {
 }
 
 impl CborError {
-    /// A short name for logs and test vectors.
+    /// Returns a short name for logs and test vectors.
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Truncated(_) => "truncated",
@@ -94,7 +94,7 @@ impl<'a> CborReader<'a> {
         Self { input, at: 0 }
     }
 
-    /// A reader of `input` that has been found to be exactly one deterministic item.
+    /// Returns a reader of `input` if it is exactly one deterministic item.
     ///
     /// # Errors
     /// The first [`CborError`] in it.
@@ -105,13 +105,13 @@ impl<'a> CborReader<'a> {
         Ok(Self::new(input))
     }
 
-    /// Offset of the next item.
+    /// Returns the offset of the next item.
     pub fn offset(&self) -> usize {
         self.at
     }
 
     /// # Errors
-    /// [`CborError::TrailingBytes`] where something is left.
+    /// [`CborError::TrailingBytes`] if something is left.
     pub fn end(&self) -> Result<(), CborError> {
         match self.input.len() - self.at {
             0 => Ok(()),
@@ -119,12 +119,12 @@ impl<'a> CborReader<'a> {
         }
     }
 
-    /// The type of the next item.
+    /// Returns the type of the next item.
     pub fn peek(&self) -> Result<MajorType, CborError> {
         self.input.get(self.at).map(|initial| MajorType::of(*initial)).ok_or(CborError::Truncated(self.at))
     }
 
-    /// The content of a string whose length [`CborReader::expect`] gave.
+    /// Returns the content of a string when [`CborReader::expect`] gave its length.
     ///
     /// # Errors
     /// [`CborError::Truncated`].
@@ -156,10 +156,10 @@ impl<'a> CborReader<'a> {
         if value < least { Err(CborError::NotShortest(start)) } else { Ok((MajorType::of(initial), value)) }
     }
 
-    /// The value, length or count of the next item, which has to be of type `major`.
+    /// Returns the value, length or count of the next item, which has to be of type `major`.
     ///
     /// # Errors
-    /// [`CborError::Type`] where it is another, and what is wrong with its first bytes.
+    /// [`CborError::Type`] if it is another, and any fault of its first bytes.
     pub fn expect(&mut self, major: MajorType) -> Result<u64, CborError> {
         let start = self.at;
         match self.head()? {
@@ -172,7 +172,7 @@ impl<'a> CborReader<'a> {
         self.expect(MajorType::Unsigned)
     }
 
-    /// A number that fits 63 bits and a sign.
+    /// Reads a number that fits 63 bits and a sign.
     pub fn integer(&mut self) -> Result<i64, CborError> {
         let start = self.at;
         let (major, value) = self.head()?;
@@ -195,12 +195,12 @@ impl<'a> CborReader<'a> {
         std::str::from_utf8(self.take(len)?).map_err(|_| CborError::NotUtf8(start))
     }
 
-    /// The number of items that follow. Nothing may be allocated by it unchecked.
+    /// Reads the number of items that follow. Nothing may be allocated by it unchecked.
     pub fn array(&mut self) -> Result<u64, CborError> {
         self.expect(MajorType::Array)
     }
 
-    /// The number of pairs that follow. Their order is checked by [`CborReader::skip_item`] alone.
+    /// Reads the number of pairs that follow. Their order is checked by [`CborReader::skip_item`] alone.
     pub fn map(&mut self) -> Result<u64, CborError> {
         self.expect(MajorType::Map)
     }
@@ -218,7 +218,7 @@ impl<'a> CborReader<'a> {
         }
     }
 
-    /// True where the next item is `null`, which is then passed.
+    /// Returns true if the next item is `null`, which is then passed.
     pub fn null(&mut self) -> bool {
         let is_null = self.input.get(self.at) == Some(&NULL);
         self.at += usize::from(is_null);
@@ -233,7 +233,7 @@ impl<'a> CborReader<'a> {
         self.skip_inside(0)
     }
 
-    /// As [`CborReader::skip_item`], for an item that stands inside `levels` arrays or maps.
+    /// Does the same as [`CborReader::skip_item`], for an item that stands inside `levels` arrays or maps.
     ///
     /// # Errors
     /// The first [`CborError`] in it.
@@ -285,7 +285,7 @@ fn be(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0, |value, byte| value << 8 | u64::from(*byte))
 }
 
-/// Where encoded bytes go: into a buffer, or into a count.
+/// A sink for encoded bytes: a buffer, or a count.
 pub trait ByteSink {
     fn put(&mut self, bytes: &[u8]);
 }
@@ -359,7 +359,7 @@ mod tests {
 
     use super::*;
 
-    /// Reads with ciborium and writes again: equal to the input where it was in the one encoding.
+    /// Reads with ciborium and writes again: equal to the input if it was in the one encoding.
     fn through_ciborium(bytes: &[u8]) -> Option<Vec<u8>> {
         let value: ciborium::Value = ciborium::de::from_reader_with_recursion_limit(bytes, 64).ok()?;
         let mut out = Vec::new();

@@ -25,7 +25,7 @@ pub const UNFINISHED_PREFIX: &str = ".unfinished-";
 /// Ends the name of a directory that is being removed.
 const REMOVED_SUFFIX: &str = ".removed";
 
-/// The directory that holds `path`.
+/// Returns the directory that holds `path`.
 pub fn dir_of(path: &Path) -> &Path {
     match path.parent() {
         Some(dir) if !dir.as_os_str().is_empty() => dir,
@@ -36,7 +36,7 @@ pub fn dir_of(path: &Path) -> &Path {
 /// Returns when all names in `dir` are on disk.
 ///
 /// # Errors
-/// What the file system says, here and below.
+/// The error of the file system, here and below.
 pub fn sync_names(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()?;
     #[cfg(test)]
@@ -130,7 +130,7 @@ fn write_in_order(
     sync_names(dir)
 }
 
-/// The library names the unfinished file in its errors, of which no operator ever heard.
+/// Cuts the unfinished file out of an error: no operator ever heard of it.
 fn without_unfinished(error: io::Error) -> io::Error {
     match error.to_string().split_once(" at path ") {
         Some((what, _)) => io::Error::new(error.kind(), what.to_owned()),
@@ -138,7 +138,7 @@ fn without_unfinished(error: io::Error) -> io::Error {
     }
 }
 
-/// What an operator does about an error of the file system, if that is known.
+/// Returns the steps that an operator can take after an error of the file system, if they are known.
 pub fn hint_of(error: &io::Error) -> Option<&'static str> {
     match error.kind() {
         io::ErrorKind::PermissionDenied => Some(
@@ -219,7 +219,7 @@ fn gone_name(dir: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Nobody relies on this being durable: what is left is removed the next time.
+/// Removes a tree. This need not be durable: if a part is left, it is removed the next time.
 fn remove_all(dir: &Path) -> io::Result<()> {
     match fs::remove_dir_all(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),

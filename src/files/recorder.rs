@@ -41,14 +41,14 @@ pub fn note(op: impl FnOnce() -> DiskOp) {
     });
 }
 
-/// A new file was written whole and synced.
+/// Notes that a new file was written whole and synced.
 pub fn note_whole(file: &Path, bytes: &[u8]) {
     note(|| DiskOp::Create(file.to_owned()));
     note(|| DiskOp::Write(file.to_owned(), 0, bytes.to_vec()));
     note(|| DiskOp::SyncBytes(file.to_owned()));
 }
 
-/// A line is appended behind `whole` bytes and synced.
+/// Notes that a line is appended behind `whole` bytes and synced.
 pub fn note_appended(file: &Path, whole: u64, line: &[u8]) {
     if whole == 0 {
         note(|| DiskOp::Create(file.to_owned()));
@@ -121,7 +121,7 @@ impl RecordedVolume {
         Some(at)
     }
 
-    /// The directory of `path`, and its name there. `None` outside of the root.
+    /// Returns the directory of `path`, and its name there; `None` if it is outside of the root.
     fn place(&self, path: &Path) -> Option<(Id, String)> {
         let name = path.file_name()?.to_string_lossy().into_owned();
         Some((self.find(path.parent()?)?, name))
@@ -194,7 +194,7 @@ impl RecordedVolume {
         }
     }
 
-    /// What the disk holds if of each unsynced change so many bytes reach it as `keeps` says (of a name: if not 0).
+    /// Returns the content of the disk if `keeps` bytes of each unsynced change reach it (of a name: if not 0).
     pub fn image(&self, keeps: impl Fn(usize) -> usize) -> CrashImage {
         let mut disk = self.disk.clone();
         for (nth, change) in self.unsynced.iter().enumerate() {

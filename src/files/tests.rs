@@ -1,5 +1,5 @@
-//! What a power cut may leave of each operation here: every prefix of what was done, and every reordering of one or
-//! two changes between two syncs.
+//! Tests the states that a power cut may leave of each operation here: every prefix of its changes, and every
+//! reordering of one or two changes between two syncs.
 
 use std::collections::BTreeSet;
 
@@ -75,8 +75,8 @@ fn appended_line_is_whole_and_takes_no_other_with_it() {
     eprintln!("{images} images");
 }
 
-/// Root appends in a directory of the node's account: what that account puts there must not lead to another file, and
-/// nothing else is given to it.
+/// Root appends in a directory of the node's account: if that account puts a link there, it must not lead to another
+/// file, and nothing else is given to it.
 #[test]
 fn appending_follows_no_link_out_of_directory() {
     use std::os::unix::fs::{MetadataExt as _, chown, symlink};

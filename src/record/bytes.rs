@@ -21,8 +21,8 @@ use crate::time::Timestamp;
 use crate::wire::{Mark, VerdictCode};
 use feed::{feed, put_feed, put_next, put_owed, put_place, put_publisher};
 
-/// Why bytes are no record. Where their CRC held this is damage done before they were written, or another
-/// version's record.
+/// Says why bytes are no record. If their CRC held, this is damage done before they were written, or another version's
+/// record.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum RecordError {
     #[error("record ends early")]
@@ -66,7 +66,7 @@ mod kind {
     pub const GENERATION: u8 = 19;
 }
 
-/// What the store must know of a carrier without decoding its envelope: enough for index, seen set and
+/// The fields of a carrier that the store needs without decoding its envelope: enough for index, seen set and
 /// retention, so that a replay costs little.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CarrierHead {
@@ -153,7 +153,8 @@ pub fn decode_entry(bytes: &Bytes) -> Result<Entry, RecordError> {
     if CarrierHead::of(&entry) == head { Ok(entry) } else { Err(RecordError::OtherEnvelope) }
 }
 
-/// Does the carrier of this record name another event, by `parent` or a link? Costs far less than to decode it.
+/// Returns true if the carrier of this record names another event, by `parent` or a link. Far cheaper than to decode
+/// it.
 ///
 /// # Errors
 /// [`RecordError`]; a note is one too.
@@ -275,7 +276,7 @@ fn put_mark(out: &mut Vec<u8>, mark: Mark) {
     out.extend_from_slice(&mark.check.0);
 }
 
-/// What is left to read.
+/// The bytes that are left to read.
 struct ByteInput<'a>(&'a [u8]);
 
 impl<'a> ByteInput<'a> {
@@ -326,7 +327,7 @@ impl<'a> ByteInput<'a> {
         let text = std::str::from_utf8(self.take(len.into())?)
             .map_err(|_| RecordError::Bound { what: "name", value: len.into() })?;
         let name = PublisherName::parse(text)?;
-        // What we wrote has one spelling only.
+        // A name that we wrote has one spelling only.
         let same = name.as_str() == text;
         if same { Ok(name) } else { Err(RecordError::Bound { what: "name", value: len.into() }) }
     }

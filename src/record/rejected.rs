@@ -16,7 +16,7 @@ const DEFERRED_REASONS: usize = 4;
 /// and one for all others.
 pub const REJECTED_PLACES_MAX: usize = CURABLE_REASONS.len() + PUBLISHER_PLACES_MAX + DEFERRED_REASONS;
 
-/// Where to read again once the reason is cured.
+/// The place from which to read again when the reason is cured.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RejectedPlace {
     pub reason: VerdictCode,
@@ -27,7 +27,7 @@ pub struct RejectedPlace {
     pub cure: RetryCondition,
 }
 
-/// What cures the entries above a place.
+/// The condition that cures the entries above a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RetryCondition {
     /// Another trust list than the one with this digest ([`crate::policy::TrustList::digest`]).
@@ -37,7 +37,7 @@ pub enum RetryCondition {
 }
 
 impl RetryCondition {
-    /// What holds for both: the earlier time, or else the trust list that was asked last.
+    /// Returns the condition for both: the earlier time, or else the trust list that was asked last.
     pub fn and(self, later: Self) -> Self {
         match (self, later) {
             (Self::At(one), Self::At(other)) => Self::At(one.min(other)),
@@ -59,13 +59,13 @@ impl RejectedPlaces {
         }
     }
 
-    /// Would it change anything to remember this place?
+    /// Returns true if it would change anything to remember this place.
     pub fn changes(&self, place: &RejectedPlace) -> bool {
         let (at, merged) = self.merged(place.clone());
         at.is_none_or(|at| self.0[at] != merged)
     }
 
-    /// The place as it would be kept, and where it is kept already.
+    /// Returns the place as it would be kept, and its index if it is kept already.
     fn merged(&self, mut place: RejectedPlace) -> (Option<usize>, RejectedPlace) {
         place.publisher = place.publisher.and_then(|publisher| self.kept_for(place.reason, &publisher));
         let same = |known: &RejectedPlace| known.reason == place.reason && known.publisher == place.publisher;
@@ -83,8 +83,8 @@ impl RejectedPlaces {
         self.0.iter_mut().find(|place| place.reason == reason && place.publisher.as_ref() == publisher)
     }
 
-    /// The publisher of the place that stands for entries of `publisher`: `None` for the place of all that have none
-    /// of their own.
+    /// Returns the publisher of the place that stands for entries of `publisher`: `None` if it shares the place of all
+    /// that have none of their own.
     pub fn kept_for(&self, reason: VerdictCode, publisher: &PublisherName) -> Option<PublisherName> {
         let own = self.0.iter().filter(|place| place.publisher.is_some());
         let known =
@@ -92,7 +92,7 @@ impl RejectedPlaces {
         (known || own.count() < PUBLISHER_PLACES_MAX).then(|| publisher.clone())
     }
 
-    /// The feed was read again from a place: it moves to `next`, or is done with.
+    /// Moves a place to `next` when the feed was read again from it, or removes it.
     pub fn read_again(
         &mut self,
         reason: VerdictCode,

@@ -1,6 +1,6 @@
-//! Journal, seen set and link index, kept consistent: what is stored is seen, what is given up is seen first, what the
-//! seen set cannot know lies below its floor. The node runs it behind a lock and on threads (`store::Store`),
-//! the simulator as it is. Nothing here waits or decides what is accepted.
+//! Keeps journal, seen set and link index consistent: if an entry is stored, it is seen; before it is given up, it is
+//! seen; and the floor lies above all that the seen set cannot know. The node runs it behind a lock and on threads
+//! (`store::Store`), the simulator as it is. Nothing here waits or decides what is accepted.
 
 #[cfg(test)]
 mod tests;
@@ -39,7 +39,7 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// There is no room; nothing else is wrong.
+    /// Returns true if there is no room; nothing else is wrong then.
     pub fn is_full(&self) -> bool {
         match self {
             Self::Full => true,
@@ -49,7 +49,7 @@ impl StoreError {
         }
     }
 
-    /// What the operator can do.
+    /// Returns the steps that the operator can take.
     pub fn hint(&self) -> String {
         match self {
             Self::Journal(error) => error.hint(),
@@ -109,25 +109,25 @@ pub enum StoreProblem {
 }
 
 impl StoreProblem {
-    /// Should status go on showing it? A torn tail is what a crash leaves: the log says it once.
+    /// Returns true if status should go on showing it. A torn tail is left by a crash: the log says it once.
     pub fn lasts(&self) -> bool {
         !matches!(self, Self::TornTail { .. })
     }
 }
 
-/// What a start found.
+/// Describes what a start found.
 #[derive(Clone, Debug)]
 pub struct StoreOpening {
     pub ledger: Ledger,
     pub ends: JournalEnds,
     pub problems: Vec<StoreProblem>,
-    /// What each consumer lost.
+    /// Entries that each consumer lost, and why.
     pub missing: Vec<(ConsumerName, u64, LossCause)>,
-    /// What the seen set lacks, since it cannot be read. If the disk is full, the ledger does not say so.
+    /// Entries that the seen set lacks, since they cannot be read. If the disk is full, the ledger does not say so.
     pub lacks: Vec<BrokenEntry>,
 }
 
-/// What retention gave up.
+/// Describes what retention gave up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Retired {
     pub ends: JournalEnds,
@@ -137,7 +137,7 @@ pub struct Retired {
 #[derive(Clone, Debug)]
 pub struct EngineConfig {
     pub journal: JournalConfig,
-    /// Whose publications are our own.
+    /// The name under which this node publishes.
     pub own: PublisherName,
     pub checks: SeenChecks,
 }
@@ -147,25 +147,25 @@ impl EngineConfig {
         Self { journal: JournalConfig { keep_bytes, keep_ms }, own, checks: SeenChecks::default() }
     }
 
-    /// What the link index may hold on disk, beside the journal: an eighth of that.
+    /// Returns how many bytes the link index may take on disk, beside the journal: an eighth of the journal.
     pub fn link_bytes(&self) -> u64 {
         (self.journal.keep_bytes / 8).max(LINK_BYTES_MIN)
     }
 
-    /// How long identities are kept, in ms.
+    /// Returns how long identities are kept, in ms.
     pub fn seen_keep_ms(&self) -> u64 {
         self.journal.keep_ms + SEEN_BEYOND_JOURNAL_MS
     }
 }
 
-/// What is derived from the journal, and can be made again from it.
+/// Names a part that is derived from the journal, and can be made again from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Derived {
     Seen,
     Links,
 }
 
-/// What a flush has still to do; run without holding the engine.
+/// The rest of a flush; run without holding the engine.
 pub struct DerivedFlush {
     seen: Flush,
     links: Flush,
@@ -174,7 +174,7 @@ pub struct DerivedFlush {
 
 impl DerivedFlush {
     /// # Errors
-    /// [`FlushFault`]; what it did not write is in the next flush.
+    /// [`FlushFault`]; the next flush writes what this one did not.
     pub fn run(self) -> Result<Flushed, FlushFault> {
         (self.seen)().map_err(|error| FlushFault { of: Derived::Seen, error })?;
         (self.links)().map_err(|error| FlushFault { of: Derived::Links, error })?;
@@ -182,7 +182,7 @@ impl DerivedFlush {
     }
 }
 
-/// A flush failed, and of what.
+/// Says which flush failed, and why.
 #[derive(Debug)]
 pub struct FlushFault {
     pub of: Derived,
@@ -195,7 +195,7 @@ impl From<FlushFault> for StoreError {
     }
 }
 
-/// What a flush covers, once it has run.
+/// The places that a flush covers, once it has run.
 #[derive(Clone, Copy, Debug)]
 pub struct Flushed {
     seen: CoveredPlace,
@@ -211,7 +211,7 @@ pub struct StoreEngine<D, B> {
     /// Ids with which the seen set was made again, while the floor that says how far back it is complete is not on
     /// disk: nobody is answered, and nothing flushed.
     unsettled: Option<u64>,
-    /// What the seen set lacks, since it cannot be read, as it was noted last.
+    /// Entries that the seen set lacks, since they cannot be read, as it was noted last.
     lacks: Vec<BrokenEntry>,
     problems: Vec<StoreProblem>,
 }
@@ -230,7 +230,7 @@ impl<D: Disk, B: SeenDb> StoreEngine<D, B> {
     ) -> Result<(Self, StoreOpening), StoreError> {
         let first = [Note::Steady(now.wall), Note::Floor(now.wall.minus_ms(config.seen_keep_ms()))];
         let (journal, opening) = Journal::open(disk, config.journal, fresh, &first)?;
-        // What went with the end of the journal must be forgotten, too, or it could not be taken again.
+        // If the end of the journal went, it must be forgotten, too, or it could not be taken again.
         let emptied = opening.emptied || opening.went_back.is_some();
         let (seen, recovery) = SeenSet::open(db, &journal, emptied, config.checks)?;
         let links = LinkIndex::open(links, &journal, emptied, config.link_bytes())?;
@@ -289,7 +289,7 @@ impl<D: Disk, B: SeenDb> StoreEngine<D, B> {
         }
     }
 
-    /// Steady time, as far as a start may trust it: the wall clock where it is near what was persisted.
+    /// Returns steady time, as far as a start may trust it: the wall clock if it is near the persisted time.
     fn trusted_at_start(&self, now: Now) -> Option<Timestamp> {
         let steady = self.journal.ledger().steady;
         let apart = now.wall.since_ms(steady).max(steady.since_ms(now.wall));
@@ -334,7 +334,7 @@ impl<D: Disk, B: SeenDb> StoreEngine<D, B> {
         }
     }
 
-    /// The first half of [`Self::append`]: the power may still take it, or tear it.
+    /// Does the first half of [`Self::append`]: if the power goes, it may still be lost, or torn.
     ///
     /// # Errors
     /// As [`Self::append`].
@@ -346,7 +346,7 @@ impl<D: Disk, B: SeenDb> StoreEngine<D, B> {
         Ok(batch.write_unsynced(&*disk)?)
     }
 
-    /// What the seen set must not do, and does in simulations without that rule.
+    /// Inserts a batch before it is synced, as the seen set must not do. Simulations without that rule do it.
     fn insert_unsynced(&mut self, batch: &JournalBatch) -> Result<(), StoreError> {
         if !self.config.checks.synced {
             let heads: Vec<CarrierHead> = batch.heads().collect();
@@ -356,8 +356,9 @@ impl<D: Disk, B: SeenDb> StoreEngine<D, B> {
         Ok(())
     }
 
-    /// What stands under each identity, in the order asked; whatever was stored is found, or was created before the
-    /// floor. A seen set that is broken is made again first: only for the appender. Others ask [`Self::try_look_up`].
+    /// Returns the digest under each identity, in the order asked. If an entry was stored, it is found, or was created
+    /// before the floor. If the seen set is broken, it is made again first: only for the appender. Others ask
+    /// [`Self::try_look_up`].
     ///
     /// # Errors
     /// [`StoreError`]: the seen set failed, and could not be made again.
@@ -371,7 +372,7 @@ impl<D: Disk, B: SeenDb> StoreEngine<D, B> {
         }
     }
 
-    /// The same, where nothing is broken.
+    /// Looks up the same, if nothing is broken.
     ///
     /// # Errors
     /// [`SeenError::Corrupt`]: [`Self::remake`] comes first.
@@ -382,13 +383,13 @@ impl<D: Disk, B: SeenDb> StoreEngine<D, B> {
         self.seen.look_up(keys)
     }
 
-    /// What went wrong since the last call.
+    /// Returns the problems since the last call.
     pub fn take_problems(&mut self) -> Vec<StoreProblem> {
         std::mem::take(&mut self.problems)
     }
 
-    /// What comes after `after_seq`, as a consumer or the command line sees it: [`Journal::read`], with what was
-    /// withdrawn and replaced.
+    /// Reads the entries after `after_seq`, as a consumer or the command line sees them: [`Journal::read`], with what
+    /// was withdrawn and replaced.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -398,7 +399,7 @@ impl<D: Disk, B: SeenDb> StoreEngine<D, B> {
         Ok(read)
     }
 
-    /// Says of what was read by what its publisher withdrew or replaced it.
+    /// Adds to the entries that were read the events by which their publishers withdrew or replaced them.
     ///
     /// # Errors
     /// [`StoreError`]: the link index failed, and could not be made again.
@@ -412,7 +413,7 @@ impl<D: Disk, B: SeenDb> StoreEngine<D, B> {
         }
     }
 
-    /// The rows of one day that name `key`; see [`LinkIndex::days`].
+    /// Returns the rows of one day that name `key`; see [`LinkIndex::days`].
     ///
     /// # Errors
     /// [`StoreError`].

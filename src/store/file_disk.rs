@@ -1,5 +1,5 @@
-//! The real disk: one directory. Syncs with std alone (`File::sync_data`, `sync_all`), so that tests can
-//! watch and fail them. Nothing here knows what the files hold.
+//! The real disk: one directory. Syncs with std alone (`File::sync_data`, `sync_all`), so that tests can watch and fail
+//! them. The content of the files does not matter here.
 
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
@@ -26,7 +26,7 @@ pub struct FileDisk {
 }
 
 impl FileDisk {
-    /// The directory is made where it is missing.
+    /// Opens the directory, and makes it if it is missing.
     ///
     /// # Errors
     /// It cannot be made.
@@ -53,30 +53,30 @@ impl FileDisk {
     }
 }
 
-/// Room on the file system of `dir`.
+/// Returns the room on the file system of `dir`.
 ///
 /// # Errors
-/// Whatever the system says.
+/// The error of the system.
 pub fn space_of(dir: &Path) -> io::Result<Space> {
     let found = statvfs(dir)?;
     let unit = found.f_frsize;
     Ok(Space { free: found.f_bavail.saturating_mul(unit), total: found.f_blocks.saturating_mul(unit) })
 }
 
-/// How many files can still be made on the file system of `dir`; `None` if it has no such limit.
+/// Returns how many files can still be made on the file system of `dir`; `None` if it has no such limit.
 ///
 /// # Errors
-/// Whatever the system says.
+/// The error of the system.
 pub fn free_inodes_of(dir: &Path) -> io::Result<Option<u64>> {
     let found = statvfs(dir)?;
     Ok((found.f_files > 0).then_some(found.f_favail))
 }
 
 impl FileDisk {
-    /// How many files can still be made where the journal is.
+    /// Returns how many files can still be made in the journal's directory.
     ///
     /// # Errors
-    /// Whatever the system says.
+    /// The error of the system.
     pub fn free_inodes(&self) -> io::Result<Option<u64>> {
         free_inodes_of(&self.dir)
     }
@@ -149,7 +149,7 @@ impl Disk for FileDisk {
 
     fn read(&self, name: &str, at: u64, len: usize) -> io::Result<Bytes> {
         let file = self.file(name)?;
-        // What is asked for may be far more than is there.
+        // A caller may ask for far more bytes than there are.
         let there = file.metadata()?.len().saturating_sub(at);
         let mut bytes = vec![0; len.min(usize::try_from(there).unwrap_or(usize::MAX))];
         let mut filled = 0;

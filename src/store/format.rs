@@ -1,6 +1,6 @@
 //! Format versions of the store's files. The version is compared before anything else of a file is read, a CRC
-//! included, so that a file of another version is never called damaged and never overwritten. Nothing here knows
-//! what a file holds.
+//! included, so that a file of another version is never called damaged and never overwritten. The content of the files
+//! does not matter here.
 
 use thiserror::Error;
 
@@ -24,7 +24,7 @@ impl OtherFormat {
         self.found > self.reads
     }
 
-    /// What the operator can do.
+    /// Returns the steps that the operator can take.
     pub fn hint(&self) -> String {
         match (self.is_newer(), self.derived) {
             (true, None) => "run the newer intelmesh that wrote it; nothing was changed".into(),

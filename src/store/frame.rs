@@ -1,9 +1,8 @@
 //! The frame around each record in a segment: u32 length, u32 CRC-32C, u32 batch, then the record, numbers
-//! little-endian. A batch is what one `fdatasync` made durable, named by its offset in the segment: a whole
-//! frame whose batch begins behind a broken place proves that this place was once whole, so that it is damage
-//! and not a torn tail (of which a disk may keep the later sectors and lose the earlier). The CRC begins with
-//! the segment's secret salt, so that nobody can publish bytes that look like records. Which frames there
-//! are is not known here.
+//! little-endian. A batch is what one `fdatasync` made durable, named by its offset in the segment. If the batch of a
+//! whole frame begins behind a broken place, this place was once whole, so that it is damage and not a torn tail (of
+//! which a disk may keep the later sectors and lose the earlier). The CRC begins with the segment's secret salt, so
+//! that nobody can publish bytes that look like records. Which frames there are is not known here.
 
 /// Bytes of a frame before its record.
 pub const FRAME_HEAD_BYTES: usize = 12;
@@ -18,7 +17,7 @@ const CRC_PASSES: usize = 16;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FoundFrame {
     pub batch: u32,
-    /// Where its record begins, from the start of the frame, is [`FRAME_HEAD_BYTES`]; this long it is.
+    /// Length of its record, which begins [`FRAME_HEAD_BYTES`] behind the start of the frame.
     pub record_bytes: usize,
 }
 
@@ -28,7 +27,7 @@ impl FoundFrame {
     }
 }
 
-/// What lies at a place where a frame should begin.
+/// Describes the bytes at a place where a frame should begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FrameLook {
     Whole(FoundFrame),
@@ -39,7 +38,7 @@ pub enum FrameLook {
     Broken,
 }
 
-/// Appends a frame whose record `write` appends.
+/// Appends a frame. `write` appends its record.
 pub fn put(out: &mut Vec<u8>, salt: u32, batch: u32, write: impl FnOnce(&mut Vec<u8>)) {
     let start = out.len();
     out.extend_from_slice(&[0; 8]);
@@ -51,7 +50,7 @@ pub fn put(out: &mut Vec<u8>, salt: u32, batch: u32, write: impl FnOnce(&mut Vec
     out[start + 4..start + 8].copy_from_slice(&crc.to_le_bytes());
 }
 
-/// What lies at the start of `bytes`.
+/// Looks at the start of `bytes`.
 pub fn look(bytes: &[u8], salt: u32) -> FrameLook {
     let Some(head) = bytes.first_chunk::<FRAME_HEAD_BYTES>() else {
         return if bytes.iter().all(|b| *b == 0) {
@@ -78,8 +77,8 @@ pub fn look(bytes: &[u8], salt: u32) -> FrameLook {
     }
 }
 
-/// Is there, behind the broken place at offset `at` where `bytes` begins, a whole frame of a batch that
-/// began behind that place?
+/// Returns true if there is a whole frame of a batch that began behind the broken place at offset `at`, where `bytes`
+/// begins.
 ///
 /// The first frame of a batch names its own offset, which a publisher cannot foresee: those are looked at first, then
 /// all others. Each pass computes CRCs over at most `CRC_PASSES` times what is there, or else an envelope full of
@@ -90,7 +89,7 @@ pub fn holds_later(bytes: &[u8], salt: u32, at: u64) -> bool {
     any_whole(bytes, salt, at, begins) || any_whole(bytes, salt, at, belongs)
 }
 
-/// Is there a whole frame whose batch, where it lies, `fits`?
+/// Returns true if there is a whole frame with a batch and a place for which `fits` holds.
 fn any_whole(bytes: &[u8], salt: u32, at: u64, fits: impl Fn(u64, u64) -> bool) -> bool {
     let mut left = bytes.len().max(RECORD_BYTES_MAX) * CRC_PASSES;
     // Cheap tests first: this runs at every byte behind a broken record.

@@ -1,6 +1,6 @@
 //! The index of one segment: where each seq begins, what its check and its key are, and which carriers have a UUID. In
 //! memory for the segment that is written, beside each closed one in a file of its own, which is derived: if it is
-//! missing or wrong it is made again from the segment. What it says of an entry holds although that entry is broken.
+//! missing or wrong it is made again from the segment. An index is right about an entry even if that entry is broken.
 //! Nothing here decides what is kept.
 
 use std::collections::BTreeSet;
@@ -16,7 +16,7 @@ use crate::record::bytes::CarrierHead;
 use crate::time::Timestamp;
 use crate::wire::Mark;
 
-/// What an index begins with.
+/// The format that stands at the start of an index.
 pub const FORMAT: FileFormat = FileFormat::new(*b"imeshix", 3, "that file");
 
 pub(super) const HEAD_BYTES: usize = 96;
@@ -26,12 +26,12 @@ const ROW_BYTES: usize = 20;
 /// Rows of the UUID table that one step of a search reads.
 const ROWS_AT_ONCE: usize = 128;
 
-/// The name of the index beside the segment with this first seq.
+/// Returns the name of the index beside the segment with this first seq.
 pub fn file_name(first: u64) -> String {
     format!("{first:020}.idx")
 }
 
-/// What is known of a segment without reading it.
+/// Describes a segment without reading it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SegmentSummary {
     /// Seq before its first carrier, and the check there.
@@ -39,7 +39,7 @@ pub struct SegmentSummary {
     pub last: Mark,
     /// Bytes of the segment that hold frames.
     pub end: u64,
-    /// Arrival of its first and its latest carrier; 0 where it has none.
+    /// Arrival of its first and its latest carrier; 0 if it has none.
     pub oldest: Timestamp,
     pub newest: Timestamp,
     /// How many of its carriers have a content id.
@@ -69,10 +69,10 @@ impl SegmentSummary {
     }
 }
 
-/// What is known of one carrier without reading it.
+/// Describes one carrier without reading it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IndexPlace {
-    /// Where its frame begins, in bytes from the start of its segment.
+    /// Offset of its frame, in bytes from the start of its segment.
     pub offset: u32,
     /// The running check after it.
     pub check: Check,
@@ -107,7 +107,7 @@ impl SegmentIndex {
         Self { summary: SegmentSummary::empty(floor, end), places: Vec::new(), uuids: BTreeSet::new() }
     }
 
-    /// The next carrier begins at `offset`.
+    /// Adds a carrier; the next one begins at `offset`.
     pub fn add(&mut self, head: &CarrierHead, offset: u64) {
         self.summary.add(head);
         self.places.push(IndexPlace { offset: offset as u32, check: head.mark.check, key: head.key });
@@ -119,12 +119,12 @@ impl SegmentIndex {
         self.places.get(nth).copied()
     }
 
-    /// Seqs of carriers whose UUID lies between the two, both included; at most `limit`.
+    /// Returns the seqs of carriers with a UUID from `low` to `high`, both included; at most `limit`.
     pub fn between(&self, low: Uuid, high: Uuid, limit: usize) -> Vec<u64> {
         self.uuids.range((low, 0)..=(high, u64::MAX)).take(limit).map(|(_, seq)| *seq).collect()
     }
 
-    /// The file of this index.
+    /// Encodes the file of this index.
     pub fn encode(&self) -> Vec<u8> {
         let mut body = Vec::with_capacity(self.places.len() * (PLACE_BYTES + ROW_BYTES));
         self.places.iter().for_each(|place| place.put(&mut body));
@@ -156,7 +156,7 @@ fn head(summary: &SegmentSummary, body_crc: u32) -> Vec<u8> {
     out
 }
 
-/// The summary in the index beside a segment; `None` where that is missing, torn or another version's.
+/// Reads the summary in the index beside a segment; `None` if that is missing, torn or another version's.
 pub fn read_summary(disk: &impl Disk, first: u64) -> Option<(SegmentSummary, u32)> {
     let bytes = disk.read(&file_name(first), 0, HEAD_BYTES).ok()?;
     let bytes: [u8; HEAD_BYTES] = bytes.as_ref().try_into().ok()?;
@@ -177,7 +177,7 @@ pub fn read_summary(disk: &impl Disk, first: u64) -> Option<(SegmentSummary, u32
     sound.then_some((summary, body_crc))
 }
 
-/// Is the rest of the file what its head says? Costs a read of the whole.
+/// Checks if the rest of the file is as its head says. Costs a read of the whole.
 pub fn is_whole(disk: &impl Disk, summary: &SegmentSummary, body_crc: u32) -> bool {
     let len = summary.carriers() as usize * (PLACE_BYTES + ROW_BYTES);
     let body = disk.read(&file_name(summary.floor.seq + 1), HEAD_BYTES as u64, len);
@@ -254,7 +254,7 @@ impl<D: Disk> IndexTable<'_, D> {
         self.disk.read(&self.name, at as u64, rows * ROW_BYTES).map_err(JournalError::io(&self.name))
     }
 
-    /// The first row whose UUID is not below `low`.
+    /// Returns the first row with a UUID that is not below `low`.
     fn lower_bound(&self, low: Uuid) -> Result<usize, JournalError> {
         let (mut from, mut to) = (0, self.rows());
         while from < to {

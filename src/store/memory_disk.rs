@@ -17,9 +17,9 @@ type FileId = u64;
 
 #[derive(Clone, Debug, Default)]
 struct MemoryFile {
-    /// What the disk has, but for [`UnsyncedChanges`] changes that reach it by chance.
+    /// The bytes on disk, but for [`UnsyncedChanges`] changes that reach it by chance.
     synced: Vec<u8>,
-    /// What a reader sees: the cache.
+    /// The bytes that a reader sees: the cache.
     now: Vec<u8>,
 }
 
@@ -43,10 +43,10 @@ impl UnsyncedChanges {
     }
 }
 
-/// What this disk lets a store ask in vain: it is as if the store did not ask.
+/// Requests that this disk ignores: it is as if the store did not ask.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct DiskNeglects {
-    /// Writes of what the cache already has.
+    /// Writes of bytes that the cache already has.
     pub rewrites: bool,
     /// Syncs of names.
     pub names: bool,
@@ -80,7 +80,7 @@ impl MemoryDisk {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A copy of its own: a backup taken while the node ran, what is not synced included.
+    /// Returns a copy of its own: a backup taken while the node ran, with unsynced changes.
     pub fn snapshot(&self) -> Self {
         Self(Arc::new(Mutex::new(self.inner().clone())))
     }
@@ -103,8 +103,8 @@ impl MemoryDisk {
         self.inner().unsynced.len()
     }
 
-    /// The power goes: of what was not synced the first `keep` bytes reach the disk, and of names and lengths what
-    /// changed before the last of them.
+    /// Cuts the power: the first `keep` unsynced bytes reach the disk, and of names and lengths those that changed
+    /// before the last of them.
     pub fn crash(&self, keep: usize) {
         let mut left = keep;
         let all = keep >= self.unsynced_bytes() && keep > 0;
@@ -115,8 +115,7 @@ impl MemoryDisk {
         });
     }
 
-    /// The power goes: of what was not synced each sector, each name and each length reaches the disk or not, as
-    /// `keeps` says.
+    /// Cuts the power: each unsynced sector, name and length reaches the disk or not, as `keeps` says.
     pub fn crash_scattered(&self, mut keeps: impl FnMut() -> bool) {
         let mut inner = self.inner();
         for change in std::mem::take(&mut inner.unsynced) {
@@ -139,8 +138,8 @@ impl MemoryDisk {
         inner.lose_cache();
     }
 
-    /// The power goes: `keeps` is asked for each unsynced change by its number, with how many bytes it writes (0 of a
-    /// name or a length), and says how many of them reach the disk: of a name or a length, whether it does.
+    /// Cuts the power. `keeps` is asked for each unsynced change by its number, with how many bytes it writes (0 of a
+    /// name or a length), and says how many of them reach the disk: of a name or a length, if it does.
     pub fn power_cut(&self, mut keeps: impl FnMut(usize, usize) -> usize) {
         let mut inner = self.inner();
         for (nth, change) in std::mem::take(&mut inner.unsynced).into_iter().enumerate() {
@@ -152,27 +151,27 @@ impl MemoryDisk {
         inner.lose_cache();
     }
 
-    /// All files together hold at most this many bytes.
+    /// Lets all files together hold at most this many bytes.
     pub fn set_capacity(&self, bytes: Option<u64>) {
         self.inner().capacity = bytes;
     }
 
-    /// After this many more changes the disk is full.
+    /// Fills the disk after this many more changes.
     pub fn fill_after(&self, ops: Option<u64>) {
         self.inner().ops_left = ops;
     }
 
-    /// Syncs fail from now on. What one of them was to write is lost with the cache, whatever later syncs do.
+    /// Makes syncs fail from now on. If a sync fails, its bytes are lost with the cache, even if later syncs succeed.
     pub fn set_fail_sync(&self, fail: bool) {
         self.fail_sync_after(fail.then_some(0));
     }
 
-    /// After this many more syncs all fail.
+    /// Lets syncs fail after this many more.
     pub fn fail_sync_after(&self, syncs: Option<u64>) {
         self.inner().syncs_left = syncs;
     }
 
-    /// Room cannot be reserved, as on ZFS and NFS.
+    /// Refuses to reserve room, as ZFS and NFS do.
     pub fn set_cannot_reserve(&self, cannot: bool) {
         self.inner().cannot_reserve = cannot;
     }
@@ -186,7 +185,7 @@ impl MemoryDisk {
         self.inner().syncs
     }
 
-    /// The content of a file, as a reader sees it now.
+    /// Returns the content of a file, as a reader sees it now.
     pub fn content(&self, name: &str) -> Option<Vec<u8>> {
         let mut inner = self.inner();
         inner.file(name).ok().map(|file| file.now.clone())
@@ -231,7 +230,7 @@ impl DiskInner {
         self.files.get_mut(&id).ok_or_else(|| not_found(name))
     }
 
-    /// One more change; refuses it where the disk is full.
+    /// Counts one more change; refuses it if the disk is full.
     fn change(&mut self, grows: u64) -> io::Result<()> {
         if let Some(left) = &mut self.ops_left {
             if *left == 0 {
@@ -252,7 +251,7 @@ impl DiskInner {
         files.map(|file| file.now.len() as u64).sum()
     }
 
-    /// One more sync; refuses it where the disk is broken.
+    /// Counts one more sync; refuses it if the disk is broken.
     fn count_sync(&mut self) -> io::Result<()> {
         if self.syncs_left == Some(0) {
             return Err(io::Error::other("the disk is broken"));
@@ -262,7 +261,7 @@ impl DiskInner {
         Ok(())
     }
 
-    /// A change is on disk from now on; of a write its first `keep` bytes.
+    /// Puts a change on disk; of a write its first `keep` bytes.
     fn reach_disk(&mut self, change: UnsyncedChanges, keep: usize) {
         match change {
             UnsyncedChanges::Write { file, at, bytes } => {
@@ -291,7 +290,7 @@ impl DiskInner {
         }
     }
 
-    /// Makes durable, or only forgets, what `of` is true of.
+    /// Makes changes durable, or only forgets them, if `of` is true of them.
     fn settle(&mut self, reaches_disk: bool, of: impl Fn(&UnsyncedChanges) -> bool) {
         for change in self.unsynced.extract_if(.., |change| of(change)).collect::<Vec<_>>() {
             if reaches_disk {
@@ -313,7 +312,7 @@ impl DiskInner {
         });
     }
 
-    /// What a start finds after the power went.
+    /// Leaves the state that a start finds after the power went.
     fn lose_cache(&mut self) {
         self.names = self.names_synced.clone();
         self.forget_unnamed();

@@ -16,7 +16,7 @@ pub const FILE: &str = "newest";
 
 pub const FORMAT: FileFormat = FileFormat::new(*b"imeshnw", 1, "that file");
 
-/// What the file says.
+/// The content of the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Newest {
     pub log_id: LogId,

@@ -26,7 +26,7 @@ pub const FORMAT_VERSION: u32 = 2;
 /// Magic and version, before the first frame.
 pub const PREFIX_BYTES: usize = 12;
 
-/// Places where a predecessor is known to be missing; older ones are forgotten.
+/// Number of places with a predecessor known to be missing; if there are more, the older are forgotten.
 pub const GAPS_MAX: usize = 64;
 
 /// A file that is being made; removed at start.
@@ -55,7 +55,7 @@ impl JournalError {
         Self::Damaged { file: file.to_owned(), offset, what: what.to_string() }
     }
 
-    /// What the operator can do.
+    /// Returns the steps that the operator can take.
     pub fn hint(&self) -> String {
         match self {
             Self::Io { .. } => "look at the disk and the rights of that file".into(),
@@ -110,18 +110,18 @@ pub fn encode_quiet(out: &mut Vec<u8>) {
     out.push(kind::QUIET);
 }
 
-/// The name of the segment whose first carrier has this seq.
+/// Returns the name of the segment that begins with the carrier of this seq.
 pub fn file_name(first: u64) -> String {
     format!("{first:020}.seg")
 }
 
-/// The seq in a segment's name; `None` for other files.
+/// Returns the seq in a segment's name; `None` for other files.
 pub fn first_of_name(name: &str) -> Option<u64> {
     let digits = name.strip_suffix(".seg")?;
     (digits.len() == 20 && digits.bytes().all(|b| b.is_ascii_digit())).then(|| digits.parse().ok())?
 }
 
-/// What a segment says of itself.
+/// The header of a segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SegmentHeader {
     pub log_id: LogId,
@@ -129,11 +129,11 @@ pub struct SegmentHeader {
     pub first: u64,
     /// The check before that carrier.
     pub before: Check,
-    /// First seq of the segment before it; 0 where there is none.
+    /// First seq of the segment before it; 0 if there is none.
     pub previous: u64,
     /// First seq of the oldest segment that was kept when this one was made.
     pub oldest: u64,
-    /// First seqs of segments whose predecessor is known to be missing.
+    /// First seqs of segments that are known to lack their predecessor.
     pub gaps: Vec<u64>,
     /// Secret; begins the CRC of every frame behind the header.
     pub salt: u32,
@@ -148,7 +148,7 @@ impl SegmentHeader {
         Mark { seq: self.first - 1, check: self.before }
     }
 
-    /// Prefix and header frame.
+    /// Encodes prefix and header frame.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(256);
         out.extend_from_slice(MAGIC);
@@ -169,7 +169,7 @@ impl SegmentHeader {
         out
     }
 
-    /// Reads the header of a segment; also where its frames begin.
+    /// Reads the header of a segment; also returns the offset of its frames.
     ///
     /// # Errors
     /// [`JournalError`]: a segment without a whole header is damaged.
@@ -254,7 +254,7 @@ pub fn check_formats(disk: &impl Disk) -> Result<(), JournalError> {
     Ok(())
 }
 
-/// What a scan meets next.
+/// The next step of a scan.
 #[derive(Debug)]
 pub enum ScanStep {
     Frame {
@@ -283,12 +283,12 @@ impl<'a, D: Disk> SegmentScan<'a, D> {
         Self { disk, name, salt, window: Bytes::new(), window_at: at, at, batch: 0 }
     }
 
-    /// Where the next frame begins.
+    /// Returns the offset of the next frame.
     pub fn at(&self) -> u64 {
         self.at
     }
 
-    /// The batch of the frame that was read last, which is where that batch begins.
+    /// Returns the batch of the frame that was read last, which is the offset of that batch.
     pub fn batch(&self) -> u32 {
         self.batch
     }
@@ -320,8 +320,8 @@ impl<'a, D: Disk> SegmentScan<'a, D> {
         }
     }
 
-    /// After [`ScanStep::End`] or [`ScanStep::Broken`]: does a whole frame of a later batch follow? Then this
-    /// place was once whole.
+    /// Returns true if, after [`ScanStep::End`] or [`ScanStep::Broken`], a whole frame of a later batch follows. Then
+    /// this place was once whole.
     ///
     /// # Errors
     /// [`JournalError::Io`] alone.

@@ -39,24 +39,24 @@ const AT_ONCE_KEYS_MAX: usize = 64;
 /// Problems that are kept for status; the oldest go first.
 const PROBLEMS_MAX: usize = 64;
 
-/// Where the node's lasting state lies.
+/// The directories of the node's lasting state.
 #[derive(Clone, Debug)]
 pub struct StoreDirs {
     pub journal: PathBuf,
     pub seen: PathBuf,
     /// The link index.
     pub links: PathBuf,
-    /// What is broken is moved here.
+    /// Broken files are moved here.
     pub aside: PathBuf,
 }
 
-/// Where answers go. Must not wait for the core.
+/// Takes the answers. Must not wait for the core.
 pub type AnswerSink = Arc<dyn Fn(Input) + Send + Sync>;
 
 /// Called once, when the store cannot go on: the process must end, a restart is safe.
 pub type Fatal = Arc<dyn Fn(StoreError) + Send + Sync>;
 
-/// What status shows.
+/// The figures that status shows.
 #[derive(Clone, Debug)]
 pub struct StoreStats {
     pub ends: JournalEnds,
@@ -66,7 +66,7 @@ pub struct StoreStats {
     pub floor: Option<Timestamp>,
     /// Of the journal's file system.
     pub free_bytes: u64,
-    /// Of the same; `None` if it knows no such limit.
+    /// Of the same; `None` if it has no such limit.
     pub free_inodes: Option<u64>,
     /// Below this no event is taken.
     pub low_water_bytes: u64,
@@ -88,7 +88,7 @@ impl StoreShared {
         self.engine.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Nobody is waited for.
+    /// Locks the engine, if nobody has to be waited for.
     fn engine_if_free(&self) -> Option<MutexGuard<'_, StoreEngine<FileDisk, DayDb>>> {
         match self.engine.try_lock() {
             Ok(engine) => Some(engine),
@@ -117,8 +117,7 @@ impl StoreShared {
         problems.push(problem);
     }
 
-    /// Makes seen set and link index durable up to where they are now, without holding the engine while the disk
-    /// syncs.
+    /// Makes seen set and link index durable up to their present ends, without holding the engine while the disk syncs.
     fn flush(&self) -> Result<(), FlushFault> {
         let _one = self.flushing.lock().unwrap_or_else(PoisonError::into_inner);
         let begun = {
@@ -210,9 +209,9 @@ impl Store {
         Ok((Self { shared, writes, reads, look_ups, flushes, threads }, opened))
     }
 
-    /// The answer to a small `LookUp` or a `Read`, where memory has it and nobody has to be waited for. `None`:
-    /// hand it over to [`Store::handle`]. Look-ups are answered in the order asked, so not while one that was
-    /// handed over is open.
+    /// Answers a small `LookUp` or a `Read` at once, if memory has it and nobody has to be waited for. If `None`, hand
+    /// it over to [`Store::handle`]. Look-ups are answered in the order asked, so not while one that was handed over is
+    /// open.
     pub fn answer_at_once(&self, output: &Output) -> Option<Input> {
         match output {
             Output::LookUp { ticket, keys } if keys.len() <= AT_ONCE_KEYS_MAX => {
@@ -259,7 +258,7 @@ impl Store {
         self.stats_of(&self.shared.engine())
     }
 
-    /// The same, without waiting for a store that is busy.
+    /// Returns the same, if the store is not busy.
     pub fn stats_if_free(&self) -> Option<StoreStats> {
         Some(self.stats_of(&*self.shared.engine_if_free()?))
     }
@@ -281,7 +280,7 @@ impl Store {
         }
     }
 
-    /// Does an entry of the journal have this seq and this check?
+    /// Returns true if an entry of the journal has this seq and this check.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -289,12 +288,12 @@ impl Store {
         Ok(self.shared.engine().journal.newest_agreeing(&[mark])?.is_some())
     }
 
-    /// Retention is by these once the writer comes to it: nobody waits for the engine.
+    /// Sets the bounds of retention when the writer comes to it: nobody waits for the engine.
     pub fn keep(&self, bytes: u64, ms: u64) {
         let _ = self.writes.send(StoreWrite::Keep { bytes, ms });
     }
 
-    /// When the entry `seq` was stored here, if it is held. `None`: the store is busy, and nobody waits for it.
+    /// Returns when the entry `seq` was stored here, if it is held. `None` if the store is busy: nobody waits for it.
     pub fn arrived_if_free(&self, seq: u64) -> Option<Option<Timestamp>> {
         let found = self.shared.engine_if_free()?.journal.find(seq.saturating_sub(1), 0);
         let read = match found {
@@ -306,7 +305,7 @@ impl Store {
         Some(entry.filter(|entry| entry.seq == seq).map(|entry| entry.arrived))
     }
 
-    /// The seq of the first entry stored at or after `at`; one past the last where there is none.
+    /// Returns the seq of the first entry stored at or after `at`; one past the last if there is none.
     ///
     /// # Errors
     /// [`StoreError`].

@@ -1,4 +1,4 @@
-//! Carriers for the tests of the store, signed for real. Not a model of what the mesh carries.
+//! Carriers for the tests of the store, signed for real. Not a model of the traffic in the mesh.
 
 use std::sync::OnceLock;
 

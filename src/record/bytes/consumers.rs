@@ -1,4 +1,4 @@
-//! The records of what is known of consumers.
+//! The records about consumers.
 
 use super::*;
 

@@ -1,5 +1,5 @@
-//! The record of a feed's state: cursor and marks, what is owed, and where it is read again. Bounds are checked before
-//! anything is read by them.
+//! The record of a feed's state: cursor and marks, owed entries, and the place from which it is read again. Bounds are
+//! checked before anything is read by them.
 
 use super::*;
 use crate::limits::{CURSOR_MARKS_MAX, OWED_PER_FEED_MAX};
@@ -22,12 +22,12 @@ pub(super) fn put_place(out: &mut Vec<u8>, place: &RejectedPlace) {
     put_cure(out, place.cure);
 }
 
-/// An empty name is none: no name is empty.
+/// Appends an empty name if there is no publisher: no name is empty.
 pub(super) fn put_publisher(out: &mut Vec<u8>, publisher: Option<&PublisherName>) {
     put_name(out, publisher.map_or("", |publisher| publisher.as_str()));
 }
 
-/// Where a feed is read again next, if anywhere.
+/// Appends the place where a feed is read again next, if there is one.
 pub(super) fn put_next(out: &mut Vec<u8>, next: Option<(Mark, RetryCondition)>) {
     out.push(u8::from(next.is_some()));
     if let Some((before, cure)) = next {

@@ -1,7 +1,7 @@
-//! The files of a database with a day in each directory, and sled's rules (design §7): a torn snapshot is removed before
-//! every open, a flush is followed by a real sync of the database's file, nothing is flushed in the background, the
-//! cache is small, few databases are open at a time, and whatever goes wrong inside sled, a panic too, makes the
-//! day corrupt and not the node. A day is in the manifest as long as it is there, and out of it before it goes.
+//! The files of a database with a day in each directory, and sled's rules (design §7): a torn snapshot is removed
+//! before every open, a flush is followed by a real sync of the database's file, nothing is flushed in the background,
+//! the cache is small, and few databases are open at a time. If anything goes wrong inside sled, a panic too, the day
+//! is corrupt and not the node. A day is in the manifest as long as it is there, and out of it before it goes.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
@@ -42,7 +42,7 @@ pub struct DayKind {
     pub filters: &'static [&'static str],
 }
 
-/// What an earlier process left: the place that is covered, and each day's filters.
+/// The state that an earlier process left: the place that is covered, and each day's filters.
 #[derive(Debug)]
 pub struct Left {
     pub covered: CoveredPlace,
@@ -82,7 +82,7 @@ impl DayFiles {
     /// Reads the manifest, and opens no day.
     ///
     /// # Errors
-    /// [`SeenError`]: it cannot be read, or another version wrote it. One that is torn or missing is none.
+    /// [`SeenError`]: it cannot be read, or another version wrote it. If it is torn or missing, there is none.
     pub fn open(dir: &Path, kind: DayKind) -> Result<Self, SeenError> {
         files::make_dir(dir, 0o700).and_then(|()| files::finish_removing(dir)).map_err(io_error(dir))?;
         let file = read_if_there(&dir.join(COVERED_FILE)).map_err(io_error(dir))?;
@@ -107,8 +107,8 @@ impl DayFiles {
         self.making
     }
 
-    /// What was left: `None` if no flush was ever finished. `scan` makes a day's filters again from its rows, if one is
-    /// missing or torn. What no flush had finished is removed.
+    /// Returns the state that the last finished flush left; `None` if no flush was ever finished. If one of a day's
+    /// filters is missing or torn, `scan` makes them again from the rows. Files of unfinished flushes are removed.
     ///
     /// # Errors
     /// [`SeenError::Corrupt`]: less is there than the manifest says.
@@ -203,12 +203,12 @@ impl DayFiles {
         Ok(db)
     }
 
-    /// Before `day` is opened: it holds at least `ids`.
+    /// Remembers, before `day` is opened, that it holds at least `ids`.
     fn expect(&self, day: u32, ids: u64) {
         self.expected.lock().unwrap_or_else(PoisonError::into_inner).insert(day, ids);
     }
 
-    /// The first time that a day is opened: does it hold what the manifest says?
+    /// Checks, the first time that a day is opened, if it holds as many ids as the manifest says.
     fn check_ids(&self, day: u32, db: &sled::Db) -> Result<(), SeenError> {
         let expected = self.expected.lock().unwrap_or_else(PoisonError::into_inner).remove(&day);
         let Some(expected) = expected else { return Ok(()) };
@@ -225,7 +225,7 @@ impl DayFiles {
         }
     }
 
-    /// The blocks of a prefix, newest first, as long as `wants_more`.
+    /// Passes on the blocks of a prefix, newest first, as long as `wants_more`.
     ///
     /// # Errors
     /// [`SeenError`], here and below.
@@ -247,7 +247,7 @@ impl DayFiles {
         })
     }
 
-    /// What is stored from `first` to `last`, in order, as long as `wants_more`.
+    /// Calls `wants_more` with each row from `first` to `last`, in order, as long as it returns true.
     ///
     /// # Errors
     /// [`SeenError`], here and below.
@@ -269,7 +269,7 @@ impl DayFiles {
         })
     }
 
-    /// The last that is stored from `first` to `last`.
+    /// Returns the last row that is stored from `first` to `last`.
     ///
     /// # Errors
     /// [`SeenError`], here and below.
@@ -343,7 +343,7 @@ impl DayFiles {
         Ok(())
     }
 
-    /// Reads the layers of one of a day's filters, as far as there are any; false where one is torn.
+    /// Reads the layers of one of a day's filters, as many as there are. Returns false if one is torn.
     fn read_filter(&self, day: u32, name: &str, filter: &mut BloomLayers) -> Result<bool, SeenError> {
         let dir = self.day_dir(day);
         for nth in 0..LAYERS_MAX {
@@ -382,7 +382,7 @@ impl DayFiles {
         Ok(gone)
     }
 
-    /// Closes a day and removes its directory; false while a flush holds it.
+    /// Closes a day and removes its directory. Returns false if a flush holds it.
     fn remove(&self, day: u32) -> Result<bool, SeenError> {
         let mut open = self.opened();
         if let Some(nth) = open.iter().position(|(known, _)| *known == day) {
@@ -395,8 +395,8 @@ impl DayFiles {
         files::remove_dir(&dir).map(|()| true).map_err(io_error(&dir))
     }
 
-    /// Empties the directory. What it held becomes `aside/NAME` where that is given, in the place of what was moved
-    /// there before: one is enough to find out what happened, and all of them could fill the disk.
+    /// Empties the directory. If `aside` is given, the content becomes `aside/NAME`, in the place of an earlier one:
+    /// one is enough to find out what happened, and all of them could fill the disk.
     pub fn replace(&self, aside: Option<&Path>) -> Result<Self, SeenError> {
         self.opened().clear();
         let dir = &self.dir;
@@ -412,7 +412,7 @@ impl DayFiles {
         Ok(Self::with(dir, self.kind, None))
     }
 
-    /// All that was written before is on disk: from now on a start believes it.
+    /// Writes the manifest when all that it names is on disk: from now on a start believes it.
     pub fn write_manifest(
         &self,
         covered: CoveredPlace,

@@ -60,12 +60,12 @@ impl BloomLayers {
         }
     }
 
-    /// How many ids were inserted.
+    /// Returns how many ids were inserted.
     pub fn ids(&self) -> u64 {
         self.layers.iter().map(|layer| layer.ids).sum()
     }
 
-    /// Number and file of each layer that changed since the last call, for this making of the database.
+    /// Returns number and file of each layer that changed since the last call, for this making of the database.
     pub fn take_changed(&mut self, making: u64) -> Vec<(usize, Vec<u8>)> {
         let changed = self.layers.iter_mut().enumerate().filter(|(_, layer)| layer.dirty);
         changed
@@ -76,12 +76,13 @@ impl BloomLayers {
             .collect()
     }
 
-    /// What was taken as changed was not written.
+    /// Marks all layers as changed, since those that were taken were not written.
     pub fn all_changed(&mut self) {
         self.layers.iter_mut().for_each(|layer| layer.dirty = true);
     }
 
-    /// The next layer, from its file; false where that is torn, or not of this place or this making of the database.
+    /// Adds the next layer from its file. Returns false if it is torn, or not of this place or this making of the
+    /// database.
     pub fn add_layer(&mut self, file: &[u8], making: u64) -> bool {
         let layer = decode(file, self.layers.len(), making);
         let read = layer.is_some();

@@ -1,6 +1,6 @@
-//! What a flush left of a database with a day in each directory, written last (`covered`): the place of the journal that
-//! it covers, and how many ids the filters of each day then had. Less than that there is damage, a missing day too:
-//! a copy of a running node, or a restore of some files, may hold days that are older than this.
+//! The manifest of a database with a day in each directory (`covered`). A flush writes it last: the place of the
+//! journal that it covers, and how many ids the filters of each day then had. If less is there, a missing day too, that
+//! is damage: a copy of a running node, or a restore of some files, may hold days that are older than this.
 
 use std::collections::BTreeMap;
 

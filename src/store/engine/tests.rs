@@ -1,5 +1,5 @@
-//! Journal and seen set together, over a disk and a database that crash, are put back and emptied: what is
-//! stored is seen, and nothing is seen that was not stored.
+//! Journal and seen set together, over a disk and a database that crash, are put back and emptied: each stored entry is
+//! seen, and nothing is seen that was not stored.
 
 use super::*;
 use crate::limits::CREATED_AHEAD_ACCEPTED_MS;
@@ -181,7 +181,7 @@ fn a_remade_seen_set_is_distrusted_before_its_floor() {
     assert!(first_is_refused(&mut engine), "{:?}", opened.problems);
 }
 
-/// The look-up that meets the damage is the first that could say "not held" of what retention took.
+/// The look-up that meets the damage is the first that could say "not held" of an entry that retention took.
 #[test]
 fn damage_met_while_running_raises_the_floor_first() {
     let world = World::new(512 * 1024);

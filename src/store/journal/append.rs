@@ -1,6 +1,6 @@
-//! Appending in three steps, so that nobody waits for the disk but who must: [`Journal::begin`] gives seqs
-//! and checks, [`JournalBatch::write`] writes and syncs, [`Journal::commit`] lets readers see it. What is not
-//! committed is cut off again by [`Journal::abandon`].
+//! Appends in three steps, so that only those wait for the disk that must: [`Journal::begin`] gives seqs and checks,
+//! [`JournalBatch::write`] writes and syncs, [`Journal::commit`] lets readers see it. If a batch is not committed,
+//! [`Journal::abandon`] cuts it off again.
 
 use std::io;
 use std::sync::Arc;
@@ -60,12 +60,12 @@ pub struct JournalBatch {
 }
 
 impl JournalBatch {
-    /// The seq of its first carrier, or of the next one where it has none.
+    /// Returns the seq of its first carrier, or of the next one if it has none.
     pub fn first_seq(&self) -> u64 {
         self.first_seq
     }
 
-    /// The heads of its carriers, in order.
+    /// Returns the heads of its carriers, in order.
     pub fn heads(&self) -> impl Iterator<Item = CarrierHead> {
         self.entries.iter().map(|(entry, _)| CarrierHead::of(entry))
     }
@@ -75,7 +75,7 @@ impl JournalBatch {
         self.entries.iter().map(|(entry, _)| entry)
     }
 
-    /// The end of the journal once it is committed.
+    /// Returns the end of the journal once it is committed.
     pub fn last(&self) -> Mark {
         self.last
     }
@@ -92,13 +92,13 @@ impl JournalBatch {
     /// Writes and syncs. After an error the batch must be abandoned.
     ///
     /// # Errors
-    /// [`AppendError::Full`], or `Failed` where write or sync failed otherwise.
+    /// [`AppendError::Full`], or `Failed` if write or sync failed otherwise.
     pub fn write(&self, disk: &impl Disk) -> Result<(), AppendError> {
         self.write_unsynced(disk)?;
         disk.sync(&self.name).map_err(|error| AppendError::of(&self.name, error))
     }
 
-    /// The first half of [`JournalBatch::write`]: a crash may still lose or tear it.
+    /// Does the first half of [`JournalBatch::write`]: a crash may still lose or tear it.
     ///
     /// # Errors
     /// As [`JournalBatch::write`].
@@ -125,8 +125,8 @@ impl JournalBatch {
 }
 
 impl<D: Disk> Journal<D> {
-    /// Gives each carrier its seq and check, and encodes all in the given order. Begins a new segment
-    /// where the active one is full.
+    /// Gives each carrier its seq and check, and encodes all in the given order. Begins a new segment if the active one
+    /// is full.
     ///
     /// # Errors
     /// [`AppendError`]: nothing was changed.
@@ -154,7 +154,7 @@ impl<D: Disk> Journal<D> {
         Ok(batch)
     }
 
-    /// A batch that says that the segments below `first` are given up, with the notes that must precede it.
+    /// Begins a batch that says that the segments below `first` are given up, with the notes that must precede it.
     pub(super) fn begin_retired(
         &mut self,
         notes: Vec<Note>,
@@ -167,7 +167,7 @@ impl<D: Disk> Journal<D> {
         Ok(batch)
     }
 
-    /// The batch is on disk: readers see it.
+    /// Lets readers see a batch that is on disk.
     pub fn commit(&mut self, batch: JournalBatch) -> JournalEnds {
         // First: a carrier may make up for a loss that is noted in the same batch.
         batch.notes.iter().for_each(|note| self.ledger.apply(note));
@@ -186,10 +186,10 @@ impl<D: Disk> Journal<D> {
         self.ends()
     }
 
-    /// The batch is not on disk, or only in part: cuts that off again.
+    /// Cuts a batch off again if it is not on disk, or only in part.
     ///
     /// # Errors
-    /// [`JournalError::Io`]: what the disk holds is not known, the node must stop.
+    /// [`JournalError::Io`]: the content of the disk is not known, the node must stop.
     pub fn abandon(&mut self, batch: &JournalBatch) -> Result<(), JournalError> {
         let name = &batch.name;
         self.disk.truncate(name, batch.at).map_err(JournalError::io(name))?;
@@ -199,7 +199,7 @@ impl<D: Disk> Journal<D> {
         Ok(())
     }
 
-    /// All three steps at once.
+    /// Does all three steps at once.
     ///
     /// # Errors
     /// [`AppendError`]: nothing of it is in the journal.
@@ -223,8 +223,8 @@ impl<D: Disk> Journal<D> {
         }
     }
 
-    /// Marks, without a sync, that all before was synced. For when nothing waits: damage in the last batch
-    /// is then told from a torn tail. An error means nothing: the mark may be missing.
+    /// Marks, without a sync, that all before was synced. For when nothing waits: if the last batch is damaged, this
+    /// tells it from a torn tail. An error means nothing: the mark may be missing.
     pub fn mark_quiet(&mut self) {
         let _ = self.name_newest(1);
         if self.active.unsynced.is_some() || self.active.end == self.active.start {
@@ -293,7 +293,7 @@ impl<D: Disk> Journal<D> {
         Ok(())
     }
 
-    /// Earlier entries with the same content id, those of the batch included.
+    /// Returns earlier entries with the same content id, those of the batch included.
     fn twins(&self, batch: &JournalBatch, envelope: &Envelope) -> Result<Vec<Twin>, JournalError> {
         let mut twins = self.stored_twins(envelope, u64::MAX)?;
         let fresh = batch.entries.iter().map(|(entry, _)| entry);
@@ -405,8 +405,8 @@ pub(super) fn make_segment(
     Ok(active)
 }
 
-/// Writes a segment that begins with the notes of `ledger` and with carriers that are `kept`, as a file that has not its
-/// name yet, and syncs it.
+/// Writes a segment that begins with the notes of `ledger` and with carriers that are `kept`, as a file without its
+/// final name, and syncs it.
 pub(super) fn write_segment(
     disk: &impl Disk,
     mut header: SegmentHeader,

@@ -12,8 +12,8 @@ use crate::store::disk::Disk;
 use crate::store::segment::{JournalError, NEW_SUFFIX, SegmentHeader};
 
 impl<D: Disk> Journal<D> {
-    /// Writes the active segment anew, if its carriers take less than half of what a segment may have. Returns false if
-    /// it stays as it is: it is to be closed then.
+    /// Writes the active segment anew, if its carriers take less than half of a segment's room. Returns false if it
+    /// stays as it is: it is to be closed then.
     ///
     /// # Errors
     /// [`AppendError::Failed`]: which of both files the disk holds is not known, the node must stop.
@@ -35,7 +35,7 @@ impl<D: Disk> Journal<D> {
         Ok(true)
     }
 
-    /// `None` if one of them cannot be read.
+    /// Returns the carriers of the active segment; `None` if one of them cannot be read.
     fn carriers_of_active(&self) -> Option<Vec<(CarrierHead, Bytes)>> {
         let (summary, salt) = (&self.active.index.summary, self.active.header.salt);
         let (mut kept, mut lost) = (Vec::new(), Unreadable::new());

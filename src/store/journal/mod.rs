@@ -54,7 +54,7 @@ pub struct JournalConfig {
 }
 
 impl JournalConfig {
-    /// An eighth of what is kept, so that retention takes little at a time.
+    /// Returns an eighth of what is kept, so that retention takes little at a time.
     pub fn segment_bytes(&self) -> u64 {
         (self.keep_bytes / 8).clamp(64 * 1024, SEGMENT_BYTES)
     }
@@ -63,11 +63,11 @@ impl JournalConfig {
 /// Chance, made by the caller for each start.
 #[derive(Clone, Copy, Debug)]
 pub struct FreshJournal {
-    /// The name of the journal where one has to be made anew.
+    /// The name of the journal if one has to be made anew.
     pub log_id: LogId,
-    /// Begins the CRCs of segments made from now on; told to nobody.
+    /// Begins the CRCs of segments made from now on; it stays secret.
     pub salt: u32,
-    /// Under which checks are made where the journal has to be made anew; told to nobody.
+    /// The secret of the checks if the journal has to be made anew.
     pub check_secret: CheckSecret,
 }
 
@@ -92,20 +92,20 @@ struct ActiveSegment {
     header: SegmentHeader,
     name: String,
     index: SegmentIndex,
-    /// Where header, ledger and the carriers that were kept with it end.
+    /// End of header, ledger and the carriers that were kept with it.
     start: u64,
     /// Bytes of those carriers' frames, and of all carriers' frames.
     kept: u64,
     carried: u64,
-    /// Where the next frame goes.
+    /// Offset of the next frame.
     end: u64,
     /// Room up to here was asked for.
     reserved: u64,
-    /// Where a quiet mark lies that no sync has covered yet.
+    /// Offset of a quiet mark that no sync has covered yet.
     unsynced: Option<u64>,
 }
 
-/// How much of what the journal is now stands in the file beside its segments ([`Newest`]).
+/// Says how much of the journal's state stands in the file beside its segments ([`Newest`]).
 #[derive(Clone, Copy, Debug, Default)]
 struct NamedSegment {
     /// The newest segment: without that nothing is written to it.
@@ -128,7 +128,7 @@ pub struct Journal<D> {
     named: NamedSegment,
     /// Ever gave up or lost something: the seen set may hold what is no longer here.
     dropped: bool,
-    /// How often the active segment was written anew: what was located before does not lie there any more.
+    /// How often the active segment was written anew: places that were located before are not valid any more.
     rewritten: u64,
     tail: JournalTail,
 }
@@ -142,17 +142,17 @@ impl<D: Disk> Journal<D> {
         self.active.header.log_id
     }
 
-    /// The newest synced carrier.
+    /// Returns the newest synced carrier.
     pub fn last(&self) -> Mark {
         self.active.index.summary.last
     }
 
-    /// The place before the oldest carrier still held.
+    /// Returns the place before the oldest carrier still held.
     pub fn floor(&self) -> Mark {
         self.closed.front().map_or(self.active.index.summary.floor, |closed| closed.summary.floor)
     }
 
-    /// Nothing was ever given up, cut out or lost: every carrier that this journal ever held is in it.
+    /// Returns true if nothing was ever given up, cut out or lost: every carrier that this journal ever held is in it.
     pub fn is_complete(&self) -> bool {
         !self.dropped
     }
@@ -177,7 +177,7 @@ impl<D: Disk> Journal<D> {
         &self.disk
     }
 
-    /// What the file beside the segments should say.
+    /// Returns the content that the file beside the segments should have.
     fn newest(&self) -> Newest {
         let (log_id, first) = (self.log_id(), self.active.header.first);
         let (consumers, generation) = (self.ledger.consumers.clone(), self.ledger.generation);
@@ -207,7 +207,7 @@ impl JournalTail {
         }
     }
 
-    /// The entry with this seq, and where it is.
+    /// Returns the index of the entry with this seq.
     fn position(&self, seq: u64) -> Option<usize> {
         let nth = usize::try_from(seq.checked_sub(self.entries.front()?.seq)?).ok()?;
         (nth < self.entries.len()).then_some(nth)

@@ -1,5 +1,5 @@
-//! Opening a journal: which segments are there, whether they follow each other, what the newest one says,
-//! and whether what is broken is a torn tail or damage.
+//! Opens a journal: finds out which segments are there, if they follow each other, what the newest one says, and if a
+//! broken place is a torn tail or damage.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::wire::Mark;
 /// they are read. A whole start must stay under a second.
 const CHECKED_AT_START_BYTES: u64 = 128 * 1024 * 1024;
 
-/// What a start found.
+/// Describes what a start found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct JournalOpening {
     /// The journal is new, or was emptied: the seen set must be emptied too.
@@ -34,7 +34,7 @@ pub struct JournalOpening {
     pub damaged: Vec<String>,
 }
 
-/// What a journal lost with its newest segments. What peers still hold of it comes again.
+/// Describes what a journal lost with its newest segments. If peers still hold such an entry, it comes again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WentBack {
     /// It had reached this seq at least.
@@ -50,7 +50,7 @@ struct ListedSegment {
 }
 
 impl<D: Disk> Journal<D> {
-    /// Opens the journal, or makes one whose ledger is what `notes` say.
+    /// Opens the journal, or makes one with the ledger that `notes` describe.
     ///
     /// # Errors
     /// [`JournalError`]: damage, another version, or the disk; nothing was changed that mattered.
@@ -88,7 +88,7 @@ impl<D: Disk> Journal<D> {
         if gap.is_some() {
             journal.dropped = true;
             opening.missing_segments = true;
-            // What the segments held is asked for again: every feed is read from its start.
+            // The entries of those segments are asked for again: every feed is read from its start.
             journal.ledger.feeds.values_mut().for_each(|feed| *feed = FeedState::default());
         }
         opening.went_back = said.filter(|said| journal.lacks(said)).map(|said| journal.go_back(said));
@@ -99,8 +99,8 @@ impl<D: Disk> Journal<D> {
         Ok((journal, opening))
     }
 
-    /// Is the segment that was the newest gone? One of the same place and of another log was begun by a start that ended
-    /// before it could tell.
+    /// Returns true if the segment that was the newest is gone. If one has the same place and another log, a start
+    /// began it that ended before it could tell.
     fn lacks(&self, said: &Newest) -> bool {
         let (log_id, first) = (self.log_id(), self.active.header.first);
         said.first > first || said.first == first && said.log_id != log_id
@@ -121,7 +121,7 @@ impl<D: Disk> Journal<D> {
         WentBack { was: said.last.max(said.first), had }
     }
 
-    /// Nothing is written to the newest segment before this succeeded; without room it is tried again then.
+    /// Names the newest segment, before anything is written to it. If there is no room, it is tried again then.
     fn name_if_room(&mut self) -> Result<(), JournalError> {
         match self.name_newest(1) {
             Err(AppendError::Failed(error)) => Err(error),
@@ -172,8 +172,8 @@ fn make<D: Disk>(
     Ok((journal, JournalOpening { emptied: true, went_back, ..JournalOpening::default() }))
 }
 
-/// All segments by first seq, their headers read. Files that were being made are removed, and indexes
-/// without their segment.
+/// Returns all segments by first seq, their headers read. Removes files that were being made, and indexes without their
+/// segment.
 fn list(disk: &impl Disk) -> Result<Vec<ListedSegment>, JournalError> {
     segment::check_formats(disk)?;
     let mut names = disk.list().map_err(JournalError::io(""))?;
@@ -196,11 +196,11 @@ struct SegmentReplay {
     ledger: Ledger,
     oldest: u64,
     tail: TailState,
-    /// Where the last batch begins.
+    /// Offset of the last batch.
     last_batch: u64,
 }
 
-/// What lies behind the last whole record; cut off, so that what is there is exactly what was written.
+/// Describes the bytes behind the last whole record. They are cut off, so that exactly what was written is there.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum TailState {
     Nothing,
@@ -209,7 +209,7 @@ enum TailState {
     Torn,
 }
 
-/// Reads a segment whole. Behind its last whole record there may be a torn tail where it `is_newest`.
+/// Reads a segment whole. If it `is_newest`, there may be a torn tail behind its last whole record.
 fn replay(disk: &impl Disk, listed: ListedSegment, is_newest: bool) -> Result<SegmentReplay, JournalError> {
     let ListedSegment { header, start: frames_at, name } = listed;
     let mut ledger = Ledger::default();
@@ -261,9 +261,9 @@ fn replay(disk: &impl Disk, listed: ListedSegment, is_newest: bool) -> Result<Se
     Ok(SegmentReplay { active, ledger, oldest, tail, last_batch })
 }
 
-/// Writes the last batch again, over itself, and syncs: what the replay read may be in the cache alone. A process that
-/// was killed had not synced it; and after a sync that failed, the cache calls clean what it could not write, so that
-/// another sync would not write it. Each batch before the last one was synced before that was written.
+/// Writes the last batch again, over itself, and syncs: the replay may have read it from the cache alone. If a process
+/// was killed, it had not synced it; and after a sync that failed, the cache calls clean what it could not write, so
+/// that another sync would not write it. Each batch before the last one was synced before that was written.
 fn write_again(disk: &impl Disk, active: &ActiveSegment, last_batch: u64) -> Result<(), JournalError> {
     let name = &active.name;
     let len = usize::try_from(active.end.saturating_sub(last_batch)).unwrap_or(usize::MAX);
@@ -289,7 +289,7 @@ fn remove_retired(
     Ok(())
 }
 
-/// The first seq of the newest segment whose predecessor is missing without our knowing of it.
+/// Returns the first seq of the newest segment with a missing predecessor of which we did not know.
 fn find_gap(closed: &[ListedSegment], newest: &SegmentHeader, oldest: u64) -> Option<u64> {
     let headers: Vec<&SegmentHeader> = closed.iter().map(|listed| &listed.header).chain([newest]).collect();
     let known = |first: u64| newest.gaps.contains(&first);
@@ -298,7 +298,7 @@ fn find_gap(closed: &[ListedSegment], newest: &SegmentHeader, oldest: u64) -> Op
     inner.chain(front).filter(|first| !known(*first)).max()
 }
 
-/// The index of a segment that was read whole, if it ends where `next` begins.
+/// Returns the index of a segment that was read whole, if `next` begins at its end.
 fn ends_with(whole: SegmentReplay, next: &SegmentHeader) -> Result<SegmentIndex, JournalError> {
     let ActiveSegment { header, name, index, .. } = whole.active;
     if follows(&index.summary, &header, next) {
@@ -307,8 +307,8 @@ fn ends_with(whole: SegmentReplay, next: &SegmentHeader) -> Result<SegmentIndex,
     Err(JournalError::damaged(&name, index.summary.end, "records are missing at the end"))
 }
 
-/// What is known of each closed segment, from its index, or by reading it. The newest are read in any case; damage that
-/// costs single records is added to `damaged`.
+/// Describes each closed segment, from its index, or by reading it. The newest are read in any case; damage that costs
+/// single records is added to `damaged`.
 fn survey_closed(
     disk: &impl Disk,
     listed: &[ListedSegment],
@@ -353,8 +353,8 @@ fn survey_closed(
     Ok(closed)
 }
 
-/// The index of a closed segment, from the segment itself: its file is missing or broken, as after a disk that was
-/// full when the segment was closed. Written again where there is room now.
+/// Makes the index of a closed segment from the segment itself, when its file is missing or broken: the disk may have
+/// been full when the segment was closed. Writes it again if there is room now.
 ///
 /// # Errors
 /// [`JournalError`]: the segment cannot be read either.
@@ -369,7 +369,7 @@ pub(super) fn indexed_again(
     Ok(index)
 }
 
-/// Does `next` begin where this segment ends? Where segments between them are missing nobody can say.
+/// Returns true if `next` begins where this segment ends, or if segments between them are missing: then nobody can say.
 fn follows(summary: &SegmentSummary, header: &SegmentHeader, next: &SegmentHeader) -> bool {
     next.previous != header.first || summary.last == next.floor()
 }

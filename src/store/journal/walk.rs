@@ -1,5 +1,5 @@
-//! Walking over the carriers of a journal, in order, without decoding them. A record that cannot be read is passed over,
-//! alone: the index says where the next one begins. What was passed over is told to the caller.
+//! Walks over the carriers of a journal, in order, without decoding them. If a record cannot be read, it alone is
+//! passed over: the index says where the next one begins. The caller gets a list of those.
 
 use std::ops::RangeInclusive;
 
@@ -23,7 +23,7 @@ fn add(lost: &mut Unreadable, seqs: RangeInclusive<u64>) {
     }
 }
 
-/// What is known of entry `seq` of a closed segment.
+/// Returns the place of entry `seq` of a closed segment.
 ///
 /// # Errors
 /// [`JournalError`]: neither the index nor the segment says it.
@@ -41,12 +41,12 @@ pub(super) struct SegmentWalk<'a, D, O> {
     pub disk: &'a D,
     pub summary: &'a SegmentSummary,
     pub salt: u32,
-    /// Where the carrier with a seq is.
+    /// Returns the place of the carrier with a seq.
     pub place: O,
 }
 
 impl<D: Disk, O: Fn(u64) -> Result<IndexPlace, JournalError>> SegmentWalk<'_, D, O> {
-    /// Calls `each` for every carrier from `first` on that can be read; what it refuses cannot be read either.
+    /// Calls `each` for every carrier from `first` on that can be read; if it refuses one, that cannot be read either.
     ///
     /// # Errors
     /// [`JournalError::Io`] alone.
@@ -72,7 +72,7 @@ impl<D: Disk, O: Fn(u64) -> Result<IndexPlace, JournalError>> SegmentWalk<'_, D,
             let began = next;
             while next <= last && self.take(&mut scan, &mut next, each)? {}
             if next == began {
-                // What lies at its own place is not it.
+                // The record at its place is broken, or another.
                 add(lost, next..=next);
                 next += 1;
             }
@@ -80,7 +80,7 @@ impl<D: Disk, O: Fn(u64) -> Result<IndexPlace, JournalError>> SegmentWalk<'_, D,
         Ok(())
     }
 
-    /// Takes the next record: false where it is not what belongs there.
+    /// Takes the next record; false if it does not belong there.
     fn take(
         &self,
         scan: &mut SegmentScan<'_, D>,
@@ -100,7 +100,7 @@ impl<D: Disk, O: Fn(u64) -> Result<IndexPlace, JournalError>> SegmentWalk<'_, D,
 }
 
 impl<D: Disk> Journal<D> {
-    /// The heads of all carriers after `seq`, in order.
+    /// Passes on the heads of all carriers after `seq`, in order.
     ///
     /// # Errors
     /// [`JournalError::Io`] alone.
@@ -115,7 +115,7 @@ impl<D: Disk> Journal<D> {
         })
     }
 
-    /// The carriers after `seq` that name other events, in order. The rest is not decoded.
+    /// Passes on the carriers after `seq` that name other events, in order. The rest is not decoded.
     ///
     /// # Errors
     /// [`JournalError::Io`] alone.

@@ -1,7 +1,8 @@
 //! The link index on disk: a sled database for each day of `created` of the carriers, with one key a row, and two
-//! filters beside each: what is named there at all, and what is withdrawn or replaced there, so that a hand-off asks
-//! no disk. A day in which nothing names anything has no directory. What was inserted since the last flush lives in
-//! memory and is made again from the journal. `days` has the files, and sled's rules; what is inserted when is not decided here.
+//! filters beside each: all that is named there, and all that is withdrawn or replaced there, so that a hand-off asks
+//! no disk. If nothing in a day names anything, it has no directory. Rows inserted since the last flush live in memory
+//! and are made again from the journal. `days` has the files, and sled's rules; the caller decides when rows are
+//! inserted.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -29,7 +30,7 @@ struct LinkDay {
     taken: BloomLayers,
     /// In no flush yet.
     fresh: Rows,
-    /// What a flush that has not yet succeeded writes.
+    /// Rows of a flush that has not yet succeeded.
     flushing: Arc<Rows>,
     on_disk: bool,
 }
@@ -39,12 +40,12 @@ pub struct DayLinks {
     aside: PathBuf,
     files: Arc<DayFiles>,
     days: BTreeMap<u32, LinkDay>,
-    /// What an earlier process left: the covered place, or the damage.
+    /// The covered place that an earlier process left, or the damage.
     left: Result<Option<CoveredPlace>, SeenError>,
 }
 
 impl DayLinks {
-    /// Reads what is covered, and each day's filters, but opens no day whose filters are whole.
+    /// Reads the covered place, and each day's filters, but opens no day if its filters are whole.
     ///
     /// # Errors
     /// [`SeenError::Io`]: the directory cannot be read.

@@ -1,5 +1,5 @@
-//! One row of the link index: who names an event, how, and by which carrier; as bytes that sort by what is named.
-//! Which rows a carrier makes is here too. Nothing here decides who may see them.
+//! One row of the link index: which event names another, how, and by which carrier; as bytes that sort by the named
+//! event. Which rows a carrier makes is here too. Nothing here decides who may see them.
 
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
@@ -8,16 +8,16 @@ use crate::identity::{EventId, EventKey, ProjectName, PublisherName};
 use crate::link::{LinkTarget, Relation};
 use crate::record::Entry;
 
-/// What is named, the class, the carrier's seq, and which of its links.
+/// Length of a key: the named event, the class, the carrier's seq, and which of its links.
 pub const KEY_BYTES: usize = 27;
 
-/// Rows that one carrier makes for the left sides that it names; a link's right side always has one. A trace that begins
-/// at a left side beyond these does not find the carrier.
+/// Rows that one carrier makes for the left sides that it names; a link's right side always has one. If a trace begins
+/// at a left side beyond these, it does not find the carrier.
 const LEFT_ROWS_MAX: usize = 16;
 
 pub type RowKey = [u8; KEY_BYTES];
 
-/// What a row says of what it names. Numbers are on disk.
+/// Says what a row means for the event that it names. Numbers are on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LinkClass {
     /// Its own publisher withdraws it: this counts.
@@ -34,7 +34,7 @@ impl LinkClass {
     const ALL: [Self; 4] = [Self::Withdrawn, Self::Replaced, Self::Right, Self::Left];
 }
 
-/// One row: the event `by` stands in `relation` to what was looked up (the other way round where `class` is
+/// One row: the event `by` stands in `relation` to the one that was looked up (the other way round if `class` is
 /// `Left`), as the carrier at `seq` says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LinkRow {
@@ -45,7 +45,7 @@ pub struct LinkRow {
     pub by: EventId,
 }
 
-/// Under which an opaque id (`CESNET-RT#2235`) is found. No event has it: a full name has another form.
+/// Returns the key of an opaque id (`CESNET-RT#2235`). No event has it: a full name has another form.
 pub fn opaque_key(text: &str) -> EventKey {
     let mut hash = Sha256::new();
     hash.update(b"alternate\0");
@@ -55,7 +55,7 @@ pub fn opaque_key(text: &str) -> EventKey {
     EventKey(key)
 }
 
-/// The rows of a carrier, by what they name. None for most.
+/// Returns the rows of a carrier, by the events that they name. Most carriers have none.
 pub fn rows_of(entry: &Entry) -> Vec<(RowKey, Vec<u8>)> {
     let core = entry.envelope.core();
     let own = &core.id;
@@ -101,12 +101,12 @@ fn key(target: EventKey, class: LinkClass, seq: u64, nth: u16) -> RowKey {
     key
 }
 
-/// The first and the last key that a row of these classes which names `target` can have.
+/// Returns the first and the last key that a row of these classes which names `target` can have.
 pub fn range_of(target: EventKey, (first, last): (LinkClass, LinkClass)) -> (RowKey, RowKey) {
     (key(target, first, 0, 0), key(target, last, u64::MAX, u16::MAX))
 }
 
-/// What the row under `key` names, and how.
+/// Returns the event that the row under `key` names, and how.
 pub fn target_of(key: &RowKey) -> (EventKey, Option<LinkClass>) {
     let mut target = [0; 16];
     target.copy_from_slice(&key[..16]);
@@ -124,7 +124,7 @@ impl LinkRow {
         out
     }
 
-    /// `None` for what [`rows_of`] never wrote.
+    /// Decodes a row; `None` if [`rows_of`] never wrote it.
     pub fn decode(key: &RowKey, value: &[u8]) -> Option<Self> {
         let class = target_of(key).1?;
         let seq = u64::from_be_bytes(*key[17..].first_chunk::<8>()?);

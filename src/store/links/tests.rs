@@ -1,4 +1,4 @@
-//! What names an event is found again, held or not, on disk as in memory, and after whatever became of the index.
+//! An event that names another is found again, held or not, on disk as in memory, even after damage to the index.
 
 use std::fs;
 use std::path::Path;
@@ -53,7 +53,7 @@ fn append(engine: &mut Memory, record: NewRecord) -> u64 {
     engine.append(vec![record]).unwrap().0
 }
 
-/// (relation, who, seq) of everything that names `id`, in the order of the index.
+/// Returns (relation, who, seq) of everything that names `id`, in the order of the index.
 fn naming(engine: &mut Memory, key: EventKey) -> Vec<(String, EventId, u64)> {
     let mut found = Vec::new();
     for day in engine.links.days(&[key]).into_keys() {

@@ -1,7 +1,7 @@
-//! The seen set on disk: a sled database for each day of `created` (design §7), in blocks of up to 64 sorted
-//! ids, with a filter beside each. What was inserted since the last flush lives in memory and is made again
-//! from the journal after a crash; a flush writes the blocks, syncs them, writes the filters, and then what
-//! all that covers. `days` has the files, and sled's rules. When something is inserted is not decided here.
+//! The seen set on disk: a sled database for each day of `created` (design §7), in blocks of up to 64 sorted ids, with
+//! a filter beside each. Ids inserted since the last flush live in memory and are made again from the journal after a
+//! crash. A flush writes the blocks, syncs them, writes the filters, and then the place that all this covers. `days`
+//! has the files, and sled's rules. When something is inserted is not decided here.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ pub const BLOCK_IDS: usize = 64;
 /// Key and digest.
 pub const ROW_BYTES: usize = 48;
 
-/// Days, from the newest back, whose open blocks stay in memory after a flush and are filled further.
+/// Number of days, from the newest back, of which open blocks stay in memory after a flush and are filled further.
 const HOT_DAYS: usize = 3;
 
 /// Name of a day's filter.
@@ -53,7 +53,7 @@ struct SeenDay {
     open: HashMap<u16, Block>,
     /// Blocks that became full and are in no flush yet.
     full: BTreeMap<BlockName, Vec<SeenRow>>,
-    /// What a flush that has not yet succeeded writes.
+    /// Blocks of a flush that has not yet succeeded.
     flushing: BTreeMap<BlockName, Arc<Vec<SeenRow>>>,
     /// A flush has written some of it.
     on_disk: bool,
@@ -64,7 +64,7 @@ pub struct DayDb {
     aside: PathBuf,
     files: Arc<DayFiles>,
     days: BTreeMap<u32, SeenDay>,
-    /// What an earlier process left: the covered place, or the damage.
+    /// The covered place that an earlier process left, or the damage.
     left: Result<Option<CoveredPlace>, SeenError>,
 }
 
@@ -112,7 +112,7 @@ pub fn key_of(row: &SeenRow) -> EventKey {
     EventKey(key)
 }
 
-/// What stands under `key` in sorted rows.
+/// Returns the digest under `key` in sorted rows.
 fn in_rows(rows: &[SeenRow], key: &EventKey) -> Option<CoreDigest> {
     let at = rows.binary_search_by(|row| row[..16].cmp(&key.0)).ok()?;
     rows[at].last_chunk::<32>().map(|digest| CoreDigest(*digest))
@@ -128,7 +128,7 @@ impl SeenDay {
         open.or_else(full).or_else(flushing)
     }
 
-    /// What has to be written: what changed, and what the last flush failed to write.
+    /// Returns the blocks to write: those that changed, and those that the last flush failed to write.
     fn take_dirty(&mut self) -> Vec<(BlockName, Arc<Vec<SeenRow>>)> {
         if !self.flushing.is_empty() {
             self.filter.all_changed();
@@ -153,10 +153,10 @@ impl SeenDb for DayDb {
         Ok(self.find_all(std::slice::from_ref(key))?.pop().flatten())
     }
 
-    /// Day by day, so that each has to be opened only once, whatever the order of the keys.
+    /// Searches day by day, so that each has to be opened only once, in any order of the keys.
     fn find_all(&mut self, keys: &[EventKey]) -> Result<Vec<Option<CoreDigest>>, SeenError> {
         let mut found = vec![None; keys.len()];
-        // What comes twice is mostly young.
+        // If an identity is known already, it is mostly young.
         for (number, day) in self.days.iter().rev() {
             for (key, found) in keys.iter().zip(&mut found) {
                 if found.is_some() || !day.filter.may_hold(key) {
@@ -193,8 +193,8 @@ impl SeenDb for DayDb {
     fn insert(&mut self, id: SeenId) {
         let day = self.days.entry(id.day).or_default();
         let prefix = prefix_of(&id.key);
-        // A number that no block has which an earlier flush finished; what an unfinished one left is not
-        // covered, and comes again.
+        // A number that no block has which an earlier flush finished; if an unfinished one left blocks, they are not
+        // covered, and come again.
         let fresh = day.filter.ids() as u32;
         let block = day.open.entry(prefix).or_insert_with(|| Block::new(fresh));
         if block.rows.len() >= BLOCK_IDS {

@@ -8,7 +8,7 @@ use super::{StoreShared, StoreWrite};
 use crate::store::engine::FlushFault;
 use crate::store::seen::SeenError;
 
-/// What was inserted is flushed at the latest after this time.
+/// Inserted rows are flushed at the latest after this time.
 const FLUSH_EVERY: Duration = Duration::from_secs(60);
 
 /// Runs until nobody asks any more.

@@ -63,7 +63,7 @@ fn answer(
     }))
 }
 
-/// Damage that was met is a problem to be shown, and then as if nothing were there.
+/// Shows damage as a problem, and then goes on as if nothing were there.
 fn or_problem<T>(shared: &StoreShared, result: Result<T, JournalError>) -> Result<Option<T>, JournalError> {
     match result {
         Err(error @ JournalError::Damaged { .. }) => {
@@ -74,7 +74,7 @@ fn or_problem<T>(shared: &StoreShared, result: Result<T, JournalError>) -> Resul
     }
 }
 
-/// The stored envelope of an identity.
+/// Returns the stored envelope of an identity.
 pub(super) fn fetch(shared: &StoreShared, id: &EventId) -> Result<Option<Arc<Entry>>, JournalError> {
     let search = shared.engine().journal.search_for(id);
     for entry in found(shared, search)? {
@@ -86,8 +86,8 @@ pub(super) fn fetch(shared: &StoreShared, id: &EventId) -> Result<Option<Arc<Ent
     Ok(None)
 }
 
-/// What a search finds, without holding the engine while indexes and segments are read. `None` for what is broken, and
-/// for what retention took meanwhile.
+/// Returns the entries that a search finds, without holding the engine while indexes and segments are read. `None` if
+/// an entry is broken, or if retention took it meanwhile.
 pub(super) fn found(
     shared: &StoreShared,
     search: Search,

@@ -1,5 +1,5 @@
-//! Asking what is derived from the journal, by threads that must not append: what turns out to be broken is made again
-//! by the writer, with the floor of the seen set raised before anybody is answered.
+//! Lets threads that must not append ask the parts derived from the journal. If one is broken, the writer makes it
+//! again, and raises the floor of the seen set before anybody is answered.
 
 use std::sync::mpsc::{SyncSender, sync_channel};
 
@@ -12,7 +12,7 @@ use crate::store::seen::day_db::DayDb;
 /// Times that one question finds something broken before the node gives up.
 const ATTEMPTS_MAX: usize = 4;
 
-/// The answer of `ask`, which asks `of`. `None` when the store is closing.
+/// Returns the answer of `ask`, which asks `of`. `None` when the store is closing.
 pub(super) fn asked<T>(
     shared: &StoreShared,
     writes: &SyncSender<StoreWrite>,

@@ -1,5 +1,5 @@
-//! The store on a real directory: what is handed over is answered in order, kept over a stop and a kill, and
-//! sled's rules hold. Crashes of the disk itself are tested with the journal.
+//! The store on a real directory: requests are answered in order, entries are kept over a stop and a kill, and sled's
+//! rules hold. Crashes of the disk itself are tested with the journal.
 
 mod busy;
 mod restore;
@@ -233,7 +233,7 @@ fn a_broken_seen_set_is_moved_aside_and_made_again() {
     assert_eq!(open(dir.path()).seen(0..110), 110);
 }
 
-/// What retention took is not in a set that was made again: the answer that says so names the floor below which
+/// If a set was made again, it lacks all that retention took: the answer that says so names the floor below which
 /// nothing is taken, and that is on disk.
 #[test]
 fn an_answer_after_damage_names_the_raised_floor() {
@@ -382,7 +382,7 @@ fn a_flipped_bit_in_the_journal_refuses_the_start_with_file_and_offset() {
     let Err(error) = open_with(dir.path(), 1 << 30) else { panic!("it started") };
     let text = error.to_string();
     assert!(text.starts_with("journal/00000000000000000001.seg: offset "), "{text}");
-    // What the hint says.
+    // Follow the hint.
     fs::rename(&segment, dir.path().join("moved")).unwrap();
     let world = open(dir.path());
     assert_eq!((world.opened.ends.last.seq, world.seen(0..100)), (0, 0));
@@ -489,7 +489,7 @@ fn derived_data_of_other_format_is_refused_and_kept() {
         assert!(error.to_string().contains(whose), "{error}");
         assert!(error.hint().starts_with(hint), "{}", error.hint());
         assert_eq!(files(dir.path()), before, "{sub}");
-        // What the hint says.
+        // Follow the hint.
         fs::rename(dir.path().join(sub), dir.path().join("moved")).unwrap();
         assert_eq!(open(dir.path()).seen(0..10), 10);
     }

@@ -87,12 +87,12 @@ enum WriterNext {
 
 struct StoreWriter<'a> {
     shared: &'a StoreShared,
-    /// Appends still to be refused after one that failed: the core may have handed them over before it
-    /// heard of that, and they may speak of what it lost.
+    /// Appends still to be refused after one that failed: the core may have handed them over before it heard of that,
+    /// and they may speak of entries that it lost.
     refuse: usize,
     /// Steady time, as the core last said it.
     clock: Option<Timestamp>,
-    /// Who waits until the seen set may be asked.
+    /// Threads that wait until the seen set may be asked.
     waiting: Vec<SyncSender<()>>,
 }
 
@@ -129,7 +129,7 @@ impl StoreWriter<'_> {
         then.map_or(Ok(WriterNext::Go), |then| self.obey(then))
     }
 
-    /// All but appends, which are grouped.
+    /// Obeys all but appends, which are grouped.
     fn obey(&mut self, write: StoreWrite) -> Result<WriterNext, StoreError> {
         match write {
             StoreWrite::Close => return Ok(WriterNext::Stop),
@@ -200,7 +200,7 @@ impl StoreWriter<'_> {
         self.make_again(of)
     }
 
-    /// No flush may be writing what is thrown away.
+    /// Makes a part again when no flush may be writing the files that are thrown away.
     fn make_again(&mut self, of: Derived) -> Result<(), StoreError> {
         let one = self.shared.flushing.lock().unwrap_or_else(PoisonError::into_inner);
         self.shared.engine().remake(of)?;
@@ -226,7 +226,7 @@ impl StoreWriter<'_> {
         Ok(())
     }
 
-    /// Flushes, and makes again what turns out to be broken; false where there is no room.
+    /// Flushes, and makes again a part that is broken. Returns false if there is no room.
     fn flush(&mut self) -> Result<bool, StoreError> {
         match self.shared.flush() {
             Err(FlushFault { of, error: SeenError::Corrupt { .. } }) => self.make_again(of)?,
@@ -236,7 +236,7 @@ impl StoreWriter<'_> {
         Ok(self.shared.engine().is_settled())
     }
 
-    /// Size counts whatever the clock says.
+    /// Retires segments when the journal is too large, even if the clock is wrong.
     fn retire_by_size(&mut self) -> Result<(), StoreError> {
         let over = self.shared.engine().journal.is_over_size();
         if over { self.retire(self.clock) } else { Ok(()) }

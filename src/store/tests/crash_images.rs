@@ -24,7 +24,7 @@ type RealEngine = StoreEngine<FileDisk, DayDb>;
 /// Three segments are kept.
 const KEEP_BYTES: u64 = 160 * 1024;
 
-/// What the consumer had read and acknowledged when everything began.
+/// The seq that the consumer had read and acknowledged when everything began.
 const ACKED: u64 = 2;
 
 fn open(dir: &Path) -> Result<(RealEngine, StoreOpening), StoreError> {
@@ -113,7 +113,7 @@ pub fn run(dir: &Path, rounds: u64) {
     engine.close().unwrap();
 }
 
-/// What must hold of a directory after a power cut in which all up to `last` had been acknowledged.
+/// Checks a directory after a power cut, when all up to `last` had been acknowledged.
 fn check(dir: &Path, last: u64) -> Result<(), String> {
     let (mut engine, opened) = open(dir).map_err(|error| format!("it does not start: {error}"))?;
     if let Some(problem) = opened.problems.iter().find(|it| matches!(it, StoreProblem::WentBack { .. })) {
@@ -159,13 +159,13 @@ fn rounds() -> u64 {
     if std::env::var_os("INTELMESH_LONG").is_some() { 8 } else { 1 }
 }
 
-/// In memory, if this machine has such a place: what is laid out there need not reach a disk.
+/// In memory, if this machine has such a place: the images need not reach a disk.
 fn scratch() -> TempDir {
     let memory = Path::new("/dev/shm");
     if memory.is_dir() { tempfile::tempdir_in(memory).unwrap() } else { tempfile::tempdir().unwrap() }
 }
 
-/// What became of the images that were opened.
+/// Counts the images that were opened, and their faults.
 #[derive(Default)]
 pub struct Looked {
     pub opened: usize,

@@ -1,5 +1,5 @@
-//! Parts of what is derived from the journal that are lost, or older than the rest, as after a copy of a running node
-//! or a damaged directory: they are noticed, and nothing is taken twice. Whole images are `crash_images`'.
+//! Parts derived from the journal that are lost, or older than the rest, as after a copy of a running node or a damaged
+//! directory: they are noticed, and nothing is taken twice. Whole images are `crash_images`'.
 
 use std::collections::{BTreeMap, BTreeSet};
 
