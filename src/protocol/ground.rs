@@ -39,7 +39,7 @@ pub struct CoreConfig {
     pub dialect: Dialect,
 }
 
-/// Bounds of one feed; those of `limits`, but where a simulation makes them small enough to be met.
+/// Bounds of one feed: those of `limits`, unless a simulation makes them small enough to be met.
 #[derive(Clone, Copy, Debug)]
 pub struct CoreBounds {
     /// Entries that may be owed.
@@ -197,7 +197,7 @@ impl CoreContext {
         self.appender.move_cursor(peer, to, &mut self.ledger, self.now.tick);
     }
 
-    /// Hands a batch to the store, where it is time for one.
+    /// Hands a batch to the store if it is time for one.
     pub fn flush(&mut self) {
         let ticket = &mut self.outbox.tickets;
         let next = || {
@@ -210,7 +210,7 @@ impl CoreContext {
     }
 }
 
-/// The way out on one stream: how much of what was sent has not left yet.
+/// The way out on one stream: counts how much was sent and has not left yet.
 #[derive(Debug)]
 pub struct FeedPipe {
     pub stream: StreamId,

@@ -28,7 +28,7 @@ pub struct ConsumerHandoffs {
     open: BTreeMap<ConsumerId, ConsumerHandoff>,
     /// Connections that wait for their name.
     waiting: Vec<(ConsumerId, ConsumerRequest, Tick)>,
-    /// The last entry that the receiver of a connection holds, where it lost what came behind it.
+    /// The last entry that the receiver of a connection holds, if it lost the ones behind it.
     holds: BTreeMap<ConsumerId, u64>,
     /// Filters of named consumers that are gone.
     failing: BTreeMap<ConsumerName, FilterFailures>,
@@ -96,7 +96,7 @@ impl ConsumerHandoffs {
         self.start(id, request, ground);
     }
 
-    /// The receiver has proved to hold nothing beyond `holds`, whatever its position says.
+    /// Opens a connection to a receiver that proved to hold nothing beyond `holds`, even if its position is higher.
     pub fn on_opened_at(
         &mut self,
         id: ConsumerId,
@@ -247,7 +247,7 @@ impl ConsumerHandoffs {
         }
     }
 
-    /// Reads on for whoever is ready, and turns away who waited for a name too long.
+    /// Reads on for consumers that are ready, and turns away those that waited too long for a name.
     pub fn pump(&mut self, ground: &mut CoreContext) {
         for (id, handoff) in &mut self.open {
             let more = handoff.scanned < ground.ends.last.seq && handoff.is_placed(ground);
@@ -301,8 +301,8 @@ impl ConsumerHandoffs {
         }
     }
 
-    /// Forgets the consumer `name`, at once: whoever reads under this name is turned away, and may come again as a new
-    /// one.
+    /// Forgets the consumer `name` at once. Connections under this name are turned away, and may come again as a new
+    /// consumer.
     ///
     /// # Errors
     /// There is no such consumer.
@@ -316,7 +316,7 @@ impl ConsumerHandoffs {
         Ok(())
     }
 
-    /// Moves the position of `name` behind a place, at once. What was missing stays counted.
+    /// Moves the position of `name` behind a place, at once. Missing entries stay counted.
     ///
     /// # Errors
     /// There is no such consumer.
@@ -448,8 +448,8 @@ impl ConsumerHandoff {
         false
     }
 
-    /// Did the filter admit this earlier entry with the same content? What is not known is taken for a no: better
-    /// the content twice than never.
+    /// Returns whether the filter admitted this earlier entry with the same content. If that is not known, the answer
+    /// is no: better the content twice than never.
     fn was_admitted(&self, twin: &Twin) -> bool {
         match &self.request.filter {
             Some(filter) if filter.reads_meta() => self.twins.was_admitted(twin.seq),

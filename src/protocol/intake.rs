@@ -1,6 +1,6 @@
-//! What becomes of an envelope that a peer shows (design §5.2): decode, seen?, verify, receive policy, the
-//! cheap before the dear. Look up early, record late: a forged envelope must never block the true one, so
-//! nothing is remembered of what did not verify.
+//! Decides on an envelope that a peer shows (design §5.2): decode, seen?, verify, receive policy, cheap steps before
+//! expensive ones. Look up early, record late: a forged envelope must never block the true one. So nothing is
+//! remembered of an envelope that did not verify.
 
 mod flights;
 mod judge;
@@ -77,7 +77,7 @@ pub struct EnvelopeOffer {
     pub key: EventKey,
     pub digest: CoreDigest,
     pub publisher: PublisherName,
-    /// As the peer says: nobody has signed that.
+    /// As the peer says: it is not signed.
     pub created: Timestamp,
 }
 
@@ -118,7 +118,7 @@ impl SeenQuestion {
     }
 }
 
-/// Whose body is compared with the one that is held under the same identity.
+/// The envelope to compare with the one that is held under the same identity.
 #[derive(Debug)]
 pub enum RivalComparison {
     Arrival(Box<EnvelopeArrival>, VerifiedEnvelope),
@@ -129,7 +129,7 @@ pub enum RivalComparison {
 #[derive(Debug)]
 struct FreshIdentity {
     envelope: Arc<Envelope>,
-    /// Once stored: what was looked up up to this look-up may not know of it.
+    /// Once stored: answers of look-ups up to this one may not include it.
     stale_until: Option<u64>,
 }
 
@@ -241,7 +241,7 @@ impl Intake {
         self.fresh.remove(&key);
     }
 
-    /// What was stored under `key` can no longer be read: a copy of it is none that is held.
+    /// Forgets the envelope stored under `key`, which can no longer be read: a copy of it is no duplicate.
     pub fn forget_stored(&mut self, key: EventKey) {
         if !self.is_being_stored(key) {
             self.fresh.remove(&key);
@@ -302,7 +302,7 @@ impl Intake {
         taken
     }
 
-    /// Nobody waits for the seen set.
+    /// Returns whether nothing waits for the seen set.
     pub fn is_idle(&self) -> bool {
         self.questions.is_empty() && self.lookups.is_empty()
     }
@@ -315,7 +315,7 @@ impl Intake {
     }
 }
 
-/// Decodes the envelope of a carrier; its verdict where it is none.
+/// Decodes the envelope of a carrier. `Err` carries the verdict if the bytes are not an envelope.
 pub fn decode(bytes: bytes::Bytes) -> Result<UnverifiedEnvelope, Verdict> {
     UnverifiedEnvelope::decode(bytes).map_err(|fault| {
         let code = match &fault {
@@ -333,7 +333,7 @@ pub fn path_fits(path: &HopPath, peer: &policy::Peer) -> bool {
     path.last().is_some_and(|last| peer.has_name(last))
 }
 
-/// Inspects an envelope with the keys one of which must have signed it: what workers do for
+/// Inspects an envelope with the keys one of which must have signed it. Workers do this for
 /// [`Output::Verify`](crate::protocol::Output).
 ///
 /// # Errors
@@ -351,7 +351,7 @@ pub fn inspect(
     }
 }
 
-/// May this node take it from this peer? Asked of what verified.
+/// Returns the verdict against a verified envelope if this node may not take it from this peer.
 pub fn receive_verdict(
     core: &Core,
     path: &HopPath,

@@ -79,7 +79,7 @@ pub enum Input {
         stream: StreamId,
         frames: Vec<WireFrame>,
     },
-    /// `bytes` of what was sent on `stream` have left; [`SEND_QUEUE_BYTES`](crate::limits::SEND_QUEUE_BYTES) bounds what has not.
+    /// `bytes` sent on `stream` have left; [`SEND_QUEUE_BYTES`](crate::limits::SEND_QUEUE_BYTES) bounds the rest.
     Sent {
         stream: StreamId,
         bytes: usize,
@@ -110,17 +110,17 @@ pub enum Input {
         digests: Vec<Option<CoreDigest>>,
         floor: Timestamp,
     },
-    /// What was read, in order. Empty where nothing is left up to the synced end.
+    /// The entries that were read, in order. Empty if nothing is left up to the synced end.
     Entries {
         reader: JournalReader,
         read: Read,
     },
-    /// The stored envelope of an identity, where the journal still holds it.
+    /// The stored envelope of an identity, if the journal still holds it.
     Fetched {
         ticket: Ticket,
         entry: Option<Arc<Entry>>,
     },
-    /// What the workers found, in the order asked (`intake::inspect`).
+    /// The results of the workers, in the order asked (`intake::inspect`).
     Verified {
         ticket: Ticket,
         results: Vec<Result<VerifiedEnvelope, VerdictCode>>,
@@ -130,8 +130,8 @@ pub enum Input {
         ticket: Ticket,
         agrees: Option<Mark>,
     },
-    /// Retention removed segments: the journal now begins at `ends.first_seq`. What each consumer lost by
-    /// it is already counted and on disk.
+    /// Retention removed segments: the journal now begins at `ends.first_seq`. The losses of each consumer are already
+    /// counted and on disk.
     Retired {
         ends: JournalEnds,
         missing: Vec<(ConsumerName, u64)>,
@@ -157,7 +157,7 @@ pub enum Input {
         consumer: ConsumerId,
         request: ConsumerRequest,
     },
-    /// The same, of a receiver that holds nothing beyond `holds`: what it lost is handed over again.
+    /// The same if the receiver holds nothing beyond `holds`: entries that it lost are handed over again.
     ConsumerOpenedAt {
         consumer: ConsumerId,
         request: ConsumerRequest,
@@ -202,7 +202,7 @@ pub enum Input {
 /// The result of one read of the journal.
 #[derive(Clone, Debug, Default)]
 pub struct Read {
-    /// Where the read began: what was asked for, or later if retention took what was there, or it is lost.
+    /// Where the read began: the place asked for, or a later one if retention took the entries there or they are lost.
     pub after: Mark,
     /// How many of the entries before that place, behind the one asked for, this journal should hold and cannot read.
     pub lost: u64,
@@ -266,11 +266,11 @@ pub enum RewindTo {
 /// What a consumer asks for (contract §3), read and checked by the door.
 #[derive(Clone, Debug)]
 pub struct ConsumerRequest {
-    /// Its name, where it has one: it resumes after its last ack.
+    /// Its name, if it has one: it resumes after its last ack.
     pub name: Option<ConsumerName>,
-    /// Ignored where the consumer has a position; `None`: `now`, for a new named consumer `earliest`.
+    /// Ignored if the consumer has a position; `None`: `now`, for a new named consumer `earliest`.
     pub from: Option<StartPosition>,
-    /// Also what this node is the publisher of.
+    /// Also events that this node is the publisher of.
     pub own: bool,
     /// It moves by acks; false: as lines are written.
     pub acks: bool,
@@ -284,7 +284,7 @@ pub enum StartPosition {
     Now,
     /// Begins with this seq itself.
     Seq(u64),
-    /// The first entry stored here at or after this time; the door has turned it into a seq where it could.
+    /// The first entry stored here at or after this time; the door has turned it into a seq if it could.
     Time(Timestamp),
 }
 
@@ -352,8 +352,8 @@ pub enum Output {
         ticket: Ticket,
         id: EventId,
     },
-    /// Which of these marks, newest first, agrees with this journal? One agrees where its seq lies between
-    /// the floor and the last entry and its check is the journal's there.
+    /// Which of these marks, newest first, agrees with this journal? One agrees if its seq lies between the floor and
+    /// the last entry and its check is the journal's there.
     CheckMarks {
         ticket: Ticket,
         marks: Vec<Mark>,
@@ -374,7 +374,7 @@ pub enum Output {
         outcome: Submitted,
     },
     /// The event that [`Input::Recall`] named, then its ancestors by `parent`, as far as they are held; at most
-    /// [`LINEAGE_MAX`](crate::limits::LINEAGE_MAX), each once. Empty where the event itself is not held.
+    /// [`LINEAGE_MAX`](crate::limits::LINEAGE_MAX), each once. Empty if the event itself is not held.
     Recalled {
         ticket: Ticket,
         lineage: Vec<Arc<Entry>>,

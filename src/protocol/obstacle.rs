@@ -42,7 +42,7 @@ pub struct Obstacles {
 }
 
 impl Obstacles {
-    /// A dial met it: it holds for the connection. What stopped feeds before is not known any more.
+    /// Notes what a dial met: it holds for the connection. Earlier obstacles of feeds are not known any more.
     pub fn met_at_contact(&mut self, reason: ObstacleReason, now: Now) {
         (self.sending, self.receiving) = (None, None);
         meet(&mut self.contact, Obstacle { reason, side: FeedSide::There, since: now.wall });
@@ -73,7 +73,7 @@ impl Obstacles {
         self.cloned = slot.map(|known| (known, now.tick.plus_ms(CLONE_SHOWN_MS)));
     }
 
-    /// The feed runs again: what stopped it is over.
+    /// Clears the obstacle of a feed that runs again.
     pub fn feed_runs(&mut self, role: Role) {
         match role {
             Role::Sender => self.sending = None,

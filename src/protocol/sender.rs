@@ -31,11 +31,11 @@ pub struct FeedSender {
     phase: SenderPhase,
     reading: Option<ReadPurpose>,
     wants: PendingWants,
-    /// Who is pushed and who is only offered, where it is not the default.
+    /// Which publishers are pushed and which are only offered, if it is not the default.
     modes: BTreeMap<PublisherName, bool>,
-    /// Identity keys whose statements the peer has to see before the next carrier.
+    /// Identity keys with statements that the peer has to see before the next carrier.
     to_show: BTreeSet<IdentityKey>,
-    /// What the last ACK's running counts were.
+    /// The running counts of the last ACK.
     counted: (u64, u64, u64),
     next_head: Tick,
     /// The stream waits for `Resume`.
@@ -45,7 +45,7 @@ pub struct FeedSender {
 #[derive(Debug)]
 enum SenderPhase {
     AwaitSubscribe,
-    /// The store compares the marks of SUBSCRIBE. What the peer sent behind it is handled after the first SKIP.
+    /// The store compares the marks of SUBSCRIBE. Later frames of the peer are handled after the first SKIP.
     Checking {
         ticket: Ticket,
         subscribe: Box<Subscribe>,

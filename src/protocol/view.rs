@@ -50,7 +50,7 @@ pub struct SentView {
     pub position: Option<u64>,
     /// The last entry that was decided on, acknowledged or not; `None` while no feed runs.
     pub looked_at: Option<u64>,
-    /// What the peer has not of what its feed passed.
+    /// Entries that the feed passed and the peer does not have.
     pub exceptions: Arc<SentExceptions>,
     pub offered: u64,
     pub accepted: u64,
@@ -67,7 +67,7 @@ pub struct SentView {
 #[derive(Clone, Debug)]
 pub struct ReceivedView {
     pub position: u64,
-    /// `None` where the peer's end is not known.
+    /// `None` if the peer's end is not known.
     pub lag_events: Option<u64>,
     /// When the peer stored its newest entry.
     pub head_stored: Option<Timestamp>,

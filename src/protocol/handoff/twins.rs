@@ -9,7 +9,7 @@ use crate::limits::PASSED_OVER_MAX;
 /// Which entries with a content id the filter of a connection passed over.
 #[derive(Debug)]
 pub(super) struct TwinsPassed {
-    /// Nothing is known of what lies up to here.
+    /// Nothing is known of the entries up to here.
     known_after: u64,
     passed: BTreeSet<u64>,
     /// Content ids with more earlier entries than are named, one of which the consumer has had.

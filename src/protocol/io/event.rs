@@ -25,12 +25,12 @@ pub enum Event {
         stream: StreamId,
         cause: String,
     },
-    /// The feed to `peer` goes on behind this seq of ours: what lies above is decided again.
+    /// The feed to `peer` goes on behind this seq of ours: entries above it are decided again.
     FeedResumes {
         peer: PublisherName,
         after: u64,
     },
-    /// What became of an envelope.
+    /// The fate of an envelope.
     Envelope {
         id: EventId,
         source: Option<PublisherName>,

@@ -62,7 +62,7 @@ impl PeerSession {
         Ok(())
     }
 
-    /// Streams whose HELLO was accepted.
+    /// Returns the streams with an accepted HELLO.
     pub(super) fn admitted(&self) -> impl Iterator<Item = StreamId> {
         let receiver = self.receiver.iter().filter(|receiver| receiver.hello.is_some());
         receiver
@@ -156,7 +156,7 @@ impl PeerSession {
         Ok(())
     }
 
-    /// The older streams are gone: whoever waited for a probe is the one.
+    /// Admits the stream that waited for a probe if the older streams are gone.
     pub(super) fn admit_if_alone(&mut self, ground: &mut CoreContext) {
         if self.admitted().next().is_some() {
             return;

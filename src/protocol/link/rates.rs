@@ -1,5 +1,5 @@
-//! How much of one peer is read and taken: `rate`, which is enforced by not reading on, and `rate_per_publisher`, which is
-//! enforced by asking and taking later. What a frame costs is said here alone.
+//! How much of one peer is read and taken. `rate` is enforced by not reading on, and `rate_per_publisher` by asking and
+//! taking later. Only this module defines the cost of a frame.
 
 use std::collections::BTreeMap;
 
@@ -72,8 +72,8 @@ impl Rates {
     }
 }
 
-/// `rate_per_publisher`: one bucket for each publisher that came by this peer, whatever name it went by. What is asked for
-/// takes a token first; what is owed for its rate has reserved one.
+/// `rate_per_publisher`: one bucket for each publisher that came by this peer, under any of its names. A request takes
+/// a token first; an entry that is owed for its rate has reserved one.
 #[derive(Debug, Default)]
 pub struct PublisherRates {
     rate: Option<Rate>,

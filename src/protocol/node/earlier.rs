@@ -1,4 +1,4 @@
-//! Steady time was put back, since the clock had been ahead when it began: what waits for a time waits no longer for it.
+//! Handles steady time that was put back, because the clock was ahead when it began: no entry waits longer for it.
 
 use super::*;
 use crate::record::{Owed, RejectedPlace, RetryCondition};

@@ -1,5 +1,5 @@
-//! Key statements (design §5.6, PROTOCOL.md §8): learnt from HELLO and KEY, kept for ever, passed on to every
-//! peer. What they say of keys is `policy`'s to answer; what a revoked key signed waits, owed, for the operator.
+//! Key statements (design §5.6, PROTOCOL.md §8): learnt from HELLO and KEY, kept for ever, passed on to every peer.
+//! `policy` decides what they mean for keys; entries that a revoked key signed wait, owed, for the operator.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -99,7 +99,7 @@ impl CoreContext {
         }
     }
 
-    /// Keeps a statement that was verified, where it counts beside what is known of its signer.
+    /// Keeps a verified statement if it counts beside what is known of its signer.
     pub fn take_statement(&mut self, statement: SignedStatement) {
         if !self.ledger.statements.takes(&statement) {
             return;
@@ -190,12 +190,12 @@ impl Node {
         }
     }
 
-    /// Peers whose keys are revoked, by their own statement or by this node's operator.
+    /// Returns the peers with revoked keys, by their own statement or by this node's operator.
     pub fn revoked(&self) -> impl Iterator<Item = &PublisherName> {
         self.ground.trust.peers().filter(|peer| peer.revoked).map(|peer| &peer.name)
     }
 
-    /// The trust list in force: what peer files and statements say together.
+    /// Returns the trust list in force: peer files and statements together.
     pub fn trust(&self) -> Arc<TrustList> {
         self.ground.trust.clone()
     }

@@ -274,8 +274,8 @@ impl Node {
         }
     }
 
-    /// `held` is what the journal has under the same identity; `None` if retention took it, or if it is broken: what it
-    /// said is not known, and the one stored first wins.
+    /// `held` is the journal's envelope under the same identity. It is `None` if retention took it, or if it is broken:
+    /// then its content is not known, and the one stored first wins.
     pub(super) fn compared(
         &mut self,
         comparison: RivalComparison,

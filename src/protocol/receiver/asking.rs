@@ -1,5 +1,5 @@
-//! What a receiver asks for, and when: WANT for what was offered and did not come by itself, and for what is owed. At
-//! most so many at once, and never beyond `rate_per_publisher`. What becomes of an answer is not decided here.
+//! Sends WANT for entries that were offered and did not come by themselves, and for owed ones. At most so many at once,
+//! and never beyond `rate_per_publisher`. Answers are handled elsewhere.
 
 use super::*;
 

@@ -45,7 +45,7 @@ impl FeedReceiver {
         self.report.due.get_or_insert(now.plus_ms(ACK_DELAY_MS / 2));
     }
 
-    /// Says ACK where one is due, or where the feed was silent for long (PROTOCOL.md §5).
+    /// Sends ACK if one is due, or if the feed was silent for long (PROTOCOL.md §5).
     pub(super) fn acknowledge(&mut self, peer: &PublisherName, ground: &mut CoreContext) {
         let now = ground.tick();
         let durable =
