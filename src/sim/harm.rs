@@ -1,5 +1,5 @@
-//! What befalls the disk of a node: power cuts, syncs that fail, bits that flip, parts that are lost, copies that are
-//! put back. What a node makes of it is its own matter, and what it may not make of it the witness's.
+//! Harms the disk of a node: power cuts, syncs that fail, bits that flip, parts that are lost, copies that are put
+//! back. The node reacts as it can, and the witness checks what it must not do.
 
 use std::collections::BTreeMap;
 
@@ -50,7 +50,7 @@ impl SimWorld {
         Ok(())
     }
 
-    /// A start failed. Whoever looks after the node does what the hint says, if that is a fault of this run.
+    /// Handles a failed start: an operator does what the hint says, if that is a fault of this run.
     pub(super) fn start_failed(&mut self, node: usize, error: &StoreError) -> Result<(), PromiseViolation> {
         if error.is_full() {
             // No room even to begin: it is tried again later.
@@ -167,7 +167,7 @@ impl SimWorld {
         self.agenda.after(RESTART_MS, SimEvent::Start { node });
     }
 
-    /// Retention: what is given up is no longer owed to anyone.
+    /// Runs retention: if an entry is given up, it is no longer owed to anyone.
     pub(super) fn expire(&mut self, node: usize, now: Option<Timestamp>) -> Result<(), PromiseViolation> {
         let Some(process) = &mut self.machines[node].process else { return Ok(()) };
         match process.engine.expire(now) {
@@ -203,7 +203,7 @@ impl SimWorld {
     }
 }
 
-/// Where the middle of an envelope lies in a file.
+/// Returns where the middle of an envelope lies in a file.
 fn middle_of(envelope: &Envelope, content: &[u8]) -> Option<usize> {
     let bytes = envelope.bytes();
     let at = content.windows(bytes.len()).position(|window| window == &bytes[..])?;

@@ -23,7 +23,7 @@ const HOUR_MS: u64 = 3_600_000;
 /// What a liar sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lie {
-    /// HAVE, of a publisher that nobody trusts.
+    /// HAVE, of a publisher that no node trusts.
     Offers,
     /// HAVE of its own events, and GONE when they are asked for.
     Gone,

@@ -180,13 +180,13 @@ impl SimMachine {
         Ok(opened)
     }
 
-    /// The process ends: what it had in memory is forgotten.
+    /// Ends the process: the contents of its memory are forgotten.
     pub fn end(&mut self) {
         self.process = None;
         self.seen.crash();
     }
 
-    /// The process ends in the middle of whatever it wrote; the machine goes on, with that in its cache.
+    /// Ends the process in the middle of a write; the machine goes on, with that in its cache.
     pub fn kill(&mut self, agenda: &mut SimScheduler) {
         if let Some(process) = &mut self.process
             && let Some((_, records)) = process.appends.pop_front()
@@ -197,7 +197,7 @@ impl SimMachine {
         self.end();
     }
 
-    /// The power goes, in the middle of whatever was written.
+    /// Cuts the power in the middle of a write.
     pub fn crash(&mut self, agenda: &mut SimScheduler) {
         self.kill(agenda);
         if agenda.chance(4) {
@@ -235,7 +235,7 @@ impl SimMachine {
     }
 }
 
-/// Damage is as if nothing were there: what a reader thread of the node does.
+/// Treats damage as if nothing were there, like a reader thread of the node.
 fn past_damage<T>(result: Result<T, JournalError>) -> Result<Option<T>, JournalError> {
     match result {
         Err(JournalError::Damaged { .. }) => Ok(None),
@@ -265,7 +265,7 @@ impl NodeProcess {
         }
     }
 
-    /// Writes and syncs the oldest append. `None` where the disk is full.
+    /// Writes and syncs the oldest append. Returns `None` if the disk is full.
     ///
     /// # Errors
     /// [`StoreError`]: the store failed otherwise.

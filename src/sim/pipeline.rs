@@ -132,18 +132,18 @@ impl SimPipeline {
         self.acked.contains(&seq)
     }
 
-    /// Did it ever acknowledge `key`, durably then? It has that, whatever became of the node's directory.
+    /// Returns whether it ever acknowledged `key` durably: it keeps that even if the node's directory is lost.
     pub fn has(&self, key: &EventKey) -> bool {
         self.ever.get(key) == Some(&true)
     }
 
-    /// A new process runs: what it finds on disk shows what reached it of the last acknowledgements.
+    /// Begins a new process: its disk shows which of the last acknowledgements reached it.
     pub fn begins(&mut self) {
         self.is_new = true;
     }
 
-    /// The position on disk is `position`: what was acknowledged up to there is done. The position also passes what
-    /// retention took, which lies below `floor`: at a start only what lies above shows an acknowledgement.
+    /// Handles `position` on disk: entries acknowledged up to there are done. The position also passes entries below
+    /// `floor` that retention took, so at a start only those above show an acknowledgement.
     pub fn durable(&mut self, position: u64, floor: u64) {
         let shown = if self.is_new { floor + 1..=position.max(floor + 1) } else { 0..=position };
         let acked = self.acked.range(shown).filter(|seq| **seq <= position);
@@ -160,7 +160,7 @@ impl SimPipeline {
         self.lost();
     }
 
-    /// The node's directory was put back or emptied: what it knew of this consumer with it.
+    /// Handles that the node's directory was put back or emptied, and with it its record of this consumer.
     pub fn rolled_back(&mut self, restored: bool) {
         self.lost();
         self.handed.clear();

@@ -24,9 +24,9 @@ impl SimOracle {
         Ok(())
     }
 
-    /// (2) The position of a consumer on disk never goes back, nor does its count of missing entries. What it passed
-    /// was acknowledged or is counted; counted is only what the consumer cannot get any more: up to `floor`, or rotten.
-    /// Of a rotten entry a node does not know whether it was its own, so that it counts.
+    /// (2) The position of a consumer on disk never goes back, nor does its count of missing entries. It passes an
+    /// entry only if that was acknowledged or is counted. An entry is counted only if the consumer cannot get it any
+    /// more: up to `floor`, or rotten. A node does not know whether a rotten entry was its own, so it counts.
     pub fn position(
         &mut self,
         node: usize,

@@ -11,7 +11,7 @@ use crate::sim::witness::PastEntry;
 use crate::sim::world::SimWorld;
 
 impl SimWorld {
-    /// The first thing that is not as it must be at rest; `None` where all is well.
+    /// Returns the first thing that is not as it must be at rest; `None` if all is well.
     pub fn unrest(&self) -> Option<String> {
         let views: Vec<Option<NodeView>> = self
             .machines
@@ -36,7 +36,7 @@ impl SimWorld {
         Some(format!("(5) {} to {}: {what}", name(sender), name(receiver)))
     }
 
-    /// (1) Whoever may have what this node holds, has it.
+    /// (1) Every node that may have an entry of this node has it.
     fn not_taken(&self, machine: &SimMachine, process: &NodeProcess) -> Option<String> {
         let trusts: Vec<_> = self.machines.iter().map(|machine| machine.trust.clone()).collect();
         let peers = self.peers_of(machine.number);
