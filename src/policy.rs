@@ -47,14 +47,14 @@ pub struct Peer {
     pub publisher_only: bool,
     /// No connection, cursor kept.
     pub paused: bool,
-    /// Nothing that its keys sign is taken any more, by whatever way it comes; no connection.
+    /// Nothing that its keys sign is taken any more, even if another peer relays it; no connection.
     pub revoked: bool,
     pub share: Share,
     pub receive: Receive,
 }
 
 impl Peer {
-    /// Returns a peer whose file gives only a name, a key and an address.
+    /// Returns a peer with a file that gives only a name, a key and an address.
     pub fn new(name: PublisherName, key: VerifyingKey) -> Self {
         Self {
             name,
@@ -92,7 +92,7 @@ pub struct Share {
     pub tlp_max: Tlp,
     /// Only what is sealed; and what names this peer in `to` is sealed without being asked.
     pub seal: bool,
-    /// `where`: what it does not admit is withheld.
+    /// `where`: if it does not admit an event, that is withheld.
     pub filter: Option<Arc<Filter>>,
 }
 
@@ -103,7 +103,7 @@ pub struct Receive {
     pub relay: bool,
     pub rate: Option<Rate>,
     pub rate_per_publisher: Option<Rate>,
-    /// `where`: what it does not admit is not taken.
+    /// `where`: if it does not admit an event, that is not taken.
     pub filter: Option<Arc<Filter>>,
 }
 
@@ -119,7 +119,8 @@ impl Default for Receive {
     }
 }
 
-/// All peers and this node itself: whose signatures count, and what they may do. Immutable; a reload makes a new one.
+/// All peers and this node itself: the signatures that count, and what each may do. Immutable; a reload makes a new
+/// one.
 #[derive(Clone, Debug)]
 pub struct TrustList {
     own: NodeNames,
@@ -128,7 +129,7 @@ pub struct TrustList {
     keys: KeyBook,
     /// What others seal for this node, and what this node seals for itself.
     own_seal: Option<SealKey>,
-    /// The sealing keys of the peer files, whatever statements say.
+    /// The sealing keys of the peer files, even if statements say otherwise.
     given_seals: BTreeMap<PublisherName, SealKey>,
     /// Names that stand for several in `to` (`groups/NAME.toml`); no name of a peer is among them.
     groups: BTreeMap<PublisherName, Vec<PublisherName>>,
@@ -154,7 +155,7 @@ impl TrustList {
         bare.with_statements(&StatementBook::default())
     }
 
-    /// With this node's own sealing key: it may be a recipient of what it seals.
+    /// Adds this node's own sealing key: it may be a recipient of what it seals.
     pub fn with_own_seal(self, key: SealKey) -> Self {
         Self { own_seal: Some(key), ..self }
     }
@@ -163,8 +164,8 @@ impl TrustList {
         Self { groups, ..self }
     }
 
-    /// The same with what the identity keys of peers say, whatever they are called; what other keys said, also under
-    /// the same name, is passed over.
+    /// Applies key statements to this list. They are matched by identity key, not by name. If another key said
+    /// something under the same name, it is passed over.
     #[must_use]
     pub fn with_statements(mut self, known: &StatementBook) -> Self {
         let mut keys = KeyBook::default();
@@ -264,8 +265,8 @@ impl TrustList {
         self.is_own(name) || self.known_as(name).is_some()
     }
 
-    /// A digest of everything that can turn a rejection into an acceptance: names, keys, aliases,
-    /// `relay` and filters of what is taken, and the version of this node's rules. A feed compares it at every SUBSCRIBE (design §6.5).
+    /// Returns a digest of everything that can turn a rejection into an acceptance: names, keys, aliases, `relay` and
+    /// receive filters, and the version of this node's rules. A feed compares it at every SUBSCRIBE (design §6.5).
     pub fn digest(&self) -> [u8; 32] {
         let mut hash = Sha256::new();
         hash.update(b"intelmesh/trust/1");
@@ -408,13 +409,13 @@ pub fn is_bare_withdrawal(core: &Core) -> bool {
         })
 }
 
-/// Asked last: nothing else is as dear. What a filter sees of the hop path narrows what goes out, it lets nothing
-/// through that the signed fields forbid.
+/// Applies a filter. It is asked last, because nothing else is as expensive. The hop path that it sees can narrow what
+/// goes out, but lets nothing through that the signed fields forbid.
 fn admitted(filter: Option<&Filter>, core: &Core, path: &HopPath) -> Result<bool, FilterFailure> {
     filter.map_or(Ok(true), |filter| filter.admits(&FilterFacts::new(core, path)))
 }
 
-/// Why the filter of a peer had no answer, for whoever counts it.
+/// Returns why the filter of a peer had no answer, so that the caller can count it.
 pub fn failure(filter: Option<&Arc<Filter>>, core: &Core, path: &HopPath) -> Option<FilterFailure> {
     admitted(filter.map(|filter| &**filter), core, path).err()
 }
@@ -432,8 +433,8 @@ pub enum NotReceived {
     FilterFailed,
 }
 
-/// May this node take the envelope of `core` from `source`, which handed it over with `path`? What is this node's
-/// own comes back by whoever has it.
+/// Checks whether this node may take the envelope of `core` from `source`, which handed it over with `path`. This
+/// node's own events may come back from any peer.
 ///
 /// # Errors
 /// The first reason against it.
