@@ -32,12 +32,12 @@ pub struct Rate {
     pub per_second: u32,
 }
 
-/// What a peer file says, as the core needs it.
+/// The contents of a peer file, as the core needs them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer {
     pub name: PublisherName,
     pub key: VerifyingKey,
-    /// What is sealed for it is sealed to this one; without it nothing can be.
+    /// The key that events for it are sealed to; if there is none, nothing can be sealed.
     pub seal: Option<SealKey>,
     /// Old names still met in paths and ids.
     pub aliases: Vec<PublisherName>,
@@ -127,7 +127,7 @@ pub struct TrustList {
     own_key: VerifyingKey,
     peers: BTreeMap<PublisherName, Peer>,
     keys: KeyBook,
-    /// What others seal for this node, and what this node seals for itself.
+    /// The key that others seal to for this node, and that this node seals to for itself.
     own_seal: Option<SealKey>,
     /// The sealing keys of the peer files, even if statements say otherwise.
     given_seals: BTreeMap<PublisherName, SealKey>,
@@ -255,7 +255,7 @@ impl TrustList {
         self.peers.values().any(|peer| peer.share.seal)
     }
 
-    /// What is sealed for `name` is sealed to this key.
+    /// Returns the key that events for `name` are sealed to.
     pub fn seal_key(&self, name: &PublisherName) -> Option<SealKey> {
         if self.is_own(name) { self.own_seal } else { self.known_as(name)?.seal }
     }
@@ -453,7 +453,7 @@ pub fn receive(core: &Core, path: &HopPath, own: &NodeNames, source: &Peer) -> R
     }
 }
 
-/// What was published by somebody else than who hands it over.
+/// Checks an envelope that comes from another peer than its publisher.
 fn relayed(core: &Core, source: &Peer) -> Result<(), NotReceived> {
     if !source.receive.relay {
         return Err(NotReceived::Relay);

@@ -56,7 +56,7 @@ impl KeyId {
         &self.start[..usize::from(self.len)]
     }
 
-    /// What all ids of a key begin with.
+    /// Returns the hash that all ids of a key begin with.
     pub fn hash(key: &[u8; 32]) -> [u8; KEY_ID_BYTES_MAX] {
         let hash = Sha256::digest(key).into();
         #[cfg(test)]

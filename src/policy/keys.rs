@@ -30,7 +30,7 @@ pub enum Trust {
     Unknown,
 }
 
-/// What a key is worth for something that its publisher created at a certain time.
+/// How much a key is worth for an event that its publisher created at a certain time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Standing {
     Good,

@@ -23,7 +23,7 @@ pub fn peer(names: &[&str]) -> Peer {
     Peer { aliases, ..Peer::new(name(names[0]), SigningKey::from_bytes(&seed).verifying_key()) }
 }
 
-/// What the node of these names trusts.
+/// Returns the trust list of the node with these names.
 pub fn trusting(own: &[&str], peers: &[&[&str]]) -> TrustList {
     let own_key = SigningKey::from_bytes(&[1; 32]).verifying_key();
     TrustList::new(node_names(own), own_key, peers.iter().map(|names| peer(names)))

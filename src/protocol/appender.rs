@@ -1,6 +1,6 @@
-//! What is to be written to the journal, in order, and what waits for it to be durable. Group commit: while
-//! batches are being synced, records gather for the next one. Cursors and positions are written once a
-//! batch, behind the carriers that they speak of (rule `CarrierFirst`).
+//! Records to be written to the journal, in order, and everything that waits for them to be durable. Group commit:
+//! while batches are being synced, records gather for the next one. Cursors and positions are written once a batch,
+//! behind the carriers that they speak of (rule `CarrierFirst`).
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -53,7 +53,7 @@ pub struct AppendBatch {
 #[derive(Clone, Debug)]
 pub struct AppendedRecords {
     pub key: EventKey,
-    /// Who handed it over, and on which stream; `None` for what is submitted here.
+    /// The peer that handed it over, and on which stream; `None` if it was submitted here.
     pub source: Option<(PublisherName, StreamId)>,
 }
 

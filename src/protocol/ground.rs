@@ -1,5 +1,5 @@
-//! What all links stand on: trust, time, the ledger, the queue to the journal and the outputs. Holds no rule
-//! of the protocol.
+//! The common ground of all links: trust, time, the ledger, the queue to the journal and the outputs. Holds no rule of
+//! the protocol.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use crate::time::{Now, Tick, Timestamp};
 use crate::wire::frame::encoded_len;
 use crate::wire::{Mark, WireFrame};
 
-/// What the core is told once.
+/// Settings that the core gets once.
 #[derive(Clone, Debug)]
 pub struct CoreConfig {
     pub federation: String,
@@ -81,7 +81,7 @@ pub struct CoreContext {
     outbox: CoreOutbox,
 }
 
-/// What is to be handed out, and how many questions were numbered.
+/// Outputs to be handed out, and how many questions were numbered.
 #[derive(Debug, Default)]
 struct CoreOutbox {
     outputs: VecDeque<Output>,

@@ -270,7 +270,7 @@ impl ConsumerHandoffs {
         self.waiting.iter().map(|(.., until)| *until).min()
     }
 
-    /// What was not durable is not acknowledged: those that asked are told nothing, and closed.
+    /// Closes all connections. If something was not durable, it is not acknowledged: its consumer gets no answer.
     pub fn close_all(&mut self, why: ConsumerClosed, ground: &mut CoreContext) {
         let waiting = std::mem::take(&mut self.waiting);
         let open = std::mem::take(&mut self.open);
@@ -354,7 +354,7 @@ impl ConsumerHandoffs {
         }
     }
 
-    /// What the connection of this name asked for.
+    /// Returns the request of the connection with this name.
     pub fn request(&self, name: &ConsumerName) -> Option<&ConsumerRequest> {
         let mut open = self.open.values().map(|handoff| &handoff.request);
         open.find(|request| request.name.as_ref() == Some(name))

@@ -24,7 +24,7 @@ use crate::protocol::io::{StreamId, Ticket};
 use crate::time::{Tick, Timestamp};
 use crate::wire::VerdictCode;
 
-/// What becomes of an entry of a feed.
+/// The fate of an entry of a feed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     Accepted,
@@ -85,7 +85,7 @@ pub struct EnvelopeOffer {
 /// [`CANDIDATE_KEYS_MAX`](crate::limits::CANDIDATE_KEYS_MAX).
 pub type ToVerify = (UnverifiedEnvelope, Vec<VerifyingKey>);
 
-/// What the seen set is asked about, and why.
+/// A question to the seen set, and the reason for it.
 #[derive(Clone, Debug)]
 pub enum SeenQuestion {
     Arrival(Box<EnvelopeArrival>),
@@ -133,7 +133,7 @@ struct FreshIdentity {
     stale_until: Option<u64>,
 }
 
-/// What is at the workers, and the oldest look-up that it rests on.
+/// Envelopes at the workers, and the oldest look-up that they rest on.
 #[derive(Debug)]
 struct Verifying {
     since: u64,
@@ -185,7 +185,7 @@ impl Intake {
         Some((ticket, keys))
     }
 
-    /// What has gathered for the workers, as one batch.
+    /// Returns the envelopes that have gathered for the workers, as one batch.
     pub fn next_checks(&mut self, ticket: impl FnOnce() -> Ticket) -> Option<(Ticket, Vec<ToVerify>)> {
         if self.checks.is_empty() {
             return None;
@@ -248,7 +248,7 @@ impl Intake {
         }
     }
 
-    /// What was accepted and may not be in the answers of the seen set yet.
+    /// Returns an accepted envelope if it may not be in the answers of the seen set yet.
     pub fn fresh(&self, key: EventKey) -> Option<&Arc<Envelope>> {
         self.fresh.get(&key).map(|fresh| &fresh.envelope)
     }
@@ -258,7 +258,7 @@ impl Intake {
         self.fresh.get(&key).is_some_and(|fresh| fresh.stale_until.is_none())
     }
 
-    /// Who waits for `key`, beside `peer`?
+    /// Returns whether anyone beside `peer` waits for `key`.
     fn others_wait(&self, key: EventKey, peer: Option<&PublisherName>) -> bool {
         let Some(entries) = self.waiting.get(&key) else { return false };
         // They are in the order of peers: one peer may offer an identity under as many seqs as it likes.

@@ -1,5 +1,5 @@
-//! What goes into the core and what comes out of it. Adapters obey outputs and answer with inputs; they
-//! decide nothing. Every ticket is answered exactly once, unless said otherwise.
+//! Inputs and outputs of the core. Adapters obey outputs and answer with inputs; they decide nothing. Every ticket is
+//! answered exactly once, unless said otherwise.
 
 mod event;
 
@@ -28,7 +28,7 @@ pub struct StreamId(pub u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConsumerId(pub u64);
 
-/// Who reads the journal.
+/// A reader of the journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum JournalReader {
     /// The sending end of a feed.
@@ -74,7 +74,7 @@ pub enum Input {
         peer: PublisherName,
         cause: String,
     },
-    /// What was read from `stream`: at least one frame. Nothing more is read until [`Output::Resume`].
+    /// The frames read from `stream`: at least one. Nothing more is read until [`Output::Resume`].
     Frames {
         stream: StreamId,
         frames: Vec<WireFrame>,
@@ -103,8 +103,8 @@ pub enum Input {
         ticket: Ticket,
         failure: StoreFailure,
     },
-    /// What the seen set has for each key asked for, in that order; answers in the order of the questions. The set
-    /// is complete for what was created from `floor` on, on disk: it may have risen since the last answer.
+    /// The digests in the seen set for the keys asked for, in that order; answers come in the order of the questions.
+    /// The set is complete for events created from `floor` on, on disk: it may have risen since the last answer.
     Known {
         ticket: Ticket,
         digests: Vec<Option<CoreDigest>>,
@@ -148,7 +148,7 @@ pub enum Input {
         ticket: Ticket,
         id: EventId,
     },
-    /// What is held of this event and of its ancestors? Answered by [`Output::Recalled`].
+    /// Asks for this event and its ancestors, if they are held. Answered by [`Output::Recalled`].
     Recall {
         ticket: Ticket,
         id: EventId,
@@ -163,7 +163,7 @@ pub enum Input {
         request: ConsumerRequest,
         holds: u64,
     },
-    /// What was handed to this connection has been written out; it takes more.
+    /// Everything handed to this connection has been written out; it takes more.
     ConsumerReady {
         consumer: ConsumerId,
     },
@@ -244,7 +244,8 @@ pub enum CoreCommand {
     Rewind { ticket: Ticket, peer: PublisherName, to: RewindTo },
     /// Read the whole journal of `peer` again, in HAVE mode.
     Repair { ticket: Ticket, peer: PublisherName },
-    /// What revoked keys of `publisher` signed (`key`: that event alone) is taken after all, or dropped for good.
+    /// Events that revoked keys of `publisher` signed (`key`: that event alone) are taken after all, or dropped for
+    /// good.
     Decide { ticket: Ticket, publisher: PublisherName, key: Option<EventKey>, release: bool },
     /// Forget a consumer: its connection ends, and it has no position any more.
     RemoveConsumer { ticket: Ticket, name: ConsumerName },
@@ -263,7 +264,7 @@ pub enum RewindTo {
     Seq(u64),
 }
 
-/// What a consumer asks for (contract §3), read and checked by the door.
+/// The request of a consumer (contract §3), read and checked by the door.
 #[derive(Clone, Debug)]
 pub struct ConsumerRequest {
     /// Its name, if it has one: it resumes after its last ack.
@@ -274,7 +275,7 @@ pub struct ConsumerRequest {
     pub own: bool,
     /// It moves by acks; false: as lines are written.
     pub acks: bool,
-    /// What it does not admit is passed over.
+    /// If it does not admit an entry, the entry is passed over.
     pub filter: Option<Arc<Filter>>,
 }
 

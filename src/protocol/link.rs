@@ -64,7 +64,7 @@ pub struct SessionCounters {
     pub received: ReceivedTally,
 }
 
-/// What status shows of a peer beside counts.
+/// Facts about a peer that status shows beside counts.
 #[derive(Debug, Default)]
 pub struct SessionFacts {
     pub last_error: Option<String>,

@@ -31,7 +31,7 @@ pub struct Obstacle {
     pub since: Timestamp,
 }
 
-/// What stands in the way of one peer's connection, of the feed to it, and of the feed from it.
+/// Obstacles to one peer's connection, to the feed to it, and to the feed from it.
 #[derive(Clone, Debug, Default)]
 pub struct Obstacles {
     contact: Option<Obstacle>,
@@ -93,7 +93,7 @@ impl Obstacles {
         self.contact = None;
     }
 
-    /// What closed the feeds was theirs; that the peer pauses us outlives the connection that it closes.
+    /// Forgets the obstacles of its feeds, unless the peer pauses us: that outlives the connection that it closes.
     pub fn disconnected(&mut self) {
         let pauses = |known: &mut Obstacle| !matches!(&known.reason, ObstacleReason::Fault { code, .. } if *code == FaultCode::Paused);
         self.sending.take_if(pauses);

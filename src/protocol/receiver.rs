@@ -52,7 +52,7 @@ impl ReceivedTally {
     }
 }
 
-/// What a SUBSCRIBE should do beside resuming.
+/// Options of a SUBSCRIBE beside resuming.
 #[derive(Debug, Default)]
 pub struct SubscribeOptions {
     /// Ask from the newest known place at or below this.
@@ -83,7 +83,7 @@ pub struct FeedReceiver {
     head: Option<(u64, Timestamp)>,
 }
 
-/// Who is eager, as far as this receiver has asked for it.
+/// Which publishers are eager, as far as this receiver has asked for it.
 #[derive(Debug, Default)]
 struct FeedModes {
     eager: BTreeMap<PublisherName, bool>,

@@ -224,7 +224,7 @@ impl FeedSender {
         }
     }
 
-    /// What `signer` stated goes out before any carrier that is sent from now on.
+    /// Sends the statements of `signer` before any carrier that is sent from now on.
     pub fn show(&mut self, signer: IdentityKey) {
         self.to_show.insert(signer);
     }
@@ -426,7 +426,7 @@ fn bounded(window: Window) -> Window {
     Window { envelopes: window.envelopes.min(WINDOW_ENVELOPES_MAX), ..window }
 }
 
-/// What HELLO says of our journal.
+/// Returns the HELLO of this node, with the state of our journal.
 pub fn hello(ground: &CoreContext) -> WireFrame {
     let own = ground.ledger.statements.of(ground.trust.own_key());
     WireFrame::Hello(Box::new(Hello {

@@ -75,7 +75,7 @@ impl SentTally {
         Arc::make_mut(&mut self.exceptions).put(seq, SentException::Expired);
     }
 
-    /// What an ACK says of single entries, of those up to `position`, and that nothing is owed any more.
+    /// Takes the verdicts of an ACK on single entries up to `position`, and notes if nothing is owed any more.
     pub(super) fn hear(&mut self, ack: &AckFrame, position: u64) {
         let told = ack.verdicts.iter().filter(|(seq, _)| *seq <= position);
         for (seq, said) in told {

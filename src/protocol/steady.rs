@@ -23,7 +23,7 @@ pub struct SteadyClock {
     put_back_ms: u64,
 }
 
-/// What a reading changed.
+/// The change that a reading made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClockChange {
     Off,

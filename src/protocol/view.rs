@@ -1,4 +1,4 @@
-//! What the core can tell of itself at an instant: facts for status, no judgement.
+//! A view of the core at an instant: facts for status, no judgement.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -90,7 +90,7 @@ pub struct FactsView {
     pub called: Option<PublisherName>,
     pub down_cause: Option<String>,
     pub was_connected: bool,
-    /// What stands in the way, worst first.
+    /// Obstacles, worst first.
     pub obstacles: Vec<Obstacle>,
     /// How long ago the last frame of any feed with it came, in ms.
     pub last_frame_ms_ago: Option<u64>,
@@ -101,7 +101,7 @@ pub struct ConsumerView {
     pub name: ConsumerName,
     pub position: Position,
     pub lag_events: u64,
-    /// What it asked for; `None` while it is not connected.
+    /// Its request; `None` if it is not connected.
     pub request: Option<ConsumerRequest>,
     pub failing: FilterFailures,
 }

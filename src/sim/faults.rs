@@ -1,4 +1,4 @@
-//! What may befall a federation. Each is one thing that happens at one moment; nothing here acts.
+//! Faults that may befall a federation. Each is one thing that happens at one moment; nothing here acts.
 
 use crate::identity::PublisherName;
 use crate::policy::Tlp;

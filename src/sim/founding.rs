@@ -81,7 +81,7 @@ pub(super) fn machines(plan: &SimPlan) -> Vec<SimMachine> {
     (0..plan.nodes).map(machine).collect()
 }
 
-/// What an event looks like: its label, the length of its body, and its recipients.
+/// The look of an event: its label, the length of its body, and its recipients.
 #[derive(Clone, Debug)]
 pub struct NodeLook {
     tlp: Tlp,

@@ -181,7 +181,7 @@ impl SimWorld {
         }
     }
 
-    /// What lies below the floor of a journal was given up, now or at its start.
+    /// Notes that entries below the floor of a journal were given up, now or at its start.
     pub(super) fn gave_up(&mut self, node: usize) {
         let Some(process) = &self.machines[node].process else { return };
         let (log_id, mut mark) = (process.engine.journal.log_id(), process.engine.journal.floor());

@@ -51,14 +51,14 @@ pub struct SimMachine {
     pub harm: DiskHarm,
 }
 
-/// What was done to the disk of a machine and has not shown yet.
+/// Harm done to the disk of a machine that has not shown yet.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct DiskHarm {
     /// A sync will fail; then the process is down for so long, in ms.
     pub sync_fails: Option<u64>,
     /// Bits flipped: a start may find damage.
     pub rotten: bool,
-    /// What the hint for damage says was done, to the newest segment: the next start has to say so.
+    /// The newest segment was moved aside, as the hint for damage says: the next start has to say so.
     pub newest_aside: bool,
 }
 
@@ -94,7 +94,7 @@ pub struct NodeProcess {
 /// The bytes of an envelope, and the keys that are tried.
 type Checked = (Bytes, Vec<[u8; 32]>);
 
-/// What workers found, for all nodes: a signature is checked once for each key.
+/// The results of workers, for all nodes: a signature is checked once for each key.
 #[derive(Debug, Default)]
 pub struct SimWorkers {
     found: HashMap<Checked, Result<VerifiedEnvelope, VerdictCode>>,
@@ -113,7 +113,7 @@ impl SimWorkers {
 }
 
 impl SimMachine {
-    /// What its clocks say.
+    /// Returns the time by its clocks.
     pub fn now(&self, agenda: &SimScheduler) -> Now {
         let wall = BEGINNING.plus_ms(agenda.now).0.saturating_add_signed(self.skew_ms);
         Now { tick: Tick(agenda.now), wall: Timestamp(wall) }
@@ -243,7 +243,7 @@ fn past_damage<T>(result: Result<T, JournalError>) -> Result<Option<T>, JournalE
     }
 }
 
-/// What came of a commit.
+/// The result of a commit.
 #[derive(Debug)]
 pub struct Committed {
     pub first_seq: u64,

@@ -14,10 +14,10 @@ use crate::record::{ConsumerName, Entry};
 #[derive(Debug, Default)]
 struct PipelineConnection {
     id: Option<ConsumerId>,
-    /// What is to be told to the node next.
+    /// It has to tell the node that it is ready.
     ready: bool,
     to_ack: Option<u64>,
-    /// What it was handed and has not acknowledged.
+    /// Entries that it was handed and has not acknowledged.
     open: BTreeSet<u64>,
 }
 
@@ -28,15 +28,15 @@ pub struct SimPipeline {
     made: u64,
     stale_ack: bool,
     pub acks: bool,
-    /// What each seq was when it was handed over.
+    /// The identity of each seq when it was handed over.
     pub handed: BTreeMap<u64, EventKey>,
     /// Everything that was ever handed over, and whether an acknowledgement of it was durable then.
     pub ever: BTreeMap<EventKey, bool>,
-    /// What it acknowledged to the process that runs.
+    /// Entries that it acknowledged to the process that runs.
     acked: BTreeSet<u64>,
     /// The process that runs has begun, and its positions were not looked at yet.
     is_new: bool,
-    /// What is acknowledged, durably.
+    /// Entries that are acknowledged, durably.
     pub done: BTreeSet<EventKey>,
     pub done_in_backup: BTreeSet<EventKey>,
     highest: u64,
@@ -94,7 +94,7 @@ impl SimPipeline {
         }
     }
 
-    /// What it says now.
+    /// Returns the inputs that it sends now.
     pub fn says(&mut self) -> Vec<Input> {
         let Some(consumer) = self.connection.id else {
             self.made += 1;
@@ -153,7 +153,7 @@ impl SimPipeline {
         }
     }
 
-    /// What the new process did not find is not acknowledged to it.
+    /// Forgets acknowledgements that the new process did not find.
     pub fn has_begun(&mut self) {
         self.is_new = false;
         self.acked.clear();

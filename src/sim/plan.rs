@@ -72,7 +72,7 @@ pub struct Peering {
     pub liars: Vec<(usize, Flood)>,
 }
 
-/// What `created` of an event says.
+/// How `created` of an event is dated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Dates {
     /// When it was submitted.
@@ -95,7 +95,7 @@ pub struct SimPlan {
     pub rules: Rules,
     pub peering: Peering,
     pub dates: Dates,
-    /// What is kept of a journal, in bytes.
+    /// How many bytes of a journal are kept.
     pub keep_bytes: u64,
     /// When what happens, in ms from the start.
     pub faults: Vec<(u64, SimFault)>,

@@ -1,5 +1,5 @@
-//! What the witness says of consumers: nothing is handed off twice, and what a position passes was handed off or is
-//! counted as missing. Changes nothing but what it remembers.
+//! The witness of consumers: nothing is handed off twice, and if a position passes an entry, that was handed off or is
+//! counted as missing. Changes nothing but its own records.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! What holds once nothing goes wrong any more and all is quiet: everyone has what it may have, nothing is
-//! owed, and the counts add up (numbers as in the feed model). Changes nothing.
+//! The invariants that hold when nothing goes wrong any more and all is quiet. Every node has all that it may have,
+//! nothing is owed, and the counts add up (numbers as in the feed model). Changes nothing.
 
 use std::collections::BTreeSet;
 
@@ -113,7 +113,7 @@ impl SimWorld {
         (now != before).then(|| format!("(5) all was quiet, and still {before:?} became {now:?}"))
     }
 
-    /// What every node holds.
+    /// Returns the entries that every node holds, in one set.
     pub fn union(&self) -> BTreeSet<EventKey> {
         self.journals.iter().flatten().copied().collect()
     }

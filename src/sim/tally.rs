@@ -41,7 +41,7 @@ struct FeedCount {
     stream: u64,
     offered: u64,
     gone: u64,
-    /// What the last ACK says: accepted, refused, rejected, owed.
+    /// The counts of the last ACK: accepted, refused, rejected, owed.
     said: (u64, u64, u64, u64),
 }
 

@@ -23,16 +23,17 @@ pub struct PastEntry {
     pub envelope: Arc<Envelope>,
 }
 
-/// What is known of one node.
+/// The facts that are known of one node.
 #[derive(Debug, Default)]
 pub struct NodeRecord {
-    /// What it answered as durable.
+    /// Submissions that it answered as durable.
     pub acknowledged: BTreeSet<EventKey>,
     /// Restored, emptied or repaired by hand: it may have lost what it acknowledged.
     pub tainted: bool,
-    /// What it holds was changed by hand, and is read anew at its next start.
+    /// Its contents were changed by hand, and are read anew at its next start.
     pub afresh: bool,
-    /// What its journal ever held, with the time of `created`; after a change by hand, of that what its seen set knows.
+    /// Entries that its journal ever held, with the time of `created`; after a change by hand, those that its seen set
+    /// knows.
     pub held: BTreeMap<EventKey, Timestamp>,
     /// The same, kept even if something was changed by hand.
     pub ever_held: BTreeMap<EventKey, Timestamp>,
@@ -40,7 +41,7 @@ pub struct NodeRecord {
     pub since: BTreeMap<EventKey, u64>,
     /// Identities that retention took.
     pub dropped: BTreeSet<EventKey>,
-    /// What its disk cannot give any more.
+    /// Entries that its disk cannot give any more.
     pub rotten: BTreeSet<EventKey>,
     /// The identity at each seq of its present journal, with those that retention took.
     pub log: BTreeMap<u64, EventKey>,
@@ -73,7 +74,7 @@ pub struct WitnessCounts {
     pub faults: BTreeMap<String, u64>,
     /// Disks that were opened after a crash.
     pub crash_images: u64,
-    /// What nodes told that a log would show, by node.
+    /// How many reports that a log would show each node made.
     pub told: BTreeMap<usize, u64>,
     pub equivocations: u64,
 }
@@ -294,7 +295,7 @@ impl SimOracle {
     }
 }
 
-/// What a node has on disk, to be compared with what happened.
+/// The contents of a node's disk, to be compared with what happened.
 pub struct CursorView<'a> {
     pub ledger: &'a Ledger,
     pub seen: &'a BTreeSet<EventKey>,

@@ -42,11 +42,11 @@ pub struct SimWorld {
     pub network: Network,
     pub pipelines: Vec<SimPipeline>,
     pub witness: SimOracle,
-    /// What each journal holds now.
+    /// The entries that each journal holds now.
     pub journals: Vec<BTreeSet<EventKey>>,
     /// Everything that was said and done, if somebody wants to read it.
     pub log: Option<Vec<String>>,
-    /// What each event looks like.
+    /// The look of each event.
     pub(super) looks: BTreeMap<(usize, u64), NodeLook>,
     pub(super) tickets: u64,
     workers: SimWorkers,

@@ -99,7 +99,7 @@ impl WireFrame {
         }
     }
 
-    /// What a stand-in for version 2 says by it.
+    /// Returns the frame that a stand-in for version 2 means by it.
     #[cfg(feature = "sim")]
     pub fn meant(&self) -> &Self {
         if let Self::Successor(frame) = self { frame } else { self }
@@ -157,8 +157,8 @@ pub struct Hello {
     pub first_seq: u64,
     pub last_seq: u64,
     pub now: Timestamp,
-    /// What this node understands beyond its version when it reads; none yet. The other side uses only what is
-    /// named here, and ignores names that it does not know. At most 32 of at most 32 bytes.
+    /// Features that this node understands beyond its version when it reads; none yet. The other side uses only the
+    /// names given here, and ignores names that it does not know. At most 32 of at most 32 bytes.
     pub capabilities: Vec<String>,
     /// Our own key statement, if there is one (PROTOCOL.md §8). At most 16.
     pub key_statements: Vec<Bytes>,
@@ -200,7 +200,7 @@ impl Subscribe {
     }
 }
 
-/// What may be sent in order beyond the acknowledged seq.
+/// How much may be sent in order beyond the acknowledged seq.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Window {
     pub envelopes: u32,

@@ -8,8 +8,8 @@ use crate::limits::IN_FLIGHT_EXPIRES_MS;
 use crate::protocol::io::StreamId;
 use crate::time::Tick;
 
-/// Who was asked in vain is asked again so much later, in ms, while another holder is known: else one that never
-/// answers could keep all others from being asked.
+/// If a peer was asked in vain, it is asked again so much later, in ms, while another holder is known. Or else one that
+/// never answers could keep all others from being asked.
 const NEXT_TURN_MS: u64 = 2 * IN_FLIGHT_EXPIRES_MS;
 
 /// An identity that somebody is bringing, or was asked for last.

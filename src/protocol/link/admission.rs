@@ -1,5 +1,5 @@
-//! Who is there: HELLO, the peer's instance, and the probe that tells a restarted node from a second one.
-//! Keys were proven by the transport.
+//! Admits peers: HELLO, the peer's instance, and the probe that tells a restarted node from a second one. Keys were
+//! proven by the transport.
 
 use super::*;
 use crate::envelope::SignedStatement;

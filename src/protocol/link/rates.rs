@@ -20,7 +20,7 @@ pub(super) struct Rates {
     pub in_hand: usize,
     /// The stream of the receiver waits for `Resume`.
     pub unread: bool,
-    /// What was read of it beyond the rate: the rest of one delivery.
+    /// Frames that were read beyond the rate: the rest of one delivery.
     pub held_up: Vec<WireFrame>,
 }
 
@@ -130,7 +130,7 @@ impl PublisherRates {
         }
     }
 
-    /// What was owed for its rate came another way, or is gone.
+    /// Gives a token back when an entry that was owed for its rate came another way, or is gone.
     pub fn give_back(&mut self, publisher: &PublisherName, ground: &CoreContext) {
         if let Some(bucket) = self.buckets.get_mut(ground.trust.present_name(publisher)) {
             bucket.give_back(ground.tick());

@@ -4,7 +4,7 @@ use super::*;
 use crate::record::{Owed, RejectedPlace, RetryCondition};
 
 impl Node {
-    /// What is owed, and what is to be read again, is due as soon as before.
+    /// Moves the times of owed entries, and of places to be read again, so that they are due as soon as before.
     pub(super) fn follow_clock_back(&mut self) {
         let back = self.ground.clock.take_put_back();
         if back == 0 {

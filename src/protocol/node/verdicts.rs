@@ -26,7 +26,7 @@ impl Node {
         self.ground.intake.forget_stale();
     }
 
-    /// What this node holds, or has accepted a moment ago, under `key`.
+    /// Returns the digest that this node holds, or has accepted a moment ago, under `key`.
     pub(super) fn held(&self, key: EventKey, known: Option<CoreDigest>) -> Option<CoreDigest> {
         self.ground.intake.fresh(key).map(|envelope| envelope.digest()).or(known)
     }

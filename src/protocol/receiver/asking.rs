@@ -3,7 +3,7 @@
 
 use super::*;
 
-/// What was asked for on this stream and is not answered.
+/// Entries that were asked for on this stream and are not answered.
 #[derive(Debug, Default)]
 pub(super) struct AskedEntries {
     keys: BTreeMap<u64, EventKey>,

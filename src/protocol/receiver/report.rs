@@ -1,5 +1,5 @@
-//! What a receiver tells its sender: the ACK with the durable cursor, the window, running counts and verdicts.
-//! When the cursor moves is not decided here.
+//! The receiver's reports to its sender: the ACK with the durable cursor, the window, running counts and verdicts. When
+//! the cursor moves is not decided here.
 
 use super::*;
 use crate::limits::{ACK_DELAY_MS, OWED_PER_FEED_MAX};
@@ -9,7 +9,7 @@ use crate::wire::{AckFrame, VerdictNumber};
 /// An ACK for this many entries does not wait for more.
 const ACK_AT_ONCE: u64 = 64;
 
-/// What the next ACK says.
+/// The contents of the next ACK.
 #[derive(Debug, Default)]
 pub(super) struct AckReport {
     pub(super) accepted: u64,

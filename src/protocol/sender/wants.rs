@@ -18,7 +18,7 @@ const NEIGHBOURS_MAX: u64 = (READ_BYTES / NEIGHBOUR_BYTES) as u64;
 #[derive(Debug)]
 pub(super) struct PendingWants {
     queue: VecDeque<(u64, EventKey)>,
-    /// What was read last for them.
+    /// The entries that were read last for them.
     cache: BTreeMap<u64, Arc<Entry>>,
     mistakes: TokenBucket,
     /// Nothing is answered before: too many named another key.

@@ -1,4 +1,4 @@
-//! A node on a bench: `cert-at`, with the peers `cert-ee` and `cert-pl`, whose keys the tests hold.
+//! A node on a bench: `cert-at`, with the peers `cert-ee` and `cert-pl`. The tests hold the keys of both.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! Entries that cannot be taken yet: one publisher's never stop a feed, none is lost, and each is fetched once, when
-//! it is due. What a peer offers costs it its rate.
+//! Entries that cannot be taken yet: one publisher's never stop a feed, none is lost, and each is fetched once, when it
+//! is due. Each offer of a peer counts against its rate.
 
 use super::bench::*;
 use crate::envelope::Core;
@@ -118,7 +118,7 @@ impl Relay {
         }
     }
 
-    /// Answers what was asked, and opens the stream again where it was closed.
+    /// Answers requests, and opens the stream again if it was closed.
     fn answer(&mut self, bench: &mut Bench) {
         if bench.closed.contains(&self.stream) {
             self.stream = bench.greeted("cert-ee", Role::Receiver, 2);
@@ -196,7 +196,7 @@ fn a_publisher_beyond_its_rate_holds_up_nobody_and_loses_nothing() {
     assert!(bench.ledger.feeds[&name("cert-ee")].rejected.is_empty());
 }
 
-/// The same where a hub takes local time for UTC: its events wait two hours, and what it relays of others does not.
+/// The same if a hub takes local time for UTC: its events wait two hours, but events that it relays do not.
 #[test]
 fn a_hub_whose_clock_is_fast_holds_up_nobody_and_loses_nothing() {
     let mut bench = Bench::new();
@@ -255,7 +255,7 @@ fn what_found_no_owed_place_is_read_again_after_a_start() {
     assert_eq!(again.cursor("cert-ee"), 6_000);
 }
 
-/// HAVE, WANT, ANSWER is the usual way of what is relayed: the rate holds for it too.
+/// HAVE, WANT, ANSWER is the usual way of relayed events: the rate holds for it too.
 #[test]
 fn a_rate_per_publisher_holds_for_what_is_offered() {
     let mut bench = limited(10);

@@ -1,4 +1,4 @@
-//! Two events under one id whose digests agree in their first eight bytes. A publisher finds such a pair in two
+//! Two events under one id with digests that agree in their first eight bytes. A publisher finds such a pair in two
 //! minutes (van Oorschot and Wiener, 2^32 steps), and may not use it to show different peers different events.
 
 use bytes::Bytes;

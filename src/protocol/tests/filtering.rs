@@ -1,4 +1,4 @@
-//! What filters of peers and consumers let through, and that a change of the file cures what was not wanted.
+//! Filters of peers and consumers: they let events through or not, and a change of the file cures what was not wanted.
 
 use std::sync::Arc;
 

@@ -59,7 +59,7 @@ fn later_peer_with_colliding_id_inherits_no_statement() {
     assert_eq!(standing(&bench, "cert-lv", "fresh"), Some(Standing::Good));
 }
 
-/// Two peers with one key id: the signature tells whose key it was.
+/// Two peers with one key id: the signature tells which peer signed.
 #[test]
 fn each_of_two_keys_with_one_id_signs_for_its_owner() {
     let _weak = WeakIds::begin();

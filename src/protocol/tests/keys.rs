@@ -1,5 +1,5 @@
-//! What key statements do to a running core: which of them count for whom, what takes nothing from anybody, and what
-//! waits for the operator. Their bytes, and which of two is kept, are `envelope`'s.
+//! The effect of key statements on a running core: which of them count for which peer, which take nothing from others,
+//! and which entries wait for the operator. `envelope` tests their bytes, and which of two is kept.
 
 use bytes::Bytes;
 
