@@ -167,7 +167,7 @@ impl CoreContext {
     /// Retention took what lay up to `to`, `count` entries of which were for `consumer`; that is on disk.
     pub fn gave_up(&mut self, consumer: &ConsumerName, to: u64, count: u64) {
         self.durable.apply(&Note::Missing { consumer: consumer.clone(), to, count });
-        // What is still to be written comes behind it on disk, too.
+        // Records that are still to be written come behind it on disk, too.
         let mut again = Ledger::default();
         again.consumers.extend(self.durable.consumers.get(consumer).map(|at| (consumer.clone(), at.clone())));
         self.appender

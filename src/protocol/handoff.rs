@@ -290,7 +290,7 @@ impl ConsumerHandoffs {
         }
         for handoff in self.open.values_mut() {
             handoff.finishing = false;
-            // One that came since is known to nobody now.
+            // If a consumer came since, its name is not known any more.
             if let Some(name) = &handoff.request.name
                 && !ground.ledger.consumers.contains_key(name)
             {
@@ -368,8 +368,8 @@ impl ConsumerHandoffs {
 }
 
 impl ConsumerHandoff {
-    /// Is the generation of its position on disk? Else a crash could bring back the one before, and the next one would be
-    /// mistaken for this.
+    /// Returns whether the generation of its position is on disk. Or else a crash could bring back the one before, and
+    /// the next one would be mistaken for this.
     fn is_placed(&self, ground: &CoreContext) -> bool {
         let durable = self.request.name.as_ref().and_then(|name| ground.durable.consumers.get(name));
         self.start.generation == durable.map_or(0, |position| position.generation)
@@ -389,7 +389,7 @@ impl ConsumerHandoff {
         if self.had_before(entry, ground) {
             return false;
         }
-        // What is sealed for others cannot be opened here, not even by who sealed it.
+        // A body sealed for others cannot be opened here, not even by its publisher.
         if core.body.is_sealed() && !core.to.iter().any(|name| ground.is_own(name)) {
             tally.sealed_for_others += 1;
             return false;
@@ -425,7 +425,7 @@ impl ConsumerHandoff {
             return true;
         }
         let acked = name.and_then(|name| ground.ledger.consumers.get(name)).map(|position| position.seq);
-        // What this connection came to before it broke, and has not acknowledged.
+        // Entries that this connection came to before it broke, and has not acknowledged.
         let passed_over = |(at, count): &(u64, u64)| loss.seq <= *at && loss.seq + count > *at;
         acked.unwrap_or(0).max(self.start.after) < loss.seq && !self.lost.iter().any(passed_over)
     }
@@ -466,7 +466,7 @@ impl ConsumerHandoff {
         for (at, count) in self.lost.iter().copied().filter(|(at, _)| *at <= to) {
             let Some(position) = ground.ledger.consumers.get(name).cloned() else { return };
             if position.seq < at {
-                // What lies before was acknowledged.
+                // Entries before were acknowledged.
                 let (consumer, own) = (name.clone(), position.own);
                 ground.note(Note::Position { consumer, seq: at - count, own });
                 ground.note(Note::Missing { consumer: name.clone(), to: at, count });

@@ -290,8 +290,8 @@ impl Intake {
         }
     }
 
-    /// Returns the entries that waited for `key`, which is held now with `digest`. Those with another digest wait on: they
-    /// are fetched and compared.
+    /// Returns the entries that waited for `key`, which is held now with `digest`. Those with another digest wait on:
+    /// they are fetched and compared.
     pub fn take_waiting(&mut self, key: EventKey, digest: CoreDigest) -> Vec<(PublisherName, u64)> {
         let Some(entries) = self.waiting.get_mut(&key) else { return Vec::new() };
         let same = entries.extract_if(.., |_, waits_for| *waits_for == digest);
@@ -320,7 +320,7 @@ pub fn decode(bytes: bytes::Bytes) -> Result<UnverifiedEnvelope, Verdict> {
     UnverifiedEnvelope::decode(bytes).map_err(|fault| {
         let code = match &fault {
             CodecError::TooLarge(_) => VerdictCode::TooLarge,
-            // What a newer program reads is asked for again by it.
+            // A newer program asks for such an envelope again.
             CodecError::UnknownVersion(_) | CodecError::Algorithm(_) => VerdictCode::UnknownVersion,
             _ => VerdictCode::Malformed,
         };

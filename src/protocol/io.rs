@@ -244,8 +244,7 @@ pub enum CoreCommand {
     Rewind { ticket: Ticket, peer: PublisherName, to: RewindTo },
     /// Read the whole journal of `peer` again, in HAVE mode.
     Repair { ticket: Ticket, peer: PublisherName },
-    /// Events that revoked keys of `publisher` signed (`key`: that event alone) are taken after all, or dropped for
-    /// good.
+    /// Takes events that revoked keys of `publisher` signed (`key`: that one alone) after all, or drops them for good.
     Decide { ticket: Ticket, publisher: PublisherName, key: Option<EventKey>, release: bool },
     /// Forget a consumer: its connection ends, and it has no position any more.
     RemoveConsumer { ticket: Ticket, name: ConsumerName },
@@ -359,7 +358,7 @@ pub enum Output {
         ticket: Ticket,
         marks: Vec<Mark>,
     },
-    /// Inspect each envelope with the keys one of which must have signed it (`intake::inspect`): signature, body, content id.
+    /// Inspect each envelope (`intake::inspect`): signature by one of the keys, body, content id.
     Verify {
         ticket: Ticket,
         envelopes: Vec<ToVerify>,

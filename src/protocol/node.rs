@@ -223,7 +223,7 @@ impl Node {
             self.ground.emit(Output::CloseFeed { stream });
             return;
         }
-        // What was closed here is reported by nobody.
+        // If a stream was closed here, no input reports it.
         let links = &self.links;
         self.streams.retain(|known, owner| links.get(owner).is_some_and(|link| link.knows(*known)));
         self.streams.insert(stream, peer.clone());

@@ -79,7 +79,7 @@ impl Obstacles {
             Role::Sender => self.sending = None,
             Role::Receiver => self.receiving = None,
         }
-        // Who was told to be the second process, and is let in now, is not any more.
+        // If the peer was told to be the second process, and is let in now, that is over.
         self.cloned.take_if(|(known, _)| known.side == FeedSide::There);
     }
 

@@ -250,7 +250,7 @@ impl FeedSender {
         ground: &mut CoreContext,
     ) {
         self.show_statements(ground);
-        // What is left to show needs the room that there is not: no carrier can overtake it.
+        // If statements are left to show, there is no room: so no carrier can overtake them.
         self.answer_wants(peer, tally, ground);
         if self.unread {
             self.read_on(ground);

@@ -166,7 +166,7 @@ impl Node {
                 position: sent.acked,
                 looked_at: link.sender.as_ref().and_then(|sender| sender.looked_at()),
                 exceptions: Arc::clone(&sent.exceptions),
-                // What was sent and lost with its stream is sent again: it counts once, when its fate is known.
+                // If an entry was lost with its stream, it is sent again: it counts once, when its fate is known.
                 offered: sent.accepted + sent.refused + sent.rejected + sent.deferred + unacked,
                 accepted: sent.accepted,
                 refused: sent.refused,

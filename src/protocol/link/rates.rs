@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::policy::{Rate, Receive};
 
-/// Entries that one peer may leave owed in a second, also without `rate` in its file: each costs about 150 bytes of notes.
+/// Entries that one peer may leave owed in a second, also without `rate` in its file. Each costs about 150 bytes.
 const OWING_RATE: Rate = Rate { per_second: 200 };
 
 #[derive(Debug, Default)]
@@ -48,7 +48,7 @@ impl Rates {
         let costs = match frame {
             WireFrame::Carrier(_) | WireFrame::Have(_) | WireFrame::KeyStatement(_) => true,
             WireFrame::Skip(_) => now < self.skip_due,
-            // What was asked for was paid with its offer.
+            // A requested entry was paid with its offer.
             _ => false,
         };
         costs && self.wait_ms(now) > 0

@@ -124,7 +124,7 @@ impl Node {
         ticket: Ticket,
         results: Vec<Result<crate::envelope::VerifiedEnvelope, VerdictCode>>,
     ) {
-        // What was learnt with this very batch counts already.
+        // Statements learnt with this very batch count already.
         self.spread_statements();
         let arrivals = self.ground.intake.verified(ticket);
         for ((arrival, tried), result) in arrivals.into_iter().zip(results) {
@@ -181,7 +181,7 @@ impl Node {
             None if !arrival.rival => {}
             _ => return self.compare(RivalComparison::Arrival(arrival, envelope)),
         }
-        // What was asked for has paid for its place already.
+        // A requested envelope has paid for its place already.
         let publisher = envelope.envelope().publisher().clone();
         if let Err(wait) = if arrival.answer { Ok(()) } else { link.take_rate(&publisher, &self.ground) } {
             let retry_at = self.ground.steady().plus_ms(wait);
@@ -359,7 +359,7 @@ impl Node {
             return Some(Submitted::ClockOff);
         }
         let keys = self.ground.trust.keys_of(envelope.publisher(), envelope.key_id(), created);
-        // After a revocation there is no newer key: what is published then is held back by every peer.
+        // After a revocation there is no newer key: every peer holds back envelopes that are published then.
         let (good, revoked) = (matches!(keys, Trust::Candidates(_)), matches!(keys, Trust::Revoked(_)));
         (!good && !revoked).then_some(Submitted::KeysStale)
     }

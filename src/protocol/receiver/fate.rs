@@ -37,7 +37,7 @@ impl FeedReceiver {
             }
             // Counted once it is stored.
             Verdict::Accepted => {}
-            // What is read again was counted before.
+            // If it is read again, it was counted before.
             Verdict::Refused if self.look.is_some() && owed.is_none() => {}
             Verdict::Refused => {
                 tally.refused += 1;

@@ -129,7 +129,7 @@ impl FeedReceiver {
         ground.note(Note::ReadAgain { peer: peer.clone(), reason, publisher, next: look.next });
     }
 
-    /// An entry is deferred, and there is no place to owe it: the feed is read again later, from `before` at the latest.
+    /// Defers an entry that finds no owed place: the feed is read again later, from `before` at the latest.
     pub(super) fn pass_over(
         &mut self,
         peer: &PublisherName,

@@ -16,7 +16,7 @@ pub(super) struct AckReport {
     pub(super) refused: u64,
     pub(super) rejected: u64,
     verdicts: Vec<(u64, VerdictNumber)>,
-    /// Where the feed began on this stream.
+    /// The place where the feed began on this stream.
     pub(super) resumed: u64,
     /// The durable cursor and window that were said last.
     said: (u64, Window),
@@ -52,7 +52,7 @@ impl FeedReceiver {
             ground.durable.feeds.get(peer).filter(|state| state.log_id == ground.ledger.feeds[peer].log_id);
         let state = &ground.ledger.feeds[peer];
         let durable = match durable.map_or(0, |state| state.cursor.seq).min(self.received.seq) {
-            // The cursor was taken back, and that is not on disk yet: what came since is not stored.
+            // The cursor was taken back, and that is not on disk yet: later entries are not stored.
             ahead if ahead > state.cursor.seq => self.report.resumed.min(state.cursor.seq),
             durable => self.look.as_ref().map_or(durable, |look| durable.min(look.passed())),
         };

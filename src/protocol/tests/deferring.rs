@@ -80,7 +80,7 @@ struct Relay {
     position: u64,
     /// Below it entries are offered.
     offered_until: u64,
-    /// What of the bench's frames was looked at.
+    /// How many of the bench's frames were looked at.
     read: usize,
 }
 
@@ -286,7 +286,7 @@ fn what_is_owed_is_due_although_time_goes_back() {
 fn what_is_deferred_after_an_offer_is_fetched_once_when_due() {
     let mut bench = Bench::new();
     let ahead = Core { created: Timestamp(WALL + HOUR_MS), ..core("cert-ee", 1) };
-    // What the peer says of the date is only a hint: here it says nothing of it.
+    // The date that the peer says is only a hint: here it says none.
     let WireFrame::Have(offer) = have(1, &ahead) else { unreachable!("bug: it is a HAVE") };
     for created in [ahead.created, Timestamp(WALL)] {
         let mut bench = Bench::new();
@@ -369,7 +369,7 @@ fn offers_and_gaps_beyond_the_rate_are_not_read() {
     }
 }
 
-/// What the operator released or dropped makes room for what found none.
+/// If the operator releases or drops entries, that makes room for those that found none.
 #[test]
 fn what_a_revoked_key_signed_and_found_no_place_is_read_again_after_a_decision() {
     use crate::protocol::io::{CoreCommand, Input, Ticket};

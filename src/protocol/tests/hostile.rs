@@ -1,5 +1,5 @@
-//! Frames that a peer should not send: each has its named verdict or fault, costs one entry and not the feed if
-//! possible, and never stands in the way of the true thing.
+//! Frames that a peer should not send. Each has its named verdict or fault, and costs one entry and not the feed if
+//! possible. None stands in the way of the true thing.
 
 use bytes::Bytes;
 
@@ -456,7 +456,7 @@ fn wants_read_what_they_ask_for_and_wrong_keys_wait() {
     assert!(bench.faults().is_empty());
 }
 
-/// It would keep its own feed open and useless for ever. What it owes is asked for again on the next one, later each time.
+/// It would keep its own feed open and useless for ever. Its owed entries are asked for on the next, later each time.
 #[test]
 fn unanswered_wants_close_a_feed_ever_later() {
     let mut bench = Bench::new();

@@ -1,5 +1,4 @@
-//! Entries that this node stored and can no longer read: if a consumer had not acknowledged them, it is told once how
-//! many.
+//! Entries stored here that can no longer be read: each consumer that had not acknowledged them is told how many, once.
 
 use super::bench::*;
 use crate::envelope::Core;
