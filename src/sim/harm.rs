@@ -192,7 +192,7 @@ impl SimWorld {
                 self.journals[node].remove(&past.key);
                 mark = past.before;
             } else {
-                // What could not be read when the journal got another name.
+                // Entries that could not be read when the journal got another name.
                 let Some(before) = self.witness.gaps.get(&place).filter(|before| before.seq < mark.seq)
                 else {
                     return;

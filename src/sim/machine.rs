@@ -294,7 +294,7 @@ impl NodeProcess {
                 Some(Committed { first_seq, ends, entries })
             }
             Err(error) if error.is_full() => {
-                // What was handed over behind it is not in the journal either.
+                // Records handed over behind it are not in the journal either.
                 let failed = std::iter::once(ticket).chain(self.appends.drain(..).map(|(ticket, _)| ticket));
                 for ticket in failed {
                     let failure = StoreFailure::DiskFull;

@@ -287,7 +287,7 @@ impl Network {
         side.paused = false;
         side.arrived.clear();
         agenda.after(0, SimEvent::Leave(flow));
-        // What the other side is sending is dropped here.
+        // Bytes that the other side is sending are dropped here.
         agenda.after(0, SimEvent::Leave(ByteFlow { from: 1 - flow.from, ..flow }));
     }
 

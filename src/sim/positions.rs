@@ -53,7 +53,7 @@ impl SimOracle {
         let own = |key: &EventKey| self.publishers.get(key) == Some(&node);
         let passed = before.seq + 1..=position.seq;
         let foreign = || record.log.range(passed.clone()).filter(|(_, key)| !own(key));
-        // What is taken again, because the disk lost it, is not for a consumer that had it.
+        // If an entry is taken again, because the disk lost it, it is not for a consumer that had it.
         let had = |(seq, key): &(&u64, &EventKey)| pipeline.has_acked(**seq) || pipeline.has(key);
         let never = foreign().filter(|entry| !had(entry)).count() as u64;
         let out_of_reach = |(seq, key): &(&u64, &EventKey)| **seq <= floor || record.rotten.contains(key);

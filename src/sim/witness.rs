@@ -32,8 +32,7 @@ pub struct NodeRecord {
     pub tainted: bool,
     /// Its contents were changed by hand, and are read anew at its next start.
     pub afresh: bool,
-    /// Entries that its journal ever held, with the time of `created`; after a change by hand, those that its seen set
-    /// knows.
+    /// Entries that its journal ever held, with `created`; after a change by hand, those that its seen set knows.
     pub held: BTreeMap<EventKey, Timestamp>,
     /// The same, kept even if something was changed by hand.
     pub ever_held: BTreeMap<EventKey, Timestamp>,

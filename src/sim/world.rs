@@ -328,7 +328,7 @@ impl SimWorld {
         }
         let Some(process) = &self.machines[node].process else { return Ok(()) };
         if self.plan.nodes > 8 && !self.agenda.now.is_multiple_of(64) {
-            // The whole past of every cursor is dear: large federations are looked at now and then.
+            // The whole past of every cursor is expensive: large federations are checked now and then.
             return Ok(());
         }
         if process.is_behind_floor(self.agenda.now) {
