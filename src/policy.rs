@@ -92,7 +92,7 @@ pub struct Share {
     pub tlp_max: Tlp,
     /// Only what is sealed; and what names this peer in `to` is sealed without being asked.
     pub seal: bool,
-    /// `where`: if it does not admit an event, that is withheld.
+    /// `where`: events that it does not admit are withheld.
     pub filter: Option<Arc<Filter>>,
 }
 
@@ -103,7 +103,7 @@ pub struct Receive {
     pub relay: bool,
     pub rate: Option<Rate>,
     pub rate_per_publisher: Option<Rate>,
-    /// `where`: if it does not admit an event, that is not taken.
+    /// `where`: events that it does not admit are not taken.
     pub filter: Option<Arc<Filter>>,
 }
 
@@ -119,8 +119,7 @@ impl Default for Receive {
     }
 }
 
-/// All peers and this node itself: the signatures that count, and what each may do. Immutable; a reload makes a new
-/// one.
+/// All peers and this node itself: the signatures that count, and the rights of each. Immutable; replaced at a reload.
 #[derive(Clone, Debug)]
 pub struct TrustList {
     own: NodeNames,
@@ -359,7 +358,7 @@ pub fn share(
     if peer.share.seal && !sealed {
         return Err(WithheldReason::NotSealed);
     }
-    // Asked before the label: to loosen what the peer may have does not help where others are named.
+    // Asked before the label: to loosen what the peer may have does not help if others are named.
     let narrowed = !sealed || core.tlp >= Tlp::AmberStrict;
     if narrowed && !core.to.is_empty() && !is_named {
         return Err(WithheldReason::NotNamed);
