@@ -1,6 +1,6 @@
-//! What is to be written to the journal, in order, and what waits for it to be durable. Group commit: while
-//! batches are being synced, records gather for the next one. Cursors and positions are written once a
-//! batch, behind the carriers that they speak of (rule `CarrierFirst`).
+//! Records to be written to the journal, in order, and everything that waits for them to be durable. Group commit:
+//! while batches are being synced, records gather for the next one. Cursors and positions are written once a batch,
+//! behind the carriers that they speak of (rule `CarrierFirst`).
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -15,14 +15,14 @@ use crate::wire::Mark;
 /// Records that gather for one batch before feeds are read on.
 const QUEUED_MAX: usize = 8_192;
 
-/// Bytes of memory that carriers take, gathering or being written, before feeds are read on: twice what one read of a
-/// feed may bring. What is local is not held up by it.
+/// Memory in bytes that carriers, gathering or being written, may take before feeds wait. This is twice what one read
+/// of a feed may bring. Local submissions do not wait.
 const QUEUED_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 #[derive(Debug, Default)]
 pub struct Appender {
     queued: Vec<NewRecord>,
-    /// What waits for the batch that is being gathered.
+    /// The batch that is being gathered, with everything that waits for it.
     gathering: AppendBatch,
     outstanding: VecDeque<AppendBatch>,
     moved_cursors: BTreeSet<PublisherName>,
@@ -33,16 +33,16 @@ pub struct Appender {
     lazy_since: Option<Tick>,
 }
 
-/// One append: who waits for it.
+/// One append, with everything that waits for it.
 #[derive(Clone, Debug, Default)]
 pub struct AppendBatch {
     pub ticket: Option<Ticket>,
     pub carriers: Vec<AppendedRecords>,
-    /// What their envelopes take in memory.
+    /// Memory that their envelopes take, in bytes.
     bytes: usize,
     /// In the order written, for the durable ledger.
     pub notes: Vec<Note>,
-    /// Submissions that this batch answers: their own, and duplicates of what is in it.
+    /// Submissions that this batch answers: its own ones, and duplicates of its entries.
     pub submissions: Vec<(Ticket, bool)>,
     /// Consumers' connections that end once it is durable.
     pub closing: Vec<ConsumerId>,
@@ -53,7 +53,7 @@ pub struct AppendBatch {
 #[derive(Clone, Debug)]
 pub struct AppendedRecords {
     pub key: EventKey,
-    /// Who handed it over, and on which stream; `None` for what is submitted here.
+    /// The peer that handed it over, and on which stream; `None` if it was submitted here.
     pub source: Option<(PublisherName, StreamId)>,
 }
 
@@ -100,7 +100,7 @@ impl Appender {
         self.urgent = true;
     }
 
-    /// `ticket` is answered when the append that holds `key` is durable; false where none does.
+    /// Answers `ticket` when the append that holds `key` is durable. Returns false if no append holds it.
     pub fn answer_with(&mut self, ticket: Ticket, key: EventKey) -> bool {
         let batches = std::iter::once(&mut self.gathering).chain(&mut self.outstanding);
         for batch in batches {
@@ -127,7 +127,7 @@ impl Appender {
             || !self.gathering.commands.is_empty()
     }
 
-    /// The next batch, where it is time for one.
+    /// Returns the next batch if it is time for one.
     pub fn flush(
         &mut self,
         ledger: &Ledger,
@@ -182,7 +182,7 @@ impl Appender {
         self.outstanding.iter().chain([&self.gathering]).flat_map(|batch| &batch.notes)
     }
 
-    /// Nothing of what is gathered or outstanding will be written: returns all of it.
+    /// Returns all that is gathered or outstanding: nothing of it will be written.
     pub fn drop_all(&mut self) -> Vec<AppendBatch> {
         self.queued.clear();
         self.moved_cursors.clear();

@@ -6,7 +6,7 @@ use crate::time::Tick;
 #[derive(Clone, Debug)]
 pub struct TokenBucket {
     rate: Rate,
-    /// In thousandths of a token, so that a low rate adds up; below zero where more was spent than there was.
+    /// In thousandths of a token, so that a low rate adds up; below zero if more was spent than there was.
     milli_tokens: i64,
     filled: Tick,
 }
@@ -24,7 +24,7 @@ impl TokenBucket {
         self.filled = now;
     }
 
-    /// Takes one token, where there is one.
+    /// Takes one token; returns false if there is none.
     pub fn take(&mut self, now: Tick) -> bool {
         self.fill(now);
         let there = self.milli_tokens >= 1_000;
@@ -34,7 +34,7 @@ impl TokenBucket {
         there
     }
 
-    /// Takes `count` tokens, whether there or not: what has already been read cannot be unread.
+    /// Takes `count` tokens even if there are too few: data that was read cannot be unread.
     pub fn spend(&mut self, count: usize, now: Tick) {
         self.fill(now);
         self.milli_tokens = self.milli_tokens.saturating_sub_unsigned(count as u64 * 1_000);
@@ -47,7 +47,7 @@ impl TokenBucket {
         self.milli_tokens = (self.milli_tokens + 1_000).min(burst);
     }
 
-    /// How many ms until a token is there; 0 where one is.
+    /// Returns how many ms it takes until a token is there; 0 if one is.
     pub fn wait_ms(&mut self, now: Tick) -> u64 {
         self.fill(now);
         let lacking = u64::try_from(1_000 - self.milli_tokens).unwrap_or(0);

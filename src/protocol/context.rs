@@ -1,5 +1,5 @@
-//! What all links stand on: trust, time, the ledger, the queue to the journal and the outputs. Holds no rule
-//! of the protocol.
+//! The common ground of all links: trust, time, the ledger, the queue to the journal and the outputs. Holds no rule of
+//! the protocol.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use crate::time::{Now, Tick, Timestamp};
 use crate::wire::frame::encoded_len;
 use crate::wire::{Mark, WireFrame};
 
-/// What the core is told once.
+/// Settings that the core gets once.
 #[derive(Clone, Debug)]
 pub struct CoreConfig {
     pub federation: String,
@@ -39,7 +39,7 @@ pub struct CoreConfig {
     pub dialect: Dialect,
 }
 
-/// Bounds of one feed; those of `limits`, but where a simulation makes them small enough to be met.
+/// Bounds of one feed: those of `limits`, unless a simulation makes them small enough to be met.
 #[derive(Clone, Copy, Debug)]
 pub struct CoreBounds {
     /// Entries that may be owed.
@@ -81,7 +81,7 @@ pub struct CoreContext {
     outbox: CoreOutbox,
 }
 
-/// What is to be handed out, and how many questions were numbered.
+/// Outputs to be handed out, and how many questions were numbered.
 #[derive(Debug, Default)]
 struct CoreOutbox {
     outputs: VecDeque<Output>,
@@ -167,7 +167,7 @@ impl CoreContext {
     /// Retention took what lay up to `to`, `count` entries of which were for `consumer`; that is on disk.
     pub fn gave_up(&mut self, consumer: &ConsumerName, to: u64, count: u64) {
         self.durable.apply(&Note::Missing { consumer: consumer.clone(), to, count });
-        // What is still to be written comes behind it on disk, too.
+        // Records that are still to be written come behind it on disk, too.
         let mut again = Ledger::default();
         again.consumers.extend(self.durable.consumers.get(consumer).map(|at| (consumer.clone(), at.clone())));
         self.appender
@@ -197,7 +197,7 @@ impl CoreContext {
         self.appender.move_cursor(peer, to, &mut self.ledger, self.now.tick);
     }
 
-    /// Hands a batch to the store, where it is time for one.
+    /// Hands a batch to the store if it is time for one.
     pub fn flush(&mut self) {
         let ticket = &mut self.outbox.tickets;
         let next = || {
@@ -210,7 +210,7 @@ impl CoreContext {
     }
 }
 
-/// The way out on one stream: how much of what was sent has not left yet.
+/// The way out on one stream: counts how much was sent and has not left yet.
 #[derive(Debug)]
 pub struct FeedPipe {
     pub stream: StreamId,

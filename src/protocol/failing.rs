@@ -1,5 +1,5 @@
-//! How often a filter had no answer, and why the last time: what status tells of it. What follows for the event
-//! was decided before.
+//! Counts how often a filter had no answer, and keeps the last reason, for status. The fate of the event was decided
+//! before.
 
 use crate::filter::FilterFailure;
 use crate::time::Timestamp;

@@ -28,7 +28,7 @@ pub struct ConsumerHandoffs {
     open: BTreeMap<ConsumerId, ConsumerHandoff>,
     /// Connections that wait for their name.
     waiting: Vec<(ConsumerId, ConsumerRequest, Tick)>,
-    /// The last entry that the receiver of a connection holds, where it lost what came behind it.
+    /// The last entry that the receiver of a connection holds, if it lost the ones behind it.
     holds: BTreeMap<ConsumerId, u64>,
     /// Filters of named consumers that are gone.
     failing: BTreeMap<ConsumerName, FilterFailures>,
@@ -96,7 +96,7 @@ impl ConsumerHandoffs {
         self.start(id, request, ground);
     }
 
-    /// The receiver has proved to hold nothing beyond `holds`, whatever its position says.
+    /// Opens a connection to a receiver that proved to hold nothing beyond `holds`, even if its position is higher.
     pub fn on_opened_at(
         &mut self,
         id: ConsumerId,
@@ -247,7 +247,7 @@ impl ConsumerHandoffs {
         }
     }
 
-    /// Reads on for whoever is ready, and turns away who waited for a name too long.
+    /// Reads on for consumers that are ready, and turns away those that waited too long for a name.
     pub fn pump(&mut self, ground: &mut CoreContext) {
         for (id, handoff) in &mut self.open {
             let more = handoff.scanned < ground.ends.last.seq && handoff.is_placed(ground);
@@ -270,7 +270,7 @@ impl ConsumerHandoffs {
         self.waiting.iter().map(|(.., until)| *until).min()
     }
 
-    /// What was not durable is not acknowledged: those that asked are told nothing, and closed.
+    /// Closes all connections. If something was not durable, it is not acknowledged: its consumer gets no answer.
     pub fn close_all(&mut self, why: ConsumerClosed, ground: &mut CoreContext) {
         let waiting = std::mem::take(&mut self.waiting);
         let open = std::mem::take(&mut self.open);
@@ -290,7 +290,7 @@ impl ConsumerHandoffs {
         }
         for handoff in self.open.values_mut() {
             handoff.finishing = false;
-            // One that came since is known to nobody now.
+            // If a consumer came since, its name is not known any more.
             if let Some(name) = &handoff.request.name
                 && !ground.ledger.consumers.contains_key(name)
             {
@@ -301,8 +301,8 @@ impl ConsumerHandoffs {
         }
     }
 
-    /// Forgets the consumer `name`, at once: whoever reads under this name is turned away, and may come again as a new
-    /// one.
+    /// Forgets the consumer `name` at once. Connections under this name are turned away, and may come again as a new
+    /// consumer.
     ///
     /// # Errors
     /// There is no such consumer.
@@ -316,7 +316,7 @@ impl ConsumerHandoffs {
         Ok(())
     }
 
-    /// Moves the position of `name` behind a place, at once. What was missing stays counted.
+    /// Moves the position of `name` behind a place, at once. Missing entries stay counted.
     ///
     /// # Errors
     /// There is no such consumer.
@@ -354,7 +354,7 @@ impl ConsumerHandoffs {
         }
     }
 
-    /// What the connection of this name asked for.
+    /// Returns the request of the connection with this name.
     pub fn request(&self, name: &ConsumerName) -> Option<&ConsumerRequest> {
         let mut open = self.open.values().map(|handoff| &handoff.request);
         open.find(|request| request.name.as_ref() == Some(name))
@@ -368,8 +368,8 @@ impl ConsumerHandoffs {
 }
 
 impl ConsumerHandoff {
-    /// Is the generation of its position on disk? Else a crash could bring back the one before, and the next one would be
-    /// mistaken for this.
+    /// Returns whether the generation of its position is on disk. Or else a crash could bring back the one before, and
+    /// the next one would be mistaken for this.
     fn is_placed(&self, ground: &CoreContext) -> bool {
         let durable = self.request.name.as_ref().and_then(|name| ground.durable.consumers.get(name));
         self.start.generation == durable.map_or(0, |position| position.generation)
@@ -389,7 +389,7 @@ impl ConsumerHandoff {
         if self.had_before(entry, ground) {
             return false;
         }
-        // What is sealed for others cannot be opened here, not even by who sealed it.
+        // A body sealed for others cannot be opened here, not even by its publisher.
         if core.body.is_sealed() && !core.to.iter().any(|name| ground.is_own(name)) {
             tally.sealed_for_others += 1;
             return false;
@@ -425,7 +425,7 @@ impl ConsumerHandoff {
             return true;
         }
         let acked = name.and_then(|name| ground.ledger.consumers.get(name)).map(|position| position.seq);
-        // What this connection came to before it broke, and has not acknowledged.
+        // Entries that this connection came to before it broke, and has not acknowledged.
         let passed_over = |(at, count): &(u64, u64)| loss.seq <= *at && loss.seq + count > *at;
         acked.unwrap_or(0).max(self.start.after) < loss.seq && !self.lost.iter().any(passed_over)
     }
@@ -448,8 +448,8 @@ impl ConsumerHandoff {
         false
     }
 
-    /// Did the filter admit this earlier entry with the same content? What is not known is taken for a no: better
-    /// the content twice than never.
+    /// Returns whether the filter admitted this earlier entry with the same content. If that is not known, the answer
+    /// is no: better the content twice than never.
     fn was_admitted(&self, twin: &Twin) -> bool {
         match &self.request.filter {
             Some(filter) if filter.reads_meta() => self.twins.was_admitted(twin.seq),
@@ -466,7 +466,7 @@ impl ConsumerHandoff {
         for (at, count) in self.lost.iter().copied().filter(|(at, _)| *at <= to) {
             let Some(position) = ground.ledger.consumers.get(name).cloned() else { return };
             if position.seq < at {
-                // What lies before was acknowledged.
+                // Entries before were acknowledged.
                 let (consumer, own) = (name.clone(), position.own);
                 ground.note(Note::Position { consumer, seq: at - count, own });
                 ground.note(Note::Missing { consumer: name.clone(), to: at, count });

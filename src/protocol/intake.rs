@@ -1,6 +1,6 @@
-//! What becomes of an envelope that a peer shows (design §5.2): decode, seen?, verify, receive policy, the
-//! cheap before the dear. Look up early, record late: a forged envelope must never block the true one, so
-//! nothing is remembered of what did not verify.
+//! Decides on an envelope that a peer shows (design §5.2): decode, seen?, verify, receive policy, cheap steps before
+//! expensive ones. Look up early, record late: a forged envelope must never block the true one. So nothing is
+//! remembered of an envelope that did not verify.
 
 mod in_flight;
 mod judge;
@@ -24,7 +24,7 @@ use crate::protocol::io::{StreamId, Ticket};
 use crate::time::{Tick, Timestamp};
 use crate::wire::VerdictCode;
 
-/// What becomes of an entry of a feed.
+/// The fate of an entry of a feed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     Accepted,
@@ -77,7 +77,7 @@ pub struct EnvelopeOffer {
     pub key: EventKey,
     pub digest: CoreDigest,
     pub publisher: PublisherName,
-    /// As the peer says: nobody has signed that.
+    /// As the peer says: it is not signed.
     pub created: Timestamp,
 }
 
@@ -85,7 +85,7 @@ pub struct EnvelopeOffer {
 /// [`CANDIDATE_KEYS_MAX`](crate::limits::CANDIDATE_KEYS_MAX).
 pub type ToVerify = (UnverifiedEnvelope, Vec<VerifyingKey>);
 
-/// What the seen set is asked about, and why.
+/// A question to the seen set, and the reason for it.
 #[derive(Clone, Debug)]
 pub enum SeenQuestion {
     Arrival(Box<EnvelopeArrival>),
@@ -118,7 +118,7 @@ impl SeenQuestion {
     }
 }
 
-/// Whose body is compared with the one that is held under the same identity.
+/// The envelope to compare with the one that is held under the same identity.
 #[derive(Debug)]
 pub enum RivalComparison {
     Arrival(Box<EnvelopeArrival>, VerifiedEnvelope),
@@ -129,11 +129,11 @@ pub enum RivalComparison {
 #[derive(Debug)]
 struct FreshIdentity {
     envelope: Arc<Envelope>,
-    /// Once stored: what was looked up up to this look-up may not know of it.
+    /// Once stored: answers of look-ups up to this one may not include it.
     stale_until: Option<u64>,
 }
 
-/// What is at the workers, and the oldest look-up that it rests on.
+/// Envelopes at the workers, and the oldest look-up that they rest on.
 #[derive(Debug)]
 struct Verifying {
     since: u64,
@@ -185,7 +185,7 @@ impl Intake {
         Some((ticket, keys))
     }
 
-    /// What has gathered for the workers, as one batch.
+    /// Returns the envelopes that have gathered for the workers, as one batch.
     pub fn next_checks(&mut self, ticket: impl FnOnce() -> Ticket) -> Option<(Ticket, Vec<ToVerify>)> {
         if self.checks.is_empty() {
             return None;
@@ -237,14 +237,14 @@ impl Intake {
         }
     }
 
-    /// What was stored under `key` can no longer be read: a copy of it is none that is held.
+    /// Forgets the envelope stored under `key`, which can no longer be read: a copy of it is no duplicate.
     pub fn forget_stored(&mut self, key: EventKey) {
         if !self.is_being_stored(key) {
             self.fresh.remove(&key);
         }
     }
 
-    /// What was accepted and may not be in the answers of the seen set yet.
+    /// Returns an accepted envelope if it may not be in the answers of the seen set yet.
     pub fn fresh(&self, key: EventKey) -> Option<&Arc<Envelope>> {
         self.fresh.get(&key).map(|fresh| &fresh.envelope)
     }
@@ -254,7 +254,7 @@ impl Intake {
         self.fresh.get(&key).is_some_and(|fresh| fresh.stale_until.is_none())
     }
 
-    /// Who waits for `key`, beside `peer`?
+    /// Returns whether anyone beside `peer` waits for `key`.
     fn others_wait(&self, key: EventKey, peer: Option<&PublisherName>) -> bool {
         let Some(entries) = self.waiting.get(&key) else { return false };
         // They are in the order of peers: one peer may offer an identity under as many seqs as it likes.
@@ -286,8 +286,8 @@ impl Intake {
         }
     }
 
-    /// Returns the entries that waited for `key`, which is held now with `digest`. Those with another digest wait on: they
-    /// are fetched and compared.
+    /// Returns the entries that waited for `key`, which is held now with `digest`. Those with another digest wait on:
+    /// they are fetched and compared.
     pub fn take_waiting(&mut self, key: EventKey, digest: CoreDigest) -> Vec<(PublisherName, u64)> {
         let Some(entries) = self.waiting.get_mut(&key) else { return Vec::new() };
         let same = entries.extract_if(.., |_, waits_for| *waits_for == digest);
@@ -298,7 +298,7 @@ impl Intake {
         taken
     }
 
-    /// Nobody waits for the seen set.
+    /// Returns whether nothing waits for the seen set.
     pub fn is_idle(&self) -> bool {
         self.questions.is_empty() && self.lookups.is_empty()
     }
@@ -311,12 +311,12 @@ impl Intake {
     }
 }
 
-/// Decodes the envelope of a carrier; its verdict where it is none.
+/// Decodes the envelope of a carrier. `Err` carries the verdict if the bytes are not an envelope.
 pub fn decode(bytes: bytes::Bytes) -> Result<UnverifiedEnvelope, Verdict> {
     UnverifiedEnvelope::decode(bytes).map_err(|fault| {
         let code = match &fault {
             CodecError::TooLarge(_) => VerdictCode::TooLarge,
-            // What a newer program reads is asked for again by it.
+            // A newer program asks for such an envelope again.
             CodecError::UnknownVersion(_) | CodecError::Algorithm(_) => VerdictCode::UnknownVersion,
             _ => VerdictCode::Malformed,
         };
@@ -329,7 +329,7 @@ pub fn path_fits(path: &HopPath, peer: &policy::Peer) -> bool {
     path.last().is_some_and(|last| peer.has_name(last))
 }
 
-/// Inspects an envelope with the keys one of which must have signed it: what workers do for
+/// Inspects an envelope with the keys one of which must have signed it. Workers do this for
 /// [`Output::Verify`](crate::protocol::Output).
 ///
 /// # Errors
@@ -347,7 +347,7 @@ pub fn inspect(
     }
 }
 
-/// May this node take it from this peer? Asked of what verified.
+/// Returns the verdict against a verified envelope if this node may not take it from this peer.
 pub fn receive_verdict(
     core: &Core,
     path: &HopPath,

@@ -64,7 +64,7 @@ pub struct SessionCounters {
     pub received: ReceivedTally,
 }
 
-/// What status shows of a peer beside counts.
+/// Facts about a peer that status shows beside counts.
 #[derive(Debug, Default)]
 pub struct SessionFacts {
     pub last_error: Option<String>,
@@ -220,7 +220,7 @@ impl PeerSession {
         self.admit_if_alone(ground);
     }
 
-    /// Drops what is kept of `stream`; true where it was an end of a feed.
+    /// Drops the state of `stream`; returns true if it was an end of a feed.
     fn forget(&mut self, stream: StreamId, ground: &mut CoreContext) -> bool {
         let was_receiver = self.receiver.take_if(|receiver| receiver.pipe.stream == stream);
         let was_sender = self.sender.take_if(|sender| sender.pipe.stream == stream);
@@ -250,7 +250,7 @@ impl PeerSession {
         was_receiver.is_some() || was_sender.is_some()
     }
 
-    /// Closes all streams, saying why where there is something to say.
+    /// Closes all streams, and says why if there is something to say.
     pub fn close_all(&mut self, fault: Option<FaultCode>, ground: &mut CoreContext) {
         let streams = self.receiver.iter().map(|receiver| receiver.pipe.stream);
         let streams = streams.chain(self.sender.iter().map(|sender| sender.pipe.stream));
@@ -280,7 +280,7 @@ impl PeerSession {
         self.contact.feed_backoff.reset(ground.tick());
     }
 
-    /// The trust list changed: what was rejected for it may be cured.
+    /// Handles a new trust list: it may cure entries that were rejected because of the old one.
     pub fn on_trust_changed(&mut self, ground: &mut CoreContext) {
         let Some(state) = ground.ledger.feeds.get(&self.peer.name) else { return };
         let curable = state.rejected.iter().filter(|place| matches!(place.cure, RetryCondition::Trust(_)));
@@ -294,7 +294,7 @@ impl PeerSession {
         }
     }
 
-    /// What waited for the operator since its publisher was revoked, where that was taken back.
+    /// Retries entries that waited for the operator since their publisher was revoked, if that was taken back.
     pub fn retry_unrevoked(&mut self, ground: &mut CoreContext) {
         let Some(state) = ground.ledger.feeds.get(&self.peer.name) else { return };
         let waits = |owed: &&Owed| {
@@ -372,7 +372,7 @@ impl PeerSession {
         }
     }
 
-    /// Reads the feed again, where there is room and the rate allows it.
+    /// Reads the feed again if there is room and the rate allows it.
     fn read_on(&mut self, ground: &mut CoreContext) {
         let Some(stream) = self.receiver.as_ref().map(|receiver| receiver.pipe.stream) else { return };
         if !self.rates.held_up.is_empty() && self.rates.wait_ms(ground.tick()) == 0 {

@@ -52,7 +52,7 @@ pub struct Node {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stopping {
     No,
-    /// What is accepted is being written.
+    /// Accepted envelopes are being written.
     Draining(Ticket),
     Done,
 }
@@ -223,7 +223,7 @@ impl Node {
             self.ground.emit(Output::CloseFeed { stream });
             return;
         }
-        // What was closed here is reported by nobody.
+        // If a stream was closed here, no input reports it.
         let links = &self.links;
         self.streams.retain(|known, owner| links.get(owner).is_some_and(|link| link.knows(*known)));
         self.streams.insert(stream, peer.clone());
@@ -336,7 +336,7 @@ impl Node {
 
     // --- operator ---
 
-    /// What peer files say, with what is known of everybody's keys.
+    /// Takes the trust list of the peer files, and applies the known key statements to it.
     fn on_trust(&mut self, trust: Arc<TrustList>) {
         let trust = Arc::new(Arc::unwrap_or_clone(trust).with_statements(&self.ground.ledger.statements));
         let changed = trust.digest() != self.ground.trust.digest();

@@ -31,7 +31,7 @@ pub struct Obstacle {
     pub since: Timestamp,
 }
 
-/// What stands in the way of one peer's connection, of the feed to it, and of the feed from it.
+/// Obstacles to one peer's connection, to the feed to it, and to the feed from it.
 #[derive(Clone, Debug, Default)]
 pub struct Obstacles {
     contact: Option<Obstacle>,
@@ -42,7 +42,7 @@ pub struct Obstacles {
 }
 
 impl Obstacles {
-    /// A dial met it: it holds for the connection. What stopped feeds before is not known any more.
+    /// Notes what a dial met: it holds for the connection. Earlier obstacles of feeds are not known any more.
     pub fn met_at_contact(&mut self, reason: ObstacleReason, now: Now) {
         (self.sending, self.receiving) = (None, None);
         meet(&mut self.contact, Obstacle { reason, side: FeedSide::There, since: now.wall });
@@ -73,13 +73,13 @@ impl Obstacles {
         self.cloned = slot.map(|known| (known, now.tick.plus_ms(CLONE_SHOWN_MS)));
     }
 
-    /// The feed runs again: what stopped it is over.
+    /// Clears the obstacle of a feed that runs again.
     pub fn feed_runs(&mut self, role: Role) {
         match role {
             Role::Sender => self.sending = None,
             Role::Receiver => self.receiving = None,
         }
-        // Who was told to be the second process, and is let in now, is not any more.
+        // If the peer was told to be the second process, and is let in now, that is over.
         self.cloned.take_if(|(known, _)| known.side == FeedSide::There);
     }
 
@@ -93,7 +93,7 @@ impl Obstacles {
         self.contact = None;
     }
 
-    /// What closed the feeds was theirs; that the peer pauses us outlives the connection that it closes.
+    /// Forgets the obstacles of its feeds, unless the peer pauses us: that outlives the connection that it closes.
     pub fn disconnected(&mut self) {
         let pauses = |known: &mut Obstacle| !matches!(&known.reason, ObstacleReason::Fault { code, .. } if *code == FaultCode::Paused);
         self.sending.take_if(pauses);

@@ -35,7 +35,7 @@ use pending::{EntryFate, PendingEntries, PendingEntry};
 use place::{cured_below, marks_from, newest_below, window};
 use report::AckReport;
 
-/// Counts of what one peer gave to this node since it started (contract §5).
+/// Counts of the entries that one peer gave to this node since it started (contract §5).
 #[derive(Clone, Debug, Default)]
 pub struct ReceivedTally {
     pub accepted: u64,
@@ -46,7 +46,7 @@ pub struct ReceivedTally {
     pub failing: FilterFailures,
 }
 
-/// What a SUBSCRIBE should do beside resuming.
+/// Options of a SUBSCRIBE beside resuming.
 #[derive(Debug, Default)]
 pub struct SubscribeOptions {
     /// Ask from the newest known place at or below this.
@@ -77,12 +77,12 @@ pub struct FeedReceiver {
     head: Option<(u64, Timestamp)>,
 }
 
-/// Who is eager, as far as this receiver has asked for it.
+/// Which publishers are eager, as far as this receiver has asked for it.
 #[derive(Debug, Default)]
 struct FeedModes {
     eager: BTreeMap<PublisherName, bool>,
     duplicates_in_row: BTreeMap<PublisherName, u32>,
-    /// Below it answers are repair and make nobody eager.
+    /// Answers below it are repair and make no publisher eager.
     repair_until: u64,
 }
 
@@ -141,7 +141,7 @@ impl FeedReceiver {
         self.head
     }
 
-    /// Entries whose fate is open.
+    /// Returns the number of entries with an open fate.
     pub fn open_count(&self) -> u64 {
         self.pending.open().count() as u64
     }
@@ -150,7 +150,7 @@ impl FeedReceiver {
         self.head = Some((seq, stored));
     }
 
-    /// SKIP. The first one says where the sender resumes.
+    /// Handles SKIP. The first one says where the sender resumes.
     pub fn on_skip(
         &mut self,
         peer: &PublisherName,
@@ -195,8 +195,8 @@ impl FeedReceiver {
         }
     }
 
-    /// An entry in order begins: false where the peer is out of turn, or where we have passed it and would
-    /// not be told (rule `ResumeTold`). More than the window allowed are refused: each may have to be owed.
+    /// Begins an entry in order. Returns false if the peer is out of turn, or if we have passed it and would not be
+    /// told (rule `ResumeTold`). More than the window allowed are refused: each may have to be owed.
     pub fn begin(
         &mut self,
         peer: &PublisherName,
@@ -305,7 +305,7 @@ impl FeedReceiver {
         [report, due, self.due.held_until(), self.answer_late_at()].into_iter().flatten().min()
     }
 
-    /// Keys of entries that were offered on this stream and are not owed: nobody waits for them any more.
+    /// Returns the keys of entries that were offered on this stream and are not owed: nothing waits for them any more.
     pub fn open_offers(&self) -> impl Iterator<Item = (u64, EventKey)> {
         let offered = self.pending.open().filter(|pending| matches!(pending.fate, EntryFate::Offered { .. }));
         offered.map(|pending| (pending.mark.seq, pending.key))

@@ -31,11 +31,11 @@ pub struct FeedSender {
     phase: SenderPhase,
     reading: Option<ReadPurpose>,
     wants: PendingWants,
-    /// Who is pushed and who is only offered, where it is not the default.
+    /// Which publishers are pushed and which are only offered, if it is not the default.
     modes: BTreeMap<PublisherName, bool>,
-    /// Identity keys whose statements the peer has to see before the next carrier.
+    /// Identity keys with statements that the peer has to see before the next carrier.
     to_show: BTreeSet<IdentityKey>,
-    /// What the last ACK's running counts were.
+    /// The running counts of the last ACK.
     counted: (u64, u64, u64),
     next_head: Tick,
     /// The stream waits for `Resume`.
@@ -45,7 +45,7 @@ pub struct FeedSender {
 #[derive(Debug)]
 enum SenderPhase {
     AwaitSubscribe,
-    /// The store compares the marks of SUBSCRIBE. What the peer sent behind it is handled after the first SKIP.
+    /// The store compares the marks of SUBSCRIBE. Later frames of the peer are handled after the first SKIP.
     Checking {
         ticket: Ticket,
         subscribe: Box<Subscribe>,
@@ -224,7 +224,7 @@ impl FeedSender {
         }
     }
 
-    /// What `signer` stated goes out before any carrier that is sent from now on.
+    /// Sends the statements of `signer` before any carrier that is sent from now on.
     pub fn show(&mut self, signer: IdentityKey) {
         self.to_show.insert(signer);
     }
@@ -250,7 +250,7 @@ impl FeedSender {
         ground: &mut CoreContext,
     ) {
         self.show_statements(ground);
-        // What is left to show needs the room that there is not: no carrier can overtake it.
+        // If statements are left to show, there is no room: so no carrier can overtake them.
         self.answer_wants(peer, tally, ground);
         if self.unread {
             self.read_on(ground);
@@ -426,7 +426,7 @@ fn bounded(window: Window) -> Window {
     Window { envelopes: window.envelopes.min(WINDOW_ENVELOPES_MAX), ..window }
 }
 
-/// What HELLO says of our journal.
+/// Returns the HELLO of this node, with the state of our journal.
 pub fn hello(ground: &CoreContext) -> WireFrame {
     let own = ground.ledger.statements.of(ground.trust.own_key());
     WireFrame::Hello(Box::new(Hello {

@@ -1,4 +1,4 @@
-//! Why one peer has not what its feed has passed, for a while: what it said of single entries, and what had expired.
+//! Why one peer lacks entries that its feed has passed, for a while: its answers on single entries, and expired ones.
 //! Decides nothing: for `event show`.
 
 use std::collections::BTreeMap;
@@ -24,12 +24,12 @@ pub enum SentException {
 #[derive(Clone, Debug, Default)]
 pub struct SentExceptions {
     by_seq: BTreeMap<u64, SentException>,
-    /// Up to here, nothing is known of what is not in `by_seq`.
+    /// Up to here, nothing is known of entries that are not in `by_seq`.
     known_after: u64,
 }
 
 impl SentExceptions {
-    /// Why the peer has not the entry, as far as that is known.
+    /// Returns why the peer lacks the entry, as far as that is known.
     pub fn of(&self, seq: u64) -> Option<SentException> {
         self.by_seq.get(&seq).copied()
     }
@@ -48,8 +48,8 @@ impl SentExceptions {
         }
     }
 
-    /// The feed goes on behind `at`, and everything there is decided again. What a stream told nobody when it broke
-    /// is known no more than what an earlier run of this node was told.
+    /// Resumes the feed behind `at`, where everything is decided again. If a stream broke before the peer answered,
+    /// nothing is known of those entries, as after a restart of this node.
     fn resumed(&mut self, at: u64, acked: Option<u64>) {
         self.by_seq.retain(|seq, _| *seq <= at);
         let told = acked.is_some_and(|acked| at <= acked);
@@ -75,7 +75,7 @@ impl SentTally {
         Arc::make_mut(&mut self.exceptions).put(seq, SentException::Expired);
     }
 
-    /// What an ACK says of single entries, of those up to `position`, and that nothing is owed any more.
+    /// Takes the verdicts of an ACK on single entries up to `position`, and notes if nothing is owed any more.
     pub(super) fn hear(&mut self, ack: &AckFrame, position: u64) {
         let told = ack.verdicts.iter().filter(|(seq, _)| *seq <= position);
         for (seq, said) in told {

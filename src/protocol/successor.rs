@@ -59,7 +59,7 @@ fn renumbered(said: VerdictNumber) -> VerdictNumber {
     VerdictNumber::new(number).unwrap_or(said)
 }
 
-/// What ends a feed for a while has a reason of its own there.
+/// Returns a fault as version 2 says it. If it ends a feed only for a while, it has its own reason there.
 fn faulted(code: FaultNumber, detail: String) -> WireFrame {
     let keeps = matches!(
         code.handled_as(),

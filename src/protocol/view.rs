@@ -1,4 +1,4 @@
-//! What the core can tell of itself at an instant: facts for status, no judgement.
+//! A view of the core at an instant: facts for status, no judgement.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -50,7 +50,7 @@ pub struct SentView {
     pub position: Option<u64>,
     /// The last entry that was decided on, acknowledged or not; `None` while no feed runs.
     pub looked_at: Option<u64>,
-    /// What the peer has not of what its feed passed.
+    /// Entries that the feed passed and the peer does not have.
     pub exceptions: Arc<SentExceptions>,
     pub offered: u64,
     pub accepted: u64,
@@ -67,7 +67,7 @@ pub struct SentView {
 #[derive(Clone, Debug)]
 pub struct ReceivedView {
     pub position: u64,
-    /// `None` where the peer's end is not known.
+    /// `None` if the peer's end is not known.
     pub lag_events: Option<u64>,
     /// When the peer stored its newest entry.
     pub head_stored: Option<Timestamp>,
@@ -90,7 +90,7 @@ pub struct FactsView {
     pub called: Option<PublisherName>,
     pub down_cause: Option<String>,
     pub was_connected: bool,
-    /// What stands in the way, worst first.
+    /// Obstacles, worst first.
     pub obstacles: Vec<Obstacle>,
     /// How long ago the last frame of any feed with it came, in ms.
     pub last_frame_ms_ago: Option<u64>,
@@ -101,7 +101,7 @@ pub struct ConsumerView {
     pub name: ConsumerName,
     pub position: Position,
     pub lag_events: u64,
-    /// What it asked for; `None` while it is not connected.
+    /// Its request; `None` if it is not connected.
     pub request: Option<ConsumerRequest>,
     pub failing: FilterFailures,
 }
@@ -166,7 +166,7 @@ impl Node {
                 position: sent.acked,
                 looked_at: link.sender.as_ref().and_then(|sender| sender.looked_at()),
                 exceptions: Arc::clone(&sent.exceptions),
-                // What was sent and lost with its stream is sent again: it counts once, when its fate is known.
+                // If an entry was lost with its stream, it is sent again: it counts once, when its fate is known.
                 offered: sent.accepted + sent.refused + sent.rejected + sent.deferred + unacked,
                 accepted: sent.accepted,
                 refused: sent.refused,

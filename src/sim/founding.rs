@@ -81,7 +81,7 @@ pub(super) fn machines(plan: &SimPlan) -> Vec<SimMachine> {
     (0..plan.nodes).map(machine).collect()
 }
 
-/// What an event looks like: its label, the length of its body, and its recipients.
+/// The look of an event: its label, the length of its body, and its recipients.
 #[derive(Clone, Debug)]
 pub struct NodeLook {
     tlp: Tlp,
@@ -147,7 +147,7 @@ impl SimWorld {
         self.agenda.at(at_ms, SimEvent::Fault(fault));
     }
 
-    /// What befalls; returns the nodes whose process is gone.
+    /// Applies a fault; returns the nodes that lost their process.
     pub(super) fn befall(&mut self, fault: SimFault) -> Result<Vec<usize>, PromiseViolation> {
         self.write_down(|| format!("{fault:?}"));
         *self.witness.counts.faults.entry(fault.kind()).or_default() += 1;
@@ -187,7 +187,7 @@ impl SimWorld {
         Ok(Vec::new())
     }
 
-    /// What befalls the disk of a node or its process; returns the nodes whose process is gone.
+    /// Applies a fault to the disk of a node or its process; returns the nodes that lost their process.
     fn befall_disk(&mut self, fault: SimFault) -> Result<Vec<usize>, PromiseViolation> {
         let gone = match fault {
             SimFault::Crash { node, down_ms } => {

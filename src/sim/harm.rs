@@ -1,5 +1,5 @@
-//! What befalls the disk of a node: power cuts, syncs that fail, bits that flip, parts that are lost, copies that are
-//! put back. What a node makes of it is its own matter, and what it may not make of it the witness's.
+//! Harms the disk of a node: power cuts, syncs that fail, bits that flip, parts that are lost, copies that are put
+//! back. The node reacts as it can, and the witness checks what it must not do.
 
 use std::collections::BTreeMap;
 
@@ -50,7 +50,7 @@ impl SimWorld {
         Ok(())
     }
 
-    /// A start failed. Whoever looks after the node does what the hint says, if that is a fault of this run.
+    /// Handles a failed start: an operator does what the hint says, if that is a fault of this run.
     pub(super) fn start_failed(&mut self, node: usize, error: &StoreError) -> Result<(), PromiseViolation> {
         if error.is_full() {
             // No room even to begin: it is tried again later.
@@ -169,7 +169,7 @@ impl SimWorld {
         self.agenda.after(RESTART_MS, SimEvent::Start { node });
     }
 
-    /// Retention: what is given up is no longer owed to anyone.
+    /// Runs retention: if an entry is given up, it is no longer owed to anyone.
     pub(super) fn expire(&mut self, node: usize, now: Option<Timestamp>) -> Result<(), PromiseViolation> {
         let Some(process) = &mut self.machines[node].process else { return Ok(()) };
         match process.engine.expire(now) {
@@ -183,7 +183,7 @@ impl SimWorld {
         }
     }
 
-    /// What lies below the floor of a journal was given up, now or at its start.
+    /// Notes that entries below the floor of a journal were given up, now or at its start.
     pub(super) fn gave_up(&mut self, node: usize) {
         let Some(process) = &self.machines[node].process else { return };
         let (log_id, mut mark) = (process.engine.journal.log_id(), process.engine.journal.floor());
@@ -194,7 +194,7 @@ impl SimWorld {
                 self.journals[node].remove(&past.key);
                 mark = past.before;
             } else {
-                // What could not be read when the journal got another name.
+                // Entries that could not be read when the journal got another name.
                 let Some(before) = self.witness.gaps.get(&place).filter(|before| before.seq < mark.seq)
                 else {
                     return;
@@ -205,7 +205,7 @@ impl SimWorld {
     }
 }
 
-/// Where the middle of an envelope lies in a file.
+/// Returns where the middle of an envelope lies in a file.
 fn middle_of(envelope: &Envelope, content: &[u8]) -> Option<usize> {
     let bytes = envelope.bytes();
     let at = content.windows(bytes.len()).position(|window| window == &bytes[..])?;

@@ -20,10 +20,10 @@ pub const ROUND_MS: u64 = 50;
 
 const HOUR_MS: u64 = 3_600_000;
 
-/// What a liar sends.
+/// A kind of lie that a liar sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lie {
-    /// HAVE, of a publisher that nobody trusts.
+    /// HAVE, of a publisher that no node trusts.
     Offers,
     /// HAVE of its own events, and GONE when they are asked for.
     Gone,
@@ -53,7 +53,7 @@ pub struct Liar {
     /// The stream on which a peer takes, once it has subscribed.
     live: Option<StreamId>,
     seq: u64,
-    /// What it can answer, by seq.
+    /// The envelopes that it can answer with, by seq.
     envelopes: BTreeMap<u64, Bytes>,
     /// Frames that were sent to harm.
     pub sent: u64,

@@ -51,14 +51,14 @@ pub struct SimMachine {
     pub harm: DiskHarm,
 }
 
-/// What was done to the disk of a machine and has not shown yet.
+/// Harm done to the disk of a machine that has not shown yet.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct DiskHarm {
     /// A sync will fail; then the process is down for so long, in ms.
     pub sync_fails: Option<u64>,
     /// Bits flipped: a start may find damage.
     pub rotten: bool,
-    /// What the hint for damage says was done, to the newest segment: the next start has to say so.
+    /// The newest segment was moved aside, as the hint for damage says: the next start has to say so.
     pub newest_aside: bool,
 }
 
@@ -94,7 +94,7 @@ pub struct NodeProcess {
 /// The bytes of an envelope, and the keys that are tried.
 type Checked = (Bytes, Vec<[u8; 32]>);
 
-/// What workers found, for all nodes: a signature is checked once for each key.
+/// The results of workers, for all nodes: a signature is checked once for each key.
 #[derive(Debug, Default)]
 pub struct SimWorkers {
     found: HashMap<Checked, Result<VerifiedEnvelope, VerdictCode>>,
@@ -113,7 +113,7 @@ impl SimWorkers {
 }
 
 impl SimMachine {
-    /// What its clocks say.
+    /// Returns the time by its clocks.
     pub fn now(&self, agenda: &SimScheduler) -> Now {
         let wall = BEGINNING.plus_ms(agenda.now).0.saturating_add_signed(self.skew_ms);
         Now { tick: Tick(agenda.now), wall: Timestamp(wall) }
@@ -180,13 +180,13 @@ impl SimMachine {
         Ok(opened)
     }
 
-    /// The process ends: what it had in memory is forgotten.
+    /// Ends the process: the contents of its memory are forgotten.
     pub fn end(&mut self) {
         self.process = None;
         self.seen.crash();
     }
 
-    /// The process ends in the middle of whatever it wrote; the machine goes on, with that in its cache.
+    /// Ends the process in the middle of a write; the machine goes on, with that in its cache.
     pub fn kill(&mut self, agenda: &mut SimScheduler) {
         if let Some(process) = &mut self.process
             && let Some((_, records)) = process.appends.pop_front()
@@ -197,7 +197,7 @@ impl SimMachine {
         self.end();
     }
 
-    /// The power goes, in the middle of whatever was written.
+    /// Cuts the power in the middle of a write.
     pub fn crash(&mut self, agenda: &mut SimScheduler) {
         self.kill(agenda);
         if agenda.chance(4) {
@@ -235,7 +235,7 @@ impl SimMachine {
     }
 }
 
-/// Damage is as if nothing were there: what a reader thread of the node does.
+/// Treats damage as if nothing were there, like a reader thread of the node.
 fn past_damage<T>(result: Result<T, JournalError>) -> Result<Option<T>, JournalError> {
     match result {
         Err(JournalError::Damaged { .. }) => Ok(None),
@@ -243,7 +243,7 @@ fn past_damage<T>(result: Result<T, JournalError>) -> Result<Option<T>, JournalE
     }
 }
 
-/// What came of a commit.
+/// The result of a commit.
 #[derive(Debug)]
 pub struct Committed {
     pub first_seq: u64,
@@ -265,7 +265,7 @@ impl NodeProcess {
         }
     }
 
-    /// Writes and syncs the oldest append. `None` where the disk is full.
+    /// Writes and syncs the oldest append. Returns `None` if the disk is full.
     ///
     /// # Errors
     /// [`StoreError`]: the store failed otherwise.
@@ -294,7 +294,7 @@ impl NodeProcess {
                 Some(Committed { first_seq, ends, entries })
             }
             Err(error) if error.is_full() => {
-                // What was handed over behind it is not in the journal either.
+                // Records handed over behind it are not in the journal either.
                 let failed = std::iter::once(ticket).chain(self.appends.drain(..).map(|(ticket, _)| ticket));
                 for ticket in failed {
                     let failure = StoreFailure::DiskFull;

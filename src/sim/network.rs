@@ -37,7 +37,7 @@ struct StreamSide {
     open: bool,
     /// Frames were handed to the process, and it has not said that it reads on.
     paused: bool,
-    /// The process closed it: what waits is sent, then the end.
+    /// The process closed it: waiting bytes are sent, then the end.
     closing: bool,
     waiting: VecDeque<Vec<u8>>,
     wire: VecDeque<(u64, NetworkItem)>,
@@ -287,7 +287,7 @@ impl Network {
         side.paused = false;
         side.arrived.clear();
         agenda.after(0, SimEvent::Leave(flow));
-        // What the other side is sending is dropped here.
+        // Bytes that the other side is sending are dropped here.
         agenda.after(0, SimEvent::Leave(ByteFlow { from: 1 - flow.from, ..flow }));
     }
 
@@ -343,7 +343,7 @@ impl Network {
         }
     }
 
-    /// Hands on what has arrived, where the process reads.
+    /// Hands on what has arrived, if the process reads.
     ///
     /// # Errors
     /// Bytes that are no frames: the other process made them.

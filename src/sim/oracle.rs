@@ -1,5 +1,5 @@
-//! What really happened, as nobody in the federation can know it, and the invariants that hold at each step
-//! (numbers as in the feed model): what is checked when all is quiet is `rest`'s. Changes nothing.
+//! Records what really happened, and checks the invariants that hold at each step (numbers as in the feed model).
+//! `rest` checks those that hold when all is quiet. No node can know all this. Changes nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -23,26 +23,26 @@ pub struct PastEntry {
     pub envelope: Arc<Envelope>,
 }
 
-/// What is known of one node.
+/// The facts that are known of one node.
 #[derive(Debug, Default)]
 pub struct NodeRecord {
-    /// What it answered as durable.
+    /// Submissions that it answered as durable.
     pub acknowledged: BTreeSet<EventKey>,
     /// Restored, emptied or repaired by hand: it may have lost what it acknowledged.
     pub tainted: bool,
-    /// What it holds was changed by hand, and is read anew at its next start.
+    /// Its contents were changed by hand, and are read anew at its next start.
     pub afresh: bool,
-    /// What its journal ever held, with the time of `created`; after a change by hand, of that what its seen set knows.
+    /// Entries that its journal ever held, with `created`; after a change by hand, those that its seen set knows.
     pub held: BTreeMap<EventKey, Timestamp>,
-    /// The same, whatever was changed by hand.
+    /// The same, kept even if something was changed by hand.
     pub ever_held: BTreeMap<EventKey, Timestamp>,
     /// When each was first stored, in ms of simulated time.
     pub since: BTreeMap<EventKey, u64>,
-    /// What retention took.
+    /// Identities that retention took.
     pub dropped: BTreeSet<EventKey>,
-    /// What its disk cannot give any more.
+    /// Entries that its disk cannot give any more.
     pub rotten: BTreeSet<EventKey>,
-    /// What each seq of its present journal is, what retention took included.
+    /// The identity at each seq of its present journal, with those that retention took.
     pub log: BTreeMap<u64, EventKey>,
     /// The same of the copy of its directory.
     pub log_in_backup: BTreeMap<u64, EventKey>,
@@ -73,7 +73,7 @@ pub struct WitnessCounts {
     pub faults: BTreeMap<String, u64>,
     /// Disks that were opened after a crash.
     pub crash_images: u64,
-    /// What nodes told that a log would show, by node.
+    /// How many reports that a log would show each node made.
     pub told: BTreeMap<usize, u64>,
     pub equivocations: u64,
 }
@@ -137,9 +137,9 @@ impl SimOracle {
         *self.counts.told.entry(node).or_default() += u64::from(is_logged);
     }
 
-    /// (2) No identity twice in a journal, nor again after retention took it. Two may come again: what the disk lost,
-    /// which the node counted as missing, and an id that was first created before `floor`, below which a node knows no ids
-    /// any more (PROTOCOL.md §6.2), if its publisher signs it anew with a later date.
+    /// (2) No identity is twice in a journal, nor again after retention took it. Two may come again. One is an entry
+    /// that the disk lost and the node counted as missing. The other is an id first created before `floor`, below which
+    /// a node keeps no ids (PROTOCOL.md §6.2), if its publisher signs it anew with a later date.
     pub fn committed(
         &mut self,
         node: usize,
@@ -294,13 +294,13 @@ impl SimOracle {
     }
 }
 
-/// What a node has on disk, to be compared with what happened.
+/// The contents of a node's disk, to be compared with what happened.
 pub struct CursorView<'a> {
     pub ledger: &'a Ledger,
     pub seen: &'a BTreeSet<EventKey>,
     pub trusts: &'a [Arc<TrustList>],
     /// Nothing created before it is taken.
     pub floor: Timestamp,
-    /// Senders of whose journals nothing is true.
+    /// Senders that lie about their journals.
     pub liars: &'a BTreeSet<usize>,
 }

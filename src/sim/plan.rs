@@ -1,4 +1,4 @@
-//! What is simulated: nodes and links, how good the network is, what goes wrong when. No state.
+//! The plan of a simulation: nodes and links, how good the network is, which faults happen when. No state.
 
 use crate::identity::PublisherName;
 use crate::policy::Receive;
@@ -59,12 +59,12 @@ impl Default for Weather {
     }
 }
 
-/// What the peer files say beyond who is linked with whom.
+/// The peer files beyond the links between nodes.
 #[derive(Clone, Debug, Default)]
 pub struct Peering {
     /// (node, publisher): the node does not trust that publisher until a fault [`SimFault::Trust`] says so.
     pub later: Vec<(usize, usize)>,
-    /// (node, peer): what the node takes from that peer, where it is not the default.
+    /// (node, peer): what the node takes from that peer, if it is not the default.
     pub receives: Vec<(usize, usize, Receive)>,
     /// An older name of a node, which its peers still know.
     pub aliases: Vec<(usize, PublisherName)>,
@@ -72,7 +72,7 @@ pub struct Peering {
     pub liars: Vec<(usize, Flood)>,
 }
 
-/// What `created` of an event says.
+/// How `created` of an event is dated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Dates {
     /// When it was submitted.
@@ -95,7 +95,7 @@ pub struct SimPlan {
     pub rules: Rules,
     pub peering: Peering,
     pub dates: Dates,
-    /// What is kept of a journal, in bytes.
+    /// How many bytes of a journal are kept.
     pub keep_bytes: u64,
     /// When what happens, in ms from the start.
     pub faults: Vec<(u64, SimFault)>,

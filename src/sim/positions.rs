@@ -1,5 +1,5 @@
-//! What the witness says of consumers: nothing is handed off twice, and what a position passes was handed off or is
-//! counted as missing. Changes nothing but what it remembers.
+//! The witness of consumers: nothing is handed off twice, and if a position passes an entry, that was handed off or is
+//! counted as missing. Changes nothing but its own records.
 
 use std::sync::Arc;
 
@@ -24,9 +24,9 @@ impl SimOracle {
         Ok(())
     }
 
-    /// (2) The position of a consumer on disk never goes back, nor does its count of missing entries. What it passed
-    /// was acknowledged or is counted; counted is only what the consumer cannot get any more: up to `floor`, or rotten.
-    /// Of a rotten entry a node does not know whether it was its own, so that it counts.
+    /// (2) The position of a consumer on disk never goes back, nor does its count of missing entries. It passes an
+    /// entry only if that was acknowledged or is counted. An entry is counted only if the consumer cannot get it any
+    /// more: up to `floor`, or rotten. A node does not know whether a rotten entry was its own, so it counts.
     pub fn position(
         &mut self,
         node: usize,
@@ -53,7 +53,7 @@ impl SimOracle {
         let own = |key: &EventKey| self.publishers.get(key) == Some(&node);
         let passed = before.seq + 1..=position.seq;
         let foreign = || record.log.range(passed.clone()).filter(|(_, key)| !own(key));
-        // What is taken again, because the disk lost it, is not for a consumer that had it.
+        // If an entry is taken again, because the disk lost it, it is not for a consumer that had it.
         let had = |(seq, key): &(&u64, &EventKey)| pipeline.has_acked(**seq) || pipeline.has(key);
         let never = foreign().filter(|entry| !had(entry)).count() as u64;
         let out_of_reach = |(seq, key): &(&u64, &EventKey)| **seq <= floor || record.rotten.contains(key);

@@ -1,5 +1,5 @@
-//! What holds once nothing goes wrong any more and all is quiet: everyone has what it may have, nothing is
-//! owed, and the counts add up (numbers as in the feed model). Changes nothing.
+//! The invariants that hold when nothing goes wrong any more and all is quiet. Every node has all that it may have,
+//! nothing is owed, and the counts add up (numbers as in the feed model). Changes nothing.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use crate::sim::tally::TrafficCount;
 use crate::sim::world::SimWorld;
 
 impl SimWorld {
-    /// The first thing that is not as it must be at rest; `None` where all is well.
+    /// Returns the first thing that is not as it must be at rest; `None` if all is well.
     pub fn unrest(&self) -> Option<String> {
         let views: Vec<Option<NodeView>> = self
             .machines
@@ -36,7 +36,7 @@ impl SimWorld {
         Some(format!("(5) {} to {}: {what}", name(sender), name(receiver)))
     }
 
-    /// (1) Whoever may have what this node holds, has it.
+    /// (1) Every node that may have an entry of this node has it.
     fn not_taken(&self, machine: &SimMachine, process: &NodeProcess) -> Option<String> {
         let trusts: Vec<_> = self.machines.iter().map(|machine| machine.trust.clone()).collect();
         let peers = self.peers_of(machine.number);
@@ -113,7 +113,7 @@ impl SimWorld {
         (now != before).then(|| format!("(5) all was quiet, and still {before:?} became {now:?}"))
     }
 
-    /// What every node holds.
+    /// Returns the entries that every node holds, in one set.
     pub fn union(&self) -> BTreeSet<EventKey> {
         self.journals.iter().flatten().copied().collect()
     }

@@ -1,4 +1,4 @@
-//! What will happen when: simulated time, the one queue of it, and the one source of chance.
+//! The schedule of a simulation: simulated time, the one queue of it, and the one source of chance.
 
 use std::collections::BTreeMap;
 
@@ -108,7 +108,7 @@ impl SimScheduler {
         }
     }
 
-    /// What happens now, in the order in which it was arranged.
+    /// Takes the next event that is due now, in the order in which events were arranged.
     pub fn take(&mut self) -> Option<SimEvent> {
         let entry = self.queue.first_entry()?;
         (entry.key().0 <= self.now).then(|| entry.remove())

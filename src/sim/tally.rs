@@ -1,5 +1,5 @@
-//! What crossed on each feed, counted from outside: once all is quiet, each entry that was offered has exactly one
-//! fate. Only feeds whose first stream still stands are counted: what a broken one carried is offered again.
+//! Counts what crossed on each feed, from outside: when all is quiet, each offered entry has exactly one fate. If the
+//! first stream of a feed broke, it is not counted: its entries are offered again.
 
 use std::collections::BTreeMap;
 
@@ -41,7 +41,7 @@ struct FeedCount {
     stream: u64,
     offered: u64,
     gone: u64,
-    /// What the last ACK says: accepted, refused, rejected, owed.
+    /// The counts of the last ACK: accepted, refused, rejected, owed.
     said: (u64, u64, u64, u64),
 }
 
@@ -64,8 +64,8 @@ impl FeedCounts {
         }
     }
 
-    /// (5) Offered is accepted, refused, rejected, missing or owed: the first feed (sender, receiver) where it is not.
-    /// What the sender says is gone may have come another way meanwhile, and then has that fate.
+    /// (5) Returns the first feed (sender, receiver) with an offer that is not accepted, refused, rejected, missing or
+    /// owed. An entry that is gone for the sender may have come another way meanwhile, and then has that fate.
     pub fn unaccounted(&self) -> Option<(usize, usize, String)> {
         self.0.iter().find_map(|((sender, receiver), feed)| {
             let FeedCount { streams, offered, gone, said: (accepted, refused, rejected, owed), .. } = *feed;

@@ -42,11 +42,11 @@ pub struct SimWorld {
     pub network: Network,
     pub pipelines: Vec<SimPipeline>,
     pub witness: SimOracle,
-    /// What each journal holds now.
+    /// The entries that each journal holds now.
     pub journals: Vec<BTreeSet<EventKey>>,
-    /// What was said and done, where somebody wants to read it.
+    /// Everything that was said and done, if somebody wants to read it.
     pub log: Option<Vec<String>>,
-    /// What each event looks like.
+    /// The look of each event.
     pub(super) looks: BTreeMap<(usize, u64), NodeLook>,
     pub(super) tickets: u64,
     workers: SimWorkers,
@@ -99,7 +99,7 @@ impl SimWorld {
     /// Lets time go on until all is at rest, at most `within_ms` more, and a while after that.
     ///
     /// # Errors
-    /// [`PromiseViolation`]: also where it does not come to rest.
+    /// [`PromiseViolation`]: also if it does not come to rest.
     pub fn run_to_rest(&mut self, within_ms: u64) -> Result<(), PromiseViolation> {
         let last = self.agenda.now + within_ms;
         let step = 500 + 25 * self.plan.nodes as u64;
@@ -233,8 +233,8 @@ impl SimWorld {
         self.step(node, Vec::new())
     }
 
-    /// After a change by hand a node holds what its disk holds: nothing else is true of it any more. What that held below
-    /// `floor` the start has given up.
+    /// Reads the disk of a node after a change by hand: nothing else is true of the node any more. If the disk had held
+    /// entries below `floor`, the start has given them up.
     fn read_anew(&mut self, node: usize, floor: u64) {
         let record = &mut self.witness.nodes[node];
         if std::mem::take(&mut record.afresh) {
@@ -328,7 +328,7 @@ impl SimWorld {
         }
         let Some(process) = &self.machines[node].process else { return Ok(()) };
         if self.plan.nodes > 8 && !self.agenda.now.is_multiple_of(64) {
-            // The whole past of every cursor is dear: large federations are looked at now and then.
+            // The whole past of every cursor is expensive: large federations are checked now and then.
             return Ok(());
         }
         if process.is_behind_floor(self.agenda.now) {

@@ -1,5 +1,5 @@
-//! Frames as bytes: a 4-byte big-endian length, then one deterministic CBOR array (PROTOCOL.md §4.1). Every
-//! count and length is checked before allocation. What is said when is not checked here.
+//! Frames as bytes: a 4-byte big-endian length, then one deterministic CBOR array (PROTOCOL.md §4.1). Every count and
+//! length is checked before allocation. The order of frames is not checked here.
 
 mod fields;
 mod reader;
@@ -70,7 +70,7 @@ pub enum FrameError {
     /// A number that the field cannot hold.
     #[error("{what} is {number}, which is out of its range")]
     Range { what: &'static str, number: u64 },
-    /// A name that is none, or is not in its one form.
+    /// A text that is not a name, or not in its one form.
     #[error("{what} is no name")]
     Name { what: &'static str },
 }
@@ -90,7 +90,7 @@ pub fn encode(frame: &WireFrame, out: &mut Vec<u8>) {
     out[start..start + LENGTH_BYTES].copy_from_slice(&(len as u32).to_be_bytes());
 }
 
-/// Bytes that [`encode`] appends: what the window, the send queue and `Sent` count.
+/// Returns how many bytes [`encode`] appends: the window, the send queue and `Sent` count these.
 pub fn encoded_len(frame: &WireFrame) -> usize {
     #[cfg(feature = "sim")]
     if let WireFrame::Successor(frame) = frame {
@@ -180,7 +180,7 @@ impl FrameDecoder {
     }
 }
 
-/// The length of the frame at the front of `buffer`, where its four bytes are there.
+/// Returns the length of the frame at the front of `buffer` if its four bytes are there.
 ///
 /// # Errors
 /// [`FrameError::TooLarge`].
@@ -190,8 +190,8 @@ pub fn next_len(buffer: &[u8]) -> Result<Option<usize>, FrameError> {
     if len > FRAME_BYTES_MAX { Err(FrameError::TooLarge(len)) } else { Ok(Some(len)) }
 }
 
-/// Feeds arbitrary bytes to a [`FrameDecoder`], as a stream would: for fuzzing. Panics if a decoded frame does not encode
-/// to the bytes that it came from, or of a newer peer to bytes that decode to it again.
+/// Feeds arbitrary bytes to a [`FrameDecoder`], as a stream would: for fuzzing. Panics if a decoded frame does not
+/// encode to the bytes that it came from, or of a newer peer to bytes that decode to it again.
 pub fn fuzz(bytes: &[u8]) {
     let mut decoder = FrameDecoder::default();
     let mut buffer = BytesMut::from(bytes);

@@ -1,5 +1,5 @@
-//! Whose signature an envelope needs and whether its time fits: what is judged of it beside its bytes (design §5.2).
-//! Nothing is remembered here.
+//! Decides which keys may have signed an envelope and whether its time fits: the checks beside its bytes (design §5.2).
+//! Remembers nothing.
 
 use ed25519_dalek::VerifyingKey;
 
@@ -80,7 +80,7 @@ pub fn judge_unsigned(envelope: &Envelope, tried: &[VerifyingKey], ground: &Core
     rejected(code, envelope)
 }
 
-/// What a revoked key signed, and nobody holds here yet, is owed until the operator decides (design §5.6).
+/// Defers a new envelope under a revoked key until the operator decides (design §5.6): it is owed.
 pub fn waits_for_the_operator(named: OfferIdentity<'_>, ground: &CoreContext) -> Verdict {
     named.deferred(VerdictCode::KeyRevoked, ground.steady().plus_ms(DECISION_MS))
 }
@@ -106,8 +106,8 @@ pub fn judge_time(envelope: &Envelope, ground: &CoreContext) -> Option<Verdict> 
     core.expires.is_some_and(expired).then(|| rejected(VerdictCode::Expired, envelope))
 }
 
-/// Dated ahead of our time, and not too far: it is asked for in its time. Of an offer too, whose date is only what the peer
-/// says: it has no other reason to be fetched now, and is judged by what is signed then.
+/// Defers an event that is dated ahead of our time, but not too far. An offer is deferred by the date that the peer
+/// says: nothing else requires it now, and the signed date is judged later.
 pub fn ahead_of_time(created: Timestamp, named: OfferIdentity<'_>, ground: &CoreContext) -> Option<Verdict> {
     let ahead = created.since_ms(ground.now.wall);
     if !(CREATED_AHEAD_ACCEPTED_MS + 1..=CREATED_AHEAD_OWED_MS).contains(&ahead) {

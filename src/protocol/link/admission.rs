@@ -1,5 +1,5 @@
-//! Who is there: HELLO, the peer's instance, and the probe that tells a restarted node from a second one.
-//! Keys were proven by the transport.
+//! Admits peers: HELLO, the peer's instance, and the probe that tells a restarted node from a second one. Keys were
+//! proven by the transport.
 
 use super::*;
 use crate::envelope::SignedStatement;
@@ -62,7 +62,7 @@ impl PeerSession {
         Ok(())
     }
 
-    /// Streams whose HELLO was accepted.
+    /// Returns the streams with an accepted HELLO.
     pub(super) fn admitted(&self) -> impl Iterator<Item = StreamId> {
         let receiver = self.receiver.iter().filter(|receiver| receiver.hello.is_some());
         receiver
@@ -156,7 +156,7 @@ impl PeerSession {
         Ok(())
     }
 
-    /// The older streams are gone: whoever waited for a probe is the one.
+    /// Admits the stream that waited for a probe if the older streams are gone.
     pub(super) fn admit_if_alone(&mut self, ground: &mut CoreContext) {
         if self.admitted().next().is_some() {
             return;

@@ -1,4 +1,4 @@
-//! Reaching a peer: dialling, back-off, and asking for its feed. What is said there is not its matter.
+//! Reaches a peer: dials, backs off, and asks for its feed. The frames of that feed are handled elsewhere.
 
 use super::*;
 
@@ -58,7 +58,7 @@ impl PeerSession {
         }
     }
 
-    /// Its addresses changed: what was met at the old ones says nothing of the new ones.
+    /// Handles changed addresses: obstacles at the old ones say nothing of the new ones.
     pub fn on_addresses_changed(&mut self, ground: &mut CoreContext) {
         if self.is_up() {
             return;
@@ -75,7 +75,7 @@ impl PeerSession {
         }
     }
 
-    /// Dials, or opens the feed, where it is time.
+    /// Dials, or opens the feed, if it is time.
     pub(super) fn reach_out(&mut self, stalled: bool, ground: &mut CoreContext) {
         if self.reaches_out_at(stalled).is_none_or(|at| ground.tick() < at) {
             return;
@@ -89,7 +89,7 @@ impl PeerSession {
         }
     }
 
-    /// When to dial, or to open the feed; `None` where there is nothing to open or something is under way.
+    /// Returns when to dial, or to open the feed; `None` if there is nothing to open or something is under way.
     pub(super) fn reaches_out_at(&self, stalled: bool) -> Option<Tick> {
         let arriving = || self.arriving.iter().any(|stream| stream.role == Role::Receiver);
         match &self.contact.state {

@@ -207,7 +207,7 @@ impl PeerSession {
             self.rates.spend(ground.now.tick);
         }
         if answer && asked.is_none() {
-            // What was not asked for, or came twice, is not read.
+            // If it was not asked for, or came before, it is not read.
             return Ok(());
         }
         let bytes = envelope.len();
@@ -311,7 +311,7 @@ impl PeerSession {
         if let Some(receiver) = &mut self.receiver {
             receiver.report_accepted();
         }
-        // What an earlier stream brought a peer may have lost since: it may be a restored backup by now.
+        // If an earlier stream brought it, the peer may have lost it since: it may be a restored backup by now.
         let stands = self.receiver.as_ref().is_some_and(|receiver| receiver.pipe.stream == stream);
         if stands && self.sender.is_some() {
             self.came.insert(seq);

@@ -1,12 +1,12 @@
-//! How much of one peer is read and taken: `rate`, which is enforced by not reading on, and `rate_per_publisher`, which is
-//! enforced by asking and taking later. What a frame costs is said here alone.
+//! How much of one peer is read and taken. `rate` is enforced by not reading on, and `rate_per_publisher` by asking and
+//! taking later. Only this module defines the cost of a frame.
 
 use std::collections::BTreeMap;
 
 use super::*;
 use crate::policy::{Rate, Receive};
 
-/// Entries that one peer may leave owed in a second, also without `rate` in its file: each costs about 150 bytes of notes.
+/// Entries that one peer may leave owed in a second, also without `rate` in its file. Each costs about 150 bytes.
 const OWING_RATE: Rate = Rate { per_second: 200 };
 
 #[derive(Debug, Default)]
@@ -20,7 +20,7 @@ pub(super) struct Rates {
     pub in_hand: usize,
     /// The stream of the receiver waits for `Resume`.
     pub unread: bool,
-    /// What was read of it beyond the rate: the rest of one delivery.
+    /// Frames that were read beyond the rate: the rest of one delivery.
     pub held_up: Vec<WireFrame>,
 }
 
@@ -48,7 +48,7 @@ impl Rates {
         let costs = match frame {
             WireFrame::Carrier(_) | WireFrame::Have(_) | WireFrame::KeyStatement(_) => true,
             WireFrame::Skip(_) => now < self.skip_due,
-            // What was asked for was paid with its offer.
+            // A requested entry was paid with its offer.
             _ => false,
         };
         costs && self.wait_ms(now) > 0
@@ -72,8 +72,8 @@ impl Rates {
     }
 }
 
-/// `rate_per_publisher`: one bucket for each publisher that came by this peer, whatever name it went by. What is asked for
-/// takes a token first; what is owed for its rate has reserved one.
+/// `rate_per_publisher`: one bucket for each publisher that came by this peer, under any of its names. A request takes
+/// a token first; an entry that is owed for its rate has reserved one.
 #[derive(Debug, Default)]
 pub struct PublisherRates {
     rate: Option<Rate>,
@@ -130,7 +130,7 @@ impl PublisherRates {
         }
     }
 
-    /// What was owed for its rate came another way, or is gone.
+    /// Gives a token back when an entry that was owed for its rate came another way, or is gone.
     pub fn give_back(&mut self, publisher: &PublisherName, ground: &CoreContext) {
         if let Some(bucket) = self.buckets.get_mut(ground.trust.present_name(publisher)) {
             bucket.give_back(ground.tick());

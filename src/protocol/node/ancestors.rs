@@ -1,6 +1,6 @@
-//! What a door has to know of an event before it signs another that names it: the held event and its ancestors
-//! by `parent` (design §5.4, §5.4b). Asked in turn with submissions, so that what was submitted before is found.
-//! What follows from the answer (label, recipients, who is in the ancestry) is not decided here.
+//! Fetches an event for a door that is about to sign another that names it, with its ancestors by `parent` (design
+//! §5.4, §5.4b). Asked in turn with submissions, so that earlier submissions are found. The door decides label,
+//! recipients and the check of the ancestry.
 
 use super::*;
 use crate::identity::EventId;
@@ -39,7 +39,7 @@ impl Node {
         }
     }
 
-    /// A batch was stored, or was not: what waited for it is read, and found or not.
+    /// Reads the events that waited for a batch, when it was stored or was not: each is found or not.
     pub(super) fn recall_parked(&mut self) {
         for (ticket, id) in std::mem::take(&mut self.recalls.parked) {
             if self.ground.intake.is_being_stored(id.key()) {

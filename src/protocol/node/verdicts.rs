@@ -26,7 +26,7 @@ impl Node {
         self.ground.intake.forget_stale();
     }
 
-    /// What this node holds, or has accepted a moment ago, under `key`.
+    /// Returns the digest that this node holds, or has accepted a moment ago, under `key`.
     pub(super) fn held(&self, key: EventKey, known: Option<CoreDigest>) -> Option<CoreDigest> {
         self.ground.intake.fresh(key).map(|envelope| envelope.digest()).or(known)
     }
@@ -124,7 +124,7 @@ impl Node {
         ticket: Ticket,
         results: Vec<Result<crate::envelope::VerifiedEnvelope, VerdictCode>>,
     ) {
-        // What was learnt with this very batch counts already.
+        // Statements learnt with this very batch count already.
         self.spread_statements();
         let arrivals = self.ground.intake.verified(ticket);
         for ((arrival, tried), result) in arrivals.into_iter().zip(results) {
@@ -181,7 +181,7 @@ impl Node {
             None if !arrival.rival => {}
             _ => return self.compare(RivalComparison::Arrival(arrival, envelope)),
         }
-        // What was asked for has paid for its place already.
+        // A requested envelope has paid for its place already.
         let publisher = envelope.envelope().publisher().clone();
         if let Err(wait) = if arrival.answer { Ok(()) } else { link.take_rate(&publisher, &self.ground) } {
             let retry_at = self.ground.steady().plus_ms(wait);
@@ -274,8 +274,8 @@ impl Node {
         }
     }
 
-    /// `held` is what the journal has under the same identity; `None` if retention took it, or if it is broken: what it
-    /// said is not known, and the one stored first wins.
+    /// `held` is the journal's envelope under the same identity. It is `None` if retention took it, or if it is broken:
+    /// then its content is not known, and the one stored first wins.
     pub(super) fn compared(
         &mut self,
         comparison: RivalComparison,
@@ -359,7 +359,7 @@ impl Node {
             return Some(Submitted::ClockOff);
         }
         let keys = self.ground.trust.keys_of(envelope.publisher(), envelope.key_id(), created);
-        // After a revocation there is no newer key: what is published then is held back by every peer.
+        // After a revocation there is no newer key: every peer holds back envelopes that are published then.
         let (good, revoked) = (matches!(keys, Trust::Candidates(_)), matches!(keys, Trust::Revoked(_)));
         (!good && !revoked).then_some(Submitted::KeysStale)
     }

@@ -1,9 +1,9 @@
-//! What a receiver asks for, and when: WANT for what was offered and did not come by itself, and for what is owed. At
-//! most so many at once, and never beyond `rate_per_publisher`. What becomes of an answer is not decided here.
+//! Sends WANT for entries that were offered and did not come by themselves, and for owed ones. At most so many at once,
+//! and never beyond `rate_per_publisher`. Answers are handled elsewhere.
 
 use super::*;
 
-/// What was asked for on this stream and is not answered.
+/// Entries that were asked for on this stream and are not answered.
 #[derive(Debug, Default)]
 pub(super) struct AskedEntries {
     keys: BTreeMap<u64, EventKey>,
@@ -60,7 +60,7 @@ impl FeedReceiver {
         while !self.is_stuck()
             && let Some(seq) = self.due.take(ground.tick())
         {
-            // What lies above is named again before the peer may be asked for it (PROTOCOL.md §5.4).
+            // Entries above are named again before the peer may be asked for them (PROTOCOL.md §5.4).
             let is_named = self.look.is_none() || seq <= self.received.seq;
             if let Some(wanted) = self.wanted(peer, seq, ground).filter(|_| is_named) {
                 self.ask_one(peer, wanted, tally, rates, ground);
@@ -69,8 +69,8 @@ impl FeedReceiver {
         self.advance(peer, ground);
     }
 
-    /// Writes down as owed each entry that was offered for long enough, so that the cursor can pass. Each costs two notes, so a
-    /// peer that answers late or never is held to a rate, beyond which the cursor waits.
+    /// Writes down as owed each entry that was offered for long enough, so that the cursor can pass. Each costs two
+    /// notes, so if a peer answers late or never, it is held to a rate, beyond which the cursor waits.
     fn owe_held(&mut self, peer: &PublisherName, rates: &mut PublisherRates, ground: &mut CoreContext) {
         let now = ground.tick();
         while let Some((seq, until)) = self.due.first_held(now) {

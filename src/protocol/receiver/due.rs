@@ -1,5 +1,5 @@
-//! When something is due for which entry of a feed. Each entry has one time: a later one replaces it. What is to be
-//! done then is decided elsewhere.
+//! When something is due for which entry of a feed. Each entry has one time: a later one replaces it. The action is
+//! decided elsewhere.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -34,7 +34,7 @@ impl DueQueue {
         self.order.first().map(|(at, _)| *at)
     }
 
-    /// Takes an entry whose time has come.
+    /// Takes an entry if its time has come.
     pub fn take(&mut self, now: Tick) -> Option<u64> {
         let (at, seq) = *self.order.first().filter(|(at, _)| *at <= now)?;
         self.order.pop_first();

@@ -1,12 +1,12 @@
-//! What follows from the fate of an entry: it is settled, owed, or remembered as rejected, and reported. What its fate is
-//! `intake` decides.
+//! Applies the fate of an entry: it is settled, owed, or remembered as rejected, and reported. `intake` decides the
+//! fate.
 
 use super::*;
 use crate::record::{RejectedPlace, RetryCondition};
 
 impl FeedReceiver {
-    /// The fate of `key`, entry `seq`, is known, whether it came in order, as an answer, or by another peer. Where the
-    /// peer has another entry there by now nothing is said of that.
+    /// Applies the fate of `key`, entry `seq`, whether it came in order, as an answer, or by another peer. If the peer
+    /// has another entry there by now, nothing is said of that one.
     pub fn conclude(
         &mut self,
         peer: &PublisherName,
@@ -37,7 +37,7 @@ impl FeedReceiver {
             }
             // Counted once it is stored.
             Verdict::Accepted => {}
-            // What is read again was counted before.
+            // If it is read again, it was counted before.
             Verdict::Refused if self.look.is_some() && owed.is_none() => {}
             Verdict::Refused => {
                 tally.refused += 1;

@@ -1,6 +1,6 @@
-//! Reading a feed again from a place below its cursor, for entries that were deferred and found no owed place. The
-//! cursor stays where it is: what lies above it comes in order, on the next stream, as soon as the look is over. A
-//! change of the trust list is another matter: it takes the cursor back (`place::cured_below`).
+//! Reads a feed again from a place below its cursor, for entries that were deferred and found no owed place. The cursor
+//! stays: entries above it come in order, on the next stream, when the look is over. A change of the trust list is
+//! different: it takes the cursor back (`place::cured_below`).
 
 use super::*;
 use crate::limits::READ_AGAIN_MIN_MS;
@@ -20,13 +20,13 @@ pub(super) struct SecondLook {
     reached_end: bool,
     /// Before the lowest entry of the place that found no owed place this time either.
     next: Option<(Mark, RetryCondition)>,
-    /// More was found lost meanwhile, and may lie where it has passed.
+    /// More was found lost meanwhile, and may lie at a place already passed.
     again: bool,
     over: bool,
 }
 
 impl SecondLook {
-    /// The place whose time came first, if its time has come.
+    /// Returns the place with the earliest time, if that time has come.
     pub fn due(state: &FeedState, ground: &CoreContext) -> Option<Self> {
         let (at, place) = first_due(state)?;
         let look = Self {
@@ -60,12 +60,12 @@ impl SecondLook {
         seq > self.until
     }
 
-    /// The sender resumes at `to`: later than was asked for where retention took what lay below.
+    /// Begins at `to`, where the sender resumes: later than asked for if retention took the entries below.
     pub fn begin_at(&mut self, to: Mark) {
         self.passed = to;
     }
 
-    /// Nothing is left at the sender of what was to be looked at.
+    /// Ends the look when nothing is left at the sender to look at.
     pub fn end_for_good(self, peer: &PublisherName, ground: &mut CoreContext) {
         let RejectedPlace { reason, publisher, .. } = self.place;
         ground.note(Note::ReadAgain { peer: peer.clone(), reason, publisher, next: None });
@@ -110,7 +110,7 @@ impl FeedReceiver {
         Some(ground.tick().plus_ms(at.since_ms(ground.steady())))
     }
 
-    /// Everything up to `to` has its fate. Writes down where the next look begins, once this one is over.
+    /// Notes that everything up to `to` has its fate. Writes down where the next look begins when this one is over.
     pub(super) fn look_passed(&mut self, peer: &PublisherName, to: Option<Mark>, ground: &mut CoreContext) {
         let is_idle = self.pending.is_empty();
         let Some(look) = self.look.as_mut().filter(|look| !look.over) else { return };
@@ -129,7 +129,7 @@ impl FeedReceiver {
         ground.note(Note::ReadAgain { peer: peer.clone(), reason, publisher, next: look.next });
     }
 
-    /// An entry is deferred, and there is no place to owe it: the feed is read again later, from `before` at the latest.
+    /// Defers an entry that finds no owed place: the feed is read again later, from `before` at the latest.
     pub(super) fn pass_over(
         &mut self,
         peer: &PublisherName,
@@ -176,8 +176,8 @@ impl FeedReceiver {
         }
     }
 
-    /// Remembers where to read again. Nothing is written that says nothing new: what a peer makes us reject would fill
-    /// the journal.
+    /// Remembers where to read again. Writes nothing if nothing changes, or else a peer could fill the journal by
+    /// making us reject.
     pub(super) fn reject(&mut self, peer: &PublisherName, place: RejectedPlace, ground: &mut CoreContext) {
         let changes = ground.ledger.feeds.get(peer).is_none_or(|state| state.rejected.changes(&place));
         if changes || !ground.on(ProtocolRule::NotesOnChange) {

@@ -1,5 +1,5 @@
-//! Entries in order whose fate is open, and behind them those that the cursor has not passed yet. What their fate
-//! is others decide; here it is only kept, and never more of them than the peer's window allows.
+//! Entries in order with an open fate, and behind them those that the cursor has not passed yet. Others decide their
+//! fate; they are only kept here, never more of them than the peer's window allows.
 
 use std::collections::VecDeque;
 
@@ -11,7 +11,7 @@ use crate::wire::Mark;
 pub(super) struct PendingEntry {
     pub mark: Mark,
     pub before: Mark,
-    /// Whose fate it is: what is said of another identity is not said of this entry.
+    /// The identity of the entry: a verdict on another identity does not apply to it.
     pub key: EventKey,
     pub fate: EntryFate,
 }
@@ -80,7 +80,7 @@ impl PendingEntries {
         self.entries.get_mut(at)
     }
 
-    /// Takes what is done off the front; the place that is reached, where anything was.
+    /// Takes the decided entries off the front. Returns the place that is reached, if there were any.
     pub fn take_done(&mut self) -> Option<Mark> {
         let mut to = None;
         while let Some(pending) = self.entries.pop_front_if(|pending| !pending.fate.is_open()) {

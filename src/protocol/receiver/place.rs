@@ -34,7 +34,7 @@ pub(super) fn newest_below(state: &FeedState, seq: u64) -> Mark {
     marks.filter(|mark| mark.seq < seq).max_by_key(|mark| mark.seq).copied().unwrap_or(Mark::START)
 }
 
-/// What the sender may send beyond the acknowledged place: never more than could be owed.
+/// Returns how much the sender may send beyond the acknowledged place: never more than could be owed.
 pub(super) fn window(state: &FeedState, ground: &CoreContext) -> Window {
     let bounds = ground.config.bounds;
     let free = bounds.owed.saturating_sub(state.owed.len());

@@ -45,9 +45,8 @@ impl FeedReceiver {
         Ok(())
     }
 
-    /// The feed is read again, from where that was asked for, or from later where retention took what lay below. A sender
-    /// that resumes elsewhere has another history by now, or has nothing left of what was to be looked at: then the
-    /// look is given up.
+    /// Begins to read again at the place asked for, or at a later one if retention took the entries below. If the
+    /// sender resumes elsewhere, it has another history by now, or nothing left to look at: then the look is given up.
     fn looks_from(
         &mut self,
         peer: &PublisherName,
@@ -84,7 +83,7 @@ impl FeedReceiver {
         resume_at(peer, to, state, ground);
     }
 
-    /// What is owed is asked for when it is due; who waited for what is owed no more does not wait on.
+    /// Asks for owed entries when they are due, and waits no more for those that are not owed any more.
     fn take_up_owed(&mut self, peer: &PublisherName, was: &FeedState, ground: &mut CoreContext) {
         let steady = ground.steady();
         let owed: Vec<Owed> = ground.ledger.feeds[peer].owed.values().cloned().collect();
@@ -101,8 +100,8 @@ impl FeedReceiver {
     }
 }
 
-/// The sender has nothing left below `to`: what was rejected there is gone, and what lies above comes again in order. A
-/// place that stayed would be asked for with each SUBSCRIBE, and never reached.
+/// Forgets rejected places below `to`, where the sender has nothing left; entries above come again in order. A place
+/// that stayed would be asked for with each SUBSCRIBE, and never reached.
 fn forget_below(peer: &PublisherName, to: Mark, ground: &mut CoreContext) {
     let places = ground.ledger.feeds[peer].rejected.iter().filter(|place| place.before.seq < to.seq);
     let gone: Vec<_> = places.map(|place| (place.reason, place.publisher.clone())).collect();

@@ -1,4 +1,4 @@
-//! What one peer was given, as far as it says so itself.
+//! Counts of the entries that one peer was given, as far as the peer says so itself.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::wire::{AckFrame, VerdictCode, VerdictNumber};
 /// A count that a peer says is believed up to here, so that sums of a few stay sums.
 const COUNT_MAX: u64 = u64::MAX >> 8;
 
-/// Counts of what this node gave to one peer since it started (contract §5).
+/// Counts of the entries that this node gave to one peer since it started (contract §5).
 #[derive(Clone, Debug, Default)]
 pub struct SentTally {
     pub accepted: u64,
@@ -33,7 +33,7 @@ pub struct SentTally {
     pub acked: Option<u64>,
     /// The last verdict of the peer that was a rejection.
     pub last_rejection: Option<(u64, VerdictNumber)>,
-    /// What it has not, though its feed passed it. Shared with the view, which is made every second.
+    /// Entries that it lacks, though its feed passed them. Shared with the view, which is made every second.
     pub exceptions: Arc<SentExceptions>,
 }
 
@@ -61,7 +61,7 @@ impl SentTally {
         }
     }
 
-    /// What an ACK says, the counts of the one before it being `before`.
+    /// Adds the counts of an ACK; `before` holds the counts of the one before it.
     pub(super) fn acknowledged(&mut self, ack: &AckFrame, before: (u64, u64, u64)) {
         let (accepted, refused, rejected) = before;
         let more = |sum: &mut u64, said: u64, before: u64| {

@@ -18,7 +18,7 @@ const NEIGHBOURS_MAX: u64 = (READ_BYTES / NEIGHBOUR_BYTES) as u64;
 #[derive(Debug)]
 pub(super) struct PendingWants {
     queue: VecDeque<(u64, EventKey)>,
-    /// What was read last for them.
+    /// The entries that were read last for them.
     cache: BTreeMap<u64, Arc<Entry>>,
     mistakes: TokenBucket,
     /// Nothing is answered before: too many named another key.
@@ -63,7 +63,7 @@ impl FeedSender {
         Ok(())
     }
 
-    /// The front WANT was read for: what the read did not bring is gone.
+    /// Handles the read for the front WANT: if the read did not bring the entry, it is gone.
     pub(super) fn on_wanted_entries(&mut self, read: Read, ground: &mut CoreContext) {
         self.wants.cache = read.entries.into_iter().map(|entry| (entry.seq, entry)).collect();
         if let Some((seq, _)) = self.wants.queue.front().copied()

@@ -1,4 +1,4 @@
-//! A node on a bench: `cert-at`, with the peers `cert-ee` and `cert-pl`, whose keys the tests hold.
+//! A node on a bench: `cert-at`, with the peers `cert-ee` and `cert-pl`. The tests hold the keys of both.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -68,20 +68,20 @@ pub fn signed(core: Core) -> Bytes {
     signer(core.id.publisher.as_str()).sign(core).unwrap().envelope().bytes().clone()
 }
 
-/// What the doors were told.
+/// The answers that doors got.
 #[derive(Default)]
 pub struct Told {
     pub submitted: Vec<(Ticket, Submitted)>,
     /// Of each lineage the last byte of each UUID.
     pub recalled: Vec<(Ticket, Vec<u8>)>,
-    /// What the operator was answered.
+    /// The answers that the operator got.
     pub done: Vec<(Ticket, Result<(), String>)>,
     /// The generation under which each connection began.
     pub began: Vec<u64>,
     pub consumers_closed: Vec<(ConsumerId, ConsumerClosed)>,
 }
 
-/// What the bench counts.
+/// The counts of the bench.
 #[derive(Default)]
 pub struct Counts {
     /// How many notes were written.
@@ -105,7 +105,7 @@ pub struct Bench {
     pub closed: Vec<StreamId>,
     pub events: Vec<Event>,
     pub told: Told,
-    /// What consumers were handed; each is ready for more at once.
+    /// The entries that consumers were handed; each is ready for more at once.
     pub handed: Vec<EventKey>,
     /// Appends wait here while it is set.
     pub held: Option<Vec<(Ticket, Vec<NewRecord>)>>,
@@ -313,9 +313,9 @@ impl Bench {
         self.journal.last().map_or(0, |entry| entry.seq) + 1
     }
 
-    /// What was held back is written.
+    /// Writes the appends that were held back.
     pub fn release(&mut self) {
-        // What is asked for meanwhile comes behind it.
+        // Requests that come meanwhile come behind it.
         while let Some(held) = self.held.as_mut().filter(|held| !held.is_empty()) {
             let (ticket, records) = held.remove(0);
             let stored = self.store(ticket, records);

@@ -1,5 +1,5 @@
-//! Entries that cannot be taken yet: one publisher's never stop a feed, none is lost, and each is fetched once, when
-//! it is due. What a peer offers costs it its rate.
+//! Entries that cannot be taken yet: one publisher's never stop a feed, none is lost, and each is fetched once, when it
+//! is due. Each offer of a peer counts against its rate.
 
 use super::bench::*;
 use crate::envelope::Core;
@@ -80,7 +80,7 @@ struct Relay {
     position: u64,
     /// Below it entries are offered.
     offered_until: u64,
-    /// What of the bench's frames was looked at.
+    /// How many of the bench's frames were looked at.
     read: usize,
 }
 
@@ -118,7 +118,7 @@ impl Relay {
         }
     }
 
-    /// Answers what was asked, and opens the stream again where it was closed.
+    /// Answers requests, and opens the stream again if it was closed.
     fn answer(&mut self, bench: &mut Bench) {
         if bench.closed.contains(&self.stream) {
             self.stream = bench.greeted("cert-ee", Role::Receiver, 2);
@@ -196,7 +196,7 @@ fn a_publisher_beyond_its_rate_holds_up_nobody_and_loses_nothing() {
     assert!(bench.ledger.feeds[&name("cert-ee")].rejected.is_empty());
 }
 
-/// The same where a hub takes local time for UTC: its events wait two hours, and what it relays of others does not.
+/// The same if a hub takes local time for UTC: its events wait two hours, but events that it relays do not.
 #[test]
 fn a_hub_whose_clock_is_fast_holds_up_nobody_and_loses_nothing() {
     let mut bench = Bench::new();
@@ -255,7 +255,7 @@ fn what_found_no_owed_place_is_read_again_after_a_start() {
     assert_eq!(again.cursor("cert-ee"), 6_000);
 }
 
-/// HAVE, WANT, ANSWER is the usual way of what is relayed: the rate holds for it too.
+/// HAVE, WANT, ANSWER is the usual way of relayed events: the rate holds for it too.
 #[test]
 fn a_rate_per_publisher_holds_for_what_is_offered() {
     let mut bench = limited(10);
@@ -286,7 +286,7 @@ fn what_is_owed_is_due_although_time_goes_back() {
 fn what_is_deferred_after_an_offer_is_fetched_once_when_due() {
     let mut bench = Bench::new();
     let ahead = Core { created: Timestamp(WALL + HOUR_MS), ..core("cert-ee", 1) };
-    // What the peer says of the date is only a hint: here it says nothing of it.
+    // The date that the peer says is only a hint: here it says none.
     let WireFrame::Have(offer) = have(1, &ahead) else { unreachable!("bug: it is a HAVE") };
     for created in [ahead.created, Timestamp(WALL)] {
         let mut bench = Bench::new();
@@ -369,7 +369,7 @@ fn offers_and_gaps_beyond_the_rate_are_not_read() {
     }
 }
 
-/// What the operator released or dropped makes room for what found none.
+/// If the operator releases or drops entries, that makes room for those that found none.
 #[test]
 fn what_a_revoked_key_signed_and_found_no_place_is_read_again_after_a_decision() {
     use crate::protocol::io::{CoreCommand, Input, Ticket};

@@ -1,4 +1,4 @@
-//! What filters of peers and consumers let through, and that a change of the file cures what was not wanted.
+//! Filters of peers and consumers: they let events through or not, and a change of the file cures what was not wanted.
 
 use std::sync::Arc;
 
@@ -87,8 +87,8 @@ fn what_receive_does_not_admit_is_not_wanted_until_the_file_says_otherwise() {
     assert!(bench.closed.contains(&stream), "it subscribes again, from before what was not wanted");
 }
 
-/// The sender's retention has taken it when the file changes. A place that stayed would be asked for with each SUBSCRIBE,
-/// and would keep the feed from being read again for anything else: it would subscribe for ever.
+/// The sender's retention has taken it when the file changes. A place that stayed would be asked for with each
+/// SUBSCRIBE, and would keep the feed from being read again for anything else: it would subscribe for ever.
 #[test]
 fn rejected_entry_that_is_gone_is_asked_for_once() {
     let mut bench = Bench::with(vec![receiving("false")], Ledger::default());

@@ -1,5 +1,5 @@
-//! What a peer may send that it should not: each has its named verdict or fault, costs one entry and not the
-//! feed where it can, and never stands in the way of the true thing.
+//! Frames that a peer should not send. Each has its named verdict or fault, and costs one entry and not the feed if
+//! possible. None stands in the way of the true thing.
 
 use bytes::Bytes;
 
@@ -15,7 +15,7 @@ use crate::wire::{AckFrame, FaultCode, FeedGreeting, Hello, Mark, Skip, VerdictC
 
 const HOUR_MS: u64 = 3_600_000;
 
-/// One entry arrives from `cert-ee`: what was it told?
+/// Returns the verdicts that `cert-ee` gets on one entry.
 fn verdict_of(path: &[&str], envelope: Bytes) -> Vec<(u64, VerdictCode)> {
     let mut bench = Bench::new();
     let stream = bench.receiving("cert-ee");
@@ -407,7 +407,7 @@ fn what_a_peer_says_of_its_counts_is_no_sum_that_overflows() {
     assert!(bench.node.view().peers.iter().any(|peer| peer.sent.offered >= u64::MAX >> 8));
 }
 
-/// Of what was never named to a peer it can say nothing: else it fills the status page with what never was.
+/// A peer can say nothing of entries that were never named to it, or else it could fill the status page with them.
 #[test]
 fn verdicts_of_entries_never_named_are_out_of_turn() {
     for (seq, fault) in [(0, true), (3, true), (u64::MAX, true), (1, false), (2, false)] {
@@ -452,7 +452,7 @@ fn wants_read_what_they_ask_for_and_wrong_keys_wait() {
     assert!(bench.faults().is_empty());
 }
 
-/// It would keep its own feed open and useless for ever. What it owes is asked for again on the next one, later each time.
+/// It would keep its own feed open and useless for ever. Its owed entries are asked for on the next, later each time.
 #[test]
 fn unanswered_wants_close_a_feed_ever_later() {
     let mut bench = Bench::new();

@@ -1,5 +1,5 @@
-//! What key statements do to a running core: which of them count for whom, what takes nothing from anybody, and what
-//! waits for the operator. Their bytes, and which of two is kept, are `envelope`'s.
+//! The effect of key statements on a running core: which of them count for which peer, and which take nothing from
+//! others. Also which entries wait for the operator. `envelope` tests their bytes, and which of two is kept.
 
 use bytes::Bytes;
 
@@ -14,7 +14,7 @@ use crate::record::Ledger;
 use crate::time::Timestamp;
 use crate::wire::{VerdictCode, WireFrame};
 
-/// What the identity key `identity` says of its keys under the name `publisher`: the last signs, those before did.
+/// Returns the statement of key `identity` on its keys as `publisher`: the last one signs, those before did.
 pub fn stated(identity: &str, publisher: &str, serial: u64, keys: &[&str]) -> SignedStatement {
     let stated = |(at, of): (usize, &&str)| StatedKey {
         usage: KeyUse::Sign,
@@ -55,7 +55,7 @@ pub fn is_revoked(bench: &Bench, of: &str) -> bool {
     bench.node.revoked().any(|revoked| *revoked == name(of))
 }
 
-/// What a restart finds.
+/// Returns the state that a restart finds.
 fn replayed(ledger: &Ledger) -> Ledger {
     let mut rebuilt = Ledger::default();
     ledger.notes().iter().for_each(|note| rebuilt.apply(note));
@@ -169,7 +169,7 @@ fn what_a_rotated_and_then_revoked_publisher_signed_waits_and_can_be_released() 
         bench.frames(stream, vec![shown(&last), entry.clone()]);
         assert_eq!(bench.verdicts(), [(1, VerdictCode::KeyRevoked)]);
         if !was_there {
-            // Whose signature cannot be checked waits on, until somebody shows the statement of before.
+            // If a signature cannot be checked, the entry waits on, until a peer shows the earlier statement.
             release(&mut bench, stream, &entry);
             assert_eq!((bench.journal.len(), bench.owed("cert-pl").len()), (0, 1));
             bench.frames(stream, vec![shown(&rotated)]);
@@ -178,7 +178,7 @@ fn what_a_rotated_and_then_revoked_publisher_signed_waits_and_can_be_released() 
         release(&mut bench, stream, &entry);
         assert_eq!((bench.journal.len(), bench.owed("cert-pl").len()), (1, 0));
 
-        // Who hears of it here hears of both, in their order.
+        // If a peer is told of it here, it is told of both, in their order.
         let mut again = Bench::with(vec![peer("cert-ee"), peer("cert-pl")], replayed(&bench.ledger));
         again.sending("cert-pl");
         let told = again.sent.iter().filter(|(_, frame)| matches!(frame, WireFrame::KeyStatement(_)));
@@ -276,7 +276,7 @@ fn a_statement_under_an_alias_counts_and_a_renamed_file_forgets_no_revocation() 
     bench.pass(200);
     assert!(is_revoked(&bench, "austria"));
 
-    // The name is whatever our operator calls it: the key is what was revoked.
+    // Our operator may call the peer by any name: the key is revoked.
     for (called, file) in [
         ("cert-ee", peer("cert-ee")),
         ("austria", renamed(vec![name("cert-ee")])),

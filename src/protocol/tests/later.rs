@@ -1,5 +1,5 @@
-//! What a peer of a later version may say to this node, which takes it by its range: verdicts, faults and options
-//! without a name here cost no feed.
+//! A peer of a later version: this node takes its verdicts, faults and options by their range. If one has no name here,
+//! that costs no feed.
 
 use std::collections::BTreeMap;
 

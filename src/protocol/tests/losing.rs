@@ -1,4 +1,4 @@
-//! What this node stored and can no longer read: each consumer that had not acknowledged it is told how many, once.
+//! Entries stored here that can no longer be read: each consumer that had not acknowledged them is told how many, once.
 
 use super::bench::*;
 use crate::envelope::Core;
@@ -51,7 +51,7 @@ fn what_cannot_be_read_is_missing_once_passed() {
     assert_eq!(bench.events.iter().filter(|event| told(event)).count(), 1);
 }
 
-/// Retention counts all that was not acknowledged, what could not be read with it.
+/// Retention counts all entries that were not acknowledged, with those that could not be read.
 #[test]
 fn what_retention_took_is_not_counted_again() {
     let mut bench = with_a_hole();

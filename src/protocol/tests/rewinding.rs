@@ -1,4 +1,4 @@
-//! The generation of a consumer's position: what a receiver took before the operator moved the position does not count.
+//! The generation of a position: acknowledgements from before the operator moved the position do not count.
 
 use super::bench::*;
 use crate::protocol::Input;

@@ -321,7 +321,7 @@ fn read_mark(frame: &mut FieldReader<'_>) -> Result<Mark, FrameError> {
     Ok(Mark { seq: frame.unsigned("seq")?, check: Check(frame.array_of("check")?) })
 }
 
-/// A name in its one form: what only reads as a name (`cert_at`) is none on the wire.
+/// Reads a name in its one form: if a text only parses as a name (`cert_at`), it is rejected on the wire.
 fn read_name(what: &'static str, frame: &mut FieldReader<'_>) -> Result<PublisherName, FrameError> {
     let text = frame.text(NAME_BYTES_MAX, what)?;
     match PublisherName::parse(text) {

@@ -20,7 +20,7 @@ impl<'a> FieldReader<'a> {
     }
 
     /// # Errors
-    /// [`FrameError::Cbor`] where bytes are left that no item has used.
+    /// [`FrameError::Cbor`] if bytes are left that no item has used.
     pub fn end(&self) -> Result<(), FrameError> {
         Ok(self.items.end()?)
     }
@@ -81,7 +81,7 @@ impl<'a> FieldReader<'a> {
         self.items.boolean().map_err(|fault| of_field(fault, what))
     }
 
-    /// True, and passed over, where the next item is null.
+    /// Returns true, and passes over the item, if the next one is null.
     pub fn null(&mut self) -> bool {
         self.items.null()
     }
