@@ -1,6 +1,6 @@
-//! `aside/NAME.jsonl` of one door, written: each line is there whole and synced, or not at all, whatever a crash
-//! or a full disk left before it. To be tried again the file is moved to `NAME.again`, with how far that got in
-//! `NAME.done`, so that nothing is tried twice where it breaks off. What a line says is `aside`'s.
+//! Writes `aside/NAME.jsonl` of one door: a line is there whole and synced, or not at all, even after a crash or a full
+//! disk. For a retry the file moves to `NAME.again`, and its progress is in `NAME.done`. So nothing is tried a second
+//! time if the retry breaks off. `aside` defines the lines.
 
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _};
@@ -55,14 +55,14 @@ struct ShownLetter {
 #[derive(Debug)]
 pub(super) struct TakenUp {
     reader: Option<BufReader<File>>,
-    /// Where the next line begins.
+    /// The offset at which the next line begins.
     next: u64,
     done: File,
     /// An attempt before this one broke off here.
     pub left_over: bool,
 }
 
-/// A line of it, and where it ends.
+/// One line of the file, and the offset at which it ends.
 #[derive(Debug)]
 pub(super) struct TakenLine {
     pub bytes: Vec<u8>,
@@ -70,10 +70,10 @@ pub(super) struct TakenLine {
 }
 
 impl DeadLetter {
-    /// The files of the door `name` in `dir`; counts what an earlier run left there.
+    /// Opens the files of the door `name` in `dir`, and counts what an earlier run left there.
     ///
     /// # Errors
-    /// Where a file is there and cannot be read.
+    /// Returns an error if a file exists and cannot be read.
     pub fn open(dir: &Path, name: &str) -> io::Result<Arc<Self>> {
         let aside = Self {
             dir: dir.to_owned(),
@@ -119,7 +119,7 @@ impl DeadLetter {
         Ok(())
     }
 
-    /// Does `what` where the disk may be waited for.
+    /// Runs `what` on a worker that may wait for the disk.
     async fn on_a_worker<T: Send + 'static>(
         self: &Arc<Self>,
         what: impl FnOnce(&Self) -> io::Result<T> + Send + 'static,
@@ -195,11 +195,11 @@ impl DeadLetter {
         Ok(())
     }
 
-    /// Moves the file out of the way, so that all in it can be tried again. What an attempt that broke off left
-    /// there comes first.
+    /// Moves the file out of the way, so that everything in it can be tried again. Lines that an interrupted attempt
+    /// left come first.
     ///
     /// # Errors
-    /// What the file system says.
+    /// Returns errors of the file system.
     pub async fn take_up(self: &Arc<Self>) -> io::Result<Option<TakenUp>> {
         self.on_a_worker(Self::take_up_now).await
     }
@@ -215,7 +215,7 @@ impl DeadLetter {
         options.create(true).truncate(false).write(true).mode(0o600);
         let done = options.open(self.file("done"))?;
         if !left_over {
-            // Before the file moves: what was done of another one is nothing of this one.
+            // Before the file moves: the progress of another file does not count for this one.
             write_done(&done, 0)?;
             done.sync_data()?;
             // On disk before the first line is tried: else a power cut brings all of them back.
@@ -229,11 +229,11 @@ impl DeadLetter {
         Ok(Some(TakenUp { reader: Some(BufReader::new(file)), next, done, left_over }))
     }
 
-    /// All up to the end of this line was tried: on disk when this returns, so that a power cut repeats at most the
-    /// line whose answer was not noted.
+    /// Notes that everything up to the end of this line was tried. The note is on disk when this returns, so a power
+    /// cut repeats at most the line with an answer that was not noted.
     ///
     /// # Errors
-    /// What the file system says.
+    /// Returns errors of the file system.
     pub async fn tried(self: &Arc<Self>, taken_up: &TakenUp, line: u64) -> io::Result<()> {
         let done = taken_up.done.try_clone()?;
         self.on_a_worker(move |_| write_done(&done, line).and_then(|()| done.sync_data())).await?;
@@ -272,7 +272,7 @@ impl DeadLetter {
         }
     }
 
-    /// What status shows; `None` where nothing waits there.
+    /// Returns what status shows; `None` if nothing waits there.
     pub fn status(&self) -> Option<DoorAside> {
         let shown = self.shown();
         let (file, lines) = (format!("aside/{}.jsonl", self.name), shown.lines + shown.taken_up);
@@ -316,7 +316,7 @@ fn write_done(file: &File, done: u64) -> io::Result<()> {
     file.write_all_at(format!("{done:0DONE_DIGITS$}\n").as_bytes(), 0)
 }
 
-/// How far the last attempt got; 0 where nothing says so.
+/// Returns how far the last attempt got; 0 if the file does not say.
 pub(super) fn done_in(file: &Path) -> u64 {
     let text = std::fs::read_to_string(file).unwrap_or_default();
     text.get(..DONE_DIGITS).and_then(|digits| digits.parse().ok()).unwrap_or(0)
@@ -327,7 +327,7 @@ fn is_line(bytes: &[u8]) -> bool {
     serde_json::from_slice::<AsideRecord>(bytes).is_ok()
 }
 
-/// Lines of a file from `from` on; none where there is no file.
+/// Counts the lines of a file from `from` on; 0 if the file does not exist.
 fn count_lines(path: &Path, from: u64) -> io::Result<u64> {
     let mut file = match File::open(path) {
         Ok(file) => file,

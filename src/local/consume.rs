@@ -62,7 +62,7 @@ pub(super) struct Consuming {
     pub lists: MakeLists,
 }
 
-/// One connection whose request was taken.
+/// One connection with an accepted request.
 struct ConsumerConnection {
     id: ConsumerId,
     name: Option<ConsumerName>,
@@ -89,7 +89,7 @@ enum WriteEnd {
     Closed(ConsumerClosed),
 }
 
-/// The writing side; a line is never followed by another where it was cut.
+/// The writing side. If a line was cut, no other line follows it.
 struct Out {
     writing: OwnedWriteHalf,
     inside_line: bool,
@@ -122,7 +122,7 @@ impl Consuming {
         let mut out = Out { writing, inside_line: false };
         let first = self.stopping.run_until_cancelled(lines.line()).await;
         let Some(Ok(Some(first))) = first else { return };
-        // Lists are files, and a filter may be dear to read: not here, where others wait.
+        // Lists are files, and a filter may be expensive to read: not here, because others wait.
         let lists = Arc::clone(&self.lists);
         let read = tokio::task::spawn_blocking(move || parse_request(&first, &*lists()));
         let Ok(read) = read.await else { return };
@@ -133,7 +133,7 @@ impl Consuming {
                 let connection = self.connection(id, &request, hand_off);
                 if self.inputs.send(Input::ConsumerOpened { consumer: id, request }).await.is_ok() {
                     connection.run(&mut lines, told, &mut out).await;
-                    // The last word: whatever the core still had of it goes.
+                    // The last word: the core drops all that it still had of it.
                     let _ = self.inputs.send(Input::ConsumerGone { consumer: id }).await;
                 }
                 self.consumers.close(id);
@@ -308,7 +308,7 @@ impl ConsumerConnection {
                     "\"ack_lines\" is for forms without `seq`: say {\"ack\":SEQ}",
                 ))
             }
-            // Without a name, or where it moves by itself, there is nothing to acknowledge.
+            // Without a name, or if it moves by itself, there is nothing to acknowledge.
             Some(ack) if self.acks => Ok(self.handed(|handed| handed.acked(ack))),
             _ => Ok(None),
         }

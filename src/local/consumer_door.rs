@@ -1,7 +1,7 @@
-//! Hands accepted events to one receiver of the pipeline: connects for ever, makes each line in the
-//! receiver's form, moves the consumer's position only by what the receiver has taken, and sets aside what it
-//! would refuse. Which events a consumer gets, and from where on, is the core's; how a receiver is spoken to,
-//! is in `tcp_out` and `redis`.
+//! Hands accepted events to one receiver of the pipeline: it connects for ever, makes each line in the receiver's form,
+//! and sets aside what the receiver would refuse. It moves the consumer's position only by what the receiver has taken.
+//! The core decides which events a consumer gets, and from which position on. `tcp_out` and `redis` speak to the
+//! receivers.
 
 mod holding;
 mod out_of_turn;
@@ -84,7 +84,7 @@ struct DoorWork {
     then: Option<Then>,
     /// The core waits to be told that all was handed over.
     batch_open: bool,
-    /// Up to here the receiver has everything, whatever the core believes.
+    /// The receiver has everything up to here, even if the core has another position.
     taken: u64,
 }
 
@@ -97,7 +97,7 @@ impl DoorWork {
                 None
             }
             ToConsumer::Closed(why) => Some(DoorEnd::Closed(why)),
-            // `from` of a door stands in a file, and says each time where it began.
+            // `from` of a door stands in a file: each time it says from which entry the door began.
             ToConsumer::FromIgnored { .. } => None,
             ToConsumer::Entries(entries) => {
                 self.entries.extend(entries);
@@ -108,7 +108,7 @@ impl DoorWork {
     }
 }
 
-/// What the core has said meanwhile: whoever has no name here need not connect.
+/// Reads what the core has sent meanwhile: a door that has no name here need not connect.
 fn hear(work: &mut DoorWork) -> Option<DoorEnd> {
     while let Ok(told) = work.told.try_recv() {
         if let Some(end) = work.told(told) {
@@ -139,7 +139,7 @@ enum PendingWrite {
 enum DoorEnd {
     Stopping,
     Closed(ConsumerClosed),
-    /// The receiver holds nothing beyond this entry: what it lost is to be handed over again.
+    /// The receiver holds nothing beyond this entry; the entries that it lost are handed over again.
     HoldsOnly(u64),
 }
 
@@ -150,7 +150,7 @@ enum Heard {
     Told(Option<ToConsumer>),
 }
 
-/// Reads the receiver's list of fields again where its file has changed.
+/// Reads the receiver's list of fields again if its file has changed.
 fn refresh(form: &mut ReceiverForm, tally: &ConsumerTally, now: Now) {
     if let Some(read) = form.refresh(now.tick) {
         tally.form_fault(read.err().map(|error| error.to_string()));
@@ -247,8 +247,8 @@ impl<R: DeliveryTarget> ConsumerDoor<R> {
         }
     }
 
-    /// Waits until the core says which generation the position has: what the receiver took under another one does not
-    /// count.
+    /// Waits until the core says which generation the position has: entries that the receiver took under another one do
+    /// not count.
     async fn begin(&self, work: &mut DoorWork) -> Option<DoorEnd> {
         while work.generation.is_none() {
             let told = self.behind.stopping.run_until_cancelled(work.told.recv()).await;
@@ -359,7 +359,7 @@ impl<R: DeliveryTarget> ConsumerDoor<R> {
         let _ = self.behind.inputs.send(Input::ConsumerAcked { consumer, seq: mark.mark.seq }).await;
     }
 
-    /// Makes the next lines, where all that were made are gone.
+    /// Makes the next lines, if all that were made are gone.
     fn fill(&mut self, work: &mut DoorWork) {
         let mut bytes = 0;
         if !work.run.is_empty() || work.then.is_some() || work.entries.is_empty() {
@@ -449,8 +449,8 @@ impl<R: DeliveryTarget> ConsumerDoor<R> {
         record
     }
 
-    /// What is to happen behind the last line. On an error it is still to happen, and nothing is set aside twice.
-    /// False where the node stops before it could be set aside.
+    /// Completes what is to happen behind the last line. After an error it is still to happen, and nothing is set aside
+    /// a second time. Returns false if the node stops before it could be set aside.
     async fn pass(&mut self, work: &mut DoorWork) -> Result<bool, ReceiverError> {
         if let Some(Then::SetAside(mark, record)) = &work.then {
             let mark = *mark;

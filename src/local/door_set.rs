@@ -1,6 +1,6 @@
-//! The doors of `intelmesh.toml`, opened: each `[[submit]]` listening, each `[[consumer]]` with its driver. It
-//! also hands over again, at the operator's word, what was set aside. What each kind does is in its own file. `prepare`
-//! does what may wait for a disk, and `start` the rest.
+//! The doors of `intelmesh.toml`, opened: each `[[submit]]` listening, each `[[consumer]]` with its driver. If the
+//! operator asks for it, the set also retries what was set aside. Each kind of door has its own file. `prepare` does
+//! what may wait for a disk, and `start` the rest.
 
 mod prepare;
 mod start;
@@ -74,7 +74,7 @@ pub enum ConsumerWay {
     },
 }
 
-/// All of them, and where they keep what is theirs.
+/// All doors, and the directories in which they keep their files.
 #[derive(Clone, Debug, Default)]
 pub struct DoorSetups {
     pub submits: Vec<SubmitSetup>,
@@ -165,9 +165,9 @@ impl DoorSet {
         Ok(set)
     }
 
-    /// The doors of `setups`: those in `same` as they are, the others opened anew once their predecessors have ended:
-    /// two of them must not read one queue, or hand over one event. They go on with their counts and files. What could not
-    /// be opened goes on as it was, and is named. Doors that are not there any more end.
+    /// Opens the doors of `setups`: those in `same` stay as they are, the others open anew once their predecessors have
+    /// ended: two of them must not read one queue, or hand over one event. They keep their counts and files. If a door
+    /// cannot be opened, the old one goes on, and is named. Doors that are not there any more end.
     pub(super) async fn reopen(
         &self,
         setups: DoorSetups,
@@ -290,16 +290,16 @@ impl DoorSet {
         self.consumers.iter().filter_map(named).collect()
     }
 
-    /// Takes notice of what the operator has moved out of `aside/`. Asks the disk: not for the core's loop.
+    /// Notices files that the operator has moved out of `aside/`. Asks the disk: not for the core's loop.
     pub fn look(&self) {
         let asides = self.submits.iter().map(|held| &held.door.aside);
         asides.chain(self.consumers.iter().map(|door| &door.aside)).for_each(|aside| aside.look());
     }
 
-    /// Tries again what the door `name` has set aside; `None` where there is no such door.
+    /// Tries again what the door `name` has set aside; `None` if there is no such door.
     ///
     /// # Errors
-    /// [`AgainError`]: not all of it was tried.
+    /// Returns [`AgainError`] if not all of it was tried.
     pub async fn try_again(
         &self,
         name: &str,
@@ -321,7 +321,7 @@ impl std::fmt::Debug for DoorSet {
     }
 }
 
-/// What is to be opened, and the doors whose places that takes.
+/// Doors to open, and the doors that they replace.
 #[derive(Default)]
 struct ToOpen {
     submits: Vec<(ReadySubmit, Option<Arc<SubmitHandle>>)>,

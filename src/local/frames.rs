@@ -1,7 +1,7 @@
 //! Frames of IntelMQ's TCP bots: a length in 4 bytes, big-endian, then so many bytes (the reference is
 //! `intelmq.bots.collectors.tcp.collector` 3.5.0, which takes any length), or a separator behind them (`separated`).
-//! Here each is bounded: of one that is longer only its beginning is kept, and the rest is read past. What a frame
-//! says is the caller's.
+//! Here each is bounded: if one is longer, only its beginning is kept, and the rest is read past. The caller reads the
+//! content of a frame.
 
 use std::io;
 
@@ -89,10 +89,10 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         Self { inner, buffer: BytesMut::new(), framing }
     }
 
-    /// The next frame; `None` at the end. May be dropped while it waits.
+    /// Returns the next frame; `None` at the end. May be dropped while it waits.
     ///
     /// # Errors
-    /// `UnexpectedEof` where the end comes inside a frame; what the socket says.
+    /// Returns `UnexpectedEof` if the end comes inside a frame, or the error of the socket.
     pub async fn frame(&mut self) -> io::Result<Option<TcpMessage>> {
         loop {
             if let Some(frame) = self.frame_at_hand() {

@@ -1,8 +1,8 @@
-//! Which entry a receiver took last, written down beside the journal (`handed/NAME`). A consumer's position
-//! becomes durable a moment after the receiver's answer; were the process killed in between, the receiver
-//! would get some entries again. This mark is written with each answer and never synced: it survives the
-//! death of the process, which is enough, and costs almost nothing. Whether it fits the journal is asked of
-//! the journal: a restored one must lose nothing.
+//! Remembers which entry a receiver took last, beside the journal (`handed/NAME`). A consumer's position becomes
+//! durable a moment after the receiver's answer; if the process were killed in between, the receiver would get some
+//! entries again. This mark is written with each answer and never synced: it survives the death of the process, which
+//! is enough, and costs almost nothing. The journal is asked whether the mark fits it: a restored journal must lose
+//! nothing.
 
 use std::fs::{DirBuilder, File};
 use std::io::{self, Read as _};

@@ -1,5 +1,5 @@
-//! Lines from a socket, each bounded: one that is too long is reported once and skipped, without ever being
-//! held. They end with a newline. What a line says is the caller's.
+//! Reads lines from a socket, each bounded: one that is too long is reported once and skipped, without ever being held.
+//! They end with a newline. The caller reads their content.
 
 use std::io;
 

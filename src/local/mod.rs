@@ -5,8 +5,8 @@
 //! `frames`, `separated`, `turns` and `tcp_in`, `receiver` and `receiver_form`, `handed_mark`, `expiry` and `consumer_door`
 //! with `tcp_out`, and `door_set`, which opens them.
 //!
-//! Doors check form and bounds, sign, and pass on; what becomes of an event, and who gets one, is the core's
-//! to decide. No door makes the core wait: a slow client slows only itself.
+//! Doors check form and bounds, sign, and pass on; the core decides what becomes of an event, and who gets it. No door
+//! makes the core wait: a slow client slows only itself.
 
 mod again;
 mod aside;
@@ -74,7 +74,7 @@ pub use socket::{connect, group_id};
 pub use tcp_in::TcpIn;
 pub use tcp_out::TcpOut;
 
-/// Why the doors can't open. The operator's to mend; the node does not start.
+/// Why the doors cannot open. The operator must fix it; the node does not start.
 #[derive(Debug, Error)]
 pub enum LocalError {
     #[error("{}: {error}", .file.display())]
@@ -111,10 +111,10 @@ impl LocalError {
     }
 }
 
-/// Where the sockets lie, and who may use them.
+/// The paths of the sockets, and who may use them.
 #[derive(Clone, Debug)]
 pub struct DoorPlaces {
-    /// `run/`: made where it is missing.
+    /// `run/`: created if it is missing.
     pub run: PathBuf,
     /// `socket_group` of `intelmesh.toml`: a name or a number.
     pub group: Option<String>,
@@ -279,7 +279,8 @@ impl LocalDoors {
         self.set.load_full()
     }
 
-    /// Obeys `Submitted`, `Recalled`, `ConsumerBegan`, `HandOff`, `FromIgnored` and `ConsumerClosed`; never waits. What is for others is given back.
+    /// Obeys `Submitted`, `Recalled`, `ConsumerBegan`, `HandOff`, `FromIgnored` and `ConsumerClosed`; never waits.
+    /// Outputs for others are given back.
     pub fn handle(&self, output: Output) -> Option<Output> {
         match output {
             Output::Submitted { ticket, outcome } => self.shared.pending.answer(ticket, outcome),
@@ -306,7 +307,7 @@ impl LocalDoors {
         self.shared.steady.tell(time, (self.shared.behind.now)().tick);
     }
 
-    /// Takes no more connections or lines. What was read is still answered: go on obeying outputs.
+    /// Takes no more connections or lines. Lines that were read are still answered: go on obeying outputs.
     pub fn stop(&self) {
         self.shared.stopping.cancel();
         self.shared.tasks.close();

@@ -1,6 +1,6 @@
 //! Events at a TCP door that end with a separator instead of having a length before them. As with frames each is
-//! bounded, and what comes before the end of the connection without its separator is none: a bot was killed
-//! inside of it, and sends it again. What an event says is the caller's.
+//! bounded. If the connection ends before a separator, the rest is not an event: a bot was killed inside of it, and
+//! sends it again. The caller reads the content of an event.
 
 use bytes::{Buf as _, Bytes, BytesMut};
 
@@ -10,7 +10,7 @@ pub(super) struct Separated {
     bytes_max: usize,
     /// Not empty.
     end: Bytes,
-    /// Bytes of what was read at which no end begins.
+    /// Length of the prefix in which no end begins, in bytes.
     scanned: usize,
     /// Of an event that is too long: its first bytes, and how many were read past.
     passing: Option<(Bytes, u64)>,

@@ -30,8 +30,8 @@ impl DoorTrouble {
         self.down.clone().or_else(opening)
     }
 
-    /// The other end cannot be reached, or does nothing of what is asked. It begins with the first failure, whatever
-    /// is connected between two of them.
+    /// Notes that the other end cannot be reached, or does nothing that it is asked. It begins with the first failure,
+    /// even if a connection succeeds between two of them.
     fn unreachable(&mut self, what: String, now: Timestamp) {
         let since = self.down().map_or(now, |down| down.since);
         self.down = Some(DoorDown { since, what: what.clone() });
@@ -57,7 +57,7 @@ impl SubmitTally {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The door was opened anew, perhaps at another place: what it counted stays.
+    /// Notes that the door was opened anew, perhaps at another place: its counts stay.
     pub fn moved(&self, new: SubmitState) {
         let (state, trouble) = &mut *self.inner();
         if (&state.from, &state.at) != (&new.from, &new.at) {
@@ -93,7 +93,7 @@ impl SubmitTally {
         inner.1.last_error = Some(format!("{code}: {error}"));
     }
 
-    /// Something went wrong that is no event's fault; the same is logged once.
+    /// Notes a failure that no event caused; the same is logged once.
     pub fn failed(&self, what: String) {
         let mut inner = self.inner();
         if inner.1.last_error.as_ref() != Some(&what) {
@@ -102,13 +102,13 @@ impl SubmitTally {
         }
     }
 
-    /// The other end cannot be reached, or does nothing of what is asked; the same is logged once.
+    /// Notes that the other end cannot be reached, or does nothing that it is asked; the same is logged once.
     pub fn unreachable(&self, what: String) {
         self.failed(what.clone());
         self.inner().1.unreachable(what, (self.now)().wall);
     }
 
-    /// What was wrong is no longer.
+    /// Notes that the trouble is over.
     pub fn well(&self) {
         self.inner().1 = DoorTrouble::default();
     }
@@ -138,7 +138,7 @@ impl ConsumerTally {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The door was opened anew, perhaps to another place: what it counted stays.
+    /// Notes that the door was opened anew, perhaps to another place: its counts stay.
     pub fn moved(&self, new: ConsumerState) {
         let (state, trouble) = &mut *self.inner();
         if (&state.to, &state.at) != (&new.to, &new.at) {
@@ -167,7 +167,7 @@ impl ConsumerTally {
         }
     }
 
-    /// The receiver cannot be reached, or does nothing of what is asked; the same is logged once.
+    /// Notes that the receiver cannot be reached, or does nothing that it is asked; the same is logged once.
     pub fn unreachable(&self, what: String) {
         self.failed(what.clone());
         self.inner().1.unreachable(what, (self.now)().wall);
@@ -225,7 +225,7 @@ impl ConsumerTally {
         self.inner().0.set_aside += 1;
     }
 
-    /// This entry was for nobody any more.
+    /// Notes that this entry expired: nobody may get it any more.
     pub fn expired(&self, id: &EventId) {
         tracing::info!(consumer = self.name, outcome = "expired", %id);
         self.expired_made(1);

@@ -42,11 +42,11 @@ const ANSWERS_BYTES: usize = 512;
 /// Answers to who has gone are tried for this long.
 const LAST_ANSWERS_WITHIN: Duration = Duration::from_secs(1);
 
-/// When the door ends, what is still on its way from a sender that waits for no answer is read so long, however much
-/// comes.
+/// When the door ends, it reads on for this long if a sender waits for no answer: events may still be on their way. It
+/// stops then even if more comes.
 const LAST_LINES_WITHIN: Duration = Duration::from_millis(300);
 
-/// Where the door is, and for whom.
+/// The address of the door, and who may use it.
 #[derive(Clone, Debug)]
 pub struct TcpIn {
     pub listen: SocketAddr,
@@ -192,7 +192,7 @@ impl TcpDoor {
         self.door.submitter.now().tick.0
     }
 
-    /// Makes room where it is needed: who was silent longest goes, and a bot just connects again.
+    /// Makes room if it is needed: the client that was silent longest goes, and a bot just connects again.
     fn admit(&self, number: u64) -> Client {
         let end = self.door.stopping.child_token();
         let client = || Client { heard: Arc::new(AtomicU64::new(self.now_ms())), end: end.clone() };
@@ -231,8 +231,8 @@ impl TcpDoor {
         tokio::join!(read, self.answer(ordered, writing, &gone, &turns));
     }
 
-    /// The next frame; `None` where the node stops or makes room. A sender that waits for no answer sends nothing again:
-    /// what it has sent is read before, for as long as `last` lasts, which begins with the end.
+    /// Returns the next frame; `None` when the node stops or makes room. A sender that waits for no answer sends
+    /// nothing again: frames that it has sent are read before, for as long as `last` lasts, which begins with the end.
     async fn next_frame(
         reader: &mut TcpReader,
         client: &Client,
@@ -243,7 +243,7 @@ impl TcpDoor {
             None if turns.waits_for_nothing() => {
                 let last = last.get_or_insert_with(|| Box::pin(tokio::time::sleep(LAST_LINES_WITHIN)));
                 tokio::select! {
-                    // The time first: a sender whose next frame is always there ends as well.
+                    // The time first: a sender that always has a next frame ends as well.
                     biased;
                     () = last.as_mut() => None,
                     read = reader.frame() => Some(read),
@@ -253,7 +253,7 @@ impl TcpDoor {
         }
     }
 
-    /// Reads until the client's end, the node's, or the connection's: what came before is submitted all the same.
+    /// Reads until the client's end, the node's, or the connection's: lines before that are submitted all the same.
     async fn read(
         &self,
         mut reader: TcpReader,
@@ -356,7 +356,7 @@ impl TcpDoor {
         let _ = tokio::time::timeout(LAST_ANSWERS_WITHIN, out.finish()).await;
     }
 
-    /// The node stops. What it cannot take any more from a sender that waits for nothing is kept, many at once.
+    /// Keeps, when the node stops, the rest from a sender that waits for nothing, many at once.
     async fn keep_rest(&self, first: TcpMessage, mut slots: mpsc::Receiver<TcpSlot>) {
         let mut kept = vec![first.bytes().clone()];
         let gone = CancellationToken::new();
@@ -441,7 +441,7 @@ impl TcpAnswers {
                 Ok(written) => drop(self.bytes.drain(..written)),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(_) => {
-                    // It is gone: what it sent is submitted all the same.
+                    // It is gone: the lines that it sent are submitted all the same.
                     self.unread = true;
                     self.bytes.clear();
                 }

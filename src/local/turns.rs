@@ -30,7 +30,7 @@ impl SubmitTurns {
         }
     }
 
-    /// Of a sender whose protocol has answers.
+    /// Creates the turns of a sender with answers in its protocol.
     pub fn answered() -> Self {
         Self::new(false)
     }
@@ -60,7 +60,7 @@ impl SubmitTurns {
         self.answered.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// It sends without waiting: what is not taken now never comes again.
+    /// Returns true if it sends without waiting: events that are not taken now never come again.
     pub fn waits_for_nothing(&self) -> bool {
         self.deaf.is_cancelled()
     }
@@ -70,7 +70,7 @@ impl SubmitTurns {
         self.watched && self.answered.load(Ordering::Acquire) > 0
     }
 
-    /// Waits until the next answer may go out; false where none is to.
+    /// Waits until the next answer may go out; false if there will be none.
     pub async fn first_answer_due(&self) -> bool {
         if self.watched && self.answered.load(Ordering::Acquire) == 0 {
             let _ = tokio::time::timeout(FIRST_ANSWER_AFTER, self.deaf.cancelled()).await;

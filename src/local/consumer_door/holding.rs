@@ -22,7 +22,7 @@ impl Holding {
 }
 
 impl<R: DeliveryTarget> ConsumerDoor<R> {
-    /// Connects, and asks the receiver what it holds: where that is less than it was handed, up to which entry.
+    /// Connects, and asks the receiver what it holds. If that is less than it was handed, returns up to which entry.
     pub(super) async fn connect(&mut self, work: &mut DoorWork) -> Result<Option<u64>, ReceiverError> {
         self.receiver.connect().await?;
         let last = self.receiver.last_taken().await?;
@@ -44,9 +44,9 @@ impl<R: DeliveryTarget> ConsumerDoor<R> {
         Ok(lost.then_some(seq))
     }
 
-    /// The place says nothing of this generation. If something of it was handed over, that is lost: a place of an older
-    /// generation proves that it is all of it, and what this door handed over goes again. Without any place a bot may
-    /// have read it: it is told, and not handed over twice.
+    /// Handles a place that has no entry of this generation. If any was handed over, it is lost: a place of an older
+    /// generation proves that all of it is, so this door hands it over again. Without any place a bot may have read it:
+    /// it is reported, and not handed over a second time.
     fn lost_all(&mut self, is_older: bool) -> Option<u64> {
         if !R::KEEPS_PLACE || self.holding.upto.take().is_none() {
             return None;

@@ -96,7 +96,7 @@ pub(super) fn start_consumer(
     }
 }
 
-/// Starts the driver of one consumer, for whatever kind of receiver.
+/// Starts the driver of one consumer, for any kind of receiver.
 fn drive<R: DeliveryTarget>(
     request: ConsumerRequest,
     form: ReceiverForm,

@@ -23,7 +23,7 @@ pub struct QueueLook {
 
 pub struct DestinationQueue {
     queue: String,
-    /// Where the place is kept: `intelmesh:NODE:CONSUMER:position`.
+    /// The key that holds the place: `intelmesh:NODE:CONSUMER:position`.
     key: String,
 }
 
@@ -47,8 +47,8 @@ impl DestinationQueue {
         })
     }
 
-    /// Pushes `events` in their order and moves the place behind them; false where the place changed since the
-    /// last look: then nothing was done. Without `reached` the place stays.
+    /// Pushes `events` in their order and moves the place behind them. Returns false, and does nothing, if the place
+    /// changed since the last look. Without `reached` the place stays.
     pub async fn push(
         &self,
         events: &[&[u8]],

@@ -10,7 +10,7 @@ use super::tls::TlsFault;
 
 #[derive(Debug, Error)]
 pub enum RedisFault {
-    /// Nobody answers, or the connection broke.
+    /// The server does not answer, or the connection broke.
     #[error("cannot reach redis at {address}: {error}")]
     Unreachable { address: String, error: std::io::Error },
     #[error("redis at {address} said nothing for {seconds} s")]
@@ -31,10 +31,10 @@ pub enum RedisFault {
     /// another node has our name.
     #[error("the place beside the queue was moved by somebody else")]
     Moved,
-    /// Redis was emptied: what was in the queue is gone, and nothing tells how much that was.
+    /// Redis was emptied: the queue's content is gone, and nothing tells how much that was.
     #[error("the place beside the queue is gone: redis was emptied, and what was in the queue with it")]
     Emptied,
-    /// Redis has an older state of its data: what came later is handed over again.
+    /// Redis has an older state of its data: later entries are handed over again.
     #[error("redis came back with older data: it holds what was handed over up to entry {found}, of {ours}")]
     Older { ours: u64, found: u64 },
 }
@@ -57,7 +57,7 @@ const HINTS: &[(&str, &str)] = &[
     ("DENIED", "redis takes only local connections: see its bind and protected-mode"),
 ];
 
-/// (what is in Redis's word where the code says nothing, what to do).
+/// (text in Redis's answer if its code says nothing, what to do).
 const HINTS_WITHIN: &[(&str, &str)] = &[
     ("without any password configured", "redis has no password: leave it away in url"),
     ("invalid password", "the password in url is not the one of redis (requirepass)"),

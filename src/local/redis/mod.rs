@@ -28,7 +28,7 @@ pub(super) use submit::QueueDoor;
 #[derive(Clone, Debug)]
 pub struct RedisQueue {
     pub url: String,
-    /// Where the configuration says so, for errors.
+    /// The place in the configuration, for errors.
     pub place: String,
     pub queue: String,
     /// Holds the password, instead of the URL.

@@ -1,5 +1,5 @@
-//! The door to a queue. It pushes what it is given as long as the queue is short, and pauses where it is not: a
-//! queue that no bot reads would fill Redis. Which events those are, and in which form, is the driver's.
+//! The door to a queue. It pushes the events that it is given while the queue is short, and pauses when it is not: a
+//! queue that no bot reads would fill Redis. The driver decides which events those are, and in which form.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +21,7 @@ pub struct QueueReceiver {
     connection: Option<RedisConnection>,
     /// What stood beside the queue when we last looked or wrote.
     taken: Option<HandedMark>,
-    /// The next pause where there is no room, in ms.
+    /// The next pause when there is no room, in ms.
     wait: u64,
 }
 
@@ -78,7 +78,7 @@ impl QueueReceiver {
         }
     }
 
-    /// Pushes the first of `events`, as many as there is room for. Where there is none it pauses, and pushes none.
+    /// Pushes the first of `events`, as many as there is room for. If there is none, it pauses and pushes nothing.
     async fn push(&mut self, events: &[PreparedLine]) -> Result<usize, RedisFault> {
         let count = self.room().await?.min(events.len());
         if count > 0 {

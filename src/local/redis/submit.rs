@@ -19,7 +19,7 @@ pub struct QueueDoor {
     server: RedisServer,
     queue: SourceQueue,
     door: Arc<SubmitDoor>,
-    /// Whoever left an element waits for no answer: it never goes.
+    /// The sender of an element waits for no answer: this never fires.
     gone: CancellationToken,
 }
 
@@ -62,8 +62,8 @@ impl QueueDoor {
         }
     }
 
-    /// Until the connection breaks (an error) or the node stops. What an earlier run left comes first, so that
-    /// acknowledgements take what they mean.
+    /// Takes elements until the connection breaks (an error) or the node stops. Elements that an earlier run left come
+    /// first, so that acknowledgements take the right ones.
     async fn take(&mut self, connection: &mut RedisConnection, most: &mut u64) -> Result<(), RedisFault> {
         let stopping = self.door.stopping.clone();
         let mut left_over = true;
@@ -102,7 +102,7 @@ impl QueueDoor {
         }
         let mut done = 0;
         for (element, submission) in batch.iter().zip(submissions) {
-            // Whoever left it there has it no more.
+            // The bot that left it there has it no more.
             let settled = if element.len() > ASIDE_ELEMENT_BYTES_MAX {
                 let head = element.slice(..HEAD_BYTES);
                 self.door.set_aside_long(element.len() as u64, &head, &self.gone).await
