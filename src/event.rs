@@ -1,5 +1,5 @@
-//! An incident event as parsed: its checked body and the name of its format. What the fields mean is the
-//! pipelines' business, and bytes of a body are never changed here.
+//! An incident event as parsed: its checked body and the name of its format. The pipelines know the meaning of the
+//! fields, and bytes of a body are never changed here.
 
 pub mod json;
 
@@ -50,7 +50,7 @@ pub enum BodyError {
 }
 
 impl BodyError {
-    /// What is wrong and where, without a key of the body: of one that was sealed nothing is logged or shown.
+    /// Describes the fault and its place, without a key of the body: nothing of a sealed body is logged or shown.
     pub fn without_content(&self) -> String {
         match self {
             Self::Json(JsonError::DuplicateKey { .. }) => "a key stands twice in one object".to_owned(),
@@ -59,8 +59,8 @@ impl BodyError {
     }
 }
 
-/// Checks that `bytes` are one JSON object that every reader reads alike, on one line (design §5.1,
-/// PROTOCOL.md §2.4), and tells where its members stand.
+/// Checks that `bytes` are one JSON object that every reader reads alike, on one line (design §5.1, PROTOCOL.md §2.4),
+/// and returns the places of its members.
 ///
 /// # Errors
 /// The first [`BodyError`].

@@ -28,7 +28,7 @@ pub struct Term {
     pub name: &'static str,
     /// What it says of `left` and `right`.
     pub meaning: &'static str,
-    /// How it reads from right to left; the same word where the link holds both ways.
+    /// How it reads from right to left; the same word if the link holds both ways.
     pub inverse: &'static str,
     /// The relationship type of MISP's objects, read from left to right.
     pub misp: &'static str,

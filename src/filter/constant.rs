@@ -24,7 +24,7 @@ const PATTERN_BYTES_LEAST: usize = 1024;
 /// No argument alone is to blame.
 const THE_CALL: usize = usize::MAX;
 
-/// Prepares a call of `name`; `None` where there is no such function.
+/// Prepares a call of `name`; `None` if there is no such function.
 pub(super) fn prepare(
     name: &str,
     arguments: &[&IdedExpr],
@@ -94,7 +94,7 @@ fn matches(pattern: &str) -> Result<PreparedCall, FilterBlame> {
     let build = |most: usize| {
         RegexBuilder::new(pattern).size_limit(most).dfa_size_limit(FILTER_PATTERN_BYTES_MAX).build()
     };
-    // How large it is nobody tells but by refusing it.
+    // The library tells the size of a pattern only by refusing it.
     let mut size = PATTERN_BYTES_LEAST;
     let built = loop {
         match build(size) {
@@ -142,7 +142,7 @@ fn texts(expr: &IdedExpr) -> Option<Vec<String>> {
     }
 }
 
-/// A list of constants as a value; `None` where something in it is none.
+/// Returns a list of constants as a value; `None` if something in it is not a constant.
 pub(super) fn list(expr: &IdedExpr) -> Option<CelList<'static>> {
     let Expr::List(list) = &expr.expr else { return None };
     let value = |expr: &IdedExpr| -> Option<Box<dyn Val>> {

@@ -1,5 +1,5 @@
-//! What a filter sees of one envelope: `event`, the members of its payload, and `meta`, what is signed beside it
-//! and whence it came. Read when it is asked for; a sealed body is never looked into.
+//! The view of one envelope that a filter gets: `event`, the members of its payload, and `meta`, the signed fields
+//! beside it and its origin. Members are read when they are asked for; a sealed body is never looked into.
 
 use std::fmt;
 use std::sync::OnceLock;
@@ -76,7 +76,7 @@ impl<'f, 'a> FilterRun<'f, 'a> {
         Self { facts, left: AtomicU64::new(FILTER_STEPS_MAX) }
     }
 
-    /// Takes `steps`, each as dear as the envelope is large; false where they are not left.
+    /// Takes `steps`, each as expensive as the envelope is large. Returns false if they are not left.
     pub fn spend(&self, steps: u64) -> bool {
         self.spend_plain(steps.saturating_mul(self.facts.weight()))
     }

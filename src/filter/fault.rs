@@ -1,5 +1,5 @@
-//! What is wrong with a filter, at load (where, what and what to do about it) and on one event. Values of
-//! events are never part of a message: messages are shown and logged.
+//! Faults of a filter, at load (the place, the fault and its fix) and on one event. Values of events are never part of
+//! a message: messages are shown and logged.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use thiserror::Error;
 use super::ListFault;
 use crate::limits::{FILTER_BYTES_MAX, FILTER_DEPTH_MAX, FILTER_LOOPS_MAX, FILTER_NODES_MAX};
 
-/// Why a filter is refused, and where in its text. The operator's, or the client's that sent it.
+/// Why a filter is refused, and the place in its text. The operator, or the client that sent it, must fix it.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error("{kind}")]
 pub struct FilterFault {
@@ -163,7 +163,8 @@ impl FilterFailure {
         }
     }
 
-    /// `error` without the values in it; a key is named where it is one of `known`, which the filter's text names.
+    /// Converts `error` without the values in it; a key is named if it is one of `known`, which the filter's text
+    /// names.
     pub(super) fn of(error: ExecutionError, known: &BTreeSet<String>) -> Self {
         let names =
             |key: &str| known.contains(key.strip_prefix("meta.").unwrap_or(key)) || known.contains(key);

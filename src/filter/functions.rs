@@ -30,7 +30,7 @@ pub(super) enum PreparedCall {
     In(CelList<'static>),
 }
 
-/// The fields that a function reads where it is given the whole event: any one of them is enough.
+/// The fields that a function reads when it is given the whole event: any one of them is enough.
 const ADDRESSES: &[&str] = &["source.ip", "destination.ip", "source.network", "destination.network"];
 const AS_NUMBERS: &[&str] = &["source.asn", "destination.asn"];
 const NAMES: &[&str] = &["source.fqdn", "destination.fqdn", "source.reverse_dns", "destination.reverse_dns"];
@@ -48,7 +48,7 @@ impl PreparedCall {
     /// Puts it into `context` under `name`, to be called with the value alone.
     pub fn register(self, name: &str, context: &mut Context<'_, '_>) {
         let function: cel_function::Function = Box::new(move |call| self.call(call));
-        // A name with `#` is nobody else's.
+        // Names with `#` cannot clash with others.
         let _ = context.add_function(name, function);
     }
 
@@ -125,8 +125,8 @@ fn spend(call: &FunctionContext<'_, '_>, steps: u64) -> Result<(), ExecutionErro
     }
 }
 
-/// Of one value that; of a list any of its elements, each for so many steps; of the whole event any of the fields
-/// that it has. As with `||`, one that is true is enough, whatever another may be.
+/// Tests one value; of a list any element, each for so many steps; of the whole event any of the fields that it has. As
+/// with `||`, one that is true is enough, even if another one fails.
 fn any(
     call: &FunctionContext<'_, '_>,
     value: &dyn Val,
@@ -255,7 +255,7 @@ fn clone_number(value: &dyn Val) -> Option<Box<dyn Val>> {
     Some(Box::new(cel::common::types::CelDouble::from(*number.inner())))
 }
 
-/// An element of a list that is written in a filter is no list or map itself.
+/// Returns an element of a list that is written in a filter, if it is not a list or map itself.
 fn scalar<'context, 'call>(call: &FunctionContext<'context, 'call>) -> FunctionAnswer<'context, 'call> {
     let value = argument(call, 0)?;
     match value.get_type().kind() {

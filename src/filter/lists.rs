@@ -24,7 +24,7 @@ pub enum ListFault {
     Entry { line: usize, entry: String, wanted: &'static str },
 }
 
-/// Where the lists that a filter names come from.
+/// Source of the lists that a filter names.
 pub trait FilterLists: Sync {
     /// The list of this name.
     ///
@@ -33,7 +33,7 @@ pub trait FilterLists: Sync {
     fn list(&self, name: &str) -> Result<Arc<FilterList>, ListFault>;
 }
 
-/// Where there are none.
+/// A source without lists.
 pub struct NoLists;
 
 impl FilterLists for NoLists {
@@ -48,7 +48,7 @@ impl FilterLists for BTreeMap<String, Arc<FilterList>> {
     }
 }
 
-/// One entry a line; what follows `#` is a comment. What an entry must be is known where it is used.
+/// One entry a line; text after `#` is a comment. The function that uses the list checks the entries.
 #[derive(Debug, Default)]
 pub struct FilterList {
     digest: [u8; 32],
@@ -89,7 +89,7 @@ impl FilterList {
         Self { digest: hash.finalize().into(), entries, ..Self::default() }
     }
 
-    /// Of what it says, without comments.
+    /// Returns the digest of its entries, without comments.
     pub fn digest(&self) -> &[u8; 32] {
         &self.digest
     }
@@ -126,7 +126,7 @@ impl FilterList {
     }
 }
 
-/// A network, or one address; of IPv4 where it is written as one of IPv6 (`::ffff:192.0.2.0/120`).
+/// Parses a network, or one address. IPv4 that is written as IPv6 becomes IPv4 (`::ffff:192.0.2.0/120`).
 pub(super) fn network(text: &str) -> Option<IpNet> {
     let network =
         text.parse().ok().or_else(|| text.parse().ok().map(|address: IpAddr| IpNet::from(address)))?;
@@ -150,8 +150,8 @@ pub(super) fn domain(text: &str) -> Option<String> {
     (name.len() <= 253 && name.split('.').all(fits)).then(|| name.to_ascii_lowercase())
 }
 
-/// A name to look for: what no name of an event could be is a slip (`*.example.at`, an address of the web, a name
-/// that is not in punycode as those of events are).
+/// Parses a name to look for. If no name of an event could be it, it is a slip (`*.example.at`, an address of the web,
+/// a name that is not in punycode as those of events are).
 pub(super) fn looked_for(text: &str) -> Option<String> {
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
     domain(text).filter(|name| name.bytes().all(plain))

@@ -1,5 +1,5 @@
-//! Literals that can mean nothing where they stand: a label in another spelling, a time that is none. Such a filter would
-//! quietly say no, or worse, order labels by their letters. What can be a literal at all is decided elsewhere.
+//! Finds literals that can mean nothing in their place: a label in another spelling, a time that is not valid. Such a
+//! filter would quietly be false, or worse, order labels by their letters. Other modules decide what can be a literal.
 
 use cel::IdedExpr;
 use cel::common::ast::{CallExpr, Expr, LiteralValue, operators};

@@ -1,5 +1,5 @@
-//! From the tree that `cel` parsed to the one that is run: every name and function is known, nothing can grow or
-//! loop without bound, and what is constant has been prepared. What a filter answers is not looked at here.
+//! From the tree that `cel` parsed to the one that is run: every name and function is known, nothing can grow or loop
+//! without bound, and constants have been prepared. The result of a filter is not looked at here.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -248,7 +248,7 @@ impl<'a> Lowering<'a> {
             (operators::ADD, false) => self.plain(id, "@add", call, depth),
             (operators::IN, false) => self.inside(call, depth),
             (operators::EQUALS | operators::NOT_EQUALS, false) => {
-                // A list that is written here knows no other kind of list; the other way round it does.
+                // A list that is written here can only be compared with its own kind; the other way round works.
                 let mut swapped = call.clone();
                 if matches!(swapped.args.first().map(|first| &first.expr), Some(Expr::List(_))) {
                     swapped.args.reverse();
@@ -344,7 +344,7 @@ impl<'a> Lowering<'a> {
         {
             self.nodes += 1;
             let (expr, steps) = self.prepared(list.id, "in", PreparedCall::In(constants), value, depth)?;
-            // All of it is compared: as dear as written out.
+            // All of it is compared: as expensive as written out.
             let elements = if let Expr::List(list) = &list.expr { list.elements.len() } else { 0 };
             return Ok((expr, steps + elements as u64 / 8));
         }
@@ -443,7 +443,7 @@ fn is_operator(name: &str) -> bool {
     operators.contains(&name)
 }
 
-/// What can be no answer, whatever the event; `None` where it may be one.
+/// Names the kind of an expression that is never boolean, for any event; `None` if it may be boolean.
 fn never_boolean(expr: &Expr) -> Option<&'static str> {
     match expr {
         Expr::Literal(LiteralValue::Boolean(_)) => None,

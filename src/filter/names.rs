@@ -1,5 +1,5 @@
-//! Names of IntelMQ that stand in a filter: fields of an event, and words of its classification. A misspelt one is no
-//! fault of the filter, since anybody may add fields; it is `check` that compares and warns.
+//! Names of IntelMQ that stand in a filter: fields of an event, and words of its classification. If one is misspelt,
+//! the filter is still valid, since anybody may add fields; `check` compares them and warns.
 
 use std::collections::BTreeSet;
 

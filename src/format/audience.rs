@@ -1,6 +1,7 @@
-//! Whom a draft is for, and whether it is sealed to them (design §5.5, §8): names of groups become their members,
-//! the line's recipients and the door's narrow each other, and what needs a seal gets one or is refused. Decided
-//! with the trust list in force. Only what is addressed becomes a core: what needs a seal cannot be signed without.
+//! Settles the recipients of a draft, and whether it is sealed to them (design §5.5, §8). Names of groups become their
+//! members, the line's recipients and the door's narrow each other, and a draft that needs a seal gets one or is
+//! refused. The trust list in force decides. Only an addressed draft becomes a core: if it needs a seal, it cannot be
+//! signed without.
 
 use rand::CryptoRng;
 
@@ -14,7 +15,7 @@ use crate::identity::PublisherName;
 use crate::limits::RECIPIENTS_MAX;
 use crate::policy::{Tlp, TrustList};
 
-/// One draft, or several of one line, whose recipients are settled.
+/// One draft, or several of one line, with settled recipients.
 #[derive(Debug)]
 pub struct Addressed<T> {
     drafts: T,
@@ -23,11 +24,11 @@ pub struct Addressed<T> {
 }
 
 impl CoreDraft {
-    /// Settles the recipients, and whether it is sealed: where the line, the door or the parent that it was made
-    /// of says so, and where one of its recipients gets sealed events alone.
+    /// Settles the recipients, and whether it is sealed: if the line, the door or the parent that it was made of says
+    /// so, or if one of its recipients gets sealed events alone.
     ///
     /// # Errors
-    /// `unknown_recipient` for a name that is no peer or cannot open anything, `bad_meta` for a seal without
+    /// `unknown_recipient` for a name that is not a peer's or cannot open anything, `bad_meta` for a seal without
     /// recipients or with a content id, `bad_tlp` for a label that goes to nobody unsealed, `not_deliverable` if no
     /// recipient can ever get it.
     pub fn address(mut self, trust: &TrustList) -> Result<Addressed<Self>, SubmitError> {
@@ -75,7 +76,7 @@ impl CoreDraft {
         Ok(Some(keys))
     }
 
-    /// What withdraws or replaces goes to whom its target went, though some of them are no peers any more.
+    /// Returns true if it withdraws or replaces: then it goes to the target's recipients, even to removed peers.
     fn takes_back(&self) -> bool {
         self.meta.links.iter().any(|link| link.relation.takes_back())
     }
@@ -105,7 +106,7 @@ impl ExplodedEvent {
 }
 
 impl Addressed<CoreDraft> {
-    /// Whom it is for; empty: all whom policy allows.
+    /// Returns the recipients; empty if it goes to all that policy allows.
     pub fn to(&self) -> &[PublisherName] {
         &self.drafts.to
     }
@@ -114,11 +115,11 @@ impl Addressed<CoreDraft> {
         self.seal.is_some()
     }
 
-    /// The core to be signed, its body sealed where it is to be.
+    /// Returns the core to be signed, its body sealed if it is to be.
     ///
     /// # Errors
-    /// `bad_id` where the id given is not the one that `ids` makes, `bad_number` where none can be made,
-    /// `bad_meta` for an `expires` that has passed.
+    /// `bad_id` if the id given is not the one that `ids` makes, `bad_number` if none can be made, `bad_meta` for an
+    /// `expires` that has passed.
     pub fn into_core(self, made: &IdInputs<'_>, chance: &mut impl CryptoRng) -> Result<Core, SubmitError> {
         sealed(self.drafts.into_core(made)?, self.seal.as_deref(), made, chance)
     }
@@ -178,7 +179,7 @@ fn is_out_of_reach(name: &PublisherName, trust: &TrustList) -> bool {
     trust.peer(name).is_some_and(|peer| peer.publisher_only || peer.revoked)
 }
 
-/// With `takes_back` also names that are no peers: whether they are those of its target is checked with the target.
+/// Expands groups. With `takes_back` it also keeps names that are not peers': they are checked with the target.
 fn expanded(
     names: &[PublisherName],
     trust: &TrustList,
@@ -204,7 +205,7 @@ fn expanded(
     Ok(peers)
 }
 
-/// Recipients of the line and of the door: where both say some, those that both say.
+/// Returns the recipients of the line and of the door: if both name some, those that both name.
 fn narrowed(line: Vec<PublisherName>, door: Vec<PublisherName>) -> Result<Vec<PublisherName>, SubmitError> {
     if line.is_empty() || door.is_empty() {
         return Ok([line, door].concat());

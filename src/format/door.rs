@@ -12,13 +12,13 @@ use crate::policy::Tlp;
 pub struct DoorDefaults {
     pub publisher: PublisherName,
     pub project: ProjectName,
-    /// The label where a line and the door give none.
+    /// The label if a line and the door give none.
     pub default_tlp: Tlp,
     /// The least label at this door.
     pub tlp: Option<Tlp>,
     /// Recipients that narrow those of a line; empty: no narrowing.
     pub to: Vec<PublisherName>,
-    /// How ids are made where a line says nothing.
+    /// How ids are made if a line says nothing.
     pub ids: IdScheme,
     /// Fields that stay at home. `extra.intelmesh.*` always does.
     pub strip: Vec<StripRule>,
@@ -49,8 +49,8 @@ impl DoorDefaults {
         }
     }
 
-    /// A door to IntelMQ as it is where its table says nothing: ids of the body, so that a bot that sends
-    /// again is recognised, the default list of what stays at home, and no secrets inside URLs.
+    /// Returns the defaults of a door to IntelMQ: ids of the body, so that an event is recognised if a bot sends it
+    /// again, the default list of fields that stay at home, and no secrets inside URLs.
     pub fn to_intelmq(publisher: PublisherName, project: ProjectName, default_tlp: Tlp) -> Self {
         Self {
             ids: IdScheme::Body,
@@ -61,7 +61,7 @@ impl DoorDefaults {
     }
 }
 
-/// What becomes of an event whose fields are lists (IEP03). Lists below `extra` stay as they are.
+/// How a door handles an event that has lists as fields (IEP03). Lists below `extra` stay as they are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum MultipleValues {
     #[default]
@@ -71,6 +71,6 @@ pub enum MultipleValues {
 }
 
 impl MultipleValues {
-    /// The bound where a door says `explode` and no number; also the largest.
+    /// The bound if a door says `explode` without a number; also the largest.
     pub const MOST: u16 = EXPLODED_EVENTS_MAX as u16;
 }

@@ -1,5 +1,5 @@
-//! A line as read, on its way to a signed core: what chance, time and `keys/` add to it. Whether its id was
-//! seen before is not asked here.
+//! A line as read, on its way to a signed core: chance, time and `keys/` are added to it. Nothing here asks whether its
+//! id was seen before.
 
 use bytes::Bytes;
 use uuid::Uuid;
@@ -18,7 +18,7 @@ use crate::time::Timestamp;
 #[derive(Debug)]
 pub struct IdInputs<'a> {
     pub now: Timestamp,
-    /// A fresh UUIDv4; used where nothing else gives the id.
+    /// A fresh UUIDv4; used if nothing else gives the id.
     pub random: Uuid,
     pub secret: &'a BodyIdSecret,
 }
@@ -38,7 +38,7 @@ pub struct CoreDraft {
     pub(super) to: Vec<PublisherName>,
     /// Those of the door, which narrow them.
     pub(super) door_to: Vec<PublisherName>,
-    /// It is to be sealed, whoever its recipients are.
+    /// It is to be sealed, for any recipients.
     pub(super) seal: bool,
     pub(super) payload: String,
 }

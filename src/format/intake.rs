@@ -23,7 +23,7 @@ use crate::identity::EventId;
 use crate::limits::{JSON_DEPTH_MAX, LINE_BYTES_MAX};
 use crate::policy::Tlp;
 
-/// What became of a line. It is answered once, whatever it became.
+/// The outcome of a line, which is answered once in any case.
 #[derive(Debug)]
 pub enum ParsedSubmission {
     New(Box<CoreDraft>),
@@ -35,8 +35,8 @@ pub enum ParsedSubmission {
     Returned(Returned),
 }
 
-/// A line about an event that has an id already, which this node did not just give: a `duplicate` where that
-/// is in the seen set, and else refused.
+/// A line about an event that has an id already, which this node did not just give: a `duplicate` if that is in the
+/// seen set, and else refused.
 #[derive(Debug)]
 pub struct Returned {
     pub id: EventId,
@@ -57,7 +57,7 @@ impl ParsedSubmission {
 }
 
 impl Returned {
-    /// The answer where the id was not seen.
+    /// Returns the answer if the id was not seen.
     pub fn unseen(&self) -> SubmitError {
         self.unseen.clone()
     }

@@ -1,6 +1,6 @@
-//! Meta information of a line, IEP04's and AIL's: what is honoured becomes typed here, what we write
-//! ourselves is passed over, and all the rest is kept as `ext` under its own name (contract §1). What follows
-//! from it is decided in `intake`.
+//! Meta information of a line, IEP04's and AIL's: honoured members become typed here, members that we write ourselves
+//! are passed over, and all the rest is kept as `ext` under its own name (contract §1). `intake` decides what follows
+//! from it.
 
 mod links;
 mod resemblance;
@@ -71,7 +71,7 @@ fn each_label(tags: &serde_json::Value, with: &mut impl FnMut(&str)) {
 const WRITTEN_HERE: [&str; 8] =
     ["publisher", "source", "created", "path", "sealed", "seq", "withdrawn_by", "replaced_by"];
 
-/// Members that do something in meta, and would be missed where they stand beside it.
+/// Members that have an effect in meta, and would be missed if they stand beside it.
 const ACTS_IN_META: [&str; 8] = ["uuid", "tlp", "to", "seal", "expires", "links", "ids", "ext"];
 
 /// Keys that are left out if there is nothing to say: an empty value is an error, because it widens who may have it.
@@ -87,7 +87,7 @@ const BESIDE_META: [&str; 6] = ["meta", "payload", "format", "version", "type", 
 pub struct MetaReader<'a> {
     names: Names<'a>,
     meta: EventMeta,
-    /// The id and links in places where IEP04's drafts had them.
+    /// The id and links in the places that IEP04's drafts gave them.
     draft_id: Option<EventId>,
     draft_links: Vec<Link>,
     /// A version that is not known here.
@@ -111,11 +111,11 @@ impl<'a> MetaReader<'a> {
         }
     }
 
-    /// Reads the members beside `payload` of form (b) or (c), whose text is `line`.
+    /// Reads the members beside `payload` of form (b) or (c), from the text `line`.
     ///
     /// # Errors
-    /// The first member that has a meaning and cannot be read; where meta is newer than what is known here,
-    /// the message says so.
+    /// The first member that has a meaning and cannot be read; if meta is newer than the versions known here, the
+    /// message says so.
     pub fn read(mut self, line: &str, members: &[JsonMember<'_>]) -> Result<EventMeta, SubmitError> {
         self.ail = members.iter().any(|member| member.key == "format");
         let meta =
@@ -202,7 +202,7 @@ impl<'a> MetaReader<'a> {
         let fault = || SubmitError::bad_meta(format!("meta.{key}: {} is not understood", value.shown()));
         match key {
             "version" if VERSION_KNOWN.contains(&value.text) => {}
-            // Some of it may not be understood here: whoever does understand it must know.
+            // Some of it may not be understood here: a node that does understand it must know.
             "version" if value.kind == JsonKind::Number => self.newer = Some(value.text.to_owned()),
             "version" => {
                 return Err(SubmitError::bad_meta(format!(
@@ -283,7 +283,7 @@ impl<'a> MetaReader<'a> {
         Ok(())
     }
 
-    /// What IEP04's drafts had in other places, where it is understood; it is kept as `ext` as well.
+    /// Reads members that IEP04's drafts had in other places, if they are understood; they are kept as `ext` as well.
     fn read_draft(&mut self, key: &str, value: &MetaValue<'_>) {
         match key {
             "uuid" | "id" => {
@@ -333,8 +333,8 @@ impl<'a> MetaReader<'a> {
     }
 }
 
-/// Refuses what stands at the top of a line instead of `meta` or `payload`: `payload` makes an event of what is
-/// below it, so a line without it that has `meta` would be published whole, with its meta as fields.
+/// Refuses members at the top of a line that belong in `meta` or `payload`. A key `payload` makes an event of the
+/// object below it, so a line without it that has `meta` would be published whole, with its meta as fields.
 ///
 /// # Errors
 /// `bad_meta`.

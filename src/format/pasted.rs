@@ -1,5 +1,5 @@
-//! Lines that people paste and that are no event: what they are, and how an event is written. Only what was refused
-//! already is looked at; nothing here makes a line acceptable.
+//! Recognises lines that people paste and that are not events, and tells how an event is written. It looks only at
+//! lines that were refused already; nothing here makes a line acceptable.
 
 use super::refusal::SubmitError;
 use crate::event::json::{self, JsonError};
@@ -54,7 +54,7 @@ fn ends_early(line: &[u8]) -> bool {
     matches!(json::scan(&line[..end], DEPTH_MAX), Err(JsonError::Syntax(at)) if at >= end)
 }
 
-/// `{'a': None}`: a quote or a word of Python where JSON has none.
+/// Returns true for `{'a': None}`: a quote or a word of Python at the place of JSON's.
 fn is_python(line: &[u8]) -> bool {
     let Err(JsonError::Syntax(at)) = json::scan(line, DEPTH_MAX) else { return false };
     let rest = line.get(at..).unwrap_or_default();

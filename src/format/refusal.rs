@@ -121,7 +121,7 @@ impl SubmitError {
         Self::new(SubmitCode::TooLarge, format!("the line has more than {LINE_BYTES_MAX} bytes"))
     }
 
-    /// `name` is no peer of this node: the event could never reach it.
+    /// Returns the refusal if `name` is not a peer of this node: the event could never reach it.
     pub fn unknown_recipient(name: &PublisherName) -> Self {
         Self::new(
             SubmitCode::UnknownRecipient,
@@ -226,7 +226,7 @@ impl SubmitError {
             .hint("name it in `uuid.parent` or in `links`, and leave `uuid.current` out")
     }
 
-    /// `publisher` stands in the ancestry of what it is to publish.
+    /// Returns the refusal if `publisher` is in the ancestry of the event that it would publish.
     pub(super) fn comes_back(id: &EventId, publisher: &PublisherName) -> Self {
         Self::new(
             SubmitCode::ForeignEvent,

@@ -19,8 +19,8 @@ pub struct ExplodedEvent {
     drafts: Vec<CoreDraft>,
 }
 
-/// The cores to be signed, and what the line is answered with once all of them are accepted: `parent`, which
-/// is a `duplicate` where each of them is one.
+/// The cores to be signed, and the answer to the line once all of them are accepted: `parent`, which is a `duplicate`
+/// if each of them is one.
 #[derive(Debug)]
 pub struct SiblingEvents {
     pub parent: EventId,

@@ -22,7 +22,7 @@ pub enum Unfit {
     Value,
     /// A key that IntelMQ refuses in `extra`.
     Key,
-    /// An object where fields have dots.
+    /// An object instead of a field name with dots.
     Nested,
     /// Two members that IntelMQ would put in one place.
     Clash,
@@ -57,7 +57,7 @@ impl fmt::Display for Unfit {
 pub struct AdaptedEvent {
     /// Members of it.
     pub members: usize,
-    /// The name of the first, cut where it is long, and why.
+    /// The name of the first, cut if it is long, and why.
     pub field: String,
     pub why: Unfit,
 }
@@ -86,7 +86,7 @@ pub(super) struct Subject<'a> {
 /// How to write the event.
 #[derive(Default)]
 pub(super) struct AdaptPlan<'a> {
-    /// Where the keys of members begin that are not copied, ascending.
+    /// Offsets of the keys of members that are not copied, ascending.
     pub gone: Vec<usize>,
     /// Members that stand in for them: key and JSON text.
     pub put: Vec<(String, Cow<'a, str>)>,
@@ -117,7 +117,7 @@ impl<'a> AdaptPlan<'a> {
 
     fn member(&mut self, subject: &Subject<'a>, member: &JsonMember<'_>) {
         if member.key == "__type" {
-            // The hand-off says the type, where it is asked for.
+            // The hand-off adds the type if it is wanted.
             self.gone.push(member.key_at.start);
             return;
         }
@@ -160,7 +160,7 @@ impl<'a> AdaptPlan<'a> {
         }
     }
 
-    /// The nearest label that IntelMQ knows and that is no milder; what it was is kept.
+    /// Adapts a label to the nearest that IntelMQ knows and that is not milder; the old one is kept.
     fn label(&mut self, member: &JsonMember<'_>, text: &'a str, value: &FieldValue<'_>) {
         let label = match value {
             FieldValue::Text(label) => Tlp::parse(label),
@@ -201,7 +201,7 @@ impl<'a> AdaptPlan<'a> {
 }
 
 impl Subject<'_> {
-    /// Where the sender's feed goes where the receiver's own stays.
+    /// Returns the new key of a field of the sender's feed, if the receiver keeps its own.
     pub fn feed_key(&self, key: &str) -> Option<String> {
         match key {
             _ if !self.keeps_feed => None,

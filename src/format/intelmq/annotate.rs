@@ -1,5 +1,5 @@
-//! What a hand-off adds to an event: `extra.intelmesh.*`, by which it is known when it comes back, and which
-//! events it takes back or replaces. What an event brings under these names itself is moved away before.
+//! Adds `extra.intelmesh.*` to an event at the hand-off: it is known by this when it comes back. Other fields say which
+//! events it takes back or replaces. If an event has members under these names itself, they are moved away before.
 
 use std::borrow::Cow;
 
@@ -54,7 +54,7 @@ impl Default for RelationFields {
 
 impl RelationFields {
     /// # Errors
-    /// [`RelationFieldError`] for a name that is no key of IntelMQ's, is ours already, or is there twice.
+    /// [`RelationFieldError`] for a name that is not a key of IntelMQ's, is ours already, or is given twice.
     pub fn new(
         withdraws: &str,
         replaces: &str,
@@ -80,7 +80,7 @@ impl RelationFields {
         })
     }
 
-    /// Fields and their values as JSON text, of what there is to tell.
+    /// Returns the fields to add for the event's links, with their values as JSON text.
     pub(super) fn told_by<'s>(&'s self, carried: &Carried<'_>) -> AnnotationSource<'s> {
         let mut told = Vec::new();
         for (field, relation) in [(&self.withdraws, "withdraws"), (&self.replaces, "replaces")] {
@@ -148,7 +148,7 @@ pub(super) fn annotate(carried: &Carried<'_>, plan: &mut AdaptPlan<'_>) {
     put("tlp", core.tlp.to_string());
 }
 
-/// Of what the event's links tell, what its field takes; and what not.
+/// Splits the values of the event's links into those that their field accepts, and the others.
 pub(super) fn that_fit<'s>(
     told: AnnotationSource<'s>,
     fields: &FieldList,

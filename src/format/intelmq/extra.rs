@@ -15,7 +15,7 @@ struct Part<'t> {
     key: String,
     text: &'t str,
     kind: JsonKind,
-    /// Index among the event's members; none of what is inside of the object.
+    /// Index among the event's members; `None` if it is inside of the object.
     flat: Option<usize>,
     unfit: Option<Unfit>,
 }
@@ -131,7 +131,7 @@ impl<'a> AdaptPlan<'a> {
         let text = &subject.text[member.value_at.clone()];
         match part.unfit {
             None if FieldValue::of(text, member.kind).is_ignored() => {
-                // It says nothing, but it would stand in the way of what the object has.
+                // It has no value, but it would be in the way of the object's member.
                 if beside_object {
                     self.gone.push(member.key_at.start);
                 }
@@ -195,7 +195,7 @@ fn unfit(subject: &Subject<'_>, key: &str, text: &str, kind: JsonKind) -> Option
 /// Gives the indexes of those, outer ones first.
 fn find_clashes(parts: &mut [Part<'_>]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..parts.len()).filter(|index| !parts[*index].is_nothing()).collect();
-    // A point sorts before all else that keys have: what is inside of a key follows it at once.
+    // A point sorts before all other bytes of keys, so members inside of a key follow it at once.
     order.sort_unstable_by(|left, right| {
         let (left, right) = (&parts[*left], &parts[*right]);
         left.key.cmp(&right.key).then(left.flat.is_some().cmp(&right.flat.is_some()))

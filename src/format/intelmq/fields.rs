@@ -1,5 +1,5 @@
-//! The fields of IntelMQ 3.5.0 as a table of our own: kinds, lengths and patterns, what its shipped
-//! `harmonization.conf` says. A receiver's own file is read elsewhere.
+//! The fields of IntelMQ 3.5.0 as a table of our own: kinds, lengths and patterns, as in its shipped
+//! `harmonization.conf`. A receiver's own file is read elsewhere.
 
 use std::collections::HashMap;
 

@@ -63,7 +63,7 @@ pub struct Harmonization {
 #[derive(Debug)]
 pub(super) struct FieldList {
     fields: HashMap<String, IntelmqField>,
-    /// Names of fields that hold a JSON object whose members are fields of their own: `extra`.
+    /// Names of fields that hold a JSON object with fields of its own: `extra`.
     dicts: Vec<String>,
 }
 
@@ -104,7 +104,8 @@ pub(super) fn is_key(key: &str) -> bool {
     first.len() >= 2 && part(first) && !first.starts_with(|c: char| c.is_ascii_digit()) && parts.all(part)
 }
 
-/// `extra.a.b.a`: where IntelMQ makes objects of dots it stops at the first `a`, in the way of all else below it.
+/// Returns true for keys like `extra.a.b.a`: IntelMQ makes objects of dots, stops at the first `a`, and blocks all
+/// below.
 pub(super) fn says_its_end_twice(key: &str) -> bool {
     key.rsplit_once('.').is_some_and(|(before, end)| before.split('.').any(|part| part == end))
 }
@@ -126,7 +127,7 @@ impl Harmonization {
     /// Reads a receiver's own file.
     ///
     /// # Errors
-    /// [`HarmonizationError`] with the file and, where one is at fault, the field.
+    /// [`HarmonizationError`] with the file and, if one is at fault, the field.
     pub fn load(file: &Path) -> Result<Self, HarmonizationError> {
         let unreadable = |source| HarmonizationError::Unreadable { file: file.to_owned(), source };
         let mut bytes = Vec::new();
@@ -163,7 +164,7 @@ impl Harmonization {
     }
 }
 
-/// One list; empty where the file has none.
+/// Reads one list; empty if the file has none.
 fn read_list(
     file: &Path,
     lists: &Map<String, Json>,

@@ -59,7 +59,7 @@ pub(super) fn is_url(text: &str) -> bool {
     matches!(split(text), Some(HostSplit { host, .. }) if !host.is_empty())
 }
 
-/// A URL that IntelMQ gives a host, or whose `hxxp` it mends.
+/// Returns a URL that IntelMQ gives a host, or in which it replaces `hxxp`.
 pub(super) fn sanitized_url(text: &str) -> Option<String> {
     let text = strip(text).replace("hxxp://", "http://").replace("hxxps://", "https://");
     let found = split(&text)?;
@@ -76,7 +76,7 @@ struct HostSplit<'a> {
     rest: &'a str,
 }
 
-/// None where Python's versions differ, or stop.
+/// Splits a URL. Returns `None` if Python's versions differ, or stop.
 fn split(text: &str) -> Option<HostSplit<'_>> {
     let first = text.chars().next()?;
     if first <= ' ' || text.contains(['\t', '\r', '\n']) {

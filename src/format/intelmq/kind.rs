@@ -1,6 +1,6 @@
-//! The kinds of IntelMQ's fields, and what each takes: as it stands, or after what IntelMQ itself makes of it.
-//! Where Python's answer hangs on its version or on a heuristic, the answer here is no: what is said to be
-//! taken is taken. Lengths and patterns are the field's.
+//! The kinds of IntelMQ's fields, and the values that each takes: as they stand, or after IntelMQ's own changes. If
+//! Python's answer depends on its version or on a heuristic, the answer here is no: a yes here is always right. Lengths
+//! and patterns are the field's.
 
 use std::borrow::Cow;
 
@@ -102,7 +102,7 @@ impl FieldKind {
         }
     }
 
-    /// What IntelMQ makes of it, where that is then taken.
+    /// Returns the value that IntelMQ makes of it, if it then takes that.
     pub fn sanitized<'a>(self, value: &'a FieldValue<'_>) -> Option<SanitizedValue<'a>> {
         match (self, value) {
             (Self::Text, _) if value.is_truthy() => as_text(strip(&value.as_text()?)),
@@ -204,8 +204,8 @@ fn is_asn(digits: &str) -> bool {
     digits.parse().is_ok_and(|number: u32| number > 0)
 }
 
-/// Text at a JSON field that is no JSON is quoted; but Python first tries to read it, and deep brackets end
-/// that badly.
+/// Returns true if text that is not JSON can be quoted at a JSON field. Python first tries to read it, and fails badly
+/// at deep brackets.
 fn can_be_quoted(text: &str) -> bool {
     text.bytes().filter(|byte| matches!(byte, b'[' | b'{')).count() <= JSON_DEPTH_MAX
 }
@@ -219,8 +219,8 @@ fn label_of(upper: &str) -> String {
     }
 }
 
-/// Whether Python's lenient reader of base64 takes it: what is no letter of it is passed over, but what is
-/// left must end where four letters do.
+/// Returns true if Python's lenient reader of base64 takes it. The reader passes over other characters, but the letters that
+/// are left must end after a multiple of four.
 pub(super) fn is_base64(text: &str) -> bool {
     let (mut letters, mut pads) = (0u8, 0u8);
     for byte in text.bytes() {

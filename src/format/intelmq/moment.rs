@@ -1,5 +1,5 @@
-//! Points in time as IntelMQ reads them. It guesses at any text that may be a date; here only ISO 8601 is
-//! readable, whose guess is never wrong.
+//! Points in time as IntelMQ reads them. It guesses at any text that may be a date; here only ISO 8601 is readable,
+//! because the guess is never wrong for it.
 
 /// `2026-01-01T00:00:00+00:00`, with up to six digits of a fraction: taken as it stands.
 pub(super) fn is_moment(text: &str) -> bool {

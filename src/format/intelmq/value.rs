@@ -1,5 +1,5 @@
-//! A JSON value as IntelMQ's Python sees it: what `str`, `int`, `float` and `strip` make of it. Only what is
-//! certain is said to be readable; spellings that Python takes and nobody writes (digits of other scripts) are not.
+//! A JSON value as IntelMQ's Python sees it, through `str`, `int`, `float` and `strip`. A value counts as
+//! readable only if that is certain; spellings that Python takes and nobody writes (digits of other scripts) do not.
 
 use std::borrow::Cow;
 
@@ -42,7 +42,7 @@ impl<'a> FieldValue<'a> {
         }
     }
 
-    /// What IntelMQ passes over, whatever the key.
+    /// Returns true if IntelMQ passes over it, under any key.
     pub fn is_ignored(&self) -> bool {
         match self {
             Self::Null => true,
@@ -51,7 +51,7 @@ impl<'a> FieldValue<'a> {
         }
     }
 
-    /// Python's `str(value)`; none for lists and objects, whose `str` no reader could take apart.
+    /// Returns Python's `str(value)`; `None` for lists and objects, because no reader could take theirs apart.
     pub fn as_text(&self) -> Option<Cow<'_, str>> {
         match self {
             Self::Bool(true) => Some("True".into()),
@@ -124,15 +124,15 @@ pub(super) fn whole_part(number: f64) -> String {
     if whole == "-0" { "0".to_owned() } else { whole }
 }
 
-/// Python's `float(text)`, where that is finite.
+/// Returns Python's `float(text)`, if that is finite.
 pub(super) fn float_of(text: &str) -> Option<f64> {
     let text = strip(text);
     let plain = text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E'));
     text.parse().ok().filter(|number: &f64| plain && number.is_finite())
 }
 
-/// False where the JSON value has a number that stops Python's reader (an integer of more than 4,300 digits)
-/// or that it writes back as no JSON (one beyond a double).
+/// Returns false if the JSON value has a number that stops Python's reader (an integer of more than 4,300 digits) or
+/// that it writes back as invalid JSON (one beyond a double).
 pub(super) fn has_sound_numbers(text: &str) -> bool {
     let bytes = text.as_bytes();
     let mut at = 0;
@@ -156,7 +156,7 @@ pub(super) fn has_sound_numbers(text: &str) -> bool {
 
 fn is_sound(number: &str) -> bool {
     if number.contains(['.', 'e', 'E']) {
-        // A shorter one without an exponent is finite whatever its digits.
+        // A shorter one without an exponent is finite for any digits.
         return number.parse().is_ok_and(f64::is_finite);
     }
     number.len() <= PYTHON_INT_DIGITS_MAX

@@ -1,6 +1,6 @@
-//! Keys that are no control key and look like one (contract §1.2): a producer that misspells who may have an event
-//! gets an error, because the key would otherwise be kept as `ext` and the event would go to everybody. Only
-//! keys are judged here; whether a control key's own value can be read is decided in `meta`.
+//! Finds keys that are not control keys and look like one (contract §1.2): a producer that misspells who may have an
+//! event gets an error, because the key would otherwise be kept as `ext` and the event would go to everybody. Only keys
+//! are judged here; `meta` decides whether a control key's own value can be read.
 
 use super::{MetaValue, elements};
 use crate::event::json::JsonKind;
@@ -55,7 +55,7 @@ pub fn resembled_key(key: &str, value: &MetaValue<'_>) -> Option<&'static str> {
     control.or_else(synonym).or_else(by_value)
 }
 
-/// Is the key in a name space of its own, where nothing of ours is?
+/// Returns true if the key is in a name space of its own, with no key of ours.
 fn is_named_elsewhere(key: &str) -> bool {
     is_private(key) || key.contains([':', '.'])
 }

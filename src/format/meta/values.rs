@@ -1,5 +1,4 @@
-//! Values of meta as typed: what each key that is honoured can be read as. Which key has which value is
-//! decided in `meta`.
+//! Values of meta as typed: how the value of each honoured key can be read. `meta` decides which key has which value.
 
 use std::borrow::Cow;
 
@@ -88,7 +87,7 @@ pub fn tlp(value: &MetaValue<'_>) -> Result<Tlp, SubmitError> {
     })
 }
 
-/// Names, each once. An empty list names nobody, which is hardly what was meant.
+/// Reads names, each once. An empty list is refused: it has no recipient, which is hardly intended.
 pub fn recipients(value: &MetaValue<'_>) -> Result<Vec<PublisherName>, SubmitError> {
     // One name needs no list.
     let single = value.string().map(|text| vec![serde_json::Value::from(text.into_owned())]);

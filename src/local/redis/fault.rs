@@ -39,7 +39,7 @@ pub enum RedisFault {
     Older { ours: u64, found: u64 },
 }
 
-/// (how Redis's word begins, what to do).
+/// (start of Redis's answer, what to do).
 const HINTS: &[(&str, &str)] = &[
     ("NOAUTH", "redis wants a password: url = \"redis://:PASSWORD@HOST:PORT/DB\""),
     ("WRONGPASS", "the password in url is not the one of redis (requirepass, or the user's)"),
