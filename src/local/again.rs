@@ -24,7 +24,7 @@ use crate::record::Entry;
 /// How long one line may take: a receiver that is not there is not waited for.
 const EACH_WITHIN: Duration = Duration::from_secs(20);
 
-/// What is with the receiver cannot be given up: it is asked after this whether it came back.
+/// While the receiver has an entry, the retry cannot give it up: it asks at this interval whether the entry came back.
 const ASKED_EVERY: Duration = Duration::from_millis(100);
 
 /// Finds the stored event of an id, if the journal still holds it.

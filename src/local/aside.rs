@@ -68,11 +68,11 @@ impl AsideRecord {
     }
 }
 
-/// Reads the files of `state/aside/`, of the door `name` or of all, with what is left of an attempt to try them
-/// again. How many lines cannot be read: they hide no other.
+/// Reads the files of `state/aside/`, of the door `name` or of all, with the rest of an interrupted retry. Returns how
+/// many lines cannot be read: they hide no other.
 ///
 /// # Errors
-/// What the file system says of a file that is there.
+/// Returns errors of the file system for a file that is there.
 pub fn read_aside(state: &Path, name: Option<&str>, mut each: impl FnMut(AsideRecord)) -> io::Result<u64> {
     let dir = state.join("aside");
     let names = match name {

@@ -32,13 +32,13 @@ pub(super) struct DeadLetter {
     writing: Mutex<DeadLetterWriter>,
     /// Never held while the disk is waited for: status asks on the core's loop.
     shown: Mutex<ShownLetter>,
-    /// Held while what lies here is tried again.
+    /// Held while these lines are tried again.
     pub retrying: tokio::sync::Mutex<()>,
 }
 
 #[derive(Debug, Default)]
 struct DeadLetterWriter {
-    /// The file's name is on disk, as far as this process knows.
+    /// True if the file's name is on disk, as far as this process knows.
     is_named: bool,
 }
 
@@ -51,7 +51,7 @@ struct ShownLetter {
     last: Option<Timestamp>,
 }
 
-/// What was moved out of the way, to be tried again.
+/// Lines that were moved out of the way, to be tried again.
 #[derive(Debug)]
 pub(super) struct TakenUp {
     reader: Option<BufReader<File>>,
@@ -132,7 +132,7 @@ impl DeadLetter {
     /// Appends one line and syncs it.
     ///
     /// # Errors
-    /// Nothing was set aside: the disk is full, or the file has grown beyond what it may.
+    /// Returns an error, and sets nothing aside, if the disk is full or the file has reached its bound.
     pub async fn append(self: &Arc<Self>, record: AsideRecord) -> io::Result<()> {
         let append = move |aside: &Self| {
             aside.append_line(serde_json::to_vec(&record)?)?;
@@ -145,7 +145,7 @@ impl DeadLetter {
     /// Appends several with one write: all of them are set aside, or none.
     ///
     /// # Errors
-    /// As [`DeadLetter::append`].
+    /// The same as [`DeadLetter::append`].
     pub async fn append_all(self: &Arc<Self>, records: Vec<AsideRecord>) -> io::Result<()> {
         let append = move |aside: &Self| {
             let lines: Vec<Vec<u8>> = records.iter().map(serde_json::to_vec).collect::<Result<_, _>>()?;
@@ -161,7 +161,7 @@ impl DeadLetter {
     /// Puts a line back that was taken up and cannot be tried.
     ///
     /// # Errors
-    /// As [`DeadLetter::append`].
+    /// The same as [`DeadLetter::append`].
     pub async fn put_back(self: &Arc<Self>, line: Vec<u8>) -> io::Result<()> {
         self.on_a_worker(move |aside| aside.append_line(line)).await
     }
@@ -242,10 +242,10 @@ impl DeadLetter {
         Ok(())
     }
 
-    /// All that was taken up was tried.
+    /// Ends a retry in which all lines were tried.
     ///
     /// # Errors
-    /// What the file system says.
+    /// Returns errors of the file system.
     pub async fn finish(self: &Arc<Self>, taken_up: TakenUp) -> io::Result<()> {
         drop(taken_up);
         let finish = |aside: &Self| {
@@ -281,10 +281,10 @@ impl DeadLetter {
 }
 
 impl TakenUp {
-    /// The next lines; empty at the end.
+    /// Returns the next lines; none at the end.
     ///
     /// # Errors
-    /// What the file system says.
+    /// Returns errors of the file system.
     pub async fn next_batch(&mut self) -> io::Result<Vec<TakenLine>> {
         let Some(mut reader) = self.reader.take() else { return Ok(Vec::new()) };
         let mut next = self.next;
@@ -322,7 +322,7 @@ pub(super) fn done_in(file: &Path) -> u64 {
     text.get(..DONE_DIGITS).and_then(|digits| digits.parse().ok()).unwrap_or(0)
 }
 
-/// Is this a line that only lacks its end?
+/// Returns true if this is a line that only lacks its end.
 fn is_line(bytes: &[u8]) -> bool {
     serde_json::from_slice::<AsideRecord>(bytes).is_ok()
 }

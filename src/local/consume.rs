@@ -24,10 +24,10 @@ use crate::record::{ConsumerName, Entry};
 /// Lines are written once this many bytes of them are there.
 const WRITE_BYTES: usize = 64 * 1024;
 
-/// A client that reads no more may have sent acks before it went: for this long they are still read.
+/// If a client reads no more, it may have sent acks before it went: they are still read for this long.
 const LAST_ACKS_WITHIN: Duration = Duration::from_secs(1);
 
-/// What the core says to one connection.
+/// Messages from the core to one connection.
 #[derive(Debug)]
 pub(super) enum ToConsumer {
     /// Under this generation of its position.
@@ -52,13 +52,13 @@ pub(super) fn carried<'a>(entry: &'a Entry, outgoing: &'a OutgoingLine) -> Carri
     }
 }
 
-/// What all connections of the door share.
+/// State that all connections of the door share.
 pub(super) struct Consuming {
     pub inputs: mpsc::Sender<Input>,
     pub opening: Arc<EnvelopeOpening>,
     pub consumers: Arc<ConsumerTable>,
     pub stopping: CancellationToken,
-    /// What filters may name.
+    /// Lists that filters may name.
     pub lists: MakeLists,
 }
 
@@ -103,7 +103,7 @@ impl Out {
         Ok(())
     }
 
-    /// Says why the connection ends, if it can be said.
+    /// Sends the reason for which the connection ends, if possible.
     async fn refuse(&mut self, refused: &RequestRefused) {
         if !self.inside_line
             && let Ok(mut line) = serde_json::to_vec(refused)
@@ -213,7 +213,7 @@ impl ConsumerConnection {
         }
     }
 
-    /// Writes what the core hands over, until it closes or the client is gone.
+    /// Writes the entries that the core hands over, until it closes or the client is gone.
     async fn write_entries(&self, told: &mut mpsc::Receiver<ToConsumer>, out: &mut Out) -> WriteEnd {
         let mut bytes = Vec::new();
         while let Some(said) = told.recv().await {

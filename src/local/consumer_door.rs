@@ -44,10 +44,10 @@ const RUN_BYTES_MAX: usize = 1024 * 1024;
 /// A connection that nothing is handed over on has to last so long before its receiver counts as well.
 const STANDS_AFTER: Duration = Duration::from_secs(1);
 
-/// When the node stops, the answer to what was sent is waited for so long: without it, it is sent again.
+/// When the node stops, it waits this long for the answer to a line: without an answer, the line is sent again.
 const LAST_ANSWER_WITHIN: Duration = Duration::from_millis(800);
 
-/// What one consumer's door is made of.
+/// The parts of one consumer's door.
 pub(super) struct ConsumerDoor<R> {
     pub request: ConsumerRequest,
     pub form: ReceiverForm,
@@ -59,7 +59,7 @@ pub(super) struct ConsumerDoor<R> {
     pub holding: Holding,
 }
 
-/// What it needs of the rest of the node.
+/// Services that it needs of the rest of the node.
 #[derive(Clone)]
 pub(super) struct ConsumerBehind {
     pub inputs: mpsc::Sender<Input>,
@@ -71,25 +71,25 @@ pub(super) struct ConsumerBehind {
     pub stopping: CancellationToken,
 }
 
-/// What the core handed over to this consumer and the receiver has not taken.
+/// Entries that the core handed over to this consumer and that the receiver has not taken.
 struct DoorWork {
     id: ConsumerId,
-    /// The generation of the position, as soon as the core has said it.
+    /// The generation of the position, once the core has sent it.
     generation: Option<u64>,
     told: mpsc::Receiver<ToConsumer>,
     entries: VecDeque<Arc<Entry>>,
     /// Lines that are made, of entries before all in `entries`.
     run: Vec<PreparedLine>,
-    /// What is to happen once `run` is handed over.
+    /// The step that follows when `run` is handed over.
     then: Option<Then>,
-    /// The core waits to be told that all was handed over.
+    /// True while the core waits for the notice that all was handed over.
     batch_open: bool,
     /// The receiver has everything up to here, even if the core has another position.
     taken: u64,
 }
 
 impl DoorWork {
-    /// What the core says.
+    /// Handles a message from the core.
     fn told(&mut self, told: ToConsumer) -> Option<DoorEnd> {
         match told {
             ToConsumer::Began { generation } => {
@@ -125,7 +125,7 @@ enum Then {
     Taken(HandedMark),
 }
 
-/// What became of making a line.
+/// The outcome of making a line.
 enum PendingWrite {
     Line {
         line: Vec<u8>,
@@ -143,7 +143,7 @@ enum DoorEnd {
     HoldsOnly(u64),
 }
 
-/// What ends a wait.
+/// Events that end a wait.
 enum Heard {
     Stopping,
     Again(DeadLetterRetry),
@@ -206,7 +206,7 @@ impl<R: DeliveryTarget> ConsumerDoor<R> {
         }
     }
 
-    /// Connects, and again, for ever.
+    /// Connects, and again if the connection ends, for ever.
     async fn hand_over(&mut self, work: &mut DoorWork) -> DoorEnd {
         let mut most = RECEIVER_FIRST_MS;
         if let Some(end) = self.begin(work).await {
@@ -346,7 +346,7 @@ impl<R: DeliveryTarget> ConsumerDoor<R> {
         }
     }
 
-    /// What the receiver has already, after the node or the connection broke: the last of it.
+    /// Skips entries that the receiver has already, after the node or the connection broke; returns the last of them.
     fn skipped(&self, work: &mut DoorWork) -> Option<HandedMark> {
         let taken = work.taken;
         let has = |made: &PreparedLine| made.mark.is_some_and(|mark| mark.mark.seq <= taken);
@@ -403,7 +403,7 @@ impl<R: DeliveryTarget> ConsumerDoor<R> {
         expires.is_some_and(|expires| self.behind.steady.has_passed(expires, (self.behind.now)().tick))
     }
 
-    /// Passes over what has expired since its line was made: the receiver may have been away for long.
+    /// Passes over lines that have expired since they were made: the receiver may have been away for long.
     fn drop_expired(&self, work: &mut DoorWork) {
         let Some(last) = work.run.last().and_then(|made| made.mark) else { return };
         let before = work.run.len();

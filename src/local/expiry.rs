@@ -10,7 +10,7 @@ use crate::time::{Tick, Timestamp};
 pub(super) struct SteadyTime(Mutex<Option<(Timestamp, Tick)>>);
 
 impl SteadyTime {
-    /// The core said so at `at`.
+    /// Notes the time that the core sent at `at`.
     pub fn tell(&self, time: Option<Timestamp>, at: Tick) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = time.map(|time| (time, at));
     }

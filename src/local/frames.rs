@@ -12,10 +12,10 @@ use super::lines::SocketLine;
 use super::separated::Separated;
 use crate::limits::LINE_BYTES_MAX;
 
-/// What one read asks for, in bytes.
+/// Size of one read, in bytes.
 const READ_BYTES: usize = 64 * 1024;
 
-/// Of a frame that is too long, so many bytes are kept to be shown.
+/// How many bytes of a frame are kept to be shown if it is too long.
 pub(super) const HEAD_BYTES: usize = 256;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +36,7 @@ impl TcpMessage {
         }
     }
 
-    /// What was kept of it.
+    /// Returns the bytes that were kept of it.
     pub fn bytes(&self) -> &Bytes {
         match self {
             Self::Whole(bytes) | Self::TooLong { head: bytes, .. } => bytes,
@@ -47,16 +47,16 @@ impl TcpMessage {
 /// So much of a buffer is copied rather than kept: it would hold on to all that was read with it.
 const COPIED_BYTES_MAX: usize = 8 * 1024;
 
-/// What was read, by itself.
+/// Returns the bytes that were read, as a buffer of their own.
 pub(super) fn piece(read: BytesMut) -> Bytes {
     if read.len() <= COPIED_BYTES_MAX { Bytes::copy_from_slice(&read) } else { read.freeze() }
 }
 
-/// How one frame is told from the next.
+/// How one frame is separated from the next.
 pub(super) enum Framing {
     /// By the length before it.
     Length(Lengths),
-    /// By what comes behind it.
+    /// By a separator that comes behind it.
     Separator(Separated),
 }
 
@@ -69,7 +69,7 @@ impl Framing {
         }
     }
 
-    /// May the end come here, `rest` being what was read and not cut?
+    /// Returns true if the end may come here; `rest` was read and not cut.
     fn may_end(&self, rest: &[u8]) -> bool {
         match self {
             Self::Length(lengths) => lengths.passing.is_none() && rest.is_empty(),
@@ -108,7 +108,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         }
     }
 
-    /// Did more come than the frames that were taken?
+    /// Returns true if more bytes came than the frames that were taken.
     pub fn is_ahead(&self) -> bool {
         !self.framing.may_end(&self.buffer)
     }
@@ -122,7 +122,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
 /// Frames with their length before them.
 #[derive(Default)]
 pub(super) struct Lengths {
-    /// Of a frame that is being read past: its length, its first bytes, and how much of it is still to come.
+    /// If a frame is being read past: its length, its first bytes, and how much of it is still to come.
     passing: Option<(u64, Bytes, usize)>,
 }
 

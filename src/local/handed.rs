@@ -17,11 +17,11 @@ struct DeliveredRun {
 #[derive(Debug, Default)]
 pub(super) struct DeliveryMarks {
     last_seq: u64,
-    /// The last seq that there was no line for, behind the last line.
+    /// The last seq without a line, behind the last line.
     passed: u64,
     acked: u64,
     lines: u64,
-    /// Oldest first; only what is not acknowledged.
+    /// Oldest first; only those that are not acknowledged.
     runs: VecDeque<DeliveredRun>,
     /// Lines are to be remembered: the form has no `seq`.
     counts_lines: bool,

@@ -17,7 +17,7 @@ use crate::wire::Mark;
 pub(super) struct HandedMark {
     pub log_id: LogId,
     pub mark: Mark,
-    /// Of the consumer's position, when the receiver took it.
+    /// Generation of the consumer's position when the receiver took it.
     pub generation: u64,
 }
 
@@ -58,7 +58,7 @@ pub(super) struct HandedFile(File);
 
 impl HandedFile {
     /// # Errors
-    /// What the file system says.
+    /// Returns errors of the file system.
     pub fn open(dir: &Path, name: &str) -> io::Result<Self> {
         DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
         let file = File::options()
@@ -71,7 +71,7 @@ impl HandedFile {
         Ok(Self(file))
     }
 
-    /// What was written last, by this process or one before it.
+    /// Returns the last written mark, by this process or one before it.
     pub fn read(&self) -> Option<HandedMark> {
         let mut text = String::new();
         let mut file = &self.0;
@@ -81,7 +81,7 @@ impl HandedFile {
     }
 
     /// # Errors
-    /// What the file system says; the mark before it may be lost.
+    /// Returns errors of the file system; the mark before it may be lost.
     pub fn write(&self, mark: HandedMark) -> io::Result<()> {
         self.0.write_all_at(mark.to_text().as_bytes(), 0)
     }

@@ -10,7 +10,7 @@ use crate::record::Entry;
 use crate::status::CannotOpen;
 use crate::time::Now;
 
-/// What all doors share.
+/// State that all doors share.
 pub struct EnvelopeOpening {
     opener: Arc<SealOpener>,
     now: fn() -> Now,

@@ -1,5 +1,5 @@
-//! What is at the other end of a consumer's door, as `consumer_door` sees it: something that can be
-//! connected to, takes lines, and says which it has taken. Each kind of door implements it.
+//! The other end of a consumer's door, as `consumer_door` sees it: it can be connected to, takes lines, and reports
+//! which it has taken. Each kind of door implements it.
 
 use std::io;
 use std::time::Duration;
@@ -43,7 +43,8 @@ pub(super) enum ReceiverError {
 
 /// One connection at a time. All of it is tried again by the caller, with growing pauses.
 pub(super) trait DeliveryTarget: Send + Sync + 'static {
-    /// Is [`DeliveryTarget::last_taken`] kept with the entries themselves? Then what it does not name is not there.
+    /// True if [`DeliveryTarget::last_taken`] is kept with the entries themselves: entries that it does not name are
+    /// gone.
     const KEEPS_PLACE: bool = false;
 
     /// Connects anew, even if a connection was there before.
@@ -59,7 +60,7 @@ pub(super) trait DeliveryTarget: Send + Sync + 'static {
     /// Returns an error if the outcome of the first is not known: it is handed over again.
     fn hand(&mut self, lines: &[PreparedLine]) -> impl Future<Output = Result<usize, ReceiverError>> + Send;
 
-    /// An entry that is not for the receiver was passed over for good.
+    /// Passes over an entry for good that is not for the receiver.
     fn pass(&mut self, mark: HandedMark) -> impl Future<Output = Result<(), ReceiverError>> + Send;
 
     /// Ends when the connection does, while nothing is handed over.

@@ -127,7 +127,7 @@ pub(super) enum AckRequest {
     /// All up to this seq.
     #[serde(rename = "ack")]
     Seq(u64),
-    /// The first so many lines of this connection.
+    /// The first lines of this connection, by their number.
     #[serde(rename = "ack_lines")]
     Lines(u64),
 }

@@ -12,7 +12,7 @@ pub(super) struct Separated {
     end: Bytes,
     /// Length of the prefix in which no end begins, in bytes.
     scanned: usize,
-    /// Of an event that is too long: its first bytes, and how many were read past.
+    /// If an event is too long: its first bytes, and how many were read past.
     passing: Option<(Bytes, u64)>,
 }
 
@@ -31,7 +31,7 @@ impl Separated {
         }
     }
 
-    /// May the connection end with `rest`? Not inside an event.
+    /// Returns true if the connection may end with `rest`: not inside an event.
     pub fn may_end(&self, rest: &[u8]) -> bool {
         is_blank(rest) && self.passing.is_none()
     }

@@ -26,14 +26,14 @@ use crate::protocol::io::{Input, Submitted, Ticket};
 use crate::record::Entry;
 use crate::time::Now;
 
-/// So many lines, of so many bytes together, are prepared without a worker: about 0.1 ms.
+/// Maximum of lines that are prepared without a worker, with a maximum of bytes together: about 0.1 ms.
 const HERE_LINES_MAX: usize = 2;
 const HERE_BYTES_MAX: usize = 8 * 1024;
 
-/// What a line that asks to be sealed has in it.
+/// Bytes that are in each line that asks to be sealed.
 const SEAL: &[u8] = b"seal";
 
-/// What waits for the core's answer, over all doors.
+/// Lines that wait for the core's answer, over all doors.
 pub(super) struct PendingSubmission {
     next: AtomicU64,
     waiting: Mutex<HashMap<Ticket, WaitingSubmission>>,
@@ -91,7 +91,7 @@ impl PendingSubmission {
     }
 }
 
-/// What all connections of one door share.
+/// State that all connections of one door share.
 pub(super) struct EventSubmitter {
     door: DoorDefaults,
     signer: Arc<Signer>,
@@ -131,12 +131,12 @@ enum SubmissionFate {
     Returned(Returned, oneshot::Receiver<Submitted>),
 }
 
-/// What became of a line.
+/// The outcome of a line.
 #[derive(Debug)]
 pub(super) enum SubmissionOutcome {
     /// It is on disk, or was before.
     Taken { id: EventId, duplicate: bool },
-    /// For good, unless its code says `retry`.
+    /// Refused for good, unless its code says `retry`.
     Refused(SubmitError),
 }
 
@@ -170,7 +170,7 @@ impl EventSubmitter {
         }
     }
 
-    /// Might any of these be sealed? That costs 0.1 ms and more for each recipient.
+    /// Returns true if any of these may be sealed, which costs 0.1 ms and more for each recipient.
     fn may_seal(&self, lines: &[SocketLine]) -> bool {
         let says_so = |line: &SocketLine| match line {
             SocketLine::TooLong => false,
@@ -338,7 +338,7 @@ impl EventSubmitter {
     }
 }
 
-/// Does it cost less to prepare these than to wake a thread for it?
+/// Returns true if it costs less to prepare these than to wake a thread for it.
 fn is_small(lines: &[SocketLine]) -> bool {
     lines.len() <= HERE_LINES_MAX && lines.iter().map(SocketLine::len).sum::<usize>() <= HERE_BYTES_MAX
 }
@@ -389,7 +389,7 @@ impl Submission {
     }
 }
 
-/// All of them are taken, or the first refusal counts for the line.
+/// Returns one outcome for the line: all of them are taken, or the first refusal counts.
 async fn of_all(parent: &EventId, outcomes: &mut [oneshot::Receiver<Submitted>]) -> SubmissionOutcome {
     let mut all = SubmissionOutcome::Taken { id: parent.clone(), duplicate: true };
     for outcome in outcomes {

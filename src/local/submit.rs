@@ -21,7 +21,7 @@ use crate::limits::{
 /// Answers are written once this many bytes of them are there, or none is to be had without waiting.
 const ANSWER_BYTES: usize = 64 * 1024;
 
-/// What all connections of the door share.
+/// State that all connections of the door share.
 pub(super) struct Submitting {
     /// A reload replaces it; it counts from the next line on.
     pub submitter: ArcSwap<EventSubmitter>,

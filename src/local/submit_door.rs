@@ -87,7 +87,7 @@ impl SubmitDoor {
         });
     }
 
-    /// Sets aside what was too long to be kept: its length and its first bytes.
+    /// Sets aside the length and the first bytes of an event that was too long to be kept.
     pub async fn set_aside_long(&self, bytes: u64, head: &Bytes, gone: &CancellationToken) -> bool {
         let mut record = self.record(&SubmitError::line_too_large()).with_line(head);
         record.bytes = Some(bytes);
@@ -122,7 +122,7 @@ impl SubmitDoor {
         }
     }
 
-    /// What status shows.
+    /// Returns the state that status shows.
     pub fn status(&self) -> DoorStatus {
         let (state, trouble) = self.tally.state();
         let (way, aside) = (DoorWay::Submit(state), self.aside.status());

@@ -1,5 +1,5 @@
-//! What the doors count for status, since when one does not reach its other end, and the last thing that went wrong at
-//! each. Nothing is decided by it.
+//! Counts for status, since when a door does not reach its other end, and the last failure at each door. No decision
+//! depends on it.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -8,7 +8,7 @@ use crate::identity::EventId;
 use crate::status::{ConsumerState, DoorDown, SubmitState};
 use crate::time::{Now, Timestamp};
 
-/// What went wrong at a door.
+/// Failures at a door.
 #[derive(Clone, Debug, Default)]
 pub(super) struct DoorTrouble {
     /// The last thing, until the door works again.
@@ -39,7 +39,7 @@ impl DoorTrouble {
     }
 }
 
-/// Of one `[[submit]]`.
+/// The tally of one `[[submit]]`.
 #[derive(Debug)]
 pub(super) struct SubmitTally {
     name: String,
@@ -118,7 +118,7 @@ impl SubmitTally {
     }
 }
 
-/// Of one `[[consumer]]`.
+/// The tally of one `[[consumer]]`.
 #[derive(Debug)]
 pub(super) struct ConsumerTally {
     name: String,
@@ -159,7 +159,7 @@ impl ConsumerTally {
         }
     }
 
-    /// The receiver does what is asked of it: a connection alone says nothing of that.
+    /// Notes that the receiver does what it is asked: a connection alone does not show that.
     pub fn well(&self) {
         let mut inner = self.inner();
         if std::mem::take(&mut inner.1).last_error.is_some() {
@@ -196,7 +196,7 @@ impl ConsumerTally {
         *self.form_fault.lock().unwrap_or_else(PoisonError::into_inner) = fault;
     }
 
-    /// What is wrong with the files of this door, as long as it is.
+    /// Returns the fault in the files of this door, as long as it lasts.
     pub fn file_fault(&self) -> Option<String> {
         self.form_fault.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -231,12 +231,12 @@ impl ConsumerTally {
         self.expired_made(1);
     }
 
-    /// The receiver lost what it had taken, and nothing proves how much of it was not read.
+    /// Notes that the receiver lost entries that it had taken, and nothing proves how many of them were not read.
     pub fn lost(&self) {
         self.inner().0.lost_at = Some((self.now)().wall);
     }
 
-    /// So many lines waited longer than their events were for anybody.
+    /// Notes how many lines expired while they waited.
     pub fn expired_made(&self, count: u64) {
         self.inner().0.expired += count;
     }

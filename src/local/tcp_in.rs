@@ -5,7 +5,7 @@
 //!
 //! Senders of lines seldom read answers. One that closes with answers unread resets the connection, and its kernel
 //! throws away what it had not sent yet. So at a door with a separator `Ok` goes only to a sender that waits for it
-//! (`turns`), and what came from another is kept even when the node stops.
+//! (`turns`), and events from another are kept even when the node stops.
 
 use std::collections::HashMap;
 use std::io;
@@ -39,7 +39,7 @@ const OK: &[u8; 2] = b"Ok";
 /// Answers of one write: less than the smallest segment, so that none is cut in two.
 const ANSWERS_BYTES: usize = 512;
 
-/// Answers to who has gone are tried for this long.
+/// Answers to a client that has gone are tried for this long.
 const LAST_ANSWERS_WITHIN: Duration = Duration::from_secs(1);
 
 /// When the door ends, it reads on for this long if a sender waits for no answer: events may still be on their way. It
@@ -90,7 +90,7 @@ impl Listening {
     }
 
     /// # Errors
-    /// What the kernel says: at start a port that is taken is for the operator to see to.
+    /// Returns errors of the kernel: if a port is taken at start, the operator must free it.
     pub fn now(at: SocketAddr) -> io::Result<Self> {
         let listening = Self::later(at);
         listening.listener()?;
@@ -308,13 +308,13 @@ impl TcpDoor {
         }
     }
 
-    /// Waits for room for what is kept of a frame.
+    /// Waits for room for the kept bytes of a frame.
     async fn hold(&self, frame: &TcpMessage) -> Option<OwnedSemaphorePermit> {
         let kib = u32::try_from(frame.bytes().len() / 1024).unwrap_or(u32::MAX).saturating_add(1);
         self.held.clone().acquire_many_owned(kib.min(TCP_HELD_KIB_MAX)).await.ok()
     }
 
-    /// Answers frames in their order. One that gets no answer is the last: the bot sends it again.
+    /// Answers frames in their order. If one gets no answer, it is the last: the bot sends it again.
     async fn answer(
         &self,
         mut slots: mpsc::Receiver<TcpSlot>,
@@ -399,7 +399,7 @@ impl TcpDoor {
     }
 }
 
-/// `first` and what is there already behind it.
+/// Returns `first` and the frames that are there already behind it.
 fn gathered(first: TcpMessage, reader: &mut TcpReader) -> Vec<TcpMessage> {
     let mut bytes = first.bytes().len();
     let mut frames = vec![first];
@@ -411,7 +411,7 @@ fn gathered(first: TcpMessage, reader: &mut TcpReader) -> Vec<TcpMessage> {
     frames
 }
 
-/// The writing side. A client that reads no answers (`counterpart_is_intelmq: false`) is not waited for.
+/// The writing side. If a client reads no answers (`counterpart_is_intelmq: false`), it is not waited for.
 struct TcpAnswers {
     writing: OwnedWriteHalf,
     bytes: Vec<u8>,
@@ -433,7 +433,7 @@ impl TcpAnswers {
         }
     }
 
-    /// Writes what the socket takes now.
+    /// Writes as much as the socket takes now.
     fn write(&mut self) {
         while !self.bytes.is_empty() {
             let most = self.bytes.len().min(ANSWERS_BYTES);

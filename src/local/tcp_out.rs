@@ -33,7 +33,7 @@ pub struct TcpOut {
 }
 
 impl TcpOut {
-    /// How long a receiver may be silent before that is said. One of lines probably never answers.
+    /// Returns how long a receiver may be silent before that is logged. One of lines probably never answers.
     fn patience(&self) -> Duration {
         if self.separator.is_some() { LINES_PATIENCE } else { PATIENCE }
     }

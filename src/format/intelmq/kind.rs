@@ -63,7 +63,7 @@ impl FieldKind {
         }
     }
 
-    /// Taken as it stands?
+    /// Returns true if the value is taken as it stands.
     pub fn is_valid(self, value: &FieldValue<'_>) -> bool {
         let FieldValue::Text(text) = value else { return self.is_valid_unquoted(value) };
         match self {
@@ -156,7 +156,7 @@ impl FieldKind {
 #[derive(Debug, PartialEq)]
 pub(super) enum SanitizedValue<'a> {
     Text(Cow<'a, str>),
-    /// It is taken, but how Python spells it is not worked out here.
+    /// It is taken, but Python's spelling of it is not worked out here.
     Unmeasured,
 }
 
@@ -219,8 +219,8 @@ fn label_of(upper: &str) -> String {
     }
 }
 
-/// Returns true if Python's lenient reader of base64 takes it. The reader passes over other characters, but the letters that
-/// are left must end after a multiple of four.
+/// Returns true if Python's lenient reader of base64 takes it. The reader passes over other characters, but the letters
+/// that are left must end after a multiple of four.
 pub(super) fn is_base64(text: &str) -> bool {
     let (mut letters, mut pads) = (0u8, 0u8);
     for byte in text.bytes() {
@@ -241,7 +241,7 @@ pub(super) fn is_base64(text: &str) -> bool {
     letters == 0 && !text.is_empty()
 }
 
-/// Of `classification.taxonomy`, old names as they are called now.
+/// Maps old names of `classification.taxonomy` to the present ones.
 fn current_taxonomy(lower: &str) -> &str {
     match lower {
         "abusive content" => "abusive-content",
@@ -252,7 +252,7 @@ fn current_taxonomy(lower: &str) -> &str {
     }
 }
 
-/// Of `classification.type`, old names as they are called now.
+/// Maps old names of `classification.type` to the present ones.
 fn current_type(lower: &str) -> &str {
     match lower {
         "botnet drone" | "infected system" | "ransomware" => "infected-system",

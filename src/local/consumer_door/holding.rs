@@ -1,14 +1,14 @@
-//! What the receiver holds of the consumer's position, and what of it is lost.
+//! Compares the receiver's entries with the consumer's position, and finds those that were lost.
 
 use super::{ConsumerDoor, DoorWork};
 use crate::local::receiver::{DeliveryTarget, ReceiverError};
 
-/// What the receiver holds of the present generation of the position, as far as this door knows.
+/// Entries that the receiver holds of the position's present generation, as far as this door knows.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::local) struct Holding {
     /// The last entry; `None` before the receiver was asked or handed anything.
     pub upto: Option<u64>,
-    /// What was handed over first comes behind this entry; `None` if the receiver held something before.
+    /// The first handed entry comes behind this one; `None` if the receiver held something before.
     after: Option<u64>,
 }
 

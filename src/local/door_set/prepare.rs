@@ -18,7 +18,7 @@ use crate::local::tcp_out::TcpOut;
 use crate::protocol::io::ConsumerRequest;
 use crate::record::ConsumerName;
 
-/// What is to happen to a door.
+/// The next step for a door.
 pub(super) enum DoorPlan<T> {
     /// It is open as configured.
     Keep,

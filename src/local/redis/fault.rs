@@ -1,5 +1,5 @@
-//! What can go wrong with a Redis, each with what to do. All of it is the operator's or Redis's: the door tries
-//! again for ever, and nothing of it is an event's fault.
+//! Faults of a Redis, each with its fix. All of it is the operator's or Redis's: the door tries again for ever, and no
+//! event causes any of it.
 
 use std::path::PathBuf;
 
@@ -24,11 +24,11 @@ pub enum RedisFault {
     PasswordFile { file: PathBuf, error: std::io::Error },
     #[error(transparent)]
     Tls(#[from] TlsFault),
-    /// What we popped for an acknowledgement was not what we had moved there.
+    /// The elements that we popped for an acknowledgement were not those that we had moved there.
     #[error("somebody else takes from \"{0}\"")]
     Shared(String),
-    /// What stands beside the queue is not what we wrote there last: an older connection's push came late, or
-    /// another node has our name.
+    /// The place beside the queue is not the one that we wrote last: an older connection's push came late, or another
+    /// node has our name.
     #[error("the place beside the queue was moved by somebody else")]
     Moved,
     /// Redis was emptied: the queue's content is gone, and nothing tells how much that was.
@@ -65,7 +65,7 @@ const HINTS_WITHIN: &[(&str, &str)] = &[
 ];
 
 impl RedisFault {
-    /// With its hint, for status and log.
+    /// Returns the text with its hint, for status and log.
     pub fn told(&self) -> String {
         match self.hint() {
             Some(hint) => format!("{self} ({hint})"),
@@ -97,7 +97,7 @@ impl RedisFault {
         }
     }
 
-    /// Redis has no room now, and will have it once its queues are read.
+    /// Returns true if Redis has no room now, and will have it once its queues are read.
     pub fn is_full(&self) -> bool {
         matches!(self, Self::Says { code, .. } if code == "OOM")
     }
@@ -125,7 +125,7 @@ impl RedisFault {
     }
 }
 
-/// What a server says may be long.
+/// Cuts a server's message, which may be long.
 fn cut(text: &str) -> String {
     text.chars().take(200).collect()
 }

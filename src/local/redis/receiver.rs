@@ -19,7 +19,7 @@ pub struct QueueReceiver {
     queue_max: u64,
     tally: Arc<ConsumerTally>,
     connection: Option<RedisConnection>,
-    /// What stood beside the queue when we last looked or wrote.
+    /// The place beside the queue when we last looked or wrote.
     taken: Option<HandedMark>,
     /// The next pause when there is no room, in ms.
     wait: u64,
@@ -71,7 +71,7 @@ impl QueueReceiver {
         Ok(usize::try_from(room).unwrap_or(usize::MAX))
     }
 
-    /// Says why it waits, once.
+    /// Logs why it waits, once.
     fn hold(&self, why: impl FnOnce(u64, &str) -> String) {
         if !self.tally.is_held() {
             self.tally.held(Some(why(self.queue_max, self.queue.name())));

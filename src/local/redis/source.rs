@@ -150,7 +150,7 @@ impl SourceQueue {
         (more > 0 && bytes < REDIS_BATCH_BYTES).then_some(more)
     }
 
-    /// Grows gently, and falls at once: one small element says nothing of those behind it.
+    /// Grows gently, and falls at once: one small element does not show the size of those behind it.
     fn measure(&mut self, batch: &[QueueElement]) {
         if let Some(largest) = batch.iter().map(Bytes::len).max() {
             let by_weight = REDIS_BATCH_BYTES / largest.max(1);

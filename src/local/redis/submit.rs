@@ -23,10 +23,10 @@ pub struct QueueDoor {
     gone: CancellationToken,
 }
 
-/// What became of a batch.
+/// The outcome of a batch.
 enum RedisBatch {
     Settled,
-    /// The node stops, and what is not settled stays in flight.
+    /// The node stops, and elements that are not settled stay in flight.
     Stopping,
 }
 
