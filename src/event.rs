@@ -36,7 +36,7 @@ impl fmt::Display for EventFormat {
     }
 }
 
-/// Why bytes are no body: two readers could read them differently, or not at all. The publisher's fault.
+/// Why bytes are not a body: two readers could read them differently, or not at all. The publisher's fault.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum BodyError {
     #[error("{0} bytes, more than {LINE_BYTES_MAX}")]

@@ -28,7 +28,7 @@ pub enum JsonError {
     KeyTooLong(usize),
 }
 
-/// What a value is, by its first byte.
+/// The kind of a value, by its first byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JsonKind {
     Object,
@@ -47,7 +47,7 @@ pub struct JsonMember<'a> {
     pub kind: JsonKind,
 }
 
-/// What a scan found.
+/// The result of a scan.
 #[derive(Clone, Debug)]
 pub struct JsonScan<'a> {
     /// The members of the text's top-level object, in order; empty for another value.
@@ -310,7 +310,7 @@ fn hex(digits: &[u8]) -> Option<u16> {
     })
 }
 
-/// The text that the inside of a JSON string stands for. `inside` has been scanned: its escapes are whole.
+/// Returns the text of the inside of a JSON string. `inside` has been scanned: its escapes are whole.
 pub fn unescape(inside: &str) -> String {
     let mut out = String::with_capacity(inside.len());
     let mut rest = inside;

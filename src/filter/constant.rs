@@ -15,13 +15,13 @@ use super::functions::PreparedCall;
 use super::lists::{DOMAIN, FilterList, FilterLists, ListFault, looked_for, network};
 use crate::limits::FILTER_PATTERN_BYTES_MAX;
 
-/// The argument to blame, and for what.
+/// The argument to blame, and its fault.
 type FilterBlame = (usize, FilterFaultKind);
 
 /// The first size that a pattern is tried to be built in, in bytes; four times as large again and again, up to the most.
 const PATTERN_BYTES_LEAST: usize = 1024;
 
-/// No argument alone is to blame.
+/// Stands for the whole call if no argument alone is to blame.
 const THE_CALL: usize = usize::MAX;
 
 /// Prepares a call of `name`; `None` if there is no such function.
@@ -124,7 +124,7 @@ fn listed(
     Ok(list)
 }
 
-/// A file's name, and no way out of its directory.
+/// Returns true if it is a file's name, and no way out of its directory.
 fn is_list_name(name: &str) -> bool {
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
     (1..=64).contains(&name.len()) && name.bytes().all(plain) && !name.starts_with('.')

@@ -43,7 +43,7 @@ pub struct FilterFacts<'a> {
 }
 
 impl<'a> FilterFacts<'a> {
-    /// `path` as it came: it ends with the source, and is empty for what was submitted here.
+    /// Takes `path` as it came: it ends with the source, and is empty if the event was submitted here.
     pub fn new(core: &'a Core, path: &'a HopPath) -> Self {
         Self { meta: MetaFacts { core, path }, event: OnceLock::new() }
     }
@@ -57,14 +57,14 @@ impl<'a> FilterFacts<'a> {
         self.meta.core.body.is_sealed()
     }
 
-    /// What looking at all of the envelope once costs, in steps.
+    /// Returns the cost of looking at all of the envelope once, in steps.
     fn weight(&self) -> u64 {
         let ext = self.meta.core.ext.as_ref().map_or(0, |ext| ext.len());
         1 + (self.meta.core.body.bytes().len() + ext) as u64 / 1_024
     }
 }
 
-/// One run of a filter over the facts, and what it has cost so far.
+/// One run of a filter over the facts, and its cost so far.
 pub(super) struct FilterRun<'f, 'a> {
     facts: &'f FilterFacts<'a>,
     /// Steps that are left; 0 once they were not enough.

@@ -62,8 +62,8 @@ pub enum FilterFaultKind {
 }
 
 impl FilterFaultKind {
-    /// What the parser says in its own words, in plain ones, and without the list of all that it would have taken;
-    /// `before` is the word before the place.
+    /// Puts the parser's own words into plain ones, without the list of all that it would have taken; `before` is the
+    /// word before the place.
     pub(super) fn syntax(said: &str, before: &str) -> Self {
         if before == "not" {
             return Self::Syntax("'not' cannot stand here".to_owned());
@@ -131,7 +131,7 @@ pub enum FilterFailure {
     /// The filter made its name out of the event.
     #[error("no such key")]
     NoKeyOfEvent,
-    /// What it asked of `event` cannot be answered.
+    /// Its question about `event` cannot be answered.
     #[error("the body is sealed: a filter sees only meta of it")]
     Sealed,
     #[error("the payload cannot be read")]
@@ -149,7 +149,7 @@ pub enum FilterFailure {
 }
 
 impl FilterFailure {
-    /// What to do about it.
+    /// Returns the fix.
     pub const fn hint(&self) -> &'static str {
         match self {
             Self::NoKey(_) | Self::NoKeyOfEvent => {
@@ -198,14 +198,14 @@ impl FilterFailure {
     }
 }
 
-/// The function that a number fails in that no double holds; the message is its key.
+/// The function that fails if no double holds a number; the message is its key.
 pub(super) const TOO_LARGE: &str = "@too_large";
 
 fn cut(text: &str) -> String {
     text.chars().take(120).collect()
 }
 
-/// `_==_` is `==`, and what the compiler named `cidr#3` is `cidr`.
+/// Returns the plain name: `_==_` is `==`, and `cidr#3`, which the compiler named so, is `cidr`.
 fn plain(function: &str) -> String {
     let named = function.trim_start_matches('@').split('#').next().unwrap_or("");
     cut(named.trim_matches('_'))

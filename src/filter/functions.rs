@@ -1,5 +1,5 @@
-//! What filters can call beside CEL's own functions. Everything that can be prepared (a pattern, a list of
-//! networks) is given as a constant, checked and built at load, so that an event costs a look and no more.
+//! Functions of filters beside CEL's own. If something can be prepared (a pattern, a list of networks), it is given as
+//! a constant, checked and built at load, so that an event costs a look and no more.
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
@@ -37,11 +37,11 @@ const NAMES: &[&str] = &["source.fqdn", "destination.fqdn", "source.reverse_dns"
 const COUNTRIES: &[&str] = &["source.geolocation.cc", "destination.geolocation.cc"];
 const CLASSIFICATION: &[&str] = &["classification.type", "classification.taxonomy"];
 
-/// What a pattern costs: the bytes of a text times those of the automaton, over this, are steps. A pattern of 4 KiB
+/// The cost of a pattern: the bytes of a text times those of the automaton, over this, are steps. A pattern of 4 KiB
 /// may be looked for in the largest event, one of 64 KiB (`\\w` a few times) in 128 KiB.
 const PATTERN_BYTES_A_STEP: u64 = 2 * 1024;
 
-/// What a name costs: it and all above it are looked for.
+/// The cost of a name: it and all above it are looked for.
 const LOOKS_FOR_A_NAME: u64 = 8;
 
 impl PreparedCall {
@@ -116,7 +116,7 @@ fn wrong_kind(call: &FunctionContext<'_, '_>, value: &dyn Val) -> ExecutionError
     ExecutionError::no_such_overload(call.name, vec![value.get_type().name().to_owned()])
 }
 
-/// Pays for what costs more than the size of the event says.
+/// Pays for a call that costs more than the size of the event shows.
 fn spend(call: &FunctionContext<'_, '_>, steps: u64) -> Result<(), ExecutionError> {
     // A variable that only the run knows: `facts`.
     match steps == 0 || call.ptx.get_variable(format!("@={steps}")).is_some() {

@@ -157,7 +157,7 @@ pub(super) fn looked_for(text: &str) -> Option<String> {
     domain(text).filter(|name| name.bytes().all(plain))
 }
 
-/// What an entry of a list of domains, or a text beside it, must be.
+/// The form of an entry of a list of domains, and of a text beside it.
 pub(super) const DOMAIN: &str = "domain name (without *, and in its xn-- form)";
 
 /// Networks, found by one look for each length of prefix that occurs.
@@ -179,12 +179,12 @@ impl FromIterator<IpNet> for NetworkList {
 }
 
 impl NetworkList {
-    /// What one answer costs, in steps: the address is read, and looked for once for each length.
+    /// Returns the cost of one answer, in steps: the address is read, and looked for once for each length.
     pub fn steps(&self) -> u64 {
         4 * (self.lengths.len() as u64 + 2)
     }
 
-    /// Does all of `network` lie in one of these?
+    /// Returns true if all of `network` lies in one of these.
     pub fn contain(&self, network: IpNet) -> bool {
         let family = network.addr().is_ipv6();
         self.lengths
@@ -205,7 +205,7 @@ impl FromIterator<String> for DomainList {
 }
 
 impl DomainList {
-    /// Is `name`, as [`domain`] made it, one of these or below one?
+    /// Returns true if `name`, as [`domain`] made it, is one of these or below one.
     pub fn contain(&self, name: &str) -> bool {
         let starts = std::iter::once(0).chain(name.match_indices('.').map(|(at, _)| at + 1));
         starts.into_iter().any(|start| self.0.contains(&name[start..]))

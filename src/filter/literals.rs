@@ -11,7 +11,7 @@ use crate::tlp::Tlp;
 const LABEL: &str = "label: write \"CLEAR\", \"GREEN\", \"AMBER\", \"AMBER+STRICT\" or \"RED\"";
 const TIME: &str = "time: write \"2026-01-01T00:00:00Z\"";
 
-/// The part of `call` to blame, and for what.
+/// Returns the part of `call` to blame, and its fault.
 pub(super) fn fault(call: &CallExpr) -> Option<(u64, FilterFaultKind)> {
     match call.func_name.as_str() {
         operators::LESS | operators::LESS_EQUALS | operators::GREATER | operators::GREATER_EQUALS => {

@@ -19,7 +19,7 @@ use super::{constant, facts, literals};
 use crate::limits::{FILTER_DEPTH_MAX, FILTER_LIST_FIELDS_MAX, FILTER_LOOPS_MAX, FILTER_NODES_MAX};
 use crate::tlp::Tlp;
 
-/// What can be called, `x.f(y)` and `f(x, y)` alike; for hints.
+/// Functions that can be called, `x.f(y)` and `f(x, y)` alike; for hints.
 const FUNCTIONS: [&str; 24] = [
     "size",
     "contains",
@@ -47,7 +47,7 @@ const FUNCTIONS: [&str; 24] = [
     "tlp_at_most",
 ];
 
-/// First parts of the names that IntelMQ gives to fields: in a filter they are no objects.
+/// First parts of the names that IntelMQ gives to fields: in a filter they are not objects.
 const FLAT: [&str; 9] = [
     "source",
     "destination",
@@ -60,7 +60,7 @@ const FLAT: [&str; 9] = [
     "extra",
 ];
 
-/// The tree to run, and what goes with it.
+/// The tree to run, and the data that go with it.
 pub(super) struct Lowered {
     pub expression: IdedExpr,
     /// Steps of one run, but for the rounds of loops.
@@ -164,7 +164,7 @@ impl<'a> Lowering<'a> {
         Err(self.fault(id, FilterFaultKind::UnknownName { name: cut(name), near }))
     }
 
-    /// `meta.tlp` and `has(meta.source)`; of an event only what can be there.
+    /// Lowers `meta.tlp` and `has(meta.source)`; of an event only members that can be there.
     fn select(&mut self, id: u64, select: &SelectExpr, depth: usize) -> Lower<(Expr, u64)> {
         if let Some(fault) = self.flat_access(select) {
             return Err(self.fault(id, fault));
@@ -284,7 +284,7 @@ impl<'a> Lowering<'a> {
         }
     }
 
-    /// A call as it stands, under `name`.
+    /// Lowers a call as it stands, under `name`.
     fn plain(&mut self, _: u64, name: &str, call: &CallExpr, depth: usize) -> Lower<(Expr, u64)> {
         let mut steps = 0;
         let target = match &call.target {
@@ -304,7 +304,7 @@ impl<'a> Lowering<'a> {
         Ok((Expr::Call(CallExpr { func_name: name.to_owned(), target, args }), steps))
     }
 
-    /// One of ours with a fixed number of arguments, the first of which may stand before the dot.
+    /// Lowers one of ours with a fixed number of arguments, the first of which may stand before the dot.
     fn fixed(
         &mut self,
         id: u64,
@@ -407,7 +407,7 @@ impl<'a> Lowering<'a> {
     }
 }
 
-/// Does the step of a loop append anything but the element itself? (`filter` appends it, `exists_one` counts.)
+/// Returns true if a loop's step appends more than the element itself. (`filter` appends it, `exists_one` counts.)
 fn maps(loops: &ComprehensionExpr, step: &IdedExpr) -> bool {
     let Expr::Call(CallExpr { args, .. }) = &step.expr else { return true };
     match args.get(1).map(|appended| &appended.expr) {

@@ -43,7 +43,7 @@ pub struct Filter {
     steps: u64,
     functions: Context<'static, 'static>,
     reads_meta: bool,
-    /// Keys that its text names: of these alone a failure may say which it was.
+    /// Keys that its text names: a failure may name only these.
     keys: BTreeSet<String>,
     names: NamesUsed,
 }
@@ -107,7 +107,7 @@ impl Filter {
         &self.names
     }
 
-    /// Does it look at anything beside the payload?
+    /// Returns true if it looks at anything beside the payload.
     pub fn reads_meta(&self) -> bool {
         self.reads_meta
     }

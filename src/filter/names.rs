@@ -12,7 +12,7 @@ use super::literals::texts;
 pub struct NamesUsed {
     /// Keys of `event`.
     pub fields: BTreeSet<String>,
-    /// What `classification.type` and `classification.taxonomy` are compared with.
+    /// Words that `classification.type` and `classification.taxonomy` are compared with.
     pub classifications: BTreeSet<String>,
 }
 

@@ -243,7 +243,7 @@ impl Sizer for JsonList<'_> {
     }
 }
 
-/// What both maps have in common; `$found` is how one of them comes to a value.
+/// Shared by both maps; `$found` is how one of them comes to a value.
 macro_rules! map_of {
     ($type:ident, $found:expr) => {
         impl Val for $type<'_> {

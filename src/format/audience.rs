@@ -19,7 +19,7 @@ use crate::policy::{Tlp, TrustList};
 #[derive(Debug)]
 pub struct Addressed<T> {
     drafts: T,
-    /// The sealing keys of the recipients, in their order; `None` for what is not sealed.
+    /// The sealing keys of the recipients, in their order; `None` if it is not sealed.
     seal: Option<Vec<SealKey>>,
 }
 
@@ -92,10 +92,10 @@ impl CoreDraft {
 }
 
 impl ExplodedEvent {
-    /// As [`CoreDraft::address`], for all of them.
+    /// Does the same as [`CoreDraft::address`], for all of them.
     ///
     /// # Errors
-    /// As [`CoreDraft::address`].
+    /// The same as [`CoreDraft::address`].
     pub fn address(mut self, trust: &TrustList) -> Result<Addressed<Self>, SubmitError> {
         let mut seal = None;
         for draft in self.all_drafts() {
@@ -126,10 +126,10 @@ impl Addressed<CoreDraft> {
 }
 
 impl Addressed<ExplodedEvent> {
-    /// The cores to be signed, each with the common parent and `same-report` links to all the others.
+    /// Returns the cores to be signed, each with the common parent and `same-report` links to all the others.
     ///
     /// # Errors
-    /// As [`Addressed::into_core`], for all of them.
+    /// The same as [`Addressed::into_core`], for all of them.
     pub fn into_cores(
         self,
         made: &IdInputs<'_>,
@@ -160,11 +160,11 @@ fn sealed(
 }
 
 impl ChildEvent {
-    /// Names of peers in place of names of groups, before its parent's recipients narrow it; as a draft it is
-    /// addressed once more.
+    /// Replaces names of groups by names of peers, before its parent's recipients narrow it; as a draft it is addressed
+    /// once more.
     ///
     /// # Errors
-    /// As [`CoreDraft::address`], but for what depends on the parent.
+    /// The same as [`CoreDraft::address`], but for those that depend on the parent.
     pub fn expand(&mut self, trust: &TrustList) -> Result<(), SubmitError> {
         self.draft_mut().expand(trust)
     }
@@ -174,7 +174,7 @@ fn sealed_alone(name: &PublisherName, trust: &TrustList) -> bool {
     trust.peer(name).is_some_and(|peer| peer.share.seal)
 }
 
-/// Does nothing unsealed ever reach this peer from here? A peer that is only down or paused is not meant.
+/// Returns true if nothing unsealed ever reaches this peer from here. A peer that is only down or paused is not meant.
 fn is_out_of_reach(name: &PublisherName, trust: &TrustList) -> bool {
     trust.peer(name).is_some_and(|peer| peer.publisher_only || peer.revoked)
 }
@@ -231,7 +231,7 @@ impl SubmitError {
         .hint("ask for a new invitation (`intelmesh invite`) and add it: it brings the key")
     }
 
-    /// Which of them it belongs to cannot be told from here.
+    /// Returns the refusal for a shared sealing key; which of them it belongs to cannot be told from here.
     fn one_seal_key(one: &PublisherName, other: &PublisherName) -> Self {
         Self::new(
             SubmitCode::UnknownRecipient,

@@ -1,5 +1,5 @@
-//! What a door of the pipeline does to each line that comes through it. Sockets, queues and files are not
-//! here: this is what `intake` is told.
+//! The effects of a pipeline's door on each line that comes through it. Sockets, queues and files are not here:
+//! `intake` gets these settings.
 
 use super::strip::StripRule;
 use crate::envelope::IdScheme;
@@ -7,7 +7,8 @@ use crate::identity::{ProjectName, PublisherName};
 use crate::limits::EXPLODED_EVENTS_MAX;
 use crate::policy::Tlp;
 
-/// What a door adds to each line, takes away, and does with what is not one new event.
+/// Members that a door adds to each line, members that it takes away, and its rules for lines that are not one new
+/// event.
 #[derive(Clone, Debug)]
 pub struct DoorDefaults {
     pub publisher: PublisherName,
@@ -22,7 +23,7 @@ pub struct DoorDefaults {
     pub ids: IdScheme,
     /// Fields that stay at home. `extra.intelmesh.*` always does.
     pub strip: Vec<StripRule>,
-    /// What was handed off before becomes a child of itself, rather than `duplicate` (design §5.4b).
+    /// If an event was handed off before, it becomes a child of itself, rather than `duplicate` (design §5.4b).
     pub republish: bool,
     pub multiple_values: MultipleValues,
     /// Every line is sealed.

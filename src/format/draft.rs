@@ -14,7 +14,7 @@ use crate::identity::{EventId, ProjectName, PublisherName};
 use crate::limits::MAX_HOPS_DEFAULT;
 use crate::time::Timestamp;
 
-/// What chance, time and `keys/` give to a core.
+/// Inputs of a core from chance, time and `keys/`.
 #[derive(Debug)]
 pub struct IdInputs<'a> {
     pub now: Timestamp,

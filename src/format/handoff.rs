@@ -49,7 +49,7 @@ pub struct HandOff {
     pub with_type: bool,
 }
 
-/// A stored event and what this node knows of it, ready to be handed off.
+/// A stored event and this node's knowledge about it, ready to be handed off.
 #[derive(Clone, Copy, Debug)]
 pub struct Carried<'a> {
     pub seq: u64,
@@ -175,7 +175,7 @@ fn put(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
     let _ = out.write_fmt(text);
 }
 
-/// Form (c) up to its meta, with what came in as such at its places.
+/// Writes form (c) up to its meta, with members that came in this form at their places.
 fn put_ail(out: &mut Vec<u8>, carried: &Carried<'_>) {
     let core = carried.core();
     let places = AilPlaces::of(carried.ext().map(|ext| &**ext), core.event_type);
@@ -198,7 +198,7 @@ fn put_ail(out: &mut Vec<u8>, carried: &Carried<'_>) {
     }
 }
 
-/// The members of meta that both forms have; names need no escapes.
+/// Writes the members of meta that both forms have; names need no escapes.
 fn put_known(out: &mut Vec<u8>, carried: &Carried<'_>) {
     let (core, path) = (carried.core(), carried.path);
     put(out, format_args!(",\"publisher\":\"{}\"", core.id.publisher));

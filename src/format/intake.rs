@@ -1,6 +1,6 @@
-//! One line of a local pipeline becomes a draft of a signed core, or several (contract §1, design §5.2 and
-//! §5.4b): its form, its label, and its payload without what stays at home. Chance and time are not asked
-//! here, nor whether an id was seen: that is the caller's.
+//! Reads one line of a local pipeline into a draft of a signed core, or several (contract §1, design §5.2 and §5.4b):
+//! its form, its label, and its payload without members that stay at home. Chance and time are not asked here; the
+//! caller asks whether an id was seen.
 
 use std::ops::Range;
 
@@ -198,7 +198,7 @@ fn exploded(
     })
 }
 
-/// What IntelMQ's `__type` says. Its other values (`Message`) are events.
+/// Returns the type that IntelMQ's `__type` gives. Its other values (`Message`) are events.
 fn type_of(text: &str, members: &[JsonMember<'_>]) -> Option<EventType> {
     let member = members.iter().find(|member| member.key == "__type")?;
     let report = string_of(text, member).is_some_and(|name| name.eq_ignore_ascii_case("report"));
@@ -211,7 +211,7 @@ fn allowed(label: EventLabel, meta: &EventMeta, door: &DoorDefaults) -> Result<E
     if label.tlp >= Tlp::AmberStrict && !sealable { Err(label.goes_to_nobody()) } else { Ok(label) }
 }
 
-/// The payload without what leaves it, and with its secrets masked if the door says so.
+/// Returns the payload without the members that leave it, and with its secrets masked if the door says so.
 fn published(
     text: &str,
     scan: &JsonScan<'_>,

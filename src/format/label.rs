@@ -177,7 +177,7 @@ fn misp_tags(event: &Value, found: &mut Vec<EventLabel>) {
     }
 }
 
-/// Does a text begin as a label of the Traffic Light Protocol does?
+/// Returns true if a text begins as a label of the Traffic Light Protocol does.
 pub fn begins_with_tlp(text: &str) -> bool {
     text.trim_start().get(..4).is_some_and(|start| start.eq_ignore_ascii_case("tlp:"))
 }

@@ -24,7 +24,7 @@ use resemblance::{is_its_own_type, is_private, resembled_key};
 use values::{MetaValue, elements, event_type, ids, recipients, tlp};
 pub use values::{event_type_of, string_of};
 
-/// What a line says about itself.
+/// Statements of a line about itself.
 #[derive(Clone, Debug, Default)]
 pub struct EventMeta {
     pub current: Option<EventId>,
@@ -32,9 +32,9 @@ pub struct EventMeta {
     pub event_type: Option<EventType>,
     pub format: Option<EventFormat>,
     pub tlp: Option<Tlp>,
-    /// Peers and groups. Empty: not said.
+    /// Peers and groups. Empty if the line names none.
     pub to: Vec<PublisherName>,
-    /// To be sealed to them.
+    /// True if it is to be sealed to them.
     pub seal: bool,
     pub expires: Option<Timestamp>,
     pub links: Vec<Link>,
@@ -67,7 +67,7 @@ fn each_label(tags: &serde_json::Value, with: &mut impl FnMut(&str)) {
     }
 }
 
-/// What this node writes itself, and ignores when it comes in.
+/// Members that this node writes itself, and ignores when they come in.
 const WRITTEN_HERE: [&str; 8] =
     ["publisher", "source", "created", "path", "sealed", "seq", "withdrawn_by", "replaced_by"];
 
@@ -80,7 +80,7 @@ const NEVER_EMPTY: [&str; 7] = ["tlp", "to", "seal", "expires", "links", "ids", 
 /// The newest version of meta that is understood whole: AIL's example has 2, everything else 1.
 const VERSION_KNOWN: [&str; 2] = ["1", "2"];
 
-/// Members beside `payload` that are not kept: meta itself, and what has a meaning there.
+/// Members beside `payload` that are not kept: meta itself, and those that have a meaning there.
 const BESIDE_META: [&str; 6] = ["meta", "payload", "format", "version", "type", "__type"];
 
 /// Reads meta, with the names that a bare UUID gets.
@@ -250,7 +250,7 @@ impl<'a> MetaReader<'a> {
         Ok(())
     }
 
-    /// Keeps what means nothing here, unless it looks as if it was to mean something.
+    /// Keeps a member that means nothing here, unless it looks as if it was to mean something.
     fn keep_unknown(&mut self, key: &str, key_text: &str, value: &MetaValue<'_>) -> Result<(), SubmitError> {
         if let Some(control) = resembled_key(key, value) {
             return Err(SubmitError::resembles(key, control));
@@ -353,7 +353,7 @@ fn check_case(key: &str) -> Result<(), SubmitError> {
     meant.filter(|known| key != *known).map_or(Ok(()), |known| Err(SubmitError::resembles(key, known)))
 }
 
-/// Would `member` of `text` be kept as it is if it stood in meta of form (c)?
+/// Returns true if `member` of `text` would be kept as it is if it stood in meta of form (c).
 pub fn is_kept_in_meta(text: &str, member: &JsonMember<'_>) -> bool {
     let key = &*member.key;
     let acts = ["version", "type", "format", "parent"].contains(&key)

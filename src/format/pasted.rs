@@ -10,7 +10,7 @@ const DEPTH_MAX: usize = JSON_DEPTH_MAX + 2;
 
 const BOM: &[u8] = "\u{feff}".as_bytes();
 
-/// Adds to `refused` what `line` seems to be, if that can be told.
+/// Adds to `refused` the kind of text that `line` seems to be, if that can be told.
 pub fn explain(line: &[u8], refused: SubmitError) -> SubmitError {
     let (what, hint) = match line {
         _ if line.starts_with(BOM) => {
@@ -48,7 +48,7 @@ fn is_list(line: &[u8]) -> bool {
     json::scan(line, DEPTH_MAX).is_ok() || ends_early(line)
 }
 
-/// Was everything read, and more expected?
+/// Returns true if everything was read, and more was expected.
 fn ends_early(line: &[u8]) -> bool {
     let end = line.trim_ascii_end().len();
     matches!(json::scan(&line[..end], DEPTH_MAX), Err(JsonError::Syntax(at)) if at >= end)

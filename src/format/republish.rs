@@ -73,7 +73,7 @@ impl ChildEvent {
     }
 }
 
-/// Did this node publish this, or what it says that it was made from, by whichever of its names?
+/// Returns true if this node published this, or an event that it says it was made from, by any of its names.
 fn comes_from(core: &Core, trust: &TrustList) -> bool {
     let source =
         core.links.iter().filter(|link| link.left.is_none() && link.relation.as_str() == "derived-from");

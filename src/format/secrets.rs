@@ -7,7 +7,7 @@ use std::ops::Range;
 use super::strip::MetaPlaces;
 use crate::event::json;
 
-/// What stands for a secret. It may stand in each part of a URL.
+/// Replaces a secret. It may stand in each part of a URL.
 pub const MASK: &str = "***";
 
 /// A text in JSON that holds JSON itself is read, so deep at most: IntelMQ writes `extra` so.

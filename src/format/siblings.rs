@@ -14,7 +14,7 @@ use crate::link::{Link, LinkTarget, Relation};
 /// At least two drafts of one line.
 #[derive(Debug)]
 pub struct ExplodedEvent {
-    /// The line with its lists: no event, but what the others have as their parent.
+    /// The line with its lists: not an event, but the parent of the others.
     whole: CoreDraft,
     drafts: Vec<CoreDraft>,
 }

@@ -1,5 +1,5 @@
-//! What stays at home: fields that a door takes out of an event before it is signed, and what we added at a
-//! hand-off before (`extra.intelmesh.*`, design §5.4b), in each way that IntelMQ writes `extra`. The rest of
+//! Fields that stay at home: a door takes them out of an event before it is signed. It also takes out members that we
+//! added at a hand-off before (`extra.intelmesh.*`, design §5.4b), in each way that IntelMQ writes `extra`. The rest of
 //! the text is not touched, and nothing is judged here.
 
 use std::borrow::Cow;
@@ -109,7 +109,7 @@ impl StripRule {
         }
     }
 
-    /// May something below `path` match?
+    /// Returns true if something below `path` may match.
     fn reaches_below(&self, path: &str) -> bool {
         is_above(path, &self.path) || (!self.itself && path == self.path)
     }
@@ -138,22 +138,22 @@ impl ValueRule {
     }
 }
 
-/// Is `path` the field `name`, or below it?
+/// Returns true if `path` is the field `name`, or below it.
 fn below(path: &str, name: &str) -> bool {
     path.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
-/// Is `name` below `path`, and not that itself?
+/// Returns true if `name` is below `path`, and not that itself.
 fn is_above(path: &str, name: &str) -> bool {
     name.strip_prefix(path).is_some_and(|rest| rest.starts_with('.'))
 }
 
-/// What leaves a payload before it is signed.
+/// Parts that leave a payload before it is signed.
 #[derive(Default)]
 pub struct Leaving {
     /// Parts of the text, ascending and apart.
     pub cuts: Vec<Range<usize>>,
-    /// What `extra.intelmesh.uuid` says.
+    /// The value of `extra.intelmesh.uuid`.
     pub uuid: Option<String>,
 }
 
@@ -170,7 +170,7 @@ impl Leaving {
         Ok(leaving)
     }
 
-    /// Does this member of the outermost object stay?
+    /// Returns true if this member of the outermost object stays.
     pub fn keeps(&self, member: &JsonMember<'_>) -> bool {
         let before = self.cuts.partition_point(|cut| cut.end <= member.key_at.start);
         self.cuts.get(before).is_none_or(|cut| cut.start > member.key_at.start)

@@ -49,7 +49,7 @@ impl<'a> AilPlaces<'a> {
         }
     }
 
-    /// The members that stand in meta itself, each as it was given.
+    /// Returns the members that stand in meta itself, each as it was given.
     pub fn in_meta(&self) -> impl Iterator<Item = &'a str> {
         self.in_meta.iter().map(|at| &self.ext[at.clone()])
     }

@@ -1,5 +1,5 @@
-//! What becomes of each member of an event that a receiver would not take as it stands (docs/INTELMQ.md has
-//! the rules as a table). Nothing is written here; `extra` and nested objects have files of their own.
+//! Adapts each member of an event that a receiver would not take as it stands (docs/INTELMQ.md has the rules as a
+//! table). Nothing is written here; `extra` and nested objects have files of their own.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -16,7 +16,7 @@ use crate::policy::Tlp;
 /// Why a member does not go as it stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unfit {
-    /// No field of the receiver's.
+    /// The receiver has no such field.
     Unknown,
     /// A value that its field refuses, or that stops IntelMQ.
     Value,
@@ -30,7 +30,7 @@ pub enum Unfit {
     Label,
     /// `raw` that is not base64.
     Raw,
-    /// A number that Python cannot read, or writes as no JSON.
+    /// A number that Python cannot read, or writes as invalid JSON.
     Number,
     /// A name that only a hand-off writes.
     Reserved,
@@ -52,7 +52,7 @@ impl fmt::Display for Unfit {
     }
 }
 
-/// What was adapted in one event.
+/// The adapted members of one event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdaptedEvent {
     /// Members of it.
@@ -72,7 +72,7 @@ impl fmt::Display for AdaptedEvent {
     }
 }
 
-/// An event and what it is handed to.
+/// An event and its receiver's fields.
 pub(super) struct Subject<'a> {
     pub text: &'a str,
     pub scan: &'a JsonScan<'a>,

@@ -1,4 +1,4 @@
-//! Addresses and networks as Python's `ipaddress` reads them. Scopes (`%eth0`) are no part of an address here.
+//! Addresses and networks as Python's `ipaddress` reads them. Scopes (`%eth0`) are not part of an address here.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -9,7 +9,7 @@ pub(super) fn is_address(text: &str) -> bool {
     text.parse::<IpAddr>().is_ok_and(|address| address != IpAddr::V4(Ipv4Addr::UNSPECIFIED))
 }
 
-/// What becomes a valid address when IntelMQ takes `/32`, `/128` and the scope off, or reads a number.
+/// Returns true if it becomes a valid address when IntelMQ takes `/32`, `/128` and the scope off, or reads a number.
 pub(super) fn is_like_address(value: &FieldValue<'_>) -> bool {
     let text = match value {
         FieldValue::Int(digits) => return is_address_number(digits),
@@ -35,7 +35,7 @@ fn is_address_number(digits: &str) -> bool {
     digits.parse().is_ok_and(|number: u128| number > 0)
 }
 
-/// A network; `strict`: no bits beyond its length.
+/// Returns true if it is a network; if `strict`, without bits beyond its length.
 pub(super) fn is_network(text: &str, strict: bool) -> bool {
     let (address, length) = match text.split_once('/') {
         None => return text.parse::<IpAddr>().is_ok(),

@@ -1,5 +1,5 @@
-//! `extra`, which IntelMQ takes flat (`extra.a`), as an object and as a string of JSON, and stores flat. Both
-//! ways of writing together, keys that its next bot refuses, and `extra.a` before `extra.a.b` are what stops it.
+//! `extra`, which IntelMQ takes flat (`extra.a`), as an object and as a string of JSON, and stores flat. IntelMQ stops
+//! at both ways of writing together, at keys that its next bot refuses, and at `extra.a` before `extra.a.b`.
 
 use std::borrow::Cow;
 
@@ -9,7 +9,7 @@ use super::value::FieldValue;
 use crate::event::json::{self, JsonKind, JsonMember};
 use crate::limits::JSON_DEPTH_MAX;
 
-/// A member below `extra`, wherever it stands.
+/// A member below `extra`, at any place.
 struct Part<'t> {
     /// `extra.a`
     key: String,
@@ -27,7 +27,7 @@ struct Container<'s, 'm> {
 }
 
 impl<'a> AdaptPlan<'a> {
-    /// All of `extra`, and of other fields of its kind.
+    /// Adapts all of `extra`, and of other fields of its kind.
     pub(super) fn dicts(&mut self, subject: &Subject<'a>) {
         let mut done: Vec<&str> = Vec::new();
         for member in &subject.scan.members {
@@ -82,7 +82,7 @@ impl<'a> AdaptPlan<'a> {
         self.settle(subject, name, parts, Some(container));
     }
 
-    /// Decides on all parts of one field, and what becomes of its object.
+    /// Decides on all parts of one field, and on its object.
     fn settle(
         &mut self,
         subject: &Subject<'a>,
@@ -158,7 +158,7 @@ impl<'t> Part<'t> {
         Self { key, text, kind: member.kind, flat: None, unfit }
     }
 
-    /// Takes no place in IntelMQ's event.
+    /// Returns true if it takes no place in IntelMQ's event.
     fn is_nothing(&self) -> bool {
         self.unfit.is_some() || (self.flat.is_some() && FieldValue::of(self.text, self.kind).is_ignored())
     }
@@ -169,7 +169,7 @@ fn is_reserved(key: &str) -> bool {
     key.strip_prefix("extra.intelmesh").is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
-/// Whether one stands inside of the other.
+/// Returns true if one stands inside of the other.
 fn is_below(key: &str, other: &str) -> bool {
     key.strip_prefix(other).is_some_and(|rest| rest.starts_with('.'))
 }
@@ -190,9 +190,9 @@ fn unfit(subject: &Subject<'_>, key: &str, text: &str, kind: JsonKind) -> Option
     }
 }
 
-/// Of two in one place the flat one stays, and of one inside of another the inner. Two flat ones both stay, as
-/// IntelMQ itself has them, but the outer comes last: only before the inner it stops what makes objects of dots.
-/// Gives the indexes of those, outer ones first.
+/// Finds parts that clash. Of two in one place the flat one stays, and of one inside of another the inner. Two flat
+/// ones both stay, as in IntelMQ itself, but the outer comes last: only before the inner it stops the code that makes
+/// objects of dots. Returns the indexes of those, outer ones first.
 fn find_clashes(parts: &mut [Part<'_>]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..parts.len()).filter(|index| !parts[*index].is_nothing()).collect();
     // A point sorts before all other bytes of keys, so members inside of a key follow it at once.
@@ -216,7 +216,7 @@ fn find_clashes(parts: &mut [Part<'_>]) -> Vec<usize> {
     late
 }
 
-/// What is left of the object, as the object that it was.
+/// Returns the rest of the object, as the object that it was.
 fn object_of(name: &str, rest: &[&Part<'_>]) -> String {
     let mut text = String::from("{");
     for (index, part) in rest.iter().enumerate() {

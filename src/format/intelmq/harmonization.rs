@@ -1,5 +1,5 @@
-//! The fields that a receiver knows: those of IntelMQ 3.5.0, or of its own `harmonization.conf`. When to read
-//! the file again is the door's to decide; nothing is ever written.
+//! The fields that a receiver knows: those of IntelMQ 3.5.0, or of its own `harmonization.conf`. The door decides when
+//! to read the file again; nothing is ever written.
 
 use std::collections::HashMap;
 use std::io::{self, Read as _};
@@ -31,7 +31,7 @@ pub enum HarmonizationError {
     Field { file: PathBuf, list: &'static str, field: String, why: FieldFault },
 }
 
-/// What is wrong with one field of it.
+/// The fault in one field of it.
 #[derive(Debug, Error)]
 pub enum FieldFault {
     #[error("IntelMQ itself refuses this name")]
@@ -88,13 +88,13 @@ impl FieldList {
         self.dicts.iter().map(String::as_str).find(|name| *name == first)
     }
 
-    /// Whether there is a place for what has none of its own.
+    /// Returns true if there is a place for members without one of their own.
     pub fn has_extra(&self) -> bool {
         self.dict_of("extra").is_some()
     }
 }
 
-/// What IntelMQ's keys look like: `^[a-z_][a-z_0-9]+(\.[a-z_0-9]+)*$`.
+/// Returns true if it has the form of IntelMQ's keys: `^[a-z_][a-z_0-9]+(\.[a-z_0-9]+)*$`.
 pub(super) fn is_key(key: &str) -> bool {
     let mut parts = key.split('.');
     let first = parts.next().unwrap_or("");
@@ -142,7 +142,7 @@ impl Harmonization {
     /// Reads the text of a `harmonization.conf`; `file` is for errors.
     ///
     /// # Errors
-    /// As [`Self::load`].
+    /// The same as [`Self::load`].
     pub fn parse(file: &Path, bytes: &[u8]) -> Result<Self, HarmonizationError> {
         let lists: Map<String, Json> = serde_json::from_slice(bytes)
             .map_err(|source| HarmonizationError::NoJson { file: file.to_owned(), source })?;

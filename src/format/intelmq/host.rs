@@ -1,5 +1,5 @@
-//! Host names and URLs as IntelMQ reads them: IDNA 2003 and Python's `urlsplit`. Of names beyond ASCII only
-//! those of letters that no version of its tables treats otherwise are known here.
+//! Host names and URLs as IntelMQ reads them: IDNA 2003 and Python's `urlsplit`. Names beyond ASCII are known here only
+//! if all versions of its tables treat their letters alike.
 
 use super::address::is_address;
 use super::kind::SanitizedValue;
@@ -8,7 +8,7 @@ use super::value::strip;
 /// Bytes of one label of a name.
 const LABEL_BYTES_MAX: usize = 63;
 
-/// A name as it should be: lower case, ASCII, no dot at its ends, no address, nothing of a URL.
+/// Returns true if a name is in order: lower case, ASCII, no dot at its ends, not an address, nothing of a URL.
 pub(super) fn is_host(text: &str) -> bool {
     text.is_ascii()
         && !text.bytes().any(|byte| byte.is_ascii_uppercase())
@@ -100,7 +100,7 @@ fn is_scheme(text: &str) -> bool {
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'))
 }
 
-/// None, or one pair around an address of version 6.
+/// Returns true if it has no brackets, or one pair around an address of version 6.
 fn has_sound_brackets(host: &str) -> bool {
     if !host.contains(['[', ']']) {
         return true;

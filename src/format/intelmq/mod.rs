@@ -62,7 +62,7 @@ pub struct IntelmqHandOff {
     pub hand_off: HandOff,
     /// Adds `extra.intelmesh.*`, by which a returning event is known (design §5.4b).
     pub annotate: bool,
-    /// Sets aside what would have to be adapted.
+    /// Sets aside events that would have to be adapted.
     pub strict: bool,
     pub sender_feed: SenderFeed,
     pub relation_fields: RelationFields,
@@ -82,7 +82,7 @@ impl Default for IntelmqHandOff {
     }
 }
 
-/// What became of an event.
+/// The outcome for an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WrittenEvent {
     /// Nothing in it had to be adapted.

@@ -1,7 +1,7 @@
 //! Points in time as IntelMQ reads them. It guesses at any text that may be a date; here only ISO 8601 is readable,
 //! because the guess is never wrong for it.
 
-/// `2026-01-01T00:00:00+00:00`, with up to six digits of a fraction: taken as it stands.
+/// Returns true for `2026-01-01T00:00:00+00:00`, with up to six digits of a fraction: taken as it stands.
 pub(super) fn is_moment(text: &str) -> bool {
     let Some(rest) = text.strip_suffix("+00:00") else { return false };
     let Some((date, rest)) = split(rest, 10) else { return false };

@@ -15,7 +15,7 @@ struct NestedField<'s, 'a> {
     subject: &'s Subject<'a>,
     taken: HashSet<String>,
     leaves: Vec<(String, &'a str)>,
-    /// What comes out of the object's text.
+    /// Ranges that come out of the object's text.
     cuts: Vec<Range<usize>>,
 }
 
@@ -73,7 +73,7 @@ impl<'a> NestedField<'_, 'a> {
         flags.all(|goes| *goes)
     }
 
-    /// Whether a value is a field's, or nothing at all.
+    /// Returns true if a value is a field's, or nothing at all.
     fn leaf(&mut self, path: &str, text: &'a str, kind: JsonKind) -> bool {
         let value = FieldValue::of(text, kind);
         if value.is_ignored() {

@@ -11,7 +11,7 @@ use crate::limits::PYTHON_INT_DIGITS_MAX;
 pub(super) enum FieldValue<'a> {
     Null,
     Bool(bool),
-    /// Its digits: Python's integers have no bound.
+    /// The digits of an integer: Python's have no bound.
     Int(&'a str),
     Float(f64),
     Text(Cow<'a, str>),
@@ -87,7 +87,7 @@ fn float_text(number: f64) -> String {
     format!("{digits}e{sign}{:02}", power.unsigned_abs())
 }
 
-/// What `str.isspace` says, and so `str.strip` takes off.
+/// Returns true if `str.isspace` does, so that `str.strip` takes it off.
 pub(super) fn is_space(c: char) -> bool {
     c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c)
 }

@@ -9,7 +9,7 @@ use crate::identity::PublisherName;
 use crate::limits::{JSON_DEPTH_MAX, RECIPIENTS_MAX};
 use crate::policy::Tlp;
 
-/// One value of the line: its text and what it is.
+/// One value of the line: its text and its kind.
 pub struct MetaValue<'a> {
     pub text: &'a str,
     pub kind: JsonKind,
@@ -24,7 +24,7 @@ impl<'a> MetaValue<'a> {
         self.text == "null"
     }
 
-    /// Is it `null`, an empty text, an empty list or an empty object?
+    /// Returns true if it is `null`, an empty text, an empty list or an empty object.
     pub fn is_empty(&self) -> bool {
         match self.kind {
             JsonKind::Literal => self.is_null(),
@@ -62,7 +62,7 @@ pub fn event_type(value: &MetaValue<'_>) -> Option<EventType> {
     event_type_of(&value.string()?)
 }
 
-/// The type of event or report that a text says, without regard to case.
+/// Returns the type of event or report that a text names, without regard to case.
 pub fn event_type_of(text: &str) -> Option<EventType> {
     match &*text.to_ascii_lowercase() {
         "event" => Some(EventType::Event),
