@@ -16,7 +16,7 @@ use json::{JsonError, JsonKind, JsonScan};
 pub struct EventFormat(Arc<str>);
 
 impl EventFormat {
-    /// 1 to 32 of `a-z`, `0-9` and `-`, as a name.
+    /// Reads a name of 1 to 32 of `a-z`, `0-9` and `-`.
     pub fn parse(text: &str) -> Option<Self> {
         crate::identity::ProjectName::parse(text).ok().map(|name| Self(name.as_str().into()))
     }

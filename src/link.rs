@@ -130,7 +130,7 @@ impl Term {
 }
 
 impl Relation {
-    /// 1 to 32 of `a-z`, `0-9` and `-`; `_` reads as `-`.
+    /// Reads 1 to 32 of `a-z`, `0-9` and `-`; `_` reads as `-`.
     pub fn parse(text: &str) -> Option<Self> {
         crate::identity::ProjectName::parse(text).ok().map(|name| Self(name.as_str().to_owned()))
     }
@@ -160,12 +160,12 @@ impl Relation {
         matches!(self.as_str(), "withdraws" | "replaces")
     }
 
-    /// How it reads from right to left.
+    /// Returns how it reads from right to left.
     pub fn inverse(&self) -> String {
         Term::of(self.as_str()).map_or_else(|| format!("{} of", self.0), |term| term.inverse.to_owned())
     }
 
-    /// The RDF predicate.
+    /// Returns the RDF predicate.
     pub fn predicate(&self) -> String {
         Term::of(self.as_str())
             .map_or_else(|| format!("{PREDICATE_BASE}{}", self.0), |term| term.predicate.to_owned())

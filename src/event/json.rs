@@ -244,7 +244,7 @@ impl<'a> JsonScanner<'a> {
         Ok(())
     }
 
-    /// The four digits of the `\u` at `start`.
+    /// Reads the four digits of the `\u` at `start`.
     fn unit(&self, start: usize) -> Result<u16, JsonError> {
         let digits = self.text.as_bytes().get(start + 2..start + 6).ok_or(JsonError::Syntax(start))?;
         hex(digits).ok_or(JsonError::Syntax(start))

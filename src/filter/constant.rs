@@ -130,7 +130,7 @@ fn is_list_name(name: &str) -> bool {
     (1..=64).contains(&name.len()) && name.bytes().all(plain) && !name.starts_with('.')
 }
 
-/// One string, or a list of strings that is not empty.
+/// Returns one string, or a list of strings that is not empty.
 fn texts(expr: &IdedExpr) -> Option<Vec<String>> {
     let text = |expr: &IdedExpr| match &expr.expr {
         Expr::Literal(LiteralValue::String(text)) => Some(text.inner().to_owned()),

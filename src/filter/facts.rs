@@ -100,7 +100,7 @@ impl VariableResolver for FilterRun<'_, '_> {
         match name {
             "event" => self.facts.event().map(|event| CowVal::Borrowed(event as &dyn Val)),
             "meta" => Some(CowVal::Borrowed(&self.facts.meta)),
-            // What `lower` puts before each round of a loop, and functions ask for what is dearer than others.
+            // `lower` puts such a name before each round of a loop, and expensive functions ask for one.
             _ => {
                 let steps = name.strip_prefix('@')?;
                 let paid = match steps.strip_prefix('=') {

@@ -181,7 +181,7 @@ fn asn(value: &dyn Val) -> Option<u32> {
     as_number(value.downcast_ref::<CelString>()?.inner())
 }
 
-/// The functions that need no preparing.
+/// Registers the functions that need no preparing.
 pub(super) fn register_common(context: &mut Context<'_, '_>) {
     let common: [(&str, cel_function::Function); 5] = [
         ("field", Box::new(|call| field(call))),
@@ -196,7 +196,7 @@ pub(super) fn register_common(context: &mut Context<'_, '_>) {
     }
 }
 
-/// `field(map, key, default)`.
+/// Implements `field(map, key, default)`.
 fn field<'context, 'call>(call: &FunctionContext<'context, 'call>) -> FunctionAnswer<'context, 'call> {
     let (map, key) = (argument(call, 0)?, argument(call, 1)?);
     let default = call.args.get(2).ok_or_else(|| ExecutionError::invalid_argument_count(3, 2))?;
@@ -222,7 +222,7 @@ fn time<'context, 'call>(call: &FunctionContext<'context, 'call>) -> FunctionAns
     Ok(CowVal::owned(CelInt::from(at)))
 }
 
-/// `+` of numbers, and of short texts: nothing grows without bound.
+/// Implements `+` of numbers, and of short texts: nothing grows without bound.
 fn add<'context, 'call>(call: &FunctionContext<'context, 'call>) -> FunctionAnswer<'context, 'call> {
     let (left, right) = (argument(call, 0)?, argument(call, 1)?);
     if let (Some(left), Some(right)) = (left.downcast_ref::<CelString>(), right.downcast_ref::<CelString>()) {

@@ -26,7 +26,7 @@ pub enum ListFault {
 
 /// Source of the lists that a filter names.
 pub trait FilterLists: Sync {
-    /// The list of this name.
+    /// Returns the list of this name.
     ///
     /// # Errors
     /// [`ListFault`].
@@ -137,13 +137,13 @@ pub(super) fn network(text: &str) -> Option<IpNet> {
     Some(short.map_or(network, IpNet::V4))
 }
 
-/// `64496` or `AS64496`.
+/// Reads `64496` or `AS64496`.
 pub(super) fn as_number(text: &str) -> Option<u32> {
     let digits = text.strip_prefix("AS").or_else(|| text.strip_prefix("as")).unwrap_or(text);
     if digits.bytes().all(|b| b.is_ascii_digit()) { digits.parse().ok() } else { None }
 }
 
-/// A name without its last dot, in lower case. Punycode stays as it is.
+/// Returns a name without its last dot, in lower case. Punycode stays as it is.
 pub(super) fn domain(text: &str) -> Option<String> {
     let name = text.strip_suffix('.').unwrap_or(text);
     let fits = |label: &str| (1..=63).contains(&label.len()) && !label.contains(char::is_whitespace);

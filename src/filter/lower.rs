@@ -186,7 +186,7 @@ impl<'a> Lowering<'a> {
             .fault(id, FilterFaultKind::UnknownMeta { name: cut(name), near: nearest(name, facts::META) }))
     }
 
-    /// `event.source.ip` and `source.ip`, which were meant as `event["source.ip"]`.
+    /// Finds `event.source.ip` and `source.ip`, which were meant as `event["source.ip"]`.
     fn flat_access(&self, select: &SelectExpr) -> Option<FilterFaultKind> {
         let mut fields = vec![select.field.as_str()];
         let mut operand = &select.operand.expr;
@@ -326,7 +326,7 @@ impl<'a> Lowering<'a> {
         self.plain(id, &call.func_name, &flat, depth)
     }
 
-    /// The label is one of those up to this one.
+    /// Lowers `tlp_at_most`: the label is one of those up to this one.
     fn tlp_at_most(&mut self, id: u64, arguments: &[&IdedExpr], depth: usize) -> Lower<(Expr, u64)> {
         let labels = literals::labels_up_to(arguments)
             .map_err(|kind| self.fault(arguments.first().map_or(id, |argument| argument.id), kind))?;
@@ -337,7 +337,7 @@ impl<'a> Lowering<'a> {
         self.prepared(id, "in", PreparedCall::In(labels), &IdedExpr { id, expr: tlp }, depth)
     }
 
-    /// `value in [constants]` is built once.
+    /// Lowers `in`: `value in [constants]` is built once.
     fn inside(&mut self, call: &CallExpr, depth: usize) -> Lower<(Expr, u64)> {
         if let [value, list] = call.args.as_slice()
             && let Some(constants) = constant::list(list)
@@ -367,7 +367,7 @@ impl<'a> Lowering<'a> {
         Ok((Expr::Call(CallExpr { func_name: name, target: None, args: vec![value] }), steps + dear))
     }
 
-    /// `all`, `exists`, `exists_one` and `filter`, each round of which is paid for before it runs. In each the
+    /// Lowers `all`, `exists`, `exists_one` and `filter`, each round of which is paid for before it runs. In each the
     /// written condition is one argument of the step.
     fn comprehension(&mut self, id: u64, loops: &ComprehensionExpr, depth: usize) -> Lower<(Expr, u64)> {
         let unsupported = |what, instead| FilterFaultKind::Unsupported { what, instead };

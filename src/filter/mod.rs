@@ -160,7 +160,7 @@ fn digest(source: &str, lists: &BTreeMap<String, Arc<FilterList>>) -> [u8; 32] {
 
 fn read(source: &str, lists: &dyn FilterLists) -> Result<Lowered, FilterFault> {
     let program = ENV.compile(source).map_err(|errors| {
-        // What the parser could not finish follows from what it could not read.
+        // Later faults follow from the text that the parser could not read.
         let follows = |text: &str| text.starts_with("Incomplete");
         let first = errors.errors.iter().min_by_key(|error| (follows(&error.msg), error.pos));
         let (line, column) = first.map_or((1, 1), |error| error.pos);

@@ -51,7 +51,7 @@ fn is_event(expr: &IdedExpr) -> bool {
     matches!(&expr.expr, Expr::Ident(name) if name == "event")
 }
 
-/// `event["classification.type"]`, or the same with a default.
+/// Returns true for `event["classification.type"]`, or the same with a default.
 fn is_classification(expr: &IdedExpr) -> bool {
     let Expr::Call(call) = &expr.expr else { return false };
     let mut read = NamesUsed::default();

@@ -192,7 +192,7 @@ fn expanded(
             if !trust.publisher(member) && !takes_back {
                 return Err(SubmitError::unknown_recipient(member));
             }
-            // What is signed has present names: a relay may not know the old one.
+            // A signed event has present names: a relay may not know the old one.
             let member = trust.present_name(member);
             if !peers.contains(member) {
                 peers.push(member.clone());

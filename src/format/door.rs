@@ -33,7 +33,7 @@ pub struct DoorDefaults {
 }
 
 impl DoorDefaults {
-    /// `in.sock`: random ids, nothing stripped, one event a line.
+    /// Returns the defaults of `in.sock`: random ids, nothing stripped, one event a line.
     pub fn of(publisher: PublisherName, project: ProjectName, default_tlp: Tlp) -> Self {
         Self {
             publisher,

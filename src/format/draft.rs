@@ -44,7 +44,7 @@ pub struct CoreDraft {
 }
 
 impl CoreDraft {
-    /// The core, not yet sealed.
+    /// Returns the core, not yet sealed.
     pub(super) fn into_core(self, made: &IdInputs<'_>) -> Result<Core, SubmitError> {
         let (ids, id) = self.id(made)?;
         self.into_core_as(ids, id, made.now)

@@ -44,7 +44,7 @@ pub fn product(payload: &str, lists: &[&JsonMember<'_>], most: usize) -> Result<
     Ok((0..events).map(|number| combination(payload, &lists, number)).collect())
 }
 
-/// The text with the `number`th combination of values.
+/// Returns the text with the `number`th combination of values.
 fn combination(payload: &str, lists: &[ListField<'_>], number: usize) -> String {
     let mut rest = number;
     let mut chosen: Vec<&str> = Vec::with_capacity(lists.len());
@@ -95,7 +95,7 @@ impl<'a> ListField<'a> {
     }
 }
 
-/// The elements of a list that has been scanned.
+/// Returns the elements of a list that has been scanned.
 fn elements(list: &str) -> Vec<Range<usize>> {
     let mut elements = Vec::new();
     let (mut depth, mut in_string, mut start) = (0usize, false, None);

@@ -158,7 +158,7 @@ impl HandOff {
     }
 }
 
-/// A publisher elsewhere may have left one in.
+/// Returns true if the payload has a type: a publisher elsewhere may have left one in.
 fn has_type(payload: &[u8]) -> bool {
     check_body(payload).is_ok_and(|scan| scan.members.iter().any(|member| member.key == "__type"))
 }

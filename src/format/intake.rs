@@ -113,7 +113,7 @@ fn read_event(
     let leaving = Leaving::find(text, scan, &door.strip)?;
     let of: Option<EventId> = match &leaving.uuid {
         Some(uuid) => Some(uuid.parse().map_err(|_| {
-            // What cannot be an id was never seen.
+            // If it cannot be an id, it was never seen.
             SubmitError::not_seen(&uuid.chars().take(120).collect::<String>())
         })?),
         None => None,
@@ -154,7 +154,7 @@ fn read_event(
             return Err(SubmitError::multi_value_again(&list.key));
         }
         let whole = LabelPayload { format: &draft.format, text, members: &scan.members, explodes: true };
-        // What stays at home has its label all the same.
+        // A member that stays at home has its label all the same.
         let whole =
             EventLabel::of(&draft.meta, &whole, &DoorDefaults { default_tlp: Tlp::Clear, ..door.clone() });
         return exploded(draft, &whole, usize::from(most), door);

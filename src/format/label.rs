@@ -118,7 +118,7 @@ impl LabelPayload<'_> {
     }
 }
 
-/// The label that `member` gives, or each of a list gives.
+/// Adds the label that `member` gives, or each of a list gives.
 fn put(text: &str, member: &JsonMember<'_>, place: &'static str, found: &mut Vec<EventLabel>) {
     let value = &text[member.value_at.clone()];
     if let Some(label) = string_of(text, member) {
@@ -134,7 +134,7 @@ fn put(text: &str, member: &JsonMember<'_>, place: &'static str, found: &mut Vec
     }
 }
 
-/// `extra` as an object, or as IntelMQ's string that holds one.
+/// Looks inside `extra` as an object, or as IntelMQ's string that holds one.
 fn inside_extra(text: &str, member: &JsonMember<'_>, value: &str, found: &mut Vec<EventLabel>) {
     let inside = match member.kind {
         JsonKind::Object => value.to_owned(),
@@ -147,7 +147,7 @@ fn inside_extra(text: &str, member: &JsonMember<'_>, value: &str, found: &mut Ve
     }
 }
 
-/// n6 has words of its own, of which two are stricter than they sound.
+/// Reads the words of n6, two of which are stricter than they sound.
 fn restriction(text: &str, member: &JsonMember<'_>) -> Option<EventLabel> {
     let value = &text[member.value_at.clone()];
     if value == "null" {

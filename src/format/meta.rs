@@ -266,7 +266,7 @@ impl<'a> MetaReader<'a> {
         self.keep(key_text, value.text);
     }
 
-    /// AIL has types of its own (`item`, `screenshot`): such an event travels as one of type `event`.
+    /// Reads AIL's type. It has types of its own (`item`, `screenshot`): such an event travels as one of type `event`.
     fn read_ail_type(&mut self, key_text: &str, value: &MetaValue<'_>) -> Result<(), SubmitError> {
         self.meta.event_type = match event_type(value) {
             None if value.is_null() => return Ok(()),
@@ -298,7 +298,7 @@ impl<'a> MetaReader<'a> {
         self.kept.push((key_text.to_owned(), value_text.to_owned()));
     }
 
-    /// IEP04's `{"current": …, "parent": …}`, or AIL's plain UUID.
+    /// Reads IEP04's `{"current": …, "parent": …}`, or AIL's plain UUID.
     fn read_uuid(&mut self, value: &MetaValue<'_>) -> Result<(), SubmitError> {
         if value.kind != JsonKind::Object {
             self.meta.current = Some(self.event_id("uuid", value)?);
@@ -320,7 +320,7 @@ impl<'a> MetaReader<'a> {
         Ok(())
     }
 
-    /// A full name, or a bare UUID of this node's own.
+    /// Reads a full name, or a bare UUID of this node's own.
     fn event_id(&self, place: &str, value: &MetaValue<'_>) -> Result<EventId, SubmitError> {
         let text = value.string().ok_or_else(|| {
             SubmitError::bad_id(format!("meta.{place}: {} is neither a UUID nor a full name", value.shown()))
@@ -362,7 +362,7 @@ pub fn is_kept_in_meta(text: &str, member: &JsonMember<'_>) -> bool {
     !acts && resembled_key(key, &MetaValue::of(text, member)).is_none()
 }
 
-/// One object of all that is kept, each value as it was given.
+/// Returns one object of all that is kept, each value as it was given.
 fn ext_of(kept: &[(String, String)]) -> Result<Option<Bytes>, SubmitError> {
     if kept.is_empty() {
         return Ok(None);

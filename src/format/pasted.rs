@@ -43,7 +43,7 @@ fn first_of(line: &[u8]) -> Option<u8> {
     line.iter().copied().find(|byte| !byte.is_ascii_whitespace())
 }
 
-/// A whole list, or the first line of one.
+/// Returns true for a whole list, or the first line of one.
 fn is_list(line: &[u8]) -> bool {
     json::scan(line, DEPTH_MAX).is_ok() || ends_early(line)
 }

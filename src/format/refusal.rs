@@ -116,7 +116,7 @@ impl SubmitError {
         Self { hint: Some(hint), ..self }
     }
 
-    /// A line beyond the limit, which a door need not have read whole.
+    /// Refuses a line beyond the limit, which a door need not have read whole.
     pub fn line_too_large() -> Self {
         Self::new(SubmitCode::TooLarge, format!("the line has more than {LINE_BYTES_MAX} bytes"))
     }
@@ -130,7 +130,7 @@ impl SubmitError {
         .hint("`intelmesh peer list` shows the names; groups are files in groups/")
     }
 
-    /// The id is taken by another body of this publisher.
+    /// Refuses an id that another body of this publisher has.
     pub fn id_conflict(id: &EventId) -> Self {
         Self::new(SubmitCode::IdConflict, format!("{id} is there already, with another content"))
             .hint("give the new event an id of its own, and link it with `replaces`")
@@ -174,7 +174,7 @@ impl SubmitError {
         Self::new(SubmitCode::BadMeta, message)
     }
 
-    /// The unknown `key` looks like the control key `control`, or like `meta` or `payload`.
+    /// Refuses the unknown `key`, which looks like the control key `control`, or like `meta` or `payload`.
     pub(super) fn resembles(key: &str, control: &'static str) -> Self {
         let shown: String = key.chars().take(80).collect();
         let hint = match control {
@@ -243,7 +243,7 @@ impl SubmitError {
         )
     }
 
-    /// `republish` makes one child.
+    /// Refuses several values again: `republish` makes one child.
     pub(super) fn multi_value_again(key: &str) -> Self {
         Self::new(
             SubmitCode::MultiValue,

@@ -31,7 +31,7 @@ impl ChildEvent {
         &self.draft.meta.unknown
     }
 
-    /// The event that was handed off.
+    /// Returns the event that was handed off.
     pub fn of(&self) -> &EventId {
         &self.of
     }

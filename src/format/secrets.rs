@@ -82,7 +82,7 @@ fn may_hold_a_url(escaped: &str) -> bool {
     escaped.contains("//") || escaped.contains('\\')
 }
 
-/// `escaped` is the inside of a string.
+/// Finds secrets in `escaped`, the inside of a string.
 fn in_string(escaped: &str, nested: usize, found: &mut dyn FnMut(Range<usize>)) {
     let plain = json::unescape(escaped);
     let mut inside = Vec::new();

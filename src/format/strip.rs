@@ -312,7 +312,7 @@ impl Finder<'_> {
             .hint("fields below `extra` that stay at home cannot be taken out of it"))
     }
 
-    /// `inside` is the string that `member` is, or as long.
+    /// Looks inside `inside`, which is the string that `member` is, or as long.
     fn walk_inside(
         &mut self,
         level: &NestingLevel<'_>,
@@ -339,7 +339,7 @@ fn may_name_a_trace(text: &str) -> bool {
     text.contains(TRACE_WORD) || json::unescape(text).contains(TRACE_WORD)
 }
 
-/// `text` with a 0 and spaces for each number that Python reads and JSON has not, and as long.
+/// Returns `text` with a 0 and spaces for each number that Python reads and JSON has not, and as long.
 fn with_finite_numbers(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let (mut in_string, mut rest) = (false, text);

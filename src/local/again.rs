@@ -74,7 +74,7 @@ impl RetryClaim {
         self.goes(Self::WITH_THE_RECEIVER)
     }
 
-    /// Nothing of it was sent after all.
+    /// Releases the claim: nothing of it was sent after all.
     pub fn leave(&self) {
         self.0.store(Self::WAITING, Ordering::Release);
     }
@@ -112,7 +112,7 @@ pub(super) async fn try_again(aside: &Arc<DeadLetter>, way: Way<'_>) -> Result<A
     let first = all_of(taken_up, aside, &way).await?;
     let newer = if was_left_over { aside.take_up().await? } else { None };
     let Some(newer) = newer else { return Ok(first) };
-    // What the first part set aside again is in the second, and counted there.
+    // Lines that the first part set aside again are in the second, and counted there.
     let second = all_of(newer, aside, &way).await?;
     Ok(AsideTried { taken: first.taken + second.taken, expired: first.expired + second.expired, ..second })
 }

@@ -88,7 +88,7 @@ pub fn read_aside(state: &Path, name: Option<&str>, mut each: impl FnMut(AsideRe
     Ok(unreadable)
 }
 
-/// The doors that have set something aside.
+/// Returns the doors that have set something aside.
 fn names_in(dir: &Path) -> io::Result<BTreeSet<String>> {
     let entries = match std::fs::read_dir(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeSet::new()),

@@ -170,7 +170,7 @@ impl DeadLetter {
         self.append_lines(line, 1)
     }
 
-    /// `line` may be several, with line breaks between them.
+    /// Appends `line`, which may be several, with line breaks between them.
     fn append_lines(&self, mut line: Vec<u8>, count: u64) -> io::Result<()> {
         line.push(b'\n');
         let mut writing = self.writing();
@@ -260,7 +260,7 @@ impl DeadLetter {
 
     /// Takes notice of files that the operator has moved away. Asks the disk.
     pub fn look(&self) {
-        // Who writes there at this moment takes notice as well.
+        // A writer at this moment takes notice as well.
         let Ok(_writing) = self.writing.try_lock() else { return };
         let (lines, again) = (self.file("jsonl").exists(), self.file("again").exists());
         let mut shown = self.shown();

@@ -42,7 +42,7 @@ pub(super) enum ToConsumer {
     Closed(ConsumerClosed),
 }
 
-/// A stored entry, opened as far as it could be, as the forms of hand-off take it.
+/// Returns a stored entry, opened as far as it could be, as the forms of hand-off take it.
 pub(super) fn carried<'a>(entry: &'a Entry, outgoing: &'a OutgoingLine) -> Carried<'a> {
     Carried {
         opened: outgoing.opened(),

@@ -260,7 +260,7 @@ impl<R: DeliveryTarget> ConsumerDoor<R> {
         None
     }
 
-    /// Until the connection ends (an error), the core closes, or the node stops.
+    /// Hands over until the connection ends (an error), the core closes, or the node stops.
     async fn converse(&mut self, work: &mut DoorWork) -> Result<DoorEnd, ReceiverError> {
         loop {
             if self.behind.stopping.is_cancelled() {
@@ -292,7 +292,7 @@ impl<R: DeliveryTarget> ConsumerDoor<R> {
         }
     }
 
-    /// Nothing is left to be handed over.
+    /// Waits when nothing is left to be handed over.
     async fn wait(&mut self, work: &mut DoorWork) -> Result<Option<DoorEnd>, ReceiverError> {
         let heard = {
             let Self { receiver, form, tally, behind, again, .. } = &mut *self;
@@ -442,7 +442,7 @@ impl<R: DeliveryTarget> ConsumerDoor<R> {
         let at = (self.behind.now)().wall;
         let mut record = AsideRecord::new(at, self.tally.name(), code, why);
         record.id = Some(entry.envelope.id().to_string());
-        // What was sealed stays so at rest: the journal has it.
+        // A sealed body stays so at rest: the journal has it.
         if let Body::Plain(payload) = &entry.envelope.core().body {
             record = record.with_line(payload);
         }

@@ -223,7 +223,7 @@ impl DoorSet {
         self.submits.iter().any(|held| held.door.name == name) || self.hands_to(name)
     }
 
-    /// Two writers of one file would count apart, and wait for each other nowhere.
+    /// Returns the files to share: two writers of one would count apart, and not wait for each other.
     fn asides(&self) -> BTreeMap<String, Arc<DeadLetter>> {
         let submits = self.submits.iter().map(|held| (held.door.name.clone(), held.door.aside.clone()));
         let consumers = self.consumers.iter().map(|held| (held.name.clone(), held.aside.clone()));

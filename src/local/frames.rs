@@ -113,7 +113,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         !self.framing.may_end(&self.buffer)
     }
 
-    /// A frame that was read already.
+    /// Returns a frame that was read already.
     pub fn frame_at_hand(&mut self) -> Option<TcpMessage> {
         self.framing.cut(&mut self.buffer)
     }

@@ -32,7 +32,7 @@ impl DeliveryMarks {
         Self { counts_lines, ..Self::default() }
     }
 
-    /// One more line, of the entry `seq`.
+    /// Adds one more line, of the entry `seq`.
     pub fn push(&mut self, seq: u64) {
         self.last_seq = seq;
         self.lines += 1;

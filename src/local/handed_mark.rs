@@ -25,12 +25,12 @@ pub(super) struct HandedMark {
 const BYTES: usize = 33 + 21 + 33 + 21;
 
 impl HandedMark {
-    /// A later generation comes after an earlier one, wherever its position went back to.
+    /// Returns true if it comes first: a later generation is after an earlier one, even if its position went back.
     pub fn is_before(&self, other: Self) -> bool {
         (self.generation, self.mark.seq) < (other.generation, other.mark.seq)
     }
 
-    /// One line of fixed length.
+    /// Returns one line of fixed length.
     pub fn to_text(self) -> String {
         let Self { log_id, mark: Mark { seq, check }, generation } = self;
         format!("{log_id} {seq:020} {check} {generation:020}\n")

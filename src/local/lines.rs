@@ -72,7 +72,7 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
         }
     }
 
-    /// A line that was read already.
+    /// Returns a line that was read already.
     pub fn line_at_hand(&mut self) -> Option<SocketLine> {
         loop {
             let Some(found) = self.buffer[self.scanned..].iter().position(|byte| *byte == b'\n') else {

@@ -274,7 +274,7 @@ impl LocalDoors {
         &self.shared.behind.opening
     }
 
-    /// Those of `intelmesh.toml`.
+    /// Returns the doors of `intelmesh.toml`.
     pub fn set(&self) -> Arc<DoorSet> {
         self.set.load_full()
     }
@@ -317,13 +317,13 @@ impl LocalDoors {
         }
     }
 
-    /// After [`LocalDoors::stop`]: waits until every connection has its answers, at most for `most`.
+    /// Waits after [`LocalDoors::stop`] until every connection has its answers, at most for `most`.
     pub async fn stopped(&self, most: Duration) {
         let _ = tokio::time::timeout(most, self.shared.tasks.wait()).await;
     }
 }
 
-/// Out of file descriptors: the next try has to wait for one.
+/// Waits, because no file descriptors are left: the next try needs one.
 async fn pace() {
     tokio::time::sleep(Duration::from_millis(100)).await;
 }

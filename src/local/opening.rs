@@ -48,7 +48,7 @@ impl EnvelopeOpening {
         Self { opener, now, failed: Mutex::default() }
     }
 
-    /// Each of `entries`, in their order. Many are opened on a worker.
+    /// Opens each of `entries`, in their order. If there are many, a worker does it.
     pub(super) async fn open_all(self: &Arc<Self>, entries: &[Arc<Entry>]) -> Vec<OutgoingLine> {
         let sealed = entries.iter().filter(|entry| entry.envelope.core().body.is_sealed()).count();
         if sealed > OPEN_HERE_MAX {

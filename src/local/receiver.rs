@@ -50,7 +50,7 @@ pub(super) trait DeliveryTarget: Send + Sync + 'static {
     /// Connects anew, even if a connection was there before.
     fn connect(&mut self) -> impl Future<Output = Result<(), ReceiverError>> + Send;
 
-    /// The entry that it took last, as far as this kind of door remembers beside the journal.
+    /// Returns the entry that it took last, as far as this kind of door remembers beside the journal.
     fn last_taken(&mut self) -> impl Future<Output = Result<Option<HandedMark>, ReceiverError>> + Send;
 
     /// Hands over the first of `lines`, or several, and returns how many it has taken now. If it has no room, it sends

@@ -64,7 +64,7 @@ impl ReceiverForm {
     }
 
     /// # Errors
-    /// Why the receiver cannot have it.
+    /// Returns the reason if the receiver cannot have it.
     pub fn write(
         &self,
         entry: &Entry,

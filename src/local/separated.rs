@@ -138,7 +138,7 @@ mod tests {
         }
     }
 
-    /// How much of the beginning is kept depends on how it came; the first byte and the length do not.
+    /// Keeps one byte of the beginning, since its length depends on how it came; the first byte and the length do not.
     fn first_of(frame: TcpMessage) -> TcpMessage {
         match frame {
             TcpMessage::TooLong { bytes, head } => TcpMessage::TooLong { bytes, head: head.slice(..1) },

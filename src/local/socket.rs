@@ -15,7 +15,7 @@ use super::LocalError;
 /// `sun_path` without its closing zero (unix(7)).
 const PATH_BYTES_MAX: usize = 107;
 
-/// The number of a group: given as one, or found in `/etc/group`.
+/// Returns the number of a group: given as one, or found in `/etc/group`.
 ///
 /// # Errors
 /// [`LocalError::NoGroup`], or [`LocalError::Io`] if the file cannot be read.

@@ -344,7 +344,7 @@ fn is_small(lines: &[SocketLine]) -> bool {
 }
 
 impl Submission {
-    /// A line that is not handed to the core.
+    /// Returns the outcome of a line that is not handed to the core.
     pub fn refused(error: SubmitError) -> Self {
         Self(SubmissionFate::Refused(error))
     }

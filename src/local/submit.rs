@@ -94,7 +94,7 @@ impl Submitting {
     }
 }
 
-/// `first` and the lines behind it that are there already, with their numbers and without blank ones.
+/// Returns `first` and the lines behind it that are there already, with their numbers and without blank ones.
 fn numbered(
     count: &mut u64,
     first: SocketLine,
@@ -133,7 +133,7 @@ async fn write(mut slots: mpsc::Receiver<SocketSlot>, writing: OwnedWriteHalf) {
         let outcome = match slot.submission.at_once() {
             Some(outcome) => outcome,
             None => {
-                // What is ready is written before waiting.
+                // Answers that are ready are written before waiting.
                 out.flush().await;
                 slot.submission.outcome().await
             }

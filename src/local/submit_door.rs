@@ -137,7 +137,7 @@ impl SubmitDoor {
 }
 
 impl SubmitState {
-    /// A door of this kind, at this place, that has seen nothing yet.
+    /// Returns the state of a door of this kind, at this place, that has seen nothing yet.
     pub(super) fn at(from: &str, at: impl Into<String>) -> Self {
         Self { from: from.to_owned(), at: at.into(), ..Self::default() }
     }

@@ -19,12 +19,12 @@ pub(super) struct DoorTrouble {
 }
 
 impl DoorTrouble {
-    /// The door opens.
+    /// Notes that the door opens.
     fn opening(now: Timestamp) -> Self {
         Self { opening: Some(now), ..Self::default() }
     }
 
-    /// Since when the other end is not reached. To have failed at nothing yet is not enough: a first connection may hang.
+    /// Returns since when the other end is not reached, even if nothing has failed yet: a first connection may hang.
     pub fn down(&self) -> Option<DoorDown> {
         let opening = || Some(DoorDown { since: self.opening?, what: "nothing has answered yet".to_owned() });
         self.down.clone().or_else(opening)
@@ -173,7 +173,7 @@ impl ConsumerTally {
         self.inner().1.unreachable(what, (self.now)().wall);
     }
 
-    /// Why nothing is handed over although the receiver is there; `None`: it goes on.
+    /// Notes why nothing is handed over although the receiver is there; `None` if it goes on.
     pub fn held(&self, why: Option<String>) {
         let (state, trouble) = &mut *self.inner();
         if why.is_some() {
@@ -188,7 +188,7 @@ impl ConsumerTally {
         }
     }
 
-    /// The receiver's list of fields was read again, or could not be.
+    /// Notes that the receiver's list of fields was read again, or could not be.
     pub fn form_fault(&self, fault: Option<String>) {
         if let Some(fault) = &fault {
             self.failed(fault.clone());
@@ -241,7 +241,7 @@ impl ConsumerTally {
         self.inner().0.expired += count;
     }
 
-    /// The receiver cannot be reached, or does not answer as it should; the same is logged once.
+    /// Notes that the receiver cannot be reached, or does not answer as it should; the same is logged once.
     pub fn failed(&self, what: String) {
         let mut inner = self.inner();
         if inner.1.last_error.as_ref() != Some(&what) {

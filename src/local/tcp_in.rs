@@ -84,7 +84,7 @@ pub(super) struct Listening {
 }
 
 impl Listening {
-    /// It is bound as soon as the port is free.
+    /// Returns a port that is bound as soon as it is free.
     pub fn later(at: SocketAddr) -> Self {
         Self { at, listener: OnceLock::new() }
     }
@@ -337,7 +337,7 @@ impl TcpDoor {
                 None => out.write_until(slot.submission.outcome()).await,
             };
             let TcpSlot { frame, _held, .. } = slot;
-            // Who waits for no answer does not send it again either.
+            // A sender that waits for no answer does not send it again either.
             let waits = if turns.waits_for_nothing() { &never } else { gone };
             if !out.write_until(self.settled(&frame, outcome, waits)).await {
                 if turns.waits_for_nothing() {

@@ -55,7 +55,7 @@ impl SubmitTurns {
         }
     }
 
-    /// The oldest event has its answer, or needs none.
+    /// Notes that the oldest event has its answer, or needs none.
     pub fn answered_one(&self) {
         self.answered.fetch_add(1, Ordering::AcqRel);
     }

@@ -54,7 +54,7 @@ impl<'a> AilPlaces<'a> {
         self.in_meta.iter().map(|at| &self.ext[at.clone()])
     }
 
-    /// Those that stay below `ext`.
+    /// Returns those that stay below `ext`.
     pub fn below_ext(&self) -> impl Iterator<Item = &'a str> {
         self.below_ext.iter().map(|at| &self.ext[at.clone()])
     }

@@ -215,7 +215,7 @@ pub(super) fn is_sound(text: &str, kind: JsonKind) -> bool {
     !matches!(kind, JsonKind::Number | JsonKind::Object | JsonKind::Array) || has_sound_numbers(text)
 }
 
-/// JSON text that Python reads: itself, or a string of it.
+/// Returns JSON text that Python reads: itself, or a string of it.
 pub(super) fn as_python_reads(text: Cow<'_, str>, kind: JsonKind) -> Cow<'_, str> {
     if is_sound(&text, kind) { text } else { serde_json::Value::from(text).to_string().into() }
 }

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::value::{FieldValue, int_of, strip};
 
-/// A valid address, but for 0.0.0.0.
+/// Returns true if it is a valid address, but for 0.0.0.0.
 pub(super) fn is_address(text: &str) -> bool {
     text.parse::<IpAddr>().is_ok_and(|address| address != IpAddr::V4(Ipv4Addr::UNSPECIFIED))
 }
@@ -30,7 +30,7 @@ pub(super) fn is_like_address(value: &FieldValue<'_>) -> bool {
     }
 }
 
-/// Below 2^32 it is one of version 4, below 2^128 one of version 6.
+/// Returns true if a number is an address: below 2^32 of version 4, below 2^128 of version 6.
 fn is_address_number(digits: &str) -> bool {
     digits.parse().is_ok_and(|number: u128| number > 0)
 }
@@ -57,7 +57,7 @@ fn prefix_length(text: &str, max: u32) -> Option<u32> {
     text.parse().ok().filter(|length| digits && *length <= max)
 }
 
-/// A number of bits, a net mask or a host mask.
+/// Reads a number of bits, a net mask or a host mask.
 fn length_v4(text: &str) -> Option<u32> {
     prefix_length(text, 32).or_else(|| {
         let mask = u32::from(text.parse::<Ipv4Addr>().ok()?);

@@ -164,7 +164,7 @@ impl<'t> Part<'t> {
     }
 }
 
-/// Ours, and below it.
+/// Returns true if the key is ours, or below it.
 fn is_reserved(key: &str) -> bool {
     key.strip_prefix("extra.intelmesh").is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
@@ -229,7 +229,7 @@ fn object_of(name: &str, rest: &[&Part<'_>]) -> String {
     text
 }
 
-/// A string of JSON may have line breaks between its tokens.
+/// Joins the lines of a string of JSON, which may have line breaks between its tokens.
 fn one_line(text: &str) -> String {
     text.replace(['\n', '\r'], "")
 }

@@ -100,7 +100,7 @@ impl IntelmqField {
     fn fits_mended(&self, mended: &SanitizedValue<'_>) -> bool {
         match mended {
             SanitizedValue::Text(text) => self.fits_text(text),
-            // A host that was mended ends with no dot.
+            // A host that was fixed ends without a dot.
             SanitizedValue::Unmeasured => {
                 self.length.is_none()
                     && match self.pattern {

@@ -82,7 +82,7 @@ impl FieldList {
         self.fields.get(name)
     }
 
-    /// The field that holds `key` as one of its members, or is `key` itself.
+    /// Returns the field that holds `key` as one of its members, or is `key` itself.
     pub fn dict_of(&self, key: &str) -> Option<&str> {
         let first = key.split('.').next().unwrap_or(key);
         self.dicts.iter().map(String::as_str).find(|name| *name == first)
@@ -111,12 +111,12 @@ pub(super) fn says_its_end_twice(key: &str) -> bool {
 }
 
 impl Harmonization {
-    /// The names of an event's fields.
+    /// Returns the names of an event's fields.
     pub fn event_fields(&self) -> impl Iterator<Item = &str> {
         self.event.fields.keys().map(String::as_str)
     }
 
-    /// That of IntelMQ 3.5.0.
+    /// Returns the list of IntelMQ 3.5.0.
     pub fn intelmq() -> Arc<Self> {
         static SHIPPED: OnceLock<Arc<Harmonization>> = OnceLock::new();
         let shipped =
@@ -189,7 +189,7 @@ fn read_list(
     Ok(fields)
 }
 
-/// The fields of a report that a parser can make an event of: it takes them over under their names.
+/// Returns the fields of a report that a parser can make an event of: it takes them over under their names.
 fn parsed(mut report: HashMap<String, IntelmqField>, event: &FieldList) -> HashMap<String, IntelmqField> {
     report.retain(|name, _| event.find(name).is_some());
     for (name, field) in &event.fields {

@@ -16,7 +16,7 @@ pub(super) fn is_host(text: &str) -> bool {
         && is_name(text)
 }
 
-/// A name that IntelMQ can put so: white space and dots off its ends, lower case, punycode.
+/// Cleans a name as IntelMQ can: white space and dots off its ends, lower case, punycode.
 pub(super) fn sanitized_host(text: &str) -> Option<SanitizedValue<'static>> {
     // It also looks at the name as it stands, and stops at what IDNA refuses there.
     let stands = text.trim_matches('.');
@@ -36,7 +36,7 @@ fn is_name(text: &str) -> bool {
     labels && !text.contains([':', '/', '?', '#', '[', ']']) && !is_address(text)
 }
 
-/// Six characters a letter are more than punycode needs.
+/// Returns true if punycode can write it; six characters a letter are more than that needs.
 fn can_be_punycode(label: &str) -> bool {
     let letters = label.chars().filter(|c| !c.is_ascii()).count();
     let long = "xn--".len() + 1 + label.len() + 6 * letters;
@@ -54,7 +54,7 @@ fn is_known_letter(c: char) -> bool {
         | '\u{3041}'..='\u{3094}' | '\u{30a1}'..='\u{30fa}' | '\u{4e00}'..='\u{9fa5}' | '\u{ac00}'..='\u{d7a3}')
 }
 
-/// A URL with a host.
+/// Returns true if it is a URL with a host.
 pub(super) fn is_url(text: &str) -> bool {
     matches!(split(text), Some(HostSplit { host, .. }) if !host.is_empty())
 }

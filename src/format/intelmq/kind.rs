@@ -210,7 +210,7 @@ fn can_be_quoted(text: &str) -> bool {
     text.bytes().filter(|byte| matches!(byte, b'[' | b'{')).count() <= JSON_DEPTH_MAX
 }
 
-/// `TLP:` off, and IntelMQ's own YELLOW.
+/// Takes `TLP:` off, and maps IntelMQ's own YELLOW.
 fn label_of(upper: &str) -> String {
     let rest = upper.strip_prefix("TLP:").or_else(|| upper.strip_prefix("TLP")).unwrap_or(upper);
     match rest.trim_start_matches(is_space) {
@@ -270,7 +270,7 @@ fn current_type(lower: &str) -> &str {
     }
 }
 
-/// The words of IntelMQ 3.5.0 for `classification.taxonomy` and `classification.type`.
+/// Returns the words of IntelMQ 3.5.0 for `classification.taxonomy` and `classification.type`.
 pub fn classifications() -> impl Iterator<Item = &'static str> {
     TAXONOMIES.into_iter().chain(TYPES)
 }

@@ -113,7 +113,7 @@ pub enum SetAside {
 }
 
 impl SetAside {
-    /// The reason in one word, for counting.
+    /// Returns the reason in one word, for counting.
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Format(_) => "format",

@@ -20,7 +20,7 @@ pub(super) enum FieldValue<'a> {
 }
 
 impl<'a> FieldValue<'a> {
-    /// `text` is one scanned JSON value without white space around it.
+    /// Reads `text`, which is one scanned JSON value without white space around it.
     pub fn of(text: &'a str, kind: JsonKind) -> Self {
         match kind {
             JsonKind::Object | JsonKind::Array => Self::Compound,
@@ -63,7 +63,7 @@ impl<'a> FieldValue<'a> {
         }
     }
 
-    /// Python's `bool(value)`, but for lists and objects.
+    /// Returns Python's `bool(value)`, but for lists and objects.
     pub fn is_truthy(&self) -> bool {
         match self {
             Self::Null | Self::Bool(false) | Self::Int("0") => false,
@@ -74,7 +74,7 @@ impl<'a> FieldValue<'a> {
     }
 }
 
-/// Python's `repr` of a finite float: the shortest digits that read back the same.
+/// Returns Python's `repr` of a finite float: the shortest digits that read back the same.
 fn float_text(number: f64) -> String {
     let scientific = format!("{number:e}");
     let (digits, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
@@ -96,7 +96,7 @@ pub(super) fn strip(text: &str) -> &str {
     text.trim_matches(is_space)
 }
 
-/// Python's `int(text)`, as digits without sign `+`, underscores and leading zeros.
+/// Returns Python's `int(text)`, as digits without sign `+`, underscores and leading zeros.
 pub(super) fn int_of(text: &str) -> Option<String> {
     let text = strip(text);
     let (negative, digits) = match text.as_bytes().first()? {
@@ -118,7 +118,7 @@ pub(super) fn int_of(text: &str) -> Option<String> {
     })
 }
 
-/// Python's `int(number)` of a float: its whole part.
+/// Returns Python's `int(number)` of a float: its whole part.
 pub(super) fn whole_part(number: f64) -> String {
     let whole = format!("{:.0}", number.trunc());
     if whole == "-0" { "0".to_owned() } else { whole }
@@ -162,7 +162,7 @@ fn is_sound(number: &str) -> bool {
     number.len() <= PYTHON_INT_DIGITS_MAX
 }
 
-/// Behind the closing quote of the string at `start`.
+/// Returns the offset behind the closing quote of the string at `start`.
 fn string_end(bytes: &[u8], start: usize) -> usize {
     let mut at = start + 1;
     while let Some(byte) = bytes.get(at) {

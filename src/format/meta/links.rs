@@ -15,7 +15,7 @@ pub struct Names<'a> {
 }
 
 impl Names<'_> {
-    /// A full name, or a bare UUID of this node's own.
+    /// Reads a full name, or a bare UUID of this node's own.
     pub fn event(self, text: &str) -> Option<EventId> {
         if let Ok(uuid) = parse_uuid(text) {
             return Some(EventId { publisher: self.publisher.clone(), project: self.project.clone(), uuid });
@@ -96,7 +96,7 @@ fn to(relation: &str, right: &str, names: Names<'_>) -> Option<Link> {
     Some(Link { left: None, relation, right })
 }
 
-/// `{"left_side": …, "type": "is_parent_event", "right_side": …}`: the left is the parent of the right.
+/// Reads `{"left_side": …, "type": "is_parent_event", "right_side": …}`: the left is the parent of the right.
 fn triple_of(triple: &serde_json::Value, names: Names<'_>) -> Option<Link> {
     let side = |key: &str| triple.get(key).and_then(serde_json::Value::as_str);
     let (left, right, relation) = (side("left_side")?, side("right_side")?, side("type")?);

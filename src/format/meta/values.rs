@@ -47,13 +47,13 @@ impl<'a> MetaValue<'a> {
         Ok(json::scan(self.text.as_bytes(), JSON_DEPTH_MAX)?.members)
     }
 
-    /// At most 60 characters of it, for messages.
+    /// Returns at most 60 characters of it, for messages.
     pub fn shown(&self) -> String {
         self.text.chars().take(60).collect()
     }
 }
 
-/// The string that `member` of `text` is.
+/// Returns the string that `member` of `text` is.
 pub fn string_of<'a>(text: &'a str, member: &JsonMember<'_>) -> Option<Cow<'a, str>> {
     MetaValue::of(text, member).string()
 }

@@ -13,7 +13,7 @@ pub(in crate::local) struct Holding {
 }
 
 impl Holding {
-    /// The entry `seq` is about to be handed over.
+    /// Notes that the entry `seq` is about to be handed over.
     pub fn hands(&mut self, seq: u64) {
         if self.upto.is_none() && self.after.is_none() {
             self.after = Some(seq.saturating_sub(1));

@@ -42,7 +42,7 @@ impl QueueReceiver {
         self.queue.look(self.connection.as_mut().ok_or_else(lost)?).await
     }
 
-    /// The place beside the queue is the one that we wrote last.
+    /// Checks that the place beside the queue is the one that we wrote last.
     fn check_place(&self, found: Option<HandedMark>) -> Result<(), RedisFault> {
         match (self.taken, found) {
             (ours, found) if ours == found => Ok(()),
@@ -54,7 +54,7 @@ impl QueueReceiver {
         }
     }
 
-    /// How many more the queue takes now.
+    /// Returns how many more the queue takes now.
     async fn room(&mut self) -> Result<usize, RedisFault> {
         let look = self.look().await?;
         self.check_place(look.taken)?;

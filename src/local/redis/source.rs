@@ -158,7 +158,7 @@ impl SourceQueue {
         }
     }
 
-    /// Something went wrong, perhaps because there was too much: begins with one element again.
+    /// Begins with one element again, if something went wrong: perhaps there was too much.
     pub fn forget_sizes(&mut self) {
         self.room = 1;
     }

@@ -35,7 +35,7 @@ impl QueueDoor {
         Self { server, queue: SourceQueue::new(queue), door, gone: CancellationToken::new() }
     }
 
-    /// Connects, and again, until the node stops.
+    /// Connects, and again if the connection ends, until the node stops.
     pub async fn run(mut self) {
         let stopping = self.door.stopping.clone();
         let mut most = RECEIVER_FIRST_MS;

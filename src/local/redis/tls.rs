@@ -75,7 +75,7 @@ fn from_file(file: &Path) -> Result<RootCertStore, TlsFault> {
     if roots.is_empty() { Err(TlsFault::NoCertificate(file.to_owned())) } else { Ok(roots) }
 }
 
-/// The handshake; the certificate must name `host`.
+/// Performs the handshake; the certificate must name `host`.
 pub(super) async fn handshake(
     connector: &TlsConnector,
     host: &str,
