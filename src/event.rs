@@ -1,5 +1,5 @@
-//! An incident event as parsed: its checked body and the name of its format. What the fields mean is the
-//! pipelines' business, and bytes of a body are never changed here.
+//! An incident event as parsed: its checked body and the name of its format. The pipelines know the meaning of the
+//! fields, and bytes of a body are never changed here.
 
 pub mod json;
 
@@ -16,7 +16,7 @@ use json::{JsonError, JsonKind, JsonScan};
 pub struct EventFormat(Arc<str>);
 
 impl EventFormat {
-    /// 1 to 32 of `a-z`, `0-9` and `-`, as a name.
+    /// Reads a name of 1 to 32 of `a-z`, `0-9` and `-`.
     pub fn parse(text: &str) -> Option<Self> {
         crate::identity::ProjectName::parse(text).ok().map(|name| Self(name.as_str().into()))
     }
@@ -36,7 +36,7 @@ impl fmt::Display for EventFormat {
     }
 }
 
-/// Why bytes are no body: two readers could read them differently, or not at all. The publisher's fault.
+/// Why bytes are not a body: two readers could read them differently, or not at all. The publisher's fault.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum BodyError {
     #[error("{0} bytes, more than {LINE_BYTES_MAX}")]
@@ -50,7 +50,7 @@ pub enum BodyError {
 }
 
 impl BodyError {
-    /// What is wrong and where, without a key of the body: of one that was sealed nothing is logged or shown.
+    /// Describes the fault and its place, without a key of the body: nothing of a sealed body is logged or shown.
     pub fn without_content(&self) -> String {
         match self {
             Self::Json(JsonError::DuplicateKey { .. }) => "a key stands twice in one object".to_owned(),
@@ -59,8 +59,8 @@ impl BodyError {
     }
 }
 
-/// Checks that `bytes` are one JSON object that every reader reads alike, on one line (design §5.1,
-/// PROTOCOL.md §2.4), and tells where its members stand.
+/// Checks that `bytes` are one JSON object that every reader reads alike, on one line (design §5.1, PROTOCOL.md §2.4),
+/// and returns the places of its members.
 ///
 /// # Errors
 /// The first [`BodyError`].

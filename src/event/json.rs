@@ -1,6 +1,6 @@
-//! A strict scanner of JSON text (RFC 8259) in one pass. It finds what two readers could read differently
-//! (keys twice, half surrogate pairs, NaN) and never changes or copies a value: numbers stay the digits
-//! that they are. What members mean is not known here.
+//! A strict scanner of JSON text (RFC 8259) in one pass. It finds what two readers could read differently (duplicate
+//! keys, half surrogate pairs, NaN) and never changes or copies a value: numbers stay the digits that they are. The
+//! meaning of members is not known here.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -9,7 +9,7 @@ use thiserror::Error;
 
 use crate::limits::JSON_KEY_BYTES_MAX;
 
-/// Why a text is not acceptable JSON, with the offset in bytes where that showed.
+/// Why a text is not acceptable JSON, with the offset in bytes at which that showed.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum JsonError {
     #[error("not UTF-8 at byte {0}")]
@@ -28,7 +28,7 @@ pub enum JsonError {
     KeyTooLong(usize),
 }
 
-/// What a value is, by its first byte.
+/// The kind of a value, by its first byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JsonKind {
     Object,
@@ -38,7 +38,7 @@ pub enum JsonKind {
     Literal,
 }
 
-/// One member of an object: its unescaped key, where key and value stand in the text, and what the value is.
+/// One member of an object: its unescaped key, the places of key and value in the text, and the kind of value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JsonMember<'a> {
     pub key: Cow<'a, str>,
@@ -47,13 +47,13 @@ pub struct JsonMember<'a> {
     pub kind: JsonKind,
 }
 
-/// What a scan found.
+/// The result of a scan.
 #[derive(Clone, Debug)]
 pub struct JsonScan<'a> {
     /// The members of the text's top-level object, in order; empty for another value.
     pub members: Vec<JsonMember<'a>>,
     pub kind: JsonKind,
-    /// Where the value stands, without the white space around it.
+    /// The place of the value, without the white space around it.
     pub value_at: Range<usize>,
     /// Levels of objects and arrays.
     pub depth: usize,
@@ -83,7 +83,8 @@ struct JsonScanner<'a> {
     at: usize,
     depth_max: usize,
     deepest: usize,
-    /// Keys of all open objects below the top-level one; each object's begin where it was entered.
+    /// Keys of all open objects below the top-level one; those of an object begin at the index noted when it was
+    /// entered.
     keys: Vec<Cow<'a, str>>,
     members: Vec<JsonMember<'a>>,
 }
@@ -196,7 +197,7 @@ impl<'a> JsonScanner<'a> {
         }
     }
 
-    /// Passes a string; true where it has escapes.
+    /// Passes a string. Returns true if it has escapes.
     fn string(&mut self) -> Result<bool, JsonError> {
         self.at += 1;
         let mut escaped = false;
@@ -243,7 +244,7 @@ impl<'a> JsonScanner<'a> {
         Ok(())
     }
 
-    /// The four digits of the `\u` at `start`.
+    /// Reads the four digits of the `\u` at `start`.
     fn unit(&self, start: usize) -> Result<u16, JsonError> {
         let digits = self.text.as_bytes().get(start + 2..start + 6).ok_or(JsonError::Syntax(start))?;
         hex(digits).ok_or(JsonError::Syntax(start))
@@ -290,7 +291,7 @@ impl<'a> JsonScanner<'a> {
     }
 }
 
-/// A key that stands twice. Most objects come sorted, which is seen in one pass.
+/// Returns a key that occurs again. Most objects come sorted, which is seen in one pass.
 fn repeated<'a>(keys: impl Iterator<Item = &'a str> + Clone) -> Option<String> {
     let ascends = keys.clone().zip(keys.clone().skip(1)).all(|(left, right)| left < right);
     if ascends {
@@ -309,7 +310,7 @@ fn hex(digits: &[u8]) -> Option<u16> {
     })
 }
 
-/// The text that the inside of a JSON string stands for. `inside` has been scanned: its escapes are whole.
+/// Returns the text of the inside of a JSON string. `inside` has been scanned: its escapes are whole.
 pub fn unescape(inside: &str) -> String {
     let mut out = String::with_capacity(inside.len());
     let mut rest = inside;

@@ -15,16 +15,16 @@ use super::functions::PreparedCall;
 use super::lists::{DOMAIN, FilterList, FilterLists, ListFault, looked_for, network};
 use crate::limits::FILTER_PATTERN_BYTES_MAX;
 
-/// The argument to blame, and for what.
+/// The argument to blame, and its fault.
 type FilterBlame = (usize, FilterFaultKind);
 
 /// The first size that a pattern is tried to be built in, in bytes; four times as large again and again, up to the most.
 const PATTERN_BYTES_LEAST: usize = 1024;
 
-/// No argument alone is to blame.
+/// Stands for the whole call if no argument alone is to blame.
 const THE_CALL: usize = usize::MAX;
 
-/// Prepares a call of `name`; `None` where there is no such function.
+/// Prepares a call of `name`; `None` if there is no such function.
 pub(super) fn prepare(
     name: &str,
     arguments: &[&IdedExpr],
@@ -94,7 +94,7 @@ fn matches(pattern: &str) -> Result<PreparedCall, FilterBlame> {
     let build = |most: usize| {
         RegexBuilder::new(pattern).size_limit(most).dfa_size_limit(FILTER_PATTERN_BYTES_MAX).build()
     };
-    // How large it is nobody tells but by refusing it.
+    // The library tells the size of a pattern only by refusing it.
     let mut size = PATTERN_BYTES_LEAST;
     let built = loop {
         match build(size) {
@@ -124,13 +124,13 @@ fn listed(
     Ok(list)
 }
 
-/// A file's name, and no way out of its directory.
+/// Returns true if it is a file's name, and no way out of its directory.
 fn is_list_name(name: &str) -> bool {
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
     (1..=64).contains(&name.len()) && name.bytes().all(plain) && !name.starts_with('.')
 }
 
-/// One string, or a list of strings that is not empty.
+/// Returns one string, or a list of strings that is not empty.
 fn texts(expr: &IdedExpr) -> Option<Vec<String>> {
     let text = |expr: &IdedExpr| match &expr.expr {
         Expr::Literal(LiteralValue::String(text)) => Some(text.inner().to_owned()),
@@ -142,7 +142,7 @@ fn texts(expr: &IdedExpr) -> Option<Vec<String>> {
     }
 }
 
-/// A list of constants as a value; `None` where something in it is none.
+/// Returns a list of constants as a value; `None` if something in it is not a constant.
 pub(super) fn list(expr: &IdedExpr) -> Option<CelList<'static>> {
     let Expr::List(list) = &expr.expr else { return None };
     let value = |expr: &IdedExpr| -> Option<Box<dyn Val>> {

@@ -1,5 +1,5 @@
-//! What a filter sees of one envelope: `event`, the members of its payload, and `meta`, what is signed beside it
-//! and whence it came. Read when it is asked for; a sealed body is never looked into.
+//! The view of one envelope that a filter gets: `event`, the members of its payload, and `meta`, the signed fields
+//! beside it and its origin. Members are read when they are asked for; a sealed body is never looked into.
 
 use std::fmt;
 use std::sync::OnceLock;
@@ -43,7 +43,7 @@ pub struct FilterFacts<'a> {
 }
 
 impl<'a> FilterFacts<'a> {
-    /// `path` as it came: it ends with the source, and is empty for what was submitted here.
+    /// Takes `path` as it came: it ends with the source, and is empty if the event was submitted here.
     pub fn new(core: &'a Core, path: &'a HopPath) -> Self {
         Self { meta: MetaFacts { core, path }, event: OnceLock::new() }
     }
@@ -57,14 +57,14 @@ impl<'a> FilterFacts<'a> {
         self.meta.core.body.is_sealed()
     }
 
-    /// What looking at all of the envelope once costs, in steps.
+    /// Returns the cost of looking at all of the envelope once, in steps.
     fn weight(&self) -> u64 {
         let ext = self.meta.core.ext.as_ref().map_or(0, |ext| ext.len());
         1 + (self.meta.core.body.bytes().len() + ext) as u64 / 1_024
     }
 }
 
-/// One run of a filter over the facts, and what it has cost so far.
+/// One run of a filter over the facts, and its cost so far.
 pub(super) struct FilterRun<'f, 'a> {
     facts: &'f FilterFacts<'a>,
     /// Steps that are left; 0 once they were not enough.
@@ -76,7 +76,7 @@ impl<'f, 'a> FilterRun<'f, 'a> {
         Self { facts, left: AtomicU64::new(FILTER_STEPS_MAX) }
     }
 
-    /// Takes `steps`, each as dear as the envelope is large; false where they are not left.
+    /// Takes `steps`, each as expensive as the envelope is large. Returns false if they are not left.
     pub fn spend(&self, steps: u64) -> bool {
         self.spend_plain(steps.saturating_mul(self.facts.weight()))
     }
@@ -100,7 +100,7 @@ impl VariableResolver for FilterRun<'_, '_> {
         match name {
             "event" => self.facts.event().map(|event| CowVal::Borrowed(event as &dyn Val)),
             "meta" => Some(CowVal::Borrowed(&self.facts.meta)),
-            // What `lower` puts before each round of a loop, and functions ask for what is dearer than others.
+            // `lower` puts such a name before each round of a loop, and expensive functions ask for one.
             _ => {
                 let steps = name.strip_prefix('@')?;
                 let paid = match steps.strip_prefix('=') {

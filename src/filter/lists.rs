@@ -24,16 +24,16 @@ pub enum ListFault {
     Entry { line: usize, entry: String, wanted: &'static str },
 }
 
-/// Where the lists that a filter names come from.
+/// Source of the lists that a filter names.
 pub trait FilterLists: Sync {
-    /// The list of this name.
+    /// Returns the list of this name.
     ///
     /// # Errors
     /// [`ListFault`].
     fn list(&self, name: &str) -> Result<Arc<FilterList>, ListFault>;
 }
 
-/// Where there are none.
+/// A source without lists.
 pub struct NoLists;
 
 impl FilterLists for NoLists {
@@ -48,7 +48,7 @@ impl FilterLists for BTreeMap<String, Arc<FilterList>> {
     }
 }
 
-/// One entry a line; what follows `#` is a comment. What an entry must be is known where it is used.
+/// One entry a line; text after `#` is a comment. The function that uses the list checks the entries.
 #[derive(Debug, Default)]
 pub struct FilterList {
     digest: [u8; 32],
@@ -89,7 +89,7 @@ impl FilterList {
         Self { digest: hash.finalize().into(), entries, ..Self::default() }
     }
 
-    /// Of what it says, without comments.
+    /// Returns the digest of its entries, without comments.
     pub fn digest(&self) -> &[u8; 32] {
         &self.digest
     }
@@ -126,7 +126,7 @@ impl FilterList {
     }
 }
 
-/// A network, or one address; of IPv4 where it is written as one of IPv6 (`::ffff:192.0.2.0/120`).
+/// Parses a network, or one address. IPv4 that is written as IPv6 becomes IPv4 (`::ffff:192.0.2.0/120`).
 pub(super) fn network(text: &str) -> Option<IpNet> {
     let network =
         text.parse().ok().or_else(|| text.parse().ok().map(|address: IpAddr| IpNet::from(address)))?;
@@ -137,27 +137,27 @@ pub(super) fn network(text: &str) -> Option<IpNet> {
     Some(short.map_or(network, IpNet::V4))
 }
 
-/// `64496` or `AS64496`.
+/// Reads `64496` or `AS64496`.
 pub(super) fn as_number(text: &str) -> Option<u32> {
     let digits = text.strip_prefix("AS").or_else(|| text.strip_prefix("as")).unwrap_or(text);
     if digits.bytes().all(|b| b.is_ascii_digit()) { digits.parse().ok() } else { None }
 }
 
-/// A name without its last dot, in lower case. Punycode stays as it is.
+/// Returns a name without its last dot, in lower case. Punycode stays as it is.
 pub(super) fn domain(text: &str) -> Option<String> {
     let name = text.strip_suffix('.').unwrap_or(text);
     let fits = |label: &str| (1..=63).contains(&label.len()) && !label.contains(char::is_whitespace);
     (name.len() <= 253 && name.split('.').all(fits)).then(|| name.to_ascii_lowercase())
 }
 
-/// A name to look for: what no name of an event could be is a slip (`*.example.at`, an address of the web, a name
-/// that is not in punycode as those of events are).
+/// Parses a name to look for. If no name of an event could be it, it is a slip (`*.example.at`, an address of the web,
+/// a name that is not in punycode as those of events are).
 pub(super) fn looked_for(text: &str) -> Option<String> {
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
     domain(text).filter(|name| name.bytes().all(plain))
 }
 
-/// What an entry of a list of domains, or a text beside it, must be.
+/// The form of an entry of a list of domains, and of a text beside it.
 pub(super) const DOMAIN: &str = "domain name (without *, and in its xn-- form)";
 
 /// Networks, found by one look for each length of prefix that occurs.
@@ -179,12 +179,12 @@ impl FromIterator<IpNet> for NetworkList {
 }
 
 impl NetworkList {
-    /// What one answer costs, in steps: the address is read, and looked for once for each length.
+    /// Returns the cost of one answer, in steps: the address is read, and looked for once for each length.
     pub fn steps(&self) -> u64 {
         4 * (self.lengths.len() as u64 + 2)
     }
 
-    /// Does all of `network` lie in one of these?
+    /// Returns true if all of `network` lies in one of these.
     pub fn contain(&self, network: IpNet) -> bool {
         let family = network.addr().is_ipv6();
         self.lengths
@@ -205,7 +205,7 @@ impl FromIterator<String> for DomainList {
 }
 
 impl DomainList {
-    /// Is `name`, as [`domain`] made it, one of these or below one?
+    /// Returns true if `name`, as [`domain`] made it, is one of these or below one.
     pub fn contain(&self, name: &str) -> bool {
         let starts = std::iter::once(0).chain(name.match_indices('.').map(|(at, _)| at + 1));
         starts.into_iter().any(|start| self.0.contains(&name[start..]))

@@ -1,5 +1,5 @@
-//! Literals that can mean nothing where they stand: a label in another spelling, a time that is none. Such a filter would
-//! quietly say no, or worse, order labels by their letters. What can be a literal at all is decided elsewhere.
+//! Finds literals that can mean nothing in their place: a label in another spelling, a time that is not valid. Such a
+//! filter would quietly be false, or worse, order labels by their letters. Other modules decide what can be a literal.
 
 use cel::IdedExpr;
 use cel::common::ast::{CallExpr, Expr, LiteralValue, operators};
@@ -11,7 +11,7 @@ use crate::tlp::Tlp;
 const LABEL: &str = "label: write \"CLEAR\", \"GREEN\", \"AMBER\", \"AMBER+STRICT\" or \"RED\"";
 const TIME: &str = "time: write \"2026-01-01T00:00:00Z\"";
 
-/// The part of `call` to blame, and for what.
+/// Returns the part of `call` to blame, and its fault.
 pub(super) fn fault(call: &CallExpr) -> Option<(u64, FilterFaultKind)> {
     match call.func_name.as_str() {
         operators::LESS | operators::LESS_EQUALS | operators::GREATER | operators::GREATER_EQUALS => {
@@ -34,7 +34,7 @@ pub(super) fn fault(call: &CallExpr) -> Option<(u64, FilterFaultKind)> {
     }
 }
 
-/// `meta.tlp` or `meta["tlp"]`.
+/// Returns true for `meta.tlp` or `meta["tlp"]`.
 fn is_tlp(expr: &&IdedExpr) -> bool {
     let is_meta = |expr: &IdedExpr| matches!(&expr.expr, Expr::Ident(name) if name == "meta");
     match &expr.expr {
@@ -47,7 +47,7 @@ fn is_tlp(expr: &&IdedExpr) -> bool {
     }
 }
 
-/// The labels up to the one that `tlp_at_most` is called with.
+/// Returns the labels up to the one that `tlp_at_most` is called with.
 pub(super) fn labels_up_to(arguments: &[&IdedExpr]) -> Result<Vec<Tlp>, FilterFaultKind> {
     let given: Vec<(u64, &str)> = arguments.iter().flat_map(|argument| texts(argument)).collect();
     let ([_], [(_, text)]) = (arguments, given.as_slice()) else {
@@ -60,7 +60,7 @@ pub(super) fn labels_up_to(arguments: &[&IdedExpr]) -> Result<Vec<Tlp>, FilterFa
     Ok(Tlp::ALL.into_iter().filter(|label| *label <= most).collect())
 }
 
-/// The texts that are written in `expr`: itself, or the elements of a list.
+/// Returns the texts that are written in `expr`: itself, or the elements of a list.
 pub(super) fn texts(expr: &IdedExpr) -> Vec<(u64, &str)> {
     match &expr.expr {
         Expr::Literal(LiteralValue::String(text)) => vec![(expr.id, text.inner())],

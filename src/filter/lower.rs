@@ -1,5 +1,5 @@
-//! From the tree that `cel` parsed to the one that is run: every name and function is known, nothing can grow or
-//! loop without bound, and what is constant has been prepared. What a filter answers is not looked at here.
+//! From the tree that `cel` parsed to the one that is run: every name and function is known, nothing can grow or loop
+//! without bound, and constants have been prepared. The result of a filter is not looked at here.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use super::{constant, facts, literals};
 use crate::limits::{FILTER_DEPTH_MAX, FILTER_LIST_FIELDS_MAX, FILTER_LOOPS_MAX, FILTER_NODES_MAX};
 use crate::tlp::Tlp;
 
-/// What can be called, `x.f(y)` and `f(x, y)` alike; for hints.
+/// Functions that can be called, `x.f(y)` and `f(x, y)` alike; for hints.
 const FUNCTIONS: [&str; 24] = [
     "size",
     "contains",
@@ -47,7 +47,7 @@ const FUNCTIONS: [&str; 24] = [
     "tlp_at_most",
 ];
 
-/// First parts of the names that IntelMQ gives to fields: in a filter they are no objects.
+/// First parts of the names that IntelMQ gives to fields: in a filter they are not objects.
 const FLAT: [&str; 9] = [
     "source",
     "destination",
@@ -60,7 +60,7 @@ const FLAT: [&str; 9] = [
     "extra",
 ];
 
-/// The tree to run, and what goes with it.
+/// The tree to run, and the data that go with it.
 pub(super) struct Lowered {
     pub expression: IdedExpr,
     /// Steps of one run, but for the rounds of loops.
@@ -164,7 +164,7 @@ impl<'a> Lowering<'a> {
         Err(self.fault(id, FilterFaultKind::UnknownName { name: cut(name), near }))
     }
 
-    /// `meta.tlp` and `has(meta.source)`; of an event only what can be there.
+    /// Lowers `meta.tlp` and `has(meta.source)`; of an event only members that can be there.
     fn select(&mut self, id: u64, select: &SelectExpr, depth: usize) -> Lower<(Expr, u64)> {
         if let Some(fault) = self.flat_access(select) {
             return Err(self.fault(id, fault));
@@ -186,7 +186,7 @@ impl<'a> Lowering<'a> {
             .fault(id, FilterFaultKind::UnknownMeta { name: cut(name), near: nearest(name, facts::META) }))
     }
 
-    /// `event.source.ip` and `source.ip`, which were meant as `event["source.ip"]`.
+    /// Finds `event.source.ip` and `source.ip`, which were meant as `event["source.ip"]`.
     fn flat_access(&self, select: &SelectExpr) -> Option<FilterFaultKind> {
         let mut fields = vec![select.field.as_str()];
         let mut operand = &select.operand.expr;
@@ -248,7 +248,7 @@ impl<'a> Lowering<'a> {
             (operators::ADD, false) => self.plain(id, "@add", call, depth),
             (operators::IN, false) => self.inside(call, depth),
             (operators::EQUALS | operators::NOT_EQUALS, false) => {
-                // A list that is written here knows no other kind of list; the other way round it does.
+                // A list that is written here can only be compared with its own kind; the other way round works.
                 let mut swapped = call.clone();
                 if matches!(swapped.args.first().map(|first| &first.expr), Some(Expr::List(_))) {
                     swapped.args.reverse();
@@ -284,7 +284,7 @@ impl<'a> Lowering<'a> {
         }
     }
 
-    /// A call as it stands, under `name`.
+    /// Lowers a call as it stands, under `name`.
     fn plain(&mut self, _: u64, name: &str, call: &CallExpr, depth: usize) -> Lower<(Expr, u64)> {
         let mut steps = 0;
         let target = match &call.target {
@@ -304,7 +304,7 @@ impl<'a> Lowering<'a> {
         Ok((Expr::Call(CallExpr { func_name: name.to_owned(), target, args }), steps))
     }
 
-    /// One of ours with a fixed number of arguments, the first of which may stand before the dot.
+    /// Lowers one of ours with a fixed number of arguments, the first of which may stand before the dot.
     fn fixed(
         &mut self,
         id: u64,
@@ -326,7 +326,7 @@ impl<'a> Lowering<'a> {
         self.plain(id, &call.func_name, &flat, depth)
     }
 
-    /// The label is one of those up to this one.
+    /// Lowers `tlp_at_most`: the label is one of those up to this one.
     fn tlp_at_most(&mut self, id: u64, arguments: &[&IdedExpr], depth: usize) -> Lower<(Expr, u64)> {
         let labels = literals::labels_up_to(arguments)
             .map_err(|kind| self.fault(arguments.first().map_or(id, |argument| argument.id), kind))?;
@@ -337,14 +337,14 @@ impl<'a> Lowering<'a> {
         self.prepared(id, "in", PreparedCall::In(labels), &IdedExpr { id, expr: tlp }, depth)
     }
 
-    /// `value in [constants]` is built once.
+    /// Lowers `in`: `value in [constants]` is built once.
     fn inside(&mut self, call: &CallExpr, depth: usize) -> Lower<(Expr, u64)> {
         if let [value, list] = call.args.as_slice()
             && let Some(constants) = constant::list(list)
         {
             self.nodes += 1;
             let (expr, steps) = self.prepared(list.id, "in", PreparedCall::In(constants), value, depth)?;
-            // All of it is compared: as dear as written out.
+            // All of it is compared: as expensive as written out.
             let elements = if let Expr::List(list) = &list.expr { list.elements.len() } else { 0 };
             return Ok((expr, steps + elements as u64 / 8));
         }
@@ -367,7 +367,7 @@ impl<'a> Lowering<'a> {
         Ok((Expr::Call(CallExpr { func_name: name, target: None, args: vec![value] }), steps + dear))
     }
 
-    /// `all`, `exists`, `exists_one` and `filter`, each round of which is paid for before it runs. In each the
+    /// Lowers `all`, `exists`, `exists_one` and `filter`, each round of which is paid for before it runs. In each the
     /// written condition is one argument of the step.
     fn comprehension(&mut self, id: u64, loops: &ComprehensionExpr, depth: usize) -> Lower<(Expr, u64)> {
         let unsupported = |what, instead| FilterFaultKind::Unsupported { what, instead };
@@ -407,7 +407,7 @@ impl<'a> Lowering<'a> {
     }
 }
 
-/// Does the step of a loop append anything but the element itself? (`filter` appends it, `exists_one` counts.)
+/// Returns true if a loop's step appends more than the element itself. (`filter` appends it, `exists_one` counts.)
 fn maps(loops: &ComprehensionExpr, step: &IdedExpr) -> bool {
     let Expr::Call(CallExpr { args, .. }) = &step.expr else { return true };
     match args.get(1).map(|appended| &appended.expr) {
@@ -443,7 +443,7 @@ fn is_operator(name: &str) -> bool {
     operators.contains(&name)
 }
 
-/// What can be no answer, whatever the event; `None` where it may be one.
+/// Names the kind of an expression that is never boolean, for any event; `None` if it may be boolean.
 fn never_boolean(expr: &Expr) -> Option<&'static str> {
     match expr {
         Expr::Literal(LiteralValue::Boolean(_)) => None,

@@ -1,9 +1,9 @@
-//! Filters: an expression of CEL (docs/FILTERS.md) that says of one envelope whether it goes on. Compiled once,
-//! and bounded twice: what can be asked at load, and what it may cost on one event. In reading order: `lower`
-//! (what is allowed, and what is prepared), `constant` and `functions` (what can be called), `facts` and `value`
-//! (what an expression sees), `lists`, `fault`.
+//! Filters: an expression of CEL (docs/FILTERS.md) decides whether one envelope goes on. It is compiled once, and
+//! bounded in two ways: by what it can ask, at load, and by its cost on one event. In reading order: `lower` (which
+//! allows and prepares), `constant` and `functions` (which can be called), `facts` and `value` (which an expression
+//! sees), `lists`, `fault`.
 //!
-//! Pure: no file is read here. What follows from an answer is `policy`'s, and that of a failure too.
+//! Pure: no file is read here. `policy` decides what follows from an answer, and from a failure.
 
 mod constant;
 mod facts;
@@ -35,7 +35,7 @@ use lower::{Lowered, Lowering};
 /// CEL's own functions and macros, without optional values.
 static ENV: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib().with_optional_support(false)));
 
-/// A compiled filter. Two are equal where they say the same: text and lists.
+/// A compiled filter. Two are equal if they have the same text and lists.
 pub struct Filter {
     source: String,
     digest: [u8; 32],
@@ -43,7 +43,7 @@ pub struct Filter {
     steps: u64,
     functions: Context<'static, 'static>,
     reads_meta: bool,
-    /// Keys that its text names: of these alone a failure may say which it was.
+    /// Keys that its text names: a failure may name only these.
     keys: BTreeSet<String>,
     names: NamesUsed,
 }
@@ -97,7 +97,7 @@ impl Filter {
         &self.source
     }
 
-    /// Of what it says: its text, and the lists that it reads.
+    /// Returns the digest of its content: its text, and the lists that it reads.
     pub fn digest(&self) -> &[u8; 32] {
         &self.digest
     }
@@ -107,15 +107,15 @@ impl Filter {
         &self.names
     }
 
-    /// Does it look at anything beside the payload?
+    /// Returns true if it looks at anything beside the payload.
     pub fn reads_meta(&self) -> bool {
         self.reads_meta
     }
 
-    /// Does it let this envelope through?
+    /// Checks whether it lets this envelope through.
     ///
     /// # Errors
-    /// [`FilterFailure`]: it has no answer for this envelope. Whoever asks takes it for a no, and counts it.
+    /// [`FilterFailure`] if it has no answer for this envelope. Callers take it for a no, and count it.
     pub fn admits(&self, facts: &FilterFacts<'_>) -> Result<bool, FilterFailure> {
         let run = FilterRun::new(facts);
         if !run.spend(self.steps) {
@@ -160,7 +160,7 @@ fn digest(source: &str, lists: &BTreeMap<String, Arc<FilterList>>) -> [u8; 32] {
 
 fn read(source: &str, lists: &dyn FilterLists) -> Result<Lowered, FilterFault> {
     let program = ENV.compile(source).map_err(|errors| {
-        // What the parser could not finish follows from what it could not read.
+        // Later faults follow from the text that the parser could not read.
         let follows = |text: &str| text.starts_with("Incomplete");
         let first = errors.errors.iter().min_by_key(|error| (follows(&error.msg), error.pos));
         let (line, column) = first.map_or((1, 1), |error| error.pos);
@@ -172,7 +172,7 @@ fn read(source: &str, lists: &dyn FilterLists) -> Result<Lowered, FilterFault> {
     Lowering::new(source, program.source_info(), lists).run(program.expression())
 }
 
-/// The word that stands before a place: what the parser could not read is often explained by it.
+/// Returns the word before a place: it often explains text that the parser could not read.
 fn word_before(source: &str, line: usize, column: usize) -> &str {
     let line = source.lines().nth(line - 1).unwrap_or("");
     let end = line.char_indices().nth(column - 1).map_or(line.len(), |(at, _)| at);

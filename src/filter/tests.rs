@@ -1,4 +1,4 @@
-//! Tables of (expression, event, answer), what is refused and where, and expressions made to hurt.
+//! Tables of (expression, event, answer), refused filters with their places, and expressions that attack.
 
 use super::*;
 use crate::envelope::{Body, Core, ENVELOPE_VERSION, EventType, IdScheme};
@@ -454,7 +454,7 @@ fn an_event_made_to_hurt_costs_a_bounded_time() {
 }
 
 proptest::proptest! {
-    /// Whatever is written, it is refused with a place or answers; whatever comes, it answers.
+    /// Any text is refused with a place or answers; for any event, it answers.
     #[test]
     fn no_text_and_no_event_is_a_panic(
         pieces in proptest::collection::vec(

@@ -1,5 +1,5 @@
-//! JSON as CEL sees it. Members of a payload are decoded when they are looked at, and strings stay where they
-//! are: a copy of any value is a reference, whatever its size. Nothing here knows what members mean.
+//! JSON as CEL sees it. Members of a payload are decoded when they are looked at, and strings stay in place: a copy of
+//! any value is a reference, of any size. Nothing here knows the meaning of members.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -97,7 +97,7 @@ impl<'a> FromIterator<(CelString<'a>, JsonValue<'a>)> for JsonMap<'a> {
 pub(super) struct JsonMembers<'a>(Arc<[(CelString<'a>, &'a RawValue)]>);
 
 impl<'a> JsonMembers<'a> {
-    /// `None` where `text` is no JSON object.
+    /// Parses `text`; `None` if it is not a JSON object.
     pub fn parse(text: &'a [u8]) -> Option<Self> {
         serde_json::from_slice(text).ok()
     }
@@ -112,7 +112,7 @@ impl<'a> JsonMembers<'a> {
     }
 }
 
-/// The contents are never shown: what prints a value prints it into an error.
+/// The contents are never shown: code that prints a value prints it into an error.
 macro_rules! shown_as {
     ($type:ident, $word:literal) => {
         impl fmt::Debug for $type<'_> {
@@ -126,7 +126,7 @@ shown_as!(JsonList, "list");
 shown_as!(JsonMap, "map");
 shown_as!(JsonMembers, "map");
 
-/// Whether its name may be shown is decided where the error becomes a failure.
+/// Returns the error of a missing key. Whether its name may be shown is decided when it becomes a failure.
 fn no_such_key(key: &str) -> ExecutionError {
     ExecutionError::no_such_key(&key.chars().take(80).collect::<String>())
 }
@@ -243,7 +243,7 @@ impl Sizer for JsonList<'_> {
     }
 }
 
-/// What both maps have in common; `$found` is how one of them comes to a value.
+/// Shared by both maps; `$found` is how one of them comes to a value.
 macro_rules! map_of {
     ($type:ident, $found:expr) => {
         impl Val for $type<'_> {
@@ -390,7 +390,7 @@ impl<'de> Visitor<'de> for JsonVisitor {
     }
 }
 
-/// A key, borrowed where it has no escapes.
+/// A key, borrowed if it has no escapes.
 struct Key<'a>(CelString<'a>);
 
 impl<'de> Deserialize<'de> for Key<'de> {

@@ -1,5 +1,5 @@
-//! A line as read, on its way to a signed core: what chance, time and `keys/` add to it. Whether its id was
-//! seen before is not asked here.
+//! A line as read, on its way to a signed core: chance, time and `keys/` are added to it. Nothing here asks whether its
+//! id was seen before.
 
 use bytes::Bytes;
 use uuid::Uuid;
@@ -14,11 +14,11 @@ use crate::identity::{EventId, ProjectName, PublisherName};
 use crate::limits::MAX_HOPS_DEFAULT;
 use crate::time::Timestamp;
 
-/// What chance, time and `keys/` give to a core.
+/// Inputs of a core from chance, time and `keys/`.
 #[derive(Debug)]
 pub struct IdInputs<'a> {
     pub now: Timestamp,
-    /// A fresh UUIDv4; used where nothing else gives the id.
+    /// A fresh UUIDv4; used if nothing else gives the id.
     pub random: Uuid,
     pub secret: &'a BodyIdSecret,
 }
@@ -38,13 +38,13 @@ pub struct CoreDraft {
     pub(super) to: Vec<PublisherName>,
     /// Those of the door, which narrow them.
     pub(super) door_to: Vec<PublisherName>,
-    /// It is to be sealed, whoever its recipients are.
+    /// It is to be sealed, for any recipients.
     pub(super) seal: bool,
     pub(super) payload: String,
 }
 
 impl CoreDraft {
-    /// The core, not yet sealed.
+    /// Returns the core, not yet sealed.
     pub(super) fn into_core(self, made: &IdInputs<'_>) -> Result<Core, SubmitError> {
         let (ids, id) = self.id(made)?;
         self.into_core_as(ids, id, made.now)

@@ -1,5 +1,5 @@
-//! Multiple values (IEP03): an event whose fields are lists becomes one event for each combination of their
-//! values, in the text of the line but for the lists. How such events are linked and named is `intake`'s.
+//! Multiple values (IEP03): an event that has lists as fields becomes one event for each combination of their values,
+//! in the text of the line but for the lists. `intake` links and names such events.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -11,7 +11,7 @@ use crate::limits::EXPLODED_BYTES_MAX;
 /// Fields named in an error.
 const FIELDS_SHOWN: usize = 8;
 
-/// Does this member of an IntelMQ event have several values where one belongs? Lists below `extra` are values.
+/// Returns true if this member of an IntelMQ event is a list of values instead of one. Lists below `extra` are values.
 pub fn is_list(member: &JsonMember<'_>) -> bool {
     member.kind == JsonKind::Array && member.key != "extra" && !member.key.starts_with("extra.")
 }
@@ -21,12 +21,11 @@ struct ListField<'a> {
     values: Vec<&'a str>,
 }
 
-/// All single-valued texts of `payload`, one line of checked JSON whose `lists` are the members to take apart.
-/// The last list changes fastest; a value that stands twice counts once.
+/// Returns all single-valued texts of `payload`, one line of checked JSON; `lists` are the members to take apart. The
+/// last list changes fastest; a repeated value counts once.
 ///
 /// # Errors
-/// `multi_value`: an empty list, a list of lists or objects, more than `most` combinations or too many bytes
-/// of them.
+/// `multi_value`: an empty list, a list of lists or objects, more than `most` combinations or too many bytes of them.
 pub fn product(payload: &str, lists: &[&JsonMember<'_>], most: usize) -> Result<Vec<String>, SubmitError> {
     let lists = lists.iter().map(|member| ListField::read(payload, member)).collect::<Result<Vec<_>, _>>()?;
     let events = lists.iter().fold(1usize, |events, list| events.saturating_mul(list.values.len()));
@@ -45,7 +44,7 @@ pub fn product(payload: &str, lists: &[&JsonMember<'_>], most: usize) -> Result<
     Ok((0..events).map(|number| combination(payload, &lists, number)).collect())
 }
 
-/// The text with the `number`th combination of values.
+/// Returns the text with the `number`th combination of values.
 fn combination(payload: &str, lists: &[ListField<'_>], number: usize) -> String {
     let mut rest = number;
     let mut chosen: Vec<&str> = Vec::with_capacity(lists.len());
@@ -96,7 +95,7 @@ impl<'a> ListField<'a> {
     }
 }
 
-/// The elements of a list that has been scanned.
+/// Returns the elements of a list that has been scanned.
 fn elements(list: &str) -> Vec<Range<usize>> {
     let mut elements = Vec::new();
     let (mut depth, mut in_string, mut start) = (0usize, false, None);

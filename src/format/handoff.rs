@@ -1,5 +1,5 @@
-//! One stored event as a line for a local pipeline (contract §2). The payload and `ext` are copied byte for
-//! byte. What a consumer may see is decided before.
+//! Writes one stored event as a line for a local pipeline (contract §2). The payload and `ext` are copied byte for
+//! byte. It is decided before which events and fields a consumer may see.
 
 mod ail;
 
@@ -49,13 +49,13 @@ pub struct HandOff {
     pub with_type: bool,
 }
 
-/// A stored event and what this node knows of it, ready to be handed off.
+/// A stored event and this node's knowledge about it, ready to be handed off.
 #[derive(Clone, Copy, Debug)]
 pub struct Carried<'a> {
     pub seq: u64,
     pub path: &'a HopPath,
     pub envelope: &'a Envelope,
-    /// What sealing opened, where the body is sealed and this node may read it.
+    /// The content that was sealed, if the body is sealed and this node may read it.
     pub opened: Option<&'a OpenedBody>,
     /// A later event of the same publisher takes it back (design §5.4) …
     pub withdrawn_by: Option<&'a EventId>,
@@ -72,7 +72,7 @@ impl<'a> Carried<'a> {
         self.envelope.core()
     }
 
-    /// The event itself; none where its body is sealed and was not opened.
+    /// Returns the event itself; `None` if its body is sealed and was not opened.
     pub fn payload(&self) -> Option<&'a Bytes> {
         match (&self.core().body, self.opened) {
             (Body::Plain(payload), _) => Some(payload),
@@ -81,7 +81,7 @@ impl<'a> Carried<'a> {
         }
     }
 
-    /// Where the body is sealed these three are inside it (design §5.5).
+    /// Returns the parent. If the body is sealed, parent, links and ext are inside it (design §5.5).
     pub fn parent(&self) -> Option<&'a EventId> {
         self.sealed_inside().map_or(self.core().parent.as_ref(), |opened| opened.parent.as_ref())
     }
@@ -100,8 +100,8 @@ impl<'a> Carried<'a> {
 }
 
 impl HandOff {
-    /// Appends the line of a stored event, without a line break; false where its body is sealed and cannot
-    /// be opened here: then there is nothing to hand off.
+    /// Appends the line of a stored event, without a line break. Returns false if its body is sealed and cannot be
+    /// opened here: then there is nothing to hand off.
     pub fn write_line(self, carried: &Carried<'_>, out: &mut Vec<u8>) -> bool {
         let core = carried.core();
         let Some(payload) = carried.payload() else {
@@ -158,7 +158,7 @@ impl HandOff {
     }
 }
 
-/// A publisher elsewhere may have left one in.
+/// Returns true if the payload has a type: a publisher elsewhere may have left one in.
 fn has_type(payload: &[u8]) -> bool {
     check_body(payload).is_ok_and(|scan| scan.members.iter().any(|member| member.key == "__type"))
 }
@@ -175,7 +175,7 @@ fn put(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
     let _ = out.write_fmt(text);
 }
 
-/// Form (c) up to its meta, with what came in as such at its places.
+/// Writes form (c) up to its meta, with members that came in this form at their places.
 fn put_ail(out: &mut Vec<u8>, carried: &Carried<'_>) {
     let core = carried.core();
     let places = AilPlaces::of(carried.ext().map(|ext| &**ext), core.event_type);
@@ -198,7 +198,7 @@ fn put_ail(out: &mut Vec<u8>, carried: &Carried<'_>) {
     }
 }
 
-/// The members of meta that both forms have; names need no escapes.
+/// Writes the members of meta that both forms have; names need no escapes.
 fn put_known(out: &mut Vec<u8>, carried: &Carried<'_>) {
     let (core, path) = (carried.core(), carried.path);
     put(out, format_args!(",\"publisher\":\"{}\"", core.id.publisher));

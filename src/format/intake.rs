@@ -1,6 +1,6 @@
-//! One line of a local pipeline becomes a draft of a signed core, or several (contract §1, design §5.2 and
-//! §5.4b): its form, its label, and its payload without what stays at home. Chance and time are not asked
-//! here, nor whether an id was seen: that is the caller's.
+//! Reads one line of a local pipeline into a draft of a signed core, or several (contract §1, design §5.2 and §5.4b):
+//! its form, its label, and its payload without members that stay at home. Chance and time are not asked here; the
+//! caller asks whether an id was seen.
 
 use std::ops::Range;
 
@@ -23,7 +23,7 @@ use crate::identity::EventId;
 use crate::limits::{JSON_DEPTH_MAX, LINE_BYTES_MAX};
 use crate::policy::Tlp;
 
-/// What became of a line. It is answered once, whatever it became.
+/// The outcome of a line, which is answered once in any case.
 #[derive(Debug)]
 pub enum ParsedSubmission {
     New(Box<CoreDraft>),
@@ -35,8 +35,8 @@ pub enum ParsedSubmission {
     Returned(Returned),
 }
 
-/// A line about an event that has an id already, which this node did not just give: a `duplicate` where that
-/// is in the seen set, and else refused.
+/// A line about an event that has an id already, which this node did not just give: a `duplicate` if that is in the
+/// seen set, and else refused.
 #[derive(Debug)]
 pub struct Returned {
     pub id: EventId,
@@ -57,7 +57,7 @@ impl ParsedSubmission {
 }
 
 impl Returned {
-    /// The answer where the id was not seen.
+    /// Returns the answer if the id was not seen.
     pub fn unseen(&self) -> SubmitError {
         self.unseen.clone()
     }
@@ -113,7 +113,7 @@ fn read_event(
     let leaving = Leaving::find(text, scan, &door.strip)?;
     let of: Option<EventId> = match &leaving.uuid {
         Some(uuid) => Some(uuid.parse().map_err(|_| {
-            // What cannot be an id was never seen.
+            // If it cannot be an id, it was never seen.
             SubmitError::not_seen(&uuid.chars().take(120).collect::<String>())
         })?),
         None => None,
@@ -154,7 +154,7 @@ fn read_event(
             return Err(SubmitError::multi_value_again(&list.key));
         }
         let whole = LabelPayload { format: &draft.format, text, members: &scan.members, explodes: true };
-        // What stays at home has its label all the same.
+        // A member that stays at home has its label all the same.
         let whole =
             EventLabel::of(&draft.meta, &whole, &DoorDefaults { default_tlp: Tlp::Clear, ..door.clone() });
         return exploded(draft, &whole, usize::from(most), door);
@@ -198,7 +198,7 @@ fn exploded(
     })
 }
 
-/// What IntelMQ's `__type` says. Its other values (`Message`) are events.
+/// Returns the type that IntelMQ's `__type` gives. Its other values (`Message`) are events.
 fn type_of(text: &str, members: &[JsonMember<'_>]) -> Option<EventType> {
     let member = members.iter().find(|member| member.key == "__type")?;
     let report = string_of(text, member).is_some_and(|name| name.eq_ignore_ascii_case("report"));
@@ -211,7 +211,7 @@ fn allowed(label: EventLabel, meta: &EventMeta, door: &DoorDefaults) -> Result<E
     if label.tlp >= Tlp::AmberStrict && !sealable { Err(label.goes_to_nobody()) } else { Ok(label) }
 }
 
-/// The payload without what leaves it, and with its secrets masked if the door says so.
+/// Returns the payload without the members that leave it, and with its secrets masked if the door says so.
 fn published(
     text: &str,
     scan: &JsonScan<'_>,

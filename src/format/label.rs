@@ -1,6 +1,6 @@
-//! The label of an event: the strictest of all that meta, its tags, the payload and the door say (contract §1.3).
-//! A text that is given as a label and is none counts as RED, because whoever wrote it meant to restrict
-//! something. Whether an event with this label may go anywhere is decided elsewhere.
+//! The label of an event: the strictest of all that meta, its tags, the payload and the door say (contract §1.3). If a
+//! text is given as a label and is not one, it counts as RED, because its author meant to restrict something. Whether
+//! an event with this label may go anywhere is decided elsewhere.
 
 use serde_json::Value;
 
@@ -12,7 +12,7 @@ use crate::event::json::{self, JsonKind, JsonMember};
 use crate::limits::JSON_DEPTH_MAX;
 use crate::policy::Tlp;
 
-/// What a text that is no label is shown with, in characters.
+/// Length to which an invalid label is cut in messages, in characters.
 const SHOWN_CHARS: usize = 60;
 
 /// The label of one event, and the text that could not be read, if it is RED for that.
@@ -22,7 +22,7 @@ pub struct EventLabel {
     unread: Option<UnreadLabel>,
 }
 
-/// A text that is no label, and where it stands.
+/// A text that is not a label, and its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct UnreadLabel {
     place: &'static str,
@@ -36,8 +36,8 @@ impl From<Tlp> for EventLabel {
 }
 
 impl EventLabel {
-    /// Returns the strictest label of an event whose payload is the object `text`, or the door's default.
-    /// `lists` says what becomes of a list at the top of the payload: one that is taken apart later is passed over.
+    /// Returns the strictest label of an event with the object `text` as payload, or the door's default. If `lists`
+    /// says that a list at the top of the payload is taken apart later, the list is passed over.
     pub fn of(meta: &EventMeta, payload: &LabelPayload<'_>, door: &DoorDefaults) -> Self {
         let mut found: Vec<Self> = meta.tlp.into_iter().chain(door.tlp).map(Self::from).collect();
         meta.tag_labels(&mut |text| found.push(Self::read(text, "a tag of meta")));
@@ -66,7 +66,7 @@ impl EventLabel {
         if other.tlp > self.tlp { other } else { self }
     }
 
-    /// It may go to nobody unsealed.
+    /// Returns the refusal of an event that may go to nobody unsealed.
     pub fn goes_to_nobody(&self) -> SubmitError {
         let what = match &self.unread {
             Some(UnreadLabel { place, text }) => format!(
@@ -118,7 +118,7 @@ impl LabelPayload<'_> {
     }
 }
 
-/// The label that `member` gives, or each of a list gives.
+/// Adds the label that `member` gives, or each of a list gives.
 fn put(text: &str, member: &JsonMember<'_>, place: &'static str, found: &mut Vec<EventLabel>) {
     let value = &text[member.value_at.clone()];
     if let Some(label) = string_of(text, member) {
@@ -134,7 +134,7 @@ fn put(text: &str, member: &JsonMember<'_>, place: &'static str, found: &mut Vec
     }
 }
 
-/// `extra` as an object, or as IntelMQ's string that holds one.
+/// Looks inside `extra` as an object, or as IntelMQ's string that holds one.
 fn inside_extra(text: &str, member: &JsonMember<'_>, value: &str, found: &mut Vec<EventLabel>) {
     let inside = match member.kind {
         JsonKind::Object => value.to_owned(),
@@ -147,7 +147,7 @@ fn inside_extra(text: &str, member: &JsonMember<'_>, value: &str, found: &mut Ve
     }
 }
 
-/// n6 has words of its own, of which two are stricter than they sound.
+/// Reads the words of n6, two of which are stricter than they sound.
 fn restriction(text: &str, member: &JsonMember<'_>) -> Option<EventLabel> {
     let value = &text[member.value_at.clone()];
     if value == "null" {
@@ -177,7 +177,7 @@ fn misp_tags(event: &Value, found: &mut Vec<EventLabel>) {
     }
 }
 
-/// Does a text begin as a label of the Traffic Light Protocol does?
+/// Returns true if a text begins as a label of the Traffic Light Protocol does.
 pub fn begins_with_tlp(text: &str) -> bool {
     text.trim_start().get(..4).is_some_and(|start| start.eq_ignore_ascii_case("tlp:"))
 }

@@ -1,6 +1,6 @@
-//! Meta information of a line, IEP04's and AIL's: what is honoured becomes typed here, what we write
-//! ourselves is passed over, and all the rest is kept as `ext` under its own name (contract §1). What follows
-//! from it is decided in `intake`.
+//! Meta information of a line, IEP04's and AIL's: honoured members become typed here, members that we write ourselves
+//! are passed over, and all the rest is kept as `ext` under its own name (contract §1). `intake` decides what follows
+//! from it.
 
 mod links;
 mod resemblance;
@@ -24,7 +24,7 @@ use resemblance::{is_its_own_type, is_private, resembled_key};
 use values::{MetaValue, elements, event_type, ids, recipients, tlp};
 pub use values::{event_type_of, string_of};
 
-/// What a line says about itself.
+/// Statements of a line about itself.
 #[derive(Clone, Debug, Default)]
 pub struct EventMeta {
     pub current: Option<EventId>,
@@ -32,9 +32,9 @@ pub struct EventMeta {
     pub event_type: Option<EventType>,
     pub format: Option<EventFormat>,
     pub tlp: Option<Tlp>,
-    /// Peers and groups. Empty: not said.
+    /// Peers and groups. Empty if the line names none.
     pub to: Vec<PublisherName>,
-    /// To be sealed to them.
+    /// True if it is to be sealed to them.
     pub seal: bool,
     pub expires: Option<Timestamp>,
     pub links: Vec<Link>,
@@ -67,11 +67,11 @@ fn each_label(tags: &serde_json::Value, with: &mut impl FnMut(&str)) {
     }
 }
 
-/// What this node writes itself, and ignores when it comes in.
+/// Members that this node writes itself, and ignores when they come in.
 const WRITTEN_HERE: [&str; 8] =
     ["publisher", "source", "created", "path", "sealed", "seq", "withdrawn_by", "replaced_by"];
 
-/// Members that do something in meta, and would be missed where they stand beside it.
+/// Members that have an effect in meta, and would be missed if they stand beside it.
 const ACTS_IN_META: [&str; 8] = ["uuid", "tlp", "to", "seal", "expires", "links", "ids", "ext"];
 
 /// Keys that are left out if there is nothing to say: an empty value is an error, because it widens who may have it.
@@ -80,14 +80,14 @@ const NEVER_EMPTY: [&str; 7] = ["tlp", "to", "seal", "expires", "links", "ids", 
 /// The newest version of meta that is understood whole: AIL's example has 2, everything else 1.
 const VERSION_KNOWN: [&str; 2] = ["1", "2"];
 
-/// Members beside `payload` that are not kept: meta itself, and what has a meaning there.
+/// Members beside `payload` that are not kept: meta itself, and those that have a meaning there.
 const BESIDE_META: [&str; 6] = ["meta", "payload", "format", "version", "type", "__type"];
 
 /// Reads meta, with the names that a bare UUID gets.
 pub struct MetaReader<'a> {
     names: Names<'a>,
     meta: EventMeta,
-    /// The id and links in places where IEP04's drafts had them.
+    /// The id and links in the places that IEP04's drafts gave them.
     draft_id: Option<EventId>,
     draft_links: Vec<Link>,
     /// A version that is not known here.
@@ -111,11 +111,11 @@ impl<'a> MetaReader<'a> {
         }
     }
 
-    /// Reads the members beside `payload` of form (b) or (c), whose text is `line`.
+    /// Reads the members beside `payload` of form (b) or (c), from the text `line`.
     ///
     /// # Errors
-    /// The first member that has a meaning and cannot be read; where meta is newer than what is known here,
-    /// the message says so.
+    /// The first member that has a meaning and cannot be read; if meta is newer than the versions known here, the
+    /// message says so.
     pub fn read(mut self, line: &str, members: &[JsonMember<'_>]) -> Result<EventMeta, SubmitError> {
         self.ail = members.iter().any(|member| member.key == "format");
         let meta =
@@ -202,7 +202,7 @@ impl<'a> MetaReader<'a> {
         let fault = || SubmitError::bad_meta(format!("meta.{key}: {} is not understood", value.shown()));
         match key {
             "version" if VERSION_KNOWN.contains(&value.text) => {}
-            // Some of it may not be understood here: whoever does understand it must know.
+            // Some of it may not be understood here: a node that does understand it must know.
             "version" if value.kind == JsonKind::Number => self.newer = Some(value.text.to_owned()),
             "version" => {
                 return Err(SubmitError::bad_meta(format!(
@@ -250,7 +250,7 @@ impl<'a> MetaReader<'a> {
         Ok(())
     }
 
-    /// Keeps what means nothing here, unless it looks as if it was to mean something.
+    /// Keeps a member that means nothing here, unless it looks as if it was to mean something.
     fn keep_unknown(&mut self, key: &str, key_text: &str, value: &MetaValue<'_>) -> Result<(), SubmitError> {
         if let Some(control) = resembled_key(key, value) {
             return Err(SubmitError::resembles(key, control));
@@ -266,7 +266,7 @@ impl<'a> MetaReader<'a> {
         self.keep(key_text, value.text);
     }
 
-    /// AIL has types of its own (`item`, `screenshot`): such an event travels as one of type `event`.
+    /// Reads AIL's type. It has types of its own (`item`, `screenshot`): such an event travels as one of type `event`.
     fn read_ail_type(&mut self, key_text: &str, value: &MetaValue<'_>) -> Result<(), SubmitError> {
         self.meta.event_type = match event_type(value) {
             None if value.is_null() => return Ok(()),
@@ -283,7 +283,7 @@ impl<'a> MetaReader<'a> {
         Ok(())
     }
 
-    /// What IEP04's drafts had in other places, where it is understood; it is kept as `ext` as well.
+    /// Reads members that IEP04's drafts had in other places, if they are understood; they are kept as `ext` as well.
     fn read_draft(&mut self, key: &str, value: &MetaValue<'_>) {
         match key {
             "uuid" | "id" => {
@@ -298,7 +298,7 @@ impl<'a> MetaReader<'a> {
         self.kept.push((key_text.to_owned(), value_text.to_owned()));
     }
 
-    /// IEP04's `{"current": …, "parent": …}`, or AIL's plain UUID.
+    /// Reads IEP04's `{"current": …, "parent": …}`, or AIL's plain UUID.
     fn read_uuid(&mut self, value: &MetaValue<'_>) -> Result<(), SubmitError> {
         if value.kind != JsonKind::Object {
             self.meta.current = Some(self.event_id("uuid", value)?);
@@ -320,7 +320,7 @@ impl<'a> MetaReader<'a> {
         Ok(())
     }
 
-    /// A full name, or a bare UUID of this node's own.
+    /// Reads a full name, or a bare UUID of this node's own.
     fn event_id(&self, place: &str, value: &MetaValue<'_>) -> Result<EventId, SubmitError> {
         let text = value.string().ok_or_else(|| {
             SubmitError::bad_id(format!("meta.{place}: {} is neither a UUID nor a full name", value.shown()))
@@ -333,8 +333,8 @@ impl<'a> MetaReader<'a> {
     }
 }
 
-/// Refuses what stands at the top of a line instead of `meta` or `payload`: `payload` makes an event of what is
-/// below it, so a line without it that has `meta` would be published whole, with its meta as fields.
+/// Refuses members at the top of a line that belong in `meta` or `payload`. A key `payload` makes an event of the
+/// object below it, so a line without it that has `meta` would be published whole, with its meta as fields.
 ///
 /// # Errors
 /// `bad_meta`.
@@ -353,7 +353,7 @@ fn check_case(key: &str) -> Result<(), SubmitError> {
     meant.filter(|known| key != *known).map_or(Ok(()), |known| Err(SubmitError::resembles(key, known)))
 }
 
-/// Would `member` of `text` be kept as it is if it stood in meta of form (c)?
+/// Returns true if `member` of `text` would be kept as it is if it stood in meta of form (c).
 pub fn is_kept_in_meta(text: &str, member: &JsonMember<'_>) -> bool {
     let key = &*member.key;
     let acts = ["version", "type", "format", "parent"].contains(&key)
@@ -362,7 +362,7 @@ pub fn is_kept_in_meta(text: &str, member: &JsonMember<'_>) -> bool {
     !acts && resembled_key(key, &MetaValue::of(text, member)).is_none()
 }
 
-/// One object of all that is kept, each value as it was given.
+/// Returns one object of all that is kept, each value as it was given.
 fn ext_of(kept: &[(String, String)]) -> Result<Option<Bytes>, SubmitError> {
     if kept.is_empty() {
         return Ok(None);

@@ -14,13 +14,13 @@ use crate::link::{Link, LinkTarget, Relation};
 /// At least two drafts of one line.
 #[derive(Debug)]
 pub struct ExplodedEvent {
-    /// The line with its lists: no event, but what the others have as their parent.
+    /// The line with its lists: not an event, but the parent of the others.
     whole: CoreDraft,
     drafts: Vec<CoreDraft>,
 }
 
-/// The cores to be signed, and what the line is answered with once all of them are accepted: `parent`, which
-/// is a `duplicate` where each of them is one.
+/// The cores to be signed, and the answer to the line once all of them are accepted: `parent`, which is a `duplicate`
+/// if each of them is one.
 #[derive(Debug)]
 pub struct SiblingEvents {
     pub parent: EventId,
@@ -63,19 +63,19 @@ impl ExplodedEvent {
         &self.whole.meta.unknown
     }
 
-    /// How many events.
+    /// Returns the number of events.
     pub fn count(&self) -> usize {
         self.drafts.len()
     }
 
-    /// The cores, not yet sealed.
+    /// Returns the cores, not yet sealed.
     pub(super) fn into_cores(self, made: &IdInputs<'_>) -> Result<SiblingEvents, SubmitError> {
         let (_, parent) = self.whole.id(made)?;
         let mut known = BTreeSet::new();
         let mut named = Vec::with_capacity(self.drafts.len());
         for draft in self.drafts {
             let (ids, id) = draft.id(made)?;
-            // What differs in nothing that counts for a content id is one event.
+            // If two differ in nothing that counts for a content id, they are one event.
             if known.insert(id.uuid) {
                 named.push((ids, id, draft));
             }
@@ -94,7 +94,7 @@ impl ExplodedEvent {
     }
 }
 
-/// A link from the event itself.
+/// Returns a link from the event itself.
 pub(super) fn link(relation: &str, right: EventId) -> Option<Link> {
     Some(Link { left: None, relation: Relation::parse(relation)?, right: LinkTarget::Event(right) })
 }

@@ -1,6 +1,6 @@
-//! What was set aside is tried again, at the operator's word: each line goes the way it came, through its own
-//! door with all that the door adds and takes away. What is refused again is set aside again. Where it breaks
-//! off nothing is forgotten, and nothing that was given up is carried out later.
+//! Retries events that were set aside, when the operator asks for it. Each line goes through its own door, with all
+//! that the door adds and takes away. A line that is refused again is set aside again. If the retry breaks off, nothing
+//! is forgotten, and nothing that was given up is carried out later.
 
 use std::io;
 use std::sync::Arc;
@@ -24,13 +24,13 @@ use crate::record::Entry;
 /// How long one line may take: a receiver that is not there is not waited for.
 const EACH_WITHIN: Duration = Duration::from_secs(20);
 
-/// What is with the receiver cannot be given up: it is asked after this whether it came back.
+/// While the receiver has an entry, the retry cannot give it up: it asks at this interval whether the entry came back.
 const ASKED_EVERY: Duration = Duration::from_millis(100);
 
-/// Finds the stored event of an id, where the journal still holds it.
+/// Finds the stored event of an id, if the journal still holds it.
 pub type EntryQuestion = Arc<dyn Fn(EventId) -> BoxFuture<'static, Option<Arc<Entry>>> + Send + Sync>;
 
-/// Why not all was tried. What was not waits where it was, and comes first the next time.
+/// Says why not everything was tried. The rest stays in its place, and comes first the next time.
 #[derive(Debug, Error)]
 pub enum AgainError {
     #[error("aside/: {0}")]
@@ -45,7 +45,7 @@ pub enum AgainError {
 pub(super) struct DeadLetterRetry {
     pub entry: Arc<Entry>,
     pub claim: Arc<RetryClaim>,
-    /// Dropped where it is not known what became of it, or it was not tried.
+    /// Dropped if the outcome is not known, or if the entry was not tried.
     pub done: oneshot::Sender<HandedAgain>,
 }
 
@@ -56,7 +56,7 @@ pub(super) enum HandedAgain {
     Expired,
 }
 
-/// Whose an [`DeadLetterRetry`] is: who asked for it may give it up only while nothing of it was sent.
+/// Tells who owns a [`DeadLetterRetry`]: its requester may give it up only while nothing of it was sent.
 #[derive(Debug, Default)]
 pub(super) struct RetryClaim(AtomicU8);
 
@@ -69,17 +69,17 @@ impl RetryClaim {
         self.0.compare_exchange(Self::WAITING, to, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
-    /// It is being sent now; false where it was given up.
+    /// Claims the entry for sending. Returns false if it was given up.
     pub fn begin(&self) -> bool {
         self.goes(Self::WITH_THE_RECEIVER)
     }
 
-    /// Nothing of it was sent after all.
+    /// Releases the claim: nothing of it was sent after all.
     pub fn leave(&self) {
         self.0.store(Self::WAITING, Ordering::Release);
     }
 
-    /// It must not be sent any more; false where it is being sent.
+    /// Gives the entry up, so that it is not sent any more. Returns false if it is being sent.
     pub fn give_up(&self) -> bool {
         self.goes(Self::GIVEN_UP)
     }
@@ -97,14 +97,14 @@ enum RetryFate {
     SetAside,
     /// It cannot be tried: its event is gone, only its beginning was kept, or the line cannot be read.
     Lost,
-    /// Its time has passed: it is for nobody any more.
+    /// Its time has passed: nobody may get it any more.
     Expired,
 }
 
-/// Tries all that lies in `aside` now, and first what an attempt that broke off left.
+/// Tries everything that lies in `aside` now, beginning with what an interrupted attempt left.
 ///
 /// # Errors
-/// [`AgainError`]; what was not tried is kept.
+/// Returns [`AgainError`] if not everything was tried; the rest is kept.
 pub(super) async fn try_again(aside: &Arc<DeadLetter>, way: Way<'_>) -> Result<AsideTried, AgainError> {
     let Ok(_alone) = aside.retrying.try_lock() else { return Err(AgainError::Running) };
     let Some(taken_up) = aside.take_up().await? else { return Ok(AsideTried::default()) };
@@ -112,7 +112,7 @@ pub(super) async fn try_again(aside: &Arc<DeadLetter>, way: Way<'_>) -> Result<A
     let first = all_of(taken_up, aside, &way).await?;
     let newer = if was_left_over { aside.take_up().await? } else { None };
     let Some(newer) = newer else { return Ok(first) };
-    // What the first part set aside again is in the second, and counted there.
+    // Lines that the first part set aside again are in the second, and counted there.
     let second = all_of(newer, aside, &way).await?;
     Ok(AsideTried { taken: first.taken + second.taken, expired: first.expired + second.expired, ..second })
 }

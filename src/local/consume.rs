@@ -24,10 +24,10 @@ use crate::record::{ConsumerName, Entry};
 /// Lines are written once this many bytes of them are there.
 const WRITE_BYTES: usize = 64 * 1024;
 
-/// A client that reads no more may have sent acks before it went: for this long they are still read.
+/// If a client reads no more, it may have sent acks before it went: they are still read for this long.
 const LAST_ACKS_WITHIN: Duration = Duration::from_secs(1);
 
-/// What the core says to one connection.
+/// Messages from the core to one connection.
 #[derive(Debug)]
 pub(super) enum ToConsumer {
     /// Under this generation of its position.
@@ -42,7 +42,7 @@ pub(super) enum ToConsumer {
     Closed(ConsumerClosed),
 }
 
-/// A stored entry, opened as far as it could be, as the forms of hand-off take it.
+/// Returns a stored entry, opened as far as it could be, as the forms of hand-off take it.
 pub(super) fn carried<'a>(entry: &'a Entry, outgoing: &'a OutgoingLine) -> Carried<'a> {
     Carried {
         opened: outgoing.opened(),
@@ -52,17 +52,17 @@ pub(super) fn carried<'a>(entry: &'a Entry, outgoing: &'a OutgoingLine) -> Carri
     }
 }
 
-/// What all connections of the door share.
+/// State that all connections of the door share.
 pub(super) struct Consuming {
     pub inputs: mpsc::Sender<Input>,
     pub opening: Arc<EnvelopeOpening>,
     pub consumers: Arc<ConsumerTable>,
     pub stopping: CancellationToken,
-    /// What filters may name.
+    /// Lists that filters may name.
     pub lists: MakeLists,
 }
 
-/// One connection whose request was taken.
+/// One connection with an accepted request.
 struct ConsumerConnection {
     id: ConsumerId,
     name: Option<ConsumerName>,
@@ -89,7 +89,7 @@ enum WriteEnd {
     Closed(ConsumerClosed),
 }
 
-/// The writing side; a line is never followed by another where it was cut.
+/// The writing side. If a line was cut, no other line follows it.
 struct Out {
     writing: OwnedWriteHalf,
     inside_line: bool,
@@ -103,7 +103,7 @@ impl Out {
         Ok(())
     }
 
-    /// Says why the connection ends, if it can be said.
+    /// Sends the reason for which the connection ends, if possible.
     async fn refuse(&mut self, refused: &RequestRefused) {
         if !self.inside_line
             && let Ok(mut line) = serde_json::to_vec(refused)
@@ -122,7 +122,7 @@ impl Consuming {
         let mut out = Out { writing, inside_line: false };
         let first = self.stopping.run_until_cancelled(lines.line()).await;
         let Some(Ok(Some(first))) = first else { return };
-        // Lists are files, and a filter may be dear to read: not here, where others wait.
+        // Lists are files, and a filter may be expensive to read: not here, because others wait.
         let lists = Arc::clone(&self.lists);
         let read = tokio::task::spawn_blocking(move || parse_request(&first, &*lists()));
         let Ok(read) = read.await else { return };
@@ -133,7 +133,7 @@ impl Consuming {
                 let connection = self.connection(id, &request, hand_off);
                 if self.inputs.send(Input::ConsumerOpened { consumer: id, request }).await.is_ok() {
                     connection.run(&mut lines, told, &mut out).await;
-                    // The last word: whatever the core still had of it goes.
+                    // The last word: the core drops all that it still had of it.
                     let _ = self.inputs.send(Input::ConsumerGone { consumer: id }).await;
                 }
                 self.consumers.close(id);
@@ -213,7 +213,7 @@ impl ConsumerConnection {
         }
     }
 
-    /// Writes what the core hands over, until it closes or the client is gone.
+    /// Writes the entries that the core hands over, until it closes or the client is gone.
     async fn write_entries(&self, told: &mut mpsc::Receiver<ToConsumer>, out: &mut Out) -> WriteEnd {
         let mut bytes = Vec::new();
         while let Some(said) = told.recv().await {
@@ -308,7 +308,7 @@ impl ConsumerConnection {
                     "\"ack_lines\" is for forms without `seq`: say {\"ack\":SEQ}",
                 ))
             }
-            // Without a name, or where it moves by itself, there is nothing to acknowledge.
+            // Without a name, or if it moves by itself, there is nothing to acknowledge.
             Some(ack) if self.acks => Ok(self.handed(|handed| handed.acked(ack))),
             _ => Ok(None),
         }

@@ -1,7 +1,7 @@
-//! Hands accepted events to one receiver of the pipeline: connects for ever, makes each line in the
-//! receiver's form, moves the consumer's position only by what the receiver has taken, and sets aside what it
-//! would refuse. Which events a consumer gets, and from where on, is the core's; how a receiver is spoken to,
-//! is in `tcp_out` and `redis`.
+//! Hands accepted events to one receiver of the pipeline: it connects for ever, makes each line in the receiver's form,
+//! and sets aside what the receiver would refuse. It moves the consumer's position only by what the receiver has taken.
+//! The core decides which events a consumer gets, and from which position on. `tcp_out` and `redis` speak to the
+//! receivers.
 
 mod holding;
 mod out_of_turn;
@@ -44,10 +44,10 @@ const RUN_BYTES_MAX: usize = 1024 * 1024;
 /// A connection that nothing is handed over on has to last so long before its receiver counts as well.
 const STANDS_AFTER: Duration = Duration::from_secs(1);
 
-/// When the node stops, the answer to what was sent is waited for so long: without it, it is sent again.
+/// When the node stops, it waits this long for the answer to a line: without an answer, the line is sent again.
 const LAST_ANSWER_WITHIN: Duration = Duration::from_millis(800);
 
-/// What one consumer's door is made of.
+/// The parts of one consumer's door.
 pub(super) struct ConsumerDoor<R> {
     pub request: ConsumerRequest,
     pub form: ReceiverForm,
@@ -59,7 +59,7 @@ pub(super) struct ConsumerDoor<R> {
     pub holding: Holding,
 }
 
-/// What it needs of the rest of the node.
+/// Services that it needs of the rest of the node.
 #[derive(Clone)]
 pub(super) struct ConsumerBehind {
     pub inputs: mpsc::Sender<Input>,
@@ -71,25 +71,25 @@ pub(super) struct ConsumerBehind {
     pub stopping: CancellationToken,
 }
 
-/// What the core handed over to this consumer and the receiver has not taken.
+/// Entries that the core handed over to this consumer and that the receiver has not taken.
 struct DoorWork {
     id: ConsumerId,
-    /// The generation of the position, as soon as the core has said it.
+    /// The generation of the position, once the core has sent it.
     generation: Option<u64>,
     told: mpsc::Receiver<ToConsumer>,
     entries: VecDeque<Arc<Entry>>,
     /// Lines that are made, of entries before all in `entries`.
     run: Vec<PreparedLine>,
-    /// What is to happen once `run` is handed over.
+    /// The step that follows when `run` is handed over.
     then: Option<Then>,
-    /// The core waits to be told that all was handed over.
+    /// True while the core waits for the notice that all was handed over.
     batch_open: bool,
-    /// Up to here the receiver has everything, whatever the core believes.
+    /// The receiver has everything up to here, even if the core has another position.
     taken: u64,
 }
 
 impl DoorWork {
-    /// What the core says.
+    /// Handles a message from the core.
     fn told(&mut self, told: ToConsumer) -> Option<DoorEnd> {
         match told {
             ToConsumer::Began { generation } => {
@@ -97,7 +97,7 @@ impl DoorWork {
                 None
             }
             ToConsumer::Closed(why) => Some(DoorEnd::Closed(why)),
-            // `from` of a door stands in a file, and says each time where it began.
+            // `from` of a door stands in a file: each time it says from which entry the door began.
             ToConsumer::FromIgnored { .. } => None,
             ToConsumer::Entries(entries) => {
                 self.entries.extend(entries);
@@ -108,7 +108,7 @@ impl DoorWork {
     }
 }
 
-/// What the core has said meanwhile: whoever has no name here need not connect.
+/// Reads what the core has sent meanwhile: a door that has no name here need not connect.
 fn hear(work: &mut DoorWork) -> Option<DoorEnd> {
     while let Ok(told) = work.told.try_recv() {
         if let Some(end) = work.told(told) {
@@ -125,7 +125,7 @@ enum Then {
     Taken(HandedMark),
 }
 
-/// What became of making a line.
+/// The outcome of making a line.
 enum PendingWrite {
     Line {
         line: Vec<u8>,
@@ -139,18 +139,18 @@ enum PendingWrite {
 enum DoorEnd {
     Stopping,
     Closed(ConsumerClosed),
-    /// The receiver holds nothing beyond this entry: what it lost is to be handed over again.
+    /// The receiver holds nothing beyond this entry; the entries that it lost are handed over again.
     HoldsOnly(u64),
 }
 
-/// What ends a wait.
+/// Events that end a wait.
 enum Heard {
     Stopping,
     Again(DeadLetterRetry),
     Told(Option<ToConsumer>),
 }
 
-/// Reads the receiver's list of fields again where its file has changed.
+/// Reads the receiver's list of fields again if its file has changed.
 fn refresh(form: &mut ReceiverForm, tally: &ConsumerTally, now: Now) {
     if let Some(read) = form.refresh(now.tick) {
         tally.form_fault(read.err().map(|error| error.to_string()));
@@ -206,7 +206,7 @@ impl<R: DeliveryTarget> ConsumerDoor<R> {
         }
     }
 
-    /// Connects, and again, for ever.
+    /// Connects, and again if the connection ends, for ever.
     async fn hand_over(&mut self, work: &mut DoorWork) -> DoorEnd {
         let mut most = RECEIVER_FIRST_MS;
         if let Some(end) = self.begin(work).await {
@@ -247,8 +247,8 @@ impl<R: DeliveryTarget> ConsumerDoor<R> {
         }
     }
 
-    /// Waits until the core says which generation the position has: what the receiver took under another one does not
-    /// count.
+    /// Waits until the core says which generation the position has: entries that the receiver took under another one do
+    /// not count.
     async fn begin(&self, work: &mut DoorWork) -> Option<DoorEnd> {
         while work.generation.is_none() {
             let told = self.behind.stopping.run_until_cancelled(work.told.recv()).await;
@@ -260,7 +260,7 @@ impl<R: DeliveryTarget> ConsumerDoor<R> {
         None
     }
 
-    /// Until the connection ends (an error), the core closes, or the node stops.
+    /// Hands over until the connection ends (an error), the core closes, or the node stops.
     async fn converse(&mut self, work: &mut DoorWork) -> Result<DoorEnd, ReceiverError> {
         loop {
             if self.behind.stopping.is_cancelled() {
@@ -292,7 +292,7 @@ impl<R: DeliveryTarget> ConsumerDoor<R> {
         }
     }
 
-    /// Nothing is left to be handed over.
+    /// Waits when nothing is left to be handed over.
     async fn wait(&mut self, work: &mut DoorWork) -> Result<Option<DoorEnd>, ReceiverError> {
         let heard = {
             let Self { receiver, form, tally, behind, again, .. } = &mut *self;
@@ -346,7 +346,7 @@ impl<R: DeliveryTarget> ConsumerDoor<R> {
         }
     }
 
-    /// What the receiver has already, after the node or the connection broke: the last of it.
+    /// Skips entries that the receiver has already, after the node or the connection broke; returns the last of them.
     fn skipped(&self, work: &mut DoorWork) -> Option<HandedMark> {
         let taken = work.taken;
         let has = |made: &PreparedLine| made.mark.is_some_and(|mark| mark.mark.seq <= taken);
@@ -359,7 +359,7 @@ impl<R: DeliveryTarget> ConsumerDoor<R> {
         let _ = self.behind.inputs.send(Input::ConsumerAcked { consumer, seq: mark.mark.seq }).await;
     }
 
-    /// Makes the next lines, where all that were made are gone.
+    /// Makes the next lines, if all that were made are gone.
     fn fill(&mut self, work: &mut DoorWork) {
         let mut bytes = 0;
         if !work.run.is_empty() || work.then.is_some() || work.entries.is_empty() {
@@ -403,7 +403,7 @@ impl<R: DeliveryTarget> ConsumerDoor<R> {
         expires.is_some_and(|expires| self.behind.steady.has_passed(expires, (self.behind.now)().tick))
     }
 
-    /// Passes over what has expired since its line was made: the receiver may have been away for long.
+    /// Passes over lines that have expired since they were made: the receiver may have been away for long.
     fn drop_expired(&self, work: &mut DoorWork) {
         let Some(last) = work.run.last().and_then(|made| made.mark) else { return };
         let before = work.run.len();
@@ -442,15 +442,15 @@ impl<R: DeliveryTarget> ConsumerDoor<R> {
         let at = (self.behind.now)().wall;
         let mut record = AsideRecord::new(at, self.tally.name(), code, why);
         record.id = Some(entry.envelope.id().to_string());
-        // What was sealed stays so at rest: the journal has it.
+        // A sealed body stays so at rest: the journal has it.
         if let Body::Plain(payload) = &entry.envelope.core().body {
             record = record.with_line(payload);
         }
         record
     }
 
-    /// What is to happen behind the last line. On an error it is still to happen, and nothing is set aside twice.
-    /// False where the node stops before it could be set aside.
+    /// Completes what is to happen behind the last line. After an error it is still to happen, and nothing is set aside
+    /// a second time. Returns false if the node stops before it could be set aside.
     async fn pass(&mut self, work: &mut DoorWork) -> Result<bool, ReceiverError> {
         if let Some(Then::SetAside(mark, record)) = &work.then {
             let mark = *mark;

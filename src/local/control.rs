@@ -1,5 +1,5 @@
-//! `run/ctl.sock`: one request a connection, a line each way ([`crate::control`]), then the node closes.
-//! What is asked and answered is the daemon's.
+//! `run/ctl.sock`: one request a connection, a line each way ([`crate::control`]), then the node closes. The daemon
+//! handles requests and answers.
 
 use std::sync::Arc;
 

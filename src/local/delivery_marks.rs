@@ -1,12 +1,12 @@
-//! What one connection was handed, so that an acknowledgement means nothing beyond it, and `ack_lines` finds
-//! its seq. Where a consumer stands is the core's.
+//! Records what one connection was handed, so that an acknowledgement means nothing beyond it, and `ack_lines` finds
+//! its seq. The core keeps the position of a consumer.
 
 use std::collections::VecDeque;
 
 use super::request::AckRequest;
 use crate::limits::UNACKED_RUNS_MAX;
 
-/// Lines of this connection whose seqs follow each other.
+/// A run of lines of this connection with consecutive seqs.
 #[derive(Clone, Copy, Debug)]
 struct DeliveredRun {
     first_line: u64,
@@ -17,11 +17,11 @@ struct DeliveredRun {
 #[derive(Debug, Default)]
 pub(super) struct DeliveryMarks {
     last_seq: u64,
-    /// The last seq that there was no line for, behind the last line.
+    /// The last seq without a line, behind the last line.
     passed: u64,
     acked: u64,
     lines: u64,
-    /// Oldest first; only what is not acknowledged.
+    /// Oldest first; only those that are not acknowledged.
     runs: VecDeque<DeliveredRun>,
     /// Lines are to be remembered: the form has no `seq`.
     counts_lines: bool,
@@ -32,7 +32,7 @@ impl DeliveryMarks {
         Self { counts_lines, ..Self::default() }
     }
 
-    /// One more line, of the entry `seq`.
+    /// Adds one more line, of the entry `seq`.
     pub fn push(&mut self, seq: u64) {
         self.last_seq = seq;
         self.lines += 1;
@@ -45,8 +45,8 @@ impl DeliveryMarks {
         }
     }
 
-    /// There is no line for the entry `seq`: nobody can acknowledge it. It is done with once all before it is;
-    /// the seq where that is so already.
+    /// Passes over the entry `seq`, which has no line that could be acknowledged. It is done with once all before it
+    /// is; if that is so already, the seq is returned.
     pub fn pass(&mut self, seq: u64) -> Option<u64> {
         self.passed = seq;
         (self.acked >= self.last_seq).then_some(seq)
@@ -56,7 +56,7 @@ impl DeliveryMarks {
         self.runs.len() >= UNACKED_RUNS_MAX
     }
 
-    /// The seq up to which `ack` acknowledges; `None` where that is nothing new.
+    /// Returns the seq up to which `ack` acknowledges; `None` if that is nothing new.
     pub fn acked(&mut self, ack: AckRequest) -> Option<u64> {
         let seq = match ack {
             AckRequest::Seq(seq) => Some(seq.min(self.last_seq)),

@@ -1,7 +1,7 @@
 //! Frames of IntelMQ's TCP bots: a length in 4 bytes, big-endian, then so many bytes (the reference is
 //! `intelmq.bots.collectors.tcp.collector` 3.5.0, which takes any length), or a separator behind them (`separated`).
-//! Here each is bounded: of one that is longer only its beginning is kept, and the rest is read past. What a frame
-//! says is the caller's.
+//! Here each is bounded: if one is longer, only its beginning is kept, and the rest is read past. The caller reads the
+//! content of a frame.
 
 use std::io;
 
@@ -12,10 +12,10 @@ use super::lines::SocketLine;
 use super::separated::Separated;
 use crate::limits::LINE_BYTES_MAX;
 
-/// What one read asks for, in bytes.
+/// Size of one read, in bytes.
 const READ_BYTES: usize = 64 * 1024;
 
-/// Of a frame that is too long, so many bytes are kept to be shown.
+/// How many bytes of a frame are kept to be shown if it is too long.
 pub(super) const HEAD_BYTES: usize = 256;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +36,7 @@ impl TcpMessage {
         }
     }
 
-    /// What was kept of it.
+    /// Returns the bytes that were kept of it.
     pub fn bytes(&self) -> &Bytes {
         match self {
             Self::Whole(bytes) | Self::TooLong { head: bytes, .. } => bytes,
@@ -47,16 +47,16 @@ impl TcpMessage {
 /// So much of a buffer is copied rather than kept: it would hold on to all that was read with it.
 const COPIED_BYTES_MAX: usize = 8 * 1024;
 
-/// What was read, by itself.
+/// Returns the bytes that were read, as a buffer of their own.
 pub(super) fn piece(read: BytesMut) -> Bytes {
     if read.len() <= COPIED_BYTES_MAX { Bytes::copy_from_slice(&read) } else { read.freeze() }
 }
 
-/// How one frame is told from the next.
+/// How one frame is separated from the next.
 pub(super) enum Framing {
     /// By the length before it.
     Length(Lengths),
-    /// By what comes behind it.
+    /// By a separator that comes behind it.
     Separator(Separated),
 }
 
@@ -69,7 +69,7 @@ impl Framing {
         }
     }
 
-    /// May the end come here, `rest` being what was read and not cut?
+    /// Returns true if the end may come here; `rest` was read and not cut.
     fn may_end(&self, rest: &[u8]) -> bool {
         match self {
             Self::Length(lengths) => lengths.passing.is_none() && rest.is_empty(),
@@ -89,10 +89,10 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         Self { inner, buffer: BytesMut::new(), framing }
     }
 
-    /// The next frame; `None` at the end. May be dropped while it waits.
+    /// Returns the next frame; `None` at the end. May be dropped while it waits.
     ///
     /// # Errors
-    /// `UnexpectedEof` where the end comes inside a frame; what the socket says.
+    /// Returns `UnexpectedEof` if the end comes inside a frame, or the error of the socket.
     pub async fn frame(&mut self) -> io::Result<Option<TcpMessage>> {
         loop {
             if let Some(frame) = self.frame_at_hand() {
@@ -108,12 +108,12 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         }
     }
 
-    /// Did more come than the frames that were taken?
+    /// Returns true if more bytes came than the frames that were taken.
     pub fn is_ahead(&self) -> bool {
         !self.framing.may_end(&self.buffer)
     }
 
-    /// A frame that was read already.
+    /// Returns a frame that was read already.
     pub fn frame_at_hand(&mut self) -> Option<TcpMessage> {
         self.framing.cut(&mut self.buffer)
     }
@@ -122,7 +122,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
 /// Frames with their length before them.
 #[derive(Default)]
 pub(super) struct Lengths {
-    /// Of a frame that is being read past: its length, its first bytes, and how much of it is still to come.
+    /// If a frame is being read past: its length, its first bytes, and how much of it is still to come.
     passing: Option<(u64, Bytes, usize)>,
 }
 

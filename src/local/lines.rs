@@ -1,5 +1,5 @@
-//! Lines from a socket, each bounded: one that is too long is reported once and skipped, without ever being
-//! held. They end with a newline. What a line says is the caller's.
+//! Reads lines from a socket, each bounded: one that is too long is reported once and skipped, without ever being held.
+//! They end with a newline. The caller reads their content.
 
 use std::io;
 
@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 use super::frames::piece;
 use crate::limits::LINE_BYTES_MAX;
 
-/// What one read asks for, in bytes.
+/// Size of one read, in bytes.
 const READ_BYTES: usize = 64 * 1024;
 
 /// One line, without its end.
@@ -20,7 +20,7 @@ pub(super) enum SocketLine {
 }
 
 impl SocketLine {
-    /// What came whole, by another way than through lines.
+    /// Returns the line of a text that came whole, by another way than through lines.
     pub fn of(text: &Bytes) -> Self {
         if text.len() > LINE_BYTES_MAX { Self::TooLong } else { Self::Text(text.clone()) }
     }
@@ -41,7 +41,7 @@ pub(super) struct LineReader<R> {
     inner: R,
     bytes_max: usize,
     buffer: BytesMut,
-    /// Bytes of `buffer` that are no line end.
+    /// Bytes of `buffer` that are not a line end.
     scanned: usize,
     /// Inside a line that was reported as too long.
     skipping: bool,
@@ -53,7 +53,7 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
         Self { inner, bytes_max, buffer: BytesMut::new(), scanned: 0, skipping: false, ended: false }
     }
 
-    /// The next line; `None` at the end. The last one needs no end of line. May be dropped while it waits.
+    /// Returns the next line; `None` at the end. The last one needs no end of line. May be dropped while it waits.
     pub async fn line(&mut self) -> io::Result<Option<SocketLine>> {
         loop {
             if let Some(line) = self.line_at_hand() {
@@ -72,7 +72,7 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
         }
     }
 
-    /// A line that was read already.
+    /// Returns a line that was read already.
     pub fn line_at_hand(&mut self) -> Option<SocketLine> {
         loop {
             let Some(found) = self.buffer[self.scanned..].iter().position(|byte| *byte == b'\n') else {

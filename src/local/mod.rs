@@ -5,8 +5,8 @@
 //! `frames`, `separated`, `turns` and `tcp_in`, `receiver` and `receiver_form`, `handed_mark`, `expiry` and `consumer_door`
 //! with `tcp_out`, and `door_set`, which opens them.
 //!
-//! Doors check form and bounds, sign, and pass on; what becomes of an event, and who gets one, is the core's
-//! to decide. No door makes the core wait: a slow client slows only itself.
+//! Doors check form and bounds, sign, and pass on; the core decides what becomes of an event, and who gets it. No door
+//! makes the core wait: a slow client slows only itself.
 
 mod again;
 mod aside;
@@ -74,7 +74,7 @@ pub use socket::{connect, group_id};
 pub use tcp_in::TcpIn;
 pub use tcp_out::TcpOut;
 
-/// Why the doors can't open. The operator's to mend; the node does not start.
+/// Why the doors cannot open. The operator must fix it; the node does not start.
 #[derive(Debug, Error)]
 pub enum LocalError {
     #[error("{}: {error}", .file.display())]
@@ -111,34 +111,34 @@ impl LocalError {
     }
 }
 
-/// Where the sockets lie, and who may use them.
+/// The paths of the sockets, and who may use them.
 #[derive(Clone, Debug)]
 pub struct DoorPlaces {
-    /// `run/`: made where it is missing.
+    /// `run/`: created if it is missing.
     pub run: PathBuf,
     /// `socket_group` of `intelmesh.toml`: a name or a number.
     pub group: Option<String>,
 }
 
-/// What the doors need of the rest of the node.
+/// Services that the doors need of the rest of the node.
 pub struct DoorServices {
     /// To the core.
     pub inputs: mpsc::Sender<Input>,
     pub now: fn() -> Now,
-    /// The list in force, for recipients that are no peers.
+    /// The list in force, for recipients that are not peers.
     pub trust: Arc<ArcSwap<TrustList>>,
     pub signer: Arc<Signer>,
     pub body_id_secret: BodyIdSecret,
-    /// What `in.sock` adds to each line.
+    /// Defaults that `in.sock` adds to each line.
     pub door: DoorDefaults,
     /// Answers `ctl.sock`.
     pub control: ControlHandler,
     pub journal: Arc<JournalQuestions>,
-    /// Opens what is sealed for this node.
+    /// Opens bodies that are sealed for this node.
     pub opening: Arc<EnvelopeOpening>,
     /// Those of `intelmesh.toml`.
     pub doors: DoorSetups,
-    /// What the filters of consumers may name.
+    /// Lists that the filters of consumers may name.
     pub lists: MakeLists,
 }
 
@@ -152,11 +152,11 @@ pub struct LocalDoors {
     set: Arc<ArcSwap<DoorSet>>,
     /// Ends with the last reload: the next one waits for it.
     reloading: Option<oneshot::Receiver<()>>,
-    /// What `in.sock` adds to each line, and how it goes on.
+    /// Defaults that `in.sock` adds to each line, and the rest of its state.
     submitting: Arc<Submitting>,
 }
 
-/// What all doors work with, also those that are opened later.
+/// State that all doors work with, also those that are opened later.
 struct DoorContext {
     pending: Arc<PendingSubmission>,
     consumers: Arc<ConsumerTable>,
@@ -167,8 +167,8 @@ struct DoorContext {
 }
 
 impl LocalDoors {
-    /// Opens the three sockets and the doors of `intelmesh.toml`, and removes what an earlier run left of them. The caller holds the lock of
-    /// `run/`. Runs on the current tokio runtime.
+    /// Opens the three sockets and the doors of `intelmesh.toml`, and removes leftovers of an earlier run. The caller
+    /// holds the lock of `run/`. Runs on the current tokio runtime.
     ///
     /// # Errors
     /// [`LocalError`].
@@ -212,9 +212,9 @@ impl LocalDoors {
         Ok(doors)
     }
 
-    /// `intelmesh.toml` says something else of doors: those that are not in `same` end, and are opened as `setups` says,
-    /// also those of `same` that could not be opened the last time. `socket` is what `in.sock` adds from the next line on.
-    /// Returns, once all of that is done, which could not be opened, and why; those go on as they were.
+    /// Applies a changed `intelmesh.toml`: doors that are not in `same` end, and are opened as `setups` says, also
+    /// those of `same` that could not be opened the last time. `in.sock` adds `socket` from the next line on. When all
+    /// of that is done, returns which could not be opened, and why; those go on as they were.
     pub fn reload(
         &mut self,
         socket: DoorDefaults,
@@ -269,17 +269,18 @@ impl LocalDoors {
         });
     }
 
-    /// What could not be opened.
+    /// Returns the opener of sealed bodies, with the count of failures.
     pub fn opening(&self) -> &EnvelopeOpening {
         &self.shared.behind.opening
     }
 
-    /// Those of `intelmesh.toml`.
+    /// Returns the doors of `intelmesh.toml`.
     pub fn set(&self) -> Arc<DoorSet> {
         self.set.load_full()
     }
 
-    /// Obeys `Submitted`, `Recalled`, `ConsumerBegan`, `HandOff`, `FromIgnored` and `ConsumerClosed`; never waits. What is for others is given back.
+    /// Obeys `Submitted`, `Recalled`, `ConsumerBegan`, `HandOff`, `FromIgnored` and `ConsumerClosed`; never waits.
+    /// Outputs for others are given back.
     pub fn handle(&self, output: Output) -> Option<Output> {
         match output {
             Output::Submitted { ticket, outcome } => self.shared.pending.answer(ticket, outcome),
@@ -301,12 +302,12 @@ impl LocalDoors {
         None
     }
 
-    /// The core says what time it is for what expires; `None` while its clock is not to be trusted.
+    /// Passes on the core's time for events that expire; `None` while its clock is not to be trusted.
     pub fn tell_time(&self, time: Option<Timestamp>) {
         self.shared.steady.tell(time, (self.shared.behind.now)().tick);
     }
 
-    /// Takes no more connections or lines. What was read is still answered: go on obeying outputs.
+    /// Takes no more connections or lines. Lines that were read are still answered: go on obeying outputs.
     pub fn stop(&self) {
         self.shared.stopping.cancel();
         self.shared.tasks.close();
@@ -316,18 +317,18 @@ impl LocalDoors {
         }
     }
 
-    /// After [`LocalDoors::stop`]: waits until every connection has its answers, at most for `most`.
+    /// Waits after [`LocalDoors::stop`] until every connection has its answers, at most for `most`.
     pub async fn stopped(&self, most: Duration) {
         let _ = tokio::time::timeout(most, self.shared.tasks.wait()).await;
     }
 }
 
-/// Out of file descriptors: the next try has to wait for one.
+/// Waits, because no file descriptors are left: the next try needs one.
 async fn pace() {
     tokio::time::sleep(Duration::from_millis(100)).await;
 }
 
-/// The consumers' connections, by the number that the core knows them by.
+/// The consumers' connections, by the core's numbers.
 #[derive(Default)]
 struct ConsumerTable {
     next: AtomicU64,

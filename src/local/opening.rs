@@ -1,6 +1,6 @@
-//! What is sealed for this node is opened where it is handed off, and nowhere else: the journal and the core keep
-//! the sealed form. What cannot be opened is counted, logged with its reason, and holds nobody up. The private
-//! keys stay inside [`SealOpener`].
+//! Opens bodies that are sealed for this node when they are handed off, and nowhere else: the journal and the core keep
+//! the sealed form. If one cannot be opened, it is counted, logged with its reason, and delays no other event. The
+//! private keys stay inside [`SealOpener`].
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -10,7 +10,7 @@ use crate::record::Entry;
 use crate::status::CannotOpen;
 use crate::time::Now;
 
-/// What all doors share.
+/// State that all doors share.
 pub struct EnvelopeOpening {
     opener: Arc<SealOpener>,
     now: fn() -> Now,
@@ -48,7 +48,7 @@ impl EnvelopeOpening {
         Self { opener, now, failed: Mutex::default() }
     }
 
-    /// Each of `entries`, in their order. Many are opened on a worker.
+    /// Opens each of `entries`, in their order. If there are many, a worker does it.
     pub(super) async fn open_all(self: &Arc<Self>, entries: &[Arc<Entry>]) -> Vec<OutgoingLine> {
         let sealed = entries.iter().filter(|entry| entry.envelope.core().body.is_sealed()).count();
         if sealed > OPEN_HERE_MAX {
@@ -75,7 +75,7 @@ impl EnvelopeOpening {
         }
     }
 
-    /// The core with what was sealed beside its body in its place, where this node may read that.
+    /// Returns the core with the fields that were sealed beside its body put back, if this node may read them.
     pub(super) fn revealed(&self, entry: &Entry) -> Core {
         let mut core = entry.envelope.core().clone();
         if let Ok(opened) = self.opener.open(&entry.envelope) {
@@ -101,7 +101,7 @@ impl EnvelopeOpening {
         });
     }
 
-    /// What status shows; `None` where all that was sealed for this node could be opened.
+    /// Returns what status shows; `None` if all that was sealed for this node could be opened.
     pub fn cannot_open(&self) -> Option<CannotOpen> {
         self.failed.lock().unwrap_or_else(PoisonError::into_inner).last.clone()
     }

@@ -1,5 +1,5 @@
-//! What a consumer says on `out.sock`: its request, the first line, and then its acknowledgements
-//! (contract §3). Who may have a name, and where a consumer resumes, is the core's.
+//! Reads the lines of a consumer on `out.sock`: its request, which is the first line, and then its acknowledgements
+//! (contract §3). The core decides who may have a name, and from which entry a consumer resumes.
 
 use std::sync::Arc;
 
@@ -127,7 +127,7 @@ pub(super) enum AckRequest {
     /// All up to this seq.
     #[serde(rename = "ack")]
     Seq(u64),
-    /// The first so many lines of this connection.
+    /// The first lines of this connection, by their number.
     #[serde(rename = "ack_lines")]
     Lines(u64),
 }

@@ -1,6 +1,6 @@
 //! Events at a TCP door that end with a separator instead of having a length before them. As with frames each is
-//! bounded, and what comes before the end of the connection without its separator is none: a bot was killed
-//! inside of it, and sends it again. What an event says is the caller's.
+//! bounded. If the connection ends before a separator, the rest is not an event: a bot was killed inside of it, and
+//! sends it again. The caller reads the content of an event.
 
 use bytes::{Buf as _, Bytes, BytesMut};
 
@@ -10,9 +10,9 @@ pub(super) struct Separated {
     bytes_max: usize,
     /// Not empty.
     end: Bytes,
-    /// Bytes of what was read at which no end begins.
+    /// Length of the prefix in which no end begins, in bytes.
     scanned: usize,
-    /// Of an event that is too long: its first bytes, and how many were read past.
+    /// If an event is too long: its first bytes, and how many were read past.
     passing: Option<(Bytes, u64)>,
 }
 
@@ -31,7 +31,7 @@ impl Separated {
         }
     }
 
-    /// May the connection end with `rest`? Not inside an event.
+    /// Returns true if the connection may end with `rest`: not inside an event.
     pub fn may_end(&self, rest: &[u8]) -> bool {
         is_blank(rest) && self.passing.is_none()
     }
@@ -138,7 +138,7 @@ mod tests {
         }
     }
 
-    /// How much of the beginning is kept depends on how it came; the first byte and the length do not.
+    /// Keeps one byte of the beginning, since its length depends on how it came; the first byte and the length do not.
     fn first_of(frame: TcpMessage) -> TcpMessage {
         match frame {
             TcpMessage::TooLong { bytes, head } => TcpMessage::TooLong { bytes, head: head.slice(..1) },

@@ -1,6 +1,5 @@
-//! The way that every line takes from a door to the core, whatever it came in as: it is read, checked and
-//! signed, many at a time on blocking workers, then handed to the core, which says what became of it. How
-//! lines are framed and answered is each door's own.
+//! The way of every line from any door to the core: the line is read, checked and signed, many at a time on blocking
+//! workers, then handed to the core, which returns the outcome. Each door frames and answers its own lines.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -27,14 +26,14 @@ use crate::protocol::io::{Input, Submitted, Ticket};
 use crate::record::Entry;
 use crate::time::Now;
 
-/// So many lines, of so many bytes together, are prepared without a worker: about 0.1 ms.
+/// Maximum of lines that are prepared without a worker, with a maximum of bytes together: about 0.1 ms.
 const HERE_LINES_MAX: usize = 2;
 const HERE_BYTES_MAX: usize = 8 * 1024;
 
-/// What a line that asks to be sealed has in it.
+/// Bytes that are in each line that asks to be sealed.
 const SEAL: &[u8] = b"seal";
 
-/// What waits for the core's answer, over all doors.
+/// Lines that wait for the core's answer, over all doors.
 pub(super) struct PendingSubmission {
     next: AtomicU64,
     waiting: Mutex<HashMap<Ticket, WaitingSubmission>>,
@@ -43,7 +42,7 @@ pub(super) struct PendingSubmission {
 
 struct WaitingSubmission {
     answer: SubmissionAnswer,
-    /// Freed by the answer, not by its being written: a client that does not read holds up nobody else.
+    /// Freed by the answer, not by its being written: a client that does not read delays no other client.
     _room: OwnedSemaphorePermit,
 }
 
@@ -74,7 +73,7 @@ impl PendingSubmission {
         if let Some(WaitingSubmission { answer: SubmissionAnswer::Submitted(answer), .. }) =
             self.forget(ticket)
         {
-            // Nobody reads it any more where the connection is gone.
+            // If the connection is gone, nobody reads it any more.
             let _ = answer.send(outcome);
         }
     }
@@ -92,7 +91,7 @@ impl PendingSubmission {
     }
 }
 
-/// What all connections of one door share.
+/// State that all connections of one door share.
 pub(super) struct EventSubmitter {
     door: DoorDefaults,
     signer: Arc<Signer>,
@@ -116,7 +115,7 @@ enum SubmissionKind {
     New(VerifiedEnvelope),
     /// Several events of one line, and the id that answers for all of them.
     Several(EventId, Vec<VerifiedEnvelope>),
-    /// Made of what was handed off before, which has to be recalled first.
+    /// Made of an event that was handed off before, which has to be recalled first.
     Child(Box<ChildEvent>),
     Returned(Returned),
     Refused(SubmitError),
@@ -132,17 +131,17 @@ enum SubmissionFate {
     Returned(Returned, oneshot::Receiver<Submitted>),
 }
 
-/// What became of a line.
+/// The outcome of a line.
 #[derive(Debug)]
 pub(super) enum SubmissionOutcome {
     /// It is on disk, or was before.
     Taken { id: EventId, duplicate: bool },
-    /// For good, unless its code says `retry`.
+    /// Refused for good, unless its code says `retry`.
     Refused(SubmitError),
 }
 
 impl EventSubmitter {
-    /// What `door` adds to its lines, in front of what all doors share.
+    /// Creates a submitter with the defaults of `door`, in front of what all doors share.
     pub fn new(behind: &DoorServices, door: DoorDefaults, pending: Arc<PendingSubmission>) -> Self {
         Self {
             door,
@@ -160,7 +159,7 @@ impl EventSubmitter {
         (self.now)()
     }
 
-    /// Reads, checks and signs `lines`, in their order. `None` where the runtime is going down.
+    /// Reads, checks and signs `lines`, in their order. `None` if the runtime is going down.
     pub async fn prepare(self: &Arc<Self>, lines: Vec<SocketLine>) -> Option<Vec<PreparedLines>> {
         let shared = self.clone();
         let here = is_small(&lines) && !self.may_seal(&lines);
@@ -171,7 +170,7 @@ impl EventSubmitter {
         }
     }
 
-    /// Might any of these be sealed? That costs 0.1 ms and more for each recipient.
+    /// Returns true if any of these may be sealed, which costs 0.1 ms and more for each recipient.
     fn may_seal(&self, lines: &[SocketLine]) -> bool {
         let says_so = |line: &SocketLine| match line {
             SocketLine::TooLong => false,
@@ -218,7 +217,7 @@ impl EventSubmitter {
         IdInputs { now: self.now().wall, random: uuid::Uuid::new_v4(), secret: &self.secret }
     }
 
-    /// Hands it to the core; waits for room where the core has much to do.
+    /// Hands it to the core; waits for room if the core has much to do.
     pub async fn submit(&self, prepared: PreparedLines) -> Submission {
         let bytes = prepared.bytes;
         let fate = match prepared.what {
@@ -265,7 +264,7 @@ impl EventSubmitter {
         Ok(SubmissionFate::Several(parent, outcomes))
     }
 
-    /// The child of what the core holds of its lineage, signed.
+    /// Signs the child, with its lineage as far as the core holds it.
     async fn recalled(&self, bytes: usize, mut child: ChildEvent) -> Result<VerifiedEnvelope, SubmitError> {
         let lineage = self.lineage(bytes, child.of().clone()).await?;
         let cores: Vec<_> = lineage.iter().collect();
@@ -274,8 +273,8 @@ impl EventSubmitter {
         self.sign(child.into_draft(&cores, &trust)?)
     }
 
-    /// The event and its ancestors, nearest first, as far as they are held. What was sealed for us tells its
-    /// ancestry inside: the core's answer ends there, and the question goes on behind it.
+    /// Returns the event and its ancestors, nearest first, as far as they are held. If one was sealed for us, its
+    /// ancestry is inside: the core's answer ends there, and the question goes on behind it.
     async fn lineage(&self, bytes: usize, of: EventId) -> Result<Vec<Core>, SubmitError> {
         let mut cores: Vec<Core> = Vec::new();
         let mut next = Some(of);
@@ -288,7 +287,7 @@ impl EventSubmitter {
         Ok(cores)
     }
 
-    /// Checks that what is withdrawn or replaced, as far as it is held, went to nobody whom this does not reach.
+    /// Checks that each event that is withdrawn or replaced, if it is held, went to no peer that this does not reach.
     async fn check_takebacks(&self, core: &Core) -> Result<(), SubmitError> {
         let trust = self.trust.load_full();
         let mut had_it: Vec<PublisherName> = Vec::new();
@@ -299,7 +298,7 @@ impl EventSubmitter {
                 had_it.extend(held.envelope.core().to.iter().cloned());
             }
         }
-        // A name that is no peer any more is good for what was sent to it, and for nothing else.
+        // The name of a removed peer is good for events that were sent to it, and for nothing else.
         match core.to.iter().find(|name| !trust.publisher(name) && !had_it.contains(name)) {
             Some(unknown) => Err(SubmitError::unknown_recipient(unknown)),
             None => Ok(()),
@@ -339,18 +338,18 @@ impl EventSubmitter {
     }
 }
 
-/// Does it cost less to prepare these than to wake a thread for it?
+/// Returns true if it costs less to prepare these than to wake a thread for it.
 fn is_small(lines: &[SocketLine]) -> bool {
     lines.len() <= HERE_LINES_MAX && lines.iter().map(SocketLine::len).sum::<usize>() <= HERE_BYTES_MAX
 }
 
 impl Submission {
-    /// A line that is not handed to the core.
+    /// Returns the outcome of a line that is not handed to the core.
     pub fn refused(error: SubmitError) -> Self {
         Self(SubmissionFate::Refused(error))
     }
 
-    /// What became of it, where that is known without waiting.
+    /// Returns the outcome, if it is known without waiting.
     pub fn at_once(&mut self) -> Option<SubmissionOutcome> {
         let outcome = match &mut self.0 {
             SubmissionFate::Refused(error) => return Some(SubmissionOutcome::Refused(error.clone())),
@@ -390,7 +389,7 @@ impl Submission {
     }
 }
 
-/// All of them are taken, or the first refusal counts for the line.
+/// Returns one outcome for the line: all of them are taken, or the first refusal counts.
 async fn of_all(parent: &EventId, outcomes: &mut [oneshot::Receiver<Submitted>]) -> SubmissionOutcome {
     let mut all = SubmissionOutcome::Taken { id: parent.clone(), duplicate: true };
     for outcome in outcomes {

@@ -1,5 +1,5 @@
-//! `run/in.sock`: lines of events in, one line of answer for each, in order (contract §3). What a line
-//! becomes is said in `submission`; an answer is written once the core has it.
+//! `run/in.sock`: lines of events in, one line of answer for each, in order (contract §3). `submission` describes what
+//! happens to a line; an answer is written once the core has it.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use crate::limits::{
 /// Answers are written once this many bytes of them are there, or none is to be had without waiting.
 const ANSWER_BYTES: usize = 64 * 1024;
 
-/// What all connections of the door share.
+/// State that all connections of the door share.
 pub(super) struct Submitting {
     /// A reload replaces it; it counts from the next line on.
     pub submitter: ArcSwap<EventSubmitter>,
@@ -68,8 +68,8 @@ impl Submitting {
         tokio::join!(self.read(reading, slots), write(ordered, writing));
     }
 
-    /// Reads until the client's end or the node's. A client that reads no answers is read on: what it sent
-    /// before it went away is submitted all the same.
+    /// Reads until the client's end or the node's. If a client reads no answers, reading goes on: lines that it sent
+    /// before it went away are submitted all the same.
     async fn read(&self, reading: OwnedReadHalf, slots: mpsc::Sender<SocketSlot>) {
         let mut lines = LineReader::new(reading, LINE_BYTES_MAX);
         let mut count = 0;
@@ -94,7 +94,7 @@ impl Submitting {
     }
 }
 
-/// `first` and the lines behind it that are there already, with their numbers and without blank ones.
+/// Returns `first` and the lines behind it that are there already, with their numbers and without blank ones.
 fn numbered(
     count: &mut u64,
     first: SocketLine,
@@ -116,7 +116,7 @@ fn numbered(
     (numbers, batch)
 }
 
-/// Writes answers in the order of their lines. Where the client reads no more, they are dropped.
+/// Writes answers in the order of their lines. When the client reads no more, they are dropped.
 async fn write(mut slots: mpsc::Receiver<SocketSlot>, writing: OwnedWriteHalf) {
     let mut out = SocketAnswers { writing, bytes: Vec::new(), broken: false };
     loop {
@@ -133,7 +133,7 @@ async fn write(mut slots: mpsc::Receiver<SocketSlot>, writing: OwnedWriteHalf) {
         let outcome = match slot.submission.at_once() {
             Some(outcome) => outcome,
             None => {
-                // What is ready is written before waiting.
+                // Answers that are ready are written before waiting.
                 out.flush().await;
                 slot.submission.outcome().await
             }

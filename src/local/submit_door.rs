@@ -1,6 +1,6 @@
-//! What the doors from IntelMQ's bots share, beside the submitting path: a bot knows no "no" and sends an
-//! event until it is taken. So what is refused for good is set aside, and then counts as taken; what could
-//! be taken later is tried again for as long as the bot waits (contract §3).
+//! Shared by the doors from IntelMQ's bots, beside the submitting path. A bot has no negative acknowledgement, and
+//! sends an event until it is taken. So an event that is refused for good is set aside, and then counts as taken; one
+//! that could be taken later is tried again for as long as the bot waits (contract §3).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,7 +37,7 @@ pub(super) enum Settled {
 }
 
 impl SubmitDoor {
-    /// Submits one line and settles it; `None` where `gone` or the node's end came first: it gets no answer.
+    /// Submits one line and settles it; `None`, without an answer, if `gone` or the node's end came first.
     pub async fn take(&self, line: &Bytes, gone: &CancellationToken) -> Option<Settled> {
         let outcome = self.submit(line).await?;
         self.settle(line, outcome, gone).await
@@ -87,7 +87,7 @@ impl SubmitDoor {
         });
     }
 
-    /// Sets aside what was too long to be kept: its length and its first bytes.
+    /// Sets aside the length and the first bytes of an event that was too long to be kept.
     pub async fn set_aside_long(&self, bytes: u64, head: &Bytes, gone: &CancellationToken) -> bool {
         let mut record = self.record(&SubmitError::line_too_large()).with_line(head);
         record.bytes = Some(bytes);
@@ -101,7 +101,7 @@ impl SubmitDoor {
         record
     }
 
-    /// True once it is on disk; false where nobody waits for it any more.
+    /// Returns true once it is on disk; false if nobody waits for it any more.
     async fn set_aside(&self, record: AsideRecord, gone: &CancellationToken) -> bool {
         while let Err(error) = self.aside.append(record.clone()).await {
             self.tally.failed(format!("cannot set aside: {error}"));
@@ -122,7 +122,7 @@ impl SubmitDoor {
         }
     }
 
-    /// What status shows.
+    /// Returns the state that status shows.
     pub fn status(&self) -> DoorStatus {
         let (state, trouble) = self.tally.state();
         let (way, aside) = (DoorWay::Submit(state), self.aside.status());
@@ -137,7 +137,7 @@ impl SubmitDoor {
 }
 
 impl SubmitState {
-    /// A door of this kind, at this place, that has seen nothing yet.
+    /// Returns the state of a door of this kind, at this place, that has seen nothing yet.
     pub(super) fn at(from: &str, at: impl Into<String>) -> Self {
         Self { from: from.to_owned(), at: at.into(), ..Self::default() }
     }

@@ -5,7 +5,7 @@
 //!
 //! Senders of lines seldom read answers. One that closes with answers unread resets the connection, and its kernel
 //! throws away what it had not sent yet. So at a door with a separator `Ok` goes only to a sender that waits for it
-//! (`turns`), and what came from another is kept even when the node stops.
+//! (`turns`), and events from another are kept even when the node stops.
 
 use std::collections::HashMap;
 use std::io;
@@ -39,14 +39,14 @@ const OK: &[u8; 2] = b"Ok";
 /// Answers of one write: less than the smallest segment, so that none is cut in two.
 const ANSWERS_BYTES: usize = 512;
 
-/// Answers to who has gone are tried for this long.
+/// Answers to a client that has gone are tried for this long.
 const LAST_ANSWERS_WITHIN: Duration = Duration::from_secs(1);
 
-/// When the door ends, what is still on its way from a sender that waits for no answer is read so long, however much
-/// comes.
+/// When the door ends, it reads on for this long if a sender waits for no answer: events may still be on their way. It
+/// stops then even if more comes.
 const LAST_LINES_WITHIN: Duration = Duration::from_millis(300);
 
-/// Where the door is, and for whom.
+/// The address of the door, and who may use it.
 #[derive(Clone, Debug)]
 pub struct TcpIn {
     pub listen: SocketAddr,
@@ -84,13 +84,13 @@ pub(super) struct Listening {
 }
 
 impl Listening {
-    /// It is bound as soon as the port is free.
+    /// Returns a port that is bound as soon as it is free.
     pub fn later(at: SocketAddr) -> Self {
         Self { at, listener: OnceLock::new() }
     }
 
     /// # Errors
-    /// What the kernel says: at start a port that is taken is for the operator to see to.
+    /// Returns errors of the kernel: if a port is taken at start, the operator must free it.
     pub fn now(at: SocketAddr) -> io::Result<Self> {
         let listening = Self::later(at);
         listening.listener()?;
@@ -192,7 +192,7 @@ impl TcpDoor {
         self.door.submitter.now().tick.0
     }
 
-    /// Makes room where it is needed: who was silent longest goes, and a bot just connects again.
+    /// Makes room if it is needed: the client that was silent longest goes, and a bot just connects again.
     fn admit(&self, number: u64) -> Client {
         let end = self.door.stopping.child_token();
         let client = || Client { heard: Arc::new(AtomicU64::new(self.now_ms())), end: end.clone() };
@@ -231,8 +231,8 @@ impl TcpDoor {
         tokio::join!(read, self.answer(ordered, writing, &gone, &turns));
     }
 
-    /// The next frame; `None` where the node stops or makes room. A sender that waits for no answer sends nothing again:
-    /// what it has sent is read before, for as long as `last` lasts, which begins with the end.
+    /// Returns the next frame; `None` when the node stops or makes room. A sender that waits for no answer sends
+    /// nothing again: frames that it has sent are read before, for as long as `last` lasts, which begins with the end.
     async fn next_frame(
         reader: &mut TcpReader,
         client: &Client,
@@ -243,7 +243,7 @@ impl TcpDoor {
             None if turns.waits_for_nothing() => {
                 let last = last.get_or_insert_with(|| Box::pin(tokio::time::sleep(LAST_LINES_WITHIN)));
                 tokio::select! {
-                    // The time first: a sender whose next frame is always there ends as well.
+                    // The time first: a sender that always has a next frame ends as well.
                     biased;
                     () = last.as_mut() => None,
                     read = reader.frame() => Some(read),
@@ -253,7 +253,7 @@ impl TcpDoor {
         }
     }
 
-    /// Reads until the client's end, the node's, or the connection's: what came before is submitted all the same.
+    /// Reads until the client's end, the node's, or the connection's: lines before that are submitted all the same.
     async fn read(
         &self,
         mut reader: TcpReader,
@@ -308,13 +308,13 @@ impl TcpDoor {
         }
     }
 
-    /// Waits for room for what is kept of a frame.
+    /// Waits for room for the kept bytes of a frame.
     async fn hold(&self, frame: &TcpMessage) -> Option<OwnedSemaphorePermit> {
         let kib = u32::try_from(frame.bytes().len() / 1024).unwrap_or(u32::MAX).saturating_add(1);
         self.held.clone().acquire_many_owned(kib.min(TCP_HELD_KIB_MAX)).await.ok()
     }
 
-    /// Answers frames in their order. One that gets no answer is the last: the bot sends it again.
+    /// Answers frames in their order. If one gets no answer, it is the last: the bot sends it again.
     async fn answer(
         &self,
         mut slots: mpsc::Receiver<TcpSlot>,
@@ -337,7 +337,7 @@ impl TcpDoor {
                 None => out.write_until(slot.submission.outcome()).await,
             };
             let TcpSlot { frame, _held, .. } = slot;
-            // Who waits for no answer does not send it again either.
+            // A sender that waits for no answer does not send it again either.
             let waits = if turns.waits_for_nothing() { &never } else { gone };
             if !out.write_until(self.settled(&frame, outcome, waits)).await {
                 if turns.waits_for_nothing() {
@@ -356,7 +356,7 @@ impl TcpDoor {
         let _ = tokio::time::timeout(LAST_ANSWERS_WITHIN, out.finish()).await;
     }
 
-    /// The node stops. What it cannot take any more from a sender that waits for nothing is kept, many at once.
+    /// Keeps, when the node stops, the rest from a sender that waits for nothing, many at once.
     async fn keep_rest(&self, first: TcpMessage, mut slots: mpsc::Receiver<TcpSlot>) {
         let mut kept = vec![first.bytes().clone()];
         let gone = CancellationToken::new();
@@ -399,7 +399,7 @@ impl TcpDoor {
     }
 }
 
-/// `first` and what is there already behind it.
+/// Returns `first` and the frames that are there already behind it.
 fn gathered(first: TcpMessage, reader: &mut TcpReader) -> Vec<TcpMessage> {
     let mut bytes = first.bytes().len();
     let mut frames = vec![first];
@@ -411,7 +411,7 @@ fn gathered(first: TcpMessage, reader: &mut TcpReader) -> Vec<TcpMessage> {
     frames
 }
 
-/// The writing side. A client that reads no answers (`counterpart_is_intelmq: false`) is not waited for.
+/// The writing side. If a client reads no answers (`counterpart_is_intelmq: false`), it is not waited for.
 struct TcpAnswers {
     writing: OwnedWriteHalf,
     bytes: Vec<u8>,
@@ -433,7 +433,7 @@ impl TcpAnswers {
         }
     }
 
-    /// Writes what the socket takes now.
+    /// Writes as much as the socket takes now.
     fn write(&mut self) {
         while !self.bytes.is_empty() {
             let most = self.bytes.len().min(ANSWERS_BYTES);
@@ -441,7 +441,7 @@ impl TcpAnswers {
                 Ok(written) => drop(self.bytes.drain(..written)),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(_) => {
-                    // It is gone: what it sent is submitted all the same.
+                    // It is gone: the lines that it sent are submitted all the same.
                     self.unread = true;
                     self.bytes.clear();
                 }

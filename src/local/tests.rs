@@ -1,4 +1,4 @@
-//! The doors over real sockets, with a core that answers by rule. What the real core decides is tested there.
+//! Tests the doors over real sockets, with a core that answers by rule. The real core has its own tests.
 
 mod consuming;
 mod handing;

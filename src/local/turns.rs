@@ -1,18 +1,18 @@
-//! Does a sender at a TCP door wait for the answer to each event before it sends the next? Only then it reads answers.
-//! It shows by what it sends, since a sender of lines says nothing about it. Sockets are not known here.
+//! Finds out whether a sender at a TCP door waits for the answer to each event: only then it reads answers. It shows by
+//! the events that it sends, since a sender of lines does not say so. Sockets are not known here.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-/// Who sends nothing more for so long after its first event waits for the answer.
+/// If a sender sends nothing more for this long after its first event, it waits for the answer.
 const FIRST_ANSWER_AFTER: Duration = Duration::from_millis(100);
 
 /// One connection.
 #[derive(Debug)]
 pub(super) struct SubmitTurns {
-    /// Is it to be found out? Otherwise it is known.
+    /// True if it is to be found out; otherwise it is known.
     watched: bool,
     read: AtomicU64,
     answered: AtomicU64,
@@ -30,24 +30,24 @@ impl SubmitTurns {
         }
     }
 
-    /// Of a sender whose protocol has answers.
+    /// Creates the turns of a sender with answers in its protocol.
     pub fn answered() -> Self {
         Self::new(false)
     }
 
-    /// Of one that reads none.
+    /// Creates the turns of a sender that reads no answers.
     pub fn unanswered() -> Self {
         let turns = Self::new(false);
         turns.deaf.cancel();
         turns
     }
 
-    /// Of one that may or may not.
+    /// Creates the turns of a sender that may or may not read answers.
     pub fn unknown() -> Self {
         Self::new(true)
     }
 
-    /// So many events came, and perhaps a part of one more.
+    /// Notes how many events came, and whether a part of one more did.
     pub fn read(&self, events: u64, is_ahead: bool) {
         let read = self.read.fetch_add(events, Ordering::AcqRel) + events;
         if self.watched && (is_ahead || read > self.answered.load(Ordering::Acquire) + 1) {
@@ -55,22 +55,22 @@ impl SubmitTurns {
         }
     }
 
-    /// The oldest event has its answer, or needs none.
+    /// Notes that the oldest event has its answer, or needs none.
     pub fn answered_one(&self) {
         self.answered.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// It sends without waiting: what is not taken now never comes again.
+    /// Returns true if it sends without waiting: events that are not taken now never come again.
     pub fn waits_for_nothing(&self) -> bool {
         self.deaf.is_cancelled()
     }
 
-    /// Was something answered before it was known to read no answers?
+    /// Returns true if something was answered before it was known to read no answers.
     pub fn had_answers(&self) -> bool {
         self.watched && self.answered.load(Ordering::Acquire) > 0
     }
 
-    /// Waits until the next answer may go out; false where none is to.
+    /// Waits until the next answer may go out; false if there will be none.
     pub async fn first_answer_due(&self) -> bool {
         if self.watched && self.answered.load(Ordering::Acquire) == 0 {
             let _ = tokio::time::timeout(FIRST_ANSWER_AFTER, self.deaf.cancelled()).await;

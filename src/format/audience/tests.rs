@@ -1,4 +1,4 @@
-//! Whom a line goes to, and whether it is sealed to them.
+//! Tests the recipients of a line, and whether it is sealed to them.
 
 use std::collections::BTreeMap;
 
@@ -108,7 +108,7 @@ fn recipients_narrow_each_other() {
     );
 }
 
-/// Whoever names a recipient by a name that it had reaches it; what is signed has the present one.
+/// Recipients are reached by former names too; the signed event has the present one.
 #[test]
 fn recipients_are_known_by_old_names_too() {
     let line = r#""to":["cert-poland","cert-pl","cert-ee"],"seal":true"#;

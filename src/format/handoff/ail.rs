@@ -1,6 +1,6 @@
-//! What an event in AIL exchange format has in places of its own, restored from `ext` (contract §1.1): the version
-//! and type at the top, and all other keys of its meta beside ours. A key stays below `ext` if it would
-//! mean something, or be refused, where it would stand.
+//! Restores from `ext` the members that an event in AIL exchange format has in places of its own (contract §1.1): the
+//! version and type at the top, and all other keys of its meta beside ours. A key stays below `ext` if it would mean
+//! something, or be refused, in its own place.
 
 use std::ops::Range;
 
@@ -49,12 +49,12 @@ impl<'a> AilPlaces<'a> {
         }
     }
 
-    /// The members that stand in meta itself, each as it was given.
+    /// Returns the members that stand in meta itself, each as it was given.
     pub fn in_meta(&self) -> impl Iterator<Item = &'a str> {
         self.in_meta.iter().map(|at| &self.ext[at.clone()])
     }
 
-    /// Those that stay below `ext`.
+    /// Returns those that stay below `ext`.
     pub fn below_ext(&self) -> impl Iterator<Item = &'a str> {
         self.below_ext.iter().map(|at| &self.ext[at.clone()])
     }

@@ -158,7 +158,7 @@ fn real_events_come_out_token_for_token_where_there_are_any() {
     }
 }
 
-/// Sealed for cert-pl; what is inside cannot be read.
+/// Sealed for cert-pl; its content cannot be read.
 fn sealed() -> std::sync::Arc<Envelope> {
     let core = Core {
         version: crate::envelope::ENVELOPE_VERSION,

@@ -1,5 +1,5 @@
-//! What becomes of each member of an event that a receiver would not take as it stands (docs/INTELMQ.md has
-//! the rules as a table). Nothing is written here; `extra` and nested objects have files of their own.
+//! Adapts each member of an event that a receiver would not take as it stands (docs/INTELMQ.md has the rules as a
+//! table). Nothing is written here; `extra` and nested objects have files of their own.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -16,13 +16,13 @@ use crate::policy::Tlp;
 /// Why a member does not go as it stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unfit {
-    /// No field of the receiver's.
+    /// The receiver has no such field.
     Unknown,
     /// A value that its field refuses, or that stops IntelMQ.
     Value,
     /// A key that IntelMQ refuses in `extra`.
     Key,
-    /// An object where fields have dots.
+    /// An object instead of a field name with dots.
     Nested,
     /// Two members that IntelMQ would put in one place.
     Clash,
@@ -30,7 +30,7 @@ pub enum Unfit {
     Label,
     /// `raw` that is not base64.
     Raw,
-    /// A number that Python cannot read, or writes as no JSON.
+    /// A number that Python cannot read, or writes as invalid JSON.
     Number,
     /// A name that only a hand-off writes.
     Reserved,
@@ -52,12 +52,12 @@ impl fmt::Display for Unfit {
     }
 }
 
-/// What was adapted in one event.
+/// The adapted members of one event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdaptedEvent {
     /// Members of it.
     pub members: usize,
-    /// The name of the first, cut where it is long, and why.
+    /// The name of the first, cut if it is long, and why.
     pub field: String,
     pub why: Unfit,
 }
@@ -72,7 +72,7 @@ impl fmt::Display for AdaptedEvent {
     }
 }
 
-/// An event and what it is handed to.
+/// An event and its receiver's fields.
 pub(super) struct Subject<'a> {
     pub text: &'a str,
     pub scan: &'a JsonScan<'a>,
@@ -86,7 +86,7 @@ pub(super) struct Subject<'a> {
 /// How to write the event.
 #[derive(Default)]
 pub(super) struct AdaptPlan<'a> {
-    /// Where the keys of members begin that are not copied, ascending.
+    /// Offsets of the keys of members that are not copied, ascending.
     pub gone: Vec<usize>,
     /// Members that stand in for them: key and JSON text.
     pub put: Vec<(String, Cow<'a, str>)>,
@@ -117,7 +117,7 @@ impl<'a> AdaptPlan<'a> {
 
     fn member(&mut self, subject: &Subject<'a>, member: &JsonMember<'_>) {
         if member.key == "__type" {
-            // The hand-off says the type, where it is asked for.
+            // The hand-off adds the type if it is wanted.
             self.gone.push(member.key_at.start);
             return;
         }
@@ -160,7 +160,7 @@ impl<'a> AdaptPlan<'a> {
         }
     }
 
-    /// The nearest label that IntelMQ knows and that is no milder; what it was is kept.
+    /// Adapts a label to the nearest that IntelMQ knows and that is not milder; the old one is kept.
     fn label(&mut self, member: &JsonMember<'_>, text: &'a str, value: &FieldValue<'_>) {
         let label = match value {
             FieldValue::Text(label) => Tlp::parse(label),
@@ -201,7 +201,7 @@ impl<'a> AdaptPlan<'a> {
 }
 
 impl Subject<'_> {
-    /// Where the sender's feed goes where the receiver's own stays.
+    /// Returns the new key of a field of the sender's feed, if the receiver keeps its own.
     pub fn feed_key(&self, key: &str) -> Option<String> {
         match key {
             _ if !self.keeps_feed => None,
@@ -215,7 +215,7 @@ pub(super) fn is_sound(text: &str, kind: JsonKind) -> bool {
     !matches!(kind, JsonKind::Number | JsonKind::Object | JsonKind::Array) || has_sound_numbers(text)
 }
 
-/// JSON text that Python reads: itself, or a string of it.
+/// Returns JSON text that Python reads: itself, or a string of it.
 pub(super) fn as_python_reads(text: Cow<'_, str>, kind: JsonKind) -> Cow<'_, str> {
     if is_sound(&text, kind) { text } else { serde_json::Value::from(text).to_string().into() }
 }

@@ -1,5 +1,5 @@
-//! `extra`, which IntelMQ takes flat (`extra.a`), as an object and as a string of JSON, and stores flat. Both
-//! ways of writing together, keys that its next bot refuses, and `extra.a` before `extra.a.b` are what stops it.
+//! `extra`, which IntelMQ takes flat (`extra.a`), as an object and as a string of JSON, and stores flat. IntelMQ stops
+//! at both ways of writing together, at keys that its next bot refuses, and at `extra.a` before `extra.a.b`.
 
 use std::borrow::Cow;
 
@@ -9,13 +9,13 @@ use super::value::FieldValue;
 use crate::event::json::{self, JsonKind, JsonMember};
 use crate::limits::JSON_DEPTH_MAX;
 
-/// A member below `extra`, wherever it stands.
+/// A member below `extra`, at any place.
 struct Part<'t> {
     /// `extra.a`
     key: String,
     text: &'t str,
     kind: JsonKind,
-    /// Index among the event's members; none of what is inside of the object.
+    /// Index among the event's members; `None` if it is inside of the object.
     flat: Option<usize>,
     unfit: Option<Unfit>,
 }
@@ -27,7 +27,7 @@ struct Container<'s, 'm> {
 }
 
 impl<'a> AdaptPlan<'a> {
-    /// All of `extra`, and of other fields of its kind.
+    /// Adapts all of `extra`, and of other fields of its kind.
     pub(super) fn dicts(&mut self, subject: &Subject<'a>) {
         let mut done: Vec<&str> = Vec::new();
         for member in &subject.scan.members {
@@ -82,7 +82,7 @@ impl<'a> AdaptPlan<'a> {
         self.settle(subject, name, parts, Some(container));
     }
 
-    /// Decides on all parts of one field, and what becomes of its object.
+    /// Decides on all parts of one field, and on its object.
     fn settle(
         &mut self,
         subject: &Subject<'a>,
@@ -131,7 +131,7 @@ impl<'a> AdaptPlan<'a> {
         let text = &subject.text[member.value_at.clone()];
         match part.unfit {
             None if FieldValue::of(text, member.kind).is_ignored() => {
-                // It says nothing, but it would stand in the way of what the object has.
+                // It has no value, but it would be in the way of the object's member.
                 if beside_object {
                     self.gone.push(member.key_at.start);
                 }
@@ -158,18 +158,18 @@ impl<'t> Part<'t> {
         Self { key, text, kind: member.kind, flat: None, unfit }
     }
 
-    /// Takes no place in IntelMQ's event.
+    /// Returns true if it takes no place in IntelMQ's event.
     fn is_nothing(&self) -> bool {
         self.unfit.is_some() || (self.flat.is_some() && FieldValue::of(self.text, self.kind).is_ignored())
     }
 }
 
-/// Ours, and below it.
+/// Returns true if the key is ours, or below it.
 fn is_reserved(key: &str) -> bool {
     key.strip_prefix("extra.intelmesh").is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
-/// Whether one stands inside of the other.
+/// Returns true if one stands inside of the other.
 fn is_below(key: &str, other: &str) -> bool {
     key.strip_prefix(other).is_some_and(|rest| rest.starts_with('.'))
 }
@@ -190,12 +190,12 @@ fn unfit(subject: &Subject<'_>, key: &str, text: &str, kind: JsonKind) -> Option
     }
 }
 
-/// Of two in one place the flat one stays, and of one inside of another the inner. Two flat ones both stay, as
-/// IntelMQ itself has them, but the outer comes last: only before the inner it stops what makes objects of dots.
-/// Gives the indexes of those, outer ones first.
+/// Finds parts that clash. Of two in one place the flat one stays, and of one inside of another the inner. Two flat
+/// ones both stay, as in IntelMQ itself, but the outer comes last: only before the inner it stops the code that makes
+/// objects of dots. Returns the indexes of those, outer ones first.
 fn find_clashes(parts: &mut [Part<'_>]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..parts.len()).filter(|index| !parts[*index].is_nothing()).collect();
-    // A point sorts before all else that keys have: what is inside of a key follows it at once.
+    // A point sorts before all other bytes of keys, so members inside of a key follow it at once.
     order.sort_unstable_by(|left, right| {
         let (left, right) = (&parts[*left], &parts[*right]);
         left.key.cmp(&right.key).then(left.flat.is_some().cmp(&right.flat.is_some()))
@@ -216,7 +216,7 @@ fn find_clashes(parts: &mut [Part<'_>]) -> Vec<usize> {
     late
 }
 
-/// What is left of the object, as the object that it was.
+/// Returns the rest of the object, as the object that it was.
 fn object_of(name: &str, rest: &[&Part<'_>]) -> String {
     let mut text = String::from("{");
     for (index, part) in rest.iter().enumerate() {
@@ -229,7 +229,7 @@ fn object_of(name: &str, rest: &[&Part<'_>]) -> String {
     text
 }
 
-/// A string of JSON may have line breaks between its tokens.
+/// Joins the lines of a string of JSON, which may have line breaks between its tokens.
 fn one_line(text: &str) -> String {
     text.replace(['\n', '\r'], "")
 }

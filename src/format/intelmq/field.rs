@@ -1,4 +1,4 @@
-//! One field of a receiver: its kind, its length and its pattern, and whether a value is taken at it.
+//! One field of a receiver: its kind, its length and its pattern, and the check of a value for it.
 
 use regex::Regex;
 
@@ -6,7 +6,7 @@ use super::kind::{FieldKind, SanitizedValue};
 use super::value::FieldValue;
 use crate::limits::HARMONIZATION_PATTERN_BYTES_MAX;
 
-/// What a field takes.
+/// The values that a field takes.
 #[derive(Clone, Debug)]
 pub(super) struct IntelmqField {
     pub kind: FieldKind,
@@ -40,7 +40,8 @@ impl FieldPattern {
     /// Reads a Python pattern; `$` means the very end here, never before a line break.
     ///
     /// # Errors
-    /// What the engine cannot do (it has no look-around and no references back), or more than it may hold.
+    /// Returns an error if the engine cannot do it (it has no look-around and no references back), or if it is too
+    /// large.
     pub fn parse(text: &str, any_case: bool) -> Result<Self, regex::Error> {
         match text {
             "^[ -~]+$" => Ok(Self::Printable),
@@ -84,7 +85,7 @@ fn is_like_uuid(text: &str) -> bool {
 }
 
 impl IntelmqField {
-    /// Whether IntelMQ takes the value at this field, mended by itself or not.
+    /// Returns true if IntelMQ takes the value at this field, as it is or fixed by itself.
     pub fn accepts(&self, value: &FieldValue<'_>) -> bool {
         let stands = self.kind.is_valid(value) && self.fits(value);
         let taken = stands || self.kind.sanitized(value).is_some_and(|mended| self.fits_mended(&mended));
@@ -99,7 +100,7 @@ impl IntelmqField {
     fn fits_mended(&self, mended: &SanitizedValue<'_>) -> bool {
         match mended {
             SanitizedValue::Text(text) => self.fits_text(text),
-            // A host that was mended ends with no dot.
+            // A host that was fixed ends without a dot.
             SanitizedValue::Unmeasured => {
                 self.length.is_none()
                     && match self.pattern {

@@ -1,5 +1,5 @@
-//! The fields of IntelMQ 3.5.0 as a table of our own: kinds, lengths and patterns, what its shipped
-//! `harmonization.conf` says. A receiver's own file is read elsewhere.
+//! The fields of IntelMQ 3.5.0 as a table of our own: kinds, lengths and patterns, as in its shipped
+//! `harmonization.conf`. A receiver's own file is read elsewhere.
 
 use std::collections::HashMap;
 
@@ -149,7 +149,7 @@ const TRANSPORTS: &[&str] = &[
     "wb-mon", "wsn", "xnet", "xns-idp", "xtp",
 ];
 
-/// The 89 fields of an event.
+/// Returns the 89 fields of an event.
 pub(super) fn event() -> HashMap<String, IntelmqField> {
     let mut fields = report();
     fields.extend(named(EVENT, ""));
@@ -159,7 +159,7 @@ pub(super) fn event() -> HashMap<String, IntelmqField> {
     fields
 }
 
-/// The 10 fields of a report.
+/// Returns the 10 fields of a report.
 pub(super) fn report() -> HashMap<String, IntelmqField> {
     let mut fields = named(REPORT, "").collect();
     bound(&mut fields);

@@ -1,6 +1,6 @@
-//! The kinds of IntelMQ's fields, and what each takes: as it stands, or after what IntelMQ itself makes of it.
-//! Where Python's answer hangs on its version or on a heuristic, the answer here is no: what is said to be
-//! taken is taken. Lengths and patterns are the field's.
+//! The kinds of IntelMQ's fields, and the values that each takes: as they stand, or after IntelMQ's own changes. If
+//! Python's answer depends on its version or on a heuristic, the answer here is no: a yes here is always right. Lengths
+//! and patterns are the field's.
 
 use std::borrow::Cow;
 
@@ -63,7 +63,7 @@ impl FieldKind {
         }
     }
 
-    /// Taken as it stands?
+    /// Returns true if the value is taken as it stands.
     pub fn is_valid(self, value: &FieldValue<'_>) -> bool {
         let FieldValue::Text(text) = value else { return self.is_valid_unquoted(value) };
         match self {
@@ -102,7 +102,7 @@ impl FieldKind {
         }
     }
 
-    /// What IntelMQ makes of it, where that is then taken.
+    /// Returns the value that IntelMQ makes of it, if it then takes that.
     pub fn sanitized<'a>(self, value: &'a FieldValue<'_>) -> Option<SanitizedValue<'a>> {
         match (self, value) {
             (Self::Text, _) if value.is_truthy() => as_text(strip(&value.as_text()?)),
@@ -156,7 +156,7 @@ impl FieldKind {
 #[derive(Debug, PartialEq)]
 pub(super) enum SanitizedValue<'a> {
     Text(Cow<'a, str>),
-    /// It is taken, but how Python spells it is not worked out here.
+    /// It is taken, but Python's spelling of it is not worked out here.
     Unmeasured,
 }
 
@@ -204,13 +204,13 @@ fn is_asn(digits: &str) -> bool {
     digits.parse().is_ok_and(|number: u32| number > 0)
 }
 
-/// Text at a JSON field that is no JSON is quoted; but Python first tries to read it, and deep brackets end
-/// that badly.
+/// Returns true if text that is not JSON can be quoted at a JSON field. Python first tries to read it, and fails badly
+/// at deep brackets.
 fn can_be_quoted(text: &str) -> bool {
     text.bytes().filter(|byte| matches!(byte, b'[' | b'{')).count() <= JSON_DEPTH_MAX
 }
 
-/// `TLP:` off, and IntelMQ's own YELLOW.
+/// Takes `TLP:` off, and maps IntelMQ's own YELLOW.
 fn label_of(upper: &str) -> String {
     let rest = upper.strip_prefix("TLP:").or_else(|| upper.strip_prefix("TLP")).unwrap_or(upper);
     match rest.trim_start_matches(is_space) {
@@ -219,8 +219,8 @@ fn label_of(upper: &str) -> String {
     }
 }
 
-/// Whether Python's lenient reader of base64 takes it: what is no letter of it is passed over, but what is
-/// left must end where four letters do.
+/// Returns true if Python's lenient reader of base64 takes it. The reader passes over other characters, but the letters
+/// that are left must end after a multiple of four.
 pub(super) fn is_base64(text: &str) -> bool {
     let (mut letters, mut pads) = (0u8, 0u8);
     for byte in text.bytes() {
@@ -241,7 +241,7 @@ pub(super) fn is_base64(text: &str) -> bool {
     letters == 0 && !text.is_empty()
 }
 
-/// Of `classification.taxonomy`, old names as they are called now.
+/// Maps old names of `classification.taxonomy` to the present ones.
 fn current_taxonomy(lower: &str) -> &str {
     match lower {
         "abusive content" => "abusive-content",
@@ -252,7 +252,7 @@ fn current_taxonomy(lower: &str) -> &str {
     }
 }
 
-/// Of `classification.type`, old names as they are called now.
+/// Maps old names of `classification.type` to the present ones.
 fn current_type(lower: &str) -> &str {
     match lower {
         "botnet drone" | "infected system" | "ransomware" => "infected-system",
@@ -270,7 +270,7 @@ fn current_type(lower: &str) -> &str {
     }
 }
 
-/// The words of IntelMQ 3.5.0 for `classification.taxonomy` and `classification.type`.
+/// Returns the words of IntelMQ 3.5.0 for `classification.taxonomy` and `classification.type`.
 pub fn classifications() -> impl Iterator<Item = &'static str> {
     TAXONOMIES.into_iter().chain(TYPES)
 }

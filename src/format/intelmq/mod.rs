@@ -1,7 +1,7 @@
-//! Hand-off to IntelMQ: an event as its receiving bot accepts it. IntelMQ stops, or loops for ever, at a field
-//! that it does not know, so the door knows the field list and adapts what would be refused, here alone: the
-//! envelope, and what other consumers get, stay as they are. What needs nothing is copied token for token.
-//! Bots, queues and sockets are not known here.
+//! Hand-off to IntelMQ: an event as its receiving bot accepts it. IntelMQ stops, or loops for ever, at a field that it
+//! does not know. So the door knows the field list and adapts members that would be refused, here alone: the envelope,
+//! and the lines of other consumers, stay as they are. If a member needs no change, it is copied token for token. Bots,
+//! queues and sockets are not known here.
 
 mod adapt;
 mod address;
@@ -30,10 +30,10 @@ pub use annotate::{RelationFieldError, RelationFields};
 pub use harmonization::{FieldFault, Harmonization, HarmonizationError};
 pub use kind::classifications;
 
-/// Whose `feed.*` and `time.observation` a receiver's event has.
+/// Selects the `feed.*` and `time.observation` of a receiver's event.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SenderFeed {
-    /// The sender's, which take the place of what the receiver's collector says, as between two IntelMQs today.
+    /// The sender's, which replace those of the receiver's collector, as between two IntelMQs today.
     #[default]
     Replace,
     /// The receiver's own; the sender's are kept under `extra.intelmesh`.
@@ -62,7 +62,7 @@ pub struct IntelmqHandOff {
     pub hand_off: HandOff,
     /// Adds `extra.intelmesh.*`, by which a returning event is known (design §5.4b).
     pub annotate: bool,
-    /// Sets aside what would have to be adapted.
+    /// Sets aside events that would have to be adapted.
     pub strict: bool,
     pub sender_feed: SenderFeed,
     pub relation_fields: RelationFields,
@@ -82,7 +82,7 @@ impl Default for IntelmqHandOff {
     }
 }
 
-/// What became of an event.
+/// The outcome for an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WrittenEvent {
     /// Nothing in it had to be adapted.
@@ -107,13 +107,13 @@ pub enum SetAside {
     Strict(AdaptedEvent),
     #[error("the receiver would refuse {0}, and has no `extra` to keep it in")]
     NoPlace(AdaptedEvent),
-    /// Of a publisher whose body is no event; intake refuses those.
+    /// The publisher's body is not an event; intake refuses those.
     #[error("not a JSON object of one line: {0}")]
     Body(String),
 }
 
 impl SetAside {
-    /// The reason in one word, for counting.
+    /// Returns the reason in one word, for counting.
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Format(_) => "format",
@@ -128,11 +128,10 @@ impl SetAside {
 }
 
 impl IntelmqHandOff {
-    /// Appends a stored event as this consumer takes it, without a line break. Where it is set aside, `out` is as
-    /// it was.
+    /// Appends a stored event as this consumer takes it, without a line break. If it is set aside, `out` is as it was.
     ///
     /// # Errors
-    /// [`SetAside`] where no rule makes it one that the receiver takes.
+    /// [`SetAside`] if no rule makes it one that the receiver takes.
     pub fn write(&self, carried: &Carried<'_>, out: &mut Vec<u8>) -> Result<WrittenEvent, SetAside> {
         let core = carried.core();
         let Some(payload) = carried.payload() else { return Ok(WrittenEvent::Nothing) };

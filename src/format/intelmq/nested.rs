@@ -1,5 +1,5 @@
-//! Objects where IntelMQ's fields have dots (`{"source": {"ip": …}}`, its hierarchical output): what is a field
-//! comes out under its dotted name, the rest is kept as it stands.
+//! Takes objects apart that stand for IntelMQ's dots (`{"source": {"ip": …}}`, its hierarchical output): fields come
+//! out under their dotted names, the rest is kept as it stands.
 
 use std::collections::HashSet;
 use std::ops::Range;
@@ -15,12 +15,12 @@ struct NestedField<'s, 'a> {
     subject: &'s Subject<'a>,
     taken: HashSet<String>,
     leaves: Vec<(String, &'a str)>,
-    /// What comes out of the object's text.
+    /// Ranges that come out of the object's text.
     cuts: Vec<Range<usize>>,
 }
 
 impl<'a> AdaptPlan<'a> {
-    /// Takes an object apart; `why` is said where nothing of it is a field.
+    /// Takes an object apart; `why` is noted if nothing of it is a field.
     pub(super) fn nested(&mut self, subject: &Subject<'a>, member: &JsonMember<'_>, why: Unfit) {
         let text = &subject.text[member.value_at.clone()];
         let taken = self.put.iter().map(|(key, _)| key.clone()).collect();
@@ -46,7 +46,7 @@ impl<'a> AdaptPlan<'a> {
 }
 
 impl<'a> NestedField<'_, 'a> {
-    /// Looks for fields in `text`, which stands `at` bytes into the object; true where all of it are.
+    /// Looks for fields in `text`, which stands `at` bytes into the object. Returns true if all of it are.
     fn walk(&mut self, prefix: &str, text: &'a str, at: usize, level: usize) -> bool {
         let Ok(scan) = json::scan(text.as_bytes(), JSON_DEPTH_MAX) else { return false };
         let mut whole = Vec::with_capacity(scan.members.len());
@@ -73,7 +73,7 @@ impl<'a> NestedField<'_, 'a> {
         flags.all(|goes| *goes)
     }
 
-    /// Whether a value is a field's, or nothing at all.
+    /// Returns true if a value is a field's, or nothing at all.
     fn leaf(&mut self, path: &str, text: &'a str, kind: JsonKind) -> bool {
         let value = FieldValue::of(text, kind);
         if value.is_ignored() {

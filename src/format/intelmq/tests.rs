@@ -1,5 +1,5 @@
-//! The rules of docs/INTELMQ.md one by one, and that whatever goes in, what comes out is what the model of a
-//! receiver takes. Whether the model is right is asked of IntelMQ itself in `tests/intelmq_accepts.rs`.
+//! Tests the rules of docs/INTELMQ.md one by one, and that the model of a receiver takes each output for any input.
+//! `tests/intelmq_accepts.rs` asks IntelMQ itself whether the model is right.
 
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -55,7 +55,7 @@ pub(super) fn bare() -> IntelmqHandOff {
     IntelmqHandOff { annotate: false, ..IntelmqHandOff::default() }
 }
 
-/// What an event becomes where nothing is added.
+/// Returns what an event becomes if nothing is added.
 fn becomes(payload: &str) -> String {
     let (written, line) = hand(&bare(), &envelope(payload, |_| {}));
     assert_eq!(matches!(written, Ok(WrittenEvent::AsItIs)), line == payload, "{payload}: {written:?}");
@@ -117,7 +117,7 @@ fn each_rule_for_fields_and_values() {
             r#"{"comment":"x","extra.intelmesh.moved":{"comment.sub":1}}"#,
         ),
         (r#"{"status":"x","comment":["a"]}"#, r#"{"status":"x","extra.intelmesh.moved":{"comment":["a"]}}"#),
-        // What IntelMQ mends, and what it passes over, stays.
+        // Values that IntelMQ fixes, and values that it passes over, stay.
         (
             r#"{"source.port":"80","tlp":"tlp:amber","x":null,"y":"-"}"#,
             r#"{"source.port":"80","tlp":"tlp:amber","x":null,"y":"-"}"#,
@@ -372,7 +372,7 @@ proptest! {
             return Ok(());
         }
         let ours = |key: &str| key.starts_with("extra.intelmesh.");
-        // What is ours aside, the model asks for no change of what it made.
+        // Our own members aside, the model asks for no change of the line.
         let scan = check_body(line.as_bytes()).unwrap();
         let cuts = edit::cuts(&scan.members, |member| ours(&member.key));
         let rest = String::from_utf8(edit::copy_without(line.as_bytes(), &cuts)).unwrap();

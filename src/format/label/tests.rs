@@ -1,4 +1,4 @@
-//! Labels in every place where a producer may write one.
+//! Tests labels in every place in which a producer may write one.
 
 use super::*;
 use crate::format::{ParsedSubmission, intake};

@@ -1,4 +1,4 @@
-//! Meta in all the places where IEP04, AIL and their drafts have it.
+//! Tests meta in all the places in which IEP04, AIL and their drafts have it.
 
 use super::*;
 use crate::identity::ProjectName;

@@ -1,5 +1,4 @@
-//! Values of meta as typed: what each key that is honoured can be read as. Which key has which value is
-//! decided in `meta`.
+//! Values of meta as typed: how the value of each honoured key can be read. `meta` decides which key has which value.
 
 use std::borrow::Cow;
 
@@ -10,7 +9,7 @@ use crate::identity::PublisherName;
 use crate::limits::{JSON_DEPTH_MAX, RECIPIENTS_MAX};
 use crate::policy::Tlp;
 
-/// One value of the line: its text and what it is.
+/// One value of the line: its text and its kind.
 pub struct MetaValue<'a> {
     pub text: &'a str,
     pub kind: JsonKind,
@@ -25,7 +24,7 @@ impl<'a> MetaValue<'a> {
         self.text == "null"
     }
 
-    /// Is it `null`, an empty text, an empty list or an empty object?
+    /// Returns true if it is `null`, an empty text, an empty list or an empty object.
     pub fn is_empty(&self) -> bool {
         match self.kind {
             JsonKind::Literal => self.is_null(),
@@ -48,13 +47,13 @@ impl<'a> MetaValue<'a> {
         Ok(json::scan(self.text.as_bytes(), JSON_DEPTH_MAX)?.members)
     }
 
-    /// At most 60 characters of it, for messages.
+    /// Returns at most 60 characters of it, for messages.
     pub fn shown(&self) -> String {
         self.text.chars().take(60).collect()
     }
 }
 
-/// The string that `member` of `text` is.
+/// Returns the string that `member` of `text` is.
 pub fn string_of<'a>(text: &'a str, member: &JsonMember<'_>) -> Option<Cow<'a, str>> {
     MetaValue::of(text, member).string()
 }
@@ -63,7 +62,7 @@ pub fn event_type(value: &MetaValue<'_>) -> Option<EventType> {
     event_type_of(&value.string()?)
 }
 
-/// The type of event or report that a text says, without regard to case.
+/// Returns the type of event or report that a text names, without regard to case.
 pub fn event_type_of(text: &str) -> Option<EventType> {
     match &*text.to_ascii_lowercase() {
         "event" => Some(EventType::Event),
@@ -88,7 +87,7 @@ pub fn tlp(value: &MetaValue<'_>) -> Result<Tlp, SubmitError> {
     })
 }
 
-/// Names, each once. An empty list names nobody, which is hardly what was meant.
+/// Reads names, each once. An empty list is refused: it has no recipient, which is hardly intended.
 pub fn recipients(value: &MetaValue<'_>) -> Result<Vec<PublisherName>, SubmitError> {
     // One name needs no list.
     let single = value.string().map(|text| vec![serde_json::Value::from(text.into_owned())]);

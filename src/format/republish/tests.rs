@@ -1,4 +1,4 @@
-//! Children of what was handed off: for no wider audience than their parent, and never in a circle.
+//! Tests children of events that were handed off: no wider audience than their parent, and never in a circle.
 
 use uuid::Uuid;
 

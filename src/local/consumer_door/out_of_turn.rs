@@ -5,7 +5,7 @@ use crate::local::again::{DeadLetterRetry, HandedAgain};
 use crate::local::receiver::{DeliveryTarget, PreparedLine, ReceiverError};
 
 impl<R: DeliveryTarget> ConsumerDoor<R> {
-    /// One entry out of turn: the operator asked for it. Where it is not known what became of it, or the node
+    /// Hands over one entry out of turn, because the operator asked for it. If its outcome is not known, or if the node
     /// stops, it gets no answer, and its line stays in `aside/`.
     pub(super) async fn hand_again(&mut self, again: DeadLetterRetry) -> Result<(), ReceiverError> {
         let DeadLetterRetry { entry, claim, done } = again;
@@ -40,7 +40,7 @@ impl<R: DeliveryTarget> ConsumerDoor<R> {
                 HandedAgain::Taken
             }
         };
-        // Whoever asked may have gone.
+        // The requester may have gone.
         let _ = done.send(handed);
         Ok(())
     }

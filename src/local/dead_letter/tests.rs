@@ -49,7 +49,7 @@ fn a_cut_line_in_aside_costs_no_other_line() {
         let (times, unreadable) = listed(state.path());
         assert_eq!((times.len(), unreadable), (6, 0), "only the end of its line was missing");
 
-        // What is no UTF-8 in the middle stays, and hides nothing.
+        // Bytes in the middle that are not UTF-8 stay, and hide nothing.
         file.write_all(b"\xff\xfe\n").unwrap();
         aside.append(record(10)).await.unwrap();
         let mut taken_up = aside.take_up().await.unwrap().unwrap();

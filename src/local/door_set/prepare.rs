@@ -1,4 +1,4 @@
-//! Doors before they open: what is configured is checked, and the files that a door needs are read. All of it may wait
+//! Prepares doors before they open: checks their configuration, and reads the files that they need. All of it may wait
 //! for a disk, and nothing of it disturbs the doors that are open.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,7 +18,7 @@ use crate::local::tcp_out::TcpOut;
 use crate::protocol::io::ConsumerRequest;
 use crate::record::ConsumerName;
 
-/// What is to happen to a door.
+/// The next step for a door.
 pub(super) enum DoorPlan<T> {
     /// It is open as configured.
     Keep,

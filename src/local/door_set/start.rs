@@ -96,7 +96,7 @@ pub(super) fn start_consumer(
     }
 }
 
-/// Starts the driver of one consumer, for whatever kind of receiver.
+/// Starts the driver of one consumer, for any kind of receiver.
 fn drive<R: DeliveryTarget>(
     request: ConsumerRequest,
     form: ReceiverForm,
@@ -138,7 +138,7 @@ fn drive<R: DeliveryTarget>(
 }
 
 impl ConsumerState {
-    /// A door of this kind, to this place, that has handed over nothing yet.
+    /// Returns the state of a door of this kind, to this place, that has handed over nothing yet.
     fn at(to: &str, at: &str, since: Timestamp) -> Self {
         Self { to: to.to_owned(), at: at.to_owned(), since: Some(since), ..Self::default() }
     }

@@ -1,4 +1,4 @@
-//! Where a Redis is: an URL as Redis's own tools write it, checked when read. Shown without its password.
+//! The address of a Redis: a URL as Redis's own tools write it, checked when read. Shown without its password.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -7,7 +7,7 @@ use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-/// Why an URL is no address. The operator's to mend.
+/// Why a URL is not an address. The operator must fix it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum AddressFault {
     #[error("not redis://[[USER]:PASSWORD@]HOST[:PORT]/DB, rediss://… or unix:///PATH?db=DB")]
@@ -18,8 +18,8 @@ pub enum AddressFault {
     Insecure,
 }
 
-/// One Redis, one of its databases, and as whom. Databases are numbered from 0, which is also what an URL without
-/// one means; IntelMQ's queues are in 2 unless its configuration says otherwise.
+/// One Redis, one of its databases, and the user to log in as. Databases are numbered from 0, which is also the default
+/// of a URL; IntelMQ's queues are in 2 unless its configuration says otherwise.
 #[derive(Clone)]
 pub struct RedisAddress {
     pub(super) place: ServerPlace,

@@ -1,6 +1,6 @@
-//! One connection to one Redis. Every answer has a deadline, also that of a command which waits by itself: the
-//! client's own default of 0.5 s would give up a pop that the server carries out. It never connects again by
-//! itself, so that whoever uses it knows what may or may not have happened.
+//! One connection to one Redis. Every answer has a deadline, also that of a command which waits by itself: the client's
+//! own default of 0.5 s would give up a pop that the server carries out. It never connects again by itself, so that its
+//! caller knows what may or may not have happened.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use super::tls;
 use crate::limits::{KEY_FILE_BYTES_MAX, REDIS_ANSWER_MS, REDIS_CONNECT_MS, REDIS_QUIET_MS};
 use crate::resolving::in_words;
 
-/// Which Redis, whom to trust there, and where its password is.
+/// The address of a Redis, the authorities to trust there, and the place of its password.
 #[derive(Clone, Debug)]
 pub struct RedisServer {
     pub address: RedisAddress,
@@ -73,7 +73,7 @@ impl RedisConnection {
             ServerPlace::Tcp { host, port, tls } => {
                 let stream = TcpStream::connect((host.as_str(), *port)).await;
                 let stream = stream.map_err(|error| unreachable(in_words(host, error)))?;
-                // Without it a small answer waits for the next one; not having it is no reason to fail.
+                // Without it a small answer waits for the next one; if it cannot be set, the connection works anyway.
                 let _ = stream.set_nodelay(true);
                 if !tls {
                     return Self::log_in(server, stream, shown).await;
@@ -115,7 +115,7 @@ impl RedisConnection {
         answered(shown, Duration::ZERO, command.query_async(inner)).await
     }
 
-    /// All commands of `pipeline`, whose first may wait for `waits` by itself.
+    /// Sends all commands of `pipeline`. The first one may wait for `waits` by itself.
     pub async fn pipeline<T: FromRedisValue>(
         &mut self,
         pipeline: &Pipeline,
@@ -131,7 +131,7 @@ impl RedisConnection {
         loop {
             let quiet = tokio::time::sleep(Duration::from_millis(REDIS_QUIET_MS));
             tokio::select! {
-                // However it ended: there is no more of it.
+                // The connection has ended, for any reason.
                 _ = &mut self.driver => {
                     let error = std::io::ErrorKind::ConnectionReset.into();
                     return RedisFault::Unreachable { address: self.shown.clone(), error };

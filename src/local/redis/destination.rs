@@ -1,7 +1,7 @@
 //! A queue that a bot of IntelMQ reads. Events and the place in the journal that they reach are written in one
 //! transaction, so that a crash at any point neither loses nor repeats one. It is guarded by `WATCH`: a transaction
-//! that an older connection had still on its way, or another node with the same name, makes ours fail
-//! rather than double. Which events are pushed, and what is skipped after a crash, is the caller's.
+//! that an older connection had still on its way, or another node with the same name, makes ours fail rather than
+//! double. The caller decides which events are pushed, and which are skipped after a crash.
 
 use std::time::Duration;
 
@@ -12,10 +12,10 @@ use super::fault::RedisFault;
 use crate::identity::PublisherName;
 use crate::local::handed_mark::HandedMark;
 
-/// What a queue looks like before a push.
+/// The state of a queue before a push.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueueLook {
-    /// The last event that was pushed, as the place beside the queue says; `None` for what we did not write.
+    /// The last event that was pushed, by the place beside the queue; `None` if we did not write it.
     pub taken: Option<HandedMark>,
     /// Elements in the queue.
     pub holds: u64,
@@ -23,7 +23,7 @@ pub struct QueueLook {
 
 pub struct DestinationQueue {
     queue: String,
-    /// Where the place is kept: `intelmesh:NODE:CONSUMER:position`.
+    /// The key that holds the place: `intelmesh:NODE:CONSUMER:position`.
     key: String,
 }
 
@@ -47,8 +47,8 @@ impl DestinationQueue {
         })
     }
 
-    /// Pushes `events` in their order and moves the place behind them; false where the place changed since the
-    /// last look: then nothing was done. Without `reached` the place stays.
+    /// Pushes `events` in their order and moves the place behind them. Returns false, and does nothing, if the place
+    /// changed since the last look. Without `reached` the place stays.
     pub async fn push(
         &self,
         events: &[&[u8]],

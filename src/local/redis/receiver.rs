@@ -1,5 +1,5 @@
-//! The door to a queue. It pushes what it is given as long as the queue is short, and pauses where it is not: a
-//! queue that no bot reads would fill Redis. Which events those are, and in which form, is the driver's.
+//! The door to a queue. It pushes the events that it is given while the queue is short, and pauses when it is not: a
+//! queue that no bot reads would fill Redis. The driver decides which events those are, and in which form.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,9 +19,9 @@ pub struct QueueReceiver {
     queue_max: u64,
     tally: Arc<ConsumerTally>,
     connection: Option<RedisConnection>,
-    /// What stood beside the queue when we last looked or wrote.
+    /// The place beside the queue when we last looked or wrote.
     taken: Option<HandedMark>,
-    /// The next pause where there is no room, in ms.
+    /// The next pause when there is no room, in ms.
     wait: u64,
 }
 
@@ -42,7 +42,7 @@ impl QueueReceiver {
         self.queue.look(self.connection.as_mut().ok_or_else(lost)?).await
     }
 
-    /// The place beside the queue is the one that we wrote last.
+    /// Checks that the place beside the queue is the one that we wrote last.
     fn check_place(&self, found: Option<HandedMark>) -> Result<(), RedisFault> {
         match (self.taken, found) {
             (ours, found) if ours == found => Ok(()),
@@ -54,7 +54,7 @@ impl QueueReceiver {
         }
     }
 
-    /// How many more the queue takes now.
+    /// Returns how many more the queue takes now.
     async fn room(&mut self) -> Result<usize, RedisFault> {
         let look = self.look().await?;
         self.check_place(look.taken)?;
@@ -71,14 +71,14 @@ impl QueueReceiver {
         Ok(usize::try_from(room).unwrap_or(usize::MAX))
     }
 
-    /// Says why it waits, once.
+    /// Logs why it waits, once.
     fn hold(&self, why: impl FnOnce(u64, &str) -> String) {
         if !self.tally.is_held() {
             self.tally.held(Some(why(self.queue_max, self.queue.name())));
         }
     }
 
-    /// Pushes the first of `events`, as many as there is room for. Where there is none it pauses, and pushes none.
+    /// Pushes the first of `events`, as many as there is room for. If there is none, it pauses and pushes nothing.
     async fn push(&mut self, events: &[PreparedLine]) -> Result<usize, RedisFault> {
         let count = self.room().await?.min(events.len());
         if count > 0 {

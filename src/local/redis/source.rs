@@ -1,7 +1,7 @@
-//! A queue that IntelMQ fills, popped as IntelMQ's own pipeline does: moved from the right of `QUEUE` to the left of
-//! `QUEUE-internal`, and taken off the right of that once it is done with. What a crash left there is taken first.
-//! For throughput several are in flight; they are acknowledged in order. What becomes of an element is the
-//! caller's.
+//! Pops a queue that IntelMQ fills, as IntelMQ's own pipeline does: an element moves from the right of `QUEUE` to the
+//! left of `QUEUE-internal`, and is taken off the right of that once it is done with. Elements that a crash left there
+//! are taken first. For throughput several are in flight; they are acknowledged in order. The caller decides what
+//! becomes of an element.
 
 use std::time::Duration;
 
@@ -21,11 +21,11 @@ pub struct SourceQueue {
     queue: String,
     internal: String,
     moves: Moves,
-    /// How many elements of the next batch may be in flight. What they weigh is known only once they are here.
+    /// How many elements of the next batch may be in flight. Their size is known only once they are here.
     room: usize,
 }
 
-/// How elements are moved: what the server knows.
+/// How elements are moved: commands that the server supports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Moves {
     /// `BLMOVE`, `LMOVE`: Redis 6.2 and later.
@@ -39,8 +39,8 @@ impl SourceQueue {
         Self { queue: queue.to_owned(), internal: format!("{queue}-internal"), moves: Moves::Lmove, room: 1 }
     }
 
-    /// What an earlier run moved and did not acknowledge, oldest first, some of it: ask again once it is
-    /// acknowledged. Empty where nothing is left.
+    /// Returns some elements that an earlier run moved and did not acknowledge, oldest first. Ask again once they are
+    /// acknowledged. Empty if nothing is left.
     pub async fn left_over(
         &mut self,
         connection: &mut RedisConnection,
@@ -62,7 +62,7 @@ impl SourceQueue {
         Ok(batch)
     }
 
-    /// Moves what is there, oldest first; waits a moment for it, and comes back empty where nothing came.
+    /// Moves the elements that are there, oldest first. Waits a moment for them, and returns none if nothing came.
     pub async fn next(&mut self, connection: &mut RedisConnection) -> Result<Vec<QueueElement>, RedisFault> {
         match self.next_by(self.moves, connection).await {
             Err(fault) if fault.is_unknown_command() && self.moves == Moves::Lmove => {
@@ -117,11 +117,11 @@ impl SourceQueue {
         Ok(moved.into_iter().flatten().collect())
     }
 
-    /// The oldest in flight, which are `done`, are done with. Each is taken off by what it is: whatever else stands
-    /// there is nobody's to take by mistake.
+    /// Takes off `done`, the oldest in flight, which are done with. Each is removed by its value, so that no other
+    /// element there is taken by mistake.
     ///
     /// # Errors
-    /// [`RedisFault::Shared`] where others were there, or took ours.
+    /// Returns [`RedisFault::Shared`] if others were there, or took ours.
     pub async fn acknowledge(
         &self,
         done: &[QueueElement],
@@ -143,14 +143,14 @@ impl SourceQueue {
         Ok(())
     }
 
-    /// How many elements may join `batch` now; `None` where it is full, or heavy enough.
+    /// Returns how many elements may join `batch` now; `None` if it is full, or heavy enough.
     fn step(&self, batch: &[QueueElement]) -> Option<usize> {
         let bytes: usize = batch.iter().map(Bytes::len).sum();
         let more = self.room.saturating_sub(batch.len()).min(REDIS_STEP_MAX);
         (more > 0 && bytes < REDIS_BATCH_BYTES).then_some(more)
     }
 
-    /// Grows gently, and falls at once: one small element says nothing of those behind it.
+    /// Grows gently, and falls at once: one small element does not show the size of those behind it.
     fn measure(&mut self, batch: &[QueueElement]) {
         if let Some(largest) = batch.iter().map(Bytes::len).max() {
             let by_weight = REDIS_BATCH_BYTES / largest.max(1);
@@ -158,7 +158,7 @@ impl SourceQueue {
         }
     }
 
-    /// Something went wrong, perhaps because there was too much: begins with one element again.
+    /// Begins with one element again, if something went wrong: perhaps there was too much.
     pub fn forget_sizes(&mut self) {
         self.room = 1;
     }

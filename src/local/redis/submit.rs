@@ -19,14 +19,14 @@ pub struct QueueDoor {
     server: RedisServer,
     queue: SourceQueue,
     door: Arc<SubmitDoor>,
-    /// Whoever left an element waits for no answer: it never goes.
+    /// The sender of an element waits for no answer: this never fires.
     gone: CancellationToken,
 }
 
-/// What became of a batch.
+/// The outcome of a batch.
 enum RedisBatch {
     Settled,
-    /// The node stops, and what is not settled stays in flight.
+    /// The node stops, and elements that are not settled stay in flight.
     Stopping,
 }
 
@@ -35,7 +35,7 @@ impl QueueDoor {
         Self { server, queue: SourceQueue::new(queue), door, gone: CancellationToken::new() }
     }
 
-    /// Connects, and again, until the node stops.
+    /// Connects, and again if the connection ends, until the node stops.
     pub async fn run(mut self) {
         let stopping = self.door.stopping.clone();
         let mut most = RECEIVER_FIRST_MS;
@@ -62,8 +62,8 @@ impl QueueDoor {
         }
     }
 
-    /// Until the connection breaks (an error) or the node stops. What an earlier run left comes first, so that
-    /// acknowledgements take what they mean.
+    /// Takes elements until the connection breaks (an error) or the node stops. Elements that an earlier run left come
+    /// first, so that acknowledgements take the right ones.
     async fn take(&mut self, connection: &mut RedisConnection, most: &mut u64) -> Result<(), RedisFault> {
         let stopping = self.door.stopping.clone();
         let mut left_over = true;
@@ -102,7 +102,7 @@ impl QueueDoor {
         }
         let mut done = 0;
         for (element, submission) in batch.iter().zip(submissions) {
-            // Whoever left it there has it no more.
+            // The bot that left it there has it no more.
             let settled = if element.len() > ASIDE_ELEMENT_BYTES_MAX {
                 let head = element.slice(..HEAD_BYTES);
                 self.door.set_aside_long(element.len() as u64, &head, &self.gone).await

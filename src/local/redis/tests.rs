@@ -1,5 +1,5 @@
-//! The client against a real `redis-server`: what a pop leaves behind, what an acknowledgement takes, what a
-//! transaction that came too late does, and what an operator is told.
+//! Tests the client against a real `redis-server`: the traces of a pop and of an acknowledgement, a transaction that
+//! came too late, and the messages for an operator.
 
 use support::redis::Redis;
 
@@ -162,7 +162,7 @@ fn a_push_and_its_place_are_one_and_one_that_came_too_late_does_nothing() {
         assert_eq!((look.taken, look.holds), (None, 0));
         assert!(queue.push(&events[..1], Some(place(1)), &mut older).await.unwrap());
 
-        // Both looked; what the older one had on its way arrives after the newer one's.
+        // Both looked; the older one's transaction arrives after the newer one's.
         queue.look(&mut older).await.unwrap();
         let look = queue.look(&mut newer).await.unwrap();
         assert_eq!((look.taken, look.holds), (Some(place(1)), 1));
@@ -174,7 +174,7 @@ fn a_push_and_its_place_are_one_and_one_that_came_too_late_does_nothing() {
             format!("{} 3 {} 4", place(3).log_id, place(3).mark.check)
         );
 
-        // What is for nobody moves the place alone.
+        // An event that nobody gets moves the place alone.
         queue.look(&mut newer).await.unwrap();
         assert!(queue.push(&[], Some(place(9)), &mut newer).await.unwrap());
         assert_eq!(queue.look(&mut newer).await.unwrap().taken, Some(place(9)));
