@@ -1,5 +1,5 @@
 //! The view of one envelope that a filter gets: `event`, the members of its payload, and `meta`, the signed fields
-//! beside it and its origin. Members are read when they are asked for; a sealed body is never looked into.
+//! beside it and the hop path. Members are read when they are asked for; a sealed body is never looked into.
 
 use std::fmt;
 use std::sync::OnceLock;

@@ -1,6 +1,6 @@
 //! The protocol between nodes, without input or output (design §4, §6; PROTOCOL.md §5). [`Node`] routes,
-//! [`Link`](link::Link) is one peer. Disk, network, clock and chance are arguments: outputs depend on inputs alone, so
-//! that a simulator can delay, tear or lose any of them.
+//! [`PeerSession`](link::PeerSession) is one peer. Disk, network, clock and chance are arguments: outputs depend on
+//! inputs alone, so that a simulator can delay, tear or lose any of them.
 //!
 //! In reading order: `io` (what goes in and comes out), `node`, `link` with `sender` (and what was `sent`)
 //! and `receiver`, `intake`, `handoff`, `appender`, then `context`, `steady`, `backoff`, `bucket`, `rules`, `failing`,
