@@ -9,8 +9,8 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 use ed25519_dalek::SigningKey;
 use intelmesh::envelope::content::BodyIdSecret;
 use intelmesh::envelope::seal::seal;
-use intelmesh::envelope::{Core, IdScheme, Opener, SealKey, Signer, UnverifiedEnvelope, check_content};
-use intelmesh::format::{Carried, Door, Form, HandOff, Intake, Made, intake};
+use intelmesh::envelope::{Core, IdScheme, SealKey, SealOpener, Signer, UnverifiedEnvelope, check_content};
+use intelmesh::format::{Carried, DeliveryForm, DoorDefaults, HandOff, IdInputs, ParsedSubmission, intake};
 use intelmesh::identity::{HopPath, ProjectName, PublisherName};
 use intelmesh::policy::{Tlp, TrustList};
 use intelmesh::time::Timestamp;
@@ -21,16 +21,21 @@ fn name(text: &str) -> PublisherName {
     PublisherName::parse(text).expect("a name")
 }
 
-fn door(ids: IdScheme) -> Door {
-    Door { ids, ..Door::of(name("cert-at"), ProjectName::parse("intelmq").expect("a name"), Tlp::Green) }
+fn door(ids: IdScheme) -> DoorDefaults {
+    DoorDefaults {
+        ids,
+        ..DoorDefaults::of(name("cert-at"), ProjectName::parse("intelmq").expect("a name"), Tlp::Green)
+    }
 }
 
-fn core_of(line: &[u8], door: &Door, secret: &BodyIdSecret) -> Core {
-    let Ok(Intake::New(draft)) = intake(line, door) else { panic!("the bench's own line is sound") };
+fn core_of(line: &[u8], door: &DoorDefaults, secret: &BodyIdSecret) -> Core {
+    let Ok(ParsedSubmission::New(draft)) = intake(line, door) else {
+        panic!("the bench's own line is sound")
+    };
     let random = uuid::Uuid::from_u128(0x72dd_b00c_2d0a_4eea_b7ac_ae12_2b8e_6c3b);
     let key = SigningKey::from_bytes(&[7; 32]).verifying_key();
     let draft = draft.address(&TrustList::new(name("cert-at"), key, [])).expect("no recipients");
-    let made = Made { now: Timestamp(1_795_514_400_000), random, secret };
+    let made = IdInputs { now: Timestamp(1_795_514_400_000), random, secret };
     draft.into_core(&made, &mut rand::rng()).expect("a sound core")
 }
 
@@ -68,7 +73,7 @@ fn envelopes(c: &mut Criterion) {
     });
 
     let path = HopPath::new(vec![name("cert-at")]).expect("a path");
-    for form in Form::ALL {
+    for form in DeliveryForm::ALL {
         let hand_off = HandOff { form, with_type: false };
         let mut out = Vec::new();
         group.bench_function(format!("hand-off as {}", form.as_str()), |b| {
@@ -100,7 +105,7 @@ fn seals(c: &mut Criterion) {
         if recipients == 3 {
             let core = seal(core, &keys, &secret, &mut rand::rng()).expect("sound");
             let signed = signer.sign(core).expect("sound");
-            let opener = Opener::new(name("cert-2"), [[2; 32].into()]);
+            let opener = SealOpener::new(name("cert-2"), [[2; 32].into()]);
             group.bench_function("open", |b| {
                 b.iter(|| opener.open(black_box(signed.envelope())).expect("sealed for it"));
             });

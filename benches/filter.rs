@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use intelmesh::envelope::{Body, Core, ENVELOPE_VERSION, EventType, IdScheme};
-use intelmesh::event::Format;
-use intelmesh::filter::{Facts, Filter, List};
+use intelmesh::event::EventFormat;
+use intelmesh::filter::{Filter, FilterFacts, FilterList};
 use intelmesh::identity::{HopPath, PublisherName};
 use intelmesh::policy::Tlp;
 use intelmesh::time::Timestamp;
@@ -45,7 +45,7 @@ fn core() -> Core {
         created: Timestamp(1_700_000_000_123),
         expires: None,
         event_type: EventType::Event,
-        format: Format::intelmq(),
+        format: EventFormat::intelmq(),
         tlp: Tlp::Green,
         to: Vec::new(),
         max_hops: 16,
@@ -57,11 +57,11 @@ fn core() -> Core {
     }
 }
 
-fn lists() -> BTreeMap<String, Arc<List>> {
+fn lists() -> BTreeMap<String, Arc<FilterList>> {
     let networks: String = (0..20_000u32).map(|n| format!("10.{}.{}.0/24\n", n / 256, n % 256)).collect();
     let numbers: String = (0..20_000u32).map(|n| format!("{}\n", 100_000 + n)).collect();
     [("networks.txt", networks), ("asns.txt", numbers)]
-        .map(|(name, text)| (name.to_owned(), Arc::new(List::parse(&text).expect("a list"))))
+        .map(|(name, text)| (name.to_owned(), Arc::new(FilterList::parse(&text).expect("a list"))))
         .into()
 }
 
@@ -73,14 +73,14 @@ fn benches(criterion: &mut Criterion) {
     for (name, source) in FILTERS {
         let filter = Filter::compile(source, &lists).expect("a filter");
         group.bench_function(name, |bencher| {
-            bencher.iter(|| filter.admits(&Facts::new(black_box(&core), &path)).expect("an answer"));
+            bencher.iter(|| filter.admits(&FilterFacts::new(black_box(&core), &path)).expect("an answer"));
         });
     }
     let filters: Vec<_> =
         FILTERS.map(|(_, source)| Filter::compile(source, &lists).expect("a filter")).into();
     group.bench_function("all eight over one reading", |bencher| {
         bencher.iter(|| {
-            let facts = Facts::new(black_box(&core), &path);
+            let facts = FilterFacts::new(black_box(&core), &path);
             filters.iter().filter(|filter| filter.admits(&facts) == Ok(true)).count()
         });
     });

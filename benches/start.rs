@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use intelmesh::identity::{CoreDigest, EventKey};
 use intelmesh::store::seen::day_db::DayDb;
-use intelmesh::store::seen::{Covered, SeenDb, SeenId};
+use intelmesh::store::seen::{CoveredPlace, SeenDb, SeenId};
 use intelmesh::time::Timestamp;
 use support::Node;
 use support::events::made;
@@ -82,7 +82,7 @@ fn fill(node: &Node, ids: u64) {
     println!("{held} ids in {:?}, {:.0} MiB on disk", began.elapsed(), bytes as f64 / MEBIBYTE);
 }
 
-fn flush(db: &mut DayDb, covered: Covered) {
+fn flush(db: &mut DayDb, covered: CoveredPlace) {
     db.begin_flush(covered)().expect("flushed");
     db.flushed();
 }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group};
 use ed25519_dalek::SigningKey;
 use intelmesh::envelope::{Body, Core, ENVELOPE_VERSION, EventType, IdScheme, Signer};
-use intelmesh::event::Format;
+use intelmesh::event::EventFormat;
 use intelmesh::identity::{
     Check, CheckSecret, CoreDigest, EventId, EventKey, HopPath, LogId, ProjectName, PublisherName,
 };
@@ -24,8 +24,8 @@ use intelmesh::store::file_disk::FileDisk;
 use intelmesh::store::links::LinkIndex;
 use intelmesh::store::links::day_links::DayLinks;
 use intelmesh::store::seen::day_db::DayDb;
-use intelmesh::store::seen::{Covered, SeenDb, SeenId};
-use intelmesh::store::{Fresh, Journal, JournalConfig};
+use intelmesh::store::seen::{CoveredPlace, SeenDb, SeenId};
+use intelmesh::store::{FreshJournal, Journal, JournalConfig};
 use intelmesh::time::Timestamp;
 use intelmesh::wire::Mark;
 
@@ -73,7 +73,7 @@ fn linking(count: u64, links: impl Fn(u64) -> Vec<(&'static str, u64)>) -> Vec<N
             created: NOW,
             expires: None,
             event_type: EventType::Event,
-            format: Format::intelmq(),
+            format: EventFormat::intelmq(),
             tlp: Tlp::Green,
             to: Vec::new(),
             max_hops: 16,
@@ -92,7 +92,7 @@ fn linking(count: u64, links: impl Fn(u64) -> Vec<(&'static str, u64)>) -> Vec<N
 fn open_journal(dir: &Path) -> Journal<FileDisk> {
     let disk = Arc::new(FileDisk::open(dir).expect("a directory"));
     let config = JournalConfig { keep_bytes: 20_000_000_000, keep_ms: 30 * 86_400_000 };
-    let fresh = Fresh { log_id: LogId([1; 16]), salt: 7, check_secret: CheckSecret::new([7; 32]) };
+    let fresh = FreshJournal { log_id: LogId([1; 16]), salt: 7, check_secret: CheckSecret::new([7; 32]) };
     Journal::open(disk, config, fresh, &[]).expect("a journal").0
 }
 
@@ -188,7 +188,7 @@ fn resident_mb() -> f64 {
 
 fn flush(db: &mut DayDb, seq: u64) {
     let mark = Mark { seq, check: Check::START };
-    let covered = Covered { log_id: LogId([1; 16]), mark, floor: Timestamp(0) };
+    let covered = CoveredPlace { log_id: LogId([1; 16]), mark, floor: Timestamp(0) };
     db.begin_flush(covered)().expect("flushed");
     db.flushed();
 }

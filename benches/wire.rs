@@ -6,15 +6,15 @@ use bytes::{Bytes, BytesMut};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use intelmesh::identity::{Check, CoreDigest, EventKey, HopPath, PublisherName};
 use intelmesh::time::Timestamp;
-use intelmesh::wire::frame::{Decoder, encode, encoded_len};
-use intelmesh::wire::{CarrierFrame, Frame, Have};
+use intelmesh::wire::frame::{FrameDecoder, encode, encoded_len};
+use intelmesh::wire::{CarrierFrame, Have, WireFrame};
 
 fn name(text: &str) -> PublisherName {
     PublisherName::parse(text).expect("a name")
 }
 
-fn carrier(bytes: usize) -> Frame {
-    Frame::Carrier(CarrierFrame {
+fn carrier(bytes: usize) -> WireFrame {
+    WireFrame::Carrier(CarrierFrame {
         seq: 1_000_000,
         check: Check([7; 16]),
         path: HopPath::new(vec![name("cert-at"), name("cert-ee")]).expect("a path"),
@@ -22,8 +22,8 @@ fn carrier(bytes: usize) -> Frame {
     })
 }
 
-fn have() -> Frame {
-    Frame::Have(Have {
+fn have() -> WireFrame {
+    WireFrame::Have(Have {
         seq: 1_000_000,
         check: Check([7; 16]),
         created: Timestamp(1_795_000_000_000),
@@ -52,7 +52,7 @@ fn frames(c: &mut Criterion) {
         group.throughput(Throughput::Bytes(bytes.len() as u64));
         group.bench_function("decode 100", |b| {
             let drain = |mut buffer: BytesMut| {
-                let mut decoder = Decoder::default();
+                let mut decoder = FrameDecoder::default();
                 while let Ok(Some(frame)) = decoder.decode(&mut buffer) {
                     black_box(frame);
                 }

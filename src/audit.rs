@@ -18,7 +18,7 @@ pub const AUDIT_FILE: &str = "audit.jsonl";
 /// What was decided. A closed list: whoever reads the file can rely on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum What {
+pub enum AuditedAction {
     PeerAdded,
     PeerMerged,
     PeerVerified,
@@ -48,10 +48,10 @@ pub enum What {
 
 /// One line (`intelmesh.audit/1`).
 #[derive(Clone, Debug, Serialize)]
-pub struct Decision<'a> {
+pub struct AuditDecision<'a> {
     #[serde(serialize_with = "crate::status::rfc3339::serialize")]
     pub at: Timestamp,
-    pub what: What,
+    pub what: AuditedAction,
     /// Who did it: a user of this machine, or `node`.
     pub who: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -66,7 +66,7 @@ pub struct Decision<'a> {
 ///
 /// # Errors
 /// What the file system says; nothing else depends on it.
-pub fn append(state_dir: &Path, decision: &Decision<'_>) -> io::Result<()> {
+pub fn append(state_dir: &Path, decision: &AuditDecision<'_>) -> io::Result<()> {
     let is_line = |bytes: &[u8]| serde_json::from_slice::<serde_json::Value>(bytes).is_ok();
     lines::append_line(&state_dir.join(AUDIT_FILE), serde_json::to_vec(decision)?, is_line)
 }
@@ -104,8 +104,8 @@ mod tests {
         use std::os::unix::fs::MetadataExt as _;
         let dir = tempfile::tempdir().unwrap();
         let peer = PublisherName::parse("cert-ee").unwrap();
-        for what in [What::PeerAdded, What::PeerVerified] {
-            let decision = Decision {
+        for what in [AuditedAction::PeerAdded, AuditedAction::PeerVerified] {
+            let decision = AuditDecision {
                 at: Timestamp(1_700_000_000_123),
                 what,
                 who: "alice".into(),
@@ -131,8 +131,13 @@ mod tests {
         let file = dir.path().join(AUDIT_FILE);
         let whole = "{\"at\":\"2026-11-29T18:00:00.000Z\",\"what\":\"peer_added\",\"who\":\"alice\"}\n";
         std::fs::write(&file, format!("{whole}{}", &whole[..40])).unwrap();
-        let decision =
-            Decision { at: Timestamp(1), what: What::KeyRevoked, who: "alice".into(), peer: None, how: "" };
+        let decision = AuditDecision {
+            at: Timestamp(1),
+            what: AuditedAction::KeyRevoked,
+            who: "alice".into(),
+            peer: None,
+            how: "",
+        };
         append(dir.path(), &decision).unwrap();
         let text = std::fs::read_to_string(&file).unwrap();
         let lines: Vec<serde_json::Value> =

@@ -1,7 +1,7 @@
-//! Deterministic CBOR (RFC 8949 §4.2.1), strictly: one reader that accepts only the one encoding of each
-//! item, and the few writers that produce it, for envelopes and frames alike. Reads borrow, allocate nothing,
-//! and end with the input. No floats, no simple values but `false`, `true` and `null`: PROTOCOL.md §1 uses no
-//! others. What items mean is not known here.
+//! Deterministic CBOR (RFC 8949 §4.2.1), strictly: one reader that accepts only the one encoding of each item, and the
+//! few writers that produce it, for envelopes and frames alike. Reads borrow, allocate nothing, and end with the input.
+//! No floats, no simple values but `false`, `true` and `null`: PROTOCOL.md §1 uses no others. The callers define the
+//! meaning of items.
 
 use thiserror::Error;
 
@@ -33,7 +33,7 @@ pub enum CborError {
 }
 
 impl CborError {
-    /// A short name for logs and test vectors.
+    /// Returns a short name for logs and test vectors.
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Truncated(_) => "truncated",
@@ -53,7 +53,7 @@ impl CborError {
 /// The major types of CBOR.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Major {
+pub enum MajorType {
     Unsigned = 0,
     Negative = 1,
     Bytes = 2,
@@ -64,7 +64,7 @@ pub enum Major {
     Simple = 7,
 }
 
-impl Major {
+impl MajorType {
     const fn of(initial: u8) -> Self {
         match initial >> 5 {
             0 => Self::Unsigned,
@@ -84,17 +84,17 @@ const NULL: u8 = 0xf6;
 
 /// Reads items one after the other.
 #[derive(Clone, Debug)]
-pub struct Reader<'a> {
+pub struct CborReader<'a> {
     input: &'a [u8],
     at: usize,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> CborReader<'a> {
     pub fn new(input: &'a [u8]) -> Self {
         Self { input, at: 0 }
     }
 
-    /// A reader of `input` that has been found to be exactly one deterministic item.
+    /// Returns a reader of `input` if it is exactly one deterministic item.
     ///
     /// # Errors
     /// The first [`CborError`] in it.
@@ -105,13 +105,13 @@ impl<'a> Reader<'a> {
         Ok(Self::new(input))
     }
 
-    /// Offset of the next item.
+    /// Returns the offset of the next item.
     pub fn offset(&self) -> usize {
         self.at
     }
 
     /// # Errors
-    /// [`CborError::TrailingBytes`] where something is left.
+    /// [`CborError::TrailingBytes`] if something is left.
     pub fn end(&self) -> Result<(), CborError> {
         match self.input.len() - self.at {
             0 => Ok(()),
@@ -119,12 +119,12 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The type of the next item.
-    pub fn peek(&self) -> Result<Major, CborError> {
-        self.input.get(self.at).map(|initial| Major::of(*initial)).ok_or(CborError::Truncated(self.at))
+    /// Returns the type of the next item.
+    pub fn peek(&self) -> Result<MajorType, CborError> {
+        self.input.get(self.at).map(|initial| MajorType::of(*initial)).ok_or(CborError::Truncated(self.at))
     }
 
-    /// The content of a string whose length [`Reader::expect`] gave.
+    /// Returns the content of a string when [`CborReader::expect`] gave its length.
     ///
     /// # Errors
     /// [`CborError::Truncated`].
@@ -137,12 +137,12 @@ impl<'a> Reader<'a> {
         Ok(taken)
     }
 
-    fn head(&mut self) -> Result<(Major, u64), CborError> {
+    fn head(&mut self) -> Result<(MajorType, u64), CborError> {
         let start = self.at;
         let initial = self.take(1)?[0];
         let info = initial & 0x1f;
         let (value, least) = match info {
-            0..=23 => return Ok((Major::of(initial), u64::from(info))),
+            0..=23 => return Ok((MajorType::of(initial), u64::from(info))),
             24 => (u64::from(self.take(1)?[0]), 24),
             25 => (be(self.take(2)?), 1 << 8),
             26 => (be(self.take(4)?), 1 << 16),
@@ -150,17 +150,17 @@ impl<'a> Reader<'a> {
             31 => return Err(CborError::Indefinite(start)),
             _ => return Err(CborError::Unsupported(start)),
         };
-        if Major::of(initial) == Major::Simple {
+        if MajorType::of(initial) == MajorType::Simple {
             return Err(CborError::Unsupported(start));
         }
-        if value < least { Err(CborError::NotShortest(start)) } else { Ok((Major::of(initial), value)) }
+        if value < least { Err(CborError::NotShortest(start)) } else { Ok((MajorType::of(initial), value)) }
     }
 
-    /// The value, length or count of the next item, which has to be of type `major`.
+    /// Returns the value, length or count of the next item, which has to be of type `major`.
     ///
     /// # Errors
-    /// [`CborError::Type`] where it is another, and what is wrong with its first bytes.
-    pub fn expect(&mut self, major: Major) -> Result<u64, CborError> {
+    /// [`CborError::Type`] if it is another, and any fault of its first bytes.
+    pub fn expect(&mut self, major: MajorType) -> Result<u64, CborError> {
         let start = self.at;
         match self.head()? {
             (found, value) if found == major => Ok(value),
@@ -169,56 +169,56 @@ impl<'a> Reader<'a> {
     }
 
     pub fn unsigned(&mut self) -> Result<u64, CborError> {
-        self.expect(Major::Unsigned)
+        self.expect(MajorType::Unsigned)
     }
 
-    /// A number that fits 63 bits and a sign.
+    /// Reads a number that fits 63 bits and a sign.
     pub fn integer(&mut self) -> Result<i64, CborError> {
         let start = self.at;
         let (major, value) = self.head()?;
         let value = i64::try_from(value).map_err(|_| CborError::Type(start))?;
         match major {
-            Major::Unsigned => Ok(value),
-            Major::Negative => Ok(-1 - value),
+            MajorType::Unsigned => Ok(value),
+            MajorType::Negative => Ok(-1 - value),
             _ => Err(CborError::Type(start)),
         }
     }
 
     pub fn bytes(&mut self) -> Result<&'a [u8], CborError> {
-        let len = self.expect(Major::Bytes)?;
+        let len = self.expect(MajorType::Bytes)?;
         self.take(len)
     }
 
     pub fn text(&mut self) -> Result<&'a str, CborError> {
         let start = self.at;
-        let len = self.expect(Major::Text)?;
+        let len = self.expect(MajorType::Text)?;
         std::str::from_utf8(self.take(len)?).map_err(|_| CborError::NotUtf8(start))
     }
 
-    /// The number of items that follow. Nothing may be allocated by it unchecked.
+    /// Reads the number of items that follow. Nothing may be allocated by it unchecked.
     pub fn array(&mut self) -> Result<u64, CborError> {
-        self.expect(Major::Array)
+        self.expect(MajorType::Array)
     }
 
-    /// The number of pairs that follow. Their order is checked by [`Reader::skip_item`] alone.
+    /// Reads the number of pairs that follow. Their order is checked by [`CborReader::skip_item`] alone.
     pub fn map(&mut self) -> Result<u64, CborError> {
-        self.expect(Major::Map)
+        self.expect(MajorType::Map)
     }
 
     pub fn tag(&mut self) -> Result<u64, CborError> {
-        self.expect(Major::Tag)
+        self.expect(MajorType::Tag)
     }
 
     pub fn boolean(&mut self) -> Result<bool, CborError> {
         let start = self.at;
-        match self.expect(Major::Simple)? {
+        match self.expect(MajorType::Simple)? {
             20 => Ok(false),
             21 => Ok(true),
             _ => Err(CborError::Type(start)),
         }
     }
 
-    /// True where the next item is `null`, which is then passed.
+    /// Returns true if the next item is `null`, which is then passed.
     pub fn null(&mut self) -> bool {
         let is_null = self.input.get(self.at) == Some(&NULL);
         self.at += usize::from(is_null);
@@ -233,7 +233,7 @@ impl<'a> Reader<'a> {
         self.skip_inside(0)
     }
 
-    /// As [`Reader::skip_item`], for an item that stands inside `levels` arrays or maps.
+    /// Does the same as [`CborReader::skip_item`], for an item that stands inside `levels` arrays or maps.
     ///
     /// # Errors
     /// The first [`CborError`] in it.
@@ -246,21 +246,21 @@ impl<'a> Reader<'a> {
     fn skip(&mut self, depth: usize) -> Result<(), CborError> {
         let start = self.at;
         let (major, value) = self.head()?;
-        if matches!(major, Major::Array | Major::Map | Major::Tag) && depth >= CBOR_DEPTH_MAX {
+        if matches!(major, MajorType::Array | MajorType::Map | MajorType::Tag) && depth >= CBOR_DEPTH_MAX {
             return Err(CborError::TooDeep(start));
         }
         match major {
-            Major::Unsigned | Major::Negative => Ok(()),
-            Major::Bytes => self.take(value).map(|_| ()),
-            Major::Text => match std::str::from_utf8(self.take(value)?) {
+            MajorType::Unsigned | MajorType::Negative => Ok(()),
+            MajorType::Bytes => self.take(value).map(|_| ()),
+            MajorType::Text => match std::str::from_utf8(self.take(value)?) {
                 Ok(_) => Ok(()),
                 Err(_) => Err(CborError::NotUtf8(start)),
             },
-            Major::Array => (0..value).try_for_each(|_| self.skip(depth + 1)),
-            Major::Map => self.skip_pairs(value, depth + 1),
-            Major::Tag => self.skip(depth + 1),
-            Major::Simple if (20..=22).contains(&value) => Ok(()),
-            Major::Simple => Err(CborError::Unsupported(start)),
+            MajorType::Array => (0..value).try_for_each(|_| self.skip(depth + 1)),
+            MajorType::Map => self.skip_pairs(value, depth + 1),
+            MajorType::Tag => self.skip(depth + 1),
+            MajorType::Simple if (20..=22).contains(&value) => Ok(()),
+            MajorType::Simple => Err(CborError::Unsupported(start)),
         }
     }
 
@@ -285,12 +285,12 @@ fn be(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0, |value, byte| value << 8 | u64::from(*byte))
 }
 
-/// Where encoded bytes go: into a buffer, or into a count.
-pub trait Sink {
+/// A sink for encoded bytes: a buffer, or a count.
+pub trait ByteSink {
     fn put(&mut self, bytes: &[u8]);
 }
 
-impl Sink for Vec<u8> {
+impl ByteSink for Vec<u8> {
     fn put(&mut self, bytes: &[u8]) {
         self.extend_from_slice(bytes);
     }
@@ -298,16 +298,16 @@ impl Sink for Vec<u8> {
 
 /// Counts what would be written.
 #[derive(Debug, Default)]
-pub struct Counted(pub usize);
+pub struct CountingSink(pub usize);
 
-impl Sink for Counted {
+impl ByteSink for CountingSink {
     fn put(&mut self, bytes: &[u8]) {
         self.0 += bytes.len();
     }
 }
 
 /// Writes the first bytes of an item: its type, and its value or length in the shortest form.
-pub fn put_head(out: &mut impl Sink, major: Major, value: u64) {
+pub fn put_head(out: &mut impl ByteSink, major: MajorType, value: u64) {
     let top = (major as u8) << 5;
     let wide = value.to_be_bytes();
     match value {
@@ -322,34 +322,34 @@ pub fn put_head(out: &mut impl Sink, major: Major, value: u64) {
     }
 }
 
-pub fn put_unsigned(out: &mut impl Sink, value: u64) {
-    put_head(out, Major::Unsigned, value);
+pub fn put_unsigned(out: &mut impl ByteSink, value: u64) {
+    put_head(out, MajorType::Unsigned, value);
 }
 
-pub fn put_bytes(out: &mut impl Sink, bytes: &[u8]) {
-    put_head(out, Major::Bytes, bytes.len() as u64);
+pub fn put_bytes(out: &mut impl ByteSink, bytes: &[u8]) {
+    put_head(out, MajorType::Bytes, bytes.len() as u64);
     out.put(bytes);
 }
 
-pub fn put_text(out: &mut impl Sink, text: &str) {
-    put_head(out, Major::Text, text.len() as u64);
+pub fn put_text(out: &mut impl ByteSink, text: &str) {
+    put_head(out, MajorType::Text, text.len() as u64);
     out.put(text.as_bytes());
 }
 
-pub fn put_array(out: &mut impl Sink, len: usize) {
-    put_head(out, Major::Array, len as u64);
+pub fn put_array(out: &mut impl ByteSink, len: usize) {
+    put_head(out, MajorType::Array, len as u64);
 }
 
 /// Begins a map; its pairs must follow in the order of their encoded keys.
-pub fn put_map(out: &mut impl Sink, pairs: usize) {
-    put_head(out, Major::Map, pairs as u64);
+pub fn put_map(out: &mut impl ByteSink, pairs: usize) {
+    put_head(out, MajorType::Map, pairs as u64);
 }
 
-pub fn put_boolean(out: &mut impl Sink, value: bool) {
+pub fn put_boolean(out: &mut impl ByteSink, value: bool) {
     out.put(&[0xf4 | u8::from(value)]);
 }
 
-pub fn put_null(out: &mut impl Sink) {
+pub fn put_null(out: &mut impl ByteSink) {
     out.put(&[NULL]);
 }
 
@@ -359,7 +359,7 @@ mod tests {
 
     use super::*;
 
-    /// Reads with ciborium and writes again: equal to the input where it was in the one encoding.
+    /// Reads with ciborium and writes again: equal to the input if it was in the one encoding.
     fn through_ciborium(bytes: &[u8]) -> Option<Vec<u8>> {
         let value: ciborium::Value = ciborium::de::from_reader_with_recursion_limit(bytes, 64).ok()?;
         let mut out = Vec::new();
@@ -370,7 +370,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_the_strict_reader_accepts_is_the_one_encoding(bytes in prop::collection::vec(any::<u8>(), 0..24)) {
-            if Reader::of_one_item(&bytes).is_ok() {
+            if CborReader::of_one_item(&bytes).is_ok() {
                 prop_assert_eq!(through_ciborium(&bytes).unwrap(), bytes);
             }
         }
@@ -378,20 +378,20 @@ mod tests {
         #[test]
         fn a_number_is_read_back_from_its_shortest_form(number: u64, bits in 0..64) {
             let number = number >> bits;
-            let (mut out, mut counted) = (Vec::new(), Counted::default());
+            let (mut out, mut counted) = (Vec::new(), CountingSink::default());
             put_unsigned(&mut out, number);
             put_unsigned(&mut counted, number);
             prop_assert_eq!(counted.0, out.len());
-            prop_assert_eq!(Reader::of_one_item(&out).unwrap().unsigned(), Ok(number));
+            prop_assert_eq!(CborReader::of_one_item(&out).unwrap().unsigned(), Ok(number));
         }
     }
 
     #[test]
     fn levels_are_counted_from_where_an_item_stands() {
         let nested = |levels: usize| [vec![0x81; levels - 1], vec![0x80]].concat();
-        assert!(Reader::new(&nested(CBOR_DEPTH_MAX)).skip_item().is_ok());
-        assert!(Reader::new(&nested(CBOR_DEPTH_MAX - 1)).skip_inside(1).is_ok());
-        let fault = Reader::new(&nested(CBOR_DEPTH_MAX)).skip_inside(1).unwrap_err();
+        assert!(CborReader::new(&nested(CBOR_DEPTH_MAX)).skip_item().is_ok());
+        assert!(CborReader::new(&nested(CBOR_DEPTH_MAX - 1)).skip_inside(1).is_ok());
+        let fault = CborReader::new(&nested(CBOR_DEPTH_MAX)).skip_inside(1).unwrap_err();
         assert_eq!(fault, CborError::TooDeep(CBOR_DEPTH_MAX - 1));
     }
 }

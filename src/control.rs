@@ -3,9 +3,9 @@
 //! is promised to others are the JSON forms inside ([`Snapshot`], [`EventFacts`], [`FeedFacts`]).
 
 mod deciding;
+mod dry_run;
 mod event_ref;
 mod trace;
-mod trial;
 
 mod consumers;
 mod feeds;
@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use thiserror::Error;
 
-use crate::envelope::{Body, Core, IdScheme, OpenError, Opened};
+use crate::envelope::{Body, Core, IdScheme, OpenError, OpenedBody};
 use crate::identity::{EventId, PublisherName};
 use crate::link::{Link, LinkTarget};
 use crate::record::Entry;
@@ -22,13 +22,14 @@ use crate::status::{HealthCode, Snapshot, rfc3339, rfc3339_or_absent};
 use crate::time::Timestamp;
 
 pub use consumers::{CONSUMERS_FILE, CONSUMERS_SCHEMA, ConsumerFact, ConsumerFacts};
-pub use feeds::{Feed, FeedFacts, OwedFacts, RejectedFacts, WaitingEvent, WaitingFacts};
+pub use feeds::{FeedFacts, FeedInfo, OwedFacts, RejectedFacts, WaitingEvent, WaitingFacts};
 
+pub use dry_run::{
+    DryRunOutcome, LineDryRun, PASSES, PolicyChange, RepublishComparison, TRIAL_LAST_DEFAULT, TRIAL_LAST_MAX,
+    TRIAL_SCHEMA,
+};
 pub use event_ref::{EventRef, EventRefError, UUID_PREFIX_MIN};
 pub use trace::{TRACE_SCHEMA, TraceFacts, TraceOf, TracedEvent, TracedLink};
-pub use trial::{
-    Change, Comparison, Outcome, PASSES, TRIAL_LAST_DEFAULT, TRIAL_LAST_MAX, TRIAL_SCHEMA, Trial,
-};
 
 /// Name and number of the JSON form of one event.
 pub const EVENT_SCHEMA: &str = "intelmesh.event/1";
@@ -41,14 +42,14 @@ pub const REQUEST_BYTES_MAX: usize = 64 * 1024;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum Request {
+pub enum ControlRequest {
     Status,
-    /// Answered by [`Reply::Event`].
+    /// Answered by [`ControlReply::Event`].
     EventShow {
         id: EventRef,
     },
-    /// Answered by [`Reply::Envelope`].
-    /// Answered by [`Reply::Explained`].
+    /// Answered by [`ControlReply::Envelope`].
+    /// Answered by [`ControlReply::Explained`].
     PeerExplain {
         peer: PublisherName,
         id: EventRef,
@@ -56,13 +57,13 @@ pub enum Request {
     EventExport {
         id: EventRef,
     },
-    /// Answered by [`Reply::Trace`].
+    /// Answered by [`ControlReply::Trace`].
     EventTrace {
         of: TraceOf,
         /// Links to follow from there, at most.
         depth: u8,
     },
-    /// What is shown under this code was seen; answered by [`Reply::Acknowledged`].
+    /// What is shown under this code was seen; answered by [`ControlReply::Acknowledged`].
     Acknowledge {
         code: HealthCode,
     },
@@ -74,7 +75,7 @@ pub enum Request {
     FeedRepair {
         peer: PublisherName,
     },
-    /// All consumers with a position; answered by [`Reply::Consumers`].
+    /// All consumers with a position; answered by [`ControlReply::Consumers`].
     Consumers,
     ConsumerRemove {
         name: String,
@@ -83,7 +84,7 @@ pub enum Request {
         name: String,
         to: ConsumerPlace,
     },
-    /// What waits for the operator's word; answered by [`Reply::Waiting`].
+    /// What waits for the operator's word; answered by [`ControlReply::Waiting`].
     EventWaiting,
     ClockAccept,
     /// What revoked keys of a publisher signed, or that event alone, is taken after all, or dropped.
@@ -100,22 +101,22 @@ pub enum Request {
         cose: String,
     },
     /// Read `intelmesh.toml` again, and put in force what can change while the node runs; answered by
-    /// [`Reply::Reloaded`].
+    /// [`ControlReply::Reloaded`].
     Reload,
-    /// Read `peers/` again now, and answer [`Reply::Done`] once that is in force.
+    /// Read `peers/` again now, and answer [`ControlReply::Done`] once that is in force.
     PeersChanged,
-    /// Dial every address of the peer; answered by [`Reply::PeerCheck`].
+    /// Dial every address of the peer; answered by [`ControlReply::PeerCheck`].
     PeerCheck {
         peer: PublisherName,
     },
-    /// Compare this text of a peer file with the file in force, over the last events; answered by [`Reply::Trial`].
+    /// Compare this text of a peer file with the file in force, over the last events; answered by [`ControlReply::Trial`].
     PeerTrial {
         /// As the operator named it, for messages; its stem is the peer's name.
         file: String,
         text: String,
         last: u64,
     },
-    /// Try again what a door has set aside; answered by [`Reply::AsideTried`].
+    /// Try again what a door has set aside; answered by [`ControlReply::AsideTried`].
     AsideRetry {
         door: String,
     },
@@ -124,7 +125,7 @@ pub enum Request {
 /// One answer.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Reply {
+pub enum ControlReply {
     Status(Box<Snapshot>),
     Event(Box<EventFacts>),
     Envelope {
@@ -137,26 +138,26 @@ pub enum Reply {
     Consumers(ConsumerFacts),
     Waiting(WaitingFacts),
     PeerCheck(PeerCheck),
-    Explained(Box<Went>),
-    Trial(Box<Trial>),
+    Explained(Box<DeliveryRecord>),
+    Trial(Box<LineDryRun>),
     AsideTried(AsideTried),
-    Reloaded(Reloaded),
+    Reloaded(ReloadResult),
     /// So many incidents are shown no more.
     Acknowledged {
         incidents: u64,
     },
     /// It was done.
     Done,
-    Refused(Refusal),
+    Refused(ControlRefusal),
 }
 
-/// Stands between several errors that were found at once, in one [`Refusal`].
+/// Stands between several errors that were found at once, in one [`ControlRefusal`].
 pub const REFUSAL_SEPARATOR: &str = "\nerror: ";
 
 /// The answer is no, or it could not be done.
 #[derive(Clone, Debug, PartialEq, Eq, Error, Serialize, Deserialize)]
 #[error("{error}")]
-pub struct Refusal {
+pub struct ControlRefusal {
     pub error: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
@@ -164,7 +165,7 @@ pub struct Refusal {
     pub exit: u8,
 }
 
-impl Refusal {
+impl ControlRefusal {
     /// The answer is no: an unknown id or name.
     pub fn no(error: impl Into<String>) -> Self {
         Self { error: error.into(), hint: None, exit: 1 }
@@ -265,12 +266,12 @@ pub struct EventFacts {
     pub payload: Option<Box<RawValue>>,
     /// Where it went, peers first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub went: Vec<Went>,
+    pub went: Vec<DeliveryRecord>,
 }
 
 /// Where one event went: one peer, or one consumer.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Went {
+pub struct DeliveryRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peer: Option<PublisherName>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -293,7 +294,7 @@ pub struct Went {
     pub rules_of: bool,
 }
 
-impl Went {
+impl DeliveryRecord {
     /// On one line, for people.
     pub fn line(&self) -> String {
         let consumer = self.consumer.as_ref().map(|name| format!("consumer {name}"));
@@ -376,7 +377,7 @@ impl From<&Entry> for EventFacts {
 
 impl EventFacts {
     /// What came of opening the body: its recipients see inside, others why not.
-    pub fn opened(&mut self, opened: Result<Opened, OpenError>) {
+    pub fn opened(&mut self, opened: Result<OpenedBody, OpenError>) {
         match opened {
             Ok(opened) => {
                 self.parent = opened.parent.as_ref().map(EventId::to_string);
@@ -411,7 +412,7 @@ pub struct AsideTried {
 
 /// What reading `intelmesh.toml` again came to (`intelmesh.reload/1`).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Reloaded {
+pub struct ReloadResult {
     /// In force now, by key or door.
     pub changed: Vec<String>,
     /// Acts at the next start.
@@ -441,9 +442,9 @@ pub struct AddressCheck {
 ///
 /// # Errors
 /// A refusal with exit 2 that says what is wrong with the line.
-pub fn parse_request(line: &[u8]) -> Result<Request, Refusal> {
+pub fn parse_request(line: &[u8]) -> Result<ControlRequest, ControlRefusal> {
     serde_json::from_slice(line).map_err(|error| {
-        Refusal::could_not(format!("the node does not understand this request: {error}"))
+        ControlRefusal::could_not(format!("the node does not understand this request: {error}"))
             .hint("is the command line of another version than the running node?")
     })
 }
@@ -456,16 +457,20 @@ mod tests {
     fn requests_and_replies_read_back_as_they_were_written() {
         let peer = PublisherName::parse("cert-ee").unwrap();
         for request in [
-            Request::Status,
-            Request::EventShow { id: EventRef::parse("72ddb00c").unwrap() },
-            Request::FeedRewind { peer: peer.clone(), to: RewindPlace::Time(Timestamp(1_700_000_000_123)) },
-            Request::FeedRewind { peer: peer.clone(), to: RewindPlace::Seq(7) },
-            Request::PeerCheck { peer: peer.clone() },
+            ControlRequest::Status,
+            ControlRequest::EventShow { id: EventRef::parse("72ddb00c").unwrap() },
+            ControlRequest::FeedRewind {
+                peer: peer.clone(),
+                to: RewindPlace::Time(Timestamp(1_700_000_000_123)),
+            },
+            ControlRequest::FeedRewind { peer: peer.clone(), to: RewindPlace::Seq(7) },
+            ControlRequest::PeerCheck { peer: peer.clone() },
         ] {
             let line = serde_json::to_vec(&request).unwrap();
             assert_eq!(parse_request(&line).unwrap(), request);
         }
-        let line = serde_json::to_string(&Reply::Refused(Refusal::unknown_peer(&peer))).unwrap();
+        let line =
+            serde_json::to_string(&ControlReply::Refused(ControlRefusal::unknown_peer(&peer))).unwrap();
         assert_eq!(
             line,
             r#"{"refused":{"error":"no peer \"cert-ee\"","hint":"intelmesh peer list","exit":1}}"#

@@ -1,5 +1,5 @@
-//! An incident event as parsed: its checked body and the name of its format. What the fields mean is the
-//! pipelines' business, and bytes of a body are never changed here.
+//! An incident event as parsed: its checked body and the name of its format. The pipelines know the meaning of the
+//! fields, and bytes of a body are never changed here.
 
 pub mod json;
 
@@ -9,14 +9,14 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use crate::limits::{JSON_DEPTH_MAX, LINE_BYTES_MAX};
-use json::{JsonError, Kind, Scan};
+use json::{JsonError, JsonKind, JsonScan};
 
 /// Name of a body's format: `intelmq`, `idea`, `n6`, `misp`, or another short name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Format(Arc<str>);
+pub struct EventFormat(Arc<str>);
 
-impl Format {
-    /// 1 to 32 of `a-z`, `0-9` and `-`, as a name.
+impl EventFormat {
+    /// Reads a name of 1 to 32 of `a-z`, `0-9` and `-`.
     pub fn parse(text: &str) -> Option<Self> {
         crate::identity::ProjectName::parse(text).ok().map(|name| Self(name.as_str().into()))
     }
@@ -30,13 +30,13 @@ impl Format {
     }
 }
 
-impl fmt::Display for Format {
+impl fmt::Display for EventFormat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-/// Why bytes are no body: two readers could read them differently, or not at all. The publisher's fault.
+/// Why bytes are not a body: two readers could read them differently, or not at all. The publisher's fault.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum BodyError {
     #[error("{0} bytes, more than {LINE_BYTES_MAX}")]
@@ -50,7 +50,7 @@ pub enum BodyError {
 }
 
 impl BodyError {
-    /// What is wrong and where, without a key of the body: of one that was sealed nothing is logged or shown.
+    /// Describes the fault and its place, without a key of the body: nothing of a sealed body is logged or shown.
     pub fn without_content(&self) -> String {
         match self {
             Self::Json(JsonError::DuplicateKey { .. }) => "a key stands twice in one object".to_owned(),
@@ -59,17 +59,17 @@ impl BodyError {
     }
 }
 
-/// Checks that `bytes` are one JSON object that every reader reads alike, on one line (design §5.1,
-/// PROTOCOL.md §2.4), and tells where its members stand.
+/// Checks that `bytes` are one JSON object that every reader reads alike, on one line (design §5.1, PROTOCOL.md §2.4),
+/// and returns the places of its members.
 ///
 /// # Errors
 /// The first [`BodyError`].
-pub fn check_body(bytes: &[u8]) -> Result<Scan<'_>, BodyError> {
+pub fn check_body(bytes: &[u8]) -> Result<JsonScan<'_>, BodyError> {
     if bytes.len() > LINE_BYTES_MAX {
         return Err(BodyError::TooLarge(bytes.len()));
     }
     let scan = json::scan(bytes, JSON_DEPTH_MAX)?;
-    if scan.kind != Kind::Object {
+    if scan.kind != JsonKind::Object {
         return Err(BodyError::NotObject);
     }
     // A line break inside would end the line of every socket it is written to.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::PeerFile;
 use crate::envelope::Core;
 use crate::identity::{HopPath, NodeNames, PublisherName};
-use crate::policy::{self, Tlp, TrustList, Withheld};
+use crate::policy::{self, Tlp, TrustList, WithheldReason};
 use crate::time::Timestamp;
 
 /// What policy says of one event and one peer (`intelmesh.explain/1` has a list of them).
@@ -15,7 +15,7 @@ use crate::time::Timestamp;
 pub struct Explanation {
     pub peer: PublisherName,
     /// `shared`, or `withheld`, or `cut`: no connection with it may stand.
-    pub outcome: Outcome,
+    pub outcome: RuleOutcome,
     /// A short name of the reason; absent where it is shared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -28,13 +28,13 @@ pub struct Explanation {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Outcome {
+pub enum RuleOutcome {
     Shared,
     Withheld,
     Cut,
 }
 
-impl Outcome {
+impl RuleOutcome {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Shared => "shared",
@@ -49,17 +49,17 @@ pub fn share(core: &Core, path: &HopPath, own: &NodeNames, file: &PeerFile, now:
     let peer = file.peer.name.clone();
     if let Some((reason, rule, remedy)) = cut(file) {
         let (reason, remedy) = (Some(reason.to_owned()), Some(remedy));
-        return Explanation { peer, outcome: Outcome::Cut, reason, rule, remedy };
+        return Explanation { peer, outcome: RuleOutcome::Cut, reason, rule, remedy };
     }
     match policy::share(core, path, own, &file.peer, Some(now)) {
         Ok(()) => {
             let rule = shared_by(core, file);
-            Explanation { peer, outcome: Outcome::Shared, reason: None, rule, remedy: None }
+            Explanation { peer, outcome: RuleOutcome::Shared, reason: None, rule, remedy: None }
         }
         Err(why) => {
             let (rule, remedy) = withheld_by(why, core, path, file);
             let reason = Some(why.as_str().to_owned());
-            Explanation { peer, outcome: Outcome::Withheld, reason, rule, remedy: Some(remedy) }
+            Explanation { peer, outcome: RuleOutcome::Withheld, reason, rule, remedy: Some(remedy) }
         }
     }
 }
@@ -134,11 +134,11 @@ fn shared_by(core: &Core, file: &PeerFile) -> String {
     }
 }
 
-fn withheld_by(why: Withheld, core: &Core, path: &HopPath, file: &PeerFile) -> (String, String) {
+fn withheld_by(why: WithheldReason, core: &Core, path: &HopPath, file: &PeerFile) -> (String, String) {
     let (name, shown) = (&file.peer.name, file.file.display());
     let publisher = &core.id.publisher;
     match why {
-        Withheld::TlpMax if core.body.is_sealed() => {
+        WithheldReason::TlpMax if core.body.is_sealed() => {
             let label = core.tlp;
             (
                 tlp_rule(file),
@@ -146,50 +146,50 @@ fn withheld_by(why: Withheld, core: &Core, path: &HopPath, file: &PeerFile) -> (
             )
         }
         // No agreement lets these travel unsealed, whatever tlp_max says.
-        Withheld::TlpMax if core.tlp >= Tlp::AmberStrict => {
+        WithheldReason::TlpMax if core.tlp >= Tlp::AmberStrict => {
             (tlp_rule(file), format!("seal it to {name} (--seal --to {name})"))
         }
-        Withheld::TlpMax => {
+        WithheldReason::TlpMax => {
             let label = core.tlp;
             (tlp_rule(file), format!("tlp_max = \"{label}\" in {shown}, or seal it to {name}"))
         }
-        Withheld::TlpHop if core.body.is_sealed() => (
+        WithheldReason::TlpHop if core.body.is_sealed() => (
             format!(
                 "TLP:{} goes from its publisher to recipients alone, sealed too (docs/SECURITY.md)",
                 core.tlp
             ),
             format!("{publisher} must share it with {name} itself"),
         ),
-        Withheld::TlpHop => (
+        WithheldReason::TlpHop => (
             format!("TLP:{} does not travel on unsealed (docs/SECURITY.md)", core.tlp),
             format!("{publisher} can share it with {name} itself, or seal it to {name}"),
         ),
-        Withheld::NotNamed => {
+        WithheldReason::NotNamed => {
             let names: Vec<&str> = core.to.iter().map(PublisherName::as_str).collect();
             (
                 format!("the event is for {} alone", names.join(", ")),
                 format!("{publisher} must name {name} in `to`"),
             )
         }
-        Withheld::NotSealed => (
+        WithheldReason::NotSealed => (
             place(file, file.lines.seal, "seal = true"),
             format!("submit it with --to {name} --seal, or seal = false in {shown}"),
         ),
-        Withheld::Hops => (
+        WithheldReason::Hops => (
             format!("it came over {} hops, at most {}", path.len(), core.max_hops),
             format!("a shorter way: pair {publisher} and {name} directly"),
         ),
-        Withheld::Expired => {
+        WithheldReason::Expired => {
             let at = core.expires.map(|at| at.to_string()).unwrap_or_default();
             (format!("it expired at {at}"), format!("{publisher} can publish it again"))
         }
-        Withheld::Filter => {
+        WithheldReason::Filter => {
             let takes_back = core.links.iter().any(|link| link.relation.takes_back());
             let fields = if takes_back { ", or the fields that it looks at in what takes back" } else { "" };
             let remedy = format!("the filter in {shown}{fields}");
             (place(file, file.lines.filter, "where does not admit it"), remedy)
         }
-        Withheld::FilterFailed => {
+        WithheldReason::FilterFailed => {
             let failure = policy::failure(file.peer.share.filter.as_ref(), core, path);
             let failure = failure.map(|failure| failure.to_string()).unwrap_or_default();
             (
@@ -208,7 +208,7 @@ mod tests {
 
     use super::*;
     use crate::envelope::{Body, EventType, IdScheme};
-    use crate::event::Format;
+    use crate::event::EventFormat;
     use crate::policy::Tlp;
 
     fn file(rest: &str) -> PeerFile {
@@ -225,7 +225,7 @@ mod tests {
             created: Timestamp(5),
             expires: None,
             event_type: EventType::Event,
-            format: Format::intelmq(),
+            format: EventFormat::intelmq(),
             tlp,
             to: Vec::new(),
             max_hops: 8,
@@ -237,7 +237,7 @@ mod tests {
         }
     }
 
-    fn explained(core: &Core, path: &str, own: &str, rest: &str) -> (Outcome, Option<String>, String) {
+    fn explained(core: &Core, path: &str, own: &str, rest: &str) -> (RuleOutcome, Option<String>, String) {
         let path = HopPath::new(
             path.split('!')
                 .filter(|hop| !hop.is_empty())
@@ -247,11 +247,12 @@ mod tests {
         .unwrap();
         let own = PublisherName::parse(own).unwrap().into();
         let explanation = share(core, &path, &own, &file(rest), Timestamp(10));
-        assert_eq!(explanation.outcome == Outcome::Shared, explanation.remedy.is_none());
+        assert_eq!(explanation.outcome == RuleOutcome::Shared, explanation.remedy.is_none());
         (explanation.outcome, explanation.reason, explanation.rule)
     }
 
-    type Row = (Core, &'static str, &'static str, &'static str, Outcome, Option<&'static str>, &'static str);
+    type Row =
+        (Core, &'static str, &'static str, &'static str, RuleOutcome, Option<&'static str>, &'static str);
 
     fn check<const N: usize>(rows: [Row; N]) {
         for (core, path, own, rest, outcome, reason, rule) in rows {
@@ -270,7 +271,7 @@ mod tests {
                 "",
                 "cert-at",
                 "",
-                Outcome::Shared,
+                RuleOutcome::Shared,
                 None,
                 "peers/cert-ee.toml: tlp_max = \"AMBER\" (the default)",
             ),
@@ -279,7 +280,7 @@ mod tests {
                 "",
                 "cert-at",
                 "[share]\ntlp_max = \"GREEN\"",
-                Outcome::Withheld,
+                RuleOutcome::Withheld,
                 Some("tlp_max"),
                 "peers/cert-ee.toml:3: tlp_max = \"GREEN\"",
             ),
@@ -288,7 +289,7 @@ mod tests {
                 "!cert-at",
                 "cert-pl",
                 "",
-                Outcome::Withheld,
+                RuleOutcome::Withheld,
                 Some("tlp_hop"),
                 "TLP:AMBER does not travel on unsealed (docs/SECURITY.md)",
             ),
@@ -297,7 +298,7 @@ mod tests {
                 "",
                 "cert-at",
                 "",
-                Outcome::Withheld,
+                RuleOutcome::Withheld,
                 Some("not_named"),
                 "the event is for cert-lt alone",
             ),
@@ -306,7 +307,7 @@ mod tests {
                 "",
                 "cert-at",
                 "[share]\nseal = true",
-                Outcome::Withheld,
+                RuleOutcome::Withheld,
                 Some("not_sealed"),
                 "peers/cert-ee.toml:3: seal = true",
             ),
@@ -315,7 +316,7 @@ mod tests {
                 "",
                 "cert-at",
                 "",
-                Outcome::Withheld,
+                RuleOutcome::Withheld,
                 Some("expired"),
                 "it expired at 1970-01-01T00:00:00.009Z",
             ),
@@ -324,7 +325,7 @@ mod tests {
                 "",
                 "cert-at",
                 "[share]\n\nwhere = 'event[\"source.ip\"] == \"192.0.2.9\"'",
-                Outcome::Withheld,
+                RuleOutcome::Withheld,
                 Some("filter"),
                 "peers/cert-ee.toml:4: where does not admit it",
             ),
@@ -345,7 +346,7 @@ mod tests {
                 "",
                 "cert-at",
                 "",
-                Outcome::Shared,
+                RuleOutcome::Shared,
                 None,
                 "sealed, and it is a recipient",
             ),
@@ -354,7 +355,7 @@ mod tests {
                 "",
                 "cert-at",
                 "",
-                Outcome::Shared,
+                RuleOutcome::Shared,
                 None,
                 "carries it for the recipients, cannot read it; peers/cert-ee.toml: tlp_max = \"AMBER\" (the default)",
             ),
@@ -363,7 +364,7 @@ mod tests {
                 "",
                 "cert-at",
                 "",
-                Outcome::Withheld,
+                RuleOutcome::Withheld,
                 Some("not_named"),
                 "the event is for cert-pl alone",
             ),
@@ -372,7 +373,7 @@ mod tests {
                 "!cert-at",
                 "cert-pl",
                 "",
-                Outcome::Withheld,
+                RuleOutcome::Withheld,
                 Some("tlp_hop"),
                 "TLP:RED goes from its publisher to recipients alone, sealed too (docs/SECURITY.md)",
             ),
@@ -387,7 +388,7 @@ mod tests {
                 "",
                 "cert-at",
                 "paused = true",
-                Outcome::Cut,
+                RuleOutcome::Cut,
                 Some("paused"),
                 "peers/cert-ee.toml:2: paused = true",
             ),
@@ -396,7 +397,7 @@ mod tests {
                 "",
                 "cert-at",
                 "revoked = true",
-                Outcome::Cut,
+                RuleOutcome::Cut,
                 Some("revoked"),
                 "peers/cert-ee.toml:2: revoked = true",
             ),
@@ -405,7 +406,7 @@ mod tests {
                 "",
                 "cert-at",
                 "pending = true",
-                Outcome::Cut,
+                RuleOutcome::Cut,
                 Some("pending"),
                 "peers/cert-ee.toml:2: pending = true",
             ),

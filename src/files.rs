@@ -25,7 +25,7 @@ pub const UNFINISHED_PREFIX: &str = ".unfinished-";
 /// Ends the name of a directory that is being removed.
 const REMOVED_SUFFIX: &str = ".removed";
 
-/// The directory that holds `path`.
+/// Returns the directory that holds `path`.
 pub fn dir_of(path: &Path) -> &Path {
     match path.parent() {
         Some(dir) if !dir.as_os_str().is_empty() => dir,
@@ -36,11 +36,11 @@ pub fn dir_of(path: &Path) -> &Path {
 /// Returns when all names in `dir` are on disk.
 ///
 /// # Errors
-/// What the file system says, here and below.
+/// The error of the file system, here and below.
 pub fn sync_names(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()?;
     #[cfg(test)]
-    recorder::note(|| recorder::Op::SyncNames(dir.to_owned()));
+    recorder::note(|| recorder::DiskOp::SyncNames(dir.to_owned()));
     Ok(())
 }
 
@@ -51,7 +51,7 @@ pub fn sync_names(dir: &Path) -> io::Result<()> {
 pub fn sync_bytes(file: &Path) -> io::Result<()> {
     File::open(file)?.sync_data()?;
     #[cfg(test)]
-    recorder::note(|| recorder::Op::Foreign(dir_of(file).to_owned()));
+    recorder::note(|| recorder::DiskOp::Foreign(dir_of(file).to_owned()));
     Ok(())
 }
 
@@ -73,7 +73,7 @@ pub fn make_dir(dir: &Path, mode: u32) -> io::Result<()> {
         }
         hand_dir_to_owner_of(above, dir)?;
         #[cfg(test)]
-        recorder::note(|| recorder::Op::MakeDir(dir.to_owned()));
+        recorder::note(|| recorder::DiskOp::MakeDir(dir.to_owned()));
     }
     match sync_names(above) {
         // Another account's, such as that of the packaging: then it was made by another program, long ago.
@@ -126,11 +126,11 @@ fn write_in_order(
     recorder::note_whole(&from, bytes);
     place(unfinished).map_err(|error| error.error)?;
     #[cfg(test)]
-    recorder::note(|| recorder::Op::Rename(from, file.to_owned()));
+    recorder::note(|| recorder::DiskOp::Rename(from, file.to_owned()));
     sync_names(dir)
 }
 
-/// The library names the unfinished file in its errors, of which no operator ever heard.
+/// Cuts the unfinished file out of an error: no operator ever heard of it.
 fn without_unfinished(error: io::Error) -> io::Error {
     match error.to_string().split_once(" at path ") {
         Some((what, _)) => io::Error::new(error.kind(), what.to_owned()),
@@ -138,7 +138,7 @@ fn without_unfinished(error: io::Error) -> io::Error {
     }
 }
 
-/// What an operator does about an error of the file system, if that is known.
+/// Returns the steps that an operator can take after an error of the file system, if they are known.
 pub fn hint_of(error: &io::Error) -> Option<&'static str> {
     match error.kind() {
         io::ErrorKind::PermissionDenied => Some(
@@ -161,7 +161,7 @@ pub fn hint_of(error: &io::Error) -> Option<&'static str> {
 pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
     fs::rename(from, to)?;
     #[cfg(test)]
-    recorder::note(|| recorder::Op::Rename(from.to_owned(), to.to_owned()));
+    recorder::note(|| recorder::DiskOp::Rename(from.to_owned(), to.to_owned()));
     // The new name first: between the two the file has both names rather than none.
     sync_names(dir_of(to))?;
     if dir_of(from) == dir_of(to) { Ok(()) } else { sync_names(dir_of(from)) }
@@ -177,7 +177,7 @@ pub fn remove(file: &Path) -> io::Result<()> {
         removed => removed?,
     }
     #[cfg(test)]
-    recorder::note(|| recorder::Op::Remove(file.to_owned()));
+    recorder::note(|| recorder::DiskOp::Remove(file.to_owned()));
     sync_names(dir_of(file))
 }
 
@@ -194,7 +194,7 @@ pub fn remove_dir(dir: &Path) -> io::Result<()> {
         renamed => renamed?,
     }
     #[cfg(test)]
-    recorder::note(|| recorder::Op::Rename(dir.to_owned(), gone.clone()));
+    recorder::note(|| recorder::DiskOp::Rename(dir.to_owned(), gone.clone()));
     sync_names(dir_of(dir))?;
     remove_all(&gone)
 }
@@ -219,13 +219,13 @@ fn gone_name(dir: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Nobody relies on this being durable: what is left is removed the next time.
+/// Removes a tree. This need not be durable: if a part is left, it is removed the next time.
 fn remove_all(dir: &Path) -> io::Result<()> {
     match fs::remove_dir_all(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         removed => {
             #[cfg(test)]
-            recorder::note(|| recorder::Op::RemoveTree(dir.to_owned()));
+            recorder::note(|| recorder::DiskOp::RemoveTree(dir.to_owned()));
             removed
         }
     }

@@ -1,5 +1,5 @@
-//! Names and identities: checked when made, so that past a door nobody checks again. Also the hop path,
-//! which is a list of names. Nothing here knows keys on disk or peers' files.
+//! Names and identities: checked when made, so that no code behind a door has to check them again. Also the hop path,
+//! which is a list of names. Nothing here reads keys on disk or peers' files.
 
 use std::fmt;
 use std::str::FromStr;
@@ -54,7 +54,7 @@ macro_rules! name_type {
             /// Reads a name; see the type for what one is.
             ///
             /// # Errors
-            /// [`IdentityError::Name`] where it is none.
+            /// [`IdentityError::Name`] if it is not one.
             pub fn parse(text: &str) -> Result<Self, IdentityError> {
                 checked_name(text).map(Self)
             }
@@ -136,7 +136,7 @@ impl From<PublisherName> for NodeNames {
 }
 
 name_type! {
-    /// The middle part of an event's full name: what of the publisher's made it (`intelmq`). The same form.
+    /// The middle part of an event's full name: the project of the publisher that made it (`intelmq`). The same form.
     ProjectName
 }
 
@@ -325,7 +325,7 @@ impl HopPath {
         self.0.last()
     }
 
-    /// The path that the next node gets; `None` where it would be too long.
+    /// Returns the path that the next node gets; `None` if it would be too long.
     pub fn with(&self, hop: &PublisherName) -> Option<Self> {
         if self.0.len() >= PATH_HOPS_MAX {
             return None;

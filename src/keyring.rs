@@ -18,7 +18,7 @@ use zeroize::Zeroizing;
 
 use crate::envelope::content::BodyIdSecret;
 use crate::envelope::statement::StatementError;
-use crate::envelope::{Opener, SealKey, SignedStatement, Signer};
+use crate::envelope::{SealKey, SealOpener, SignedStatement, Signer};
 use crate::files;
 use crate::identity::{NodeNames, PublisherName};
 use crate::limits::KEY_FILE_BYTES_MAX;
@@ -214,8 +214,8 @@ impl Keyring {
     }
 
     /// What opens what is sealed for this node, whose names are `names`: with the key in use, and with older ones.
-    pub fn opener(&self, names: impl Into<NodeNames>) -> Opener {
-        Opener::new(names, self.opens_with().cloned())
+    pub fn opener(&self, names: impl Into<NodeNames>) -> SealOpener {
+        SealOpener::new(names, self.opens_with().cloned())
     }
 
     pub fn seal_public(&self) -> [u8; 32] {

@@ -30,10 +30,10 @@ pub const FRAME_BYTES_MAX: usize = ENVELOPE_BYTES_MAX + 4 * 1024;
 /// Maps and arrays inside each other in what a peer sends. Deeper is malformed.
 pub const CBOR_DEPTH_MAX: usize = 16;
 
-/// Nodes in a hop path. What arrives with more is rejected: 32 hops are a loop, not a federation.
+/// Nodes in a hop path. If there are more, the envelope is rejected: 32 hops are a loop, not a federation.
 pub const PATH_HOPS_MAX: usize = 32;
 
-/// `max_hops` of an envelope whose publisher says nothing.
+/// `max_hops` of an envelope if its publisher says nothing.
 pub const MAX_HOPS_DEFAULT: u8 = 16;
 
 /// Bytes of a publisher's or project's name: `[a-z0-9][a-z0-9-]{0,31}`.
@@ -45,15 +45,15 @@ pub const CANDIDATE_KEYS_MAX: usize = 4;
 /// Recipients named in `to` of one envelope.
 pub const RECIPIENTS_MAX: usize = 256;
 
-/// What is sealed is padded to a power of two, at least this many bytes: short events look alike.
+/// A sealed body is padded to a power of two, at least this many bytes: short events look alike.
 pub const SEALED_BYTES_MIN: usize = 512;
-/// … and at most this many: the longest line and what is sealed beside it.
+/// … and at most this many: the longest line and the fields sealed beside it.
 pub const SEALED_BYTES_MAX: usize = 2 * LINE_BYTES_MAX;
-/// What one recipient costs in an envelope at most, in bytes: its name and its wrapped key.
+/// Bytes that one recipient costs in an envelope at most: its name and its wrapped key.
 pub const RECIPIENT_BYTES_MAX: usize = NAME_BYTES_MAX + 2 + 102;
 
-/// Sealed bodies of one batch that are opened where they are handed off; more are opened on a worker. Each takes
-/// about 0.1 ms.
+/// Sealed bodies of one batch that are opened at the hand-off; if there are more, they are opened on a worker. Each
+/// takes about 0.1 ms.
 pub const OPEN_HERE_MAX: usize = 2;
 
 /// Links of one envelope.
@@ -86,10 +86,11 @@ pub const TRACE_LINKS_MAX: usize = 2_000;
 /// … and links to one of them that are looked at, for each day of the index. It says what it left out.
 pub const TRACE_NAMING_MAX: usize = 500;
 
-/// Links that `event trace` follows at most from where it begins.
+/// Links that `event trace` follows at most from its start.
 pub const TRACE_DEPTH_MAX: u8 = 64;
 
-/// The last millisecond of the year 9999: what RFC 3339 can still write. Later times in an envelope are malformed.
+/// The last millisecond of the year 9999, the last that RFC 3339 can write. If a time is later, the envelope is
+/// malformed.
 pub const TIME_MS_MAX: u64 = 253_402_300_799_999;
 
 /// `ext` of one envelope, as JSON text.
@@ -100,7 +101,7 @@ pub const EXT_BYTES_MAX: usize = 32 * 1024;
 pub const OWED_PER_FEED_MAX: usize = 4_096;
 
 /// So many of the owed places, in quarters, are for entries that wait for a time or a decision; the rest keeps the feed
-/// going. Among them each reason and publisher has a share; what finds no place is read again later.
+/// going. Among them each reason and publisher has a share; if an entry finds no place, it is read again later.
 pub const OWED_DEFERRED_QUARTERS: usize = 3;
 
 /// Publishers of one feed for which the place is kept from which their deferred entries are read again; all others
@@ -159,8 +160,8 @@ pub const FILTER_PATTERN_BYTES_MAX: usize = 1024 * 1024;
 /// A text that a filter puts together, in bytes. Longer fails.
 pub const FILTER_TEXT_BYTES_MAX: usize = 4 * 1024;
 
-/// What one filter may cost on one envelope: parts looked at, each times the KiB of the envelope. About 20 ms;
-/// all parts of the largest filter over the largest envelope are within it. Beyond it the filter fails.
+/// Cost of one filter on one envelope at most: parts looked at, each times the KiB of the envelope. About 20 ms; all
+/// parts of the largest filter over the largest envelope are within it. Beyond it the filter fails.
 pub const FILTER_STEPS_MAX: u64 = 4 * 1024 * 1024;
 
 /// Entries with a content id that a consumer's filter passed over, remembered for each connection: of a later one
@@ -278,7 +279,7 @@ pub const PEERS_MAX: usize = 1_024;
 /// Groups with a file in `groups/`.
 pub const GROUPS_MAX: usize = 256;
 
-/// Consumers with a name, whose positions are kept.
+/// Named consumers with a kept position.
 pub const CONSUMERS_MAX: usize = 1_024;
 
 /// Strangers remembered for `status`; the one seen longest ago is forgotten first.
@@ -287,7 +288,7 @@ pub const STRANGERS_MAX: usize = 64;
 /// A whole handshake, from the socket to the muxer, in ms. A silent or dripping socket goes after it.
 pub const HANDSHAKE_MS: u64 = 5_000;
 
-/// Closing a connection takes at most this, in ms; what is still to be sent then is lost.
+/// Closing a connection takes at most this, in ms; if something is still to be sent then, it is lost.
 pub const CONNECTION_CLOSE_MS: u64 = 1_000;
 
 /// A connection without a stream is closed after this, in ms.
@@ -303,7 +304,7 @@ pub const MUXER_STREAMS_MAX: usize = 32;
 /// Feed streams that a peer may have open on one connection: one, and what a restart leaves behind.
 pub const FEEDS_PER_CONNECTION_MAX: usize = 4;
 
-/// After the core closed a stream, what is queued has this long to leave, in ms.
+/// When the core has closed a stream, its queue has this long to leave, in ms.
 pub const FEED_CLOSE_MS: u64 = 1_000;
 
 /// Frames, and bytes of frames, that are handed to the core at once.
@@ -320,8 +321,8 @@ pub const FEED_WRITE_BYTES: usize = 64 * 1024;
 /// A stream with more than this many times [`SEND_QUEUE_BYTES`] waiting is cut: the core keeps to one.
 pub const SEND_QUEUE_FACTOR: usize = 4;
 
-/// What the transport has to say to the core and has not said yet. While it is full nothing new is taken
-/// from the network.
+/// Messages of the transport to the core that it has not sent yet. While it is full nothing new is taken from the
+/// network.
 pub const OUTBOX_MAX: usize = 1_024;
 
 /// Orders of the core to the transport that wait: dial, disconnect, open a feed, for each peer.
@@ -354,7 +355,7 @@ pub const DOOR_ADDRESS_PENDING_MAX: usize = 64;
 pub const DOOR_ADDRESS_PER_SECOND: u64 = 50;
 pub const DOOR_ADDRESS_BURST: u64 = 100;
 
-/// Networks and addresses whose connections are counted; full allowances are forgotten first.
+/// Networks and addresses with counted connections; full allowances are forgotten first.
 pub const DOOR_BUCKETS_MAX: usize = 4_096;
 
 /// Addresses remembered because an allowed key came from there; the oldest is forgotten first.
@@ -387,7 +388,7 @@ pub const INVITATION_CHARS_MAX: usize = 8 * 1024;
 /// A file of keys/, in bytes: a PEM of 32 bytes of key has 119.
 pub const KEY_FILE_BYTES_MAX: usize = 4 * 1024;
 
-/// What one door has set aside and nobody has seen to, in bytes. Beyond it the door takes nothing more.
+/// Bytes that one door has set aside and nobody has seen to. Beyond it the door takes nothing more.
 pub const ASIDE_FILE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 
 /// Connections to one TCP door at a time; one more replaces the one that was silent longest.
@@ -399,7 +400,7 @@ pub const TCP_HELD_KIB_MAX: u32 = 64 * 1024;
 /// Bytes of `Ok` that a client may leave unread; after that it gets none, and is only read.
 pub const ANSWERS_UNREAD_BYTES_MAX: usize = 64 * 1024;
 
-/// A door tries again after this where the answer was `retry`, in ms.
+/// A door tries again after this if the answer was `retry`, in ms.
 pub const DOOR_RETRY_MS: u64 = 1_000;
 
 /// Reconnecting to a local receiver: the first delay and the largest, in ms, with full jitter between.
@@ -412,7 +413,7 @@ pub const RECEIVER_PATIENCE_MS: u64 = 15_000;
 
 /// A connection to a local receiver is probed after so many quiet seconds …
 pub const RECEIVER_PROBE_S: u64 = 15;
-/// … and ended where its machine has acknowledged nothing for this long, in ms.
+/// … and ended if its machine has acknowledged nothing for this long, in ms.
 pub const RECEIVER_DEAD_MS: u32 = 60_000;
 
 /// Doors in `intelmesh.toml`, both ways together.
@@ -421,7 +422,7 @@ pub const DOORS_MAX: usize = 64;
 /// Networks that may use one door of ours.
 pub const ALLOWED_NETWORKS_MAX: usize = 64;
 
-/// What ends an event at a door without lengths, in bytes.
+/// Bytes that end an event at a door without lengths.
 pub const SEPARATOR_BYTES_MAX: usize = 8;
 
 /// Connections to one local socket at a time; the next waits to be accepted.
@@ -474,8 +475,8 @@ pub const REDIS_QUIET_MS: u64 = 20_000;
 pub const REDIS_FULL_FIRST_MS: u64 = 50;
 pub const REDIS_FULL_MAX_MS: u64 = 1_000;
 
-/// An event as a door hands it to IntelMQ, in bytes: a line whose fields got longer names, and what is added. Beyond
-/// it the event is set aside.
+/// An event as a door hands it to IntelMQ, in bytes: a line with longer field names, and with fields that were added.
+/// If it is larger, the event is set aside.
 pub const HANDED_BYTES_MAX: usize = 4 * LINE_BYTES_MAX;
 
 /// A receiver's `harmonization.conf`, in bytes; IntelMQ's own has 24 KB. Longer is an error of the operator's.

@@ -11,7 +11,7 @@ pub struct Link {
     pub right: LinkTarget,
 }
 
-/// What a link points at: an event, or (for `alternate`) an opaque id of another system.
+/// The target of a link: an event, or (for `alternate`) an opaque id of another system.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LinkTarget {
     Event(EventId),
@@ -26,9 +26,9 @@ pub struct Relation(String);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Term {
     pub name: &'static str,
-    /// What it says of `left` and `right`.
+    /// The statement that it makes about `left` and `right`.
     pub meaning: &'static str,
-    /// How it reads from right to left; the same word where the link holds both ways.
+    /// How it reads from right to left; the same word if the link holds both ways.
     pub inverse: &'static str,
     /// The relationship type of MISP's objects, read from left to right.
     pub misp: &'static str,
@@ -36,7 +36,7 @@ pub struct Term {
     pub predicate: &'static str,
 }
 
-/// The RDF predicate of a type that no ontology has is this and its name.
+/// The prefix of the RDF predicate if no ontology has the type: this and its name.
 pub const PREDICATE_BASE: &str = "urn:intelmesh:relation:";
 
 const fn term(
@@ -119,28 +119,23 @@ pub const VOCABULARY: [Term; 11] = [
 ];
 
 impl Term {
-    /// Does it hold in both directions?
-    pub fn is_symmetric(&self) -> bool {
-        self.name == self.inverse
-    }
-
     pub fn of(relation: &str) -> Option<&'static Self> {
         VOCABULARY.iter().find(|term| term.name == relation)
     }
 }
 
 impl Relation {
-    /// 1 to 32 of `a-z`, `0-9` and `-`; `_` reads as `-`.
+    /// Reads 1 to 32 of `a-z`, `0-9` and `-`; `_` reads as `-`.
     pub fn parse(text: &str) -> Option<Self> {
         crate::identity::ProjectName::parse(text).ok().map(|name| Self(name.as_str().to_owned()))
     }
 
-    /// What a core says with its own field.
+    /// Returns the relation that a core states with its own field.
     pub fn parent() -> Self {
         Self("parent".to_owned())
     }
 
-    /// What two events say that have the same content id.
+    /// Returns the relation between two events that have the same content id.
     pub fn corroborates() -> Self {
         Self("corroborates".to_owned())
     }
@@ -149,23 +144,23 @@ impl Relation {
         &self.0
     }
 
-    /// True for those of the documented vocabulary that relate events alone, so that a reader may rely on
+    /// Returns true for those of the documented vocabulary that relate events alone, so that a reader may rely on
     /// finding one. `alternate`, and types not known here, may point at an opaque id.
     pub fn needs_event(&self) -> bool {
         self.as_str() != "alternate" && Term::of(self.as_str()).is_some()
     }
 
-    /// Does it take something back that was published? Such a link counts only from the same publisher.
+    /// Returns true if it takes a published event back. Such a link counts only from the same publisher.
     pub fn takes_back(&self) -> bool {
         matches!(self.as_str(), "withdraws" | "replaces")
     }
 
-    /// How it reads from right to left.
+    /// Returns how it reads from right to left.
     pub fn inverse(&self) -> String {
         Term::of(self.as_str()).map_or_else(|| format!("{} of", self.0), |term| term.inverse.to_owned())
     }
 
-    /// The RDF predicate.
+    /// Returns the RDF predicate.
     pub fn predicate(&self) -> String {
         Term::of(self.as_str())
             .map_or_else(|| format!("{PREDICATE_BASE}{}", self.0), |term| term.predicate.to_owned())

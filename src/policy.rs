@@ -7,10 +7,10 @@ use std::sync::Arc;
 use ed25519_dalek::VerifyingKey;
 use sha2::{Digest as _, Sha256};
 
-use crate::envelope::{Body, Core, KeyUse, SealKey, Stated, StatementBook};
+use crate::envelope::{Body, Core, KeyUse, SealKey, StatedKeys, StatementBook};
 use crate::event::check_body;
-use crate::event::json::Kind;
-use crate::filter::{Facts, Filter, FilterFailure};
+use crate::event::json::JsonKind;
+use crate::filter::{Filter, FilterFacts, FilterFailure};
 use crate::identity::{EventId, HopPath, NodeNames, PublisherName};
 use crate::link::{Link, LinkTarget};
 use crate::time::Timestamp;
@@ -32,12 +32,12 @@ pub struct Rate {
     pub per_second: u32,
 }
 
-/// What a peer file says, as the core needs it.
+/// The contents of a peer file, as the core needs them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer {
     pub name: PublisherName,
     pub key: VerifyingKey,
-    /// What is sealed for it is sealed to this one; without it nothing can be.
+    /// The key that events for it are sealed to; if there is none, nothing can be sealed.
     pub seal: Option<SealKey>,
     /// Old names still met in paths and ids.
     pub aliases: Vec<PublisherName>,
@@ -47,14 +47,14 @@ pub struct Peer {
     pub publisher_only: bool,
     /// No connection, cursor kept.
     pub paused: bool,
-    /// Nothing that its keys sign is taken any more, by whatever way it comes; no connection.
+    /// Nothing that its keys sign is taken any more, even if another peer relays it; no connection.
     pub revoked: bool,
     pub share: Share,
     pub receive: Receive,
 }
 
 impl Peer {
-    /// Returns a peer whose file gives only a name, a key and an address.
+    /// Returns a peer with a file that gives only a name, a key and an address.
     pub fn new(name: PublisherName, key: VerifyingKey) -> Self {
         Self {
             name,
@@ -92,7 +92,7 @@ pub struct Share {
     pub tlp_max: Tlp,
     /// Only what is sealed; and what names this peer in `to` is sealed without being asked.
     pub seal: bool,
-    /// `where`: what it does not admit is withheld.
+    /// `where`: events that it does not admit are withheld.
     pub filter: Option<Arc<Filter>>,
 }
 
@@ -103,7 +103,7 @@ pub struct Receive {
     pub relay: bool,
     pub rate: Option<Rate>,
     pub rate_per_publisher: Option<Rate>,
-    /// `where`: what it does not admit is not taken.
+    /// `where`: events that it does not admit are not taken.
     pub filter: Option<Arc<Filter>>,
 }
 
@@ -119,16 +119,16 @@ impl Default for Receive {
     }
 }
 
-/// All peers and this node itself: whose signatures count, and what they may do. Immutable; a reload makes a new one.
+/// All peers and this node itself: the signatures that count, and the rights of each. Immutable; replaced at a reload.
 #[derive(Clone, Debug)]
 pub struct TrustList {
     own: NodeNames,
     own_key: VerifyingKey,
     peers: BTreeMap<PublisherName, Peer>,
     keys: KeyBook,
-    /// What others seal for this node, and what this node seals for itself.
+    /// The key that others seal to for this node, and that this node seals to for itself.
     own_seal: Option<SealKey>,
-    /// The sealing keys of the peer files, whatever statements say.
+    /// The sealing keys of the peer files, even if statements say otherwise.
     given_seals: BTreeMap<PublisherName, SealKey>,
     /// Names that stand for several in `to` (`groups/NAME.toml`); no name of a peer is among them.
     groups: BTreeMap<PublisherName, Vec<PublisherName>>,
@@ -154,7 +154,7 @@ impl TrustList {
         bare.with_statements(&StatementBook::default())
     }
 
-    /// With this node's own sealing key: it may be a recipient of what it seals.
+    /// Adds this node's own sealing key: it may be a recipient of what it seals.
     pub fn with_own_seal(self, key: SealKey) -> Self {
         Self { own_seal: Some(key), ..self }
     }
@@ -163,8 +163,8 @@ impl TrustList {
         Self { groups, ..self }
     }
 
-    /// The same with what the identity keys of peers say, whatever they are called; what other keys said, also under
-    /// the same name, is passed over.
+    /// Applies key statements to this list. They are matched by identity key, not by name. If another key said
+    /// something under the same name, it is passed over.
     #[must_use]
     pub fn with_statements(mut self, known: &StatementBook) -> Self {
         let mut keys = KeyBook::default();
@@ -254,7 +254,7 @@ impl TrustList {
         self.peers.values().any(|peer| peer.share.seal)
     }
 
-    /// What is sealed for `name` is sealed to this key.
+    /// Returns the key that events for `name` are sealed to.
     pub fn seal_key(&self, name: &PublisherName) -> Option<SealKey> {
         if self.is_own(name) { self.own_seal } else { self.known_as(name)?.seal }
     }
@@ -264,8 +264,8 @@ impl TrustList {
         self.is_own(name) || self.known_as(name).is_some()
     }
 
-    /// A digest of everything that can turn a rejection into an acceptance: names, keys, aliases,
-    /// `relay` and filters of what is taken, and the version of this node's rules. A feed compares it at every SUBSCRIBE (design §6.5).
+    /// Returns a digest of everything that can turn a rejection into an acceptance: names, keys, aliases, `relay` and
+    /// receive filters, and the version of this node's rules. A feed compares it at every SUBSCRIBE (design §6.5).
     pub fn digest(&self) -> [u8; 32] {
         let mut hash = Sha256::new();
         hash.update(b"intelmesh/trust/1");
@@ -291,13 +291,13 @@ impl TrustList {
 }
 
 /// The sealing key in use that a statement names: newer than the one of a peer file, which came with an invitation.
-fn stated_seal(stated: &Stated) -> Option<SealKey> {
+fn stated_seal(stated: &StatedKeys) -> Option<SealKey> {
     SealKey::new(stated.latest().statement().current(KeyUse::Seal)?.key).ok()
 }
 
 /// Why an envelope is held back from a peer. Counted as `withheld`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Withheld {
+pub enum WithheldReason {
     /// Stricter than the peer's `tlp_max`.
     TlpMax,
     /// AMBER travels one hop, from its publisher; AMBER+STRICT and RED only sealed.
@@ -316,7 +316,7 @@ pub enum Withheld {
     FilterFailed,
 }
 
-impl Withheld {
+impl WithheldReason {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::TlpMax => "tlp_max",
@@ -342,7 +342,7 @@ pub fn share(
     own: &NodeNames,
     peer: &Peer,
     now: Option<Timestamp>,
-) -> Result<(), Withheld> {
+) -> Result<(), WithheldReason> {
     let publisher = &core.id.publisher;
     if peer.has_name(publisher) {
         return Ok(());
@@ -350,21 +350,21 @@ pub fn share(
     if let (Some(expires), Some(now)) = (core.expires, now)
         && expires <= now
     {
-        return Err(Withheld::Expired);
+        return Err(WithheldReason::Expired);
     }
     let is_own = own.has(publisher);
     let is_named = peer.is_among(&core.to);
     let sealed = core.body.is_sealed();
     if peer.share.seal && !sealed {
-        return Err(Withheld::NotSealed);
+        return Err(WithheldReason::NotSealed);
     }
-    // Asked before the label: to loosen what the peer may have does not help where others are named.
+    // Asked before the label: to loosen what the peer may have does not help if others are named.
     let narrowed = !sealed || core.tlp >= Tlp::AmberStrict;
     if narrowed && !core.to.is_empty() && !is_named {
-        return Err(Withheld::NotNamed);
+        return Err(WithheldReason::NotNamed);
     }
     if core.tlp > peer.share.tlp_max && !(sealed && is_named) {
-        return Err(Withheld::TlpMax);
+        return Err(WithheldReason::TlpMax);
     }
     let travels = match core.tlp {
         Tlp::Clear | Tlp::Green => true,
@@ -373,18 +373,18 @@ pub fn share(
         Tlp::Red => sealed && is_own,
     };
     if !travels {
-        return Err(Withheld::TlpHop);
+        return Err(WithheldReason::TlpHop);
     }
     if path.len() >= usize::from(core.max_hops) || path.with(own.name()).is_none() {
-        return Err(Withheld::Hops);
+        return Err(WithheldReason::Hops);
     }
     if is_bare_withdrawal(core) {
         return Ok(());
     }
     match admitted(peer.share.filter.as_deref(), core, path) {
         Ok(true) => Ok(()),
-        Ok(false) => Err(Withheld::Filter),
-        Err(_) => Err(Withheld::FilterFailed),
+        Ok(false) => Err(WithheldReason::Filter),
+        Err(_) => Err(WithheldReason::FilterFailed),
     }
 }
 
@@ -404,17 +404,17 @@ pub fn is_bare_withdrawal(core: &Core) -> bool {
         && check_body(body).is_ok_and(|scan| {
             scan.members
                 .iter()
-                .all(|member| member.key == "event_description.text" && member.kind == Kind::String)
+                .all(|member| member.key == "event_description.text" && member.kind == JsonKind::String)
         })
 }
 
-/// Asked last: nothing else is as dear. What a filter sees of the hop path narrows what goes out, it lets nothing
-/// through that the signed fields forbid.
+/// Applies a filter. It is asked last, because nothing else is as expensive. The hop path that it sees can narrow what
+/// goes out, but lets nothing through that the signed fields forbid.
 fn admitted(filter: Option<&Filter>, core: &Core, path: &HopPath) -> Result<bool, FilterFailure> {
-    filter.map_or(Ok(true), |filter| filter.admits(&Facts::new(core, path)))
+    filter.map_or(Ok(true), |filter| filter.admits(&FilterFacts::new(core, path)))
 }
 
-/// Why the filter of a peer had no answer, for whoever counts it.
+/// Returns why the filter of a peer had no answer, so that the caller can count it.
 pub fn failure(filter: Option<&Arc<Filter>>, core: &Core, path: &HopPath) -> Option<FilterFailure> {
     admitted(filter.map(|filter| &**filter), core, path).err()
 }
@@ -432,8 +432,8 @@ pub enum NotReceived {
     FilterFailed,
 }
 
-/// May this node take the envelope of `core` from `source`, which handed it over with `path`? What is this node's
-/// own comes back by whoever has it.
+/// Checks whether this node may take the envelope of `core` from `source`, which handed it over with `path`. This
+/// node's own events may come back from any peer.
 ///
 /// # Errors
 /// The first reason against it.
@@ -452,7 +452,7 @@ pub fn receive(core: &Core, path: &HopPath, own: &NodeNames, source: &Peer) -> R
     }
 }
 
-/// What was published by somebody else than who hands it over.
+/// Checks an envelope that comes from another peer than its publisher.
 fn relayed(core: &Core, source: &Peer) -> Result<(), NotReceived> {
     if !source.receive.relay {
         return Err(NotReceived::Relay);

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Milliseconds since the Unix epoch, UTC. What is signed, stored and shown.
+/// Milliseconds since the Unix epoch, UTC. Times are signed, stored and shown in this form.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Timestamp(pub u64);
@@ -18,7 +18,7 @@ impl Timestamp {
         Self(self.0.saturating_sub(ms))
     }
 
-    /// Milliseconds from `earlier` to `self`; 0 where `earlier` is later.
+    /// Returns the milliseconds from `earlier` to `self`; 0 if `earlier` is later.
     pub const fn since_ms(self, earlier: Self) -> u64 {
         self.0.saturating_sub(earlier.0)
     }
@@ -45,7 +45,7 @@ impl fmt::Display for Timestamp {
     }
 }
 
-/// Milliseconds of a monotonic clock; its zero means nothing. What deadlines are made of.
+/// Milliseconds of a monotonic clock, for deadlines; its zero means nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Tick(pub u64);
 
@@ -59,7 +59,7 @@ impl Tick {
     }
 }
 
-/// One reading of both clocks. `tick` never goes back; `wall` is whatever the machine believes.
+/// One reading of both clocks. `tick` never goes back; `wall` is the time that the machine believes.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Now {
     pub tick: Tick,

@@ -4,6 +4,8 @@
 
 #[path = "architecture/imports.rs"]
 mod imports;
+#[path = "architecture/language.rs"]
+mod language;
 #[path = "architecture/source.rs"]
 mod source;
 
@@ -192,6 +194,37 @@ fn one_word_for_each_thing() {
         }
     }
     report("one word for each thing (design §2)", &faults);
+}
+
+/// Readers know other projects by such figures: see docs/CONTRIBUTING.md.
+#[test]
+fn doc_comments_are_plain_english() {
+    let text = language::doc_comments(&shipped());
+    let mut faults = Vec::new();
+    for (pattern, max, instead) in language::RARE {
+        let rate = language::per_thousand(&text, pattern);
+        if rate >= max {
+            faults.push(format!("{pattern}: {rate:.2} in 1,000 words, below {max}: {instead}"));
+        }
+    }
+    let rate = language::per_thousand(&text, r"(?i)\b(?:if|when)\b");
+    if rate <= language::CONDITIONS_MIN {
+        faults.push(format!(
+            "\"if\" and \"when\": {rate:.2} in 1,000 words, above {}",
+            language::CONDITIONS_MIN
+        ));
+    }
+    report("doc comments are plain English", &faults);
+}
+
+#[test]
+fn type_names_say_which_thing() {
+    let names = language::type_names(&shipped());
+    let twice: Vec<&String> = names.iter().filter(|(_, count)| **count > 1).map(|(name, _)| name).collect();
+    assert!(twice.len() < language::TWICE_MAX, "defined twice, so give each two words: {twice:?}");
+    let single = names.keys().filter(|name| language::is_single_word(name)).count();
+    let share = single * 100 / names.len();
+    assert!(share < language::SINGLE_WORDS_MAX, "{share} % of type names are a single word");
 }
 
 #[test]

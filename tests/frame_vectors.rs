@@ -8,10 +8,10 @@ use data_encoding::HEXLOWER;
 use intelmesh::cbor::CborError;
 use intelmesh::identity::{Check, CoreDigest, EventKey, HopPath, LogId, PublisherName};
 use intelmesh::time::Timestamp;
-use intelmesh::wire::frame::{Decoder, FrameError, encode};
+use intelmesh::wire::frame::{FrameDecoder, FrameError, encode};
 use intelmesh::wire::{
-    Ack, CarrierFrame, FaultCode, FaultNumber, Frame, Have, Hello, Mark, Skip, Subscribe, VerdictCode,
-    VerdictNumber, Window,
+    AckFrame, CarrierFrame, FaultCode, FaultNumber, Have, Hello, Mark, Skip, Subscribe, VerdictCode,
+    VerdictNumber, Window, WireFrame,
 };
 
 fn place() -> PathBuf {
@@ -60,40 +60,43 @@ fn subscribe(log_id: Option<LogId>, marks: Vec<Mark>, have_only: bool) -> Subscr
     Subscribe { log_id, marks, have_only, window: WINDOW, options: Default::default() }
 }
 
-fn valid() -> Vec<(&'static str, Frame)> {
+fn valid() -> Vec<(&'static str, WireFrame)> {
     let (key, digest, publisher) = (EventKey([3; 16]), CoreDigest([4; 32]), name("cert-at"));
     let log_id = Some(LogId([9; 16]));
     let marks = vec![AT, Mark::START];
     let (Mark { seq, check }, detail) = (AT, "this node stops".into());
     let verdicts = vec![(299, VerdictCode::Rate.into()), (300, VerdictCode::UnknownPublisher.into())];
-    let ack = Ack { seq, window: WINDOW, accepted: 250, refused: 48, rejected: 1, owed: 1, verdicts };
-    let later = Ack { verdicts: vec![(300, VerdictNumber::new(38).unwrap())], ..ack.clone() };
+    let ack = AckFrame { seq, window: WINDOW, accepted: 250, refused: 48, rejected: 1, owed: 1, verdicts };
+    let later = AckFrame { verdicts: vec![(300, VerdictNumber::new(38).unwrap())], ..ack.clone() };
     let first = subscribe(None, vec![], false);
     let again = subscribe(log_id, marks, true);
     let asking = Subscribe { options: [(64, Bytes::from_static(&[0x61, b'x']))].into(), ..first.clone() };
     vec![
-        ("hello", Frame::Hello(Box::new(hello()))),
-        ("subscribe-first", Frame::Subscribe(first)),
-        ("subscribe-again", Frame::Subscribe(again)),
-        ("subscribe-option", Frame::Subscribe(asking)),
-        ("carrier", Frame::Carrier(carrier())),
-        ("have", Frame::Have(Have { seq, check, created: NOW, publisher: publisher.clone(), key, digest })),
-        ("skip", Frame::Skip(Skip { to: AT, dropped: 2 })),
-        ("want", Frame::Want { seq, key }),
-        ("answer", Frame::Answer(carrier())),
-        ("gone", Frame::Gone { seq }),
-        ("ack", Frame::Ack(Box::new(ack))),
-        ("ack-verdict-later", Frame::Ack(Box::new(later))),
-        ("mode", Frame::Mode { publisher, eager: true }),
-        ("head", Frame::Head { seq, stored: NOW }),
-        ("ping", Frame::Ping { nonce: 23 }),
-        ("pong", Frame::Pong { nonce: 24 }),
-        ("fault", Frame::Fault { code: FaultCode::Stopping.into(), detail }),
+        ("hello", WireFrame::Hello(Box::new(hello()))),
+        ("subscribe-first", WireFrame::Subscribe(first)),
+        ("subscribe-again", WireFrame::Subscribe(again)),
+        ("subscribe-option", WireFrame::Subscribe(asking)),
+        ("carrier", WireFrame::Carrier(carrier())),
+        (
+            "have",
+            WireFrame::Have(Have { seq, check, created: NOW, publisher: publisher.clone(), key, digest }),
+        ),
+        ("skip", WireFrame::Skip(Skip { to: AT, dropped: 2 })),
+        ("want", WireFrame::Want { seq, key }),
+        ("answer", WireFrame::Answer(carrier())),
+        ("gone", WireFrame::Gone { seq }),
+        ("ack", WireFrame::Ack(Box::new(ack))),
+        ("ack-verdict-later", WireFrame::Ack(Box::new(later))),
+        ("mode", WireFrame::Mode { publisher, eager: true }),
+        ("head", WireFrame::Head { seq, stored: NOW }),
+        ("ping", WireFrame::Ping { nonce: 23 }),
+        ("pong", WireFrame::Pong { nonce: 24 }),
+        ("fault", WireFrame::Fault { code: FaultCode::Stopping.into(), detail }),
         (
             "fault-later",
-            Frame::Fault { code: FaultNumber::new(99).unwrap(), detail: "a later reason".into() },
+            WireFrame::Fault { code: FaultNumber::new(99).unwrap(), detail: "a later reason".into() },
         ),
-        ("key", Frame::KeyStatement(Bytes::from_static(b"reserved"))),
+        ("key", WireFrame::KeyStatement(Bytes::from_static(b"reserved"))),
     ]
 }
 
@@ -111,24 +114,24 @@ fn faults() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         ("unknown-type", "frame", framed(&[0x81, 15])),
         ("field-missing", "frame", framed(&[0x81, 11])),
         ("field-more", "frame", framed(&[0x83, 11, 1, 1])),
-        ("field-more-in-hello", "frame", longer(&Frame::Hello(Box::new(hello())))),
+        ("field-more-in-hello", "frame", longer(&WireFrame::Hello(Box::new(hello())))),
         ("text-for-number", "frame", framed(&[0x82, 11, 0x61, b'a'])),
         ("bad-name", "frame", framed(&[0x83, 9, 0x63, b'a', b'_', b'b', 0xf5])),
         ("fault-0", "frame", framed(&[0x83, 13, 0, 0x60])),
         ("verdict-0", "frame", framed(&[0x88, 8, 5, 0x82, 1, 1, 0, 0, 0, 0, 0x81, 0x82, 5, 0])),
-        ("marks-18", "frame", encoded(&Frame::Subscribe(subscribe(None, vec![AT; 18], false)))),
+        ("marks-18", "frame", encoded(&WireFrame::Subscribe(subscribe(None, vec![AT; 18], false)))),
         ("detail-257", "frame", framed(&[&[0x83, 13, 1, 0x79, 1, 1][..], &[b'a'; 257]].concat())),
     ]
 }
 
-fn encoded(frame: &Frame) -> Vec<u8> {
+fn encoded(frame: &WireFrame) -> Vec<u8> {
     let mut bytes = Vec::new();
     encode(frame, &mut bytes);
     bytes
 }
 
 /// The frame with a field behind those of this version.
-fn longer(frame: &Frame) -> Vec<u8> {
+fn longer(frame: &WireFrame) -> Vec<u8> {
     let mut array = encoded(frame).split_off(4);
     array[0] += 1;
     array.extend_from_slice(&[0xa1, 0x01, 0x81, 0xf6]);
@@ -137,8 +140,8 @@ fn longer(frame: &Frame) -> Vec<u8> {
 
 /// What later versions may say, and what comes of it; some are several frames of one stream.
 fn later() -> Vec<(&'static str, &'static str, Vec<u8>)> {
-    let newer = longer(&Frame::Hello(Box::new(Hello { version_max: 2, ..hello() })));
-    let ping = longer(&Frame::Ping { nonce: 23 });
+    let newer = longer(&WireFrame::Hello(Box::new(Hello { version_max: 2, ..hello() })));
+    let ping = longer(&WireFrame::Ping { nonce: 23 });
     let other = [0x86, 0, 0x61, b'b', 0x61, b'c', 2, 3, 0xf6];
     let other = [&(other.len() as u32).to_be_bytes()[..], &other].concat();
     let critical =
@@ -149,13 +152,13 @@ fn later() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         ("ok-hello-later", "ok", newer.clone()),
         ("ok-field-after-hello-later", "ok", [newer, ping].concat()),
         ("hello-other", "version", other),
-        ("subscribe-critical-option", "not_built", encoded(&Frame::Subscribe(critical))),
+        ("subscribe-critical-option", "not_built", encoded(&WireFrame::Subscribe(critical))),
     ]
 }
 
 /// Name, expected layer and bytes of every file.
 fn vectors() -> Vec<(String, &'static str, Vec<u8>)> {
-    let ok = |(name, frame): (&str, Frame)| (format!("ok-{name}"), "ok", encoded(&frame));
+    let ok = |(name, frame): (&str, WireFrame)| (format!("ok-{name}"), "ok", encoded(&frame));
     let mut all: Vec<_> = valid().into_iter().map(ok).collect();
     let others = later().into_iter().chain(faults());
     all.extend(others.map(|(name, layer, bytes)| (name.to_owned(), layer, bytes)));
@@ -192,13 +195,15 @@ fn the_files_are_what_this_node_writes() {
 }
 
 /// Reads all frames of one file, as those of one stream.
-fn judge(bytes: &[u8]) -> Result<Vec<Frame>, &'static str> {
-    let (mut decoder, mut buffer) = (Decoder::default(), BytesMut::from(bytes));
+fn judge(bytes: &[u8]) -> Result<Vec<WireFrame>, &'static str> {
+    let (mut decoder, mut buffer) = (FrameDecoder::default(), BytesMut::from(bytes));
     let mut frames = Vec::new();
     while let Some(frame) = decoder.decode(&mut buffer).map_err(|fault| layer(&fault))? {
         match &frame {
-            Frame::OtherVersion(_) => return Err("version"),
-            Frame::Subscribe(subscribe) if subscribe.critical_option().is_some() => return Err("not_built"),
+            WireFrame::OtherVersion(_) => return Err("version"),
+            WireFrame::Subscribe(subscribe) if subscribe.critical_option().is_some() => {
+                return Err("not_built");
+            }
             _ => frames.push(frame),
         }
     }

@@ -13,10 +13,13 @@ use ed25519_dalek::SigningKey;
 use intelmesh::config::PeerFile;
 use intelmesh::control::parse_request;
 use intelmesh::envelope::content::BodyIdSecret;
-use intelmesh::envelope::{Body, Core, Opener, SealKey, Signer, UnverifiedEnvelope, check_content};
+use intelmesh::envelope::{Body, Core, SealKey, SealOpener, Signer, UnverifiedEnvelope, check_content};
 use intelmesh::event::check_body;
-use intelmesh::event::json::Kind;
-use intelmesh::format::{Carried, Door, Draft, Form, HandOff, Intake, Made, MultipleValues, intake};
+use intelmesh::event::json::JsonKind;
+use intelmesh::format::{
+    Carried, CoreDraft, DeliveryForm, DoorDefaults, HandOff, IdInputs, MultipleValues, ParsedSubmission,
+    intake,
+};
 use intelmesh::identity::{Check, CoreDigest, EventKey, HopPath, LogId, ProjectName, PublisherName};
 use intelmesh::invitation::Invitation;
 use intelmesh::policy::{Peer, Tlp, TrustList};
@@ -25,7 +28,7 @@ use intelmesh::record::{Entry, FeedState, Note};
 use intelmesh::store::segment::piece;
 use intelmesh::time::Timestamp;
 use intelmesh::wire::frame::{encode, fuzz as fuzz_frames};
-use intelmesh::wire::{CarrierFrame, Frame, Have, Mark, Skip, Subscribe, Window};
+use intelmesh::wire::{CarrierFrame, Have, Mark, Skip, Subscribe, Window, WireFrame};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
@@ -104,8 +107,8 @@ fn name(text: &str) -> PublisherName {
     PublisherName::parse(text).unwrap()
 }
 
-fn door() -> Door {
-    Door::of(name("cert-at"), ProjectName::parse("intelmq").unwrap(), Tlp::Green)
+fn door() -> DoorDefaults {
+    DoorDefaults::of(name("cert-at"), ProjectName::parse("intelmq").unwrap(), Tlp::Green)
 }
 
 /// What is sealed goes to cert-ee, whose sealing secret is 32 times 9.
@@ -135,13 +138,15 @@ fn lines() -> Vec<Vec<u8>> {
 
 fn cores() -> Vec<Core> {
     let secret = BodyIdSecret::new([7; 32]);
-    let made = Made { now: Timestamp(1_700_000_000_000), random: uuid::Uuid::from_u128(5), secret: &secret };
+    let made =
+        IdInputs { now: Timestamp(1_700_000_000_000), random: uuid::Uuid::from_u128(5), secret: &secret };
     let drafts = lines().into_iter().filter_map(|line| match intake(&line, &door()) {
-        Ok(Intake::New(draft)) => Some(draft),
+        Ok(ParsedSubmission::New(draft)) => Some(draft),
         _ => None,
     });
     let mut chance = StdRng::seed_from_u64(3);
-    let core = |draft: Box<Draft>| draft.address(&trust()).unwrap().into_core(&made, &mut chance).unwrap();
+    let core =
+        |draft: Box<CoreDraft>| draft.address(&trust()).unwrap().into_core(&made, &mut chance).unwrap();
     drafts.map(core).collect()
 }
 
@@ -149,8 +154,8 @@ fn signer() -> Signer {
     Signer::new(SigningKey::from_bytes(&[3; 32]))
 }
 
-fn opener() -> Opener {
-    Opener::new(name("cert-ee"), [[9; 32].into()])
+fn opener() -> SealOpener {
+    SealOpener::new(name("cert-ee"), [[9; 32].into()])
 }
 
 fn envelopes() -> Vec<Vec<u8>> {
@@ -169,15 +174,15 @@ fn lines_at_in_sock() {
     let mut chance = StdRng::seed_from_u64(3);
     smoke("lines_at_in_sock", &lines(), |line| {
         let _ = check_body(line);
-        let Ok(Intake::New(draft)) = intake(line, &door) else { return };
+        let Ok(ParsedSubmission::New(draft)) = intake(line, &door) else { return };
         let made =
-            Made { now: Timestamp(1_700_000_000_000), random: uuid::Uuid::from_u128(5), secret: &secret };
+            IdInputs { now: Timestamp(1_700_000_000_000), random: uuid::Uuid::from_u128(5), secret: &secret };
         let Ok(draft) = draft.address(&trust) else { return };
         let Ok(core) = draft.into_core(&made, &mut chance) else { return };
         let Ok(envelope) = signer.sign(core) else { return };
         check_content(envelope.envelope().core()).expect("bug: a door accepted what intake refuses");
         let mut out = Vec::new();
-        for form in [Form::Iep04, Form::Plain, Form::Ail] {
+        for form in [DeliveryForm::Iep04, DeliveryForm::Plain, DeliveryForm::Ail] {
             HandOff { form, with_type: true }
                 .write_line(&Carried::new(1, &path(), envelope.envelope()), &mut out);
         }
@@ -203,7 +208,7 @@ fn assert_tokens_of(line: &[u8], core: &Core) {
     let line = String::from_utf8_lossy(line).replace(['\n', '\r'], "");
     for member in check_body(body).expect("bug: a door makes a body that it would refuse").members {
         let token = std::str::from_utf8(&body[member.value_at.clone()]).unwrap();
-        let whole = member.kind != Kind::Object && !member.key.starts_with("extra");
+        let whole = member.kind != JsonKind::Object && !member.key.starts_with("extra");
         let kept = token.split("***").all(|part| line.contains(part));
         assert!(!whole || kept, "bug: {token} was not in the line");
     }
@@ -212,10 +217,10 @@ fn assert_tokens_of(line: &[u8], core: &Core) {
 #[test]
 fn lines_at_a_door_to_intelmq() {
     let multiple_values = MultipleValues::Explode { most: MultipleValues::MOST };
-    let door = Door {
+    let door = DoorDefaults {
         republish: true,
         multiple_values,
-        ..Door::to_intelmq(name("cert-at"), ProjectName::parse("intelmq").unwrap(), Tlp::Green)
+        ..DoorDefaults::to_intelmq(name("cert-at"), ProjectName::parse("intelmq").unwrap(), Tlp::Green)
     };
     let ids = |cores: &[Core]| cores.iter().map(|core| core.id.clone()).collect::<Vec<_>>();
     let (signer, secret, trust) = (signer(), BodyIdSecret::new([7; 32]), trust());
@@ -225,26 +230,28 @@ fn lines_at_a_door_to_intelmq() {
     smoke("lines_at_a_door_to_intelmq", &local_lines(), |line| {
         let made = |random| {
             let random = uuid::Uuid::from_u128(random);
-            Made { now: Timestamp(1_700_000_000_000), random, secret: &secret }
+            IdInputs { now: Timestamp(1_700_000_000_000), random, secret: &secret }
         };
         let cores = match intake(line, &door) {
-            Ok(Intake::New(draft)) => {
+            Ok(ParsedSubmission::New(draft)) => {
                 let draft = draft.address(&trust);
                 draft.and_then(|draft| draft.into_core(&made(5), &mut chance)).into_iter().collect()
             }
-            Ok(Intake::Child(child)) => {
+            Ok(ParsedSubmission::Child(child)) => {
                 let draft = child.into_draft(&[&held], &trust).and_then(|draft| draft.address(&trust));
                 draft.and_then(|draft| draft.into_core(&made(5), &mut chance)).into_iter().collect()
             }
-            Ok(Intake::Exploded(exploded)) => {
+            Ok(ParsedSubmission::Exploded(exploded)) => {
                 let Ok(exploded) = exploded.address(&trust) else { return };
                 let Ok(siblings) = exploded.into_cores(&made(5), &mut chance) else { return };
-                let Ok(Intake::Exploded(again)) = intake(line, &door) else { panic!("bug: another fate") };
+                let Ok(ParsedSubmission::Exploded(again)) = intake(line, &door) else {
+                    panic!("bug: another fate")
+                };
                 let again = again.address(&trust).unwrap().into_cores(&made(6), &mut chance).unwrap();
                 assert_eq!((&again.parent, ids(&again.cores)), (&siblings.parent, ids(&siblings.cores)));
                 siblings.cores
             }
-            Ok(Intake::Returned(_)) | Err(_) => Vec::new(),
+            Ok(ParsedSubmission::Returned(_)) | Err(_) => Vec::new(),
         };
         for core in cores {
             assert_tokens_of(line, &core);
@@ -273,18 +280,18 @@ fn frames_of_a_peer() {
     let place = Mark { seq: 9, check: Check([1; 16]) };
     let window = Window { envelopes: 10, bytes: 1 << 20 };
     let mut frames = vec![
-        Frame::Subscribe(Subscribe {
+        WireFrame::Subscribe(Subscribe {
             log_id: Some(LogId([2; 16])),
             marks: vec![place, Mark::START],
             have_only: true,
             window,
             options: [(64, Bytes::from_static(&[0x81, 0xf6]))].into(),
         }),
-        Frame::Skip(Skip { to: place, dropped: 3 }),
-        Frame::Want { seq: 5, key: EventKey([1; 16]) },
-        Frame::Mode { publisher: name("cert-at"), eager: false },
-        Frame::Head { seq: 5, stored: Timestamp(1) },
-        Frame::Have(Have {
+        WireFrame::Skip(Skip { to: place, dropped: 3 }),
+        WireFrame::Want { seq: 5, key: EventKey([1; 16]) },
+        WireFrame::Mode { publisher: name("cert-at"), eager: false },
+        WireFrame::Head { seq: 5, stored: Timestamp(1) },
+        WireFrame::Have(Have {
             seq: 10,
             check: Check([3; 16]),
             created: Timestamp(4),
@@ -295,7 +302,7 @@ fn frames_of_a_peer() {
     ];
     for envelope in envelopes() {
         let (seq, check, path, envelope) = (11, Check([7; 16]), path(), Bytes::from(envelope));
-        frames.push(Frame::Carrier(CarrierFrame { seq, check, path, envelope }));
+        frames.push(WireFrame::Carrier(CarrierFrame { seq, check, path, envelope }));
     }
     let samples: Vec<Vec<u8>> = frames
         .iter()

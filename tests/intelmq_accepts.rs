@@ -15,9 +15,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use intelmesh::envelope::{Body, Core, ENVELOPE_VERSION, EventType, IdScheme, Signer};
-use intelmesh::event::{Format, check_body};
-use intelmesh::format::intelmq::{Harmonization, IntelmqHandOff, RelationFields, SenderFeed, Written};
-use intelmesh::format::{Carried, Form, HandOff};
+use intelmesh::event::{EventFormat, check_body};
+use intelmesh::format::intelmq::{Harmonization, IntelmqHandOff, RelationFields, SenderFeed, WrittenEvent};
+use intelmesh::format::{Carried, DeliveryForm, HandOff};
 use intelmesh::identity::HopPath;
 use intelmesh::link::{Link, LinkTarget, Relation};
 use intelmesh::policy::Tlp;
@@ -85,7 +85,7 @@ impl Handing {
         payload: &str,
         event_type: EventType,
         hand_off: &IntelmqHandOff,
-    ) -> Option<(Written, String)> {
+    ) -> Option<(WrittenEvent, String)> {
         check_body(payload.as_bytes()).unwrap_or_else(|fault| panic!("{fault}: {payload}"));
         let link = |relation: &str, to: &str| Link {
             left: None,
@@ -99,7 +99,7 @@ impl Handing {
             created: Timestamp(1_763_632_800_123),
             expires: None,
             event_type,
-            format: Format::intelmq(),
+            format: EventFormat::intelmq(),
             tlp: Tlp::Green,
             to: Vec::new(),
             max_hops: 8,
@@ -125,7 +125,7 @@ fn ways(harmonization: &Arc<Harmonization>) -> Vec<(bool, IntelmqHandOff)> {
         (false, false, SenderFeed::Keep),
     ];
     let hand_off = |with_type, annotate, sender_feed| IntelmqHandOff {
-        hand_off: HandOff { form: Form::Plain, with_type },
+        hand_off: HandOff { form: DeliveryForm::Plain, with_type },
         annotate,
         sender_feed,
         relation_fields: match sender_feed {

@@ -5,8 +5,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ed25519_dalek::SigningKey;
-use intelmesh::envelope::{Body, Core, EventType, IdScheme, Opener};
-use intelmesh::event::Format;
+use intelmesh::envelope::{Body, Core, EventType, IdScheme, SealOpener};
+use intelmesh::event::EventFormat;
 use intelmesh::identity::{HopPath, PublisherName};
 use intelmesh::policy::{self, Peer, Receive, Share, Tlp};
 use intelmesh::time::Timestamp;
@@ -64,7 +64,7 @@ fn event(nodes: usize, dice: &mut Dice) -> Core {
         created: NOW,
         expires: coin(dice, 5).then(|| if coin(dice, 2) { NOW.minus_ms(1) } else { NOW.plus_ms(1) }),
         event_type: EventType::Event,
-        format: Format::intelmq(),
+        format: EventFormat::intelmq(),
         tlp: pick(dice, &LABELS),
         to: to.into_iter().map(name).collect(),
         max_hops: 8,
@@ -164,7 +164,7 @@ fn nothing_reaches_a_node_or_a_reader_that_the_slow_rule_forbids_whatever_relays
                     "{} must not reach cert-{node}: {core:?}\n{mesh:#?}",
                     core.tlp
                 );
-                let reads = !core.body.is_sealed() || Opener::new(name(*node), []).is_recipient(&core);
+                let reads = !core.body.is_sealed() || SealOpener::new(name(*node), []).is_recipient(&core);
                 assert!(!reads || may_read(&core, *node), "cert-{node} must not read it: {core:?}");
             }
             held += holders.len() as u64;

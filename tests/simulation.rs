@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use intelmesh::policy::Tlp;
-use intelmesh::sim::{Fault, Plan, Topology, Violation, World};
+use intelmesh::sim::{PromiseViolation, SimFault, SimPlan, SimWorld, Topology};
 use plans::{Trouble, submissions, troubled};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
@@ -37,8 +37,8 @@ fn seeds(fixed: u64, fresh: u64) -> Vec<u64> {
 /// What all runs of this process did: federations, crash images, faults by kind.
 static DONE: Mutex<BTreeMap<String, u64>> = Mutex::new(BTreeMap::new());
 
-fn attempt(plan: Plan) -> Result<World, Violation> {
-    let mut world = World::new(plan)?;
+fn attempt(plan: SimPlan) -> Result<SimWorld, PromiseViolation> {
+    let mut world = SimWorld::new(plan)?;
     let went = go(&mut world);
     let mut done = DONE.lock().unwrap();
     let counts = &world.witness.counts;
@@ -48,15 +48,15 @@ fn attempt(plan: Plan) -> Result<World, Violation> {
     went.map(|()| world)
 }
 
-fn go(world: &mut World) -> Result<(), Violation> {
+fn go(world: &mut SimWorld) -> Result<(), PromiseViolation> {
     let ends = world.plan.ends_ms();
     world.run_until(ends + 1)?;
     world.run_to_rest(400_000)
 }
 
 /// The last `lines` of what was said in a run, up to its violation.
-fn told(plan: Plan, lines: usize) -> String {
-    let mut world = World::new(plan).unwrap();
+fn told(plan: SimPlan, lines: usize) -> String {
+    let mut world = SimWorld::new(plan).unwrap();
     world.log = Some(Vec::new());
     let _ = go(&mut world);
     let log = world.log.unwrap();
@@ -65,7 +65,7 @@ fn told(plan: Plan, lines: usize) -> String {
     said[said.len().saturating_sub(lines)..].join("\n")
 }
 
-fn run(plan: Plan) -> World {
+fn run(plan: SimPlan) -> SimWorld {
     attempt(plan.clone()).unwrap_or_else(|violation| {
         let (plan, least) = shrunk(plan, violation.clone());
         let faults: Vec<String> = plan.faults.iter().map(|fault| format!("  {fault:?}")).collect();
@@ -77,12 +77,12 @@ fn run(plan: Plan) -> World {
 }
 
 /// What sort of violation it is, whatever names and numbers it has.
-fn kind(violation: &Violation) -> String {
+fn kind(violation: &PromiseViolation) -> String {
     violation.what.chars().filter(|letter| letter.is_alphabetic()).take(18).collect()
 }
 
 /// Leaves out whatever is not needed for a violation.
-fn shrunk(mut plan: Plan, mut violation: Violation) -> (Plan, Violation) {
+fn shrunk(mut plan: SimPlan, mut violation: PromiseViolation) -> (SimPlan, PromiseViolation) {
     plan.faults.sort_by_key(|(at, _)| *at);
     let mut at = 0;
     while at < plan.faults.len() && plan.nodes < 8 {
@@ -99,7 +99,7 @@ fn shrunk(mut plan: Plan, mut violation: Violation) -> (Plan, Violation) {
 #[test]
 fn a_pair_in_calm_weather_has_everything() {
     for seed in seeds(4, 1) {
-        let world = run(submissions(Plan::new(seed, 2, Topology::Mesh), 20, 30, Tlp::Green, 100));
+        let world = run(submissions(SimPlan::new(seed, 2, Topology::Mesh), 20, 30, Tlp::Green, 100));
         assert_eq!(world.union().len(), 40);
     }
 }
@@ -146,13 +146,13 @@ fn seven_nodes_in_a_ring_and_in_a_mesh_survive_everything() {
 fn in_a_settled_mesh_of_60_an_envelope_crosses_little_more_than_59_links() {
     let nodes = 60;
     for seed in seeds(1, 0) {
-        let mut plan = Plan::new(seed, nodes, Topology::Mesh);
+        let mut plan = SimPlan::new(seed, nodes, Topology::Mesh);
         plan.weather.latency_ms = (2, 60);
         // The first events teach who is eager for whom; then the mesh has settled.
         for node in 0..20 {
             plan = plan.at(3_000 + 40 * node as u64, submit(node, 0));
         }
-        let mut world = World::new(plan).unwrap();
+        let mut world = SimWorld::new(plan).unwrap();
         settle(&mut world, 6_000);
         let before = world.witness.traffic.envelopes();
         println!("while it settled: {:.3} x 59 links", before as f64 / (59 * 20) as f64);
@@ -173,19 +173,19 @@ fn in_a_settled_mesh_of_60_an_envelope_crosses_little_more_than_59_links() {
 fn a_mesh_of_60_misses_nothing_once_its_partition_heals() {
     let nodes = 60;
     for seed in seeds(1, 1) {
-        let mut plan = Plan::new(seed, nodes, Topology::Mesh);
+        let mut plan = SimPlan::new(seed, nodes, Topology::Mesh);
         plan.weather.latency_ms = (2, 60);
         for node in 0..10 {
             plan = plan.at(3_000 + 40 * node as u64, submit(6 * node, 0));
         }
-        let mut world = World::new(plan).unwrap();
+        let mut world = SimWorld::new(plan).unwrap();
         settle(&mut world, 6_000);
         let now = world.agenda.now;
-        world.befalls(now + 100, Fault::Partition { below: 25, for_ms: 5_000 });
-        world.befalls(now + 300, Fault::Backup { node: 7, later_ms: 200 });
-        world.befalls(now + 1_500, Fault::Crash { node: 3, down_ms: 2_000 });
-        world.befalls(now + 1_600, Fault::ClockJump { node: 40, by_ms: 36 * 3_600_000 });
-        world.befalls(now + 2_500, Fault::Restore { node: 7 });
+        world.befalls(now + 100, SimFault::Partition { below: 25, for_ms: 5_000 });
+        world.befalls(now + 300, SimFault::Backup { node: 7, later_ms: 200 });
+        world.befalls(now + 1_500, SimFault::Crash { node: 3, down_ms: 2_000 });
+        world.befalls(now + 1_600, SimFault::ClockJump { node: 40, by_ms: 36 * 3_600_000 });
+        world.befalls(now + 2_500, SimFault::Restore { node: 7 });
         for node in 0..10 {
             world.befalls(now + 1_000 + 70 * node as u64, submit(6 * node + 1, 1));
         }
@@ -194,12 +194,12 @@ fn a_mesh_of_60_misses_nothing_once_its_partition_heals() {
     }
 }
 
-fn submit(node: usize, nth: u64) -> Fault {
-    Fault::Submit { node, nth, tlp: Tlp::Green, body_bytes: 300 }
+fn submit(node: usize, nth: u64) -> SimFault {
+    SimFault::Submit { node, nth, tlp: Tlp::Green, body_bytes: 300 }
 }
 
 /// Goes on for `at_least_ms`, and then to rest.
-fn settle(world: &mut World, at_least_ms: u64) {
+fn settle(world: &mut SimWorld, at_least_ms: u64) {
     let until = world.agenda.now + at_least_ms;
     let found = world.run_until(until).and_then(|()| world.run_to_rest(200_000));
     found.unwrap_or_else(|violation| panic!("{violation}, seed {}", world.plan.seed));

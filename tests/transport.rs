@@ -11,7 +11,7 @@ use std::net::{SocketAddr, TcpStream};
 use intelmesh::identity::public_key_text;
 use intelmesh::protocol::io::{DialFailure, Input, Output};
 use intelmesh::transport::{DialOutcome, check};
-use intelmesh::wire::{FaultCode, Frame};
+use intelmesh::wire::{FaultCode, WireFrame};
 use node::{Node, ping, socket};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -222,7 +222,7 @@ async fn what_was_queued_leaves_before_a_closed_feed_ends() {
     for _ in 0..20 {
         a.send(to_b, node::big_frame());
     }
-    let fault = Frame::Fault { code: FaultCode::Stopping.into(), detail: "bye".into() };
+    let fault = WireFrame::Fault { code: FaultCode::Stopping.into(), detail: "bye".into() };
     a.send(to_b, fault.clone());
     a.order(Output::CloseFeed { stream: to_b });
     assert_eq!(b.frames(at_b, 21).await.last(), Some(&fault));

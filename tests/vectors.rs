@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use ed25519_dalek::VerifyingKey;
 use intelmesh::envelope::{
-    CodecError, ContentError, Opener, SignatureError, UnverifiedEnvelope, check_content,
+    CodecError, ContentError, SealOpener, SignatureError, UnverifiedEnvelope, check_content,
 };
 use intelmesh::identity::{PublisherName, parse_public_key};
 
@@ -67,7 +67,7 @@ fn opens(fields: &BTreeMap<&str, &str>, text: &str) {
     let envelope = UnverifiedEnvelope::decode(parse(text).1.into()).unwrap();
     let secret: [u8; 32] =
         data_encoding::HEXLOWER.decode(fields["secret"].as_bytes()).unwrap().try_into().unwrap();
-    let opener = Opener::new(PublisherName::parse(name).unwrap(), [secret.into()]);
+    let opener = SealOpener::new(PublisherName::parse(name).unwrap(), [secret.into()]);
     let opened = opener.open(envelope.envelope()).unwrap();
     assert_eq!(opened.payload, fields["inside"]);
     assert_eq!((opened.ext.unwrap().as_ref(), opened.links.len()), (&br#"{"rtir_id":12345}"#[..], 1));

@@ -7,11 +7,11 @@ use std::io::{self, BufWriter, IsTerminal as _, StdoutLock, Write};
 
 use serde::Serialize;
 
-use super::failure::Failure;
+use super::failure::CommandFailure;
 use crate::terminal::{Lines, shown, wrapped};
 
 /// Buffered stdout.
-pub struct Answer {
+pub struct CommandAnswer {
     out: BufWriter<StdoutLock<'static>>,
     is_terminal: bool,
     /// Columns of the terminal, if it is one.
@@ -19,7 +19,7 @@ pub struct Answer {
     is_closed: bool,
 }
 
-impl Answer {
+impl CommandAnswer {
     pub fn new() -> Self {
         let is_terminal = io::stdout().is_terminal();
         let size = is_terminal.then(|| rustix::termios::tcgetwinsize(io::stdout()).ok()).flatten();
@@ -34,7 +34,7 @@ impl Answer {
     }
 
     /// A reader that has gone is no error, and changes neither what is done nor the exit code, which is an answer too.
-    fn unless_closed(&mut self, written: io::Result<()>) -> Result<(), Failure> {
+    fn unless_closed(&mut self, written: io::Result<()>) -> Result<(), CommandFailure> {
         match written {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
                 self.is_closed = true;
@@ -48,12 +48,12 @@ impl Answer {
     ///
     /// # Errors
     /// If stdout cannot be written; not if it was closed.
-    pub fn line(&mut self, text: impl fmt::Display) -> Result<(), Failure> {
+    pub fn line(&mut self, text: impl fmt::Display) -> Result<(), CommandFailure> {
         self.bytes(format!("{}\n", shown(&text.to_string())).as_bytes())
     }
 
     /// Several lines for people; a narrow terminal gets them broken between words.
-    pub fn lines(&mut self, lines: &Lines) -> Result<(), Failure> {
+    pub fn lines(&mut self, lines: &Lines) -> Result<(), CommandFailure> {
         match self.width {
             Some(width) => self.bytes(wrapped(lines.as_str(), width).as_bytes()),
             None => self.bytes(lines.as_str().as_bytes()),
@@ -61,7 +61,7 @@ impl Answer {
     }
 
     /// What is for a file or a program: nothing of it is changed.
-    pub fn bytes(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+    pub fn bytes(&mut self, bytes: &[u8]) -> Result<(), CommandFailure> {
         if self.is_closed {
             return Ok(());
         }
@@ -70,7 +70,7 @@ impl Answer {
     }
 
     /// A JSON text with or without its line end, as it is; on a terminal with other spellings of the same values.
-    pub fn json_text(&mut self, text: &[u8]) -> Result<(), Failure> {
+    pub fn json_text(&mut self, text: &[u8]) -> Result<(), CommandFailure> {
         match std::str::from_utf8(text) {
             Ok(plain) if self.is_terminal => {
                 let line = plain.strip_suffix('\n').unwrap_or(plain);
@@ -82,21 +82,21 @@ impl Answer {
     }
 
     /// One JSON object on one line.
-    pub fn json(&mut self, value: &impl Serialize) -> Result<(), Failure> {
+    pub fn json(&mut self, value: &impl Serialize) -> Result<(), CommandFailure> {
         let text = serde_json::to_string(value)
-            .map_err(|error| Failure::could_not(format!("bug: {error}; please report")))?;
+            .map_err(|error| CommandFailure::could_not(format!("bug: {error}; please report")))?;
         self.json_text(format!("{text}\n").as_bytes())
     }
 
     /// The same for an object whose form has a name: `schema` is its first key, whatever the others are.
-    pub fn object(&mut self, schema: &str, value: &serde_json::Value) -> Result<(), Failure> {
+    pub fn object(&mut self, schema: &str, value: &serde_json::Value) -> Result<(), CommandFailure> {
         let text = value.to_string();
         let rest = text.strip_prefix('{').unwrap_or("}");
         let comma = if rest == "}" { "" } else { "," };
         self.json_text(format!("{{\"schema\":\"{schema}\"{comma}{rest}\n").as_bytes())
     }
 
-    pub fn flush(&mut self) -> Result<(), Failure> {
+    pub fn flush(&mut self) -> Result<(), CommandFailure> {
         if self.is_closed {
             return Ok(());
         }
@@ -105,8 +105,8 @@ impl Answer {
     }
 }
 
-fn fault(error: &io::Error) -> Failure {
-    Failure::could_not(format!("stdout: {error}"))
+fn fault(error: &io::Error) -> CommandFailure {
+    CommandFailure::could_not(format!("stdout: {error}"))
 }
 
 /// Talk: progress and explanations, for people, on stderr.

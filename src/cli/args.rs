@@ -180,7 +180,7 @@ pub struct SubmitArgs {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Form {
+pub enum OutputForm {
     /// IEP04's draft: seq, meta and payload
     Iep04,
     /// The payload alone
@@ -189,7 +189,7 @@ pub enum Form {
     Ail,
 }
 
-impl Form {
+impl OutputForm {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Iep04 => "iep04",
@@ -209,7 +209,7 @@ pub struct TailArgs {
     pub from: Option<String>,
     /// What a line looks like [default: iep04]
     #[arg(long, value_enum)]
-    pub form: Option<Form>,
+    pub form: Option<OutputForm>,
     /// Also what this node published itself
     #[arg(long)]
     pub own: bool,

@@ -3,32 +3,37 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::answer::{Answer, talk};
+use super::answer::{CommandAnswer, talk};
 use super::args::AsideVerb;
-use super::failure::Failure;
-use super::place::{Place, unexpected};
+use super::failure::CommandFailure;
+use super::place::{NodeDirectory, unexpected};
 use crate::config::NodeConfig;
-use crate::control::{AsideTried, Reply, Request};
+use crate::control::{AsideTried, ControlReply, ControlRequest};
 use crate::local::{AsideRecord, read_aside};
 
 /// Of a line, so much is shown to people.
 const LINE_CHARS_SHOWN: usize = 60;
 
-pub fn aside(place: &Place, verb: &AsideVerb, json: bool) -> Result<(), Failure> {
+pub fn aside(place: &NodeDirectory, verb: &AsideVerb, json: bool) -> Result<(), CommandFailure> {
     match verb {
         AsideVerb::List { door, last } => list(place, door.as_deref(), *last, json),
         AsideVerb::Retry { door } => retry(place, door, json),
     }
 }
 
-fn list(place: &Place, door: Option<&str>, last: Option<usize>, json: bool) -> Result<(), Failure> {
+fn list(
+    place: &NodeDirectory,
+    door: Option<&str>,
+    last: Option<usize>,
+    json: bool,
+) -> Result<(), CommandFailure> {
     let config = place.config()?;
     let state = &config.paths.state;
     let mut newest: BTreeMap<String, VecDeque<AsideRecord>> = BTreeMap::new();
     let mut codes: BTreeMap<String, u64> = BTreeMap::new();
     let dir = state.join("aside");
     // A file may be large: only what `--last` asks for is kept until all is read.
-    let (mut answer, mut written) = (Answer::new(), Ok(()));
+    let (mut answer, mut written) = (CommandAnswer::new(), Ok(()));
     let read = read_aside(state, door, |record| {
         *codes.entry(record.code.clone()).or_default() += 1;
         let Some(last) = last else {
@@ -43,7 +48,7 @@ fn list(place: &Place, door: Option<&str>, last: Option<usize>, json: bool) -> R
             of_door.pop_front();
         }
     });
-    let unreadable = read.map_err(|error| Failure::of_file(&dir, &error))?;
+    let unreadable = read.map_err(|error| CommandFailure::of_file(&dir, &error))?;
     if let Some(door) = door.filter(|_| codes.is_empty()) {
         known_door(&config, door)?;
     }
@@ -61,7 +66,7 @@ fn list(place: &Place, door: Option<&str>, last: Option<usize>, json: bool) -> R
     Ok(())
 }
 
-fn write(answer: &mut Answer, record: &AsideRecord, json: bool) -> Result<(), Failure> {
+fn write(answer: &mut CommandAnswer, record: &AsideRecord, json: bool) -> Result<(), CommandFailure> {
     if json { answer.json(record) } else { answer.line(shown(record)) }
 }
 
@@ -79,11 +84,11 @@ fn summary(codes: &BTreeMap<String, u64>) -> String {
 
 /// # Errors
 /// Exit 1 if `intelmesh.toml` has no door of this name.
-fn known_door(config: &NodeConfig, name: &str) -> Result<(), Failure> {
+fn known_door(config: &NodeConfig, name: &str) -> Result<(), CommandFailure> {
     if config.doors.names().any(|known| known.as_str() == name) {
         return Ok(());
     }
-    Err(Failure::no(format!("no door \"{name}\"")).hint("intelmesh status shows their names"))
+    Err(CommandFailure::no(format!("no door \"{name}\"")).hint("intelmesh status shows their names"))
 }
 
 fn shown(record: &AsideRecord) -> String {
@@ -97,12 +102,12 @@ fn shown(record: &AsideRecord) -> String {
     format!("{at} {door} {code}: {error}: {}", what.unwrap_or_else(|| "(bytes)".to_owned()))
 }
 
-fn retry(place: &Place, door: &str, json: bool) -> Result<(), Failure> {
-    let tried = match place.ask(&Request::AsideRetry { door: door.to_owned() })? {
-        Reply::AsideTried(tried) => tried,
+fn retry(place: &NodeDirectory, door: &str, json: bool) -> Result<(), CommandFailure> {
+    let tried = match place.ask(&ControlRequest::AsideRetry { door: door.to_owned() })? {
+        ControlReply::AsideTried(tried) => tried,
         other => return Err(unexpected(&other)),
     };
-    let mut answer = Answer::new();
+    let mut answer = CommandAnswer::new();
     if json {
         answer.json(&tried)?;
     } else {
@@ -113,5 +118,5 @@ fn retry(place: &Place, door: &str, json: bool) -> Result<(), Failure> {
         ))?;
     }
     answer.flush()?;
-    if tried.set_aside + tried.kept > 0 { Err(Failure::silent(super::failure::NO)) } else { Ok(()) }
+    if tried.set_aside + tried.kept > 0 { Err(CommandFailure::silent(super::failure::NO)) } else { Ok(()) }
 }

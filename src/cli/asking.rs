@@ -5,12 +5,12 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, IsTerminal as _, Read, Write as _};
 
 use super::answer::talk;
-use super::failure::Failure;
+use super::failure::CommandFailure;
 use crate::terminal::shown;
 
 /// Where the answer is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum From {
+pub enum AskSource {
     /// Standard input is free for it: a terminal, or a script that answers.
     Stdin,
     /// Standard input was something else: only the terminal is left.
@@ -25,22 +25,22 @@ const ANSWER_BYTES_MAX: u64 = 64;
 ///
 /// # Errors
 /// Exit 2 if nobody can be asked.
-pub fn agreed(question: &str, from: From, otherwise: &str, verb: &str) -> Result<bool, Failure> {
+pub fn agreed(question: &str, from: AskSource, otherwise: &str, verb: &str) -> Result<bool, CommandFailure> {
     let line = match from {
-        From::Stdin => {
+        AskSource::Stdin => {
             talk(question);
             let line = read_line(&mut io::stdin().lock())
-                .map_err(|error| Failure::could_not(format!("stdin: {error}")))?;
+                .map_err(|error| CommandFailure::could_not(format!("stdin: {error}")))?;
             if line.is_empty() && !io::stdin().is_terminal() { None } else { Some(line) }
         }
-        From::Terminal => on_terminal(question),
+        AskSource::Terminal => on_terminal(question),
     };
     let Some(line) = line else {
         let why = match from {
-            From::Stdin => "nobody to ask, stdin has ended",
-            From::Terminal => "nobody to ask, stdin is the invitation and there is no terminal",
+            AskSource::Stdin => "nobody to ask, stdin has ended",
+            AskSource::Terminal => "nobody to ask, stdin is the invitation and there is no terminal",
         };
-        return Err(Failure::could_not(format!("{otherwise}: {why}")).hint(match verb {
+        return Err(CommandFailure::could_not(format!("{otherwise}: {why}")).hint(match verb {
             "peer add" | "peer verify" => {
                 format!("compare the fingerprint's words with the peer, then: {verb} … --yes")
             }

@@ -11,11 +11,13 @@ use std::path::Path;
 use ed25519_dalek::{SigningKey, VerifyingKey};
 use serde::Serialize;
 
-use super::answer::{Answer, talk};
-use super::failure::{Failure, NO};
-use super::place::{Place, statement_of};
+use super::answer::{CommandAnswer, talk};
+use super::failure::{CommandFailure, NO};
+use super::place::{NodeDirectory, statement_of};
 use crate::config::doors::{ConsumerTo, SubmitFrom};
-use crate::config::{ConfigErrors, DoorConfigs, Journal, NODE_FILE, NodeConfig, Paths, PeerFiles, Problem};
+use crate::config::{
+    ConfigErrors, ConfigProblem, DoorConfigs, JournalSettings, NODE_FILE, NodeConfig, NodePaths, PeerFiles,
+};
 use crate::daemon;
 use crate::identity::{ProjectName, PublisherName};
 use crate::keyring::{Keyring, KeyringError};
@@ -26,8 +28,8 @@ use crate::status::bytes_text;
 
 /// One thing to mend, or to think about.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-struct Finding {
-    level: Level,
+struct CheckFinding {
+    level: FindingLevel,
     what: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     hint: Option<String>,
@@ -35,38 +37,42 @@ struct Finding {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
-enum Level {
+enum FindingLevel {
     Error,
     Warning,
 }
 
 #[derive(Default)]
-struct Findings(Vec<Finding>);
+struct CheckFindings(Vec<CheckFinding>);
 
-impl Findings {
+impl CheckFindings {
     fn error(&mut self, what: impl ToString, hint: Option<String>) {
-        self.0.push(Finding { level: Level::Error, what: what.to_string(), hint });
+        self.0.push(CheckFinding { level: FindingLevel::Error, what: what.to_string(), hint });
     }
 
     fn warning(&mut self, what: impl ToString, hint: impl Into<String>) {
-        self.0.push(Finding { level: Level::Warning, what: what.to_string(), hint: Some(hint.into()) });
+        self.0.push(CheckFinding {
+            level: FindingLevel::Warning,
+            what: what.to_string(),
+            hint: Some(hint.into()),
+        });
     }
 
-    fn problem(&mut self, problem: &Problem) {
+    fn problem(&mut self, problem: &ConfigProblem) {
         self.error(problem, problem.hint());
     }
 
-    fn count(&self, level: Level) -> usize {
+    fn count(&self, level: FindingLevel) -> usize {
         self.0.iter().filter(|finding| finding.level == level).count()
     }
 }
 
-pub fn check(place: &Place, json: bool) -> Result<(), Failure> {
+pub fn check(place: &NodeDirectory, json: bool) -> Result<(), CommandFailure> {
     if !place.dir().join(NODE_FILE).exists() {
         // Nothing to look at: the same words as `run`.
         place.config()?;
     }
-    let mut found = Findings::default();
+    let mut found = CheckFindings::default();
     let config = NodeConfig::load(place.dir());
     let account = as_owner(&config, place.dir(), &mut found);
     if let Err(errors) = &config {
@@ -91,7 +97,7 @@ pub fn check(place: &Place, json: bool) -> Result<(), Failure> {
 }
 
 /// Root may read everything, and the node may not: what follows is looked at as the account that owns `keys/`.
-fn as_owner(config: &Result<NodeConfig, ConfigErrors>, dir: &Path, found: &mut Findings) -> u32 {
+fn as_owner(config: &Result<NodeConfig, ConfigErrors>, dir: &Path, found: &mut CheckFindings) -> u32 {
     let keys = config.as_ref().map_or_else(|_| dir.join("keys"), |config| config.paths.keys.clone());
     let Some((uid, gid)) = ownership::other_owner(&keys) else {
         return rustix::process::geteuid().as_raw();
@@ -111,7 +117,7 @@ fn as_owner(config: &Result<NodeConfig, ConfigErrors>, dir: &Path, found: &mut F
 
 /// An account that is neither root nor the node's cannot tell what the node's may read and write: its own permissions
 /// say nothing, and must not be "corrected".
-fn belongs_to_another(config: &NodeConfig, found: &mut Findings) -> bool {
+fn belongs_to_another(config: &NodeConfig, found: &mut CheckFindings) -> bool {
     let keys = &config.paths.keys;
     let (Ok(data), this) = (fs::metadata(keys), rustix::process::geteuid().as_raw()) else { return false };
     if data.uid() == this {
@@ -146,8 +152,8 @@ fn fallback(dir: &Path) -> NodeConfig {
         listen: Vec::new(),
         advertise: Vec::new(),
         default_tlp: Tlp::Green,
-        journal: Journal { keep_days: 1, keep_bytes: 1 },
-        paths: Paths {
+        journal: JournalSettings { keep_days: 1, keep_bytes: 1 },
+        paths: NodePaths {
             state: dir.to_owned(),
             run: dir.join("run"),
             keys: dir.join("keys"),
@@ -162,7 +168,7 @@ fn fallback(dir: &Path) -> NodeConfig {
 }
 
 /// The node's key; where it cannot be read, one that nobody has.
-fn keys(config: &NodeConfig, found: &mut Findings) -> VerifyingKey {
+fn keys(config: &NodeConfig, found: &mut CheckFindings) -> VerifyingKey {
     let mut loose = false;
     for entry in fs::read_dir(&config.paths.keys).into_iter().flatten().flatten() {
         let Ok(data) = entry.metadata() else { continue };
@@ -197,7 +203,7 @@ fn keys(config: &NodeConfig, found: &mut Findings) -> VerifyingKey {
 }
 
 /// Whoever may write these may be whoever they like.
-fn writable(config: &NodeConfig, found: &mut Findings) {
+fn writable(config: &NodeConfig, found: &mut CheckFindings) {
     let mut paths = vec![config.dir.join(NODE_FILE), config.paths.peers.clone()];
     let files = fs::read_dir(&config.paths.peers).into_iter().flatten().flatten();
     paths.extend(
@@ -230,7 +236,7 @@ fn mode_of(path: &Path) -> Option<u32> {
 }
 
 /// What `run` would refuse of the doors to Redis.
-fn queues(config: &NodeConfig, found: &mut Findings) {
+fn queues(config: &NodeConfig, found: &mut CheckFindings) {
     let submits = config.doors.submits.iter().filter_map(|door| match &door.from {
         SubmitFrom::IntelMqRedis(queue) => Some((&door.name, queue)),
         SubmitFrom::Socket | SubmitFrom::IntelMqTcp(_) => None,
@@ -255,7 +261,7 @@ fn queues(config: &NodeConfig, found: &mut Findings) {
     }
 }
 
-fn settings(config: &NodeConfig, peers: &PeerFiles, found: &mut Findings) {
+fn settings(config: &NodeConfig, peers: &PeerFiles, found: &mut CheckFindings) {
     journal_fits(config, found);
     renamed(config, found);
     if config.invited_at().is_empty() {
@@ -294,7 +300,7 @@ fn settings(config: &NodeConfig, peers: &PeerFiles, found: &mut Findings) {
 }
 
 /// What `run` would refuse of it. An account gives a file only to a group that it is in.
-fn socket_group(config: &NodeConfig, found: &mut Findings) {
+fn socket_group(config: &NodeConfig, found: &mut CheckFindings) {
     let Some(group) = &config.socket_group else { return };
     let place = place_of(config, "socket_group");
     let id = match group_id(group) {
@@ -322,7 +328,7 @@ fn place_of(config: &NodeConfig, key: &str) -> String {
 }
 
 /// A journal that may grow beyond its file system fills it.
-fn journal_fits(config: &NodeConfig, found: &mut Findings) {
+fn journal_fits(config: &NodeConfig, found: &mut CheckFindings) {
     let Ok(space) = rustix::fs::statvfs(&config.paths.state) else { return };
     let total = space.f_blocks.saturating_mul(space.f_frsize);
     let keep = config.journal.keep_bytes;
@@ -337,7 +343,7 @@ fn journal_fits(config: &NodeConfig, found: &mut Findings) {
 }
 
 /// Peers know this node by its name.
-fn renamed(config: &NodeConfig, found: &mut Findings) {
+fn renamed(config: &NodeConfig, found: &mut CheckFindings) {
     let Some(former) = daemon::former_name(&config.paths.state).filter(|former| *former != config.name)
     else {
         return;
@@ -349,9 +355,9 @@ fn renamed(config: &NodeConfig, found: &mut Findings) {
     );
 }
 
-fn report(found: &Findings, peers: &PeerFiles, json: bool) -> Result<(), Failure> {
-    let (errors, warnings) = (found.count(Level::Error), found.count(Level::Warning));
-    let mut answer = Answer::new();
+fn report(found: &CheckFindings, peers: &PeerFiles, json: bool) -> Result<(), CommandFailure> {
+    let (errors, warnings) = (found.count(FindingLevel::Error), found.count(FindingLevel::Warning));
+    let mut answer = CommandAnswer::new();
     if json {
         let facts = serde_json::json!({
             "ok": errors == 0,
@@ -362,7 +368,7 @@ fn report(found: &Findings, peers: &PeerFiles, json: bool) -> Result<(), Failure
         answer.object("intelmesh.check/1", &facts)?;
     } else {
         for finding in &found.0 {
-            let level = if finding.level == Level::Error { "error" } else { "warning" };
+            let level = if finding.level == FindingLevel::Error { "error" } else { "warning" };
             talk(format!("{level}: {}", finding.what));
             if let Some(hint) = &finding.hint {
                 talk(format!("hint: {hint}"));
@@ -378,7 +384,7 @@ fn report(found: &Findings, peers: &PeerFiles, json: bool) -> Result<(), Failure
         }
     }
     answer.flush()?;
-    if errors > 0 { Err(Failure::silent(NO)) } else { Ok(()) }
+    if errors > 0 { Err(CommandFailure::silent(NO)) } else { Ok(()) }
 }
 
 fn count(number: usize, of: &str) -> String {

@@ -1,15 +1,15 @@
 //! `clock accept`: the operator says that the machine's clock is right.
 
 use super::answer::talk;
-use super::failure::Failure;
+use super::failure::CommandFailure;
 use super::feed::done;
-use super::place::Place;
-use crate::audit::What;
-use crate::control::Request;
+use super::place::NodeDirectory;
+use crate::audit::AuditedAction;
+use crate::control::ControlRequest;
 
-pub fn accept(place: &Place) -> Result<(), Failure> {
-    done(&place.ask(&Request::ClockAccept)?)?;
-    place.audit_here(What::ClockAccepted, None, "");
+pub fn accept(place: &NodeDirectory) -> Result<(), CommandFailure> {
+    done(&place.ask(&ControlRequest::ClockAccept)?)?;
+    place.audit_here(AuditedAction::ClockAccepted, None, "");
     talk("the clock is accepted: what waited for it goes on");
     Ok(())
 }

@@ -1,25 +1,26 @@
 //! `consumer`: readers that have a position in the journal, and the end of one.
 
-use super::answer::{Answer, talk};
+use super::answer::{CommandAnswer, talk};
 use super::args::ConsumerVerb;
-use super::failure::Failure;
+use super::failure::CommandFailure;
 use super::feed::done;
-use super::place::{Place, unexpected};
+use super::place::{NodeDirectory, unexpected};
 use super::table::{add_row, push, table};
-use crate::audit::What;
+use crate::audit::AuditedAction;
 use crate::clock;
 use crate::control::{
-    CONSUMERS_FILE, CONSUMERS_SCHEMA, ConsumerFact, ConsumerFacts, ConsumerPlace, Refusal, Reply, Request,
+    CONSUMERS_FILE, CONSUMERS_SCHEMA, ConsumerFact, ConsumerFacts, ConsumerPlace, ControlRefusal,
+    ControlReply, ControlRequest,
 };
 use crate::terminal::Lines;
 
-pub fn consumer(place: &Place, verb: ConsumerVerb, json: bool) -> Result<(), Failure> {
+pub fn consumer(place: &NodeDirectory, verb: ConsumerVerb, json: bool) -> Result<(), CommandFailure> {
     match verb {
         ConsumerVerb::List => list(place, json),
         ConsumerVerb::Show { name } => show(place, &name, json),
         ConsumerVerb::Remove { name } => {
-            done(&place.ask(&Request::ConsumerRemove { name: name.clone() })?)?;
-            place.audit_here(What::ConsumerRemoved, None, &name);
+            done(&place.ask(&ControlRequest::ConsumerRemove { name: name.clone() })?)?;
+            place.audit_here(AuditedAction::ConsumerRemoved, None, &name);
             talk(format!("Removed consumer {name}. If it connects again, it begins as a new one."));
             Ok(())
         }
@@ -27,36 +28,36 @@ pub fn consumer(place: &Place, verb: ConsumerVerb, json: bool) -> Result<(), Fai
     }
 }
 
-fn rewind(place: &Place, name: &str, to: ConsumerPlace) -> Result<(), Failure> {
-    done(&place.ask(&Request::ConsumerRewind { name: name.to_owned(), to })?)?;
+fn rewind(place: &NodeDirectory, name: &str, to: ConsumerPlace) -> Result<(), CommandFailure> {
+    done(&place.ask(&ControlRequest::ConsumerRewind { name: name.to_owned(), to })?)?;
     let from = match to {
         ConsumerPlace::Earliest => "the oldest event held".to_owned(),
         ConsumerPlace::Now => "the next event".to_owned(),
         ConsumerPlace::Seq(seq) => format!("seq {seq}"),
         ConsumerPlace::Time(time) => time.to_string(),
     };
-    place.audit_here(What::ConsumerRewound, None, &format!("{name} to {from}"));
+    place.audit_here(AuditedAction::ConsumerRewound, None, &format!("{name} to {from}"));
     talk(format!("{name}: continues with {from}; what it had after that it gets again"));
     Ok(())
 }
 
-fn live(place: &Place) -> Result<ConsumerFacts, Failure> {
-    match place.ask(&Request::Consumers)? {
-        Reply::Consumers(facts) => Ok(facts),
+fn live(place: &NodeDirectory) -> Result<ConsumerFacts, CommandFailure> {
+    match place.ask(&ControlRequest::Consumers)? {
+        ControlReply::Consumers(facts) => Ok(facts),
         other => Err(unexpected(&other)),
     }
 }
 
 /// From the running node; without one, as it wrote them down last.
-fn facts(place: &Place) -> Result<ConsumerFacts, Failure> {
-    match place.ask_if_running(&Request::Consumers)? {
-        Some(Reply::Consumers(facts)) => return Ok(facts),
+fn facts(place: &NodeDirectory) -> Result<ConsumerFacts, CommandFailure> {
+    match place.ask_if_running(&ControlRequest::Consumers)? {
+        Some(ControlReply::Consumers(facts)) => return Ok(facts),
         Some(other) => return Err(unexpected(&other)),
         None => {}
     }
     let file = place.config()?.paths.state.join(CONSUMERS_FILE);
     let unreadable = |what: String| {
-        Failure::could_not(format!("{}: {what}", file.display())).hint("start the node, and ask again")
+        CommandFailure::could_not(format!("{}: {what}", file.display())).hint("start the node, and ask again")
     };
     let text = match std::fs::read(&file) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -65,7 +66,7 @@ fn facts(place: &Place) -> Result<ConsumerFacts, Failure> {
             let schema = CONSUMERS_SCHEMA.to_owned();
             return Ok(ConsumerFacts { schema, at: clock::now().wall, last_seq: 0, consumers: Vec::new() });
         }
-        Err(error) => return Err(Failure::of_file(&file, &error)),
+        Err(error) => return Err(CommandFailure::of_file(&file, &error)),
         Ok(text) => text,
     };
     let facts: ConsumerFacts =
@@ -74,9 +75,9 @@ fn facts(place: &Place) -> Result<ConsumerFacts, Failure> {
     Ok(facts)
 }
 
-fn list(place: &Place, json: bool) -> Result<(), Failure> {
+fn list(place: &NodeDirectory, json: bool) -> Result<(), CommandFailure> {
     let facts = facts(place)?;
-    let mut answer = Answer::new();
+    let mut answer = CommandAnswer::new();
     if json {
         answer.json(&facts)?;
         return answer.flush();
@@ -107,12 +108,12 @@ const fn kind(consumer: &ConsumerFact) -> &'static str {
     if consumer.door { "door" } else { "reader" }
 }
 
-fn show(place: &Place, name: &str, json: bool) -> Result<(), Failure> {
+fn show(place: &NodeDirectory, name: &str, json: bool) -> Result<(), CommandFailure> {
     let facts = live(place)?;
     let Some(consumer) = facts.consumers.iter().find(|consumer| consumer.name == name) else {
         return Err(unknown(name));
     };
-    let mut answer = Answer::new();
+    let mut answer = CommandAnswer::new();
     if json {
         let shown = serde_json::json!({"consumer": consumer, "last_seq": facts.last_seq});
         answer.object("intelmesh.consumer/1", &shown)?;
@@ -137,6 +138,6 @@ fn show(place: &Place, name: &str, json: bool) -> Result<(), Failure> {
     answer.flush()
 }
 
-fn unknown(name: &str) -> Failure {
-    Refusal::no(format!("no consumer \"{name}\"")).hint("intelmesh consumer list").into()
+fn unknown(name: &str) -> CommandFailure {
+    ControlRefusal::no(format!("no consumer \"{name}\"")).hint("intelmesh consumer list").into()
 }

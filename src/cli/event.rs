@@ -13,19 +13,19 @@ use std::path::Path;
 use bytes::Bytes;
 use ed25519_dalek::VerifyingKey;
 
-use super::answer::{Answer, talk};
+use super::answer::{CommandAnswer, talk};
 use super::args::EventVerb;
 use super::event_open::open;
-use super::failure::Failure;
-use super::place::{Place, unexpected};
-use crate::control::{EventFacts, EventRef, Reply, Request};
+use super::failure::CommandFailure;
+use super::place::{NodeDirectory, unexpected};
+use crate::control::{ControlReply, ControlRequest, EventFacts, EventRef};
 use crate::envelope::{SignatureError, UnverifiedEnvelope, VerifiedEnvelope, check_content};
 use crate::identity::public_key_text;
 use crate::limits::ENVELOPE_BYTES_MAX;
 use crate::policy::{Standing, Trust, TrustList};
 use crate::terminal::Lines;
 
-pub fn event(place: &Place, verb: EventVerb, json: bool) -> Result<(), Failure> {
+pub fn event(place: &NodeDirectory, verb: EventVerb, json: bool) -> Result<(), CommandFailure> {
     match verb {
         EventVerb::Release { what } => super::decide::decide(place, &what, true),
         EventVerb::Drop { what } => super::decide::decide(place, &what, false),
@@ -39,12 +39,12 @@ pub fn event(place: &Place, verb: EventVerb, json: bool) -> Result<(), Failure> 
     }
 }
 
-fn show(place: &Place, id: EventRef, json: bool) -> Result<(), Failure> {
-    let facts = match place.ask(&Request::EventShow { id })? {
-        Reply::Event(facts) => facts,
+fn show(place: &NodeDirectory, id: EventRef, json: bool) -> Result<(), CommandFailure> {
+    let facts = match place.ask(&ControlRequest::EventShow { id })? {
+        ControlReply::Event(facts) => facts,
         other => return Err(unexpected(&other)),
     };
-    let mut answer = Answer::new();
+    let mut answer = CommandAnswer::new();
     if json {
         answer.json(&facts)?;
     } else {
@@ -106,44 +106,45 @@ fn own_remedy(facts: &EventFacts) -> String {
 }
 
 /// The bytes of an event that the running node holds.
-fn fetch(place: &Place, id: EventRef) -> Result<(String, Vec<u8>), Failure> {
-    match place.ask(&Request::EventExport { id })? {
-        Reply::Envelope { id, cose } => {
+fn fetch(place: &NodeDirectory, id: EventRef) -> Result<(String, Vec<u8>), CommandFailure> {
+    match place.ask(&ControlRequest::EventExport { id })? {
+        ControlReply::Envelope { id, cose } => {
             let bytes = data_encoding::BASE64.decode(cose.as_bytes());
-            let bytes = bytes
-                .map_err(|error| Failure::could_not(format!("the node's answer cannot be read: {error}")))?;
+            let bytes = bytes.map_err(|error| {
+                CommandFailure::could_not(format!("the node's answer cannot be read: {error}"))
+            })?;
             Ok((id, bytes))
         }
         other => Err(unexpected(&other)),
     }
 }
 
-fn export(place: &Place, id: EventRef, to: &Path) -> Result<(), Failure> {
+fn export(place: &NodeDirectory, id: EventRef, to: &Path) -> Result<(), CommandFailure> {
     let (id, bytes) = fetch(place, id)?;
     if to == Path::new("-") {
-        let mut answer = Answer::new();
+        let mut answer = CommandAnswer::new();
         answer.bytes(&bytes)?;
         return answer.flush();
     }
-    fs::write(to, &bytes).map_err(|error| Failure::of_file(to, &error))?;
+    fs::write(to, &bytes).map_err(|error| CommandFailure::of_file(to, &error))?;
     talk(format!("{id}: {} bytes of COSE_Sign1 in {}", bytes.len(), to.display()));
     Ok(())
 }
 
 /// A file where there is one of that name, else an id.
-fn verify(place: &Place, what: &Path, json: bool) -> Result<(), Failure> {
+fn verify(place: &NodeDirectory, what: &Path, json: bool) -> Result<(), CommandFailure> {
     let bytes = if what.exists() {
         read_envelope(what)?
     } else {
         let text = what.to_string_lossy();
         let id = EventRef::parse(&text)
-            .map_err(|_| Failure::could_not(format!("{text}: no such file, and no id of an event")))?;
+            .map_err(|_| CommandFailure::could_not(format!("{text}: no such file, and no id of an event")))?;
         fetch(place, id)?.1
     };
     let trust = place.trust()?;
     let verdict = verified(Bytes::from(bytes), &trust)
         .map(|verified| (verified.envelope().publisher().to_string(), public_key_text(verified.signer())));
-    let mut answer = Answer::new();
+    let mut answer = CommandAnswer::new();
     if json {
         let facts = match &verdict {
             Ok((publisher, key)) => serde_json::json!({"ok": true, "publisher": publisher, "key": key}),
@@ -157,11 +158,11 @@ fn verify(place: &Place, what: &Path, json: bool) -> Result<(), Failure> {
         }
     }
     answer.flush()?;
-    verdict.map(|_| ()).map_err(|_| Failure::silent(super::failure::NO))
+    verdict.map(|_| ()).map_err(|_| CommandFailure::silent(super::failure::NO))
 }
 
-pub(super) fn read_envelope(path: &Path) -> Result<Vec<u8>, Failure> {
-    let unreadable = |error: std::io::Error| Failure::of_file(path, &error);
+pub(super) fn read_envelope(path: &Path) -> Result<Vec<u8>, CommandFailure> {
+    let unreadable = |error: std::io::Error| CommandFailure::of_file(path, &error);
     let file = fs::File::open(path).map_err(unreadable)?;
     let mut bytes = Vec::new();
     // One byte more than fits, so that the codec sees that it is too long.

@@ -7,12 +7,12 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::answer::Answer;
+use super::answer::CommandAnswer;
 use super::event::{read_envelope, verified};
-use super::failure::Failure;
-use super::place::Place;
+use super::failure::CommandFailure;
+use super::place::NodeDirectory;
 use crate::control::LinkFacts;
-use crate::envelope::Opened;
+use crate::envelope::OpenedBody;
 use crate::identity::EventId;
 
 /// What was inside (mirrors `intelmesh.opened/1`).
@@ -30,7 +30,7 @@ struct Inside {
 }
 
 impl Inside {
-    fn of(id: &EventId, opened: &Opened) -> Self {
+    fn of(id: &EventId, opened: &OpenedBody) -> Self {
         let raw = |bytes: &Bytes| {
             let text = String::from_utf8(bytes.to_vec()).ok()?;
             RawValue::from_string(text).ok()
@@ -47,14 +47,14 @@ impl Inside {
 }
 
 /// Prints the payload, or with `--json` all that was sealed. Only what verifies is opened.
-pub fn open(place: &Place, file: &Path, json: bool) -> Result<(), Failure> {
+pub fn open(place: &NodeDirectory, file: &Path, json: bool) -> Result<(), CommandFailure> {
     let bytes = Bytes::from(read_envelope(file)?);
-    let envelope = verified(bytes, &place.trust()?).map_err(Failure::no)?;
+    let envelope = verified(bytes, &place.trust()?).map_err(CommandFailure::no)?;
     let config = place.config()?;
     let opener = place.keyring(&config)?.opener(config.names());
     let opened = opener.open(envelope.envelope());
-    let opened = opened.map_err(|fault| Failure::no(format!("cannot open: {fault}")))?;
-    let mut answer = Answer::new();
+    let opened = opened.map_err(|fault| CommandFailure::no(format!("cannot open: {fault}")))?;
+    let mut answer = CommandAnswer::new();
     if json {
         answer.json(&Inside::of(envelope.envelope().id(), &opened))?;
     } else {

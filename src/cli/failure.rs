@@ -7,8 +7,8 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use crate::config::write::WriteError;
-use crate::config::{ConfigErrors, Problem};
-use crate::control::{REFUSAL_SEPARATOR, Refusal};
+use crate::config::{ConfigErrors, ConfigProblem};
+use crate::control::{ControlRefusal, REFUSAL_SEPARATOR};
 use crate::files;
 use crate::filter::nearest;
 use crate::keyring::KeyringError;
@@ -23,19 +23,19 @@ pub const COULD_NOT: u8 = 2;
 
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
+pub struct CliFault {
     pub what: String,
     pub hint: Option<String>,
 }
 
 /// Why a verb ends without having done its work; usually one fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
+pub struct CommandFailure {
     exit: u8,
-    faults: Vec<Fault>,
+    faults: Vec<CliFault>,
 }
 
-impl Failure {
+impl CommandFailure {
     pub fn no(what: impl fmt::Display) -> Self {
         Self::one(NO, what)
     }
@@ -49,7 +49,7 @@ impl Failure {
         Self { exit, faults: Vec::new() }
     }
 
-    pub const fn many(exit: u8, faults: Vec<Fault>) -> Self {
+    pub const fn many(exit: u8, faults: Vec<CliFault>) -> Self {
         Self { exit, faults }
     }
 
@@ -60,7 +60,7 @@ impl Failure {
     }
 
     fn one(exit: u8, what: impl fmt::Display) -> Self {
-        Self { exit, faults: vec![Fault { what: what.to_string(), hint: None }] }
+        Self { exit, faults: vec![CliFault { what: what.to_string(), hint: None }] }
     }
 
     /// What to do about the last fault.
@@ -97,29 +97,29 @@ impl Failure {
     }
 }
 
-impl From<Refusal> for Failure {
-    fn from(refusal: Refusal) -> Self {
+impl From<ControlRefusal> for CommandFailure {
+    fn from(refusal: ControlRefusal) -> Self {
         // Several that were found at once come as lines; the hint is that of the last.
         let texts: Vec<&str> = refusal.error.split(REFUSAL_SEPARATOR).collect();
-        let fault = |what: &&str| Fault { what: (*what).to_owned(), hint: None };
+        let fault = |what: &&str| CliFault { what: (*what).to_owned(), hint: None };
         Self::many(refusal.exit, texts.iter().map(fault).collect()).hint_if(refusal.hint)
     }
 }
 
-impl From<ConfigErrors> for Failure {
+impl From<ConfigErrors> for CommandFailure {
     fn from(errors: ConfigErrors) -> Self {
-        let fault = |problem: &Problem| Fault { what: problem.to_string(), hint: problem.hint() };
+        let fault = |problem: &ConfigProblem| CliFault { what: problem.to_string(), hint: problem.hint() };
         Self::many(COULD_NOT, errors.0.iter().map(fault).collect())
     }
 }
 
-impl From<KeyringError> for Failure {
+impl From<KeyringError> for CommandFailure {
     fn from(error: KeyringError) -> Self {
-        Self::many(COULD_NOT, vec![Fault { what: error.to_string(), hint: error.hint() }])
+        Self::many(COULD_NOT, vec![CliFault { what: error.to_string(), hint: error.hint() }])
     }
 }
 
-impl From<WriteError> for Failure {
+impl From<WriteError> for CommandFailure {
     fn from(error: WriteError) -> Self {
         let exit = match error {
             WriteError::OtherKey { .. }
@@ -128,7 +128,7 @@ impl From<WriteError> for Failure {
             | WriteError::Revoked { .. } => NO,
             WriteError::NodeExists(_) | WriteError::Io { .. } | WriteError::Toml { .. } => COULD_NOT,
         };
-        Self::many(exit, vec![Fault { what: error.to_string(), hint: error.hint().map(str::to_owned) }])
+        Self::many(exit, vec![CliFault { what: error.to_string(), hint: error.hint().map(str::to_owned) }])
     }
 }
 
@@ -139,7 +139,7 @@ pub fn usage(error: &clap::Error, command: &clap::Command, verb: &str) -> ExitCo
     if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
         return match error.print() {
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-                Failure::could_not(format!("stdout: {error}")).report()
+                CommandFailure::could_not(format!("stdout: {error}")).report()
             }
             _ => ExitCode::SUCCESS,
         };
@@ -170,7 +170,7 @@ pub fn usage(error: &clap::Error, command: &clap::Command, verb: &str) -> ExitCo
     }
     let what = what.join(" ");
     let what = what.strip_prefix("error: ").unwrap_or(&what);
-    let failure = Failure::could_not(what);
+    let failure = CommandFailure::could_not(what);
     if error.kind() == ErrorKind::UnknownArgument {
         let hint = hint.or_else(|| meant(error, command)).unwrap_or_else(|| format!("{verb} --help"));
         return failure.hint(hint).report();

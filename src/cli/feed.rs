@@ -1,22 +1,22 @@
 //! `feed`: how far each peer's feed has got, and reading one again. The node does it; this asks and shows.
 
-use super::answer::{Answer, talk};
+use super::answer::{CommandAnswer, talk};
 use super::args::FeedVerb;
-use super::failure::Failure;
-use super::place::{Place, unexpected};
+use super::failure::CommandFailure;
+use super::place::{NodeDirectory, unexpected};
 use super::table::{add_row, push, table};
-use crate::audit::What;
-use crate::control::{Feed, FeedFacts, Refusal, Reply, Request, RewindPlace};
+use crate::audit::AuditedAction;
+use crate::control::{ControlRefusal, ControlReply, ControlRequest, FeedFacts, FeedInfo, RewindPlace};
 use crate::identity::PublisherName;
 use crate::terminal::Lines;
 
-pub fn feed(place: &Place, verb: FeedVerb, json: bool) -> Result<(), Failure> {
+pub fn feed(place: &NodeDirectory, verb: FeedVerb, json: bool) -> Result<(), CommandFailure> {
     match verb {
         FeedVerb::Show { peer } => show(place, peer.as_ref(), json),
         FeedVerb::Rewind { peer, to } => rewind(place, peer, to),
         FeedVerb::Repair { peer } => {
-            done(&place.ask(&Request::FeedRepair { peer: peer.clone() })?)?;
-            place.audit_here(What::FeedRepaired, Some(&peer), "");
+            done(&place.ask(&ControlRequest::FeedRepair { peer: peer.clone() })?)?;
+            place.audit_here(AuditedAction::FeedRepaired, Some(&peer), "");
             talk(format!(
                 "{peer}: the whole journal is compared; intelmesh feed show {peer} shows how far it is"
             ));
@@ -25,37 +25,37 @@ pub fn feed(place: &Place, verb: FeedVerb, json: bool) -> Result<(), Failure> {
     }
 }
 
-fn rewind(place: &Place, peer: PublisherName, to: RewindPlace) -> Result<(), Failure> {
-    done(&place.ask(&Request::FeedRewind { peer: peer.clone(), to })?)?;
+fn rewind(place: &NodeDirectory, peer: PublisherName, to: RewindPlace) -> Result<(), CommandFailure> {
+    done(&place.ask(&ControlRequest::FeedRewind { peer: peer.clone(), to })?)?;
     let from = match to {
         RewindPlace::Earliest => "its journal's start".to_owned(),
         RewindPlace::Seq(seq) => format!("seq {seq}"),
         RewindPlace::Time(time) => time.to_string(),
     };
-    place.audit_here(What::FeedRewound, Some(&peer), &format!("to {from}"));
+    place.audit_here(AuditedAction::FeedRewound, Some(&peer), &format!("to {from}"));
     talk(format!("{peer}: asked again for everything from {from}; what is here already is refused as usual"));
     Ok(())
 }
 
-pub fn done(reply: &Reply) -> Result<(), Failure> {
+pub fn done(reply: &ControlReply) -> Result<(), CommandFailure> {
     match reply {
-        Reply::Done => Ok(()),
+        ControlReply::Done => Ok(()),
         other => Err(unexpected(other)),
     }
 }
 
-fn show(place: &Place, peer: Option<&PublisherName>, json: bool) -> Result<(), Failure> {
-    let mut facts = match place.ask(&Request::FeedShow)? {
-        Reply::Feeds(facts) => facts,
+fn show(place: &NodeDirectory, peer: Option<&PublisherName>, json: bool) -> Result<(), CommandFailure> {
+    let mut facts = match place.ask(&ControlRequest::FeedShow)? {
+        ControlReply::Feeds(facts) => facts,
         other => return Err(unexpected(&other)),
     };
     if let Some(peer) = peer {
         facts.feeds.retain(|feed| feed.peer == *peer);
         if facts.feeds.is_empty() {
-            return Err(Refusal::unknown_peer(peer).into());
+            return Err(ControlRefusal::unknown_peer(peer).into());
         }
     }
-    let mut answer = Answer::new();
+    let mut answer = CommandAnswer::new();
     if json {
         answer.json(&facts)?;
     } else {
@@ -87,7 +87,7 @@ fn render(facts: &FeedFacts) -> Lines {
     lines
 }
 
-fn details(feed: &Feed, lines: &mut Lines) {
+fn details(feed: &FeedInfo, lines: &mut Lines) {
     for owed in &feed.owed {
         lines.push(format!(
             "  {} owes seq {} of {}: {}, asked again {}",

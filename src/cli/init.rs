@@ -2,17 +2,17 @@
 
 use std::path::PathBuf;
 
-use super::answer::{Answer, talk};
+use super::answer::{CommandAnswer, talk};
 use super::args::InitArgs;
-use super::failure::Failure;
+use super::failure::CommandFailure;
 use crate::config::{address, write};
 use crate::invitation;
 use crate::keyring::Keyring;
 
-pub fn init(flag: Option<PathBuf>, args: InitArgs) -> Result<(), Failure> {
+pub fn init(flag: Option<PathBuf>, args: InitArgs) -> Result<(), CommandFailure> {
     let Some(dir) = args.node.or(flag) else {
         return Err(
-            Failure::could_not("where? init needs a directory").hint("intelmesh init DIR --name NAME")
+            CommandFailure::could_not("where? init needs a directory").hint("intelmesh init DIR --name NAME")
         );
     };
     let new = write::NewNode {
@@ -22,12 +22,12 @@ pub fn init(flag: Option<PathBuf>, args: InitArgs) -> Result<(), Failure> {
         advertise: checked(args.advertise)?,
     };
     if dir.ancestors().any(|part| part.is_file()) {
-        return Err(Failure::could_not(format!("{}: a file is in the way", dir.display()))
+        return Err(CommandFailure::could_not(format!("{}: a file is in the way", dir.display()))
             .hint("choose another directory: intelmesh init DIR --name NAME"));
     }
-    write::check_new(&dir).map_err(Failure::from)?;
-    let keyring = Keyring::create(&dir.join("keys")).map_err(Failure::from)?;
-    write::new_node(&dir, &new).map_err(Failure::from)?;
+    write::check_new(&dir).map_err(CommandFailure::from)?;
+    let keyring = Keyring::create(&dir.join("keys")).map_err(CommandFailure::from)?;
+    write::new_node(&dir, &new).map_err(CommandFailure::from)?;
     let shown = dir.display();
     talk(format!(
         "{} is made in {shown}: its keys are in keys/ (back them up), its peers go into peers/",
@@ -42,16 +42,16 @@ pub fn init(flag: Option<PathBuf>, args: InitArgs) -> Result<(), Failure> {
     );
     talk(super::key::revocation_line(&keyring, &new.name)?);
     talk(format!("next: intelmesh run -C {shown}, then exchange invitations: intelmesh invite -C {shown}"));
-    let mut answer = Answer::new();
+    let mut answer = CommandAnswer::new();
     answer.line(shown)?;
     answer.flush()
 }
 
-fn checked(addresses: Vec<String>) -> Result<Vec<String>, Failure> {
+fn checked(addresses: Vec<String>) -> Result<Vec<String>, CommandFailure> {
     let parse = |text: String| {
         address::parse(&text).ok_or_else(|| {
             let shown: String = text.chars().take(120).collect();
-            Failure::could_not(format!("\"{shown}\" is not {}", address::WANTED))
+            CommandFailure::could_not(format!("\"{shown}\" is not {}", address::WANTED))
         })
     };
     addresses.into_iter().map(parse).collect()

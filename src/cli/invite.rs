@@ -1,18 +1,18 @@
 //! `invite`: one line with which a peer adds this node. Signed, not secret.
 
-use super::answer::{Answer, talk};
-use super::failure::Failure;
-use super::place::Place;
+use super::answer::{CommandAnswer, talk};
+use super::failure::CommandFailure;
+use super::place::NodeDirectory;
 use crate::clock;
 use crate::config::NodeConfig;
 use crate::invitation::{INVITATION_VALID_MS, Invitation};
 use crate::keyring::Keyring;
 
 /// Our invitation.
-pub fn line(config: &NodeConfig, keyring: &Keyring) -> Result<String, Failure> {
+pub fn line(config: &NodeConfig, keyring: &Keyring) -> Result<String, CommandFailure> {
     ours(config, keyring)
         .make(keyring.signing_key())
-        .map_err(|error| Failure::could_not(&error).hint(error.hint()))
+        .map_err(|error| CommandFailure::could_not(&error).hint(error.hint()))
 }
 
 fn ours(config: &NodeConfig, keyring: &Keyring) -> Invitation {
@@ -26,7 +26,7 @@ fn ours(config: &NodeConfig, keyring: &Keyring) -> Invitation {
     }
 }
 
-pub fn invite(place: &Place, json: bool) -> Result<(), Failure> {
+pub fn invite(place: &NodeDirectory, json: bool) -> Result<(), CommandFailure> {
     let config = place.config()?;
     let keyring = place.keyring(&config)?;
     let invitation = ours(&config, &keyring);
@@ -35,7 +35,7 @@ pub fn invite(place: &Place, json: bool) -> Result<(), Failure> {
         talk("warning: this invitation has no address: its reader can trust us, but not connect to us");
         talk("hint: advertise = [\"/dns4/mesh.example.org/tcp/4801\"] in intelmesh.toml");
     }
-    let mut answer = Answer::new();
+    let mut answer = CommandAnswer::new();
     if json {
         let facts = serde_json::json!({
             "invitation": text,

@@ -3,17 +3,17 @@
 use std::io::Read as _;
 use std::path::Path;
 
-use super::answer::{Answer, talk};
+use super::answer::{CommandAnswer, talk};
 use super::args::KeyVerb;
-use super::asking::{From, agreed};
-use super::failure::Failure;
+use super::asking::{AskSource, agreed};
+use super::failure::CommandFailure;
 use super::feed::done;
 use super::peer::{file_of, told};
-use super::place::{Place, statement_of};
-use crate::audit::What;
+use super::place::{NodeDirectory, statement_of};
+use crate::audit::AuditedAction;
 use crate::clock;
 use crate::config::{NodeConfig, write};
-use crate::control::Request;
+use crate::control::ControlRequest;
 use crate::envelope::statement::claimed_publisher;
 use crate::envelope::{KeyUse, SignedStatement, StatedKey};
 use crate::identity::{KeyId, PublisherName, public_key_text};
@@ -24,7 +24,7 @@ use crate::limits::KEY_STATEMENT_BYTES_MAX;
 /// What `init` prints for the safe begins with this.
 const REVOCATION_PREFIX: &str = "intelmesh-revocation:";
 
-pub fn key(place: &Place, verb: &KeyVerb, json: bool) -> Result<(), Failure> {
+pub fn key(place: &NodeDirectory, verb: &KeyVerb, json: bool) -> Result<(), CommandFailure> {
     match verb {
         KeyVerb::Show => show(place, json),
         KeyVerb::Rotate { compromised, yes } => rotate(place, *compromised, *yes),
@@ -34,7 +34,7 @@ pub fn key(place: &Place, verb: &KeyVerb, json: bool) -> Result<(), Failure> {
     }
 }
 
-fn show(place: &Place, json: bool) -> Result<(), Failure> {
+fn show(place: &NodeDirectory, json: bool) -> Result<(), CommandFailure> {
     let config = place.config()?;
     let keyring = place.keyring(&config)?;
     let public = keyring.public_key();
@@ -43,7 +43,7 @@ fn show(place: &Place, json: bool) -> Result<(), Failure> {
     let (key_file, seal_file) =
         (config.paths.keys.join(NODE_KEY_FILE), config.paths.keys.join(SEAL_KEY_FILE));
     let statement = keyring.statement().map(SignedStatement::statement);
-    let mut answer = Answer::new();
+    let mut answer = CommandAnswer::new();
     if json {
         let mut keys = vec![
             serde_json::json!({"use": "node", "key": key, "file": key_file}),
@@ -125,13 +125,13 @@ pub fn stated_json(stated: &StatedKey) -> serde_json::Value {
     facts
 }
 
-fn rotate(place: &Place, compromised: bool, yes: bool) -> Result<(), Failure> {
+fn rotate(place: &NodeDirectory, compromised: bool, yes: bool) -> Result<(), CommandFailure> {
     let config = place.config()?;
     let keyring = place.keyring(&config)?;
     let ask =
         "New keys for signing and sealing; the identity key, by which peers know us, stays. Go on [y/N]?";
-    if !yes && !agreed(ask, From::Stdin, "nothing was rotated", "key rotate")? {
-        return Err(Failure::no("nothing was rotated"));
+    if !yes && !agreed(ask, AskSource::Stdin, "nothing was rotated", "key rotate")? {
+        return Err(CommandFailure::no("nothing was rotated"));
     }
     let known = statement_of(&config, &keyring.public_key());
     let rotation = Rotation { now: clock::now().wall, compromised, known: known.as_ref() };
@@ -142,12 +142,12 @@ fn rotate(place: &Place, compromised: bool, yes: bool) -> Result<(), Failure> {
     let why = if compromised { ", the one before is compromised" } else { "" };
     place.audit(
         &config,
-        What::KeyRotated,
+        AuditedAction::KeyRotated,
         None,
         &format!("serial {}: {}{why}", stated.serial, keys.join(", ")),
     );
     tell_node(place, "and acts when it starts");
-    let mut answer = Answer::new();
+    let mut answer = CommandAnswer::new();
     keys.iter().try_for_each(|key| answer.line(key))?;
     answer.flush()?;
     talk(format!(
@@ -157,8 +157,8 @@ fn rotate(place: &Place, compromised: bool, yes: bool) -> Result<(), Failure> {
     Ok(())
 }
 
-fn tell_node(place: &Place, otherwise: &str) {
-    match place.ask_if_running(&Request::KeysChanged) {
+fn tell_node(place: &NodeDirectory, otherwise: &str) {
+    match place.ask_if_running(&ControlRequest::KeysChanged) {
         Ok(Some(_)) => talk("the running node signs with them now, and tells its peers"),
         Ok(None) => talk(format!("no node runs here: it is written down, {otherwise}")),
         Err(failure) => {
@@ -168,7 +168,7 @@ fn tell_node(place: &Place, otherwise: &str) {
 }
 
 /// What that peer's key signs is refused from now on, by whatever way it comes.
-fn revoke_peer(place: &Place, name: &PublisherName, yes: bool) -> Result<(), Failure> {
+fn revoke_peer(place: &NodeDirectory, name: &PublisherName, yes: bool) -> Result<(), CommandFailure> {
     let config = place.config()?;
     if *name == config.name {
         return revoke_own(place, yes);
@@ -177,11 +177,11 @@ fn revoke_peer(place: &Place, name: &PublisherName, yes: bool) -> Result<(), Fai
     let ask = format!("Nothing new that {name} signs will be taken, by whatever way it comes. Go on [y/N]?");
     let no = format!("{name} was not revoked");
     // Without the name it would be the verb that ends our own key.
-    if !yes && !agreed(&ask, From::Stdin, &no, &format!("key revoke {name}"))? {
-        return Err(Failure::no(no));
+    if !yes && !agreed(&ask, AskSource::Stdin, &no, &format!("key revoke {name}"))? {
+        return Err(CommandFailure::no(no));
     }
     write::set_revoked(&file)?;
-    place.audit(&config, What::KeyRevoked, Some(name), "by the operator, here alone");
+    place.audit(&config, AuditedAction::KeyRevoked, Some(name), "by the operator, here alone");
     told(place);
     talk(format!(
         "{name} is revoked here: no connection, and what it signs waits: intelmesh event release|drop {name}"
@@ -190,21 +190,25 @@ fn revoke_peer(place: &Place, name: &PublisherName, yes: bool) -> Result<(), Fai
 }
 
 /// The end of this node: its identity key says so itself, and everybody hears of it.
-fn revoke_own(place: &Place, yes: bool) -> Result<(), Failure> {
+fn revoke_own(place: &NodeDirectory, yes: bool) -> Result<(), CommandFailure> {
     let config = place.config()?;
     let keyring = place.keyring(&config)?;
     let ask = "This ends our own key for ever, at every node that hears of it. Go on [y/N]?";
-    if !yes && !agreed(ask, From::Stdin, "nothing was revoked", "key revoke")? {
-        return Err(Failure::no("nothing was revoked"));
+    if !yes && !agreed(ask, AskSource::Stdin, "nothing was revoked", "key revoke")? {
+        return Err(CommandFailure::no("nothing was revoked"));
     }
     let signed = keyring.revocation(&config.name)?;
     end_own(place, &config, &signed)
 }
 
-fn end_own(place: &Place, config: &NodeConfig, signed: &SignedStatement) -> Result<(), Failure> {
+fn end_own(
+    place: &NodeDirectory,
+    config: &NodeConfig,
+    signed: &SignedStatement,
+) -> Result<(), CommandFailure> {
     Keyring::put_statement(&config.paths.keys, signed)?;
-    place.audit(config, What::KeyRevoked, None, "our own, by the operator");
-    match place.ask_if_running(&Request::KeysChanged) {
+    place.audit(config, AuditedAction::KeyRevoked, None, "our own, by the operator");
+    match place.ask_if_running(&ControlRequest::KeysChanged) {
         Ok(Some(_)) => talk(
             "our key is revoked: the running node tells its peers; leave it running until all have heard",
         ),
@@ -218,11 +222,11 @@ fn end_own(place: &Place, config: &NodeConfig, signed: &SignedStatement) -> Resu
 }
 
 /// The statement that `init` printed for the safe, of this node or of a peer.
-fn revoke_by_statement(place: &Place, file: &Path, yes: bool) -> Result<(), Failure> {
+fn revoke_by_statement(place: &NodeDirectory, file: &Path, yes: bool) -> Result<(), CommandFailure> {
     let config = place.config()?;
     let trust = place.trust()?;
     let bytes = read_statement(file)?;
-    let bad = |error: &dyn std::fmt::Display| Failure::no(format!("{}: {error}", file.display()));
+    let bad = |error: &dyn std::fmt::Display| CommandFailure::no(format!("{}: {error}", file.display()));
     let publisher = claimed_publisher(&bytes).map_err(|error| bad(&error))?;
     let Some(identity) = trust.identity_key(&publisher) else {
         return Err(bad(&format!("a statement of {publisher}, who is no peer")).hint("intelmesh peer list"));
@@ -234,20 +238,25 @@ fn revoke_by_statement(place: &Place, file: &Path, yes: bool) -> Result<(), Fail
     let (ask, no) =
         (format!("This revokes the key of {publisher} for ever. Go on [y/N]?"), "nothing was revoked");
     let verb = format!("key revoke --statement {}", file.display());
-    if !yes && !agreed(&ask, From::Stdin, no, &verb)? {
-        return Err(Failure::no(no));
+    if !yes && !agreed(&ask, AskSource::Stdin, no, &verb)? {
+        return Err(CommandFailure::no(no));
     }
     if publisher == config.name {
         return end_own(place, &config, &signed);
     }
-    done(&place.ask(&Request::Statement { cose: data_encoding::BASE64.encode(&bytes) })?)?;
-    place.audit(&config, What::KeyRevoked, Some(&publisher), "by its own statement, brought by the operator");
+    done(&place.ask(&ControlRequest::Statement { cose: data_encoding::BASE64.encode(&bytes) })?)?;
+    place.audit(
+        &config,
+        AuditedAction::KeyRevoked,
+        Some(&publisher),
+        "by its own statement, brought by the operator",
+    );
     talk(format!("{publisher} is revoked, and every node that we reach hears of it"));
     Ok(())
 }
 
-fn read_statement(file: &Path) -> Result<Vec<u8>, Failure> {
-    let failed = |error: std::io::Error| Failure::of_file(file, &error);
+fn read_statement(file: &Path) -> Result<Vec<u8>, CommandFailure> {
+    let failed = |error: std::io::Error| CommandFailure::of_file(file, &error);
     let mut text = String::new();
     let most = 4 * KEY_STATEMENT_BYTES_MAX as u64;
     if file == Path::new("-") {
@@ -258,14 +267,17 @@ fn read_statement(file: &Path) -> Result<Vec<u8>, Failure> {
     let encoded = text.split_whitespace().find_map(|word| word.strip_prefix(REVOCATION_PREFIX));
     encoded.and_then(|encoded| data_encoding::BASE64URL_NOPAD.decode(encoded.as_bytes()).ok()).ok_or_else(
         || {
-            Failure::no(format!("{}: no revocation: one begins with \"{REVOCATION_PREFIX}\"", file.display()))
-                .hint("the line that intelmesh init printed when the node was made")
+            CommandFailure::no(format!(
+                "{}: no revocation: one begins with \"{REVOCATION_PREFIX}\"",
+                file.display()
+            ))
+            .hint("the line that intelmesh init printed when the node was made")
         },
     )
 }
 
 /// The line for the safe.
-pub fn revocation_line(keyring: &Keyring, name: &PublisherName) -> Result<String, Failure> {
+pub fn revocation_line(keyring: &Keyring, name: &PublisherName) -> Result<String, CommandFailure> {
     let signed = keyring.revocation(name)?;
     Ok(format!("{REVOCATION_PREFIX}{}", data_encoding::BASE64URL_NOPAD.encode(signed.bytes())))
 }

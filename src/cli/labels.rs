@@ -12,19 +12,19 @@ use crate::policy::Tlp;
 
 /// What the flags ask for.
 #[derive(Clone, Debug, Default)]
-pub struct Labels {
+pub struct LabelColumns {
     pub to: Vec<PublisherName>,
     pub tlp: Option<Tlp>,
     pub seal: bool,
 }
 
 /// One member of a JSON object: its name, unescaped, and where its value lies.
-struct Member {
+struct LabelMember {
     name: String,
     value: Range<usize>,
 }
 
-impl Labels {
+impl LabelColumns {
     pub fn is_empty(&self) -> bool {
         self.to.is_empty() && self.tlp.is_none() && !self.seal
     }
@@ -33,7 +33,7 @@ impl Labels {
     pub fn put_on(&self, text: &str) -> String {
         let trimmed = text.trim_matches([' ', '\t', '\r', '\n']);
         let Some(members) = members(trimmed) else { return text.to_owned() };
-        let resembles = |member: &Member| {
+        let resembles = |member: &LabelMember| {
             let name = &*member.name;
             ["meta", "payload"].iter().any(|known| name.eq_ignore_ascii_case(known))
         };
@@ -140,7 +140,7 @@ fn is_milder(value: &str, tlp: Tlp) -> bool {
 }
 
 /// The members of `text`, which must be one JSON object and nothing else; `None` where it is not.
-fn members(text: &str) -> Option<Vec<Member>> {
+fn members(text: &str) -> Option<Vec<LabelMember>> {
     let is_object = text.starts_with('{') && serde_json::from_str::<&RawValue>(text).is_ok();
     if !is_object {
         return None;
@@ -154,7 +154,7 @@ fn members(text: &str) -> Option<Vec<Member>> {
         let name: String = serde_json::from_str(&text[at..name_end]).ok()?;
         at = blank_end(bytes, blank_end(bytes, name_end) + 1);
         let end = value_end(bytes, at)?;
-        members.push(Member { name, value: at..end });
+        members.push(LabelMember { name, value: at..end });
         at = blank_end(bytes, end);
         if bytes.get(at)? == &b',' {
             at = blank_end(bytes, at + 1);
@@ -213,8 +213,12 @@ fn string_end(bytes: &[u8], start: usize) -> Option<usize> {
 mod tests {
     use super::*;
 
-    fn labels(to: &[&str], tlp: Option<Tlp>) -> Labels {
-        Labels { to: to.iter().map(|name| PublisherName::parse(name).unwrap()).collect(), tlp, seal: false }
+    fn labels(to: &[&str], tlp: Option<Tlp>) -> LabelColumns {
+        LabelColumns {
+            to: to.iter().map(|name| PublisherName::parse(name).unwrap()).collect(),
+            tlp,
+            seal: false,
+        }
     }
 
     #[test]
@@ -278,7 +282,7 @@ mod tests {
 
     #[test]
     fn a_seal_is_asked_for_whatever_the_line_says() {
-        let flags = Labels { seal: true, ..labels(&["cert-ee"], None) };
+        let flags = LabelColumns { seal: true, ..labels(&["cert-ee"], None) };
         for (line, want) in [
             (r#"{"a":1}"#, r#"{"meta":{"to":["cert-ee"],"seal":true},"payload":{"a":1}}"#),
             (

@@ -27,7 +27,7 @@ mod run;
 mod status;
 mod stop;
 mod submit;
-mod submit_trial;
+mod submit_dry_run;
 mod table;
 mod tail;
 mod trial;
@@ -37,10 +37,10 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser as _};
 
-use self::answer::Answer;
+use self::answer::CommandAnswer;
 use self::args::{Cli, Verb};
-use self::failure::Failure;
-use self::place::Place;
+use self::failure::CommandFailure;
+use self::place::NodeDirectory;
 
 /// Runs one command line, the program's name first. 0 done, 1 the answer is no, 2 could not.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -70,9 +70,9 @@ fn verb_of(arguments: &[OsString]) -> (String, clap::Command) {
     (verb, command)
 }
 
-fn carry_out(cli: Cli) -> Result<(), Failure> {
+fn carry_out(cli: Cli) -> Result<(), CommandFailure> {
     let Cli { dir, json, verb } = cli;
-    let here = |own| Place::find(dir.clone(), own);
+    let here = |own| NodeDirectory::find(dir.clone(), own);
     match verb {
         Verb::Init(args) => init::init(dir, args),
         Verb::Run(args) => run::run(&here(args.node)),
@@ -94,10 +94,10 @@ fn carry_out(cli: Cli) -> Result<(), Failure> {
     }
 }
 
-fn completions(shell: clap_complete::Shell) -> Result<(), Failure> {
+fn completions(shell: clap_complete::Shell) -> Result<(), CommandFailure> {
     let mut text = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "intelmesh", &mut text);
-    let mut answer = Answer::new();
+    let mut answer = CommandAnswer::new();
     answer.bytes(&text)?;
     answer.flush()
 }

@@ -10,21 +10,21 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::answer::{Answer, talk};
+use super::answer::{CommandAnswer, talk};
 use super::args::{PeerCheckArgs, PeerVerb};
-use super::asking::{From, agreed};
-use super::failure::{Failure, NO};
-use super::place::{Place, unexpected};
+use super::asking::{AskSource, agreed};
+use super::failure::{CommandFailure, NO};
+use super::place::{NodeDirectory, unexpected};
 use super::reach;
 use super::trial::trial;
-use crate::audit::{self, What};
+use crate::audit::{self, AuditedAction};
 use crate::clock;
 use crate::config::{NodeConfig, PeerFile, PeerFiles, write};
-use crate::control::{EventRef, PeerCheck, Refusal, Reply, Request};
+use crate::control::{ControlRefusal, ControlReply, ControlRequest, EventRef, PeerCheck};
 use crate::identity::{PublisherName, public_key_text};
 use crate::invitation;
 
-pub fn peer(place: &Place, verb: PeerVerb, json: bool) -> Result<(), Failure> {
+pub fn peer(place: &NodeDirectory, verb: PeerVerb, json: bool) -> Result<(), CommandFailure> {
     match verb {
         PeerVerb::Add(args) => add::add(place, &args),
         PeerVerb::List => list::list(place, json),
@@ -40,8 +40,8 @@ pub fn peer(place: &Place, verb: PeerVerb, json: bool) -> Result<(), Failure> {
 }
 
 /// The running node reads `peers/` again now. Without one nothing is lost: it reads them when it starts.
-pub fn told(place: &Place) {
-    if let Err(failure) = place.ask_if_running(&Request::PeersChanged) {
+pub fn told(place: &NodeDirectory) {
+    if let Err(failure) = place.ask_if_running(&ControlRequest::PeersChanged) {
         talk(format!(
             "warning: the running node was not told, and will see it within 1 s: {}",
             failure.first()
@@ -137,25 +137,25 @@ fn warn(known: &PeerFiles) {
     }
 }
 
-fn find<'a>(known: &'a PeerFiles, name: &PublisherName) -> Result<&'a PeerFile, Failure> {
+fn find<'a>(known: &'a PeerFiles, name: &PublisherName) -> Result<&'a PeerFile, CommandFailure> {
     if let Some(held) = known.peer(name) {
         return Ok(held);
     }
     warn(known);
-    Err(Refusal::unknown_peer(name).into())
+    Err(ControlRefusal::unknown_peer(name).into())
 }
 
 /// A peer's file, whether or not what is in it is good.
-pub fn file_of(config: &NodeConfig, name: &PublisherName) -> Result<PathBuf, Failure> {
+pub fn file_of(config: &NodeConfig, name: &PublisherName) -> Result<PathBuf, CommandFailure> {
     let file = config.paths.peers.join(format!("{name}.toml"));
-    if file.exists() { Ok(file) } else { Err(Refusal::unknown_peer(name).into()) }
+    if file.exists() { Ok(file) } else { Err(ControlRefusal::unknown_peer(name).into()) }
 }
 
-fn remove(place: &Place, name: &PublisherName) -> Result<(), Failure> {
+fn remove(place: &NodeDirectory, name: &PublisherName) -> Result<(), CommandFailure> {
     let config = place.config()?;
     let removed = write::remove_peer(&file_of(&config, name)?, clock::now().wall)?;
     let how = if removed.revoked_in.is_some() { "its key stays revoked" } else { "" };
-    place.audit(&config, What::PeerRemoved, Some(name), how);
+    place.audit(&config, AuditedAction::PeerRemoved, Some(name), how);
     told(place);
     talk(format!(
         "Removed peer {name}. Events already accepted from it are kept, and so is its feed position."
@@ -167,15 +167,20 @@ fn remove(place: &Place, name: &PublisherName) -> Result<(), Failure> {
     Ok(())
 }
 
-fn explain(place: &Place, peer: PublisherName, id: EventRef, json: bool) -> Result<(), Failure> {
-    let went = match place.ask(&Request::PeerExplain { peer, id })? {
-        Reply::Explained(went) => went,
+fn explain(
+    place: &NodeDirectory,
+    peer: PublisherName,
+    id: EventRef,
+    json: bool,
+) -> Result<(), CommandFailure> {
+    let went = match place.ask(&ControlRequest::PeerExplain { peer, id })? {
+        ControlReply::Explained(went) => went,
         other => return Err(unexpected(&other)),
     };
-    let mut answer = Answer::new();
+    let mut answer = CommandAnswer::new();
     if json {
         let facts = serde_json::to_value(&*went)
-            .map_err(|error| Failure::could_not(format!("bug: {error}; please report")))?;
+            .map_err(|error| CommandFailure::could_not(format!("bug: {error}; please report")))?;
         answer.object("intelmesh.explain/1", &facts)?;
     } else {
         answer.line(went.line())?;
@@ -187,7 +192,7 @@ fn explain(place: &Place, peer: PublisherName, id: EventRef, json: bool) -> Resu
 }
 
 /// Shows both fingerprints, and writes down that they were compared.
-fn verify(place: &Place, name: &PublisherName, yes: bool) -> Result<(), Failure> {
+fn verify(place: &NodeDirectory, name: &PublisherName, yes: bool) -> Result<(), CommandFailure> {
     let config = place.config()?;
     let known = place.peers(&config)?;
     let held = find(&known, name)?;
@@ -199,12 +204,12 @@ fn verify(place: &Place, name: &PublisherName, yes: bool) -> Result<(), Failure>
     if !yes
         && !agreed(
             "Are both the same at their side? [y/N]:",
-            From::Stdin,
+            AskSource::Stdin,
             &format!("{name} was not verified"),
             "peer verify",
         )?
     {
-        return Err(Failure::no(format!("{name} was not verified"))
+        return Err(CommandFailure::no(format!("{name} was not verified"))
             .hint(format!(
                 "if the words differ, somebody else made that key: intelmesh peer remove {name}, and ask for a new invitation"
             )));
@@ -212,21 +217,26 @@ fn verify(place: &Place, name: &PublisherName, yes: bool) -> Result<(), Failure>
     let (now, who) = (clock::now().wall, audit::who());
     write::set_verified(&file_of(&config, name)?, now, &who)?;
     let how = format!("words compared: {theirs}; ours: {ours}");
-    place.audit(&config, What::PeerVerified, Some(name), &how);
+    place.audit(&config, AuditedAction::PeerVerified, Some(name), &how);
     told(place);
     talk(format!("{name} is verified"));
     Ok(())
 }
 
-fn pause(place: &Place, name: &PublisherName, paused: bool) -> Result<(), Failure> {
+fn pause(place: &NodeDirectory, name: &PublisherName, paused: bool) -> Result<(), CommandFailure> {
     let config = place.config()?;
     let file = file_of(&config, name)?;
     let known = place.peers(&config)?;
     write::set_paused(&file, paused)?;
-    place.audit(&config, if paused { What::PeerPaused } else { What::PeerResumed }, Some(name), "");
+    place.audit(
+        &config,
+        if paused { AuditedAction::PeerPaused } else { AuditedAction::PeerResumed },
+        Some(name),
+        "",
+    );
     told(place);
     if !paused && is_revoked(&config, &known, name) {
-        return Err(Failure::no(format!(
+        return Err(CommandFailure::no(format!(
             "{name} is not paused any more, but its key is revoked: nothing is exchanged"
         ))
         .hint(format!("a revoked key stays so: ask {name} for an invitation with a new one")));
@@ -242,14 +252,14 @@ fn is_revoked(config: &NodeConfig, known: &PeerFiles, name: &PublisherName) -> b
     held.peer.revoked || stated.is_some_and(|stated| stated.statement().revoked)
 }
 
-fn check(place: &Place, name: Option<&PublisherName>, json: bool) -> Result<(), Failure> {
+fn check(place: &NodeDirectory, name: Option<&PublisherName>, json: bool) -> Result<(), CommandFailure> {
     let config = place.config()?;
     let known = place.peers(&config)?;
     let asked: Vec<&PeerFile> = match name {
         Some(name) => vec![find(&known, name)?],
         None => known.peers.iter().collect(),
     };
-    let mut answer = Answer::new();
+    let mut answer = CommandAnswer::new();
     let mut reached_all = true;
     for held in asked {
         let check = reach::check(place, &held.peer.name, &held.addresses);
@@ -278,5 +288,5 @@ fn check(place: &Place, name: Option<&PublisherName>, json: bool) -> Result<(), 
         }
     }
     answer.flush()?;
-    if reached_all { Ok(()) } else { Err(Failure::silent(NO)) }
+    if reached_all { Ok(()) } else { Err(CommandFailure::silent(NO)) }
 }

@@ -8,11 +8,11 @@ use std::time::Duration;
 use ed25519_dalek::VerifyingKey;
 
 use super::answer::talk;
-use super::failure::Failure;
-use crate::audit::{self, Decision, What};
+use super::failure::CommandFailure;
+use crate::audit::{self, AuditDecision, AuditedAction};
 use crate::clock;
 use crate::config::{self, NodeConfig, PeerFiles};
-use crate::control::{Reply, Request};
+use crate::control::{ControlReply, ControlRequest};
 use crate::daemon;
 use crate::envelope::SignedStatement;
 use crate::identity::PublisherName;
@@ -36,11 +36,11 @@ const PACKAGED_RUN: &str = "/run/intelmesh";
 
 /// A node's directory, as the operator named it.
 #[derive(Clone, Debug)]
-pub struct Place {
+pub struct NodeDirectory {
     dir: PathBuf,
 }
 
-impl Place {
+impl NodeDirectory {
     /// `-C` wins over the verb's own DIR, and both over `INTELMESH_DIR`; without any it is the current directory.
     pub fn find(flag: Option<PathBuf>, own: Option<PathBuf>) -> Self {
         let named = || std::env::var_os(DIR_ENV).filter(|dir| !dir.is_empty()).map(PathBuf::from);
@@ -54,20 +54,20 @@ impl Place {
 
     /// # Errors
     /// Everything that is wrong with `intelmesh.toml`, at once.
-    pub fn config(&self) -> Result<NodeConfig, Failure> {
-        NodeConfig::load(&self.dir).map_err(Failure::from)
+    pub fn config(&self) -> Result<NodeConfig, CommandFailure> {
+        NodeConfig::load(&self.dir).map_err(CommandFailure::from)
     }
 
-    pub fn keyring(&self, config: &NodeConfig) -> Result<Keyring, Failure> {
-        Keyring::load(&config.paths.keys).map_err(Failure::from)
+    pub fn keyring(&self, config: &NodeConfig) -> Result<Keyring, CommandFailure> {
+        Keyring::load(&config.paths.keys).map_err(CommandFailure::from)
     }
 
     /// The peers whose files are good, and what is wrong with the others.
-    pub fn peers(&self, config: &NodeConfig) -> Result<PeerFiles, Failure> {
+    pub fn peers(&self, config: &NodeConfig) -> Result<PeerFiles, CommandFailure> {
         Ok(PeerFiles::load(config, &self.keyring(config)?.public_key()))
     }
 
-    pub fn trust(&self) -> Result<TrustList, Failure> {
+    pub fn trust(&self) -> Result<TrustList, CommandFailure> {
         let config = self.config()?;
         let own_key = self.keyring(&config)?.public_key();
         let trust = PeerFiles::load(&config, &own_key).trust_list(config.names(), own_key);
@@ -77,12 +77,12 @@ impl Place {
 
     /// Writes a decision of the operator into `audit.jsonl`. It is done already: where it cannot be written down,
     /// that is said.
-    pub fn audit(&self, config: &NodeConfig, what: What, peer: Option<&PublisherName>, how: &str) {
+    pub fn audit(&self, config: &NodeConfig, what: AuditedAction, peer: Option<&PublisherName>, how: &str) {
         self.audit_in(&config.paths.state, what, peer, how);
     }
 
-    fn audit_in(&self, state: &Path, what: What, peer: Option<&PublisherName>, how: &str) {
-        let decision = Decision { at: clock::now().wall, what, who: audit::who(), peer, how };
+    fn audit_in(&self, state: &Path, what: AuditedAction, peer: Option<&PublisherName>, how: &str) {
+        let decision = AuditDecision { at: clock::now().wall, what, who: audit::who(), peer, how };
         if let Err(error) = audit::append(state, &decision) {
             let file = state.join(audit::AUDIT_FILE);
             talk(format!("warning: {}: {error}: this decision is not written down", file.display()));
@@ -90,7 +90,7 @@ impl Place {
     }
 
     /// The same, where nothing else was asked of the configuration. Without one it is written down in the directory.
-    pub fn audit_here(&self, what: What, peer: Option<&PublisherName>, how: &str) {
+    pub fn audit_here(&self, what: AuditedAction, peer: Option<&PublisherName>, how: &str) {
         let state =
             NodeConfig::load(&self.dir).map_or_else(|_| self.dir.clone(), |config| config.paths.state);
         self.audit_in(&state, what, peer, how);
@@ -112,24 +112,24 @@ impl Place {
     ///
     /// # Errors
     /// Exit 2 where no node runs.
-    pub fn connect(&self, socket: &str) -> Result<UnixStream, Failure> {
+    pub fn connect(&self, socket: &str) -> Result<UnixStream, CommandFailure> {
         let path = self.run_dir().join(socket);
         crate::local::connect(&path).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused | io::ErrorKind::NotADirectory => {
                 self.no_node()
             }
-            io::ErrorKind::PermissionDenied => Failure::could_not(format!("{}: {error}", path.display()))
+            io::ErrorKind::PermissionDenied => CommandFailure::could_not(format!("{}: {error}", path.display()))
                 .hint("run this as the node's account, or as a member of socket_group (see OPERATING.md, Whose files)"),
-            _ => Failure::could_not(format!("{}: {error}", path.display())),
+            _ => CommandFailure::could_not(format!("{}: {error}", path.display())),
         })
     }
 
-    fn no_node(&self) -> Failure {
+    fn no_node(&self) -> CommandFailure {
         let dir = self.dir.display();
-        let failure = Failure::could_not(format!("no node runs in {dir}"));
+        let failure = CommandFailure::could_not(format!("no node runs in {dir}"));
         if let Err(errors) = NodeConfig::load(&self.dir)
             && let Some(first) =
-                errors.0.iter().find(|problem| !matches!(problem.fault, config::Fault::NotFound))
+                errors.0.iter().find(|problem| !matches!(problem.fault, config::ConfigFault::NotFound))
         {
             return failure.hint(format!("{first}: intelmesh check -C {dir}"));
         }
@@ -144,28 +144,30 @@ impl Place {
     ///
     /// # Errors
     /// Exit 2 where no node runs or it does not answer; what the node refuses, with its exit code.
-    pub fn ask(&self, request: &Request) -> Result<Reply, Failure> {
+    pub fn ask(&self, request: &ControlRequest) -> Result<ControlReply, CommandFailure> {
         let mut stream = self.connect("ctl.sock")?;
-        let broken = |error: io::Error| Failure::could_not(format!("ctl.sock: {error}"));
+        let broken = |error: io::Error| CommandFailure::could_not(format!("ctl.sock: {error}"));
         let mut line = serde_json::to_vec(request).map_err(|error| broken(error.into()))?;
         line.push(b'\n');
         stream.set_read_timeout(Some(Duration::from_secs(1))).map_err(broken)?;
         stream.write_all(&line).map_err(broken)?;
         let answer = read_answer(stream).map_err(broken)?;
         if answer.is_empty() {
-            return Err(Failure::could_not("the node closed ctl.sock without an answer")
+            return Err(CommandFailure::could_not("the node closed ctl.sock without an answer")
                 .hint("is it stopping? see its log"));
         }
         match serde_json::from_slice(&answer) {
-            Ok(Reply::Refused(refusal)) => Err(refusal.into()),
+            Ok(ControlReply::Refused(refusal)) => Err(refusal.into()),
             Ok(reply) => Ok(reply),
-            Err(error) => Err(Failure::could_not(format!("the node's answer cannot be read: {error}"))
-                .hint("is the command line of another version than the running node?")),
+            Err(error) => {
+                Err(CommandFailure::could_not(format!("the node's answer cannot be read: {error}"))
+                    .hint("is the command line of another version than the running node?"))
+            }
         }
     }
 
     /// The same, where it does not matter that no node runs.
-    pub fn ask_if_running(&self, request: &Request) -> Result<Option<Reply>, Failure> {
+    pub fn ask_if_running(&self, request: &ControlRequest) -> Result<Option<ControlReply>, CommandFailure> {
         match self.connect("ctl.sock") {
             Ok(_) => self.ask(request).map(Some),
             Err(_) => Ok(None),
@@ -183,7 +185,7 @@ fn run_without_config(dir: &Path) -> PathBuf {
 fn read_answer(stream: UnixStream) -> io::Result<Vec<u8>> {
     let mut reader = BufReader::new(stream.take(REPLY_BYTES_MAX));
     let mut answer = Vec::new();
-    let mut progress = Progress::default();
+    let mut progress = ProgressLine::default();
     loop {
         match reader.read_until(b'\n', &mut answer) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock && progress.seconds < REPLY_WAIT_S => {
@@ -196,11 +198,11 @@ fn read_answer(stream: UnixStream) -> io::Result<Vec<u8>> {
 
 /// One line of a terminal that counts seconds, and is gone at the end.
 #[derive(Default)]
-struct Progress {
+struct ProgressLine {
     seconds: u64,
 }
 
-impl Progress {
+impl ProgressLine {
     fn pass_second(&mut self) {
         self.seconds += 1;
         self.draw(&format!("the node works on it: {} s", self.seconds));
@@ -214,7 +216,7 @@ impl Progress {
     }
 }
 
-impl Drop for Progress {
+impl Drop for ProgressLine {
     fn drop(&mut self) {
         if self.seconds > 0 {
             self.draw("");
@@ -229,9 +231,9 @@ pub fn statement_of(config: &NodeConfig, identity: &VerifyingKey) -> Option<Sign
 }
 
 /// The node answered something else than was asked: two versions.
-pub fn unexpected(reply: &Reply) -> Failure {
+pub fn unexpected(reply: &ControlReply) -> CommandFailure {
     let shown: String = format!("{reply:?}").chars().take(80).collect();
-    Failure::could_not(format!("the node answered something else: {shown}"))
+    CommandFailure::could_not(format!("the node answered something else: {shown}"))
         .hint("is the command line of another version than the running node?")
 }
 

@@ -7,8 +7,8 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use super::place::Place;
-use crate::control::{AddressCheck, PeerCheck, Reply, Request};
+use super::place::NodeDirectory;
+use crate::control::{AddressCheck, ControlReply, ControlRequest, PeerCheck};
 use crate::identity::PublisherName;
 use crate::resolving::in_words;
 
@@ -16,9 +16,9 @@ use crate::resolving::in_words;
 const REACH_WAIT_S: u64 = 3;
 
 /// Asks the running node to dial `peer`, or else tries its addresses from here.
-pub fn check(place: &Place, peer: &PublisherName, addresses: &[String]) -> PeerCheck {
-    match place.ask_if_running(&Request::PeerCheck { peer: peer.clone() }) {
-        Ok(Some(Reply::PeerCheck(check))) => check,
+pub fn check(place: &NodeDirectory, peer: &PublisherName, addresses: &[String]) -> PeerCheck {
+    match place.ask_if_running(&ControlRequest::PeerCheck { peer: peer.clone() }) {
+        Ok(Some(ControlReply::PeerCheck(check))) => check,
         _ => PeerCheck { peer: peer.clone(), connected: false, addresses: try_all(addresses) },
     }
 }

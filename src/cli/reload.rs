@@ -1,21 +1,21 @@
 //! `reload`: the running node reads `intelmesh.toml` again.
 
-use super::answer::Answer;
-use super::failure::{COULD_NOT, Failure};
-use super::place::{Place, unexpected};
-use crate::audit::What;
-use crate::control::{Reloaded, Reply, Request};
+use super::answer::CommandAnswer;
+use super::failure::{COULD_NOT, CommandFailure};
+use super::place::{NodeDirectory, unexpected};
+use crate::audit::AuditedAction;
+use crate::control::{ControlReply, ControlRequest, ReloadResult};
 
 /// # Errors
 /// Exit 1 if the file cannot be used: the node goes on with what it had. Exit 2 if a door could not be opened anew.
-pub fn reload(place: &Place, json: bool) -> Result<(), Failure> {
-    let told = match place.ask(&Request::Reload)? {
-        Reply::Reloaded(told) => told,
+pub fn reload(place: &NodeDirectory, json: bool) -> Result<(), CommandFailure> {
+    let told = match place.ask(&ControlRequest::Reload)? {
+        ControlReply::Reloaded(told) => told,
         other => return Err(unexpected(&other)),
     };
-    let Reloaded { changed, restart, failed } = &told;
-    place.audit_here(What::Reloaded, None, &changed.join(", "));
-    let mut answer = Answer::new();
+    let ReloadResult { changed, restart, failed } = &told;
+    place.audit_here(AuditedAction::Reloaded, None, &changed.join(", "));
+    let mut answer = CommandAnswer::new();
     if json {
         let facts = serde_json::json!({"changed": changed, "restart": restart, "failed": failed});
         answer.object("intelmesh.reload/1", &facts)?;
@@ -34,5 +34,5 @@ pub fn reload(place: &Place, json: bool) -> Result<(), Failure> {
         }
     }
     answer.flush()?;
-    if failed.is_empty() { Ok(()) } else { Err(Failure::silent(COULD_NOT)) }
+    if failed.is_empty() { Ok(()) } else { Err(CommandFailure::silent(COULD_NOT)) }
 }

@@ -1,16 +1,16 @@
 //! `run`: the node itself, in the foreground.
 
-use super::failure::Failure;
-use super::place::Place;
+use super::failure::CommandFailure;
+use super::place::NodeDirectory;
 use crate::daemon::{self, StartError};
 
-pub fn run(place: &Place) -> Result<(), Failure> {
+pub fn run(place: &NodeDirectory) -> Result<(), CommandFailure> {
     // Read here too, so that every slip is printed the way all verbs print them.
     let config = place.config()?;
     daemon::run(config).map_err(|error| {
         let failure = match error {
-            StartError::Config(errors) => return Failure::from(errors),
-            ref other => Failure::could_not(other),
+            StartError::Config(errors) => return CommandFailure::from(errors),
+            ref other => CommandFailure::could_not(other),
         };
         match error.hint() {
             Some(hint) => failure.hint(hint),

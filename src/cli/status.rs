@@ -1,46 +1,46 @@
 //! `status`: is all well, and how does everything stand?
 
-use super::answer::Answer;
+use super::answer::CommandAnswer;
 use super::args::StatusArgs;
-use super::failure::{Failure, NO};
-use super::place::{Place, unexpected};
-use crate::audit::What;
-use crate::control::{Reply, Request};
+use super::failure::{CommandFailure, NO};
+use super::place::{NodeDirectory, unexpected};
+use crate::audit::AuditedAction;
+use crate::control::{ControlReply, ControlRequest};
 use crate::status::{HealthCode, Snapshot, health_line, render};
 
-pub fn ask(place: &Place) -> Result<Snapshot, Failure> {
-    match place.ask(&Request::Status)? {
-        Reply::Status(snapshot) => Ok(*snapshot),
+pub fn ask(place: &NodeDirectory) -> Result<Snapshot, CommandFailure> {
+    match place.ask(&ControlRequest::Status)? {
+        ControlReply::Status(snapshot) => Ok(*snapshot),
         other => Err(unexpected(&other)),
     }
 }
 
 /// # Errors
 /// With `check`, exit 1 where not all is well; without it, being unwell is still an answer.
-pub fn status(place: &Place, args: &StatusArgs, json: bool) -> Result<(), Failure> {
+pub fn status(place: &NodeDirectory, args: &StatusArgs, json: bool) -> Result<(), CommandFailure> {
     if let Some(code) = args.ack {
         return acknowledge(place, code, json);
     }
     let check = args.check;
     let snapshot = ask(place)?;
-    let mut answer = Answer::new();
+    let mut answer = CommandAnswer::new();
     match (json, check) {
         (true, _) => answer.json(&snapshot)?,
         (false, true) => answer.line(health_line(&snapshot))?,
         (false, false) => answer.lines(&render(&snapshot, crate::clock::now().wall))?,
     }
     answer.flush()?;
-    if check && !snapshot.ok && !snapshot.starting { Err(Failure::silent(NO)) } else { Ok(()) }
+    if check && !snapshot.ok && !snapshot.starting { Err(CommandFailure::silent(NO)) } else { Ok(()) }
 }
 
 /// The operator has seen what happened: it is not shown any more, unless it happens again.
-fn acknowledge(place: &Place, code: HealthCode, json: bool) -> Result<(), Failure> {
-    let incidents = match place.ask(&Request::Acknowledge { code })? {
-        Reply::Acknowledged { incidents } => incidents,
+fn acknowledge(place: &NodeDirectory, code: HealthCode, json: bool) -> Result<(), CommandFailure> {
+    let incidents = match place.ask(&ControlRequest::Acknowledge { code })? {
+        ControlReply::Acknowledged { incidents } => incidents,
         other => return Err(unexpected(&other)),
     };
-    place.audit_here(What::Acknowledged, None, code.as_str());
-    let mut answer = Answer::new();
+    place.audit_here(AuditedAction::Acknowledged, None, code.as_str());
+    let mut answer = CommandAnswer::new();
     match json {
         true => answer.json(&serde_json::json!({"acknowledged": code.as_str(), "incidents": incidents}))?,
         false => answer

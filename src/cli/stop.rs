@@ -7,7 +7,7 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, poll};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::failure::{DONE, Failure};
+use super::failure::{CommandFailure, DONE};
 
 /// How long a verb has to end by itself: one that waits for its own reader never would.
 const END_WITHIN: Duration = Duration::from_secs(3);
@@ -17,8 +17,8 @@ const END_WITHIN: Duration = Duration::from_secs(3);
 ///
 /// # Errors
 /// Where no thread or handler can be had.
-pub fn on_signal(then: impl FnOnce() + Send + 'static) -> Result<(), Failure> {
-    let fault = |error: std::io::Error| Failure::could_not(format!("signals: {error}"));
+pub fn on_signal(then: impl FnOnce() + Send + 'static) -> Result<(), CommandFailure> {
+    let fault = |error: std::io::Error| CommandFailure::could_not(format!("signals: {error}"));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(fault)?;
     let (mut terminate, mut interrupt) = {
         let _guard = runtime.enter();

@@ -10,12 +10,12 @@ use std::thread;
 
 use serde::Deserialize;
 
-use super::answer::Answer;
+use super::answer::CommandAnswer;
 use super::args::SubmitArgs;
-use super::failure::{Failure, NO};
-use super::labels::Labels;
-use super::place::Place;
-use super::submit_trial;
+use super::failure::{CommandFailure, NO};
+use super::labels::LabelColumns;
+use super::place::NodeDirectory;
+use super::submit_dry_run;
 use crate::limits::LINE_BYTES_MAX;
 
 /// Answers are short; a longer line is no answer. In bytes.
@@ -23,22 +23,22 @@ const ANSWER_BYTES_MAX: u64 = 64 * 1024;
 
 /// What of an answer the command line looks at.
 #[derive(Deserialize)]
-struct Outcome {
+struct LineOutcome {
     error: Option<String>,
 }
 
-pub fn submit(place: &Place, args: SubmitArgs, json: bool) -> Result<(), Failure> {
+pub fn submit(place: &NodeDirectory, args: SubmitArgs, json: bool) -> Result<(), CommandFailure> {
     let input: Box<dyn Read + Send> = match args.file.as_deref() {
         None => Box::new(io::stdin()),
         Some(path) if path == Path::new("-") => Box::new(io::stdin()),
         Some(path) => Box::new(
             // A directory opens, and cannot be read.
-            File::open(path).map_err(|error| Failure::of_file(path, &error))?,
+            File::open(path).map_err(|error| CommandFailure::of_file(path, &error))?,
         ),
     };
-    let labels = Labels { to: args.to, tlp: args.tlp, seal: args.seal };
+    let labels = LabelColumns { to: args.to, tlp: args.tlp, seal: args.seal };
     if args.dry_run {
-        return submit_trial::trial(place, input, &labels, json);
+        return submit_dry_run::trial(place, input, &labels, json);
     }
     let stream = place.connect("in.sock")?;
     let sending = stream.try_clone().map_err(|error| broken(&error))?;
@@ -46,15 +46,15 @@ pub fn submit(place: &Place, args: SubmitArgs, json: bool) -> Result<(), Failure
     let sender = thread::spawn(move || send(BufReader::with_capacity(256 * 1024, input), sending, &labels));
     let errors = print_answers(stream)?;
     match sender.join() {
-        Ok(Ok(sent)) if sent.lines > errors.answers => Err(Failure::could_not(format!(
+        Ok(Ok(sent)) if sent.lines > errors.answers => Err(CommandFailure::could_not(format!(
             "the node answered {} of {} lines and closed in.sock",
             errors.answers, sent.lines
         ))
         .hint("the rest may be submitted again: what is there already is answered \"duplicate\"")),
-        Ok(Ok(_)) if errors.refused > 0 => Err(Failure::silent(NO)),
+        Ok(Ok(_)) if errors.refused > 0 => Err(CommandFailure::silent(NO)),
         Ok(Ok(_)) => Ok(()),
         Ok(Err(failure)) => Err(failure),
-        Err(_) => Err(Failure::could_not("bug: the sending thread stopped; please report")),
+        Err(_) => Err(CommandFailure::could_not("bug: the sending thread stopped; please report")),
     }
 }
 
@@ -64,7 +64,11 @@ struct SentLines {
 }
 
 /// Sends all of `input`, then shuts the writing side: the node answers what it has and closes.
-fn send(mut input: impl BufRead, mut stream: UnixStream, labels: &Labels) -> Result<SentLines, Failure> {
+fn send(
+    mut input: impl BufRead,
+    mut stream: UnixStream,
+    labels: &LabelColumns,
+) -> Result<SentLines, CommandFailure> {
     let mut sent = SentLines { lines: 0 };
     let result = send_lines(&mut input, &mut stream, labels, &mut sent);
     // Where the node is gone already, that was said by the answers' end.
@@ -75,10 +79,10 @@ fn send(mut input: impl BufRead, mut stream: UnixStream, labels: &Labels) -> Res
 fn send_lines(
     input: &mut impl BufRead,
     stream: &mut UnixStream,
-    labels: &Labels,
+    labels: &LabelColumns,
     sent: &mut SentLines,
-) -> Result<(), Failure> {
-    let unreadable = |error: io::Error| Failure::could_not(format!("input: {error}"));
+) -> Result<(), CommandFailure> {
+    let unreadable = |error: io::Error| CommandFailure::could_not(format!("input: {error}"));
     let mut line = Vec::new();
     loop {
         line.clear();
@@ -117,9 +121,10 @@ fn send_lines(
 }
 
 /// False where the node closed.
-fn pass_rest_of_line(input: &mut impl BufRead, stream: &mut UnixStream) -> Result<bool, Failure> {
+fn pass_rest_of_line(input: &mut impl BufRead, stream: &mut UnixStream) -> Result<bool, CommandFailure> {
     loop {
-        let buffer = input.fill_buf().map_err(|error| Failure::could_not(format!("input: {error}")))?;
+        let buffer =
+            input.fill_buf().map_err(|error| CommandFailure::could_not(format!("input: {error}")))?;
         if buffer.is_empty() {
             return Ok(true);
         }
@@ -136,15 +141,15 @@ fn pass_rest_of_line(input: &mut impl BufRead, stream: &mut UnixStream) -> Resul
 }
 
 #[derive(Default)]
-struct Answers {
+struct SubmitAnswers {
     answers: u64,
     refused: u64,
 }
 
-fn print_answers(stream: UnixStream) -> Result<Answers, Failure> {
+fn print_answers(stream: UnixStream) -> Result<SubmitAnswers, CommandFailure> {
     let mut reader = BufReader::new(stream);
-    let mut answer = Answer::new();
-    let mut count = Answers::default();
+    let mut answer = CommandAnswer::new();
+    let mut count = SubmitAnswers::default();
     let mut line = Vec::new();
     loop {
         line.clear();
@@ -159,8 +164,9 @@ fn print_answers(stream: UnixStream) -> Result<Answers, Failure> {
             return Ok(count);
         }
         count.answers += 1;
-        let outcome: Outcome = serde_json::from_slice(&line)
-            .map_err(|error| Failure::could_not(format!("the node's answer cannot be read: {error}")))?;
+        let outcome: LineOutcome = serde_json::from_slice(&line).map_err(|error| {
+            CommandFailure::could_not(format!("the node's answer cannot be read: {error}"))
+        })?;
         count.refused += u64::from(outcome.error.is_some());
         answer.json_text(&line)?;
         if reader.buffer().is_empty() {
@@ -169,6 +175,6 @@ fn print_answers(stream: UnixStream) -> Result<Answers, Failure> {
     }
 }
 
-fn broken(error: &io::Error) -> Failure {
-    Failure::could_not(format!("in.sock: {error}"))
+fn broken(error: &io::Error) -> CommandFailure {
+    CommandFailure::could_not(format!("in.sock: {error}"))
 }

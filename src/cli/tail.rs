@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::answer::{Answer, talk};
-use super::args::{Form, TailArgs};
-use super::failure::Failure;
-use super::place::Place;
+use super::answer::{CommandAnswer, talk};
+use super::args::{OutputForm, TailArgs};
+use super::failure::CommandFailure;
+use super::place::NodeDirectory;
 use super::stop;
 
 /// A line of hand-off: the longest event with meta and path around it, in bytes.
@@ -24,11 +24,11 @@ const LAST_LINE_WITHIN: Duration = Duration::from_secs(1);
 
 /// The first line on `out.sock` (contract §3).
 #[derive(Serialize)]
-struct Opening<'a> {
+struct TailOpening<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     consumer: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    from: Option<From<'a>>,
+    from: Option<TailStart<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     filter: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -40,21 +40,21 @@ struct Opening<'a> {
 /// A seq is a number there, everything else text.
 #[derive(Serialize)]
 #[serde(untagged)]
-enum From<'a> {
+enum TailStart<'a> {
     Seq(u64),
     Text(&'a str),
 }
 
 /// All that is read of a line of form `iep04`.
 #[derive(Deserialize)]
-struct Numbered {
+struct NumberedLine {
     seq: u64,
 }
 
 /// The one line that `out.sock` answers to a bad request.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Refused {
+struct TailRefused {
     error: String,
     code: String,
     #[serde(default, rename = "retry")]
@@ -68,13 +68,13 @@ struct Noticed {
     code: String,
 }
 
-pub fn tail(place: &Place, args: &TailArgs) -> Result<(), Failure> {
+pub fn tail(place: &NodeDirectory, args: &TailArgs) -> Result<(), CommandFailure> {
     let stream = place.connect("out.sock")?;
-    let opening = Opening {
+    let opening = TailOpening {
         consumer: args.consumer.as_deref(),
-        from: args.from.as_deref().map(|from| from.parse().map_or(From::Text(from), From::Seq)),
+        from: args.from.as_deref().map(|from| from.parse().map_or(TailStart::Text(from), TailStart::Seq)),
         filter: args.filter.as_deref(),
-        form: args.form.map(Form::as_str),
+        form: args.form.map(OutputForm::as_str),
         own: args.own,
     };
     let mut request = serde_json::to_vec(&opening).map_err(|error| broken(&error.into()))?;
@@ -94,13 +94,13 @@ pub fn tail(place: &Place, args: &TailArgs) -> Result<(), Failure> {
     if args.count == Some(0) {
         return Ok(());
     }
-    let has_seq = matches!(args.form, None | Some(Form::Iep04));
+    let has_seq = matches!(args.form, None | Some(OutputForm::Iep04));
     let named = args.consumer.is_some();
-    let is_plain = args.form == Some(Form::Plain);
-    Reading { stream, named, has_seq, is_plain, printed: 0, ack: None }.run(args, &stopped)
+    let is_plain = args.form == Some(OutputForm::Plain);
+    TailReading { stream, named, has_seq, is_plain, printed: 0, ack: None }.run(args, &stopped)
 }
 
-struct Reading {
+struct TailReading {
     stream: UnixStream,
     named: bool,
     /// Lines say their seq, and are acknowledged by it; else by their number.
@@ -113,7 +113,7 @@ struct Reading {
 }
 
 /// Why there is no further line.
-enum End {
+enum TailEnd {
     Count,
     Idle,
     Closed,
@@ -121,17 +121,17 @@ enum End {
     Unread,
 }
 
-impl Reading {
-    fn run(mut self, args: &TailArgs, stopped: &AtomicBool) -> Result<(), Failure> {
+impl TailReading {
+    fn run(mut self, args: &TailArgs, stopped: &AtomicBool) -> Result<(), CommandFailure> {
         let mut reader =
             BufReader::with_capacity(256 * 1024, self.stream.try_clone().map_err(|error| broken(&error))?);
-        let mut answer = Answer::new();
+        let mut answer = CommandAnswer::new();
         let end = self.print_lines(args, &mut reader, &mut answer)?;
         match end {
-            End::Count | End::Idle | End::Unread => self.finish(reader),
-            End::Closed if stopped.load(Ordering::Relaxed) => self.finish(reader),
-            End::Closed => {
-                Err(Failure::could_not("the node closed out.sock").hint("is it stopping? see its log"))
+            TailEnd::Count | TailEnd::Idle | TailEnd::Unread => self.finish(reader),
+            TailEnd::Closed if stopped.load(Ordering::Relaxed) => self.finish(reader),
+            TailEnd::Closed => {
+                Err(CommandFailure::could_not("the node closed out.sock").hint("is it stopping? see its log"))
             }
         }
     }
@@ -140,16 +140,16 @@ impl Reading {
         &mut self,
         args: &TailArgs,
         reader: &mut BufReader<UnixStream>,
-        answer: &mut Answer,
-    ) -> Result<End, Failure> {
+        answer: &mut CommandAnswer,
+    ) -> Result<TailEnd, CommandFailure> {
         let mut line = Vec::new();
         let mut may_notice = self.named && args.from.is_some();
         loop {
             match read_line(reader, &mut line) {
                 Ok(true) => {}
-                Ok(false) => return Ok(End::Closed),
+                Ok(false) => return Ok(TailEnd::Closed),
                 Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
-                    return Ok(End::Idle);
+                    return Ok(TailEnd::Idle);
                 }
                 Err(error) => return Err(broken(&error)),
             }
@@ -169,19 +169,19 @@ impl Reading {
                 answer.flush()?;
                 if answer.is_closed() {
                     // What was not read is not acknowledged.
-                    return Ok(End::Unread);
+                    return Ok(TailEnd::Unread);
                 }
                 self.send_ack();
             }
             if counted {
-                return Ok(End::Count);
+                return Ok(TailEnd::Count);
             }
         }
     }
 
     /// Fails with the reason that the node gives before it closes. Without meta an event may look the same: the reason
     /// is the last line.
-    fn end_if_refused(&self, line: &[u8], reader: &mut BufReader<UnixStream>) -> Result<(), Failure> {
+    fn end_if_refused(&self, line: &[u8], reader: &mut BufReader<UnixStream>) -> Result<(), CommandFailure> {
         let Err(reason) = refused(line) else { return Ok(()) };
         if !self.is_plain {
             return Err(reason);
@@ -193,13 +193,14 @@ impl Reading {
         if is_last { Err(reason) } else { Ok(()) }
     }
 
-    fn note_ack(&mut self, line: &[u8]) -> Result<(), Failure> {
+    fn note_ack(&mut self, line: &[u8]) -> Result<(), CommandFailure> {
         if !self.named {
             return Ok(());
         }
         self.ack = Some(if self.has_seq {
-            let numbered: Numbered = serde_json::from_slice(line)
-                .map_err(|error| Failure::could_not(format!("out.sock: a line without seq: {error}")))?;
+            let numbered: NumberedLine = serde_json::from_slice(line).map_err(|error| {
+                CommandFailure::could_not(format!("out.sock: a line without seq: {error}"))
+            })?;
             format!("{{\"ack\":{}}}\n", numbered.seq)
         } else {
             format!("{{\"ack_lines\":{}}}\n", self.printed)
@@ -215,7 +216,7 @@ impl Reading {
     }
 
     /// Says that nothing more comes, and waits for the end of file, which means that the acks are durable.
-    fn finish(self, mut reader: BufReader<UnixStream>) -> Result<(), Failure> {
+    fn finish(self, mut reader: BufReader<UnixStream>) -> Result<(), CommandFailure> {
         if !self.named || self.stream.shutdown(Shutdown::Write).is_err() {
             return Ok(());
         }
@@ -223,7 +224,7 @@ impl Reading {
         let mut line = Vec::new();
         // What comes here was on its way before; it is not acknowledged, and comes again.
         while read_line(&mut reader, &mut line)
-            .map_err(|_| Failure::could_not("the node did not confirm the last acks"))?
+            .map_err(|_| CommandFailure::could_not("the node did not confirm the last acks"))?
         {
             self.end_if_refused(&line, &mut reader)?;
         }
@@ -254,13 +255,13 @@ fn noticed(line: &[u8]) -> Option<String> {
     (code == "from_ignored").then_some(notice)
 }
 
-fn refused(line: &[u8]) -> Result<(), Failure> {
-    match serde_json::from_slice::<Refused>(line) {
-        Ok(Refused { error, code, .. }) => Err(Failure::could_not(format!("{error} ({code})"))),
+fn refused(line: &[u8]) -> Result<(), CommandFailure> {
+    match serde_json::from_slice::<TailRefused>(line) {
+        Ok(TailRefused { error, code, .. }) => Err(CommandFailure::could_not(format!("{error} ({code})"))),
         Err(_) => Ok(()),
     }
 }
 
-fn broken(error: &io::Error) -> Failure {
-    Failure::could_not(format!("out.sock: {error}"))
+fn broken(error: &io::Error) -> CommandFailure {
+    CommandFailure::could_not(format!("out.sock: {error}"))
 }

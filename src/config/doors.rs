@@ -14,16 +14,16 @@ use ipnet::IpNet;
 
 use super::filters::FileLists;
 use super::node::checked;
-use super::problem::Fault;
-use super::reading::{At, Report, Section};
+use super::problem::ConfigFault;
+use super::reading::{ConfigReport, TomlPosition, TomlSection};
 use crate::envelope::IdScheme;
 use crate::filter::Filter;
 use crate::format::intelmq::{RelationFields, SenderFeed};
-use crate::format::{Form, MultipleValues, StripRule};
+use crate::format::{DeliveryForm, MultipleValues, StripRule};
 use crate::identity::PublisherName;
 use crate::limits::{DOORS_MAX, SEPARATOR_BYTES_MAX};
 use crate::policy::Tlp;
-use crate::protocol::io::From;
+use crate::protocol::io::StartPosition;
 use crate::record::ConsumerName;
 
 pub(super) const SUBMIT_KEYS: &[&str] = &[
@@ -76,17 +76,17 @@ pub const QUEUE_MAX_DEFAULT: u64 = 10_000;
 
 /// A line of `intelmesh.toml`, for messages. A door that moved to another one is the same door: so all lines are equal.
 #[derive(Clone, Copy, Debug)]
-pub struct Line(pub usize);
+pub struct DoorLine(pub usize);
 
-impl PartialEq for Line {
+impl PartialEq for DoorLine {
     fn eq(&self, _: &Self) -> bool {
         true
     }
 }
 
-impl Eq for Line {}
+impl Eq for DoorLine {}
 
-impl std::fmt::Display for Line {
+impl std::fmt::Display for DoorLine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.0.fmt(f)
     }
@@ -95,8 +95,8 @@ impl std::fmt::Display for Line {
 /// All doors of one node, in the order of the file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DoorConfigs {
-    pub submits: Vec<SubmitDoor>,
-    pub consumers: Vec<ConsumerDoor>,
+    pub submits: Vec<SubmitDoorSettings>,
+    pub consumers: Vec<ConsumerDoorSettings>,
 }
 
 impl DoorConfigs {
@@ -109,7 +109,7 @@ impl DoorConfigs {
 
 /// `[[submit]]`: events of the pipeline come in.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SubmitDoor {
+pub struct SubmitDoorSettings {
     /// Names the door in status, and `aside/NAME.jsonl`.
     pub name: ConsumerName,
     pub from: SubmitFrom,
@@ -120,13 +120,13 @@ pub struct SubmitDoor {
 pub enum SubmitFrom {
     /// `run/in.sock`, which is always there; such a section says what it adds.
     Socket,
-    IntelMqTcp(TcpIn),
-    IntelMqRedis(RedisQueue),
+    IntelMqTcp(TcpInSettings),
+    IntelMqRedis(RedisQueueSettings),
 }
 
 /// We are the collector: IntelMQ's TCP output connects here.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TcpIn {
+pub struct TcpInSettings {
     pub listen: SocketAddr,
     /// Who may connect; empty: this machine.
     pub allow: Vec<IpNet>,
@@ -138,11 +138,11 @@ pub struct TcpIn {
 
 /// A queue of a bot of IntelMQ's.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RedisQueue {
+pub struct RedisQueueSettings {
     /// `redis://`, `rediss://`, `redis+unix://` or `unix:`, with the database and perhaps a password in it.
     pub url: String,
     /// The line of `intelmesh.toml` that says so.
-    pub url_line: Line,
+    pub url_line: DoorLine,
     pub queue: String,
     /// Holds the password, so that it need not stand in the configuration.
     pub password_file: Option<PathBuf>,
@@ -168,18 +168,18 @@ pub struct DoorAdds {
 
 /// `[[consumer]]`: accepted events are handed to the pipeline.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConsumerDoor {
+pub struct ConsumerDoorSettings {
     /// Names its position in the journal, and `aside/NAME.jsonl`.
     pub name: ConsumerName,
     pub to: ConsumerTo,
     pub form: ConsumerForm,
     /// Where it begins while it has no position; `None`: with the earliest.
-    pub from: Option<From>,
+    pub from: Option<StartPosition>,
     /// Also what this node is the publisher of.
     pub own: bool,
     pub filter: Option<Arc<Filter>>,
     /// Where the filter stands.
-    pub filter_line: Option<Line>,
+    pub filter_line: Option<DoorLine>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -187,13 +187,13 @@ pub enum ConsumerTo {
     /// We are the output: connects to IntelMQ's TCP collector.
     IntelMqTcp { connect: String, separator: Option<String> },
     /// Pushes into a bot's queue, and waits while that is longer than `queue_max`.
-    IntelMqRedis { queue: RedisQueue, queue_max: u64 },
+    IntelMqRedis { queue: RedisQueueSettings, queue_max: u64 },
 }
 
 /// How events leave.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConsumerForm {
-    pub form: Form,
+    pub form: DeliveryForm,
     pub with_type: bool,
     /// Adds `extra.intelmesh.*`, by which a loop through the pipeline is noticed.
     pub annotate: bool,
@@ -211,16 +211,16 @@ pub struct ConsumerForm {
 pub(super) fn doors(
     (dir, lists): (&Path, &Path),
     listen: &[String],
-    top: &Section<'_, '_>,
-    report: &mut Report,
+    top: &TomlSection<'_, '_>,
+    report: &mut ConfigReport,
 ) -> DoorConfigs {
-    let mut reading = Reading { dir, lists: FileLists::new(lists), names: Vec::new() };
+    let mut reading = DoorReading { dir, lists: FileLists::new(lists), names: Vec::new() };
     let submits = top.sections("submit", SUBMIT_KEYS, report);
     let consumers = top.sections("consumer", CONSUMER_KEYS, report);
     let beyond = submits.iter().map(|at| at.line).chain(consumers.iter().map(|at| at.line)).nth(DOORS_MAX);
     if let Some(line) = beyond {
         let (value, wanted) = (format!("door {}", DOORS_MAX + 1), "one of 64 doors at most");
-        report.fault(line, Fault::Value { key: "submit".into(), value, wanted });
+        report.fault(line, ConfigFault::Value { key: "submit".into(), value, wanted });
         return DoorConfigs::default();
     }
     // Names that are given come first: a default gives way to them.
@@ -238,25 +238,30 @@ pub(super) fn doors(
     }
 }
 
-struct Reading<'d> {
+struct DoorReading<'d> {
     dir: &'d Path,
     lists: FileLists,
     names: Vec<ConsumerName>,
 }
 
-impl Reading<'_> {
-    fn name(&mut self, at: At<&str>, report: &mut Report) -> Option<ConsumerName> {
+impl DoorReading<'_> {
+    fn name(&mut self, at: TomlPosition<&str>, report: &mut ConfigReport) -> Option<ConsumerName> {
         let line = at.line;
         let name = checked(at, "name", ConsumerName::parse, report)?;
         if self.names.contains(&name) {
-            report.fault(line, Fault::DoorName(name.to_string()));
+            report.fault(line, ConfigFault::DoorName(name.to_string()));
             return None;
         }
         self.names.push(name.clone());
         Some(name)
     }
 
-    fn redis_queue(&self, table: &Section<'_, '_>, line: usize, report: &mut Report) -> Option<RedisQueue> {
+    fn redis_queue(
+        &self,
+        table: &TomlSection<'_, '_>,
+        line: usize,
+        report: &mut ConfigReport,
+    ) -> Option<RedisQueueSettings> {
         let url = match table.text("url", report) {
             None => {
                 missing(
@@ -272,7 +277,10 @@ impl Reading<'_> {
             }
             Some(at) => {
                 // Not shown: there may be a password in it.
-                let at = At { line: at.line, value: at.value.split([':', '/']).next().unwrap_or_default() };
+                let at = TomlPosition {
+                    line: at.line,
+                    value: at.value.split([':', '/']).next().unwrap_or_default(),
+                };
                 refuse("url", at, "the beginning of redis://, rediss://, redis+unix:// or unix:", report);
                 None
             }
@@ -296,8 +304,8 @@ impl Reading<'_> {
         let mut path = |key| table.text(key, report).map(|at| self.dir.join(at.value));
         let (password_file, ca_file) = (path("password_file"), path("ca_file"));
         let (url_line, url) = url?;
-        let url_line = Line(url_line);
-        Some(RedisQueue { url, url_line, queue: queue?, password_file, ca_file })
+        let url_line = DoorLine(url_line);
+        Some(RedisQueueSettings { url, url_line, queue: queue?, password_file, ca_file })
     }
 }
 
@@ -306,40 +314,46 @@ const REDIS_SCHEMES: [&str; 4] = ["redis://", "rediss://", "redis+unix://", "uni
 
 /// What belongs to another kind of door is a slip: it would do nothing here.
 fn only(
-    table: &Section<'_, '_>,
+    table: &TomlSection<'_, '_>,
     one: &'static [&'static str],
     more: &'static [&'static str],
     way: &str,
-    report: &mut Report,
+    report: &mut ConfigReport,
 ) {
     for key in one.iter().chain(more).filter(|key| table.has(key)) {
         let line = table.line(key, report);
-        report.fault(line, Fault::NotOfDoor { key, way: way.to_owned() });
+        report.fault(line, ConfigFault::NotOfDoor { key, way: way.to_owned() });
     }
 }
 
-fn missing(line: usize, key: &'static str, hint: &'static str, report: &mut Report) {
-    report.fault(line, Fault::Missing { key, hint });
+fn missing(line: usize, key: &'static str, hint: &'static str, report: &mut ConfigReport) {
+    report.fault(line, ConfigFault::Missing { key, hint });
 }
 
-fn refuse(key: &str, at: At<&str>, wanted: &'static str, report: &mut Report) {
+fn refuse(key: &str, at: TomlPosition<&str>, wanted: &'static str, report: &mut ConfigReport) {
     let value = at.value.chars().take(120).collect();
-    report.fault(at.line, Fault::Value { key: key.to_owned(), value, wanted });
+    report.fault(at.line, ConfigFault::Value { key: key.to_owned(), value, wanted });
 }
 
-fn positive(table: &Section<'_, '_>, key: &str, default: u64, most: u64, report: &mut Report) -> u64 {
+fn positive(
+    table: &TomlSection<'_, '_>,
+    key: &str,
+    default: u64,
+    most: u64,
+    report: &mut ConfigReport,
+) -> u64 {
     match table.number(key, report) {
         None => default,
         Some(at) if (1..=most).contains(&at.value) => at.value,
         Some(at) => {
             let (value, wanted) = (at.value.to_string(), "a number from 1 to what this key may be");
-            report.fault(at.line, Fault::Value { key: key.to_owned(), value, wanted });
+            report.fault(at.line, ConfigFault::Value { key: key.to_owned(), value, wanted });
             default
         }
     }
 }
 
-fn separator(table: &Section<'_, '_>, report: &mut Report) -> Option<String> {
+fn separator(table: &TomlSection<'_, '_>, report: &mut ConfigReport) -> Option<String> {
     let at = table.text("separator", report)?;
     if (1..=SEPARATOR_BYTES_MAX).contains(&at.value.len()) {
         return Some(at.value.to_owned());

@@ -6,16 +6,16 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::problem::Fault;
-use super::reading::{Report, Section};
-use crate::filter::{Filter, List, ListFault, Lists};
+use super::problem::ConfigFault;
+use super::reading::{ConfigReport, TomlSection};
+use crate::filter::{Filter, FilterList, FilterLists, ListFault};
 use crate::limits::FILTER_LIST_BYTES_MAX;
 
 /// The lists of a node: the files of one directory, each read once, when a filter first names it.
 #[derive(Debug)]
 pub struct FileLists {
     dir: PathBuf,
-    read: Mutex<BTreeMap<String, Result<Arc<List>, ListFault>>>,
+    read: Mutex<BTreeMap<String, Result<Arc<FilterList>, ListFault>>>,
 }
 
 impl FileLists {
@@ -23,7 +23,7 @@ impl FileLists {
         Self { dir: dir.to_owned(), read: Mutex::default() }
     }
 
-    fn load(&self, name: &str) -> Result<Arc<List>, ListFault> {
+    fn load(&self, name: &str) -> Result<Arc<FilterList>, ListFault> {
         let fault = |error: std::io::Error| match error.kind() {
             std::io::ErrorKind::NotFound => ListFault::Unknown,
             _ => ListFault::Unreadable(error.to_string()),
@@ -34,13 +34,13 @@ impl FileLists {
         if text.len() as u64 > FILTER_LIST_BYTES_MAX {
             return Err(ListFault::Unreadable(format!("more than {FILTER_LIST_BYTES_MAX} bytes")));
         }
-        List::parse(&text).map(Arc::new)
+        FilterList::parse(&text).map(Arc::new)
     }
 }
 
-impl Lists for FileLists {
+impl FilterLists for FileLists {
     /// `name` is a plain file name: `filter` lets no other through.
-    fn list(&self, name: &str) -> Result<Arc<List>, ListFault> {
+    fn list(&self, name: &str) -> Result<Arc<FilterList>, ListFault> {
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
         read.entry(name.to_owned()).or_insert_with(|| self.load(name)).clone()
     }
@@ -48,10 +48,10 @@ impl Lists for FileLists {
 
 /// The filter that stands under `key`; `None` where there is none, or it is a problem of `report`.
 pub(super) fn filter(
-    section: &Section<'_, '_>,
+    section: &TomlSection<'_, '_>,
     key: &'static str,
-    lists: &dyn Lists,
-    report: &mut Report,
+    lists: &dyn FilterLists,
+    report: &mut ConfigReport,
 ) -> Option<Arc<Filter>> {
     let at = section.text(key, report)?;
     match Filter::compile(at.value, lists) {
@@ -60,7 +60,7 @@ pub(super) fn filter(
             let span = section.span(key).unwrap_or_default();
             let token = report.text.get(span.clone()).unwrap_or_default();
             let offset = span.start + offset_in(token, fault.line, fault.column);
-            report.fault_at(offset, Fault::Filter { key, fault });
+            report.fault_at(offset, ConfigFault::Filter { key, fault });
             None
         }
     }

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use super::node::{NodeConfig, checked};
 use super::peers::{PeerFiles, toml_paths};
-use super::problem::{Fault, KnownKeys, Problem};
-use super::reading::{At, Report, Section, parse, read_listed};
+use super::problem::{ConfigFault, ConfigProblem, KnownKeys};
+use super::reading::{ConfigReport, TomlPosition, TomlSection, parse, read_listed};
 use crate::identity::PublisherName;
 use crate::limits::{GROUPS_MAX, RECIPIENTS_MAX};
 
@@ -30,18 +30,18 @@ impl GroupFile {
     ///
     /// # Errors
     /// Everything that is wrong with it, at once.
-    pub fn parse(file: &Path, text: &str) -> Result<Self, Vec<Problem>> {
-        let mut report = Report::new(file, text, SECTIONS);
+    pub fn parse(file: &Path, text: &str) -> Result<Self, Vec<ConfigProblem>> {
+        let mut report = ConfigReport::new(file, text, SECTIONS);
         let stem = file.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
         let name = PublisherName::parse(&stem).ok().filter(|name| name.as_str() == stem);
         if name.is_none() {
-            report.fault(1, Fault::GroupName(stem.chars().take(80).collect()));
+            report.fault(1, ConfigFault::GroupName(stem.chars().take(80).collect()));
         }
         let table = parse(text, &mut report);
         if !report.problems.is_empty() {
             return Err(report.problems);
         }
-        let top = Section::open(table.get_ref(), KEYS, &[], &mut report);
+        let top = TomlSection::open(table.get_ref(), KEYS, &[], &mut report);
         let texts = top.texts("members", &mut report);
         let line = top.line("members", &report);
         let (members, lines) = members(texts, line, &mut report);
@@ -55,24 +55,24 @@ impl GroupFile {
 }
 
 fn members(
-    texts: Option<Vec<At<&str>>>,
+    texts: Option<Vec<TomlPosition<&str>>>,
     line: usize,
-    report: &mut Report,
+    report: &mut ConfigReport,
 ) -> (Vec<PublisherName>, Vec<usize>) {
     let given = texts.is_some();
     let texts = texts.unwrap_or_default();
     if texts.is_empty() && report.problems.is_empty() {
         let hint = "members = [\"cert-ee\", \"cert-pl\"]: the names of peers";
         let fault = if given {
-            Fault::Empty { key: "members", hint }
+            ConfigFault::Empty { key: "members", hint }
         } else {
-            Fault::Missing { key: "members", hint }
+            ConfigFault::Missing { key: "members", hint }
         };
         report.fault(line, fault);
     }
     if let Some(beyond) = texts.get(RECIPIENTS_MAX) {
         let (value, wanted) = (beyond.value.chars().take(80).collect(), "one of 256 members at most");
-        report.fault(beyond.line, Fault::Value { key: "members".into(), value, wanted });
+        report.fault(beyond.line, ConfigFault::Value { key: "members".into(), value, wanted });
     }
     let (mut names, mut lines) = (Vec::new(), Vec::new());
     for at in texts {
@@ -93,7 +93,7 @@ pub(super) fn load(
     config: &NodeConfig,
     files: &PeerFiles,
     before: &[GroupFile],
-) -> (Vec<GroupFile>, Vec<Problem>) {
+) -> (Vec<GroupFile>, Vec<ConfigProblem>) {
     let dir = &config.paths.groups;
     let shown = dir.strip_prefix(&config.dir).unwrap_or(dir);
     let mut problems = Vec::new();
@@ -101,13 +101,13 @@ pub(super) fn load(
         Ok(paths) => paths,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
         Err(error) => {
-            problems.push(Problem::new(shown, 1, Fault::Unreadable(error.to_string())));
+            problems.push(ConfigProblem::new(shown, 1, ConfigFault::Unreadable(error.to_string())));
             return (before.to_vec(), problems);
         }
     };
     if let Some(path) = paths.get(GROUPS_MAX) {
         let file = shown.join(path.file_name().unwrap_or_default());
-        problems.push(Problem::new(&file, 1, Fault::TooManyGroups(GROUPS_MAX)));
+        problems.push(ConfigProblem::new(&file, 1, ConfigFault::TooManyGroups(GROUPS_MAX)));
     }
     let mut groups = Vec::new();
     for path in paths.iter().take(GROUPS_MAX) {
@@ -115,7 +115,7 @@ pub(super) fn load(
         let Some(text) = read_listed(path) else { continue };
         let parsed = match text {
             Ok(text) => GroupFile::parse(&file, &text),
-            Err(fault) => Err(vec![Problem::new(&file, 1, fault)]),
+            Err(fault) => Err(vec![ConfigProblem::new(&file, 1, fault)]),
         };
         let group = parsed.map_or_else(
             |faults| {
@@ -130,23 +130,28 @@ pub(super) fn load(
 }
 
 /// False, with problems, where its name is taken or a member is nobody.
-fn fits(group: &GroupFile, config: &NodeConfig, files: &PeerFiles, problems: &mut Vec<Problem>) -> bool {
+fn fits(
+    group: &GroupFile,
+    config: &NodeConfig,
+    files: &PeerFiles,
+    problems: &mut Vec<ConfigProblem>,
+) -> bool {
     let count = problems.len();
     if config.names().has(&group.name) {
-        problems.push(Problem::new(&group.file, 1, Fault::OwnName));
+        problems.push(ConfigProblem::new(&group.file, 1, ConfigFault::OwnName));
     }
     let clash = files.peers.iter().find(|file| file.peer.has_name(&group.name));
     if let Some(peer) = clash {
-        let fault = Fault::SameName { name: group.name.to_string(), file: peer.file.clone() };
-        problems.push(Problem::new(&group.file, 1, fault));
+        let fault = ConfigFault::SameName { name: group.name.to_string(), file: peer.file.clone() };
+        problems.push(ConfigProblem::new(&group.file, 1, fault));
     }
     for (member, line) in group.members.iter().zip(&group.lines) {
         if !config.names().has(member) && !files.trusted().any(|file| file.peer.has_name(member)) {
             let (value, wanted) = (member.to_string(), "the name of a peer");
-            problems.push(Problem::new(
+            problems.push(ConfigProblem::new(
                 &group.file,
                 *line,
-                Fault::Value { key: "members".into(), value, wanted },
+                ConfigFault::Value { key: "members".into(), value, wanted },
             ));
         }
     }

@@ -23,10 +23,10 @@ use std::path::{Path, PathBuf};
 pub use doors::DoorConfigs;
 pub use filters::FileLists;
 pub use groups::GroupFile;
-pub use node::{Journal, NodeConfig, Paths};
-pub use peer_file::{Pairing, PeerFile, RuleLines};
-pub use peers::{Fingerprint, PeerFiles};
-pub use problem::{ConfigErrors, Fault, Problem};
+pub use node::{JournalSettings, NodeConfig, NodePaths};
+pub use peer_file::{PeerFile, PeerPairing, RuleLines};
+pub use peers::{FilesFingerprint, PeerFiles};
+pub use problem::{ConfigErrors, ConfigFault, ConfigProblem};
 
 /// The file that makes a directory a node.
 pub const NODE_FILE: &str = "intelmesh.toml";

@@ -4,8 +4,8 @@
 use std::path::{Path, PathBuf};
 
 use super::doors::{CONSUMER_KEYS, DoorConfigs, SUBMIT_KEYS, doors};
-use super::problem::{ConfigErrors, Fault, KnownKeys, Problem};
-use super::reading::{At, Report, Section, parse, read};
+use super::problem::{ConfigErrors, ConfigFault, ConfigProblem, KnownKeys};
+use super::reading::{ConfigReport, TomlPosition, TomlSection, parse, read};
 use super::{address, log_level};
 use crate::identity::{IdentityError, NodeNames, ProjectName, PublisherName};
 use crate::limits::{ADDRESSES_MAX, ALIASES_MAX, KEEP_BYTES_MIN};
@@ -66,8 +66,8 @@ pub struct NodeConfig {
     pub advertise: Vec<String>,
     /// The label of an event that has none.
     pub default_tlp: Tlp,
-    pub journal: Journal,
-    pub paths: Paths,
+    pub journal: JournalSettings,
+    pub paths: NodePaths,
     /// Whose members may use the sockets beside the owner.
     pub socket_group: Option<String>,
     /// How much is logged: the directives of `log_level`.
@@ -77,14 +77,14 @@ pub struct NodeConfig {
 
 /// `[journal]`: how much is kept. Whichever is reached first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Journal {
+pub struct JournalSettings {
     pub keep_days: u32,
     pub keep_bytes: u64,
 }
 
 /// `[paths]`: where things lie. Relative ones begin at the node's directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Paths {
+pub struct NodePaths {
     /// Holds `journal/`, `seen/`, `aside/` and `audit.jsonl`.
     pub state: PathBuf,
     /// Sockets and lock; may be emptied when the node stops.
@@ -96,25 +96,13 @@ pub struct Paths {
     pub lists: PathBuf,
 }
 
-impl Paths {
+impl NodePaths {
     pub fn journal(&self) -> PathBuf {
         self.state.join("journal")
     }
 
     pub fn seen(&self) -> PathBuf {
         self.state.join("seen")
-    }
-
-    pub fn in_sock(&self) -> PathBuf {
-        self.run.join("in.sock")
-    }
-
-    pub fn out_sock(&self) -> PathBuf {
-        self.run.join("out.sock")
-    }
-
-    pub fn ctl_sock(&self) -> PathBuf {
-        self.run.join("ctl.sock")
     }
 
     pub fn lock(&self) -> PathBuf {
@@ -130,20 +118,20 @@ impl NodeConfig {
     pub fn load(dir: &Path) -> Result<Self, ConfigErrors> {
         let file = dir.join(super::NODE_FILE);
         let text = read(&file).map_err(|fault| {
-            let whole = matches!(fault, Fault::NotFound);
+            let whole = matches!(fault, ConfigFault::NotFound);
             let file = if whole { file.clone() } else { super::NODE_FILE.into() };
-            ConfigErrors(vec![Problem { file, line: (!whole).then_some(1), column: None, fault }])
+            ConfigErrors(vec![ConfigProblem { file, line: (!whole).then_some(1), column: None, fault }])
         })?;
         Self::parse(dir, &text)
     }
 
     pub(super) fn parse(dir: &Path, text: &str) -> Result<Self, ConfigErrors> {
-        let mut report = Report::new(Path::new(super::NODE_FILE), text, SECTIONS);
+        let mut report = ConfigReport::new(Path::new(super::NODE_FILE), text, SECTIONS);
         let table = parse(text, &mut report);
         if !report.problems.is_empty() {
             return Err(ConfigErrors(report.problems));
         }
-        let top = Section::open(table.get_ref(), KEYS, LATER, &mut report);
+        let top = TomlSection::open(table.get_ref(), KEYS, LATER, &mut report);
         let name = name_of(&top, &mut report);
         let aliases = aliases(&top, &mut report);
         let project = project_name(&top, "project", PROJECT_DEFAULT, &mut report);
@@ -194,11 +182,11 @@ impl NodeConfig {
     }
 }
 
-fn name_of(top: &Section<'_, '_>, report: &mut Report) -> Option<PublisherName> {
+fn name_of(top: &TomlSection<'_, '_>, report: &mut ConfigReport) -> Option<PublisherName> {
     let hint = "name = \"cert-at\": who this node is to others";
     let Some(at) = top.text("name", report) else {
         if report.problems.is_empty() {
-            report.fault(1, Fault::Missing { key: "name", hint });
+            report.fault(1, ConfigFault::Missing { key: "name", hint });
         }
         return None;
     };
@@ -206,21 +194,21 @@ fn name_of(top: &Section<'_, '_>, report: &mut Report) -> Option<PublisherName> 
 }
 
 /// Old names, of this node or of a peer.
-pub(super) fn aliases(top: &Section<'_, '_>, report: &mut Report) -> Vec<PublisherName> {
+pub(super) fn aliases(top: &TomlSection<'_, '_>, report: &mut ConfigReport) -> Vec<PublisherName> {
     let texts = top.texts("aliases", report).unwrap_or_default();
     if let Some(beyond) = texts.get(ALIASES_MAX) {
         let (value, wanted) = (beyond.value.chars().take(80).collect(), "one of 16 aliases at most");
-        report.fault(beyond.line, Fault::Value { key: "aliases".into(), value, wanted });
+        report.fault(beyond.line, ConfigFault::Value { key: "aliases".into(), value, wanted });
     }
     let parsed = texts.into_iter().filter_map(|at| checked(at, "aliases", PublisherName::parse, report));
     parsed.collect()
 }
 
 fn project_name(
-    top: &Section<'_, '_>,
+    top: &TomlSection<'_, '_>,
     key: &'static str,
     default: &str,
-    report: &mut Report,
+    report: &mut ConfigReport,
 ) -> Option<ProjectName> {
     match top.text(key, report) {
         Some(at) => checked(at, key, ProjectName::parse, report),
@@ -229,36 +217,40 @@ fn project_name(
 }
 
 pub(super) fn checked<T>(
-    at: At<&str>,
+    at: TomlPosition<&str>,
     key: &'static str,
     parse: impl FnOnce(&str) -> Result<T, IdentityError>,
-    report: &mut Report,
+    report: &mut ConfigReport,
 ) -> Option<T> {
-    parse(at.value).map_err(|fault| report.fault(at.line, Fault::Identity { key, fault })).ok()
+    parse(at.value).map_err(|fault| report.fault(at.line, ConfigFault::Identity { key, fault })).ok()
 }
 
 /// Where this node listens, or what its invitations say.
-fn addresses(section: &Section<'_, '_>, key: &'static str, report: &mut Report) -> Option<Vec<String>> {
+fn addresses(
+    section: &TomlSection<'_, '_>,
+    key: &'static str,
+    report: &mut ConfigReport,
+) -> Option<Vec<String>> {
     addresses_that(section, key, report, |_| None)
 }
 
 /// Where a peer is dialled: neither all interfaces nor no port is a place.
-pub(super) fn dialled(section: &Section<'_, '_>, report: &mut Report) -> Option<Vec<String>> {
+pub(super) fn dialled(section: &TomlSection<'_, '_>, report: &mut ConfigReport) -> Option<Vec<String>> {
     addresses_that(section, "addresses", report, |address| {
         address::is_wildcard(address).then_some(address::DIALLED)
     })
 }
 
 fn addresses_that(
-    section: &Section<'_, '_>,
+    section: &TomlSection<'_, '_>,
     key: &'static str,
-    report: &mut Report,
+    report: &mut ConfigReport,
     fault: impl Fn(&str) -> Option<&'static str>,
 ) -> Option<Vec<String>> {
     let texts = section.texts(key, report)?;
     if let Some(beyond) = texts.get(ADDRESSES_MAX) {
         let (value, wanted) = (beyond.value.to_owned(), "one of 16 addresses at most");
-        report.fault(beyond.line, Fault::Value { key: key.to_owned(), value, wanted });
+        report.fault(beyond.line, ConfigFault::Value { key: key.to_owned(), value, wanted });
     }
     let mut addresses = Vec::with_capacity(texts.len().min(ADDRESSES_MAX));
     for at in texts {
@@ -267,76 +259,85 @@ fn addresses_that(
             Ok(address) => addresses.push(address),
             Err(wanted) => {
                 let value = at.value.chars().take(120).collect();
-                report.fault(at.line, Fault::Value { key: key.to_owned(), value, wanted });
+                report.fault(at.line, ConfigFault::Value { key: key.to_owned(), value, wanted });
             }
         }
     }
     Some(addresses)
 }
 
-pub(super) fn tlp(section: &Section<'_, '_>, key: &'static str, report: &mut Report) -> Option<Tlp> {
+pub(super) fn tlp(
+    section: &TomlSection<'_, '_>,
+    key: &'static str,
+    report: &mut ConfigReport,
+) -> Option<Tlp> {
     let at = section.text(key, report)?;
     let label = Tlp::parse(at.value);
     if label.is_none() {
         let value = at.value.chars().take(80).collect();
         let wanted = "a known label: CLEAR, GREEN, AMBER, AMBER+STRICT or RED";
-        report.fault(at.line, Fault::Value { key: key.to_owned(), value, wanted });
+        report.fault(at.line, ConfigFault::Value { key: key.to_owned(), value, wanted });
     }
     label
 }
 
-fn log(top: &Section<'_, '_>, report: &mut Report) -> Option<String> {
+fn log(top: &TomlSection<'_, '_>, report: &mut ConfigReport) -> Option<String> {
     let at = top.text("log", report)?;
     let directives = log_level::directives(at.value);
     if directives.is_none() {
         let value = at.value.chars().take(80).collect();
-        report.fault(at.line, Fault::Value { key: "log".to_owned(), value, wanted: log_level::WANTED });
+        report.fault(at.line, ConfigFault::Value { key: "log".to_owned(), value, wanted: log_level::WANTED });
     }
     directives
 }
 
-fn journal(top: &Section<'_, '_>, report: &mut Report) -> Journal {
-    let mut journal = Journal { keep_days: KEEP_DAYS_DEFAULT, keep_bytes: KEEP_BYTES_DEFAULT };
+fn journal(top: &TomlSection<'_, '_>, report: &mut ConfigReport) -> JournalSettings {
+    let mut journal = JournalSettings { keep_days: KEEP_DAYS_DEFAULT, keep_bytes: KEEP_BYTES_DEFAULT };
     let Some(section) = top.section("journal", JOURNAL_KEYS, &[], report) else { return journal };
     if let Some(days) = section.number("keep_days", report) {
         match u32::try_from(days.value) {
             Ok(value) if (1..=KEEP_DAYS_MAX).contains(&days.value) => journal.keep_days = value,
             _ => {
                 let (value, wanted) = (days.value.to_string(), "a number of days from 1 to 36500");
-                report.fault(days.line, Fault::Value { key: "keep_days".into(), value, wanted });
+                report.fault(days.line, ConfigFault::Value { key: "keep_days".into(), value, wanted });
             }
         }
     }
     if section.is_text("keep_bytes") {
         if let Some(at) = section.text("keep_bytes", report) {
             let size = at.value.parse::<bytesize::ByteSize>().ok().map(|size| size.as_u64());
-            keep_bytes(At { line: at.line, value: size }, at.value, &mut journal, report);
+            keep_bytes(TomlPosition { line: at.line, value: size }, at.value, &mut journal, report);
         }
     } else if let Some(at) = section.number("keep_bytes", report) {
         let typed = at.value.to_string();
-        keep_bytes(At { line: at.line, value: Some(at.value) }, &typed, &mut journal, report);
+        keep_bytes(TomlPosition { line: at.line, value: Some(at.value) }, &typed, &mut journal, report);
     }
     journal
 }
 
-fn keep_bytes(size: At<Option<u64>>, typed: &str, journal: &mut Journal, report: &mut Report) {
+fn keep_bytes(
+    size: TomlPosition<Option<u64>>,
+    typed: &str,
+    journal: &mut JournalSettings,
+    report: &mut ConfigReport,
+) {
     match size.value {
         Some(bytes) if bytes >= KEEP_BYTES_MIN => journal.keep_bytes = bytes,
         _ => {
             let value = typed.chars().take(80).collect();
             let wanted = "a size of 1 MB or more, like \"20GB\"";
-            report.fault(size.line, Fault::Value { key: "keep_bytes".into(), value, wanted });
+            report.fault(size.line, ConfigFault::Value { key: "keep_bytes".into(), value, wanted });
         }
     }
 }
 
-fn paths(dir: &Path, top: &Section<'_, '_>, report: &mut Report) -> Paths {
+fn paths(dir: &Path, top: &TomlSection<'_, '_>, report: &mut ConfigReport) -> NodePaths {
     let section = top.section("paths", PATHS_KEYS, &[], report);
     let mut path = |key: &str, default: PathBuf| match &section {
         Some(section) => section.text(key, report).map_or(default, |at| dir.join(at.value)),
         None => default,
     };
-    Paths {
+    NodePaths {
         state: path("state", dir.to_owned()),
         run: path("run", dir.join("run")),
         keys: path("keys", dir.join("keys")),
@@ -361,8 +362,8 @@ mod tests {
         assert_eq!(config.name.as_str(), "cert-at");
         assert_eq!((config.project.as_str(), config.federation.as_str()), ("intelmq", "intelmesh"));
         assert_eq!(config.listen, [LISTEN_DEFAULT]);
-        assert_eq!(config.journal, Journal { keep_days: 30, keep_bytes: 20_000_000_000 });
-        assert_eq!(config.paths.in_sock(), Path::new("d/run/in.sock"));
+        assert_eq!(config.journal, JournalSettings { keep_days: 30, keep_bytes: 20_000_000_000 });
+        assert_eq!(config.paths.run, Path::new("d/run"));
         assert_eq!(config.paths.journal(), Path::new("d/journal"));
         assert!(config.invited_at().is_empty(), "wildcards are never advertised");
     }
@@ -373,7 +374,7 @@ mod tests {
             "name = \"a\"\n[journal]\nkeep_bytes = \"2MB\"\n[paths]\nrun = \"/run/intelmesh\"\nstate = \"s\"";
         let config = NodeConfig::parse(Path::new("d"), text).unwrap();
         assert_eq!(config.journal.keep_bytes, 2_000_000);
-        assert_eq!(config.paths.ctl_sock(), Path::new("/run/intelmesh/ctl.sock"));
+        assert_eq!(config.paths.run, Path::new("/run/intelmesh"));
         assert_eq!(config.paths.seen(), Path::new("d/s/seen"));
     }
 

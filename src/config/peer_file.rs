@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use super::filters::filter;
 use super::node::{aliases, checked, dialled, tlp};
-use super::problem::{Fault, KnownKeys, Problem};
-use super::reading::{Report, Section, parse};
+use super::problem::{ConfigFault, ConfigProblem, KnownKeys};
+use super::reading::{ConfigReport, TomlSection, parse};
 use crate::envelope::seal::{SealKey, SealKeyError};
-use crate::filter::{Lists, NoLists};
+use crate::filter::{FilterLists, NoLists};
 use crate::identity::{PublisherName, parse_public_key};
 use crate::limits::IGNORED_MAX;
 use crate::policy::{Peer, Rate, Receive, Share};
@@ -47,7 +47,7 @@ pub struct PeerFile {
     pub addresses: Vec<String>,
     /// Publishers that are deliberately not trusted: what comes of them is counted, and no warning.
     pub ignore: Vec<PublisherName>,
-    pub pairing: Pairing,
+    pub pairing: PeerPairing,
     /// As shown: relative to the node's directory.
     pub file: PathBuf,
     /// Where its key stands.
@@ -70,7 +70,7 @@ pub struct RuleLines {
 
 /// How far the two operators have got with each other, as the command line wrote it down.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Pairing {
+pub struct PeerPairing {
     /// Known, and not yet trusted: no connection, and nothing of theirs is taken.
     pub pending: bool,
     /// Somebody compared the words of both fingerprints.
@@ -87,7 +87,7 @@ impl PeerFile {
     ///
     /// # Errors
     /// Everything that is wrong with it, at once.
-    pub fn parse(file: &Path, text: &str) -> Result<Self, Vec<Problem>> {
+    pub fn parse(file: &Path, text: &str) -> Result<Self, Vec<ConfigProblem>> {
         Self::parse_with(file, text, &NoLists)
     }
 
@@ -95,20 +95,20 @@ impl PeerFile {
     ///
     /// # Errors
     /// Everything that is wrong with it, at once.
-    pub fn parse_with(file: &Path, text: &str, lists: &dyn Lists) -> Result<Self, Vec<Problem>> {
-        let mut report = Report::new(file, text, SECTIONS);
+    pub fn parse_with(file: &Path, text: &str, lists: &dyn FilterLists) -> Result<Self, Vec<ConfigProblem>> {
+        let mut report = ConfigReport::new(file, text, SECTIONS);
         let name = stem_name(file, &mut report);
         let table = parse(text, &mut report);
         if !report.problems.is_empty() {
             return Err(report.problems);
         }
-        let top = Section::open(table.get_ref(), KEYS, LATER, &mut report);
+        let top = TomlSection::open(table.get_ref(), KEYS, LATER, &mut report);
         let key = match top.text("key", &mut report) {
             Some(at) => checked(at, "key", parse_public_key, &mut report),
             None => {
                 if report.problems.is_empty() {
                     let hint = "key = \"ed25519:…\", as intelmesh key show prints it at the peer's";
-                    report.fault(1, Fault::Missing { key: "key", hint });
+                    report.fault(1, ConfigFault::Missing { key: "key", hint });
                 }
                 None
             }
@@ -145,24 +145,24 @@ impl PeerFile {
 }
 
 /// The file's stem must be the name itself: `cert_ee.toml` would be a second file for `cert-ee`.
-fn stem_name(file: &Path, report: &mut Report) -> Option<PublisherName> {
+fn stem_name(file: &Path, report: &mut ConfigReport) -> Option<PublisherName> {
     let stem = file.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
     match PublisherName::parse(&stem) {
         Ok(name) if name.as_str() == stem => Some(name),
         _ => {
-            report.fault(1, Fault::FileName(stem.chars().take(80).collect()));
+            report.fault(1, ConfigFault::FileName(stem.chars().take(80).collect()));
             None
         }
     }
 }
 
 /// What is sealed for the peer is sealed to this key; that it gets nothing else is said in `[share]`.
-fn seal(top: &Section<'_, '_>, report: &mut Report) -> Option<SealKey> {
+fn seal(top: &TomlSection<'_, '_>, report: &mut ConfigReport) -> Option<SealKey> {
     if top.is_flag("seal") {
         let known: &'static [&'static str] = &[];
         report.fault(
             top.line("seal", report),
-            Fault::UnknownKey { key: "seal".into(), known, sections: &[("share", SHARE_KEYS)] },
+            ConfigFault::UnknownKey { key: "seal".into(), known, sections: &[("share", SHARE_KEYS)] },
         );
         return None;
     }
@@ -179,17 +179,17 @@ fn seal(top: &Section<'_, '_>, report: &mut Report) -> Option<SealKey> {
                 }
             };
             let value = at.value.chars().take(80).collect();
-            report.fault(at.line, Fault::Value { key: "seal".into(), value, wanted });
+            report.fault(at.line, ConfigFault::Value { key: "seal".into(), value, wanted });
             None
         }
     }
 }
 
-fn pairing(top: &Section<'_, '_>, report: &mut Report) -> Pairing {
+fn pairing(top: &TomlSection<'_, '_>, report: &mut ConfigReport) -> PeerPairing {
     let mut note = |key| top.text(key, report).map(|at| at.value.chars().take(80).collect());
     let (added, added_by) = (note("added"), note("added_by"));
     let (verified_at, verified_by) = (note("verified_at"), note("verified_by"));
-    Pairing {
+    PeerPairing {
         pending: top.flag("pending", report).unwrap_or(false),
         verified: top.flag("verified", report).unwrap_or(false),
         added,
@@ -199,7 +199,7 @@ fn pairing(top: &Section<'_, '_>, report: &mut Report) -> Pairing {
     }
 }
 
-fn rule_lines(top: &Section<'_, '_>, report: &Report) -> RuleLines {
+fn rule_lines(top: &TomlSection<'_, '_>, report: &ConfigReport) -> RuleLines {
     let mut lines = RuleLines {
         paused: top.line_where_typed("paused", report),
         pending: top.line_where_typed("pending", report),
@@ -215,18 +215,18 @@ fn rule_lines(top: &Section<'_, '_>, report: &Report) -> RuleLines {
     lines
 }
 
-fn ignored(section: &Section<'_, '_>, report: &mut Report) -> Vec<PublisherName> {
+fn ignored(section: &TomlSection<'_, '_>, report: &mut ConfigReport) -> Vec<PublisherName> {
     let texts = section.texts("ignore", report).unwrap_or_default();
     if let Some(beyond) = texts.get(IGNORED_MAX) {
         let (value, wanted) =
             (beyond.value.chars().take(80).collect(), "one of 256 ignored publishers at most");
-        report.fault(beyond.line, Fault::Value { key: "ignore".into(), value, wanted });
+        report.fault(beyond.line, ConfigFault::Value { key: "ignore".into(), value, wanted });
     }
     let parsed = texts.into_iter().filter_map(|at| checked(at, "ignore", PublisherName::parse, report));
     parsed.collect()
 }
 
-fn share(top: &Section<'_, '_>, lists: &dyn Lists, report: &mut Report) -> Share {
+fn share(top: &TomlSection<'_, '_>, lists: &dyn FilterLists, report: &mut ConfigReport) -> Share {
     let mut share = Share::default();
     if let Some(section) = top.section("share", SHARE_KEYS, LATER_SHARE, report) {
         share.tlp_max = tlp(&section, "tlp_max", report).unwrap_or(share.tlp_max);
@@ -236,7 +236,11 @@ fn share(top: &Section<'_, '_>, lists: &dyn Lists, report: &mut Report) -> Share
     share
 }
 
-fn receive(top: &Section<'_, '_>, lists: &dyn Lists, report: &mut Report) -> (Receive, Vec<PublisherName>) {
+fn receive(
+    top: &TomlSection<'_, '_>,
+    lists: &dyn FilterLists,
+    report: &mut ConfigReport,
+) -> (Receive, Vec<PublisherName>) {
     let (mut receive, mut ignore) = (Receive::default(), Vec::new());
     if let Some(section) = top.section("receive", RECEIVE_KEYS, LATER_RECEIVE, report) {
         receive.relay = section.flag("relay", report).unwrap_or(receive.relay);
@@ -248,7 +252,7 @@ fn receive(top: &Section<'_, '_>, lists: &dyn Lists, report: &mut Report) -> (Re
     (receive, ignore)
 }
 
-fn rate(section: &Section<'_, '_>, key: &'static str, report: &mut Report) -> Option<Rate> {
+fn rate(section: &TomlSection<'_, '_>, key: &'static str, report: &mut ConfigReport) -> Option<Rate> {
     let at = section.text(key, report)?;
     let number = at.value.strip_suffix("/s").map(str::trim_end);
     let per_second = number
@@ -257,7 +261,7 @@ fn rate(section: &Section<'_, '_>, key: &'static str, report: &mut Report) -> Op
         .filter(|number| *number > 0);
     if per_second.is_none() {
         let value = at.value.chars().take(80).collect();
-        report.fault(at.line, Fault::Value { key: key.into(), value, wanted: "a rate like \"100/s\"" });
+        report.fault(at.line, ConfigFault::Value { key: key.into(), value, wanted: "a rate like \"100/s\"" });
     }
     per_second.map(|per_second| Rate { per_second })
 }
@@ -274,7 +278,7 @@ mod tests {
 
     fn parsed(text: &str) -> Result<PeerFile, Vec<String>> {
         let text = text.replace("KEY", &key());
-        let shown = |problems: Vec<Problem>| problems.iter().map(Problem::to_string).collect();
+        let shown = |problems: Vec<ConfigProblem>| problems.iter().map(ConfigProblem::to_string).collect();
         PeerFile::parse(Path::new("peers/cert-ee.toml"), &text).map_err(shown)
     }
 

@@ -10,9 +10,9 @@ use ed25519_dalek::VerifyingKey;
 
 use super::filters::FileLists;
 use super::groups::{self, GroupFile};
-use super::node::{NodeConfig, Paths};
+use super::node::{NodeConfig, NodePaths};
 use super::peer_file::PeerFile;
-use super::problem::{Fault, Problem};
+use super::problem::{ConfigFault, ConfigProblem};
 use super::reading::read_listed;
 use crate::identity::{NodeNames, PublisherName};
 use crate::limits::{LISTS_MAX, PEERS_MAX};
@@ -26,21 +26,21 @@ pub struct PeerFiles {
     /// By name; each of their members is a peer, or this node.
     pub groups: Vec<GroupFile>,
     /// For as long as they last, in the order of file and line.
-    pub problems: Vec<Problem>,
+    pub problems: Vec<ConfigProblem>,
 }
 
 /// Equal as long as no file of a directory was touched: name, inode, size and times of each.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Fingerprint(Vec<(PathBuf, [i64; 6])>);
+pub struct FilesFingerprint(Vec<(PathBuf, [i64; 6])>);
 
-impl Fingerprint {
+impl FilesFingerprint {
     /// Cheap: one `stat` for each file. A directory that can't be read is like an empty one.
     pub fn of(peers_dir: &Path) -> Self {
         Self::of_files(toml_paths(peers_dir).unwrap_or_default())
     }
 
     /// Of peers and groups, and of the lists that filters may name.
-    pub fn of_agreements(paths: &Paths) -> Self {
+    pub fn of_agreements(paths: &NodePaths) -> Self {
         let [peers, groups] = [&paths.peers, &paths.groups].map(|dir| toml_paths(dir).unwrap_or_default());
         let lists = std::fs::read_dir(&paths.lists).into_iter().flatten().flatten();
         let lists = lists.map(|entry| entry.path()).take(LISTS_MAX).collect();
@@ -53,7 +53,7 @@ impl Fingerprint {
     }
 
     /// Of `keys/`, whose content is not looked at.
-    pub fn of_keys(paths: &Paths) -> Self {
+    pub fn of_keys(paths: &NodePaths) -> Self {
         let entries = std::fs::read_dir(&paths.keys).into_iter().flatten().flatten();
         Self::of_files(entries.map(|entry| entry.path()).collect())
     }
@@ -89,12 +89,12 @@ impl PeerFiles {
     pub fn reload(&self, config: &NodeConfig, own_key: &VerifyingKey) -> Self {
         let shown = config.paths.peers.strip_prefix(&config.dir).unwrap_or(&config.paths.peers);
         let lists = FileLists::new(&config.paths.lists);
-        let mut loading = Loading { own: config.names(), own_key, lists, problems: Vec::new() };
+        let mut loading = PeerLoading { own: config.names(), own_key, lists, problems: Vec::new() };
         let paths = match toml_paths(&config.paths.peers) {
             Ok(paths) => paths,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
             Err(error) => {
-                let problem = Problem::new(shown, 1, Fault::Unreadable(error.to_string()));
+                let problem = ConfigProblem::new(shown, 1, ConfigFault::Unreadable(error.to_string()));
                 return Self { problems: vec![problem], ..self.clone() };
             }
         };
@@ -161,26 +161,26 @@ pub(super) fn toml_paths(dir: &Path) -> std::io::Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-struct Loading<'a> {
+struct PeerLoading<'a> {
     own: NodeNames,
     own_key: &'a VerifyingKey,
     lists: FileLists,
-    problems: Vec<Problem>,
+    problems: Vec<ConfigProblem>,
 }
 
-impl Loading<'_> {
+impl PeerLoading<'_> {
     fn read_all(&mut self, paths: &[PathBuf], shown: &Path, before: &PeerFiles) -> Vec<PeerFile> {
         let mut files = Vec::with_capacity(paths.len().min(PEERS_MAX));
         if let Some(path) = paths.get(PEERS_MAX) {
             let file = shown.join(path.file_name().unwrap_or_default());
-            self.problems.push(Problem::new(&file, 1, Fault::TooMany(PEERS_MAX)));
+            self.problems.push(ConfigProblem::new(&file, 1, ConfigFault::TooMany(PEERS_MAX)));
         }
         for path in paths.iter().take(PEERS_MAX) {
             let file = shown.join(path.file_name().unwrap_or_default());
             let Some(text) = read_listed(path) else { continue };
             let parsed = match text {
                 Ok(text) => PeerFile::parse_with(&file, &text, &self.lists),
-                Err(fault) => Err(vec![Problem::new(&file, 1, fault)]),
+                Err(fault) => Err(vec![ConfigProblem::new(&file, 1, fault)]),
             };
             match parsed {
                 Ok(parsed) => files.push(parsed),
@@ -196,15 +196,15 @@ impl Loading<'_> {
     /// False, with a problem, where `file` contradicts this node or a peer that is taken already.
     fn fits(&mut self, file: &PeerFile, taken: &[PeerFile]) -> bool {
         let fault = if file.peer.key == *self.own_key {
-            Some(Fault::OwnKey)
+            Some(ConfigFault::OwnKey)
         } else if names(file).any(|name| self.own.has(name)) {
-            Some(Fault::OwnName)
+            Some(ConfigFault::OwnName)
         } else {
             taken.iter().find_map(|other| clash(file, other))
         };
         match fault {
             Some(fault) => {
-                self.problems.push(Problem::new(&file.file, file.key_line, fault));
+                self.problems.push(ConfigProblem::new(&file.file, file.key_line, fault));
                 false
             }
             None => true,
@@ -216,12 +216,12 @@ fn names(file: &PeerFile) -> impl Iterator<Item = &PublisherName> {
     std::iter::once(&file.peer.name).chain(&file.peer.aliases)
 }
 
-fn clash(file: &PeerFile, other: &PeerFile) -> Option<Fault> {
+fn clash(file: &PeerFile, other: &PeerFile) -> Option<ConfigFault> {
     if file.peer.key == other.peer.key {
-        return Some(Fault::SameKey(other.file.clone()));
+        return Some(ConfigFault::SameKey(other.file.clone()));
     }
     let shared = names(file).find(|name| names(other).any(|theirs| theirs == *name))?;
-    Some(Fault::SameName { name: shared.to_string(), file: other.file.clone() })
+    Some(ConfigFault::SameName { name: shared.to_string(), file: other.file.clone() })
 }
 
 #[cfg(test)]
@@ -345,15 +345,15 @@ mod tests {
         let node = Node::new();
         let peers = node.dir.path().join("peers");
         node.write("a", 2, "");
-        let first = Fingerprint::of(&peers);
-        assert_eq!(first, Fingerprint::of(&peers));
+        let first = FilesFingerprint::of(&peers);
+        assert_eq!(first, FilesFingerprint::of(&peers));
         node.write("a", 2, "paused = true");
-        let second = Fingerprint::of(&peers);
+        let second = FilesFingerprint::of(&peers);
         assert_ne!(first, second);
         std::fs::write(peers.join(".a.toml.swp"), "").unwrap();
         std::fs::write(peers.join("README.md"), "").unwrap();
-        assert_eq!(second, Fingerprint::of(&peers));
+        assert_eq!(second, FilesFingerprint::of(&peers));
         std::fs::remove_file(node.file("a")).unwrap();
-        assert_ne!(second, Fingerprint::of(&peers));
+        assert_ne!(second, FilesFingerprint::of(&peers));
     }
 }

@@ -13,18 +13,18 @@ use crate::identity::IdentityError;
 
 /// One thing to mend.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
+pub struct ConfigProblem {
     /// As shown: relative to the node's directory where it lies in it.
     pub file: PathBuf,
     /// From 1; `None` where the file as a whole is meant and there is none to open.
     pub line: Option<usize>,
     /// In characters, from 1; where a fault lies inside a value.
     pub column: Option<usize>,
-    pub fault: Fault,
+    pub fault: ConfigFault,
 }
 
-impl Problem {
-    pub fn new(file: &Path, line: usize, fault: Fault) -> Self {
+impl ConfigProblem {
+    pub fn new(file: &Path, line: usize, fault: ConfigFault) -> Self {
         Self { file: file.to_owned(), line: Some(line), column: None, fault }
     }
 
@@ -38,12 +38,12 @@ impl Problem {
 
     /// `not_built` for what a later version will know.
     pub fn code(&self) -> Option<&'static str> {
-        matches!(self.fault, Fault::NotBuilt { .. }).then_some("not_built")
+        matches!(self.fault, ConfigFault::NotBuilt { .. }).then_some("not_built")
     }
 }
 
 /// `FILE:LINE: what`, without the hint.
-impl fmt::Display for Problem {
+impl fmt::Display for ConfigProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:", self.file.display())?;
         if let Some(line) = self.line {
@@ -58,15 +58,15 @@ impl fmt::Display for Problem {
 
 /// All problems of one load, in the order of file and line; never empty.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("{}", self.0.iter().map(Problem::to_string).collect::<Vec<_>>().join("\n"))]
-pub struct ConfigErrors(pub Vec<Problem>);
+#[error("{}", self.0.iter().map(ConfigProblem::to_string).collect::<Vec<_>>().join("\n"))]
+pub struct ConfigErrors(pub Vec<ConfigProblem>);
 
 /// The keys of one section of a file; the name of the top one is empty.
 pub type KnownKeys = (&'static str, &'static [&'static str]);
 
 /// What is wrong. All are the operator's to mend.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
-pub enum Fault {
+pub enum ConfigFault {
     #[error("no such file")]
     NotFound,
     #[error("cannot be read: {0}")]
@@ -123,7 +123,7 @@ pub enum Fault {
     TooManyGroups(usize),
 }
 
-impl Fault {
+impl ConfigFault {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Filter { fault, .. } => fault.hint(),

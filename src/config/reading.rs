@@ -7,28 +7,28 @@ use std::path::{Path, PathBuf};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::problem::{Fault, KnownKeys, Problem};
+use super::problem::{ConfigFault, ConfigProblem, KnownKeys};
 use crate::limits::CONFIG_FILE_BYTES_MAX;
 
 /// A value and the line that it stands on.
 #[derive(Clone, Debug)]
-pub(super) struct At<T> {
+pub(super) struct TomlPosition<T> {
     pub line: usize,
     pub value: T,
 }
 
 /// One file being read, and what was found wrong so far.
-pub(super) struct Report {
+pub(super) struct ConfigReport {
     shown: PathBuf,
     /// All that this file may have, for hints.
     sections: &'static [KnownKeys],
     /// Offsets of the beginnings of lines.
     lines: Vec<usize>,
     pub text: String,
-    pub problems: Vec<Problem>,
+    pub problems: Vec<ConfigProblem>,
 }
 
-impl Report {
+impl ConfigReport {
     pub fn new(shown: &Path, text: &str, sections: &'static [KnownKeys]) -> Self {
         let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
         Self { shown: shown.to_owned(), sections, lines, text: text.to_owned(), problems: Vec::new() }
@@ -39,80 +39,80 @@ impl Report {
     }
 
     /// The same with a column, for a fault inside a value.
-    pub fn fault_at(&mut self, offset: usize, fault: Fault) {
+    pub fn fault_at(&mut self, offset: usize, fault: ConfigFault) {
         let line = self.line_of(offset);
         let start = self.lines.get(line - 1).copied().unwrap_or(0);
         let column = self.text.get(start..offset).map_or(0, |before| before.chars().count()) + 1;
-        let problem = Problem { column: Some(column), ..Problem::new(&self.shown, line, fault) };
+        let problem = ConfigProblem { column: Some(column), ..ConfigProblem::new(&self.shown, line, fault) };
         self.problems.push(problem);
     }
 
-    pub fn fault(&mut self, line: usize, fault: Fault) {
-        self.problems.push(Problem::new(&self.shown, line, fault));
+    pub fn fault(&mut self, line: usize, fault: ConfigFault) {
+        self.problems.push(ConfigProblem::new(&self.shown, line, fault));
     }
 }
 
 /// Reads a file that a directory lists; `None` if it was removed since. A link that leads nowhere is no removal: the
 /// peer that it named must not be cut off because of it.
-pub(super) fn read_listed(path: &Path) -> Option<Result<String, Fault>> {
+pub(super) fn read_listed(path: &Path) -> Option<Result<String, ConfigFault>> {
     match read(path) {
-        Err(Fault::NotFound) if path.is_symlink() => {
-            Some(Err(Fault::Unreadable("the link leads to no file".to_owned())))
+        Err(ConfigFault::NotFound) if path.is_symlink() => {
+            Some(Err(ConfigFault::Unreadable("the link leads to no file".to_owned())))
         }
-        Err(Fault::NotFound) => None,
+        Err(ConfigFault::NotFound) => None,
         read => Some(read),
     }
 }
 
 /// Reads a file of at most [`CONFIG_FILE_BYTES_MAX`] bytes.
-pub(super) fn read(path: &Path) -> Result<String, Fault> {
+pub(super) fn read(path: &Path) -> Result<String, ConfigFault> {
     let unreadable = |error: std::io::Error| match error.kind() {
-        std::io::ErrorKind::NotFound => Fault::NotFound,
-        std::io::ErrorKind::InvalidData => Fault::Unreadable("it is not a text in UTF-8".to_owned()),
-        _ => Fault::Unreadable(error.to_string()),
+        std::io::ErrorKind::NotFound => ConfigFault::NotFound,
+        std::io::ErrorKind::InvalidData => ConfigFault::Unreadable("it is not a text in UTF-8".to_owned()),
+        _ => ConfigFault::Unreadable(error.to_string()),
     };
     let file = std::fs::File::open(path).map_err(unreadable)?;
     let mut text = String::new();
     file.take(CONFIG_FILE_BYTES_MAX + 1).read_to_string(&mut text).map_err(unreadable)?;
     if text.len() as u64 > CONFIG_FILE_BYTES_MAX {
         let bytes = std::fs::metadata(path).map_or(text.len() as u64, |data| data.len());
-        return Err(Fault::TooLarge { bytes, max: CONFIG_FILE_BYTES_MAX });
+        return Err(ConfigFault::TooLarge { bytes, max: CONFIG_FILE_BYTES_MAX });
     }
     Ok(text)
 }
 
 /// Parses `text`; every syntax error becomes a problem of `report`.
-pub(super) fn parse<'i>(text: &'i str, report: &mut Report) -> Spanned<DeTable<'i>> {
+pub(super) fn parse<'i>(text: &'i str, report: &mut ConfigReport) -> Spanned<DeTable<'i>> {
     let (table, errors) = DeTable::parse_recoverable(text);
     for error in errors {
         let line = report.line_of(error.span().map_or(0, |span| span.start));
         let what = error.message().lines().collect::<Vec<_>>().join("; ");
-        report.fault(line, Fault::Syntax(what));
+        report.fault(line, ConfigFault::Syntax(what));
     }
     table
 }
 
 /// A table of which every key is known.
-pub(super) struct Section<'a, 'i> {
+pub(super) struct TomlSection<'a, 'i> {
     table: &'a DeTable<'i>,
 }
 
-impl<'a, 'i> Section<'a, 'i> {
+impl<'a, 'i> TomlSection<'a, 'i> {
     /// Keys that are neither `known` nor of `later` issues become problems.
     pub fn open(
         table: &'a DeTable<'i>,
         known: &'static [&'static str],
         later: &[&str],
-        report: &mut Report,
+        report: &mut ConfigReport,
     ) -> Self {
         for key in table.keys() {
             let line = report.line_of(key.span().start);
             let name: &str = key.get_ref();
             if later.contains(&name) {
-                report.fault(line, Fault::NotBuilt { key: name.to_owned() });
+                report.fault(line, ConfigFault::NotBuilt { key: name.to_owned() });
             } else if !known.contains(&name) {
                 let (key, sections) = (name.chars().take(80).collect(), report.sections);
-                report.fault(line, Fault::UnknownKey { key, known, sections });
+                report.fault(line, ConfigFault::UnknownKey { key, known, sections });
             }
         }
         Self { table }
@@ -127,30 +127,30 @@ impl<'a, 'i> Section<'a, 'i> {
         &self,
         key: &str,
         wanted: &'static str,
-        report: &mut Report,
+        report: &mut ConfigReport,
         read: impl FnOnce(&'a DeValue<'i>) -> Option<T>,
-    ) -> Option<At<T>> {
+    ) -> Option<TomlPosition<T>> {
         let value = self.value(key)?;
         let line = report.line_of(value.span().start);
         match read(value.get_ref()) {
-            Some(value) => Some(At { line, value }),
+            Some(value) => Some(TomlPosition { line, value }),
             None => {
                 let found = value.get_ref().type_str();
-                report.fault(line, Fault::Kind { key: key.to_owned(), wanted, found });
+                report.fault(line, ConfigFault::Kind { key: key.to_owned(), wanted, found });
                 None
             }
         }
     }
 
-    pub fn text(&self, key: &str, report: &mut Report) -> Option<At<&'a str>> {
+    pub fn text(&self, key: &str, report: &mut ConfigReport) -> Option<TomlPosition<&'a str>> {
         self.typed(key, "a string", report, DeValue::as_str)
     }
 
-    pub fn flag(&self, key: &str, report: &mut Report) -> Option<bool> {
+    pub fn flag(&self, key: &str, report: &mut ConfigReport) -> Option<bool> {
         self.typed(key, "true or false", report, DeValue::as_bool).map(|at| at.value)
     }
 
-    pub fn number(&self, key: &str, report: &mut Report) -> Option<At<u64>> {
+    pub fn number(&self, key: &str, report: &mut ConfigReport) -> Option<TomlPosition<u64>> {
         self.typed(key, "a whole number of 0 or more", report, |value| {
             let number = value.as_integer()?;
             u64::from_str_radix(number.as_str(), number.radix()).ok()
@@ -175,31 +175,33 @@ impl<'a, 'i> Section<'a, 'i> {
     }
 
     /// The line of `key`'s value.
-    pub fn line(&self, key: &str, report: &Report) -> usize {
+    pub fn line(&self, key: &str, report: &ConfigReport) -> usize {
         self.value(key).map_or(1, |value| report.line_of(value.span().start))
     }
 
     /// The line of `key`, where it stands here.
-    pub fn line_where_typed(&self, key: &str, report: &Report) -> Option<usize> {
+    pub fn line_where_typed(&self, key: &str, report: &ConfigReport) -> Option<usize> {
         self.value(key).map(|value| report.line_of(value.span().start))
     }
 
     /// The table of that name, its keys unchecked.
-    pub fn table(&self, name: &str) -> Option<Section<'a, 'i>> {
-        self.value(name).and_then(|value| value.get_ref().as_table()).map(|table| Section { table })
+    pub fn table(&self, name: &str) -> Option<TomlSection<'a, 'i>> {
+        self.value(name).and_then(|value| value.get_ref().as_table()).map(|table| TomlSection { table })
     }
 
-    pub fn texts(&self, key: &str, report: &mut Report) -> Option<Vec<At<&'a str>>> {
+    pub fn texts(&self, key: &str, report: &mut ConfigReport) -> Option<Vec<TomlPosition<&'a str>>> {
         let array = self.typed(key, "a list of strings", report, DeValue::as_array)?;
         let mut texts = Vec::with_capacity(array.value.len());
         for item in array.value.iter() {
             let line = report.line_of(item.span().start);
             match item.get_ref().as_str() {
-                Some(value) => texts.push(At { line, value }),
+                Some(value) => texts.push(TomlPosition { line, value }),
                 None => {
                     let found = item.get_ref().type_str();
-                    report
-                        .fault(line, Fault::Kind { key: key.to_owned(), wanted: "a list of strings", found });
+                    report.fault(
+                        line,
+                        ConfigFault::Kind { key: key.to_owned(), wanted: "a list of strings", found },
+                    );
                 }
             }
         }
@@ -211,8 +213,8 @@ impl<'a, 'i> Section<'a, 'i> {
         &self,
         key: &str,
         known: &'static [&'static str],
-        report: &mut Report,
-    ) -> Vec<At<Section<'a, 'i>>> {
+        report: &mut ConfigReport,
+    ) -> Vec<TomlPosition<TomlSection<'a, 'i>>> {
         let Some(array) = self.typed(key, "written as [[tables]]", report, DeValue::as_array) else {
             return Vec::new();
         };
@@ -221,12 +223,12 @@ impl<'a, 'i> Section<'a, 'i> {
             let line = report.line_of(item.span().start);
             match item.get_ref().as_table() {
                 Some(table) => {
-                    sections.push(At { line, value: Section::open(table, known, &[], report) });
+                    sections.push(TomlPosition { line, value: TomlSection::open(table, known, &[], report) });
                 }
                 None => {
                     let found = item.get_ref().type_str();
                     let wanted = "written as [[tables]]";
-                    report.fault(line, Fault::Kind { key: key.to_owned(), wanted, found });
+                    report.fault(line, ConfigFault::Kind { key: key.to_owned(), wanted, found });
                 }
             }
         }
@@ -238,9 +240,9 @@ impl<'a, 'i> Section<'a, 'i> {
         key: &str,
         known: &'static [&'static str],
         later: &[&str],
-        report: &mut Report,
-    ) -> Option<Section<'a, 'i>> {
+        report: &mut ConfigReport,
+    ) -> Option<TomlSection<'a, 'i>> {
         let table = self.typed(key, "a table", report, DeValue::as_table)?;
-        Some(Section::open(table.value, known, later, report))
+        Some(TomlSection::open(table.value, known, later, report))
     }
 }

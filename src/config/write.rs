@@ -121,7 +121,7 @@ pub struct NewPeer {
 
 /// What became of a peer's file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Written {
+pub enum ConfigWrite {
     Added,
     /// It was there with the same key: addresses were added, flags set, the rest kept.
     Merged,
@@ -167,14 +167,14 @@ pub fn add_peer(
     peers_dir: &Path,
     known: &[super::PeerFile],
     new: &NewPeer,
-) -> Result<(PathBuf, Written), WriteError> {
+) -> Result<(PathBuf, ConfigWrite), WriteError> {
     check_peer(peers_dir, known, &new.name, &new.key)?;
     let file = peers_dir.join(format!("{}.toml", new.name));
     files::make_dir(peers_dir, DIR_MODE)
         .map_err(|error| WriteError::Io { file: peers_dir.to_owned(), error })?;
     // Of two that add the same name at once, the second sees the file of the first, and what key it has.
     match files::create_new(&file, peer_text(new).as_bytes(), FILE_MODE) {
-        Ok(()) => return Ok((file, Written::Added)),
+        Ok(()) => return Ok((file, ConfigWrite::Added)),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         Err(error) => return Err(WriteError::Io { file, error }),
     }
@@ -184,7 +184,7 @@ pub fn add_peer(
     }
     merge(&mut document, new);
     save(&file, &document)?;
-    Ok((file, Written::Merged))
+    Ok((file, ConfigWrite::Merged))
 }
 
 fn peer_text(new: &NewPeer) -> String {
@@ -320,7 +320,7 @@ pub fn set_revoked(file: &Path) -> Result<(), WriteError> {
 
 /// What is left of a peer that was removed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Removed {
+pub struct RemovedPeer {
     /// Its file, with what was agreed: nothing reads it any more.
     pub copy: PathBuf,
     /// The list that has its key, if that was revoked here.
@@ -335,7 +335,7 @@ const REMOVED_DIR: &str = "removed";
 ///
 /// # Errors
 /// [`WriteError::Io`]; [`WriteError::Toml`], if it cannot be told what is revoked.
-pub fn remove_peer(file: &Path, at: Timestamp) -> Result<Removed, WriteError> {
+pub fn remove_peer(file: &Path, at: Timestamp) -> Result<RemovedPeer, WriteError> {
     let document = open(file)?;
     let revoked_in = match document.get("revoked").and_then(|flag| flag.as_bool()) {
         Some(true) => revoked::keep(file, document.get("key").and_then(|key| key.as_str()), at)?,
@@ -348,7 +348,7 @@ pub fn remove_peer(file: &Path, at: Timestamp) -> Result<Removed, WriteError> {
     let copy = dir.join(REMOVED_DIR).join(format!("{name}-{time}"));
     files::make_dir(&dir.join(REMOVED_DIR), DIR_MODE).map_err(failed)?;
     files::rename(file, &copy).map_err(failed)?;
-    Ok(Removed { copy, revoked_in })
+    Ok(RemovedPeer { copy, revoked_in })
 }
 
 fn open(file: &Path) -> Result<DocumentMut, WriteError> {

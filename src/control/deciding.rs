@@ -1,8 +1,8 @@
 //! Which requests decide something for the node: those are for its own account and root alone.
 
-use super::Request;
+use super::ControlRequest;
 
-impl Request {
+impl ControlRequest {
     /// Does it change what the node does, or make it read its files again? The others only read.
     pub const fn decides(&self) -> bool {
         match self {
@@ -39,7 +39,7 @@ mod tests {
     /// To read keys and peers again costs much, and members of `socket_group` could ask for it in a loop.
     #[test]
     fn reading_files_again_is_for_the_operator() {
-        assert!(Request::KeysChanged.decides() && Request::PeersChanged.decides());
-        assert!(!Request::Status.decides());
+        assert!(ControlRequest::KeysChanged.decides() && ControlRequest::PeersChanged.decides());
+        assert!(!ControlRequest::Status.decides());
     }
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::identity::{EventId, parse_uuid};
+use crate::identity::EventId;
 
 /// The shortest unique beginning of a UUID that names an event, in characters.
 pub const UUID_PREFIX_MIN: usize = 8;
@@ -45,14 +45,6 @@ impl EventRef {
                 let mut text = [0u8; uuid::fmt::Hyphenated::LENGTH];
                 id.uuid.as_hyphenated().encode_lower(&mut text).starts_with(prefix.as_str())
             }
-        }
-    }
-
-    /// The UUID, where all of it was given without a publisher.
-    pub fn whole_uuid(&self) -> Option<uuid::Uuid> {
-        match self {
-            Self::Full(id) => Some(id.uuid),
-            Self::Prefix(prefix) => parse_uuid(prefix).ok(),
         }
     }
 }

@@ -27,11 +27,11 @@ pub struct WaitingEvent {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FeedFacts {
     pub schema: String,
-    pub feeds: Vec<Feed>,
+    pub feeds: Vec<FeedInfo>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Feed {
+pub struct FeedInfo {
     pub peer: PublisherName,
     pub connected: bool,
     /// Of the peer's journal, in hex; absent until it answered once.

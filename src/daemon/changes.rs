@@ -1,7 +1,7 @@
 //! What changed between two readings of `peers/`, in words, for `audit.jsonl`. Judges nothing: whoever may write
 //! these files may change them.
 
-use crate::audit::{self, Decision, What};
+use crate::audit::{self, AuditDecision, AuditedAction};
 use crate::config::{PeerFile, PeerFiles};
 use crate::identity::{PublisherName, public_key_text};
 use crate::time::Timestamp;
@@ -48,8 +48,13 @@ fn terms(file: &PeerFile) -> String {
 pub fn write_down(state: std::path::PathBuf, changes: Vec<(PublisherName, String)>, at: Timestamp) {
     tokio::task::spawn_blocking(move || {
         for (peer, how) in &changes {
-            let decision =
-                Decision { at, what: What::PeerFileChanged, who: "node".to_owned(), peer: Some(peer), how };
+            let decision = AuditDecision {
+                at,
+                what: AuditedAction::PeerFileChanged,
+                who: "node".to_owned(),
+                peer: Some(peer),
+                how,
+            };
             if let Err(error) = audit::append(&state, &decision) {
                 tracing::warn!(%peer, %error, "audit.jsonl cannot be written");
             }

@@ -9,17 +9,17 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::config::NodeConfig;
 use crate::control::{
-    AddressCheck, ConsumerFacts, ConsumerPlace, EventFacts, EventRef, FeedFacts, PeerCheck, Refusal,
-    Reloaded, Reply, Request, TraceOf, WaitingFacts, Went, parse_request,
+    AddressCheck, ConsumerFacts, ConsumerPlace, ControlRefusal, ControlReply, ControlRequest, DeliveryRecord,
+    EventFacts, EventRef, FeedFacts, PeerCheck, ReloadResult, TraceOf, WaitingFacts, parse_request,
 };
 use crate::daemon::dry_run;
-use crate::daemon::trace::{Place, trace};
-use crate::envelope::Opener;
+use crate::daemon::trace::{TracePlace, trace};
+use crate::envelope::SealOpener;
 use crate::identity::{EventId, EventKey, PublisherName};
 use crate::limits::TRACE_DEPTH_MAX;
 use crate::local::{DoorSet, EntryQuestion};
 use crate::policy::TrustList;
-use crate::protocol::io::{DialFailure, From};
+use crate::protocol::io::{DialFailure, StartPosition};
 use crate::record::{ConsumerName, Entry};
 use crate::status::incidents::Acknowledged;
 use crate::status::{HealthCode, Snapshot};
@@ -28,7 +28,7 @@ use crate::transport::{DialOutcome, Transport};
 
 /// What only the loop can answer.
 #[derive(Debug)]
-pub enum Ask {
+pub enum ControlAsk {
     Snapshot(oneshot::Sender<Box<Snapshot>>),
     /// The operator has seen what is shown under a code.
     Acknowledge(HealthCode, oneshot::Sender<Acknowledged>),
@@ -39,9 +39,9 @@ pub enum Ask {
     /// Read `peers/` again; answered once it is in force.
     Reload(oneshot::Sender<()>),
     /// Read `intelmesh.toml` again.
-    ReloadNode(oneshot::Sender<Result<Reloaded, Refusal>>),
+    ReloadNode(oneshot::Sender<Result<ReloadResult, ControlRefusal>>),
     /// Where an event went.
-    Whereabouts(Arc<Entry>, oneshot::Sender<Vec<Went>>),
+    Whereabouts(Arc<Entry>, oneshot::Sender<Vec<DeliveryRecord>>),
     /// Read `keys/` again, and show what it says of our keys.
     Keys(oneshot::Sender<Result<(), String>>),
     /// A statement that an operator brought.
@@ -58,124 +58,132 @@ pub enum AskCommand {
     Repair { peer: PublisherName },
     AcceptClock,
     RemoveConsumer { name: ConsumerName },
-    RewindConsumer { name: ConsumerName, to: From },
+    RewindConsumer { name: ConsumerName, to: StartPosition },
     Decide { publisher: PublisherName, key: Option<EventKey>, release: bool },
 }
 
 #[derive(Clone)]
-pub struct Control {
-    pub asks: mpsc::Sender<Ask>,
+pub struct ControlService {
+    pub asks: mpsc::Sender<ControlAsk>,
     pub store: Arc<Store>,
     pub transport: Arc<Transport>,
     /// For what is sealed for this node.
-    pub opener: Arc<Opener>,
+    pub opener: Arc<SealOpener>,
     pub trust: Arc<ArcSwap<TrustList>>,
     pub config: Arc<NodeConfig>,
 }
 
-impl Control {
+impl ControlService {
     /// One line in, one line out. `account` asks: members of `socket_group` may read, and decide nothing.
     pub async fn answer(self, line: String, account: Option<u32>) -> Vec<String> {
         let reply = match parse_request(line.as_bytes()) {
             Ok(request) if request.decides() && !may_decide(account) => {
-                let refusal =
-                    Refusal::could_not("this account may read and submit, and not decide for the node");
-                Reply::Refused(refusal.hint("run this as the node's account, or as root"))
+                let refusal = ControlRefusal::could_not(
+                    "this account may read and submit, and not decide for the node",
+                );
+                ControlReply::Refused(refusal.hint("run this as the node's account, or as root"))
             }
-            Ok(request) => self.reply(request).await.unwrap_or_else(Reply::Refused),
-            Err(refusal) => Reply::Refused(refusal),
+            Ok(request) => self.reply(request).await.unwrap_or_else(ControlReply::Refused),
+            Err(refusal) => ControlReply::Refused(refusal),
         };
         serde_json::to_string(&reply).into_iter().collect()
     }
 
-    async fn reply(&self, request: Request) -> Result<Reply, Refusal> {
+    async fn reply(&self, request: ControlRequest) -> Result<ControlReply, ControlRefusal> {
         match request {
-            Request::Status => {
-                let doors = self.ask(Ask::Doors).await?;
+            ControlRequest::Status => {
+                let doors = self.ask(ControlAsk::Doors).await?;
                 // Not on the loop: it asks the disk. What is not noticed now is noticed the next time.
                 let _ = tokio::task::spawn_blocking(move || doors.look()).await;
-                self.ask(Ask::Snapshot).await.map(Reply::Status)
+                self.ask(ControlAsk::Snapshot).await.map(ControlReply::Status)
             }
-            Request::Acknowledge { code } => match self.ask(|answer| Ask::Acknowledge(code, answer)).await? {
-                Acknowledged::Incidents(incidents) => Ok(Reply::Acknowledged { incidents: incidents as u64 }),
-                Acknowledged::Nothing => {
-                    Err(Refusal::no(format!("nothing is shown under {}", code.as_str()))
-                        .hint("intelmesh status"))
-                }
-                Acknowledged::State => Err(Refusal::no(format!(
-                    "{} describes a state that still lasts: it ends with its cause",
-                    code.as_str()
-                ))
-                .hint("intelmesh status says what to do about it")),
-            },
-            Request::FeedShow => self.ask(Ask::Feeds).await.map(Reply::Feeds),
-            Request::EventShow { id } => {
+            ControlRequest::Acknowledge { code } => self.acknowledge(code).await,
+            ControlRequest::FeedShow => self.ask(ControlAsk::Feeds).await.map(ControlReply::Feeds),
+            ControlRequest::EventShow { id } => {
                 let entry = self.find(id).await?;
                 let mut facts = EventFacts::from(&*entry);
-                facts.went = self.ask(|answer| Ask::Whereabouts(Arc::clone(&entry), answer)).await?;
+                facts.went = self.ask(|answer| ControlAsk::Whereabouts(Arc::clone(&entry), answer)).await?;
                 if facts.sealed {
                     facts.opened(self.opener.open(&entry.envelope));
                 }
-                Ok(Reply::Event(Box::new(facts)))
+                Ok(ControlReply::Event(Box::new(facts)))
             }
-            Request::PeerExplain { peer, id } => {
+            ControlRequest::PeerExplain { peer, id } => {
                 let entry = self.find(id).await?;
-                let went = self.ask(|answer| Ask::Whereabouts(entry, answer)).await?;
+                let went = self.ask(|answer| ControlAsk::Whereabouts(entry, answer)).await?;
                 let one = went.into_iter().find(|went| went.peer.as_ref() == Some(&peer));
-                one.map(|one| Reply::Explained(Box::new(one))).ok_or_else(|| Refusal::unknown_peer(&peer))
+                one.map(|one| ControlReply::Explained(Box::new(one)))
+                    .ok_or_else(|| ControlRefusal::unknown_peer(&peer))
             }
-            Request::EventExport { id } => self.find(id).await.map(|entry| Reply::Envelope {
+            ControlRequest::EventExport { id } => self.find(id).await.map(|entry| ControlReply::Envelope {
                 id: entry.envelope.id().to_string(),
                 cose: data_encoding::BASE64.encode(entry.envelope.bytes()),
             }),
-            Request::EventTrace { of, depth } => self.trace(of, depth).await,
-            Request::Consumers => self.ask(Ask::Consumers).await.map(Reply::Consumers),
-            Request::ConsumerRemove { name } => self.remove_consumer(&name).await,
-            Request::ConsumerRewind { name, to } => self.rewind_consumer(&name, to).await,
-            Request::EventWaiting => self.ask(Ask::Waiting).await.map(Reply::Waiting),
-            Request::FeedRewind { peer, to } => {
+            ControlRequest::EventTrace { of, depth } => self.trace(of, depth).await,
+            ControlRequest::Consumers => self.ask(ControlAsk::Consumers).await.map(ControlReply::Consumers),
+            ControlRequest::ConsumerRemove { name } => self.remove_consumer(&name).await,
+            ControlRequest::ConsumerRewind { name, to } => self.rewind_consumer(&name, to).await,
+            ControlRequest::EventWaiting => self.ask(ControlAsk::Waiting).await.map(ControlReply::Waiting),
+            ControlRequest::FeedRewind { peer, to } => {
                 self.command(AskCommand::Rewind { peer, to: rewind_to(to) }).await
             }
-            Request::FeedRepair { peer } => self.command(AskCommand::Repair { peer }).await,
-            Request::ClockAccept => self.command(AskCommand::AcceptClock).await,
-            Request::Decide { publisher, event, release } => {
+            ControlRequest::FeedRepair { peer } => self.command(AskCommand::Repair { peer }).await,
+            ControlRequest::ClockAccept => self.command(AskCommand::AcceptClock).await,
+            ControlRequest::Decide { publisher, event, release } => {
                 let key = event.as_deref().map(str::parse::<EventId>).transpose();
-                let key = key.map_err(|error| Refusal::no(error.to_string()))?.map(|id| id.key());
+                let key = key.map_err(|error| ControlRefusal::no(error.to_string()))?.map(|id| id.key());
                 let decided = self.command(AskCommand::Decide { publisher, key, release }).await;
                 decided.map_err(|refusal| refusal.hint("intelmesh event waiting lists what waits"))
             }
-            Request::KeysChanged => done(self.ask(Ask::Keys).await?),
-            Request::Statement { cose } => {
+            ControlRequest::KeysChanged => done(self.ask(ControlAsk::Keys).await?),
+            ControlRequest::Statement { cose } => {
                 let bytes = data_encoding::BASE64.decode(cose.as_bytes());
-                let bytes = bytes.map_err(|error| Refusal::no(format!("not base64: {error}")))?;
-                done(self.ask(|answer| Ask::Statement(bytes.into(), answer)).await?)
+                let bytes = bytes.map_err(|error| ControlRefusal::no(format!("not base64: {error}")))?;
+                done(self.ask(|answer| ControlAsk::Statement(bytes.into(), answer)).await?)
             }
-            Request::Reload => self.ask(Ask::ReloadNode).await?.map(Reply::Reloaded),
-            Request::PeersChanged => self.ask(Ask::Reload).await.map(|()| Reply::Done),
-            Request::PeerCheck { peer } => self.check(&peer).await,
-            Request::PeerTrial { file, text, last } => self.trial(file, text, last).await,
-            Request::AsideRetry { door } => self.try_again(&door).await,
+            ControlRequest::Reload => self.ask(ControlAsk::ReloadNode).await?.map(ControlReply::Reloaded),
+            ControlRequest::PeersChanged => self.ask(ControlAsk::Reload).await.map(|()| ControlReply::Done),
+            ControlRequest::PeerCheck { peer } => self.check(&peer).await,
+            ControlRequest::PeerTrial { file, text, last } => self.trial(file, text, last).await,
+            ControlRequest::AsideRetry { door } => self.try_again(&door).await,
         }
     }
 
-    async fn ask<T>(&self, ask: impl FnOnce(oneshot::Sender<T>) -> Ask) -> Result<T, Refusal> {
-        let stopping = || Refusal::could_not("the node is stopping");
+    async fn acknowledge(&self, code: HealthCode) -> Result<ControlReply, ControlRefusal> {
+        match self.ask(|answer| ControlAsk::Acknowledge(code, answer)).await? {
+            Acknowledged::Incidents(incidents) => {
+                Ok(ControlReply::Acknowledged { incidents: incidents as u64 })
+            }
+            Acknowledged::Nothing => {
+                let refusal = ControlRefusal::no(format!("nothing is shown under {}", code.as_str()));
+                Err(refusal.hint("intelmesh status"))
+            }
+            Acknowledged::State => {
+                let why =
+                    format!("{} describes a state that still lasts: it ends with its cause", code.as_str());
+                Err(ControlRefusal::no(why).hint("intelmesh status says what to do about it"))
+            }
+        }
+    }
+
+    async fn ask<T>(&self, ask: impl FnOnce(oneshot::Sender<T>) -> ControlAsk) -> Result<T, ControlRefusal> {
+        let stopping = || ControlRefusal::could_not("the node is stopping");
         let (answer, answered) = oneshot::channel();
         self.asks.send(ask(answer)).await.map_err(|_| stopping())?;
         answered.await.map_err(|_| stopping())
     }
 
-    async fn command(&self, command: AskCommand) -> Result<Reply, Refusal> {
-        match self.ask(|answer| Ask::Command(command, answer)).await? {
-            Ok(()) => Ok(Reply::Done),
-            Err(why) => Err(Refusal::no(why).hint("intelmesh peer list")),
+    async fn command(&self, command: AskCommand) -> Result<ControlReply, ControlRefusal> {
+        match self.ask(|answer| ControlAsk::Command(command, answer)).await? {
+            Ok(()) => Ok(ControlReply::Done),
+            Err(why) => Err(ControlRefusal::no(why).hint("intelmesh peer list")),
         }
     }
 
-    async fn remove_consumer(&self, name: &str) -> Result<Reply, Refusal> {
-        let doors = self.ask(Ask::Doors).await?;
+    async fn remove_consumer(&self, name: &str) -> Result<ControlReply, ControlRefusal> {
+        let doors = self.ask(ControlAsk::Doors).await?;
         if doors.hands_to(name) {
-            return Err(Refusal::no(format!(
+            return Err(ControlRefusal::no(format!(
                 "consumer \"{name}\" is a door of intelmesh.toml, and would come again"
             ))
             .hint("take its [[consumer]] out, reload the node, then remove it"));
@@ -184,73 +192,82 @@ impl Control {
         self.of_consumer(AskCommand::RemoveConsumer { name }).await
     }
 
-    async fn rewind_consumer(&self, name: &str, to: ConsumerPlace) -> Result<Reply, Refusal> {
+    async fn rewind_consumer(&self, name: &str, to: ConsumerPlace) -> Result<ControlReply, ControlRefusal> {
         let to = match to {
-            ConsumerPlace::Earliest => From::Earliest,
-            ConsumerPlace::Now => From::Now,
-            ConsumerPlace::Seq(seq) => From::Seq(seq),
+            ConsumerPlace::Earliest => StartPosition::Earliest,
+            ConsumerPlace::Now => StartPosition::Now,
+            ConsumerPlace::Seq(seq) => StartPosition::Seq(seq),
             ConsumerPlace::Time(time) => {
                 let store = Arc::clone(&self.store);
                 let asked = tokio::task::spawn_blocking(move || store.seq_at(time)).await;
-                let seq = asked.map_err(|error| Refusal::could_not(error.to_string()))?;
-                From::Seq(seq.map_err(|error| Refusal::could_not(error.to_string()))?)
+                let seq = asked.map_err(|error| ControlRefusal::could_not(error.to_string()))?;
+                StartPosition::Seq(seq.map_err(|error| ControlRefusal::could_not(error.to_string()))?)
             }
         };
         let name = consumer_name(name)?;
         self.of_consumer(AskCommand::RewindConsumer { name, to }).await
     }
 
-    async fn of_consumer(&self, command: AskCommand) -> Result<Reply, Refusal> {
-        match self.ask(|answer| Ask::Command(command, answer)).await? {
-            Ok(()) => Ok(Reply::Done),
-            Err(why) => Err(Refusal::no(why).hint("intelmesh consumer list")),
+    async fn of_consumer(&self, command: AskCommand) -> Result<ControlReply, ControlRefusal> {
+        match self.ask(|answer| ControlAsk::Command(command, answer)).await? {
+            Ok(()) => Ok(ControlReply::Done),
+            Err(why) => Err(ControlRefusal::no(why).hint("intelmesh consumer list")),
         }
     }
 
-    async fn trace(&self, of: TraceOf, depth: u8) -> Result<Reply, Refusal> {
+    async fn trace(&self, of: TraceOf, depth: u8) -> Result<ControlReply, ControlRefusal> {
         let start = match &of {
-            TraceOf::Event(EventRef::Full(id)) => Place::Event(id.clone()),
-            TraceOf::Event(prefix) => Place::Event(self.find(prefix.clone()).await?.envelope.id().clone()),
-            TraceOf::Alternate(text) => Place::Opaque(text.clone()),
+            TraceOf::Event(EventRef::Full(id)) => TracePlace::Event(id.clone()),
+            TraceOf::Event(prefix) => {
+                TracePlace::Event(self.find(prefix.clone()).await?.envelope.id().clone())
+            }
+            TraceOf::Alternate(text) => TracePlace::Opaque(text.clone()),
         };
         let (store, depth) = (Arc::clone(&self.store), depth.min(TRACE_DEPTH_MAX));
         let traced = tokio::task::spawn_blocking(move || trace(&store, start, depth));
-        let traced = traced.await.map_err(|error| Refusal::could_not(error.to_string()))?;
-        let traced = traced.map_err(|error| Refusal::could_not(error.to_string()))?;
-        traced.map(|facts| Reply::Trace(Box::new(facts))).ok_or_else(|| match of {
-            TraceOf::Event(id) => Refusal::unknown_event(&id),
-            TraceOf::Alternate(text) => Refusal::no(format!("no event here has the alternate id {text:?}"))
-                .hint("it has to be written as the link has it, case included"),
+        let traced = traced.await.map_err(|error| ControlRefusal::could_not(error.to_string()))?;
+        let traced = traced.map_err(|error| ControlRefusal::could_not(error.to_string()))?;
+        traced.map(|facts| ControlReply::Trace(Box::new(facts))).ok_or_else(|| match of {
+            TraceOf::Event(id) => ControlRefusal::unknown_event(&id),
+            TraceOf::Alternate(text) => {
+                ControlRefusal::no(format!("no event here has the alternate id {text:?}"))
+                    .hint("it has to be written as the link has it, case included")
+            }
         })
     }
 
-    async fn find(&self, id: EventRef) -> Result<Arc<Entry>, Refusal> {
+    async fn find(&self, id: EventRef) -> Result<Arc<Entry>, ControlRefusal> {
         let store = Arc::clone(&self.store);
         let wanted = id.clone();
         let found = tokio::task::spawn_blocking(move || match &wanted {
             EventRef::Full(full) => store.fetch(full).map(|entry| entry.into_iter().collect()),
             EventRef::Prefix(prefix) => store.find(prefix),
         });
-        let found = found.await.map_err(|error| Refusal::could_not(error.to_string()))?;
-        let mut found: Vec<Arc<Entry>> = found.map_err(|error| Refusal::could_not(error.to_string()))?;
+        let found = found.await.map_err(|error| ControlRefusal::could_not(error.to_string()))?;
+        let mut found: Vec<Arc<Entry>> =
+            found.map_err(|error| ControlRefusal::could_not(error.to_string()))?;
         if found.len() > 1 {
             let names: Vec<String> = found.iter().map(|entry| entry.envelope.id().to_string()).collect();
-            return Err(Refusal::no(format!("{id} names {} events: {}", found.len(), names.join(", "))));
+            return Err(ControlRefusal::no(format!(
+                "{id} names {} events: {}",
+                found.len(),
+                names.join(", ")
+            )));
         }
-        found.pop().ok_or_else(|| Refusal::unknown_event(&id))
+        found.pop().ok_or_else(|| ControlRefusal::unknown_event(&id))
     }
 
-    async fn trial(&self, file: String, text: String, last: u64) -> Result<Reply, Refusal> {
+    async fn trial(&self, file: String, text: String, last: u64) -> Result<ControlReply, ControlRefusal> {
         let (store, trust, config) = (self.store.clone(), self.trust.load_full(), self.config.clone());
         let trial = tokio::task::spawn_blocking(move || {
             dry_run::trial(&store, &trust, &config, (&file, &text), last)
         });
-        let trial = trial.await.map_err(|error| Refusal::could_not(error.to_string()))??;
-        Ok(Reply::Trial(Box::new(trial)))
+        let trial = trial.await.map_err(|error| ControlRefusal::could_not(error.to_string()))??;
+        Ok(ControlReply::Trial(Box::new(trial)))
     }
 
-    async fn try_again(&self, door: &str) -> Result<Reply, Refusal> {
-        let doors = self.ask(Ask::Doors).await?;
+    async fn try_again(&self, door: &str) -> Result<ControlReply, ControlRefusal> {
+        let doors = self.ask(ControlAsk::Doors).await?;
         let store = Arc::clone(&self.store);
         let find: EntryQuestion = Arc::new(move |id| {
             let store = Arc::clone(&store);
@@ -261,23 +278,28 @@ impl Control {
         });
         match doors.try_again(door, &find).await {
             None => {
-                Err(Refusal::no(format!("no door \"{door}\"")).hint("intelmesh status shows their names"))
+                Err(ControlRefusal::no(format!("no door \"{door}\""))
+                    .hint("intelmesh status shows their names"))
             }
-            Some(Ok(tried)) => Ok(Reply::AsideTried(tried)),
-            Some(Err(error)) => Err(Refusal::could_not(format!("{door}: {error}"))
+            Some(Ok(tried)) => Ok(ControlReply::AsideTried(tried)),
+            Some(Err(error)) => Err(ControlRefusal::could_not(format!("{door}: {error}"))
                 .hint("what was not tried is still in aside/: say it again once the cause is gone")),
         }
     }
 
-    async fn check(&self, peer: &PublisherName) -> Result<Reply, Refusal> {
-        let report = self.transport.check(peer).await.ok_or_else(|| Refusal::unknown_peer(peer))?;
-        let snapshot = self.ask(Ask::Snapshot).await?;
+    async fn check(&self, peer: &PublisherName) -> Result<ControlReply, ControlRefusal> {
+        let report = self.transport.check(peer).await.ok_or_else(|| ControlRefusal::unknown_peer(peer))?;
+        let snapshot = self.ask(ControlAsk::Snapshot).await?;
         let connected = snapshot.peers.iter().any(|known| known.name == *peer && known.connected);
         let addresses = report.dials.into_iter().map(|dial| {
             let ok = dial.outcome == DialOutcome::Reached;
             AddressCheck { address: dial.address, ok, what: outcome_text(dial.outcome) }
         });
-        Ok(Reply::PeerCheck(PeerCheck { peer: peer.clone(), connected, addresses: addresses.collect() }))
+        Ok(ControlReply::PeerCheck(PeerCheck {
+            peer: peer.clone(),
+            connected,
+            addresses: addresses.collect(),
+        }))
     }
 }
 
@@ -286,13 +308,13 @@ fn may_decide(account: Option<u32>) -> bool {
     account.is_some_and(|uid| uid == 0 || uid == rustix::process::geteuid().as_raw())
 }
 
-fn consumer_name(text: &str) -> Result<ConsumerName, Refusal> {
-    let unknown = |_| Refusal::no(format!("no consumer \"{text}\"")).hint("intelmesh consumer list");
+fn consumer_name(text: &str) -> Result<ConsumerName, ControlRefusal> {
+    let unknown = |_| ControlRefusal::no(format!("no consumer \"{text}\"")).hint("intelmesh consumer list");
     ConsumerName::parse(text).map_err(unknown)
 }
 
-fn done(result: Result<(), String>) -> Result<Reply, Refusal> {
-    result.map(|()| Reply::Done).map_err(Refusal::no)
+fn done(result: Result<(), String>) -> Result<ControlReply, ControlRefusal> {
+    result.map(|()| ControlReply::Done).map_err(ControlRefusal::no)
 }
 
 fn outcome_text(outcome: DialOutcome) -> String {

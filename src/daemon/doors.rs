@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 
-use crate::config::doors::{ConsumerDoor, ConsumerTo, DoorAdds, SubmitDoor, SubmitFrom};
+use crate::config::doors::{ConsumerDoorSettings, ConsumerTo, DoorAdds, SubmitDoorSettings, SubmitFrom};
 use crate::config::{self, NODE_FILE, NodeConfig};
 use crate::format::intelmq::IntelmqHandOff;
-use crate::format::{Door, HandOff};
+use crate::format::{DoorDefaults, HandOff};
 use crate::identity::LogId;
 use crate::local::{
     ConsumerSetup, ConsumerWay, DoorSetups, JournalQuestions, RedisQueue, SubmitSetup, SubmitWay, TcpIn,
@@ -23,17 +23,17 @@ pub fn door_setups(config: &NodeConfig) -> DoorSetups {
 }
 
 /// What `in.sock` adds to each line: what a `[[submit]]` from the socket says, or nothing.
-pub fn socket_door(config: &NodeConfig) -> Door {
+pub fn socket_door(config: &NodeConfig) -> DoorDefaults {
     let said = config.doors.submits.iter().find(|door| door.from == SubmitFrom::Socket);
-    let plain = Door::of(config.name.clone(), config.project.clone(), config.default_tlp);
+    let plain = DoorDefaults::of(config.name.clone(), config.project.clone(), config.default_tlp);
     match said {
         Some(said) => door(plain, &said.adds),
         None => plain,
     }
 }
 
-fn door(door: Door, adds: &DoorAdds) -> Door {
-    Door {
+fn door(door: DoorDefaults, adds: &DoorAdds) -> DoorDefaults {
+    DoorDefaults {
         tlp: adds.tlp,
         to: adds.to.clone(),
         ids: adds.ids.unwrap_or(door.ids),
@@ -46,7 +46,7 @@ fn door(door: Door, adds: &DoorAdds) -> Door {
     }
 }
 
-fn submit(said: &SubmitDoor, config: &NodeConfig) -> Option<SubmitSetup> {
+fn submit(said: &SubmitDoorSettings, config: &NodeConfig) -> Option<SubmitSetup> {
     let from = match &said.from {
         SubmitFrom::Socket => return None,
         SubmitFrom::IntelMqRedis(queue) => SubmitWay::Redis(redis_queue(queue)),
@@ -57,12 +57,12 @@ fn submit(said: &SubmitDoor, config: &NodeConfig) -> Option<SubmitSetup> {
             answers: place.answers,
         }),
     };
-    let intelmq = Door::to_intelmq(config.name.clone(), config.project.clone(), config.default_tlp);
+    let intelmq = DoorDefaults::to_intelmq(config.name.clone(), config.project.clone(), config.default_tlp);
     let door = door(intelmq, &said.adds);
     Some(SubmitSetup { name: said.name.clone(), door, from })
 }
 
-fn redis_queue(said: &config::doors::RedisQueue) -> RedisQueue {
+fn redis_queue(said: &config::doors::RedisQueueSettings) -> RedisQueue {
     RedisQueue {
         url: said.url.clone(),
         place: format!("{NODE_FILE}:{}", said.url_line),
@@ -72,7 +72,7 @@ fn redis_queue(said: &config::doors::RedisQueue) -> RedisQueue {
     }
 }
 
-fn consumer(said: &ConsumerDoor) -> ConsumerSetup {
+fn consumer(said: &ConsumerDoorSettings) -> ConsumerSetup {
     let to = match &said.to {
         ConsumerTo::IntelMqRedis { queue, queue_max } => {
             ConsumerWay::Redis { queue: redis_queue(queue), queue_max: *queue_max }

@@ -5,9 +5,9 @@ use std::path::Path;
 
 use crate::clock;
 use crate::config::{FileLists, NodeConfig, PeerFile, PeerFiles};
-use crate::control::{Comparison, Refusal, TRIAL_LAST_MAX, Trial};
+use crate::control::{ControlRefusal, LineDryRun, RepublishComparison, TRIAL_LAST_MAX};
 use crate::daemon::faults::refusal;
-use crate::policy::{self, NotReceived, Peer, TrustList, Withheld};
+use crate::policy::{self, NotReceived, Peer, TrustList, WithheldReason};
 use crate::record::Entry;
 use crate::store::Store;
 
@@ -21,27 +21,30 @@ pub fn trial(
     config: &NodeConfig,
     (file, text): (&str, &str),
     last: u64,
-) -> Result<Trial, Refusal> {
+) -> Result<LineDryRun, ControlRefusal> {
     let lists = FileLists::new(&config.paths.lists);
     let given =
         PeerFile::parse_with(Path::new(file), text, &lists).map_err(|problems| refusal(&problems, None))?;
     let held = trust.peer(&given.peer.name);
-    let sides =
-        Sides { held, held_cut: held.is_some_and(Peer::is_cut), given_cut: cut(&given, held, trust, config) };
+    let sides = DryRunSides {
+        held,
+        held_cut: held.is_some_and(Peer::is_cut),
+        given_cut: cut(&given, held, trust, config),
+    };
     let given = given.peer;
     let ends = store.stats().ends;
     let (first_seq, last_seq) = (ends.first_seq(), ends.last.seq);
     let from = first_seq.max((last_seq + 1).saturating_sub(last.clamp(1, TRIAL_LAST_MAX)));
-    let mut trial = Trial {
+    let mut trial = LineDryRun {
         peer: given.name.clone(),
         known: held.is_some(),
         first_seq: from,
         last_seq,
-        share: Comparison::default(),
-        receive: Comparison::default(),
+        share: RepublishComparison::default(),
+        receive: RepublishComparison::default(),
     };
     for seq in (from..=last_seq).rev() {
-        let entry = store.entry(seq).map_err(|error| Refusal::could_not(error.to_string()))?;
+        let entry = store.entry(seq).map_err(|error| ControlRefusal::could_not(error.to_string()))?;
         // Retention may have taken it meanwhile.
         let Some(entry) = entry else { continue };
         compare(&entry, trust, &sides, &given, &mut trial);
@@ -52,7 +55,7 @@ pub fn trial(
 /// The word for all that goes between us and a peer with which no connection may stand.
 const CUT: &str = "cut";
 
-struct Sides<'a> {
+struct DryRunSides<'a> {
     held: Option<&'a Peer>,
     held_cut: bool,
     given_cut: bool,
@@ -69,7 +72,7 @@ fn cut(given: &PeerFile, held: Option<&Peer>, trust: &TrustList, config: &NodeCo
     given.pairing.pending || given.peer.is_cut() || revoked_itself()
 }
 
-fn compare(entry: &Entry, trust: &TrustList, sides: &Sides<'_>, given: &Peer, trial: &mut Trial) {
+fn compare(entry: &Entry, trust: &TrustList, sides: &DryRunSides<'_>, given: &Peer, trial: &mut LineDryRun) {
     let (core, path) = (entry.envelope.core(), &entry.path);
     let or_cut = |cut: bool, why: Option<&'static str>| if cut { Some(CUT) } else { why };
     let held = sides.held;
@@ -87,12 +90,13 @@ fn compare(entry: &Entry, trust: &TrustList, sides: &Sides<'_>, given: &Peer, tr
         return;
     }
     let now_at = Some(clock::now().wall);
-    let shared =
-        |peer: &Peer| policy::share(core, path, trust.own_names(), peer, now_at).err().map(Withheld::as_str);
+    let shared = |peer: &Peer| {
+        policy::share(core, path, trust.own_names(), peer, now_at).err().map(WithheldReason::as_str)
+    };
     let now = or_cut(sides.held_cut, held.map_or(Some("no_peer"), shared));
     let then = or_cut(sides.given_cut, shared(given));
     trial.share.add(id, now, then);
-    if then == Some(Withheld::FilterFailed.as_str())
+    if then == Some(WithheldReason::FilterFailed.as_str())
         && let Some(failure) = policy::failure(given.share.filter.as_ref(), core, path)
     {
         trial.share.add_failure(failure.to_string());

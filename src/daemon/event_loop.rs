@@ -13,33 +13,33 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::clock;
 use crate::control::{CONSUMERS_FILE, ConsumerFact};
-use crate::daemon::chronicle::Chronicle;
-use crate::daemon::control::Ask;
+use crate::daemon::control::ControlAsk;
+use crate::daemon::delivery_status::ReadTimes;
+use crate::daemon::event_log::EventLog;
 use crate::daemon::frame_dump::FrameDump;
 use crate::daemon::health_watch::HealthWatch;
 use crate::daemon::kept_file::KeptFile;
-use crate::daemon::lags::Lags;
-use crate::daemon::snapshot::Identity;
-use crate::daemon::undeliverable::Undeliverable;
-use crate::daemon::whereabouts::ReadTimes;
-use crate::daemon::workers::Workers;
+use crate::daemon::lags::LagTable;
+use crate::daemon::snapshot::NodeIdentity;
+use crate::daemon::undeliverable::UndeliverableEvents;
+use crate::daemon::workers::CheckWorkers;
 use crate::daemon::{keys, log, renamed};
 use crate::envelope::statement::claimed_publisher;
-use crate::envelope::{SignedStatement, Stated};
+use crate::envelope::{SignedStatement, StatedKeys};
 use crate::identity::PublisherName;
 use crate::keyring::{Keyring, KeyringError};
-use crate::local::Doors;
+use crate::local::LocalDoors;
 use crate::protocol::io::{Event, Ticket};
 use crate::protocol::view::NodeView;
 use crate::protocol::{Input, Node, Output};
 use crate::record::ConsumerName;
-use crate::status::{HealthCode, Problem};
+use crate::status::{HealthCode, ShownProblem};
 use crate::store::{Store, StoreStats};
 use crate::time::Tick;
 use crate::transport::Transport;
 
 use files::DoorLists;
-pub use files::{Files, InForce, reachable};
+pub use files::{InForce, WatchedFiles, reachable};
 
 /// Inputs taken at once.
 const INPUTS_MAX: usize = 1_024;
@@ -49,24 +49,24 @@ const CONSUMERS_EVERY_MS: u64 = 5_000;
 const PEERS_EVERY_MS: u64 = 250;
 
 /// Everything the loop hands outputs to.
-pub struct Parts {
+pub struct NodeParts {
     pub store: Arc<Store>,
     pub transport: Arc<Transport>,
-    pub doors: Doors,
+    pub doors: LocalDoors,
     pub inputs: mpsc::Sender<Input>,
 }
 
 /// What is looked at once a second, and remembered from one look to the next.
 #[derive(Debug)]
-struct Watches {
-    lags: Lags,
+struct LoopWatches {
+    lags: LagTable,
     read_times: ReadTimes,
     health: HealthWatch,
     /// `keys/` is older than what this node has published of its keys: peers reject what is signed here.
-    keys_stale: Option<Problem>,
+    keys_stale: Option<ShownProblem>,
     /// This node has another name than when it ran last.
-    renamed: Option<Problem>,
-    undeliverable: Undeliverable,
+    renamed: Option<ShownProblem>,
+    undeliverable: UndeliverableEvents,
     lists: DoorLists,
     /// As the store gave them last: it may be busy, and the loop waits for nobody.
     stats: StoreStats,
@@ -75,15 +75,15 @@ struct Watches {
     consumers_file: KeptFile,
 }
 
-impl Watches {
-    fn open(files: &Files, identity: &Identity, stats: StoreStats) -> Self {
+impl LoopWatches {
+    fn open(files: &WatchedFiles, identity: &NodeIdentity, stats: StoreStats) -> Self {
         Self {
-            lags: Lags::default(),
+            lags: LagTable::default(),
             read_times: ReadTimes::default(),
             health: HealthWatch::open(&files.config.paths.state),
             keys_stale: None,
             renamed: renamed::noticed(&files.config.paths.state, &identity.name, identity.started.wall),
-            undeliverable: Undeliverable::open(&files.config.paths.state),
+            undeliverable: UndeliverableEvents::open(&files.config.paths.state),
             lists: DoorLists::default(),
             stats,
             consumers: (Vec::new(), Tick(0)),
@@ -93,48 +93,48 @@ impl Watches {
 }
 
 /// Commands of the operator's that the core has not answered.
-struct Commands {
+struct PendingCommands {
     next: u64,
     waiting: BTreeMap<Ticket, oneshot::Sender<Result<(), String>>>,
 }
 
 pub struct EventLoop {
     pub node: Node,
-    pub parts: Parts,
-    pub files: Files,
-    pub identity: Identity,
-    chronicle: Chronicle,
-    watches: Watches,
-    commands: Commands,
+    pub parts: NodeParts,
+    pub files: WatchedFiles,
+    pub identity: NodeIdentity,
+    chronicle: EventLog,
+    watches: LoopWatches,
+    commands: PendingCommands,
     frames: FrameDump,
     /// Publishers whose statement was learnt a moment ago.
     keys_changed: Vec<PublisherName>,
-    workers: Workers,
+    workers: CheckWorkers,
     /// Look-ups that were handed to the store's thread; the core takes their answers in the order asked.
     looking_up: usize,
 }
 
 impl EventLoop {
-    pub fn new(node: Node, parts: Parts, files: Files, identity: Identity) -> Self {
-        let watches = Watches::open(&files, &identity, parts.store.stats());
+    pub fn new(node: Node, parts: NodeParts, files: WatchedFiles, identity: NodeIdentity) -> Self {
+        let watches = LoopWatches::open(&files, &identity, parts.store.stats());
         Self {
             node,
             parts,
             files,
             identity,
-            chronicle: Chronicle::default(),
+            chronicle: EventLog::default(),
             watches,
             // Apart from the core's own tickets.
-            commands: Commands { next: 1 << 63, waiting: BTreeMap::new() },
+            commands: PendingCommands { next: 1 << 63, waiting: BTreeMap::new() },
             frames: FrameDump::from_env(),
             keys_changed: Vec::new(),
-            workers: Workers::default(),
+            workers: CheckWorkers::default(),
             looking_up: 0,
         }
     }
 
     /// Runs until it is asked to stop and everything accepted is on disk.
-    pub async fn run(&mut self, mut inputs: mpsc::Receiver<Input>, mut asks: mpsc::Receiver<Ask>) {
+    pub async fn run(&mut self, mut inputs: mpsc::Receiver<Input>, mut asks: mpsc::Receiver<ControlAsk>) {
         let mut batch = Vec::with_capacity(INPUTS_MAX);
         let mut peers_due = tokio::time::interval(Duration::from_millis(PEERS_EVERY_MS));
         let mut lags_due = tokio::time::interval(Duration::from_secs(1));
@@ -216,12 +216,12 @@ impl EventLoop {
         self.files.trust.store(self.node.trust());
         self.look_for_undeliverable(&self.node.view());
         self.parts.transport.set_peers(reachable(&self.files.peers, &self.node));
-        let of_them = |known: &&Stated| changed.contains(&known.latest().statement().publisher);
+        let of_them = |known: &&StatedKeys| changed.contains(&known.latest().statement().publisher);
         let stated = self.node.statements().filter(of_them).cloned().collect();
         keys::write_down(self.files.config.paths.state.clone(), stated, clock::now().wall);
         if changed.contains(&self.identity.name) {
             let newest = Keyring::load(&self.files.config.paths.keys).and_then(|k| self.check_newest(&k));
-            self.watches.keys_stale = newest.err().map(|error| Problem {
+            self.watches.keys_stale = newest.err().map(|error| ShownProblem {
                 at: clock::now().wall,
                 what: format!("{error}: peers reject what is signed here"),
                 hint: error.hint(),

@@ -1,11 +1,11 @@
 //! From what the core knows of a peer's feeds to what status shows as their fault: the worst of several, in its own
 //! words. And what is wrong with a file of the operator's, as an answer.
 
-use crate::config::Problem;
-use crate::control::{REFUSAL_SEPARATOR, Refusal};
-use crate::protocol::obstacle::{self, Obstacle, Reason};
+use crate::config::ConfigProblem;
+use crate::control::{ControlRefusal, REFUSAL_SEPARATOR};
+use crate::protocol::obstacle::{self, Obstacle, ObstacleReason};
 use crate::protocol::view::PeerView;
-use crate::status::{FaultKind, PeerFault, Side};
+use crate::status::{FeedDirection, PeerFault, PeerFaultKind};
 use crate::wire::FaultCode;
 
 /// What stops the feeds with this peer.
@@ -15,28 +15,30 @@ pub fn fault(peer: &PeerView) -> Option<PeerFault> {
 
 fn shown(obstacle: &Obstacle, peer: &PeerView) -> PeerFault {
     let side = match obstacle.side {
-        obstacle::Side::Here => Side::Here,
-        obstacle::Side::There => Side::There,
+        obstacle::FeedSide::Here => FeedDirection::Here,
+        obstacle::FeedSide::There => FeedDirection::There,
     };
     let (kind, what) = match &obstacle.reason {
-        Reason::OtherKey { address, key } => {
-            (FaultKind::PeerKeyChanged { key: key.clone(), address: address.clone() }, String::new())
+        ObstacleReason::OtherKey { address, key } => {
+            (PeerFaultKind::PeerKeyChanged { key: key.clone(), address: address.clone() }, String::new())
         }
-        Reason::TurnedAway { cause } => (FaultKind::RejectedByPeer, cause.clone()),
-        Reason::Fault { code, detail } => {
+        ObstacleReason::TurnedAway { cause } => (PeerFaultKind::RejectedByPeer, cause.clone()),
+        ObstacleReason::Fault { code, detail } => {
             let kind = match code {
-                FaultCode::Version | FaultCode::Federation | FaultCode::NotBuilt => FaultKind::VersionSkew,
-                FaultCode::Name => FaultKind::NameMismatch {
-                    called: peer.facts.called.clone().filter(|_| side == Side::Here),
+                FaultCode::Version | FaultCode::Federation | FaultCode::NotBuilt => {
+                    PeerFaultKind::VersionSkew
+                }
+                FaultCode::Name => PeerFaultKind::NameMismatch {
+                    called: peer.facts.called.clone().filter(|_| side == FeedDirection::Here),
                 },
-                FaultCode::Paused => FaultKind::RejectedByPeer,
-                FaultCode::Cloned => FaultKind::Cloned,
-                FaultCode::DiskFull => FaultKind::DiskFull,
-                _ => FaultKind::FeedClosed,
+                FaultCode::Paused => PeerFaultKind::RejectedByPeer,
+                FaultCode::Cloned => PeerFaultKind::Cloned,
+                FaultCode::DiskFull => PeerFaultKind::DiskFull,
+                _ => PeerFaultKind::FeedClosed,
             };
             // The code says it all where the kind has it in its name.
             let what = match kind {
-                FaultKind::VersionSkew | FaultKind::FeedClosed | FaultKind::RejectedByPeer => {
+                PeerFaultKind::VersionSkew | PeerFaultKind::FeedClosed | PeerFaultKind::RejectedByPeer => {
                     format!("{} {detail}", code.as_str())
                 }
                 _ => detail.clone(),
@@ -48,10 +50,10 @@ fn shown(obstacle: &Obstacle, peer: &PeerView) -> PeerFault {
 }
 
 /// All `problems` of a file. One hint fits: that of the last, below which it is shown.
-pub fn refusal(problems: &[Problem], otherwise: Option<&str>) -> Refusal {
-    let text = problems.iter().map(Problem::to_string).collect::<Vec<_>>().join(REFUSAL_SEPARATOR);
-    let hint = problems.last().and_then(Problem::hint).or_else(|| otherwise.map(str::to_owned));
-    let refusal = Refusal::no(text);
+pub fn refusal(problems: &[ConfigProblem], otherwise: Option<&str>) -> ControlRefusal {
+    let text = problems.iter().map(ConfigProblem::to_string).collect::<Vec<_>>().join(REFUSAL_SEPARATOR);
+    let hint = problems.last().and_then(ConfigProblem::hint).or_else(|| otherwise.map(str::to_owned));
+    let refusal = ControlRefusal::no(text);
     match hint {
         Some(hint) => refusal.hint(hint),
         None => refusal,

@@ -1,9 +1,9 @@
 //! What `feed show` tells of each feed: cursor, marks, what is owed, and where it is read again. Facts alone.
 
-use crate::control::{FEED_SCHEMA, Feed, FeedFacts, OwedFacts, RejectedFacts};
+use crate::control::{FEED_SCHEMA, FeedFacts, FeedInfo, OwedFacts, RejectedFacts};
 use crate::identity::PublisherName;
 use crate::protocol::Node;
-use crate::record::{Cure, Owed, RejectedPlace};
+use crate::record::{Owed, RejectedPlace, RetryCondition};
 
 /// Owed entries of one feed that are told one by one.
 const OWED_SHOWN_MAX: usize = 100;
@@ -14,7 +14,7 @@ pub fn feed_facts(node: &Node) -> FeedFacts {
     let feeds = node.feed_states().map(|(peer, state)| {
         let seen = view.peers.iter().find(|seen| seen.name == *peer);
         let head = seen.and_then(|seen| seen.received.lag_events.map(|lag| seen.received.position + lag));
-        Feed {
+        FeedInfo {
             peer: peer.clone(),
             connected: seen.is_some_and(|seen| seen.receives),
             log_id: state.log_id.map(|log_id| log_id.to_string()),
@@ -26,19 +26,19 @@ pub fn feed_facts(node: &Node) -> FeedFacts {
             rejected: state.rejected.iter().map(rejected).collect(),
         }
     });
-    let mut feeds: Vec<Feed> = feeds.collect();
+    let mut feeds: Vec<FeedInfo> = feeds.collect();
     let unread = view.peers.iter().filter(|peer| !feeds.iter().any(|feed| feed.peer == peer.name));
-    let unread: Vec<Feed> = unread.map(|peer| never_read(peer.name.clone())).collect();
+    let unread: Vec<FeedInfo> = unread.map(|peer| never_read(peer.name.clone())).collect();
     feeds.extend(unread);
     feeds.sort_by(|one, other| one.peer.cmp(&other.peer));
     FeedFacts { schema: FEED_SCHEMA.to_owned(), feeds }
 }
 
 /// Of a peer that has never answered.
-fn never_read(peer: PublisherName) -> Feed {
+fn never_read(peer: PublisherName) -> FeedInfo {
     let (log_id, head) = (None, None);
     let (marks, owed, rejected) = (Vec::new(), Vec::new(), Vec::new());
-    Feed { peer, connected: false, log_id, position: 0, head, marks, owed, owed_count: 0, rejected }
+    FeedInfo { peer, connected: false, log_id, position: 0, head, marks, owed, owed_count: 0, rejected }
 }
 
 fn owed(owed: &Owed) -> OwedFacts {
@@ -52,8 +52,8 @@ fn owed(owed: &Owed) -> OwedFacts {
 
 fn rejected(place: &RejectedPlace) -> RejectedFacts {
     let again_at = match place.cure {
-        Cure::At(at) => Some(at),
-        Cure::Trust(_) => None,
+        RetryCondition::At(at) => Some(at),
+        RetryCondition::Trust(_) => None,
     };
     RejectedFacts {
         reason: place.reason.as_str().to_owned(),

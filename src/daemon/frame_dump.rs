@@ -5,7 +5,7 @@
 #[cfg(feature = "sim")]
 use std::path::PathBuf;
 
-use crate::wire::Frame;
+use crate::wire::WireFrame;
 #[cfg(feature = "sim")]
 use crate::wire::frame::encode;
 
@@ -28,7 +28,7 @@ impl FrameDump {
     }
 
     /// Writes the CBOR of `frame`, without its length.
-    pub fn write(&mut self, frame: &Frame) {
+    pub fn write(&mut self, frame: &WireFrame) {
         let Some(dir) = &self.dir else { return };
         let mut bytes = Vec::new();
         encode(frame, &mut bytes);
@@ -46,7 +46,7 @@ impl FrameDump {
         Self {}
     }
 
-    pub fn write(&mut self, _frame: &Frame) {}
+    pub fn write(&mut self, _frame: &WireFrame) {}
 }
 
 #[cfg(not(feature = "sim"))]

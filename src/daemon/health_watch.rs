@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::daemon::kept_file::KeptFile;
 use crate::daemon::repeats::HEALTH_LINES;
 use crate::status::incidents::{Acknowledged, is_same};
-use crate::status::{Health, HealthCode, Incidents, Snapshot, Thresholds};
+use crate::status::{HealthCode, HealthItem, HealthThresholds, Incidents, Snapshot};
 use crate::time::Timestamp;
 
 /// Below the state directory.
@@ -17,13 +17,13 @@ const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
 #[derive(Debug)]
 pub struct HealthWatch {
-    thresholds: Thresholds,
+    thresholds: HealthThresholds,
     incidents: Incidents,
     file: KeptFile,
     /// What is in the file, or soon will be.
     written: Incidents,
     /// As it was logged last.
-    logged: Vec<Health>,
+    logged: Vec<HealthItem>,
 }
 
 impl HealthWatch {
@@ -59,7 +59,7 @@ impl HealthWatch {
         self.keep();
     }
 
-    fn log(&mut self, health: &[Health]) {
+    fn log(&mut self, health: &[HealthItem]) {
         for new in health.iter().filter(|new| !self.logged.iter().any(|old| is_same(old, new))) {
             let subject = subject(new);
             tracing::warn!(target: HEALTH_LINES, health = new.code.as_str(), state = "begins", "{subject}{}; {}", new.what, new.hint);
@@ -96,7 +96,7 @@ impl HealthWatch {
     }
 }
 
-fn subject(health: &Health) -> String {
+fn subject(health: &HealthItem) -> String {
     match (&health.peer, &health.consumer, &health.door) {
         (Some(peer), ..) => format!("peer={peer} "),
         (_, _, Some(door)) => format!("door={door} "),
@@ -106,8 +106,8 @@ fn subject(health: &Health) -> String {
 }
 
 /// Tests with real nodes divide them by `INTELMESH_TEST_HEALTH_DIVISOR`; what is shipped reads no such thing.
-fn thresholds() -> Thresholds {
-    let thresholds = Thresholds::default();
+fn thresholds() -> HealthThresholds {
+    let thresholds = HealthThresholds::default();
     #[cfg(feature = "sim")]
     if let Some(by) = std::env::var("INTELMESH_TEST_HEALTH_DIVISOR").ok().and_then(|by| by.parse().ok()) {
         return thresholds.divided_by(by);

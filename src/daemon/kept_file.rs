@@ -7,18 +7,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::files;
 
 #[derive(Clone, Debug)]
-pub struct KeptFile(Arc<Shared>);
+pub struct KeptFile(Arc<KeptState>);
 
 #[derive(Debug)]
-struct Shared {
+struct KeptState {
     file: PathBuf,
-    waiting: Mutex<Waiting>,
+    waiting: Mutex<WaitingWrite>,
     /// Held from taking the latest state to its being on disk.
     writing: Mutex<()>,
 }
 
 #[derive(Debug, Default)]
-struct Waiting {
+struct WaitingWrite {
     /// The latest state, if it is not on disk.
     bytes: Option<Vec<u8>>,
     is_running: bool,
@@ -27,7 +27,7 @@ struct Waiting {
 
 impl KeptFile {
     pub fn new(file: PathBuf) -> Self {
-        Self(Arc::new(Shared { file, waiting: Mutex::default(), writing: Mutex::default() }))
+        Self(Arc::new(KeptState { file, waiting: Mutex::default(), writing: Mutex::default() }))
     }
 
     /// Writes `bytes` soon.
@@ -53,8 +53,8 @@ impl KeptFile {
     }
 }
 
-impl Shared {
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+impl KeptState {
+    fn waiting(&self) -> MutexGuard<'_, WaitingWrite> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -8,9 +8,9 @@ use std::sync::{Mutex, PoisonError};
 
 use ed25519_dalek::VerifyingKey;
 
-use crate::audit::{self, Decision, What};
+use crate::audit::{self, AuditDecision, AuditedAction};
 use crate::envelope::statement::claimed_publisher;
-use crate::envelope::{SignedStatement, Stated, StatementBook};
+use crate::envelope::{SignedStatement, StatedKeys, StatementBook};
 use crate::files;
 use crate::identity::PublisherName;
 use crate::limits::KEY_STATEMENT_BYTES_MAX;
@@ -23,7 +23,7 @@ const STATEMENTS_DIR: &str = "statements";
 static WRITING: Mutex<()> = Mutex::new(());
 
 /// Writes them down, away from the loop: a slow disk must not hold it up.
-pub fn write_down(state: PathBuf, changed: Vec<Stated>, at: Timestamp) {
+pub fn write_down(state: PathBuf, changed: Vec<StatedKeys>, at: Timestamp) {
     tokio::task::spawn_blocking(move || {
         let _writing = WRITING.lock().unwrap_or_else(PoisonError::into_inner);
         for stated in &changed {
@@ -35,16 +35,16 @@ pub fn write_down(state: PathBuf, changed: Vec<Stated>, at: Timestamp) {
     });
 }
 
-fn write_one(state: &Path, stated: &Stated, at: Timestamp) -> std::io::Result<()> {
+fn write_one(state: &Path, stated: &StatedKeys, at: Timestamp) -> std::io::Result<()> {
     let latest = stated.latest().statement();
     if let Some(before) = stated.before() {
         copy(state, &format!("{}.before.cose", before.statement().publisher), before)?;
     }
     if copy(state, &format!("{}.cose", latest.publisher), stated.latest())? {
-        let what = if latest.revoked { What::KeyRevoked } else { What::KeysChanged };
+        let what = if latest.revoked { AuditedAction::KeyRevoked } else { AuditedAction::KeysChanged };
         let how = format!("serial {}, {} keys", latest.serial, latest.keys.len());
         let peer = Some(&latest.publisher);
-        audit::append(state, &Decision { at, what, who: "node".to_owned(), peer, how: &how })?;
+        audit::append(state, &AuditDecision { at, what, who: "node".to_owned(), peer, how: &how })?;
     }
     Ok(())
 }
@@ -92,7 +92,7 @@ mod tests {
 
     use super::*;
     use crate::envelope::Statement;
-    use crate::files::recorder::{Op, each_image, note, record};
+    use crate::files::recorder::{DiskOp, each_image, note, record};
 
     fn statement(serial: u64, revoked: bool) -> SignedStatement {
         let publisher = PublisherName::parse("cert-ee").unwrap();
@@ -108,7 +108,7 @@ mod tests {
         let ops = record(|| {
             for (nth, version) in (1..).zip(&versions) {
                 assert!(copy(state.path(), "cert-ee.cose", version).unwrap());
-                note(|| Op::Told(nth));
+                note(|| DiskOp::Told(nth));
             }
         });
         let images = each_image(state.path(), &ops, |image, told| {

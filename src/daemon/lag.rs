@@ -6,13 +6,13 @@ use crate::time::Tick;
 
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LagWatch {
-    behind: Option<Behind>,
+    behind: Option<LagMark>,
     /// It was observed before: what it lags by from now on is known from then on.
     begun: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Behind {
+struct LagMark {
     /// The end when the reader was found behind it, …
     mark: u64,
     /// … when that was, …
@@ -46,7 +46,7 @@ impl LagWatch {
             _ => {
                 let Some(before_ms) = (if self.begun { Some(0) } else { age() }) else { return 0.0 };
                 self.begun = true;
-                *self.behind.insert(Behind { mark: end, since: now, before_ms })
+                *self.behind.insert(LagMark { mark: end, since: now, before_ms })
             }
         };
         (now.since_ms(behind.since) + behind.before_ms) as f64 / 1_000.0

@@ -11,7 +11,7 @@ use crate::record::ConsumerName;
 use crate::time::{Now, Timestamp};
 
 #[derive(Debug, Default)]
-pub struct Lags {
+pub struct LagTable {
     sent: BTreeMap<PublisherName, (LagWatch, f64)>,
     received: BTreeMap<PublisherName, (LagWatch, f64)>,
     consumers: BTreeMap<ConsumerName, (LagWatch, f64)>,
@@ -22,7 +22,7 @@ pub struct Lags {
     at_start: Option<BTreeSet<PublisherName>>,
 }
 
-impl Lags {
+impl LagTable {
     /// To be called about once a second, and before a snapshot. `arrived` says when an entry of our journal was stored,
     /// if it is held. `None`: it cannot say so now.
     pub fn observe(&mut self, view: &NodeView, now: Now, arrived: impl Fn(u64) -> Option<Option<Timestamp>>) {

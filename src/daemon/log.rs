@@ -10,21 +10,21 @@ use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::config::log_level;
-use crate::daemon::repeats::{Repeats, SUMMARY};
+use crate::daemon::repeats::{RepeatLimiter, SUMMARY};
 use crate::terminal::shown;
 
 /// Overrides what `intelmesh.toml` says.
 const LOG_ENV: &str = "INTELMESH_LOG";
 
-type Reload = Box<dyn Fn(EnvFilter) + Send + Sync>;
+type LogReload = Box<dyn Fn(EnvFilter) + Send + Sync>;
 
-struct Log {
-    repeats: Repeats,
-    reload: Reload,
+struct NodeLog {
+    repeats: RepeatLimiter,
+    reload: LogReload,
 }
 
 /// One for the process: a test may run two nodes in it.
-static LOG: OnceLock<Log> = OnceLock::new();
+static LOG: OnceLock<NodeLog> = OnceLock::new();
 
 /// Writes each event as one line, whatever others put into it.
 struct SafeLines;
@@ -47,13 +47,13 @@ impl Write for SafeLines {
 pub fn open(level: Option<&str>) {
     let (filter, ignored) = filter(level);
     let (filter, handle) = reload::Layer::new(filter);
-    let repeats = Repeats::default();
+    let repeats = RepeatLimiter::default();
     let lines =
         tracing_subscriber::fmt::layer().with_writer(|| SafeLines).with_ansi(false).with_target(false);
     let begun = tracing_subscriber::registry().with(filter).with(repeats.clone()).with(lines).try_init();
     if begun.is_ok() {
         let reload = Box::new(move |filter| drop(handle.reload(filter)));
-        let _ = LOG.set(Log { repeats, reload });
+        let _ = LOG.set(NodeLog { repeats, reload });
     }
     warn_of(ignored);
 }

@@ -1,16 +1,17 @@
 //! A running node: builds every part, gives the core its inputs and obeys its outputs. No rule of its own.
 //!
 //! In reading order: `run` (from a directory to a node that is ready, and back), `event_loop`, `workers`,
-//! `chronicle` (what happened: log lines and what status remembers) and `log_limit` behind it, `snapshot` with `lags`, `lag`, `faults` and
+//! `event_log` (what happened: log lines and what status remembers) and `log_limit` behind it, `snapshot` with `lags`, `lag`, `faults` and
 //! `unknown`, `undeliverable`, `health_watch`, `log` with `repeats`, `renamed`, `control`, `trace`, `dry_run`,
-//! `doors`, `feed_facts`, `whereabouts` (of an event), and `rules_log` and `verdict_words` behind it, `keys` (of others), `changes` (of peer files, for the
+//! `doors`, `feed_facts`, `delivery_status` (of an event), and `rules_log` and `verdict_words` behind it, `keys` (of others), `changes` (of peer files, for the
 //! audit), `spoken`, `frame_dump`.
 
 mod changes;
-mod chronicle;
 mod control;
+mod delivery_status;
 mod doors;
 mod dry_run;
+mod event_log;
 mod event_loop;
 mod faults;
 mod feed_facts;
@@ -32,7 +33,6 @@ mod trace;
 mod undeliverable;
 mod unknown;
 mod verdict_words;
-mod whereabouts;
 mod workers;
 
 pub use doors::socket_door;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::files;
 use crate::identity::PublisherName;
-use crate::status::{HealthCode, Problem};
+use crate::status::{HealthCode, ShownProblem};
 use crate::time::Timestamp;
 
 /// Below the state directory: the name of the last start.
@@ -18,7 +18,7 @@ pub fn former_name(state: &Path) -> Option<PublisherName> {
 }
 
 /// What is to be told if the name has changed; from the next start on the new name is the known one.
-pub fn noticed(state: &Path, name: &PublisherName, now: Timestamp) -> Option<Problem> {
+pub fn noticed(state: &Path, name: &PublisherName, now: Timestamp) -> Option<ShownProblem> {
     let file = state.join(FILE);
     let known = former_name(state);
     if known.as_ref() == Some(name) {
@@ -35,7 +35,7 @@ pub fn noticed(state: &Path, name: &PublisherName, now: Timestamp) -> Option<Pro
         "each peer renames peers/{former}.toml to {name}.toml with aliases = [\"{former}\"]; \
          then: intelmesh status --ack name_mismatch"
     );
-    Some(Problem { at: now, what, hint: Some(hint), code: Some(HealthCode::NameMismatch) })
+    Some(ShownProblem { at: now, what, hint: Some(hint), code: Some(HealthCode::NameMismatch) })
 }
 
 #[cfg(test)]

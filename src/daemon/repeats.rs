@@ -26,7 +26,7 @@ pub const SUMMARY: &str = "intelmesh::repeated";
 pub const HEALTH_LINES: &str = "intelmesh::health";
 
 #[derive(Debug)]
-struct Cause {
+struct RepeatCause {
     /// Its window ends here.
     until: Tick,
     written: u64,
@@ -46,11 +46,11 @@ struct Told {
 
 /// The causes of the last minute.
 #[derive(Debug, Default)]
-struct Causes(BTreeMap<String, Cause>);
+struct RepeatCauses(BTreeMap<String, RepeatCause>);
 
-impl Causes {
+impl RepeatCauses {
     /// May this line be written now?
-    fn admits(&mut self, line: Line, level: Level, now: Tick) -> bool {
+    fn admits(&mut self, line: LogLine, level: Level, now: Tick) -> bool {
         let at_once = if level == Level::INFO { INFORMING_AT_ONCE } else { 1 };
         let key = cause_of(&line.text);
         if let Some(cause) = self.0.get_mut(&key)
@@ -67,7 +67,7 @@ impl Causes {
         }
         if self.0.len() < CAUSES_MAX {
             let until = now.plus_ms(WINDOW_MS);
-            self.0.insert(key, Cause { until, written: 1, held: 0, text: String::new(), level });
+            self.0.insert(key, RepeatCause { until, written: 1, held: 0, text: String::new(), level });
         }
         true
     }
@@ -93,12 +93,12 @@ impl Causes {
 
 /// Holds repeated lines back; to be put below the layer that writes.
 #[derive(Clone, Debug, Default)]
-pub struct Repeats {
-    causes: Arc<Mutex<Causes>>,
+pub struct RepeatLimiter {
+    causes: Arc<Mutex<RepeatCauses>>,
 }
 
-impl Repeats {
-    fn causes(&self) -> MutexGuard<'_, Causes> {
+impl RepeatLimiter {
+    fn causes(&self) -> MutexGuard<'_, RepeatCauses> {
         self.causes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -117,32 +117,32 @@ impl Repeats {
     }
 }
 
-impl<S: Subscriber> Layer<S> for Repeats {
+impl<S: Subscriber> Layer<S> for RepeatLimiter {
     fn event_enabled(&self, event: &Event<'_>, _: Context<'_, S>) -> bool {
         let level = *event.metadata().level();
         if [SUMMARY, HEALTH_LINES].contains(&event.metadata().target()) || level > Level::INFO {
             return true;
         }
-        let mut line = Line::default();
+        let mut line = LogLine::default();
         event.record(&mut line);
         self.causes().admits(line, level, clock::now().tick)
     }
 }
 
-struct Line {
+struct LogLine {
     /// Fields included.
     text: String,
     /// How many it stands for.
     times: u64,
 }
 
-impl Default for Line {
+impl Default for LogLine {
     fn default() -> Self {
         Self { text: String::new(), times: 1 }
     }
 }
 
-impl Visit for Line {
+impl Visit for LogLine {
     fn record_str(&mut self, field: &Field, value: &str) {
         self.record_debug(field, &format_args!("{value}"));
     }
@@ -205,13 +205,13 @@ mod tests {
 
     use super::*;
 
-    fn line(text: impl Into<String>) -> Line {
-        Line { text: text.into(), times: 1 }
+    fn line(text: impl Into<String>) -> LogLine {
+        LogLine { text: text.into(), times: 1 }
     }
 
     #[test]
     fn a_cause_is_written_once_and_counted_once_a_minute() {
-        let mut causes = Causes::default();
+        let mut causes = RepeatCauses::default();
         let mut admits = |second: u64| {
             let line = line(format!("door q: failed after {second} s"));
             causes.admits(line, Level::WARN, Tick(second * 1_000))
@@ -243,7 +243,7 @@ mod tests {
         }
 
         for directives in ["error", "intelmesh::daemon=error"] {
-            let (lines, repeats) = (Lines::default(), Repeats::default());
+            let (lines, repeats) = (Lines::default(), RepeatLimiter::default());
             let writer = lines.clone();
             let layer = tracing_subscriber::fmt::layer().with_writer(move || writer.clone()).with_ansi(false);
             let log = tracing_subscriber::registry()
@@ -291,7 +291,7 @@ mod tests {
 
     #[test]
     fn lines_that_inform_may_come_a_few_times() {
-        let mut causes = Causes::default();
+        let mut causes = RepeatCauses::default();
         let written = (0..10).filter(|_| causes.admits(line("c"), Level::INFO, Tick(1))).count() as u64;
         assert_eq!(written, INFORMING_AT_ONCE);
     }

@@ -22,7 +22,7 @@ const FILE_BYTES_MAX: u64 = 32 * 1024 * 1024;
 
 /// A version of a peer's file that was in force before.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct Version {
+struct RuleVersion {
     #[serde(with = "crate::status::rfc3339")]
     until: Timestamp,
     /// The last seq of our journal that was decided by it.
@@ -35,13 +35,13 @@ struct Version {
 
 /// The file that is in force, so that the next change can keep it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Present {
+struct PresentRules {
     present: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     filter: Option<String>,
 }
 
-impl Present {
+impl PresentRules {
     fn of(file: &PeerFile) -> Self {
         Self { present: file.text.to_string(), filter: filter_digest(file) }
     }
@@ -69,8 +69,8 @@ pub enum RulesThen {
 pub struct RulesLog {
     dir: PathBuf,
     lists: PathBuf,
-    past: BTreeMap<PublisherName, Vec<Version>>,
-    present: BTreeMap<PublisherName, Present>,
+    past: BTreeMap<PublisherName, Vec<RuleVersion>>,
+    present: BTreeMap<PublisherName, PresentRules>,
 }
 
 impl RulesLog {
@@ -97,13 +97,13 @@ impl RulesLog {
                 self.past.insert(name.clone(), past);
                 self.present.extend(present.map(|present| (name.clone(), present)));
             }
-            let present = Present::of(file);
+            let present = PresentRules::of(file);
             if self.present.get(name) == Some(&present) {
                 continue;
             }
-            if let Some(Present { present: text, filter }) = self.present.insert(name.clone(), present) {
+            if let Some(PresentRules { present: text, filter }) = self.present.insert(name.clone(), present) {
                 let past = self.past.entry(name.clone()).or_default();
-                past.push(Version { until: now, decided_to: decided(name), filter, text });
+                past.push(RuleVersion { until: now, decided_to: decided(name), filter, text });
                 let beyond = past.len().saturating_sub(VERSIONS_MAX);
                 past.drain(..beyond);
             }
@@ -157,12 +157,12 @@ impl RulesLog {
     }
 }
 
-fn read(file: &Path) -> (Vec<Version>, Option<Present>) {
+fn read(file: &Path) -> (Vec<RuleVersion>, Option<PresentRules>) {
     let small = fs::metadata(file).is_ok_and(|data| data.len() <= FILE_BYTES_MAX);
     let text = if small { fs::read_to_string(file).unwrap_or_default() } else { String::new() };
     let past = text.lines().filter_map(|line| serde_json::from_str(line).ok());
-    let past: Vec<Version> = past.take(VERSIONS_MAX).collect();
-    let present = text.lines().find_map(|line| serde_json::from_str::<Present>(line).ok());
+    let past: Vec<RuleVersion> = past.take(VERSIONS_MAX).collect();
+    let present = text.lines().find_map(|line| serde_json::from_str::<PresentRules>(line).ok());
     (past, present)
 }
 

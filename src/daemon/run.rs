@@ -13,25 +13,27 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::clock;
-use crate::config::{ConfigErrors, FileLists, Fingerprint, NodeConfig, Paths, PeerFiles};
-use crate::daemon::control::{Ask, Control};
+use crate::config::{ConfigErrors, FileLists, FilesFingerprint, NodeConfig, NodePaths, PeerFiles};
+use crate::daemon::control::{ControlAsk, ControlService};
 use crate::daemon::doors::{door_setups, journal_questions, socket_door};
-use crate::daemon::event_loop::{EventLoop, Files, InForce, Parts, reachable};
+use crate::daemon::event_loop::{EventLoop, InForce, NodeParts, WatchedFiles, reachable};
 use crate::daemon::rules_log::RulesLog;
-use crate::daemon::snapshot::Identity;
+use crate::daemon::snapshot::NodeIdentity;
 use crate::daemon::{keys, log, spoken};
-use crate::envelope::{Opener, Signer, Stated};
+use crate::envelope::{SealOpener, Signer, StatedKeys};
 use crate::files;
 use crate::keyring::{Keyring, KeyringError};
 use crate::limits::{DAY_MS, SEEN_BEYOND_JOURNAL_MS};
-use crate::local::{Behind, ControlHandler, Doors, JournalQuestions, LocalError, Opening, Places};
+use crate::local::{
+    ControlHandler, DoorPlaces, DoorServices, EnvelopeOpening, JournalQuestions, LocalDoors, LocalError,
+};
 use crate::ownership;
 use crate::policy::TrustList;
 use crate::protocol::io::{Event, LossCause};
-use crate::protocol::{Bounds, Input, Node, NodeConfig as CoreConfig, Rules};
+use crate::protocol::{CoreBounds, CoreConfig, Input, Node, Rules};
 use crate::record::ConsumerName;
 use crate::store::file_disk::free_inodes_of;
-use crate::store::{EngineConfig, Opened, Problem, Store, StoreDirs, StoreError};
+use crate::store::{EngineConfig, Store, StoreDirs, StoreError, StoreOpening, StoreProblem};
 use crate::transport::{Transport, TransportConfig, TransportError};
 
 /// Inputs that wait for the core. Whoever sends them waits while it is full.
@@ -92,7 +94,7 @@ impl StartError {
     }
 
     /// Without inodes the system says "no space", and the disk looks empty.
-    fn explained(self, paths: &Paths) -> Self {
+    fn explained(self, paths: &NodePaths) -> Self {
         if !matches!(self, Self::Io { .. } | Self::Store(_) | Self::Doors(_)) {
             return self;
         }
@@ -174,7 +176,7 @@ async fn serve(config: NodeConfig) -> Result<(), StartError> {
     let own_key = keyring.public_key();
     let (inputs, inputs_out) = mpsc::channel(INPUTS_QUEUE);
     let (asks, asks_out) = mpsc::channel(ASKS_QUEUE);
-    let fingerprint = Fingerprint::of_agreements(&config.paths);
+    let fingerprint = FilesFingerprint::of_agreements(&config.paths);
     let peers = PeerFiles::load(&config, &own_key);
     for problem in &peers.problems {
         tracing::warn!("{problem}");
@@ -186,14 +188,14 @@ async fn serve(config: NodeConfig) -> Result<(), StartError> {
     // Also where the journal was emptied a revocation acts before any peer may connect.
     let copies = keys::copies(&config.paths.state, |name| trust.identity_key(name).copied());
     for known in [&opened.ledger.statements, &copies] {
-        keyring.check_newest(&config.paths.keys, known.of(&own_key).map(Stated::latest))?;
+        keyring.check_newest(&config.paths.keys, known.of(&own_key).map(StatedKeys::latest))?;
     }
     let trust = Arc::new(Arc::unwrap_or_clone(trust).with_statements(&copies));
     let transport = TransportConfig { key: keyring.signing_key().clone(), listen: config.listen.clone() };
     let (transport, listening) = Transport::start(transport, inputs.clone()).await?;
     let (store, transport) = (Arc::new(store), Arc::new(transport));
     let opener = Arc::new(keyring.opener(config.names()));
-    let control = Control {
+    let control = ControlService {
         asks: asks.clone(),
         store: Arc::clone(&store),
         transport: Arc::clone(&transport),
@@ -204,7 +206,7 @@ async fn serve(config: NodeConfig) -> Result<(), StartError> {
     let control: ControlHandler =
         Arc::new(move |line, account| Box::pin(control.clone().answer(line, account)));
     let journal = journal_questions(&store, opened.ends.log_id);
-    let in_use = InUse { keyring: &keyring, signer: Arc::clone(&signer), opener: Arc::clone(&opener) };
+    let in_use = KeysInUse { keyring: &keyring, signer: Arc::clone(&signer), opener: Arc::clone(&opener) };
     let doors = open_doors(&config, in_use, &trust_in_force, control, inputs.clone(), journal)?;
     let mut node = Node::new(core_config(&config), trust, opened.ledger, opened.ends, clock::now());
     node.handle_input(Input::Broken(opened.lacks), clock::now());
@@ -213,18 +215,18 @@ async fn serve(config: NodeConfig) -> Result<(), StartError> {
     }
     trust_in_force.store(node.trust());
     transport.set_peers(reachable(&peers, &node));
-    let identity = Identity::of(&config, &own_key, started);
+    let identity = NodeIdentity::of(&config, &own_key, started);
     let (last, keys) = (opened.ends.last.seq, (own_key, own_seal));
     let rules =
         RulesLog::open(&config.paths.state, &config.paths.lists, &peers.peers, clock::now().wall, last);
-    let files = Files::at_start(
+    let files = WatchedFiles::at_start(
         config,
         peers,
         keys,
         InForce { trust: trust_in_force, signer, opener, fingerprint },
         rules,
     );
-    let parts = Parts { store, transport, doors, inputs };
+    let parts = NodeParts { store, transport, doors, inputs };
     let mut event_loop = EventLoop::new(node, parts, files, identity);
     report_start(&mut event_loop, &opened.problems, opened.missing);
     stop_on_signal(asks);
@@ -235,7 +237,11 @@ async fn serve(config: NodeConfig) -> Result<(), StartError> {
 }
 
 /// Everything that was accepted is on disk when this returns.
-async fn run_to_its_end(mut event_loop: EventLoop, inputs: mpsc::Receiver<Input>, asks: mpsc::Receiver<Ask>) {
+async fn run_to_its_end(
+    mut event_loop: EventLoop,
+    inputs: mpsc::Receiver<Input>,
+    asks: mpsc::Receiver<ControlAsk>,
+) {
     event_loop.run(inputs, asks).await;
     let last_seq = event_loop.node.view().ends.last.seq;
     let EventLoop { parts, identity, .. } = event_loop;
@@ -259,7 +265,7 @@ fn tell_start(event_loop: &EventLoop, listening: &[String], last_seq: u64) {
 /// Logs what the store found when it was opened.
 fn report_start(
     event_loop: &mut EventLoop,
-    problems: &[Problem],
+    problems: &[StoreProblem],
     missing: Vec<(ConsumerName, u64, LossCause)>,
 ) {
     problems.iter().for_each(|problem| tracing::warn!("{problem}"));
@@ -269,22 +275,22 @@ fn report_start(
 }
 
 /// The keys that the doors work with, and that a rotation replaces.
-struct InUse<'a> {
+struct KeysInUse<'a> {
     keyring: &'a Keyring,
     signer: Arc<Signer>,
-    opener: Arc<Opener>,
+    opener: Arc<SealOpener>,
 }
 
 fn open_doors(
     config: &NodeConfig,
-    keys: InUse<'_>,
+    keys: KeysInUse<'_>,
     trust: &Arc<ArcSwap<TrustList>>,
     control: ControlHandler,
     inputs: mpsc::Sender<Input>,
     journal: Arc<JournalQuestions>,
-) -> Result<Doors, LocalError> {
+) -> Result<LocalDoors, LocalError> {
     let lists = config.paths.lists.clone();
-    let behind = Behind {
+    let behind = DoorServices {
         inputs,
         now: clock::now,
         trust: Arc::clone(trust),
@@ -293,14 +299,20 @@ fn open_doors(
         door: socket_door(config),
         control,
         journal,
-        opening: Arc::new(Opening::new(keys.opener, clock::now)),
+        opening: Arc::new(EnvelopeOpening::new(keys.opener, clock::now)),
         doors: door_setups(config),
         lists: Arc::new(move || Box::new(FileLists::new(&lists))),
     };
-    Doors::start(&Places { run: config.paths.run.clone(), group: config.socket_group.clone() }, behind)
+    LocalDoors::start(
+        &DoorPlaces { run: config.paths.run.clone(), group: config.socket_group.clone() },
+        behind,
+    )
 }
 
-async fn open_store(config: &NodeConfig, inputs: mpsc::Sender<Input>) -> Result<(Store, Opened), StoreError> {
+async fn open_store(
+    config: &NodeConfig,
+    inputs: mpsc::Sender<Input>,
+) -> Result<(Store, StoreOpening), StoreError> {
     let dirs = StoreDirs {
         journal: config.paths.journal(),
         seen: config.paths.seen(),
@@ -334,7 +346,7 @@ fn core_config(config: &NodeConfig) -> CoreConfig {
         seed: random.random(),
         seen_keep_ms: u64::from(config.journal.keep_days) * DAY_MS + SEEN_BEYOND_JOURNAL_MS,
         rules: Rules::default(),
-        bounds: Bounds::default(),
+        bounds: CoreBounds::default(),
         dialect: spoken::dialect(),
     }
 }
@@ -356,7 +368,7 @@ fn doors_text(config: &NodeConfig) -> String {
 }
 
 /// SIGTERM and SIGINT stop the node; SIGHUP reads `intelmesh.toml` and `peers/` again.
-fn stop_on_signal(asks: mpsc::Sender<Ask>) {
+fn stop_on_signal(asks: mpsc::Sender<ControlAsk>) {
     let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) =
         (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()))
     else {
@@ -366,9 +378,9 @@ fn stop_on_signal(asks: mpsc::Sender<Ask>) {
     tokio::spawn(async move {
         loop {
             let ask = tokio::select! {
-                _ = terminate.recv() => Ask::Stop,
-                _ = interrupt.recv() => Ask::Stop,
-                _ = hangup.recv() => Ask::ReloadNode(tokio::sync::oneshot::channel().0),
+                _ = terminate.recv() => ControlAsk::Stop,
+                _ = interrupt.recv() => ControlAsk::Stop,
+                _ = hangup.recv() => ControlAsk::ReloadNode(tokio::sync::oneshot::channel().0),
             };
             if asks.send(ask).await.is_err() {
                 return;
@@ -377,8 +389,8 @@ fn stop_on_signal(asks: mpsc::Sender<Ask>) {
     });
 }
 
-async fn stop(parts: Parts) {
-    let Parts { store, transport, doors, .. } = parts;
+async fn stop(parts: NodeParts) {
+    let NodeParts { store, transport, doors, .. } = parts;
     doors.stop();
     doors.stopped(STOP_PATIENCE).await;
     drop(doors);

@@ -4,16 +4,17 @@
 use ed25519_dalek::VerifyingKey;
 
 use crate::config::{self, NodeConfig, PeerFiles};
-use crate::daemon::chronicle::Chronicle;
+use crate::daemon::event_log::EventLog;
 use crate::daemon::faults::fault;
-use crate::daemon::lags::Lags;
+use crate::daemon::lags::LagTable;
 use crate::identity::{PublisherName, public_key_text};
-use crate::protocol::failing::Failing;
+use crate::protocol::failing::FilterFailures;
 use crate::protocol::link::ContactState;
 use crate::protocol::view::{ConsumerView, NodeView, PeerView};
 use crate::status::{
-    CannotOpen, Clock, Consumer, Disk, Door, DoorWay, Equivocation, FilterFailing, HealthCode, Journal,
-    NotDeliverable, Peer, PeerState, Problem, Received, STATUS_SCHEMA, Seen, Sent, Snapshot, Stranger,
+    CannotOpen, ClockStatus, ConsumerStatus, DiskStatus, DoorStatus, DoorWay, Equivocation, FilterFailing,
+    HealthCode, JournalStatus, NotDeliverable, PeerState, PeerStatus, ReceivedStatus, STATUS_SCHEMA,
+    SeenStatus, SentStatus, ShownProblem, Snapshot, StrangerStatus,
 };
 use crate::store::{self, StoreStats};
 use crate::time::{Now, Timestamp};
@@ -21,7 +22,7 @@ use crate::transport;
 
 /// What does not change while the node runs.
 #[derive(Clone, Debug)]
-pub struct Identity {
+pub struct NodeIdentity {
     pub name: PublisherName,
     pub peer_id: String,
     pub key: String,
@@ -30,7 +31,7 @@ pub struct Identity {
     pub keep_days: u32,
 }
 
-impl Identity {
+impl NodeIdentity {
     pub fn of(config: &NodeConfig, key: &VerifyingKey, started: Now) -> Self {
         Self {
             name: config.name.clone(),
@@ -45,7 +46,7 @@ impl Identity {
 
 /// What the doors to the pipeline know.
 pub struct DoorFacts {
-    pub doors: Vec<Door>,
+    pub doors: Vec<DoorStatus>,
     /// What is wrong with files that doors read while they run.
     pub files: Vec<String>,
     /// Doors that could not be opened as the file says.
@@ -53,46 +54,46 @@ pub struct DoorFacts {
     pub cannot_open: Option<CannotOpen>,
 }
 
-pub struct Facts<'a> {
-    pub identity: &'a Identity,
+pub struct SnapshotFacts<'a> {
+    pub identity: &'a NodeIdentity,
     pub view: NodeView,
     pub stats: StoreStats,
     pub strangers: Vec<transport::Stranger>,
     pub files: &'a PeerFiles,
     /// What is wrong with `intelmesh.toml`.
-    pub node_file: &'a [config::Problem],
-    pub chronicle: &'a Chronicle,
+    pub node_file: &'a [config::ConfigProblem],
+    pub chronicle: &'a EventLog,
     pub doors: DoorFacts,
     /// What lasts and is known to the loop alone.
-    pub lasting: Vec<Problem>,
+    pub lasting: Vec<ShownProblem>,
     pub not_deliverable: Option<NotDeliverable>,
     pub now: Now,
 }
 
 /// Everything but `health`, which is judged from it. `lags` were observed a moment ago.
-pub fn snapshot(facts: Facts<'_>, lags: &Lags) -> Snapshot {
-    let Facts { identity, view, stats, strangers, files, node_file, chronicle, doors, .. } = facts;
+pub fn snapshot(facts: SnapshotFacts<'_>, lags: &LagTable) -> Snapshot {
+    let SnapshotFacts { identity, view, stats, strangers, files, node_file, chronicle, doors, .. } = facts;
     let DoorFacts { doors, files: door_files, failures, cannot_open } = doors;
     let now = facts.now;
     let peers = view.peers.iter().map(|peer| self::peer(peer, &view, files, chronicle, lags, now)).collect();
     let consumers = view.consumers.iter().map(|at| consumer(at, chronicle, &doors, lags)).collect();
     let file_problems = node_file.iter().chain(&files.problems);
     let file_problems =
-        file_problems.map(|problem| Chronicle::lasting(now.wall, problem.to_string(), problem.hint()));
+        file_problems.map(|problem| EventLog::lasting(now.wall, problem.to_string(), problem.hint()));
     let door_problems = door_files.into_iter().map(|what| {
         let hint = "correct the file: until then the list before it stays in force";
-        Chronicle::lasting(now.wall, what, Some(hint.to_owned()))
+        EventLog::lasting(now.wall, what, Some(hint.to_owned()))
     });
     let failures = failures.into_iter().map(|what| {
-        Chronicle::lasting(now.wall, what, Some("see to the cause, then: intelmesh reload".to_owned()))
+        EventLog::lasting(now.wall, what, Some("see to the cause, then: intelmesh reload".to_owned()))
     });
     let store_problems = stats.problems.iter().map(|problem| {
         // Damage lasts until the operator moved the file; the rest was mended and is only told.
-        let is_damage = matches!(problem, store::Problem::DamagedSegment(_));
+        let is_damage = matches!(problem, store::StoreProblem::DamagedSegment(_));
         let code = is_damage.then_some(HealthCode::ConfigBad);
         // `intelmesh check` does not read the journal.
         let hint = is_damage.then(|| "see \"A damaged journal\" in OPERATING.md".to_owned());
-        Problem { at: identity.started.wall, what: problem.to_string(), hint, code }
+        ShownProblem { at: identity.started.wall, what: problem.to_string(), hint, code }
     });
     let lasting =
         file_problems.chain(facts.lasting).chain(door_problems).chain(failures).chain(store_problems);
@@ -109,8 +110,8 @@ pub fn snapshot(facts: Facts<'_>, lags: &Lags) -> Snapshot {
         health: Vec::new(),
         clock: clock(&view, now),
         journal: journal(&view, &stats, identity),
-        seen: Seen { ids: stats.seen_ids, floor: view.floor, bytes: stats.seen_bytes },
-        disk: Some(Disk {
+        seen: SeenStatus { ids: stats.seen_ids, floor: view.floor, bytes: stats.seen_bytes },
+        disk: Some(DiskStatus {
             free_bytes: stats.free_bytes,
             free_inodes: stats.free_inodes,
             full: view.disk_full,
@@ -128,15 +129,15 @@ pub fn snapshot(facts: Facts<'_>, lags: &Lags) -> Snapshot {
     }
 }
 
-fn clock(view: &NodeView, now: Now) -> Clock {
+fn clock(view: &NodeView, now: Now) -> ClockStatus {
     let off = view.clock_off;
-    Clock { ok: !off, wall: off.then_some(now.wall), steady: off.then_some(view.steady) }
+    ClockStatus { ok: !off, wall: off.then_some(now.wall), steady: off.then_some(view.steady) }
 }
 
-fn journal(view: &NodeView, stats: &StoreStats, identity: &Identity) -> Journal {
+fn journal(view: &NodeView, stats: &StoreStats, identity: &NodeIdentity) -> JournalStatus {
     let ends = &view.ends;
     let held = ends.first_seq() <= ends.last.seq;
-    Journal {
+    JournalStatus {
         log_id: ends.log_id.to_string(),
         first_seq: ends.first_seq(),
         last_seq: ends.last.seq,
@@ -151,16 +152,16 @@ fn peer(
     peer: &PeerView,
     view: &NodeView,
     files: &PeerFiles,
-    chronicle: &Chronicle,
-    lags: &Lags,
+    chronicle: &EventLog,
+    lags: &LagTable,
     now: Now,
-) -> Peer {
+) -> PeerStatus {
     let file = files.peer(&peer.name);
     let (connected, since, address) = match &peer.contact {
         ContactState::Up { since, address } => (true, *since, Some(address.clone())),
         ContactState::Down { since } | ContactState::Dialing { since } => (false, *since, None),
     };
-    Peer {
+    PeerStatus {
         name: peer.name.clone(),
         state: match file.is_some_and(|file| file.peer.paused) {
             _ if peer.revoked => PeerState::Revoked,
@@ -186,10 +187,10 @@ fn peer(
     }
 }
 
-fn sent(peer: &PeerView, view: &NodeView, lags: &Lags) -> Sent {
+fn sent(peer: &PeerView, view: &NodeView, lags: &LagTable) -> SentStatus {
     let sent = &peer.sent;
     let last = view.ends.last.seq;
-    Sent {
+    SentStatus {
         position: sent.position,
         lag_events: sent.position.map(|position| last.saturating_sub(position)),
         lag_s: sent.position.and_then(|_| lags.sent(&peer.name)),
@@ -207,10 +208,10 @@ fn sent(peer: &PeerView, view: &NodeView, lags: &Lags) -> Sent {
     }
 }
 
-fn received(peer: &PeerView, chronicle: &Chronicle, lags: &Lags) -> Received {
+fn received(peer: &PeerView, chronicle: &EventLog, lags: &LagTable) -> ReceivedStatus {
     let received = &peer.received;
     let rejected: u64 = received.rejected.values().sum();
-    Received {
+    ReceivedStatus {
         position: Some(received.position),
         lag_events: received.lag_events,
         lag_s: received.lag_events.and_then(|_| lags.received(&peer.name)),
@@ -231,19 +232,24 @@ fn received(peer: &PeerView, chronicle: &Chronicle, lags: &Lags) -> Received {
     }
 }
 
-fn filter_failing(failing: &Failing) -> Option<FilterFailing> {
+fn filter_failing(failing: &FilterFailures) -> Option<FilterFailing> {
     let (last, why) = failing.last.as_ref()?;
     let (what, hint) = (why.to_string(), why.hint().to_owned());
     Some(FilterFailing { count: failing.count, last: *last, what, hint })
 }
 
-fn consumer(at: &ConsumerView, chronicle: &Chronicle, doors: &[Door], lags: &Lags) -> Consumer {
+fn consumer(
+    at: &ConsumerView,
+    chronicle: &EventLog,
+    doors: &[DoorStatus],
+    lags: &LagTable,
+) -> ConsumerStatus {
     // The core always has the consumer of a door open: whether somebody is there, the door knows.
     let door = doors.iter().find_map(|door| match &door.way {
         DoorWay::Consumer(state) if door.name == at.name.as_str() => Some(state),
         _ => None,
     });
-    Consumer {
+    ConsumerStatus {
         name: Some(at.name.to_string()),
         position: at.position.seq,
         lag_events: Some(at.lag_events),
@@ -259,11 +265,16 @@ fn is_peer(files: &PeerFiles, knocked: &transport::Stranger) -> bool {
     files.trusted().any(|file| public_key_text(&file.peer.key) == knocked.key)
 }
 
-fn stranger(stranger: transport::Stranger) -> Stranger {
-    Stranger { key: stranger.key, address: stranger.address, count: stranger.count, last: stranger.last }
+fn stranger(stranger: transport::Stranger) -> StrangerStatus {
+    StrangerStatus {
+        key: stranger.key,
+        address: stranger.address,
+        count: stranger.count,
+        last: stranger.last,
+    }
 }
 
-fn equivocations(view: &NodeView, chronicle: &Chronicle) -> Vec<Equivocation> {
+fn equivocations(view: &NodeView, chronicle: &EventLog) -> Vec<Equivocation> {
     let of = |(publisher, known): (&PublisherName, &u64)| {
         let (count, last, id) =
             chronicle.equivocations.get(publisher).cloned().unwrap_or((0, Timestamp(0), None));

@@ -12,7 +12,7 @@ use crate::identity::EventId;
 use crate::limits::{TRACE_EVENTS_MAX, TRACE_LINKS_MAX, TRACE_NAMING_MAX};
 use crate::link::{Link, LinkTarget, Relation};
 use crate::record::Entry;
-use crate::store::links::{Class, Row, opaque_key};
+use crate::store::links::{LinkClass, LinkRow, opaque_key};
 use crate::store::{Store, StoreError};
 
 /// `classification.type` is shown where it is a word of at most this many characters.
@@ -20,12 +20,12 @@ const WORD_CHARS_MAX: usize = 40;
 
 /// What a link has at its right end.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Place {
+pub enum TracePlace {
     Event(EventId),
     Opaque(String),
 }
 
-impl Place {
+impl TracePlace {
     fn text(&self) -> String {
         match self {
             Self::Event(id) => id.to_string(),
@@ -41,7 +41,7 @@ impl Place {
     }
 }
 
-impl From<&LinkTarget> for Place {
+impl From<&LinkTarget> for TracePlace {
     fn from(target: &LinkTarget) -> Self {
         match target {
             LinkTarget::Event(id) => Self::Event(id.clone()),
@@ -51,10 +51,10 @@ impl From<&LinkTarget> for Place {
 }
 
 /// (left, type, right), and which event says so; `None` where that is not held, or where nobody does.
-struct Claim {
+struct TraceClaim {
     left: EventId,
     relation: Relation,
-    right: Place,
+    right: TracePlace,
     by: Option<EventId>,
     void: bool,
 }
@@ -63,8 +63,8 @@ struct Claim {
 ///
 /// # Errors
 /// [`StoreError`].
-pub fn trace(store: &Store, start: Place, depth: u8) -> Result<Option<TraceFacts>, StoreError> {
-    let mut walk = Walk {
+pub fn trace(store: &Store, start: TracePlace, depth: u8) -> Result<Option<TraceFacts>, StoreError> {
+    let mut walk = TraceWalk {
         store,
         depth,
         known: HashMap::new(),
@@ -89,11 +89,11 @@ pub fn trace(store: &Store, start: Place, depth: u8) -> Result<Option<TraceFacts
     Ok((!nothing).then_some(facts))
 }
 
-struct Walk<'a> {
+struct TraceWalk<'a> {
     store: &'a Store,
     depth: u8,
     /// Every place met, with its entry where it is held.
-    known: HashMap<Place, Option<Arc<Entry>>>,
+    known: HashMap<TracePlace, Option<Arc<Entry>>>,
     events: Vec<TracedEvent>,
     links: Vec<TracedLink>,
     /// Where in `links` each stands.
@@ -101,16 +101,16 @@ struct Walk<'a> {
     cut: BTreeSet<&'static str>,
 }
 
-impl Walk<'_> {
+impl TraceWalk<'_> {
     /// Everything that is said of the places in `frontier`; the new places that this leads to.
-    fn step(&mut self, frontier: &[Place], distance: u8) -> Result<Vec<Place>, StoreError> {
+    fn step(&mut self, frontier: &[TracePlace], distance: u8) -> Result<Vec<TracePlace>, StoreError> {
         let mut next = Vec::new();
         for place in frontier {
             for claim in self.said_by(place)? {
                 self.take(claim, distance, &mut next)?;
             }
         }
-        let keys: Vec<_> = frontier.iter().map(Place::key).collect();
+        let keys: Vec<_> = frontier.iter().map(TracePlace::key).collect();
         let (named, more) = self.store.naming(&keys, TRACE_NAMING_MAX)?;
         if more {
             self.cut.insert("links");
@@ -125,7 +125,7 @@ impl Walk<'_> {
     }
 
     /// What a held event says itself, and what it shares its content id with.
-    fn said_by(&self, place: &Place) -> Result<Vec<Claim>, StoreError> {
+    fn said_by(&self, place: &TracePlace) -> Result<Vec<TraceClaim>, StoreError> {
         let Some(Some(entry)) = self.known.get(place) else { return Ok(Vec::new()) };
         let mut claims = claims(entry);
         let core = entry.envelope.core();
@@ -135,10 +135,10 @@ impl Walk<'_> {
                 if twin.ids == IdScheme::Content && twin.id != core.id {
                     let (later, earlier) =
                         if entry.seq > other.seq { (&core.id, &twin.id) } else { (&twin.id, &core.id) };
-                    claims.push(Claim {
+                    claims.push(TraceClaim {
                         left: later.clone(),
                         relation: Relation::corroborates(),
-                        right: Place::Event(earlier.clone()),
+                        right: TracePlace::Event(earlier.clone()),
                         by: None,
                         void: false,
                     });
@@ -149,19 +149,24 @@ impl Walk<'_> {
     }
 
     /// What the index has of `place`, with the carrier's own words where it is held.
-    fn claims_of(&self, row: Row, place: &Place) -> Result<Vec<Claim>, StoreError> {
+    fn claims_of(&self, row: LinkRow, place: &TracePlace) -> Result<Vec<TraceClaim>, StoreError> {
         let carrier = self.store.entry(row.seq)?;
-        if row.class == Class::Left {
+        if row.class == LinkClass::Left {
             let claims = carrier.map(|carrier| claims(&carrier)).unwrap_or_default();
-            let about = |claim: &Claim| Place::Event(claim.left.clone()) == *place;
+            let about = |claim: &TraceClaim| TracePlace::Event(claim.left.clone()) == *place;
             return Ok(claims.into_iter().filter(about).collect());
         }
         let by = carrier.map(|carrier| carrier.envelope.id().clone()).filter(|id| *id != row.by);
-        let void = row.class == Class::Right && row.relation.takes_back();
-        Ok(vec![Claim { left: row.by, relation: row.relation, right: place.clone(), by, void }])
+        let void = row.class == LinkClass::Right && row.relation.takes_back();
+        Ok(vec![TraceClaim { left: row.by, relation: row.relation, right: place.clone(), by, void }])
     }
 
-    fn take(&mut self, claim: Claim, distance: u8, next: &mut Vec<Place>) -> Result<(), StoreError> {
+    fn take(
+        &mut self,
+        claim: TraceClaim,
+        distance: u8,
+        next: &mut Vec<TracePlace>,
+    ) -> Result<(), StoreError> {
         let said = (claim.left.clone(), claim.relation.as_str().to_owned(), claim.right.text());
         if let Some(known) = self.said.get(&said).and_then(|at| self.links.get_mut(*at)) {
             if known.void && !claim.void {
@@ -174,7 +179,7 @@ impl Walk<'_> {
             self.cut.insert("links");
             return Ok(());
         }
-        for place in [Place::Event(claim.left.clone()), claim.right.clone()] {
+        for place in [TracePlace::Event(claim.left.clone()), claim.right.clone()] {
             if self.known.contains_key(&place) {
                 continue;
             }
@@ -194,16 +199,16 @@ impl Walk<'_> {
             left: claim.left.to_string(),
             relation: claim.relation.as_str().to_owned(),
             right: claim.right.text(),
-            opaque: matches!(claim.right, Place::Opaque(_)),
+            opaque: matches!(claim.right, TracePlace::Opaque(_)),
             by: claim.by.map(|by| by.to_string()),
             void: claim.void,
         });
         Ok(())
     }
 
-    fn add(&mut self, place: Place, distance: u8) -> Result<(), StoreError> {
+    fn add(&mut self, place: TracePlace, distance: u8) -> Result<(), StoreError> {
         let mut entry = None;
-        if let Place::Event(id) = &place {
+        if let TracePlace::Event(id) = &place {
             entry = self.store.fetch(id)?;
             self.events.push(describe(id, entry.as_deref(), distance));
         }
@@ -213,28 +218,28 @@ impl Walk<'_> {
 }
 
 /// What `entry` says of itself and of others.
-fn claims(entry: &Entry) -> Vec<Claim> {
+fn claims(entry: &Entry) -> Vec<TraceClaim> {
     let core = entry.envelope.core();
     let own = &core.id;
-    let parent = core.parent.as_ref().map(|parent| Claim {
+    let parent = core.parent.as_ref().map(|parent| TraceClaim {
         left: own.clone(),
         relation: Relation::parent(),
-        right: Place::Event(parent.clone()),
+        right: TracePlace::Event(parent.clone()),
         by: None,
         void: false,
     });
     parent.into_iter().chain(core.links.iter().map(|link| claim(own, link))).collect()
 }
 
-fn claim(own: &EventId, link: &Link) -> Claim {
+fn claim(own: &EventId, link: &Link) -> TraceClaim {
     let left = link.left.clone().unwrap_or_else(|| own.clone());
     let sides = [Some(&left), if let LinkTarget::Event(right) = &link.right { Some(right) } else { None }];
     let foreign = sides.into_iter().flatten().any(|id| id.publisher != own.publisher);
-    Claim {
+    TraceClaim {
         void: link.relation.takes_back() && foreign,
         by: (left != *own).then(|| own.clone()),
         relation: link.relation.clone(),
-        right: Place::from(&link.right),
+        right: TracePlace::from(&link.right),
         left,
     }
 }
@@ -256,7 +261,7 @@ fn describe(id: &EventId, entry: Option<&Entry>, distance: u8) -> TracedEvent {
 }
 
 #[derive(Deserialize)]
-struct Classified {
+struct ClassifiedLink {
     #[serde(rename = "classification.type")]
     classification: String,
 }
@@ -265,7 +270,7 @@ struct Classified {
 fn one_word(entry: &Entry) -> String {
     let core = entry.envelope.core();
     let Body::Plain(body) = &core.body else { return "sealed".to_owned() };
-    let word = serde_json::from_slice::<Classified>(body).map(|classified| classified.classification);
+    let word = serde_json::from_slice::<ClassifiedLink>(body).map(|classified| classified.classification);
     let is_word = |text: &String| {
         (1..=WORD_CHARS_MAX).contains(&text.len())
             && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))

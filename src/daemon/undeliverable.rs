@@ -30,7 +30,7 @@ const LOOK_EVERY_MS: u64 = 10_000;
 const LOOKED_AT_MAX: u64 = 100_000;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Stuck {
+struct StuckEvent {
     seq: u64,
     id: String,
     to: Vec<PublisherName>,
@@ -43,7 +43,7 @@ struct Stuck {
 /// What the file says.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Kept {
-    stuck: Vec<Stuck>,
+    stuck: Vec<StuckEvent>,
     /// How far each peer that can be reached has read our journal: the core forgets it when the node stops, and such a
     /// peer may be removed meanwhile.
     read: BTreeMap<PublisherName, u64>,
@@ -54,7 +54,7 @@ struct Kept {
 
 /// What is stuck, as far as it is known.
 #[derive(Clone, Debug)]
-pub struct Undeliverable {
+pub struct UndeliverableEvents {
     file: KeptFile,
     kept: Arc<Mutex<Kept>>,
     /// When the journal is asked again what was taken back.
@@ -63,7 +63,7 @@ pub struct Undeliverable {
 
 /// What a peer that goes has not read: all of ours after `after` up to `last`.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Unread {
+pub struct UnreadEvents {
     pub after: u64,
     pub last: u64,
 }
@@ -91,14 +91,14 @@ impl Kept {
     }
 
     /// Of those that cannot be reached any more, what the slowest has not read. They are forgotten.
-    fn go(&mut self, trust: &TrustList, last: u64) -> Option<Unread> {
+    fn go(&mut self, trust: &TrustList, last: u64) -> Option<UnreadEvents> {
         let gone = self.read.extract_if(.., |name, _| !is_reachable(name, trust));
         let after = gone.map(|(_, position)| position).min().filter(|after| *after < last)?;
-        Some(Unread { after, last })
+        Some(UnreadEvents { after, last })
     }
 }
 
-impl Undeliverable {
+impl UndeliverableEvents {
     /// Takes up what an earlier process found. A file that cannot be read is as if it were not there.
     pub fn open(state: &Path) -> Self {
         let file = state.join(FILE);
@@ -114,7 +114,7 @@ impl Undeliverable {
 
     /// What peers that can be reached no more have not read, with the `view` of the time when they could. To be called at
     /// the start, and when `trust` changes.
-    pub fn gone(&self, view: &NodeView, trust: &TrustList) -> Option<Unread> {
+    pub fn gone(&self, view: &NodeView, trust: &TrustList) -> Option<UnreadEvents> {
         let mut kept = self.kept();
         kept.observe(view, trust);
         kept.go(trust, view.ends.last.seq)
@@ -123,7 +123,7 @@ impl Undeliverable {
     /// Looks, away from the loop, for what only peers were to get that can be reached no more.
     pub fn unreachable(
         &self,
-        unread: Unread,
+        unread: UnreadEvents,
         store: Arc<Store>,
         trust: Arc<TrustList>,
         own: PublisherName,
@@ -189,7 +189,7 @@ impl Undeliverable {
         }
         let core = entry.envelope.core();
         let (to, expires) = (core.to.clone(), core.expires);
-        stuck.push(Stuck { seq: entry.seq, id: core.id.to_string(), to, since: now, expires });
+        stuck.push(StuckEvent { seq: entry.seq, id: core.id.to_string(), to, since: now, expires });
         let beyond = stuck.len().saturating_sub(EVENTS_MAX);
         stuck.drain(..beyond);
     }
@@ -230,7 +230,7 @@ impl Undeliverable {
     }
 }
 
-fn shown(stuck: &[Stuck]) -> Option<NotDeliverable> {
+fn shown(stuck: &[StuckEvent]) -> Option<NotDeliverable> {
     let newest = stuck.last()?;
     let mut recipients: Vec<PublisherName> = stuck.iter().flat_map(|known| known.to.clone()).collect();
     recipients.sort();

@@ -13,11 +13,11 @@ const PUBLISHERS_MAX: usize = 1_000;
 
 #[derive(Clone, Debug, Default)]
 pub struct UnknownPublishers {
-    known: BTreeMap<PublisherName, Known>,
+    known: BTreeMap<PublisherName, KnownStrangers>,
 }
 
 #[derive(Clone, Debug)]
-struct Known {
+struct KnownStrangers {
     first: Timestamp,
     last: Timestamp,
     /// By the peer that offered them: how many, and the last place of its journal that was counted. A feed that is
@@ -31,7 +31,7 @@ impl UnknownPublishers {
         if self.known.len() >= PUBLISHERS_MAX && !self.known.contains_key(&publisher) {
             return;
         }
-        let fresh = || Known { first: now, last: now, through: BTreeMap::new() };
+        let fresh = || KnownStrangers { first: now, last: now, through: BTreeMap::new() };
         let known = self.known.entry(publisher).or_insert_with(fresh);
         let (count, counted_to) = known.through.entry(peer).or_default();
         if seq > *counted_to {

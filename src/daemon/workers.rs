@@ -21,17 +21,17 @@ const CHUNK_MIN: usize = 16;
 const HERE_MAX: usize = 2;
 const HERE_BYTES_MAX: usize = 8 * 1024;
 
-type Inspected = Vec<Result<VerifiedEnvelope, VerdictCode>>;
+type InspectedEnvelope = Vec<Result<VerifiedEnvelope, VerdictCode>>;
 
 #[derive(Debug, Default)]
-pub struct Workers {
+pub struct CheckWorkers {
     /// Ends when the question asked last is answered.
     last: Option<oneshot::Receiver<()>>,
     /// Questions whose answers the loop has not taken.
     open: usize,
 }
 
-impl Workers {
+impl CheckWorkers {
     /// Checks `envelopes`: gives the answer where it is had at once, else sends it.
     pub fn verify(
         &mut self,
@@ -69,18 +69,18 @@ fn is_small(envelopes: &[ToVerify]) -> bool {
     envelopes.len() <= HERE_MAX && bytes() <= HERE_BYTES_MAX
 }
 
-fn inspect_here(envelopes: Vec<ToVerify>) -> Inspected {
+fn inspect_here(envelopes: Vec<ToVerify>) -> InspectedEnvelope {
     let count = envelopes.len();
     let inspected = std::panic::catch_unwind(AssertUnwindSafe(|| inspect_part(envelopes)));
     inspected.unwrap_or_else(|_| nothing_accepted(count))
 }
 
 /// A panic in a worker must not accept anything.
-fn nothing_accepted(count: usize) -> Inspected {
+fn nothing_accepted(count: usize) -> InspectedEnvelope {
     (0..count).map(|_| Err(VerdictCode::BadSignature)).collect()
 }
 
-async fn inspect_all(mut envelopes: Vec<ToVerify>) -> Inspected {
+async fn inspect_all(mut envelopes: Vec<ToVerify>) -> InspectedEnvelope {
     let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
     let chunk = envelopes.len().div_ceil(threads).max(CHUNK_MIN);
     let mut parts = Vec::with_capacity(threads);
@@ -97,7 +97,7 @@ async fn inspect_all(mut envelopes: Vec<ToVerify>) -> Inspected {
     results
 }
 
-fn inspect_part(part: Vec<ToVerify>) -> Inspected {
+fn inspect_part(part: Vec<ToVerify>) -> InspectedEnvelope {
     part.into_iter().map(|(envelope, candidates)| inspect(envelope, &candidates)).collect()
 }
 
@@ -116,18 +116,18 @@ mod tests {
 
     fn core(body_bytes: usize) -> crate::envelope::Core {
         use crate::envelope::content::BodyIdSecret;
-        use crate::format::{Door, Intake, Made, intake};
-        let door = Door::of(
+        use crate::format::{DoorDefaults, IdInputs, ParsedSubmission, intake};
+        let door = DoorDefaults::of(
             crate::identity::PublisherName::parse("cert-at").unwrap(),
             crate::identity::ProjectName::parse("intelmq").unwrap(),
             crate::policy::Tlp::Green,
         );
         let secret = BodyIdSecret::new([3; 32]);
         let now = crate::time::Timestamp(1_763_632_800_123);
-        let made = Made { now, random: uuid::Uuid::from_u128(body_bytes as u128), secret: &secret };
+        let made = IdInputs { now, random: uuid::Uuid::from_u128(body_bytes as u128), secret: &secret };
         let line = format!(r#"{{"raw":"{}"}}"#, "A".repeat(body_bytes));
         match intake(line.as_bytes(), &door) {
-            Ok(Intake::New(draft)) => {
+            Ok(ParsedSubmission::New(draft)) => {
                 let key = ed25519_dalek::SigningKey::from_bytes(&[7; 32]).verifying_key();
                 let trust = crate::policy::TrustList::new(door.publisher.clone(), key, []);
                 draft.address(&trust).unwrap().into_core(&made, &mut rand::rng()).unwrap()
@@ -139,7 +139,7 @@ mod tests {
     #[tokio::test]
     async fn questions_are_answered_in_the_order_in_which_they_were_asked() {
         let (inputs, mut answers) = mpsc::channel(64);
-        let mut workers = Workers::default();
+        let mut workers = CheckWorkers::default();
         for number in 0..20 {
             let body_bytes = if number % 2 == 0 { 500_000 } else { 10 };
             let answer = workers.verify(Ticket(number), vec![shown(body_bytes)], inputs.clone());

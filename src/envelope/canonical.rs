@@ -19,7 +19,7 @@ pub struct InexactNumber(pub String);
 /// # Errors
 /// [`InexactNumber`].
 pub fn canonical_object(text: &str, left_out: &[&str]) -> Result<Vec<u8>, InexactNumber> {
-    let mut reader = Reader { text, at: 0 };
+    let mut reader = JsonReader { text, at: 0 };
     let mut value = reader.value()?;
     if let Value::Object(members) = &mut value {
         members.retain(|key, _| !left_out.contains(&key.as_str()));
@@ -29,12 +29,12 @@ pub fn canonical_object(text: &str, left_out: &[&str]) -> Result<Vec<u8>, Inexac
 }
 
 /// Reads text that is known to be JSON without doubtful forms: what cannot be there reads as the end.
-struct Reader<'a> {
+struct JsonReader<'a> {
     text: &'a str,
     at: usize,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> JsonReader<'a> {
     /// The next byte that is neither white space nor `,` nor `:`.
     fn peek(&mut self) -> u8 {
         let rest = &self.text.as_bytes()[self.at..];

@@ -10,7 +10,7 @@ use thiserror::Error;
 
 use super::core_fields;
 use super::{Core, Envelope, UnverifiedEnvelope};
-use crate::cbor::{self, CborError, Major, Reader};
+use crate::cbor::{self, CborError, CborReader, MajorType};
 use crate::identity::{CoreDigest, KEY_ID_BYTES_MAX, KeyId};
 use crate::limits::{ENVELOPE_BYTES_MAX, UNPROTECTED_BYTES_MAX};
 
@@ -111,7 +111,7 @@ impl UnverifiedEnvelope {
         if bytes.len() > ENVELOPE_BYTES_MAX {
             return Err(CodecError::TooLarge(bytes.len()));
         }
-        let parts = Parts::read(&bytes)?;
+        let parts = EnvelopeParts::read(&bytes)?;
         let core = core_fields::decode(&bytes.slice_ref(parts.payload))?;
         // PROTOCOL.md §2.3: the second net, under the strict reader: what says the same in another way
         // (a name with `_`) is refused here too.
@@ -133,11 +133,11 @@ impl UnverifiedEnvelope {
 /// # Errors
 /// [`CodecError`].
 pub fn names_others(bytes: &[u8]) -> Result<bool, CodecError> {
-    core_fields::names_others(Parts::read(bytes)?.payload)
+    core_fields::names_others(EnvelopeParts::read(bytes)?.payload)
 }
 
 /// A COSE_Sign1 taken apart.
-pub(super) struct Parts<'a> {
+pub(super) struct EnvelopeParts<'a> {
     pub protected: &'a [u8],
     pub key_id: KeyId,
     /// One map, whose labels and size have been checked. Nobody vouches for it.
@@ -146,13 +146,13 @@ pub(super) struct Parts<'a> {
     pub signature: [u8; SIGNATURE_BYTES],
 }
 
-impl<'a> Parts<'a> {
+impl<'a> EnvelopeParts<'a> {
     pub fn read(bytes: &'a [u8]) -> Result<Self, CodecError> {
-        let mut reader = Reader::of_one_item(bytes)?;
-        if reader.peek()? != Major::Tag || reader.tag()? != TAG_SIGN1 {
+        let mut reader = CborReader::of_one_item(bytes)?;
+        if reader.peek()? != MajorType::Tag || reader.tag()? != TAG_SIGN1 {
             return Err(CodecError::NotSign1);
         }
-        if reader.peek()? != Major::Array || reader.array()? != 4 {
+        if reader.peek()? != MajorType::Array || reader.array()? != 4 {
             return Err(CodecError::NotSign1);
         }
         let protected = reader.bytes().map_err(|_| CodecError::NotSign1)?;
@@ -166,8 +166,8 @@ impl<'a> Parts<'a> {
 }
 
 /// Passes over the unprotected header of an item whose form has been checked, and returns its bytes.
-fn read_unprotected<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8], CodecError> {
-    if reader.peek()? != Major::Map {
+fn read_unprotected<'a>(reader: &mut CborReader<'a>) -> Result<&'a [u8], CodecError> {
+    if reader.peek()? != MajorType::Map {
         return Err(CodecError::NotSign1);
     }
     let mut inside = reader.clone();
@@ -186,7 +186,7 @@ fn read_unprotected<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8], CodecError>
 }
 
 fn read_protected(bytes: &[u8]) -> Result<KeyId, CodecError> {
-    let mut reader = Reader::of_one_item(bytes)?;
+    let mut reader = CborReader::of_one_item(bytes)?;
     let fault = |_| CodecError::ProtectedHeader;
     if reader.map().map_err(fault)? != 2 || reader.integer().map_err(fault)? != 1 {
         return Err(CodecError::ProtectedHeader);
@@ -219,7 +219,7 @@ pub(super) fn encode_sign1(
 ) -> Vec<u8> {
     let headers = protected.len() + unprotected.len();
     let mut out = Vec::with_capacity(payload.len() + headers + SIGNATURE_BYTES + 16);
-    cbor::put_head(&mut out, Major::Tag, TAG_SIGN1);
+    cbor::put_head(&mut out, MajorType::Tag, TAG_SIGN1);
     cbor::put_array(&mut out, 4);
     cbor::put_bytes(&mut out, protected);
     out.extend_from_slice(unprotected);

@@ -5,10 +5,10 @@
 use bytes::Bytes;
 use uuid::Uuid;
 
-use super::seal::form::{Sealed, TAG_ENCRYPT};
+use super::seal::form::{SealedBody, TAG_ENCRYPT};
 use super::{Body, CodecError, Core, ENVELOPE_VERSION, EXTENSION_KEYS, EventType, Extensions, IdScheme};
-use crate::cbor::{self, Major, Reader};
-use crate::event::Format;
+use crate::cbor::{self, CborReader, MajorType};
+use crate::event::EventFormat;
 use crate::identity::{EventId, ProjectName, PublisherName};
 use crate::limits::{
     EXT_BYTES_MAX, LINE_BYTES_MAX, LINK_OPAQUE_BYTES_MAX, LINKS_MAX, PATH_HOPS_MAX, RECIPIENTS_MAX,
@@ -44,7 +44,7 @@ pub(super) fn wrong(field: &'static str, why: &'static str) -> CodecError {
 
 /// Is there a parent or a link? The keys stand in ascending order.
 pub(super) fn names_others(payload: &[u8]) -> Result<bool, CodecError> {
-    let mut reader = Reader::new(payload);
+    let mut reader = CborReader::new(payload);
     for _ in 0..reader.map().map_err(|_| CodecError::NotACore)? {
         match reader.integer()? {
             key::PARENT | key::LINKS => return Ok(true),
@@ -57,7 +57,7 @@ pub(super) fn names_others(payload: &[u8]) -> Result<bool, CodecError> {
 
 /// What has been read of a core so far (mirrors PROTOCOL.md §2.3).
 #[derive(Default)]
-struct Fields {
+struct CoreFields {
     uuid: Option<Uuid>,
     publisher: Option<PublisherName>,
     project: Option<ProjectName>,
@@ -65,7 +65,7 @@ struct Fields {
     created: Option<Timestamp>,
     expires: Option<Timestamp>,
     event_type: Option<EventType>,
-    format: Option<Format>,
+    format: Option<EventFormat>,
     tlp: Option<Tlp>,
     to: Vec<PublisherName>,
     max_hops: Option<u8>,
@@ -78,7 +78,7 @@ struct Fields {
 
 /// Reads a core; `ext`, body and extensions stay slices of `payload`.
 pub(super) fn decode(payload: &Bytes) -> Result<Core, CodecError> {
-    let mut reader = Reader::of_one_item(payload)?;
+    let mut reader = CborReader::of_one_item(payload)?;
     let pairs = reader.map().map_err(|_| CodecError::NotACore)?;
     if pairs == 0 || reader.integer() != Ok(key::VERSION) {
         return Err(CodecError::NotACore);
@@ -90,7 +90,7 @@ pub(super) fn decode(payload: &Bytes) -> Result<Core, CodecError> {
     if version == 0 {
         return Err(wrong("version", "0 was never one"));
     }
-    let mut fields = Fields::default();
+    let mut fields = CoreFields::default();
     for read in 1..pairs {
         let before = reader.clone();
         let key = reader.integer().map_err(|_| CodecError::UnknownKey(-1))?;
@@ -106,8 +106,8 @@ pub(super) fn decode(payload: &Bytes) -> Result<Core, CodecError> {
     Ok(core)
 }
 
-impl Fields {
-    fn read(&mut self, key: i64, reader: &mut Reader<'_>, payload: &Bytes) -> Result<(), CodecError> {
+impl CoreFields {
+    fn read(&mut self, key: i64, reader: &mut CborReader<'_>, payload: &Bytes) -> Result<(), CodecError> {
         match key {
             key::UUID => self.uuid = Some(uuid(reader, "uuid")?),
             key::PUBLISHER => self.publisher = Some(publisher(reader, "publisher")?),
@@ -161,33 +161,33 @@ impl Fields {
     }
 }
 
-fn number(reader: &mut Reader<'_>, field: &'static str) -> Result<u64, CodecError> {
+fn number(reader: &mut CborReader<'_>, field: &'static str) -> Result<u64, CodecError> {
     reader.unsigned().map_err(|_| wrong(field, "not a number"))
 }
 
-fn text<'a>(reader: &mut Reader<'a>, field: &'static str) -> Result<&'a str, CodecError> {
+fn text<'a>(reader: &mut CborReader<'a>, field: &'static str) -> Result<&'a str, CodecError> {
     reader.text().map_err(|_| wrong(field, "not text"))
 }
 
-fn uuid(reader: &mut Reader<'_>, field: &'static str) -> Result<Uuid, CodecError> {
+fn uuid(reader: &mut CborReader<'_>, field: &'static str) -> Result<Uuid, CodecError> {
     let bytes = reader.bytes().map_err(|_| wrong(field, "not bytes"))?;
     Uuid::from_slice(bytes).map_err(|_| wrong(field, "not 16 bytes"))
 }
 
 /// A name as it must stand in signed bytes: the one spelling, without the `_` that doors forgive.
-fn publisher(reader: &mut Reader<'_>, field: &'static str) -> Result<PublisherName, CodecError> {
+fn publisher(reader: &mut CborReader<'_>, field: &'static str) -> Result<PublisherName, CodecError> {
     let text = text(reader, field)?;
     PublisherName::parse(text).ok().filter(|name| name.as_str() == text).ok_or(wrong(field, "not a name"))
 }
 
-fn project(reader: &mut Reader<'_>, field: &'static str) -> Result<ProjectName, CodecError> {
+fn project(reader: &mut CborReader<'_>, field: &'static str) -> Result<ProjectName, CodecError> {
     let text = text(reader, field)?;
     ProjectName::parse(text).ok().filter(|name| name.as_str() == text).ok_or(wrong(field, "not a name"))
 }
 
-fn format(reader: &mut Reader<'_>) -> Result<Format, CodecError> {
+fn format(reader: &mut CborReader<'_>) -> Result<EventFormat, CodecError> {
     let text = text(reader, "format")?;
-    Format::parse(text).filter(|name| name.as_str() == text).ok_or(wrong("format", "not a name"))
+    EventFormat::parse(text).filter(|name| name.as_str() == text).ok_or(wrong("format", "not a name"))
 }
 
 fn ids(number: u64) -> Result<IdScheme, CodecError> {
@@ -211,18 +211,18 @@ fn tlp(number: u64) -> Result<Tlp, CodecError> {
     u8::try_from(number).ok().and_then(Tlp::from_number).ok_or(wrong("tlp", "not 0 to 4"))
 }
 
-fn to(reader: &mut Reader<'_>) -> Result<Vec<PublisherName>, CodecError> {
+fn to(reader: &mut CborReader<'_>) -> Result<Vec<PublisherName>, CodecError> {
     let len = length(reader, "to", RECIPIENTS_MAX)?;
     (0..len).map(|_| publisher(reader, "to")).collect()
 }
 
-pub(super) fn links(reader: &mut Reader<'_>) -> Result<Vec<Link>, CodecError> {
+pub(super) fn links(reader: &mut CborReader<'_>) -> Result<Vec<Link>, CodecError> {
     let len = length(reader, "links", LINKS_MAX)?;
     (0..len).map(|_| link(reader)).collect()
 }
 
 /// The length of a list that has at least one element: an empty one is left out.
-fn length(reader: &mut Reader<'_>, field: &'static str, max: usize) -> Result<usize, CodecError> {
+fn length(reader: &mut CborReader<'_>, field: &'static str, max: usize) -> Result<usize, CodecError> {
     let len = reader.array().map_err(|_| wrong(field, "not a list"))?;
     match usize::try_from(len) {
         Ok(len) if (1..=max).contains(&len) => Ok(len),
@@ -231,7 +231,7 @@ fn length(reader: &mut Reader<'_>, field: &'static str, max: usize) -> Result<us
     }
 }
 
-pub(super) fn event_id(reader: &mut Reader<'_>, field: &'static str) -> Result<EventId, CodecError> {
+pub(super) fn event_id(reader: &mut CborReader<'_>, field: &'static str) -> Result<EventId, CodecError> {
     if reader.array() != Ok(3) {
         return Err(wrong(field, "not [publisher, project, uuid]"));
     }
@@ -243,7 +243,7 @@ pub(super) fn event_id(reader: &mut Reader<'_>, field: &'static str) -> Result<E
 }
 
 /// `[type, right]` or `[type, right, left]`.
-fn link(reader: &mut Reader<'_>) -> Result<Link, CodecError> {
+fn link(reader: &mut CborReader<'_>) -> Result<Link, CodecError> {
     let len = reader.array().map_err(|_| wrong("links", "a link is no list"))?;
     if !(2..=3).contains(&len) {
         return Err(wrong("links", "a link is not [type, right, ? left]"));
@@ -252,7 +252,7 @@ fn link(reader: &mut Reader<'_>) -> Result<Link, CodecError> {
     let relation = Relation::parse(name).filter(|relation| relation.as_str() == name);
     let relation = relation.ok_or(wrong("links", "not a type of link"))?;
     let right = match reader.peek() {
-        Ok(Major::Text) => LinkTarget::Opaque(text(reader, "links")?.to_owned()),
+        Ok(MajorType::Text) => LinkTarget::Opaque(text(reader, "links")?.to_owned()),
         _ => LinkTarget::Event(event_id(reader, "links")?),
     };
     let left = if len == 3 { Some(event_id(reader, "links")?) } else { None };
@@ -260,8 +260,8 @@ fn link(reader: &mut Reader<'_>) -> Result<Link, CodecError> {
 }
 
 /// A byte string, or a COSE_Encrypt, which is carried unopened but must have its form.
-fn body(reader: &mut Reader<'_>, payload: &Bytes) -> Result<Body, CodecError> {
-    if reader.peek() == Ok(Major::Bytes) {
+fn body(reader: &mut CborReader<'_>, payload: &Bytes) -> Result<Body, CodecError> {
+    if reader.peek() == Ok(MajorType::Bytes) {
         return Ok(Body::Plain(payload.slice_ref(reader.bytes()?)));
     }
     if reader.clone().tag() != Ok(TAG_ENCRYPT) {
@@ -340,7 +340,7 @@ fn check_sealed(core: &Core, item: &[u8]) -> Result<(), CodecError> {
         return Err(CodecError::OutsideSeal(field));
     }
     // PROTOCOL.md §2.6: who may open it is what `to` says, and nobody else.
-    match Sealed::read(item)?.recipients.len() {
+    match SealedBody::read(item)?.recipients.len() {
         count if count == core.to.len() => Ok(()),
         count => Err(CodecError::SealedRecipients { named: core.to.len(), sealed: count }),
     }

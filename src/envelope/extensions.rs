@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use bytes::Bytes;
 
 use super::{CodecError, core_fields};
-use crate::cbor::{self, Reader};
+use crate::cbor::{self, CborReader};
 use crate::limits::EXTENSIONS_BYTES_MAX;
 
 /// The keys of extensions. They stand behind all keys of version 1.
@@ -36,13 +36,13 @@ impl Extensions {
         cbor::put_map(&mut map, pairs);
         map.extend_from_slice(&bytes);
         let map = Bytes::from(map);
-        let mut reader = Reader::of_one_item(&map)?;
+        let mut reader = CborReader::of_one_item(&map)?;
         let pairs = reader.map()?;
         Self::read(reader, &map, pairs)
     }
 
     /// Reads the last `pairs` pairs of `map`, whose form has been checked: they begin at `rest`.
-    pub(super) fn read(mut rest: Reader<'_>, map: &Bytes, pairs: u64) -> Result<Self, CodecError> {
+    pub(super) fn read(mut rest: CborReader<'_>, map: &Bytes, pairs: u64) -> Result<Self, CodecError> {
         let bytes = map.slice(rest.offset()..);
         for _ in 0..pairs {
             let key = rest.integer().map_err(|_| CodecError::UnknownKey(-1))?;

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use ed25519_dalek::VerifyingKey;
 
-use crate::event::Format;
+use crate::event::EventFormat;
 use crate::identity::{CoreDigest, EventId, EventKey, KeyId, PublisherName};
 use crate::link::Link;
 use crate::time::Timestamp;
@@ -28,9 +28,9 @@ use crate::tlp::Tlp;
 pub use codec::CodecError;
 pub use content::{ContentError, check_content};
 pub use extensions::{EXTENSION_KEYS, Extensions};
-pub use seal::{OpenError, Opener, SealError, SealKey};
+pub use seal::{OpenError, SealError, SealKey, SealOpener};
 pub use sign::{SignatureError, Signer};
-pub use statement::{KeyUse, SignedStatement, Stated, StatedKey, Statement, StatementBook};
+pub use statement::{KeyUse, SignedStatement, StatedKey, StatedKeys, Statement, StatementBook};
 
 /// The version of the signed core that this node writes.
 pub const ENVELOPE_VERSION: u8 = 1;
@@ -73,7 +73,7 @@ pub struct Core {
     /// After it neither shared nor handed off.
     pub expires: Option<Timestamp>,
     pub event_type: EventType,
-    pub format: Format,
+    pub format: EventFormat,
     pub tlp: Tlp,
     /// Empty: whoever policy allows. It narrows, never widens.
     pub to: Vec<PublisherName>,
@@ -119,7 +119,7 @@ impl Body {
 
 /// What was inside a sealed body: the payload, and with it the fields that would tell of its content.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Opened {
+pub struct OpenedBody {
     pub payload: Bytes,
     pub ext: Option<Bytes>,
     pub links: Vec<Link>,

@@ -19,11 +19,11 @@ use x25519_dalek::{PublicKey, StaticSecret};
 use zeroize::Zeroizing;
 
 use super::content::BodyIdSecret;
-use super::{Body, CodecError, Core, Envelope, Extensions, Opened, core_fields};
+use super::{Body, CodecError, Core, Envelope, Extensions, OpenedBody, core_fields};
 use crate::cbor;
 use crate::event::BodyError;
 use crate::identity::{KEY_ID_BYTES_MAX, KeyId, NodeNames};
-use form::{IV_BYTES, Recipient, Sealed, TAG_BYTES};
+use form::{IV_BYTES, SealRecipient, SealedBody, TAG_BYTES};
 
 /// What every seal is bound to, with the fields of the core beside the body (external_aad).
 const SEAL_CONTEXT: &str = "intelmesh/seal/v1";
@@ -125,7 +125,7 @@ pub fn seal(
         Body::Plain(payload) => payload.clone(),
         Body::Sealed(_) => return Err(SealError::Twice),
     };
-    let opened = Opened {
+    let opened = OpenedBody {
         payload,
         ext: core.ext.take(),
         links: std::mem::take(&mut core.links),
@@ -197,7 +197,7 @@ impl From<CodecError> for OpenError {
 }
 
 /// Holds this node's sealing keys and opens what is sealed to it.
-pub struct Opener {
+pub struct SealOpener {
     names: NodeNames,
     /// Each with the hash of its public key, which key ids begin.
     keys: RwLock<Vec<([u8; KEY_ID_BYTES_MAX], StaticSecret)>>,
@@ -207,13 +207,13 @@ fn named(keys: impl IntoIterator<Item = StaticSecret>) -> Vec<([u8; KEY_ID_BYTES
     keys.into_iter().map(|key| (KeyId::hash(SealKey::of(&key).as_bytes()), key)).collect()
 }
 
-impl fmt::Debug for Opener {
+impl fmt::Debug for SealOpener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Opener({})", self.names.name())
     }
 }
 
-impl Opener {
+impl SealOpener {
     /// `names` are those that stand in `to` for this node; `keys` are the present one and those before it.
     pub fn new(names: impl Into<NodeNames>, keys: impl IntoIterator<Item = StaticSecret>) -> Self {
         Self { names: names.into(), keys: RwLock::new(named(keys)) }
@@ -233,22 +233,22 @@ impl Opener {
     ///
     /// # Errors
     /// [`OpenError`]; the envelope is as good as before to everybody else.
-    pub fn open(&self, envelope: &Envelope) -> Result<Opened, OpenError> {
+    pub fn open(&self, envelope: &Envelope) -> Result<OpenedBody, OpenError> {
         let core = envelope.core();
         let Body::Sealed(item) = &core.body else { return Err(OpenError::NotSealed) };
-        let sealed = Sealed::read(item)?;
+        let sealed = SealedBody::read(item)?;
         let named = core.to.iter().zip(&sealed.recipients);
         let ours: Vec<_> = named.filter(|(name, _)| self.names.has(name)).map(|(_, ours)| ours).collect();
         let first = ours.first().ok_or(OpenError::NotRecipient)?;
         let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
-        let fitting = |recipient: &Recipient<'_>| {
+        let fitting = |recipient: &SealRecipient<'_>| {
             let key_id = recipient.key_id;
             keys.iter().filter(move |(hash, _)| hash.starts_with(key_id.as_bytes()))
         };
         if ours.iter().all(|recipient| fitting(recipient).next().is_none()) {
             return Err(OpenError::OtherKey(first.key_id));
         }
-        let opened = |recipient: &&Recipient<'_>| {
+        let opened = |recipient: &&SealRecipient<'_>| {
             fitting(recipient).find_map(|(_, secret)| wrap::unwrap(recipient, secret))
         };
         let content_key = ours.iter().find_map(opened).ok_or(OpenError::Key)?;
@@ -269,7 +269,7 @@ impl Opener {
 
 /// Do two sealed bodies of this node's own, under one id, say the same? Their IVs are marks of what is inside.
 pub(super) fn same_mark(one: &[u8], other: &[u8]) -> bool {
-    match (Sealed::read(one), Sealed::read(other)) {
+    match (SealedBody::read(one), SealedBody::read(other)) {
         (Ok(one), Ok(other)) => one.iv == other.iv && one.ciphertext.len() == other.ciphertext.len(),
         _ => false,
     }

@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
 use thiserror::Error;
 
-use super::codec::{self, Parts, UNPROTECTED_EMPTY};
+use super::codec::{self, EnvelopeParts, UNPROTECTED_EMPTY};
 #[cfg(feature = "sim")]
 use super::successor;
 use super::{CodecError, Core, Envelope, UnverifiedEnvelope, VerifiedEnvelope, core_fields};
@@ -28,19 +28,19 @@ pub enum SignatureError {
 
 /// Holds the node's signing key and makes envelopes.
 pub struct Signer {
-    in_use: RwLock<InUse>,
+    in_use: RwLock<SignerInUse>,
     /// For tests: it signs as a stand-in for version 2.
     #[cfg(feature = "sim")]
     successor: bool,
 }
 
 /// The key that signs now.
-struct InUse {
+struct SignerInUse {
     key: SigningKey,
     key_id: KeyId,
 }
 
-impl InUse {
+impl SignerInUse {
     fn new(key: SigningKey) -> Self {
         Self { key_id: KeyId::of(&key.verifying_key()), key }
     }
@@ -75,7 +75,7 @@ impl fmt::Debug for Signer {
 impl Signer {
     pub fn new(key: SigningKey) -> Self {
         Self {
-            in_use: RwLock::new(InUse::new(key)),
+            in_use: RwLock::new(SignerInUse::new(key)),
             #[cfg(feature = "sim")]
             successor: false,
         }
@@ -94,10 +94,10 @@ impl Signer {
 
     /// From now on `key` signs.
     pub fn replace(&self, key: SigningKey) {
-        *self.in_use.write().unwrap_or_else(PoisonError::into_inner) = InUse::new(key);
+        *self.in_use.write().unwrap_or_else(PoisonError::into_inner) = SignerInUse::new(key);
     }
 
-    fn in_use(&self) -> RwLockReadGuard<'_, InUse> {
+    fn in_use(&self) -> RwLockReadGuard<'_, SignerInUse> {
         self.in_use.read().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -125,7 +125,7 @@ impl UnverifiedEnvelope {
         if !self.0.key_id.fits(key) {
             return Err(SignatureError::OtherKey { expected: KeyId::of(key), found: self.0.key_id });
         }
-        let parts = Parts::read(&self.0.bytes).map_err(|_| SignatureError::Invalid)?;
+        let parts = EnvelopeParts::read(&self.0.bytes).map_err(|_| SignatureError::Invalid)?;
         let message = to_be_signed(ENVELOPE_CONTEXT, parts.protected, parts.payload);
         // PROTOCOL.md §2.2: strict, and never in batches: all nodes must agree about a signature.
         key.verify_strict(&message, &Signature::from_bytes(&parts.signature))

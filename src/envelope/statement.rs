@@ -9,14 +9,14 @@ use bytes::Bytes;
 use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
 use thiserror::Error;
 
-use super::codec::{self, CodecError, Parts, UNPROTECTED_EMPTY};
+use super::codec::{self, CodecError, EnvelopeParts, UNPROTECTED_EMPTY};
 use super::sign::{SignatureError, to_be_signed};
-use crate::cbor::{self, CborError, Reader};
+use crate::cbor::{self, CborError, CborReader};
 use crate::identity::{IdentityKey, KeyId, PublisherName, is_good_key};
 use crate::limits::{KEY_STATEMENT_BYTES_MAX, STATED_KEYS_MAX};
 use crate::time::Timestamp;
 
-pub use book::{Stated, StatementBook};
+pub use book::{StatedKeys, StatementBook};
 
 /// The context that every signature over a statement is bound to (external_aad).
 pub const STATEMENT_CONTEXT: &[u8] = b"intelmesh/key/v1";
@@ -207,11 +207,11 @@ pub fn claimed_publisher(bytes: &[u8]) -> Result<PublisherName, StatementError> 
     read(bytes).map(|(statement, _)| statement.publisher)
 }
 
-fn read(bytes: &[u8]) -> Result<(Statement, Parts<'_>), StatementError> {
+fn read(bytes: &[u8]) -> Result<(Statement, EnvelopeParts<'_>), StatementError> {
     if bytes.len() > KEY_STATEMENT_BYTES_MAX {
         return Err(StatementError::TooLarge(bytes.len()));
     }
-    let parts = Parts::read(bytes)?;
+    let parts = EnvelopeParts::read(bytes)?;
     if parts.unprotected != UNPROTECTED_EMPTY {
         return Err(StatementError::Sign1(CodecError::UnprotectedHeader));
     }
@@ -247,7 +247,7 @@ fn encode(statement: &Statement) -> Vec<u8> {
 
 fn decode(payload: &[u8]) -> Result<Statement, StatementError> {
     let field = |field, why| StatementError::Field { field, why };
-    let mut reader = Reader::of_one_item(payload)?;
+    let mut reader = CborReader::of_one_item(payload)?;
     let count = reader.array()?;
     let version = reader.unsigned()?;
     if version != VERSION {
@@ -268,7 +268,7 @@ fn decode(payload: &[u8]) -> Result<Statement, StatementError> {
     Ok(Statement { publisher, serial, keys, revoked })
 }
 
-fn decode_key(reader: &mut Reader<'_>) -> Result<StatedKey, StatementError> {
+fn decode_key(reader: &mut CborReader<'_>) -> Result<StatedKey, StatementError> {
     let field = |field, why| StatementError::Field { field, why };
     if reader.array()? != 5 {
         return Err(field("key", "not five fields"));
@@ -338,7 +338,7 @@ mod tests {
     fn an_envelope_is_no_statement_and_a_statement_no_envelope() {
         let signed = SignedStatement::sign(statement(17, false), &identity()).unwrap();
         assert!(super::super::UnverifiedEnvelope::decode(signed.bytes().clone()).is_err());
-        let parts = Parts::read(signed.bytes()).unwrap();
+        let parts = EnvelopeParts::read(signed.bytes()).unwrap();
         let message = to_be_signed(super::super::sign::ENVELOPE_CONTEXT, parts.protected, parts.payload);
         let signature = identity().sign(&message).to_bytes();
         let forged = codec::encode_sign1(parts.protected, UNPROTECTED_EMPTY, parts.payload, &signature);

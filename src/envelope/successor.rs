@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use ed25519_dalek::VerifyingKey;
 
-use super::codec::{Parts, encode_sign1};
+use super::codec::{EnvelopeParts, encode_sign1};
 use super::{Core, Extensions};
 use crate::cbor;
 use crate::identity::{KeyId, PublisherName};
@@ -42,12 +42,12 @@ pub(super) fn unprotected() -> Vec<u8> {
 
 /// The envelope with an attestation of `hops` in the place of an earlier one; as it is, if there is no room.
 pub fn attested(envelope: &Bytes, hops: &[PublisherName]) -> Bytes {
-    let Ok(parts) = Parts::read(envelope) else { return envelope.clone() };
+    let Ok(parts) = EnvelopeParts::read(envelope) else { return envelope.clone() };
     let receipt = Some(receipt()).filter(|pair| parts.unprotected[1..].starts_with(pair)).unwrap_or_default();
     let mut unprotected = Vec::new();
     cbor::put_map(&mut unprotected, 1 + usize::from(!receipt.is_empty()));
     unprotected.extend_from_slice(&receipt);
-    cbor::put_head(&mut unprotected, cbor::Major::Negative, 65_536);
+    cbor::put_head(&mut unprotected, cbor::MajorType::Negative, 65_536);
     cbor::put_array(&mut unprotected, hops.len());
     hops.iter().for_each(|hop| cbor::put_text(&mut unprotected, hop.as_str()));
     if unprotected.len() > UNPROTECTED_BYTES_MAX {

@@ -1,6 +1,6 @@
-//! A strict scanner of JSON text (RFC 8259) in one pass. It finds what two readers could read differently
-//! (keys twice, half surrogate pairs, NaN) and never changes or copies a value: numbers stay the digits
-//! that they are. What members mean is not known here.
+//! A strict scanner of JSON text (RFC 8259) in one pass. It finds what two readers could read differently (duplicate
+//! keys, half surrogate pairs, NaN) and never changes or copies a value: numbers stay the digits that they are. The
+//! meaning of members is not known here.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -9,7 +9,7 @@ use thiserror::Error;
 
 use crate::limits::JSON_KEY_BYTES_MAX;
 
-/// Why a text is not acceptable JSON, with the offset in bytes where that showed.
+/// Why a text is not acceptable JSON, with the offset in bytes at which that showed.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum JsonError {
     #[error("not UTF-8 at byte {0}")]
@@ -28,9 +28,9 @@ pub enum JsonError {
     KeyTooLong(usize),
 }
 
-/// What a value is, by its first byte.
+/// The kind of a value, by its first byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum JsonKind {
     Object,
     Array,
     String,
@@ -38,22 +38,22 @@ pub enum Kind {
     Literal,
 }
 
-/// One member of an object: its unescaped key, where key and value stand in the text, and what the value is.
+/// One member of an object: its unescaped key, the places of key and value in the text, and the kind of value.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Member<'a> {
+pub struct JsonMember<'a> {
     pub key: Cow<'a, str>,
     pub key_at: Range<usize>,
     pub value_at: Range<usize>,
-    pub kind: Kind,
+    pub kind: JsonKind,
 }
 
-/// What a scan found.
+/// The result of a scan.
 #[derive(Clone, Debug)]
-pub struct Scan<'a> {
+pub struct JsonScan<'a> {
     /// The members of the text's top-level object, in order; empty for another value.
-    pub members: Vec<Member<'a>>,
-    pub kind: Kind,
-    /// Where the value stands, without the white space around it.
+    pub members: Vec<JsonMember<'a>>,
+    pub kind: JsonKind,
+    /// The place of the value, without the white space around it.
     pub value_at: Range<usize>,
     /// Levels of objects and arrays.
     pub depth: usize,
@@ -63,9 +63,10 @@ pub struct Scan<'a> {
 ///
 /// # Errors
 /// The first [`JsonError`] in it.
-pub fn scan(text: &[u8], depth_max: usize) -> Result<Scan<'_>, JsonError> {
+pub fn scan(text: &[u8], depth_max: usize) -> Result<JsonScan<'_>, JsonError> {
     let text = std::str::from_utf8(text).map_err(|fault| JsonError::NotUtf8(fault.valid_up_to()))?;
-    let mut scanner = Scanner { text, at: 0, depth_max, deepest: 0, keys: Vec::new(), members: Vec::new() };
+    let mut scanner =
+        JsonScanner { text, at: 0, depth_max, deepest: 0, keys: Vec::new(), members: Vec::new() };
     scanner.space();
     let start = scanner.at;
     let kind = scanner.value(1)?;
@@ -74,20 +75,21 @@ pub fn scan(text: &[u8], depth_max: usize) -> Result<Scan<'_>, JsonError> {
     if scanner.at != text.len() {
         return Err(JsonError::Syntax(scanner.at));
     }
-    Ok(Scan { members: scanner.members, kind, value_at: start..end, depth: scanner.deepest })
+    Ok(JsonScan { members: scanner.members, kind, value_at: start..end, depth: scanner.deepest })
 }
 
-struct Scanner<'a> {
+struct JsonScanner<'a> {
     text: &'a str,
     at: usize,
     depth_max: usize,
     deepest: usize,
-    /// Keys of all open objects below the top-level one; each object's begin where it was entered.
+    /// Keys of all open objects below the top-level one; those of an object begin at the index noted when it was
+    /// entered.
     keys: Vec<Cow<'a, str>>,
-    members: Vec<Member<'a>>,
+    members: Vec<JsonMember<'a>>,
 }
 
-impl<'a> Scanner<'a> {
+impl<'a> JsonScanner<'a> {
     fn peek(&self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
     }
@@ -104,13 +106,13 @@ impl<'a> Scanner<'a> {
         here
     }
 
-    fn value(&mut self, depth: usize) -> Result<Kind, JsonError> {
+    fn value(&mut self, depth: usize) -> Result<JsonKind, JsonError> {
         match self.peek() {
-            Some(b'{') => self.object(depth).map(|()| Kind::Object),
-            Some(b'[') => self.array(depth).map(|()| Kind::Array),
-            Some(b'"') => self.string().map(|_| Kind::String),
-            Some(b'-' | b'0'..=b'9') => self.number().map(|()| Kind::Number),
-            _ => self.literal().map(|()| Kind::Literal),
+            Some(b'{') => self.object(depth).map(|()| JsonKind::Object),
+            Some(b'[') => self.array(depth).map(|()| JsonKind::Array),
+            Some(b'"') => self.string().map(|_| JsonKind::String),
+            Some(b'-' | b'0'..=b'9') => self.number().map(|()| JsonKind::Number),
+            _ => self.literal().map(|()| JsonKind::Literal),
         }
     }
 
@@ -144,7 +146,7 @@ impl<'a> Scanner<'a> {
             }
             let kind = self.value(depth + 1)?;
             if top {
-                self.members.push(Member { key, key_at, value_at: start..self.at, kind });
+                self.members.push(JsonMember { key, key_at, value_at: start..self.at, kind });
             }
             self.space();
             if self.passes(b'}') {
@@ -195,7 +197,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Passes a string; true where it has escapes.
+    /// Passes a string. Returns true if it has escapes.
     fn string(&mut self) -> Result<bool, JsonError> {
         self.at += 1;
         let mut escaped = false;
@@ -242,7 +244,7 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    /// The four digits of the `\u` at `start`.
+    /// Reads the four digits of the `\u` at `start`.
     fn unit(&self, start: usize) -> Result<u16, JsonError> {
         let digits = self.text.as_bytes().get(start + 2..start + 6).ok_or(JsonError::Syntax(start))?;
         hex(digits).ok_or(JsonError::Syntax(start))
@@ -289,7 +291,7 @@ impl<'a> Scanner<'a> {
     }
 }
 
-/// A key that stands twice. Most objects come sorted, which is seen in one pass.
+/// Returns a key that occurs again. Most objects come sorted, which is seen in one pass.
 fn repeated<'a>(keys: impl Iterator<Item = &'a str> + Clone) -> Option<String> {
     let ascends = keys.clone().zip(keys.clone().skip(1)).all(|(left, right)| left < right);
     if ascends {
@@ -308,7 +310,7 @@ fn hex(digits: &[u8]) -> Option<u16> {
     })
 }
 
-/// The text that the inside of a JSON string stands for. `inside` has been scanned: its escapes are whole.
+/// Returns the text of the inside of a JSON string. `inside` has been scanned: its escapes are whole.
 pub fn unescape(inside: &str) -> String {
     let mut out = String::with_capacity(inside.len());
     let mut rest = inside;

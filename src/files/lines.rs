@@ -1,5 +1,5 @@
-//! Files that grow by whole lines: each line is there whole and on disk, or not at all, whatever a crash or a full
-//! disk left before it. What a line says is its owner's.
+//! Files that grow by whole lines: each line is there whole and on disk, or not at all, even if a crash or a full disk
+//! left a part before it. The caller defines the meaning of a line.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -11,17 +11,17 @@ use rustix::fs::OFlags;
 use super::{create_new, dir_of, sync_names};
 use crate::ownership;
 
-/// What appending needs of a file.
-pub trait Appended: Write {
+/// The operations that appending needs of a file.
+pub trait AppendedLine: Write {
     /// # Errors
-    /// What the file system says, here and below.
+    /// The error of the file system, here and below.
     fn cut(&self, bytes: u64) -> io::Result<()>;
     /// # Errors
-    /// As [`Appended::cut`].
+    /// As [`AppendedLine::cut`].
     fn sync(&self) -> io::Result<()>;
 }
 
-impl Appended for File {
+impl AppendedLine for File {
     fn cut(&self, bytes: u64) -> io::Result<()> {
         self.set_len(bytes)
     }
@@ -34,9 +34,9 @@ impl Appended for File {
 /// Appends `line` to `file`, which has `whole` bytes, and makes it durable; or leaves nothing of it.
 ///
 /// # Errors
-/// What the file system says.
+/// The error of the file system.
 pub fn append_whole(
-    file: &mut impl Appended,
+    file: &mut impl AppendedLine,
     whole: u64,
     line: &[u8],
     sync_name: impl FnOnce() -> io::Result<()>,
@@ -53,7 +53,7 @@ pub fn append_whole(
 /// there. An end that `is_line` without its line end gets one. Returns how many bytes the file has then.
 ///
 /// # Errors
-/// What the file system says.
+/// The error of the file system.
 pub fn open_whole(
     options: &mut OpenOptions,
     path: &Path,
@@ -90,7 +90,7 @@ fn make_whole(file: &mut File, path: &Path, is_line: impl FnOnce(&[u8]) -> bool)
 /// name are on disk when this returns. Lines of two programs never mix.
 ///
 /// # Errors
-/// What the file system says: nothing of the line is there. Also if the name stands for a file that lies elsewhere.
+/// The error of the file system: nothing of the line is there. Also if the name stands for a file that lies elsewhere.
 pub fn append_line(path: &Path, mut line: Vec<u8>, is_line: impl FnOnce(&[u8]) -> bool) -> io::Result<()> {
     line.push(b'\n');
     let mut file = match open_own(path) {
@@ -122,7 +122,7 @@ fn open_own(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Where the last whole line ends.
+/// Returns the end of the last whole line.
 fn whole_lines(file: &File, length: u64) -> io::Result<u64> {
     let (mut end, mut look) = (length, 1);
     while end > 0 {

@@ -8,7 +8,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 
 #[derive(Clone, Debug)]
-pub enum Op {
+pub enum DiskOp {
     MakeDir(PathBuf),
     /// Made, or emptied.
     Create(PathBuf),
@@ -27,49 +27,49 @@ pub enum Op {
 }
 
 thread_local! {
-    static RECORDING: RefCell<Option<Vec<Op>>> = const { RefCell::new(None) };
+    static RECORDING: RefCell<Option<Vec<DiskOp>>> = const { RefCell::new(None) };
 }
 
 /// Notes what was done just now, if this thread records.
-pub fn note(op: impl FnOnce() -> Op) {
+pub fn note(op: impl FnOnce() -> DiskOp) {
     RECORDING.with_borrow_mut(|recording| {
         let Some(ops) = recording else { return };
         match op() {
-            Op::Foreign(dir) => ops.extend(flushed_in(&dir)),
+            DiskOp::Foreign(dir) => ops.extend(flushed_in(&dir)),
             op => ops.push(op),
         }
     });
 }
 
-/// A new file was written whole and synced.
+/// Notes that a new file was written whole and synced.
 pub fn note_whole(file: &Path, bytes: &[u8]) {
-    note(|| Op::Create(file.to_owned()));
-    note(|| Op::Write(file.to_owned(), 0, bytes.to_vec()));
-    note(|| Op::SyncBytes(file.to_owned()));
+    note(|| DiskOp::Create(file.to_owned()));
+    note(|| DiskOp::Write(file.to_owned(), 0, bytes.to_vec()));
+    note(|| DiskOp::SyncBytes(file.to_owned()));
 }
 
-/// A line is appended behind `whole` bytes and synced.
+/// Notes that a line is appended behind `whole` bytes and synced.
 pub fn note_appended(file: &Path, whole: u64, line: &[u8]) {
     if whole == 0 {
-        note(|| Op::Create(file.to_owned()));
+        note(|| DiskOp::Create(file.to_owned()));
     }
-    note(|| Op::Length(file.to_owned(), whole));
-    note(|| Op::Write(file.to_owned(), whole, line.to_vec()));
-    note(|| Op::SyncBytes(file.to_owned()));
+    note(|| DiskOp::Length(file.to_owned(), whole));
+    note(|| DiskOp::Write(file.to_owned(), whole, line.to_vec()));
+    note(|| DiskOp::SyncBytes(file.to_owned()));
 }
 
-fn flushed_in(dir: &Path) -> Vec<Op> {
+fn flushed_in(dir: &Path) -> Vec<DiskOp> {
     let entries = fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
     let own = |path: &PathBuf| {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         name == "db" || name == "conf" || name.starts_with("snap.")
     };
     let files = entries.filter(|path| path.is_file()).filter(own);
-    files.filter_map(|path| fs::read(&path).ok().map(|bytes| Op::Flushed(path, bytes))).collect()
+    files.filter_map(|path| fs::read(&path).ok().map(|bytes| DiskOp::Flushed(path, bytes))).collect()
 }
 
 /// Records what `run` does.
-pub fn record(run: impl FnOnce()) -> Vec<Op> {
+pub fn record(run: impl FnOnce()) -> Vec<DiskOp> {
     RECORDING.set(Some(Vec::new()));
     run();
     RECORDING.take().unwrap_or_default()
@@ -78,7 +78,7 @@ pub fn record(run: impl FnOnce()) -> Vec<Op> {
 type Id = usize;
 
 #[derive(Clone, Debug, Default)]
-struct Node {
+struct RecordedNode {
     /// Bytes, or names: of which kind it is, its use says.
     bytes: Vec<u8>,
     names: BTreeMap<String, Id>,
@@ -86,7 +86,7 @@ struct Node {
 }
 
 #[derive(Clone, Debug)]
-enum Unsynced {
+enum UnsyncedOps {
     Write(Id, u64, Vec<u8>),
     Length(Id, u64),
     Named(Id, String, Id),
@@ -96,19 +96,19 @@ enum Unsynced {
 
 /// A directory as the cache has it and as the disk has it.
 #[derive(Clone, Debug)]
-pub struct Volume {
+pub struct RecordedVolume {
     root: PathBuf,
-    now: Vec<Node>,
-    disk: Vec<Node>,
-    unsynced: Vec<Unsynced>,
+    now: Vec<RecordedNode>,
+    disk: Vec<RecordedNode>,
+    unsynced: Vec<UnsyncedOps>,
 }
 
 /// The files of one image, by path below the root; a directory ends in `/`.
-pub type Image = BTreeMap<String, Vec<u8>>;
+pub type CrashImage = BTreeMap<String, Vec<u8>>;
 
-impl Volume {
+impl RecordedVolume {
     pub fn new(root: &Path) -> Self {
-        let dir = Node { is_dir: true, ..Node::default() };
+        let dir = RecordedNode { is_dir: true, ..RecordedNode::default() };
         Self { root: root.to_owned(), now: vec![dir.clone()], disk: vec![dir], unsynced: Vec::new() }
     }
 
@@ -121,7 +121,7 @@ impl Volume {
         Some(at)
     }
 
-    /// The directory of `path`, and its name there. `None` outside of the root.
+    /// Returns the directory of `path`, and its name there; `None` if it is outside of the root.
     fn place(&self, path: &Path) -> Option<(Id, String)> {
         let name = path.file_name()?.to_string_lossy().into_owned();
         Some((self.find(path.parent()?)?, name))
@@ -130,17 +130,17 @@ impl Volume {
     fn add(&mut self, path: &Path, is_dir: bool) {
         let Some((dir, name)) = self.place(path) else { return };
         let id = self.now.len();
-        self.now.push(Node { is_dir, ..Node::default() });
-        self.disk.push(Node { is_dir, ..Node::default() });
+        self.now.push(RecordedNode { is_dir, ..RecordedNode::default() });
+        self.disk.push(RecordedNode { is_dir, ..RecordedNode::default() });
         self.now[dir].names.insert(name.clone(), id);
-        self.unsynced.push(Unsynced::Named(dir, name, id));
+        self.unsynced.push(UnsyncedOps::Named(dir, name, id));
     }
 
-    pub fn apply(&mut self, op: &Op) {
+    pub fn apply(&mut self, op: &DiskOp) {
         match op {
-            Op::MakeDir(path) => self.add(path, true),
-            Op::Create(path) => self.add(path, false),
-            Op::Flushed(path, bytes) => {
+            DiskOp::MakeDir(path) => self.add(path, true),
+            DiskOp::Create(path) => self.add(path, false),
+            DiskOp::Flushed(path, bytes) => {
                 if self.find(path).is_none() {
                     self.add(path, false);
                 }
@@ -148,54 +148,54 @@ impl Volume {
                 self.now[id].bytes.clone_from(bytes);
                 self.disk[id].bytes.clone_from(bytes);
             }
-            Op::Write(path, at, bytes) => {
+            DiskOp::Write(path, at, bytes) => {
                 let Some(id) = self.find(path) else { return };
                 overlay(&mut self.now[id].bytes, *at, bytes);
-                self.unsynced.push(Unsynced::Write(id, *at, bytes.clone()));
+                self.unsynced.push(UnsyncedOps::Write(id, *at, bytes.clone()));
             }
-            Op::Length(path, length) => {
+            DiskOp::Length(path, length) => {
                 let Some(id) = self.find(path) else { return };
                 self.now[id].bytes.resize(*length as usize, 0);
-                self.unsynced.push(Unsynced::Length(id, *length));
+                self.unsynced.push(UnsyncedOps::Length(id, *length));
             }
-            Op::SyncBytes(path) => {
+            DiskOp::SyncBytes(path) => {
                 let Some(id) = self.find(path) else { return };
                 self.settle(
-                    |change| matches!(change, Unsynced::Write(of, ..) | Unsynced::Length(of, _) if *of == id),
+                    |change| matches!(change, UnsyncedOps::Write(of, ..) | UnsyncedOps::Length(of, _) if *of == id),
                 );
             }
-            Op::SyncNames(path) => {
+            DiskOp::SyncNames(path) => {
                 let Some(dir) = self.find(path) else { return };
                 self.settle(|change| match change {
-                    Unsynced::Named(of, ..) | Unsynced::Unnamed(of, _) => *of == dir,
-                    Unsynced::Moved { from, to, .. } => from.0 == dir || to.0 == dir,
+                    UnsyncedOps::Named(of, ..) | UnsyncedOps::Unnamed(of, _) => *of == dir,
+                    UnsyncedOps::Moved { from, to, .. } => from.0 == dir || to.0 == dir,
                     _ => false,
                 });
             }
-            Op::Rename(from, to) => {
+            DiskOp::Rename(from, to) => {
                 let (Some(from), Some(to)) = (self.place(from), self.place(to)) else { return };
                 let Some(id) = self.now[from.0].names.remove(&from.1) else { return };
                 self.now[to.0].names.insert(to.1.clone(), id);
-                self.unsynced.push(Unsynced::Moved { from, to, id });
+                self.unsynced.push(UnsyncedOps::Moved { from, to, id });
             }
-            Op::Remove(path) | Op::RemoveTree(path) => {
+            DiskOp::Remove(path) | DiskOp::RemoveTree(path) => {
                 let Some((dir, name)) = self.place(path) else { return };
                 if self.now[dir].names.remove(&name).is_some() {
-                    self.unsynced.push(Unsynced::Unnamed(dir, name));
+                    self.unsynced.push(UnsyncedOps::Unnamed(dir, name));
                 }
             }
-            Op::Foreign(_) | Op::Told(_) => {}
+            DiskOp::Foreign(_) | DiskOp::Told(_) => {}
         }
     }
 
-    fn settle(&mut self, of: impl Fn(&Unsynced) -> bool) {
+    fn settle(&mut self, of: impl Fn(&UnsyncedOps) -> bool) {
         for change in self.unsynced.extract_if(.., |change| of(change)).collect::<Vec<_>>() {
             reach(&mut self.disk, &change, usize::MAX);
         }
     }
 
-    /// What the disk holds if of each unsynced change so many bytes reach it as `keeps` says (of a name: if not 0).
-    pub fn image(&self, keeps: impl Fn(usize) -> usize) -> Image {
+    /// Returns the content of the disk if `keeps` bytes of each unsynced change reach it (of a name: if not 0).
+    pub fn image(&self, keeps: impl Fn(usize) -> usize) -> CrashImage {
         let mut disk = self.disk.clone();
         for (nth, change) in self.unsynced.iter().enumerate() {
             let kept = keeps(nth);
@@ -203,7 +203,7 @@ impl Volume {
                 reach(&mut disk, change, kept);
             }
         }
-        let mut image = Image::new();
+        let mut image = CrashImage::new();
         collect(&disk, 0, "", &mut image);
         image
     }
@@ -217,13 +217,15 @@ fn overlay(file: &mut Vec<u8>, at: u64, bytes: &[u8]) {
     file[at..end].copy_from_slice(bytes);
 }
 
-fn reach(disk: &mut [Node], change: &Unsynced, keep: usize) {
+fn reach(disk: &mut [RecordedNode], change: &UnsyncedOps, keep: usize) {
     match change {
-        Unsynced::Write(id, at, bytes) => overlay(&mut disk[*id].bytes, *at, &bytes[..keep.min(bytes.len())]),
-        Unsynced::Length(id, length) => disk[*id].bytes.resize(*length as usize, 0),
-        Unsynced::Named(dir, name, id) => drop(disk[*dir].names.insert(name.clone(), *id)),
-        Unsynced::Unnamed(dir, name) => drop(disk[*dir].names.remove(name)),
-        Unsynced::Moved { from, to, id } => {
+        UnsyncedOps::Write(id, at, bytes) => {
+            overlay(&mut disk[*id].bytes, *at, &bytes[..keep.min(bytes.len())])
+        }
+        UnsyncedOps::Length(id, length) => disk[*id].bytes.resize(*length as usize, 0),
+        UnsyncedOps::Named(dir, name, id) => drop(disk[*dir].names.insert(name.clone(), *id)),
+        UnsyncedOps::Unnamed(dir, name) => drop(disk[*dir].names.remove(name)),
+        UnsyncedOps::Moved { from, to, id } => {
             if disk[from.0].names.get(&from.1) == Some(id) {
                 disk[from.0].names.remove(&from.1);
             }
@@ -232,7 +234,7 @@ fn reach(disk: &mut [Node], change: &Unsynced, keep: usize) {
     }
 }
 
-fn collect(disk: &[Node], id: Id, path: &str, image: &mut Image) {
+fn collect(disk: &[RecordedNode], id: Id, path: &str, image: &mut CrashImage) {
     for (name, child) in &disk[id].names {
         if disk[*child].is_dir {
             let below = format!("{path}{name}/");
@@ -245,7 +247,7 @@ fn collect(disk: &[Node], id: Id, path: &str, image: &mut Image) {
 }
 
 /// Writes an image into an empty directory.
-pub fn lay_out(image: &Image, into: &Path) {
+pub fn lay_out(image: &CrashImage, into: &Path) {
     for (path, bytes) in image {
         let path = into.join(path.trim_end_matches('/'));
         match image.contains_key(&format!("{}/", path.strip_prefix(into).unwrap().display())) {
@@ -261,14 +263,14 @@ pub fn lay_out(image: &Image, into: &Path) {
 /// Visits what a power cut may leave, after each operation: all that is unsynced lost, all kept, and all subsets that
 /// lack or keep one or two changes, or have one torn in the middle. Each image once, with the numbers that were told
 /// before. Returns how many there were.
-pub fn each_image(root: &Path, ops: &[Op], mut visit: impl FnMut(&Image, &BTreeSet<u64>)) -> usize {
-    let (mut volume, mut told, mut known) = (Volume::new(root), BTreeSet::new(), HashSet::new());
+pub fn each_image(root: &Path, ops: &[DiskOp], mut visit: impl FnMut(&CrashImage, &BTreeSet<u64>)) -> usize {
+    let (mut volume, mut told, mut known) = (RecordedVolume::new(root), BTreeSet::new(), HashSet::new());
     let mut images = 0;
     for op in [None].into_iter().chain(ops.iter().map(Some)) {
         if let Some(op) = op {
             volume.apply(op);
         }
-        if let Some(Op::Told(number)) = op {
+        if let Some(DiskOp::Told(number)) = op {
             told.insert(*number);
         }
         let count = volume.unsynced.len();
@@ -285,7 +287,7 @@ pub fn each_image(root: &Path, ops: &[Op], mut visit: impl FnMut(&Image, &BTreeS
         look(&|_| usize::MAX);
         let all = |keep: bool| if keep { usize::MAX } else { 0 };
         for one in 0..count {
-            if let Unsynced::Write(_, _, bytes) = &volume.unsynced[one] {
+            if let UnsyncedOps::Write(_, _, bytes) = &volume.unsynced[one] {
                 look(&|nth| if nth == one { bytes.len() / 2 } else { usize::MAX });
                 look(&|nth| if nth == one { bytes.len() / 2 } else { 0 });
             }

@@ -1,17 +1,17 @@
-//! What a power cut may leave of each operation here: every prefix of what was done, and every reordering of one or
-//! two changes between two syncs.
+//! Tests the states that a power cut may leave of each operation here: every prefix of its changes, and every
+//! reordering of one or two changes between two syncs.
 
 use std::collections::BTreeSet;
 
-use super::recorder::{Image, Op, each_image, lay_out, note, record};
+use super::recorder::{CrashImage, DiskOp, each_image, lay_out, note, record};
 use super::*;
 
-fn text(image: &Image, name: &str) -> Option<String> {
+fn text(image: &CrashImage, name: &str) -> Option<String> {
     image.get(name).map(|bytes| String::from_utf8(bytes.clone()).unwrap())
 }
 
 fn told(number: u64) {
-    note(|| Op::Told(number));
+    note(|| DiskOp::Told(number));
 }
 
 fn last(told: &BTreeSet<u64>) -> u64 {
@@ -75,8 +75,8 @@ fn appended_line_is_whole_and_takes_no_other_with_it() {
     eprintln!("{images} images");
 }
 
-/// Root appends in a directory of the node's account: what that account puts there must not lead to another file, and
-/// nothing else is given to it.
+/// Root appends in a directory of the node's account: if that account puts a link there, it must not lead to another
+/// file, and nothing else is given to it.
 #[test]
 fn appending_follows_no_link_out_of_directory() {
     use std::os::unix::fs::{MetadataExt as _, chown, symlink};

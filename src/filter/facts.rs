@@ -1,5 +1,5 @@
-//! What a filter sees of one envelope: `event`, the members of its payload, and `meta`, what is signed beside it
-//! and whence it came. Read when it is asked for; a sealed body is never looked into.
+//! The view of one envelope that a filter gets: `event`, the members of its payload, and `meta`, the signed fields
+//! beside it and the hop path. Members are read when they are asked for; a sealed body is never looked into.
 
 use std::fmt;
 use std::sync::OnceLock;
@@ -11,7 +11,7 @@ use cel::common::types::{CelString, MAP_TYPE, Type};
 use cel::common::value::{CowVal, Val};
 use cel::context::VariableResolver;
 
-use super::value::{Json, JsonMap, Members};
+use super::value::{JsonMap, JsonMembers, JsonValue};
 use crate::envelope::{Body, Core};
 use crate::identity::{HopPath, PublisherName};
 use crate::limits::FILTER_STEPS_MAX;
@@ -37,46 +37,46 @@ pub(super) const META: [&str; 15] = [
 ];
 
 /// One envelope, for any number of filters. The payload is read once, by the first that asks for it.
-pub struct Facts<'a> {
-    meta: Meta<'a>,
-    event: OnceLock<Option<Members<'a>>>,
+pub struct FilterFacts<'a> {
+    meta: MetaFacts<'a>,
+    event: OnceLock<Option<JsonMembers<'a>>>,
 }
 
-impl<'a> Facts<'a> {
-    /// `path` as it came: it ends with the source, and is empty for what was submitted here.
+impl<'a> FilterFacts<'a> {
+    /// Takes `path` as it came: it ends with the source, and is empty if the event was submitted here.
     pub fn new(core: &'a Core, path: &'a HopPath) -> Self {
-        Self { meta: Meta { core, path }, event: OnceLock::new() }
+        Self { meta: MetaFacts { core, path }, event: OnceLock::new() }
     }
 
-    fn event(&self) -> Option<&Members<'a>> {
+    fn event(&self) -> Option<&JsonMembers<'a>> {
         let Body::Plain(payload) = &self.meta.core.body else { return None };
-        self.event.get_or_init(|| Members::parse(payload)).as_ref()
+        self.event.get_or_init(|| JsonMembers::parse(payload)).as_ref()
     }
 
     pub(super) fn is_sealed(&self) -> bool {
         self.meta.core.body.is_sealed()
     }
 
-    /// What looking at all of the envelope once costs, in steps.
+    /// Returns the cost of looking at all of the envelope once, in steps.
     fn weight(&self) -> u64 {
         let ext = self.meta.core.ext.as_ref().map_or(0, |ext| ext.len());
         1 + (self.meta.core.body.bytes().len() + ext) as u64 / 1_024
     }
 }
 
-/// One run of a filter over the facts, and what it has cost so far.
-pub(super) struct Run<'f, 'a> {
-    facts: &'f Facts<'a>,
+/// One run of a filter over the facts, and its cost so far.
+pub(super) struct FilterRun<'f, 'a> {
+    facts: &'f FilterFacts<'a>,
     /// Steps that are left; 0 once they were not enough.
     left: AtomicU64,
 }
 
-impl<'f, 'a> Run<'f, 'a> {
-    pub fn new(facts: &'f Facts<'a>) -> Self {
+impl<'f, 'a> FilterRun<'f, 'a> {
+    pub fn new(facts: &'f FilterFacts<'a>) -> Self {
         Self { facts, left: AtomicU64::new(FILTER_STEPS_MAX) }
     }
 
-    /// Takes `steps`, each as dear as the envelope is large; false where they are not left.
+    /// Takes `steps`, each as expensive as the envelope is large. Returns false if they are not left.
     pub fn spend(&self, steps: u64) -> bool {
         self.spend_plain(steps.saturating_mul(self.facts.weight()))
     }
@@ -95,12 +95,12 @@ impl<'f, 'a> Run<'f, 'a> {
 
 static TRUE: std::sync::LazyLock<cel::common::types::CelBool> = std::sync::LazyLock::new(|| true.into());
 
-impl VariableResolver for Run<'_, '_> {
+impl VariableResolver for FilterRun<'_, '_> {
     fn resolve<'b>(&'b self, name: &str) -> Option<CowVal<'b, 'b>> {
         match name {
             "event" => self.facts.event().map(|event| CowVal::Borrowed(event as &dyn Val)),
             "meta" => Some(CowVal::Borrowed(&self.facts.meta)),
-            // What `lower` puts before each round of a loop, and functions ask for what is dearer than others.
+            // `lower` puts such a name before each round of a loop, and expensive functions ask for one.
             _ => {
                 let steps = name.strip_prefix('@')?;
                 let paid = match steps.strip_prefix('=') {
@@ -114,64 +114,64 @@ impl VariableResolver for Run<'_, '_> {
 }
 
 #[derive(Clone, Copy)]
-struct Meta<'a> {
+struct MetaFacts<'a> {
     core: &'a Core,
     path: &'a HopPath,
 }
 
-impl fmt::Debug for Meta<'_> {
+impl fmt::Debug for MetaFacts<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("meta")
     }
 }
 
-impl<'a> Meta<'a> {
-    fn member(&self, key: &str) -> Option<Json<'a>> {
+impl<'a> MetaFacts<'a> {
+    fn member(&self, key: &str) -> Option<JsonValue<'a>> {
         let core = self.core;
-        let owned = |text: String| Json::Text(CelString::from(text));
+        let owned = |text: String| JsonValue::Text(CelString::from(text));
         Some(match key {
             "id" => owned(core.id.to_string()),
-            "publisher" => Json::text(core.id.publisher.as_str()),
-            "project" => Json::text(core.id.project.as_str()),
-            "source" => Json::text(self.path.last()?.as_str()),
+            "publisher" => JsonValue::text(core.id.publisher.as_str()),
+            "project" => JsonValue::text(core.id.project.as_str()),
+            "source" => JsonValue::text(self.path.last()?.as_str()),
             "path" => names(self.path.hops().iter()),
-            "tlp" => Json::text(core.tlp.as_str()),
+            "tlp" => JsonValue::text(core.tlp.as_str()),
             "to" => names(core.to.iter()),
-            "type" => Json::text(core.event_type.as_str()),
-            "format" => Json::text(core.format.as_str()),
+            "type" => JsonValue::text(core.event_type.as_str()),
+            "format" => JsonValue::text(core.format.as_str()),
             "created" => owned(core.created.to_string()),
             "expires" => owned(core.expires?.to_string()),
             "parent" => owned(core.parent.as_ref()?.to_string()),
-            "links" => Json::List(core.links.iter().map(link).collect()),
-            "sealed" => Json::Bool(core.body.is_sealed().into()),
+            "links" => JsonValue::List(core.links.iter().map(link).collect()),
+            "sealed" => JsonValue::Bool(core.body.is_sealed().into()),
             _ => return None,
         })
     }
 
-    fn ext(&self) -> Members<'a> {
-        self.core.ext.as_ref().and_then(|ext| Members::parse(ext)).unwrap_or_else(Members::empty)
+    fn ext(&self) -> JsonMembers<'a> {
+        self.core.ext.as_ref().and_then(|ext| JsonMembers::parse(ext)).unwrap_or_else(JsonMembers::empty)
     }
 }
 
-fn names<'a>(names: impl Iterator<Item = &'a PublisherName>) -> Json<'a> {
-    Json::List(names.map(|name| Json::text(name.as_str())).collect())
+fn names<'a>(names: impl Iterator<Item = &'a PublisherName>) -> JsonValue<'a> {
+    JsonValue::List(names.map(|name| JsonValue::text(name.as_str())).collect())
 }
 
-fn link(link: &Link) -> Json<'_> {
+fn link(link: &Link) -> JsonValue<'_> {
     let text =
-        |name: &'static str, value: String| (CelString::from(name), Json::Text(CelString::from(value)));
+        |name: &'static str, value: String| (CelString::from(name), JsonValue::Text(CelString::from(value)));
     let right = match &link.right {
         LinkTarget::Event(id) => id.to_string(),
         LinkTarget::Opaque(opaque) => opaque.clone(),
     };
-    let relation = (CelString::from("type"), Json::text(link.relation.as_str()));
+    let relation = (CelString::from("type"), JsonValue::text(link.relation.as_str()));
     let left = link.left.as_ref().map(|left| text("left", left.to_string()));
-    Json::Map([relation, text("right", right)].into_iter().chain(left).collect::<JsonMap<'_>>())
+    JsonValue::Map([relation, text("right", right)].into_iter().chain(left).collect::<JsonMap<'_>>())
 }
 
 static MAP: Type = MAP_TYPE;
 
-impl Val for Meta<'_> {
+impl Val for MetaFacts<'_> {
     fn get_type(&self) -> &Type {
         &MAP
     }
@@ -195,7 +195,7 @@ impl Val for Meta<'_> {
     }
 }
 
-impl Container for Meta<'_> {
+impl Container for MetaFacts<'_> {
     fn contains(&self, key: &dyn Val) -> Result<bool, ExecutionError> {
         match self.get(key) {
             Ok(_) => Ok(true),
@@ -205,7 +205,7 @@ impl Container for Meta<'_> {
     }
 }
 
-impl Indexer for Meta<'_> {
+impl Indexer for MetaFacts<'_> {
     fn get<'b, 'v>(&'b self, key: &dyn Val) -> Result<CowVal<'b, 'v>, ExecutionError>
     where
         Self: 'v,
@@ -219,7 +219,7 @@ impl Indexer for Meta<'_> {
         }
         let member = self.member(key.inner());
         member
-            .map(Json::into_cow)
+            .map(JsonValue::into_cow)
             .ok_or_else(|| ExecutionError::no_such_key(&format!("meta.{:.80}", key.inner())))
     }
 

@@ -1,5 +1,5 @@
-//! What is wrong with a filter, at load (where, what and what to do about it) and on one event. Values of
-//! events are never part of a message: messages are shown and logged.
+//! Faults of a filter, at load (the place, the fault and its fix) and on one event. Values of events are never part of
+//! a message: messages are shown and logged.
 
 use std::collections::BTreeSet;
 
@@ -9,14 +9,14 @@ use thiserror::Error;
 use super::ListFault;
 use crate::limits::{FILTER_BYTES_MAX, FILTER_DEPTH_MAX, FILTER_LOOPS_MAX, FILTER_NODES_MAX};
 
-/// Why a filter is refused, and where in its text. The operator's, or the client's that sent it.
+/// Why a filter is refused, and the place in its text. The operator, or the client that sent it, must fix it.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error("{kind}")]
 pub struct FilterFault {
     /// From 1, as the column, which counts characters.
     pub line: usize,
     pub column: usize,
-    pub kind: FaultKind,
+    pub kind: FilterFaultKind,
 }
 
 impl FilterFault {
@@ -26,7 +26,7 @@ impl FilterFault {
 }
 
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
-pub enum FaultKind {
+pub enum FilterFaultKind {
     #[error("{0}")]
     Syntax(String),
     #[error("the filter has {0} bytes, more than {FILTER_BYTES_MAX}")]
@@ -61,9 +61,9 @@ pub enum FaultKind {
     NoThread(String),
 }
 
-impl FaultKind {
-    /// What the parser says in its own words, in plain ones, and without the list of all that it would have taken;
-    /// `before` is the word before the place.
+impl FilterFaultKind {
+    /// Puts the parser's own words into plain ones, without the list of all that it would have taken; `before` is the
+    /// word before the place.
     pub(super) fn syntax(said: &str, before: &str) -> Self {
         if before == "not" {
             return Self::Syntax("'not' cannot stand here".to_owned());
@@ -131,7 +131,7 @@ pub enum FilterFailure {
     /// The filter made its name out of the event.
     #[error("no such key")]
     NoKeyOfEvent,
-    /// What it asked of `event` cannot be answered.
+    /// Its question about `event` cannot be answered.
     #[error("the body is sealed: a filter sees only meta of it")]
     Sealed,
     #[error("the payload cannot be read")]
@@ -149,7 +149,7 @@ pub enum FilterFailure {
 }
 
 impl FilterFailure {
-    /// What to do about it.
+    /// Returns the fix.
     pub const fn hint(&self) -> &'static str {
         match self {
             Self::NoKey(_) | Self::NoKeyOfEvent => {
@@ -163,7 +163,8 @@ impl FilterFailure {
         }
     }
 
-    /// `error` without the values in it; a key is named where it is one of `known`, which the filter's text names.
+    /// Converts `error` without the values in it; a key is named if it is one of `known`, which the filter's text
+    /// names.
     pub(super) fn of(error: ExecutionError, known: &BTreeSet<String>) -> Self {
         let names =
             |key: &str| known.contains(key.strip_prefix("meta.").unwrap_or(key)) || known.contains(key);
@@ -197,20 +198,20 @@ impl FilterFailure {
     }
 }
 
-/// The function that a number fails in that no double holds; the message is its key.
+/// The function that fails if no double holds a number; the message is its key.
 pub(super) const TOO_LARGE: &str = "@too_large";
 
 fn cut(text: &str) -> String {
     text.chars().take(120).collect()
 }
 
-/// `_==_` is `==`, and what the compiler named `cidr#3` is `cidr`.
+/// Returns the plain name: `_==_` is `==`, and `cidr#3`, which the compiler named so, is `cidr`.
 fn plain(function: &str) -> String {
     let named = function.trim_start_matches('@').split('#').next().unwrap_or("");
     cut(named.trim_matches('_'))
 }
 
-/// The known word that was probably meant.
+/// Returns the known word that was probably meant.
 pub(crate) fn nearest<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let typed = typed.to_lowercase();
     known

@@ -1,5 +1,5 @@
-//! What filters can call beside CEL's own functions. Everything that can be prepared (a pattern, a list of
-//! networks) is given as a constant, checked and built at load, so that an event costs a look and no more.
+//! Functions of filters beside CEL's own. If something can be prepared (a pattern, a list of networks), it is given as
+//! a constant, checked and built at load, so that an event costs a look and no more.
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
@@ -9,50 +9,53 @@ use cel::common::value::{CowVal, Val};
 use cel::{Context, ExecutionError, FunctionContext};
 use regex::Regex;
 
-use super::lists::{Domains, Networks, as_number, domain, network};
+use super::lists::{DomainList, NetworkList, as_number, domain, network};
 use crate::limits::FILTER_TEXT_BYTES_MAX;
 use crate::time::Timestamp;
 
-type Answer<'context, 'call> = Result<CowVal<'context, 'call>, ExecutionError>;
+type FunctionAnswer<'context, 'call> = Result<CowVal<'context, 'call>, ExecutionError>;
 
 /// A function with everything that it needs, ready to be called with the values that change.
-pub(super) enum Prepared {
+pub(super) enum PreparedCall {
     /// `size`: that of its automaton, in bytes, rounded up.
     Matches {
         pattern: Regex,
         size: u64,
     },
-    Cidr(Arc<Networks>),
+    Cidr(Arc<NetworkList>),
     Asn(Arc<HashSet<u32>>),
-    Under(Arc<Domains>),
+    Under(Arc<DomainList>),
     Country(BTreeSet<String>),
     Classified(BTreeSet<String>),
     In(CelList<'static>),
 }
 
-/// The fields that a function reads where it is given the whole event: any one of them is enough.
+/// The fields that a function reads when it is given the whole event: any one of them is enough.
 const ADDRESSES: &[&str] = &["source.ip", "destination.ip", "source.network", "destination.network"];
 const AS_NUMBERS: &[&str] = &["source.asn", "destination.asn"];
 const NAMES: &[&str] = &["source.fqdn", "destination.fqdn", "source.reverse_dns", "destination.reverse_dns"];
 const COUNTRIES: &[&str] = &["source.geolocation.cc", "destination.geolocation.cc"];
 const CLASSIFICATION: &[&str] = &["classification.type", "classification.taxonomy"];
 
-/// What a pattern costs: the bytes of a text times those of the automaton, over this, are steps. A pattern of 4 KiB
+/// The cost of a pattern: the bytes of a text times those of the automaton, over this, are steps. A pattern of 4 KiB
 /// may be looked for in the largest event, one of 64 KiB (`\\w` a few times) in 128 KiB.
 const PATTERN_BYTES_A_STEP: u64 = 2 * 1024;
 
-/// What a name costs: it and all above it are looked for.
+/// The cost of a name: it and all above it are looked for.
 const LOOKS_FOR_A_NAME: u64 = 8;
 
-impl Prepared {
+impl PreparedCall {
     /// Puts it into `context` under `name`, to be called with the value alone.
     pub fn register(self, name: &str, context: &mut Context<'_, '_>) {
         let function: cel_function::Function = Box::new(move |call| self.call(call));
-        // A name with `#` is nobody else's.
+        // Names with `#` cannot clash with others.
         let _ = context.add_function(name, function);
     }
 
-    fn call<'context, 'call>(&self, call: &FunctionContext<'context, 'call>) -> Answer<'context, 'call> {
+    fn call<'context, 'call>(
+        &self,
+        call: &FunctionContext<'context, 'call>,
+    ) -> FunctionAnswer<'context, 'call> {
         let value = argument(call, 0)?;
         let found = match self {
             Self::Matches { pattern, size } => {
@@ -86,10 +89,10 @@ impl Prepared {
 }
 
 mod cel_function {
-    use super::{Answer, FunctionContext};
+    use super::{FunctionAnswer, FunctionContext};
 
     pub type Function = Box<
-        dyn for<'context, 'call> Fn(&mut FunctionContext<'context, 'call>) -> Answer<'context, 'call>
+        dyn for<'context, 'call> Fn(&mut FunctionContext<'context, 'call>) -> FunctionAnswer<'context, 'call>
             + Send
             + Sync,
     >;
@@ -113,7 +116,7 @@ fn wrong_kind(call: &FunctionContext<'_, '_>, value: &dyn Val) -> ExecutionError
     ExecutionError::no_such_overload(call.name, vec![value.get_type().name().to_owned()])
 }
 
-/// Pays for what costs more than the size of the event says.
+/// Pays for a call that costs more than the size of the event shows.
 fn spend(call: &FunctionContext<'_, '_>, steps: u64) -> Result<(), ExecutionError> {
     // A variable that only the run knows: `facts`.
     match steps == 0 || call.ptx.get_variable(format!("@={steps}")).is_some() {
@@ -122,8 +125,8 @@ fn spend(call: &FunctionContext<'_, '_>, steps: u64) -> Result<(), ExecutionErro
     }
 }
 
-/// Of one value that; of a list any of its elements, each for so many steps; of the whole event any of the fields
-/// that it has. As with `||`, one that is true is enough, whatever another may be.
+/// Tests one value; of a list any element, each for so many steps; of the whole event any of the fields that it has. As
+/// with `||`, one that is true is enough, even if another one fails.
 fn any(
     call: &FunctionContext<'_, '_>,
     value: &dyn Val,
@@ -178,7 +181,7 @@ fn asn(value: &dyn Val) -> Option<u32> {
     as_number(value.downcast_ref::<CelString>()?.inner())
 }
 
-/// The functions that need no preparing.
+/// Registers the functions that need no preparing.
 pub(super) fn register_common(context: &mut Context<'_, '_>) {
     let common: [(&str, cel_function::Function); 5] = [
         ("field", Box::new(|call| field(call))),
@@ -193,8 +196,8 @@ pub(super) fn register_common(context: &mut Context<'_, '_>) {
     }
 }
 
-/// `field(map, key, default)`.
-fn field<'context, 'call>(call: &FunctionContext<'context, 'call>) -> Answer<'context, 'call> {
+/// Implements `field(map, key, default)`.
+fn field<'context, 'call>(call: &FunctionContext<'context, 'call>) -> FunctionAnswer<'context, 'call> {
     let (map, key) = (argument(call, 0)?, argument(call, 1)?);
     let default = call.args.get(2).ok_or_else(|| ExecutionError::invalid_argument_count(3, 2))?;
     text(call, key)?;
@@ -206,12 +209,12 @@ fn field<'context, 'call>(call: &FunctionContext<'context, 'call>) -> Answer<'co
     }
 }
 
-fn lower<'context, 'call>(call: &FunctionContext<'context, 'call>) -> Answer<'context, 'call> {
+fn lower<'context, 'call>(call: &FunctionContext<'context, 'call>) -> FunctionAnswer<'context, 'call> {
     Ok(CowVal::owned(CelString::from(text(call, argument(call, 0)?)?.to_lowercase())))
 }
 
 /// Milliseconds since 1970 of an RFC 3339 time.
-fn time<'context, 'call>(call: &FunctionContext<'context, 'call>) -> Answer<'context, 'call> {
+fn time<'context, 'call>(call: &FunctionContext<'context, 'call>) -> FunctionAnswer<'context, 'call> {
     let at = Timestamp::parse_rfc3339(text(call, argument(call, 0)?)?);
     let at = at
         .and_then(|at| i64::try_from(at.0).ok())
@@ -219,8 +222,8 @@ fn time<'context, 'call>(call: &FunctionContext<'context, 'call>) -> Answer<'con
     Ok(CowVal::owned(CelInt::from(at)))
 }
 
-/// `+` of numbers, and of short texts: nothing grows without bound.
-fn add<'context, 'call>(call: &FunctionContext<'context, 'call>) -> Answer<'context, 'call> {
+/// Implements `+` of numbers, and of short texts: nothing grows without bound.
+fn add<'context, 'call>(call: &FunctionContext<'context, 'call>) -> FunctionAnswer<'context, 'call> {
     let (left, right) = (argument(call, 0)?, argument(call, 1)?);
     if let (Some(left), Some(right)) = (left.downcast_ref::<CelString>(), right.downcast_ref::<CelString>()) {
         if left.len() + right.len() > FILTER_TEXT_BYTES_MAX {
@@ -252,8 +255,8 @@ fn clone_number(value: &dyn Val) -> Option<Box<dyn Val>> {
     Some(Box::new(cel::common::types::CelDouble::from(*number.inner())))
 }
 
-/// An element of a list that is written in a filter is no list or map itself.
-fn scalar<'context, 'call>(call: &FunctionContext<'context, 'call>) -> Answer<'context, 'call> {
+/// Returns an element of a list that is written in a filter, if it is not a list or map itself.
+fn scalar<'context, 'call>(call: &FunctionContext<'context, 'call>) -> FunctionAnswer<'context, 'call> {
     let value = argument(call, 0)?;
     match value.get_type().kind() {
         Kind::List | Kind::Map => {

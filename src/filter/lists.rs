@@ -24,49 +24,49 @@ pub enum ListFault {
     Entry { line: usize, entry: String, wanted: &'static str },
 }
 
-/// Where the lists that a filter names come from.
-pub trait Lists: Sync {
-    /// The list of this name.
+/// Source of the lists that a filter names.
+pub trait FilterLists: Sync {
+    /// Returns the list of this name.
     ///
     /// # Errors
     /// [`ListFault`].
-    fn list(&self, name: &str) -> Result<Arc<List>, ListFault>;
+    fn list(&self, name: &str) -> Result<Arc<FilterList>, ListFault>;
 }
 
-/// Where there are none.
+/// A source without lists.
 pub struct NoLists;
 
-impl Lists for NoLists {
-    fn list(&self, _: &str) -> Result<Arc<List>, ListFault> {
+impl FilterLists for NoLists {
+    fn list(&self, _: &str) -> Result<Arc<FilterList>, ListFault> {
         Err(ListFault::Unknown)
     }
 }
 
-impl Lists for BTreeMap<String, Arc<List>> {
-    fn list(&self, name: &str) -> Result<Arc<List>, ListFault> {
+impl FilterLists for BTreeMap<String, Arc<FilterList>> {
+    fn list(&self, name: &str) -> Result<Arc<FilterList>, ListFault> {
         self.get(name).cloned().ok_or(ListFault::Unknown)
     }
 }
 
-/// One entry a line; what follows `#` is a comment. What an entry must be is known where it is used.
+/// One entry a line; text after `#` is a comment. The function that uses the list checks the entries.
 #[derive(Debug, Default)]
-pub struct List {
+pub struct FilterList {
     digest: [u8; 32],
     entries: Vec<(usize, String)>,
-    networks: OnceLock<Result<Arc<Networks>, ListFault>>,
+    networks: OnceLock<Result<Arc<NetworkList>, ListFault>>,
     numbers: OnceLock<Result<Arc<HashSet<u32>>, ListFault>>,
-    domains: OnceLock<Result<Arc<Domains>, ListFault>>,
+    domains: OnceLock<Result<Arc<DomainList>, ListFault>>,
 }
 
-impl PartialEq for List {
+impl PartialEq for FilterList {
     fn eq(&self, other: &Self) -> bool {
         self.digest == other.digest
     }
 }
 
-impl Eq for List {}
+impl Eq for FilterList {}
 
-impl List {
+impl FilterList {
     /// # Errors
     /// [`ListFault::TooMany`].
     pub fn parse(text: &str) -> Result<Self, ListFault> {
@@ -89,14 +89,14 @@ impl List {
         Self { digest: hash.finalize().into(), entries, ..Self::default() }
     }
 
-    /// Of what it says, without comments.
+    /// Returns the digest of its entries, without comments.
     pub fn digest(&self) -> &[u8; 32] {
         &self.digest
     }
 
     /// # Errors
     /// [`ListFault::Entry`], the first.
-    pub fn networks(&self) -> Result<Arc<Networks>, ListFault> {
+    pub fn networks(&self) -> Result<Arc<NetworkList>, ListFault> {
         self.networks.get_or_init(|| self.each("network", network).map(Arc::new)).clone()
     }
 
@@ -108,7 +108,7 @@ impl List {
 
     /// # Errors
     /// [`ListFault::Entry`], the first.
-    pub fn domains(&self) -> Result<Arc<Domains>, ListFault> {
+    pub fn domains(&self) -> Result<Arc<DomainList>, ListFault> {
         self.domains.get_or_init(|| self.each(DOMAIN, looked_for).map(Arc::new)).clone()
     }
 
@@ -126,7 +126,7 @@ impl List {
     }
 }
 
-/// A network, or one address; of IPv4 where it is written as one of IPv6 (`::ffff:192.0.2.0/120`).
+/// Parses a network, or one address. IPv4 that is written as IPv6 becomes IPv4 (`::ffff:192.0.2.0/120`).
 pub(super) fn network(text: &str) -> Option<IpNet> {
     let network =
         text.parse().ok().or_else(|| text.parse().ok().map(|address: IpAddr| IpNet::from(address)))?;
@@ -137,37 +137,37 @@ pub(super) fn network(text: &str) -> Option<IpNet> {
     Some(short.map_or(network, IpNet::V4))
 }
 
-/// `64496` or `AS64496`.
+/// Reads `64496` or `AS64496`.
 pub(super) fn as_number(text: &str) -> Option<u32> {
     let digits = text.strip_prefix("AS").or_else(|| text.strip_prefix("as")).unwrap_or(text);
     if digits.bytes().all(|b| b.is_ascii_digit()) { digits.parse().ok() } else { None }
 }
 
-/// A name without its last dot, in lower case. Punycode stays as it is.
+/// Returns a name without its last dot, in lower case. Punycode stays as it is.
 pub(super) fn domain(text: &str) -> Option<String> {
     let name = text.strip_suffix('.').unwrap_or(text);
     let fits = |label: &str| (1..=63).contains(&label.len()) && !label.contains(char::is_whitespace);
     (name.len() <= 253 && name.split('.').all(fits)).then(|| name.to_ascii_lowercase())
 }
 
-/// A name to look for: what no name of an event could be is a slip (`*.example.at`, an address of the web, a name
-/// that is not in punycode as those of events are).
+/// Parses a name to look for. If no name of an event could be it, it is a slip (`*.example.at`, an address of the web,
+/// a name that is not in punycode as those of events are).
 pub(super) fn looked_for(text: &str) -> Option<String> {
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
     domain(text).filter(|name| name.bytes().all(plain))
 }
 
-/// What an entry of a list of domains, or a text beside it, must be.
+/// The form of an entry of a list of domains, and of a text beside it.
 pub(super) const DOMAIN: &str = "domain name (without *, and in its xn-- form)";
 
 /// Networks, found by one look for each length of prefix that occurs.
 #[derive(Debug, Default)]
-pub struct Networks {
+pub struct NetworkList {
     lengths: BTreeSet<(bool, u8)>,
     networks: HashSet<IpNet>,
 }
 
-impl FromIterator<IpNet> for Networks {
+impl FromIterator<IpNet> for NetworkList {
     fn from_iter<I: IntoIterator<Item = IpNet>>(networks: I) -> Self {
         let mut all = Self::default();
         for network in networks {
@@ -178,13 +178,13 @@ impl FromIterator<IpNet> for Networks {
     }
 }
 
-impl Networks {
-    /// What one answer costs, in steps: the address is read, and looked for once for each length.
+impl NetworkList {
+    /// Returns the cost of one answer, in steps: the address is read, and looked for once for each length.
     pub fn steps(&self) -> u64 {
         4 * (self.lengths.len() as u64 + 2)
     }
 
-    /// Does all of `network` lie in one of these?
+    /// Returns true if all of `network` lies in one of these.
     pub fn contain(&self, network: IpNet) -> bool {
         let family = network.addr().is_ipv6();
         self.lengths
@@ -196,16 +196,16 @@ impl Networks {
 
 /// Names of domains, each with all below it.
 #[derive(Debug, Default)]
-pub struct Domains(HashSet<String>);
+pub struct DomainList(HashSet<String>);
 
-impl FromIterator<String> for Domains {
+impl FromIterator<String> for DomainList {
     fn from_iter<I: IntoIterator<Item = String>>(names: I) -> Self {
         Self(names.into_iter().collect())
     }
 }
 
-impl Domains {
-    /// Is `name`, as [`domain`] made it, one of these or below one?
+impl DomainList {
+    /// Returns true if `name`, as [`domain`] made it, is one of these or below one.
     pub fn contain(&self, name: &str) -> bool {
         let starts = std::iter::once(0).chain(name.match_indices('.').map(|(at, _)| at + 1));
         starts.into_iter().any(|start| self.0.contains(&name[start..]))
@@ -218,7 +218,8 @@ mod tests {
 
     #[test]
     fn a_network_holds_what_lies_wholly_in_it() {
-        let list = List::parse("192.0.2.0/24 # office\n\n# none\n2001:db8::/32\n198.51.100.7\n").unwrap();
+        let list =
+            FilterList::parse("192.0.2.0/24 # office\n\n# none\n2001:db8::/32\n198.51.100.7\n").unwrap();
         let networks = list.networks().unwrap();
         for (text, want) in [
             ("192.0.2.1", true),
@@ -243,7 +244,8 @@ mod tests {
 
     #[test]
     fn a_network_of_ipv4_may_be_written_as_one_of_ipv6() {
-        let networks = List::parse("::ffff:192.0.2.0/120\n::ffff:198.51.100.7").unwrap().networks().unwrap();
+        let networks =
+            FilterList::parse("::ffff:192.0.2.0/120\n::ffff:198.51.100.7").unwrap().networks().unwrap();
         for text in ["192.0.2.9", "::ffff:192.0.2.9", "192.0.2.128/25", "198.51.100.7"] {
             assert!(networks.contain(network(text).unwrap()), "{text}");
         }
@@ -256,7 +258,7 @@ mod tests {
             ["*.example.at", "http://example.at", "b\u{fc}cher.example", "a@example.at", ".at", "a..at"]
         {
             assert_eq!(looked_for(text), None, "{text}");
-            assert!(List::parse(text).unwrap().domains().is_err(), "{text}");
+            assert!(FilterList::parse(text).unwrap().domains().is_err(), "{text}");
         }
         for text in ["xn--bcher-kva.example", "_dmarc.Example.at.", "at"] {
             assert!(looked_for(text).is_some(), "{text}");
@@ -268,7 +270,7 @@ mod tests {
 
     #[test]
     fn a_domain_holds_itself_and_what_is_below_it() {
-        let domains = List::parse("Example.AT.\ngv.at").unwrap().domains().unwrap();
+        let domains = FilterList::parse("Example.AT.\ngv.at").unwrap().domains().unwrap();
         for (text, want) in [
             ("example.at", true),
             ("www.EXAMPLE.at.", true),
@@ -283,10 +285,13 @@ mod tests {
 
     #[test]
     fn an_entry_that_is_none_is_named_with_its_line() {
-        let list = List::parse("64496\nAS64497\n64498x").unwrap();
+        let list = FilterList::parse("64496\nAS64497\n64498x").unwrap();
         assert_eq!(list.numbers().unwrap_err().to_string(), "line 3: \"64498x\" is no AS number");
         assert!(list.networks().is_err());
-        assert_eq!(List::parse("1\n".repeat(FILTER_LIST_ENTRIES_MAX + 1).as_str()), Err(ListFault::TooMany));
-        assert_eq!(List::parse("64496\nas64497").unwrap().numbers().unwrap().len(), 2);
+        assert_eq!(
+            FilterList::parse("1\n".repeat(FILTER_LIST_ENTRIES_MAX + 1).as_str()),
+            Err(ListFault::TooMany)
+        );
+        assert_eq!(FilterList::parse("64496\nas64497").unwrap().numbers().unwrap().len(), 2);
     }
 }

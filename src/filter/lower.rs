@@ -1,5 +1,5 @@
-//! From the tree that `cel` parsed to the one that is run: every name and function is known, nothing can grow or
-//! loop without bound, and what is constant has been prepared. What a filter answers is not looked at here.
+//! From the tree that `cel` parsed to the one that is run: every name and function is known, nothing can grow or loop
+//! without bound, and constants have been prepared. The result of a filter is not looked at here.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,15 +11,15 @@ use cel::common::ast::{
 use cel::common::types::{CelList, CelString};
 use cel::common::value::Val;
 
-use super::fault::{FaultKind, FilterFault, nearest};
-use super::functions::Prepared;
-use super::lists::{List, Lists};
+use super::fault::{FilterFault, FilterFaultKind, nearest};
+use super::functions::PreparedCall;
+use super::lists::{FilterList, FilterLists};
 use super::names::NamesUsed;
 use super::{constant, facts, literals};
 use crate::limits::{FILTER_DEPTH_MAX, FILTER_LIST_FIELDS_MAX, FILTER_LOOPS_MAX, FILTER_NODES_MAX};
 use crate::tlp::Tlp;
 
-/// What can be called, `x.f(y)` and `f(x, y)` alike; for hints.
+/// Functions that can be called, `x.f(y)` and `f(x, y)` alike; for hints.
 const FUNCTIONS: [&str; 24] = [
     "size",
     "contains",
@@ -47,7 +47,7 @@ const FUNCTIONS: [&str; 24] = [
     "tlp_at_most",
 ];
 
-/// First parts of the names that IntelMQ gives to fields: in a filter they are no objects.
+/// First parts of the names that IntelMQ gives to fields: in a filter they are not objects.
 const FLAT: [&str; 9] = [
     "source",
     "destination",
@@ -60,13 +60,13 @@ const FLAT: [&str; 9] = [
     "extra",
 ];
 
-/// The tree to run, and what goes with it.
+/// The tree to run, and the data that go with it.
 pub(super) struct Lowered {
     pub expression: IdedExpr,
     /// Steps of one run, but for the rounds of loops.
     pub steps: u64,
-    pub prepared: Vec<(String, Prepared)>,
-    pub lists: BTreeMap<String, Arc<List>>,
+    pub prepared: Vec<(String, PreparedCall)>,
+    pub lists: BTreeMap<String, Arc<FilterList>>,
     pub reads_meta: bool,
     /// Keys that it names itself, as failures show them.
     pub keys: BTreeSet<String>,
@@ -76,12 +76,12 @@ pub(super) struct Lowered {
 pub(super) struct Lowering<'a> {
     info: &'a SourceInfo,
     source: &'a str,
-    lists: &'a dyn Lists,
+    lists: &'a dyn FilterLists,
     nodes: usize,
     /// Names that loops around this place bind.
     bound: Vec<String>,
-    prepared: Vec<(String, Prepared)>,
-    used: BTreeMap<String, Arc<List>>,
+    prepared: Vec<(String, PreparedCall)>,
+    used: BTreeMap<String, Arc<FilterList>>,
     reads_meta: bool,
     keys: BTreeSet<String>,
     names: NamesUsed,
@@ -90,7 +90,7 @@ pub(super) struct Lowering<'a> {
 type Lower<T> = Result<T, FilterFault>;
 
 impl<'a> Lowering<'a> {
-    pub fn new(source: &'a str, info: &'a SourceInfo, lists: &'a dyn Lists) -> Self {
+    pub fn new(source: &'a str, info: &'a SourceInfo, lists: &'a dyn FilterLists) -> Self {
         Self {
             info,
             source,
@@ -107,14 +107,14 @@ impl<'a> Lowering<'a> {
 
     pub fn run(mut self, expression: &IdedExpr) -> Lower<Lowered> {
         if let Some(what) = never_boolean(&expression.expr) {
-            return Err(self.fault(expression.id, FaultKind::NotBoolean(what)));
+            return Err(self.fault(expression.id, FilterFaultKind::NotBoolean(what)));
         }
         let (expression, steps) = self.lower(expression, 0)?;
         let Self { prepared, used: lists, reads_meta, keys, names, .. } = self;
         Ok(Lowered { expression, steps, prepared, lists, reads_meta, keys, names })
     }
 
-    fn fault(&self, id: u64, kind: FaultKind) -> FilterFault {
+    fn fault(&self, id: u64, kind: FilterFaultKind) -> FilterFault {
         let offset = self.info.offset_for(id).map_or(0, |(start, _)| start as usize);
         let before = self.source.get(..offset).unwrap_or(self.source);
         let line = before.matches('\n').count() + 1;
@@ -125,12 +125,12 @@ impl<'a> Lowering<'a> {
     fn lower(&mut self, expr: &IdedExpr, depth: usize) -> Lower<(IdedExpr, u64)> {
         self.nodes += 1;
         if self.nodes > FILTER_NODES_MAX {
-            return Err(self.fault(expr.id, FaultKind::TooLarge));
+            return Err(self.fault(expr.id, FilterFaultKind::TooLarge));
         }
         if depth > FILTER_DEPTH_MAX {
-            return Err(self.fault(expr.id, FaultKind::TooDeep));
+            return Err(self.fault(expr.id, FilterFaultKind::TooDeep));
         }
-        let refuse = |what, instead| FaultKind::Unsupported { what, instead };
+        let refuse = |what, instead| FilterFaultKind::Unsupported { what, instead };
         let (lowered, steps) = match &expr.expr {
             Expr::Literal(LiteralValue::Bytes(_)) => {
                 return Err(self.fault(expr.id, refuse("bytes", "write a string, without b before it")));
@@ -161,10 +161,10 @@ impl<'a> Lowering<'a> {
         let known = ["event", "meta"].into_iter().chain(self.bound.iter().map(String::as_str));
         let near = nearest(name, known).map(|near| format!("\"{near}\""));
         let near = if FLAT.contains(&name) { Some(format!("event[\"{name}.…\"]")) } else { near };
-        Err(self.fault(id, FaultKind::UnknownName { name: cut(name), near }))
+        Err(self.fault(id, FilterFaultKind::UnknownName { name: cut(name), near }))
     }
 
-    /// `meta.tlp` and `has(meta.source)`; of an event only what can be there.
+    /// Lowers `meta.tlp` and `has(meta.source)`; of an event only members that can be there.
     fn select(&mut self, id: u64, select: &SelectExpr, depth: usize) -> Lower<(Expr, u64)> {
         if let Some(fault) = self.flat_access(select) {
             return Err(self.fault(id, fault));
@@ -182,11 +182,12 @@ impl<'a> Lowering<'a> {
         if facts::META.contains(&name) || self.bound.iter().any(|bound| bound == "meta") {
             return Ok(());
         }
-        Err(self.fault(id, FaultKind::UnknownMeta { name: cut(name), near: nearest(name, facts::META) }))
+        Err(self
+            .fault(id, FilterFaultKind::UnknownMeta { name: cut(name), near: nearest(name, facts::META) }))
     }
 
-    /// `event.source.ip` and `source.ip`, which were meant as `event["source.ip"]`.
-    fn flat_access(&self, select: &SelectExpr) -> Option<FaultKind> {
+    /// Finds `event.source.ip` and `source.ip`, which were meant as `event["source.ip"]`.
+    fn flat_access(&self, select: &SelectExpr) -> Option<FilterFaultKind> {
         let mut fields = vec![select.field.as_str()];
         let mut operand = &select.operand.expr;
         while let Expr::Select(inner) = operand {
@@ -207,14 +208,14 @@ impl<'a> Lowering<'a> {
         let name = cut(&fields.join("."));
         let written = if bare { name.clone() } else { format!("event.{name}") };
         let instead = if select.test { format!("\"{name}\" in event") } else { format!("event[\"{name}\"]") };
-        Some(FaultKind::FieldAccess { written, instead })
+        Some(FilterFaultKind::FieldAccess { written, instead })
     }
 
     fn list(&mut self, id: u64, list: &ListExpr, depth: usize) -> Lower<(Expr, u64)> {
         let constant = |element: &IdedExpr| matches!(element.expr, Expr::Literal(_));
         if list.elements.iter().filter(|element| !constant(element)).count() > FILTER_LIST_FIELDS_MAX {
             let what = "a list of so many fields";
-            return Err(self.fault(id, FaultKind::Unsupported { what, instead: "ask field by field" }));
+            return Err(self.fault(id, FilterFaultKind::Unsupported { what, instead: "ask field by field" }));
         }
         let mut steps = 0;
         let mut elements = Vec::with_capacity(list.elements.len());
@@ -222,7 +223,7 @@ impl<'a> Lowering<'a> {
             if matches!(element.expr, Expr::List(_)) {
                 let what = "a list in a list";
                 return Err(
-                    self.fault(element.id, FaultKind::Unsupported { what, instead: "write one list" })
+                    self.fault(element.id, FilterFaultKind::Unsupported { what, instead: "write one list" })
                 );
             }
             let (lowered, more) = self.lower(element, depth + 1)?;
@@ -247,7 +248,7 @@ impl<'a> Lowering<'a> {
             (operators::ADD, false) => self.plain(id, "@add", call, depth),
             (operators::IN, false) => self.inside(call, depth),
             (operators::EQUALS | operators::NOT_EQUALS, false) => {
-                // A list that is written here knows no other kind of list; the other way round it does.
+                // A list that is written here can only be compared with its own kind; the other way round works.
                 let mut swapped = call.clone();
                 if matches!(swapped.args.first().map(|first| &first.expr), Some(Expr::List(_))) {
                     swapped.args.reverse();
@@ -277,13 +278,13 @@ impl<'a> Lowering<'a> {
                 }
                 None => {
                     let near = nearest(name, FUNCTIONS);
-                    Err(self.fault(id, FaultKind::UnknownFunction { name: cut(name), near }))
+                    Err(self.fault(id, FilterFaultKind::UnknownFunction { name: cut(name), near }))
                 }
             },
         }
     }
 
-    /// A call as it stands, under `name`.
+    /// Lowers a call as it stands, under `name`.
     fn plain(&mut self, _: u64, name: &str, call: &CallExpr, depth: usize) -> Lower<(Expr, u64)> {
         let mut steps = 0;
         let target = match &call.target {
@@ -303,7 +304,7 @@ impl<'a> Lowering<'a> {
         Ok((Expr::Call(CallExpr { func_name: name.to_owned(), target, args }), steps))
     }
 
-    /// One of ours with a fixed number of arguments, the first of which may stand before the dot.
+    /// Lowers one of ours with a fixed number of arguments, the first of which may stand before the dot.
     fn fixed(
         &mut self,
         id: u64,
@@ -318,14 +319,14 @@ impl<'a> Lowering<'a> {
                 "time" => ("time", "one text: time(event[\"time.source\"])"),
                 _ => ("lower", "one text"),
             };
-            return Err(self.fault(id, FaultKind::Arguments { function, wanted }));
+            return Err(self.fault(id, FilterFaultKind::Arguments { function, wanted }));
         }
         let args = arguments.iter().map(|argument| (*argument).clone()).collect();
         let flat = CallExpr { func_name: call.func_name.clone(), target: None, args };
         self.plain(id, &call.func_name, &flat, depth)
     }
 
-    /// The label is one of those up to this one.
+    /// Lowers `tlp_at_most`: the label is one of those up to this one.
     fn tlp_at_most(&mut self, id: u64, arguments: &[&IdedExpr], depth: usize) -> Lower<(Expr, u64)> {
         let labels = literals::labels_up_to(arguments)
             .map_err(|kind| self.fault(arguments.first().map_or(id, |argument| argument.id), kind))?;
@@ -333,17 +334,17 @@ impl<'a> Lowering<'a> {
         let labels = CelList::from(labels.into_iter().map(text).collect::<Vec<_>>());
         let operand = Box::new(IdedExpr { id, expr: Expr::Ident("meta".to_owned()) });
         let tlp = Expr::Select(SelectExpr { operand, field: "tlp".to_owned(), test: false });
-        self.prepared(id, "in", Prepared::In(labels), &IdedExpr { id, expr: tlp }, depth)
+        self.prepared(id, "in", PreparedCall::In(labels), &IdedExpr { id, expr: tlp }, depth)
     }
 
-    /// `value in [constants]` is built once.
+    /// Lowers `in`: `value in [constants]` is built once.
     fn inside(&mut self, call: &CallExpr, depth: usize) -> Lower<(Expr, u64)> {
         if let [value, list] = call.args.as_slice()
             && let Some(constants) = constant::list(list)
         {
             self.nodes += 1;
-            let (expr, steps) = self.prepared(list.id, "in", Prepared::In(constants), value, depth)?;
-            // All of it is compared: as dear as written out.
+            let (expr, steps) = self.prepared(list.id, "in", PreparedCall::In(constants), value, depth)?;
+            // All of it is compared: as expensive as written out.
             let elements = if let Expr::List(list) = &list.expr { list.elements.len() } else { 0 };
             return Ok((expr, steps + elements as u64 / 8));
         }
@@ -354,22 +355,22 @@ impl<'a> Lowering<'a> {
         &mut self,
         _: u64,
         name: &str,
-        prepared: Prepared,
+        prepared: PreparedCall,
         value: &IdedExpr,
         depth: usize,
     ) -> Lower<(Expr, u64)> {
         // Patterns read a text byte by byte, many times slower than it is compared.
-        let dear = if matches!(prepared, Prepared::Matches { .. }) { 16 } else { 1 };
+        let dear = if matches!(prepared, PreparedCall::Matches { .. }) { 16 } else { 1 };
         let (value, steps) = self.lower(value, depth + 1)?;
         let name = format!("{name}#{}", self.prepared.len());
         self.prepared.push((name.clone(), prepared));
         Ok((Expr::Call(CallExpr { func_name: name, target: None, args: vec![value] }), steps + dear))
     }
 
-    /// `all`, `exists`, `exists_one` and `filter`, each round of which is paid for before it runs. In each the
+    /// Lowers `all`, `exists`, `exists_one` and `filter`, each round of which is paid for before it runs. In each the
     /// written condition is one argument of the step.
     fn comprehension(&mut self, id: u64, loops: &ComprehensionExpr, depth: usize) -> Lower<(Expr, u64)> {
-        let unsupported = |what, instead| FaultKind::Unsupported { what, instead };
+        let unsupported = |what, instead| FilterFaultKind::Unsupported { what, instead };
         let map = || unsupported("map", "use exists, all, exists_one or filter");
         let Expr::Call(step) = &loops.loop_step.expr else { return Err(self.fault(id, map())) };
         let condition_at = match step.func_name.as_str() {
@@ -378,7 +379,7 @@ impl<'a> Lowering<'a> {
             _ => return Err(self.fault(id, map())),
         };
         if self.bound.len() >= FILTER_LOOPS_MAX {
-            return Err(self.fault(id, FaultKind::TooManyLoops));
+            return Err(self.fault(id, FilterFaultKind::TooManyLoops));
         }
         if loops.iter_var == "event" || loops.iter_var == "meta" || loops.iter_var2.is_some() {
             return Err(self.fault(id, unsupported("this name of a loop", "give it another name, such as x")));
@@ -406,7 +407,7 @@ impl<'a> Lowering<'a> {
     }
 }
 
-/// Does the step of a loop append anything but the element itself? (`filter` appends it, `exists_one` counts.)
+/// Returns true if a loop's step appends more than the element itself. (`filter` appends it, `exists_one` counts.)
 fn maps(loops: &ComprehensionExpr, step: &IdedExpr) -> bool {
     let Expr::Call(CallExpr { args, .. }) = &step.expr else { return true };
     match args.get(1).map(|appended| &appended.expr) {
@@ -442,7 +443,7 @@ fn is_operator(name: &str) -> bool {
     operators.contains(&name)
 }
 
-/// What can be no answer, whatever the event; `None` where it may be one.
+/// Names the kind of an expression that is never boolean, for any event; `None` if it may be boolean.
 fn never_boolean(expr: &Expr) -> Option<&'static str> {
     match expr {
         Expr::Literal(LiteralValue::Boolean(_)) => None,

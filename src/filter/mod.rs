@@ -1,9 +1,9 @@
-//! Filters: an expression of CEL (docs/FILTERS.md) that says of one envelope whether it goes on. Compiled once,
-//! and bounded twice: what can be asked at load, and what it may cost on one event. In reading order: `lower`
-//! (what is allowed, and what is prepared), `constant` and `functions` (what can be called), `facts` and `value`
-//! (what an expression sees), `lists`, `fault`.
+//! Filters: an expression of CEL (docs/FILTERS.md) decides whether one envelope goes on. It is compiled once, and
+//! bounded in two ways: by what it can ask, at load, and by its cost on one event. In reading order: `lower` (which
+//! allows and prepares), `constant` and `functions` (which can be called), `facts` and `value` (which an expression
+//! sees), `lists`, `fault`.
 //!
-//! Pure: no file is read here. What follows from an answer is `policy`'s, and that of a failure too.
+//! Pure: no file is read here. `policy` decides what follows from an answer, and from a failure.
 
 mod constant;
 mod facts;
@@ -21,21 +21,21 @@ use std::sync::{Arc, LazyLock};
 use cel::{Context, Env, IdedExpr, Value};
 use sha2::{Digest as _, Sha256};
 
-pub use facts::Facts;
+pub use facts::FilterFacts;
 #[cfg(feature = "node")]
 pub(crate) use fault::nearest;
-pub use fault::{FaultKind, FilterFailure, FilterFault};
-pub use lists::{List, ListFault, Lists, NoLists};
+pub use fault::{FilterFailure, FilterFault, FilterFaultKind};
+pub use lists::{FilterList, FilterLists, ListFault, NoLists};
 pub use names::NamesUsed;
 
 use crate::limits::{FILTER_BYTES_MAX, FILTER_STACK_BYTES};
-use facts::Run;
+use facts::FilterRun;
 use lower::{Lowered, Lowering};
 
 /// CEL's own functions and macros, without optional values.
 static ENV: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib().with_optional_support(false)));
 
-/// A compiled filter. Two are equal where they say the same: text and lists.
+/// A compiled filter. Two are equal if they have the same text and lists.
 pub struct Filter {
     source: String,
     digest: [u8; 32],
@@ -43,7 +43,7 @@ pub struct Filter {
     steps: u64,
     functions: Context<'static, 'static>,
     reads_meta: bool,
-    /// Keys that its text names: of these alone a failure may say which it was.
+    /// Keys that its text names: a failure may name only these.
     keys: BTreeSet<String>,
     names: NamesUsed,
 }
@@ -67,21 +67,23 @@ impl Filter {
     ///
     /// # Errors
     /// The first [`FilterFault`]; the operator's, or the client's.
-    pub fn compile(source: &str, lists: &dyn Lists) -> Result<Self, FilterFault> {
+    pub fn compile(source: &str, lists: &dyn FilterLists) -> Result<Self, FilterFault> {
         let fault = |kind| FilterFault { line: 1, column: 1, kind };
         if source.len() > FILTER_BYTES_MAX {
-            return Err(fault(FaultKind::TooLong(source.len())));
+            return Err(fault(FilterFaultKind::TooLong(source.len())));
         }
         if source.trim().is_empty() {
-            return Err(fault(FaultKind::Syntax("the filter is empty".to_owned())));
+            return Err(fault(FilterFaultKind::Syntax("the filter is empty".to_owned())));
         }
         // The parser recurses with what it reads, deeper than the stacks of our threads allow.
         let lowered = std::thread::scope(|scope| {
             let reading =
                 std::thread::Builder::new().name("filter".to_owned()).stack_size(FILTER_STACK_BYTES);
             let reading = reading.spawn_scoped(scope, || read(source, lists));
-            let reading = reading.map_err(|error| fault(FaultKind::NoThread(error.to_string())))?;
-            reading.join().unwrap_or_else(|_| Err(fault(FaultKind::Syntax("not understood".to_owned()))))
+            let reading = reading.map_err(|error| fault(FilterFaultKind::NoThread(error.to_string())))?;
+            reading
+                .join()
+                .unwrap_or_else(|_| Err(fault(FilterFaultKind::Syntax("not understood".to_owned()))))
         })?;
         let Lowered { expression, steps, prepared, lists, reads_meta, keys, names } = lowered;
         let mut functions = Context::with_env(Arc::clone(&ENV));
@@ -95,7 +97,7 @@ impl Filter {
         &self.source
     }
 
-    /// Of what it says: its text, and the lists that it reads.
+    /// Returns the digest of its content: its text, and the lists that it reads.
     pub fn digest(&self) -> &[u8; 32] {
         &self.digest
     }
@@ -105,17 +107,17 @@ impl Filter {
         &self.names
     }
 
-    /// Does it look at anything beside the payload?
+    /// Returns true if it looks at anything beside the payload.
     pub fn reads_meta(&self) -> bool {
         self.reads_meta
     }
 
-    /// Does it let this envelope through?
+    /// Checks whether it lets this envelope through.
     ///
     /// # Errors
-    /// [`FilterFailure`]: it has no answer for this envelope. Whoever asks takes it for a no, and counts it.
-    pub fn admits(&self, facts: &Facts<'_>) -> Result<bool, FilterFailure> {
-        let run = Run::new(facts);
+    /// [`FilterFailure`] if it has no answer for this envelope. Callers take it for a no, and count it.
+    pub fn admits(&self, facts: &FilterFacts<'_>) -> Result<bool, FilterFailure> {
+        let run = FilterRun::new(facts);
         if !run.spend(self.steps) {
             return Err(FilterFailure::TooDear);
         }
@@ -143,7 +145,7 @@ impl Filter {
     }
 }
 
-fn digest(source: &str, lists: &BTreeMap<String, Arc<List>>) -> [u8; 32] {
+fn digest(source: &str, lists: &BTreeMap<String, Arc<FilterList>>) -> [u8; 32] {
     let mut hash = Sha256::new();
     hash.update(b"intelmesh/filter/1");
     hash.update((source.len() as u64).to_be_bytes());
@@ -156,21 +158,21 @@ fn digest(source: &str, lists: &BTreeMap<String, Arc<List>>) -> [u8; 32] {
     hash.finalize().into()
 }
 
-fn read(source: &str, lists: &dyn Lists) -> Result<Lowered, FilterFault> {
+fn read(source: &str, lists: &dyn FilterLists) -> Result<Lowered, FilterFault> {
     let program = ENV.compile(source).map_err(|errors| {
-        // What the parser could not finish follows from what it could not read.
+        // Later faults follow from the text that the parser could not read.
         let follows = |text: &str| text.starts_with("Incomplete");
         let first = errors.errors.iter().min_by_key(|error| (follows(&error.msg), error.pos));
         let (line, column) = first.map_or((1, 1), |error| error.pos);
         let place = |number: isize| usize::try_from(number).unwrap_or(1).max(1);
         let (line, column) = (place(line), place(column));
         let said = first.map_or("not understood", |error| error.msg.as_str());
-        FilterFault { line, column, kind: FaultKind::syntax(said, word_before(source, line, column)) }
+        FilterFault { line, column, kind: FilterFaultKind::syntax(said, word_before(source, line, column)) }
     })?;
     Lowering::new(source, program.source_info(), lists).run(program.expression())
 }
 
-/// The word that stands before a place: what the parser could not read is often explained by it.
+/// Returns the word before a place: it often explains text that the parser could not read.
 fn word_before(source: &str, line: usize, column: usize) -> &str {
     let line = source.lines().nth(line - 1).unwrap_or("");
     let end = line.char_indices().nth(column - 1).map_or(line.len(), |(at, _)| at);

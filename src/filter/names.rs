@@ -1,5 +1,5 @@
-//! Names of IntelMQ that stand in a filter: fields of an event, and words of its classification. A misspelt one is no
-//! fault of the filter, since anybody may add fields; it is `check` that compares and warns.
+//! Names of IntelMQ that stand in a filter: fields of an event, and words of its classification. If one is misspelt,
+//! the filter is still valid, since anybody may add fields; `check` compares them and warns.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ use super::literals::texts;
 pub struct NamesUsed {
     /// Keys of `event`.
     pub fields: BTreeSet<String>,
-    /// What `classification.type` and `classification.taxonomy` are compared with.
+    /// Words that `classification.type` and `classification.taxonomy` are compared with.
     pub classifications: BTreeSet<String>,
 }
 
@@ -51,7 +51,7 @@ fn is_event(expr: &IdedExpr) -> bool {
     matches!(&expr.expr, Expr::Ident(name) if name == "event")
 }
 
-/// `event["classification.type"]`, or the same with a default.
+/// Returns true for `event["classification.type"]`, or the same with a default.
 fn is_classification(expr: &IdedExpr) -> bool {
     let Expr::Call(call) = &expr.expr else { return false };
     let mut read = NamesUsed::default();

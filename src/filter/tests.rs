@@ -1,8 +1,8 @@
-//! Tables of (expression, event, answer), what is refused and where, and expressions made to hurt.
+//! Tables of (expression, event, answer), refused filters with their places, and expressions that attack.
 
 use super::*;
 use crate::envelope::{Body, Core, ENVELOPE_VERSION, EventType, IdScheme};
-use crate::event::Format;
+use crate::event::EventFormat;
 use crate::identity::{HopPath, PublisherName};
 use crate::link::{Link, LinkTarget, Relation};
 use crate::time::Timestamp;
@@ -20,7 +20,7 @@ fn core(payload: &str) -> Core {
         created: Timestamp(1_700_000_000_123),
         expires: None,
         event_type: EventType::Event,
-        format: Format::intelmq(),
+        format: EventFormat::intelmq(),
         tlp: Tlp::Green,
         to: vec![name("cert-pl")],
         max_hops: 16,
@@ -40,8 +40,8 @@ fn path() -> HopPath {
     HopPath::new(vec![name("cert-at"), name("cert-ee")]).unwrap()
 }
 
-fn lists() -> BTreeMap<String, Arc<List>> {
-    let list = |text: &str| Arc::new(List::parse(text).unwrap());
+fn lists() -> BTreeMap<String, Arc<FilterList>> {
+    let list = |text: &str| Arc::new(FilterList::parse(text).unwrap());
     BTreeMap::from([
         ("asns.txt".to_owned(), list("AS64496\n64511 # ours")),
         ("nets.txt".to_owned(), list("192.0.2.0/24\n2001:db8::/32")),
@@ -56,7 +56,7 @@ fn compiled(source: &str) -> Result<Filter, FilterFault> {
 
 fn answer(source: &str, core: &Core) -> Result<bool, String> {
     let filter = compiled(source).unwrap_or_else(|fault| panic!("{source}: {fault} {:?}", fault.hint()));
-    filter.admits(&Facts::new(core, &path())).map_err(|failure| failure.to_string())
+    filter.admits(&FilterFacts::new(core, &path())).map_err(|failure| failure.to_string())
 }
 
 const EVENT: &str = r#"{"source.ip":"192.0.2.7","source.fqdn":"www.Example.at","source.asn":64496,"source.geolocation.cc":"AT","classification.type":"phishing","classification.taxonomy":"fraud","extra.score":0.5,"time.source":"2026-11-20T10:00:00+00:00","malware.name":"Zeus \"x\"","big":18446744073709551615,"huge":1e400,"none":null,"tags":["a","b",3],"nested":{"deep":{"er":true}},"Source":[{"IP4":["198.51.100.1","192.0.2.9"]}],"destination.ip":"2001:db8::1"}"#;
@@ -361,7 +361,7 @@ fn literals_that_mean_nothing_are_refused() {
 #[test]
 fn two_filters_are_equal_where_text_and_lists_are() {
     let source = r#"asn_in(event, "asns.txt")"#;
-    let other = BTreeMap::from([("asns.txt".to_owned(), Arc::new(List::parse("1").unwrap()))]);
+    let other = BTreeMap::from([("asns.txt".to_owned(), Arc::new(FilterList::parse("1").unwrap()))]);
     assert_eq!(compiled(source).unwrap(), compiled(source).unwrap());
     assert_ne!(compiled(source).unwrap(), Filter::compile(source, &other).unwrap());
     assert_ne!(compiled("true").unwrap(), compiled("false").unwrap());
@@ -417,7 +417,7 @@ fn the_deepest_filter_needs_a_small_stack() {
     let filter = compiled(&deep).unwrap_or_else(|fault| panic!("{fault}"));
     let answered = std::thread::Builder::new().stack_size(512 * 1024).spawn(move || {
         let core = core("{}");
-        filter.admits(&Facts::new(&core, &path()))
+        filter.admits(&FilterFacts::new(&core, &path()))
     });
     assert!(answered.unwrap().join().unwrap().is_ok());
 }
@@ -446,7 +446,7 @@ fn an_event_made_to_hurt_costs_a_bounded_time() {
     ] {
         let filter = compiled(source).unwrap();
         let started = support::Stopwatch::start();
-        let result = filter.admits(&Facts::new(&large, &path()));
+        let result = filter.admits(&FilterFacts::new(&large, &path()));
         let took = started.elapsed();
         assert!(took.as_secs() < 5, "{source} took {took:?}");
         assert_eq!(matches!(result, Err(FilterFailure::TooDear)), dear, "{source}: {result:?}");
@@ -454,7 +454,7 @@ fn an_event_made_to_hurt_costs_a_bounded_time() {
 }
 
 proptest::proptest! {
-    /// Whatever is written, it is refused with a place or answers; whatever comes, it answers.
+    /// Any text is refused with a place or answers; for any event, it answers.
     #[test]
     fn no_text_and_no_event_is_a_panic(
         pieces in proptest::collection::vec(
@@ -473,7 +473,7 @@ proptest::proptest! {
     ) {
         let source = pieces.concat();
         match compiled(&source) {
-            Ok(filter) => drop(filter.admits(&Facts::new(&core(payload), &path()))),
+            Ok(filter) => drop(filter.admits(&FilterFacts::new(&core(payload), &path()))),
             Err(fault) => {
                 let lines: Vec<&str> = source.split('\n').collect();
                 assert!((1..=lines.len()).contains(&fault.line), "{source:?}: {fault:?}");

@@ -1,5 +1,5 @@
-//! JSON as CEL sees it. Members of a payload are decoded when they are looked at, and strings stay where they
-//! are: a copy of any value is a reference, whatever its size. Nothing here knows what members mean.
+//! JSON as CEL sees it. Members of a payload are decoded when they are looked at, and strings stay in place: a copy of
+//! any value is a reference, of any size. Nothing here knows the meaning of members.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -22,7 +22,7 @@ static MAP: Type = MAP_TYPE;
 
 /// One decoded value. Whole numbers are `int`; `uint` only beyond it.
 #[derive(Clone)]
-pub(super) enum Json<'a> {
+pub(super) enum JsonValue<'a> {
     Null,
     Bool(CelBool),
     Int(CelInt),
@@ -35,7 +35,7 @@ pub(super) enum Json<'a> {
 
 static NULL: CelNull = CelNull;
 
-impl<'a> Json<'a> {
+impl<'a> JsonValue<'a> {
     pub fn text(text: &'a str) -> Self {
         Self::Text(CelString::from(text))
     }
@@ -72,20 +72,20 @@ impl<'a> Json<'a> {
 
 /// A list; its elements are decoded.
 #[derive(Clone)]
-pub(super) struct JsonList<'a>(Arc<[Json<'a>]>);
+pub(super) struct JsonList<'a>(Arc<[JsonValue<'a>]>);
 
-impl<'a> FromIterator<Json<'a>> for JsonList<'a> {
-    fn from_iter<I: IntoIterator<Item = Json<'a>>>(elements: I) -> Self {
+impl<'a> FromIterator<JsonValue<'a>> for JsonList<'a> {
+    fn from_iter<I: IntoIterator<Item = JsonValue<'a>>>(elements: I) -> Self {
         Self(elements.into_iter().collect())
     }
 }
 
 /// A map; its values are decoded, and sorted by key.
 #[derive(Clone)]
-pub(super) struct JsonMap<'a>(Arc<[(CelString<'a>, Json<'a>)]>);
+pub(super) struct JsonMap<'a>(Arc<[(CelString<'a>, JsonValue<'a>)]>);
 
-impl<'a> FromIterator<(CelString<'a>, Json<'a>)> for JsonMap<'a> {
-    fn from_iter<I: IntoIterator<Item = (CelString<'a>, Json<'a>)>>(entries: I) -> Self {
+impl<'a> FromIterator<(CelString<'a>, JsonValue<'a>)> for JsonMap<'a> {
+    fn from_iter<I: IntoIterator<Item = (CelString<'a>, JsonValue<'a>)>>(entries: I) -> Self {
         let mut entries: Vec<_> = entries.into_iter().collect();
         entries.sort_by(|(left, _), (right, _)| left.cmp(right));
         Self(entries.into())
@@ -94,10 +94,10 @@ impl<'a> FromIterator<(CelString<'a>, Json<'a>)> for JsonMap<'a> {
 
 /// The members of a JSON object, decoded when they are looked at, and sorted by key.
 #[derive(Clone)]
-pub(super) struct Members<'a>(Arc<[(CelString<'a>, &'a RawValue)]>);
+pub(super) struct JsonMembers<'a>(Arc<[(CelString<'a>, &'a RawValue)]>);
 
-impl<'a> Members<'a> {
-    /// `None` where `text` is no JSON object.
+impl<'a> JsonMembers<'a> {
+    /// Parses `text`; `None` if it is not a JSON object.
     pub fn parse(text: &'a [u8]) -> Option<Self> {
         serde_json::from_slice(text).ok()
     }
@@ -112,7 +112,7 @@ impl<'a> Members<'a> {
     }
 }
 
-/// The contents are never shown: what prints a value prints it into an error.
+/// The contents are never shown: code that prints a value prints it into an error.
 macro_rules! shown_as {
     ($type:ident, $word:literal) => {
         impl fmt::Debug for $type<'_> {
@@ -124,9 +124,9 @@ macro_rules! shown_as {
 }
 shown_as!(JsonList, "list");
 shown_as!(JsonMap, "map");
-shown_as!(Members, "map");
+shown_as!(JsonMembers, "map");
 
-/// Whether its name may be shown is decided where the error becomes a failure.
+/// Returns the error of a missing key. Whether its name may be shown is decided when it becomes a failure.
 fn no_such_key(key: &str) -> ExecutionError {
     ExecutionError::no_such_key(&key.chars().take(80).collect::<String>())
 }
@@ -142,11 +142,11 @@ fn key_of(index: &dyn Val) -> Result<&str, ExecutionError> {
 }
 
 /// Walks the values of a list.
-struct Elements<'b, 'a>(std::slice::Iter<'b, Json<'a>>);
+struct JsonElements<'b, 'a>(std::slice::Iter<'b, JsonValue<'a>>);
 
-impl<'b, 'a: 'v, 'v> traits::Iterator<'b, 'v> for Elements<'b, 'a> {
+impl<'b, 'a: 'v, 'v> traits::Iterator<'b, 'v> for JsonElements<'b, 'a> {
     fn next(&mut self) -> Option<&'b (dyn Val + 'v)> {
-        let element: &'b Json<'a> = self.0.next()?;
+        let element: &'b JsonValue<'a> = self.0.next()?;
         Some(element.as_val())
     }
 }
@@ -233,7 +233,7 @@ impl<'a> Iterable for JsonList<'a> {
     where
         Self: 'v,
     {
-        Box::new(Elements(self.0.iter()))
+        Box::new(JsonElements(self.0.iter()))
     }
 }
 
@@ -243,7 +243,7 @@ impl Sizer for JsonList<'_> {
     }
 }
 
-/// What both maps have in common; `$found` is how one of them comes to a value.
+/// Shared by both maps; `$found` is how one of them comes to a value.
 macro_rules! map_of {
     ($type:ident, $found:expr) => {
         impl Val for $type<'_> {
@@ -324,9 +324,12 @@ fn in_map<'b, 'a: 'v, 'v>(map: &'b JsonMap<'a>, key: &str) -> Result<CowVal<'b, 
     Ok(CowVal::Borrowed(map.0[at].1.as_val()))
 }
 
-fn in_members<'b, 'a: 'v, 'v>(members: &'b Members<'a>, key: &str) -> Result<CowVal<'b, 'v>, ExecutionError> {
+fn in_members<'b, 'a: 'v, 'v>(
+    members: &'b JsonMembers<'a>,
+    key: &str,
+) -> Result<CowVal<'b, 'v>, ExecutionError> {
     let raw = members.raw(key).ok_or_else(|| no_such_key(key))?;
-    match serde_json::from_str::<Json<'a>>(raw.get()) {
+    match serde_json::from_str::<JsonValue<'a>>(raw.get()) {
         Ok(value) => Ok(value.into_cow()),
         // A number that no double holds.
         Err(_) => Err(ExecutionError::function_error(TOO_LARGE, format!("{key:.80}"))),
@@ -334,9 +337,9 @@ fn in_members<'b, 'a: 'v, 'v>(members: &'b Members<'a>, key: &str) -> Result<Cow
 }
 
 map_of!(JsonMap, in_map);
-map_of!(Members, in_members);
+map_of!(JsonMembers, in_members);
 
-impl<'de> Deserialize<'de> for Json<'de> {
+impl<'de> Deserialize<'de> for JsonValue<'de> {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(JsonVisitor)
     }
@@ -345,49 +348,49 @@ impl<'de> Deserialize<'de> for Json<'de> {
 struct JsonVisitor;
 
 impl<'de> Visitor<'de> for JsonVisitor {
-    type Value = Json<'de>;
+    type Value = JsonValue<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("JSON")
     }
-    fn visit_unit<E>(self) -> Result<Json<'de>, E> {
-        Ok(Json::Null)
+    fn visit_unit<E>(self) -> Result<JsonValue<'de>, E> {
+        Ok(JsonValue::Null)
     }
-    fn visit_bool<E>(self, value: bool) -> Result<Json<'de>, E> {
-        Ok(Json::Bool(value.into()))
+    fn visit_bool<E>(self, value: bool) -> Result<JsonValue<'de>, E> {
+        Ok(JsonValue::Bool(value.into()))
     }
-    fn visit_i64<E>(self, value: i64) -> Result<Json<'de>, E> {
-        Ok(Json::Int(value.into()))
+    fn visit_i64<E>(self, value: i64) -> Result<JsonValue<'de>, E> {
+        Ok(JsonValue::Int(value.into()))
     }
-    fn visit_u64<E>(self, value: u64) -> Result<Json<'de>, E> {
-        Ok(i64::try_from(value).map_or(Json::Uint(value.into()), |value| Json::Int(value.into())))
+    fn visit_u64<E>(self, value: u64) -> Result<JsonValue<'de>, E> {
+        Ok(i64::try_from(value).map_or(JsonValue::Uint(value.into()), |value| JsonValue::Int(value.into())))
     }
-    fn visit_f64<E>(self, value: f64) -> Result<Json<'de>, E> {
-        Ok(Json::Double(value.into()))
+    fn visit_f64<E>(self, value: f64) -> Result<JsonValue<'de>, E> {
+        Ok(JsonValue::Double(value.into()))
     }
-    fn visit_borrowed_str<E>(self, value: &'de str) -> Result<Json<'de>, E> {
-        Ok(Json::text(value))
+    fn visit_borrowed_str<E>(self, value: &'de str) -> Result<JsonValue<'de>, E> {
+        Ok(JsonValue::text(value))
     }
-    fn visit_str<E>(self, value: &str) -> Result<Json<'de>, E> {
-        Ok(Json::Text(CelString::from(value.to_owned())))
+    fn visit_str<E>(self, value: &str) -> Result<JsonValue<'de>, E> {
+        Ok(JsonValue::Text(CelString::from(value.to_owned())))
     }
-    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Json<'de>, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<JsonValue<'de>, A::Error> {
         let mut list = Vec::new();
         while let Some(element) = elements.next_element()? {
             list.push(element);
         }
-        Ok(Json::List(list.into_iter().collect()))
+        Ok(JsonValue::List(list.into_iter().collect()))
     }
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Json<'de>, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<JsonValue<'de>, A::Error> {
         let mut map = Vec::new();
-        while let Some((key, value)) = entries.next_entry::<Key<'de>, Json<'de>>()? {
+        while let Some((key, value)) = entries.next_entry::<Key<'de>, JsonValue<'de>>()? {
             map.push((key.0, value));
         }
-        Ok(Json::Map(map.into_iter().collect()))
+        Ok(JsonValue::Map(map.into_iter().collect()))
     }
 }
 
-/// A key, borrowed where it has no escapes.
+/// A key, borrowed if it has no escapes.
 struct Key<'a>(CelString<'a>);
 
 impl<'de> Deserialize<'de> for Key<'de> {
@@ -412,11 +415,11 @@ impl<'de> Deserialize<'de> for Key<'de> {
     }
 }
 
-impl<'de> Deserialize<'de> for Members<'de> {
+impl<'de> Deserialize<'de> for JsonMembers<'de> {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct MembersVisitor;
         impl<'de> Visitor<'de> for MembersVisitor {
-            type Value = Members<'de>;
+            type Value = JsonMembers<'de>;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object")
             }
@@ -426,7 +429,7 @@ impl<'de> Deserialize<'de> for Members<'de> {
                     members.push((key.0, value));
                 }
                 members.sort_by(|(left, _): &(CelString<'_>, _), (right, _)| left.cmp(right));
-                Ok(Members(members.into()))
+                Ok(JsonMembers(members.into()))
             }
         }
         deserializer.deserialize_map(MembersVisitor)

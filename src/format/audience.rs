@@ -1,33 +1,34 @@
-//! Whom a draft is for, and whether it is sealed to them (design §5.5, §8): names of groups become their members,
-//! the line's recipients and the door's narrow each other, and what needs a seal gets one or is refused. Decided
-//! with the trust list in force. Only what is addressed becomes a core: what needs a seal cannot be signed without.
+//! Settles the recipients of a draft, and whether it is sealed to them (design §5.5, §8). Names of groups become their
+//! members, the line's recipients and the door's narrow each other, and a draft that needs a seal gets one or is
+//! refused. The trust list in force decides. Only an addressed draft becomes a core: if it needs a seal, it cannot be
+//! signed without.
 
 use rand::CryptoRng;
 
-use super::draft::{Draft, Made};
+use super::draft::{CoreDraft, IdInputs};
 use super::refusal::{SubmitCode, SubmitError};
-use super::republish::Child;
-use super::siblings::{Exploded, Siblings};
+use super::republish::ChildEvent;
+use super::siblings::{ExplodedEvent, SiblingEvents};
 use crate::envelope::seal::{SealError, SealKey, seal};
 use crate::envelope::{Core, IdScheme};
 use crate::identity::PublisherName;
 use crate::limits::RECIPIENTS_MAX;
 use crate::policy::{Tlp, TrustList};
 
-/// One draft, or several of one line, whose recipients are settled.
+/// One draft, or several of one line, with settled recipients.
 #[derive(Debug)]
 pub struct Addressed<T> {
     drafts: T,
-    /// The sealing keys of the recipients, in their order; `None` for what is not sealed.
+    /// The sealing keys of the recipients, in their order; `None` if it is not sealed.
     seal: Option<Vec<SealKey>>,
 }
 
-impl Draft {
-    /// Settles the recipients, and whether it is sealed: where the line, the door or the parent that it was made
-    /// of says so, and where one of its recipients gets sealed events alone.
+impl CoreDraft {
+    /// Settles the recipients, and whether it is sealed: if the line, the door or the parent that it was made of says
+    /// so, or if one of its recipients gets sealed events alone.
     ///
     /// # Errors
-    /// `unknown_recipient` for a name that is no peer or cannot open anything, `bad_meta` for a seal without
+    /// `unknown_recipient` for a name that is not a peer's or cannot open anything, `bad_meta` for a seal without
     /// recipients or with a content id, `bad_tlp` for a label that goes to nobody unsealed, `not_deliverable` if no
     /// recipient can ever get it.
     pub fn address(mut self, trust: &TrustList) -> Result<Addressed<Self>, SubmitError> {
@@ -75,7 +76,7 @@ impl Draft {
         Ok(Some(keys))
     }
 
-    /// What withdraws or replaces goes to whom its target went, though some of them are no peers any more.
+    /// Returns true if it withdraws or replaces: then it goes to the target's recipients, even to removed peers.
     fn takes_back(&self) -> bool {
         self.meta.links.iter().any(|link| link.relation.takes_back())
     }
@@ -90,11 +91,11 @@ impl Draft {
     }
 }
 
-impl Exploded {
-    /// As [`Draft::address`], for all of them.
+impl ExplodedEvent {
+    /// Does the same as [`CoreDraft::address`], for all of them.
     ///
     /// # Errors
-    /// As [`Draft::address`].
+    /// The same as [`CoreDraft::address`].
     pub fn address(mut self, trust: &TrustList) -> Result<Addressed<Self>, SubmitError> {
         let mut seal = None;
         for draft in self.all_drafts() {
@@ -104,8 +105,8 @@ impl Exploded {
     }
 }
 
-impl Addressed<Draft> {
-    /// Whom it is for; empty: all whom policy allows.
+impl Addressed<CoreDraft> {
+    /// Returns the recipients; empty if it goes to all that policy allows.
     pub fn to(&self) -> &[PublisherName] {
         &self.drafts.to
     }
@@ -114,32 +115,36 @@ impl Addressed<Draft> {
         self.seal.is_some()
     }
 
-    /// The core to be signed, its body sealed where it is to be.
+    /// Returns the core to be signed, its body sealed if it is to be.
     ///
     /// # Errors
-    /// `bad_id` where the id given is not the one that `ids` makes, `bad_number` where none can be made,
-    /// `bad_meta` for an `expires` that has passed.
-    pub fn into_core(self, made: &Made<'_>, chance: &mut impl CryptoRng) -> Result<Core, SubmitError> {
+    /// `bad_id` if the id given is not the one that `ids` makes, `bad_number` if none can be made, `bad_meta` for an
+    /// `expires` that has passed.
+    pub fn into_core(self, made: &IdInputs<'_>, chance: &mut impl CryptoRng) -> Result<Core, SubmitError> {
         sealed(self.drafts.into_core(made)?, self.seal.as_deref(), made, chance)
     }
 }
 
-impl Addressed<Exploded> {
-    /// The cores to be signed, each with the common parent and `same-report` links to all the others.
+impl Addressed<ExplodedEvent> {
+    /// Returns the cores to be signed, each with the common parent and `same-report` links to all the others.
     ///
     /// # Errors
-    /// As [`Addressed::into_core`], for all of them.
-    pub fn into_cores(self, made: &Made<'_>, chance: &mut impl CryptoRng) -> Result<Siblings, SubmitError> {
-        let Siblings { parent, cores } = self.drafts.into_cores(made)?;
+    /// The same as [`Addressed::into_core`], for all of them.
+    pub fn into_cores(
+        self,
+        made: &IdInputs<'_>,
+        chance: &mut impl CryptoRng,
+    ) -> Result<SiblingEvents, SubmitError> {
+        let SiblingEvents { parent, cores } = self.drafts.into_cores(made)?;
         let cores = cores.into_iter().map(|core| sealed(core, self.seal.as_deref(), made, chance));
-        Ok(Siblings { parent, cores: cores.collect::<Result<_, _>>()? })
+        Ok(SiblingEvents { parent, cores: cores.collect::<Result<_, _>>()? })
     }
 }
 
 fn sealed(
     core: Core,
     to: Option<&[SealKey]>,
-    made: &Made<'_>,
+    made: &IdInputs<'_>,
     chance: &mut impl CryptoRng,
 ) -> Result<Core, SubmitError> {
     match to {
@@ -154,12 +159,12 @@ fn sealed(
     }
 }
 
-impl Child {
-    /// Names of peers in place of names of groups, before its parent's recipients narrow it; as a draft it is
-    /// addressed once more.
+impl ChildEvent {
+    /// Replaces names of groups by names of peers, before its parent's recipients narrow it; as a draft it is addressed
+    /// once more.
     ///
     /// # Errors
-    /// As [`Draft::address`], but for what depends on the parent.
+    /// The same as [`CoreDraft::address`], but for those that depend on the parent.
     pub fn expand(&mut self, trust: &TrustList) -> Result<(), SubmitError> {
         self.draft_mut().expand(trust)
     }
@@ -169,12 +174,12 @@ fn sealed_alone(name: &PublisherName, trust: &TrustList) -> bool {
     trust.peer(name).is_some_and(|peer| peer.share.seal)
 }
 
-/// Does nothing unsealed ever reach this peer from here? A peer that is only down or paused is not meant.
+/// Returns true if nothing unsealed ever reaches this peer from here. A peer that is only down or paused is not meant.
 fn is_out_of_reach(name: &PublisherName, trust: &TrustList) -> bool {
     trust.peer(name).is_some_and(|peer| peer.publisher_only || peer.revoked)
 }
 
-/// With `takes_back` also names that are no peers: whether they are those of its target is checked with the target.
+/// Expands groups. With `takes_back` it also keeps names that are not peers': they are checked with the target.
 fn expanded(
     names: &[PublisherName],
     trust: &TrustList,
@@ -187,7 +192,7 @@ fn expanded(
             if !trust.publisher(member) && !takes_back {
                 return Err(SubmitError::unknown_recipient(member));
             }
-            // What is signed has present names: a relay may not know the old one.
+            // A signed event has present names: a relay may not know the old one.
             let member = trust.present_name(member);
             if !peers.contains(member) {
                 peers.push(member.clone());
@@ -200,7 +205,7 @@ fn expanded(
     Ok(peers)
 }
 
-/// Recipients of the line and of the door: where both say some, those that both say.
+/// Returns the recipients of the line and of the door: if both name some, those that both name.
 fn narrowed(line: Vec<PublisherName>, door: Vec<PublisherName>) -> Result<Vec<PublisherName>, SubmitError> {
     if line.is_empty() || door.is_empty() {
         return Ok([line, door].concat());
@@ -226,7 +231,7 @@ impl SubmitError {
         .hint("ask for a new invitation (`intelmesh invite`) and add it: it brings the key")
     }
 
-    /// Which of them it belongs to cannot be told from here.
+    /// Returns the refusal for a shared sealing key; which of them it belongs to cannot be told from here.
     fn one_seal_key(one: &PublisherName, other: &PublisherName) -> Self {
         Self::new(
             SubmitCode::UnknownRecipient,

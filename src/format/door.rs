@@ -1,5 +1,5 @@
-//! What a door of the pipeline does to each line that comes through it. Sockets, queues and files are not
-//! here: this is what `intake` is told.
+//! The effects of a pipeline's door on each line that comes through it. Sockets, queues and files are not here:
+//! `intake` gets these settings.
 
 use super::strip::StripRule;
 use crate::envelope::IdScheme;
@@ -7,22 +7,23 @@ use crate::identity::{ProjectName, PublisherName};
 use crate::limits::EXPLODED_EVENTS_MAX;
 use crate::policy::Tlp;
 
-/// What a door adds to each line, takes away, and does with what is not one new event.
+/// Members that a door adds to each line, members that it takes away, and its rules for lines that are not one new
+/// event.
 #[derive(Clone, Debug)]
-pub struct Door {
+pub struct DoorDefaults {
     pub publisher: PublisherName,
     pub project: ProjectName,
-    /// The label where a line and the door give none.
+    /// The label if a line and the door give none.
     pub default_tlp: Tlp,
     /// The least label at this door.
     pub tlp: Option<Tlp>,
     /// Recipients that narrow those of a line; empty: no narrowing.
     pub to: Vec<PublisherName>,
-    /// How ids are made where a line says nothing.
+    /// How ids are made if a line says nothing.
     pub ids: IdScheme,
     /// Fields that stay at home. `extra.intelmesh.*` always does.
     pub strip: Vec<StripRule>,
-    /// What was handed off before becomes a child of itself, rather than `duplicate` (design §5.4b).
+    /// If an event was handed off before, it becomes a child of itself, rather than `duplicate` (design §5.4b).
     pub republish: bool,
     pub multiple_values: MultipleValues,
     /// Every line is sealed.
@@ -31,8 +32,8 @@ pub struct Door {
     pub mask_secrets: bool,
 }
 
-impl Door {
-    /// `in.sock`: random ids, nothing stripped, one event a line.
+impl DoorDefaults {
+    /// Returns the defaults of `in.sock`: random ids, nothing stripped, one event a line.
     pub fn of(publisher: PublisherName, project: ProjectName, default_tlp: Tlp) -> Self {
         Self {
             publisher,
@@ -49,8 +50,8 @@ impl Door {
         }
     }
 
-    /// A door to IntelMQ as it is where its table says nothing: ids of the body, so that a bot that sends
-    /// again is recognised, the default list of what stays at home, and no secrets inside URLs.
+    /// Returns the defaults of a door to IntelMQ: ids of the body, so that an event is recognised if a bot sends it
+    /// again, the default list of fields that stay at home, and no secrets inside URLs.
     pub fn to_intelmq(publisher: PublisherName, project: ProjectName, default_tlp: Tlp) -> Self {
         Self {
             ids: IdScheme::Body,
@@ -61,7 +62,7 @@ impl Door {
     }
 }
 
-/// What becomes of an event whose fields are lists (IEP03). Lists below `extra` stay as they are.
+/// How a door handles an event that has lists as fields (IEP03). Lists below `extra` stay as they are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum MultipleValues {
     #[default]
@@ -71,6 +72,6 @@ pub enum MultipleValues {
 }
 
 impl MultipleValues {
-    /// The bound where a door says `explode` and no number; also the largest.
+    /// The bound if a door says `explode` without a number; also the largest.
     pub const MOST: u16 = EXPLODED_EVENTS_MAX as u16;
 }

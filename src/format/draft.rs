@@ -1,51 +1,51 @@
-//! A line as read, on its way to a signed core: what chance, time and `keys/` add to it. Whether its id was
-//! seen before is not asked here.
+//! A line as read, on its way to a signed core: chance, time and `keys/` are added to it. Nothing here asks whether its
+//! id was seen before.
 
 use bytes::Bytes;
 use uuid::Uuid;
 
-use super::label::Label;
-use super::meta::Meta;
+use super::label::EventLabel;
+use super::meta::EventMeta;
 use super::refusal::{SubmitCode, SubmitError};
 use crate::envelope::content::{BodyIdSecret, content_uuid};
 use crate::envelope::{Body, Core, ENVELOPE_VERSION, EventType, Extensions, IdScheme};
-use crate::event::{self, Format};
+use crate::event::{self, EventFormat};
 use crate::identity::{EventId, ProjectName, PublisherName};
 use crate::limits::MAX_HOPS_DEFAULT;
 use crate::time::Timestamp;
 
-/// What chance, time and `keys/` give to a core.
+/// Inputs of a core from chance, time and `keys/`.
 #[derive(Debug)]
-pub struct Made<'a> {
+pub struct IdInputs<'a> {
     pub now: Timestamp,
-    /// A fresh UUIDv4; used where nothing else gives the id.
+    /// A fresh UUIDv4; used if nothing else gives the id.
     pub random: Uuid,
     pub secret: &'a BodyIdSecret,
 }
 
 /// A line as read, without its id and time.
 #[derive(Clone, Debug)]
-pub struct Draft {
+pub struct CoreDraft {
     pub(super) publisher: PublisherName,
     pub(super) project: ProjectName,
     /// How its id is made: the line's word, or else the door's.
     pub(super) ids: IdScheme,
-    pub(super) meta: Meta,
-    pub(super) format: Format,
+    pub(super) meta: EventMeta,
+    pub(super) format: EventFormat,
     pub(super) event_type: EventType,
-    pub(super) label: Label,
+    pub(super) label: EventLabel,
     /// The line's recipients; once addressed, those of the event.
     pub(super) to: Vec<PublisherName>,
     /// Those of the door, which narrow them.
     pub(super) door_to: Vec<PublisherName>,
-    /// It is to be sealed, whoever its recipients are.
+    /// It is to be sealed, for any recipients.
     pub(super) seal: bool,
     pub(super) payload: String,
 }
 
-impl Draft {
-    /// The core, not yet sealed.
-    pub(super) fn into_core(self, made: &Made<'_>) -> Result<Core, SubmitError> {
+impl CoreDraft {
+    /// Returns the core, not yet sealed.
+    pub(super) fn into_core(self, made: &IdInputs<'_>) -> Result<Core, SubmitError> {
         let (ids, id) = self.id(made)?;
         self.into_core_as(ids, id, made.now)
     }
@@ -79,7 +79,7 @@ impl Draft {
         })
     }
 
-    pub(super) fn id(&self, made: &Made<'_>) -> Result<(IdScheme, EventId), SubmitError> {
+    pub(super) fn id(&self, made: &IdInputs<'_>) -> Result<(IdScheme, EventId), SubmitError> {
         let own = |uuid| EventId { publisher: self.publisher.clone(), project: self.project.clone(), uuid };
         let scheme = self.ids;
         let uuid = match scheme {

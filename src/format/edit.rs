@@ -3,10 +3,10 @@
 
 use std::ops::Range;
 
-use crate::event::json::Member;
+use crate::event::json::JsonMember;
 
-/// The text without the members that `leaves` names. `members` are all of one object of `text`.
-pub fn cuts(members: &[Member<'_>], leaves: impl Fn(&Member<'_>) -> bool) -> Vec<Range<usize>> {
+/// Returns the text without the members that `leaves` names. `members` are all of one object of `text`.
+pub fn cuts(members: &[JsonMember<'_>], leaves: impl Fn(&JsonMember<'_>) -> bool) -> Vec<Range<usize>> {
     let mut cuts = Vec::new();
     let last_kept = members.iter().rposition(|member| !leaves(member));
     for (index, member) in members.iter().enumerate().filter(|(_, member)| leaves(member)) {

@@ -1,34 +1,33 @@
-//! Multiple values (IEP03): an event whose fields are lists becomes one event for each combination of their
-//! values, in the text of the line but for the lists. How such events are linked and named is `intake`'s.
+//! Multiple values (IEP03): an event that has lists as fields becomes one event for each combination of their values,
+//! in the text of the line but for the lists. `intake` links and names such events.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
 
 use super::refusal::{SubmitCode, SubmitError};
-use crate::event::json::{self, Kind, Member};
+use crate::event::json::{self, JsonKind, JsonMember};
 use crate::limits::EXPLODED_BYTES_MAX;
 
 /// Fields named in an error.
 const FIELDS_SHOWN: usize = 8;
 
-/// Does this member of an IntelMQ event have several values where one belongs? Lists below `extra` are values.
-pub fn is_list(member: &Member<'_>) -> bool {
-    member.kind == Kind::Array && member.key != "extra" && !member.key.starts_with("extra.")
+/// Returns true if this member of an IntelMQ event is a list of values instead of one. Lists below `extra` are values.
+pub fn is_list(member: &JsonMember<'_>) -> bool {
+    member.kind == JsonKind::Array && member.key != "extra" && !member.key.starts_with("extra.")
 }
 
-struct List<'a> {
-    member: &'a Member<'a>,
+struct ListField<'a> {
+    member: &'a JsonMember<'a>,
     values: Vec<&'a str>,
 }
 
-/// All single-valued texts of `payload`, one line of checked JSON whose `lists` are the members to take apart.
-/// The last list changes fastest; a value that stands twice counts once.
+/// Returns all single-valued texts of `payload`, one line of checked JSON; `lists` are the members to take apart. The
+/// last list changes fastest; a repeated value counts once.
 ///
 /// # Errors
-/// `multi_value`: an empty list, a list of lists or objects, more than `most` combinations or too many bytes
-/// of them.
-pub fn product(payload: &str, lists: &[&Member<'_>], most: usize) -> Result<Vec<String>, SubmitError> {
-    let lists = lists.iter().map(|member| List::read(payload, member)).collect::<Result<Vec<_>, _>>()?;
+/// `multi_value`: an empty list, a list of lists or objects, more than `most` combinations or too many bytes of them.
+pub fn product(payload: &str, lists: &[&JsonMember<'_>], most: usize) -> Result<Vec<String>, SubmitError> {
+    let lists = lists.iter().map(|member| ListField::read(payload, member)).collect::<Result<Vec<_>, _>>()?;
     let events = lists.iter().fold(1usize, |events, list| events.saturating_mul(list.values.len()));
     if events > most {
         return Err(too_many(&lists, events, most));
@@ -45,8 +44,8 @@ pub fn product(payload: &str, lists: &[&Member<'_>], most: usize) -> Result<Vec<
     Ok((0..events).map(|number| combination(payload, &lists, number)).collect())
 }
 
-/// The text with the `number`th combination of values.
-fn combination(payload: &str, lists: &[List<'_>], number: usize) -> String {
+/// Returns the text with the `number`th combination of values.
+fn combination(payload: &str, lists: &[ListField<'_>], number: usize) -> String {
     let mut rest = number;
     let mut chosen: Vec<&str> = Vec::with_capacity(lists.len());
     for list in lists.iter().rev() {
@@ -64,8 +63,8 @@ fn combination(payload: &str, lists: &[List<'_>], number: usize) -> String {
     out
 }
 
-impl<'a> List<'a> {
-    fn read(payload: &'a str, member: &'a Member<'a>) -> Result<Self, SubmitError> {
+impl<'a> ListField<'a> {
+    fn read(payload: &'a str, member: &'a JsonMember<'a>) -> Result<Self, SubmitError> {
         let text = &payload[member.value_at.clone()];
         let fault = |what: &str| {
             let key: String = member.key.chars().take(80).collect();
@@ -96,7 +95,7 @@ impl<'a> List<'a> {
     }
 }
 
-/// The elements of a list that has been scanned.
+/// Returns the elements of a list that has been scanned.
 fn elements(list: &str) -> Vec<Range<usize>> {
     let mut elements = Vec::new();
     let (mut depth, mut in_string, mut start) = (0usize, false, None);
@@ -128,8 +127,8 @@ fn elements(list: &str) -> Vec<Range<usize>> {
     elements
 }
 
-fn too_many(lists: &[List<'_>], events: usize, most: usize) -> SubmitError {
-    let shown = |list: &List<'_>| {
+fn too_many(lists: &[ListField<'_>], events: usize, most: usize) -> SubmitError {
+    let shown = |list: &ListField<'_>| {
         format!("\"{}\" ({})", list.member.key.chars().take(80).collect::<String>(), list.values.len())
     };
     let mut fields: Vec<String> = lists.iter().take(FIELDS_SHOWN).map(shown).collect();

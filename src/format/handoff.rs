@@ -1,5 +1,5 @@
-//! One stored event as a line for a local pipeline (contract §2). The payload and `ext` are copied byte for
-//! byte. What a consumer may see is decided before.
+//! Writes one stored event as a line for a local pipeline (contract §2). The payload and `ext` are copied byte for
+//! byte. It is decided before which events and fields a consumer may see.
 
 mod ail;
 
@@ -7,7 +7,7 @@ use std::io::Write as _;
 
 use bytes::Bytes;
 
-use crate::envelope::{Body, Core, Envelope, EventType, Opened};
+use crate::envelope::{Body, Core, Envelope, EventType, OpenedBody};
 use crate::event::check_body;
 use crate::identity::{EventId, HopPath};
 use crate::link::{Link, LinkTarget};
@@ -15,7 +15,7 @@ use ail::AilPlaces;
 
 /// The shape of a line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Form {
+pub enum DeliveryForm {
     /// `{"seq":…,"meta":{…},"payload":{…}}`, IEP04's draft: form (b).
     #[default]
     Iep04,
@@ -25,7 +25,7 @@ pub enum Form {
     Ail,
 }
 
-impl Form {
+impl DeliveryForm {
     pub const ALL: [Self; 3] = [Self::Iep04, Self::Plain, Self::Ail];
 
     pub fn parse(text: &str) -> Option<Self> {
@@ -44,19 +44,19 @@ impl Form {
 /// How a consumer wants its lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HandOff {
-    pub form: Form,
+    pub form: DeliveryForm,
     /// Adds IntelMQ's `__type` at the top level.
     pub with_type: bool,
 }
 
-/// A stored event and what this node knows of it, ready to be handed off.
+/// A stored event and this node's knowledge about it, ready to be handed off.
 #[derive(Clone, Copy, Debug)]
 pub struct Carried<'a> {
     pub seq: u64,
     pub path: &'a HopPath,
     pub envelope: &'a Envelope,
-    /// What sealing opened, where the body is sealed and this node may read it.
-    pub opened: Option<&'a Opened>,
+    /// The content that was sealed, if the body is sealed and this node may read it.
+    pub opened: Option<&'a OpenedBody>,
     /// A later event of the same publisher takes it back (design §5.4) …
     pub withdrawn_by: Option<&'a EventId>,
     /// … or stands in its place.
@@ -72,7 +72,7 @@ impl<'a> Carried<'a> {
         self.envelope.core()
     }
 
-    /// The event itself; none where its body is sealed and was not opened.
+    /// Returns the event itself; `None` if its body is sealed and was not opened.
     pub fn payload(&self) -> Option<&'a Bytes> {
         match (&self.core().body, self.opened) {
             (Body::Plain(payload), _) => Some(payload),
@@ -81,7 +81,7 @@ impl<'a> Carried<'a> {
         }
     }
 
-    /// Where the body is sealed these three are inside it (design §5.5).
+    /// Returns the parent. If the body is sealed, parent, links and ext are inside it (design §5.5).
     pub fn parent(&self) -> Option<&'a EventId> {
         self.sealed_inside().map_or(self.core().parent.as_ref(), |opened| opened.parent.as_ref())
     }
@@ -94,14 +94,14 @@ impl<'a> Carried<'a> {
         self.sealed_inside().map_or(self.core().ext.as_ref(), |opened| opened.ext.as_ref())
     }
 
-    fn sealed_inside(&self) -> Option<&'a Opened> {
+    fn sealed_inside(&self) -> Option<&'a OpenedBody> {
         self.opened.filter(|_| self.core().body.is_sealed())
     }
 }
 
 impl HandOff {
-    /// Appends the line of a stored event, without a line break; false where its body is sealed and cannot
-    /// be opened here: then there is nothing to hand off.
+    /// Appends the line of a stored event, without a line break. Returns false if its body is sealed and cannot be
+    /// opened here: then there is nothing to hand off.
     pub fn write_line(self, carried: &Carried<'_>, out: &mut Vec<u8>) -> bool {
         let core = carried.core();
         let Some(payload) = carried.payload() else {
@@ -109,7 +109,7 @@ impl HandOff {
         };
         out.reserve(payload.len() + 512);
         match self.form {
-            Form::Plain => {
+            DeliveryForm::Plain => {
                 out.extend_from_slice(payload);
                 if self.with_type && !has_type(payload) {
                     out.pop();
@@ -121,7 +121,7 @@ impl HandOff {
                 }
                 return true;
             }
-            Form::Iep04 => {
+            DeliveryForm::Iep04 => {
                 put(
                     out,
                     format_args!(
@@ -146,7 +146,7 @@ impl HandOff {
                     out.extend_from_slice(ext);
                 }
             }
-            Form::Ail => put_ail(out, carried),
+            DeliveryForm::Ail => put_ail(out, carried),
         }
         out.extend_from_slice(b"},\"payload\":");
         out.extend_from_slice(payload);
@@ -158,7 +158,7 @@ impl HandOff {
     }
 }
 
-/// A publisher elsewhere may have left one in.
+/// Returns true if the payload has a type: a publisher elsewhere may have left one in.
 fn has_type(payload: &[u8]) -> bool {
     check_body(payload).is_ok_and(|scan| scan.members.iter().any(|member| member.key == "__type"))
 }
@@ -175,7 +175,7 @@ fn put(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
     let _ = out.write_fmt(text);
 }
 
-/// Form (c) up to its meta, with what came in as such at its places.
+/// Writes form (c) up to its meta, with members that came in this form at their places.
 fn put_ail(out: &mut Vec<u8>, carried: &Carried<'_>) {
     let core = carried.core();
     let places = AilPlaces::of(carried.ext().map(|ext| &**ext), core.event_type);
@@ -198,7 +198,7 @@ fn put_ail(out: &mut Vec<u8>, carried: &Carried<'_>) {
     }
 }
 
-/// The members of meta that both forms have; names need no escapes.
+/// Writes the members of meta that both forms have; names need no escapes.
 fn put_known(out: &mut Vec<u8>, carried: &Carried<'_>) {
     let (core, path) = (carried.core(), carried.path);
     put(out, format_args!(",\"publisher\":\"{}\"", core.id.publisher));

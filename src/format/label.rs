@@ -1,44 +1,44 @@
-//! The label of an event: the strictest of all that meta, its tags, the payload and the door say (contract §1.3).
-//! A text that is given as a label and is none counts as RED, because whoever wrote it meant to restrict
-//! something. Whether an event with this label may go anywhere is decided elsewhere.
+//! The label of an event: the strictest of all that meta, its tags, the payload and the door say (contract §1.3). If a
+//! text is given as a label and is not one, it counts as RED, because its author meant to restrict something. Whether
+//! an event with this label may go anywhere is decided elsewhere.
 
 use serde_json::Value;
 
-use super::door::Door;
-use super::meta::{Meta, string_of};
+use super::door::DoorDefaults;
+use super::meta::{EventMeta, string_of};
 use super::refusal::{SubmitCode, SubmitError};
-use crate::event::Format;
-use crate::event::json::{self, Kind, Member};
+use crate::event::EventFormat;
+use crate::event::json::{self, JsonKind, JsonMember};
 use crate::limits::JSON_DEPTH_MAX;
 use crate::policy::Tlp;
 
-/// What a text that is no label is shown with, in characters.
+/// Length to which an invalid label is cut in messages, in characters.
 const SHOWN_CHARS: usize = 60;
 
 /// The label of one event, and the text that could not be read, if it is RED for that.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Label {
+pub struct EventLabel {
     pub tlp: Tlp,
     unread: Option<UnreadLabel>,
 }
 
-/// A text that is no label, and where it stands.
+/// A text that is not a label, and its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct UnreadLabel {
     place: &'static str,
     text: String,
 }
 
-impl From<Tlp> for Label {
+impl From<Tlp> for EventLabel {
     fn from(tlp: Tlp) -> Self {
         Self { tlp, unread: None }
     }
 }
 
-impl Label {
-    /// Returns the strictest label of an event whose payload is the object `text`, or the door's default.
-    /// `lists` says what becomes of a list at the top of the payload: one that is taken apart later is passed over.
-    pub fn of(meta: &Meta, payload: &Payload<'_>, door: &Door) -> Self {
+impl EventLabel {
+    /// Returns the strictest label of an event with the object `text` as payload, or the door's default. If `lists`
+    /// says that a list at the top of the payload is taken apart later, the list is passed over.
+    pub fn of(meta: &EventMeta, payload: &LabelPayload<'_>, door: &DoorDefaults) -> Self {
         let mut found: Vec<Self> = meta.tlp.into_iter().chain(door.tlp).map(Self::from).collect();
         meta.tag_labels(&mut |text| found.push(Self::read(text, "a tag of meta")));
         payload.labels(&mut found);
@@ -66,7 +66,7 @@ impl Label {
         if other.tlp > self.tlp { other } else { self }
     }
 
-    /// It may go to nobody unsealed.
+    /// Returns the refusal of an event that may go to nobody unsealed.
     pub fn goes_to_nobody(&self) -> SubmitError {
         let what = match &self.unread {
             Some(UnreadLabel { place, text }) => format!(
@@ -84,21 +84,21 @@ impl Label {
 }
 
 /// A payload that may carry labels.
-pub struct Payload<'a> {
-    pub format: &'a Format,
+pub struct LabelPayload<'a> {
+    pub format: &'a EventFormat,
     pub text: &'a str,
-    pub members: &'a [Member<'a>],
+    pub members: &'a [JsonMember<'a>],
     /// Lists at the top are taken apart, and each event has a value of its own.
     pub explodes: bool,
 }
 
-impl Payload<'_> {
-    fn labels(&self, found: &mut Vec<Label>) {
+impl LabelPayload<'_> {
+    fn labels(&self, found: &mut Vec<EventLabel>) {
         for member in self.members {
             let value = &self.text[member.value_at.clone()];
             let key = &*member.key;
             if key.eq_ignore_ascii_case("tlp") {
-                let apart = self.explodes && member.kind == Kind::Array;
+                let apart = self.explodes && member.kind == JsonKind::Array;
                 if !apart {
                     put(self.text, member, "tlp of the payload", found);
                 }
@@ -118,27 +118,27 @@ impl Payload<'_> {
     }
 }
 
-/// The label that `member` gives, or each of a list gives.
-fn put(text: &str, member: &Member<'_>, place: &'static str, found: &mut Vec<Label>) {
+/// Adds the label that `member` gives, or each of a list gives.
+fn put(text: &str, member: &JsonMember<'_>, place: &'static str, found: &mut Vec<EventLabel>) {
     let value = &text[member.value_at.clone()];
     if let Some(label) = string_of(text, member) {
-        return found.push(Label::read(&label, place));
+        return found.push(EventLabel::read(&label, place));
     }
     match serde_json::from_str::<Value>(value) {
         Ok(Value::Null) => {}
         Ok(Value::Array(labels)) => found.extend(labels.iter().map(|label| match label.as_str() {
-            Some(label) => Label::read(label, place),
-            None => Label::unread(&label.to_string(), place),
+            Some(label) => EventLabel::read(label, place),
+            None => EventLabel::unread(&label.to_string(), place),
         })),
-        _ => found.push(Label::unread(value, place)),
+        _ => found.push(EventLabel::unread(value, place)),
     }
 }
 
-/// `extra` as an object, or as IntelMQ's string that holds one.
-fn inside_extra(text: &str, member: &Member<'_>, value: &str, found: &mut Vec<Label>) {
+/// Looks inside `extra` as an object, or as IntelMQ's string that holds one.
+fn inside_extra(text: &str, member: &JsonMember<'_>, value: &str, found: &mut Vec<EventLabel>) {
     let inside = match member.kind {
-        Kind::Object => value.to_owned(),
-        Kind::String => string_of(text, member).unwrap_or_default().into_owned(),
+        JsonKind::Object => value.to_owned(),
+        JsonKind::String => string_of(text, member).unwrap_or_default().into_owned(),
         _ => return,
     };
     let Ok(scan) = json::scan(inside.as_bytes(), JSON_DEPTH_MAX) else { return };
@@ -147,8 +147,8 @@ fn inside_extra(text: &str, member: &Member<'_>, value: &str, found: &mut Vec<La
     }
 }
 
-/// n6 has words of its own, of which two are stricter than they sound.
-fn restriction(text: &str, member: &Member<'_>) -> Option<Label> {
+/// Reads the words of n6, two of which are stricter than they sound.
+fn restriction(text: &str, member: &JsonMember<'_>) -> Option<EventLabel> {
     let value = &text[member.value_at.clone()];
     if value == "null" {
         return None;
@@ -158,12 +158,12 @@ fn restriction(text: &str, member: &Member<'_>) -> Option<Label> {
         Some("public") => Tlp::Clear.into(),
         Some("need-to-know") => Tlp::Amber.into(),
         Some("internal") => Tlp::Red.into(),
-        _ => Label::unread(word.as_deref().unwrap_or(value), "restriction of the payload"),
+        _ => EventLabel::unread(word.as_deref().unwrap_or(value), "restriction of the payload"),
     })
 }
 
 /// Tags of a MISP event, of its attributes, and of those of its objects, with or without `Event` around it.
-fn misp_tags(event: &Value, found: &mut Vec<Label>) {
+fn misp_tags(event: &Value, found: &mut Vec<EventLabel>) {
     let inside = event.get("Event").unwrap_or(event);
     let list =
         |value: &Value, key: &str| value.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
@@ -173,11 +173,11 @@ fn misp_tags(event: &Value, found: &mut Vec<Label>) {
     let tags = tagged.iter().chain([inside]).flat_map(|tagged| list(tagged, "Tag"));
     for tag in tags {
         let name = tag.get("name").and_then(Value::as_str).filter(|name| begins_with_tlp(name));
-        found.extend(name.map(|name| Label::read(name, "a tag of the payload")));
+        found.extend(name.map(|name| EventLabel::read(name, "a tag of the payload")));
     }
 }
 
-/// Does a text begin as a label of the Traffic Light Protocol does?
+/// Returns true if a text begins as a label of the Traffic Light Protocol does.
 pub fn begins_with_tlp(text: &str) -> bool {
     text.trim_start().get(..4).is_some_and(|start| start.eq_ignore_ascii_case("tlp:"))
 }

@@ -1,6 +1,6 @@
-//! Meta information of a line, IEP04's and AIL's: what is honoured becomes typed here, what we write
-//! ourselves is passed over, and all the rest is kept as `ext` under its own name (contract §1). What follows
-//! from it is decided in `intake`.
+//! Meta information of a line, IEP04's and AIL's: honoured members become typed here, members that we write ourselves
+//! are passed over, and all the rest is kept as `ext` under its own name (contract §1). `intake` decides what follows
+//! from it.
 
 mod links;
 mod resemblance;
@@ -12,8 +12,8 @@ use super::edit;
 use super::label::begins_with_tlp;
 use super::refusal::{SubmitCode, SubmitError};
 use crate::envelope::{EventType, IdScheme};
-use crate::event::Format;
-use crate::event::json::{self, Kind, Member};
+use crate::event::EventFormat;
+use crate::event::json::{self, JsonKind, JsonMember};
 use crate::identity::{EventId, PublisherName};
 use crate::limits::{EXT_BYTES_MAX, JSON_DEPTH_MAX, LINKS_MAX};
 use crate::link::Link;
@@ -21,20 +21,20 @@ use crate::policy::Tlp;
 use crate::time::Timestamp;
 pub use links::Names;
 use resemblance::{is_its_own_type, is_private, resembled_key};
-use values::{Value, elements, event_type, ids, recipients, tlp};
+use values::{MetaValue, elements, event_type, ids, recipients, tlp};
 pub use values::{event_type_of, string_of};
 
-/// What a line says about itself.
+/// Statements of a line about itself.
 #[derive(Clone, Debug, Default)]
-pub struct Meta {
+pub struct EventMeta {
     pub current: Option<EventId>,
     pub parent: Option<EventId>,
     pub event_type: Option<EventType>,
-    pub format: Option<Format>,
+    pub format: Option<EventFormat>,
     pub tlp: Option<Tlp>,
-    /// Peers and groups. Empty: not said.
+    /// Peers and groups. Empty if the line names none.
     pub to: Vec<PublisherName>,
-    /// To be sealed to them.
+    /// True if it is to be sealed to them.
     pub seal: bool,
     pub expires: Option<Timestamp>,
     pub links: Vec<Link>,
@@ -44,7 +44,7 @@ pub struct Meta {
     pub unknown: Vec<String>,
 }
 
-impl Meta {
+impl EventMeta {
     /// Calls `with` with each tag that is a label, or was to be one.
     pub fn tag_labels(&self, with: &mut impl FnMut(&str)) {
         let Some(ext) = self.ext.as_deref().and_then(|ext| std::str::from_utf8(ext).ok()) else { return };
@@ -67,11 +67,11 @@ fn each_label(tags: &serde_json::Value, with: &mut impl FnMut(&str)) {
     }
 }
 
-/// What this node writes itself, and ignores when it comes in.
+/// Members that this node writes itself, and ignores when they come in.
 const WRITTEN_HERE: [&str; 8] =
     ["publisher", "source", "created", "path", "sealed", "seq", "withdrawn_by", "replaced_by"];
 
-/// Members that do something in meta, and would be missed where they stand beside it.
+/// Members that have an effect in meta, and would be missed if they stand beside it.
 const ACTS_IN_META: [&str; 8] = ["uuid", "tlp", "to", "seal", "expires", "links", "ids", "ext"];
 
 /// Keys that are left out if there is nothing to say: an empty value is an error, because it widens who may have it.
@@ -80,14 +80,14 @@ const NEVER_EMPTY: [&str; 7] = ["tlp", "to", "seal", "expires", "links", "ids", 
 /// The newest version of meta that is understood whole: AIL's example has 2, everything else 1.
 const VERSION_KNOWN: [&str; 2] = ["1", "2"];
 
-/// Members beside `payload` that are not kept: meta itself, and what has a meaning there.
+/// Members beside `payload` that are not kept: meta itself, and those that have a meaning there.
 const BESIDE_META: [&str; 6] = ["meta", "payload", "format", "version", "type", "__type"];
 
 /// Reads meta, with the names that a bare UUID gets.
 pub struct MetaReader<'a> {
     names: Names<'a>,
-    meta: Meta,
-    /// The id and links in places where IEP04's drafts had them.
+    meta: EventMeta,
+    /// The id and links in the places that IEP04's drafts gave them.
     draft_id: Option<EventId>,
     draft_links: Vec<Link>,
     /// A version that is not known here.
@@ -102,7 +102,7 @@ impl<'a> MetaReader<'a> {
     pub fn new(names: Names<'a>) -> Self {
         Self {
             names,
-            meta: Meta::default(),
+            meta: EventMeta::default(),
             draft_id: None,
             draft_links: Vec::new(),
             newer: None,
@@ -111,24 +111,25 @@ impl<'a> MetaReader<'a> {
         }
     }
 
-    /// Reads the members beside `payload` of form (b) or (c), whose text is `line`.
+    /// Reads the members beside `payload` of form (b) or (c), from the text `line`.
     ///
     /// # Errors
-    /// The first member that has a meaning and cannot be read; where meta is newer than what is known here,
-    /// the message says so.
-    pub fn read(mut self, line: &str, members: &[Member<'_>]) -> Result<Meta, SubmitError> {
+    /// The first member that has a meaning and cannot be read; if meta is newer than the versions known here, the
+    /// message says so.
+    pub fn read(mut self, line: &str, members: &[JsonMember<'_>]) -> Result<EventMeta, SubmitError> {
         self.ail = members.iter().any(|member| member.key == "format");
-        let meta = members.iter().find(|member| member.key == "meta").map(|member| Value::of(line, member));
+        let meta =
+            members.iter().find(|member| member.key == "meta").map(|member| MetaValue::of(line, member));
         let inside = match &meta {
             None => Vec::new(),
             Some(meta) if meta.is_null() => Vec::new(),
-            Some(meta) if meta.kind == Kind::Object => meta.members()?,
+            Some(meta) if meta.kind == JsonKind::Object => meta.members()?,
             Some(meta) => {
                 return Err(SubmitError::bad_meta(format!("meta: {} is not an object", meta.shown())));
             }
         };
         let inside: Vec<_> = inside.iter().filter_map(|member| Some((member, meta.as_ref()?.text))).collect();
-        let version = |(member, text): (&Member<'_>, &str)| {
+        let version = |(member, text): (&JsonMember<'_>, &str)| {
             (member.key == "version").then(|| text[member.value_at.clone()].to_owned())
         };
         let beside = members.iter().map(|member| (member, line)).filter(|_| self.ail);
@@ -142,15 +143,15 @@ impl<'a> MetaReader<'a> {
     fn read_all(
         mut self,
         line: &str,
-        members: &[Member<'_>],
-        inside: &[(&Member<'_>, &str)],
-    ) -> Result<Meta, SubmitError> {
+        members: &[JsonMember<'_>],
+        inside: &[(&JsonMember<'_>, &str)],
+    ) -> Result<EventMeta, SubmitError> {
         for (member, text) in inside {
             let key = &text[member.key_at.clone()];
-            self.read_one(&member.key, key, &Value::of(text, member))?;
+            self.read_one(&member.key, key, &MetaValue::of(text, member))?;
         }
         for member in members {
-            let (key, value) = (&line[member.key_at.clone()], Value::of(line, member));
+            let (key, value) = (&line[member.key_at.clone()], MetaValue::of(line, member));
             match &*member.key {
                 // They win over those in meta.
                 "format" if self.ail => self.read_one("format", key, &value)?,
@@ -188,7 +189,7 @@ impl<'a> MetaReader<'a> {
         Ok(self.meta)
     }
 
-    fn read_one(&mut self, key: &str, key_text: &str, value: &Value<'_>) -> Result<(), SubmitError> {
+    fn read_one(&mut self, key: &str, key_text: &str, value: &MetaValue<'_>) -> Result<(), SubmitError> {
         if WRITTEN_HERE.contains(&key) {
             return Ok(());
         }
@@ -201,8 +202,8 @@ impl<'a> MetaReader<'a> {
         let fault = || SubmitError::bad_meta(format!("meta.{key}: {} is not understood", value.shown()));
         match key {
             "version" if VERSION_KNOWN.contains(&value.text) => {}
-            // Some of it may not be understood here: whoever does understand it must know.
-            "version" if value.kind == Kind::Number => self.newer = Some(value.text.to_owned()),
+            // Some of it may not be understood here: a node that does understand it must know.
+            "version" if value.kind == JsonKind::Number => self.newer = Some(value.text.to_owned()),
             "version" => {
                 return Err(SubmitError::bad_meta(format!(
                     "meta.version: {} is not a number",
@@ -216,7 +217,7 @@ impl<'a> MetaReader<'a> {
                     Some(event_type(value).ok_or_else(|| fault().hint("event or report"))?);
             }
             "format" => {
-                let format = value.string().and_then(|text| Format::parse(&text));
+                let format = value.string().and_then(|text| EventFormat::parse(&text));
                 let hint = "intelmq, idea, n6, misp, or another name of 1 to 32 of a-z, 0-9 and \"-\"";
                 self.meta.format = Some(format.ok_or_else(|| fault().hint(hint))?);
             }
@@ -232,7 +233,7 @@ impl<'a> MetaReader<'a> {
             "links" | "ids" if !is_its_own_type(key, value) => self.keep_as_unknown(key, key_text, value),
             "links" => self.meta.links.extend(links::read(value, self.names)?),
             "ids" => self.meta.ids = Some(ids(value).ok_or_else(|| fault().hint("random, content or body"))?),
-            "ext" if value.kind == Kind::Object => {
+            "ext" if value.kind == JsonKind::Object => {
                 for member in value.members()? {
                     self.keep(&value.text[member.key_at.clone()], &value.text[member.value_at.clone()]);
                 }
@@ -249,8 +250,8 @@ impl<'a> MetaReader<'a> {
         Ok(())
     }
 
-    /// Keeps what means nothing here, unless it looks as if it was to mean something.
-    fn keep_unknown(&mut self, key: &str, key_text: &str, value: &Value<'_>) -> Result<(), SubmitError> {
+    /// Keeps a member that means nothing here, unless it looks as if it was to mean something.
+    fn keep_unknown(&mut self, key: &str, key_text: &str, value: &MetaValue<'_>) -> Result<(), SubmitError> {
         if let Some(control) = resembled_key(key, value) {
             return Err(SubmitError::resembles(key, control));
         }
@@ -258,18 +259,18 @@ impl<'a> MetaReader<'a> {
         Ok(())
     }
 
-    fn keep_as_unknown(&mut self, key: &str, key_text: &str, value: &Value<'_>) {
+    fn keep_as_unknown(&mut self, key: &str, key_text: &str, value: &MetaValue<'_>) {
         if !is_private(key) {
             self.meta.unknown.push(key.to_owned());
         }
         self.keep(key_text, value.text);
     }
 
-    /// AIL has types of its own (`item`, `screenshot`): such an event travels as one of type `event`.
-    fn read_ail_type(&mut self, key_text: &str, value: &Value<'_>) -> Result<(), SubmitError> {
+    /// Reads AIL's type. It has types of its own (`item`, `screenshot`): such an event travels as one of type `event`.
+    fn read_ail_type(&mut self, key_text: &str, value: &MetaValue<'_>) -> Result<(), SubmitError> {
         self.meta.event_type = match event_type(value) {
             None if value.is_null() => return Ok(()),
-            None if value.kind == Kind::String => {
+            None if value.kind == JsonKind::String => {
                 self.keep(key_text, value.text);
                 Some(EventType::Event)
             }
@@ -282,8 +283,8 @@ impl<'a> MetaReader<'a> {
         Ok(())
     }
 
-    /// What IEP04's drafts had in other places, where it is understood; it is kept as `ext` as well.
-    fn read_draft(&mut self, key: &str, value: &Value<'_>) {
+    /// Reads members that IEP04's drafts had in other places, if they are understood; they are kept as `ext` as well.
+    fn read_draft(&mut self, key: &str, value: &MetaValue<'_>) {
         match key {
             "uuid" | "id" => {
                 let id = value.string().and_then(|text| self.names.event(&text));
@@ -297,14 +298,14 @@ impl<'a> MetaReader<'a> {
         self.kept.push((key_text.to_owned(), value_text.to_owned()));
     }
 
-    /// IEP04's `{"current": …, "parent": …}`, or AIL's plain UUID.
-    fn read_uuid(&mut self, value: &Value<'_>) -> Result<(), SubmitError> {
-        if value.kind != Kind::Object {
+    /// Reads IEP04's `{"current": …, "parent": …}`, or AIL's plain UUID.
+    fn read_uuid(&mut self, value: &MetaValue<'_>) -> Result<(), SubmitError> {
+        if value.kind != JsonKind::Object {
             self.meta.current = Some(self.event_id("uuid", value)?);
             return Ok(());
         }
         for member in value.members()? {
-            let inner = Value::of(value.text, &member);
+            let inner = MetaValue::of(value.text, &member);
             match &*member.key {
                 _ if inner.is_null() => {}
                 "current" => self.meta.current = Some(self.event_id("uuid.current", &inner)?),
@@ -319,8 +320,8 @@ impl<'a> MetaReader<'a> {
         Ok(())
     }
 
-    /// A full name, or a bare UUID of this node's own.
-    fn event_id(&self, place: &str, value: &Value<'_>) -> Result<EventId, SubmitError> {
+    /// Reads a full name, or a bare UUID of this node's own.
+    fn event_id(&self, place: &str, value: &MetaValue<'_>) -> Result<EventId, SubmitError> {
         let text = value.string().ok_or_else(|| {
             SubmitError::bad_id(format!("meta.{place}: {} is neither a UUID nor a full name", value.shown()))
         })?;
@@ -332,12 +333,12 @@ impl<'a> MetaReader<'a> {
     }
 }
 
-/// Refuses what stands at the top of a line instead of `meta` or `payload`: `payload` makes an event of what is
-/// below it, so a line without it that has `meta` would be published whole, with its meta as fields.
+/// Refuses members at the top of a line that belong in `meta` or `payload`. A key `payload` makes an event of the
+/// object below it, so a line without it that has `meta` would be published whole, with its meta as fields.
 ///
 /// # Errors
 /// `bad_meta`.
-pub fn check_plain(members: &[Member<'_>]) -> Result<(), SubmitError> {
+pub fn check_plain(members: &[JsonMember<'_>]) -> Result<(), SubmitError> {
     members.iter().try_for_each(|member| check_case(&member.key))?;
     if members.iter().any(|member| member.key == "meta") {
         return Err(SubmitError::bad_meta("the line has \"meta\", and no \"payload\"")
@@ -352,16 +353,16 @@ fn check_case(key: &str) -> Result<(), SubmitError> {
     meant.filter(|known| key != *known).map_or(Ok(()), |known| Err(SubmitError::resembles(key, known)))
 }
 
-/// Would `member` of `text` be kept as it is if it stood in meta of form (c)?
-pub fn is_kept_in_meta(text: &str, member: &Member<'_>) -> bool {
+/// Returns true if `member` of `text` would be kept as it is if it stood in meta of form (c).
+pub fn is_kept_in_meta(text: &str, member: &JsonMember<'_>) -> bool {
     let key = &*member.key;
     let acts = ["version", "type", "format", "parent"].contains(&key)
         || ACTS_IN_META.contains(&key)
         || WRITTEN_HERE.contains(&key);
-    !acts && resembled_key(key, &Value::of(text, member)).is_none()
+    !acts && resembled_key(key, &MetaValue::of(text, member)).is_none()
 }
 
-/// One object of all that is kept, each value as it was given.
+/// Returns one object of all that is kept, each value as it was given.
 fn ext_of(kept: &[(String, String)]) -> Result<Option<Bytes>, SubmitError> {
     if kept.is_empty() {
         return Ok(None);

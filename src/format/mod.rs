@@ -1,6 +1,6 @@
 //! JSON forms in and out (contract §1 and §2, docs/PROTOCOL.md §2.4): `intake` reads a line of a local
 //! pipeline, `handoff` writes one for it. Payloads are spliced, never serialised again: each comes out token
-//! for token as it went in. No sockets, clocks or chance here, and no word about who may have an event.
+//! for token as it went in. No sockets, clocks or chance here, and no decision about who may have an event.
 
 mod audience;
 mod door;
@@ -21,11 +21,11 @@ mod strip;
 pub mod takeback;
 
 pub use audience::Addressed;
-pub use door::{Door, MultipleValues};
-pub use draft::{Draft, Made};
-pub use handoff::{Carried, Form, HandOff};
-pub use intake::{Intake, Returned, intake};
+pub use door::{DoorDefaults, MultipleValues};
+pub use draft::{CoreDraft, IdInputs};
+pub use handoff::{Carried, DeliveryForm, HandOff};
+pub use intake::{ParsedSubmission, Returned, intake};
 pub use refusal::{SubmitCode, SubmitError};
-pub use republish::Child;
-pub use siblings::{Exploded, Siblings};
+pub use republish::ChildEvent;
+pub use siblings::{ExplodedEvent, SiblingEvents};
 pub use strip::{StripRule, StripRuleError};

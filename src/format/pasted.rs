@@ -1,5 +1,5 @@
-//! Lines that people paste and that are no event: what they are, and how an event is written. Only what was refused
-//! already is looked at; nothing here makes a line acceptable.
+//! Recognises lines that people paste and that are not events, and tells how an event is written. It looks only at
+//! lines that were refused already; nothing here makes a line acceptable.
 
 use super::refusal::SubmitError;
 use crate::event::json::{self, JsonError};
@@ -10,7 +10,7 @@ const DEPTH_MAX: usize = JSON_DEPTH_MAX + 2;
 
 const BOM: &[u8] = "\u{feff}".as_bytes();
 
-/// Adds to `refused` what `line` seems to be, if that can be told.
+/// Adds to `refused` the kind of text that `line` seems to be, if that can be told.
 pub fn explain(line: &[u8], refused: SubmitError) -> SubmitError {
     let (what, hint) = match line {
         _ if line.starts_with(BOM) => {
@@ -43,18 +43,18 @@ fn first_of(line: &[u8]) -> Option<u8> {
     line.iter().copied().find(|byte| !byte.is_ascii_whitespace())
 }
 
-/// A whole list, or the first line of one.
+/// Returns true for a whole list, or the first line of one.
 fn is_list(line: &[u8]) -> bool {
     json::scan(line, DEPTH_MAX).is_ok() || ends_early(line)
 }
 
-/// Was everything read, and more expected?
+/// Returns true if everything was read, and more was expected.
 fn ends_early(line: &[u8]) -> bool {
     let end = line.trim_ascii_end().len();
     matches!(json::scan(&line[..end], DEPTH_MAX), Err(JsonError::Syntax(at)) if at >= end)
 }
 
-/// `{'a': None}`: a quote or a word of Python where JSON has none.
+/// Returns true for `{'a': None}`: a quote or a word of Python at the place of JSON's.
 fn is_python(line: &[u8]) -> bool {
     let Err(JsonError::Syntax(at)) = json::scan(line, DEPTH_MAX) else { return false };
     let rest = line.get(at..).unwrap_or_default();
@@ -66,13 +66,13 @@ fn is_python(line: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::format::{Door, intake};
+    use crate::format::{DoorDefaults, intake};
     use crate::identity::{ProjectName, PublisherName};
     use crate::policy::Tlp;
 
     fn refused(line: &[u8]) -> SubmitError {
         let publisher = PublisherName::parse("cert-at").unwrap();
-        let door = Door::of(publisher, ProjectName::parse("intelmq").unwrap(), Tlp::Green);
+        let door = DoorDefaults::of(publisher, ProjectName::parse("intelmq").unwrap(), Tlp::Green);
         intake(line, &door).unwrap_err()
     }
 

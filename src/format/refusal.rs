@@ -1,5 +1,5 @@
-//! Why a submitted line is refused, in the closed list of codes that local pipelines know (contract §3).
-//! Which faults a peer's envelope can have is `envelope`'s.
+//! Why a submitted line is refused, in the closed list of codes that local pipelines know (contract §3). `envelope`
+//! lists the faults of a peer's envelope.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use crate::envelope::CodecError;
 use crate::event::json::JsonError;
-use crate::event::{BodyError, Format};
+use crate::event::{BodyError, EventFormat};
 use crate::identity::{EventId, PublisherName};
 use crate::limits::{JSON_DEPTH_MAX, LINE_BYTES_MAX, REPUBLISH_ANCESTORS_MAX};
 
@@ -85,7 +85,7 @@ impl SubmitCode {
         }
     }
 
-    /// The same line can be taken later.
+    /// Returns true if the same line can be taken later.
     pub const fn retry(self) -> bool {
         matches!(self, Self::DiskFull | Self::Stopping | Self::ClockOff | Self::KeysStale)
     }
@@ -103,7 +103,7 @@ impl fmt::Display for SubmitCode {
 pub struct SubmitError {
     pub code: SubmitCode,
     pub message: String,
-    /// What to do about it.
+    /// The fix, if there is one.
     pub hint: Option<&'static str>,
 }
 
@@ -116,12 +116,12 @@ impl SubmitError {
         Self { hint: Some(hint), ..self }
     }
 
-    /// A line beyond the limit, which a door need not have read whole.
+    /// Refuses a line beyond the limit, which a door need not have read whole.
     pub fn line_too_large() -> Self {
         Self::new(SubmitCode::TooLarge, format!("the line has more than {LINE_BYTES_MAX} bytes"))
     }
 
-    /// `name` is no peer of this node: the event could never reach it.
+    /// Returns the refusal if `name` is not a peer of this node: the event could never reach it.
     pub fn unknown_recipient(name: &PublisherName) -> Self {
         Self::new(
             SubmitCode::UnknownRecipient,
@@ -130,7 +130,7 @@ impl SubmitError {
         .hint("`intelmesh peer list` shows the names; groups are files in groups/")
     }
 
-    /// The id is taken by another body of this publisher.
+    /// Refuses an id that another body of this publisher has.
     pub fn id_conflict(id: &EventId) -> Self {
         Self::new(SubmitCode::IdConflict, format!("{id} is there already, with another content"))
             .hint("give the new event an id of its own, and link it with `replaces`")
@@ -144,13 +144,13 @@ impl SubmitError {
         Self::new(SubmitCode::Stopping, "the node is stopping").hint("submit it again once it runs")
     }
 
-    /// The date of an event would be wrong, and peers would reject it for good.
+    /// Returns the refusal if the date of an event would be wrong, and peers would reject it for good.
     pub fn clock_off() -> Self {
         Self::new(SubmitCode::ClockOff, "the node's clock is wrong: peers would reject the event's date")
             .hint("correct the clock of the machine; if it is right, confirm it: intelmesh clock accept")
     }
 
-    /// Peers reject what the keys on disk sign.
+    /// Returns the refusal if peers reject signatures by the keys on disk.
     pub fn keys_stale() -> Self {
         Self::new(
             SubmitCode::KeysStale,
@@ -159,7 +159,7 @@ impl SubmitError {
         .hint("put the newest keys/ back, or make new keys: intelmesh key rotate")
     }
 
-    /// None of the recipients can ever get it.
+    /// Returns the refusal if none of the recipients can ever get it.
     pub(super) fn not_deliverable(names: &[PublisherName]) -> Self {
         let names: Vec<String> = names.iter().take(8).map(|name| format!("\"{name}\"")).collect();
         let what = format!(
@@ -174,7 +174,7 @@ impl SubmitError {
         Self::new(SubmitCode::BadMeta, message)
     }
 
-    /// The unknown `key` looks like the control key `control`, or like `meta` or `payload`.
+    /// Refuses the unknown `key`, which looks like the control key `control`, or like `meta` or `payload`.
     pub(super) fn resembles(key: &str, control: &'static str) -> Self {
         let shown: String = key.chars().take(80).collect();
         let hint = match control {
@@ -191,7 +191,7 @@ impl SubmitError {
         Self::bad_meta(format!("unknown key \"{shown}\": it looks like \"{control}\"")).hint(hint)
     }
 
-    /// A key that decides about the event says nothing.
+    /// Returns the refusal if a key that decides about the event has no value.
     pub(super) fn no_value(key: &str, shown: &str) -> Self {
         if key == "to" {
             return Self::bad_meta(format!(
@@ -202,7 +202,7 @@ impl SubmitError {
         Self::bad_meta(format!("meta.{key}: {shown} has no value")).hint("leave the key out instead")
     }
 
-    /// The line is of a version of meta that is newer than what is understood here.
+    /// Notes that the line is of a version of meta that is newer than those understood here.
     pub(super) fn in_version(self, version: &str) -> Self {
         let shown: String = version.chars().take(20).collect();
         let message = format!("{} (meta.version is {shown}, this node understands 1 and 2)", self.message);
@@ -226,7 +226,7 @@ impl SubmitError {
             .hint("name it in `uuid.parent` or in `links`, and leave `uuid.current` out")
     }
 
-    /// `publisher` stands in the ancestry of what it is to publish.
+    /// Returns the refusal if `publisher` is in the ancestry of the event that it would publish.
     pub(super) fn comes_back(id: &EventId, publisher: &PublisherName) -> Self {
         Self::new(
             SubmitCode::ForeignEvent,
@@ -243,7 +243,7 @@ impl SubmitError {
         )
     }
 
-    /// `republish` makes one child.
+    /// Refuses several values again: `republish` makes one child.
     pub(super) fn multi_value_again(key: &str) -> Self {
         Self::new(
             SubmitCode::MultiValue,
@@ -252,7 +252,7 @@ impl SubmitError {
         .hint("give it one value, or put the list below `extra`")
     }
 
-    pub(super) fn multi_value(key: &str, format: &Format) -> Self {
+    pub(super) fn multi_value(key: &str, format: &EventFormat) -> Self {
         Self::new(SubmitCode::MultiValue, format!("\"{key}\" is a list, which format {format} does not have"))
             .hint("submit one event for each value and link them, or put the list below `extra`")
     }
@@ -284,7 +284,7 @@ impl From<BodyError> for SubmitError {
     }
 }
 
-/// What a door's checks let through and the signed core does not take: a bound of PROTOCOL.md §2.3.
+/// Converts a fault that a door's checks let through and the signed core does not take: a bound of PROTOCOL.md §2.3.
 impl From<CodecError> for SubmitError {
     fn from(fault: CodecError) -> Self {
         let code = match fault {

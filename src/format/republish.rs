@@ -1,8 +1,8 @@
-//! An event that came from the mesh, went through a local pipeline and is to be published again (design
-//! §5.4b): a child of what was handed off, for no wider audience, and never in a circle. What is held is the
-//! caller's to look up.
+//! An event that came from the mesh, went through a local pipeline and is to be published again (design §5.4b): a child
+//! of the event that was handed off, for no wider audience, and never in a circle. The caller looks up which events are
+//! held.
 
-use super::draft::Draft;
+use super::draft::CoreDraft;
 use super::refusal::{SubmitCode, SubmitError};
 use super::siblings::link;
 use crate::envelope::Core;
@@ -13,17 +13,17 @@ use crate::policy::{Tlp, TrustList};
 
 /// A draft that may not be signed before its lineage is known.
 #[derive(Debug)]
-pub struct Child {
+pub struct ChildEvent {
     of: EventId,
-    draft: Draft,
+    draft: CoreDraft,
 }
 
-impl Child {
-    pub(super) fn new(of: EventId, draft: Draft) -> Self {
+impl ChildEvent {
+    pub(super) fn new(of: EventId, draft: CoreDraft) -> Self {
         Self { of, draft }
     }
 
-    pub(super) fn draft_mut(&mut self) -> &mut Draft {
+    pub(super) fn draft_mut(&mut self) -> &mut CoreDraft {
         &mut self.draft
     }
 
@@ -31,19 +31,19 @@ impl Child {
         &self.draft.meta.unknown
     }
 
-    /// The event that was handed off.
+    /// Returns the event that was handed off.
     pub fn of(&self) -> &EventId {
         &self.of
     }
 
-    /// The draft of the child. `lineage` are the cores of the event that was handed off and of its ancestors,
-    /// nearest first, as far as they are held; empty where it is not held itself. Recipients that the child
-    /// inherits are kept if they are peers in `trust`, by their present names.
+    /// Returns the draft of the child. `lineage` are the cores of the event that was handed off and of its ancestors,
+    /// nearest first, as far as they are held; empty if it is not held itself. Recipients that the child inherits are
+    /// kept if they are peers in `trust`, by their present names.
     ///
     /// # Errors
-    /// `foreign_event` where it is not held, where it comes back to a publisher of its ancestry, or where that
-    /// is too long; `bad_tlp` for a label that goes to nobody, `bad_meta` where no recipient is left.
-    pub fn into_draft(self, lineage: &[&Core], trust: &TrustList) -> Result<Draft, SubmitError> {
+    /// `foreign_event` if it is not held, if it comes back to a publisher of its ancestry, or if that is too long;
+    /// `bad_tlp` for a label that goes to nobody, `bad_meta` if no recipient is left.
+    pub fn into_draft(self, lineage: &[&Core], trust: &TrustList) -> Result<CoreDraft, SubmitError> {
         let Self { of, mut draft } = self;
         let (Some(parent), Some(oldest)) = (lineage.first(), lineage.last()) else {
             return Err(SubmitError::not_seen(&of.to_string()));
@@ -73,7 +73,7 @@ impl Child {
     }
 }
 
-/// Did this node publish this, or what it says that it was made from, by whichever of its names?
+/// Returns true if this node published this, or an event that it says it was made from, by any of its names.
 fn comes_from(core: &Core, trust: &TrustList) -> bool {
     let source =
         core.links.iter().filter(|link| link.left.is_none() && link.relation.as_str() == "derived-from");
@@ -84,8 +84,8 @@ fn comes_from(core: &Core, trust: &TrustList) -> bool {
     sources.chain([&core.id]).chain(&core.parent).any(|id| trust.is_own(&id.publisher))
 }
 
-/// The child's recipients, of whom each is one of its parent's too.
-fn no_wider(draft: &Draft, parent: &Core, trust: &TrustList) -> Result<Vec<PublisherName>, SubmitError> {
+/// Returns the child's recipients, each of them one of its parent's too.
+fn no_wider(draft: &CoreDraft, parent: &Core, trust: &TrustList) -> Result<Vec<PublisherName>, SubmitError> {
     if parent.to.is_empty() {
         return Ok(draft.to.clone());
     }

@@ -1,20 +1,20 @@
-//! Passwords and keys inside URLs: a feed's address often has one, and would be published with each event of it.
-//! Only the secret itself is replaced, in whatever way JSON writes the text around it. A URL is a text that
-//! begins with a scheme and has no blanks; what stands in the middle of a sentence is not looked at.
+//! Finds passwords and keys inside URLs: a feed's address often has one, and would be published with each event of it.
+//! Only the secret itself is replaced, in every way in which JSON writes the text around it. A URL is a text that
+//! begins with a scheme and has no blanks; URLs in the middle of a sentence are not looked at.
 
 use std::ops::Range;
 
-use super::strip::Places;
+use super::strip::MetaPlaces;
 use crate::event::json;
 
-/// What stands for a secret. It may stand in each part of a URL.
+/// Replaces a secret. It may stand in each part of a URL.
 pub const MASK: &str = "***";
 
 /// A text in JSON that holds JSON itself is read, so deep at most: IntelMQ writes `extra` so.
 const NESTED_MAX: usize = 2;
 
-/// Names of parameters whose values are secrets; in lower case, without `-`, `_` and `.`. A signature
-/// is none of them: a signed URL is made to be handed on, for one object and a limited time.
+/// Names of parameters that have secrets as values; in lower case, without `-`, `_` and `.`. A signature is not one of
+/// them: a signed URL is made to be handed on, for one object and a limited time.
 const SECRET_PARAMETERS: [&str; 28] = [
     "accesskey",
     "accesstoken",
@@ -46,7 +46,7 @@ const SECRET_PARAMETERS: [&str; 28] = [
     "token",
 ];
 
-/// Returns where secrets stand in the JSON `text`, ascending and apart.
+/// Returns the ranges of secrets in the JSON `text`, ascending and apart.
 pub fn secret_places(text: &str) -> Vec<Range<usize>> {
     let mut places = Vec::new();
     in_json(text, 0, &mut |place| places.push(place));
@@ -69,7 +69,7 @@ fn in_json(text: &str, nested: usize, found: &mut dyn FnMut(Range<usize>)) {
     }
 }
 
-/// The place of the quote that ends the string whose inside begins at `start`.
+/// Returns the place of the quote that ends the string with content from `start` on.
 fn string_end(bytes: &[u8], start: usize) -> usize {
     let mut at = start;
     while at < bytes.len() && bytes[at] != b'"' {
@@ -82,7 +82,7 @@ fn may_hold_a_url(escaped: &str) -> bool {
     escaped.contains("//") || escaped.contains('\\')
 }
 
-/// `escaped` is the inside of a string.
+/// Finds secrets in `escaped`, the inside of a string.
 fn in_string(escaped: &str, nested: usize, found: &mut dyn FnMut(Range<usize>)) {
     let plain = json::unescape(escaped);
     let mut inside = Vec::new();
@@ -94,7 +94,7 @@ fn in_string(escaped: &str, nested: usize, found: &mut dyn FnMut(Range<usize>)) 
     } else {
         in_url(&plain, &mut |place| inside.push(place));
     }
-    let mut places = Places::new(escaped);
+    let mut places = MetaPlaces::new(escaped);
     for place in inside {
         let (start, end) = (places.of(place.start), places.of(place.end));
         found(start..end);
@@ -113,7 +113,7 @@ fn in_url(text: &str, found: &mut dyn FnMut(Range<usize>)) {
     let host_end = text[from..].find(['/', '?', '#']).map_or(text.len(), |at| from + at);
     if let Some(at) = text[from..host_end].rfind('@') {
         let user = &text[from..from + at];
-        // A name alone is a token where there is nobody to log in.
+        // HTTP has no login here: a name alone is a token.
         if user.contains(':') || (!user.is_empty() && name.to_ascii_lowercase().starts_with("http")) {
             found(from..from + at);
         }

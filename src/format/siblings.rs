@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use super::draft::{Draft, Made};
+use super::draft::{CoreDraft, IdInputs};
 use super::refusal::{SubmitCode, SubmitError};
 use crate::envelope::{Core, IdScheme};
 use crate::identity::EventId;
@@ -13,22 +13,22 @@ use crate::link::{Link, LinkTarget, Relation};
 
 /// At least two drafts of one line.
 #[derive(Debug)]
-pub struct Exploded {
-    /// The line with its lists: no event, but what the others have as their parent.
-    whole: Draft,
-    drafts: Vec<Draft>,
+pub struct ExplodedEvent {
+    /// The line with its lists: not an event, but the parent of the others.
+    whole: CoreDraft,
+    drafts: Vec<CoreDraft>,
 }
 
-/// The cores to be signed, and what the line is answered with once all of them are accepted: `parent`, which
-/// is a `duplicate` where each of them is one.
+/// The cores to be signed, and the answer to the line once all of them are accepted: `parent`, which is a `duplicate`
+/// if each of them is one.
 #[derive(Debug)]
-pub struct Siblings {
+pub struct SiblingEvents {
     pub parent: EventId,
     pub cores: Vec<Core>,
 }
 
-impl Exploded {
-    pub(super) fn new(mut whole: Draft, mut drafts: Vec<Draft>) -> Result<Self, SubmitError> {
+impl ExplodedEvent {
+    pub(super) fn new(mut whole: CoreDraft, mut drafts: Vec<CoreDraft>) -> Result<Self, SubmitError> {
         let own = whole.meta.links.len() + usize::from(whole.meta.parent.is_some());
         if drafts.len() - 1 + own > LINKS_MAX {
             let what = format!(
@@ -55,7 +55,7 @@ impl Exploded {
         Ok(Self { whole, drafts })
     }
 
-    pub(super) fn all_drafts(&mut self) -> impl Iterator<Item = &mut Draft> {
+    pub(super) fn all_drafts(&mut self) -> impl Iterator<Item = &mut CoreDraft> {
         std::iter::once(&mut self.whole).chain(&mut self.drafts)
     }
 
@@ -63,19 +63,19 @@ impl Exploded {
         &self.whole.meta.unknown
     }
 
-    /// How many events.
+    /// Returns the number of events.
     pub fn count(&self) -> usize {
         self.drafts.len()
     }
 
-    /// The cores, not yet sealed.
-    pub(super) fn into_cores(self, made: &Made<'_>) -> Result<Siblings, SubmitError> {
+    /// Returns the cores, not yet sealed.
+    pub(super) fn into_cores(self, made: &IdInputs<'_>) -> Result<SiblingEvents, SubmitError> {
         let (_, parent) = self.whole.id(made)?;
         let mut known = BTreeSet::new();
         let mut named = Vec::with_capacity(self.drafts.len());
         for draft in self.drafts {
             let (ids, id) = draft.id(made)?;
-            // What differs in nothing that counts for a content id is one event.
+            // If two differ in nothing that counts for a content id, they are one event.
             if known.insert(id.uuid) {
                 named.push((ids, id, draft));
             }
@@ -90,11 +90,11 @@ impl Exploded {
             draft.into_core_as(ids, id, made.now)
         });
         let cores = cores.collect::<Result<Vec<_>, _>>()?;
-        Ok(Siblings { parent, cores })
+        Ok(SiblingEvents { parent, cores })
     }
 }
 
-/// A link from the event itself.
+/// Returns a link from the event itself.
 pub(super) fn link(relation: &str, right: EventId) -> Option<Link> {
     Some(Link { left: None, relation: Relation::parse(relation)?, right: LinkTarget::Event(right) })
 }

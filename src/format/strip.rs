@@ -1,5 +1,5 @@
-//! What stays at home: fields that a door takes out of an event before it is signed, and what we added at a
-//! hand-off before (`extra.intelmesh.*`, design §5.4b), in each way that IntelMQ writes `extra`. The rest of
+//! Fields that stay at home: a door takes them out of an event before it is signed. It also takes out members that we
+//! added at a hand-off before (`extra.intelmesh.*`, design §5.4b), in each way that IntelMQ writes `extra`. The rest of
 //! the text is not touched, and nothing is judged here.
 
 use std::borrow::Cow;
@@ -11,18 +11,17 @@ use thiserror::Error;
 use super::edit;
 use super::meta::string_of;
 use super::refusal::{SubmitCode, SubmitError};
-use crate::event::json::{self, Kind, Member, Scan};
+use crate::event::json::{self, JsonKind, JsonMember, JsonScan};
 use crate::limits::{JSON_DEPTH_MAX, STRIP_RULE_BYTES_MAX};
 
-/// Below it is what a hand-off to IntelMQ adds.
+/// A hand-off to IntelMQ adds its members below this key.
 const TRACES: &str = "extra.intelmesh";
 const TRACE_UUID: &str = "extra.intelmesh.uuid";
-/// What a text that cannot be read has in it where there may be such.
+/// An unreadable text contains this word if it may have such a trace.
 const TRACE_WORD: &str = "intelmesh";
 
-/// A field that stays at home, as an operator writes it: `rtir_id` (the field, and what is below it),
-/// `extra.*` (only what is below), `feed.url=file:*` (where the value begins so, without regard to case),
-/// `feed.name=internal` (where it is that).
+/// A field that stays at home, as an operator writes it: `rtir_id` (the field, and all below it), `extra.*` (only what
+/// is below), `feed.url=file:*` (if the value begins so, without regard to case), `feed.name=internal` (if it is that).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StripRule {
     path: String,
@@ -72,8 +71,8 @@ impl StripRule {
         Ok(Self { path: path.to_owned(), itself, value })
     }
 
-    /// What stays at home at doors to IntelMQ where they say nothing else.
-    /// `extra.certbund` has names and addresses of those whom the CERT writes to (intelmq-certbund-contact).
+    /// The fields that stay at home at doors to IntelMQ if they configure nothing else. `extra.certbund` has names and
+    /// addresses of people that the CERT writes to (intelmq-certbund-contact).
     pub const INTELMQ_DEFAULTS: [&str; 4] =
         ["rtir_id", "extra.file_name", "feed.url=file:*", "extra.certbund"];
 
@@ -110,7 +109,7 @@ impl StripRule {
         }
     }
 
-    /// May something below `path` match?
+    /// Returns true if something below `path` may match.
     fn reaches_below(&self, path: &str) -> bool {
         is_above(path, &self.path) || (!self.itself && path == self.path)
     }
@@ -139,62 +138,62 @@ impl ValueRule {
     }
 }
 
-/// Is `path` the field `name`, or below it?
+/// Returns true if `path` is the field `name`, or below it.
 fn below(path: &str, name: &str) -> bool {
     path.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
-/// Is `name` below `path`, and not that itself?
+/// Returns true if `name` is below `path`, and not that itself.
 fn is_above(path: &str, name: &str) -> bool {
     name.strip_prefix(path).is_some_and(|rest| rest.starts_with('.'))
 }
 
-/// What leaves a payload before it is signed.
+/// Parts that leave a payload before it is signed.
 #[derive(Default)]
 pub struct Leaving {
     /// Parts of the text, ascending and apart.
     pub cuts: Vec<Range<usize>>,
-    /// What `extra.intelmesh.uuid` says.
+    /// The value of `extra.intelmesh.uuid`.
     pub uuid: Option<String>,
 }
 
 impl Leaving {
-    /// Looks for `__type`, traces of a hand-off, and what `rules` name.
+    /// Looks for `__type`, traces of a hand-off, and fields that `rules` name.
     ///
     /// # Errors
-    /// `bad_json` where `extra` is a string that cannot be read and may hold what should stay at home.
-    pub fn find(text: &str, scan: &Scan<'_>, rules: &[StripRule]) -> Result<Self, SubmitError> {
+    /// `bad_json` if `extra` is a string that cannot be read and may hold fields that should stay at home.
+    pub fn find(text: &str, scan: &JsonScan<'_>, rules: &[StripRule]) -> Result<Self, SubmitError> {
         let mut finder = Finder { rules, leaving: Self::default() };
-        finder.walk(&Level { text, at: 0, path: "" }, &scan.members)?;
+        finder.walk(&NestingLevel { text, at: 0, path: "" }, &scan.members)?;
         let mut leaving = finder.leaving;
         leaving.cuts.sort_unstable_by_key(|cut| cut.start);
         Ok(leaving)
     }
 
-    /// Does this member of the outermost object stay?
-    pub fn keeps(&self, member: &Member<'_>) -> bool {
+    /// Returns true if this member of the outermost object stays.
+    pub fn keeps(&self, member: &JsonMember<'_>) -> bool {
         let before = self.cuts.partition_point(|cut| cut.end <= member.key_at.start);
         self.cuts.get(before).is_none_or(|cut| cut.start > member.key_at.start)
     }
 }
 
-/// An object inside the payload: the text that its members' places count in, where that text begins in the
-/// payload, and its field.
-struct Level<'a> {
+/// An object inside the payload: the text that its members' places count in, the offset of that text in the payload,
+/// and its field.
+struct NestingLevel<'a> {
     text: &'a str,
     at: usize,
     path: &'a str,
 }
 
-impl Level<'_> {
-    fn path_of<'m>(&self, member: &'m Member<'_>) -> Cow<'m, str> {
+impl NestingLevel<'_> {
+    fn path_of<'m>(&self, member: &'m JsonMember<'_>) -> Cow<'m, str> {
         if self.path.is_empty() {
             return Cow::Borrowed(&*member.key);
         }
         Cow::Owned(format!("{}.{}", self.path, member.key))
     }
 
-    fn value<'t>(&'t self, member: &Member<'_>) -> &'t str {
+    fn value<'t>(&'t self, member: &JsonMember<'_>) -> &'t str {
         &self.text[member.value_at.clone()]
     }
 }
@@ -205,8 +204,8 @@ struct Finder<'a> {
 }
 
 impl Finder<'_> {
-    /// Adds what leaves of one object; true where that is all of it.
-    fn walk(&mut self, level: &Level<'_>, members: &[Member<'_>]) -> Result<bool, SubmitError> {
+    /// Adds the parts that leave of one object. Returns true if all of it does.
+    fn walk(&mut self, level: &NestingLevel<'_>, members: &[JsonMember<'_>]) -> Result<bool, SubmitError> {
         let mut gone = Vec::new();
         for member in members {
             let path = level.path_of(member);
@@ -219,7 +218,12 @@ impl Finder<'_> {
         Ok(!members.is_empty() && gone.len() == members.len())
     }
 
-    fn leaves(&mut self, level: &Level<'_>, member: &Member<'_>, path: &str) -> Result<bool, SubmitError> {
+    fn leaves(
+        &mut self,
+        level: &NestingLevel<'_>,
+        member: &JsonMember<'_>,
+        path: &str,
+    ) -> Result<bool, SubmitError> {
         if below(path, TRACES) {
             self.read_trace(level.value(member), member, path, level)?;
             return Ok(true);
@@ -232,15 +236,15 @@ impl Finder<'_> {
     fn read_trace(
         &mut self,
         value: &str,
-        member: &Member<'_>,
+        member: &JsonMember<'_>,
         path: &str,
-        level: &Level<'_>,
+        level: &NestingLevel<'_>,
     ) -> Result<(), SubmitError> {
         if path == TRACE_UUID && value != "null" {
             let string = string_of(level.text, member).map(Cow::into_owned);
             self.leaving.uuid.get_or_insert(string.unwrap_or_else(|| value.to_owned()));
-        } else if is_above(path, TRACE_UUID) && member.kind == Kind::Object {
-            let inside = Level { text: value, at: 0, path };
+        } else if is_above(path, TRACE_UUID) && member.kind == JsonKind::Object {
+            let inside = NestingLevel { text: value, at: 0, path };
             for member in &json::scan(value.as_bytes(), JSON_DEPTH_MAX)?.members {
                 self.read_trace(inside.value(member), member, &inside.path_of(member), &inside)?;
             }
@@ -248,11 +252,11 @@ impl Finder<'_> {
         Ok(())
     }
 
-    /// Looks inside a member; true where nothing of it stays.
+    /// Looks inside a member. Returns true if nothing of it stays.
     fn leaves_empty(
         &mut self,
-        level: &Level<'_>,
-        member: &Member<'_>,
+        level: &NestingLevel<'_>,
+        member: &JsonMember<'_>,
         path: &str,
     ) -> Result<bool, SubmitError> {
         let ruled = self.rules.iter().any(|rule| rule.reaches_below(path));
@@ -261,12 +265,15 @@ impl Finder<'_> {
         }
         let before = self.leaving.cuts.len();
         let all = match member.kind {
-            Kind::Object => {
+            JsonKind::Object => {
                 let value = level.value(member);
                 let scan = json::scan(value.as_bytes(), JSON_DEPTH_MAX)?;
-                self.walk(&Level { text: value, at: level.at + member.value_at.start, path }, &scan.members)?
+                self.walk(
+                    &NestingLevel { text: value, at: level.at + member.value_at.start, path },
+                    &scan.members,
+                )?
             }
-            Kind::String if path == "extra" => self.walk_string(level, member, ruled)?,
+            JsonKind::String if path == "extra" => self.walk_string(level, member, ruled)?,
             _ => false,
         };
         if all {
@@ -275,12 +282,12 @@ impl Finder<'_> {
         Ok(all)
     }
 
-    /// IntelMQ also takes `extra` as a string that holds JSON, and reads in it what is none (NaN): where an event came
-    /// from must not be hidden by that.
+    /// Looks inside an `extra` that is a string. IntelMQ reads it as JSON, and even accepts invalid JSON (NaN) in it:
+    /// this must not hide from where an event came.
     fn walk_string(
         &mut self,
-        level: &Level<'_>,
-        member: &Member<'_>,
+        level: &NestingLevel<'_>,
+        member: &JsonMember<'_>,
         ruled: bool,
     ) -> Result<bool, SubmitError> {
         let inside = string_of(level.text, member).unwrap_or_default();
@@ -305,21 +312,21 @@ impl Finder<'_> {
             .hint("fields below `extra` that stay at home cannot be taken out of it"))
     }
 
-    /// `inside` is the string that `member` is, or as long.
+    /// Looks inside `inside`, which is the string that `member` is, or as long.
     fn walk_inside(
         &mut self,
-        level: &Level<'_>,
-        member: &Member<'_>,
+        level: &NestingLevel<'_>,
+        member: &JsonMember<'_>,
         inside: &str,
-        scan: &Scan<'_>,
+        scan: &JsonScan<'_>,
     ) -> Result<bool, SubmitError> {
         let outer = std::mem::take(&mut self.leaving.cuts);
-        let all = self.walk(&Level { text: inside, at: 0, path: "extra" }, &scan.members)?;
+        let all = self.walk(&NestingLevel { text: inside, at: 0, path: "extra" }, &scan.members)?;
         let mut cuts = std::mem::replace(&mut self.leaving.cuts, outer);
         cuts.sort_unstable_by_key(|cut| cut.start);
         let start = level.at + member.value_at.start + 1;
         let escaped = &level.text[member.value_at.start + 1..member.value_at.end - 1];
-        let mut places = Places::new(escaped);
+        let mut places = MetaPlaces::new(escaped);
         for cut in cuts {
             let (from, to) = (places.of(cut.start), places.of(cut.end));
             self.leaving.cuts.push(start + from..start + to);
@@ -332,7 +339,7 @@ fn may_name_a_trace(text: &str) -> bool {
     text.contains(TRACE_WORD) || json::unescape(text).contains(TRACE_WORD)
 }
 
-/// `text` with a 0 and spaces for each number that Python reads and JSON has not, and as long.
+/// Returns `text` with a 0 and spaces for each number that Python reads and JSON has not, and as long.
 fn with_finite_numbers(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let (mut in_string, mut rest) = (false, text);
@@ -356,14 +363,14 @@ fn with_finite_numbers(text: &str) -> String {
     out
 }
 
-/// Where places of an unescaped string stand in its escaped text. Asked in ascending order.
-pub(super) struct Places<'a> {
+/// Places of an unescaped string in its escaped text. Asked in ascending order.
+pub(super) struct MetaPlaces<'a> {
     escaped: &'a str,
     at: usize,
     plain: usize,
 }
 
-impl<'a> Places<'a> {
+impl<'a> MetaPlaces<'a> {
     pub fn new(escaped: &'a str) -> Self {
         Self { escaped, at: 0, plain: 0 }
     }

@@ -1,17 +1,17 @@
-//! What an event withdraws or replaces (design §5.4): only what is its publisher's own, and never for fewer than had
-//! what it takes back, or they would go on believing it. Whether that is held is the caller's to look up.
+//! Checks what an event withdraws or replaces (design §5.4): only its publisher's own events, and never for fewer peers
+//! than had them, or these would go on believing them. The caller looks up which events are held.
 
 use super::refusal::SubmitError;
 use crate::envelope::Core;
 use crate::identity::{EventId, HopPath};
 use crate::link::LinkTarget;
-use crate::policy::{Peer, TrustList, Withheld, share};
+use crate::policy::{Peer, TrustList, WithheldReason, share};
 
-/// The events that `core` withdraws or replaces. Each has to be recalled before `core` is signed, and where it is held
-/// [`check_audience`] asked; what is not held cannot be compared, and is let through.
+/// Returns the events that `core` withdraws or replaces. Each has to be recalled before `core` is signed. If it is
+/// held, [`check_audience`] has to be asked; if not, it cannot be compared, and is let through.
 ///
 /// # Errors
-/// `bad_meta` where one of them, or the left side of such a link, is another publisher's.
+/// `bad_meta` if one of them, or the left side of such a link, is another publisher's.
 pub fn taken_back(core: &Core) -> Result<Vec<EventId>, SubmitError> {
     let mut targets: Vec<EventId> = Vec::new();
     for link in core.links.iter().filter(|link| link.relation.takes_back()) {
@@ -29,7 +29,7 @@ pub fn taken_back(core: &Core) -> Result<Vec<EventId>, SubmitError> {
     Ok(targets)
 }
 
-/// Does `core`, which takes `target` back, go to everybody whom `target` went to?
+/// Checks that `core`, which takes `target` back, goes to all recipients of `target`.
 ///
 /// # Errors
 /// `bad_meta` for a stricter label, or for a `to` that leaves somebody out.
@@ -53,8 +53,8 @@ pub fn check_audience(core: &Core, target: &Core, trust: &TrustList) -> Result<(
     Ok(())
 }
 
-/// Does `core`, which takes `target` back, pass the filters that `target` passed? It was shared with `path`. What only
-/// withdraws passes them all; a replacement has fields of its own, which a filter may keep back.
+/// Checks that `core`, which takes `target` back, passes the filters that `target` passed. It was shared with `path`.
+/// If it only withdraws, it passes them all; a replacement has fields of its own, which a filter may keep back.
 ///
 /// # Errors
 /// `bad_meta` with the peers that would go on believing the target.
@@ -70,7 +70,7 @@ pub fn check_filters(
         may_have(target, path, peer).is_ok()
             && matches!(
                 may_have(core, &HopPath::default(), peer),
-                Err(Withheld::Filter | Withheld::FilterFailed)
+                Err(WithheldReason::Filter | WithheldReason::FilterFailed)
             )
     };
     let filtered = trust.peers().filter(|peer| peer.share.filter.is_some() && !peer.is_cut());
@@ -93,7 +93,7 @@ mod tests {
 
     use super::*;
     use crate::envelope::{Body, ENVELOPE_VERSION, EventType, IdScheme};
-    use crate::event::Format;
+    use crate::event::EventFormat;
     use crate::filter::{Filter, NoLists};
     use crate::format::SubmitCode;
     use crate::identity::PublisherName;
@@ -118,7 +118,7 @@ mod tests {
             created: Timestamp(1),
             expires: None,
             event_type: EventType::Event,
-            format: Format::intelmq(),
+            format: EventFormat::intelmq(),
             tlp,
             to: to.iter().map(|name| PublisherName::parse(name).unwrap()).collect(),
             max_hops: 16,

@@ -1,4 +1,4 @@
-//! Public keys of nodes, and the ids that help to find them. Which key is trusted for whom is `policy`'s.
+//! Public keys of nodes, and the ids that help to find them. `policy` decides which key is trusted for which node.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -19,8 +19,8 @@ impl IdentityKey {
     }
 }
 
-/// Helps to find a key: the first bytes of SHA-256 over the 32 bytes of the public key (PROTOCOL.md §2.2). It
-/// proves nothing, and several keys may fit one: whoever made a key may have searched for that.
+/// Helps to find a key: the first bytes of SHA-256 over the 32 bytes of the public key (PROTOCOL.md §2.2). It proves
+/// nothing, and several keys may fit one: if somebody searches for such a key, it can be found.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyId {
     /// Zero from `len` on.
@@ -34,7 +34,7 @@ impl KeyId {
         Self::of_hash(&Self::hash(key.as_bytes()))
     }
 
-    /// The same of a public key of whatever kind.
+    /// Returns the id of a public key of any kind.
     pub fn of_public(key: &[u8; 32]) -> Self {
         Self::of_hash(&Self::hash(key))
     }
@@ -56,7 +56,7 @@ impl KeyId {
         &self.start[..usize::from(self.len)]
     }
 
-    /// What all ids of a key begin with.
+    /// Returns the hash that all ids of a key begin with.
     pub fn hash(key: &[u8; 32]) -> [u8; KEY_ID_BYTES_MAX] {
         let hash = Sha256::digest(key).into();
         #[cfg(test)]

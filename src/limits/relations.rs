@@ -1,4 +1,4 @@
-//! How bounds hang together: what is asserted here would otherwise be found out by a peer. Nothing is computed.
+//! Asserts how bounds hang together: if one did not hold, a peer would find it out. Nothing is computed.
 
 use super::*;
 

@@ -1,6 +1,6 @@
-//! What was set aside is tried again, at the operator's word: each line goes the way it came, through its own
-//! door with all that the door adds and takes away. What is refused again is set aside again. Where it breaks
-//! off nothing is forgotten, and nothing that was given up is carried out later.
+//! Retries events that were set aside, when the operator asks for it. Each line goes through its own door, with all
+//! that the door adds and takes away. A line that is refused again is set aside again. If the retry breaks off, nothing
+//! is forgotten, and nothing that was given up is carried out later.
 
 use std::io;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::aside::AsideRecord;
-use super::aside_file::{Aside, TakenUp};
+use super::dead_letter::{DeadLetter, TakenUp};
 use super::submit_door::{Settled, SubmitDoor};
 use crate::control::AsideTried;
 use crate::identity::EventId;
@@ -24,13 +24,13 @@ use crate::record::Entry;
 /// How long one line may take: a receiver that is not there is not waited for.
 const EACH_WITHIN: Duration = Duration::from_secs(20);
 
-/// What is with the receiver cannot be given up: it is asked after this whether it came back.
+/// While the receiver has an entry, the retry cannot give it up: it asks at this interval whether the entry came back.
 const ASKED_EVERY: Duration = Duration::from_millis(100);
 
-/// Finds the stored event of an id, where the journal still holds it.
+/// Finds the stored event of an id, if the journal still holds it.
 pub type EntryQuestion = Arc<dyn Fn(EventId) -> BoxFuture<'static, Option<Arc<Entry>>> + Send + Sync>;
 
-/// Why not all was tried. What was not waits where it was, and comes first the next time.
+/// Says why not everything was tried. The rest stays in its place, and comes first the next time.
 #[derive(Debug, Error)]
 pub enum AgainError {
     #[error("aside/: {0}")]
@@ -42,10 +42,10 @@ pub enum AgainError {
 }
 
 /// An entry that was set aside and is to be handed over again.
-pub(super) struct Again {
+pub(super) struct DeadLetterRetry {
     pub entry: Arc<Entry>,
-    pub claim: Arc<Claim>,
-    /// Dropped where it is not known what became of it, or it was not tried.
+    pub claim: Arc<RetryClaim>,
+    /// Dropped if the outcome is not known, or if the entry was not tried.
     pub done: oneshot::Sender<HandedAgain>,
 }
 
@@ -56,11 +56,11 @@ pub(super) enum HandedAgain {
     Expired,
 }
 
-/// Whose an [`Again`] is: who asked for it may give it up only while nothing of it was sent.
+/// Tells who owns a [`DeadLetterRetry`]: its requester may give it up only while nothing of it was sent.
 #[derive(Debug, Default)]
-pub(super) struct Claim(AtomicU8);
+pub(super) struct RetryClaim(AtomicU8);
 
-impl Claim {
+impl RetryClaim {
     const WAITING: u8 = 0;
     const WITH_THE_RECEIVER: u8 = 1;
     const GIVEN_UP: u8 = 2;
@@ -69,17 +69,17 @@ impl Claim {
         self.0.compare_exchange(Self::WAITING, to, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
-    /// It is being sent now; false where it was given up.
+    /// Claims the entry for sending. Returns false if it was given up.
     pub fn begin(&self) -> bool {
         self.goes(Self::WITH_THE_RECEIVER)
     }
 
-    /// Nothing of it was sent after all.
+    /// Releases the claim: nothing of it was sent after all.
     pub fn leave(&self) {
         self.0.store(Self::WAITING, Ordering::Release);
     }
 
-    /// It must not be sent any more; false where it is being sent.
+    /// Gives the entry up, so that it is not sent any more. Returns false if it is being sent.
     pub fn give_up(&self) -> bool {
         self.goes(Self::GIVEN_UP)
     }
@@ -88,36 +88,36 @@ impl Claim {
 /// The way through one door.
 pub(super) enum Way<'a> {
     Submit(&'a SubmitDoor),
-    Consumer(&'a mpsc::Sender<Again>, &'a EntryQuestion),
+    Consumer(&'a mpsc::Sender<DeadLetterRetry>, &'a EntryQuestion),
 }
 
-enum Fate {
+enum RetryFate {
     Taken,
     /// It is in the file again.
     SetAside,
     /// It cannot be tried: its event is gone, only its beginning was kept, or the line cannot be read.
     Lost,
-    /// Its time has passed: it is for nobody any more.
+    /// Its time has passed: nobody may get it any more.
     Expired,
 }
 
-/// Tries all that lies in `aside` now, and first what an attempt that broke off left.
+/// Tries everything that lies in `aside` now, beginning with what an interrupted attempt left.
 ///
 /// # Errors
-/// [`AgainError`]; what was not tried is kept.
-pub(super) async fn try_again(aside: &Arc<Aside>, way: Way<'_>) -> Result<AsideTried, AgainError> {
+/// Returns [`AgainError`] if not everything was tried; the rest is kept.
+pub(super) async fn try_again(aside: &Arc<DeadLetter>, way: Way<'_>) -> Result<AsideTried, AgainError> {
     let Ok(_alone) = aside.retrying.try_lock() else { return Err(AgainError::Running) };
     let Some(taken_up) = aside.take_up().await? else { return Ok(AsideTried::default()) };
     let was_left_over = taken_up.left_over;
     let first = all_of(taken_up, aside, &way).await?;
     let newer = if was_left_over { aside.take_up().await? } else { None };
     let Some(newer) = newer else { return Ok(first) };
-    // What the first part set aside again is in the second, and counted there.
+    // Lines that the first part set aside again are in the second, and counted there.
     let second = all_of(newer, aside, &way).await?;
     Ok(AsideTried { taken: first.taken + second.taken, expired: first.expired + second.expired, ..second })
 }
 
-async fn all_of(mut up: TakenUp, aside: &Arc<Aside>, way: &Way<'_>) -> Result<AsideTried, AgainError> {
+async fn all_of(mut up: TakenUp, aside: &Arc<DeadLetter>, way: &Way<'_>) -> Result<AsideTried, AgainError> {
     let mut tried = AsideTried::default();
     loop {
         let batch = up.next_batch().await?;
@@ -127,13 +127,13 @@ async fn all_of(mut up: TakenUp, aside: &Arc<Aside>, way: &Way<'_>) -> Result<As
         for line in batch {
             let fate = match serde_json::from_slice::<AsideRecord>(&line.bytes) {
                 Ok(record) => through(&record, way).await?,
-                Err(_) => Fate::Lost,
+                Err(_) => RetryFate::Lost,
             };
             match fate {
-                Fate::Taken => tried.taken += 1,
-                Fate::SetAside => tried.set_aside += 1,
-                Fate::Expired => tried.expired += 1,
-                Fate::Lost => {
+                RetryFate::Taken => tried.taken += 1,
+                RetryFate::SetAside => tried.set_aside += 1,
+                RetryFate::Expired => tried.expired += 1,
+                RetryFate::Lost => {
                     aside.put_back(line.bytes).await?;
                     tried.kept += 1;
                 }
@@ -145,15 +145,15 @@ async fn all_of(mut up: TakenUp, aside: &Arc<Aside>, way: &Way<'_>) -> Result<As
     Ok(tried)
 }
 
-async fn through(record: &AsideRecord, way: &Way<'_>) -> Result<Fate, AgainError> {
+async fn through(record: &AsideRecord, way: &Way<'_>) -> Result<RetryFate, AgainError> {
     match way {
         Way::Submit(door) => submit(record, door).await,
         Way::Consumer(again, find) => hand_over(record, again, find).await,
     }
 }
 
-async fn submit(record: &AsideRecord, door: &SubmitDoor) -> Result<Fate, AgainError> {
-    let Some(line) = record.bytes_of_line() else { return Ok(Fate::Lost) };
+async fn submit(record: &AsideRecord, door: &SubmitDoor) -> Result<RetryFate, AgainError> {
+    let Some(line) = record.bytes_of_line() else { return Ok(RetryFate::Lost) };
     let (line, gone) = (Bytes::from(line), CancellationToken::new());
     let taking = door.take(&line, &gone);
     tokio::pin!(taking);
@@ -166,30 +166,30 @@ async fn submit(record: &AsideRecord, door: &SubmitDoor) -> Result<Fate, AgainEr
         }
     };
     match settled {
-        Some(Settled::Taken { .. }) => Ok(Fate::Taken),
-        Some(Settled::SetAside) => Ok(Fate::SetAside),
+        Some(Settled::Taken { .. }) => Ok(RetryFate::Taken),
+        Some(Settled::SetAside) => Ok(RetryFate::SetAside),
         None => Err(AgainError::NotTaken),
     }
 }
 
 async fn hand_over(
     record: &AsideRecord,
-    again: &mpsc::Sender<Again>,
+    again: &mpsc::Sender<DeadLetterRetry>,
     find: &EntryQuestion,
-) -> Result<Fate, AgainError> {
+) -> Result<RetryFate, AgainError> {
     let id = record.id.as_ref().and_then(|id| id.parse::<EventId>().ok());
-    let Some(id) = id else { return Ok(Fate::Lost) };
-    let Some(entry) = find(id).await else { return Ok(Fate::Lost) };
+    let Some(id) = id else { return Ok(RetryFate::Lost) };
+    let Some(entry) = find(id).await else { return Ok(RetryFate::Lost) };
     let (done, mut outcome) = oneshot::channel();
-    let claim = Arc::new(Claim::default());
-    let asked = again.send_timeout(Again { entry, claim: claim.clone(), done }, EACH_WITHIN).await;
+    let claim = Arc::new(RetryClaim::default());
+    let asked = again.send_timeout(DeadLetterRetry { entry, claim: claim.clone(), done }, EACH_WITHIN).await;
     asked.map_err(|_| AgainError::NotTaken)?;
     let mut wait = EACH_WITHIN;
     loop {
         match timeout(wait, &mut outcome).await {
-            Ok(Ok(HandedAgain::Taken)) => return Ok(Fate::Taken),
-            Ok(Ok(HandedAgain::SetAside)) => return Ok(Fate::SetAside),
-            Ok(Ok(HandedAgain::Expired)) => return Ok(Fate::Expired),
+            Ok(Ok(HandedAgain::Taken)) => return Ok(RetryFate::Taken),
+            Ok(Ok(HandedAgain::SetAside)) => return Ok(RetryFate::SetAside),
+            Ok(Ok(HandedAgain::Expired)) => return Ok(RetryFate::Expired),
             Ok(Err(_)) => return Err(AgainError::NotTaken),
             Err(_) if claim.give_up() => return Err(AgainError::NotTaken),
             Err(_) => wait = ASKED_EVERY,

@@ -1,6 +1,5 @@
-//! `aside/NAME.jsonl`: what a door could not pass on, one line each with the reason and the command that
-//! tries it again. What is set aside, and why, is the door's to decide; writing the file is `aside_file`'s, reading
-//! it the command line's.
+//! `aside/NAME.jsonl`: events that a door could not pass on, one line each, with the reason and the command that tries
+//! it again. The door decides what it sets aside. `dead_letter` writes the file, and the command line reads it.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -9,7 +8,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::aside_file::done_in;
+use super::dead_letter::done_in;
 use crate::time::Timestamp;
 
 /// One line of it.
@@ -22,16 +21,16 @@ pub struct AsideRecord {
     pub error: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
-    /// The event's full name, where it has one.
+    /// The event's full name, if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
-    /// How long it was, where only its beginning was kept.
+    /// How long it was, if only its beginning was kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
     /// Exactly as it came.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub line: Option<String>,
-    /// The same in base64, where it is no UTF-8.
+    /// The same in base64, if it is not UTF-8.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub line_base64: Option<String>,
     /// The command that tries it again.
@@ -58,7 +57,7 @@ impl AsideRecord {
         self
     }
 
-    /// What it was, as it came; none of what was too long, or was stored under its id.
+    /// Returns the line as it came; `None` if it was too long, or if it was stored under its id.
     pub fn bytes_of_line(&self) -> Option<Vec<u8>> {
         match (&self.line, &self.line_base64, self.bytes) {
             (_, _, Some(_)) => None,
@@ -69,11 +68,11 @@ impl AsideRecord {
     }
 }
 
-/// Reads the files of `state/aside/`, of the door `name` or of all, with what is left of an attempt to try them
-/// again. How many lines cannot be read: they hide no other.
+/// Reads the files of `state/aside/`, of the door `name` or of all, with the rest of an interrupted retry. Returns how
+/// many lines cannot be read: they hide no other.
 ///
 /// # Errors
-/// What the file system says of a file that is there.
+/// Returns errors of the file system for a file that is there.
 pub fn read_aside(state: &Path, name: Option<&str>, mut each: impl FnMut(AsideRecord)) -> io::Result<u64> {
     let dir = state.join("aside");
     let names = match name {
@@ -89,7 +88,7 @@ pub fn read_aside(state: &Path, name: Option<&str>, mut each: impl FnMut(AsideRe
     Ok(unreadable)
 }
 
-/// The doors that have set something aside.
+/// Returns the doors that have set something aside.
 fn names_in(dir: &Path) -> io::Result<BTreeSet<String>> {
     let entries = match std::fs::read_dir(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeSet::new()),

@@ -11,12 +11,12 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use super::handed::Handed;
-use super::lines::{Line, LineReader};
-use super::opening::{Opening, Outgoing};
-use super::request::{Ack, Refused, from_ignored, parse_ack, parse_request};
-use super::{Consumers, MakeLists};
-use crate::format::{Carried, Form, HandOff};
+use super::delivery_marks::DeliveryMarks;
+use super::lines::{LineReader, SocketLine};
+use super::opening::{EnvelopeOpening, OutgoingLine};
+use super::request::{AckRequest, RequestRefused, from_ignored, parse_ack, parse_request};
+use super::{ConsumerTable, MakeLists};
+use crate::format::{Carried, DeliveryForm, HandOff};
 use crate::limits::CONSUMER_LINE_BYTES_MAX;
 use crate::protocol::io::{ConsumerClosed, ConsumerId, ConsumerRequest, Input};
 use crate::record::{ConsumerName, Entry};
@@ -24,10 +24,10 @@ use crate::record::{ConsumerName, Entry};
 /// Lines are written once this many bytes of them are there.
 const WRITE_BYTES: usize = 64 * 1024;
 
-/// A client that reads no more may have sent acks before it went: for this long they are still read.
+/// If a client reads no more, it may have sent acks before it went: they are still read for this long.
 const LAST_ACKS_WITHIN: Duration = Duration::from_secs(1);
 
-/// What the core says to one connection.
+/// Messages from the core to one connection.
 #[derive(Debug)]
 pub(super) enum ToConsumer {
     /// Under this generation of its position.
@@ -42,8 +42,8 @@ pub(super) enum ToConsumer {
     Closed(ConsumerClosed),
 }
 
-/// A stored entry, opened as far as it could be, as the forms of hand-off take it.
-pub(super) fn carried<'a>(entry: &'a Entry, outgoing: &'a Outgoing) -> Carried<'a> {
+/// Returns a stored entry, opened as far as it could be, as the forms of hand-off take it.
+pub(super) fn carried<'a>(entry: &'a Entry, outgoing: &'a OutgoingLine) -> Carried<'a> {
     Carried {
         opened: outgoing.opened(),
         withdrawn_by: entry.withdrawn_by.as_ref(),
@@ -52,34 +52,34 @@ pub(super) fn carried<'a>(entry: &'a Entry, outgoing: &'a Outgoing) -> Carried<'
     }
 }
 
-/// What all connections of the door share.
+/// State that all connections of the door share.
 pub(super) struct Consuming {
     pub inputs: mpsc::Sender<Input>,
-    pub opening: Arc<Opening>,
-    pub consumers: Arc<Consumers>,
+    pub opening: Arc<EnvelopeOpening>,
+    pub consumers: Arc<ConsumerTable>,
     pub stopping: CancellationToken,
-    /// What filters may name.
+    /// Lists that filters may name.
     pub lists: MakeLists,
 }
 
-/// One connection whose request was taken.
-struct Connection {
+/// One connection with an accepted request.
+struct ConsumerConnection {
     id: ConsumerId,
     name: Option<ConsumerName>,
     acks: bool,
     hand_off: HandOff,
     inputs: mpsc::Sender<Input>,
-    opening: Arc<Opening>,
-    handed: Mutex<Handed>,
+    opening: Arc<EnvelopeOpening>,
+    handed: Mutex<DeliveryMarks>,
     /// Something was acknowledged.
     acked: Notify,
 }
 
 /// How reading from the client ended.
-enum ReadEnd {
+enum SocketReadEnd {
     /// It shut its writing side, or is gone.
     Finished,
-    Bad(Refused),
+    Bad(RequestRefused),
 }
 
 /// How writing to the client ended.
@@ -89,7 +89,7 @@ enum WriteEnd {
     Closed(ConsumerClosed),
 }
 
-/// The writing side; a line is never followed by another where it was cut.
+/// The writing side. If a line was cut, no other line follows it.
 struct Out {
     writing: OwnedWriteHalf,
     inside_line: bool,
@@ -103,8 +103,8 @@ impl Out {
         Ok(())
     }
 
-    /// Says why the connection ends, if it can be said.
-    async fn refuse(&mut self, refused: &Refused) {
+    /// Sends the reason for which the connection ends, if possible.
+    async fn refuse(&mut self, refused: &RequestRefused) {
         if !self.inside_line
             && let Ok(mut line) = serde_json::to_vec(refused)
         {
@@ -122,7 +122,7 @@ impl Consuming {
         let mut out = Out { writing, inside_line: false };
         let first = self.stopping.run_until_cancelled(lines.line()).await;
         let Some(Ok(Some(first))) = first else { return };
-        // Lists are files, and a filter may be dear to read: not here, where others wait.
+        // Lists are files, and a filter may be expensive to read: not here, because others wait.
         let lists = Arc::clone(&self.lists);
         let read = tokio::task::spawn_blocking(move || parse_request(&first, &*lists()));
         let Ok(read) = read.await else { return };
@@ -133,7 +133,7 @@ impl Consuming {
                 let connection = self.connection(id, &request, hand_off);
                 if self.inputs.send(Input::ConsumerOpened { consumer: id, request }).await.is_ok() {
                     connection.run(&mut lines, told, &mut out).await;
-                    // The last word: whatever the core still had of it goes.
+                    // The last word: the core drops all that it still had of it.
                     let _ = self.inputs.send(Input::ConsumerGone { consumer: id }).await;
                 }
                 self.consumers.close(id);
@@ -141,22 +141,22 @@ impl Consuming {
         }
     }
 
-    fn connection(&self, id: ConsumerId, request: &ConsumerRequest, hand_off: HandOff) -> Connection {
+    fn connection(&self, id: ConsumerId, request: &ConsumerRequest, hand_off: HandOff) -> ConsumerConnection {
         let acks = request.acks && request.name.is_some();
-        Connection {
+        ConsumerConnection {
             id,
             name: request.name.clone(),
             acks,
             hand_off,
             inputs: self.inputs.clone(),
             opening: self.opening.clone(),
-            handed: Mutex::new(Handed::new(acks && hand_off.form != Form::Iep04)),
+            handed: Mutex::new(DeliveryMarks::new(acks && hand_off.form != DeliveryForm::Iep04)),
             acked: Notify::new(),
         }
     }
 }
 
-impl Connection {
+impl ConsumerConnection {
     async fn run(
         &self,
         lines: &mut LineReader<OwnedReadHalf>,
@@ -175,8 +175,8 @@ impl Connection {
             Err(WriteEnd::Broken) => {
                 let _ = tokio::time::timeout(LAST_ACKS_WITHIN, self.read_acks(lines)).await;
             }
-            Ok(ReadEnd::Bad(refused)) => out.refuse(&refused).await,
-            Ok(ReadEnd::Finished) => {}
+            Ok(SocketReadEnd::Bad(refused)) => out.refuse(&refused).await,
+            Ok(SocketReadEnd::Finished) => {}
         }
         // Acks first become durable: only then may the client see the end of file.
         if self.inputs.send(Input::ConsumerFinished { consumer: self.id }).await.is_err() {
@@ -189,7 +189,7 @@ impl Connection {
                 }
                 if why == ConsumerClosed::Stopping {
                     // The end of file would say that they are.
-                    out.refuse(&Refused::stopping()).await;
+                    out.refuse(&RequestRefused::stopping()).await;
                 }
                 return;
             }
@@ -198,22 +198,22 @@ impl Connection {
 
     async fn say_why(&self, why: ConsumerClosed, out: &mut Out) {
         match why {
-            ConsumerClosed::Busy => out.refuse(&Refused::busy(self.name.as_ref())).await,
+            ConsumerClosed::Busy => out.refuse(&RequestRefused::busy(self.name.as_ref())).await,
             ConsumerClosed::TooMany => {
-                out.refuse(&Refused::new("too_many", "too many consumers have names here")).await;
+                out.refuse(&RequestRefused::new("too_many", "too many consumers have names here")).await;
             }
             ConsumerClosed::Removed => {
-                out.refuse(&Refused::new("removed", "the operator removed this consumer")).await;
+                out.refuse(&RequestRefused::new("removed", "the operator removed this consumer")).await;
             }
             ConsumerClosed::Rewound => {
                 let why = "the operator moved the position of this consumer: connect again";
-                out.refuse(&Refused::new("rewound", why)).await;
+                out.refuse(&RequestRefused::new("rewound", why)).await;
             }
             ConsumerClosed::Synced | ConsumerClosed::Stopping => {}
         }
     }
 
-    /// Writes what the core hands over, until it closes or the client is gone.
+    /// Writes the entries that the core hands over, until it closes or the client is gone.
     async fn write_entries(&self, told: &mut mpsc::Receiver<ToConsumer>, out: &mut Out) -> WriteEnd {
         let mut bytes = Vec::new();
         while let Some(said) = told.recv().await {
@@ -272,11 +272,11 @@ impl Connection {
     }
 
     /// Passes acks on, the highest of those that came together.
-    async fn read_acks(&self, lines: &mut LineReader<OwnedReadHalf>) -> ReadEnd {
+    async fn read_acks(&self, lines: &mut LineReader<OwnedReadHalf>) -> SocketReadEnd {
         loop {
             let mut next = match lines.line().await {
                 Ok(Some(line)) => Some(line),
-                Ok(None) | Err(_) => return ReadEnd::Finished,
+                Ok(None) | Err(_) => return SocketReadEnd::Finished,
             };
             let mut highest = None;
             let mut bad = None;
@@ -295,24 +295,26 @@ impl Connection {
                 let _ = self.inputs.send(Input::ConsumerAcked { consumer: self.id, seq }).await;
             }
             if let Some(refused) = bad {
-                return ReadEnd::Bad(refused);
+                return SocketReadEnd::Bad(refused);
             }
         }
     }
 
-    fn ack(&self, line: &Line) -> Result<Option<u64>, Refused> {
+    fn ack(&self, line: &SocketLine) -> Result<Option<u64>, RequestRefused> {
         match parse_ack(line)? {
-            Some(Ack::Lines(_)) if self.acks && self.hand_off.form == Form::Iep04 => Err(Refused::new(
-                "bad_request",
-                "\"ack_lines\" is for forms without `seq`: say {\"ack\":SEQ}",
-            )),
-            // Without a name, or where it moves by itself, there is nothing to acknowledge.
+            Some(AckRequest::Lines(_)) if self.acks && self.hand_off.form == DeliveryForm::Iep04 => {
+                Err(RequestRefused::new(
+                    "bad_request",
+                    "\"ack_lines\" is for forms without `seq`: say {\"ack\":SEQ}",
+                ))
+            }
+            // Without a name, or if it moves by itself, there is nothing to acknowledge.
             Some(ack) if self.acks => Ok(self.handed(|handed| handed.acked(ack))),
             _ => Ok(None),
         }
     }
 
-    fn handed<T>(&self, act: impl FnOnce(&mut Handed) -> T) -> T {
+    fn handed<T>(&self, act: impl FnOnce(&mut DeliveryMarks) -> T) -> T {
         act(&mut self.handed.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

@@ -1,7 +1,7 @@
-//! Hands accepted events to one receiver of the pipeline: connects for ever, makes each line in the
-//! receiver's form, moves the consumer's position only by what the receiver has taken, and sets aside what it
-//! would refuse. Which events a consumer gets, and from where on, is the core's; how a receiver is spoken to,
-//! is in `tcp_out` and `redis`.
+//! Hands accepted events to one receiver of the pipeline: it connects for ever, makes each line in the receiver's form,
+//! and sets aside what the receiver would refuse. It moves the consumer's position only by what the receiver has taken.
+//! The core decides which events a consumer gets, and from which position on. `tcp_out` and `redis` speak to the
+//! receivers.
 
 mod holding;
 mod out_of_turn;
@@ -15,20 +15,20 @@ use rand::RngExt as _;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::Consumers;
-use super::again::Again;
+use super::ConsumerTable;
+use super::again::DeadLetterRetry;
 use super::aside::AsideRecord;
-use super::aside_file::Aside;
 use super::consume::ToConsumer;
+use super::dead_letter::DeadLetter;
 use super::door_set::JournalQuestions;
 use super::expiry::SteadyTime;
 use super::handed_mark::HandedMark;
-use super::opening::{Opening, Outgoing};
-use super::receiver::{Made, Receiver, ReceiverError};
+use super::opening::{EnvelopeOpening, OutgoingLine};
+use super::receiver::{DeliveryTarget, PreparedLine, ReceiverError};
 use super::receiver_form::ReceiverForm;
 use super::tally::ConsumerTally;
 use crate::envelope::Body;
-use crate::format::intelmq::Written;
+use crate::format::intelmq::WrittenEvent;
 use crate::limits::{DOOR_RETRY_MS, RECEIVER_FIRST_MS, RECEIVER_MAX_MS};
 use crate::protocol::io::{ConsumerClosed, ConsumerId, ConsumerRequest, Input};
 use crate::record::Entry;
@@ -44,60 +44,60 @@ const RUN_BYTES_MAX: usize = 1024 * 1024;
 /// A connection that nothing is handed over on has to last so long before its receiver counts as well.
 const STANDS_AFTER: Duration = Duration::from_secs(1);
 
-/// When the node stops, the answer to what was sent is waited for so long: without it, it is sent again.
+/// When the node stops, it waits this long for the answer to a line: without an answer, the line is sent again.
 const LAST_ANSWER_WITHIN: Duration = Duration::from_millis(800);
 
-/// What one consumer's door is made of.
+/// The parts of one consumer's door.
 pub(super) struct ConsumerDoor<R> {
     pub request: ConsumerRequest,
     pub form: ReceiverForm,
     pub receiver: R,
     pub tally: Arc<ConsumerTally>,
-    pub aside: Arc<Aside>,
-    pub again: mpsc::Receiver<Again>,
+    pub aside: Arc<DeadLetter>,
+    pub again: mpsc::Receiver<DeadLetterRetry>,
     pub behind: ConsumerBehind,
     pub holding: Holding,
 }
 
-/// What it needs of the rest of the node.
+/// Services that it needs of the rest of the node.
 #[derive(Clone)]
 pub(super) struct ConsumerBehind {
     pub inputs: mpsc::Sender<Input>,
-    pub consumers: Arc<Consumers>,
+    pub consumers: Arc<ConsumerTable>,
     pub journal: Arc<JournalQuestions>,
-    pub opening: Arc<Opening>,
+    pub opening: Arc<EnvelopeOpening>,
     pub now: fn() -> Now,
     pub steady: Arc<SteadyTime>,
     pub stopping: CancellationToken,
 }
 
-/// What the core handed over to this consumer and the receiver has not taken.
-struct Work {
+/// Entries that the core handed over to this consumer and that the receiver has not taken.
+struct DoorWork {
     id: ConsumerId,
-    /// The generation of the position, as soon as the core has said it.
+    /// The generation of the position, once the core has sent it.
     generation: Option<u64>,
     told: mpsc::Receiver<ToConsumer>,
     entries: VecDeque<Arc<Entry>>,
     /// Lines that are made, of entries before all in `entries`.
-    run: Vec<Made>,
-    /// What is to happen once `run` is handed over.
+    run: Vec<PreparedLine>,
+    /// The step that follows when `run` is handed over.
     then: Option<Then>,
-    /// The core waits to be told that all was handed over.
+    /// True while the core waits for the notice that all was handed over.
     batch_open: bool,
-    /// Up to here the receiver has everything, whatever the core believes.
+    /// The receiver has everything up to here, even if the core has another position.
     taken: u64,
 }
 
-impl Work {
-    /// What the core says.
-    fn told(&mut self, told: ToConsumer) -> Option<End> {
+impl DoorWork {
+    /// Handles a message from the core.
+    fn told(&mut self, told: ToConsumer) -> Option<DoorEnd> {
         match told {
             ToConsumer::Began { generation } => {
                 self.generation = Some(generation);
                 None
             }
-            ToConsumer::Closed(why) => Some(End::Closed(why)),
-            // `from` of a door stands in a file, and says each time where it began.
+            ToConsumer::Closed(why) => Some(DoorEnd::Closed(why)),
+            // `from` of a door stands in a file: each time it says from which entry the door began.
             ToConsumer::FromIgnored { .. } => None,
             ToConsumer::Entries(entries) => {
                 self.entries.extend(entries);
@@ -108,8 +108,8 @@ impl Work {
     }
 }
 
-/// What the core has said meanwhile: whoever has no name here need not connect.
-fn hear(work: &mut Work) -> Option<End> {
+/// Reads what the core has sent meanwhile: a door that has no name here need not connect.
+fn hear(work: &mut DoorWork) -> Option<DoorEnd> {
     while let Ok(told) = work.told.try_recv() {
         if let Some(end) = work.told(told) {
             return Some(end);
@@ -125,8 +125,8 @@ enum Then {
     Taken(HandedMark),
 }
 
-/// What became of making a line.
-enum Writing {
+/// The outcome of making a line.
+enum PendingWrite {
     Line {
         line: Vec<u8>,
         adapted: bool,
@@ -136,28 +136,28 @@ enum Writing {
     Nothing,
 }
 
-enum End {
+enum DoorEnd {
     Stopping,
     Closed(ConsumerClosed),
-    /// The receiver holds nothing beyond this entry: what it lost is to be handed over again.
+    /// The receiver holds nothing beyond this entry; the entries that it lost are handed over again.
     HoldsOnly(u64),
 }
 
-/// What ends a wait.
+/// Events that end a wait.
 enum Heard {
     Stopping,
-    Again(Again),
+    Again(DeadLetterRetry),
     Told(Option<ToConsumer>),
 }
 
-/// Reads the receiver's list of fields again where its file has changed.
+/// Reads the receiver's list of fields again if its file has changed.
 fn refresh(form: &mut ReceiverForm, tally: &ConsumerTally, now: Now) {
     if let Some(read) = form.refresh(now.tick) {
         tally.form_fault(read.err().map(|error| error.to_string()));
     }
 }
 
-impl<R: Receiver> ConsumerDoor<R> {
+impl<R: DeliveryTarget> ConsumerDoor<R> {
     /// Runs until the node stops.
     pub async fn run(mut self) {
         let mut holds = None;
@@ -171,7 +171,7 @@ impl<R: Receiver> ConsumerDoor<R> {
             if self.behind.inputs.send(opened).await.is_err() {
                 return;
             }
-            let mut work = Work {
+            let mut work = DoorWork {
                 id,
                 generation: None,
                 told,
@@ -186,19 +186,19 @@ impl<R: Receiver> ConsumerDoor<R> {
             self.behind.consumers.close(id);
             self.tally.connected(false, (self.behind.now)().wall);
             match end {
-                End::Stopping | End::Closed(ConsumerClosed::Stopping) => return,
-                End::HoldsOnly(seq) => {
+                DoorEnd::Stopping | DoorEnd::Closed(ConsumerClosed::Stopping) => return,
+                DoorEnd::HoldsOnly(seq) => {
                     holds = Some(seq);
                     continue;
                 }
-                End::Closed(ConsumerClosed::Rewound | ConsumerClosed::Removed) => {
+                DoorEnd::Closed(ConsumerClosed::Rewound | ConsumerClosed::Removed) => {
                     self.holding = Holding::default();
                     continue;
                 }
-                End::Closed(ConsumerClosed::Busy) => {
+                DoorEnd::Closed(ConsumerClosed::Busy) => {
                     self.tally.unreachable("another reader has its name".into())
                 }
-                End::Closed(_) => self.tally.unreachable("too many consumers have names here".into()),
+                DoorEnd::Closed(_) => self.tally.unreachable("too many consumers have names here".into()),
             }
             if self.pause(Duration::from_millis(RECEIVER_MAX_MS)).await.is_none() {
                 return;
@@ -206,8 +206,8 @@ impl<R: Receiver> ConsumerDoor<R> {
         }
     }
 
-    /// Connects, and again, for ever.
-    async fn hand_over(&mut self, work: &mut Work) -> End {
+    /// Connects, and again if the connection ends, for ever.
+    async fn hand_over(&mut self, work: &mut DoorWork) -> DoorEnd {
         let mut most = RECEIVER_FIRST_MS;
         if let Some(end) = self.begin(work).await {
             return end;
@@ -219,11 +219,11 @@ impl<R: Receiver> ConsumerDoor<R> {
             refresh(&mut self.form, &self.tally, (self.behind.now)());
             let stopping = self.behind.stopping.clone();
             let Some(connected) = stopping.run_until_cancelled(self.connect(work)).await else {
-                return End::Stopping;
+                return DoorEnd::Stopping;
             };
             let failed = match connected {
                 Err(error) => error,
-                Ok(Some(holds)) => return End::HoldsOnly(holds),
+                Ok(Some(holds)) => return DoorEnd::HoldsOnly(holds),
                 Ok(None) => {
                     self.tally.connected(true, (self.behind.now)().wall);
                     let before = self.tally.handed_so_far();
@@ -242,17 +242,17 @@ impl<R: Receiver> ConsumerDoor<R> {
             let wait = rand::rng().random_range(0..=most);
             most = (2 * most).min(RECEIVER_MAX_MS);
             if self.pause(Duration::from_millis(wait)).await.is_none() {
-                return End::Stopping;
+                return DoorEnd::Stopping;
             }
         }
     }
 
-    /// Waits until the core says which generation the position has: what the receiver took under another one does not
-    /// count.
-    async fn begin(&self, work: &mut Work) -> Option<End> {
+    /// Waits until the core says which generation the position has: entries that the receiver took under another one do
+    /// not count.
+    async fn begin(&self, work: &mut DoorWork) -> Option<DoorEnd> {
         while work.generation.is_none() {
             let told = self.behind.stopping.run_until_cancelled(work.told.recv()).await;
-            let Some(Some(told)) = told else { return Some(End::Stopping) };
+            let Some(Some(told)) = told else { return Some(DoorEnd::Stopping) };
             if let Some(end) = work.told(told) {
                 return Some(end);
             }
@@ -260,11 +260,11 @@ impl<R: Receiver> ConsumerDoor<R> {
         None
     }
 
-    /// Until the connection ends (an error), the core closes, or the node stops.
-    async fn converse(&mut self, work: &mut Work) -> Result<End, ReceiverError> {
+    /// Hands over until the connection ends (an error), the core closes, or the node stops.
+    async fn converse(&mut self, work: &mut DoorWork) -> Result<DoorEnd, ReceiverError> {
         loop {
             if self.behind.stopping.is_cancelled() {
-                return Ok(End::Stopping);
+                return Ok(DoorEnd::Stopping);
             }
             if let Ok(again) = self.again.try_recv() {
                 self.hand_again(again).await?;
@@ -275,16 +275,16 @@ impl<R: Receiver> ConsumerDoor<R> {
             if let Some(mark) = self.skipped(work) {
                 self.acknowledge(work.id, mark).await;
             } else if !work.run.is_empty() {
-                let Some(taken) = self.hand(&work.run).await else { return Ok(End::Stopping) };
+                let Some(taken) = self.hand(&work.run).await else { return Ok(DoorEnd::Stopping) };
                 self.count(work, taken?).await;
             } else if work.then.is_some() {
                 if !self.pass(work).await? {
-                    return Ok(End::Stopping);
+                    return Ok(DoorEnd::Stopping);
                 }
             } else if std::mem::take(&mut work.batch_open) {
                 let ready = Input::ConsumerReady { consumer: work.id };
                 if self.behind.inputs.send(ready).await.is_err() {
-                    return Ok(End::Stopping);
+                    return Ok(DoorEnd::Stopping);
                 }
             } else if let Some(end) = self.wait(work).await? {
                 return Ok(end);
@@ -292,8 +292,8 @@ impl<R: Receiver> ConsumerDoor<R> {
         }
     }
 
-    /// Nothing is left to be handed over.
-    async fn wait(&mut self, work: &mut Work) -> Result<Option<End>, ReceiverError> {
+    /// Waits when nothing is left to be handed over.
+    async fn wait(&mut self, work: &mut DoorWork) -> Result<Option<DoorEnd>, ReceiverError> {
         let heard = {
             let Self { receiver, form, tally, behind, again, .. } = &mut *self;
             let idle = receiver.idle();
@@ -316,15 +316,15 @@ impl<R: Receiver> ConsumerDoor<R> {
             }
         };
         match heard {
-            Heard::Stopping => Ok(Some(End::Stopping)),
+            Heard::Stopping => Ok(Some(DoorEnd::Stopping)),
             Heard::Again(again) => self.hand_again(again).await.map(|()| None),
-            Heard::Told(None) => Ok(Some(End::Closed(ConsumerClosed::Stopping))),
+            Heard::Told(None) => Ok(Some(DoorEnd::Closed(ConsumerClosed::Stopping))),
             Heard::Told(Some(told)) => Ok(work.told(told)),
         }
     }
 
     /// Hands over, and while the node stops waits a little for the answer.
-    async fn hand(&mut self, run: &[Made]) -> Option<Result<usize, ReceiverError>> {
+    async fn hand(&mut self, run: &[PreparedLine]) -> Option<Result<usize, ReceiverError>> {
         let stopping = self.behind.stopping.clone();
         tokio::select! {
             biased;
@@ -333,8 +333,8 @@ impl<R: Receiver> ConsumerDoor<R> {
         }
     }
 
-    async fn count(&mut self, work: &mut Work, taken: usize) {
-        let taken: Vec<Made> = work.run.drain(..taken.min(work.run.len())).collect();
+    async fn count(&mut self, work: &mut DoorWork, taken: usize) {
+        let taken: Vec<PreparedLine> = work.run.drain(..taken.min(work.run.len())).collect();
         let adapted = taken.iter().filter(|made| made.adapted).count();
         self.tally.handed(taken.len() as u64, adapted as u64);
         if !taken.is_empty() {
@@ -346,10 +346,10 @@ impl<R: Receiver> ConsumerDoor<R> {
         }
     }
 
-    /// What the receiver has already, after the node or the connection broke: the last of it.
-    fn skipped(&self, work: &mut Work) -> Option<HandedMark> {
+    /// Skips entries that the receiver has already, after the node or the connection broke; returns the last of them.
+    fn skipped(&self, work: &mut DoorWork) -> Option<HandedMark> {
         let taken = work.taken;
-        let has = |made: &Made| made.mark.is_some_and(|mark| mark.mark.seq <= taken);
+        let has = |made: &PreparedLine| made.mark.is_some_and(|mark| mark.mark.seq <= taken);
         let count = work.run.iter().take_while(|made| has(made)).count();
         work.run.drain(..count).next_back().and_then(|made| made.mark)
     }
@@ -359,8 +359,8 @@ impl<R: Receiver> ConsumerDoor<R> {
         let _ = self.behind.inputs.send(Input::ConsumerAcked { consumer, seq: mark.mark.seq }).await;
     }
 
-    /// Makes the next lines, where all that were made are gone.
-    fn fill(&mut self, work: &mut Work) {
+    /// Makes the next lines, if all that were made are gone.
+    fn fill(&mut self, work: &mut DoorWork) {
         let mut bytes = 0;
         if !work.run.is_empty() || work.then.is_some() || work.entries.is_empty() {
             return;
@@ -379,16 +379,16 @@ impl<R: Receiver> ConsumerDoor<R> {
                 return;
             }
             match self.write(&entry) {
-                Writing::Line { line, adapted } => {
+                PendingWrite::Line { line, adapted } => {
                     bytes += line.len();
                     let expires = entry.envelope.core().expires;
-                    work.run.push(Made { mark: Some(mark), line, adapted, expires });
+                    work.run.push(PreparedLine { mark: Some(mark), line, adapted, expires });
                 }
-                Writing::SetAside(record) => {
+                PendingWrite::SetAside(record) => {
                     work.then = Some(Then::SetAside(mark, record));
                     return;
                 }
-                Writing::Nothing => {
+                PendingWrite::Nothing => {
                     work.then = Some(Then::Pass(mark));
                     return;
                 }
@@ -403,8 +403,8 @@ impl<R: Receiver> ConsumerDoor<R> {
         expires.is_some_and(|expires| self.behind.steady.has_passed(expires, (self.behind.now)().tick))
     }
 
-    /// Passes over what has expired since its line was made: the receiver may have been away for long.
-    fn drop_expired(&self, work: &mut Work) {
+    /// Passes over lines that have expired since they were made: the receiver may have been away for long.
+    fn drop_expired(&self, work: &mut DoorWork) {
         let Some(last) = work.run.last().and_then(|made| made.mark) else { return };
         let before = work.run.len();
         work.run.retain(|made| !self.has_expired(made.expires));
@@ -418,21 +418,23 @@ impl<R: Receiver> ConsumerDoor<R> {
         }
     }
 
-    fn write(&self, entry: &Entry) -> Writing {
+    fn write(&self, entry: &Entry) -> PendingWrite {
         let mut line = Vec::new();
         let outgoing = self.behind.opening.open(entry);
-        if let Outgoing::Closed(fault) = &outgoing {
-            return Writing::SetAside(Box::new(self.record(entry, "cannot_open", fault.to_string())));
+        if let OutgoingLine::Closed(fault) = &outgoing {
+            return PendingWrite::SetAside(Box::new(self.record(entry, "cannot_open", fault.to_string())));
         }
         let adapted = match self.form.write(entry, &outgoing, &mut line) {
-            Ok(Written::Nothing) => return Writing::Nothing,
-            Ok(Written::AsItIs) => false,
-            Ok(Written::Adapted(_)) => true,
-            Err(why) => return Writing::SetAside(Box::new(self.record(entry, why.code(), why.to_string()))),
+            Ok(WrittenEvent::Nothing) => return PendingWrite::Nothing,
+            Ok(WrittenEvent::AsItIs) => false,
+            Ok(WrittenEvent::Adapted(_)) => true,
+            Err(why) => {
+                return PendingWrite::SetAside(Box::new(self.record(entry, why.code(), why.to_string())));
+            }
         };
         match self.receiver.unfit(&line) {
-            None => Writing::Line { line, adapted },
-            Some(why) => Writing::SetAside(Box::new(self.record(entry, "separator", why))),
+            None => PendingWrite::Line { line, adapted },
+            Some(why) => PendingWrite::SetAside(Box::new(self.record(entry, "separator", why))),
         }
     }
 
@@ -440,16 +442,16 @@ impl<R: Receiver> ConsumerDoor<R> {
         let at = (self.behind.now)().wall;
         let mut record = AsideRecord::new(at, self.tally.name(), code, why);
         record.id = Some(entry.envelope.id().to_string());
-        // What was sealed stays so at rest: the journal has it.
+        // A sealed body stays so at rest: the journal has it.
         if let Body::Plain(payload) = &entry.envelope.core().body {
             record = record.with_line(payload);
         }
         record
     }
 
-    /// What is to happen behind the last line. On an error it is still to happen, and nothing is set aside twice.
-    /// False where the node stops before it could be set aside.
-    async fn pass(&mut self, work: &mut Work) -> Result<bool, ReceiverError> {
+    /// Completes what is to happen behind the last line. After an error it is still to happen, and nothing is set aside
+    /// a second time. Returns false if the node stops before it could be set aside.
+    async fn pass(&mut self, work: &mut DoorWork) -> Result<bool, ReceiverError> {
         if let Some(Then::SetAside(mark, record)) = &work.then {
             let mark = *mark;
             if !self.set_aside(record).await {

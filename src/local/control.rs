@@ -1,5 +1,5 @@
-//! `run/ctl.sock`: one request a connection, a line each way ([`crate::control`]), then the node closes.
-//! What is asked and answered is the daemon's.
+//! `run/ctl.sock`: one request a connection, a line each way ([`crate::control`]), then the node closes. The daemon
+//! handles requests and answers.
 
 use std::sync::Arc;
 
@@ -8,8 +8,8 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::UnixStream;
 use tokio_util::sync::CancellationToken;
 
-use super::lines::{Line, LineReader};
-use crate::control::{REQUEST_BYTES_MAX, Refusal, Reply};
+use super::lines::{LineReader, SocketLine};
+use crate::control::{ControlRefusal, ControlReply, REQUEST_BYTES_MAX};
 
 /// Answers one request, in lines; with the account that asks, as the kernel gives it.
 pub type ControlHandler = Arc<dyn Fn(String, Option<u32>) -> BoxFuture<'static, Vec<String>> + Send + Sync>;
@@ -20,8 +20,8 @@ pub(super) async fn serve(mut stream: UnixStream, handler: ControlHandler, stopp
     let mut lines = LineReader::new(reading, REQUEST_BYTES_MAX);
     let Some(Ok(Some(line))) = stopping.run_until_cancelled(lines.line()).await else { return };
     let request = match &line {
-        Line::Text(text) => std::str::from_utf8(text).ok(),
-        Line::TooLong => None,
+        SocketLine::Text(text) => std::str::from_utf8(text).ok(),
+        SocketLine::TooLong => None,
     };
     let answers = match request {
         Some(request) => handler(request.to_owned(), account).await,
@@ -37,5 +37,5 @@ pub(super) async fn serve(mut stream: UnixStream, handler: ControlHandler, stopp
 
 fn refusal() -> Vec<String> {
     let what = format!("a request is one line of UTF-8, of at most {REQUEST_BYTES_MAX} bytes");
-    serde_json::to_string(&Reply::Refused(Refusal::could_not(what))).into_iter().collect()
+    serde_json::to_string(&ControlReply::Refused(ControlRefusal::could_not(what))).into_iter().collect()
 }

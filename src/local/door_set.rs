@@ -1,6 +1,6 @@
-//! The doors of `intelmesh.toml`, opened: each `[[submit]]` listening, each `[[consumer]]` with its driver. It
-//! also hands over again, at the operator's word, what was set aside. What each kind does is in its own file. `prepare`
-//! does what may wait for a disk, and `start` the rest.
+//! The doors of `intelmesh.toml`, opened: each `[[submit]]` listening, each `[[consumer]]` with its driver. If the
+//! operator asks for it, the set also retries what was set aside. Each kind of door has its own file. `prepare` does
+//! what may wait for a disk, and `start` the rest.
 
 mod prepare;
 mod start;
@@ -14,17 +14,17 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::again::{Again, AgainError, EntryQuestion, Way, try_again};
-use super::aside_file::Aside;
+use super::again::{AgainError, DeadLetterRetry, EntryQuestion, Way, try_again};
+use super::dead_letter::DeadLetter;
 use super::handed_mark::HandedMark;
 use super::redis::RedisQueue;
 use super::submit_door::SubmitDoor;
 use super::tally::ConsumerTally;
 use super::tcp_in::{Listening, TcpIn};
 use super::tcp_out::TcpOut;
-use super::{LocalError, Shared};
+use super::{DoorContext, LocalError};
 use crate::control::AsideTried;
-use crate::format::Door;
+use crate::format::DoorDefaults;
 use crate::format::intelmq::IntelmqHandOff;
 use crate::identity::LogId;
 use crate::protocol::io::ConsumerRequest;
@@ -32,7 +32,7 @@ use crate::record::ConsumerName;
 use crate::status::{self, DoorWay};
 use crate::wire::Mark;
 
-use prepare::{Plan, Planned, ReadyConsumer, ReadySubmit, plan};
+use prepare::{DoorPlan, Planned, ReadyConsumer, ReadySubmit, plan};
 use start::{start_consumer, start_submit};
 
 /// Entries of one consumer that wait to be handed over again.
@@ -42,8 +42,8 @@ const AGAIN_MAX: usize = 16;
 #[derive(Clone, Debug)]
 pub struct SubmitSetup {
     pub name: ConsumerName,
-    /// What it adds to each line.
-    pub door: Door,
+    /// Defaults that it adds to each line.
+    pub door: DoorDefaults,
     pub from: SubmitWay,
 }
 
@@ -74,7 +74,7 @@ pub enum ConsumerWay {
     },
 }
 
-/// All of them, and where they keep what is theirs.
+/// All doors, and the directories in which they keep their files.
 #[derive(Clone, Debug, Default)]
 pub struct DoorSetups {
     pub submits: Vec<SubmitSetup>,
@@ -83,17 +83,17 @@ pub struct DoorSetups {
     pub state: PathBuf,
 }
 
-/// Does an entry of this journal have this seq and this check?
+/// Asks whether an entry of this journal has this seq and this check.
 pub type MarkQuestion = Arc<dyn Fn(Mark) -> BoxFuture<'static, bool> + Send + Sync>;
 
-/// What doors ask of the journal.
+/// Questions of doors to the journal.
 pub struct JournalQuestions {
     pub log_id: LogId,
     pub holds: MarkQuestion,
 }
 
 impl JournalQuestions {
-    /// Is `last` an entry of this journal, as it is now?
+    /// Returns true if `last` is an entry of this journal, as it is now.
     pub(super) async fn agrees(&self, last: HandedMark) -> bool {
         last.log_id == self.log_id && (self.holds)(last.mark).await
     }
@@ -133,8 +133,8 @@ struct SubmitHandle {
 struct ConsumerHandle {
     name: String,
     tally: Arc<ConsumerTally>,
-    aside: Arc<Aside>,
-    again: mpsc::Sender<Again>,
+    aside: Arc<DeadLetter>,
+    again: mpsc::Sender<DeadLetterRetry>,
     stopping: CancellationToken,
     tasks: DoorTasks,
 }
@@ -144,35 +144,35 @@ struct ConsumerHandle {
 pub struct DoorSet {
     submits: Vec<Arc<SubmitHandle>>,
     consumers: Vec<Arc<ConsumerHandle>>,
-    /// Why a door could not be opened as the file says. One that was open before goes on as it was.
+    /// Why a door could not be opened as configured. If it was open before, it goes on as it was.
     failed: BTreeMap<String, String>,
 }
 
 impl DoorSet {
     /// Opens all of them, as part of `shared`. Reads files.
-    pub(super) fn open(setups: DoorSetups, shared: &Shared) -> Result<Self, LocalError> {
+    pub(super) fn open(setups: DoorSetups, shared: &DoorContext) -> Result<Self, LocalError> {
         let planned = plan(setups, &BTreeSet::new(), &BTreeMap::new());
         let mut set = Self::default();
         for (_, plan) in planned.submits {
-            let Plan::Open(ready) = plan? else { continue };
+            let DoorPlan::Open(ready) = plan? else { continue };
             let listening = ready.bind()?;
             set.submits.push(Arc::new(start_submit(ready, None, listening, shared)));
         }
         for (_, plan) in planned.consumers {
-            let Plan::Open(ready) = plan? else { continue };
+            let DoorPlan::Open(ready) = plan? else { continue };
             set.consumers.push(Arc::new(start_consumer(ready, None, shared)));
         }
         Ok(set)
     }
 
-    /// The doors of `setups`: those in `same` as they are, the others opened anew once their predecessors have ended:
-    /// two of them must not read one queue, or hand over one event. They go on with their counts and files. What could not
-    /// be opened goes on as it was, and is named. Doors that are not there any more end.
+    /// Opens the doors of `setups`: those in `same` stay as they are, the others open anew once their predecessors have
+    /// ended: two of them must not read one queue, or hand over one event. They keep their counts and files. If a door
+    /// cannot be opened, the old one goes on, and is named. Doors that are not there any more end.
     pub(super) async fn reopen(
         &self,
         setups: DoorSetups,
         mut same: BTreeSet<String>,
-        shared: &Arc<Shared>,
+        shared: &Arc<DoorContext>,
     ) -> Self {
         same.retain(|name| self.is_open(name) && !self.failed.contains_key(name));
         let asides = self.asides();
@@ -207,11 +207,11 @@ impl DoorSet {
         set
     }
 
-    /// What is to be opened; `None`: the door that is held goes on.
-    fn heed<T>(&mut self, name: String, plan: Result<Plan<T>, LocalError>) -> Option<T> {
+    /// Returns the door to open; `None` if the door that is held goes on.
+    fn heed<T>(&mut self, name: String, plan: Result<DoorPlan<T>, LocalError>) -> Option<T> {
         match plan {
-            Ok(Plan::Open(ready)) => Some(ready),
-            Ok(Plan::Keep) => None,
+            Ok(DoorPlan::Open(ready)) => Some(ready),
+            Ok(DoorPlan::Keep) => None,
             Err(error) => {
                 self.failed.insert(name, error.to_string());
                 None
@@ -223,15 +223,15 @@ impl DoorSet {
         self.submits.iter().any(|held| held.door.name == name) || self.hands_to(name)
     }
 
-    /// Two writers of one file would count apart, and wait for each other nowhere.
-    fn asides(&self) -> BTreeMap<String, Arc<Aside>> {
+    /// Returns the files to share: two writers of one would count apart, and not wait for each other.
+    fn asides(&self) -> BTreeMap<String, Arc<DeadLetter>> {
         let submits = self.submits.iter().map(|held| (held.door.name.clone(), held.door.aside.clone()));
         let consumers = self.consumers.iter().map(|held| (held.name.clone(), held.aside.clone()));
         submits.chain(consumers).collect()
     }
 
-    /// Ends the doors that are not in `kept`, and waits for it. Returns the ports on which they listened: they stay open
-    /// for who takes them over.
+    /// Ends the doors that are not in `kept`, and waits for it. Returns the ports on which they listened: they stay
+    /// open for the doors that take them over.
     async fn end_all_but(&self, kept: &Self) -> Vec<Arc<Listening>> {
         let (mut ports, mut ending) = (Vec::new(), Vec::new());
         for held in &self.submits {
@@ -251,29 +251,29 @@ impl DoorSet {
         ports
     }
 
-    /// Why a door could not be opened as the file says, by its name.
+    /// Returns why doors could not be opened as configured, by name.
     pub fn failed(&self) -> &BTreeMap<String, String> {
         &self.failed
     }
 
-    /// What status shows, in the order of the file.
-    pub fn status(&self) -> Vec<status::Door> {
+    /// Returns the state that status shows, in the order of the file.
+    pub fn status(&self) -> Vec<status::DoorStatus> {
         let submits = self.submits.iter().map(|held| held.door.status());
         let consumers = self.consumers.iter().map(|door| {
             let (state, trouble) = door.tally.state();
             let (name, way) = (door.name.clone(), DoorWay::Consumer(state));
             let (down, last_error) = (trouble.down(), trouble.last_error);
-            status::Door { name, way, aside: door.aside.status(), down, last_error }
+            status::DoorStatus { name, way, aside: door.aside.status(), down, last_error }
         });
         submits.chain(consumers).collect()
     }
 
-    /// Is there a `[[consumer]]` of this name?
+    /// Returns true if there is a `[[consumer]]` of this name.
     pub fn hands_to(&self, name: &str) -> bool {
         self.consumers.iter().any(|door| door.name == name)
     }
 
-    /// Which doors are not open as the file says, in words.
+    /// Names the doors that are not open as configured, in words.
     pub fn failures(&self) -> Vec<String> {
         let failed = self.failed.iter().map(|(name, why)| match self.is_open(name) {
             true => format!("door {name} is open as it was, and not as intelmesh.toml says: {why}"),
@@ -282,7 +282,7 @@ impl DoorSet {
         failed.collect()
     }
 
-    /// What is wrong with files that doors read while they run.
+    /// Returns the faults of files that doors read while they run.
     pub fn file_faults(&self) -> Vec<String> {
         let named = |door: &Arc<ConsumerHandle>| {
             Some(format!("{} (harmonization of door {})", door.tally.file_fault()?, door.name))
@@ -290,16 +290,16 @@ impl DoorSet {
         self.consumers.iter().filter_map(named).collect()
     }
 
-    /// Takes notice of what the operator has moved out of `aside/`. Asks the disk: not for the core's loop.
+    /// Notices files that the operator has moved out of `aside/`. Asks the disk: not for the core's loop.
     pub fn look(&self) {
         let asides = self.submits.iter().map(|held| &held.door.aside);
         asides.chain(self.consumers.iter().map(|door| &door.aside)).for_each(|aside| aside.look());
     }
 
-    /// Tries again what the door `name` has set aside; `None` where there is no such door.
+    /// Tries again what the door `name` has set aside; `None` if there is no such door.
     ///
     /// # Errors
-    /// [`AgainError`]: not all of it was tried.
+    /// Returns [`AgainError`] if not all of it was tried.
     pub async fn try_again(
         &self,
         name: &str,
@@ -321,7 +321,7 @@ impl std::fmt::Debug for DoorSet {
     }
 }
 
-/// What is to be opened, and the doors whose places that takes.
+/// Doors to open, and the doors that they replace.
 #[derive(Default)]
 struct ToOpen {
     submits: Vec<(ReadySubmit, Option<Arc<SubmitHandle>>)>,

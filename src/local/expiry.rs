@@ -1,5 +1,5 @@
-//! What time it is for events that expire: steady time, as the core last told it (design §5.1, §5.2). What waits at
-//! a door may expire there, and is then for nobody; while the clock is not to be trusted nothing expires.
+//! The time for events that expire: steady time, as the core last told it (design §5.1, §5.2). An event that
+//! waits at a door may expire there, and then nobody gets it. While the clock is not to be trusted, nothing expires.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -10,7 +10,7 @@ use crate::time::{Tick, Timestamp};
 pub(super) struct SteadyTime(Mutex<Option<(Timestamp, Tick)>>);
 
 impl SteadyTime {
-    /// The core said so at `at`.
+    /// Notes the time that the core sent at `at`.
     pub fn tell(&self, time: Option<Timestamp>, at: Tick) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = time.map(|time| (time, at));
     }

@@ -1,25 +1,25 @@
 //! Frames of IntelMQ's TCP bots: a length in 4 bytes, big-endian, then so many bytes (the reference is
 //! `intelmq.bots.collectors.tcp.collector` 3.5.0, which takes any length), or a separator behind them (`separated`).
-//! Here each is bounded: of one that is longer only its beginning is kept, and the rest is read past. What a frame
-//! says is the caller's.
+//! Here each is bounded: if one is longer, only its beginning is kept, and the rest is read past. The caller reads the
+//! content of a frame.
 
 use std::io;
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
-use super::lines::Line;
+use super::lines::SocketLine;
 use super::separated::Separated;
 use crate::limits::LINE_BYTES_MAX;
 
-/// What one read asks for, in bytes.
+/// Size of one read, in bytes.
 const READ_BYTES: usize = 64 * 1024;
 
-/// Of a frame that is too long, so many bytes are kept to be shown.
+/// How many bytes of a frame are kept to be shown if it is too long.
 pub(super) const HEAD_BYTES: usize = 256;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Frame {
+pub(super) enum TcpMessage {
     Whole(Bytes),
     /// Longer than a line may be: how long, and its first bytes.
     TooLong {
@@ -28,15 +28,15 @@ pub(super) enum Frame {
     },
 }
 
-impl Frame {
-    pub fn line(&self) -> Line {
+impl TcpMessage {
+    pub fn line(&self) -> SocketLine {
         match self {
-            Self::Whole(text) => Line::Text(text.clone()),
-            Self::TooLong { .. } => Line::TooLong,
+            Self::Whole(text) => SocketLine::Text(text.clone()),
+            Self::TooLong { .. } => SocketLine::TooLong,
         }
     }
 
-    /// What was kept of it.
+    /// Returns the bytes that were kept of it.
     pub fn bytes(&self) -> &Bytes {
         match self {
             Self::Whole(bytes) | Self::TooLong { head: bytes, .. } => bytes,
@@ -47,29 +47,29 @@ impl Frame {
 /// So much of a buffer is copied rather than kept: it would hold on to all that was read with it.
 const COPIED_BYTES_MAX: usize = 8 * 1024;
 
-/// What was read, by itself.
+/// Returns the bytes that were read, as a buffer of their own.
 pub(super) fn piece(read: BytesMut) -> Bytes {
     if read.len() <= COPIED_BYTES_MAX { Bytes::copy_from_slice(&read) } else { read.freeze() }
 }
 
-/// How one frame is told from the next.
+/// How one frame is separated from the next.
 pub(super) enum Framing {
     /// By the length before it.
     Length(Lengths),
-    /// By what comes behind it.
+    /// By a separator that comes behind it.
     Separator(Separated),
 }
 
 impl Framing {
     /// Takes a frame that is whole off the front of `read`.
-    fn cut(&mut self, read: &mut BytesMut) -> Option<Frame> {
+    fn cut(&mut self, read: &mut BytesMut) -> Option<TcpMessage> {
         match self {
             Self::Length(lengths) => lengths.cut(read),
             Self::Separator(separated) => separated.cut(read),
         }
     }
 
-    /// May the end come here, `rest` being what was read and not cut?
+    /// Returns true if the end may come here; `rest` was read and not cut.
     fn may_end(&self, rest: &[u8]) -> bool {
         match self {
             Self::Length(lengths) => lengths.passing.is_none() && rest.is_empty(),
@@ -89,11 +89,11 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         Self { inner, buffer: BytesMut::new(), framing }
     }
 
-    /// The next frame; `None` at the end. May be dropped while it waits.
+    /// Returns the next frame; `None` at the end. May be dropped while it waits.
     ///
     /// # Errors
-    /// `UnexpectedEof` where the end comes inside a frame; what the socket says.
-    pub async fn frame(&mut self) -> io::Result<Option<Frame>> {
+    /// Returns `UnexpectedEof` if the end comes inside a frame, or the error of the socket.
+    pub async fn frame(&mut self) -> io::Result<Option<TcpMessage>> {
         loop {
             if let Some(frame) = self.frame_at_hand() {
                 return Ok(Some(frame));
@@ -108,13 +108,13 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         }
     }
 
-    /// Did more come than the frames that were taken?
+    /// Returns true if more bytes came than the frames that were taken.
     pub fn is_ahead(&self) -> bool {
         !self.framing.may_end(&self.buffer)
     }
 
-    /// A frame that was read already.
-    pub fn frame_at_hand(&mut self) -> Option<Frame> {
+    /// Returns a frame that was read already.
+    pub fn frame_at_hand(&mut self) -> Option<TcpMessage> {
         self.framing.cut(&mut self.buffer)
     }
 }
@@ -122,12 +122,12 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
 /// Frames with their length before them.
 #[derive(Default)]
 pub(super) struct Lengths {
-    /// Of a frame that is being read past: its length, its first bytes, and how much of it is still to come.
+    /// If a frame is being read past: its length, its first bytes, and how much of it is still to come.
     passing: Option<(u64, Bytes, usize)>,
 }
 
 impl Lengths {
-    fn cut(&mut self, read: &mut BytesMut) -> Option<Frame> {
+    fn cut(&mut self, read: &mut BytesMut) -> Option<TcpMessage> {
         if self.passing.is_none() {
             let length = u32::from_be_bytes(*read.first_chunk()?);
             let bytes = length as usize;
@@ -136,7 +136,7 @@ impl Lengths {
                     return None;
                 }
                 read.advance(4);
-                return Some(Frame::Whole(piece(read.split_to(bytes))));
+                return Some(TcpMessage::Whole(piece(read.split_to(bytes))));
             }
             if read.len() < 4 + HEAD_BYTES {
                 return None;
@@ -153,7 +153,7 @@ impl Lengths {
             return None;
         }
         let (bytes, head, _) = self.passing.take()?;
-        Some(Frame::TooLong { bytes, head })
+        Some(TcpMessage::TooLong { bytes, head })
     }
 }
 
@@ -162,7 +162,7 @@ mod tests {
     use super::*;
 
     /// Hands out `given` in pieces of `piece` bytes, and reads to the end.
-    async fn frames(given: Vec<u8>, piece: usize) -> (Vec<Frame>, Option<io::ErrorKind>) {
+    async fn frames(given: Vec<u8>, piece: usize) -> (Vec<TcpMessage>, Option<io::ErrorKind>) {
         let (mut sender, receiver) = tokio::io::duplex(piece);
         let feed = tokio::spawn(async move {
             tokio::io::AsyncWriteExt::write_all(&mut sender, &given).await.unwrap();
@@ -194,10 +194,10 @@ mod tests {
             assert_eq!(end, None);
             let bytes = long.len() as u64;
             let head = Bytes::copy_from_slice(&long[..HEAD_BYTES]);
-            assert_eq!(got[2], Frame::TooLong { bytes, head });
+            assert_eq!(got[2], TcpMessage::TooLong { bytes, head });
             let whole = [(0, "{}"), (1, ""), (3, "{\"a\":1}")];
             for (at, body) in whole {
-                assert_eq!(got[at], Frame::Whole(Bytes::from(body)));
+                assert_eq!(got[at], TcpMessage::Whole(Bytes::from(body)));
             }
         }
         let (got, _) = frames([frame(b"ab"), frame(b"cd")].concat(), 1).await;

@@ -1,8 +1,8 @@
-//! Which entry a receiver took last, written down beside the journal (`handed/NAME`). A consumer's position
-//! becomes durable a moment after the receiver's answer; were the process killed in between, the receiver
-//! would get some entries again. This mark is written with each answer and never synced: it survives the
-//! death of the process, which is enough, and costs almost nothing. Whether it fits the journal is asked of
-//! the journal: a restored one must lose nothing.
+//! Remembers which entry a receiver took last, beside the journal (`handed/NAME`). A consumer's position becomes
+//! durable a moment after the receiver's answer; if the process were killed in between, the receiver would get some
+//! entries again. This mark is written with each answer and never synced: it survives the death of the process, which
+//! is enough, and costs almost nothing. The journal is asked whether the mark fits it: a restored journal must lose
+//! nothing.
 
 use std::fs::{DirBuilder, File};
 use std::io::{self, Read as _};
@@ -17,7 +17,7 @@ use crate::wire::Mark;
 pub(super) struct HandedMark {
     pub log_id: LogId,
     pub mark: Mark,
-    /// Of the consumer's position, when the receiver took it.
+    /// Generation of the consumer's position when the receiver took it.
     pub generation: u64,
 }
 
@@ -25,12 +25,12 @@ pub(super) struct HandedMark {
 const BYTES: usize = 33 + 21 + 33 + 21;
 
 impl HandedMark {
-    /// A later generation comes after an earlier one, wherever its position went back to.
+    /// Returns true if it comes first: a later generation is after an earlier one, even if its position went back.
     pub fn is_before(&self, other: Self) -> bool {
         (self.generation, self.mark.seq) < (other.generation, other.mark.seq)
     }
 
-    /// One line of fixed length.
+    /// Returns one line of fixed length.
     pub fn to_text(self) -> String {
         let Self { log_id, mark: Mark { seq, check }, generation } = self;
         format!("{log_id} {seq:020} {check} {generation:020}\n")
@@ -58,7 +58,7 @@ pub(super) struct HandedFile(File);
 
 impl HandedFile {
     /// # Errors
-    /// What the file system says.
+    /// Returns errors of the file system.
     pub fn open(dir: &Path, name: &str) -> io::Result<Self> {
         DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
         let file = File::options()
@@ -71,7 +71,7 @@ impl HandedFile {
         Ok(Self(file))
     }
 
-    /// What was written last, by this process or one before it.
+    /// Returns the last written mark, by this process or one before it.
     pub fn read(&self) -> Option<HandedMark> {
         let mut text = String::new();
         let mut file = &self.0;
@@ -81,7 +81,7 @@ impl HandedFile {
     }
 
     /// # Errors
-    /// What the file system says; the mark before it may be lost.
+    /// Returns errors of the file system; the mark before it may be lost.
     pub fn write(&self, mark: HandedMark) -> io::Result<()> {
         self.0.write_all_at(mark.to_text().as_bytes(), 0)
     }

@@ -1,5 +1,5 @@
-//! Lines from a socket, each bounded: one that is too long is reported once and skipped, without ever being
-//! held. They end with a newline. What a line says is the caller's.
+//! Reads lines from a socket, each bounded: one that is too long is reported once and skipped, without ever being held.
+//! They end with a newline. The caller reads their content.
 
 use std::io;
 
@@ -9,18 +9,18 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 use super::frames::piece;
 use crate::limits::LINE_BYTES_MAX;
 
-/// What one read asks for, in bytes.
+/// Size of one read, in bytes.
 const READ_BYTES: usize = 64 * 1024;
 
 /// One line, without its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Line {
+pub(super) enum SocketLine {
     Text(Bytes),
     TooLong,
 }
 
-impl Line {
-    /// What came whole, by another way than through lines.
+impl SocketLine {
+    /// Returns the line of a text that came whole, by another way than through lines.
     pub fn of(text: &Bytes) -> Self {
         if text.len() > LINE_BYTES_MAX { Self::TooLong } else { Self::Text(text.clone()) }
     }
@@ -41,7 +41,7 @@ pub(super) struct LineReader<R> {
     inner: R,
     bytes_max: usize,
     buffer: BytesMut,
-    /// Bytes of `buffer` that are no line end.
+    /// Bytes of `buffer` that are not a line end.
     scanned: usize,
     /// Inside a line that was reported as too long.
     skipping: bool,
@@ -53,8 +53,8 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
         Self { inner, bytes_max, buffer: BytesMut::new(), scanned: 0, skipping: false, ended: false }
     }
 
-    /// The next line; `None` at the end. The last one needs no end of line. May be dropped while it waits.
-    pub async fn line(&mut self) -> io::Result<Option<Line>> {
+    /// Returns the next line; `None` at the end. The last one needs no end of line. May be dropped while it waits.
+    pub async fn line(&mut self) -> io::Result<Option<SocketLine>> {
         loop {
             if let Some(line) = self.line_at_hand() {
                 return Ok(Some(line));
@@ -72,8 +72,8 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
         }
     }
 
-    /// A line that was read already.
-    pub fn line_at_hand(&mut self) -> Option<Line> {
+    /// Returns a line that was read already.
+    pub fn line_at_hand(&mut self) -> Option<SocketLine> {
         loop {
             let Some(found) = self.buffer[self.scanned..].iter().position(|byte| *byte == b'\n') else {
                 return self.no_end_at_hand();
@@ -85,11 +85,15 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
                 continue;
             }
             line.truncate(end);
-            return Some(if end > self.bytes_max { Line::TooLong } else { Line::Text(piece(line)) });
+            return Some(if end > self.bytes_max {
+                SocketLine::TooLong
+            } else {
+                SocketLine::Text(piece(line))
+            });
         }
     }
 
-    fn no_end_at_hand(&mut self) -> Option<Line> {
+    fn no_end_at_hand(&mut self) -> Option<SocketLine> {
         self.scanned = self.buffer.len();
         let too_long = !self.skipping && self.scanned > self.bytes_max;
         self.skipping |= too_long;
@@ -97,7 +101,7 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
             self.buffer.clear();
             self.scanned = 0;
         }
-        too_long.then_some(Line::TooLong)
+        too_long.then_some(SocketLine::TooLong)
     }
 }
 
@@ -106,7 +110,7 @@ mod tests {
     use super::*;
 
     /// Hands out `given` in pieces of `piece` bytes.
-    async fn lines(given: &[u8], piece: usize) -> Vec<Line> {
+    async fn lines(given: &[u8], piece: usize) -> Vec<SocketLine> {
         let (mut sender, receiver) = tokio::io::duplex(piece);
         let given = given.to_vec();
         let feed = tokio::spawn(async move {
@@ -123,15 +127,15 @@ mod tests {
 
     #[tokio::test]
     async fn lines_are_the_same_however_they_arrive_and_a_long_one_is_said_once() {
-        let text = |text: &'static str| Line::Text(Bytes::from_static(text.as_bytes()));
+        let text = |text: &'static str| SocketLine::Text(Bytes::from_static(text.as_bytes()));
         for (given, want) in [
             ("", vec![]),
             ("a\nb", vec![text("a"), text("b")]),
             ("\n\na\n", vec![text(""), text(""), text("a")]),
-            ("abcd\nabcde\nb\n", vec![text("abcd"), Line::TooLong, text("b")]),
-            ("abcdefghijklmnop", vec![Line::TooLong]),
-            ("abcdefghijklmnop\nq", vec![Line::TooLong, text("q")]),
-            ("abcde", vec![Line::TooLong]),
+            ("abcd\nabcde\nb\n", vec![text("abcd"), SocketLine::TooLong, text("b")]),
+            ("abcdefghijklmnop", vec![SocketLine::TooLong]),
+            ("abcdefghijklmnop\nq", vec![SocketLine::TooLong, text("q")]),
+            ("abcde", vec![SocketLine::TooLong]),
         ] {
             for piece in [1, 3, 64] {
                 assert_eq!(lines(given.as_bytes(), piece).await, want, "{given:?} by {piece}");

@@ -1,23 +1,23 @@
 //! The doors to the local pipeline and the operator: three Unix sockets in `run/` (contract §3), and those of
 //! `intelmesh.toml` (contract §4). In reading order: `socket` (paths, permissions, connecting), `lines` (bounded
-//! reading), `submission` (from a line to its outcome), `submit` (`in.sock`), `request` and `handed` and `consume`
-//! (`out.sock`), `control` (`ctl.sock`); then `aside` with `aside_file`, `tally` and `again`, `submit_door` with
+//! reading), `submission` (from a line to its outcome), `submit` (`in.sock`), `request` and `delivery_marks` and `consume`
+//! (`out.sock`), `control` (`ctl.sock`); then `aside` with `dead_letter`, `tally` and `again`, `submit_door` with
 //! `frames`, `separated`, `turns` and `tcp_in`, `receiver` and `receiver_form`, `handed_mark`, `expiry` and `consumer_door`
 //! with `tcp_out`, and `door_set`, which opens them.
 //!
-//! Doors check form and bounds, sign, and pass on; what becomes of an event, and who gets one, is the core's
-//! to decide. No door makes the core wait: a slow client slows only itself.
+//! Doors check form and bounds, sign, and pass on; the core decides what becomes of an event, and who gets it. No door
+//! makes the core wait: a slow client slows only itself.
 
 mod again;
 mod aside;
-mod aside_file;
 mod consume;
 mod consumer_door;
 mod control;
+mod dead_letter;
+mod delivery_marks;
 mod door_set;
 mod expiry;
 mod frames;
-mod handed;
 mod handed_mark;
 mod lines;
 mod opening;
@@ -50,8 +50,8 @@ use tokio_util::task::TaskTracker;
 
 use crate::envelope::Signer;
 use crate::envelope::content::BodyIdSecret;
-use crate::filter::Lists;
-use crate::format::Door;
+use crate::filter::FilterLists;
+use crate::format::DoorDefaults;
 use crate::limits::DOOR_CONNECTIONS_MAX;
 use crate::policy::TrustList;
 use crate::protocol::io::{ConsumerId, Input, Output};
@@ -59,7 +59,7 @@ use crate::time::{Now, Timestamp};
 
 use consume::{Consuming, ToConsumer};
 use expiry::SteadyTime;
-use submission::{Pending, Submitter};
+use submission::{EventSubmitter, PendingSubmission};
 use submit::Submitting;
 
 pub use again::{AgainError, EntryQuestion};
@@ -68,13 +68,13 @@ pub use control::ControlHandler;
 pub use door_set::{
     ConsumerSetup, ConsumerWay, DoorSet, DoorSetups, JournalQuestions, MarkQuestion, SubmitSetup, SubmitWay,
 };
-pub use opening::Opening;
+pub use opening::EnvelopeOpening;
 pub use redis::{AddressFault, RedisAddress, RedisQueue};
 pub use socket::{connect, group_id};
 pub use tcp_in::TcpIn;
 pub use tcp_out::TcpOut;
 
-/// Why the doors can't open. The operator's to mend; the node does not start.
+/// Why the doors cannot open. The operator must fix it; the node does not start.
 #[derive(Debug, Error)]
 pub enum LocalError {
     #[error("{}: {error}", .file.display())]
@@ -111,74 +111,74 @@ impl LocalError {
     }
 }
 
-/// Where the sockets lie, and who may use them.
+/// The paths of the sockets, and who may use them.
 #[derive(Clone, Debug)]
-pub struct Places {
-    /// `run/`: made where it is missing.
+pub struct DoorPlaces {
+    /// `run/`: created if it is missing.
     pub run: PathBuf,
     /// `socket_group` of `intelmesh.toml`: a name or a number.
     pub group: Option<String>,
 }
 
-/// What the doors need of the rest of the node.
-pub struct Behind {
+/// Services that the doors need of the rest of the node.
+pub struct DoorServices {
     /// To the core.
     pub inputs: mpsc::Sender<Input>,
     pub now: fn() -> Now,
-    /// The list in force, for recipients that are no peers.
+    /// The list in force, for recipients that are not peers.
     pub trust: Arc<ArcSwap<TrustList>>,
     pub signer: Arc<Signer>,
     pub body_id_secret: BodyIdSecret,
-    /// What `in.sock` adds to each line.
-    pub door: Door,
+    /// Defaults that `in.sock` adds to each line.
+    pub door: DoorDefaults,
     /// Answers `ctl.sock`.
     pub control: ControlHandler,
     pub journal: Arc<JournalQuestions>,
-    /// Opens what is sealed for this node.
-    pub opening: Arc<Opening>,
+    /// Opens bodies that are sealed for this node.
+    pub opening: Arc<EnvelopeOpening>,
     /// Those of `intelmesh.toml`.
     pub doors: DoorSetups,
-    /// What the filters of consumers may name.
+    /// Lists that the filters of consumers may name.
     pub lists: MakeLists,
 }
 
 /// The lists of this node as they are now.
-pub type MakeLists = Arc<dyn Fn() -> Box<dyn Lists> + Send + Sync>;
+pub type MakeLists = Arc<dyn Fn() -> Box<dyn FilterLists> + Send + Sync>;
 
 /// The open doors.
-pub struct Doors {
-    shared: Arc<Shared>,
+pub struct LocalDoors {
+    shared: Arc<DoorContext>,
     sockets: Vec<PathBuf>,
     set: Arc<ArcSwap<DoorSet>>,
     /// Ends with the last reload: the next one waits for it.
     reloading: Option<oneshot::Receiver<()>>,
-    /// What `in.sock` adds to each line, and how it goes on.
+    /// Defaults that `in.sock` adds to each line, and the rest of its state.
     submitting: Arc<Submitting>,
 }
 
-/// What all doors work with, also those that are opened later.
-struct Shared {
-    pending: Arc<Pending>,
-    consumers: Arc<Consumers>,
+/// State that all doors work with, also those that are opened later.
+struct DoorContext {
+    pending: Arc<PendingSubmission>,
+    consumers: Arc<ConsumerTable>,
     stopping: CancellationToken,
     tasks: TaskTracker,
     steady: Arc<SteadyTime>,
-    behind: Behind,
+    behind: DoorServices,
 }
 
-impl Doors {
-    /// Opens the three sockets and the doors of `intelmesh.toml`, and removes what an earlier run left of them. The caller holds the lock of
-    /// `run/`. Runs on the current tokio runtime.
+impl LocalDoors {
+    /// Opens the three sockets and the doors of `intelmesh.toml`, and removes leftovers of an earlier run. The caller
+    /// holds the lock of `run/`. Runs on the current tokio runtime.
     ///
     /// # Errors
     /// [`LocalError`].
-    pub fn start(places: &Places, mut behind: Behind) -> Result<Self, LocalError> {
+    pub fn start(places: &DoorPlaces, mut behind: DoorServices) -> Result<Self, LocalError> {
         let group = places.group.as_deref().map(socket::group_id).transpose()?;
         socket::prepare_dir(&places.run, group)?;
         let bind = |name: &str| socket::bind(&places.run.join(name), group);
         let (submits, consumes, controls) = (bind("in.sock")?, bind("out.sock")?, bind("ctl.sock")?);
         let setups = std::mem::take(&mut behind.doors);
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(DoorContext {
             pending: Arc::default(),
             consumers: Arc::default(),
             stopping: CancellationToken::new(),
@@ -186,7 +186,8 @@ impl Doors {
             steady: Arc::default(),
             behind,
         });
-        let submitter = Submitter::new(&shared.behind, shared.behind.door.clone(), shared.pending.clone());
+        let submitter =
+            EventSubmitter::new(&shared.behind, shared.behind.door.clone(), shared.pending.clone());
         let submitting =
             Submitting { submitter: ArcSwap::from_pointee(submitter), stopping: shared.stopping.clone() };
         let doors = Self {
@@ -211,16 +212,16 @@ impl Doors {
         Ok(doors)
     }
 
-    /// `intelmesh.toml` says something else of doors: those that are not in `same` end, and are opened as `setups` says,
-    /// also those of `same` that could not be opened the last time. `socket` is what `in.sock` adds from the next line on.
-    /// Returns, once all of that is done, which could not be opened, and why; those go on as they were.
+    /// Applies a changed `intelmesh.toml`: doors that are not in `same` end, and are opened as `setups` says, also
+    /// those of `same` that could not be opened the last time. `in.sock` adds `socket` from the next line on. When all
+    /// of that is done, returns which could not be opened, and why; those go on as they were.
     pub fn reload(
         &mut self,
-        socket: Door,
+        socket: DoorDefaults,
         setups: DoorSetups,
         same: BTreeSet<String>,
     ) -> impl Future<Output = BTreeMap<String, String>> + Send + use<> {
-        let submitter = Submitter::new(&self.shared.behind, socket, self.shared.pending.clone());
+        let submitter = EventSubmitter::new(&self.shared.behind, socket, self.shared.pending.clone());
         self.submitting.submitter.store(Arc::new(submitter));
         let (set, shared) = (self.set.clone(), self.shared.clone());
         let (done, reloading) = oneshot::channel();
@@ -268,17 +269,18 @@ impl Doors {
         });
     }
 
-    /// What could not be opened.
-    pub fn opening(&self) -> &Opening {
+    /// Returns the opener of sealed bodies, with the count of failures.
+    pub fn opening(&self) -> &EnvelopeOpening {
         &self.shared.behind.opening
     }
 
-    /// Those of `intelmesh.toml`.
+    /// Returns the doors of `intelmesh.toml`.
     pub fn set(&self) -> Arc<DoorSet> {
         self.set.load_full()
     }
 
-    /// Obeys `Submitted`, `Recalled`, `ConsumerBegan`, `HandOff`, `FromIgnored` and `ConsumerClosed`; never waits. What is for others is given back.
+    /// Obeys `Submitted`, `Recalled`, `ConsumerBegan`, `HandOff`, `FromIgnored` and `ConsumerClosed`; never waits.
+    /// Outputs for others are given back.
     pub fn handle(&self, output: Output) -> Option<Output> {
         match output {
             Output::Submitted { ticket, outcome } => self.shared.pending.answer(ticket, outcome),
@@ -300,12 +302,12 @@ impl Doors {
         None
     }
 
-    /// The core says what time it is for what expires; `None` while its clock is not to be trusted.
+    /// Passes on the core's time for events that expire; `None` while its clock is not to be trusted.
     pub fn tell_time(&self, time: Option<Timestamp>) {
         self.shared.steady.tell(time, (self.shared.behind.now)().tick);
     }
 
-    /// Takes no more connections or lines. What was read is still answered: go on obeying outputs.
+    /// Takes no more connections or lines. Lines that were read are still answered: go on obeying outputs.
     pub fn stop(&self) {
         self.shared.stopping.cancel();
         self.shared.tasks.close();
@@ -315,25 +317,25 @@ impl Doors {
         }
     }
 
-    /// After [`Doors::stop`]: waits until every connection has its answers, at most for `most`.
+    /// Waits after [`LocalDoors::stop`] until every connection has its answers, at most for `most`.
     pub async fn stopped(&self, most: Duration) {
         let _ = tokio::time::timeout(most, self.shared.tasks.wait()).await;
     }
 }
 
-/// Out of file descriptors: the next try has to wait for one.
+/// Waits, because no file descriptors are left: the next try needs one.
 async fn pace() {
     tokio::time::sleep(Duration::from_millis(100)).await;
 }
 
-/// The consumers' connections, by the number that the core knows them by.
+/// The consumers' connections, by the core's numbers.
 #[derive(Default)]
-struct Consumers {
+struct ConsumerTable {
     next: AtomicU64,
     open: Mutex<HashMap<ConsumerId, mpsc::Sender<ToConsumer>>>,
 }
 
-impl Consumers {
+impl ConsumerTable {
     /// The core hands over one batch and waits for it to be written: a beginning, a notice, two batches and a farewell fit.
     const TOLD_MAX: usize = 5;
 

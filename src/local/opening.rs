@@ -1,25 +1,25 @@
-//! What is sealed for this node is opened where it is handed off, and nowhere else: the journal and the core keep
-//! the sealed form. What cannot be opened is counted, logged with its reason, and holds nobody up. The private
-//! keys stay inside [`Opener`].
+//! Opens bodies that are sealed for this node when they are handed off, and nowhere else: the journal and the core keep
+//! the sealed form. If one cannot be opened, it is counted, logged with its reason, and delays no other event. The
+//! private keys stay inside [`SealOpener`].
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::envelope::{Core, OpenError, Opened, Opener};
+use crate::envelope::{Core, OpenError, OpenedBody, SealOpener};
 use crate::limits::OPEN_HERE_MAX;
 use crate::record::Entry;
 use crate::status::CannotOpen;
 use crate::time::Now;
 
-/// What all doors share.
-pub struct Opening {
-    opener: Arc<Opener>,
+/// State that all doors share.
+pub struct EnvelopeOpening {
+    opener: Arc<SealOpener>,
     now: fn() -> Now,
-    failed: Mutex<Failed>,
+    failed: Mutex<FailedOpening>,
 }
 
 /// Since the start of the process.
 #[derive(Debug, Default)]
-struct Failed {
+struct FailedOpening {
     last: Option<CannotOpen>,
     /// Up to here it was counted: a second consumer meets the same events.
     seq: u64,
@@ -27,15 +27,15 @@ struct Failed {
 
 /// An entry on its way out.
 #[derive(Debug)]
-pub(super) enum Outgoing {
+pub(super) enum OutgoingLine {
     Plain,
-    Opened(Opened),
+    Opened(OpenedBody),
     /// Sealed for this node, and cannot be opened.
     Closed(OpenError),
 }
 
-impl Outgoing {
-    pub fn opened(&self) -> Option<&Opened> {
+impl OutgoingLine {
+    pub fn opened(&self) -> Option<&OpenedBody> {
         match self {
             Self::Opened(opened) => Some(opened),
             Self::Plain | Self::Closed(_) => None,
@@ -43,13 +43,13 @@ impl Outgoing {
     }
 }
 
-impl Opening {
-    pub fn new(opener: Arc<Opener>, now: fn() -> Now) -> Self {
+impl EnvelopeOpening {
+    pub fn new(opener: Arc<SealOpener>, now: fn() -> Now) -> Self {
         Self { opener, now, failed: Mutex::default() }
     }
 
-    /// Each of `entries`, in their order. Many are opened on a worker.
-    pub(super) async fn open_all(self: &Arc<Self>, entries: &[Arc<Entry>]) -> Vec<Outgoing> {
+    /// Opens each of `entries`, in their order. If there are many, a worker does it.
+    pub(super) async fn open_all(self: &Arc<Self>, entries: &[Arc<Entry>]) -> Vec<OutgoingLine> {
         let sealed = entries.iter().filter(|entry| entry.envelope.core().body.is_sealed()).count();
         if sealed > OPEN_HERE_MAX {
             let (shared, entries) = (Arc::clone(self), entries.to_vec());
@@ -62,20 +62,20 @@ impl Opening {
         entries.iter().map(|entry| self.open(entry)).collect()
     }
 
-    pub(super) fn open(&self, entry: &Entry) -> Outgoing {
+    pub(super) fn open(&self, entry: &Entry) -> OutgoingLine {
         if !entry.envelope.core().body.is_sealed() {
-            return Outgoing::Plain;
+            return OutgoingLine::Plain;
         }
         match self.opener.open(&entry.envelope) {
-            Ok(opened) => Outgoing::Opened(opened),
+            Ok(opened) => OutgoingLine::Opened(opened),
             Err(fault) => {
                 self.count(entry, &fault);
-                Outgoing::Closed(fault)
+                OutgoingLine::Closed(fault)
             }
         }
     }
 
-    /// The core with what was sealed beside its body in its place, where this node may read that.
+    /// Returns the core with the fields that were sealed beside its body put back, if this node may read them.
     pub(super) fn revealed(&self, entry: &Entry) -> Core {
         let mut core = entry.envelope.core().clone();
         if let Ok(opened) = self.opener.open(&entry.envelope) {
@@ -101,7 +101,7 @@ impl Opening {
         });
     }
 
-    /// What status shows; `None` where all that was sealed for this node could be opened.
+    /// Returns what status shows; `None` if all that was sealed for this node could be opened.
     pub fn cannot_open(&self) -> Option<CannotOpen> {
         self.failed.lock().unwrap_or_else(PoisonError::into_inner).last.clone()
     }

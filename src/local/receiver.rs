@@ -1,5 +1,5 @@
-//! What is at the other end of a consumer's door, as `consumer_door` sees it: something that can be
-//! connected to, takes lines, and says which it has taken. Each kind of door implements it.
+//! The other end of a consumer's door, as `consumer_door` sees it: it can be connected to, takes lines, and reports
+//! which it has taken. Each kind of door implements it.
 
 use std::io;
 use std::time::Duration;
@@ -14,12 +14,12 @@ pub(super) const PATIENCE: Duration = Duration::from_millis(RECEIVER_PATIENCE_MS
 
 /// A line for the receiver.
 #[derive(Debug)]
-pub(super) struct Made {
+pub(super) struct PreparedLine {
     /// `None` for one that is handed over again, out of turn.
     pub mark: Option<HandedMark>,
     pub line: Vec<u8>,
     pub adapted: bool,
-    /// After this it is for nobody.
+    /// After this nobody may get it.
     pub expires: Option<Timestamp>,
 }
 
@@ -42,29 +42,30 @@ pub(super) enum ReceiverError {
 }
 
 /// One connection at a time. All of it is tried again by the caller, with growing pauses.
-pub(super) trait Receiver: Send + Sync + 'static {
-    /// Is [`Receiver::last_taken`] kept with the entries themselves? Then what it does not name is not there.
+pub(super) trait DeliveryTarget: Send + Sync + 'static {
+    /// True if [`DeliveryTarget::last_taken`] is kept with the entries themselves: entries that it does not name are
+    /// gone.
     const KEEPS_PLACE: bool = false;
 
-    /// Connects anew, whatever was there before.
+    /// Connects anew, even if a connection was there before.
     fn connect(&mut self) -> impl Future<Output = Result<(), ReceiverError>> + Send;
 
-    /// The entry that it took last, as far as this kind of door remembers beside the journal.
+    /// Returns the entry that it took last, as far as this kind of door remembers beside the journal.
     fn last_taken(&mut self) -> impl Future<Output = Result<Option<HandedMark>, ReceiverError>> + Send;
 
-    /// Hands over the first of `lines`, or several: how many it has taken now. None where it has no room: nothing
-    /// was sent, and after a pause it is to be asked again. What it took it remembers for [`Receiver::last_taken`].
+    /// Hands over the first of `lines`, or several, and returns how many it has taken now. If it has no room, it sends
+    /// nothing and returns 0: ask again after a pause. It remembers what it took for [`DeliveryTarget::last_taken`].
     ///
     /// # Errors
-    /// What became of the first is not known: it is handed over again.
-    fn hand(&mut self, lines: &[Made]) -> impl Future<Output = Result<usize, ReceiverError>> + Send;
+    /// Returns an error if the outcome of the first is not known: it is handed over again.
+    fn hand(&mut self, lines: &[PreparedLine]) -> impl Future<Output = Result<usize, ReceiverError>> + Send;
 
-    /// An entry that is not for the receiver was passed over for good.
+    /// Passes over an entry for good that is not for the receiver.
     fn pass(&mut self, mark: HandedMark) -> impl Future<Output = Result<(), ReceiverError>> + Send;
 
     /// Ends when the connection does, while nothing is handed over.
     fn idle(&mut self) -> impl Future<Output = ReceiverError> + Send;
 
-    /// Why this line cannot be sent at all, whoever receives it.
+    /// Returns why this line cannot be sent at all, to any receiver.
     fn unfit(&self, line: &[u8]) -> Option<String>;
 }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::consume::carried;
-use super::opening::Outgoing;
-use crate::format::intelmq::{Harmonization, HarmonizationError, IntelmqHandOff, SetAside, Written};
+use super::opening::OutgoingLine;
+use crate::format::intelmq::{Harmonization, HarmonizationError, IntelmqHandOff, SetAside, WrittenEvent};
 use crate::record::Entry;
 use crate::time::Tick;
 
@@ -24,10 +24,10 @@ pub(super) struct ReceiverForm {
 }
 
 impl ReceiverForm {
-    /// `hand_off` with what `file` says.
+    /// Returns `hand_off` with the list of fields in `file`.
     ///
     /// # Errors
-    /// Where it cannot be used: the operator's to mend.
+    /// Returns an error if the file cannot be used; the operator must fix it.
     pub fn new(hand_off: IntelmqHandOff, file: Option<PathBuf>) -> Result<Self, HarmonizationError> {
         let mut form = Self { hand_off, fingerprint: None, file, next_look: Tick(0) };
         if let Some(file) = form.file.clone() {
@@ -37,10 +37,10 @@ impl ReceiverForm {
         Ok(form)
     }
 
-    /// Reads the list again where its file has changed; `None` where it has not.
+    /// Reads the list again if its file has changed; `None` if it has not.
     ///
     /// # Errors
-    /// It cannot be used as it is now; the list before it stays in force.
+    /// Returns an error if the file cannot be used as it is now; the list before it stays in force.
     pub fn refresh(&mut self, now: Tick) -> Option<Result<(), HarmonizationError>> {
         let file = self.file.as_ref().filter(|_| now >= self.next_look)?;
         self.next_look = now.plus_ms(LOOK_EVERY_MS);
@@ -55,7 +55,7 @@ impl ReceiverForm {
         }))
     }
 
-    /// Waits until the file is worth a look; for ever where there is none.
+    /// Waits until the file is worth a look; for ever if there is none.
     pub async fn look_due(&self) {
         match &self.file {
             Some(_) => tokio::time::sleep(Duration::from_millis(LOOK_EVERY_MS)).await,
@@ -64,13 +64,18 @@ impl ReceiverForm {
     }
 
     /// # Errors
-    /// Why the receiver cannot have it.
-    pub fn write(&self, entry: &Entry, outgoing: &Outgoing, line: &mut Vec<u8>) -> Result<Written, SetAside> {
+    /// Returns the reason if the receiver cannot have it.
+    pub fn write(
+        &self,
+        entry: &Entry,
+        outgoing: &OutgoingLine,
+        line: &mut Vec<u8>,
+    ) -> Result<WrittenEvent, SetAside> {
         self.hand_off.write(&carried(entry, outgoing), line)
     }
 }
 
-/// `None` where there is no such file.
+/// Returns `None` if there is no such file.
 fn fingerprint(file: &Path) -> Option<[i64; 6]> {
     let data = std::fs::metadata(file).ok()?;
     let (inode, size) = (data.ino().cast_signed(), data.size().cast_signed());

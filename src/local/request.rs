@@ -1,28 +1,28 @@
-//! What a consumer says on `out.sock`: its request, the first line, and then its acknowledgements
-//! (contract §3). Who may have a name, and where a consumer resumes, is the core's.
+//! Reads the lines of a consumer on `out.sock`: its request, which is the first line, and then its acknowledgements
+//! (contract §3). The core decides who may have a name, and from which entry a consumer resumes.
 
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::lines::Line;
-use crate::filter::{Filter, FilterFault, Lists};
-use crate::format::{Form, HandOff};
+use super::lines::SocketLine;
+use crate::filter::{Filter, FilterFault, FilterLists};
+use crate::format::{DeliveryForm, HandOff};
 use crate::limits::CONSUMER_LINE_BYTES_MAX;
-use crate::protocol::io::{ConsumerRequest, From};
+use crate::protocol::io::{ConsumerRequest, StartPosition};
 use crate::record::ConsumerName;
 
 /// Why a consumer is turned away: one line, then the end of the connection.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(super) struct Refused {
+pub(super) struct RequestRefused {
     pub error: String,
     pub code: &'static str,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub retry: bool,
 }
 
-impl Refused {
+impl RequestRefused {
     pub fn new(code: &'static str, error: impl Into<String>) -> Self {
         Self { error: error.into(), code, retry: false }
     }
@@ -69,24 +69,30 @@ struct Typed {
 /// Reads the first line.
 ///
 /// # Errors
-/// [`Refused`], to be answered.
-pub(super) fn parse_request(line: &Line, lists: &dyn Lists) -> Result<(ConsumerRequest, HandOff), Refused> {
+/// [`RequestRefused`], to be answered.
+pub(super) fn parse_request(
+    line: &SocketLine,
+    lists: &dyn FilterLists,
+) -> Result<(ConsumerRequest, HandOff), RequestRefused> {
     let text = text_of(line)?;
     if text.trim_ascii_start().first().is_some_and(|first| *first != b'{') {
-        return Err(Refused::bad("the first line is no request: not an object"));
+        return Err(RequestRefused::bad("the first line is no request: not an object"));
     }
     let typed: Typed = serde_json::from_slice(text)
-        .map_err(|fault| Refused::bad(format!("the first line is no request: {fault}")))?;
+        .map_err(|fault| RequestRefused::bad(format!("the first line is no request: {fault}")))?;
     let filter =
         typed.filter.map(|source| Filter::compile(&source, lists)).transpose().map_err(bad_filter)?;
     let name = match &typed.consumer {
         None => None,
-        Some(name) => Some(ConsumerName::parse(name).map_err(|fault| Refused::bad(fault.to_string()))?),
+        Some(name) => {
+            Some(ConsumerName::parse(name).map_err(|fault| RequestRefused::bad(fault.to_string()))?)
+        }
     };
     let form = match typed.form.as_deref() {
-        None => Form::default(),
-        Some(form) => Form::parse(form)
-            .ok_or_else(|| Refused::bad(format!("\"form\": \"{form:.40}\" is not iep04, plain or ail")))?,
+        None => DeliveryForm::default(),
+        Some(form) => DeliveryForm::parse(form).ok_or_else(|| {
+            RequestRefused::bad(format!("\"form\": \"{form:.40}\" is not iep04, plain or ail"))
+        })?,
     };
     let request = ConsumerRequest {
         acks: typed.ack.unwrap_or(name.is_some()),
@@ -98,28 +104,30 @@ pub(super) fn parse_request(line: &Line, lists: &dyn Lists) -> Result<(ConsumerR
     Ok((request, HandOff { form, with_type: typed.with_type.unwrap_or(false) }))
 }
 
-fn bad_filter(fault: FilterFault) -> Refused {
+fn bad_filter(fault: FilterFault) -> RequestRefused {
     let hint = fault.hint().map(|hint| format!("; {hint}")).unwrap_or_default();
-    Refused::new("bad_filter", format!("\"filter\":{}:{}: {fault}{hint}", fault.line, fault.column))
+    RequestRefused::new("bad_filter", format!("\"filter\":{}:{}: {fault}{hint}", fault.line, fault.column))
 }
 
-fn parse_from(value: &Value) -> Result<From, Refused> {
+fn parse_from(value: &Value) -> Result<StartPosition, RequestRefused> {
     let from = match value {
-        Value::String(text) => From::parse(text),
-        Value::Number(number) => number.as_u64().map(From::Seq),
+        Value::String(text) => StartPosition::parse(text),
+        Value::Number(number) => number.as_u64().map(StartPosition::Seq),
         _ => None,
     };
-    from.ok_or_else(|| Refused::bad("\"from\" is not \"earliest\", \"now\", a seq or an RFC 3339 time"))
+    from.ok_or_else(|| {
+        RequestRefused::bad("\"from\" is not \"earliest\", \"now\", a seq or an RFC 3339 time")
+    })
 }
 
 /// An acknowledgement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub(super) enum Ack {
+pub(super) enum AckRequest {
     /// All up to this seq.
     #[serde(rename = "ack")]
     Seq(u64),
-    /// The first so many lines of this connection.
+    /// The first lines of this connection, by their number.
     #[serde(rename = "ack_lines")]
     Lines(u64),
 }
@@ -127,20 +135,22 @@ pub(super) enum Ack {
 /// Reads a later line; `None` for a blank one.
 ///
 /// # Errors
-/// [`Refused`]: the connection ends.
-pub(super) fn parse_ack(line: &Line) -> Result<Option<Ack>, Refused> {
+/// [`RequestRefused`]: the connection ends.
+pub(super) fn parse_ack(line: &SocketLine) -> Result<Option<AckRequest>, RequestRefused> {
     if line.is_blank() {
         return Ok(None);
     }
     serde_json::from_slice(text_of(line)?)
         .map(Some)
-        .map_err(|_| Refused::bad("not an acknowledgement: {\"ack\":SEQ} or {\"ack_lines\":N}"))
+        .map_err(|_| RequestRefused::bad("not an acknowledgement: {\"ack\":SEQ} or {\"ack_lines\":N}"))
 }
 
-fn text_of(line: &Line) -> Result<&[u8], Refused> {
+fn text_of(line: &SocketLine) -> Result<&[u8], RequestRefused> {
     match line {
-        Line::Text(text) => Ok(text),
-        Line::TooLong => Err(Refused::bad(format!("a line of more than {CONSUMER_LINE_BYTES_MAX} bytes"))),
+        SocketLine::Text(text) => Ok(text),
+        SocketLine::TooLong => {
+            Err(RequestRefused::bad(format!("a line of more than {CONSUMER_LINE_BYTES_MAX} bytes")))
+        }
     }
 }
 
@@ -150,8 +160,8 @@ mod tests {
     use crate::filter::NoLists;
     use crate::time::Timestamp;
 
-    fn line(text: &str) -> Line {
-        Line::Text(bytes::Bytes::copy_from_slice(text.as_bytes()))
+    fn line(text: &str) -> SocketLine {
+        SocketLine::Text(bytes::Bytes::copy_from_slice(text.as_bytes()))
     }
 
     #[test]
@@ -162,12 +172,12 @@ mod tests {
             ("{\"consumer\":\"soc\",\"ack\":false,\"own\":true}", Ok((Some("soc"), None, true, false))),
             (
                 "{\"from\":\"earliest\",\"form\":\"plain\",\"type\":true}",
-                Ok((None, Some(From::Earliest), false, false)),
+                Ok((None, Some(StartPosition::Earliest), false, false)),
             ),
-            ("{\"from\":17}", Ok((None, Some(From::Seq(17)), false, false))),
+            ("{\"from\":17}", Ok((None, Some(StartPosition::Seq(17)), false, false))),
             (
                 "{\"from\":\"1970-01-01T00:00:01Z\",\"filter\":null}",
-                Ok((None, Some(From::Time(Timestamp(1_000))), false, false)),
+                Ok((None, Some(StartPosition::Time(Timestamp(1_000))), false, false)),
             ),
             ("{\"filter\":\"meta.tlp == 'RED'\"}", Ok((None, None, false, false))),
             ("{\"filter\":\"evnt == 1\"}", Err("bad_filter")),
@@ -190,7 +200,7 @@ mod tests {
             });
             assert_eq!(read.map_err(|refused| refused.code), want, "{text}");
         }
-        assert_eq!(parse_request(&Line::TooLong, &NoLists).unwrap_err().code, "bad_request");
+        assert_eq!(parse_request(&SocketLine::TooLong, &NoLists).unwrap_err().code, "bad_request");
     }
 
     #[test]
@@ -202,8 +212,8 @@ mod tests {
     #[test]
     fn acks_are_read_and_anything_else_is_an_error() {
         for (text, want) in [
-            ("{\"ack\":17}", Ok(Some(Ack::Seq(17)))),
-            ("{\"ack_lines\":3}", Ok(Some(Ack::Lines(3)))),
+            ("{\"ack\":17}", Ok(Some(AckRequest::Seq(17)))),
+            ("{\"ack_lines\":3}", Ok(Some(AckRequest::Lines(3)))),
             (" ", Ok(None)),
             ("{\"ack\":-1}", Err(())),
             ("{\"ack\":1,\"ack_lines\":1}", Err(())),

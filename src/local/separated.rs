@@ -1,18 +1,18 @@
 //! Events at a TCP door that end with a separator instead of having a length before them. As with frames each is
-//! bounded, and what comes before the end of the connection without its separator is none: a bot was killed
-//! inside of it, and sends it again. What an event says is the caller's.
+//! bounded. If the connection ends before a separator, the rest is not an event: a bot was killed inside of it, and
+//! sends it again. The caller reads the content of an event.
 
 use bytes::{Buf as _, Bytes, BytesMut};
 
-use super::frames::{Frame, HEAD_BYTES, piece};
+use super::frames::{HEAD_BYTES, TcpMessage, piece};
 
 pub(super) struct Separated {
     bytes_max: usize,
     /// Not empty.
     end: Bytes,
-    /// Bytes of what was read at which no end begins.
+    /// Length of the prefix in which no end begins, in bytes.
     scanned: usize,
-    /// Of an event that is too long: its first bytes, and how many were read past.
+    /// If an event is too long: its first bytes, and how many were read past.
     passing: Option<(Bytes, u64)>,
 }
 
@@ -22,21 +22,21 @@ impl Separated {
     }
 
     /// Takes an event with its end off the front of `read`; blank ones are none.
-    pub fn cut(&mut self, read: &mut BytesMut) -> Option<Frame> {
+    pub fn cut(&mut self, read: &mut BytesMut) -> Option<TcpMessage> {
         loop {
             match self.cut_any(read)? {
-                Frame::Whole(text) if is_blank(&text) => {}
+                TcpMessage::Whole(text) if is_blank(&text) => {}
                 frame => return Some(frame),
             }
         }
     }
 
-    /// May the connection end with `rest`? Not inside an event.
+    /// Returns true if the connection may end with `rest`: not inside an event.
     pub fn may_end(&self, rest: &[u8]) -> bool {
         is_blank(rest) && self.passing.is_none()
     }
 
-    fn cut_any(&mut self, read: &mut BytesMut) -> Option<Frame> {
+    fn cut_any(&mut self, read: &mut BytesMut) -> Option<TcpMessage> {
         let Some(found) = find(&read[self.scanned..], &self.end) else {
             // The beginning of an end may be there already.
             self.scanned = read.len().saturating_sub(self.end.len() - 1);
@@ -49,12 +49,12 @@ impl Separated {
         if self.passing.is_some() || bytes > self.bytes_max {
             self.pass(read, bytes);
             read.advance(self.end.len());
-            return self.passing.take().map(|(head, bytes)| Frame::TooLong { bytes, head });
+            return self.passing.take().map(|(head, bytes)| TcpMessage::TooLong { bytes, head });
         }
         let text = read.split_to(bytes);
         read.advance(self.end.len());
         self.scanned = 0;
-        Some(Frame::Whole(piece(text)))
+        Some(TcpMessage::Whole(piece(text)))
     }
 
     /// Reads past the first `bytes`.
@@ -87,7 +87,11 @@ mod tests {
     use crate::local::frames::{FrameReader, Framing};
 
     /// Hands out `given` in pieces of `piece` bytes, and reads to the end.
-    async fn frames(given: &[u8], end: &'static str, piece: usize) -> (Vec<Frame>, Option<io::ErrorKind>) {
+    async fn frames(
+        given: &[u8],
+        end: &'static str,
+        piece: usize,
+    ) -> (Vec<TcpMessage>, Option<io::ErrorKind>) {
         let (mut sender, receiver) = tokio::io::duplex(piece);
         let given = given.to_vec();
         let feed = tokio::spawn(async move {
@@ -109,8 +113,8 @@ mod tests {
 
     #[tokio::test]
     async fn events_are_the_same_however_they_arrive_and_one_without_its_end_is_none() {
-        let whole = |text: &'static str| Frame::Whole(Bytes::from_static(text.as_bytes()));
-        let long = |text: &'static str| Frame::TooLong {
+        let whole = |text: &'static str| TcpMessage::Whole(Bytes::from_static(text.as_bytes()));
+        let long = |text: &'static str| TcpMessage::TooLong {
             bytes: text.len() as u64,
             head: Bytes::from_static(text.as_bytes()),
         };
@@ -134,10 +138,10 @@ mod tests {
         }
     }
 
-    /// How much of the beginning is kept depends on how it came; the first byte and the length do not.
-    fn first_of(frame: Frame) -> Frame {
+    /// Keeps one byte of the beginning, since its length depends on how it came; the first byte and the length do not.
+    fn first_of(frame: TcpMessage) -> TcpMessage {
         match frame {
-            Frame::TooLong { bytes, head } => Frame::TooLong { bytes, head: head.slice(..1) },
+            TcpMessage::TooLong { bytes, head } => TcpMessage::TooLong { bytes, head: head.slice(..1) },
             whole => whole,
         }
     }

@@ -1,5 +1,5 @@
-//! Unix sockets as files: their directory, permissions, stale ones, and paths that are longer than the 107
-//! bytes which the kernel takes. What is spoken on them is said elsewhere.
+//! Unix sockets as files: their directory, permissions, stale ones, and paths that are longer than the 107 bytes which
+//! the kernel takes. Other modules define what is sent on them.
 
 use std::fs::{File, Permissions};
 use std::io;
@@ -15,7 +15,7 @@ use super::LocalError;
 /// `sun_path` without its closing zero (unix(7)).
 const PATH_BYTES_MAX: usize = 107;
 
-/// The number of a group: given as one, or found in `/etc/group`.
+/// Returns the number of a group: given as one, or found in `/etc/group`.
 ///
 /// # Errors
 /// [`LocalError::NoGroup`], or [`LocalError::Io`] if the file cannot be read.
@@ -32,7 +32,7 @@ pub fn group_id(name: &str) -> Result<u32, LocalError> {
     id.ok_or_else(|| LocalError::NoGroup(name.to_owned()))
 }
 
-/// Makes `run/` where it is missing, and lets only its owner in: 0700, or 0710 with a group.
+/// Makes `run/` if it is missing, and lets only its owner in: 0700, or 0710 with a group.
 pub(super) fn prepare_dir(dir: &Path, group: Option<u32>) -> Result<(), LocalError> {
     let prepare = || {
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
@@ -62,15 +62,15 @@ pub(super) fn bind(path: &Path, group: Option<u32>) -> Result<UnixListener, Loca
     Ok(listener)
 }
 
-/// Connects to a socket of a running node, wherever its directory is. Blocking.
+/// Connects to a socket of a running node, in any directory. Blocking.
 ///
 /// # Errors
-/// `NotFound` or `ConnectionRefused` where no node runs; `PermissionDenied`.
+/// Returns `NotFound` or `ConnectionRefused` if no node runs; `PermissionDenied`.
 pub fn connect(path: &Path) -> io::Result<UnixStream> {
     with_short_path(path, |short| UnixStream::connect(short))
 }
 
-/// A path that the kernel takes: through the open directory where the real one is too long.
+/// Gives `act` a path that the kernel takes: through the open directory if the real one is too long.
 fn with_short_path<T>(path: &Path, act: impl Fn(&Path) -> io::Result<T>) -> io::Result<T> {
     if path.as_os_str().len() <= PATH_BYTES_MAX {
         return act(path);

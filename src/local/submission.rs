@@ -1,6 +1,5 @@
-//! The way that every line takes from a door to the core, whatever it came in as: it is read, checked and
-//! signed, many at a time on blocking workers, then handed to the core, which says what became of it. How
-//! lines are framed and answered is each door's own.
+//! The way of every line from any door to the core: the line is read, checked and signed, many at a time on blocking
+//! workers, then handed to the core, which returns the outcome. Each door frames and answers its own lines.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,13 +9,16 @@ use arc_swap::ArcSwap;
 use tokio::sync::oneshot::error::TryRecvError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
-use super::Behind;
-use super::lines::Line;
-use super::opening::Opening;
+use super::DoorServices;
+use super::lines::SocketLine;
+use super::opening::EnvelopeOpening;
 use crate::envelope::content::BodyIdSecret;
 use crate::envelope::{Core, Signer, VerifiedEnvelope};
 use crate::format::takeback::{check_audience, check_filters, taken_back};
-use crate::format::{Child, Door, Draft, Intake, Made, Returned, SubmitCode, SubmitError, intake};
+use crate::format::{
+    ChildEvent, CoreDraft, DoorDefaults, IdInputs, ParsedSubmission, Returned, SubmitCode, SubmitError,
+    intake,
+};
 use crate::identity::{EventId, PublisherName};
 use crate::limits::{LINEAGE_MAX, SUBMIT_KIB_OUTSTANDING_MAX};
 use crate::policy::TrustList;
@@ -24,32 +26,32 @@ use crate::protocol::io::{Input, Submitted, Ticket};
 use crate::record::Entry;
 use crate::time::Now;
 
-/// So many lines, of so many bytes together, are prepared without a worker: about 0.1 ms.
+/// Maximum of lines that are prepared without a worker, with a maximum of bytes together: about 0.1 ms.
 const HERE_LINES_MAX: usize = 2;
 const HERE_BYTES_MAX: usize = 8 * 1024;
 
-/// What a line that asks to be sealed has in it.
+/// Bytes that are in each line that asks to be sealed.
 const SEAL: &[u8] = b"seal";
 
-/// What waits for the core's answer, over all doors.
-pub(super) struct Pending {
+/// Lines that wait for the core's answer, over all doors.
+pub(super) struct PendingSubmission {
     next: AtomicU64,
-    waiting: Mutex<HashMap<Ticket, Waiting>>,
+    waiting: Mutex<HashMap<Ticket, WaitingSubmission>>,
     room: Arc<Semaphore>,
 }
 
-struct Waiting {
-    answer: Answer,
-    /// Freed by the answer, not by its being written: a client that does not read holds up nobody else.
+struct WaitingSubmission {
+    answer: SubmissionAnswer,
+    /// Freed by the answer, not by its being written: a client that does not read delays no other client.
     _room: OwnedSemaphorePermit,
 }
 
-enum Answer {
+enum SubmissionAnswer {
     Submitted(oneshot::Sender<Submitted>),
     Recalled(oneshot::Sender<Vec<Arc<Entry>>>),
 }
 
-impl Default for Pending {
+impl Default for PendingSubmission {
     fn default() -> Self {
         Self {
             next: AtomicU64::default(),
@@ -59,84 +61,88 @@ impl Default for Pending {
     }
 }
 
-impl Pending {
-    fn open(&self, room: OwnedSemaphorePermit, answer: Answer) -> Ticket {
+impl PendingSubmission {
+    fn open(&self, room: OwnedSemaphorePermit, answer: SubmissionAnswer) -> Ticket {
         let ticket = Ticket(self.next.fetch_add(1, Ordering::Relaxed));
-        let waiting = Waiting { answer, _room: room };
+        let waiting = WaitingSubmission { answer, _room: room };
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(ticket, waiting);
         ticket
     }
 
     pub fn answer(&self, ticket: Ticket, outcome: Submitted) {
-        if let Some(Waiting { answer: Answer::Submitted(answer), .. }) = self.forget(ticket) {
-            // Nobody reads it any more where the connection is gone.
+        if let Some(WaitingSubmission { answer: SubmissionAnswer::Submitted(answer), .. }) =
+            self.forget(ticket)
+        {
+            // If the connection is gone, nobody reads it any more.
             let _ = answer.send(outcome);
         }
     }
 
     pub fn recalled(&self, ticket: Ticket, lineage: Vec<Arc<Entry>>) {
-        if let Some(Waiting { answer: Answer::Recalled(answer), .. }) = self.forget(ticket) {
+        if let Some(WaitingSubmission { answer: SubmissionAnswer::Recalled(answer), .. }) =
+            self.forget(ticket)
+        {
             let _ = answer.send(lineage);
         }
     }
 
-    fn forget(&self, ticket: Ticket) -> Option<Waiting> {
+    fn forget(&self, ticket: Ticket) -> Option<WaitingSubmission> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&ticket)
     }
 }
 
-/// What all connections of one door share.
-pub(super) struct Submitter {
-    door: Door,
+/// State that all connections of one door share.
+pub(super) struct EventSubmitter {
+    door: DoorDefaults,
     signer: Arc<Signer>,
     secret: BodyIdSecret,
     trust: Arc<ArcSwap<TrustList>>,
-    opening: Arc<Opening>,
+    opening: Arc<EnvelopeOpening>,
     now: fn() -> Now,
     inputs: mpsc::Sender<Input>,
-    pending: Arc<Pending>,
+    pending: Arc<PendingSubmission>,
 }
 
 /// A line as far as the door could take it alone.
-pub(super) struct Prepared {
+pub(super) struct PreparedLines {
     bytes: usize,
-    what: What,
+    what: SubmissionKind,
     /// Keys of its meta that mean nothing here and were kept.
     pub unknown: Vec<String>,
 }
 
-enum What {
+enum SubmissionKind {
     New(VerifiedEnvelope),
     /// Several events of one line, and the id that answers for all of them.
     Several(EventId, Vec<VerifiedEnvelope>),
-    /// Made of what was handed off before, which has to be recalled first.
-    Child(Box<Child>),
+    /// Made of an event that was handed off before, which has to be recalled first.
+    Child(Box<ChildEvent>),
     Returned(Returned),
     Refused(SubmitError),
 }
 
 /// A line that the core has, or that was refused before it came there.
-pub(super) struct Submission(Fate);
+pub(super) struct Submission(SubmissionFate);
 
-enum Fate {
+enum SubmissionFate {
     Refused(SubmitError),
     New(EventId, oneshot::Receiver<Submitted>),
     Several(EventId, Vec<oneshot::Receiver<Submitted>>),
     Returned(Returned, oneshot::Receiver<Submitted>),
 }
 
-/// What became of a line.
+/// The outcome of a line.
 #[derive(Debug)]
-pub(super) enum Outcome {
+pub(super) enum SubmissionOutcome {
     /// It is on disk, or was before.
     Taken { id: EventId, duplicate: bool },
-    /// For good, unless its code says `retry`.
+    /// Refused for good, unless its code says `retry`.
     Refused(SubmitError),
 }
 
-impl Submitter {
-    /// What `door` adds to its lines, in front of what all doors share.
-    pub fn new(behind: &Behind, door: Door, pending: Arc<Pending>) -> Self {
+impl EventSubmitter {
+    /// Creates a submitter with the defaults of `door`, in front of what all doors share.
+    pub fn new(behind: &DoorServices, door: DoorDefaults, pending: Arc<PendingSubmission>) -> Self {
         Self {
             door,
             signer: behind.signer.clone(),
@@ -153,8 +159,8 @@ impl Submitter {
         (self.now)()
     }
 
-    /// Reads, checks and signs `lines`, in their order. `None` where the runtime is going down.
-    pub async fn prepare(self: &Arc<Self>, lines: Vec<Line>) -> Option<Vec<Prepared>> {
+    /// Reads, checks and signs `lines`, in their order. `None` if the runtime is going down.
+    pub async fn prepare(self: &Arc<Self>, lines: Vec<SocketLine>) -> Option<Vec<PreparedLines>> {
         let shared = self.clone();
         let here = is_small(&lines) && !self.may_seal(&lines);
         let work = move || lines.iter().map(|line| shared.prepare_line(line)).collect();
@@ -164,40 +170,40 @@ impl Submitter {
         }
     }
 
-    /// Might any of these be sealed? That costs 0.1 ms and more for each recipient.
-    fn may_seal(&self, lines: &[Line]) -> bool {
-        let says_so = |line: &Line| match line {
-            Line::TooLong => false,
-            Line::Text(text) => text.windows(SEAL.len()).any(|part| part == SEAL),
+    /// Returns true if any of these may be sealed, which costs 0.1 ms and more for each recipient.
+    fn may_seal(&self, lines: &[SocketLine]) -> bool {
+        let says_so = |line: &SocketLine| match line {
+            SocketLine::TooLong => false,
+            SocketLine::Text(text) => text.windows(SEAL.len()).any(|part| part == SEAL),
         };
         self.door.seal || self.trust.load().seals_unasked() || lines.iter().any(says_so)
     }
 
-    fn prepare_line(&self, line: &Line) -> Prepared {
+    fn prepare_line(&self, line: &SocketLine) -> PreparedLines {
         let read = match line {
-            Line::TooLong => Err(SubmitError::line_too_large()),
-            Line::Text(text) => intake(text, &self.door),
+            SocketLine::TooLong => Err(SubmitError::line_too_large()),
+            SocketLine::Text(text) => intake(text, &self.door),
         };
         let unknown = read.as_ref().map(|read| read.unknown_keys().to_vec()).unwrap_or_default();
         let what = read.and_then(|read| self.check_and_sign(read));
-        Prepared { bytes: line.len(), what: what.unwrap_or_else(What::Refused), unknown }
+        PreparedLines { bytes: line.len(), what: what.unwrap_or_else(SubmissionKind::Refused), unknown }
     }
 
-    fn check_and_sign(&self, read: Intake) -> Result<What, SubmitError> {
+    fn check_and_sign(&self, read: ParsedSubmission) -> Result<SubmissionKind, SubmitError> {
         match read {
-            Intake::New(draft) => Ok(What::New(self.sign(*draft)?)),
-            Intake::Returned(returned) => Ok(What::Returned(returned)),
-            Intake::Child(child) => Ok(What::Child(child)),
-            Intake::Exploded(exploded) => {
+            ParsedSubmission::New(draft) => Ok(SubmissionKind::New(self.sign(*draft)?)),
+            ParsedSubmission::Returned(returned) => Ok(SubmissionKind::Returned(returned)),
+            ParsedSubmission::Child(child) => Ok(SubmissionKind::Child(child)),
+            ParsedSubmission::Exploded(exploded) => {
                 let addressed = exploded.address(&self.trust.load())?;
                 let siblings = addressed.into_cores(&self.made(), &mut rand::rng())?;
                 let signed = siblings.cores.into_iter().map(|core| self.sign_core(core));
-                Ok(What::Several(siblings.parent, signed.collect::<Result<_, _>>()?))
+                Ok(SubmissionKind::Several(siblings.parent, signed.collect::<Result<_, _>>()?))
             }
         }
     }
 
-    fn sign(&self, draft: Draft) -> Result<VerifiedEnvelope, SubmitError> {
+    fn sign(&self, draft: CoreDraft) -> Result<VerifiedEnvelope, SubmitError> {
         let addressed = draft.address(&self.trust.load())?;
         self.sign_core(addressed.into_core(&self.made(), &mut rand::rng())?)
     }
@@ -207,42 +213,46 @@ impl Submitter {
         Ok(self.signer.sign(core)?)
     }
 
-    fn made(&self) -> Made<'_> {
-        Made { now: self.now().wall, random: uuid::Uuid::new_v4(), secret: &self.secret }
+    fn made(&self) -> IdInputs<'_> {
+        IdInputs { now: self.now().wall, random: uuid::Uuid::new_v4(), secret: &self.secret }
     }
 
-    /// Hands it to the core; waits for room where the core has much to do.
-    pub async fn submit(&self, prepared: Prepared) -> Submission {
+    /// Hands it to the core; waits for room if the core has much to do.
+    pub async fn submit(&self, prepared: PreparedLines) -> Submission {
         let bytes = prepared.bytes;
         let fate = match prepared.what {
-            What::Refused(error) => Err(error),
-            What::New(envelope) => self.submit_new(bytes, envelope).await,
-            What::Several(parent, envelopes) => self.submit_several(parent, envelopes).await,
-            What::Child(child) => match self.recalled(bytes, *child).await {
+            SubmissionKind::Refused(error) => Err(error),
+            SubmissionKind::New(envelope) => self.submit_new(bytes, envelope).await,
+            SubmissionKind::Several(parent, envelopes) => self.submit_several(parent, envelopes).await,
+            SubmissionKind::Child(child) => match self.recalled(bytes, *child).await {
                 Ok(envelope) => self.submit_new(bytes, envelope).await,
                 Err(error) => Err(error),
             },
-            What::Returned(returned) => {
+            SubmissionKind::Returned(returned) => {
                 let id = returned.id.clone();
                 let asked = self.ask(bytes, |ticket| Input::SubmitReturned { ticket, id }).await;
-                asked.map(|outcome| Fate::Returned(returned, outcome))
+                asked.map(|outcome| SubmissionFate::Returned(returned, outcome))
             }
         };
-        Submission(fate.unwrap_or_else(Fate::Refused))
+        Submission(fate.unwrap_or_else(SubmissionFate::Refused))
     }
 
-    async fn submit_new(&self, bytes: usize, envelope: VerifiedEnvelope) -> Result<Fate, SubmitError> {
+    async fn submit_new(
+        &self,
+        bytes: usize,
+        envelope: VerifiedEnvelope,
+    ) -> Result<SubmissionFate, SubmitError> {
         self.check_takebacks(envelope.envelope().core()).await?;
         let id = envelope.envelope().id().clone();
         let outcome = self.ask(bytes, |ticket| Input::Submit { ticket, envelope }).await?;
-        Ok(Fate::New(id, outcome))
+        Ok(SubmissionFate::New(id, outcome))
     }
 
     async fn submit_several(
         &self,
         parent: EventId,
         envelopes: Vec<VerifiedEnvelope>,
-    ) -> Result<Fate, SubmitError> {
+    ) -> Result<SubmissionFate, SubmitError> {
         for envelope in &envelopes {
             self.check_takebacks(envelope.envelope().core()).await?;
         }
@@ -251,11 +261,11 @@ impl Submitter {
             let bytes = envelope.envelope().bytes().len();
             outcomes.push(self.ask(bytes, |ticket| Input::Submit { ticket, envelope }).await?);
         }
-        Ok(Fate::Several(parent, outcomes))
+        Ok(SubmissionFate::Several(parent, outcomes))
     }
 
-    /// The child of what the core holds of its lineage, signed.
-    async fn recalled(&self, bytes: usize, mut child: Child) -> Result<VerifiedEnvelope, SubmitError> {
+    /// Signs the child, with its lineage as far as the core holds it.
+    async fn recalled(&self, bytes: usize, mut child: ChildEvent) -> Result<VerifiedEnvelope, SubmitError> {
         let lineage = self.lineage(bytes, child.of().clone()).await?;
         let cores: Vec<_> = lineage.iter().collect();
         let trust = self.trust.load_full();
@@ -263,8 +273,8 @@ impl Submitter {
         self.sign(child.into_draft(&cores, &trust)?)
     }
 
-    /// The event and its ancestors, nearest first, as far as they are held. What was sealed for us tells its
-    /// ancestry inside: the core's answer ends there, and the question goes on behind it.
+    /// Returns the event and its ancestors, nearest first, as far as they are held. If one was sealed for us, its
+    /// ancestry is inside: the core's answer ends there, and the question goes on behind it.
     async fn lineage(&self, bytes: usize, of: EventId) -> Result<Vec<Core>, SubmitError> {
         let mut cores: Vec<Core> = Vec::new();
         let mut next = Some(of);
@@ -277,7 +287,7 @@ impl Submitter {
         Ok(cores)
     }
 
-    /// Checks that what is withdrawn or replaced, as far as it is held, went to nobody whom this does not reach.
+    /// Checks that each event that is withdrawn or replaced, if it is held, went to no peer that this does not reach.
     async fn check_takebacks(&self, core: &Core) -> Result<(), SubmitError> {
         let trust = self.trust.load_full();
         let mut had_it: Vec<PublisherName> = Vec::new();
@@ -288,7 +298,7 @@ impl Submitter {
                 had_it.extend(held.envelope.core().to.iter().cloned());
             }
         }
-        // A name that is no peer any more is good for what was sent to it, and for nothing else.
+        // The name of a removed peer is good for events that were sent to it, and for nothing else.
         match core.to.iter().find(|name| !trust.publisher(name) && !had_it.contains(name)) {
             Some(unknown) => Err(SubmitError::unknown_recipient(unknown)),
             None => Ok(()),
@@ -297,7 +307,7 @@ impl Submitter {
 
     async fn recall(&self, bytes: usize, id: EventId) -> Result<Vec<Arc<Entry>>, SubmitError> {
         let (answer, lineage) = oneshot::channel();
-        self.send(bytes, Answer::Recalled(answer), |ticket| Input::Recall { ticket, id }).await?;
+        self.send(bytes, SubmissionAnswer::Recalled(answer), |ticket| Input::Recall { ticket, id }).await?;
         lineage.await.map_err(|_| SubmitError::stopping())
     }
 
@@ -307,14 +317,14 @@ impl Submitter {
         question: impl FnOnce(Ticket) -> Input,
     ) -> Result<oneshot::Receiver<Submitted>, SubmitError> {
         let (answer, outcome) = oneshot::channel();
-        self.send(bytes, Answer::Submitted(answer), question).await?;
+        self.send(bytes, SubmissionAnswer::Submitted(answer), question).await?;
         Ok(outcome)
     }
 
     async fn send(
         &self,
         bytes: usize,
-        answer: Answer,
+        answer: SubmissionAnswer,
         question: impl FnOnce(Ticket) -> Input,
     ) -> Result<(), SubmitError> {
         let kib = u32::try_from(bytes / 1024).unwrap_or(u32::MAX).saturating_add(1);
@@ -328,72 +338,74 @@ impl Submitter {
     }
 }
 
-/// Does it cost less to prepare these than to wake a thread for it?
-fn is_small(lines: &[Line]) -> bool {
-    lines.len() <= HERE_LINES_MAX && lines.iter().map(Line::len).sum::<usize>() <= HERE_BYTES_MAX
+/// Returns true if it costs less to prepare these than to wake a thread for it.
+fn is_small(lines: &[SocketLine]) -> bool {
+    lines.len() <= HERE_LINES_MAX && lines.iter().map(SocketLine::len).sum::<usize>() <= HERE_BYTES_MAX
 }
 
 impl Submission {
-    /// A line that is not handed to the core.
+    /// Returns the outcome of a line that is not handed to the core.
     pub fn refused(error: SubmitError) -> Self {
-        Self(Fate::Refused(error))
+        Self(SubmissionFate::Refused(error))
     }
 
-    /// What became of it, where that is known without waiting.
-    pub fn at_once(&mut self) -> Option<Outcome> {
+    /// Returns the outcome, if it is known without waiting.
+    pub fn at_once(&mut self) -> Option<SubmissionOutcome> {
         let outcome = match &mut self.0 {
-            Fate::Refused(error) => return Some(Outcome::Refused(error.clone())),
+            SubmissionFate::Refused(error) => return Some(SubmissionOutcome::Refused(error.clone())),
             // Some of their answers would be lost if the others are not there yet.
-            Fate::Several(..) => return None,
-            Fate::New(_, outcome) | Fate::Returned(_, outcome) => match outcome.try_recv() {
-                Ok(outcome) => outcome,
-                Err(TryRecvError::Empty) => return None,
-                // The core is gone. To wait for it now would panic: this was the answer.
-                Err(TryRecvError::Closed) => Submitted::Stopping,
-            },
+            SubmissionFate::Several(..) => return None,
+            SubmissionFate::New(_, outcome) | SubmissionFate::Returned(_, outcome) => {
+                match outcome.try_recv() {
+                    Ok(outcome) => outcome,
+                    Err(TryRecvError::Empty) => return None,
+                    // The core is gone. To wait for it now would panic: this was the answer.
+                    Err(TryRecvError::Closed) => Submitted::Stopping,
+                }
+            }
         };
         Some(self.told(outcome))
     }
 
-    pub async fn outcome(mut self) -> Outcome {
+    pub async fn outcome(mut self) -> SubmissionOutcome {
         let outcome = match &mut self.0 {
-            Fate::Refused(error) => return Outcome::Refused(error.clone()),
-            Fate::New(_, outcome) | Fate::Returned(_, outcome) => outcome.await,
-            Fate::Several(parent, outcomes) => return of_all(parent, outcomes).await,
+            SubmissionFate::Refused(error) => return SubmissionOutcome::Refused(error.clone()),
+            SubmissionFate::New(_, outcome) | SubmissionFate::Returned(_, outcome) => outcome.await,
+            SubmissionFate::Several(parent, outcomes) => return of_all(parent, outcomes).await,
         };
         self.told(outcome.unwrap_or(Submitted::Stopping))
     }
 
-    fn told(&self, outcome: Submitted) -> Outcome {
+    fn told(&self, outcome: Submitted) -> SubmissionOutcome {
         match &self.0 {
-            Fate::Refused(error) => Outcome::Refused(error.clone()),
-            Fate::Returned(returned, _) if outcome == Submitted::Foreign => {
-                Outcome::Refused(returned.unseen())
+            SubmissionFate::Refused(error) => SubmissionOutcome::Refused(error.clone()),
+            SubmissionFate::Returned(returned, _) if outcome == Submitted::Foreign => {
+                SubmissionOutcome::Refused(returned.unseen())
             }
-            Fate::New(id, _) | Fate::Several(id, _) | Fate::Returned(Returned { id, .. }, _) => {
-                told_of(id, outcome)
-            }
+            SubmissionFate::New(id, _)
+            | SubmissionFate::Several(id, _)
+            | SubmissionFate::Returned(Returned { id, .. }, _) => told_of(id, outcome),
         }
     }
 }
 
-/// All of them are taken, or the first refusal counts for the line.
-async fn of_all(parent: &EventId, outcomes: &mut [oneshot::Receiver<Submitted>]) -> Outcome {
-    let mut all = Outcome::Taken { id: parent.clone(), duplicate: true };
+/// Returns one outcome for the line: all of them are taken, or the first refusal counts.
+async fn of_all(parent: &EventId, outcomes: &mut [oneshot::Receiver<Submitted>]) -> SubmissionOutcome {
+    let mut all = SubmissionOutcome::Taken { id: parent.clone(), duplicate: true };
     for outcome in outcomes {
         let outcome = told_of(parent, outcome.await.unwrap_or(Submitted::Stopping));
         match (&all, &outcome) {
-            (Outcome::Refused(_), _) | (_, Outcome::Taken { duplicate: true, .. }) => {}
+            (SubmissionOutcome::Refused(_), _) | (_, SubmissionOutcome::Taken { duplicate: true, .. }) => {}
             _ => all = outcome,
         }
     }
     all
 }
 
-fn told_of(id: &EventId, outcome: Submitted) -> Outcome {
-    Outcome::Refused(match outcome {
-        Submitted::Accepted => return Outcome::Taken { id: id.clone(), duplicate: false },
-        Submitted::Duplicate => return Outcome::Taken { id: id.clone(), duplicate: true },
+fn told_of(id: &EventId, outcome: Submitted) -> SubmissionOutcome {
+    SubmissionOutcome::Refused(match outcome {
+        Submitted::Accepted => return SubmissionOutcome::Taken { id: id.clone(), duplicate: false },
+        Submitted::Duplicate => return SubmissionOutcome::Taken { id: id.clone(), duplicate: true },
         Submitted::Conflict => SubmitError::id_conflict(id),
         Submitted::Foreign => SubmitError::new(SubmitCode::ForeignEvent, format!("{id} is not known here")),
         Submitted::DiskFull => SubmitError::disk_full(),

@@ -1,5 +1,5 @@
-//! `run/in.sock`: lines of events in, one line of answer for each, in order (contract §3). What a line
-//! becomes is said in `submission`; an answer is written once the core has it.
+//! `run/in.sock`: lines of events in, one line of answer for each, in order (contract §3). `submission` describes what
+//! happens to a line; an answer is written once the core has it.
 
 use std::sync::Arc;
 
@@ -11,8 +11,8 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::lines::{Line, LineReader};
-use super::submission::{Outcome, Submission, Submitter};
+use super::lines::{LineReader, SocketLine};
+use super::submission::{EventSubmitter, Submission, SubmissionOutcome};
 use crate::format::SubmitError;
 use crate::limits::{
     LINE_BYTES_MAX, SUBMIT_BATCH_BYTES_MAX, SUBMIT_BATCH_LINES_MAX, SUBMIT_LINES_OUTSTANDING_MAX,
@@ -21,15 +21,15 @@ use crate::limits::{
 /// Answers are written once this many bytes of them are there, or none is to be had without waiting.
 const ANSWER_BYTES: usize = 64 * 1024;
 
-/// What all connections of the door share.
+/// State that all connections of the door share.
 pub(super) struct Submitting {
     /// A reload replaces it; it counts from the next line on.
-    pub submitter: ArcSwap<Submitter>,
+    pub submitter: ArcSwap<EventSubmitter>,
     pub stopping: CancellationToken,
 }
 
 /// The place of an answer in the order of lines.
-struct Slot {
+struct SocketSlot {
     line: u64,
     submission: Submission,
     /// Keys of its meta that mean nothing here and were kept.
@@ -68,9 +68,9 @@ impl Submitting {
         tokio::join!(self.read(reading, slots), write(ordered, writing));
     }
 
-    /// Reads until the client's end or the node's. A client that reads no answers is read on: what it sent
-    /// before it went away is submitted all the same.
-    async fn read(&self, reading: OwnedReadHalf, slots: mpsc::Sender<Slot>) {
+    /// Reads until the client's end or the node's. If a client reads no answers, reading goes on: lines that it sent
+    /// before it went away are submitted all the same.
+    async fn read(&self, reading: OwnedReadHalf, slots: mpsc::Sender<SocketSlot>) {
         let mut lines = LineReader::new(reading, LINE_BYTES_MAX);
         let mut count = 0;
         loop {
@@ -86,7 +86,7 @@ impl Submitting {
             for (line, mut prepared) in numbers.into_iter().zip(prepared) {
                 let unknown = std::mem::take(&mut prepared.unknown);
                 let submission = submitter.submit(prepared).await;
-                if slots.send(Slot { line, submission, unknown }).await.is_err() {
+                if slots.send(SocketSlot { line, submission, unknown }).await.is_err() {
                     return;
                 }
             }
@@ -94,8 +94,12 @@ impl Submitting {
     }
 }
 
-/// `first` and the lines behind it that are there already, with their numbers and without blank ones.
-fn numbered(count: &mut u64, first: Line, lines: &mut LineReader<OwnedReadHalf>) -> (Vec<u64>, Vec<Line>) {
+/// Returns `first` and the lines behind it that are there already, with their numbers and without blank ones.
+fn numbered(
+    count: &mut u64,
+    first: SocketLine,
+    lines: &mut LineReader<OwnedReadHalf>,
+) -> (Vec<u64>, Vec<SocketLine>) {
     let (mut numbers, mut batch) = (Vec::new(), Vec::new());
     let mut bytes = 0;
     let mut next = Some(first);
@@ -112,9 +116,9 @@ fn numbered(count: &mut u64, first: Line, lines: &mut LineReader<OwnedReadHalf>)
     (numbers, batch)
 }
 
-/// Writes answers in the order of their lines. Where the client reads no more, they are dropped.
-async fn write(mut slots: mpsc::Receiver<Slot>, writing: OwnedWriteHalf) {
-    let mut out = Answers { writing, bytes: Vec::new(), broken: false };
+/// Writes answers in the order of their lines. When the client reads no more, they are dropped.
+async fn write(mut slots: mpsc::Receiver<SocketSlot>, writing: OwnedWriteHalf) {
+    let mut out = SocketAnswers { writing, bytes: Vec::new(), broken: false };
     loop {
         let mut slot = match slots.try_recv() {
             Ok(slot) => slot,
@@ -129,17 +133,17 @@ async fn write(mut slots: mpsc::Receiver<Slot>, writing: OwnedWriteHalf) {
         let outcome = match slot.submission.at_once() {
             Some(outcome) => outcome,
             None => {
-                // What is ready is written before waiting.
+                // Answers that are ready are written before waiting.
                 out.flush().await;
                 slot.submission.outcome().await
             }
         };
         match outcome {
-            Outcome::Taken { id, duplicate } => {
+            SubmissionOutcome::Taken { id, duplicate } => {
                 let (id, ext) = (Some(id.to_string()), &*slot.unknown);
                 out.push(&AnswerLine { id, duplicate, ext, ..AnswerLine::default() });
             }
-            Outcome::Refused(error) => out.refused(slot.line, &error),
+            SubmissionOutcome::Refused(error) => out.refused(slot.line, &error),
         }
         if out.bytes.len() >= ANSWER_BYTES {
             out.flush().await;
@@ -147,13 +151,13 @@ async fn write(mut slots: mpsc::Receiver<Slot>, writing: OwnedWriteHalf) {
     }
 }
 
-struct Answers {
+struct SocketAnswers {
     writing: OwnedWriteHalf,
     bytes: Vec<u8>,
     broken: bool,
 }
 
-impl Answers {
+impl SocketAnswers {
     fn refused(&mut self, line: u64, error: &SubmitError) {
         self.push(&AnswerLine {
             error: Some(&error.message),

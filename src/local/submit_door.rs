@@ -1,6 +1,6 @@
-//! What the doors from IntelMQ's bots share, beside the submitting path: a bot knows no "no" and sends an
-//! event until it is taken. So what is refused for good is set aside, and then counts as taken; what could
-//! be taken later is tried again for as long as the bot waits (contract §3).
+//! Shared by the doors from IntelMQ's bots, beside the submitting path. A bot has no negative acknowledgement, and
+//! sends an event until it is taken. So an event that is refused for good is set aside, and then counts as taken; one
+//! that could be taken later is tried again for as long as the bot waits (contract §3).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,21 +9,21 @@ use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
 use super::aside::AsideRecord;
-use super::aside_file::Aside;
+use super::dead_letter::DeadLetter;
 use super::door_set::DoorTasks;
-use super::lines::Line;
-use super::submission::{Outcome, Submitter};
+use super::lines::SocketLine;
+use super::submission::{EventSubmitter, SubmissionOutcome};
 use super::tally::SubmitTally;
 use crate::format::SubmitError;
 use crate::identity::EventId;
 use crate::limits::DOOR_RETRY_MS;
-use crate::status::{Door, DoorWay, SubmitState};
+use crate::status::{DoorStatus, DoorWay, SubmitState};
 
 /// One `[[submit]]`.
 pub(super) struct SubmitDoor {
     pub name: String,
-    pub submitter: Arc<Submitter>,
-    pub aside: Arc<Aside>,
+    pub submitter: Arc<EventSubmitter>,
+    pub aside: Arc<DeadLetter>,
     pub tally: Arc<SubmitTally>,
     pub stopping: CancellationToken,
     pub tasks: DoorTasks,
@@ -37,32 +37,37 @@ pub(super) enum Settled {
 }
 
 impl SubmitDoor {
-    /// Submits one line and settles it; `None` where `gone` or the node's end came first: it gets no answer.
+    /// Submits one line and settles it; `None`, without an answer, if `gone` or the node's end came first.
     pub async fn take(&self, line: &Bytes, gone: &CancellationToken) -> Option<Settled> {
         let outcome = self.submit(line).await?;
         self.settle(line, outcome, gone).await
     }
 
-    async fn submit(self: &SubmitDoor, line: &Bytes) -> Option<Outcome> {
-        let prepared = self.submitter.prepare(vec![Line::of(line)]).await?.pop()?;
+    async fn submit(self: &SubmitDoor, line: &Bytes) -> Option<SubmissionOutcome> {
+        let prepared = self.submitter.prepare(vec![SocketLine::of(line)]).await?.pop()?;
         Some(self.submitter.submit(prepared).await.outcome().await)
     }
 
     /// Makes an end of a line that was submitted: counts it, sets it aside, or tries it again and again.
-    pub async fn settle(&self, line: &Bytes, outcome: Outcome, gone: &CancellationToken) -> Option<Settled> {
+    pub async fn settle(
+        &self,
+        line: &Bytes,
+        outcome: SubmissionOutcome,
+        gone: &CancellationToken,
+    ) -> Option<Settled> {
         let mut outcome = outcome;
         loop {
             match outcome {
-                Outcome::Taken { id, duplicate } => {
+                SubmissionOutcome::Taken { id, duplicate } => {
                     self.tally.taken(duplicate);
                     return Some(Settled::Taken { id, duplicate });
                 }
-                Outcome::Refused(error) if error.code.retry() => {
+                SubmissionOutcome::Refused(error) if error.code.retry() => {
                     self.tally.failed(error.message);
                     self.pause(gone).await?;
                     outcome = self.submit(line).await?;
                 }
-                Outcome::Refused(error) => {
+                SubmissionOutcome::Refused(error) => {
                     let record = self.record(&error).with_line(line);
                     return self.set_aside(record, gone).await.then_some(Settled::SetAside);
                 }
@@ -82,7 +87,7 @@ impl SubmitDoor {
         });
     }
 
-    /// Sets aside what was too long to be kept: its length and its first bytes.
+    /// Sets aside the length and the first bytes of an event that was too long to be kept.
     pub async fn set_aside_long(&self, bytes: u64, head: &Bytes, gone: &CancellationToken) -> bool {
         let mut record = self.record(&SubmitError::line_too_large()).with_line(head);
         record.bytes = Some(bytes);
@@ -96,7 +101,7 @@ impl SubmitDoor {
         record
     }
 
-    /// True once it is on disk; false where nobody waits for it any more.
+    /// Returns true once it is on disk; false if nobody waits for it any more.
     async fn set_aside(&self, record: AsideRecord, gone: &CancellationToken) -> bool {
         while let Err(error) = self.aside.append(record.clone()).await {
             self.tally.failed(format!("cannot set aside: {error}"));
@@ -117,16 +122,22 @@ impl SubmitDoor {
         }
     }
 
-    /// What status shows.
-    pub fn status(&self) -> Door {
+    /// Returns the state that status shows.
+    pub fn status(&self) -> DoorStatus {
         let (state, trouble) = self.tally.state();
         let (way, aside) = (DoorWay::Submit(state), self.aside.status());
-        Door { name: self.name.clone(), way, aside, down: trouble.down(), last_error: trouble.last_error }
+        DoorStatus {
+            name: self.name.clone(),
+            way,
+            aside,
+            down: trouble.down(),
+            last_error: trouble.last_error,
+        }
     }
 }
 
 impl SubmitState {
-    /// A door of this kind, at this place, that has seen nothing yet.
+    /// Returns the state of a door of this kind, at this place, that has seen nothing yet.
     pub(super) fn at(from: &str, at: impl Into<String>) -> Self {
         Self { from: from.to_owned(), at: at.into(), ..Self::default() }
     }

@@ -1,5 +1,5 @@
-//! What the doors count for status, since when one does not reach its other end, and the last thing that went wrong at
-//! each. Nothing is decided by it.
+//! Counts for status, since when a door does not reach its other end, and the last failure at each door. No decision
+//! depends on it.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -8,9 +8,9 @@ use crate::identity::EventId;
 use crate::status::{ConsumerState, DoorDown, SubmitState};
 use crate::time::{Now, Timestamp};
 
-/// What went wrong at a door.
+/// Failures at a door.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Trouble {
+pub(super) struct DoorTrouble {
     /// The last thing, until the door works again.
     pub last_error: Option<String>,
     down: Option<DoorDown>,
@@ -18,20 +18,20 @@ pub(super) struct Trouble {
     opening: Option<Timestamp>,
 }
 
-impl Trouble {
-    /// The door opens.
+impl DoorTrouble {
+    /// Notes that the door opens.
     fn opening(now: Timestamp) -> Self {
         Self { opening: Some(now), ..Self::default() }
     }
 
-    /// Since when the other end is not reached. To have failed at nothing yet is not enough: a first connection may hang.
+    /// Returns since when the other end is not reached, even if nothing has failed yet: a first connection may hang.
     pub fn down(&self) -> Option<DoorDown> {
         let opening = || Some(DoorDown { since: self.opening?, what: "nothing has answered yet".to_owned() });
         self.down.clone().or_else(opening)
     }
 
-    /// The other end cannot be reached, or does nothing of what is asked. It begins with the first failure, whatever
-    /// is connected between two of them.
+    /// Notes that the other end cannot be reached, or does nothing that it is asked. It begins with the first failure,
+    /// even if a connection succeeds between two of them.
     fn unreachable(&mut self, what: String, now: Timestamp) {
         let since = self.down().map_or(now, |down| down.since);
         self.down = Some(DoorDown { since, what: what.clone() });
@@ -39,30 +39,30 @@ impl Trouble {
     }
 }
 
-/// Of one `[[submit]]`.
+/// The tally of one `[[submit]]`.
 #[derive(Debug)]
 pub(super) struct SubmitTally {
     name: String,
     now: fn() -> Now,
-    inner: Mutex<(SubmitState, Trouble)>,
+    inner: Mutex<(SubmitState, DoorTrouble)>,
 }
 
 impl SubmitTally {
     pub fn new(name: &str, state: SubmitState, now: fn() -> Now) -> Self {
-        let inner = Mutex::new((state, Trouble::opening(now().wall)));
+        let inner = Mutex::new((state, DoorTrouble::opening(now().wall)));
         Self { name: name.to_owned(), now, inner }
     }
 
-    fn inner(&self) -> MutexGuard<'_, (SubmitState, Trouble)> {
+    fn inner(&self) -> MutexGuard<'_, (SubmitState, DoorTrouble)> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The door was opened anew, perhaps at another place: what it counted stays.
+    /// Notes that the door was opened anew, perhaps at another place: its counts stay.
     pub fn moved(&self, new: SubmitState) {
         let (state, trouble) = &mut *self.inner();
         if (&state.from, &state.at) != (&new.from, &new.at) {
             (state.from, state.at) = (new.from, new.at);
-            *trouble = Trouble::default();
+            *trouble = DoorTrouble::default();
         }
         trouble.opening = Some((self.now)().wall);
     }
@@ -93,7 +93,7 @@ impl SubmitTally {
         inner.1.last_error = Some(format!("{code}: {error}"));
     }
 
-    /// Something went wrong that is no event's fault; the same is logged once.
+    /// Notes a failure that no event caused; the same is logged once.
     pub fn failed(&self, what: String) {
         let mut inner = self.inner();
         if inner.1.last_error.as_ref() != Some(&what) {
@@ -102,48 +102,48 @@ impl SubmitTally {
         }
     }
 
-    /// The other end cannot be reached, or does nothing of what is asked; the same is logged once.
+    /// Notes that the other end cannot be reached, or does nothing that it is asked; the same is logged once.
     pub fn unreachable(&self, what: String) {
         self.failed(what.clone());
         self.inner().1.unreachable(what, (self.now)().wall);
     }
 
-    /// What was wrong is no longer.
+    /// Notes that the trouble is over.
     pub fn well(&self) {
-        self.inner().1 = Trouble::default();
+        self.inner().1 = DoorTrouble::default();
     }
 
-    pub fn state(&self) -> (SubmitState, Trouble) {
+    pub fn state(&self) -> (SubmitState, DoorTrouble) {
         self.inner().clone()
     }
 }
 
-/// Of one `[[consumer]]`.
+/// The tally of one `[[consumer]]`.
 #[derive(Debug)]
 pub(super) struct ConsumerTally {
     name: String,
     now: fn() -> Now,
-    inner: Mutex<(ConsumerState, Trouble)>,
+    inner: Mutex<(ConsumerState, DoorTrouble)>,
     /// Why the receiver's list of fields cannot be used as it is now.
     form_fault: Mutex<Option<String>>,
 }
 
 impl ConsumerTally {
     pub fn new(name: &str, state: ConsumerState, now: fn() -> Now) -> Self {
-        let inner = Mutex::new((state, Trouble::opening(now().wall)));
+        let inner = Mutex::new((state, DoorTrouble::opening(now().wall)));
         Self { name: name.to_owned(), now, inner, form_fault: Mutex::default() }
     }
 
-    fn inner(&self) -> MutexGuard<'_, (ConsumerState, Trouble)> {
+    fn inner(&self) -> MutexGuard<'_, (ConsumerState, DoorTrouble)> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The door was opened anew, perhaps to another place: what it counted stays.
+    /// Notes that the door was opened anew, perhaps to another place: its counts stay.
     pub fn moved(&self, new: ConsumerState) {
         let (state, trouble) = &mut *self.inner();
         if (&state.to, &state.at) != (&new.to, &new.at) {
             (state.to, state.at, state.since) = (new.to, new.at, new.since);
-            *trouble = Trouble::default();
+            *trouble = DoorTrouble::default();
         }
         trouble.opening = Some((self.now)().wall);
         state.held = None;
@@ -159,7 +159,7 @@ impl ConsumerTally {
         }
     }
 
-    /// The receiver does what is asked of it: a connection alone says nothing of that.
+    /// Notes that the receiver does what it is asked: a connection alone does not show that.
     pub fn well(&self) {
         let mut inner = self.inner();
         if std::mem::take(&mut inner.1).last_error.is_some() {
@@ -167,13 +167,13 @@ impl ConsumerTally {
         }
     }
 
-    /// The receiver cannot be reached, or does nothing of what is asked; the same is logged once.
+    /// Notes that the receiver cannot be reached, or does nothing that it is asked; the same is logged once.
     pub fn unreachable(&self, what: String) {
         self.failed(what.clone());
         self.inner().1.unreachable(what, (self.now)().wall);
     }
 
-    /// Why nothing is handed over although the receiver is there; `None`: it goes on.
+    /// Notes why nothing is handed over although the receiver is there; `None` if it goes on.
     pub fn held(&self, why: Option<String>) {
         let (state, trouble) = &mut *self.inner();
         if why.is_some() {
@@ -188,7 +188,7 @@ impl ConsumerTally {
         }
     }
 
-    /// The receiver's list of fields was read again, or could not be.
+    /// Notes that the receiver's list of fields was read again, or could not be.
     pub fn form_fault(&self, fault: Option<String>) {
         if let Some(fault) = &fault {
             self.failed(fault.clone());
@@ -196,7 +196,7 @@ impl ConsumerTally {
         *self.form_fault.lock().unwrap_or_else(PoisonError::into_inner) = fault;
     }
 
-    /// What is wrong with the files of this door, as long as it is.
+    /// Returns the fault in the files of this door, as long as it lasts.
     pub fn file_fault(&self) -> Option<String> {
         self.form_fault.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -225,23 +225,23 @@ impl ConsumerTally {
         self.inner().0.set_aside += 1;
     }
 
-    /// This entry was for nobody any more.
+    /// Notes that this entry expired: nobody may get it any more.
     pub fn expired(&self, id: &EventId) {
         tracing::info!(consumer = self.name, outcome = "expired", %id);
         self.expired_made(1);
     }
 
-    /// The receiver lost what it had taken, and nothing proves how much of it was not read.
+    /// Notes that the receiver lost entries that it had taken, and nothing proves how many of them were not read.
     pub fn lost(&self) {
         self.inner().0.lost_at = Some((self.now)().wall);
     }
 
-    /// So many lines waited longer than their events were for anybody.
+    /// Notes how many lines expired while they waited.
     pub fn expired_made(&self, count: u64) {
         self.inner().0.expired += count;
     }
 
-    /// The receiver cannot be reached, or does not answer as it should; the same is logged once.
+    /// Notes that the receiver cannot be reached, or does not answer as it should; the same is logged once.
     pub fn failed(&self, what: String) {
         let mut inner = self.inner();
         if inner.1.last_error.as_ref() != Some(&what) {
@@ -250,7 +250,7 @@ impl ConsumerTally {
         }
     }
 
-    pub fn state(&self) -> (ConsumerState, Trouble) {
+    pub fn state(&self) -> (ConsumerState, DoorTrouble) {
         self.inner().clone()
     }
 }

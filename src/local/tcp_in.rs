@@ -5,7 +5,7 @@
 //!
 //! Senders of lines seldom read answers. One that closes with answers unread resets the connection, and its kernel
 //! throws away what it had not sent yet. So at a door with a separator `Ok` goes only to a sender that waits for it
-//! (`turns`), and what came from another is kept even when the node stops.
+//! (`turns`), and events from another are kept even when the node stops.
 
 use std::collections::HashMap;
 use std::io;
@@ -23,11 +23,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::Sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::frames::{Frame, FrameReader, Framing, Lengths};
+use super::frames::{FrameReader, Framing, Lengths, TcpMessage};
 use super::separated::Separated;
-use super::submission::{Outcome, Submission};
+use super::submission::{Submission, SubmissionOutcome};
 use super::submit_door::SubmitDoor;
-use super::turns::Turns;
+use super::turns::SubmitTurns;
 use crate::format::SubmitError;
 use crate::limits::{
     ANSWERS_UNREAD_BYTES_MAX, DOOR_RETRY_MS, LINE_BYTES_MAX, SUBMIT_BATCH_BYTES_MAX, SUBMIT_BATCH_LINES_MAX,
@@ -39,14 +39,14 @@ const OK: &[u8; 2] = b"Ok";
 /// Answers of one write: less than the smallest segment, so that none is cut in two.
 const ANSWERS_BYTES: usize = 512;
 
-/// Answers to who has gone are tried for this long.
+/// Answers to a client that has gone are tried for this long.
 const LAST_ANSWERS_WITHIN: Duration = Duration::from_secs(1);
 
-/// When the door ends, what is still on its way from a sender that waits for no answer is read so long, however much
-/// comes.
+/// When the door ends, it reads on for this long if a sender waits for no answer: events may still be on their way. It
+/// stops then even if more comes.
 const LAST_LINES_WITHIN: Duration = Duration::from_millis(300);
 
-/// Where the door is, and for whom.
+/// The address of the door, and who may use it.
 #[derive(Clone, Debug)]
 pub struct TcpIn {
     pub listen: SocketAddr,
@@ -59,11 +59,11 @@ pub struct TcpIn {
 }
 
 impl TcpIn {
-    fn turns(&self) -> Turns {
+    fn turns(&self) -> SubmitTurns {
         match (&self.separator, self.answers) {
-            (_, false) => Turns::unanswered(),
-            (None, true) => Turns::answered(),
-            (Some(_), true) => Turns::unknown(),
+            (_, false) => SubmitTurns::unanswered(),
+            (None, true) => SubmitTurns::answered(),
+            (Some(_), true) => SubmitTurns::unknown(),
         }
     }
 
@@ -84,13 +84,13 @@ pub(super) struct Listening {
 }
 
 impl Listening {
-    /// It is bound as soon as the port is free.
+    /// Returns a port that is bound as soon as it is free.
     pub fn later(at: SocketAddr) -> Self {
         Self { at, listener: OnceLock::new() }
     }
 
     /// # Errors
-    /// What the kernel says: at start a port that is taken is for the operator to see to.
+    /// Returns errors of the kernel: if a port is taken at start, the operator must free it.
     pub fn now(at: SocketAddr) -> io::Result<Self> {
         let listening = Self::later(at);
         listening.listener()?;
@@ -128,13 +128,13 @@ struct Client {
 }
 
 /// The place of an answer in the order of frames.
-struct Slot {
-    frame: Frame,
+struct TcpSlot {
+    frame: TcpMessage,
     submission: Submission,
     _held: OwnedSemaphorePermit,
 }
 
-type Reader = FrameReader<OwnedReadHalf>;
+type TcpReader = FrameReader<OwnedReadHalf>;
 
 impl TcpDoor {
     pub fn new(place: TcpIn, door: Arc<SubmitDoor>) -> Self {
@@ -192,7 +192,7 @@ impl TcpDoor {
         self.door.submitter.now().tick.0
     }
 
-    /// Makes room where it is needed: who was silent longest goes, and a bot just connects again.
+    /// Makes room if it is needed: the client that was silent longest goes, and a bot just connects again.
     fn admit(&self, number: u64) -> Client {
         let end = self.door.stopping.child_token();
         let client = || Client { heard: Arc::new(AtomicU64::new(self.now_ms())), end: end.clone() };
@@ -231,19 +231,19 @@ impl TcpDoor {
         tokio::join!(read, self.answer(ordered, writing, &gone, &turns));
     }
 
-    /// The next frame; `None` where the node stops or makes room. A sender that waits for no answer sends nothing again:
-    /// what it has sent is read before, for as long as `last` lasts, which begins with the end.
+    /// Returns the next frame; `None` when the node stops or makes room. A sender that waits for no answer sends
+    /// nothing again: frames that it has sent are read before, for as long as `last` lasts, which begins with the end.
     async fn next_frame(
-        reader: &mut Reader,
+        reader: &mut TcpReader,
         client: &Client,
-        turns: &Turns,
+        turns: &SubmitTurns,
         last: &mut Option<Pin<Box<Sleep>>>,
-    ) -> Option<io::Result<Option<Frame>>> {
+    ) -> Option<io::Result<Option<TcpMessage>>> {
         match client.end.run_until_cancelled(reader.frame()).await {
             None if turns.waits_for_nothing() => {
                 let last = last.get_or_insert_with(|| Box::pin(tokio::time::sleep(LAST_LINES_WITHIN)));
                 tokio::select! {
-                    // The time first: a sender whose next frame is always there ends as well.
+                    // The time first: a sender that always has a next frame ends as well.
                     biased;
                     () = last.as_mut() => None,
                     read = reader.frame() => Some(read),
@@ -253,8 +253,14 @@ impl TcpDoor {
         }
     }
 
-    /// Reads until the client's end, the node's, or the connection's: what came before is submitted all the same.
-    async fn read(&self, mut reader: Reader, slots: mpsc::Sender<Slot>, client: &Client, turns: &Turns) {
+    /// Reads until the client's end, the node's, or the connection's: lines before that are submitted all the same.
+    async fn read(
+        &self,
+        mut reader: TcpReader,
+        slots: mpsc::Sender<TcpSlot>,
+        client: &Client,
+        turns: &SubmitTurns,
+    ) {
         let mut last = None;
         loop {
             let first = match Self::next_frame(&mut reader, client, turns, &mut last).await {
@@ -281,41 +287,42 @@ impl TcpDoor {
                 for frame in frames {
                     let Some(_held) = self.hold(&frame).await else { return };
                     let submission = Submission::refused(SubmitError::stopping());
-                    if slots.send(Slot { frame, submission, _held }).await.is_err() {
+                    if slots.send(TcpSlot { frame, submission, _held }).await.is_err() {
                         return;
                     }
                 }
                 continue;
             }
-            let Some(prepared) = self.door.submitter.prepare(frames.iter().map(Frame::line).collect()).await
+            let Some(prepared) =
+                self.door.submitter.prepare(frames.iter().map(TcpMessage::line).collect()).await
             else {
                 return;
             };
             for (frame, prepared) in frames.into_iter().zip(prepared) {
                 let Some(_held) = self.hold(&frame).await else { return };
                 let submission = self.door.submitter.submit(prepared).await;
-                if slots.send(Slot { frame, submission, _held }).await.is_err() {
+                if slots.send(TcpSlot { frame, submission, _held }).await.is_err() {
                     return;
                 }
             }
         }
     }
 
-    /// Waits for room for what is kept of a frame.
-    async fn hold(&self, frame: &Frame) -> Option<OwnedSemaphorePermit> {
+    /// Waits for room for the kept bytes of a frame.
+    async fn hold(&self, frame: &TcpMessage) -> Option<OwnedSemaphorePermit> {
         let kib = u32::try_from(frame.bytes().len() / 1024).unwrap_or(u32::MAX).saturating_add(1);
         self.held.clone().acquire_many_owned(kib.min(TCP_HELD_KIB_MAX)).await.ok()
     }
 
-    /// Answers frames in their order. One that gets no answer is the last: the bot sends it again.
+    /// Answers frames in their order. If one gets no answer, it is the last: the bot sends it again.
     async fn answer(
         &self,
-        mut slots: mpsc::Receiver<Slot>,
+        mut slots: mpsc::Receiver<TcpSlot>,
         writing: OwnedWriteHalf,
         gone: &CancellationToken,
-        turns: &Turns,
+        turns: &SubmitTurns,
     ) {
-        let mut out = Answers { writing, bytes: Vec::new(), unread: false };
+        let mut out = TcpAnswers { writing, bytes: Vec::new(), unread: false };
         let never = CancellationToken::new();
         loop {
             let mut slot = match slots.try_recv() {
@@ -329,8 +336,8 @@ impl TcpDoor {
                 Some(outcome) => outcome,
                 None => out.write_until(slot.submission.outcome()).await,
             };
-            let Slot { frame, _held, .. } = slot;
-            // Who waits for no answer does not send it again either.
+            let TcpSlot { frame, _held, .. } = slot;
+            // A sender that waits for no answer does not send it again either.
             let waits = if turns.waits_for_nothing() { &never } else { gone };
             if !out.write_until(self.settled(&frame, outcome, waits)).await {
                 if turns.waits_for_nothing() {
@@ -349,8 +356,8 @@ impl TcpDoor {
         let _ = tokio::time::timeout(LAST_ANSWERS_WITHIN, out.finish()).await;
     }
 
-    /// The node stops. What it cannot take any more from a sender that waits for nothing is kept, many at once.
-    async fn keep_rest(&self, first: Frame, mut slots: mpsc::Receiver<Slot>) {
+    /// Keeps, when the node stops, the rest from a sender that waits for nothing, many at once.
+    async fn keep_rest(&self, first: TcpMessage, mut slots: mpsc::Receiver<TcpSlot>) {
         let mut kept = vec![first.bytes().clone()];
         let gone = CancellationToken::new();
         gone.cancel();
@@ -369,9 +376,9 @@ impl TcpDoor {
                     slot
                 }
             };
-            let Slot { frame, submission, .. } = slot;
+            let TcpSlot { frame, submission, .. } = slot;
             match submission.outcome().await {
-                Outcome::Refused(error) if error.code.retry() => kept.push(frame.bytes().clone()),
+                SubmissionOutcome::Refused(error) if error.code.retry() => kept.push(frame.bytes().clone()),
                 outcome => {
                     self.settled(&frame, outcome, &gone).await;
                 }
@@ -379,16 +386,21 @@ impl TcpDoor {
         }
     }
 
-    async fn settled(&self, frame: &Frame, outcome: Outcome, gone: &CancellationToken) -> bool {
+    async fn settled(
+        &self,
+        frame: &TcpMessage,
+        outcome: SubmissionOutcome,
+        gone: &CancellationToken,
+    ) -> bool {
         match frame {
-            Frame::Whole(line) => self.door.settle(line, outcome, gone).await.is_some(),
-            Frame::TooLong { bytes, head } => self.door.set_aside_long(*bytes, head, gone).await,
+            TcpMessage::Whole(line) => self.door.settle(line, outcome, gone).await.is_some(),
+            TcpMessage::TooLong { bytes, head } => self.door.set_aside_long(*bytes, head, gone).await,
         }
     }
 }
 
-/// `first` and what is there already behind it.
-fn gathered(first: Frame, reader: &mut Reader) -> Vec<Frame> {
+/// Returns `first` and the frames that are there already behind it.
+fn gathered(first: TcpMessage, reader: &mut TcpReader) -> Vec<TcpMessage> {
     let mut bytes = first.bytes().len();
     let mut frames = vec![first];
     while frames.len() < SUBMIT_BATCH_LINES_MAX && bytes < SUBMIT_BATCH_BYTES_MAX {
@@ -399,15 +411,15 @@ fn gathered(first: Frame, reader: &mut Reader) -> Vec<Frame> {
     frames
 }
 
-/// The writing side. A client that reads no answers (`counterpart_is_intelmq: false`) is not waited for.
-struct Answers {
+/// The writing side. If a client reads no answers (`counterpart_is_intelmq: false`), it is not waited for.
+struct TcpAnswers {
     writing: OwnedWriteHalf,
     bytes: Vec<u8>,
     /// It has left too many unread.
     unread: bool,
 }
 
-impl Answers {
+impl TcpAnswers {
     fn push(&mut self) {
         if self.unread {
             return;
@@ -421,7 +433,7 @@ impl Answers {
         }
     }
 
-    /// Writes what the socket takes now.
+    /// Writes as much as the socket takes now.
     fn write(&mut self) {
         while !self.bytes.is_empty() {
             let most = self.bytes.len().min(ANSWERS_BYTES);
@@ -429,7 +441,7 @@ impl Answers {
                 Ok(written) => drop(self.bytes.drain(..written)),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(_) => {
-                    // It is gone: what it sent is submitted all the same.
+                    // It is gone: the lines that it sent are submitted all the same.
                     self.unread = true;
                     self.bytes.clear();
                 }

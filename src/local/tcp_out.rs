@@ -2,9 +2,9 @@
 //! event, and waits for the two bytes `Ok` before it sends the next. Anything else, the collector's `End` and
 //! `Incomplete message` among it, ends the connection, and the same event is sent on the next one.
 //!
-//! Silence ends nothing: the collector serves one sender at a time, and the kernel takes connections and bytes
-//! for it meanwhile. What was sent cannot be taken back, so to send it again on another connection would double
-//! it. Only a peer whose machine answers no more is given up, by the kernel.
+//! Silence ends nothing: the collector serves one sender at a time, and the kernel takes connections and bytes for it
+//! meanwhile. An event that was sent cannot be taken back, so to send it again on another connection would double it.
+//! The kernel gives up a peer only if its machine does not answer any more.
 
 use std::io;
 use std::sync::Arc;
@@ -16,14 +16,14 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::handed_mark::{HandedFile, HandedMark};
-use super::receiver::{Made, PATIENCE, Receiver, ReceiverError};
+use super::receiver::{DeliveryTarget, PATIENCE, PreparedLine, ReceiverError};
 use super::tally::ConsumerTally;
 use crate::limits::{RECEIVER_DEAD_MS, RECEIVER_PROBE_S};
 use crate::resolving::in_words;
 
 const LINES_PATIENCE: Duration = Duration::from_secs(10);
 
-/// Where the collector listens.
+/// The address on which the collector listens.
 #[derive(Clone, Debug)]
 pub struct TcpOut {
     /// Host and port; a name is looked up for each connection.
@@ -33,7 +33,7 @@ pub struct TcpOut {
 }
 
 impl TcpOut {
-    /// How long a receiver may be silent before that is said. One of lines probably never answers.
+    /// Returns how long a receiver may be silent before that is logged. One of lines probably never answers.
     fn patience(&self) -> Duration {
         if self.separator.is_some() { LINES_PATIENCE } else { PATIENCE }
     }
@@ -98,7 +98,7 @@ impl TcpReceiver {
         }
     }
 
-    /// Waits for `exchange` as long as the connection stands, and says so, each time it has taken twice as long.
+    /// Waits for `exchange` as long as the connection stands, and logs it each time it has taken twice as long.
     async fn patiently(
         place: &TcpOut,
         tally: &ConsumerTally,
@@ -125,7 +125,7 @@ impl TcpReceiver {
     }
 }
 
-impl Receiver for TcpReceiver {
+impl DeliveryTarget for TcpReceiver {
     async fn connect(&mut self) -> Result<(), ReceiverError> {
         self.stream = None;
         self.tally.held(None);
@@ -144,13 +144,13 @@ impl Receiver for TcpReceiver {
         Ok(self.handed.read())
     }
 
-    async fn hand(&mut self, lines: &[Made]) -> Result<usize, ReceiverError> {
+    async fn hand(&mut self, lines: &[PreparedLine]) -> Result<usize, ReceiverError> {
         let Some(first) = lines.first() else { return Ok(0) };
         self.frame(&first.line)?;
         let Self { place, stream, frame, tally, .. } = self;
         let stream = stream.as_mut().ok_or(ReceiverError::Closed)?;
         Self::patiently(place, tally, Self::exchange(stream, frame)).await?;
-        // It was taken: that the mark cannot be written is no reason to send it again.
+        // It was taken: if the mark cannot be written, that is no reason to send it again.
         if let Err(error) = self.remember(first.mark) {
             tracing::warn!(%error, "a crash now would hand one event over again");
         }
@@ -186,7 +186,7 @@ impl Receiver for TcpReceiver {
     }
 }
 
-/// Lets the kernel end the connection where the other machine acknowledges nothing any more.
+/// Lets the kernel end the connection if the other machine acknowledges nothing any more.
 fn end_with_its_peer(stream: &TcpStream) -> io::Result<()> {
     let probe = Duration::from_secs(RECEIVER_PROBE_S);
     sockopt::set_socket_keepalive(stream, true)?;

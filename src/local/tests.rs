@@ -1,4 +1,4 @@
-//! The doors over real sockets, with a core that answers by rule. What the real core decides is tested there.
+//! Tests the doors over real sockets, with a core that answers by rule. The real core has its own tests.
 
 mod consuming;
 mod handing;
@@ -43,7 +43,7 @@ struct Core {
 struct Node {
     dir: tempfile::TempDir,
     core: Arc<Mutex<Core>>,
-    doors: Arc<Doors>,
+    doors: Arc<LocalDoors>,
     /// Runs core and doors; dropped last.
     _runtime: tokio::runtime::Runtime,
 }
@@ -62,11 +62,11 @@ impl Node {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let (sender, inputs) = mpsc::channel(64);
-        let places = Places { run: dir.path().join(run), group };
+        let places = DoorPlaces { run: dir.path().join(run), group };
         let core = Arc::new(Mutex::new(Core::default()));
         let doors = {
             let _inside = runtime.enter();
-            Arc::new(Doors::start(&places, behind(sender)).unwrap())
+            Arc::new(LocalDoors::start(&places, behind(sender)).unwrap())
         };
         runtime.spawn(run_core(inputs, core.clone(), doors.clone()));
         Self { dir, core, doors, _runtime: runtime }
@@ -115,16 +115,19 @@ fn signer() -> Signer {
     Signer::new(ed25519_dalek::SigningKey::from_bytes(&[1; 32]))
 }
 
-fn door() -> Door {
-    Door::of(name("cert-at"), ProjectName::parse("intelmq").unwrap(), crate::policy::Tlp::Green)
+fn door() -> DoorDefaults {
+    DoorDefaults::of(name("cert-at"), ProjectName::parse("intelmq").unwrap(), crate::policy::Tlp::Green)
 }
 
-fn behind(inputs: mpsc::Sender<Input>) -> Behind {
+fn behind(inputs: mpsc::Sender<Input>) -> DoorServices {
     let trust = TrustList::new(name("cert-at"), signer().verifying_key(), []);
-    Behind {
+    DoorServices {
         inputs,
         now: wall,
-        opening: Arc::new(Opening::new(Arc::new(crate::envelope::Opener::new(name("cert-at"), [])), wall)),
+        opening: Arc::new(EnvelopeOpening::new(
+            Arc::new(crate::envelope::SealOpener::new(name("cert-at"), [])),
+            wall,
+        )),
         trust: Arc::new(ArcSwap::from_pointee(trust)),
         signer: Arc::new(signer()),
         body_id_secret: BodyIdSecret::new([2; 32]),
@@ -156,13 +159,18 @@ fn expiring_entry(seq: u64, ms: u64) -> Entry {
 }
 
 fn entry_of(seq: u64, line: &str) -> Entry {
-    let crate::format::Intake::New(draft) = crate::format::intake(line.as_bytes(), &door()).unwrap() else {
+    let crate::format::ParsedSubmission::New(draft) =
+        crate::format::intake(line.as_bytes(), &door()).unwrap()
+    else {
         panic!("a new event")
     };
     let secret = BodyIdSecret::new([2; 32]);
     let trust = TrustList::new(door().publisher, signer().verifying_key(), []);
-    let made =
-        crate::format::Made { now: wall().wall, random: uuid::Uuid::from_u128(seq.into()), secret: &secret };
+    let made = crate::format::IdInputs {
+        now: wall().wall,
+        random: uuid::Uuid::from_u128(seq.into()),
+        secret: &secret,
+    };
     let core = draft.address(&trust).unwrap().into_core(&made, &mut rand::rng()).unwrap();
     let envelope = signer().sign(core).unwrap().envelope().clone();
     let path = HopPath::new(vec![name("cert-ee")]).unwrap();
@@ -170,7 +178,7 @@ fn entry_of(seq: u64, line: &str) -> Entry {
     Entry { seq, check, arrived, path, envelope, twins, withdrawn_by: None, replaced_by: None }
 }
 
-async fn run_core(mut inputs: mpsc::Receiver<Input>, core: Arc<Mutex<Core>>, doors: Arc<Doors>) {
+async fn run_core(mut inputs: mpsc::Receiver<Input>, core: Arc<Mutex<Core>>, doors: Arc<LocalDoors>) {
     while let Some(input) = inputs.recv().await {
         for output in answer(input, &mut core.lock().unwrap()) {
             assert!(doors.handle(output).is_none());

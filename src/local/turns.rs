@@ -1,18 +1,18 @@
-//! Does a sender at a TCP door wait for the answer to each event before it sends the next? Only then it reads answers.
-//! It shows by what it sends, since a sender of lines says nothing about it. Sockets are not known here.
+//! Finds out whether a sender at a TCP door waits for the answer to each event: only then it reads answers. It shows by
+//! the events that it sends, since a sender of lines does not say so. Sockets are not known here.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-/// Who sends nothing more for so long after its first event waits for the answer.
+/// If a sender sends nothing more for this long after its first event, it waits for the answer.
 const FIRST_ANSWER_AFTER: Duration = Duration::from_millis(100);
 
 /// One connection.
 #[derive(Debug)]
-pub(super) struct Turns {
-    /// Is it to be found out? Otherwise it is known.
+pub(super) struct SubmitTurns {
+    /// True if it is to be found out; otherwise it is known.
     watched: bool,
     read: AtomicU64,
     answered: AtomicU64,
@@ -20,7 +20,7 @@ pub(super) struct Turns {
     deaf: CancellationToken,
 }
 
-impl Turns {
+impl SubmitTurns {
     fn new(watched: bool) -> Self {
         Self {
             watched,
@@ -30,24 +30,24 @@ impl Turns {
         }
     }
 
-    /// Of a sender whose protocol has answers.
+    /// Creates the turns of a sender with answers in its protocol.
     pub fn answered() -> Self {
         Self::new(false)
     }
 
-    /// Of one that reads none.
+    /// Creates the turns of a sender that reads no answers.
     pub fn unanswered() -> Self {
         let turns = Self::new(false);
         turns.deaf.cancel();
         turns
     }
 
-    /// Of one that may or may not.
+    /// Creates the turns of a sender that may or may not read answers.
     pub fn unknown() -> Self {
         Self::new(true)
     }
 
-    /// So many events came, and perhaps a part of one more.
+    /// Notes how many events came, and whether a part of one more did.
     pub fn read(&self, events: u64, is_ahead: bool) {
         let read = self.read.fetch_add(events, Ordering::AcqRel) + events;
         if self.watched && (is_ahead || read > self.answered.load(Ordering::Acquire) + 1) {
@@ -55,22 +55,22 @@ impl Turns {
         }
     }
 
-    /// The oldest event has its answer, or needs none.
+    /// Notes that the oldest event has its answer, or needs none.
     pub fn answered_one(&self) {
         self.answered.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// It sends without waiting: what is not taken now never comes again.
+    /// Returns true if it sends without waiting: events that are not taken now never come again.
     pub fn waits_for_nothing(&self) -> bool {
         self.deaf.is_cancelled()
     }
 
-    /// Was something answered before it was known to read no answers?
+    /// Returns true if something was answered before it was known to read no answers.
     pub fn had_answers(&self) -> bool {
         self.watched && self.answered.load(Ordering::Acquire) > 0
     }
 
-    /// Waits until the next answer may go out; false where none is to.
+    /// Waits until the next answer may go out; false if there will be none.
     pub async fn first_answer_due(&self) -> bool {
         if self.watched && self.answered.load(Ordering::Acquire) == 0 {
             let _ = tokio::time::timeout(FIRST_ANSWER_AFTER, self.deaf.cancelled()).await;
@@ -85,18 +85,18 @@ mod tests {
 
     #[tokio::test]
     async fn senders_that_send_on_get_no_answers() {
-        let waits = Turns::unknown();
+        let waits = SubmitTurns::unknown();
         for _ in 0..3 {
             waits.read(1, false);
             assert!(waits.first_answer_due().await);
             waits.answered_one();
         }
         for (events, is_ahead) in [(2, false), (1, true)] {
-            let burst = Turns::unknown();
+            let burst = SubmitTurns::unknown();
             burst.read(events, is_ahead);
             assert!(!burst.first_answer_due().await && burst.waits_for_nothing());
         }
-        let later = Turns::unknown();
+        let later = SubmitTurns::unknown();
         later.read(1, false);
         let (due, ()) = tokio::join!(later.first_answer_due(), async { later.read(1, false) });
         assert!(!due, "the second event came before the first answer");
@@ -104,10 +104,10 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_known_of_a_sender_is_not_asked() {
-        let frames = Turns::answered();
+        let frames = SubmitTurns::answered();
         frames.read(9, true);
         assert!(frames.first_answer_due().await && !frames.waits_for_nothing());
-        let lines = Turns::unanswered();
+        let lines = SubmitTurns::unanswered();
         lines.read(1, false);
         assert!(!lines.first_answer_due().await && lines.waits_for_nothing());
     }

@@ -1,5 +1,5 @@
-//! Which key counts for whom, and for what time (design §5.6): the identity keys of the peer files, and the keys
-//! that their statements name. Built anew whenever a file or a statement changes; reads no clock.
+//! The keys that count for each node, and for what time (design §5.6): identity keys of peer files, and the keys that
+//! their statements name. Built anew when a file or a statement changes; reads no clock.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use ed25519_dalek::VerifyingKey;
 use sha2::{Digest as _, Sha256};
 
 use super::TrustList;
-use crate::envelope::Stated;
+use crate::envelope::StatedKeys;
 use crate::identity::{KEY_ID_BYTES_MAX, KeyId, PublisherName};
 use crate::limits::{CANDIDATE_KEYS_MAX, CREATED_AHEAD_ACCEPTED_MS};
 use crate::time::Timestamp;
@@ -30,7 +30,7 @@ pub enum Trust {
     Unknown,
 }
 
-/// What a key is worth for something that its publisher created at a certain time.
+/// How much a key is worth for an event that its publisher created at a certain time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Standing {
     Good,
@@ -38,7 +38,7 @@ pub enum Standing {
     Revoked,
 }
 
-/// One key that may sign, and for whom.
+/// One key that may sign, and the node that it signs for.
 #[derive(Clone, Debug)]
 pub(super) struct Bound {
     name: PublisherName,
@@ -65,18 +65,18 @@ impl Bound {
 /// All keys that may sign, by the whole hash that their ids are the beginning of.
 #[derive(Clone, Debug, Default)]
 pub(super) struct KeyBook {
-    /// Nobody takes a key by stating another's: what is signed names its publisher, so both may have it.
+    /// If a node states another's key, both may have it: signed data names its publisher.
     by_hash: BTreeMap<[u8; KEY_ID_BYTES_MAX], Vec<Bound>>,
 }
 
 impl KeyBook {
-    /// `identity` is `name`'s own key, `stated` what it said, `revoked` what our operator says.
+    /// `identity` is `name`'s own key, `stated` its statement, `revoked` the decision of our operator.
     /// Without a statement the identity key serves all uses.
     pub fn add(
         &mut self,
         name: &PublisherName,
         identity: &VerifyingKey,
-        stated: Option<&Stated>,
+        stated: Option<&StatedKeys>,
         revoked: bool,
     ) {
         let revoked = revoked || stated.is_some_and(|stated| stated.latest().statement().revoked);
@@ -98,14 +98,14 @@ impl KeyBook {
         }
     }
 
-    /// What is bound later to the same publisher takes the place of what was.
+    /// Binds a key. If it was bound to the same publisher before, the later binding replaces the earlier.
     fn bind(&mut self, bound: Bound) {
         let of_key = self.by_hash.entry(KeyId::hash(bound.key.as_bytes())).or_default();
         of_key.retain(|known| known.name != bound.name);
         of_key.push(bound);
     }
 
-    /// Every key that fits `key_id`, and whose it is.
+    /// Returns every key that fits `key_id`, with its owner.
     fn fitting(&self, key_id: KeyId) -> impl Iterator<Item = &Bound> {
         self.by_hash.range(key_id.hashes()).flat_map(|(_, bound)| bound)
     }

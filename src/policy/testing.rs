@@ -1,4 +1,4 @@
-//! Trust lists for tests of whatever asks one. Nothing of it is in the program.
+//! Trust lists for tests of code that asks one. Not part of the program.
 
 use ed25519_dalek::SigningKey;
 
@@ -14,7 +14,7 @@ pub fn node_names(names: &[&str]) -> NodeNames {
     NodeNames::new(name(names[0]), names[1..].iter().map(|alias| name(alias)).collect())
 }
 
-/// A peer by its present name and, behind it, old ones, whose key is made of the first of them all.
+/// Returns a peer by its present name and, behind it, old ones. Its key is made of the first name that it had.
 pub fn peer(names: &[&str]) -> Peer {
     let mut seed = [0; 32];
     let first = names[names.len() - 1].as_bytes();
@@ -23,7 +23,7 @@ pub fn peer(names: &[&str]) -> Peer {
     Peer { aliases, ..Peer::new(name(names[0]), SigningKey::from_bytes(&seed).verifying_key()) }
 }
 
-/// What the node of these names trusts.
+/// Returns the trust list of the node with these names.
 pub fn trusting(own: &[&str], peers: &[&[&str]]) -> TrustList {
     let own_key = SigningKey::from_bytes(&[1; 32]).verifying_key();
     TrustList::new(node_names(own), own_key, peers.iter().map(|names| peer(names)))

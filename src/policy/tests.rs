@@ -3,7 +3,7 @@
 use super::testing::{name, node_names, peer};
 use super::*;
 use crate::envelope::{Body, ENVELOPE_VERSION, EventType, IdScheme};
-use crate::event::Format;
+use crate::event::EventFormat;
 use crate::identity::{EventId, ProjectName};
 
 fn core(publisher: &str, tlp: Tlp, to: &[&str], sealed: bool) -> Core {
@@ -15,7 +15,7 @@ fn core(publisher: &str, tlp: Tlp, to: &[&str], sealed: bool) -> Core {
         created: Timestamp(1),
         expires: None,
         event_type: EventType::Event,
-        format: Format::intelmq(),
+        format: EventFormat::intelmq(),
         tlp,
         to: to.iter().map(|to| name(to)).collect(),
         max_hops: 16,
@@ -37,12 +37,16 @@ fn old_names_count_wherever_a_share_is_decided() {
     for (what, shared, expected) in [
         ("named by its old name", of("cert-at", Tlp::Green, &["cert-ee"], false), Ok(())),
         ("by its present one", of("cert-at", Tlp::Green, &["cert-est"], false), Ok(())),
-        ("another is named", of("cert-at", Tlp::Green, &["cert-pl"], false), Err(Withheld::NotNamed)),
+        ("another is named", of("cert-at", Tlp::Green, &["cert-pl"], false), Err(WithheldReason::NotNamed)),
         ("sealed to its old name", of("cert-pl", Tlp::AmberStrict, &["cert-ee"], true), Ok(())),
-        ("sealed to another", of("cert-pl", Tlp::AmberStrict, &["cert-lv"], true), Err(Withheld::NotNamed)),
+        (
+            "sealed to another",
+            of("cert-pl", Tlp::AmberStrict, &["cert-lv"], true),
+            Err(WithheldReason::NotNamed),
+        ),
         ("its own by its old name", of("cert-ee", Tlp::Red, &["cert-pl"], false), Ok(())),
         ("ours by our old name, AMBER", of("cert-old", Tlp::Amber, &[], false), Ok(())),
-        ("another's AMBER", of("cert-pl", Tlp::Amber, &[], false), Err(Withheld::TlpHop)),
+        ("another's AMBER", of("cert-pl", Tlp::Amber, &[], false), Err(WithheldReason::TlpHop)),
         ("ours by our old name, RED, sealed", of("cert-old", Tlp::Red, &["cert-ee"], true), Ok(())),
     ] {
         assert_eq!(shared, expected, "{what}");

@@ -1,13 +1,13 @@
-//! What is to be written to the journal, in order, and what waits for it to be durable. Group commit: while
-//! batches are being synced, records gather for the next one. Cursors and positions are written once a
-//! batch, behind the carriers that they speak of (rule `CarrierFirst`).
+//! Records to be written to the journal, in order, and everything that waits for them to be durable. Group commit:
+//! while batches are being synced, records gather for the next one. Cursors and positions are written once a batch,
+//! behind the carriers that they speak of (rule `CarrierFirst`).
 
 use std::collections::{BTreeSet, VecDeque};
 
 use crate::identity::{EventKey, PublisherName};
 use crate::limits::{ACK_DELAY_MS, APPENDS_OUTSTANDING_MAX};
 use crate::protocol::io::{ConsumerId, Output, StreamId, Ticket};
-use crate::protocol::rules::{Rule, Rules};
+use crate::protocol::rules::{ProtocolRule, Rules};
 use crate::record::{ConsumerName, Ledger, NewCarrier, NewRecord, Note};
 use crate::time::Tick;
 use crate::wire::Mark;
@@ -15,16 +15,16 @@ use crate::wire::Mark;
 /// Records that gather for one batch before feeds are read on.
 const QUEUED_MAX: usize = 8_192;
 
-/// Bytes of memory that carriers take, gathering or being written, before feeds are read on: twice what one read of a
-/// feed may bring. What is local is not held up by it.
+/// Memory in bytes that carriers, gathering or being written, may take before feeds wait. This is twice what one read
+/// of a feed may bring. Local submissions do not wait.
 const QUEUED_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 #[derive(Debug, Default)]
 pub struct Appender {
     queued: Vec<NewRecord>,
-    /// What waits for the batch that is being gathered.
-    gathering: Batch,
-    outstanding: VecDeque<Batch>,
+    /// The batch that is being gathered, with everything that waits for it.
+    gathering: AppendBatch,
+    outstanding: VecDeque<AppendBatch>,
     moved_cursors: BTreeSet<PublisherName>,
     moved_positions: BTreeSet<ConsumerName>,
     /// Carriers or something that is waited for: no reason to gather longer.
@@ -33,16 +33,16 @@ pub struct Appender {
     lazy_since: Option<Tick>,
 }
 
-/// One append: who waits for it.
+/// One append, with everything that waits for it.
 #[derive(Clone, Debug, Default)]
-pub struct Batch {
+pub struct AppendBatch {
     pub ticket: Option<Ticket>,
-    pub carriers: Vec<Appended>,
-    /// What their envelopes take in memory.
+    pub carriers: Vec<AppendedRecords>,
+    /// Memory that their envelopes take, in bytes.
     bytes: usize,
     /// In the order written, for the durable ledger.
     pub notes: Vec<Note>,
-    /// Submissions that this batch answers: their own, and duplicates of what is in it.
+    /// Submissions that this batch answers: its own ones, and duplicates of its entries.
     pub submissions: Vec<(Ticket, bool)>,
     /// Consumers' connections that end once it is durable.
     pub closing: Vec<ConsumerId>,
@@ -51,18 +51,18 @@ pub struct Batch {
 }
 
 #[derive(Clone, Debug)]
-pub struct Appended {
+pub struct AppendedRecords {
     pub key: EventKey,
-    /// Who handed it over, and on which stream; `None` for what is submitted here.
+    /// The peer that handed it over, and on which stream; `None` if it was submitted here.
     pub source: Option<(PublisherName, StreamId)>,
 }
 
 impl Appender {
-    /// `source` is as in [`Appended`].
+    /// `source` is as in [`AppendedRecords`].
     pub fn push_carrier(&mut self, carrier: NewCarrier, source: Option<(PublisherName, StreamId)>) {
         let envelope = carrier.envelope.envelope();
         self.gathering.bytes += envelope.weight();
-        self.gathering.carriers.push(Appended { key: envelope.key(), source });
+        self.gathering.carriers.push(AppendedRecords { key: envelope.key(), source });
         self.queued.push(NewRecord::Carrier(carrier));
         self.urgent = true;
     }
@@ -100,7 +100,7 @@ impl Appender {
         self.urgent = true;
     }
 
-    /// `ticket` is answered when the append that holds `key` is durable; false where none does.
+    /// Answers `ticket` when the append that holds `key` is durable. Returns false if no append holds it.
     pub fn answer_with(&mut self, ticket: Ticket, key: EventKey) -> bool {
         let batches = std::iter::once(&mut self.gathering).chain(&mut self.outstanding);
         for batch in batches {
@@ -127,7 +127,7 @@ impl Appender {
             || !self.gathering.commands.is_empty()
     }
 
-    /// The next batch, where it is time for one.
+    /// Returns the next batch if it is time for one.
     pub fn flush(
         &mut self,
         ledger: &Ledger,
@@ -152,7 +152,7 @@ impl Appender {
         }
         let mut batch = std::mem::take(&mut self.gathering);
         let mut records = std::mem::take(&mut self.queued);
-        let at = if rules.on(Rule::CarrierFirst) { records.len() } else { 0 };
+        let at = if rules.on(ProtocolRule::CarrierFirst) { records.len() } else { 0 };
         records.splice(at..at, moved.iter().cloned().map(NewRecord::Note));
         batch.notes.extend(moved);
         let ticket = ticket();
@@ -172,7 +172,7 @@ impl Appender {
     }
 
     /// The batch of `ticket` is answered. `None` for one that had failed with an earlier one.
-    pub fn answered(&mut self, ticket: Ticket) -> Option<Batch> {
+    pub fn answered(&mut self, ticket: Ticket) -> Option<AppendBatch> {
         let first = self.outstanding.front().is_some_and(|batch| batch.ticket == Some(ticket));
         if first { self.outstanding.pop_front() } else { None }
     }
@@ -182,14 +182,14 @@ impl Appender {
         self.outstanding.iter().chain([&self.gathering]).flat_map(|batch| &batch.notes)
     }
 
-    /// Nothing of what is gathered or outstanding will be written: returns all of it.
-    pub fn drop_all(&mut self) -> Vec<Batch> {
+    /// Returns all that is gathered or outstanding: nothing of it will be written.
+    pub fn drop_all(&mut self) -> Vec<AppendBatch> {
         self.queued.clear();
         self.moved_cursors.clear();
         self.moved_positions.clear();
         self.urgent = false;
         self.lazy_since = None;
-        let mut batches: Vec<Batch> = self.outstanding.drain(..).collect();
+        let mut batches: Vec<AppendBatch> = self.outstanding.drain(..).collect();
         batches.push(std::mem::take(&mut self.gathering));
         batches
     }

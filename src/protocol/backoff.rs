@@ -27,7 +27,7 @@ impl Backoff {
         self.bound_ms = (self.bound_ms * 2).min(RECONNECT_MAX_MS);
     }
 
-    /// The last try failed in a way that only an operator can mend: waits the whole bound.
+    /// Waits the whole bound: the last try failed in a way that only an operator can fix.
     pub fn refused(&mut self, now: Tick) {
         self.bound_ms = RECONNECT_MAX_MS;
         self.until = now.plus_ms(RECONNECT_MAX_MS);

@@ -4,14 +4,14 @@ use crate::policy::Rate;
 use crate::time::Tick;
 
 #[derive(Clone, Debug)]
-pub struct Bucket {
+pub struct TokenBucket {
     rate: Rate,
-    /// In thousandths of a token, so that a low rate adds up; below zero where more was spent than there was.
+    /// In thousandths of a token, so that a low rate adds up; below zero if more was spent than there was.
     milli_tokens: i64,
     filled: Tick,
 }
 
-impl Bucket {
+impl TokenBucket {
     pub fn new(rate: Rate, now: Tick) -> Self {
         Self { rate, milli_tokens: i64::from(rate.per_second) * 1_000, filled: now }
     }
@@ -24,7 +24,7 @@ impl Bucket {
         self.filled = now;
     }
 
-    /// Takes one token, where there is one.
+    /// Takes one token; returns false if there is none.
     pub fn take(&mut self, now: Tick) -> bool {
         self.fill(now);
         let there = self.milli_tokens >= 1_000;
@@ -34,7 +34,7 @@ impl Bucket {
         there
     }
 
-    /// Takes `count` tokens, whether there or not: what has already been read cannot be unread.
+    /// Takes `count` tokens even if there are too few: data that was read cannot be unread.
     pub fn spend(&mut self, count: usize, now: Tick) {
         self.fill(now);
         self.milli_tokens = self.milli_tokens.saturating_sub_unsigned(count as u64 * 1_000);
@@ -47,7 +47,7 @@ impl Bucket {
         self.milli_tokens = (self.milli_tokens + 1_000).min(burst);
     }
 
-    /// How many ms until a token is there; 0 where one is.
+    /// Returns how many ms it takes until a token is there; 0 if one is.
     pub fn wait_ms(&mut self, now: Tick) -> u64 {
         self.fill(now);
         let lacking = u64::try_from(1_000 - self.milli_tokens).unwrap_or(0);
@@ -65,7 +65,7 @@ mod tests {
 
     #[test]
     fn a_bucket_gives_its_rate_and_one_second_of_burst() {
-        let mut bucket = Bucket::new(Rate { per_second: 100 }, Tick(0));
+        let mut bucket = TokenBucket::new(Rate { per_second: 100 }, Tick(0));
         assert_eq!((0..200).filter(|_| bucket.take(Tick(0))).count(), 100);
         assert_eq!(bucket.wait_ms(Tick(0)), 10);
         assert_eq!((0..200).filter(|_| bucket.take(Tick(500))).count(), 50);
@@ -73,7 +73,7 @@ mod tests {
 
     #[test]
     fn what_was_spent_beyond_the_burst_is_waited_for() {
-        let mut bucket = Bucket::new(Rate { per_second: 100 }, Tick(0));
+        let mut bucket = TokenBucket::new(Rate { per_second: 100 }, Tick(0));
         bucket.spend(300, Tick(0));
         assert_eq!(bucket.wait_ms(Tick(0)), 2_010);
         assert_eq!(bucket.wait_ms(Tick(2_010)), 0);

@@ -2,7 +2,7 @@
 //! as a successor would, so that version 1 meets now what it has to get along with later. Without that feature
 //! there is no such choice.
 
-use crate::wire::Frame;
+use crate::wire::WireFrame;
 
 /// How a node says what it says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,7 +20,7 @@ impl Dialect {
     }
 
     /// Returns `frame` as this node says it.
-    pub fn spoken(self, frame: Frame) -> Frame {
+    pub fn spoken(self, frame: WireFrame) -> WireFrame {
         if self.successor { super::successor::spoken(frame) } else { frame }
     }
 }
@@ -31,7 +31,7 @@ impl Dialect {
         false
     }
 
-    pub fn spoken(self, frame: Frame) -> Frame {
+    pub fn spoken(self, frame: WireFrame) -> WireFrame {
         frame
     }
 }

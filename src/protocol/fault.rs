@@ -1,5 +1,5 @@
-//! Why this node closes a feed: the code that its peer is told, and words for the people there. Which code
-//! stands for what is decided where the feed is closed.
+//! Why this node closes a feed: the code that its peer is told, and words for the people there. The caller that closes
+//! the feed chooses the code.
 
 use std::fmt;
 

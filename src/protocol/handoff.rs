@@ -7,14 +7,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::envelope::IdScheme;
-use crate::filter::Facts;
+use crate::filter::FilterFacts;
 use crate::limits::{CONSUMERS_MAX, READ_BYTES, TWINS_MAX};
-use crate::protocol::failing::Failing;
-use crate::protocol::ground::Ground;
+use crate::protocol::context::CoreContext;
+use crate::protocol::failing::FilterFailures;
 use crate::protocol::io::{
-    ConsumerClosed, ConsumerId, ConsumerRequest, Event, From, LossCause, Output, Read, Reader,
+    ConsumerClosed, ConsumerId, ConsumerRequest, Event, JournalReader, LossCause, Output, Read, StartPosition,
 };
-use crate::protocol::rules::Rule;
+use crate::protocol::rules::ProtocolRule;
 use crate::record::{ConsumerName, Entry, Note, Twin};
 use crate::time::{Tick, Timestamp};
 
@@ -24,14 +24,14 @@ use twins::TwinsPassed;
 const NAME_WAIT_MS: u64 = 1_000;
 
 #[derive(Debug, Default)]
-pub struct Handoffs {
-    open: BTreeMap<ConsumerId, Handoff>,
+pub struct ConsumerHandoffs {
+    open: BTreeMap<ConsumerId, ConsumerHandoff>,
     /// Connections that wait for their name.
     waiting: Vec<(ConsumerId, ConsumerRequest, Tick)>,
-    /// The last entry that the receiver of a connection holds, where it lost what came behind it.
+    /// The last entry that the receiver of a connection holds, if it lost the ones behind it.
     holds: BTreeMap<ConsumerId, u64>,
     /// Filters of named consumers that are gone.
-    failing: BTreeMap<ConsumerName, Failing>,
+    failing: BTreeMap<ConsumerName, FilterFailures>,
     pub tally: HandoffTally,
 }
 
@@ -50,7 +50,7 @@ pub struct HandoffTally {
 }
 
 #[derive(Debug)]
-struct Handoff {
+struct ConsumerHandoff {
     request: ConsumerRequest,
     start: Start,
     /// The last entry that was looked at.
@@ -64,7 +64,7 @@ struct Handoff {
     ready: bool,
     reading: bool,
     finishing: bool,
-    failing: Failing,
+    failing: FilterFailures,
     twins: TwinsPassed,
     /// Entries that could not be read: where each stretch of them ends, and how many. Counted as missing when the
     /// position passes them, so that they are counted once.
@@ -81,8 +81,8 @@ struct Start {
     generation: u64,
 }
 
-impl Handoffs {
-    pub fn on_opened(&mut self, id: ConsumerId, request: ConsumerRequest, ground: &mut Ground) {
+impl ConsumerHandoffs {
+    pub fn on_opened(&mut self, id: ConsumerId, request: ConsumerRequest, ground: &mut CoreContext) {
         if let Some(name) = &request.name {
             if self.in_use(name) {
                 self.waiting.push((id, request, ground.tick().plus_ms(NAME_WAIT_MS)));
@@ -96,13 +96,13 @@ impl Handoffs {
         self.start(id, request, ground);
     }
 
-    /// The receiver has proved to hold nothing beyond `holds`, whatever its position says.
+    /// Opens a connection to a receiver that proved to hold nothing beyond `holds`, even if its position is higher.
     pub fn on_opened_at(
         &mut self,
         id: ConsumerId,
         request: ConsumerRequest,
         holds: u64,
-        ground: &mut Ground,
+        ground: &mut CoreContext,
     ) {
         self.holds.insert(id, holds);
         self.on_opened(id, request, ground);
@@ -112,18 +112,18 @@ impl Handoffs {
         self.open.values().any(|handoff| handoff.request.name.as_ref() == Some(name))
     }
 
-    fn start(&mut self, id: ConsumerId, request: ConsumerRequest, ground: &mut Ground) {
+    fn start(&mut self, id: ConsumerId, request: ConsumerRequest, ground: &mut CoreContext) {
         let known = request.name.as_ref().and_then(|name| ground.ledger.consumers.get(name)).cloned();
         // Only this connection goes back. The position stays: after a crash the receiver says again what it holds.
         let holds = self.holds.remove(&id).unwrap_or(u64::MAX);
         let had = known.as_ref().map_or(0, |position| position.seq);
-        let default = if request.name.is_some() { From::Earliest } else { From::Now };
+        let default = if request.name.is_some() { StartPosition::Earliest } else { StartPosition::Now };
         let (after, not_before) = match (&known, request.from.unwrap_or(default)) {
             (Some(position), _) => (position.seq.min(holds), None),
-            (None, From::Earliest) => (ground.ends.floor.seq, None),
-            (None, From::Now) => (ground.ends.last.seq, None),
-            (None, From::Seq(seq)) => (seq.saturating_sub(1).max(ground.ends.floor.seq), None),
-            (None, From::Time(time)) => (ground.ends.floor.seq, Some(time)),
+            (None, StartPosition::Earliest) => (ground.ends.floor.seq, None),
+            (None, StartPosition::Now) => (ground.ends.last.seq, None),
+            (None, StartPosition::Seq(seq)) => (seq.saturating_sub(1).max(ground.ends.floor.seq), None),
+            (None, StartPosition::Time(time)) => (ground.ends.floor.seq, Some(time)),
         };
         if let Some(position) = &known
             && request.from.is_some()
@@ -140,7 +140,7 @@ impl Handoffs {
         if request.name.is_some() {
             ground.emit(Output::ConsumerBegan { consumer: id, generation });
         }
-        let handoff = Handoff {
+        let handoff = ConsumerHandoff {
             request,
             start: Start { after, had, generation },
             scanned: after,
@@ -150,7 +150,7 @@ impl Handoffs {
             ready: true,
             reading: false,
             finishing: false,
-            failing: Failing::default(),
+            failing: FilterFailures::default(),
             twins: TwinsPassed::after(after),
             lost: Vec::new(),
         };
@@ -160,7 +160,7 @@ impl Handoffs {
         self.open.insert(id, handoff);
     }
 
-    pub fn on_ready(&mut self, id: ConsumerId, ground: &mut Ground) {
+    pub fn on_ready(&mut self, id: ConsumerId, ground: &mut CoreContext) {
         let Some(handoff) = self.open.get_mut(&id) else { return };
         handoff.ready = true;
         if !handoff.request.acks {
@@ -169,9 +169,9 @@ impl Handoffs {
         }
     }
 
-    pub fn on_acked(&mut self, id: ConsumerId, seq: u64, ground: &mut Ground) {
+    pub fn on_acked(&mut self, id: ConsumerId, seq: u64, ground: &mut CoreContext) {
         let Some(handoff) = self.open.get_mut(&id) else { return };
-        let seq = if ground.on(Rule::AckClamped) {
+        let seq = if ground.on(ProtocolRule::AckClamped) {
             seq.min(handoff.handed)
         } else {
             handoff.scanned = handoff.scanned.max(seq);
@@ -183,7 +183,7 @@ impl Handoffs {
         }
     }
 
-    pub fn on_finished(&mut self, id: ConsumerId, ground: &mut Ground) {
+    pub fn on_finished(&mut self, id: ConsumerId, ground: &mut CoreContext) {
         if let Some(handoff) = self.open.get_mut(&id) {
             handoff.finishing = true;
             ground.appender.close_consumer(id);
@@ -192,8 +192,8 @@ impl Handoffs {
         }
     }
 
-    pub fn on_gone(&mut self, id: ConsumerId, ground: &mut Ground) {
-        if let Some(Handoff { request: ConsumerRequest { name: Some(name), .. }, failing, .. }) =
+    pub fn on_gone(&mut self, id: ConsumerId, ground: &mut CoreContext) {
+        if let Some(ConsumerHandoff { request: ConsumerRequest { name: Some(name), .. }, failing, .. }) =
             self.open.remove(&id)
             && failing.count > 0
         {
@@ -204,7 +204,7 @@ impl Handoffs {
         self.admit_waiting(ground);
     }
 
-    fn admit_waiting(&mut self, ground: &mut Ground) {
+    fn admit_waiting(&mut self, ground: &mut CoreContext) {
         let mut at = 0;
         while let Some((_, request, _)) = self.waiting.get(at) {
             if request.name.as_ref().is_some_and(|name| self.in_use(name)) {
@@ -216,10 +216,10 @@ impl Handoffs {
         }
     }
 
-    pub fn on_entries(&mut self, id: ConsumerId, read: Read, ground: &mut Ground) {
+    pub fn on_entries(&mut self, id: ConsumerId, read: Read, ground: &mut CoreContext) {
         let Some(handoff) = self.open.get_mut(&id) else { return };
         handoff.reading = false;
-        if read.lost > 0 && read.after.seq > handoff.scanned && ground.on(Rule::LossCounted) {
+        if read.lost > 0 && read.after.seq > handoff.scanned && ground.on(ProtocolRule::LossCounted) {
             handoff.lost.push((read.after.seq, read.lost));
         }
         handoff.scanned = handoff.scanned.max(read.after.seq);
@@ -247,13 +247,13 @@ impl Handoffs {
         }
     }
 
-    /// Reads on for whoever is ready, and turns away who waited for a name too long.
-    pub fn pump(&mut self, ground: &mut Ground) {
+    /// Reads on for consumers that are ready, and turns away those that waited too long for a name.
+    pub fn pump(&mut self, ground: &mut CoreContext) {
         for (id, handoff) in &mut self.open {
             let more = handoff.scanned < ground.ends.last.seq && handoff.is_placed(ground);
             if handoff.ready && !handoff.reading && !handoff.finishing && more {
                 handoff.reading = true;
-                let reader = Reader::Consumer(*id);
+                let reader = JournalReader::Consumer(*id);
                 ground.emit(Output::Read { reader, after_seq: handoff.scanned, bytes_max: READ_BYTES });
             }
         }
@@ -270,8 +270,8 @@ impl Handoffs {
         self.waiting.iter().map(|(.., until)| *until).min()
     }
 
-    /// What was not durable is not acknowledged: those that asked are told nothing, and closed.
-    pub fn close_all(&mut self, why: ConsumerClosed, ground: &mut Ground) {
+    /// Closes all connections. If something was not durable, it is not acknowledged: its consumer gets no answer.
+    pub fn close_all(&mut self, why: ConsumerClosed, ground: &mut CoreContext) {
         let waiting = std::mem::take(&mut self.waiting);
         let open = std::mem::take(&mut self.open);
         for id in open.into_keys().chain(waiting.into_iter().map(|(id, ..)| id)) {
@@ -280,7 +280,7 @@ impl Handoffs {
     }
 
     /// Nothing since the last durable record was written: positions go on from there, acks count again.
-    pub fn on_not_stored(&mut self, ground: &mut Ground) {
+    pub fn on_not_stored(&mut self, ground: &mut CoreContext) {
         // The operator moved these, and that did not happen.
         let unplaced: Vec<ConsumerId> =
             self.open.iter().filter(|(_, handoff)| !handoff.is_placed(ground)).map(|(id, _)| *id).collect();
@@ -290,7 +290,7 @@ impl Handoffs {
         }
         for handoff in self.open.values_mut() {
             handoff.finishing = false;
-            // One that came since is known to nobody now.
+            // If a consumer came since, its name is not known any more.
             if let Some(name) = &handoff.request.name
                 && !ground.ledger.consumers.contains_key(name)
             {
@@ -301,12 +301,12 @@ impl Handoffs {
         }
     }
 
-    /// Forgets the consumer `name`, at once: whoever reads under this name is turned away, and may come again as a new
-    /// one.
+    /// Forgets the consumer `name` at once. Connections under this name are turned away, and may come again as a new
+    /// consumer.
     ///
     /// # Errors
     /// There is no such consumer.
-    pub fn remove(&mut self, name: &ConsumerName, ground: &mut Ground) -> Result<(), String> {
+    pub fn remove(&mut self, name: &ConsumerName, ground: &mut CoreContext) -> Result<(), String> {
         if ground.ledger.consumers.remove(name).is_none() {
             return Err(format!("no consumer \"{name}\""));
         }
@@ -316,26 +316,31 @@ impl Handoffs {
         Ok(())
     }
 
-    /// Moves the position of `name` behind a place, at once. What was missing stays counted.
+    /// Moves the position of `name` behind a place, at once. Missing entries stay counted.
     ///
     /// # Errors
     /// There is no such consumer.
-    pub fn rewind(&mut self, name: &ConsumerName, to: From, ground: &mut Ground) -> Result<(), String> {
+    pub fn rewind(
+        &mut self,
+        name: &ConsumerName,
+        to: StartPosition,
+        ground: &mut CoreContext,
+    ) -> Result<(), String> {
         if !ground.ledger.consumers.contains_key(name) {
             return Err(format!("no consumer \"{name}\""));
         }
         self.close_named(name, ConsumerClosed::Rewound, ground);
         let (floor, last) = (ground.ends.floor.seq, ground.ends.last.seq);
         let seq = match to {
-            From::Earliest | From::Time(_) => floor,
-            From::Now => last,
-            From::Seq(seq) => seq.saturating_sub(1).clamp(floor, last),
+            StartPosition::Earliest | StartPosition::Time(_) => floor,
+            StartPosition::Now => last,
+            StartPosition::Seq(seq) => seq.saturating_sub(1).clamp(floor, last),
         };
         ground.note(Note::Rewound { consumer: name.clone(), seq, generation: ground.ledger.generation + 1 });
         Ok(())
     }
 
-    fn close_named(&mut self, name: &ConsumerName, why: ConsumerClosed, ground: &mut Ground) {
+    fn close_named(&mut self, name: &ConsumerName, why: ConsumerClosed, ground: &mut CoreContext) {
         let named = |request: &ConsumerRequest| request.name.as_ref() == Some(name);
         let open: Vec<ConsumerId> =
             self.open.iter().filter(|(_, handoff)| named(&handoff.request)).map(|(id, _)| *id).collect();
@@ -349,31 +354,31 @@ impl Handoffs {
         }
     }
 
-    /// What the connection of this name asked for.
+    /// Returns the request of the connection with this name.
     pub fn request(&self, name: &ConsumerName) -> Option<&ConsumerRequest> {
         let mut open = self.open.values().map(|handoff| &handoff.request);
         open.find(|request| request.name.as_ref() == Some(name))
     }
 
     /// How its filter fails, or failed while it was last connected.
-    pub fn failing(&self, name: &ConsumerName) -> Failing {
+    pub fn failing(&self, name: &ConsumerName) -> FilterFailures {
         let open = self.open.values().find(|handoff| handoff.request.name.as_ref() == Some(name));
         open.map(|handoff| &handoff.failing).or(self.failing.get(name)).cloned().unwrap_or_default()
     }
 }
 
-impl Handoff {
-    /// Is the generation of its position on disk? Else a crash could bring back the one before, and the next one would be
-    /// mistaken for this.
-    fn is_placed(&self, ground: &Ground) -> bool {
+impl ConsumerHandoff {
+    /// Returns whether the generation of its position is on disk. Or else a crash could bring back the one before, and
+    /// the next one would be mistaken for this.
+    fn is_placed(&self, ground: &CoreContext) -> bool {
         let durable = self.request.name.as_ref().and_then(|name| ground.durable.consumers.get(name));
         self.start.generation == durable.map_or(0, |position| position.generation)
     }
 
     /// Is this entry for the consumer?
-    fn takes(&mut self, entry: &Arc<Entry>, tally: &mut HandoffTally, ground: &Ground) -> bool {
+    fn takes(&mut self, entry: &Arc<Entry>, tally: &mut HandoffTally, ground: &CoreContext) -> bool {
         let core = entry.envelope.core();
-        let own = if ground.on(Rule::OwnByPublisher) {
+        let own = if ground.on(ProtocolRule::OwnByPublisher) {
             ground.is_own(entry.envelope.publisher())
         } else {
             entry.path.is_empty()
@@ -384,7 +389,7 @@ impl Handoff {
         if self.had_before(entry, ground) {
             return false;
         }
-        // What is sealed for others cannot be opened here, not even by who sealed it.
+        // A body sealed for others cannot be opened here, not even by its publisher.
         if core.body.is_sealed() && !core.to.iter().any(|name| ground.is_own(name)) {
             tally.sealed_for_others += 1;
             return false;
@@ -411,7 +416,7 @@ impl Handoff {
     }
 
     /// Does this entry make up for one that was lost here after the consumer had it?
-    fn had_before(&self, entry: &Entry, ground: &Ground) -> bool {
+    fn had_before(&self, entry: &Entry, ground: &CoreContext) -> bool {
         let Some(loss) = ground.ledger.losses.made_up_by(entry.envelope.key(), entry.seq) else {
             return false;
         };
@@ -420,15 +425,15 @@ impl Handoff {
             return true;
         }
         let acked = name.and_then(|name| ground.ledger.consumers.get(name)).map(|position| position.seq);
-        // What this connection came to before it broke, and has not acknowledged.
+        // Entries that this connection came to before it broke, and has not acknowledged.
         let passed_over = |(at, count): &(u64, u64)| loss.seq <= *at && loss.seq + count > *at;
         acked.unwrap_or(0).max(self.start.after) < loss.seq && !self.lost.iter().any(passed_over)
     }
 
-    fn admits(&mut self, entry: &Entry, tally: &mut HandoffTally, ground: &Ground) -> bool {
+    fn admits(&mut self, entry: &Entry, tally: &mut HandoffTally, ground: &CoreContext) -> bool {
         let Some(filter) = &self.request.filter else { return true };
         let core = entry.envelope.core();
-        let answer = filter.admits(&Facts::new(core, &entry.path));
+        let answer = filter.admits(&FilterFacts::new(core, &entry.path));
         match &answer {
             Ok(true) => return true,
             Ok(false) => tally.filtered += 1,
@@ -443,8 +448,8 @@ impl Handoff {
         false
     }
 
-    /// Did the filter admit this earlier entry with the same content? What is not known is taken for a no: better
-    /// the content twice than never.
+    /// Returns whether the filter admitted this earlier entry with the same content. If that is not known, the answer
+    /// is no: better the content twice than never.
     fn was_admitted(&self, twin: &Twin) -> bool {
         match &self.request.filter {
             Some(filter) if filter.reads_meta() => self.twins.was_admitted(twin.seq),
@@ -453,7 +458,7 @@ impl Handoff {
     }
 
     /// The position follows the acks, and what was not for the consumer behind them.
-    fn moved(&mut self, ground: &mut Ground) {
+    fn moved(&mut self, ground: &mut CoreContext) {
         let Some(name) = &self.request.name else { return };
         let to = if self.acked >= self.handed { self.scanned } else { self.acked };
         let durable = ground.durable.consumers.get(name).map_or(0, |position| position.seq);
@@ -461,7 +466,7 @@ impl Handoff {
         for (at, count) in self.lost.iter().copied().filter(|(at, _)| *at <= to) {
             let Some(position) = ground.ledger.consumers.get(name).cloned() else { return };
             if position.seq < at {
-                // What lies before was acknowledged.
+                // Entries before were acknowledged.
                 let (consumer, own) = (name.clone(), position.own);
                 ground.note(Note::Position { consumer, seq: at - count, own });
                 ground.note(Note::Missing { consumer: name.clone(), to: at, count });

@@ -1,29 +1,30 @@
-//! What becomes of an envelope that a peer shows (design §5.2): decode, seen?, verify, receive policy, the
-//! cheap before the dear. Look up early, record late: a forged envelope must never block the true one, so
-//! nothing is remembered of what did not verify.
+//! Decides on an envelope that a peer shows (design §5.2): decode, seen?, verify, receive policy, cheap steps before
+//! expensive ones. Look up early, record late: a forged envelope must never block the true one. So nothing is
+//! remembered of an envelope that did not verify.
 
-mod flights;
+mod in_flight;
 mod judge;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use ed25519_dalek::VerifyingKey;
-use flights::Flights;
+use in_flight::RequestsInFlight;
 pub use judge::{
-    Named, ahead_of_time, candidate_keys, judge_signer, judge_time, judge_unsigned, waits_for_the_operator,
+    OfferIdentity, ahead_of_time, candidate_keys, judge_signer, judge_time, judge_unsigned,
+    waits_for_the_operator,
 };
 
 use crate::envelope::content::{ContentError, check_content};
 use crate::envelope::{CodecError, Core, Envelope, UnverifiedEnvelope, VerifiedEnvelope};
 use crate::identity::{CoreDigest, EventId, EventKey, HopPath, PublisherName};
 use crate::policy::{self, NotReceived};
-use crate::protocol::ground::Ground;
+use crate::protocol::context::CoreContext;
 use crate::protocol::io::{StreamId, Ticket};
 use crate::time::{Tick, Timestamp};
 use crate::wire::VerdictCode;
 
-/// What becomes of an entry of a feed.
+/// The fate of an entry of a feed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     Accepted,
@@ -54,7 +55,7 @@ impl Verdict {
 
 /// An envelope that a peer handed over, on its way to a verdict.
 #[derive(Clone, Debug)]
-pub struct Arrival {
+pub struct EnvelopeArrival {
     pub peer: PublisherName,
     pub stream: StreamId,
     /// Of the sender's journal.
@@ -69,14 +70,14 @@ pub struct Arrival {
 
 /// An entry that a peer offers.
 #[derive(Clone, Debug)]
-pub struct Offer {
+pub struct EnvelopeOffer {
     pub peer: PublisherName,
     pub stream: StreamId,
     pub seq: u64,
     pub key: EventKey,
     pub digest: CoreDigest,
     pub publisher: PublisherName,
-    /// As the peer says: nobody has signed that.
+    /// As the peer says: it is not signed.
     pub created: Timestamp,
 }
 
@@ -84,11 +85,11 @@ pub struct Offer {
 /// [`CANDIDATE_KEYS_MAX`](crate::limits::CANDIDATE_KEYS_MAX).
 pub type ToVerify = (UnverifiedEnvelope, Vec<VerifyingKey>);
 
-/// What the seen set is asked about, and why.
+/// A question to the seen set, and the reason for it.
 #[derive(Clone, Debug)]
-pub enum Question {
-    Arrival(Box<Arrival>),
-    Offer(Box<Offer>),
+pub enum SeenQuestion {
+    Arrival(Box<EnvelopeArrival>),
+    Offer(Box<EnvelopeOffer>),
     Submission {
         ticket: Ticket,
         envelope: VerifiedEnvelope,
@@ -105,7 +106,7 @@ pub enum Question {
     },
 }
 
-impl Question {
+impl SeenQuestion {
     fn key(&self) -> EventKey {
         match self {
             Self::Arrival(arrival) => arrival.envelope.envelope().key(),
@@ -117,54 +118,54 @@ impl Question {
     }
 }
 
-/// Whose body is compared with the one that is held under the same identity.
+/// The envelope to compare with the one that is held under the same identity.
 #[derive(Debug)]
-pub enum Comparison {
-    Arrival(Box<Arrival>, VerifiedEnvelope),
+pub enum RivalComparison {
+    Arrival(Box<EnvelopeArrival>, VerifiedEnvelope),
     Submission { ticket: Ticket, envelope: VerifiedEnvelope },
 }
 
 /// Accepted, and perhaps not yet known to the seen set's answers that are under way.
 #[derive(Debug)]
-struct Fresh {
+struct FreshIdentity {
     envelope: Arc<Envelope>,
-    /// Once stored: what was looked up up to this look-up may not know of it.
+    /// Once stored: answers of look-ups up to this one may not include it.
     stale_until: Option<u64>,
 }
 
-/// What is at the workers, and the oldest look-up that it rests on.
+/// Envelopes at the workers, and the oldest look-up that they rest on.
 #[derive(Debug)]
 struct Verifying {
     since: u64,
     /// Each with the keys that are tried.
-    arrivals: Vec<(Arrival, Vec<VerifyingKey>)>,
+    arrivals: Vec<(EnvelopeArrival, Vec<VerifyingKey>)>,
 }
 
 /// Envelopes and offers between arrival and verdict.
 #[derive(Debug, Default)]
 pub struct Intake {
-    questions: Vec<Question>,
-    lookups: VecDeque<(Ticket, Vec<Question>)>,
+    questions: Vec<SeenQuestion>,
+    lookups: VecDeque<(Ticket, Vec<SeenQuestion>)>,
     asked_lookups: u64,
     answered_lookups: u64,
-    checks: Vec<(Arrival, Vec<VerifyingKey>)>,
+    checks: Vec<(EnvelopeArrival, Vec<VerifyingKey>)>,
     /// The oldest look-up that something in `checks` rests on.
     checks_since: u64,
     verifying: BTreeMap<Ticket, Verifying>,
-    pub comparing: BTreeMap<Ticket, Comparison>,
-    pub flights: Flights,
-    fresh: BTreeMap<EventKey, Fresh>,
+    pub comparing: BTreeMap<Ticket, RivalComparison>,
+    pub flights: RequestsInFlight,
+    fresh: BTreeMap<EventKey, FreshIdentity>,
     /// Entries of feeds, offered or owed, that wait for an identity, and the digest of each.
     waiting: BTreeMap<EventKey, BTreeMap<(PublisherName, u64), CoreDigest>>,
 }
 
 impl Intake {
-    pub fn ask(&mut self, question: Question) {
+    pub fn ask(&mut self, question: SeenQuestion) {
         self.questions.push(question);
     }
 
     /// `arrival`, of the look-up answered last, goes to the workers.
-    pub fn check(&mut self, arrival: Arrival, candidates: Vec<VerifyingKey>) {
+    pub fn check(&mut self, arrival: EnvelopeArrival, candidates: Vec<VerifyingKey>) {
         if self.checks.is_empty() {
             self.checks_since = self.answered_lookups;
         }
@@ -177,14 +178,14 @@ impl Intake {
             return None;
         }
         let questions = std::mem::take(&mut self.questions);
-        let keys = questions.iter().map(Question::key).collect();
+        let keys = questions.iter().map(SeenQuestion::key).collect();
         let ticket = ticket();
         self.lookups.push_back((ticket, questions));
         self.asked_lookups += 1;
         Some((ticket, keys))
     }
 
-    /// What has gathered for the workers, as one batch.
+    /// Returns the envelopes that have gathered for the workers, as one batch.
     pub fn next_checks(&mut self, ticket: impl FnOnce() -> Ticket) -> Option<(Ticket, Vec<ToVerify>)> {
         if self.checks.is_empty() {
             return None;
@@ -198,12 +199,12 @@ impl Intake {
     }
 
     /// The workers answered.
-    pub fn verified(&mut self, ticket: Ticket) -> Vec<(Arrival, Vec<VerifyingKey>)> {
+    pub fn verified(&mut self, ticket: Ticket) -> Vec<(EnvelopeArrival, Vec<VerifyingKey>)> {
         self.verifying.remove(&ticket).map(|verifying| verifying.arrivals).unwrap_or_default()
     }
 
     /// The seen set answered its oldest open question.
-    pub fn answered(&mut self, ticket: Ticket) -> Vec<Question> {
+    pub fn answered(&mut self, ticket: Ticket) -> Vec<SeenQuestion> {
         match self.lookups.pop_front() {
             Some((asked, questions)) if asked == ticket => {
                 self.answered_lookups += 1;
@@ -227,7 +228,7 @@ impl Intake {
 
     pub fn accepted(&mut self, envelope: Arc<Envelope>) {
         self.flights.remove(envelope.key());
-        self.fresh.insert(envelope.key(), Fresh { envelope, stale_until: None });
+        self.fresh.insert(envelope.key(), FreshIdentity { envelope, stale_until: None });
     }
 
     pub fn stored(&mut self, key: EventKey) {
@@ -236,18 +237,14 @@ impl Intake {
         }
     }
 
-    pub fn not_stored(&mut self, key: EventKey) {
-        self.fresh.remove(&key);
-    }
-
-    /// What was stored under `key` can no longer be read: a copy of it is none that is held.
+    /// Forgets the envelope stored under `key`, which can no longer be read: a copy of it is no duplicate.
     pub fn forget_stored(&mut self, key: EventKey) {
         if !self.is_being_stored(key) {
             self.fresh.remove(&key);
         }
     }
 
-    /// What was accepted and may not be in the answers of the seen set yet.
+    /// Returns an accepted envelope if it may not be in the answers of the seen set yet.
     pub fn fresh(&self, key: EventKey) -> Option<&Arc<Envelope>> {
         self.fresh.get(&key).map(|fresh| &fresh.envelope)
     }
@@ -257,7 +254,7 @@ impl Intake {
         self.fresh.get(&key).is_some_and(|fresh| fresh.stale_until.is_none())
     }
 
-    /// Who waits for `key`, beside `peer`?
+    /// Returns whether anyone beside `peer` waits for `key`.
     fn others_wait(&self, key: EventKey, peer: Option<&PublisherName>) -> bool {
         let Some(entries) = self.waiting.get(&key) else { return false };
         // They are in the order of peers: one peer may offer an identity under as many seqs as it likes.
@@ -289,8 +286,8 @@ impl Intake {
         }
     }
 
-    /// Returns the entries that waited for `key`, which is held now with `digest`. Those with another digest wait on: they
-    /// are fetched and compared.
+    /// Returns the entries that waited for `key`, which is held now with `digest`. Those with another digest wait on:
+    /// they are fetched and compared.
     pub fn take_waiting(&mut self, key: EventKey, digest: CoreDigest) -> Vec<(PublisherName, u64)> {
         let Some(entries) = self.waiting.get_mut(&key) else { return Vec::new() };
         let same = entries.extract_if(.., |_, waits_for| *waits_for == digest);
@@ -301,7 +298,7 @@ impl Intake {
         taken
     }
 
-    /// Nobody waits for the seen set.
+    /// Returns whether nothing waits for the seen set.
     pub fn is_idle(&self) -> bool {
         self.questions.is_empty() && self.lookups.is_empty()
     }
@@ -314,12 +311,12 @@ impl Intake {
     }
 }
 
-/// Decodes the envelope of a carrier; its verdict where it is none.
+/// Decodes the envelope of a carrier. `Err` carries the verdict if the bytes are not an envelope.
 pub fn decode(bytes: bytes::Bytes) -> Result<UnverifiedEnvelope, Verdict> {
     UnverifiedEnvelope::decode(bytes).map_err(|fault| {
         let code = match &fault {
             CodecError::TooLarge(_) => VerdictCode::TooLarge,
-            // What a newer program reads is asked for again by it.
+            // A newer program asks for such an envelope again.
             CodecError::UnknownVersion(_) | CodecError::Algorithm(_) => VerdictCode::UnknownVersion,
             _ => VerdictCode::Malformed,
         };
@@ -332,7 +329,7 @@ pub fn path_fits(path: &HopPath, peer: &policy::Peer) -> bool {
     path.last().is_some_and(|last| peer.has_name(last))
 }
 
-/// Inspects an envelope with the keys one of which must have signed it: what workers do for
+/// Inspects an envelope with the keys one of which must have signed it. Workers do this for
 /// [`Output::Verify`](crate::protocol::Output).
 ///
 /// # Errors
@@ -350,12 +347,12 @@ pub fn inspect(
     }
 }
 
-/// May this node take it from this peer? Asked of what verified.
+/// Returns the verdict against a verified envelope if this node may not take it from this peer.
 pub fn receive_verdict(
     core: &Core,
     path: &HopPath,
     source: &policy::Peer,
-    ground: &Ground,
+    ground: &CoreContext,
 ) -> Option<Verdict> {
     let code = match policy::receive(core, path, ground.trust.own_names(), source).err()? {
         NotReceived::Filter | NotReceived::FilterFailed => VerdictCode::NotWanted,
@@ -366,9 +363,9 @@ pub fn receive_verdict(
 }
 
 /// The identity that a comparison is about.
-pub fn compared_id(comparison: &Comparison) -> &EventId {
+pub fn compared_id(comparison: &RivalComparison) -> &EventId {
     match comparison {
-        Comparison::Arrival(_, envelope) | Comparison::Submission { envelope, .. } => {
+        RivalComparison::Arrival(_, envelope) | RivalComparison::Submission { envelope, .. } => {
             envelope.envelope().id()
         }
     }

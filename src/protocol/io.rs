@@ -1,5 +1,5 @@
-//! What goes into the core and what comes out of it. Adapters obey outputs and answer with inputs; they
-//! decide nothing. Every ticket is answered exactly once, unless said otherwise.
+//! Inputs and outputs of the core. Adapters obey outputs and answer with inputs; they decide nothing. Every ticket is
+//! answered exactly once, unless said otherwise.
 
 mod event;
 
@@ -12,9 +12,9 @@ use crate::policy::TrustList;
 use crate::protocol::intake::ToVerify;
 use crate::record::{BrokenEntry, ConsumerName, Entry, JournalEnds, NewRecord};
 use crate::time::Timestamp;
-use crate::wire::{Frame, Mark, VerdictCode};
+use crate::wire::{Mark, VerdictCode, WireFrame};
 
-pub use event::{Event, LossCause, Outcome};
+pub use event::{EnvelopeOutcome, Event, LossCause};
 
 /// A number that an answer carries back; made by the core, or for submissions by the door.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -28,9 +28,9 @@ pub struct StreamId(pub u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConsumerId(pub u64);
 
-/// Who reads the journal.
+/// A reader of the journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Reader {
+pub enum JournalReader {
     /// The sending end of a feed.
     Feed(StreamId),
     Consumer(ConsumerId),
@@ -74,12 +74,12 @@ pub enum Input {
         peer: PublisherName,
         cause: String,
     },
-    /// What was read from `stream`: at least one frame. Nothing more is read until [`Output::Resume`].
+    /// The frames read from `stream`: at least one. Nothing more is read until [`Output::Resume`].
     Frames {
         stream: StreamId,
-        frames: Vec<Frame>,
+        frames: Vec<WireFrame>,
     },
-    /// `bytes` of what was sent on `stream` have left; [`SEND_QUEUE_BYTES`](crate::limits::SEND_QUEUE_BYTES) bounds what has not.
+    /// `bytes` sent on `stream` have left; [`SEND_QUEUE_BYTES`](crate::limits::SEND_QUEUE_BYTES) bounds the rest.
     Sent {
         stream: StreamId,
         bytes: usize,
@@ -103,24 +103,24 @@ pub enum Input {
         ticket: Ticket,
         failure: StoreFailure,
     },
-    /// What the seen set has for each key asked for, in that order; answers in the order of the questions. The set
-    /// is complete for what was created from `floor` on, on disk: it may have risen since the last answer.
+    /// The digests in the seen set for the keys asked for, in that order; answers come in the order of the questions.
+    /// The set is complete for events created from `floor` on, on disk: it may have risen since the last answer.
     Known {
         ticket: Ticket,
         digests: Vec<Option<CoreDigest>>,
         floor: Timestamp,
     },
-    /// What was read, in order. Empty where nothing is left up to the synced end.
+    /// The entries that were read, in order. Empty if nothing is left up to the synced end.
     Entries {
-        reader: Reader,
+        reader: JournalReader,
         read: Read,
     },
-    /// The stored envelope of an identity, where the journal still holds it.
+    /// The stored envelope of an identity, if the journal still holds it.
     Fetched {
         ticket: Ticket,
         entry: Option<Arc<Entry>>,
     },
-    /// What the workers found, in the order asked (`intake::inspect`).
+    /// The results of the workers, in the order asked (`intake::inspect`).
     Verified {
         ticket: Ticket,
         results: Vec<Result<VerifiedEnvelope, VerdictCode>>,
@@ -130,8 +130,8 @@ pub enum Input {
         ticket: Ticket,
         agrees: Option<Mark>,
     },
-    /// Retention removed segments: the journal now begins at `ends.first_seq`. What each consumer lost by
-    /// it is already counted and on disk.
+    /// Retention removed segments: the journal now begins at `ends.first_seq`. The losses of each consumer are already
+    /// counted and on disk.
     Retired {
         ends: JournalEnds,
         missing: Vec<(ConsumerName, u64)>,
@@ -148,7 +148,7 @@ pub enum Input {
         ticket: Ticket,
         id: EventId,
     },
-    /// What is held of this event and of its ancestors? Answered by [`Output::Recalled`].
+    /// Asks for this event and its ancestors, if they are held. Answered by [`Output::Recalled`].
     Recall {
         ticket: Ticket,
         id: EventId,
@@ -157,13 +157,13 @@ pub enum Input {
         consumer: ConsumerId,
         request: ConsumerRequest,
     },
-    /// The same, of a receiver that holds nothing beyond `holds`: what it lost is handed over again.
+    /// The same if the receiver holds nothing beyond `holds`: entries that it lost are handed over again.
     ConsumerOpenedAt {
         consumer: ConsumerId,
         request: ConsumerRequest,
         holds: u64,
     },
-    /// What was handed to this connection has been written out; it takes more.
+    /// Everything handed to this connection has been written out; it takes more.
     ConsumerReady {
         consumer: ConsumerId,
     },
@@ -196,13 +196,13 @@ pub enum Input {
     Trust(Arc<TrustList>),
     /// A key statement that did not come from a peer, verified: this node's own, or one that an operator brought.
     OwnStatement(SignedStatement),
-    Command(Command),
+    Command(CoreCommand),
 }
 
 /// The result of one read of the journal.
 #[derive(Clone, Debug, Default)]
 pub struct Read {
-    /// Where the read began: what was asked for, or later if retention took what was there, or it is lost.
+    /// Where the read began: the place asked for, or a later one if retention took the entries there or they are lost.
     pub after: Mark,
     /// How many of the entries before that place, behind the one asked for, this journal should hold and cannot read.
     pub lost: u64,
@@ -239,17 +239,17 @@ impl std::fmt::Display for StoreFailure {
 
 /// Operator's commands. Each is answered by [`Output::CommandDone`] with its ticket: `Ok` once its changes are durable.
 #[derive(Clone, Debug)]
-pub enum Command {
+pub enum CoreCommand {
     /// Ask `peer` again for everything after a place (`None`: from its journal's start).
     Rewind { ticket: Ticket, peer: PublisherName, to: RewindTo },
     /// Read the whole journal of `peer` again, in HAVE mode.
     Repair { ticket: Ticket, peer: PublisherName },
-    /// What revoked keys of `publisher` signed (`key`: that event alone) is taken after all, or dropped for good.
+    /// Takes events that revoked keys of `publisher` signed (`key`: that one alone) after all, or drops them for good.
     Decide { ticket: Ticket, publisher: PublisherName, key: Option<EventKey>, release: bool },
     /// Forget a consumer: its connection ends, and it has no position any more.
     RemoveConsumer { ticket: Ticket, name: ConsumerName },
     /// Hand everything after a place to a consumer again, or pass over all before it; its connection ends.
-    RewindConsumer { ticket: Ticket, name: ConsumerName, to: From },
+    RewindConsumer { ticket: Ticket, name: ConsumerName, to: StartPosition },
     /// The operator says that the wall clock is right.
     AcceptClock { ticket: Ticket },
     /// Close all feeds and say so to the peers; appends go on until they are answered.
@@ -263,32 +263,32 @@ pub enum RewindTo {
     Seq(u64),
 }
 
-/// What a consumer asks for (contract §3), read and checked by the door.
+/// The request of a consumer (contract §3), read and checked by the door.
 #[derive(Clone, Debug)]
 pub struct ConsumerRequest {
-    /// Its name, where it has one: it resumes after its last ack.
+    /// Its name, if it has one: it resumes after its last ack.
     pub name: Option<ConsumerName>,
-    /// Ignored where the consumer has a position; `None`: `now`, for a new named consumer `earliest`.
-    pub from: Option<From>,
-    /// Also what this node is the publisher of.
+    /// Ignored if the consumer has a position; `None`: `now`, for a new named consumer `earliest`.
+    pub from: Option<StartPosition>,
+    /// Also events that this node is the publisher of.
     pub own: bool,
     /// It moves by acks; false: as lines are written.
     pub acks: bool,
-    /// What it does not admit is passed over.
+    /// If it does not admit an entry, the entry is passed over.
     pub filter: Option<Arc<Filter>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum From {
+pub enum StartPosition {
     Earliest,
     Now,
     /// Begins with this seq itself.
     Seq(u64),
-    /// The first entry stored here at or after this time; the door has turned it into a seq where it could.
+    /// The first entry stored here at or after this time; the door has turned it into a seq if it could.
     Time(Timestamp),
 }
 
-impl From {
+impl StartPosition {
     /// Reads `earliest`, `now`, a seq or an RFC 3339 time.
     pub fn parse(text: &str) -> Option<Self> {
         match text {
@@ -319,7 +319,7 @@ pub enum Output {
     },
     Send {
         stream: StreamId,
-        frame: Frame,
+        frame: WireFrame,
     },
     /// Go on reading `stream`.
     Resume {
@@ -343,7 +343,7 @@ pub enum Output {
     },
     /// Read what follows `after_seq`, at most `bytes_max` but at least one entry; answered by [`Input::Entries`].
     Read {
-        reader: Reader,
+        reader: JournalReader,
         after_seq: u64,
         bytes_max: usize,
     },
@@ -352,13 +352,13 @@ pub enum Output {
         ticket: Ticket,
         id: EventId,
     },
-    /// Which of these marks, newest first, agrees with this journal? One agrees where its seq lies between
-    /// the floor and the last entry and its check is the journal's there.
+    /// Which of these marks, newest first, agrees with this journal? One agrees if its seq lies between the floor and
+    /// the last entry and its check is the journal's there.
     CheckMarks {
         ticket: Ticket,
         marks: Vec<Mark>,
     },
-    /// Inspect each envelope with the keys one of which must have signed it (`intake::inspect`): signature, body, content id.
+    /// Inspect each envelope (`intake::inspect`): signature by one of the keys, body, content id.
     Verify {
         ticket: Ticket,
         envelopes: Vec<ToVerify>,
@@ -374,7 +374,7 @@ pub enum Output {
         outcome: Submitted,
     },
     /// The event that [`Input::Recall`] named, then its ancestors by `parent`, as far as they are held; at most
-    /// [`LINEAGE_MAX`](crate::limits::LINEAGE_MAX), each once. Empty where the event itself is not held.
+    /// [`LINEAGE_MAX`](crate::limits::LINEAGE_MAX), each once. Empty if the event itself is not held.
     Recalled {
         ticket: Ticket,
         lineage: Vec<Arc<Entry>>,

@@ -15,22 +15,22 @@ use crate::limits::{
 };
 use crate::policy::Peer;
 use crate::protocol::backoff::Backoff;
-use crate::protocol::bucket::Bucket;
-use crate::protocol::failing::Failing;
+use crate::protocol::bucket::TokenBucket;
+use crate::protocol::context::{CoreContext, FeedPipe};
+use crate::protocol::failing::FilterFailures;
 use crate::protocol::fault::FeedFault;
-use crate::protocol::ground::{Ground, Pipe};
-use crate::protocol::intake::{self, Arrival, Offer, Question, Verdict};
+use crate::protocol::intake::{self, EnvelopeArrival, EnvelopeOffer, SeenQuestion, Verdict};
 use crate::protocol::io::{DialFailure, Event, Output, Role, StreamId, Ticket};
 use crate::protocol::node::statements::STATEMENT_RATE;
-use crate::protocol::obstacle::{Obstacles, Reason, Side};
-use crate::protocol::receiver::{ReceivedTally, Receiver, Wishes};
-use crate::protocol::rules::Rule;
-use crate::protocol::sender::{Sender, SentTally, hello};
-use crate::record::{Cure, Note, Owed, OwedEntries};
+use crate::protocol::obstacle::{FeedSide, ObstacleReason, Obstacles};
+use crate::protocol::receiver::{FeedReceiver, ReceivedTally, SubscribeOptions};
+use crate::protocol::rules::ProtocolRule;
+use crate::protocol::sender::{FeedSender, SentTally, hello};
+use crate::record::{Note, Owed, OwedEntries, RetryCondition};
 use crate::time::{Tick, Timestamp};
 use crate::wire::{
-    CarrierFrame, FaultCode, Frame, Greeting, Have, Hello, Mark, VerdictCode, WIRE_VERSION_MAX,
-    WIRE_VERSION_MIN,
+    CarrierFrame, FaultCode, FeedGreeting, Have, Hello, Mark, VerdictCode, WIRE_VERSION_MAX,
+    WIRE_VERSION_MIN, WireFrame,
 };
 
 use looks::Looks;
@@ -41,32 +41,32 @@ use rates::Rates;
 const ARRIVING_MAX: usize = 4;
 
 #[derive(Debug)]
-pub struct Link {
+pub struct PeerSession {
     pub peer: Peer,
     pub contact: Contact,
-    pub sender: Option<Sender>,
-    pub receiver: Option<Receiver>,
-    arriving: Vec<Arriving>,
+    pub sender: Option<FeedSender>,
+    pub receiver: Option<FeedReceiver>,
+    arriving: Vec<ArrivingFeed>,
     /// The process that the streams lead to.
     instance: Option<u64>,
     /// Our seqs that came from this peer on the connection that stands: it holds them, synced.
     came: BTreeSet<u64>,
-    wishes: Wishes,
+    wishes: SubscribeOptions,
     looks: Looks,
     rates: Rates,
-    pub facts: Facts,
-    pub tally: Tally,
+    pub facts: SessionFacts,
+    pub tally: SessionCounters,
 }
 
 #[derive(Debug, Default)]
-pub struct Tally {
+pub struct SessionCounters {
     pub sent: SentTally,
     pub received: ReceivedTally,
 }
 
-/// What status shows of a peer beside counts.
+/// Facts about a peer that status shows beside counts.
 #[derive(Debug, Default)]
-pub struct Facts {
+pub struct SessionFacts {
     pub last_error: Option<String>,
     /// Their clock minus ours, in ms.
     pub skew_ms: Option<i64>,
@@ -99,8 +99,8 @@ pub enum ContactState {
 
 /// A stream that has not been admitted.
 #[derive(Debug)]
-struct Arriving {
-    pipe: Pipe,
+struct ArrivingFeed {
+    pipe: FeedPipe,
     role: Role,
     opened: Tick,
     probation: Option<Probation>,
@@ -110,13 +110,13 @@ struct Arriving {
 #[derive(Debug)]
 struct Probation {
     hello: Box<Hello>,
-    held: Vec<Frame>,
+    held: Vec<WireFrame>,
     nonce: u64,
     until: Tick,
 }
 
-impl Link {
-    pub fn new(peer: Peer, ground: &Ground) -> Self {
+impl PeerSession {
+    pub fn new(peer: Peer, ground: &CoreContext) -> Self {
         let now = ground.tick();
         let rates = Rates::new(&peer.receive, now);
         // Its journal was read before: it has a number.
@@ -134,22 +134,22 @@ impl Link {
             arriving: Vec::new(),
             instance: None,
             came: BTreeSet::new(),
-            wishes: Wishes::default(),
+            wishes: SubscribeOptions::default(),
             looks: Looks::default(),
             rates,
-            facts: Facts { was_connected: known, ..Facts::default() },
-            tally: Tally::default(),
+            facts: SessionFacts { was_connected: known, ..SessionFacts::default() },
+            tally: SessionCounters::default(),
         }
     }
 
     /// The peer file changed; the key is the same.
-    pub fn update(&mut self, peer: Peer, ground: &Ground) {
+    pub fn update(&mut self, peer: Peer, ground: &CoreContext) {
         self.rates.update(&self.peer.receive, &peer.receive, ground.tick());
         if self.peer.share.filter != peer.share.filter {
-            self.tally.sent.failing = Failing::default();
+            self.tally.sent.failing = FilterFailures::default();
         }
         if self.peer.receive.filter != peer.receive.filter {
-            self.tally.received.failing = Failing::default();
+            self.tally.received.failing = FilterFailures::default();
         }
         if self.peer.is_cut() && !peer.is_cut() {
             self.contact.backoff.reset(ground.tick());
@@ -158,7 +158,7 @@ impl Link {
     }
 
     /// The store has compared the marks of a feed: it may be that of this peer.
-    pub fn on_marks_checked(&mut self, ticket: Ticket, agrees: Option<Mark>, ground: &mut Ground) {
+    pub fn on_marks_checked(&mut self, ticket: Ticket, agrees: Option<Mark>, ground: &mut CoreContext) {
         let Some(sender) = &mut self.sender else { return };
         let stream = sender.pipe.stream;
         if let Some((after, held)) = sender.on_marks_checked(ticket, agrees, ground) {
@@ -181,8 +181,8 @@ impl Link {
 
     // --- streams ---
 
-    pub fn on_feed_opened(&mut self, stream: StreamId, role: Role, ground: &mut Ground) {
-        let mut pipe = Pipe::new(stream, ground);
+    pub fn on_feed_opened(&mut self, stream: StreamId, role: Role, ground: &mut CoreContext) {
+        let mut pipe = FeedPipe::new(stream, ground);
         self.contact.opening &= role != Role::Receiver;
         if self.peer.is_cut() || self.arriving.len() >= ARRIVING_MAX {
             ground.emit(Output::CloseFeed { stream });
@@ -195,7 +195,7 @@ impl Link {
                     return;
                 }
                 self.wishes.may_look = self.looks.are_allowed(ground.tick());
-                let receiver = Receiver::new(pipe, &self.peer.name, &self.wishes, ground);
+                let receiver = FeedReceiver::new(pipe, &self.peer.name, &self.wishes, ground);
                 if receiver.is_looking() {
                     self.looks.begin(ground.tick());
                 }
@@ -206,12 +206,12 @@ impl Link {
             }
             Role::Sender => {
                 pipe.send(hello(ground), ground);
-                self.arriving.push(Arriving { pipe, role, opened: ground.tick(), probation: None });
+                self.arriving.push(ArrivingFeed { pipe, role, opened: ground.tick(), probation: None });
             }
         }
     }
 
-    pub fn on_feed_closed(&mut self, stream: StreamId, cause: &str, ground: &mut Ground) {
+    pub fn on_feed_closed(&mut self, stream: StreamId, cause: &str, ground: &mut CoreContext) {
         if self.forget(stream, ground) {
             self.facts.last_error.get_or_insert_with(|| cause.to_owned());
             self.contact.feed_backoff.failed(ground.now.tick, &mut ground.rng);
@@ -220,8 +220,8 @@ impl Link {
         self.admit_if_alone(ground);
     }
 
-    /// Drops what is kept of `stream`; true where it was an end of a feed.
-    fn forget(&mut self, stream: StreamId, ground: &mut Ground) -> bool {
+    /// Drops the state of `stream`; returns true if it was an end of a feed.
+    fn forget(&mut self, stream: StreamId, ground: &mut CoreContext) -> bool {
         let was_receiver = self.receiver.take_if(|receiver| receiver.pipe.stream == stream);
         let was_sender = self.sender.take_if(|sender| sender.pipe.stream == stream);
         self.arriving.retain(|arriving| arriving.pipe.stream != stream);
@@ -237,7 +237,7 @@ impl Link {
                     ground.intake.stop_waiting(key, &self.peer.name, seq);
                 }
             }
-            if !ground.on(Rule::HaveOwed)
+            if !ground.on(ProtocolRule::HaveOwed)
                 && let Some(state) = ground.ledger.feeds.get(&self.peer.name).cloned()
             {
                 let state = crate::record::FeedState { owed: OwedEntries::default(), ..state };
@@ -250,8 +250,8 @@ impl Link {
         was_receiver.is_some() || was_sender.is_some()
     }
 
-    /// Closes all streams, saying why where there is something to say.
-    pub fn close_all(&mut self, fault: Option<FaultCode>, ground: &mut Ground) {
+    /// Closes all streams, and says why if there is something to say.
+    pub fn close_all(&mut self, fault: Option<FaultCode>, ground: &mut CoreContext) {
         let streams = self.receiver.iter().map(|receiver| receiver.pipe.stream);
         let streams = streams.chain(self.sender.iter().map(|sender| sender.pipe.stream));
         let streams: Vec<StreamId> =
@@ -261,17 +261,17 @@ impl Link {
         }
     }
 
-    fn close(&mut self, stream: StreamId, fault: Option<FeedFault>, ground: &mut Ground) {
+    fn close(&mut self, stream: StreamId, fault: Option<FeedFault>, ground: &mut CoreContext) {
         self.forget(stream, ground);
         if let Some(FeedFault { code, detail }) = fault {
-            let frame = ground.config.dialect.spoken(Frame::Fault { code: code.into(), detail });
+            let frame = ground.config.dialect.spoken(WireFrame::Fault { code: code.into(), detail });
             ground.emit(Output::Send { stream, frame });
         }
         ground.emit(Output::CloseFeed { stream });
     }
 
     /// Closes the receiving end, so that the next SUBSCRIBE begins anew.
-    pub fn subscribe_again(&mut self, rewind: Option<u64>, cure_noticed: bool, ground: &mut Ground) {
+    pub fn subscribe_again(&mut self, rewind: Option<u64>, cure_noticed: bool, ground: &mut CoreContext) {
         if rewind.is_some() {
             self.wishes.rewind = rewind;
         }
@@ -280,12 +280,12 @@ impl Link {
         self.contact.feed_backoff.reset(ground.tick());
     }
 
-    /// The trust list changed: what was rejected for it may be cured.
-    pub fn on_trust_changed(&mut self, ground: &mut Ground) {
+    /// Handles a new trust list: it may cure entries that were rejected because of the old one.
+    pub fn on_trust_changed(&mut self, ground: &mut CoreContext) {
         let Some(state) = ground.ledger.feeds.get(&self.peer.name) else { return };
-        let curable = state.rejected.iter().filter(|place| matches!(place.cure, Cure::Trust(_)));
+        let curable = state.rejected.iter().filter(|place| matches!(place.cure, RetryCondition::Trust(_)));
         let Some(lowest) = curable.map(|place| place.before).min_by_key(|mark| mark.seq) else { return };
-        if ground.on(Rule::CureResets) {
+        if ground.on(ProtocolRule::CureResets) {
             self.subscribe_again(None, true, ground);
         } else {
             let mut state = state.clone();
@@ -294,8 +294,8 @@ impl Link {
         }
     }
 
-    /// What waited for the operator since its publisher was revoked, where that was taken back.
-    pub fn retry_unrevoked(&mut self, ground: &mut Ground) {
+    /// Retries entries that waited for the operator since their publisher was revoked, if that was taken back.
+    pub fn retry_unrevoked(&mut self, ground: &mut CoreContext) {
         let Some(state) = ground.ledger.feeds.get(&self.peer.name) else { return };
         let waits = |owed: &&Owed| {
             owed.reason == VerdictCode::KeyRevoked && !ground.trust.is_revoked(&owed.publisher)
@@ -307,7 +307,7 @@ impl Link {
     }
 
     /// An entry that is owed is asked for again at `owed.retry_at`.
-    pub fn owe_again(&mut self, owed: Owed, ground: &mut Ground) {
+    pub fn owe_again(&mut self, owed: Owed, ground: &mut CoreContext) {
         match &mut self.receiver {
             Some(receiver) => receiver.owe(&self.peer.name, owed, ground),
             None => ground.note(Note::Owed { peer: self.peer.name.clone(), owed }),
@@ -315,7 +315,7 @@ impl Link {
     }
 
     /// The operator does not want it: it is settled, and counts as rejected.
-    pub fn drop_owed(&mut self, owed: &Owed, ground: &mut Ground) {
+    pub fn drop_owed(&mut self, owed: &Owed, ground: &mut CoreContext) {
         *self.tally.received.rejected.entry(owed.reason).or_default() += 1;
         ground.intake.stop_waiting(owed.key, &self.peer.name, owed.seq);
         ground.note(Note::Settled { peer: self.peer.name.clone(), seq: owed.seq });
@@ -330,15 +330,15 @@ impl Link {
     }
 
     /// The peer showed a statement, in HELLO or by KEY.
-    fn learn(&mut self, statement: &bytes::Bytes, ground: &mut Ground) {
+    fn learn(&mut self, statement: &bytes::Bytes, ground: &mut CoreContext) {
         let now = ground.tick();
-        let rate = self.rates.statements.get_or_insert_with(|| Bucket::new(STATEMENT_RATE, now));
+        let rate = self.rates.statements.get_or_insert_with(|| TokenBucket::new(STATEMENT_RATE, now));
         if ground.learn(statement, &self.peer.name, rate) {
             self.rates.spend(now);
         }
     }
 
-    pub fn close_receiver(&mut self, fault: FaultCode, ground: &mut Ground) {
+    pub fn close_receiver(&mut self, fault: FaultCode, ground: &mut CoreContext) {
         if let Some(stream) = self.receiver.as_ref().map(|receiver| receiver.pipe.stream) {
             self.close(stream, Some(fault.into()), ground);
         }
@@ -357,7 +357,7 @@ impl Link {
     // --- time ---
 
     /// Does what is due: silence, probes, dialling, and both ends of the feed.
-    pub fn pump(&mut self, stalled: bool, ground: &mut Ground) {
+    pub fn pump(&mut self, stalled: bool, ground: &mut CoreContext) {
         self.close_silent(ground);
         self.close_unanswered(ground);
         if let Some(receiver) = &mut self.receiver {
@@ -372,8 +372,8 @@ impl Link {
         }
     }
 
-    /// Reads the feed again, where there is room and the rate allows it.
-    fn read_on(&mut self, ground: &mut Ground) {
+    /// Reads the feed again if there is room and the rate allows it.
+    fn read_on(&mut self, ground: &mut CoreContext) {
         let Some(stream) = self.receiver.as_ref().map(|receiver| receiver.pipe.stream) else { return };
         if !self.rates.held_up.is_empty() && self.rates.wait_ms(ground.tick()) == 0 {
             let frames = std::mem::take(&mut self.rates.held_up);
@@ -392,7 +392,7 @@ impl Link {
     }
 
     /// A peer that leaves unanswered what it is asked for is asked again on another stream, later each time.
-    fn close_unanswered(&mut self, ground: &mut Ground) {
+    fn close_unanswered(&mut self, ground: &mut CoreContext) {
         let Some(receiver) = &self.receiver else { return };
         if receiver.answer_late_at().is_some_and(|at| at <= ground.tick()) {
             let detail = format!("no ANSWER or GONE for {} s", ANSWER_LATE_MS / 1_000);
@@ -401,7 +401,7 @@ impl Link {
         }
     }
 
-    fn close_silent(&mut self, ground: &mut Ground) {
+    fn close_silent(&mut self, ground: &mut CoreContext) {
         let now = ground.tick();
         let ends = self.receiver.iter().map(|receiver| (receiver.pipe.stream, receiver.last_frame));
         let ends = ends.chain(self.sender.iter().map(|sender| (sender.pipe.stream, sender.last_frame)));
@@ -420,8 +420,9 @@ impl Link {
         for stream in late {
             self.close(stream, Some(FaultCode::Silent.into()), ground);
         }
-        let over =
-            |arriving: &Arriving| arriving.probation.as_ref().is_some_and(|probation| now >= probation.until);
+        let over = |arriving: &ArrivingFeed| {
+            arriving.probation.as_ref().is_some_and(|probation| now >= probation.until)
+        };
         if self.arriving.iter().any(over) {
             // The older streams did not answer in time: they are dead.
             for stream in self.admitted().collect::<Vec<_>>() {
@@ -437,7 +438,7 @@ impl Link {
     }
 
     /// When `pump` is to be called again, if nothing comes before. Never names a moment at which it does nothing.
-    pub fn timeout(&mut self, stalled: bool, ground: &Ground) -> Option<Tick> {
+    pub fn timeout(&mut self, stalled: bool, ground: &CoreContext) -> Option<Tick> {
         let contact = self.reaches_out_at(stalled);
         let receiver = self.receiver.as_ref().map(|receiver| {
             let silent = receiver.last_frame.plus_ms(FEED_SILENT_MS);

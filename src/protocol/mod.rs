@@ -1,18 +1,18 @@
 //! The protocol between nodes, without input or output (design §4, §6; PROTOCOL.md §5). [`Node`] routes,
-//! [`Link`](link::Link) is one peer. Disk, network, clock and chance are arguments: what happens is a
-//! function of the inputs, so that a simulator can delay, tear or lose any of them.
+//! [`PeerSession`](link::PeerSession) is one peer. Disk, network, clock and chance are arguments: outputs depend on
+//! inputs alone, so that a simulator can delay, tear or lose any of them.
 //!
 //! In reading order: `io` (what goes in and comes out), `node`, `link` with `sender` (and what was `sent`)
-//! and `receiver`, `intake`, `handoff`, `appender`, then `ground`, `steady`, `backoff`, `bucket`, `rules`, `failing`,
+//! and `receiver`, `intake`, `handoff`, `appender`, then `context`, `steady`, `backoff`, `bucket`, `rules`, `failing`,
 //! `fault`, `obstacle`, `dialect`, `view`.
 
 pub mod appender;
 pub mod backoff;
 pub mod bucket;
+pub mod context;
 pub mod dialect;
 pub mod failing;
 pub mod fault;
-pub mod ground;
 pub mod handoff;
 pub mod intake;
 pub mod io;
@@ -30,8 +30,8 @@ mod successor;
 mod tests;
 pub mod view;
 
+pub use context::{CoreBounds, CoreConfig};
 pub use dialect::Dialect;
-pub use ground::{Bounds, NodeConfig};
 pub use io::{Input, Output};
 pub use node::Node;
-pub use rules::{Rule, Rules};
+pub use rules::{ProtocolRule, Rules};

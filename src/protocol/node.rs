@@ -2,9 +2,9 @@
 //! and [`Node::handle_timeout`] take what happened, with the time; [`Node::poll_output`] must be drained
 //! after each; then [`Node::poll_timeout`] says when to call again at the latest. `now.tick` never goes back.
 
+mod ancestors;
 mod earlier;
 mod losses;
-mod recall;
 pub(super) mod statements;
 mod verdicts;
 
@@ -14,19 +14,19 @@ use std::sync::Arc;
 use crate::identity::{CoreDigest, EventKey, PublisherName};
 use crate::limits::{EQUIVOCATION_PROOFS_MAX, RECONNECT_FIRST_MS};
 use crate::policy::{self, TrustList};
-use crate::protocol::ground::{Ground, NodeConfig};
-use crate::protocol::handoff::Handoffs;
-use crate::protocol::intake::{self, Arrival, Comparison, Offer, Question, Verdict};
+use crate::protocol::context::{CoreConfig, CoreContext};
+use crate::protocol::handoff::ConsumerHandoffs;
+use crate::protocol::intake::{self, EnvelopeArrival, EnvelopeOffer, RivalComparison, SeenQuestion, Verdict};
 use crate::protocol::io::{
-    Command, ConsumerClosed, Event, Input, LossCause, Outcome, Output, Read, Reader, RewindTo, Role,
-    StoreFailure, StreamId, Submitted, Ticket,
+    ConsumerClosed, CoreCommand, EnvelopeOutcome, Event, Input, JournalReader, LossCause, Output, Read,
+    RewindTo, Role, StoreFailure, StreamId, Submitted, Ticket,
 };
-use crate::protocol::link::Link;
-use crate::protocol::rules::Rule;
+use crate::protocol::link::PeerSession;
+use crate::protocol::rules::ProtocolRule;
 use crate::protocol::steady::ClockChange;
 use crate::record::{Entry, JournalEnds, Ledger, NewCarrier, Note};
 use crate::time::{Now, Tick};
-use crate::wire::{FaultCode, Frame, VerdictCode};
+use crate::wire::{FaultCode, VerdictCode, WireFrame};
 
 /// How often expiry is asked of the store, and steady time written down, in ms.
 const HOUSEKEEPING_MS: u64 = 10_000;
@@ -36,11 +36,11 @@ const FLOOR_STEP_MS: u64 = 60 * 60 * 1_000;
 
 #[derive(Debug)]
 pub struct Node {
-    pub(super) ground: Ground,
-    pub(super) links: BTreeMap<PublisherName, Link>,
+    pub(super) ground: CoreContext,
+    pub(super) links: BTreeMap<PublisherName, PeerSession>,
     streams: BTreeMap<StreamId, PublisherName>,
-    pub(super) handoffs: Handoffs,
-    recalls: recall::Recalls,
+    pub(super) handoffs: ConsumerHandoffs,
+    recalls: ancestors::AncestorFetches,
     /// Until then nothing is stored: the disk was full a moment ago.
     stalled_until: Option<Tick>,
     stopping: Stopping,
@@ -52,7 +52,7 @@ pub struct Node {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stopping {
     No,
-    /// What is accepted is being written.
+    /// Accepted envelopes are being written.
     Draining(Ticket),
     Done,
 }
@@ -60,21 +60,24 @@ enum Stopping {
 impl Node {
     /// A node as its journal left it. `ledger` and `ends` are what the store recovered.
     pub fn new(
-        config: NodeConfig,
+        config: CoreConfig,
         trust: Arc<TrustList>,
         ledger: Ledger,
         ends: JournalEnds,
         now: Now,
     ) -> Self {
-        let ground = Ground::new(config, trust, ledger, ends, now);
-        let links =
-            ground.trust.peers().map(|peer| (peer.name.clone(), Link::new(peer.clone(), &ground))).collect();
+        let ground = CoreContext::new(config, trust, ledger, ends, now);
+        let links = ground
+            .trust
+            .peers()
+            .map(|peer| (peer.name.clone(), PeerSession::new(peer.clone(), &ground)))
+            .collect();
         let mut node = Self {
             ground,
             links,
             streams: BTreeMap::new(),
-            handoffs: Handoffs::default(),
-            recalls: recall::Recalls::default(),
+            handoffs: ConsumerHandoffs::default(),
+            recalls: ancestors::AncestorFetches::default(),
             stalled_until: None,
             stopping: Stopping::No,
             next_housekeeping: now.tick,
@@ -183,12 +186,12 @@ impl Node {
             }
             Input::Retired { ends, missing } => self.on_retired(ends, missing),
             Input::Submit { ticket, envelope } => {
-                self.on_submit(ticket, Question::Submission { ticket, envelope })
+                self.on_submit(ticket, SeenQuestion::Submission { ticket, envelope })
             }
             Input::SubmitReturned { ticket, id } => {
-                self.on_submit(ticket, Question::Returned { ticket, key: id.key() });
+                self.on_submit(ticket, SeenQuestion::Returned { ticket, key: id.key() });
             }
-            Input::Recall { ticket, id } => self.ground.intake.ask(Question::Recall { ticket, id }),
+            Input::Recall { ticket, id } => self.ground.intake.ask(SeenQuestion::Recall { ticket, id }),
             Input::ConsumerOpened { consumer, request } => {
                 self.handoffs.on_opened(consumer, request, &mut self.ground)
             }
@@ -199,7 +202,7 @@ impl Node {
             Input::ConsumerAcked { consumer, seq } => self.handoffs.on_acked(consumer, seq, &mut self.ground),
             Input::ConsumerFinished { consumer } => self.handoffs.on_finished(consumer, &mut self.ground),
             Input::ConsumerGone { consumer } => self.handoffs.on_gone(consumer, &mut self.ground),
-            Input::AddressesChanged { peer } => self.with_link(&peer, Link::on_addresses_changed),
+            Input::AddressesChanged { peer } => self.with_link(&peer, PeerSession::on_addresses_changed),
             Input::SeenKept { seen_keep_ms } => self.ground.config.seen_keep_ms = seen_keep_ms,
             Input::Trust(trust) => self.on_trust(trust),
             Input::OwnStatement(statement) => self.ground.take_statement(statement),
@@ -207,7 +210,7 @@ impl Node {
         }
     }
 
-    fn with_link(&mut self, peer: &PublisherName, act: impl FnOnce(&mut Link, &mut Ground)) {
+    fn with_link(&mut self, peer: &PublisherName, act: impl FnOnce(&mut PeerSession, &mut CoreContext)) {
         if let Some(link) = self.links.get_mut(peer) {
             act(link, &mut self.ground);
         }
@@ -220,24 +223,24 @@ impl Node {
             self.ground.emit(Output::CloseFeed { stream });
             return;
         }
-        // What was closed here is reported by nobody.
+        // If a stream was closed here, no input reports it.
         let links = &self.links;
         self.streams.retain(|known, owner| links.get(owner).is_some_and(|link| link.knows(*known)));
         self.streams.insert(stream, peer.clone());
         self.with_link(&peer, |link, ground| link.on_feed_opened(stream, role, ground));
     }
 
-    fn on_frames(&mut self, stream: StreamId, frames: Vec<Frame>) {
+    fn on_frames(&mut self, stream: StreamId, frames: Vec<WireFrame>) {
         if let Some(peer) = self.streams.get(&stream).cloned() {
             self.with_link(&peer, |link, ground| link.on_frames(stream, frames, ground));
         }
     }
 
-    fn on_entries(&mut self, reader: Reader, mut read: Read) {
+    fn on_entries(&mut self, reader: JournalReader, mut read: Read) {
         self.on_broken(std::mem::take(&mut read.broken));
         match reader {
-            Reader::Consumer(consumer) => self.handoffs.on_entries(consumer, read, &mut self.ground),
-            Reader::Feed(stream) => {
+            JournalReader::Consumer(consumer) => self.handoffs.on_entries(consumer, read, &mut self.ground),
+            JournalReader::Feed(stream) => {
                 let sender = self.streams.get(&stream).and_then(|peer| self.links.get_mut(peer));
                 let sender = sender.and_then(|link| link.sender.as_mut());
                 if let Some(sender) = sender.filter(|sender| sender.pipe.stream == stream) {
@@ -333,7 +336,7 @@ impl Node {
 
     // --- operator ---
 
-    /// What peer files say, with what is known of everybody's keys.
+    /// Takes the trust list of the peer files, and applies the known key statements to it.
     fn on_trust(&mut self, trust: Arc<TrustList>) {
         let trust = Arc::new(Arc::unwrap_or_clone(trust).with_statements(&self.ground.ledger.statements));
         let changed = trust.digest() != self.ground.trust.digest();
@@ -351,7 +354,7 @@ impl Node {
         for peer in trust.peers() {
             match self.links.get_mut(&peer.name) {
                 None => {
-                    let link = Link::new(peer.clone(), &self.ground);
+                    let link = PeerSession::new(peer.clone(), &self.ground);
                     self.links.insert(peer.name.clone(), link);
                 }
                 Some(link) => {
@@ -374,36 +377,36 @@ impl Node {
     }
 
     /// A command is answered when its notes are durable.
-    fn on_command(&mut self, command: Command) {
+    fn on_command(&mut self, command: CoreCommand) {
         let (ticket, result) = match command {
-            Command::Rewind { ticket, peer, to } => {
+            CoreCommand::Rewind { ticket, peer, to } => {
                 let to = match to {
                     RewindTo::Earliest => 0,
                     RewindTo::Seq(seq) => seq,
                 };
                 (ticket, self.read_again(&peer, to))
             }
-            Command::Repair { ticket, peer } => (ticket, self.read_again(&peer, 0)),
-            Command::RemoveConsumer { ticket, name } => {
+            CoreCommand::Repair { ticket, peer } => (ticket, self.read_again(&peer, 0)),
+            CoreCommand::RemoveConsumer { ticket, name } => {
                 (ticket, self.handoffs.remove(&name, &mut self.ground))
             }
-            Command::RewindConsumer { ticket, name, to } => {
+            CoreCommand::RewindConsumer { ticket, name, to } => {
                 (ticket, self.handoffs.rewind(&name, to, &mut self.ground))
             }
-            Command::AcceptClock { ticket } => {
+            CoreCommand::AcceptClock { ticket } => {
                 self.ground.clock.accept(self.ground.now);
                 let steady = self.ground.steady();
                 self.ground.note(Note::Steady(steady));
                 self.ground.tell(Event::ClockOk);
                 (ticket, Ok(()))
             }
-            Command::Decide { ticket, publisher, key, release } => {
+            CoreCommand::Decide { ticket, publisher, key, release } => {
                 match self.decide_revoked(&publisher, key, release) {
                     0 => (ticket, Err(format!("nothing of {publisher} waits for a decision"))),
                     _ => (ticket, Ok(())),
                 }
             }
-            Command::Stop { ticket } => return self.stop(ticket),
+            CoreCommand::Stop { ticket } => return self.stop(ticket),
         };
         match result {
             Ok(()) => self.ground.appender.answer_command(ticket),

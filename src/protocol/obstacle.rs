@@ -8,13 +8,13 @@ use crate::wire::FaultCode;
 
 /// Which side of a feed refuses it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
+pub enum FeedSide {
     Here,
     There,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reason {
+pub enum ObstacleReason {
     /// A node with another key answers at this address.
     OtherKey { address: String, key: String },
     /// The peer closed our connection once it knew our key.
@@ -25,13 +25,13 @@ pub enum Reason {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Obstacle {
-    pub reason: Reason,
-    pub side: Side,
+    pub reason: ObstacleReason,
+    pub side: FeedSide,
     /// When it was first met; meeting it again does not start it anew.
     pub since: Timestamp,
 }
 
-/// What stands in the way of one peer's connection, of the feed to it, and of the feed from it.
+/// Obstacles to one peer's connection, to the feed to it, and to the feed from it.
 #[derive(Clone, Debug, Default)]
 pub struct Obstacles {
     contact: Option<Obstacle>,
@@ -42,21 +42,21 @@ pub struct Obstacles {
 }
 
 impl Obstacles {
-    /// A dial met it: it holds for the connection. What stopped feeds before is not known any more.
-    pub fn met_at_contact(&mut self, reason: Reason, now: Now) {
+    /// Notes what a dial met: it holds for the connection. Earlier obstacles of feeds are not known any more.
+    pub fn met_at_contact(&mut self, reason: ObstacleReason, now: Now) {
         (self.sending, self.receiving) = (None, None);
-        meet(&mut self.contact, Obstacle { reason, side: Side::There, since: now.wall });
+        meet(&mut self.contact, Obstacle { reason, side: FeedSide::There, since: now.wall });
     }
 
     /// A feed was closed for it. Reasons that are part of normal work leave no trace.
-    pub fn met_at_feed(&mut self, role: Role, reason: Reason, side: Side, now: Now) {
+    pub fn met_at_feed(&mut self, role: Role, reason: ObstacleReason, side: FeedSide, now: Now) {
         let obstacle = Obstacle { reason, side, since: now.wall };
-        if let Reason::Fault { code, .. } = &obstacle.reason {
+        if let ObstacleReason::Fault { code, .. } = &obstacle.reason {
             match code {
                 FaultCode::Cloned => return self.met_clone(obstacle, now),
                 FaultCode::Replaced | FaultCode::Stopping | FaultCode::Silent => return,
                 // Our own full disk is no fault of the peer's.
-                FaultCode::DiskFull if side == Side::Here => return,
+                FaultCode::DiskFull if side == FeedSide::Here => return,
                 _ => {}
             }
         }
@@ -73,29 +73,29 @@ impl Obstacles {
         self.cloned = slot.map(|known| (known, now.tick.plus_ms(CLONE_SHOWN_MS)));
     }
 
-    /// The feed runs again: what stopped it is over.
+    /// Clears the obstacle of a feed that runs again.
     pub fn feed_runs(&mut self, role: Role) {
         match role {
             Role::Sender => self.sending = None,
             Role::Receiver => self.receiving = None,
         }
-        // Who was told to be the second process, and is let in now, is not any more.
-        self.cloned.take_if(|(known, _)| known.side == Side::There);
+        // If the peer was told to be the second process, and is let in now, that is over.
+        self.cloned.take_if(|(known, _)| known.side == FeedSide::There);
     }
 
     /// All processes of the peer that were let in are gone: the next one is no second one. True if one was refused
     /// for them.
     pub fn no_process_is_left(&mut self) -> bool {
-        self.cloned.take_if(|(known, _)| known.side == Side::Here).is_some()
+        self.cloned.take_if(|(known, _)| known.side == FeedSide::Here).is_some()
     }
 
     pub fn connected(&mut self) {
         self.contact = None;
     }
 
-    /// What closed the feeds was theirs; that the peer pauses us outlives the connection that it closes.
+    /// Forgets the obstacles of its feeds, unless the peer pauses us: that outlives the connection that it closes.
     pub fn disconnected(&mut self) {
-        let pauses = |known: &mut Obstacle| !matches!(&known.reason, Reason::Fault { code, .. } if *code == FaultCode::Paused);
+        let pauses = |known: &mut Obstacle| !matches!(&known.reason, ObstacleReason::Fault { code, .. } if *code == FaultCode::Paused);
         self.sending.take_if(pauses);
         self.receiving.take_if(pauses);
     }
@@ -120,11 +120,13 @@ fn meet(slot: &mut Option<Obstacle>, new: Obstacle) {
     *slot = Some(Obstacle { since, ..new });
 }
 
-fn is_same(known: &Reason, new: &Reason) -> bool {
+fn is_same(known: &ObstacleReason, new: &ObstacleReason) -> bool {
     match (known, new) {
-        (Reason::OtherKey { key: known, .. }, Reason::OtherKey { key: new, .. }) => known == new,
-        (Reason::TurnedAway { .. }, Reason::TurnedAway { .. }) => true,
-        (Reason::Fault { code: known, .. }, Reason::Fault { code: new, .. }) => known == new,
+        (ObstacleReason::OtherKey { key: known, .. }, ObstacleReason::OtherKey { key: new, .. }) => {
+            known == new
+        }
+        (ObstacleReason::TurnedAway { .. }, ObstacleReason::TurnedAway { .. }) => true,
+        (ObstacleReason::Fault { code: known, .. }, ObstacleReason::Fault { code: new, .. }) => known == new,
         _ => false,
     }
 }
@@ -137,15 +139,15 @@ mod tests {
         Now { wall: Timestamp(1_000_000 + ms), tick: Tick(ms) }
     }
 
-    fn fault(code: FaultCode) -> Reason {
-        Reason::Fault { code, detail: String::new() }
+    fn fault(code: FaultCode) -> ObstacleReason {
+        ObstacleReason::Fault { code, detail: String::new() }
     }
 
     #[test]
     fn a_reason_keeps_its_time_and_ends_with_its_feed() {
         let mut obstacles = Obstacles::default();
-        obstacles.met_at_feed(Role::Sender, fault(FaultCode::DiskFull), Side::There, at(1));
-        obstacles.met_at_feed(Role::Sender, fault(FaultCode::DiskFull), Side::There, at(50));
+        obstacles.met_at_feed(Role::Sender, fault(FaultCode::DiskFull), FeedSide::There, at(1));
+        obstacles.met_at_feed(Role::Sender, fault(FaultCode::DiskFull), FeedSide::There, at(50));
         obstacles.feed_runs(Role::Receiver);
         assert_eq!(obstacles.all(Tick(50))[0].since, at(1).wall);
         obstacles.feed_runs(Role::Sender);
@@ -155,13 +157,13 @@ mod tests {
     /// It is dialled again and again, and met again each time: it stands since the first time.
     #[test]
     fn what_each_dial_meets_again_keeps_its_time() {
-        let turned_away = |cause: &str| Reason::TurnedAway { cause: cause.to_owned() };
+        let turned_away = |cause: &str| ObstacleReason::TurnedAway { cause: cause.to_owned() };
         let mut obstacles = Obstacles::default();
         for ms in [1, 50, 99] {
             obstacles.met_at_contact(turned_away("closed"), at(ms));
         }
         assert_eq!(obstacles.all(Tick(99))[0].since, at(1).wall);
-        let other = Reason::OtherKey { address: "a".into(), key: "k".into() };
+        let other = ObstacleReason::OtherKey { address: "a".into(), key: "k".into() };
         obstacles.met_at_contact(other, at(120));
         assert_eq!(obstacles.all(Tick(120))[0].since, at(120).wall);
     }
@@ -169,13 +171,13 @@ mod tests {
     #[test]
     fn a_second_process_is_told_until_nothing_is_heard_of_it() {
         let mut obstacles = Obstacles::default();
-        obstacles.met_at_feed(Role::Sender, fault(FaultCode::Cloned), Side::Here, at(0));
+        obstacles.met_at_feed(Role::Sender, fault(FaultCode::Cloned), FeedSide::Here, at(0));
         // The first process goes on, and its feed runs: that says nothing of the second.
         obstacles.feed_runs(Role::Sender);
         assert_eq!(obstacles.all(Tick(CLONE_SHOWN_MS - 1)).len(), 1);
         assert!(obstacles.all(Tick(CLONE_SHOWN_MS)).is_empty());
         assert!(obstacles.no_process_is_left() && obstacles.all(Tick(1)).is_empty());
-        obstacles.met_at_feed(Role::Sender, fault(FaultCode::Cloned), Side::There, at(0));
+        obstacles.met_at_feed(Role::Sender, fault(FaultCode::Cloned), FeedSide::There, at(0));
         assert!(!obstacles.no_process_is_left(), "we are the one that is refused");
         obstacles.feed_runs(Role::Sender);
         assert!(obstacles.all(Tick(1)).is_empty(), "we are let in");
@@ -185,12 +187,12 @@ mod tests {
     fn normal_work_leaves_no_trace_and_a_pause_outlives_its_connection() {
         let mut obstacles = Obstacles::default();
         for code in [FaultCode::Replaced, FaultCode::Stopping, FaultCode::Silent] {
-            obstacles.met_at_feed(Role::Receiver, fault(code), Side::There, at(1));
+            obstacles.met_at_feed(Role::Receiver, fault(code), FeedSide::There, at(1));
         }
-        obstacles.met_at_feed(Role::Receiver, fault(FaultCode::DiskFull), Side::Here, at(1));
+        obstacles.met_at_feed(Role::Receiver, fault(FaultCode::DiskFull), FeedSide::Here, at(1));
         assert!(obstacles.all(Tick(1)).is_empty());
-        obstacles.met_at_feed(Role::Receiver, fault(FaultCode::Paused), Side::There, at(1));
-        obstacles.met_at_feed(Role::Sender, fault(FaultCode::Protocol), Side::There, at(1));
+        obstacles.met_at_feed(Role::Receiver, fault(FaultCode::Paused), FeedSide::There, at(1));
+        obstacles.met_at_feed(Role::Sender, fault(FaultCode::Protocol), FeedSide::There, at(1));
         obstacles.disconnected();
         assert_eq!(obstacles.all(Tick(1)).len(), 1);
         obstacles.dialled_in_vain();

@@ -18,24 +18,24 @@ use crate::limits::{
     ANSWER_LATE_MS, HEAD_EVERY_MS, IN_FLIGHT_EXPIRES_MS, LAZY_AFTER_DUPLICATES, OFFERED_HOLD_MS,
     WANT_DELAY_MS, WANTS_IN_FLIGHT_MAX,
 };
-use crate::protocol::failing::Failing;
+use crate::protocol::context::{CoreContext, FeedPipe};
+use crate::protocol::failing::FilterFailures;
 use crate::protocol::fault::FeedFault;
-use crate::protocol::ground::{Ground, Pipe};
-use crate::protocol::intake::{Offer, Verdict};
+use crate::protocol::intake::{EnvelopeOffer, Verdict};
 use crate::protocol::io::Event;
 use crate::protocol::link::PublisherRates;
-use crate::protocol::rules::Rule;
+use crate::protocol::rules::ProtocolRule;
 use crate::record::{FeedState, Note, Owed};
 use crate::time::{Tick, Timestamp};
-use crate::wire::{Frame, Hello, Mark, Skip, Subscribe, VerdictCode, Window};
-use asking::Asked;
-use due::Due;
-use look::Look;
-use pending::{Fate, Pending, PendingEntries};
+use crate::wire::{Hello, Mark, Skip, Subscribe, VerdictCode, Window, WireFrame};
+use asking::AskedEntries;
+use due::DueQueue;
+use look::SecondLook;
+use pending::{EntryFate, PendingEntries, PendingEntry};
 use place::{cured_below, marks_from, newest_below, window};
-use report::Report;
+use report::AckReport;
 
-/// Counts of what one peer gave to this node since it started (contract §5).
+/// Counts of the entries that one peer gave to this node since it started (contract §5).
 #[derive(Clone, Debug, Default)]
 pub struct ReceivedTally {
     pub accepted: u64,
@@ -43,18 +43,12 @@ pub struct ReceivedTally {
     pub missing: u64,
     pub rejected: BTreeMap<VerdictCode, u64>,
     /// The filter of `[receive]`.
-    pub failing: Failing,
+    pub failing: FilterFailures,
 }
 
-impl ReceivedTally {
-    pub fn rejected_sum(&self) -> u64 {
-        self.rejected.values().sum()
-    }
-}
-
-/// What a SUBSCRIBE should do beside resuming.
+/// Options of a SUBSCRIBE beside resuming.
 #[derive(Debug, Default)]
-pub struct Wishes {
+pub struct SubscribeOptions {
     /// Ask from the newest known place at or below this.
     pub rewind: Option<u64>,
     /// The trust list changed since something was rejected.
@@ -64,8 +58,8 @@ pub struct Wishes {
 }
 
 #[derive(Debug)]
-pub struct Receiver {
-    pub pipe: Pipe,
+pub struct FeedReceiver {
+    pub pipe: FeedPipe,
     pub last_frame: Tick,
     pub hello: Option<Hello>,
     live: bool,
@@ -73,43 +67,48 @@ pub struct Receiver {
     /// The last place that a frame in order named.
     received: Mark,
     /// When something is to be done about which entry: a WANT, or to write it down as owed.
-    due: Due,
+    due: DueQueue,
     /// The feed is being read again from below the cursor.
-    look: Option<Look>,
-    asked: Asked,
-    modes: Modes,
-    report: Report,
+    look: Option<SecondLook>,
+    asked: AskedEntries,
+    modes: FeedModes,
+    report: AckReport,
     /// The sender's last seq, and when it stored it.
     head: Option<(u64, Timestamp)>,
 }
 
-/// Who is eager, as far as this receiver has asked for it.
+/// Which publishers are eager, as far as this receiver has asked for it.
 #[derive(Debug, Default)]
-struct Modes {
+struct FeedModes {
     eager: BTreeMap<PublisherName, bool>,
     duplicates_in_row: BTreeMap<PublisherName, u32>,
-    /// Below it answers are repair and make nobody eager.
+    /// Answers below it are repair and make no publisher eager.
     repair_until: u64,
 }
 
-impl Receiver {
+impl FeedReceiver {
     /// We opened a stream: says HELLO and SUBSCRIBE at once.
-    pub fn new(mut pipe: Pipe, peer: &PublisherName, wishes: &Wishes, ground: &mut Ground) -> Self {
+    pub fn new(
+        mut pipe: FeedPipe,
+        peer: &PublisherName,
+        wishes: &SubscribeOptions,
+        ground: &mut CoreContext,
+    ) -> Self {
         let now = ground.tick();
         pipe.send(super::sender::hello(ground), ground);
         let state = ground.ledger.feeds.entry(peer.clone()).or_default().clone();
-        let cured = (ground.on(Rule::CureLevel) || wishes.cure_noticed)
+        let cured = (ground.on(ProtocolRule::CureLevel) || wishes.cure_noticed)
             .then(|| cured_below(&state, ground.trust.digest()))
             .flatten();
         let from = [wishes.rewind, cured].into_iter().flatten().min();
-        let may_look = from.is_none() && wishes.may_look && ground.on(Rule::ReadAgain);
-        let look = if may_look { Look::due(&state, ground) } else { None };
+        let may_look = from.is_none() && wishes.may_look && ground.on(ProtocolRule::ReadAgain);
+        let look = if may_look { SecondLook::due(&state, ground) } else { None };
         let from = from.or(look.as_ref().map(|look| look.from().seq));
         let marks = marks_from(&state, from);
         let window = window(&state, ground);
         let have_only = from.is_some() || state.log_id.is_none();
         pipe.subscribe(
-            Frame::Subscribe(Subscribe {
+            WireFrame::Subscribe(Subscribe {
                 log_id: state.log_id,
                 marks,
                 have_only,
@@ -125,11 +124,11 @@ impl Receiver {
             live: false,
             pending: PendingEntries::default(),
             received: state.cursor,
-            due: Due::default(),
+            due: DueQueue::default(),
             look,
-            asked: Asked::default(),
-            modes: Modes::default(),
-            report: Report::after(window),
+            asked: AskedEntries::default(),
+            modes: FeedModes::default(),
+            report: AckReport::after(window),
             head: None,
         }
     }
@@ -142,7 +141,7 @@ impl Receiver {
         self.head
     }
 
-    /// Entries whose fate is open.
+    /// Returns the number of entries with an open fate.
     pub fn open_count(&self) -> u64 {
         self.pending.open().count() as u64
     }
@@ -151,19 +150,23 @@ impl Receiver {
         self.head = Some((seq, stored));
     }
 
-    /// SKIP. The first one says where the sender resumes.
+    /// Handles SKIP. The first one says where the sender resumes.
     pub fn on_skip(
         &mut self,
         peer: &PublisherName,
         skip: Skip,
         tally: &mut ReceivedTally,
-        ground: &mut Ground,
+        ground: &mut CoreContext,
     ) -> Result<(), FeedFault> {
         if !self.live {
             return self.on_resume(peer, skip, tally, ground);
         }
         if skip.to.seq <= self.received.seq {
-            return if ground.on(Rule::ResumeTold) { Err(self.backwards("SKIP", skip.to)) } else { Ok(()) };
+            return if ground.on(ProtocolRule::ResumeTold) {
+                Err(self.backwards("SKIP", skip.to))
+            } else {
+                Ok(())
+            };
         }
         // More than lies there was never there.
         if skip.dropped > skip.to.seq - self.received.seq {
@@ -184,7 +187,7 @@ impl Receiver {
         peer: &PublisherName,
         dropped: u64,
         tally: &mut ReceivedTally,
-        ground: &mut Ground,
+        ground: &mut CoreContext,
     ) {
         if dropped > 0 {
             tally.missing = tally.missing.saturating_add(dropped);
@@ -192,22 +195,22 @@ impl Receiver {
         }
     }
 
-    /// An entry in order begins: false where the peer is out of turn, or where we have passed it and would
-    /// not be told (rule `ResumeTold`). More than the window allowed are refused: each may have to be owed.
+    /// Begins an entry in order. Returns false if the peer is out of turn, or if we have passed it and would not be
+    /// told (rule `ResumeTold`). More than the window allowed are refused: each may have to be owed.
     pub fn begin(
         &mut self,
         peer: &PublisherName,
         mark: Mark,
         key: EventKey,
-        ground: &Ground,
+        ground: &CoreContext,
     ) -> Result<bool, FeedFault> {
-        let told = ground.on(Rule::ResumeTold);
+        let told = ground.on(ProtocolRule::ResumeTold);
         let owed = ground.ledger.feeds.get(peer).map_or(0, |state| state.owed.len());
         let beyond = self.pending.carried() + owed >= ground.config.bounds.owed;
         if !self.live {
             return Err(FeedFault::out_of_turn(format!("entry {} before the first SKIP", mark.seq)));
         }
-        if beyond && ground.on(Rule::OwedWindow) {
+        if beyond && ground.on(ProtocolRule::OwedWindow) {
             return Err(FeedFault::out_of_turn(format!("entry {} is beyond the window", mark.seq)));
         }
         if mark.seq <= self.received.seq {
@@ -216,7 +219,7 @@ impl Receiver {
         if self.look.as_mut().is_some_and(|look| look.ends_before(mark.seq)) {
             return Ok(false);
         }
-        self.pending.push(Pending { mark, before: self.received, key, fate: Fate::Examined });
+        self.pending.push(PendingEntry { mark, before: self.received, key, fate: EntryFate::Examined });
         self.received = mark;
         Ok(true)
     }
@@ -236,23 +239,23 @@ impl Receiver {
     }
 
     /// An offered entry is not held here: it is asked for after a while, unless a copy comes first.
-    pub fn offered(&mut self, offer: Offer, ground: &mut Ground) {
+    pub fn offered(&mut self, offer: EnvelopeOffer, ground: &mut CoreContext) {
         let now = ground.tick();
         let Some(pending) = self.pending.find(offer.seq) else { return };
-        let Offer { peer, seq, key, digest, publisher, .. } = offer;
+        let EnvelopeOffer { peer, seq, key, digest, publisher, .. } = offer;
         ground.intake.wait(key, digest, &peer, seq);
         let owed = ground.ledger.feeds.get(&peer).and_then(|state| state.owed.get(&seq));
         if owed.is_some_and(|owed| owed.key == key) {
             // It is read again, and waits for its time.
-            pending.fate = Fate::Done;
+            pending.fate = EntryFate::Done;
             return;
         }
-        if !ground.on(Rule::HaveOwed) {
-            pending.fate = Fate::Done;
+        if !ground.on(ProtocolRule::HaveOwed) {
+            pending.fate = EntryFate::Done;
             let (reason, retry_at) = (VerdictCode::InFlight, ground.steady().plus_ms(WANT_DELAY_MS));
             return self.owe(&peer, Owed { seq, key, digest, publisher, reason, retry_at }, ground);
         }
-        pending.fate = Fate::Offered { digest, publisher, since: now };
+        pending.fate = EntryFate::Offered { digest, publisher, since: now };
         let delay = if seq <= self.modes.repair_until { 0 } else { WANT_DELAY_MS };
         self.due.hold(seq, now.plus_ms(OFFERED_HOLD_MS));
         self.due_at(seq, now.plus_ms(delay), ground);
@@ -264,7 +267,7 @@ impl Receiver {
         peer: &PublisherName,
         tally: &mut ReceivedTally,
         rates: &mut PublisherRates,
-        ground: &mut Ground,
+        ground: &mut CoreContext,
     ) {
         if !self.live || self.is_look_over() {
             return;
@@ -274,7 +277,7 @@ impl Receiver {
         self.acknowledge(peer, ground);
     }
 
-    fn advance(&mut self, peer: &PublisherName, ground: &mut Ground) {
+    fn advance(&mut self, peer: &PublisherName, ground: &mut CoreContext) {
         let to = self.pending.take_done();
         if self.look.is_some() {
             self.look_passed(peer, to, ground);
@@ -284,10 +287,10 @@ impl Receiver {
     }
 
     /// Is there room to read on? Only without the rules that make reading wait for nothing.
-    pub fn reads(&self, peer: &PublisherName, ground: &Ground) -> bool {
+    pub fn reads(&self, peer: &PublisherName, ground: &CoreContext) -> bool {
         let owed = ground.ledger.feeds.get(peer).map_or(0, |state| state.owed.len());
-        (ground.on(Rule::ReadFree) || self.pipe.has_room())
-            && (ground.on(Rule::OwedWindow) || owed < ground.config.bounds.owed)
+        (ground.on(ProtocolRule::ReadFree) || self.pipe.has_room())
+            && (ground.on(ProtocolRule::OwedWindow) || owed < ground.config.bounds.owed)
     }
 
     /// The next instant at which `pump` has something to do by itself.
@@ -302,9 +305,9 @@ impl Receiver {
         [report, due, self.due.held_until(), self.answer_late_at()].into_iter().flatten().min()
     }
 
-    /// Keys of entries that were offered on this stream and are not owed: nobody waits for them any more.
+    /// Returns the keys of entries that were offered on this stream and are not owed: nothing waits for them any more.
     pub fn open_offers(&self) -> impl Iterator<Item = (u64, EventKey)> {
-        let offered = self.pending.open().filter(|pending| matches!(pending.fate, Fate::Offered { .. }));
+        let offered = self.pending.open().filter(|pending| matches!(pending.fate, EntryFate::Offered { .. }));
         offered.map(|pending| (pending.mark.seq, pending.key))
     }
 }

@@ -1,11 +1,11 @@
-//! The rules of the feed protocol whose lack loses, repeats or leaks something, each found by model
-//! checking. In the program they are all on. Tests (feature `sim`) switch one off to show that the simulator
-//! would notice its lack; what each avoids is told in PROTOCOL.md §5.6.
+//! The rules of the feed protocol that prevent losses, repeats or leaks, each found by model checking. In the program
+//! they are all on. Tests (feature `sim`) switch one off to show that the simulator would notice its lack. PROTOCOL.md
+//! §5.6 tells what each one prevents.
 
 /// A rule that can be switched off in a simulation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
-pub enum Rule {
+pub enum ProtocolRule {
     /// The sender's first frame says where it resumes; the receiver takes its cursor back to it.
     ResumeTold,
     /// … and its owed and rejected entries above it, in the same record.
@@ -16,9 +16,9 @@ pub enum Rule {
     Gone,
     /// Back to its source an envelope is offered, unless it came on the connection that stands.
     OfferSource,
-    /// To its own publisher an envelope may always be offered, whatever its label.
+    /// An envelope may always be offered to its own publisher, even if its label forbids it to others.
     HomeLabel,
-    /// A node trusts its own key at intake, and `relay` does not apply to what is its own.
+    /// A node trusts its own key at intake, and `relay` does not apply to its own events.
     OwnTrusted,
     /// An entry offered and not yet taken holds the durable cursor back, or is owed.
     HaveOwed,
@@ -32,7 +32,7 @@ pub enum Rule {
     CureResets,
     /// The seen set on disk is never ahead of the synced journal.
     SeenSynced,
-    /// The seen set names the place that it covers; where the journal disagrees it is rebuilt.
+    /// The seen set names the place that it covers; if the journal disagrees, the set is rebuilt.
     SeenPosition,
     /// A cursor or settlement record follows the carrier that it speaks of.
     CarrierFirst,
@@ -46,27 +46,27 @@ pub enum Rule {
     EmptyBoth,
     /// `refused` means held; an id that is only asked for elsewhere is owed.
     HeldNotInFlight,
-    /// What is said of an identity settles that identity's entry alone, whatever has its seq by now.
+    /// A verdict on an identity settles only the entry of that identity, even if another entry has its seq by now.
     VerdictKey,
     /// A seen set that lacks ids which the last flush counted is made again.
     SeenCounted,
     /// The floor of a seen set that was made again is on disk before the set is believed.
     FloorFirst,
-    /// Of the owed places each reason and publisher has a share; what finds none is read again later.
+    /// Each reason and publisher has a share of the owed places; if an entry finds none, it is read again later.
     OwedShare,
-    /// What was deferred without an owed place is read again when its time has come.
+    /// An entry that was deferred without an owed place is read again when its time has come.
     ReadAgain,
-    /// An entry has one time at which it is asked for; what is owed is not asked for before.
+    /// An entry has one time at which it is asked for; an owed entry is not asked for before.
     OneDue,
-    /// What is remembered of rejections is written down only where it changes something.
+    /// Rejections are written down only if they change something.
     NotesOnChange,
-    /// What is asked for has taken a place in the rate of its publisher first.
+    /// A request takes a place in the rate of its publisher first.
     RateAsked,
     /// A start writes the last batch again, and syncs it, before it believes what the cache says of it.
     WrittenAgain,
     /// Entries that cannot be read are counted as missing of the consumers that pass them.
     LossCounted,
-    /// The position of a consumer only rises, whatever order the notes of store and core come in.
+    /// The position of a consumer only rises, even if the notes of store and core come in another order.
     PositionsRise,
     /// The name of a file that was made or replaced is on disk before anything is answered that lies in it.
     NamesSynced,
@@ -86,18 +86,18 @@ pub struct Rules {
 impl Rules {
     #[cfg(feature = "sim")]
     #[must_use]
-    pub fn without(mut self, rule: Rule) -> Self {
+    pub fn without(mut self, rule: ProtocolRule) -> Self {
         self.off |= 1 << rule as u8;
         self
     }
 
     #[cfg(feature = "sim")]
-    pub fn on(self, rule: Rule) -> bool {
+    pub fn on(self, rule: ProtocolRule) -> bool {
         self.off & (1 << rule as u8) == 0
     }
 
     #[cfg(not(feature = "sim"))]
-    pub const fn on(self, _rule: Rule) -> bool {
+    pub const fn on(self, _rule: ProtocolRule) -> bool {
         true
     }
 }

@@ -7,35 +7,35 @@ mod wants;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use crate::envelope::Stated;
+use crate::envelope::StatedKeys;
 use crate::identity::{EventKey, IdentityKey, PublisherName};
 use crate::limits::{
     HEAD_EVERY_MS, OWED_PER_FEED_MAX, PEERS_MAX, READ_BYTES, SKIP_EVERY_MS, SKIP_SCANNED_MAX,
     WINDOW_ENVELOPES_MAX,
 };
-use crate::policy::{self, Peer, Tlp, Withheld};
+use crate::policy::{self, Peer, Tlp, WithheldReason};
+use crate::protocol::context::{CoreContext, FeedPipe};
 use crate::protocol::fault::FeedFault;
-use crate::protocol::ground::{Ground, Pipe};
-use crate::protocol::io::{Output, Read, Reader, Ticket};
-use crate::protocol::rules::Rule;
+use crate::protocol::io::{JournalReader, Output, Read, Ticket};
+use crate::protocol::rules::ProtocolRule;
 use crate::record::Entry;
 use crate::time::Tick;
-use crate::wire::{Ack, CarrierFrame, FaultCode, Frame, Have, Hello, Mark, Skip, Subscribe, Window};
+use crate::wire::{AckFrame, CarrierFrame, FaultCode, Have, Hello, Mark, Skip, Subscribe, Window, WireFrame};
 pub use tally::SentTally;
-use wants::Wants;
+use wants::PendingWants;
 
 #[derive(Debug)]
-pub struct Sender {
-    pub pipe: Pipe,
+pub struct FeedSender {
+    pub pipe: FeedPipe,
     pub last_frame: Tick,
-    phase: Phase,
-    reading: Option<Purpose>,
-    wants: Wants,
-    /// Who is pushed and who is only offered, where it is not the default.
+    phase: SenderPhase,
+    reading: Option<ReadPurpose>,
+    wants: PendingWants,
+    /// Which publishers are pushed and which are only offered, if it is not the default.
     modes: BTreeMap<PublisherName, bool>,
-    /// Identity keys whose statements the peer has to see before the next carrier.
+    /// Identity keys with statements that the peer has to see before the next carrier.
     to_show: BTreeSet<IdentityKey>,
-    /// What the last ACK's running counts were.
+    /// The running counts of the last ACK.
     counted: (u64, u64, u64),
     next_head: Tick,
     /// The stream waits for `Resume`.
@@ -43,19 +43,19 @@ pub struct Sender {
 }
 
 #[derive(Debug)]
-enum Phase {
+enum SenderPhase {
     AwaitSubscribe,
-    /// The store compares the marks of SUBSCRIBE. What the peer sent behind it is handled after the first SKIP.
+    /// The store compares the marks of SUBSCRIBE. Later frames of the peer are handled after the first SKIP.
     Checking {
         ticket: Ticket,
         subscribe: Box<Subscribe>,
-        held: Vec<Frame>,
+        held: Vec<WireFrame>,
     },
-    Live(Live),
+    Live(LiveSender),
 }
 
 #[derive(Debug)]
-struct Live {
+struct LiveSender {
     /// The last entry that was looked at.
     position: Mark,
     /// The last place that the receiver knows we have passed.
@@ -71,28 +71,28 @@ struct Live {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Purpose {
+enum ReadPurpose {
     Feed,
     Want,
 }
 
-enum Decision {
+enum SendDecision {
     /// It came from the peer on the connection that stands.
     Pass,
-    Withhold(Withheld),
+    Withhold(WithheldReason),
     Offer,
     Push,
 }
 
-impl Sender {
+impl FeedSender {
     /// The peer opened a stream and its HELLO was accepted.
-    pub fn new(pipe: Pipe, now: Tick) -> Self {
+    pub fn new(pipe: FeedPipe, now: Tick) -> Self {
         Self {
             pipe,
             last_frame: now,
-            phase: Phase::AwaitSubscribe,
+            phase: SenderPhase::AwaitSubscribe,
             reading: None,
-            wants: Wants::new(now),
+            wants: PendingWants::new(now),
             modes: BTreeMap::new(),
             to_show: BTreeSet::new(),
             counted: (0, 0, 0),
@@ -102,15 +102,15 @@ impl Sender {
     }
 
     /// Frames were read: reads on, without waiting for room to answer (rule `ReadFree`).
-    pub fn read_on(&mut self, ground: &mut Ground) {
-        self.unread = !ground.on(Rule::ReadFree) && self.wants.are_open() && !self.pipe.has_room();
+    pub fn read_on(&mut self, ground: &mut CoreContext) {
+        self.unread = !ground.on(ProtocolRule::ReadFree) && self.wants.are_open() && !self.pipe.has_room();
         if !self.unread {
             ground.emit(Output::Resume { stream: self.pipe.stream });
         }
     }
 
-    pub fn on_subscribe(&mut self, subscribe: Subscribe, ground: &mut Ground) -> Result<(), FeedFault> {
-        if !matches!(self.phase, Phase::AwaitSubscribe) {
+    pub fn on_subscribe(&mut self, subscribe: Subscribe, ground: &mut CoreContext) -> Result<(), FeedFault> {
+        if !matches!(self.phase, SenderPhase::AwaitSubscribe) {
             return Err(FeedFault::out_of_turn("a second SUBSCRIBE; expected one for each stream"));
         }
         if let Some(number) = subscribe.critical_option() {
@@ -120,15 +120,15 @@ impl Sender {
         let same_log = subscribe.log_id == Some(ground.ends.log_id);
         let marks = if same_log { subscribe.marks.clone() } else { Vec::new() };
         let ticket = ground.ticket();
-        self.phase = Phase::Checking { ticket, subscribe: Box::new(subscribe), held: Vec::new() };
+        self.phase = SenderPhase::Checking { ticket, subscribe: Box::new(subscribe), held: Vec::new() };
         ground.emit(Output::CheckMarks { ticket, marks });
         Ok(())
     }
 
     /// Keeps `frames` until the first SKIP is sent, if the place where this feed resumes is still looked up. So an
     /// ACK behind SUBSCRIBE is judged the same however long that takes (PROTOCOL.md §5.2).
-    pub fn holds(&mut self, frames: &mut VecDeque<Frame>) -> bool {
-        let Phase::Checking { held, .. } = &mut self.phase else { return false };
+    pub fn holds(&mut self, frames: &mut VecDeque<WireFrame>) -> bool {
+        let SenderPhase::Checking { held, .. } = &mut self.phase else { return false };
         held.extend(frames.drain(..));
         true
     }
@@ -140,9 +140,9 @@ impl Sender {
         &mut self,
         answered: Ticket,
         agrees: Option<Mark>,
-        ground: &mut Ground,
-    ) -> Option<(u64, Vec<Frame>)> {
-        let Phase::Checking { ticket, subscribe, held } = &mut self.phase else { return None };
+        ground: &mut CoreContext,
+    ) -> Option<(u64, Vec<WireFrame>)> {
+        let SenderPhase::Checking { ticket, subscribe, held } = &mut self.phase else { return None };
         if *ticket != answered {
             return None;
         }
@@ -157,7 +157,7 @@ impl Sender {
         };
         let repair = agrees.is_none() || subscribe.have_only;
         let now = ground.tick();
-        let live = Live {
+        let live = LiveSender {
             position: at,
             told: at,
             told_at: now,
@@ -167,14 +167,14 @@ impl Sender {
             window: bounded(subscribe.window),
             have_until: if repair { ground.ends.last.seq } else { 0 },
         };
-        self.pipe.send(Frame::Skip(Skip { to: at, dropped }), ground);
-        self.phase = Phase::Live(live);
+        self.pipe.send(WireFrame::Skip(Skip { to: at, dropped }), ground);
+        self.phase = SenderPhase::Live(live);
         self.next_head = now;
         Some((at.seq, held))
     }
 
-    pub fn on_ack(&mut self, ack: &Ack, tally: &mut SentTally) -> Result<(), FeedFault> {
-        let Phase::Live(live) = &mut self.phase else { return Err(before_subscribe("ACK")) };
+    pub fn on_ack(&mut self, ack: &AckFrame, tally: &mut SentTally) -> Result<(), FeedFault> {
+        let SenderPhase::Live(live) = &mut self.phase else { return Err(before_subscribe("ACK")) };
         if ack.seq > live.position.seq {
             let detail = format!("ACK of seq {}; this stream has reached {}", ack.seq, live.position.seq);
             return Err(FeedFault::out_of_turn(detail));
@@ -204,19 +204,19 @@ impl Sender {
         }
     }
 
-    pub fn on_entries(&mut self, read: Read, ground: &mut Ground) {
+    pub fn on_entries(&mut self, read: Read, ground: &mut CoreContext) {
         match self.reading.take() {
-            Some(Purpose::Want) => {
+            Some(ReadPurpose::Want) => {
                 self.on_wanted_entries(read, ground);
             }
-            Some(Purpose::Feed) => {
-                let Phase::Live(live) = &mut self.phase else { return };
+            Some(ReadPurpose::Feed) => {
+                let SenderPhase::Live(live) = &mut self.phase else { return };
                 if read.after.seq > live.position.seq {
                     // Retention took what lay between: the receiver counts it as missing.
                     let dropped = read.after.seq - live.position.seq;
                     live.position = read.after;
                     live.told = read.after;
-                    self.pipe.send(Frame::Skip(Skip { to: read.after, dropped }), ground);
+                    self.pipe.send(WireFrame::Skip(Skip { to: read.after, dropped }), ground);
                 }
                 live.queue.extend(read.entries);
             }
@@ -224,19 +224,19 @@ impl Sender {
         }
     }
 
-    /// What `signer` stated goes out before any carrier that is sent from now on.
+    /// Sends the statements of `signer` before any carrier that is sent from now on.
     pub fn show(&mut self, signer: IdentityKey) {
         self.to_show.insert(signer);
     }
 
     /// As many as there is room for: all of them at once could be more than a stream may have waiting.
-    fn show_statements(&mut self, ground: &mut Ground) {
+    fn show_statements(&mut self, ground: &mut CoreContext) {
         while self.pipe.has_room()
             && let Some(signer) = self.to_show.pop_first()
         {
             let stated = ground.ledger.statements.of_signer(signer);
-            let frames = stated.into_iter().flat_map(Stated::all);
-            let frames: Vec<_> = frames.map(|said| Frame::KeyStatement(said.bytes().clone())).collect();
+            let frames = stated.into_iter().flat_map(StatedKeys::all);
+            let frames: Vec<_> = frames.map(|said| WireFrame::KeyStatement(said.bytes().clone())).collect();
             frames.into_iter().for_each(|frame| self.pipe.send(frame, ground));
         }
     }
@@ -247,16 +247,16 @@ impl Sender {
         peer: &Peer,
         came: &mut BTreeSet<u64>,
         tally: &mut SentTally,
-        ground: &mut Ground,
+        ground: &mut CoreContext,
     ) {
         self.show_statements(ground);
-        // What is left to show needs the room that there is not: no carrier can overtake it.
+        // If statements are left to show, there is no room: so no carrier can overtake them.
         self.answer_wants(peer, tally, ground);
         if self.unread {
             self.read_on(ground);
         }
-        let mut live = match std::mem::replace(&mut self.phase, Phase::AwaitSubscribe) {
-            Phase::Live(live) => live,
+        let mut live = match std::mem::replace(&mut self.phase, SenderPhase::AwaitSubscribe) {
+            SenderPhase::Live(live) => live,
             other => {
                 self.phase = other;
                 return;
@@ -264,41 +264,41 @@ impl Sender {
         };
         self.send_in_order(&mut live, peer, came, tally, ground);
         if live.queue.is_empty() && self.reading.is_none() && live.position.seq < ground.ends.last.seq {
-            self.read(Purpose::Feed, live.position.seq, READ_BYTES, ground);
+            self.read(ReadPurpose::Feed, live.position.seq, READ_BYTES, ground);
         }
         self.send_skip(&mut live, ground);
         if ground.tick() >= self.next_head {
             let last = ground.ends.last.seq;
-            self.pipe.send(Frame::Head { seq: last, stored: ground.ends.newest }, ground);
+            self.pipe.send(WireFrame::Head { seq: last, stored: ground.ends.newest }, ground);
             self.next_head = ground.tick().plus_ms(HEAD_EVERY_MS);
         }
-        self.phase = Phase::Live(live);
+        self.phase = SenderPhase::Live(live);
     }
 
-    fn read(&mut self, purpose: Purpose, after_seq: u64, bytes_max: usize, ground: &mut Ground) {
+    fn read(&mut self, purpose: ReadPurpose, after_seq: u64, bytes_max: usize, ground: &mut CoreContext) {
         self.reading = Some(purpose);
-        let reader = Reader::Feed(self.pipe.stream);
+        let reader = JournalReader::Feed(self.pipe.stream);
         ground.emit(Output::Read { reader, after_seq, bytes_max });
     }
 
     fn send_in_order(
         &mut self,
-        live: &mut Live,
+        live: &mut LiveSender,
         peer: &Peer,
         came: &mut BTreeSet<u64>,
         tally: &mut SentTally,
-        ground: &mut Ground,
+        ground: &mut CoreContext,
     ) {
         while let Some(entry) = live.queue.front() {
             let decision = decide(entry, peer, came, live.have_until, &self.modes, ground);
             let frame = match decision {
-                Decision::Pass => None,
-                Decision::Withhold(reason) => {
+                SendDecision::Pass => None,
+                SendDecision::Withhold(reason) => {
                     tally.withhold(entry, reason, peer, ground);
                     None
                 }
-                Decision::Offer => Some(Frame::Have(have(entry))),
-                Decision::Push => Some(Frame::Carrier(carrier(entry, ground.own_name()))),
+                SendDecision::Offer => Some(WireFrame::Have(have(entry))),
+                SendDecision::Push => Some(WireFrame::Carrier(carrier(entry, ground.own_name()))),
             };
             let mark = entry.mark();
             if let Some(frame) = frame {
@@ -318,29 +318,29 @@ impl Sender {
         }
     }
 
-    fn send_skip(&mut self, live: &mut Live, ground: &mut Ground) {
+    fn send_skip(&mut self, live: &mut LiveSender, ground: &mut CoreContext) {
         let scanned = live.position.seq - live.told.seq;
         let due = scanned >= SKIP_SCANNED_MAX || ground.tick() >= live.told_at.plus_ms(SKIP_EVERY_MS);
         if scanned > 0 && due && self.pipe.has_room() {
             live.told = live.position;
             live.told_at = ground.tick();
-            self.pipe.send(Frame::Skip(Skip { to: live.position, dropped: 0 }), ground);
+            self.pipe.send(WireFrame::Skip(Skip { to: live.position, dropped: 0 }), ground);
         }
     }
 
     /// Entries that were sent in order and are not acknowledged.
     pub fn unacked(&self) -> u64 {
-        if let Phase::Live(live) = &self.phase { live.unacked.len() as u64 } else { 0 }
+        if let SenderPhase::Live(live) = &self.phase { live.unacked.len() as u64 } else { 0 }
     }
 
     /// The last entry that was looked at.
     pub fn looked_at(&self) -> Option<u64> {
-        if let Phase::Live(live) = &self.phase { Some(live.position.seq) } else { None }
+        if let SenderPhase::Live(live) = &self.phase { Some(live.position.seq) } else { None }
     }
 
     /// The next instant at which `pump` has something to do by itself.
     pub fn timeout(&self) -> Option<Tick> {
-        let Phase::Live(live) = &self.phase else { return None };
+        let SenderPhase::Live(live) = &self.phase else { return None };
         let has_skip = live.position.seq > live.told.seq && self.pipe.has_room();
         let skip = has_skip.then(|| live.told_at.plus_ms(SKIP_EVERY_MS));
         let want = self.wants.wait_until().filter(|_| self.pipe.has_room());
@@ -348,11 +348,11 @@ impl Sender {
     }
 
     pub fn is_live(&self) -> bool {
-        matches!(self.phase, Phase::Live(_))
+        matches!(self.phase, SenderPhase::Live(_))
     }
 }
 
-impl Live {
+impl LiveSender {
     /// Is there room in the window for one more frame of `bytes`? The first always fits.
     fn takes(&self, bytes: u32) -> bool {
         let count = self.unacked.len() as u64;
@@ -363,10 +363,10 @@ impl Live {
     }
 }
 
-fn shared(entry: &Entry, peer: &Peer, ground: &Ground) -> Result<(), Withheld> {
+fn shared(entry: &Entry, peer: &Peer, ground: &CoreContext) -> Result<(), WithheldReason> {
     let core = entry.envelope.core();
-    if !ground.on(Rule::HomeLabel) && peer.has_name(&core.id.publisher) && core.tlp >= Tlp::Amber {
-        return Err(Withheld::TlpHop);
+    if !ground.on(ProtocolRule::HomeLabel) && peer.has_name(&core.id.publisher) && core.tlp >= Tlp::Amber {
+        return Err(WithheldReason::TlpHop);
     }
     policy::share(core, &entry.path, ground.trust.own_names(), peer, ground.clock.trusted(ground.now))
 }
@@ -377,23 +377,23 @@ fn decide(
     came: &BTreeSet<u64>,
     have_until: u64,
     modes: &BTreeMap<PublisherName, bool>,
-    ground: &Ground,
-) -> Decision {
+    ground: &CoreContext,
+) -> SendDecision {
     let from_peer = entry.source().is_some_and(|source| peer.has_name(source));
-    if from_peer && (came.contains(&entry.seq) || !ground.on(Rule::OfferSource)) {
-        return Decision::Pass;
+    if from_peer && (came.contains(&entry.seq) || !ground.on(ProtocolRule::OfferSource)) {
+        return SendDecision::Pass;
     }
     if let Err(reason) = shared(entry, peer, ground) {
-        return Decision::Withhold(reason);
+        return SendDecision::Withhold(reason);
     }
     let publisher = entry.envelope.publisher();
     let in_path = peer.is_among(entry.path.hops());
     let home = peer.has_name(publisher);
     if entry.seq <= have_until || in_path || home {
-        return Decision::Offer;
+        return SendDecision::Offer;
     }
     let eager = modes.get(publisher).copied().unwrap_or(ground.is_own(publisher));
-    if eager { Decision::Push } else { Decision::Offer }
+    if eager { SendDecision::Push } else { SendDecision::Offer }
 }
 
 fn have(entry: &Entry) -> Have {
@@ -411,7 +411,7 @@ fn carrier(entry: &Entry, own_name: &PublisherName) -> CarrierFrame {
     CarrierFrame {
         seq: entry.seq,
         check: entry.check,
-        // A path that is full is never sent (`Withheld::Hops`), except home, where it may stay as it is.
+        // A path that is full is never sent (`WithheldReason::Hops`), except home, where it may stay as it is.
         path: entry.path.with(own_name).unwrap_or_else(|| entry.path.clone()),
         envelope: entry.envelope.bytes().clone(),
     }
@@ -426,10 +426,10 @@ fn bounded(window: Window) -> Window {
     Window { envelopes: window.envelopes.min(WINDOW_ENVELOPES_MAX), ..window }
 }
 
-/// What HELLO says of our journal.
-pub fn hello(ground: &Ground) -> Frame {
+/// Returns the HELLO of this node, with the state of our journal.
+pub fn hello(ground: &CoreContext) -> WireFrame {
     let own = ground.ledger.statements.of(ground.trust.own_key());
-    Frame::Hello(Box::new(Hello {
+    WireFrame::Hello(Box::new(Hello {
         name: ground.own_name().clone(),
         federation: ground.config.federation.clone(),
         version_min: crate::wire::WIRE_VERSION_MIN,
@@ -441,6 +441,6 @@ pub fn hello(ground: &Ground) -> Frame {
         last_seq: ground.ends.last.seq,
         now: ground.now.wall,
         capabilities: Vec::new(),
-        key_statements: own.into_iter().flat_map(Stated::all).map(|said| said.bytes().clone()).collect(),
+        key_statements: own.into_iter().flat_map(StatedKeys::all).map(|said| said.bytes().clone()).collect(),
     }))
 }

@@ -1,4 +1,4 @@
-//! Why one peer has not what its feed has passed, for a while: what it said of single entries, and what had expired.
+//! Why one peer lacks entries that its feed has passed, for a while: its answers on single entries, and expired ones.
 //! Decides nothing: for `event show`.
 
 use std::collections::BTreeMap;
@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use crate::limits::EXCEPTIONS_PER_PEER_MAX;
 use crate::protocol::sender::SentTally;
-use crate::wire::{Ack, VerdictNumber};
+use crate::wire::{AckFrame, VerdictNumber};
 
 /// Why a peer has not an entry that its feed has passed, other than for a rule that can be asked again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Exception {
+pub enum SentException {
     /// Not sent: its `expires` had passed.
     Expired,
     Rejected(VerdictNumber),
@@ -22,15 +22,15 @@ pub enum Exception {
 
 /// The newest exceptions of one peer, since this node started.
 #[derive(Clone, Debug, Default)]
-pub struct Exceptions {
-    by_seq: BTreeMap<u64, Exception>,
-    /// Up to here, nothing is known of what is not in `by_seq`.
+pub struct SentExceptions {
+    by_seq: BTreeMap<u64, SentException>,
+    /// Up to here, nothing is known of entries that are not in `by_seq`.
     known_after: u64,
 }
 
-impl Exceptions {
-    /// Why the peer has not the entry, as far as that is known.
-    pub fn of(&self, seq: u64) -> Option<Exception> {
+impl SentExceptions {
+    /// Returns why the peer lacks the entry, as far as that is known.
+    pub fn of(&self, seq: u64) -> Option<SentException> {
         self.by_seq.get(&seq).copied()
     }
 
@@ -39,7 +39,7 @@ impl Exceptions {
         seq > self.known_after
     }
 
-    fn put(&mut self, seq: u64, what: Exception) {
+    fn put(&mut self, seq: u64, what: SentException) {
         self.by_seq.insert(seq, what);
         if self.by_seq.len() > EXCEPTIONS_PER_PEER_MAX
             && let Some((oldest, _)) = self.by_seq.pop_first()
@@ -48,8 +48,8 @@ impl Exceptions {
         }
     }
 
-    /// The feed goes on behind `at`, and everything there is decided again. What a stream told nobody when it broke
-    /// is known no more than what an earlier run of this node was told.
+    /// Resumes the feed behind `at`, where everything is decided again. If a stream broke before the peer answered,
+    /// nothing is known of those entries, as after a restart of this node.
     fn resumed(&mut self, at: u64, acked: Option<u64>) {
         self.by_seq.retain(|seq, _| *seq <= at);
         let told = acked.is_some_and(|acked| at <= acked);
@@ -58,29 +58,32 @@ impl Exceptions {
 
     fn owes_nothing(&mut self) {
         for what in self.by_seq.values_mut() {
-            if let Exception::Deferred(said) = *what {
-                *what = Exception::NotOwed(said);
+            if let SentException::Deferred(said) = *what {
+                *what = SentException::NotOwed(said);
             }
         }
     }
 
     fn waits(&self) -> bool {
-        self.by_seq.values().any(|what| matches!(what, Exception::Deferred(_)))
+        self.by_seq.values().any(|what| matches!(what, SentException::Deferred(_)))
     }
 }
 
 impl SentTally {
     /// It was not sent: it had expired.
     pub(super) fn expired(&mut self, seq: u64) {
-        Arc::make_mut(&mut self.exceptions).put(seq, Exception::Expired);
+        Arc::make_mut(&mut self.exceptions).put(seq, SentException::Expired);
     }
 
-    /// What an ACK says of single entries, of those up to `position`, and that nothing is owed any more.
-    pub(super) fn hear(&mut self, ack: &Ack, position: u64) {
+    /// Takes the verdicts of an ACK on single entries up to `position`, and notes if nothing is owed any more.
+    pub(super) fn hear(&mut self, ack: &AckFrame, position: u64) {
         let told = ack.verdicts.iter().filter(|(seq, _)| *seq <= position);
         for (seq, said) in told {
-            let what =
-                if said.is_deferred() { Exception::Deferred(*said) } else { Exception::Rejected(*said) };
+            let what = if said.is_deferred() {
+                SentException::Deferred(*said)
+            } else {
+                SentException::Rejected(*said)
+            };
             Arc::make_mut(&mut self.exceptions).put(*seq, what);
         }
         if ack.owed == 0 && self.exceptions.waits() {
@@ -108,9 +111,9 @@ mod tests {
     use super::*;
     use crate::wire::VerdictCode;
 
-    fn ack(seq: u64, owed: u32, verdicts: &[(u64, VerdictCode)]) -> Ack {
+    fn ack(seq: u64, owed: u32, verdicts: &[(u64, VerdictCode)]) -> AckFrame {
         let verdicts = verdicts.iter().map(|(seq, code)| (*seq, (*code).into())).collect();
-        Ack { seq, owed, verdicts, ..Ack::default() }
+        AckFrame { seq, owed, verdicts, ..AckFrame::default() }
     }
 
     #[test]
@@ -128,25 +131,25 @@ mod tests {
         );
         tally.hear(&ack(20, 2, &[(u64::MAX, VerdictCode::Malformed)]), 20);
         let of = |tally: &SentTally, seq| tally.exceptions.of(seq);
-        assert_eq!(of(&tally, 12), Some(Exception::Rejected(VerdictCode::NotWanted.into())));
-        assert_eq!(of(&tally, 13), Some(Exception::Deferred(VerdictCode::KeyRevoked.into())));
+        assert_eq!(of(&tally, 12), Some(SentException::Rejected(VerdictCode::NotWanted.into())));
+        assert_eq!(of(&tally, 13), Some(SentException::Deferred(VerdictCode::KeyRevoked.into())));
         assert_eq!(of(&tally, u64::MAX), None, "of what was never sent nothing is believed");
         assert!(tally.exceptions.knows(11) && !tally.exceptions.knows(10), "not what was before the start");
 
         tally.answered(14);
         assert_eq!(of(&tally, 14), None, "asked for again, and sent");
         tally.hear(&ack(20, 0, &[]), 20);
-        assert_eq!(of(&tally, 13), Some(Exception::NotOwed(VerdictCode::KeyRevoked.into())));
+        assert_eq!(of(&tally, 13), Some(SentException::NotOwed(VerdictCode::KeyRevoked.into())));
         assert_eq!(
             of(&tally, 12),
-            Some(Exception::Rejected(VerdictCode::NotWanted.into())),
+            Some(SentException::Rejected(VerdictCode::NotWanted.into())),
             "that does not cure it"
         );
 
         tally.resumed(12);
         assert_eq!(
             (of(&tally, 12), of(&tally, 13)),
-            (Some(Exception::Rejected(VerdictCode::NotWanted.into())), None)
+            (Some(SentException::Rejected(VerdictCode::NotWanted.into())), None)
         );
         assert_eq!(tally.acked, Some(12), "what lies above is decided again");
         tally.resumed(30);

@@ -1,6 +1,6 @@
-//! Steady time (design §5.2): what expires, and where `seen_floor` lies, follows a time that the wall clock cannot move far,
-//! neither at once nor in small steps. Where the wall clock differs from it by over an hour, or has gained more on the
-//! monotonic clock than clocks do, nothing expires until peers or the operator confirm the wall clock.
+//! Steady time (design §5.2): expiry and `seen_floor` follow a time that the wall clock cannot move far, neither at
+//! once nor in small steps. Nothing expires if the wall clock differs from it by over an hour, or has gained more on
+//! the monotonic clock than clocks do. Peers or the operator then have to confirm the wall clock.
 
 use std::collections::BTreeSet;
 
@@ -23,7 +23,7 @@ pub struct SteadyClock {
     put_back_ms: u64,
 }
 
-/// What a reading changed.
+/// The change that a reading made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClockChange {
     Off,
@@ -31,8 +31,8 @@ pub enum ClockChange {
 }
 
 impl SteadyClock {
-    /// `persisted` is what the journal last said; zero where it says nothing. How long no process ran only the wall clock
-    /// can say: up to an hour is believed.
+    /// `persisted` is the last time in the journal; zero if it has none. Only the wall clock can say how long no
+    /// process ran: up to an hour is believed.
     pub fn new(persisted: Timestamp, now: Now) -> Self {
         let believed = persisted == Timestamp(0) || now.wall.since_ms(persisted) <= CLOCK_JUMP_MS;
         let base = if believed { persisted.max(now.wall) } else { persisted };
@@ -52,7 +52,7 @@ impl SteadyClock {
         self.base.plus_ms(now.tick.since_ms(self.base_tick))
     }
 
-    /// Steady time where it may be used to expire things.
+    /// Returns steady time if it may be used to expire things.
     pub fn trusted(&self, now: Now) -> Option<Timestamp> {
         (!self.off).then(|| self.at(now))
     }
@@ -120,8 +120,8 @@ impl SteadyClock {
         ClockChange::Ok
     }
 
-    /// By how much it was put back since this was last asked, in ms: what was to be done at a time is to be done that
-    /// much earlier.
+    /// Returns by how much steady time was put back since the last call, in ms: timed actions are done that much
+    /// earlier.
     pub fn take_put_back(&mut self) -> u64 {
         std::mem::take(&mut self.put_back_ms)
     }
@@ -185,7 +185,7 @@ mod tests {
         assert!(!clock.is_off());
     }
 
-    /// Whoever answers our NTP moves the clock by less than an hour, again and again.
+    /// If others answer our NTP, they move the clock by less than an hour, again and again.
     #[test]
     fn a_clock_that_is_moved_in_small_steps_expires_nothing() {
         for step in [59 * 60_000, 60_000, 1_000] {

@@ -5,7 +5,7 @@ use bytes::Bytes;
 
 use crate::envelope::successor::attested;
 use crate::limits::DETAIL_BYTES_MAX;
-use crate::wire::{CarrierFrame, FaultCode, FaultNumber, Frame, Hello, VerdictNumber};
+use crate::wire::{CarrierFrame, FaultCode, FaultNumber, Hello, VerdictNumber, WireFrame};
 
 /// Numbers of verdicts, one in each range, and of a fault, that version 1 has no name for.
 const DEFERRED: u8 = 15;
@@ -17,26 +17,26 @@ const FAULT: u8 = 99;
 const OPTIONS: [(u64, &[u8]); 2] = [(64, &[0xf5]), (70_000, &[0x82, 0x01, 0xa1, 0x01, 0xf6])];
 
 /// Returns what the successor says in the place of `frame`, as it frames it.
-pub(super) fn spoken(frame: Frame) -> Frame {
+pub(super) fn spoken(frame: WireFrame) -> WireFrame {
     let frame = match frame {
-        Frame::Hello(mut hello) => {
+        WireFrame::Hello(mut hello) => {
             greet(&mut hello);
-            Frame::Hello(hello)
+            WireFrame::Hello(hello)
         }
-        Frame::Subscribe(mut subscribe) => {
+        WireFrame::Subscribe(mut subscribe) => {
             subscribe.options = OPTIONS.map(|(number, value)| (number, Bytes::from_static(value))).into();
-            Frame::Subscribe(subscribe)
+            WireFrame::Subscribe(subscribe)
         }
-        Frame::Carrier(carrier) => Frame::Carrier(passed_on(carrier)),
-        Frame::Answer(carrier) => Frame::Answer(passed_on(carrier)),
-        Frame::Ack(mut ack) => {
+        WireFrame::Carrier(carrier) => WireFrame::Carrier(passed_on(carrier)),
+        WireFrame::Answer(carrier) => WireFrame::Answer(passed_on(carrier)),
+        WireFrame::Ack(mut ack) => {
             ack.verdicts.iter_mut().for_each(|(_, said)| *said = renumbered(*said));
-            Frame::Ack(ack)
+            WireFrame::Ack(ack)
         }
-        Frame::Fault { code, detail } => faulted(code, detail),
+        WireFrame::Fault { code, detail } => faulted(code, detail),
         other => other,
     };
-    Frame::Successor(Box::new(frame))
+    WireFrame::Successor(Box::new(frame))
 }
 
 fn greet(hello: &mut Hello) {
@@ -59,8 +59,8 @@ fn renumbered(said: VerdictNumber) -> VerdictNumber {
     VerdictNumber::new(number).unwrap_or(said)
 }
 
-/// What ends a feed for a while has a reason of its own there.
-fn faulted(code: FaultNumber, detail: String) -> Frame {
+/// Returns a fault as version 2 says it. If it ends a feed only for a while, it has its own reason there.
+fn faulted(code: FaultNumber, detail: String) -> WireFrame {
     let keeps = matches!(
         code.handled_as(),
         FaultCode::Protocol
@@ -73,8 +73,8 @@ fn faulted(code: FaultNumber, detail: String) -> Frame {
         Some(later) if !keeps => {
             let mut detail = format!("of version 2, as {code} {detail}");
             detail.truncate(detail.floor_char_boundary(DETAIL_BYTES_MAX));
-            Frame::Fault { code: later, detail }
+            WireFrame::Fault { code: later, detail }
         }
-        _ => Frame::Fault { code, detail },
+        _ => WireFrame::Fault { code, detail },
     }
 }

@@ -1,5 +1,5 @@
-//! The core alone: inputs in, outputs out. A bench answers what the core asks of store and workers at once, and
-//! plays the peer. What needs time, loss or several nodes is the simulator's.
+//! Tests of the core alone: inputs in, outputs out. A bench answers the core's questions to store and workers at once,
+//! and plays the peer. If a test needs time, loss or several nodes, it belongs to the simulator.
 
 mod bench;
 mod deferring;

@@ -1,17 +1,17 @@
-//! What the core can tell of itself at an instant: facts for status, no judgement.
+//! A view of the core at an instant: facts for status, no judgement.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::identity::PublisherName;
-use crate::policy::Withheld;
-use crate::protocol::failing::Failing;
+use crate::policy::WithheldReason;
+use crate::protocol::failing::FilterFailures;
 use crate::protocol::handoff::HandoffTally;
 use crate::protocol::io::ConsumerRequest;
-use crate::protocol::link::{ContactState, Link};
+use crate::protocol::link::{ContactState, PeerSession};
 use crate::protocol::node::Node;
 use crate::protocol::obstacle::Obstacle;
-use crate::protocol::sent::Exceptions;
+use crate::protocol::sent::SentExceptions;
 use crate::record::{ConsumerName, JournalEnds, Position};
 use crate::time::{Tick, Timestamp};
 use crate::wire::{VerdictCode, VerdictNumber};
@@ -50,24 +50,24 @@ pub struct SentView {
     pub position: Option<u64>,
     /// The last entry that was decided on, acknowledged or not; `None` while no feed runs.
     pub looked_at: Option<u64>,
-    /// What the peer has not of what its feed passed.
-    pub exceptions: Arc<Exceptions>,
+    /// Entries that the feed passed and the peer does not have.
+    pub exceptions: Arc<SentExceptions>,
     pub offered: u64,
     pub accepted: u64,
     pub refused: u64,
     pub deferred: u64,
     pub rejected: u64,
-    pub withheld: BTreeMap<Withheld, u64>,
+    pub withheld: BTreeMap<WithheldReason, u64>,
     /// Of the rejected ones, those that the peer's own policy does not want.
     pub not_wanted: u64,
-    pub failing: Failing,
+    pub failing: FilterFailures,
     pub last_rejection: Option<VerdictNumber>,
 }
 
 #[derive(Clone, Debug)]
 pub struct ReceivedView {
     pub position: u64,
-    /// `None` where the peer's end is not known.
+    /// `None` if the peer's end is not known.
     pub lag_events: Option<u64>,
     /// When the peer stored its newest entry.
     pub head_stored: Option<Timestamp>,
@@ -78,7 +78,7 @@ pub struct ReceivedView {
     /// Entries between arrival and verdict.
     pub open: u64,
     pub rejected: BTreeMap<VerdictCode, u64>,
-    pub failing: Failing,
+    pub failing: FilterFailures,
 }
 
 #[derive(Clone, Debug)]
@@ -90,7 +90,7 @@ pub struct FactsView {
     pub called: Option<PublisherName>,
     pub down_cause: Option<String>,
     pub was_connected: bool,
-    /// What stands in the way, worst first.
+    /// Obstacles, worst first.
     pub obstacles: Vec<Obstacle>,
     /// How long ago the last frame of any feed with it came, in ms.
     pub last_frame_ms_ago: Option<u64>,
@@ -101,9 +101,9 @@ pub struct ConsumerView {
     pub name: ConsumerName,
     pub position: Position,
     pub lag_events: u64,
-    /// What it asked for; `None` while it is not connected.
+    /// Its request; `None` if it is not connected.
     pub request: Option<ConsumerRequest>,
-    pub failing: Failing,
+    pub failing: FilterFailures,
 }
 
 impl ConsumerView {
@@ -147,7 +147,7 @@ impl Node {
         self.ground.durable.feeds.iter()
     }
 
-    fn peer_view(&self, link: &Link, now: Tick) -> PeerView {
+    fn peer_view(&self, link: &PeerSession, now: Tick) -> PeerView {
         let ground = &self.ground;
         let name = &link.peer.name;
         let state = ground.ledger.feeds.get(name);
@@ -166,7 +166,7 @@ impl Node {
                 position: sent.acked,
                 looked_at: link.sender.as_ref().and_then(|sender| sender.looked_at()),
                 exceptions: Arc::clone(&sent.exceptions),
-                // What was sent and lost with its stream is sent again: it counts once, when its fate is known.
+                // If an entry was lost with its stream, it is sent again: it counts once, when its fate is known.
                 offered: sent.accepted + sent.refused + sent.rejected + sent.deferred + unacked,
                 accepted: sent.accepted,
                 refused: sent.refused,

@@ -21,8 +21,8 @@ use crate::time::Timestamp;
 use crate::wire::{Mark, VerdictCode};
 use feed::{feed, put_feed, put_next, put_owed, put_place, put_publisher};
 
-/// Why bytes are no record. Where their CRC held this is damage done before they were written, or another
-/// version's record.
+/// Says why bytes are no record. If their CRC held, this is damage done before they were written, or another version's
+/// record.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum RecordError {
     #[error("record ends early")]
@@ -66,7 +66,7 @@ mod kind {
     pub const GENERATION: u8 = 19;
 }
 
-/// What the store must know of a carrier without decoding its envelope: enough for index, seen set and
+/// The fields of a carrier that the store needs without decoding its envelope: enough for index, seen set and
 /// retention, so that a replay costs little.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CarrierHead {
@@ -99,7 +99,7 @@ impl CarrierHead {
 
 /// A record read as far as a replay needs it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Glance {
+pub enum RecordGlance {
     Carrier(CarrierHead),
     Note(Note),
 }
@@ -127,7 +127,7 @@ pub fn encode_entry(entry: &Entry, out: &mut Vec<u8>) {
 /// # Errors
 /// [`RecordError`]; a note is one too.
 pub fn decode_entry(bytes: &Bytes) -> Result<Entry, RecordError> {
-    let mut input = Input(bytes);
+    let mut input = ByteInput(bytes);
     match input.u8()? {
         kind::CARRIER => {}
         other => return Err(RecordError::Kind(other)),
@@ -153,12 +153,13 @@ pub fn decode_entry(bytes: &Bytes) -> Result<Entry, RecordError> {
     if CarrierHead::of(&entry) == head { Ok(entry) } else { Err(RecordError::OtherEnvelope) }
 }
 
-/// Does the carrier of this record name another event, by `parent` or a link? Costs far less than to decode it.
+/// Returns true if the carrier of this record names another event, by `parent` or a link. Far cheaper than to decode
+/// it.
 ///
 /// # Errors
 /// [`RecordError`]; a note is one too.
 pub fn names_others(bytes: &[u8]) -> Result<bool, RecordError> {
-    let mut input = Input(bytes);
+    let mut input = ByteInput(bytes);
     match input.u8()? {
         kind::CARRIER => {}
         other => return Err(RecordError::Kind(other)),
@@ -176,15 +177,15 @@ pub fn names_others(bytes: &[u8]) -> Result<bool, RecordError> {
 ///
 /// # Errors
 /// [`RecordError`].
-pub fn glance(bytes: &[u8]) -> Result<Glance, RecordError> {
-    let mut input = Input(bytes);
+pub fn glance(bytes: &[u8]) -> Result<RecordGlance, RecordError> {
+    let mut input = ByteInput(bytes);
     let number = input.u8()?;
     if number == kind::CARRIER {
-        return carrier_head(&mut input).map(Glance::Carrier);
+        return carrier_head(&mut input).map(RecordGlance::Carrier);
     }
     let note = note(number, &mut input)?;
     match input.0.len() {
-        0 => Ok(Glance::Note(note)),
+        0 => Ok(RecordGlance::Note(note)),
         left => Err(RecordError::Long(left)),
     }
 }
@@ -275,10 +276,10 @@ fn put_mark(out: &mut Vec<u8>, mark: Mark) {
     out.extend_from_slice(&mark.check.0);
 }
 
-/// What is left to read.
-struct Input<'a>(&'a [u8]);
+/// The bytes that are left to read.
+struct ByteInput<'a>(&'a [u8]);
 
-impl<'a> Input<'a> {
+impl<'a> ByteInput<'a> {
     fn take(&mut self, len: usize) -> Result<&'a [u8], RecordError> {
         let (taken, rest) = self.0.split_at_checked(len).ok_or(RecordError::Short)?;
         self.0 = rest;
@@ -326,7 +327,7 @@ impl<'a> Input<'a> {
         let text = std::str::from_utf8(self.take(len.into())?)
             .map_err(|_| RecordError::Bound { what: "name", value: len.into() })?;
         let name = PublisherName::parse(text)?;
-        // What we wrote has one spelling only.
+        // A name that we wrote has one spelling only.
         let same = name.as_str() == text;
         if same { Ok(name) } else { Err(RecordError::Bound { what: "name", value: len.into() }) }
     }
@@ -345,7 +346,7 @@ impl<'a> Input<'a> {
     }
 }
 
-fn carrier_head(input: &mut Input<'_>) -> Result<CarrierHead, RecordError> {
+fn carrier_head(input: &mut ByteInput<'_>) -> Result<CarrierHead, RecordError> {
     Ok(CarrierHead {
         mark: input.mark()?,
         arrived: Timestamp(input.u64()?),
@@ -358,7 +359,7 @@ fn carrier_head(input: &mut Input<'_>) -> Result<CarrierHead, RecordError> {
     })
 }
 
-fn note(number: u8, input: &mut Input<'_>) -> Result<Note, RecordError> {
+fn note(number: u8, input: &mut ByteInput<'_>) -> Result<Note, RecordError> {
     Ok(match number {
         kind::ADVANCED => Note::Advanced { peer: input.name()?, to: input.mark()? },
         kind::OWED => Note::Owed { peer: input.name()?, owed: input.owed()? },
@@ -400,7 +401,7 @@ fn note(number: u8, input: &mut Input<'_>) -> Result<Note, RecordError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::{Cure, FeedState, Owed, RejectedPlace};
+    use crate::record::{FeedState, Owed, RejectedPlace, RetryCondition};
 
     fn notes() -> Vec<Note> {
         let peer = PublisherName::parse("cert-ee").unwrap();
@@ -417,9 +418,9 @@ mod tests {
             reason: VerdictCode::UnknownKey,
             publisher: None,
             before: mark,
-            cure: Cure::Trust([4; 32]),
+            cure: RetryCondition::Trust([4; 32]),
         };
-        let (rate, publisher, at) = (VerdictCode::Rate, Some(peer.clone()), Cure::At(Timestamp(8)));
+        let (rate, publisher, at) = (VerdictCode::Rate, Some(peer.clone()), RetryCondition::At(Timestamp(8)));
         let deferred = RejectedPlace { reason: rate, publisher: publisher.clone(), before: mark, cure: at };
         let state = FeedState {
             log_id: Some(LogId([2; 16])),
@@ -456,7 +457,7 @@ mod tests {
         for note in notes() {
             let mut bytes = Vec::new();
             encode_note(&note, &mut bytes);
-            assert_eq!(glance(&bytes), Ok(Glance::Note(note.clone())));
+            assert_eq!(glance(&bytes), Ok(RecordGlance::Note(note.clone())));
             for cut in 0..bytes.len() {
                 assert!(glance(&bytes[..cut]).is_err(), "{note:?} cut at {cut}");
             }

@@ -1,5 +1,5 @@
-//! How far a feed has got, as the receiver keeps it: the cursor with its older marks, what is owed, and where it
-//! is read again. Changed by notes alone, so that the running node and a replay of the journal agree.
+//! How far a feed has got, as the receiver keeps it: the cursor with its older marks, owed entries, and the place from
+//! which it is read again. Changed by notes alone, so that the running node and a replay of the journal agree.
 
 use crate::identity::LogId;
 use crate::limits::CURSOR_MARKS_MAX;
@@ -19,7 +19,7 @@ pub struct FeedState {
 }
 
 impl FeedState {
-    /// The cursor moves forward to `to`; the old place becomes a mark.
+    /// Moves the cursor forward to `to`; the old place becomes a mark.
     pub fn advance(&mut self, to: Mark) {
         if to.seq <= self.cursor.seq {
             return;
@@ -46,8 +46,8 @@ impl FeedState {
         self.marks = kept;
     }
 
-    /// The feed resumes at `to`, below the cursor, at it or above: what was remembered above it comes again in order,
-    /// or speaks of a history that is no longer there.
+    /// Resumes the feed at `to`, below the cursor, at it or above: entries remembered above it come again in order, or
+    /// belong to a history that is no longer there.
     pub fn resume(&mut self, to: Mark) {
         if to.seq > self.cursor.seq {
             self.advance(to);
@@ -64,7 +64,7 @@ impl FeedState {
 mod tests {
     use super::*;
     use crate::identity::Check;
-    use crate::record::{Cure, RejectedPlace};
+    use crate::record::{RejectedPlace, RetryCondition};
     use crate::wire::VerdictCode;
 
     fn mark(seq: u64) -> Mark {
@@ -91,7 +91,7 @@ mod tests {
             reason: VerdictCode::UnknownPublisher,
             publisher: None,
             before: mark(seq),
-            cure: Cure::Trust([0; 32]),
+            cure: RetryCondition::Trust([0; 32]),
         };
         let cases =
             [(5, 6, vec![mark(4)], 0), (7, 6, vec![mark(4)], 1), (12, 6, vec![mark(9), mark(8), mark(4)], 1)];

@@ -1,12 +1,12 @@
-//! What remains of the journal's notes when they are replayed: the same after a crash at any record as
-//! before it. The node starts from it, and every segment begins with it.
+//! The state that remains when the journal's notes are replayed: the same after a crash at any record as before it. The
+//! node starts from it, and every segment begins with it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::envelope::StatementBook;
 use crate::identity::{CoreDigest, EventKey, IdentityError, PublisherName};
 use crate::limits::{EQUIVOCATION_PROOFS_MAX, READ_AGAIN_MIN_MS};
-use crate::record::{BrokenEntry, Cure, FeedState, Loss, Losses, Note, RejectedPlace};
+use crate::record::{BrokenEntry, FeedState, Loss, Losses, Note, RejectedPlace, RetryCondition};
 use crate::time::Timestamp;
 use crate::wire::{Mark, VerdictCode};
 
@@ -41,8 +41,8 @@ pub struct Position {
     pub own: bool,
     /// Entries for it that were gone (retention, damage) before its acknowledgement was on disk. Only grows.
     pub missing: u64,
-    /// Another one after each time the operator moved or removed the position: what a receiver took under an earlier
-    /// generation does not count.
+    /// A new number each time that the operator moved or removed the position: if a receiver took entries under an
+    /// earlier one, they do not count.
     pub generation: u64,
 }
 
@@ -60,10 +60,10 @@ pub struct Ledger {
     pub equivocations: BTreeMap<PublisherName, BTreeSet<(EventKey, CoreDigest)>>,
     /// Entries that can no longer be read; bounded.
     pub losses: Losses,
-    /// What each identity key said last: kept for ever, also of one that is trusted no more.
+    /// The last statement of each identity key: kept for ever, even if the key is trusted no more.
     pub statements: StatementBook,
-    /// Events of revoked keys that the operator released, and when. Those released before `floor` are too old to be taken,
-    /// and are forgotten.
+    /// Events of revoked keys that the operator released, and when. If one was released before `floor`, it is too old
+    /// to be taken, and is forgotten.
     pub released: BTreeMap<EventKey, Timestamp>,
 }
 
@@ -135,14 +135,14 @@ impl Ledger {
         }
     }
 
-    /// The carrier with `key` arrived at `at` and is entry `seq`.
+    /// Applies a carrier: that with `key` arrived at `at` and is entry `seq`.
     pub fn apply_carrier(&mut self, key: EventKey, seq: u64, at: Timestamp) {
         self.steady = self.steady.max(at);
         self.losses.stored(key, seq);
     }
 
-    /// The notes by which `broken` entries are asked for again, of which none is known to be lost: which consumers had
-    /// each, and that all feeds are read again, one after the other, since the copies of one peer may be enough.
+    /// Returns the notes by which `broken` entries are asked for again, none of them known to be lost: which consumers
+    /// had each, and that all feeds are read again, one after the other, since the copies of one peer may be enough.
     pub fn lose(&self, broken: &[BrokenEntry], steady: Timestamp) -> Vec<Note> {
         let had_by = |seq| {
             let had = self.consumers.iter().filter(move |(_, position)| position.seq >= seq);
@@ -154,7 +154,7 @@ impl Ledger {
         });
         let feeds = self.feeds.iter().filter(|(_, state)| state.log_id.is_some());
         let again = (1..).zip(feeds).filter_map(|(nth, (peer, state))| {
-            let cure = Cure::At(steady.plus_ms(nth * READ_AGAIN_MIN_MS));
+            let cure = RetryCondition::At(steady.plus_ms(nth * READ_AGAIN_MIN_MS));
             let (reason, before) = (VerdictCode::InFlight, Mark::START);
             let place = RejectedPlace { reason, publisher: None, before, cure };
             state.rejected.changes(&place).then(|| Note::Rejected { peer: peer.clone(), place })
@@ -162,7 +162,7 @@ impl Ledger {
         lost.chain(again).collect()
     }
 
-    /// The notes that rebuild this ledger: what a new segment begins with.
+    /// Returns the notes that rebuild this ledger, with which a new segment begins.
     pub fn notes(&self) -> Vec<Note> {
         let mut notes = vec![Note::Steady(self.steady)];
         notes.extend(self.floor.map(Note::Floor));
@@ -184,7 +184,7 @@ impl Ledger {
         notes
     }
 
-    /// The notes that rebuild what is known of consumers.
+    /// Returns the notes that rebuild the state of consumers.
     pub fn positions(&self) -> Vec<Note> {
         let (mut notes, mut moved) = (Vec::new(), Vec::new());
         for (name, Position { seq, own, missing, generation }) in &self.consumers {

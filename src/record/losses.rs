@@ -1,5 +1,5 @@
-//! Entries that this journal held and can no longer read, so that peers are asked for them again. What comes again is
-//! stored under a new seq; a consumer that had it before it broke does not get it twice. Nothing is asked for here.
+//! Entries that this journal held and can no longer read, so that peers are asked for them again. A copy is stored
+//! under a new seq; if a consumer had the entry before it broke, it does not get it twice. Nothing is asked for here.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +7,7 @@ use crate::identity::EventKey;
 use crate::limits::LOSSES_MAX;
 use crate::record::ConsumerName;
 
-/// An entry whose record is broken, as the index knows it.
+/// An entry with a broken record, as the index knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BrokenEntry {
     pub seq: u64,
@@ -39,8 +39,9 @@ impl Losses {
         self.0.insert(key, loss);
     }
 
-    /// Retention took all up to `floor`. What made up for a loss is done with when no consumer can come to it any more.
-    /// What nobody had a copy of stays, so that a late copy is still known for one: of these the older give way.
+    /// Forgets losses when retention took all up to `floor`: replaced ones when no consumer can come to the copy any
+    /// more. If nobody had a copy, the loss stays, so that a late copy is still known for one: of these the older give
+    /// way.
     pub fn retired(&mut self, floor: u64) {
         self.0.retain(|_, loss| loss.taken.is_none_or(|taken| taken.max(loss.seq) > floor));
         let unmet = self.0.iter().filter(|(_, loss)| loss.taken.is_none() && loss.seq <= floor);
@@ -51,36 +52,36 @@ impl Losses {
         }
     }
 
-    /// Is the loss of entry `seq` known?
+    /// Returns true if the loss of entry `seq` is known.
     pub fn knows(&self, entry: BrokenEntry) -> bool {
         self.0.get(&entry.key).is_some_and(|loss| loss.seq >= entry.seq)
     }
 
-    /// May a copy be taken, though the seen set knows it?
+    /// Returns true if a copy may be taken even if the seen set knows it.
     pub fn wants(&self, key: EventKey) -> bool {
         self.0.get(&key).is_some_and(|loss| loss.taken.is_none())
     }
 
-    /// The entry with `key` was stored as `seq`.
+    /// Notes that the entry with `key` was stored as `seq`.
     pub fn stored(&mut self, key: EventKey, seq: u64) {
         if let Some(loss) = self.0.get_mut(&key).filter(|loss| loss.taken.is_none() && loss.seq < seq) {
             loss.taken = Some(seq);
         }
     }
 
-    /// The loss that entry `seq` makes up for.
+    /// Returns the loss that entry `seq` makes up for.
     pub fn made_up_by(&self, key: EventKey, seq: u64) -> Option<&Loss> {
         self.0.get(&key).filter(|loss| loss.taken == Some(seq))
     }
 
-    /// The position of `consumer` moved by acknowledgements: it had been handed what lies there before it broke.
+    /// Notes that the position of `consumer` moved by acknowledgements: it had the entries there before they broke.
     pub fn acked(&mut self, consumer: &ConsumerName, after: u64, to: u64) {
         for loss in self.0.values_mut().filter(|loss| after < loss.seq && loss.seq <= to) {
             loss.had_by.insert(consumer.clone());
         }
     }
 
-    /// `consumer` is to get again what lies behind `seq`.
+    /// Notes that `consumer` is to get again all that lies behind `seq`.
     pub fn rewound(&mut self, consumer: &ConsumerName, seq: u64) {
         for loss in self.0.values_mut().filter(|loss| loss.seq > seq) {
             loss.had_by.remove(consumer);
@@ -91,7 +92,7 @@ impl Losses {
         self.0.iter().map(|(key, loss)| BrokenEntry { seq: loss.seq, key: *key })
     }
 
-    /// Is a copy of any entry to be taken?
+    /// Returns true if a copy of any entry is to be taken.
     pub fn wants_any(&self) -> bool {
         self.0.values().any(|loss| loss.taken.is_none())
     }

@@ -1,6 +1,6 @@
-//! What the journal says (design §3, §7): carriers, and between them the cursors of feeds, positions of
-//! consumers and marks of time, each a record. `bytes` turns records into bytes; `ledger` is what remains
-//! when they are replayed. Nothing here touches a disk.
+//! The records of the journal (design §3, §7): carriers, and between them the cursors of feeds, positions of consumers
+//! and marks of time. `bytes` turns records into bytes; `ledger` is the state that remains when they are replayed.
+//! Nothing here touches a disk.
 
 pub mod bytes;
 pub mod feed_state;
@@ -20,9 +20,9 @@ pub use feed_state::FeedState;
 pub use ledger::{ConsumerName, Ledger, Position};
 pub use losses::{BrokenEntry, Loss, Losses};
 pub use owed::{Owed, OwedEntries};
-pub use rejected::{Cure, RejectedPlace, RejectedPlaces};
+pub use rejected::{RejectedPlace, RejectedPlaces, RetryCondition};
 
-/// What the core asks the store to append, in this order, as one batch.
+/// A record that the core asks the store to append, in the order given, as one batch.
 #[derive(Clone, Debug)]
 pub enum NewRecord {
     Carrier(NewCarrier),
@@ -55,18 +55,18 @@ pub enum Note {
         peer: PublisherName,
         reason: VerdictCode,
         publisher: Option<PublisherName>,
-        next: Option<(Mark, Cure)>,
+        next: Option<(Mark, RetryCondition)>,
     },
-    /// The feed resumes at `to`, in the log that is known: what was remembered above is dropped.
+    /// The feed resumes at `to`, in the log that is known: entries remembered above it are dropped.
     Resumed { peer: PublisherName, to: Mark },
     /// The whole state of a feed, replacing what was there: of a new log, and at each segment's start.
     Feed { peer: PublisherName, state: FeedState },
     /// A consumer has got to `seq`; lower than what is known changes nothing.
     Position { consumer: ConsumerName, seq: u64, own: bool },
-    /// Entries up to `to` are gone, `count` of them for a consumer that had not acknowledged them. Changes nothing
-    /// where its position is there already.
+    /// Entries up to `to` are gone, `count` of them for a consumer that had not acknowledged them. Changes nothing if
+    /// its position is there already.
     Missing { consumer: ConsumerName, to: u64, count: u64 },
-    /// The operator moved the position of a consumer, in whatever direction.
+    /// The operator moved the position of a consumer, in any direction.
     Rewound { consumer: ConsumerName, seq: u64, generation: u64 },
     /// A consumer was removed: it has no position any more.
     ConsumerGone { consumer: ConsumerName, generation: u64 },
@@ -80,14 +80,15 @@ pub enum Note {
     Steady(Timestamp),
     /// Two cores under one identity; `digest` is the one that was not stored.
     Equivocation { publisher: PublisherName, key: EventKey, digest: CoreDigest },
-    /// What a publisher says of its keys; verified before it was written.
+    /// A publisher's statement of its keys; verified before it was written.
     Statement(SignedStatement),
-    /// The operator lets an event in that a revoked key signed, at this steady time. `None`: it is stored or dropped now.
+    /// The operator lets an event in that a revoked key signed, at this steady time. If `None`, it is stored or dropped
+    /// now.
     Released { key: EventKey, at: Option<Timestamp> },
 }
 
 impl Note {
-    /// The consumer that it is about.
+    /// Returns the consumer that it is about.
     pub fn consumer(&self) -> Option<&ConsumerName> {
         match self {
             Self::Position { consumer, .. }
@@ -108,7 +109,7 @@ pub struct Entry {
     pub arrived: Timestamp,
     pub path: HopPath,
     pub envelope: Arc<Envelope>,
-    /// Earlier entries with the same content id, of whatever publisher; empty unless `ids` is `content`.
+    /// Earlier entries with the same content id, of any publisher; empty unless `ids` is `content`.
     pub twins: Vec<Twin>,
     /// The event by which its publisher withdrew it, and the newest that replaces it, as far as known when this was
     /// read for a consumer or the command line; a feed does not ask.
@@ -124,7 +125,7 @@ pub struct Twin {
 }
 
 impl Entry {
-    /// The peer that handed it over; `None` for what was submitted here.
+    /// Returns the peer that handed it over; `None` if it was submitted here.
     pub fn source(&self) -> Option<&PublisherName> {
         self.path.last()
     }
@@ -138,13 +139,13 @@ impl Entry {
     }
 }
 
-/// Where a journal begins and ends: what HELLO says, and what a cursor is compared with.
+/// The beginning and the end of a journal: HELLO states them, and a cursor is compared with them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct JournalEnds {
     pub log_id: LogId,
     /// The place before the oldest carrier still held: `floor.seq + 1` is the first seq.
     pub floor: Mark,
-    /// The newest synced carrier; `Mark::START` where there was never one.
+    /// The newest synced carrier; `Mark::START` if there was never one.
     pub last: Mark,
     /// Arrival of the newest and the oldest carrier.
     pub newest: Timestamp,
@@ -152,7 +153,7 @@ pub struct JournalEnds {
 }
 
 impl JournalEnds {
-    /// The oldest carrier still held; `last.seq + 1` where there is none.
+    /// Returns the seq of the oldest carrier still held; `last.seq + 1` if there is none.
     pub fn first_seq(&self) -> u64 {
         self.floor.seq + 1
     }

@@ -1,5 +1,5 @@
-//! What a feed owes: entries that the cursor has passed and that are still to be taken, counted by their reason
-//! and publisher, so that no publisher takes all places. Which reason an entry has is decided elsewhere.
+//! Entries that a feed owes: the cursor has passed them and they are still to be taken. They are counted by reason and
+//! publisher, so that no publisher takes all places. Which reason an entry has is decided elsewhere.
 
 use std::collections::BTreeMap;
 use std::ops::Deref;
@@ -13,7 +13,7 @@ use crate::wire::VerdictCode;
 pub struct Owed {
     pub seq: u64,
     pub key: EventKey,
-    /// As it was offered, or came: what is held under another digest does not settle it.
+    /// As it was offered, or came: if another digest is held, that does not settle it.
     pub digest: CoreDigest,
     pub publisher: PublisherName,
     pub reason: VerdictCode,
@@ -71,15 +71,15 @@ impl OwedEntries {
         }
     }
 
-    /// How many entries of `publisher` wait for `reason`.
+    /// Returns how many entries of `publisher` wait for `reason`.
     pub fn count(&self, reason: VerdictCode, publisher: &PublisherName) -> usize {
         self.deferred.get(&(reason, publisher.clone())).copied().unwrap_or(0)
     }
 
-    /// Is there a place for one more? Each reason and publisher may have as many of the `places` for deferred entries
-    /// as are still free: one alone gets half of them, and of n each gets the (n + 1)th part, so that the next one
-    /// always finds some (the dynamic threshold of Choudhury and Hahne, 1998). What only waits for an answer always
-    /// has a place: the window is granted by it.
+    /// Returns true if there is a place for one more. Each reason and publisher may have as many of the `places` for
+    /// deferred entries as are still free: one alone gets half of them, and of n each gets the (n + 1)th part, so that
+    /// the next one always finds some (the dynamic threshold of Choudhury and Hahne, 1998). If an entry only waits for
+    /// an answer, it always has a place: the window is granted by it.
     pub fn has_place(&self, owed: &Owed, places: usize) -> bool {
         if !waits_long(owed.reason) {
             return true;

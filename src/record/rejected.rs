@@ -16,7 +16,7 @@ const DEFERRED_REASONS: usize = 4;
 /// and one for all others.
 pub const REJECTED_PLACES_MAX: usize = CURABLE_REASONS.len() + PUBLISHER_PLACES_MAX + DEFERRED_REASONS;
 
-/// Where to read again once the reason is cured.
+/// The place from which to read again when the reason is cured.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RejectedPlace {
     pub reason: VerdictCode,
@@ -24,20 +24,20 @@ pub struct RejectedPlace {
     pub publisher: Option<PublisherName>,
     /// The place before the lowest such entry.
     pub before: Mark,
-    pub cure: Cure,
+    pub cure: RetryCondition,
 }
 
-/// What cures the entries above a place.
+/// The condition that cures the entries above a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cure {
+pub enum RetryCondition {
     /// Another trust list than the one with this digest ([`crate::policy::TrustList::digest`]).
     Trust([u8; 32]),
     /// Time: steady time has reached this.
     At(Timestamp),
 }
 
-impl Cure {
-    /// What holds for both: the earlier time, or else the trust list that was asked last.
+impl RetryCondition {
+    /// Returns the condition for both: the earlier time, or else the trust list that was asked last.
     pub fn and(self, later: Self) -> Self {
         match (self, later) {
             (Self::At(one), Self::At(other)) => Self::At(one.min(other)),
@@ -59,13 +59,13 @@ impl RejectedPlaces {
         }
     }
 
-    /// Would it change anything to remember this place?
+    /// Returns true if it would change anything to remember this place.
     pub fn changes(&self, place: &RejectedPlace) -> bool {
         let (at, merged) = self.merged(place.clone());
         at.is_none_or(|at| self.0[at] != merged)
     }
 
-    /// The place as it would be kept, and where it is kept already.
+    /// Returns the place as it would be kept, and its index if it is kept already.
     fn merged(&self, mut place: RejectedPlace) -> (Option<usize>, RejectedPlace) {
         place.publisher = place.publisher.and_then(|publisher| self.kept_for(place.reason, &publisher));
         let same = |known: &RejectedPlace| known.reason == place.reason && known.publisher == place.publisher;
@@ -83,8 +83,8 @@ impl RejectedPlaces {
         self.0.iter_mut().find(|place| place.reason == reason && place.publisher.as_ref() == publisher)
     }
 
-    /// The publisher of the place that stands for entries of `publisher`: `None` for the place of all that have none
-    /// of their own.
+    /// Returns the publisher of the place that stands for entries of `publisher`: `None` if it shares the place of all
+    /// that have none of their own.
     pub fn kept_for(&self, reason: VerdictCode, publisher: &PublisherName) -> Option<PublisherName> {
         let own = self.0.iter().filter(|place| place.publisher.is_some());
         let known =
@@ -92,12 +92,12 @@ impl RejectedPlaces {
         (known || own.count() < PUBLISHER_PLACES_MAX).then(|| publisher.clone())
     }
 
-    /// The feed was read again from a place: it moves to `next`, or is done with.
+    /// Moves a place to `next` when the feed was read again from it, or removes it.
     pub fn read_again(
         &mut self,
         reason: VerdictCode,
         publisher: Option<&PublisherName>,
-        next: Option<(Mark, Cure)>,
+        next: Option<(Mark, RetryCondition)>,
     ) {
         match (self.find(reason, publisher), next) {
             (Some(known), Some((before, cure))) => (known.before, known.cure) = (before, cure),
@@ -133,7 +133,7 @@ mod tests {
     use super::*;
     use crate::identity::Check;
 
-    fn place(seq: u64, publisher: Option<&str>, cure: Cure) -> RejectedPlace {
+    fn place(seq: u64, publisher: Option<&str>, cure: RetryCondition) -> RejectedPlace {
         let (reason, publisher) = match publisher {
             Some(publisher) => (VerdictCode::Rate, Some(PublisherName::parse(publisher).unwrap())),
             None => (VerdictCode::NotWanted, None),
@@ -144,12 +144,12 @@ mod tests {
     #[test]
     fn only_what_lies_lower_or_comes_sooner_changes_a_place() {
         let mut places = RejectedPlaces::default();
-        let at = |ms| Cure::At(Timestamp(ms));
+        let at = |ms| RetryCondition::At(Timestamp(ms));
         let adds = [
-            (place(9, None, Cure::Trust([1; 32])), true),
-            (place(10, None, Cure::Trust([1; 32])), false),
-            (place(8, None, Cure::Trust([1; 32])), true),
-            (place(10, None, Cure::Trust([2; 32])), true),
+            (place(9, None, RetryCondition::Trust([1; 32])), true),
+            (place(10, None, RetryCondition::Trust([1; 32])), false),
+            (place(8, None, RetryCondition::Trust([1; 32])), true),
+            (place(10, None, RetryCondition::Trust([2; 32])), true),
             (place(9, Some("a"), at(50)), true),
             (place(9, Some("b"), at(50)), true),
             (place(30, Some("a"), at(60)), false),
@@ -159,8 +159,11 @@ mod tests {
             assert_eq!(places.changes(&place), changes, "{place:?}");
             places.add(place);
         }
-        let kept =
-            [place(8, None, Cure::Trust([2; 32])), place(9, Some("a"), at(40)), place(9, Some("b"), at(50))];
+        let kept = [
+            place(8, None, RetryCondition::Trust([2; 32])),
+            place(9, Some("a"), at(40)),
+            place(9, Some("b"), at(50)),
+        ];
         assert_eq!(places[..], kept);
     }
 
@@ -168,21 +171,24 @@ mod tests {
     fn beyond_the_bound_publishers_share_one_place() {
         let mut places = RejectedPlaces::default();
         for nth in 0..1_000 {
-            places.add(place(1_000 - nth, Some(&format!("p{nth}")), Cure::At(Timestamp(nth))));
+            places.add(place(1_000 - nth, Some(&format!("p{nth}")), RetryCondition::At(Timestamp(nth))));
         }
         assert_eq!(places.len(), PUBLISHER_PLACES_MAX + 1);
         let shared = places.iter().find(|place| place.publisher.is_none()).unwrap();
-        assert_eq!((shared.before.seq, shared.cure), (1, Cure::At(Timestamp(PUBLISHER_PLACES_MAX as u64))));
+        assert_eq!(
+            (shared.before.seq, shared.cure),
+            (1, RetryCondition::At(Timestamp(PUBLISHER_PLACES_MAX as u64)))
+        );
     }
 
     #[test]
     fn a_place_that_was_read_again_moves_or_goes() {
         let mut places = RejectedPlaces::default();
-        places.add(place(3, Some("a"), Cure::At(Timestamp(1))));
+        places.add(place(3, Some("a"), RetryCondition::At(Timestamp(1))));
         let publisher = PublisherName::parse("a").unwrap();
-        let next = (Mark { seq: 7, check: Check::START }, Cure::At(Timestamp(9)));
+        let next = (Mark { seq: 7, check: Check::START }, RetryCondition::At(Timestamp(9)));
         places.read_again(VerdictCode::Rate, Some(&publisher), Some(next));
-        assert_eq!(places[..], [place(7, Some("a"), Cure::At(Timestamp(9)))]);
+        assert_eq!(places[..], [place(7, Some("a"), RetryCondition::At(Timestamp(9)))]);
         places.read_again(VerdictCode::Rate, None, None);
         assert_eq!(places.len(), 1, "another place");
         places.read_again(VerdictCode::Rate, Some(&publisher), None);

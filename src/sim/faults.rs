@@ -1,4 +1,4 @@
-//! What may befall a federation. Each is one thing that happens at one moment; nothing here acts.
+//! Faults that may befall a federation. Each is one thing that happens at one moment; nothing here acts.
 
 use crate::identity::PublisherName;
 use crate::policy::Tlp;
@@ -7,25 +7,25 @@ use crate::policy::Tlp;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SeenPart {
     All,
-    /// One day. What the set says of itself stays.
+    /// One day. The set's record of itself stays.
     Day,
-    /// One day is put back to the flush before the last. What the set says of itself stays.
+    /// One day is put back to the flush before the last. The set's record of itself stays.
     OlderDay,
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub enum Fault {
+pub enum SimFault {
     /// The pipeline of `node` submits its event `nth`, labelled `tlp`; `body_bytes` long at least.
     Submit { node: usize, nth: u64, tlp: Tlp, body_bytes: usize },
     /// The same, for one recipient, by the name that its publisher uses for it.
     SubmitTo { node: usize, nth: u64, to: PublisherName },
     /// The same event again: the same id, the same body, signed anew.
     SubmitAgain { node: usize, nth: u64 },
-    /// Another body under the same id: an answer `conflict`, or equivocation where the first was lost.
+    /// Another body under the same id: an answer `conflict`, or equivocation if the first was lost.
     SubmitOther { node: usize, nth: u64 },
-    /// The power of `node` goes, in the middle of whatever it wrote; it is started again after `down_ms`.
+    /// The power of `node` goes in the middle of a write; it is started again after `down_ms`.
     Crash { node: usize, down_ms: u64 },
-    /// The process of `node` ends, and the machine goes on: what was written stays in its cache.
+    /// The process of `node` ends, and the machine goes on: written bytes stay in its cache.
     Kill { node: usize, down_ms: u64 },
     /// After `syncs` more a sync of `node` fails, and the cache takes for clean what was not written. The process ends,
     /// and is started again after `down_ms`.
@@ -64,7 +64,7 @@ pub enum Fault {
     Acks { node: usize, on: bool },
 }
 
-impl Fault {
+impl SimFault {
     /// How long it goes on.
     pub fn lasts_ms(&self) -> u64 {
         match self {

@@ -1,5 +1,5 @@
 //! How a federation is founded and what befalls it: machines with their keys and peer files, submissions, and which
-//! [`Fault`] leads to what. Checks nothing.
+//! [`SimFault`] leads to what. Checks nothing.
 
 use std::sync::Arc;
 
@@ -8,18 +8,18 @@ use ed25519_dalek::SigningKey;
 use sha2::{Digest as _, Sha256};
 
 use crate::envelope::{Body, Core, ENVELOPE_VERSION, EventType, IdScheme, Signer};
-use crate::event::Format;
+use crate::event::EventFormat;
 use crate::identity::{EventId, PublisherName};
 use crate::limits::MAX_HOPS_DEFAULT;
 use crate::policy::{Peer, Share, Tlp, TrustList};
 use crate::protocol::Input;
 use crate::protocol::io::Ticket;
-use crate::sim::agenda::Happening;
-use crate::sim::faults::Fault;
+use crate::sim::faults::SimFault;
 use crate::sim::liar::Liar;
-use crate::sim::machine::{BEGINNING, Harm, Machine};
-use crate::sim::plan::{Dates, Plan};
-use crate::sim::world::{Violation, World};
+use crate::sim::machine::{BEGINNING, DiskHarm, SimMachine};
+use crate::sim::plan::{Dates, SimPlan};
+use crate::sim::scheduler::SimEvent;
+use crate::sim::world::{PromiseViolation, SimWorld};
 use crate::store::memory_disk::MemoryDisk;
 use crate::store::seen::memory::MemorySeen;
 use crate::time::Timestamp;
@@ -38,7 +38,7 @@ fn signer(node: usize) -> Signer {
 }
 
 /// The trust list of a node: everyone but those that it comes to trust later.
-fn trust(plan: &Plan, node: usize) -> Arc<TrustList> {
+fn trust(plan: &SimPlan, node: usize) -> Arc<TrustList> {
     let (links, peering) = (plan.topology.links(plan.nodes), &plan.peering);
     let peers = (0..plan.nodes).filter(|peer| *peer != node && !peering.later.contains(&(node, *peer)));
     let aliases = |peer| peering.aliases.iter().filter(move |(of, _)| *of == peer);
@@ -58,9 +58,9 @@ fn trust(plan: &Plan, node: usize) -> Arc<TrustList> {
     Arc::new(TrustList::new(name(node), signer(node).verifying_key(), peers))
 }
 
-pub(super) fn machines(plan: &Plan) -> Vec<Machine> {
+pub(super) fn machines(plan: &SimPlan) -> Vec<SimMachine> {
     let flood = |number| plan.peering.liars.iter().find(|(liar, _)| *liar == number);
-    let machine = |number| Machine {
+    let machine = |number| SimMachine {
         number,
         name: name(number),
         signer: if plan.successors.contains(&number) {
@@ -76,25 +76,31 @@ pub(super) fn machines(plan: &Plan) -> Vec<Machine> {
         process: None,
         liar: flood(number).map(|(_, flood)| Liar::new(name(number), signer(number), *flood)),
         backup: None,
-        harm: Harm::default(),
+        harm: DiskHarm::default(),
     };
     (0..plan.nodes).map(machine).collect()
 }
 
-/// What an event looks like: its label, the length of its body, and its recipients.
+/// The look of an event: its label, the length of its body, and its recipients.
 #[derive(Clone, Debug)]
-pub struct Look {
+pub struct NodeLook {
     tlp: Tlp,
     body_bytes: usize,
     to: Vec<PublisherName>,
 }
 
-impl Look {
+impl NodeLook {
     pub const PLAIN: Self = Self { tlp: Tlp::Green, body_bytes: 0, to: Vec::new() };
 }
 
 /// The event that the pipeline of `publisher` makes as its `nth`.
-pub(super) fn core(seed: u64, publisher: PublisherName, nth: u64, look: Look, created: Timestamp) -> Core {
+pub(super) fn core(
+    seed: u64,
+    publisher: PublisherName,
+    nth: u64,
+    look: NodeLook,
+    created: Timestamp,
+) -> Core {
     let hash = Sha256::digest(format!("event {nth} of {publisher}, seed {seed}"));
     let mut uuid = [0; 16];
     uuid.copy_from_slice(&hash[..16]);
@@ -111,7 +117,7 @@ pub(super) fn core(seed: u64, publisher: PublisherName, nth: u64, look: Look, cr
         created,
         expires: None,
         event_type: EventType::Event,
-        format: Format::intelmq(),
+        format: EventFormat::intelmq(),
         tlp: look.tlp,
         to: look.to,
         max_hops: MAX_HOPS_DEFAULT,
@@ -123,7 +129,7 @@ pub(super) fn core(seed: u64, publisher: PublisherName, nth: u64, look: Look, cr
     }
 }
 
-impl World {
+impl SimWorld {
     /// Nodes that are linked with `node`.
     pub fn peers_of(&self, node: usize) -> Vec<usize> {
         let links = self.plan.topology.links(self.plan.nodes);
@@ -137,100 +143,100 @@ impl World {
     }
 
     /// One more thing that is to happen.
-    pub fn befalls(&mut self, at_ms: u64, fault: Fault) {
-        self.agenda.at(at_ms, Happening::Fault(fault));
+    pub fn befalls(&mut self, at_ms: u64, fault: SimFault) {
+        self.agenda.at(at_ms, SimEvent::Fault(fault));
     }
 
-    /// What befalls; returns the nodes whose process is gone.
-    pub(super) fn befall(&mut self, fault: Fault) -> Result<Vec<usize>, Violation> {
+    /// Applies a fault; returns the nodes that lost their process.
+    pub(super) fn befall(&mut self, fault: SimFault) -> Result<Vec<usize>, PromiseViolation> {
         self.write_down(|| format!("{fault:?}"));
         *self.witness.counts.faults.entry(fault.kind()).or_default() += 1;
         match fault {
-            Fault::Submit { node, nth, tlp, body_bytes } => {
-                self.submit(node, nth, Look { tlp, body_bytes, to: Vec::new() })?;
+            SimFault::Submit { node, nth, tlp, body_bytes } => {
+                self.submit(node, nth, NodeLook { tlp, body_bytes, to: Vec::new() })?;
             }
-            Fault::SubmitTo { node, nth, to } => {
-                self.submit(node, nth, Look { tlp: Tlp::Amber, body_bytes: 10, to: vec![to] })?;
+            SimFault::SubmitTo { node, nth, to } => {
+                self.submit(node, nth, NodeLook { tlp: Tlp::Amber, body_bytes: 10, to: vec![to] })?;
             }
-            Fault::SubmitAgain { node, nth } => self.submit(node, nth, self.look_of(node, nth))?,
-            Fault::SubmitOther { node, nth } => {
+            SimFault::SubmitAgain { node, nth } => self.submit(node, nth, self.look_of(node, nth))?,
+            SimFault::SubmitOther { node, nth } => {
                 let look = self.look_of(node, nth);
-                self.submit(node, nth, Look { body_bytes: look.body_bytes + 1, ..look })?;
+                self.submit(node, nth, NodeLook { body_bytes: look.body_bytes + 1, ..look })?;
             }
-            Fault::Cut { a, b } => self.network.cut(&mut self.agenda, a, b),
-            Fault::Partition { below, for_ms } => {
+            SimFault::Cut { a, b } => self.network.cut(&mut self.agenda, a, b),
+            SimFault::Partition { below, for_ms } => {
                 self.network.partition(&mut self.agenda, below);
-                self.agenda.after(for_ms, Happening::Heal);
+                self.agenda.after(for_ms, SimEvent::Heal);
             }
-            Fault::ClockJump { node, by_ms } => self.machines[node].skew_ms += by_ms,
-            Fault::Trust { node, publisher } => {
+            SimFault::ClockJump { node, by_ms } => self.machines[node].skew_ms += by_ms,
+            SimFault::Trust { node, publisher } => {
                 self.plan.peering.later.retain(|later| *later != (node, publisher));
                 let trust = trust(&self.plan, node);
                 self.machines[node].trust = trust.clone();
                 self.say(node, Input::Trust(trust));
             }
-            Fault::Reconnect { node } => self.reconnect(node, false),
-            Fault::StaleAck { node } => self.reconnect(node, true),
-            Fault::Acks { node, on } => {
+            SimFault::Reconnect { node } => self.reconnect(node, false),
+            SimFault::StaleAck { node } => self.reconnect(node, true),
+            SimFault::Acks { node, on } => {
                 self.pipelines[node].acks = on;
                 let life = self.machines[node].lives;
-                self.agenda.after(0, Happening::Consume { node, life });
+                self.agenda.after(0, SimEvent::Consume { node, life });
             }
             harm => return self.befall_disk(harm),
         }
         Ok(Vec::new())
     }
 
-    /// What befalls the disk of a node or its process; returns the nodes whose process is gone.
-    fn befall_disk(&mut self, fault: Fault) -> Result<Vec<usize>, Violation> {
+    /// Applies a fault to the disk of a node or its process; returns the nodes that lost their process.
+    fn befall_disk(&mut self, fault: SimFault) -> Result<Vec<usize>, PromiseViolation> {
         let gone = match fault {
-            Fault::Crash { node, down_ms } => {
+            SimFault::Crash { node, down_ms } => {
                 self.crash(node);
                 self.witness.counts.crash_images += 1;
-                self.agenda.after(down_ms, Happening::Start { node });
+                self.agenda.after(down_ms, SimEvent::Start { node });
                 vec![node]
             }
-            Fault::Kill { node, down_ms } => {
+            SimFault::Kill { node, down_ms } => {
                 self.kill(node);
-                self.agenda.after(down_ms, Happening::Start { node });
+                self.agenda.after(down_ms, SimEvent::Start { node });
                 vec![node]
             }
-            Fault::SyncFails { node, syncs, down_ms } => {
+            SimFault::SyncFails { node, syncs, down_ms } => {
                 self.machines[node].break_sync(syncs, down_ms);
                 Vec::new()
             }
-            Fault::Backup { node, later_ms } => {
+            SimFault::Backup { node, later_ms } => {
                 self.back_up(node, later_ms);
                 Vec::new()
             }
-            Fault::Restore { node } => self.put_back(node, true),
-            Fault::Empty { node } => self.put_back(node, false),
-            Fault::DiskFull { node, for_ms } => {
+            SimFault::Restore { node } => self.put_back(node, true),
+            SimFault::Empty { node } => self.put_back(node, false),
+            SimFault::DiskFull { node, for_ms } => {
                 self.machines[node].fill_disk(true);
-                self.agenda.after(for_ms, Happening::DiskFree { node });
+                self.agenda.after(for_ms, SimEvent::DiskFree { node });
                 Vec::new()
             }
-            Fault::Retire { node } => {
+            SimFault::Retire { node } => {
                 self.expire(node, Some(Timestamp(u64::MAX)))?;
                 Vec::new()
             }
-            Fault::Rot { node } => {
+            SimFault::Rot { node } => {
                 self.rot(node, false)?;
                 Vec::new()
             }
-            Fault::RotNewest { node } => {
+            SimFault::RotNewest { node } => {
                 let rotten = self.rot(node, true)?;
                 if rotten {
                     self.kill(node);
-                    self.agenda.after(0, Happening::Start { node });
+                    self.agenda.after(0, SimEvent::Start { node });
                 }
                 rotten.then_some(node).into_iter().collect()
             }
-            Fault::SeenLost { node, part } => {
+            SimFault::SeenLost { node, part } => {
                 self.lose_seen(node, part);
                 vec![node]
             }
-            Fault::SeenBroken { node } => {
+            SimFault::SeenBroken { node } => {
                 self.machines[node].seen.damage();
                 Vec::new()
             }
@@ -239,8 +245,8 @@ impl World {
         Ok(gone)
     }
 
-    fn look_of(&self, node: usize, nth: u64) -> Look {
-        self.looks.get(&(node, nth)).cloned().unwrap_or(Look::PLAIN)
+    fn look_of(&self, node: usize, nth: u64) -> NodeLook {
+        self.looks.get(&(node, nth)).cloned().unwrap_or(NodeLook::PLAIN)
     }
 
     pub(super) fn say(&mut self, node: usize, input: Input) {
@@ -248,7 +254,7 @@ impl World {
         self.agenda.tell(node, life, 0, input);
     }
 
-    fn submit(&mut self, node: usize, nth: u64, look: Look) -> Result<(), Violation> {
+    fn submit(&mut self, node: usize, nth: u64, look: NodeLook) -> Result<(), PromiseViolation> {
         self.looks.entry((node, nth)).or_insert_with(|| look.clone());
         let created = match self.plan.dates {
             Dates::True => BEGINNING.plus_ms(self.agenda.now),
@@ -273,6 +279,6 @@ impl World {
             self.say(node, gone);
         }
         let life = self.machines[node].lives;
-        self.agenda.after(5, Happening::Consume { node, life });
+        self.agenda.after(5, SimEvent::Consume { node, life });
     }
 }

@@ -1,27 +1,27 @@
-//! What befalls the disk of a node: power cuts, syncs that fail, bits that flip, parts that are lost, copies that are
-//! put back. What a node makes of it is its own matter, and what it may not make of it the witness's.
+//! Harms the disk of a node: power cuts, syncs that fail, bits that flip, parts that are lost, copies that are put
+//! back. The node reacts as it can, and the witness checks what it must not do.
 
 use std::collections::BTreeMap;
 
 use rand::RngExt as _;
 
 use crate::envelope::Envelope;
-use crate::protocol::{Input, Rule};
-use crate::sim::agenda::Happening;
+use crate::protocol::{Input, ProtocolRule};
 use crate::sim::faults::SeenPart;
 use crate::sim::machine::Backup;
-use crate::sim::world::{Violation, World};
+use crate::sim::scheduler::SimEvent;
+use crate::sim::world::{PromiseViolation, SimWorld};
 use crate::store::disk::Disk;
 use crate::store::engine::StoreError;
 use crate::store::newest;
 use crate::store::seen::memory::MemorySeen;
-use crate::store::segment::{Header, JournalError, Scan, Step, first_of_name};
+use crate::store::segment::{JournalError, ScanStep, SegmentHeader, SegmentScan, first_of_name};
 use crate::time::Timestamp;
 
 /// How long a process is down that is restarted at once, in ms.
 const RESTART_MS: u64 = 20;
 
-impl World {
+impl SimWorld {
     /// The power of a node goes.
     pub(super) fn crash(&mut self, node: usize) {
         self.machines[node].crash(&mut self.agenda);
@@ -40,21 +40,21 @@ impl World {
     }
 
     /// The store failed. If that is a fault of this run, the process ends and is started again, as its unit says.
-    pub(super) fn store_failed(&mut self, node: usize, error: &StoreError) -> Result<(), Violation> {
+    pub(super) fn store_failed(&mut self, node: usize, error: &StoreError) -> Result<(), PromiseViolation> {
         let Some(down_ms) = self.machines[node].repair_sync() else {
             return Err(self.violated(format!("{}: {error}", self.machines[node].name)));
         };
         self.machines[node].end();
         self.went_down(node);
-        self.agenda.after(down_ms, Happening::Start { node });
+        self.agenda.after(down_ms, SimEvent::Start { node });
         Ok(())
     }
 
-    /// A start failed. Whoever looks after the node does what the hint says, if that is a fault of this run.
-    pub(super) fn start_failed(&mut self, node: usize, error: &StoreError) -> Result<(), Violation> {
+    /// Handles a failed start: an operator does what the hint says, if that is a fault of this run.
+    pub(super) fn start_failed(&mut self, node: usize, error: &StoreError) -> Result<(), PromiseViolation> {
         if error.is_full() {
             // No room even to begin: it is tried again later.
-            self.agenda.after(500, Happening::Start { node });
+            self.agenda.after(500, SimEvent::Start { node });
             return Ok(());
         }
         let machine = &mut self.machines[node];
@@ -63,7 +63,7 @@ impl World {
                 machine.repair_sync();
                 let is_newest = machine.segments().last() == Some(file);
                 machine.harm.newest_aside |= is_newest;
-                if is_newest && !self.plan.rules.on(Rule::NewestNamed) {
+                if is_newest && !self.plan.rules.on(ProtocolRule::NewestNamed) {
                     let _ = machine.disk.remove(newest::FILE);
                 }
                 let removed = machine.disk.remove(file).and_then(|()| machine.disk.sync_names());
@@ -73,7 +73,7 @@ impl World {
                     self.pipelines[node].rolled_back(false);
                 }
                 self.write_down(|| format!("{node} moves {file} aside"));
-                self.agenda.after(RESTART_MS, Happening::Start { node });
+                self.agenda.after(RESTART_MS, SimEvent::Start { node });
                 Ok(())
             }
             error => self.store_failed(node, error),
@@ -106,7 +106,7 @@ impl World {
         record.dropped.extend(&record.rotten);
         record.log = if restored { record.log_in_backup.clone() } else { BTreeMap::new() };
         self.pipelines[node].rolled_back(restored);
-        self.agenda.after(RESTART_MS, Happening::Start { node });
+        self.agenda.after(RESTART_MS, SimEvent::Start { node });
         vec![node]
     }
 
@@ -117,11 +117,11 @@ impl World {
         let record = &mut self.witness.nodes[node];
         record.log_in_backup.clone_from(&record.log);
         self.pipelines[node].done_in_backup = self.pipelines[node].done.clone();
-        self.agenda.after(later_ms, Happening::CopySeen { node });
+        self.agenda.after(later_ms, SimEvent::CopySeen { node });
     }
 
     /// A bit of an entry flips on the disk: of the newest segment, or of an older one.
-    pub(super) fn rot(&mut self, node: usize, newest: bool) -> Result<bool, Violation> {
+    pub(super) fn rot(&mut self, node: usize, newest: bool) -> Result<bool, PromiseViolation> {
         let mut entries = self.journal_of(node)?;
         let mut files = self.machines[node].segments();
         let active = files.pop();
@@ -166,11 +166,11 @@ impl World {
                 seen.lose_day(day, part == SeenPart::OlderDay);
             }
         }
-        self.agenda.after(RESTART_MS, Happening::Start { node });
+        self.agenda.after(RESTART_MS, SimEvent::Start { node });
     }
 
-    /// Retention: what is given up is no longer owed to anyone.
-    pub(super) fn expire(&mut self, node: usize, now: Option<Timestamp>) -> Result<(), Violation> {
+    /// Runs retention: if an entry is given up, it is no longer owed to anyone.
+    pub(super) fn expire(&mut self, node: usize, now: Option<Timestamp>) -> Result<(), PromiseViolation> {
         let Some(process) = &mut self.machines[node].process else { return Ok(()) };
         match process.engine.expire(now) {
             Ok(None) => Ok(()),
@@ -183,7 +183,7 @@ impl World {
         }
     }
 
-    /// What lies below the floor of a journal was given up, now or at its start.
+    /// Notes that entries below the floor of a journal were given up, now or at its start.
     pub(super) fn gave_up(&mut self, node: usize) {
         let Some(process) = &self.machines[node].process else { return };
         let (log_id, mut mark) = (process.engine.journal.log_id(), process.engine.journal.floor());
@@ -194,7 +194,7 @@ impl World {
                 self.journals[node].remove(&past.key);
                 mark = past.before;
             } else {
-                // What could not be read when the journal got another name.
+                // Entries that could not be read when the journal got another name.
                 let Some(before) = self.witness.gaps.get(&place).filter(|before| before.seq < mark.seq)
                 else {
                     return;
@@ -205,7 +205,7 @@ impl World {
     }
 }
 
-/// Where the middle of an envelope lies in a file.
+/// Returns where the middle of an envelope lies in a file.
 fn middle_of(envelope: &Envelope, content: &[u8]) -> Option<usize> {
     let bytes = envelope.bytes();
     let at = content.windows(bytes.len()).position(|window| window == &bytes[..])?;
@@ -214,13 +214,13 @@ fn middle_of(envelope: &Envelope, content: &[u8]) -> Option<usize> {
 
 /// Does the segment look as if a power cut had torn its last batch? That is no damage.
 fn is_torn(disk: &impl Disk, file: &str) -> Result<bool, JournalError> {
-    let (header, frames_at) = Header::read(disk, file)?;
-    let mut scan = Scan::new(disk, file, header.salt, frames_at);
-    while let Step::Frame { .. } = scan.step()? {}
+    let (header, frames_at) = SegmentHeader::read(disk, file)?;
+    let mut scan = SegmentScan::new(disk, file, header.salt, frames_at);
+    while let ScanStep::Frame { .. } = scan.step()? {}
     Ok(!scan.is_damaged()?)
 }
 
-impl super::machine::Machine {
+impl super::machine::SimMachine {
     /// The names of all segments, oldest first.
     fn segments(&self) -> Vec<String> {
         let mut names = self.disk.list().unwrap_or_default();

@@ -9,10 +9,10 @@ use crate::envelope::Signer;
 use crate::identity::{Check, CoreDigest, EventKey, HopPath, LogId, PublisherName};
 use crate::protocol::io::{Role, StreamId};
 use crate::protocol::{Input, Output};
-use crate::sim::founding::{Look, core};
+use crate::sim::founding::{NodeLook, core};
 use crate::time::Now;
 use crate::wire::{
-    CarrierFrame, Frame, Have, Hello, Mark, Skip, Subscribe, WIRE_VERSION_MAX, WIRE_VERSION_MIN,
+    CarrierFrame, Have, Hello, Mark, Skip, Subscribe, WIRE_VERSION_MAX, WIRE_VERSION_MIN, WireFrame,
 };
 
 /// Time between two rounds of a flood, in ms.
@@ -20,10 +20,10 @@ pub const ROUND_MS: u64 = 50;
 
 const HOUR_MS: u64 = 3_600_000;
 
-/// What a liar sends.
+/// A kind of lie that a liar sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lie {
-    /// HAVE, of a publisher that nobody trusts.
+    /// HAVE, of a publisher that no node trusts.
     Offers,
     /// HAVE of its own events, and GONE when they are asked for.
     Gone,
@@ -53,7 +53,7 @@ pub struct Liar {
     /// The stream on which a peer takes, once it has subscribed.
     live: Option<StreamId>,
     seq: u64,
-    /// What it can answer, by seq.
+    /// The envelopes that it can answer with, by seq.
     envelopes: BTreeMap<u64, Bytes>,
     /// Frames that were sent to harm.
     pub sent: u64,
@@ -100,8 +100,8 @@ impl Liar {
         frames.into_iter().map(|frame| Output::Send { stream, frame }).collect()
     }
 
-    fn hello(&self, now: Now) -> Frame {
-        Frame::Hello(Box::new(Hello {
+    fn hello(&self, now: Now) -> WireFrame {
+        WireFrame::Hello(Box::new(Hello {
             name: self.name.clone(),
             federation: "simulated".into(),
             version_min: WIRE_VERSION_MIN,
@@ -117,14 +117,14 @@ impl Liar {
         }))
     }
 
-    fn answer(&mut self, stream: StreamId, frame: Frame) -> Option<Frame> {
+    fn answer(&mut self, stream: StreamId, frame: WireFrame) -> Option<WireFrame> {
         match frame {
-            Frame::Subscribe(Subscribe { marks, .. }) => {
+            WireFrame::Subscribe(Subscribe { marks, .. }) => {
                 let to = marks.first().copied().unwrap_or(Mark::START);
                 (self.live, self.seq) = (Some(stream), to.seq);
-                Some(Frame::Skip(Skip { to, dropped: 0 }))
+                Some(WireFrame::Skip(Skip { to, dropped: 0 }))
             }
-            Frame::Want { seq, .. } => {
+            WireFrame::Want { seq, .. } => {
                 self.asked += 1;
                 if self.flood.lie == Lie::Silent {
                     return None;
@@ -137,14 +137,16 @@ impl Liar {
                     path: path.unwrap_or_default(),
                     envelope,
                 };
-                Some(envelope.map_or(Frame::Gone { seq }, |envelope| Frame::Answer(carrier(envelope))))
+                Some(
+                    envelope.map_or(WireFrame::Gone { seq }, |envelope| WireFrame::Answer(carrier(envelope))),
+                )
             }
-            Frame::Ping { nonce } => Some(Frame::Pong { nonce }),
+            WireFrame::Ping { nonce } => Some(WireFrame::Pong { nonce }),
             _ => None,
         }
     }
 
-    fn lie(&mut self, now: Now) -> Frame {
+    fn lie(&mut self, now: Now) -> WireFrame {
         self.seq += 1;
         let mark = Mark { seq: self.seq, check: check(self.seq) };
         match self.flood.lie {
@@ -155,15 +157,15 @@ impl Liar {
             Lie::Gone | Lie::Silent => have(mark, (self.name.clone(), some_key(self.seq)), now),
             Lie::Dated => {
                 let created = now.wall.plus_ms(HOUR_MS);
-                let core = core(0, self.name.clone(), self.seq, Look::PLAIN, created);
+                let core = core(0, self.name.clone(), self.seq, NodeLook::PLAIN, created);
                 let key = core.id.key();
                 if let Ok(signed) = self.signer.sign(core) {
                     self.envelopes.insert(self.seq, signed.envelope().bytes().clone());
                 }
                 have(mark, (self.name.clone(), key), now)
             }
-            Lie::Skips => Frame::Skip(Skip { to: mark, dropped: 1 }),
-            Lie::Statements => Frame::KeyStatement(vec![0x5a; 200].into()),
+            Lie::Skips => WireFrame::Skip(Skip { to: mark, dropped: 1 }),
+            Lie::Statements => WireFrame::KeyStatement(vec![0x5a; 200].into()),
         }
     }
 }
@@ -180,7 +182,7 @@ fn some_key(seq: u64) -> EventKey {
     EventKey(key)
 }
 
-fn have(mark: Mark, (publisher, key): (PublisherName, EventKey), now: Now) -> Frame {
+fn have(mark: Mark, (publisher, key): (PublisherName, EventKey), now: Now) -> WireFrame {
     let digest = CoreDigest([0; 32]);
-    Frame::Have(Have { seq: mark.seq, check: mark.check, created: now.wall, publisher, key, digest })
+    WireFrame::Have(Have { seq: mark.seq, check: mark.check, created: now.wall, publisher, key, digest })
 }

@@ -12,17 +12,17 @@ use crate::envelope::{Signer, UnverifiedEnvelope, VerifiedEnvelope};
 use crate::identity::{CheckSecret, EventKey, LogId, PublisherName};
 use crate::policy::TrustList;
 use crate::protocol::io::{StoreFailure, Ticket};
-use crate::protocol::{Input, Node, NodeConfig, Output, Rule, intake};
+use crate::protocol::{CoreConfig, Input, Node, Output, ProtocolRule, intake};
 use crate::record::{Entry, JournalEnds, NewRecord, Note};
-use crate::sim::agenda::{Agenda, Happening};
 use crate::sim::liar::Liar;
-use crate::sim::plan::Plan;
+use crate::sim::plan::SimPlan;
+use crate::sim::scheduler::{SimEvent, SimScheduler};
 use crate::store::disk::Disk as _;
-use crate::store::engine::{Engine, EngineConfig, Opened, StoreError};
-use crate::store::journal::Fresh;
+use crate::store::engine::{EngineConfig, StoreEngine, StoreError, StoreOpening};
+use crate::store::journal::FreshJournal;
 use crate::store::links::memory::MemoryLinks;
-use crate::store::memory_disk::{MemoryDisk, Neglects};
-use crate::store::seen::Checks;
+use crate::store::memory_disk::{DiskNeglects, MemoryDisk};
+use crate::store::seen::SeenChecks;
 use crate::store::seen::memory::MemorySeen;
 use crate::store::segment::JournalError;
 use crate::time::{Now, Tick, Timestamp};
@@ -34,7 +34,7 @@ pub const BEGINNING: Timestamp = Timestamp(1_794_961_200_000);
 pub const KEEP_MS: u64 = 30 * 24 * 3_600_000;
 
 #[derive(Debug)]
-pub struct Machine {
+pub struct SimMachine {
     pub number: usize,
     pub name: PublisherName,
     pub signer: Signer,
@@ -44,21 +44,21 @@ pub struct Machine {
     /// The wall clock is this far from the truth, in ms.
     pub skew_ms: i64,
     pub lives: u64,
-    pub process: Option<Process>,
+    pub process: Option<NodeProcess>,
     /// It runs this in place of a core.
     pub liar: Option<Liar>,
     pub backup: Option<Backup>,
-    pub harm: Harm,
+    pub harm: DiskHarm,
 }
 
-/// What was done to the disk of a machine and has not shown yet.
+/// Harm done to the disk of a machine that has not shown yet.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Harm {
+pub struct DiskHarm {
     /// A sync will fail; then the process is down for so long, in ms.
     pub sync_fails: Option<u64>,
     /// Bits flipped: a start may find damage.
     pub rotten: bool,
-    /// What the hint for damage says was done, to the newest segment: the next start has to say so.
+    /// The newest segment was moved aside, as the hint for damage says: the next start has to say so.
     pub newest_aside: bool,
 }
 
@@ -70,10 +70,10 @@ pub struct Backup {
 }
 
 #[derive(Debug)]
-pub struct Process {
+pub struct NodeProcess {
     pub life: u64,
     pub core: Node,
-    pub engine: Engine<MemoryDisk, MemorySeen>,
+    pub engine: StoreEngine<MemoryDisk, MemorySeen>,
     appends: VecDeque<(Ticket, Vec<NewRecord>)>,
     /// Asked of the seen set, and not answered: it waits for room to be made again.
     asked: VecDeque<(Ticket, Vec<EventKey>)>,
@@ -94,13 +94,13 @@ pub struct Process {
 /// The bytes of an envelope, and the keys that are tried.
 type Checked = (Bytes, Vec<[u8; 32]>);
 
-/// What workers found, for all nodes: a signature is checked once for each key.
+/// The results of workers, for all nodes: a signature is checked once for each key.
 #[derive(Debug, Default)]
-pub struct Workers {
+pub struct SimWorkers {
     found: HashMap<Checked, Result<VerifiedEnvelope, VerdictCode>>,
 }
 
-impl Workers {
+impl SimWorkers {
     fn inspect(
         &mut self,
         envelope: UnverifiedEnvelope,
@@ -112,9 +112,9 @@ impl Workers {
     }
 }
 
-impl Machine {
-    /// What its clocks say.
-    pub fn now(&self, agenda: &Agenda) -> Now {
+impl SimMachine {
+    /// Returns the time by its clocks.
+    pub fn now(&self, agenda: &SimScheduler) -> Now {
         let wall = BEGINNING.plus_ms(agenda.now).0.saturating_add_signed(self.skew_ms);
         Now { tick: Tick(agenda.now), wall: Timestamp(wall) }
     }
@@ -123,32 +123,32 @@ impl Machine {
     ///
     /// # Errors
     /// [`StoreError`]: the store refuses what the simulated disk holds.
-    pub fn start(&mut self, agenda: &mut Agenda, plan: &Plan) -> Result<Opened, StoreError> {
+    pub fn start(&mut self, agenda: &mut SimScheduler, plan: &SimPlan) -> Result<StoreOpening, StoreError> {
         self.lives += 1;
         let rules = plan.rules;
         let mut config = EngineConfig::new(self.name.clone(), plan.keep_bytes, KEEP_MS);
-        config.checks = Checks {
-            synced: rules.on(Rule::SeenSynced),
-            position: rules.on(Rule::SeenPosition),
-            empty_both: rules.on(Rule::EmptyBoth),
-            floor_first: rules.on(Rule::FloorFirst),
+        config.checks = SeenChecks {
+            synced: rules.on(ProtocolRule::SeenSynced),
+            position: rules.on(ProtocolRule::SeenPosition),
+            empty_both: rules.on(ProtocolRule::EmptyBoth),
+            floor_first: rules.on(ProtocolRule::FloorFirst),
         };
-        let fresh = Fresh {
+        let fresh = FreshJournal {
             log_id: LogId(agenda.rng.random()),
             salt: agenda.rng.random(),
             check_secret: CheckSecret::new(agenda.rng.random()),
         };
-        self.seen.set_counted(rules.on(Rule::SeenCounted));
-        self.disk.set_neglects(Neglects {
-            rewrites: !rules.on(Rule::WrittenAgain),
-            names: !rules.on(Rule::NamesSynced),
+        self.seen.set_counted(rules.on(ProtocolRule::SeenCounted));
+        self.disk.set_neglects(DiskNeglects {
+            rewrites: !rules.on(ProtocolRule::WrittenAgain),
+            names: !rules.on(ProtocolRule::NamesSynced),
         });
         let seen_keep_ms = config.seen_keep_ms();
         let now = self.now(agenda);
         let links = Box::<MemoryLinks>::default();
         let (engine, opened) =
-            Engine::open(Arc::new(self.disk.clone()), (self.seen.clone(), links), config, fresh, now)?;
-        let config = NodeConfig {
+            StoreEngine::open(Arc::new(self.disk.clone()), (self.seen.clone(), links), config, fresh, now)?;
+        let config = CoreConfig {
             federation: "simulated".into(),
             software: "intelmesh/simulated".into(),
             instance: agenda.rng.random(),
@@ -161,10 +161,10 @@ impl Machine {
         let mut core = Node::new(config, self.trust.clone(), opened.ledger.clone(), opened.ends, now);
         core.handle_input(Input::Broken(opened.lacks.clone()), now);
         let (life, appends, asked) = (self.lives, VecDeque::new(), VecDeque::new());
-        let positions_rise = rules.on(Rule::PositionsRise);
+        let positions_rise = rules.on(ProtocolRule::PositionsRise);
         let met = BTreeSet::new();
         let (known_at, floors, wake, notes) = (0, Vec::new(), None, 0);
-        self.process = Some(Process {
+        self.process = Some(NodeProcess {
             life,
             core,
             engine,
@@ -180,14 +180,14 @@ impl Machine {
         Ok(opened)
     }
 
-    /// The process ends: what it had in memory is forgotten.
+    /// Ends the process: the contents of its memory are forgotten.
     pub fn end(&mut self) {
         self.process = None;
         self.seen.crash();
     }
 
-    /// The process ends in the middle of whatever it wrote; the machine goes on, with that in its cache.
-    pub fn kill(&mut self, agenda: &mut Agenda) {
+    /// Ends the process in the middle of a write; the machine goes on, with that in its cache.
+    pub fn kill(&mut self, agenda: &mut SimScheduler) {
         if let Some(process) = &mut self.process
             && let Some((_, records)) = process.appends.pop_front()
             && !agenda.chance(3)
@@ -197,8 +197,8 @@ impl Machine {
         self.end();
     }
 
-    /// The power goes, in the middle of whatever was written.
-    pub fn crash(&mut self, agenda: &mut Agenda) {
+    /// Cuts the power in the middle of a write.
+    pub fn crash(&mut self, agenda: &mut SimScheduler) {
         self.kill(agenda);
         if agenda.chance(4) {
             self.disk.crash_scattered(|| agenda.rng.random());
@@ -235,7 +235,7 @@ impl Machine {
     }
 }
 
-/// Damage is as if nothing were there: what a reader thread of the node does.
+/// Treats damage as if nothing were there, like a reader thread of the node.
 fn past_damage<T>(result: Result<T, JournalError>) -> Result<Option<T>, JournalError> {
     match result {
         Err(JournalError::Damaged { .. }) => Ok(None),
@@ -243,7 +243,7 @@ fn past_damage<T>(result: Result<T, JournalError>) -> Result<Option<T>, JournalE
     }
 }
 
-/// What came of a commit.
+/// The result of a commit.
 #[derive(Debug)]
 pub struct Committed {
     pub first_seq: u64,
@@ -251,7 +251,7 @@ pub struct Committed {
     pub entries: Vec<Arc<Entry>>,
 }
 
-impl Process {
+impl NodeProcess {
     /// Does the core judge by an older floor than the seen set has named to it?
     pub fn is_behind_floor(&self, now: u64) -> bool {
         self.floors.iter().any(|(at, floor)| *at < now && *floor > self.core.floor())
@@ -265,11 +265,15 @@ impl Process {
         }
     }
 
-    /// Writes and syncs the oldest append. `None` where the disk is full.
+    /// Writes and syncs the oldest append. Returns `None` if the disk is full.
     ///
     /// # Errors
     /// [`StoreError`]: the store failed otherwise.
-    pub fn commit(&mut self, agenda: &mut Agenda, number: usize) -> Result<Option<Committed>, StoreError> {
+    pub fn commit(
+        &mut self,
+        agenda: &mut SimScheduler,
+        number: usize,
+    ) -> Result<Option<Committed>, StoreError> {
         let Some((ticket, records)) = self.appends.pop_front() else { return Ok(None) };
         let committed = match self.engine.append(records) {
             Ok((first_seq, ends)) => {
@@ -290,7 +294,7 @@ impl Process {
                 Some(Committed { first_seq, ends, entries })
             }
             Err(error) if error.is_full() => {
-                // What was handed over behind it is not in the journal either.
+                // Records handed over behind it are not in the journal either.
                 let failed = std::iter::once(ticket).chain(self.appends.drain(..).map(|(ticket, _)| ticket));
                 for ticket in failed {
                     let failure = StoreFailure::DiskFull;
@@ -320,13 +324,13 @@ impl Process {
         records
     }
 
-    fn arrange_commit(&self, agenda: &mut Agenda, number: usize) {
+    fn arrange_commit(&self, agenda: &mut SimScheduler, number: usize) {
         let took = agenda.draw(agenda.weather.sync_ms);
-        agenda.after(took, Happening::Commit { node: number, life: self.life });
+        agenda.after(took, SimEvent::Commit { node: number, life: self.life });
     }
 
     /// Answers what was asked of the seen set, in the order of the questions, as far as there is room.
-    fn look_up(&mut self, agenda: &mut Agenda, number: usize, took: u64) -> Result<(), StoreError> {
+    fn look_up(&mut self, agenda: &mut SimScheduler, number: usize, took: u64) -> Result<(), StoreError> {
         while let Some((ticket, keys)) = self.asked.pop_front() {
             let digests = match self.engine.look_up(&keys) {
                 Err(StoreError::Full) => {
@@ -357,9 +361,9 @@ impl Process {
     pub fn obey(
         &mut self,
         output: Output,
-        agenda: &mut Agenda,
+        agenda: &mut SimScheduler,
         number: usize,
-        workers: &mut Workers,
+        workers: &mut SimWorkers,
     ) -> Result<Option<Output>, StoreError> {
         self.look_up(agenda, number, 0)?;
         let took = agenda.draw(agenda.weather.answer_ms);

@@ -1,27 +1,27 @@
 //! A deterministic simulator of a federation (design §4): the real core of each node over a journal of real
 //! bytes on a simulated disk, replayed by the store's own code; network, workers, clocks and pipelines are
-//! simulated, and everything that may be late, lost or torn is drawn from one seed. `witness` checks the
+//! simulated, and everything that may be late, lost or torn is drawn from one seed. `oracle` checks the
 //! invariants of the feed (PROTOCOL.md §5.6) after each step, `rest` those that hold once all is quiet.
 //!
 //! For tests alone (feature `sim`). It knows nothing of libp2p, sled or sockets, and proves nothing: a run that
 //! finds nothing is one run.
 
-pub mod agenda;
 pub mod faults;
 mod founding;
 mod harm;
 pub mod liar;
 pub mod machine;
 pub mod network;
+pub mod oracle;
 pub mod pipeline;
 pub mod plan;
 mod positions;
-pub mod rest;
+pub mod quiescence;
+pub mod scheduler;
 pub mod tally;
-pub mod witness;
 pub mod world;
 
-pub use faults::{Fault, SeenPart};
+pub use faults::{SeenPart, SimFault};
 pub use liar::{Flood, Lie};
-pub use plan::{Dates, Plan, Topology};
-pub use world::{Violation, World};
+pub use plan::{Dates, SimPlan, Topology};
+pub use world::{PromiseViolation, SimWorld};

@@ -8,12 +8,12 @@ use bytes::BytesMut;
 use crate::identity::PublisherName;
 use crate::protocol::Input;
 use crate::protocol::io::{DialFailure, Role, StreamId};
-use crate::sim::agenda::{Agenda, Happening};
-use crate::wire::{Frame, frame};
+use crate::sim::scheduler::{SimEvent, SimScheduler};
+use crate::wire::{WireFrame, frame};
 
 /// One direction of a stream: from which of its two sides. Side 0 opened it, and receives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Flow {
+pub struct ByteFlow {
     stream: u64,
     from: usize,
 }
@@ -27,28 +27,28 @@ struct Conn {
 #[derive(Debug)]
 struct Stream {
     conn: u64,
-    sides: [Side; 2],
+    sides: [StreamSide; 2],
 }
 
 #[derive(Debug)]
-struct Side {
+struct StreamSide {
     node: usize,
     /// The process knows of it and has not closed it.
     open: bool,
     /// Frames were handed to the process, and it has not said that it reads on.
     paused: bool,
-    /// The process closed it: what waits is sent, then the end.
+    /// The process closed it: waiting bytes are sent, then the end.
     closing: bool,
     waiting: VecDeque<Vec<u8>>,
-    wire: VecDeque<(u64, Item)>,
+    wire: VecDeque<(u64, NetworkItem)>,
     /// When the last item arrives: the next is not before it.
     last: u64,
     arrived: BytesMut,
-    decoder: frame::Decoder,
+    decoder: frame::FrameDecoder,
 }
 
 #[derive(Debug)]
-enum Item {
+enum NetworkItem {
     Open,
     Bytes(Vec<u8>),
     End,
@@ -68,8 +68,8 @@ pub struct Network {
     pub split: Option<usize>,
 }
 
-fn side(node: usize) -> Side {
-    Side {
+fn side(node: usize) -> StreamSide {
+    StreamSide {
         node,
         open: false,
         paused: false,
@@ -78,7 +78,7 @@ fn side(node: usize) -> Side {
         wire: VecDeque::new(),
         last: 0,
         arrived: BytesMut::new(),
-        decoder: frame::Decoder::default(),
+        decoder: frame::FrameDecoder::default(),
     }
 }
 
@@ -103,7 +103,7 @@ impl Network {
         self.split.is_none_or(|below| (a < below) == (b < below))
     }
 
-    fn tell(&self, agenda: &mut Agenda, node: usize, after: u64, input: Input) {
+    fn tell(&self, agenda: &mut SimScheduler, node: usize, after: u64, input: Input) {
         if let Some(life) = self.lives[node] {
             agenda.tell(node, life, after, input);
         }
@@ -117,7 +117,7 @@ impl Network {
     }
 
     /// The process is gone: its connections break, which the others notice sooner or later.
-    pub fn node_down(&mut self, agenda: &mut Agenda, node: usize) {
+    pub fn node_down(&mut self, agenda: &mut SimScheduler, node: usize) {
         self.lives[node] = None;
         let gone: Vec<u64> =
             self.alive().filter(|(_, conn)| conn.ends.contains(&node)).map(|(id, _)| id).collect();
@@ -128,14 +128,14 @@ impl Network {
         self.conns.iter().filter(|(_, conn)| conn.alive).map(|(id, conn)| (*id, conn))
     }
 
-    pub fn dial(&mut self, agenda: &mut Agenda, from: usize, to: usize) {
+    pub fn dial(&mut self, agenda: &mut SimScheduler, from: usize, to: usize) {
         let took = 2 * agenda.draw(agenda.weather.latency_ms);
         if let Some(life) = self.lives[from] {
-            agenda.after(took, Happening::Dialled { from, to, life });
+            agenda.after(took, SimEvent::Dialled { from, to, life });
         }
     }
 
-    pub fn on_dialled(&mut self, agenda: &mut Agenda, from: usize, to: usize, trusted: bool) {
+    pub fn on_dialled(&mut self, agenda: &mut SimScheduler, from: usize, to: usize, trusted: bool) {
         let failure = match self.lives[to] {
             Some(_) if self.reaches(from, to) && trusted => None,
             Some(_) if self.reaches(from, to) => Some(DialFailure::TurnedAway("closed".into())),
@@ -161,7 +161,7 @@ impl Network {
     }
 
     /// The connection between two nodes breaks.
-    pub fn cut(&mut self, agenda: &mut Agenda, a: usize, b: usize) {
+    pub fn cut(&mut self, agenda: &mut SimScheduler, a: usize, b: usize) {
         let gone: Vec<u64> = self
             .alive()
             .filter(|(_, conn)| conn.ends.contains(&a) && conn.ends.contains(&b))
@@ -170,7 +170,7 @@ impl Network {
         gone.into_iter().for_each(|conn| self.break_conn(agenda, conn));
     }
 
-    pub fn partition(&mut self, agenda: &mut Agenda, below: usize) {
+    pub fn partition(&mut self, agenda: &mut SimScheduler, below: usize) {
         self.split = Some(below);
         let gone: Vec<u64> = self
             .alive()
@@ -180,7 +180,7 @@ impl Network {
         gone.into_iter().for_each(|conn| self.break_conn(agenda, conn));
     }
 
-    fn break_conn(&mut self, agenda: &mut Agenda, id: u64) {
+    fn break_conn(&mut self, agenda: &mut SimScheduler, id: u64) {
         let Some(conn) = self.conns.get_mut(&id) else { return };
         conn.alive = false;
         let ends = conn.ends;
@@ -197,11 +197,11 @@ impl Network {
                 // Half open: only silence tells.
                 after += 40_000;
             }
-            agenda.after(after, Happening::Notice { conn: id, end });
+            agenda.after(after, SimEvent::Notice { conn: id, end });
         }
     }
 
-    pub fn on_notice(&mut self, agenda: &mut Agenda, id: u64, node: usize) {
+    pub fn on_notice(&mut self, agenda: &mut SimScheduler, id: u64, node: usize) {
         let Some(ends) = self.conns.get(&id).map(|conn| conn.ends) else { return };
         let peer = if ends[0] == node { ends[1] } else { ends[0] };
         if !self.believed.get_mut(&(node, peer)).is_some_and(|known| known.remove(&id)) {
@@ -226,7 +226,7 @@ impl Network {
     }
 
     /// The process wants no connection with `peer` any more.
-    pub fn hang_up(&mut self, agenda: &mut Agenda, node: usize, peer: usize) {
+    pub fn hang_up(&mut self, agenda: &mut SimScheduler, node: usize, peer: usize) {
         for id in self.believed.get(&(node, peer)).cloned().unwrap_or_default() {
             if self.conns.get(&id).is_some_and(|conn| conn.alive) {
                 self.break_conn(agenda, id);
@@ -237,7 +237,7 @@ impl Network {
 
     // --- streams ---
 
-    pub fn open_feed(&mut self, agenda: &mut Agenda, node: usize, peer: usize) {
+    pub fn open_feed(&mut self, agenda: &mut SimScheduler, node: usize, peer: usize) {
         let known = self.believed.get(&(node, peer)).and_then(|known| known.last()).copied();
         let conn = known.filter(|id| self.conns[id].alive);
         let Some(conn) = conn else {
@@ -257,11 +257,11 @@ impl Network {
         self.streams.insert(stream, Stream { conn, sides });
         let (name, id) = (self.names[peer].clone(), stream_id(stream, 0));
         self.tell(agenda, node, 0, Input::FeedOpened { peer: name, stream: id, role: Role::Receiver });
-        self.put(agenda, Flow { stream, from: 0 }, Item::Open);
+        self.put(agenda, ByteFlow { stream, from: 0 }, NetworkItem::Open);
     }
 
-    pub fn send(&mut self, agenda: &mut Agenda, id: StreamId, frame: &Frame) {
-        let flow = Flow { stream: id.0 / 2, from: (id.0 % 2) as usize };
+    pub fn send(&mut self, agenda: &mut SimScheduler, id: StreamId, frame: &WireFrame) {
+        let flow = ByteFlow { stream: id.0 / 2, from: (id.0 % 2) as usize };
         let Some(stream) = self.streams.get_mut(&flow.stream) else { return };
         if !self.conns[&stream.conn].alive {
             return;
@@ -269,7 +269,7 @@ impl Network {
         let mut bytes = Vec::new();
         frame::encode(frame, &mut bytes);
         stream.sides[flow.from].waiting.push_back(bytes);
-        agenda.after(0, Happening::Leave(flow));
+        agenda.after(0, SimEvent::Leave(flow));
     }
 
     /// The node at the other end.
@@ -278,38 +278,38 @@ impl Network {
         Some(stream.sides[1 - (id.0 % 2) as usize].node)
     }
 
-    pub fn close(&mut self, agenda: &mut Agenda, id: StreamId) {
-        let flow = Flow { stream: id.0 / 2, from: (id.0 % 2) as usize };
+    pub fn close(&mut self, agenda: &mut SimScheduler, id: StreamId) {
+        let flow = ByteFlow { stream: id.0 / 2, from: (id.0 % 2) as usize };
         let Some(stream) = self.streams.get_mut(&flow.stream) else { return };
         let side = &mut stream.sides[flow.from];
         side.closing = true;
         side.open = false;
         side.paused = false;
         side.arrived.clear();
-        agenda.after(0, Happening::Leave(flow));
-        // What the other side is sending is dropped here.
-        agenda.after(0, Happening::Leave(Flow { from: 1 - flow.from, ..flow }));
+        agenda.after(0, SimEvent::Leave(flow));
+        // Bytes that the other side is sending are dropped here.
+        agenda.after(0, SimEvent::Leave(ByteFlow { from: 1 - flow.from, ..flow }));
     }
 
-    pub fn resume(&mut self, agenda: &mut Agenda, id: StreamId) {
+    pub fn resume(&mut self, agenda: &mut SimScheduler, id: StreamId) {
         let (number, at) = (id.0 / 2, (id.0 % 2) as usize);
         let Some(stream) = self.streams.get_mut(&number) else { return };
         stream.sides[at].paused = false;
-        agenda.after(0, Happening::Arrive(Flow { stream: number, from: 1 - at }));
+        agenda.after(0, SimEvent::Arrive(ByteFlow { stream: number, from: 1 - at }));
     }
 
-    fn put(&mut self, agenda: &mut Agenda, flow: Flow, item: Item) {
+    fn put(&mut self, agenda: &mut SimScheduler, flow: ByteFlow, item: NetworkItem) {
         let latency = agenda.draw(agenda.weather.latency_ms);
         let Some(stream) = self.streams.get_mut(&flow.stream) else { return };
         let side = &mut stream.sides[flow.from];
         let at = side.last.max(agenda.now + latency);
         side.last = at;
         side.wire.push_back((at, item));
-        agenda.at(at, Happening::Arrive(flow));
+        agenda.at(at, SimEvent::Arrive(flow));
     }
 
     /// Puts on the wire what it has room for.
-    pub fn on_leave(&mut self, agenda: &mut Agenda, flow: Flow) {
+    pub fn on_leave(&mut self, agenda: &mut SimScheduler, flow: ByteFlow) {
         let Some(stream) = self.streams.get_mut(&flow.stream) else { return };
         if !self.conns[&stream.conn].alive {
             return;
@@ -317,7 +317,8 @@ impl Network {
         let capacity = agenda.weather.pipe_bytes;
         let [first, second] = &mut stream.sides;
         let (side, other) = if flow.from == 0 { (first, second) } else { (second, first) };
-        let on_wire = |item: &(u64, Item)| if let Item::Bytes(bytes) = &item.1 { bytes.len() } else { 0 };
+        let on_wire =
+            |item: &(u64, NetworkItem)| if let NetworkItem::Bytes(bytes) = &item.1 { bytes.len() } else { 0 };
         let mut used = side.wire.iter().map(on_wire).sum::<usize>() + other.arrived.len();
         let mut leaving = Vec::new();
         while let Some(next) = side.waiting.front().map(Vec::len) {
@@ -335,18 +336,18 @@ impl Network {
                 let (stream, bytes) = (stream_id(flow.stream, flow.from), bytes.len());
                 self.tell(agenda, node, 0, Input::Sent { stream, bytes });
             }
-            self.put(agenda, flow, Item::Bytes(bytes));
+            self.put(agenda, flow, NetworkItem::Bytes(bytes));
         }
         if ended {
-            self.put(agenda, flow, Item::End);
+            self.put(agenda, flow, NetworkItem::End);
         }
     }
 
-    /// Hands on what has arrived, where the process reads.
+    /// Hands on what has arrived, if the process reads.
     ///
     /// # Errors
     /// Bytes that are no frames: the other process made them.
-    pub fn on_arrive(&mut self, agenda: &mut Agenda, flow: Flow) -> Result<(), frame::FrameError> {
+    pub fn on_arrive(&mut self, agenda: &mut SimScheduler, flow: ByteFlow) -> Result<(), frame::FrameError> {
         let Some(stream) = self.streams.get_mut(&flow.stream) else { return Ok(()) };
         let to = 1 - flow.from;
         let peer = self.names[stream.sides[flow.from].node].clone();
@@ -356,16 +357,16 @@ impl Network {
         while let Some((_, item)) = stream.sides[flow.from].wire.pop_front_if(|(at, _)| *at <= agenda.now) {
             let side = &mut stream.sides[to];
             match item {
-                Item::Open => {
+                NetworkItem::Open => {
                     side.open = true;
                     if let Some(life) = self.lives[node] {
                         let input = Input::FeedOpened { peer: peer.clone(), stream: id, role: Role::Sender };
                         agenda.tell(node, life, 0, input);
                     }
                 }
-                Item::Bytes(bytes) if side.open => side.arrived.extend_from_slice(&bytes),
-                Item::Bytes(_) => {}
-                Item::End => ended = true,
+                NetworkItem::Bytes(bytes) if side.open => side.arrived.extend_from_slice(&bytes),
+                NetworkItem::Bytes(_) => {}
+                NetworkItem::End => ended = true,
             }
         }
         let side = &mut stream.sides[to];
@@ -380,13 +381,13 @@ impl Network {
                     agenda.tell(node, life, 0, Input::Frames { stream: id, frames });
                 }
             }
-            agenda.after(0, Happening::Leave(flow));
+            agenda.after(0, SimEvent::Leave(flow));
         }
         let unread = side.open && !side.arrived.is_empty();
         if ended && unread {
             // The end is behind what is still to be read.
-            stream.sides[flow.from].wire.push_front((agenda.now + 1, Item::End));
-            agenda.after(1, Happening::Arrive(flow));
+            stream.sides[flow.from].wire.push_front((agenda.now + 1, NetworkItem::End));
+            agenda.after(1, SimEvent::Arrive(flow));
         } else if ended {
             self.end(agenda, flow.stream, to);
         }
@@ -394,7 +395,7 @@ impl Network {
     }
 
     /// The other side closed the stream.
-    fn end(&mut self, agenda: &mut Agenda, number: u64, to: usize) {
+    fn end(&mut self, agenda: &mut SimScheduler, number: u64, to: usize) {
         let Some(stream) = self.streams.get_mut(&number) else { return };
         let (node, id) = (stream.sides[to].node, stream_id(number, to));
         if std::mem::take(&mut stream.sides[to].open) {

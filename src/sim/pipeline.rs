@@ -12,43 +12,43 @@ use crate::record::{ConsumerName, Entry};
 
 /// A connection of the consumer, or none.
 #[derive(Debug, Default)]
-struct Connection {
+struct PipelineConnection {
     id: Option<ConsumerId>,
-    /// What is to be told to the node next.
+    /// It has to tell the node that it is ready.
     ready: bool,
     to_ack: Option<u64>,
-    /// What it was handed and has not acknowledged.
+    /// Entries that it was handed and has not acknowledged.
     open: BTreeSet<u64>,
 }
 
 #[derive(Debug)]
-pub struct Pipeline {
+pub struct SimPipeline {
     pub name: ConsumerName,
-    connection: Connection,
+    connection: PipelineConnection,
     made: u64,
     stale_ack: bool,
     pub acks: bool,
-    /// What each seq was when it was handed over.
+    /// The identity of each seq when it was handed over.
     pub handed: BTreeMap<u64, EventKey>,
     /// Everything that was ever handed over, and whether an acknowledgement of it was durable then.
     pub ever: BTreeMap<EventKey, bool>,
-    /// What it acknowledged to the process that runs.
+    /// Entries that it acknowledged to the process that runs.
     acked: BTreeSet<u64>,
     /// The process that runs has begun, and its positions were not looked at yet.
     is_new: bool,
-    /// What is acknowledged, durably.
+    /// Entries that are acknowledged, durably.
     pub done: BTreeSet<EventKey>,
     pub done_in_backup: BTreeSet<EventKey>,
     highest: u64,
 }
 
-impl Pipeline {
+impl SimPipeline {
     /// # Panics
     /// Never: the name is one.
     pub fn new() -> Self {
         Self {
             name: ConsumerName::parse("soc").expect("bug: it is a name"),
-            connection: Connection::default(),
+            connection: PipelineConnection::default(),
             made: 0,
             stale_ack: false,
             acks: true,
@@ -64,7 +64,7 @@ impl Pipeline {
 
     /// The node is gone, or has a new process.
     pub fn lost(&mut self) {
-        self.connection = Connection::default();
+        self.connection = PipelineConnection::default();
     }
 
     /// The connection ends; the next one is made at the next occasion.
@@ -94,7 +94,7 @@ impl Pipeline {
         }
     }
 
-    /// What it says now.
+    /// Returns the inputs that it sends now.
     pub fn says(&mut self) -> Vec<Input> {
         let Some(consumer) = self.connection.id else {
             self.made += 1;
@@ -132,18 +132,18 @@ impl Pipeline {
         self.acked.contains(&seq)
     }
 
-    /// Did it ever acknowledge `key`, durably then? It has that, whatever became of the node's directory.
+    /// Returns whether it ever acknowledged `key` durably: it keeps that even if the node's directory is lost.
     pub fn has(&self, key: &EventKey) -> bool {
         self.ever.get(key) == Some(&true)
     }
 
-    /// A new process runs: what it finds on disk shows what reached it of the last acknowledgements.
+    /// Begins a new process: its disk shows which of the last acknowledgements reached it.
     pub fn begins(&mut self) {
         self.is_new = true;
     }
 
-    /// The position on disk is `position`: what was acknowledged up to there is done. The position also passes what
-    /// retention took, which lies below `floor`: at a start only what lies above shows an acknowledgement.
+    /// Handles `position` on disk: entries acknowledged up to there are done. The position also passes entries below
+    /// `floor` that retention took, so at a start only those above show an acknowledgement.
     pub fn durable(&mut self, position: u64, floor: u64) {
         let shown = if self.is_new { floor + 1..=position.max(floor + 1) } else { 0..=position };
         let acked = self.acked.range(shown).filter(|seq| **seq <= position);
@@ -153,14 +153,14 @@ impl Pipeline {
         }
     }
 
-    /// What the new process did not find is not acknowledged to it.
+    /// Forgets acknowledgements that the new process did not find.
     pub fn has_begun(&mut self) {
         self.is_new = false;
         self.acked.clear();
         self.lost();
     }
 
-    /// The node's directory was put back or emptied: what it knew of this consumer with it.
+    /// Handles that the node's directory was put back or emptied, and with it its record of this consumer.
     pub fn rolled_back(&mut self, restored: bool) {
         self.lost();
         self.handed.clear();
@@ -169,7 +169,7 @@ impl Pipeline {
     }
 }
 
-impl Default for Pipeline {
+impl Default for SimPipeline {
     fn default() -> Self {
         Self::new()
     }

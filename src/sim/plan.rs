@@ -1,9 +1,9 @@
-//! What is simulated: nodes and links, how good the network is, what goes wrong when. No state.
+//! The plan of a simulation: nodes and links, how good the network is, which faults happen when. No state.
 
 use crate::identity::PublisherName;
 use crate::policy::Receive;
-use crate::protocol::{Bounds, Dialect, Rules};
-use crate::sim::faults::Fault;
+use crate::protocol::{CoreBounds, Dialect, Rules};
+use crate::sim::faults::SimFault;
 use crate::sim::liar::Flood;
 
 /// Which nodes are linked.
@@ -59,12 +59,12 @@ impl Default for Weather {
     }
 }
 
-/// What the peer files say beyond who is linked with whom.
+/// The peer files beyond the links between nodes.
 #[derive(Clone, Debug, Default)]
 pub struct Peering {
-    /// (node, publisher): the node does not trust that publisher until a fault [`Fault::Trust`] says so.
+    /// (node, publisher): the node does not trust that publisher until a fault [`SimFault::Trust`] says so.
     pub later: Vec<(usize, usize)>,
-    /// (node, peer): what the node takes from that peer, where it is not the default.
+    /// (node, peer): what the node takes from that peer, if it is not the default.
     pub receives: Vec<(usize, usize, Receive)>,
     /// An older name of a node, which its peers still know.
     pub aliases: Vec<(usize, PublisherName)>,
@@ -72,7 +72,7 @@ pub struct Peering {
     pub liars: Vec<(usize, Flood)>,
 }
 
-/// What `created` of an event says.
+/// How `created` of an event is dated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Dates {
     /// When it was submitted.
@@ -86,26 +86,26 @@ pub enum Dates {
 
 /// A federation, and what happens to it.
 #[derive(Clone, Debug)]
-pub struct Plan {
+pub struct SimPlan {
     pub seed: u64,
     pub nodes: usize,
     pub topology: Topology,
     pub weather: Weather,
-    pub bounds: Bounds,
+    pub bounds: CoreBounds,
     pub rules: Rules,
     pub peering: Peering,
     pub dates: Dates,
-    /// What is kept of a journal, in bytes.
+    /// How many bytes of a journal are kept.
     pub keep_bytes: u64,
     /// When what happens, in ms from the start.
-    pub faults: Vec<(u64, Fault)>,
+    pub faults: Vec<(u64, SimFault)>,
     /// Each node has a consumer with a name that takes what others publish.
     pub consumers: bool,
     /// Nodes that speak as a successor of this version would.
     pub successors: Vec<usize>,
 }
 
-impl Plan {
+impl SimPlan {
     /// A calm federation: nothing happens but what is added.
     pub fn new(seed: u64, nodes: usize, topology: Topology) -> Self {
         Self {
@@ -113,7 +113,7 @@ impl Plan {
             nodes,
             topology,
             weather: Weather::default(),
-            bounds: Bounds::default(),
+            bounds: CoreBounds::default(),
             rules: Rules::default(),
             peering: Peering::default(),
             dates: Dates::default(),
@@ -125,7 +125,7 @@ impl Plan {
     }
 
     #[must_use]
-    pub fn at(mut self, at_ms: u64, fault: Fault) -> Self {
+    pub fn at(mut self, at_ms: u64, fault: SimFault) -> Self {
         self.faults.push((at_ms, fault));
         self
     }

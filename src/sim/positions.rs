@@ -1,16 +1,16 @@
-//! What the witness says of consumers: nothing is handed off twice, and what a position passes was handed off or is
-//! counted as missing. Changes nothing but what it remembers.
+//! The witness of consumers: nothing is handed off twice, and if a position passes an entry, that was handed off or is
+//! counted as missing. Changes nothing but its own records.
 
 use std::sync::Arc;
 
 use crate::identity::EventKey;
 use crate::record::{Entry, Position};
-use crate::sim::pipeline::Pipeline;
-use crate::sim::witness::Witness;
+use crate::sim::oracle::SimOracle;
+use crate::sim::pipeline::SimPipeline;
 
-impl Witness {
+impl SimOracle {
     /// (2) Nothing is handed off again after its durable ack, and nothing of our own as foreign.
-    pub fn handed(&self, node: usize, pipeline: &Pipeline, entries: &[Arc<Entry>]) -> Result<(), String> {
+    pub fn handed(&self, node: usize, pipeline: &SimPipeline, entries: &[Arc<Entry>]) -> Result<(), String> {
         for entry in entries {
             let id = entry.envelope.id();
             if entry.envelope.publisher() == &self.names[node] {
@@ -24,15 +24,15 @@ impl Witness {
         Ok(())
     }
 
-    /// (2) The position of a consumer on disk never goes back, nor does its count of missing entries. What it passed
-    /// was acknowledged or is counted; counted is only what the consumer cannot get any more: up to `floor`, or rotten.
-    /// Of a rotten entry a node does not know whether it was its own, so that it counts.
+    /// (2) The position of a consumer on disk never goes back, nor does its count of missing entries. It passes an
+    /// entry only if that was acknowledged or is counted. An entry is counted only if the consumer cannot get it any
+    /// more: up to `floor`, or rotten. A node does not know whether a rotten entry was its own, so it counts.
     pub fn position(
         &mut self,
         node: usize,
         position: &Position,
         floor: u64,
-        pipeline: &Pipeline,
+        pipeline: &SimPipeline,
     ) -> Result<(), String> {
         let Some(before) = self.nodes[node].position.replace(position.clone()) else { return Ok(()) };
         if before == *position {
@@ -53,7 +53,7 @@ impl Witness {
         let own = |key: &EventKey| self.publishers.get(key) == Some(&node);
         let passed = before.seq + 1..=position.seq;
         let foreign = || record.log.range(passed.clone()).filter(|(_, key)| !own(key));
-        // What is taken again, because the disk lost it, is not for a consumer that had it.
+        // If an entry is taken again, because the disk lost it, it is not for a consumer that had it.
         let had = |(seq, key): &(&u64, &EventKey)| pipeline.has_acked(**seq) || pipeline.has(key);
         let never = foreign().filter(|entry| !had(entry)).count() as u64;
         let out_of_reach = |(seq, key): &(&u64, &EventKey)| **seq <= floor || record.rotten.contains(key);

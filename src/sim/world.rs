@@ -10,14 +10,14 @@ use crate::identity::{EventKey, PublisherName};
 use crate::protocol::io::Ticket;
 use crate::protocol::{Input, Output};
 use crate::record::Entry;
-use crate::sim::agenda::{Agenda, Happening};
-use crate::sim::founding::Look;
+use crate::sim::founding::NodeLook;
 use crate::sim::liar::ROUND_MS;
-use crate::sim::machine::{Committed, Machine, Workers};
+use crate::sim::machine::{Committed, SimMachine, SimWorkers};
 use crate::sim::network::Network;
-use crate::sim::pipeline::Pipeline;
-use crate::sim::plan::Plan;
-use crate::sim::witness::{Cursors, Witness};
+use crate::sim::oracle::{CursorView, SimOracle};
+use crate::sim::pipeline::SimPipeline;
+use crate::sim::plan::SimPlan;
+use crate::sim::scheduler::{SimEvent, SimScheduler};
 use crate::time::Tick;
 use crate::wire::Mark;
 
@@ -29,67 +29,67 @@ const VAIN_WAKES_MAX: u32 = 3;
 /// An invariant does not hold.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error("at {at_ms} ms: {what}")]
-pub struct Violation {
+pub struct PromiseViolation {
     pub at_ms: u64,
     pub what: String,
 }
 
 #[derive(Debug)]
-pub struct World {
-    pub plan: Plan,
-    pub agenda: Agenda,
-    pub machines: Vec<Machine>,
+pub struct SimWorld {
+    pub plan: SimPlan,
+    pub agenda: SimScheduler,
+    pub machines: Vec<SimMachine>,
     pub network: Network,
-    pub pipelines: Vec<Pipeline>,
-    pub witness: Witness,
-    /// What each journal holds now.
+    pub pipelines: Vec<SimPipeline>,
+    pub witness: SimOracle,
+    /// The entries that each journal holds now.
     pub journals: Vec<BTreeSet<EventKey>>,
-    /// What was said and done, where somebody wants to read it.
+    /// Everything that was said and done, if somebody wants to read it.
     pub log: Option<Vec<String>>,
-    /// What each event looks like.
-    pub(super) looks: BTreeMap<(usize, u64), Look>,
+    /// The look of each event.
+    pub(super) looks: BTreeMap<(usize, u64), NodeLook>,
     pub(super) tickets: u64,
-    workers: Workers,
+    workers: SimWorkers,
 }
 
-impl World {
+impl SimWorld {
     /// # Errors
-    /// [`Violation`], here and below.
-    pub fn new(plan: Plan) -> Result<Self, Violation> {
-        let mut agenda = Agenda::new(plan.seed, plan.weather);
+    /// [`PromiseViolation`], here and below.
+    pub fn new(plan: SimPlan) -> Result<Self, PromiseViolation> {
+        let mut agenda = SimScheduler::new(plan.seed, plan.weather);
         let machines = super::founding::machines(&plan);
         let names: Vec<PublisherName> = machines.iter().map(|machine| machine.name.clone()).collect();
         for (at, fault) in &plan.faults {
-            agenda.at(*at, Happening::Fault(fault.clone()));
+            agenda.at(*at, SimEvent::Fault(fault.clone()));
         }
         for node in 0..plan.nodes {
             let after = agenda.draw((0, 50));
-            agenda.after(after, Happening::Start { node });
+            agenda.after(after, SimEvent::Start { node });
         }
         Ok(Self {
             agenda,
             network: Network::new(names.clone()),
-            pipelines: names.iter().map(|_| Pipeline::new()).collect(),
+            pipelines: names.iter().map(|_| SimPipeline::new()).collect(),
             journals: vec![BTreeSet::new(); names.len()],
             log: None,
             looks: BTreeMap::new(),
             tickets: 1 << 60,
-            workers: Workers::default(),
-            witness: Witness::new(names),
+            workers: SimWorkers::default(),
+            witness: SimOracle::new(names),
             machines,
             plan,
         })
     }
 
-    pub(super) fn violated(&self, what: impl ToString) -> Violation {
-        Violation { at_ms: self.agenda.now, what: what.to_string() }
+    pub(super) fn violated(&self, what: impl ToString) -> PromiseViolation {
+        PromiseViolation { at_ms: self.agenda.now, what: what.to_string() }
     }
 
     /// Lets time go on until `until_ms`.
     ///
     /// # Errors
-    /// [`Violation`].
-    pub fn run_until(&mut self, until_ms: u64) -> Result<(), Violation> {
+    /// [`PromiseViolation`].
+    pub fn run_until(&mut self, until_ms: u64) -> Result<(), PromiseViolation> {
         while self.agenda.advance(until_ms) {
             self.moment()?;
         }
@@ -99,8 +99,8 @@ impl World {
     /// Lets time go on until all is at rest, at most `within_ms` more, and a while after that.
     ///
     /// # Errors
-    /// [`Violation`]: also where it does not come to rest.
-    pub fn run_to_rest(&mut self, within_ms: u64) -> Result<(), Violation> {
+    /// [`PromiseViolation`]: also if it does not come to rest.
+    pub fn run_to_rest(&mut self, within_ms: u64) -> Result<(), PromiseViolation> {
         let last = self.agenda.now + within_ms;
         let step = 500 + 25 * self.plan.nodes as u64;
         loop {
@@ -122,7 +122,7 @@ impl World {
     }
 
     /// All that happens now.
-    fn moment(&mut self) -> Result<(), Violation> {
+    fn moment(&mut self) -> Result<(), PromiseViolation> {
         let mut inputs: BTreeMap<usize, Vec<Input>> = BTreeMap::new();
         let mut count = 0;
         while let Some(happening) = self.agenda.take() {
@@ -131,11 +131,11 @@ impl World {
                 return Err(self.violated("(5) things happen for ever at one moment"));
             }
             match happening {
-                Happening::Tell { node, life, input } if self.is_alive(node, life) => {
+                SimEvent::Tell { node, life, input } if self.is_alive(node, life) => {
                     inputs.entry(node).or_default().push(*input);
                 }
-                Happening::Wake { node, .. } if self.machines[node].liar.is_some() => self.flood(node)?,
-                Happening::Wake { node, life } if self.is_alive(node, life) => {
+                SimEvent::Wake { node, .. } if self.machines[node].liar.is_some() => self.flood(node)?,
+                SimEvent::Wake { node, life } if self.is_alive(node, life) => {
                     let wake = self.machines[node]
                         .process
                         .as_mut()
@@ -144,8 +144,8 @@ impl World {
                         inputs.entry(node).or_default();
                     }
                 }
-                Happening::Tell { .. } | Happening::Wake { .. } => {}
-                Happening::Fault(fault) => {
+                SimEvent::Tell { .. } | SimEvent::Wake { .. } => {}
+                SimEvent::Fault(fault) => {
                     for node in self.befall(fault)? {
                         inputs.remove(&node);
                     }
@@ -164,41 +164,41 @@ impl World {
         (machine.process.is_some() || machine.liar.is_some()) && machine.lives == life
     }
 
-    fn happens(&mut self, happening: Happening) -> Result<(), Violation> {
+    fn happens(&mut self, happening: SimEvent) -> Result<(), PromiseViolation> {
         match happening {
-            Happening::Leave(flow) => self.network.on_leave(&mut self.agenda, flow),
-            Happening::Arrive(flow) => {
+            SimEvent::Leave(flow) => self.network.on_leave(&mut self.agenda, flow),
+            SimEvent::Arrive(flow) => {
                 let arrived = self.network.on_arrive(&mut self.agenda, flow);
                 arrived.map_err(|error| self.violated(error))?;
             }
-            Happening::Dialled { from, to, life } if self.is_alive(from, life) => {
+            SimEvent::Dialled { from, to, life } if self.is_alive(from, life) => {
                 let trusted = self.machines[to].trust.peer(&self.machines[from].name).is_some();
                 self.network.on_dialled(&mut self.agenda, from, to, trusted);
             }
-            Happening::Notice { conn, end } => self.network.on_notice(&mut self.agenda, conn, end),
-            Happening::Commit { node, life } if self.is_alive(node, life) => self.commit(node)?,
-            Happening::Consume { node, life } if self.is_alive(node, life) => {
+            SimEvent::Notice { conn, end } => self.network.on_notice(&mut self.agenda, conn, end),
+            SimEvent::Commit { node, life } if self.is_alive(node, life) => self.commit(node)?,
+            SimEvent::Consume { node, life } if self.is_alive(node, life) => {
                 for input in self.pipelines[node].says() {
                     self.write_down(|| format!("{node} {input:?}"));
                     self.agenda.tell(node, life, 0, input);
                 }
             }
-            Happening::Start { node } => self.start(node)?,
-            Happening::CopySeen { node } => {
+            SimEvent::Start { node } => self.start(node)?,
+            SimEvent::CopySeen { node } => {
                 let machine = &mut self.machines[node];
                 if let Some(backup) = &mut machine.backup {
                     backup.seen = machine.seen.snapshot();
                 }
             }
-            Happening::Heal => self.network.split = None,
-            Happening::DiskFree { node } => self.machines[node].fill_disk(false),
+            SimEvent::Heal => self.network.split = None,
+            SimEvent::DiskFree { node } => self.machines[node].fill_disk(false),
             _ => {}
         }
         Ok(())
     }
 
     /// Starts a process, and compares what its disk holds with what must be there.
-    pub(super) fn start(&mut self, node: usize) -> Result<(), Violation> {
+    pub(super) fn start(&mut self, node: usize) -> Result<(), PromiseViolation> {
         if self.machines[node].process.is_some() {
             return Ok(());
         }
@@ -206,7 +206,7 @@ impl World {
         if machine.liar.is_some() {
             machine.lives += 1;
             self.network.node_up(node, machine.lives);
-            self.agenda.after(ROUND_MS, Happening::Wake { node, life: 0 });
+            self.agenda.after(ROUND_MS, SimEvent::Wake { node, life: 0 });
             return Ok(());
         }
         let opened = match machine.start(&mut self.agenda, &self.plan) {
@@ -228,13 +228,13 @@ impl World {
         self.look(node)?;
         self.pipelines[node].has_begun();
         if self.plan.consumers {
-            self.agenda.after(2, Happening::Consume { node, life });
+            self.agenda.after(2, SimEvent::Consume { node, life });
         }
         self.step(node, Vec::new())
     }
 
-    /// After a change by hand a node holds what its disk holds: nothing else is true of it any more. What that held below
-    /// `floor` the start has given up.
+    /// Reads the disk of a node after a change by hand: nothing else is true of the node any more. If the disk had held
+    /// entries below `floor`, the start has given them up.
     fn read_anew(&mut self, node: usize, floor: u64) {
         let record = &mut self.witness.nodes[node];
         if std::mem::take(&mut record.afresh) {
@@ -251,8 +251,8 @@ impl World {
     /// Everything that the journal of a node holds, read from its bytes.
     ///
     /// # Errors
-    /// [`Violation`]: it cannot be read.
-    pub fn journal_of(&self, node: usize) -> Result<Vec<Arc<Entry>>, Violation> {
+    /// [`PromiseViolation`]: it cannot be read.
+    pub fn journal_of(&self, node: usize) -> Result<Vec<Arc<Entry>>, PromiseViolation> {
         let Some(process) = &self.machines[node].process else { return Ok(Vec::new()) };
         let journal = &process.engine.journal;
         let mut entries: Vec<Arc<Entry>> = Vec::new();
@@ -266,7 +266,7 @@ impl World {
         }
     }
 
-    fn remember(&mut self, node: usize, entries: &[Arc<Entry>]) -> Result<(), Violation> {
+    fn remember(&mut self, node: usize, entries: &[Arc<Entry>]) -> Result<(), PromiseViolation> {
         let Some(process) = &self.machines[node].process else { return Ok(()) };
         let journal = &process.engine.journal;
         let (log_id, floor) = (journal.log_id(), journal.floor());
@@ -291,7 +291,7 @@ impl World {
         Ok(())
     }
 
-    fn commit(&mut self, node: usize) -> Result<(), Violation> {
+    fn commit(&mut self, node: usize) -> Result<(), PromiseViolation> {
         let Some(process) = &mut self.machines[node].process else { return Ok(()) };
         let (log_id, before) = (process.engine.journal.log_id(), process.engine.journal.last());
         let floor = process.core.floor();
@@ -314,7 +314,7 @@ impl World {
     }
 
     /// Looks at what is on the disk of a node.
-    pub(super) fn look(&mut self, node: usize) -> Result<(), Violation> {
+    pub(super) fn look(&mut self, node: usize) -> Result<(), PromiseViolation> {
         let Some(process) = &self.machines[node].process else { return Ok(()) };
         let journal = &process.engine.journal;
         let known = journal.ledger().consumers.get(&self.pipelines[node].name).cloned();
@@ -328,7 +328,7 @@ impl World {
         }
         let Some(process) = &self.machines[node].process else { return Ok(()) };
         if self.plan.nodes > 8 && !self.agenda.now.is_multiple_of(64) {
-            // The whole past of every cursor is dear: large federations are looked at now and then.
+            // The whole past of every cursor is expensive: large federations are checked now and then.
             return Ok(());
         }
         if process.is_behind_floor(self.agenda.now) {
@@ -339,7 +339,7 @@ impl World {
         self.witness.seen(node, &seen, floor).map_err(|what| self.violated(what))?;
         let trusts: Vec<_> = self.machines.iter().map(|machine| machine.trust.clone()).collect();
         let liars = self.liars();
-        let view = Cursors {
+        let view = CursorView {
             ledger: process.engine.journal.ledger(),
             seen: &seen,
             trusts: &trusts,
@@ -354,18 +354,18 @@ impl World {
     }
 
     /// A liar sends a round of its flood.
-    fn flood(&mut self, node: usize) -> Result<(), Violation> {
+    fn flood(&mut self, node: usize) -> Result<(), PromiseViolation> {
         let now = self.machines[node].now(&self.agenda);
         let Some(liar) = &mut self.machines[node].liar else { return Ok(()) };
         let outputs = liar.flood(now);
         if liar.goes_on() {
-            self.agenda.after(ROUND_MS, Happening::Wake { node, life: 0 });
+            self.agenda.after(ROUND_MS, SimEvent::Wake { node, life: 0 });
         }
         outputs.into_iter().try_for_each(|output| self.obey(node, output))
     }
 
     /// Gives a process what came for it, and obeys.
-    pub(super) fn step(&mut self, node: usize, inputs: Vec<Input>) -> Result<(), Violation> {
+    pub(super) fn step(&mut self, node: usize, inputs: Vec<Input>) -> Result<(), PromiseViolation> {
         let now = self.machines[node].now(&self.agenda);
         if let Some(liar) = &mut self.machines[node].liar {
             let outputs = liar.handle(inputs, now);
@@ -398,7 +398,7 @@ impl World {
         {
             process.wake = Some(at);
             let life = process.life;
-            self.agenda.at(at, Happening::Wake { node, life });
+            self.agenda.at(at, SimEvent::Wake { node, life });
         }
         if self.plan.nodes <= 8 {
             let view = self.machines[node].process.as_ref().map(|process| process.core.view());
@@ -412,7 +412,7 @@ impl World {
     }
 
     /// Obeys all that the process asks; was there anything?
-    fn obey_all(&mut self, node: usize) -> Result<bool, Violation> {
+    fn obey_all(&mut self, node: usize) -> Result<bool, PromiseViolation> {
         let mut worked = false;
         loop {
             let Some(process) = &mut self.machines[node].process else { return Ok(worked) };
@@ -426,7 +426,7 @@ impl World {
         }
     }
 
-    fn obey(&mut self, node: usize, output: Output) -> Result<(), Violation> {
+    fn obey(&mut self, node: usize, output: Output) -> Result<(), PromiseViolation> {
         let number = |peer: &PublisherName| {
             let found = self.machines.iter().position(|machine| machine.name == *peer);
             found.expect("bug: the core dials machines of this world")
@@ -467,14 +467,14 @@ impl World {
                     .map_err(|what| self.violated(what))?;
                 if self.pipelines[node].take(consumer, &entries) {
                     let (after, life) = (self.agenda.draw((1, 20)), self.machines[node].lives);
-                    self.agenda.after(after, Happening::Consume { node, life });
+                    self.agenda.after(after, SimEvent::Consume { node, life });
                 }
             }
             Output::FromIgnored { .. } => {}
             Output::ConsumerClosed { consumer, .. } => {
                 self.pipelines[node].closed(consumer);
                 let life = self.machines[node].lives;
-                self.agenda.after(100, Happening::Consume { node, life });
+                self.agenda.after(100, SimEvent::Consume { node, life });
             }
             Output::Event(event) => {
                 self.write_down(|| format!("{node} {event:?}"));

@@ -8,7 +8,7 @@ use crate::time::Timestamp;
 
 /// One door of `intelmesh.toml`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Door {
+pub struct DoorStatus {
     /// A consumer's is the name of its position, too.
     pub name: String,
     #[serde(flatten)]

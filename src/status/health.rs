@@ -10,7 +10,7 @@ mod peers;
 
 use serde::{Deserialize, Serialize};
 
-use super::{FilterFailing, Health, Side, Snapshot, UnknownPublisher};
+use super::{FeedDirection, FilterFailing, HealthItem, Snapshot, UnknownPublisher};
 use crate::identity::PublisherName;
 use crate::time::Timestamp;
 
@@ -37,7 +37,7 @@ pub const RETENTION_SHORT_SHARE: f64 = 0.8;
 
 /// After how long each state is worth a warning. Tests with real nodes shorten them.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Thresholds {
+pub struct HealthThresholds {
     /// A node that started less long ago is starting, in ms.
     pub start_ms: u64,
     /// A peer that is away for less is called silent and not down: it restarts, or its line flaps. In ms.
@@ -50,14 +50,14 @@ pub struct Thresholds {
     pub lag_s: f64,
 }
 
-impl Default for Thresholds {
+impl Default for HealthThresholds {
     fn default() -> Self {
         let (start_ms, down_ms, stands_ms, door_ms) = (30_000, 30_000, 30_000, 30_000);
         Self { start_ms, down_ms, stands_ms, door_ms, lag_s: LAG_SHOWN_S }
     }
 }
 
-impl Thresholds {
+impl HealthThresholds {
     /// So many times shorter.
     #[must_use]
     pub fn divided_by(self, by: u32) -> Self {
@@ -163,7 +163,7 @@ impl HealthCode {
 }
 
 /// Everything that is wrong in `facts` at `now`, worst first. Reads all but `ok`, `starting` and `health`.
-pub fn derive(facts: &Snapshot, thresholds: &Thresholds, now: Timestamp) -> Vec<Health> {
+pub fn derive(facts: &Snapshot, thresholds: &HealthThresholds, now: Timestamp) -> Vec<HealthItem> {
     let mut found = Vec::new();
     disk(facts, &mut found);
     clock(facts, &mut found);
@@ -171,7 +171,7 @@ pub fn derive(facts: &Snapshot, thresholds: &Thresholds, now: Timestamp) -> Vec<
     for problem in &facts.errors {
         if let Some(code) = problem.code {
             let hint = problem.hint.clone().unwrap_or_else(|| "intelmesh check".to_owned());
-            let finding = Finding::new(code, &problem.what, hint);
+            let finding = HealthFinding::new(code, &problem.what, hint);
             // That the name changed happened once; the rest lasts, since it was first told: a file that is bad is found
             // again each time.
             let happened = code == HealthCode::NameMismatch;
@@ -180,7 +180,7 @@ pub fn derive(facts: &Snapshot, thresholds: &Thresholds, now: Timestamp) -> Vec<
     }
     not_deliverable(facts, &mut found);
     unknown_publishers(facts, &mut found);
-    let rules = Rules { facts, thresholds, now };
+    let rules = HealthRules { facts, thresholds, now };
     facts.peers.iter().for_each(|peer| rules.peer(peer, &mut found));
     facts.doors.iter().for_each(|door| rules.door(door, &mut found));
     facts.consumers.iter().for_each(|consumer| rules.consumer(consumer, &mut found));
@@ -189,13 +189,13 @@ pub fn derive(facts: &Snapshot, thresholds: &Thresholds, now: Timestamp) -> Vec<
 }
 
 /// What the rules about peers, doors and consumers are asked with.
-struct Rules<'a> {
+struct HealthRules<'a> {
     facts: &'a Snapshot,
-    thresholds: &'a Thresholds,
+    thresholds: &'a HealthThresholds,
     now: Timestamp,
 }
 
-impl Rules<'_> {
+impl HealthRules<'_> {
     /// Has it lasted for so long, in ms?
     fn lasts(&self, since: Timestamp, ms: u64) -> bool {
         self.now.since_ms(since) >= ms
@@ -218,13 +218,13 @@ impl Rules<'_> {
     }
 }
 
-struct Finding(Health);
+struct HealthFinding(HealthItem);
 
-impl Finding {
+impl HealthFinding {
     fn new(code: HealthCode, what: impl Into<String>, hint: impl Into<String>) -> Self {
         let (what, hint) = (what.into(), hint.into());
         let (peer, consumer, door, side, since) = (None, None, None, None, None);
-        Self(Health { code, peer, consumer, door, side, since, incident: false, what, hint })
+        Self(HealthItem { code, peer, consumer, door, side, since, incident: false, what, hint })
     }
 
     fn peer(mut self, name: &PublisherName) -> Self {
@@ -242,7 +242,7 @@ impl Finding {
         self
     }
 
-    fn side(mut self, side: Side) -> Self {
+    fn side(mut self, side: FeedDirection) -> Self {
         self.0.side = Some(side);
         self
     }
@@ -258,12 +258,12 @@ impl Finding {
         self
     }
 
-    fn done(self) -> Health {
+    fn done(self) -> HealthItem {
         self.0
     }
 }
 
-fn disk(facts: &Snapshot, found: &mut Vec<Health>) {
+fn disk(facts: &Snapshot, found: &mut Vec<HealthItem>) {
     let Some(disk) = &facts.disk else { return };
     let few = disk.free_inodes.filter(|free| *free < DISK_LOW_INODES);
     let (what, hint) = match few {
@@ -277,13 +277,13 @@ fn disk(facts: &Snapshot, found: &mut Vec<Health>) {
         }
         None => return,
     };
-    found.push(Finding::new(HealthCode::DiskLow, what, hint).done());
+    found.push(HealthFinding::new(HealthCode::DiskLow, what, hint).done());
 }
 
 const SPACE_HINT: &str = "free space, or lower keep_bytes in intelmesh.toml";
 const INODES_HINT: &str = "remove files from that file system: df -i shows it";
 
-fn clock(facts: &Snapshot, found: &mut Vec<Health>) {
+fn clock(facts: &Snapshot, found: &mut Vec<HealthItem>) {
     if facts.clock.ok {
         return;
     }
@@ -293,22 +293,27 @@ fn clock(facts: &Snapshot, found: &mut Vec<Health>) {
         }
         _ => "the clock disagrees with steady time: nothing expires".to_owned(),
     };
-    found.push(Finding::new(HealthCode::ClockOff, what, "set the clock, or: intelmesh clock accept").done());
+    found.push(
+        HealthFinding::new(HealthCode::ClockOff, what, "set the clock, or: intelmesh clock accept").done(),
+    );
 }
 
-fn equivocations(facts: &Snapshot, found: &mut Vec<Health>) {
+fn equivocations(facts: &Snapshot, found: &mut Vec<HealthItem>) {
     for equivocation in &facts.equivocations {
         let publisher = &equivocation.publisher;
         let named = equivocation.id.as_ref().map(|id| format!(", last {id}")).unwrap_or_default();
         let what =
             format!("{publisher} signed {} under an id that it had used{named}", events(equivocation.count));
-        let finding =
-            Finding::new(HealthCode::Equivocation, what, format!("ask {publisher}: was its node restored?"));
+        let finding = HealthFinding::new(
+            HealthCode::Equivocation,
+            what,
+            format!("ask {publisher}: was its node restored?"),
+        );
         found.push(finding.peer(publisher).happened(equivocation.last).done());
     }
 }
 
-fn not_deliverable(facts: &Snapshot, found: &mut Vec<Health>) {
+fn not_deliverable(facts: &Snapshot, found: &mut Vec<HealthItem>) {
     let Some(stuck) = &facts.not_deliverable else { return };
     let names: Vec<&str> = stuck.recipients.iter().map(PublisherName::as_str).collect();
     let what = format!(
@@ -317,10 +322,10 @@ fn not_deliverable(facts: &Snapshot, found: &mut Vec<Health>) {
         listed(&names)
     );
     let hint = format!("add the peer, or withdraw them: intelmesh event show {}", stuck.id);
-    found.push(Finding::new(HealthCode::NotDeliverable, what, hint).since(stuck.since).done());
+    found.push(HealthFinding::new(HealthCode::NotDeliverable, what, hint).since(stuck.since).done());
 }
 
-fn unknown_publishers(facts: &Snapshot, found: &mut Vec<Health>) {
+fn unknown_publishers(facts: &Snapshot, found: &mut Vec<HealthItem>) {
     let unknown: Vec<&UnknownPublisher> = facts.unknown_publishers.iter().filter(|it| !it.ignored).collect();
     let Some(first) = unknown.iter().map(|it| it.first).min() else { return };
     let named: Vec<String> =
@@ -336,13 +341,13 @@ fn unknown_publishers(facts: &Snapshot, found: &mut Vec<Health>) {
         "intelmesh peer add INVITATION --publisher-only, or [receive] ignore = [\"{}\"] in {file}",
         unknown[0].name
     );
-    found.push(Finding::new(HealthCode::UnknownPublisher, what, hint).since(first).done());
+    found.push(HealthFinding::new(HealthCode::UnknownPublisher, what, hint).since(first).done());
 }
 
 /// An incident as long as the filter is the same.
-fn filter_failing(place: &str, failing: &FilterFailing) -> Finding {
+fn filter_failing(place: &str, failing: &FilterFailing) -> HealthFinding {
     let what = format!("{place}: no answer for {}: {}", events(failing.count), failing.what);
-    Finding::new(HealthCode::FilterFailing, what, &failing.hint).happened(failing.last)
+    HealthFinding::new(HealthCode::FilterFailing, what, &failing.hint).happened(failing.last)
 }
 
 /// The first few of `names`, and how many more there are.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::health::INCIDENT_SHOWN_MS;
-use super::{Health, HealthCode};
+use super::{HealthCode, HealthItem};
 use crate::time::Timestamp;
 
 /// Incidents that are kept beyond those that were derived last; one for each peer, consumer and code.
@@ -15,12 +15,12 @@ const CARRIED_MAX: usize = 1_024;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Incidents {
     /// As they were shown last.
-    shown: Vec<Health>,
+    shown: Vec<HealthItem>,
     /// What happened up to then is seen.
     acknowledged: BTreeMap<HealthCode, Timestamp>,
     /// `shown` is what an earlier process left: nothing was derived by this one yet.
     #[serde(skip)]
-    carried: Vec<Health>,
+    carried: Vec<HealthItem>,
 }
 
 /// What the operator's `status --ack CODE` came to.
@@ -37,17 +37,18 @@ pub enum Acknowledged {
 impl Incidents {
     /// As a process finds them that starts. What doors set aside lies on disk: that is looked at, not remembered.
     pub fn carried_over(self) -> Self {
-        let on_disk = |found: &&Health| found.code == HealthCode::DoorRejects;
+        let on_disk = |found: &&HealthItem| found.code == HealthCode::DoorRejects;
         let carried = self.shown.iter().filter(|found| !on_disk(found)).cloned().collect();
         Self { carried, ..self }
     }
 
     /// What is shown of `derived` (worst first), with what an earlier process showed.
-    pub fn take_up(&mut self, derived: Vec<Health>, now: Timestamp) -> Vec<Health> {
-        let mut health: Vec<Health> = derived.into_iter().filter(|found| self.is_shown(found, now)).collect();
+    pub fn take_up(&mut self, derived: Vec<HealthItem>, now: Timestamp) -> Vec<HealthItem> {
+        let mut health: Vec<HealthItem> =
+            derived.into_iter().filter(|found| self.is_shown(found, now)).collect();
         // What this process knows of is not carried any more: it ends with what this process knows.
         self.carried.retain(|old| !health.iter().any(|new| is_same(old, new)));
-        let carried: Vec<Health> =
+        let carried: Vec<HealthItem> =
             self.carried.iter().filter(|old| self.is_shown(old, now)).cloned().collect();
         self.carried.clone_from(&carried);
         health.extend(carried);
@@ -56,14 +57,14 @@ impl Incidents {
         health
     }
 
-    fn is_shown(&self, found: &Health, now: Timestamp) -> bool {
+    fn is_shown(&self, found: &HealthItem, now: Timestamp) -> bool {
         let Some(at) = found.since.filter(|_| found.incident) else { return true };
         let seen = self.acknowledged.get(&found.code).is_some_and(|acknowledged| at <= *acknowledged);
         !seen && now.since_ms(at) < INCIDENT_SHOWN_MS
     }
 
     /// The operator has seen what stands in `health` under `code`.
-    pub fn acknowledge(&mut self, code: HealthCode, health: &[Health], now: Timestamp) -> Acknowledged {
+    pub fn acknowledge(&mut self, code: HealthCode, health: &[HealthItem], now: Timestamp) -> Acknowledged {
         let of_code = || health.iter().filter(|found| found.code == code);
         let incidents = of_code().filter(|found| found.incident).count();
         if incidents == 0 {
@@ -76,13 +77,13 @@ impl Incidents {
     }
 
     /// What concerned a consumer or a peer that is no more.
-    pub fn forget(&mut self, is_gone: impl Fn(&Health) -> bool) {
+    pub fn forget(&mut self, is_gone: impl Fn(&HealthItem) -> bool) {
         self.carried.retain(|old| !is_gone(old));
     }
 }
 
 /// Do both speak of the same thing?
-pub fn is_same(one: &Health, other: &Health) -> bool {
+pub fn is_same(one: &HealthItem, other: &HealthItem) -> bool {
     (one.code, &one.peer, &one.consumer, &one.door, one.side)
         == (other.code, &other.peer, &other.consumer, &other.door, other.side)
         && one.incident == other.incident
@@ -90,7 +91,7 @@ pub fn is_same(one: &Health, other: &Health) -> bool {
 }
 
 /// The file, or the section of it, that a text of these codes begins with: two bad files are two reasons.
-fn place_of(health: &Health) -> Option<&str> {
+fn place_of(health: &HealthItem) -> Option<&str> {
     let has_place = matches!(health.code, HealthCode::ConfigBad | HealthCode::FilterFailing);
     has_place.then(|| health.what.split(':').next()).flatten()
 }
@@ -98,12 +99,12 @@ fn place_of(health: &Health) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::status::Side;
+    use crate::status::FeedDirection;
 
     const NOW: Timestamp = Timestamp(1_800_000_000_000);
 
-    fn found(code: HealthCode, ago_ms: u64, incident: bool) -> Health {
-        Health {
+    fn found(code: HealthCode, ago_ms: u64, incident: bool) -> HealthItem {
+        HealthItem {
             code,
             peer: None,
             consumer: None,
@@ -128,22 +129,23 @@ mod tests {
         let seen = incidents.acknowledge(HealthCode::FeedMissing, &shown, NOW);
         assert_eq!(seen, Acknowledged::Incidents(1));
         assert!(incidents.take_up(new(), NOW).is_empty());
-        let again = Health { since: Some(NOW.plus_ms(1)), ..found(HealthCode::FeedMissing, 0, true) };
+        let again = HealthItem { since: Some(NOW.plus_ms(1)), ..found(HealthCode::FeedMissing, 0, true) };
         assert_eq!(incidents.take_up(vec![again], NOW).len(), 1, "what happens later is another one");
     }
 
     /// Each of them begins and ends on its own.
     #[test]
     fn two_files_sections_or_directions_are_two_reasons() {
-        let bad = |what: &str| Health { what: what.into(), ..found(HealthCode::ConfigBad, 1, false) };
+        let bad = |what: &str| HealthItem { what: what.into(), ..found(HealthCode::ConfigBad, 1, false) };
         assert!(is_same(&bad("peers/a.toml:1: unknown key"), &bad("peers/a.toml:7: no name")));
         assert!(!is_same(&bad("peers/a.toml:1: unknown key"), &bad("peers/b.toml:1: unknown key")));
-        let failing = |what: &str| Health { what: what.into(), ..found(HealthCode::FilterFailing, 1, true) };
+        let failing =
+            |what: &str| HealthItem { what: what.into(), ..found(HealthCode::FilterFailing, 1, true) };
         let share = failing("peers/a.toml, [share] where: no answer for 1 event: x");
         assert!(is_same(&share, &failing("peers/a.toml, [share] where: no answer for 2 events: y")));
         assert!(!is_same(&share, &failing("peers/a.toml, [receive] where: no answer for 1 event: x")));
-        let lags = |side| Health { side: Some(side), ..found(HealthCode::FeedLagging, 1, false) };
-        assert!(!is_same(&lags(Side::Here), &lags(Side::There)));
+        let lags = |side| HealthItem { side: Some(side), ..found(HealthCode::FeedLagging, 1, false) };
+        assert!(!is_same(&lags(FeedDirection::Here), &lags(FeedDirection::There)));
     }
 
     #[test]

@@ -15,10 +15,10 @@ use serde::{Deserialize, Serialize};
 use crate::identity::PublisherName;
 use crate::time::Timestamp;
 
-pub use doors::{ConsumerState, Door, DoorAside, DoorDown, DoorWay, SubmitState};
+pub use doors::{ConsumerState, DoorAside, DoorDown, DoorStatus, DoorWay, SubmitState};
 #[cfg(feature = "node")]
 pub(crate) use health::bytes_text;
-pub use health::{HealthCode, Thresholds, derive, health_line};
+pub use health::{HealthCode, HealthThresholds, derive, health_line};
 pub use incidents::Incidents;
 #[cfg(feature = "node")]
 pub use render::render;
@@ -43,22 +43,22 @@ pub struct Snapshot {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub starting: bool,
     /// Worst first.
-    pub health: Vec<Health>,
-    pub clock: Clock,
-    pub journal: Journal,
-    pub seen: Seen,
+    pub health: Vec<HealthItem>,
+    pub clock: ClockStatus,
+    pub journal: JournalStatus,
+    pub seen: SeenStatus,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub disk: Option<Disk>,
-    pub peers: Vec<Peer>,
-    pub consumers: Vec<Consumer>,
+    pub disk: Option<DiskStatus>,
+    pub peers: Vec<PeerStatus>,
+    pub consumers: Vec<ConsumerStatus>,
     /// Of `intelmesh.toml`, in its order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub doors: Vec<Door>,
+    pub doors: Vec<DoorStatus>,
     /// What was sealed for this node and could not be opened; absent where there was none since the start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cannot_open: Option<CannotOpen>,
     /// Who knocked without being a peer; newest first, bounded by [`crate::limits::STRANGERS_MAX`].
-    pub strangers: Vec<Stranger>,
+    pub strangers: Vec<StrangerStatus>,
     /// Publishers of events that were rejected because they are not trusted here, by name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unknown_publishers: Vec<UnknownPublisher>,
@@ -69,15 +69,15 @@ pub struct Snapshot {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub equivocations: Vec<Equivocation>,
     /// What lasts first, then the last ones that happened.
-    pub errors: Vec<Problem>,
+    pub errors: Vec<ShownProblem>,
 }
 
 impl Snapshot {
     /// Writes `health`, `ok` and `starting` from everything else.
-    pub fn judge(&mut self, thresholds: &Thresholds, incidents: &mut Incidents, now: Timestamp) {
+    pub fn judge(&mut self, thresholds: &HealthThresholds, incidents: &mut Incidents, now: Timestamp) {
         let derived = derive(self, thresholds, now);
         self.health = incidents.take_up(derived, now);
-        let peers_come = self.starts(thresholds) && self.watched().any(Peer::is_away);
+        let peers_come = self.starts(thresholds) && self.watched().any(PeerStatus::is_away);
         // A door may open at any time. If it is down for long, that is a matter of health.
         let doors_come = self.doors.iter().any(|door| door.down.is_some());
         self.starting = self.health.is_empty() && (peers_come || doors_come);
@@ -85,19 +85,19 @@ impl Snapshot {
     }
 
     /// So soon after the start that connections may still come up.
-    fn starts(&self, thresholds: &Thresholds) -> bool {
+    fn starts(&self, thresholds: &HealthThresholds) -> bool {
         self.uptime_s * 1_000.0 < thresholds.start_ms as f64
     }
 
     /// The peers that have to be connected for all to be well.
-    pub fn watched(&self) -> impl Iterator<Item = &Peer> {
+    pub fn watched(&self) -> impl Iterator<Item = &PeerStatus> {
         self.peers.iter().filter(|peer| peer.state == PeerState::Trusted && !peer.publisher_only)
     }
 }
 
 /// One reason why not all is well.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Health {
+pub struct HealthItem {
     pub code: HealthCode,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peer: Option<PublisherName>,
@@ -107,7 +107,7 @@ pub struct Health {
     pub door: Option<String>,
     /// Which side of a feed stops it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub side: Option<Side>,
+    pub side: Option<FeedDirection>,
     #[serde(default, skip_serializing_if = "Option::is_none", with = "rfc3339_or_absent")]
     pub since: Option<Timestamp>,
     /// It happened, and is shown for a while or until it is acknowledged; else it lasts, and ends with its cause.
@@ -121,13 +121,13 @@ pub struct Health {
 /// Which side of a feed stops it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Side {
+pub enum FeedDirection {
     Here,
     There,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Clock {
+pub struct ClockStatus {
     /// False while wall clock and steady time disagree, and nothing expires (design §5.2).
     pub ok: bool,
     /// What the machine believes, and what it should be by steady time; said only while they disagree.
@@ -138,7 +138,7 @@ pub struct Clock {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Journal {
+pub struct JournalStatus {
     /// In hex.
     pub log_id: String,
     /// `last_seq + 1` where nothing is held.
@@ -157,7 +157,7 @@ pub struct Journal {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Seen {
+pub struct SeenStatus {
     pub ids: u64,
     /// The oldest instant for which the seen set is complete.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "rfc3339_or_absent")]
@@ -179,7 +179,7 @@ pub struct CannotOpen {
 
 /// The file system that holds the journal.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Disk {
+pub struct DiskStatus {
     pub free_bytes: u64,
     /// Files and directories that can still be made; absent on a file system without such a limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -199,7 +199,7 @@ pub enum PeerState {
 
 /// One peer (mirrors contract §5).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Peer {
+pub struct PeerStatus {
     pub name: PublisherName,
     pub state: PeerState,
     /// The key of the peer file is the one that answered, or that signed.
@@ -236,15 +236,15 @@ pub struct Peer {
     /// When the last frame of any feed with it arrived.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "rfc3339_or_absent")]
     pub last_frame: Option<Timestamp>,
-    pub sent: Sent,
-    pub received: Received,
+    pub sent: SentStatus,
+    pub received: ReceivedStatus,
     /// What stands in the way of this feed, whatever is connected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fault: Option<PeerFault>,
     pub last_error: Option<String>,
 }
 
-impl Peer {
+impl PeerStatus {
     /// It has to be connected, and is not.
     pub fn is_away(&self) -> bool {
         !self.connected
@@ -255,9 +255,9 @@ impl Peer {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PeerFault {
     #[serde(flatten)]
-    pub kind: FaultKind,
+    pub kind: PeerFaultKind,
     /// The side that refuses.
-    pub side: Side,
+    pub side: FeedDirection,
     #[serde(with = "rfc3339")]
     pub since: Timestamp,
     /// What that side said; empty if the kind says it all.
@@ -267,7 +267,7 @@ pub struct PeerFault {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "code", rename_all = "snake_case")]
-pub enum FaultKind {
+pub enum PeerFaultKind {
     /// A node with another key answers at `address`. Never connected, tried every 60 s.
     PeerKeyChanged { key: String, address: String },
     /// Two live processes have this peer's key (or ours, as this peer sees it).
@@ -331,7 +331,7 @@ pub struct FilterFailing {
 
 /// The feed from us to the peer (mirrors contract §5); counters run since the start.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Sent {
+pub struct SentStatus {
     /// The last seq of our journal that it has acknowledged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub position: Option<u64>,
@@ -365,7 +365,7 @@ pub struct Sent {
 
 /// The feed from the peer to us (mirrors contract §5); counters run since the start.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Received {
+pub struct ReceivedStatus {
     /// The durable cursor on its journal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub position: Option<u64>,
@@ -389,7 +389,7 @@ pub struct Received {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Consumer {
+pub struct ConsumerStatus {
     /// Left out by a reader without a name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
@@ -411,7 +411,7 @@ pub struct Consumer {
 
 /// Somebody whose key is in no peer file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Stranger {
+pub struct StrangerStatus {
     pub key: String,
     pub address: String,
     pub count: u64,
@@ -432,7 +432,7 @@ pub struct Equivocation {
 
 /// Something that went wrong. `what` begins with `FILE:LINE:` where a file is to blame.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Problem {
+pub struct ShownProblem {
     #[serde(with = "rfc3339")]
     pub at: Timestamp,
     pub what: String,

@@ -4,7 +4,7 @@
 use comfy_table::{CellAlignment, Table, presets};
 
 use super::health::{bytes_text, health_line, span_text};
-use super::{DoorWay, Health, HealthCode, Peer, PeerState, Snapshot};
+use super::{DoorWay, HealthCode, HealthItem, PeerState, PeerStatus, Snapshot};
 use crate::terminal::{Lines, shown};
 use crate::time::Timestamp;
 
@@ -37,7 +37,7 @@ pub fn render(snapshot: &Snapshot, now: Timestamp) -> Lines {
 fn reasons(snapshot: &Snapshot, lines: &mut Lines) {
     let mut at = 1;
     while let Some(health) = snapshot.health.get(at) {
-        let alike: Vec<&Health> =
+        let alike: Vec<&HealthItem> =
             snapshot.health.iter().skip(at).take_while(|other| other.code == health.code).collect();
         let code = health.code.as_str();
         for one in alike.iter().take(ALIKE_SHOWN) {
@@ -94,7 +94,7 @@ fn skew_text(skew_ms: i64) -> String {
     }
 }
 
-fn peer_state(peer: &Peer, now: Timestamp) -> String {
+fn peer_state(peer: &PeerStatus, now: Timestamp) -> String {
     let since =
         peer.since.map(|since| format!(" {}", span_text(now.since_ms(since) / 1000))).unwrap_or_default();
     match (peer.state, peer.connected) {
@@ -161,7 +161,7 @@ fn peers(snapshot: &Snapshot, now: Timestamp, lines: &mut Lines) {
 }
 
 /// With whom nothing was exchanged since the start has no row.
-fn counts(table: &mut Table, peer: &Peer, counts: &[u64]) {
+fn counts(table: &mut Table, peer: &PeerStatus, counts: &[u64]) {
     if counts.iter().any(|count| *count > 0) {
         row(table, peer.name.as_str(), counts.iter().map(u64::to_string));
     }

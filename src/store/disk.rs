@@ -1,6 +1,6 @@
-//! The files of one directory, as the journal sees them: what it may ask of a disk, and what it may rely
-//! on. `file_disk` is the real one, `memory_disk` one that tears and loses writes. Nothing here knows what
-//! a record is.
+//! Defines how the journal uses the files of one directory: the operations on a disk, and what it may rely on.
+//! `file_disk` is the real one, `memory_disk` one that tears and loses writes. The content of the files does not matter
+//! here.
 
 use std::io;
 
@@ -10,29 +10,29 @@ use bytes::Bytes;
 /// made, changed or removed may be as before until [`Disk::sync_names`] returned. A sync that failed may have left
 /// in the cache what is not on disk: a later sync does not write it (docs/FILES.md).
 pub trait Disk: Send + Sync + 'static {
-    /// The names of all files.
+    /// Returns the names of all files.
     ///
     /// # Errors
-    /// Whatever the system says, here and below.
+    /// The error of the system, here and below.
     fn list(&self) -> io::Result<Vec<String>>;
 
-    /// Length of a file in bytes, what was reserved included.
+    /// Returns the length of a file in bytes, with its reserved room.
     fn len(&self, name: &str) -> io::Result<u64>;
 
     /// Makes an empty file, or empties the one that is there.
     fn create(&self, name: &str) -> io::Result<()>;
 
-    /// Writes all of `bytes` at the offset `at`; the file grows where needed.
+    /// Writes all of `bytes` at the offset `at`; the file grows if needed.
     fn write(&self, name: &str, at: u64, bytes: &[u8]) -> io::Result<()>;
 
-    /// Makes room up to `len` bytes, which read as zeros until written. Where a file system cannot, it is
-    /// no error: it only saves time, and an early answer that the disk is full.
+    /// Makes room up to `len` bytes, which read as zeros until written. If a file system cannot, that is no error: room
+    /// only saves time, and gives an early answer when the disk is full.
     fn reserve(&self, name: &str, len: u64) -> io::Result<()>;
 
-    /// What was written to the file is on disk when this returns (`fdatasync`).
+    /// Returns when all bytes that were written to the file are on disk (`fdatasync`).
     fn sync(&self, name: &str) -> io::Result<()>;
 
-    /// What was created, renamed and removed is on disk when this returns (`fsync` of the directory).
+    /// Returns when all names that were created, changed or removed are on disk (`fsync` of the directory).
     fn sync_names(&self) -> io::Result<()>;
 
     /// Gives a file another name; a file of that name is replaced. Not durable before [`Disk::sync_names`].
@@ -45,7 +45,7 @@ pub trait Disk: Send + Sync + 'static {
         self.sync_names()
     }
 
-    /// Up to `len` bytes at `at`: fewer where the file ends before.
+    /// Reads up to `len` bytes at `at`: fewer if the file ends before.
     fn read(&self, name: &str, at: u64, len: usize) -> io::Result<Bytes>;
 
     /// Cuts the file to `len` bytes.
@@ -60,20 +60,20 @@ pub trait Disk: Send + Sync + 'static {
 /// Room on the file system, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Space {
-    /// What this process may still take.
+    /// Bytes that this process may still take.
     pub free: u64,
     pub total: u64,
 }
 
 impl Space {
-    /// Below this no carrier is taken any more, so that cursors, positions and the seen set still find
-    /// room: a 32nd of the file system, at least 256 KiB and at most 64 MiB.
+    /// Returns the free bytes below which no carrier is taken any more, so that cursors, positions and the seen set
+    /// still find room: a 32nd of the file system, at least 256 KiB and at most 64 MiB.
     pub fn low_water(&self) -> u64 {
         (self.total / 32).clamp(256 * 1024, 64 * 1024 * 1024)
     }
 }
 
-/// Does this error say that there is no room, rather than that the disk is broken?
+/// Returns true if this error says that there is no room, rather than that the disk is broken.
 pub fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }

@@ -1,6 +1,6 @@
-//! Journal, seen set and link index, kept consistent: what is stored is seen, what is given up is seen first, what the
-//! seen set cannot know lies below its floor. The node runs it behind a lock and on threads (`store::Store`),
-//! the simulator as it is. Nothing here waits or decides what is accepted.
+//! Keeps journal, seen set and link index consistent: if an entry is stored, it is seen; before it is given up, it is
+//! seen; and the floor lies above all that the seen set cannot know. The node runs it behind a lock and on threads
+//! (`store::Store`), the simulator as it is. Nothing here waits or decides what is accepted.
 
 #[cfg(test)]
 mod tests;
@@ -11,9 +11,11 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use super::disk::{Disk, is_full};
-use super::journal::{AppendError, Batch, Fresh, Journal, JournalConfig, WentBack};
-use super::links::{LinkDb, LinkIndex, Row};
-use super::seen::{Checks, Covered, Emptied, Flush, Recovery, SeenDb, SeenError, SeenFault, SeenSet};
+use super::journal::{AppendError, FreshJournal, Journal, JournalBatch, JournalConfig, WentBack};
+use super::links::{LinkDb, LinkIndex, LinkRow};
+use super::seen::{
+    CoveredPlace, Emptied, Flush, SeenChecks, SeenDb, SeenError, SeenFault, SeenRecovery, SeenSet,
+};
 use super::segment::JournalError;
 use crate::identity::{CoreDigest, EventKey, PublisherName};
 use crate::limits::{CLOCK_JUMP_MS, SEEN_BEYOND_JOURNAL_MS};
@@ -37,7 +39,7 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// There is no room; nothing else is wrong.
+    /// Returns true if there is no room; nothing else is wrong then.
     pub fn is_full(&self) -> bool {
         match self {
             Self::Full => true,
@@ -47,7 +49,7 @@ impl StoreError {
         }
     }
 
-    /// What the operator can do.
+    /// Returns the steps that the operator can take.
     pub fn hint(&self) -> String {
         match self {
             Self::Journal(error) => error.hint(),
@@ -81,7 +83,7 @@ impl From<AppendError> for StoreError {
 
 /// Something that the operator should know, though the store goes on.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
-pub enum Problem {
+pub enum StoreProblem {
     #[error(
         "journal/{file}: offset {offset}: torn tail cut off (a crash leaves one, and nothing of it was acknowledged)"
     )]
@@ -106,26 +108,26 @@ pub enum Problem {
     DamagedSegment(String),
 }
 
-impl Problem {
-    /// Should status go on showing it? A torn tail is what a crash leaves: the log says it once.
+impl StoreProblem {
+    /// Returns true if status should go on showing it. A torn tail is left by a crash: the log says it once.
     pub fn lasts(&self) -> bool {
         !matches!(self, Self::TornTail { .. })
     }
 }
 
-/// What a start found.
+/// Describes what a start found.
 #[derive(Clone, Debug)]
-pub struct Opened {
+pub struct StoreOpening {
     pub ledger: Ledger,
     pub ends: JournalEnds,
-    pub problems: Vec<Problem>,
-    /// What each consumer lost.
+    pub problems: Vec<StoreProblem>,
+    /// Entries that each consumer lost, and why.
     pub missing: Vec<(ConsumerName, u64, LossCause)>,
-    /// What the seen set lacks, since it cannot be read. If the disk is full, the ledger does not say so.
+    /// Entries that the seen set lacks, since they cannot be read. If the disk is full, the ledger does not say so.
     pub lacks: Vec<BrokenEntry>,
 }
 
-/// What retention gave up.
+/// Describes what retention gave up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Retired {
     pub ends: JournalEnds,
@@ -135,35 +137,35 @@ pub struct Retired {
 #[derive(Clone, Debug)]
 pub struct EngineConfig {
     pub journal: JournalConfig,
-    /// Whose publications are our own.
+    /// The name under which this node publishes.
     pub own: PublisherName,
-    pub checks: Checks,
+    pub checks: SeenChecks,
 }
 
 impl EngineConfig {
     pub fn new(own: PublisherName, keep_bytes: u64, keep_ms: u64) -> Self {
-        Self { journal: JournalConfig { keep_bytes, keep_ms }, own, checks: Checks::default() }
+        Self { journal: JournalConfig { keep_bytes, keep_ms }, own, checks: SeenChecks::default() }
     }
 
-    /// What the link index may hold on disk, beside the journal: an eighth of that.
+    /// Returns how many bytes the link index may take on disk, beside the journal: an eighth of the journal.
     pub fn link_bytes(&self) -> u64 {
         (self.journal.keep_bytes / 8).max(LINK_BYTES_MIN)
     }
 
-    /// How long identities are kept, in ms.
+    /// Returns how long identities are kept, in ms.
     pub fn seen_keep_ms(&self) -> u64 {
         self.journal.keep_ms + SEEN_BEYOND_JOURNAL_MS
     }
 }
 
-/// What is derived from the journal, and can be made again from it.
+/// Names a part that is derived from the journal, and can be made again from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Derived {
     Seen,
     Links,
 }
 
-/// What a flush has still to do; run without holding the engine.
+/// The rest of a flush; run without holding the engine.
 pub struct DerivedFlush {
     seen: Flush,
     links: Flush,
@@ -172,7 +174,7 @@ pub struct DerivedFlush {
 
 impl DerivedFlush {
     /// # Errors
-    /// [`FlushFault`]; what it did not write is in the next flush.
+    /// [`FlushFault`]; the next flush writes what this one did not.
     pub fn run(self) -> Result<Flushed, FlushFault> {
         (self.seen)().map_err(|error| FlushFault { of: Derived::Seen, error })?;
         (self.links)().map_err(|error| FlushFault { of: Derived::Links, error })?;
@@ -180,7 +182,7 @@ impl DerivedFlush {
     }
 }
 
-/// A flush failed, and of what.
+/// Says which flush failed, and why.
 #[derive(Debug)]
 pub struct FlushFault {
     pub of: Derived,
@@ -193,15 +195,15 @@ impl From<FlushFault> for StoreError {
     }
 }
 
-/// What a flush covers, once it has run.
+/// The places that a flush covers, once it has run.
 #[derive(Clone, Copy, Debug)]
 pub struct Flushed {
-    seen: Covered,
-    links: Covered,
+    seen: CoveredPlace,
+    links: CoveredPlace,
 }
 
 #[derive(Debug)]
-pub struct Engine<D, B> {
+pub struct StoreEngine<D, B> {
     pub journal: Journal<D>,
     pub seen: SeenSet<B>,
     pub links: LinkIndex,
@@ -209,12 +211,12 @@ pub struct Engine<D, B> {
     /// Ids with which the seen set was made again, while the floor that says how far back it is complete is not on
     /// disk: nobody is answered, and nothing flushed.
     unsettled: Option<u64>,
-    /// What the seen set lacks, since it cannot be read, as it was noted last.
+    /// Entries that the seen set lacks, since they cannot be read, as it was noted last.
     lacks: Vec<BrokenEntry>,
-    problems: Vec<Problem>,
+    problems: Vec<StoreProblem>,
 }
 
-impl<D: Disk, B: SeenDb> Engine<D, B> {
+impl<D: Disk, B: SeenDb> StoreEngine<D, B> {
     /// Opens both, and brings the seen set up to the journal.
     ///
     /// # Errors
@@ -223,26 +225,26 @@ impl<D: Disk, B: SeenDb> Engine<D, B> {
         disk: Arc<D>,
         (db, links): (B, Box<dyn LinkDb>),
         config: EngineConfig,
-        fresh: Fresh,
+        fresh: FreshJournal,
         now: Now,
-    ) -> Result<(Self, Opened), StoreError> {
+    ) -> Result<(Self, StoreOpening), StoreError> {
         let first = [Note::Steady(now.wall), Note::Floor(now.wall.minus_ms(config.seen_keep_ms()))];
         let (journal, opening) = Journal::open(disk, config.journal, fresh, &first)?;
-        // What went with the end of the journal must be forgotten, too, or it could not be taken again.
+        // If the end of the journal went, it must be forgotten, too, or it could not be taken again.
         let emptied = opening.emptied || opening.went_back.is_some();
         let (seen, recovery) = SeenSet::open(db, &journal, emptied, config.checks)?;
         let links = LinkIndex::open(links, &journal, emptied, config.link_bytes())?;
         let mut engine =
             Self { journal, seen, links, config, unsettled: None, lacks: Vec::new(), problems: Vec::new() };
         let mut problems = Vec::new();
-        problems.extend(opening.cut.map(|(file, offset)| Problem::TornTail { file, offset }));
-        problems.extend(opening.damaged.into_iter().map(Problem::DamagedSegment));
+        problems.extend(opening.cut.map(|(file, offset)| StoreProblem::TornTail { file, offset }));
+        problems.extend(opening.damaged.into_iter().map(StoreProblem::DamagedSegment));
         if opening.missing_segments {
-            problems.push(Problem::MissingSegments);
+            problems.push(StoreProblem::MissingSegments);
         }
         if let Some(WentBack { was, had }) = opening.went_back {
-            problems.push(Problem::WentBack { last: engine.journal.last().seq, was });
-            let had = had.into_iter().map(|(consumer, count)| Problem::HadMore { consumer, count });
+            problems.push(StoreProblem::WentBack { last: engine.journal.last().seq, was });
+            let had = had.into_iter().map(|(consumer, count)| StoreProblem::HadMore { consumer, count });
             problems.extend(had);
         }
         problems.extend(engine.recovered(recovery)?);
@@ -254,14 +256,14 @@ impl<D: Disk, B: SeenDb> Engine<D, B> {
         missing.extend(retired.map(because(LossCause::Retention)));
         let (ledger, ends) = (engine.journal.ledger().clone(), engine.journal.ends());
         let lacks = engine.take_lacks();
-        Ok((engine, Opened { ledger, ends, problems, missing, lacks }))
+        Ok((engine, StoreOpening { ledger, ends, problems, missing, lacks }))
     }
 
     /// Brings the floor to what the seen set can answer for.
-    fn recovered(&mut self, recovery: Recovery) -> Result<Vec<Problem>, StoreError> {
+    fn recovered(&mut self, recovery: SeenRecovery) -> Result<Vec<StoreProblem>, StoreError> {
         let before = self.floor();
         match recovery {
-            Recovery::Resumed { floor } => {
+            SeenRecovery::Resumed { floor } => {
                 // The journal is an older copy, which does not know that the set was made again.
                 match self.note_first(floor) {
                     Err(AppendError::Full) if floor <= before => {}
@@ -269,10 +271,10 @@ impl<D: Disk, B: SeenDb> Engine<D, B> {
                 }
                 Ok(Vec::new())
             }
-            Recovery::Rebuilt { ids, why, went_back } => {
+            SeenRecovery::Rebuilt { ids, why, went_back } => {
                 let last = self.journal.last().seq;
                 let mut problems: Vec<_> =
-                    went_back.map(|was| Problem::WentBack { last, was }).into_iter().collect();
+                    went_back.map(|was| StoreProblem::WentBack { last, was }).into_iter().collect();
                 if went_back.is_some() {
                     self.journal.begin_log()?;
                 }
@@ -287,7 +289,7 @@ impl<D: Disk, B: SeenDb> Engine<D, B> {
         }
     }
 
-    /// Steady time, as far as a start may trust it: the wall clock where it is near what was persisted.
+    /// Returns steady time, as far as a start may trust it: the wall clock if it is near the persisted time.
     fn trusted_at_start(&self, now: Now) -> Option<Timestamp> {
         let steady = self.journal.ledger().steady;
         let apart = now.wall.since_ms(steady).max(steady.since_ms(now.wall));
@@ -298,13 +300,13 @@ impl<D: Disk, B: SeenDb> Engine<D, B> {
     ///
     /// # Errors
     /// [`AppendError`].
-    pub fn begin(&mut self, records: Vec<NewRecord>) -> Result<Batch, AppendError> {
+    pub fn begin(&mut self, records: Vec<NewRecord>) -> Result<JournalBatch, AppendError> {
         self.journal.begin(records)
     }
 
     /// The batch is on disk: readers see it, and so does the seen set.
     ///
-    pub fn commit(&mut self, batch: Batch) -> JournalEnds {
+    pub fn commit(&mut self, batch: JournalBatch) -> JournalEnds {
         let heads: Vec<CarrierHead> = batch.heads().collect();
         self.links.insert_all(batch.entries(), batch.last());
         self.seen.insert(&heads);
@@ -332,7 +334,7 @@ impl<D: Disk, B: SeenDb> Engine<D, B> {
         }
     }
 
-    /// The first half of [`Self::append`]: the power may still take it, or tear it.
+    /// Does the first half of [`Self::append`]: if the power goes, it may still be lost, or torn.
     ///
     /// # Errors
     /// As [`Self::append`].
@@ -344,8 +346,8 @@ impl<D: Disk, B: SeenDb> Engine<D, B> {
         Ok(batch.write_unsynced(&*disk)?)
     }
 
-    /// What the seen set must not do, and does in simulations without that rule.
-    fn insert_unsynced(&mut self, batch: &Batch) -> Result<(), StoreError> {
+    /// Inserts a batch before it is synced, as the seen set must not do. Simulations without that rule do it.
+    fn insert_unsynced(&mut self, batch: &JournalBatch) -> Result<(), StoreError> {
         if !self.config.checks.synced {
             let heads: Vec<CarrierHead> = batch.heads().collect();
             self.seen.insert(&heads);
@@ -354,8 +356,9 @@ impl<D: Disk, B: SeenDb> Engine<D, B> {
         Ok(())
     }
 
-    /// What stands under each identity, in the order asked; whatever was stored is found, or was created before the
-    /// floor. A seen set that is broken is made again first: only for the appender. Others ask [`Self::try_look_up`].
+    /// Returns the digest under each identity, in the order asked. If an entry was stored, it is found, or was created
+    /// before the floor. If the seen set is broken, it is made again first: only for the appender. Others ask
+    /// [`Self::try_look_up`].
     ///
     /// # Errors
     /// [`StoreError`]: the seen set failed, and could not be made again.
@@ -369,7 +372,7 @@ impl<D: Disk, B: SeenDb> Engine<D, B> {
         }
     }
 
-    /// The same, where nothing is broken.
+    /// Looks up the same, if nothing is broken.
     ///
     /// # Errors
     /// [`SeenError::Corrupt`]: [`Self::remake`] comes first.
@@ -380,13 +383,13 @@ impl<D: Disk, B: SeenDb> Engine<D, B> {
         self.seen.look_up(keys)
     }
 
-    /// What went wrong since the last call.
-    pub fn take_problems(&mut self) -> Vec<Problem> {
+    /// Returns the problems since the last call.
+    pub fn take_problems(&mut self) -> Vec<StoreProblem> {
         std::mem::take(&mut self.problems)
     }
 
-    /// What comes after `after_seq`, as a consumer or the command line sees it: [`Journal::read`], with what was
-    /// withdrawn and replaced.
+    /// Reads the entries after `after_seq`, as a consumer or the command line sees them: [`Journal::read`], with what
+    /// was withdrawn and replaced.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -396,7 +399,7 @@ impl<D: Disk, B: SeenDb> Engine<D, B> {
         Ok(read)
     }
 
-    /// Says of what was read by what its publisher withdrew or replaced it.
+    /// Adds to the entries that were read the events by which their publishers withdrew or replaced them.
     ///
     /// # Errors
     /// [`StoreError`]: the link index failed, and could not be made again.
@@ -410,11 +413,11 @@ impl<D: Disk, B: SeenDb> Engine<D, B> {
         }
     }
 
-    /// The rows of one day that name `key`; see [`LinkIndex::days`].
+    /// Returns the rows of one day that name `key`; see [`LinkIndex::days`].
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn rows(&mut self, day: u32, key: &EventKey, limit: usize) -> Result<Vec<Row>, StoreError> {
+    pub fn rows(&mut self, day: u32, key: &EventKey, limit: usize) -> Result<Vec<LinkRow>, StoreError> {
         match self.links.rows(day, key, limit) {
             Err(SeenError::Corrupt { .. }) => {
                 self.links.rebuild(&self.journal, Emptied::Corrupt)?;

@@ -1,5 +1,5 @@
-//! The real disk: one directory. Syncs with std alone (`File::sync_data`, `sync_all`), so that tests can
-//! watch and fail them. Nothing here knows what the files hold.
+//! The real disk: one directory. Syncs with std alone (`File::sync_data`, `sync_all`), so that tests can watch and fail
+//! them. The content of the files does not matter here.
 
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
@@ -14,7 +14,7 @@ use rustix::fs::{FallocateFlags, fallocate, statvfs};
 use super::disk::{Disk, Space};
 use crate::files;
 #[cfg(test)]
-use crate::files::recorder::{Op, note};
+use crate::files::recorder::{DiskOp, note};
 
 /// Files that are kept open; beyond it all are closed and opened again as needed.
 const OPEN_FILES_MAX: usize = 64;
@@ -26,7 +26,7 @@ pub struct FileDisk {
 }
 
 impl FileDisk {
-    /// The directory is made where it is missing.
+    /// Opens the directory, and makes it if it is missing.
     ///
     /// # Errors
     /// It cannot be made.
@@ -53,30 +53,30 @@ impl FileDisk {
     }
 }
 
-/// Room on the file system of `dir`.
+/// Returns the room on the file system of `dir`.
 ///
 /// # Errors
-/// Whatever the system says.
+/// The error of the system.
 pub fn space_of(dir: &Path) -> io::Result<Space> {
     let found = statvfs(dir)?;
     let unit = found.f_frsize;
     Ok(Space { free: found.f_bavail.saturating_mul(unit), total: found.f_blocks.saturating_mul(unit) })
 }
 
-/// How many files can still be made on the file system of `dir`; `None` if it has no such limit.
+/// Returns how many files can still be made on the file system of `dir`; `None` if it has no such limit.
 ///
 /// # Errors
-/// Whatever the system says.
+/// The error of the system.
 pub fn free_inodes_of(dir: &Path) -> io::Result<Option<u64>> {
     let found = statvfs(dir)?;
     Ok((found.f_files > 0).then_some(found.f_favail))
 }
 
 impl FileDisk {
-    /// How many files can still be made where the journal is.
+    /// Returns how many files can still be made in the journal's directory.
     ///
     /// # Errors
-    /// Whatever the system says.
+    /// The error of the system.
     pub fn free_inodes(&self) -> io::Result<Option<u64>> {
         free_inodes_of(&self.dir)
     }
@@ -103,14 +103,14 @@ impl Disk for FileDisk {
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(true).mode(0o600).open(self.dir.join(name))?;
         #[cfg(test)]
-        note(|| Op::Create(self.dir.join(name)));
+        note(|| DiskOp::Create(self.dir.join(name)));
         Ok(())
     }
 
     fn write(&self, name: &str, at: u64, bytes: &[u8]) -> io::Result<()> {
         self.file(name)?.write_all_at(bytes, at)?;
         #[cfg(test)]
-        note(|| Op::Write(self.dir.join(name), at, bytes.to_vec()));
+        note(|| DiskOp::Write(self.dir.join(name), at, bytes.to_vec()));
         Ok(())
     }
 
@@ -119,7 +119,7 @@ impl Disk for FileDisk {
             Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => Ok(()),
             done => {
                 #[cfg(test)]
-                note(|| Op::Length(self.dir.join(name), len));
+                note(|| DiskOp::Length(self.dir.join(name), len));
                 Ok(done?)
             }
         }
@@ -128,7 +128,7 @@ impl Disk for FileDisk {
     fn sync(&self, name: &str) -> io::Result<()> {
         self.file(name)?.sync_data()?;
         #[cfg(test)]
-        note(|| Op::SyncBytes(self.dir.join(name)));
+        note(|| DiskOp::SyncBytes(self.dir.join(name)));
         Ok(())
     }
 
@@ -143,13 +143,13 @@ impl Disk for FileDisk {
         open.remove(to);
         fs::rename(self.dir.join(from), self.dir.join(to))?;
         #[cfg(test)]
-        note(|| Op::Rename(self.dir.join(from), self.dir.join(to)));
+        note(|| DiskOp::Rename(self.dir.join(from), self.dir.join(to)));
         Ok(())
     }
 
     fn read(&self, name: &str, at: u64, len: usize) -> io::Result<Bytes> {
         let file = self.file(name)?;
-        // What is asked for may be far more than is there.
+        // A caller may ask for far more bytes than there are.
         let there = file.metadata()?.len().saturating_sub(at);
         let mut bytes = vec![0; len.min(usize::try_from(there).unwrap_or(usize::MAX))];
         let mut filled = 0;
@@ -168,7 +168,7 @@ impl Disk for FileDisk {
     fn truncate(&self, name: &str, len: u64) -> io::Result<()> {
         self.file(name)?.set_len(len)?;
         #[cfg(test)]
-        note(|| Op::Length(self.dir.join(name), len));
+        note(|| DiskOp::Length(self.dir.join(name), len));
         Ok(())
     }
 
@@ -178,7 +178,7 @@ impl Disk for FileDisk {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             removed => {
                 #[cfg(test)]
-                note(|| Op::Remove(self.dir.join(name)));
+                note(|| DiskOp::Remove(self.dir.join(name)));
                 removed
             }
         }

@@ -1,6 +1,6 @@
 //! Format versions of the store's files. The version is compared before anything else of a file is read, a CRC
-//! included, so that a file of another version is never called damaged and never overwritten. Nothing here knows
-//! what a file holds.
+//! included, so that a file of another version is never called damaged and never overwritten. The content of the files
+//! does not matter here.
 
 use thiserror::Error;
 
@@ -24,7 +24,7 @@ impl OtherFormat {
         self.found > self.reads
     }
 
-    /// What the operator can do.
+    /// Returns the steps that the operator can take.
     pub fn hint(&self) -> String {
         match (self.is_newer(), self.derived) {
             (true, None) => "run the newer intelmesh that wrote it; nothing was changed".into(),
@@ -47,13 +47,13 @@ impl OtherFormat {
 
 /// The first eight bytes of a derived file: seven that name the kind, and the version as a digit.
 #[derive(Clone, Copy, Debug)]
-pub struct Format {
+pub struct FileFormat {
     kind: [u8; 7],
     version: u8,
     derived: &'static str,
 }
 
-impl Format {
+impl FileFormat {
     pub const fn new(kind: [u8; 7], version: u8, derived: &'static str) -> Self {
         assert!(version < 10, "the version is one digit");
         Self { kind, version, derived }
@@ -87,7 +87,7 @@ mod tests {
 
     #[test]
     fn another_version_is_named_and_rubbish_is_not() {
-        let format = Format::new(*b"imeshxy", 2, "xy/");
+        let format = FileFormat::new(*b"imeshxy", 2, "xy/");
         assert_eq!(format.check("xy/f", b"imeshxy2..."), Ok(true));
         for rubbish in [&b""[..], b"imeshxy", b"imeshxz2", b"imeshxy\0", &[0; 20]] {
             assert_eq!(format.check("xy/f", rubbish), Ok(false));

@@ -1,9 +1,8 @@
 //! The frame around each record in a segment: u32 length, u32 CRC-32C, u32 batch, then the record, numbers
-//! little-endian. A batch is what one `fdatasync` made durable, named by its offset in the segment: a whole
-//! frame whose batch begins behind a broken place proves that this place was once whole, so that it is damage
-//! and not a torn tail (of which a disk may keep the later sectors and lose the earlier). The CRC begins with
-//! the segment's secret salt, so that nobody can publish bytes that look like records. Which frames there
-//! are is not known here.
+//! little-endian. A batch is what one `fdatasync` made durable, named by its offset in the segment. If the batch of a
+//! whole frame begins behind a broken place, this place was once whole, so that it is damage and not a torn tail (of
+//! which a disk may keep the later sectors and lose the earlier). The CRC begins with the segment's secret salt, so
+//! that nobody can publish bytes that look like records. Which frames there are is not known here.
 
 /// Bytes of a frame before its record.
 pub const FRAME_HEAD_BYTES: usize = 12;
@@ -16,22 +15,22 @@ const CRC_PASSES: usize = 16;
 
 /// A whole frame that was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Found {
+pub struct FoundFrame {
     pub batch: u32,
-    /// Where its record begins, from the start of the frame, is [`FRAME_HEAD_BYTES`]; this long it is.
+    /// Length of its record, which begins [`FRAME_HEAD_BYTES`] behind the start of the frame.
     pub record_bytes: usize,
 }
 
-impl Found {
+impl FoundFrame {
     pub fn frame_bytes(&self) -> usize {
         FRAME_HEAD_BYTES + self.record_bytes
     }
 }
 
-/// What lies at a place where a frame should begin.
+/// Describes the bytes at a place where a frame should begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Look {
-    Whole(Found),
+pub enum FrameLook {
+    Whole(FoundFrame),
     /// Nothing was written here: the end of the file, or reserved zeros.
     End,
     /// The frame goes on beyond the bytes at hand: this many are needed.
@@ -39,7 +38,7 @@ pub enum Look {
     Broken,
 }
 
-/// Appends a frame whose record `write` appends.
+/// Appends a frame. `write` appends its record.
 pub fn put(out: &mut Vec<u8>, salt: u32, batch: u32, write: impl FnOnce(&mut Vec<u8>)) {
     let start = out.len();
     out.extend_from_slice(&[0; 8]);
@@ -51,27 +50,35 @@ pub fn put(out: &mut Vec<u8>, salt: u32, batch: u32, write: impl FnOnce(&mut Vec
     out[start + 4..start + 8].copy_from_slice(&crc.to_le_bytes());
 }
 
-/// What lies at the start of `bytes`.
-pub fn look(bytes: &[u8], salt: u32) -> Look {
+/// Looks at the start of `bytes`.
+pub fn look(bytes: &[u8], salt: u32) -> FrameLook {
     let Some(head) = bytes.first_chunk::<FRAME_HEAD_BYTES>() else {
-        return if bytes.iter().all(|b| *b == 0) { Look::End } else { Look::Needs(FRAME_HEAD_BYTES) };
+        return if bytes.iter().all(|b| *b == 0) {
+            FrameLook::End
+        } else {
+            FrameLook::Needs(FRAME_HEAD_BYTES)
+        };
     };
     if head.iter().all(|b| *b == 0) {
-        return Look::End;
+        return FrameLook::End;
     }
     let record_bytes = word(head, 0) as usize;
     if record_bytes == 0 || record_bytes > RECORD_BYTES_MAX {
-        return Look::Broken;
+        return FrameLook::Broken;
     }
-    let found = Found { batch: word(head, 8), record_bytes };
+    let found = FoundFrame { batch: word(head, 8), record_bytes };
     let Some(frame) = bytes.get(..found.frame_bytes()) else {
-        return Look::Needs(found.frame_bytes());
+        return FrameLook::Needs(found.frame_bytes());
     };
-    if crc(salt, &frame[..4], &frame[8..]) == word(head, 4) { Look::Whole(found) } else { Look::Broken }
+    if crc(salt, &frame[..4], &frame[8..]) == word(head, 4) {
+        FrameLook::Whole(found)
+    } else {
+        FrameLook::Broken
+    }
 }
 
-/// Is there, behind the broken place at offset `at` where `bytes` begins, a whole frame of a batch that
-/// began behind that place?
+/// Returns true if there is a whole frame of a batch that began behind the broken place at offset `at`, where `bytes`
+/// begins.
 ///
 /// The first frame of a batch names its own offset, which a publisher cannot foresee: those are looked at first, then
 /// all others. Each pass computes CRCs over at most `CRC_PASSES` times what is there, or else an envelope full of
@@ -82,7 +89,7 @@ pub fn holds_later(bytes: &[u8], salt: u32, at: u64) -> bool {
     any_whole(bytes, salt, at, begins) || any_whole(bytes, salt, at, belongs)
 }
 
-/// Is there a whole frame whose batch, where it lies, `fits`?
+/// Returns true if there is a whole frame with a batch and a place for which `fits` holds.
 fn any_whole(bytes: &[u8], salt: u32, at: u64, fits: impl Fn(u64, u64) -> bool) -> bool {
     let mut left = bytes.len().max(RECORD_BYTES_MAX) * CRC_PASSES;
     // Cheap tests first: this runs at every byte behind a broken record.
@@ -99,7 +106,7 @@ fn any_whole(bytes: &[u8], salt: u32, at: u64, fits: impl Fn(u64, u64) -> bool) 
             return false;
         }
         left = left.saturating_sub(len.max(1));
-        matches!(look(rest, salt), Look::Whole(_))
+        matches!(look(rest, salt), FrameLook::Whole(_))
     })
 }
 
@@ -137,17 +144,17 @@ mod tests {
     #[test]
     fn a_flipped_bit_anywhere_is_noticed() {
         let whole = framed(b"a record", 3);
-        assert_eq!(look(&whole, 7), Look::Whole(Found { batch: 3, record_bytes: 8 }));
+        assert_eq!(look(&whole, 7), FrameLook::Whole(FoundFrame { batch: 3, record_bytes: 8 }));
         for bit in 0..whole.len() * 8 {
             let mut bad = whole.clone();
             bad[bit / 8] ^= 1 << (bit % 8);
-            assert!(!matches!(look(&bad, 7), Look::Whole(_)), "bit {bit}");
+            assert!(!matches!(look(&bad, 7), FrameLook::Whole(_)), "bit {bit}");
         }
     }
 
     #[test]
     fn bytes_that_look_like_a_record_of_another_segment_are_none() {
-        assert_eq!(look(&framed(b"a record", 3), 8), Look::Broken);
+        assert_eq!(look(&framed(b"a record", 3), 8), FrameLook::Broken);
     }
 
     #[test]

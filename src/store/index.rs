@@ -1,6 +1,6 @@
 //! The index of one segment: where each seq begins, what its check and its key are, and which carriers have a UUID. In
 //! memory for the segment that is written, beside each closed one in a file of its own, which is derived: if it is
-//! missing or wrong it is made again from the segment. What it says of an entry holds although that entry is broken.
+//! missing or wrong it is made again from the segment. An index is right about an entry even if that entry is broken.
 //! Nothing here decides what is kept.
 
 use std::collections::BTreeSet;
@@ -9,15 +9,15 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use super::disk::Disk;
-use super::format::Format;
+use super::format::FileFormat;
 use super::segment::JournalError;
 use crate::identity::{Check, EventKey};
 use crate::record::bytes::CarrierHead;
 use crate::time::Timestamp;
 use crate::wire::Mark;
 
-/// What an index begins with.
-pub const FORMAT: Format = Format::new(*b"imeshix", 3, "that file");
+/// The format that stands at the start of an index.
+pub const FORMAT: FileFormat = FileFormat::new(*b"imeshix", 3, "that file");
 
 pub(super) const HEAD_BYTES: usize = 96;
 const PLACE_BYTES: usize = 36;
@@ -26,27 +26,27 @@ const ROW_BYTES: usize = 20;
 /// Rows of the UUID table that one step of a search reads.
 const ROWS_AT_ONCE: usize = 128;
 
-/// The name of the index beside the segment with this first seq.
+/// Returns the name of the index beside the segment with this first seq.
 pub fn file_name(first: u64) -> String {
     format!("{first:020}.idx")
 }
 
-/// What is known of a segment without reading it.
+/// Describes a segment without reading it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Summary {
+pub struct SegmentSummary {
     /// Seq before its first carrier, and the check there.
     pub floor: Mark,
     pub last: Mark,
     /// Bytes of the segment that hold frames.
     pub end: u64,
-    /// Arrival of its first and its latest carrier; 0 where it has none.
+    /// Arrival of its first and its latest carrier; 0 if it has none.
     pub oldest: Timestamp,
     pub newest: Timestamp,
     /// How many of its carriers have a content id.
     pub content: u32,
 }
 
-impl Summary {
+impl SegmentSummary {
     pub fn empty(floor: Mark, end: u64) -> Self {
         Self { floor, last: floor, end, oldest: Timestamp(0), newest: Timestamp(0), content: 0 }
     }
@@ -69,17 +69,17 @@ impl Summary {
     }
 }
 
-/// What is known of one carrier without reading it.
+/// Describes one carrier without reading it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
-    /// Where its frame begins, in bytes from the start of its segment.
+pub struct IndexPlace {
+    /// Offset of its frame, in bytes from the start of its segment.
     pub offset: u32,
     /// The running check after it.
     pub check: Check,
     pub key: EventKey,
 }
 
-impl Place {
+impl IndexPlace {
     fn put(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.offset.to_be_bytes());
         out.extend_from_slice(&self.check.0);
@@ -96,35 +96,35 @@ impl Place {
 
 /// The index of a segment, whole, in memory.
 #[derive(Clone, Debug)]
-pub struct Index {
-    pub summary: Summary,
-    places: Vec<Place>,
+pub struct SegmentIndex {
+    pub summary: SegmentSummary,
+    places: Vec<IndexPlace>,
     uuids: BTreeSet<(Uuid, u64)>,
 }
 
-impl Index {
+impl SegmentIndex {
     pub fn new(floor: Mark, end: u64) -> Self {
-        Self { summary: Summary::empty(floor, end), places: Vec::new(), uuids: BTreeSet::new() }
+        Self { summary: SegmentSummary::empty(floor, end), places: Vec::new(), uuids: BTreeSet::new() }
     }
 
-    /// The next carrier begins at `offset`.
+    /// Adds a carrier; the next one begins at `offset`.
     pub fn add(&mut self, head: &CarrierHead, offset: u64) {
         self.summary.add(head);
-        self.places.push(Place { offset: offset as u32, check: head.mark.check, key: head.key });
+        self.places.push(IndexPlace { offset: offset as u32, check: head.mark.check, key: head.key });
         self.uuids.insert((head.uuid, head.mark.seq));
     }
 
-    pub fn place(&self, seq: u64) -> Option<Place> {
+    pub fn place(&self, seq: u64) -> Option<IndexPlace> {
         let nth = usize::try_from(seq.checked_sub(self.summary.floor.seq + 1)?).ok()?;
         self.places.get(nth).copied()
     }
 
-    /// Seqs of carriers whose UUID lies between the two, both included; at most `limit`.
+    /// Returns the seqs of carriers with a UUID from `low` to `high`, both included; at most `limit`.
     pub fn between(&self, low: Uuid, high: Uuid, limit: usize) -> Vec<u64> {
         self.uuids.range((low, 0)..=(high, u64::MAX)).take(limit).map(|(_, seq)| *seq).collect()
     }
 
-    /// The file of this index.
+    /// Encodes the file of this index.
     pub fn encode(&self) -> Vec<u8> {
         let mut body = Vec::with_capacity(self.places.len() * (PLACE_BYTES + ROW_BYTES));
         self.places.iter().for_each(|place| place.put(&mut body));
@@ -138,7 +138,7 @@ impl Index {
     }
 }
 
-fn head(summary: &Summary, body_crc: u32) -> Vec<u8> {
+fn head(summary: &SegmentSummary, body_crc: u32) -> Vec<u8> {
     let mut out = Vec::with_capacity(HEAD_BYTES);
     out.extend_from_slice(&FORMAT.magic());
     for mark in [summary.floor, summary.last] {
@@ -156,15 +156,15 @@ fn head(summary: &Summary, body_crc: u32) -> Vec<u8> {
     out
 }
 
-/// The summary in the index beside a segment; `None` where that is missing, torn or another version's.
-pub fn read_summary(disk: &impl Disk, first: u64) -> Option<(Summary, u32)> {
+/// Reads the summary in the index beside a segment; `None` if that is missing, torn or another version's.
+pub fn read_summary(disk: &impl Disk, first: u64) -> Option<(SegmentSummary, u32)> {
     let bytes = disk.read(&file_name(first), 0, HEAD_BYTES).ok()?;
     let bytes: [u8; HEAD_BYTES] = bytes.as_ref().try_into().ok()?;
     let number =
         |at: usize| bytes[at..at + 8].first_chunk::<8>().map_or(0, |eight| u64::from_be_bytes(*eight));
     let check = |at: usize| Check(bytes[at..at + 16].first_chunk().copied().unwrap_or_default());
     let word = |at: usize| u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
-    let summary = Summary {
+    let summary = SegmentSummary {
         floor: Mark { seq: number(8), check: check(16) },
         last: Mark { seq: number(32), check: check(40) },
         end: number(56),
@@ -177,35 +177,39 @@ pub fn read_summary(disk: &impl Disk, first: u64) -> Option<(Summary, u32)> {
     sound.then_some((summary, body_crc))
 }
 
-/// Is the rest of the file what its head says? Costs a read of the whole.
-pub fn is_whole(disk: &impl Disk, summary: &Summary, body_crc: u32) -> bool {
+/// Checks if the rest of the file is as its head says. Costs a read of the whole.
+pub fn is_whole(disk: &impl Disk, summary: &SegmentSummary, body_crc: u32) -> bool {
     let len = summary.carriers() as usize * (PLACE_BYTES + ROW_BYTES);
     let body = disk.read(&file_name(summary.floor.seq + 1), HEAD_BYTES as u64, len);
     body.is_ok_and(|body| body.len() == len && crc32c::crc32c(&body) == body_crc)
 }
 
-/// As [`Index::place`], in the index of a closed segment that holds `seq`.
+/// As [`SegmentIndex::place`], in the index of a closed segment that holds `seq`.
 ///
 /// # Errors
 /// [`JournalError`].
-pub fn place_on_disk(disk: &impl Disk, summary: &Summary, seq: u64) -> Result<Place, JournalError> {
+pub fn place_on_disk(
+    disk: &impl Disk,
+    summary: &SegmentSummary,
+    seq: u64,
+) -> Result<IndexPlace, JournalError> {
     let name = file_name(summary.floor.seq + 1);
     let at = HEAD_BYTES as u64 + (seq - summary.floor.seq - 1) * PLACE_BYTES as u64;
     let bytes = disk.read(&name, at, PLACE_BYTES).map_err(JournalError::io(&name))?;
-    Place::parse(&bytes).ok_or_else(|| JournalError::damaged(&name, at, "cut short"))
+    IndexPlace::parse(&bytes).ok_or_else(|| JournalError::damaged(&name, at, "cut short"))
 }
 
-/// As [`Index::between`], in the index of a closed segment.
+/// As [`SegmentIndex::between`], in the index of a closed segment.
 ///
 /// # Errors
 /// [`JournalError`].
 pub fn between_on_disk(
     disk: &impl Disk,
-    summary: &Summary,
+    summary: &SegmentSummary,
     (low, high): (Uuid, Uuid),
     limit: usize,
 ) -> Result<Vec<u64>, JournalError> {
-    let table = Table { disk, summary: *summary, name: file_name(summary.floor.seq + 1) };
+    let table = IndexTable { disk, summary: *summary, name: file_name(summary.floor.seq + 1) };
     let mut seqs = Vec::new();
     let mut row = table.lower_bound(low)?;
     while row < table.rows() && seqs.len() < limit {
@@ -233,13 +237,13 @@ fn uuid_of(row: &[u8; ROW_BYTES]) -> Uuid {
 }
 
 /// The sorted (UUID, seq) table of an index file.
-struct Table<'a, D> {
+struct IndexTable<'a, D> {
     disk: &'a D,
-    summary: Summary,
+    summary: SegmentSummary,
     name: String,
 }
 
-impl<D: Disk> Table<'_, D> {
+impl<D: Disk> IndexTable<'_, D> {
     fn rows(&self) -> usize {
         self.summary.carriers() as usize
     }
@@ -250,7 +254,7 @@ impl<D: Disk> Table<'_, D> {
         self.disk.read(&self.name, at as u64, rows * ROW_BYTES).map_err(JournalError::io(&self.name))
     }
 
-    /// The first row whose UUID is not below `low`.
+    /// Returns the first row with a UUID that is not below `low`.
     fn lower_bound(&self, low: Uuid) -> Result<usize, JournalError> {
         let (mut from, mut to) = (0, self.rows());
         while from < to {

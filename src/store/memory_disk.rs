@@ -17,15 +17,15 @@ type FileId = u64;
 
 #[derive(Clone, Debug, Default)]
 struct MemoryFile {
-    /// What the disk has, but for [`Unsynced`] changes that reach it by chance.
+    /// The bytes on disk, but for [`UnsyncedChanges`] changes that reach it by chance.
     synced: Vec<u8>,
-    /// What a reader sees: the cache.
+    /// The bytes that a reader sees: the cache.
     now: Vec<u8>,
 }
 
 /// A change that no sync has made durable. After a power cut it is there or not.
 #[derive(Clone, Debug)]
-enum Unsynced {
+enum UnsyncedChanges {
     Write { file: FileId, at: usize, bytes: Vec<u8> },
     Length { file: FileId, bytes: usize, shrinks: bool },
     Made { name: String, file: FileId },
@@ -33,7 +33,7 @@ enum Unsynced {
     Removed { name: String },
 }
 
-impl Unsynced {
+impl UnsyncedChanges {
     fn is_of(&self, id: FileId) -> bool {
         matches!(self, Self::Write { file, .. } | Self::Length { file, .. } if *file == id)
     }
@@ -43,23 +43,23 @@ impl Unsynced {
     }
 }
 
-/// What this disk lets a store ask in vain: it is as if the store did not ask.
+/// Requests that this disk ignores: it is as if the store did not ask.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Neglects {
-    /// Writes of what the cache already has.
+pub struct DiskNeglects {
+    /// Writes of bytes that the cache already has.
     pub rewrites: bool,
     /// Syncs of names.
     pub names: bool,
 }
 
 #[derive(Clone, Debug, Default)]
-struct Inner {
+struct DiskInner {
     files: BTreeMap<FileId, MemoryFile>,
     /// As the cache has them, and as the disk has them.
     names: BTreeMap<String, FileId>,
     names_synced: BTreeMap<String, FileId>,
     /// In the order in which they were made.
-    unsynced: Vec<Unsynced>,
+    unsynced: Vec<UnsyncedChanges>,
     next: FileId,
     capacity: Option<u64>,
     /// Syncs that still succeed before all fail; `None`: no such limit.
@@ -68,19 +68,19 @@ struct Inner {
     ops_left: Option<u64>,
     syncs: u64,
     cannot_reserve: bool,
-    neglects: Neglects,
+    neglects: DiskNeglects,
 }
 
 /// Shared by its clones; [`MemoryDisk::snapshot`] makes one that is not.
 #[derive(Clone, Debug, Default)]
-pub struct MemoryDisk(Arc<Mutex<Inner>>);
+pub struct MemoryDisk(Arc<Mutex<DiskInner>>);
 
 impl MemoryDisk {
-    fn inner(&self) -> MutexGuard<'_, Inner> {
+    fn inner(&self) -> MutexGuard<'_, DiskInner> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A copy of its own: a backup taken while the node ran, what is not synced included.
+    /// Returns a copy of its own: a backup taken while the node ran, with unsynced changes.
     pub fn snapshot(&self) -> Self {
         Self(Arc::new(Mutex::new(self.inner().clone())))
     }
@@ -90,12 +90,12 @@ impl MemoryDisk {
         let copy = backup.inner().clone();
         let mut inner = self.inner();
         let (capacity, ops_left) = (inner.capacity, inner.ops_left);
-        *inner = Inner { capacity, ops_left, ..copy };
+        *inner = DiskInner { capacity, ops_left, ..copy };
     }
 
     /// Bytes written and not yet synced.
     pub fn unsynced_bytes(&self) -> usize {
-        self.inner().unsynced.iter().map(Unsynced::written_bytes).sum()
+        self.inner().unsynced.iter().map(UnsyncedChanges::written_bytes).sum()
     }
 
     /// Changes that a power cut may take or keep, each for itself.
@@ -103,8 +103,8 @@ impl MemoryDisk {
         self.inner().unsynced.len()
     }
 
-    /// The power goes: of what was not synced the first `keep` bytes reach the disk, and of names and lengths what
-    /// changed before the last of them.
+    /// Cuts the power: the first `keep` unsynced bytes reach the disk, and of names and lengths those that changed
+    /// before the last of them.
     pub fn crash(&self, keep: usize) {
         let mut left = keep;
         let all = keep >= self.unsynced_bytes() && keep > 0;
@@ -115,12 +115,11 @@ impl MemoryDisk {
         });
     }
 
-    /// The power goes: of what was not synced each sector, each name and each length reaches the disk or not, as
-    /// `keeps` says.
+    /// Cuts the power: each unsynced sector, name and length reaches the disk or not, as `keeps` says.
     pub fn crash_scattered(&self, mut keeps: impl FnMut() -> bool) {
         let mut inner = self.inner();
         for change in std::mem::take(&mut inner.unsynced) {
-            let Unsynced::Write { file, at, bytes } = change else {
+            let UnsyncedChanges::Write { file, at, bytes } = change else {
                 if keeps() {
                     inner.reach_disk(change, usize::MAX);
                 }
@@ -131,7 +130,7 @@ impl MemoryDisk {
                 let next = (SECTOR_BYTES - (at + done) % SECTOR_BYTES).min(bytes.len() - done);
                 if keeps() {
                     let bytes = bytes[done..done + next].to_vec();
-                    inner.reach_disk(Unsynced::Write { file, at: at + done, bytes }, usize::MAX);
+                    inner.reach_disk(UnsyncedChanges::Write { file, at: at + done, bytes }, usize::MAX);
                 }
                 done += next;
             }
@@ -139,8 +138,8 @@ impl MemoryDisk {
         inner.lose_cache();
     }
 
-    /// The power goes: `keeps` is asked for each unsynced change by its number, with how many bytes it writes (0 of a
-    /// name or a length), and says how many of them reach the disk: of a name or a length, whether it does.
+    /// Cuts the power. `keeps` is asked for each unsynced change by its number, with how many bytes it writes (0 of a
+    /// name or a length), and says how many of them reach the disk: of a name or a length, if it does.
     pub fn power_cut(&self, mut keeps: impl FnMut(usize, usize) -> usize) {
         let mut inner = self.inner();
         for (nth, change) in std::mem::take(&mut inner.unsynced).into_iter().enumerate() {
@@ -152,32 +151,32 @@ impl MemoryDisk {
         inner.lose_cache();
     }
 
-    /// All files together hold at most this many bytes.
+    /// Lets all files together hold at most this many bytes.
     pub fn set_capacity(&self, bytes: Option<u64>) {
         self.inner().capacity = bytes;
     }
 
-    /// After this many more changes the disk is full.
+    /// Fills the disk after this many more changes.
     pub fn fill_after(&self, ops: Option<u64>) {
         self.inner().ops_left = ops;
     }
 
-    /// Syncs fail from now on. What one of them was to write is lost with the cache, whatever later syncs do.
+    /// Makes syncs fail from now on. If a sync fails, its bytes are lost with the cache, even if later syncs succeed.
     pub fn set_fail_sync(&self, fail: bool) {
         self.fail_sync_after(fail.then_some(0));
     }
 
-    /// After this many more syncs all fail.
+    /// Lets syncs fail after this many more.
     pub fn fail_sync_after(&self, syncs: Option<u64>) {
         self.inner().syncs_left = syncs;
     }
 
-    /// Room cannot be reserved, as on ZFS and NFS.
+    /// Refuses to reserve room, as ZFS and NFS do.
     pub fn set_cannot_reserve(&self, cannot: bool) {
         self.inner().cannot_reserve = cannot;
     }
 
-    pub fn set_neglects(&self, neglects: Neglects) {
+    pub fn set_neglects(&self, neglects: DiskNeglects) {
         self.inner().neglects = neglects;
     }
 
@@ -186,7 +185,7 @@ impl MemoryDisk {
         self.inner().syncs
     }
 
-    /// The content of a file, as a reader sees it now.
+    /// Returns the content of a file, as a reader sees it now.
     pub fn content(&self, name: &str) -> Option<Vec<u8>> {
         let mut inner = self.inner();
         inner.file(name).ok().map(|file| file.now.clone())
@@ -215,7 +214,7 @@ fn not_found(name: &str) -> io::Error {
     io::Error::new(io::ErrorKind::NotFound, name.to_owned())
 }
 
-impl Inner {
+impl DiskInner {
     fn insert(&mut self, file: MemoryFile) -> FileId {
         self.next += 1;
         self.files.insert(self.next, file);
@@ -231,7 +230,7 @@ impl Inner {
         self.files.get_mut(&id).ok_or_else(|| not_found(name))
     }
 
-    /// One more change; refuses it where the disk is full.
+    /// Counts one more change; refuses it if the disk is full.
     fn change(&mut self, grows: u64) -> io::Result<()> {
         if let Some(left) = &mut self.ops_left {
             if *left == 0 {
@@ -252,7 +251,7 @@ impl Inner {
         files.map(|file| file.now.len() as u64).sum()
     }
 
-    /// One more sync; refuses it where the disk is broken.
+    /// Counts one more sync; refuses it if the disk is broken.
     fn count_sync(&mut self) -> io::Result<()> {
         if self.syncs_left == Some(0) {
             return Err(io::Error::other("the disk is broken"));
@@ -262,37 +261,37 @@ impl Inner {
         Ok(())
     }
 
-    /// A change is on disk from now on; of a write its first `keep` bytes.
-    fn reach_disk(&mut self, change: Unsynced, keep: usize) {
+    /// Puts a change on disk; of a write its first `keep` bytes.
+    fn reach_disk(&mut self, change: UnsyncedChanges, keep: usize) {
         match change {
-            Unsynced::Write { file, at, bytes } => {
+            UnsyncedChanges::Write { file, at, bytes } => {
                 if let Some(file) = self.files.get_mut(&file) {
                     overlay(&mut file.synced, at, &bytes[..keep.min(bytes.len())]);
                 }
             }
-            Unsynced::Length { file, bytes, shrinks } => {
+            UnsyncedChanges::Length { file, bytes, shrinks } => {
                 if let Some(file) = self.files.get_mut(&file) {
                     let changes = if shrinks { file.synced.len() > bytes } else { file.synced.len() < bytes };
                     file.synced.resize(if changes { bytes } else { file.synced.len() }, 0);
                 }
             }
-            Unsynced::Made { name, file } => {
+            UnsyncedChanges::Made { name, file } => {
                 self.names_synced.insert(name, file);
             }
-            Unsynced::Renamed { from, to, file } => {
+            UnsyncedChanges::Renamed { from, to, file } => {
                 if self.names_synced.get(&from) == Some(&file) {
                     self.names_synced.remove(&from);
                 }
                 self.names_synced.insert(to, file);
             }
-            Unsynced::Removed { name } => {
+            UnsyncedChanges::Removed { name } => {
                 self.names_synced.remove(&name);
             }
         }
     }
 
-    /// Makes durable, or only forgets, what `of` is true of.
-    fn settle(&mut self, reaches_disk: bool, of: impl Fn(&Unsynced) -> bool) {
+    /// Makes changes durable, or only forgets them, if `of` is true of them.
+    fn settle(&mut self, reaches_disk: bool, of: impl Fn(&UnsyncedChanges) -> bool) {
         for change in self.unsynced.extract_if(.., |change| of(change)).collect::<Vec<_>>() {
             if reaches_disk {
                 self.reach_disk(change, usize::MAX);
@@ -306,12 +305,14 @@ impl Inner {
             self.names.values().chain(self.names_synced.values()).copied().collect();
         self.files.retain(|id, _| named.contains(id));
         self.unsynced.retain(|change| match change {
-            Unsynced::Write { file, .. } | Unsynced::Length { file, .. } => named.contains(file),
+            UnsyncedChanges::Write { file, .. } | UnsyncedChanges::Length { file, .. } => {
+                named.contains(file)
+            }
             _ => true,
         });
     }
 
-    /// What a start finds after the power went.
+    /// Leaves the state that a start finds after the power went.
     fn lose_cache(&mut self) {
         self.names = self.names_synced.clone();
         self.forget_unnamed();
@@ -333,7 +334,7 @@ impl Disk for MemoryDisk {
         inner.change(0)?;
         let file = inner.insert(MemoryFile::default());
         inner.names.insert(name.to_owned(), file);
-        inner.unsynced.push(Unsynced::Made { name: name.to_owned(), file });
+        inner.unsynced.push(UnsyncedChanges::Made { name: name.to_owned(), file });
         Ok(())
     }
 
@@ -347,7 +348,7 @@ impl Disk for MemoryDisk {
             return Ok(());
         }
         overlay(&mut inner.file(name)?.now, at, bytes);
-        inner.unsynced.push(Unsynced::Write { file, at, bytes: bytes.to_vec() });
+        inner.unsynced.push(UnsyncedChanges::Write { file, at, bytes: bytes.to_vec() });
         Ok(())
     }
 
@@ -360,7 +361,7 @@ impl Disk for MemoryDisk {
         inner.change(grows)?;
         let (file, bytes) = (inner.id(name)?, len as usize);
         inner.file(name)?.now.resize(bytes, 0);
-        inner.unsynced.push(Unsynced::Length { file, bytes, shrinks: false });
+        inner.unsynced.push(UnsyncedChanges::Length { file, bytes, shrinks: false });
         Ok(())
     }
 
@@ -380,7 +381,9 @@ impl Disk for MemoryDisk {
         if inner.neglects.names {
             return Ok(());
         }
-        inner.settle(true, |change| !matches!(change, Unsynced::Write { .. } | Unsynced::Length { .. }));
+        inner.settle(true, |change| {
+            !matches!(change, UnsyncedChanges::Write { .. } | UnsyncedChanges::Length { .. })
+        });
         inner.forget_unnamed();
         Ok(())
     }
@@ -390,7 +393,7 @@ impl Disk for MemoryDisk {
         inner.change(0)?;
         let file = inner.names.remove(from).ok_or_else(|| not_found(from))?;
         inner.names.insert(to.to_owned(), file);
-        inner.unsynced.push(Unsynced::Renamed { from: from.to_owned(), to: to.to_owned(), file });
+        inner.unsynced.push(UnsyncedChanges::Renamed { from: from.to_owned(), to: to.to_owned(), file });
         Ok(())
     }
 
@@ -406,14 +409,14 @@ impl Disk for MemoryDisk {
         let mut inner = self.inner();
         let (file, bytes) = (inner.id(name)?, len as usize);
         inner.file(name)?.now.truncate(bytes);
-        inner.unsynced.push(Unsynced::Length { file, bytes, shrinks: true });
+        inner.unsynced.push(UnsyncedChanges::Length { file, bytes, shrinks: true });
         Ok(())
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
         let mut inner = self.inner();
         if inner.names.remove(name).is_some() {
-            inner.unsynced.push(Unsynced::Removed { name: name.to_owned() });
+            inner.unsynced.push(UnsyncedChanges::Removed { name: name.to_owned() });
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
-//! Where envelopes become durable (design §3, §7): the journal, which is the one truth, and the seen set and the
-//! link index, which can be made again from it. In reading order: `disk` (what is asked of a disk), `format`, `frame`, `segment`,
-//! `index`, `newest`, `journal`, `seen`, `links`, `engine` (all kept consistent), `service` (its threads). All that is pure over
-//! [`disk::Disk`] and runs in the simulator as it runs in the node. Nothing here decides what is accepted.
+//! Makes envelopes durable (design §3, §7): the journal, which is the one truth, and the seen set and the link index,
+//! which can be made again from it. In reading order: `disk` (operations on a disk), `format`, `frame`, `segment`,
+//! `index`, `newest`, `journal`, `seen`, `links`, `engine` (all kept consistent), `service` (its threads). All that is
+//! pure over [`disk::Disk`] and runs in the simulator as it runs in the node. Nothing here decides what is accepted.
 
 #[cfg(feature = "node")]
 mod days;
@@ -22,8 +22,8 @@ pub mod segment;
 #[cfg(feature = "node")]
 pub mod service;
 
-pub use engine::{Engine, EngineConfig, Opened, Problem, Retired, StoreError};
-pub use journal::{Fresh, Journal, JournalConfig};
+pub use engine::{EngineConfig, Retired, StoreEngine, StoreError, StoreOpening, StoreProblem};
+pub use journal::{FreshJournal, Journal, JournalConfig};
 pub use segment::JournalError;
 #[cfg(all(test, feature = "node"))]
 #[path = "tests/crash_images.rs"]
@@ -35,4 +35,4 @@ mod derived_images;
 pub mod testing;
 
 #[cfg(feature = "node")]
-pub use service::{Answers, Fatal, Store, StoreDirs, StoreStats};
+pub use service::{AnswerSink, Fatal, Store, StoreDirs, StoreStats};

@@ -6,17 +6,17 @@ use std::collections::BTreeMap;
 use std::io;
 
 use super::disk::Disk;
-use super::format::Format;
+use super::format::FileFormat;
 use super::segment::{JournalError, NEW_SUFFIX};
 use crate::identity::LogId;
-use crate::record::bytes::{Glance, encode_note, glance};
+use crate::record::bytes::{RecordGlance, encode_note, glance};
 use crate::record::{ConsumerName, Ledger, Position};
 
 pub const FILE: &str = "newest";
 
-pub const FORMAT: Format = Format::new(*b"imeshnw", 1, "that file");
+pub const FORMAT: FileFormat = FileFormat::new(*b"imeshnw", 1, "that file");
 
-/// What the file says.
+/// The content of the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Newest {
     pub log_id: LogId,
@@ -86,7 +86,7 @@ impl Newest {
         let mut ledger = Ledger::default();
         while let Some((len, behind)) = rest.split_first_chunk::<2>() {
             let (record, behind) = behind.split_at_checked(u16::from_be_bytes(*len).into())?;
-            let Ok(Glance::Note(note)) = glance(record) else { return None };
+            let Ok(RecordGlance::Note(note)) = glance(record) else { return None };
             ledger.apply(&note);
             rest = behind;
         }

@@ -9,12 +9,12 @@ use thiserror::Error;
 
 use super::disk::Disk;
 use super::format::OtherFormat;
-use super::frame::{self, Look};
+use super::frame::{self, FrameLook};
 use super::index;
 use super::newest;
 use crate::identity::{Check, CheckSecret, LogId};
 use crate::record::Note;
-use crate::record::bytes::{CarrierHead, Glance, RecordError, glance};
+use crate::record::bytes::{CarrierHead, RecordError, RecordGlance, glance};
 use crate::wire::Mark;
 
 /// The first bytes of every segment.
@@ -26,7 +26,7 @@ pub const FORMAT_VERSION: u32 = 2;
 /// Magic and version, before the first frame.
 pub const PREFIX_BYTES: usize = 12;
 
-/// Places where a predecessor is known to be missing; older ones are forgotten.
+/// Number of places with a predecessor known to be missing; if there are more, the older are forgotten.
 pub const GAPS_MAX: usize = 64;
 
 /// A file that is being made; removed at start.
@@ -55,7 +55,7 @@ impl JournalError {
         Self::Damaged { file: file.to_owned(), offset, what: what.to_string() }
     }
 
-    /// What the operator can do.
+    /// Returns the steps that the operator can take.
     pub fn hint(&self) -> String {
         match self {
             Self::Io { .. } => "look at the disk and the rights of that file".into(),
@@ -76,7 +76,7 @@ mod kind {
 
 /// A record, as far as a replay looks at it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Piece {
+pub enum SegmentPiece {
     Carrier(CarrierHead),
     Note(Note),
     /// Segments below this first seq were given up, and are removed if they are still there.
@@ -87,16 +87,16 @@ pub enum Piece {
 
 /// # Errors
 /// [`RecordError`].
-pub fn piece(record: &[u8]) -> Result<Piece, RecordError> {
+pub fn piece(record: &[u8]) -> Result<SegmentPiece, RecordError> {
     match record.split_first() {
         Some((&kind::RETIRED, rest)) => {
             let rest = <[u8; 8]>::try_from(rest).map_err(|_| RecordError::Short)?;
-            Ok(Piece::Retired(u64::from_be_bytes(rest)))
+            Ok(SegmentPiece::Retired(u64::from_be_bytes(rest)))
         }
-        Some((&kind::QUIET, [])) => Ok(Piece::Quiet),
+        Some((&kind::QUIET, [])) => Ok(SegmentPiece::Quiet),
         _ => Ok(match glance(record)? {
-            Glance::Carrier(head) => Piece::Carrier(head),
-            Glance::Note(note) => Piece::Note(note),
+            RecordGlance::Carrier(head) => SegmentPiece::Carrier(head),
+            RecordGlance::Note(note) => SegmentPiece::Note(note),
         }),
     }
 }
@@ -110,30 +110,30 @@ pub fn encode_quiet(out: &mut Vec<u8>) {
     out.push(kind::QUIET);
 }
 
-/// The name of the segment whose first carrier has this seq.
+/// Returns the name of the segment that begins with the carrier of this seq.
 pub fn file_name(first: u64) -> String {
     format!("{first:020}.seg")
 }
 
-/// The seq in a segment's name; `None` for other files.
+/// Returns the seq in a segment's name; `None` for other files.
 pub fn first_of_name(name: &str) -> Option<u64> {
     let digits = name.strip_suffix(".seg")?;
     (digits.len() == 20 && digits.bytes().all(|b| b.is_ascii_digit())).then(|| digits.parse().ok())?
 }
 
-/// What a segment says of itself.
+/// The header of a segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Header {
+pub struct SegmentHeader {
     pub log_id: LogId,
     /// Seq of its first carrier.
     pub first: u64,
     /// The check before that carrier.
     pub before: Check,
-    /// First seq of the segment before it; 0 where there is none.
+    /// First seq of the segment before it; 0 if there is none.
     pub previous: u64,
     /// First seq of the oldest segment that was kept when this one was made.
     pub oldest: u64,
-    /// First seqs of segments whose predecessor is known to be missing.
+    /// First seqs of segments that are known to lack their predecessor.
     pub gaps: Vec<u64>,
     /// Secret; begins the CRC of every frame behind the header.
     pub salt: u32,
@@ -143,12 +143,12 @@ pub struct Header {
     pub check_secret: CheckSecret,
 }
 
-impl Header {
+impl SegmentHeader {
     pub fn floor(&self) -> Mark {
         Mark { seq: self.first - 1, check: self.before }
     }
 
-    /// Prefix and header frame.
+    /// Encodes prefix and header frame.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(256);
         out.extend_from_slice(MAGIC);
@@ -169,14 +169,14 @@ impl Header {
         out
     }
 
-    /// Reads the header of a segment; also where its frames begin.
+    /// Reads the header of a segment; also returns the offset of its frames.
     ///
     /// # Errors
     /// [`JournalError`]: a segment without a whole header is damaged.
     pub fn read(disk: &impl Disk, name: &str) -> Result<(Self, u64), JournalError> {
         let bytes = disk.read(name, 0, 4096).map_err(JournalError::io(name))?;
         let rest = behind_prefix(name, &bytes)?;
-        let Look::Whole(found) = frame::look(rest, 0) else {
+        let FrameLook::Whole(found) = frame::look(rest, 0) else {
             return Err(JournalError::damaged(name, PREFIX_BYTES as u64, "the header is broken"));
         };
         let header = Self::decode(&rest[frame::FRAME_HEAD_BYTES..found.frame_bytes()]);
@@ -254,9 +254,9 @@ pub fn check_formats(disk: &impl Disk) -> Result<(), JournalError> {
     Ok(())
 }
 
-/// What a scan meets next.
+/// The next step of a scan.
 #[derive(Debug)]
-pub enum Step {
+pub enum ScanStep {
     Frame {
         at: u64,
         record: Bytes,
@@ -268,7 +268,7 @@ pub enum Step {
 }
 
 /// Reads a segment's frames in order, through a window.
-pub struct Scan<'a, D> {
+pub struct SegmentScan<'a, D> {
     disk: &'a D,
     name: &'a str,
     salt: u32,
@@ -278,50 +278,50 @@ pub struct Scan<'a, D> {
     batch: u32,
 }
 
-impl<'a, D: Disk> Scan<'a, D> {
+impl<'a, D: Disk> SegmentScan<'a, D> {
     pub fn new(disk: &'a D, name: &'a str, salt: u32, at: u64) -> Self {
         Self { disk, name, salt, window: Bytes::new(), window_at: at, at, batch: 0 }
     }
 
-    /// Where the next frame begins.
+    /// Returns the offset of the next frame.
     pub fn at(&self) -> u64 {
         self.at
     }
 
-    /// The batch of the frame that was read last, which is where that batch begins.
+    /// Returns the batch of the frame that was read last, which is the offset of that batch.
     pub fn batch(&self) -> u32 {
         self.batch
     }
 
     /// # Errors
     /// [`JournalError::Io`] alone.
-    pub fn step(&mut self) -> Result<Step, JournalError> {
+    pub fn step(&mut self) -> Result<ScanStep, JournalError> {
         let mut want = 0;
         loop {
             let skip = (self.at - self.window_at) as usize;
             let rest = self.window.slice(skip.min(self.window.len())..);
             match frame::look(&rest, self.salt) {
-                Look::Whole(found) if found.batch >= self.batch && u64::from(found.batch) <= self.at => {
+                FrameLook::Whole(found) if found.batch >= self.batch && u64::from(found.batch) <= self.at => {
                     let record = rest.slice(frame::FRAME_HEAD_BYTES..found.frame_bytes());
                     let at = self.at;
                     self.at += found.frame_bytes() as u64;
                     self.batch = found.batch;
-                    return Ok(Step::Frame { at, record });
+                    return Ok(ScanStep::Frame { at, record });
                 }
-                Look::Whole(_) | Look::Broken => return Ok(Step::Broken),
-                Look::End if rest.len() >= frame::FRAME_HEAD_BYTES => return Ok(Step::End),
-                Look::End if want > 0 => return Ok(Step::End),
-                Look::Needs(bytes) if want >= bytes => return Ok(Step::Broken),
-                Look::End => want = WINDOW_BYTES,
-                Look::Needs(bytes) => want = bytes.max(WINDOW_BYTES),
+                FrameLook::Whole(_) | FrameLook::Broken => return Ok(ScanStep::Broken),
+                FrameLook::End if rest.len() >= frame::FRAME_HEAD_BYTES => return Ok(ScanStep::End),
+                FrameLook::End if want > 0 => return Ok(ScanStep::End),
+                FrameLook::Needs(bytes) if want >= bytes => return Ok(ScanStep::Broken),
+                FrameLook::End => want = WINDOW_BYTES,
+                FrameLook::Needs(bytes) => want = bytes.max(WINDOW_BYTES),
             }
             self.window = self.disk.read(self.name, self.at, want).map_err(JournalError::io(self.name))?;
             self.window_at = self.at;
         }
     }
 
-    /// After [`Step::End`] or [`Step::Broken`]: does a whole frame of a later batch follow? Then this
-    /// place was once whole.
+    /// Returns true if, after [`ScanStep::End`] or [`ScanStep::Broken`], a whole frame of a later batch follows. Then
+    /// this place was once whole.
     ///
     /// # Errors
     /// [`JournalError::Io`] alone.

@@ -17,14 +17,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread::JoinHandle;
 
 use super::disk::Disk;
-use super::engine::{Derived, Engine, EngineConfig, FlushFault, Opened, Problem, StoreError};
+use super::engine::{Derived, EngineConfig, FlushFault, StoreEngine, StoreError, StoreOpening, StoreProblem};
 use super::file_disk::FileDisk;
-use super::journal::{Found, Fresh};
+use super::journal::{FoundEntries, FreshJournal};
 use super::links::day_links::DayLinks;
 use super::seen::day_db::DayDb;
 use super::segment::{self, JournalError};
 use crate::identity::{CheckSecret, LogId};
-use crate::protocol::io::{Input, Output, Reader, StoreFailure, Ticket};
+use crate::protocol::io::{Input, JournalReader, Output, StoreFailure, Ticket};
 use crate::record::{JournalEnds, NewRecord};
 use crate::time::{Now, Timestamp};
 use crate::wire::Mark;
@@ -39,24 +39,24 @@ const AT_ONCE_KEYS_MAX: usize = 64;
 /// Problems that are kept for status; the oldest go first.
 const PROBLEMS_MAX: usize = 64;
 
-/// Where the node's lasting state lies.
+/// The directories of the node's lasting state.
 #[derive(Clone, Debug)]
 pub struct StoreDirs {
     pub journal: PathBuf,
     pub seen: PathBuf,
     /// The link index.
     pub links: PathBuf,
-    /// What is broken is moved here.
+    /// Broken files are moved here.
     pub aside: PathBuf,
 }
 
-/// Where answers go. Must not wait for the core.
-pub type Answers = Arc<dyn Fn(Input) + Send + Sync>;
+/// Takes the answers. Must not wait for the core.
+pub type AnswerSink = Arc<dyn Fn(Input) + Send + Sync>;
 
 /// Called once, when the store cannot go on: the process must end, a restart is safe.
 pub type Fatal = Arc<dyn Fn(StoreError) + Send + Sync>;
 
-/// What status shows.
+/// The figures that status shows.
 #[derive(Clone, Debug)]
 pub struct StoreStats {
     pub ends: JournalEnds,
@@ -66,30 +66,30 @@ pub struct StoreStats {
     pub floor: Option<Timestamp>,
     /// Of the journal's file system.
     pub free_bytes: u64,
-    /// Of the same; `None` if it knows no such limit.
+    /// Of the same; `None` if it has no such limit.
     pub free_inodes: Option<u64>,
     /// Below this no event is taken.
     pub low_water_bytes: u64,
-    pub problems: Vec<Problem>,
+    pub problems: Vec<StoreProblem>,
 }
 
-struct Shared {
-    engine: Mutex<Engine<FileDisk, DayDb>>,
+struct StoreShared {
+    engine: Mutex<StoreEngine<FileDisk, DayDb>>,
     disk: Arc<FileDisk>,
     /// One flush at a time.
     flushing: Mutex<()>,
-    problems: Mutex<Vec<Problem>>,
-    answers: Answers,
+    problems: Mutex<Vec<StoreProblem>>,
+    answers: AnswerSink,
     fatal: Fatal,
 }
 
-impl Shared {
-    fn engine(&self) -> MutexGuard<'_, Engine<FileDisk, DayDb>> {
+impl StoreShared {
+    fn engine(&self) -> MutexGuard<'_, StoreEngine<FileDisk, DayDb>> {
         self.engine.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Nobody is waited for.
-    fn engine_if_free(&self) -> Option<MutexGuard<'_, Engine<FileDisk, DayDb>>> {
+    /// Locks the engine, if nobody has to be waited for.
+    fn engine_if_free(&self) -> Option<MutexGuard<'_, StoreEngine<FileDisk, DayDb>>> {
         match self.engine.try_lock() {
             Ok(engine) => Some(engine),
             Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
@@ -106,7 +106,7 @@ impl Shared {
     }
 
     /// Remembers a problem for status, once.
-    fn note_problem(&self, problem: Problem) {
+    fn note_problem(&self, problem: StoreProblem) {
         let mut problems = self.problems.lock().unwrap_or_else(PoisonError::into_inner);
         if problems.contains(&problem) {
             return;
@@ -117,8 +117,7 @@ impl Shared {
         problems.push(problem);
     }
 
-    /// Makes seen set and link index durable up to where they are now, without holding the engine while the disk
-    /// syncs.
+    /// Makes seen set and link index durable up to their present ends, without holding the engine while the disk syncs.
     fn flush(&self) -> Result<(), FlushFault> {
         let _one = self.flushing.lock().unwrap_or_else(PoisonError::into_inner);
         let begun = {
@@ -134,7 +133,7 @@ impl Shared {
     }
 }
 
-enum Write {
+enum StoreWrite {
     Append {
         ticket: Ticket,
         records: Vec<NewRecord>,
@@ -155,8 +154,8 @@ enum Write {
 
 /// Takes outputs of the core; see the module.
 pub struct Store {
-    shared: Arc<Shared>,
-    writes: SyncSender<Write>,
+    shared: Arc<StoreShared>,
+    writes: SyncSender<StoreWrite>,
     reads: Option<SyncSender<Output>>,
     look_ups: Option<SyncSender<Output>>,
     flushes: Option<SyncSender<()>>,
@@ -172,21 +171,21 @@ impl Store {
         dirs: &StoreDirs,
         config: EngineConfig,
         now: Now,
-        answers: Answers,
+        answers: AnswerSink,
         fatal: Fatal,
-    ) -> Result<(Self, Opened), StoreError> {
+    ) -> Result<(Self, StoreOpening), StoreError> {
         let disk = Arc::new(FileDisk::open(&dirs.journal).map_err(JournalError::io(""))?);
         // First of all: opening the others already tidies up in them.
         segment::check_formats(&*disk)?;
         let db = DayDb::open(&dirs.seen, &dirs.aside)?;
-        let fresh = Fresh {
+        let fresh = FreshJournal {
             log_id: LogId(rand::random()),
             salt: rand::random(),
             check_secret: CheckSecret::new(rand::random()),
         };
         let links = Box::new(DayLinks::open(&dirs.links, &dirs.aside)?);
-        let (engine, opened) = Engine::open(Arc::clone(&disk), (db, links), config, fresh, now)?;
-        let shared = Arc::new(Shared {
+        let (engine, opened) = StoreEngine::open(Arc::clone(&disk), (db, links), config, fresh, now)?;
+        let shared = Arc::new(StoreShared {
             engine: Mutex::new(engine),
             disk,
             flushing: Mutex::default(),
@@ -210,9 +209,9 @@ impl Store {
         Ok((Self { shared, writes, reads, look_ups, flushes, threads }, opened))
     }
 
-    /// The answer to a small `LookUp` or a `Read`, where memory has it and nobody has to be waited for. `None`:
-    /// hand it over to [`Store::handle`]. Look-ups are answered in the order asked, so not while one that was
-    /// handed over is open.
+    /// Answers a small `LookUp` or a `Read` at once, if memory has it and nobody has to be waited for. If `None`, hand
+    /// it over to [`Store::handle`]. Look-ups are answered in the order asked, so not while one that was handed over is
+    /// open.
     pub fn answer_at_once(&self, output: &Output) -> Option<Input> {
         match output {
             Output::LookUp { ticket, keys } if keys.len() <= AT_ONCE_KEYS_MAX => {
@@ -223,7 +222,7 @@ impl Store {
             Output::Read { reader, after_seq, bytes_max } => {
                 let engine = self.shared.engine_if_free()?;
                 let read = engine.journal.read_tail(*after_seq, *bytes_max)?;
-                if matches!(reader, Reader::Consumer(_)) && !engine.links.none_is_taken_back(&read) {
+                if matches!(reader, JournalReader::Consumer(_)) && !engine.links.none_is_taken_back(&read) {
                     return None;
                 }
                 Some(Input::Entries { reader: *reader, read })
@@ -236,13 +235,13 @@ impl Store {
     pub fn handle(&self, output: Output) -> Option<Output> {
         let reads = match output {
             Output::Append { ticket, records } => {
-                if self.writes.send(Write::Append { ticket, records }).is_err() {
+                if self.writes.send(StoreWrite::Append { ticket, records }).is_err() {
                     self.shared.answer(Input::NotStored { ticket, failure: StoreFailure::Stopping });
                 }
                 return None;
             }
             Output::Expire { now } => {
-                let _ = self.writes.send(Write::Expire(now));
+                let _ = self.writes.send(StoreWrite::Expire(now));
                 return None;
             }
             Output::LookUp { .. } => &self.look_ups,
@@ -259,12 +258,12 @@ impl Store {
         self.stats_of(&self.shared.engine())
     }
 
-    /// The same, without waiting for a store that is busy.
+    /// Returns the same, if the store is not busy.
     pub fn stats_if_free(&self) -> Option<StoreStats> {
         Some(self.stats_of(&*self.shared.engine_if_free()?))
     }
 
-    fn stats_of(&self, engine: &Engine<FileDisk, DayDb>) -> StoreStats {
+    fn stats_of(&self, engine: &StoreEngine<FileDisk, DayDb>) -> StoreStats {
         let space = self.shared.disk.space().ok();
         let problems = self.shared.problems.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let (seen_ids, seen_bytes) = engine.seen.size();
@@ -281,7 +280,7 @@ impl Store {
         }
     }
 
-    /// Does an entry of the journal have this seq and this check?
+    /// Returns true if an entry of the journal has this seq and this check.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -289,24 +288,24 @@ impl Store {
         Ok(self.shared.engine().journal.newest_agreeing(&[mark])?.is_some())
     }
 
-    /// Retention is by these once the writer comes to it: nobody waits for the engine.
+    /// Sets the bounds of retention when the writer comes to it: nobody waits for the engine.
     pub fn keep(&self, bytes: u64, ms: u64) {
-        let _ = self.writes.send(Write::Keep { bytes, ms });
+        let _ = self.writes.send(StoreWrite::Keep { bytes, ms });
     }
 
-    /// When the entry `seq` was stored here, if it is held. `None`: the store is busy, and nobody waits for it.
+    /// Returns when the entry `seq` was stored here, if it is held. `None` if the store is busy: nobody waits for it.
     pub fn arrived_if_free(&self, seq: u64) -> Option<Option<Timestamp>> {
         let found = self.shared.engine_if_free()?.journal.find(seq.saturating_sub(1), 0);
         let read = match found {
-            Ok(Found::InMemory(read)) => Ok(read),
-            Ok(Found::OnDisk(located)) => located.read(&*self.shared.disk, 0),
+            Ok(FoundEntries::InMemory(read)) => Ok(read),
+            Ok(FoundEntries::OnDisk(located)) => located.read(&*self.shared.disk, 0),
             Err(error) => Err(error),
         };
         let entry = read.ok().and_then(|read| read.entries.into_iter().next());
         Some(entry.filter(|entry| entry.seq == seq).map(|entry| entry.arrived))
     }
 
-    /// The seq of the first entry stored at or after `at`; one past the last where there is none.
+    /// Returns the seq of the first entry stored at or after `at`; one past the last if there is none.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -320,7 +319,7 @@ impl Store {
     }
 
     fn stop(&mut self) {
-        let _ = self.writes.send(Write::Close);
+        let _ = self.writes.send(StoreWrite::Close);
         self.reads = None;
         self.look_ups = None;
         self.flushes = None;
@@ -338,8 +337,8 @@ impl Drop for Store {
 
 fn spawn(
     name: &str,
-    shared: &Arc<Shared>,
-    run: impl FnOnce(Arc<Shared>) + Send + 'static,
+    shared: &Arc<StoreShared>,
+    run: impl FnOnce(Arc<StoreShared>) + Send + 'static,
 ) -> Result<JoinHandle<()>, StoreError> {
     let shared = Arc::clone(shared);
     let thread = std::thread::Builder::new().name(format!("store-{name}")).spawn(move || run(shared));

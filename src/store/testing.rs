@@ -1,4 +1,4 @@
-//! Carriers for the tests of the store, signed for real. Not a model of what the mesh carries.
+//! Carriers for the tests of the store, signed for real. Not a model of the traffic in the mesh.
 
 use std::sync::OnceLock;
 
@@ -6,9 +6,9 @@ use bytes::Bytes;
 use ed25519_dalek::SigningKey;
 use uuid::Uuid;
 
-use super::journal::Fresh;
+use super::journal::FreshJournal;
 use crate::envelope::{Body, Core, ENVELOPE_VERSION, EventType, IdScheme, Signer};
-use crate::event::Format;
+use crate::event::EventFormat;
 use crate::identity::{CheckSecret, EventId, HopPath, LogId, ProjectName, PublisherName};
 use crate::link::{Link, LinkTarget, Relation};
 use crate::policy::Tlp;
@@ -28,8 +28,8 @@ pub fn name(text: &str) -> PublisherName {
     PublisherName::parse(text).unwrap()
 }
 
-pub fn fresh(n: u8) -> Fresh {
-    Fresh { log_id: LogId([n; 16]), salt: 77 + u32::from(n), check_secret: CheckSecret::new([n; 32]) }
+pub fn fresh(n: u8) -> FreshJournal {
+    FreshJournal { log_id: LogId([n; 16]), salt: 77 + u32::from(n), check_secret: CheckSecret::new([n; 32]) }
 }
 
 /// The n-th event of `publisher`, with a body of about `bytes`.
@@ -80,7 +80,7 @@ pub fn core_with(id: EventId, ids: IdScheme, n: u64, bytes: usize, created: Time
         created,
         expires: None,
         event_type: EventType::Event,
-        format: Format::intelmq(),
+        format: EventFormat::intelmq(),
         tlp: Tlp::Green,
         to: Vec::new(),
         max_hops: 16,

@@ -12,13 +12,13 @@ use super::{PeerAddresses, address};
 use crate::identity::{PublisherName, public_key_text};
 
 #[derive(Debug, Default)]
-pub(super) struct Book {
+pub(super) struct AddressBook {
     peers: BTreeMap<PublisherName, PeerAddresses>,
     by_id: HashMap<PeerId, PublisherName>,
     hosts: HashSet<IpAddr>,
 }
 
-impl Book {
+impl AddressBook {
     pub fn new(peers: Vec<PeerAddresses>) -> Self {
         let mut book = Self::default();
         for peer in peers {

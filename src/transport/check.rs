@@ -14,7 +14,7 @@ use libp2p::swarm::dial_opts::DialOpts;
 use tokio::time::timeout;
 
 use super::PeerAddresses;
-use super::book::{Book, dialled, peer_id};
+use super::book::{AddressBook, dialled, peer_id};
 use super::engine::dial_failure;
 use super::gate::Proved;
 use super::swarm::build;
@@ -80,7 +80,7 @@ fn failed(cause: String) -> DialOutcome {
 }
 
 async fn dial(key: &SigningKey, peer: &PeerAddresses, address: Multiaddr) -> DialOutcome {
-    let book = Book::new(vec![PeerAddresses { paused: false, ..peer.clone() }]);
+    let book = AddressBook::new(vec![PeerAddresses { paused: false, ..peer.clone() }]);
     let proved = Proved::default();
     let swarm = build(key, &Arc::new(ArcSwap::from_pointee(book)), proved.clone());
     let (Ok(mut swarm), Some(id)) = (swarm, peer_id(&peer.key)) else {

@@ -19,7 +19,7 @@ use libp2p::{Multiaddr, PeerId};
 use thiserror::Error;
 
 use super::address;
-use super::book::Book;
+use super::book::AddressBook;
 use crate::clock;
 use crate::limits::{
     DOOR_ADDRESS_BURST, DOOR_ADDRESS_PENDING_MAX, DOOR_ADDRESS_PER_SECOND, DOOR_BUCKETS_MAX,
@@ -41,7 +41,7 @@ pub(super) enum Denied {
 
 /// Whose allowance a socket uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Caller {
+enum CallerAddress {
     /// An address of a peer: in its file, or whence it came before.
     Known(IpAddr),
     /// A /24 or /48; `None` for what has no number.
@@ -70,7 +70,7 @@ const STRANGER: Allowance = Allowance {
     burst: DOOR_PREFIX_BURST,
 };
 
-impl Caller {
+impl CallerAddress {
     fn allowance(self) -> &'static Allowance {
         match self {
             Self::Known(_) => &KNOWN,
@@ -84,13 +84,13 @@ impl Caller {
 }
 
 /// A token bucket in thousandths, and how many sockets are in the handshake.
-struct Bucket {
+struct CallerBucket {
     milli_tokens: u64,
     at: Tick,
     pending: usize,
 }
 
-impl Bucket {
+impl CallerBucket {
     fn refill(&mut self, now: Tick, allowance: &Allowance) {
         // A rate per second is as many thousandths per millisecond.
         let gained = now.since_ms(self.at).saturating_mul(allowance.per_second);
@@ -99,17 +99,17 @@ impl Bucket {
     }
 }
 
-pub(super) struct Door {
-    book: Arc<ArcSwap<Book>>,
-    pending: HashMap<ConnectionId, Caller>,
-    buckets: HashMap<Caller, Bucket>,
+pub(super) struct ConnectionLimits {
+    book: Arc<ArcSwap<AddressBook>>,
+    pending: HashMap<ConnectionId, CallerAddress>,
+    buckets: HashMap<CallerAddress, CallerBucket>,
     /// Whence allowed keys came: peers whose file names no number, or that sit behind another address.
     learned: HashMap<IpAddr, PeerId>,
     learned_order: VecDeque<IpAddr>,
 }
 
-impl Door {
-    pub fn new(book: Arc<ArcSwap<Book>>) -> Self {
+impl ConnectionLimits {
+    pub fn new(book: Arc<ArcSwap<AddressBook>>) -> Self {
         Self {
             book,
             pending: HashMap::new(),
@@ -119,14 +119,18 @@ impl Door {
         }
     }
 
-    fn caller(&self, remote: &Multiaddr) -> Caller {
-        let Some(ip) = address::ip(remote) else { return Caller::Network(None) };
+    fn caller(&self, remote: &Multiaddr) -> CallerAddress {
+        let Some(ip) = address::ip(remote) else { return CallerAddress::Network(None) };
         let book = self.book.load();
         let learned = self.learned.get(&ip).is_some_and(|peer| book.allowed(peer).is_some());
-        if learned || book.is_host(&ip) { Caller::Known(ip) } else { Caller::Network(Some(network(ip))) }
+        if learned || book.is_host(&ip) {
+            CallerAddress::Known(ip)
+        } else {
+            CallerAddress::Network(Some(network(ip)))
+        }
     }
 
-    fn admit(&mut self, caller: Caller, now: Tick) -> Result<(), Denied> {
+    fn admit(&mut self, caller: CallerAddress, now: Tick) -> Result<(), Denied> {
         let allowance = caller.allowance();
         let of_kind = self.pending.values().filter(|other| other.is_known() == caller.is_known()).count();
         if of_kind >= allowance.pending_of_kind {
@@ -135,7 +139,7 @@ impl Door {
         if !self.buckets.contains_key(&caller) {
             self.make_room(now);
         }
-        let full = Bucket { milli_tokens: allowance.burst * 1000, at: now, pending: 0 };
+        let full = CallerBucket { milli_tokens: allowance.burst * 1000, at: now, pending: 0 };
         let bucket = self.buckets.entry(caller).or_insert(full);
         bucket.refill(now, allowance);
         if bucket.pending >= allowance.pending {
@@ -191,7 +195,7 @@ fn network(ip: IpAddr) -> IpAddr {
     }
 }
 
-impl NetworkBehaviour for Door {
+impl NetworkBehaviour for ConnectionLimits {
     type ConnectionHandler = dummy::ConnectionHandler;
     type ToSwarm = Infallible;
 
@@ -253,16 +257,16 @@ impl NetworkBehaviour for Door {
 mod tests {
     use super::*;
 
-    fn door() -> Door {
-        Door::new(Arc::new(ArcSwap::from_pointee(Book::default())))
+    fn door() -> ConnectionLimits {
+        ConnectionLimits::new(Arc::new(ArcSwap::from_pointee(AddressBook::default())))
     }
 
-    fn stranger(text: &str) -> Caller {
-        Caller::Network(Some(network(text.parse().unwrap())))
+    fn stranger(text: &str) -> CallerAddress {
+        CallerAddress::Network(Some(network(text.parse().unwrap())))
     }
 
-    fn known(text: &str) -> Caller {
-        Caller::Known(text.parse().unwrap())
+    fn known(text: &str) -> CallerAddress {
+        CallerAddress::Known(text.parse().unwrap())
     }
 
     #[test]
@@ -292,7 +296,7 @@ mod tests {
         let mut door = door();
         for n in 0..2 * DOOR_BUCKETS_MAX as u32 {
             let ip = IpAddr::from((n << 8).to_be_bytes());
-            let _ = door.admit(Caller::Network(Some(ip)), Tick(0));
+            let _ = door.admit(CallerAddress::Network(Some(ip)), Tick(0));
             door.buckets.values_mut().for_each(|bucket| bucket.pending = 0);
         }
         assert!(door.buckets.len() <= DOOR_BUCKETS_MAX);

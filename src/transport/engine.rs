@@ -19,11 +19,11 @@ pub(super) use events::dial_failure;
 
 use super::book::{dialled, peer_id};
 use super::gate::Proved;
-use super::link::{PeerLink, Told};
+use super::link::{LinkState, PeerLink};
 use super::log_turn::LogTurn;
-use super::pump::Activity;
+use super::pump::StreamActivity;
 use super::queue::FeedQueue;
-use super::shared::{Command, Shared};
+use super::shared::{TransportCommand, TransportShared};
 use super::swarm::{Behaviour, build};
 use super::{TransportConfig, TransportError, address};
 use crate::identity::PublisherName;
@@ -32,15 +32,15 @@ use crate::protocol::io::Input;
 use crate::protocol::io::{DialFailure, StreamId};
 
 /// What the core is to hear, and who starts once it has heard it.
-struct Announcement {
+struct PeerAnnouncement {
     input: Input,
     then: Option<oneshot::Sender<()>>,
 }
 
-struct Connection {
+struct PeerConnection {
     peer: PeerId,
     address: String,
-    activity: Activity,
+    activity: StreamActivity,
     /// By id, so that a stream that ended is forgotten.
     streams: HashMap<StreamId, Arc<FeedQueue>>,
 }
@@ -52,17 +52,17 @@ struct Served {
     stream: StreamId,
 }
 
-pub(super) struct Engine {
+pub(super) struct TransportEngine {
     swarm: Swarm<Behaviour>,
-    shared: Arc<Shared>,
+    shared: Arc<TransportShared>,
     proved: Proved,
     answers: mpsc::Sender<Input>,
-    outbox: VecDeque<Announcement>,
+    outbox: VecDeque<PeerAnnouncement>,
     peers: HashMap<PeerId, PeerLink>,
-    connections: HashMap<ConnectionId, Connection>,
+    connections: HashMap<ConnectionId, PeerConnection>,
     tasks: JoinSet<()>,
     served: HashMap<Id, Served>,
-    activity: Activity,
+    activity: StreamActivity,
     next_stream: u64,
     quiet: Quiet,
 }
@@ -74,11 +74,11 @@ struct Quiet {
     not_accepted: LogTurn,
 }
 
-impl Engine {
+impl TransportEngine {
     /// Listens on every address of `config`, and gives them with the ports that were chosen.
     pub async fn start(
         config: TransportConfig,
-        shared: Arc<Shared>,
+        shared: Arc<TransportShared>,
         answers: mpsc::Sender<Input>,
     ) -> Result<(Self, Vec<String>), TransportError> {
         let proved = Proved::default();
@@ -97,14 +97,14 @@ impl Engine {
             connections: HashMap::new(),
             tasks: JoinSet::new(),
             served: HashMap::new(),
-            activity: Activity::default(),
+            activity: StreamActivity::default(),
             next_stream: 1,
             quiet: Quiet::default(),
         };
         Ok((engine, listening))
     }
 
-    /// Until [`Command::Stop`], or until the core is gone.
+    /// Until [`TransportCommand::Stop`], or until the core is gone.
     pub async fn run(mut self) {
         let (answers, shared) = (self.answers.clone(), Arc::clone(&self.shared));
         loop {
@@ -118,7 +118,7 @@ impl Engine {
                 () = shared.wake.notified() => {}
             }
             while let Some(command) = shared.next_command() {
-                if command == Command::Stop {
+                if command == TransportCommand::Stop {
                     return self.stop().await;
                 }
                 self.on_command(command);
@@ -127,28 +127,28 @@ impl Engine {
     }
 
     fn announce(&mut self, permit: mpsc::Permit<'_, Input>) {
-        let Some(Announcement { input, then }) = self.outbox.pop_front() else { return };
+        let Some(PeerAnnouncement { input, then }) = self.outbox.pop_front() else { return };
         permit.send(input);
         // Where the stream's task has ended meanwhile, there is nobody to start.
         then.map(|start| start.send(()));
     }
 
-    fn on_command(&mut self, command: Command) {
+    fn on_command(&mut self, command: TransportCommand) {
         match command {
-            Command::Dial(name) => self.dial(&name),
-            Command::Disconnect(name) => {
+            TransportCommand::Dial(name) => self.dial(&name),
+            TransportCommand::Disconnect(name) => {
                 let of = |(id, link): (&PeerId, &PeerLink)| (link.name == name).then_some(*id);
                 let ids: Vec<PeerId> = self.peers.iter().filter_map(of).collect();
                 ids.into_iter().for_each(|id| self.disconnect(id, "closed here"));
             }
-            Command::OpenFeed(name) => self.open_feed(name),
-            Command::PeersChanged => self.disconnect_removed(),
-            Command::Stop => {}
+            TransportCommand::OpenFeed(name) => self.open_feed(name),
+            TransportCommand::PeersChanged => self.disconnect_removed(),
+            TransportCommand::Stop => {}
         }
     }
 
     fn say(&mut self, input: Input) {
-        self.outbox.push_back(Announcement { input, then: None });
+        self.outbox.push_back(PeerAnnouncement { input, then: None });
     }
 
     fn dial(&mut self, name: &PublisherName) {
@@ -158,7 +158,7 @@ impl Engine {
             return self.dial_failed(name.clone(), "it is paused or has no peer file");
         };
         let link = self.peers.entry(id).or_insert_with(|| PeerLink::new(name.clone()));
-        if link.told == Told::Connected {
+        if link.told == LinkState::Connected {
             return;
         }
         if link.name != *name {
@@ -198,7 +198,8 @@ impl Engine {
     }
 
     fn open_feed(&mut self, name: PublisherName) {
-        let link = self.peers.iter_mut().find(|(_, link)| link.name == name && link.told == Told::Connected);
+        let link =
+            self.peers.iter_mut().find(|(_, link)| link.name == name && link.told == LinkState::Connected);
         match link.and_then(|(id, link)| Some((*id, link.newest()?, link))) {
             Some((_, _, link)) if link.opening.is_some() => {}
             Some((id, connection, link)) => {

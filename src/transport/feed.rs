@@ -34,7 +34,7 @@ impl std::fmt::Debug for FeedStream {
 }
 
 #[derive(Debug)]
-pub(super) enum Report {
+pub(super) enum HandlerReport {
     Opened(FeedStream),
     NotOpened(String),
     /// The peer opened it.
@@ -46,17 +46,17 @@ pub(super) enum Report {
 pub(super) struct FeedReport {
     pub peer: PeerId,
     pub connection: ConnectionId,
-    pub report: Report,
+    pub report: HandlerReport,
 }
 
 #[derive(Default)]
-pub(super) struct Feeds {
+pub(super) struct FeedBehaviour {
     /// At most one open under way for each peer, so it is bounded as they are.
     out: VecDeque<ToSwarm<FeedReport, ()>>,
     waker: Option<Waker>,
 }
 
-impl Feeds {
+impl FeedBehaviour {
     /// Asks for a stream on a connection that stands. A connection that is gone swallows it: the engine
     /// remembers what it asked for.
     pub fn open(&mut self, peer: PeerId, connection: ConnectionId) {
@@ -75,7 +75,7 @@ impl Feeds {
     }
 }
 
-impl NetworkBehaviour for Feeds {
+impl NetworkBehaviour for FeedBehaviour {
     type ConnectionHandler = FeedHandler;
     type ToSwarm = FeedReport;
 
@@ -120,9 +120,9 @@ impl NetworkBehaviour for Feeds {
     }
 }
 
-type Upgrade = ReadyUpgrade<StreamProtocol>;
+type FeedUpgrade = ReadyUpgrade<StreamProtocol>;
 
-fn protocol() -> SubstreamProtocol<Upgrade> {
+fn protocol() -> SubstreamProtocol<FeedUpgrade> {
     SubstreamProtocol::new(ReadyUpgrade::new(StreamProtocol::new(FEED_PROTOCOL)), ())
 }
 
@@ -130,14 +130,14 @@ fn protocol() -> SubstreamProtocol<Upgrade> {
 #[derive(Default)]
 pub(super) struct FeedHandler {
     asked: bool,
-    reports: VecDeque<Report>,
+    reports: VecDeque<HandlerReport>,
     /// Each stream that the peer opened holds a clone.
     inbound: Arc<()>,
     waker: Option<Waker>,
 }
 
 impl FeedHandler {
-    fn report(&mut self, report: Report) {
+    fn report(&mut self, report: HandlerReport) {
         self.reports.push_back(report);
         self.wake();
     }
@@ -152,16 +152,16 @@ impl FeedHandler {
         // Beyond the bound the stream is dropped, which resets it: a peer needs one.
         if Arc::strong_count(&self.inbound) <= FEEDS_PER_CONNECTION_MAX {
             let token = Some(Arc::clone(&self.inbound));
-            self.report(Report::Inbound(FeedStream { stream, token }));
+            self.report(HandlerReport::Inbound(FeedStream { stream, token }));
         }
     }
 }
 
 impl ConnectionHandler for FeedHandler {
     type FromBehaviour = ();
-    type ToBehaviour = Report;
-    type InboundProtocol = Upgrade;
-    type OutboundProtocol = Upgrade;
+    type ToBehaviour = HandlerReport;
+    type InboundProtocol = FeedUpgrade;
+    type OutboundProtocol = FeedUpgrade;
     type InboundOpenInfo = ();
     type OutboundOpenInfo = ();
 
@@ -197,7 +197,7 @@ impl ConnectionHandler for FeedHandler {
                 self.on_inbound(protocol);
             }
             ConnectionEvent::FullyNegotiatedOutbound(FullyNegotiatedOutbound { protocol, .. }) => {
-                self.report(Report::Opened(FeedStream { stream: protocol, token: None }));
+                self.report(HandlerReport::Opened(FeedStream { stream: protocol, token: None }));
             }
             ConnectionEvent::DialUpgradeError(DialUpgradeError { error, .. }) => {
                 let cause = match error {
@@ -208,7 +208,7 @@ impl ConnectionHandler for FeedHandler {
                     StreamUpgradeError::Io(error) => error.to_string(),
                     StreamUpgradeError::Apply(never) => match never {},
                 };
-                self.report(Report::NotOpened(cause));
+                self.report(HandlerReport::NotOpened(cause));
             }
             _ => {}
         }

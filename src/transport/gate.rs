@@ -13,7 +13,7 @@ use libp2p::core::upgrade::{InboundConnectionUpgrade, OutboundConnectionUpgrade}
 use libp2p::{PeerId, noise};
 use thiserror::Error;
 
-use super::book::Book;
+use super::book::AddressBook;
 
 #[derive(Debug, Error)]
 pub(super) enum GateError {
@@ -26,9 +26,9 @@ pub(super) enum GateError {
 }
 
 #[derive(Clone)]
-pub(super) struct Gate {
+pub(super) struct ConnectionGate {
     noise: noise::Config,
-    book: Arc<ArcSwap<Book>>,
+    book: Arc<ArcSwap<AddressBook>>,
     proved: Proved,
 }
 
@@ -48,8 +48,8 @@ impl Proved {
     }
 }
 
-impl Gate {
-    pub fn new(noise: noise::Config, book: Arc<ArcSwap<Book>>, proved: Proved) -> Self {
+impl ConnectionGate {
+    pub fn new(noise: noise::Config, book: Arc<ArcSwap<AddressBook>>, proved: Proved) -> Self {
         Self { noise, book, proved }
     }
 
@@ -61,7 +61,7 @@ impl Gate {
     }
 }
 
-impl UpgradeInfo for Gate {
+impl UpgradeInfo for ConnectionGate {
     type Info = &'static str;
     type InfoIter = std::iter::Once<Self::Info>;
 
@@ -72,7 +72,7 @@ impl UpgradeInfo for Gate {
 
 type Upgraded<C> = Pin<Box<dyn Future<Output = Result<(PeerId, noise::Output<C>), GateError>> + Send>>;
 
-impl<C: AsyncRead + AsyncWrite + Unpin + Send + 'static> InboundConnectionUpgrade<C> for Gate {
+impl<C: AsyncRead + AsyncWrite + Unpin + Send + 'static> InboundConnectionUpgrade<C> for ConnectionGate {
     type Output = (PeerId, noise::Output<C>);
     type Error = GateError;
     type Future = Upgraded<C>;
@@ -85,7 +85,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin + Send + 'static> InboundConnectionUpgrad
     }
 }
 
-impl<C: AsyncRead + AsyncWrite + Unpin + Send + 'static> OutboundConnectionUpgrade<C> for Gate {
+impl<C: AsyncRead + AsyncWrite + Unpin + Send + 'static> OutboundConnectionUpgrade<C> for ConnectionGate {
     type Output = (PeerId, noise::Output<C>);
     type Error = GateError;
     type Future = Upgraded<C>;

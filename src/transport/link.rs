@@ -31,14 +31,14 @@ pub(super) struct PeerLink {
     pub dialling: bool,
     /// The connection on which a feed is being opened.
     pub opening: Option<ConnectionId>,
-    pub told: Told,
+    pub told: LinkState,
     /// Streams that still say their last words: when they have ended, the connections go.
     pub leaving: HashSet<StreamId>,
 }
 
 /// What the core believes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Told {
+pub(super) enum LinkState {
     Nothing,
     Connected,
     /// It believes in a connection whose last streams are just ending; the cause to tell it then.
@@ -63,7 +63,7 @@ impl PeerLink {
             dialling: false,
             opening: None,
             leaving: HashSet::new(),
-            told: Told::Nothing,
+            told: LinkState::Nothing,
         }
     }
 
@@ -76,24 +76,24 @@ impl PeerLink {
     pub fn on_closed(&mut self, connection: ConnectionId, cause: String) {
         self.connections.retain(|other| *other != connection);
         self.early.retain(|early| early.connection != connection);
-        if self.connections.is_empty() && self.told == Told::Connected {
-            self.told = Told::Losing(cause);
+        if self.connections.is_empty() && self.told == LinkState::Connected {
+            self.told = LinkState::Losing(cause);
         }
     }
 
     /// What to tell the core now; to be asked until there is nothing.
     pub fn next_told(&mut self) -> Option<Tell> {
         if self.streams == 0
-            && let Told::Losing(cause) = &self.told
+            && let LinkState::Losing(cause) = &self.told
         {
             let cause = cause.clone();
-            self.told = Told::Nothing;
+            self.told = LinkState::Nothing;
             return Some(Tell::Disconnected(cause));
         }
-        if self.told == Told::Nothing
+        if self.told == LinkState::Nothing
             && let Some(newest) = self.newest()
         {
-            self.told = Told::Connected;
+            self.told = LinkState::Connected;
             self.wanted = false;
             return Some(Tell::Connected(newest));
         }
@@ -104,7 +104,7 @@ impl PeerLink {
     pub fn is_idle(&self) -> bool {
         self.connections.is_empty()
             && self.streams == 0
-            && self.told == Told::Nothing
+            && self.told == LinkState::Nothing
             && !self.wanted
             && !self.dialling
     }

@@ -40,8 +40,8 @@ pub use address::{AddressError, parse_address};
 pub use check::{CheckReport, DialOutcome, DialReport, check};
 pub use strangers::Stranger;
 
-use engine::Engine;
-use shared::{Command, Shared};
+use engine::TransportEngine;
+use shared::{TransportCommand, TransportShared};
 
 #[derive(Clone)]
 pub struct TransportConfig {
@@ -77,7 +77,7 @@ pub enum TransportError {
 
 /// Bytes of frames that came from and went to a peer since the start, without what Noise and yamux add.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Traffic {
+pub struct TrafficBytes {
     pub peer: PublisherName,
     pub received_bytes: u64,
     pub sent_bytes: u64,
@@ -90,7 +90,7 @@ pub fn peer_id_text(key: &VerifyingKey) -> String {
 
 /// A running network. Dropping it ends it at once; [`stop`](Self::stop) takes leave first.
 pub struct Transport {
-    shared: Arc<Shared>,
+    shared: Arc<TransportShared>,
     key: SigningKey,
     engine: JoinHandle<()>,
 }
@@ -105,9 +105,9 @@ impl Transport {
         config: TransportConfig,
         answers: mpsc::Sender<Input>,
     ) -> Result<(Self, Vec<String>), TransportError> {
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(TransportShared::default());
         let key = config.key.clone();
-        let (engine, listening) = Engine::start(config, Arc::clone(&shared), answers).await?;
+        let (engine, listening) = TransportEngine::start(config, Arc::clone(&shared), answers).await?;
         let engine = tokio::spawn(engine.run());
         Ok((Self { shared, key, engine }, listening))
     }
@@ -116,7 +116,7 @@ impl Transport {
     /// is paused, or has another name or key, is disconnected at once. Addresses that are none are left out.
     pub fn set_peers(&self, peers: Vec<PeerAddresses>) {
         self.shared.set_peers(peers);
-        self.shared.command(Command::PeersChanged);
+        self.shared.command(TransportCommand::PeersChanged);
     }
 
     /// Obeys an output of the core; those that are not the transport's are ignored. Never waits.
@@ -138,13 +138,13 @@ impl Transport {
     }
 
     /// One line for each peer that was ever connected and is still configured.
-    pub fn traffic(&self) -> Vec<Traffic> {
+    pub fn traffic(&self) -> Vec<TrafficBytes> {
         self.shared.traffic()
     }
 
     /// Closes all feeds and connections, at most 2 s.
     pub async fn stop(mut self) {
-        self.shared.command(Command::Stop);
+        self.shared.command(TransportCommand::Stop);
         // Its own deadline is 2 s; an engine that is gone already is what was wanted.
         let _ = (&mut self.engine).await;
     }

@@ -15,14 +15,14 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 
 use super::feed::FeedStream;
-use super::queue::{FeedQueue, Work};
+use super::queue::{FeedQueue, QueueWork};
 use crate::limits::{
     FEED_CLOSE_MS, FEED_DELIVERY_BYTES, FEED_DELIVERY_FRAMES, FEED_READ_BYTES, FEED_WRITE_BYTES,
 };
 use crate::protocol::io::Input;
 use crate::protocol::io::StreamId;
-use crate::wire::frame::{self, Decoder, FrameError};
-use crate::wire::{FaultCode, Frame};
+use crate::wire::frame::{self, FrameDecoder, FrameError};
+use crate::wire::{FaultCode, WireFrame};
 
 const LAST_WORDS: Duration = Duration::from_millis(FEED_CLOSE_MS);
 
@@ -35,12 +35,12 @@ pub(super) struct Counters {
 
 /// When a connection was last heard of, as a number that only grows: of two, the lower was silent longer.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Activity {
+pub(super) struct StreamActivity {
     order: Arc<AtomicU64>,
     heard: Arc<AtomicU64>,
 }
 
-impl Activity {
+impl StreamActivity {
     /// For another connection, in the same order.
     pub fn fresh(&self) -> Self {
         let fresh = Self { order: Arc::clone(&self.order), heard: Arc::default() };
@@ -57,27 +57,27 @@ impl Activity {
     }
 }
 
-pub(super) struct Pump {
+pub(super) struct StreamPump {
     pub id: StreamId,
     pub queue: Arc<FeedQueue>,
     pub answers: mpsc::Sender<Input>,
     pub counters: Arc<Counters>,
-    pub activity: Activity,
+    pub activity: StreamActivity,
 }
 
-enum ReadEnd {
+enum StreamReadEnd {
     Closed(String),
     BadFrame(FrameError),
 }
 
 enum Ended {
-    Read(ReadEnd),
+    Read(StreamReadEnd),
     Write(io::Result<()>),
     /// Cut, or the time for last words is over.
     Cut,
 }
 
-impl Pump {
+impl StreamPump {
     /// Runs the stream once the core has been told of it, to its end. [`Input::FeedClosed`] is the last that
     /// the core hears of it, unless the core closed it.
     pub async fn run(self, stream: FeedStream, announced: oneshot::Receiver<()>) {
@@ -95,19 +95,20 @@ impl Pump {
             () = self.last_words() => Ended::Cut,
         };
         match ended {
-            Ended::Read(ReadEnd::BadFrame(error)) => {
+            Ended::Read(StreamReadEnd::BadFrame(error)) => {
                 self.tell_closed(format!("the peer sent what is no frame: {error}")).await;
-                self.queue.push(Frame::Fault { code: FaultCode::Protocol.into(), detail: error.to_string() });
+                self.queue
+                    .push(WireFrame::Fault { code: FaultCode::Protocol.into(), detail: error.to_string() });
                 self.queue.close();
                 // Whether the peer still hears why is up to it.
                 let _ = timeout(LAST_WORDS, writing).await;
             }
-            Ended::Read(ReadEnd::Closed(cause)) => self.tell_closed(cause).await,
+            Ended::Read(StreamReadEnd::Closed(cause)) => self.tell_closed(cause).await,
             Ended::Write(Ok(())) => {}
             Ended::Write(Err(error)) => {
                 // A peer that closes says why just before: what it said may still be there to be read.
                 let cause = match timeout(LAST_WORDS, reading).await {
-                    Ok(ReadEnd::Closed(cause)) => cause,
+                    Ok(StreamReadEnd::Closed(cause)) => cause,
                     _ => error.to_string(),
                 };
                 self.tell_closed(cause).await;
@@ -134,7 +135,7 @@ impl Pump {
         let _ = self.answers.send(Input::FeedClosed { stream: self.id, cause }).await;
     }
 
-    async fn read_until_closing(&self, half: ReadHalf<Stream>) -> ReadEnd {
+    async fn read_until_closing(&self, half: ReadHalf<Stream>) -> StreamReadEnd {
         tokio::select! {
             end = self.read(half) => end,
             // The core has forgotten the stream: it wants nothing more of it.
@@ -142,23 +143,23 @@ impl Pump {
         }
     }
 
-    async fn read(&self, mut half: ReadHalf<Stream>) -> ReadEnd {
+    async fn read(&self, mut half: ReadHalf<Stream>) -> StreamReadEnd {
         let mut buffer = BytesMut::with_capacity(FEED_READ_BYTES);
-        let mut decoder = Decoder::default();
+        let mut decoder = FrameDecoder::default();
         let mut scratch = vec![0; FEED_READ_BYTES];
         loop {
             let (frames, end) = self.gather(&mut half, &mut buffer, &mut decoder, &mut scratch).await;
             if !frames.is_empty()
                 && self.answers.send(Input::Frames { stream: self.id, frames }).await.is_err()
             {
-                return ReadEnd::Closed("the node stops".to_owned());
+                return StreamReadEnd::Closed("the node stops".to_owned());
             }
             if let Some(end) = end {
                 return end;
             }
             tokio::select! {
                 () = self.queue.resumed.notified() => {}
-                () = self.queue.gone.cancelled() => return ReadEnd::Closed("the connection is gone".to_owned()),
+                () = self.queue.gone.cancelled() => return StreamReadEnd::Closed("the connection is gone".to_owned()),
             }
         }
     }
@@ -168,9 +169,9 @@ impl Pump {
         &self,
         half: &mut ReadHalf<Stream>,
         buffer: &mut BytesMut,
-        decoder: &mut Decoder,
+        decoder: &mut FrameDecoder,
         scratch: &mut [u8],
-    ) -> (Vec<Frame>, Option<ReadEnd>) {
+    ) -> (Vec<WireFrame>, Option<StreamReadEnd>) {
         let mut frames = Vec::new();
         let mut bytes = 0;
         loop {
@@ -179,7 +180,7 @@ impl Pump {
                 match decoder.decode(buffer) {
                     Ok(Some(frame)) => frames.push(frame),
                     Ok(None) => break,
-                    Err(error) => return (frames, Some(ReadEnd::BadFrame(error))),
+                    Err(error) => return (frames, Some(StreamReadEnd::BadFrame(error))),
                 }
                 bytes += before - buffer.len();
             }
@@ -194,9 +195,9 @@ impl Pump {
                 },
             };
             match read {
-                Ok(0) => return (frames, Some(ReadEnd::Closed("the peer closed the feed".to_owned()))),
+                Ok(0) => return (frames, Some(StreamReadEnd::Closed("the peer closed the feed".to_owned()))),
                 Ok(len) => self.on_read(&scratch[..len], buffer),
-                Err(error) => return (frames, Some(ReadEnd::Closed(error.to_string()))),
+                Err(error) => return (frames, Some(StreamReadEnd::Closed(error.to_string()))),
             }
         }
     }
@@ -213,12 +214,12 @@ impl Pump {
         let mut out = Vec::new();
         loop {
             let frames = match self.queue.take() {
-                Work::Frames(frames) => frames,
-                Work::Nothing => {
+                QueueWork::Frames(frames) => frames,
+                QueueWork::Nothing => {
                     self.queue.work.notified().await;
                     continue;
                 }
-                Work::Done => return half.close().await,
+                QueueWork::Done => return half.close().await,
             };
             out.clear();
             frames.iter().for_each(|frame| frame::encode(frame, &mut out));

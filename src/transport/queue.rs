@@ -9,18 +9,18 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::limits::{FEED_WRITE_BYTES, SEND_QUEUE_BYTES, SEND_QUEUE_FACTOR};
-use crate::wire::Frame;
+use crate::wire::WireFrame;
 use crate::wire::frame::encoded_len;
 
 #[derive(Default)]
-struct Waiting {
-    frames: VecDeque<Frame>,
+struct WaitingFrame {
+    frames: VecDeque<WireFrame>,
     bytes: usize,
 }
 
 #[derive(Default)]
 pub(super) struct FeedQueue {
-    waiting: Mutex<Waiting>,
+    waiting: Mutex<WaitingFrame>,
     pub work: Notify,
     pub resumed: Notify,
     /// What is queued still goes out, then the stream is closed.
@@ -33,19 +33,19 @@ pub(super) struct FeedQueue {
 }
 
 /// What the writer gets to do.
-pub(super) enum Work {
-    Frames(Vec<Frame>),
+pub(super) enum QueueWork {
+    Frames(Vec<WireFrame>),
     Nothing,
     /// Nothing is left, and nothing will come.
     Done,
 }
 
 impl FeedQueue {
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+    fn waiting(&self) -> MutexGuard<'_, WaitingFrame> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub fn push(&self, frame: Frame) {
+    pub fn push(&self, frame: WireFrame) {
         let len = encoded_len(&frame);
         let mut waiting = self.waiting();
         if waiting.bytes + len > SEND_QUEUE_FACTOR * SEND_QUEUE_BYTES {
@@ -61,7 +61,7 @@ impl FeedQueue {
     }
 
     /// Takes what makes one good write: at least one frame, then as many as bring it over the least size.
-    pub fn take(&self) -> Work {
+    pub fn take(&self) -> QueueWork {
         let mut waiting = self.waiting();
         let mut frames = Vec::new();
         let mut bytes = 0;
@@ -73,9 +73,9 @@ impl FeedQueue {
         }
         waiting.bytes -= bytes;
         match frames.is_empty() {
-            false => Work::Frames(frames),
-            true if self.closing.is_cancelled() => Work::Done,
-            true => Work::Nothing,
+            false => QueueWork::Frames(frames),
+            true if self.closing.is_cancelled() => QueueWork::Done,
+            true => QueueWork::Nothing,
         }
     }
 

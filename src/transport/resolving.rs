@@ -23,20 +23,20 @@ const LOOK_UPS_MAX: usize = 4;
 const ADDRESSES_TRIED_MAX: usize = 8;
 
 /// `inner`, and names in front of it.
-pub(super) struct Resolving<T> {
+pub(super) struct NameResolver<T> {
     inner: Arc<Mutex<T>>,
     look_ups: Arc<Semaphore>,
 }
 
 /// Which addresses of a name are wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Family {
+enum AddressFamily {
     Any,
     V4,
     V6,
 }
 
-impl<T> Resolving<T> {
+impl<T> NameResolver<T> {
     pub fn new(inner: T) -> Self {
         Self { inner: Arc::new(Mutex::new(inner)), look_ups: Arc::new(Semaphore::new(LOOK_UPS_MAX)) }
     }
@@ -50,7 +50,7 @@ fn lock<T>(inner: &Mutex<T>) -> MutexGuard<'_, T> {
     inner.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl<T> Transport for Resolving<T>
+impl<T> Transport for NameResolver<T>
 where
     T: Transport<Error = io::Error> + Send + Unpin + 'static,
     T::Dial: Send,
@@ -104,11 +104,11 @@ where
 }
 
 /// The name that an address begins with.
-fn name_in(address: &Multiaddr) -> Option<(String, Family)> {
+fn name_in(address: &Multiaddr) -> Option<(String, AddressFamily)> {
     match address.iter().next()? {
-        Protocol::Dns(host) => Some((host.into_owned(), Family::Any)),
-        Protocol::Dns4(host) => Some((host.into_owned(), Family::V4)),
-        Protocol::Dns6(host) => Some((host.into_owned(), Family::V6)),
+        Protocol::Dns(host) => Some((host.into_owned(), AddressFamily::Any)),
+        Protocol::Dns4(host) => Some((host.into_owned(), AddressFamily::V4)),
+        Protocol::Dns6(host) => Some((host.into_owned(), AddressFamily::V6)),
         _ => None,
     }
 }
@@ -122,16 +122,16 @@ fn with_number(address: &Multiaddr, ip: IpAddr) -> Multiaddr {
 }
 
 /// Asks the system. The permit goes along to the thread: a dial that was given up does not free the thread.
-async fn look_up(host: String, family: Family, look_ups: Arc<Semaphore>) -> io::Result<Vec<IpAddr>> {
+async fn look_up(host: String, family: AddressFamily, look_ups: Arc<Semaphore>) -> io::Result<Vec<IpAddr>> {
     let permit = look_ups.acquire_owned().await.map_err(io::Error::other)?;
     let asked = tokio::task::spawn_blocking(move || {
         let _permit = permit;
         let found = (host.as_str(), 0).to_socket_addrs();
         let found = found.map_err(|error| look_up_failed(&host, &error));
         let wanted = |ip: &IpAddr| match family {
-            Family::Any => true,
-            Family::V4 => ip.is_ipv4(),
-            Family::V6 => ip.is_ipv6(),
+            AddressFamily::Any => true,
+            AddressFamily::V4 => ip.is_ipv4(),
+            AddressFamily::V6 => ip.is_ipv6(),
         };
         found.map(|all| all.map(|socket| socket.ip()).filter(wanted).collect())
     });
@@ -148,7 +148,7 @@ mod tests {
             "/dns4/mesh.cert.ee/tcp/4801/p2p/12D3KooWEyoppNCUx8Yx66oV9fJnriXwCcXwDDUA2kj6vnc6iDEp"
                 .parse()
                 .unwrap();
-        assert_eq!(name_in(&address), Some(("mesh.cert.ee".to_owned(), Family::V4)));
+        assert_eq!(name_in(&address), Some(("mesh.cert.ee".to_owned(), AddressFamily::V4)));
         let numbered = with_number(&address, IpAddr::from([192, 0, 2, 7]));
         assert!(numbered.to_string().starts_with("/ip4/192.0.2.7/tcp/4801/p2p/"), "{numbered}");
         assert_eq!(name_in(&numbered), None);
@@ -157,9 +157,10 @@ mod tests {
     #[tokio::test]
     async fn a_name_that_is_none_is_said_in_words() {
         let look_ups = Arc::new(Semaphore::new(1));
-        let error = look_up("nosuch.invalid".into(), Family::Any, Arc::clone(&look_ups)).await.unwrap_err();
+        let error =
+            look_up("nosuch.invalid".into(), AddressFamily::Any, Arc::clone(&look_ups)).await.unwrap_err();
         assert!(error.to_string().starts_with("the name nosuch.invalid cannot be resolved: "), "{error}");
-        let found = look_up("localhost".into(), Family::V4, look_ups).await.unwrap();
+        let found = look_up("localhost".into(), AddressFamily::V4, look_ups).await.unwrap();
         assert_eq!(found, [IpAddr::from([127, 0, 0, 1])]);
     }
 }

@@ -9,11 +9,11 @@ use arc_swap::ArcSwap;
 use libp2p::{Multiaddr, PeerId};
 use tokio::sync::Notify;
 
-use super::book::{Book, key_text};
+use super::book::{AddressBook, key_text};
 use super::pump::Counters;
 use super::queue::FeedQueue;
-use super::strangers::{Stranger, Strangers};
-use super::{PeerAddresses, Traffic};
+use super::strangers::{Stranger, StrangerLog};
+use super::{PeerAddresses, TrafficBytes};
 use crate::clock;
 use crate::identity::PublisherName;
 use crate::limits::TRANSPORT_COMMANDS_MAX;
@@ -22,7 +22,7 @@ use crate::protocol::io::StreamId;
 
 /// An order to the engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Command {
+pub(super) enum TransportCommand {
     Dial(PublisherName),
     Disconnect(PublisherName),
     OpenFeed(PublisherName),
@@ -31,12 +31,12 @@ pub(super) enum Command {
 }
 
 #[derive(Default)]
-pub(super) struct Shared {
-    pub book: Arc<ArcSwap<Book>>,
+pub(super) struct TransportShared {
+    pub book: Arc<ArcSwap<AddressBook>>,
     pub wake: Notify,
     streams: Mutex<HashMap<StreamId, Arc<FeedQueue>>>,
-    commands: Mutex<VecDeque<Command>>,
-    strangers: Mutex<Strangers>,
+    commands: Mutex<VecDeque<TransportCommand>>,
+    strangers: Mutex<StrangerLog>,
     counters: Mutex<BTreeMap<PublisherName, Arc<Counters>>>,
 }
 
@@ -44,22 +44,22 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Shared {
-    pub fn book(&self) -> Arc<Book> {
+impl TransportShared {
+    pub fn book(&self) -> Arc<AddressBook> {
         self.book.load_full()
     }
 
     pub fn set_peers(&self, peers: Vec<PeerAddresses>) {
-        let book = Book::new(peers);
+        let book = AddressBook::new(peers);
         lock(&self.counters).retain(|name, _| book.peer(name).is_some());
         self.book.store(Arc::new(book));
     }
 
     pub fn handle(&self, output: Output) {
         match output {
-            Output::Dial { peer } => self.command(Command::Dial(peer)),
-            Output::Disconnect { peer } => self.command(Command::Disconnect(peer)),
-            Output::OpenFeed { peer } => self.command(Command::OpenFeed(peer)),
+            Output::Dial { peer } => self.command(TransportCommand::Dial(peer)),
+            Output::Disconnect { peer } => self.command(TransportCommand::Disconnect(peer)),
+            Output::OpenFeed { peer } => self.command(TransportCommand::OpenFeed(peer)),
             Output::Send { stream, frame } => {
                 // A stream that ended meanwhile: the core hears of it, or has closed it.
                 if let Some(queue) = self.stream(stream) {
@@ -82,9 +82,9 @@ impl Shared {
 
     /// An order that stands already as the last one is not put behind itself. The core waits for answers, so
     /// more than a few for each peer cannot stand here; what is beyond is its bug, and dropped.
-    pub fn command(&self, command: Command) {
+    pub fn command(&self, command: TransportCommand) {
         let mut commands = lock(&self.commands);
-        if commands.len() < TRANSPORT_COMMANDS_MAX || command == Command::Stop {
+        if commands.len() < TRANSPORT_COMMANDS_MAX || command == TransportCommand::Stop {
             if commands.back() != Some(&command) {
                 commands.push_back(command);
             }
@@ -95,7 +95,7 @@ impl Shared {
         self.wake.notify_one();
     }
 
-    pub fn next_command(&self) -> Option<Command> {
+    pub fn next_command(&self) -> Option<TransportCommand> {
         lock(&self.commands).pop_front()
     }
 
@@ -115,8 +115,8 @@ impl Shared {
         Arc::clone(lock(&self.counters).entry(name.clone()).or_default())
     }
 
-    pub fn traffic(&self) -> Vec<Traffic> {
-        let traffic = |(peer, counters): (&PublisherName, &Arc<Counters>)| Traffic {
+    pub fn traffic(&self) -> Vec<TrafficBytes> {
+        let traffic = |(peer, counters): (&PublisherName, &Arc<Counters>)| TrafficBytes {
             peer: peer.clone(),
             received_bytes: counters.received_bytes.load(Ordering::Relaxed),
             sent_bytes: counters.sent_bytes.load(Ordering::Relaxed),

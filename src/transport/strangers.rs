@@ -17,9 +17,9 @@ pub struct Stranger {
 
 /// The latest first.
 #[derive(Debug, Default)]
-pub(super) struct Strangers(Vec<Stranger>);
+pub(super) struct StrangerLog(Vec<Stranger>);
 
-impl Strangers {
+impl StrangerLog {
     pub fn knocked(&mut self, key: String, address: String, now: Timestamp) {
         let known = self.0.iter().position(|stranger| stranger.key == key);
         let count = known.map_or(0, |at| self.0.remove(at).count);
@@ -38,7 +38,7 @@ mod tests {
 
     #[test]
     fn the_stranger_seen_longest_ago_is_forgotten_first() {
-        let mut strangers = Strangers::default();
+        let mut strangers = StrangerLog::default();
         strangers.knocked("first".into(), "a".into(), Timestamp(1));
         for n in 0..STRANGERS_MAX - 1 {
             strangers.knocked(n.to_string(), "a".into(), Timestamp(2));

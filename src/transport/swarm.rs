@@ -15,12 +15,12 @@ use libp2p::swarm::NetworkBehaviour;
 use libp2p::{PeerId, Swarm, Transport as _, noise, swarm, tcp, yamux};
 
 use super::TransportError;
-use super::book::Book;
+use super::book::AddressBook;
 use super::closing::CloseBy;
-use super::door::Door;
-use super::feed::Feeds;
-use super::gate::{Gate, Proved};
-use super::resolving::Resolving;
+use super::door::ConnectionLimits;
+use super::feed::FeedBehaviour;
+use super::gate::{ConnectionGate, Proved};
+use super::resolving::NameResolver;
 use crate::limits::{CONNECTION_CLOSE_MS, CONNECTION_IDLE_MS, HANDSHAKE_MS, MUXER_STREAMS_MAX};
 
 /// Mixed into the handshake, so that another version's nodes fail early (PROTOCOL.md §4.0).
@@ -30,8 +30,8 @@ const PROLOGUE: &[u8] = b"intelmesh/1";
 #[derive(NetworkBehaviour)]
 #[behaviour(prelude = "libp2p::swarm::derive_prelude")]
 pub(super) struct Behaviour {
-    pub door: Door,
-    pub feeds: Feeds,
+    pub door: ConnectionLimits,
+    pub feeds: FeedBehaviour,
 }
 
 pub(super) fn keypair(key: &SigningKey) -> Result<Keypair, TransportError> {
@@ -39,8 +39,8 @@ pub(super) fn keypair(key: &SigningKey) -> Result<Keypair, TransportError> {
     Keypair::ed25519_from_bytes(&mut *seed).map_err(|error| TransportError::Key(error.to_string()))
 }
 
-fn transport(gate: Gate) -> Boxed<(PeerId, StreamMuxerBox)> {
-    let sockets = Resolving::new(tcp::tokio::Transport::new(tcp::Config::default().nodelay(true)));
+fn transport(gate: ConnectionGate) -> Boxed<(PeerId, StreamMuxerBox)> {
+    let sockets = NameResolver::new(tcp::tokio::Transport::new(tcp::Config::default().nodelay(true)));
     let mut muxer = yamux::Config::default();
     muxer.set_max_num_streams(MUXER_STREAMS_MAX);
     let upgraded = sockets
@@ -58,13 +58,14 @@ fn transport(gate: Gate) -> Boxed<(PeerId, StreamMuxerBox)> {
 /// A swarm of `key` that lets in whom `book` allows.
 pub(super) fn build(
     key: &SigningKey,
-    book: &Arc<ArcSwap<Book>>,
+    book: &Arc<ArcSwap<AddressBook>>,
     proved: Proved,
 ) -> Result<Swarm<Behaviour>, TransportError> {
     let keys = keypair(key)?;
     let noise = noise::Config::new(&keys).map_err(|error| TransportError::Key(error.to_string()))?;
-    let gate = Gate::new(noise.with_prologue(PROLOGUE.to_vec()), Arc::clone(book), proved);
-    let behaviour = Behaviour { door: Door::new(Arc::clone(book)), feeds: Feeds::default() };
+    let gate = ConnectionGate::new(noise.with_prologue(PROLOGUE.to_vec()), Arc::clone(book), proved);
+    let behaviour =
+        Behaviour { door: ConnectionLimits::new(Arc::clone(book)), feeds: FeedBehaviour::default() };
     let config = swarm::Config::with_tokio_executor()
         .with_idle_connection_timeout(Duration::from_millis(CONNECTION_IDLE_MS));
     Ok(Swarm::new(transport(gate), behaviour, keys.public().to_peer_id(), config))

@@ -12,12 +12,12 @@ use libp2p::swarm::dial_opts::DialOpts;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::book::{Book, dialled, peer_id};
-use super::feed::{FeedStream, Report};
+use super::book::{AddressBook, dialled, peer_id};
+use super::feed::{FeedStream, HandlerReport};
 use super::gate::Proved;
 use super::swarm::{BehaviourEvent, build};
 use super::*;
-use crate::wire::{FaultCode, Frame, frame};
+use crate::wire::{FaultCode, WireFrame, frame};
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -35,7 +35,7 @@ async fn attacked() -> (Transport, mpsc::Receiver<Input>, FeedStream) {
     transport.set_peers(vec![peer("hostile", &hostile, vec![])]);
 
     let target = peer("own", &own, listening);
-    let book = Arc::new(ArcSwap::from_pointee(Book::new(vec![target.clone()])));
+    let book = Arc::new(ArcSwap::from_pointee(AddressBook::new(vec![target.clone()])));
     let mut swarm = build(&hostile, &book, Proved::default()).unwrap();
     let id = peer_id(&target.key).unwrap();
     swarm.dial(DialOpts::peer_id(id).addresses(dialled(&target)).build()).unwrap();
@@ -45,7 +45,7 @@ async fn attacked() -> (Transport, mpsc::Receiver<Input>, FeedStream) {
                 swarm.behaviour_mut().feeds.open(id, connection_id);
             }
             SwarmEvent::Behaviour(BehaviourEvent::Feeds(report)) => match report.report {
-                Report::Opened(stream) => break stream,
+                HandlerReport::Opened(stream) => break stream,
                 other => panic!("{other:?}"),
             },
             _ => {}
@@ -64,7 +64,7 @@ async fn bytes_that_are_no_frame_close_the_feed_and_the_peer_is_told_why() {
     for bytes in [huge, &deep, unknown] {
         let (_transport, mut inputs, FeedStream { mut stream, .. }) = attacked().await;
         let mut written = Vec::new();
-        frame::encode(&Frame::Ping { nonce: 1 }, &mut written);
+        frame::encode(&WireFrame::Ping { nonce: 1 }, &mut written);
         written.extend_from_slice(bytes);
         stream.write_all(&written).await.unwrap();
         stream.flush().await.unwrap();
@@ -79,8 +79,8 @@ async fn bytes_that_are_no_frame_close_the_feed_and_the_peer_is_told_why() {
         );
         let mut answer = Vec::new();
         timeout(DEADLINE, stream.read_to_end(&mut answer)).await.unwrap().unwrap();
-        let answer = frame::Decoder::default().decode(&mut BytesMut::from(&answer[..]));
-        let Ok(Some(Frame::Fault { code, .. })) = answer else { panic!("{answer:?}") };
+        let answer = frame::FrameDecoder::default().decode(&mut BytesMut::from(&answer[..]));
+        let Ok(Some(WireFrame::Fault { code, .. })) = answer else { panic!("{answer:?}") };
         assert_eq!(code, FaultCode::Protocol.into());
     }
 }
@@ -117,7 +117,7 @@ async fn a_fault_is_heard_before_the_connection_ends() {
         for _ in 0..12 {
             transport.handle(Output::Send { stream: feed, frame: large_frame() });
         }
-        let fault = Frame::Fault { code: FaultCode::Paused.into(), detail: String::new() };
+        let fault = WireFrame::Fault { code: FaultCode::Paused.into(), detail: String::new() };
         transport.handle(Output::Send { stream: feed, frame: fault });
         transport.handle(Output::CloseFeed { stream: feed });
         if round % 2 == 0 {
@@ -127,21 +127,22 @@ async fn a_fault_is_heard_before_the_connection_ends() {
         }
         let mut heard = Vec::new();
         timeout(DEADLINE, stream.read_to_end(&mut heard)).await.unwrap().unwrap();
-        let (mut decoder, mut heard) = (frame::Decoder::default(), BytesMut::from(&heard[..]));
+        let (mut decoder, mut heard) = (frame::FrameDecoder::default(), BytesMut::from(&heard[..]));
         let mut last = None;
         while let Some(frame) = decoder.decode(&mut heard).unwrap() {
             last = Some(frame);
         }
-        let is_fault = |frame| matches!(frame, Frame::Fault { code, .. } if code == FaultCode::Paused.into());
+        let is_fault =
+            |frame| matches!(frame, WireFrame::Fault { code, .. } if code == FaultCode::Paused.into());
         assert!(last.is_some_and(is_fault), "round {round}: the last frame is no FAULT");
         let gone = async { while !matches!(inputs.recv().await, Some(Input::Disconnected { .. })) {} };
         timeout(DEADLINE, gone).await.unwrap();
     }
 }
 
-fn large_frame() -> Frame {
+fn large_frame() -> WireFrame {
     let envelope = bytes::Bytes::from(vec![0; 64 * 1024]);
     let check = crate::identity::Check::START;
     let path = crate::identity::HopPath::default();
-    Frame::Carrier(crate::wire::CarrierFrame { seq: 1, check, path, envelope })
+    WireFrame::Carrier(crate::wire::CarrierFrame { seq: 1, check, path, envelope })
 }

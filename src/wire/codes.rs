@@ -1,6 +1,6 @@
-//! Numbers with which nodes answer each other: verdicts on entries and reasons to close a feed. A number of a
-//! later version has no name here and is understood by its range (PROTOCOL.md §4.4, §6). Who says which when is
-//! decided elsewhere.
+//! Numbers with which nodes answer each other: verdicts on entries and reasons to close a feed. A number of a later
+//! version has no name here and is understood by its range (PROTOCOL.md §4.4, §6). Other modules decide when each one
+//! is sent.
 
 use std::fmt;
 

@@ -1,5 +1,5 @@
-//! Frames as bytes: a 4-byte big-endian length, then one deterministic CBOR array (PROTOCOL.md §4.1). Every
-//! count and length is checked before allocation. What is said when is not checked here.
+//! Frames as bytes: a 4-byte big-endian length, then one deterministic CBOR array (PROTOCOL.md §4.1). Every count and
+//! length is checked before allocation. The order of frames is not checked here.
 
 mod fields;
 mod reader;
@@ -9,10 +9,10 @@ mod successor;
 use bytes::{Buf as _, Bytes, BytesMut};
 use thiserror::Error;
 
-use super::{Frame, WIRE_VERSION_MAX};
-use crate::cbor::{CborError, Counted, Sink as _};
+use super::{WIRE_VERSION_MAX, WireFrame};
+use crate::cbor::{ByteSink as _, CborError, CountingSink};
 use crate::limits::FRAME_BYTES_MAX;
-use reader::Reader;
+use reader::FieldReader;
 
 /// Bytes of the length before each frame.
 pub const LENGTH_BYTES: usize = 4;
@@ -70,15 +70,15 @@ pub enum FrameError {
     /// A number that the field cannot hold.
     #[error("{what} is {number}, which is out of its range")]
     Range { what: &'static str, number: u64 },
-    /// A name that is none, or is not in its one form.
+    /// A text that is not a name, or not in its one form.
     #[error("{what} is no name")]
     Name { what: &'static str },
 }
 
 /// Appends `frame`, length first, to `out`.
-pub fn encode(frame: &Frame, out: &mut Vec<u8>) {
+pub fn encode(frame: &WireFrame, out: &mut Vec<u8>) {
     #[cfg(feature = "sim")]
-    if let Frame::Successor(frame) = frame {
+    if let WireFrame::Successor(frame) = frame {
         return successor::encode(frame, out);
     }
     let start = out.len();
@@ -90,20 +90,20 @@ pub fn encode(frame: &Frame, out: &mut Vec<u8>) {
     out[start..start + LENGTH_BYTES].copy_from_slice(&(len as u32).to_be_bytes());
 }
 
-/// Bytes that [`encode`] appends: what the window, the send queue and `Sent` count.
-pub fn encoded_len(frame: &Frame) -> usize {
+/// Returns how many bytes [`encode`] appends: the window, the send queue and `Sent` count these.
+pub fn encoded_len(frame: &WireFrame) -> usize {
     #[cfg(feature = "sim")]
-    if let Frame::Successor(frame) = frame {
+    if let WireFrame::Successor(frame) = frame {
         return successor::encoded_len(frame);
     }
-    let mut counted = Counted(LENGTH_BYTES);
+    let mut counted = CountingSink(LENGTH_BYTES);
     fields::write(frame, &mut counted);
     counted.0
 }
 
 /// Reads the frames of one stream, in order: how much of them is read depends on what the peer's HELLO said.
 #[derive(Debug, Default)]
-pub struct Decoder {
+pub struct FrameDecoder {
     peer: PeerVersion,
 }
 
@@ -119,14 +119,14 @@ enum PeerVersion {
     Other,
 }
 
-impl Decoder {
+impl FrameDecoder {
     /// Takes one whole frame off the front of `buffer`; `None` if it is not all there yet. Envelopes are slices of the
     /// buffer, not copies. Frames of an unknown, ignorable type are passed over, as is all behind a HELLO without a
     /// common version.
     ///
     /// # Errors
     /// [`FrameError`]: the stream is beyond repair.
-    pub fn decode(&mut self, buffer: &mut BytesMut) -> Result<Option<Frame>, FrameError> {
+    pub fn decode(&mut self, buffer: &mut BytesMut) -> Result<Option<WireFrame>, FrameError> {
         if self.peer == PeerVersion::Other {
             buffer.clear();
         }
@@ -146,8 +146,8 @@ impl Decoder {
     ///
     /// # Errors
     /// [`FrameError`].
-    pub fn decode_one(&mut self, bytes: &Bytes) -> Result<Option<Frame>, FrameError> {
-        let mut reader = Reader::new(bytes);
+    pub fn decode_one(&mut self, bytes: &Bytes) -> Result<Option<WireFrame>, FrameError> {
+        let mut reader = FieldReader::new(bytes);
         let items = reader.array(bytes.len(), "frame")?;
         let Some(mut left) = items.checked_sub(1) else { return Err(FrameError::Form("frame")) };
         let number = reader.unsigned("frame type")?;
@@ -159,7 +159,7 @@ impl Decoder {
             match fields::read_greeting(&mut reader.clone())? {
                 greeting if !greeting.shares_version() => {
                     self.peer = PeerVersion::Other;
-                    return Ok(Some(Frame::OtherVersion(Box::new(greeting))));
+                    return Ok(Some(WireFrame::OtherVersion(Box::new(greeting))));
                 }
                 greeting if greeting.version_max > WIRE_VERSION_MAX => self.peer = PeerVersion::Newer,
                 _ => self.peer = PeerVersion::Ours,
@@ -180,7 +180,7 @@ impl Decoder {
     }
 }
 
-/// The length of the frame at the front of `buffer`, where its four bytes are there.
+/// Returns the length of the frame at the front of `buffer` if its four bytes are there.
 ///
 /// # Errors
 /// [`FrameError::TooLarge`].
@@ -190,10 +190,10 @@ pub fn next_len(buffer: &[u8]) -> Result<Option<usize>, FrameError> {
     if len > FRAME_BYTES_MAX { Err(FrameError::TooLarge(len)) } else { Ok(Some(len)) }
 }
 
-/// Feeds arbitrary bytes to a [`Decoder`], as a stream would: for fuzzing. Panics if a decoded frame does not encode
-/// to the bytes that it came from, or of a newer peer to bytes that decode to it again.
+/// Feeds arbitrary bytes to a [`FrameDecoder`], as a stream would: for fuzzing. Panics if a decoded frame does not
+/// encode to the bytes that it came from, or of a newer peer to bytes that decode to it again.
 pub fn fuzz(bytes: &[u8]) {
-    let mut decoder = Decoder::default();
+    let mut decoder = FrameDecoder::default();
     let mut buffer = BytesMut::from(bytes);
     while let Ok(Some(frame)) = decoder.decode(&mut buffer) {
         let mut out = Vec::new();
@@ -203,7 +203,7 @@ pub fn fuzz(bytes: &[u8]) {
             let end = bytes.len() - buffer.len();
             assert_eq!(out, bytes[end - out.len()..end], "bug: {frame:?} encodes to other bytes");
         } else {
-            let again = Decoder::default().decode(&mut BytesMut::from(&out[..]));
+            let again = FrameDecoder::default().decode(&mut BytesMut::from(&out[..]));
             assert_eq!(again, Ok(Some(frame)), "bug: it does not decode to itself");
         }
     }

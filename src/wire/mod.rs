@@ -1,5 +1,5 @@
-//! What two nodes say to each other on a feed, as values (PROTOCOL.md §4). `frame` turns them into bytes and
-//! back, bounded before allocation. What is said when is `protocol`'s.
+//! The messages of two nodes on a feed, as values (PROTOCOL.md §4). `frame` turns them into bytes and back, bounded
+//! before allocation. `protocol` decides when each is sent.
 
 mod codes;
 pub mod frame;
@@ -22,10 +22,10 @@ pub const FEED_PROTOCOL: &str = "/intelmesh/feed/1";
 
 /// One frame, in either direction. The receiver opens the stream; both say HELLO first.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Frame {
+pub enum WireFrame {
     Hello(Box<Hello>),
     /// HELLO of a node that shares no version with this one: nothing behind its versions was read.
-    OtherVersion(Box<Greeting>),
+    OtherVersion(Box<FeedGreeting>),
     /// Receiver: from here on, please.
     Subscribe(Subscribe),
     /// Sender: an entry in journal order.
@@ -45,8 +45,8 @@ pub enum Frame {
     Gone {
         seq: u64,
     },
-    Ack(Box<Ack>),
-    /// Receiver: from now on push, or only offer, what this publisher made.
+    Ack(Box<AckFrame>),
+    /// Receiver: from now on push, or only offer, the events of this publisher.
     Mode {
         publisher: PublisherName,
         eager: bool,
@@ -68,14 +68,14 @@ pub enum Frame {
         code: FaultNumber,
         detail: String,
     },
-    /// A key statement (PROTOCOL.md §8), of whatever publisher.
+    /// A key statement (PROTOCOL.md §8), of any publisher.
     KeyStatement(Bytes),
     /// For tests: as a stand-in for version 2 says it. Never decoded to.
     #[cfg(feature = "sim")]
     Successor(Box<Self>),
 }
 
-impl Frame {
+impl WireFrame {
     /// Its name in PROTOCOL.md §4.2, for messages.
     pub const fn kind(&self) -> &'static str {
         match self {
@@ -99,13 +99,13 @@ impl Frame {
         }
     }
 
-    /// What a stand-in for version 2 says by it.
+    /// Returns the frame that a stand-in for version 2 means by it.
     #[cfg(feature = "sim")]
     pub fn meant(&self) -> &Self {
         if let Self::Successor(frame) = self { frame } else { self }
     }
 
-    /// About how many bytes it takes on the wire; what windows and queues count.
+    /// Returns about how many bytes it takes on the wire: windows and queues count these.
     pub fn weight(&self) -> usize {
         const SMALL: usize = 64;
         match self {
@@ -126,14 +126,14 @@ impl Frame {
 
 /// The first four fields of HELLO, which no version changes (PROTOCOL.md §4.2).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Greeting {
+pub struct FeedGreeting {
     pub name: PublisherName,
     pub federation: String,
     pub version_min: u8,
     pub version_max: u8,
 }
 
-impl Greeting {
+impl FeedGreeting {
     /// Is there a version that both nodes speak?
     pub const fn shares_version(&self) -> bool {
         self.version_min <= WIRE_VERSION_MAX
@@ -157,10 +157,10 @@ pub struct Hello {
     pub first_seq: u64,
     pub last_seq: u64,
     pub now: Timestamp,
-    /// What this node understands beyond its version when it reads; none yet. The other side uses only what is
-    /// named here, and ignores names that it does not know. At most 32 of at most 32 bytes.
+    /// Features that this node understands beyond its version when it reads; none yet. The other side uses only the
+    /// names given here, and ignores names that it does not know. At most 32 of at most 32 bytes.
     pub capabilities: Vec<String>,
-    /// Our own key statement, where there is one (PROTOCOL.md §8). At most 16.
+    /// Our own key statement, if there is one (PROTOCOL.md §8). At most 16.
     pub key_statements: Vec<Bytes>,
 }
 
@@ -182,10 +182,10 @@ pub struct Subscribe {
     pub log_id: Option<LogId>,
     /// The cursor first, then older marks at doubling distances; at most 1 + 16.
     pub marks: Vec<Mark>,
-    /// Only offer, whatever is eager: for repairs and for what is read a second time.
+    /// Only offer, even if a publisher is eager: for repairs and for entries that are read a second time.
     pub have_only: bool,
     pub window: Window,
-    /// What a later version asks for besides, by number, each value as CBOR. A sender refuses numbers below
+    /// Further requests of a later version, by number, each value as CBOR. A sender refuses numbers below
     /// [`Subscribe::OPTIONAL_FROM`] that it does not know and passes over others.
     pub options: BTreeMap<u64, Bytes>,
 }
@@ -200,7 +200,7 @@ impl Subscribe {
     }
 }
 
-/// What may be sent in order beyond the acknowledged seq.
+/// How much may be sent in order beyond the acknowledged seq.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Window {
     pub envelopes: u32,
@@ -235,7 +235,7 @@ pub struct Skip {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Ack {
+pub struct AckFrame {
     /// The durable cursor.
     pub seq: u64,
     pub window: Window,

@@ -36,9 +36,14 @@ impl Source {
         Self { path, text, code, comments }
     }
 
+    /// Is the whole file compiled for tests alone?
+    pub fn is_test(&self) -> bool {
+        self.path.ends_with("tests.rs") || self.path.contains("/tests/")
+    }
+
     /// The code without what is compiled for tests alone.
     pub fn shipped_code(&self) -> String {
-        if self.path.ends_with("/tests.rs") || self.path.contains("/tests/") {
+        if self.is_test() {
             return String::new();
         }
         let mut code = self.code.clone().into_bytes();

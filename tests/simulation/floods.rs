@@ -4,23 +4,23 @@
 use super::*;
 use intelmesh::identity::PublisherName;
 use intelmesh::policy::{Rate, Receive};
-use intelmesh::protocol::{Bounds, Rule, Rules};
+use intelmesh::protocol::{CoreBounds, ProtocolRule, Rules};
 use intelmesh::sim::{Dates, Flood, Lie};
 
 const HOUR_MS: u64 = 3_600_000;
 
-type Check = fn(&World) -> Result<(), String>;
+type Check = fn(&SimWorld) -> Result<(), String>;
 
-fn holds(scenario: impl Fn(u64) -> Plan, seeds: Vec<u64>, check: Check) {
+fn holds(scenario: impl Fn(u64) -> SimPlan, seeds: Vec<u64>, check: Check) {
     for seed in seeds {
         check(&run(scenario(seed))).unwrap_or_else(|what| panic!("{what}, seed {seed}"));
     }
 }
 
 /// Without `rule` the check fails, or something worse is found.
-fn fails_without(rule: Rule, scenario: impl Fn(u64) -> Plan, check: Check) {
+fn fails_without(rule: ProtocolRule, scenario: impl Fn(u64) -> SimPlan, check: Check) {
     let found = (1..=5).find_map(|seed| {
-        let plan = Plan { rules: Rules::default().without(rule), ..scenario(seed) };
+        let plan = SimPlan { rules: Rules::default().without(rule), ..scenario(seed) };
         let went = attempt(plan).map_err(|violation| violation.to_string());
         Some((seed, went.and_then(|world| check(&world)).err()?))
     });
@@ -29,7 +29,7 @@ fn fails_without(rule: Rule, scenario: impl Fn(u64) -> Plan, check: Check) {
 }
 
 /// What `from` published and `to` did not have within two seconds of when it was stored at its publisher.
-fn in_time(world: &World, (from, to): (usize, usize)) -> Result<(), String> {
+fn in_time(world: &SimWorld, (from, to): (usize, usize)) -> Result<(), String> {
     let (source, sink) = (&world.witness.nodes[from].since, &world.witness.nodes[to].since);
     let mut own = source.iter().filter(|(key, _)| world.witness.publishers.get(key) == Some(&from));
     let late = own.find(|(key, at)| sink.get(key).is_none_or(|came| *came > **at + 2_000));
@@ -40,7 +40,7 @@ fn in_time(world: &World, (from, to): (usize, usize)) -> Result<(), String> {
 }
 
 /// When `node` stored what `publisher` made, in order.
-fn times(world: &World, publisher: usize, node: usize) -> Vec<u64> {
+fn times(world: &SimWorld, publisher: usize, node: usize) -> Vec<u64> {
     let stored = world.witness.nodes[node].since.iter();
     let stored = stored.filter(|(key, _)| world.witness.publishers.get(key) == Some(&publisher));
     let mut times: Vec<u64> = stored.map(|(_, at)| *at).collect();
@@ -48,7 +48,7 @@ fn times(world: &World, publisher: usize, node: usize) -> Vec<u64> {
     times
 }
 
-fn all_came(world: &World, (from, to): (usize, usize), count: usize) -> Result<(), String> {
+fn all_came(world: &SimWorld, (from, to): (usize, usize), count: usize) -> Result<(), String> {
     match times(world, from, to).len() {
         came if came == count => Ok(()),
         came => Err(format!("{came} of {count} came from {from} to {to}")),
@@ -56,14 +56,14 @@ fn all_came(world: &World, (from, to): (usize, usize), count: usize) -> Result<(
 }
 
 /// Node 0 floods node 2 through node 1, which is taken 10 events a second of each publisher from.
-fn flooding(seed: u64) -> Plan {
-    let mut plan = Plan::new(seed, 3, Topology::Chain);
-    plan.bounds = Bounds { owed: 64, ..Bounds::default() };
+fn flooding(seed: u64) -> SimPlan {
+    let mut plan = SimPlan::new(seed, 3, Topology::Chain);
+    plan.bounds = CoreBounds { owed: 64, ..CoreBounds::default() };
     let receive = Receive { rate_per_publisher: Some(Rate { per_second: 10 }), ..Receive::default() };
     plan.peering.receives = vec![(2, 1, receive)];
     plan.consumers = false;
     for nth in 0..300 {
-        plan = plan.at(1_000 + 2 * nth, Fault::Submit { node: 0, nth, tlp: Tlp::Green, body_bytes: 10 });
+        plan = plan.at(1_000 + 2 * nth, SimFault::Submit { node: 0, nth, tlp: Tlp::Green, body_bytes: 10 });
     }
     for nth in 0..30 {
         plan = plan.at(1_000 + 400 * nth, submit(1, nth));
@@ -75,8 +75,8 @@ fn flooding(seed: u64) -> Plan {
 fn publisher_beyond_its_rate_holds_up_nobody_else() {
     let check: Check = |world| in_time(world, (1, 2)).and_then(|()| all_came(world, (0, 2), 300));
     holds(flooding, seeds(4, 2), check);
-    fails_without(Rule::OwedShare, flooding, check);
-    fails_without(Rule::ReadAgain, flooding, check);
+    fails_without(ProtocolRule::OwedShare, flooding, check);
+    fails_without(ProtocolRule::ReadAgain, flooding, check);
 }
 
 /// Also of what is offered rather than pushed: what relays have.
@@ -91,18 +91,18 @@ fn publisher_is_taken_at_its_rate_and_no_faster() {
         }
     };
     holds(flooding, seeds(4, 2), check);
-    fails_without(Rule::RateAsked, flooding, check);
+    fails_without(ProtocolRule::RateAsked, flooding, check);
 }
 
 /// The clocks of `fast` nodes are two hours ahead, and they date by them what they publish.
-fn ahead(seed: u64, fast: &[usize]) -> Plan {
-    let mut plan = Plan { dates: Dates::ByClock, ..Plan::new(seed, 3, Topology::Chain) };
-    plan.bounds = Bounds { owed: 64, ..Bounds::default() };
+fn ahead(seed: u64, fast: &[usize]) -> SimPlan {
+    let mut plan = SimPlan { dates: Dates::ByClock, ..SimPlan::new(seed, 3, Topology::Chain) };
+    plan.bounds = CoreBounds { owed: 64, ..CoreBounds::default() };
     for node in fast.iter().copied() {
-        plan = plan.at(0, Fault::ClockJump { node, by_ms: 2 * HOUR_MS as i64 });
+        plan = plan.at(0, SimFault::ClockJump { node, by_ms: 2 * HOUR_MS as i64 });
     }
     // Until what is dated ahead is due.
-    plan.at(2 * HOUR_MS, Fault::Reconnect { node: 2 })
+    plan.at(2 * HOUR_MS, SimFault::Reconnect { node: 2 })
 }
 
 /// What is dated ahead is asked for in its time, not every two seconds.
@@ -132,19 +132,19 @@ fn hub_whose_clock_is_fast_holds_up_nobody_else() {
         }
     };
     holds(scenario, seeds(2, 1), check);
-    fails_without(Rule::OwedShare, scenario, check);
+    fails_without(ProtocolRule::OwedShare, scenario, check);
 }
 
 /// Node 1 lies to node 0, which allows it `rate` envelopes a second; node 2 publishes meanwhile.
-fn lied_to(seed: u64, flood: Flood, rate: Option<Rate>) -> Plan {
-    let mut plan = Plan::new(seed, 3, Topology::Star);
+fn lied_to(seed: u64, flood: Flood, rate: Option<Rate>) -> SimPlan {
+    let mut plan = SimPlan::new(seed, 3, Topology::Star);
     plan.peering.receives = vec![(0, 1, Receive { rate, ..Receive::default() })];
     plan.peering.liars = vec![(1, flood)];
     (0..30).fold(plan, |plan, nth| plan.at(1_000 + 200 * nth, submit(2, nth)))
 }
 
 /// The journal takes little for what is no event.
-fn notes_are_few(world: &World) -> Result<(), String> {
+fn notes_are_few(world: &SimWorld) -> Result<(), String> {
     let process = world.machines[0].process.as_ref();
     let (notes, bytes) = process.map(|it| (it.notes, it.engine.journal.bytes())).unwrap_or_default();
     match notes < 1_000 && bytes < 100_000 {
@@ -153,7 +153,7 @@ fn notes_are_few(world: &World) -> Result<(), String> {
     }
 }
 
-fn little_is_told(world: &World) -> Result<(), String> {
+fn little_is_told(world: &SimWorld) -> Result<(), String> {
     match world.witness.counts.told.get(&0).copied().unwrap_or_default() {
         told if told < 1_000 => notes_are_few(world),
         told => Err(format!("{told} events told")),
@@ -183,7 +183,7 @@ fn lying_peer_costs_no_more_than_its_rate() {
 fn rejected_offers_cost_the_journal_next_to_nothing() {
     let scenario = |seed| lied_to(seed, Flood { lie: Lie::Offers, frames: 200, rounds: 100 }, None);
     holds(scenario, seeds(2, 1), notes_are_few);
-    fails_without(Rule::NotesOnChange, scenario, notes_are_few);
+    fails_without(ProtocolRule::NotesOnChange, scenario, notes_are_few);
 }
 
 /// An offer does not say that the event is dated ahead: it is fetched to see that, and then left alone.
@@ -191,24 +191,24 @@ fn rejected_offers_cost_the_journal_next_to_nothing() {
 fn misdated_offer_is_fetched_once() {
     let scenario = |seed| {
         let plan = lied_to(seed, Flood { lie: Lie::Dated, frames: 1, rounds: 20 }, None);
-        plan.at(60_000, Fault::Reconnect { node: 0 })
+        plan.at(60_000, SimFault::Reconnect { node: 0 })
     };
     let check: Check = |world| match world.machines[1].liar.as_ref().map(|liar| (liar.sent, liar.asked)) {
         Some((sent, asked)) if sent == 20 && asked == sent => notes_are_few(world),
         counts => Err(format!("offered and asked for: {counts:?}")),
     };
     holds(scenario, seeds(2, 1), check);
-    fails_without(Rule::OneDue, scenario, check);
+    fails_without(ProtocolRule::OneDue, scenario, check);
 }
 
 /// Who answers our NTP moves the clock by less than an hour, again and again.
 #[test]
 fn clock_that_walks_in_small_steps_gives_up_nothing() {
     let scenario = |seed| {
-        let mut plan = Plan::new(seed, 2, Topology::Mesh);
+        let mut plan = SimPlan::new(seed, 2, Topology::Mesh);
         plan = (0..4).fold(plan, |plan, nth| plan.at(1_000 + 100 * nth, submit(0, nth)));
         for step in 1..=800 {
-            plan = plan.at(32_000 * step, Fault::ClockJump { node: 1, by_ms: 59 * 60_000 });
+            plan = plan.at(32_000 * step, SimFault::ClockJump { node: 1, by_ms: 59 * 60_000 });
         }
         plan.at(32_000 * 802, submit(0, 4))
     };
@@ -221,10 +221,10 @@ fn clock_that_walks_in_small_steps_gives_up_nothing() {
 #[test]
 fn what_names_a_peer_by_its_alias_reaches_it() {
     let scenario = |seed| {
-        let mut plan = Plan::new(seed, 3, Topology::Star);
+        let mut plan = SimPlan::new(seed, 3, Topology::Star);
         let old = PublisherName::parse("cert-old").unwrap();
         plan.peering.aliases = vec![(1, old.clone())];
-        plan.at(1_000, Fault::SubmitTo { node: 0, nth: 0, to: old })
+        plan.at(1_000, SimFault::SubmitTo { node: 0, nth: 0, to: old })
     };
     holds(scenario, seeds(2, 1), |world| {
         all_came(world, (0, 1), 1).and_then(|()| all_came(world, (0, 2), 0))
@@ -235,11 +235,11 @@ fn what_names_a_peer_by_its_alias_reaches_it() {
 #[test]
 fn two_bodies_under_one_id_are_shown() {
     let scenario = |seed| {
-        let mut plan = Plan::new(seed, 3, Topology::Mesh);
-        plan = plan.at(150, Fault::Backup { node: 1, later_ms: 0 });
-        plan = plan.at(200, Fault::Partition { below: 2, for_ms: 690 }).at(300, submit(1, 0));
-        plan = plan.at(891, Fault::Partition { below: 1, for_ms: 3_000 });
-        plan.at(900, Fault::Restore { node: 1 }).at(1_000, Fault::SubmitOther { node: 1, nth: 0 })
+        let mut plan = SimPlan::new(seed, 3, Topology::Mesh);
+        plan = plan.at(150, SimFault::Backup { node: 1, later_ms: 0 });
+        plan = plan.at(200, SimFault::Partition { below: 2, for_ms: 690 }).at(300, submit(1, 0));
+        plan = plan.at(891, SimFault::Partition { below: 1, for_ms: 3_000 });
+        plan.at(900, SimFault::Restore { node: 1 }).at(1_000, SimFault::SubmitOther { node: 1, nth: 0 })
     };
     holds(scenario, seeds(6, 2), |world| match world.witness.counts.equivocations {
         0 => Err("nobody shows the second body".into()),

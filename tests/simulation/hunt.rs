@@ -7,7 +7,7 @@ use super::*;
 use intelmesh::clock;
 
 /// Draws a federation with everything that can go wrong in it.
-fn wild(seed: u64) -> Plan {
+fn wild(seed: u64) -> SimPlan {
     let mut rng = StdRng::seed_from_u64(seed ^ 0x0017_11d0);
     let nodes = rng.random_range(2..6);
     let topologies = [Topology::Mesh, Topology::Chain, Topology::Ring, Topology::Star];

@@ -5,12 +5,12 @@ use super::*;
 use intelmesh::record::Entry;
 use std::sync::Arc;
 
-fn with(plan: Plan, successors: &[usize]) -> Plan {
-    Plan { successors: successors.to_vec(), ..plan }
+fn with(plan: SimPlan, successors: &[usize]) -> SimPlan {
+    SimPlan { successors: successors.to_vec(), ..plan }
 }
 
 /// What a node holds of `publisher`.
-fn held(world: &World, node: usize, publisher: usize) -> Vec<Arc<Entry>> {
+fn held(world: &SimWorld, node: usize, publisher: usize) -> Vec<Arc<Entry>> {
     let name = &world.machines[publisher].name;
     let held = world.journal_of(node).unwrap();
     held.into_iter().filter(|entry| entry.envelope.publisher() == name).collect()
@@ -44,7 +44,7 @@ fn seven_nodes_of_which_three_are_newer_survive_everything() {
 #[test]
 fn version_1_relays_byte_for_byte_what_it_does_not_understand() {
     for seed in seeds(2, 1) {
-        let plan = submissions(Plan::new(seed, 3, Topology::Chain), 8, 30, Tlp::Green, 100);
+        let plan = submissions(SimPlan::new(seed, 3, Topology::Chain), 8, 30, Tlp::Green, 100);
         let world = run(with(plan, &[0, 2]));
         for (publisher, reader) in [(0, 2), (2, 0)] {
             let (relayed, read) = (held(&world, 1, publisher), held(&world, reader, publisher));
@@ -65,7 +65,7 @@ fn version_1_relays_byte_for_byte_what_it_does_not_understand() {
 fn what_a_newer_relay_attests_makes_no_second_event() {
     let mut attested = 0;
     for seed in 1..=6 {
-        let plan = submissions(Plan::new(seed, 4, Topology::Ring), 6, 30, Tlp::Green, 100);
+        let plan = submissions(SimPlan::new(seed, 4, Topology::Ring), 6, 30, Tlp::Green, 100);
         let world = run(with(plan, &[1]));
         assert_eq!(world.union().len(), 24, "seed {seed}");
         let own = held(&world, 0, 0);

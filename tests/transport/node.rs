@@ -8,7 +8,7 @@ use ed25519_dalek::{SigningKey, VerifyingKey};
 use intelmesh::identity::{Check, HopPath, PublisherName, public_key_text};
 use intelmesh::protocol::io::{DialFailure, Input, Output, Role, StreamId};
 use intelmesh::transport::{PeerAddresses, Stranger, Transport, TransportConfig, TransportError};
-use intelmesh::wire::{CarrierFrame, Frame};
+use intelmesh::wire::{CarrierFrame, WireFrame};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
@@ -31,13 +31,13 @@ pub fn name(text: &str) -> PublisherName {
     PublisherName::parse(text).unwrap()
 }
 
-pub fn ping(nonce: u64) -> Frame {
-    Frame::Ping { nonce }
+pub fn ping(nonce: u64) -> WireFrame {
+    WireFrame::Ping { nonce }
 }
 
 /// 64 KiB of envelope.
-pub fn big_frame() -> Frame {
-    Frame::Carrier(CarrierFrame {
+pub fn big_frame() -> WireFrame {
+    WireFrame::Carrier(CarrierFrame {
         seq: 1,
         check: Check::START,
         path: HopPath::default(),
@@ -122,7 +122,7 @@ impl Node {
         self.transport.handle(output);
     }
 
-    pub fn send(&self, stream: StreamId, frame: Frame) {
+    pub fn send(&self, stream: StreamId, frame: WireFrame) {
         self.order(Output::Send { stream, frame });
     }
 
@@ -196,14 +196,14 @@ impl Node {
         found.unwrap_or_else(|_| panic!("{} heard only {:?}", self.name, self.heard))
     }
 
-    pub async fn first_frames(&mut self, of: StreamId) -> Vec<Frame> {
+    pub async fn first_frames(&mut self, of: StreamId) -> Vec<WireFrame> {
         let input = self.next(|input| matches!(input, Input::Frames { stream, .. } if *stream == of)).await;
         let Input::Frames { frames, .. } = input else { unreachable!() };
         frames
     }
 
     /// Reads until `count` frames are there.
-    pub async fn frames(&mut self, of: StreamId, count: usize) -> Vec<Frame> {
+    pub async fn frames(&mut self, of: StreamId, count: usize) -> Vec<WireFrame> {
         let mut all = Vec::new();
         while all.len() < count {
             all.extend(self.first_frames(of).await);

@@ -128,7 +128,7 @@ impl Pairs {
         for (key, value) in &self.0 {
             match key {
                 0.. => cbor::put_unsigned(&mut out, key.unsigned_abs()),
-                _ => cbor::put_head(&mut out, cbor::Major::Negative, (-1 - key).unsigned_abs()),
+                _ => cbor::put_head(&mut out, cbor::MajorType::Negative, (-1 - key).unsigned_abs()),
             }
             out.extend_from_slice(value);
         }

@@ -3,7 +3,7 @@
 use clap::Subcommand;
 
 use crate::control::ConsumerPlace;
-use crate::protocol::io::From;
+use crate::protocol::io::StartPosition;
 
 #[derive(Debug, Subcommand)]
 pub enum ConsumerVerb {
@@ -42,11 +42,11 @@ A door of intelmesh.toml is removed there. A reader that connects again begins a
 }
 
 fn place(text: &str) -> Result<ConsumerPlace, String> {
-    match From::parse(text) {
-        Some(From::Earliest) => Ok(ConsumerPlace::Earliest),
-        Some(From::Now) => Ok(ConsumerPlace::Now),
-        Some(From::Seq(seq)) => Ok(ConsumerPlace::Seq(seq)),
-        Some(From::Time(time)) => Ok(ConsumerPlace::Time(time)),
+    match StartPosition::parse(text) {
+        Some(StartPosition::Earliest) => Ok(ConsumerPlace::Earliest),
+        Some(StartPosition::Now) => Ok(ConsumerPlace::Now),
+        Some(StartPosition::Seq(seq)) => Ok(ConsumerPlace::Seq(seq)),
+        Some(StartPosition::Time(time)) => Ok(ConsumerPlace::Time(time)),
         None => Err("expected earliest, now, a seq or an RFC 3339 time".to_owned()),
     }
 }

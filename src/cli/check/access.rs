@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, access};
 
-use super::Findings;
+use super::CheckFindings;
 use crate::audit::AUDIT_FILE;
 use crate::config::NodeConfig;
 use crate::ownership;
 
 /// Everything that `account` cannot use, with the line that gives it.
-pub fn check(config: &NodeConfig, account: u32, found: &mut Findings) {
+pub fn check(config: &NodeConfig, account: u32, found: &mut CheckFindings) {
     let paths = &config.paths;
     for dir in [&paths.peers, &paths.groups, &paths.lists] {
         readable(dir, account, found);
@@ -38,7 +38,7 @@ fn files(dir: &Path) -> Vec<PathBuf> {
     files
 }
 
-fn readable(path: &Path, account: u32, found: &mut Findings) {
+fn readable(path: &Path, account: u32, found: &mut CheckFindings) {
     let opened = if path.is_dir() { fs::read_dir(path).map(drop) } else { File::open(path).map(drop) };
     if opened.is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied) {
         let (shown, name) = (path.display(), ownership::account(account));
@@ -55,7 +55,7 @@ fn readable(path: &Path, account: u32, found: &mut Findings) {
     }
 }
 
-fn writable(path: &Path, account: u32, found: &mut Findings) {
+fn writable(path: &Path, account: u32, found: &mut CheckFindings) {
     if access(path, Access::WRITE_OK).is_err() {
         let (shown, name) = (path.display(), ownership::account(account));
         let what = format!("{shown}: the account {name} cannot write it");

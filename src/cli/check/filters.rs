@@ -4,13 +4,13 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::Findings;
+use super::CheckFindings;
 use crate::config::{NODE_FILE, NodeConfig, PeerFiles};
 use crate::filter::{Filter, nearest};
 use crate::format::intelmq::{Harmonization, classifications};
 
-pub(super) fn check(config: &NodeConfig, peers: &PeerFiles, found: &mut Findings) {
-    let known = Known::of(config);
+pub(super) fn check(config: &NodeConfig, peers: &PeerFiles, found: &mut CheckFindings) {
+    let known = KnownNames::of(config);
     for peer in &peers.peers {
         for filter in [&peer.peer.share.filter, &peer.peer.receive.filter].into_iter().flatten() {
             known.compare(&peer.file, &peer.text, filter, found);
@@ -22,12 +22,12 @@ pub(super) fn check(config: &NodeConfig, peers: &PeerFiles, found: &mut Findings
     }
 }
 
-struct Known {
+struct KnownNames {
     fields: BTreeSet<String>,
     classifications: BTreeSet<&'static str>,
 }
 
-impl Known {
+impl KnownNames {
     /// IntelMQ's own names, and those that the receivers of this node have.
     fn of(config: &NodeConfig) -> Self {
         let mut fields: BTreeSet<String> =
@@ -42,7 +42,7 @@ impl Known {
         Self { fields, classifications: classifications().collect() }
     }
 
-    fn compare(&self, file: &Path, text: &str, filter: &Filter, found: &mut Findings) {
+    fn compare(&self, file: &Path, text: &str, filter: &Filter, found: &mut CheckFindings) {
         let names = filter.names();
         let place = |name: &str| {
             let quoted = [format!("\"{name}\""), format!("'{name}'"), format!("\"{name}\\\"")];

@@ -8,9 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, Result, ensure};
 
-use self::nodes::{Children, HandedOff, Node};
-use super::answer::Answer;
-use super::failure::{DONE, Failure};
+use self::nodes::{DemoNode, DemoProcesses, HandedOff};
+use super::answer::CommandAnswer;
+use super::failure::{CommandFailure, DONE};
 use super::stop;
 use crate::status::Snapshot;
 
@@ -22,12 +22,12 @@ const TO_BOTH: usize = 10;
 const BY_RELAY: usize = 5;
 const WHILE_AWAY: usize = 6;
 
-pub fn demo() -> Result<(), Failure> {
-    let children = Children::default();
+pub fn demo() -> Result<(), CommandFailure> {
+    let children = DemoProcesses::default();
     let place = tempfile::Builder::new()
         .prefix("intelmesh-demo-")
         .tempdir()
-        .map_err(|error| Failure::could_not(format!("no temporary directory: {error}")))?;
+        .map_err(|error| CommandFailure::could_not(format!("no temporary directory: {error}")))?;
     let (on_signal, made) = (children.clone(), place.path().to_owned());
     stop::on_signal(move || {
         on_signal.kill_all();
@@ -35,7 +35,7 @@ pub fn demo() -> Result<(), Failure> {
         let _ = std::fs::remove_dir_all(made);
         std::process::exit(i32::from(DONE));
     })?;
-    let mut story = Story { answer: Answer::new(), scene: 0 };
+    let mut story = DemoStory { answer: CommandAnswer::new(), scene: 0 };
     let told = tell(&mut story, place.path(), &children);
     if told.is_err() && children.is_over() {
         // A signal ended it; that is no error.
@@ -48,7 +48,7 @@ pub fn demo() -> Result<(), Failure> {
             Ok(StoryPipe(failure)) => Err(failure),
             Err(error) => {
                 let kept = place.keep();
-                Err(Failure::no(format!("the demo went wrong: {error:#}"))
+                Err(CommandFailure::no(format!("the demo went wrong: {error:#}"))
                     .hint(format!("the nodes' directories and logs are in {}", kept.display())))
             }
         },
@@ -58,14 +58,14 @@ pub fn demo() -> Result<(), Failure> {
 /// stdout failed or was closed: not the demo's fault.
 #[derive(Debug, thiserror::Error)]
 #[error("stdout")]
-struct StoryPipe(Failure);
+struct StoryPipe(CommandFailure);
 
-struct Story {
-    answer: Answer,
+struct DemoStory {
+    answer: CommandAnswer,
     scene: usize,
 }
 
-impl Story {
+impl DemoStory {
     fn scene(&mut self, title: &str) -> Result<()> {
         self.scene += 1;
         self.line("")?;
@@ -82,17 +82,17 @@ impl Story {
     }
 }
 
-struct Mesh {
-    at: Node,
-    ee: Node,
-    pl: Node,
+struct DemoMesh {
+    at: DemoNode,
+    ee: DemoNode,
+    pl: DemoNode,
     /// Handed off so far, by node: each id once.
     got: BTreeMap<&'static str, BTreeSet<String>>,
     /// Ids that cert-at's node gave.
     published: BTreeSet<String>,
 }
 
-fn tell(story: &mut Story, place: &std::path::Path, children: &Children) -> Result<()> {
+fn tell(story: &mut DemoStory, place: &std::path::Path, children: &DemoProcesses) -> Result<()> {
     story.line("intelmesh demo: the example of IEP04, three nodes on loopback")?;
     let lines: Vec<&str> = EVENTS.lines().collect();
     ensure!(lines.len() == TO_BOTH + BY_RELAY + WHILE_AWAY, "{} events in the demo", lines.len());
@@ -107,12 +107,12 @@ fn tell(story: &mut Story, place: &std::path::Path, children: &Children) -> Resu
     count(story, &mut mesh, lines.len())
 }
 
-fn set_up(story: &mut Story, place: &std::path::Path, children: &Children) -> Result<Mesh> {
+fn set_up(story: &mut DemoStory, place: &std::path::Path, children: &DemoProcesses) -> Result<DemoMesh> {
     story.scene("Three organisations, three nodes; each trusts the other two by one small file")?;
-    let mut mesh = Mesh {
-        at: Node::init(place, "cert-at", children)?,
-        ee: Node::init(place, "cert-ee", children)?,
-        pl: Node::init(place, "cert-pl", children)?,
+    let mut mesh = DemoMesh {
+        at: DemoNode::init(place, "cert-at", children)?,
+        ee: DemoNode::init(place, "cert-ee", children)?,
+        pl: DemoNode::init(place, "cert-pl", children)?,
         got: BTreeMap::new(),
         published: BTreeSet::new(),
     };
@@ -143,7 +143,7 @@ fn accepted(status: &Snapshot) -> u64 {
     status.peers.iter().map(|peer| peer.received.accepted).sum()
 }
 
-impl Mesh {
+impl DemoMesh {
     /// cert-at submits; each line must be answered with a new id.
     fn publish(&mut self, lines: &[&str]) -> Result<Vec<String>> {
         let mut ids = Vec::new();
@@ -179,7 +179,7 @@ fn paths(events: &[HandedOff]) -> String {
     counts.join(", ")
 }
 
-fn publish_to_both(story: &mut Story, mesh: &mut Mesh, lines: &[&str]) -> Result<Vec<String>> {
+fn publish_to_both(story: &mut DemoStory, mesh: &mut DemoMesh, lines: &[&str]) -> Result<Vec<String>> {
     story.scene(&format!("cert-at submits {TO_BOTH} events; both others get each of them once"))?;
     let ids = mesh.publish(lines)?;
     for who in ["cert-ee", "cert-pl"] {
@@ -199,7 +199,7 @@ fn publish_to_both(story: &mut Story, mesh: &mut Mesh, lines: &[&str]) -> Result
     Ok(ids)
 }
 
-fn relay(story: &mut Story, mesh: &mut Mesh, lines: &[&str]) -> Result<()> {
+fn relay(story: &mut DemoStory, mesh: &mut DemoMesh, lines: &[&str]) -> Result<()> {
     story.scene("The line between cert-at and cert-pl is cut; cert-ee forwards to cert-pl")?;
     mesh.at.call(&["peer", "pause", "cert-pl"], "")?;
     mesh.pl.call(&["peer", "pause", "cert-at"], "")?;
@@ -224,7 +224,7 @@ fn relay(story: &mut Story, mesh: &mut Mesh, lines: &[&str]) -> Result<()> {
 }
 
 /// What IntelMQ's output would do with an event that its collector got from the mesh (design §5.4b).
-fn loop_through_a_pipeline(story: &mut Story, mesh: &Mesh, line: &str, id: &str) -> Result<()> {
+fn loop_through_a_pipeline(story: &mut DemoStory, mesh: &DemoMesh, line: &str, id: &str) -> Result<()> {
     story.scene("A bot of cert-ee enriches an event of cert-at, and submits it again")?;
     let event = line.strip_suffix('}').context("no event")?;
     let marks = format!("\"extra.intelmesh.uuid\":\"{id}\",\"extra.intelmesh.publisher\":\"cert-at\"");
@@ -237,7 +237,7 @@ fn loop_through_a_pipeline(story: &mut Story, mesh: &Mesh, line: &str, id: &str)
     story.say("answered as duplicate, nothing is published")
 }
 
-fn count_before_the_kill(story: &mut Story, mesh: &Mesh) -> Result<()> {
+fn count_before_the_kill(story: &mut DemoStory, mesh: &DemoMesh) -> Result<()> {
     story.scene("What the nodes counted")?;
     let wanted = (TO_BOTH + BY_RELAY) as u64;
     for node in [&mesh.ee, &mesh.pl] {
@@ -262,7 +262,7 @@ fn settled(status: &Snapshot) -> bool {
     })
 }
 
-fn catch_up(story: &mut Story, mesh: &mut Mesh, lines: &[&str]) -> Result<()> {
+fn catch_up(story: &mut DemoStory, mesh: &mut DemoMesh, lines: &[&str]) -> Result<()> {
     story.scene("cert-pl is killed (SIGKILL); cert-at goes on; cert-pl comes back")?;
     mesh.pl.kill()?;
     mesh.publish(lines)?;
@@ -273,7 +273,7 @@ fn catch_up(story: &mut Story, mesh: &mut Mesh, lines: &[&str]) -> Result<()> {
     story.say(format!("cert-pl is back and catches up: {} events, path {}", events.len(), paths(&events)))
 }
 
-fn count(story: &mut Story, mesh: &mut Mesh, published: usize) -> Result<()> {
+fn count(story: &mut DemoStory, mesh: &mut DemoMesh, published: usize) -> Result<()> {
     story.scene("The sum")?;
     for node in [&mesh.ee, &mesh.pl] {
         let got = mesh.got.get(node.name).map_or(0, BTreeSet::len);

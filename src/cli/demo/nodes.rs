@@ -21,17 +21,17 @@ const PATIENCE_MS: u64 = 12_000;
 
 /// All running processes, so that a signal can end them too.
 #[derive(Clone, Default)]
-pub struct Children(Arc<Mutex<Family>>);
+pub struct DemoProcesses(Arc<Mutex<ProcessFamily>>);
 
 #[derive(Default)]
-struct Family {
+struct ProcessFamily {
     running: Vec<Child>,
     /// The demo is over: nothing is started any more.
     over: bool,
 }
 
-impl Children {
-    fn lock(&self) -> MutexGuard<'_, Family> {
+impl DemoProcesses {
+    fn lock(&self) -> MutexGuard<'_, ProcessFamily> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -71,13 +71,13 @@ impl Children {
     }
 }
 
-pub struct Node {
+pub struct DemoNode {
     pub name: &'static str,
     pub address: String,
     dir: PathBuf,
     log: PathBuf,
     program: PathBuf,
-    children: Children,
+    children: DemoProcesses,
     process: Option<u32>,
 }
 
@@ -117,9 +117,9 @@ fn free_port() -> Result<u16> {
         .context("no free port on loopback")
 }
 
-impl Node {
+impl DemoNode {
     /// Makes a node below `root` that listens on a free port of loopback.
-    pub fn init(root: &Path, name: &'static str, children: &Children) -> Result<Self> {
+    pub fn init(root: &Path, name: &'static str, children: &DemoProcesses) -> Result<Self> {
         let address = format!("/ip4/127.0.0.1/tcp/{}", free_port()?);
         let node = Self {
             name,

@@ -10,7 +10,7 @@ use petgraph::dot::Dot;
 use petgraph::graph::{DiGraph, NodeIndex};
 
 use super::trace::{printable, short};
-use crate::cli::failure::Failure;
+use crate::cli::failure::CommandFailure;
 use crate::control::{TraceFacts, TracedEvent};
 use crate::link::Relation;
 
@@ -48,8 +48,8 @@ fn label(event: &TracedEvent) -> String {
 
 /// Links as triples, and of each event its publisher, time and type. A link that counts for nothing is left out:
 /// whoever reads triples takes them for true.
-pub(super) fn ntriples(facts: &TraceFacts) -> Result<Vec<u8>, Failure> {
-    let bug = |what: &dyn std::fmt::Display| Failure::could_not(format!("bug: {what}; please report"));
+pub(super) fn ntriples(facts: &TraceFacts) -> Result<Vec<u8>, CommandFailure> {
+    let bug = |what: &dyn std::fmt::Display| CommandFailure::could_not(format!("bug: {what}; please report"));
     let iri = |text: String| NamedNode::new(text).map_err(|error| bug(&error));
     let mut out = NTriplesSerializer::new().for_writer(Vec::new());
     let mut put = |subject: &NamedNode, predicate: NamedNodeRef<'_>, object: TermRef<'_>| {

@@ -5,25 +5,25 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use super::graph;
-use crate::cli::answer::Answer;
+use crate::cli::answer::CommandAnswer;
 use crate::cli::args::TraceArgs;
-use crate::cli::failure::Failure;
-use crate::cli::place::{Place, unexpected};
-use crate::control::{Reply, Request, TraceFacts, TraceOf, TracedEvent, TracedLink};
+use crate::cli::failure::CommandFailure;
+use crate::cli::place::{NodeDirectory, unexpected};
+use crate::control::{ControlReply, ControlRequest, TraceFacts, TraceOf, TracedEvent, TracedLink};
 use crate::link::Relation;
 use crate::terminal::Lines;
 
-pub fn trace(place: &Place, args: TraceArgs, json: bool) -> Result<(), Failure> {
+pub fn trace(place: &NodeDirectory, args: TraceArgs, json: bool) -> Result<(), CommandFailure> {
     let of = match (args.id, args.alternate) {
         (Some(id), None) => TraceOf::Event(id),
         (None, Some(text)) => TraceOf::Alternate(text),
-        _ => return Err(Failure::could_not("either an ID or --alternate is needed")),
+        _ => return Err(CommandFailure::could_not("either an ID or --alternate is needed")),
     };
-    let facts = match place.ask(&Request::EventTrace { of, depth: args.depth })? {
-        Reply::Trace(facts) => *facts,
+    let facts = match place.ask(&ControlRequest::EventTrace { of, depth: args.depth })? {
+        ControlReply::Trace(facts) => *facts,
         other => return Err(unexpected(&other)),
     };
-    let mut answer = Answer::new();
+    let mut answer = CommandAnswer::new();
     if json {
         answer.json(&facts)?;
     } else if args.dot {
@@ -31,7 +31,7 @@ pub fn trace(place: &Place, args: TraceArgs, json: bool) -> Result<(), Failure> 
     } else if args.ntriples {
         answer.bytes(&graph::ntriples(&facts)?)?;
     } else {
-        answer.lines(&Lines::of_text(&Tree::of(&facts, args.full).render()))?;
+        answer.lines(&Lines::of_text(&TraceTree::of(&facts, args.full).render()))?;
     }
     answer.flush()
 }
@@ -40,13 +40,13 @@ pub fn trace(place: &Place, args: TraceArgs, json: bool) -> Result<(), Failure> 
 const ANCESTRY: [&str; 2] = ["parent", "derived-from"];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Section {
+enum TraceSection {
     Ancestors,
     Descendants,
     Related,
 }
 
-impl Section {
+impl TraceSection {
     /// Where an event belongs that the start reaches by this link.
     fn of(link: &TracedLink, outwards: bool) -> Self {
         match (ANCESTRY.contains(&link.relation.as_str()), outwards) {
@@ -65,7 +65,7 @@ impl Section {
     }
 }
 
-struct Tree<'a> {
+struct TraceTree<'a> {
     facts: &'a TraceFacts,
     events: BTreeMap<&'a str, &'a TracedEvent>,
     /// By what is above it: what was reached from there, and by which link (`true`: from left to right). Whatever the
@@ -76,7 +76,7 @@ struct Tree<'a> {
     full: bool,
 }
 
-impl<'a> Tree<'a> {
+impl<'a> TraceTree<'a> {
     fn of(facts: &'a TraceFacts, full: bool) -> Self {
         let events = facts.events.iter().map(|event| (event.id.as_str(), event)).collect();
         let mut met = BTreeSet::from([facts.of.as_str()]);
@@ -105,9 +105,9 @@ impl<'a> Tree<'a> {
 
     fn render(&self) -> String {
         let mut out = format!("{}\n", self.named(&self.facts.of));
-        let mut sections: BTreeMap<Section, Vec<_>> = BTreeMap::new();
+        let mut sections: BTreeMap<TraceSection, Vec<_>> = BTreeMap::new();
         for reached @ (_, link, outwards) in self.below.get(self.facts.of.as_str()).into_iter().flatten() {
-            sections.entry(Section::of(link, *outwards)).or_default().push(reached);
+            sections.entry(TraceSection::of(link, *outwards)).or_default().push(reached);
         }
         for (section, reached) in sections {
             let _ = writeln!(out, "{}", section.title());
@@ -273,15 +273,15 @@ and 2 more links between these: --json
 there is more: cut by depth
 ";
         let facts = facts();
-        assert_eq!(Tree::of(&facts, false).render(), expected);
-        let full = Tree::of(&facts, true).render();
+        assert_eq!(TraceTree::of(&facts, false).render(), expected);
+        let full = TraceTree::of(&facts, true).render();
         assert!(full.contains(&format!("[withdrawn by {}]", id("cert-at", 5))), "{full}");
     }
 
     #[test]
     fn an_event_without_links_says_so() {
         let facts = TraceFacts { links: Vec::new(), cut: Vec::new(), ..facts() };
-        let tree = Tree::of(&facts, false).render();
+        let tree = TraceTree::of(&facts, false).render();
         assert!(tree.ends_with("]\nno links\n"), "{tree}");
     }
 
@@ -291,7 +291,7 @@ there is more: cut by depth
         let claim = TracedLink { by: Some(one.clone()), ..link(&two, "related", &three) };
         let events = (1..=3).map(|n| event("cert-at", n)).collect();
         let facts = TraceFacts { of: one, events, links: vec![claim], ..facts() };
-        let tree = Tree::of(&facts, false).render();
+        let tree = TraceTree::of(&facts, false).render();
         assert!(tree.contains("\n    related 00000003"), "{tree}");
     }
 
@@ -309,7 +309,7 @@ related
 and 1 more link between these: --json
 there is more: cut by depth
 ";
-        assert_eq!(Tree::of(&facts, false).render(), expected);
+        assert_eq!(TraceTree::of(&facts, false).render(), expected);
     }
 
     proptest::proptest! {
@@ -323,7 +323,7 @@ there is more: cut by depth
                 ..link(&id("cert-at", *left), relations[nth % 4], &id("cert-at", *right))
             });
             let facts = TraceFacts { of: id("cert-at", 0), events: Vec::new(), links: links.collect(), ..facts() };
-            let tree = Tree::of(&facts, true).render();
+            let tree = TraceTree::of(&facts, true).render();
             let named = |n: u8| tree.lines().filter(|line| line.ends_with(&id("cert-at", n))).count();
             for n in 0..6 {
                 let met = n == 0 || said.iter().any(|(left, right, _)| *left == n || *right == n);

@@ -2,21 +2,21 @@
 
 use std::collections::BTreeMap;
 
-use crate::cli::answer::{Answer, talk};
-use crate::cli::failure::Failure;
-use crate::cli::place::{Place, unexpected};
-use crate::control::{Reply, Request, WaitingEvent};
+use crate::cli::answer::{CommandAnswer, talk};
+use crate::cli::failure::CommandFailure;
+use crate::cli::place::{NodeDirectory, unexpected};
+use crate::control::{ControlReply, ControlRequest, WaitingEvent};
 use crate::identity::PublisherName;
 
 /// Places that are named for each peer.
 const PLACES_SHOWN: usize = 10;
 
-pub fn waiting(place: &Place, json: bool) -> Result<(), Failure> {
-    let facts = match place.ask(&Request::EventWaiting)? {
-        Reply::Waiting(facts) => facts,
+pub fn waiting(place: &NodeDirectory, json: bool) -> Result<(), CommandFailure> {
+    let facts = match place.ask(&ControlRequest::EventWaiting)? {
+        ControlReply::Waiting(facts) => facts,
         other => return Err(unexpected(&other)),
     };
-    let mut answer = Answer::new();
+    let mut answer = CommandAnswer::new();
     if json {
         answer.json(&facts)?;
         return answer.flush();

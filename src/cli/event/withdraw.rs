@@ -5,11 +5,11 @@ use std::io::{BufRead as _, BufReader, Write as _};
 
 use serde::Deserialize;
 
-use crate::cli::answer::{Answer, talk};
-use crate::cli::failure::Failure;
-use crate::cli::place::{Place, unexpected};
+use crate::cli::answer::{CommandAnswer, talk};
+use crate::cli::failure::CommandFailure;
+use crate::cli::place::{NodeDirectory, unexpected};
 use crate::cli::status;
-use crate::control::{EventFacts, EventRef, Refusal, Reply, Request};
+use crate::control::{ControlRefusal, ControlReply, ControlRequest, EventFacts, EventRef};
 use crate::identity::PublisherName;
 
 /// What the withdrawing event says if no reason is given.
@@ -17,16 +17,21 @@ const REASON_DEFAULT: &str = "Withdrawn by its publisher.";
 
 /// The answer of `in.sock`.
 #[derive(Debug, Deserialize)]
-struct Outcome {
+struct WithdrawalOutcome {
     id: Option<String>,
     error: Option<String>,
     code: Option<String>,
     hint: Option<String>,
 }
 
-pub fn withdraw(place: &Place, id: EventRef, reason: Option<&str>, json: bool) -> Result<(), Failure> {
-    let target = match place.ask(&Request::EventShow { id })? {
-        Reply::Event(facts) => *facts,
+pub fn withdraw(
+    place: &NodeDirectory,
+    id: EventRef,
+    reason: Option<&str>,
+    json: bool,
+) -> Result<(), CommandFailure> {
+    let target = match place.ask(&ControlRequest::EventShow { id })? {
+        ControlReply::Event(facts) => *facts,
         other => return Err(unexpected(&other)),
     };
     may_be_withdrawn(&target, &own_names(place)?)?;
@@ -35,14 +40,14 @@ pub fn withdraw(place: &Place, id: EventRef, reason: Option<&str>, json: bool) -
     let Some(id) = outcome.id else {
         let what = outcome.error.unwrap_or_else(|| "the node gave no answer".to_owned());
         let code = outcome.code.map(|code| format!(" ({code})")).unwrap_or_default();
-        let refusal = Refusal::no(format!("{what}{code}"));
+        let refusal = ControlRefusal::no(format!("{what}{code}"));
         return Err(match outcome.hint {
             Some(hint) => refusal.hint(hint),
             None => refusal,
         }
         .into());
     };
-    let mut answer = Answer::new();
+    let mut answer = CommandAnswer::new();
     match json {
         true => answer.json(&serde_json::json!({"id": id, "withdraws": target.id}))?,
         false => answer.line(&id)?,
@@ -53,24 +58,24 @@ pub fn withdraw(place: &Place, id: EventRef, reason: Option<&str>, json: bool) -
 }
 
 /// Only an event of this node's own that holds: a withdrawal by anybody else counts nowhere.
-fn may_be_withdrawn(target: &EventFacts, own: &[PublisherName]) -> Result<(), Failure> {
+fn may_be_withdrawn(target: &EventFacts, own: &[PublisherName]) -> Result<(), CommandFailure> {
     if own.iter().skip(1).any(|former| *former == target.publisher) {
         let (id, name) = (&target.id, &own[0]);
-        return Err(Failure::no(format!("{id} was published under a former name of this node"))
+        return Err(CommandFailure::no(format!("{id} was published under a former name of this node"))
             .hint(format!("what {name} signs takes nothing of it back: tell those who got it")));
     }
     if !own.contains(&target.publisher) {
-        return Err(Failure::no(format!("{} is an event of {}", target.id, target.publisher))
+        return Err(CommandFailure::no(format!("{} is an event of {}", target.id, target.publisher))
             .hint(format!("only its publisher can withdraw it: ask {}", target.publisher)));
     }
     if let Some(by) = &target.withdrawn_by {
-        return Err(Failure::no(format!("{} is withdrawn already, by {by}", target.id)));
+        return Err(CommandFailure::no(format!("{} is withdrawn already, by {by}", target.id)));
     }
     Ok(())
 }
 
 /// What this node is called, and then what it was called. A copy of its own event may have come back from a peer, after a restore.
-fn own_names(place: &Place) -> Result<Vec<PublisherName>, Failure> {
+fn own_names(place: &NodeDirectory) -> Result<Vec<PublisherName>, CommandFailure> {
     if let Ok(config) = place.config() {
         return Ok([vec![config.name], config.aliases].concat());
     }
@@ -95,12 +100,12 @@ fn withdrawal(target: &EventFacts, reason: &str) -> serde_json::Value {
     serde_json::json!({"meta": meta, "payload": {"event_description.text": reason}})
 }
 
-fn submit(place: &Place, line: &str) -> Result<Outcome, Failure> {
-    let broken = |error: std::io::Error| Failure::could_not(format!("in.sock: {error}"));
+fn submit(place: &NodeDirectory, line: &str) -> Result<WithdrawalOutcome, CommandFailure> {
+    let broken = |error: std::io::Error| CommandFailure::could_not(format!("in.sock: {error}"));
     let mut stream = place.connect("in.sock")?;
     stream.write_all(format!("{line}\n").as_bytes()).map_err(broken)?;
     let mut answer = String::new();
     BufReader::new(stream).read_line(&mut answer).map_err(broken)?;
     serde_json::from_str(&answer)
-        .map_err(|error| Failure::could_not(format!("the node's answer cannot be read: {error}")))
+        .map_err(|error| CommandFailure::could_not(format!("the node's answer cannot be read: {error}")))
 }

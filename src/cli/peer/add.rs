@@ -6,16 +6,16 @@ use std::io::{self, Read as _};
 use std::path::Path;
 
 use super::{find, say_reached, told};
-use crate::audit::{self, What};
-use crate::cli::answer::{Answer, talk};
+use crate::audit::{self, AuditedAction};
+use crate::cli::answer::{CommandAnswer, talk};
 use crate::cli::args::PeerAddArgs;
-use crate::cli::asking::{From, agreed};
-use crate::cli::failure::Failure;
+use crate::cli::asking::{AskSource, agreed};
+use crate::cli::failure::CommandFailure;
 use crate::cli::invite;
-use crate::cli::place::Place;
+use crate::cli::place::NodeDirectory;
 use crate::cli::reach;
 use crate::clock;
-use crate::config::write::{self, NewPeer, Written};
+use crate::config::write::{self, ConfigWrite, NewPeer};
 use crate::config::{NodeConfig, PeerFile, PeerFiles, address};
 use crate::envelope::SealKey;
 use crate::identity::public_key_text;
@@ -27,13 +27,14 @@ use crate::time::Timestamp;
 /// The longest mail that is searched for an invitation, in bytes.
 const MAIL_BYTES_MAX: u64 = 1024 * 1024;
 
-pub fn add(place: &Place, args: &PeerAddArgs) -> Result<(), Failure> {
+pub fn add(place: &NodeDirectory, args: &PeerAddArgs) -> Result<(), CommandFailure> {
     let config = place.config()?;
     let known = place.peers(&config)?;
     let keyring = place.keyring(&config)?;
     let now = clock::now().wall;
     let (text, from) = read(&args.invitation)?;
-    let invitation = Invitation::parse(&text, now).map_err(|error| Failure::no(&error).hint(error.hint()))?;
+    let invitation =
+        Invitation::parse(&text, now).map_err(|error| CommandFailure::no(&error).hint(error.hint()))?;
     acceptable(&invitation, &config, &known, &keyring)?;
     let connects = !args.no_connect && !args.publisher_only;
     introduce(&invitation, connects, &config, &keyring);
@@ -47,7 +48,7 @@ pub fn add(place: &Place, args: &PeerAddArgs) -> Result<(), Failure> {
             "peer add",
         )?
     {
-        return Err(Failure::no(not_added));
+        return Err(CommandFailure::no(not_added));
     }
     let new = new_peer(&invitation, args, connects, now);
     let before = known.peer(&new.name).cloned();
@@ -57,7 +58,8 @@ pub fn add(place: &Place, args: &PeerAddArgs) -> Result<(), Failure> {
     }
     let after = place.peers(&config)?;
     talk(done(&file, find(&after, &new.name)?, before.as_ref()));
-    let what = if written == Written::Added { What::PeerAdded } else { What::PeerMerged };
+    let what =
+        if written == ConfigWrite::Added { AuditedAction::PeerAdded } else { AuditedAction::PeerMerged };
     let words = if compares { "words compared" } else { "words not compared" };
     place.audit(&config, what, Some(&new.name), &format!("by invitation, {words}: {}", invitation.words()));
     told(place);
@@ -65,35 +67,34 @@ pub fn add(place: &Place, args: &PeerAddArgs) -> Result<(), Failure> {
         say_reached(&reach::check(place, &new.name, &invitation.addresses));
     }
     next(place, &config, &keyring, find(&after, &new.name)?)?;
-    let mut answer = Answer::new();
+    let mut answer = CommandAnswer::new();
     answer.line(file.display())?;
     answer.flush()
 }
 
 /// The text that holds the invitation, and who can be asked about it: a line, or what a shell made of several; `-` for
 /// stdin; or a file.
-fn read(words: &[String]) -> Result<(String, From), Failure> {
+fn read(words: &[String]) -> Result<(String, AskSource), CommandFailure> {
     let joined = words.join(" ");
     if joined == "-" {
-        return Ok((bounded(io::stdin().lock(), "stdin")?, From::Terminal));
+        return Ok((bounded(io::stdin().lock(), "stdin")?, AskSource::Terminal));
     }
     if let [one] = words
         && let Ok(file) = File::open(one)
     {
-        return Ok((bounded(file, one)?, From::Stdin));
+        return Ok((bounded(file, one)?, AskSource::Stdin));
     }
-    Ok((joined, From::Stdin))
+    Ok((joined, AskSource::Stdin))
 }
 
 /// A mail need not be in UTF-8: what is not, is no part of an invitation.
-fn bounded(input: impl io::Read, name: &str) -> Result<String, Failure> {
+fn bounded(input: impl io::Read, name: &str) -> Result<String, CommandFailure> {
     let mut bytes = Vec::new();
     let read = input.take(MAIL_BYTES_MAX + 1).read_to_end(&mut bytes);
-    read.map_err(|error| Failure::of_file(Path::new(name), &error))?;
+    read.map_err(|error| CommandFailure::of_file(Path::new(name), &error))?;
     if bytes.len() as u64 > MAIL_BYTES_MAX {
-        return Err(
-            Failure::no(format!("{name} is longer than 1 MiB")).hint("give the part with the invitation")
-        );
+        return Err(CommandFailure::no(format!("{name} is longer than 1 MiB"))
+            .hint("give the part with the invitation"));
     }
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
@@ -105,24 +106,26 @@ fn acceptable(
     config: &NodeConfig,
     known: &PeerFiles,
     keyring: &Keyring,
-) -> Result<(), Failure> {
+) -> Result<(), CommandFailure> {
     let name = &invitation.name;
     if invitation.key == keyring.public_key() {
         return Err(
-            Failure::no("this is our own invitation").hint("send it to the peer, and add theirs here")
+            CommandFailure::no("this is our own invitation").hint("send it to the peer, and add theirs here")
         );
     }
     if *name == config.name {
-        return Err(Failure::no(format!("\"{name}\" is our own name, with another key"))
+        return Err(CommandFailure::no(format!("\"{name}\" is our own name, with another key"))
             .hint("one name is one node: one of the two must be made with another --name"));
     }
     if invitation.federation != config.federation {
         let (theirs, ours) = (&invitation.federation, &config.federation);
-        return Err(Failure::no(format!("{name} is of the federation \"{theirs}\", we are of \"{ours}\""))
-            .hint("both must have the same federation in intelmesh.toml"));
+        return Err(CommandFailure::no(format!(
+            "{name} is of the federation \"{theirs}\", we are of \"{ours}\""
+        ))
+        .hint("both must have the same federation in intelmesh.toml"));
     }
     if SealKey::new(invitation.seal).is_err() {
-        return Err(Failure::no(
+        return Err(CommandFailure::no(
             "the sealing key in the invitation is weak: what is sealed to it, anybody could open",
         )
         .hint("no intelmesh makes such a key: ask the peer, by telephone, what made this invitation"));
@@ -132,7 +135,7 @@ fn acceptable(
         Some(address) => address::is_wildcard(&address).then(|| (text.clone(), address::DIALLED)),
     };
     if let Some((bad, wanted)) = invitation.addresses.iter().find_map(fault) {
-        return Err(Failure::no(format!(
+        return Err(CommandFailure::no(format!(
             "the invitation has an address that cannot be used: \"{bad}\" is not {wanted}"
         ))
         .hint(format!("ask {name} to correct advertise = … and to invite again")));
@@ -204,7 +207,12 @@ fn terms(file: &PeerFile) -> [(&'static str, String); 6] {
 }
 
 /// What is to be done now: a pairing has two sides, and words that are compared.
-fn next(place: &Place, config: &NodeConfig, keyring: &Keyring, added: &PeerFile) -> Result<(), Failure> {
+fn next(
+    place: &NodeDirectory,
+    config: &NodeConfig,
+    keyring: &Keyring,
+    added: &PeerFile,
+) -> Result<(), CommandFailure> {
     let name = &added.peer.name;
     if added.pairing.pending {
         talk(format!("{name} is pending: nothing is exchanged before intelmesh peer verify {name}"));

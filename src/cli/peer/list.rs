@@ -1,19 +1,19 @@
 //! `peer list`: whom this node trusts, with what agreement, and who is there.
 
 use super::{PeerFacts, warn};
-use crate::cli::answer::{Answer, talk};
-use crate::cli::failure::Failure;
-use crate::cli::place::Place;
+use crate::cli::answer::{CommandAnswer, talk};
+use crate::cli::failure::CommandFailure;
+use crate::cli::place::NodeDirectory;
 use crate::cli::table::{add_row, push, table};
 use crate::config::{PeerFile, PeerFiles};
-use crate::control::{Reply, Request};
+use crate::control::{ControlReply, ControlRequest};
 use crate::status::Snapshot;
 use crate::terminal::Lines;
 
-pub fn list(place: &Place, json: bool) -> Result<(), Failure> {
+pub fn list(place: &NodeDirectory, json: bool) -> Result<(), CommandFailure> {
     let config = place.config()?;
     let known = place.peers(&config)?;
-    let mut answer = Answer::new();
+    let mut answer = CommandAnswer::new();
     if json {
         let peers: Vec<PeerFacts<'_>> = known.peers.iter().map(PeerFacts::from).collect();
         let problems: Vec<String> = known.problems.iter().map(ToString::to_string).collect();
@@ -25,8 +25,8 @@ pub fn list(place: &Place, json: bool) -> Result<(), Failure> {
             talk("no peers yet: intelmesh peer add INVITATION");
         }
     } else {
-        let live = match place.ask_if_running(&Request::Status) {
-            Ok(Some(Reply::Status(snapshot))) => Some(*snapshot),
+        let live = match place.ask_if_running(&ControlRequest::Status) {
+            Ok(Some(ControlReply::Status(snapshot))) => Some(*snapshot),
             _ => None,
         };
         answer.lines(&rows(&known, live.as_ref()))?;

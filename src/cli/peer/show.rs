@@ -1,19 +1,19 @@
 //! `peer show`: all that is known of one peer.
 
 use super::{PeerFacts, find};
-use crate::cli::answer::{Answer, talk};
-use crate::cli::failure::Failure;
+use crate::cli::answer::{CommandAnswer, talk};
+use crate::cli::failure::CommandFailure;
 use crate::cli::key::{stated_json, stated_line};
-use crate::cli::place::{Place, statement_of};
-use crate::config::{Pairing, PeerFile};
-use crate::control::{Reply, Request};
+use crate::cli::place::{NodeDirectory, statement_of};
+use crate::config::{PeerFile, PeerPairing};
+use crate::control::{ControlReply, ControlRequest};
 use crate::envelope::{SignedStatement, Statement};
 use crate::identity::PublisherName;
 use crate::invitation;
 use crate::status;
 
 /// What the file says, what was applied of the peer's own key statement, and how its feeds are.
-pub fn show(place: &Place, name: &PublisherName, json: bool) -> Result<(), Failure> {
+pub fn show(place: &NodeDirectory, name: &PublisherName, json: bool) -> Result<(), CommandFailure> {
     let config = place.config()?;
     let known = place.peers(&config)?;
     let held = find(&known, name)?;
@@ -23,11 +23,13 @@ pub fn show(place: &Place, name: &PublisherName, json: bool) -> Result<(), Failu
     if statement.is_some_and(|stated| stated.revoked) {
         facts.state = "revoked";
     }
-    let live = match place.ask_if_running(&Request::Status) {
-        Ok(Some(Reply::Status(snapshot))) => snapshot.peers.into_iter().find(|peer| peer.name == *name),
+    let live = match place.ask_if_running(&ControlRequest::Status) {
+        Ok(Some(ControlReply::Status(snapshot))) => {
+            snapshot.peers.into_iter().find(|peer| peer.name == *name)
+        }
         _ => None,
     };
-    let mut answer = Answer::new();
+    let mut answer = CommandAnswer::new();
     if json {
         let mut shown = serde_json::json!({"peer": facts, "status": live});
         if let Some(stated) = statement {
@@ -75,7 +77,7 @@ fn terms_of_receiving(facts: &PeerFacts<'_>) -> String {
     terms.join(", ") + &facts.filter("receive")
 }
 
-fn live_lines(live: &status::Peer, answer: &mut Answer) -> Result<(), Failure> {
+fn live_lines(live: &status::PeerStatus, answer: &mut CommandAnswer) -> Result<(), CommandFailure> {
     let (sent, received) = (&live.sent, &live.received);
     let since = live.since.map(|at| format!(" since {at}")).unwrap_or_default();
     let at = live.address.as_ref().map(|at| format!(", {at}")).unwrap_or_default();
@@ -114,7 +116,7 @@ fn statement_json(stated: &Statement) -> serde_json::Value {
 }
 
 /// What the peer says itself of its keys, as this node applies it.
-fn statement_lines(statement: Option<&Statement>, answer: &mut Answer) -> Result<(), Failure> {
+fn statement_lines(statement: Option<&Statement>, answer: &mut CommandAnswer) -> Result<(), CommandFailure> {
     let Some(stated) = statement else {
         return answer.line(format!("  {:<10} none: its identity key serves all uses", "statement"));
     };
@@ -124,7 +126,7 @@ fn statement_lines(statement: Option<&Statement>, answer: &mut Answer) -> Result
 }
 
 /// By whom, when and how it came to be trusted.
-fn story(pairing: &Pairing) -> String {
+fn story(pairing: &PeerPairing) -> String {
     let part = |what: &str, at: &Option<String>, by: &Option<String>| {
         let by = by.as_ref().map(|by| format!(" by {by}")).unwrap_or_default();
         at.as_ref().map(|at| format!("{what} {at}{by}"))

@@ -3,21 +3,25 @@
 use std::path::PathBuf;
 
 use super::{
-    ConsumerDoor, ConsumerForm, ConsumerTo, Line, QUEUE_MAX_DEFAULT, REDIS_KEYS, RELATION_KEYS, Reading,
-    missing, only, positive, refuse, separator,
+    ConsumerDoorSettings, ConsumerForm, ConsumerTo, DoorLine, DoorReading, QUEUE_MAX_DEFAULT, REDIS_KEYS,
+    RELATION_KEYS, missing, only, positive, refuse, separator,
 };
 use crate::config::filters::filter;
-use crate::config::problem::Fault;
-use crate::config::reading::{At, Report, Section};
-use crate::format::Form;
+use crate::config::problem::ConfigFault;
+use crate::config::reading::{ConfigReport, TomlPosition, TomlSection};
+use crate::format::DeliveryForm;
 use crate::format::intelmq::{Harmonization, RelationFields, SenderFeed};
-use crate::protocol::io::From;
+use crate::protocol::io::StartPosition;
 
-impl Reading<'_> {
-    pub(super) fn consumer(&mut self, at: &At<Section<'_, '_>>, report: &mut Report) -> Option<ConsumerDoor> {
+impl DoorReading<'_> {
+    pub(super) fn consumer(
+        &mut self,
+        at: &TomlPosition<TomlSection<'_, '_>>,
+        report: &mut ConfigReport,
+    ) -> Option<ConsumerDoorSettings> {
         let (line, table) = (at.line, &at.value);
         let filter = filter(table, "filter", &self.lists, report);
-        let filter_line = table.line_where_typed("filter", report).map(Line);
+        let filter_line = table.line_where_typed("filter", report).map(DoorLine);
         let name = match table.text("name", report) {
             Some(name) => self.name(name, report),
             None => {
@@ -49,14 +53,14 @@ impl Reading<'_> {
                 None
             }
         };
-        Some(ConsumerDoor { name: name?, to: to?, form: form?, from, own, filter, filter_line })
+        Some(ConsumerDoorSettings { name: name?, to: to?, form: form?, from, own, filter, filter_line })
     }
 
-    fn form(&self, table: &Section<'_, '_>, report: &mut Report) -> Option<ConsumerForm> {
+    fn form(&self, table: &TomlSection<'_, '_>, report: &mut ConfigReport) -> Option<ConsumerForm> {
         let form = match table.text("form", report) {
-            None => Some(Form::Plain),
+            None => Some(DeliveryForm::Plain),
             Some(at) => {
-                let form = Form::parse(at.value);
+                let form = DeliveryForm::parse(at.value);
                 if form.is_none() {
                     refuse("form", at, "\"plain\", \"iep04\" or \"ail\"", report);
                 }
@@ -89,17 +93,17 @@ impl Reading<'_> {
     }
 
     /// The receiver's field list, which must be one now.
-    fn harmonization(&self, table: &Section<'_, '_>, report: &mut Report) -> Option<PathBuf> {
+    fn harmonization(&self, table: &TomlSection<'_, '_>, report: &mut ConfigReport) -> Option<PathBuf> {
         let at = table.text("harmonization", report)?;
         let file = self.dir.join(at.value);
         if let Err(fault) = Harmonization::load(&file) {
-            report.fault(at.line, Fault::Harmonization(fault.to_string()));
+            report.fault(at.line, ConfigFault::Harmonization(fault.to_string()));
         }
         Some(file)
     }
 }
 
-fn tcp_out(table: &Section<'_, '_>, line: usize, report: &mut Report) -> Option<ConsumerTo> {
+fn tcp_out(table: &TomlSection<'_, '_>, line: usize, report: &mut ConfigReport) -> Option<ConsumerTo> {
     let separator = separator(table, report);
     let Some(at) = table.text("connect", report) else {
         let hint = "connect = \"127.0.0.1:5001\": where IntelMQ's TCP collector listens";
@@ -117,15 +121,15 @@ fn tcp_out(table: &Section<'_, '_>, line: usize, report: &mut Report) -> Option<
     }
 }
 
-fn from(table: &Section<'_, '_>, report: &mut Report) -> Option<From> {
+fn from(table: &TomlSection<'_, '_>, report: &mut ConfigReport) -> Option<StartPosition> {
     if !table.has("from") {
         return None;
     }
     if !table.is_text("from") {
-        return table.number("from", report).map(|at| From::Seq(at.value));
+        return table.number("from", report).map(|at| StartPosition::Seq(at.value));
     }
     let at = table.text("from", report)?;
-    let from = From::parse(at.value);
+    let from = StartPosition::parse(at.value);
     if from.is_none() {
         refuse("from", at, "\"earliest\", \"now\", a seq or an RFC 3339 time", report);
     }
@@ -134,7 +138,7 @@ fn from(table: &Section<'_, '_>, report: &mut Report) -> Option<From> {
 
 /// `false`, or the names of fields; those left out keep theirs, an empty one tells nothing. Without annotations
 /// there are none of ours, unless they are named.
-fn relation_fields(table: &Section<'_, '_>, annotate: bool, report: &mut Report) -> RelationFields {
+fn relation_fields(table: &TomlSection<'_, '_>, annotate: bool, report: &mut ConfigReport) -> RelationFields {
     let none = || RelationFields::new("", "", "", "").unwrap_or_default();
     if !table.has("relation_fields") {
         return if annotate { RelationFields::default() } else { none() };
@@ -153,7 +157,7 @@ fn relation_fields(table: &Section<'_, '_>, annotate: bool, report: &mut Report)
     let [withdraws, replaces] = ["withdraws", "replaces"].map(&mut name);
     let [withdrawn_by, replaced_by] = ["withdrawn_by", "replaced_by"].map(&mut name);
     RelationFields::new(&withdraws, &replaces, &withdrawn_by, &replaced_by).unwrap_or_else(|fault| {
-        report.fault(line, Fault::RelationFields(fault));
+        report.fault(line, ConfigFault::RelationFields(fault));
         none()
     })
 }

@@ -4,18 +4,18 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::{ConsumerDoor, ConsumerTo, RedisQueue, SubmitDoor, SubmitFrom};
-use crate::config::problem::Fault;
+use super::{ConsumerDoorSettings, ConsumerTo, RedisQueueSettings, SubmitDoorSettings, SubmitFrom};
+use crate::config::problem::ConfigFault;
 
 /// A door and the line of its section.
 pub(super) type Placed<T> = (usize, T);
 
 /// Returns what is at odds, each with the line of the later door. `listen` are the node's own addresses.
 pub(super) fn at_odds(
-    submits: &[Placed<SubmitDoor>],
-    consumers: &[Placed<ConsumerDoor>],
+    submits: &[Placed<SubmitDoorSettings>],
+    consumers: &[Placed<ConsumerDoorSettings>],
     listen: &[String],
-) -> Vec<(usize, Fault)> {
+) -> Vec<(usize, ConfigFault)> {
     let mut found = Vec::new();
     for (index, (line, door)) in submits.iter().enumerate() {
         if let SubmitFrom::IntelMqTcp(place) = &door.from
@@ -23,7 +23,10 @@ pub(super) fn at_odds(
         {
             let (what, hint) =
                 ("listens on the port that `listen` gives to peers", "give the door a port of its own");
-            found.push((*line, Fault::AtOdds { door: door.name.to_string(), what: what.to_owned(), hint }));
+            found.push((
+                *line,
+                ConfigFault::AtOdds { door: door.name.to_string(), what: what.to_owned(), hint },
+            ));
         }
         if let Some((_, other)) = submits[..index].iter().find(|(_, other)| share(&door.from, &other.from)) {
             let (verb, hint) = match door.from {
@@ -31,7 +34,7 @@ pub(super) fn at_odds(
                 _ => ("takes from the queue of", "a queue has one reader: give one of them another queue"),
             };
             let what = format!("{verb} door {}", other.name);
-            found.push((*line, Fault::AtOdds { door: door.name.to_string(), what, hint }));
+            found.push((*line, ConfigFault::AtOdds { door: door.name.to_string(), what, hint }));
         }
     }
     for (line, door) in consumers {
@@ -41,7 +44,7 @@ pub(super) fn at_odds(
             let what = format!("hands its events to door {} of this node", submit.name);
             let hint =
                 "they would be taken back, and no bot would get them: give one of them another queue or port";
-            found.push((*line, Fault::AtOdds { door: door.name.to_string(), what, hint }));
+            found.push((*line, ConfigFault::AtOdds { door: door.name.to_string(), what, hint }));
         }
     }
     found
@@ -94,7 +97,7 @@ fn takes_port(address: &str, door: SocketAddr) -> bool {
     collide(SocketAddr::new(ip, port), door)
 }
 
-fn is_same_queue(one: &RedisQueue, other: &RedisQueue) -> bool {
+fn is_same_queue(one: &RedisQueueSettings, other: &RedisQueueSettings) -> bool {
     one.queue == other.queue && server_of(&one.url) == server_of(&other.url)
 }
 

@@ -5,11 +5,12 @@ use std::net::SocketAddr;
 use ipnet::IpNet;
 
 use super::{
-    DoorAdds, REDIS_KEYS, Reading, SubmitDoor, SubmitFrom, TcpIn, missing, only, positive, refuse, separator,
+    DoorAdds, DoorReading, REDIS_KEYS, SubmitDoorSettings, SubmitFrom, TcpInSettings, missing, only,
+    positive, refuse, separator,
 };
 use crate::config::node::{checked, tlp};
-use crate::config::problem::Fault;
-use crate::config::reading::{At, Report, Section};
+use crate::config::problem::ConfigFault;
+use crate::config::reading::{ConfigReport, TomlPosition, TomlSection};
 use crate::envelope::IdScheme;
 use crate::format::{MultipleValues, StripRule};
 use crate::identity::PublisherName;
@@ -25,8 +26,12 @@ pub(super) struct Unnamed {
     adds: DoorAdds,
 }
 
-impl Reading<'_> {
-    pub(super) fn submit(&mut self, at: &At<Section<'_, '_>>, report: &mut Report) -> Option<Unnamed> {
+impl DoorReading<'_> {
+    pub(super) fn submit(
+        &mut self,
+        at: &TomlPosition<TomlSection<'_, '_>>,
+        report: &mut ConfigReport,
+    ) -> Option<Unnamed> {
         let (line, table) = (at.line, &at.value);
         let given = match table.text("name", report) {
             Some(name) => Some(self.name(name, report)?),
@@ -63,11 +68,11 @@ impl Reading<'_> {
     }
 
     /// Gives a door its name: its own, or that of its kind with a number from the second on.
-    pub(super) fn named(&mut self, door: Unnamed, report: &mut Report) -> Option<SubmitDoor> {
+    pub(super) fn named(&mut self, door: Unnamed, report: &mut ConfigReport) -> Option<SubmitDoorSettings> {
         let Unnamed { given, kind, line, from, adds } = door;
         if from == SubmitFrom::Socket && given.is_some() {
             let way = "at the socket".to_owned();
-            report.fault(line, Fault::NotOfDoor { key: "name", way });
+            report.fault(line, ConfigFault::NotOfDoor { key: "name", way });
             return None;
         }
         let name = match given {
@@ -81,18 +86,18 @@ impl Reading<'_> {
                     (1..).map(numbered).find(|name| self.names.iter().all(|known| known.as_str() != name));
                 let name = ConsumerName::parse(&free?).ok()?;
                 if from == SubmitFrom::Socket && name.as_str() != kind {
-                    report.fault(line, Fault::DoorName(kind.to_owned()));
+                    report.fault(line, ConfigFault::DoorName(kind.to_owned()));
                     return None;
                 }
                 self.names.push(name.clone());
                 name
             }
         };
-        Some(SubmitDoor { name, from, adds })
+        Some(SubmitDoorSettings { name, from, adds })
     }
 }
 
-fn tcp_in(table: &Section<'_, '_>, line: usize, report: &mut Report) -> Option<TcpIn> {
+fn tcp_in(table: &TomlSection<'_, '_>, line: usize, report: &mut ConfigReport) -> Option<TcpInSettings> {
     let allow = networks(table, report);
     let separator = separator(table, report);
     let answers = table.flag("answers", report).unwrap_or(true);
@@ -107,7 +112,7 @@ fn tcp_in(table: &Section<'_, '_>, line: usize, report: &mut Report) -> Option<T
             return None;
         }
         Some(at) => match at.value.parse::<SocketAddr>() {
-            Ok(listen) => At { line: at.line, value: listen },
+            Ok(listen) => TomlPosition { line: at.line, value: listen },
             Err(_) => {
                 refuse("listen", at, "an address and a port, like \"127.0.0.1:5000\"", report);
                 return None;
@@ -115,13 +120,13 @@ fn tcp_in(table: &Section<'_, '_>, line: usize, report: &mut Report) -> Option<T
         },
     };
     if !listen.value.ip().is_loopback() && allow.is_empty() {
-        report.fault(listen.line, Fault::OpenDoor(listen.value));
+        report.fault(listen.line, ConfigFault::OpenDoor(listen.value));
         return None;
     }
-    Some(TcpIn { listen: listen.value, allow, separator, answers })
+    Some(TcpInSettings { listen: listen.value, allow, separator, answers })
 }
 
-fn networks(table: &Section<'_, '_>, report: &mut Report) -> Vec<IpNet> {
+fn networks(table: &TomlSection<'_, '_>, report: &mut ConfigReport) -> Vec<IpNet> {
     let texts = if table.has("allow") { table.texts("allow", report) } else { None }.unwrap_or_default();
     let mut networks = Vec::with_capacity(texts.len().min(ALLOWED_NETWORKS_MAX));
     for at in texts {
@@ -139,7 +144,7 @@ fn networks(table: &Section<'_, '_>, report: &mut Report) -> Vec<IpNet> {
     networks
 }
 
-fn adds(table: &Section<'_, '_>, report: &mut Report) -> DoorAdds {
+fn adds(table: &TomlSection<'_, '_>, report: &mut ConfigReport) -> DoorAdds {
     let ids = table.text("ids", report).and_then(|at| match at.value {
         "random" => Some(IdScheme::Random),
         "content" => Some(IdScheme::Content),
@@ -161,7 +166,7 @@ fn adds(table: &Section<'_, '_>, report: &mut Report) -> DoorAdds {
     }
 }
 
-fn strip(table: &Section<'_, '_>, report: &mut Report) -> Option<Vec<StripRule>> {
+fn strip(table: &TomlSection<'_, '_>, report: &mut ConfigReport) -> Option<Vec<StripRule>> {
     if !table.has("strip") {
         return None;
     }
@@ -173,13 +178,13 @@ fn strip(table: &Section<'_, '_>, report: &mut Report) -> Option<Vec<StripRule>>
     for at in texts {
         match StripRule::parse(at.value) {
             Ok(rule) => rules.push(rule),
-            Err(fault) => report.fault(at.line, Fault::Strip(fault)),
+            Err(fault) => report.fault(at.line, ConfigFault::Strip(fault)),
         }
     }
     Some(rules)
 }
 
-fn recipients(table: &Section<'_, '_>, report: &mut Report) -> Vec<PublisherName> {
+fn recipients(table: &TomlSection<'_, '_>, report: &mut ConfigReport) -> Vec<PublisherName> {
     let texts = if table.has("to") { table.texts("to", report) } else { None }.unwrap_or_default();
     if let Some(beyond) = texts.get(RECIPIENTS_MAX) {
         refuse("to", beyond.clone(), "one of 256 recipients at most", report);
@@ -187,12 +192,12 @@ fn recipients(table: &Section<'_, '_>, report: &mut Report) -> Vec<PublisherName
     texts.into_iter().filter_map(|at| checked(at, "to", PublisherName::parse, report)).collect()
 }
 
-fn multiple_values(table: &Section<'_, '_>, report: &mut Report) -> MultipleValues {
+fn multiple_values(table: &TomlSection<'_, '_>, report: &mut ConfigReport) -> MultipleValues {
     let most = u64::from(MultipleValues::MOST);
     let most = positive(table, "multiple_values_max", most, most, report);
     match table.text("multiple_values", report) {
-        None | Some(At { value: "refuse", .. }) => MultipleValues::Refuse,
-        Some(At { value: "explode", .. }) => {
+        None | Some(TomlPosition { value: "refuse", .. }) => MultipleValues::Refuse,
+        Some(TomlPosition { value: "explode", .. }) => {
             MultipleValues::Explode { most: u16::try_from(most).unwrap_or(MultipleValues::MOST) }
         }
         Some(at) => {

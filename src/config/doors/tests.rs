@@ -63,7 +63,7 @@ from = "now"
     assert_eq!(doors.submits[2].adds.multiple_values, MultipleValues::Explode { most: 256 });
     let pipeline = &doors.consumers[0];
     assert!(pipeline.form.annotate && !pipeline.form.strict && !pipeline.form.with_type && !pipeline.own);
-    assert_eq!((pipeline.form.form, pipeline.from), (Form::Plain, None));
+    assert_eq!((pipeline.form.form, pipeline.from), (DeliveryForm::Plain, None));
     let inbox = &doors.consumers[1];
     let relations = RelationFields::new(
         "extra.intelmesh.withdraws",
@@ -73,7 +73,7 @@ from = "now"
     );
     assert_eq!(inbox.form.relation_fields, relations.unwrap());
     assert_eq!(pipeline.form.relation_fields, RelationFields::default());
-    assert_eq!(inbox.from, Some(From::Now));
+    assert_eq!(inbox.from, Some(StartPosition::Now));
     assert!(matches!(inbox.to, ConsumerTo::IntelMqRedis { queue_max: QUEUE_MAX_DEFAULT, .. }));
 }
 

@@ -84,14 +84,14 @@ fn a_peer_is_added_then_merged_and_comments_stay() {
     let config = node(dir.path());
     let peers = &config.paths.peers;
     let (file, written) = add_peer(peers, &[], &new_peer(2, "/ip4/192.0.2.1/tcp/1")).unwrap();
-    assert_eq!(written, Written::Added);
+    assert_eq!(written, ConfigWrite::Added);
     let text = std::fs::read_to_string(&file).unwrap();
     assert!(text.lines().any(|line| line.starts_with("addresses = [")), "{text}");
     let typed = text.replace("tlp_max = \"AMBER\"", "tlp_max = \"GREEN\" # agreed in May");
     std::fs::write(&file, typed).unwrap();
     let mut again = new_peer(2, "/ip4/192.0.2.2/tcp/1");
     let known = PeerFiles::load(&config, &key(1));
-    assert_eq!(add_peer(peers, &known.peers, &again).unwrap().1, Written::Merged);
+    assert_eq!(add_peer(peers, &known.peers, &again).unwrap().1, ConfigWrite::Merged);
     let text = std::fs::read_to_string(&file).unwrap();
     assert!(text.contains("tlp_max = \"GREEN\" # agreed in May"), "{text}");
     assert!(text.contains("addresses = [\"/ip4/192.0.2.1/tcp/1\", \"/ip4/192.0.2.2/tcp/1\"]"), "{text}");

@@ -8,72 +8,72 @@ use super::EventLoop;
 use crate::audit;
 use crate::clock;
 use crate::control::{
-    CONSUMERS_SCHEMA, ConsumerFact, ConsumerFacts, WAITING_SCHEMA, WaitingEvent, WaitingFacts, Went,
+    CONSUMERS_SCHEMA, ConsumerFact, ConsumerFacts, DeliveryRecord, WAITING_SCHEMA, WaitingEvent, WaitingFacts,
 };
-use crate::daemon::control::{Ask, AskCommand};
+use crate::daemon::control::{AskCommand, ControlAsk};
+use crate::daemon::delivery_status::{DeliverySources, delivery_status};
 use crate::daemon::feed_facts::feed_facts;
-use crate::daemon::snapshot::{DoorFacts, Facts, snapshot};
-use crate::daemon::whereabouts::{Sources, whereabouts};
+use crate::daemon::snapshot::{DoorFacts, SnapshotFacts, snapshot};
 use crate::protocol::Input;
-use crate::protocol::io::{Command, Ticket};
+use crate::protocol::io::{CoreCommand, Ticket};
 use crate::protocol::view::{ConsumerView, NodeView};
 use crate::record::Entry;
-use crate::status::{HealthCode, Problem, Snapshot};
+use crate::status::{HealthCode, ShownProblem, Snapshot};
 use crate::time::{Now, Timestamp};
 use crate::wire::VerdictCode;
 
 impl EventLoop {
     /// Whoever asked may have gone: an answer that nobody takes is none.
-    pub(super) fn on_ask(&mut self, ask: Ask) -> Option<oneshot::Receiver<Result<(), String>>> {
+    pub(super) fn on_ask(&mut self, ask: ControlAsk) -> Option<oneshot::Receiver<Result<(), String>>> {
         match ask {
-            Ask::Snapshot(answer) => {
+            ControlAsk::Snapshot(answer) => {
                 let _ = answer.send(Box::new(self.snapshot()));
             }
-            Ask::Acknowledge(code, answer) => {
+            ControlAsk::Acknowledge(code, answer) => {
                 let mut snapshot = self.snapshot();
                 let now = clock::now().wall;
                 let _ = answer.send(self.watches.health.acknowledge(code, &mut snapshot, now));
             }
-            Ask::Feeds(answer) => {
+            ControlAsk::Feeds(answer) => {
                 let _ = answer.send(feed_facts(&self.node));
             }
-            Ask::Consumers(answer) => {
+            ControlAsk::Consumers(answer) => {
                 let _ = answer.send(self.consumers(&self.node.view()));
             }
-            Ask::Waiting(answer) => {
+            ControlAsk::Waiting(answer) => {
                 let _ = answer.send(self.waiting());
             }
-            Ask::Reload(answer) => {
+            ControlAsk::Reload(answer) => {
                 self.reload();
                 let _ = answer.send(());
             }
-            Ask::ReloadNode(answer) => self.reload_node(answer),
-            Ask::Doors(answer) => {
+            ControlAsk::ReloadNode(answer) => self.reload_node(answer),
+            ControlAsk::Doors(answer) => {
                 let _ = answer.send(self.parts.doors.set());
             }
-            Ask::Command(command, answer) => self.command(answer, |ticket| match command {
-                AskCommand::Rewind { peer, to } => Command::Rewind { ticket, peer, to },
-                AskCommand::Repair { peer } => Command::Repair { ticket, peer },
-                AskCommand::AcceptClock => Command::AcceptClock { ticket },
-                AskCommand::RemoveConsumer { name } => Command::RemoveConsumer { ticket, name },
-                AskCommand::RewindConsumer { name, to } => Command::RewindConsumer { ticket, name, to },
+            ControlAsk::Command(command, answer) => self.command(answer, |ticket| match command {
+                AskCommand::Rewind { peer, to } => CoreCommand::Rewind { ticket, peer, to },
+                AskCommand::Repair { peer } => CoreCommand::Repair { ticket, peer },
+                AskCommand::AcceptClock => CoreCommand::AcceptClock { ticket },
+                AskCommand::RemoveConsumer { name } => CoreCommand::RemoveConsumer { ticket, name },
+                AskCommand::RewindConsumer { name, to } => CoreCommand::RewindConsumer { ticket, name, to },
                 AskCommand::Decide { publisher, key, release } => {
-                    Command::Decide { ticket, publisher, key, release }
+                    CoreCommand::Decide { ticket, publisher, key, release }
                 }
             }),
-            Ask::Whereabouts(entry, answer) => {
+            ControlAsk::Whereabouts(entry, answer) => {
                 let _ = answer.send(self.whereabouts(&entry));
             }
-            Ask::Keys(answer) => {
+            ControlAsk::Keys(answer) => {
                 let _ = answer.send(self.reload_keys());
             }
-            Ask::Statement(bytes, answer) => {
+            ControlAsk::Statement(bytes, answer) => {
                 let _ = answer.send(self.take_statement(&bytes));
             }
-            Ask::Stop => {
+            ControlAsk::Stop => {
                 self.parts.doors.stop();
                 let (answer, stopped) = oneshot::channel();
-                self.command(answer, |ticket| Command::Stop { ticket });
+                self.command(answer, |ticket| CoreCommand::Stop { ticket });
                 return Some(stopped);
             }
         }
@@ -83,7 +83,7 @@ impl EventLoop {
     pub(super) fn command(
         &mut self,
         answer: oneshot::Sender<Result<(), String>>,
-        command: impl FnOnce(Ticket) -> Command,
+        command: impl FnOnce(Ticket) -> CoreCommand,
     ) {
         let ticket = Ticket(self.commands.next);
         self.commands.next += 1;
@@ -104,7 +104,7 @@ impl EventLoop {
         let lasting = [&self.watches.keys_stale, &self.watches.renamed, &audit];
         let first_seq = view.ends.first_seq();
         let not_deliverable = self.watches.undeliverable.shown(&self.node.trust(), first_seq, now.wall);
-        let facts = Facts {
+        let facts = SnapshotFacts {
             identity: &self.identity,
             view,
             stats: self.watches.stats.clone(),
@@ -127,8 +127,8 @@ impl EventLoop {
         snapshot
     }
 
-    fn whereabouts(&self, entry: &Entry) -> Vec<Went> {
-        let sources = Sources {
+    fn whereabouts(&self, entry: &Entry) -> Vec<DeliveryRecord> {
+        let sources = DeliverySources {
             view: &self.node.view(),
             files: &self.files.peers.peers,
             own: self.files.config.names(),
@@ -138,7 +138,7 @@ impl EventLoop {
             rules: &self.files.rules,
             now: clock::now().wall,
         };
-        whereabouts(entry, &sources)
+        delivery_status(entry, &sources)
     }
 
     /// All that a revoked key signed and nobody has decided about.
@@ -182,11 +182,11 @@ impl EventLoop {
 }
 
 /// Another account's `audit.jsonl`: what is decided is not written down any more.
-fn audit_fault(state: &Path, now: Timestamp) -> Option<Problem> {
+fn audit_fault(state: &Path, now: Timestamp) -> Option<ShownProblem> {
     let error = audit::check_writable(state).err()?;
     let file = state.join(audit::AUDIT_FILE);
     let shown = file.display();
-    Some(Problem {
+    Some(ShownProblem {
         at: now,
         what: format!("{shown}:1: cannot be written: {error}"),
         hint: Some("as root: intelmesh check prints the line that corrects it".to_owned()),

@@ -9,12 +9,12 @@ use arc_swap::ArcSwap;
 
 use super::EventLoop;
 use crate::clock;
-use crate::config::{FileLists, Fingerprint, NodeConfig, PeerFile, PeerFiles, Problem};
+use crate::config::{ConfigProblem, FileLists, FilesFingerprint, NodeConfig, PeerFile, PeerFiles};
 use crate::daemon::changes;
-use crate::daemon::chronicle::Chronicle;
 use crate::daemon::doors::{door_setups, socket_door};
+use crate::daemon::event_log::EventLog;
 use crate::daemon::rules_log::RulesLog;
-use crate::envelope::{Opener, SealKey, Signer};
+use crate::envelope::{SealKey, SealOpener, Signer};
 use crate::filter::Filter;
 use crate::identity::PublisherName;
 use crate::policy::TrustList;
@@ -24,7 +24,7 @@ use crate::status;
 use crate::transport::PeerAddresses;
 
 /// The peer files in force.
-pub struct Files {
+pub struct WatchedFiles {
     pub config: NodeConfig,
     pub own_key: ed25519_dalek::VerifyingKey,
     pub own_seal: SealKey,
@@ -33,10 +33,10 @@ pub struct Files {
     /// By which rules older events were decided.
     pub rules: RulesLog,
     pub signer: Arc<Signer>,
-    pub opener: Arc<Opener>,
-    pub fingerprint: Fingerprint,
+    pub opener: Arc<SealOpener>,
+    pub fingerprint: FilesFingerprint,
     /// `keys/` as it was looked at last.
-    pub keys: Fingerprint,
+    pub keys: FilesFingerprint,
     /// `intelmesh.toml`, which is read again only to say what is wrong with it: it acts at a reload, or the next start.
     pub node_file: NodeFile,
 }
@@ -44,29 +44,29 @@ pub struct Files {
 /// What is wrong with `intelmesh.toml` now.
 #[derive(Debug, Default)]
 pub struct NodeFile {
-    pub fingerprint: Fingerprint,
-    pub problems: Vec<Problem>,
+    pub fingerprint: FilesFingerprint,
+    pub problems: Vec<ConfigProblem>,
 }
 
 /// The lists of doors' filters.
 #[derive(Debug, Default)]
 pub(super) struct DoorLists {
     /// As the filters were compiled with them last; nothing before the first time.
-    files: Fingerprint,
+    files: FilesFingerprint,
     /// Those that cannot be used: the doors go on with what they had, and no start would.
-    pub bad: Vec<status::Problem>,
+    pub bad: Vec<status::ShownProblem>,
 }
 
 /// What others hold as well, and a change of the files replaces.
 pub struct InForce {
     pub trust: Arc<ArcSwap<TrustList>>,
     pub signer: Arc<Signer>,
-    pub opener: Arc<Opener>,
+    pub opener: Arc<SealOpener>,
     /// Of `peers/` and the like before they were read: what changes since is read again.
-    pub fingerprint: Fingerprint,
+    pub fingerprint: FilesFingerprint,
 }
 
-impl Files {
+impl WatchedFiles {
     /// As they are read at start.
     pub fn at_start(
         config: NodeConfig,
@@ -76,13 +76,13 @@ impl Files {
         rules: RulesLog,
     ) -> Self {
         let InForce { trust, signer, opener, fingerprint } = in_force;
-        let (keys, node_file) = (Fingerprint::of_keys(&config.paths), NodeFile::of(&config.dir));
+        let (keys, node_file) = (FilesFingerprint::of_keys(&config.paths), NodeFile::of(&config.dir));
         Self { config, own_key, own_seal, peers, trust, rules, signer, opener, fingerprint, keys, node_file }
     }
 
     /// Were files put into `keys/` since this was asked last?
     pub fn keys_changed(&mut self) -> bool {
-        let fingerprint = Fingerprint::of_keys(&self.config.paths);
+        let fingerprint = FilesFingerprint::of_keys(&self.config.paths);
         std::mem::replace(&mut self.keys, fingerprint.clone()) != fingerprint
     }
 }
@@ -90,11 +90,11 @@ impl Files {
 impl NodeFile {
     /// As it is at start, when all of it was good.
     pub fn of(dir: &Path) -> Self {
-        Self { fingerprint: Fingerprint::of_node_file(dir), problems: Vec::new() }
+        Self { fingerprint: FilesFingerprint::of_node_file(dir), problems: Vec::new() }
     }
 
     pub(super) fn look(&mut self, dir: &Path) {
-        let fingerprint = Fingerprint::of_node_file(dir);
+        let fingerprint = FilesFingerprint::of_node_file(dir);
         if fingerprint != self.fingerprint {
             self.fingerprint = fingerprint;
             self.problems = NodeConfig::load(dir).err().map(|errors| errors.0).unwrap_or_default();
@@ -106,7 +106,7 @@ impl NodeFile {
 impl EventLoop {
     pub(super) fn reload_if_changed(&mut self) {
         self.files.node_file.look(&self.files.config.dir);
-        let fingerprint = Fingerprint::of_agreements(&self.files.config.paths);
+        let fingerprint = FilesFingerprint::of_agreements(&self.files.config.paths);
         if fingerprint != self.files.fingerprint {
             self.reload();
         }
@@ -114,7 +114,7 @@ impl EventLoop {
 
     /// Reads `peers/` and puts it in force at once: the gate first, then the core, then the doors.
     pub(super) fn reload(&mut self) {
-        self.files.fingerprint = Fingerprint::of_agreements(&self.files.config.paths);
+        self.files.fingerprint = FilesFingerprint::of_agreements(&self.files.config.paths);
         let peers = self.files.peers.reload(&self.files.config, &self.files.own_key);
         for problem in &peers.problems {
             if !self.files.peers.problems.contains(problem) {
@@ -227,10 +227,10 @@ impl EventLoop {
     }
 }
 
-fn list_bad(door: &impl Display, fault: &impl Display) -> status::Problem {
+fn list_bad(door: &impl Display, fault: &impl Display) -> status::ShownProblem {
     let what = format!("door {door}: its filter keeps its lists as they were: {fault}");
     let hint = "correct the file in lists/: with it the node would not start";
-    Chronicle::lasting(clock::now().wall, what, Some(hint.to_owned()))
+    EventLog::lasting(clock::now().wall, what, Some(hint.to_owned()))
 }
 
 /// How the transport reaches each peer; those whose keys are revoked it does not.

@@ -7,8 +7,8 @@ use tokio::sync::oneshot;
 
 use super::EventLoop;
 use crate::clock;
-use crate::config::{NodeConfig, Problem};
-use crate::control::{Refusal, Reloaded};
+use crate::config::{ConfigProblem, NodeConfig};
+use crate::control::{ControlRefusal, ReloadResult};
 use crate::daemon::doors::{door_setups, socket_door};
 use crate::daemon::faults::refusal;
 use crate::daemon::log;
@@ -19,7 +19,7 @@ use crate::record::ConsumerName;
 impl EventLoop {
     /// Puts in force what can change: doors, labels, retention, the log level. Each thing that changed, and each that did
     /// not, is named in the answer and in the log. That comes once the doors are open.
-    pub(super) fn reload_node(&mut self, answer: oneshot::Sender<Result<Reloaded, Refusal>>) {
+    pub(super) fn reload_node(&mut self, answer: oneshot::Sender<Result<ReloadResult, ControlRefusal>>) {
         let (old, new) = match self.read_node_file() {
             Ok(new) => (self.files.config.clone(), new),
             Err(refusal) => {
@@ -28,7 +28,7 @@ impl EventLoop {
                 return;
             }
         };
-        let mut told = Reloaded { restart: at_next_start(&old, &new), ..Reloaded::default() };
+        let mut told = ReloadResult { restart: at_next_start(&old, &new), ..ReloadResult::default() };
         let merged = merged(&old, &new);
         let differs = [
             ("journal", old.journal != merged.journal),
@@ -59,9 +59,9 @@ impl EventLoop {
         });
     }
 
-    fn read_node_file(&self) -> Result<NodeConfig, Refusal> {
+    fn read_node_file(&self) -> Result<NodeConfig, ControlRefusal> {
         NodeConfig::load(&self.files.config.dir).map_err(|errors| {
-            let texts: Vec<String> = errors.0.iter().map(Problem::to_string).collect();
+            let texts: Vec<String> = errors.0.iter().map(ConfigProblem::to_string).collect();
             tracing::warn!("intelmesh.toml was not put in force: {}", texts.join("; "));
             refusal(&errors.0, Some("intelmesh check; the node goes on with what it had"))
         })
@@ -96,7 +96,7 @@ impl EventLoop {
     }
 }
 
-fn log_reloaded(told: &Reloaded) {
+fn log_reloaded(told: &ReloadResult) {
     let (changed, restart) = (told.changed.join(" "), told.restart.join(" "));
     tracing::info!(changed, at_next_start = restart, "intelmesh.toml read again");
     for what in &told.failed {
@@ -153,11 +153,11 @@ mod tests {
         NodeConfig { dir: Path::new("d").to_owned(), paths: config_paths(), ..loaded }
     }
 
-    fn config_paths() -> crate::config::Paths {
+    fn config_paths() -> crate::config::NodePaths {
         let dir = Path::new("d");
         let [state, run, keys, peers, groups, lists] =
             ["s", "r", "k", "p", "g", "l"].map(|name| dir.join(name));
-        crate::config::Paths { state, run, keys, peers, groups, lists }
+        crate::config::NodePaths { state, run, keys, peers, groups, lists }
     }
 
     #[test]

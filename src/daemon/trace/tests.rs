@@ -30,7 +30,7 @@ fn holding(dir: &std::path::Path, records: Vec<NewRecord>) -> Store {
 }
 
 fn traced(store: &Store, start: &EventId) -> TraceFacts {
-    trace(store, Place::Event(start.clone()), 5).unwrap().unwrap()
+    trace(store, TracePlace::Event(start.clone()), 5).unwrap().unwrap()
 }
 
 #[test]

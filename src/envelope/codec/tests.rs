@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::super::{Body, EventType, Extensions, IdScheme, Signer};
 use super::*;
-use crate::event::Format;
+use crate::event::EventFormat;
 use crate::identity::{EventId, KeyId, ProjectName, PublisherName};
 use crate::link::{Link, LinkTarget, Relation};
 use crate::time::Timestamp;
@@ -85,7 +85,7 @@ fn core() -> impl Strategy<Value = Core> {
                     expires: expires
                         .map(|later| Timestamp((created + later).min(crate::limits::TIME_MS_MAX))),
                     event_type: if report { EventType::Report } else { EventType::Event },
-                    format: Format::parse(id.project.as_str()).unwrap(),
+                    format: EventFormat::parse(id.project.as_str()).unwrap(),
                     tlp: Tlp::from_number(tlp).unwrap(),
                     to,
                     max_hops,
@@ -114,9 +114,9 @@ fn extensions(texts: &std::collections::BTreeMap<u8, String>) -> Extensions {
 
 /// The form of a seal that opens for nobody.
 fn sealed_form(recipients: u8) -> Bytes {
-    use super::super::seal::form::{Wrapped, encode};
+    use super::super::seal::form::{WrappedKey, encode};
     let wrapped =
-        |nth| Wrapped { key_id: KeyId::of_public(&[nth; 32]), ephemeral: [nth; 32], wrapped: [nth; 40] };
+        |nth| WrappedKey { key_id: KeyId::of_public(&[nth; 32]), ephemeral: [nth; 32], wrapped: [nth; 40] };
     encode(&[9; 12], &[8; 528], &(0..recipients).map(wrapped).collect::<Vec<_>>()).into()
 }
 
@@ -128,7 +128,7 @@ fn example() -> Core {
         created: Timestamp(1_763_632_800_123),
         expires: None,
         event_type: EventType::Event,
-        format: Format::intelmq(),
+        format: EventFormat::intelmq(),
         tlp: Tlp::Green,
         to: Vec::new(),
         max_hops: 16,
@@ -234,7 +234,7 @@ fn extensions_have_their_keys_form_and_bound() {
 
 /// The same core, signature and protected header under another unprotected header.
 fn with_unprotected(signed: &[u8], unprotected: &[u8]) -> Bytes {
-    let parts = Parts::read(signed).unwrap();
+    let parts = EnvelopeParts::read(signed).unwrap();
     encode_sign1(parts.protected, unprotected, parts.payload, &parts.signature).into()
 }
 
@@ -326,7 +326,7 @@ proptest! {
 #[test]
 fn a_key_id_has_8_to_32_bytes_of_the_hash() {
     let signed = signer().sign(example()).unwrap();
-    let parts = Parts::read(signed.envelope().bytes()).unwrap();
+    let parts = EnvelopeParts::read(signed.envelope().bytes()).unwrap();
     let key = SigningKey::from_bytes(&[7; 32]);
     let hash = KeyId::hash(key.verifying_key().as_bytes());
     let under = |kid: &[u8]| {
@@ -360,7 +360,7 @@ fn an_envelope_of_the_successor_is_carried_whole() {
     let bytes = signed.envelope().bytes();
     let decoded = UnverifiedEnvelope::decode(bytes.clone()).unwrap();
     assert_eq!((decoded.envelope().core().extensions.len(), decoded.envelope().bytes()), (2, bytes));
-    assert!(Parts::read(bytes).unwrap().unprotected.len() > 40, "a receipt");
+    assert!(EnvelopeParts::read(bytes).unwrap().unprotected.len() > 40, "a receipt");
     assert!(decoded.verify(&signer().verifying_key()).is_ok());
     let hop = PublisherName::parse("cert-ee").unwrap();
     let mut attested = bytes.clone();

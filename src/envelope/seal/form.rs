@@ -1,7 +1,7 @@
 //! A COSE_Encrypt (RFC 9052 §5.1) as bytes, in the one form that PROTOCOL.md §2.6 allows: everybody who carries it
 //! checks that, and reads nothing else of it. Nothing is decrypted here.
 
-use crate::cbor::{self, Major, Reader};
+use crate::cbor::{self, CborReader, MajorType};
 use crate::envelope::CodecError;
 use crate::identity::KeyId;
 use crate::limits::{RECIPIENTS_MAX, SEALED_BYTES_MAX, SEALED_BYTES_MIN};
@@ -32,16 +32,16 @@ const KTY_OKP: i64 = 1;
 const CRV_X25519: i64 = 4;
 
 /// A sealed body taken apart.
-pub(in crate::envelope) struct Sealed<'a> {
+pub(in crate::envelope) struct SealedBody<'a> {
     pub iv: &'a [u8; IV_BYTES],
     /// With its tag.
     pub ciphertext: &'a [u8],
     /// At most [`RECIPIENTS_MAX`].
-    pub recipients: Vec<Recipient<'a>>,
+    pub recipients: Vec<SealRecipient<'a>>,
 }
 
 /// The content key, wrapped for one recipient.
-pub(in crate::envelope) struct Recipient<'a> {
+pub(in crate::envelope) struct SealRecipient<'a> {
     pub key_id: KeyId,
     pub ephemeral: &'a [u8; KEY_BYTES],
     pub wrapped: &'a [u8; WRAPPED_BYTES],
@@ -51,14 +51,14 @@ fn wrong(why: &'static str) -> CodecError {
     CodecError::SealedForm(why)
 }
 
-impl<'a> Sealed<'a> {
+impl<'a> SealedBody<'a> {
     /// Reads one item, tag included.
     ///
     /// # Errors
     /// [`CodecError`]; nothing is allocated beyond [`RECIPIENTS_MAX`] recipients.
     pub fn read(item: &'a [u8]) -> Result<Self, CodecError> {
-        let mut reader = Reader::of_one_item(item)?;
-        if reader.peek()? != Major::Tag || reader.tag()? != TAG_ENCRYPT || reader.array() != Ok(4) {
+        let mut reader = CborReader::of_one_item(item)?;
+        if reader.peek()? != MajorType::Tag || reader.tag()? != TAG_ENCRYPT || reader.array() != Ok(4) {
             return Err(wrong("no COSE_Encrypt: tag 96 and an array of four"));
         }
         if reader.bytes() != Ok(&CONTENT_PROTECTED) {
@@ -77,13 +77,14 @@ impl<'a> Sealed<'a> {
         if !(1..=RECIPIENTS_MAX as u64).contains(&count) {
             return Err(wrong("its recipients are not 1 to 256"));
         }
-        let recipients = (0..count).map(|_| Recipient::read(&mut reader)).collect::<Result<Vec<_>, _>>()?;
+        let recipients =
+            (0..count).map(|_| SealRecipient::read(&mut reader)).collect::<Result<Vec<_>, _>>()?;
         Ok(Self { iv, ciphertext, recipients })
     }
 }
 
-impl<'a> Recipient<'a> {
-    fn read(reader: &mut Reader<'a>) -> Result<Self, CodecError> {
+impl<'a> SealRecipient<'a> {
+    fn read(reader: &mut CborReader<'a>) -> Result<Self, CodecError> {
         if reader.array() != Ok(3) || reader.bytes() != Ok(&RECIPIENT_PROTECTED) {
             return Err(wrong("a recipient is not [{1: -31}, header, wrapped key]"));
         }
@@ -107,7 +108,7 @@ impl<'a> Recipient<'a> {
 }
 
 fn fixed<'a, const LEN: usize>(
-    reader: &mut Reader<'a>,
+    reader: &mut CborReader<'a>,
     why: &'static str,
 ) -> Result<&'a [u8; LEN], CodecError> {
     reader.bytes().ok().and_then(|bytes| bytes.try_into().ok()).ok_or(wrong(why))
@@ -120,16 +121,20 @@ fn is_padded(len: usize) -> bool {
 }
 
 /// What one recipient gets, as `wrap` makes it.
-pub(in crate::envelope) struct Wrapped {
+pub(in crate::envelope) struct WrappedKey {
     pub key_id: KeyId,
     pub ephemeral: [u8; KEY_BYTES],
     pub wrapped: [u8; WRAPPED_BYTES],
 }
 
 /// The tagged COSE_Encrypt of its parts; `ciphertext` ends with its tag.
-pub(in crate::envelope) fn encode(iv: &[u8; IV_BYTES], ciphertext: &[u8], recipients: &[Wrapped]) -> Vec<u8> {
+pub(in crate::envelope) fn encode(
+    iv: &[u8; IV_BYTES],
+    ciphertext: &[u8],
+    recipients: &[WrappedKey],
+) -> Vec<u8> {
     let mut out = Vec::with_capacity(ciphertext.len() + 64 + 104 * recipients.len());
-    cbor::put_head(&mut out, Major::Tag, TAG_ENCRYPT);
+    cbor::put_head(&mut out, MajorType::Tag, TAG_ENCRYPT);
     cbor::put_array(&mut out, 4);
     cbor::put_bytes(&mut out, &CONTENT_PROTECTED);
     cbor::put_map(&mut out, 1);
@@ -160,6 +165,6 @@ pub(in crate::envelope) fn encode(iv: &[u8; IV_BYTES], ciphertext: &[u8], recipi
 fn put_label(out: &mut Vec<u8>, number: i64) {
     match number {
         0.. => cbor::put_unsigned(out, number.unsigned_abs()),
-        _ => cbor::put_head(out, Major::Negative, (-1 - number).unsigned_abs()),
+        _ => cbor::put_head(out, MajorType::Negative, (-1 - number).unsigned_abs()),
     }
 }

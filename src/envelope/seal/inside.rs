@@ -4,14 +4,14 @@
 use bytes::Bytes;
 
 use super::{OpenError, SealError};
-use crate::cbor::{self, Reader};
+use crate::cbor::{self, CborReader};
 use crate::envelope::core_fields::{self, key};
-use crate::envelope::{CodecError, EXTENSION_KEYS, Extensions, Opened};
+use crate::envelope::{CodecError, EXTENSION_KEYS, Extensions, OpenedBody};
 use crate::event::check_body;
 use crate::limits::{EXT_BYTES_MAX, SEALED_BYTES_MAX, SEALED_BYTES_MIN};
 
 /// The padded text, with room for a tag behind it.
-pub(super) fn encode(opened: &Opened) -> Result<Vec<u8>, SealError> {
+pub(super) fn encode(opened: &OpenedBody) -> Result<Vec<u8>, SealError> {
     let beside = [opened.parent.is_some(), !opened.links.is_empty(), opened.ext.is_some()]
         .into_iter()
         .filter(|is| *is);
@@ -34,16 +34,16 @@ fn padded_len(len: usize) -> usize {
 }
 
 /// Reads the padded text, and checks it as a door checks what is submitted.
-pub(super) fn decode(text: &Bytes) -> Result<Opened, OpenError> {
+pub(super) fn decode(text: &Bytes) -> Result<OpenedBody, OpenError> {
     let fault = |why: &str| OpenError::Inside(why.to_owned());
-    let mut whole = Reader::new(text);
+    let mut whole = CborReader::new(text);
     let item = whole.skip_item().map_err(CodecError::from)?;
     if padded_len(item.len()) != text.len() || text[item.len()..].iter().any(|byte| *byte != 0) {
         return Err(fault("its padding is not zeros up to the next power of two"));
     }
-    let mut reader = Reader::new(item);
+    let mut reader = CborReader::new(item);
     let pairs = reader.map().map_err(|_| fault("no map"))?;
-    let mut opened = Opened {
+    let mut opened = OpenedBody {
         payload: Bytes::new(),
         ext: None,
         links: Vec::new(),

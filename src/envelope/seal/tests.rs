@@ -5,7 +5,7 @@ use rand::rngs::StdRng;
 
 use super::*;
 use crate::envelope::{ENVELOPE_VERSION, EventType, IdScheme, Signer, UnverifiedEnvelope};
-use crate::event::Format;
+use crate::event::EventFormat;
 use crate::identity::{EventId, ProjectName, PublisherName};
 use crate::limits::{LINE_BYTES_MAX, LINKS_MAX, RECIPIENTS_MAX, SEALED_BYTES_MAX};
 use crate::link::{Link, LinkTarget, Relation};
@@ -26,8 +26,8 @@ fn key(of: u8) -> SealKey {
     SealKey::of(&secret(of))
 }
 
-fn opener(of: &str, keys: &[u8]) -> Opener {
-    Opener::new(name(of), keys.iter().map(|key| secret(*key)))
+fn opener(of: &str, keys: &[u8]) -> SealOpener {
+    SealOpener::new(name(of), keys.iter().map(|key| secret(*key)))
 }
 
 fn id(nth: u8) -> EventId {
@@ -45,7 +45,7 @@ fn core(payload: &str) -> Core {
         created: Timestamp(1_763_632_800_123),
         expires: None,
         event_type: EventType::Event,
-        format: Format::intelmq(),
+        format: EventFormat::intelmq(),
         tlp: Tlp::Red,
         to: vec![name("cert-ee"), name("cert-pl")],
         max_hops: 16,
@@ -136,8 +136,8 @@ fn recipients_that_are_swapped_or_taken_from_another_envelope_do_not_open() {
     assert_eq!(opener("cert-ee", &[2]).open(&signed(swapped)), Err(OpenError::OtherKey(key(3).key_id())));
     let other = sealed(core(EVENT));
     let (Body::Sealed(one), Body::Sealed(two)) = (&good.body, &other.body) else { panic!("not sealed") };
-    let (one, two) = (Sealed::read(one).unwrap(), Sealed::read(two).unwrap());
-    let wrapped = |recipient: &form::Recipient<'_>| form::Wrapped {
+    let (one, two) = (SealedBody::read(one).unwrap(), SealedBody::read(two).unwrap());
+    let wrapped = |recipient: &form::SealRecipient<'_>| form::WrappedKey {
         key_id: recipient.key_id,
         ephemeral: *recipient.ephemeral,
         wrapped: *recipient.wrapped,
@@ -208,8 +208,9 @@ fn the_longest_line_is_sealed_to_the_most_recipients_with_all_beside_it() {
     let keys: Vec<_> = secrets.iter().map(SealKey::of).collect();
     let envelope = signed(sealed_to(most, &keys));
     let Body::Sealed(item) = &envelope.core().body else { panic!("not sealed") };
-    assert_eq!(Sealed::read(item).unwrap().ciphertext.len(), SEALED_BYTES_MAX + TAG_BYTES);
-    let last = Opener::new(name(&format!("{:032}", RECIPIENTS_MAX - 1)), secrets.into_iter().rev().take(1));
+    assert_eq!(SealedBody::read(item).unwrap().ciphertext.len(), SEALED_BYTES_MAX + TAG_BYTES);
+    let last =
+        SealOpener::new(name(&format!("{:032}", RECIPIENTS_MAX - 1)), secrets.into_iter().rev().take(1));
     assert_eq!(last.open(&envelope).unwrap().payload, line);
 }
 
@@ -305,7 +306,7 @@ fn extensions_beside_a_seal_are_bound_to_it_and_inside_are_passed_over() {
     let without = Core { extensions: Extensions::default(), ..good };
     assert_eq!(opener("cert-ee", &[2]).open(&signed(without.clone())), Err(OpenError::Content));
 
-    let opened = Opened {
+    let opened = OpenedBody {
         payload: Bytes::from_static(EVENT.as_bytes()),
         ext: None,
         links: Vec::new(),

@@ -9,7 +9,7 @@ use x25519_dalek::{EphemeralSecret, PublicKey, SharedSecret, StaticSecret};
 use zeroize::Zeroizing;
 
 use super::SealKey;
-use super::form::{Recipient, WRAPPED_BYTES, Wrapped};
+use super::form::{SealRecipient, WRAPPED_BYTES, WrappedKey};
 
 /// `COSE_KDF_Context` of RFC 9053 §5.2, deterministic: the key is for A256KW (-5), nobody is named, 256 bits, and
 /// the protected header of the recipient.
@@ -18,16 +18,16 @@ const KDF_CONTEXT: [u8; 19] = [
     0x38, 0x1e,
 ];
 
-pub(super) fn wrap(content_key: &[u8; 32], to: &SealKey, chance: &mut impl CryptoRng) -> Option<Wrapped> {
+pub(super) fn wrap(content_key: &[u8; 32], to: &SealKey, chance: &mut impl CryptoRng) -> Option<WrappedKey> {
     let secret = EphemeralSecret::random_from_rng(chance);
     let ephemeral = PublicKey::from(&secret).to_bytes();
     let cipher = key_cipher(&secret.diffie_hellman(&PublicKey::from(*to.as_bytes())))?;
     let mut wrapped = [0; WRAPPED_BYTES];
     cipher.wrap_key(content_key, &mut wrapped).ok()?;
-    Some(Wrapped { key_id: to.key_id(), ephemeral, wrapped })
+    Some(WrappedKey { key_id: to.key_id(), ephemeral, wrapped })
 }
 
-pub(super) fn unwrap(recipient: &Recipient<'_>, secret: &StaticSecret) -> Option<Zeroizing<[u8; 32]>> {
+pub(super) fn unwrap(recipient: &SealRecipient<'_>, secret: &StaticSecret) -> Option<Zeroizing<[u8; 32]>> {
     let cipher = key_cipher(&secret.diffie_hellman(&PublicKey::from(*recipient.ephemeral)))?;
     let mut content_key = Zeroizing::new([0; 32]);
     cipher.unwrap_key(recipient.wrapped, content_key.as_mut_slice()).ok()?;

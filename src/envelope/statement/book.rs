@@ -10,13 +10,13 @@ use crate::identity::IdentityKey;
 
 /// What one identity key said.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stated {
+pub struct StatedKeys {
     latest: SignedStatement,
     /// Beside a revocation: what was said before it. It names the keys that signed what now waits.
     before: Option<SignedStatement>,
 }
 
-impl Stated {
+impl StatedKeys {
     /// What counts.
     pub fn latest(&self) -> &SignedStatement {
         &self.latest
@@ -57,28 +57,28 @@ impl Stated {
 /// the same id is never found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StatementBook {
-    by_signer: BTreeMap<IdentityKey, Stated>,
+    by_signer: BTreeMap<IdentityKey, StatedKeys>,
 }
 
 impl StatementBook {
     /// What `identity` said.
-    pub fn of(&self, identity: &VerifyingKey) -> Option<&Stated> {
+    pub fn of(&self, identity: &VerifyingKey) -> Option<&StatedKeys> {
         self.by_signer.get(&IdentityKey::of(identity))
     }
 
     /// The same by the key's bytes.
-    pub fn of_signer(&self, signer: IdentityKey) -> Option<&Stated> {
+    pub fn of_signer(&self, signer: IdentityKey) -> Option<&StatedKeys> {
         self.by_signer.get(&signer)
     }
 
     /// What counts of each of them.
     pub fn latest(&self) -> impl Iterator<Item = &SignedStatement> {
-        self.by_signer.values().map(Stated::latest)
+        self.by_signer.values().map(StatedKeys::latest)
     }
 
     /// Every statement that is kept; taken in this order they make the same book.
     pub fn all(&self) -> impl Iterator<Item = &SignedStatement> {
-        self.by_signer.values().flat_map(Stated::all)
+        self.by_signer.values().flat_map(StatedKeys::all)
     }
 
     /// Does `statement`, which was verified, say something new that counts?
@@ -90,7 +90,7 @@ impl StatementBook {
     pub fn take(&mut self, statement: SignedStatement) {
         let signer = statement.signer();
         let Some(known) = self.by_signer.get_mut(&signer) else {
-            self.by_signer.insert(signer, Stated { latest: statement, before: None });
+            self.by_signer.insert(signer, StatedKeys { latest: statement, before: None });
             return;
         };
         if known.is_late_before(&statement) {

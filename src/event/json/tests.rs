@@ -103,7 +103,7 @@ fn members_stand_where_they_are_said_to() {
         .collect();
     assert_eq!(
         members,
-        [("a", "\"a\"", "1e2", Kind::Number), ("b", "\"\\u0062\"", "{\"c\":[ ]}", Kind::Object)]
+        [("a", "\"a\"", "1e2", JsonKind::Number), ("b", "\"\\u0062\"", "{\"c\":[ ]}", JsonKind::Object)]
     );
     assert_eq!(found.value_at, 1..text.len() - 1);
 }

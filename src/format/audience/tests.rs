@@ -1,4 +1,4 @@
-//! Whom a line goes to, and whether it is sealed to them.
+//! Tests the recipients of a line, and whether it is sealed to them.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use ed25519_dalek::SigningKey;
 
 use super::*;
 use crate::envelope::content::BodyIdSecret;
-use crate::format::{Door, Intake, intake};
+use crate::format::{DoorDefaults, ParsedSubmission, intake};
 use crate::identity::NodeNames;
 use crate::identity::ProjectName;
 use crate::policy::Peer;
@@ -45,19 +45,19 @@ fn trust() -> TrustList {
         .with_groups(groups)
 }
 
-fn door() -> Door {
-    Door::of(name("cert-at"), ProjectName::parse("intelmq").unwrap(), Tlp::Green)
+fn door() -> DoorDefaults {
+    DoorDefaults::of(name("cert-at"), ProjectName::parse("intelmq").unwrap(), Tlp::Green)
 }
 
-fn addressed_at(meta: &str, door: &Door) -> Result<Addressed<Draft>, SubmitError> {
+fn addressed_at(meta: &str, door: &DoorDefaults) -> Result<Addressed<CoreDraft>, SubmitError> {
     let line = format!("{{\"meta\":{{{meta}}},\"payload\":{{\"a\":1}}}}");
     match intake(line.as_bytes(), door)? {
-        Intake::New(draft) => draft.address(&trust()),
+        ParsedSubmission::New(draft) => draft.address(&trust()),
         other => panic!("no new event: {other:?}"),
     }
 }
 
-fn addressed(meta: &str) -> Result<Addressed<Draft>, SubmitError> {
+fn addressed(meta: &str) -> Result<Addressed<CoreDraft>, SubmitError> {
     addressed_at(meta, &door())
 }
 
@@ -79,7 +79,7 @@ fn recipients_out_of_reach_are_refused_unsealed() {
         .with_groups(BTreeMap::from([(name("far"), names(&["cert-cc", "cert-cz"]))]));
     let code = |meta: &str| {
         let line = format!("{{\"meta\":{{{meta}}},\"payload\":{{\"a\":1}}}}");
-        let Ok(Intake::New(draft)) = intake(line.as_bytes(), &door()) else { panic!("{line}") };
+        let Ok(ParsedSubmission::New(draft)) = intake(line.as_bytes(), &door()) else { panic!("{line}") };
         draft.address(&trust).map_or_else(|fault| fault.code.as_str(), |_| "ok")
     };
     for (meta, want) in [
@@ -98,17 +98,17 @@ fn recipients_out_of_reach_are_refused_unsealed() {
 fn recipients_narrow_each_other() {
     let line = r#""to":["cert-ee","cert_pl","cert-ee"]"#;
     assert_eq!(addressed(line).unwrap().to(), names(&["cert-ee", "cert-pl"]));
-    let at = |to: &[&str]| addressed_at(line, &Door { to: names(to), ..door() });
+    let at = |to: &[&str]| addressed_at(line, &DoorDefaults { to: names(to), ..door() });
     assert_eq!(at(&["cert-pl", "cert-lv"]).unwrap().to(), names(&["cert-pl"]));
     assert_eq!(at(&["cert-lv"]).unwrap_err().code, SubmitCode::BadMeta);
     assert_eq!(at(&["baltics"]).unwrap().to(), names(&["cert-ee", "cert-pl"]), "a group is its members");
     assert_eq!(
-        addressed_at("", &Door { to: names(&["cert-pl"]), ..door() }).unwrap().to(),
+        addressed_at("", &DoorDefaults { to: names(&["cert-pl"]), ..door() }).unwrap().to(),
         names(&["cert-pl"])
     );
 }
 
-/// Whoever names a recipient by a name that it had reaches it; what is signed has the present one.
+/// Recipients are reached by former names too; the signed event has the present one.
 #[test]
 fn recipients_are_known_by_old_names_too() {
     let line = r#""to":["cert-poland","cert-pl","cert-ee"],"seal":true"#;
@@ -117,7 +117,7 @@ fn recipients_are_known_by_old_names_too() {
         (sealed.to(), sealed.seal.clone()),
         (&names(&["cert-pl", "cert-ee"])[..], Some(vec![key(3), key(2)]))
     );
-    let at = |to: &[&str]| addressed_at(r#""to":["cert-poland"]"#, &Door { to: names(to), ..door() });
+    let at = |to: &[&str]| addressed_at(r#""to":["cert-poland"]"#, &DoorDefaults { to: names(to), ..door() });
     assert_eq!(at(&["cert-pl"]).unwrap().to(), names(&["cert-pl"]));
     assert_eq!(code(r#""seal":true,"to":["cert-old"]"#), "unknown_recipient", "for ourselves alone");
     assert_eq!(
@@ -141,7 +141,7 @@ fn two_recipients_with_one_sealing_key_are_refused_by_name() {
     let peers = [peer("cert-ee", 2, Some(key(2))), peer("cert-pl", 3, Some(key(2)))];
     let list = TrustList::new(name("cert-at"), SigningKey::from_bytes(&[1; 32]).verifying_key(), peers);
     let line = br#"{"meta":{"to":["cert-pl","cert-ee"],"seal":true},"payload":{"a":1}}"#;
-    let Ok(Intake::New(draft)) = intake(line, &door()) else { panic!("bug: it is a new event") };
+    let Ok(ParsedSubmission::New(draft)) = intake(line, &door()) else { panic!("bug: it is a new event") };
     let refused = draft.address(&list).unwrap_err();
     assert_eq!(refused.code, SubmitCode::UnknownRecipient);
     assert_eq!(refused.message, "\"cert-pl\" and \"cert-ee\" name the same sealing key");
@@ -151,7 +151,7 @@ fn two_recipients_with_one_sealing_key_are_refused_by_name() {
 fn what_is_sealed_is_sealed_to_those_that_to_names() {
     let sealed = addressed(r#""to":["cert-pl","cert-ee"],"seal":true,"tlp":"RED""#).unwrap();
     assert_eq!(sealed.seal, Some(vec![key(3), key(2)]));
-    let at_door = Door { seal: true, to: names(&["cert-ee"]), ..door() };
+    let at_door = DoorDefaults { seal: true, to: names(&["cert-ee"]), ..door() };
     assert_eq!(addressed_at(r#""seal":false"#, &at_door).unwrap().seal, Some(vec![key(2)]));
     assert_eq!(addressed(r#""to":["cert-pl","cert-ee"],"seal":false"#).unwrap().seal, None);
 }
@@ -190,7 +190,8 @@ fn what_cannot_be_sealed_or_would_go_to_nobody_is_refused() {
 #[test]
 fn the_core_of_what_is_sealed_keeps_nothing_outside() {
     let secret = BodyIdSecret::new([3; 32]);
-    let made = Made { now: Timestamp(1_763_632_800_123), random: uuid::Uuid::from_u128(42), secret: &secret };
+    let made =
+        IdInputs { now: Timestamp(1_763_632_800_123), random: uuid::Uuid::from_u128(42), secret: &secret };
     let meta = r#""to":["cert-ee"],"seal":true,"rtir_id":7,"links":[{"type":"alternate","right":"RT#1"}]"#;
     let core = addressed(meta).unwrap().into_core(&made, &mut rand::rng()).unwrap();
     assert!(core.body.is_sealed() && core.ext.is_none() && core.links.is_empty());

@@ -1,11 +1,11 @@
-//! What an event in AIL exchange format has in places of its own, restored from `ext` (contract §1.1): the version
-//! and type at the top, and all other keys of its meta beside ours. A key stays below `ext` if it would
-//! mean something, or be refused, where it would stand.
+//! Restores from `ext` the members that an event in AIL exchange format has in places of its own (contract §1.1): the
+//! version and type at the top, and all other keys of its meta beside ours. A key stays below `ext` if it would mean
+//! something, or be refused, in its own place.
 
 use std::ops::Range;
 
 use crate::envelope::EventType;
-use crate::event::json::{self, Member};
+use crate::event::json::{self, JsonMember};
 use crate::format::meta::{event_type_of, is_kept_in_meta, string_of};
 use crate::limits::JSON_DEPTH_MAX;
 
@@ -36,7 +36,7 @@ impl<'a> AilPlaces<'a> {
         places
     }
 
-    fn put(&mut self, member: &Member<'_>, event_type: EventType) {
+    fn put(&mut self, member: &JsonMember<'_>, event_type: EventType) {
         let value = &self.ext[member.value_at.clone()];
         let whole = member.key_at.start..member.value_at.end;
         match &*member.key {
@@ -49,17 +49,17 @@ impl<'a> AilPlaces<'a> {
         }
     }
 
-    /// The members that stand in meta itself, each as it was given.
+    /// Returns the members that stand in meta itself, each as it was given.
     pub fn in_meta(&self) -> impl Iterator<Item = &'a str> {
         self.in_meta.iter().map(|at| &self.ext[at.clone()])
     }
 
-    /// Those that stay below `ext`.
+    /// Returns those that stay below `ext`.
     pub fn below_ext(&self) -> impl Iterator<Item = &'a str> {
         self.below_ext.iter().map(|at| &self.ext[at.clone()])
     }
 }
 
-fn is_other_type(ext: &str, member: &Member<'_>) -> bool {
+fn is_other_type(ext: &str, member: &JsonMember<'_>) -> bool {
     string_of(ext, member).is_some_and(|text| event_type_of(&text).is_none())
 }

@@ -5,7 +5,7 @@ use uuid::Uuid;
 use super::*;
 use crate::envelope::content::BodyIdSecret;
 use crate::envelope::{IdScheme, Signer, UnverifiedEnvelope};
-use crate::format::{Door, Intake, Made, intake};
+use crate::format::{DoorDefaults, IdInputs, ParsedSubmission, intake};
 use crate::identity::{ProjectName, PublisherName};
 use crate::policy::Tlp;
 use crate::time::Timestamp;
@@ -13,16 +13,16 @@ use crate::time::Timestamp;
 const UUID: &str = "72ddb00c-2d0a-4eea-b7ac-ae122b8e6c3b";
 
 /// Through intake, signing, decoding and hand-off.
-fn through(line: &[u8], form: Form, with_type: bool, hops: &[&str]) -> String {
-    let door = Door::of(
+fn through(line: &[u8], form: DeliveryForm, with_type: bool, hops: &[&str]) -> String {
+    let door = DoorDefaults::of(
         PublisherName::parse("cert-at").unwrap(),
         ProjectName::parse("intelmq").unwrap(),
         Tlp::Green,
     );
     let secret = BodyIdSecret::new([3; 32]);
-    let made = Made { now: Timestamp(1_763_632_800_123), random: Uuid::from_u128(42), secret: &secret };
+    let made = IdInputs { now: Timestamp(1_763_632_800_123), random: Uuid::from_u128(42), secret: &secret };
     let draft = match intake(line, &door) {
-        Ok(Intake::New(draft)) => draft,
+        Ok(ParsedSubmission::New(draft)) => draft,
         other => panic!("{}: {other:?}", String::from_utf8_lossy(line)),
     };
     let signer = Signer::new(ed25519_dalek::SigningKey::from_bytes(&[7; 32]));
@@ -41,32 +41,32 @@ const FULL: &str = r#"{"meta":{"uuid":{"current":"72ddb00c-2d0a-4eea-b7ac-ae122b
 #[test]
 fn form_b_has_the_keys_of_the_contract_in_their_order() {
     let want = r#"{"seq":17,"meta":{"version":1,"uuid":{"current":"cert-at:intelmq:72ddb00c-2d0a-4eea-b7ac-ae122b8e6c3b","parent":"cert-ee:intelmq:72ddb00c-2d0a-4eea-b7ac-ae122b8e6c3c"},"type":"event","format":"intelmq","publisher":"cert-at","source":"cert-ee","created":"2025-11-20T10:00:00.123Z","tlp":"GREEN","path":"!cert-at!cert-ee","to":["cert-pl"],"links":[{"type":"same-report","right":"cert-at:intelmq:72ddb00c-2d0a-4eea-b7ac-ae122b8e6c3d"},{"type":"alternate","right":"RT#\"1\""}],"ext":{"rtir_id":12345}},"payload":{"source.ip": "192.0.2.1"}}"#;
-    assert_eq!(through(FULL.as_bytes(), Form::Iep04, false, &["cert-at", "cert-ee"]), want);
+    assert_eq!(through(FULL.as_bytes(), DeliveryForm::Iep04, false, &["cert-at", "cert-ee"]), want);
 }
 
 #[test]
 fn what_is_our_own_has_no_source_and_no_path() {
-    let line = through(br#"{"a":1}"#, Form::Iep04, false, &[]);
+    let line = through(br#"{"a":1}"#, DeliveryForm::Iep04, false, &[]);
     assert!(!line.contains("source") && !line.contains("path") && !line.contains("\"to\""), "{line}");
 }
 
 #[test]
 fn the_type_is_added_only_where_asked_for() {
     let report = br#"{"a":1,"__type":"Report"}"#;
-    assert_eq!(through(report, Form::Plain, false, &[]), r#"{"a":1}"#);
-    assert_eq!(through(report, Form::Plain, true, &[]), r#"{"a":1,"__type":"Report"}"#);
-    let iep04 = through(report, Form::Iep04, true, &[]);
+    assert_eq!(through(report, DeliveryForm::Plain, false, &[]), r#"{"a":1}"#);
+    assert_eq!(through(report, DeliveryForm::Plain, true, &[]), r#"{"a":1,"__type":"Report"}"#);
+    let iep04 = through(report, DeliveryForm::Iep04, true, &[]);
     assert!(iep04.ends_with(r#""payload":{"a":1},"__type":"Report"}"#), "{iep04}");
 }
 
 #[test]
 fn each_form_reads_back_as_the_same_event() {
-    let first = through(FULL.as_bytes(), Form::Iep04, false, &[]);
-    for form in [Form::Iep04, Form::Ail] {
+    let first = through(FULL.as_bytes(), DeliveryForm::Iep04, false, &[]);
+    for form in [DeliveryForm::Iep04, DeliveryForm::Ail] {
         let line = through(FULL.as_bytes(), form, true, &[]);
-        assert_eq!(through(line.as_bytes(), Form::Iep04, false, &[]), first, "{line}");
+        assert_eq!(through(line.as_bytes(), DeliveryForm::Iep04, false, &[]), first, "{line}");
     }
-    let ail = through(FULL.as_bytes(), Form::Ail, false, &[]);
+    let ail = through(FULL.as_bytes(), DeliveryForm::Ail, false, &[]);
     let read: serde_json::Value = serde_json::from_str(&ail).unwrap();
     assert_eq!(read["meta"]["uuid"], format!("cert-at:intelmq:{UUID}"));
     assert_eq!(
@@ -81,7 +81,7 @@ const AIL: &str = include_str!("../../../tests/samples/ail.jsonl");
 #[test]
 fn ails_own_sample_comes_out_as_it_went_in() {
     let sample: serde_json::Value = serde_json::from_str(AIL).unwrap();
-    let out = through(AIL.as_bytes(), Form::Ail, false, &["cert-at"]);
+    let out = through(AIL.as_bytes(), DeliveryForm::Ail, false, &["cert-at"]);
     let mut read: serde_json::Value = serde_json::from_str(&out).unwrap();
     for (key, value) in sample["meta"].as_object().unwrap().iter().filter(|(key, _)| *key != "uuid") {
         assert_eq!(&read["meta"][key], value, "{key}: {out}");
@@ -90,21 +90,25 @@ fn ails_own_sample_comes_out_as_it_went_in() {
     for key in ["format", "version", "type", "payload"] {
         assert_eq!(read[key].take(), sample[key], "{key}: {out}");
     }
-    let iep04 = through(AIL.as_bytes(), Form::Iep04, false, &["cert-at"]);
+    let iep04 = through(AIL.as_bytes(), DeliveryForm::Iep04, false, &["cert-at"]);
     assert!(iep04.contains(r#""type":"event","format":"ail""#), "{iep04}");
-    assert_eq!(through(iep04.as_bytes(), Form::Ail, false, &["cert-at"]), out, "by way of another form");
-    assert_eq!(through(out.as_bytes(), Form::Ail, false, &["cert-at"]), out, "by way of its own");
+    assert_eq!(
+        through(iep04.as_bytes(), DeliveryForm::Ail, false, &["cert-at"]),
+        out,
+        "by way of another form"
+    );
+    assert_eq!(through(out.as_bytes(), DeliveryForm::Ail, false, &["cert-at"]), out, "by way of its own");
 }
 
 /// What would act, or be refused, beside the other keys of meta.
 #[test]
 fn keys_that_would_act_stay_below_ext() {
     let line = r#"{"format":"intelmq","version":2,"type":"report","meta":{"tags":[],"x-a":1,"ext":{"tlp":"RED","Recipients":["a"],"type":"item","own":2}},"payload":{"a":1}}"#;
-    let out = through(line.as_bytes(), Form::Ail, false, &[]);
+    let out = through(line.as_bytes(), DeliveryForm::Ail, false, &[]);
     assert!(out.starts_with(r#"{"format":"intelmq","version":2,"type":"report","meta":{"#), "{out}");
     let want = r#","tags":[],"x-a":1,"own":2,"ext":{"tlp":"RED","Recipients":["a"],"type":"item"}}"#;
     assert!(out.contains(want), "{out}");
-    assert_eq!(through(out.as_bytes(), Form::Ail, false, &[]).len(), out.len());
+    assert_eq!(through(out.as_bytes(), DeliveryForm::Ail, false, &[]).len(), out.len());
 }
 
 /// All lines of all files come out token for token in all forms.
@@ -119,13 +123,13 @@ fn all_come_through(text: &str) -> usize {
             } else {
                 (*line).to_owned()
             };
-            assert_eq!(through(line.as_bytes(), Form::Plain, false, &[]), tail);
+            assert_eq!(through(line.as_bytes(), DeliveryForm::Plain, false, &[]), tail);
             assert!(
-                through(line.as_bytes(), Form::Iep04, false, &["cert-at"])
+                through(line.as_bytes(), DeliveryForm::Iep04, false, &["cert-at"])
                     .ends_with(&format!("\"payload\":{tail}}}"))
             );
             assert!(
-                through(line.as_bytes(), Form::Ail, false, &["cert-at"])
+                through(line.as_bytes(), DeliveryForm::Ail, false, &["cert-at"])
                     .ends_with(&format!("\"payload\":{tail}}}"))
             );
         })
@@ -154,7 +158,7 @@ fn real_events_come_out_token_for_token_where_there_are_any() {
     }
 }
 
-/// Sealed for cert-pl; what is inside cannot be read.
+/// Sealed for cert-pl; its content cannot be read.
 fn sealed() -> std::sync::Arc<Envelope> {
     let core = Core {
         version: crate::envelope::ENVELOPE_VERSION,
@@ -163,7 +167,7 @@ fn sealed() -> std::sync::Arc<Envelope> {
         created: Timestamp(1_763_632_800_123),
         expires: None,
         event_type: EventType::Event,
-        format: crate::event::Format::parse("intelmq").unwrap(),
+        format: crate::event::EventFormat::parse("intelmq").unwrap(),
         tlp: Tlp::Red,
         to: vec![PublisherName::parse("cert-pl").unwrap()],
         max_hops: 8,
@@ -187,7 +191,7 @@ fn what_is_sealed_is_handed_off_only_where_it_was_opened() {
     let carried = Carried::new(17, &path, &envelope);
     assert!(!HandOff::default().write_line(&carried, &mut out));
     assert!(out.is_empty());
-    let opened = Opened {
+    let opened = OpenedBody {
         payload: Bytes::from_static(br#"{"a":1.0}"#),
         ext: Some(Bytes::from_static(br#"{"rtir_id":5}"#)),
         links: vec![Link {
@@ -207,14 +211,14 @@ fn what_is_sealed_is_handed_off_only_where_it_was_opened() {
 fn what_was_taken_back_or_replaced_says_by_which_event() {
     let later: EventId = "cert-at:intelmq:72ddb00c-2d0a-4eea-b7ac-ae122b8e6c3d".parse().unwrap();
     let (envelope, path) = (sealed(), HopPath::default());
-    let opened = Opened {
+    let opened = OpenedBody {
         payload: Bytes::from_static(b"{\"a\":1}"),
         ext: None,
         links: Vec::new(),
         parent: None,
         extensions: Default::default(),
     };
-    for form in [Form::Iep04, Form::Ail] {
+    for form in [DeliveryForm::Iep04, DeliveryForm::Ail] {
         let carried = Carried { opened: Some(&opened), ..Carried::new(1, &path, &envelope) };
         for (carried, key) in [
             (Carried { withdrawn_by: Some(&later), ..carried }, "withdrawn_by"),

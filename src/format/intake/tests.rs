@@ -7,22 +7,26 @@ use uuid::Uuid;
 use super::*;
 use crate::envelope::content::BodyIdSecret;
 use crate::envelope::{Core, IdScheme};
-use crate::format::Made;
+use crate::format::IdInputs;
 use crate::identity::{ProjectName, PublisherName};
 use crate::link::LinkTarget;
 use crate::time::Timestamp;
 
-fn door() -> Door {
-    Door::of(PublisherName::parse("cert-at").unwrap(), ProjectName::parse("intelmq").unwrap(), Tlp::Green)
+fn door() -> DoorDefaults {
+    DoorDefaults::of(
+        PublisherName::parse("cert-at").unwrap(),
+        ProjectName::parse("intelmq").unwrap(),
+        Tlp::Green,
+    )
 }
 
 const UUID: &str = "72ddb00c-2d0a-4eea-b7ac-ae122b8e6c3b";
 
-fn core_at(line: &str, door: &Door) -> Result<Core, SubmitError> {
+fn core_at(line: &str, door: &DoorDefaults) -> Result<Core, SubmitError> {
     let secret = BodyIdSecret::new([3; 32]);
-    let made = Made { now: Timestamp(1_763_632_800_123), random: Uuid::from_u128(42), secret: &secret };
+    let made = IdInputs { now: Timestamp(1_763_632_800_123), random: Uuid::from_u128(42), secret: &secret };
     match intake(line.as_bytes(), door)? {
-        Intake::New(draft) => draft.into_core(&made),
+        ParsedSubmission::New(draft) => draft.into_core(&made),
         other => panic!("no new event: {other:?}"),
     }
 }
@@ -33,7 +37,7 @@ fn core(line: &str) -> Core {
 
 fn code(line: &str) -> &'static str {
     match intake(line.as_bytes(), &door()) {
-        Ok(Intake::Returned(returned)) => returned.unseen().code.as_str(),
+        Ok(ParsedSubmission::Returned(returned)) => returned.unseen().code.as_str(),
         Err(fault) => fault.code.as_str(),
         Ok(_) => core_at(line, &door()).err().map_or("ok", |fault| fault.code.as_str()),
     }
@@ -132,7 +136,7 @@ fn a_content_id_must_fit_the_payload() {
 fn a_given_id_that_is_not_the_contents_is_refused_at_a_content_door() {
     let at = |scheme: IdScheme, meta: &str| {
         let line = format!(r#"{{"meta":{{"uuid":{{"current":"{UUID}"}}{meta}}},"payload":{{"a":1}}}}"#);
-        core_at(&line, &Door { ids: scheme, ..door() })
+        core_at(&line, &DoorDefaults { ids: scheme, ..door() })
     };
     assert_eq!(at(IdScheme::Content, "").unwrap_err().code, SubmitCode::BadId);
     let given = at(IdScheme::Content, r#","ids":"random""#).unwrap();
@@ -183,7 +187,9 @@ fn ids_are_taken_when_given_and_made_when_not() {
 #[test]
 fn an_id_of_another_publisher_is_asked_about() {
     let line = format!(r#"{{"meta":{{"uuid":{{"current":"cert-ee:intelmq:{UUID}"}}}},"payload":{{"a":1}}}}"#);
-    let Ok(Intake::Returned(returned)) = intake(line.as_bytes(), &door()) else { panic!("not returned") };
+    let Ok(ParsedSubmission::Returned(returned)) = intake(line.as_bytes(), &door()) else {
+        panic!("not returned")
+    };
     assert_eq!(returned.id.to_string(), format!("cert-ee:intelmq:{UUID}"));
     let unseen = returned.unseen();
     assert_eq!(unseen.code, SubmitCode::BadId);
@@ -204,7 +210,7 @@ fn what_was_handed_off_before_is_recognised_however_extra_is_written() {
         format!(r#"{{"meta":{{"tlp":"GREEN"}},"payload":{{"extra.intelmesh.uuid":"{name}"}}}}"#),
     ] {
         match intake(line.as_bytes(), &door()) {
-            Ok(Intake::Returned(returned)) => {
+            Ok(ParsedSubmission::Returned(returned)) => {
                 assert_eq!(returned.id.to_string(), name, "{line}");
                 assert_eq!(returned.unseen().code, SubmitCode::ForeignEvent);
             }
@@ -226,7 +232,7 @@ fn the_strictest_label_counts_and_the_default_only_where_none_is_given() {
         let meta = meta.map_or_else(String::new, |label| format!("\"tlp\":\"{label}\""));
         let payload = payload.map_or_else(String::new, |label| format!(",\"tlp\":\"{label}\""));
         let line = format!("{{\"meta\":{{{meta}}},\"payload\":{{\"a\":1{payload}}}}}");
-        core_at(&line, &Door { tlp: at_door, default_tlp, ..door() }).unwrap().tlp
+        core_at(&line, &DoorDefaults { tlp: at_door, default_tlp, ..door() }).unwrap().tlp
     };
     assert_eq!(labelled(None, None, None, Tlp::Green), Tlp::Green);
     assert_eq!(labelled(None, Some("WHITE"), None, Tlp::Amber), Tlp::Clear);
@@ -283,7 +289,7 @@ fn reports_come_through_as_their_collectors_make_them() {
             "{line}"
         );
     }
-    let at_intelmq = Door::to_intelmq(door().publisher, door().project, Tlp::Green);
+    let at_intelmq = DoorDefaults::to_intelmq(door().publisher, door().project, Tlp::Green);
     let read = core_at(&typed, &at_intelmq).unwrap();
     assert_eq!((read.event_type, read.ids), (EventType::Report, IdScheme::Body));
     assert_eq!(read.body.bytes().as_ref(), payload.replace("\"rtir_id\":4711,", "").as_bytes());
@@ -291,35 +297,37 @@ fn reports_come_through_as_their_collectors_make_them() {
 
 #[test]
 fn doors_to_intelmq_recognise_what_a_bot_sends_again() {
-    let door = Door::to_intelmq(door().publisher, door().project, Tlp::Green);
+    let door = DoorDefaults::to_intelmq(door().publisher, door().project, Tlp::Green);
     let line = r#"{"source.ip":"192.0.2.1","raw":"eA=="}"#;
     let twice = [(); 2].map(|()| core_at(line, &door).unwrap());
     assert_eq!((&twice[0].id, twice[0].ids), (&twice[1].id, IdScheme::Body));
     let local = core_at(r#"{"source.ip":"192.0.2.1","raw":"eA==","rtir_id":5}"#, &door).unwrap();
     assert_eq!(local.id, twice[0].id, "what stays at home is no part of the body");
-    let content = core_at(line, &Door { ids: IdScheme::Content, ..door.clone() }).unwrap();
-    let elsewhere =
-        core_at(r#"{"raw":"eQ==","source.ip":"192.0.2.1"}"#, &Door { ids: IdScheme::Content, ..door });
+    let content = core_at(line, &DoorDefaults { ids: IdScheme::Content, ..door.clone() }).unwrap();
+    let elsewhere = core_at(
+        r#"{"raw":"eQ==","source.ip":"192.0.2.1"}"#,
+        &DoorDefaults { ids: IdScheme::Content, ..door },
+    );
     assert_eq!((content.ids, content.id), (IdScheme::Content, elsewhere.unwrap().id));
 }
 
 #[test]
 fn secrets_in_urls_stay_at_home_by_default() {
-    let door = Door::to_intelmq(door().publisher, door().project, Tlp::Green);
+    let door = DoorDefaults::to_intelmq(door().publisher, door().project, Tlp::Green);
     let line = r#"{"feed.url" : "https://u:p@feed.example/?apikey=s3cret&x=1","source.url":"http://h/?token=1","extra":{"certbund":{"source_contacts":[1]},"url":"ftp://a:b@h"},"n":1.0}"#;
     let want = r#"{"feed.url" : "https://***@feed.example/?apikey=***&x=1","source.url":"http://h/?token=***","extra":{"url":"ftp://***@h"},"n":1.0}"#;
-    let published = |door: &Door| core_at(line, door).unwrap().body.bytes().to_vec();
+    let published = |door: &DoorDefaults| core_at(line, door).unwrap().body.bytes().to_vec();
     assert_eq!(String::from_utf8(published(&door)).unwrap(), want);
-    let whole = Door { mask_secrets: false, strip: Vec::new(), ..door.clone() };
+    let whole = DoorDefaults { mask_secrets: false, strip: Vec::new(), ..door.clone() };
     assert_eq!(String::from_utf8(published(&whole)).unwrap(), line);
-    let stripped = Door { strip: vec![crate::format::StripRule::parse("feed").unwrap()], ..door };
+    let stripped = DoorDefaults { strip: vec![crate::format::StripRule::parse("feed").unwrap()], ..door };
     assert!(!String::from_utf8(published(&stripped)).unwrap().contains("feed"), "what leaves needs no mask");
     assert_eq!(body(line), line, "in.sock publishes what it gets");
 }
 
 #[test]
 fn a_list_that_stays_at_home_is_not_refused_for_being_one() {
-    let door = Door::to_intelmq(door().publisher, door().project, Tlp::Green);
+    let door = DoorDefaults::to_intelmq(door().publisher, door().project, Tlp::Green);
     let read = core_at(r#"{"rtir_id":[1,2],"a":1}"#, &door).unwrap();
     assert_eq!(read.body.bytes().as_ref(), br#"{"a":1}"#);
     assert_eq!(core_at(r#"{"rtir_id":[1,2]}"#, &door).unwrap_err().code, SubmitCode::Empty);

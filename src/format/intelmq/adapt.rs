@@ -1,5 +1,5 @@
-//! What becomes of each member of an event that a receiver would not take as it stands (docs/INTELMQ.md has
-//! the rules as a table). Nothing is written here; `extra` and nested objects have files of their own.
+//! Adapts each member of an event that a receiver would not take as it stands (docs/INTELMQ.md has the rules as a
+//! table). Nothing is written here; `extra` and nested objects have files of their own.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -8,21 +8,21 @@ use data_encoding::BASE64;
 
 use super::harmonization::FieldList;
 use super::kind::FieldKind;
-use super::value::{Value, has_sound_numbers};
-use crate::event::json::{Kind, Member, Scan};
+use super::value::{FieldValue, has_sound_numbers};
+use crate::event::json::{JsonKind, JsonMember, JsonScan};
 use crate::limits::ADAPTED_NAME_CHARS_MAX;
 use crate::policy::Tlp;
 
 /// Why a member does not go as it stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unfit {
-    /// No field of the receiver's.
+    /// The receiver has no such field.
     Unknown,
     /// A value that its field refuses, or that stops IntelMQ.
     Value,
     /// A key that IntelMQ refuses in `extra`.
     Key,
-    /// An object where fields have dots.
+    /// An object instead of a field name with dots.
     Nested,
     /// Two members that IntelMQ would put in one place.
     Clash,
@@ -30,7 +30,7 @@ pub enum Unfit {
     Label,
     /// `raw` that is not base64.
     Raw,
-    /// A number that Python cannot read, or writes as no JSON.
+    /// A number that Python cannot read, or writes as invalid JSON.
     Number,
     /// A name that only a hand-off writes.
     Reserved,
@@ -52,17 +52,17 @@ impl fmt::Display for Unfit {
     }
 }
 
-/// What was adapted in one event.
+/// The adapted members of one event.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Adapted {
+pub struct AdaptedEvent {
     /// Members of it.
     pub members: usize,
-    /// The name of the first, cut where it is long, and why.
+    /// The name of the first, cut if it is long, and why.
     pub field: String,
     pub why: Unfit,
 }
 
-impl fmt::Display for Adapted {
+impl fmt::Display for AdaptedEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "\"{}\": {}", self.field, self.why)?;
         match self.members - 1 {
@@ -72,10 +72,10 @@ impl fmt::Display for Adapted {
     }
 }
 
-/// An event and what it is handed to.
+/// An event and its receiver's fields.
 pub(super) struct Subject<'a> {
     pub text: &'a str,
-    pub scan: &'a Scan<'a>,
+    pub scan: &'a JsonScan<'a>,
     pub fields: &'a FieldList,
     /// The sender's `feed.*` and `time.observation` make place for the receiver's.
     pub keeps_feed: bool,
@@ -85,8 +85,8 @@ pub(super) struct Subject<'a> {
 
 /// How to write the event.
 #[derive(Default)]
-pub(super) struct Plan<'a> {
-    /// Where the keys of members begin that are not copied, ascending.
+pub(super) struct AdaptPlan<'a> {
+    /// Offsets of the keys of members that are not copied, ascending.
     pub gone: Vec<usize>,
     /// Members that stand in for them: key and JSON text.
     pub put: Vec<(String, Cow<'a, str>)>,
@@ -94,10 +94,10 @@ pub(super) struct Plan<'a> {
     pub moved: Vec<(String, Cow<'a, str>)>,
     /// Fields that the receiver will see, of those that it knows.
     pub kept: usize,
-    pub adapted: Option<Adapted>,
+    pub adapted: Option<AdaptedEvent>,
 }
 
-impl<'a> Plan<'a> {
+impl<'a> AdaptPlan<'a> {
     pub fn of(subject: &Subject<'a>) -> Self {
         let mut plan = Self::default();
         let mut has_extra = false;
@@ -115,14 +115,14 @@ impl<'a> Plan<'a> {
         plan
     }
 
-    fn member(&mut self, subject: &Subject<'a>, member: &Member<'_>) {
+    fn member(&mut self, subject: &Subject<'a>, member: &JsonMember<'_>) {
         if member.key == "__type" {
-            // The hand-off says the type, where it is asked for.
+            // The hand-off adds the type if it is wanted.
             self.gone.push(member.key_at.start);
             return;
         }
         let text = &subject.text[member.value_at.clone()];
-        let value = Value::of(text, member.kind);
+        let value = FieldValue::of(text, member.kind);
         if value.is_ignored() {
             return;
         }
@@ -134,7 +134,7 @@ impl<'a> Plan<'a> {
         }
         let Some(field) = subject.fields.find(&member.key) else {
             return match member.kind {
-                Kind::Object => self.nested(subject, member, Unfit::Nested),
+                JsonKind::Object => self.nested(subject, member, Unfit::Nested),
                 _ => self.moves(member, text, Unfit::Unknown),
             };
         };
@@ -147,23 +147,23 @@ impl<'a> Plan<'a> {
         } else {
             match (field.kind, &value) {
                 (FieldKind::Tlp, _) => self.label(member, text, &value),
-                (FieldKind::Base64, Value::Text(raw)) => {
+                (FieldKind::Base64, FieldValue::Text(raw)) => {
                     self.kept += 1;
                     self.note(&member.key, Unfit::Raw);
                     self.gone.push(member.key_at.start);
                     let encoded = format!("\"{}\"", BASE64.encode(raw.as_bytes()));
                     self.put.push((member.key.clone().into_owned(), encoded.into()));
                 }
-                _ if member.kind == Kind::Object => self.nested(subject, member, Unfit::Value),
+                _ if member.kind == JsonKind::Object => self.nested(subject, member, Unfit::Value),
                 _ => self.moves(member, text, Unfit::Value),
             }
         }
     }
 
-    /// The nearest label that IntelMQ knows and that is no milder; what it was is kept.
-    fn label(&mut self, member: &Member<'_>, text: &'a str, value: &Value<'_>) {
+    /// Adapts a label to the nearest that IntelMQ knows and that is not milder; the old one is kept.
+    fn label(&mut self, member: &JsonMember<'_>, text: &'a str, value: &FieldValue<'_>) {
         let label = match value {
-            Value::Text(label) => Tlp::parse(label),
+            FieldValue::Text(label) => Tlp::parse(label),
             _ => None,
         };
         let nearest = match label {
@@ -183,7 +183,7 @@ impl<'a> Plan<'a> {
     }
 
     /// Takes a member out and keeps it under its own name.
-    pub fn moves(&mut self, member: &Member<'_>, text: &'a str, why: Unfit) {
+    pub fn moves(&mut self, member: &JsonMember<'_>, text: &'a str, why: Unfit) {
         self.note(&member.key, why);
         self.gone.push(member.key_at.start);
         self.moved.push((member.key.clone().into_owned(), as_python_reads(text.into(), member.kind)));
@@ -194,14 +194,14 @@ impl<'a> Plan<'a> {
             Some(adapted) => adapted.members += 1,
             None => {
                 let field = field.chars().take(ADAPTED_NAME_CHARS_MAX).collect();
-                self.adapted = Some(Adapted { members: 1, field, why });
+                self.adapted = Some(AdaptedEvent { members: 1, field, why });
             }
         }
     }
 }
 
 impl Subject<'_> {
-    /// Where the sender's feed goes where the receiver's own stays.
+    /// Returns the new key of a field of the sender's feed, if the receiver keeps its own.
     pub fn feed_key(&self, key: &str) -> Option<String> {
         match key {
             _ if !self.keeps_feed => None,
@@ -211,11 +211,11 @@ impl Subject<'_> {
     }
 }
 
-pub(super) fn is_sound(text: &str, kind: Kind) -> bool {
-    !matches!(kind, Kind::Number | Kind::Object | Kind::Array) || has_sound_numbers(text)
+pub(super) fn is_sound(text: &str, kind: JsonKind) -> bool {
+    !matches!(kind, JsonKind::Number | JsonKind::Object | JsonKind::Array) || has_sound_numbers(text)
 }
 
-/// JSON text that Python reads: itself, or a string of it.
-pub(super) fn as_python_reads(text: Cow<'_, str>, kind: Kind) -> Cow<'_, str> {
+/// Returns JSON text that Python reads: itself, or a string of it.
+pub(super) fn as_python_reads(text: Cow<'_, str>, kind: JsonKind) -> Cow<'_, str> {
     if is_sound(&text, kind) { text } else { serde_json::Value::from(text).to_string().into() }
 }

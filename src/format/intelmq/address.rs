@@ -1,19 +1,19 @@
-//! Addresses and networks as Python's `ipaddress` reads them. Scopes (`%eth0`) are no part of an address here.
+//! Addresses and networks as Python's `ipaddress` reads them. Scopes (`%eth0`) are not part of an address here.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::value::{Value, int_of, strip};
+use super::value::{FieldValue, int_of, strip};
 
-/// A valid address, but for 0.0.0.0.
+/// Returns true if it is a valid address, but for 0.0.0.0.
 pub(super) fn is_address(text: &str) -> bool {
     text.parse::<IpAddr>().is_ok_and(|address| address != IpAddr::V4(Ipv4Addr::UNSPECIFIED))
 }
 
-/// What becomes a valid address when IntelMQ takes `/32`, `/128` and the scope off, or reads a number.
-pub(super) fn is_like_address(value: &Value<'_>) -> bool {
+/// Returns true if it becomes a valid address when IntelMQ takes `/32`, `/128` and the scope off, or reads a number.
+pub(super) fn is_like_address(value: &FieldValue<'_>) -> bool {
     let text = match value {
-        Value::Int(digits) => return is_address_number(digits),
-        Value::Text(text) => strip(text),
+        FieldValue::Int(digits) => return is_address_number(digits),
+        FieldValue::Text(text) => strip(text),
         _ => return false,
     };
     if int_of(text).is_some_and(|digits| digits == text) {
@@ -30,12 +30,12 @@ pub(super) fn is_like_address(value: &Value<'_>) -> bool {
     }
 }
 
-/// Below 2^32 it is one of version 4, below 2^128 one of version 6.
+/// Returns true if a number is an address: below 2^32 of version 4, below 2^128 of version 6.
 fn is_address_number(digits: &str) -> bool {
     digits.parse().is_ok_and(|number: u128| number > 0)
 }
 
-/// A network; `strict`: no bits beyond its length.
+/// Returns true if it is a network; if `strict`, without bits beyond its length.
 pub(super) fn is_network(text: &str, strict: bool) -> bool {
     let (address, length) = match text.split_once('/') {
         None => return text.parse::<IpAddr>().is_ok(),
@@ -57,7 +57,7 @@ fn prefix_length(text: &str, max: u32) -> Option<u32> {
     text.parse().ok().filter(|length| digits && *length <= max)
 }
 
-/// A number of bits, a net mask or a host mask.
+/// Reads a number of bits, a net mask or a host mask.
 fn length_v4(text: &str) -> Option<u32> {
     prefix_length(text, 32).or_else(|| {
         let mask = u32::from(text.parse::<Ipv4Addr>().ok()?);

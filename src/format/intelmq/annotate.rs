@@ -1,14 +1,14 @@
-//! What a hand-off adds to an event: `extra.intelmesh.*`, by which it is known when it comes back, and which
-//! events it takes back or replaces. What an event brings under these names itself is moved away before.
+//! Adds `extra.intelmesh.*` to an event at the hand-off: it is known by this when it comes back. Other fields say which
+//! events it takes back or replaces. If an event has members under these names itself, they are moved away before.
 
 use std::borrow::Cow;
 
 use thiserror::Error;
 
-use super::adapt::{Plan, Unfit};
+use super::adapt::{AdaptPlan, Unfit};
 use super::harmonization::{FieldList, is_key, says_its_end_twice};
-use super::value::Value;
-use crate::event::json::Kind;
+use super::value::FieldValue;
+use crate::event::json::JsonKind;
 use crate::format::handoff::Carried;
 use crate::identity::EventId;
 use crate::link::{Link, LinkTarget};
@@ -16,10 +16,10 @@ use crate::link::{Link, LinkTarget};
 /// Names below `extra.intelmesh.` that have a meaning of their own.
 const TAKEN: [&str; 7] = ["uuid", "publisher", "path", "tlp", "moved", "feed", "time_observation"];
 
-/// Fields, and what they are to tell as JSON text.
-pub(super) type Told<'s> = Vec<(&'s str, String)>;
+/// Fields, and their values as JSON text.
+pub(super) type AnnotationSource<'s> = Vec<(&'s str, String)>;
 
-/// A field that cannot tell relations.
+/// Why a field cannot show relations.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum RelationFieldError {
     #[error("\"{0}\" is no field that IntelMQ can have: a-z, 0-9 and _, parts with dots between")]
@@ -30,8 +30,8 @@ pub enum RelationFieldError {
     Twice(String),
 }
 
-/// The fields that tell a consumer of plain events what an event withdraws or replaces, and what does so to it. An
-/// empty name tells nothing.
+/// The fields that show a consumer of plain events which events an event withdraws or replaces, and which do so to it.
+/// If a name is empty, that is not shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RelationFields {
     withdraws: String,
@@ -54,7 +54,7 @@ impl Default for RelationFields {
 
 impl RelationFields {
     /// # Errors
-    /// [`RelationFieldError`] for a name that is no key of IntelMQ's, is ours already, or is there twice.
+    /// [`RelationFieldError`] for a name that is not a key of IntelMQ's, is ours already, or is given twice.
     pub fn new(
         withdraws: &str,
         replaces: &str,
@@ -80,8 +80,8 @@ impl RelationFields {
         })
     }
 
-    /// Fields and their values as JSON text, of what there is to tell.
-    pub(super) fn told_by<'s>(&'s self, carried: &Carried<'_>) -> Told<'s> {
+    /// Returns the fields to add for the event's links, with their values as JSON text.
+    pub(super) fn told_by<'s>(&'s self, carried: &Carried<'_>) -> AnnotationSource<'s> {
         let mut told = Vec::new();
         for (field, relation) in [(&self.withdraws, "withdraws"), (&self.replaces, "replaces")] {
             let taken = carried.links().iter().filter(|link| link.relation.as_str() == relation);
@@ -101,8 +101,8 @@ impl RelationFields {
     }
 }
 
-/// What the carried event takes back with `link`: its own publisher's, and in the open (docs/LINKS.md). A consumer of
-/// plain events sees no more than the field, and would believe another's claim.
+/// Returns the event that the carried one takes back with `link`: its own publisher's, and in the open (docs/LINKS.md).
+/// A consumer of plain events sees only the field, and would believe another's claim.
 fn counting<'a>(link: &'a Link, carried: &Carried<'_>) -> Option<&'a EventId> {
     let own = carried.envelope.id();
     let of_its_own = link.left.as_ref().is_none_or(|left| left == own) && !carried.core().body.is_sealed();
@@ -123,7 +123,7 @@ fn check(name: &str) -> Result<(), RelationFieldError> {
     Ok(())
 }
 
-/// One full name as a string, several as a list of them; names need no escapes.
+/// Writes one full name as a string, several as a list of them; names need no escapes.
 fn as_json(ids: &[&EventId]) -> String {
     match ids {
         [id] => format!("\"{id}\""),
@@ -134,8 +134,8 @@ fn as_json(ids: &[&EventId]) -> String {
     }
 }
 
-/// Adds what makes a returning event known (design §5.4b).
-pub(super) fn annotate(carried: &Carried<'_>, plan: &mut Plan<'_>) {
+/// Adds the members by which a returning event is known (design §5.4b).
+pub(super) fn annotate(carried: &Carried<'_>, plan: &mut AdaptPlan<'_>) {
     let core = carried.core();
     let mut put = |name: &str, value: String| {
         plan.put.push((format!("extra.intelmesh.{name}"), Cow::Owned(format!("\"{value}\""))));
@@ -148,20 +148,23 @@ pub(super) fn annotate(carried: &Carried<'_>, plan: &mut Plan<'_>) {
     put("tlp", core.tlp.to_string());
 }
 
-/// Of what the event's links tell, what its field takes; and what not.
-pub(super) fn that_fit<'s>(told: Told<'s>, fields: &FieldList) -> (Told<'s>, Told<'s>) {
+/// Splits the values of the event's links into those that their field accepts, and the others.
+pub(super) fn that_fit<'s>(
+    told: AnnotationSource<'s>,
+    fields: &FieldList,
+) -> (AnnotationSource<'s>, AnnotationSource<'s>) {
     told.into_iter().partition(|(name, value)| {
-        let kind = if value.starts_with('[') { Kind::Array } else { Kind::String };
+        let kind = if value.starts_with('[') { JsonKind::Array } else { JsonKind::String };
         match fields.find(name) {
-            Some(field) => field.accepts(&Value::of(value, kind)),
+            Some(field) => field.accepts(&FieldValue::of(value, kind)),
             None => fields.dict_of(name).is_some(),
         }
     })
 }
 
-/// Adds what the event's links tell: in its field, or kept with the rest, unless what the event itself has under that
+/// Adds the values of the event's links: in their field, or kept with the rest, unless the event's own value of that
 /// name is kept there.
-pub(super) fn relate((fit, unfit): (Told<'_>, Told<'_>), plan: &mut Plan<'_>) {
+pub(super) fn relate((fit, unfit): (AnnotationSource<'_>, AnnotationSource<'_>), plan: &mut AdaptPlan<'_>) {
     plan.put.extend(fit.into_iter().map(|(name, value)| (name.to_owned(), value.into())));
     for (name, value) in unfit {
         plan.note(name, Unfit::Value);

@@ -1,21 +1,21 @@
-//! `extra`, which IntelMQ takes flat (`extra.a`), as an object and as a string of JSON, and stores flat. Both
-//! ways of writing together, keys that its next bot refuses, and `extra.a` before `extra.a.b` are what stops it.
+//! `extra`, which IntelMQ takes flat (`extra.a`), as an object and as a string of JSON, and stores flat. IntelMQ stops
+//! at both ways of writing together, at keys that its next bot refuses, and at `extra.a` before `extra.a.b`.
 
 use std::borrow::Cow;
 
-use super::adapt::{Plan, Subject, Unfit, as_python_reads, is_sound};
+use super::adapt::{AdaptPlan, Subject, Unfit, as_python_reads, is_sound};
 use super::harmonization::{is_key, says_its_end_twice};
-use super::value::Value;
-use crate::event::json::{self, Kind, Member};
+use super::value::FieldValue;
+use crate::event::json::{self, JsonKind, JsonMember};
 use crate::limits::JSON_DEPTH_MAX;
 
-/// A member below `extra`, wherever it stands.
+/// A member below `extra`, at any place.
 struct Part<'t> {
     /// `extra.a`
     key: String,
     text: &'t str,
-    kind: Kind,
-    /// Index among the event's members; none of what is inside of the object.
+    kind: JsonKind,
+    /// Index among the event's members; `None` if it is inside of the object.
     flat: Option<usize>,
     unfit: Option<Unfit>,
 }
@@ -23,11 +23,11 @@ struct Part<'t> {
 /// The member `extra` itself.
 struct Container<'s, 'm> {
     index: usize,
-    member: &'s Member<'m>,
+    member: &'s JsonMember<'m>,
 }
 
-impl<'a> Plan<'a> {
-    /// All of `extra`, and of other fields of its kind.
+impl<'a> AdaptPlan<'a> {
+    /// Adapts all of `extra`, and of other fields of its kind.
     pub(super) fn dicts(&mut self, subject: &Subject<'a>) {
         let mut done: Vec<&str> = Vec::new();
         for member in &subject.scan.members {
@@ -43,7 +43,7 @@ impl<'a> Plan<'a> {
 
     fn dict(&mut self, subject: &Subject<'a>, name: &str) {
         let members = subject.scan.members.iter().enumerate();
-        let mut flats: Vec<(usize, &Member<'a>)> = Vec::new();
+        let mut flats: Vec<(usize, &JsonMember<'a>)> = Vec::new();
         let mut container = None;
         for (index, member) in members.filter(|(_, member)| subject.fields.dict_of(&member.key) == Some(name))
         {
@@ -60,7 +60,7 @@ impl<'a> Plan<'a> {
             return;
         };
         let text = &subject.text[container.member.value_at.clone()];
-        let value = Value::of(text, container.member.kind);
+        let value = FieldValue::of(text, container.member.kind);
         if value.is_ignored() {
             if !flats.is_empty() {
                 self.gone.push(container.member.key_at.start);
@@ -69,7 +69,7 @@ impl<'a> Plan<'a> {
             return;
         }
         let inside: Cow<'_, str> = match value {
-            Value::Text(inside) => inside,
+            FieldValue::Text(inside) => inside,
             _ => text.into(),
         };
         let scan = json::scan(inside.as_bytes(), JSON_DEPTH_MAX);
@@ -82,7 +82,7 @@ impl<'a> Plan<'a> {
         self.settle(subject, name, parts, Some(container));
     }
 
-    /// Decides on all parts of one field, and what becomes of its object.
+    /// Decides on all parts of one field, and on its object.
     fn settle(
         &mut self,
         subject: &Subject<'a>,
@@ -101,7 +101,7 @@ impl<'a> Plan<'a> {
             match part.flat {
                 Some(index) => self.flat(subject, &subject.scan.members[index], part, container.is_some()),
                 None if part.unfit.is_some() => rest.push(part),
-                None if Value::of(part.text, part.kind).is_ignored() => {}
+                None if FieldValue::of(part.text, part.kind).is_ignored() => {}
                 None => {
                     self.kept += 1;
                     if !stays {
@@ -127,11 +127,11 @@ impl<'a> Plan<'a> {
         }
     }
 
-    fn flat(&mut self, subject: &Subject<'a>, member: &Member<'_>, part: &Part<'_>, beside_object: bool) {
+    fn flat(&mut self, subject: &Subject<'a>, member: &JsonMember<'_>, part: &Part<'_>, beside_object: bool) {
         let text = &subject.text[member.value_at.clone()];
         match part.unfit {
-            None if Value::of(text, member.kind).is_ignored() => {
-                // It says nothing, but it would stand in the way of what the object has.
+            None if FieldValue::of(text, member.kind).is_ignored() => {
+                // It has no value, but it would be in the way of the object's member.
                 if beside_object {
                     self.gone.push(member.key_at.start);
                 }
@@ -143,38 +143,38 @@ impl<'a> Plan<'a> {
 }
 
 impl<'t> Part<'t> {
-    fn flat(subject: &Subject<'t>, index: usize, member: &Member<'_>) -> Self {
+    fn flat(subject: &Subject<'t>, index: usize, member: &JsonMember<'_>) -> Self {
         let text = &subject.text[member.value_at.clone()];
         let key = member.key.clone().into_owned();
-        let ignored = Value::of(text, member.kind).is_ignored() && !is_reserved(&key);
+        let ignored = FieldValue::of(text, member.kind).is_ignored() && !is_reserved(&key);
         let unfit = if ignored { None } else { unfit(subject, &key, text, member.kind) };
         Self { key, text, kind: member.kind, flat: Some(index), unfit }
     }
 
-    fn inside(subject: &Subject<'_>, name: &str, inside: &'t str, member: &Member<'_>) -> Self {
+    fn inside(subject: &Subject<'_>, name: &str, inside: &'t str, member: &JsonMember<'_>) -> Self {
         let text = &inside[member.value_at.clone()];
         let key = format!("{name}.{}", member.key);
         let unfit = unfit(subject, &key, text, member.kind);
         Self { key, text, kind: member.kind, flat: None, unfit }
     }
 
-    /// Takes no place in IntelMQ's event.
+    /// Returns true if it takes no place in IntelMQ's event.
     fn is_nothing(&self) -> bool {
-        self.unfit.is_some() || (self.flat.is_some() && Value::of(self.text, self.kind).is_ignored())
+        self.unfit.is_some() || (self.flat.is_some() && FieldValue::of(self.text, self.kind).is_ignored())
     }
 }
 
-/// Ours, and below it.
+/// Returns true if the key is ours, or below it.
 fn is_reserved(key: &str) -> bool {
     key.strip_prefix("extra.intelmesh").is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
-/// Whether one stands inside of the other.
+/// Returns true if one stands inside of the other.
 fn is_below(key: &str, other: &str) -> bool {
     key.strip_prefix(other).is_some_and(|rest| rest.starts_with('.'))
 }
 
-fn unfit(subject: &Subject<'_>, key: &str, text: &str, kind: Kind) -> Option<Unfit> {
+fn unfit(subject: &Subject<'_>, key: &str, text: &str, kind: JsonKind) -> Option<Unfit> {
     let ours = subject.ours.iter().any(|ours| *ours == key || is_below(key, ours) || is_below(ours, key));
     if is_reserved(key) || ours {
         return Some(Unfit::Reserved);
@@ -183,19 +183,19 @@ fn unfit(subject: &Subject<'_>, key: &str, text: &str, kind: Kind) -> Option<Unf
         return Some(Unfit::Number);
     }
     match subject.fields.find(key) {
-        Some(field) if !field.accepts(&Value::of(text, kind)) => Some(Unfit::Value),
+        Some(field) if !field.accepts(&FieldValue::of(text, kind)) => Some(Unfit::Value),
         None if !is_key(key) => Some(Unfit::Key),
         _ if says_its_end_twice(key) => Some(Unfit::Key),
         _ => None,
     }
 }
 
-/// Of two in one place the flat one stays, and of one inside of another the inner. Two flat ones both stay, as
-/// IntelMQ itself has them, but the outer comes last: only before the inner it stops what makes objects of dots.
-/// Gives the indexes of those, outer ones first.
+/// Finds parts that clash. Of two in one place the flat one stays, and of one inside of another the inner. Two flat
+/// ones both stay, as in IntelMQ itself, but the outer comes last: only before the inner it stops the code that makes
+/// objects of dots. Returns the indexes of those, outer ones first.
 fn find_clashes(parts: &mut [Part<'_>]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..parts.len()).filter(|index| !parts[*index].is_nothing()).collect();
-    // A point sorts before all else that keys have: what is inside of a key follows it at once.
+    // A point sorts before all other bytes of keys, so members inside of a key follow it at once.
     order.sort_unstable_by(|left, right| {
         let (left, right) = (&parts[*left], &parts[*right]);
         left.key.cmp(&right.key).then(left.flat.is_some().cmp(&right.flat.is_some()))
@@ -216,7 +216,7 @@ fn find_clashes(parts: &mut [Part<'_>]) -> Vec<usize> {
     late
 }
 
-/// What is left of the object, as the object that it was.
+/// Returns the rest of the object, as the object that it was.
 fn object_of(name: &str, rest: &[&Part<'_>]) -> String {
     let mut text = String::from("{");
     for (index, part) in rest.iter().enumerate() {
@@ -229,7 +229,7 @@ fn object_of(name: &str, rest: &[&Part<'_>]) -> String {
     text
 }
 
-/// A string of JSON may have line breaks between its tokens.
+/// Joins the lines of a string of JSON, which may have line breaks between its tokens.
 fn one_line(text: &str) -> String {
     text.replace(['\n', '\r'], "")
 }

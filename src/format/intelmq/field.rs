@@ -1,25 +1,25 @@
-//! One field of a receiver: its kind, its length and its pattern, and whether a value is taken at it.
+//! One field of a receiver: its kind, its length and its pattern, and the check of a value for it.
 
 use regex::Regex;
 
-use super::kind::{FieldKind, Sanitized};
-use super::value::Value;
+use super::kind::{FieldKind, SanitizedValue};
+use super::value::FieldValue;
 use crate::limits::HARMONIZATION_PATTERN_BYTES_MAX;
 
-/// What a field takes.
+/// The values that a field takes.
 #[derive(Clone, Debug)]
-pub(super) struct Field {
+pub(super) struct IntelmqField {
     pub kind: FieldKind,
     /// Characters of the value as Python writes it.
     pub length: Option<usize>,
-    pub pattern: Option<Pattern>,
+    pub pattern: Option<FieldPattern>,
     /// A field of a report is also one of the event that a parser makes of it.
-    pub also: Option<Box<Field>>,
+    pub also: Option<Box<IntelmqField>>,
 }
 
 /// A pattern of `harmonization.conf`; those of IntelMQ itself need no engine.
 #[derive(Clone, Debug)]
-pub(super) enum Pattern {
+pub(super) enum FieldPattern {
     /// `^[ -~]+$`
     Printable,
     /// `^.*[^\.]$`
@@ -36,11 +36,12 @@ pub(super) enum Pattern {
 
 const LIKE_UUID: &str = "^[a-z0-9]{8}-[a-z0-9]{4}-[a-z0-9]{4}-[a-z0-9]{4}-[a-z0-9]{12}$";
 
-impl Pattern {
+impl FieldPattern {
     /// Reads a Python pattern; `$` means the very end here, never before a line break.
     ///
     /// # Errors
-    /// What the engine cannot do (it has no look-around and no references back), or more than it may hold.
+    /// Returns an error if the engine cannot do it (it has no look-around and no references back), or if it is too
+    /// large.
     pub fn parse(text: &str, any_case: bool) -> Result<Self, regex::Error> {
         match text {
             "^[ -~]+$" => Ok(Self::Printable),
@@ -83,28 +84,28 @@ fn is_like_uuid(text: &str) -> bool {
         })
 }
 
-impl Field {
-    /// Whether IntelMQ takes the value at this field, mended by itself or not.
-    pub fn accepts(&self, value: &Value<'_>) -> bool {
+impl IntelmqField {
+    /// Returns true if IntelMQ takes the value at this field, as it is or fixed by itself.
+    pub fn accepts(&self, value: &FieldValue<'_>) -> bool {
         let stands = self.kind.is_valid(value) && self.fits(value);
         let taken = stands || self.kind.sanitized(value).is_some_and(|mended| self.fits_mended(&mended));
         taken && self.also.as_ref().is_none_or(|also| also.accepts(value))
     }
 
-    fn fits(&self, value: &Value<'_>) -> bool {
+    fn fits(&self, value: &FieldValue<'_>) -> bool {
         (self.length.is_none() && self.pattern.is_none())
             || value.as_text().is_some_and(|text| self.fits_text(&text))
     }
 
-    fn fits_mended(&self, mended: &Sanitized<'_>) -> bool {
+    fn fits_mended(&self, mended: &SanitizedValue<'_>) -> bool {
         match mended {
-            Sanitized::Text(text) => self.fits_text(text),
-            // A host that was mended ends with no dot.
-            Sanitized::Unmeasured => {
+            SanitizedValue::Text(text) => self.fits_text(text),
+            // A host that was fixed ends without a dot.
+            SanitizedValue::Unmeasured => {
                 self.length.is_none()
                     && match self.pattern {
                         None => true,
-                        Some(Pattern::NoDotAtEnd) => self.kind == FieldKind::Host,
+                        Some(FieldPattern::NoDotAtEnd) => self.kind == FieldKind::Host,
                         Some(_) => false,
                     }
             }

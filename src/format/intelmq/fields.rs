@@ -1,9 +1,9 @@
-//! The fields of IntelMQ 3.5.0 as a table of our own: kinds, lengths and patterns, what its shipped
-//! `harmonization.conf` says. A receiver's own file is read elsewhere.
+//! The fields of IntelMQ 3.5.0 as a table of our own: kinds, lengths and patterns, as in its shipped
+//! `harmonization.conf`. A receiver's own file is read elsewhere.
 
 use std::collections::HashMap;
 
-use super::field::{Field, Pattern};
+use super::field::{FieldPattern, IntelmqField};
 use super::kind::FieldKind;
 
 /// Fields of an event that do not stand on one side.
@@ -109,26 +109,26 @@ const LENGTHS: &[(&str, usize)] = &[
     ("source.registry", 7),
 ];
 
-const PATTERNS: &[(&str, Pattern)] = &[
-    ("destination.fqdn", Pattern::NoDotAtEnd),
-    ("destination.geolocation.cc", Pattern::TwoLettersOrDigits),
-    ("destination.reverse_dns", Pattern::NoDotAtEnd),
-    ("event_hash", Pattern::HashDigits),
-    ("malware.hash.md5", Pattern::Printable),
-    ("malware.hash.sha1", Pattern::Printable),
-    ("malware.hash.sha256", Pattern::Printable),
-    ("malware.name", Pattern::Printable),
-    ("malware.version", Pattern::Printable),
-    ("misp.attribute_uuid", Pattern::LikeUuid),
-    ("misp.event_uuid", Pattern::LikeUuid),
-    ("protocol.application", Pattern::Printable),
-    ("protocol.transport", Pattern::OneOf(TRANSPORTS)),
-    ("severity", Pattern::OneOf(&["critical", "high", "medium", "low", "info", "undefined"])),
-    ("source.fqdn", Pattern::NoDotAtEnd),
-    ("source.geolocation.cc", Pattern::TwoLettersOrDigits),
-    ("source.geolocation.cymru_cc", Pattern::TwoLettersOrDigits),
-    ("source.geolocation.geoip_cc", Pattern::TwoLettersOrDigits),
-    ("source.reverse_dns", Pattern::NoDotAtEnd),
+const PATTERNS: &[(&str, FieldPattern)] = &[
+    ("destination.fqdn", FieldPattern::NoDotAtEnd),
+    ("destination.geolocation.cc", FieldPattern::TwoLettersOrDigits),
+    ("destination.reverse_dns", FieldPattern::NoDotAtEnd),
+    ("event_hash", FieldPattern::HashDigits),
+    ("malware.hash.md5", FieldPattern::Printable),
+    ("malware.hash.sha1", FieldPattern::Printable),
+    ("malware.hash.sha256", FieldPattern::Printable),
+    ("malware.name", FieldPattern::Printable),
+    ("malware.version", FieldPattern::Printable),
+    ("misp.attribute_uuid", FieldPattern::LikeUuid),
+    ("misp.event_uuid", FieldPattern::LikeUuid),
+    ("protocol.application", FieldPattern::Printable),
+    ("protocol.transport", FieldPattern::OneOf(TRANSPORTS)),
+    ("severity", FieldPattern::OneOf(&["critical", "high", "medium", "low", "info", "undefined"])),
+    ("source.fqdn", FieldPattern::NoDotAtEnd),
+    ("source.geolocation.cc", FieldPattern::TwoLettersOrDigits),
+    ("source.geolocation.cymru_cc", FieldPattern::TwoLettersOrDigits),
+    ("source.geolocation.geoip_cc", FieldPattern::TwoLettersOrDigits),
+    ("source.reverse_dns", FieldPattern::NoDotAtEnd),
 ];
 
 /// Names of `protocol.transport`.
@@ -149,8 +149,8 @@ const TRANSPORTS: &[&str] = &[
     "wb-mon", "wsn", "xnet", "xns-idp", "xtp",
 ];
 
-/// The 89 fields of an event.
-pub(super) fn event() -> HashMap<String, Field> {
+/// Returns the 89 fields of an event.
+pub(super) fn event() -> HashMap<String, IntelmqField> {
     let mut fields = report();
     fields.extend(named(EVENT, ""));
     fields.extend(named(SIDE, "source."));
@@ -159,8 +159,8 @@ pub(super) fn event() -> HashMap<String, Field> {
     fields
 }
 
-/// The 10 fields of a report.
-pub(super) fn report() -> HashMap<String, Field> {
+/// Returns the 10 fields of a report.
+pub(super) fn report() -> HashMap<String, IntelmqField> {
     let mut fields = named(REPORT, "").collect();
     bound(&mut fields);
     fields
@@ -169,15 +169,15 @@ pub(super) fn report() -> HashMap<String, Field> {
 fn named(
     table: &'static [(FieldKind, &[&str])],
     side: &'static str,
-) -> impl Iterator<Item = (String, Field)> {
+) -> impl Iterator<Item = (String, IntelmqField)> {
     table.iter().flat_map(move |(kind, names)| {
         names.iter().map(move |name| {
-            (format!("{side}{name}"), Field { kind: *kind, length: None, pattern: None, also: None })
+            (format!("{side}{name}"), IntelmqField { kind: *kind, length: None, pattern: None, also: None })
         })
     })
 }
 
-fn bound(fields: &mut HashMap<String, Field>) {
+fn bound(fields: &mut HashMap<String, IntelmqField>) {
     for (name, length) in LENGTHS {
         if let Some(field) = fields.get_mut(*name) {
             field.length = Some(*length);

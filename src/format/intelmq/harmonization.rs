@@ -1,5 +1,5 @@
-//! The fields that a receiver knows: those of IntelMQ 3.5.0, or of its own `harmonization.conf`. When to read
-//! the file again is the door's to decide; nothing is ever written.
+//! The fields that a receiver knows: those of IntelMQ 3.5.0, or of its own `harmonization.conf`. The door decides when
+//! to read the file again; nothing is ever written.
 
 use std::collections::HashMap;
 use std::io::{self, Read as _};
@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 use serde_json::{Map, Value as Json};
 use thiserror::Error;
 
-use super::field::{Field, Pattern};
+use super::field::{FieldPattern, IntelmqField};
 use super::fields;
 use super::kind::FieldKind;
 use crate::envelope::EventType;
@@ -31,7 +31,7 @@ pub enum HarmonizationError {
     Field { file: PathBuf, list: &'static str, field: String, why: FieldFault },
 }
 
-/// What is wrong with one field of it.
+/// The fault in one field of it.
 #[derive(Debug, Error)]
 pub enum FieldFault {
     #[error("IntelMQ itself refuses this name")]
@@ -62,13 +62,13 @@ pub struct Harmonization {
 /// The fields of one type.
 #[derive(Debug)]
 pub(super) struct FieldList {
-    fields: HashMap<String, Field>,
-    /// Names of fields that hold a JSON object whose members are fields of their own: `extra`.
+    fields: HashMap<String, IntelmqField>,
+    /// Names of fields that hold a JSON object with fields of its own: `extra`.
     dicts: Vec<String>,
 }
 
 impl FieldList {
-    fn new(fields: HashMap<String, Field>) -> Self {
+    fn new(fields: HashMap<String, IntelmqField>) -> Self {
         let dicts = fields.iter().filter(|(_, field)| field.kind == FieldKind::JsonDict);
         let dicts = dicts.map(|(name, _)| name.clone()).collect();
         Self { fields, dicts }
@@ -78,23 +78,23 @@ impl FieldList {
         self.fields.is_empty()
     }
 
-    pub fn find(&self, name: &str) -> Option<&Field> {
+    pub fn find(&self, name: &str) -> Option<&IntelmqField> {
         self.fields.get(name)
     }
 
-    /// The field that holds `key` as one of its members, or is `key` itself.
+    /// Returns the field that holds `key` as one of its members, or is `key` itself.
     pub fn dict_of(&self, key: &str) -> Option<&str> {
         let first = key.split('.').next().unwrap_or(key);
         self.dicts.iter().map(String::as_str).find(|name| *name == first)
     }
 
-    /// Whether there is a place for what has none of its own.
+    /// Returns true if there is a place for members without one of their own.
     pub fn has_extra(&self) -> bool {
         self.dict_of("extra").is_some()
     }
 }
 
-/// What IntelMQ's keys look like: `^[a-z_][a-z_0-9]+(\.[a-z_0-9]+)*$`.
+/// Returns true if it has the form of IntelMQ's keys: `^[a-z_][a-z_0-9]+(\.[a-z_0-9]+)*$`.
 pub(super) fn is_key(key: &str) -> bool {
     let mut parts = key.split('.');
     let first = parts.next().unwrap_or("");
@@ -104,18 +104,19 @@ pub(super) fn is_key(key: &str) -> bool {
     first.len() >= 2 && part(first) && !first.starts_with(|c: char| c.is_ascii_digit()) && parts.all(part)
 }
 
-/// `extra.a.b.a`: where IntelMQ makes objects of dots it stops at the first `a`, in the way of all else below it.
+/// Returns true for keys like `extra.a.b.a`: IntelMQ makes objects of dots, stops at the first `a`, and blocks all
+/// below.
 pub(super) fn says_its_end_twice(key: &str) -> bool {
     key.rsplit_once('.').is_some_and(|(before, end)| before.split('.').any(|part| part == end))
 }
 
 impl Harmonization {
-    /// The names of an event's fields.
+    /// Returns the names of an event's fields.
     pub fn event_fields(&self) -> impl Iterator<Item = &str> {
         self.event.fields.keys().map(String::as_str)
     }
 
-    /// That of IntelMQ 3.5.0.
+    /// Returns the list of IntelMQ 3.5.0.
     pub fn intelmq() -> Arc<Self> {
         static SHIPPED: OnceLock<Arc<Harmonization>> = OnceLock::new();
         let shipped =
@@ -126,7 +127,7 @@ impl Harmonization {
     /// Reads a receiver's own file.
     ///
     /// # Errors
-    /// [`HarmonizationError`] with the file and, where one is at fault, the field.
+    /// [`HarmonizationError`] with the file and, if one is at fault, the field.
     pub fn load(file: &Path) -> Result<Self, HarmonizationError> {
         let unreadable = |source| HarmonizationError::Unreadable { file: file.to_owned(), source };
         let mut bytes = Vec::new();
@@ -141,7 +142,7 @@ impl Harmonization {
     /// Reads the text of a `harmonization.conf`; `file` is for errors.
     ///
     /// # Errors
-    /// As [`Self::load`].
+    /// The same as [`Self::load`].
     pub fn parse(file: &Path, bytes: &[u8]) -> Result<Self, HarmonizationError> {
         let lists: Map<String, Json> = serde_json::from_slice(bytes)
             .map_err(|source| HarmonizationError::NoJson { file: file.to_owned(), source })?;
@@ -163,12 +164,12 @@ impl Harmonization {
     }
 }
 
-/// One list; empty where the file has none.
+/// Reads one list; empty if the file has none.
 fn read_list(
     file: &Path,
     lists: &Map<String, Json>,
     list: &'static str,
-) -> Result<HashMap<String, Field>, HarmonizationError> {
+) -> Result<HashMap<String, IntelmqField>, HarmonizationError> {
     let fault = |why| HarmonizationError::List { file: file.to_owned(), list, why };
     let Some(found) = lists.get(list) else { return Ok(HashMap::new()) };
     let found = found.as_object().ok_or(fault("not an object"))?;
@@ -188,8 +189,8 @@ fn read_list(
     Ok(fields)
 }
 
-/// The fields of a report that a parser can make an event of: it takes them over under their names.
-fn parsed(mut report: HashMap<String, Field>, event: &FieldList) -> HashMap<String, Field> {
+/// Returns the fields of a report that a parser can make an event of: it takes them over under their names.
+fn parsed(mut report: HashMap<String, IntelmqField>, event: &FieldList) -> HashMap<String, IntelmqField> {
     report.retain(|name, _| event.find(name).is_some());
     for (name, field) in &event.fields {
         if let Some(found) = report.get_mut(name) {
@@ -201,7 +202,7 @@ fn parsed(mut report: HashMap<String, Field>, event: &FieldList) -> HashMap<Stri
     report
 }
 
-fn read_field(name: &str, told: &Json, list: &str) -> Result<Field, FieldFault> {
+fn read_field(name: &str, told: &Json, list: &str) -> Result<IntelmqField, FieldFault> {
     if !is_key(name) {
         return Err(FieldFault::Name);
     }
@@ -224,11 +225,11 @@ fn read_field(name: &str, told: &Json, list: &str) -> Result<Field, FieldFault> 
     if kind == FieldKind::JsonDict && (length.is_some() || pattern.is_some()) {
         return Err(FieldFault::BoundExtra);
     }
-    Ok(Field { kind, length, pattern, also: None })
+    Ok(IntelmqField { kind, length, pattern, also: None })
 }
 
-fn pattern(told: &Map<String, Json>, key: &'static str) -> Result<Option<Pattern>, FieldFault> {
+fn pattern(told: &Map<String, Json>, key: &'static str) -> Result<Option<FieldPattern>, FieldFault> {
     let Some(text) = told.get(key) else { return Ok(None) };
     let text = text.as_str().ok_or(FieldFault::PatternType(key))?;
-    Pattern::parse(text, key == "iregex").map(Some).map_err(|source| FieldFault::Pattern { key, source })
+    FieldPattern::parse(text, key == "iregex").map(Some).map_err(|source| FieldFault::Pattern { key, source })
 }

@@ -1,14 +1,14 @@
-//! Host names and URLs as IntelMQ reads them: IDNA 2003 and Python's `urlsplit`. Of names beyond ASCII only
-//! those of letters that no version of its tables treats otherwise are known here.
+//! Host names and URLs as IntelMQ reads them: IDNA 2003 and Python's `urlsplit`. Names beyond ASCII are known here only
+//! if all versions of its tables treat their letters alike.
 
 use super::address::is_address;
-use super::kind::Sanitized;
+use super::kind::SanitizedValue;
 use super::value::strip;
 
 /// Bytes of one label of a name.
 const LABEL_BYTES_MAX: usize = 63;
 
-/// A name as it should be: lower case, ASCII, no dot at its ends, no address, nothing of a URL.
+/// Returns true if a name is in order: lower case, ASCII, no dot at its ends, not an address, nothing of a URL.
 pub(super) fn is_host(text: &str) -> bool {
     text.is_ascii()
         && !text.bytes().any(|byte| byte.is_ascii_uppercase())
@@ -16,8 +16,8 @@ pub(super) fn is_host(text: &str) -> bool {
         && is_name(text)
 }
 
-/// A name that IntelMQ can put so: white space and dots off its ends, lower case, punycode.
-pub(super) fn sanitized_host(text: &str) -> Option<Sanitized<'static>> {
+/// Cleans a name as IntelMQ can: white space and dots off its ends, lower case, punycode.
+pub(super) fn sanitized_host(text: &str) -> Option<SanitizedValue<'static>> {
     // It also looks at the name as it stands, and stops at what IDNA refuses there.
     let stands = text.trim_matches('.');
     let name = strip(text).trim_matches('.');
@@ -25,9 +25,9 @@ pub(super) fn sanitized_host(text: &str) -> Option<Sanitized<'static>> {
         return None;
     }
     if name.is_ascii() {
-        Some(Sanitized::from(name.to_ascii_lowercase()))
+        Some(SanitizedValue::from(name.to_ascii_lowercase()))
     } else {
-        Some(Sanitized::Unmeasured)
+        Some(SanitizedValue::Unmeasured)
     }
 }
 
@@ -36,7 +36,7 @@ fn is_name(text: &str) -> bool {
     labels && !text.contains([':', '/', '?', '#', '[', ']']) && !is_address(text)
 }
 
-/// Six characters a letter are more than punycode needs.
+/// Returns true if punycode can write it; six characters a letter are more than that needs.
 fn can_be_punycode(label: &str) -> bool {
     let letters = label.chars().filter(|c| !c.is_ascii()).count();
     let long = "xn--".len() + 1 + label.len() + 6 * letters;
@@ -54,12 +54,12 @@ fn is_known_letter(c: char) -> bool {
         | '\u{3041}'..='\u{3094}' | '\u{30a1}'..='\u{30fa}' | '\u{4e00}'..='\u{9fa5}' | '\u{ac00}'..='\u{d7a3}')
 }
 
-/// A URL with a host.
+/// Returns true if it is a URL with a host.
 pub(super) fn is_url(text: &str) -> bool {
-    matches!(split(text), Some(Split { host, .. }) if !host.is_empty())
+    matches!(split(text), Some(HostSplit { host, .. }) if !host.is_empty())
 }
 
-/// A URL that IntelMQ gives a host, or whose `hxxp` it mends.
+/// Returns a URL that IntelMQ gives a host, or in which it replaces `hxxp`.
 pub(super) fn sanitized_url(text: &str) -> Option<String> {
     let text = strip(text).replace("hxxp://", "http://").replace("hxxps://", "https://");
     let found = split(&text)?;
@@ -70,14 +70,14 @@ pub(super) fn sanitized_url(text: &str) -> Option<String> {
 }
 
 /// Scheme, host and the rest, as `urlsplit` finds them.
-struct Split<'a> {
+struct HostSplit<'a> {
     scheme: &'a str,
     host: &'a str,
     rest: &'a str,
 }
 
-/// None where Python's versions differ, or stop.
-fn split(text: &str) -> Option<Split<'_>> {
+/// Splits a URL. Returns `None` if Python's versions differ, or stop.
+fn split(text: &str) -> Option<HostSplit<'_>> {
     let first = text.chars().next()?;
     if first <= ' ' || text.contains(['\t', '\r', '\n']) {
         return None;
@@ -87,12 +87,12 @@ fn split(text: &str) -> Option<Split<'_>> {
         _ => ("", text),
     };
     let Some(rest) = rest.strip_prefix("//") else {
-        return Some(Split { scheme, host: "", rest });
+        return Some(HostSplit { scheme, host: "", rest });
     };
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (host, rest) = rest.split_at(end);
     let sound = host.chars().all(|c| c.is_ascii() || is_known_letter(c)) && has_sound_brackets(host);
-    sound.then_some(Split { scheme, host, rest })
+    sound.then_some(HostSplit { scheme, host, rest })
 }
 
 fn is_scheme(text: &str) -> bool {
@@ -100,7 +100,7 @@ fn is_scheme(text: &str) -> bool {
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'))
 }
 
-/// None, or one pair around an address of version 6.
+/// Returns true if it has no brackets, or one pair around an address of version 6.
 fn has_sound_brackets(host: &str) -> bool {
     if !host.contains(['[', ']']) {
         return true;

@@ -1,13 +1,13 @@
-//! The kinds of IntelMQ's fields, and what each takes: as it stands, or after what IntelMQ itself makes of it.
-//! Where Python's answer hangs on its version or on a heuristic, the answer here is no: what is said to be
-//! taken is taken. Lengths and patterns are the field's.
+//! The kinds of IntelMQ's fields, and the values that each takes: as they stand, or after IntelMQ's own changes. If
+//! Python's answer depends on its version or on a heuristic, the answer here is no: a yes here is always right. Lengths
+//! and patterns are the field's.
 
 use std::borrow::Cow;
 
 use super::address::{is_address, is_like_address, is_network};
 use super::host::{is_host, is_url, sanitized_host, sanitized_url};
 use super::moment::{is_moment, is_readable_moment};
-use super::value::{Value, float_of, int_of, is_space, strip, whole_part};
+use super::value::{FieldValue, float_of, int_of, is_space, strip, whole_part};
 use crate::event::json;
 use crate::limits::JSON_DEPTH_MAX;
 
@@ -63,9 +63,9 @@ impl FieldKind {
         }
     }
 
-    /// Taken as it stands?
-    pub fn is_valid(self, value: &Value<'_>) -> bool {
-        let Value::Text(text) = value else { return self.is_valid_unquoted(value) };
+    /// Returns true if the value is taken as it stands.
+    pub fn is_valid(self, value: &FieldValue<'_>) -> bool {
+        let FieldValue::Text(text) = value else { return self.is_valid_unquoted(value) };
         match self {
             Self::Text => !text.is_empty(),
             Self::Lowercase => !text.is_empty() && **text == text.to_lowercase(),
@@ -88,46 +88,48 @@ impl FieldKind {
         }
     }
 
-    fn is_valid_unquoted(self, value: &Value<'_>) -> bool {
+    fn is_valid_unquoted(self, value: &FieldValue<'_>) -> bool {
         match (self, value) {
-            (Self::Boolean | Self::Accuracy, Value::Bool(_)) => true,
-            (Self::Integer | Self::Float, Value::Int(_)) => true,
-            (Self::Float, Value::Float(_)) => true,
-            (Self::Accuracy, Value::Int(digits)) => {
+            (Self::Boolean | Self::Accuracy, FieldValue::Bool(_)) => true,
+            (Self::Integer | Self::Float, FieldValue::Int(_)) => true,
+            (Self::Float, FieldValue::Float(_)) => true,
+            (Self::Accuracy, FieldValue::Int(digits)) => {
                 digits.parse().is_ok_and(|number: f64| is_percent(number))
             }
-            (Self::Accuracy, Value::Float(number)) => is_percent(*number),
-            (Self::Asn, Value::Int(digits)) => is_asn(digits),
+            (Self::Accuracy, FieldValue::Float(number)) => is_percent(*number),
+            (Self::Asn, FieldValue::Int(digits)) => is_asn(digits),
             _ => false,
         }
     }
 
-    /// What IntelMQ makes of it, where that is then taken.
-    pub fn sanitized<'a>(self, value: &'a Value<'_>) -> Option<Sanitized<'a>> {
+    /// Returns the value that IntelMQ makes of it, if it then takes that.
+    pub fn sanitized<'a>(self, value: &'a FieldValue<'_>) -> Option<SanitizedValue<'a>> {
         match (self, value) {
             (Self::Text, _) if value.is_truthy() => as_text(strip(&value.as_text()?)),
-            (Self::Integer, _) => Some(Sanitized::Text(int_from(value)?.into())),
-            (Self::Asn, _) => Some(asn_from(value)?).filter(|digits| is_asn(digits)).map(Sanitized::from),
-            (Self::Float, Value::Bool(_)) => Some(Sanitized::Unmeasured),
-            (Self::Float, Value::Text(text)) => float_of(text).map(|_| Sanitized::Unmeasured),
-            (Self::Accuracy, Value::Text(text)) => {
-                float_of(text).filter(|number| is_percent(*number)).map(|_| Sanitized::Unmeasured)
+            (Self::Integer, _) => Some(SanitizedValue::Text(int_from(value)?.into())),
+            (Self::Asn, _) => {
+                Some(asn_from(value)?).filter(|digits| is_asn(digits)).map(SanitizedValue::from)
             }
-            (Self::Boolean, _) => is_like_bool(value).then_some(Sanitized::Unmeasured),
-            (Self::Address, _) => is_like_address(value).then_some(Sanitized::Unmeasured),
-            (Self::Json, Value::Text(text)) => can_be_quoted(text).then_some(Sanitized::Unmeasured),
-            (Self::Json, _) => (*value != Value::Null).then_some(Sanitized::Unmeasured),
-            (_, Value::Text(text)) => self.sanitized_text(text),
+            (Self::Float, FieldValue::Bool(_)) => Some(SanitizedValue::Unmeasured),
+            (Self::Float, FieldValue::Text(text)) => float_of(text).map(|_| SanitizedValue::Unmeasured),
+            (Self::Accuracy, FieldValue::Text(text)) => {
+                float_of(text).filter(|number| is_percent(*number)).map(|_| SanitizedValue::Unmeasured)
+            }
+            (Self::Boolean, _) => is_like_bool(value).then_some(SanitizedValue::Unmeasured),
+            (Self::Address, _) => is_like_address(value).then_some(SanitizedValue::Unmeasured),
+            (Self::Json, FieldValue::Text(text)) => can_be_quoted(text).then_some(SanitizedValue::Unmeasured),
+            (Self::Json, _) => (*value != FieldValue::Null).then_some(SanitizedValue::Unmeasured),
+            (_, FieldValue::Text(text)) => self.sanitized_text(text),
             _ => None,
         }
     }
 
-    fn sanitized_text(self, text: &str) -> Option<Sanitized<'static>> {
+    fn sanitized_text(self, text: &str) -> Option<SanitizedValue<'static>> {
         let lower = || strip(&text.to_lowercase()).to_owned();
         let upper = || strip(&text.to_uppercase()).to_owned();
         let sanitized = match self {
-            Self::Network => return is_network(strip(text), false).then_some(Sanitized::Unmeasured),
-            Self::Moment => return is_readable_moment(text).then_some(Sanitized::Unmeasured),
+            Self::Network => return is_network(strip(text), false).then_some(SanitizedValue::Unmeasured),
+            Self::Moment => return is_readable_moment(text).then_some(SanitizedValue::Unmeasured),
             Self::Host => return sanitized_host(text),
             Self::Url => sanitized_url(text)?,
             Self::Lowercase => lower(),
@@ -141,55 +143,55 @@ impl FieldKind {
             Self::Type => current_type(&lower()).to_owned(),
             _ => return None,
         };
-        let value = Value::Text(sanitized.into());
+        let value = FieldValue::Text(sanitized.into());
         if !self.is_valid(&value) {
             return None;
         }
-        let Value::Text(text) = value else { return None };
-        Some(Sanitized::Text(text.into_owned().into()))
+        let FieldValue::Text(text) = value else { return None };
+        Some(SanitizedValue::Text(text.into_owned().into()))
     }
 }
 
 /// A value after sanitation, as far as lengths and patterns ask.
 #[derive(Debug, PartialEq)]
-pub(super) enum Sanitized<'a> {
+pub(super) enum SanitizedValue<'a> {
     Text(Cow<'a, str>),
-    /// It is taken, but how Python spells it is not worked out here.
+    /// It is taken, but Python's spelling of it is not worked out here.
     Unmeasured,
 }
 
-impl From<String> for Sanitized<'_> {
+impl From<String> for SanitizedValue<'_> {
     fn from(text: String) -> Self {
         Self::Text(text.into())
     }
 }
 
-fn as_text(text: &str) -> Option<Sanitized<'static>> {
-    (!text.is_empty()).then(|| Sanitized::from(text.to_owned()))
+fn as_text(text: &str) -> Option<SanitizedValue<'static>> {
+    (!text.is_empty()).then(|| SanitizedValue::from(text.to_owned()))
 }
 
-fn int_from(value: &Value<'_>) -> Option<String> {
+fn int_from(value: &FieldValue<'_>) -> Option<String> {
     match value {
-        Value::Text(text) => int_of(text),
-        Value::Float(number) if number.is_finite() => Some(whole_part(*number)),
-        Value::Bool(number) => Some(u8::from(*number).to_string()),
+        FieldValue::Text(text) => int_of(text),
+        FieldValue::Float(number) if number.is_finite() => Some(whole_part(*number)),
+        FieldValue::Bool(number) => Some(u8::from(*number).to_string()),
         _ => None,
     }
 }
 
-fn asn_from(value: &Value<'_>) -> Option<String> {
+fn asn_from(value: &FieldValue<'_>) -> Option<String> {
     match value {
-        Value::Text(text) if text.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("as")) => {
+        FieldValue::Text(text) if text.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("as")) => {
             int_of(&text[2..])
         }
         _ => int_from(value),
     }
 }
 
-fn is_like_bool(value: &Value<'_>) -> bool {
+fn is_like_bool(value: &FieldValue<'_>) -> bool {
     match value {
-        Value::Int(digits) => matches!(*digits, "0" | "1"),
-        Value::Text(text) => matches!(strip(text).to_lowercase().as_str(), "true" | "false"),
+        FieldValue::Int(digits) => matches!(*digits, "0" | "1"),
+        FieldValue::Text(text) => matches!(strip(text).to_lowercase().as_str(), "true" | "false"),
         _ => false,
     }
 }
@@ -202,13 +204,13 @@ fn is_asn(digits: &str) -> bool {
     digits.parse().is_ok_and(|number: u32| number > 0)
 }
 
-/// Text at a JSON field that is no JSON is quoted; but Python first tries to read it, and deep brackets end
-/// that badly.
+/// Returns true if text that is not JSON can be quoted at a JSON field. Python first tries to read it, and fails badly
+/// at deep brackets.
 fn can_be_quoted(text: &str) -> bool {
     text.bytes().filter(|byte| matches!(byte, b'[' | b'{')).count() <= JSON_DEPTH_MAX
 }
 
-/// `TLP:` off, and IntelMQ's own YELLOW.
+/// Takes `TLP:` off, and maps IntelMQ's own YELLOW.
 fn label_of(upper: &str) -> String {
     let rest = upper.strip_prefix("TLP:").or_else(|| upper.strip_prefix("TLP")).unwrap_or(upper);
     match rest.trim_start_matches(is_space) {
@@ -217,8 +219,8 @@ fn label_of(upper: &str) -> String {
     }
 }
 
-/// Whether Python's lenient reader of base64 takes it: what is no letter of it is passed over, but what is
-/// left must end where four letters do.
+/// Returns true if Python's lenient reader of base64 takes it. The reader passes over other characters, but the letters
+/// that are left must end after a multiple of four.
 pub(super) fn is_base64(text: &str) -> bool {
     let (mut letters, mut pads) = (0u8, 0u8);
     for byte in text.bytes() {
@@ -239,7 +241,7 @@ pub(super) fn is_base64(text: &str) -> bool {
     letters == 0 && !text.is_empty()
 }
 
-/// Of `classification.taxonomy`, old names as they are called now.
+/// Maps old names of `classification.taxonomy` to the present ones.
 fn current_taxonomy(lower: &str) -> &str {
     match lower {
         "abusive content" => "abusive-content",
@@ -250,7 +252,7 @@ fn current_taxonomy(lower: &str) -> &str {
     }
 }
 
-/// Of `classification.type`, old names as they are called now.
+/// Maps old names of `classification.type` to the present ones.
 fn current_type(lower: &str) -> &str {
     match lower {
         "botnet drone" | "infected system" | "ransomware" => "infected-system",
@@ -268,7 +270,7 @@ fn current_type(lower: &str) -> &str {
     }
 }
 
-/// The words of IntelMQ 3.5.0 for `classification.taxonomy` and `classification.type`.
+/// Returns the words of IntelMQ 3.5.0 for `classification.taxonomy` and `classification.type`.
 pub fn classifications() -> impl Iterator<Item = &'static str> {
     TAXONOMIES.into_iter().chain(TYPES)
 }

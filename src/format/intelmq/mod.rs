@@ -1,7 +1,7 @@
-//! Hand-off to IntelMQ: an event as its receiving bot accepts it. IntelMQ stops, or loops for ever, at a field
-//! that it does not know, so the door knows the field list and adapts what would be refused, here alone: the
-//! envelope, and what other consumers get, stay as they are. What needs nothing is copied token for token.
-//! Bots, queues and sockets are not known here.
+//! Hand-off to IntelMQ: an event as its receiving bot accepts it. IntelMQ stops, or loops for ever, at a field that it
+//! does not know. So the door knows the field list and adapts members that would be refused, here alone: the envelope,
+//! and the lines of other consumers, stay as they are. If a member needs no change, it is copied token for token. Bots,
+//! queues and sockets are not known here.
 
 mod adapt;
 mod address;
@@ -21,19 +21,19 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use super::edit;
-use super::handoff::{Carried, Form, HandOff, type_member};
+use super::handoff::{Carried, DeliveryForm, HandOff, type_member};
 use crate::event::check_body;
 use crate::limits::HANDED_BYTES_MAX;
-pub use adapt::{Adapted, Unfit};
-use adapt::{Plan, Subject};
+use adapt::{AdaptPlan, Subject};
+pub use adapt::{AdaptedEvent, Unfit};
 pub use annotate::{RelationFieldError, RelationFields};
 pub use harmonization::{FieldFault, Harmonization, HarmonizationError};
 pub use kind::classifications;
 
-/// Whose `feed.*` and `time.observation` a receiver's event has.
+/// Selects the `feed.*` and `time.observation` of a receiver's event.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SenderFeed {
-    /// The sender's, which take the place of what the receiver's collector says, as between two IntelMQs today.
+    /// The sender's, which replace those of the receiver's collector, as between two IntelMQs today.
     #[default]
     Replace,
     /// The receiver's own; the sender's are kept under `extra.intelmesh`.
@@ -62,7 +62,7 @@ pub struct IntelmqHandOff {
     pub hand_off: HandOff,
     /// Adds `extra.intelmesh.*`, by which a returning event is known (design §5.4b).
     pub annotate: bool,
-    /// Sets aside what would have to be adapted.
+    /// Sets aside events that would have to be adapted.
     pub strict: bool,
     pub sender_feed: SenderFeed,
     pub relation_fields: RelationFields,
@@ -72,7 +72,7 @@ pub struct IntelmqHandOff {
 impl Default for IntelmqHandOff {
     fn default() -> Self {
         Self {
-            hand_off: HandOff { form: Form::Plain, with_type: false },
+            hand_off: HandOff { form: DeliveryForm::Plain, with_type: false },
             annotate: true,
             strict: false,
             sender_feed: SenderFeed::default(),
@@ -82,12 +82,12 @@ impl Default for IntelmqHandOff {
     }
 }
 
-/// What became of an event.
+/// The outcome for an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Written {
+pub enum WrittenEvent {
     /// Nothing in it had to be adapted.
     AsItIs,
-    Adapted(Adapted),
+    Adapted(AdaptedEvent),
     /// Nothing was written: its body is sealed and cannot be opened here.
     Nothing,
 }
@@ -104,16 +104,16 @@ pub enum SetAside {
     #[error("{0} bytes as the receiver would get it, more than {HANDED_BYTES_MAX}")]
     TooLarge(usize),
     #[error("strict = true, and IntelMQ would refuse {0}")]
-    Strict(Adapted),
+    Strict(AdaptedEvent),
     #[error("the receiver would refuse {0}, and has no `extra` to keep it in")]
-    NoPlace(Adapted),
-    /// Of a publisher whose body is no event; intake refuses those.
+    NoPlace(AdaptedEvent),
+    /// The publisher's body is not an event; intake refuses those.
     #[error("not a JSON object of one line: {0}")]
     Body(String),
 }
 
 impl SetAside {
-    /// The reason in one word, for counting.
+    /// Returns the reason in one word, for counting.
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Format(_) => "format",
@@ -128,17 +128,16 @@ impl SetAside {
 }
 
 impl IntelmqHandOff {
-    /// Appends a stored event as this consumer takes it, without a line break. Where it is set aside, `out` is as
-    /// it was.
+    /// Appends a stored event as this consumer takes it, without a line break. If it is set aside, `out` is as it was.
     ///
     /// # Errors
-    /// [`SetAside`] where no rule makes it one that the receiver takes.
-    pub fn write(&self, carried: &Carried<'_>, out: &mut Vec<u8>) -> Result<Written, SetAside> {
+    /// [`SetAside`] if no rule makes it one that the receiver takes.
+    pub fn write(&self, carried: &Carried<'_>, out: &mut Vec<u8>) -> Result<WrittenEvent, SetAside> {
         let core = carried.core();
-        let Some(payload) = carried.payload() else { return Ok(Written::Nothing) };
-        if self.hand_off.form != Form::Plain {
+        let Some(payload) = carried.payload() else { return Ok(WrittenEvent::Nothing) };
+        if self.hand_off.form != DeliveryForm::Plain {
             self.hand_off.write_line(carried, out);
-            return Ok(Written::AsItIs);
+            return Ok(WrittenEvent::AsItIs);
         }
         if core.format.as_str() != "intelmq" {
             return Err(SetAside::Format(core.format.as_str().to_owned()));
@@ -154,7 +153,7 @@ impl IntelmqHandOff {
         let ours: Vec<&str> = relations.0.iter().map(|(name, _)| *name).collect();
         let keeps_feed = self.sender_feed == SenderFeed::Keep;
         let subject = Subject { text, scan: &scan, fields, keeps_feed, ours: &ours };
-        let mut plan = Plan::of(&subject);
+        let mut plan = AdaptPlan::of(&subject);
         if plan.kept == 0 {
             return Err(SetAside::NothingLeft);
         }
@@ -176,10 +175,16 @@ impl IntelmqHandOff {
             out.truncate(begun);
             return Err(SetAside::TooLarge(written));
         }
-        Ok(plan.adapted.map_or(Written::AsItIs, Written::Adapted))
+        Ok(plan.adapted.map_or(WrittenEvent::AsItIs, WrittenEvent::Adapted))
     }
 
-    fn write_plan(&self, subject: &Subject<'_>, plan: &Plan<'_>, carried: &Carried<'_>, out: &mut Vec<u8>) {
+    fn write_plan(
+        &self,
+        subject: &Subject<'_>,
+        plan: &AdaptPlan<'_>,
+        carried: &Carried<'_>,
+        out: &mut Vec<u8>,
+    ) {
         let text = subject.text.as_bytes();
         out.reserve(text.len() + 512);
         let begun = out.len() + 1;

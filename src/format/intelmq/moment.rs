@@ -1,7 +1,7 @@
-//! Points in time as IntelMQ reads them. It guesses at any text that may be a date; here only ISO 8601 is
-//! readable, whose guess is never wrong.
+//! Points in time as IntelMQ reads them. It guesses at any text that may be a date; here only ISO 8601 is readable,
+//! because the guess is never wrong for it.
 
-/// `2026-01-01T00:00:00+00:00`, with up to six digits of a fraction: taken as it stands.
+/// Returns true for `2026-01-01T00:00:00+00:00`, with up to six digits of a fraction: taken as it stands.
 pub(super) fn is_moment(text: &str) -> bool {
     let Some(rest) = text.strip_suffix("+00:00") else { return false };
     let Some((date, rest)) = split(rest, 10) else { return false };
@@ -11,7 +11,7 @@ pub(super) fn is_moment(text: &str) -> bool {
     is_date(date, 1..=9999) && is_clock(clock) && is_fraction(fraction, 6)
 }
 
-/// A date of ISO 8601, with or without time and zone.
+/// Returns true for a date of ISO 8601, with or without time and zone.
 pub(super) fn is_readable_moment(text: &str) -> bool {
     let Some((date, rest)) = split(text.trim_matches(' '), 10) else { return false };
     if !is_date(date, 1900..=2200) {
@@ -31,7 +31,7 @@ fn split(text: &str, at: usize) -> Option<(&str, &str)> {
     text.split_at_checked(at)
 }
 
-/// The number that exactly `digits` digits are.
+/// Returns the number that exactly `digits` digits are.
 fn number(text: &str, digits: usize) -> Option<u16> {
     let plain = text.len() == digits && text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse().ok().filter(|_| plain)
@@ -52,14 +52,14 @@ fn is_date(text: &str, years: std::ops::RangeInclusive<u16>) -> bool {
     years.contains(&year) && (1..=days).contains(&day)
 }
 
-/// `HH:MM` or `HH:MM:SS`.
+/// Returns true for `HH:MM` or `HH:MM:SS`.
 fn is_clock(text: &str) -> bool {
     let mut parts = text.split(':').map(|text| number(text, 2));
     let mut below = |bound| parts.next().map(|number| number.is_some_and(|number| number < bound));
     below(24) == Some(true) && below(60) == Some(true) && below(60) != Some(false) && below(0).is_none()
 }
 
-/// Nothing, or a point and digits.
+/// Returns true for nothing, or a point and digits.
 fn is_fraction(text: &str, digits_max: usize) -> bool {
     text.is_empty()
         || text.strip_prefix('.').is_some_and(|digits| {
@@ -67,7 +67,7 @@ fn is_fraction(text: &str, digits_max: usize) -> bool {
         })
 }
 
-/// Nothing, `Z`, or `+01:00` with or without colon or minutes.
+/// Returns true for nothing, `Z`, or `+01:00` with or without colon or minutes.
 fn is_zone(text: &str) -> bool {
     let Some(offset) = text.strip_prefix(['+', '-']) else { return matches!(text, "" | "Z") };
     let Some((hours, minutes)) = split(offset, 2) else { return false };

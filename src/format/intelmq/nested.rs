@@ -1,30 +1,30 @@
-//! Objects where IntelMQ's fields have dots (`{"source": {"ip": …}}`, its hierarchical output): what is a field
-//! comes out under its dotted name, the rest is kept as it stands.
+//! Takes objects apart that stand for IntelMQ's dots (`{"source": {"ip": …}}`, its hierarchical output): fields come
+//! out under their dotted names, the rest is kept as it stands.
 
 use std::collections::HashSet;
 use std::ops::Range;
 
-use super::adapt::{Plan, Subject, Unfit, as_python_reads, is_sound};
-use super::value::Value;
-use crate::event::json::{self, Kind, Member};
+use super::adapt::{AdaptPlan, Subject, Unfit, as_python_reads, is_sound};
+use super::value::FieldValue;
+use crate::event::json::{self, JsonKind, JsonMember};
 use crate::format::edit;
 use crate::limits::{JSON_DEPTH_MAX, NESTED_FIELD_LEVELS_MAX};
 
 /// Fields found in one object.
-struct Found<'s, 'a> {
+struct NestedField<'s, 'a> {
     subject: &'s Subject<'a>,
     taken: HashSet<String>,
     leaves: Vec<(String, &'a str)>,
-    /// What comes out of the object's text.
+    /// Ranges that come out of the object's text.
     cuts: Vec<Range<usize>>,
 }
 
-impl<'a> Plan<'a> {
-    /// Takes an object apart; `why` is said where nothing of it is a field.
-    pub(super) fn nested(&mut self, subject: &Subject<'a>, member: &Member<'_>, why: Unfit) {
+impl<'a> AdaptPlan<'a> {
+    /// Takes an object apart; `why` is noted if nothing of it is a field.
+    pub(super) fn nested(&mut self, subject: &Subject<'a>, member: &JsonMember<'_>, why: Unfit) {
         let text = &subject.text[member.value_at.clone()];
         let taken = self.put.iter().map(|(key, _)| key.clone()).collect();
-        let mut found = Found { subject, taken, leaves: Vec::new(), cuts: Vec::new() };
+        let mut found = NestedField { subject, taken, leaves: Vec::new(), cuts: Vec::new() };
         let whole = found.walk(&member.key, text, 0, 1);
         if found.leaves.is_empty() {
             return self.moves(member, text, why);
@@ -37,15 +37,16 @@ impl<'a> Plan<'a> {
             let rest = edit::copy_without(text.as_bytes(), &found.cuts);
             // Cuts begin and end at quotes and commas.
             let rest = String::from_utf8(rest).unwrap_or_default();
-            self.moved.push((member.key.clone().into_owned(), as_python_reads(rest.into(), Kind::Object)));
+            self.moved
+                .push((member.key.clone().into_owned(), as_python_reads(rest.into(), JsonKind::Object)));
         }
         let leaves = found.leaves.into_iter();
         self.put.extend(leaves.map(|(path, text)| (subject.feed_key(&path).unwrap_or(path), text.into())));
     }
 }
 
-impl<'a> Found<'_, 'a> {
-    /// Looks for fields in `text`, which stands `at` bytes into the object; true where all of it are.
+impl<'a> NestedField<'_, 'a> {
+    /// Looks for fields in `text`, which stands `at` bytes into the object. Returns true if all of it are.
     fn walk(&mut self, prefix: &str, text: &'a str, at: usize, level: usize) -> bool {
         let Ok(scan) = json::scan(text.as_bytes(), JSON_DEPTH_MAX) else { return false };
         let mut whole = Vec::with_capacity(scan.members.len());
@@ -54,7 +55,7 @@ impl<'a> Found<'_, 'a> {
             let value = &text[member.value_at.clone()];
             let within = self.cuts.len();
             let goes = self.leaf(&path, value, member.kind)
-                || (member.kind == Kind::Object
+                || (member.kind == JsonKind::Object
                     && level < NESTED_FIELD_LEVELS_MAX
                     && self.walk(&path, value, at + member.value_at.start, level + 1));
             if goes {
@@ -72,9 +73,9 @@ impl<'a> Found<'_, 'a> {
         flags.all(|goes| *goes)
     }
 
-    /// Whether a value is a field's, or nothing at all.
-    fn leaf(&mut self, path: &str, text: &'a str, kind: Kind) -> bool {
-        let value = Value::of(text, kind);
+    /// Returns true if a value is a field's, or nothing at all.
+    fn leaf(&mut self, path: &str, text: &'a str, kind: JsonKind) -> bool {
+        let value = FieldValue::of(text, kind);
         if value.is_ignored() {
             return true;
         }

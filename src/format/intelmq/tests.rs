@@ -1,12 +1,12 @@
-//! The rules of docs/INTELMQ.md one by one, and that whatever goes in, what comes out is what the model of a
-//! receiver takes. Whether the model is right is asked of IntelMQ itself in `tests/intelmq_accepts.rs`.
+//! Tests the rules of docs/INTELMQ.md one by one, and that the model of a receiver takes each output for any input.
+//! `tests/intelmq_accepts.rs` asks IntelMQ itself whether the model is right.
 
 use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::*;
 use crate::envelope::{Body, Core, ENVELOPE_VERSION, Envelope, EventType, IdScheme, Signer};
-use crate::event::Format;
+use crate::event::EventFormat;
 use crate::identity::{HopPath, PublisherName};
 use crate::policy::Tlp;
 use crate::time::Timestamp;
@@ -22,7 +22,7 @@ pub(super) fn envelope(payload: &str, change: impl FnOnce(&mut Core)) -> Arc<Env
         created: Timestamp(1_763_632_800_123),
         expires: None,
         event_type: EventType::Event,
-        format: Format::intelmq(),
+        format: EventFormat::intelmq(),
         tlp: Tlp::Green,
         to: Vec::new(),
         max_hops: 8,
@@ -41,7 +41,10 @@ pub(super) fn path() -> HopPath {
     HopPath::new(["cert-at", "cert-ee"].map(|hop| PublisherName::parse(hop).unwrap()).to_vec()).unwrap()
 }
 
-pub(super) fn hand(hand_off: &IntelmqHandOff, envelope: &Envelope) -> (Result<Written, SetAside>, String) {
+pub(super) fn hand(
+    hand_off: &IntelmqHandOff,
+    envelope: &Envelope,
+) -> (Result<WrittenEvent, SetAside>, String) {
     let path = path();
     let mut out = Vec::new();
     let written = hand_off.write(&Carried::new(17, &path, envelope), &mut out);
@@ -52,10 +55,10 @@ pub(super) fn bare() -> IntelmqHandOff {
     IntelmqHandOff { annotate: false, ..IntelmqHandOff::default() }
 }
 
-/// What an event becomes where nothing is added.
+/// Returns what an event becomes if nothing is added.
 fn becomes(payload: &str) -> String {
     let (written, line) = hand(&bare(), &envelope(payload, |_| {}));
-    assert_eq!(matches!(written, Ok(Written::AsItIs)), line == payload, "{payload}: {written:?}");
+    assert_eq!(matches!(written, Ok(WrittenEvent::AsItIs)), line == payload, "{payload}: {written:?}");
     match written {
         Ok(_) => line,
         Err(aside) => aside.to_string(),
@@ -67,7 +70,7 @@ fn what_needs_nothing_is_copied_token_for_token_and_annotated() {
     let payload =
         r#"{ "source.ip" : "192.0.2.1", "source.port":443 , "extra":{"\u0061" : 1.0}, "feed.accuracy":1e1 }"#;
     let (written, line) = hand(&IntelmqHandOff::default(), &envelope(payload, |_| {}));
-    assert_eq!(written, Ok(Written::AsItIs));
+    assert_eq!(written, Ok(WrittenEvent::AsItIs));
     assert_eq!(line, format!("{}{ANNOTATION}", &payload[..payload.len() - 1]));
     assert_eq!(hand(&bare(), &envelope(payload, |_| {})).1, payload);
 }
@@ -79,13 +82,13 @@ fn of_two_flat_ones_inside_each_other_the_outer_comes_last_and_both_stay() {
         hand(&strict, &envelope(r#"{"extra.a":1,"extra.a.b":2,"extra.a.b.c":3,"comment":"x"}"#, |_| {}));
     assert_eq!(
         (written, &*line),
-        (Ok(Written::AsItIs), r#"{"extra.a.b.c":3,"comment":"x","extra.a.b":2,"extra.a":1}"#)
+        (Ok(WrittenEvent::AsItIs), r#"{"extra.a.b.c":3,"comment":"x","extra.a.b":2,"extra.a":1}"#)
     );
 }
 
 #[test]
 fn the_type_is_written_last_and_only_ours() {
-    let typed = HandOff { form: Form::Plain, with_type: true };
+    let typed = HandOff { form: DeliveryForm::Plain, with_type: true };
     let hand_off = IntelmqHandOff { hand_off: typed, ..bare() };
     let own = r#"{"__type":"os","source.port":1}"#;
     assert_eq!(hand(&hand_off, &envelope(own, |_| {})).1, r#"{"source.port":1,"__type":"Event"}"#);
@@ -114,7 +117,7 @@ fn each_rule_for_fields_and_values() {
             r#"{"comment":"x","extra.intelmesh.moved":{"comment.sub":1}}"#,
         ),
         (r#"{"status":"x","comment":["a"]}"#, r#"{"status":"x","extra.intelmesh.moved":{"comment":["a"]}}"#),
-        // What IntelMQ mends, and what it passes over, stays.
+        // Values that IntelMQ fixes, and values that it passes over, stay.
         (
             r#"{"source.port":"80","tlp":"tlp:amber","x":null,"y":"-"}"#,
             r#"{"source.port":"80","tlp":"tlp:amber","x":null,"y":"-"}"#,
@@ -190,7 +193,7 @@ fn each_rule_for_extra_nested_objects_and_numbers() {
 
 #[test]
 fn what_is_another_format_or_of_no_known_type_is_set_aside() {
-    let idea = envelope(r#"{"Format":"IDEA0"}"#, |core| core.format = Format::parse("idea").unwrap());
+    let idea = envelope(r#"{"Format":"IDEA0"}"#, |core| core.format = EventFormat::parse("idea").unwrap());
     let (written, line) = hand(&bare(), &idea);
     assert_eq!((written, line.as_str()), (Err(SetAside::Format("idea".to_owned())), ""));
     let text = br#"{"event":{"extra":{"type":"JSONDict"}}}"#;
@@ -206,14 +209,17 @@ fn a_report_has_the_fields_of_reports_alone() {
         envelope(r#"{"raw":"eA==","source.ip":"192.0.2.1"}"#, |core| core.event_type = EventType::Report);
     let (written, line) = hand(&bare(), &report);
     assert_eq!(line, r#"{"raw":"eA==","extra.intelmesh.moved":{"source.ip":"192.0.2.1"}}"#);
-    assert!(matches!(written, Ok(Written::Adapted(Adapted { members: 1, why: Unfit::Unknown, .. }))));
+    assert!(matches!(
+        written,
+        Ok(WrittenEvent::Adapted(AdaptedEvent { members: 1, why: Unfit::Unknown, .. }))
+    ));
 }
 
 #[test]
 fn a_strict_consumer_gets_nothing_that_would_have_to_be_adapted() {
     let strict = IntelmqHandOff { strict: true, ..IntelmqHandOff::default() };
     let good = envelope(r#"{"source.ip":"192.0.2.1"}"#, |_| {});
-    assert_eq!(hand(&strict, &good).0, Ok(Written::AsItIs));
+    assert_eq!(hand(&strict, &good).0, Ok(WrittenEvent::AsItIs));
     let newer = envelope(r#"{"source.ip":"192.0.2.1","new.field":1,"tlp":"CLEAR"}"#, |_| {});
     let (written, line) = hand(&strict, &newer);
     let said = written.unwrap_err().to_string();
@@ -233,13 +239,13 @@ fn the_receivers_feed_stands_where_it_is_to_be_kept() {
         line,
         r#"{"comment":"y","extra.intelmesh.feed.name":"x","extra.intelmesh.feed.code":"c","extra.intelmesh.time_observation":"2026-01-01T00:00:00+00:00"}"#
     );
-    assert!(matches!(written, Ok(Written::Adapted(_))), "the object was taken apart");
+    assert!(matches!(written, Ok(WrittenEvent::Adapted(_))), "the object was taken apart");
     let strict = IntelmqHandOff { strict: true, ..keep };
     let flat = envelope(r#"{"feed.name":"x","comment":"y"}"#, |_| {});
     let (written, line) = hand(&strict, &flat);
     assert_eq!(
         (written, line.as_str()),
-        (Ok(Written::AsItIs), r#"{"comment":"y","extra.intelmesh.feed.name":"x"}"#)
+        (Ok(WrittenEvent::AsItIs), r#"{"comment":"y","extra.intelmesh.feed.name":"x"}"#)
     );
     for choice in SenderFeed::ALL {
         assert_eq!(SenderFeed::parse(choice.as_str()), Some(choice));
@@ -249,10 +255,10 @@ fn the_receivers_feed_stands_where_it_is_to_be_kept() {
 #[test]
 fn other_forms_go_as_they_are_and_what_is_sealed_goes_nowhere() {
     let event = envelope(r#"{"new":1}"#, |_| {});
-    for form in [Form::Iep04, Form::Ail] {
+    for form in [DeliveryForm::Iep04, DeliveryForm::Ail] {
         let hand_off = HandOff { form, with_type: false };
         let (written, line) = hand(&IntelmqHandOff { hand_off, ..bare() }, &event);
-        assert_eq!(written, Ok(Written::AsItIs));
+        assert_eq!(written, Ok(WrittenEvent::AsItIs));
         assert!(line.ends_with(r#""payload":{"new":1}}"#), "{line}");
     }
 }
@@ -366,11 +372,11 @@ proptest! {
             return Ok(());
         }
         let ours = |key: &str| key.starts_with("extra.intelmesh.");
-        // What is ours aside, the model asks for no change of what it made.
+        // Our own members aside, the model asks for no change of the line.
         let scan = check_body(line.as_bytes()).unwrap();
         let cuts = edit::cuts(&scan.members, |member| ours(&member.key));
         let rest = String::from_utf8(edit::copy_without(line.as_bytes(), &cuts)).unwrap();
         let again = hand(&IntelmqHandOff { strict: true, ..bare() }, &envelope(&rest, |core| core.event_type = event_type));
-        prop_assert!(again.0 == Ok(Written::AsItIs) || (keep && again.0 == Err(SetAside::NothingLeft)), "{payload}\n{line}\n{again:?}");
+        prop_assert!(again.0 == Ok(WrittenEvent::AsItIs) || (keep && again.0 == Err(SetAside::NothingLeft)), "{payload}\n{line}\n{again:?}");
     }
 }

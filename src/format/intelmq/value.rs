@@ -1,17 +1,17 @@
-//! A JSON value as IntelMQ's Python sees it: what `str`, `int`, `float` and `strip` make of it. Only what is
-//! certain is said to be readable; spellings that Python takes and nobody writes (digits of other scripts) are not.
+//! A JSON value as IntelMQ's Python sees it, through `str`, `int`, `float` and `strip`. A value counts as
+//! readable only if that is certain; spellings that Python takes and nobody writes (digits of other scripts) do not.
 
 use std::borrow::Cow;
 
-use crate::event::json::{self, Kind};
+use crate::event::json::{self, JsonKind};
 use crate::limits::PYTHON_INT_DIGITS_MAX;
 
 /// One value of an event.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Value<'a> {
+pub(super) enum FieldValue<'a> {
     Null,
     Bool(bool),
-    /// Its digits: Python's integers have no bound.
+    /// The digits of an integer: Python's have no bound.
     Int(&'a str),
     Float(f64),
     Text(Cow<'a, str>),
@@ -19,15 +19,15 @@ pub(super) enum Value<'a> {
     Compound,
 }
 
-impl<'a> Value<'a> {
-    /// `text` is one scanned JSON value without white space around it.
-    pub fn of(text: &'a str, kind: Kind) -> Self {
+impl<'a> FieldValue<'a> {
+    /// Reads `text`, which is one scanned JSON value without white space around it.
+    pub fn of(text: &'a str, kind: JsonKind) -> Self {
         match kind {
-            Kind::Object | Kind::Array => Self::Compound,
-            Kind::Literal if text == "true" => Self::Bool(true),
-            Kind::Literal if text == "false" => Self::Bool(false),
-            Kind::Literal => Self::Null,
-            Kind::String => {
+            JsonKind::Object | JsonKind::Array => Self::Compound,
+            JsonKind::Literal if text == "true" => Self::Bool(true),
+            JsonKind::Literal if text == "false" => Self::Bool(false),
+            JsonKind::Literal => Self::Null,
+            JsonKind::String => {
                 let inside = text.get(1..text.len().saturating_sub(1)).unwrap_or("");
                 if inside.contains('\\') {
                     Self::Text(Cow::Owned(json::unescape(inside)))
@@ -35,14 +35,14 @@ impl<'a> Value<'a> {
                     Self::Text(Cow::Borrowed(inside))
                 }
             }
-            Kind::Number if text.contains(['.', 'e', 'E']) => {
+            JsonKind::Number if text.contains(['.', 'e', 'E']) => {
                 Self::Float(text.parse().unwrap_or(f64::INFINITY))
             }
-            Kind::Number => Self::Int(if text == "-0" { "0" } else { text }),
+            JsonKind::Number => Self::Int(if text == "-0" { "0" } else { text }),
         }
     }
 
-    /// What IntelMQ passes over, whatever the key.
+    /// Returns true if IntelMQ passes over it, under any key.
     pub fn is_ignored(&self) -> bool {
         match self {
             Self::Null => true,
@@ -51,7 +51,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// Python's `str(value)`; none for lists and objects, whose `str` no reader could take apart.
+    /// Returns Python's `str(value)`; `None` for lists and objects, because no reader could take theirs apart.
     pub fn as_text(&self) -> Option<Cow<'_, str>> {
         match self {
             Self::Bool(true) => Some("True".into()),
@@ -63,7 +63,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// Python's `bool(value)`, but for lists and objects.
+    /// Returns Python's `bool(value)`, but for lists and objects.
     pub fn is_truthy(&self) -> bool {
         match self {
             Self::Null | Self::Bool(false) | Self::Int("0") => false,
@@ -74,7 +74,7 @@ impl<'a> Value<'a> {
     }
 }
 
-/// Python's `repr` of a finite float: the shortest digits that read back the same.
+/// Returns Python's `repr` of a finite float: the shortest digits that read back the same.
 fn float_text(number: f64) -> String {
     let scientific = format!("{number:e}");
     let (digits, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
@@ -87,7 +87,7 @@ fn float_text(number: f64) -> String {
     format!("{digits}e{sign}{:02}", power.unsigned_abs())
 }
 
-/// What `str.isspace` says, and so `str.strip` takes off.
+/// Returns true if `str.isspace` does, so that `str.strip` takes it off.
 pub(super) fn is_space(c: char) -> bool {
     c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c)
 }
@@ -96,7 +96,7 @@ pub(super) fn strip(text: &str) -> &str {
     text.trim_matches(is_space)
 }
 
-/// Python's `int(text)`, as digits without sign `+`, underscores and leading zeros.
+/// Returns Python's `int(text)`, as digits without sign `+`, underscores and leading zeros.
 pub(super) fn int_of(text: &str) -> Option<String> {
     let text = strip(text);
     let (negative, digits) = match text.as_bytes().first()? {
@@ -118,21 +118,21 @@ pub(super) fn int_of(text: &str) -> Option<String> {
     })
 }
 
-/// Python's `int(number)` of a float: its whole part.
+/// Returns Python's `int(number)` of a float: its whole part.
 pub(super) fn whole_part(number: f64) -> String {
     let whole = format!("{:.0}", number.trunc());
     if whole == "-0" { "0".to_owned() } else { whole }
 }
 
-/// Python's `float(text)`, where that is finite.
+/// Returns Python's `float(text)`, if that is finite.
 pub(super) fn float_of(text: &str) -> Option<f64> {
     let text = strip(text);
     let plain = text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E'));
     text.parse().ok().filter(|number: &f64| plain && number.is_finite())
 }
 
-/// False where the JSON value has a number that stops Python's reader (an integer of more than 4,300 digits)
-/// or that it writes back as no JSON (one beyond a double).
+/// Returns false if the JSON value has a number that stops Python's reader (an integer of more than 4,300 digits) or
+/// that it writes back as invalid JSON (one beyond a double).
 pub(super) fn has_sound_numbers(text: &str) -> bool {
     let bytes = text.as_bytes();
     let mut at = 0;
@@ -156,13 +156,13 @@ pub(super) fn has_sound_numbers(text: &str) -> bool {
 
 fn is_sound(number: &str) -> bool {
     if number.contains(['.', 'e', 'E']) {
-        // A shorter one without an exponent is finite whatever its digits.
+        // A shorter one without an exponent is finite for any digits.
         return number.parse().is_ok_and(f64::is_finite);
     }
     number.len() <= PYTHON_INT_DIGITS_MAX
 }
 
-/// Behind the closing quote of the string at `start`.
+/// Returns the offset behind the closing quote of the string at `start`.
 fn string_end(bytes: &[u8], start: usize) -> usize {
     let mut at = start + 1;
     while let Some(byte) = bytes.get(at) {

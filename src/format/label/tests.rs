@@ -1,19 +1,22 @@
-//! Labels in every place where a producer may write one.
+//! Tests labels in every place in which a producer may write one.
 
 use super::*;
-use crate::format::{Intake, intake};
+use crate::format::{ParsedSubmission, intake};
 use crate::identity::{ProjectName, PublisherName};
 
-fn door(default_tlp: Tlp) -> Door {
+fn door(default_tlp: Tlp) -> DoorDefaults {
     let (publisher, project) =
         (PublisherName::parse("cert-at").unwrap(), ProjectName::parse("intelmq").unwrap());
     // With recipients the label may be any: it is read, and not judged.
-    Door { to: vec![PublisherName::parse("cert-ee").unwrap()], ..Door::of(publisher, project, default_tlp) }
+    DoorDefaults {
+        to: vec![PublisherName::parse("cert-ee").unwrap()],
+        ..DoorDefaults::of(publisher, project, default_tlp)
+    }
 }
 
-fn label_at(line: &str, door: &Door) -> Label {
+fn label_at(line: &str, door: &DoorDefaults) -> EventLabel {
     match intake(line.as_bytes(), door) {
-        Ok(Intake::New(draft)) => draft.label,
+        Ok(ParsedSubmission::New(draft)) => draft.label,
         other => panic!("{line}: {other:?}"),
     }
 }
@@ -65,7 +68,7 @@ fn the_strictest_of_all_places_is_the_label() {
     ] {
         assert_eq!(label(line), want, "{line}");
     }
-    let strict = Door { tlp: Some(Tlp::Amber), ..door(Tlp::Clear) };
+    let strict = DoorDefaults { tlp: Some(Tlp::Amber), ..door(Tlp::Clear) };
     assert_eq!(label_at(r#"{"a":1,"extra.tlp":"GREEN"}"#, &strict).tlp, Tlp::Amber);
     assert_eq!(
         label_at(r#"{"meta":{"tags":["tlp:clear"]},"payload":{"a":1}}"#, &door(Tlp::Red)).tlp,
@@ -77,17 +80,19 @@ fn the_strictest_of_all_places_is_the_label() {
 #[test]
 fn stripped_fields_keep_their_label() {
     let rules = vec![crate::format::StripRule::parse("extra.*").unwrap()];
-    let door = Door { strip: rules, ..door(Tlp::Clear) };
+    let door = DoorDefaults { strip: rules, ..door(Tlp::Clear) };
     assert_eq!(label_at(r#"{"a":1,"extra.tlp":"RED"}"#, &door).tlp, Tlp::Red);
-    let apart = Door { multiple_values: crate::format::MultipleValues::Explode { most: 9 }, ..door };
+    let apart = DoorDefaults { multiple_values: crate::format::MultipleValues::Explode { most: 9 }, ..door };
     let line = br#"{"source.ip":["192.0.2.1","192.0.2.2"],"extra":{"tlp":"RED"},"tlp":["GREEN","AMBER"]}"#;
-    let Ok(Intake::Exploded(mut exploded)) = intake(line, &apart) else { panic!("not taken apart") };
+    let Ok(ParsedSubmission::Exploded(mut exploded)) = intake(line, &apart) else {
+        panic!("not taken apart")
+    };
     assert!(exploded.all_drafts().all(|draft| draft.label.tlp == Tlp::Red));
 }
 
 #[test]
 fn unknown_labels_are_quoted() {
-    let at_home = Door { to: Vec::new(), ..door(Tlp::Clear) };
+    let at_home = DoorDefaults { to: Vec::new(), ..door(Tlp::Clear) };
     for (line, text, place) in [
         (r#"{"a":1,"tlp":"AMBER-STRICT"}"#, "\"AMBER-STRICT\" is not a known label", "tlp of the payload"),
         (r#"{"a":1,"TLP":""}"#, "\"\" is not a known label", "tlp of the payload"),

@@ -1,13 +1,13 @@
-//! Links as a line gives them, in this node's form and in those of IEP04's drafts. What they mean is not
-//! asked here.
+//! Reads links as a line gives them, in this node's form and in those of IEP04's drafts. Their meaning is not known
+//! here.
 
 use super::super::refusal::SubmitError;
-use super::{Value, elements};
+use super::{MetaValue, elements};
 use crate::identity::{EventId, ProjectName, PublisherName, parse_uuid};
 use crate::limits::{LINK_OPAQUE_BYTES_MAX, LINKS_MAX};
 use crate::link::{Link, LinkTarget, Relation};
 
-/// Whose a bare UUID is.
+/// The publisher and project that a bare UUID belongs to.
 #[derive(Clone, Copy)]
 pub struct Names<'a> {
     pub publisher: &'a PublisherName,
@@ -15,7 +15,7 @@ pub struct Names<'a> {
 }
 
 impl Names<'_> {
-    /// A full name, or a bare UUID of this node's own.
+    /// Reads a full name, or a bare UUID of this node's own.
     pub fn event(self, text: &str) -> Option<EventId> {
         if let Ok(uuid) = parse_uuid(text) {
             return Some(EventId { publisher: self.publisher.clone(), project: self.project.clone(), uuid });
@@ -24,11 +24,11 @@ impl Names<'_> {
     }
 }
 
-/// `[{"type": …, "right": …, "left": …}]`.
+/// Reads `[{"type": …, "right": …, "left": …}]`.
 ///
 /// # Errors
-/// `bad_meta` for the first that is none.
-pub fn read(value: &Value<'_>, names: Names<'_>) -> Result<Vec<Link>, SubmitError> {
+/// `bad_meta` for the first that is not a link.
+pub fn read(value: &MetaValue<'_>, names: Names<'_>) -> Result<Vec<Link>, SubmitError> {
     let elements = elements(value).ok_or_else(|| SubmitError::bad_meta("meta.links is no list"))?;
     if elements.len() > LINKS_MAX {
         return Err(SubmitError::bad_meta(format!("meta.links has more than {LINKS_MAX} links")));
@@ -67,10 +67,10 @@ fn read_one(element: &serde_json::Value, names: Names<'_>) -> Result<Link, Submi
     Ok(Link { left, relation, right })
 }
 
-/// The links that a member of IEP04's drafts means, which gave relations other places than the schema that
-/// was decided on: `related`, `group`, `alternate`, and `links` as triples. What is not understood of it makes
-/// none: the member is kept whole as `ext`.
-pub fn read_draft(key: &str, value: &Value<'_>, names: Names<'_>) -> Vec<Link> {
+/// Returns the links that a member of IEP04's drafts means. These gave relations other places than the schema that was
+/// decided on: `related`, `group`, `alternate`, and `links` as triples. If a part is not understood, it gives no link:
+/// the member is kept whole as `ext`.
+pub fn read_draft(key: &str, value: &MetaValue<'_>, names: Names<'_>) -> Vec<Link> {
     let relation = match key {
         "related" => "related",
         "group" => "same-report",
@@ -96,7 +96,7 @@ fn to(relation: &str, right: &str, names: Names<'_>) -> Option<Link> {
     Some(Link { left: None, relation, right })
 }
 
-/// `{"left_side": …, "type": "is_parent_event", "right_side": …}`: the left is the parent of the right.
+/// Reads `{"left_side": …, "type": "is_parent_event", "right_side": …}`: the left is the parent of the right.
 fn triple_of(triple: &serde_json::Value, names: Names<'_>) -> Option<Link> {
     let side = |key: &str| triple.get(key).and_then(serde_json::Value::as_str);
     let (left, right, relation) = (side("left_side")?, side("right_side")?, side("type")?);

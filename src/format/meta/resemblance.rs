@@ -1,15 +1,15 @@
-//! Keys that are no control key and look like one (contract §1.2): a producer that misspells who may have an event
-//! gets an error, because the key would otherwise be kept as `ext` and the event would go to everybody. Only
-//! keys are judged here; whether a control key's own value can be read is decided in `meta`.
+//! Finds keys that are not control keys and look like one (contract §1.2): a producer that misspells who may have an
+//! event gets an error, because the key would otherwise be kept as `ext` and the event would go to everybody. Only keys
+//! are judged here; `meta` decides whether a control key's own value can be read.
 
-use super::{Value, elements};
-use crate::event::json::Kind;
+use super::{MetaValue, elements};
+use crate::event::json::JsonKind;
 use crate::format::label::begins_with_tlp;
 
 /// Keys that decide who gets an event, as which event, and until when.
 pub const CONTROL_KEYS: [&str; 8] = ["tlp", "to", "seal", "expires", "links", "ids", "uuid", "payload"];
 
-/// Words of other systems, and what they mean here; in lower case, without `-`, `_` and blanks.
+/// Words of other systems, and their meaning here; in lower case, without `-`, `_` and blanks.
 const SYNONYMS: [(&str, &str); 18] = [
     ("recipient", "to"),
     ("recipients", "to"),
@@ -35,7 +35,7 @@ const SYNONYMS: [(&str, &str); 18] = [
 const OTHER_WORDS: [&str; 4] = ["id", "uid", "guid", "lines"];
 
 /// Returns the control key that the unknown `key` was probably meant to be, given its value.
-pub fn resembled_key(key: &str, value: &Value<'_>) -> Option<&'static str> {
+pub fn resembled_key(key: &str, value: &MetaValue<'_>) -> Option<&'static str> {
     if is_named_elsewhere(key) {
         return None;
     }
@@ -55,12 +55,12 @@ pub fn resembled_key(key: &str, value: &Value<'_>) -> Option<&'static str> {
     control.or_else(synonym).or_else(by_value)
 }
 
-/// Is the key in a name space of its own, where nothing of ours is?
+/// Returns true if the key is in a name space of its own, with no key of ours.
 fn is_named_elsewhere(key: &str) -> bool {
     is_private(key) || key.contains([':', '.'])
 }
 
-/// Is the key one of the `x-*`, which everybody may use as they like?
+/// Returns true if the key is one of the `x-*`, which everybody may use as they like.
 pub fn is_private(key: &str) -> bool {
     key.starts_with("x-")
 }
@@ -70,7 +70,7 @@ fn normalised(key: &str) -> String {
     kept.flat_map(char::to_lowercase).collect()
 }
 
-/// Does `word` become `control` by swapping two neighbours, or by dropping one of two equal neighbours?
+/// Returns true if `word` becomes `control` when two neighbours are swapped, or one of two equal ones is dropped.
 fn is_slip_of(word: &str, control: &str) -> bool {
     let letters: Vec<char> = word.chars().collect();
     (1..letters.len()).any(|at| {
@@ -84,7 +84,7 @@ fn is_slip_of(word: &str, control: &str) -> bool {
     })
 }
 
-/// Is `word` one edit away from one of the long control keys? The short ones are one edit away from too many words.
+/// Returns true if `word` is one edit from a long control key. The short ones are one edit away from too many words.
 fn is_close_to(word: &str, control: &str) -> bool {
     if !matches!(control, "expires" | "payload") {
         return false;
@@ -99,19 +99,19 @@ fn is_close_to(word: &str, control: &str) -> bool {
     }
 }
 
-/// Is it a link, or a list with one in it?
-fn has_right_side(value: &Value<'_>) -> bool {
+/// Returns true if it is a link, or a list with one in it.
+fn has_right_side(value: &MetaValue<'_>) -> bool {
     let Ok(value) = serde_json::from_str::<serde_json::Value>(value.text) else { return false };
     let is_link = |value: &serde_json::Value| value.get("right").is_some();
     is_link(&value) || value.as_array().is_some_and(|list| list.iter().any(is_link))
 }
 
-/// Is this value of `key` one that it can act on? Other systems have lists of texts under `links`, and of
-/// numbers under `ids`, which are kept as they are.
-pub fn is_its_own_type(key: &str, value: &Value<'_>) -> bool {
+/// Returns true if `key` can act on this value. Other systems have lists of texts under `links`, and of numbers under
+/// `ids`, which are kept as they are.
+pub fn is_its_own_type(key: &str, value: &MetaValue<'_>) -> bool {
     match key {
         "links" => elements(value).is_some_and(|links| links.iter().any(serde_json::Value::is_object)),
-        "ids" => value.kind == Kind::String,
+        "ids" => value.kind == JsonKind::String,
         _ => true,
     }
 }
@@ -121,8 +121,8 @@ mod tests {
     use super::*;
 
     fn resembled(key: &str, value: &str) -> Option<&'static str> {
-        let kind = if value.starts_with('"') { Kind::String } else { Kind::Literal };
-        resembled_key(key, &Value { text: value, kind })
+        let kind = if value.starts_with('"') { JsonKind::String } else { JsonKind::Literal };
+        resembled_key(key, &MetaValue { text: value, kind })
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Meta in all the places where IEP04, AIL and their drafts have it.
+//! Tests meta in all the places in which IEP04, AIL and their drafts have it.
 
 use super::*;
 use crate::identity::ProjectName;
@@ -8,7 +8,7 @@ const ONE: &str = "72ddb00c-2d0a-4eea-b7ac-ae122b8e6c3b";
 const TWO: &str = "5e0f8c2a-8b5b-4b1c-9d1f-0d9d6c2c5a11";
 
 /// Reads the members beside a payload.
-fn read(beside: &str) -> Result<Meta, SubmitError> {
+fn read(beside: &str) -> Result<EventMeta, SubmitError> {
     let line = format!("{{{beside},\"payload\":{{\"a\":1}}}}").replace("ONE", ONE).replace("TWO", TWO);
     let (publisher, project) =
         (PublisherName::parse("cert-at").unwrap(), ProjectName::parse("intelmq").unwrap());
@@ -16,11 +16,11 @@ fn read(beside: &str) -> Result<Meta, SubmitError> {
     MetaReader::new(Names { publisher: &publisher, project: &project }).read(&line, &scan.members)
 }
 
-fn meta(beside: &str) -> Meta {
+fn meta(beside: &str) -> EventMeta {
     read(beside).unwrap_or_else(|fault| panic!("{beside}: {fault:?}"))
 }
 
-fn ext(meta: &Meta) -> String {
+fn ext(meta: &EventMeta) -> String {
     meta.ext.as_ref().map_or_else(String::new, |ext| String::from_utf8(ext.to_vec()).unwrap())
 }
 

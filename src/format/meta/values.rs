@@ -1,23 +1,22 @@
-//! Values of meta as typed: what each key that is honoured can be read as. Which key has which value is
-//! decided in `meta`.
+//! Values of meta as typed: how the value of each honoured key can be read. `meta` decides which key has which value.
 
 use std::borrow::Cow;
 
 use crate::envelope::{EventType, IdScheme};
-use crate::event::json::{self, Kind, Member};
+use crate::event::json::{self, JsonKind, JsonMember};
 use crate::format::refusal::{SubmitCode, SubmitError};
 use crate::identity::PublisherName;
 use crate::limits::{JSON_DEPTH_MAX, RECIPIENTS_MAX};
 use crate::policy::Tlp;
 
-/// One value of the line: its text and what it is.
-pub struct Value<'a> {
+/// One value of the line: its text and its kind.
+pub struct MetaValue<'a> {
     pub text: &'a str,
-    pub kind: Kind,
+    pub kind: JsonKind,
 }
 
-impl<'a> Value<'a> {
-    pub fn of(text: &'a str, member: &Member<'_>) -> Self {
+impl<'a> MetaValue<'a> {
+    pub fn of(text: &'a str, member: &JsonMember<'_>) -> Self {
         Self { text: &text[member.value_at.clone()], kind: member.kind }
     }
 
@@ -25,45 +24,45 @@ impl<'a> Value<'a> {
         self.text == "null"
     }
 
-    /// Is it `null`, an empty text, an empty list or an empty object?
+    /// Returns true if it is `null`, an empty text, an empty list or an empty object.
     pub fn is_empty(&self) -> bool {
         match self.kind {
-            Kind::Literal => self.is_null(),
-            Kind::Number => false,
-            Kind::String | Kind::Array | Kind::Object => {
+            JsonKind::Literal => self.is_null(),
+            JsonKind::Number => false,
+            JsonKind::String | JsonKind::Array | JsonKind::Object => {
                 self.text[1..self.text.len() - 1].bytes().all(|byte| byte.is_ascii_whitespace())
             }
         }
     }
 
     pub fn string(&self) -> Option<Cow<'a, str>> {
-        if self.kind != Kind::String {
+        if self.kind != JsonKind::String {
             return None;
         }
         let inside = &self.text[1..self.text.len() - 1];
         Some(if inside.contains('\\') { Cow::Owned(json::unescape(inside)) } else { Cow::Borrowed(inside) })
     }
 
-    pub fn members(&self) -> Result<Vec<Member<'a>>, SubmitError> {
+    pub fn members(&self) -> Result<Vec<JsonMember<'a>>, SubmitError> {
         Ok(json::scan(self.text.as_bytes(), JSON_DEPTH_MAX)?.members)
     }
 
-    /// At most 60 characters of it, for messages.
+    /// Returns at most 60 characters of it, for messages.
     pub fn shown(&self) -> String {
         self.text.chars().take(60).collect()
     }
 }
 
-/// The string that `member` of `text` is.
-pub fn string_of<'a>(text: &'a str, member: &Member<'_>) -> Option<Cow<'a, str>> {
-    Value::of(text, member).string()
+/// Returns the string that `member` of `text` is.
+pub fn string_of<'a>(text: &'a str, member: &JsonMember<'_>) -> Option<Cow<'a, str>> {
+    MetaValue::of(text, member).string()
 }
 
-pub fn event_type(value: &Value<'_>) -> Option<EventType> {
+pub fn event_type(value: &MetaValue<'_>) -> Option<EventType> {
     event_type_of(&value.string()?)
 }
 
-/// The type of event or report that a text says, without regard to case.
+/// Returns the type of event or report that a text names, without regard to case.
 pub fn event_type_of(text: &str) -> Option<EventType> {
     match &*text.to_ascii_lowercase() {
         "event" => Some(EventType::Event),
@@ -72,7 +71,7 @@ pub fn event_type_of(text: &str) -> Option<EventType> {
     }
 }
 
-pub fn ids(value: &Value<'_>) -> Option<IdScheme> {
+pub fn ids(value: &MetaValue<'_>) -> Option<IdScheme> {
     match &*value.string()? {
         "random" => Some(IdScheme::Random),
         "content" => Some(IdScheme::Content),
@@ -81,15 +80,15 @@ pub fn ids(value: &Value<'_>) -> Option<IdScheme> {
     }
 }
 
-pub fn tlp(value: &Value<'_>) -> Result<Tlp, SubmitError> {
+pub fn tlp(value: &MetaValue<'_>) -> Result<Tlp, SubmitError> {
     value.string().and_then(|text| Tlp::parse(&text)).ok_or_else(|| {
         SubmitError::new(SubmitCode::BadTlp, format!("meta.tlp: {} is not a known label", value.shown()))
             .hint("write CLEAR, GREEN, AMBER, AMBER+STRICT or RED")
     })
 }
 
-/// Names, each once. An empty list names nobody, which is hardly what was meant.
-pub fn recipients(value: &Value<'_>) -> Result<Vec<PublisherName>, SubmitError> {
+/// Reads names, each once. An empty list is refused: it has no recipient, which is hardly intended.
+pub fn recipients(value: &MetaValue<'_>) -> Result<Vec<PublisherName>, SubmitError> {
     // One name needs no list.
     let single = value.string().map(|text| vec![serde_json::Value::from(text.into_owned())]);
     let elements = elements(value).or(single).ok_or_else(|| {
@@ -116,6 +115,6 @@ pub fn recipients(value: &Value<'_>) -> Result<Vec<PublisherName>, SubmitError> 
     Ok(names)
 }
 
-pub fn elements(value: &Value<'_>) -> Option<Vec<serde_json::Value>> {
-    if value.kind != Kind::Array { None } else { serde_json::from_str(value.text).ok() }
+pub fn elements(value: &MetaValue<'_>) -> Option<Vec<serde_json::Value>> {
+    if value.kind != JsonKind::Array { None } else { serde_json::from_str(value.text).ok() }
 }

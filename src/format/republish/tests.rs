@@ -1,11 +1,11 @@
-//! Children of what was handed off: for no wider audience than their parent, and never in a circle.
+//! Tests children of events that were handed off: no wider audience than their parent, and never in a circle.
 
 use uuid::Uuid;
 
 use super::*;
 use crate::envelope::content::BodyIdSecret;
 use crate::envelope::{Body, IdScheme};
-use crate::format::{Door, Intake, Made, MultipleValues, intake};
+use crate::format::{DoorDefaults, IdInputs, MultipleValues, ParsedSubmission, intake};
 use crate::identity::ProjectName;
 use crate::link::{Link, Relation};
 use crate::policy::testing::trusting;
@@ -17,33 +17,33 @@ fn name(text: &str) -> PublisherName {
     PublisherName::parse(text).unwrap()
 }
 
-fn door() -> Door {
-    let door = Door::of(name("cert-at"), ProjectName::parse("intelmq").unwrap(), Tlp::Green);
-    Door { republish: true, ..door }
+fn door() -> DoorDefaults {
+    let door = DoorDefaults::of(name("cert-at"), ProjectName::parse("intelmq").unwrap(), Tlp::Green);
+    DoorDefaults { republish: true, ..door }
 }
 
-fn core_of(intake: Intake) -> Core {
+fn core_of(intake: ParsedSubmission) -> Core {
     let secret = BodyIdSecret::new([3; 32]);
-    let made = Made { now: Timestamp(1_763_632_800_123), random: Uuid::from_u128(42), secret: &secret };
+    let made = IdInputs { now: Timestamp(1_763_632_800_123), random: Uuid::from_u128(42), secret: &secret };
     match intake {
-        Intake::New(draft) => draft.into_core(&made).unwrap(),
+        ParsedSubmission::New(draft) => draft.into_core(&made).unwrap(),
         other => panic!("{other:?}"),
     }
 }
 
 /// An event of `publisher`, with that meta.
 fn held(publisher: &str, meta: &str) -> Core {
-    let door = Door { publisher: name(publisher), republish: false, ..door() };
+    let door = DoorDefaults { publisher: name(publisher), republish: false, ..door() };
     let line = format!(r#"{{"meta":{{"uuid":{{"current":"{UUID}"}}{meta}}},"payload":{{"a":1}}}}"#);
     core_of(intake(line.as_bytes(), &door).unwrap())
 }
 
-fn child(meta: &str) -> Box<Child> {
+fn child(meta: &str) -> Box<ChildEvent> {
     let line = format!(
         r#"{{"meta":{{{meta}}},"payload":{{"a":1,"b":2,"extra.intelmesh.uuid":"cert-ee:intelmq:{UUID}","extra.intelmesh.path":"!cert-ee"}}}}"#
     );
     match intake(line.as_bytes(), &door()) {
-        Ok(Intake::Child(child)) => child,
+        Ok(ParsedSubmission::Child(child)) => child,
         other => panic!("{line}: {other:?}"),
     }
 }
@@ -56,7 +56,7 @@ fn trust() -> TrustList {
 
 fn signed(meta: &str, lineage: &[&Core]) -> Result<Core, SubmitError> {
     let draft = child(meta).into_draft(lineage, &trust())?;
-    Ok(core_of(Intake::New(Box::new(draft))))
+    Ok(core_of(ParsedSubmission::New(Box::new(draft))))
 }
 
 #[test]
@@ -178,7 +178,8 @@ fn another_parent_that_the_line_names_becomes_a_link() {
 
 #[test]
 fn a_child_has_single_values() {
-    let door = Door { multiple_values: MultipleValues::Explode { most: 9 }, ids: IdScheme::Body, ..door() };
+    let door =
+        DoorDefaults { multiple_values: MultipleValues::Explode { most: 9 }, ids: IdScheme::Body, ..door() };
     let line = format!(r#"{{"a":[1,2],"extra.intelmesh.uuid":"cert-ee:intelmq:{UUID}"}}"#);
     assert_eq!(intake(line.as_bytes(), &door).unwrap_err().code, SubmitCode::MultiValue);
 }

@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::envelope::content::BodyIdSecret;
-use crate::format::{Door, Intake, MultipleValues, StripRule, intake};
+use crate::format::{DoorDefaults, MultipleValues, ParsedSubmission, StripRule, intake};
 use crate::identity::{ProjectName, PublisherName};
 use crate::policy::Tlp;
 use crate::time::Timestamp;
@@ -13,26 +13,26 @@ const UUID: &str = "72ddb00c-2d0a-4eea-b7ac-ae122b8e6c3b";
 const TWO_BY_TWO: &str =
     r#"{"source.ip": ["127.0.0.1", "127.0.0.2"], "source.fqdn": ["example.com", "example.org"]}"#;
 
-fn door(ids: IdScheme) -> Door {
-    let door = Door::of(
+fn door(ids: IdScheme) -> DoorDefaults {
+    let door = DoorDefaults::of(
         PublisherName::parse("cert-at").unwrap(),
         ProjectName::parse("intelmq").unwrap(),
         Tlp::Green,
     );
-    Door { ids, multiple_values: MultipleValues::Explode { most: MultipleValues::MOST }, ..door }
+    DoorDefaults { ids, multiple_values: MultipleValues::Explode { most: MultipleValues::MOST }, ..door }
 }
 
-fn siblings_at(line: &str, door: &Door, chance: u128) -> Result<Siblings, SubmitError> {
+fn siblings_at(line: &str, door: &DoorDefaults, chance: u128) -> Result<SiblingEvents, SubmitError> {
     let secret = BodyIdSecret::new([3; 32]);
     let now = Timestamp(1_763_632_800_123);
-    let made = Made { now, random: Uuid::from_u128(chance), secret: &secret };
+    let made = IdInputs { now, random: Uuid::from_u128(chance), secret: &secret };
     match intake(line.as_bytes(), door)? {
-        Intake::Exploded(exploded) => exploded.into_cores(&made),
+        ParsedSubmission::Exploded(exploded) => exploded.into_cores(&made),
         other => panic!("{line}: {other:?}"),
     }
 }
 
-fn siblings(line: &str) -> Siblings {
+fn siblings(line: &str) -> SiblingEvents {
     siblings_at(line, &door(IdScheme::Body), 42).unwrap_or_else(|fault| panic!("{line}: {fault:?}"))
 }
 
@@ -42,7 +42,7 @@ fn bodies(cores: &[Core]) -> Vec<String> {
 
 #[test]
 fn two_fields_of_two_values_are_four_events_with_one_parent_and_links_to_each_other() {
-    let Siblings { parent, cores } = siblings(TWO_BY_TWO);
+    let SiblingEvents { parent, cores } = siblings(TWO_BY_TWO);
     assert_eq!(bodies(&cores)[1], r#"{"source.ip": "127.0.0.1", "source.fqdn": "example.org"}"#);
     assert_eq!(cores.len(), 4);
     for core in &cores {
@@ -122,7 +122,7 @@ fn each_event_has_its_own_label_and_loses_what_stays_at_home() {
     assert_eq!(labels, [Tlp::Green, Tlp::Amber]);
     let red = siblings_at(r#"{"a":1,"tlp":["GREEN","RED"]}"#, &door(IdScheme::Body), 1);
     assert_eq!(red.unwrap_err().code, SubmitCode::BadTlp);
-    let home = Door { strip: StripRule::intelmq_defaults(), ..door(IdScheme::Body) };
+    let home = DoorDefaults { strip: StripRule::intelmq_defaults(), ..door(IdScheme::Body) };
     let line = r#"{"a":[1,2],"rtir_id":[3,4],"feed.url":["file:///srv","http://example.com"]}"#;
     let cores = siblings_at(line, &home, 1).unwrap().cores;
     assert_eq!(
@@ -140,11 +140,11 @@ fn each_event_has_its_own_label_and_loses_what_stays_at_home() {
 fn a_list_of_one_value_is_that_value() {
     let line =
         format!(r#"{{"meta":{{"uuid":{{"current":"{UUID}"}}}},"payload":{{"source.ip":["192.0.2.1"]}}}}"#);
-    let Ok(Intake::New(draft)) = intake(line.as_bytes(), &door(IdScheme::Body)) else {
+    let Ok(ParsedSubmission::New(draft)) = intake(line.as_bytes(), &door(IdScheme::Body)) else {
         panic!("not one event")
     };
     let secret = BodyIdSecret::new([3; 32]);
-    let made = Made { now: Timestamp(1), random: Uuid::from_u128(1), secret: &secret };
+    let made = IdInputs { now: Timestamp(1), random: Uuid::from_u128(1), secret: &secret };
     let core = draft.into_core(&made).unwrap();
     assert_eq!((core.id.uuid.to_string(), core.parent, core.links.len()), (UUID.to_owned(), None, 0));
     assert_eq!(core.body.bytes(), r#"{"source.ip":"192.0.2.1"}"#.as_bytes());
@@ -171,15 +171,15 @@ fn the_largest_product_has_room_for_its_links_and_one_more_has_not() {
 
 #[test]
 fn lists_are_refused_where_the_door_does_not_explode_and_below_extra_they_are_values() {
-    let refuse = Door { multiple_values: MultipleValues::Refuse, ..door(IdScheme::Body) };
+    let refuse = DoorDefaults { multiple_values: MultipleValues::Refuse, ..door(IdScheme::Body) };
     assert_eq!(siblings_at(TWO_BY_TWO, &refuse, 1).unwrap_err().code, SubmitCode::MultiValue);
-    let few = Door { multiple_values: MultipleValues::Explode { most: 3 }, ..door(IdScheme::Body) };
+    let few = DoorDefaults { multiple_values: MultipleValues::Explode { most: 3 }, ..door(IdScheme::Body) };
     let fault = siblings_at(TWO_BY_TWO, &few, 1).unwrap_err();
     assert!(fault.message.contains("\"source.ip\" (2) x \"source.fqdn\" (2) make 4 events, at most 3"));
     let line = r#"{"extra.tags":["a","b"],"extra":{"c":[1]},"source":{"ip":["192.0.2.1"]}}"#;
-    assert!(matches!(intake(line.as_bytes(), &door(IdScheme::Body)), Ok(Intake::New(_))));
+    assert!(matches!(intake(line.as_bytes(), &door(IdScheme::Body)), Ok(ParsedSubmission::New(_))));
     let idea = r#"{"meta":{"format":"idea"},"payload":{"Category":["a","b"]}}"#;
-    assert!(matches!(intake(idea.as_bytes(), &door(IdScheme::Body)), Ok(Intake::New(_))));
+    assert!(matches!(intake(idea.as_bytes(), &door(IdScheme::Body)), Ok(ParsedSubmission::New(_))));
 }
 
 proptest::proptest! {

@@ -1,19 +1,19 @@
-//! What the receiver holds of the consumer's position, and what of it is lost.
+//! Compares the receiver's entries with the consumer's position, and finds those that were lost.
 
-use super::{ConsumerDoor, Work};
-use crate::local::receiver::{Receiver, ReceiverError};
+use super::{ConsumerDoor, DoorWork};
+use crate::local::receiver::{DeliveryTarget, ReceiverError};
 
-/// What the receiver holds of the present generation of the position, as far as this door knows.
+/// Entries that the receiver holds of the position's present generation, as far as this door knows.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::local) struct Holding {
     /// The last entry; `None` before the receiver was asked or handed anything.
     pub upto: Option<u64>,
-    /// What was handed over first comes behind this entry; `None` if the receiver held something before.
+    /// The first handed entry comes behind this one; `None` if the receiver held something before.
     after: Option<u64>,
 }
 
 impl Holding {
-    /// The entry `seq` is about to be handed over.
+    /// Notes that the entry `seq` is about to be handed over.
     pub fn hands(&mut self, seq: u64) {
         if self.upto.is_none() && self.after.is_none() {
             self.after = Some(seq.saturating_sub(1));
@@ -21,9 +21,9 @@ impl Holding {
     }
 }
 
-impl<R: Receiver> ConsumerDoor<R> {
-    /// Connects, and asks the receiver what it holds: where that is less than it was handed, up to which entry.
-    pub(super) async fn connect(&mut self, work: &mut Work) -> Result<Option<u64>, ReceiverError> {
+impl<R: DeliveryTarget> ConsumerDoor<R> {
+    /// Connects, and asks the receiver what it holds. If that is less than it was handed, returns up to which entry.
+    pub(super) async fn connect(&mut self, work: &mut DoorWork) -> Result<Option<u64>, ReceiverError> {
         self.receiver.connect().await?;
         let last = self.receiver.last_taken().await?;
         let Some(generation) = work.generation else { return Ok(None) };
@@ -44,9 +44,9 @@ impl<R: Receiver> ConsumerDoor<R> {
         Ok(lost.then_some(seq))
     }
 
-    /// The place says nothing of this generation. If something of it was handed over, that is lost: a place of an older
-    /// generation proves that it is all of it, and what this door handed over goes again. Without any place a bot may
-    /// have read it: it is told, and not handed over twice.
+    /// Handles a place that has no entry of this generation. If any was handed over, it is lost: a place of an older
+    /// generation proves that all of it is, so this door hands it over again. Without any place a bot may have read it:
+    /// it is reported, and not handed over a second time.
     fn lost_all(&mut self, is_older: bool) -> Option<u64> {
         if !R::KEEPS_PLACE || self.holding.upto.take().is_none() {
             return None;

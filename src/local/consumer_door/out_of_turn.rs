@@ -1,14 +1,14 @@
 //! One entry that the operator has sent through its door again, out of turn.
 
-use super::{ConsumerDoor, Writing};
-use crate::local::again::{Again, HandedAgain};
-use crate::local::receiver::{Made, Receiver, ReceiverError};
+use super::{ConsumerDoor, PendingWrite};
+use crate::local::again::{DeadLetterRetry, HandedAgain};
+use crate::local::receiver::{DeliveryTarget, PreparedLine, ReceiverError};
 
-impl<R: Receiver> ConsumerDoor<R> {
-    /// One entry out of turn: the operator asked for it. Where it is not known what became of it, or the node
+impl<R: DeliveryTarget> ConsumerDoor<R> {
+    /// Hands over one entry out of turn, because the operator asked for it. If its outcome is not known, or if the node
     /// stops, it gets no answer, and its line stays in `aside/`.
-    pub(super) async fn hand_again(&mut self, again: Again) -> Result<(), ReceiverError> {
-        let Again { entry, claim, done } = again;
+    pub(super) async fn hand_again(&mut self, again: DeadLetterRetry) -> Result<(), ReceiverError> {
+        let DeadLetterRetry { entry, claim, done } = again;
         if !claim.begin() {
             return Ok(());
         }
@@ -17,15 +17,15 @@ impl<R: Receiver> ConsumerDoor<R> {
                 self.tally.expired(entry.envelope.id());
                 HandedAgain::Expired
             }
-            Writing::Nothing => HandedAgain::Taken,
-            Writing::SetAside(record) => {
+            PendingWrite::Nothing => HandedAgain::Taken,
+            PendingWrite::SetAside(record) => {
                 if !self.set_aside(&record).await {
                     return Ok(());
                 }
                 HandedAgain::SetAside
             }
-            Writing::Line { line, adapted } => {
-                let made = [Made { mark: None, line, adapted, expires: None }];
+            PendingWrite::Line { line, adapted } => {
+                let made = [PreparedLine { mark: None, line, adapted, expires: None }];
                 loop {
                     let Some(taken) = self.hand(&made).await else { return Ok(()) };
                     if taken? > 0 {
@@ -40,7 +40,7 @@ impl<R: Receiver> ConsumerDoor<R> {
                 HandedAgain::Taken
             }
         };
-        // Whoever asked may have gone.
+        // The requester may have gone.
         let _ = done.send(handed);
         Ok(())
     }

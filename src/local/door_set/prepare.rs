@@ -1,4 +1,4 @@
-//! Doors before they open: what is configured is checked, and the files that a door needs are read. All of it may wait
+//! Prepares doors before they open: checks their configuration, and reads the files that they need. All of it may wait
 //! for a disk, and nothing of it disturbs the doors that are open.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -7,25 +7,25 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::{ConsumerSetup, ConsumerWay, DoorSetups, SubmitSetup, SubmitWay};
-use crate::format::Door;
+use crate::format::DoorDefaults;
 use crate::local::LocalError;
-use crate::local::aside_file::Aside;
+use crate::local::dead_letter::DeadLetter;
 use crate::local::handed_mark::HandedFile;
 use crate::local::receiver_form::ReceiverForm;
-use crate::local::redis::{RedisQueue, Server};
+use crate::local::redis::{RedisQueue, RedisServer};
 use crate::local::tcp_in::{Listening, TcpIn};
 use crate::local::tcp_out::TcpOut;
 use crate::protocol::io::ConsumerRequest;
 use crate::record::ConsumerName;
 
-/// What is to happen to a door.
-pub(super) enum Plan<T> {
+/// The next step for a door.
+pub(super) enum DoorPlan<T> {
     /// It is open as configured.
     Keep,
     Open(T),
 }
 
-type Plans<T> = Vec<(String, Result<Plan<T>, LocalError>)>;
+type Plans<T> = Vec<(String, Result<DoorPlan<T>, LocalError>)>;
 
 /// All doors, in the order of the file.
 pub(super) struct Planned {
@@ -36,14 +36,14 @@ pub(super) struct Planned {
 /// A `[[submit]]` that can open.
 pub(super) struct ReadySubmit {
     pub name: String,
-    pub door: Door,
-    pub aside: Arc<Aside>,
+    pub door: DoorDefaults,
+    pub aside: Arc<DeadLetter>,
     pub from: ReadySource,
 }
 
 pub(super) enum ReadySource {
     Tcp(TcpIn),
-    Redis(Server, RedisQueue),
+    Redis(RedisServer, RedisQueue),
 }
 
 /// A `[[consumer]]` that can open.
@@ -51,39 +51,40 @@ pub(super) struct ReadyConsumer {
     pub name: String,
     pub request: ConsumerRequest,
     pub form: ReceiverForm,
-    pub aside: Arc<Aside>,
+    pub aside: Arc<DeadLetter>,
     pub to: ReadyDestination,
 }
 
 pub(super) enum ReadyDestination {
     Tcp(TcpOut, HandedFile),
-    Redis { server: Box<Server>, queue: Box<RedisQueue>, queue_max: u64 },
+    Redis { server: Box<RedisServer>, queue: Box<RedisQueue>, queue_max: u64 },
 }
 
 /// Prepares the doors that are not in `same`. `asides` are the files of those that are open.
 pub(super) fn plan(
     setups: DoorSetups,
     same: &BTreeSet<String>,
-    asides: &BTreeMap<String, Arc<Aside>>,
+    asides: &BTreeMap<String, Arc<DeadLetter>>,
 ) -> Planned {
     let DoorSetups { submits, consumers, state } = setups;
     let aside = |name: &str| match asides.get(name) {
         Some(aside) => Ok(Arc::clone(aside)),
         None => {
             let dir = state.join("aside");
-            Aside::open(&dir, name).map_err(|error| LocalError::Io { file: dir, error })
+            DeadLetter::open(&dir, name).map_err(|error| LocalError::Io { file: dir, error })
         }
     };
     let submits = submits.into_iter().map(|setup| {
         let name = setup.name.to_string();
         let keep = same.contains(&name);
-        let plan = if keep { Ok(Plan::Keep) } else { submit(setup, aside).map(Plan::Open) };
+        let plan = if keep { Ok(DoorPlan::Keep) } else { submit(setup, aside).map(DoorPlan::Open) };
         (name, plan)
     });
     let consumers = consumers.into_iter().map(|setup| {
         let name = setup.request.name.as_ref().map(ConsumerName::to_string).unwrap_or_default();
         let keep = same.contains(&name);
-        let plan = if keep { Ok(Plan::Keep) } else { consumer(&name, setup, &state, aside).map(Plan::Open) };
+        let plan =
+            if keep { Ok(DoorPlan::Keep) } else { consumer(&name, setup, &state, aside).map(DoorPlan::Open) };
         (name, plan)
     });
     Planned { submits: submits.collect(), consumers: consumers.collect() }
@@ -91,7 +92,7 @@ pub(super) fn plan(
 
 fn submit(
     setup: SubmitSetup,
-    aside: impl Fn(&str) -> Result<Arc<Aside>, LocalError>,
+    aside: impl Fn(&str) -> Result<Arc<DeadLetter>, LocalError>,
 ) -> Result<ReadySubmit, LocalError> {
     let name = setup.name.to_string();
     let from = match setup.from {
@@ -105,7 +106,7 @@ fn consumer(
     name: &str,
     setup: ConsumerSetup,
     state: &Path,
-    aside: impl Fn(&str) -> Result<Arc<Aside>, LocalError>,
+    aside: impl Fn(&str) -> Result<Arc<DeadLetter>, LocalError>,
 ) -> Result<ReadyConsumer, LocalError> {
     let ConsumerSetup { request, hand_off, harmonization, to } = setup;
     let to = match to {
@@ -123,7 +124,7 @@ fn consumer(
     Ok(ReadyConsumer { name: name.to_owned(), request, form, aside: aside(name)?, to })
 }
 
-fn redis_server(queue: &RedisQueue, door: &str) -> Result<Server, LocalError> {
+fn redis_server(queue: &RedisQueue, door: &str) -> Result<RedisServer, LocalError> {
     queue.server().map_err(|fault| LocalError::Redis {
         place: queue.place.clone(),
         door: door.to_owned(),

@@ -6,13 +6,13 @@ use tokio::sync::mpsc;
 
 use super::prepare::{ReadyConsumer, ReadyDestination, ReadySource, ReadySubmit};
 use super::{AGAIN_MAX, ConsumerHandle, DoorTasks, SubmitHandle};
-use crate::local::Shared;
-use crate::local::aside_file::Aside;
+use crate::local::DoorContext;
 use crate::local::consumer_door::{ConsumerBehind, ConsumerDoor, Holding};
-use crate::local::receiver::Receiver;
+use crate::local::dead_letter::DeadLetter;
+use crate::local::receiver::DeliveryTarget;
 use crate::local::receiver_form::ReceiverForm;
 use crate::local::redis::{DestinationQueue, QueueDoor, QueueReceiver};
-use crate::local::submission::Submitter;
+use crate::local::submission::EventSubmitter;
 use crate::local::submit_door::SubmitDoor;
 use crate::local::tally::{ConsumerTally, SubmitTally};
 use crate::local::tcp_in::{Listening, TcpDoor};
@@ -26,7 +26,7 @@ pub(super) fn start_submit(
     ready: ReadySubmit,
     before: Option<&SubmitHandle>,
     listening: Option<Arc<Listening>>,
-    shared: &Shared,
+    shared: &DoorContext,
 ) -> SubmitHandle {
     let ReadySubmit { name, door, aside, from } = ready;
     let behind = &shared.behind;
@@ -43,7 +43,7 @@ pub(super) fn start_submit(
     };
     let door = Arc::new(SubmitDoor {
         name,
-        submitter: Arc::new(Submitter::new(behind, door, shared.pending.clone())),
+        submitter: Arc::new(EventSubmitter::new(behind, door, shared.pending.clone())),
         aside,
         tally,
         stopping: shared.stopping.child_token(),
@@ -66,7 +66,7 @@ pub(super) fn start_submit(
 pub(super) fn start_consumer(
     ready: ReadyConsumer,
     before: Option<&ConsumerHandle>,
-    shared: &Shared,
+    shared: &DoorContext,
 ) -> ConsumerHandle {
     let ReadyConsumer { name, request, form, aside, to } = ready;
     let now = shared.behind.now;
@@ -96,13 +96,13 @@ pub(super) fn start_consumer(
     }
 }
 
-/// Starts the driver of one consumer, for whatever kind of receiver.
-fn drive<R: Receiver>(
+/// Starts the driver of one consumer, for any kind of receiver.
+fn drive<R: DeliveryTarget>(
     request: ConsumerRequest,
     form: ReceiverForm,
     receiver: R,
-    (tally, aside): (Arc<ConsumerTally>, Arc<Aside>),
-    shared: &Shared,
+    (tally, aside): (Arc<ConsumerTally>, Arc<DeadLetter>),
+    shared: &DoorContext,
 ) -> ConsumerHandle {
     let (again, again_out) = mpsc::channel(AGAIN_MAX);
     let (behind, stopping) = (&shared.behind, shared.stopping.child_token());
@@ -138,7 +138,7 @@ fn drive<R: Receiver>(
 }
 
 impl ConsumerState {
-    /// A door of this kind, to this place, that has handed over nothing yet.
+    /// Returns the state of a door of this kind, to this place, that has handed over nothing yet.
     fn at(to: &str, at: &str, since: Timestamp) -> Self {
         Self { to: to.to_owned(), at: at.to_owned(), since: Some(since), ..Self::default() }
     }

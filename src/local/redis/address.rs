@@ -1,4 +1,4 @@
-//! Where a Redis is: an URL as Redis's own tools write it, checked when read. Shown without its password.
+//! The address of a Redis: a URL as Redis's own tools write it, checked when read. Shown without its password.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -7,7 +7,7 @@ use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-/// Why an URL is no address. The operator's to mend.
+/// Why a URL is not an address. The operator must fix it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum AddressFault {
     #[error("not redis://[[USER]:PASSWORD@]HOST[:PORT]/DB, rediss://… or unix:///PATH?db=DB")]
@@ -18,18 +18,18 @@ pub enum AddressFault {
     Insecure,
 }
 
-/// One Redis, one of its databases, and as whom. Databases are numbered from 0, which is also what an URL without
-/// one means; IntelMQ's queues are in 2 unless its configuration says otherwise.
+/// One Redis, one of its databases, and the user to log in as. Databases are numbered from 0, which is also the default
+/// of a URL; IntelMQ's queues are in 2 unless its configuration says otherwise.
 #[derive(Clone)]
 pub struct RedisAddress {
-    pub(super) place: Place,
+    pub(super) place: ServerPlace,
     pub(super) db: i64,
     pub(super) user: Option<String>,
     pub(super) password: Option<Zeroizing<String>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum ServerPlace {
     Tcp { host: String, port: u16, tls: bool },
     Unix(PathBuf),
 }
@@ -40,12 +40,14 @@ impl RedisAddress {
     pub fn parse(url: &str) -> Result<Self, AddressFault> {
         let info: ConnectionInfo = url.into_connection_info().map_err(|_| AddressFault::Form)?;
         let place = match info.addr() {
-            ConnectionAddr::Tcp(host, port) => Place::Tcp { host: host.clone(), port: *port, tls: false },
+            ConnectionAddr::Tcp(host, port) => {
+                ServerPlace::Tcp { host: host.clone(), port: *port, tls: false }
+            }
             ConnectionAddr::TcpTls { insecure: true, .. } => return Err(AddressFault::Insecure),
             ConnectionAddr::TcpTls { host, port, .. } => {
-                Place::Tcp { host: host.clone(), port: *port, tls: true }
+                ServerPlace::Tcp { host: host.clone(), port: *port, tls: true }
             }
-            ConnectionAddr::Unix(path) => Place::Unix(path.clone()),
+            ConnectionAddr::Unix(path) => ServerPlace::Unix(path.clone()),
             _ => return Err(AddressFault::Form),
         };
         let typed = info.redis_settings();
@@ -66,8 +68,8 @@ impl fmt::Display for RedisAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let db = self.db;
         match &self.place {
-            Place::Unix(path) => write!(f, "unix://{}?db={db}", path.display()),
-            Place::Tcp { host, port, tls } => {
+            ServerPlace::Unix(path) => write!(f, "unix://{}?db={db}", path.display()),
+            ServerPlace::Tcp { host, port, tls } => {
                 let scheme = if *tls { "rediss" } else { "redis" };
                 let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
                 write!(f, "{scheme}://{host}:{port}/{db}")

@@ -1,6 +1,6 @@
-//! One connection to one Redis. Every answer has a deadline, also that of a command which waits by itself: the
-//! client's own default of 0.5 s would give up a pop that the server carries out. It never connects again by
-//! itself, so that whoever uses it knows what may or may not have happened.
+//! One connection to one Redis. Every answer has a deadline, also that of a command which waits by itself: the client's
+//! own default of 0.5 s would give up a pop that the server carries out. It never connects again by itself, so that its
+//! caller knows what may or may not have happened.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,15 +12,15 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio_util::task::AbortOnDropHandle;
 use zeroize::Zeroizing;
 
-use super::address::{Place, RedisAddress};
+use super::address::{RedisAddress, ServerPlace};
 use super::fault::RedisFault;
 use super::tls;
 use crate::limits::{KEY_FILE_BYTES_MAX, REDIS_ANSWER_MS, REDIS_CONNECT_MS, REDIS_QUIET_MS};
 use crate::resolving::in_words;
 
-/// Which Redis, whom to trust there, and where its password is.
+/// The address of a Redis, the authorities to trust there, and the place of its password.
 #[derive(Clone, Debug)]
-pub struct Server {
+pub struct RedisServer {
     pub address: RedisAddress,
     /// Holds the password, instead of the URL. Read at each connection.
     pub password_file: Option<PathBuf>,
@@ -28,7 +28,7 @@ pub struct Server {
     pub ca_file: Option<PathBuf>,
 }
 
-impl Server {
+impl RedisServer {
     fn password(&self) -> Result<Option<Zeroizing<String>>, RedisFault> {
         let Some(file) = &self.password_file else { return Ok(self.address.password.clone()) };
         let read = || {
@@ -42,19 +42,19 @@ impl Server {
     }
 }
 
-pub struct Connection {
+pub struct RedisConnection {
     inner: MultiplexedConnection,
     shown: String,
     /// Reads and writes the socket; the connection ends with it.
     driver: AbortOnDropHandle<()>,
 }
 
-impl Connection {
+impl RedisConnection {
     /// Connects, logs in, and chooses the database.
     ///
     /// # Errors
     /// [`RedisFault`], all of which may be gone at the next try.
-    pub async fn open(server: &Server) -> Result<Self, RedisFault> {
+    pub async fn open(server: &RedisServer) -> Result<Self, RedisFault> {
         let shown = server.address.to_string();
         let opening = Self::open_in_time(server, &shown);
         match tokio::time::timeout(Duration::from_millis(REDIS_CONNECT_MS), opening).await {
@@ -63,17 +63,17 @@ impl Connection {
         }
     }
 
-    async fn open_in_time(server: &Server, shown: &str) -> Result<Self, RedisFault> {
+    async fn open_in_time(server: &RedisServer, shown: &str) -> Result<Self, RedisFault> {
         let unreachable = |error| RedisFault::Unreachable { address: shown.to_owned(), error };
         match &server.address.place {
-            Place::Unix(path) => {
+            ServerPlace::Unix(path) => {
                 let stream = UnixStream::connect(path).await.map_err(unreachable)?;
                 Self::log_in(server, stream, shown).await
             }
-            Place::Tcp { host, port, tls } => {
+            ServerPlace::Tcp { host, port, tls } => {
                 let stream = TcpStream::connect((host.as_str(), *port)).await;
                 let stream = stream.map_err(|error| unreachable(in_words(host, error)))?;
-                // Without it a small answer waits for the next one; not having it is no reason to fail.
+                // Without it a small answer waits for the next one; if it cannot be set, the connection works anyway.
                 let _ = stream.set_nodelay(true);
                 if !tls {
                     return Self::log_in(server, stream, shown).await;
@@ -85,7 +85,7 @@ impl Connection {
         }
     }
 
-    async fn log_in<S>(server: &Server, stream: S, shown: &str) -> Result<Self, RedisFault>
+    async fn log_in<S>(server: &RedisServer, stream: S, shown: &str) -> Result<Self, RedisFault>
     where
         S: Unpin + AsyncRead + AsyncWrite + Send + 'static,
     {
@@ -115,7 +115,7 @@ impl Connection {
         answered(shown, Duration::ZERO, command.query_async(inner)).await
     }
 
-    /// All commands of `pipeline`, whose first may wait for `waits` by itself.
+    /// Sends all commands of `pipeline`. The first one may wait for `waits` by itself.
     pub async fn pipeline<T: FromRedisValue>(
         &mut self,
         pipeline: &Pipeline,
@@ -131,7 +131,7 @@ impl Connection {
         loop {
             let quiet = tokio::time::sleep(Duration::from_millis(REDIS_QUIET_MS));
             tokio::select! {
-                // However it ended: there is no more of it.
+                // The connection has ended, for any reason.
                 _ = &mut self.driver => {
                     let error = std::io::ErrorKind::ConnectionReset.into();
                     return RedisFault::Unreachable { address: self.shown.clone(), error };

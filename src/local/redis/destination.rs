@@ -1,21 +1,21 @@
 //! A queue that a bot of IntelMQ reads. Events and the place in the journal that they reach are written in one
 //! transaction, so that a crash at any point neither loses nor repeats one. It is guarded by `WATCH`: a transaction
-//! that an older connection had still on its way, or another node with the same name, makes ours fail
-//! rather than double. Which events are pushed, and what is skipped after a crash, is the caller's.
+//! that an older connection had still on its way, or another node with the same name, makes ours fail rather than
+//! double. The caller decides which events are pushed, and which are skipped after a crash.
 
 use std::time::Duration;
 
 use redis::{Pipeline, Value};
 
-use super::connection::Connection;
+use super::connection::RedisConnection;
 use super::fault::RedisFault;
 use crate::identity::PublisherName;
 use crate::local::handed_mark::HandedMark;
 
-/// What a queue looks like before a push.
+/// The state of a queue before a push.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Look {
-    /// The last event that was pushed, as the place beside the queue says; `None` for what we did not write.
+pub struct QueueLook {
+    /// The last event that was pushed, by the place beside the queue; `None` if we did not write it.
     pub taken: Option<HandedMark>,
     /// Elements in the queue.
     pub holds: u64,
@@ -23,7 +23,7 @@ pub struct Look {
 
 pub struct DestinationQueue {
     queue: String,
-    /// Where the place is kept: `intelmesh:NODE:CONSUMER:position`.
+    /// The key that holds the place: `intelmesh:NODE:CONSUMER:position`.
     key: String,
 }
 
@@ -37,23 +37,23 @@ impl DestinationQueue {
     }
 
     /// Looks at queue and place; from then on a change of the place by anybody makes the next push fail.
-    pub async fn look(&self, connection: &mut Connection) -> Result<Look, RedisFault> {
+    pub async fn look(&self, connection: &mut RedisConnection) -> Result<QueueLook, RedisFault> {
         let mut look = Pipeline::new();
         look.cmd("WATCH").arg(&self.key).ignore().cmd("GET").arg(&self.key).cmd("LLEN").arg(&self.queue);
         let (text, holds): (Option<Vec<u8>>, u64) = connection.pipeline(&look, Duration::ZERO).await?;
-        Ok(Look {
+        Ok(QueueLook {
             taken: text.as_deref().and_then(|text| HandedMark::parse(std::str::from_utf8(text).ok()?)),
             holds,
         })
     }
 
-    /// Pushes `events` in their order and moves the place behind them; false where the place changed since the
-    /// last look: then nothing was done. Without `reached` the place stays.
+    /// Pushes `events` in their order and moves the place behind them. Returns false, and does nothing, if the place
+    /// changed since the last look. Without `reached` the place stays.
     pub async fn push(
         &self,
         events: &[&[u8]],
         reached: Option<HandedMark>,
-        connection: &mut Connection,
+        connection: &mut RedisConnection,
     ) -> Result<bool, RedisFault> {
         let mut push = Pipeline::new();
         push.atomic();

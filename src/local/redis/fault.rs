@@ -1,5 +1,5 @@
-//! What can go wrong with a Redis, each with what to do. All of it is the operator's or Redis's: the door tries
-//! again for ever, and nothing of it is an event's fault.
+//! Faults of a Redis, each with its fix. All of it is the operator's or Redis's: the door tries again for ever, and no
+//! event causes any of it.
 
 use std::path::PathBuf;
 
@@ -10,7 +10,7 @@ use super::tls::TlsFault;
 
 #[derive(Debug, Error)]
 pub enum RedisFault {
-    /// Nobody answers, or the connection broke.
+    /// The server does not answer, or the connection broke.
     #[error("cannot reach redis at {address}: {error}")]
     Unreachable { address: String, error: std::io::Error },
     #[error("redis at {address} said nothing for {seconds} s")]
@@ -24,22 +24,22 @@ pub enum RedisFault {
     PasswordFile { file: PathBuf, error: std::io::Error },
     #[error(transparent)]
     Tls(#[from] TlsFault),
-    /// What we popped for an acknowledgement was not what we had moved there.
+    /// The elements that we popped for an acknowledgement were not those that we had moved there.
     #[error("somebody else takes from \"{0}\"")]
     Shared(String),
-    /// What stands beside the queue is not what we wrote there last: an older connection's push came late, or
-    /// another node has our name.
+    /// The place beside the queue is not the one that we wrote last: an older connection's push came late, or another
+    /// node has our name.
     #[error("the place beside the queue was moved by somebody else")]
     Moved,
-    /// Redis was emptied: what was in the queue is gone, and nothing tells how much that was.
+    /// Redis was emptied: the queue's content is gone, and nothing tells how much that was.
     #[error("the place beside the queue is gone: redis was emptied, and what was in the queue with it")]
     Emptied,
-    /// Redis has an older state of its data: what came later is handed over again.
+    /// Redis has an older state of its data: later entries are handed over again.
     #[error("redis came back with older data: it holds what was handed over up to entry {found}, of {ours}")]
     Older { ours: u64, found: u64 },
 }
 
-/// (how Redis's word begins, what to do).
+/// (start of Redis's answer, what to do).
 const HINTS: &[(&str, &str)] = &[
     ("NOAUTH", "redis wants a password: url = \"redis://:PASSWORD@HOST:PORT/DB\""),
     ("WRONGPASS", "the password in url is not the one of redis (requirepass, or the user's)"),
@@ -57,7 +57,7 @@ const HINTS: &[(&str, &str)] = &[
     ("DENIED", "redis takes only local connections: see its bind and protected-mode"),
 ];
 
-/// (what is in Redis's word where the code says nothing, what to do).
+/// (text in Redis's answer if its code says nothing, what to do).
 const HINTS_WITHIN: &[(&str, &str)] = &[
     ("without any password configured", "redis has no password: leave it away in url"),
     ("invalid password", "the password in url is not the one of redis (requirepass)"),
@@ -65,7 +65,7 @@ const HINTS_WITHIN: &[(&str, &str)] = &[
 ];
 
 impl RedisFault {
-    /// With its hint, for status and log.
+    /// Returns the text with its hint, for status and log.
     pub fn told(&self) -> String {
         match self.hint() {
             Some(hint) => format!("{self} ({hint})"),
@@ -97,7 +97,7 @@ impl RedisFault {
         }
     }
 
-    /// Redis has no room now, and will have it once its queues are read.
+    /// Returns true if Redis has no room now, and will have it once its queues are read.
     pub fn is_full(&self) -> bool {
         matches!(self, Self::Says { code, .. } if code == "OOM")
     }
@@ -125,7 +125,7 @@ impl RedisFault {
     }
 }
 
-/// What a server says may be long.
+/// Cuts a server's message, which may be long.
 fn cut(text: &str) -> String {
     text.chars().take(200).collect()
 }

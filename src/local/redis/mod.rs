@@ -1,6 +1,6 @@
 //! IntelMQ's queues in Redis, both ways, as its own pipeline class uses them: lists, pushed left and popped right,
-//! with `QUEUE-internal` for what is in flight. In reading order: `address` (where), `tls`, `fault` (what can go
-//! wrong, and what to do), `connection` (one connection, every answer with a deadline), `source` (pop and
+//! with `QUEUE-internal` for elements in flight. In reading order: `address` (where), `tls`, `fault` (faults and their
+//! fixes), `connection` (one connection, every answer with a deadline), `source` (pop and
 //! acknowledge) and `submit` (the door from a queue), `destination` (push and remember the place in one transaction)
 //! and `receiver` (the door to a queue).
 //!
@@ -18,7 +18,7 @@ mod tls;
 use std::path::PathBuf;
 
 pub use address::{AddressFault, RedisAddress};
-pub(super) use connection::Server;
+pub(super) use connection::RedisServer;
 pub(super) use destination::DestinationQueue;
 pub use fault::RedisFault;
 pub(super) use receiver::QueueReceiver;
@@ -28,7 +28,7 @@ pub(super) use submit::QueueDoor;
 #[derive(Clone, Debug)]
 pub struct RedisQueue {
     pub url: String,
-    /// Where the configuration says so, for errors.
+    /// The place in the configuration, for errors.
     pub place: String,
     pub queue: String,
     /// Holds the password, instead of the URL.
@@ -38,13 +38,13 @@ pub struct RedisQueue {
 }
 
 impl RedisQueue {
-    pub(super) fn server(&self) -> Result<Server, AddressFault> {
+    pub(super) fn server(&self) -> Result<RedisServer, AddressFault> {
         let address = RedisAddress::parse(&self.url)?;
-        Ok(Server { address, password_file: self.password_file.clone(), ca_file: self.ca_file.clone() })
+        Ok(RedisServer { address, password_file: self.password_file.clone(), ca_file: self.ca_file.clone() })
     }
 
-    /// As status shows it, without a password.
-    pub(super) fn shown(&self, server: &Server) -> String {
+    /// Returns it as status shows it, without a password.
+    pub(super) fn shown(&self, server: &RedisServer) -> String {
         format!("{} {}", server.address, self.queue)
     }
 }

@@ -1,43 +1,48 @@
-//! The door to a queue. It pushes what it is given as long as the queue is short, and pauses where it is not: a
-//! queue that no bot reads would fill Redis. Which events those are, and in which form, is the driver's.
+//! The door to a queue. It pushes the events that it is given while the queue is short, and pauses when it is not: a
+//! queue that no bot reads would fill Redis. The driver decides which events those are, and in which form.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::connection::{Connection, Server};
-use super::destination::{DestinationQueue, Look};
+use super::connection::{RedisConnection, RedisServer};
+use super::destination::{DestinationQueue, QueueLook};
 use super::fault::RedisFault;
 use crate::limits::{REDIS_FULL_FIRST_MS, REDIS_FULL_MAX_MS};
 use crate::local::handed_mark::HandedMark;
-use crate::local::receiver::{Made, Receiver, ReceiverError};
+use crate::local::receiver::{DeliveryTarget, PreparedLine, ReceiverError};
 use crate::local::tally::ConsumerTally;
 
 pub struct QueueReceiver {
-    server: Server,
+    server: RedisServer,
     queue: DestinationQueue,
     /// Longer the queue does not get by us.
     queue_max: u64,
     tally: Arc<ConsumerTally>,
-    connection: Option<Connection>,
-    /// What stood beside the queue when we last looked or wrote.
+    connection: Option<RedisConnection>,
+    /// The place beside the queue when we last looked or wrote.
     taken: Option<HandedMark>,
-    /// The next pause where there is no room, in ms.
+    /// The next pause when there is no room, in ms.
     wait: u64,
 }
 
 impl QueueReceiver {
-    pub fn new(server: Server, queue: DestinationQueue, queue_max: u64, tally: Arc<ConsumerTally>) -> Self {
+    pub fn new(
+        server: RedisServer,
+        queue: DestinationQueue,
+        queue_max: u64,
+        tally: Arc<ConsumerTally>,
+    ) -> Self {
         Self { server, queue, queue_max, tally, connection: None, taken: None, wait: REDIS_FULL_FIRST_MS }
     }
 
-    async fn look(&mut self) -> Result<Look, RedisFault> {
+    async fn look(&mut self) -> Result<QueueLook, RedisFault> {
         let address = || self.server.address.to_string();
         let lost =
             || RedisFault::Unreachable { address: address(), error: std::io::ErrorKind::NotConnected.into() };
         self.queue.look(self.connection.as_mut().ok_or_else(lost)?).await
     }
 
-    /// The place beside the queue is the one that we wrote last.
+    /// Checks that the place beside the queue is the one that we wrote last.
     fn check_place(&self, found: Option<HandedMark>) -> Result<(), RedisFault> {
         match (self.taken, found) {
             (ours, found) if ours == found => Ok(()),
@@ -49,7 +54,7 @@ impl QueueReceiver {
         }
     }
 
-    /// How many more the queue takes now.
+    /// Returns how many more the queue takes now.
     async fn room(&mut self) -> Result<usize, RedisFault> {
         let look = self.look().await?;
         self.check_place(look.taken)?;
@@ -66,15 +71,15 @@ impl QueueReceiver {
         Ok(usize::try_from(room).unwrap_or(usize::MAX))
     }
 
-    /// Says why it waits, once.
+    /// Logs why it waits, once.
     fn hold(&self, why: impl FnOnce(u64, &str) -> String) {
         if !self.tally.is_held() {
             self.tally.held(Some(why(self.queue_max, self.queue.name())));
         }
     }
 
-    /// Pushes the first of `events`, as many as there is room for. Where there is none it pauses, and pushes none.
-    async fn push(&mut self, events: &[Made]) -> Result<usize, RedisFault> {
+    /// Pushes the first of `events`, as many as there is room for. If there is none, it pauses and pushes nothing.
+    async fn push(&mut self, events: &[PreparedLine]) -> Result<usize, RedisFault> {
         let count = self.room().await?.min(events.len());
         if count > 0 {
             let events = &events[..count];
@@ -105,13 +110,13 @@ impl QueueReceiver {
     }
 }
 
-impl Receiver for QueueReceiver {
+impl DeliveryTarget for QueueReceiver {
     // Both are written in one transaction.
     const KEEPS_PLACE: bool = true;
 
     async fn connect(&mut self) -> Result<(), ReceiverError> {
         self.connection = None;
-        self.connection = Some(Connection::open(&self.server).await?);
+        self.connection = Some(RedisConnection::open(&self.server).await?);
         Ok(())
     }
 
@@ -120,7 +125,7 @@ impl Receiver for QueueReceiver {
         Ok(self.taken)
     }
 
-    async fn hand(&mut self, lines: &[Made]) -> Result<usize, ReceiverError> {
+    async fn hand(&mut self, lines: &[PreparedLine]) -> Result<usize, ReceiverError> {
         Ok(self.push(lines).await?)
     }
 

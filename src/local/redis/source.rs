@@ -1,31 +1,31 @@
-//! A queue that IntelMQ fills, popped as IntelMQ's own pipeline does: moved from the right of `QUEUE` to the left of
-//! `QUEUE-internal`, and taken off the right of that once it is done with. What a crash left there is taken first.
-//! For throughput several are in flight; they are acknowledged in order. What becomes of an element is the
-//! caller's.
+//! Pops a queue that IntelMQ fills, as IntelMQ's own pipeline does: an element moves from the right of `QUEUE` to the
+//! left of `QUEUE-internal`, and is taken off the right of that once it is done with. Elements that a crash left there
+//! are taken first. For throughput several are in flight; they are acknowledged in order. The caller decides what
+//! becomes of an element.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use redis::Pipeline;
 
-use super::connection::Connection;
+use super::connection::RedisConnection;
 use super::fault::RedisFault;
 use crate::limits::{
     REDIS_BATCH_BYTES, REDIS_BATCH_GROWTH, REDIS_BATCH_MAX, REDIS_POP_WAIT_MS, REDIS_STEP_MAX,
 };
 
 /// One element of a list: any bytes.
-pub type Element = Bytes;
+pub type QueueElement = Bytes;
 
 pub struct SourceQueue {
     queue: String,
     internal: String,
     moves: Moves,
-    /// How many elements of the next batch may be in flight. What they weigh is known only once they are here.
+    /// How many elements of the next batch may be in flight. Their size is known only once they are here.
     room: usize,
 }
 
-/// How elements are moved: what the server knows.
+/// How elements are moved: commands that the server supports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Moves {
     /// `BLMOVE`, `LMOVE`: Redis 6.2 and later.
@@ -39,15 +39,18 @@ impl SourceQueue {
         Self { queue: queue.to_owned(), internal: format!("{queue}-internal"), moves: Moves::Lmove, room: 1 }
     }
 
-    /// What an earlier run moved and did not acknowledge, oldest first, some of it: ask again once it is
-    /// acknowledged. Empty where nothing is left.
-    pub async fn left_over(&mut self, connection: &mut Connection) -> Result<Vec<Element>, RedisFault> {
-        let mut batch: Vec<Element> = Vec::new();
+    /// Returns some elements that an earlier run moved and did not acknowledge, oldest first. Ask again once they are
+    /// acknowledged. Empty if nothing is left.
+    pub async fn left_over(
+        &mut self,
+        connection: &mut RedisConnection,
+    ) -> Result<Vec<QueueElement>, RedisFault> {
+        let mut batch: Vec<QueueElement> = Vec::new();
         while let Some(some) = self.step(&batch) {
             let from = batch.len() + some;
             let mut range = redis::cmd("LRANGE");
             range.arg(&self.internal).arg(-signed(from)).arg(-signed(batch.len()) - 1);
-            let mut part: Vec<Element> = connection.query(&range).await?;
+            let mut part: Vec<QueueElement> = connection.query(&range).await?;
             part.reverse();
             let was_all = part.len() < some;
             batch.extend(part);
@@ -59,8 +62,8 @@ impl SourceQueue {
         Ok(batch)
     }
 
-    /// Moves what is there, oldest first; waits a moment for it, and comes back empty where nothing came.
-    pub async fn next(&mut self, connection: &mut Connection) -> Result<Vec<Element>, RedisFault> {
+    /// Moves the elements that are there, oldest first. Waits a moment for them, and returns none if nothing came.
+    pub async fn next(&mut self, connection: &mut RedisConnection) -> Result<Vec<QueueElement>, RedisFault> {
         match self.next_by(self.moves, connection).await {
             Err(fault) if fault.is_unknown_command() && self.moves == Moves::Lmove => {
                 self.moves = Moves::Rpoplpush;
@@ -73,8 +76,8 @@ impl SourceQueue {
     async fn next_by(
         &mut self,
         moves: Moves,
-        connection: &mut Connection,
-    ) -> Result<Vec<Element>, RedisFault> {
+        connection: &mut RedisConnection,
+    ) -> Result<Vec<QueueElement>, RedisFault> {
         let wait = Duration::from_millis(REDIS_POP_WAIT_MS);
         let mut first = Pipeline::new();
         match moves {
@@ -83,8 +86,8 @@ impl SourceQueue {
         };
         first.arg(wait.as_secs());
         first.cmd("LLEN").arg(&self.queue);
-        let (popped, behind): (Option<Element>, usize) = connection.pipeline(&first, wait).await?;
-        let mut batch: Vec<Element> = popped.into_iter().collect();
+        let (popped, behind): (Option<QueueElement>, usize) = connection.pipeline(&first, wait).await?;
+        let mut batch: Vec<QueueElement> = popped.into_iter().collect();
         let mut behind = if batch.is_empty() { 0 } else { behind };
         while let Some(some) = self.step(&batch).filter(|_| behind > 0) {
             let moved = self.move_more(moves, some.min(behind), connection).await?;
@@ -99,8 +102,8 @@ impl SourceQueue {
         &self,
         moves: Moves,
         count: usize,
-        connection: &mut Connection,
-    ) -> Result<Vec<Element>, RedisFault> {
+        connection: &mut RedisConnection,
+    ) -> Result<Vec<QueueElement>, RedisFault> {
         let mut more = Pipeline::with_capacity(count);
         for _ in 0..count {
             match moves {
@@ -110,19 +113,23 @@ impl SourceQueue {
                 Moves::Rpoplpush => more.cmd("RPOPLPUSH").arg(&self.queue).arg(&self.internal),
             };
         }
-        let moved: Vec<Option<Element>> = connection.pipeline(&more, Duration::ZERO).await?;
+        let moved: Vec<Option<QueueElement>> = connection.pipeline(&more, Duration::ZERO).await?;
         Ok(moved.into_iter().flatten().collect())
     }
 
-    /// The oldest in flight, which are `done`, are done with. Each is taken off by what it is: whatever else stands
-    /// there is nobody's to take by mistake.
+    /// Takes off `done`, the oldest in flight, which are done with. Each is removed by its value, so that no other
+    /// element there is taken by mistake.
     ///
     /// # Errors
-    /// [`RedisFault::Shared`] where others were there, or took ours.
-    pub async fn acknowledge(&self, done: &[Element], connection: &mut Connection) -> Result<(), RedisFault> {
+    /// Returns [`RedisFault::Shared`] if others were there, or took ours.
+    pub async fn acknowledge(
+        &self,
+        done: &[QueueElement],
+        connection: &mut RedisConnection,
+    ) -> Result<(), RedisFault> {
         let Some(first) = done.first() else { return Ok(()) };
         let oldest = redis::cmd("LINDEX").arg(&self.internal).arg(-1).to_owned();
-        if connection.query::<Option<Element>>(&oldest).await?.as_ref() != Some(first) {
+        if connection.query::<Option<QueueElement>>(&oldest).await?.as_ref() != Some(first) {
             return Err(RedisFault::Shared(self.internal.clone()));
         }
         let mut removals = Pipeline::with_capacity(done.len());
@@ -136,22 +143,22 @@ impl SourceQueue {
         Ok(())
     }
 
-    /// How many elements may join `batch` now; `None` where it is full, or heavy enough.
-    fn step(&self, batch: &[Element]) -> Option<usize> {
+    /// Returns how many elements may join `batch` now; `None` if it is full, or heavy enough.
+    fn step(&self, batch: &[QueueElement]) -> Option<usize> {
         let bytes: usize = batch.iter().map(Bytes::len).sum();
         let more = self.room.saturating_sub(batch.len()).min(REDIS_STEP_MAX);
         (more > 0 && bytes < REDIS_BATCH_BYTES).then_some(more)
     }
 
-    /// Grows gently, and falls at once: one small element says nothing of those behind it.
-    fn measure(&mut self, batch: &[Element]) {
+    /// Grows gently, and falls at once: one small element does not show the size of those behind it.
+    fn measure(&mut self, batch: &[QueueElement]) {
         if let Some(largest) = batch.iter().map(Bytes::len).max() {
             let by_weight = REDIS_BATCH_BYTES / largest.max(1);
             self.room = (self.room * REDIS_BATCH_GROWTH).min(by_weight).clamp(1, REDIS_BATCH_MAX);
         }
     }
 
-    /// Something went wrong, perhaps because there was too much: begins with one element again.
+    /// Begins with one element again, if something went wrong: perhaps there was too much.
     pub fn forget_sizes(&mut self) {
         self.room = 1;
     }

@@ -7,39 +7,39 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::connection::{Connection, Server};
+use super::connection::{RedisConnection, RedisServer};
 use super::fault::RedisFault;
-use super::source::{Element, SourceQueue};
+use super::source::{QueueElement, SourceQueue};
 use crate::limits::{ASIDE_ELEMENT_BYTES_MAX, RECEIVER_FIRST_MS, RECEIVER_MAX_MS};
 use crate::local::frames::HEAD_BYTES;
-use crate::local::lines::Line;
+use crate::local::lines::SocketLine;
 use crate::local::submit_door::SubmitDoor;
 
 pub struct QueueDoor {
-    server: Server,
+    server: RedisServer,
     queue: SourceQueue,
     door: Arc<SubmitDoor>,
-    /// Whoever left an element waits for no answer: it never goes.
+    /// The sender of an element waits for no answer: this never fires.
     gone: CancellationToken,
 }
 
-/// What became of a batch.
-enum Batch {
+/// The outcome of a batch.
+enum RedisBatch {
     Settled,
-    /// The node stops, and what is not settled stays in flight.
+    /// The node stops, and elements that are not settled stay in flight.
     Stopping,
 }
 
 impl QueueDoor {
-    pub fn new(server: Server, queue: &str, door: Arc<SubmitDoor>) -> Self {
+    pub fn new(server: RedisServer, queue: &str, door: Arc<SubmitDoor>) -> Self {
         Self { server, queue: SourceQueue::new(queue), door, gone: CancellationToken::new() }
     }
 
-    /// Connects, and again, until the node stops.
+    /// Connects, and again if the connection ends, until the node stops.
     pub async fn run(mut self) {
         let stopping = self.door.stopping.clone();
         let mut most = RECEIVER_FIRST_MS;
-        while let Some(opened) = stopping.run_until_cancelled(Connection::open(&self.server)).await {
+        while let Some(opened) = stopping.run_until_cancelled(RedisConnection::open(&self.server)).await {
             let fault = match opened {
                 Err(fault) => fault,
                 Ok(mut connection) => {
@@ -62,9 +62,9 @@ impl QueueDoor {
         }
     }
 
-    /// Until the connection breaks (an error) or the node stops. What an earlier run left comes first, so that
-    /// acknowledgements take what they mean.
-    async fn take(&mut self, connection: &mut Connection, most: &mut u64) -> Result<(), RedisFault> {
+    /// Takes elements until the connection breaks (an error) or the node stops. Elements that an earlier run left come
+    /// first, so that acknowledgements take the right ones.
+    async fn take(&mut self, connection: &mut RedisConnection, most: &mut u64) -> Result<(), RedisFault> {
         let stopping = self.door.stopping.clone();
         let mut left_over = true;
         loop {
@@ -81,22 +81,28 @@ impl QueueDoor {
             *most = RECEIVER_FIRST_MS;
             self.door.tally.well();
             left_over &= !batch.is_empty();
-            if let Batch::Stopping = self.settle(&batch, connection).await? {
+            if let RedisBatch::Stopping = self.settle(&batch, connection).await? {
                 return Ok(());
             }
         }
     }
 
-    async fn settle(&self, batch: &[Element], connection: &mut Connection) -> Result<Batch, RedisFault> {
-        let lines = batch.iter().map(Line::of).collect();
-        let Some(prepared) = self.door.submitter.prepare(lines).await else { return Ok(Batch::Stopping) };
+    async fn settle(
+        &self,
+        batch: &[QueueElement],
+        connection: &mut RedisConnection,
+    ) -> Result<RedisBatch, RedisFault> {
+        let lines = batch.iter().map(SocketLine::of).collect();
+        let Some(prepared) = self.door.submitter.prepare(lines).await else {
+            return Ok(RedisBatch::Stopping);
+        };
         let mut submissions = Vec::with_capacity(batch.len());
         for prepared in prepared {
             submissions.push(self.door.submitter.submit(prepared).await);
         }
         let mut done = 0;
         for (element, submission) in batch.iter().zip(submissions) {
-            // Whoever left it there has it no more.
+            // The bot that left it there has it no more.
             let settled = if element.len() > ASIDE_ELEMENT_BYTES_MAX {
                 let head = element.slice(..HEAD_BYTES);
                 self.door.set_aside_long(element.len() as u64, &head, &self.gone).await
@@ -109,6 +115,6 @@ impl QueueDoor {
             done += 1;
         }
         self.queue.acknowledge(&batch[..done], connection).await?;
-        Ok(if done == batch.len() { Batch::Settled } else { Batch::Stopping })
+        Ok(if done == batch.len() { RedisBatch::Settled } else { RedisBatch::Stopping })
     }
 }

@@ -1,13 +1,13 @@
-//! The client against a real `redis-server`: what a pop leaves behind, what an acknowledgement takes, what a
-//! transaction that came too late does, and what an operator is told.
+//! Tests the client against a real `redis-server`: the traces of a pop and of an acknowledgement, a transaction that
+//! came too late, and the messages for an operator.
 
 use support::redis::Redis;
 
 use super::address::RedisAddress;
-use super::connection::{Connection, Server};
+use super::connection::{RedisConnection, RedisServer};
 use super::destination::DestinationQueue;
 use super::fault::RedisFault;
-use super::source::{Element, SourceQueue};
+use super::source::{QueueElement, SourceQueue};
 use crate::identity::{Check, LogId, PublisherName};
 use crate::local::handed_mark::HandedMark;
 use crate::wire::Mark;
@@ -16,18 +16,18 @@ fn run<T>(test: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test)
 }
 
-fn server(url: &str) -> Server {
-    Server { address: RedisAddress::parse(url).unwrap(), password_file: None, ca_file: None }
+fn server(url: &str) -> RedisServer {
+    RedisServer { address: RedisAddress::parse(url).unwrap(), password_file: None, ca_file: None }
 }
 
-async fn fault_of(server: &Server) -> RedisFault {
-    match Connection::open(server).await {
+async fn fault_of(server: &RedisServer) -> RedisFault {
+    match RedisConnection::open(server).await {
         Err(fault) => fault,
         Ok(_) => panic!("{} let us in", server.address),
     }
 }
 
-fn texts(batch: &[Element]) -> Vec<String> {
+fn texts(batch: &[QueueElement]) -> Vec<String> {
     batch.iter().map(|element| String::from_utf8_lossy(element).into_owned()).collect()
 }
 
@@ -37,7 +37,7 @@ fn elements_come_in_their_order_and_stay_in_flight_until_they_are_acknowledged()
     let mut bot = redis.client(2);
     (1..=5).for_each(|number| bot.push("q", number.to_string()));
     run(async {
-        let mut connection = Connection::open(&server(&redis.url(2))).await.unwrap();
+        let mut connection = RedisConnection::open(&server(&redis.url(2))).await.unwrap();
         let mut queue = SourceQueue::new("q");
         assert!(queue.left_over(&mut connection).await.unwrap().is_empty());
         let first = queue.next(&mut connection).await.unwrap();
@@ -61,7 +61,7 @@ fn large_elements_are_moved_one_by_one() {
     let mut bot = redis.client(0);
     (0..3).for_each(|_| bot.push("q", vec![b'x'; 900 * 1024]));
     run(async {
-        let mut connection = Connection::open(&server(&redis.url(0))).await.unwrap();
+        let mut connection = RedisConnection::open(&server(&redis.url(0))).await.unwrap();
         let mut queue = SourceQueue::new("q");
         for _ in 0..3 {
             assert_eq!(queue.next(&mut connection).await.unwrap().len(), 1);
@@ -79,7 +79,7 @@ fn a_small_element_before_large_ones_does_not_fetch_them_all_at_once() {
     bot.push("left-internal", "small");
     (0..40).for_each(|_| bot.push("left-internal", large()));
     run(async {
-        let mut connection = Connection::open(&server(&redis.url(0))).await.unwrap();
+        let mut connection = RedisConnection::open(&server(&redis.url(0))).await.unwrap();
         let mut queue = SourceQueue::new("q");
         assert_eq!(texts(&queue.next(&mut connection).await.unwrap()), ["small"]);
         let second = queue.next(&mut connection).await.unwrap().len();
@@ -102,7 +102,7 @@ fn a_small_element_before_large_ones_does_not_fetch_them_all_at_once() {
         let mut largest = 0;
         while bot.length("q") > 60 {
             let batch = queue.next(&mut connection).await.unwrap();
-            largest = largest.max(batch.iter().map(Element::len).sum());
+            largest = largest.max(batch.iter().map(QueueElement::len).sum());
         }
         assert!(largest <= 34 * 2 * 1024 * 1024, "{largest} bytes at once");
     });
@@ -117,7 +117,7 @@ fn a_server_before_6_2_is_popped_with_the_commands_it_knows() {
     let mut bot = redis.client(0);
     (1..=3).for_each(|number| bot.push("q", number.to_string()));
     run(async {
-        let mut connection = Connection::open(&server(&redis.url(0))).await.unwrap();
+        let mut connection = RedisConnection::open(&server(&redis.url(0))).await.unwrap();
         let mut queue = SourceQueue::new("q");
         let mut popped = queue.next(&mut connection).await.unwrap();
         popped.extend(queue.next(&mut connection).await.unwrap());
@@ -133,7 +133,7 @@ fn another_reader_of_the_same_queue_is_noticed_and_loses_nothing() {
     let mut bot = redis.client(0);
     bot.push("q", "ours");
     run(async {
-        let mut connection = Connection::open(&server(&redis.url(0))).await.unwrap();
+        let mut connection = RedisConnection::open(&server(&redis.url(0))).await.unwrap();
         let mut queue = SourceQueue::new("q");
         let popped = queue.next(&mut connection).await.unwrap();
         // What another one had moved before us is older.
@@ -156,13 +156,13 @@ fn a_push_and_its_place_are_one_and_one_that_came_too_late_does_nothing() {
     let queue = DestinationQueue::new("q", &node, "soc");
     let events: [&[u8]; 3] = [b"1", b"2", b"3"];
     run(async {
-        let mut older = Connection::open(&server(&redis.url(2))).await.unwrap();
-        let mut newer = Connection::open(&server(&redis.url(2))).await.unwrap();
+        let mut older = RedisConnection::open(&server(&redis.url(2))).await.unwrap();
+        let mut newer = RedisConnection::open(&server(&redis.url(2))).await.unwrap();
         let look = queue.look(&mut older).await.unwrap();
         assert_eq!((look.taken, look.holds), (None, 0));
         assert!(queue.push(&events[..1], Some(place(1)), &mut older).await.unwrap());
 
-        // Both looked; what the older one had on its way arrives after the newer one's.
+        // Both looked; the older one's transaction arrives after the newer one's.
         queue.look(&mut older).await.unwrap();
         let look = queue.look(&mut newer).await.unwrap();
         assert_eq!((look.taken, look.holds), (Some(place(1)), 1));
@@ -174,7 +174,7 @@ fn a_push_and_its_place_are_one_and_one_that_came_too_late_does_nothing() {
             format!("{} 3 {} 4", place(3).log_id, place(3).mark.check)
         );
 
-        // What is for nobody moves the place alone.
+        // An event that nobody gets moves the place alone.
         queue.look(&mut newer).await.unwrap();
         assert!(queue.push(&[], Some(place(9)), &mut newer).await.unwrap());
         assert_eq!(queue.look(&mut newer).await.unwrap().taken, Some(place(9)));
@@ -187,7 +187,7 @@ fn a_full_redis_takes_neither_the_events_nor_the_place() {
     let queue = DestinationQueue::new("q", &PublisherName::parse("a").unwrap(), "b");
     let mut bot = redis.client(0);
     run(async {
-        let mut connection = Connection::open(&server(&redis.url(0))).await.unwrap();
+        let mut connection = RedisConnection::open(&server(&redis.url(0))).await.unwrap();
         bot.say(&["CONFIG", "SET", "maxmemory", "1"]);
         queue.look(&mut connection).await.unwrap();
         let fault = queue.push(&[b"1"], Some(place(1)), &mut connection).await.unwrap_err();
@@ -213,10 +213,10 @@ fn who_may_not_come_in_is_told_why() {
     let without = redis.url(0).replace(":secret@", "");
     run(async {
         for url in [redis.url(3), redis.unix_url(3)] {
-            Connection::open(&server(&url)).await.unwrap();
+            RedisConnection::open(&server(&url)).await.unwrap();
         }
-        let right_ca = Server { ca_file: Some(redis.ca_file()), ..server(&redis.tls_url(1)) };
-        Connection::open(&right_ca).await.unwrap();
+        let right_ca = RedisServer { ca_file: Some(redis.ca_file()), ..server(&redis.tls_url(1)) };
+        RedisConnection::open(&right_ca).await.unwrap();
 
         let elsewhere = redis.tls_url(1).replace("localhost", "127.0.0.1");
         for (what, server, said, hint) in [
@@ -231,16 +231,16 @@ fn who_may_not_come_in_is_told_why() {
             ("no such database", server(&redis.url(99)), "DB index", Some("fewer databases")),
             ("nobody there", server("redis://127.0.0.1:1/0"), "refused", Some("redis-cli")),
             ("no such socket", server("unix:///nowhere/redis.sock"), "No such file", Some("redis-cli")),
-            ("an unknown authority", Server { ca_file: None, ..right_ca.clone() }, "", None),
+            ("an unknown authority", RedisServer { ca_file: None, ..right_ca.clone() }, "", None),
             (
                 "another host's",
-                Server { address: RedisAddress::parse(&elsewhere).unwrap(), ..right_ca.clone() },
+                RedisServer { address: RedisAddress::parse(&elsewhere).unwrap(), ..right_ca.clone() },
                 "certificate",
                 None,
             ),
             (
                 "no such ca_file",
-                Server { ca_file: Some("/nowhere/ca.pem".into()), ..right_ca.clone() },
+                RedisServer { ca_file: Some("/nowhere/ca.pem".into()), ..right_ca.clone() },
                 "ca_file",
                 Some("authority"),
             ),

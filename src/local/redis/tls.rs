@@ -1,4 +1,4 @@
-//! TLS to a Redis: whom to trust, and the handshake. The certificate is always verified; there is no switch.
+//! TLS to a Redis: trust and the handshake. The certificate is always verified; there is no switch.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use tokio_rustls::client::TlsStream;
 
 use crate::limits::CONFIG_FILE_BYTES_MAX;
 
-/// Why no TLS connection can be tried. The operator's to mend.
+/// Why no TLS connection can be tried. The operator must fix it.
 #[derive(Debug, Error)]
 pub enum TlsFault {
     #[error("ca_file {}: {error}", file.display())]
@@ -38,8 +38,8 @@ impl TlsFault {
     }
 }
 
-/// Whom to trust: those in `ca_file` alone, else those that this machine trusts. Read at each connection, so that
-/// a renewed file counts.
+/// Trusts the authorities in `ca_file` alone; without it, those that this machine trusts. Read at each connection, so
+/// that a renewed file counts.
 pub(super) fn trusting(ca_file: Option<&Path>) -> Result<TlsConnector, TlsFault> {
     let roots = match ca_file {
         Some(file) => from_file(file)?,
@@ -53,7 +53,7 @@ pub(super) fn trusting(ca_file: Option<&Path>) -> Result<TlsConnector, TlsFault>
             roots
         }
     };
-    // Named, because rustls panics where a build has several and none is.
+    // Named, because rustls panics if a build has several and none is named.
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
@@ -75,7 +75,7 @@ fn from_file(file: &Path) -> Result<RootCertStore, TlsFault> {
     if roots.is_empty() { Err(TlsFault::NoCertificate(file.to_owned())) } else { Ok(roots) }
 }
 
-/// The handshake; the certificate must name `host`.
+/// Performs the handshake; the certificate must name `host`.
 pub(super) async fn handshake(
     connector: &TlsConnector,
     host: &str,

@@ -4,11 +4,11 @@ use std::collections::VecDeque;
 
 use super::*;
 use crate::format::intelmq::IntelmqHandOff;
-use crate::local::again::{Again, HandedAgain};
-use crate::local::aside_file::Aside;
+use crate::local::again::{DeadLetterRetry, HandedAgain};
 use crate::local::consumer_door::{ConsumerBehind, ConsumerDoor, Holding};
+use crate::local::dead_letter::DeadLetter;
 use crate::local::handed_mark::HandedMark;
-use crate::local::receiver::{Made, Receiver, ReceiverError};
+use crate::local::receiver::{DeliveryTarget, PreparedLine, ReceiverError};
 use crate::local::receiver_form::ReceiverForm;
 use crate::local::tally::ConsumerTally;
 use crate::protocol::io::ConsumerRequest;
@@ -33,7 +33,7 @@ struct Script {
 
 struct Scripted(Arc<Mutex<Script>>);
 
-impl Receiver for Scripted {
+impl DeliveryTarget for Scripted {
     async fn connect(&mut self) -> Result<(), ReceiverError> {
         self.0.lock().unwrap().connected += 1;
         Ok(())
@@ -43,7 +43,7 @@ impl Receiver for Scripted {
         Ok(self.0.lock().unwrap().last)
     }
 
-    async fn hand(&mut self, lines: &[Made]) -> Result<usize, ReceiverError> {
+    async fn hand(&mut self, lines: &[PreparedLine]) -> Result<usize, ReceiverError> {
         tokio::task::yield_now().await;
         let mut script = self.0.lock().unwrap();
         let taken = script.takes.pop_front().unwrap_or(Some(lines.len())).ok_or(ReceiverError::Closed)?;
@@ -81,10 +81,10 @@ fn each_later() -> Now {
 /// A door that runs, and its core.
 struct Handing {
     script: Arc<Mutex<Script>>,
-    consumers: Arc<Consumers>,
+    consumers: Arc<ConsumerTable>,
     inputs: mpsc::Receiver<Input>,
-    again: mpsc::Sender<Again>,
-    aside: Arc<Aside>,
+    again: mpsc::Sender<DeadLetterRetry>,
+    aside: Arc<DeadLetter>,
     tally: Arc<ConsumerTally>,
     steady: Arc<SteadyTime>,
     stopping: CancellationToken,
@@ -99,9 +99,9 @@ impl Handing {
         let (sender, inputs) = mpsc::channel(64);
         let behind = behind(sender);
         let script = Arc::new(Mutex::new(script));
-        let aside = Aside::open(&dir.path().join("aside"), "soc").unwrap();
+        let aside = DeadLetter::open(&dir.path().join("aside"), "soc").unwrap();
         let (again, again_out) = mpsc::channel(16);
-        let (consumers, steady) = (Arc::<Consumers>::default(), Arc::<SteadyTime>::default());
+        let (consumers, steady) = (Arc::<ConsumerTable>::default(), Arc::<SteadyTime>::default());
         let stopping = CancellationToken::new();
         let tally = Arc::new(ConsumerTally::new("soc", ConsumerState::default(), each_later));
         let hand_off = IntelmqHandOff { strict, ..IntelmqHandOff::default() };
@@ -218,15 +218,15 @@ fn a_retry_that_gave_up_hands_nothing_over_later() {
         let script = Script { takes: [Some(0), Some(0)].into(), ..Script::default() };
         let mut handing = Handing::start(script, false);
         assert!(matches!(handing.input().await, Input::ConsumerOpened { .. }));
-        let claim = Arc::new(crate::local::again::Claim::default());
+        let claim = Arc::new(crate::local::again::RetryClaim::default());
         assert!(claim.give_up());
         let (done, outcome) = tokio::sync::oneshot::channel();
-        handing.again.send(Again { entry: Arc::new(entry(1)), claim, done }).await.ok().unwrap();
+        handing.again.send(DeadLetterRetry { entry: Arc::new(entry(1)), claim, done }).await.ok().unwrap();
         assert!(outcome.await.is_err(), "nobody asks any more");
 
-        let claim = Arc::new(crate::local::again::Claim::default());
+        let claim = Arc::new(crate::local::again::RetryClaim::default());
         let (done, outcome) = tokio::sync::oneshot::channel();
-        let again = Again { entry: Arc::new(entry(2)), claim: claim.clone(), done };
+        let again = DeadLetterRetry { entry: Arc::new(entry(2)), claim: claim.clone(), done };
         handing.again.send(again).await.ok().unwrap();
         assert_eq!(outcome.await.unwrap(), HandedAgain::Taken, "one that was not is handed over, once");
         assert!(!claim.give_up(), "what was sent cannot be taken back");

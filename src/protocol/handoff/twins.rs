@@ -1,4 +1,4 @@
-//! Contents that one connection of a consumer was handed before, under another seq. Nothing of it outlives the connection.
+//! Contents that one connection of a consumer was handed before, under another seq. Forgotten with the connection.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use crate::limits::PASSED_OVER_MAX;
 /// Which entries with a content id the filter of a connection passed over.
 #[derive(Debug)]
 pub(super) struct TwinsPassed {
-    /// Nothing is known of what lies up to here.
+    /// Nothing is known of the entries up to here.
     known_after: u64,
     passed: BTreeSet<u64>,
     /// Content ids with more earlier entries than are named, one of which the consumer has had.
@@ -36,7 +36,7 @@ impl TwinsPassed {
         }
     }
 
-    /// One more entry with a content that many have is for the consumer. Returns whether it has had that content before.
+    /// Notes one more entry with a crowded content for the consumer. Returns whether it has had that content before.
     pub fn had_crowded(&mut self, content: Uuid) -> bool {
         let had = !self.crowded.insert(content);
         if self.crowded.len() > PASSED_OVER_MAX {

@@ -1,5 +1,5 @@
-//! Whose signature an envelope needs and whether its time fits: what is judged of it beside its bytes (design §5.2).
-//! Nothing is remembered here.
+//! Decides which keys may have signed an envelope and whether its time fits: the checks beside its bytes (design §5.2).
+//! Remembers nothing.
 
 use ed25519_dalek::VerifyingKey;
 
@@ -8,8 +8,8 @@ use crate::envelope::{Envelope, VerifiedEnvelope};
 use crate::identity::{CoreDigest, EventKey, PublisherName};
 use crate::limits::{CREATED_AHEAD_ACCEPTED_MS, CREATED_AHEAD_OWED_MS};
 use crate::policy::{Standing, Trust};
-use crate::protocol::ground::Ground;
-use crate::protocol::rules::Rule;
+use crate::protocol::context::CoreContext;
+use crate::protocol::rules::ProtocolRule;
 use crate::time::Timestamp;
 use crate::wire::VerdictCode;
 
@@ -18,13 +18,13 @@ const DECISION_MS: u64 = 10 * 365 * 24 * 60 * 60 * 1_000;
 
 /// Names an entry that is offered or has come, for its verdict.
 #[derive(Clone, Copy, Debug)]
-pub struct Named<'a> {
+pub struct OfferIdentity<'a> {
     pub key: EventKey,
     pub digest: CoreDigest,
     pub publisher: &'a PublisherName,
 }
 
-impl<'a> Named<'a> {
+impl<'a> OfferIdentity<'a> {
     pub fn by(envelope: &'a Envelope) -> Self {
         Self { key: envelope.key(), digest: envelope.digest(), publisher: envelope.publisher() }
     }
@@ -37,14 +37,14 @@ impl<'a> Named<'a> {
 
 /// Returns the keys one of which must have signed this envelope, before any expensive check. `Err` carries the
 /// verdict if none can have.
-pub fn candidate_keys(envelope: &Envelope, ground: &Ground) -> Result<Vec<VerifyingKey>, Verdict> {
-    if !ground.on(Rule::OwnTrusted) && ground.is_own(envelope.publisher()) {
+pub fn candidate_keys(envelope: &Envelope, ground: &CoreContext) -> Result<Vec<VerifyingKey>, Verdict> {
+    if !ground.on(ProtocolRule::OwnTrusted) && ground.is_own(envelope.publisher()) {
         return Err(Verdict::rejected(VerdictCode::UnknownPublisher));
     }
     match ground.trust.keys_of(envelope.publisher(), envelope.key_id(), envelope.core().created) {
         Trust::Candidates(keys) | Trust::Others(keys) => Ok(keys),
         Trust::Revoked(keys) if !keys.is_empty() && ground.is_released(envelope.key()) => Ok(keys),
-        Trust::Revoked(_) => Err(waits_for_the_operator(Named::by(envelope), ground)),
+        Trust::Revoked(_) => Err(waits_for_the_operator(OfferIdentity::by(envelope), ground)),
         Trust::OtherKey | Trust::OutOfTime => Err(rejected(VerdictCode::UnknownKey, envelope)),
         Trust::Unknown => {
             let detail = envelope.publisher().to_string();
@@ -55,12 +55,12 @@ pub fn candidate_keys(envelope: &Envelope, ground: &Ground) -> Result<Vec<Verify
 
 /// May the key that did sign it have done so? Asked after the signature, with the whole key: a key id proves
 /// nothing, and a key may have been revoked meanwhile.
-pub fn judge_signer(verified: &VerifiedEnvelope, ground: &Ground) -> Result<(), Verdict> {
+pub fn judge_signer(verified: &VerifiedEnvelope, ground: &CoreContext) -> Result<(), Verdict> {
     let envelope = verified.envelope();
     match ground.trust.standing(envelope.publisher(), verified.signer(), envelope.core().created) {
         Some(Standing::Good) => Ok(()),
         Some(Standing::Revoked) if ground.is_released(envelope.key()) => Ok(()),
-        Some(Standing::Revoked) => Err(waits_for_the_operator(Named::by(envelope), ground)),
+        Some(Standing::Revoked) => Err(waits_for_the_operator(OfferIdentity::by(envelope), ground)),
         Some(Standing::OutOfTime) => Err(rejected(VerdictCode::UnknownKey, envelope)),
         None => Err(rejected(VerdictCode::NameMismatch, envelope)),
     }
@@ -68,7 +68,7 @@ pub fn judge_signer(verified: &VerifiedEnvelope, ground: &Ground) -> Result<(), 
 
 /// The verdict if none of the keys that were tried signed it. If one of them is the publisher's, it is forged. If all
 /// are keys of others, its own key is one that is not known here, and a change of trust can cure that.
-pub fn judge_unsigned(envelope: &Envelope, tried: &[VerifyingKey], ground: &Ground) -> Verdict {
+pub fn judge_unsigned(envelope: &Envelope, tried: &[VerifyingKey], ground: &CoreContext) -> Verdict {
     let (publisher, created) = (envelope.publisher(), envelope.core().created);
     let code = if tried.iter().any(|key| ground.trust.standing(publisher, key, created).is_some()) {
         VerdictCode::BadSignature
@@ -80,8 +80,8 @@ pub fn judge_unsigned(envelope: &Envelope, tried: &[VerifyingKey], ground: &Grou
     rejected(code, envelope)
 }
 
-/// What a revoked key signed, and nobody holds here yet, is owed until the operator decides (design §5.6).
-pub fn waits_for_the_operator(named: Named<'_>, ground: &Ground) -> Verdict {
+/// Defers a new envelope under a revoked key until the operator decides (design §5.6): it is owed.
+pub fn waits_for_the_operator(named: OfferIdentity<'_>, ground: &CoreContext) -> Verdict {
     named.deferred(VerdictCode::KeyRevoked, ground.steady().plus_ms(DECISION_MS))
 }
 
@@ -90,7 +90,7 @@ fn rejected(code: VerdictCode, envelope: &Envelope) -> Verdict {
 }
 
 /// Is `created` within what the seen set can answer for, and not ahead of our time?
-pub fn judge_time(envelope: &Envelope, ground: &Ground) -> Option<Verdict> {
+pub fn judge_time(envelope: &Envelope, ground: &CoreContext) -> Option<Verdict> {
     let core = envelope.core();
     if ground.ledger.floor.is_some_and(|floor| core.created < floor) {
         return Some(rejected(VerdictCode::TooOld, envelope));
@@ -99,16 +99,16 @@ pub fn judge_time(envelope: &Envelope, ground: &Ground) -> Option<Verdict> {
     if ahead > CREATED_AHEAD_OWED_MS {
         return Some(rejected(VerdictCode::TooFarAhead, envelope));
     }
-    if let Some(verdict) = ahead_of_time(core.created, Named::by(envelope), ground) {
+    if let Some(verdict) = ahead_of_time(core.created, OfferIdentity::by(envelope), ground) {
         return Some(verdict);
     }
     let expired = |expires| ground.clock.trusted(ground.now).is_some_and(|now| expires <= now);
     core.expires.is_some_and(expired).then(|| rejected(VerdictCode::Expired, envelope))
 }
 
-/// Dated ahead of our time, and not too far: it is asked for in its time. Of an offer too, whose date is only what the peer
-/// says: it has no other reason to be fetched now, and is judged by what is signed then.
-pub fn ahead_of_time(created: Timestamp, named: Named<'_>, ground: &Ground) -> Option<Verdict> {
+/// Defers an event that is dated ahead of our time, but not too far. An offer is deferred by the date that the peer
+/// says: nothing else requires it now, and the signed date is judged later.
+pub fn ahead_of_time(created: Timestamp, named: OfferIdentity<'_>, ground: &CoreContext) -> Option<Verdict> {
     let ahead = created.since_ms(ground.now.wall);
     if !(CREATED_AHEAD_ACCEPTED_MS + 1..=CREATED_AHEAD_OWED_MS).contains(&ahead) {
         return None;

@@ -1,4 +1,4 @@
-//! What the core tells of itself, for log, counters and status. Nothing is decided by it.
+//! Reports of the core, for log, counters and status. Nothing is decided by them.
 
 use super::{Role, StoreFailure, StreamId};
 use crate::identity::{EventId, PublisherName};
@@ -6,7 +6,7 @@ use crate::record::ConsumerName;
 use crate::time::Timestamp;
 use crate::wire::VerdictCode;
 
-/// What the core tells of itself: a cause each, for one line of log and one counter.
+/// A report of the core: each has one cause, one log line and one counter.
 #[derive(Clone, Debug)]
 pub enum Event {
     PeerUp {
@@ -25,16 +25,16 @@ pub enum Event {
         stream: StreamId,
         cause: String,
     },
-    /// The feed to `peer` goes on behind this seq of ours: what lies above is decided again.
+    /// The feed to `peer` goes on behind this seq of ours: entries above it are decided again.
     FeedResumes {
         peer: PublisherName,
         after: u64,
     },
-    /// What became of an envelope.
+    /// The fate of an envelope.
     Envelope {
         id: EventId,
         source: Option<PublisherName>,
-        outcome: Outcome,
+        outcome: EnvelopeOutcome,
         bytes: usize,
     },
     /// An entry of `peer`'s feed was not taken, and why. For `UnknownPublisher` the detail is the publisher's name.
@@ -83,7 +83,7 @@ pub enum Event {
         serial: u64,
         revoked: bool,
     },
-    /// What `peer` showed is no key statement that this node can verify.
+    /// `peer` showed a key statement that this node cannot verify.
     StatementRefused {
         peer: PublisherName,
         why: String,
@@ -100,7 +100,7 @@ pub enum LossCause {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum EnvelopeOutcome {
     Accepted,
     Refused,
 }

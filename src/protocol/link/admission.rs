@@ -1,16 +1,16 @@
-//! Who is there: HELLO, the peer's instance, and the probe that tells a restarted node from a second one.
-//! Keys were proven by the transport.
+//! Admits peers: HELLO, the peer's instance, and the probe that tells a restarted node from a second one. Keys were
+//! proven by the transport.
 
 use super::*;
 use crate::envelope::SignedStatement;
 
-impl Link {
+impl PeerSession {
     /// HELLO: is it who we trust, and one living process? `Ok(false)`: it has to wait for a probe.
     pub(super) fn on_hello(
         &mut self,
         stream: StreamId,
         hello: Box<Hello>,
-        ground: &mut Ground,
+        ground: &mut CoreContext,
     ) -> Result<bool, FeedFault> {
         self.facts.called = (hello.name != self.peer.name).then(|| hello.name.clone());
         self.check_hello(&hello, ground)?;
@@ -26,7 +26,7 @@ impl Link {
                 let receiver = self.receiver.take().expect("bug: the stream is the receiver's");
                 let opened = receiver.last_frame;
                 // It says SUBSCRIBE anew when it is admitted.
-                self.arriving.push(Arriving {
+                self.arriving.push(ArrivingFeed {
                     pipe: receiver.pipe,
                     role,
                     opened,
@@ -44,13 +44,13 @@ impl Link {
     }
 
     /// The fault for a peer that shares no version with this node.
-    pub(super) fn no_common_version(of: &Greeting) -> FeedFault {
+    pub(super) fn no_common_version(of: &FeedGreeting) -> FeedFault {
         let (min, max) = (of.version_min, of.version_max);
         let detail = format!("version {min} to {max}; expected {WIRE_VERSION_MIN} to {WIRE_VERSION_MAX}");
         FeedFault { code: FaultCode::Version, detail }
     }
 
-    fn check_hello(&self, hello: &Hello, ground: &Ground) -> Result<(), FeedFault> {
+    fn check_hello(&self, hello: &Hello, ground: &CoreContext) -> Result<(), FeedFault> {
         if hello.federation != ground.config.federation {
             let detail = format!("{:?}; expected {:?}", hello.federation, ground.config.federation);
             return Err(FeedFault { code: FaultCode::Federation, detail });
@@ -62,7 +62,7 @@ impl Link {
         Ok(())
     }
 
-    /// Streams whose HELLO was accepted.
+    /// Returns the streams with an accepted HELLO.
     pub(super) fn admitted(&self) -> impl Iterator<Item = StreamId> {
         let receiver = self.receiver.iter().filter(|receiver| receiver.hello.is_some());
         receiver
@@ -70,11 +70,11 @@ impl Link {
             .chain(self.sender.iter().map(|sender| sender.pipe.stream))
     }
 
-    pub(super) fn probe(&mut self, stream: StreamId, nonce: u64, ground: &mut Ground) {
+    pub(super) fn probe(&mut self, stream: StreamId, nonce: u64, ground: &mut CoreContext) {
         let pipes = self.receiver.iter_mut().map(|receiver| &mut receiver.pipe);
         let mut pipes = pipes.chain(self.sender.iter_mut().map(|sender| &mut sender.pipe));
         if let Some(pipe) = pipes.find(|pipe| pipe.stream == stream) {
-            pipe.send(Frame::Ping { nonce }, ground);
+            pipe.send(WireFrame::Ping { nonce }, ground);
         }
     }
 
@@ -82,7 +82,7 @@ impl Link {
         &mut self,
         stream: StreamId,
         hello: Hello,
-        ground: &mut Ground,
+        ground: &mut CoreContext,
     ) -> Result<(), FeedFault> {
         let wall = ground.now.wall;
         self.facts.skew_ms =
@@ -113,7 +113,7 @@ impl Link {
         if let Some(older) = self.sender.as_ref().map(|sender| sender.pipe.stream) {
             self.close(older, Some(FaultCode::Replaced.into()), ground);
         }
-        self.sender = Some(Sender::new(arriving.pipe, ground.tick()));
+        self.sender = Some(FeedSender::new(arriving.pipe, ground.tick()));
         // Before any carrier that needs them; our own went with HELLO.
         let own = IdentityKey::of(ground.trust.own_key());
         let of_others = ground.ledger.statements.latest().filter(|said| said.signer() != own);
@@ -128,7 +128,7 @@ impl Link {
     }
 
     /// The rest of a batch waits with its stream for the end of the probe.
-    pub(super) fn hold(&mut self, stream: StreamId, frames: Vec<Frame>) {
+    pub(super) fn hold(&mut self, stream: StreamId, frames: Vec<WireFrame>) {
         for arriving in &mut self.arriving {
             if arriving.pipe.stream == stream
                 && let Some(probation) = &mut arriving.probation
@@ -140,15 +140,15 @@ impl Link {
     }
 
     /// The older stream answers: two processes run with this key. The newer is refused.
-    pub(super) fn on_pong(&mut self, nonce: u64, ground: &mut Ground) -> Result<(), FeedFault> {
-        let probed = |arriving: &Arriving| {
+    pub(super) fn on_pong(&mut self, nonce: u64, ground: &mut CoreContext) -> Result<(), FeedFault> {
+        let probed = |arriving: &ArrivingFeed| {
             arriving.probation.as_ref().is_some_and(|probation| probation.nonce == nonce)
         };
         while let Some(stream) =
             self.arriving.iter().find(|arriving| probed(arriving)).map(|arriving| arriving.pipe.stream)
         {
-            let reason = Reason::Fault { code: FaultCode::Cloned, detail: String::new() };
-            self.facts.obstacles.met_at_feed(Role::Sender, reason, Side::Here, ground.now);
+            let reason = ObstacleReason::Fault { code: FaultCode::Cloned, detail: String::new() };
+            self.facts.obstacles.met_at_feed(Role::Sender, reason, FeedSide::Here, ground.now);
             self.facts.last_error = Some("two live nodes use this key".to_owned());
             self.close(stream, Some(FaultCode::Cloned.into()), ground);
             self.contact.feed_backoff.refused(ground.tick());
@@ -156,12 +156,12 @@ impl Link {
         Ok(())
     }
 
-    /// The older streams are gone: whoever waited for a probe is the one.
-    pub(super) fn admit_if_alone(&mut self, ground: &mut Ground) {
+    /// Admits the stream that waited for a probe if the older streams are gone.
+    pub(super) fn admit_if_alone(&mut self, ground: &mut CoreContext) {
         if self.admitted().next().is_some() {
             return;
         }
-        let on_probation = |arriving: &Arriving| arriving.probation.as_ref().map(|it| it.hello.instance);
+        let on_probation = |arriving: &ArrivingFeed| arriving.probation.as_ref().map(|it| it.hello.instance);
         let Some(instance) = self.arriving.iter().find_map(on_probation) else { return };
         self.instance = Some(instance);
         while let Some(at) = self.arriving.iter().position(|arriving| arriving.probation.is_some()) {

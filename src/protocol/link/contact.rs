@@ -1,9 +1,9 @@
-//! Reaching a peer: dialling, back-off, and asking for its feed. What is said there is not its matter.
+//! Reaches a peer: dials, backs off, and asks for its feed. The frames of that feed are handled elsewhere.
 
 use super::*;
 
-impl Link {
-    pub fn on_connected(&mut self, address: String, ground: &mut Ground) {
+impl PeerSession {
+    pub fn on_connected(&mut self, address: String, ground: &mut CoreContext) {
         let now = ground.tick();
         self.contact.backoff.reset(now);
         self.contact.feed_backoff.reset(now);
@@ -16,7 +16,7 @@ impl Link {
         ground.tell(Event::PeerUp { peer: self.peer.name.clone() });
     }
 
-    pub fn on_disconnected(&mut self, cause: String, ground: &mut Ground) {
+    pub fn on_disconnected(&mut self, cause: String, ground: &mut CoreContext) {
         self.close_all(None, ground);
         if self.is_up() {
             ground.tell(Event::PeerDown { peer: self.peer.name.clone(), cause: cause.clone() });
@@ -31,7 +31,7 @@ impl Link {
         self.facts.last_error.get_or_insert(cause);
     }
 
-    pub fn on_dial_failed(&mut self, failure: DialFailure, ground: &mut Ground) {
+    pub fn on_dial_failed(&mut self, failure: DialFailure, ground: &mut CoreContext) {
         if self.is_up() {
             return;
         }
@@ -40,14 +40,14 @@ impl Link {
             DialFailure::OtherKey { address, key } => {
                 self.contact.backoff.refused(ground.tick());
                 self.facts.last_error = Some(format!("{address} has another key: {key}"));
-                self.facts.obstacles.met_at_contact(Reason::OtherKey { address, key }, ground.now);
+                self.facts.obstacles.met_at_contact(ObstacleReason::OtherKey { address, key }, ground.now);
             }
             DialFailure::TurnedAway(cause) => {
                 self.contact.backoff.failed(ground.now.tick, &mut ground.rng);
                 self.facts.last_error = Some(format!(
                     "connected and proved our key, but was turned away: is our key in their peers/? ({cause})"
                 ));
-                self.facts.obstacles.met_at_contact(Reason::TurnedAway { cause }, ground.now);
+                self.facts.obstacles.met_at_contact(ObstacleReason::TurnedAway { cause }, ground.now);
             }
             DialFailure::Unreachable(cause) => {
                 self.facts.obstacles.dialled_in_vain();
@@ -58,8 +58,8 @@ impl Link {
         }
     }
 
-    /// Its addresses changed: what was met at the old ones says nothing of the new ones.
-    pub fn on_addresses_changed(&mut self, ground: &mut Ground) {
+    /// Handles changed addresses: obstacles at the old ones say nothing of the new ones.
+    pub fn on_addresses_changed(&mut self, ground: &mut CoreContext) {
         if self.is_up() {
             return;
         }
@@ -68,15 +68,15 @@ impl Link {
         (self.facts.down_cause, self.facts.last_error) = (None, None);
     }
 
-    pub(super) fn down_since(&self, ground: &Ground) -> Timestamp {
+    pub(super) fn down_since(&self, ground: &CoreContext) -> Timestamp {
         match self.contact.state {
             ContactState::Down { since } | ContactState::Dialing { since } => since,
             ContactState::Up { .. } => ground.now.wall,
         }
     }
 
-    /// Dials, or opens the feed, where it is time.
-    pub(super) fn reach_out(&mut self, stalled: bool, ground: &mut Ground) {
+    /// Dials, or opens the feed, if it is time.
+    pub(super) fn reach_out(&mut self, stalled: bool, ground: &mut CoreContext) {
         if self.reaches_out_at(stalled).is_none_or(|at| ground.tick() < at) {
             return;
         }
@@ -89,7 +89,7 @@ impl Link {
         }
     }
 
-    /// When to dial, or to open the feed; `None` where there is nothing to open or something is under way.
+    /// Returns when to dial, or to open the feed; `None` if there is nothing to open or something is under way.
     pub(super) fn reaches_out_at(&self, stalled: bool) -> Option<Tick> {
         let arriving = || self.arriving.iter().any(|stream| stream.role == Role::Receiver);
         match &self.contact.state {
@@ -103,7 +103,7 @@ impl Link {
         }
     }
 
-    pub fn on_feed_not_opened(&mut self, cause: String, ground: &mut Ground) {
+    pub fn on_feed_not_opened(&mut self, cause: String, ground: &mut CoreContext) {
         self.contact.opening = false;
         self.contact.feed_backoff.failed(ground.now.tick, &mut ground.rng);
         self.facts.last_error = Some(format!("no feed: {cause}"));

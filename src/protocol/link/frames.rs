@@ -6,8 +6,8 @@ use crate::identity::EventKey;
 /// Entries that came from a peer and its own feed has not reached yet.
 const CAME_MAX: usize = 65_536;
 
-impl Link {
-    pub fn on_frames(&mut self, stream: StreamId, frames: Vec<Frame>, ground: &mut Ground) {
+impl PeerSession {
+    pub fn on_frames(&mut self, stream: StreamId, frames: Vec<WireFrame>, ground: &mut CoreContext) {
         if !self.knows(stream) {
             // Read before the transport heard that the stream was closed here.
             return;
@@ -25,7 +25,7 @@ impl Link {
                 return;
             }
             let result = match frame {
-                Frame::Hello(hello) => match self.on_hello(stream, hello, ground) {
+                WireFrame::Hello(hello) => match self.on_hello(stream, hello, ground) {
                     Ok(true) => Ok(()),
                     Ok(false) => {
                         self.hold(stream, frames.into());
@@ -33,7 +33,7 @@ impl Link {
                     }
                     Err(fault) => Err(fault),
                 },
-                Frame::OtherVersion(greeting) => Err(Self::no_common_version(&greeting)),
+                WireFrame::OtherVersion(greeting) => Err(Self::no_common_version(&greeting)),
                 frame => self.on_frame(stream, frame, ground),
             };
             if let Err(fault) = result {
@@ -72,11 +72,11 @@ impl Link {
     }
 
     /// The peer broke the protocol, or we cannot go on with it.
-    pub(super) fn fail(&mut self, stream: StreamId, fault: FeedFault, ground: &mut Ground) {
+    pub(super) fn fail(&mut self, stream: StreamId, fault: FeedFault, ground: &mut CoreContext) {
         self.facts.last_error = Some(format!("feed closed here: {fault}"));
         if let Some(role) = self.role_of(stream) {
-            let reason = Reason::Fault { code: fault.code, detail: fault.detail.clone() };
-            self.facts.obstacles.met_at_feed(role, reason, Side::Here, ground.now);
+            let reason = ObstacleReason::Fault { code: fault.code, detail: fault.detail.clone() };
+            self.facts.obstacles.met_at_feed(role, reason, FeedSide::Here, ground.now);
         }
         if matches!(fault.code, FaultCode::Version | FaultCode::Federation | FaultCode::Name) {
             self.contact.feed_backoff.refused(ground.tick());
@@ -92,16 +92,16 @@ impl Link {
     pub(super) fn on_frame(
         &mut self,
         stream: StreamId,
-        frame: Frame,
-        ground: &mut Ground,
+        frame: WireFrame,
+        ground: &mut CoreContext,
     ) -> Result<(), FeedFault> {
         let now = ground.tick();
-        if let Frame::Fault { code, detail } = &frame {
+        if let WireFrame::Fault { code, detail } = &frame {
             self.facts.last_error =
                 Some(format!("the peer closed the feed: {code} {detail}").trim_end().to_owned());
             if let Some(role) = self.role_of(stream) {
-                let reason = Reason::Fault { code: code.handled_as(), detail: detail.clone() };
-                self.facts.obstacles.met_at_feed(role, reason, Side::There, ground.now);
+                let reason = ObstacleReason::Fault { code: code.handled_as(), detail: detail.clone() };
+                self.facts.obstacles.met_at_feed(role, reason, FeedSide::There, ground.now);
             }
             return Ok(());
         }
@@ -123,38 +123,42 @@ impl Link {
         Err(before_hello(&frame))
     }
 
-    pub(super) fn on_receiver_frame(&mut self, frame: Frame, ground: &mut Ground) -> Result<(), FeedFault> {
+    pub(super) fn on_receiver_frame(
+        &mut self,
+        frame: WireFrame,
+        ground: &mut CoreContext,
+    ) -> Result<(), FeedFault> {
         let now = ground.now.tick;
         let Some(receiver) = &mut self.receiver else { return Ok(()) };
         match frame {
-            Frame::Skip(skip) => {
+            WireFrame::Skip(skip) => {
                 self.rates.spend_for_skip(now);
                 receiver.on_skip(&self.peer.name, skip, &mut self.tally.received, ground)?;
                 // Now the wish is fulfilled: a stream that died before would have taken it along.
-                self.wishes = Wishes::default();
+                self.wishes = SubscribeOptions::default();
                 self.facts.obstacles.feed_runs(Role::Receiver);
                 Ok(())
             }
-            Frame::Carrier(carrier) => self.on_carrier(carrier, false, ground),
-            Frame::Answer(carrier) => self.on_carrier(carrier, true, ground),
-            Frame::Have(have) => self.on_have(have, ground),
-            Frame::Gone { seq } => {
+            WireFrame::Carrier(carrier) => self.on_carrier(carrier, false, ground),
+            WireFrame::Answer(carrier) => self.on_carrier(carrier, true, ground),
+            WireFrame::Have(have) => self.on_have(have, ground),
+            WireFrame::Gone { seq } => {
                 if let Some(key) = receiver.take_answer(seq, now) {
                     ground.intake.landed(key, receiver.pipe.stream, now);
                     self.conclude(seq, key, &Verdict::Missing, ground);
                 }
                 Ok(())
             }
-            Frame::Head { seq, stored } => {
+            WireFrame::Head { seq, stored } => {
                 receiver.on_head(seq, stored);
                 Ok(())
             }
-            Frame::Ping { nonce } => {
-                receiver.pipe.send(Frame::Pong { nonce }, ground);
+            WireFrame::Ping { nonce } => {
+                receiver.pipe.send(WireFrame::Pong { nonce }, ground);
                 Ok(())
             }
-            Frame::Pong { nonce } => self.on_pong(nonce, ground),
-            Frame::KeyStatement(statement) => {
+            WireFrame::Pong { nonce } => self.on_pong(nonce, ground),
+            WireFrame::KeyStatement(statement) => {
                 self.learn(&statement, ground);
                 Ok(())
             }
@@ -162,22 +166,26 @@ impl Link {
         }
     }
 
-    pub(super) fn on_sender_frame(&mut self, frame: Frame, ground: &mut Ground) -> Result<(), FeedFault> {
+    pub(super) fn on_sender_frame(
+        &mut self,
+        frame: WireFrame,
+        ground: &mut CoreContext,
+    ) -> Result<(), FeedFault> {
         let Some(sender) = &mut self.sender else { return Ok(()) };
         match frame {
-            Frame::Subscribe(subscribe) => sender.on_subscribe(subscribe, ground),
-            Frame::Ack(ack) => sender.on_ack(&ack, &mut self.tally.sent),
-            Frame::Want { seq, key } => sender.on_want(seq, key),
-            Frame::Mode { publisher, eager } => {
+            WireFrame::Subscribe(subscribe) => sender.on_subscribe(subscribe, ground),
+            WireFrame::Ack(ack) => sender.on_ack(&ack, &mut self.tally.sent),
+            WireFrame::Want { seq, key } => sender.on_want(seq, key),
+            WireFrame::Mode { publisher, eager } => {
                 sender.on_mode(publisher, eager);
                 Ok(())
             }
-            Frame::Ping { nonce } => {
-                sender.pipe.send(Frame::Pong { nonce }, ground);
+            WireFrame::Ping { nonce } => {
+                sender.pipe.send(WireFrame::Pong { nonce }, ground);
                 Ok(())
             }
-            Frame::Pong { nonce } => self.on_pong(nonce, ground),
-            Frame::KeyStatement(statement) => {
+            WireFrame::Pong { nonce } => self.on_pong(nonce, ground),
+            WireFrame::KeyStatement(statement) => {
                 self.learn(&statement, ground);
                 Ok(())
             }
@@ -189,7 +197,7 @@ impl Link {
         &mut self,
         carrier: CarrierFrame,
         answer: bool,
-        ground: &mut Ground,
+        ground: &mut CoreContext,
     ) -> Result<(), FeedFault> {
         let Some(receiver) = &mut self.receiver else { return Ok(()) };
         let CarrierFrame { seq, check, path, envelope } = carrier;
@@ -199,7 +207,7 @@ impl Link {
             self.rates.spend(ground.now.tick);
         }
         if answer && asked.is_none() {
-            // What was not asked for, or came twice, is not read.
+            // If it was not asked for, or came before, it is not read.
             return Ok(());
         }
         let bytes = envelope.len();
@@ -211,7 +219,7 @@ impl Link {
         match asked {
             Some(asked) => {
                 ground.intake.landed(asked, stream, ground.now.tick);
-                if asked != key && ground.on(Rule::WantKey) {
+                if asked != key && ground.on(ProtocolRule::WantKey) {
                     let detail = format!("ANSWER for seq {seq} is another event than the one asked for");
                     return Err(FeedFault::out_of_turn(detail));
                 }
@@ -238,13 +246,20 @@ impl Link {
             ground.intake.flights.asked(key, &self.peer.name, stream, ground.now.tick);
         }
         self.rates.in_hand += bytes;
-        let arrival =
-            Arrival { peer: self.peer.name.clone(), stream, seq, answer, rival: false, path, envelope };
-        ground.intake.ask(Question::Arrival(Box::new(arrival)));
+        let arrival = EnvelopeArrival {
+            peer: self.peer.name.clone(),
+            stream,
+            seq,
+            answer,
+            rival: false,
+            path,
+            envelope,
+        };
+        ground.intake.ask(SeenQuestion::Arrival(Box::new(arrival)));
         Ok(())
     }
 
-    pub(super) fn on_have(&mut self, have: Have, ground: &mut Ground) -> Result<(), FeedFault> {
+    pub(super) fn on_have(&mut self, have: Have, ground: &mut CoreContext) -> Result<(), FeedFault> {
         let Some(receiver) = &mut self.receiver else { return Ok(()) };
         self.rates.spend(ground.now.tick);
         let Have { seq, check, created, publisher, key, digest } = have;
@@ -252,13 +267,14 @@ impl Link {
             return Ok(());
         }
         let stream = receiver.pipe.stream;
-        let offer = Offer { peer: self.peer.name.clone(), stream, seq, key, digest, publisher, created };
-        ground.intake.ask(Question::Offer(Box::new(offer)));
+        let offer =
+            EnvelopeOffer { peer: self.peer.name.clone(), stream, seq, key, digest, publisher, created };
+        ground.intake.ask(SeenQuestion::Offer(Box::new(offer)));
         Ok(())
     }
 
     /// The fate of an entry of this feed is known.
-    pub fn conclude(&mut self, seq: u64, key: EventKey, verdict: &Verdict, ground: &mut Ground) {
+    pub fn conclude(&mut self, seq: u64, key: EventKey, verdict: &Verdict, ground: &mut CoreContext) {
         let name = &self.peer.name;
         if !matches!(verdict, Verdict::Deferred { .. }) {
             ground.intake.stop_waiting(key, name, seq);
@@ -284,7 +300,7 @@ impl Link {
     }
 
     /// May one more envelope of `publisher` be taken now? `Err` with the wait in ms.
-    pub fn take_rate(&mut self, publisher: &PublisherName, ground: &Ground) -> Result<(), u64> {
+    pub fn take_rate(&mut self, publisher: &PublisherName, ground: &CoreContext) -> Result<(), u64> {
         self.rates.by_publisher.take(publisher, &self.peer.name, ground)
     }
 
@@ -295,7 +311,7 @@ impl Link {
         if let Some(receiver) = &mut self.receiver {
             receiver.report_accepted();
         }
-        // What an earlier stream brought a peer may have lost since: it may be a restored backup by now.
+        // If an earlier stream brought it, the peer may have lost it since: it may be a restored backup by now.
         let stands = self.receiver.as_ref().is_some_and(|receiver| receiver.pipe.stream == stream);
         if stands && self.sender.is_some() {
             self.came.insert(seq);
@@ -307,11 +323,11 @@ impl Link {
     }
 }
 
-fn before_hello(frame: &Frame) -> FeedFault {
+fn before_hello(frame: &WireFrame) -> FeedFault {
     FeedFault::out_of_turn(format!("{} before HELLO", frame.kind()))
 }
 
-fn owes(peer: &PublisherName, seq: u64, key: EventKey, ground: &Ground) -> bool {
+fn owes(peer: &PublisherName, seq: u64, key: EventKey, ground: &CoreContext) -> bool {
     let owed = ground.ledger.feeds.get(peer).and_then(|state| state.owed.get(&seq));
-    owed.is_some_and(|owed| owed.key == key || !ground.on(Rule::VerdictKey))
+    owed.is_some_and(|owed| owed.key == key || !ground.on(ProtocolRule::VerdictKey))
 }

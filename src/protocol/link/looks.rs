@@ -28,9 +28,9 @@ impl Looks {
     }
 }
 
-impl Link {
+impl PeerSession {
     /// Begins a look that is due, and goes on in order after one that is over: both by a new SUBSCRIBE.
-    pub(super) fn look_again(&mut self, ground: &mut Ground) {
+    pub(super) fn look_again(&mut self, ground: &mut CoreContext) {
         let now = ground.tick();
         let Some(receiver) = &self.receiver else { return };
         if receiver.is_look_over() {
@@ -41,7 +41,7 @@ impl Link {
         }
     }
 
-    pub(super) fn next_look(&self, ground: &Ground) -> Option<Tick> {
+    pub(super) fn next_look(&self, ground: &CoreContext) -> Option<Tick> {
         let at = self.receiver.as_ref()?.next_look(&self.peer.name, ground)?;
         Some(at.max(self.looks.not_before))
     }

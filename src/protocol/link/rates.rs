@@ -1,18 +1,18 @@
-//! How much of one peer is read and taken: `rate`, which is enforced by not reading on, and `rate_per_publisher`, which is
-//! enforced by asking and taking later. What a frame costs is said here alone.
+//! How much of one peer is read and taken. `rate` is enforced by not reading on, and `rate_per_publisher` by asking and
+//! taking later. Only this module defines the cost of a frame.
 
 use std::collections::BTreeMap;
 
 use super::*;
 use crate::policy::{Rate, Receive};
 
-/// Entries that one peer may leave owed in a second, also without `rate` in its file: each costs about 150 bytes of notes.
+/// Entries that one peer may leave owed in a second, also without `rate` in its file. Each costs about 150 bytes.
 const OWING_RATE: Rate = Rate { per_second: 200 };
 
 #[derive(Debug, Default)]
 pub(super) struct Rates {
-    all: Option<Bucket>,
-    pub statements: Option<Bucket>,
+    all: Option<TokenBucket>,
+    pub statements: Option<TokenBucket>,
     pub by_publisher: PublisherRates,
     /// SKIPs that come as often as a sender has to say them cost nothing.
     skip_due: Tick,
@@ -20,14 +20,14 @@ pub(super) struct Rates {
     pub in_hand: usize,
     /// The stream of the receiver waits for `Resume`.
     pub unread: bool,
-    /// What was read of it beyond the rate: the rest of one delivery.
-    pub held_up: Vec<Frame>,
+    /// Frames that were read beyond the rate: the rest of one delivery.
+    pub held_up: Vec<WireFrame>,
 }
 
 impl Rates {
     pub fn new(receive: &Receive, now: Tick) -> Self {
         Self {
-            all: receive.rate.map(|rate| Bucket::new(rate, now)),
+            all: receive.rate.map(|rate| TokenBucket::new(rate, now)),
             by_publisher: PublisherRates::new(receive.rate_per_publisher),
             ..Self::default()
         }
@@ -36,7 +36,7 @@ impl Rates {
     /// The peer file says something else.
     pub fn update(&mut self, was: &Receive, is: &Receive, now: Tick) {
         if was.rate != is.rate {
-            self.all = is.rate.map(|rate| Bucket::new(rate, now));
+            self.all = is.rate.map(|rate| TokenBucket::new(rate, now));
         }
         if was.rate_per_publisher != is.rate_per_publisher {
             self.by_publisher = PublisherRates::new(is.rate_per_publisher);
@@ -44,11 +44,11 @@ impl Rates {
     }
 
     /// Is `frame` of the kind that costs, and beyond the rate?
-    pub fn holds_up(&mut self, frame: &Frame, now: Tick) -> bool {
+    pub fn holds_up(&mut self, frame: &WireFrame, now: Tick) -> bool {
         let costs = match frame {
-            Frame::Carrier(_) | Frame::Have(_) | Frame::KeyStatement(_) => true,
-            Frame::Skip(_) => now < self.skip_due,
-            // What was asked for was paid with its offer.
+            WireFrame::Carrier(_) | WireFrame::Have(_) | WireFrame::KeyStatement(_) => true,
+            WireFrame::Skip(_) => now < self.skip_due,
+            // A requested entry was paid with its offer.
             _ => false,
         };
         costs && self.wait_ms(now) > 0
@@ -72,15 +72,15 @@ impl Rates {
     }
 }
 
-/// `rate_per_publisher`: one bucket for each publisher that came by this peer, whatever name it went by. What is asked for
-/// takes a token first; what is owed for its rate has reserved one.
+/// `rate_per_publisher`: one bucket for each publisher that came by this peer, under any of its names. A request takes
+/// a token first; an entry that is owed for its rate has reserved one.
 #[derive(Debug, Default)]
 pub struct PublisherRates {
     rate: Option<Rate>,
     /// By present names.
-    buckets: BTreeMap<PublisherName, Bucket>,
+    buckets: BTreeMap<PublisherName, TokenBucket>,
     /// Limits entries that are owed because no answer came. The operator cannot change it.
-    owing: Option<Bucket>,
+    owing: Option<TokenBucket>,
 }
 
 impl PublisherRates {
@@ -93,7 +93,7 @@ impl PublisherRates {
     /// # Errors
     /// How long until one may, in ms.
     pub fn owe(&mut self, now: Tick) -> Result<(), u64> {
-        let bucket = self.owing.get_or_insert_with(|| Bucket::new(OWING_RATE, now));
+        let bucket = self.owing.get_or_insert_with(|| TokenBucket::new(OWING_RATE, now));
         if bucket.take(now) { Ok(()) } else { Err(bucket.wait_ms(now)) }
     }
 
@@ -105,7 +105,7 @@ impl PublisherRates {
         &mut self,
         publisher: &PublisherName,
         peer: &PublisherName,
-        ground: &Ground,
+        ground: &CoreContext,
     ) -> Result<(), u64> {
         let Some(rate) = self.rate else { return Ok(()) };
         let (name, now) = (ground.trust.present_name(publisher), ground.tick());
@@ -113,7 +113,7 @@ impl PublisherRates {
             self.buckets.clear();
         }
         let bucket = self.buckets.entry(name.clone()).or_insert_with(|| {
-            let mut bucket = Bucket::new(rate, now);
+            let mut bucket = TokenBucket::new(rate, now);
             // Those that an earlier bucket gave a time.
             let feed = ground.ledger.feeds.get(peer);
             let owed = |name| feed.map_or(0, |feed| feed.owed.count(VerdictCode::Rate, name));
@@ -124,14 +124,14 @@ impl PublisherRates {
     }
 
     /// An entry is owed for its rate, and asked for after the wait that [`PublisherRates::take`] named.
-    pub fn reserve(&mut self, publisher: &PublisherName, ground: &Ground) {
+    pub fn reserve(&mut self, publisher: &PublisherName, ground: &CoreContext) {
         if let Some(bucket) = self.buckets.get_mut(ground.trust.present_name(publisher)) {
             bucket.spend(1, ground.tick());
         }
     }
 
-    /// What was owed for its rate came another way, or is gone.
-    pub fn give_back(&mut self, publisher: &PublisherName, ground: &Ground) {
+    /// Gives a token back when an entry that was owed for its rate came another way, or is gone.
+    pub fn give_back(&mut self, publisher: &PublisherName, ground: &CoreContext) {
         if let Some(bucket) = self.buckets.get_mut(ground.trust.present_name(publisher)) {
             bucket.give_back(ground.tick());
         }

@@ -1,10 +1,10 @@
-//! Steady time was put back, since the clock had been ahead when it began: what waits for a time waits no longer for it.
+//! Handles steady time that was put back, because the clock was ahead when it began: no entry waits longer for it.
 
 use super::*;
-use crate::record::{Cure, Owed, RejectedPlace};
+use crate::record::{Owed, RejectedPlace, RetryCondition};
 
 impl Node {
-    /// What is owed, and what is to be read again, is due as soon as before.
+    /// Moves the times of owed entries, and of places to be read again, so that they are due as soon as before.
     pub(super) fn follow_clock_back(&mut self) {
         let back = self.ground.clock.take_put_back();
         if back == 0 {
@@ -17,10 +17,10 @@ impl Node {
             let earlier = |entry: &Owed| Owed { retry_at: entry.retry_at.minus_ms(back), ..entry.clone() };
             owed.extend(entries.map(|entry| (peer.clone(), earlier(entry))));
             for place in state.rejected.iter() {
-                if let Cure::At(at) = place.cure
+                if let RetryCondition::At(at) = place.cure
                     && at > steady
                 {
-                    let cure = Cure::At(at.minus_ms(back));
+                    let cure = RetryCondition::At(at.minus_ms(back));
                     places.push((peer.clone(), RejectedPlace { cure, ..place.clone() }));
                 }
             }

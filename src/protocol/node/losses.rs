@@ -2,7 +2,7 @@
 //! each by a second look, while the cursors stay.
 
 use super::*;
-use crate::protocol::receiver::Receiver;
+use crate::protocol::receiver::FeedReceiver;
 use crate::record::BrokenEntry;
 
 impl Node {
@@ -10,14 +10,14 @@ impl Node {
     pub(super) fn on_broken(&mut self, broken: Vec<BrokenEntry>) {
         let broken = broken.into_iter().filter(|entry| !self.ground.ledger.losses.knows(*entry));
         let broken: Vec<BrokenEntry> = broken.collect();
-        if broken.is_empty() || !self.ground.on(Rule::LostAsked) {
+        if broken.is_empty() || !self.ground.on(ProtocolRule::LostAsked) {
             return;
         }
         for entry in &broken {
             self.ground.intake.forget_stored(entry.key);
         }
         let receivers = self.links.values_mut().filter_map(|link| link.receiver.as_mut());
-        receivers.for_each(Receiver::more_is_lost);
+        receivers.for_each(FeedReceiver::more_is_lost);
         for note in self.ground.ledger.lose(&broken, self.ground.steady()) {
             if let Note::Rejected { peer, .. } = &note
                 && self.links.contains_key(peer)

@@ -1,5 +1,5 @@
-//! Key statements (design §5.6, PROTOCOL.md §8): learnt from HELLO and KEY, kept for ever, passed on to every
-//! peer. What they say of keys is `policy`'s to answer; what a revoked key signed waits, owed, for the operator.
+//! Key statements (design §5.6, PROTOCOL.md §8): learnt from HELLO and KEY, kept for ever, passed on to every peer.
+//! `policy` decides what they mean for keys; entries that a revoked key signed wait, owed, for the operator.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,12 +8,12 @@ use ed25519_dalek::VerifyingKey;
 
 use super::*;
 use crate::envelope::statement::{StatementError, claimed_publisher};
-use crate::envelope::{SignedStatement, Stated};
+use crate::envelope::{SignedStatement, StatedKeys};
 use crate::identity::IdentityKey;
 use crate::limits::STATEMENTS_NEWS_MAX;
 use crate::policy::Rate;
-use crate::protocol::bucket::Bucket;
-use crate::record::{Cure, Ledger, RejectedPlace};
+use crate::protocol::bucket::TokenBucket;
+use crate::record::{Ledger, RejectedPlace, RetryCondition};
 
 /// So many statements of one peer are examined in a second: each may cost a signature check.
 pub const STATEMENT_RATE: Rate = Rate { per_second: 50 };
@@ -23,15 +23,15 @@ pub const STATEMENT_RATE: Rate = Rate { per_second: 50 };
 const STATEMENTS_MAX: u32 = 8;
 const STATEMENTS_WITHIN_MS: u64 = 10 * 60 * 1_000;
 
-/// What was learnt and not yet passed on.
+/// Statements that were learnt and not yet passed on.
 #[derive(Debug, Default)]
-pub struct Statements {
+pub struct StatementSpread {
     news: BTreeSet<IdentityKey>,
     /// How many of one key were taken since when.
     taken_since: BTreeMap<IdentityKey, (Tick, u32)>,
 }
 
-impl Statements {
+impl StatementSpread {
     /// May one more of `signer` be taken now?
     fn has_turn(&mut self, signer: IdentityKey, now: Tick) -> bool {
         let (since, count) = self.taken_since.entry(signer).or_insert((now, 0));
@@ -43,10 +43,10 @@ impl Statements {
     }
 }
 
-impl Ground {
+impl CoreContext {
     /// A peer showed a statement. Nothing is said against one that is old, or of somebody unknown here. Returns whether
     /// it cost anything to look at.
-    pub fn learn(&mut self, bytes: &Bytes, shown_by: &PublisherName, rate: &mut Bucket) -> bool {
+    pub fn learn(&mut self, bytes: &Bytes, shown_by: &PublisherName, rate: &mut TokenBucket) -> bool {
         let publisher = match claimed_publisher(bytes) {
             Ok(publisher) => Some(publisher),
             // Of a later version (PROTOCOL.md §8). It costs the peer as much as any other.
@@ -99,7 +99,7 @@ impl Ground {
         }
     }
 
-    /// Keeps a statement that was verified, where it counts beside what is known of its signer.
+    /// Keeps a verified statement if it counts beside what is known of its signer.
     pub fn take_statement(&mut self, statement: SignedStatement) {
         if !self.ledger.statements.takes(&statement) {
             return;
@@ -111,7 +111,7 @@ impl Ground {
         self.tell(Event::KeyStatement { publisher, serial, revoked });
     }
 
-    /// What was learnt and could not be stored acts already, and is written down once there is room.
+    /// Notes again the statements that could not be stored: they act already, and are written when there is room.
     pub fn note_statements_again(&mut self, lost: &Ledger) {
         for statement in lost.statements.all() {
             if self.ledger.statements.takes(statement) {
@@ -126,7 +126,7 @@ impl Ground {
 }
 
 impl Node {
-    /// What was learnt acts, and goes to every peer before any carrier that needs it.
+    /// Applies learnt statements, and sends them to every peer before any carrier that needs them.
     pub(super) fn spread_statements(&mut self) {
         let news = std::mem::take(&mut self.ground.statements.news);
         if news.is_empty() {
@@ -174,7 +174,7 @@ impl Node {
         identities.len()
     }
 
-    /// What found no owed place beside what was decided on is read again: now there is room.
+    /// Reads entries again that found no owed place beside those decided on: now there is room.
     fn read_revoked_again(&mut self, publisher: &PublisherName) {
         let waits = |place: &&RejectedPlace| {
             place.reason == VerdictCode::KeyRevoked
@@ -184,29 +184,29 @@ impl Node {
         let places = feeds.flat_map(|(peer, state)| {
             state.rejected.iter().filter(waits).map(|place| (peer.clone(), place.clone()))
         });
-        let cure = Cure::At(self.ground.steady());
+        let cure = RetryCondition::At(self.ground.steady());
         for (peer, place) in places.collect::<Vec<_>>() {
             self.ground.note(Note::Rejected { peer, place: RejectedPlace { cure, ..place } });
         }
     }
 
-    /// Peers whose keys are revoked, by their own statement or by this node's operator.
+    /// Returns the peers with revoked keys, by their own statement or by this node's operator.
     pub fn revoked(&self) -> impl Iterator<Item = &PublisherName> {
         self.ground.trust.peers().filter(|peer| peer.revoked).map(|peer| &peer.name)
     }
 
-    /// The trust list in force: what peer files and statements say together.
+    /// Returns the trust list in force: peer files and statements together.
     pub fn trust(&self) -> Arc<TrustList> {
         self.ground.trust.clone()
     }
 
-    /// What this node is known to have said last of its own keys.
+    /// Returns this node's latest known statement of its own keys.
     pub fn own_statement(&self) -> Option<&SignedStatement> {
-        self.ground.ledger.statements.of(self.ground.trust.own_key()).map(Stated::latest)
+        self.ground.ledger.statements.of(self.ground.trust.own_key()).map(StatedKeys::latest)
     }
 
-    /// What is known of everybody who is trusted now, this node included: not of keys that were theirs before.
-    pub fn statements(&self) -> impl Iterator<Item = &Stated> {
+    /// Returns the statements of every identity trusted now, this node included, but not of their former keys.
+    pub fn statements(&self) -> impl Iterator<Item = &StatedKeys> {
         let trust = &self.ground.trust;
         let identities = trust.peers().map(|peer| &peer.key).chain(std::iter::once(trust.own_key()));
         identities.filter_map(|identity| self.ground.ledger.statements.of(identity))

@@ -10,23 +10,23 @@ impl Node {
         let questions = self.ground.intake.answered(ticket);
         for (question, known) in questions.into_iter().zip(digests) {
             match question {
-                Question::Arrival(arrival) => self.on_known_arrival(arrival, known),
-                Question::Offer(offer) => self.on_known_offer(*offer, known),
-                Question::Submission { ticket, envelope } => {
+                SeenQuestion::Arrival(arrival) => self.on_known_arrival(arrival, known),
+                SeenQuestion::Offer(offer) => self.on_known_offer(*offer, known),
+                SeenQuestion::Submission { ticket, envelope } => {
                     let key = envelope.envelope().key();
                     self.on_known_submission(ticket, envelope, self.held(key, known));
                 }
-                Question::Returned { ticket, key } => match self.held(key, known) {
+                SeenQuestion::Returned { ticket, key } => match self.held(key, known) {
                     Some(_) => self.answer_duplicate(ticket, key),
                     None => self.ground.emit(Output::Submitted { ticket, outcome: Submitted::Foreign }),
                 },
-                Question::Recall { ticket, id } => self.on_known_recall(ticket, id, known),
+                SeenQuestion::Recall { ticket, id } => self.on_known_recall(ticket, id, known),
             }
         }
         self.ground.intake.forget_stale();
     }
 
-    /// What this node holds, or has accepted a moment ago, under `key`.
+    /// Returns the digest that this node holds, or has accepted a moment ago, under `key`.
     pub(super) fn held(&self, key: EventKey, known: Option<CoreDigest>) -> Option<CoreDigest> {
         self.ground.intake.fresh(key).map(|envelope| envelope.digest()).or(known)
     }
@@ -42,7 +42,7 @@ impl Node {
         self.held(key, known)
     }
 
-    pub(super) fn on_known_arrival(&mut self, mut arrival: Box<Arrival>, known: Option<CoreDigest>) {
+    pub(super) fn on_known_arrival(&mut self, mut arrival: Box<EnvelopeArrival>, known: Option<CoreDigest>) {
         let envelope = arrival.envelope.envelope();
         let (key, digest) = (envelope.key(), envelope.digest());
         match self.held_beside(key, digest, known) {
@@ -58,7 +58,7 @@ impl Node {
     }
 
     /// Trust and time, before the signature.
-    pub(super) fn examine(&mut self, arrival: Box<Arrival>) {
+    pub(super) fn examine(&mut self, arrival: Box<EnvelopeArrival>) {
         let envelope = arrival.envelope.envelope();
         match intake::candidate_keys(envelope, &self.ground) {
             Err(verdict) => self.conclude(&arrival, verdict),
@@ -69,7 +69,7 @@ impl Node {
         }
     }
 
-    pub(super) fn on_known_offer(&mut self, offer: Offer, known: Option<CoreDigest>) {
+    pub(super) fn on_known_offer(&mut self, offer: EnvelopeOffer, known: Option<CoreDigest>) {
         let (key, digest, stream) = (offer.key, offer.digest, offer.stream);
         let (peer, publisher) = (&offer.peer, &offer.publisher);
         let held = self.held_beside(key, digest, known);
@@ -78,12 +78,14 @@ impl Node {
         let elsewhere = self.ground.intake.flights.elsewhere(key, stream, now);
         let Some(link) = self.links.get_mut(peer).filter(|link| link.is_current(stream)) else { return };
         let own = self.ground.is_own(publisher);
-        let named = intake::Named { key, digest, publisher };
+        let named = intake::OfferIdentity { key, digest, publisher };
         let home = own || link.peer.has_name(publisher);
         let verdict = match held {
             Some(held) if held == digest => Some(Verdict::Refused),
             Some(_) if lost => Some(Verdict::rejected(VerdictCode::Equivocation)),
-            None if !self.ground.trust.publisher(publisher) || (own && !self.ground.on(Rule::OwnTrusted)) => {
+            None if !self.ground.trust.publisher(publisher)
+                || (own && !self.ground.on(ProtocolRule::OwnTrusted)) =>
+            {
                 let detail = publisher.to_string();
                 Some(Verdict::Rejected { code: VerdictCode::UnknownPublisher, detail })
             }
@@ -93,7 +95,7 @@ impl Node {
             None if self.ground.trust.is_revoked(publisher) && !self.ground.is_released(key) => {
                 Some(intake::waits_for_the_operator(named, &self.ground))
             }
-            None if elsewhere && !self.ground.on(Rule::HeldNotInFlight) => Some(Verdict::Refused),
+            None if elsewhere && !self.ground.on(ProtocolRule::HeldNotInFlight) => Some(Verdict::Refused),
             None => intake::ahead_of_time(offer.created, named, &self.ground),
             Some(_) => None,
         };
@@ -122,7 +124,7 @@ impl Node {
         ticket: Ticket,
         results: Vec<Result<crate::envelope::VerifiedEnvelope, VerdictCode>>,
     ) {
-        // What was learnt with this very batch counts already.
+        // Statements learnt with this very batch count already.
         self.spread_statements();
         let arrivals = self.ground.intake.verified(ticket);
         for ((arrival, tried), result) in arrivals.into_iter().zip(results) {
@@ -139,7 +141,7 @@ impl Node {
     }
 
     /// None of the keys that were tried signed it; but another one may have come meanwhile.
-    fn on_unsigned(&mut self, arrival: Arrival, tried: &[ed25519_dalek::VerifyingKey]) {
+    fn on_unsigned(&mut self, arrival: EnvelopeArrival, tried: &[ed25519_dalek::VerifyingKey]) {
         let envelope = arrival.envelope.envelope();
         let candidates = intake::candidate_keys(envelope, &self.ground);
         if candidates.is_ok_and(|keys| keys.iter().any(|key| !tried.contains(key))) {
@@ -151,7 +153,7 @@ impl Node {
 
     pub(super) fn on_verified_arrival(
         &mut self,
-        arrival: Box<Arrival>,
+        arrival: Box<EnvelopeArrival>,
         envelope: crate::envelope::VerifiedEnvelope,
     ) {
         let core = envelope.envelope();
@@ -177,13 +179,14 @@ impl Node {
         match self.ground.intake.fresh(key).map(|fresh| fresh.digest()) {
             Some(fresh) if fresh == digest => return self.conclude(&arrival, Verdict::Refused),
             None if !arrival.rival => {}
-            _ => return self.compare(Comparison::Arrival(arrival, envelope)),
+            _ => return self.compare(RivalComparison::Arrival(arrival, envelope)),
         }
-        // What was asked for has paid for its place already.
+        // A requested envelope has paid for its place already.
         let publisher = envelope.envelope().publisher().clone();
         if let Err(wait) = if arrival.answer { Ok(()) } else { link.take_rate(&publisher, &self.ground) } {
             let retry_at = self.ground.steady().plus_ms(wait);
-            let verdict = intake::Named::by(envelope.envelope()).deferred(VerdictCode::Rate, retry_at);
+            let verdict =
+                intake::OfferIdentity::by(envelope.envelope()).deferred(VerdictCode::Rate, retry_at);
             return self.conclude(&arrival, verdict);
         }
         self.accept(arrival, envelope, &publisher);
@@ -191,7 +194,7 @@ impl Node {
 
     pub(super) fn accept(
         &mut self,
-        arrival: Box<Arrival>,
+        arrival: Box<EnvelopeArrival>,
         envelope: crate::envelope::VerifiedEnvelope,
         publisher: &PublisherName,
     ) {
@@ -223,11 +226,11 @@ impl Node {
             }
         }
         let source = Some(arrival.peer);
-        self.ground.tell(Event::Envelope { id, source, outcome: Outcome::Accepted, bytes });
+        self.ground.tell(Event::Envelope { id, source, outcome: EnvelopeOutcome::Accepted, bytes });
     }
 
     /// An arrival has its verdict.
-    pub(super) fn conclude(&mut self, arrival: &Arrival, verdict: Verdict) {
+    pub(super) fn conclude(&mut self, arrival: &EnvelopeArrival, verdict: Verdict) {
         let envelope = arrival.envelope.envelope();
         let (key, publisher) = (envelope.key(), envelope.publisher().clone());
         let other_eager = self.links.values().any(|link| {
@@ -248,13 +251,13 @@ impl Node {
             }
             let (id, bytes) = (envelope.id().clone(), envelope.bytes().len());
             let source = Some(arrival.peer.clone());
-            self.ground.tell(Event::Envelope { id, source, outcome: Outcome::Refused, bytes });
+            self.ground.tell(Event::Envelope { id, source, outcome: EnvelopeOutcome::Refused, bytes });
         }
     }
 
     // --- two cores under one identity ---
 
-    pub(super) fn compare(&mut self, comparison: Comparison) {
+    pub(super) fn compare(&mut self, comparison: RivalComparison) {
         let key = intake::compared_id(&comparison).key();
         if let Some(held) = self.ground.intake.fresh(key).cloned() {
             return self.compared(comparison, Some(held));
@@ -271,13 +274,17 @@ impl Node {
         }
     }
 
-    /// `held` is what the journal has under the same identity; `None` if retention took it, or if it is broken: what it
-    /// said is not known, and the one stored first wins.
-    pub(super) fn compared(&mut self, comparison: Comparison, held: Option<Arc<crate::envelope::Envelope>>) {
+    /// `held` is the journal's envelope under the same identity. It is `None` if retention took it, or if it is broken:
+    /// then its content is not known, and the one stored first wins.
+    pub(super) fn compared(
+        &mut self,
+        comparison: RivalComparison,
+        held: Option<Arc<crate::envelope::Envelope>>,
+    ) {
         let same_body =
             |core: &crate::envelope::Core| held.as_ref().map(|held| held.core().body == core.body);
         match comparison {
-            Comparison::Submission { ticket, envelope } => {
+            RivalComparison::Submission { ticket, envelope } => {
                 let key = envelope.envelope().key();
                 let says_the_same = held
                     .as_ref()
@@ -289,7 +296,7 @@ impl Node {
                     _ => self.answer_duplicate(ticket, key),
                 }
             }
-            Comparison::Arrival(arrival, envelope) => {
+            RivalComparison::Arrival(arrival, envelope) => {
                 if same_body(envelope.envelope().core()) == Some(true) {
                     // The publisher signed it again: it lost its memory, and says the same.
                     return self.conclude(&arrival, Verdict::Refused);
@@ -306,7 +313,7 @@ impl Node {
 
     // --- submissions ---
 
-    pub(super) fn on_submit(&mut self, ticket: Ticket, question: Question) {
+    pub(super) fn on_submit(&mut self, ticket: Ticket, question: SeenQuestion) {
         let outcome = match (self.stopping, self.stalled_until) {
             (Stopping::No, None) => return self.ground.intake.ask(question),
             (Stopping::No, Some(_)) => Submitted::DiskFull,
@@ -338,7 +345,7 @@ impl Node {
                 }
             }
             Some(held) if held == digest => self.answer_duplicate(ticket, key),
-            Some(_) => self.compare(Comparison::Submission { ticket, envelope }),
+            Some(_) => self.compare(RivalComparison::Submission { ticket, envelope }),
         }
     }
 
@@ -352,14 +359,15 @@ impl Node {
             return Some(Submitted::ClockOff);
         }
         let keys = self.ground.trust.keys_of(envelope.publisher(), envelope.key_id(), created);
-        // After a revocation there is no newer key: what is published then is held back by every peer.
+        // After a revocation there is no newer key: every peer holds back envelopes that are published then.
         let (good, revoked) = (matches!(keys, Trust::Candidates(_)), matches!(keys, Trust::Revoked(_)));
         (!good && !revoked).then_some(Submitted::KeysStale)
     }
 
     /// `duplicate` is said only once the first one is durable too.
     pub(super) fn answer_duplicate(&mut self, ticket: Ticket, key: EventKey) {
-        let waits = self.ground.on(Rule::DuplicateSynced) && self.ground.appender.answer_with(ticket, key);
+        let waits =
+            self.ground.on(ProtocolRule::DuplicateSynced) && self.ground.appender.answer_with(ticket, key);
         if !waits {
             self.ground.emit(Output::Submitted { ticket, outcome: Submitted::Duplicate });
         }

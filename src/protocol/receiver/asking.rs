@@ -1,17 +1,17 @@
-//! What a receiver asks for, and when: WANT for what was offered and did not come by itself, and for what is owed. At
-//! most so many at once, and never beyond `rate_per_publisher`. What becomes of an answer is not decided here.
+//! Sends WANT for entries that were offered and did not come by themselves, and for owed ones. At most so many at once,
+//! and never beyond `rate_per_publisher`. Answers are handled elsewhere.
 
 use super::*;
 
-/// What was asked for on this stream and is not answered.
+/// Entries that were asked for on this stream and are not answered.
 #[derive(Debug, Default)]
-pub(super) struct Asked {
+pub(super) struct AskedEntries {
     keys: BTreeMap<u64, EventKey>,
     /// The last answer came then, or the oldest WANT left.
     since: Tick,
 }
 
-impl Asked {
+impl AskedEntries {
     /// False if `seq` is asked for already.
     fn add(&mut self, seq: u64, key: EventKey, now: Tick) -> bool {
         if self.keys.is_empty() {
@@ -47,20 +47,20 @@ struct Wanted {
     is_paid: bool,
 }
 
-impl Receiver {
+impl FeedReceiver {
     /// Asks for what is due, or writes it down as owed so that the cursor can pass.
     pub(super) fn ask(
         &mut self,
         peer: &PublisherName,
         tally: &mut ReceivedTally,
         rates: &mut PublisherRates,
-        ground: &mut Ground,
+        ground: &mut CoreContext,
     ) {
         self.owe_held(peer, rates, ground);
         while !self.is_stuck()
             && let Some(seq) = self.due.take(ground.tick())
         {
-            // What lies above is named again before the peer may be asked for it (PROTOCOL.md §5.4).
+            // Entries above are named again before the peer may be asked for them (PROTOCOL.md §5.4).
             let is_named = self.look.is_none() || seq <= self.received.seq;
             if let Some(wanted) = self.wanted(peer, seq, ground).filter(|_| is_named) {
                 self.ask_one(peer, wanted, tally, rates, ground);
@@ -69,13 +69,15 @@ impl Receiver {
         self.advance(peer, ground);
     }
 
-    /// Writes down as owed each entry that was offered for long enough, so that the cursor can pass. Each costs two notes, so a
-    /// peer that answers late or never is held to a rate, beyond which the cursor waits.
-    fn owe_held(&mut self, peer: &PublisherName, rates: &mut PublisherRates, ground: &mut Ground) {
+    /// Writes down as owed each entry that was offered for long enough, so that the cursor can pass. Each costs two
+    /// notes, so if a peer answers late or never, it is held to a rate, beyond which the cursor waits.
+    fn owe_held(&mut self, peer: &PublisherName, rates: &mut PublisherRates, ground: &mut CoreContext) {
         let now = ground.tick();
         while let Some((seq, until)) = self.due.first_held(now) {
             let offered = self.pending.find(seq).and_then(|pending| match &pending.fate {
-                Fate::Offered { digest, publisher, since } if since.plus_ms(OFFERED_HOLD_MS) == until => {
+                EntryFate::Offered { digest, publisher, since }
+                    if since.plus_ms(OFFERED_HOLD_MS) == until =>
+                {
                     Some((pending.key, *digest, publisher.clone()))
                 }
                 _ => None,
@@ -89,16 +91,16 @@ impl Receiver {
             }
             self.due.drop_first_held();
             if let Some(pending) = self.pending.find(seq) {
-                pending.fate = Fate::Done;
+                pending.fate = EntryFate::Done;
             }
             let (reason, retry_at) = (VerdictCode::InFlight, ground.steady());
             self.owe(peer, Owed { seq, key, digest, publisher, reason, retry_at }, ground);
         }
     }
 
-    fn wanted(&mut self, peer: &PublisherName, seq: u64, ground: &Ground) -> Option<Wanted> {
+    fn wanted(&mut self, peer: &PublisherName, seq: u64, ground: &CoreContext) -> Option<Wanted> {
         if let Some(pending) = self.pending.find(seq)
-            && let Fate::Offered { digest, publisher, .. } = &pending.fate
+            && let EntryFate::Offered { digest, publisher, .. } = &pending.fate
         {
             let (key, digest, offered_after) = (pending.key, *digest, Some(pending.before));
             let publisher = publisher.clone();
@@ -121,7 +123,7 @@ impl Receiver {
         wanted: Wanted,
         tally: &mut ReceivedTally,
         rates: &mut PublisherRates,
-        ground: &mut Ground,
+        ground: &mut CoreContext,
     ) {
         let now = ground.tick();
         let Wanted { seq, key, digest, publisher, offered_after, is_paid } = wanted;
@@ -134,7 +136,7 @@ impl Receiver {
         let is_asked = self.asked.keys.contains_key(&seq);
         if !is_paid
             && !is_asked
-            && ground.on(Rule::RateAsked)
+            && ground.on(ProtocolRule::RateAsked)
             && let Err(wait) = rates.take(&publisher, peer, ground)
         {
             let Some(before) = offered_after else {
@@ -142,7 +144,7 @@ impl Receiver {
             };
             let (reason, retry_at) = (VerdictCode::Rate, ground.steady().plus_ms(wait));
             if let Some(pending) = self.pending.find(seq) {
-                pending.fate = Fate::Done;
+                pending.fate = EntryFate::Done;
             }
             let owed = Owed { seq, key, digest, publisher, reason, retry_at };
             self.report_verdict(seq, reason);
@@ -151,11 +153,11 @@ impl Receiver {
         self.due_at(seq, now.plus_ms(IN_FLIGHT_EXPIRES_MS), ground);
         if self.asked.add(seq, key, now) {
             ground.intake.flights.asked(key, peer, self.pipe.stream, now);
-            self.pipe.send(Frame::Want { seq, key }, ground);
+            self.pipe.send(WireFrame::Want { seq, key }, ground);
         }
     }
 
-    pub(super) fn due_at(&mut self, seq: u64, at: Tick, ground: &Ground) {
-        if ground.on(Rule::OneDue) { self.due.set(seq, at) } else { self.due.add(seq, at) }
+    pub(super) fn due_at(&mut self, seq: u64, at: Tick, ground: &CoreContext) {
+        if ground.on(ProtocolRule::OneDue) { self.due.set(seq, at) } else { self.due.add(seq, at) }
     }
 }

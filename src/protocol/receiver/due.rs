@@ -1,12 +1,12 @@
-//! When something is due for which entry of a feed. Each entry has one time: a later one replaces it. What is to be
-//! done then is decided elsewhere.
+//! When something is due for which entry of a feed. Each entry has one time: a later one replaces it. The action is
+//! decided elsewhere.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::time::Tick;
 
 #[derive(Debug, Default)]
-pub(super) struct Due {
+pub(super) struct DueQueue {
     by_seq: BTreeMap<u64, Tick>,
     order: BTreeSet<(Tick, u64)>,
     /// Until when each offered entry holds the cursor back, in the order of the offers.
@@ -15,7 +15,7 @@ pub(super) struct Due {
     held_on: Tick,
 }
 
-impl Due {
+impl DueQueue {
     /// Entry `seq` is asked for at `at`, and not before.
     pub fn set(&mut self, seq: u64, at: Tick) {
         if let Some(before) = self.by_seq.insert(seq, at) {
@@ -34,7 +34,7 @@ impl Due {
         self.order.first().map(|(at, _)| *at)
     }
 
-    /// Takes an entry whose time has come.
+    /// Takes an entry if its time has come.
     pub fn take(&mut self, now: Tick) -> Option<u64> {
         let (at, seq) = *self.order.first().filter(|(at, _)| *at <= now)?;
         self.order.pop_first();
@@ -75,7 +75,7 @@ mod tests {
 
     #[test]
     fn an_entry_has_one_time_and_the_last_one_counts() {
-        let mut due = Due::default();
+        let mut due = DueQueue::default();
         due.set(7, Tick(2_000));
         due.set(8, Tick(1_000));
         due.set(7, Tick(90_000));

@@ -1,12 +1,12 @@
-//! What follows from the fate of an entry: it is settled, owed, or remembered as rejected, and reported. What its fate is
-//! `intake` decides.
+//! Applies the fate of an entry: it is settled, owed, or remembered as rejected, and reported. `intake` decides the
+//! fate.
 
 use super::*;
-use crate::record::{Cure, RejectedPlace};
+use crate::record::{RejectedPlace, RetryCondition};
 
-impl Receiver {
-    /// The fate of `key`, entry `seq`, is known, whether it came in order, as an answer, or by another peer. Where the
-    /// peer has another entry there by now nothing is said of that.
+impl FeedReceiver {
+    /// Applies the fate of `key`, entry `seq`, whether it came in order, as an answer, or by another peer. If the peer
+    /// has another entry there by now, nothing is said of that one.
     pub fn conclude(
         &mut self,
         peer: &PublisherName,
@@ -14,15 +14,15 @@ impl Receiver {
         verdict: &Verdict,
         tally: &mut ReceivedTally,
         rates: &mut PublisherRates,
-        ground: &mut Ground,
+        ground: &mut CoreContext,
     ) {
         let owed = ground.ledger.feeds.get(peer).and_then(|state| state.owed.get(&seq));
-        let same = |known: EventKey| known == key || !ground.on(Rule::VerdictKey);
+        let same = |known: EventKey| known == key || !ground.on(ProtocolRule::VerdictKey);
         let owed = owed.filter(|owed| same(owed.key)).cloned();
         let before = match self.pending.find(seq) {
             Some(pending) if !same(pending.key) || !(pending.fate.is_open() || owed.is_some()) => return,
             Some(pending) => {
-                pending.fate = Fate::Done;
+                pending.fate = EntryFate::Done;
                 pending.before
             }
             None if owed.is_some() => newest_below(&ground.ledger.feeds[peer], seq),
@@ -37,7 +37,7 @@ impl Receiver {
             }
             // Counted once it is stored.
             Verdict::Accepted => {}
-            // What is read again was counted before.
+            // If it is read again, it was counted before.
             Verdict::Refused if self.look.is_some() && owed.is_none() => {}
             Verdict::Refused => {
                 tally.refused += 1;
@@ -49,7 +49,7 @@ impl Receiver {
                 self.report_verdict(seq, *code);
                 ground.tell(Event::NotTaken { peer: peer.clone(), seq, code: *code, detail: detail.clone() });
                 if code.is_curable() {
-                    let cure = Cure::Trust(ground.trust.digest());
+                    let cure = RetryCondition::Trust(ground.trust.digest());
                     let place = RejectedPlace { reason: *code, publisher: None, before, cure };
                     self.reject(peer, place, ground);
                 }
@@ -73,11 +73,11 @@ impl Receiver {
         owed: Owed,
         tally: &mut ReceivedTally,
         rates: &mut PublisherRates,
-        ground: &mut Ground,
+        ground: &mut CoreContext,
     ) {
         let places = ground.config.bounds.deferred();
         let state = &ground.ledger.feeds[peer];
-        if state.owed.has_place(&owed, places) || !ground.on(Rule::OwedShare) {
+        if state.owed.has_place(&owed, places) || !ground.on(ProtocolRule::OwedShare) {
             if owed.reason == VerdictCode::Rate {
                 rates.reserve(&owed.publisher, ground);
             }
@@ -93,7 +93,7 @@ impl Receiver {
         self.report_soon(ground.tick());
     }
 
-    pub fn owe(&mut self, peer: &PublisherName, owed: Owed, ground: &mut Ground) {
+    pub fn owe(&mut self, peer: &PublisherName, owed: Owed, ground: &mut CoreContext) {
         let wait = owed.retry_at.since_ms(ground.steady());
         self.due_at(owed.seq, ground.tick().plus_ms(wait), ground);
         ground.intake.wait(owed.key, owed.digest, peer, owed.seq);

@@ -1,17 +1,17 @@
-//! Reading a feed again from a place below its cursor, for entries that were deferred and found no owed place. The
-//! cursor stays where it is: what lies above it comes in order, on the next stream, as soon as the look is over. A
-//! change of the trust list is another matter: it takes the cursor back (`place::cured_below`).
+//! Reads a feed again from a place below its cursor, for entries that were deferred and found no owed place. The cursor
+//! stays: entries above it come in order, on the next stream, when the look is over. A change of the trust list is
+//! different: it takes the cursor back (`place::cured_below`).
 
 use super::*;
 use crate::limits::READ_AGAIN_MIN_MS;
-use crate::record::{Cure, RejectedPlace};
+use crate::record::{RejectedPlace, RetryCondition};
 use crate::time::Timestamp;
 
 /// Times at which a feed is read again are whole multiples of this, in ms.
 const READ_AGAIN_STEP_MS: u64 = 60_000;
 
 #[derive(Debug)]
-pub(super) struct Look {
+pub(super) struct SecondLook {
     place: RejectedPlace,
     /// Up to here the fate of each entry is known.
     passed: Mark,
@@ -19,15 +19,15 @@ pub(super) struct Look {
     until: u64,
     reached_end: bool,
     /// Before the lowest entry of the place that found no owed place this time either.
-    next: Option<(Mark, Cure)>,
-    /// More was found lost meanwhile, and may lie where it has passed.
+    next: Option<(Mark, RetryCondition)>,
+    /// More was found lost meanwhile, and may lie at a place already passed.
     again: bool,
     over: bool,
 }
 
-impl Look {
-    /// The place whose time came first, if its time has come.
-    pub fn due(state: &FeedState, ground: &Ground) -> Option<Self> {
+impl SecondLook {
+    /// Returns the place with the earliest time, if that time has come.
+    pub fn due(state: &FeedState, ground: &CoreContext) -> Option<Self> {
         let (at, place) = first_due(state)?;
         let look = Self {
             place: place.clone(),
@@ -60,13 +60,13 @@ impl Look {
         seq > self.until
     }
 
-    /// The sender resumes at `to`: later than was asked for where retention took what lay below.
+    /// Begins at `to`, where the sender resumes: later than asked for if retention took the entries below.
     pub fn begin_at(&mut self, to: Mark) {
         self.passed = to;
     }
 
-    /// Nothing is left at the sender of what was to be looked at.
-    pub fn end_for_good(self, peer: &PublisherName, ground: &mut Ground) {
+    /// Ends the look when nothing is left at the sender to look at.
+    pub fn end_for_good(self, peer: &PublisherName, ground: &mut CoreContext) {
         let RejectedPlace { reason, publisher, .. } = self.place;
         ground.note(Note::ReadAgain { peer: peer.clone(), reason, publisher, next: None });
     }
@@ -76,13 +76,13 @@ impl Look {
 fn first_due(state: &FeedState) -> Option<(Timestamp, &RejectedPlace)> {
     let places = state.rejected.iter().filter(|place| place.before.seq < state.cursor.seq);
     let timed = places.filter_map(|place| match place.cure {
-        Cure::At(at) => Some((at, place)),
-        Cure::Trust(_) => None,
+        RetryCondition::At(at) => Some((at, place)),
+        RetryCondition::Trust(_) => None,
     });
     timed.min_by_key(|(at, place)| (*at, place.before.seq))
 }
 
-impl Receiver {
+impl FeedReceiver {
     /// Is the feed being read again?
     pub fn is_looking(&self) -> bool {
         self.look.is_some()
@@ -101,17 +101,17 @@ impl Receiver {
     }
 
     /// When the feed is to be read again; `None` if never, or if it is being read again.
-    pub fn next_look(&self, peer: &PublisherName, ground: &Ground) -> Option<Tick> {
+    pub fn next_look(&self, peer: &PublisherName, ground: &CoreContext) -> Option<Tick> {
         let state = ground.ledger.feeds.get(peer).filter(|_| self.live && self.look.is_none())?;
-        if !ground.on(Rule::ReadAgain) {
+        if !ground.on(ProtocolRule::ReadAgain) {
             return None;
         }
         let (at, _) = first_due(state)?;
         Some(ground.tick().plus_ms(at.since_ms(ground.steady())))
     }
 
-    /// Everything up to `to` has its fate. Writes down where the next look begins, once this one is over.
-    pub(super) fn look_passed(&mut self, peer: &PublisherName, to: Option<Mark>, ground: &mut Ground) {
+    /// Notes that everything up to `to` has its fate. Writes down where the next look begins when this one is over.
+    pub(super) fn look_passed(&mut self, peer: &PublisherName, to: Option<Mark>, ground: &mut CoreContext) {
         let is_idle = self.pending.is_empty();
         let Some(look) = self.look.as_mut().filter(|look| !look.over) else { return };
         look.passed = to.unwrap_or(look.passed);
@@ -123,31 +123,31 @@ impl Receiver {
         }
         if look.again && !for_nothing {
             let again_at = ground.steady().plus_ms(READ_AGAIN_MIN_MS);
-            look.next = Some((look.place.before, Cure::At(again_at)));
+            look.next = Some((look.place.before, RetryCondition::At(again_at)));
         }
         let RejectedPlace { reason, publisher, .. } = look.place.clone();
         ground.note(Note::ReadAgain { peer: peer.clone(), reason, publisher, next: look.next });
     }
 
-    /// An entry is deferred, and there is no place to owe it: the feed is read again later, from `before` at the latest.
+    /// Defers an entry that finds no owed place: the feed is read again later, from `before` at the latest.
     pub(super) fn pass_over(
         &mut self,
         peer: &PublisherName,
         before: Mark,
         owed: Owed,
         tally: &mut ReceivedTally,
-        ground: &mut Ground,
+        ground: &mut CoreContext,
     ) {
         let steady = ground.steady();
         let wait = owed.retry_at.since_ms(steady);
         let cure = match owed.reason {
-            VerdictCode::KeyRevoked => Cure::Trust(ground.trust.digest()),
+            VerdictCode::KeyRevoked => RetryCondition::Trust(ground.trust.digest()),
             // By then half of what is owed has been taken: reading again finds room before all is idle.
-            VerdictCode::Rate => Cure::At(steady.plus_ms((wait / 2).max(READ_AGAIN_MIN_MS))),
+            VerdictCode::Rate => RetryCondition::At(steady.plus_ms((wait / 2).max(READ_AGAIN_MIN_MS))),
             // On whole minutes: a place is written down anew each time that its time comes sooner.
             _ => {
                 let at = steady.plus_ms(wait.max(READ_AGAIN_MIN_MS)).0;
-                Cure::At(Timestamp(at.checked_next_multiple_of(READ_AGAIN_STEP_MS).unwrap_or(at)))
+                RetryCondition::At(Timestamp(at.checked_next_multiple_of(READ_AGAIN_STEP_MS).unwrap_or(at)))
             }
         };
         let Owed { seq, publisher, reason, .. } = owed;
@@ -176,11 +176,11 @@ impl Receiver {
         }
     }
 
-    /// Remembers where to read again. Nothing is written that says nothing new: what a peer makes us reject would fill
-    /// the journal.
-    pub(super) fn reject(&mut self, peer: &PublisherName, place: RejectedPlace, ground: &mut Ground) {
+    /// Remembers where to read again. Writes nothing if nothing changes, or else a peer could fill the journal by
+    /// making us reject.
+    pub(super) fn reject(&mut self, peer: &PublisherName, place: RejectedPlace, ground: &mut CoreContext) {
         let changes = ground.ledger.feeds.get(peer).is_none_or(|state| state.rejected.changes(&place));
-        if changes || !ground.on(Rule::NotesOnChange) {
+        if changes || !ground.on(ProtocolRule::NotesOnChange) {
             ground.note(Note::Rejected { peer: peer.clone(), place });
         }
     }

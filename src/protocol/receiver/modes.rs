@@ -1,9 +1,9 @@
-//! Who is eager at a receiver: Plumtree's prune and graft (design §6.3). A matter of bytes alone: nothing is
-//! lost or repeated by any choice made here.
+//! Decides which publishers are eager at a receiver: Plumtree's prune and graft (design §6.3). A matter of bytes alone:
+//! nothing is lost or repeated by any choice made here.
 
 use super::*;
 
-impl Receiver {
+impl FeedReceiver {
     /// An envelope came by push and was held already: after three in a row its publisher is lazy here,
     /// unless this is its last eager source.
     pub fn pushed_duplicate(
@@ -11,7 +11,7 @@ impl Receiver {
         publisher: &PublisherName,
         other_eager: bool,
         is_own: bool,
-        ground: &mut Ground,
+        ground: &mut CoreContext,
     ) {
         let count = self.modes.duplicates_in_row.entry(publisher.clone()).or_default();
         *count += 1;
@@ -26,15 +26,21 @@ impl Receiver {
     }
 
     /// A WANT was answered with news: its publisher is eager here from now on.
-    pub fn answered_news(&mut self, seq: u64, publisher: &PublisherName, is_own: bool, ground: &mut Ground) {
+    pub fn answered_news(
+        &mut self,
+        seq: u64,
+        publisher: &PublisherName,
+        is_own: bool,
+        ground: &mut CoreContext,
+    ) {
         if seq > self.modes.repair_until && !self.is_eager(publisher, is_own) {
             self.set_mode(publisher, true, ground);
         }
     }
 
-    pub(super) fn set_mode(&mut self, publisher: &PublisherName, eager: bool, ground: &mut Ground) {
+    pub(super) fn set_mode(&mut self, publisher: &PublisherName, eager: bool, ground: &mut CoreContext) {
         self.modes.eager.insert(publisher.clone(), eager);
-        self.pipe.send(Frame::Mode { publisher: publisher.clone(), eager }, ground);
+        self.pipe.send(WireFrame::Mode { publisher: publisher.clone(), eager }, ground);
     }
 
     /// Does the peer push what `publisher` made? `is_own`: the peer is that publisher.

@@ -1,5 +1,5 @@
-//! Entries in order whose fate is open, and behind them those that the cursor has not passed yet. What their fate
-//! is others decide; here it is only kept, and never more of them than the peer's window allows.
+//! Entries in order with an open fate, and behind them those that the cursor has not passed yet. Others decide their
+//! fate; they are only kept here, never more of them than the peer's window allows.
 
 use std::collections::VecDeque;
 
@@ -8,16 +8,16 @@ use crate::time::Tick;
 use crate::wire::Mark;
 
 #[derive(Debug)]
-pub(super) struct Pending {
+pub(super) struct PendingEntry {
     pub mark: Mark,
     pub before: Mark,
-    /// Whose fate it is: what is said of another identity is not said of this entry.
+    /// The identity of the entry: a verdict on another identity does not apply to it.
     pub key: EventKey,
-    pub fate: Fate,
+    pub fate: EntryFate,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(super) enum EntryFate {
     /// At the seen set or the workers.
     Examined,
     /// Offered and not held: to be asked for, or on its way from another peer.
@@ -31,7 +31,7 @@ pub(super) enum Fate {
     Skipped,
 }
 
-impl Fate {
+impl EntryFate {
     pub fn is_open(&self) -> bool {
         matches!(self, Self::Examined | Self::Offered { .. })
     }
@@ -39,7 +39,7 @@ impl Fate {
 
 #[derive(Debug, Default)]
 pub(super) struct PendingEntries {
-    entries: VecDeque<Pending>,
+    entries: VecDeque<PendingEntry>,
     skips: usize,
 }
 
@@ -53,33 +53,38 @@ impl PendingEntries {
         self.entries.is_empty()
     }
 
-    pub fn open(&self) -> impl Iterator<Item = &Pending> {
+    pub fn open(&self) -> impl Iterator<Item = &PendingEntry> {
         self.entries.iter().filter(|pending| pending.fate.is_open())
     }
 
-    pub fn push(&mut self, pending: Pending) {
-        self.skips += usize::from(pending.fate == Fate::Skipped);
+    pub fn push(&mut self, pending: PendingEntry) {
+        self.skips += usize::from(pending.fate == EntryFate::Skipped);
         self.entries.push_back(pending);
     }
 
     /// Nothing for us up to `to`; one skip behind another is one.
     pub fn skip(&mut self, before: Mark, to: Mark) {
         match self.entries.back_mut() {
-            Some(last) if last.fate == Fate::Skipped => last.mark = to,
-            _ => self.push(Pending { mark: to, before, key: EventKey::default(), fate: Fate::Skipped }),
+            Some(last) if last.fate == EntryFate::Skipped => last.mark = to,
+            _ => self.push(PendingEntry {
+                mark: to,
+                before,
+                key: EventKey::default(),
+                fate: EntryFate::Skipped,
+            }),
         }
     }
 
-    pub fn find(&mut self, seq: u64) -> Option<&mut Pending> {
+    pub fn find(&mut self, seq: u64) -> Option<&mut PendingEntry> {
         let at = self.entries.binary_search_by_key(&seq, |pending| pending.mark.seq).ok()?;
         self.entries.get_mut(at)
     }
 
-    /// Takes what is done off the front; the place that is reached, where anything was.
+    /// Takes the decided entries off the front. Returns the place that is reached, if there were any.
     pub fn take_done(&mut self) -> Option<Mark> {
         let mut to = None;
         while let Some(pending) = self.entries.pop_front_if(|pending| !pending.fate.is_open()) {
-            self.skips -= usize::from(pending.fate == Fate::Skipped);
+            self.skips -= usize::from(pending.fate == EntryFate::Skipped);
             to = Some(pending.mark);
         }
         to

@@ -3,11 +3,11 @@
 
 use super::*;
 use crate::limits::WINDOW_BYTES_MAX;
-use crate::record::{Cure, RejectedPlace};
+use crate::record::{RejectedPlace, RetryCondition};
 
 /// The seq from which a curable rejection is read again: its trust list has changed.
 pub(super) fn cured_below(state: &FeedState, trust: [u8; 32]) -> Option<u64> {
-    let cured = |place: &&RejectedPlace| matches!(place.cure, Cure::Trust(known) if known != trust);
+    let cured = |place: &&RejectedPlace| matches!(place.cure, RetryCondition::Trust(known) if known != trust);
     state.rejected.iter().filter(cured).map(|place| place.before.seq).min()
 }
 
@@ -34,11 +34,12 @@ pub(super) fn newest_below(state: &FeedState, seq: u64) -> Mark {
     marks.filter(|mark| mark.seq < seq).max_by_key(|mark| mark.seq).copied().unwrap_or(Mark::START)
 }
 
-/// What the sender may send beyond the acknowledged place: never more than could be owed.
-pub(super) fn window(state: &FeedState, ground: &Ground) -> Window {
+/// Returns how much the sender may send beyond the acknowledged place: never more than could be owed.
+pub(super) fn window(state: &FeedState, ground: &CoreContext) -> Window {
     let bounds = ground.config.bounds;
     let free = bounds.owed.saturating_sub(state.owed.len());
-    let envelopes = if ground.on(Rule::OwedWindow) { bounds.window.min(free as u32) } else { bounds.window };
+    let envelopes =
+        if ground.on(ProtocolRule::OwedWindow) { bounds.window.min(free as u32) } else { bounds.window };
     Window { envelopes, bytes: WINDOW_BYTES_MAX }
 }
 
@@ -54,7 +55,8 @@ mod tests {
     /// The cursor stands at 7: entry 8 is still on its way from another peer, and 9 was rejected.
     fn with_an_open_entry() -> FeedState {
         let reason = VerdictCode::UnknownPublisher;
-        let place = RejectedPlace { reason, publisher: None, before: mark(8), cure: Cure::Trust([1; 32]) };
+        let place =
+            RejectedPlace { reason, publisher: None, before: mark(8), cure: RetryCondition::Trust([1; 32]) };
         let (marks, rejected) = (vec![mark(6), mark(4)], [place].into_iter().collect());
         FeedState { cursor: mark(7), marks, rejected, ..FeedState::default() }
     }

@@ -1,36 +1,36 @@
-//! What a receiver tells its sender: the ACK with the durable cursor, the window, running counts and verdicts.
-//! When the cursor moves is not decided here.
+//! The receiver's reports to its sender: the ACK with the durable cursor, the window, running counts and verdicts. When
+//! the cursor moves is not decided here.
 
 use super::*;
 use crate::limits::{ACK_DELAY_MS, OWED_PER_FEED_MAX};
 use crate::record::Ledger;
-use crate::wire::{Ack, VerdictNumber};
+use crate::wire::{AckFrame, VerdictNumber};
 
 /// An ACK for this many entries does not wait for more.
 const ACK_AT_ONCE: u64 = 64;
 
-/// What the next ACK says.
+/// The contents of the next ACK.
 #[derive(Debug, Default)]
-pub(super) struct Report {
+pub(super) struct AckReport {
     pub(super) accepted: u64,
     pub(super) refused: u64,
     pub(super) rejected: u64,
     verdicts: Vec<(u64, VerdictNumber)>,
-    /// Where the feed began on this stream.
+    /// The place where the feed began on this stream.
     pub(super) resumed: u64,
     /// The durable cursor and window that were said last.
     said: (u64, Window),
     pub(super) due: Option<Tick>,
 }
 
-impl Report {
+impl AckReport {
     /// Nothing is said yet but the window of SUBSCRIBE.
     pub(super) fn after(window: Window) -> Self {
         Self { said: (0, window), ..Self::default() }
     }
 }
 
-impl Receiver {
+impl FeedReceiver {
     pub fn report_accepted(&mut self) {
         self.report.accepted += 1;
     }
@@ -45,14 +45,14 @@ impl Receiver {
         self.report.due.get_or_insert(now.plus_ms(ACK_DELAY_MS / 2));
     }
 
-    /// Says ACK where one is due, or where the feed was silent for long (PROTOCOL.md §5).
-    pub(super) fn acknowledge(&mut self, peer: &PublisherName, ground: &mut Ground) {
+    /// Sends ACK if one is due, or if the feed was silent for long (PROTOCOL.md §5).
+    pub(super) fn acknowledge(&mut self, peer: &PublisherName, ground: &mut CoreContext) {
         let now = ground.tick();
         let durable =
             ground.durable.feeds.get(peer).filter(|state| state.log_id == ground.ledger.feeds[peer].log_id);
         let state = &ground.ledger.feeds[peer];
         let durable = match durable.map_or(0, |state| state.cursor.seq).min(self.received.seq) {
-            // The cursor was taken back, and that is not on disk yet: what came since is not stored.
+            // The cursor was taken back, and that is not on disk yet: later entries are not stored.
             ahead if ahead > state.cursor.seq => self.report.resumed.min(state.cursor.seq),
             durable => self.look.as_ref().map_or(durable, |look| durable.min(look.passed())),
         };
@@ -65,7 +65,7 @@ impl Receiver {
         if !(silent || self.report.due.is_some_and(|due| now >= due)) || !self.pipe.has_room() {
             return;
         }
-        let ack = Ack {
+        let ack = AckFrame {
             seq: durable,
             window,
             accepted: self.report.accepted,
@@ -76,7 +76,7 @@ impl Receiver {
         };
         self.report.said = (durable, window);
         self.report.due = None;
-        self.pipe.send(Frame::Ack(Box::new(ack)), ground);
+        self.pipe.send(WireFrame::Ack(Box::new(ack)), ground);
     }
 
     /// The durable cursor moved so far that the sender may be waiting: acknowledge at once.

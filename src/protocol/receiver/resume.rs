@@ -2,14 +2,14 @@
 
 use super::*;
 
-impl Receiver {
+impl FeedReceiver {
     /// The first SKIP.
     pub(super) fn on_resume(
         &mut self,
         peer: &PublisherName,
         skip: Skip,
         tally: &mut ReceivedTally,
-        ground: &mut Ground,
+        ground: &mut CoreContext,
     ) -> Result<(), FeedFault> {
         let Some(hello) = &self.hello else { return Err(FeedFault::out_of_turn("SKIP before HELLO")) };
         let (log_id, first_seq, last_seq) = (hello.log_id, hello.first_seq, hello.last_seq);
@@ -45,16 +45,15 @@ impl Receiver {
         Ok(())
     }
 
-    /// The feed is read again, from where that was asked for, or from later where retention took what lay below. A sender
-    /// that resumes elsewhere has another history by now, or has nothing left of what was to be looked at: then the
-    /// look is given up.
+    /// Begins to read again at the place asked for, or at a later one if retention took the entries below. If the
+    /// sender resumes elsewhere, it has another history by now, or nothing left to look at: then the look is given up.
     fn looks_from(
         &mut self,
         peer: &PublisherName,
         skip: Skip,
         state: &FeedState,
         tally: &mut ReceivedTally,
-        ground: &mut Ground,
+        ground: &mut CoreContext,
     ) -> bool {
         let Some(mut look) = self.look.take() else { return false };
         let (from, to) = (look.from(), skip.to);
@@ -75,8 +74,8 @@ impl Receiver {
         true
     }
 
-    fn on_taken_back(&mut self, peer: &PublisherName, to: Mark, state: &FeedState, ground: &mut Ground) {
-        if !ground.on(Rule::ResumeTold) {
+    fn on_taken_back(&mut self, peer: &PublisherName, to: Mark, state: &FeedState, ground: &mut CoreContext) {
+        if !ground.on(ProtocolRule::ResumeTold) {
             self.received = state.cursor;
             return;
         }
@@ -84,8 +83,8 @@ impl Receiver {
         resume_at(peer, to, state, ground);
     }
 
-    /// What is owed is asked for when it is due; who waited for what is owed no more does not wait on.
-    fn take_up_owed(&mut self, peer: &PublisherName, was: &FeedState, ground: &mut Ground) {
+    /// Asks for owed entries when they are due, and waits no more for those that are not owed any more.
+    fn take_up_owed(&mut self, peer: &PublisherName, was: &FeedState, ground: &mut CoreContext) {
         let steady = ground.steady();
         let owed: Vec<Owed> = ground.ledger.feeds[peer].owed.values().cloned().collect();
         for gone in was.owed.values() {
@@ -101,9 +100,9 @@ impl Receiver {
     }
 }
 
-/// The sender has nothing left below `to`: what was rejected there is gone, and what lies above comes again in order. A
-/// place that stayed would be asked for with each SUBSCRIBE, and never reached.
-fn forget_below(peer: &PublisherName, to: Mark, ground: &mut Ground) {
+/// Forgets rejected places below `to`, where the sender has nothing left; entries above come again in order. A place
+/// that stayed would be asked for with each SUBSCRIBE, and never reached.
+fn forget_below(peer: &PublisherName, to: Mark, ground: &mut CoreContext) {
     let places = ground.ledger.feeds[peer].rejected.iter().filter(|place| place.before.seq < to.seq);
     let gone: Vec<_> = places.map(|place| (place.reason, place.publisher.clone())).collect();
     for (reason, publisher) in gone {
@@ -112,16 +111,16 @@ fn forget_below(peer: &PublisherName, to: Mark, ground: &mut Ground) {
 }
 
 /// Cursor, debts and rejections as they are once the sender resumes at `to`: in one record. None, if nothing changes.
-fn resume_at(peer: &PublisherName, to: Mark, state: &FeedState, ground: &mut Ground) {
+fn resume_at(peer: &PublisherName, to: Mark, state: &FeedState, ground: &mut CoreContext) {
     let mut resumed = state.clone();
     resumed.resume(to);
-    if !ground.on(Rule::OwedCut) {
+    if !ground.on(ProtocolRule::OwedCut) {
         (resumed.owed, resumed.rejected) = (state.owed.clone(), state.rejected.clone());
     }
     if resumed == *state {
         return;
     }
-    ground.note(match ground.on(Rule::OwedCut) {
+    ground.note(match ground.on(ProtocolRule::OwedCut) {
         true => Note::Resumed { peer: peer.clone(), to },
         false => Note::Feed { peer: peer.clone(), state: resumed },
     });

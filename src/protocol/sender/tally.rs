@@ -1,19 +1,19 @@
-//! What one peer was given, as far as it says so itself.
+//! Counts of the entries that one peer was given, as far as the peer says so itself.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::policy::{self, Peer, Withheld};
-use crate::protocol::failing::Failing;
-use crate::protocol::ground::Ground;
-use crate::protocol::sent::Exceptions;
+use crate::policy::{self, Peer, WithheldReason};
+use crate::protocol::context::CoreContext;
+use crate::protocol::failing::FilterFailures;
+use crate::protocol::sent::SentExceptions;
 use crate::record::Entry;
-use crate::wire::{Ack, VerdictCode, VerdictNumber};
+use crate::wire::{AckFrame, VerdictCode, VerdictNumber};
 
 /// A count that a peer says is believed up to here, so that sums of a few stay sums.
 const COUNT_MAX: u64 = u64::MAX >> 8;
 
-/// Counts of what this node gave to one peer since it started (contract §5).
+/// Counts of the entries that this node gave to one peer since it started (contract §5).
 #[derive(Clone, Debug, Default)]
 pub struct SentTally {
     pub accepted: u64,
@@ -21,9 +21,9 @@ pub struct SentTally {
     pub rejected: u64,
     /// How many entries the peer owes itself now.
     pub deferred: u64,
-    pub withheld: BTreeMap<Withheld, u64>,
+    pub withheld: BTreeMap<WithheldReason, u64>,
     /// The filter of `[share]`.
-    pub failing: Failing,
+    pub failing: FilterFailures,
     /// Of the rejected ones, those that the peer's own policy does not want: its filter, or that it does not trust
     /// their publisher. Nothing is wrong with them, and nothing can be done about them here.
     pub not_wanted: u64,
@@ -33,13 +33,19 @@ pub struct SentTally {
     pub acked: Option<u64>,
     /// The last verdict of the peer that was a rejection.
     pub last_rejection: Option<(u64, VerdictNumber)>,
-    /// What it has not, though its feed passed it. Shared with the view, which is made every second.
-    pub exceptions: Arc<Exceptions>,
+    /// Entries that it lacks, though its feed passed them. Shared with the view, which is made every second.
+    pub exceptions: Arc<SentExceptions>,
 }
 
 impl SentTally {
-    pub(super) fn withhold(&mut self, entry: &Entry, reason: Withheld, peer: &Peer, ground: &Ground) {
-        if reason == Withheld::Expired {
+    pub(super) fn withhold(
+        &mut self,
+        entry: &Entry,
+        reason: WithheldReason,
+        peer: &Peer,
+        ground: &CoreContext,
+    ) {
+        if reason == WithheldReason::Expired {
             self.expired(entry.seq);
         }
         if entry.seq <= self.withheld_through {
@@ -47,7 +53,7 @@ impl SentTally {
         }
         *self.withheld.entry(reason).or_default() += 1;
         self.withheld_through = entry.seq;
-        if reason == Withheld::FilterFailed
+        if reason == WithheldReason::FilterFailed
             && let Some(failure) =
                 policy::failure(peer.share.filter.as_ref(), entry.envelope.core(), &entry.path)
         {
@@ -55,8 +61,8 @@ impl SentTally {
         }
     }
 
-    /// What an ACK says, the counts of the one before it being `before`.
-    pub(super) fn acknowledged(&mut self, ack: &Ack, before: (u64, u64, u64)) {
+    /// Adds the counts of an ACK; `before` holds the counts of the one before it.
+    pub(super) fn acknowledged(&mut self, ack: &AckFrame, before: (u64, u64, u64)) {
         let (accepted, refused, rejected) = before;
         let more = |sum: &mut u64, said: u64, before: u64| {
             // What a peer says of itself may be anything.

@@ -4,7 +4,7 @@
 
 use super::*;
 use crate::policy::Rate;
-use crate::protocol::bucket::Bucket;
+use crate::protocol::bucket::TokenBucket;
 
 /// So many WANTs with a key that the entry does not have are answered in a second: a WANT of 30 bytes makes us read an
 /// envelope, and only the right key makes the peer pay for it. Honest ones come after this journal was put back.
@@ -16,18 +16,18 @@ const NEIGHBOUR_BYTES: usize = 32 * 1024;
 const NEIGHBOURS_MAX: u64 = (READ_BYTES / NEIGHBOUR_BYTES) as u64;
 
 #[derive(Debug)]
-pub(super) struct Wants {
+pub(super) struct PendingWants {
     queue: VecDeque<(u64, EventKey)>,
-    /// What was read last for them.
+    /// The entries that were read last for them.
     cache: BTreeMap<u64, Arc<Entry>>,
-    mistakes: Bucket,
+    mistakes: TokenBucket,
     /// Nothing is answered before: too many named another key.
     put_off: Option<Tick>,
 }
 
-impl Wants {
+impl PendingWants {
     pub fn new(now: Tick) -> Self {
-        let mistakes = Bucket::new(MISTAKES_RATE, now);
+        let mistakes = TokenBucket::new(MISTAKES_RATE, now);
         Self { queue: VecDeque::new(), cache: BTreeMap::new(), mistakes, put_off: None }
     }
 
@@ -49,9 +49,9 @@ impl Wants {
     }
 }
 
-impl Sender {
+impl FeedSender {
     pub fn on_want(&mut self, seq: u64, key: EventKey) -> Result<(), FeedFault> {
-        let Phase::Live(live) = &self.phase else { return Err(before_subscribe("WANT")) };
+        let SenderPhase::Live(live) = &self.phase else { return Err(before_subscribe("WANT")) };
         if seq == 0 || seq > live.position.seq {
             let detail = format!("WANT of seq {seq}; this stream has reached {}", live.position.seq);
             return Err(FeedFault::out_of_turn(detail));
@@ -63,8 +63,8 @@ impl Sender {
         Ok(())
     }
 
-    /// The front WANT was read for: what the read did not bring is gone.
-    pub(super) fn on_wanted_entries(&mut self, read: Read, ground: &mut Ground) {
+    /// Handles the read for the front WANT: if the read did not bring the entry, it is gone.
+    pub(super) fn on_wanted_entries(&mut self, read: Read, ground: &mut CoreContext) {
         self.wants.cache = read.entries.into_iter().map(|entry| (entry.seq, entry)).collect();
         if let Some((seq, _)) = self.wants.queue.front().copied()
             && !self.wants.cache.contains_key(&seq)
@@ -74,13 +74,13 @@ impl Sender {
         }
     }
 
-    fn say_gone(&mut self, seq: u64, ground: &mut Ground) {
-        if ground.on(Rule::Gone) {
-            self.pipe.send(Frame::Gone { seq }, ground);
+    fn say_gone(&mut self, seq: u64, ground: &mut CoreContext) {
+        if ground.on(ProtocolRule::Gone) {
+            self.pipe.send(WireFrame::Gone { seq }, ground);
         }
     }
 
-    pub(super) fn answer_wants(&mut self, peer: &Peer, tally: &mut SentTally, ground: &mut Ground) {
+    pub(super) fn answer_wants(&mut self, peer: &Peer, tally: &mut SentTally, ground: &mut CoreContext) {
         let now = ground.tick();
         while let Some((seq, key)) = self.wants.queue.front().copied() {
             self.wants.put_off.take_if(|until| *until <= now);
@@ -91,14 +91,14 @@ impl Sender {
                 Some(entry) => entry.clone(),
                 None if self.reading.is_some() => return,
                 None => {
-                    return self.read(Purpose::Want, seq - 1, self.wants.bytes_for_first(seq), ground);
+                    return self.read(ReadPurpose::Want, seq - 1, self.wants.bytes_for_first(seq), ground);
                 }
             };
             self.wants.queue.pop_front();
             let same = entry.envelope.key() == key;
-            if (same && shared(&entry, peer, ground).is_ok()) || !ground.on(Rule::WantKey) {
+            if (same && shared(&entry, peer, ground).is_ok()) || !ground.on(ProtocolRule::WantKey) {
                 tally.answered(seq);
-                self.pipe.send(Frame::Answer(carrier(&entry, ground.own_name())), ground);
+                self.pipe.send(WireFrame::Answer(carrier(&entry, ground.own_name())), ground);
                 continue;
             }
             if !same {

@@ -1,4 +1,4 @@
-//! A node on a bench: `cert-at`, with the peers `cert-ee` and `cert-pl`, whose keys the tests hold.
+//! A node on a bench: `cert-at`, with the peers `cert-ee` and `cert-pl`. The tests hold the keys of both.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,17 +7,17 @@ use bytes::Bytes;
 use ed25519_dalek::SigningKey;
 
 use crate::envelope::{Body, Core, ENVELOPE_VERSION, EventType, IdScheme, Signer};
-use crate::event::Format;
+use crate::event::EventFormat;
 use crate::identity::{
     Check, CheckSecret, CoreDigest, EventId, EventKey, HopPath, LogId, ProjectName, PublisherName,
 };
 use crate::policy::{Peer, Tlp, TrustList};
 use crate::protocol::io::{ConsumerClosed, ConsumerId, Event, Read, Role, StreamId, Submitted, Ticket};
-use crate::protocol::obstacle::Reason;
-use crate::protocol::{Bounds, Dialect, Input, Node, NodeConfig, Output, Rules, intake};
+use crate::protocol::obstacle::ObstacleReason;
+use crate::protocol::{CoreBounds, CoreConfig, Dialect, Input, Node, Output, Rules, intake};
 use crate::record::{BrokenEntry, Entry, JournalEnds, Ledger, NewRecord};
 use crate::time::{Now, Tick, Timestamp};
-use crate::wire::{CarrierFrame, FaultCode, Frame, Have, Hello, Mark, Skip, Subscribe, VerdictCode, Window};
+use crate::wire::{CarrierFrame, FaultCode, Have, Mark, Skip, Subscribe, VerdictCode, Window, WireFrame};
 
 pub const WALL: u64 = 1_800_000_000_000;
 const LOG: LogId = LogId([7; 16]);
@@ -52,7 +52,7 @@ pub fn core(publisher: &str, nth: u8) -> Core {
         created: Timestamp(WALL),
         expires: None,
         event_type: EventType::Event,
-        format: Format::intelmq(),
+        format: EventFormat::intelmq(),
         tlp: Tlp::Green,
         to: Vec::new(),
         max_hops: 16,
@@ -68,20 +68,20 @@ pub fn signed(core: Core) -> Bytes {
     signer(core.id.publisher.as_str()).sign(core).unwrap().envelope().bytes().clone()
 }
 
-/// What the doors were told.
+/// The answers that doors got.
 #[derive(Default)]
 pub struct Told {
     pub submitted: Vec<(Ticket, Submitted)>,
     /// Of each lineage the last byte of each UUID.
     pub recalled: Vec<(Ticket, Vec<u8>)>,
-    /// What the operator was answered.
+    /// The answers that the operator got.
     pub done: Vec<(Ticket, Result<(), String>)>,
     /// The generation under which each connection began.
     pub began: Vec<u64>,
     pub consumers_closed: Vec<(ConsumerId, ConsumerClosed)>,
 }
 
-/// What the bench counts.
+/// The counts of the bench.
 #[derive(Default)]
 pub struct Counts {
     /// How many notes were written.
@@ -101,11 +101,11 @@ pub struct Bench {
     pub seen: BTreeMap<EventKey, CoreDigest>,
     pub journal: Vec<Arc<Entry>>,
     pub ledger: Ledger,
-    pub sent: Vec<(StreamId, Frame)>,
+    pub sent: Vec<(StreamId, WireFrame)>,
     pub closed: Vec<StreamId>,
     pub events: Vec<Event>,
     pub told: Told,
-    /// What consumers were handed; each is ready for more at once.
+    /// The entries that consumers were handed; each is ready for more at once.
     pub handed: Vec<EventKey>,
     /// Appends wait here while it is set.
     pub held: Option<Vec<(Ticket, Vec<NewRecord>)>>,
@@ -129,14 +129,14 @@ impl Bench {
         seen: BTreeMap<EventKey, CoreDigest>,
     ) -> Self {
         let now = Now { tick: Tick(1_000), wall: Timestamp(WALL) };
-        let config = NodeConfig {
+        let config = CoreConfig {
             federation: "test".into(),
             software: "test".into(),
             instance: 1,
             seed: 1,
             seen_keep_ms: 31 * 86_400_000,
             rules: Rules::default(),
-            bounds: Bounds::default(),
+            bounds: CoreBounds::default(),
             dialect: Dialect::default(),
         };
         let list = TrustList::new(name("cert-at"), signer("cert-at").verifying_key(), trust);
@@ -313,9 +313,9 @@ impl Bench {
         self.journal.last().map_or(0, |entry| entry.seq) + 1
     }
 
-    /// What was held back is written.
+    /// Writes the appends that were held back.
     pub fn release(&mut self) {
-        // What is asked for meanwhile comes behind it.
+        // Requests that come meanwhile come behind it.
         while let Some(held) = self.held.as_mut().filter(|held| !held.is_empty()) {
             let (ticket, records) = held.remove(0);
             let stored = self.store(ticket, records);
@@ -348,7 +348,7 @@ impl Bench {
     pub fn receiving(&mut self, of: &str) -> StreamId {
         self.connect(of);
         let stream = self.greeted(of, Role::Receiver, 2);
-        self.frames(stream, vec![Frame::Skip(Skip { to: Mark::START, dropped: 0 })]);
+        self.frames(stream, vec![WireFrame::Skip(Skip { to: Mark::START, dropped: 0 })]);
         stream
     }
 
@@ -357,7 +357,7 @@ impl Bench {
         self.connect(of);
         let stream = self.greeted(of, Role::Receiver, 2);
         let to = Mark { seq, check: check(seq) };
-        self.frames(stream, vec![Frame::Skip(Skip { to, dropped: 0 })]);
+        self.frames(stream, vec![WireFrame::Skip(Skip { to, dropped: 0 })]);
         stream
     }
 
@@ -369,7 +369,7 @@ impl Bench {
         stream
     }
 
-    pub fn frames(&mut self, stream: StreamId, frames: Vec<Frame>) {
+    pub fn frames(&mut self, stream: StreamId, frames: Vec<WireFrame>) {
         self.input(Input::Frames { stream, frames });
     }
 
@@ -384,7 +384,7 @@ impl Bench {
     pub fn verdicts(&mut self) -> Vec<(u64, VerdictCode)> {
         self.pass(200);
         let acks = self.sent.iter().filter_map(|(_, frame)| match frame {
-            Frame::Ack(ack) => {
+            WireFrame::Ack(ack) => {
                 Some(ack.verdicts.iter().map(|(seq, said)| (*seq, said.known().unwrap())).collect::<Vec<_>>())
             }
             _ => None,
@@ -394,13 +394,14 @@ impl Bench {
 
     /// Is its first peer shown as running twice?
     pub fn is_cloned(&self) -> bool {
-        let cloned = |reason: &Reason| matches!(reason, Reason::Fault { code: FaultCode::Cloned, .. });
+        let cloned =
+            |reason: &ObstacleReason| matches!(reason, ObstacleReason::Fault { code: FaultCode::Cloned, .. });
         self.node.view().peers[0].facts.obstacles.iter().any(|obstacle| cloned(&obstacle.reason))
     }
 
     pub fn faults(&self) -> Vec<FaultCode> {
         let codes = self.sent.iter().filter_map(|(_, frame)| match frame {
-            Frame::Fault { code, .. } => Some(code.handled_as()),
+            WireFrame::Fault { code, .. } => Some(code.handled_as()),
             _ => None,
         });
         codes.collect()
@@ -408,7 +409,7 @@ impl Bench {
 
     pub fn wants(&self) -> Vec<u64> {
         let seqs = self.sent.iter().filter_map(|(_, frame)| match frame {
-            Frame::Want { seq, .. } => Some(*seq),
+            WireFrame::Want { seq, .. } => Some(*seq),
             _ => None,
         });
         seqs.collect()
@@ -419,8 +420,8 @@ impl Bench {
         let mut shown = (Vec::new(), Vec::new());
         for (_, frame) in &self.sent {
             match frame {
-                Frame::Carrier(carrier) | Frame::Answer(carrier) => shown.0.push(carrier.seq),
-                Frame::Have(have) => shown.1.push(have.seq),
+                WireFrame::Carrier(carrier) | WireFrame::Answer(carrier) => shown.0.push(carrier.seq),
+                WireFrame::Have(have) => shown.1.push(have.seq),
                 _ => {}
             }
         }
@@ -449,8 +450,8 @@ pub fn ends(journal: &[Arc<Entry>]) -> JournalEnds {
     JournalEnds { log_id: LOG, floor: Mark::START, last, newest: Timestamp(WALL), oldest: Timestamp(WALL) }
 }
 
-pub fn hello(of: &str, instance: u64) -> Frame {
-    Frame::Hello(Box::new(Hello {
+pub fn hello(of: &str, instance: u64) -> WireFrame {
+    WireFrame::Hello(Box::new(crate::wire::Hello {
         name: name(of),
         federation: "test".into(),
         version_min: 1,
@@ -467,22 +468,22 @@ pub fn hello(of: &str, instance: u64) -> Frame {
 }
 
 /// SUBSCRIBE of a peer that has nothing yet.
-pub fn subscribe() -> Frame {
+pub fn subscribe() -> WireFrame {
     let window = Window { envelopes: 100, bytes: 1 << 20 };
     let (log_id, marks) = (None, vec![Mark::START]);
-    Frame::Subscribe(Subscribe { log_id, marks, have_only: false, window, options: BTreeMap::new() })
+    WireFrame::Subscribe(Subscribe { log_id, marks, have_only: false, window, options: BTreeMap::new() })
 }
 
 pub fn check(seq: u64) -> Check {
     Check(u128::from(seq).to_be_bytes())
 }
 
-pub fn carrier(seq: u64, path: &[&str], envelope: Bytes) -> Frame {
-    Frame::Carrier(carried(seq, path, envelope))
+pub fn carrier(seq: u64, path: &[&str], envelope: Bytes) -> WireFrame {
+    WireFrame::Carrier(carried(seq, path, envelope))
 }
 
-pub fn answer(seq: u64, path: &[&str], envelope: Bytes) -> Frame {
-    Frame::Answer(carried(seq, path, envelope))
+pub fn answer(seq: u64, path: &[&str], envelope: Bytes) -> WireFrame {
+    WireFrame::Answer(carried(seq, path, envelope))
 }
 
 fn carried(seq: u64, path: &[&str], envelope: Bytes) -> CarrierFrame {
@@ -490,9 +491,9 @@ fn carried(seq: u64, path: &[&str], envelope: Bytes) -> CarrierFrame {
     CarrierFrame { seq, check: check(seq), path, envelope }
 }
 
-pub fn have(seq: u64, of: &Core) -> Frame {
+pub fn have(seq: u64, of: &Core) -> WireFrame {
     let envelope = signer(of.id.publisher.as_str()).sign(of.clone()).unwrap();
     let digest = envelope.envelope().digest();
     let (created, publisher, key) = (of.created, of.id.publisher.clone(), of.id.key());
-    Frame::Have(Have { seq, check: check(seq), created, publisher, key, digest })
+    WireFrame::Have(Have { seq, check: check(seq), created, publisher, key, digest })
 }

@@ -1,15 +1,15 @@
-//! Entries that cannot be taken yet: one publisher's never stop a feed, none is lost, and each is fetched once, when
-//! it is due. What a peer offers costs it its rate.
+//! Entries that cannot be taken yet: one publisher's never stop a feed, none is lost, and each is fetched once, when it
+//! is due. Each offer of a peer counts against its rate.
 
 use super::bench::*;
 use crate::envelope::Core;
 use crate::identity::{CoreDigest, EventKey};
 use crate::policy::{Peer, Rate};
 use crate::protocol::Input;
-use crate::protocol::io::{Command, Role, Ticket};
+use crate::protocol::io::{CoreCommand, Role, Ticket};
 use crate::record::Ledger;
 use crate::time::Timestamp;
-use crate::wire::{Frame, Have, Mark, Skip, VerdictCode};
+use crate::wire::{Have, Mark, Skip, VerdictCode, WireFrame};
 
 const HOUR_MS: u64 = 3_600_000;
 
@@ -80,7 +80,7 @@ struct Relay {
     position: u64,
     /// Below it entries are offered.
     offered_until: u64,
-    /// What of the bench's frames was looked at.
+    /// How many of the bench's frames were looked at.
     read: usize,
 }
 
@@ -118,24 +118,24 @@ impl Relay {
         }
     }
 
-    /// Answers what was asked, and opens the stream again where it was closed.
+    /// Answers requests, and opens the stream again if it was closed.
     fn answer(&mut self, bench: &mut Bench) {
         if bench.closed.contains(&self.stream) {
             self.stream = bench.greeted("cert-ee", Role::Receiver, 2);
             let said = bench.sent.iter().rev().find_map(|(_, frame)| match frame {
-                Frame::Subscribe(subscribe) => Some((subscribe.marks[0], subscribe.have_only)),
+                WireFrame::Subscribe(subscribe) => Some((subscribe.marks[0], subscribe.have_only)),
                 _ => None,
             });
             let (to, have_only) = said.unwrap();
             self.position = to.seq;
             self.offered_until = if have_only { self.journal.len() as u64 } else { 0 };
             self.read = bench.sent.len();
-            bench.frames(self.stream, vec![Frame::Skip(Skip { to, dropped: 0 })]);
+            bench.frames(self.stream, vec![WireFrame::Skip(Skip { to, dropped: 0 })]);
         }
         let asked: Vec<u64> = bench.sent[self.read..]
             .iter()
             .filter_map(|(_, frame)| match frame {
-                Frame::Want { seq, .. } => Some(*seq),
+                WireFrame::Want { seq, .. } => Some(*seq),
                 _ => None,
             })
             .collect();
@@ -146,7 +146,7 @@ impl Relay {
             let path = self.path(seq);
             frames.push(answer(seq, &path, self.carried(seq)));
         }
-        frames.push(Frame::Head { seq: self.journal.len() as u64, stored: Timestamp(WALL) });
+        frames.push(WireFrame::Head { seq: self.journal.len() as u64, stored: Timestamp(WALL) });
         bench.frames(self.stream, frames);
     }
 
@@ -161,7 +161,7 @@ impl Relay {
 
 fn window(bench: &Bench) -> u32 {
     let windows = bench.sent.iter().rev().find_map(|(_, frame)| match frame {
-        Frame::Ack(ack) => Some(ack.window.envelopes),
+        WireFrame::Ack(ack) => Some(ack.window.envelopes),
         _ => None,
     });
     windows.unwrap()
@@ -196,7 +196,7 @@ fn a_publisher_beyond_its_rate_holds_up_nobody_and_loses_nothing() {
     assert!(bench.ledger.feeds[&name("cert-ee")].rejected.is_empty());
 }
 
-/// The same where a hub takes local time for UTC: its events wait two hours, and what it relays of others does not.
+/// The same if a hub takes local time for UTC: its events wait two hours, but events that it relays do not.
 #[test]
 fn a_hub_whose_clock_is_fast_holds_up_nobody_and_loses_nothing() {
     let mut bench = Bench::new();
@@ -255,7 +255,7 @@ fn what_found_no_owed_place_is_read_again_after_a_start() {
     assert_eq!(again.cursor("cert-ee"), 6_000);
 }
 
-/// HAVE, WANT, ANSWER is the usual way of what is relayed: the rate holds for it too.
+/// HAVE, WANT, ANSWER is the usual way of relayed events: the rate holds for it too.
 #[test]
 fn a_rate_per_publisher_holds_for_what_is_offered() {
     let mut bench = limited(10);
@@ -277,7 +277,7 @@ fn what_is_owed_is_due_although_time_goes_back() {
     relay.offered_until = 500;
     relay.run(&mut bench, 5_000);
     bench.now.wall = Timestamp(bench.now.wall.0 - 6 * HOUR_MS);
-    bench.input(Input::Command(Command::AcceptClock { ticket: Ticket(1) }));
+    bench.input(Input::Command(CoreCommand::AcceptClock { ticket: Ticket(1) }));
     relay.run(&mut bench, 46_000);
     assert_eq!((held(&bench, "cert-pl"), bench.owed("cert-ee").len()), (500, 0));
 }
@@ -286,13 +286,13 @@ fn what_is_owed_is_due_although_time_goes_back() {
 fn what_is_deferred_after_an_offer_is_fetched_once_when_due() {
     let mut bench = Bench::new();
     let ahead = Core { created: Timestamp(WALL + HOUR_MS), ..core("cert-ee", 1) };
-    // What the peer says of the date is only a hint: here it says nothing of it.
-    let Frame::Have(offer) = have(1, &ahead) else { unreachable!("bug: it is a HAVE") };
+    // The date that the peer says is only a hint: here it says none.
+    let WireFrame::Have(offer) = have(1, &ahead) else { unreachable!("bug: it is a HAVE") };
     for created in [ahead.created, Timestamp(WALL)] {
         let mut bench = Bench::new();
         let mut relay = Relay::new(&mut bench, vec![ahead.clone()]);
         relay.position = 1;
-        bench.frames(relay.stream, vec![Frame::Have(Have { created, ..offer.clone() })]);
+        bench.frames(relay.stream, vec![WireFrame::Have(Have { created, ..offer.clone() })]);
         let (noted, expected) = (bench.counts.noted, u32::from(created != ahead.created));
         for _ in 0..140 {
             relay.answer(&mut bench);
@@ -323,11 +323,11 @@ fn offers_that_are_not_answered_are_owed_beyond_what_may_be_asked() {
     assert_eq!((bench.wants().len(), bench.owed("cert-ee").len(), bench.cursor("cert-ee")), (512, 600, 600));
 }
 
-fn offer_of_nobody(seq: u64) -> Frame {
+fn offer_of_nobody(seq: u64) -> WireFrame {
     let mut key = [0; 16];
     key[..8].copy_from_slice(&seq.to_be_bytes());
     let (created, publisher, digest) = (Timestamp(WALL), name("nobody"), CoreDigest([0; 32]));
-    Frame::Have(Have { seq, check: check(seq), created, publisher, key: EventKey(key), digest })
+    WireFrame::Have(Have { seq, check: check(seq), created, publisher, key: EventKey(key), digest })
 }
 
 #[test]
@@ -352,8 +352,8 @@ fn offers_that_are_refused_cost_the_journal_next_to_nothing() {
 fn offers_and_gaps_beyond_the_rate_are_not_read() {
     let of_kind = |what: &str, n: u64| match what {
         "offers" => offer_of_nobody(n),
-        "gaps" => Frame::Skip(Skip { to: Mark { seq: n, check: check(n) }, dropped: 1 }),
-        _ => Frame::KeyStatement(bytes::Bytes::from_static(b"none")),
+        "gaps" => WireFrame::Skip(Skip { to: Mark { seq: n, check: check(n) }, dropped: 1 }),
+        _ => WireFrame::KeyStatement(bytes::Bytes::from_static(b"none")),
     };
     for what in ["offers", "gaps", "statements"] {
         let mut ee: Peer = peer("cert-ee");
@@ -369,10 +369,10 @@ fn offers_and_gaps_beyond_the_rate_are_not_read() {
     }
 }
 
-/// What the operator released or dropped makes room for what found none.
+/// If the operator releases or drops entries, that makes room for those that found none.
 #[test]
 fn what_a_revoked_key_signed_and_found_no_place_is_read_again_after_a_decision() {
-    use crate::protocol::io::{Command, Input, Ticket};
+    use crate::protocol::io::{CoreCommand, Input, Ticket};
     let revoked = Peer { revoked: true, ..peer("cert-pl") };
     let mut bench = Bench::with(vec![peer("cert-ee"), revoked], Ledger::default());
     let mut relay = Relay::new(&mut bench, (1..=2_000).map(|n| numbered("cert-pl", n)).collect());
@@ -387,11 +387,13 @@ fn what_a_revoked_key_signed_and_found_no_place_is_read_again_after_a_decision()
         "a share of the places; the feed goes on: {}",
         bench.cursor("cert-ee")
     );
-    let command = Command::Decide { ticket: Ticket(1), publisher: name("cert-pl"), key: None, release: true };
+    let command =
+        CoreCommand::Decide { ticket: Ticket(1), publisher: name("cert-pl"), key: None, release: true };
     bench.input(Input::Command(command));
     relay.run(&mut bench, 30_000);
     assert_eq!((held(&bench, "cert-pl"), waiting(&bench)), (1_536, 464));
-    let command = Command::Decide { ticket: Ticket(2), publisher: name("cert-pl"), key: None, release: true };
+    let command =
+        CoreCommand::Decide { ticket: Ticket(2), publisher: name("cert-pl"), key: None, release: true };
     bench.input(Input::Command(command));
     relay.run(&mut bench, 10_000);
     assert_eq!((held(&bench, "cert-pl"), waiting(&bench)), (2_000, 0));
@@ -408,7 +410,7 @@ fn a_name_that_did_not_match_is_cured_by_a_change_of_trust() {
     assert_eq!(bench.verdicts(), [(1, VerdictCode::NameMismatch)]);
     bench.trust(named);
     let stream = bench.greeted("cert-ee", Role::Receiver, 2);
-    bench.frames(stream, vec![Frame::Skip(Skip { to: Mark::START, dropped: 0 })]);
+    bench.frames(stream, vec![WireFrame::Skip(Skip { to: Mark::START, dropped: 0 })]);
     bench.frames(stream, vec![carrier(1, &["cert-old", "cert-ee"], old_name)]);
     bench.pass(200);
     assert_eq!(bench.journal.len(), 1);

@@ -1,4 +1,4 @@
-//! Two events under one id whose digests agree in their first eight bytes. A publisher finds such a pair in two
+//! Two events under one id with digests that agree in their first eight bytes. A publisher finds such a pair in two
 //! minutes (van Oorschot and Wiener, 2^32 steps), and may not use it to show different peers different events.
 
 use bytes::Bytes;
@@ -64,7 +64,7 @@ fn offered_twin_with_equal_digest_prefix_is_asked_for() {
     bench.frames(stream, vec![answer(1, &["cert-ee", "cert-pl"], signed(two.clone()))]);
     assert_eq!(bench.verdicts(), [(1, VerdictCode::Equivocation)]);
     assert!(is_shown(&bench));
-    // What is known to have lost is known by its whole digest, too.
+    // The loser is known by its whole digest, too.
     let mut bytes = Vec::new();
     let digest = signer("cert-ee").sign(two.clone()).unwrap().envelope().digest();
     let note = Note::Equivocation { publisher: name("cert-ee"), key: two.id.key(), digest };

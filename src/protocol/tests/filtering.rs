@@ -1,4 +1,4 @@
-//! What filters of peers and consumers let through, and that a change of the file cures what was not wanted.
+//! Filters of peers and consumers: they let events through or not, and a change of the file cures what was not wanted.
 
 use std::sync::Arc;
 
@@ -7,11 +7,11 @@ use crate::envelope::{Core, IdScheme};
 use crate::filter::{Filter, NoLists};
 use crate::identity::{EventId, EventKey, ProjectName};
 use crate::limits::TWINS_MAX;
-use crate::policy::{Peer, Tlp, Withheld};
+use crate::policy::{Peer, Tlp, WithheldReason};
 use crate::protocol::Input;
-use crate::protocol::io::{ConsumerId, ConsumerRequest, From, Role};
+use crate::protocol::io::{ConsumerId, ConsumerRequest, Role, StartPosition};
 use crate::record::{Entry, Ledger, Twin};
-use crate::wire::{Frame, Mark, Skip, VerdictCode};
+use crate::wire::{Mark, Skip, VerdictCode, WireFrame};
 
 fn filter(source: &str) -> Option<Arc<Filter>> {
     Some(Arc::new(Filter::compile(source, &NoLists).unwrap()))
@@ -36,7 +36,8 @@ fn labelled(nth: u8, tlp: Tlp) -> Core {
 fn handed_for(bench: &mut Bench, source: Option<&str>) -> Vec<EventKey> {
     bench.handed.clear();
     let filter = source.and_then(filter);
-    let request = ConsumerRequest { name: None, from: Some(From::Earliest), own: true, acks: false, filter };
+    let request =
+        ConsumerRequest { name: None, from: Some(StartPosition::Earliest), own: true, acks: false, filter };
     bench.input(Input::ConsumerOpened { consumer: ConsumerId(9), request });
     bench.input(Input::ConsumerGone { consumer: ConsumerId(9) });
     bench.handed.clone()
@@ -53,7 +54,7 @@ fn what_share_does_not_admit_is_withheld_with_its_reason_and_never_offered() {
     assert_eq!(bench.shown(), (vec![2, 3], vec![]));
     let view = bench.node.view();
     let withheld = &view.peers[0].sent.withheld;
-    assert_eq!((withheld[&Withheld::Filter], withheld[&Withheld::FilterFailed]), (1, 1));
+    assert_eq!((withheld[&WithheldReason::Filter], withheld[&WithheldReason::FilterFailed]), (1, 1));
     let failing = &view.peers[0].sent.failing;
     assert_eq!(failing.last.as_ref().unwrap().1.to_string(), "no key \"extra.nth\"");
 
@@ -86,8 +87,8 @@ fn what_receive_does_not_admit_is_not_wanted_until_the_file_says_otherwise() {
     assert!(bench.closed.contains(&stream), "it subscribes again, from before what was not wanted");
 }
 
-/// The sender's retention has taken it when the file changes. A place that stayed would be asked for with each SUBSCRIBE,
-/// and would keep the feed from being read again for anything else: it would subscribe for ever.
+/// The sender's retention has taken it when the file changes. A place that stayed would be asked for with each
+/// SUBSCRIBE, and would keep the feed from being read again for anything else: it would subscribe for ever.
 #[test]
 fn rejected_entry_that_is_gone_is_asked_for_once() {
     let mut bench = Bench::with(vec![receiving("false")], Ledger::default());
@@ -99,10 +100,10 @@ fn rejected_entry_that_is_gone_is_asked_for_once() {
     assert!(bench.closed.contains(&stream));
 
     let stream = bench.opened("cert-ee", Role::Receiver);
-    let Frame::Hello(mut hello) = hello("cert-ee", 2) else { panic!("not HELLO") };
+    let WireFrame::Hello(mut hello) = hello("cert-ee", 2) else { panic!("not HELLO") };
     hello.first_seq = 3;
     let skip = Skip { to: Mark { seq: 2, check: check(2) }, dropped: 2 };
-    bench.frames(stream, vec![Frame::Hello(hello), Frame::Skip(skip)]);
+    bench.frames(stream, vec![WireFrame::Hello(hello), WireFrame::Skip(skip)]);
     bench.frames(stream, vec![carrier(3, &["cert-ee"], signed(core("cert-ee", 3)))]);
     bench.pass(1_000);
     assert_eq!((bench.journal.len(), bench.cursor("cert-ee")), (1, 3));

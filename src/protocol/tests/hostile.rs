@@ -1,5 +1,5 @@
-//! What a peer may send that it should not: each has its named verdict or fault, costs one entry and not the
-//! feed where it can, and never stands in the way of the true thing.
+//! Frames that a peer should not send. Each has its named verdict or fault, and costs one entry and not the feed if
+//! possible. None stands in the way of the true thing.
 
 use bytes::Bytes;
 
@@ -11,11 +11,11 @@ use crate::policy::{Peer, Rate, Tlp};
 use crate::protocol::io::{Event, Role};
 use crate::record::Ledger;
 use crate::time::Timestamp;
-use crate::wire::{Ack, FaultCode, Frame, Greeting, Hello, Mark, Skip, VerdictCode, Window};
+use crate::wire::{AckFrame, FaultCode, FeedGreeting, Hello, Mark, Skip, VerdictCode, Window, WireFrame};
 
 const HOUR_MS: u64 = 3_600_000;
 
-/// One entry arrives from `cert-ee`: what was it told?
+/// Returns the verdicts that `cert-ee` gets on one entry.
 fn verdict_of(path: &[&str], envelope: Bytes) -> Vec<(u64, VerdictCode)> {
     let mut bench = Bench::new();
     let stream = bench.receiving("cert-ee");
@@ -120,7 +120,7 @@ fn what_is_dated_ahead_is_owed_until_its_time() {
     assert_eq!(bench.owed("cert-ee"), [(1, VerdictCode::Ahead)]);
     while bench.wants().is_empty() {
         bench.pass(20_000);
-        bench.frames(stream, vec![Frame::Ping { nonce: 1 }]);
+        bench.frames(stream, vec![WireFrame::Ping { nonce: 1 }]);
     }
     let waited = bench.now.wall.since_ms(Timestamp(WALL));
     assert!((50 * 60_000..52 * 60_000).contains(&waited), "asked again after {waited} ms");
@@ -131,11 +131,11 @@ fn what_is_dated_ahead_is_owed_until_its_time() {
 
 #[test]
 fn a_frame_out_of_turn_closes_its_stream_with_a_fault_that_names_it() {
-    let (entry, want) = (have(1, &core("cert-ee", 1)), Frame::Want { seq: 1, key: EventKey([0; 16]) });
-    let dropped = Frame::Skip(Skip { to: Mark { seq: 3, check: check(3) }, dropped: 4 });
-    let cases: [(&str, Role, Vec<Frame>); 9] = [
+    let (entry, want) = (have(1, &core("cert-ee", 1)), WireFrame::Want { seq: 1, key: EventKey([0; 16]) });
+    let dropped = WireFrame::Skip(Skip { to: Mark { seq: 3, check: check(3) }, dropped: 4 });
+    let cases: [(&str, Role, Vec<WireFrame>); 9] = [
         ("4 dropped between 0 and 3", Role::Receiver, vec![hello("cert-ee", 2), start(), dropped]),
-        ("HEAD before HELLO", Role::Receiver, vec![Frame::Head { seq: 1, stored: Timestamp(1) }]),
+        ("HEAD before HELLO", Role::Receiver, vec![WireFrame::Head { seq: 1, stored: Timestamp(1) }]),
         ("a second HELLO", Role::Receiver, vec![hello("cert-ee", 2), hello("cert-ee", 2)]),
         ("entry 1 before the first SKIP", Role::Receiver, vec![hello("cert-ee", 2), entry.clone()]),
         (
@@ -158,7 +158,7 @@ fn a_frame_out_of_turn_closes_its_stream_with_a_fault_that_names_it() {
         let stream = bench.opened("cert-ee", role);
         bench.frames(stream, frames);
         let said = bench.sent.iter().filter_map(|(_, frame)| match frame {
-            Frame::Fault { code, detail } => Some((code.handled_as(), detail.as_str())),
+            WireFrame::Fault { code, detail } => Some((code.handled_as(), detail.as_str())),
             _ => None,
         });
         assert_eq!(said.collect::<Vec<_>>(), [(FaultCode::Protocol, detail)]);
@@ -175,37 +175,38 @@ fn an_ack_behind_subscribe_is_judged_the_same_however_long_marks_take() {
             bench.connect("cert-ee");
             let stream = bench.greeted("cert-ee", Role::Sender, 2);
             if together {
-                bench.frames(stream, vec![subscribe(), acknowledged(seq), Frame::Ping { nonce: 7 }]);
+                bench.frames(stream, vec![subscribe(), acknowledged(seq), WireFrame::Ping { nonce: 7 }]);
             } else {
                 bench.frames(stream, vec![subscribe()]);
-                bench.frames(stream, vec![acknowledged(seq), Frame::Ping { nonce: 7 }]);
+                bench.frames(stream, vec![acknowledged(seq), WireFrame::Ping { nonce: 7 }]);
             }
             assert_eq!(bench.faults(), faults, "ACK of {seq}, in one delivery: {together}");
-            let ponged = bench.sent.iter().any(|(_, frame)| *frame == Frame::Pong { nonce: 7 });
+            let ponged = bench.sent.iter().any(|(_, frame)| *frame == WireFrame::Pong { nonce: 7 });
             assert_eq!(ponged, faults.is_empty(), "what came behind it is read, too");
         }
     }
 }
 
-fn acknowledged(seq: u64) -> Frame {
-    Frame::Ack(Box::new(Ack { seq, window: Window { envelopes: 9, bytes: 9 }, ..Ack::default() }))
+fn acknowledged(seq: u64) -> WireFrame {
+    let (window, rest) = (Window { envelopes: 9, bytes: 9 }, AckFrame::default());
+    WireFrame::Ack(Box::new(AckFrame { seq, window, ..rest }))
 }
 
-fn start() -> Frame {
-    Frame::Skip(Skip { to: Mark::START, dropped: 0 })
+fn start() -> WireFrame {
+    WireFrame::Skip(Skip { to: Mark::START, dropped: 0 })
 }
 
 #[test]
 fn a_hello_of_another_federation_version_or_name_is_a_named_fault() {
     let altered = |alter: fn(&mut Hello)| {
-        let Frame::Hello(mut hello) = hello("cert-ee", 2) else { unreachable!("bug: it is a HELLO") };
+        let WireFrame::Hello(mut hello) = hello("cert-ee", 2) else { unreachable!("bug: it is a HELLO") };
         alter(&mut hello);
-        Frame::Hello(hello)
+        WireFrame::Hello(hello)
     };
-    let later = Greeting { name: name("cert-ee"), federation: "test".into(), version_min: 2, version_max: 3 };
+    let later = |name| FeedGreeting { name, federation: "test".into(), version_min: 2, version_max: 3 };
     let cases = [
         (altered(|hello| hello.federation = "other".into()), FaultCode::Federation),
-        (Frame::OtherVersion(Box::new(later)), FaultCode::Version),
+        (WireFrame::OtherVersion(Box::new(later(name("cert-ee")))), FaultCode::Version),
         (altered(|hello| hello.name = name("cert-pl")), FaultCode::Name),
     ];
     for (frame, fault) in cases {
@@ -229,12 +230,12 @@ fn a_second_live_process_with_one_key_is_refused_and_shown_as_cloned() {
         .sent
         .iter()
         .filter_map(|(stream, frame)| match frame {
-            Frame::Ping { nonce } if *stream == first => Some(*nonce),
+            WireFrame::Ping { nonce } if *stream == first => Some(*nonce),
             _ => None,
         })
         .collect();
     assert_eq!(probes.len(), 1, "the older stream is probed");
-    bench.frames(first, vec![Frame::Pong { nonce: probes[0] }]);
+    bench.frames(first, vec![WireFrame::Pong { nonce: probes[0] }]);
     assert_eq!(bench.faults(), [FaultCode::Cloned]);
     assert!(bench.is_cloned());
     assert!(bench.node.view().peers[0].receives, "the older feed goes on");
@@ -265,7 +266,7 @@ fn relay_false_is_cured_by_a_change_of_the_file() {
     bench.sent.clear();
     bench.opened("cert-ee", Role::Receiver);
     let subscribes = bench.sent.iter().find_map(|(_, frame)| match frame {
-        Frame::Subscribe(subscribe) => Some(subscribe.clone()),
+        WireFrame::Subscribe(subscribe) => Some(subscribe.clone()),
         _ => None,
     });
     let subscribe = subscribes.unwrap();
@@ -322,15 +323,15 @@ fn the_window_of_a_receiver_is_respected() {
     let stream = bench.sending("cert-pl");
     bench.sent.clear();
     let window = Window { envelopes: 2, bytes: 1 << 20 };
-    bench.frames(stream, vec![Frame::Ack(Box::new(Ack { seq: 5, window, ..Ack::default() }))]);
+    bench.frames(stream, vec![WireFrame::Ack(Box::new(AckFrame { seq: 5, window, ..AckFrame::default() }))]);
     for nth in 6..=9 {
         bench.submit(u64::from(nth), core("cert-at", nth));
     }
     bench.pass(200);
     assert_eq!(bench.shown().0, [6, 7]);
-    bench.frames(stream, vec![Frame::Ack(Box::new(Ack { seq: 7, window, ..Ack::default() }))]);
+    bench.frames(stream, vec![WireFrame::Ack(Box::new(AckFrame { seq: 7, window, ..AckFrame::default() }))]);
     assert_eq!(bench.shown().0, [6, 7, 8, 9]);
-    bench.frames(stream, vec![Frame::Ack(Box::new(Ack { seq: 99, window, ..Ack::default() }))]);
+    bench.frames(stream, vec![WireFrame::Ack(Box::new(AckFrame { seq: 99, window, ..AckFrame::default() }))]);
     assert_eq!(bench.faults(), [FaultCode::Protocol], "more was acknowledged than sent");
 }
 
@@ -380,7 +381,7 @@ fn a_holder_that_does_not_answer_is_not_asked_again_before_the_next() {
         bench.frames(silent, vec![have(nth, &wanted)]);
         bench.pass(600);
     }
-    let asked = bench.sent.iter().filter(|(_, frame)| matches!(frame, Frame::Want { .. }));
+    let asked = bench.sent.iter().filter(|(_, frame)| matches!(frame, WireFrame::Want { .. }));
     let asked: Vec<_> = asked.map(|(stream, _)| *stream).collect();
     assert_eq!(asked, [silent, other]);
 }
@@ -390,7 +391,7 @@ fn what_a_peer_says_of_its_counts_is_no_sum_that_overflows() {
     let mut bench = Bench::new();
     for _ in 0..3 {
         let stream = bench.sending("cert-ee");
-        let ack = Ack {
+        let ack = AckFrame {
             seq: 0,
             window: Window { envelopes: u32::MAX, bytes: u32::MAX },
             accepted: u64::MAX,
@@ -399,14 +400,14 @@ fn what_a_peer_says_of_its_counts_is_no_sum_that_overflows() {
             owed: u32::MAX,
             verdicts: Vec::new(),
         };
-        bench.frames(stream, vec![Frame::Ack(Box::new(ack))]);
-        bench.frames(stream, vec![Frame::Want { seq: 0, key: EventKey::default() }]);
+        bench.frames(stream, vec![WireFrame::Ack(Box::new(ack))]);
+        bench.frames(stream, vec![WireFrame::Want { seq: 0, key: EventKey::default() }]);
     }
     assert_eq!(bench.faults(), [FaultCode::Protocol; 3], "there is no entry 0");
     assert!(bench.node.view().peers.iter().any(|peer| peer.sent.offered >= u64::MAX >> 8));
 }
 
-/// Of what was never named to a peer it can say nothing: else it fills the status page with what never was.
+/// A peer can say nothing of entries that were never named to it, or else it could fill the status page with them.
 #[test]
 fn verdicts_of_entries_never_named_are_out_of_turn() {
     for (seq, fault) in [(0, true), (3, true), (u64::MAX, true), (1, false), (2, false)] {
@@ -417,8 +418,8 @@ fn verdicts_of_entries_never_named_are_out_of_turn() {
         bench.pass(200);
         let window = Window { envelopes: 9, bytes: 1 << 20 };
         let verdicts = vec![(seq, VerdictCode::BadSignature.into())];
-        let ack = Ack { seq: 2, window, rejected: 4_096, verdicts, ..Ack::default() };
-        bench.frames(stream, vec![Frame::Ack(Box::new(ack))]);
+        let ack = AckFrame { seq: 2, window, rejected: 4_096, verdicts, ..AckFrame::default() };
+        bench.frames(stream, vec![WireFrame::Ack(Box::new(ack))]);
         let expected = if fault { vec![FaultCode::Protocol] } else { Vec::new() };
         let view = bench.node.view();
         let sent = &view.peers.iter().find(|peer| peer.name == name("cert-pl")).unwrap().sent;
@@ -436,22 +437,22 @@ fn wants_read_what_they_ask_for_and_wrong_keys_wait() {
     let stream = bench.sending("cert-pl");
     bench.pass(200);
     bench.counts.reads.clear();
-    let want = |seq: u64| Frame::Want { seq, key: core("cert-at", seq as u8).id.key() };
+    let want = |seq: u64| WireFrame::Want { seq, key: core("cert-at", seq as u8).id.key() };
     bench.frames(stream, vec![want(30)]);
     assert_eq!(bench.counts.reads, [0], "one entry alone");
     bench.frames(stream, vec![want(1), want(2), want(3)]);
     assert_eq!(bench.counts.reads, [0, 64 * 1024], "three in a row at once");
     bench.counts.reads.clear();
     bench.sent.clear();
-    bench.frames(stream, (0..1_000).map(|_| Frame::Want { seq: 7, key: EventKey([1; 16]) }).collect());
+    bench.frames(stream, (0..1_000).map(|_| WireFrame::Want { seq: 7, key: EventKey([1; 16]) }).collect());
     bench.frames(stream, vec![want(8)]);
     bench.pass(2_000);
-    let gone = bench.sent.iter().filter(|(_, frame)| matches!(frame, Frame::Gone { seq: 7 })).count();
+    let gone = bench.sent.iter().filter(|(_, frame)| matches!(frame, WireFrame::Gone { seq: 7 })).count();
     assert!((25..=35).contains(&gone), "{gone} answers in two seconds");
     assert!(bench.faults().is_empty());
 }
 
-/// It would keep its own feed open and useless for ever. What it owes is asked for again on the next one, later each time.
+/// It would keep its own feed open and useless for ever. Its owed entries are asked for on the next, later each time.
 #[test]
 fn unanswered_wants_close_a_feed_ever_later() {
     let mut bench = Bench::new();
@@ -460,7 +461,7 @@ fn unanswered_wants_close_a_feed_ever_later() {
         let stream = bench.greeted("cert-ee", Role::Receiver, 2);
         let mark = |seq| Mark { seq, check: check(seq) };
         let resumes = if nth == 1 { Mark::START } else { mark(1) };
-        bench.frames(stream, vec![Frame::Skip(Skip { to: resumes, dropped: 0 })]);
+        bench.frames(stream, vec![WireFrame::Skip(Skip { to: resumes, dropped: 0 })]);
         if nth == 1 {
             bench.frames(stream, vec![have(1, &core("cert-ee", 1))]);
         }
@@ -469,7 +470,7 @@ fn unanswered_wants_close_a_feed_ever_later() {
             if bench.faults().len() == nth {
                 break;
             }
-            bench.frames(stream, vec![Frame::Head { seq: 1, stored: Timestamp(WALL) }]);
+            bench.frames(stream, vec![WireFrame::Head { seq: 1, stored: Timestamp(WALL) }]);
             bench.pass(1_000);
         }
         assert_eq!(bench.faults().len(), nth, "the feed is closed");
@@ -490,7 +491,7 @@ fn feed_whose_wants_are_answered_slowly_stays_open() {
     bench.frames(stream, (1..=4).map(|seq| have(seq, &core("cert-ee", seq as u8))).collect());
     for seq in 1..=4 {
         for _ in 0..ANSWER_LATE_MS / 20_000 - 1 {
-            bench.frames(stream, vec![Frame::Head { seq: 4, stored: Timestamp(WALL) }]);
+            bench.frames(stream, vec![WireFrame::Head { seq: 4, stored: Timestamp(WALL) }]);
             bench.pass(20_000);
         }
         bench.frames(stream, vec![answer(seq, &["cert-ee"], signed(core("cert-ee", seq as u8)))]);

@@ -10,7 +10,7 @@ use crate::policy::Standing;
 use crate::protocol::{Input, Output, intake};
 use crate::record::Ledger;
 use crate::time::Timestamp;
-use crate::wire::{Frame, VerdictCode};
+use crate::wire::{VerdictCode, WireFrame};
 
 /// The name of another key with the id of `of`'s.
 fn twin(of: &str) -> String {
@@ -24,7 +24,7 @@ fn standing(bench: &Bench, of: &str, key: &str) -> Option<Standing> {
     bench.node.trust().standing(&name(of), &signing_key(key).verifying_key(), Timestamp(WALL))
 }
 
-/// A peer whose identity key has our own key id states keys and revokes itself: nothing of that is about us.
+/// A peer with an identity key of our own key id states keys and revokes itself: nothing of that is about us.
 #[test]
 fn statement_of_key_with_our_id_is_not_ours() {
     let _weak = WeakIds::begin();
@@ -40,7 +40,7 @@ fn statement_of_key_with_our_id_is_not_ours() {
     assert!(bench.node.own_statement().is_none());
 }
 
-/// A removed peer's statement is kept for ever. A peer that is added later, and whose key has the same id, is free.
+/// A removed peer's statement is kept for ever. If a later peer has a key with the same id, it is free.
 #[test]
 fn later_peer_with_colliding_id_inherits_no_statement() {
     let _weak = WeakIds::begin();
@@ -59,7 +59,7 @@ fn later_peer_with_colliding_id_inherits_no_statement() {
     assert_eq!(standing(&bench, "cert-lv", "fresh"), Some(Standing::Good));
 }
 
-/// Two peers with one key id: the signature tells whose key it was.
+/// Two peers with one key id: the signature tells which peer signed.
 #[test]
 fn each_of_two_keys_with_one_id_signs_for_its_owner() {
     let _weak = WeakIds::begin();
@@ -76,7 +76,7 @@ fn each_of_two_keys_with_one_id_signs_for_its_owner() {
     assert_eq!(bench.journal.len(), 2);
 }
 
-/// A publisher that makes two keys with one id harms nobody, itself included.
+/// If a publisher makes two keys with one id, it harms no node, itself included.
 #[test]
 fn both_keys_of_publisher_with_one_id_are_tried() {
     let _weak = WeakIds::begin();
@@ -101,11 +101,11 @@ fn unknown_key_with_id_of_another_peer_stays_curable() {
     let stream = bench.receiving("cert-pl");
     bench.frames(stream, vec![relayed(1, &next)]);
     assert_eq!(bench.verdicts(), [(1, VerdictCode::UnknownKey)]);
-    // What the other peer did sign is bound to another name for good.
+    // An event that the other peer did sign is bound to another name for good.
     bench.frames(stream, vec![relayed(2, "cert-lv")]);
     assert_eq!(bench.verdicts().last(), Some(&(2, VerdictCode::NameMismatch)));
     bench.frames(stream, vec![shown(&stated("cert-ee", "cert-ee", 1, &["cert-ee", &next]))]);
-    let again = bench.sent.iter().any(|(_, frame)| matches!(frame, Frame::Subscribe(it) if it.have_only));
+    let again = bench.sent.iter().any(|(_, frame)| matches!(frame, WireFrame::Subscribe(it) if it.have_only));
     assert!(again, "the feed is read again from there");
 }
 

@@ -1,5 +1,5 @@
-//! What key statements do to a running core: which of them count for whom, what takes nothing from anybody, and what
-//! waits for the operator. Their bytes, and which of two is kept, are `envelope`'s.
+//! The effect of key statements on a running core: which of them count for which peer, and which take nothing from
+//! others. Also which entries wait for the operator. `envelope` tests their bytes, and which of two is kept.
 
 use bytes::Bytes;
 
@@ -8,13 +8,13 @@ use crate::envelope::{Core, KeyUse, SealKey, SignedStatement, StatedKey, Stateme
 use crate::identity::KeyId;
 use crate::policy::{Peer, TrustList};
 use crate::protocol::intake;
-use crate::protocol::io::{Command, Event, StoreFailure, StreamId, Ticket};
+use crate::protocol::io::{CoreCommand, Event, StoreFailure, StreamId, Ticket};
 use crate::protocol::{Input, Output};
 use crate::record::Ledger;
 use crate::time::Timestamp;
-use crate::wire::{Frame, VerdictCode};
+use crate::wire::{VerdictCode, WireFrame};
 
-/// What the identity key `identity` says of its keys under the name `publisher`: the last signs, those before did.
+/// Returns the statement of key `identity` on its keys as `publisher`: the last one signs, those before did.
 pub fn stated(identity: &str, publisher: &str, serial: u64, keys: &[&str]) -> SignedStatement {
     let stated = |(at, of): (usize, &&str)| StatedKey {
         usage: KeyUse::Sign,
@@ -34,8 +34,8 @@ pub fn revoked(identity: &str, publisher: &str) -> SignedStatement {
     SignedStatement::sign(statement, &signing_key(identity)).unwrap()
 }
 
-pub fn shown(statement: &SignedStatement) -> Frame {
-    Frame::KeyStatement(statement.bytes().clone())
+pub fn shown(statement: &SignedStatement) -> WireFrame {
+    WireFrame::KeyStatement(statement.bytes().clone())
 }
 
 pub fn by(key: &str, core: Core) -> Bytes {
@@ -43,7 +43,7 @@ pub fn by(key: &str, core: Core) -> Bytes {
 }
 
 /// The `nth` event of cert-ee, signed by `key`, as cert-pl hands it on.
-pub fn relayed(nth: u8, key: &str) -> Frame {
+pub fn relayed(nth: u8, key: &str) -> WireFrame {
     carrier(u64::from(nth), &["cert-ee", "cert-pl"], by(key, core("cert-ee", nth)))
 }
 
@@ -55,7 +55,7 @@ pub fn is_revoked(bench: &Bench, of: &str) -> bool {
     bench.node.revoked().any(|revoked| *revoked == name(of))
 }
 
-/// What a restart finds.
+/// Returns the state that a restart finds.
 fn replayed(ledger: &Ledger) -> Ledger {
     let mut rebuilt = Ledger::default();
     ledger.notes().iter().for_each(|note| rebuilt.apply(note));
@@ -85,7 +85,7 @@ fn a_new_pairing_under_an_old_name_owes_nothing_to_the_old_key() {
         let mut again = Bench::with(paired.to_vec(), replayed(&bench.ledger));
         assert!(!is_revoked(&again, "cert-ee"), "nor after a restart");
         again.sending("cert-pl");
-        let told = again.sent.iter().filter(|(_, frame)| matches!(frame, Frame::KeyStatement(_)));
+        let told = again.sent.iter().filter(|(_, frame)| matches!(frame, WireFrame::KeyStatement(_)));
         let told: Vec<_> = told.map(|(_, frame)| frame.clone()).collect();
         assert_eq!(told, [shown(&own)], "and nobody is shown what the old key said");
         bench.trust([peer("cert-ee"), peer("cert-pl")]);
@@ -143,15 +143,15 @@ fn a_stated_sealing_key_that_came_with_anothers_invitation_is_passed_over() {
     assert_eq!((known("cert-pl"), known("cert-at")), (Some(seal(5)), Some(seal(9))));
 }
 
-fn release(bench: &mut Bench, stream: StreamId, entry: &Frame) {
+fn release(bench: &mut Bench, stream: StreamId, entry: &WireFrame) {
     let command =
-        Command::Decide { ticket: Ticket(1 << 63), publisher: name("cert-ee"), key: None, release: true };
+        CoreCommand::Decide { ticket: Ticket(1 << 63), publisher: name("cert-ee"), key: None, release: true };
     bench.sent.clear();
     bench.input(Input::Command(command));
     bench.pass(200);
     assert_eq!(bench.wants(), [1]);
-    let Frame::Carrier(carried) = entry.clone() else { unreachable!("bug: it is a carrier") };
-    bench.frames(stream, vec![Frame::Answer(carried)]);
+    let WireFrame::Carrier(carried) = entry.clone() else { unreachable!("bug: it is a carrier") };
+    bench.frames(stream, vec![WireFrame::Answer(carried)]);
     bench.pass(200);
 }
 
@@ -169,7 +169,7 @@ fn what_a_rotated_and_then_revoked_publisher_signed_waits_and_can_be_released() 
         bench.frames(stream, vec![shown(&last), entry.clone()]);
         assert_eq!(bench.verdicts(), [(1, VerdictCode::KeyRevoked)]);
         if !was_there {
-            // Whose signature cannot be checked waits on, until somebody shows the statement of before.
+            // If a signature cannot be checked, the entry waits on, until a peer shows the earlier statement.
             release(&mut bench, stream, &entry);
             assert_eq!((bench.journal.len(), bench.owed("cert-pl").len()), (0, 1));
             bench.frames(stream, vec![shown(&rotated)]);
@@ -178,10 +178,10 @@ fn what_a_rotated_and_then_revoked_publisher_signed_waits_and_can_be_released() 
         release(&mut bench, stream, &entry);
         assert_eq!((bench.journal.len(), bench.owed("cert-pl").len()), (1, 0));
 
-        // Who hears of it here hears of both, in their order.
+        // If a peer is told of it here, it is told of both, in their order.
         let mut again = Bench::with(vec![peer("cert-ee"), peer("cert-pl")], replayed(&bench.ledger));
         again.sending("cert-pl");
-        let told = again.sent.iter().filter(|(_, frame)| matches!(frame, Frame::KeyStatement(_)));
+        let told = again.sent.iter().filter(|(_, frame)| matches!(frame, WireFrame::KeyStatement(_)));
         let told: Vec<_> = told.map(|(_, frame)| frame.clone()).collect();
         assert_eq!(told, [shown(&rotated), shown(&last)]);
     }
@@ -195,7 +195,7 @@ fn what_was_released_is_taken_after_a_crash() {
     bench.frames(stream, vec![shown(&revoked("cert-ee", "cert-ee")), relayed(1, "cert-ee")]);
     assert_eq!(bench.verdicts(), [(1, VerdictCode::KeyRevoked)]);
     let decide = |ticket, release| {
-        Input::Command(Command::Decide {
+        Input::Command(CoreCommand::Decide {
             ticket: Ticket(ticket),
             publisher: name("cert-ee"),
             key: None,
@@ -213,8 +213,8 @@ fn what_was_released_is_taken_after_a_crash() {
     let stream = again.receiving_at("cert-pl", 1);
     again.pass(200);
     assert_eq!(again.wants(), [1]);
-    let Frame::Carrier(carried) = relayed(1, "cert-ee") else { unreachable!("bug: it is a carrier") };
-    again.frames(stream, vec![Frame::Answer(carried)]);
+    let WireFrame::Carrier(carried) = relayed(1, "cert-ee") else { unreachable!("bug: it is a carrier") };
+    again.frames(stream, vec![WireFrame::Answer(carried)]);
     again.pass(200);
     assert_eq!((again.journal.len(), again.owed("cert-pl").len()), (1, 0));
     assert!(again.ledger.released.is_empty(), "it is taken: nothing more is remembered");
@@ -232,7 +232,7 @@ fn what_was_released_is_taken_after_a_crash() {
 fn clock_is_accepted_on_disk_before_the_answer() {
     let mut bench = Bench::new();
     bench.held = Some(Vec::new());
-    bench.input(Input::Command(Command::AcceptClock { ticket: Ticket(1) }));
+    bench.input(Input::Command(CoreCommand::AcceptClock { ticket: Ticket(1) }));
     assert_eq!(bench.told.done, []);
     let (ticket, _) = bench.held.as_mut().unwrap().remove(0);
     bench.input(Input::NotStored { ticket, failure: StoreFailure::DiskFull });
@@ -252,7 +252,7 @@ fn statement_of_later_version_is_passed_over_in_silence() {
     let mut with_use = known.statement().clone();
     with_use.keys.push(StatedKey { usage: KeyUse::Other(2), key: [9; 32], ..with_use.keys[0].clone() });
     let with_use = SignedStatement::sign(with_use, &signing_key("cert-ee")).unwrap();
-    bench.frames(stream, vec![Frame::KeyStatement(later.into()), shown(&with_use)]);
+    bench.frames(stream, vec![WireFrame::KeyStatement(later.into()), shown(&with_use)]);
     bench.pass(200);
     assert!(!bench.events.iter().any(|event| matches!(event, Event::StatementRefused { .. })));
     let kept =
@@ -276,7 +276,7 @@ fn a_statement_under_an_alias_counts_and_a_renamed_file_forgets_no_revocation() 
     bench.pass(200);
     assert!(is_revoked(&bench, "austria"));
 
-    // The name is whatever our operator calls it: the key is what was revoked.
+    // Our operator may call the peer by any name: the key is revoked.
     for (called, file) in [
         ("cert-ee", peer("cert-ee")),
         ("austria", renamed(vec![name("cert-ee")])),

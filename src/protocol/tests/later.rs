@@ -1,5 +1,5 @@
-//! What a peer of a later version may say to this node, which takes it by its range: verdicts, faults and options
-//! without a name here cost no feed.
+//! A peer of a later version: this node takes its verdicts, faults and options by their range. If one has no name here,
+//! that costs no feed.
 
 use std::collections::BTreeMap;
 
@@ -8,9 +8,11 @@ use bytes::Bytes;
 use super::bench::*;
 use crate::envelope::{Core, Extensions};
 use crate::protocol::io::Role;
-use crate::protocol::obstacle::Reason;
-use crate::protocol::sent::Exception;
-use crate::wire::{Ack, FaultCode, FaultNumber, Frame, Subscribe, VerdictCode, VerdictNumber, Window};
+use crate::protocol::obstacle::ObstacleReason;
+use crate::protocol::sent::SentException;
+use crate::wire::{
+    AckFrame, FaultCode, FaultNumber, Subscribe, VerdictCode, VerdictNumber, Window, WireFrame,
+};
 
 fn said(number: u8) -> VerdictNumber {
     VerdictNumber::new(number).unwrap()
@@ -26,16 +28,16 @@ fn verdicts_without_a_name_here_are_counted_and_shown() {
     bench.pass(2_000);
     let window = Window { envelopes: 9, bytes: 1 << 20 };
     let verdicts = vec![(1, said(15)), (2, said(31)), (3, said(200))];
-    let ack = Ack { seq: 3, window, accepted: 0, refused: 0, rejected: 2, owed: 1, verdicts };
-    bench.frames(stream, vec![Frame::Ack(Box::new(ack))]);
+    let ack = AckFrame { seq: 3, window, accepted: 0, refused: 0, rejected: 2, owed: 1, verdicts };
+    bench.frames(stream, vec![WireFrame::Ack(Box::new(ack))]);
     assert!(bench.faults().is_empty(), "the feed stands");
 
     let view = bench.node.view().peers.into_iter().find(|peer| peer.name == name("cert-ee")).unwrap();
     assert_eq!((view.sent.rejected, view.sent.deferred, view.sent.last_rejection), (2, 1, Some(said(200))));
     let of = |seq| view.sent.exceptions.of(seq);
-    assert_eq!(of(1), Some(Exception::Deferred(said(15))));
-    assert_eq!(of(2), Some(Exception::Rejected(said(31))));
-    assert_eq!(of(3), Some(Exception::Rejected(said(200))));
+    assert_eq!(of(1), Some(SentException::Deferred(said(15))));
+    assert_eq!(of(2), Some(SentException::Rejected(said(31))));
+    assert_eq!(of(3), Some(SentException::Rejected(said(200))));
 }
 
 #[test]
@@ -43,9 +45,9 @@ fn a_fault_without_a_name_here_is_shown_with_its_number() {
     let mut bench = Bench::new();
     let stream = bench.sending("cert-ee");
     let (code, detail) = (FaultNumber::new(99).unwrap(), "a later reason".to_owned());
-    bench.frames(stream, vec![Frame::Fault { code, detail }]);
+    bench.frames(stream, vec![WireFrame::Fault { code, detail }]);
     let view = bench.node.view().peers.into_iter().find(|peer| peer.name == name("cert-ee")).unwrap();
-    let reason = Reason::Fault { code: FaultCode::Protocol, detail: "a later reason".into() };
+    let reason = ObstacleReason::Fault { code: FaultCode::Protocol, detail: "a later reason".into() };
     assert_eq!(view.facts.obstacles[0].reason, reason);
     assert_eq!(view.facts.last_error.unwrap(), "the peer closed the feed: fault_99 a later reason");
 }
@@ -56,11 +58,11 @@ fn an_unknown_option_of_subscribe_is_refused_or_passed_over_by_its_number() {
         let mut bench = Bench::new();
         bench.connect("cert-ee");
         let stream = bench.greeted("cert-ee", Role::Sender, 2);
-        let Frame::Subscribe(plain) = subscribe() else { unreachable!("bug: it is a SUBSCRIBE") };
+        let WireFrame::Subscribe(plain) = subscribe() else { unreachable!("bug: it is a SUBSCRIBE") };
         let options = BTreeMap::from([(number, Bytes::from_static(&[0xf5]))]);
-        bench.frames(stream, vec![Frame::Subscribe(Subscribe { options, ..plain })]);
+        bench.frames(stream, vec![WireFrame::Subscribe(Subscribe { options, ..plain })]);
         assert_eq!(bench.faults(), faults, "option {number}");
-        let resumed = bench.sent.iter().any(|(_, frame)| matches!(frame, Frame::Skip(_)));
+        let resumed = bench.sent.iter().any(|(_, frame)| matches!(frame, WireFrame::Skip(_)));
         assert_eq!(resumed, faults.is_empty(), "option {number}");
     }
 }
@@ -71,12 +73,12 @@ fn a_sender_says_hello_before_it_has_read_anything() {
     let mut bench = Bench::new();
     bench.connect("cert-ee");
     let stream = bench.opened("cert-ee", Role::Sender);
-    assert!(matches!(&bench.sent[..], [(to, Frame::Hello(_))] if *to == stream), "{:?}", bench.sent);
+    assert!(matches!(&bench.sent[..], [(to, WireFrame::Hello(_))] if *to == stream), "{:?}", bench.sent);
     bench.frames(stream, vec![hello("cert-ee", 2)]);
     bench.pass(10_000);
     bench.frames(stream, vec![subscribe()]);
     assert!(bench.faults().is_empty(), "and it waits for SUBSCRIBE");
-    assert!(bench.sent.iter().any(|(_, frame)| matches!(frame, Frame::Skip(_))));
+    assert!(bench.sent.iter().any(|(_, frame)| matches!(frame, WireFrame::Skip(_))));
 }
 
 /// The envelope under another unprotected header, as a later node on its way may send it on.
@@ -105,9 +107,9 @@ fn copies_under_other_unprotected_headers_are_stored_once_and_sent_on_as_they_ca
     let to_lt = bench.sending("cert-lt");
     bench.pass(2_000);
     let key = bench.journal[0].envelope.key();
-    bench.frames(to_lt, vec![Frame::Want { seq: 1, key }]);
+    bench.frames(to_lt, vec![WireFrame::Want { seq: 1, key }]);
     let sent = bench.sent.iter().find_map(|(to, frame)| match frame {
-        Frame::Answer(carrier) | Frame::Carrier(carrier) if *to == to_lt => Some(&carrier.envelope),
+        WireFrame::Answer(carrier) | WireFrame::Carrier(carrier) if *to == to_lt => Some(&carrier.envelope),
         _ => None,
     });
     assert_eq!(sent, Some(&receipt), "byte for byte");

@@ -1,11 +1,11 @@
-//! What this node stored and can no longer read: each consumer that had not acknowledged it is told how many, once.
+//! Entries stored here that can no longer be read: each consumer that had not acknowledged them is told how many, once.
 
 use super::bench::*;
 use crate::envelope::Core;
 use crate::protocol::Input;
 use crate::protocol::io::{ConsumerId, ConsumerRequest, Event, LossCause, Role, StoreFailure, StreamId};
 use crate::record::{ConsumerName, JournalEnds, Note};
-use crate::wire::{Frame, Mark, Skip};
+use crate::wire::{Mark, Skip, WireFrame};
 
 const SOC: ConsumerId = ConsumerId(1);
 
@@ -51,7 +51,7 @@ fn what_cannot_be_read_is_missing_once_passed() {
     assert_eq!(bench.events.iter().filter(|event| told(event)).count(), 1);
 }
 
-/// Retention counts all that was not acknowledged, what could not be read with it.
+/// Retention counts all entries that were not acknowledged, with those that could not be read.
 #[test]
 fn what_retention_took_is_not_counted_again() {
     let mut bench = with_a_hole();
@@ -99,7 +99,7 @@ fn the_second_comes_again(bench: &mut Bench, stream: StreamId, entries: &[Core])
     bench.pass(6_000);
     assert!(bench.closed.contains(&stream));
     let again = bench.greeted("cert-ee", Role::Receiver, 2);
-    bench.frames(again, vec![Frame::Skip(Skip { to: Mark::START, dropped: 0 })]);
+    bench.frames(again, vec![WireFrame::Skip(Skip { to: Mark::START, dropped: 0 })]);
     bench.sent.clear();
     bench.frames(again, (1..).zip(entries).map(|(seq, core)| have(seq, core)).collect());
     bench.pass(100);

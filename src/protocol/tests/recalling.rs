@@ -1,4 +1,4 @@
-//! What a door is told of an event and its ancestors.
+//! The answer to a door that asks for an event and its ancestors.
 
 use super::bench::*;
 use crate::envelope::Core;

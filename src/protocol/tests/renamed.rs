@@ -9,7 +9,7 @@ use crate::envelope::{Core, SealKey};
 use crate::identity::{EventKey, NodeNames};
 use crate::policy::{Peer, Rate, Receive, Tlp, TrustList};
 use crate::protocol::Input;
-use crate::protocol::io::{ConsumerId, ConsumerRequest, From};
+use crate::protocol::io::{ConsumerId, ConsumerRequest, StartPosition};
 use crate::record::Ledger;
 use crate::wire::VerdictCode;
 
@@ -32,7 +32,7 @@ fn rename(bench: &mut Bench, peers: impl IntoIterator<Item = Peer>) {
 
 /// A consumer that gets what others publish, from the beginning.
 fn consume(bench: &mut Bench) {
-    let from = Some(From::Earliest);
+    let from = Some(StartPosition::Earliest);
     let request = ConsumerRequest { name: None, from, own: false, acks: false, filter: None };
     bench.input(Input::ConsumerOpened { consumer: ConsumerId(9), request });
 }

@@ -1,8 +1,10 @@
-//! The generation of a consumer's position: what a receiver took before the operator moved the position does not count.
+//! The generation of a position: acknowledgements from before the operator moved the position do not count.
 
 use super::bench::*;
 use crate::protocol::Input;
-use crate::protocol::io::{Command, ConsumerClosed, ConsumerId, ConsumerRequest, From, StoreFailure, Ticket};
+use crate::protocol::io::{
+    ConsumerClosed, ConsumerId, ConsumerRequest, CoreCommand, StartPosition, StoreFailure, Ticket,
+};
 use crate::record::ConsumerName;
 
 fn soc() -> ConsumerName {
@@ -18,7 +20,11 @@ fn open(bench: &mut Bench, nth: u64) -> ConsumerId {
 
 fn rewind(bench: &mut Bench) {
     let ticket = Ticket(1 << 63);
-    bench.input(Input::Command(Command::RewindConsumer { ticket, name: soc(), to: From::Earliest }));
+    bench.input(Input::Command(CoreCommand::RewindConsumer {
+        ticket,
+        name: soc(),
+        to: StartPosition::Earliest,
+    }));
 }
 
 /// A consumer that was handed and acknowledged three events, on disk.
@@ -38,7 +44,7 @@ fn rewound_or_removed_consumer_begins_another_generation() {
     rewind(&mut bench);
     let _ = open(&mut bench, 2);
     assert_eq!(bench.handed.len(), 6);
-    let remove = Command::RemoveConsumer { ticket: Ticket(1 << 63), name: soc() };
+    let remove = CoreCommand::RemoveConsumer { ticket: Ticket(1 << 63), name: soc() };
     bench.input(Input::Command(remove));
     let _ = open(&mut bench, 3);
     bench.pass(2_000);

@@ -4,7 +4,7 @@
 use super::bench::*;
 use crate::protocol::Input;
 use crate::protocol::io::{Role, Submitted, Ticket};
-use crate::wire::{Frame, Mark, Skip, VerdictCode};
+use crate::wire::{Mark, Skip, VerdictCode, WireFrame};
 
 #[test]
 fn a_sender_that_resumes_lower_takes_the_cursor_back_and_the_debts_above_it() {
@@ -16,7 +16,7 @@ fn a_sender_that_resumes_lower_takes_the_cursor_back_and_the_debts_above_it() {
     assert_eq!((bench.cursor("cert-ee"), bench.owed("cert-ee").len()), (4, 1));
     bench.input(Input::FeedClosed { stream, cause: "restored".into() });
     let stream = bench.greeted("cert-ee", Role::Receiver, 2);
-    bench.frames(stream, vec![Frame::Skip(Skip { to: Mark { seq: 1, check: check(1) }, dropped: 0 })]);
+    bench.frames(stream, vec![WireFrame::Skip(Skip { to: Mark { seq: 1, check: check(1) }, dropped: 0 })]);
     bench.pass(200);
     assert_eq!((bench.cursor("cert-ee"), bench.owed("cert-ee")), (1, vec![]));
     // Seq 2 is used a second time, and taken.
@@ -32,7 +32,7 @@ fn gone_settles_a_debt_as_missing() {
     bench.frames(stream, vec![have(1, &core("cert-ee", 1))]);
     bench.pass(200);
     assert_eq!(bench.wants(), [1]);
-    bench.frames(stream, vec![Frame::Gone { seq: 1 }]);
+    bench.frames(stream, vec![WireFrame::Gone { seq: 1 }]);
     bench.pass(200);
     assert_eq!((bench.cursor("cert-ee"), bench.node.view().peers[0].received.missing), (1, 1));
 }
@@ -177,11 +177,11 @@ mod interleaved {
                 let again = bench.greeted(NAMES[peer], Role::Receiver, 2);
                 // It resumes where SUBSCRIBE says, and offers again what it said beyond that.
                 let subscribe = bench.sent.iter().rev().find_map(|(stream, frame)| match frame {
-                    Frame::Subscribe(subscribe) if *stream == again => Some(subscribe.marks[0]),
+                    WireFrame::Subscribe(subscribe) if *stream == again => Some(subscribe.marks[0]),
                     _ => None,
                 });
                 let to = subscribe.unwrap();
-                let start = Frame::Skip(Skip { to, dropped: 0 });
+                let start = WireFrame::Skip(Skip { to, dropped: 0 });
                 let beyond = (1..).zip(&peers.said[peer]).skip(to.seq as usize);
                 let offers = beyond.map(|(seq, nth)| have(seq, &core("cert-ee", *nth)));
                 bench.frames(again, std::iter::once(start).chain(offers).collect());
@@ -198,7 +198,7 @@ mod interleaved {
         peers.answered = bench.sent.len();
         for (stream, frame) in asked {
             let Some(peer) = peers.streams.iter().position(|known| *known == stream) else { continue };
-            if let Frame::Want { seq, .. } = frame {
+            if let WireFrame::Want { seq, .. } = frame {
                 let envelope = signed(core("cert-ee", peers.said[peer][seq as usize - 1]));
                 bench.frames(stream, vec![answer(seq, path(peer), envelope)]);
             }

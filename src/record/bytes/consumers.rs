@@ -1,4 +1,4 @@
-//! The records of what is known of consumers.
+//! The records about consumers.
 
 use super::*;
 
@@ -32,7 +32,7 @@ pub(super) fn put(out: &mut Vec<u8>, note: &Note) {
     }
 }
 
-pub(super) fn note(number: u8, input: &mut Input<'_>) -> Result<Note, RecordError> {
+pub(super) fn note(number: u8, input: &mut ByteInput<'_>) -> Result<Note, RecordError> {
     if number == kind::GENERATION {
         return Ok(Note::Generation(input.u64()?));
     }

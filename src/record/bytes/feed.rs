@@ -1,10 +1,10 @@
-//! The record of a feed's state: cursor and marks, what is owed, and where it is read again. Bounds are checked before
-//! anything is read by them.
+//! The record of a feed's state: cursor and marks, owed entries, and the place from which it is read again. Bounds are
+//! checked before anything is read by them.
 
 use super::*;
 use crate::limits::{CURSOR_MARKS_MAX, OWED_PER_FEED_MAX};
 use crate::record::rejected::REJECTED_PLACES_MAX;
-use crate::record::{Cure, FeedState, Owed, RejectedPlace};
+use crate::record::{FeedState, Owed, RejectedPlace, RetryCondition};
 
 pub(super) fn put_owed(out: &mut Vec<u8>, owed: &Owed) {
     put_u64(out, owed.seq);
@@ -22,13 +22,13 @@ pub(super) fn put_place(out: &mut Vec<u8>, place: &RejectedPlace) {
     put_cure(out, place.cure);
 }
 
-/// An empty name is none: no name is empty.
+/// Appends an empty name if there is no publisher: no name is empty.
 pub(super) fn put_publisher(out: &mut Vec<u8>, publisher: Option<&PublisherName>) {
     put_name(out, publisher.map_or("", |publisher| publisher.as_str()));
 }
 
-/// Where a feed is read again next, if anywhere.
-pub(super) fn put_next(out: &mut Vec<u8>, next: Option<(Mark, Cure)>) {
+/// Appends the place where a feed is read again next, if there is one.
+pub(super) fn put_next(out: &mut Vec<u8>, next: Option<(Mark, RetryCondition)>) {
     out.push(u8::from(next.is_some()));
     if let Some((before, cure)) = next {
         put_mark(out, before);
@@ -36,13 +36,13 @@ pub(super) fn put_next(out: &mut Vec<u8>, next: Option<(Mark, Cure)>) {
     }
 }
 
-fn put_cure(out: &mut Vec<u8>, cure: Cure) {
+fn put_cure(out: &mut Vec<u8>, cure: RetryCondition) {
     match cure {
-        Cure::Trust(digest) => {
+        RetryCondition::Trust(digest) => {
             out.push(0);
             out.extend_from_slice(&digest);
         }
-        Cure::At(at) => {
+        RetryCondition::At(at) => {
             out.push(1);
             put_u64(out, at.0);
         }
@@ -61,7 +61,7 @@ pub(super) fn put_feed(out: &mut Vec<u8>, state: &FeedState) {
     state.owed.values().for_each(|owed| put_owed(out, owed));
 }
 
-impl Input<'_> {
+impl ByteInput<'_> {
     pub(super) fn owed(&mut self) -> Result<Owed, RecordError> {
         Ok(Owed {
             seq: self.u64()?,
@@ -89,22 +89,22 @@ impl Input<'_> {
         }
     }
 
-    pub(super) fn next(&mut self) -> Result<Option<(Mark, Cure)>, RecordError> {
+    pub(super) fn next(&mut self) -> Result<Option<(Mark, RetryCondition)>, RecordError> {
         Ok(match self.flag()? {
             true => Some((self.mark()?, self.cure()?)),
             false => None,
         })
     }
 
-    fn cure(&mut self) -> Result<Cure, RecordError> {
+    fn cure(&mut self) -> Result<RetryCondition, RecordError> {
         Ok(match self.flag()? {
-            false => Cure::Trust(self.array()?),
-            true => Cure::At(Timestamp(self.u64()?)),
+            false => RetryCondition::Trust(self.array()?),
+            true => RetryCondition::At(Timestamp(self.u64()?)),
         })
     }
 }
 
-pub(super) fn feed(input: &mut Input<'_>) -> Result<FeedState, RecordError> {
+pub(super) fn feed(input: &mut ByteInput<'_>) -> Result<FeedState, RecordError> {
     let known = input.flag()?;
     let log_id = LogId(input.array()?);
     let cursor = input.mark()?;

@@ -14,7 +14,7 @@ pub(super) fn put(out: &mut Vec<u8>, key: EventKey, loss: &Loss) {
     loss.had_by.iter().for_each(|consumer| put_name(out, consumer.as_str()));
 }
 
-pub(super) fn note(input: &mut Input<'_>) -> Result<Note, RecordError> {
+pub(super) fn note(input: &mut ByteInput<'_>) -> Result<Note, RecordError> {
     let (key, seq) = (EventKey(input.array()?), input.u64()?);
     let taken = Some(input.u64()?).filter(|seq| *seq > 0);
     let count = u16::from_be_bytes(input.array()?);

@@ -1,17 +1,17 @@
 //! The rules about doors to the local pipeline, and about consumers.
 
-use super::{Finding, HealthCode, Rules, events, filter_failing, span_text};
-use crate::status::{Consumer, ConsumerState, Door, DoorWay, Health};
+use super::{HealthCode, HealthFinding, HealthRules, events, filter_failing, span_text};
+use crate::status::{ConsumerState, ConsumerStatus, DoorStatus, DoorWay, HealthItem};
 
-impl Rules<'_> {
-    pub(super) fn door(&self, door: &Door, found: &mut Vec<Health>) {
+impl HealthRules<'_> {
+    pub(super) fn door(&self, door: &DoorStatus, found: &mut Vec<HealthItem>) {
         found.extend(self.door_down(door));
         found.extend(door_rejects(door));
         found.extend(receiver_lost(door));
     }
 
     /// It does not reach its other end, whether or not anything waits for that.
-    fn door_down(&self, door: &Door) -> Option<Health> {
+    fn door_down(&self, door: &DoorStatus) -> Option<HealthItem> {
         let down = door.down.as_ref().filter(|down| self.lasts(down.since, self.thresholds.door_ms))?;
         let (name, span) = (&door.name, self.for_long(down.since));
         let (at, to_do) = match &door.way {
@@ -21,14 +21,14 @@ impl Rules<'_> {
         let what =
             format!("door {name} has not reached its other end ({at}) for {span}, {to_do}: {}", down.what);
         let hint = format!("start what is there, or correct the address of {name} in intelmesh.toml");
-        let finding = Finding::new(HealthCode::DoorDown, what, hint).door(name).since(down.since);
+        let finding = HealthFinding::new(HealthCode::DoorDown, what, hint).door(name).since(down.since);
         Some(match door.way {
             DoorWay::Consumer(_) => finding.consumer(name).done(),
             DoorWay::Submit(_) => finding.done(),
         })
     }
 
-    pub(super) fn consumer(&self, consumer: &Consumer, found: &mut Vec<Health>) {
+    pub(super) fn consumer(&self, consumer: &ConsumerStatus, found: &mut Vec<HealthItem>) {
         let Some(name) = consumer.name.as_deref() else { return };
         if let Some(at) = consumer.missing_at {
             let what = format!(
@@ -36,7 +36,9 @@ impl Rules<'_> {
                 events(consumer.missing)
             );
             let hint = "raise keep_bytes or keep_days, or see \"A damaged journal\" in OPERATING.md";
-            found.push(Finding::new(HealthCode::FeedMissing, what, hint).consumer(name).happened(at).done());
+            found.push(
+                HealthFinding::new(HealthCode::FeedMissing, what, hint).consumer(name).happened(at).done(),
+            );
         }
         if let Some(failing) = &consumer.filter_failing {
             found.push(filter_failing(&format!("filter of consumer {name}"), failing).consumer(name).done());
@@ -50,11 +52,11 @@ impl Rules<'_> {
         if self.is_retention_short(consumer.lag_events) {
             let what = format!("retention will soon drop what consumer {name} has not read");
             let hint = format!("start its reader, or end it: intelmesh consumer remove {name}");
-            found.push(Finding::new(HealthCode::RetentionShort, what, hint).consumer(name).done());
+            found.push(HealthFinding::new(HealthCode::RetentionShort, what, hint).consumer(name).done());
         }
     }
 
-    fn consumer_lags(&self, name: &str, consumer: &Consumer) -> Option<Health> {
+    fn consumer_lags(&self, name: &str, consumer: &ConsumerStatus) -> Option<HealthItem> {
         let lag_s = consumer.lag_s.filter(|lag_s| *lag_s >= self.thresholds.lag_s)?;
         let much = consumer.lag_events.map(|lag| format!(", {}", events(lag))).unwrap_or_default();
         let away = if consumer.connected { "" } else { " and not connected" };
@@ -64,11 +66,16 @@ impl Rules<'_> {
             false => format!("start its reader, or end it: intelmesh consumer remove {name}"),
         };
         let since = self.now.minus_ms((lag_s * 1000.0) as u64);
-        Some(Finding::new(HealthCode::ConsumerLagging, what, hint).consumer(name).since(since).done())
+        Some(HealthFinding::new(HealthCode::ConsumerLagging, what, hint).consumer(name).since(since).done())
     }
 
     /// The receiver of a consumer's door is not there, or takes nothing more, while events wait for it.
-    fn receiver_away(&self, door: &Door, state: &ConsumerState, consumer: &Consumer) -> Option<Health> {
+    fn receiver_away(
+        &self,
+        door: &DoorStatus,
+        state: &ConsumerState,
+        consumer: &ConsumerStatus,
+    ) -> Option<HealthItem> {
         let lag = consumer.lag_events.filter(|lag| *lag > 0)?;
         let (name, at, much) = (&door.name, &state.at, events(lag));
         let down = door.down.as_ref().filter(|down| self.lasts(down.since, self.thresholds.door_ms));
@@ -88,18 +95,18 @@ impl Rules<'_> {
             Some(_) => None,
             None => down.map(|down| down.since).or(state.since),
         };
-        Some(Finding::new(HealthCode::ConsumerLagging, what, hint).consumer(name).since(since).done())
+        Some(HealthFinding::new(HealthCode::ConsumerLagging, what, hint).consumer(name).since(since).done())
     }
 }
 
 /// Events lie in `aside/` until the operator has seen to them.
-fn door_rejects(door: &Door) -> Option<Health> {
+fn door_rejects(door: &DoorStatus) -> Option<HealthItem> {
     let aside = door.aside.as_ref()?;
     let (name, file) = (&door.name, &aside.file);
     let what = format!("door {name} could not pass on {}: {file}", events(aside.lines));
     let hint =
         format!("intelmesh aside list {name}, then intelmesh aside retry {name}, or move the file away");
-    let finding = Finding::new(HealthCode::DoorRejects, what, hint).door(name);
+    let finding = HealthFinding::new(HealthCode::DoorRejects, what, hint).door(name);
     // Without a time it is not known when it happened, and it is told until somebody has seen to it.
     let finding = match aside.last {
         Some(at) => finding.happened(at),
@@ -112,7 +119,7 @@ fn door_rejects(door: &Door) -> Option<Health> {
 }
 
 /// The queue of a receiver was emptied: what of it nobody had read reaches nobody.
-fn receiver_lost(door: &Door) -> Option<Health> {
+fn receiver_lost(door: &DoorStatus) -> Option<HealthItem> {
     let DoorWay::Consumer(ConsumerState { lost_at: Some(at), at: place, .. }) = &door.way else {
         return None;
     };
@@ -120,6 +127,6 @@ fn receiver_lost(door: &Door) -> Option<Health> {
     let what = format!("the receiver of {name} ({place}) lost what it held: what no bot had read is missing");
     let hint =
         format!("intelmesh consumer rewind {name} --to TIME hands it over again, what was read included");
-    let finding = Finding::new(HealthCode::FeedMissing, what, hint).door(name).consumer(name);
+    let finding = HealthFinding::new(HealthCode::FeedMissing, what, hint).door(name).consumer(name);
     Some(finding.happened(*at).done())
 }

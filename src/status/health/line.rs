@@ -1,15 +1,15 @@
 //! The first line of `status`: whether all is well, else the worst reason and what to do.
 
 use super::{HealthCode, listed};
-use crate::status::{Health, Peer, Snapshot};
+use crate::status::{HealthItem, PeerStatus, Snapshot};
 
 /// `ok: …`, `starting: …` or `warning: …`.
 pub fn health_line(snapshot: &Snapshot) -> String {
-    let watched: Vec<&Peer> = snapshot.watched().collect();
+    let watched: Vec<&PeerStatus> = snapshot.watched().collect();
     let Some(worst) = snapshot.health.first() else {
         return if snapshot.starting { starting(snapshot, &watched) } else { well(snapshot, &watched) };
     };
-    let down: Vec<&Health> =
+    let down: Vec<&HealthItem> =
         snapshot.health.iter().filter(|health| health.code == HealthCode::PeerDown).collect();
     let rest = snapshot.health.len() - 1;
     if worst.code == HealthCode::PeerDown && down.len() > 1 {
@@ -18,7 +18,7 @@ pub fn health_line(snapshot: &Snapshot) -> String {
     format!("warning: {}{}; {}", worst.what, and_more(rest), worst.hint)
 }
 
-fn well(snapshot: &Snapshot, watched: &[&Peer]) -> String {
+fn well(snapshot: &Snapshot, watched: &[&PeerStatus]) -> String {
     let up = watched.iter().filter(|peer| peer.connected).count();
     let lag = watched.iter().flat_map(|peer| [peer.sent.lag_s, peer.received.lag_s]).flatten();
     let feeds = match lag.reduce(f64::max) {
@@ -32,7 +32,7 @@ fn well(snapshot: &Snapshot, watched: &[&Peer]) -> String {
     format!("ok: {up} of {} peers up{feeds}, {consumers}", watched.len())
 }
 
-fn starting(snapshot: &Snapshot, watched: &[&Peer]) -> String {
+fn starting(snapshot: &Snapshot, watched: &[&PeerStatus]) -> String {
     let peers: Vec<&str> =
         watched.iter().filter(|peer| peer.is_away()).map(|peer| peer.name.as_str()).collect();
     let doors = snapshot.doors.iter().filter(|door| door.down.is_some());
@@ -48,7 +48,7 @@ fn starting(snapshot: &Snapshot, watched: &[&Peer]) -> String {
     format!("starting: {}", open.join("; "))
 }
 
-fn several_down(down: &[&Health], watched: usize, others: usize) -> String {
+fn several_down(down: &[&HealthItem], watched: usize, others: usize) -> String {
     if down.len() == watched {
         let first = down[0].peer.as_ref().map(|peer| format!(" {peer}")).unwrap_or_default();
         return format!(

@@ -1,11 +1,13 @@
 //! The rules about peers: what stops their feeds, whether they are there, and how far their feeds are behind.
 
-use super::{Finding, HealthCode, Rules, SILENT_SHOWN_AFTER_MS, events, filter_failing, span_text};
+use super::{
+    HealthCode, HealthFinding, HealthRules, SILENT_SHOWN_AFTER_MS, events, filter_failing, span_text,
+};
 use crate::limits::CLOCK_SKEW_SHOWN_MS;
-use crate::status::{FaultKind, Health, Peer, PeerFault, PeerState, Side};
+use crate::status::{FeedDirection, HealthItem, PeerFault, PeerFaultKind, PeerState, PeerStatus};
 
-impl Rules<'_> {
-    pub(super) fn peer(&self, peer: &Peer, found: &mut Vec<Health>) {
+impl HealthRules<'_> {
+    pub(super) fn peer(&self, peer: &PeerStatus, found: &mut Vec<HealthItem>) {
         if let Some(fault) = &peer.fault {
             found.extend(self.fault(peer, fault));
         }
@@ -24,35 +26,35 @@ impl Rules<'_> {
         if self.is_retention_short(peer.sent.lag_events) {
             let what = format!("retention will soon drop what {} has not read", peer.name);
             let hint = "raise keep_bytes in intelmesh.toml, or bring the peer back";
-            found.push(Finding::new(HealthCode::RetentionShort, what, hint).peer(&peer.name).done());
+            found.push(HealthFinding::new(HealthCode::RetentionShort, what, hint).peer(&peer.name).done());
         }
     }
 
-    fn fault(&self, peer: &Peer, fault: &PeerFault) -> Option<Health> {
+    fn fault(&self, peer: &PeerStatus, fault: &PeerFault) -> Option<HealthItem> {
         let name = &peer.name;
         let said = if fault.what.is_empty() { String::new() } else { format!(" ({})", fault.what) };
         let (code, what, hint) = match (&fault.kind, fault.side) {
-            (FaultKind::PeerKeyChanged { key, address }, _) => (
+            (PeerFaultKind::PeerKeyChanged { key, address }, _) => (
                 HealthCode::PeerKeyChanged,
                 format!("{name}: another key ({key}) answers at {address}"),
                 format!("ask {name} by another way; a new key is a new pairing (peer remove, peer add)"),
             ),
-            (FaultKind::Cloned, Side::Here) => (
+            (PeerFaultKind::Cloned, FeedDirection::Here) => (
                 HealthCode::Cloned,
                 format!("{name}: two running nodes use its key; the second one is refused"),
                 format!("ask {name} to stop one of the two"),
             ),
-            (FaultKind::Cloned, Side::There) => (
+            (PeerFaultKind::Cloned, FeedDirection::There) => (
                 HealthCode::Cloned,
                 format!("{name} is connected to another running node with our key, and refuses this one"),
                 "stop one of the two nodes".to_owned(),
             ),
-            (FaultKind::NameMismatch { called: Some(called) }, _) => (
+            (PeerFaultKind::NameMismatch { called: Some(called) }, _) => (
                 HealthCode::NameMismatch,
                 format!("{name} calls itself \"{called}\", and our file for it is peers/{name}.toml"),
                 format!("rename the file to {called}.toml, or add aliases = [\"{called}\"] to it"),
             ),
-            (FaultKind::NameMismatch { called: None }, _) => (
+            (PeerFaultKind::NameMismatch { called: None }, _) => (
                 HealthCode::NameMismatch,
                 format!(
                     "{name} knows us by another name than \"{}\", and refuses this one{said}",
@@ -60,26 +62,26 @@ impl Rules<'_> {
                 ),
                 format!("ask {name} to rename its peer file for us, or to add our name to its aliases"),
             ),
-            (FaultKind::VersionSkew, _) => (
+            (PeerFaultKind::VersionSkew, _) => (
                 HealthCode::VersionSkew,
                 format!("{name} has no version or not the federation's name in common with us{said}"),
                 "compare versions and the federation's name".to_owned(),
             ),
-            (FaultKind::RejectedByPeer, _) => (
+            (PeerFaultKind::RejectedByPeer, _) => (
                 HealthCode::RejectedByPeer,
                 format!("{name} refuses our connection{said}"),
                 format!("ask {name} whether our invitation was added, and not paused"),
             ),
-            (FaultKind::DiskFull, _) => (
+            (PeerFaultKind::DiskFull, _) => (
                 HealthCode::FeedLagging,
                 format!("{name} has taken nothing for {}: its disk is full", self.for_long(fault.since)),
                 format!("tell {name}; what it misses waits here"),
             ),
-            (FaultKind::FeedClosed, side) => {
+            (PeerFaultKind::FeedClosed, side) => {
                 if !self.lasts(fault.since, self.thresholds.stands_ms) {
                     return None;
                 }
-                let who = if side == Side::Here { "this node" } else { "the peer" };
+                let who = if side == FeedDirection::Here { "this node" } else { "the peer" };
                 (
                     HealthCode::FeedLagging,
                     format!("{who} closes the feed with {name} again and again{said}"),
@@ -87,11 +89,11 @@ impl Rules<'_> {
                 )
             }
         };
-        Some(Finding::new(code, what, hint).peer(name).side(fault.side).since(fault.since).done())
+        Some(HealthFinding::new(code, what, hint).peer(name).side(fault.side).since(fault.since).done())
     }
 
     /// Not connected. Said only if no fault explains it already.
-    fn away(&self, peer: &Peer) -> Option<Health> {
+    fn away(&self, peer: &PeerStatus) -> Option<HealthItem> {
         if peer.fault.is_some() || self.facts.starts(self.thresholds) {
             return None;
         }
@@ -102,7 +104,9 @@ impl Rules<'_> {
             let hint = format!(
                 "one of both must be reachable: ask {name} for its address, or give it an invitation with ours"
             );
-            return Some(Finding::new(HealthCode::NoRoute, what, hint).peer(name).since(peer.since).done());
+            return Some(
+                HealthFinding::new(HealthCode::NoRoute, what, hint).peer(name).since(peer.since).done(),
+            );
         }
         let since = peer.since?;
         let cause = peer.down_cause.as_ref().map(|cause| format!(": {cause}")).unwrap_or_default();
@@ -112,19 +116,19 @@ impl Rules<'_> {
                 true => format!("ask {name} whether its node runs: it connects to us"),
                 false => format!("intelmesh peer check {name}"),
             };
-            Finding::new(HealthCode::PeerDown, format!("{name} has been down for {span}{cause}"), hint)
+            HealthFinding::new(HealthCode::PeerDown, format!("{name} has been down for {span}{cause}"), hint)
         } else {
             let what = match peer.was_connected {
                 true => format!("{name} was connected until {span} ago{cause}"),
                 false => format!("{name} has been a peer for {span} and is not connected yet{cause}"),
             };
-            Finding::new(HealthCode::PeerSilent, what, format!("wait, or: intelmesh peer check {name}"))
+            HealthFinding::new(HealthCode::PeerSilent, what, format!("wait, or: intelmesh peer check {name}"))
         };
         Some(finding.peer(name).since(since).done())
     }
 
     /// Connected, and nothing moves.
-    fn stands(&self, peer: &Peer) -> Option<Health> {
+    fn stands(&self, peer: &PeerStatus) -> Option<HealthItem> {
         let (name, hint) = (&peer.name, format!("intelmesh peer check {}", peer.name));
         if peer.fault.is_some() {
             return None;
@@ -132,7 +136,9 @@ impl Rules<'_> {
         let heard = peer.last_frame.max(peer.since);
         if let Some(heard) = heard.filter(|heard| self.lasts(*heard, SILENT_SHOWN_AFTER_MS)) {
             let what = format!("{name} is connected, but has been silent for {}", self.for_long(heard));
-            return Some(Finding::new(HealthCode::PeerSilent, what, hint).peer(name).since(heard).done());
+            return Some(
+                HealthFinding::new(HealthCode::PeerSilent, what, hint).peer(name).since(heard).done(),
+            );
         }
         // Where our own disk is full, that is the cause, and said elsewhere.
         let full = self.facts.disk.as_ref().is_some_and(|disk| disk.full);
@@ -141,39 +147,40 @@ impl Rules<'_> {
         let cause = peer.last_error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
         let what =
             format!("{name} is connected, but its feed has not run for {}{cause}", self.for_long(since));
-        Some(Finding::new(HealthCode::PeerSilent, what, hint).peer(name).since(since).done())
+        Some(HealthFinding::new(HealthCode::PeerSilent, what, hint).peer(name).since(since).done())
     }
 
-    fn lags(&self, peer: &Peer, found: &mut Vec<Health>) {
+    fn lags(&self, peer: &PeerStatus, found: &mut Vec<HealthItem>) {
         // What stops its feeds is said already.
         if peer.fault.is_some() {
             return;
         }
         let name = &peer.name;
         for (side, way, lag_s, lag) in [
-            (Side::There, "behind us", peer.sent.lag_s, peer.sent.lag_events),
-            (Side::Here, "ahead of us", peer.received.lag_s, peer.received.lag_events),
+            (FeedDirection::There, "behind us", peer.sent.lag_s, peer.sent.lag_events),
+            (FeedDirection::Here, "ahead of us", peer.received.lag_s, peer.received.lag_events),
         ] {
             let Some(lag_s) = lag_s.filter(|lag_s| *lag_s >= self.thresholds.lag_s) else { continue };
             let much = lag.map(|lag| format!(", {}", events(lag))).unwrap_or_default();
             let what = format!("{name} is {} {way}{much}", span_text(lag_s as u64));
-            let finding = Finding::new(HealthCode::FeedLagging, what, format!("intelmesh feed show {name}"));
+            let finding =
+                HealthFinding::new(HealthCode::FeedLagging, what, format!("intelmesh feed show {name}"));
             let since = self.now.minus_ms((lag_s * 1000.0) as u64);
             found.push(finding.peer(name).side(side).since(since).done());
         }
     }
 }
 
-fn skew(peer: &Peer, found: &mut Vec<Health>) {
+fn skew(peer: &PeerStatus, found: &mut Vec<HealthItem>) {
     let Some(skew) = peer.skew_ms.filter(|skew| skew.unsigned_abs() > CLOCK_SKEW_SHOWN_MS) else { return };
     let way = if skew > 0 { "ahead of" } else { "behind" };
     let what = format!("the clock of {} is {} {way} ours", peer.name, span_text(skew.unsigned_abs() / 1000));
-    let finding = Finding::new(HealthCode::ClockOff, what, "compare both clocks (chronyc tracking)");
+    let finding = HealthFinding::new(HealthCode::ClockOff, what, "compare both clocks (chronyc tracking)");
     found.push(finding.peer(&peer.name).done());
 }
 
 /// What happened with a peer, whatever its state is now.
-fn incidents(peer: &Peer, found: &mut Vec<Health>) {
+fn incidents(peer: &PeerStatus, found: &mut Vec<HealthItem>) {
     let name = &peer.name;
     for (section, failing) in
         [("share", &peer.sent.filter_failing), ("receive", &peer.received.filter_failing)]
@@ -187,15 +194,17 @@ fn incidents(peer: &Peer, found: &mut Vec<Health>) {
         let why = peer.sent.rejected_why.as_deref().map(|why| format!(" ({why})")).unwrap_or_default();
         let what =
             format!("{name} rejected {} of ours or relayed by us{why}", events(peer.sent.rejected_wrongly));
-        let finding = Finding::new(HealthCode::RejectedByPeer, what, format!("intelmesh peer show {name}"));
-        found.push(finding.peer(name).side(Side::There).happened(at).done());
+        let finding =
+            HealthFinding::new(HealthCode::RejectedByPeer, what, format!("intelmesh peer show {name}"));
+        found.push(finding.peer(name).side(FeedDirection::There).happened(at).done());
     }
     if let Some(at) = peer.received.missing_at {
         let what = format!(
             "{} of {name} are missing: its journal no longer holds them",
             events(peer.received.missing)
         );
-        let finding = Finding::new(HealthCode::FeedMissing, what, format!("intelmesh feed repair {name}"));
+        let finding =
+            HealthFinding::new(HealthCode::FeedMissing, what, format!("intelmesh feed repair {name}"));
         found.push(finding.peer(name).happened(at).done());
     }
 }

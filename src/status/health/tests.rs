@@ -2,9 +2,9 @@
 
 use super::*;
 use crate::status::{
-    Clock, Consumer, ConsumerState, Disk, Door, DoorAside, DoorDown, DoorWay, Equivocation, FaultKind,
-    Incidents, Journal, NotDeliverable, Peer, PeerFault, PeerState, Problem, Received, STATUS_SCHEMA, Seen,
-    Sent, SubmitState,
+    ClockStatus, ConsumerState, ConsumerStatus, DiskStatus, DoorAside, DoorDown, DoorStatus, DoorWay,
+    Equivocation, Incidents, JournalStatus, NotDeliverable, PeerFault, PeerFaultKind, PeerState, PeerStatus,
+    ReceivedStatus, STATUS_SCHEMA, SeenStatus, SentStatus, ShownProblem, SubmitState,
 };
 
 const NOW: Timestamp = Timestamp(1_800_000_000_000);
@@ -17,8 +17,8 @@ fn name(text: &str) -> PublisherName {
     PublisherName::parse(text).unwrap()
 }
 
-fn peer(text: &str) -> Peer {
-    Peer {
+fn peer(text: &str) -> PeerStatus {
+    PeerStatus {
         name: name(text),
         state: PeerState::Trusted,
         verified: true,
@@ -33,8 +33,8 @@ fn peer(text: &str) -> Peer {
         skew_ms: Some(3),
         software: None,
         last_frame: ago(4_000),
-        sent: Sent { lag_events: Some(0), lag_s: Some(0.0), ..Sent::default() },
-        received: Received { lag_events: Some(0), lag_s: Some(1.2), ..Received::default() },
+        sent: SentStatus { lag_events: Some(0), lag_s: Some(0.0), ..SentStatus::default() },
+        received: ReceivedStatus { lag_events: Some(0), lag_s: Some(1.2), ..ReceivedStatus::default() },
         fault: None,
         last_error: None,
     }
@@ -51,18 +51,22 @@ fn facts() -> Snapshot {
         ok: true,
         starting: false,
         health: Vec::new(),
-        clock: Clock { ok: true, ..Clock::default() },
-        journal: Journal {
+        clock: ClockStatus { ok: true, ..ClockStatus::default() },
+        journal: JournalStatus {
             first_seq: 1,
             last_seq: 1000,
             bytes: 1_900_000,
             keep_bytes: Some(2_000_000),
-            ..Journal::default()
+            ..JournalStatus::default()
         },
-        seen: Seen::default(),
-        disk: Some(Disk { free_bytes: 64_000_000_000, free_inodes: Some(1_000_000), full: false }),
+        seen: SeenStatus::default(),
+        disk: Some(DiskStatus { free_bytes: 64_000_000_000, free_inodes: Some(1_000_000), full: false }),
         peers: vec![peer("cert-ee"), peer("cert-pl")],
-        consumers: vec![Consumer { name: Some("soc".into()), connected: true, ..Consumer::default() }],
+        consumers: vec![ConsumerStatus {
+            name: Some("soc".into()),
+            connected: true,
+            ..ConsumerStatus::default()
+        }],
         doors: Vec::new(),
         cannot_open: None,
         strangers: Vec::new(),
@@ -73,10 +77,10 @@ fn facts() -> Snapshot {
     }
 }
 
-fn door_in(lines: u64) -> Door {
+fn door_in(lines: u64) -> DoorStatus {
     let aside = DoorAside { file: "aside/intelmq-tcp.jsonl".into(), lines, last: ago(1) };
     let way = DoorWay::Submit(SubmitState::default());
-    Door {
+    DoorStatus {
         name: "intelmq-tcp".into(),
         way,
         aside: (lines > 0).then_some(aside),
@@ -92,11 +96,11 @@ fn receiver(f: &mut Snapshot, down_ms: Option<u64>, held: Option<&str>) {
     let state = ConsumerState { at, since: ago(1), held, ..ConsumerState::default() };
     let down = down_ms.map(|ms| DoorDown { since: NOW.minus_ms(ms), what: "connection refused".into() });
     let (name, way) = ("soc".into(), DoorWay::Consumer(state));
-    f.doors.push(Door { name, way, aside: None, down, last_error: None });
+    f.doors.push(DoorStatus { name, way, aside: None, down, last_error: None });
     f.consumers[0].lag_events = Some(5);
 }
 
-fn fault(kind: FaultKind, side: Side) -> Option<PeerFault> {
+fn fault(kind: PeerFaultKind, side: FeedDirection) -> Option<PeerFault> {
     Some(PeerFault { kind, side, since: NOW.minus_ms(40_000), what: "said so".into() })
 }
 
@@ -116,7 +120,7 @@ fn unknown(f: &mut Snapshot, ignored: bool) {
 type Change = fn(&mut Snapshot);
 
 fn judge(facts: &mut Snapshot) {
-    facts.judge(&Thresholds::default(), &mut Incidents::default(), NOW);
+    facts.judge(&HealthThresholds::default(), &mut Incidents::default(), NOW);
 }
 
 /// (case, what is changed in [`facts`], the reasons that follow).
@@ -163,38 +167,42 @@ const RULES: &[(&str, Change, &[HealthCode])] = &[
         "down for another key",
         |f| {
             down(&mut f.peers[0], 90_000);
-            let kind = FaultKind::PeerKeyChanged { key: "ed25519:B".into(), address: "/x".into() };
-            f.peers[0].fault = fault(kind, Side::There);
+            let kind = PeerFaultKind::PeerKeyChanged { key: "ed25519:B".into(), address: "/x".into() };
+            f.peers[0].fault = fault(kind, FeedDirection::There);
         },
         &[HealthCode::PeerKeyChanged],
     ),
     (
         "turned away",
-        |f| f.peers[0].fault = fault(FaultKind::RejectedByPeer, Side::There),
+        |f| f.peers[0].fault = fault(PeerFaultKind::RejectedByPeer, FeedDirection::There),
         &[HealthCode::RejectedByPeer],
     ),
-    ("cloned", |f| f.peers[0].fault = fault(FaultKind::Cloned, Side::Here), &[HealthCode::Cloned]),
+    (
+        "cloned",
+        |f| f.peers[0].fault = fault(PeerFaultKind::Cloned, FeedDirection::Here),
+        &[HealthCode::Cloned],
+    ),
     (
         "another name",
         |f| {
             let called = Some(name("cert-estonia"));
-            f.peers[0].fault = fault(FaultKind::NameMismatch { called }, Side::Here);
+            f.peers[0].fault = fault(PeerFaultKind::NameMismatch { called }, FeedDirection::Here);
         },
         &[HealthCode::NameMismatch],
     ),
     (
         "other version",
-        |f| f.peers[0].fault = fault(FaultKind::VersionSkew, Side::There),
+        |f| f.peers[0].fault = fault(PeerFaultKind::VersionSkew, FeedDirection::There),
         &[HealthCode::VersionSkew],
     ),
     (
         "their disk is full",
-        |f| f.peers[0].fault = fault(FaultKind::DiskFull, Side::There),
+        |f| f.peers[0].fault = fault(PeerFaultKind::DiskFull, FeedDirection::There),
         &[HealthCode::FeedLagging],
     ),
     (
         "their feed is closed again and again",
-        |f| f.peers[0].fault = fault(FaultKind::FeedClosed, Side::Here),
+        |f| f.peers[0].fault = fault(PeerFaultKind::FeedClosed, FeedDirection::Here),
         &[HealthCode::FeedLagging],
     ),
     ("silent 24 s", |f| f.peers[0].last_frame = ago(24_000), &[]),
@@ -206,7 +214,7 @@ const RULES: &[(&str, Change, &[HealthCode])] = &[
         "its feed stands, for our disk is full",
         |f| {
             f.peers[0].stands_since = ago(90_000);
-            f.disk = Some(Disk { free_bytes: 0, free_inodes: None, full: true });
+            f.disk = Some(DiskStatus { free_bytes: 0, free_inodes: None, full: true });
         },
         &[HealthCode::DiskLow],
     ),
@@ -217,7 +225,7 @@ const RULES: &[(&str, Change, &[HealthCode])] = &[
     (
         "a full disk there explains the lag",
         |f| {
-            f.peers[0].fault = fault(FaultKind::DiskFull, Side::There);
+            f.peers[0].fault = fault(PeerFaultKind::DiskFull, FeedDirection::There);
             f.peers[0].sent.lag_s = Some(90.0);
         },
         &[HealthCode::FeedLagging],
@@ -247,7 +255,7 @@ const RULES: &[(&str, Change, &[HealthCode])] = &[
     ("a consumer lags", |f| f.consumers[0].lag_s = Some(3600.0), &[HealthCode::ConsumerLagging]),
     (
         "a reader without a name may lag",
-        |f| f.consumers.push(Consumer { lag_s: Some(3600.0), ..Consumer::default() }),
+        |f| f.consumers.push(ConsumerStatus { lag_s: Some(3600.0), ..ConsumerStatus::default() }),
         &[],
     ),
     ("a door set something aside", |f| f.doors.push(door_in(2)), &[HealthCode::DoorRejects]),
@@ -299,17 +307,20 @@ const RULES: &[(&str, Change, &[HealthCode])] = &[
     ("skew over 60 s", |f| f.peers[0].skew_ms = Some(-60_001), &[HealthCode::ClockOff]),
     (
         "disk low",
-        |f| f.disk = Some(Disk { free_bytes: DISK_LOW_BYTES - 1, free_inodes: None, full: false }),
+        |f| f.disk = Some(DiskStatus { free_bytes: DISK_LOW_BYTES - 1, free_inodes: None, full: false }),
         &[HealthCode::DiskLow],
     ),
     (
         "disk full",
-        |f| f.disk = Some(Disk { free_bytes: u64::MAX, free_inodes: None, full: true }),
+        |f| f.disk = Some(DiskStatus { free_bytes: u64::MAX, free_inodes: None, full: true }),
         &[HealthCode::DiskLow],
     ),
     (
         "few inodes",
-        |f| f.disk = Some(Disk { free_bytes: u64::MAX, free_inodes: Some(DISK_LOW_INODES - 1), full: false }),
+        |f| {
+            f.disk =
+                Some(DiskStatus { free_bytes: u64::MAX, free_inodes: Some(DISK_LOW_INODES - 1), full: false })
+        },
         &[HealthCode::DiskLow],
     ),
     ("disk unknown", |f| f.disk = None, &[]),
@@ -343,14 +354,14 @@ fn every_rule_says_its_reason_and_only_in_its_time() {
     }
 }
 
-fn down(peer: &mut Peer, ms: u64) {
+fn down(peer: &mut PeerStatus, ms: u64) {
     peer.connected = false;
     peer.address = None;
     peer.since = ago(ms);
     peer.down_cause = Some("connection refused".into());
 }
 
-fn without_address(peer: &mut Peer, was_connected: bool) {
+fn without_address(peer: &mut PeerStatus, was_connected: bool) {
     down(peer, 90_000);
     peer.addresses.clear();
     peer.was_connected = was_connected;
@@ -368,7 +379,7 @@ fn equivocation(facts: &mut Snapshot, ms: u64) {
 
 fn problem(facts: &mut Snapshot, code: Option<HealthCode>) {
     let what = "peers/cert-pl.toml:7: unknown key \"tlp-max\"".to_owned();
-    facts.errors.push(Problem { at: NOW, what, hint: Some("did you mean \"tlp_max\"?".into()), code });
+    facts.errors.push(ShownProblem { at: NOW, what, hint: Some("did you mean \"tlp_max\"?".into()), code });
 }
 
 #[test]

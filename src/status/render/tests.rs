@@ -3,14 +3,14 @@
 use super::*;
 use crate::identity::PublisherName;
 use crate::status::{
-    Clock, Consumer, Disk, Incidents, Journal, Problem, Received, STATUS_SCHEMA, Seen, Sent, Stranger,
-    Thresholds,
+    ClockStatus, ConsumerStatus, DiskStatus, HealthThresholds, Incidents, JournalStatus, ReceivedStatus,
+    STATUS_SCHEMA, SeenStatus, SentStatus, ShownProblem, StrangerStatus,
 };
 
 const NOW: Timestamp = Timestamp(1_800_000_000_000);
 
-fn peer(name: &str, connected: bool) -> Peer {
-    Peer {
+fn peer(name: &str, connected: bool) -> PeerStatus {
+    PeerStatus {
         name: PublisherName::parse(name).unwrap(),
         state: PeerState::Trusted,
         verified: true,
@@ -25,16 +25,16 @@ fn peer(name: &str, connected: bool) -> Peer {
         skew_ms: connected.then_some(-3),
         software: None,
         last_frame: Some(NOW),
-        sent: Sent {
+        sent: SentStatus {
             position: Some(17),
             lag_events: connected.then_some(0),
             lag_s: connected.then_some(0.0),
             offered: 32_702,
             accepted: 9_120,
             refused: 23_582,
-            ..Sent::default()
+            ..SentStatus::default()
         },
-        received: Received { offered: 4, accepted: 3, refused: 1, ..Received::default() },
+        received: ReceivedStatus { offered: 4, accepted: 3, refused: 1, ..ReceivedStatus::default() },
         fault: None,
         last_error: (!connected).then(|| "connection refused".to_owned()),
     }
@@ -51,28 +51,28 @@ fn snapshot() -> Snapshot {
         ok: true,
         starting: false,
         health: Vec::new(),
-        clock: Clock { ok: true, ..Clock::default() },
-        journal: Journal {
+        clock: ClockStatus { ok: true, ..ClockStatus::default() },
+        journal: JournalStatus {
             first_seq: 3,
             last_seq: 17,
             bytes: 20_480,
             oldest: Some(NOW.minus_ms(86_400_000)),
             keep_bytes: Some(20_000_000_000),
             keep_days: Some(30),
-            ..Journal::default()
+            ..JournalStatus::default()
         },
-        seen: Seen { ids: 17, floor: Some(NOW.minus_ms(1_000)), bytes: 4_096 },
-        disk: Some(Disk { free_bytes: 212_000_000_000, free_inodes: None, full: false }),
+        seen: SeenStatus { ids: 17, floor: Some(NOW.minus_ms(1_000)), bytes: 4_096 },
+        disk: Some(DiskStatus { free_bytes: 212_000_000_000, free_inodes: None, full: false }),
         peers: vec![peer("cert-ee", true), peer("cert-pl", false)],
-        consumers: vec![Consumer {
+        consumers: vec![ConsumerStatus {
             name: Some("soc".into()),
             position: 17,
             connected: true,
-            ..Consumer::default()
+            ..ConsumerStatus::default()
         }],
         doors: Vec::new(),
         cannot_open: None,
-        strangers: vec![Stranger {
+        strangers: vec![StrangerStatus {
             key: "ed25519:BBBB".into(),
             address: "/ip4/192.0.2.9/tcp/50000".into(),
             count: 3,
@@ -81,7 +81,7 @@ fn snapshot() -> Snapshot {
         unknown_publishers: Vec::new(),
         not_deliverable: None,
         equivocations: Vec::new(),
-        errors: vec![Problem {
+        errors: vec![ShownProblem {
             at: NOW,
             what: "feed of cert-pl closed: silent".into(),
             hint: None,
@@ -93,7 +93,7 @@ fn snapshot() -> Snapshot {
 #[test]
 fn the_whole_of_it_stands_in_plain_words() {
     let mut snapshot = snapshot();
-    snapshot.judge(&Thresholds::default(), &mut Incidents::default(), NOW);
+    snapshot.judge(&HealthThresholds::default(), &mut Incidents::default(), NOW);
     let expected = "\
 warning: cert-pl has been down for 3 h 12 m: connection refused; intelmesh peer check cert-pl
 
@@ -152,7 +152,7 @@ fn words_of_others_are_never_lines_of_ours() {
     snapshot.consumers[0].name = Some(evil.into());
     snapshot.strangers[0].address = evil.into();
     snapshot.errors[0].what = evil.into();
-    snapshot.judge(&Thresholds::default(), &mut Incidents::default(), NOW);
+    snapshot.judge(&HealthThresholds::default(), &mut Incidents::default(), NOW);
     let text = render(&snapshot, NOW);
     let text = text.as_str();
     assert!(!text.lines().any(|line| line.starts_with("ok: all")), "{text}");
@@ -165,7 +165,7 @@ fn an_empty_node_says_what_to_do_next() {
     let mut snapshot = snapshot();
     snapshot.peers.clear();
     snapshot.consumers.clear();
-    snapshot.journal = Journal { first_seq: 1, ..Journal::default() };
+    snapshot.journal = JournalStatus { first_seq: 1, ..JournalStatus::default() };
     let text = render(&snapshot, NOW).as_str().to_owned();
     assert!(
         text.contains("no peers yet: exchange invitations") && text.contains("JOURNAL    empty"),

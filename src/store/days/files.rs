@@ -1,7 +1,7 @@
-//! The files of a database with a day in each directory, and sled's rules (design §7): a torn snapshot is removed before
-//! every open, a flush is followed by a real sync of the database's file, nothing is flushed in the background, the
-//! cache is small, few databases are open at a time, and whatever goes wrong inside sled, a panic too, makes the
-//! day corrupt and not the node. A day is in the manifest as long as it is there, and out of it before it goes.
+//! The files of a database with a day in each directory, and sled's rules (design §7): a torn snapshot is removed
+//! before every open, a flush is followed by a real sync of the database's file, nothing is flushed in the background,
+//! the cache is small, and few databases are open at a time. If anything goes wrong inside sled, a panic too, the day
+//! is corrupt and not the node. A day is in the manifest as long as it is there, and out of it before it goes.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
@@ -11,13 +11,13 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::filter::{Filter, LAYERS_MAX};
-use super::manifest::{Counts, Manifest};
+use super::filter::{BloomLayers, LAYERS_MAX};
+use super::manifest::{DayCounts, DayManifest};
 use super::names::{day_name, day_of_name, io_error, label, read_if_there, sled_error};
 use crate::files;
-use crate::store::format::Format;
-use crate::store::seen::day_db::{Row, block_key};
-use crate::store::seen::{Covered, SeenError};
+use crate::store::format::FileFormat;
+use crate::store::seen::day_db::{SeenRow, block_key};
+use crate::store::seen::{CoveredPlace, SeenError};
 
 /// Databases that are open at the same time. One with 600,000 ids holds some 25 MB once it was read all over, and
 /// opens in about 10 ms (measured).
@@ -34,25 +34,25 @@ const COVERED_FILE: &str = "covered";
 
 /// One kind of database.
 #[derive(Clone, Copy, Debug)]
-pub struct Kind {
+pub struct DayKind {
     /// The name of its directory.
     pub name: &'static str,
-    pub format: Format,
+    pub format: FileFormat,
     /// The names of each day's filters. The first has all ids.
     pub filters: &'static [&'static str],
 }
 
-/// What an earlier process left: the place that is covered, and each day's filters.
+/// The state that an earlier process left: the place that is covered, and each day's filters.
 #[derive(Debug)]
 pub struct Left {
-    pub covered: Covered,
-    pub days: BTreeMap<u32, Vec<Filter>>,
+    pub covered: CoveredPlace,
+    pub days: BTreeMap<u32, Vec<BloomLayers>>,
 }
 
 /// The manifest on disk, and the day before which all are forgotten.
 #[derive(Debug, Default)]
-struct Written {
-    manifest: Option<Manifest>,
+struct WrittenFile {
+    manifest: Option<DayManifest>,
     below: u32,
 }
 
@@ -62,19 +62,19 @@ type Open = Vec<(u32, Arc<sled::Db>)>;
 type NamedLayers<'a> = (&'a str, Vec<(usize, Vec<u8>)>);
 
 /// A key and its value.
-type Pair = (Vec<u8>, Vec<u8>);
+type DayPair = (Vec<u8>, Vec<u8>);
 
 #[derive(Debug)]
 pub struct DayFiles {
     dir: PathBuf,
-    kind: Kind,
+    kind: DayKind,
     /// Of this database, since it was made from nothing.
     making: u64,
     /// Used most recently last.
     open: Mutex<Open>,
     /// How many ids each day must hold at least, by its filter.
     expected: Mutex<HashMap<u32, u64>>,
-    written: Mutex<Written>,
+    written: Mutex<WrittenFile>,
     bytes: AtomicU64,
 }
 
@@ -82,23 +82,23 @@ impl DayFiles {
     /// Reads the manifest, and opens no day.
     ///
     /// # Errors
-    /// [`SeenError`]: it cannot be read, or another version wrote it. One that is torn or missing is none.
-    pub fn open(dir: &Path, kind: Kind) -> Result<Self, SeenError> {
+    /// [`SeenError`]: it cannot be read, or another version wrote it. If it is torn or missing, there is none.
+    pub fn open(dir: &Path, kind: DayKind) -> Result<Self, SeenError> {
         files::make_dir(dir, 0o700).and_then(|()| files::finish_removing(dir)).map_err(io_error(dir))?;
         let file = read_if_there(&dir.join(COVERED_FILE)).map_err(io_error(dir))?;
         let sound = kind.format.check(&format!("{}/{COVERED_FILE}", kind.name), &file)?;
-        let manifest = Manifest::decode(&file, kind.filters.len()).filter(|_| sound);
+        let manifest = DayManifest::decode(&file, kind.filters.len()).filter(|_| sound);
         Ok(Self::with(dir, kind, manifest))
     }
 
-    fn with(dir: &Path, kind: Kind, manifest: Option<Manifest>) -> Self {
+    fn with(dir: &Path, kind: DayKind, manifest: Option<DayManifest>) -> Self {
         Self {
             dir: dir.to_owned(),
             kind,
             making: manifest.as_ref().map_or_else(rand::random, |manifest| manifest.making),
             open: Mutex::default(),
             expected: Mutex::default(),
-            written: Mutex::new(Written { manifest, below: 0 }),
+            written: Mutex::new(WrittenFile { manifest, below: 0 }),
             bytes: AtomicU64::new(0),
         }
     }
@@ -107,14 +107,14 @@ impl DayFiles {
         self.making
     }
 
-    /// What was left: `None` if no flush was ever finished. `scan` makes a day's filters again from its rows, if one is
-    /// missing or torn. What no flush had finished is removed.
+    /// Returns the state that the last finished flush left; `None` if no flush was ever finished. If one of a day's
+    /// filters is missing or torn, `scan` makes them again from the rows. Files of unfinished flushes are removed.
     ///
     /// # Errors
     /// [`SeenError::Corrupt`]: less is there than the manifest says.
     pub fn left(
         &self,
-        scan: impl Fn(u32) -> Result<Vec<Filter>, SeenError>,
+        scan: impl Fn(u32) -> Result<Vec<BloomLayers>, SeenError>,
     ) -> Result<Option<Left>, SeenError> {
         let Some(manifest) = self.written().manifest.clone() else { return Ok(None) };
         let mut days = BTreeMap::new();
@@ -133,9 +133,9 @@ impl DayFiles {
     fn filters(
         &self,
         day: u32,
-        counts: &Counts,
-        scan: impl Fn(u32) -> Result<Vec<Filter>, SeenError>,
-    ) -> Result<Vec<Filter>, SeenError> {
+        counts: &DayCounts,
+        scan: impl Fn(u32) -> Result<Vec<BloomLayers>, SeenError>,
+    ) -> Result<Vec<BloomLayers>, SeenError> {
         let dir = self.day_dir(day);
         let corrupt = |what: String| SeenError::Corrupt { file: label(&dir), what };
         if !dir.is_dir() {
@@ -144,7 +144,7 @@ impl DayFiles {
         self.expect(day, counts.first().copied().unwrap_or(0));
         let mut filters = Vec::new();
         for (name, count) in self.kind.filters.iter().zip(counts) {
-            let mut filter = Filter::default();
+            let mut filter = BloomLayers::default();
             if self.read_filter(day, name, &mut filter)? && filter.ids() >= *count {
                 filters.push(filter);
             }
@@ -158,7 +158,7 @@ impl DayFiles {
         }
     }
 
-    fn written(&self) -> std::sync::MutexGuard<'_, Written> {
+    fn written(&self) -> std::sync::MutexGuard<'_, WrittenFile> {
         self.written.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -203,12 +203,12 @@ impl DayFiles {
         Ok(db)
     }
 
-    /// Before `day` is opened: it holds at least `ids`.
+    /// Remembers, before `day` is opened, that it holds at least `ids`.
     fn expect(&self, day: u32, ids: u64) {
         self.expected.lock().unwrap_or_else(PoisonError::into_inner).insert(day, ids);
     }
 
-    /// The first time that a day is opened: does it hold what the manifest says?
+    /// Checks, the first time that a day is opened, if it holds as many ids as the manifest says.
     fn check_ids(&self, day: u32, db: &sled::Db) -> Result<(), SeenError> {
         let expected = self.expected.lock().unwrap_or_else(PoisonError::into_inner).remove(&day);
         let Some(expected) = expected else { return Ok(()) };
@@ -225,7 +225,7 @@ impl DayFiles {
         }
     }
 
-    /// The blocks of a prefix, newest first, as long as `wants_more`.
+    /// Passes on the blocks of a prefix, newest first, as long as `wants_more`.
     ///
     /// # Errors
     /// [`SeenError`], here and below.
@@ -233,7 +233,7 @@ impl DayFiles {
         &self,
         day: u32,
         prefix: u16,
-        mut wants_more: impl FnMut(&[Row]) -> bool,
+        mut wants_more: impl FnMut(&[SeenRow]) -> bool,
     ) -> Result<(), SeenError> {
         let (db, dir) = (self.db(day)?, self.day_dir(day));
         guarded(&dir, || {
@@ -247,7 +247,7 @@ impl DayFiles {
         })
     }
 
-    /// What is stored from `first` to `last`, in order, as long as `wants_more`.
+    /// Calls `wants_more` with each row from `first` to `last`, in order, as long as it returns true.
     ///
     /// # Errors
     /// [`SeenError`], here and below.
@@ -269,11 +269,15 @@ impl DayFiles {
         })
     }
 
-    /// The last that is stored from `first` to `last`.
+    /// Returns the last row that is stored from `first` to `last`.
     ///
     /// # Errors
     /// [`SeenError`], here and below.
-    pub fn last_between(&self, day: u32, (first, last): (&[u8], &[u8])) -> Result<Option<Pair>, SeenError> {
+    pub fn last_between(
+        &self,
+        day: u32,
+        (first, last): (&[u8], &[u8]),
+    ) -> Result<Option<DayPair>, SeenError> {
         let (db, dir) = (self.db(day)?, self.day_dir(day));
         guarded(&dir, || {
             let pair = db.range(first..=last).next_back().transpose().map_err(sled_error(&dir))?;
@@ -281,7 +285,7 @@ impl DayFiles {
         })
     }
 
-    pub fn each_row(&self, day: u32, mut each: impl FnMut(&Row)) -> Result<(), SeenError> {
+    pub fn each_row(&self, day: u32, mut each: impl FnMut(&SeenRow)) -> Result<(), SeenError> {
         let (db, dir) = (self.db(day)?, self.day_dir(day));
         guarded(&dir, || {
             for block in db.iter() {
@@ -339,8 +343,8 @@ impl DayFiles {
         Ok(())
     }
 
-    /// Reads the layers of one of a day's filters, as far as there are any; false where one is torn.
-    fn read_filter(&self, day: u32, name: &str, filter: &mut Filter) -> Result<bool, SeenError> {
+    /// Reads the layers of one of a day's filters, as many as there are. Returns false if one is torn.
+    fn read_filter(&self, day: u32, name: &str, filter: &mut BloomLayers) -> Result<bool, SeenError> {
         let dir = self.day_dir(day);
         for nth in 0..LAYERS_MAX {
             match fs::read(dir.join(format!("{name}-{nth}"))) {
@@ -378,7 +382,7 @@ impl DayFiles {
         Ok(gone)
     }
 
-    /// Closes a day and removes its directory; false while a flush holds it.
+    /// Closes a day and removes its directory. Returns false if a flush holds it.
     fn remove(&self, day: u32) -> Result<bool, SeenError> {
         let mut open = self.opened();
         if let Some(nth) = open.iter().position(|(known, _)| *known == day) {
@@ -391,8 +395,8 @@ impl DayFiles {
         files::remove_dir(&dir).map(|()| true).map_err(io_error(&dir))
     }
 
-    /// Empties the directory. What it held becomes `aside/NAME` where that is given, in the place of what was moved
-    /// there before: one is enough to find out what happened, and all of them could fill the disk.
+    /// Empties the directory. If `aside` is given, the content becomes `aside/NAME`, in the place of an earlier one:
+    /// one is enough to find out what happened, and all of them could fill the disk.
     pub fn replace(&self, aside: Option<&Path>) -> Result<Self, SeenError> {
         self.opened().clear();
         let dir = &self.dir;
@@ -408,11 +412,15 @@ impl DayFiles {
         Ok(Self::with(dir, self.kind, None))
     }
 
-    /// All that was written before is on disk: from now on a start believes it.
-    pub fn write_manifest(&self, covered: Covered, days: BTreeMap<u32, Counts>) -> Result<(), SeenError> {
+    /// Writes the manifest when all that it names is on disk: from now on a start believes it.
+    pub fn write_manifest(
+        &self,
+        covered: CoveredPlace,
+        days: BTreeMap<u32, DayCounts>,
+    ) -> Result<(), SeenError> {
         let mut written = self.written();
         let days = days.into_iter().filter(|(day, _)| *day >= written.below).collect();
-        let manifest = Manifest { covered, making: self.making, days };
+        let manifest = DayManifest { covered, making: self.making, days };
         self.put_manifest(&manifest)?;
         written.manifest = Some(manifest);
         drop(written);
@@ -420,7 +428,7 @@ impl DayFiles {
         Ok(())
     }
 
-    fn put_manifest(&self, manifest: &Manifest) -> Result<(), SeenError> {
+    fn put_manifest(&self, manifest: &DayManifest) -> Result<(), SeenError> {
         let bytes = manifest.encode(&self.kind.format);
         files::replace(&self.dir.join(COVERED_FILE), &bytes, 0o600).map_err(io_error(&self.dir))
     }
@@ -439,7 +447,7 @@ impl DayFiles {
     }
 }
 
-fn rows<'a>(dir: &Path, value: &'a [u8]) -> Result<&'a [Row], SeenError> {
+fn rows<'a>(dir: &Path, value: &'a [u8]) -> Result<&'a [SeenRow], SeenError> {
     let (rows, rest) = value.as_chunks();
     if rest.is_empty() {
         return Ok(rows);

@@ -26,7 +26,7 @@ struct Layer {
 }
 
 #[derive(Debug, Default)]
-pub struct Filter {
+pub struct BloomLayers {
     layers: Vec<Layer>,
 }
 
@@ -39,7 +39,7 @@ fn hash(key: &EventKey) -> u64 {
     key.0.last_chunk::<8>().map_or(0, |eight| u64::from_le_bytes(*eight))
 }
 
-impl Filter {
+impl BloomLayers {
     pub fn may_hold(&self, key: &EventKey) -> bool {
         let hash = hash(key);
         self.layers.iter().any(|layer| layer.bits.contains_hash(hash))
@@ -60,12 +60,12 @@ impl Filter {
         }
     }
 
-    /// How many ids were inserted.
+    /// Returns how many ids were inserted.
     pub fn ids(&self) -> u64 {
         self.layers.iter().map(|layer| layer.ids).sum()
     }
 
-    /// Number and file of each layer that changed since the last call, for this making of the database.
+    /// Returns number and file of each layer that changed since the last call, for this making of the database.
     pub fn take_changed(&mut self, making: u64) -> Vec<(usize, Vec<u8>)> {
         let changed = self.layers.iter_mut().enumerate().filter(|(_, layer)| layer.dirty);
         changed
@@ -76,12 +76,13 @@ impl Filter {
             .collect()
     }
 
-    /// What was taken as changed was not written.
+    /// Marks all layers as changed, since those that were taken were not written.
     pub fn all_changed(&mut self) {
         self.layers.iter_mut().for_each(|layer| layer.dirty = true);
     }
 
-    /// The next layer, from its file; false where that is torn, or not of this place or this making of the database.
+    /// Adds the next layer from its file. Returns false if it is torn, or not of this place or this making of the
+    /// database.
     pub fn add_layer(&mut self, file: &[u8], making: u64) -> bool {
         let layer = decode(file, self.layers.len(), making);
         let read = layer.is_some();
@@ -133,9 +134,9 @@ mod tests {
 
     #[test]
     fn every_id_is_found_again_after_writing_and_reading_and_few_others_are() {
-        let mut filter = Filter::default();
+        let mut filter = BloomLayers::default();
         (0..100_000).for_each(|n| filter.insert(&key(n)));
-        let mut again = Filter::default();
+        let mut again = BloomLayers::default();
         for (_, file) in filter.take_changed(7) {
             assert!(again.add_layer(&file, 7));
         }
@@ -147,13 +148,13 @@ mod tests {
 
     #[test]
     fn a_torn_or_damaged_file_is_no_layer() {
-        let mut filter = Filter::default();
+        let mut filter = BloomLayers::default();
         filter.insert(&key(1));
         let (_, mut file) = filter.take_changed(7).remove(0);
-        assert!(Filter::default().add_layer(&file, 7));
-        assert!(!Filter::default().add_layer(&file, 8), "of another making");
-        assert!(!Filter::default().add_layer(&file[..file.len() - 1], 7));
+        assert!(BloomLayers::default().add_layer(&file, 7));
+        assert!(!BloomLayers::default().add_layer(&file, 8), "of another making");
+        assert!(!BloomLayers::default().add_layer(&file[..file.len() - 1], 7));
         file[100] ^= 1;
-        assert!(!Filter::default().add_layer(&file, 7));
+        assert!(!BloomLayers::default().add_layer(&file, 7));
     }
 }

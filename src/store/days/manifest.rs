@@ -1,30 +1,30 @@
-//! What a flush left of a database with a day in each directory, written last (`covered`): the place of the journal that
-//! it covers, and how many ids the filters of each day then had. Less than that there is damage, a missing day too:
-//! a copy of a running node, or a restore of some files, may hold days that are older than this.
+//! The manifest of a database with a day in each directory (`covered`). A flush writes it last: the place of the
+//! journal that it covers, and how many ids the filters of each day then had. If less is there, a missing day too, that
+//! is damage: a copy of a running node, or a restore of some files, may hold days that are older than this.
 
 use std::collections::BTreeMap;
 
 use crate::identity::{Check, LogId};
-use crate::store::format::Format;
-use crate::store::seen::Covered;
+use crate::store::format::FileFormat;
+use crate::store::seen::CoveredPlace;
 use crate::time::Timestamp;
 use crate::wire::Mark;
 
 /// Counts of one day, one for each of its filters.
-pub type Counts = Vec<u64>;
+pub type DayCounts = Vec<u64>;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Manifest {
-    pub covered: Covered,
+pub struct DayManifest {
+    pub covered: CoveredPlace,
     /// Random for each time that the database is made from nothing: files of an earlier one are told from these,
     /// though they may have more ids.
     pub making: u64,
-    pub days: BTreeMap<u32, Counts>,
+    pub days: BTreeMap<u32, DayCounts>,
 }
 
-impl Manifest {
-    pub fn encode(&self, format: &Format) -> Vec<u8> {
-        let Covered { log_id, mark, floor } = self.covered;
+impl DayManifest {
+    pub fn encode(&self, format: &FileFormat) -> Vec<u8> {
+        let CoveredPlace { log_id, mark, floor } = self.covered;
         let mut out = format.magic().to_vec();
         out.extend_from_slice(&log_id.0);
         out.extend_from_slice(&mark.check.0);
@@ -55,7 +55,7 @@ impl Manifest {
         let mut days = BTreeMap::new();
         while !rest.is_empty() {
             let (day, mut behind) = rest.split_first_chunk::<4>()?;
-            let mut counts = Counts::new();
+            let mut counts = DayCounts::new();
             for _ in 0..filters {
                 let (count, next) = number(behind)?;
                 counts.push(count);
@@ -65,7 +65,7 @@ impl Manifest {
             rest = behind;
         }
         let mark = Mark { seq, check: Check(*check) };
-        let covered = Covered { log_id: LogId(*log_id), mark, floor: Timestamp(floor) };
+        let covered = CoveredPlace { log_id: LogId(*log_id), mark, floor: Timestamp(floor) };
         Some(Self { covered, making, days })
     }
 }
@@ -82,11 +82,11 @@ mod tests {
     #[test]
     fn a_manifest_reads_back_and_nothing_shorter_does() {
         let mark = Mark { seq: 7, check: Check([3; 16]) };
-        let covered = Covered { log_id: LogId([2; 16]), mark, floor: Timestamp(5) };
+        let covered = CoveredPlace { log_id: LogId([2; 16]), mark, floor: Timestamp(5) };
         let days = [(20_000, vec![3, 0]), (20_001, vec![1, 1])].into();
-        let manifest = Manifest { covered, making: 9, days };
-        let bytes = manifest.encode(&Format::new(*b"imeshxy", 2, "xy/"));
-        assert_eq!(Manifest::decode(&bytes, 2), Some(manifest));
-        assert!((0..bytes.len()).all(|cut| Manifest::decode(&bytes[..cut], 2).is_none()));
+        let manifest = DayManifest { covered, making: 9, days };
+        let bytes = manifest.encode(&FileFormat::new(*b"imeshxy", 2, "xy/"));
+        assert_eq!(DayManifest::decode(&bytes, 2), Some(manifest));
+        assert!((0..bytes.len()).all(|cut| DayManifest::decode(&bytes[..cut], 2).is_none()));
     }
 }

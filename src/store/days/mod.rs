@@ -1,6 +1,6 @@
-//! Databases with a day in each directory, of which the seen set and the link index are two: what a flush left in all
-//! of them together (`manifest`), the files of a day and sled's rules (`files`), and the filters that say from memory
-//! which days need not be asked (`filter`). What a row means is not known here.
+//! Databases with a day in each directory, of which the seen set and the link index are two: the state that a flush
+//! left in all of them together (`manifest`), the files of a day and sled's rules (`files`), and the filters that say
+//! from memory which days need not be asked (`filter`). The callers define the meaning of a row.
 
 pub mod files;
 pub mod filter;

@@ -40,7 +40,7 @@ pub(super) fn day_of_name(name: &str) -> Option<u32> {
     Timestamp::parse_rfc3339(&format!("{name}T00:00:00Z")).map(Timestamp::day)
 }
 
-/// The bytes of a file, none of one that is missing.
+/// Reads the bytes of a file; none if it is missing.
 pub(super) fn read_if_there(path: &Path) -> io::Result<Vec<u8>> {
     match fs::read(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),

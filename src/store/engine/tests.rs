@@ -1,5 +1,5 @@
-//! Journal and seen set together, over a disk and a database that crash, are put back and emptied: what is
-//! stored is seen, and nothing is seen that was not stored.
+//! Journal and seen set together, over a disk and a database that crash, are put back and emptied: each stored entry is
+//! seen, and nothing is seen that was not stored.
 
 use super::*;
 use crate::limits::CREATED_AHEAD_ACCEPTED_MS;
@@ -16,7 +16,7 @@ struct World {
     config: EngineConfig,
 }
 
-type Memory = Engine<MemoryDisk, MemorySeen>;
+type Memory = StoreEngine<MemoryDisk, MemorySeen>;
 
 impl World {
     fn new(keep_bytes: u64) -> Self {
@@ -24,13 +24,13 @@ impl World {
         Self { disk: MemoryDisk::default(), seen: MemorySeen::default(), config }
     }
 
-    fn open(&self, n: u8) -> (Memory, Opened) {
+    fn open(&self, n: u8) -> (Memory, StoreOpening) {
         self.open_at(n, now())
     }
 
-    fn open_at(&self, n: u8, now: Now) -> (Memory, Opened) {
+    fn open_at(&self, n: u8, now: Now) -> (Memory, StoreOpening) {
         let disk = Arc::new(self.disk.clone());
-        Engine::open(
+        StoreEngine::open(
             disk,
             (self.seen.clone(), Box::<MemoryLinks>::default()),
             self.config.clone(),
@@ -143,7 +143,7 @@ fn what_retention_took_is_still_seen_and_a_rebuilt_set_says_from_when_on_it_is_c
     let (engine, opened) = world.open(3);
     let floor = opened.ends.oldest.plus_ms(CREATED_AHEAD_ACCEPTED_MS);
     assert_eq!(engine.journal.ledger().floor, Some(floor));
-    assert!(matches!(opened.problems[..], [Problem::SeenRebuilt { .. }]), "{:?}", opened.problems);
+    assert!(matches!(opened.problems[..], [StoreProblem::SeenRebuilt { .. }]), "{:?}", opened.problems);
 }
 
 /// 4,000 events in a journal that holds about the last 1,000; the seen set is flushed.
@@ -172,7 +172,8 @@ fn a_remade_seen_set_is_distrusted_before_its_floor() {
     world.disk.set_fail_sync(true);
     let parts = (world.seen.clone(), Box::<MemoryLinks>::default() as Box<dyn LinkDb>);
     assert!(
-        Engine::open(Arc::new(world.disk.clone()), parts, world.config.clone(), fresh(2), now()).is_err()
+        StoreEngine::open(Arc::new(world.disk.clone()), parts, world.config.clone(), fresh(2), now())
+            .is_err()
     );
     world.disk.set_fail_sync(false);
     world.crash();
@@ -180,14 +181,14 @@ fn a_remade_seen_set_is_distrusted_before_its_floor() {
     assert!(first_is_refused(&mut engine), "{:?}", opened.problems);
 }
 
-/// The look-up that meets the damage is the first that could say "not held" of what retention took.
+/// The look-up that meets the damage is the first that could say "not held" of an entry that retention took.
 #[test]
 fn damage_met_while_running_raises_the_floor_first() {
     let world = World::new(512 * 1024);
     let mut engine = beyond_retention(&world);
     world.seen.damage();
     assert!(first_is_refused(&mut engine));
-    assert!(matches!(engine.take_problems()[..], [Problem::SeenRebuilt { .. }]));
+    assert!(matches!(engine.take_problems()[..], [StoreProblem::SeenRebuilt { .. }]));
     drop(engine);
     world.crash();
     assert!(first_is_refused(&mut world.open(2).0), "and so it stays after a crash");
@@ -278,7 +279,7 @@ fn a_newest_segment_moved_away_is_noticed_however_young() {
     world.crash();
     move_newest_away(&world);
     let (mut engine, opened) = world.open(2);
-    assert_eq!(opened.problems, [Problem::WentBack { last: n - 1, was: n }]);
+    assert_eq!(opened.problems, [StoreProblem::WentBack { last: n - 1, was: n }]);
     assert_eq!(opened.ends.log_id, fresh(2).log_id);
     assert_eq!(seen(&mut engine, n - 1..n), [false], "it can be taken again");
     // The first batch of the next segment finds no room for its proof: nothing may be written then.
@@ -294,7 +295,7 @@ fn a_newest_segment_moved_away_is_noticed_however_young() {
     drop(engine);
     world.crash();
     move_newest_away(&world);
-    assert!(matches!(world.open(3).1.problems[..], [Problem::WentBack { .. }]));
+    assert!(matches!(world.open(3).1.problems[..], [StoreProblem::WentBack { .. }]));
 }
 
 /// Positions and what is missing do not go back with the segment, and what comes again is counted.
@@ -315,8 +316,8 @@ fn positions_survive_a_newest_segment_moved_away() {
     let (engine, opened) = world.open(2);
     let last = opened.ends.last.seq;
     assert!((601..1490).contains(&last));
-    let had = Problem::HadMore { consumer: soc(), count: 1490 - last };
-    assert_eq!(opened.problems, [Problem::WentBack { last, was: 1500 }, had]);
+    let had = StoreProblem::HadMore { consumer: soc(), count: 1490 - last };
+    assert_eq!(opened.problems, [StoreProblem::WentBack { last, was: 1500 }, had]);
     assert_eq!(position(&engine), (last, 7));
     assert_eq!(engine.journal.ledger().consumers[&siem].seq, 600);
     drop(engine);
@@ -337,8 +338,8 @@ fn the_only_segment_moved_away_is_told_too() {
     drop(engine);
     move_newest_away(&world);
     let (engine, opened) = world.open(2);
-    let had = Problem::HadMore { consumer: soc(), count: 4 };
-    assert_eq!(opened.problems, [Problem::WentBack { last: 0, was: 5 }, had]);
+    let had = StoreProblem::HadMore { consumer: soc(), count: 4 };
+    assert_eq!(opened.problems, [StoreProblem::WentBack { last: 0, was: 5 }, had]);
     assert_eq!(position(&engine), (0, 2));
     drop(engine);
     world.crash();
@@ -359,7 +360,7 @@ fn a_newest_segment_moved_away_is_told_and_begins_a_log() {
     let (mut engine, opened) = world.open(2);
     let last = opened.ends.last.seq;
     assert!((1..1500).contains(&last));
-    assert_eq!(opened.problems, [Problem::WentBack { last, was: 1500 }]);
+    assert_eq!(opened.problems, [StoreProblem::WentBack { last, was: 1500 }]);
     assert!(opened.problems[0].lasts() && opened.ends.log_id != log_id);
     assert_eq!(seen(&mut engine, last..last + 1), [false], "it can be taken again");
     drop(engine);

@@ -1,11 +1,11 @@
-//! What keeps journal, seen set and link index one: retention, flushes, forgetting, and making again what is broken.
-//! A seen set that was made again lacks what retention took, and what is broken. So the floor below which nothing is
-//! taken rises first, on disk, and what is lost is noted; only then is the set flushed, asked, or believed at the next
+//! Keeps journal, seen set and link index one: retention, flushes, forgetting, and making again what is broken. If a
+//! seen set was made again, it lacks all that retention took, and all that is broken. So the floor below which nothing
+//! is taken rises first, on disk, and each loss is noted; only then is the set flushed, asked, or believed at the next
 //! start.
 
 use std::sync::Arc;
 
-use super::{Derived, DerivedFlush, Engine, FlushFault, Flushed, Problem, Retired, StoreError};
+use super::{Derived, DerivedFlush, FlushFault, Flushed, Retired, StoreEngine, StoreError, StoreProblem};
 use crate::limits::CREATED_AHEAD_ACCEPTED_MS;
 use crate::record::{BrokenEntry, ConsumerName, NewRecord, Note};
 use crate::store::disk::Disk;
@@ -13,7 +13,7 @@ use crate::store::journal::{AppendError, Retirement};
 use crate::store::seen::{Emptied, SeenDb, SeenError};
 use crate::time::Timestamp;
 
-impl<D: Disk, B: SeenDb> Engine<D, B> {
+impl<D: Disk, B: SeenDb> StoreEngine<D, B> {
     /// Raises the floor, on disk, for a set that was made again from a journal which does not hold everything any
     /// more: it is complete only for what was created after the journal's oldest record, give or take the clocks of
     /// publishers.
@@ -46,14 +46,14 @@ impl<D: Disk, B: SeenDb> Engine<D, B> {
         Ok(())
     }
 
-    /// What the seen set is complete for begins here.
+    /// Returns the time from which on the seen set is complete.
     pub fn floor(&self) -> Timestamp {
         self.journal.ledger().floor.unwrap_or_default()
     }
 
-    /// Makes again what turned out to be broken. False while that must not be used: there is no room for the floor
-    /// of the seen set ([`Self::settle`] tries again). Only for the appender, between its batches, and while no
-    /// flush runs.
+    /// Makes again a part that is broken. Returns false while it must not be used: there is no room for the floor of
+    /// the seen set ([`Self::settle`] tries again). Only for the appender, between its batches, and while no flush
+    /// runs.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -68,7 +68,7 @@ impl<D: Disk, B: SeenDb> Engine<D, B> {
         self.settle()
     }
 
-    /// Raises the floor for a seen set that was made again, and lets it be used. False while there is no room.
+    /// Raises the floor for a seen set that was made again, and lets it be used. Returns false if there is no room.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -82,7 +82,7 @@ impl<D: Disk, B: SeenDb> Engine<D, B> {
             floor => floor?,
         };
         self.unsettled = None;
-        self.problems.push(Problem::SeenRebuilt { ids, floor });
+        self.problems.push(StoreProblem::SeenRebuilt { ids, floor });
         match self.begin_flush().run() {
             Ok(flushed) => self.flushed(flushed),
             // Until there is room it is made again at each start.
@@ -92,23 +92,23 @@ impl<D: Disk, B: SeenDb> Engine<D, B> {
         Ok(true)
     }
 
-    /// The entries that the seen set lacks, since they cannot be read: the core must know of them before it takes
-    /// another copy.
+    /// Returns the entries that the seen set lacks, since they cannot be read: the core must know of them before it
+    /// takes another copy.
     pub fn take_lacks(&mut self) -> Vec<BrokenEntry> {
         std::mem::take(&mut self.lacks)
     }
 
-    /// May the seen set be asked, and flushed?
+    /// Returns true if the seen set may be asked, and flushed.
     pub fn is_settled(&self) -> bool {
         self.unsettled.is_none()
     }
 
-    /// What retention would give up now.
+    /// Returns the segments that retention would give up now.
     pub fn due(&self, now: Option<Timestamp>) -> Option<Retirement> {
         self.journal.due(now)
     }
 
-    /// Must the derived data be flushed before `retirement` may go?
+    /// Returns true if the derived data must be flushed before `retirement` may go.
     pub fn must_flush_before(&self, retirement: &Retirement) -> bool {
         self.seen.covered_seq().min(self.links.covered_seq()) < retirement.last_seq()
     }
@@ -126,7 +126,7 @@ impl<D: Disk, B: SeenDb> Engine<D, B> {
         self.links.flushed(flushed.links);
     }
 
-    /// Is there something that a flush would make durable?
+    /// Returns true if there is something that a flush would make durable.
     pub fn is_dirty(&self) -> bool {
         self.is_settled() && (self.seen.is_dirty() || self.links.is_dirty())
     }
@@ -144,9 +144,9 @@ impl<D: Disk, B: SeenDb> Engine<D, B> {
         Ok(Retired { ends, missing })
     }
 
-    /// Forgets days wholly below the floor, unless it rose because the seen set was made again: what the journal holds
-    /// is found whatever its date, or a line that is submitted again would be taken again. Only for the appender,
-    /// between its batches.
+    /// Forgets days wholly below the floor, unless it rose because the seen set was made again: an entry that the
+    /// journal holds is found even if it is old, or a line that is submitted again would be taken again. Only for the
+    /// appender, between its batches.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -161,9 +161,9 @@ impl<D: Disk, B: SeenDb> Engine<D, B> {
         Ok(self.seen.remove_below(day)?)
     }
 
-    /// Counts what lies between a consumer's position and the oldest entry still held, once: nobody had counted it when
-    /// the journal's oldest segments went, as they do when an operator moves them away. For a consumer that does not get
-    /// what this node published that is counted, too: what lay in segments that are gone nobody can say.
+    /// Counts the entries between a consumer's position and the oldest one still held, once: nobody had counted them
+    /// when the journal's oldest segments went, as they do when an operator moves them away. If a consumer does not get
+    /// what this node published, that is counted, too: nobody can say what lay in segments that are gone.
     pub(super) fn count_below_floor(&mut self) -> Result<Vec<(ConsumerName, u64)>, AppendError> {
         let to = self.journal.floor().seq;
         let consumers = self.journal.ledger().consumers.iter();
@@ -179,8 +179,8 @@ impl<D: Disk, B: SeenDb> Engine<D, B> {
         Ok(lost)
     }
 
-    /// Retention, all at once. `now` is steady time, `None` while nothing may expire by age. On a full
-    /// disk nothing is given up.
+    /// Runs retention, all at once. `now` is steady time, `None` while nothing may expire by age. If the disk is full,
+    /// nothing is given up.
     ///
     /// # Errors
     /// [`StoreError`]: the node must stop.
@@ -202,7 +202,7 @@ impl<D: Disk, B: SeenDb> Engine<D, B> {
         }
     }
 
-    /// Makes seen set and link index durable up to the end of the journal. What turns out to be broken is made again.
+    /// Makes seen set and link index durable up to the end of the journal. If one is broken, it is made again.
     ///
     /// # Errors
     /// [`StoreError`].

@@ -1,6 +1,6 @@
-//! Appending in three steps, so that nobody waits for the disk but who must: [`Journal::begin`] gives seqs
-//! and checks, [`Batch::write`] writes and syncs, [`Journal::commit`] lets readers see it. What is not
-//! committed is cut off again by [`Journal::abandon`].
+//! Appends in three steps, so that only those wait for the disk that must: [`Journal::begin`] gives seqs and checks,
+//! [`JournalBatch::write`] writes and syncs, [`Journal::commit`] lets readers see it. If a batch is not committed,
+//! [`Journal::abandon`] cuts it off again.
 
 use std::io;
 use std::sync::Arc;
@@ -8,16 +8,16 @@ use std::sync::Arc;
 use bytes::Bytes;
 use thiserror::Error;
 
-use super::{Active, Closed, Journal, Named};
+use super::{ActiveSegment, ClosedSegment, Journal, NamedSegment};
 use crate::envelope::{Envelope, IdScheme};
 use crate::limits::TWINS_MAX;
 use crate::record::bytes::{CarrierHead, encode_entry, encode_note};
 use crate::record::{Entry, JournalEnds, Ledger, NewCarrier, NewRecord, Note, Twin};
 use crate::store::disk::{Disk, is_full};
 use crate::store::frame;
-use crate::store::index::{self, Index};
+use crate::store::index::{self, SegmentIndex};
 use crate::store::newest;
-use crate::store::segment::{self, Header, JournalError, NEW_SUFFIX};
+use crate::store::segment::{self, JournalError, NEW_SUFFIX, SegmentHeader};
 use crate::wire::Mark;
 
 /// Room is asked for in steps of this many bytes, or less on a small disk.
@@ -44,7 +44,7 @@ impl AppendError {
 
 /// Records on their way to the disk.
 #[derive(Debug)]
-pub struct Batch {
+pub struct JournalBatch {
     name: String,
     at: u64,
     bytes: Vec<u8>,
@@ -59,13 +59,13 @@ pub struct Batch {
     first_seq: u64,
 }
 
-impl Batch {
-    /// The seq of its first carrier, or of the next one where it has none.
+impl JournalBatch {
+    /// Returns the seq of its first carrier, or of the next one if it has none.
     pub fn first_seq(&self) -> u64 {
         self.first_seq
     }
 
-    /// The heads of its carriers, in order.
+    /// Returns the heads of its carriers, in order.
     pub fn heads(&self) -> impl Iterator<Item = CarrierHead> {
         self.entries.iter().map(|(entry, _)| CarrierHead::of(entry))
     }
@@ -75,7 +75,7 @@ impl Batch {
         self.entries.iter().map(|(entry, _)| entry)
     }
 
-    /// The end of the journal once it is committed.
+    /// Returns the end of the journal once it is committed.
     pub fn last(&self) -> Mark {
         self.last
     }
@@ -92,16 +92,16 @@ impl Batch {
     /// Writes and syncs. After an error the batch must be abandoned.
     ///
     /// # Errors
-    /// [`AppendError::Full`], or `Failed` where write or sync failed otherwise.
+    /// [`AppendError::Full`], or `Failed` if write or sync failed otherwise.
     pub fn write(&self, disk: &impl Disk) -> Result<(), AppendError> {
         self.write_unsynced(disk)?;
         disk.sync(&self.name).map_err(|error| AppendError::of(&self.name, error))
     }
 
-    /// The first half of [`Batch::write`]: a crash may still lose or tear it.
+    /// Does the first half of [`JournalBatch::write`]: a crash may still lose or tear it.
     ///
     /// # Errors
-    /// As [`Batch::write`].
+    /// As [`JournalBatch::write`].
     pub fn write_unsynced(&self, disk: &impl Disk) -> Result<(), AppendError> {
         let fault = |error| AppendError::of(&self.name, error);
         let end = self.at + self.bytes.len() as u64;
@@ -116,7 +116,7 @@ impl Batch {
         disk.write(&self.name, self.at, &self.bytes).map_err(fault)
     }
 
-    fn put(&mut self, active: &Active, write: impl FnOnce(&mut Vec<u8>)) -> u64 {
+    fn put(&mut self, active: &ActiveSegment, write: impl FnOnce(&mut Vec<u8>)) -> u64 {
         let offset = self.at + self.bytes.len() as u64;
         let batch = active.unsynced.unwrap_or(self.at) as u32;
         frame::put(&mut self.bytes, active.header.salt, batch, write);
@@ -125,12 +125,12 @@ impl Batch {
 }
 
 impl<D: Disk> Journal<D> {
-    /// Gives each carrier its seq and check, and encodes all in the given order. Begins a new segment
-    /// where the active one is full.
+    /// Gives each carrier its seq and check, and encodes all in the given order. Begins a new segment if the active one
+    /// is full.
     ///
     /// # Errors
     /// [`AppendError`]: nothing was changed.
-    pub fn begin(&mut self, records: Vec<NewRecord>) -> Result<Batch, AppendError> {
+    pub fn begin(&mut self, records: Vec<NewRecord>) -> Result<JournalBatch, AppendError> {
         let space = self.disk.space().map_err(|error| AppendError::of("", error))?;
         let takes = records.iter().any(|record| matches!(record, NewRecord::Carrier(_)));
         if takes && space.free < space.low_water() {
@@ -154,8 +154,12 @@ impl<D: Disk> Journal<D> {
         Ok(batch)
     }
 
-    /// A batch that says that the segments below `first` are given up, with the notes that must precede it.
-    pub(super) fn begin_retired(&mut self, notes: Vec<Note>, first: u64) -> Result<Batch, AppendError> {
+    /// Begins a batch that says that the segments below `first` are given up, with the notes that must precede it.
+    pub(super) fn begin_retired(
+        &mut self,
+        notes: Vec<Note>,
+        first: u64,
+    ) -> Result<JournalBatch, AppendError> {
         let mut batch = self.begin(notes.into_iter().map(NewRecord::Note).collect())?;
         batch.put(&self.active, |out| segment::encode_retired(first, out));
         batch.retired = Some(first);
@@ -163,8 +167,8 @@ impl<D: Disk> Journal<D> {
         Ok(batch)
     }
 
-    /// The batch is on disk: readers see it.
-    pub fn commit(&mut self, batch: Batch) -> JournalEnds {
+    /// Lets readers see a batch that is on disk.
+    pub fn commit(&mut self, batch: JournalBatch) -> JournalEnds {
         // First: a carrier may make up for a loss that is noted in the same batch.
         batch.notes.iter().for_each(|note| self.ledger.apply(note));
         for (entry, offset) in batch.entries {
@@ -182,11 +186,11 @@ impl<D: Disk> Journal<D> {
         self.ends()
     }
 
-    /// The batch is not on disk, or only in part: cuts that off again.
+    /// Cuts a batch off again if it is not on disk, or only in part.
     ///
     /// # Errors
-    /// [`JournalError::Io`]: what the disk holds is not known, the node must stop.
-    pub fn abandon(&mut self, batch: &Batch) -> Result<(), JournalError> {
+    /// [`JournalError::Io`]: the content of the disk is not known, the node must stop.
+    pub fn abandon(&mut self, batch: &JournalBatch) -> Result<(), JournalError> {
         let name = &batch.name;
         self.disk.truncate(name, batch.at).map_err(JournalError::io(name))?;
         self.disk.sync(name).map_err(JournalError::io(name))?;
@@ -195,7 +199,7 @@ impl<D: Disk> Journal<D> {
         Ok(())
     }
 
-    /// All three steps at once.
+    /// Does all three steps at once.
     ///
     /// # Errors
     /// [`AppendError`]: nothing of it is in the journal.
@@ -204,7 +208,7 @@ impl<D: Disk> Journal<D> {
         self.finish(batch)
     }
 
-    pub(super) fn finish(&mut self, batch: Batch) -> Result<(u64, JournalEnds), AppendError> {
+    pub(super) fn finish(&mut self, batch: JournalBatch) -> Result<(u64, JournalEnds), AppendError> {
         let disk = Arc::clone(&self.disk);
         match batch.write(&*disk) {
             Ok(()) => {
@@ -219,8 +223,8 @@ impl<D: Disk> Journal<D> {
         }
     }
 
-    /// Marks, without a sync, that all before was synced. For when nothing waits: damage in the last batch
-    /// is then told from a torn tail. An error means nothing: the mark may be missing.
+    /// Marks, without a sync, that all before was synced. For when nothing waits: if the last batch is damaged, this
+    /// tells it from a torn tail. An error means nothing: the mark may be missing.
     pub fn mark_quiet(&mut self) {
         let _ = self.name_newest(1);
         if self.active.unsynced.is_some() || self.active.end == self.active.start {
@@ -253,9 +257,9 @@ impl<D: Disk> Journal<D> {
         Ok(())
     }
 
-    fn empty_batch(&self) -> Batch {
+    fn empty_batch(&self) -> JournalBatch {
         let last = self.last();
-        Batch {
+        JournalBatch {
             name: self.active.name.clone(),
             at: self.active.end,
             bytes: Vec::new(),
@@ -270,7 +274,7 @@ impl<D: Disk> Journal<D> {
         }
     }
 
-    fn put_carrier(&self, batch: &mut Batch, carrier: NewCarrier) -> Result<(), AppendError> {
+    fn put_carrier(&self, batch: &mut JournalBatch, carrier: NewCarrier) -> Result<(), AppendError> {
         let envelope = Arc::clone(carrier.envelope.envelope());
         let twins = match envelope.core().ids {
             IdScheme::Content => self.twins(batch, &envelope)?,
@@ -289,8 +293,8 @@ impl<D: Disk> Journal<D> {
         Ok(())
     }
 
-    /// Earlier entries with the same content id, those of the batch included.
-    fn twins(&self, batch: &Batch, envelope: &Envelope) -> Result<Vec<Twin>, JournalError> {
+    /// Returns earlier entries with the same content id, those of the batch included.
+    fn twins(&self, batch: &JournalBatch, envelope: &Envelope) -> Result<Vec<Twin>, JournalError> {
         let mut twins = self.stored_twins(envelope, u64::MAX)?;
         let fresh = batch.entries.iter().map(|(entry, _)| entry);
         let fresh = fresh.filter(|entry| super::read::is_twin(entry, envelope));
@@ -320,7 +324,7 @@ impl<D: Disk> Journal<D> {
         }
         let written = self.newest().write(&*self.disk);
         written.map_err(|error| AppendError::of(newest::FILE, error))?;
-        self.named = Named { segment, moved: 0 };
+        self.named = NamedSegment { segment, moved: 0 };
         Ok(())
     }
 
@@ -353,7 +357,7 @@ impl<D: Disk> Journal<D> {
         let mut gaps = old.header.gaps.clone();
         gaps.retain(|at| *at >= self.oldest);
         gaps.extend(gap);
-        let header = Header {
+        let header = SegmentHeader {
             log_id,
             first: last.seq + 1,
             before: last.check,
@@ -367,7 +371,7 @@ impl<D: Disk> Journal<D> {
         let active = make_segment(&*self.disk, header, &self.ledger)?;
         let old = std::mem::replace(&mut self.active, active);
         if !empty {
-            self.closed.push_back(Closed {
+            self.closed.push_back(ClosedSegment {
                 summary: old.index.summary,
                 salt: old.header.salt,
                 index_checked: false,
@@ -378,7 +382,7 @@ impl<D: Disk> Journal<D> {
 }
 
 /// Writes the index beside a segment.
-pub(super) fn write_index(disk: &impl Disk, index: &Index) -> io::Result<()> {
+pub(super) fn write_index(disk: &impl Disk, index: &SegmentIndex) -> io::Result<()> {
     let name = index::file_name(index.summary.floor.seq + 1);
     let new = format!("{name}{NEW_SUFFIX}");
     disk.create(&new)?;
@@ -387,7 +391,11 @@ pub(super) fn write_index(disk: &impl Disk, index: &Index) -> io::Result<()> {
 }
 
 /// Makes a segment that begins with the notes of `ledger`, synced before it has its name.
-pub(super) fn make_segment(disk: &impl Disk, header: Header, ledger: &Ledger) -> Result<Active, AppendError> {
+pub(super) fn make_segment(
+    disk: &impl Disk,
+    header: SegmentHeader,
+    ledger: &Ledger,
+) -> Result<ActiveSegment, AppendError> {
     let active = write_segment(disk, header, ledger, &[])?;
     let new = format!("{}{NEW_SUFFIX}", active.name);
     if let Err(error) = disk.publish(&new, &active.name) {
@@ -397,14 +405,14 @@ pub(super) fn make_segment(disk: &impl Disk, header: Header, ledger: &Ledger) ->
     Ok(active)
 }
 
-/// Writes a segment that begins with the notes of `ledger` and with carriers that are `kept`, as a file that has not its
-/// name yet, and syncs it.
+/// Writes a segment that begins with the notes of `ledger` and with carriers that are `kept`, as a file without its
+/// final name, and syncs it.
 pub(super) fn write_segment(
     disk: &impl Disk,
-    mut header: Header,
+    mut header: SegmentHeader,
     ledger: &Ledger,
     kept: &[(CarrierHead, Bytes)],
-) -> Result<Active, AppendError> {
+) -> Result<ActiveSegment, AppendError> {
     let name = segment::file_name(header.first);
     let new = format!("{name}{NEW_SUFFIX}");
     let batch = header.encode().len() as u32;
@@ -413,7 +421,7 @@ pub(super) fn write_segment(
         frame::put(&mut frames, header.salt, batch, |out| encode_note(&note, out));
     }
     let notes_bytes = frames.len();
-    let mut index = Index::new(header.floor(), 0);
+    let mut index = SegmentIndex::new(header.floor(), 0);
     for (head, record) in kept {
         index.add(head, u64::from(batch) + frames.len() as u64);
         frame::put(&mut frames, header.salt, batch, |out| out.extend_from_slice(record));
@@ -429,5 +437,15 @@ pub(super) fn write_segment(
     }
     let end = bytes.len() as u64;
     index.summary.end = end;
-    Ok(Active { index, header, name, start: end, end, kept, carried: kept, reserved: end, unsynced: None })
+    Ok(ActiveSegment {
+        index,
+        header,
+        name,
+        start: end,
+        end,
+        kept,
+        carried: kept,
+        reserved: end,
+        unsynced: None,
+    })
 }

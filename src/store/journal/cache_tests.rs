@@ -1,4 +1,4 @@
-//! What a start may believe of the cache: after a kill, after a sync that failed, and where nothing can be reserved.
+//! Tests what a start may believe of the cache: after a kill, after a sync that failed, and if nothing can be reserved.
 //! Torn and scattered writes are tested in `tests`, whole runs in `store::crash_images`.
 
 use super::tests::{Memory, TINY, open_with, seqs};
@@ -95,8 +95,8 @@ fn acknowledged(disk: &MemoryDisk) -> u64 {
     20
 }
 
-/// Every sync of a run fails once; the node is started again, with what the cache holds, and goes on; then the power
-/// goes, and of what is not synced by then each subset that lacks or keeps one or two changes reaches the disk.
+/// Every sync of a run fails once; the node is started again, with the content of the cache, and goes on; then the
+/// power goes, and each subset of the unsynced changes that lacks or keeps one or two reaches the disk.
 #[test]
 fn any_failed_sync_then_any_power_cut_loses_nothing() {
     let (mut failed, mut images) = (0, 0);

@@ -5,15 +5,15 @@
 use bytes::Bytes;
 
 use super::append::write_segment;
-use super::walk::{Unreadable, Walk};
+use super::walk::{SegmentWalk, Unreadable};
 use super::{AppendError, Journal};
 use crate::record::bytes::CarrierHead;
 use crate::store::disk::Disk;
-use crate::store::segment::{Header, JournalError, NEW_SUFFIX};
+use crate::store::segment::{JournalError, NEW_SUFFIX, SegmentHeader};
 
 impl<D: Disk> Journal<D> {
-    /// Writes the active segment anew, if its carriers take less than half of what a segment may have. Returns false if
-    /// it stays as it is: it is to be closed then.
+    /// Writes the active segment anew, if its carriers take less than half of a segment's room. Returns false if it
+    /// stays as it is: it is to be closed then.
     ///
     /// # Errors
     /// [`AppendError::Failed`]: which of both files the disk holds is not known, the node must stop.
@@ -24,7 +24,7 @@ impl<D: Disk> Journal<D> {
             return Ok(false);
         }
         let Some(kept) = self.carriers_of_active() else { return Ok(false) };
-        let header = Header { oldest: self.oldest, salt: self.fresh.salt, ..old.header.clone() };
+        let header = SegmentHeader { oldest: self.oldest, salt: self.fresh.salt, ..old.header.clone() };
         let Ok(active) = write_segment(&*self.disk, header, &self.ledger, &kept) else { return Ok(false) };
         // Both files say the same: after a power cut either may have the name.
         let new = format!("{}{NEW_SUFFIX}", active.name);
@@ -35,7 +35,7 @@ impl<D: Disk> Journal<D> {
         Ok(true)
     }
 
-    /// `None` if one of them cannot be read.
+    /// Returns the carriers of the active segment; `None` if one of them cannot be read.
     fn carriers_of_active(&self) -> Option<Vec<(CarrierHead, Bytes)>> {
         let (summary, salt) = (&self.active.index.summary, self.active.header.salt);
         let (mut kept, mut lost) = (Vec::new(), Unreadable::new());
@@ -44,7 +44,7 @@ impl<D: Disk> Journal<D> {
             Ok(())
         };
         let place = |seq| self.place(summary, seq);
-        let walk = Walk { disk: &*self.disk, summary, salt, place };
+        let walk = SegmentWalk { disk: &*self.disk, summary, salt, place };
         walk.from(summary.floor.seq + 1, &mut each, &mut lost).ok()?;
         lost.is_empty().then_some(kept)
     }

@@ -1,5 +1,5 @@
-//! Notes do not take the place of entries, and a reader that was on its way finds them where they lie now. What a power
-//! cut leaves of it is tested in `store::crash_images`.
+//! Notes do not take the place of entries, and a reader that was on its way finds them where they lie now.
+//! `store::crash_images` tests power cuts.
 
 use super::tests::{TINY, open_with};
 use crate::record::{ConsumerName, NewRecord, Note};

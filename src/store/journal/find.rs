@@ -1,5 +1,5 @@
-//! Finding entries by identity. What to look through is taken from the journal ([`Journal::search`], cheap), and the
-//! indexes of closed segments are then read without it ([`Search::run`]): there may be hundreds of them.
+//! Finds entries by identity. The journal gives a list of indexes ([`Journal::search`], cheap), and those of closed
+//! segments are then read without it ([`Search::run`]): there may be hundreds of them.
 
 use std::io;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use super::open::indexed_again;
 use crate::identity::EventId;
 use crate::record::Entry;
 use crate::store::disk::Disk;
-use crate::store::index::{self, Summary};
+use crate::store::index::{self, SegmentSummary};
 use crate::store::segment::JournalError;
 
 /// Seqs of carriers with such a UUID, newest segment first.
@@ -22,7 +22,7 @@ pub struct Search {
     /// From the segment that is written.
     seqs: Vec<u64>,
     /// Newest first.
-    closed: Vec<Summary>,
+    closed: Vec<SegmentSummary>,
 }
 
 impl Search {
@@ -52,7 +52,7 @@ impl Search {
 /// [`JournalError`].
 pub(super) fn seqs_in(
     disk: &impl Disk,
-    summary: &Summary,
+    summary: &SegmentSummary,
     range: (Uuid, Uuid),
     limit: usize,
 ) -> Result<Vec<u64>, JournalError> {
@@ -61,19 +61,19 @@ pub(super) fn seqs_in(
 }
 
 impl<D: Disk> Journal<D> {
-    /// What to look through for UUIDs from `low` to `high`, both included.
+    /// Returns the search for UUIDs from `low` to `high`, both included.
     pub fn search(&self, low: Uuid, high: Uuid, limit: usize) -> Search {
         let seqs = self.active.index.between(low, high, limit);
         let closed = self.closed.iter().rev().map(|closed| closed.summary);
         Search { range: (low, high), limit, seqs, closed: closed.collect() }
     }
 
-    /// What to look through for entry `id`.
+    /// Returns the search for entry `id`.
     pub fn search_for(&self, id: &EventId) -> Search {
         self.search(id.uuid, id.uuid, usize::MAX)
     }
 
-    /// The stored envelope of an identity: the latest, should there be two.
+    /// Returns the stored envelope of an identity: the latest, if there are two.
     ///
     /// # Errors
     /// [`JournalError`].
@@ -88,15 +88,15 @@ impl<D: Disk> Journal<D> {
         Ok(None)
     }
 
-    /// What to look through for UUIDs that begin with these hexadecimal digits (dashes are passed over); `None` for what
-    /// is no such prefix of 8 or more.
+    /// Returns the search for UUIDs that begin with these hexadecimal digits (dashes are passed over); `None` if they
+    /// are not a prefix of 8 or more.
     pub fn search_for_prefix(&self, prefix: &str, limit: usize) -> Option<Search> {
         let (low, high) = prefix_range(prefix)?;
         Some(self.search(low, high, limit))
     }
 }
 
-/// The lowest and the highest UUID that begin with these digits.
+/// Returns the lowest and the highest UUID that begin with these digits.
 fn prefix_range(prefix: &str) -> Option<(Uuid, Uuid)> {
     let digits: String = prefix.chars().filter(|c| *c != '-').collect();
     if !(8..=32).contains(&digits.len()) {

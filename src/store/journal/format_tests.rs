@@ -1,4 +1,4 @@
-//! What a segment of another format version comes to, and what its check secret is good for. Damage is tested in
+//! Tests how a segment of another format version is refused, and what its check secret is good for. Damage is tested in
 //! `tests`.
 
 use super::tests::{TINY, fill, open_with, segment_names, seqs};
@@ -12,8 +12,8 @@ use crate::store::testing::{START, carrier, core_with, id_of, signed};
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
-/// A segment of another version is refused by its version, whatever its header looks like behind that: a later one may
-/// be framed in another way. Nothing is changed, not even a file that a start of this version would tidy up.
+/// A segment of another version is refused by its version, even if its header is unreadable behind that: a later one
+/// may be framed in another way. Nothing is changed, not even a file that a start of this version would tidy up.
 #[test]
 fn other_format_is_refused_and_nothing_is_changed() {
     for (version, whose) in

@@ -25,19 +25,19 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::disk::Disk;
-use super::index::{Index, Summary};
+use super::index::{SegmentIndex, SegmentSummary};
 use super::newest::Newest;
-use super::segment::Header;
+use super::segment::SegmentHeader;
 use crate::identity::{CheckSecret, LogId};
 use crate::limits::SEGMENT_BYTES;
 use crate::record::{Entry, JournalEnds, Ledger};
 use crate::time::Timestamp;
 use crate::wire::Mark;
 
-pub use append::{AppendError, Batch};
+pub use append::{AppendError, JournalBatch};
 pub use find::Search;
-pub use open::{Opening, WentBack};
-pub use read::{Found, Located};
+pub use open::{JournalOpening, WentBack};
+pub use read::{FoundEntries, Located};
 pub use retain::Retirement;
 pub use walk::Unreadable;
 
@@ -54,7 +54,7 @@ pub struct JournalConfig {
 }
 
 impl JournalConfig {
-    /// An eighth of what is kept, so that retention takes little at a time.
+    /// Returns an eighth of what is kept, so that retention takes little at a time.
     pub fn segment_bytes(&self) -> u64 {
         (self.keep_bytes / 8).clamp(64 * 1024, SEGMENT_BYTES)
     }
@@ -62,25 +62,25 @@ impl JournalConfig {
 
 /// Chance, made by the caller for each start.
 #[derive(Clone, Copy, Debug)]
-pub struct Fresh {
-    /// The name of the journal where one has to be made anew.
+pub struct FreshJournal {
+    /// The name of the journal if one has to be made anew.
     pub log_id: LogId,
-    /// Begins the CRCs of segments made from now on; told to nobody.
+    /// Begins the CRCs of segments made from now on; it stays secret.
     pub salt: u32,
-    /// Under which checks are made where the journal has to be made anew; told to nobody.
+    /// The secret of the checks if the journal has to be made anew.
     pub check_secret: CheckSecret,
 }
 
 /// A segment that is no longer written.
 #[derive(Clone, Copy, Debug)]
-struct Closed {
-    summary: Summary,
+struct ClosedSegment {
+    summary: SegmentSummary,
     salt: u32,
     /// The index beside it was read whole since the start, or is not worth reading again.
     index_checked: bool,
 }
 
-impl Closed {
+impl ClosedSegment {
     fn first(&self) -> u64 {
         self.summary.floor.seq + 1
     }
@@ -88,26 +88,26 @@ impl Closed {
 
 /// The segment that is written.
 #[derive(Debug)]
-struct Active {
-    header: Header,
+struct ActiveSegment {
+    header: SegmentHeader,
     name: String,
-    index: Index,
-    /// Where header, ledger and the carriers that were kept with it end.
+    index: SegmentIndex,
+    /// End of header, ledger and the carriers that were kept with it.
     start: u64,
     /// Bytes of those carriers' frames, and of all carriers' frames.
     kept: u64,
     carried: u64,
-    /// Where the next frame goes.
+    /// Offset of the next frame.
     end: u64,
     /// Room up to here was asked for.
     reserved: u64,
-    /// Where a quiet mark lies that no sync has covered yet.
+    /// Offset of a quiet mark that no sync has covered yet.
     unsynced: Option<u64>,
 }
 
-/// How much of what the journal is now stands in the file beside its segments ([`Newest`]).
+/// Says how much of the journal's state stands in the file beside its segments ([`Newest`]).
 #[derive(Clone, Copy, Debug, Default)]
-struct Named {
+struct NamedSegment {
     /// The newest segment: without that nothing is written to it.
     segment: Option<(LogId, u64)>,
     /// Batches since then that moved positions.
@@ -118,19 +118,19 @@ struct Named {
 pub struct Journal<D> {
     disk: Arc<D>,
     config: JournalConfig,
-    fresh: Fresh,
+    fresh: FreshJournal,
     /// Oldest first.
-    closed: VecDeque<Closed>,
-    active: Active,
+    closed: VecDeque<ClosedSegment>,
+    active: ActiveSegment,
     ledger: Ledger,
     /// Segments below this first seq were given up.
     oldest: u64,
-    named: Named,
+    named: NamedSegment,
     /// Ever gave up or lost something: the seen set may hold what is no longer here.
     dropped: bool,
-    /// How often the active segment was written anew: what was located before does not lie there any more.
+    /// How often the active segment was written anew: places that were located before are not valid any more.
     rewritten: u64,
-    tail: Tail,
+    tail: JournalTail,
 }
 
 impl<D: Disk> Journal<D> {
@@ -142,17 +142,17 @@ impl<D: Disk> Journal<D> {
         self.active.header.log_id
     }
 
-    /// The newest synced carrier.
+    /// Returns the newest synced carrier.
     pub fn last(&self) -> Mark {
         self.active.index.summary.last
     }
 
-    /// The place before the oldest carrier still held.
+    /// Returns the place before the oldest carrier still held.
     pub fn floor(&self) -> Mark {
         self.closed.front().map_or(self.active.index.summary.floor, |closed| closed.summary.floor)
     }
 
-    /// Nothing was ever given up, cut out or lost: every carrier that this journal ever held is in it.
+    /// Returns true if nothing was ever given up, cut out or lost: every carrier that this journal ever held is in it.
     pub fn is_complete(&self) -> bool {
         !self.dropped
     }
@@ -177,26 +177,26 @@ impl<D: Disk> Journal<D> {
         &self.disk
     }
 
-    /// What the file beside the segments should say.
+    /// Returns the content that the file beside the segments should have.
     fn newest(&self) -> Newest {
         let (log_id, first) = (self.log_id(), self.active.header.first);
         let (consumers, generation) = (self.ledger.consumers.clone(), self.ledger.generation);
         Newest { log_id, first, last: self.last().seq, consumers, generation }
     }
 
-    fn summaries(&self) -> impl Iterator<Item = &Summary> {
+    fn summaries(&self) -> impl Iterator<Item = &SegmentSummary> {
         self.closed.iter().map(|closed| &closed.summary).chain([&self.active.index.summary])
     }
 }
 
 /// The newest entries, in memory, in order and without holes.
 #[derive(Debug, Default)]
-struct Tail {
+struct JournalTail {
     entries: VecDeque<Arc<Entry>>,
     bytes: usize,
 }
 
-impl Tail {
+impl JournalTail {
     fn push(&mut self, entry: Arc<Entry>) {
         self.bytes += weight(&entry);
         self.entries.push_back(entry);
@@ -207,7 +207,7 @@ impl Tail {
         }
     }
 
-    /// The entry with this seq, and where it is.
+    /// Returns the index of the entry with this seq.
     fn position(&self, seq: u64) -> Option<usize> {
         let nth = usize::try_from(seq.checked_sub(self.entries.front()?.seq)?).ok()?;
         (nth < self.entries.len()).then_some(nth)

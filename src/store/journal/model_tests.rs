@@ -1,5 +1,5 @@
-//! The journal against a list as its model: whatever is done to it, and whenever the power goes, it holds what
-//! it acknowledged, in order. Single faults are tested in `tests`.
+//! Compares the journal with a list as its model: after any operations, and whenever the power goes, it holds what it
+//! acknowledged, in order. Single faults are tested in `tests`.
 
 use proptest::prelude::*;
 
@@ -50,7 +50,7 @@ proptest! {
                     batch.write_unsynced(&disk).unwrap();
                     disk.crash(usize::from(keep) % (batch.len() * 2));
                     journal = open_with(&disk, TINY, 2).unwrap().0;
-                    // A prefix of what was never acknowledged may be there.
+                    // A prefix of the unacknowledged entries may be there.
                     let more = journal.last().seq - model.len() as u64;
                     prop_assert!(more <= 20);
                     model.extend(next..next + more);

@@ -1,25 +1,27 @@
-//! Opening a journal: which segments are there, whether they follow each other, what the newest one says,
-//! and whether what is broken is a torn tail or damage.
+//! Opens a journal: finds out which segments are there, if they follow each other, what the newest one says, and if a
+//! broken place is a torn tail or damage.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::append::{AppendError, make_segment, write_index};
-use super::{Active, Closed, Fresh, Journal, JournalConfig, Named, Tail};
+use super::{ActiveSegment, ClosedSegment, FreshJournal, Journal, JournalConfig, JournalTail, NamedSegment};
 use crate::record::{ConsumerName, FeedState, Ledger, Note};
 use crate::store::disk::Disk;
-use crate::store::index::{self, Index, Summary};
+use crate::store::index::{self, SegmentIndex, SegmentSummary};
 use crate::store::newest::Newest;
-use crate::store::segment::{self, Header, JournalError, NEW_SUFFIX, Piece, Scan, Step};
+use crate::store::segment::{
+    self, JournalError, NEW_SUFFIX, ScanStep, SegmentHeader, SegmentPiece, SegmentScan,
+};
 use crate::wire::Mark;
 
 /// Bytes of closed segments, newest first, that a start reads to find damage; older ones are checked when
 /// they are read. A whole start must stay under a second.
 const CHECKED_AT_START_BYTES: u64 = 128 * 1024 * 1024;
 
-/// What a start found.
+/// Describes what a start found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Opening {
+pub struct JournalOpening {
     /// The journal is new, or was emptied: the seen set must be emptied too.
     pub emptied: bool,
     /// Segments were missing: the journal has a new name, and what they held must be taken again.
@@ -32,7 +34,7 @@ pub struct Opening {
     pub damaged: Vec<String>,
 }
 
-/// What a journal lost with its newest segments. What peers still hold of it comes again.
+/// Describes what a journal lost with its newest segments. If peers still hold such an entry, it comes again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WentBack {
     /// It had reached this seq at least.
@@ -41,35 +43,35 @@ pub struct WentBack {
     pub had: Vec<(ConsumerName, u64)>,
 }
 
-struct Listed {
-    header: Header,
+struct ListedSegment {
+    header: SegmentHeader,
     start: u64,
     name: String,
 }
 
 impl<D: Disk> Journal<D> {
-    /// Opens the journal, or makes one whose ledger is what `notes` say.
+    /// Opens the journal, or makes one with the ledger that `notes` describe.
     ///
     /// # Errors
     /// [`JournalError`]: damage, another version, or the disk; nothing was changed that mattered.
     pub fn open(
         disk: Arc<D>,
         config: JournalConfig,
-        fresh: Fresh,
+        fresh: FreshJournal,
         notes: &[Note],
-    ) -> Result<(Self, Opening), JournalError> {
+    ) -> Result<(Self, JournalOpening), JournalError> {
         let mut listed = list(&*disk)?;
         let said = Newest::read(&*disk)?;
         let Some(newest) = listed.pop() else {
             return make(disk, config, fresh, notes, said);
         };
-        let mut opening = Opening::default();
+        let mut opening = JournalOpening::default();
         let newest_replay = replay(&*disk, newest, true)?;
-        let Replay { active, ledger, oldest, tail, last_batch } = newest_replay;
-        if tail != Behind::Nothing {
+        let SegmentReplay { active, ledger, oldest, tail, last_batch } = newest_replay;
+        if tail != TailState::Nothing {
             disk.truncate(&active.name, active.end).map_err(JournalError::io(&active.name))?;
         }
-        if tail == Behind::Torn {
+        if tail == TailState::Torn {
             opening.cut = Some((active.name.clone(), active.end));
         }
         write_again(&*disk, &active, last_batch)?;
@@ -78,7 +80,7 @@ impl<D: Disk> Journal<D> {
         let gap = find_gap(&listed, &active.header, oldest);
         let closed = survey_closed(&*disk, &listed, &active.header, &mut opening.damaged)?;
         let dropped = oldest > 1 || !active.header.gaps.is_empty();
-        let (named, rewritten, tail) = (Named::default(), 0, Tail::default());
+        let (named, rewritten, tail) = (NamedSegment::default(), 0, JournalTail::default());
         let mut journal =
             Self { disk, config, fresh, closed, active, ledger, oldest, named, dropped, rewritten, tail };
         let floor = journal.floor().seq;
@@ -86,7 +88,7 @@ impl<D: Disk> Journal<D> {
         if gap.is_some() {
             journal.dropped = true;
             opening.missing_segments = true;
-            // What the segments held is asked for again: every feed is read from its start.
+            // The entries of those segments are asked for again: every feed is read from its start.
             journal.ledger.feeds.values_mut().for_each(|feed| *feed = FeedState::default());
         }
         opening.went_back = said.filter(|said| journal.lacks(said)).map(|said| journal.go_back(said));
@@ -97,8 +99,8 @@ impl<D: Disk> Journal<D> {
         Ok((journal, opening))
     }
 
-    /// Is the segment that was the newest gone? One of the same place and of another log was begun by a start that ended
-    /// before it could tell.
+    /// Returns true if the segment that was the newest is gone. If one has the same place and another log, a start
+    /// began it that ended before it could tell.
     fn lacks(&self, said: &Newest) -> bool {
         let (log_id, first) = (self.log_id(), self.active.header.first);
         said.first > first || said.first == first && said.log_id != log_id
@@ -119,7 +121,7 @@ impl<D: Disk> Journal<D> {
         WentBack { was: said.last.max(said.first), had }
     }
 
-    /// Nothing is written to the newest segment before this succeeded; without room it is tried again then.
+    /// Names the newest segment, before anything is written to it. If there is no room, it is tried again then.
     fn name_if_room(&mut self) -> Result<(), JournalError> {
         match self.name_newest(1) {
             Err(AppendError::Failed(error)) => Err(error),
@@ -140,13 +142,13 @@ fn open_fault(error: AppendError) -> JournalError {
 fn make<D: Disk>(
     disk: Arc<D>,
     config: JournalConfig,
-    fresh: Fresh,
+    fresh: FreshJournal,
     notes: &[Note],
     said: Option<Newest>,
-) -> Result<(Journal<D>, Opening), JournalError> {
+) -> Result<(Journal<D>, JournalOpening), JournalError> {
     let mut ledger = Ledger::default();
     notes.iter().for_each(|note| ledger.apply(note));
-    let header = Header {
+    let header = SegmentHeader {
         log_id: fresh.log_id,
         first: 1,
         before: Mark::START.check,
@@ -158,7 +160,7 @@ fn make<D: Disk>(
         check_secret: fresh.check_secret,
     };
     let active = make_segment(&*disk, header, &ledger).map_err(open_fault)?;
-    let (closed, named, tail) = (VecDeque::new(), Named::default(), Tail::default());
+    let (closed, named, tail) = (VecDeque::new(), NamedSegment::default(), JournalTail::default());
     let (oldest, dropped, rewritten) = (1, false, 0);
     let mut journal =
         Journal { disk, config, fresh, closed, active, ledger, oldest, named, dropped, rewritten, tail };
@@ -167,12 +169,12 @@ fn make<D: Disk>(
         journal.roll(fresh.log_id, None).map_err(open_fault)?;
     }
     journal.name_if_room()?;
-    Ok((journal, Opening { emptied: true, went_back, ..Opening::default() }))
+    Ok((journal, JournalOpening { emptied: true, went_back, ..JournalOpening::default() }))
 }
 
-/// All segments by first seq, their headers read. Files that were being made are removed, and indexes
-/// without their segment.
-fn list(disk: &impl Disk) -> Result<Vec<Listed>, JournalError> {
+/// Returns all segments by first seq, their headers read. Removes files that were being made, and indexes without their
+/// segment.
+fn list(disk: &impl Disk) -> Result<Vec<ListedSegment>, JournalError> {
     segment::check_formats(disk)?;
     let mut names = disk.list().map_err(JournalError::io(""))?;
     names.sort();
@@ -182,46 +184,46 @@ fn list(disk: &impl Disk) -> Result<Vec<Listed>, JournalError> {
         if name.ends_with(NEW_SUFFIX) || orphan {
             disk.remove(name).map_err(JournalError::io(name))?;
         } else if segment::first_of_name(name).is_some() {
-            let (header, start) = Header::read(disk, name)?;
-            listed.push(Listed { header, start, name: name.clone() });
+            let (header, start) = SegmentHeader::read(disk, name)?;
+            listed.push(ListedSegment { header, start, name: name.clone() });
         }
     }
     Ok(listed)
 }
 
-struct Replay {
-    active: Active,
+struct SegmentReplay {
+    active: ActiveSegment,
     ledger: Ledger,
     oldest: u64,
-    tail: Behind,
-    /// Where the last batch begins.
+    tail: TailState,
+    /// Offset of the last batch.
     last_batch: u64,
 }
 
-/// What lies behind the last whole record; cut off, so that what is there is exactly what was written.
+/// Describes the bytes behind the last whole record. They are cut off, so that exactly what was written is there.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Behind {
+enum TailState {
     Nothing,
     /// Zeros that were reserved.
     Reserved,
     Torn,
 }
 
-/// Reads a segment whole. Behind its last whole record there may be a torn tail where it `is_newest`.
-fn replay(disk: &impl Disk, listed: Listed, is_newest: bool) -> Result<Replay, JournalError> {
-    let Listed { header, start: frames_at, name } = listed;
+/// Reads a segment whole. If it `is_newest`, there may be a torn tail behind its last whole record.
+fn replay(disk: &impl Disk, listed: ListedSegment, is_newest: bool) -> Result<SegmentReplay, JournalError> {
+    let ListedSegment { header, start: frames_at, name } = listed;
     let mut ledger = Ledger::default();
-    let mut index = Index::new(header.floor(), frames_at);
+    let mut index = SegmentIndex::new(header.floor(), frames_at);
     let mut oldest = header.oldest;
-    let mut scan = Scan::new(disk, &name, header.salt, frames_at);
+    let mut scan = SegmentScan::new(disk, &name, header.salt, frames_at);
     let start = frames_at + u64::from(header.ledger_bytes);
     let (mut kept, mut carried) = (0, 0);
     let whole = loop {
         match scan.step()? {
-            Step::Frame { at, record } => {
+            ScanStep::Frame { at, record } => {
                 let fault = |what| JournalError::damaged(&name, at, what);
                 match segment::piece(&record).map_err(fault)? {
-                    Piece::Carrier(head) => {
+                    SegmentPiece::Carrier(head) => {
                         if head.mark.seq != index.summary.last.seq + 1 {
                             let what =
                                 format!("seq {} follows seq {}", head.mark.seq, index.summary.last.seq);
@@ -232,13 +234,13 @@ fn replay(disk: &impl Disk, listed: Listed, is_newest: bool) -> Result<Replay, J
                         kept = if at < start { carried } else { kept };
                         ledger.apply_carrier(head.key, head.mark.seq, head.arrived);
                     }
-                    Piece::Note(note) => ledger.apply(&note),
-                    Piece::Retired(first) => oldest = oldest.max(first),
-                    Piece::Quiet => {}
+                    SegmentPiece::Note(note) => ledger.apply(&note),
+                    SegmentPiece::Retired(first) => oldest = oldest.max(first),
+                    SegmentPiece::Quiet => {}
                 }
             }
-            Step::End => break true,
-            Step::Broken => break false,
+            ScanStep::End => break true,
+            ScanStep::Broken => break false,
         }
     };
     let (end, last_batch) = (scan.at(), u64::from(scan.batch()).max(start));
@@ -248,20 +250,21 @@ fn replay(disk: &impl Disk, listed: Listed, is_newest: bool) -> Result<Replay, J
     if damaged || end < start {
         return Err(JournalError::damaged(&name, end, "broken record, and not the last"));
     }
-    let active = Active { header, name, index, start, end, kept, carried, reserved: end, unsynced: None };
+    let active =
+        ActiveSegment { header, name, index, start, end, kept, carried, reserved: end, unsynced: None };
     let len = disk.len(&active.name).map_err(JournalError::io(&active.name))?;
     let tail = match whole {
-        false => Behind::Torn,
-        true if len > end => Behind::Reserved,
-        true => Behind::Nothing,
+        false => TailState::Torn,
+        true if len > end => TailState::Reserved,
+        true => TailState::Nothing,
     };
-    Ok(Replay { active, ledger, oldest, tail, last_batch })
+    Ok(SegmentReplay { active, ledger, oldest, tail, last_batch })
 }
 
-/// Writes the last batch again, over itself, and syncs: what the replay read may be in the cache alone. A process that
-/// was killed had not synced it; and after a sync that failed, the cache calls clean what it could not write, so that
-/// another sync would not write it. Each batch before the last one was synced before that was written.
-fn write_again(disk: &impl Disk, active: &Active, last_batch: u64) -> Result<(), JournalError> {
+/// Writes the last batch again, over itself, and syncs: the replay may have read it from the cache alone. If a process
+/// was killed, it had not synced it; and after a sync that failed, the cache calls clean what it could not write, so
+/// that another sync would not write it. Each batch before the last one was synced before that was written.
+fn write_again(disk: &impl Disk, active: &ActiveSegment, last_batch: u64) -> Result<(), JournalError> {
     let name = &active.name;
     let len = usize::try_from(active.end.saturating_sub(last_batch)).unwrap_or(usize::MAX);
     let written = if len == 0 {
@@ -273,7 +276,11 @@ fn write_again(disk: &impl Disk, active: &Active, last_batch: u64) -> Result<(),
 }
 
 /// Removes segments that were given up but not yet removed.
-fn remove_retired(disk: &impl Disk, listed: &mut Vec<Listed>, oldest: u64) -> Result<(), JournalError> {
+fn remove_retired(
+    disk: &impl Disk,
+    listed: &mut Vec<ListedSegment>,
+    oldest: u64,
+) -> Result<(), JournalError> {
     for gone in listed.extract_if(.., |listed| listed.header.first < oldest) {
         let index = index::file_name(gone.header.first);
         disk.remove(&index).map_err(JournalError::io(&index))?;
@@ -282,36 +289,36 @@ fn remove_retired(disk: &impl Disk, listed: &mut Vec<Listed>, oldest: u64) -> Re
     Ok(())
 }
 
-/// The first seq of the newest segment whose predecessor is missing without our knowing of it.
-fn find_gap(closed: &[Listed], newest: &Header, oldest: u64) -> Option<u64> {
-    let headers: Vec<&Header> = closed.iter().map(|listed| &listed.header).chain([newest]).collect();
+/// Returns the first seq of the newest segment with a missing predecessor of which we did not know.
+fn find_gap(closed: &[ListedSegment], newest: &SegmentHeader, oldest: u64) -> Option<u64> {
+    let headers: Vec<&SegmentHeader> = closed.iter().map(|listed| &listed.header).chain([newest]).collect();
     let known = |first: u64| newest.gaps.contains(&first);
     let inner = headers.windows(2).filter(|pair| pair[1].previous != pair[0].first).map(|pair| pair[1].first);
     let front = headers.first().filter(|first| first.first > oldest).map(|first| first.first);
     inner.chain(front).filter(|first| !known(*first)).max()
 }
 
-/// The index of a segment that was read whole, if it ends where `next` begins.
-fn ends_with(whole: Replay, next: &Header) -> Result<Index, JournalError> {
-    let Active { header, name, index, .. } = whole.active;
+/// Returns the index of a segment that was read whole, if `next` begins at its end.
+fn ends_with(whole: SegmentReplay, next: &SegmentHeader) -> Result<SegmentIndex, JournalError> {
+    let ActiveSegment { header, name, index, .. } = whole.active;
     if follows(&index.summary, &header, next) {
         return Ok(index);
     }
     Err(JournalError::damaged(&name, index.summary.end, "records are missing at the end"))
 }
 
-/// What is known of each closed segment, from its index, or by reading it. The newest are read in any case; damage that
-/// costs single records is added to `damaged`.
+/// Describes each closed segment, from its index, or by reading it. The newest are read in any case; damage that costs
+/// single records is added to `damaged`.
 fn survey_closed(
     disk: &impl Disk,
-    listed: &[Listed],
-    newest: &Header,
+    listed: &[ListedSegment],
+    newest: &SegmentHeader,
     damaged: &mut Vec<String>,
-) -> Result<VecDeque<Closed>, JournalError> {
+) -> Result<VecDeque<ClosedSegment>, JournalError> {
     let mut closed = VecDeque::with_capacity(listed.len());
     let mut checked = 0;
     let mut next = newest;
-    for Listed { header, start, name } in listed.iter().rev() {
+    for ListedSegment { header, start, name } in listed.iter().rev() {
         let floor = header.floor();
         let known = index::read_summary(disk, header.first).filter(|(summary, body_crc)| {
             summary.floor == floor
@@ -321,7 +328,7 @@ fn survey_closed(
         let summary = match known {
             Some((summary, _)) if checked + summary.end > CHECKED_AT_START_BYTES => summary,
             known => {
-                let again = Listed { header: header.clone(), start: *start, name: name.clone() };
+                let again = ListedSegment { header: header.clone(), start: *start, name: name.clone() };
                 match (replay(disk, again, false).and_then(|whole| ends_with(whole, next)), known) {
                     (Ok(index), known) => {
                         if known.map(|(summary, _)| summary) != Some(index.summary) {
@@ -340,26 +347,29 @@ fn survey_closed(
             }
         };
         checked += summary.end;
-        closed.push_front(Closed { summary, salt: header.salt, index_checked: false });
+        closed.push_front(ClosedSegment { summary, salt: header.salt, index_checked: false });
         next = header;
     }
     Ok(closed)
 }
 
-/// The index of a closed segment, from the segment itself: its file is missing or broken, as after a disk that was
-/// full when the segment was closed. Written again where there is room now.
+/// Makes the index of a closed segment from the segment itself, when its file is missing or broken: the disk may have
+/// been full when the segment was closed. Writes it again if there is room now.
 ///
 /// # Errors
 /// [`JournalError`]: the segment cannot be read either.
-pub(super) fn indexed_again(disk: &impl Disk, summary: &Summary) -> Result<Index, JournalError> {
+pub(super) fn indexed_again(
+    disk: &impl Disk,
+    summary: &SegmentSummary,
+) -> Result<SegmentIndex, JournalError> {
     let name = segment::file_name(summary.floor.seq + 1);
-    let (header, start) = Header::read(disk, &name)?;
-    let index = replay(disk, Listed { header, start, name }, false)?.active.index;
+    let (header, start) = SegmentHeader::read(disk, &name)?;
+    let index = replay(disk, ListedSegment { header, start, name }, false)?.active.index;
     let _ = write_index(disk, &index);
     Ok(index)
 }
 
-/// Does `next` begin where this segment ends? Where segments between them are missing nobody can say.
-fn follows(summary: &Summary, header: &Header, next: &Header) -> bool {
+/// Returns true if `next` begins where this segment ends, or if segments between them are missing: then nobody can say.
+fn follows(summary: &SegmentSummary, header: &SegmentHeader, next: &SegmentHeader) -> bool {
     next.previous != header.first || summary.last == next.floor()
 }

@@ -1,6 +1,6 @@
-//! Finding and reading entries. What lies at the end comes from memory; the rest is located first
-//! ([`Journal::locate`], cheap) and then read and checked ([`Located::read`]) without the journal, so that a
-//! reader of old segments holds up nobody. The disk is believed only where the CRC holds.
+//! Finds and reads entries. The newest come from memory; the rest is located first ([`Journal::locate`], cheap) and
+//! then read and checked ([`Located::read`]) without the journal, so that a reader of old segments holds up nobody. The
+//! disk is believed only if the CRC holds.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -19,16 +19,16 @@ use crate::protocol::io::Read;
 use crate::record::bytes::decode_entry;
 use crate::record::{BrokenEntry, Entry, Twin};
 use crate::store::disk::Disk;
-use crate::store::index::{self, Place, Summary};
-use crate::store::seen::Covered;
-use crate::store::segment::{self, JournalError, Piece, Scan, Step};
+use crate::store::index::{self, IndexPlace, SegmentSummary};
+use crate::store::seen::CoveredPlace;
+use crate::store::segment::{self, JournalError, ScanStep, SegmentPiece, SegmentScan};
 use crate::time::Timestamp;
 use crate::wire::Mark;
 
 /// Entries with one UUID that are looked at for twins: those of other schemes count, too.
 const TWIN_CANDIDATES_MAX: usize = 4 * TWINS_MAX;
 
-/// Where entries lie on disk.
+/// The place of entries on disk.
 #[derive(Clone, Debug)]
 pub struct Located {
     name: String,
@@ -42,12 +42,12 @@ pub struct Located {
 }
 
 impl Located {
-    /// The seq of the first entry that a read returns.
+    /// Returns the seq of the first entry that a read returns.
     pub fn first_seq(&self) -> u64 {
         self.before.seq + 1
     }
 
-    /// Where its frame begins, in bytes from the start of its segment.
+    /// Returns the offset of its frame, in bytes from the start of its segment.
     pub fn offset(&self) -> u64 {
         self.bytes.start
     }
@@ -57,15 +57,17 @@ impl Located {
     /// # Errors
     /// [`JournalError`]: the first entry itself is damaged, or (`Io`, not found) retention was faster: locate again.
     pub fn read(&self, disk: &impl Disk, bytes_max: usize) -> Result<Read, JournalError> {
-        let mut scan = Scan::new(disk, &self.name, self.salt, self.bytes.start);
+        let mut scan = SegmentScan::new(disk, &self.name, self.salt, self.bytes.start);
         let mut read = Read { after: self.before, ..Read::default() };
         let mut bytes = 0;
         while scan.at() < self.bytes.end && (bytes < bytes_max || read.entries.is_empty()) {
             let at = scan.at();
             let next = self.first_seq() + read.entries.len() as u64;
             let taken = match scan.step()? {
-                Step::Frame { record, .. } => self.take(&record, at, next),
-                Step::End | Step::Broken => Err(JournalError::damaged(&self.name, at, "broken record")),
+                ScanStep::Frame { record, .. } => self.take(&record, at, next),
+                ScanStep::End | ScanStep::Broken => {
+                    Err(JournalError::damaged(&self.name, at, "broken record"))
+                }
             };
             match taken {
                 Ok(Some(entry)) => {
@@ -74,41 +76,41 @@ impl Located {
                 }
                 Ok(None) => {}
                 Err(fault) if read.entries.is_empty() => return Err(fault),
-                // What was read before is good; the reader comes back for the rest and meets the damage.
+                // The entries before are good; the reader comes back for the rest and meets the damage.
                 Err(_) => break,
             }
         }
         Ok(read)
     }
 
-    /// The entry `next`, if `record` is an entry; then it must be that one.
+    /// Returns the entry `next`, if `record` is an entry; then it must be that one.
     fn take(&self, record: &Bytes, at: u64, next: u64) -> Result<Option<Arc<Entry>>, JournalError> {
         let fault = |what| JournalError::damaged(&self.name, at, what);
         match segment::piece(record).map_err(fault)? {
-            Piece::Carrier(head) if head.mark.seq == next => {
+            SegmentPiece::Carrier(head) if head.mark.seq == next => {
                 let entry = decode_entry(record);
                 let entry = entry.map_err(|what| JournalError::damaged(&self.name, at, what))?;
                 Ok(Some(Arc::new(entry)))
             }
-            Piece::Carrier(head) => {
+            SegmentPiece::Carrier(head) => {
                 let what = format!("seq {} in the place of seq {next}", head.mark.seq);
                 Err(JournalError::damaged(&self.name, at, what))
             }
-            Piece::Note(_) | Piece::Retired(_) | Piece::Quiet => Ok(None),
+            SegmentPiece::Note(_) | SegmentPiece::Retired(_) | SegmentPiece::Quiet => Ok(None),
         }
     }
 }
 
-/// Where the next read finds what it is to return.
+/// The place from which the next read returns entries.
 #[derive(Debug)]
-pub enum Found {
+pub enum FoundEntries {
     InMemory(Read),
     OnDisk(Located),
 }
 
 impl<D: Disk> Journal<D> {
-    /// What follows `after_seq`: at most `bytes_max`, but at least one entry where there is one. What is damaged is
-    /// passed over, and counted.
+    /// Reads the entries after `after_seq`: at most `bytes_max`, but at least one entry if there is one. If an entry is
+    /// damaged, it is passed over, and counted.
     ///
     /// # Errors
     /// [`JournalError::Io`] alone.
@@ -116,8 +118,8 @@ impl<D: Disk> Journal<D> {
         let mut after = after_seq;
         loop {
             let located = match self.find(after, bytes_max)? {
-                Found::InMemory(read) => return Ok(self.counted(read, after_seq)),
-                Found::OnDisk(located) => located,
+                FoundEntries::InMemory(read) => return Ok(self.counted(read, after_seq)),
+                FoundEntries::OnDisk(located) => located,
             };
             match located.read(&*self.disk, bytes_max) {
                 Err(JournalError::Damaged { .. }) => after = located.first_seq(),
@@ -130,20 +132,20 @@ impl<D: Disk> Journal<D> {
         }
     }
 
-    /// Where what follows `after_seq` is. A place that neither segment nor index tell is passed over.
+    /// Finds the entries after `after_seq`. If neither segment nor index tell a place, it is passed over.
     ///
     /// # Errors
     /// [`JournalError::Io`] alone.
-    pub fn find(&self, after_seq: u64, bytes_max: usize) -> Result<Found, JournalError> {
+    pub fn find(&self, after_seq: u64, bytes_max: usize) -> Result<FoundEntries, JournalError> {
         let mut after = after_seq;
         loop {
             if let Some(read) = self.read_tail(after, bytes_max) {
-                return Ok(Found::InMemory(read));
+                return Ok(FoundEntries::InMemory(read));
             }
             match self.locate(after) {
-                Ok(Some(located)) => return Ok(Found::OnDisk(located)),
+                Ok(Some(located)) => return Ok(FoundEntries::OnDisk(located)),
                 Ok(None) => {
-                    return Ok(Found::InMemory(Read { after: self.last(), ..Read::default() }));
+                    return Ok(FoundEntries::InMemory(Read { after: self.last(), ..Read::default() }));
                 }
                 Err(fault @ JournalError::Damaged { .. }) => {
                     let (summary, _) = self.segment_with(after + 1).ok_or(fault)?;
@@ -154,8 +156,8 @@ impl<D: Disk> Journal<D> {
         }
     }
 
-    /// Where to go on after the first entry at `located` turned out to be damaged: behind it, unless it lies elsewhere by
-    /// now, or its index was wrong and is made again now.
+    /// Returns the seq to go on after, when the first entry at `located` turned out to be damaged: behind it, unless it
+    /// lies elsewhere by now, or its index was wrong and is made again now.
     pub fn pass(&mut self, located: &Located) -> u64 {
         let seq = located.first_seq();
         if located.rewritten != self.rewritten {
@@ -174,8 +176,8 @@ impl<D: Disk> Journal<D> {
         seq
     }
 
-    /// Says how many entries behind `after_seq` the read had to pass over, and which. What retention took is counted by
-    /// it.
+    /// Adds how many entries behind `after_seq` the read had to pass over, and which. Retention itself counts those
+    /// that it took.
     pub fn counted(&self, mut read: Read, after_seq: u64) -> Read {
         let from = after_seq.max(self.floor().seq);
         read.lost = read.after.seq.saturating_sub(from);
@@ -183,19 +185,19 @@ impl<D: Disk> Journal<D> {
         read
     }
 
-    /// Those of the entries `seqs`, which cannot be read, of which the index knows the key, up to a bound.
+    /// Returns those of the unreadable entries `seqs` of which the index knows the key, up to a bound.
     pub fn broken(&self, seqs: impl IntoIterator<Item = u64>) -> Vec<BrokenEntry> {
         let seqs = seqs.into_iter().filter_map(|seq| Some(BrokenEntry { seq, key: self.key_of(seq)? }));
         seqs.filter(|entry| !self.ledger.losses.knows(*entry)).take(LOSSES_MAX).collect()
     }
 
-    /// The key of entry `seq`, which the index knows although the entry may be broken.
+    /// Returns the key of entry `seq`, which the index knows even if the entry is broken.
     fn key_of(&self, seq: u64) -> Option<EventKey> {
         let (summary, _) = self.segment_with(seq).filter(|(summary, _)| summary.holds(seq))?;
         self.place(&summary, seq).ok().map(|place| place.key)
     }
 
-    /// The same from memory alone; `None` where the disk is needed.
+    /// Reads the same from memory alone; `None` if the disk is needed.
     pub fn read_tail(&self, after_seq: u64, bytes_max: usize) -> Option<Read> {
         if after_seq >= self.last().seq {
             return Some(Read { after: self.last(), ..Read::default() });
@@ -219,7 +221,7 @@ impl<D: Disk> Journal<D> {
         Some(read)
     }
 
-    /// Where what follows `after_seq` lies; `None` at the end.
+    /// Locates the entries after `after_seq`; `None` at the end.
     ///
     /// # Errors
     /// [`JournalError`]: the index of a closed segment cannot be read.
@@ -234,36 +236,36 @@ impl<D: Disk> Journal<D> {
         Ok(Some(Located { name, salt, bytes: from..summary.end, before, rewritten: self.rewritten }))
     }
 
-    /// The place behind entry `seq`, in the segment of `summary` or where that begins.
-    fn mark_at(&self, summary: &Summary, seq: u64) -> Result<Mark, JournalError> {
+    /// Returns the place behind entry `seq`, in the segment of `summary` or at its start.
+    fn mark_at(&self, summary: &SegmentSummary, seq: u64) -> Result<Mark, JournalError> {
         if seq == summary.floor.seq {
             return Ok(summary.floor);
         }
         Ok(Mark { seq, check: self.place(summary, seq)?.check })
     }
 
-    /// The segment with this seq, or where that is in none the next one with carriers.
-    fn segment_with(&self, seq: u64) -> Option<(Summary, u32)> {
+    /// Returns the segment with this seq, or if none has it the next one with carriers.
+    fn segment_with(&self, seq: u64) -> Option<(SegmentSummary, u32)> {
         let nth = self.closed.partition_point(|closed| closed.summary.last.seq < seq);
         let closed = self.closed.get(nth).map(|closed| (closed.summary, closed.salt));
         let active = (self.active.index.summary, self.active.header.salt);
         closed.or(Some(active)).filter(|(summary, _)| summary.last.seq >= seq && summary.carriers() > 0)
     }
 
-    /// What the index knows of entry `seq`, which the segment of `summary` holds.
-    pub(super) fn place(&self, summary: &Summary, seq: u64) -> Result<Place, JournalError> {
+    /// Returns the index row of entry `seq`, which the segment of `summary` holds.
+    pub(super) fn place(&self, summary: &SegmentSummary, seq: u64) -> Result<IndexPlace, JournalError> {
         match self.active.index.place(seq) {
             Some(place) => Ok(place),
             None => closed_place(&*self.disk, summary, seq),
         }
     }
 
-    /// The seq of the first entry stored at or after `at`; one past the last where there is none.
+    /// Returns the seq of the first entry stored at or after `at`; one past the last if there is none.
     ///
     /// # Errors
     /// [`JournalError`].
     pub fn seq_at(&self, at: Timestamp) -> Result<u64, JournalError> {
-        let holds = |summary: &&Summary| summary.carriers() > 0 && summary.newest >= at;
+        let holds = |summary: &&SegmentSummary| summary.carriers() > 0 && summary.newest >= at;
         let Some(summary) = self.summaries().find(holds) else { return Ok(self.last().seq + 1) };
         let mut found = None;
         self.heads_after(summary.floor.seq, |head| {
@@ -274,7 +276,8 @@ impl<D: Disk> Journal<D> {
         Ok(found.unwrap_or(self.last().seq + 1))
     }
 
-    /// The check at `seq`; `None` if the journal does not hold that place any more, or not yet, or its index is gone.
+    /// Returns the check at `seq`; `None` if the journal does not hold that place any more, or not yet, or its index is
+    /// gone.
     ///
     /// # Errors
     /// [`JournalError`].
@@ -292,17 +295,17 @@ impl<D: Disk> Journal<D> {
         }
     }
 
-    /// Is what is covered a place of this journal?
+    /// Returns true if the covered place is a place of this journal.
     ///
     /// # Errors
     /// [`JournalError`].
-    pub fn agrees(&self, covered: &Covered) -> Result<bool, JournalError> {
-        let Covered { log_id, mark, .. } = covered;
+    pub fn agrees(&self, covered: &CoveredPlace) -> Result<bool, JournalError> {
+        let CoveredPlace { log_id, mark, .. } = covered;
         Ok(*log_id == self.log_id() && self.check_at(mark.seq)? == Some(mark.check))
     }
 
-    /// The newest of `marks` that agrees with this journal: its seq lies between floor and end, and its
-    /// check is the journal's there.
+    /// Returns the newest of `marks` that agrees with this journal: its seq lies between floor and end, and its check
+    /// is the journal's there.
     ///
     /// # Errors
     /// [`JournalError`].
@@ -317,7 +320,7 @@ impl<D: Disk> Journal<D> {
         Ok(newest)
     }
 
-    /// The entry with this seq, where it can be read.
+    /// Returns the entry with this seq, if it can be read.
     ///
     /// # Errors
     /// [`JournalError::Io`] alone.
@@ -328,7 +331,7 @@ impl<D: Disk> Journal<D> {
         Ok(read.entries.pop())
     }
 
-    /// The oldest entries before `below` with the content of `envelope`, at most [`TWINS_MAX`].
+    /// Returns the oldest entries before `below` with the content of `envelope`, at most [`TWINS_MAX`].
     pub(super) fn stored_twins(&self, envelope: &Envelope, below: u64) -> Result<Vec<Twin>, JournalError> {
         let uuid = envelope.id().uuid;
         let mut seqs = Vec::new();
@@ -353,7 +356,7 @@ impl<D: Disk> Journal<D> {
         Ok(twins)
     }
 
-    /// As [`Self::entry`], but without its twins where it comes from disk.
+    /// Returns the same as [`Self::entry`], but without its twins if it comes from disk.
     fn raw_entry(&self, seq: u64) -> Result<Option<Arc<Entry>>, JournalError> {
         if let Some(nth) = self.tail.position(seq) {
             return Ok(Some(Arc::clone(&self.tail.entries[nth])));
@@ -368,7 +371,7 @@ impl<D: Disk> Journal<D> {
         }
     }
 
-    /// Names the twins of what was read from disk.
+    /// Names the twins of entries that were read from disk.
     ///
     /// # Errors
     /// [`JournalError`].

@@ -1,6 +1,6 @@
-//! Giving up the oldest segments, by age and by size: whole ones, never the active one. What consumers had
-//! not read is counted first and goes to disk before anything is removed. That the seen set is synced past a
-//! segment is the caller's duty.
+//! Gives up the oldest segments, by age and by size: whole ones, never the active one. Entries that consumers had not
+//! read are counted first, and the counts go to disk before anything is removed. The caller must have synced the seen
+//! set past a segment.
 
 use bytes::Bytes;
 
@@ -12,34 +12,34 @@ use crate::store::index;
 use crate::store::segment::{self, JournalError};
 use crate::time::Timestamp;
 
-use super::walk::{Walk, closed_place};
-use super::{AppendError, Closed, Journal};
+use super::walk::{SegmentWalk, closed_place};
+use super::{AppendError, ClosedSegment, Journal};
 
 /// Segments to be given up.
 #[derive(Clone, Debug)]
 pub struct Retirement {
-    segments: Vec<Closed>,
-    /// Where each consumer was that has not read them all.
+    segments: Vec<ClosedSegment>,
+    /// The position of each consumer that has not read them all.
     behind: Vec<(ConsumerName, Position)>,
     /// Of each of them, how many entries it loses.
     missing: Vec<u64>,
 }
 
 impl Retirement {
-    /// The last seq that goes: the seen set must be synced up to it.
+    /// Returns the last seq that goes: the seen set must be synced up to it.
     pub fn last_seq(&self) -> u64 {
         self.segments.last().map_or(0, |closed| closed.summary.last.seq)
     }
 
-    /// Takes out of the count what `own` published, for consumers that do not get that. What cannot be read is taken
-    /// for another's.
+    /// Takes entries that `own` published out of the count, for consumers that do not get them. If an entry cannot be
+    /// read, it is taken for another's.
     ///
     /// # Errors
     /// [`JournalError::Io`].
     pub fn count(&mut self, disk: &impl Disk, own: &PublisherName) -> Result<(), JournalError> {
         let without_own = self.behind.iter().filter(|(_, position)| !position.own);
         let Some(lowest) = without_own.map(|(_, position)| position.seq).min() else { return Ok(()) };
-        for Closed { summary, salt, .. } in
+        for ClosedSegment { summary, salt, .. } in
             self.segments.iter().filter(|closed| closed.summary.last.seq > lowest)
         {
             let place = |seq| closed_place(disk, summary, seq);
@@ -51,7 +51,7 @@ impl Retirement {
                 }
                 Ok(())
             };
-            Walk { disk, summary, salt: *salt, place }.from(lowest + 1, &mut each, &mut Vec::new())?;
+            SegmentWalk { disk, summary, salt: *salt, place }.from(lowest + 1, &mut each, &mut Vec::new())?;
         }
         Ok(())
     }
@@ -65,22 +65,23 @@ impl Retirement {
 }
 
 impl<D: Disk> Journal<D> {
-    /// Retention is by these from now on.
+    /// Sets the bounds of retention from now on.
     pub fn keep(&mut self, keep_bytes: u64, keep_ms: u64) {
         (self.config.keep_bytes, self.config.keep_ms) = (keep_bytes, keep_ms);
     }
 
-    /// Is more kept than may be, and is there something to give up?
+    /// Returns true if more is kept than may be, and if there is something to give up.
     pub fn is_over_size(&self) -> bool {
         !self.closed.is_empty() && self.bytes() > self.config.keep_bytes
     }
 
-    /// What retention would give up now; `now` is steady time, `None` while nothing may expire by age.
+    /// Returns the segments that retention would give up now; `now` is steady time, `None` while nothing may expire by
+    /// age.
     pub fn due(&self, now: Option<Timestamp>) -> Option<Retirement> {
         let horizon = now.map(|now| now.minus_ms(self.config.keep_ms));
         let mut bytes = self.bytes();
         let mut count = 0;
-        for Closed { summary, .. } in &self.closed {
+        for ClosedSegment { summary, .. } in &self.closed {
             let old = horizon.is_some_and(|horizon| summary.newest < horizon);
             if !old && bytes <= self.config.keep_bytes {
                 break;
@@ -91,7 +92,7 @@ impl<D: Disk> Journal<D> {
         if count == 0 {
             return None;
         }
-        let segments: Vec<Closed> = self.closed.iter().take(count).copied().collect();
+        let segments: Vec<ClosedSegment> = self.closed.iter().take(count).copied().collect();
         let last = segments.last().map_or(0, |closed| closed.summary.last.seq);
         let consumers = self.ledger.consumers.iter().filter(|(_, position)| position.seq < last);
         let behind: Vec<_> = consumers.map(|(name, position)| (name.clone(), position.clone())).collect();

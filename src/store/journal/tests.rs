@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::*;
 use crate::envelope::IdScheme;
 use crate::identity::{Check, CoreDigest, EventId, EventKey, ProjectName, PublisherName};
-use crate::record::{ConsumerName, Cure, FeedState, Loss, NewRecord, Note, Owed, RejectedPlace};
+use crate::record::{ConsumerName, FeedState, Loss, NewRecord, Note, Owed, RejectedPlace, RetryCondition};
 use crate::store::memory_disk::MemoryDisk;
 use crate::store::segment::{self, JournalError};
 use crate::store::testing::{START, carrier, carrier_of, carrier_with, foreign, fresh, name};
@@ -24,7 +24,7 @@ pub(super) fn open_with(
     disk: &MemoryDisk,
     config: JournalConfig,
     n: u8,
-) -> Result<(Memory, Opening), JournalError> {
+) -> Result<(Memory, JournalOpening), JournalError> {
     Journal::open(Arc::new(disk.clone()), config, fresh(n), &[Note::Floor(START)])
 }
 
@@ -76,7 +76,7 @@ fn every_note() -> Vec<Note> {
         reason: VerdictCode::UnknownPublisher,
         publisher: None,
         before: mark(4),
-        cure: Cure::Trust([1; 32]),
+        cure: RetryCondition::Trust([1; 32]),
     };
     let mut state = FeedState { log_id: Some(LogId([9; 16])), ..FeedState::default() };
     (1..50).for_each(|seq| state.advance(mark(seq)));

@@ -1,5 +1,5 @@
-//! Walking over the carriers of a journal, in order, without decoding them. A record that cannot be read is passed over,
-//! alone: the index says where the next one begins. What was passed over is told to the caller.
+//! Walks over the carriers of a journal, in order, without decoding them. If a record cannot be read, it alone is
+//! passed over: the index says where the next one begins. The caller gets a list of those.
 
 use std::ops::RangeInclusive;
 
@@ -10,8 +10,8 @@ use super::open::indexed_again;
 use crate::record::Entry;
 use crate::record::bytes::{CarrierHead, RecordError, decode_entry, names_others};
 use crate::store::disk::Disk;
-use crate::store::index::{self, Place, Summary};
-use crate::store::segment::{self, JournalError, Piece, Scan, Step};
+use crate::store::index::{self, IndexPlace, SegmentSummary};
+use crate::store::segment::{self, JournalError, ScanStep, SegmentPiece, SegmentScan};
 
 /// Seqs whose carriers could not be read, in order.
 pub type Unreadable = Vec<RangeInclusive<u64>>;
@@ -23,26 +23,30 @@ fn add(lost: &mut Unreadable, seqs: RangeInclusive<u64>) {
     }
 }
 
-/// What is known of entry `seq` of a closed segment.
+/// Returns the place of entry `seq` of a closed segment.
 ///
 /// # Errors
 /// [`JournalError`]: neither the index nor the segment says it.
-pub(super) fn closed_place(disk: &impl Disk, summary: &Summary, seq: u64) -> Result<Place, JournalError> {
+pub(super) fn closed_place(
+    disk: &impl Disk,
+    summary: &SegmentSummary,
+    seq: u64,
+) -> Result<IndexPlace, JournalError> {
     index::place_on_disk(disk, summary, seq)
         .or_else(|fault| indexed_again(disk, summary)?.place(seq).ok_or(fault))
 }
 
 /// A segment to be walked over.
-pub(super) struct Walk<'a, D, O> {
+pub(super) struct SegmentWalk<'a, D, O> {
     pub disk: &'a D,
-    pub summary: &'a Summary,
+    pub summary: &'a SegmentSummary,
     pub salt: u32,
-    /// Where the carrier with a seq is.
+    /// Returns the place of the carrier with a seq.
     pub place: O,
 }
 
-impl<D: Disk, O: Fn(u64) -> Result<Place, JournalError>> Walk<'_, D, O> {
-    /// Calls `each` for every carrier from `first` on that can be read; what it refuses cannot be read either.
+impl<D: Disk, O: Fn(u64) -> Result<IndexPlace, JournalError>> SegmentWalk<'_, D, O> {
+    /// Calls `each` for every carrier from `first` on that can be read; if it refuses one, that cannot be read either.
     ///
     /// # Errors
     /// [`JournalError::Io`] alone.
@@ -64,11 +68,11 @@ impl<D: Disk, O: Fn(u64) -> Result<Place, JournalError>> Walk<'_, D, O> {
                 }
                 Err(fault) => return Err(fault),
             };
-            let mut scan = Scan::new(self.disk, &name, self.salt, at);
+            let mut scan = SegmentScan::new(self.disk, &name, self.salt, at);
             let began = next;
             while next <= last && self.take(&mut scan, &mut next, each)? {}
             if next == began {
-                // What lies at its own place is not it.
+                // The record at its place is broken, or another.
                 add(lost, next..=next);
                 next += 1;
             }
@@ -76,27 +80,27 @@ impl<D: Disk, O: Fn(u64) -> Result<Place, JournalError>> Walk<'_, D, O> {
         Ok(())
     }
 
-    /// Takes the next record: false where it is not what belongs there.
+    /// Takes the next record; false if it does not belong there.
     fn take(
         &self,
-        scan: &mut Scan<'_, D>,
+        scan: &mut SegmentScan<'_, D>,
         next: &mut u64,
         each: &mut impl FnMut(&CarrierHead, &Bytes) -> Result<(), RecordError>,
     ) -> Result<bool, JournalError> {
-        let Step::Frame { record, .. } = scan.step()? else { return Ok(false) };
+        let ScanStep::Frame { record, .. } = scan.step()? else { return Ok(false) };
         Ok(match segment::piece(&record) {
-            Ok(Piece::Carrier(head)) if head.mark.seq == *next && each(&head, &record).is_ok() => {
+            Ok(SegmentPiece::Carrier(head)) if head.mark.seq == *next && each(&head, &record).is_ok() => {
                 *next += 1;
                 true
             }
-            Ok(Piece::Note(_) | Piece::Retired(_) | Piece::Quiet) => true,
-            Ok(Piece::Carrier(_)) | Err(_) => false,
+            Ok(SegmentPiece::Note(_) | SegmentPiece::Retired(_) | SegmentPiece::Quiet) => true,
+            Ok(SegmentPiece::Carrier(_)) | Err(_) => false,
         })
     }
 }
 
 impl<D: Disk> Journal<D> {
-    /// The heads of all carriers after `seq`, in order.
+    /// Passes on the heads of all carriers after `seq`, in order.
     ///
     /// # Errors
     /// [`JournalError::Io`] alone.
@@ -111,7 +115,7 @@ impl<D: Disk> Journal<D> {
         })
     }
 
-    /// The carriers after `seq` that name other events, in order. The rest is not decoded.
+    /// Passes on the carriers after `seq` that name other events, in order. The rest is not decoded.
     ///
     /// # Errors
     /// [`JournalError::Io`] alone.
@@ -134,7 +138,11 @@ impl<D: Disk> Journal<D> {
         for (summary, salt) in closed.chain([(&self.active.index.summary, self.active.header.salt)]) {
             if summary.last.seq > seq {
                 let place = |seq| self.place(summary, seq);
-                Walk { disk: &*self.disk, summary, salt, place }.from(seq + 1, &mut each, &mut lost)?;
+                SegmentWalk { disk: &*self.disk, summary, salt, place }.from(
+                    seq + 1,
+                    &mut each,
+                    &mut lost,
+                )?;
             }
         }
         Ok(lost)

@@ -1,35 +1,36 @@
 //! The link index on disk: a sled database for each day of `created` of the carriers, with one key a row, and two
-//! filters beside each: what is named there at all, and what is withdrawn or replaced there, so that a hand-off asks
-//! no disk. A day in which nothing names anything has no directory. What was inserted since the last flush lives in
-//! memory and is made again from the journal. `days` has the files, and sled's rules; what is inserted when is not decided here.
+//! filters beside each: all that is named there, and all that is withdrawn or replaced there, so that a hand-off asks
+//! no disk. If nothing in a day names anything, it has no directory. Rows inserted since the last flush live in memory
+//! and are made again from the journal. `days` has the files, and sled's rules; the caller decides when rows are
+//! inserted.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Class, LinkDb, Row, RowKey, rows};
+use super::{LinkClass, LinkDb, LinkRow, RowKey, rows};
 use crate::identity::EventKey;
-use crate::store::days::files::{DayFiles, Kind};
-use crate::store::days::filter::Filter;
-use crate::store::format::Format;
-use crate::store::seen::{Covered, Emptied, Flush, SeenError};
+use crate::store::days::files::{DayFiles, DayKind};
+use crate::store::days::filter::BloomLayers;
+use crate::store::format::FileFormat;
+use crate::store::seen::{CoveredPlace, Emptied, Flush, SeenError};
 
 /// Names of a day's filters.
 const NAMED: &str = "named";
 const TAKEN: &str = "taken";
 
-const KIND: Kind =
-    Kind { name: "links", format: Format::new(*b"imeshln", 2, "links/"), filters: &[NAMED, TAKEN] };
+const KIND: DayKind =
+    DayKind { name: "links", format: FileFormat::new(*b"imeshln", 2, "links/"), filters: &[NAMED, TAKEN] };
 
 type Rows = BTreeMap<RowKey, Vec<u8>>;
 
 #[derive(Debug, Default)]
-struct Day {
-    named: Filter,
-    taken: Filter,
+struct LinkDay {
+    named: BloomLayers,
+    taken: BloomLayers,
     /// In no flush yet.
     fresh: Rows,
-    /// What a flush that has not yet succeeded writes.
+    /// Rows of a flush that has not yet succeeded.
     flushing: Arc<Rows>,
     on_disk: bool,
 }
@@ -38,20 +39,20 @@ struct Day {
 pub struct DayLinks {
     aside: PathBuf,
     files: Arc<DayFiles>,
-    days: BTreeMap<u32, Day>,
-    /// What an earlier process left: the covered place, or the damage.
-    left: Result<Option<Covered>, SeenError>,
+    days: BTreeMap<u32, LinkDay>,
+    /// The covered place that an earlier process left, or the damage.
+    left: Result<Option<CoveredPlace>, SeenError>,
 }
 
 impl DayLinks {
-    /// Reads what is covered, and each day's filters, but opens no day whose filters are whole.
+    /// Reads the covered place, and each day's filters, but opens no day if its filters are whole.
     ///
     /// # Errors
     /// [`SeenError::Io`]: the directory cannot be read.
     pub fn open(dir: &Path, aside: &Path) -> Result<Self, SeenError> {
         let files = Arc::new(DayFiles::open(dir, KIND)?);
         let left = files.left(|number| {
-            let mut day = Day::default();
+            let mut day = LinkDay::default();
             let all = (&[0; rows::KEY_BYTES][..], &[0xff; rows::KEY_BYTES][..]);
             files.each_between(number, all, |key, _| {
                 if let Ok(key) = key.try_into() {
@@ -70,7 +71,7 @@ impl DayLinks {
                     let mut filters = filters.into_iter();
                     let (named, taken) =
                         (filters.next().unwrap_or_default(), filters.next().unwrap_or_default());
-                    db.days.insert(number, Day { named, taken, on_disk: true, ..Day::default() });
+                    db.days.insert(number, LinkDay { named, taken, on_disk: true, ..LinkDay::default() });
                 }
             }
             Err(damage @ SeenError::Corrupt { .. }) => db.left = Err(damage),
@@ -80,18 +81,18 @@ impl DayLinks {
     }
 }
 
-impl Day {
+impl LinkDay {
     fn remember(&mut self, key: &RowKey) {
         let (target, class) = rows::target_of(key);
         self.named.insert(&target);
-        if matches!(class, Some(Class::Withdrawn | Class::Replaced)) {
+        if matches!(class, Some(LinkClass::Withdrawn | LinkClass::Replaced)) {
             self.taken.insert(&target);
         }
     }
 }
 
 impl LinkDb for DayLinks {
-    fn covered(&mut self) -> Result<Option<Covered>, SeenError> {
+    fn covered(&mut self) -> Result<Option<CoveredPlace>, SeenError> {
         std::mem::replace(&mut self.left, Ok(None))
     }
 
@@ -116,22 +117,22 @@ impl LinkDb for DayLinks {
         &mut self,
         day: u32,
         key: &EventKey,
-        classes: (Class, Class),
+        classes: (LinkClass, LinkClass),
         limit: usize,
-    ) -> Result<Vec<Row>, SeenError> {
+    ) -> Result<Vec<LinkRow>, SeenError> {
         let (first, last) = rows::range_of(*key, classes);
-        let mut found: BTreeMap<RowKey, Row> = BTreeMap::new();
+        let mut found: BTreeMap<RowKey, LinkRow> = BTreeMap::new();
         let Some(known) = self.days.get(&day) else { return Ok(Vec::new()) };
         for (key, value) in
             known.fresh.range(first..=last).take(limit).chain(known.flushing.range(first..=last).take(limit))
         {
-            found.extend(Row::decode(key, value).map(|row| (*key, row)));
+            found.extend(LinkRow::decode(key, value).map(|row| (*key, row)));
         }
         if known.on_disk {
             let mut read = 0;
             self.files.each_between(day, (&first, &last), |key, value| {
                 let key = <RowKey>::try_from(key).ok();
-                found.extend(key.and_then(|key| Some((key, Row::decode(&key, value)?))));
+                found.extend(key.and_then(|key| Some((key, LinkRow::decode(&key, value)?))));
                 read += 1;
                 read < limit
             })?;
@@ -139,23 +140,24 @@ impl LinkDb for DayLinks {
         Ok(found.into_values().take(limit).collect())
     }
 
-    fn last_row(&mut self, day: u32, key: &EventKey, class: Class) -> Result<Option<Row>, SeenError> {
+    fn last_row(&mut self, day: u32, key: &EventKey, class: LinkClass) -> Result<Option<LinkRow>, SeenError> {
         let (first, last) = rows::range_of(*key, (class, class));
         let Some(known) = self.days.get(&day) else { return Ok(None) };
         let in_memory = [&known.fresh, &*known.flushing];
         let newest = in_memory.into_iter().filter_map(|rows| rows.range(first..=last).next_back());
-        let mut newest = newest.max().and_then(|(key, value)| Row::decode(key, value).map(|row| (*key, row)));
+        let mut newest =
+            newest.max().and_then(|(key, value)| LinkRow::decode(key, value).map(|row| (*key, row)));
         if known.on_disk
             && let Some((key, value)) = self.files.last_between(day, (&first, &last))?
             && let Ok(key) = <RowKey>::try_from(&*key)
             && newest.as_ref().is_none_or(|(known, _)| *known < key)
         {
-            newest = Row::decode(&key, &value).map(|row| (key, row));
+            newest = LinkRow::decode(&key, &value).map(|row| (key, row));
         }
         Ok(newest.map(|(_, row)| row))
     }
 
-    fn begin_flush(&mut self, covered: Covered) -> Flush {
+    fn begin_flush(&mut self, covered: CoveredPlace) -> Flush {
         let mut work = Vec::new();
         for (number, day) in &mut self.days {
             if !day.flushing.is_empty() {
@@ -173,7 +175,7 @@ impl LinkDb for DayLinks {
                 work.push((*number, day.named.ids(), Arc::clone(&day.flushing), filters));
             }
         }
-        let counts = |day: &Day| vec![day.named.ids(), day.taken.ids()];
+        let counts = |day: &LinkDay| vec![day.named.ids(), day.taken.ids()];
         let counts = self.days.iter().map(|(number, day)| (*number, counts(day))).collect();
         let files = Arc::clone(&self.files);
         Box::new(move || {

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::{Class, LinkDb, Row, RowKey, rows};
+use super::{LinkClass, LinkDb, LinkRow, RowKey, rows};
 use crate::identity::EventKey;
-use crate::store::seen::{Covered, Emptied, Flush, SeenError};
+use crate::store::seen::{CoveredPlace, Emptied, Flush, SeenError};
 
 #[derive(Debug, Default)]
 pub struct MemoryLinks {
@@ -12,7 +12,7 @@ pub struct MemoryLinks {
 }
 
 impl LinkDb for MemoryLinks {
-    fn covered(&mut self) -> Result<Option<Covered>, SeenError> {
+    fn covered(&mut self) -> Result<Option<CoveredPlace>, SeenError> {
         Ok(None)
     }
 
@@ -21,13 +21,13 @@ impl LinkDb for MemoryLinks {
     }
 
     fn days(&self, key: &EventKey) -> Vec<u32> {
-        let (first, last) = rows::range_of(*key, (Class::Withdrawn, Class::Left));
+        let (first, last) = rows::range_of(*key, (LinkClass::Withdrawn, LinkClass::Left));
         let named = self.days.iter().filter(|(_, rows)| rows.range(first..=last).next().is_some());
         named.map(|(day, _)| *day).collect()
     }
 
     fn days_that_take_back(&self, key: &EventKey) -> Vec<u32> {
-        let (first, last) = rows::range_of(*key, (Class::Withdrawn, Class::Replaced));
+        let (first, last) = rows::range_of(*key, (LinkClass::Withdrawn, LinkClass::Replaced));
         let named = self.days.iter().filter(|(_, rows)| rows.range(first..=last).next().is_some());
         named.map(|(day, _)| *day).collect()
     }
@@ -36,21 +36,21 @@ impl LinkDb for MemoryLinks {
         &mut self,
         day: u32,
         key: &EventKey,
-        classes: (Class, Class),
+        classes: (LinkClass, LinkClass),
         limit: usize,
-    ) -> Result<Vec<Row>, SeenError> {
+    ) -> Result<Vec<LinkRow>, SeenError> {
         let (first, last) = rows::range_of(*key, classes);
         let day = self.days.get(&day).into_iter().flat_map(|rows| rows.range(first..=last));
-        Ok(day.filter_map(|(key, value)| Row::decode(key, value)).take(limit).collect())
+        Ok(day.filter_map(|(key, value)| LinkRow::decode(key, value)).take(limit).collect())
     }
 
-    fn last_row(&mut self, day: u32, key: &EventKey, class: Class) -> Result<Option<Row>, SeenError> {
+    fn last_row(&mut self, day: u32, key: &EventKey, class: LinkClass) -> Result<Option<LinkRow>, SeenError> {
         let (first, last) = rows::range_of(*key, (class, class));
         let found = self.days.get(&day).and_then(|rows| rows.range(first..=last).next_back());
-        Ok(found.and_then(|(key, value)| Row::decode(key, value)))
+        Ok(found.and_then(|(key, value)| LinkRow::decode(key, value)))
     }
 
-    fn begin_flush(&mut self, _covered: Covered) -> Flush {
+    fn begin_flush(&mut self, _covered: CoveredPlace) -> Flush {
         Box::new(|| Ok(()))
     }
 

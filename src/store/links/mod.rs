@@ -1,7 +1,7 @@
-//! The link index (design §5.4): who names an event, by `parent` or a link, whether or not it is held. Derived from
-//! the journal as the seen set is, by the same rules of position, and kept as long: here is what is indexed when,
-//! the place that the database covers, and when it is made again. `day_links` keeps it on disk, `memory` in tests and
-//! the simulator. What is inside a seal is not indexed: nobody here can read it.
+//! The link index (design §5.4): which events name an event, by `parent` or a link, even if it is not held. Derived
+//! from the journal as the seen set is, by the same rules of position, and kept as long. This module decides when a
+//! carrier is indexed, which place the database covers, and when it is made again. `day_links` keeps it on disk,
+//! `memory` in tests and the simulator. The content of a seal is not indexed: nobody here can read it.
 
 #[cfg(feature = "node")]
 pub mod day_links;
@@ -16,14 +16,14 @@ use std::sync::Arc;
 
 use super::disk::Disk;
 use super::journal::Journal;
-use super::seen::{Covered, Emptied, Flush, SeenError, SeenFault};
+use super::seen::{CoveredPlace, Emptied, Flush, SeenError, SeenFault};
 use crate::identity::{EventId, EventKey, LogId, PublisherName};
 use crate::protocol::io::Read;
 use crate::record::Entry;
 use crate::time::Timestamp;
 use crate::wire::Mark;
 
-pub use rows::{Class, Row, RowKey, opaque_key, rows_of};
+pub use rows::{LinkClass, LinkRow, RowKey, opaque_key, rows_of};
 
 /// Rows inserted since the last flush after which the next is due.
 const FLUSH_AFTER_ROWS: u64 = 32 * 1024;
@@ -34,17 +34,16 @@ const UNFLUSHED_ROWS_MAX: u64 = 64 * 1024;
 /// Bytes of a row on disk, about (measured: 215).
 const ROW_BYTES: u64 = 256;
 
-/// Of all rows that the index may hold, what one publisher may have in one day: this part.
+/// One publisher may have this part (1/n), in one day, of all rows that the index may hold.
 const SHARE_OF_PUBLISHER: u64 = 16;
 
-/// A database of rows, by day of the carrier's `created`. What is inserted is found at once, and durable after a
-/// flush.
+/// A database of rows, by day of the carrier's `created`. An inserted row is found at once, and durable after a flush.
 pub trait LinkDb: Debug + Send {
-    /// What the last finished flush of an earlier process covered; asked once.
+    /// Returns the place that the last finished flush of an earlier process covered; asked once.
     ///
     /// # Errors
     /// [`SeenError::Corrupt`]: less is there than that.
-    fn covered(&mut self) -> Result<Option<Covered>, SeenError>;
+    fn covered(&mut self) -> Result<Option<CoveredPlace>, SeenError>;
 
     /// The same row may come again.
     fn insert(&mut self, day: u32, key: RowKey, value: Vec<u8>);
@@ -55,7 +54,7 @@ pub trait LinkDb: Debug + Send {
     /// Days in which its own publisher may withdraw or replace `key`. Asked for every event that is handed off.
     fn days_that_take_back(&self, key: &EventKey) -> Vec<u32>;
 
-    /// The rows of `day` that name `key`, in the order of class and seq, at most `limit`.
+    /// Returns the rows of `day` that name `key`, in the order of class and seq, at most `limit`.
     ///
     /// # Errors
     /// [`SeenError`], here and below.
@@ -63,18 +62,18 @@ pub trait LinkDb: Debug + Send {
         &mut self,
         day: u32,
         key: &EventKey,
-        classes: (Class, Class),
+        classes: (LinkClass, LinkClass),
         limit: usize,
-    ) -> Result<Vec<Row>, SeenError>;
+    ) -> Result<Vec<LinkRow>, SeenError>;
 
-    /// The last of these rows.
+    /// Returns the last of these rows.
     ///
     /// # Errors
     /// [`SeenError`].
-    fn last_row(&mut self, day: u32, key: &EventKey, class: Class) -> Result<Option<Row>, SeenError>;
+    fn last_row(&mut self, day: u32, key: &EventKey, class: LinkClass) -> Result<Option<LinkRow>, SeenError>;
 
     /// Begins to make durable all that was inserted, and then, behind it, `covered`.
-    fn begin_flush(&mut self, covered: Covered) -> Flush;
+    fn begin_flush(&mut self, covered: CoveredPlace) -> Flush;
 
     /// The flush that was begun last has run.
     fn flushed(&mut self);
@@ -107,8 +106,8 @@ pub struct LinkIndex {
 }
 
 impl LinkIndex {
-    /// Brings the database up to what the journal holds: from the place that it covers, or from the start where the
-    /// journal does not know that.
+    /// Brings the database up to the end of the journal: from the place that it covers, or from the start if the
+    /// journal does not know that place.
     ///
     /// # Errors
     /// [`SeenFault`].
@@ -180,7 +179,7 @@ impl LinkIndex {
         self.shrink()
     }
 
-    /// Drops what is over the share of its publisher, or of the newest day: only traces and marks of withdrawal lack it.
+    /// Drops rows over the share of their publisher, or of the newest day: traces and marks of withdrawal lack them.
     fn insert(&mut self, entry: &Entry) {
         let day = entry.envelope.core().created.day();
         let newest = self.db.size().1.map_or(0, |(_, newest)| newest);
@@ -197,7 +196,7 @@ impl LinkIndex {
         }
     }
 
-    /// These carriers are synced; they are those up to `last`.
+    /// Inserts the rows of carriers that are synced; they are those up to `last`.
     pub fn insert_all<'a>(&mut self, entries: impl Iterator<Item = &'a Arc<Entry>>, last: Mark) {
         for entry in entries {
             let core = entry.envelope.core();
@@ -208,8 +207,8 @@ impl LinkIndex {
         self.inserted = last;
     }
 
-    /// Says, of each entry read, by what its publisher withdrew or replaced it. Costs next to nothing for those of
-    /// which neither is true.
+    /// Adds, to each entry read, the events by which its publisher withdrew or replaced it. If there are none, this
+    /// costs next to nothing.
     ///
     /// # Errors
     /// [`SeenError`].
@@ -220,7 +219,7 @@ impl LinkIndex {
         Ok(())
     }
 
-    /// The same for one.
+    /// Does the same for one entry.
     ///
     /// # Errors
     /// [`SeenError`].
@@ -238,26 +237,26 @@ impl LinkIndex {
         Ok(())
     }
 
-    /// True where none of the entries is withdrawn or replaced, as far as memory tells.
+    /// Returns true if none of the entries is withdrawn or replaced, as far as memory tells.
     pub fn none_is_taken_back(&self, read: &Read) -> bool {
         read.entries.iter().all(|entry| self.db.days_that_take_back(&entry.envelope.key()).is_empty())
     }
 
-    /// The first withdrawal and the newest replacement, in the order in which this node stored them.
+    /// Returns the first withdrawal and the newest replacement, in the order in which this node stored them.
     fn taken_back(
         &mut self,
         key: &EventKey,
         days: &[u32],
     ) -> Result<(Option<EventId>, Option<EventId>), SeenError> {
-        let (mut withdrawn, mut replaced): (Option<Row>, Option<Row>) = (None, None);
+        let (mut withdrawn, mut replaced): (Option<LinkRow>, Option<LinkRow>) = (None, None);
         for day in days {
-            let first = self.db.rows(*day, key, (Class::Withdrawn, Class::Withdrawn), 1)?.pop();
+            let first = self.db.rows(*day, key, (LinkClass::Withdrawn, LinkClass::Withdrawn), 1)?.pop();
             if let Some(row) = first
                 && withdrawn.as_ref().is_none_or(|known| row.seq < known.seq)
             {
                 withdrawn = Some(row);
             }
-            if let Some(row) = self.db.last_row(*day, key, Class::Replaced)?
+            if let Some(row) = self.db.last_row(*day, key, LinkClass::Replaced)?
                 && replaced.as_ref().is_none_or(|known| row.seq > known.seq)
             {
                 replaced = Some(row);
@@ -266,7 +265,7 @@ impl LinkIndex {
         Ok((withdrawn.map(|row| row.by), replaced.map(|row| row.by)))
     }
 
-    /// Which days have to be asked for rows that name each of `keys`.
+    /// Returns the days that have to be asked for rows that name each of `keys`.
     pub fn days(&self, keys: &[EventKey]) -> BTreeMap<u32, Vec<EventKey>> {
         let mut days: BTreeMap<u32, Vec<EventKey>> = BTreeMap::new();
         for key in keys {
@@ -275,20 +274,20 @@ impl LinkIndex {
         days
     }
 
-    /// The rows of one day that name `key`, at most `limit`.
+    /// Returns the rows of one day that name `key`, at most `limit`.
     ///
     /// # Errors
     /// [`SeenError`].
-    pub fn rows(&mut self, day: u32, key: &EventKey, limit: usize) -> Result<Vec<Row>, SeenError> {
-        self.db.rows(day, key, (Class::Withdrawn, Class::Left), limit)
+    pub fn rows(&mut self, day: u32, key: &EventKey, limit: usize) -> Result<Vec<LinkRow>, SeenError> {
+        self.db.rows(day, key, (LinkClass::Withdrawn, LinkClass::Left), limit)
     }
 
-    /// Up to where all is on disk.
+    /// Returns the seq up to which all is on disk.
     pub fn covered_seq(&self) -> u64 {
         self.covered.seq
     }
 
-    /// Is there something that a flush would make durable?
+    /// Returns true if there is something that a flush would make durable.
     pub fn is_dirty(&self) -> bool {
         self.inserted != self.covered
     }
@@ -297,19 +296,19 @@ impl LinkIndex {
         self.fresh >= FLUSH_AFTER_ROWS
     }
 
-    /// Is so much in memory that nothing more should be inserted before a flush?
+    /// Returns true if so much is in memory that nothing more should be inserted before a flush.
     pub fn is_over(&self) -> bool {
         self.fresh + self.flushing >= UNFLUSHED_ROWS_MAX
     }
 
     /// Begins a flush of all that was inserted; [`Self::flushed`] is called with what it covers, once it has run.
-    pub fn begin_flush(&mut self, log_id: LogId, floor: Timestamp) -> (Flush, Covered) {
-        let covered = Covered { log_id, mark: self.inserted, floor };
+    pub fn begin_flush(&mut self, log_id: LogId, floor: Timestamp) -> (Flush, CoveredPlace) {
+        let covered = CoveredPlace { log_id, mark: self.inserted, floor };
         self.flushing += std::mem::take(&mut self.fresh);
         (self.db.begin_flush(covered), covered)
     }
 
-    pub fn flushed(&mut self, covered: Covered) {
+    pub fn flushed(&mut self, covered: CoveredPlace) {
         self.covered = covered.mark;
         self.flushing = 0;
         self.db.flushed();

@@ -1,5 +1,5 @@
-//! One row of the link index: who names an event, how, and by which carrier; as bytes that sort by what is named.
-//! Which rows a carrier makes is here too. Nothing here decides who may see them.
+//! One row of the link index: which event names another, how, and by which carrier; as bytes that sort by the named
+//! event. Which rows a carrier makes is here too. Nothing here decides who may see them.
 
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
@@ -8,18 +8,18 @@ use crate::identity::{EventId, EventKey, ProjectName, PublisherName};
 use crate::link::{LinkTarget, Relation};
 use crate::record::Entry;
 
-/// What is named, the class, the carrier's seq, and which of its links.
+/// Length of a key: the named event, the class, the carrier's seq, and which of its links.
 pub const KEY_BYTES: usize = 27;
 
-/// Rows that one carrier makes for the left sides that it names; a link's right side always has one. A trace that begins
-/// at a left side beyond these does not find the carrier.
+/// Rows that one carrier makes for the left sides that it names; a link's right side always has one. If a trace begins
+/// at a left side beyond these, it does not find the carrier.
 const LEFT_ROWS_MAX: usize = 16;
 
 pub type RowKey = [u8; KEY_BYTES];
 
-/// What a row says of what it names. Numbers are on disk.
+/// Says what a row means for the event that it names. Numbers are on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Class {
+pub enum LinkClass {
     /// Its own publisher withdraws it: this counts.
     Withdrawn = 0,
     /// Its own publisher replaces it: this counts.
@@ -30,22 +30,22 @@ pub enum Class {
     Left = 3,
 }
 
-impl Class {
+impl LinkClass {
     const ALL: [Self; 4] = [Self::Withdrawn, Self::Replaced, Self::Right, Self::Left];
 }
 
-/// One row: the event `by` stands in `relation` to what was looked up (the other way round where `class` is
+/// One row: the event `by` stands in `relation` to the one that was looked up (the other way round if `class` is
 /// `Left`), as the carrier at `seq` says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Row {
-    pub class: Class,
+pub struct LinkRow {
+    pub class: LinkClass,
     pub seq: u64,
     pub relation: Relation,
     /// The left side of the link, for `Left` the event that carries it.
     pub by: EventId,
 }
 
-/// Under which an opaque id (`CESNET-RT#2235`) is found. No event has it: a full name has another form.
+/// Returns the key of an opaque id (`CESNET-RT#2235`). No event has it: a full name has another form.
 pub fn opaque_key(text: &str) -> EventKey {
     let mut hash = Sha256::new();
     hash.update(b"alternate\0");
@@ -55,19 +55,19 @@ pub fn opaque_key(text: &str) -> EventKey {
     EventKey(key)
 }
 
-/// The rows of a carrier, by what they name. None for most.
+/// Returns the rows of a carrier, by the events that they name. Most carriers have none.
 pub fn rows_of(entry: &Entry) -> Vec<(RowKey, Vec<u8>)> {
     let core = entry.envelope.core();
     let own = &core.id;
     let mut rows = Vec::new();
     let mut put = |target: EventKey, class, relation: &Relation, by: &EventId| {
         let nth = rows.len() as u16;
-        let row = Row { class, seq: entry.seq, relation: relation.clone(), by: by.clone() };
+        let row = LinkRow { class, seq: entry.seq, relation: relation.clone(), by: by.clone() };
         rows.push((key(target, class, entry.seq, nth), row.encode()));
     };
     let mut lefts = 0;
     if let Some(parent) = &core.parent {
-        put(parent.key(), Class::Right, &Relation::parent(), own);
+        put(parent.key(), LinkClass::Right, &Relation::parent(), own);
     }
     for link in &core.links {
         let left = link.left.as_ref().unwrap_or(own);
@@ -75,24 +75,24 @@ pub fn rows_of(entry: &Entry) -> Vec<(RowKey, Vec<u8>)> {
             LinkTarget::Event(right) if right != left => {
                 let counts = right.publisher == own.publisher && left.publisher == own.publisher;
                 let class = match link.relation.as_str() {
-                    "withdraws" if counts => Class::Withdrawn,
-                    "replaces" if counts => Class::Replaced,
-                    _ => Class::Right,
+                    "withdraws" if counts => LinkClass::Withdrawn,
+                    "replaces" if counts => LinkClass::Replaced,
+                    _ => LinkClass::Right,
                 };
                 put(right.key(), class, &link.relation, left);
             }
             LinkTarget::Event(_) => {}
-            LinkTarget::Opaque(text) => put(opaque_key(text), Class::Right, &link.relation, left),
+            LinkTarget::Opaque(text) => put(opaque_key(text), LinkClass::Right, &link.relation, left),
         }
         if left != own && lefts < LEFT_ROWS_MAX {
             lefts += 1;
-            put(left.key(), Class::Left, &link.relation, own);
+            put(left.key(), LinkClass::Left, &link.relation, own);
         }
     }
     rows
 }
 
-fn key(target: EventKey, class: Class, seq: u64, nth: u16) -> RowKey {
+fn key(target: EventKey, class: LinkClass, seq: u64, nth: u16) -> RowKey {
     let mut key = [0; KEY_BYTES];
     key[..16].copy_from_slice(&target.0);
     key[16] = class as u8;
@@ -101,19 +101,19 @@ fn key(target: EventKey, class: Class, seq: u64, nth: u16) -> RowKey {
     key
 }
 
-/// The first and the last key that a row of these classes which names `target` can have.
-pub fn range_of(target: EventKey, (first, last): (Class, Class)) -> (RowKey, RowKey) {
+/// Returns the first and the last key that a row of these classes which names `target` can have.
+pub fn range_of(target: EventKey, (first, last): (LinkClass, LinkClass)) -> (RowKey, RowKey) {
     (key(target, first, 0, 0), key(target, last, u64::MAX, u16::MAX))
 }
 
-/// What the row under `key` names, and how.
-pub fn target_of(key: &RowKey) -> (EventKey, Option<Class>) {
+/// Returns the event that the row under `key` names, and how.
+pub fn target_of(key: &RowKey) -> (EventKey, Option<LinkClass>) {
     let mut target = [0; 16];
     target.copy_from_slice(&key[..16]);
-    (EventKey(target), Class::ALL.get(usize::from(key[16])).copied())
+    (EventKey(target), LinkClass::ALL.get(usize::from(key[16])).copied())
 }
 
-impl Row {
+impl LinkRow {
     fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(64);
         for text in [self.relation.as_str(), self.by.publisher.as_str(), self.by.project.as_str()] {
@@ -124,7 +124,7 @@ impl Row {
         out
     }
 
-    /// `None` for what [`rows_of`] never wrote.
+    /// Decodes a row; `None` if [`rows_of`] never wrote it.
     pub fn decode(key: &RowKey, value: &[u8]) -> Option<Self> {
         let class = target_of(key).1?;
         let seq = u64::from_be_bytes(*key[17..].first_chunk::<8>()?);

@@ -1,4 +1,4 @@
-//! What names an event is found again, held or not, on disk as in memory, and after whatever became of the index.
+//! An event that names another is found again, held or not, on disk as in memory, even after damage to the index.
 
 use std::fs;
 use std::path::Path;
@@ -9,14 +9,14 @@ use super::memory::MemoryLinks;
 use super::*;
 use crate::link::{Link, LinkTarget, Relation};
 use crate::record::NewRecord;
-use crate::store::engine::{Engine, EngineConfig};
+use crate::store::engine::{EngineConfig, StoreEngine};
 use crate::store::memory_disk::MemoryDisk;
 use crate::store::seen::memory::MemorySeen;
 use crate::store::testing::{
     DAY_MS, START, carrier, core_with, foreign, fresh, id_of, linking, name, now, signed,
 };
 
-type Memory = Engine<MemoryDisk, MemorySeen>;
+type Memory = StoreEngine<MemoryDisk, MemorySeen>;
 
 struct World {
     disk: MemoryDisk,
@@ -33,7 +33,7 @@ impl World {
     fn open_with(&self, links: Box<dyn LinkDb>) -> Memory {
         let config = EngineConfig::new(name("cert-at"), 1 << 30, 30 * DAY_MS);
         let disk = Arc::new(self.disk.clone());
-        Engine::open(disk, (self.seen.clone(), links), config, fresh(1), now()).unwrap().0
+        StoreEngine::open(disk, (self.seen.clone(), links), config, fresh(1), now()).unwrap().0
     }
 
     fn open(&self) -> Memory {
@@ -53,7 +53,7 @@ fn append(engine: &mut Memory, record: NewRecord) -> u64 {
     engine.append(vec![record]).unwrap().0
 }
 
-/// (relation, who, seq) of everything that names `id`, in the order of the index.
+/// Returns (relation, who, seq) of everything that names `id`, in the order of the index.
 fn naming(engine: &mut Memory, key: EventKey) -> Vec<(String, EventId, u64)> {
     let mut found = Vec::new();
     for day in engine.links.days(&[key]).into_keys() {
@@ -258,7 +258,8 @@ fn one_publisher_cannot_fill_the_index() {
     let config = EngineConfig::new(name("cert-at"), 1 << 20, 30 * DAY_MS);
     let share = config.link_bytes() / ROW_BYTES / SHARE_OF_PUBLISHER;
     let links = Box::<MemoryLinks>::default();
-    let mut engine = Engine::open(disk, (world.seen.clone(), links as _), config, fresh(1), now()).unwrap().0;
+    let mut engine =
+        StoreEngine::open(disk, (world.seen.clone(), links as _), config, fresh(1), now()).unwrap().0;
     for n in 1..=60 {
         let targets: Vec<_> = (0..256).map(|nth| ("related", id_of("cert-xx", n * 1000 + nth))).collect();
         append(&mut engine, linking("cert-pl", n, &targets));

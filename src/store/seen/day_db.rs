@@ -1,17 +1,17 @@
-//! The seen set on disk: a sled database for each day of `created` (design §7), in blocks of up to 64 sorted
-//! ids, with a filter beside each. What was inserted since the last flush lives in memory and is made again
-//! from the journal after a crash; a flush writes the blocks, syncs them, writes the filters, and then what
-//! all that covers. `days` has the files, and sled's rules. When something is inserted is not decided here.
+//! The seen set on disk: a sled database for each day of `created` (design §7), in blocks of up to 64 sorted ids, with
+//! a filter beside each. Ids inserted since the last flush live in memory and are made again from the journal after a
+//! crash. A flush writes the blocks, syncs them, writes the filters, and then the place that all this covers. `days`
+//! has the files, and sled's rules. When something is inserted is not decided here.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Covered, Emptied, Flush, SeenDb, SeenError, SeenId};
+use super::{CoveredPlace, Emptied, Flush, SeenDb, SeenError, SeenId};
 use crate::identity::{CoreDigest, EventKey};
-use crate::store::days::files::{DayFiles, Kind};
-use crate::store::days::filter::Filter;
-use crate::store::format::Format;
+use crate::store::days::files::{DayFiles, DayKind};
+use crate::store::days::filter::BloomLayers;
+use crate::store::format::FileFormat;
 
 /// Ids in one block: 3 KB, so that a leaf of sled stays far from its blobs.
 pub const BLOCK_IDS: usize = 64;
@@ -19,15 +19,16 @@ pub const BLOCK_IDS: usize = 64;
 /// Key and digest.
 pub const ROW_BYTES: usize = 48;
 
-/// Days, from the newest back, whose open blocks stay in memory after a flush and are filled further.
+/// Number of days, from the newest back, of which open blocks stay in memory after a flush and are filled further.
 const HOT_DAYS: usize = 3;
 
 /// Name of a day's filter.
 const FILTER: &str = "filter";
 
-const KIND: Kind = Kind { name: "seen", format: Format::new(*b"imeshsn", 2, "seen/"), filters: &[FILTER] };
+const KIND: DayKind =
+    DayKind { name: "seen", format: FileFormat::new(*b"imeshsn", 2, "seen/"), filters: &[FILTER] };
 
-pub type Row = [u8; ROW_BYTES];
+pub type SeenRow = [u8; ROW_BYTES];
 
 /// A block's name in its day: the first 12 bits of its keys, and a number of its own.
 pub type BlockName = (u16, u32);
@@ -35,7 +36,7 @@ pub type BlockName = (u16, u32);
 #[derive(Debug)]
 struct Block {
     number: u32,
-    rows: Vec<Row>,
+    rows: Vec<SeenRow>,
     dirty: bool,
 }
 
@@ -46,14 +47,14 @@ impl Block {
 }
 
 #[derive(Debug, Default)]
-struct Day {
-    filter: Filter,
+struct SeenDay {
+    filter: BloomLayers,
     /// The last block of each prefix that was inserted to.
     open: HashMap<u16, Block>,
     /// Blocks that became full and are in no flush yet.
-    full: BTreeMap<BlockName, Vec<Row>>,
-    /// What a flush that has not yet succeeded writes.
-    flushing: BTreeMap<BlockName, Arc<Vec<Row>>>,
+    full: BTreeMap<BlockName, Vec<SeenRow>>,
+    /// Blocks of a flush that has not yet succeeded.
+    flushing: BTreeMap<BlockName, Arc<Vec<SeenRow>>>,
     /// A flush has written some of it.
     on_disk: bool,
 }
@@ -62,9 +63,9 @@ struct Day {
 pub struct DayDb {
     aside: PathBuf,
     files: Arc<DayFiles>,
-    days: BTreeMap<u32, Day>,
-    /// What an earlier process left: the covered place, or the damage.
-    left: Result<Option<Covered>, SeenError>,
+    days: BTreeMap<u32, SeenDay>,
+    /// The covered place that an earlier process left, or the damage.
+    left: Result<Option<CoveredPlace>, SeenError>,
 }
 
 impl DayDb {
@@ -75,7 +76,7 @@ impl DayDb {
     pub fn open(dir: &Path, aside: &Path) -> Result<Self, SeenError> {
         let files = Arc::new(DayFiles::open(dir, KIND)?);
         let left = files.left(|day| {
-            let mut filter = Filter::default();
+            let mut filter = BloomLayers::default();
             files.each_row(day, |row| filter.insert(&key_of(row)))?;
             Ok(vec![filter])
         });
@@ -86,7 +87,7 @@ impl DayDb {
                 db.left = Ok(Some(left.covered));
                 for (day, mut filters) in left.days {
                     let filter = filters.pop().unwrap_or_default();
-                    db.days.insert(day, Day { filter, on_disk: true, ..Day::default() });
+                    db.days.insert(day, SeenDay { filter, on_disk: true, ..SeenDay::default() });
                 }
             }
             Err(damage @ SeenError::Corrupt { .. }) => db.left = Err(damage),
@@ -105,19 +106,19 @@ fn prefix_of(key: &EventKey) -> u16 {
     u16::from_be_bytes([key.0[0], key.0[1]]) >> 4
 }
 
-pub fn key_of(row: &Row) -> EventKey {
+pub fn key_of(row: &SeenRow) -> EventKey {
     let mut key = [0; 16];
     key.copy_from_slice(&row[..16]);
     EventKey(key)
 }
 
-/// What stands under `key` in sorted rows.
-fn in_rows(rows: &[Row], key: &EventKey) -> Option<CoreDigest> {
+/// Returns the digest under `key` in sorted rows.
+fn in_rows(rows: &[SeenRow], key: &EventKey) -> Option<CoreDigest> {
     let at = rows.binary_search_by(|row| row[..16].cmp(&key.0)).ok()?;
     rows[at].last_chunk::<32>().map(|digest| CoreDigest(*digest))
 }
 
-impl Day {
+impl SeenDay {
     fn in_memory(&self, key: &EventKey) -> Option<CoreDigest> {
         let prefix = prefix_of(key);
         let all = (prefix, 0)..=(prefix, u32::MAX);
@@ -127,8 +128,8 @@ impl Day {
         open.or_else(full).or_else(flushing)
     }
 
-    /// What has to be written: what changed, and what the last flush failed to write.
-    fn take_dirty(&mut self) -> Vec<(BlockName, Arc<Vec<Row>>)> {
+    /// Returns the blocks to write: those that changed, and those that the last flush failed to write.
+    fn take_dirty(&mut self) -> Vec<(BlockName, Arc<Vec<SeenRow>>)> {
         if !self.flushing.is_empty() {
             self.filter.all_changed();
         }
@@ -144,7 +145,7 @@ impl Day {
 }
 
 impl SeenDb for DayDb {
-    fn covered(&mut self) -> Result<Option<Covered>, SeenError> {
+    fn covered(&mut self) -> Result<Option<CoveredPlace>, SeenError> {
         std::mem::replace(&mut self.left, Ok(None))
     }
 
@@ -152,10 +153,10 @@ impl SeenDb for DayDb {
         Ok(self.find_all(std::slice::from_ref(key))?.pop().flatten())
     }
 
-    /// Day by day, so that each has to be opened only once, whatever the order of the keys.
+    /// Searches day by day, so that each has to be opened only once, in any order of the keys.
     fn find_all(&mut self, keys: &[EventKey]) -> Result<Vec<Option<CoreDigest>>, SeenError> {
         let mut found = vec![None; keys.len()];
-        // What comes twice is mostly young.
+        // If an identity is known already, it is mostly young.
         for (number, day) in self.days.iter().rev() {
             for (key, found) in keys.iter().zip(&mut found) {
                 if found.is_some() || !day.filter.may_hold(key) {
@@ -192,8 +193,8 @@ impl SeenDb for DayDb {
     fn insert(&mut self, id: SeenId) {
         let day = self.days.entry(id.day).or_default();
         let prefix = prefix_of(&id.key);
-        // A number that no block has which an earlier flush finished; what an unfinished one left is not
-        // covered, and comes again.
+        // A number that no block has which an earlier flush finished; if an unfinished one left blocks, they are not
+        // covered, and come again.
         let fresh = day.filter.ids() as u32;
         let block = day.open.entry(prefix).or_insert_with(|| Block::new(fresh));
         if block.rows.len() >= BLOCK_IDS {
@@ -212,7 +213,7 @@ impl SeenDb for DayDb {
         day.filter.insert(&id.key);
     }
 
-    fn begin_flush(&mut self, covered: Covered) -> Flush {
+    fn begin_flush(&mut self, covered: CoveredPlace) -> Flush {
         let mut work = Vec::new();
         for (number, day) in &mut self.days {
             let blocks = day.take_dirty();

@@ -1,17 +1,17 @@
-//! A seen set in memory that forgets, in a crash, what was not flushed, and that can lose parts as a directory of
-//! files can. For tests and the simulator; it keeps the contract of the real one (what a flush covered, how many
-//! ids each day had), and not its files.
+//! A seen set in memory that forgets, in a crash, all that was not flushed, and that can lose parts as a directory of
+//! files can. For tests and the simulator; it keeps the contract of the real one (the place that a flush covered, how
+//! many ids each day had), and not its files.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{Covered, Emptied, Flush, SeenDb, SeenError, SeenId};
+use super::{CoveredPlace, Emptied, Flush, SeenDb, SeenError, SeenId};
 use crate::identity::{CoreDigest, EventKey};
 
 #[derive(Clone, Debug, Default)]
 struct Ids {
     by_key: BTreeMap<EventKey, SeenId>,
-    covered: Option<Covered>,
+    covered: Option<CoveredPlace>,
     /// Ids of each day, as the flush that wrote `covered` counted them.
     counted: BTreeMap<u32, usize>,
 }
@@ -35,23 +35,23 @@ impl Ids {
 }
 
 #[derive(Clone, Debug, Default)]
-struct Inner {
+struct SeenInner {
     flushed: Ids,
-    /// What the flush before wrote.
+    /// The ids that the flush before wrote.
     older: Ids,
     now: Ids,
-    /// What is on disk cannot be read.
+    /// The ids on disk cannot be read.
     damaged: bool,
-    /// Tests alone: it believes `covered` whatever the days hold.
+    /// Tests alone: it believes `covered` even if the days hold less.
     uncounted: bool,
 }
 
 /// Shared by its clones; [`MemorySeen::snapshot`] makes one that is not.
 #[derive(Clone, Debug, Default)]
-pub struct MemorySeen(Arc<Mutex<Inner>>);
+pub struct MemorySeen(Arc<Mutex<SeenInner>>);
 
 impl MemorySeen {
-    fn inner(&self) -> MutexGuard<'_, Inner> {
+    fn inner(&self) -> MutexGuard<'_, SeenInner> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -64,18 +64,19 @@ impl MemorySeen {
         *self.inner() = copy;
     }
 
-    /// The process ends: what was not flushed is forgotten.
+    /// Ends the process: if an id was not flushed, it is forgotten.
     pub fn crash(&self) {
         let mut inner = self.inner();
         inner.now = inner.flushed.clone();
     }
 
-    /// From now on the disk does not give back what was written.
+    /// Damages the disk: from now on it does not give back the ids written.
     pub fn damage(&self) {
         self.inner().damaged = true;
     }
 
-    /// The files of one day are lost, or put back to the flush before the last (`older`). Only while no process runs.
+    /// Loses the files of one day, or puts them back to the flush before the last (`older`). Only while no process
+    /// runs.
     pub fn lose_day(&self, day: u32, older: bool) {
         let inner = &mut *self.inner();
         inner.flushed.by_key.retain(|_, id| id.day != day);
@@ -91,12 +92,12 @@ impl MemorySeen {
         self.inner().uncounted = !counted;
     }
 
-    /// The days of which something is on disk.
+    /// Returns the days of which something is on disk.
     pub fn days(&self) -> Vec<u32> {
         self.inner().flushed.count().into_keys().collect()
     }
 
-    /// Every identity held now.
+    /// Returns every identity held now.
     pub fn keys(&self) -> Vec<EventKey> {
         self.inner().now.by_key.keys().copied().collect()
     }
@@ -107,7 +108,7 @@ fn corrupt(what: &str) -> SeenError {
 }
 
 impl SeenDb for MemorySeen {
-    fn covered(&mut self) -> Result<Option<Covered>, SeenError> {
+    fn covered(&mut self) -> Result<Option<CoveredPlace>, SeenError> {
         let inner = self.inner();
         if !inner.uncounted && inner.now.lacks_some() {
             return Err(corrupt("ids are missing"));
@@ -133,7 +134,7 @@ impl SeenDb for MemorySeen {
         self.inner().now.by_key.entry(id.key).or_insert(id);
     }
 
-    fn begin_flush(&mut self, covered: Covered) -> Flush {
+    fn begin_flush(&mut self, covered: CoveredPlace) -> Flush {
         let shared = self.clone();
         let mut ids = self.inner().now.clone();
         ids.covered = Some(covered);
@@ -155,7 +156,7 @@ impl SeenDb for MemorySeen {
 
     fn empty(&mut self, _why: Emptied) -> Result<(), SeenError> {
         let uncounted = self.inner().uncounted;
-        *self.inner() = Inner { uncounted, ..Inner::default() };
+        *self.inner() = SeenInner { uncounted, ..SeenInner::default() };
         Ok(())
     }
 

@@ -19,8 +19,8 @@ use crate::record::bytes::CarrierHead;
 use crate::time::Timestamp;
 use crate::wire::Mark;
 
-/// Identities inserted since the last flush after which the next is due: what a start reads again from the
-/// journal is bounded by it.
+/// Number of identities inserted since the last flush after which the next is due. It bounds how much a start reads
+/// again from the journal.
 const FLUSH_AFTER_IDS: u64 = 128 * 1024;
 
 #[derive(Debug, Error)]
@@ -36,7 +36,7 @@ pub enum SeenError {
 }
 
 impl SeenError {
-    /// There is no room; it may be tried again.
+    /// Returns true if there is no room; it may be tried again.
     pub fn is_full(&self) -> bool {
         matches!(self, Self::Io { source, .. } if super::disk::is_full(source))
     }
@@ -44,7 +44,7 @@ impl SeenError {
 
 /// The place in the journal up to which everything is in the database, on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Covered {
+pub struct CoveredPlace {
     pub log_id: LogId,
     pub mark: Mark,
     /// The database was complete for what was created from then on.
@@ -66,7 +66,7 @@ impl SeenId {
     }
 }
 
-/// What a flush has still to do; run without holding the database.
+/// The rest of a flush; run without holding the database.
 pub type Flush = Box<dyn FnOnce() -> Result<(), SeenError> + Send>;
 
 /// Why a database is emptied.
@@ -74,34 +74,34 @@ pub type Flush = Box<dyn FnOnce() -> Result<(), SeenError> + Send>;
 pub enum Emptied {
     /// The journal says otherwise.
     Superseded,
-    /// It is broken: what is left is moved aside.
+    /// It is broken: its files are moved aside.
     Corrupt,
 }
 
-/// A database of identities. What is inserted is found at once, and durable after a flush.
+/// A database of identities. An inserted one is found at once, and durable after a flush.
 pub trait SeenDb: Send + 'static {
-    /// What the last finished flush of an earlier process covered; `None` in an empty database. Asked once.
+    /// Returns the place that the last finished flush of an earlier process covered; `None` if empty. Asked once.
     ///
     /// # Errors
     /// [`SeenError::Corrupt`]: less is there than that. [`SeenError`], here and below.
-    fn covered(&mut self) -> Result<Option<Covered>, SeenError>;
+    fn covered(&mut self) -> Result<Option<CoveredPlace>, SeenError>;
 
-    /// By identity alone, whatever the day.
+    /// Finds an identity, on any day.
     fn find(&mut self, key: &EventKey) -> Result<Option<CoreDigest>, SeenError>;
 
-    /// Many at once, in the order asked.
+    /// Finds many at once, in the order asked.
     fn find_all(&mut self, keys: &[EventKey]) -> Result<Vec<Option<CoreDigest>>, SeenError> {
         keys.iter().map(|key| self.find(key)).collect()
     }
 
-    /// As [`SeenDb::find_all`], from memory alone; `None` where the disk has to be asked.
+    /// Finds the same as [`SeenDb::find_all`], from memory alone; `None` if the disk has to be asked.
     fn find_all_in_memory(&self, keys: &[EventKey]) -> Option<Vec<Option<CoreDigest>>>;
 
-    /// The caller knows that it is not there.
+    /// Inserts an identity; the caller knows that it is not there.
     fn insert(&mut self, id: SeenId);
 
     /// Begins to make durable all that was inserted, and then, behind it, `covered`.
-    fn begin_flush(&mut self, covered: Covered) -> Flush;
+    fn begin_flush(&mut self, covered: CoveredPlace) -> Flush;
 
     /// The flush that was begun last has run.
     fn flushed(&mut self) {}
@@ -112,13 +112,13 @@ pub trait SeenDb: Send + 'static {
     /// Forgets everything, durably.
     fn empty(&mut self, why: Emptied) -> Result<(), SeenError>;
 
-    /// How many identities, and bytes on disk.
+    /// Returns how many identities there are, and bytes on disk.
     fn size(&self) -> (u64, u64);
 }
 
-/// What the simulator may leave undone, to show that it would notice. All true in the node.
+/// Rules that the simulator may leave out, to show that it would notice. All true in the node.
 #[derive(Clone, Copy, Debug)]
-pub struct Checks {
+pub struct SeenChecks {
     /// Insert only what is synced in the journal.
     pub synced: bool,
     /// Compare the covered place with the journal.
@@ -129,7 +129,7 @@ pub struct Checks {
     pub floor_first: bool,
 }
 
-impl Default for Checks {
+impl Default for SeenChecks {
     fn default() -> Self {
         Self { synced: true, position: true, empty_both: true, floor_first: true }
     }
@@ -143,15 +143,15 @@ pub struct SeenSet<B> {
     /// Inserted, but not necessarily on disk.
     inserted: Mark,
     since_flush: u64,
-    /// What it lacks of the journal.
+    /// Entries of the journal that it lacks.
     unreadable: Unreadable,
 }
 
 /// How the seen set was brought up to date.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Recovery {
-    /// It covered a place of this journal; what came after that was inserted again. It is complete for what was
-    /// created from `floor` on.
+pub enum SeenRecovery {
+    /// It covered a place of this journal; later entries were inserted again. It is complete for entries created from
+    /// `floor` on.
     Resumed { floor: Timestamp },
     /// It was made again from the journal, in memory: it must not be flushed before the floor is on disk that says
     /// how far back it is complete. The journal `went_back`: it once reached this seq under the same name.
@@ -167,8 +167,8 @@ impl<B: SeenDb> SeenSet<B> {
         db: B,
         journal: &Journal<D>,
         emptied: bool,
-        checks: Checks,
-    ) -> Result<(Self, Recovery), SeenFault> {
+        checks: SeenChecks,
+    ) -> Result<(Self, SeenRecovery), SeenFault> {
         let floor = journal.floor();
         let mut set =
             Self { db, covered: floor, inserted: floor, since_flush: 0, unreadable: Unreadable::new() };
@@ -180,17 +180,17 @@ impl<B: SeenDb> SeenSet<B> {
             Err(fault) => return Err(fault),
         };
         let ids = set.rebuild(journal, why)?;
-        Ok((set, Recovery::Rebuilt { ids, why, went_back }))
+        Ok((set, SeenRecovery::Rebuilt { ids, why, went_back }))
     }
 
-    /// Goes on from the covered place; `None` where the journal does not know it.
+    /// Goes on from the covered place; `None` if the journal does not know it.
     fn resume<D: Disk>(
         &mut self,
         journal: &Journal<D>,
         emptied: bool,
-        checks: Checks,
+        checks: SeenChecks,
         went_back: &mut Option<u64>,
-    ) -> Result<Option<Recovery>, SeenFault> {
+    ) -> Result<Option<SeenRecovery>, SeenFault> {
         let Some(covered) = self.db.covered()? else { return Ok(None) };
         if emptied && checks.empty_both {
             return Ok(None);
@@ -221,10 +221,10 @@ impl<B: SeenDb> SeenSet<B> {
         }
         self.inserted = journal.last();
         self.since_flush = ids;
-        Ok(Some(Recovery::Resumed { floor: covered.floor }))
+        Ok(Some(SeenRecovery::Resumed { floor: covered.floor }))
     }
 
-    /// Makes the set again from the journal, in memory alone: see [`Recovery::Rebuilt`]. Returns how many ids it has.
+    /// Makes the set again from the journal, in memory alone ([`SeenRecovery::Rebuilt`]). Returns how many ids it has.
     ///
     /// # Errors
     /// [`SeenFault`].
@@ -239,12 +239,12 @@ impl<B: SeenDb> SeenSet<B> {
         Ok(self.since_flush)
     }
 
-    /// The entries that it lacks, since they could not be read when they were to be inserted again.
+    /// Returns the entries that it lacks, since they could not be read when they were to be inserted again.
     pub fn unreadable(&self) -> &Unreadable {
         &self.unreadable
     }
 
-    /// What stands under each identity, in the order asked.
+    /// Returns the digest under each identity, in the order asked.
     ///
     /// # Errors
     /// [`SeenError`].
@@ -252,12 +252,12 @@ impl<B: SeenDb> SeenSet<B> {
         self.db.find_all(keys)
     }
 
-    /// As [`SeenSet::look_up`], from memory alone; `None` where the disk has to be asked.
+    /// Returns the same as [`SeenSet::look_up`], from memory alone; `None` if the disk has to be asked.
     pub fn look_up_in_memory(&self, keys: &[EventKey]) -> Option<Vec<Option<CoreDigest>>> {
         self.db.find_all_in_memory(keys)
     }
 
-    /// These carriers are synced.
+    /// Inserts carriers that are synced.
     pub fn insert(&mut self, heads: &[CarrierHead]) {
         for head in heads {
             self.db.insert(SeenId::of(head));
@@ -266,7 +266,7 @@ impl<B: SeenDb> SeenSet<B> {
         }
     }
 
-    /// Up to where all is on disk.
+    /// Returns the seq up to which all is on disk.
     pub fn covered_seq(&self) -> u64 {
         self.covered.seq
     }
@@ -275,20 +275,20 @@ impl<B: SeenDb> SeenSet<B> {
         self.since_flush >= FLUSH_AFTER_IDS
     }
 
-    /// Is there something that a flush would make durable?
+    /// Returns true if there is something that a flush would make durable.
     pub fn is_dirty(&self) -> bool {
         self.inserted != self.covered
     }
 
     /// Begins a flush of all that was inserted. [`Self::flushed`] is called with what it covers, once it
     /// has run.
-    pub fn begin_flush(&mut self, log_id: LogId, floor: Timestamp) -> (Flush, Covered) {
-        let covered = Covered { log_id, mark: self.inserted, floor };
+    pub fn begin_flush(&mut self, log_id: LogId, floor: Timestamp) -> (Flush, CoveredPlace) {
+        let covered = CoveredPlace { log_id, mark: self.inserted, floor };
         self.since_flush = 0;
         (self.db.begin_flush(covered), covered)
     }
 
-    pub fn flushed(&mut self, covered: Covered) {
+    pub fn flushed(&mut self, covered: CoveredPlace) {
         self.covered = covered.mark;
         self.db.flushed();
     }
@@ -299,7 +299,7 @@ impl<B: SeenDb> SeenSet<B> {
         self.db.remove_below(day)
     }
 
-    /// How many identities, and bytes on disk.
+    /// Returns how many identities there are, and bytes on disk.
     pub fn size(&self) -> (u64, u64) {
         self.db.size()
     }
@@ -309,7 +309,7 @@ impl<B: SeenDb> SeenSet<B> {
     }
 }
 
-/// What can go wrong where both are at hand.
+/// An error of the seen set or of the journal, for calls that use both.
 #[derive(Debug, Error)]
 pub enum SeenFault {
     #[error(transparent)]

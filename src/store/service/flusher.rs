@@ -4,15 +4,15 @@
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 
-use super::{Shared, Write};
+use super::{StoreShared, StoreWrite};
 use crate::store::engine::FlushFault;
 use crate::store::seen::SeenError;
 
-/// What was inserted is flushed at the latest after this time.
+/// Inserted rows are flushed at the latest after this time.
 const FLUSH_EVERY: Duration = Duration::from_secs(60);
 
 /// Runs until nobody asks any more.
-pub(super) fn run(shared: &Shared, flushes: &Receiver<()>, writes: &SyncSender<Write>) {
+pub(super) fn run(shared: &StoreShared, flushes: &Receiver<()>, writes: &SyncSender<StoreWrite>) {
     loop {
         match flushes.recv_timeout(FLUSH_EVERY) {
             Ok(()) | Err(RecvTimeoutError::Timeout) => {}
@@ -24,7 +24,7 @@ pub(super) fn run(shared: &Shared, flushes: &Receiver<()>, writes: &SyncSender<W
         match shared.flush() {
             Err(FlushFault { of, error: SeenError::Corrupt { .. } }) => {
                 // The writer is not waited for: it may wait for this thread.
-                let _ = writes.send(Write::Remake { of, done: sync_channel(1).0 });
+                let _ = writes.send(StoreWrite::Remake { of, done: sync_channel(1).0 });
             }
             Err(fault) if !fault.error.is_full() => return shared.fail(fault),
             _ => {}

@@ -1,5 +1,5 @@
-//! What the command line asks of the store, past the core: entries, and who names them. The engine is held for one
-//! disk at a time, so that a long question holds up nobody.
+//! Answers the questions of the command line to the store, past the core: entries, and events that name them. The
+//! engine is held for one disk at a time, so that a long question holds up nobody.
 
 use std::sync::Arc;
 
@@ -9,13 +9,13 @@ use crate::identity::{EventId, EventKey};
 use crate::protocol::io::Read;
 use crate::record::Entry;
 use crate::store::engine::{Derived, StoreError};
-use crate::store::links::Row;
+use crate::store::links::LinkRow;
 
 /// Entries that a prefix of a UUID may find.
 const FOUND_MAX: usize = 100;
 
 impl Store {
-    /// Entries whose UUID begins with `prefix`, of 8 or more hexadecimal digits; at most 100.
+    /// Returns entries with a UUID that begins with `prefix`, of 8 or more hexadecimal digits; at most 100.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -26,7 +26,7 @@ impl Store {
         self.marked(found?.into_iter().flatten().collect())
     }
 
-    /// The stored envelope of an identity.
+    /// Returns the stored envelope of an identity.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -35,7 +35,7 @@ impl Store {
         Ok(self.marked(found.into_iter().collect())?.pop())
     }
 
-    /// The entry with this seq.
+    /// Returns the entry with this seq.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -50,8 +50,8 @@ impl Store {
         Ok(read.entries)
     }
 
-    /// Who names each of `keys`, held or not: at most `limit` rows for each and each day of the index, and true where
-    /// there are more.
+    /// Returns the events that name each of `keys`, held or not: at most `limit` rows for each and each day of the
+    /// index, and true if there are more.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -59,7 +59,7 @@ impl Store {
         &self,
         keys: &[EventKey],
         limit: usize,
-    ) -> Result<(Vec<(EventKey, Row)>, bool), StoreError> {
+    ) -> Result<(Vec<(EventKey, LinkRow)>, bool), StoreError> {
         let days = self.shared.engine().links.days(keys);
         let (mut found, mut more) = (Vec::new(), false);
         for (day, keys) in days {

@@ -6,19 +6,19 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender};
 
 use super::remake::asked;
-use super::{Shared, Write};
+use super::{StoreShared, StoreWrite};
 use crate::identity::EventId;
-use crate::protocol::io::{Input, Output, Read, Reader};
+use crate::protocol::io::{Input, JournalReader, Output, Read};
 use crate::record::Entry;
-use crate::store::engine::{Derived, Problem, StoreError};
-use crate::store::journal::{Found, Search};
+use crate::store::engine::{Derived, StoreError, StoreProblem};
+use crate::store::journal::{FoundEntries, Search};
 use crate::store::segment::JournalError;
 
 /// Retention may take a segment between finding and reading it; then it is found again, at most this often.
 const RETRIES_MAX: usize = 8;
 
 /// Runs until nobody asks any more.
-pub(super) fn run(shared: &Shared, questions: &Receiver<Output>, writes: &SyncSender<Write>) {
+pub(super) fn run(shared: &StoreShared, questions: &Receiver<Output>, writes: &SyncSender<StoreWrite>) {
     for question in questions {
         match answer(shared, question, writes) {
             Ok(Some(input)) => shared.answer(input),
@@ -29,9 +29,9 @@ pub(super) fn run(shared: &Shared, questions: &Receiver<Output>, writes: &SyncSe
 }
 
 fn answer(
-    shared: &Shared,
+    shared: &StoreShared,
     question: Output,
-    writes: &SyncSender<Write>,
+    writes: &SyncSender<StoreWrite>,
 ) -> Result<Option<Input>, StoreError> {
     Ok(Some(match question {
         Output::LookUp { ticket, keys } => {
@@ -43,7 +43,7 @@ fn answer(
         }
         Output::Read { reader, after_seq, bytes_max } => {
             let mut read = read(shared, after_seq, bytes_max)?;
-            if matches!(reader, Reader::Consumer(_)) {
+            if matches!(reader, JournalReader::Consumer(_)) {
                 let marked = asked(shared, writes, Derived::Links, |engine| engine.links.mark(&mut read))?;
                 if marked.is_none() {
                     return Ok(None);
@@ -63,19 +63,19 @@ fn answer(
     }))
 }
 
-/// Damage that was met is a problem to be shown, and then as if nothing were there.
-fn or_problem<T>(shared: &Shared, result: Result<T, JournalError>) -> Result<Option<T>, JournalError> {
+/// Shows damage as a problem, and then goes on as if nothing were there.
+fn or_problem<T>(shared: &StoreShared, result: Result<T, JournalError>) -> Result<Option<T>, JournalError> {
     match result {
         Err(error @ JournalError::Damaged { .. }) => {
-            shared.note_problem(Problem::DamagedSegment(error.to_string()));
+            shared.note_problem(StoreProblem::DamagedSegment(error.to_string()));
             Ok(None)
         }
         other => other.map(Some),
     }
 }
 
-/// The stored envelope of an identity.
-pub(super) fn fetch(shared: &Shared, id: &EventId) -> Result<Option<Arc<Entry>>, JournalError> {
+/// Returns the stored envelope of an identity.
+pub(super) fn fetch(shared: &StoreShared, id: &EventId) -> Result<Option<Arc<Entry>>, JournalError> {
     let search = shared.engine().journal.search_for(id);
     for entry in found(shared, search)? {
         let entry = entry?;
@@ -86,10 +86,10 @@ pub(super) fn fetch(shared: &Shared, id: &EventId) -> Result<Option<Arc<Entry>>,
     Ok(None)
 }
 
-/// What a search finds, without holding the engine while indexes and segments are read. `None` for what is broken, and
-/// for what retention took meanwhile.
+/// Returns the entries that a search finds, without holding the engine while indexes and segments are read. `None` if
+/// an entry is broken, or if retention took it meanwhile.
 pub(super) fn found(
-    shared: &Shared,
+    shared: &StoreShared,
     search: Search,
 ) -> Result<impl Iterator<Item = Result<Option<Arc<Entry>>, JournalError>>, JournalError> {
     let seqs = search.run(&*shared.disk)?;
@@ -103,15 +103,15 @@ pub(super) fn found(
 }
 
 /// Reads without holding the engine. A damaged entry is passed over, counted, and shown as a problem.
-fn read(shared: &Shared, after_seq: u64, bytes_max: usize) -> Result<Read, JournalError> {
+fn read(shared: &StoreShared, after_seq: u64, bytes_max: usize) -> Result<Read, JournalError> {
     let mut after = after_seq;
     let mut retries = 0;
     loop {
         let located = {
             let engine = shared.engine();
             match engine.journal.find(after, bytes_max)? {
-                Found::InMemory(read) => return Ok(engine.journal.counted(read, after_seq)),
-                Found::OnDisk(located) => located,
+                FoundEntries::InMemory(read) => return Ok(engine.journal.counted(read, after_seq)),
+                FoundEntries::OnDisk(located) => located,
             }
         };
         match located.read(&*shared.disk, bytes_max) {
@@ -129,7 +129,7 @@ fn read(shared: &Shared, after_seq: u64, bytes_max: usize) -> Result<Read, Journ
             Err(error @ JournalError::Damaged { .. }) => {
                 let passed = shared.engine().journal.pass(&located);
                 if passed == located.first_seq() {
-                    shared.note_problem(Problem::DamagedSegment(error.to_string()));
+                    shared.note_problem(StoreProblem::DamagedSegment(error.to_string()));
                 }
                 after = passed;
             }

@@ -1,10 +1,10 @@
-//! Asking what is derived from the journal, by threads that must not append: what turns out to be broken is made again
-//! by the writer, with the floor of the seen set raised before anybody is answered.
+//! Lets threads that must not append ask the parts derived from the journal. If one is broken, the writer makes it
+//! again, and raises the floor of the seen set before anybody is answered.
 
 use std::sync::mpsc::{SyncSender, sync_channel};
 
-use super::{Shared, Write};
-use crate::store::engine::{Derived, Engine, StoreError};
+use super::{StoreShared, StoreWrite};
+use crate::store::engine::{Derived, StoreEngine, StoreError};
 use crate::store::file_disk::FileDisk;
 use crate::store::seen::SeenError;
 use crate::store::seen::day_db::DayDb;
@@ -12,12 +12,12 @@ use crate::store::seen::day_db::DayDb;
 /// Times that one question finds something broken before the node gives up.
 const ATTEMPTS_MAX: usize = 4;
 
-/// The answer of `ask`, which asks `of`. `None` when the store is closing.
+/// Returns the answer of `ask`, which asks `of`. `None` when the store is closing.
 pub(super) fn asked<T>(
-    shared: &Shared,
-    writes: &SyncSender<Write>,
+    shared: &StoreShared,
+    writes: &SyncSender<StoreWrite>,
     of: Derived,
-    mut ask: impl FnMut(&mut Engine<FileDisk, DayDb>) -> Result<T, SeenError>,
+    mut ask: impl FnMut(&mut StoreEngine<FileDisk, DayDb>) -> Result<T, SeenError>,
 ) -> Result<Option<T>, StoreError> {
     let mut attempts = 0;
     loop {
@@ -26,7 +26,7 @@ pub(super) fn asked<T>(
         match answer {
             Err(SeenError::Corrupt { .. }) if attempts < ATTEMPTS_MAX => {
                 let (done, waits) = sync_channel(1);
-                if writes.send(Write::Remake { of, done }).is_err() || waits.recv().is_err() {
+                if writes.send(StoreWrite::Remake { of, done }).is_err() || waits.recv().is_err() {
                     return Ok(None);
                 }
             }

@@ -1,5 +1,5 @@
-//! The store on a real directory: what is handed over is answered in order, kept over a stop and a kill, and
-//! sled's rules hold. Crashes of the disk itself are tested with the journal.
+//! The store on a real directory: requests are answered in order, entries are kept over a stop and a kill, and sled's
+//! rules hold. Crashes of the disk itself are tested with the journal.
 
 mod busy;
 mod restore;
@@ -11,14 +11,14 @@ use std::time::Duration;
 
 use super::*;
 use crate::identity::EventKey;
-use crate::protocol::io::{Reader, StreamId};
+use crate::protocol::io::{JournalReader, StreamId};
 use crate::record::BrokenEntry;
 use crate::store::index::HEAD_BYTES as INDEX_HEAD_BYTES;
 use crate::store::testing::{DAY_MS, START, carrier, carrier_of, name, now};
 
 pub(super) struct World {
     pub store: Store,
-    pub opened: Opened,
+    pub opened: StoreOpening,
     answers: Receiver<Input>,
 }
 
@@ -31,7 +31,7 @@ pub(super) fn open_with(dir: &Path, keep_bytes: u64) -> Result<World, StoreError
     let config = EngineConfig::new(name("cert-at"), keep_bytes, 30 * DAY_MS);
     let (send, answers) = sync_channel(1024);
     let fatal: Fatal = Arc::new(|error| panic!("the store failed: {error}"));
-    let answer: Answers = Arc::new(move |input| drop(send.send(input)));
+    let answer: AnswerSink = Arc::new(move |input| drop(send.send(input)));
     let (store, opened) = Store::open(&dirs(dir), config, now(), answer, fatal)?;
     Ok(World { store, opened, answers })
 }
@@ -123,7 +123,7 @@ fn what_memory_holds_is_answered_at_once_and_what_only_the_disk_holds_is_not() {
         let keys = numbers.map(key).collect();
         Output::LookUp { ticket: Ticket(7), keys }
     };
-    let reader = Reader::Feed(StreamId(1));
+    let reader = JournalReader::Feed(StreamId(1));
     let read = Output::Read { reader, after_seq: 10, bytes_max: 1 << 20 };
     match world.store.answer_at_once(&look_up(30..50)) {
         Some(Input::Known { ticket: Ticket(7), digests, .. }) => {
@@ -173,7 +173,7 @@ fn reads_go_from_old_segments_to_the_newest_entry_without_a_hole() {
     world.store.close();
     let world = open_with(dir.path(), 512 * 1024).unwrap();
     world.append(500..1000);
-    let reader = Reader::Feed(StreamId(1));
+    let reader = JournalReader::Feed(StreamId(1));
     let mut after_seq = 0;
     while after_seq < 1000 {
         world.store.handle(Output::Read { reader, after_seq, bytes_max: 20_000 });
@@ -233,7 +233,7 @@ fn a_broken_seen_set_is_moved_aside_and_made_again() {
     assert_eq!(open(dir.path()).seen(0..110), 110);
 }
 
-/// What retention took is not in a set that was made again: the answer that says so names the floor below which
+/// If a set was made again, it lacks all that retention took: the answer that says so names the floor below which
 /// nothing is taken, and that is on disk.
 #[test]
 fn an_answer_after_damage_names_the_raised_floor() {
@@ -247,7 +247,7 @@ fn an_answer_after_damage_names_the_raised_floor() {
     assert!(held < 4000 && START < floor, "{held} {floor}");
     assert_eq!(world.store.stats().floor, Some(floor));
     let stats = world.store.stats();
-    assert!(matches!(stats.problems[..], [Problem::SeenRebuilt { .. }]), "{:?}", stats.problems);
+    assert!(matches!(stats.problems[..], [StoreProblem::SeenRebuilt { .. }]), "{:?}", stats.problems);
     let look_up = Output::LookUp { ticket: Ticket(2), keys: vec![key(0)] };
     match world.store.answer_at_once(&look_up) {
         Some(Input::Known { floor: at_once, .. }) => assert_eq!(at_once, floor),
@@ -281,7 +281,7 @@ pub(super) fn overwrite(file: &Path) {
 
 /// Reads all as one reader does. Returns the seqs that it was given, and how many entries it was told are lost.
 fn read_all(world: &World, last: u64) -> (Vec<u64>, u64) {
-    let reader = Reader::Feed(StreamId(1));
+    let reader = JournalReader::Feed(StreamId(1));
     let (mut after_seq, mut seqs, mut lost) = (0, Vec::new(), 0);
     while after_seq < last {
         world.store.handle(Output::Read { reader, after_seq, bytes_max: 20_000 });
@@ -330,7 +330,11 @@ fn a_broken_record_costs_itself_alone_and_is_counted() {
     assert_eq!(lost, 3);
     assert_eq!(world.store.stats().problems.len(), 3);
     // The index still knows which they are.
-    world.store.handle(Output::Read { reader: Reader::Feed(StreamId(1)), after_seq: 49, bytes_max: 1 });
+    world.store.handle(Output::Read {
+        reader: JournalReader::Feed(StreamId(1)),
+        after_seq: 49,
+        bytes_max: 1,
+    });
     let Input::Entries { read, .. } = world.next() else { panic!("not entries") };
     let key = |n| carrier_of("cert-at", n, 40, START).envelope.envelope().key();
     assert_eq!(read.broken, [50, 51].map(|seq| BrokenEntry { seq, key: key(seq - 1) }));
@@ -378,7 +382,7 @@ fn a_flipped_bit_in_the_journal_refuses_the_start_with_file_and_offset() {
     let Err(error) = open_with(dir.path(), 1 << 30) else { panic!("it started") };
     let text = error.to_string();
     assert!(text.starts_with("journal/00000000000000000001.seg: offset "), "{text}");
-    // What the hint says.
+    // Follow the hint.
     fs::rename(&segment, dir.path().join("moved")).unwrap();
     let world = open(dir.path());
     assert_eq!((world.opened.ends.last.seq, world.seen(0..100)), (0, 0));
@@ -485,7 +489,7 @@ fn derived_data_of_other_format_is_refused_and_kept() {
         assert!(error.to_string().contains(whose), "{error}");
         assert!(error.hint().starts_with(hint), "{}", error.hint());
         assert_eq!(files(dir.path()), before, "{sub}");
-        // What the hint says.
+        // Follow the hint.
         fs::rename(dir.path().join(sub), dir.path().join("moved")).unwrap();
         assert_eq!(open(dir.path()).seen(0..10), 10);
     }

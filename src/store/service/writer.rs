@@ -5,7 +5,7 @@ use std::sync::PoisonError;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::Duration;
 
-use super::{Shared, Write};
+use super::{StoreShared, StoreWrite};
 use crate::limits::APPENDS_OUTSTANDING_MAX;
 use crate::protocol::io::{Input, StoreFailure, Ticket};
 use crate::record::{JournalEnds, NewRecord};
@@ -20,14 +20,14 @@ const QUIET: Duration = Duration::from_secs(1);
 /// Appends that one sync serves at most.
 const GROUP_MAX: usize = 64;
 
-struct Waiting {
+struct WaitingBatch {
     ticket: Ticket,
     carriers: u64,
 }
 
 /// Runs until `Close`, until nobody can send any more, or until the disk fails.
-pub(super) fn run(shared: &Shared, writes: &Receiver<Write>, flushes: &SyncSender<()>) {
-    let mut writer = Writer { shared, refuse: 0, clock: None, waiting: Vec::new() };
+pub(super) fn run(shared: &StoreShared, writes: &Receiver<StoreWrite>, flushes: &SyncSender<()>) {
+    let mut writer = StoreWriter { shared, refuse: 0, clock: None, waiting: Vec::new() };
     loop {
         let first = match writes.recv_timeout(QUIET) {
             Ok(write) => write,
@@ -38,15 +38,15 @@ pub(super) fn run(shared: &Shared, writes: &Receiver<Write>, flushes: &SyncSende
                 }
                 continue;
             }
-            Err(RecvTimeoutError::Disconnected) => Write::Close,
+            Err(RecvTimeoutError::Disconnected) => StoreWrite::Close,
         };
         let done = match first {
-            Write::Append { ticket, records } => writer.append(ticket, records, writes),
+            StoreWrite::Append { ticket, records } => writer.append(ticket, records, writes),
             other => writer.obey(other),
         };
         match done {
-            Ok(Next::Go) => {}
-            Ok(Next::Stop) => break,
+            Ok(WriterNext::Go) => {}
+            Ok(WriterNext::Stop) => break,
             Err(error) => return shared.fail(error),
         }
         let (due, over) = {
@@ -71,48 +71,48 @@ pub(super) fn run(shared: &Shared, writes: &Receiver<Write>, flushes: &SyncSende
 }
 
 /// Answers what was handed over after the close.
-fn refuse_all(shared: &Shared, writes: &Receiver<Write>) {
+fn refuse_all(shared: &StoreShared, writes: &Receiver<StoreWrite>) {
     for write in writes.try_iter() {
-        if let Write::Append { ticket, .. } = write {
+        if let StoreWrite::Append { ticket, .. } = write {
             shared.answer(Input::NotStored { ticket, failure: StoreFailure::Stopping });
         }
     }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Next {
+enum WriterNext {
     Go,
     Stop,
 }
 
-struct Writer<'a> {
-    shared: &'a Shared,
-    /// Appends still to be refused after one that failed: the core may have handed them over before it
-    /// heard of that, and they may speak of what it lost.
+struct StoreWriter<'a> {
+    shared: &'a StoreShared,
+    /// Appends still to be refused after one that failed: the core may have handed them over before it heard of that,
+    /// and they may speak of entries that it lost.
     refuse: usize,
     /// Steady time, as the core last said it.
     clock: Option<Timestamp>,
-    /// Who waits until the seen set may be asked.
+    /// Threads that wait until the seen set may be asked.
     waiting: Vec<SyncSender<()>>,
 }
 
-impl Writer<'_> {
+impl StoreWriter<'_> {
     fn append(
         &mut self,
         ticket: Ticket,
         records: Vec<NewRecord>,
-        writes: &Receiver<Write>,
-    ) -> Result<Next, StoreError> {
+        writes: &Receiver<StoreWrite>,
+    ) -> Result<WriterNext, StoreError> {
         let mut group = Vec::new();
         let mut all = Vec::new();
         let mut then = None;
-        let mut next = Some(Write::Append { ticket, records });
+        let mut next = Some(StoreWrite::Append { ticket, records });
         while let Some(write) = next.take() {
             match write {
-                Write::Append { ticket, mut records } => {
+                StoreWrite::Append { ticket, mut records } => {
                     let carriers =
                         records.iter().filter(|r| matches!(r, NewRecord::Carrier(_))).count() as u64;
-                    group.push(Waiting { ticket, carriers });
+                    group.push(WaitingBatch { ticket, carriers });
                     all.append(&mut records);
                 }
                 other => {
@@ -126,22 +126,22 @@ impl Writer<'_> {
         }
         self.write(group, all)?;
         self.retire_by_size()?;
-        then.map_or(Ok(Next::Go), |then| self.obey(then))
+        then.map_or(Ok(WriterNext::Go), |then| self.obey(then))
     }
 
-    /// All but appends, which are grouped.
-    fn obey(&mut self, write: Write) -> Result<Next, StoreError> {
+    /// Obeys all but appends, which are grouped.
+    fn obey(&mut self, write: StoreWrite) -> Result<WriterNext, StoreError> {
         match write {
-            Write::Close => return Ok(Next::Stop),
-            Write::Expire(now) => self.expire(now)?,
-            Write::Keep { bytes, ms } => self.shared.engine().journal.keep(bytes, ms),
-            Write::Remake { of, done } => self.remake(of, done)?,
-            Write::Append { .. } => {}
+            StoreWrite::Close => return Ok(WriterNext::Stop),
+            StoreWrite::Expire(now) => self.expire(now)?,
+            StoreWrite::Keep { bytes, ms } => self.shared.engine().journal.keep(bytes, ms),
+            StoreWrite::Remake { of, done } => self.remake(of, done)?,
+            StoreWrite::Append { .. } => {}
         }
-        Ok(Next::Go)
+        Ok(WriterNext::Go)
     }
 
-    fn write(&mut self, group: Vec<Waiting>, records: Vec<NewRecord>) -> Result<(), StoreError> {
+    fn write(&mut self, group: Vec<WaitingBatch>, records: Vec<NewRecord>) -> Result<(), StoreError> {
         if self.refuse > 0 {
             self.refuse = self.refuse.saturating_sub(group.len());
             self.refuse_group(group);
@@ -174,16 +174,16 @@ impl Writer<'_> {
         }
     }
 
-    fn answer(&self, group: Vec<Waiting>, first_seq: u64, ends: JournalEnds) {
+    fn answer(&self, group: Vec<WaitingBatch>, first_seq: u64, ends: JournalEnds) {
         let mut first_seq = first_seq;
-        for Waiting { ticket, carriers } in group {
+        for WaitingBatch { ticket, carriers } in group {
             self.shared.answer(Input::Stored { ticket, first_seq, ends });
             first_seq += carriers;
         }
     }
 
-    fn refuse_group(&self, group: Vec<Waiting>) {
-        for Waiting { ticket, .. } in group {
+    fn refuse_group(&self, group: Vec<WaitingBatch>) {
+        for WaitingBatch { ticket, .. } in group {
             self.shared.answer(Input::NotStored { ticket, failure: StoreFailure::DiskFull });
         }
     }
@@ -200,7 +200,7 @@ impl Writer<'_> {
         self.make_again(of)
     }
 
-    /// No flush may be writing what is thrown away.
+    /// Makes a part again when no flush may be writing the files that are thrown away.
     fn make_again(&mut self, of: Derived) -> Result<(), StoreError> {
         let one = self.shared.flushing.lock().unwrap_or_else(PoisonError::into_inner);
         self.shared.engine().remake(of)?;
@@ -226,7 +226,7 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Flushes, and makes again what turns out to be broken; false where there is no room.
+    /// Flushes, and makes again a part that is broken. Returns false if there is no room.
     fn flush(&mut self) -> Result<bool, StoreError> {
         match self.shared.flush() {
             Err(FlushFault { of, error: SeenError::Corrupt { .. } }) => self.make_again(of)?,
@@ -236,7 +236,7 @@ impl Writer<'_> {
         Ok(self.shared.engine().is_settled())
     }
 
-    /// Size counts whatever the clock says.
+    /// Retires segments when the journal is too large, even if the clock is wrong.
     fn retire_by_size(&mut self) -> Result<(), StoreError> {
         let over = self.shared.engine().journal.is_over_size();
         if over { self.retire(self.clock) } else { Ok(()) }

@@ -9,31 +9,31 @@ use std::sync::Arc;
 
 use tempfile::TempDir;
 
-use crate::files::recorder::{Image, Op, each_image, lay_out, note, record};
+use crate::files::recorder::{CrashImage, DiskOp, each_image, lay_out, note, record};
 use crate::identity::EventKey;
 use crate::record::{ConsumerName, NewRecord, Note};
-use crate::store::engine::{Engine, EngineConfig, Opened, Problem, StoreError};
+use crate::store::engine::{EngineConfig, StoreEngine, StoreError, StoreOpening, StoreProblem};
 use crate::store::file_disk::FileDisk;
 use crate::store::links::day_links::DayLinks;
 use crate::store::seen::day_db::DayDb;
 use crate::store::testing::{DAY_MS, START, carrier_of, fresh, id_of, linking, name, now};
 use crate::time::Timestamp;
 
-type RealEngine = Engine<FileDisk, DayDb>;
+type RealEngine = StoreEngine<FileDisk, DayDb>;
 
 /// Three segments are kept.
 const KEEP_BYTES: u64 = 160 * 1024;
 
-/// What the consumer had read and acknowledged when everything began.
+/// The seq that the consumer had read and acknowledged when everything began.
 const ACKED: u64 = 2;
 
-fn open(dir: &Path) -> Result<(RealEngine, Opened), StoreError> {
+fn open(dir: &Path) -> Result<(RealEngine, StoreOpening), StoreError> {
     let below = |name: &str| dir.join(name);
     let disk = FileDisk::open(&below("journal")).map_err(crate::store::JournalError::io(""))?;
     let seen = DayDb::open(&below("seen"), &below("aside"))?;
     let links = Box::new(DayLinks::open(&below("links"), &below("aside"))?);
     let config = EngineConfig::new(name("cert-at"), KEEP_BYTES, 30 * DAY_MS);
-    Engine::open(Arc::new(disk), (seen, links), config, fresh(1), now())
+    StoreEngine::open(Arc::new(disk), (seen, links), config, fresh(1), now())
 }
 
 /// Each event has its own minute and 8 KiB; each seventh is small, and withdraws the one before it.
@@ -60,7 +60,7 @@ fn position(seq: u64) -> NewRecord {
 fn append(engine: &mut RealEngine, numbers: std::ops::RangeInclusive<u64>) {
     for n in numbers {
         engine.append(vec![made(n)]).unwrap();
-        note(|| Op::Told(n));
+        note(|| DiskOp::Told(n));
     }
 }
 
@@ -83,7 +83,7 @@ pub fn run(dir: &Path, rounds: u64) {
     append(&mut engine, 6..=7);
     engine.flush().unwrap();
     engine.append((8..=12).map(made).collect()).unwrap();
-    note(|| Op::Told(12));
+    note(|| DiskOp::Told(12));
     engine.flush().unwrap();
     append(&mut engine, 13..=30);
     engine.expire(None).unwrap();
@@ -94,8 +94,8 @@ pub fn run(dir: &Path, rounds: u64) {
     drop(engine);
     // The operator's hand: the seen set has to be made again from a journal that retention has cut.
     fs::remove_dir_all(dir.join("seen")).unwrap();
-    note(|| Op::RemoveTree(dir.join("seen")));
-    note(|| Op::SyncNames(dir.to_owned()));
+    note(|| DiskOp::RemoveTree(dir.join("seen")));
+    note(|| DiskOp::SyncNames(dir.to_owned()));
     let (mut engine, _) = open(dir).unwrap();
     append(&mut engine, 35..=36);
     engine.flush().unwrap();
@@ -113,10 +113,10 @@ pub fn run(dir: &Path, rounds: u64) {
     engine.close().unwrap();
 }
 
-/// What must hold of a directory after a power cut in which all up to `last` had been acknowledged.
+/// Checks a directory after a power cut, when all up to `last` had been acknowledged.
 fn check(dir: &Path, last: u64) -> Result<(), String> {
     let (mut engine, opened) = open(dir).map_err(|error| format!("it does not start: {error}"))?;
-    if let Some(problem) = opened.problems.iter().find(|it| matches!(it, Problem::WentBack { .. })) {
+    if let Some(problem) = opened.problems.iter().find(|it| matches!(it, StoreProblem::WentBack { .. })) {
         return Err(format!("nothing was moved away: {problem}"));
     }
     let (floor, end) = (engine.journal.floor().seq, engine.journal.last().seq);
@@ -159,13 +159,13 @@ fn rounds() -> u64 {
     if std::env::var_os("INTELMESH_LONG").is_some() { 8 } else { 1 }
 }
 
-/// In memory, if this machine has such a place: what is laid out there need not reach a disk.
+/// In memory, if this machine has such a place: the images need not reach a disk.
 fn scratch() -> TempDir {
     let memory = Path::new("/dev/shm");
     if memory.is_dir() { tempfile::tempdir_in(memory).unwrap() } else { tempfile::tempdir().unwrap() }
 }
 
-/// What became of the images that were opened.
+/// Counts the images that were opened, and their faults.
 #[derive(Default)]
 pub struct Looked {
     pub opened: usize,
@@ -173,7 +173,7 @@ pub struct Looked {
 }
 
 impl Looked {
-    pub fn at(&mut self, image: &Image, last: u64) {
+    pub fn at(&mut self, image: &CrashImage, last: u64) {
         let dir = scratch();
         lay_out(image, dir.path());
         self.opened += 1;

@@ -1,10 +1,10 @@
-//! Parts of what is derived from the journal that are lost, or older than the rest, as after a copy of a running node
-//! or a damaged directory: they are noticed, and nothing is taken twice. Whole images are `crash_images`'.
+//! Parts derived from the journal that are lost, or older than the rest, as after a copy of a running node or a damaged
+//! directory: they are noticed, and nothing is taken twice. Whole images are `crash_images`'.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::crash_images::{Looked, run};
-use crate::files::recorder::{Image, each_image, record};
+use crate::files::recorder::{CrashImage, each_image, record};
 
 /// Files of seen set and link index, one at a time: gone, or as they were at any earlier flush. So are directories of
 /// days. The journal is as it is.
@@ -13,7 +13,7 @@ fn lost_or_older_parts_of_derived_data_are_noticed() {
     let dir = tempfile::tempdir().unwrap();
     let ops = record(|| run(dir.path(), 1));
     let mut versions: BTreeMap<String, BTreeSet<Vec<u8>>> = BTreeMap::new();
-    let mut newest = Image::new();
+    let mut newest = CrashImage::new();
     let mut last = 0;
     each_image(dir.path(), &ops, |image, told| {
         for (file, bytes) in image.iter().filter(|(file, _)| is_derived(file)) {

@@ -10,19 +10,19 @@ use tokio::sync::oneshot;
 use tokio::task::{Id, JoinError};
 
 use super::super::book::key_text;
-use super::super::feed::{FeedReport, FeedStream, Report};
+use super::super::feed::{FeedReport, FeedStream, HandlerReport};
 use super::super::gate::not_allowed;
-use super::super::link::{Early, PeerLink, Tell, Told};
-use super::super::pump::Pump;
+use super::super::link::{Early, LinkState, PeerLink, Tell};
+use super::super::pump::StreamPump;
 use super::super::queue::FeedQueue;
 use super::super::swarm::BehaviourEvent;
-use super::{Announcement, Connection, Engine, NOT_OURS, Served, root_cause};
+use super::{NOT_OURS, PeerAnnouncement, PeerConnection, Served, TransportEngine, root_cause};
 use crate::clock;
 use crate::limits::CONNECTIONS_PER_PEER_MAX;
 use crate::protocol::io::Input;
 use crate::protocol::io::{DialFailure, Role, StreamId};
 
-impl Engine {
+impl TransportEngine {
     pub(super) fn on_swarm(&mut self, event: SwarmEvent<BehaviourEvent>) {
         match event {
             SwarmEvent::Behaviour(BehaviourEvent::Feeds(report)) => self.on_feed(report),
@@ -65,7 +65,7 @@ impl Engine {
         };
         let link = self.peers.entry(id).or_insert_with(|| PeerLink::new(name));
         link.connections.push(connection);
-        let record = Connection {
+        let record = PeerConnection {
             peer: id,
             address: endpoint.get_remote_address().to_string(),
             activity: self.activity.fresh(),
@@ -129,22 +129,24 @@ impl Engine {
     fn on_feed(&mut self, FeedReport { peer, connection, report }: FeedReport) {
         let Some(link) = self.peers.get_mut(&peer) else { return };
         match report {
-            Report::Opened(stream) => {
+            HandlerReport::Opened(stream) => {
                 // What was asked for on a connection that is gone was answered when it went.
                 if link.opening.take_if(|opening| *opening == connection).is_some() {
                     self.start_feed(peer, connection, stream, Role::Receiver);
                 }
             }
-            Report::NotOpened(cause) => {
+            HandlerReport::NotOpened(cause) => {
                 if link.opening.take_if(|opening| *opening == connection).is_some() {
                     let peer = link.name.clone();
                     self.say(Input::FeedNotOpened { peer, cause });
                 }
             }
-            Report::Inbound(stream) if link.told == Told::Connected => {
+            HandlerReport::Inbound(stream) if link.told == LinkState::Connected => {
                 self.start_feed(peer, connection, stream, Role::Sender);
             }
-            Report::Inbound(stream) => link.early.push(Early { connection, stream, role: Role::Sender }),
+            HandlerReport::Inbound(stream) => {
+                link.early.push(Early { connection, stream, role: Role::Sender })
+            }
         }
     }
 
@@ -162,7 +164,7 @@ impl Engine {
         record.streams.insert(feed, Arc::clone(&queue));
         link.streams += 1;
         self.shared.insert_stream(feed, Arc::clone(&queue));
-        let pump = Pump {
+        let pump = StreamPump {
             id: feed,
             queue,
             answers: self.answers.clone(),
@@ -171,7 +173,7 @@ impl Engine {
         };
         let (start, announced) = oneshot::channel();
         let input = Input::FeedOpened { peer: link.name.clone(), stream: feed, role };
-        self.outbox.push_back(Announcement { input, then: Some(start) });
+        self.outbox.push_back(PeerAnnouncement { input, then: Some(start) });
         let task = self.tasks.spawn(pump.run(stream, announced));
         self.served.insert(task.id(), Served { peer: id, connection, stream: feed });
     }

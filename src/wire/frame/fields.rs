@@ -6,12 +6,14 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use super::super::{
-    Ack, CarrierFrame, FaultNumber, Frame, Greeting, Have, Hello, Mark, Skip, Subscribe, VerdictNumber,
-    Window,
+    AckFrame, CarrierFrame, FaultNumber, FeedGreeting, Have, Hello, Mark, Skip, Subscribe, VerdictNumber,
+    Window, WireFrame,
 };
-use super::reader::Reader;
+use super::reader::FieldReader;
 use super::{FrameError, number};
-use crate::cbor::{self, Sink, put_array, put_boolean, put_bytes, put_map, put_null, put_text, put_unsigned};
+use crate::cbor::{
+    self, ByteSink, put_array, put_boolean, put_bytes, put_map, put_null, put_text, put_unsigned,
+};
 use crate::identity::{Check, CoreDigest, EventKey, HopPath, LogId, PublisherName};
 use crate::limits::{
     CAPABILITIES_MAX, CAPABILITY_BYTES_MAX, CURSOR_MARKS_MAX, DETAIL_BYTES_MAX, ENVELOPE_BYTES_MAX,
@@ -20,46 +22,46 @@ use crate::limits::{
 };
 use crate::time::Timestamp;
 
-pub(super) fn write(frame: &Frame, out: &mut impl Sink) {
+pub(super) fn write(frame: &WireFrame, out: &mut impl ByteSink) {
     match frame {
-        Frame::Hello(hello) => write_hello(hello, out),
-        Frame::OtherVersion(greeting) => {
+        WireFrame::Hello(hello) => write_hello(hello, out),
+        WireFrame::OtherVersion(greeting) => {
             numbers(number::HELLO, 5, &[], out);
             write_greeting(greeting, out);
         }
-        Frame::Subscribe(subscribe) => write_subscribe(subscribe, out),
-        Frame::Carrier(carrier) => write_carrier(number::CARRIER, carrier, out),
-        Frame::Have(have) => write_have(have, out),
-        Frame::Skip(skip) => {
+        WireFrame::Subscribe(subscribe) => write_subscribe(subscribe, out),
+        WireFrame::Carrier(carrier) => write_carrier(number::CARRIER, carrier, out),
+        WireFrame::Have(have) => write_have(have, out),
+        WireFrame::Skip(skip) => {
             numbers(number::SKIP, 4, &[skip.to.seq], out);
             put_bytes(out, &skip.to.check.0);
             put_unsigned(out, skip.dropped);
         }
-        Frame::Want { seq, key } => {
+        WireFrame::Want { seq, key } => {
             numbers(number::WANT, 3, &[*seq], out);
             put_bytes(out, &key.0);
         }
-        Frame::Answer(carrier) => write_carrier(number::ANSWER, carrier, out),
-        Frame::Gone { seq } => numbers(number::GONE, 2, &[*seq], out),
-        Frame::Ack(ack) => write_ack(ack, out),
-        Frame::Mode { publisher, eager } => {
+        WireFrame::Answer(carrier) => write_carrier(number::ANSWER, carrier, out),
+        WireFrame::Gone { seq } => numbers(number::GONE, 2, &[*seq], out),
+        WireFrame::Ack(ack) => write_ack(ack, out),
+        WireFrame::Mode { publisher, eager } => {
             numbers(number::MODE, 3, &[], out);
             put_text(out, publisher.as_str());
             put_boolean(out, *eager);
         }
-        Frame::Head { seq, stored } => numbers(number::HEAD, 3, &[*seq, stored.0], out),
-        Frame::Ping { nonce } => numbers(number::PING, 2, &[*nonce], out),
-        Frame::Pong { nonce } => numbers(number::PONG, 2, &[*nonce], out),
-        Frame::Fault { code, detail } => {
+        WireFrame::Head { seq, stored } => numbers(number::HEAD, 3, &[*seq, stored.0], out),
+        WireFrame::Ping { nonce } => numbers(number::PING, 2, &[*nonce], out),
+        WireFrame::Pong { nonce } => numbers(number::PONG, 2, &[*nonce], out),
+        WireFrame::Fault { code, detail } => {
             numbers(number::FAULT, 3, &[code.number().into()], out);
             put_text(out, &detail[..detail.floor_char_boundary(DETAIL_BYTES_MAX)]);
         }
-        Frame::KeyStatement(statement) => {
+        WireFrame::KeyStatement(statement) => {
             numbers(number::KEY, 2, &[], out);
             put_bytes(out, statement);
         }
         #[cfg(feature = "sim")]
-        Frame::Successor(frame) => write(frame, out),
+        WireFrame::Successor(frame) => write(frame, out),
     }
 }
 
@@ -79,41 +81,43 @@ pub(super) const fn count(number: u64) -> Option<usize> {
 }
 
 /// Reads the known fields of a frame; its type has been found to be known.
-pub(super) fn read(number: u64, frame: &mut Reader<'_>) -> Result<Frame, FrameError> {
+pub(super) fn read(number: u64, frame: &mut FieldReader<'_>) -> Result<WireFrame, FrameError> {
     Ok(match number {
-        number::HELLO => Frame::Hello(Box::new(read_hello(frame)?)),
-        number::SUBSCRIBE => Frame::Subscribe(read_subscribe(frame)?),
-        number::CARRIER => Frame::Carrier(read_carrier(frame)?),
-        number::HAVE => Frame::Have(read_have(frame)?),
-        number::SKIP => Frame::Skip(Skip { to: read_mark(frame)?, dropped: frame.unsigned("dropped")? }),
-        number::WANT => Frame::Want { seq: frame.unsigned("seq")?, key: EventKey(frame.array_of("key")?) },
-        number::ANSWER => Frame::Answer(read_carrier(frame)?),
-        number::GONE => Frame::Gone { seq: frame.unsigned("seq")? },
-        number::ACK => Frame::Ack(Box::new(read_ack(frame)?)),
+        number::HELLO => WireFrame::Hello(Box::new(read_hello(frame)?)),
+        number::SUBSCRIBE => WireFrame::Subscribe(read_subscribe(frame)?),
+        number::CARRIER => WireFrame::Carrier(read_carrier(frame)?),
+        number::HAVE => WireFrame::Have(read_have(frame)?),
+        number::SKIP => WireFrame::Skip(Skip { to: read_mark(frame)?, dropped: frame.unsigned("dropped")? }),
+        number::WANT => {
+            WireFrame::Want { seq: frame.unsigned("seq")?, key: EventKey(frame.array_of("key")?) }
+        }
+        number::ANSWER => WireFrame::Answer(read_carrier(frame)?),
+        number::GONE => WireFrame::Gone { seq: frame.unsigned("seq")? },
+        number::ACK => WireFrame::Ack(Box::new(read_ack(frame)?)),
         number::MODE => {
-            Frame::Mode { publisher: read_name("publisher", frame)?, eager: frame.boolean("eager")? }
+            WireFrame::Mode { publisher: read_name("publisher", frame)?, eager: frame.boolean("eager")? }
         }
         number::HEAD => {
-            Frame::Head { seq: frame.unsigned("seq")?, stored: Timestamp(frame.unsigned("stored")?) }
+            WireFrame::Head { seq: frame.unsigned("seq")?, stored: Timestamp(frame.unsigned("stored")?) }
         }
-        number::PING => Frame::Ping { nonce: frame.unsigned("nonce")? },
-        number::PONG => Frame::Pong { nonce: frame.unsigned("nonce")? },
+        number::PING => WireFrame::Ping { nonce: frame.unsigned("nonce")? },
+        number::PONG => WireFrame::Pong { nonce: frame.unsigned("nonce")? },
         number::FAULT => read_fault(frame)?,
-        number::KEY => Frame::KeyStatement(frame.bytes(KEY_STATEMENT_BYTES_MAX, "key statement")?),
+        number::KEY => WireFrame::KeyStatement(frame.bytes(KEY_STATEMENT_BYTES_MAX, "key statement")?),
         _ => return Err(FrameError::UnknownType(number)),
     })
 }
 
 /// The frame's array of `items` with its type and the numbers that follow it.
-fn numbers(number: u64, items: usize, following: &[u64], out: &mut impl Sink) {
+fn numbers(number: u64, items: usize, following: &[u64], out: &mut impl ByteSink) {
     put_array(out, items);
     put_unsigned(out, number);
     following.iter().for_each(|number| put_unsigned(out, *number));
 }
 
 /// Reads the fields of HELLO that every version has.
-pub(super) fn read_greeting(frame: &mut Reader<'_>) -> Result<Greeting, FrameError> {
-    Ok(Greeting {
+pub(super) fn read_greeting(frame: &mut FieldReader<'_>) -> Result<FeedGreeting, FrameError> {
+    Ok(FeedGreeting {
         name: read_name("name", frame)?,
         federation: frame.text(FEDERATION_BYTES_MAX, "federation")?.to_owned(),
         version_min: frame.number("version_min")?,
@@ -121,14 +125,14 @@ pub(super) fn read_greeting(frame: &mut Reader<'_>) -> Result<Greeting, FrameErr
     })
 }
 
-fn write_greeting(greeting: &Greeting, out: &mut impl Sink) {
+fn write_greeting(greeting: &FeedGreeting, out: &mut impl ByteSink) {
     put_text(out, greeting.name.as_str());
     put_text(out, &greeting.federation);
     put_unsigned(out, greeting.version_min.into());
     put_unsigned(out, greeting.version_max.into());
 }
 
-fn write_hello(hello: &Hello, out: &mut impl Sink) {
+fn write_hello(hello: &Hello, out: &mut impl ByteSink) {
     numbers(number::HELLO, 13, &[], out);
     put_text(out, hello.name.as_str());
     put_text(out, &hello.federation);
@@ -146,8 +150,8 @@ fn write_hello(hello: &Hello, out: &mut impl Sink) {
     hello.key_statements.iter().for_each(|statement| put_bytes(out, statement));
 }
 
-fn read_hello(frame: &mut Reader<'_>) -> Result<Hello, FrameError> {
-    let Greeting { name, federation, version_min, version_max } = read_greeting(frame)?;
+fn read_hello(frame: &mut FieldReader<'_>) -> Result<Hello, FrameError> {
+    let FeedGreeting { name, federation, version_min, version_max } = read_greeting(frame)?;
     Ok(Hello {
         name,
         federation,
@@ -172,7 +176,7 @@ fn read_hello(frame: &mut Reader<'_>) -> Result<Hello, FrameError> {
     })
 }
 
-fn write_subscribe(subscribe: &Subscribe, out: &mut impl Sink) {
+fn write_subscribe(subscribe: &Subscribe, out: &mut impl ByteSink) {
     numbers(number::SUBSCRIBE, 6, &[], out);
     match subscribe.log_id {
         Some(log_id) => put_bytes(out, &log_id.0),
@@ -193,7 +197,7 @@ fn write_subscribe(subscribe: &Subscribe, out: &mut impl Sink) {
     }
 }
 
-fn read_subscribe(frame: &mut Reader<'_>) -> Result<Subscribe, FrameError> {
+fn read_subscribe(frame: &mut FieldReader<'_>) -> Result<Subscribe, FrameError> {
     Ok(Subscribe {
         log_id: if frame.null() { None } else { Some(LogId(frame.array_of("log_id")?)) },
         marks: {
@@ -208,15 +212,15 @@ fn read_subscribe(frame: &mut Reader<'_>) -> Result<Subscribe, FrameError> {
 }
 
 /// A map from numbers to items of any type; order and depth are checked as it is taken.
-fn read_options(frame: &mut Reader<'_>) -> Result<BTreeMap<u64, Bytes>, FrameError> {
+fn read_options(frame: &mut FieldReader<'_>) -> Result<BTreeMap<u64, Bytes>, FrameError> {
     let map = frame.item(SUBSCRIBE_OPTIONS_BYTES_MAX, "options")?;
     let form = |_| FrameError::Form("options");
-    let mut items = cbor::Reader::new(&map);
+    let mut items = cbor::CborReader::new(&map);
     let pairs = items.map().map_err(form)?;
     (0..pairs).map(|_| Ok((items.unsigned().map_err(form)?, map.slice_ref(items.skip_item()?)))).collect()
 }
 
-fn write_carrier(number: u64, carrier: &CarrierFrame, out: &mut impl Sink) {
+fn write_carrier(number: u64, carrier: &CarrierFrame, out: &mut impl ByteSink) {
     numbers(number, 5, &[carrier.seq], out);
     put_bytes(out, &carrier.check.0);
     put_array(out, carrier.path.len());
@@ -224,7 +228,7 @@ fn write_carrier(number: u64, carrier: &CarrierFrame, out: &mut impl Sink) {
     put_bytes(out, &carrier.envelope);
 }
 
-fn read_carrier(frame: &mut Reader<'_>) -> Result<CarrierFrame, FrameError> {
+fn read_carrier(frame: &mut FieldReader<'_>) -> Result<CarrierFrame, FrameError> {
     let to = read_mark(frame)?;
     let count = frame.array(PATH_HOPS_MAX, "path")?;
     let hops = (0..count).map(|_| read_name("hop", frame)).collect::<Result<_, _>>()?;
@@ -239,7 +243,7 @@ fn read_carrier(frame: &mut Reader<'_>) -> Result<CarrierFrame, FrameError> {
 
 const _: () = assert!(ENVELOPE_BYTES_MAX < FRAME_BYTES_MAX);
 
-fn write_have(have: &Have, out: &mut impl Sink) {
+fn write_have(have: &Have, out: &mut impl ByteSink) {
     numbers(number::HAVE, 7, &[have.seq], out);
     put_bytes(out, &have.check.0);
     put_unsigned(out, have.created.0);
@@ -248,7 +252,7 @@ fn write_have(have: &Have, out: &mut impl Sink) {
     put_bytes(out, &have.digest.0);
 }
 
-fn read_have(frame: &mut Reader<'_>) -> Result<Have, FrameError> {
+fn read_have(frame: &mut FieldReader<'_>) -> Result<Have, FrameError> {
     let Mark { seq, check } = read_mark(frame)?;
     Ok(Have {
         seq,
@@ -260,7 +264,7 @@ fn read_have(frame: &mut Reader<'_>) -> Result<Have, FrameError> {
     })
 }
 
-fn write_ack(ack: &Ack, out: &mut impl Sink) {
+fn write_ack(ack: &AckFrame, out: &mut impl ByteSink) {
     numbers(number::ACK, 8, &[ack.seq], out);
     write_window(ack.window, out);
     put_unsigned(out, ack.accepted);
@@ -275,8 +279,8 @@ fn write_ack(ack: &Ack, out: &mut impl Sink) {
     }
 }
 
-fn read_ack(frame: &mut Reader<'_>) -> Result<Ack, FrameError> {
-    Ok(Ack {
+fn read_ack(frame: &mut FieldReader<'_>) -> Result<AckFrame, FrameError> {
+    Ok(AckFrame {
         seq: frame.unsigned("seq")?,
         window: read_window(frame)?,
         accepted: frame.unsigned("accepted")?,
@@ -290,35 +294,35 @@ fn read_ack(frame: &mut Reader<'_>) -> Result<Ack, FrameError> {
     })
 }
 
-fn read_verdict(frame: &mut Reader<'_>) -> Result<(u64, VerdictNumber), FrameError> {
+fn read_verdict(frame: &mut FieldReader<'_>) -> Result<(u64, VerdictNumber), FrameError> {
     frame.tuple(2, "verdict")?;
     let (seq, number) = (frame.unsigned("seq")?, frame.number("verdict")?);
     Ok((seq, VerdictNumber::new(number).ok_or(FrameError::Range { what: "verdict", number: 0 })?))
 }
 
-fn read_fault(frame: &mut Reader<'_>) -> Result<Frame, FrameError> {
+fn read_fault(frame: &mut FieldReader<'_>) -> Result<WireFrame, FrameError> {
     let number = frame.number("fault")?;
     let code = FaultNumber::new(number).ok_or(FrameError::Range { what: "fault", number: 0 })?;
-    Ok(Frame::Fault { code, detail: frame.text(DETAIL_BYTES_MAX, "detail")?.to_owned() })
+    Ok(WireFrame::Fault { code, detail: frame.text(DETAIL_BYTES_MAX, "detail")?.to_owned() })
 }
 
-fn write_window(window: Window, out: &mut impl Sink) {
+fn write_window(window: Window, out: &mut impl ByteSink) {
     put_array(out, 2);
     put_unsigned(out, window.envelopes.into());
     put_unsigned(out, window.bytes.into());
 }
 
-fn read_window(frame: &mut Reader<'_>) -> Result<Window, FrameError> {
+fn read_window(frame: &mut FieldReader<'_>) -> Result<Window, FrameError> {
     frame.tuple(2, "window")?;
     Ok(Window { envelopes: frame.number("window envelopes")?, bytes: frame.number("window bytes")? })
 }
 
-fn read_mark(frame: &mut Reader<'_>) -> Result<Mark, FrameError> {
+fn read_mark(frame: &mut FieldReader<'_>) -> Result<Mark, FrameError> {
     Ok(Mark { seq: frame.unsigned("seq")?, check: Check(frame.array_of("check")?) })
 }
 
-/// A name in its one form: what only reads as a name (`cert_at`) is none on the wire.
-fn read_name(what: &'static str, frame: &mut Reader<'_>) -> Result<PublisherName, FrameError> {
+/// Reads a name in its one form: if a text only parses as a name (`cert_at`), it is rejected on the wire.
+fn read_name(what: &'static str, frame: &mut FieldReader<'_>) -> Result<PublisherName, FrameError> {
     let text = frame.text(NAME_BYTES_MAX, what)?;
     match PublisherName::parse(text) {
         Ok(name) if name.as_str() == text => Ok(name),

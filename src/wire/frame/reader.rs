@@ -5,33 +5,33 @@
 use bytes::Bytes;
 
 use super::FrameError;
-use crate::cbor::{self, CborError, Major};
+use crate::cbor::{self, CborError, MajorType};
 
 /// Reads one frame. `what` in its methods names the field, for the error.
 #[derive(Clone)]
-pub(super) struct Reader<'a> {
+pub(super) struct FieldReader<'a> {
     frame: &'a Bytes,
-    items: cbor::Reader<'a>,
+    items: cbor::CborReader<'a>,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> FieldReader<'a> {
     pub fn new(frame: &'a Bytes) -> Self {
-        Self { frame, items: cbor::Reader::new(frame) }
+        Self { frame, items: cbor::CborReader::new(frame) }
     }
 
     /// # Errors
-    /// [`FrameError::Cbor`] where bytes are left that no item has used.
+    /// [`FrameError::Cbor`] if bytes are left that no item has used.
     pub fn end(&self) -> Result<(), FrameError> {
         Ok(self.items.end()?)
     }
 
-    fn expect(&mut self, major: Major, what: &'static str) -> Result<u64, FrameError> {
+    fn expect(&mut self, major: MajorType, what: &'static str) -> Result<u64, FrameError> {
         self.items.expect(major).map_err(|fault| of_field(fault, what))
     }
 
     /// An array of at most `max` items; nothing is allocated for more.
     pub fn array(&mut self, max: usize, what: &'static str) -> Result<usize, FrameError> {
-        let count = self.expect(Major::Array, what)?;
+        let count = self.expect(MajorType::Array, what)?;
         match usize::try_from(count) {
             Ok(count) if count <= max => Ok(count),
             _ => Err(FrameError::TooMany { what, count, max }),
@@ -40,11 +40,11 @@ impl<'a> Reader<'a> {
 
     /// An array of exactly `len` items.
     pub fn tuple(&mut self, len: usize, what: &'static str) -> Result<(), FrameError> {
-        if self.expect(Major::Array, what)? == len as u64 { Ok(()) } else { Err(FrameError::Form(what)) }
+        if self.expect(MajorType::Array, what)? == len as u64 { Ok(()) } else { Err(FrameError::Form(what)) }
     }
 
     pub fn unsigned(&mut self, what: &'static str) -> Result<u64, FrameError> {
-        self.expect(Major::Unsigned, what)
+        self.expect(MajorType::Unsigned, what)
     }
 
     /// A number that fits `T`.
@@ -53,7 +53,7 @@ impl<'a> Reader<'a> {
         T::try_from(number).map_err(|_| FrameError::Range { what, number })
     }
 
-    fn string(&mut self, major: Major, max: usize, what: &'static str) -> Result<&'a [u8], FrameError> {
+    fn string(&mut self, major: MajorType, max: usize, what: &'static str) -> Result<&'a [u8], FrameError> {
         let bytes = self.expect(major, what)?;
         if bytes <= max as u64 {
             Ok(self.items.take(bytes)?)
@@ -64,24 +64,24 @@ impl<'a> Reader<'a> {
 
     /// A byte string as a slice of the frame: it is not copied, and keeps the frame's buffer alive.
     pub fn bytes(&mut self, max: usize, what: &'static str) -> Result<Bytes, FrameError> {
-        let len = self.string(Major::Bytes, max, what)?.len();
+        let len = self.string(MajorType::Bytes, max, what)?.len();
         let end = self.items.offset();
         Ok(self.frame.slice(end - len..end))
     }
 
     pub fn array_of<const N: usize>(&mut self, what: &'static str) -> Result<[u8; N], FrameError> {
-        self.string(Major::Bytes, N, what)?.try_into().map_err(|_| FrameError::Form(what))
+        self.string(MajorType::Bytes, N, what)?.try_into().map_err(|_| FrameError::Form(what))
     }
 
     pub fn text(&mut self, max: usize, what: &'static str) -> Result<&'a str, FrameError> {
-        std::str::from_utf8(self.string(Major::Text, max, what)?).map_err(|_| FrameError::Form(what))
+        std::str::from_utf8(self.string(MajorType::Text, max, what)?).map_err(|_| FrameError::Form(what))
     }
 
     pub fn boolean(&mut self, what: &'static str) -> Result<bool, FrameError> {
         self.items.boolean().map_err(|fault| of_field(fault, what))
     }
 
-    /// True, and passed over, where the next item is null.
+    /// Returns true, and passes over the item, if the next one is null.
     pub fn null(&mut self) -> bool {
         self.items.null()
     }

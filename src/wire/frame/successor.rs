@@ -1,7 +1,7 @@
 //! Frames as a stand-in for version 2 frames them, for tests: each with fields behind those of version 1, and behind
 //! each one a frame of a type that may be ignored. It promises nothing about the true version 2.
 
-use super::{Frame, LENGTH_BYTES};
+use super::{LENGTH_BYTES, WireFrame};
 
 /// Two fields: a map, and a text.
 const FIELDS: &[u8] = &[0xa1, 0x18, 0x63, 0x81, 0xf6, 0x61, b'2'];
@@ -9,7 +9,7 @@ const FIELDS: &[u8] = &[0xa1, 0x18, 0x63, 0x81, 0xf6, 0x61, b'2'];
 const IGNORABLE: &[u8] = &[0, 0, 0, 6, 0x83, 0x18, 64, 0xa0, 0x81, 0xf6];
 
 /// Appends what stands for `frame`.
-pub(super) fn encode(frame: &Frame, out: &mut Vec<u8>) {
+pub(super) fn encode(frame: &WireFrame, out: &mut Vec<u8>) {
     let start = out.len();
     super::encode(frame, out);
     // No frame of version 1 has so many fields that the head of its array would grow.
@@ -20,6 +20,6 @@ pub(super) fn encode(frame: &Frame, out: &mut Vec<u8>) {
     out.extend_from_slice(IGNORABLE);
 }
 
-pub(super) fn encoded_len(frame: &Frame) -> usize {
+pub(super) fn encoded_len(frame: &WireFrame) -> usize {
     super::encoded_len(frame) + FIELDS.len() + IGNORABLE.len()
 }

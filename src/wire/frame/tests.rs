@@ -9,15 +9,15 @@ use crate::cbor::CborError;
 use crate::identity::{Check, CoreDigest, EventKey, HopPath, LogId, PublisherName};
 use crate::time::Timestamp;
 use crate::wire::{
-    Ack, CarrierFrame, FaultCode, FaultNumber, Have, Hello, Mark, Skip, Subscribe, VerdictNumber, Window,
+    AckFrame, CarrierFrame, FaultCode, FaultNumber, Have, Hello, Mark, Skip, Subscribe, VerdictNumber, Window,
 };
 
-fn one(array: &[u8]) -> Result<Option<Frame>, FrameError> {
-    Decoder::default().decode_one(&Bytes::copy_from_slice(array))
+fn one(array: &[u8]) -> Result<Option<WireFrame>, FrameError> {
+    FrameDecoder::default().decode_one(&Bytes::copy_from_slice(array))
 }
 
-fn decode(buffer: &mut BytesMut) -> Result<Option<Frame>, FrameError> {
-    Decoder::default().decode(buffer)
+fn decode(buffer: &mut BytesMut) -> Result<Option<WireFrame>, FrameError> {
+    FrameDecoder::default().decode(buffer)
 }
 
 fn name() -> impl Strategy<Value = PublisherName> {
@@ -99,10 +99,10 @@ fn have() -> impl Strategy<Value = Have> {
     )
 }
 
-fn ack() -> impl Strategy<Value = Ack> {
+fn ack() -> impl Strategy<Value = AckFrame> {
     let verdict = (any::<u64>(), (1u8..).prop_map(|number| VerdictNumber::new(number).unwrap()));
     (any::<[u64; 4]>(), window(), any::<u32>(), vec(verdict, 0..100)).prop_map(
-        |([seq, accepted, refused, rejected], window, owed, verdicts)| Ack {
+        |([seq, accepted, refused, rejected], window, owed, verdicts)| AckFrame {
             seq,
             window,
             accepted,
@@ -114,24 +114,24 @@ fn ack() -> impl Strategy<Value = Ack> {
     )
 }
 
-fn frame() -> impl Strategy<Value = Frame> {
+fn frame() -> impl Strategy<Value = WireFrame> {
     let fault = ((1u8..).prop_map(|number| FaultNumber::new(number).unwrap()), "[ -~]{0,256}");
     prop_oneof![
-        hello().prop_map(|hello| Frame::Hello(Box::new(hello))),
-        subscribe().prop_map(Frame::Subscribe),
-        carrier().prop_map(Frame::Carrier),
-        carrier().prop_map(Frame::Answer),
-        have().prop_map(Frame::Have),
-        (mark(), any::<u64>()).prop_map(|(to, dropped)| Frame::Skip(Skip { to, dropped })),
-        any::<(u64, [u8; 16])>().prop_map(|(seq, key)| Frame::Want { seq, key: EventKey(key) }),
-        any::<u64>().prop_map(|seq| Frame::Gone { seq }),
-        ack().prop_map(|ack| Frame::Ack(Box::new(ack))),
-        (name(), any::<bool>()).prop_map(|(publisher, eager)| Frame::Mode { publisher, eager }),
-        any::<(u64, u64)>().prop_map(|(seq, at)| Frame::Head { seq, stored: Timestamp(at) }),
-        any::<u64>().prop_map(|nonce| Frame::Ping { nonce }),
-        any::<u64>().prop_map(|nonce| Frame::Pong { nonce }),
-        fault.prop_map(|(code, detail)| Frame::Fault { code, detail }),
-        bytes(4096).prop_map(Frame::KeyStatement),
+        hello().prop_map(|hello| WireFrame::Hello(Box::new(hello))),
+        subscribe().prop_map(WireFrame::Subscribe),
+        carrier().prop_map(WireFrame::Carrier),
+        carrier().prop_map(WireFrame::Answer),
+        have().prop_map(WireFrame::Have),
+        (mark(), any::<u64>()).prop_map(|(to, dropped)| WireFrame::Skip(Skip { to, dropped })),
+        any::<(u64, [u8; 16])>().prop_map(|(seq, key)| WireFrame::Want { seq, key: EventKey(key) }),
+        any::<u64>().prop_map(|seq| WireFrame::Gone { seq }),
+        ack().prop_map(|ack| WireFrame::Ack(Box::new(ack))),
+        (name(), any::<bool>()).prop_map(|(publisher, eager)| WireFrame::Mode { publisher, eager }),
+        any::<(u64, u64)>().prop_map(|(seq, at)| WireFrame::Head { seq, stored: Timestamp(at) }),
+        any::<u64>().prop_map(|nonce| WireFrame::Ping { nonce }),
+        any::<u64>().prop_map(|nonce| WireFrame::Pong { nonce }),
+        fault.prop_map(|(code, detail)| WireFrame::Fault { code, detail }),
+        bytes(4096).prop_map(WireFrame::KeyStatement),
     ]
 }
 
@@ -147,7 +147,7 @@ proptest! {
             prop_assert_eq!(encoded_len(frame), out.len() - before);
         }
         let mut buffer = BytesMut::from(&out[..]);
-        let mut decoder = Decoder::default();
+        let mut decoder = FrameDecoder::default();
         for frame in frames {
             prop_assert_eq!(decoder.decode(&mut buffer), Ok(Some(frame)));
         }
@@ -175,7 +175,7 @@ proptest! {
 #[test]
 fn the_bytes_of_a_frame_are_fixed() {
     let mut out = Vec::new();
-    encode(&Frame::Head { seq: 300, stored: Timestamp(24) }, &mut out);
+    encode(&WireFrame::Head { seq: 300, stored: Timestamp(24) }, &mut out);
     assert_eq!(out, [0, 0, 0, 7, 0x83, 10, 0x19, 1, 44, 0x18, 24]);
 }
 
@@ -265,7 +265,7 @@ fn an_unknown_type_from_64_on_is_passed_over() {
     assert_eq!(decode(&mut buffer), Err(CborError::TrailingBytes(1).into()));
 
     let mut buffer = BytesMut::from(&[0, 0, 0, 4, 0x82, 0x18, 64, 0xa0, 0, 0, 0, 3, 0x82, 11, 7][..]);
-    assert_eq!(decode(&mut buffer), Ok(Some(Frame::Ping { nonce: 7 })));
+    assert_eq!(decode(&mut buffer), Ok(Some(WireFrame::Ping { nonce: 7 })));
 }
 
 #[test]
@@ -285,21 +285,23 @@ fn what_is_passed_over_may_not_be_nested_deeper_than_16() {
 #[test]
 fn a_frame_is_taken_only_when_it_is_all_there() {
     let mut out = Vec::new();
-    encode(&Frame::Ping { nonce: 1000 }, &mut out);
+    encode(&WireFrame::Ping { nonce: 1000 }, &mut out);
     let mut buffer = BytesMut::new();
     for byte in &out[..out.len() - 1] {
         buffer.extend_from_slice(&[*byte]);
         assert_eq!(decode(&mut buffer), Ok(None));
     }
     buffer.extend_from_slice(&out[out.len() - 1..]);
-    assert_eq!(decode(&mut buffer), Ok(Some(Frame::Ping { nonce: 1000 })));
+    assert_eq!(decode(&mut buffer), Ok(Some(WireFrame::Ping { nonce: 1000 })));
 }
 
 #[test]
 fn long_words_of_a_fault_are_cut_between_characters() {
     let mut out = Vec::new();
-    encode(&Frame::Fault { code: FaultCode::Name.into(), detail: "é".repeat(200) + "x" }, &mut out);
-    let Some(Frame::Fault { detail, .. }) = decode(&mut BytesMut::from(&out[..])).unwrap() else { panic!() };
+    encode(&WireFrame::Fault { code: FaultCode::Name.into(), detail: "é".repeat(200) + "x" }, &mut out);
+    let Some(WireFrame::Fault { detail, .. }) = decode(&mut BytesMut::from(&out[..])).unwrap() else {
+        panic!()
+    };
     assert_eq!(detail, "é".repeat(128));
 }
 
@@ -312,9 +314,9 @@ fn an_envelope_is_a_slice_of_what_was_read() {
         envelope: Bytes::from(vec![7; 100]),
     };
     let mut out = Vec::new();
-    encode(&Frame::Carrier(carrier), &mut out);
+    encode(&WireFrame::Carrier(carrier), &mut out);
     let bytes = Bytes::from(out).slice(LENGTH_BYTES..);
-    let Ok(Some(Frame::Carrier(carrier))) = Decoder::default().decode_one(&bytes) else { panic!() };
+    let Ok(Some(WireFrame::Carrier(carrier))) = FrameDecoder::default().decode_one(&bytes) else { panic!() };
     let range = bytes.as_ptr_range();
     assert!(range.contains(&carrier.envelope.as_ptr()));
 }
@@ -322,7 +324,7 @@ fn an_envelope_is_a_slice_of_what_was_read() {
 // --- later versions ---
 
 /// The frame's array with `more` fields at its end.
-fn with_more(frame: &Frame, more: &[u8]) -> Vec<u8> {
+fn with_more(frame: &WireFrame, more: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
     encode(frame, &mut bytes);
     let mut array = bytes[LENGTH_BYTES..].to_vec();
@@ -332,7 +334,7 @@ fn with_more(frame: &Frame, more: &[u8]) -> Vec<u8> {
     array
 }
 
-fn hello_of(version_min: u8, version_max: u8) -> Frame {
+fn hello_of(version_min: u8, version_max: u8) -> WireFrame {
     let hello = Hello {
         name: PublisherName::parse("cert-ee").unwrap(),
         federation: "test".into(),
@@ -347,7 +349,7 @@ fn hello_of(version_min: u8, version_max: u8) -> Frame {
         capabilities: vec!["zstd".into(), "batch".into()],
         key_statements: Vec::new(),
     };
-    Frame::Hello(Box::new(hello))
+    WireFrame::Hello(Box::new(hello))
 }
 
 /// One more field, of a type that no frame has today.
@@ -369,9 +371,9 @@ fn of_a_hello_without_common_version_only_versions_are_read() {
     let mut buffer = BytesMut::from(&(array.len() as u32).to_be_bytes()[..]);
     buffer.extend_from_slice(&array);
     buffer.extend_from_slice(&[0, 0, 0, 2, 0x81, 63, 0xff, 0xff, 0xff, 0xff]);
-    let mut decoder = Decoder::default();
+    let mut decoder = FrameDecoder::default();
     let decoded = decoder.decode(&mut buffer);
-    let Ok(Some(Frame::OtherVersion(greeting))) = decoded else { panic!("{decoded:?}") };
+    let Ok(Some(WireFrame::OtherVersion(greeting))) = decoded else { panic!("{decoded:?}") };
     assert_eq!((greeting.version_min, greeting.version_max, greeting.name.as_str()), (2, 3, "cert-ee"));
     assert_eq!(decoder.decode(&mut buffer), Ok(None), "nothing behind it is read");
 }
@@ -379,25 +381,26 @@ fn of_a_hello_without_common_version_only_versions_are_read() {
 #[test]
 fn only_a_newer_peers_frames_may_have_more_fields() {
     let at = Timestamp(1);
-    let frames = [Frame::Head { seq: 1, stored: at }, Frame::Gone { seq: 1 }, Frame::Ping { nonce: 1 }];
-    let mut newer = Decoder::default();
+    let frames =
+        [WireFrame::Head { seq: 1, stored: at }, WireFrame::Gone { seq: 1 }, WireFrame::Ping { nonce: 1 }];
+    let mut newer = FrameDecoder::default();
     newer.decode_one(&with_more(&hello_of(1, 2), MAP).into()).unwrap();
-    let mut equal = Decoder::default();
+    let mut equal = FrameDecoder::default();
     for frame in frames {
         let longer = Bytes::from(with_more(&frame, MAP));
         assert_eq!(newer.decode_one(&longer), Ok(Some(frame.clone())));
         let fault = equal.decode_one(&longer).unwrap_err();
         assert!(matches!(fault, FrameError::Fields { .. }), "{fault}");
     }
-    let bad = Bytes::from(with_more(&Frame::Ping { nonce: 1 }, &[0x9f, 0xff]));
+    let bad = Bytes::from(with_more(&WireFrame::Ping { nonce: 1 }, &[0x9f, 0xff]));
     assert_eq!(newer.decode_one(&bad), Err(CborError::Indefinite(3).into()), "still one form of CBOR");
 }
 
 #[test]
 fn verdicts_and_faults_of_a_later_version_are_kept_with_their_numbers() {
     let ack = [0x88, 8, 5, 0x82, 1, 1, 0, 0, 0, 0, 0x81, 0x82, 5, 0x18, 38];
-    let Ok(Some(Frame::Ack(ack))) = one(&ack) else { panic!("no ACK") };
+    let Ok(Some(WireFrame::Ack(ack))) = one(&ack) else { panic!("no ACK") };
     assert_eq!(ack.verdicts, [(5, VerdictNumber::new(38).unwrap())]);
     let fault = one(&[0x83, 13, 0x18, 99, 0x61, b'x']);
-    assert_eq!(fault, Ok(Some(Frame::Fault { code: FaultNumber::new(99).unwrap(), detail: "x".into() })));
+    assert_eq!(fault, Ok(Some(WireFrame::Fault { code: FaultNumber::new(99).unwrap(), detail: "x".into() })));
 }

@@ -14,7 +14,7 @@ const KEYS: [(&str, &str, &str, &str); 7] = [
     ("uuid", r#"{"current":"72ddb00c-2d0a-4eea-b7ac-ae122b8e6c3b"}"#, "uuiid", "UU-ID"),
 ];
 
-/// Lines in each form that have `member` where a producer could put it.
+/// Returns lines in each form, with `member` in every place in which a producer could put it.
 fn lines_with(member: &str) -> [String; 6] {
     [
         format!(r#"{{"meta":{{{member}}},"payload":{{"a":1}}}}"#),

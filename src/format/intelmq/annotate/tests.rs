@@ -9,7 +9,7 @@ use super::super::{IntelmqHandOff, RelationFields};
 use super::*;
 use crate::envelope::content::BodyIdSecret;
 use crate::envelope::seal::{SealKey, seal};
-use crate::envelope::{Core, Envelope, Opened, Signer};
+use crate::envelope::{Core, Envelope, OpenedBody, Signer};
 use crate::identity::PublisherName;
 use crate::link::Relation;
 
@@ -93,7 +93,7 @@ fn another_publishers_withdrawal_is_not_told_to_a_plain_consumer() {
         let payload = Bytes::from_static(br#"{"comment":"x"}"#);
         let envelope = envelope(r#"{"comment":"x"}"#, |core| core.links = links.clone());
         let envelope = if sealed { sealed_again(&envelope) } else { envelope };
-        let opened = Opened { payload, parent: None, links, ext: None, extensions: Default::default() };
+        let opened = OpenedBody { payload, parent: None, links, ext: None, extensions: Default::default() };
         let path = path();
         let carried = Carried { opened: sealed.then_some(&opened), ..Carried::new(1, &path, &envelope) };
         let mut out = Vec::new();

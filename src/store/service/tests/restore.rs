@@ -1,5 +1,5 @@
-//! What is left of `seen/` after a restore, a copy of a running node, or a disk that lost some of it: less than a flush
-//! said there was is never believed.
+//! The state of `seen/` after a restore, a copy of a running node, or a disk that lost some of it: if less is there
+//! than a flush said, it is never believed.
 
 use std::fs;
 use std::path::Path;
@@ -37,7 +37,7 @@ fn assert_made_again(dir: &Path) {
     let world = open(dir);
     assert_eq!((world.opened.ends.last.seq, world.seen(0..200)), (200, 200));
     assert!(
-        matches!(world.opened.problems[..], [Problem::SeenRebuilt { .. }]),
+        matches!(world.opened.problems[..], [StoreProblem::SeenRebuilt { .. }]),
         "{:?}",
         world.opened.problems
     );
@@ -127,7 +127,7 @@ fn a_day_that_is_half_removed_is_no_damage() {
     let kept = tempfile::tempdir().unwrap();
     copy_dir(&gone, kept.path());
     let world = open(dir.path());
-    // What a flush writes that began before.
+    // A flush that began before writes now.
     let flush = world.store.shared.engine().begin_flush();
     world.store.shared.engine().seen.remove_below(START.day()).unwrap();
     assert!(!gone.exists());

@@ -1,6 +1,6 @@
-//! `aside/NAME.jsonl` of one door, written: each line is there whole and synced, or not at all, whatever a crash
-//! or a full disk left before it. To be tried again the file is moved to `NAME.again`, with how far that got in
-//! `NAME.done`, so that nothing is tried twice where it breaks off. What a line says is `aside`'s.
+//! Writes `aside/NAME.jsonl` of one door: a line is there whole and synced, or not at all, even after a crash or a full
+//! disk. For a retry the file moves to `NAME.again`, and its progress is in `NAME.done`. So nothing is tried a second
+//! time if the retry breaks off. `aside` defines the lines.
 
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _};
@@ -25,25 +25,25 @@ const DONE_DIGITS: usize = 20;
 
 /// The files of one door.
 #[derive(Debug)]
-pub(super) struct Aside {
+pub(super) struct DeadLetter {
     dir: PathBuf,
     name: String,
     /// Held over each write and its sync: two lines that came together are still two.
-    writing: Mutex<Writing>,
+    writing: Mutex<DeadLetterWriter>,
     /// Never held while the disk is waited for: status asks on the core's loop.
-    shown: Mutex<Shown>,
-    /// Held while what lies here is tried again.
+    shown: Mutex<ShownLetter>,
+    /// Held while these lines are tried again.
     pub retrying: tokio::sync::Mutex<()>,
 }
 
 #[derive(Debug, Default)]
-struct Writing {
-    /// The file's name is on disk, as far as this process knows.
+struct DeadLetterWriter {
+    /// True if the file's name is on disk, as far as this process knows.
     is_named: bool,
 }
 
 #[derive(Debug, Default)]
-struct Shown {
+struct ShownLetter {
     /// Lines in the file.
     lines: u64,
     /// Lines that were taken up to be tried again, and were not tried yet.
@@ -51,29 +51,29 @@ struct Shown {
     last: Option<Timestamp>,
 }
 
-/// What was moved out of the way, to be tried again.
+/// Lines that were moved out of the way, to be tried again.
 #[derive(Debug)]
 pub(super) struct TakenUp {
     reader: Option<BufReader<File>>,
-    /// Where the next line begins.
+    /// The offset at which the next line begins.
     next: u64,
     done: File,
     /// An attempt before this one broke off here.
     pub left_over: bool,
 }
 
-/// A line of it, and where it ends.
+/// One line of the file, and the offset at which it ends.
 #[derive(Debug)]
 pub(super) struct TakenLine {
     pub bytes: Vec<u8>,
     pub end: u64,
 }
 
-impl Aside {
-    /// The files of the door `name` in `dir`; counts what an earlier run left there.
+impl DeadLetter {
+    /// Opens the files of the door `name` in `dir`, and counts what an earlier run left there.
     ///
     /// # Errors
-    /// Where a file is there and cannot be read.
+    /// Returns an error if a file exists and cannot be read.
     pub fn open(dir: &Path, name: &str) -> io::Result<Arc<Self>> {
         let aside = Self {
             dir: dir.to_owned(),
@@ -90,11 +90,11 @@ impl Aside {
         Ok(Arc::new(aside))
     }
 
-    fn writing(&self) -> MutexGuard<'_, Writing> {
+    fn writing(&self) -> MutexGuard<'_, DeadLetterWriter> {
         self.writing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn shown(&self) -> MutexGuard<'_, Shown> {
+    fn shown(&self) -> MutexGuard<'_, ShownLetter> {
         self.shown.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -119,7 +119,7 @@ impl Aside {
         Ok(())
     }
 
-    /// Does `what` where the disk may be waited for.
+    /// Runs `what` on a worker that may wait for the disk.
     async fn on_a_worker<T: Send + 'static>(
         self: &Arc<Self>,
         what: impl FnOnce(&Self) -> io::Result<T> + Send + 'static,
@@ -132,7 +132,7 @@ impl Aside {
     /// Appends one line and syncs it.
     ///
     /// # Errors
-    /// Nothing was set aside: the disk is full, or the file has grown beyond what it may.
+    /// Returns an error, and sets nothing aside, if the disk is full or the file has reached its bound.
     pub async fn append(self: &Arc<Self>, record: AsideRecord) -> io::Result<()> {
         let append = move |aside: &Self| {
             aside.append_line(serde_json::to_vec(&record)?)?;
@@ -145,7 +145,7 @@ impl Aside {
     /// Appends several with one write: all of them are set aside, or none.
     ///
     /// # Errors
-    /// As [`Aside::append`].
+    /// The same as [`DeadLetter::append`].
     pub async fn append_all(self: &Arc<Self>, records: Vec<AsideRecord>) -> io::Result<()> {
         let append = move |aside: &Self| {
             let lines: Vec<Vec<u8>> = records.iter().map(serde_json::to_vec).collect::<Result<_, _>>()?;
@@ -161,7 +161,7 @@ impl Aside {
     /// Puts a line back that was taken up and cannot be tried.
     ///
     /// # Errors
-    /// As [`Aside::append`].
+    /// The same as [`DeadLetter::append`].
     pub async fn put_back(self: &Arc<Self>, line: Vec<u8>) -> io::Result<()> {
         self.on_a_worker(move |aside| aside.append_line(line)).await
     }
@@ -170,7 +170,7 @@ impl Aside {
         self.append_lines(line, 1)
     }
 
-    /// `line` may be several, with line breaks between them.
+    /// Appends `line`, which may be several, with line breaks between them.
     fn append_lines(&self, mut line: Vec<u8>, count: u64) -> io::Result<()> {
         line.push(b'\n');
         let mut writing = self.writing();
@@ -195,11 +195,11 @@ impl Aside {
         Ok(())
     }
 
-    /// Moves the file out of the way, so that all in it can be tried again. What an attempt that broke off left
-    /// there comes first.
+    /// Moves the file out of the way, so that everything in it can be tried again. Lines that an interrupted attempt
+    /// left come first.
     ///
     /// # Errors
-    /// What the file system says.
+    /// Returns errors of the file system.
     pub async fn take_up(self: &Arc<Self>) -> io::Result<Option<TakenUp>> {
         self.on_a_worker(Self::take_up_now).await
     }
@@ -215,7 +215,7 @@ impl Aside {
         options.create(true).truncate(false).write(true).mode(0o600);
         let done = options.open(self.file("done"))?;
         if !left_over {
-            // Before the file moves: what was done of another one is nothing of this one.
+            // Before the file moves: the progress of another file does not count for this one.
             write_done(&done, 0)?;
             done.sync_data()?;
             // On disk before the first line is tried: else a power cut brings all of them back.
@@ -229,11 +229,11 @@ impl Aside {
         Ok(Some(TakenUp { reader: Some(BufReader::new(file)), next, done, left_over }))
     }
 
-    /// All up to the end of this line was tried: on disk when this returns, so that a power cut repeats at most the
-    /// line whose answer was not noted.
+    /// Notes that everything up to the end of this line was tried. The note is on disk when this returns, so a power
+    /// cut repeats at most the line with an answer that was not noted.
     ///
     /// # Errors
-    /// What the file system says.
+    /// Returns errors of the file system.
     pub async fn tried(self: &Arc<Self>, taken_up: &TakenUp, line: u64) -> io::Result<()> {
         let done = taken_up.done.try_clone()?;
         self.on_a_worker(move |_| write_done(&done, line).and_then(|()| done.sync_data())).await?;
@@ -242,10 +242,10 @@ impl Aside {
         Ok(())
     }
 
-    /// All that was taken up was tried.
+    /// Ends a retry in which all lines were tried.
     ///
     /// # Errors
-    /// What the file system says.
+    /// Returns errors of the file system.
     pub async fn finish(self: &Arc<Self>, taken_up: TakenUp) -> io::Result<()> {
         drop(taken_up);
         let finish = |aside: &Self| {
@@ -260,7 +260,7 @@ impl Aside {
 
     /// Takes notice of files that the operator has moved away. Asks the disk.
     pub fn look(&self) {
-        // Who writes there at this moment takes notice as well.
+        // A writer at this moment takes notice as well.
         let Ok(_writing) = self.writing.try_lock() else { return };
         let (lines, again) = (self.file("jsonl").exists(), self.file("again").exists());
         let mut shown = self.shown();
@@ -272,7 +272,7 @@ impl Aside {
         }
     }
 
-    /// What status shows; `None` where nothing waits there.
+    /// Returns what status shows; `None` if nothing waits there.
     pub fn status(&self) -> Option<DoorAside> {
         let shown = self.shown();
         let (file, lines) = (format!("aside/{}.jsonl", self.name), shown.lines + shown.taken_up);
@@ -281,10 +281,10 @@ impl Aside {
 }
 
 impl TakenUp {
-    /// The next lines; empty at the end.
+    /// Returns the next lines; none at the end.
     ///
     /// # Errors
-    /// What the file system says.
+    /// Returns errors of the file system.
     pub async fn next_batch(&mut self) -> io::Result<Vec<TakenLine>> {
         let Some(mut reader) = self.reader.take() else { return Ok(Vec::new()) };
         let mut next = self.next;
@@ -316,18 +316,18 @@ fn write_done(file: &File, done: u64) -> io::Result<()> {
     file.write_all_at(format!("{done:0DONE_DIGITS$}\n").as_bytes(), 0)
 }
 
-/// How far the last attempt got; 0 where nothing says so.
+/// Returns how far the last attempt got; 0 if the file does not say.
 pub(super) fn done_in(file: &Path) -> u64 {
     let text = std::fs::read_to_string(file).unwrap_or_default();
     text.get(..DONE_DIGITS).and_then(|digits| digits.parse().ok()).unwrap_or(0)
 }
 
-/// Is this a line that only lacks its end?
+/// Returns true if this is a line that only lacks its end.
 fn is_line(bytes: &[u8]) -> bool {
     serde_json::from_slice::<AsideRecord>(bytes).is_ok()
 }
 
-/// Lines of a file from `from` on; none where there is no file.
+/// Counts the lines of a file from `from` on; 0 if the file does not exist.
 fn count_lines(path: &Path, from: u64) -> io::Result<u64> {
     let mut file = match File::open(path) {
         Ok(file) => file,

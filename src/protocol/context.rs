@@ -1,5 +1,5 @@
-//! What all links stand on: trust, time, the ledger, the queue to the journal and the outputs. Holds no rule
-//! of the protocol.
+//! The common ground of all links: trust, time, the ledger, the queue to the journal and the outputs. Holds no rule of
+//! the protocol.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -14,17 +14,17 @@ use crate::protocol::appender::Appender;
 use crate::protocol::dialect::Dialect;
 use crate::protocol::intake::Intake;
 use crate::protocol::io::{Event, Output, StreamId, Ticket};
-use crate::protocol::node::statements::Statements;
-use crate::protocol::rules::{Rule, Rules};
+use crate::protocol::node::statements::StatementSpread;
+use crate::protocol::rules::{ProtocolRule, Rules};
 use crate::protocol::steady::SteadyClock;
 use crate::record::{ConsumerName, JournalEnds, Ledger, Note};
 use crate::time::{Now, Tick, Timestamp};
 use crate::wire::frame::encoded_len;
-use crate::wire::{Frame, Mark};
+use crate::wire::{Mark, WireFrame};
 
-/// What the core is told once.
+/// Settings that the core gets once.
 #[derive(Clone, Debug)]
-pub struct NodeConfig {
+pub struct CoreConfig {
     pub federation: String,
     /// The program and its version, for HELLO.
     pub software: String,
@@ -35,13 +35,13 @@ pub struct NodeConfig {
     /// How long the seen set remembers, in ms: the journal's retention and a day.
     pub seen_keep_ms: u64,
     pub rules: Rules,
-    pub bounds: Bounds,
+    pub bounds: CoreBounds,
     pub dialect: Dialect,
 }
 
-/// Bounds of one feed; those of `limits`, but where a simulation makes them small enough to be met.
+/// Bounds of one feed: those of `limits`, unless a simulation makes them small enough to be met.
 #[derive(Clone, Copy, Debug)]
-pub struct Bounds {
+pub struct CoreBounds {
     /// Entries that may be owed.
     pub owed: usize,
     /// Entries in order beyond the acknowledged one.
@@ -50,22 +50,22 @@ pub struct Bounds {
     pub send_queue_bytes: usize,
 }
 
-impl Bounds {
+impl CoreBounds {
     /// How many of the owed places are for entries that wait for a time or a decision.
     pub fn deferred(&self) -> usize {
         self.owed / 4 * OWED_DEFERRED_QUARTERS
     }
 }
 
-impl Default for Bounds {
+impl Default for CoreBounds {
     fn default() -> Self {
         Self { owed: OWED_PER_FEED_MAX, window: WINDOW_ENVELOPES_MAX, send_queue_bytes: SEND_QUEUE_BYTES }
     }
 }
 
 #[derive(Debug)]
-pub struct Ground {
-    pub config: NodeConfig,
+pub struct CoreContext {
+    pub config: CoreConfig,
     pub trust: Arc<TrustList>,
     pub now: Now,
     pub clock: SteadyClock,
@@ -77,20 +77,20 @@ pub struct Ground {
     pub ends: JournalEnds,
     pub appender: Appender,
     pub intake: Intake,
-    pub statements: Statements,
-    outbox: Outbox,
+    pub statements: StatementSpread,
+    outbox: CoreOutbox,
 }
 
-/// What is to be handed out, and how many questions were numbered.
+/// Outputs to be handed out, and how many questions were numbered.
 #[derive(Debug, Default)]
-struct Outbox {
+struct CoreOutbox {
     outputs: VecDeque<Output>,
     tickets: u64,
 }
 
-impl Ground {
+impl CoreContext {
     pub fn new(
-        config: NodeConfig,
+        config: CoreConfig,
         trust: Arc<TrustList>,
         ledger: Ledger,
         ends: JournalEnds,
@@ -110,12 +110,12 @@ impl Ground {
             ends,
             appender: Appender::default(),
             intake: Intake::default(),
-            statements: Statements::default(),
-            outbox: Outbox::default(),
+            statements: StatementSpread::default(),
+            outbox: CoreOutbox::default(),
         }
     }
 
-    pub fn on(&self, rule: Rule) -> bool {
+    pub fn on(&self, rule: ProtocolRule) -> bool {
         self.config.rules.on(rule)
     }
 
@@ -167,7 +167,7 @@ impl Ground {
     /// Retention took what lay up to `to`, `count` entries of which were for `consumer`; that is on disk.
     pub fn gave_up(&mut self, consumer: &ConsumerName, to: u64, count: u64) {
         self.durable.apply(&Note::Missing { consumer: consumer.clone(), to, count });
-        // What is still to be written comes behind it on disk, too.
+        // Records that are still to be written come behind it on disk, too.
         let mut again = Ledger::default();
         again.consumers.extend(self.durable.consumers.get(consumer).map(|at| (consumer.clone(), at.clone())));
         self.appender
@@ -197,7 +197,7 @@ impl Ground {
         self.appender.move_cursor(peer, to, &mut self.ledger, self.now.tick);
     }
 
-    /// Hands a batch to the store, where it is time for one.
+    /// Hands a batch to the store if it is time for one.
     pub fn flush(&mut self) {
         let ticket = &mut self.outbox.tickets;
         let next = || {
@@ -210,20 +210,20 @@ impl Ground {
     }
 }
 
-/// The way out on one stream: how much of what was sent has not left yet.
+/// The way out on one stream: counts how much was sent and has not left yet.
 #[derive(Debug)]
-pub struct Pipe {
+pub struct FeedPipe {
     pub stream: StreamId,
     queued: usize,
     room: usize,
     pub last_sent: Tick,
     /// SUBSCRIBE of a node that waits with it for the other HELLO.
     #[cfg(feature = "sim")]
-    waiting: Option<Frame>,
+    waiting: Option<WireFrame>,
 }
 
-impl Pipe {
-    pub fn new(stream: StreamId, ground: &Ground) -> Self {
+impl FeedPipe {
+    pub fn new(stream: StreamId, ground: &CoreContext) -> Self {
         let room = ground.config.bounds.send_queue_bytes;
         Self {
             stream,
@@ -239,7 +239,7 @@ impl Pipe {
         self.queued < self.room
     }
 
-    pub fn send(&mut self, frame: Frame, ground: &mut Ground) {
+    pub fn send(&mut self, frame: WireFrame, ground: &mut CoreContext) {
         let frame = ground.config.dialect.spoken(frame);
         // Exactly what `Sent` will report.
         self.queued += encoded_len(&frame);
@@ -248,7 +248,7 @@ impl Pipe {
     }
 
     /// Sends SUBSCRIBE: at once, or after the other side's HELLO, which PROTOCOL.md §5.2 allows.
-    pub fn subscribe(&mut self, frame: Frame, ground: &mut Ground) {
+    pub fn subscribe(&mut self, frame: WireFrame, ground: &mut CoreContext) {
         #[cfg(feature = "sim")]
         if ground.config.dialect.is_successor() {
             self.waiting = Some(frame);
@@ -258,7 +258,7 @@ impl Pipe {
     }
 
     /// The other side's HELLO has come.
-    pub fn greeted(&mut self, ground: &mut Ground) {
+    pub fn greeted(&mut self, ground: &mut CoreContext) {
         #[cfg(feature = "sim")]
         if let Some(frame) = self.waiting.take() {
             self.send(frame, ground);

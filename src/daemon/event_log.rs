@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, VecDeque};
 use crate::daemon::log_limit::LogLimit;
 use crate::daemon::unknown::UnknownPublishers;
 use crate::identity::{EventId, PublisherName};
-use crate::protocol::io::{Event, LossCause, Outcome, Role, StoreFailure};
+use crate::protocol::io::{EnvelopeOutcome, Event, LossCause, Role, StoreFailure};
 use crate::record::ConsumerName;
-use crate::status::{HealthCode, Problem};
+use crate::status::{HealthCode, ShownProblem};
 use crate::time::{Now, Timestamp};
 use crate::wire::VerdictCode;
 
@@ -16,8 +16,8 @@ use crate::wire::VerdictCode;
 const ERRORS_MAX: usize = 32;
 
 #[derive(Debug, Default)]
-pub struct Chronicle {
-    errors: VecDeque<Problem>,
+pub struct EventLog {
+    errors: VecDeque<ShownProblem>,
     pub missing_at: BTreeMap<PublisherName, Timestamp>,
     pub consumer_missing_at: BTreeMap<ConsumerName, Timestamp>,
     pub equivocations: BTreeMap<PublisherName, (u64, Timestamp, Option<EventId>)>,
@@ -25,7 +25,7 @@ pub struct Chronicle {
     pub unknown: UnknownPublishers,
 }
 
-impl Chronicle {
+impl EventLog {
     fn problem(&mut self, at: Timestamp, what: String, hint: Option<String>) {
         tracing::warn!("{what}");
         self.remember(at, what, hint);
@@ -39,11 +39,11 @@ impl Chronicle {
 
     fn remember(&mut self, at: Timestamp, what: String, hint: Option<String>) {
         self.errors.retain(|known| known.what != what);
-        self.errors.push_front(Problem { at, what, hint, code: None });
+        self.errors.push_front(ShownProblem { at, what, hint, code: None });
         self.errors.truncate(ERRORS_MAX);
     }
 
-    pub fn errors(&self) -> impl Iterator<Item = &Problem> {
+    pub fn errors(&self) -> impl Iterator<Item = &ShownProblem> {
         self.errors.iter()
     }
 
@@ -58,8 +58,8 @@ impl Chronicle {
         match event {
             Event::Envelope { id, source, outcome, bytes } => {
                 let outcome = match outcome {
-                    Outcome::Accepted => "accepted",
-                    Outcome::Refused => "refused",
+                    EnvelopeOutcome::Accepted => "accepted",
+                    EnvelopeOutcome::Refused => "refused",
                 };
                 let (publisher, source) = (&id.publisher, source.as_ref().map_or("-", |name| name.as_str()));
                 tracing::debug!(outcome, id = %id.uuid, %publisher, source, bytes);
@@ -230,8 +230,8 @@ impl Chronicle {
     }
 
     /// Problems that last, as status shows them before those that happened.
-    pub fn lasting(at: Timestamp, what: String, hint: Option<String>) -> Problem {
-        Problem { at, what, hint, code: Some(HealthCode::ConfigBad) }
+    pub fn lasting(at: Timestamp, what: String, hint: Option<String>) -> ShownProblem {
+        ShownProblem { at, what, hint, code: Some(HealthCode::ConfigBad) }
     }
 }
 
@@ -289,7 +289,7 @@ mod tests {
         let lines = Lines::default();
         let writer = lines.clone();
         let log = tracing_subscriber::fmt().with_writer(move || writer.clone()).with_ansi(false).finish();
-        let mut chronicle = Chronicle::default();
+        let mut chronicle = EventLog::default();
         let at = |ms: u64| Now { tick: Tick(ms), wall: Timestamp(ms) };
         tracing::subscriber::with_default(log, || {
             for _ in 0..20_000 {

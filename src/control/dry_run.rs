@@ -19,7 +19,7 @@ pub const TRIAL_EXAMPLES_MAX: usize = 3;
 
 /// The file in force against the one that was given, over the last events of the journal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Trial {
+pub struct LineDryRun {
     pub peer: PublisherName,
     /// False where it would be a new peer: nothing is shared now.
     pub known: bool,
@@ -27,25 +27,25 @@ pub struct Trial {
     pub first_seq: u64,
     pub last_seq: u64,
     /// From us to them: all that did not come from them.
-    pub share: Comparison,
+    pub share: RepublishComparison,
     /// From them to us: only what came from them and was taken, as nothing else is held here.
-    pub receive: Comparison,
+    pub receive: RepublishComparison,
 }
 
 /// One direction.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Comparison {
-    pub now: Outcome,
-    pub then: Outcome,
+pub struct RepublishComparison {
+    pub now: DryRunOutcome,
+    pub then: DryRunOutcome,
     /// Every event that would fare otherwise, by how.
-    pub changes: Vec<Change>,
+    pub changes: Vec<PolicyChange>,
     /// What the new filter had no answer for, each with its number of events.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub failures: BTreeMap<String, u64>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Outcome {
+pub struct DryRunOutcome {
     pub passes: u64,
     /// By reason.
     pub held: BTreeMap<String, u64>,
@@ -53,7 +53,7 @@ pub struct Outcome {
 
 /// `passes`, or why not, before and after.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Change {
+pub struct PolicyChange {
     pub now: String,
     pub then: String,
     pub count: u64,
@@ -64,7 +64,7 @@ pub struct Change {
 /// The word for what is not held back.
 pub const PASSES: &str = "passes";
 
-impl Comparison {
+impl RepublishComparison {
     /// The new filter had no answer for one event, and why. Reasons name no values: there are few.
     pub fn add_failure(&mut self, why: String) {
         *self.failures.entry(why).or_default() += 1;
@@ -81,7 +81,7 @@ impl Comparison {
         let known = self.changes.iter().position(|change| change.now == now && change.then == then);
         let at = known.unwrap_or_else(|| {
             let change =
-                Change { now: now.to_owned(), then: then.to_owned(), count: 0, examples: Vec::new() };
+                PolicyChange { now: now.to_owned(), then: then.to_owned(), count: 0, examples: Vec::new() };
             self.changes.push(change);
             self.changes.len() - 1
         });
@@ -93,7 +93,7 @@ impl Comparison {
     }
 }
 
-impl Outcome {
+impl DryRunOutcome {
     fn add(&mut self, why: Option<&str>) {
         match why {
             None => self.passes += 1,
@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn only_what_changes_is_named_and_everything_is_counted() {
-        let mut comparison = Comparison::default();
+        let mut comparison = RepublishComparison::default();
         for (id, now, then) in [
             ("e", None, None),
             ("d", None, Some("filter")),

@@ -5,17 +5,17 @@ use std::io::{BufRead, BufReader, Read};
 
 use serde_json::json;
 
-use super::answer::Answer;
-use super::failure::{Failure, NO};
-use super::labels::Labels;
-use super::place::Place;
+use super::answer::CommandAnswer;
+use super::failure::{CommandFailure, NO};
+use super::labels::LabelColumns;
+use super::place::NodeDirectory;
 use crate::clock;
 use crate::config::{NodeConfig, PeerFiles};
 use crate::daemon::socket_door;
 use crate::envelope::Core;
 use crate::envelope::content::BodyIdSecret;
 use crate::explain::{self, Explanation};
-use crate::format::{Door, Intake, Made, SubmitError, intake};
+use crate::format::{DoorDefaults, IdInputs, ParsedSubmission, SubmitError, intake};
 use crate::identity::HopPath;
 use crate::limits::LINE_BYTES_MAX;
 use crate::policy::TrustList;
@@ -23,11 +23,11 @@ use crate::policy::TrustList;
 /// Name and number of the JSON form of one line's answer.
 const SCHEMA: &str = "intelmesh.dry-run/1";
 
-struct Trial {
+struct SubmitDryRun {
     config: NodeConfig,
     peers: PeerFiles,
     trust: TrustList,
-    door: Door,
+    door: DoorDefaults,
     secret: BodyIdSecret,
 }
 
@@ -44,24 +44,29 @@ enum Would {
     Return(String),
 }
 
-pub fn trial(place: &Place, input: impl Read, labels: &Labels, json: bool) -> Result<(), Failure> {
+pub fn trial(
+    place: &NodeDirectory,
+    input: impl Read,
+    labels: &LabelColumns,
+    json: bool,
+) -> Result<(), CommandFailure> {
     let config = place.config()?;
     let keyring = place.keyring(&config)?;
-    let trial = Trial {
+    let trial = SubmitDryRun {
         peers: place.peers(&config)?,
         trust: place.trust()?.with_own_seal(keyring.seal_key()),
         door: socket_door(&config),
         secret: keyring.body_id_secret(),
         config,
     };
-    let mut answer = Answer::new();
+    let mut answer = CommandAnswer::new();
     let (mut number, mut refused) = (0u64, false);
     let mut input = BufReader::new(input);
     loop {
         let mut line = Vec::new();
         let most = LINE_BYTES_MAX as u64 + 2;
         let read = input.by_ref().take(most).read_until(b'\n', &mut line);
-        read.map_err(|error| Failure::could_not(format!("input: {error}")))?;
+        read.map_err(|error| CommandFailure::could_not(format!("input: {error}")))?;
         if line.is_empty() {
             break;
         }
@@ -74,25 +79,25 @@ pub fn trial(place: &Place, input: impl Read, labels: &Labels, json: bool) -> Re
         trial.say(number, would, json, &mut answer)?;
     }
     answer.flush()?;
-    if refused { Err(Failure::silent(NO)) } else { Ok(()) }
+    if refused { Err(CommandFailure::silent(NO)) } else { Ok(()) }
 }
 
-impl Trial {
-    fn would(&self, line: &[u8], labels: &Labels) -> Result<Tried, SubmitError> {
+impl SubmitDryRun {
+    fn would(&self, line: &[u8], labels: &LabelColumns) -> Result<Tried, SubmitError> {
         let text = line.strip_suffix(b"\n").unwrap_or(line);
         let labelled = std::str::from_utf8(text).ok().filter(|_| !labels.is_empty());
         let labelled = labelled.map(|text| labels.put_on(text.trim_end_matches('\r')));
         let line = labelled.as_deref().map_or(text, str::as_bytes);
-        let made = Made { now: clock::now().wall, random: uuid::Uuid::new_v4(), secret: &self.secret };
+        let made = IdInputs { now: clock::now().wall, random: uuid::Uuid::new_v4(), secret: &self.secret };
         let mut chance = rand::rng();
         let read = intake(line, &self.door)?;
         let unknown = read.unknown_keys().to_vec();
         let would = match read {
-            Intake::New(draft) => {
+            ParsedSubmission::New(draft) => {
                 let core = draft.address(&self.trust)?.into_core(&made, &mut chance)?;
                 Would::Publish(Box::new(core), 1)
             }
-            Intake::Exploded(exploded) => {
+            ParsedSubmission::Exploded(exploded) => {
                 let siblings = exploded.address(&self.trust)?.into_cores(&made, &mut chance)?;
                 let count = siblings.cores.len();
                 let first = siblings.cores.into_iter().next();
@@ -101,8 +106,8 @@ impl Trial {
                     |core| Would::Publish(Box::new(core), count),
                 )
             }
-            Intake::Child(child) => Would::Return(child.of().to_string()),
-            Intake::Returned(returned) => Would::Return(returned.id.to_string()),
+            ParsedSubmission::Child(child) => Would::Return(child.of().to_string()),
+            ParsedSubmission::Returned(returned) => Would::Return(returned.id.to_string()),
         };
         Ok(Tried { would, unknown })
     }
@@ -112,8 +117,8 @@ impl Trial {
         line: u64,
         tried: Result<Tried, SubmitError>,
         json: bool,
-        answer: &mut Answer,
-    ) -> Result<(), Failure> {
+        answer: &mut CommandAnswer,
+    ) -> Result<(), CommandFailure> {
         let (would, unknown) = match tried {
             Ok(Tried { would, unknown }) => (Ok(would), unknown),
             Err(error) => (Err(error), Vec::new()),
@@ -159,7 +164,7 @@ impl Trial {
 }
 
 /// One peer, for people.
-pub fn said(one: &Explanation, answer: &mut Answer) -> Result<(), Failure> {
+pub fn said(one: &Explanation, answer: &mut CommandAnswer) -> Result<(), CommandFailure> {
     let reason = one.reason.as_ref().map(|reason| format!("{reason}: ")).unwrap_or_default();
     answer.line(format!("  {:<16} {:<9} {reason}{}", one.peer.as_str(), one.outcome.as_str(), one.rule))?;
     match &one.remedy {

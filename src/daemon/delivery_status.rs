@@ -4,14 +4,14 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::config::PeerFile;
-use crate::config::doors::ConsumerDoor;
-use crate::control::Went;
+use crate::config::doors::ConsumerDoorSettings;
+use crate::control::DeliveryRecord;
 use crate::daemon::rules_log::{RulesLog, RulesThen};
 use crate::daemon::verdict_words::words;
-use crate::explain::{self, Explanation, Outcome};
+use crate::explain::{self, Explanation, RuleOutcome};
 use crate::identity::{NodeNames, PublisherName};
 use crate::policy::TrustList;
-use crate::protocol::sent::Exception;
+use crate::protocol::sent::SentException;
 use crate::protocol::view::{NodeView, PeerView};
 use crate::record::{ConsumerName, Entry};
 use crate::time::Timestamp;
@@ -75,12 +75,12 @@ fn passed_by(times: Option<&VecDeque<(u64, Timestamp)>>, seq: u64) -> Option<Tim
 }
 
 /// What an answer is made of.
-pub struct Sources<'a> {
+pub struct DeliverySources<'a> {
     pub view: &'a NodeView,
     pub files: &'a [PeerFile],
     pub own: NodeNames,
     /// Of `intelmesh.toml`.
-    pub doors: &'a [ConsumerDoor],
+    pub doors: &'a [ConsumerDoorSettings],
     pub trust: &'a TrustList,
     pub times: &'a ReadTimes,
     pub rules: &'a RulesLog,
@@ -88,15 +88,15 @@ pub struct Sources<'a> {
 }
 
 /// Everybody who might have `entry`, peers first.
-pub fn whereabouts(entry: &Entry, sources: &Sources<'_>) -> Vec<Went> {
+pub fn delivery_status(entry: &Entry, sources: &DeliverySources<'_>) -> Vec<DeliveryRecord> {
     let peers = sources.files.iter().map(|file| peer(entry, file, sources));
     let consumers = sources.view.consumers.iter().map(|at| consumers::consumer(entry, at, sources));
     peers.chain(consumers).collect()
 }
 
-fn peer(entry: &Entry, file: &PeerFile, sources: &Sources<'_>) -> Went {
+fn peer(entry: &Entry, file: &PeerFile, sources: &DeliverySources<'_>) -> DeliveryRecord {
     let name = &file.peer.name;
-    let mut went = Went { peer: Some(name.clone()), ..Went::default() };
+    let mut went = DeliveryRecord { peer: Some(name.clone()), ..DeliveryRecord::default() };
     if let Some(why) = has_it(file, entry.envelope.publisher(), entry.source()) {
         (went.state, went.why) = ("has_it".to_owned(), Some(why.to_owned()));
         return went;
@@ -112,7 +112,7 @@ fn peer(entry: &Entry, file: &PeerFile, sources: &Sources<'_>) -> Went {
         let file = explain::standing(file, sources.trust);
         let explained = explained(entry, &file, sources.now, sources);
         (went.state, went.why) = match explained.outcome {
-            Outcome::Shared => ("not_yet".to_owned(), Some(waits(live, entry.seq))),
+            RuleOutcome::Shared => ("not_yet".to_owned(), Some(waits(live, entry.seq))),
             outcome => (outcome.as_str().to_owned(), explained.reason),
         };
         (went.rule, went.remedy) = (Some(explained.rule), explained.remedy);
@@ -135,18 +135,18 @@ fn has_it(
     source.is_some_and(theirs).then_some("it came from there")
 }
 
-fn explained(entry: &Entry, file: &PeerFile, now: Timestamp, sources: &Sources<'_>) -> Explanation {
+fn explained(entry: &Entry, file: &PeerFile, now: Timestamp, sources: &DeliverySources<'_>) -> Explanation {
     explain::share(entry.envelope.core(), &entry.path, &sources.own, file, now)
 }
 
 /// What the peer made of what it was sent, where it did not take it.
-fn answered(exception: Exception) -> Option<(&'static str, String, &'static str)> {
+fn answered(exception: SentException) -> Option<(&'static str, String, &'static str)> {
     let told = |said: VerdictNumber| format!("{said}: {}", words(said).0);
     match exception {
-        Exception::Expired => None,
-        Exception::Rejected(code) => Some(("rejected", told(code), words(code).1)),
-        Exception::Deferred(code) => Some(("deferred", told(code), words(code).1)),
-        Exception::NotOwed(code) => {
+        SentException::Expired => None,
+        SentException::Rejected(code) => Some(("rejected", told(code), words(code).1)),
+        SentException::Deferred(code) => Some(("deferred", told(code), words(code).1)),
+        SentException::NotOwed(code) => {
             let since = "it waits there no more: taken since, come another way, or dropped";
             Some(("deferred", format!("{}; {since}", told(code)), "ask them"))
         }
@@ -154,7 +154,13 @@ fn answered(exception: Exception) -> Option<(&'static str, String, &'static str)
 }
 
 /// The feed has passed it: by the rules of that time, and of that time's clock.
-fn decided(went: &mut Went, entry: &Entry, file: &PeerFile, live: &PeerView, sources: &Sources<'_>) {
+fn decided(
+    went: &mut DeliveryRecord,
+    entry: &Entry,
+    file: &PeerFile,
+    live: &PeerView,
+    sources: &DeliverySources<'_>,
+) {
     let exceptions = &live.sent.exceptions;
     let then = sources.rules.at(file, entry.seq);
     let other_lists = matches!(then, RulesThen::OtherLists(_));
@@ -174,13 +180,13 @@ fn decided(went: &mut Went, entry: &Entry, file: &PeerFile, live: &PeerView, sou
         }
     };
     let at = match (exceptions.of(entry.seq), entry.envelope.core().expires) {
-        (Some(Exception::Expired), Some(end)) => end,
+        (Some(SentException::Expired), Some(end)) => end,
         (_, Some(end)) => end.minus_ms(1),
         (_, None) => sources.now,
     };
     let explained = explained(entry, &explain::while_connected(&file), at, sources);
     let asked_filter = match explained.outcome {
-        Outcome::Shared => file.peer.share.filter.is_some(),
+        RuleOutcome::Shared => file.peer.share.filter.is_some(),
         _ => explained.reason.as_deref().is_some_and(|reason| reason.starts_with("filter")),
     };
     (went.state, went.why) = match explained.outcome {
@@ -188,8 +194,8 @@ fn decided(went: &mut Went, entry: &Entry, file: &PeerFile, live: &PeerView, sou
             "passed".to_owned(),
             Some("shared or withheld: the lists that the filter reads said something else then".to_owned()),
         ),
-        Outcome::Shared if exceptions.knows(entry.seq) => ("acknowledged".to_owned(), None),
-        Outcome::Shared => ("acknowledged".to_owned(), Some(NOT_KNOWN.to_owned())),
+        RuleOutcome::Shared if exceptions.knows(entry.seq) => ("acknowledged".to_owned(), None),
+        RuleOutcome::Shared => ("acknowledged".to_owned(), Some(NOT_KNOWN.to_owned())),
         outcome => (outcome.as_str().to_owned(), explained.reason),
     };
     (went.rule, went.remedy) = (Some(explained.rule), explained.remedy);

@@ -1,5 +1,5 @@
-//! What really happened, as nobody in the federation can know it, and the invariants that hold at each step
-//! (numbers as in the feed model): what is checked when all is quiet is `rest`'s. Changes nothing.
+//! Records what really happened, and checks the invariants that hold at each step (numbers as in the feed model).
+//! `rest` checks those that hold when all is quiet. No node can know all this. Changes nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -10,39 +10,39 @@ use crate::policy::{Tlp, TrustList};
 use crate::protocol::io::{Event, Submitted, Ticket};
 use crate::record::{Entry, FeedState, Ledger, Position};
 use crate::sim::machine::Committed;
-use crate::sim::tally::{Feeds, Traffic};
+use crate::sim::tally::{FeedCounts, TrafficCount};
 use crate::time::Timestamp;
-use crate::wire::{Frame, Mark};
+use crate::wire::{Mark, WireFrame};
 
 /// An entry of a journal as it once was: the check names its whole past.
 #[derive(Clone, Debug)]
-pub struct Past {
+pub struct PastEntry {
     pub before: Mark,
     pub key: EventKey,
     pub path: HopPath,
     pub envelope: Arc<Envelope>,
 }
 
-/// What is known of one node.
+/// The facts that are known of one node.
 #[derive(Debug, Default)]
 pub struct NodeRecord {
-    /// What it answered as durable.
+    /// Submissions that it answered as durable.
     pub acknowledged: BTreeSet<EventKey>,
     /// Restored, emptied or repaired by hand: it may have lost what it acknowledged.
     pub tainted: bool,
-    /// What it holds was changed by hand, and is read anew at its next start.
+    /// Its contents were changed by hand, and are read anew at its next start.
     pub afresh: bool,
-    /// What its journal ever held, with the time of `created`; after a change by hand, of that what its seen set knows.
+    /// Entries that its journal ever held, with `created`; after a change by hand, those that its seen set knows.
     pub held: BTreeMap<EventKey, Timestamp>,
-    /// The same, whatever was changed by hand.
+    /// The same, kept even if something was changed by hand.
     pub ever_held: BTreeMap<EventKey, Timestamp>,
     /// When each was first stored, in ms of simulated time.
     pub since: BTreeMap<EventKey, u64>,
-    /// What retention took.
+    /// Identities that retention took.
     pub dropped: BTreeSet<EventKey>,
-    /// What its disk cannot give any more.
+    /// Entries that its disk cannot give any more.
     pub rotten: BTreeSet<EventKey>,
-    /// What each seq of its present journal is, what retention took included.
+    /// The identity at each seq of its present journal, with those that retention took.
     pub log: BTreeMap<u64, EventKey>,
     /// The same of the copy of its directory.
     pub log_in_backup: BTreeMap<u64, EventKey>,
@@ -68,34 +68,34 @@ impl NodeRecord {
 
 /// How often something was done in a run.
 #[derive(Clone, Debug, Default)]
-pub struct Counts {
+pub struct WitnessCounts {
     /// Faults by kind.
     pub faults: BTreeMap<String, u64>,
     /// Disks that were opened after a crash.
     pub crash_images: u64,
-    /// What nodes told that a log would show, by node.
+    /// How many reports that a log would show each node made.
     pub told: BTreeMap<usize, u64>,
     pub equivocations: u64,
 }
 
 #[derive(Debug)]
-pub struct Witness {
+pub struct SimOracle {
     pub names: Vec<PublisherName>,
     pub nodes: Vec<NodeRecord>,
     asked: BTreeMap<Ticket, (usize, EventKey)>,
-    pub past: BTreeMap<(usize, LogId, u64, Check), Past>,
+    pub past: BTreeMap<(usize, LogId, u64, Check), PastEntry>,
     /// Places behind which segments are missing that were moved aside, and the places before those.
     pub(super) gaps: BTreeMap<(usize, LogId, u64, Check), Mark>,
     pub publishers: BTreeMap<EventKey, usize>,
     /// Between nodes that do not lie.
-    pub traffic: Traffic,
+    pub traffic: TrafficCount,
     /// How often a node answered another's WANT for an identity: (from, to, key).
     pub answers: BTreeMap<(usize, usize, EventKey), u32>,
-    pub feeds: Feeds,
-    pub counts: Counts,
+    pub feeds: FeedCounts,
+    pub counts: WitnessCounts,
 }
 
-impl Witness {
+impl SimOracle {
     pub fn new(names: Vec<PublisherName>) -> Self {
         Self {
             nodes: names.iter().map(|_| NodeRecord::default()).collect(),
@@ -104,10 +104,10 @@ impl Witness {
             past: BTreeMap::new(),
             gaps: BTreeMap::new(),
             publishers: BTreeMap::new(),
-            traffic: Traffic::default(),
+            traffic: TrafficCount::default(),
             answers: BTreeMap::new(),
-            feeds: Feeds::default(),
-            counts: Counts::default(),
+            feeds: FeedCounts::default(),
+            counts: WitnessCounts::default(),
         }
     }
 
@@ -137,9 +137,9 @@ impl Witness {
         *self.counts.told.entry(node).or_default() += u64::from(is_logged);
     }
 
-    /// (2) No identity twice in a journal, nor again after retention took it. Two may come again: what the disk lost,
-    /// which the node counted as missing, and an id that was first created before `floor`, below which a node knows no ids
-    /// any more (PROTOCOL.md §6.2), if its publisher signs it anew with a later date.
+    /// (2) No identity is twice in a journal, nor again after retention took it. Two may come again. One is an entry
+    /// that the disk lost and the node counted as missing. The other is an id first created before `floor`, below which
+    /// a node keeps no ids (PROTOCOL.md §6.2), if its publisher signs it anew with a later date.
     pub fn committed(
         &mut self,
         node: usize,
@@ -167,7 +167,7 @@ impl Witness {
 
     pub fn remember(&mut self, node: usize, log_id: LogId, before: Mark, entry: &Entry) {
         let (path, envelope) = (entry.path.clone(), entry.envelope.clone());
-        let past = Past { before, key: entry.envelope.key(), path, envelope };
+        let past = PastEntry { before, key: entry.envelope.key(), path, envelope };
         self.past.insert((node, log_id, entry.seq, entry.check), past);
     }
 
@@ -211,14 +211,14 @@ impl Witness {
     }
 
     /// (7) Nothing is sent against policy, or pushed to a node in its path.
-    pub fn sends(&mut self, from: usize, to: usize, frame: &Frame) -> Result<(), String> {
-        let (Frame::Carrier(carrier) | Frame::Answer(carrier)) = frame else { return Ok(()) };
-        if matches!(frame, Frame::Carrier(_)) && carrier.path.contains(&self.names[to]) {
+    pub fn sends(&mut self, from: usize, to: usize, frame: &WireFrame) -> Result<(), String> {
+        let (WireFrame::Carrier(carrier) | WireFrame::Answer(carrier)) = frame else { return Ok(()) };
+        if matches!(frame, WireFrame::Carrier(_)) && carrier.path.contains(&self.names[to]) {
             return Err(format!("(7) pushed to {}, which is in the path {}", self.names[to], carrier.path));
         }
         let envelope =
             UnverifiedEnvelope::decode(carrier.envelope.clone()).map_err(|error| error.to_string())?;
-        if matches!(frame, Frame::Answer(_)) {
+        if matches!(frame, WireFrame::Answer(_)) {
             *self.answers.entry((from, to, envelope.envelope().key())).or_default() += 1;
         }
         let core = envelope.envelope().core();
@@ -236,7 +236,7 @@ impl Witness {
     }
 
     /// (3) A cursor passes only what is held, owed, remembered as rejected, missing or withheld.
-    pub fn cursors(&self, node: usize, view: &Cursors<'_>) -> Result<(), String> {
+    pub fn cursors(&self, node: usize, view: &CursorView<'_>) -> Result<(), String> {
         for (peer, state) in &view.ledger.feeds {
             let Some(sender) = self.names.iter().position(|name| name == peer) else { continue };
             let Some(log_id) = state.log_id.filter(|_| !view.liars.contains(&sender)) else { continue };
@@ -272,8 +272,8 @@ impl Witness {
         sender: usize,
         state: &FeedState,
         seq: u64,
-        past: &Past,
-        view: &Cursors<'_>,
+        past: &PastEntry,
+        view: &CursorView<'_>,
     ) -> bool {
         let publisher = past.envelope.publisher();
         view.seen.contains(&past.key)
@@ -287,20 +287,20 @@ impl Witness {
     }
 
     /// Would `sender` share it with `node`?
-    pub fn shared(&self, sender: usize, node: usize, past: &Past, trusts: &[Arc<TrustList>]) -> bool {
+    pub fn shared(&self, sender: usize, node: usize, past: &PastEntry, trusts: &[Arc<TrustList>]) -> bool {
         let Some(peer) = trusts[sender].peer(&self.names[node]) else { return false };
         let core = past.envelope.core();
         crate::policy::share(core, &past.path, &self.names[sender].clone().into(), peer, None).is_ok()
     }
 }
 
-/// What a node has on disk, to be compared with what happened.
-pub struct Cursors<'a> {
+/// The contents of a node's disk, to be compared with what happened.
+pub struct CursorView<'a> {
     pub ledger: &'a Ledger,
     pub seen: &'a BTreeSet<EventKey>,
     pub trusts: &'a [Arc<TrustList>],
     /// Nothing created before it is taken.
     pub floor: Timestamp,
-    /// Senders of whose journals nothing is true.
+    /// Senders that lie about their journals.
     pub liars: &'a BTreeSet<usize>,
 }

@@ -1,5 +1,5 @@
-//! Which identity is on its way from whom, and whose turn it is to be asked next (design §6.3). A matter of order
-//! alone: what is not brought is asked for again, of the next holder.
+//! Tracks which peer is bringing which identity, and which one is asked next (design §6.3). Only the order depends on
+//! it: if an entry is not brought, the next holder is asked.
 
 use std::collections::BTreeMap;
 
@@ -8,23 +8,23 @@ use crate::limits::IN_FLIGHT_EXPIRES_MS;
 use crate::protocol::io::StreamId;
 use crate::time::Tick;
 
-/// Who was asked in vain is asked again so much later, in ms, while another holder is known: else one that never
-/// answers could keep all others from being asked.
+/// If a peer was asked in vain, it is asked again so much later, in ms, while another holder is known. Or else one that
+/// never answers could keep all others from being asked.
 const NEXT_TURN_MS: u64 = 2 * IN_FLIGHT_EXPIRES_MS;
 
 /// An identity that somebody is bringing, or was asked for last.
 #[derive(Debug)]
-struct Flight {
+struct RequestInFlight {
     peer: PublisherName,
     stream: StreamId,
     until: Tick,
 }
 
 #[derive(Debug, Default)]
-pub struct Flights(BTreeMap<EventKey, Flight>);
+pub struct RequestsInFlight(BTreeMap<EventKey, RequestInFlight>);
 
-impl Flights {
-    /// Until when somebody is bringing `key`; `None` where nobody is.
+impl RequestsInFlight {
+    /// Returns until when a stream is bringing `key`; `None` if no stream is.
     pub fn until(&self, key: EventKey, now: Tick) -> Option<Tick> {
         self.0.get(&key).map(|flight| flight.until).filter(|until| *until > now)
     }
@@ -36,16 +36,16 @@ impl Flights {
 
     pub fn asked(&mut self, key: EventKey, peer: &PublisherName, stream: StreamId, now: Tick) {
         let until = now.plus_ms(IN_FLIGHT_EXPIRES_MS);
-        self.0.insert(key, Flight { peer: peer.clone(), stream, until });
+        self.0.insert(key, RequestInFlight { peer: peer.clone(), stream, until });
     }
 
-    /// When `peer` may be asked again; `None` where somebody else was asked after it, or long ago.
+    /// Returns when `peer` may be asked again; `None` if another peer was asked after it, or if it was long ago.
     pub(super) fn next_turn(&self, key: EventKey, peer: &PublisherName, now: Tick) -> Option<Tick> {
         let flight = self.0.get(&key).filter(|flight| flight.peer == *peer && flight.until <= now)?;
         Some(flight.until.plus_ms(NEXT_TURN_MS)).filter(|turn| *turn > now)
     }
 
-    /// `stream` brought `key`, or does not have it. Who waits for it may have to be asked next.
+    /// Notes that `stream` brought `key`, or does not have it. If others wait for it, one may have to be asked next.
     pub(super) fn landed(&mut self, key: EventKey, stream: StreamId, waited_for: bool, now: Tick) {
         let Some(flight) = self.0.get_mut(&key).filter(|flight| flight.stream == stream) else { return };
         if waited_for {

@@ -1,6 +1,6 @@
-//! What a door has to know of an event before it signs another that names it: the held event and its ancestors
-//! by `parent` (design §5.4, §5.4b). Asked in turn with submissions, so that what was submitted before is found.
-//! What follows from the answer (label, recipients, who is in the ancestry) is not decided here.
+//! Fetches an event for a door that is about to sign another that names it, with its ancestors by `parent` (design
+//! §5.4, §5.4b). Asked in turn with submissions, so that earlier submissions are found. The door decides label,
+//! recipients and the check of the ancestry.
 
 use super::*;
 use crate::identity::EventId;
@@ -8,20 +8,20 @@ use crate::limits::LINEAGE_MAX;
 
 /// Lineages that are being read.
 #[derive(Debug, Default)]
-pub(super) struct Recalls {
-    reading: BTreeMap<Ticket, Lineage>,
+pub(super) struct AncestorFetches {
+    reading: BTreeMap<Ticket, EventLineage>,
     /// The event asked for is accepted, and on its way to the disk.
     parked: Vec<(Ticket, EventId)>,
 }
 
 #[derive(Debug)]
-struct Lineage {
+struct EventLineage {
     /// The door's.
     ticket: Ticket,
     entries: Vec<Arc<Entry>>,
 }
 
-impl Recalls {
+impl AncestorFetches {
     pub(super) fn is_idle(&self) -> bool {
         self.reading.is_empty() && self.parked.is_empty()
     }
@@ -33,24 +33,24 @@ impl Node {
         if self.ground.intake.is_being_stored(id.key()) {
             self.recalls.parked.push((ticket, id));
         } else if self.held(id.key(), known).is_some() {
-            self.read_ancestor(Lineage { ticket, entries: Vec::new() }, id);
+            self.read_ancestor(EventLineage { ticket, entries: Vec::new() }, id);
         } else {
             self.ground.emit(Output::Recalled { ticket, lineage: Vec::new() });
         }
     }
 
-    /// A batch was stored, or was not: what waited for it is read, and found or not.
+    /// Reads the events that waited for a batch, when it was stored or was not: each is found or not.
     pub(super) fn recall_parked(&mut self) {
         for (ticket, id) in std::mem::take(&mut self.recalls.parked) {
             if self.ground.intake.is_being_stored(id.key()) {
                 self.recalls.parked.push((ticket, id));
             } else {
-                self.read_ancestor(Lineage { ticket, entries: Vec::new() }, id);
+                self.read_ancestor(EventLineage { ticket, entries: Vec::new() }, id);
             }
         }
     }
 
-    fn read_ancestor(&mut self, lineage: Lineage, id: EventId) {
+    fn read_ancestor(&mut self, lineage: EventLineage, id: EventId) {
         let ticket = self.ground.ticket();
         self.recalls.reading.insert(ticket, lineage);
         self.ground.emit(Output::Fetch { ticket, id });

@@ -1,4 +1,4 @@
-//! What will happen when: simulated time, the one queue of it, and the one source of chance.
+//! The schedule of a simulation: simulated time, the one queue of it, and the one source of chance.
 
 use std::collections::BTreeMap;
 
@@ -6,13 +6,13 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
 use crate::protocol::Input;
-use crate::sim::faults::Fault;
-use crate::sim::network::Flow;
+use crate::sim::faults::SimFault;
+use crate::sim::network::ByteFlow;
 use crate::sim::plan::Weather;
 
 #[derive(Debug)]
-pub enum Happening {
-    Fault(Fault),
+pub enum SimEvent {
+    Fault(SimFault),
     /// An answer reaches the process that asked; an older process's answers are lost with it.
     Tell {
         node: usize,
@@ -30,8 +30,8 @@ pub enum Happening {
         life: u64,
     },
     /// Bytes leave for the network, or reach the other end.
-    Leave(Flow),
-    Arrive(Flow),
+    Leave(ByteFlow),
+    Arrive(ByteFlow),
     /// A dial of a process ends.
     Dialled {
         from: usize,
@@ -64,25 +64,25 @@ pub enum Happening {
 }
 
 #[derive(Debug)]
-pub struct Agenda {
+pub struct SimScheduler {
     pub now: u64,
     pub rng: StdRng,
     pub weather: Weather,
-    queue: BTreeMap<(u64, u64), Happening>,
+    queue: BTreeMap<(u64, u64), SimEvent>,
     order: u64,
 }
 
-impl Agenda {
+impl SimScheduler {
     pub fn new(seed: u64, weather: Weather) -> Self {
         Self { now: 0, rng: StdRng::seed_from_u64(seed), weather, queue: BTreeMap::new(), order: 0 }
     }
 
-    pub fn at(&mut self, at: u64, what: Happening) {
+    pub fn at(&mut self, at: u64, what: SimEvent) {
         self.order += 1;
         self.queue.insert((at.max(self.now), self.order), what);
     }
 
-    pub fn after(&mut self, ms: u64, what: Happening) {
+    pub fn after(&mut self, ms: u64, what: SimEvent) {
         self.at(self.now + ms, what);
     }
 
@@ -108,13 +108,13 @@ impl Agenda {
         }
     }
 
-    /// What happens now, in the order in which it was arranged.
-    pub fn take(&mut self) -> Option<Happening> {
+    /// Takes the next event that is due now, in the order in which events were arranged.
+    pub fn take(&mut self) -> Option<SimEvent> {
         let entry = self.queue.first_entry()?;
         (entry.key().0 <= self.now).then(|| entry.remove())
     }
 
     pub fn tell(&mut self, node: usize, life: u64, after: u64, input: Input) {
-        self.after(after, Happening::Tell { node, life, input: Box::new(input) });
+        self.after(after, SimEvent::Tell { node, life, input: Box::new(input) });
     }
 }

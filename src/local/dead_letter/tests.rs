@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use super::*;
-use crate::files::lines::Appended;
+use crate::files::lines::AppendedLine;
 use crate::local::read_aside;
 
 fn record(number: u64) -> AsideRecord {
@@ -26,7 +26,7 @@ fn a_cut_line_in_aside_costs_no_other_line() {
     let state = tempfile::tempdir().unwrap();
     let (dir, path) = (state.path().join("aside"), state.path().join("aside/door.jsonl"));
     run(async {
-        let aside = Aside::open(&dir, "door").unwrap();
+        let aside = DeadLetter::open(&dir, "door").unwrap();
         aside.append(record(1)).await.unwrap();
         let whole = std::fs::read(&path).unwrap();
         let inside_a_letter = whole.windows(2).position(|at| at == "ö".as_bytes()).unwrap() + 1;
@@ -41,7 +41,7 @@ fn a_cut_line_in_aside_costs_no_other_line() {
         }
         let mut file = File::options().append(true).open(&path).unwrap();
         file.write_all(&whole[..inside_a_letter]).unwrap();
-        let aside = Aside::open(&dir, "door").unwrap();
+        let aside = DeadLetter::open(&dir, "door").unwrap();
         assert_eq!(aside.status().unwrap().lines, 4);
         assert_eq!(listed(state.path()).1, 0, "the next start cuts it off");
         file.write_all(&whole[..whole.len() - 1]).unwrap();
@@ -49,7 +49,7 @@ fn a_cut_line_in_aside_costs_no_other_line() {
         let (times, unreadable) = listed(state.path());
         assert_eq!((times.len(), unreadable), (6, 0), "only the end of its line was missing");
 
-        // What is no UTF-8 in the middle stays, and hides nothing.
+        // Bytes in the middle that are not UTF-8 stay, and hide nothing.
         file.write_all(b"\xff\xfe\n").unwrap();
         aside.append(record(10)).await.unwrap();
         let mut taken_up = aside.take_up().await.unwrap().unwrap();
@@ -81,7 +81,7 @@ impl Write for FullDisk<'_> {
     }
 }
 
-impl Appended for FullDisk<'_> {
+impl AppendedLine for FullDisk<'_> {
     fn cut(&self, bytes: u64) -> io::Result<()> {
         self.0.set_len(bytes)
     }
@@ -114,7 +114,7 @@ fn an_attempt_that_broke_off_goes_on_behind_what_was_tried() {
     let state = tempfile::tempdir().unwrap();
     let dir = state.path().join("aside");
     run(async {
-        let aside = Aside::open(&dir, "door").unwrap();
+        let aside = DeadLetter::open(&dir, "door").unwrap();
         for number in 0..3 {
             aside.append(record(number)).await.unwrap();
         }
@@ -125,7 +125,7 @@ fn an_attempt_that_broke_off_goes_on_behind_what_was_tried() {
         assert_eq!(aside.status().unwrap().lines, 3);
         drop((first, aside));
 
-        let aside = Aside::open(&dir, "door").unwrap();
+        let aside = DeadLetter::open(&dir, "door").unwrap();
         assert_eq!(aside.status().unwrap().lines, 3);
         assert_eq!(listed(state.path()).0, [1, 2, 3]);
         let mut second = aside.take_up().await.unwrap().unwrap();
@@ -147,10 +147,10 @@ fn attempt_that_broke_off_keeps_its_time() {
     let state = tempfile::tempdir().unwrap();
     let dir = state.path().join("aside");
     run(async {
-        let aside = Aside::open(&dir, "door").unwrap();
+        let aside = DeadLetter::open(&dir, "door").unwrap();
         aside.append(record(1)).await.unwrap();
         drop((aside.take_up().await.unwrap().unwrap(), aside));
-        let shown = Aside::open(&dir, "door").unwrap().status().unwrap();
+        let shown = DeadLetter::open(&dir, "door").unwrap().status().unwrap();
         assert!(shown.lines == 1 && shown.last.is_some(), "{shown:?}");
     });
 }
@@ -158,19 +158,19 @@ fn attempt_that_broke_off_keeps_its_time() {
 /// Else a power cut brings the file back under its old name, and lines that went already go again.
 #[test]
 fn file_stays_taken_up_after_power_cut() {
-    use crate::files::recorder::{self, Op, each_image, note};
+    use crate::files::recorder::{self, DiskOp, each_image, note};
 
     let state = tempfile::tempdir().unwrap();
     let ops = recorder::record(|| {
-        let aside = Aside::open(&state.path().join("aside"), "door").unwrap();
+        let aside = DeadLetter::open(&state.path().join("aside"), "door").unwrap();
         let line = |number| serde_json::to_vec(&self::record(number)).unwrap();
         aside.append_line(line(1)).unwrap();
         // What is appended is not recorded: it is there.
         let path = aside.file("jsonl");
-        note(|| Op::Flushed(path.clone(), std::fs::read(&path).unwrap()));
-        note(|| Op::SyncNames(path.parent().unwrap().to_owned()));
+        note(|| DiskOp::Flushed(path.clone(), std::fs::read(&path).unwrap()));
+        note(|| DiskOp::SyncNames(path.parent().unwrap().to_owned()));
         aside.take_up_now().unwrap().unwrap();
-        note(|| Op::Told(1));
+        note(|| DiskOp::Told(1));
     });
     let images = each_image(state.path(), &ops, |image, told| {
         let there = ["aside/door.jsonl", "aside/door.again"].map(|file| image.contains_key(file));

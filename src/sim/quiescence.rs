@@ -1,17 +1,17 @@
-//! What holds once nothing goes wrong any more and all is quiet: everyone has what it may have, nothing is
-//! owed, and the counts add up (numbers as in the feed model). Changes nothing.
+//! The invariants that hold when nothing goes wrong any more and all is quiet. Every node has all that it may have,
+//! nothing is owed, and the counts add up (numbers as in the feed model). Changes nothing.
 
 use std::collections::BTreeSet;
 
 use crate::identity::EventKey;
 use crate::protocol::view::{NodeView, PeerView};
-use crate::sim::machine::{Machine, Process};
-use crate::sim::tally::Traffic;
-use crate::sim::witness::Past;
-use crate::sim::world::World;
+use crate::sim::machine::{NodeProcess, SimMachine};
+use crate::sim::oracle::PastEntry;
+use crate::sim::tally::TrafficCount;
+use crate::sim::world::SimWorld;
 
-impl World {
-    /// The first thing that is not as it must be at rest; `None` where all is well.
+impl SimWorld {
+    /// Returns the first thing that is not as it must be at rest; `None` if all is well.
     pub fn unrest(&self) -> Option<String> {
         let views: Vec<Option<NodeView>> = self
             .machines
@@ -36,13 +36,13 @@ impl World {
         Some(format!("(5) {} to {}: {what}", name(sender), name(receiver)))
     }
 
-    /// (1) Whoever may have what this node holds, has it.
-    fn not_taken(&self, machine: &Machine, process: &Process) -> Option<String> {
+    /// (1) Every node that may have an entry of this node has it.
+    fn not_taken(&self, machine: &SimMachine, process: &NodeProcess) -> Option<String> {
         let trusts: Vec<_> = self.machines.iter().map(|machine| machine.trust.clone()).collect();
         let peers = self.peers_of(machine.number);
         let (log_id, mut mark) = (process.engine.journal.log_id(), process.engine.journal.last());
         while mark.seq > process.engine.journal.floor().seq {
-            let past: &Past = self.witness.past.get(&(machine.number, log_id, mark.seq, mark.check))?;
+            let past: &PastEntry = self.witness.past.get(&(machine.number, log_id, mark.seq, mark.check))?;
             let given = self.gives(machine.number, past);
             for peer in peers.iter().filter(|peer| given && self.machines[**peer].liar.is_none()) {
                 let trusted = self.machines[*peer].trust.publisher(past.envelope.publisher());
@@ -66,29 +66,29 @@ impl World {
 
     /// That node can give it, and never told anyone that it is gone: a copy of its directory that is put back may hold
     /// what retention took.
-    fn gives(&self, node: usize, past: &Past) -> bool {
+    fn gives(&self, node: usize, past: &PastEntry) -> bool {
         let record = &self.witness.nodes[node];
         let is_readable = !record.rotten.contains(&past.key) || self.journals[node].contains(&past.key);
         is_readable && !record.dropped.contains(&past.key)
     }
 
     /// That node has lost it, and no reader has met that, or else it had asked for it again.
-    fn has_lost(&self, node: usize, past: &Past) -> bool {
+    fn has_lost(&self, node: usize, past: &PastEntry) -> bool {
         let (record, process) = (&self.witness.nodes[node], self.machines[node].process.as_ref());
-        let asks = |process: &Process| {
+        let asks = |process: &NodeProcess| {
             process.met.contains(&past.key) || process.engine.journal.ledger().losses.wants(past.key)
         };
         record.dropped.contains(&past.key) || record.rotten.contains(&past.key) && !process.is_some_and(asks)
     }
 
     /// It was created before that node can say what it held.
-    fn is_too_old(&self, node: usize, past: &Past) -> bool {
+    fn is_too_old(&self, node: usize, past: &PastEntry) -> bool {
         let process = self.machines[node].process.as_ref();
         process.is_some_and(|process| past.envelope.core().created < process.core.floor())
     }
 
     /// It held, and lost, another event with this identity: that the publisher equivocates is told.
-    fn had_another(&self, node: usize, past: &Past) -> bool {
+    fn had_another(&self, node: usize, past: &PastEntry) -> bool {
         let process = self.machines[node].process.as_ref();
         let told = process
             .and_then(|process| process.engine.journal.ledger().equivocations.get(past.envelope.publisher()));
@@ -96,7 +96,7 @@ impl World {
     }
 
     /// (2) Nothing that is held is never handed off.
-    fn not_handed(&self, machine: &Machine) -> Option<String> {
+    fn not_handed(&self, machine: &SimMachine) -> Option<String> {
         if !self.plan.consumers {
             return None;
         }
@@ -108,18 +108,18 @@ impl World {
     }
 
     /// (5) After rest nothing but signs of life may cross: returns what did.
-    pub fn still_busy(&self, before: Traffic) -> Option<String> {
+    pub fn still_busy(&self, before: TrafficCount) -> Option<String> {
         let now = self.witness.traffic;
         (now != before).then(|| format!("(5) all was quiet, and still {before:?} became {now:?}"))
     }
 
-    /// What every node holds.
+    /// Returns the entries that every node holds, in one set.
     pub fn union(&self) -> BTreeSet<EventKey> {
         self.journals.iter().flatten().copied().collect()
     }
 
     /// (5) Nothing is owed or open.
-    fn unanswered(&self, machine: &Machine, view: &NodeView) -> Option<String> {
+    fn unanswered(&self, machine: &SimMachine, view: &NodeView) -> Option<String> {
         let lies =
             |peer: &&PeerView| self.machines.iter().any(|it| it.name == peer.name && it.liar.is_some());
         view.peers.iter().filter(|peer| !lies(peer)).find_map(|peer| {

@@ -3,37 +3,37 @@
 
 use std::sync::Arc;
 
-use super::{Sources, passed_by};
+use super::{DeliverySources, passed_by};
 use crate::config::NODE_FILE;
-use crate::control::Went;
-use crate::filter::{Facts, Filter};
+use crate::control::DeliveryRecord;
+use crate::filter::{Filter, FilterFacts};
 use crate::protocol::view::ConsumerView;
 use crate::record::Entry;
 
 /// What a consumer asks for, and where that stands.
-struct Asked<'a> {
+struct AskedConsumer<'a> {
     own: bool,
     filter: Option<&'a Arc<Filter>>,
     rule: String,
 }
 
 /// `None` where nobody here knows: it reads `run/out.sock`, and is not connected.
-fn asked<'a>(at: &'a ConsumerView, sources: &Sources<'a>) -> Option<Asked<'a>> {
+fn asked<'a>(at: &'a ConsumerView, sources: &DeliverySources<'a>) -> Option<AskedConsumer<'a>> {
     if let Some(door) = sources.doors.iter().find(|door| door.name == at.name) {
         let line = door.filter_line.map(|line| format!(":{line}")).unwrap_or_default();
         let rule = format!("{NODE_FILE}{line}: filter");
-        return Some(Asked { own: door.own, filter: door.filter.as_ref(), rule });
+        return Some(AskedConsumer { own: door.own, filter: door.filter.as_ref(), rule });
     }
     let request = at.request.as_ref()?;
     let rule = "the filter of its connection".to_owned();
-    Some(Asked { own: request.own, filter: request.filter.as_ref(), rule })
+    Some(AskedConsumer { own: request.own, filter: request.filter.as_ref(), rule })
 }
 
-pub(super) fn consumer(entry: &Entry, at: &ConsumerView, sources: &Sources<'_>) -> Went {
+pub(super) fn consumer(entry: &Entry, at: &ConsumerView, sources: &DeliverySources<'_>) -> DeliveryRecord {
     let passed = at.position.seq >= entry.seq;
     let by = passed_by(sources.times.consumers.get(&at.name), entry.seq).filter(|_| passed);
     let asked = asked(at, sources);
-    let mut went = Went { consumer: Some(at.name.to_string()), ..Went::default() };
+    let mut went = DeliveryRecord { consumer: Some(at.name.to_string()), ..DeliveryRecord::default() };
     let own = asked.as_ref().map_or(at.position.own, |asked| asked.own);
     let held = held_back(entry, own, sources)
         .or_else(|| asked.as_ref().and_then(|asked| filtered(entry, asked)))
@@ -62,7 +62,7 @@ pub(super) fn consumer(entry: &Entry, at: &ConsumerView, sources: &Sources<'_>) 
 }
 
 /// What holds an event back from any consumer.
-fn held_back(entry: &Entry, own: bool, sources: &Sources<'_>) -> Option<(&'static str, String)> {
+fn held_back(entry: &Entry, own: bool, sources: &DeliverySources<'_>) -> Option<(&'static str, String)> {
     let core = entry.envelope.core();
     if sources.own.has(entry.envelope.publisher()) && !own {
         return Some(("own", "it gets what others publish".to_owned()));
@@ -73,9 +73,9 @@ fn held_back(entry: &Entry, own: bool, sources: &Sources<'_>) -> Option<(&'stati
     None
 }
 
-fn filtered(entry: &Entry, asked: &Asked<'_>) -> Option<(&'static str, String)> {
+fn filtered(entry: &Entry, asked: &AskedConsumer<'_>) -> Option<(&'static str, String)> {
     let filter = asked.filter?;
-    match filter.admits(&Facts::new(entry.envelope.core(), &entry.path)) {
+    match filter.admits(&FilterFacts::new(entry.envelope.core(), &entry.path)) {
         Ok(true) => None,
         Ok(false) => Some(("filter", format!("{} does not admit it", asked.rule))),
         Err(failure) => Some(("filter_failed", format!("{} fails on it: {failure}", asked.rule))),
@@ -87,8 +87,8 @@ fn filtered(entry: &Entry, asked: &Asked<'_>) -> Option<(&'static str, String)> 
 fn same_content(
     entry: &Entry,
     own: bool,
-    asked: Option<&Asked<'_>>,
-    sources: &Sources<'_>,
+    asked: Option<&AskedConsumer<'_>>,
+    sources: &DeliverySources<'_>,
 ) -> Option<(&'static str, String)> {
     if asked.is_none_or(|asked| asked.filter.is_some_and(|filter| filter.reads_meta())) {
         return None;

@@ -1,38 +1,38 @@
-//! What one connection was handed, so that an acknowledgement means nothing beyond it, and `ack_lines` finds
-//! its seq. Where a consumer stands is the core's.
+//! Records what one connection was handed, so that an acknowledgement means nothing beyond it, and `ack_lines` finds
+//! its seq. The core keeps the position of a consumer.
 
 use std::collections::VecDeque;
 
-use super::request::Ack;
+use super::request::AckRequest;
 use crate::limits::UNACKED_RUNS_MAX;
 
-/// Lines of this connection whose seqs follow each other.
+/// A run of lines of this connection with consecutive seqs.
 #[derive(Clone, Copy, Debug)]
-struct Run {
+struct DeliveredRun {
     first_line: u64,
     first_seq: u64,
     lines: u64,
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Handed {
+pub(super) struct DeliveryMarks {
     last_seq: u64,
-    /// The last seq that there was no line for, behind the last line.
+    /// The last seq without a line, behind the last line.
     passed: u64,
     acked: u64,
     lines: u64,
-    /// Oldest first; only what is not acknowledged.
-    runs: VecDeque<Run>,
+    /// Oldest first; only those that are not acknowledged.
+    runs: VecDeque<DeliveredRun>,
     /// Lines are to be remembered: the form has no `seq`.
     counts_lines: bool,
 }
 
-impl Handed {
+impl DeliveryMarks {
     pub fn new(counts_lines: bool) -> Self {
         Self { counts_lines, ..Self::default() }
     }
 
-    /// One more line, of the entry `seq`.
+    /// Adds one more line, of the entry `seq`.
     pub fn push(&mut self, seq: u64) {
         self.last_seq = seq;
         self.lines += 1;
@@ -41,12 +41,12 @@ impl Handed {
         }
         match self.runs.back_mut() {
             Some(run) if run.first_seq + run.lines == seq => run.lines += 1,
-            _ => self.runs.push_back(Run { first_line: self.lines, first_seq: seq, lines: 1 }),
+            _ => self.runs.push_back(DeliveredRun { first_line: self.lines, first_seq: seq, lines: 1 }),
         }
     }
 
-    /// There is no line for the entry `seq`: nobody can acknowledge it. It is done with once all before it is;
-    /// the seq where that is so already.
+    /// Passes over the entry `seq`, which has no line that could be acknowledged. It is done with once all before it
+    /// is; if that is so already, the seq is returned.
     pub fn pass(&mut self, seq: u64) -> Option<u64> {
         self.passed = seq;
         (self.acked >= self.last_seq).then_some(seq)
@@ -56,11 +56,11 @@ impl Handed {
         self.runs.len() >= UNACKED_RUNS_MAX
     }
 
-    /// The seq up to which `ack` acknowledges; `None` where that is nothing new.
-    pub fn acked(&mut self, ack: Ack) -> Option<u64> {
+    /// Returns the seq up to which `ack` acknowledges; `None` if that is nothing new.
+    pub fn acked(&mut self, ack: AckRequest) -> Option<u64> {
         let seq = match ack {
-            Ack::Seq(seq) => Some(seq.min(self.last_seq)),
-            Ack::Lines(lines) => self.seq_of_line(lines.min(self.lines)),
+            AckRequest::Seq(seq) => Some(seq.min(self.last_seq)),
+            AckRequest::Lines(lines) => self.seq_of_line(lines.min(self.lines)),
         };
         let seq = seq.filter(|seq| *seq > 0)?;
         self.acked = self.acked.max(seq);
@@ -90,54 +90,54 @@ mod tests {
 
     #[test]
     fn lines_find_their_seqs_and_nothing_counts_beyond_what_was_handed() {
-        let mut handed = Handed::new(true);
-        assert_eq!(handed.acked(Ack::Lines(1)), None);
-        assert_eq!(handed.acked(Ack::Seq(9)), None);
+        let mut handed = DeliveryMarks::new(true);
+        assert_eq!(handed.acked(AckRequest::Lines(1)), None);
+        assert_eq!(handed.acked(AckRequest::Seq(9)), None);
         for seq in [3, 4, 5, 9, 10, 20] {
             handed.push(seq);
         }
-        assert_eq!(handed.acked(Ack::Lines(2)), Some(4));
-        assert_eq!(handed.acked(Ack::Lines(1)), None, "it is acknowledged already");
-        assert_eq!(handed.acked(Ack::Lines(4)), Some(9));
+        assert_eq!(handed.acked(AckRequest::Lines(2)), Some(4));
+        assert_eq!(handed.acked(AckRequest::Lines(1)), None, "it is acknowledged already");
+        assert_eq!(handed.acked(AckRequest::Lines(4)), Some(9));
         handed.push(21);
-        assert_eq!(handed.acked(Ack::Lines(6)), Some(20));
-        assert_eq!(handed.acked(Ack::Lines(600)), Some(21));
+        assert_eq!(handed.acked(AckRequest::Lines(6)), Some(20));
+        assert_eq!(handed.acked(AckRequest::Lines(600)), Some(21));
         handed.push(40);
-        assert_eq!(handed.acked(Ack::Seq(u64::MAX)), Some(40));
+        assert_eq!(handed.acked(AckRequest::Seq(u64::MAX)), Some(40));
         assert!(handed.runs.is_empty());
     }
 
     #[test]
     fn an_ack_of_a_seq_between_two_lines_counts_for_those_below() {
-        let mut handed = Handed::new(true);
+        let mut handed = DeliveryMarks::new(true);
         for seq in [3, 9] {
             handed.push(seq);
         }
-        assert_eq!(handed.acked(Ack::Seq(5)), Some(5));
-        assert_eq!(handed.acked(Ack::Lines(2)), Some(9));
+        assert_eq!(handed.acked(AckRequest::Seq(5)), Some(5));
+        assert_eq!(handed.acked(AckRequest::Lines(2)), Some(9));
     }
 
     #[test]
     fn what_had_no_line_is_done_with_once_all_before_it_is() {
-        let mut handed = Handed::new(true);
+        let mut handed = DeliveryMarks::new(true);
         assert_eq!(handed.pass(2), Some(2), "nothing was handed before");
         handed.push(3);
         assert_eq!(handed.pass(4), None);
         assert_eq!(handed.pass(5), None);
-        assert_eq!(handed.acked(Ack::Lines(1)), Some(5));
+        assert_eq!(handed.acked(AckRequest::Lines(1)), Some(5));
         assert_eq!(handed.pass(6), Some(6));
         handed.push(7);
         handed.push(8);
         assert_eq!(handed.pass(9), None);
-        assert_eq!(handed.acked(Ack::Seq(7)), Some(7));
-        assert_eq!(handed.acked(Ack::Seq(9)), Some(9));
+        assert_eq!(handed.acked(AckRequest::Seq(7)), Some(7));
+        assert_eq!(handed.acked(AckRequest::Seq(9)), Some(9));
     }
 
     #[test]
     fn forms_with_a_seq_remember_no_lines() {
-        let mut handed = Handed::new(false);
+        let mut handed = DeliveryMarks::new(false);
         (1..10).for_each(|seq| handed.push(2 * seq));
         assert!(handed.runs.is_empty());
-        assert_eq!(handed.acked(Ack::Seq(4)), Some(4));
+        assert_eq!(handed.acked(AckRequest::Seq(4)), Some(4));
     }
 }
