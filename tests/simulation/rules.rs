@@ -36,7 +36,8 @@ fn each_rule_is_switched_off_in_a_test() {
     let calls = tests.replace("well_without(", "").replace("fn ", "");
     let off: String = calls.split("without(").skip(1).filter_map(|call| call.lines().next()).collect();
     let rules = include_str!("../../src/protocol/rules.rs");
-    let members = rules.split("pub enum Rule {").nth(1).and_then(|text| text.split('}').next()).unwrap();
+    let members =
+        rules.split("pub enum ProtocolRule {").nth(1).and_then(|text| text.split('}').next()).unwrap();
     let names = members.lines().map(str::trim).filter(|line| !line.starts_with("//") && !line.is_empty());
     let names: Vec<&str> = names.map(|line| line.trim_end_matches(',')).collect();
     assert!(names.len() >= 33, "{names:?}");
