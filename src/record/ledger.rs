@@ -37,7 +37,7 @@ impl std::fmt::Display for ConsumerName {
 pub struct Position {
     /// All up to here were handed off and acknowledged, or are not for it.
     pub seq: u64,
-    /// Does it get what this node published?
+    /// True if it gets the entries that this node published.
     pub own: bool,
     /// Entries for it that were gone (retention, damage) before its acknowledgement was on disk. Only grows.
     pub missing: u64,

@@ -39,9 +39,8 @@ impl Losses {
         self.0.insert(key, loss);
     }
 
-    /// Forgets losses when retention took all up to `floor`: replaced ones when no consumer can come to the copy any
-    /// more. If nobody had a copy, the loss stays, so that a late copy is still known for one: of these the older give
-    /// way.
+    /// Forgets losses with a copy that no consumer can come to any more, when retention took all up to `floor`. If
+    /// nobody had a copy, the loss stays, so that a late copy is still known for one: of these the older give way.
     pub fn retired(&mut self, floor: u64) {
         self.0.retain(|_, loss| loss.taken.is_none_or(|taken| taken.max(loss.seq) > floor));
         let unmet = self.0.iter().filter(|(_, loss)| loss.taken.is_none() && loss.seq <= floor);

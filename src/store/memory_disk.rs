@@ -62,9 +62,9 @@ struct DiskInner {
     unsynced: Vec<UnsyncedChanges>,
     next: FileId,
     capacity: Option<u64>,
-    /// Syncs that still succeed before all fail; `None`: no such limit.
+    /// Syncs that still succeed before all fail; `None` if there is no such limit.
     syncs_left: Option<u64>,
-    /// Changing operations that still succeed before the disk is full; `None`: no such limit.
+    /// Changing operations that still succeed before the disk is full; `None` if there is no such limit.
     ops_left: Option<u64>,
     syncs: u64,
     cannot_reserve: bool,

@@ -1,7 +1,7 @@
-//! The store as the node runs it: the engine behind a lock, and a thread each for writing, reading, looking up and
-//! flushing. It takes [`Output`]s and answers with [`Input`]s. Nobody holds the lock while a disk syncs, except to begin
-//! and to remove a segment, and to name the newest one while nothing is to be written. No rules of its own: those are the
-//! engine's.
+//! Runs the store in the node: the engine behind a lock, and a thread each for writing, reading, looking up and
+//! flushing. It takes [`Output`]s and answers with [`Input`]s. Nobody holds the lock while a disk syncs, except to
+//! begin and to remove a segment, and to name the newest one while nothing is to be written. No rules of its own: those
+//! are the engine's.
 
 mod flusher;
 mod questions;

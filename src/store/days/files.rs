@@ -82,7 +82,7 @@ impl DayFiles {
     /// Reads the manifest, and opens no day.
     ///
     /// # Errors
-    /// [`SeenError`]: it cannot be read, or another version wrote it. If it is torn or missing, there is none.
+    /// [`SeenError`]: it cannot be read, or another version wrote it. If it is torn or missing, it counts as none.
     pub fn open(dir: &Path, kind: DayKind) -> Result<Self, SeenError> {
         files::make_dir(dir, 0o700).and_then(|()| files::finish_removing(dir)).map_err(io_error(dir))?;
         let file = read_if_there(&dir.join(COVERED_FILE)).map_err(io_error(dir))?;
@@ -208,7 +208,7 @@ impl DayFiles {
         self.expected.lock().unwrap_or_else(PoisonError::into_inner).insert(day, ids);
     }
 
-    /// Checks, the first time that a day is opened, if it holds as many ids as the manifest says.
+    /// Checks, the first time that a day is opened, if it holds at least as many ids as the manifest says.
     fn check_ids(&self, day: u32, db: &sled::Db) -> Result<(), SeenError> {
         let expected = self.expected.lock().unwrap_or_else(PoisonError::into_inner).remove(&day);
         let Some(expected) = expected else { return Ok(()) };

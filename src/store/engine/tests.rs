@@ -158,7 +158,7 @@ fn beyond_retention(world: &World) -> Memory {
     engine
 }
 
-/// Is the first event refused, as seen or as too old?
+/// Returns true if the first event is refused, as seen or as too old.
 fn first_is_refused(engine: &mut Memory) -> bool {
     seen(engine, 0..1)[0] || START < engine.floor()
 }

@@ -76,7 +76,8 @@ fn large(n: u64) -> Vec<NewRecord> {
     vec![NewRecord::Carrier(carrier_of("cert-at", n, 16_000, START.plus_ms(n)))]
 }
 
-/// Appends up to 20 events, full segments and retention among them, until a sync fails. Says how many were acknowledged.
+/// Appends up to 20 events, full segments and retention among them, until a sync fails. Returns how many were
+/// acknowledged.
 fn acknowledged(disk: &MemoryDisk) -> u64 {
     let Ok((mut journal, _)) = open_with(disk, SMALL, 1) else { return 0 };
     for n in 1..=20 {

@@ -1,6 +1,6 @@
-//! Writing the active segment anew with its carriers alone: the ledger at its beginning replaces its notes. A peer can make
-//! this node write notes, which would otherwise take the place of entries in `keep_bytes`. Closed segments are never
-//! changed: carriers take at least half of the bytes that were written to each of them.
+//! Writes the active segment anew with its carriers alone: the ledger at its beginning replaces its notes. A peer can
+//! make this node write notes, which would otherwise take the place of entries in `keep_bytes`. Closed segments are
+//! never changed: carriers take at least half of the bytes that were written to each of them.
 
 use bytes::Bytes;
 
@@ -12,8 +12,8 @@ use crate::store::disk::Disk;
 use crate::store::segment::{JournalError, NEW_SUFFIX, SegmentHeader};
 
 impl<D: Disk> Journal<D> {
-    /// Writes the active segment anew, if its carriers take less than half of a segment's room. Returns false if it
-    /// stays as it is: it is to be closed then.
+    /// Writes the active segment anew, if its carriers take less than half of the size that a segment may have. Returns
+    /// false if it stays as it is: it is to be closed then.
     ///
     /// # Errors
     /// [`AppendError::Failed`]: which of both files the disk holds is not known, the node must stop.

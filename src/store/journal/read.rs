@@ -386,7 +386,7 @@ impl<D: Disk> Journal<D> {
     }
 }
 
-/// Has `entry` the same content as `envelope` under another identity?
+/// Returns true if `entry` has the same content as `envelope` under another identity.
 pub(super) fn is_twin(entry: &Entry, envelope: &Envelope) -> bool {
     let (other, id) = (entry.envelope.id(), envelope.id());
     let same_id = entry.envelope.core().ids == IdScheme::Content && other.uuid == id.uuid && other != id;

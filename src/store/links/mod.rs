@@ -179,7 +179,8 @@ impl LinkIndex {
         self.shrink()
     }
 
-    /// Drops rows over the share of their publisher, or of the newest day: traces and marks of withdrawal lack them.
+    /// Inserts the rows of a carrier, unless that exceeds the share of its publisher, or of the newest day. If they are
+    /// dropped, only traces and marks of withdrawal lack them.
     fn insert(&mut self, entry: &Entry) {
         let day = entry.envelope.core().created.day();
         let newest = self.db.size().1.map_or(0, |(_, newest)| newest);

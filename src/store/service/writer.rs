@@ -200,7 +200,7 @@ impl StoreWriter<'_> {
         self.make_again(of)
     }
 
-    /// Makes a part again when no flush may be writing the files that are thrown away.
+    /// Makes a part again, when no flush is running: one could write the files that are thrown away.
     fn make_again(&mut self, of: Derived) -> Result<(), StoreError> {
         let one = self.shared.flushing.lock().unwrap_or_else(PoisonError::into_inner);
         self.shared.engine().remake(of)?;
