@@ -41,7 +41,10 @@ impl SimWorld {
 
     /// The store failed. If that is a fault of this run, the process ends and is started again, as its unit says.
     pub(super) fn store_failed(&mut self, node: usize, error: &StoreError) -> Result<(), PromiseViolation> {
-        let Some(down_ms) = self.machines[node].repair_sync() else {
+        let machine = &mut self.machines[node];
+        let rotten =
+            machine.harm.rotten && matches!(error, StoreError::Journal(JournalError::Damaged { .. }));
+        let Some(down_ms) = machine.repair_sync().or(rotten.then_some(RESTART_MS)) else {
             return Err(self.violated(format!("{}: {error}", self.machines[node].name)));
         };
         self.machines[node].end();

@@ -437,3 +437,22 @@ fn a_full_disk_leaves_nothing_seen_that_is_not_stored() {
         assert_eq!(seen(&mut world.open(2).0, 0..12), stored);
     }
 }
+
+/// A full disk kept the index of a segment from being written. Nobody can say which entry it was that broke there: a seen
+/// set without it would take it again.
+#[test]
+fn seen_set_is_not_made_without_unknown_entries() {
+    let world = World::new(512 * 1024);
+    let (mut engine, _) = world.open(1);
+    append(&mut engine, 0..500);
+    let files = world.disk.list().unwrap();
+    let first = files.iter().filter(|name| name.ends_with(".seg")).min().unwrap();
+    let mut bytes = world.disk.content(first).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    world.disk.put(first, bytes);
+    assert!(engine.remake(Derived::Seen).unwrap(), "the index says which one it is");
+    world.disk.remove(&first.replace(".seg", ".idx")).unwrap();
+    let remade = engine.remake(Derived::Seen);
+    assert!(matches!(remade, Err(StoreError::Journal(JournalError::Damaged { .. }))), "{remade:?}");
+}

@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::find::seqs_in;
 use super::open::indexed_again;
-use super::walk::closed_place;
+use super::walk::{Unreadable, closed_place};
 use super::{Journal, weight};
 use crate::envelope::content::is_same_content;
 use crate::envelope::{Envelope, IdScheme};
@@ -258,6 +258,20 @@ impl<D: Disk> Journal<D> {
             Some(place) => Ok(place),
             None => closed_place(&*self.disk, summary, seq),
         }
+    }
+
+    /// Checks that the index knows each of the entries that cannot be read. Without it nobody could say which they were,
+    /// and a seen set that lacks them would take them again.
+    ///
+    /// # Errors
+    /// [`JournalError::Damaged`], as at a start: the segment has to be moved aside.
+    pub fn check_known(&self, unreadable: &Unreadable) -> Result<(), JournalError> {
+        for seq in unreadable.iter().cloned().flatten() {
+            if let Some((summary, _)) = self.segment_with(seq) {
+                self.place(&summary, seq)?;
+            }
+        }
+        Ok(())
     }
 
     /// Returns the seq of the first entry stored at or after `at`; one past the last if there is none.

@@ -219,6 +219,7 @@ impl<B: SeenDb> SeenSet<B> {
         if let Some(error) = failed {
             return Err(error.into());
         }
+        journal.check_known(&self.unreadable)?;
         self.inserted = journal.last();
         self.since_flush = ids;
         Ok(Some(SeenRecovery::Resumed { floor: covered.floor }))
@@ -235,6 +236,7 @@ impl<B: SeenDb> SeenSet<B> {
             self.db.insert(SeenId::of(head));
             self.since_flush += 1;
         })?;
+        journal.check_known(&self.unreadable)?;
         self.inserted = journal.last();
         Ok(self.since_flush)
     }
