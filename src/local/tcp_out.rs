@@ -150,7 +150,7 @@ impl DeliveryTarget for TcpReceiver {
         let Self { place, stream, frame, tally, .. } = self;
         let stream = stream.as_mut().ok_or(ReceiverError::Closed)?;
         Self::patiently(place, tally, Self::exchange(stream, frame)).await?;
-        // It was taken: if the mark cannot be written, that is no reason to send it again.
+        // It was taken, so it is not sent again if the mark cannot be written.
         if let Err(error) = self.remember(first.mark) {
             tracing::warn!(%error, "a crash now would hand one event over again");
         }

@@ -237,7 +237,7 @@ impl Intake {
         }
     }
 
-    /// Forgets the envelope stored under `key`, which can no longer be read: a copy of it is no duplicate.
+    /// Forgets the envelope stored under `key`, which can no longer be read, so that a copy does not count as a duplicate.
     pub fn forget_stored(&mut self, key: EventKey) {
         if !self.is_being_stored(key) {
             self.fresh.remove(&key);

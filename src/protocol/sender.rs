@@ -250,7 +250,7 @@ impl FeedSender {
         ground: &mut CoreContext,
     ) {
         self.show_statements(ground);
-        // If statements are left to show, there is no room: so no carrier can overtake them.
+        // While statements are left to show, no room is given, so that no carrier overtakes them.
         self.answer_wants(peer, tally, ground);
         if self.unread {
             self.read_on(ground);

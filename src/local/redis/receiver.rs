@@ -21,7 +21,7 @@ pub struct QueueReceiver {
     connection: Option<RedisConnection>,
     /// The place beside the queue when we last looked or wrote.
     taken: Option<HandedMark>,
-    /// The next pause when there is no room, in ms.
+    /// The next pause if there is no room, in ms.
     wait: u64,
 }
 

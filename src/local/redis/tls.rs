@@ -1,4 +1,4 @@
-//! TLS to a Redis: trust and the handshake. The certificate is always verified; there is no switch.
+//! TLS to a Redis: trust and the handshake. The certificate is always verified; this cannot be turned off.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

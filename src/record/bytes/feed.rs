@@ -22,7 +22,7 @@ pub(super) fn put_place(out: &mut Vec<u8>, place: &RejectedPlace) {
     put_cure(out, place.cure);
 }
 
-/// Appends an empty name if there is no publisher: no name is empty.
+/// Appends an empty name if there is no publisher. A valid name is never empty.
 pub(super) fn put_publisher(out: &mut Vec<u8>, publisher: Option<&PublisherName>) {
     put_name(out, publisher.map_or("", |publisher| publisher.as_str()));
 }

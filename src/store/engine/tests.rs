@@ -438,8 +438,8 @@ fn a_full_disk_leaves_nothing_seen_that_is_not_stored() {
     }
 }
 
-/// A full disk kept the index of a segment from being written. Nobody can say which entry it was that broke there: a seen
-/// set without it would take it again.
+/// A full disk kept the index of a segment from being written. Nothing says which of its entries broke: a seen set without
+/// that entry would let it in again.
 #[test]
 fn seen_set_is_not_made_without_unknown_entries() {
     let world = World::new(512 * 1024);

@@ -260,8 +260,8 @@ impl<D: Disk> Journal<D> {
         }
     }
 
-    /// Checks that the index knows each of the entries that cannot be read. Without it nobody could say which they were,
-    /// and a seen set that lacks them would take them again.
+    /// Checks that the index knows each of the entries that cannot be read. If it does not, nothing says which entries
+    /// they were, and a seen set that lacks them would let them in again.
     ///
     /// # Errors
     /// [`JournalError::Damaged`], as at a start: the segment has to be moved aside.
