@@ -1,12 +1,12 @@
-//! What changed between two readings of `peers/`, in words, for `audit.jsonl`. Judges nothing: whoever may write
-//! these files may change them.
+//! Describes in words how `peers/` changed between two readings, for `audit.jsonl`. It judges no change: anybody with
+//! write access to these files may change them.
 
 use crate::audit::{self, AuditDecision, AuditedAction};
 use crate::config::{PeerFile, PeerFiles};
 use crate::identity::{PublisherName, public_key_text};
 use crate::time::Timestamp;
 
-/// Each peer whose file came, changed or went, and how.
+/// Returns each peer with a file that was added, changed or removed, and describes the change.
 pub fn between(before: &PeerFiles, after: &PeerFiles) -> Vec<(PublisherName, String)> {
     let mut changes = Vec::new();
     for file in &after.peers {

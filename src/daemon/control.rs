@@ -1,5 +1,5 @@
-//! Answers the command line on `ctl.sock`. What needs the core goes through the loop; what only reads the
-//! store or the network is answered beside it.
+//! Answers the command line on `ctl.sock`. Requests that need the core go through the loop. Requests that only read the
+//! store or the network are answered outside it.
 
 use std::sync::Arc;
 
@@ -40,7 +40,7 @@ pub enum ControlAsk {
     Reload(oneshot::Sender<()>),
     /// Read `intelmesh.toml` again.
     ReloadNode(oneshot::Sender<Result<ReloadResult, ControlRefusal>>),
-    /// Where an event went.
+    /// Ask to which peers and consumers an event went.
     Whereabouts(Arc<Entry>, oneshot::Sender<Vec<DeliveryRecord>>),
     /// Read `keys/` again, and show what it says of our keys.
     Keys(oneshot::Sender<Result<(), String>>),

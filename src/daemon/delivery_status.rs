@@ -1,5 +1,5 @@
-//! Where an event went: for each peer and consumer, whether it has it, by when, or why not (design §8). What policy
-//! says is `explain`'s; how far each reader has got is the core's; both are only put together here.
+//! Reports for each peer and consumer whether it has an event, by when, or why not (design §8). `explain` gives the
+//! policy's decision and the core gives each reader's position; both are only put together here.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -30,7 +30,7 @@ pub struct ReadTimes {
 }
 
 impl ReadTimes {
-    /// The feed of a peer goes on behind `after`: what it had passed above it passes again, at another time.
+    /// Notes that the feed of a peer resumes after `after`: it passes the entries above that again, at another time.
     pub fn resumed(&mut self, peer: &PublisherName, after: u64, now: Timestamp) {
         let times = self.peers.entry(peer.clone()).or_default();
         times.retain(|(position, _)| *position <= after);
@@ -66,7 +66,7 @@ fn note(times: &mut VecDeque<(u64, Timestamp)>, position: u64, now: Timestamp) {
     }
 }
 
-/// When it was known first that the reader had passed `seq`; `None` where it had passed it before this was noted.
+/// Returns when the reader was first known to have passed `seq`; `None` if it had passed it before this was noted.
 fn passed_by(times: Option<&VecDeque<(u64, Timestamp)>>, seq: u64) -> Option<Timestamp> {
     let times = times?;
     let first = times.front().is_some_and(|(position, _)| *position >= seq);
@@ -74,7 +74,7 @@ fn passed_by(times: Option<&VecDeque<(u64, Timestamp)>>, seq: u64) -> Option<Tim
     at.filter(|_| !first)
 }
 
-/// What an answer is made of.
+/// The sources of an answer.
 pub struct DeliverySources<'a> {
     pub view: &'a NodeView,
     pub files: &'a [PeerFile],
@@ -103,7 +103,7 @@ fn peer(entry: &Entry, file: &PeerFile, sources: &DeliverySources<'_>) -> Delive
     }
     let live = sources.view.peers.iter().find(|peer| peer.name == *name);
     let passed = live.filter(|live| live.sent.position.is_some_and(|position| position >= entry.seq));
-    // What the peer said of it is the last word: it was sent, whatever rule one would look for.
+    // The peer's answer is decisive: the event was sent, so no rule can have held it back.
     if let Some((state, why, remedy)) = live.and_then(|live| answered(live.sent.exceptions.of(entry.seq)?)) {
         (went.state, went.why, went.remedy) = (state.to_owned(), Some(why), Some(remedy.to_owned()));
     } else if let Some(live) = passed {
@@ -122,7 +122,7 @@ fn peer(entry: &Entry, file: &PeerFile, sources: &DeliverySources<'_>) -> Delive
     went
 }
 
-/// Why the peer holds an event without us, under whatever name it went by then.
+/// Returns why the peer holds an event without us, under any name that it had then.
 fn has_it(
     file: &PeerFile,
     publisher: &PublisherName,
@@ -139,7 +139,7 @@ fn explained(entry: &Entry, file: &PeerFile, now: Timestamp, sources: &DeliveryS
     explain::share(entry.envelope.core(), &entry.path, &sources.own, file, now)
 }
 
-/// What the peer made of what it was sent, where it did not take it.
+/// Returns the peer's answer to an entry that it was sent, if it did not accept it.
 fn answered(exception: SentException) -> Option<(&'static str, String, &'static str)> {
     let told = |said: VerdictNumber| format!("{said}: {}", words(said).0);
     match exception {
@@ -201,7 +201,7 @@ fn decided(
     (went.rule, went.remedy) = (Some(explained.rule), explained.remedy);
 }
 
-/// Said of what was passed before anybody here kept its verdict.
+/// Shown for an entry that was passed before this node kept the peer's verdict.
 const NOT_KNOWN: &str =
     "unless the peer did not take it, or it had expired: that is kept of the newest, since the start";
 

@@ -1,5 +1,5 @@
-//! From what `intelmesh.toml` says of doors to what `local` opens: each adapter has types of its own, and
-//! this is where they meet. No rules here but the defaults that depend on the kind of door.
+//! Converts the door settings of `intelmesh.toml` into the types of `local`. Each of the two has types of its own,
+//! and both meet here. No rules here but the defaults that depend on the kind of door.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ pub fn door_setups(config: &NodeConfig) -> DoorSetups {
     DoorSetups { submits, consumers, state: config.paths.state.clone() }
 }
 
-/// What `in.sock` adds to each line: what a `[[submit]]` from the socket says, or nothing.
+/// Returns the fields that `in.sock` adds to each line: those of a `[[submit]]` from the socket, or the defaults.
 pub fn socket_door(config: &NodeConfig) -> DoorDefaults {
     let said = config.doors.submits.iter().find(|door| door.from == SubmitFrom::Socket);
     let plain = DoorDefaults::of(config.name.clone(), config.project.clone(), config.default_tlp);

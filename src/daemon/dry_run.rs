@@ -61,8 +61,8 @@ struct DryRunSides<'a> {
     given_cut: bool,
 }
 
-/// Would no connection stand with the peer of this file? Nor with one that revoked its own key, whatever a file of
-/// it says.
+/// Returns true if no connection with the peer of this file would stay open. A peer that revoked its own key is one of
+/// these, even if its file does not say so.
 fn cut(given: &PeerFile, held: Option<&Peer>, trust: &TrustList, config: &NodeConfig) -> bool {
     let revoked_itself = || {
         let held = held.filter(|held| held.revoked && held.key == given.peer.key);

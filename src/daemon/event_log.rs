@@ -47,7 +47,7 @@ impl EventLog {
         self.errors.iter()
     }
 
-    /// Logs how many lines were held back, where none followed that says so. To be called every second or so.
+    /// Logs how many lines were held back, if no later line has said so. To be called every second or so.
     pub fn tell_held_back(&mut self, now: Now) {
         for (name, kind, count) in self.limit.take_due(now.tick) {
             tracing::warn!(%name, kind, count, "the same happened again");

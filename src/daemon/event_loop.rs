@@ -1,5 +1,5 @@
-//! The loop: inputs into the core, outputs to whoever obeys them, timeouts. It never awaits a peer, a disk
-//! or a client: everybody who is handed an output has a queue that the core bounds.
+//! The loop: it passes inputs to the core, outputs to their executors, and handles timeouts. It never awaits a peer, a
+//! disk or a client: each of them gets its outputs through a queue that the core bounds.
 
 mod asking;
 mod files;
@@ -107,7 +107,7 @@ pub struct EventLoop {
     watches: LoopWatches,
     commands: PendingCommands,
     frames: FrameDump,
-    /// Publishers whose statement was learnt a moment ago.
+    /// Publishers with a key statement that was learnt a moment ago.
     keys_changed: Vec<PublisherName>,
     workers: CheckWorkers,
     /// Look-ups that were handed to the store's thread; the core takes their answers in the order asked.
@@ -192,7 +192,7 @@ impl EventLoop {
         }
     }
 
-    /// What is asked next may be answered at once only where nothing asked before it is open.
+    /// Counts an answer as received. The next question may be answered at once only if no earlier question is open.
     fn on_answer(&mut self, input: &Input) {
         match input {
             Input::Known { .. } => self.looking_up = self.looking_up.saturating_sub(1),

@@ -1,4 +1,4 @@
-//! What `feed show` tells of each feed: cursor, marks, what is owed, and where it is read again. Facts alone.
+//! Collects the facts of `feed show` about each feed: cursor, marks, owed and rejected entries.
 
 use crate::control::{FEED_SCHEMA, FeedFacts, FeedInfo, OwedFacts, RejectedFacts};
 use crate::identity::PublisherName;

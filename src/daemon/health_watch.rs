@@ -1,5 +1,5 @@
 //! Health over time: one line of log for each change of it, since when each reason stands, and `incidents.json`,
-//! which keeps what happened over a restart. What is wrong is derived in `status`.
+//! which keeps incidents over a restart. The problems themselves are derived in `status`.
 
 use std::fs;
 use std::path::Path;
@@ -105,7 +105,8 @@ fn subject(health: &HealthItem) -> String {
     }
 }
 
-/// Tests with real nodes divide them by `INTELMESH_TEST_HEALTH_DIVISOR`; what is shipped reads no such thing.
+/// Returns the thresholds. Tests with real nodes divide them by `INTELMESH_TEST_HEALTH_DIVISOR`; shipped binaries do
+/// not read it.
 fn thresholds() -> HealthThresholds {
     let thresholds = HealthThresholds::default();
     #[cfg(feature = "sim")]

@@ -1,5 +1,5 @@
 //! A file of the node's state that is written whole, away from the loop: a slow disk must not hold it up. One write at a
-//! time, and each writes the latest: an older state never comes over a newer one. What the file says is its owner's.
+//! time, and each writes the latest: an older state never replaces a newer one. Its owner defines the content.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -59,7 +59,7 @@ impl KeptState {
     }
 
     /// Is there more to write? If not, the next call of `write` starts a worker: both are decided under one lock, so that
-    /// no state is left to a worker that ends. What failed is tried again later.
+    /// no state is left to a worker that ends. If a write failed, it is tried again later.
     fn goes_on(&self, has_worked: bool) -> bool {
         let mut waiting = self.waiting();
         waiting.is_running = has_worked && waiting.bytes.is_some();

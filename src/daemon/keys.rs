@@ -1,6 +1,6 @@
-//! What is written down when somebody's keys changed: a line in `audit.jsonl`, and a copy of the statement in
-//! `statements/`. The journal has the statement itself; the copies are for the command line, which can verify with them
-//! without a running node, and for a node whose journal was emptied: a revocation must outlive that.
+//! Records a change of somebody's keys: a line in `audit.jsonl`, and a copy of the statement in `statements/`.
+//! The journal has the statement itself. The copies are for the command line, which can verify with them if no node
+//! runs, and for a node with an emptied journal: a revocation must outlive that.
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -49,7 +49,7 @@ fn write_one(state: &Path, stated: &StatedKeys, at: Timestamp) -> std::io::Resul
     Ok(())
 }
 
-/// Does nothing where the copy says the same, or more. True where it was written.
+/// Writes the copy, unless the one on disk says the same or more. Returns true if it was written.
 fn copy(state: &Path, name: &str, statement: &SignedStatement) -> std::io::Result<bool> {
     let dir = state.join(STATEMENTS_DIR);
     files::make_dir(&dir, 0o700)?;

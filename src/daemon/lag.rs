@@ -1,13 +1,13 @@
-//! How long a reader has been behind. Its oldest unread entry is not looked up all the time: what is known is when the
-//! reader was last seen level with what then was the end, and that bounds it. What it was behind already when this
-//! process began is asked of the journal, once, so that a restart makes nobody younger.
+//! Measures how long a reader has been behind. Its oldest unread entry is not looked up all the time. Instead, its age
+//! is bounded by the time when the reader was last seen level with the end. The age of entries that were already unread
+//! when this process began comes from the journal, once, so that a restart shortens no lag.
 
 use crate::time::Tick;
 
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LagWatch {
     behind: Option<LagMark>,
-    /// It was observed before: what it lags by from now on is known from then on.
+    /// It was observed before: how long it lags is known from then on.
     begun: bool,
 }
 
@@ -22,7 +22,7 @@ struct LagMark {
 }
 
 impl LagWatch {
-    /// `position` of a reader and the `end` of what it reads, at `now`: how long it lags, in seconds.
+    /// Returns how long a reader lags at `now`, in seconds, from its `position` and the `end` of its input.
     pub fn observe(&mut self, position: u64, end: u64, now: Tick) -> f64 {
         self.observe_first(position, end, now, || Some(0))
     }

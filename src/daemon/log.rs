@@ -1,5 +1,4 @@
-//! The log: plain lines on stderr, what repeats itself counted. How much of it is written can change while the node
-//! runs.
+//! The log: plain lines on stderr, with repeated lines counted. Its level can change while the node runs.
 
 use std::io::{self, Write};
 use std::sync::OnceLock;
@@ -26,7 +25,7 @@ struct NodeLog {
 /// One for the process: a test may run two nodes in it.
 static LOG: OnceLock<NodeLog> = OnceLock::new();
 
-/// Writes each event as one line, whatever others put into it.
+/// Writes each event as one line, even if its text from outside has line ends or control characters.
 struct SafeLines;
 
 impl Write for SafeLines {
@@ -67,7 +66,7 @@ pub fn set_level(level: Option<&str>) {
     warn_of(ignored);
 }
 
-/// Writes the counts of what was held back. To be called about once a second.
+/// Writes how often lines were held back. To be called about once a second.
 pub fn tell_repeats() {
     if let Some(log) = LOG.get() {
         log.repeats.tell();

@@ -1,6 +1,6 @@
-//! Which lines of the log are written: what says the same again and again is written once, and then counted, in one
-//! line a minute for each cause. Nothing else is held back. Only the text of a line is looked at, and its field `count`: a
-//! line that stands for several is counted so.
+//! Decides which lines of the log are written: a line that repeats itself is written once, and then counted, in one
+//! line a minute for each cause. Nothing else is held back. Only the text of a line is looked at, and its field
+//! `count`: a line that stands for several is counted so.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
@@ -102,8 +102,8 @@ impl RepeatLimiter {
         self.causes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes the counts that are due, at the level of their lines: who wants those gets them. To be called about once a
-    /// second.
+    /// Writes the counts that are due, at the level of their lines, so that the same filter applies to both. To be
+    /// called about once a second.
     pub fn tell(&self) {
         let told = self.causes().ended(clock::now().tick);
         for Told { times, text, level } in told {
@@ -164,7 +164,7 @@ impl Visit for LogLine {
     }
 }
 
-/// The same text but for numbers, times and ids: what counts from one line to the next. Names and addresses stay.
+/// Returns the text with `#` for numbers, times and ids, which vary from line to line. Names and addresses stay.
 fn cause_of(line: &str) -> String {
     let mut cause = String::with_capacity(line.len());
     let mut word = String::new();
@@ -226,7 +226,7 @@ mod tests {
         assert!(causes.admits(line("door q: failed after 1 s"), Level::WARN, Tick(121_000)));
     }
 
-    /// The counts are told where the lines are wanted, and a line that stands for many counts as many.
+    /// The counts appear where their lines would, and a line that stands for many counts as many.
     #[test]
     fn counts_are_told_as_the_lines_would_be() {
         #[derive(Clone, Default)]

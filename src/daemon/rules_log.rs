@@ -27,7 +27,7 @@ struct RuleVersion {
     until: Timestamp,
     /// The last seq of our journal that was decided by it.
     decided_to: u64,
-    /// Digest of the filter of `[share]`, lists included; absent where there is none.
+    /// Digest of the filter of `[share]`, lists included; absent if it has no filter.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     filter: Option<String>,
     text: String,
@@ -74,7 +74,7 @@ pub struct RulesLog {
 }
 
 impl RulesLog {
-    /// Reads what earlier runs kept; what cannot be read is as if it were not there.
+    /// Reads the versions that earlier runs kept. A file that cannot be read is treated as missing.
     pub fn open(state: &Path, lists: &Path, files: &[PeerFile], now: Timestamp, last: u64) -> Self {
         let mut log = Self {
             dir: state.join(RULES_DIR),
@@ -82,13 +82,13 @@ impl RulesLog {
             past: BTreeMap::new(),
             present: BTreeMap::new(),
         };
-        // A file may have changed while no node ran: whatever is held was decided before, as far as the feed had come.
+        // A file may have changed while no node ran: held entries were decided before, as far as the feed had come.
         log.changed(files, now, |_| last);
         log
     }
 
-    /// These files are in force now: where one says something else, what it said goes to the past. What lies on
-    /// disk is not asked: a file that is broken just now is not in force.
+    /// Puts these files into force. If one differs from its version so far, that version goes to the past. Peer files
+    /// are not read here: a file that is broken just now is not in force.
     pub fn changed(&mut self, files: &[PeerFile], now: Timestamp, decided: impl Fn(&PublisherName) -> u64) {
         for file in files {
             let name = &file.peer.name;
@@ -111,7 +111,7 @@ impl RulesLog {
         }
     }
 
-    /// The feed of a peer goes on behind `after`: what lies above is decided again, by the rules of now.
+    /// Notes that the feed of a peer resumes after `after`: entries above that are decided again, by the present rules.
     pub fn resumed(&mut self, name: &PublisherName, after: u64) {
         let past = self.past.get_mut(name).map(Vec::as_mut_slice).unwrap_or_default();
         let mut above = past.iter_mut().filter(|version| version.decided_to > after).peekable();

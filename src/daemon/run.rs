@@ -1,4 +1,4 @@
-//! From a directory to a node that is ready, and back: what `intelmesh run` does.
+//! Starts a node from its directory, runs it, and stops it: the work of `intelmesh run`.
 
 use std::fs::{File, TryLockError};
 use std::io::Write as _;
@@ -36,7 +36,7 @@ use crate::store::file_disk::free_inodes_of;
 use crate::store::{EngineConfig, Store, StoreDirs, StoreError, StoreOpening, StoreProblem};
 use crate::transport::{Transport, TransportConfig, TransportError};
 
-/// Inputs that wait for the core. Whoever sends them waits while it is full.
+/// Inputs that wait for the core. While the queue is full, its senders wait.
 const INPUTS_QUEUE: usize = 8_192;
 /// Questions of the command line that wait.
 const ASKS_QUEUE: usize = 64;
@@ -45,7 +45,7 @@ const BLOCKING_THREADS_MAX: usize = 16;
 /// How long the connections of local clients may take to end.
 const STOP_PATIENCE: std::time::Duration = std::time::Duration::from_secs(1);
 
-/// Why the node does not run. All are the operator's to mend.
+/// Why the node does not run. The operator can correct each of these causes.
 #[derive(Debug, Error)]
 pub enum StartError {
     #[error(transparent)]
@@ -109,7 +109,7 @@ impl StartError {
 /// Runs the node of `config` until SIGTERM or SIGINT, then stops it cleanly.
 ///
 /// # Errors
-/// [`StartError`] where it could not start.
+/// [`StartError`] if it could not start.
 pub fn run(config: NodeConfig) -> Result<(), StartError> {
     log::open(config.log.as_deref());
     let paths = config.paths.clone();
@@ -156,7 +156,7 @@ fn forbid_dumps() {
     }
 }
 
-/// `run/lock`: one process for each directory, whatever is left there.
+/// Takes the lock `run/lock`: one process for each directory, even if an old lock file is left there.
 fn lock(config: &NodeConfig) -> Result<File, StartError> {
     let path = config.paths.lock();
     let opened = File::options().create(true).truncate(false).write(true).open(&path);

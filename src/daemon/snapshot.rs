@@ -1,5 +1,5 @@
-//! Puts together what status shows: the core's view, the store's figures, the transport's strangers, what the
-//! chronicle remembers and what is wrong with the files.
+//! Puts together the facts of `status`: the core's view, the store's figures, the transport's strangers, the events
+//! that the chronicle remembers, and the problems of the files.
 
 use ed25519_dalek::VerifyingKey;
 
@@ -120,7 +120,7 @@ pub fn snapshot(facts: SnapshotFacts<'_>, lags: &LagTable) -> Snapshot {
         consumers,
         doors,
         cannot_open,
-        // Whoever became a peer since is none any more.
+        // A stranger that became a peer since then is left out.
         strangers: strangers.into_iter().filter(|knocked| !is_peer(files, knocked)).map(stranger).collect(),
         unknown_publishers: chronicle.unknown.shown(files),
         not_deliverable: facts.not_deliverable,

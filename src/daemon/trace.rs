@@ -1,5 +1,5 @@
 //! Walks from an event along parents, links and equal content ids, in both directions, breadth first and within
-//! bounds, for `event trace`. Reads the store and decides nothing: what is claimed is shown, with who claims it.
+//! bounds, for `event trace`. Reads the store and decides nothing: each claim is shown with its author.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::record::Entry;
 use crate::store::links::{LinkClass, LinkRow, opaque_key};
 use crate::store::{Store, StoreError};
 
-/// `classification.type` is shown where it is a word of at most this many characters.
+/// `classification.type` is shown if it is a word of at most this many characters.
 const WORD_CHARS_MAX: usize = 40;
 
 /// What a link has at its right end.
@@ -50,7 +50,7 @@ impl From<&LinkTarget> for TracePlace {
     }
 }
 
-/// (left, type, right), and which event says so; `None` where that is not held, or where nobody does.
+/// (left, type, right), and the event that claims it; `None` if that event is not held, or if none claims it.
 struct TraceClaim {
     left: EventId,
     relation: Relation,
@@ -59,7 +59,7 @@ struct TraceClaim {
     void: bool,
 }
 
-/// What is known around `start`. `None` where that is neither held nor named by anything.
+/// Returns everything known around `start`, or `None` if it is neither held nor named by anything.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -92,11 +92,11 @@ pub fn trace(store: &Store, start: TracePlace, depth: u8) -> Result<Option<Trace
 struct TraceWalk<'a> {
     store: &'a Store,
     depth: u8,
-    /// Every place met, with its entry where it is held.
+    /// Every place met, with its entry if that is held.
     known: HashMap<TracePlace, Option<Arc<Entry>>>,
     events: Vec<TracedEvent>,
     links: Vec<TracedLink>,
-    /// Where in `links` each stands.
+    /// The index of each link in `links`.
     said: HashMap<(EventId, String, String), usize>,
     cut: BTreeSet<&'static str>,
 }
@@ -148,7 +148,7 @@ impl TraceWalk<'_> {
         Ok(claims)
     }
 
-    /// What the index has of `place`, with the carrier's own words where it is held.
+    /// Returns the claims that the index has about `place`, in the carrier's own words if the carrier is held.
     fn claims_of(&self, row: LinkRow, place: &TracePlace) -> Result<Vec<TraceClaim>, StoreError> {
         let carrier = self.store.entry(row.seq)?;
         if row.class == LinkClass::Left {
@@ -266,7 +266,7 @@ struct ClassifiedLink {
     classification: String,
 }
 
-/// What a publisher calls it, where that is a word; it comes from outside and goes to a terminal.
+/// Returns the publisher's word for the event, if it is one word: it comes from outside and goes to a terminal.
 fn one_word(entry: &Entry) -> String {
     let core = entry.envelope.core();
     let Body::Plain(body) = &core.body else { return "sealed".to_owned() };

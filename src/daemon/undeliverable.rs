@@ -1,6 +1,6 @@
-//! Events of this node that none of their recipients can get any more: a peer was removed, or became one whose events
-//! come through others, before it had read them, and relays carry unsealed events to nobody but those named. What is
-//! found is kept in `undeliverable.json`, so that a restart forgets none of it. Nothing is sent or dropped here.
+//! Finds events of this node that none of their recipients can get any more. A peer was removed before it had read
+//! them, or its events now come through others. Relays carry unsealed events only to those named. The findings are kept
+//! in `undeliverable.json`, so that a restart forgets none of them. Nothing is sent or dropped here.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -90,7 +90,7 @@ impl Kept {
         }
     }
 
-    /// Of those that cannot be reached any more, what the slowest has not read. They are forgotten.
+    /// Forgets the peers that cannot be reached any more, and returns the events that the slowest of them has not read.
     fn go(&mut self, trust: &TrustList, last: u64) -> Option<UnreadEvents> {
         let gone = self.read.extract_if(.., |name, _| !is_reachable(name, trust));
         let after = gone.map(|(_, position)| position).min().filter(|after| *after < last)?;
@@ -149,8 +149,8 @@ impl UndeliverableEvents {
         });
     }
 
-    /// Takes up how far peers have read. What was withdrawn or replaced since is not stuck any more. To be called about
-    /// once a second; looks every few seconds, away from the loop.
+    /// Takes up how far peers have read. Events withdrawn or replaced since then are not stuck any more. To be called
+    /// about once a second; looks every few seconds, away from the loop.
     pub fn look(&mut self, view: &NodeView, trust: &TrustList, store: &Arc<Store>, now: Tick) {
         self.kept().observe(view, trust);
         if now < self.next_look {
@@ -255,8 +255,8 @@ fn reaches_nobody(entry: &Entry, trust: &TrustList, own: &PublisherName, now: Ti
         && !core.to.iter().any(|name| name == own || is_reachable(name, trust))
 }
 
-/// A peer that is only down can be reached. One whose events come through others cannot, nor one whose key is revoked,
-/// here or by its own statement.
+/// Returns true if the peer can be reached; one that is only down can. A peer cannot be reached if its events come
+/// through others, or if its key is revoked, here or by its own statement.
 pub fn is_reachable(name: &PublisherName, trust: &TrustList) -> bool {
     trust.peer(trust.present_name(name)).is_some_and(|peer| !peer.publisher_only && !peer.revoked)
 }

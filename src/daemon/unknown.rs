@@ -1,5 +1,5 @@
-//! Publishers whose events were rejected because they are not trusted here: who, how many, and through whom. Counted
-//! since the start; whom to trust is the operator's to say.
+//! Counts events that were rejected because their publishers are not trusted here: by publisher, and by
+//! the peer that offered them, since the start. The operator decides which publishers to trust.
 
 use std::collections::BTreeMap;
 

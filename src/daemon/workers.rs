@@ -1,5 +1,5 @@
-//! Signatures are checked off the loop, on as many threads as there are processors; but one or two where they are
-//! asked for, because to wake a thread costs more. One question is answered once, in the order of its envelopes,
+//! Checks signatures off the loop, on as many threads as there are processors. One or two are checked in the caller's
+//! thread, because to wake a thread costs more. One question is answered once, in the order of its envelopes,
 //! however it was divided; and questions in the order in which they were asked, so that what came in order is
 //! stored in order.
 
@@ -27,12 +27,12 @@ type InspectedEnvelope = Vec<Result<VerifiedEnvelope, VerdictCode>>;
 pub struct CheckWorkers {
     /// Ends when the question asked last is answered.
     last: Option<oneshot::Receiver<()>>,
-    /// Questions whose answers the loop has not taken.
+    /// Questions with answers that the loop has not taken.
     open: usize,
 }
 
 impl CheckWorkers {
-    /// Checks `envelopes`: gives the answer where it is had at once, else sends it.
+    /// Checks `envelopes`: returns the answer if it is there at once, else sends it.
     pub fn verify(
         &mut self,
         ticket: Ticket,
@@ -106,7 +106,7 @@ mod tests {
     use super::*;
     use crate::envelope::UnverifiedEnvelope;
 
-    /// A large envelope or a small one, as a peer shows it, and whose key it is.
+    /// Returns a large envelope or a small one, as a peer sends it, with its key.
     fn shown(body_bytes: usize) -> ToVerify {
         let key = ed25519_dalek::SigningKey::from_bytes(&[7; 32]);
         let signed = crate::envelope::Signer::new(key.clone()).sign(core(body_bytes)).unwrap();

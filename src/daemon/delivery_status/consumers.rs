@@ -10,14 +10,14 @@ use crate::filter::{Filter, FilterFacts};
 use crate::protocol::view::ConsumerView;
 use crate::record::Entry;
 
-/// What a consumer asks for, and where that stands.
+/// The request of a consumer, and the place of its rule.
 struct AskedConsumer<'a> {
     own: bool,
     filter: Option<&'a Arc<Filter>>,
     rule: String,
 }
 
-/// `None` where nobody here knows: it reads `run/out.sock`, and is not connected.
+/// Returns `None` if the request is unknown here: the consumer reads `run/out.sock`, and is not connected.
 fn asked<'a>(at: &'a ConsumerView, sources: &DeliverySources<'a>) -> Option<AskedConsumer<'a>> {
     if let Some(door) = sources.doors.iter().find(|door| door.name == at.name) {
         let line = door.filter_line.map(|line| format!(":{line}")).unwrap_or_default();
@@ -82,8 +82,8 @@ fn filtered(entry: &Entry, asked: &AskedConsumer<'_>) -> Option<(&'static str, S
     }
 }
 
-/// Another event with the same content went instead. Where the filter looks at more than the content, it may have
-/// held that one back: nothing is claimed.
+/// Explains that another event with the same content went instead. If the filter reads more than the content, it may
+/// have held that event back, and nothing is claimed.
 fn same_content(
     entry: &Entry,
     own: bool,

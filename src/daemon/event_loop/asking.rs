@@ -23,7 +23,7 @@ use crate::time::{Now, Timestamp};
 use crate::wire::VerdictCode;
 
 impl EventLoop {
-    /// Whoever asked may have gone: an answer that nobody takes is none.
+    /// The asker may have gone: an answer that nobody receives is dropped.
     pub(super) fn on_ask(&mut self, ask: ControlAsk) -> Option<oneshot::Receiver<Result<(), String>>> {
         match ask {
             ControlAsk::Snapshot(answer) => {
@@ -181,7 +181,7 @@ impl EventLoop {
     }
 }
 
-/// Another account's `audit.jsonl`: what is decided is not written down any more.
+/// Returns a problem if `audit.jsonl` cannot be written, as when another account owns it: decisions go unrecorded.
 fn audit_fault(state: &Path, now: Timestamp) -> Option<ShownProblem> {
     let error = audit::check_writable(state).err()?;
     let file = state.join(audit::AUDIT_FILE);

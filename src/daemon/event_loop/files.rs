@@ -62,7 +62,7 @@ pub struct InForce {
     pub trust: Arc<ArcSwap<TrustList>>,
     pub signer: Arc<Signer>,
     pub opener: Arc<SealOpener>,
-    /// Of `peers/` and the like before they were read: what changes since is read again.
+    /// Of `peers/` and the like before they were read: a file that changes later is read again.
     pub fingerprint: FilesFingerprint,
 }
 
@@ -161,7 +161,7 @@ impl EventLoop {
         found.unreachable(unread, store, trust, own, clock::now().wall);
     }
 
-    /// A door whose filter names a list that changed is opened anew with it. A list that cannot be used keeps the filter.
+    /// Reopens each door with a filter that names a changed list. If a list cannot be used, the door keeps its filter.
     /// Filters are compiled only if a list is another file: that takes time.
     fn renew_door_filters(&mut self) {
         let files = self.files.fingerprint.within(&self.files.config.paths.lists);
@@ -214,7 +214,7 @@ impl EventLoop {
         });
     }
 
-    /// A peer that is to be dialled elsewhere is dialled at once, whatever it was waited for at the old place.
+    /// Has a peer with new addresses dialled at once, even if the core was waiting to dial the old ones again.
     fn tell_addresses(&mut self, new: &PeerFiles) {
         let changed = |file: &&PeerFile| {
             self.files.peers.peer(&file.peer.name).is_some_and(|old| old.addresses != file.addresses)
@@ -233,7 +233,7 @@ fn list_bad(door: &impl Display, fault: &impl Display) -> status::ShownProblem {
     EventLog::lasting(clock::now().wall, what, Some(hint.to_owned()))
 }
 
-/// How the transport reaches each peer; those whose keys are revoked it does not.
+/// Returns how the transport reaches each peer. It does not reach a peer if its key is revoked.
 pub fn reachable(peers: &PeerFiles, node: &Node) -> Vec<PeerAddresses> {
     let revoked: Vec<&PublisherName> = node.revoked().collect();
     let peers = peers.trusted();

@@ -1,5 +1,5 @@
-//! `intelmesh.toml` read again while the node runs: what can change does, the rest is named and acts at the next start.
-//! A file that cannot be used leaves everything as it runs.
+//! Reads `intelmesh.toml` again while the node runs. Settings that can change do so; the others are named, and act at
+//! the next start. If the file cannot be used, everything stays as it runs.
 
 use std::collections::{BTreeMap, BTreeSet};
 
