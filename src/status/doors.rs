@@ -1,5 +1,5 @@
-//! What `status` says of the doors to the local pipeline (`[[submit]]`, `[[consumer]]`): who is there, what
-//! went through, what was set aside. Counted since the start. What of it is wrong is `health`'s to say.
+//! The doors to the local pipeline (`[[submit]]`, `[[consumer]]`) in `status`: their clients, the events that went
+//! through, and those set aside. Counted since the start. `health` decides which of these facts are problems.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +16,7 @@ pub struct DoorStatus {
     /// What lies in `aside/` for the operator to see to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub aside: Option<DoorAside>,
-    /// The other end cannot be reached, or does nothing of what is asked.
+    /// The other end cannot be reached, or does not do as it is asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub down: Option<DoorDown>,
     pub last_error: Option<String>,
@@ -43,7 +43,7 @@ pub enum DoorWay {
 pub struct SubmitState {
     /// `socket`, `intelmq-tcp`, `intelmq-redis`.
     pub from: String,
-    /// Where it listens, or what it reads from; without passwords.
+    /// The address on which it listens, or the source that it reads; without passwords.
     pub at: String,
     /// Connections that stand.
     pub clients: u64,
@@ -57,10 +57,10 @@ pub struct SubmitState {
 pub struct ConsumerState {
     /// `intelmq-tcp`, `intelmq-redis`.
     pub to: String,
-    /// Where it connects to; without passwords.
+    /// The address to which it connects; without passwords.
     pub at: String,
     pub connected: bool,
-    /// When `connected` last changed; the start of the node where it never did.
+    /// When `connected` last changed; the start of the node if it never did.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "rfc3339_or_absent")]
     pub since: Option<Timestamp>,
     /// Taken by the receiver.

@@ -32,7 +32,7 @@ pub const DISK_LOW_BYTES: u64 = 256 * 1024 * 1024;
 /// Fewer files than this that can still be made are few. A day of the seen set and the link index takes about 20.
 pub const DISK_LOW_INODES: u64 = 1_000;
 
-/// A reader whose unread entries fill this share of `keep_bytes` is about to lose some (design §1).
+/// A reader is about to lose entries if its unread ones fill this share of `keep_bytes` (design §1).
 pub const RETENTION_SHORT_SHARE: f64 = 0.8;
 
 /// After how long each state is worth a warning. Tests with real nodes shorten them.
@@ -205,7 +205,7 @@ impl HealthRules<'_> {
         span_text(self.now.since_ms(since) / 1000)
     }
 
-    /// Do the unread entries of a reader, at the average size, fill most of what retention keeps?
+    /// Returns true if a reader's unread entries, at the average size, fill most of the space that retention keeps.
     fn is_retention_short(&self, lag_events: Option<u64>) -> bool {
         let journal = &self.facts.journal;
         let (Some(lag), Some(keep)) = (lag_events, journal.keep_bytes) else { return false };

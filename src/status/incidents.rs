@@ -35,7 +35,8 @@ pub enum Acknowledged {
 }
 
 impl Incidents {
-    /// As a process finds them that starts. What doors set aside lies on disk: that is looked at, not remembered.
+    /// Returns the incidents for a new process. Rejects of doors are left out: they lie on disk, and are read from
+    /// there.
     pub fn carried_over(self) -> Self {
         let on_disk = |found: &&HealthItem| found.code == HealthCode::DoorRejects;
         let carried = self.shown.iter().filter(|found| !on_disk(found)).cloned().collect();

@@ -26,7 +26,7 @@ pub use render::render;
 /// Name and number of the JSON form. Within a number keys are only added.
 pub const STATUS_SCHEMA: &str = "intelmesh.status/1";
 
-/// The whole state of a node at one moment (mirrors contract §5). What is not known is absent, never 0.
+/// The whole state of a node at one moment (mirrors contract §5). An unknown value is absent, never 0.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Snapshot {
     pub schema: String,
@@ -54,7 +54,7 @@ pub struct Snapshot {
     /// Of `intelmesh.toml`, in its order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub doors: Vec<DoorStatus>,
-    /// What was sealed for this node and could not be opened; absent where there was none since the start.
+    /// Events sealed for this node that it could not open; absent if there were none since the start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cannot_open: Option<CannotOpen>,
     /// Who knocked without being a peer; newest first, bounded by [`crate::limits::STRANGERS_MAX`].
@@ -141,9 +141,9 @@ pub struct ClockStatus {
 pub struct JournalStatus {
     /// In hex.
     pub log_id: String,
-    /// `last_seq + 1` where nothing is held.
+    /// `last_seq + 1` if nothing is held.
     pub first_seq: u64,
-    /// 0 where there was never an entry.
+    /// 0 if there was never an entry.
     pub last_seq: u64,
     pub bytes: u64,
     /// Arrival of the oldest entry held.
@@ -206,13 +206,13 @@ pub struct PeerStatus {
     pub verified: bool,
     /// Either direction is up.
     pub connected: bool,
-    /// When `connected` last changed; the start of the node where it never did.
+    /// When `connected` last changed; the start of the node if it never did.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "rfc3339_or_absent")]
     pub since: Option<Timestamp>,
     /// Of the connection that stands.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
-    /// Where it is dialled; empty if it dials us.
+    /// Addresses at which it is dialled; empty if it dials us.
     #[serde(default)]
     pub addresses: Vec<String>,
     /// Its events come through others: it is never dialled, and not missed.
@@ -238,7 +238,7 @@ pub struct PeerStatus {
     pub last_frame: Option<Timestamp>,
     pub sent: SentStatus,
     pub received: ReceivedStatus,
-    /// What stands in the way of this feed, whatever is connected.
+    /// The obstacle to this feed, even if the peer is connected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fault: Option<PeerFault>,
     pub last_error: Option<String>,
@@ -305,11 +305,11 @@ pub struct UnknownPublisher {
     pub last: Timestamp,
 }
 
-/// Events of this node whose recipients are no peers that it can reach, and which no relay may carry.
+/// Events of this node that cannot reach their recipients: these are not reachable peers, and no relay may carry them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NotDeliverable {
     pub events: u64,
-    /// Whom they are for.
+    /// The recipients of these events.
     pub recipients: Vec<PublisherName>,
     /// The newest of them.
     pub id: String,
@@ -409,7 +409,7 @@ pub struct ConsumerStatus {
     pub missing_at: Option<Timestamp>,
 }
 
-/// Somebody whose key is in no peer file.
+/// Somebody who knocked with a key that is in no peer file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StrangerStatus {
     pub key: String,
@@ -430,7 +430,7 @@ pub struct Equivocation {
     pub id: Option<String>,
 }
 
-/// Something that went wrong. `what` begins with `FILE:LINE:` where a file is to blame.
+/// Something that went wrong. `what` begins with `FILE:LINE:` if a file is to blame.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ShownProblem {
     #[serde(with = "rfc3339")]
@@ -460,7 +460,7 @@ pub(crate) mod rfc3339 {
     }
 }
 
-/// The same, where it may be absent.
+/// The same, if the time may be absent.
 pub(crate) mod rfc3339_or_absent {
     use serde::{Deserializer, Serializer};
 

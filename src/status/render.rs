@@ -160,7 +160,7 @@ fn peers(snapshot: &Snapshot, now: Timestamp, lines: &mut Lines) {
     }
 }
 
-/// With whom nothing was exchanged since the start has no row.
+/// Adds a row of counts; a peer gets none if nothing was exchanged with it since the start.
 fn counts(table: &mut Table, peer: &PeerStatus, counts: &[u64]) {
     if counts.iter().any(|count| *count > 0) {
         row(table, peer.name.as_str(), counts.iter().map(u64::to_string));

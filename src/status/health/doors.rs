@@ -118,7 +118,7 @@ fn door_rejects(door: &DoorStatus) -> Option<HealthItem> {
     })
 }
 
-/// The queue of a receiver was emptied: what of it nobody had read reaches nobody.
+/// Returns a reason if the queue of a receiver was emptied: its unread events reach nobody.
 fn receiver_lost(door: &DoorStatus) -> Option<HealthItem> {
     let DoorWay::Consumer(ConsumerState { lost_at: Some(at), at: place, .. }) = &door.way else {
         return None;

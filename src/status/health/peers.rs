@@ -1,4 +1,4 @@
-//! The rules about peers: what stops their feeds, whether they are there, and how far their feeds are behind.
+//! The rules about peers: the causes that stop their feeds, whether they are there, and how far their feeds are behind.
 
 use super::{
     HealthCode, HealthFinding, HealthRules, SILENT_SHOWN_AFTER_MS, events, filter_failing, span_text,
@@ -179,7 +179,7 @@ fn skew(peer: &PeerStatus, found: &mut Vec<HealthItem>) {
     found.push(finding.peer(&peer.name).done());
 }
 
-/// What happened with a peer, whatever its state is now.
+/// Adds the incidents of a peer, in any state that it has now.
 fn incidents(peer: &PeerStatus, found: &mut Vec<HealthItem>) {
     let name = &peer.name;
     for (section, failing) in

@@ -123,7 +123,7 @@ fn judge(facts: &mut Snapshot) {
     facts.judge(&HealthThresholds::default(), &mut Incidents::default(), NOW);
 }
 
-/// (case, what is changed in [`facts`], the reasons that follow).
+/// (case, the change to [`facts`], the reasons that follow).
 const RULES: &[(&str, Change, &[HealthCode])] = &[
     ("all is well", |_| {}, &[]),
     ("away 29 s", |f| down(&mut f.peers[0], 29_000), &[HealthCode::PeerSilent]),
