@@ -7,13 +7,13 @@ use libp2p::Multiaddr;
 use libp2p::multiaddr::Protocol;
 use thiserror::Error;
 
-/// The operator's: an address in `listen`, `--advertise` or a peer file is none.
+/// The operator wrote an invalid address, in `listen`, `--advertise` or a peer file.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error("\"{0}\" is no address (`/ip4/192.0.2.1/tcp/4801`, `/ip6/…/tcp/…`, `/dns/mesh.cert.ee/tcp/4801`)")]
 pub struct AddressError(String);
 
-/// Reads an address and gives it in its one form, without a trailing `/p2p/…`: who is there is the peer
-/// file's to say.
+/// Reads an address and returns it in its one form, without a trailing `/p2p/…`: the peer file names the key of the
+/// peer there.
 ///
 /// # Errors
 /// [`AddressError`] for anything but a host and a TCP port.
@@ -37,7 +37,7 @@ pub(super) fn parse(text: &str) -> Result<Multiaddr, AddressError> {
     }
 }
 
-/// The address's host, where it is a number; IPv4 in IPv6 clothes is IPv4.
+/// Returns the address's host if it is a number. An IPv4-mapped IPv6 address becomes IPv4.
 pub(super) fn ip(address: &Multiaddr) -> Option<IpAddr> {
     match address.iter().next()? {
         Protocol::Ip4(ip) => Some(IpAddr::V4(ip)),
@@ -46,7 +46,7 @@ pub(super) fn ip(address: &Multiaddr) -> Option<IpAddr> {
     }
 }
 
-/// Host and port, where the host is a number.
+/// Returns host and port if the host is a number.
 pub(super) fn socket(address: &Multiaddr) -> Option<SocketAddr> {
     let port = address.iter().find_map(|part| if let Protocol::Tcp(port) = part { Some(port) } else { None });
     Some(SocketAddr::new(ip(address)?, port?))

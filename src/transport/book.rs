@@ -51,7 +51,7 @@ impl AddressBook {
     }
 }
 
-/// The addresses of a peer, without those that are none.
+/// Returns the addresses of a peer, without invalid ones.
 pub(super) fn dialled(peer: &PeerAddresses) -> Vec<Multiaddr> {
     peer.addresses.iter().filter_map(|text| address::parse(text).ok()).collect()
 }
@@ -61,7 +61,7 @@ pub(super) fn peer_id(key: &VerifyingKey) -> Option<PeerId> {
     Some(PublicKey::from(key).to_peer_id())
 }
 
-/// A key as peer files write it, so that an operator can compare; the peer id where it is no Ed25519 key.
+/// Returns a key as peer files write it, so that an operator can compare; the peer id if it is not an Ed25519 key.
 pub(super) fn key_text(id: &PeerId) -> String {
     // An Ed25519 peer id is the key itself, behind the identity hash.
     let key = PublicKey::try_decode_protobuf(id.as_ref().digest()).ok();

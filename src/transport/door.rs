@@ -39,10 +39,10 @@ pub(super) enum Denied {
     TooOften,
 }
 
-/// Whose allowance a socket uses.
+/// The address that owns the allowance of a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum CallerAddress {
-    /// An address of a peer: in its file, or whence it came before.
+    /// An address of a peer: in its file, or one from which it came before.
     Known(IpAddr),
     /// A /24 or /48; `None` for what has no number.
     Network(Option<IpAddr>),
@@ -103,7 +103,7 @@ pub(super) struct ConnectionLimits {
     book: Arc<ArcSwap<AddressBook>>,
     pending: HashMap<ConnectionId, CallerAddress>,
     buckets: HashMap<CallerAddress, CallerBucket>,
-    /// Whence allowed keys came: peers whose file names no number, or that sit behind another address.
+    /// Addresses from which allowed keys came: of peers with no number in their file, or behind another address.
     learned: HashMap<IpAddr, PeerId>,
     learned_order: VecDeque<IpAddr>,
 }
@@ -150,7 +150,7 @@ impl ConnectionLimits {
         Ok(())
     }
 
-    /// Forgets buckets that are full again; where none is, one that nobody is pending in.
+    /// Forgets buckets that are full again; if none is, one without pending sockets.
     fn make_room(&mut self, now: Tick) {
         if self.buckets.len() < DOOR_BUCKETS_MAX {
             return;

@@ -1,5 +1,5 @@
 //! The loop that drives libp2p: takes orders, turns what libp2p says into inputs of the core, and keeps for
-//! each peer what the core has been told. It never awaits the core: what it has to say stands in the outbox.
+//! each peer what the core has been told. It never awaits the core: its messages to the core wait in the outbox.
 
 mod events;
 
@@ -210,8 +210,8 @@ impl TransportEngine {
         }
     }
 
-    /// Ends every connection of a key. Its streams end at once, but those that the core has closed: what they still have
-    /// to say (FAULT `paused`, `silent`) leaves first, for a second at most.
+    /// Ends every connection of a key. Its streams end at once, except those that the core has closed: their last
+    /// frames (FAULT `paused`, `silent`) leave first, for a second at most.
     fn disconnect(&mut self, id: PeerId, cause: &str) {
         let connections = self.connections.values().filter(|connection| connection.peer == id);
         let streams = connections.flat_map(|connection| &connection.streams);

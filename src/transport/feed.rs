@@ -1,5 +1,5 @@
-//! Feed streams as a libp2p behaviour: opens `/intelmesh/feed/1` on the connection it is told, and gives what
-//! the peer opens. It knows no frames, and never waits for anybody: streams go to the engine as events.
+//! Feed streams as a libp2p behaviour: opens `/intelmesh/feed/1` on the connection it is told, and hands over the
+//! streams that the peer opens. It reads no frames, and never waits for anybody: streams go to the engine as events.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -41,7 +41,7 @@ pub(super) enum HandlerReport {
     Inbound(FeedStream),
 }
 
-/// What comes out: a report, and where it is from.
+/// A report to the engine, and its origin.
 #[derive(Debug)]
 pub(super) struct FeedReport {
     pub peer: PeerId,

@@ -32,7 +32,7 @@ pub(super) struct ConnectionGate {
     proved: Proved,
 }
 
-/// Peers that were dialled, proved their key and heard ours. Where such a dial fails after all, we were
+/// Peers that were dialled, proved their key and heard ours. If such a dial fails after all, we were
 /// turned away. Only keys on the list get in, so it is bounded as they are.
 #[derive(Clone, Default)]
 pub(super) struct Proved(Arc<Mutex<HashSet<PeerId>>>);
@@ -100,7 +100,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin + Send + 'static> OutboundConnectionUpgra
     }
 }
 
-/// The key that the gate did not let in, where that is why something failed.
+/// Returns the key that the gate did not let in, if that is why something failed.
 pub(super) fn not_allowed(error: &(dyn std::error::Error + 'static)) -> Option<PeerId> {
     let mut next = Some(error);
     while let Some(error) = next {

@@ -21,7 +21,7 @@ pub(super) struct PeerLink {
     pub name: PublisherName,
     /// Those that stand, oldest first.
     pub connections: Vec<ConnectionId>,
-    /// Streams whose task still runs.
+    /// Streams with a task that still runs.
     pub streams: usize,
     /// Bounded by the streams that the peer may open on its connections.
     pub early: Vec<Early>,
@@ -41,7 +41,7 @@ pub(super) struct PeerLink {
 pub(super) enum LinkState {
     Nothing,
     Connected,
-    /// It believes in a connection whose last streams are just ending; the cause to tell it then.
+    /// It believes in a connection with its last streams just ending; the cause to tell it then.
     Losing(String),
 }
 

@@ -4,8 +4,8 @@
 //!
 //! Not here: back-off and when to dial (the core's), frames' content (the wire's), policy, peer files.
 //!
-//! Who waits for whom. The loop that drives libp2p (`engine`) never awaits the core: what it has to say
-//! stands in a bounded outbox, and while that is full it takes nothing new from libp2p. Each feed stream has
+//! Who waits: the loop that drives libp2p (`engine`) never awaits the core. Its messages to the core wait in
+//! a bounded outbox, and while that is full it takes nothing new from libp2p. Each feed stream has
 //! a task of its own (`pump`) that awaits the core's channel, reads only after [`Output::Resume`], and writes
 //! from a queue bounded in bytes. So a slow core stops reading, and a slow peer stops nobody but itself.
 
@@ -112,8 +112,8 @@ impl Transport {
         Ok((Self { shared, key, engine }, listening))
     }
 
-    /// Replaces the peers. The gate's list is swapped before this returns; whoever is not on it any more, or
-    /// is paused, or has another name or key, is disconnected at once. Addresses that are none are left out.
+    /// Replaces the peers. The gate's list is swapped before this returns. A peer that is no longer on it, is paused,
+    /// or has another name or key, is disconnected at once. Invalid addresses are left out.
     pub fn set_peers(&self, peers: Vec<PeerAddresses>) {
         self.shared.set_peers(peers);
         self.shared.command(TransportCommand::PeersChanged);

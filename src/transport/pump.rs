@@ -1,5 +1,5 @@
 //! One feed stream at work: reads frames and hands them over, writes what is queued, and says once that the
-//! stream is closed. Reading and writing never wait for each other. What the frames mean is the core's.
+//! stream is closed. Reading and writing never wait for each other. The core interprets the frames.
 
 use std::io;
 use std::pin::pin;

@@ -1,5 +1,5 @@
-//! What is shared between whoever sends on a feed stream and the task that writes it: frames that wait, and
-//! the signals to go on reading, to close, and to cut. Bounded in bytes; beyond it the stream is cut, for the
+//! Shared by the senders on a feed stream and the task that writes it: frames that wait, and the signals to
+//! go on reading, to close, and to cut. Bounded in bytes; beyond it the stream is cut, for the
 //! core never hands over that much.
 
 use std::collections::VecDeque;
@@ -25,7 +25,7 @@ pub(super) struct FeedQueue {
     pub resumed: Notify,
     /// What is queued still goes out, then the stream is closed.
     pub closing: CancellationToken,
-    /// The connection is gone: what was read may still be handed over, but nobody is waited for.
+    /// The connection is gone: frames already read may still be handed over, but nothing is awaited any more.
     pub gone: CancellationToken,
     /// The stream ends now.
     pub cut: CancellationToken,

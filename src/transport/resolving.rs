@@ -1,5 +1,5 @@
-//! Names of hosts, asked of the system at each dial: what `/etc/hosts`, `/etc/resolv.conf` and the name servers say now.
-//! Nothing is remembered here, so a node that starts before the network is there finds its peers once it is.
+//! Resolves host names through the system at each dial, by the present `/etc/hosts`, `/etc/resolv.conf` and name
+//! servers. Nothing is remembered here, so a node that starts before the network is there finds its peers once it is.
 
 use std::io;
 use std::net::{IpAddr, ToSocketAddrs as _};

@@ -81,7 +81,7 @@ impl TransportShared {
     }
 
     /// An order that stands already as the last one is not put behind itself. The core waits for answers, so
-    /// more than a few for each peer cannot stand here; what is beyond is its bug, and dropped.
+    /// more than a few for each peer cannot stand here; an order beyond them is the core's bug, and is dropped.
     pub fn command(&self, command: TransportCommand) {
         let mut commands = lock(&self.commands);
         if commands.len() < TRANSPORT_COMMANDS_MAX || command == TransportCommand::Stop {

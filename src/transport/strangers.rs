@@ -1,5 +1,5 @@
-//! Keys that knocked and were refused, for `status`: an operator whose new peer does not get in finds its key
-//! here. Bounded; the one seen longest ago is forgotten first.
+//! Keys that knocked and were refused, for `status`. If a new peer does not get in, the operator finds its key here.
+//! Bounded; the one seen longest ago is forgotten first.
 
 use crate::limits::STRANGERS_MAX;
 use crate::time::Timestamp;
@@ -9,7 +9,7 @@ use crate::time::Timestamp;
 pub struct Stranger {
     /// `ed25519:…`, as a peer file would have it.
     pub key: String,
-    /// Whence it came last.
+    /// The address from which it came last.
     pub address: String,
     pub count: u64,
     pub last: Timestamp,

@@ -55,7 +55,7 @@ fn transport(gate: ConnectionGate) -> Boxed<(PeerId, StreamMuxerBox)> {
     TransportTimeout::new(upgraded, Duration::from_millis(HANDSHAKE_MS)).boxed()
 }
 
-/// A swarm of `key` that lets in whom `book` allows.
+/// Builds a swarm of `key` that lets in the peers that `book` allows.
 pub(super) fn build(
     key: &SigningKey,
     book: &Arc<ArcSwap<AddressBook>>,

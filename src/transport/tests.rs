@@ -26,7 +26,7 @@ fn peer(name: &str, key: &SigningKey, addresses: Vec<String>) -> PeerAddresses {
     PeerAddresses { name, key: key.verifying_key(), addresses, paused: false }
 }
 
-/// A transport, what it tells its core, and a feed stream that a hostile peer has opened to it.
+/// Returns a transport, its messages to the core, and a feed stream that a hostile peer has opened to it.
 async fn attacked() -> (Transport, mpsc::Receiver<Input>, FeedStream) {
     let (own, hostile) = (SigningKey::from_bytes(&[1; 32]), SigningKey::from_bytes(&[2; 32]));
     let (answers, mut inputs) = mpsc::channel(16);
