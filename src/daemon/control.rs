@@ -26,7 +26,7 @@ use crate::status::{HealthCode, Snapshot};
 use crate::store::Store;
 use crate::transport::{DialOutcome, Transport};
 
-/// What only the loop can answer.
+/// Requests that only the loop can answer.
 #[derive(Debug)]
 pub enum ControlAsk {
     Snapshot(oneshot::Sender<Box<Snapshot>>),

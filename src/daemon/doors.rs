@@ -101,7 +101,7 @@ fn consumer(said: &ConsumerDoorSettings) -> ConsumerSetup {
     ConsumerSetup { request, hand_off, harmonization: said.form.harmonization.clone(), to }
 }
 
-/// What the doors ask of the journal, answered by its store.
+/// Returns the questions that doors ask of the journal; its store answers them.
 pub fn journal_questions(store: &Arc<Store>, log_id: LogId) -> Arc<JournalQuestions> {
     let store = Arc::clone(store);
     let holds = Arc::new(move |mark| -> futures::future::BoxFuture<'static, bool> {

@@ -14,7 +14,7 @@ use crate::store::Store;
 /// Reads `text` as the file `file`, and compares it over the last `last` events.
 ///
 /// # Errors
-/// What is wrong with the file, or that the journal cannot be read.
+/// A problem of the file, or that the journal cannot be read.
 pub fn trial(
     store: &Store,
     trust: &TrustList,

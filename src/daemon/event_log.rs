@@ -1,5 +1,5 @@
-//! What happened, as the core tells it: one line of log each (repeated ones are counted by `repeats`), and what
-//! status remembers of it. Payloads and secrets never come here.
+//! Records the core's events: one line of log each (repeated ones are counted by `repeats`), and the incidents that
+//! status remembers. Payloads and secrets never come here.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -243,7 +243,7 @@ mod tests {
     use crate::time::Tick;
     use crate::wire::VerdictCode;
 
-    /// What reaches a log, with its lines counted.
+    /// The text that reaches a log, to count its lines.
     #[derive(Clone, Default)]
     struct Lines(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
 

@@ -56,7 +56,7 @@ pub struct NodeParts {
     pub inputs: mpsc::Sender<Input>,
 }
 
-/// What is looked at once a second, and remembered from one look to the next.
+/// The state that is observed once a second, and remembered from one look to the next.
 #[derive(Debug)]
 struct LoopWatches {
     lags: LagTable,
@@ -254,7 +254,7 @@ impl EventLoop {
         }
     }
 
-    /// Is there nothing that this node is known to have said after `keyring`?
+    /// Checks that this node is not known to have published a newer statement than `keyring`.
     fn check_newest(&self, keyring: &Keyring) -> Result<(), KeyringError> {
         keyring.check_newest(&self.files.config.paths.keys, self.node.own_statement())
     }

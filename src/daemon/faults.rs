@@ -8,7 +8,7 @@ use crate::protocol::view::PeerView;
 use crate::status::{FeedDirection, PeerFault, PeerFaultKind};
 use crate::wire::FaultCode;
 
-/// What stops the feeds with this peer.
+/// Returns the fault that stops the feeds with this peer.
 pub fn fault(peer: &PeerView) -> Option<PeerFault> {
     peer.facts.obstacles.first().map(|obstacle| shown(obstacle, peer))
 }

@@ -8,7 +8,7 @@ use crate::record::{Owed, RejectedPlace, RetryCondition};
 /// Owed entries of one feed that are told one by one.
 const OWED_SHOWN_MAX: usize = 100;
 
-/// How far each feed of `node` has got, and what it still waits for.
+/// Returns how far each feed of `node` has got, and the entries that it still waits for.
 pub fn feed_facts(node: &Node) -> FeedFacts {
     let view = node.view();
     let feeds = node.feed_states().map(|(peer, state)| {
@@ -34,7 +34,7 @@ pub fn feed_facts(node: &Node) -> FeedFacts {
     FeedFacts { schema: FEED_SCHEMA.to_owned(), feeds }
 }
 
-/// Of a peer that has never answered.
+/// Returns the facts of a peer that has never answered.
 fn never_read(peer: PublisherName) -> FeedInfo {
     let (log_id, head) = (None, None);
     let (marks, owed, rejected) = (Vec::new(), Vec::new(), Vec::new());

@@ -20,7 +20,7 @@ pub struct HealthWatch {
     thresholds: HealthThresholds,
     incidents: Incidents,
     file: KeptFile,
-    /// What is in the file, or soon will be.
+    /// The content of the file, now or soon.
     written: Incidents,
     /// As it was logged last.
     logged: Vec<HealthItem>,

@@ -58,8 +58,8 @@ impl KeptState {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Is there more to write? If not, the next call of `write` starts a worker: both are decided under one lock, so that
-    /// no state is left to a worker that ends. If a write failed, it is tried again later.
+    /// Returns true if there is more to write. If not, the next call of `write` starts a worker: both are decided under
+    /// one lock, so that no state is left to a worker that ends. If a write failed, it is tried again later.
     fn goes_on(&self, has_worked: bool) -> bool {
         let mut waiting = self.waiting();
         waiting.is_running = has_worked && waiting.bytes.is_some();

@@ -61,7 +61,7 @@ fn copy(state: &Path, name: &str, statement: &SignedStatement) -> std::io::Resul
     files::replace(&dir.join(name), statement.bytes(), 0o600).map(|()| true)
 }
 
-/// What the copies in `state` say, as far as the identity key of who they claim to be of signed them.
+/// Returns the statements copied to `state` that the identity key of their claimed publisher has signed.
 pub fn copies(state: &Path, identity_of: impl Fn(&PublisherName) -> Option<VerifyingKey>) -> StatementBook {
     let mut book = StatementBook::default();
     let entries = std::fs::read_dir(state.join(STATEMENTS_DIR)).into_iter().flatten().flatten();

@@ -27,8 +27,8 @@ impl LagWatch {
         self.observe_first(position, end, now, || Some(0))
     }
 
-    /// The same. At the first call `age` says how old the oldest unread entry is, in ms. If it cannot say that now, the
-    /// next call is the first.
+    /// Does the same as `observe`. At the first call `age` returns the oldest unread entry's age, in ms. If it is unknown,
+    /// the next call is the first.
     pub fn observe_first(
         &mut self,
         position: u64,

@@ -1,5 +1,5 @@
-//! How each reader gets on, observed once a second: how long it has been behind, since when a feed does not run although
-//! its peer is connected, and when a peer last rejected something.
+//! Observes the progress of each reader once a second: how long it has been behind, since when a feed does not run
+//! although its peer is connected, and when a peer last rejected something.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -118,7 +118,7 @@ fn level(now: Now) -> LagWatch {
     watch
 }
 
-/// How long ago the peer stored its newest entry, by our clock, in ms. The oldest that we lack is no newer.
+/// Returns how long ago the peer stored its newest entry, by our clock, in ms. The oldest that we lack is no newer.
 fn head_age(peer: &PeerView, now: Now) -> Option<u64> {
     let stored = peer.received.head_stored?;
     let skew = peer.facts.skew_ms.unwrap_or(0);

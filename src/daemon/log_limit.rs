@@ -10,7 +10,7 @@ const LOG_EVERY_MS: u64 = 10_000;
 /// Names and kinds that are kept apart; of more only the number of lines is logged.
 const KINDS_MAX: usize = 4_096;
 
-/// What was held back since the last line of a name and kind.
+/// Lines held back since the last one of a name and kind.
 #[derive(Debug)]
 struct HeldBack {
     next: Tick,
@@ -47,7 +47,7 @@ impl LogLimit {
         Some(count)
     }
 
-    /// What was held back and is due to be told: name, kind and how many. To be asked now and then.
+    /// Returns the lines held back that are now due: name, kind and how many. To be called now and then.
     pub fn take_due(&mut self, now: Tick) -> Vec<(Box<str>, &'static str, u64)> {
         let mut due = Vec::new();
         self.held.retain(|(name, kind), held| {

@@ -17,7 +17,7 @@ pub fn former_name(state: &Path) -> Option<PublisherName> {
     PublisherName::parse(text.trim()).ok()
 }
 
-/// What is to be told if the name has changed; from the next start on the new name is the known one.
+/// Returns a problem if the name has changed. From the next start on, the new name is the known one.
 pub fn noticed(state: &Path, name: &PublisherName, now: Timestamp) -> Option<ShownProblem> {
     let file = state.join(FILE);
     let known = former_name(state);

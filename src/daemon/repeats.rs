@@ -36,7 +36,7 @@ struct RepeatCause {
     level: Level,
 }
 
-/// What was held back of one cause: how often, its last text, and the level of its lines.
+/// Lines held back for one cause: how often, the last text, and their level.
 #[derive(Debug, PartialEq, Eq)]
 struct Told {
     times: u64,
@@ -72,7 +72,7 @@ impl RepeatCauses {
         true
     }
 
-    /// What was held back in the windows that have ended. Counting goes on.
+    /// Returns the lines held back in the windows that have ended. Counting goes on.
     fn ended(&mut self, now: Tick) -> Vec<Told> {
         let mut told = Vec::new();
         self.0.retain(|_, cause| {

@@ -55,7 +55,7 @@ fn filter_digest(file: &PeerFile) -> Option<String> {
 /// By which rules an entry was decided.
 #[derive(Debug)]
 pub enum RulesThen {
-    /// Those of now.
+    /// The present rules.
     Present,
     Past(Box<PeerFile>),
     /// The text is kept, and the lists that its filter reads say something else by now.

@@ -20,7 +20,7 @@ use crate::store::{self, StoreStats};
 use crate::time::{Now, Timestamp};
 use crate::transport;
 
-/// What does not change while the node runs.
+/// Facts that do not change while the node runs.
 #[derive(Clone, Debug)]
 pub struct NodeIdentity {
     pub name: PublisherName,
@@ -44,10 +44,10 @@ impl NodeIdentity {
     }
 }
 
-/// What the doors to the pipeline know.
+/// Facts from the doors to the pipeline.
 pub struct DoorFacts {
     pub doors: Vec<DoorStatus>,
-    /// What is wrong with files that doors read while they run.
+    /// Problems of files that doors read while they run.
     pub files: Vec<String>,
     /// Doors that could not be opened as the file says.
     pub failures: Vec<String>,
@@ -60,11 +60,11 @@ pub struct SnapshotFacts<'a> {
     pub stats: StoreStats,
     pub strangers: Vec<transport::Stranger>,
     pub files: &'a PeerFiles,
-    /// What is wrong with `intelmesh.toml`.
+    /// The problems of `intelmesh.toml`.
     pub node_file: &'a [config::ConfigProblem],
     pub chronicle: &'a EventLog,
     pub doors: DoorFacts,
-    /// What lasts and is known to the loop alone.
+    /// Lasting problems that only the loop knows.
     pub lasting: Vec<ShownProblem>,
     pub not_deliverable: Option<NotDeliverable>,
     pub now: Now,

@@ -18,7 +18,7 @@ use crate::store::{Store, StoreError};
 /// `classification.type` is shown if it is a word of at most this many characters.
 const WORD_CHARS_MAX: usize = 40;
 
-/// What a link has at its right end.
+/// The right end of a link.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum TracePlace {
     Event(EventId),
@@ -102,7 +102,7 @@ struct TraceWalk<'a> {
 }
 
 impl TraceWalk<'_> {
-    /// Everything that is said of the places in `frontier`; the new places that this leads to.
+    /// Takes every claim about the places in `frontier`, and returns the new places that they lead to.
     fn step(&mut self, frontier: &[TracePlace], distance: u8) -> Result<Vec<TracePlace>, StoreError> {
         let mut next = Vec::new();
         for place in frontier {
@@ -124,7 +124,7 @@ impl TraceWalk<'_> {
         Ok(next)
     }
 
-    /// What a held event says itself, and what it shares its content id with.
+    /// Returns the claims of a held event, and its links to events with the same content id.
     fn said_by(&self, place: &TracePlace) -> Result<Vec<TraceClaim>, StoreError> {
         let Some(Some(entry)) = self.known.get(place) else { return Ok(Vec::new()) };
         let mut claims = claims(entry);
@@ -170,7 +170,7 @@ impl TraceWalk<'_> {
         let said = (claim.left.clone(), claim.relation.as_str().to_owned(), claim.right.text());
         if let Some(known) = self.said.get(&said).and_then(|at| self.links.get_mut(*at)) {
             if known.void && !claim.void {
-                // Another said it before, for whom it counts for nothing.
+                // Another publisher made this claim before, and it is void for that one.
                 (known.void, known.by) = (false, claim.by.map(|by| by.to_string()));
             }
             return Ok(());
@@ -217,7 +217,7 @@ impl TraceWalk<'_> {
     }
 }
 
-/// What `entry` says of itself and of others.
+/// Returns the claims of `entry` about itself and about others.
 fn claims(entry: &Entry) -> Vec<TraceClaim> {
     let core = entry.envelope.core();
     let own = &core.id;

@@ -40,7 +40,7 @@ struct StuckEvent {
     expires: Option<Timestamp>,
 }
 
-/// What the file says.
+/// The content of the file.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Kept {
     stuck: Vec<StuckEvent>,
@@ -52,7 +52,7 @@ struct Kept {
     written: BTreeMap<PublisherName, u64>,
 }
 
-/// What is stuck, as far as it is known.
+/// The events that are stuck, as far as they are known.
 #[derive(Clone, Debug)]
 pub struct UndeliverableEvents {
     file: KeptFile,
@@ -61,7 +61,7 @@ pub struct UndeliverableEvents {
     next_look: Tick,
 }
 
-/// What a peer that goes has not read: all of ours after `after` up to `last`.
+/// The entries that a peer had not read when it went: all of ours after `after` up to `last`.
 #[derive(Debug, PartialEq, Eq)]
 pub struct UnreadEvents {
     pub after: u64,
@@ -69,7 +69,7 @@ pub struct UnreadEvents {
 }
 
 impl Kept {
-    /// How far peers have read, of those that can be reached.
+    /// Notes how far the peers that can be reached have read.
     fn observe(&mut self, view: &NodeView, trust: &TrustList) {
         let renamed = self.read.keys().filter(|name| trust.present_name(name) != *name);
         for old in renamed.cloned().collect::<Vec<_>>() {
@@ -112,8 +112,8 @@ impl UndeliverableEvents {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What peers that can be reached no more have not read, with the `view` of the time when they could. To be called at
-    /// the start, and when `trust` changes.
+    /// Returns the entries unread by peers that can no longer be reached. `view` is of the time when they could. To be
+    /// called at the start, and when `trust` changes.
     pub fn gone(&self, view: &NodeView, trust: &TrustList) -> Option<UnreadEvents> {
         let mut kept = self.kept();
         kept.observe(view, trust);
@@ -210,7 +210,7 @@ impl UndeliverableEvents {
         }
     }
 
-    /// What is still stuck: not what has expired, was retired, or has a recipient again that can be reached.
+    /// Returns the events still stuck: none that expired, was retired, or has a reachable recipient again.
     pub fn shown(&self, trust: &TrustList, first_seq: u64, now: Timestamp) -> Option<NotDeliverable> {
         let (shown, changed) = {
             let stuck = &mut self.kept().stuck;
@@ -239,7 +239,7 @@ fn shown(stuck: &[StuckEvent]) -> Option<NotDeliverable> {
     Some(NotDeliverable { events: stuck.len() as u64, recipients, id: newest.id.clone(), since })
 }
 
-/// Is it ours, unsealed, in force, and for named peers of which none can be reached?
+/// Returns true if it is ours, unsealed, in force, and for named peers of which none can be reached.
 fn reaches_nobody(entry: &Entry, trust: &TrustList, own: &PublisherName, now: Timestamp) -> bool {
     let core = entry.envelope.core();
     let over = core.expires.is_some_and(|expires| expires <= now);

@@ -40,8 +40,8 @@ impl UnknownPublishers {
         }
     }
 
-    /// Those that are still not trusted. The same event may come through several peers, so it is the largest count
-    /// that says how many there are.
+    /// Returns the publishers that are still not trusted. If an event came through several peers, each of them counted
+    /// it, so the largest count is shown.
     pub fn shown(&self, files: &PeerFiles) -> Vec<UnknownPublisher> {
         let trusted = |name: &PublisherName| {
             files.trusted().any(|file| file.peer.name == *name || file.peer.aliases.contains(name))

@@ -2,7 +2,7 @@
 
 use crate::wire::{VerdictCode as Code, VerdictNumber};
 
-/// What it means, and what would have to change.
+/// Returns the meaning of a verdict, and the change that would be needed.
 pub fn words(said: VerdictNumber) -> (&'static str, &'static str) {
     let known = WORDS.iter().find(|(known, ..)| VerdictNumber::from(*known) == said);
     match known {

@@ -61,7 +61,7 @@ pub(super) fn consumer(entry: &Entry, at: &ConsumerView, sources: &DeliverySourc
     went
 }
 
-/// What holds an event back from any consumer.
+/// Returns a reason that holds the event back from any consumer.
 fn held_back(entry: &Entry, own: bool, sources: &DeliverySources<'_>) -> Option<(&'static str, String)> {
     let core = entry.envelope.core();
     if sources.own.has(entry.envelope.publisher()) && !own {

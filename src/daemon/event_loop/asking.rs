@@ -1,4 +1,4 @@
-//! What the command line asks of the loop, and what the loop answers from what it holds.
+//! Answers the command line's requests to the loop from the state that the loop holds.
 
 use std::path::Path;
 
@@ -141,7 +141,7 @@ impl EventLoop {
         delivery_status(entry, &sources)
     }
 
-    /// All that a revoked key signed and nobody has decided about.
+    /// Returns all events that a revoked key signed and that still wait for a decision.
     fn waiting(&self) -> WaitingFacts {
         let mut waiting = Vec::new();
         for (peer, state) in self.node.feed_states() {

@@ -41,7 +41,7 @@ pub struct WatchedFiles {
     pub node_file: NodeFile,
 }
 
-/// What is wrong with `intelmesh.toml` now.
+/// The present problems of `intelmesh.toml`.
 #[derive(Debug, Default)]
 pub struct NodeFile {
     pub fingerprint: FilesFingerprint,
@@ -53,11 +53,11 @@ pub struct NodeFile {
 pub(super) struct DoorLists {
     /// As the filters were compiled with them last; nothing before the first time.
     files: FilesFingerprint,
-    /// Those that cannot be used: the doors go on with what they had, and no start would.
+    /// Lists that cannot be used: the doors keep their old ones, and no start would succeed.
     pub bad: Vec<status::ShownProblem>,
 }
 
-/// What others hold as well, and a change of the files replaces.
+/// Values that others hold as well, and that a change of the files replaces.
 pub struct InForce {
     pub trust: Arc<ArcSwap<TrustList>>,
     pub signer: Arc<Signer>,
@@ -152,8 +152,8 @@ impl EventLoop {
 }
 
 impl EventLoop {
-    /// What only peers were to get that go now, or went while the node was stopped, reaches nobody if they have not read
-    /// it. `view` is of before they went.
+    /// Looks for events with recipients that have all gone, now or while the node was stopped: they reach nobody if
+    /// unread. `view` is of before the peers went.
     pub(super) fn look_for_undeliverable(&self, view: &NodeView) {
         let (found, trust) = (&self.watches.undeliverable, self.node.trust());
         let Some(unread) = found.gone(view, &trust) else { return };

@@ -104,7 +104,7 @@ fn log_reloaded(told: &ReloadResult) {
     }
 }
 
-/// What of `new` differs from what runs and cannot change while it does.
+/// Returns the settings of `new` that differ from the running ones and cannot change until the next start.
 fn at_next_start(old: &NodeConfig, new: &NodeConfig) -> Vec<String> {
     let differs = [
         ("name", old.name != new.name),
