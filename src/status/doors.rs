@@ -13,7 +13,7 @@ pub struct DoorStatus {
     pub name: String,
     #[serde(flatten)]
     pub way: DoorWay,
-    /// What lies in `aside/` for the operator to see to.
+    /// Records in `aside/` for the operator to handle.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub aside: Option<DoorAside>,
     /// The other end cannot be reached, or does not do as it is asked.
@@ -71,7 +71,7 @@ pub struct ConsumerState {
     /// Expired while they waited here, and handed to nobody.
     #[serde(default)]
     pub expired: u64,
-    /// Why nothing is handed over although somebody is there.
+    /// The reason if nothing is handed over although a receiver is there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held: Option<String>,
     /// When the receiver last turned out to have lost all that it had taken.

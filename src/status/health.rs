@@ -1,4 +1,4 @@
-//! What is wrong, derived from the facts of a [`Snapshot`] by rules without memory: every fact carries its
+//! Derives problems from the facts of a [`Snapshot`] by rules without memory: every fact carries its
 //! own time and its own words. Root causes come first. Nothing here repairs anything.
 //!
 //! In reading order: the codes, then `peers` (connections and feeds), `doors` (and consumers), `line` (the first
@@ -23,7 +23,7 @@ pub const LAG_SHOWN_S: f64 = 60.0;
 /// 30 s the protocol closes it.
 pub const SILENT_SHOWN_AFTER_MS: u64 = 25_000;
 
-/// What happened is shown for this long, in ms; the counters stay (contract §6).
+/// An incident is shown for this long, in ms; the counters stay (contract §6).
 pub const INCIDENT_SHOWN_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// Less free space than this is low, in bytes.
@@ -188,7 +188,7 @@ pub fn derive(facts: &Snapshot, thresholds: &HealthThresholds, now: Timestamp) -
     found
 }
 
-/// What the rules about peers, doors and consumers are asked with.
+/// The input of the rules about peers, doors and consumers.
 struct HealthRules<'a> {
     facts: &'a Snapshot,
     thresholds: &'a HealthThresholds,
@@ -196,7 +196,7 @@ struct HealthRules<'a> {
 }
 
 impl HealthRules<'_> {
-    /// Has it lasted for so long, in ms?
+    /// Returns true if it has lasted for so long, in ms.
     fn lasts(&self, since: Timestamp, ms: u64) -> bool {
         self.now.since_ms(since) >= ms
     }

@@ -1,4 +1,4 @@
-//! What happened and is shown for a while, unlike what lasts: for a day, or until the operator has seen it.
+//! Incidents, which are shown for a day or until the operator has seen them, unlike states that last.
 //! A restart of the node forgets none of it. Reads and writes no file; the daemon keeps this value on disk.
 
 use std::collections::BTreeMap;
@@ -16,21 +16,21 @@ const CARRIED_MAX: usize = 1_024;
 pub struct Incidents {
     /// As they were shown last.
     shown: Vec<HealthItem>,
-    /// What happened up to then is seen.
+    /// The operator has seen every incident up to then.
     acknowledged: BTreeMap<HealthCode, Timestamp>,
     /// `shown` is what an earlier process left: nothing was derived by this one yet.
     #[serde(skip)]
     carried: Vec<HealthItem>,
 }
 
-/// What the operator's `status --ack CODE` came to.
+/// The result of the operator's `status --ack CODE`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Acknowledged {
     /// So many incidents are not shown any more.
     Incidents(usize),
     /// There is nothing under this code.
     Nothing,
-    /// What is shown under this code lasts: it ends with its cause, and no sooner.
+    /// A state is shown under this code: it ends with its cause, and no sooner.
     State,
 }
 
@@ -43,7 +43,7 @@ impl Incidents {
         Self { carried, ..self }
     }
 
-    /// What is shown of `derived` (worst first), with what an earlier process showed.
+    /// Returns the items of `derived` (worst first) to show, with those that an earlier process showed.
     pub fn take_up(&mut self, derived: Vec<HealthItem>, now: Timestamp) -> Vec<HealthItem> {
         let mut health: Vec<HealthItem> =
             derived.into_iter().filter(|found| self.is_shown(found, now)).collect();
@@ -77,13 +77,13 @@ impl Incidents {
         Acknowledged::Incidents(incidents)
     }
 
-    /// What concerned a consumer or a peer that is no more.
+    /// Forgets items about a consumer or a peer that is gone.
     pub fn forget(&mut self, is_gone: impl Fn(&HealthItem) -> bool) {
         self.carried.retain(|old| !is_gone(old));
     }
 }
 
-/// Do both speak of the same thing?
+/// Returns true if both are about the same thing.
 pub fn is_same(one: &HealthItem, other: &HealthItem) -> bool {
     (one.code, &one.peer, &one.consumer, &one.door, one.side)
         == (other.code, &other.peer, &other.consumer, &other.door, other.side)

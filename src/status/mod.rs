@@ -1,5 +1,5 @@
-//! What the node knows of itself, as one value: the same [`Snapshot`] serves `status`, its JSON, the log and
-//! the metrics (contract §5). `health` derives from it what is wrong, `render` shows it to people. Nothing
+//! The state of the node, as one value: the same [`Snapshot`] serves `status`, its JSON, the log and
+//! the metrics (contract §5). `health` derives the problems from it, and `render` shows it to people. Nothing
 //! here collects anything or reads a clock.
 
 pub mod doors;
@@ -57,7 +57,7 @@ pub struct Snapshot {
     /// Events sealed for this node that it could not open; absent if there were none since the start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cannot_open: Option<CannotOpen>,
-    /// Who knocked without being a peer; newest first, bounded by [`crate::limits::STRANGERS_MAX`].
+    /// Strangers that knocked; newest first, bounded by [`crate::limits::STRANGERS_MAX`].
     pub strangers: Vec<StrangerStatus>,
     /// Publishers of events that were rejected because they are not trusted here, by name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -68,7 +68,7 @@ pub struct Snapshot {
     /// Two cores under one identity, by publisher.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub equivocations: Vec<Equivocation>,
-    /// What lasts first, then the last ones that happened.
+    /// Lasting problems first, then the latest incidents.
     pub errors: Vec<ShownProblem>,
 }
 
@@ -114,7 +114,7 @@ pub struct HealthItem {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub incident: bool,
     pub what: String,
-    /// What to do.
+    /// The action to take.
     pub hint: String,
 }
 
@@ -130,7 +130,7 @@ pub enum FeedDirection {
 pub struct ClockStatus {
     /// False while wall clock and steady time disagree, and nothing expires (design §5.2).
     pub ok: bool,
-    /// What the machine believes, and what it should be by steady time; said only while they disagree.
+    /// The machine's time, and the right one by steady time; given only while they disagree.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "rfc3339_or_absent")]
     pub wall: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none", with = "rfc3339_or_absent")]
@@ -251,7 +251,7 @@ impl PeerStatus {
     }
 }
 
-/// What stops the feeds with a peer, for as long as it lasts, in its own words.
+/// The cause that stops the feeds with a peer, for as long as it lasts, in its own words.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PeerFault {
     #[serde(flatten)]
@@ -260,7 +260,7 @@ pub struct PeerFault {
     pub side: FeedDirection,
     #[serde(with = "rfc3339")]
     pub since: Timestamp,
-    /// What that side said; empty if the kind says it all.
+    /// The words of that side; empty if the kind is enough.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub what: String,
 }
@@ -274,7 +274,7 @@ pub enum PeerFaultKind {
     Cloned,
     /// The name that a node gives is not the one that the other side's peer file has.
     NameMismatch {
-        /// What the peer calls itself; absent if it is the peer that refuses.
+        /// The name that the peer gives itself; absent if it is the peer that refuses.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         called: Option<PublisherName>,
     },
@@ -288,7 +288,7 @@ pub enum PeerFaultKind {
     FeedClosed,
 }
 
-/// Who published events that were not taken because this node does not trust it.
+/// A publisher of events that were not taken because this node does not trust it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnknownPublisher {
     pub name: PublisherName,
@@ -297,7 +297,7 @@ pub struct UnknownPublisher {
     /// A peer file says `ignore`: it is counted, and no warning.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub ignored: bool,
-    /// Who handed them to us.
+    /// The peers that handed them to us.
     pub through: Vec<PublisherName>,
     #[serde(with = "rfc3339")]
     pub first: Timestamp,
@@ -353,7 +353,7 @@ pub struct SentStatus {
     /// The filter of `[share]`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub filter_failing: Option<FilterFailing>,
-    /// Of the rejected ones, those that are no matter of the peer's own policy.
+    /// The rejected ones that are no matter of the peer's own policy.
     #[serde(default)]
     pub rejected_wrongly: u64,
     /// When it last rejected one of those, and why.

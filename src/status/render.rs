@@ -167,7 +167,7 @@ fn counts(table: &mut Table, peer: &PeerStatus, counts: &[u64]) {
     }
 }
 
-/// Of peers that health says nothing about.
+/// Shows the last errors of peers that health does not mention.
 fn last_errors(snapshot: &Snapshot, lines: &mut Lines) {
     for peer in &snapshot.peers {
         let told = snapshot.health.iter().any(|health| health.peer.as_ref() == Some(&peer.name));
@@ -279,7 +279,7 @@ fn strangers(snapshot: &Snapshot, lines: &mut Lines) {
     rest(snapshot.strangers.len(), STRANGERS_SHOWN, lines);
 }
 
-/// Those that last are health's to say, and stand above.
+/// Shows the errors that are over. Those that last belong to health, and stand above.
 fn errors(snapshot: &Snapshot, lines: &mut Lines) {
     let lasts = |code: Option<HealthCode>| {
         code.is_some_and(|code| snapshot.health.iter().any(|health| health.code == code))

@@ -1,4 +1,4 @@
-//! What people see: the whole text, and that it fits.
+//! Tests of the output for people: the whole text, and that it fits.
 
 use super::*;
 use crate::identity::PublisherName;
