@@ -1,4 +1,4 @@
-//! Who may connect, and under which name: the peer files as the transport needs them. Immutable; a reload
+//! Knows who may connect, and under which name: the peer files as the transport needs them. Immutable; a reload
 //! makes a new one. The gate, the door and the engine look into the same one.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -40,12 +40,12 @@ impl AddressBook {
         self.peers.get(name).filter(|peer| !peer.paused).map(|_| name)
     }
 
-    /// Is it the key of a peer, paused or not? Such a one is no stranger.
+    /// Returns true if it is the key of a peer, paused or not. Such a node is no stranger.
     pub fn configured(&self, id: &PeerId) -> bool {
         self.by_id.contains_key(id)
     }
 
-    /// Is it a host in the address of a peer?
+    /// Returns true if it is a host in the address of a peer.
     pub fn is_host(&self, ip: &IpAddr) -> bool {
         self.hosts.contains(ip)
     }

@@ -22,7 +22,7 @@ use crate::identity::PublisherName;
 use crate::limits::{PEER_ADDRESSES_MAX, PEER_CHECK_MS};
 use crate::protocol::io::DialFailure;
 
-/// What came of dialling a peer.
+/// The result of dialling a peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CheckReport {
     pub peer: PublisherName,

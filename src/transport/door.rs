@@ -48,7 +48,7 @@ enum CallerAddress {
     Network(Option<IpAddr>),
 }
 
-/// What one kind of caller may do.
+/// The limits for one kind of caller.
 struct Allowance {
     pending_of_kind: usize,
     pending: usize,

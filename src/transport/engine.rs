@@ -31,7 +31,7 @@ use crate::limits::{LISTEN_MS, OUTBOX_MAX, PEER_ADDRESSES_MAX, TRANSPORT_STOP_MS
 use crate::protocol::io::Input;
 use crate::protocol::io::{DialFailure, StreamId};
 
-/// What the core is to hear, and who starts once it has heard it.
+/// A message to the core, and the task that starts once the core has it.
 struct PeerAnnouncement {
     input: Input,
     then: Option<oneshot::Sender<()>>,
@@ -309,7 +309,7 @@ pub(super) fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
 /// The cause if the other end breaks off before it has proved a key.
 pub(super) const NOT_OURS: &str = "the other end does not speak intelmesh";
 
-/// What the libraries below say of a handshake tells an operator nothing.
+/// Replaces the words of the libraries below for a handshake: they tell an operator nothing.
 fn in_words(text: &str) -> String {
     const WORDS: [(&str, &str); 6] = [
         ("Received an invalid message", NOT_OURS),

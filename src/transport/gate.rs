@@ -42,7 +42,7 @@ impl Proved {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
     }
 
-    /// Was it there? It is not any more.
+    /// Removes it. Returns true if it was there.
     pub fn take(&self, id: &PeerId) -> bool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(id)
     }

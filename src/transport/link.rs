@@ -1,4 +1,4 @@
-//! What the engine remembers of one peer: its connections, its streams, and what the core has been told. It
+//! The engine's state for one peer: its connections, its streams, and what the core has been told. It
 //! keeps the order that the core relies on: `Connected` first, each stream's `FeedClosed` before
 //! `Disconnected`, and nothing of a new connection before the old one was reported gone.
 
@@ -19,7 +19,7 @@ pub(super) struct Early {
 
 pub(super) struct PeerLink {
     pub name: PublisherName,
-    /// Those that stand, oldest first.
+    /// Open connections, oldest first.
     pub connections: Vec<ConnectionId>,
     /// Streams with a task that still runs.
     pub streams: usize,
@@ -36,7 +36,7 @@ pub(super) struct PeerLink {
     pub leaving: HashSet<StreamId>,
 }
 
-/// What the core believes.
+/// The core's view of the peer's connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum LinkState {
     Nothing,
@@ -45,7 +45,7 @@ pub(super) enum LinkState {
     Losing(String),
 }
 
-/// What the core is to be told next.
+/// The next message to the core.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Tell {
     Connected(ConnectionId),
@@ -81,7 +81,7 @@ impl PeerLink {
         }
     }
 
-    /// What to tell the core now; to be asked until there is nothing.
+    /// Returns the next message to the core; to be called until there is none.
     pub fn next_told(&mut self) -> Option<Tell> {
         if self.streams == 0
             && let LinkState::Losing(cause) = &self.told

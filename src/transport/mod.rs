@@ -62,7 +62,7 @@ pub struct PeerAddresses {
     pub paused: bool,
 }
 
-/// Why the network did not start: the operator's.
+/// Why the network did not start. The operator has to correct the cause.
 #[derive(Debug, Error)]
 pub enum TransportError {
     #[error(transparent)]

@@ -23,7 +23,7 @@ pub(super) struct FeedQueue {
     waiting: Mutex<WaitingFrame>,
     pub work: Notify,
     pub resumed: Notify,
-    /// What is queued still goes out, then the stream is closed.
+    /// Queued frames still go out, then the stream is closed.
     pub closing: CancellationToken,
     /// The connection is gone: frames already read may still be handed over, but nothing is awaited any more.
     pub gone: CancellationToken,
@@ -32,7 +32,7 @@ pub(super) struct FeedQueue {
     cause: OnceLock<String>,
 }
 
-/// What the writer gets to do.
+/// The next work of the writer.
 pub(super) enum QueueWork {
     Frames(Vec<WireFrame>),
     Nothing,

@@ -1,5 +1,5 @@
-//! What the handle and the engine share: the peers, the streams' queues, orders that wait, and what `status`
-//! asks for. Locks are held for moments, never across a wait.
+//! State that the handle and the engine share: the peers, the streams' queues, orders that wait, and the figures for
+//! `status`. Locks are held for moments, never across a wait.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::atomic::Ordering;

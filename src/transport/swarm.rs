@@ -1,4 +1,4 @@
-//! How the pieces are put together: TCP (with names resolved), Noise behind the gate, yamux that closes in
+//! Puts the pieces together: TCP (with names resolved), Noise behind the gate, yamux that closes in
 //! time, a deadline over the whole handshake, and the two behaviours. No decisions here.
 
 use std::sync::Arc;

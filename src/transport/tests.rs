@@ -1,4 +1,4 @@
-//! What only a hostile peer does, which has the right key: so it is built from the transport's own parts.
+//! Tests with a hostile peer that has the right key: so it is built from the transport's own parts.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -107,7 +107,7 @@ async fn a_peer_that_never_reads_does_not_delay_the_closing_of_its_connection() 
     drop(stream);
 }
 
-/// What the core says last goes out before the connection ends, also behind much that the peer has not read yet.
+/// The core's last frames go out before the connection ends, also behind much that the peer has not read yet.
 #[tokio::test]
 async fn a_fault_is_heard_before_the_connection_ends() {
     for round in 0..4 {

@@ -1,4 +1,4 @@
-//! What libp2p says, and what the streams' tasks say by ending, as inputs of the core.
+//! Turns the events of libp2p and the ends of streams' tasks into inputs of the core.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -227,7 +227,7 @@ fn without_id(address: &Multiaddr) -> Multiaddr {
     address.iter().filter(|part| !matches!(part, libp2p::multiaddr::Protocol::P2p(_))).collect()
 }
 
-/// Why a dial failed; `proved` if somebody at the address showed the key that was looked for.
+/// Returns why a dial failed; `proved` if somebody at the address showed the key that was looked for.
 pub(in crate::transport) fn dial_failure(error: DialError, proved: bool) -> DialFailure {
     let tried = match error {
         DialError::WrongPeerId { obtained, address } => {
