@@ -93,7 +93,7 @@ impl ControlService {
         match request {
             ControlRequest::Status => {
                 let doors = self.ask(ControlAsk::Doors).await?;
-                // Not on the loop: it asks the disk. What is not noticed now is noticed the next time.
+                // Not on the loop: it asks the disk. A change missed now is noticed the next time.
                 let _ = tokio::task::spawn_blocking(move || doors.look()).await;
                 self.ask(ControlAsk::Snapshot).await.map(ControlReply::Status)
             }

@@ -36,7 +36,7 @@ fn shown(obstacle: &Obstacle, peer: &PeerView) -> PeerFault {
                 FaultCode::DiskFull => PeerFaultKind::DiskFull,
                 _ => PeerFaultKind::FeedClosed,
             };
-            // The code says it all where the kind has it in its name.
+            // The code is enough if the kind has it in its name.
             let what = match kind {
                 PeerFaultKind::VersionSkew | PeerFaultKind::FeedClosed | PeerFaultKind::RejectedByPeer => {
                     format!("{} {detail}", code.as_str())

@@ -5,7 +5,7 @@ use crate::identity::PublisherName;
 use crate::protocol::Node;
 use crate::record::{Owed, RejectedPlace, RetryCondition};
 
-/// Owed entries of one feed that are told one by one.
+/// Owed entries of one feed that are listed one by one.
 const OWED_SHOWN_MAX: usize = 100;
 
 /// Returns how far each feed of `node` has got, and the entries that it still waits for.

@@ -27,7 +27,7 @@ impl LagWatch {
         self.observe_first(position, end, now, || Some(0))
     }
 
-    /// Does the same as `observe`. At the first call `age` returns the age of the oldest unread entry, in ms. If that is
+    /// Does the same as `observe`. At the first call `age` returns the age of the oldest unread entry, in ms. If it is
     /// unknown, the next call is the first.
     pub fn observe_first(
         &mut self,

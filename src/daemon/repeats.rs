@@ -54,7 +54,7 @@ impl RepeatCauses {
         let at_once = if level == Level::INFO { INFORMING_AT_ONCE } else { 1 };
         let key = cause_of(&line.text);
         if let Some(cause) = self.0.get_mut(&key)
-            // What is held back after its window has ended is told with the rest.
+            // Lines held back after their window has ended are counted with the rest.
             && (now < cause.until || cause.held > 0)
         {
             if cause.written < at_once {

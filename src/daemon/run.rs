@@ -185,7 +185,7 @@ async fn serve(config: NodeConfig) -> Result<(), StartError> {
     let trust = Arc::new(peers.trust_list(config.names(), own_key).with_own_seal(own_seal));
     let trust_in_force = Arc::new(ArcSwap::from(Arc::clone(&trust)));
     let (store, opened) = open_store(&config, inputs.clone()).await?;
-    // Also where the journal was emptied a revocation acts before any peer may connect.
+    // Even if the journal was emptied, a revocation acts before any peer may connect.
     let copies = keys::copies(&config.paths.state, |name| trust.identity_key(name).copied());
     for known in [&opened.ledger.statements, &copies] {
         keyring.check_newest(&config.paths.keys, known.of(&own_key).map(StatedKeys::latest))?;

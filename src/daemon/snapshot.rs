@@ -88,7 +88,7 @@ pub fn snapshot(facts: SnapshotFacts<'_>, lags: &LagTable) -> Snapshot {
         EventLog::lasting(now.wall, what, Some("see to the cause, then: intelmesh reload".to_owned()))
     });
     let store_problems = stats.problems.iter().map(|problem| {
-        // Damage lasts until the operator moved the file; the rest was mended and is only told.
+        // Damage lasts until the operator moved the file; the rest was repaired and is only reported.
         let is_damage = matches!(problem, store::StoreProblem::DamagedSegment(_));
         let code = is_damage.then_some(HealthCode::ConfigBad);
         // `intelmesh check` does not read the journal.

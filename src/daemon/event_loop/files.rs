@@ -141,7 +141,7 @@ impl EventLoop {
         let trust = peers.trust_list(self.files.config.names(), self.files.own_key);
         let trust = Arc::new(trust.with_own_seal(self.files.own_seal));
         self.node.handle_input(Input::Trust(trust), clock::now());
-        // What is said to those who are cut off now goes out before the gate closes.
+        // The last frames to peers that are cut off now go out before the gate closes.
         self.obey();
         self.parts.transport.set_peers(reachable(&peers, &self.node));
         self.files.trust.store(self.node.trust());

@@ -140,7 +140,7 @@ impl HealthRules<'_> {
                 HealthFinding::new(HealthCode::PeerSilent, what, hint).peer(name).since(heard).done(),
             );
         }
-        // Where our own disk is full, that is the cause, and said elsewhere.
+        // If our own disk is full, that is the cause, and it is reported elsewhere.
         let full = self.facts.disk.as_ref().is_some_and(|disk| disk.full);
         let since =
             peer.stands_since.filter(|since| !full && self.lasts(*since, self.thresholds.stands_ms))?;
@@ -151,7 +151,7 @@ impl HealthRules<'_> {
     }
 
     fn lags(&self, peer: &PeerStatus, found: &mut Vec<HealthItem>) {
-        // What stops its feeds is said already.
+        // The cause that stops its feeds is reported already.
         if peer.fault.is_some() {
             return;
         }
