@@ -28,7 +28,7 @@ pub enum ContentError {
     Number(#[from] InexactNumber),
 }
 
-/// Checks the JSON of a core, and its UUID where that is made of the content. A sealed body is not looked at.
+/// Checks the JSON of a core, and its UUID if that is made of the content. A sealed body is not checked.
 ///
 /// # Errors
 /// [`ContentError`]: `bad_body`, or `content_id_mismatch` for the last two.
@@ -68,7 +68,7 @@ pub fn is_same_content(one: &Body, other: &Body) -> bool {
     one == other || canonical(one).is_some_and(|one| canonical(other).is_some_and(|other| one == other))
 }
 
-/// A secret of this node, from `keys/`, that keeps others from confirming a guess of what is sealed.
+/// A secret of this node, from `keys/`. Without it, others could confirm a guess about sealed content.
 #[derive(Clone)]
 pub struct BodyIdSecret(Zeroizing<[u8; 32]>);
 

@@ -1,6 +1,5 @@
-//! The signed core as a map with integer keys (PROTOCOL.md §2.3): its numbers, bounds and the relations
-//! between fields. The same checks hold what is read and what is to be signed. What is in a body is not
-//! looked at.
+//! The signed core as a map with integer keys (PROTOCOL.md §2.3): its numbers, bounds and the relations between fields.
+//! The same checks apply when a core is read and when it is signed. The content of a body is not checked.
 
 use bytes::Bytes;
 use uuid::Uuid;

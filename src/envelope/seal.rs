@@ -1,7 +1,7 @@
-//! Sealing and opening a body (design §5.5, PROTOCOL.md §2.6): COSE_Encrypt inside the signed core, so that
-//! relays verify without reading. In reading order: `form` (the COSE_Encrypt as bytes), `inside` (what is
-//! sealed, padded), `wrap` (the content key for each recipient). Chance comes as an argument. Whose sealing key
-//! is whose, and who may have what, is not known here.
+//! Sealing and opening a body (design §5.5, PROTOCOL.md §2.6): COSE_Encrypt inside the signed core, so that relays
+//! verify without reading. In reading order: `form` (the COSE_Encrypt as bytes), `inside` (the sealed content, padded),
+//! `wrap` (the content key for each recipient). Randomness comes as an argument. This module does not know which
+//! publisher has which sealing key, nor who may have an event.
 
 pub(super) mod form;
 mod inside;
@@ -155,8 +155,8 @@ pub fn seal(
     Ok(core)
 }
 
-/// Why a sealed body was not opened here. What others sealed is never this node's fault, but for
-/// [`OpenError::OtherKey`], where its own key changed.
+/// Says why a sealed body was not opened here. This node is never at fault, except for [`OpenError::OtherKey`] if its
+/// own key changed.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum OpenError {
     #[error("the body is not sealed")]
@@ -267,7 +267,7 @@ impl SealOpener {
     }
 }
 
-/// Do two sealed bodies of this node's own, under one id, say the same? Their IVs are marks of what is inside.
+/// Returns whether two sealed bodies of this node under one id have the same content. Their IVs are marks of it.
 pub(super) fn same_mark(one: &[u8], other: &[u8]) -> bool {
     match (SealedBody::read(one), SealedBody::read(other)) {
         (Ok(one), Ok(other)) => one.iv == other.iv && one.ciphertext.len() == other.ciphertext.len(),
