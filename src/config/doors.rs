@@ -1,6 +1,6 @@
-//! The doors to the local pipeline, `[[submit]]` and `[[consumer]]` of `intelmesh.toml` (contract §4): where
-//! each listens or connects, what it adds to events on their way in, and in which form they leave. Whether
-//! the other side is there is not asked here.
+//! The doors to the local pipeline, `[[submit]]` and `[[consumer]]` of `intelmesh.toml` (contract §4). Each has an
+//! address to listen on or to connect to, fields that it adds to incoming events, and a form in which events leave.
+//! This module does not check if the other side is there.
 
 mod consumer;
 mod odds;
@@ -71,7 +71,7 @@ pub(super) const CONSUMER_KEYS: &[&str] = &[
 
 pub(super) const RELATION_KEYS: &[&str] = &["withdraws", "replaces", "withdrawn_by", "replaced_by"];
 
-/// How long a Redis queue may grow where nothing is said.
+/// Maximum length of a Redis queue if the configuration gives none.
 pub const QUEUE_MAX_DEFAULT: u64 = 10_000;
 
 /// A line of `intelmesh.toml`, for messages. A door that moved to another one is the same door: so all lines are equal.
@@ -173,12 +173,12 @@ pub struct ConsumerDoorSettings {
     pub name: ConsumerName,
     pub to: ConsumerTo,
     pub form: ConsumerForm,
-    /// Where it begins while it has no position; `None`: with the earliest.
+    /// Start position while it has none of its own; `None`: the earliest event.
     pub from: Option<StartPosition>,
-    /// Also what this node is the publisher of.
+    /// Also events that this node published.
     pub own: bool,
     pub filter: Option<Arc<Filter>>,
-    /// Where the filter stands.
+    /// Line of the filter.
     pub filter_line: Option<DoorLine>,
 }
 
@@ -207,7 +207,7 @@ pub struct ConsumerForm {
     pub relation_fields: RelationFields,
 }
 
-/// Reads both lists of `top`, of a node that listens to peers on `listen`. What is wrong goes into `report`.
+/// Reads both lists of `top`, of a node that listens to peers on `listen`. Problems go into `report`.
 pub(super) fn doors(
     (dir, lists): (&Path, &Path),
     listen: &[String],

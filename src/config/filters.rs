@@ -1,5 +1,5 @@
-//! Filters in files: compiled where they stand, with the place of a fault in the file itself, and the lists that
-//! they name, read from `lists/`. What a filter means is `filter`'s.
+//! Filters in files: compiled in place, so that a fault has its position in the file itself. The lists that they name
+//! are read from `lists/`. `filter` defines what a filter means.
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
@@ -46,7 +46,7 @@ impl FilterLists for FileLists {
     }
 }
 
-/// The filter that stands under `key`; `None` where there is none, or it is a problem of `report`.
+/// Returns the filter under `key`; `None` if there is none, or if it is a problem, which goes into `report`.
 pub(super) fn filter(
     section: &TomlSection<'_, '_>,
     key: &'static str,

@@ -1,5 +1,5 @@
-//! How much is logged: what `log` in `intelmesh.toml`, and the environment, may say. A word that is no level would be
-//! taken for the name of a module, and silence everything; so it is refused.
+//! How much is logged: the values of `log` in `intelmesh.toml`, and of the environment. A word that is not a level
+//! would be taken for the name of a module, and silence everything; so it is refused.
 
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 

@@ -1,5 +1,5 @@
-//! `intelmesh.toml`: this node. Read at start and at a reload; what `init` marks with (restart) acts at the next
-//! start. What its doors to the pipeline say is read in `doors`.
+//! `intelmesh.toml`: this node. Read at start and at a reload; settings that `init` marks with (restart) act at the
+//! next start. `doors` reads the sections about the pipeline.
 
 use std::path::{Path, PathBuf};
 
@@ -38,7 +38,7 @@ const SECTIONS: &[KnownKeys] = &[
 /// What later versions will know: refused, never ignored.
 const LATER: &[&str] = &["web", "seal", "groups", "metrics"];
 
-/// What `listen` is where nothing is said.
+/// Value of `listen` if the configuration gives none.
 pub const LISTEN_DEFAULT: &str = "/ip4/0.0.0.0/tcp/4801";
 pub const PROJECT_DEFAULT: &str = "intelmq";
 pub const FEDERATION_DEFAULT: &str = "intelmesh";
@@ -54,7 +54,7 @@ pub struct NodeConfig {
     /// The node's directory, as it was given.
     pub dir: PathBuf,
     pub name: PublisherName,
-    /// Names that this node had before. What names it by one of them is for it, or of it.
+    /// Names that this node had before. An event that names one of them is for this node, or from it.
     pub aliases: Vec<PublisherName>,
     /// The project of events that name none.
     pub project: ProjectName,
@@ -68,14 +68,14 @@ pub struct NodeConfig {
     pub default_tlp: Tlp,
     pub journal: JournalSettings,
     pub paths: NodePaths,
-    /// Whose members may use the sockets beside the owner.
+    /// Members of this group may use the sockets beside the owner.
     pub socket_group: Option<String>,
     /// How much is logged: the directives of `log_level`.
     pub log: Option<String>,
     pub doors: DoorConfigs,
 }
 
-/// `[journal]`: how much is kept. Whichever is reached first.
+/// `[journal]`: how much is kept. The limit that is reached first applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct JournalSettings {
     pub keep_days: u32,
@@ -234,7 +234,7 @@ fn addresses(
     addresses_that(section, key, report, |_| None)
 }
 
-/// Where a peer is dialled: neither all interfaces nor no port is a place.
+/// Reads the addresses at which a peer is dialled: an address needs a port and cannot mean all interfaces.
 pub(super) fn dialled(section: &TomlSection<'_, '_>, report: &mut ConfigReport) -> Option<Vec<String>> {
     addresses_that(section, "addresses", report, |address| {
         address::is_wildcard(address).then_some(address::DIALLED)

@@ -1,5 +1,5 @@
-//! What is wrong with a file of the operator's: where, what, and what to do about it. Printed as
-//! `FILE:LINE: what` and a hint; it does not decide what a problem stops.
+//! A problem in one of the operator's files: its position, the fault and a hint. Printed as `FILE:LINE: what` and a
+//! hint; it does not decide what a problem stops.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -14,11 +14,11 @@ use crate::identity::IdentityError;
 /// One thing to mend.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigProblem {
-    /// As shown: relative to the node's directory where it lies in it.
+    /// As shown: relative to the node's directory if it lies in it.
     pub file: PathBuf,
-    /// From 1; `None` where the file as a whole is meant and there is none to open.
+    /// From 1; `None` if the file as a whole is meant and there is none to open.
     pub line: Option<usize>,
-    /// In characters, from 1; where a fault lies inside a value.
+    /// In characters, from 1, if a fault lies inside a value.
     pub column: Option<usize>,
     pub fault: ConfigFault,
 }
@@ -42,7 +42,7 @@ impl ConfigProblem {
     }
 }
 
-/// `FILE:LINE: what`, without the hint.
+/// Prints `FILE:LINE: what`, without the hint.
 impl fmt::Display for ConfigProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:", self.file.display())?;

@@ -127,7 +127,7 @@ pub enum ConfigWrite {
     Merged,
 }
 
-/// Whether a peer of this name may be added with this key. `known` are the peers whose files are good.
+/// Checks that a peer of this name may be added with this key. `known` are the peers with good files.
 ///
 /// # Errors
 /// [`WriteError::Revoked`], [`WriteError::KnownAs`], [`WriteError::OtherKey`] and [`WriteError::AliasOf`].
@@ -158,8 +158,8 @@ pub fn check_peer(
     Ok(())
 }
 
-/// Writes `NAME.toml` into `peers_dir`, or merges into it where it has the same key. `known` are the peers
-/// whose files are good.
+/// Writes `NAME.toml` into `peers_dir`, or merges into it if it has the same key. `known` are the peers with good
+/// files.
 ///
 /// # Errors
 /// Those of [`check_peer`]: nothing was changed.
@@ -286,14 +286,14 @@ fn set(document: &mut DocumentMut, section: Option<&str>, key: &str, new: toml_e
 /// Sets `paused` in a peer's file.
 ///
 /// # Errors
-/// [`WriteError::Io`] (also where there is no such file), [`WriteError::Toml`]: nothing was changed.
+/// [`WriteError::Io`] (also if there is no such file), [`WriteError::Toml`]: nothing was changed.
 pub fn set_paused(file: &Path, paused: bool) -> Result<(), WriteError> {
     let mut document = open(file)?;
     set(&mut document, None, "paused", value(paused));
     save(file, &document)
 }
 
-/// Writes down that the words were compared: `verified`, by whom and when; the peer is not `pending` any more.
+/// Records that the words were compared: sets `verified`, with time and author. The peer is no longer `pending`.
 ///
 /// # Errors
 /// [`WriteError::Io`], [`WriteError::Toml`]: nothing was changed.

@@ -27,7 +27,7 @@ pub(super) fn line_of(peers_dir: &Path, key: &VerifyingKey) -> Result<Option<(Pa
     Ok(found.map(|at| (file, at + 1)))
 }
 
-/// Writes down the key of the peer file at `peer`; `None` where that has none.
+/// Writes down the key of the peer file at `peer`; `None` if that has none.
 pub(super) fn keep(peer: &Path, key: Option<&str>, at: Timestamp) -> Result<Option<PathBuf>, WriteError> {
     let Some(key) = key.and_then(|text| parse_public_key(text).ok()) else { return Ok(None) };
     let dir = peer.parent().unwrap_or(Path::new("."));
