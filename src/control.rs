@@ -1,6 +1,6 @@
-//! What the command line asks a running node, and what that answers, on `run/ctl.sock`: one line of JSON each
-//! way, then the node closes. Nobody but this program speaks it, so it may change with every version; what
-//! is promised to others are the JSON forms inside ([`Snapshot`], [`EventFacts`], [`FeedFacts`]).
+//! Requests of the command line to a running node, and its replies, on `run/ctl.sock`: one line of JSON each way, then
+//! the node closes. Only this program speaks it, so it may change with every version. The JSON forms inside are
+//! promised to others ([`Snapshot`], [`EventFacts`], [`FeedFacts`]).
 
 mod deciding;
 mod dry_run;
@@ -190,7 +190,7 @@ impl ControlRefusal {
     }
 }
 
-/// Where a feed is read from again.
+/// The position from which a feed is read again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RewindPlace {
@@ -200,7 +200,7 @@ pub enum RewindPlace {
     Time(#[serde(with = "rfc3339")] Timestamp),
 }
 
-/// Where a consumer reads on.
+/// The position from which a consumer reads on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ConsumerPlace {
@@ -212,7 +212,7 @@ pub enum ConsumerPlace {
     Time(#[serde(with = "rfc3339")] Timestamp),
 }
 
-/// One event, decoded (mirrors `intelmesh.event/1`). What this node knows of it, and no more.
+/// One event, decoded (mirrors `intelmesh.event/1`), as far as this node knows it.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct EventFacts {
     pub schema: String,
@@ -254,32 +254,32 @@ pub struct EventFacts {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ext: Option<Box<RawValue>>,
     pub sealed: bool,
-    /// Why what is sealed cannot be shown here; absent where it was opened.
+    /// The reason why a sealed body cannot be shown here; absent if it was opened.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cannot_open: Option<String>,
     /// Size of the envelope, in bytes.
     pub bytes: u64,
     /// SHA-256 of the signed core, in hex.
     pub digest: String,
-    /// Exactly as published; absent where it is sealed and cannot be opened here.
+    /// Exactly as published; absent if it is sealed and cannot be opened here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payload: Option<Box<RawValue>>,
-    /// Where it went, peers first.
+    /// Its deliveries, peers first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub went: Vec<DeliveryRecord>,
 }
 
-/// Where one event went: one peer, or one consumer.
+/// The delivery of one event to one peer or one consumer.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeliveryRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peer: Option<PublisherName>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub consumer: Option<String>,
-    /// Of a peer: `acknowledged`, `has_it`, `not_yet`, `withheld`, `cut`, `rejected` or `deferred`, or `passed` where the
+    /// Of a peer: `acknowledged`, `has_it`, `not_yet`, `withheld`, `cut`, `rejected` or `deferred`, or `passed` if the
     /// rules of its time are not all known. Of a consumer: `passed`, `not_yet` or `withheld`.
     pub state: String,
-    /// When that was known; absent where it happened before this node started to watch.
+    /// When that was known; absent if it happened before this node started to watch.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "rfc3339_or_absent")]
     pub by: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -403,9 +403,9 @@ pub struct AsideTried {
     pub taken: u64,
     /// Again, for the reason that the file says now.
     pub set_aside: u64,
-    /// Could not be tried, and stay where they were.
+    /// Could not be tried, and stay in place.
     pub kept: u64,
-    /// Their events have expired: they are for nobody any more.
+    /// Their events have expired: nobody gets them any more.
     #[serde(default)]
     pub expired: u64,
 }

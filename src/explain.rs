@@ -16,12 +16,12 @@ pub struct Explanation {
     pub peer: PublisherName,
     /// `shared`, or `withheld`, or `cut`: no connection with it may stand.
     pub outcome: RuleOutcome,
-    /// A short name of the reason; absent where it is shared.
+    /// A short name of the reason; absent if it is shared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// The rule that decides, with its file and line where it stands in one.
+    /// The rule that decides, with its file and line if it stands in one.
     pub rule: String,
-    /// What would have to change, and by whom; absent where it is shared.
+    /// The change that would be necessary, and who has to make it; absent if it is shared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remedy: Option<String>,
 }
@@ -44,7 +44,7 @@ impl RuleOutcome {
     }
 }
 
-/// May the event of `core`, which came by `path`, go to the peer of `file`, as that file says it?
+/// Decides whether the event of `core`, which came by `path`, may go to the peer of `file`, by its rules.
 pub fn share(core: &Core, path: &HopPath, own: &NodeNames, file: &PeerFile, now: Timestamp) -> Explanation {
     let peer = file.peer.name.clone();
     if let Some((reason, rule, remedy)) = cut(file) {
@@ -64,14 +64,14 @@ pub fn share(core: &Core, path: &HopPath, own: &NodeNames, file: &PeerFile, now:
     }
 }
 
-/// The peer as it stands now: where it revoked its own key, its file need not say so.
+/// Returns the peer as it stands now: if it revoked its own key, its file need not say so.
 pub fn standing(file: &PeerFile, trust: &TrustList) -> PeerFile {
     let mut file = file.clone();
     file.peer.revoked |= trust.peer(&file.peer.name).is_some_and(|peer| peer.revoked);
     file
 }
 
-/// The peer as it stood while its feed ran: what cuts it off came later.
+/// Returns the peer as it stood while its feed ran, before it was cut off.
 pub fn while_connected(file: &PeerFile) -> PeerFile {
     let mut file = file.clone();
     (file.peer.revoked, file.peer.paused, file.pairing.pending) = (false, false, false);

@@ -1,7 +1,7 @@
-//! An invitation: what two organisations send each other once, `intelmesh1…` (bech32m), so that each can
-//! write the other's peer file: name, federation, keys, addresses, expiry, signed by that very key
-//! (PROTOCOL.md §7). It proves that its maker holds the key, not who they are: that is what the words of the
-//! fingerprint are for. No secret is ever in it.
+//! An invitation: two organisations send each other one, once, as `intelmesh1…` (bech32m). Each can then write the
+//! other's peer file: name, federation, keys, addresses, expiry, signed by that very key (PROTOCOL.md §7). It proves
+//! that its maker holds the key, but not who they are: for that there are the words of the fingerprint. It never has a
+//! secret.
 
 mod extract;
 
@@ -112,7 +112,7 @@ impl Invitation {
         bech32::encode_lower::<LongBech32m>(hrp, &bytes).map_err(|_| InvitationError::TooLong)
     }
 
-    /// Reads the invitation in `text`, in either case, and whatever mail made of it or put around it.
+    /// Reads the invitation in `text`, in either case, even if a mail program changed it or put text around it.
     ///
     /// # Errors
     /// [`InvitationError`]: nothing of it may be believed then.

@@ -1,5 +1,5 @@
-//! `keys/`: the only place with private keys. PKCS#8 (version 1, which OpenSSL reads) in PEM, 0600, refused
-//! where others could read them. Says nothing of whom to trust, and never prints or serialises a secret.
+//! `keys/`: the only place with private keys. PKCS#8 (version 1, which OpenSSL reads) in PEM, 0600, refused if others
+//! could read them. Does not decide which keys to trust, and never prints or serialises a secret.
 
 mod operational;
 mod passphrase;
@@ -101,7 +101,7 @@ impl Keyring {
     /// Makes new keys in `keys_dir` (0700), for `init`.
     ///
     /// # Errors
-    /// [`KeyringError::Exists`] where there is one: nothing is ever overwritten. [`KeyringError::Io`].
+    /// [`KeyringError::Exists`] if there is one: nothing is ever overwritten. [`KeyringError::Io`].
     pub fn create(keys_dir: &Path) -> Result<Self, KeyringError> {
         for name in [NODE_KEY_FILE, SEAL_KEY_FILE] {
             let file = keys_dir.join(name);
@@ -185,7 +185,7 @@ impl Keyring {
         }
     }
 
-    /// What this node last said of its keys; `None` where the identity key serves all uses.
+    /// Returns this node's last statement of its keys; `None` if the identity key serves all uses.
     pub fn statement(&self) -> Option<&SignedStatement> {
         self.operational.statement.as_ref()
     }
@@ -203,17 +203,17 @@ impl Keyring {
         self.operational.sign.as_ref().unwrap_or(&self.node)
     }
 
-    /// What makes envelopes.
+    /// Returns the signer of envelopes.
     pub fn signer(&self) -> Signer {
         Signer::new(self.signing_key_in_use().clone())
     }
 
-    /// What peers seal to now.
+    /// Returns the key that peers seal to now.
     pub fn seal_key(&self) -> SealKey {
         SealKey::of(self.operational.seals.first().unwrap_or(&self.seal))
     }
 
-    /// What opens what is sealed for this node, whose names are `names`: with the key in use, and with older ones.
+    /// Returns the opener of bodies sealed for this node, which has `names`. It has the key in use and older ones.
     pub fn opener(&self, names: impl Into<NodeNames>) -> SealOpener {
         SealOpener::new(names, self.opens_with().cloned())
     }
@@ -222,7 +222,7 @@ impl Keyring {
         *self.seal_key().as_bytes()
     }
 
-    /// Everything that may open what was sealed for this node, the one in use first.
+    /// Returns all keys that may open bodies sealed for this node, the one in use first.
     pub fn opens_with(&self) -> impl Iterator<Item = &StaticSecret> {
         let Operational { seals, older_seals, .. } = &self.operational;
         seals.iter().chain(std::iter::once(&self.seal)).chain(older_seals)
@@ -244,7 +244,7 @@ pub fn seal_key_text(key: &[u8; 32]) -> String {
     format!("x25519:{}", data_encoding::BASE64URL_NOPAD.encode(key))
 }
 
-/// 0700; what is above it stays open, so that a `socket_group` can reach `run/`.
+/// Makes a directory with mode 0700. Its parents stay open, so that a `socket_group` can reach `run/`.
 fn private_dir(dir: &Path) -> io::Result<()> {
     files::make_dir(files::dir_of(dir), 0o777)?;
     files::make_dir(dir, 0o700)
@@ -280,7 +280,8 @@ fn read_private(file: &Path) -> Result<Zeroizing<Vec<u8>>, KeyringError> {
     }
 }
 
-/// Refuses a file that anyone but its owner may read or write: the mode of what was opened, not of a name.
+/// Reads a file, but refuses it if anyone but its owner may read or write it. The mode is that of the opened file, not
+/// of a name.
 fn read_closed(file: &Path) -> Result<Zeroizing<Vec<u8>>, KeyringError> {
     let failed = |error: io::Error| match error.kind() {
         io::ErrorKind::NotFound => KeyringError::Missing(file.to_owned()),

@@ -1,5 +1,5 @@
-//! What the system says of a name that it cannot resolve, in words for operators: the same at each place where a name
-//! stands. Nothing is resolved here.
+//! The system's reason why a name cannot be resolved, in words for operators: the same at each place with a name.
+//! Nothing is resolved here.
 
 use std::io;
 
@@ -14,7 +14,7 @@ pub fn in_words(place: &str, error: io::Error) -> io::Error {
     }
 }
 
-/// The same for an error of a look-up, whatever the library says.
+/// The same for an error of a look-up, with any text of the library.
 pub fn look_up_failed(host: &str, error: &io::Error) -> io::Error {
     let text = error.to_string();
     io::Error::new(error.kind(), unresolved(host, text.strip_prefix(LIBRARY_WORDS).unwrap_or(&text)))

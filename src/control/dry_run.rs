@@ -10,7 +10,7 @@ use crate::identity::PublisherName;
 /// Name and number of the JSON form.
 pub const TRIAL_SCHEMA: &str = "intelmesh.peer-trial/1";
 
-/// How many events of the journal are looked at where nothing is said, and at most.
+/// Number of journal events that are looked at: by default, and at most.
 pub const TRIAL_LAST_DEFAULT: u64 = 1_000;
 pub const TRIAL_LAST_MAX: u64 = 20_000;
 
@@ -21,7 +21,7 @@ pub const TRIAL_EXAMPLES_MAX: usize = 3;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LineDryRun {
     pub peer: PublisherName,
-    /// False where it would be a new peer: nothing is shared now.
+    /// False if it would be a new peer: nothing is shared now.
     pub known: bool,
     /// The events that were looked at.
     pub first_seq: u64,
@@ -65,12 +65,12 @@ pub struct PolicyChange {
 pub const PASSES: &str = "passes";
 
 impl RepublishComparison {
-    /// The new filter had no answer for one event, and why. Reasons name no values: there are few.
+    /// Counts one event for which the new filter had no result, by reason. Reasons name no values, so there are few.
     pub fn add_failure(&mut self, why: String) {
         *self.failures.entry(why).or_default() += 1;
     }
 
-    /// One event, newest first; `None` where it passes.
+    /// Counts one event, newest first. Each reason to hold it back is `None` if it passes.
     pub fn add(&mut self, id: impl FnOnce() -> String, now: Option<&str>, then: Option<&str>) {
         self.now.add(now);
         self.then.add(then);

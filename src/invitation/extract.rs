@@ -64,8 +64,8 @@ fn has_no_width(c: char) -> bool {
         | '\u{2066}'..='\u{206F}' | '\u{FEFF}')
 }
 
-/// How many of the letters at the beginning of `text` are an invitation: to where its checksum fits. What is behind it
-/// may be letters as well.
+/// Returns how many of the letters at the beginning of `text` are an invitation: up to the one at which its checksum
+/// fits. Other letters may follow it.
 fn length_of(text: &str) -> Option<usize> {
     let hrp = Hrp::parse(HUMAN_READABLE).ok()?;
     let mut engine = Engine::<LongBech32m>::new();

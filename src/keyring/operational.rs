@@ -18,7 +18,7 @@ use crate::time::Timestamp;
 /// What this node last said of its keys: a COSE_Sign1, public.
 pub const STATEMENT_FILE: &str = "statement.cose";
 
-/// A key that goes out of use is good for this much longer, in ms: what is being signed while the keys change, and
+/// A key that goes out of use is good for this much longer, in ms: for signatures made while the keys change, and for
 /// clocks that differ a little.
 pub const ROTATION_OVERLAP_MS: u64 = 10 * 60 * 1_000;
 
@@ -28,7 +28,7 @@ pub(super) struct Operational {
     pub statement: Option<SignedStatement>,
     /// `None`: the identity key signs.
     pub sign: Option<SigningKey>,
-    /// In use first, then older ones: what was sealed for them is still on its way.
+    /// In use first, then older ones: bodies sealed for them are still on their way.
     pub seals: Vec<StaticSecret>,
     /// Those that no statement names any more, or that a revocation silenced: they open what was sealed before.
     pub older_seals: Vec<StaticSecret>,
@@ -180,9 +180,9 @@ pub(super) fn rotate(
     Ok(signed)
 }
 
-/// Retired keys are named as long as there is room, whatever our own retention: others may keep what they signed for
-/// longer. Sealing keys go first: peers seal to the one in use alone, and what was sealed before is opened by the files
-/// in `keys/`. Among signing keys the oldest goes, compromised or not: one that is named no more is good for nothing.
+/// Removes retired keys only when there is no room, however short our own retention: others may keep events of those keys for
+/// longer. Sealing keys go first: peers seal to the one in use alone, and the files in `keys/` open older bodies. Among
+/// signing keys the oldest goes, compromised or not: a key that is no longer named is good for nothing.
 fn make_room(keys: &mut Vec<StatedKey>) {
     while keys.len() + 2 > STATED_KEYS_MAX {
         let oldest = |usage| keys.iter().position(|key| key.usage == usage && key.not_after.is_some());
@@ -191,8 +191,8 @@ fn make_room(keys: &mut Vec<StatedKey>) {
     }
 }
 
-/// The statement that revokes the identity key, for the safe. Whoever has it can end this node's life with its
-/// peers, and nothing else.
+/// Signs the statement that revokes the identity key, for the safe. Its holder can end this node's life with its peers,
+/// and nothing else.
 ///
 /// # Errors
 /// [`KeyringError::Statement`].
