@@ -8,7 +8,7 @@ use super::answer::talk;
 use super::failure::CommandFailure;
 use crate::terminal::shown;
 
-/// Where the answer is read.
+/// The source from which the answer is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AskSource {
     /// Standard input is free for it: a terminal, or a script that answers.

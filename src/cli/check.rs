@@ -96,7 +96,7 @@ pub fn check(place: &NodeDirectory, json: bool) -> Result<(), CommandFailure> {
     report(&found, &peers, json)
 }
 
-/// Root may read everything, and the node may not: what follows is looked at as the account that owns `keys/`.
+/// Continues as the account that owns `keys/`: root may read everything, but the node may not.
 fn as_owner(config: &Result<NodeConfig, ConfigErrors>, dir: &Path, found: &mut CheckFindings) -> u32 {
     let keys = config.as_ref().map_or_else(|_| dir.join("keys"), |config| config.paths.keys.clone());
     let Some((uid, gid)) = ownership::other_owner(&keys) else {
@@ -139,7 +139,7 @@ fn no_key() -> VerifyingKey {
     SigningKey::from_bytes(&[1; 32]).verifying_key()
 }
 
-/// Where `intelmesh.toml` cannot be read, the rest is looked for where it lies by default.
+/// Returns a configuration with the default places, for the other checks if `intelmesh.toml` cannot be read.
 fn fallback(dir: &Path) -> NodeConfig {
     let name = |text| ProjectName::parse(text).unwrap_or_else(|_| unreachable!("a constant name"));
     NodeConfig {
@@ -167,7 +167,7 @@ fn fallback(dir: &Path) -> NodeConfig {
     }
 }
 
-/// The node's key; where it cannot be read, one that nobody has.
+/// Returns the node's key; if it cannot be read, one that nobody has.
 fn keys(config: &NodeConfig, found: &mut CheckFindings) -> VerifyingKey {
     let mut loose = false;
     for entry in fs::read_dir(&config.paths.keys).into_iter().flatten().flatten() {
@@ -202,7 +202,7 @@ fn keys(config: &NodeConfig, found: &mut CheckFindings) -> VerifyingKey {
     }
 }
 
-/// Whoever may write these may be whoever they like.
+/// Checks that others may not write these paths: if they can, they can pose as anyone.
 fn writable(config: &NodeConfig, found: &mut CheckFindings) {
     let mut paths = vec![config.dir.join(NODE_FILE), config.paths.peers.clone()];
     let files = fs::read_dir(&config.paths.peers).into_iter().flatten().flatten();

@@ -1,5 +1,5 @@
-//! `event open`: what a sealed envelope in a file says, for whom it was sealed. Needs `keys/` and no running node;
-//! events of the journal are opened by `event show`.
+//! `event open`: the content of a sealed envelope in a file, for one of its recipients. Needs `keys/` and no running
+//! node; `event show` opens events of the journal.
 
 use std::path::Path;
 

@@ -1,5 +1,5 @@
-//! How a verb fails: exit code, what, and what to do. Everything that goes wrong on the command line becomes
-//! one of these, and is printed in one place.
+//! A failed verb: its exit code, the fault and a hint. Every failure of the command line becomes one of these, and is
+//! printed in one place.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -78,7 +78,7 @@ impl CommandFailure {
         }
     }
 
-    /// The first fault in words, for where it is only mentioned.
+    /// Returns the first fault in words, for places that only mention it.
     pub fn first(&self) -> &str {
         self.faults.first().map_or("closed", |fault| fault.what.as_str())
     }

@@ -167,7 +167,7 @@ fn tell_node(place: &NodeDirectory, otherwise: &str) {
     }
 }
 
-/// What that peer's key signs is refused from now on, by whatever way it comes.
+/// Revokes that peer's key: nothing new that it signs is accepted, by any way it comes.
 fn revoke_peer(place: &NodeDirectory, name: &PublisherName, yes: bool) -> Result<(), CommandFailure> {
     let config = place.config()?;
     if *name == config.name {

@@ -1,5 +1,5 @@
-//! `peer`: whom this node trusts, and what they may have. The files in `peers/` are the truth; the running node
-//! is told when they change.
+//! `peer`: the peers that this node trusts, and the events that they may have. The files in `peers/` are the truth; the
+//! running node is notified when they change.
 
 mod add;
 mod list;

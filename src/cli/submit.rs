@@ -1,5 +1,5 @@
-//! `submit`: JSON lines to the running node, and its answers. Lines are sent ahead of their answers, as many
-//! as the socket holds; what the node has not answered is not done.
+//! `submit`: JSON lines to the running node, and its answers. Lines are sent ahead of their answers, as many as the
+//! socket holds. A line is not done if the node has not answered it.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -120,7 +120,7 @@ fn send_lines(
     }
 }
 
-/// False where the node closed.
+/// Passes on the rest of a line. Returns false if the node closed.
 fn pass_rest_of_line(input: &mut impl BufRead, stream: &mut UnixStream) -> Result<bool, CommandFailure> {
     loop {
         let buffer =

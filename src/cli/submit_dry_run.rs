@@ -1,5 +1,5 @@
-//! `submit --dry-run`: who would get each event, sealed or not, and the rule that decides. Nothing is sent, and no
-//! node needs to run: the files say it.
+//! `submit --dry-run`: the peers that would get each event, sealed or not, and the rule that decides. Nothing is sent,
+//! and no node needs to run: the files are enough.
 
 use std::io::{BufRead, BufReader, Read};
 

@@ -1,5 +1,5 @@
-//! `tail`: what the running node hands off, as JSON lines. A line is printed and flushed before it is
-//! acknowledged, so that a consumer with a name loses nothing when it is stopped at any moment.
+//! `tail`: events that the running node hands off, as JSON lines. A line is printed and flushed before it is
+//! acknowledged, so a consumer with a name loses nothing if it is stopped at any moment.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::Shutdown;

@@ -180,9 +180,9 @@ pub(super) fn rotate(
     Ok(signed)
 }
 
-/// Removes retired keys only when there is no room, however short our own retention: others may keep events of those keys for
-/// longer. Sealing keys go first: peers seal to the one in use alone, and the files in `keys/` open older bodies. Among
-/// signing keys the oldest goes, compromised or not: a key that is no longer named is good for nothing.
+/// Removes retired keys only when there is no room, however short our own retention: others may keep events of theirs
+/// for longer. Sealing keys go first: peers seal to the one in use alone, and the files in `keys/` open older bodies.
+/// Among signing keys the oldest goes, compromised or not: a key that is no longer named is good for nothing.
 fn make_room(keys: &mut Vec<StatedKey>) {
     while keys.len() + 2 > STATED_KEYS_MAX {
         let oldest = |usage| keys.iter().position(|key| key.usage == usage && key.not_after.is_some());

@@ -1,6 +1,6 @@
 //! `demo`: the example of IEP04 with three real nodes on loopback. cert-at publishes, cert-ee relays to cert-pl,
-//! cert-pl drops what it has already; a loop through a pipeline is recognised; a node that was killed catches
-//! up. It counts, and fails where a count is not what it must be.
+//! cert-pl drops what it has already; a loop through a pipeline is recognised; a node that was killed catches up. It
+//! counts, and fails if a count is not what it must be.
 
 mod nodes;
 
@@ -254,7 +254,7 @@ fn count_before_the_kill(story: &mut DemoStory, mesh: &DemoMesh) -> Result<()> {
     Ok(())
 }
 
-/// At rest, what was offered is accounted for (contract §5).
+/// Returns whether all events that were offered are accounted for, at rest (contract §5).
 fn settled(status: &Snapshot) -> bool {
     status.peers.iter().all(|peer| {
         let feed = &peer.received;

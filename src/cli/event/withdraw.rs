@@ -1,5 +1,5 @@
-//! `event withdraw`: an event of ours that says that another one of ours does not hold. It goes to whom that one went:
-//! its label, its recipients and its seal are taken over.
+//! `event withdraw`: an event of ours that says that another one of ours does not hold. It goes to the same recipients:
+//! label, recipients and seal are copied from the other.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 

@@ -87,7 +87,7 @@ fn read(words: &[String]) -> Result<(String, AskSource), CommandFailure> {
     Ok((joined, AskSource::Stdin))
 }
 
-/// A mail need not be in UTF-8: what is not, is no part of an invitation.
+/// Reads a mail up to a bound. It need not be in UTF-8: other bytes are not part of an invitation.
 fn bounded(input: impl io::Read, name: &str) -> Result<String, CommandFailure> {
     let mut bytes = Vec::new();
     let read = input.take(MAIL_BYTES_MAX + 1).read_to_end(&mut bytes);

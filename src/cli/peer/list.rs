@@ -1,4 +1,4 @@
-//! `peer list`: whom this node trusts, with what agreement, and who is there.
+//! `peer list`: the peers that this node trusts, their agreements, and whether they are connected.
 
 use super::{PeerFacts, warn};
 use crate::cli::answer::{CommandAnswer, talk};
