@@ -150,7 +150,7 @@ pub struct RedisQueueSettings {
     pub ca_file: Option<PathBuf>,
 }
 
-/// What a door adds to each event, or takes off, on its way in.
+/// Changes of a door to each event on its way in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DoorAdds {
     pub tlp: Option<Tlp>,
@@ -197,13 +197,13 @@ pub struct ConsumerForm {
     pub with_type: bool,
     /// Adds `extra.intelmesh.*`, by which a loop through the pipeline is noticed.
     pub annotate: bool,
-    /// Sets aside what would have to be adapted.
+    /// Sets aside events that would have to be adapted.
     pub strict: bool,
     /// The sender's `time.observation` and `feed.*` replace the receiver's.
     pub sender_feed: SenderFeed,
     /// The receiver's field list; `None`: IntelMQ 3.5.0's.
     pub harmonization: Option<PathBuf>,
-    /// The fields of plain events that say what withdraws or replaces what.
+    /// The fields of plain events that say which event withdraws or replaces which.
     pub relation_fields: RelationFields,
 }
 
@@ -312,7 +312,7 @@ impl DoorReading<'_> {
 const REDIS_KEYS: &[&str] = &["url", "queue", "password_file", "ca_file"];
 const REDIS_SCHEMES: [&str; 4] = ["redis://", "rediss://", "redis+unix://", "unix:"];
 
-/// What belongs to another kind of door is a slip: it would do nothing here.
+/// Refuses settings of another kind of door: they would do nothing here.
 fn only(
     table: &TomlSection<'_, '_>,
     one: &'static [&'static str],

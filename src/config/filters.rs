@@ -66,7 +66,7 @@ pub(super) fn filter(
     }
 }
 
-/// Where in `token`, a string of TOML with its quotes, the character stands that its value has at `line` and
+/// Returns the position in `token`, a string of TOML with its quotes, of the character that its value has at `line` and
 /// `column`.
 fn offset_in(token: &str, line: usize, column: usize) -> usize {
     let quotes =
@@ -96,7 +96,7 @@ fn offset_in(token: &str, line: usize, column: usize) -> usize {
     at.min(end)
 }
 
-/// The length of the escape at the start of `text`, and what it stands for: `None` for a line break that is none.
+/// Returns the length of the escape at the start of `text`, and its character: `None` for an escaped line break.
 fn escape(text: &str) -> (usize, Option<char>) {
     match text.as_bytes().get(1) {
         Some(b'n') => (2, Some('\n')),

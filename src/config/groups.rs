@@ -13,7 +13,7 @@ use crate::limits::{GROUPS_MAX, RECIPIENTS_MAX};
 const KEYS: &[&str] = &["members"];
 const SECTIONS: &[KnownKeys] = &[("", KEYS)];
 
-/// What a group file says.
+/// The content of a group file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GroupFile {
     pub name: PublisherName,

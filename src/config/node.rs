@@ -35,7 +35,7 @@ const SECTIONS: &[KnownKeys] = &[
     ("[submit]", SUBMIT_KEYS),
     ("[consumer]", CONSUMER_KEYS),
 ];
-/// What later versions will know: refused, never ignored.
+/// Settings of later versions: refused, never ignored.
 const LATER: &[&str] = &["web", "seal", "groups", "metrics"];
 
 /// Value of `listen` if the configuration gives none.
@@ -62,7 +62,7 @@ pub struct NodeConfig {
     pub federation: ProjectName,
     /// Where peers reach us; none is allowed: then we only dial.
     pub listen: Vec<String>,
-    /// What invitations say instead of `listen`.
+    /// The addresses in invitations, instead of `listen`.
     pub advertise: Vec<String>,
     /// The label of an event that has none.
     pub default_tlp: Tlp,
@@ -92,7 +92,7 @@ pub struct NodePaths {
     pub keys: PathBuf,
     pub peers: PathBuf,
     pub groups: PathBuf,
-    /// What filters name.
+    /// The lists that filters name.
     pub lists: PathBuf,
 }
 
@@ -173,7 +173,7 @@ impl NodeConfig {
         NodeNames::new(self.name.clone(), self.aliases.clone())
     }
 
-    /// What an invitation says: `advertise`, else those of `listen` that others could use.
+    /// Returns the addresses for an invitation: `advertise`, else those of `listen` that others could use.
     pub fn invited_at(&self) -> Vec<String> {
         if !self.advertise.is_empty() {
             return self.advertise.clone();
@@ -225,7 +225,7 @@ pub(super) fn checked<T>(
     parse(at.value).map_err(|fault| report.fault(at.line, ConfigFault::Identity { key, fault })).ok()
 }
 
-/// Where this node listens, or what its invitations say.
+/// Reads the addresses on which this node listens, or those of its invitations.
 fn addresses(
     section: &TomlSection<'_, '_>,
     key: &'static str,

@@ -34,12 +34,12 @@ const KEYS: &[&str] = &[
 const SHARE_KEYS: &[&str] = &["tlp_max", "seal", "where"];
 const RECEIVE_KEYS: &[&str] = &["relay", "ignore", "rate", "rate_per_publisher", "where"];
 const SECTIONS: &[KnownKeys] = &[("", KEYS), ("share", SHARE_KEYS), ("receive", RECEIVE_KEYS)];
-/// What later versions will know: refused, never ignored.
+/// Settings of later versions: refused, never ignored.
 const LATER: &[&str] = &["groups", "expect_every"];
 const LATER_SHARE: &[&str] = &["redact", "groups"];
 const LATER_RECEIVE: &[&str] = &["seal", "groups"];
 
-/// What a peer file says.
+/// The content of a peer file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerFile {
     pub peer: Peer,
@@ -156,7 +156,7 @@ fn stem_name(file: &Path, report: &mut ConfigReport) -> Option<PublisherName> {
     }
 }
 
-/// What is sealed for the peer is sealed to this key; that it gets nothing else is said in `[share]`.
+/// Reads the key to which bodies for the peer are sealed; `[share]` decides if it gets nothing else.
 fn seal(top: &TomlSection<'_, '_>, report: &mut ConfigReport) -> Option<SealKey> {
     if top.is_flag("seal") {
         let known: &'static [&'static str] = &[];

@@ -18,7 +18,7 @@ use crate::identity::{NodeNames, PublisherName};
 use crate::limits::{LISTS_MAX, PEERS_MAX};
 use crate::policy::TrustList;
 
-/// The peers in force, and what is wrong with their files.
+/// The peers in force, and the problems of their files.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PeerFiles {
     /// By name.
@@ -85,7 +85,7 @@ impl PeerFiles {
         Self::default().reload(config, own_key)
     }
 
-    /// Reads `peers/` again: a bad file keeps what it said in `self`. A directory that can't be read keeps all.
+    /// Reads `peers/` again. If a file is bad, its content in `self` is kept; if the directory can't be read, all are.
     pub fn reload(&self, config: &NodeConfig, own_key: &VerifyingKey) -> Self {
         let shown = config.paths.peers.strip_prefix(&config.dir).unwrap_or(&config.paths.peers);
         let lists = FileLists::new(&config.paths.lists);
@@ -137,7 +137,7 @@ impl PeerFiles {
         self.trusted().map(|file| (file.peer.name.clone(), file.addresses.clone())).collect()
     }
 
-    /// Does a file say that this publisher is deliberately not trusted?
+    /// Returns whether a file says that this publisher is deliberately not trusted.
     pub fn ignores(&self, publisher: &PublisherName) -> bool {
         self.peers.iter().any(|file| file.ignore.contains(publisher))
     }
@@ -193,7 +193,7 @@ impl PeerLoading<'_> {
         files
     }
 
-    /// False, with a problem, where `file` contradicts this node or a peer that is taken already.
+    /// Returns false, with a problem, if `file` contradicts this node or a peer that is taken already.
     fn fits(&mut self, file: &PeerFile, taken: &[PeerFile]) -> bool {
         let fault = if file.peer.key == *self.own_key {
             Some(ConfigFault::OwnKey)

@@ -11,7 +11,7 @@ use crate::format::StripRuleError;
 use crate::format::intelmq::RelationFieldError;
 use crate::identity::IdentityError;
 
-/// One thing to mend.
+/// One thing to fix.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigProblem {
     /// As shown: relative to the node's directory if it lies in it.
@@ -36,7 +36,7 @@ impl ConfigProblem {
         self.fault.hint()
     }
 
-    /// `not_built` for what a later version will know.
+    /// Returns `not_built` for a setting of a later version.
     pub fn code(&self) -> Option<&'static str> {
         matches!(self.fault, ConfigFault::NotBuilt { .. }).then_some("not_built")
     }
@@ -64,7 +64,7 @@ pub struct ConfigErrors(pub Vec<ConfigProblem>);
 /// The keys of one section of a file; the name of the top one is empty.
 pub type KnownKeys = (&'static str, &'static [&'static str]);
 
-/// What is wrong. All are the operator's to mend.
+/// The faults of files. The operator has to fix them all.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum ConfigFault {
     #[error("no such file")]

@@ -169,7 +169,7 @@ impl<'a, 'i> TomlSection<'a, 'i> {
         self.value(key).is_some_and(|value| value.get_ref().is_bool())
     }
 
-    /// Where `key`'s value stands in the text.
+    /// Returns the position of `key`'s value in the text.
     pub fn span(&self, key: &str) -> Option<std::ops::Range<usize>> {
         self.value(key).map(Spanned::span)
     }

@@ -1,5 +1,5 @@
-//! Files that the command line writes: a new node's `intelmesh.toml`, a peer's file, `paused`. Every write
-//! is whole or not at all (`files`), and what the operator typed (comments, order) stays. The running node writes nothing here.
+//! Files that the command line writes: a new node's `intelmesh.toml`, a peer's file, `paused`. Every write is whole or
+//! not at all (`files`), and keeps the operator's comments and order. The running node writes nothing here.
 
 mod revoked;
 
@@ -18,7 +18,7 @@ use crate::identity::{ProjectName, PublisherName, public_key_text};
 use crate::policy::Tlp;
 use crate::time::Timestamp;
 
-/// What the operator's files may be at most: others may read them.
+/// The widest permissions of the operator's files: others may read them.
 const FILE_MODE: u32 = 0o644;
 const DIR_MODE: u32 = 0o755;
 
@@ -62,7 +62,7 @@ impl WriteError {
     }
 }
 
-/// What `init` was told.
+/// The settings that `init` was given.
 #[derive(Clone, Debug)]
 pub struct NewNode {
     pub name: PublisherName,
@@ -72,7 +72,7 @@ pub struct NewNode {
     pub advertise: Vec<String>,
 }
 
-/// Whether `dir` may become a node: nothing of one is there yet.
+/// Checks that `dir` may become a node: it has no part of one yet.
 ///
 /// # Errors
 /// [`WriteError::NodeExists`].
@@ -100,7 +100,7 @@ pub fn new_node(dir: &Path, new: &NewNode) -> Result<(), WriteError> {
     atomically(&file, node_text(new).as_bytes(), FILE_MODE)
 }
 
-/// Who is to become a peer, from an invitation and the flags of `peer add`.
+/// The future peer, from an invitation and the flags of `peer add`.
 #[derive(Clone, Debug)]
 pub struct NewPeer {
     pub name: PublisherName,
@@ -119,7 +119,7 @@ pub struct NewPeer {
     pub pending: bool,
 }
 
-/// What became of a peer's file.
+/// The effect on a peer's file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConfigWrite {
     Added,
@@ -318,7 +318,7 @@ pub fn set_revoked(file: &Path) -> Result<(), WriteError> {
     save(file, &document)
 }
 
-/// What is left of a peer that was removed.
+/// The files that are left of a removed peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RemovedPeer {
     /// Its file, with what was agreed: nothing reads it any more.

@@ -1,6 +1,6 @@
-//! The canonical form (JCS, RFC 8785) of a body that was checked before, for content ids alone
-//! (PROTOCOL.md §3.3). Numbers are read from their digits, correctly rounded, and refused where rounding
-//! would lose something: two different payloads must not get one id. Nothing here checks syntax.
+//! The canonical form (JCS, RFC 8785) of a body that was checked before, for content ids alone (PROTOCOL.md §3.3).
+//! Numbers are read from their digits, correctly rounded, and refused if rounding would lose something: two different
+//! payloads must not get one id. Nothing here checks syntax.
 
 use std::ops::Range;
 

@@ -41,7 +41,7 @@ pub(super) fn wrong(field: &'static str, why: &'static str) -> CodecError {
     CodecError::Field { field, why }
 }
 
-/// Is there a parent or a link? The keys stand in ascending order.
+/// Returns whether there is a parent or a link. The keys stand in ascending order.
 pub(super) fn names_others(payload: &[u8]) -> Result<bool, CodecError> {
     let mut reader = CborReader::new(payload);
     for _ in 0..reader.map().map_err(|_| CodecError::NotACore)? {
@@ -54,7 +54,7 @@ pub(super) fn names_others(payload: &[u8]) -> Result<bool, CodecError> {
     Ok(false)
 }
 
-/// What has been read of a core so far (mirrors PROTOCOL.md §2.3).
+/// The fields of a core that have been read so far (mirrors PROTOCOL.md §2.3).
 #[derive(Default)]
 struct CoreFields {
     uuid: Option<Uuid>,

@@ -63,7 +63,7 @@ impl EventType {
     }
 }
 
-/// What is signed (mirrors PROTOCOL.md §2.3, field by field).
+/// The signed fields (mirrors PROTOCOL.md §2.3, field by field).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Core {
     pub version: u8,
@@ -137,11 +137,11 @@ pub struct Envelope {
     pub(in crate::envelope) key: EventKey,
 }
 
-/// What a link takes in memory, about: two identities and a type, each text by itself.
+/// Approximate memory of a link, in bytes: two identities and a type, each text by itself.
 const LINK_BYTES: usize = 256;
 
 impl Envelope {
-    /// Bytes of memory that it takes, about. Links take several times what they have on the wire.
+    /// Returns its approximate memory, in bytes. Links take several times their size on the wire.
     pub fn weight(&self) -> usize {
         self.bytes.len() + self.core.links.len() * LINK_BYTES
     }

@@ -24,7 +24,7 @@ pub const STATEMENT_CONTEXT: &[u8] = b"intelmesh/key/v1";
 /// The version of statements that this node writes and reads.
 const VERSION: u64 = 1;
 
-/// What a key is for.
+/// The use of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum KeyUse {
     /// Ed25519: signs envelopes.
@@ -85,7 +85,7 @@ impl StatedKey {
     }
 }
 
-/// What the identity key of a publisher says.
+/// The content of a statement by a publisher's identity key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Statement {
     pub publisher: PublisherName,
@@ -188,7 +188,8 @@ impl SignedStatement {
         &self.bytes
     }
 
-    /// Does it take the place of `known`, of the same signer? A revocation is never replaced, and a lower serial never counts.
+    /// Returns whether it replaces `known`, of the same signer. A revocation is never replaced, and a lower serial
+    /// never counts.
     pub fn replaces(&self, known: Option<&Self>) -> bool {
         let Some(known) = known.map(Self::statement) else { return true };
         match (known.revoked, self.statement.revoked) {

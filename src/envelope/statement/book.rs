@@ -8,7 +8,7 @@ use ed25519_dalek::VerifyingKey;
 use super::{SignedStatement, StatedKey};
 use crate::identity::IdentityKey;
 
-/// What one identity key said.
+/// The statements of one identity key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StatedKeys {
     latest: SignedStatement,
@@ -71,7 +71,7 @@ impl StatementBook {
         self.by_signer.get(&signer)
     }
 
-    /// What counts of each of them.
+    /// Returns the statement that counts of each of them.
     pub fn latest(&self) -> impl Iterator<Item = &SignedStatement> {
         self.by_signer.values().map(StatedKeys::latest)
     }
@@ -81,7 +81,7 @@ impl StatementBook {
         self.by_signer.values().flat_map(StatedKeys::all)
     }
 
-    /// Does `statement`, which was verified, say something new that counts?
+    /// Returns whether `statement`, which was verified, says something new that counts.
     pub fn takes(&self, statement: &SignedStatement) -> bool {
         self.by_signer.get(&statement.signer()).is_none_or(|known| known.takes(statement))
     }
