@@ -32,7 +32,7 @@ pub enum AuditedAction {
     /// A publisher's key is revoked: by its own statement, or by the operator.
     KeyRevoked,
     KeyRotated,
-    /// What a revoked key signed was let in.
+    /// Events that a revoked key signed were accepted.
     EventReleased,
     EventDropped,
     ClockAccepted,
@@ -52,7 +52,7 @@ pub struct AuditDecision<'a> {
     #[serde(serialize_with = "crate::status::rfc3339::serialize")]
     pub at: Timestamp,
     pub what: AuditedAction,
-    /// Who did it: a user of this machine, or `node`.
+    /// The user of this machine who did it, or `node`.
     pub who: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub peer: Option<&'a PublisherName>,
@@ -74,7 +74,7 @@ pub fn append(state_dir: &Path, decision: &AuditDecision<'_>) -> io::Result<()> 
 /// Checks whether lines can be appended to the file in `state_dir`, also if there is none yet.
 ///
 /// # Errors
-/// What the file system says.
+/// Errors of the file system.
 pub fn check_writable(state_dir: &Path) -> io::Result<()> {
     match rustix::fs::access(state_dir.join(AUDIT_FILE), rustix::fs::Access::WRITE_OK) {
         Err(rustix::io::Errno::NOENT) => Ok(()),

@@ -63,7 +63,7 @@ pub enum ControlRequest {
         /// Links to follow from there, at most.
         depth: u8,
     },
-    /// What is shown under this code was seen; answered by [`ControlReply::Acknowledged`].
+    /// The operator has seen the incidents under this code; answered by [`ControlReply::Acknowledged`].
     Acknowledge {
         code: HealthCode,
     },
@@ -84,10 +84,10 @@ pub enum ControlRequest {
         name: String,
         to: ConsumerPlace,
     },
-    /// What waits for the operator's word; answered by [`ControlReply::Waiting`].
+    /// The events that wait for the operator's decision; answered by [`ControlReply::Waiting`].
     EventWaiting,
     ClockAccept,
-    /// What revoked keys of a publisher signed, or that event alone, is taken after all, or dropped.
+    /// Accept or drop the events of a publisher that revoked keys signed, or that event alone.
     Decide {
         publisher: PublisherName,
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -116,7 +116,7 @@ pub enum ControlRequest {
         text: String,
         last: u64,
     },
-    /// Try again what a door has set aside; answered by [`ControlReply::AsideTried`].
+    /// Try the lines again that a door has set aside; answered by [`ControlReply::AsideTried`].
     AsideRetry {
         door: String,
     },
@@ -246,7 +246,7 @@ pub struct EventFacts {
     pub parent: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub links: Vec<LinkFacts>,
-    /// By what its publisher withdrew or replaced it.
+    /// The event by which its publisher withdrew or replaced it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub withdrawn_by: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -376,7 +376,7 @@ impl From<&Entry> for EventFacts {
 }
 
 impl EventFacts {
-    /// What came of opening the body: its recipients see inside, others why not.
+    /// Adds the result of opening the body: the content for its recipients, the reason for others.
     pub fn opened(&mut self, opened: Result<OpenedBody, OpenError>) {
         match opened {
             Ok(opened) => {
@@ -396,7 +396,7 @@ fn raw(bytes: &[u8]) -> Option<Box<RawValue>> {
     RawValue::from_string(text.to_owned()).ok()
 }
 
-/// What became of lines that a door had set aside.
+/// The results for lines that a door had set aside.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AsideTried {
     /// By the node, or by the receiver.
@@ -410,18 +410,18 @@ pub struct AsideTried {
     pub expired: u64,
 }
 
-/// What reading `intelmesh.toml` again came to (`intelmesh.reload/1`).
+/// The result of reading `intelmesh.toml` again (`intelmesh.reload/1`).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReloadResult {
     /// In force now, by key or door.
     pub changed: Vec<String>,
     /// Acts at the next start.
     pub restart: Vec<String>,
-    /// What could not be put in force: it runs as before.
+    /// Settings that could not be put in force: those before still run.
     pub failed: Vec<String>,
 }
 
-/// What became of dialling a peer.
+/// The result of dialling a peer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PeerCheck {
     pub peer: PublisherName,
@@ -434,14 +434,14 @@ pub struct AddressCheck {
     pub address: String,
     /// That peer, with its key, answered here.
     pub ok: bool,
-    /// What happened, in words.
+    /// The result in words.
     pub what: String,
 }
 
 /// Reads one line.
 ///
 /// # Errors
-/// A refusal with exit 2 that says what is wrong with the line.
+/// A refusal with exit 2 that names the fault of the line.
 pub fn parse_request(line: &[u8]) -> Result<ControlRequest, ControlRefusal> {
     serde_json::from_slice(line).map_err(|error| {
         ControlRefusal::could_not(format!("the node does not understand this request: {error}"))

@@ -1,6 +1,6 @@
-//! Who gets an event, and why not: policy's answer for one peer in words, with the file and line of the rule that
-//! decides and what would have to change. The one function behind `submit --dry-run`, `event show` and
-//! `peer explain`. It decides nothing itself: that is `policy::share`.
+//! Says why a peer gets an event, or why not: policy's answer in words, with the file and line of the rule that decides
+//! and the change that would be necessary. The one function behind `submit --dry-run`, `event show` and `peer explain`.
+//! It decides nothing itself: that is `policy::share`.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +10,7 @@ use crate::identity::{HopPath, NodeNames, PublisherName};
 use crate::policy::{self, Tlp, TrustList, WithheldReason};
 use crate::time::Timestamp;
 
-/// What policy says of one event and one peer (`intelmesh.explain/1` has a list of them).
+/// The answer of policy for one event and one peer (`intelmesh.explain/1` has a list of them).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Explanation {
     pub peer: PublisherName,

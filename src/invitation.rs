@@ -22,7 +22,7 @@ use crate::identity::{ProjectName, PublisherName};
 use crate::limits::{ADDRESSES_MAX, CBOR_DEPTH_MAX, INVITATION_ADDRESS_BYTES_MAX, INVITATION_CHARS_MAX};
 use crate::time::Timestamp;
 
-/// What the signature is bound to (external_aad).
+/// The signature is bound to this (external_aad).
 pub const INVITATION_CONTEXT: &[u8] = b"intelmesh/invitation/v1";
 /// An invitation is good for this long, in ms: 7 days.
 pub const INVITATION_VALID_MS: u64 = 7 * 24 * 60 * 60 * 1000;
@@ -45,7 +45,7 @@ impl Checksum for LongBech32m {
     const TARGET_RESIDUE: u32 = Bech32m::TARGET_RESIDUE;
 }
 
-/// What an invitation says. Made by [`Invitation::parse`], its signature was checked.
+/// The content of an invitation. Made by [`Invitation::parse`], its signature was checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Invitation {
     pub name: PublisherName,
@@ -90,10 +90,10 @@ impl InvitationError {
 }
 
 impl Invitation {
-    /// The text of this invitation, signed with `key`.
+    /// Returns the text of this invitation, signed with `key`.
     ///
     /// # Errors
-    /// [`InvitationError::TooLong`], and [`InvitationError::Signature`] where `key` is not the one named.
+    /// [`InvitationError::TooLong`], and [`InvitationError::Signature`] if `key` is not the one named.
     pub fn make(&self, key: &SigningKey) -> Result<String, InvitationError> {
         if key.verifying_key() != self.key {
             return Err(InvitationError::Signature);

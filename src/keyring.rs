@@ -29,12 +29,12 @@ pub use operational::{Rotation, STATEMENT_FILE};
 
 /// The node's key: it signs, and proves who we are to peers.
 pub const NODE_KEY_FILE: &str = "node.pem";
-/// What is sealed for us is sealed to this one.
+/// The file of the key to which others seal bodies for us.
 pub const SEAL_KEY_FILE: &str = "seal.pem";
 /// Makes the ids of `ids = "body"`.
 pub const BODY_ID_FILE: &str = "body-id.secret";
 
-/// All are the operator's to mend; nothing was changed.
+/// The faults of keys. The operator has to fix them all; nothing was changed.
 #[derive(Debug, Error)]
 pub enum KeyringError {
     #[error("{}: {error}", .file.display())]
@@ -122,7 +122,7 @@ impl Keyring {
     /// Reads the keys of `keys_dir`. A missing secret for body ids is made: an older node had none.
     ///
     /// # Errors
-    /// [`KeyringError`], with the file and what mends it.
+    /// [`KeyringError`], with the file and the remedy.
     pub fn load(keys_dir: &Path) -> Result<Self, KeyringError> {
         let node = SigningKey::from_bytes(&*read_pem(&keys_dir.join(NODE_KEY_FILE), ED25519)?);
         let seal = read_pem(&keys_dir.join(SEAL_KEY_FILE), X25519)?;
@@ -171,8 +171,8 @@ impl Keyring {
         }
     }
 
-    /// Keys that were put back from an older backup would sign what no peer takes. `known` is what this node is known
-    /// to have said last.
+    /// Refuses keys that were put back from an older backup: no peer would accept their signatures. `known` is the last
+    /// known statement of this node.
     ///
     /// # Errors
     /// [`KeyringError::Older`], [`KeyringError::Revoked`].
@@ -198,7 +198,7 @@ impl Keyring {
         self.node.verifying_key()
     }
 
-    /// What signs envelopes: the identity key, until another was made by a rotation.
+    /// Returns the key that signs envelopes: the identity key, until a rotation makes another.
     pub fn signing_key_in_use(&self) -> &SigningKey {
         self.operational.sign.as_ref().unwrap_or(&self.node)
     }
@@ -299,7 +299,7 @@ fn read_closed(file: &Path) -> Result<Zeroizing<Vec<u8>>, KeyringError> {
     Ok(bytes)
 }
 
-/// What anybody may read.
+/// Reads a file that anybody may read.
 fn read_bounded(file: &Path, bytes_max: usize) -> Result<Vec<u8>, KeyringError> {
     let failed = |error: io::Error| match error.kind() {
         io::ErrorKind::NotFound => KeyringError::Missing(file.to_owned()),

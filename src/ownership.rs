@@ -29,7 +29,7 @@ pub fn hand_to_owner_of(dir: &Path, file: &File, most: u32) -> io::Result<()> {
 /// owner of `dir` could have put a link to another one in its place.
 ///
 /// # Errors
-/// What the file system says.
+/// Errors of the file system.
 pub fn hand_dir_to_owner_of(dir: &Path, made: &Path) -> io::Result<()> {
     let flags = (OFlags::NOFOLLOW | OFlags::DIRECTORY).bits().cast_signed();
     let held = File::options().read(true).custom_flags(flags).open(made)?;
@@ -41,11 +41,11 @@ pub fn hand_dir_to_owner_of(dir: &Path, made: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Is `file` a regular file, and one that the owner of `dir` may have put there? A hard link would name a file that
-/// another account owns and that lies elsewhere as well.
+/// Checks that `file` is a regular file, and one that the owner of `dir` may have put there. A hard link would name a
+/// file that another account owns and that lies elsewhere as well.
 ///
 /// # Errors
-/// `InvalidInput` if it is not, and what the file system says.
+/// `InvalidInput` if it is not, and errors of the file system.
 pub fn check_own(dir: &Path, file: &File) -> io::Result<()> {
     let (of_dir, held) = (fs::metadata(dir)?, file.metadata()?);
     let is_foreign_link = held.nlink() > 1 && held.uid() != of_dir.uid();
@@ -55,7 +55,7 @@ pub fn check_own(dir: &Path, file: &File) -> io::Result<()> {
     Err(io::Error::new(io::ErrorKind::InvalidInput, "not a file of this directory: move it away"))
 }
 
-/// Who owns `dir`, if this process is root and that is another account: as that one it ought to act.
+/// Returns the owner of `dir` if this process is root and that is another account: it should act as that one.
 pub fn other_owner(dir: &Path) -> Option<(u32, u32)> {
     let of_dir = fs::metadata(dir).ok()?;
     (is_root() && of_dir.uid() != 0).then(|| (of_dir.uid(), of_dir.gid()))

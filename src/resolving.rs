@@ -3,7 +3,7 @@
 
 use std::io;
 
-/// What the standard library puts before the system's own words.
+/// The standard library puts this before the system's own words.
 const LIBRARY_WORDS: &str = "failed to lookup address information: ";
 
 /// `place` is a host, or `HOST:PORT`. An error of another kind stays as it is.

@@ -60,7 +60,7 @@ impl CommandAnswer {
         }
     }
 
-    /// What is for a file or a program: nothing of it is changed.
+    /// Prints bytes for a file or a program, without any change.
     pub fn bytes(&mut self, bytes: &[u8]) -> Result<(), CommandFailure> {
         if self.is_closed {
             return Ok(());

@@ -26,7 +26,7 @@ use crate::ownership;
 use crate::policy::Tlp;
 use crate::status::bytes_text;
 
-/// One thing to mend, or to think about.
+/// One thing to fix, or to think about.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 struct CheckFinding {
     level: FindingLevel,
@@ -235,7 +235,7 @@ fn mode_of(path: &Path) -> Option<u32> {
     fs::metadata(path).ok().map(|data| data.mode() & 0o7777)
 }
 
-/// What `run` would refuse of the doors to Redis.
+/// Reports settings of the doors to Redis that `run` would refuse.
 fn queues(config: &NodeConfig, found: &mut CheckFindings) {
     let submits = config.doors.submits.iter().filter_map(|door| match &door.from {
         SubmitFrom::IntelMqRedis(queue) => Some((&door.name, queue)),
@@ -299,7 +299,7 @@ fn settings(config: &NodeConfig, peers: &PeerFiles, found: &mut CheckFindings) {
     }
 }
 
-/// What `run` would refuse of it. An account gives a file only to a group that it is in.
+/// Reports a group that `run` would refuse. An account gives a file only to a group that it is in.
 fn socket_group(config: &NodeConfig, found: &mut CheckFindings) {
     let Some(group) = &config.socket_group else { return };
     let place = place_of(config, "socket_group");

@@ -95,7 +95,7 @@ fn render(facts: &EventFacts) -> Lines {
     lines
 }
 
-/// What this node sealed for others it cannot read either, unless it names itself.
+/// This node cannot read bodies that it sealed for others, unless it names itself.
 fn own_remedy(facts: &EventFacts) -> String {
     let own = facts.publisher.as_str();
     if facts.source.is_some() || facts.to.iter().any(|name| name.as_str() == own) {

@@ -15,7 +15,7 @@ use crate::control::LinkFacts;
 use crate::envelope::OpenedBody;
 use crate::identity::EventId;
 
-/// What was inside (mirrors `intelmesh.opened/1`).
+/// The content of the seal (mirrors `intelmesh.opened/1`).
 #[derive(Serialize)]
 struct Inside {
     schema: &'static str,
@@ -46,7 +46,7 @@ impl Inside {
     }
 }
 
-/// Prints the payload, or with `--json` all that was sealed. Only what verifies is opened.
+/// Prints the payload, or with `--json` all that was sealed. Opens it only if the signature verifies.
 pub fn open(place: &NodeDirectory, file: &Path, json: bool) -> Result<(), CommandFailure> {
     let bytes = Bytes::from(read_envelope(file)?);
     let envelope = verified(bytes, &place.trust()?).map_err(CommandFailure::no)?;

@@ -28,7 +28,7 @@ pub struct CliFault {
     pub hint: Option<String>,
 }
 
-/// Why a verb ends without having done its work; usually one fault.
+/// The reason why a verb ends without having done its work; usually one fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CommandFailure {
     exit: u8,
@@ -53,7 +53,7 @@ impl CommandFailure {
         Self { exit, faults }
     }
 
-    /// What a file system says of `path`, and what to do.
+    /// Returns the failure for an error of the file system at `path`, with a hint.
     pub fn of_file(path: &Path, error: &io::Error) -> Self {
         Self::could_not(format!("{}: {error}", path.display()))
             .hint_if(files::hint_of(error).map(str::to_owned))
@@ -63,7 +63,7 @@ impl CommandFailure {
         Self { exit, faults: vec![CliFault { what: what.to_string(), hint: None }] }
     }
 
-    /// What to do about the last fault.
+    /// Adds a hint to the last fault.
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         if let Some(last) = self.faults.last_mut() {
             last.hint = Some(hint.into());

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use crate::identity::PublisherName;
 use crate::policy::Tlp;
 
-/// What the flags ask for.
+/// The values of the flags.
 #[derive(Clone, Debug, Default)]
 pub struct LabelColumns {
     pub to: Vec<PublisherName>,
@@ -69,7 +69,7 @@ impl LabelColumns {
         fields.join(",")
     }
 
-    /// `None` where meta is no object, and the node will say so.
+    /// `None` if meta is not an object, which the node will report.
     fn on_meta(&self, meta: &str) -> Option<String> {
         let members = members(meta)?;
         let mut text = meta.to_owned();
@@ -133,7 +133,8 @@ fn names(names: &[PublisherName]) -> String {
     format!("[{}]", quoted.join(","))
 }
 
-/// Is the label in the line milder than the flag's? One that cannot be read stays, for the node to refuse.
+/// Returns whether the label in the line is milder than the flag's. If it cannot be read it stays, for the node to
+/// refuse.
 fn is_milder(value: &str, tlp: Tlp) -> bool {
     let label = serde_json::from_str::<String>(value).ok().and_then(|text| Tlp::parse(&text));
     label.is_some_and(|label| label < tlp)

@@ -26,7 +26,7 @@ const REPLY_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// How long an answer may take: `peer check` dials every address for 3 s. In seconds.
 const REPLY_WAIT_S: u64 = 120;
 
-/// Names the node's directory where no flag does.
+/// Names the node's directory if no flag does.
 const DIR_ENV: &str = "INTELMESH_DIR";
 /// Names the directory of the sockets, for accounts that may not read the configuration.
 const RUN_ENV: &str = "INTELMESH_RUN";
@@ -108,10 +108,10 @@ impl NodeDirectory {
         }
     }
 
-    /// Is nothing listening? `in.sock`, `out.sock` or `ctl.sock`.
+    /// Connects to `in.sock`, `out.sock` or `ctl.sock` of the running node.
     ///
     /// # Errors
-    /// Exit 2 where no node runs.
+    /// Exit 2 if no node runs.
     pub fn connect(&self, socket: &str) -> Result<UnixStream, CommandFailure> {
         let path = self.run_dir().join(socket);
         crate::local::connect(&path).map_err(|error| match error.kind() {

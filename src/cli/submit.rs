@@ -21,7 +21,7 @@ use crate::limits::LINE_BYTES_MAX;
 /// Answers are short; a longer line is no answer. In bytes.
 const ANSWER_BYTES_MAX: u64 = 64 * 1024;
 
-/// What of an answer the command line looks at.
+/// The parts of an answer that the command line looks at.
 #[derive(Deserialize)]
 struct LineOutcome {
     error: Option<String>,

@@ -108,11 +108,11 @@ struct TailReading {
     /// Lines are payloads, which may hold any keys.
     is_plain: bool,
     printed: u64,
-    /// What the lines that were printed since the last ack are acknowledged with.
+    /// The value that acknowledges the lines that were printed since the last ack.
     ack: Option<String>,
 }
 
-/// Why there is no further line.
+/// The reason why there is no further line.
 enum TailEnd {
     Count,
     Idle,

@@ -1,5 +1,5 @@
-//! What a changed peer file would share or hold back, before it is put in place: `peer check --dry-run`. Counts and
-//! a few names; never what events say.
+//! The changes by a new peer file, before it is put in place: `peer check --dry-run`. It has counts and a few names of
+//! events to share or to hold back, but never their content.
 
 use std::collections::BTreeMap;
 
@@ -39,7 +39,7 @@ pub struct RepublishComparison {
     pub then: DryRunOutcome,
     /// Every event that would fare otherwise, by how.
     pub changes: Vec<PolicyChange>,
-    /// What the new filter had no answer for, each with its number of events.
+    /// Reasons why the new filter had no result, each with its number of events.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub failures: BTreeMap<String, u64>,
 }
@@ -61,7 +61,7 @@ pub struct PolicyChange {
     pub examples: Vec<String>,
 }
 
-/// The word for what is not held back.
+/// The word for events that are not held back.
 pub const PASSES: &str = "passes";
 
 impl RepublishComparison {

@@ -6,7 +6,7 @@ use crate::identity::PublisherName;
 use crate::status::{rfc3339, rfc3339_or_absent};
 use crate::time::Timestamp;
 
-/// What waits for the operator's word: a revoked key signed it (`intelmesh.waiting/1`).
+/// An event that waits for the operator's decision: a revoked key signed it (`intelmesh.waiting/1`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WaitingFacts {
     pub schema: String,

@@ -15,7 +15,7 @@ use crate::identity::PublisherName;
 use crate::limits::{KEY_STATEMENT_BYTES_MAX, STATED_KEYS_MAX};
 use crate::time::Timestamp;
 
-/// What this node last said of its keys: a COSE_Sign1, public.
+/// This node's last statement of its keys: a COSE_Sign1, public.
 pub const STATEMENT_FILE: &str = "statement.cose";
 
 /// A key that goes out of use is good for this much longer, in ms: for signatures made while the keys change, and for
@@ -30,7 +30,7 @@ pub(super) struct Operational {
     pub sign: Option<SigningKey>,
     /// In use first, then older ones: bodies sealed for them are still on their way.
     pub seals: Vec<StaticSecret>,
-    /// Those that no statement names any more, or that a revocation silenced: they open what was sealed before.
+    /// Those that no statement names any more, or that a revocation silenced: they open bodies sealed before.
     pub older_seals: Vec<StaticSecret>,
 }
 
@@ -124,7 +124,7 @@ pub struct Rotation<'a> {
     pub now: Timestamp,
     /// Somebody else may have them: nothing that they signed and a peer does not hold yet is taken unasked.
     pub compromised: bool,
-    /// What this node is known to have said last, where `keys/` may be older: those keys are named and retired, too.
+    /// This node's last known statement, if `keys/` may be older: those keys are named and retired, too.
     pub known: Option<&'a SignedStatement>,
 }
 

@@ -1,4 +1,4 @@
-//! May the node's account read what it has to read, and write what it has to write? Asked as that account.
+//! Checks that the node's account can read and write the files that it has to. Runs as that account.
 
 use std::fs::{self, File};
 use std::io;

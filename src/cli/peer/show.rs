@@ -115,7 +115,7 @@ fn statement_json(stated: &Statement) -> serde_json::Value {
     serde_json::json!({"serial": stated.serial, "revoked": stated.revoked, "keys": keys})
 }
 
-/// What the peer says itself of its keys, as this node applies it.
+/// Shows the peer's own statement of its keys, as this node applies it.
 fn statement_lines(statement: Option<&Statement>, answer: &mut CommandAnswer) -> Result<(), CommandFailure> {
     let Some(stated) = statement else {
         return answer.line(format!("  {:<10} none: its identity key serves all uses", "statement"));

@@ -19,7 +19,7 @@ const HEAD: &str = "\
 # To trust one again take its line out.
 ";
 
-/// Returns the line of `key` in the list, from line 1.
+/// Returns the file of the list and the line of `key` in it, from 1.
 pub(super) fn line_of(peers_dir: &Path, key: &VerifyingKey) -> Result<Option<(PathBuf, usize)>, WriteError> {
     let file = peers_dir.join(FILE);
     let wanted = public_key_text(key);
