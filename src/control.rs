@@ -109,7 +109,7 @@ pub enum ControlRequest {
     PeerCheck {
         peer: PublisherName,
     },
-    /// Compare this text of a peer file with the file in force, over the last events; answered by [`ControlReply::Trial`].
+    /// Compare this peer file with the one in force, over the last events; answered by [`ControlReply::Trial`].
     PeerTrial {
         /// As the operator named it, for messages; its stem is the peer's name.
         file: String,

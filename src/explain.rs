@@ -145,7 +145,7 @@ fn withheld_by(why: WithheldReason, core: &Core, path: &HopPath, file: &PeerFile
                 format!("tlp_max = \"{label}\" in {shown}: it would carry it, and could not read it"),
             )
         }
-        // No agreement lets these travel unsealed, whatever tlp_max says.
+        // No agreement lets these travel unsealed, at any tlp_max.
         WithheldReason::TlpMax if core.tlp >= Tlp::AmberStrict => {
             (tlp_rule(file), format!("seal it to {name} (--seal --to {name})"))
         }
@@ -332,7 +332,7 @@ mod tests {
         ]);
     }
 
-    /// What is sealed is explained by what each peer can do with it.
+    /// A sealed event is explained by the use that each peer has of it.
     #[test]
     fn sealed_events_name_readers_and_carriers() {
         let sealed = |tlp: Tlp, to: &str| Core {

@@ -193,7 +193,7 @@ impl Invitation {
             addresses: listed.iter().map(address).collect::<Result<_, _>>()?,
             expires: Timestamp(expires),
         };
-        // One encoding for one content: what is signed can't be read in two ways.
+        // One encoding for one content, so signed bytes can't be read in two ways.
         if invitation.payload().to_vec().map_err(|_| FORM)? != payload {
             return Err(FORM);
         }

@@ -23,7 +23,7 @@ pub fn shown(text: &str) -> Cow<'_, str> {
     Cow::Owned(safe)
 }
 
-/// The same lines for a terminal of `width` columns: a longer one is broken at a blank, and goes on behind its own margin
+/// The same lines for a terminal of `width` columns: a longer one is broken at a blank, and goes on behind its margin
 /// and two blanks more. A word that is longer stays whole, so that it can be copied.
 pub fn wrapped(text: &str, width: usize) -> String {
     let mut lines = String::with_capacity(text.len() + 64);

@@ -134,7 +134,7 @@ fn belongs_to_another(config: &NodeConfig, found: &mut CheckFindings) -> bool {
     true
 }
 
-/// One that nobody has.
+/// Returns a key that nobody has.
 fn no_key() -> VerifyingKey {
     SigningKey::from_bytes(&[1; 32]).verifying_key()
 }

@@ -30,7 +30,7 @@ const REPLY_WAIT_S: u64 = 120;
 const DIR_ENV: &str = "INTELMESH_DIR";
 /// Names the directory of the sockets, for accounts that may not read the configuration.
 const RUN_ENV: &str = "INTELMESH_RUN";
-/// Where contrib/README.md puts a node, and its sockets.
+/// The directory of a node by contrib/README.md, and that of its sockets.
 const PACKAGED_DIR: &str = "/etc/intelmesh";
 const PACKAGED_RUN: &str = "/run/intelmesh";
 

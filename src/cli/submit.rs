@@ -18,7 +18,7 @@ use super::place::NodeDirectory;
 use super::submit_dry_run;
 use crate::limits::LINE_BYTES_MAX;
 
-/// Answers are short; a longer line is no answer. In bytes.
+/// Answers are short; a longer line is not an answer. In bytes.
 const ANSWER_BYTES_MAX: u64 = 64 * 1024;
 
 /// The parts of an answer that the command line looks at.
@@ -71,7 +71,7 @@ fn send(
 ) -> Result<SentLines, CommandFailure> {
     let mut sent = SentLines { lines: 0 };
     let result = send_lines(&mut input, &mut stream, labels, &mut sent);
-    // Where the node is gone already, that was said by the answers' end.
+    // If the node is gone already, the end of the answers has shown it.
     let _ = stream.shutdown(Shutdown::Write);
     result.map(|()| sent)
 }

@@ -31,7 +31,7 @@ struct SubmitDryRun {
     secret: BodyIdSecret,
 }
 
-/// What a line would become, and the keys of its meta that would be kept without meaning anything.
+/// The event that a line would become, and the keys of its meta that would be kept without any meaning.
 struct Tried {
     would: Would,
     unknown: Vec<String>,

@@ -128,7 +128,7 @@ pub enum SubmitFrom {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TcpInSettings {
     pub listen: SocketAddr,
-    /// Who may connect; empty: this machine.
+    /// Networks that may connect; empty: this machine.
     pub allow: Vec<IpNet>,
     /// Ends each event, instead of a length before it.
     pub separator: Option<String>,

@@ -206,7 +206,7 @@ fn rule_lines(top: &TomlSection<'_, '_>, report: &ConfigReport) -> RuleLines {
         revoked: top.line_where_typed("revoked", report),
         ..RuleLines::default()
     };
-    // What is wrong with the section is said where it is read.
+    // Faults of the section are reported when it is read.
     if let Some(section) = top.table("share") {
         lines.tlp_max = section.line_where_typed("tlp_max", report);
         lines.seal = section.line_where_typed("seal", report);

@@ -338,7 +338,7 @@ fn check_sealed(core: &Core, item: &[u8]) -> Result<(), CodecError> {
     if let Some((field, _)) = outside.into_iter().find(|(_, stands)| *stands) {
         return Err(CodecError::OutsideSeal(field));
     }
-    // PROTOCOL.md §2.6: who may open it is what `to` says, and nobody else.
+    // PROTOCOL.md §2.6: only the names in `to` may open it.
     match SealedBody::read(item)?.recipients.len() {
         count if count == core.to.len() => Ok(()),
         count => Err(CodecError::SealedRecipients { named: core.to.len(), sealed: count }),

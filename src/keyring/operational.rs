@@ -77,7 +77,7 @@ fn unnamed_seals(keys_dir: &Path, named: &[StatedKey]) -> Vec<StaticSecret> {
         name.starts_with("seal-") && name.ends_with(".pem")
     };
     let named: Vec<_> = named.iter().filter(|stated| stated.usage == KeyUse::Seal).collect();
-    // Those are read already, and a passphrase makes each reading dear.
+    // Those are read already, and a passphrase makes each reading expensive.
     let is_named = |file: &PathBuf| {
         named
             .iter()
@@ -161,7 +161,7 @@ pub(super) fn rotate(
     for key in keys.iter_mut().filter(|key| key.not_after.is_none()) {
         // A clock that went back must not keep anybody from new keys.
         key.not_after = Some(end.max(key.not_before));
-        // What was sealed to it is opened as before: that somebody else can open it, too, is past mending.
+        // Bodies sealed to it are opened as before: that somebody else can open them, too, cannot be undone.
         key.compromised = rotation.compromised && key.usage == KeyUse::Sign;
     }
     make_room(&mut keys);
@@ -236,7 +236,7 @@ mod tests {
         KeyId::of(&stated.verifying_key().unwrap())
     }
 
-    /// What is said of its keys, as everybody who hears `last` has it.
+    /// The statement of its keys, as everybody who received `last` has it.
     fn heard(keys: &Path, last: &SignedStatement) -> TrustList {
         let mut book = StatementBook::default();
         book.take(last.clone());

@@ -20,7 +20,7 @@ pub fn check(config: &NodeConfig, account: u32, found: &mut CheckFindings) {
             readable(&file, account, found);
         }
     }
-    // What is not there yet is made by the node.
+    // If it is not there yet, the node makes it.
     let state = &paths.state;
     let written =
         [state.clone(), state.join(AUDIT_FILE), state.join("journal"), state.join("seen"), paths.run.clone()];

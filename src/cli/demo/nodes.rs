@@ -205,7 +205,7 @@ impl DemoNode {
         Ok(events)
     }
 
-    /// Does anything more come within half a second? Nothing should.
+    /// Counts the lines that still come within half a second. None should.
     pub fn receive_rest(&self) -> Result<usize> {
         Ok(self.call(&["tail", "--consumer", "pipeline", "--idle", "0.5"], "")?.lines().count())
     }

@@ -68,7 +68,7 @@ pub(super) fn decode(text: &Bytes) -> Result<OpenedBody, OpenError> {
         }
     }
     opened.payload = text.slice_ref(payload.ok_or_else(|| fault("no body"))?);
-    // What says the same in another way (a name with `_`) is refused, as in a core.
+    // Another encoding of the same (a name with `_`) is refused, as in a core.
     if encode(&opened).ok().as_deref() != Some(&text[..]) {
         return Err(CodecError::NotCanonical.into());
     }
