@@ -1,6 +1,6 @@
-//! `audit.jsonl`: who decided what, and when, in the order of the decisions (contract §4). Append-only: a line
-//! is never changed or removed by this program. The command line writes the operator's decisions, the node
-//! what it saw change in `peers/` and what it applied of key statements. Secrets and events never come here.
+//! `audit.jsonl`: all decisions, with author and time, in their order (contract §4). Append-only: this program never
+//! changes or removes a line. The command line writes the operator's decisions. The node writes the changes that it saw
+//! in `peers/`, and the key statements that it applied. Secrets and events are never written here.
 
 use std::io;
 use std::path::Path;
@@ -15,7 +15,7 @@ use crate::time::Timestamp;
 /// Name of the file in the node's state directory.
 pub const AUDIT_FILE: &str = "audit.jsonl";
 
-/// What was decided. A closed list: whoever reads the file can rely on it.
+/// The kind of a decision. A closed list, so readers of the file can rely on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AuditedAction {
@@ -25,14 +25,14 @@ pub enum AuditedAction {
     PeerPaused,
     PeerResumed,
     PeerRemoved,
-    /// A peer file came, changed or went, by whatever hand.
+    /// A peer file came, changed or went, no matter who did it.
     PeerFileChanged,
     /// A statement named other keys of a publisher.
     KeysChanged,
     /// A publisher's key is revoked: by its own statement, or by the operator.
     KeyRevoked,
     KeyRotated,
-    /// What a revoked key signed was let in.
+    /// Events that a revoked key signed were accepted.
     EventReleased,
     EventDropped,
     ClockAccepted,
@@ -52,7 +52,7 @@ pub struct AuditDecision<'a> {
     #[serde(serialize_with = "crate::status::rfc3339::serialize")]
     pub at: Timestamp,
     pub what: AuditedAction,
-    /// Who did it: a user of this machine, or `node`.
+    /// The user of this machine who did it, or `node`.
     pub who: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub peer: Option<&'a PublisherName>,
@@ -61,20 +61,20 @@ pub struct AuditDecision<'a> {
     pub how: &'a str,
 }
 
-/// Appends one line to the file in `state_dir`, durably. Makes the file (0600) if there is none. What a crash left of
-/// another line takes nothing with it.
+/// Appends one line to the file in `state_dir`, durably. Makes the file (0600) if there is none. If a crash left a part
+/// of another line, the new one is not damaged by it.
 ///
 /// # Errors
-/// What the file system says; nothing else depends on it.
+/// Errors of the file system; nothing else depends on it.
 pub fn append(state_dir: &Path, decision: &AuditDecision<'_>) -> io::Result<()> {
     let is_line = |bytes: &[u8]| serde_json::from_slice::<serde_json::Value>(bytes).is_ok();
     lines::append_line(&state_dir.join(AUDIT_FILE), serde_json::to_vec(decision)?, is_line)
 }
 
-/// Can lines be appended to the file in `state_dir`? Also if there is none yet.
+/// Checks whether lines can be appended to the file in `state_dir`, also if there is none yet.
 ///
 /// # Errors
-/// What the file system says.
+/// Errors of the file system.
 pub fn check_writable(state_dir: &Path) -> io::Result<()> {
     match rustix::fs::access(state_dir.join(AUDIT_FILE), rustix::fs::Access::WRITE_OK) {
         Err(rustix::io::Errno::NOENT) => Ok(()),

@@ -1,6 +1,6 @@
-//! What the command line asks a running node, and what that answers, on `run/ctl.sock`: one line of JSON each
-//! way, then the node closes. Nobody but this program speaks it, so it may change with every version; what
-//! is promised to others are the JSON forms inside ([`Snapshot`], [`EventFacts`], [`FeedFacts`]).
+//! Requests of the command line to a running node, and its replies, on `run/ctl.sock`: one line of JSON each way, then
+//! the node closes. Only this program speaks it, so it may change with every version. The JSON forms inside are
+//! promised to others ([`Snapshot`], [`EventFacts`], [`FeedFacts`]).
 
 mod deciding;
 mod dry_run;
@@ -63,7 +63,7 @@ pub enum ControlRequest {
         /// Links to follow from there, at most.
         depth: u8,
     },
-    /// What is shown under this code was seen; answered by [`ControlReply::Acknowledged`].
+    /// The operator has seen the incidents under this code; answered by [`ControlReply::Acknowledged`].
     Acknowledge {
         code: HealthCode,
     },
@@ -84,10 +84,10 @@ pub enum ControlRequest {
         name: String,
         to: ConsumerPlace,
     },
-    /// What waits for the operator's word; answered by [`ControlReply::Waiting`].
+    /// The events that wait for the operator's decision; answered by [`ControlReply::Waiting`].
     EventWaiting,
     ClockAccept,
-    /// What revoked keys of a publisher signed, or that event alone, is taken after all, or dropped.
+    /// Accept or drop the events of a publisher that revoked keys signed, or that event alone.
     Decide {
         publisher: PublisherName,
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -109,14 +109,14 @@ pub enum ControlRequest {
     PeerCheck {
         peer: PublisherName,
     },
-    /// Compare this text of a peer file with the file in force, over the last events; answered by [`ControlReply::Trial`].
+    /// Compare this peer file with the one in force, over the last events; answered by [`ControlReply::Trial`].
     PeerTrial {
         /// As the operator named it, for messages; its stem is the peer's name.
         file: String,
         text: String,
         last: u64,
     },
-    /// Try again what a door has set aside; answered by [`ControlReply::AsideTried`].
+    /// Try the lines again that a door has set aside; answered by [`ControlReply::AsideTried`].
     AsideRetry {
         door: String,
     },
@@ -190,7 +190,7 @@ impl ControlRefusal {
     }
 }
 
-/// Where a feed is read from again.
+/// The position from which a feed is read again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RewindPlace {
@@ -200,7 +200,7 @@ pub enum RewindPlace {
     Time(#[serde(with = "rfc3339")] Timestamp),
 }
 
-/// Where a consumer reads on.
+/// The position from which a consumer reads on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ConsumerPlace {
@@ -212,7 +212,7 @@ pub enum ConsumerPlace {
     Time(#[serde(with = "rfc3339")] Timestamp),
 }
 
-/// One event, decoded (mirrors `intelmesh.event/1`). What this node knows of it, and no more.
+/// One event, decoded (mirrors `intelmesh.event/1`), as far as this node knows it.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct EventFacts {
     pub schema: String,
@@ -246,7 +246,7 @@ pub struct EventFacts {
     pub parent: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub links: Vec<LinkFacts>,
-    /// By what its publisher withdrew or replaced it.
+    /// The event by which its publisher withdrew or replaced it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub withdrawn_by: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -254,32 +254,32 @@ pub struct EventFacts {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ext: Option<Box<RawValue>>,
     pub sealed: bool,
-    /// Why what is sealed cannot be shown here; absent where it was opened.
+    /// The reason why a sealed body cannot be shown here; absent if it was opened.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cannot_open: Option<String>,
     /// Size of the envelope, in bytes.
     pub bytes: u64,
     /// SHA-256 of the signed core, in hex.
     pub digest: String,
-    /// Exactly as published; absent where it is sealed and cannot be opened here.
+    /// Exactly as published; absent if it is sealed and cannot be opened here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payload: Option<Box<RawValue>>,
-    /// Where it went, peers first.
+    /// Its deliveries, peers first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub went: Vec<DeliveryRecord>,
 }
 
-/// Where one event went: one peer, or one consumer.
+/// The delivery of one event to one peer or one consumer.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeliveryRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peer: Option<PublisherName>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub consumer: Option<String>,
-    /// Of a peer: `acknowledged`, `has_it`, `not_yet`, `withheld`, `cut`, `rejected` or `deferred`, or `passed` where the
+    /// Of a peer: `acknowledged`, `has_it`, `not_yet`, `withheld`, `cut`, `rejected` or `deferred`, or `passed` if the
     /// rules of its time are not all known. Of a consumer: `passed`, `not_yet` or `withheld`.
     pub state: String,
-    /// When that was known; absent where it happened before this node started to watch.
+    /// When that was known; absent if it happened before this node started to watch.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "rfc3339_or_absent")]
     pub by: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -376,7 +376,7 @@ impl From<&Entry> for EventFacts {
 }
 
 impl EventFacts {
-    /// What came of opening the body: its recipients see inside, others why not.
+    /// Adds the result of opening the body: the content for its recipients, the reason for others.
     pub fn opened(&mut self, opened: Result<OpenedBody, OpenError>) {
         match opened {
             Ok(opened) => {
@@ -396,32 +396,32 @@ fn raw(bytes: &[u8]) -> Option<Box<RawValue>> {
     RawValue::from_string(text.to_owned()).ok()
 }
 
-/// What became of lines that a door had set aside.
+/// The results for lines that a door had set aside.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AsideTried {
     /// By the node, or by the receiver.
     pub taken: u64,
     /// Again, for the reason that the file says now.
     pub set_aside: u64,
-    /// Could not be tried, and stay where they were.
+    /// Could not be tried, and stay in place.
     pub kept: u64,
-    /// Their events have expired: they are for nobody any more.
+    /// Their events have expired: nobody gets them any more.
     #[serde(default)]
     pub expired: u64,
 }
 
-/// What reading `intelmesh.toml` again came to (`intelmesh.reload/1`).
+/// The result of reading `intelmesh.toml` again (`intelmesh.reload/1`).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReloadResult {
     /// In force now, by key or door.
     pub changed: Vec<String>,
     /// Acts at the next start.
     pub restart: Vec<String>,
-    /// What could not be put in force: it runs as before.
+    /// Settings that could not be put in force: those before still run.
     pub failed: Vec<String>,
 }
 
-/// What became of dialling a peer.
+/// The result of dialling a peer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PeerCheck {
     pub peer: PublisherName,
@@ -434,14 +434,14 @@ pub struct AddressCheck {
     pub address: String,
     /// That peer, with its key, answered here.
     pub ok: bool,
-    /// What happened, in words.
+    /// The result in words.
     pub what: String,
 }
 
 /// Reads one line.
 ///
 /// # Errors
-/// A refusal with exit 2 that says what is wrong with the line.
+/// A refusal with exit 2 that names the fault of the line.
 pub fn parse_request(line: &[u8]) -> Result<ControlRequest, ControlRefusal> {
     serde_json::from_slice(line).map_err(|error| {
         ControlRefusal::could_not(format!("the node does not understand this request: {error}"))

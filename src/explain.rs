@@ -1,6 +1,6 @@
-//! Who gets an event, and why not: policy's answer for one peer in words, with the file and line of the rule that
-//! decides and what would have to change. The one function behind `submit --dry-run`, `event show` and
-//! `peer explain`. It decides nothing itself: that is `policy::share`.
+//! Says why a peer gets an event, or why not: policy's answer in words, with the file and line of the rule that decides
+//! and the change that would be necessary. The one function behind `submit --dry-run`, `event show` and `peer explain`.
+//! It decides nothing itself: that is `policy::share`.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,18 +10,18 @@ use crate::identity::{HopPath, NodeNames, PublisherName};
 use crate::policy::{self, Tlp, TrustList, WithheldReason};
 use crate::time::Timestamp;
 
-/// What policy says of one event and one peer (`intelmesh.explain/1` has a list of them).
+/// The answer of policy for one event and one peer (`intelmesh.explain/1` has a list of them).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Explanation {
     pub peer: PublisherName,
     /// `shared`, or `withheld`, or `cut`: no connection with it may stand.
     pub outcome: RuleOutcome,
-    /// A short name of the reason; absent where it is shared.
+    /// A short name of the reason; absent if it is shared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// The rule that decides, with its file and line where it stands in one.
+    /// The rule that decides, with its file and line if it stands in one.
     pub rule: String,
-    /// What would have to change, and by whom; absent where it is shared.
+    /// The change that would be necessary, and who has to make it; absent if it is shared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remedy: Option<String>,
 }
@@ -44,7 +44,7 @@ impl RuleOutcome {
     }
 }
 
-/// May the event of `core`, which came by `path`, go to the peer of `file`, as that file says it?
+/// Decides whether the event of `core`, which came by `path`, may go to the peer of `file`, by its rules.
 pub fn share(core: &Core, path: &HopPath, own: &NodeNames, file: &PeerFile, now: Timestamp) -> Explanation {
     let peer = file.peer.name.clone();
     if let Some((reason, rule, remedy)) = cut(file) {
@@ -64,14 +64,14 @@ pub fn share(core: &Core, path: &HopPath, own: &NodeNames, file: &PeerFile, now:
     }
 }
 
-/// The peer as it stands now: where it revoked its own key, its file need not say so.
+/// Returns the peer as it stands now: if it revoked its own key, its file need not say so.
 pub fn standing(file: &PeerFile, trust: &TrustList) -> PeerFile {
     let mut file = file.clone();
     file.peer.revoked |= trust.peer(&file.peer.name).is_some_and(|peer| peer.revoked);
     file
 }
 
-/// The peer as it stood while its feed ran: what cuts it off came later.
+/// Returns the peer as it stood while its feed ran, before it was cut off.
 pub fn while_connected(file: &PeerFile) -> PeerFile {
     let mut file = file.clone();
     (file.peer.revoked, file.peer.paused, file.pairing.pending) = (false, false, false);
@@ -145,7 +145,7 @@ fn withheld_by(why: WithheldReason, core: &Core, path: &HopPath, file: &PeerFile
                 format!("tlp_max = \"{label}\" in {shown}: it would carry it, and could not read it"),
             )
         }
-        // No agreement lets these travel unsealed, whatever tlp_max says.
+        // No agreement lets these travel unsealed, at any tlp_max.
         WithheldReason::TlpMax if core.tlp >= Tlp::AmberStrict => {
             (tlp_rule(file), format!("seal it to {name} (--seal --to {name})"))
         }
@@ -332,7 +332,7 @@ mod tests {
         ]);
     }
 
-    /// What is sealed is explained by what each peer can do with it.
+    /// A sealed event is explained by the use that each peer has of it.
     #[test]
     fn sealed_events_name_readers_and_carriers() {
         let sealed = |tlp: Tlp, to: &str| Core {

@@ -1,7 +1,7 @@
-//! An invitation: what two organisations send each other once, `intelmesh1…` (bech32m), so that each can
-//! write the other's peer file: name, federation, keys, addresses, expiry, signed by that very key
-//! (PROTOCOL.md §7). It proves that its maker holds the key, not who they are: that is what the words of the
-//! fingerprint are for. No secret is ever in it.
+//! An invitation: two organisations send each other one, once, as `intelmesh1…` (bech32m). Each can then write the
+//! other's peer file: name, federation, keys, addresses, expiry, signed by that very key (PROTOCOL.md §7). It proves
+//! that its maker holds the key, but not who they are: for that there are the words of the fingerprint. It never has a
+//! secret.
 
 mod extract;
 
@@ -22,7 +22,7 @@ use crate::identity::{ProjectName, PublisherName};
 use crate::limits::{ADDRESSES_MAX, CBOR_DEPTH_MAX, INVITATION_ADDRESS_BYTES_MAX, INVITATION_CHARS_MAX};
 use crate::time::Timestamp;
 
-/// What the signature is bound to (external_aad).
+/// The signature is bound to this (external_aad).
 pub const INVITATION_CONTEXT: &[u8] = b"intelmesh/invitation/v1";
 /// An invitation is good for this long, in ms: 7 days.
 pub const INVITATION_VALID_MS: u64 = 7 * 24 * 60 * 60 * 1000;
@@ -45,7 +45,7 @@ impl Checksum for LongBech32m {
     const TARGET_RESIDUE: u32 = Bech32m::TARGET_RESIDUE;
 }
 
-/// What an invitation says. Made by [`Invitation::parse`], its signature was checked.
+/// The content of an invitation. Made by [`Invitation::parse`], its signature was checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Invitation {
     pub name: PublisherName,
@@ -90,10 +90,10 @@ impl InvitationError {
 }
 
 impl Invitation {
-    /// The text of this invitation, signed with `key`.
+    /// Returns the text of this invitation, signed with `key`.
     ///
     /// # Errors
-    /// [`InvitationError::TooLong`], and [`InvitationError::Signature`] where `key` is not the one named.
+    /// [`InvitationError::TooLong`], and [`InvitationError::Signature`] if `key` is not the one named.
     pub fn make(&self, key: &SigningKey) -> Result<String, InvitationError> {
         if key.verifying_key() != self.key {
             return Err(InvitationError::Signature);
@@ -112,7 +112,7 @@ impl Invitation {
         bech32::encode_lower::<LongBech32m>(hrp, &bytes).map_err(|_| InvitationError::TooLong)
     }
 
-    /// Reads the invitation in `text`, in either case, and whatever mail made of it or put around it.
+    /// Reads the invitation in `text`, in either case, even if a mail program changed it or put text around it.
     ///
     /// # Errors
     /// [`InvitationError`]: nothing of it may be believed then.
@@ -193,7 +193,7 @@ impl Invitation {
             addresses: listed.iter().map(address).collect::<Result<_, _>>()?,
             expires: Timestamp(expires),
         };
-        // One encoding for one content: what is signed can't be read in two ways.
+        // One encoding for one content, so signed bytes can't be read in two ways.
         if invitation.payload().to_vec().map_err(|_| FORM)? != payload {
             return Err(FORM);
         }

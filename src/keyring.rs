@@ -1,5 +1,5 @@
-//! `keys/`: the only place with private keys. PKCS#8 (version 1, which OpenSSL reads) in PEM, 0600, refused
-//! where others could read them. Says nothing of whom to trust, and never prints or serialises a secret.
+//! `keys/`: the only place with private keys. PKCS#8 (version 1, which OpenSSL reads) in PEM, 0600, refused if others
+//! could read them. Does not decide which keys to trust, and never prints or serialises a secret.
 
 mod operational;
 mod passphrase;
@@ -29,12 +29,12 @@ pub use operational::{Rotation, STATEMENT_FILE};
 
 /// The node's key: it signs, and proves who we are to peers.
 pub const NODE_KEY_FILE: &str = "node.pem";
-/// What is sealed for us is sealed to this one.
+/// The file of the key to which others seal bodies for us.
 pub const SEAL_KEY_FILE: &str = "seal.pem";
 /// Makes the ids of `ids = "body"`.
 pub const BODY_ID_FILE: &str = "body-id.secret";
 
-/// All are the operator's to mend; nothing was changed.
+/// The faults of keys. The operator has to fix them all; nothing was changed.
 #[derive(Debug, Error)]
 pub enum KeyringError {
     #[error("{}: {error}", .file.display())]
@@ -101,7 +101,7 @@ impl Keyring {
     /// Makes new keys in `keys_dir` (0700), for `init`.
     ///
     /// # Errors
-    /// [`KeyringError::Exists`] where there is one: nothing is ever overwritten. [`KeyringError::Io`].
+    /// [`KeyringError::Exists`] if there is one: nothing is ever overwritten. [`KeyringError::Io`].
     pub fn create(keys_dir: &Path) -> Result<Self, KeyringError> {
         for name in [NODE_KEY_FILE, SEAL_KEY_FILE] {
             let file = keys_dir.join(name);
@@ -122,7 +122,7 @@ impl Keyring {
     /// Reads the keys of `keys_dir`. A missing secret for body ids is made: an older node had none.
     ///
     /// # Errors
-    /// [`KeyringError`], with the file and what mends it.
+    /// [`KeyringError`], with the file and the remedy.
     pub fn load(keys_dir: &Path) -> Result<Self, KeyringError> {
         let node = SigningKey::from_bytes(&*read_pem(&keys_dir.join(NODE_KEY_FILE), ED25519)?);
         let seal = read_pem(&keys_dir.join(SEAL_KEY_FILE), X25519)?;
@@ -171,8 +171,8 @@ impl Keyring {
         }
     }
 
-    /// Keys that were put back from an older backup would sign what no peer takes. `known` is what this node is known
-    /// to have said last.
+    /// Refuses keys that were put back from an older backup: no peer would accept their signatures. `known` is the last
+    /// known statement of this node.
     ///
     /// # Errors
     /// [`KeyringError::Older`], [`KeyringError::Revoked`].
@@ -185,7 +185,7 @@ impl Keyring {
         }
     }
 
-    /// What this node last said of its keys; `None` where the identity key serves all uses.
+    /// Returns this node's last statement of its keys; `None` if the identity key serves all uses.
     pub fn statement(&self) -> Option<&SignedStatement> {
         self.operational.statement.as_ref()
     }
@@ -198,22 +198,22 @@ impl Keyring {
         self.node.verifying_key()
     }
 
-    /// What signs envelopes: the identity key, until another was made by a rotation.
+    /// Returns the key that signs envelopes: the identity key, until a rotation makes another.
     pub fn signing_key_in_use(&self) -> &SigningKey {
         self.operational.sign.as_ref().unwrap_or(&self.node)
     }
 
-    /// What makes envelopes.
+    /// Returns the signer of envelopes.
     pub fn signer(&self) -> Signer {
         Signer::new(self.signing_key_in_use().clone())
     }
 
-    /// What peers seal to now.
+    /// Returns the key that peers seal to now.
     pub fn seal_key(&self) -> SealKey {
         SealKey::of(self.operational.seals.first().unwrap_or(&self.seal))
     }
 
-    /// What opens what is sealed for this node, whose names are `names`: with the key in use, and with older ones.
+    /// Returns the opener of bodies sealed for this node, which has `names`. It has the key in use and older ones.
     pub fn opener(&self, names: impl Into<NodeNames>) -> SealOpener {
         SealOpener::new(names, self.opens_with().cloned())
     }
@@ -222,7 +222,7 @@ impl Keyring {
         *self.seal_key().as_bytes()
     }
 
-    /// Everything that may open what was sealed for this node, the one in use first.
+    /// Returns all keys that may open bodies sealed for this node, the one in use first.
     pub fn opens_with(&self) -> impl Iterator<Item = &StaticSecret> {
         let Operational { seals, older_seals, .. } = &self.operational;
         seals.iter().chain(std::iter::once(&self.seal)).chain(older_seals)
@@ -244,7 +244,7 @@ pub fn seal_key_text(key: &[u8; 32]) -> String {
     format!("x25519:{}", data_encoding::BASE64URL_NOPAD.encode(key))
 }
 
-/// 0700; what is above it stays open, so that a `socket_group` can reach `run/`.
+/// Makes a directory with mode 0700. Its parents stay open, so that a `socket_group` can reach `run/`.
 fn private_dir(dir: &Path) -> io::Result<()> {
     files::make_dir(files::dir_of(dir), 0o777)?;
     files::make_dir(dir, 0o700)
@@ -280,7 +280,8 @@ fn read_private(file: &Path) -> Result<Zeroizing<Vec<u8>>, KeyringError> {
     }
 }
 
-/// Refuses a file that anyone but its owner may read or write: the mode of what was opened, not of a name.
+/// Reads a file, but refuses it if anyone but its owner may read or write it. The mode is that of the opened file, not
+/// of a name.
 fn read_closed(file: &Path) -> Result<Zeroizing<Vec<u8>>, KeyringError> {
     let failed = |error: io::Error| match error.kind() {
         io::ErrorKind::NotFound => KeyringError::Missing(file.to_owned()),
@@ -298,7 +299,7 @@ fn read_closed(file: &Path) -> Result<Zeroizing<Vec<u8>>, KeyringError> {
     Ok(bytes)
 }
 
-/// What anybody may read.
+/// Reads a file that anybody may read.
 fn read_bounded(file: &Path, bytes_max: usize) -> Result<Vec<u8>, KeyringError> {
     let failed = |error: io::Error| match error.kind() {
         io::ErrorKind::NotFound => KeyringError::Missing(file.to_owned()),

@@ -1,6 +1,6 @@
-//! Whose files are: what one account writes into another's directory becomes that one's. An administrator works as root,
-//! and the node runs under an account of its own, which must be able to read what was written. Nothing else is decided
-//! here.
+//! Owners of files: a file that one account writes into another's directory becomes the directory owner's. An
+//! administrator works as root, and the node runs under an account of its own, which must be able to read such files.
+//! Nothing else is decided here.
 
 use std::fs::{self, File, Metadata, Permissions};
 use std::io;
@@ -11,11 +11,11 @@ use rustix::fs::OFlags;
 use rustix::process::{Gid, Uid};
 use rustix::thread::{set_thread_gid, set_thread_groups, set_thread_uid};
 
-/// Gives `file`, which was made in `dir`, the owner and group of `dir`, and of `most` those permissions that `dir` gives
-/// too: what lies in a directory is no more open than the directory.
+/// Gives `file`, which was made in `dir`, the owner and group of `dir`, and those permissions of `most` that `dir` has
+/// too. A file is no more open than its directory.
 ///
 /// # Errors
-/// What the file system says. An account that may not give files away keeps them, as far as its group goes.
+/// Errors of the file system. If an account may not give files away, it keeps them, as far as its group goes.
 pub fn hand_to_owner_of(dir: &Path, file: &File, most: u32) -> io::Result<()> {
     let (of_dir, held) = (fs::metadata(dir)?, file.metadata()?);
     let (owner, group) = wanted(&of_dir, &held);
@@ -29,7 +29,7 @@ pub fn hand_to_owner_of(dir: &Path, file: &File, most: u32) -> io::Result<()> {
 /// owner of `dir` could have put a link to another one in its place.
 ///
 /// # Errors
-/// What the file system says.
+/// Errors of the file system.
 pub fn hand_dir_to_owner_of(dir: &Path, made: &Path) -> io::Result<()> {
     let flags = (OFlags::NOFOLLOW | OFlags::DIRECTORY).bits().cast_signed();
     let held = File::options().read(true).custom_flags(flags).open(made)?;
@@ -41,11 +41,11 @@ pub fn hand_dir_to_owner_of(dir: &Path, made: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Is `file` a regular file, and one that the owner of `dir` may have put there? A hard link would name a file that
-/// another account owns and that lies elsewhere as well.
+/// Checks that `file` is a regular file, and one that the owner of `dir` may have put there. A hard link would name a
+/// file that another account owns and that lies elsewhere as well.
 ///
 /// # Errors
-/// `InvalidInput` if it is not, and what the file system says.
+/// `InvalidInput` if it is not, and errors of the file system.
 pub fn check_own(dir: &Path, file: &File) -> io::Result<()> {
     let (of_dir, held) = (fs::metadata(dir)?, file.metadata()?);
     let is_foreign_link = held.nlink() > 1 && held.uid() != of_dir.uid();
@@ -55,16 +55,16 @@ pub fn check_own(dir: &Path, file: &File) -> io::Result<()> {
     Err(io::Error::new(io::ErrorKind::InvalidInput, "not a file of this directory: move it away"))
 }
 
-/// Who owns `dir`, if this process is root and that is another account: as that one it ought to act.
+/// Returns the owner of `dir` if this process is root and that is another account: it should act as that one.
 pub fn other_owner(dir: &Path) -> Option<(u32, u32)> {
     let of_dir = fs::metadata(dir).ok()?;
     (is_root() && of_dir.uid() != 0).then(|| (of_dir.uid(), of_dir.gid()))
 }
 
-/// From now on this thread may do what that account may, and nothing else: for looking at files as it will.
+/// Limits this thread to the rights of that account from now on, to look at files as the account will.
 ///
 /// # Errors
-/// What the kernel says; then nothing of what follows may be believed.
+/// Errors of the kernel; then no later result may be believed.
 pub fn become_account(uid: u32, gid: u32) -> io::Result<()> {
     let groups: Vec<Gid> = groups_of(&account(uid)).into_iter().map(Gid::from_raw).collect();
     set_thread_groups(&groups)?;
@@ -106,7 +106,7 @@ pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-/// What has to change for `held` to belong to whom `of_dir` does.
+/// Returns the owner and the group of `of_dir`, each only if `held` has to change to it.
 fn wanted(of_dir: &Metadata, held: &Metadata) -> (Option<u32>, Option<u32>) {
     let owner = (is_root() && of_dir.uid() != held.uid()).then(|| of_dir.uid());
     let group = (of_dir.gid() != held.gid()).then(|| of_dir.gid());
@@ -159,7 +159,7 @@ mod tests {
         assert_eq!(account(0), "root");
     }
 
-    /// The owner of a directory put a link in place of what root had just made in it.
+    /// The owner of a directory replaced an entry that root had just made in it with a link.
     #[test]
     fn directory_is_not_given_away_through_link() {
         let (place, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());

@@ -1,9 +1,9 @@
-//! What the system says of a name that it cannot resolve, in words for operators: the same at each place where a name
-//! stands. Nothing is resolved here.
+//! The system's reason why a name cannot be resolved, in words for operators: the same at each place with a name.
+//! Nothing is resolved here.
 
 use std::io;
 
-/// What the standard library puts before the system's own words.
+/// The standard library puts this before the system's own words.
 const LIBRARY_WORDS: &str = "failed to lookup address information: ";
 
 /// `place` is a host, or `HOST:PORT`. An error of another kind stays as it is.
@@ -14,7 +14,7 @@ pub fn in_words(place: &str, error: io::Error) -> io::Error {
     }
 }
 
-/// The same for an error of a look-up, whatever the library says.
+/// The same for an error of a look-up, with any text of the library.
 pub fn look_up_failed(host: &str, error: &io::Error) -> io::Error {
     let text = error.to_string();
     io::Error::new(error.kind(), unresolved(host, text.strip_prefix(LIBRARY_WORDS).unwrap_or(&text)))

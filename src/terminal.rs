@@ -1,5 +1,5 @@
-//! What others wrote, made safe to look at: a terminal obeys control characters, and shows text in another order than it
-//! is written where that asks for it. Every way to a person goes through here; values and JSON stay what they are.
+//! Makes text of others safe to look at: a terminal obeys control characters, and shows text in another order if it
+//! asks for that. All output for people goes through here; values and JSON are not changed.
 
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
@@ -23,7 +23,7 @@ pub fn shown(text: &str) -> Cow<'_, str> {
     Cow::Owned(safe)
 }
 
-/// The same lines for a terminal of `width` columns: a longer one is broken at a blank, and goes on behind its own margin
+/// The same lines for a terminal of `width` columns: a longer one is broken at a blank, and goes on behind its margin
 /// and two blanks more. A word that is longer stays whole, so that it can be copied.
 pub fn wrapped(text: &str, width: usize) -> String {
     let mut lines = String::with_capacity(text.len() + 64);
@@ -54,7 +54,7 @@ fn wrap_line(line: &str, width: usize, lines: &mut String) {
     lines.push('\n');
 }
 
-/// Lines for people. Each is made safe as it is added, whatever is in it.
+/// Lines for people. Each is made safe when it is added, with any content.
 #[derive(Clone, Debug, Default)]
 pub struct Lines(String);
 

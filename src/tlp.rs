@@ -1,5 +1,5 @@
-//! Labels of the Traffic Light Protocol 2.0, and the names of others that are read as one. Who may have what
-//! carries which label is `policy`'s.
+//! Labels of the Traffic Light Protocol 2.0, and the names of others that are read as one. `policy` decides who may
+//! have an event with which label.
 
 use std::fmt;
 

@@ -60,7 +60,7 @@ impl CommandAnswer {
         }
     }
 
-    /// What is for a file or a program: nothing of it is changed.
+    /// Prints bytes for a file or a program, without any change.
     pub fn bytes(&mut self, bytes: &[u8]) -> Result<(), CommandFailure> {
         if self.is_closed {
             return Ok(());
@@ -88,7 +88,7 @@ impl CommandAnswer {
         self.json_text(format!("{text}\n").as_bytes())
     }
 
-    /// The same for an object whose form has a name: `schema` is its first key, whatever the others are.
+    /// The same for an object with a named form: `schema` is its first key, before all others.
     pub fn object(&mut self, schema: &str, value: &serde_json::Value) -> Result<(), CommandFailure> {
         let text = value.to_string();
         let rest = text.strip_prefix('{').unwrap_or("}");

@@ -1,5 +1,5 @@
-//! `aside`: what the doors of the pipeline could not pass on. The files are read here; trying again is the
-//! running node's, because each line has to go through its own door.
+//! `aside`: lines that the doors of the pipeline could not pass on. The files are read here. The running node tries
+//! again, because each line has to go through its own door.
 
 use std::collections::{BTreeMap, VecDeque};
 

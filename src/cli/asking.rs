@@ -8,7 +8,7 @@ use super::answer::talk;
 use super::failure::CommandFailure;
 use crate::terminal::shown;
 
-/// Where the answer is read.
+/// The source from which the answer is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AskSource {
     /// Standard input is free for it: a terminal, or a script that answers.
@@ -20,11 +20,11 @@ pub enum AskSource {
 /// Bytes of an answer that are looked at.
 const ANSWER_BYTES_MAX: u64 = 64;
 
-/// Does the operator say yes? `otherwise` is what was not done, `verb` what can be said with `--yes`, with all its
-/// arguments: without them it may be a worse one.
+/// Asks the operator to agree. `otherwise` says what was not done if not. `verb` is the command to repeat with `--yes`,
+/// with all its arguments: without them it may be a worse one.
 ///
 /// # Errors
-/// Exit 2 if nobody can be asked.
+/// Exit 2 if there is nobody to ask.
 pub fn agreed(question: &str, from: AskSource, otherwise: &str, verb: &str) -> Result<bool, CommandFailure> {
     let line = match from {
         AskSource::Stdin => {

@@ -26,7 +26,7 @@ use crate::ownership;
 use crate::policy::Tlp;
 use crate::status::bytes_text;
 
-/// One thing to mend, or to think about.
+/// One thing to fix, or to think about.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 struct CheckFinding {
     level: FindingLevel,
@@ -96,7 +96,7 @@ pub fn check(place: &NodeDirectory, json: bool) -> Result<(), CommandFailure> {
     report(&found, &peers, json)
 }
 
-/// Root may read everything, and the node may not: what follows is looked at as the account that owns `keys/`.
+/// Continues as the account that owns `keys/`: root may read everything, but the node may not.
 fn as_owner(config: &Result<NodeConfig, ConfigErrors>, dir: &Path, found: &mut CheckFindings) -> u32 {
     let keys = config.as_ref().map_or_else(|_| dir.join("keys"), |config| config.paths.keys.clone());
     let Some((uid, gid)) = ownership::other_owner(&keys) else {
@@ -134,12 +134,12 @@ fn belongs_to_another(config: &NodeConfig, found: &mut CheckFindings) -> bool {
     true
 }
 
-/// One that nobody has.
+/// Returns a key that nobody has.
 fn no_key() -> VerifyingKey {
     SigningKey::from_bytes(&[1; 32]).verifying_key()
 }
 
-/// Where `intelmesh.toml` cannot be read, the rest is looked for where it lies by default.
+/// Returns a configuration with the default places, for the other checks if `intelmesh.toml` cannot be read.
 fn fallback(dir: &Path) -> NodeConfig {
     let name = |text| ProjectName::parse(text).unwrap_or_else(|_| unreachable!("a constant name"));
     NodeConfig {
@@ -167,7 +167,7 @@ fn fallback(dir: &Path) -> NodeConfig {
     }
 }
 
-/// The node's key; where it cannot be read, one that nobody has.
+/// Returns the node's key; if it cannot be read, one that nobody has.
 fn keys(config: &NodeConfig, found: &mut CheckFindings) -> VerifyingKey {
     let mut loose = false;
     for entry in fs::read_dir(&config.paths.keys).into_iter().flatten().flatten() {
@@ -202,7 +202,7 @@ fn keys(config: &NodeConfig, found: &mut CheckFindings) -> VerifyingKey {
     }
 }
 
-/// Whoever may write these may be whoever they like.
+/// Checks that others may not write these paths: if they can, they can pose as anyone.
 fn writable(config: &NodeConfig, found: &mut CheckFindings) {
     let mut paths = vec![config.dir.join(NODE_FILE), config.paths.peers.clone()];
     let files = fs::read_dir(&config.paths.peers).into_iter().flatten().flatten();
@@ -235,7 +235,7 @@ fn mode_of(path: &Path) -> Option<u32> {
     fs::metadata(path).ok().map(|data| data.mode() & 0o7777)
 }
 
-/// What `run` would refuse of the doors to Redis.
+/// Reports settings of the doors to Redis that `run` would refuse.
 fn queues(config: &NodeConfig, found: &mut CheckFindings) {
     let submits = config.doors.submits.iter().filter_map(|door| match &door.from {
         SubmitFrom::IntelMqRedis(queue) => Some((&door.name, queue)),
@@ -299,7 +299,7 @@ fn settings(config: &NodeConfig, peers: &PeerFiles, found: &mut CheckFindings) {
     }
 }
 
-/// What `run` would refuse of it. An account gives a file only to a group that it is in.
+/// Reports a group that `run` would refuse. An account gives a file only to a group that it is in.
 fn socket_group(config: &NodeConfig, found: &mut CheckFindings) {
     let Some(group) = &config.socket_group else { return };
     let place = place_of(config, "socket_group");

@@ -1,4 +1,4 @@
-//! `clock accept`: the operator says that the machine's clock is right.
+//! `clock accept`: the operator confirms that the machine's clock is right.
 
 use super::answer::talk;
 use super::failure::CommandFailure;

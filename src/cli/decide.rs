@@ -1,4 +1,4 @@
-//! `event release` and `event drop`: what the operator decides about events that a revoked key signed.
+//! `event release` and `event drop`: the operator decides about events that a revoked key signed.
 
 use super::answer::talk;
 use super::failure::CommandFailure;

@@ -1,5 +1,5 @@
-//! `event`: one envelope, decoded, exported or verified, and what it is linked to (`trace`, `graph`). What is verified is the signature over the bytes, with
-//! the key that this node's peer files give the publisher.
+//! `event`: one envelope, decoded, exported or verified, and its links (`trace`, `graph`). To verify is to check the
+//! signature over the bytes with the key that this node's peer files give the publisher.
 
 mod graph;
 mod trace;
@@ -95,7 +95,7 @@ fn render(facts: &EventFacts) -> Lines {
     lines
 }
 
-/// What this node sealed for others it cannot read either, unless it names itself.
+/// This node cannot read bodies that it sealed for others, unless it names itself.
 fn own_remedy(facts: &EventFacts) -> String {
     let own = facts.publisher.as_str();
     if facts.source.is_some() || facts.to.iter().any(|name| name.as_str() == own) {
@@ -131,7 +131,7 @@ fn export(place: &NodeDirectory, id: EventRef, to: &Path) -> Result<(), CommandF
     Ok(())
 }
 
-/// A file where there is one of that name, else an id.
+/// Verifies the file of that name if there is one, else the event with that id.
 fn verify(place: &NodeDirectory, what: &Path, json: bool) -> Result<(), CommandFailure> {
     let bytes = if what.exists() {
         read_envelope(what)?

@@ -1,5 +1,5 @@
-//! `event open`: what a sealed envelope in a file says, for whom it was sealed. Needs `keys/` and no running node;
-//! events of the journal are opened by `event show`.
+//! `event open`: the content of a sealed envelope in a file, for one of its recipients. Needs `keys/` and no running
+//! node; `event show` opens events of the journal.
 
 use std::path::Path;
 
@@ -15,7 +15,7 @@ use crate::control::LinkFacts;
 use crate::envelope::OpenedBody;
 use crate::identity::EventId;
 
-/// What was inside (mirrors `intelmesh.opened/1`).
+/// The content of the seal (mirrors `intelmesh.opened/1`).
 #[derive(Serialize)]
 struct Inside {
     schema: &'static str,
@@ -46,7 +46,7 @@ impl Inside {
     }
 }
 
-/// Prints the payload, or with `--json` all that was sealed. Only what verifies is opened.
+/// Prints the payload, or with `--json` all that was sealed. Opens it only if the signature verifies.
 pub fn open(place: &NodeDirectory, file: &Path, json: bool) -> Result<(), CommandFailure> {
     let bytes = Bytes::from(read_envelope(file)?);
     let envelope = verified(bytes, &place.trust()?).map_err(CommandFailure::no)?;

@@ -1,5 +1,5 @@
-//! How a verb fails: exit code, what, and what to do. Everything that goes wrong on the command line becomes
-//! one of these, and is printed in one place.
+//! A failed verb: its exit code, the fault and a hint. Every failure of the command line becomes one of these, and is
+//! printed in one place.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -28,7 +28,7 @@ pub struct CliFault {
     pub hint: Option<String>,
 }
 
-/// Why a verb ends without having done its work; usually one fault.
+/// The reason why a verb ends without having done its work; usually one fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CommandFailure {
     exit: u8,
@@ -53,7 +53,7 @@ impl CommandFailure {
         Self { exit, faults }
     }
 
-    /// What a file system says of `path`, and what to do.
+    /// Returns the failure for an error of the file system at `path`, with a hint.
     pub fn of_file(path: &Path, error: &io::Error) -> Self {
         Self::could_not(format!("{}: {error}", path.display()))
             .hint_if(files::hint_of(error).map(str::to_owned))
@@ -63,7 +63,7 @@ impl CommandFailure {
         Self { exit, faults: vec![CliFault { what: what.to_string(), hint: None }] }
     }
 
-    /// What to do about the last fault.
+    /// Adds a hint to the last fault.
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         if let Some(last) = self.faults.last_mut() {
             last.hint = Some(hint.into());
@@ -78,7 +78,7 @@ impl CommandFailure {
         }
     }
 
-    /// The first fault in words, for where it is only mentioned.
+    /// Returns the first fault in words, for places that only mention it.
     pub fn first(&self) -> &str {
         self.faults.first().map_or("closed", |fault| fault.what.as_str())
     }

@@ -21,7 +21,7 @@ use crate::invitation;
 use crate::keyring::{Keyring, NODE_KEY_FILE, Rotation, SEAL_KEY_FILE, seal_key_text};
 use crate::limits::KEY_STATEMENT_BYTES_MAX;
 
-/// What `init` prints for the safe begins with this.
+/// The beginning of the text that `init` prints for the safe.
 const REVOCATION_PREFIX: &str = "intelmesh-revocation:";
 
 pub fn key(place: &NodeDirectory, verb: &KeyVerb, json: bool) -> Result<(), CommandFailure> {
@@ -167,7 +167,7 @@ fn tell_node(place: &NodeDirectory, otherwise: &str) {
     }
 }
 
-/// What that peer's key signs is refused from now on, by whatever way it comes.
+/// Revokes that peer's key: nothing new that it signs is accepted, by any way it comes.
 fn revoke_peer(place: &NodeDirectory, name: &PublisherName, yes: bool) -> Result<(), CommandFailure> {
     let config = place.config()?;
     if *name == config.name {
@@ -189,7 +189,7 @@ fn revoke_peer(place: &NodeDirectory, name: &PublisherName, yes: bool) -> Result
     Ok(())
 }
 
-/// The end of this node: its identity key says so itself, and everybody hears of it.
+/// Ends this node: its identity key revokes itself, and everybody is notified of it.
 fn revoke_own(place: &NodeDirectory, yes: bool) -> Result<(), CommandFailure> {
     let config = place.config()?;
     let keyring = place.keyring(&config)?;

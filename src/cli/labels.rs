@@ -1,7 +1,7 @@
-//! `--to`, `--seal` and `--tlp` of `submit`: written into the meta of a line whose payload stays as it is, token for
-//! token. Flags only narrow: the stricter label stays, and recipients are those named by both; where that is
-//! nobody, an empty list says so, which the node refuses. Groups are compared by their own names. What is no JSON object is passed on as it is, for
-//! the node to refuse too.
+//! Writes `--to`, `--seal` and `--tlp` of `submit` into the meta of a line. Its payload stays as it is, token for
+//! token. Flags only narrow: the stricter label stays, and recipients are those named by both. If there are none, the
+//! list is empty, which the node refuses. Groups are compared by their own names. If a line is not a JSON object, it is
+//! passed on as it is, for the node to refuse too.
 
 use std::ops::Range;
 
@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use crate::identity::PublisherName;
 use crate::policy::Tlp;
 
-/// What the flags ask for.
+/// The values of the flags.
 #[derive(Clone, Debug, Default)]
 pub struct LabelColumns {
     pub to: Vec<PublisherName>,
@@ -18,7 +18,7 @@ pub struct LabelColumns {
     pub seal: bool,
 }
 
-/// One member of a JSON object: its name, unescaped, and where its value lies.
+/// One member of a JSON object: its name, unescaped, and the range of its value.
 struct LabelMember {
     name: String,
     value: Range<usize>,
@@ -69,7 +69,7 @@ impl LabelColumns {
         fields.join(",")
     }
 
-    /// `None` where meta is no object, and the node will say so.
+    /// `None` if meta is not an object, which the node will report.
     fn on_meta(&self, meta: &str) -> Option<String> {
         let members = members(meta)?;
         let mut text = meta.to_owned();
@@ -116,8 +116,8 @@ impl LabelColumns {
         Some(text)
     }
 
-    /// The recipients that both the line and the flag name; `None` where the line's are not to be read, and
-    /// the node will say so.
+    /// Returns the recipients that both the line and the flag name; `None` if those of the line cannot be read. The
+    /// node will report that.
     fn both(&self, value: &str) -> Option<String> {
         let one = || serde_json::from_str::<String>(value).map(|name| vec![name]);
         let listed: Vec<String> = serde_json::from_str(value).or_else(|_| one()).ok()?;
@@ -133,13 +133,14 @@ fn names(names: &[PublisherName]) -> String {
     format!("[{}]", quoted.join(","))
 }
 
-/// Is the label in the line milder than the flag's? One that cannot be read stays, for the node to refuse.
+/// Returns whether the label in the line is milder than the flag's. If it cannot be read it stays, for the node to
+/// refuse.
 fn is_milder(value: &str, tlp: Tlp) -> bool {
     let label = serde_json::from_str::<String>(value).ok().and_then(|text| Tlp::parse(&text));
     label.is_some_and(|label| label < tlp)
 }
 
-/// The members of `text`, which must be one JSON object and nothing else; `None` where it is not.
+/// Returns the members of `text`, which must be one JSON object and nothing else; `None` if it is not.
 fn members(text: &str) -> Option<Vec<LabelMember>> {
     let is_object = text.starts_with('{') && serde_json::from_str::<&RawValue>(text).is_ok();
     if !is_object {
@@ -170,7 +171,7 @@ fn blank_end(bytes: &[u8], mut at: usize) -> usize {
     at
 }
 
-/// Where the value that begins at `at` ends.
+/// Returns the end of the value that begins at `at`.
 fn value_end(bytes: &[u8], mut at: usize) -> Option<usize> {
     let mut depth = 0usize;
     loop {

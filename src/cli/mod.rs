@@ -1,6 +1,6 @@
-//! The command line: from arguments to an exit code. One file for each noun; what is shared by several is
-//! `args` (every flag), `place` (the directory, and asking the node in it), `answer` (stdout) and `failure`
-//! (stderr and exit code), `asking`. No rule of the mesh lives here.
+//! The command line: from arguments to an exit code. One file for each noun. The shared files are `args` (every flag),
+//! `place` (the directory, and asking the node in it), `answer` (stdout) and `failure` (stderr and exit code),
+//! `asking`. No rule of the mesh lives here.
 
 mod answer;
 mod args;

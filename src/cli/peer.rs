@@ -1,5 +1,5 @@
-//! `peer`: whom this node trusts, and what they may have. The files in `peers/` are the truth; the running node
-//! is told when they change.
+//! `peer`: the peers that this node trusts, and the events that they may have. The files in `peers/` are the truth; the
+//! running node is notified when they change.
 
 mod add;
 mod list;
@@ -145,7 +145,7 @@ fn find<'a>(known: &'a PeerFiles, name: &PublisherName) -> Result<&'a PeerFile, 
     Err(ControlRefusal::unknown_peer(name).into())
 }
 
-/// A peer's file, whether or not what is in it is good.
+/// Returns a peer's file, whether or not its content is good.
 pub fn file_of(config: &NodeConfig, name: &PublisherName) -> Result<PathBuf, CommandFailure> {
     let file = config.paths.peers.join(format!("{name}.toml"));
     if file.exists() { Ok(file) } else { Err(ControlRefusal::unknown_peer(name).into()) }
@@ -245,7 +245,7 @@ fn pause(place: &NodeDirectory, name: &PublisherName, paused: bool) -> Result<()
     Ok(())
 }
 
-/// By its file, or by what the peer said of its own key.
+/// Returns whether its file, or the peer's own statement, revokes its key.
 fn is_revoked(config: &NodeConfig, known: &PeerFiles, name: &PublisherName) -> bool {
     let Some(held) = known.peer(name) else { return false };
     let stated = super::place::statement_of(config, &held.peer.key);

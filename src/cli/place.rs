@@ -26,11 +26,11 @@ const REPLY_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// How long an answer may take: `peer check` dials every address for 3 s. In seconds.
 const REPLY_WAIT_S: u64 = 120;
 
-/// Names the node's directory where no flag does.
+/// Names the node's directory if no flag does.
 const DIR_ENV: &str = "INTELMESH_DIR";
 /// Names the directory of the sockets, for accounts that may not read the configuration.
 const RUN_ENV: &str = "INTELMESH_RUN";
-/// Where contrib/README.md puts a node, and its sockets.
+/// The directory of a node by contrib/README.md, and that of its sockets.
 const PACKAGED_DIR: &str = "/etc/intelmesh";
 const PACKAGED_RUN: &str = "/run/intelmesh";
 
@@ -62,7 +62,7 @@ impl NodeDirectory {
         Keyring::load(&config.paths.keys).map_err(CommandFailure::from)
     }
 
-    /// The peers whose files are good, and what is wrong with the others.
+    /// Loads the peers with good files, and the problems of the others.
     pub fn peers(&self, config: &NodeConfig) -> Result<PeerFiles, CommandFailure> {
         Ok(PeerFiles::load(config, &self.keyring(config)?.public_key()))
     }
@@ -75,8 +75,8 @@ impl NodeDirectory {
         Ok(trust.with_statements(&known))
     }
 
-    /// Writes a decision of the operator into `audit.jsonl`. It is done already: where it cannot be written down,
-    /// that is said.
+    /// Writes a decision of the operator into `audit.jsonl`. It is done already: if it cannot be recorded, a message
+    /// says so.
     pub fn audit(&self, config: &NodeConfig, what: AuditedAction, peer: Option<&PublisherName>, how: &str) {
         self.audit_in(&config.paths.state, what, peer, how);
     }
@@ -89,15 +89,15 @@ impl NodeDirectory {
         }
     }
 
-    /// The same, where nothing else was asked of the configuration. Without one it is written down in the directory.
+    /// The same, if nothing else was asked of the configuration. Without one, the file is in the node's directory.
     pub fn audit_here(&self, what: AuditedAction, peer: Option<&PublisherName>, how: &str) {
         let state =
             NodeConfig::load(&self.dir).map_or_else(|_| self.dir.clone(), |config| config.paths.state);
         self.audit_in(&state, what, peer, how);
     }
 
-    /// Where the sockets are. A configuration that is broken, or that this account may not read, must not hide a
-    /// running node: then it is the default, or where the package has them.
+    /// Returns the directory of the sockets. A configuration that is broken, or that this account may not read, must
+    /// not hide a running node: then it is the default, or that of the package.
     fn run_dir(&self) -> PathBuf {
         if let Some(run) = std::env::var_os(RUN_ENV).filter(|run| !run.is_empty()) {
             return PathBuf::from(run);
@@ -108,10 +108,10 @@ impl NodeDirectory {
         }
     }
 
-    /// Is nothing listening? `in.sock`, `out.sock` or `ctl.sock`.
+    /// Connects to `in.sock`, `out.sock` or `ctl.sock` of the running node.
     ///
     /// # Errors
-    /// Exit 2 where no node runs.
+    /// Exit 2 if no node runs.
     pub fn connect(&self, socket: &str) -> Result<UnixStream, CommandFailure> {
         let path = self.run_dir().join(socket);
         crate::local::connect(&path).map_err(|error| match error.kind() {
@@ -143,7 +143,7 @@ impl NodeDirectory {
     /// Asks the running node one question.
     ///
     /// # Errors
-    /// Exit 2 where no node runs or it does not answer; what the node refuses, with its exit code.
+    /// Exit 2 if no node runs or it does not answer; if the node refuses, the exit code of its refusal.
     pub fn ask(&self, request: &ControlRequest) -> Result<ControlReply, CommandFailure> {
         let mut stream = self.connect("ctl.sock")?;
         let broken = |error: io::Error| CommandFailure::could_not(format!("ctl.sock: {error}"));
@@ -166,7 +166,7 @@ impl NodeDirectory {
         }
     }
 
-    /// The same, where it does not matter that no node runs.
+    /// The same, but `None` if no node runs.
     pub fn ask_if_running(&self, request: &ControlRequest) -> Result<Option<ControlReply>, CommandFailure> {
         match self.connect("ctl.sock") {
             Ok(_) => self.ask(request).map(Some),
@@ -175,13 +175,13 @@ impl NodeDirectory {
     }
 }
 
-/// Where the sockets are if the configuration cannot be used: it has a mistake, or an account of the pipeline may not
-/// read it. Neither hides a node that runs.
+/// Returns the directory of the sockets if the configuration cannot be used: it has a mistake, or an account of the
+/// pipeline may not read it. Neither hides a node that runs.
 fn run_without_config(dir: &Path) -> PathBuf {
     if dir == Path::new(PACKAGED_DIR) { PathBuf::from(PACKAGED_RUN) } else { dir.join("run") }
 }
 
-/// One line. Long work shows on a terminal that it goes on; what was read when a second is over stays.
+/// Reads one line. During long work a terminal shows that it goes on; bytes read before a second is over are kept.
 fn read_answer(stream: UnixStream) -> io::Result<Vec<u8>> {
     let mut reader = BufReader::new(stream.take(REPLY_BYTES_MAX));
     let mut answer = Vec::new();
@@ -224,13 +224,13 @@ impl Drop for ProgressLine {
     }
 }
 
-/// What the node last applied of what `identity` says of its keys, as it wrote it down; `None` where nothing is known.
+/// Returns the last key statement of `identity` that the node applied, from its record; `None` if nothing is known.
 pub fn statement_of(config: &NodeConfig, identity: &VerifyingKey) -> Option<SignedStatement> {
     let known = daemon::copies(&config.paths.state, |_| Some(*identity));
     known.of(identity).map(|stated| stated.latest().clone())
 }
 
-/// The node answered something else than was asked: two versions.
+/// Returns the failure for a reply that does not fit the request: the versions differ.
 pub fn unexpected(reply: &ControlReply) -> CommandFailure {
     let shown: String = format!("{reply:?}").chars().take(80).collect();
     CommandFailure::could_not(format!("the node answered something else: {shown}"))

@@ -1,5 +1,5 @@
-//! Can an address be reached at all? A TCP connection and nothing more, for when no node runs that could
-//! dial as itself.
+//! Checks whether an address can be reached: a TCP connection and nothing more, if no node runs that could dial as
+//! itself.
 
 use std::io;
 use std::net::{TcpStream, ToSocketAddrs};

@@ -16,7 +16,7 @@ pub fn ask(place: &NodeDirectory) -> Result<Snapshot, CommandFailure> {
 }
 
 /// # Errors
-/// With `check`, exit 1 where not all is well; without it, being unwell is still an answer.
+/// With `check`, exit 1 if not all is well; without it, being unwell is still an answer.
 pub fn status(place: &NodeDirectory, args: &StatusArgs, json: bool) -> Result<(), CommandFailure> {
     if let Some(code) = args.ack {
         return acknowledge(place, code, json);
@@ -33,7 +33,7 @@ pub fn status(place: &NodeDirectory, args: &StatusArgs, json: bool) -> Result<()
     if check && !snapshot.ok && !snapshot.starting { Err(CommandFailure::silent(NO)) } else { Ok(()) }
 }
 
-/// The operator has seen what happened: it is not shown any more, unless it happens again.
+/// Marks incidents as seen by the operator: they are hidden unless they happen again.
 fn acknowledge(place: &NodeDirectory, code: HealthCode, json: bool) -> Result<(), CommandFailure> {
     let incidents = match place.ask(&ControlRequest::Acknowledge { code })? {
         ControlReply::Acknowledged { incidents } => incidents,

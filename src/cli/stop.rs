@@ -1,4 +1,4 @@
-//! What ends a verb that waits, in order and with exit 0: SIGTERM and SIGINT, or that nobody reads its answer any more.
+//! Ends a verb that waits, in order and with exit 0: on SIGTERM and SIGINT, or if nobody reads its answer any more.
 //! The node has its own handling.
 
 use std::thread;
@@ -16,7 +16,7 @@ const END_WITHIN: Duration = Duration::from_secs(3);
 /// first, ends the process.
 ///
 /// # Errors
-/// Where no thread or handler can be had.
+/// If no thread or handler is available.
 pub fn on_signal(then: impl FnOnce() + Send + 'static) -> Result<(), CommandFailure> {
     let fault = |error: std::io::Error| CommandFailure::could_not(format!("signals: {error}"));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(fault)?;

@@ -1,5 +1,5 @@
-//! `submit`: JSON lines to the running node, and its answers. Lines are sent ahead of their answers, as many
-//! as the socket holds; what the node has not answered is not done.
+//! `submit`: JSON lines to the running node, and its answers. Lines are sent ahead of their answers, as many as the
+//! socket holds. A line is not done if the node has not answered it.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -18,10 +18,10 @@ use super::place::NodeDirectory;
 use super::submit_dry_run;
 use crate::limits::LINE_BYTES_MAX;
 
-/// Answers are short; a longer line is no answer. In bytes.
+/// Answers are short; a longer line is not an answer. In bytes.
 const ANSWER_BYTES_MAX: u64 = 64 * 1024;
 
-/// What of an answer the command line looks at.
+/// The parts of an answer that the command line looks at.
 #[derive(Deserialize)]
 struct LineOutcome {
     error: Option<String>,
@@ -71,7 +71,7 @@ fn send(
 ) -> Result<SentLines, CommandFailure> {
     let mut sent = SentLines { lines: 0 };
     let result = send_lines(&mut input, &mut stream, labels, &mut sent);
-    // Where the node is gone already, that was said by the answers' end.
+    // If the node is gone already, the end of the answers has shown it.
     let _ = stream.shutdown(Shutdown::Write);
     result.map(|()| sent)
 }
@@ -120,7 +120,7 @@ fn send_lines(
     }
 }
 
-/// False where the node closed.
+/// Passes on the rest of a line. Returns false if the node closed.
 fn pass_rest_of_line(input: &mut impl BufRead, stream: &mut UnixStream) -> Result<bool, CommandFailure> {
     loop {
         let buffer =

@@ -1,5 +1,5 @@
-//! `submit --dry-run`: who would get each event, sealed or not, and the rule that decides. Nothing is sent, and no
-//! node needs to run: the files say it.
+//! `submit --dry-run`: the peers that would get each event, sealed or not, and the rule that decides. Nothing is sent,
+//! and no node needs to run: the files are enough.
 
 use std::io::{BufRead, BufReader, Read};
 
@@ -31,7 +31,7 @@ struct SubmitDryRun {
     secret: BodyIdSecret,
 }
 
-/// What a line would become, and the keys of its meta that would be kept without meaning anything.
+/// The event that a line would become, and the keys of its meta that would be kept without any meaning.
 struct Tried {
     would: Would,
     unknown: Vec<String>,

@@ -1,5 +1,5 @@
-//! `tail`: what the running node hands off, as JSON lines. A line is printed and flushed before it is
-//! acknowledged, so that a consumer with a name loses nothing when it is stopped at any moment.
+//! `tail`: events that the running node hands off, as JSON lines. A line is printed and flushed before it is
+//! acknowledged, so a consumer with a name loses nothing if it is stopped at any moment.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::Shutdown;
@@ -108,11 +108,11 @@ struct TailReading {
     /// Lines are payloads, which may hold any keys.
     is_plain: bool,
     printed: u64,
-    /// What the lines that were printed since the last ack are acknowledged with.
+    /// The value that acknowledges the lines that were printed since the last ack.
     ack: Option<String>,
 }
 
-/// Why there is no further line.
+/// The reason why there is no further line.
 enum TailEnd {
     Count,
     Idle,
@@ -168,7 +168,7 @@ impl TailReading {
             if counted || !reader.buffer().contains(&b'\n') {
                 answer.flush()?;
                 if answer.is_closed() {
-                    // What was not read is not acknowledged.
+                    // Lines that were not read are not acknowledged.
                     return Ok(TailEnd::Unread);
                 }
                 self.send_ack();
@@ -210,7 +210,7 @@ impl TailReading {
 
     fn send_ack(&mut self) {
         if let Some(ack) = self.ack.take() {
-            // Where the node is gone, the next read says so.
+            // If the node is gone, the next read shows it.
             let _ = self.stream.write_all(ack.as_bytes());
         }
     }
@@ -222,7 +222,7 @@ impl TailReading {
         }
         self.stream.set_read_timeout(Some(Duration::from_secs(10))).map_err(|error| broken(&error))?;
         let mut line = Vec::new();
-        // What comes here was on its way before; it is not acknowledged, and comes again.
+        // Lines that come here were on their way before; they are not acknowledged, and come again.
         while read_line(&mut reader, &mut line)
             .map_err(|_| CommandFailure::could_not("the node did not confirm the last acks"))?
         {

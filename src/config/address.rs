@@ -3,7 +3,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-/// What an address must look like, for messages.
+/// The form of an address, for messages.
 pub const WANTED: &str = "an address like /ip4/192.0.2.1/tcp/4801 or /dns4/mesh.example.org/tcp/4801";
 
 /// Reads `/ip4|ip6|dns|dns4|dns6/HOST/tcp/PORT`. A `/p2p/…` behind it is taken off: the key in the peer
@@ -30,7 +30,7 @@ pub fn parse(text: &str) -> Option<String> {
     Some(format!("/{kind}/{host}/tcp/{port}"))
 }
 
-/// What an address that is dialled must look like, for messages.
+/// The form of an address that is dialled, for messages.
 pub const DIALLED: &str = "an address that can be dialled: of one host, with the port of its node";
 
 /// An address that others could not use: of all interfaces, or without a port.

@@ -1,6 +1,6 @@
-//! The doors to the local pipeline, `[[submit]]` and `[[consumer]]` of `intelmesh.toml` (contract §4): where
-//! each listens or connects, what it adds to events on their way in, and in which form they leave. Whether
-//! the other side is there is not asked here.
+//! The doors to the local pipeline, `[[submit]]` and `[[consumer]]` of `intelmesh.toml` (contract §4). Each has an
+//! address to listen on or to connect to, fields that it adds to incoming events, and a form in which events leave.
+//! This module does not check if the other side is there.
 
 mod consumer;
 mod odds;
@@ -71,7 +71,7 @@ pub(super) const CONSUMER_KEYS: &[&str] = &[
 
 pub(super) const RELATION_KEYS: &[&str] = &["withdraws", "replaces", "withdrawn_by", "replaced_by"];
 
-/// How long a Redis queue may grow where nothing is said.
+/// Maximum length of a Redis queue if the configuration gives none.
 pub const QUEUE_MAX_DEFAULT: u64 = 10_000;
 
 /// A line of `intelmesh.toml`, for messages. A door that moved to another one is the same door: so all lines are equal.
@@ -128,7 +128,7 @@ pub enum SubmitFrom {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TcpInSettings {
     pub listen: SocketAddr,
-    /// Who may connect; empty: this machine.
+    /// Networks that may connect; empty: this machine.
     pub allow: Vec<IpNet>,
     /// Ends each event, instead of a length before it.
     pub separator: Option<String>,
@@ -150,7 +150,7 @@ pub struct RedisQueueSettings {
     pub ca_file: Option<PathBuf>,
 }
 
-/// What a door adds to each event, or takes off, on its way in.
+/// Changes of a door to each event on its way in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DoorAdds {
     pub tlp: Option<Tlp>,
@@ -173,12 +173,12 @@ pub struct ConsumerDoorSettings {
     pub name: ConsumerName,
     pub to: ConsumerTo,
     pub form: ConsumerForm,
-    /// Where it begins while it has no position; `None`: with the earliest.
+    /// Start position while it has none of its own; `None`: the earliest event.
     pub from: Option<StartPosition>,
-    /// Also what this node is the publisher of.
+    /// Also events that this node published.
     pub own: bool,
     pub filter: Option<Arc<Filter>>,
-    /// Where the filter stands.
+    /// Line of the filter.
     pub filter_line: Option<DoorLine>,
 }
 
@@ -197,17 +197,17 @@ pub struct ConsumerForm {
     pub with_type: bool,
     /// Adds `extra.intelmesh.*`, by which a loop through the pipeline is noticed.
     pub annotate: bool,
-    /// Sets aside what would have to be adapted.
+    /// Sets aside events that would have to be adapted.
     pub strict: bool,
     /// The sender's `time.observation` and `feed.*` replace the receiver's.
     pub sender_feed: SenderFeed,
     /// The receiver's field list; `None`: IntelMQ 3.5.0's.
     pub harmonization: Option<PathBuf>,
-    /// The fields of plain events that say what withdraws or replaces what.
+    /// The fields of plain events that say which event withdraws or replaces which.
     pub relation_fields: RelationFields,
 }
 
-/// Reads both lists of `top`, of a node that listens to peers on `listen`. What is wrong goes into `report`.
+/// Reads both lists of `top`, of a node that listens to peers on `listen`. Problems go into `report`.
 pub(super) fn doors(
     (dir, lists): (&Path, &Path),
     listen: &[String],
@@ -312,7 +312,7 @@ impl DoorReading<'_> {
 const REDIS_KEYS: &[&str] = &["url", "queue", "password_file", "ca_file"];
 const REDIS_SCHEMES: [&str; 4] = ["redis://", "rediss://", "redis+unix://", "unix:"];
 
-/// What belongs to another kind of door is a slip: it would do nothing here.
+/// Refuses settings of another kind of door: they would do nothing here.
 fn only(
     table: &TomlSection<'_, '_>,
     one: &'static [&'static str],

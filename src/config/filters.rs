@@ -1,5 +1,5 @@
-//! Filters in files: compiled where they stand, with the place of a fault in the file itself, and the lists that
-//! they name, read from `lists/`. What a filter means is `filter`'s.
+//! Filters in files: compiled in place, so that a fault has its position in the file itself. The lists that they name
+//! are read from `lists/`. `filter` defines what a filter means.
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
@@ -46,7 +46,7 @@ impl FilterLists for FileLists {
     }
 }
 
-/// The filter that stands under `key`; `None` where there is none, or it is a problem of `report`.
+/// Returns the filter under `key`; `None` if there is none, or if it is a problem, which goes into `report`.
 pub(super) fn filter(
     section: &TomlSection<'_, '_>,
     key: &'static str,
@@ -66,7 +66,7 @@ pub(super) fn filter(
     }
 }
 
-/// Where in `token`, a string of TOML with its quotes, the character stands that its value has at `line` and
+/// Returns the position in `token`, a string of TOML with its quotes, of the character that its value has at `line` and
 /// `column`.
 fn offset_in(token: &str, line: usize, column: usize) -> usize {
     let quotes =
@@ -96,7 +96,7 @@ fn offset_in(token: &str, line: usize, column: usize) -> usize {
     at.min(end)
 }
 
-/// The length of the escape at the start of `text`, and what it stands for: `None` for a line break that is none.
+/// Returns the length of the escape at the start of `text`, and its character: `None` for an escaped line break.
 fn escape(text: &str) -> (usize, Option<char>) {
     match text.as_bytes().get(1) {
         Some(b'n') => (2, Some('\n')),

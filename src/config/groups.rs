@@ -1,5 +1,5 @@
-//! `groups/NAME.toml`: one name for several peers, which stands for them in `to` when an event is signed. Whether
-//! its members are peers is asked each time that one of the files changes; who gets what is `policy`'s.
+//! `groups/NAME.toml`: one name for several peers, which stands for them in `to` when an event is signed. Its members
+//! are compared with the peers each time one of the files changes. `policy` decides which peer gets which event.
 
 use std::path::{Path, PathBuf};
 
@@ -13,7 +13,7 @@ use crate::limits::{GROUPS_MAX, RECIPIENTS_MAX};
 const KEYS: &[&str] = &["members"];
 const SECTIONS: &[KnownKeys] = &[("", KEYS)];
 
-/// What a group file says.
+/// The content of a group file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GroupFile {
     pub name: PublisherName,
@@ -26,7 +26,7 @@ pub struct GroupFile {
 }
 
 impl GroupFile {
-    /// Reads one file's text; `file` is its name as shown, whose stem is the group's name.
+    /// Reads one file's text; `file` is its name as shown, and its stem is the group's name.
     ///
     /// # Errors
     /// Everything that is wrong with it, at once.
@@ -87,8 +87,8 @@ fn members(
     (names, lines)
 }
 
-/// All groups whose members are peers in `files`, and what is wrong with the others. A file that cannot be read
-/// keeps what it said in `before`.
+/// Loads all groups with members that are peers in `files`, and the problems of the others. If a file cannot be read,
+/// the group keeps its content of `before`.
 pub(super) fn load(
     config: &NodeConfig,
     files: &PeerFiles,
@@ -129,7 +129,7 @@ pub(super) fn load(
     (groups, problems)
 }
 
-/// False, with problems, where its name is taken or a member is nobody.
+/// Returns false, and adds problems, if its name is taken or a member is unknown.
 fn fits(
     group: &GroupFile,
     config: &NodeConfig,

@@ -1,13 +1,13 @@
-//! How much is logged: what `log` in `intelmesh.toml`, and the environment, may say. A word that is no level would be
-//! taken for the name of a module, and silence everything; so it is refused.
+//! How much is logged: the values of `log` in `intelmesh.toml`, and of the environment. A word that is not a level
+//! would be taken for the name of a module, and silence everything; so it is refused.
 
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
-/// What a level must look like, for messages.
+/// The form of a level, for messages.
 pub const WANTED: &str = "a level: off, error, warn, info, debug, trace, or MODULE=LEVEL,…";
 
-/// The directives that `said` stands for: a level is this program's, and the libraries are kept quiet; else what was
-/// said, part by part. `None` if it is neither.
+/// Returns the directives for `said`. A level applies to this program, and the libraries are kept quiet; else each part
+/// of `said` is a directive. `None` if it is neither.
 pub fn directives(said: &str) -> Option<String> {
     let word = said.trim().to_lowercase();
     if LEVELS.contains(&word.as_str()) {

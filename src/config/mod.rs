@@ -1,7 +1,7 @@
-//! What the operator typed, checked: `intelmesh.toml` and `peers/*.toml` become types, or problems with
-//! file, line and remedy, all of them at once. In reading order: `problem`, `reading` (TOML with places),
-//! `address`, `node` (`intelmesh.toml`), `doors` (its `[[submit]]` and `[[consumer]]`), `peer_file` (one peer), `groups` (names for several peers), `peers` (all, and what a reload keeps),
-//! `write` (what `init` and `peer add` write, for the command line alone).
+//! The operator's files, checked: `intelmesh.toml` and `peers/*.toml` become types, or problems with file, line and
+//! remedy, all of them at once. In reading order: `problem`, `reading` (TOML with places), `address`, `node`
+//! (`intelmesh.toml`), `doors` (its `[[submit]]` and `[[consumer]]`), `peer_file` (one peer), `groups` (names for
+//! several peers), `peers` (all, and reloads), `write` (for `init` and `peer add`, in the command line alone).
 //!
 //! Loading has no effects. Nothing here touches private keys, sockets or the journal.
 
@@ -31,7 +31,7 @@ pub use problem::{ConfigErrors, ConfigFault, ConfigProblem};
 /// The file that makes a directory a node.
 pub const NODE_FILE: &str = "intelmesh.toml";
 
-/// The node's directory for what `-C` was given: the directory itself, or its `intelmesh.toml`.
+/// Returns the node's directory for the value of `-C`: the directory itself, or its `intelmesh.toml`.
 pub fn node_dir(given: &Path) -> PathBuf {
     match (given.file_name(), given.parent()) {
         (Some(name), Some(parent)) if name == NODE_FILE && given.is_file() => {

@@ -1,5 +1,5 @@
-//! `intelmesh.toml`: this node. Read at start and at a reload; what `init` marks with (restart) acts at the next
-//! start. What its doors to the pipeline say is read in `doors`.
+//! `intelmesh.toml`: this node. Read at start and at a reload; settings that `init` marks with (restart) act at the
+//! next start. `doors` reads the sections about the pipeline.
 
 use std::path::{Path, PathBuf};
 
@@ -35,10 +35,10 @@ const SECTIONS: &[KnownKeys] = &[
     ("[submit]", SUBMIT_KEYS),
     ("[consumer]", CONSUMER_KEYS),
 ];
-/// What later versions will know: refused, never ignored.
+/// Settings of later versions: refused, never ignored.
 const LATER: &[&str] = &["web", "seal", "groups", "metrics"];
 
-/// What `listen` is where nothing is said.
+/// Value of `listen` if the configuration gives none.
 pub const LISTEN_DEFAULT: &str = "/ip4/0.0.0.0/tcp/4801";
 pub const PROJECT_DEFAULT: &str = "intelmq";
 pub const FEDERATION_DEFAULT: &str = "intelmesh";
@@ -54,7 +54,7 @@ pub struct NodeConfig {
     /// The node's directory, as it was given.
     pub dir: PathBuf,
     pub name: PublisherName,
-    /// Names that this node had before. What names it by one of them is for it, or of it.
+    /// Names that this node had before. An event that names one of them is for this node, or from it.
     pub aliases: Vec<PublisherName>,
     /// The project of events that name none.
     pub project: ProjectName,
@@ -62,20 +62,20 @@ pub struct NodeConfig {
     pub federation: ProjectName,
     /// Where peers reach us; none is allowed: then we only dial.
     pub listen: Vec<String>,
-    /// What invitations say instead of `listen`.
+    /// The addresses in invitations, instead of `listen`.
     pub advertise: Vec<String>,
     /// The label of an event that has none.
     pub default_tlp: Tlp,
     pub journal: JournalSettings,
     pub paths: NodePaths,
-    /// Whose members may use the sockets beside the owner.
+    /// Members of this group may use the sockets beside the owner.
     pub socket_group: Option<String>,
     /// How much is logged: the directives of `log_level`.
     pub log: Option<String>,
     pub doors: DoorConfigs,
 }
 
-/// `[journal]`: how much is kept. Whichever is reached first.
+/// `[journal]`: how much is kept. The limit that is reached first applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct JournalSettings {
     pub keep_days: u32,
@@ -92,7 +92,7 @@ pub struct NodePaths {
     pub keys: PathBuf,
     pub peers: PathBuf,
     pub groups: PathBuf,
-    /// What filters name.
+    /// The lists that filters name.
     pub lists: PathBuf,
 }
 
@@ -173,7 +173,7 @@ impl NodeConfig {
         NodeNames::new(self.name.clone(), self.aliases.clone())
     }
 
-    /// What an invitation says: `advertise`, else those of `listen` that others could use.
+    /// Returns the addresses for an invitation: `advertise`, else those of `listen` that others could use.
     pub fn invited_at(&self) -> Vec<String> {
         if !self.advertise.is_empty() {
             return self.advertise.clone();
@@ -225,7 +225,7 @@ pub(super) fn checked<T>(
     parse(at.value).map_err(|fault| report.fault(at.line, ConfigFault::Identity { key, fault })).ok()
 }
 
-/// Where this node listens, or what its invitations say.
+/// Reads the addresses on which this node listens, or those of its invitations.
 fn addresses(
     section: &TomlSection<'_, '_>,
     key: &'static str,
@@ -234,7 +234,7 @@ fn addresses(
     addresses_that(section, key, report, |_| None)
 }
 
-/// Where a peer is dialled: neither all interfaces nor no port is a place.
+/// Reads the addresses at which a peer is dialled: an address needs a port and cannot mean all interfaces.
 pub(super) fn dialled(section: &TomlSection<'_, '_>, report: &mut ConfigReport) -> Option<Vec<String>> {
     addresses_that(section, "addresses", report, |address| {
         address::is_wildcard(address).then_some(address::DIALLED)

@@ -34,30 +34,30 @@ const KEYS: &[&str] = &[
 const SHARE_KEYS: &[&str] = &["tlp_max", "seal", "where"];
 const RECEIVE_KEYS: &[&str] = &["relay", "ignore", "rate", "rate_per_publisher", "where"];
 const SECTIONS: &[KnownKeys] = &[("", KEYS), ("share", SHARE_KEYS), ("receive", RECEIVE_KEYS)];
-/// What later versions will know: refused, never ignored.
+/// Settings of later versions: refused, never ignored.
 const LATER: &[&str] = &["groups", "expect_every"];
 const LATER_SHARE: &[&str] = &["redact", "groups"];
 const LATER_RECEIVE: &[&str] = &["seal", "groups"];
 
-/// What a peer file says.
+/// The content of a peer file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerFile {
     pub peer: Peer,
     /// Empty: never dialled, it connects to us.
     pub addresses: Vec<String>,
-    /// Publishers that are deliberately not trusted: what comes of them is counted, and no warning.
+    /// Publishers that are deliberately not trusted: their events are counted, without a warning.
     pub ignore: Vec<PublisherName>,
     pub pairing: PeerPairing,
     /// As shown: relative to the node's directory.
     pub file: PathBuf,
-    /// Where its key stands.
+    /// Line of its key.
     pub key_line: usize,
     pub lines: RuleLines,
-    /// What was read: once it is no longer in force, this is what was.
+    /// The text that was read. When it is no longer in force, this still shows it.
     pub text: Arc<str>,
 }
 
-/// Where the rules stand that decide what the peer gets; `None` for a default.
+/// Lines of the rules that decide what the peer gets; `None` for a default.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RuleLines {
     pub tlp_max: Option<usize>,
@@ -75,7 +75,7 @@ pub struct PeerPairing {
     pub pending: bool,
     /// Somebody compared the words of both fingerprints.
     pub verified: bool,
-    /// When and by whom the file was written, and the words compared; as typed, at most 80 characters each.
+    /// Time and author of the file, and of the comparison of the words; as typed, at most 80 characters each.
     pub added: Option<String>,
     pub added_by: Option<String>,
     pub verified_at: Option<String>,
@@ -83,7 +83,7 @@ pub struct PeerPairing {
 }
 
 impl PeerFile {
-    /// Reads one file's text; `file` is its name as shown, whose stem is the peer's name. There are no lists.
+    /// Reads one file's text; `file` is its name as shown, and its stem is the peer's name. There are no lists.
     ///
     /// # Errors
     /// Everything that is wrong with it, at once.
@@ -91,7 +91,7 @@ impl PeerFile {
         Self::parse_with(file, text, &NoLists)
     }
 
-    /// The same, where its filters may name `lists`.
+    /// The same, if its filters may name `lists`.
     ///
     /// # Errors
     /// Everything that is wrong with it, at once.
@@ -156,7 +156,7 @@ fn stem_name(file: &Path, report: &mut ConfigReport) -> Option<PublisherName> {
     }
 }
 
-/// What is sealed for the peer is sealed to this key; that it gets nothing else is said in `[share]`.
+/// Reads the key to which bodies for the peer are sealed; `[share]` decides if it gets nothing else.
 fn seal(top: &TomlSection<'_, '_>, report: &mut ConfigReport) -> Option<SealKey> {
     if top.is_flag("seal") {
         let known: &'static [&'static str] = &[];
@@ -206,7 +206,7 @@ fn rule_lines(top: &TomlSection<'_, '_>, report: &ConfigReport) -> RuleLines {
         revoked: top.line_where_typed("revoked", report),
         ..RuleLines::default()
     };
-    // What is wrong with the section is said where it is read.
+    // Faults of the section are reported when it is read.
     if let Some(section) = top.table("share") {
         lines.tlp_max = section.line_where_typed("tlp_max", report);
         lines.seal = section.line_where_typed("seal", report);
@@ -408,7 +408,7 @@ mod tests {
     }
 
     proptest::proptest! {
-        /// Whatever is typed, each problem names a line of the file.
+        /// Every problem names a line of the file, for any input.
         #[test]
         fn no_text_is_a_panic_and_every_problem_has_a_line_of_the_file(
             pieces in proptest::collection::vec(

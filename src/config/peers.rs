@@ -1,6 +1,6 @@
-//! All peer files together, and the groups of them: what runs, what is wrong, and what a reload keeps. A file that is bad leaves out
-//! that peer alone, or where the node runs already keeps what that file said before; a file that is gone
-//! takes its peer with it. Polled by fingerprint rather than watched: that works on every file system.
+//! Loads all peer files, and the groups of them, at start and at a reload. If a file is bad, only its peer is left out;
+//! a node that runs already keeps the earlier content of that file. If a file is gone, so is its peer. Polled by
+//! fingerprint rather than watched: that works on every file system.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt as _;
@@ -18,7 +18,7 @@ use crate::identity::{NodeNames, PublisherName};
 use crate::limits::{LISTS_MAX, PEERS_MAX};
 use crate::policy::TrustList;
 
-/// The peers in force, and what is wrong with their files.
+/// The peers in force, and the problems of their files.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PeerFiles {
     /// By name.
@@ -39,7 +39,7 @@ impl FilesFingerprint {
         Self::of_files(toml_paths(peers_dir).unwrap_or_default())
     }
 
-    /// Of peers and groups, and of the lists that filters may name.
+    /// Returns the fingerprint of peers and groups, and of the lists that filters may name.
     pub fn of_agreements(paths: &NodePaths) -> Self {
         let [peers, groups] = [&paths.peers, &paths.groups].map(|dir| toml_paths(dir).unwrap_or_default());
         let lists = std::fs::read_dir(&paths.lists).into_iter().flatten().flatten();
@@ -47,18 +47,18 @@ impl FilesFingerprint {
         Self::of_files([peers, groups, lists].concat())
     }
 
-    /// What of it lies in `dir`.
+    /// Returns the part of the fingerprint that lies in `dir`.
     pub fn within(&self, dir: &Path) -> Self {
         Self(self.0.iter().filter(|(path, _)| path.starts_with(dir)).cloned().collect())
     }
 
-    /// Of `keys/`, whose content is not looked at.
+    /// Returns the fingerprint of `keys/` without reading the content of its files.
     pub fn of_keys(paths: &NodePaths) -> Self {
         let entries = std::fs::read_dir(&paths.keys).into_iter().flatten().flatten();
         Self::of_files(entries.map(|entry| entry.path()).collect())
     }
 
-    /// Of `intelmesh.toml` alone.
+    /// Returns the fingerprint of `intelmesh.toml` alone.
     pub fn of_node_file(dir: &Path) -> Self {
         Self::of_files(vec![dir.join(super::NODE_FILE)])
     }
@@ -85,7 +85,7 @@ impl PeerFiles {
         Self::default().reload(config, own_key)
     }
 
-    /// Reads `peers/` again: a bad file keeps what it said in `self`. A directory that can't be read keeps all.
+    /// Reads `peers/` again. If a file is bad, its content in `self` is kept; if the directory can't be read, all are.
     pub fn reload(&self, config: &NodeConfig, own_key: &VerifyingKey) -> Self {
         let shown = config.paths.peers.strip_prefix(&config.dir).unwrap_or(&config.paths.peers);
         let lists = FileLists::new(&config.paths.lists);
@@ -137,7 +137,7 @@ impl PeerFiles {
         self.trusted().map(|file| (file.peer.name.clone(), file.addresses.clone())).collect()
     }
 
-    /// Does a file say that this publisher is deliberately not trusted?
+    /// Returns whether a file says that this publisher is deliberately not trusted.
     pub fn ignores(&self, publisher: &PublisherName) -> bool {
         self.peers.iter().any(|file| file.ignore.contains(publisher))
     }
@@ -193,7 +193,7 @@ impl PeerLoading<'_> {
         files
     }
 
-    /// False, with a problem, where `file` contradicts this node or a peer that is taken already.
+    /// Returns false, with a problem, if `file` contradicts this node or a peer that is taken already.
     fn fits(&mut self, file: &PeerFile, taken: &[PeerFile]) -> bool {
         let fault = if file.peer.key == *self.own_key {
             Some(ConfigFault::OwnKey)

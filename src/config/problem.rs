@@ -1,5 +1,5 @@
-//! What is wrong with a file of the operator's: where, what, and what to do about it. Printed as
-//! `FILE:LINE: what` and a hint; it does not decide what a problem stops.
+//! A problem in one of the operator's files: its position, the fault and a hint. Printed as `FILE:LINE: what` and a
+//! hint; it does not decide what a problem stops.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -11,14 +11,14 @@ use crate::format::StripRuleError;
 use crate::format::intelmq::RelationFieldError;
 use crate::identity::IdentityError;
 
-/// One thing to mend.
+/// One thing to fix.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigProblem {
-    /// As shown: relative to the node's directory where it lies in it.
+    /// As shown: relative to the node's directory if it lies in it.
     pub file: PathBuf,
-    /// From 1; `None` where the file as a whole is meant and there is none to open.
+    /// From 1; `None` if the file as a whole is meant and there is none to open.
     pub line: Option<usize>,
-    /// In characters, from 1; where a fault lies inside a value.
+    /// In characters, from 1, if a fault lies inside a value.
     pub column: Option<usize>,
     pub fault: ConfigFault,
 }
@@ -36,13 +36,13 @@ impl ConfigProblem {
         self.fault.hint()
     }
 
-    /// `not_built` for what a later version will know.
+    /// Returns `not_built` for a setting of a later version.
     pub fn code(&self) -> Option<&'static str> {
         matches!(self.fault, ConfigFault::NotBuilt { .. }).then_some("not_built")
     }
 }
 
-/// `FILE:LINE: what`, without the hint.
+/// Prints `FILE:LINE: what`, without the hint.
 impl fmt::Display for ConfigProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:", self.file.display())?;
@@ -64,7 +64,7 @@ pub struct ConfigErrors(pub Vec<ConfigProblem>);
 /// The keys of one section of a file; the name of the top one is empty.
 pub type KnownKeys = (&'static str, &'static [&'static str]);
 
-/// What is wrong. All are the operator's to mend.
+/// The faults of files. The operator has to fix them all.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum ConfigFault {
     #[error("no such file")]

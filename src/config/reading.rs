@@ -1,5 +1,5 @@
-//! TOML with places: every key and value knows its line, unknown keys and wrong kinds become problems,
-//! and reading goes on, so that one run names everything that is wrong. What a value means is the caller's.
+//! TOML with places: every key and value has its line. Unknown keys and wrong kinds become problems, and reading goes
+//! on, so that one run names every problem. The caller decides what a value means.
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -169,7 +169,7 @@ impl<'a, 'i> TomlSection<'a, 'i> {
         self.value(key).is_some_and(|value| value.get_ref().is_bool())
     }
 
-    /// Where `key`'s value stands in the text.
+    /// Returns the position of `key`'s value in the text.
     pub fn span(&self, key: &str) -> Option<std::ops::Range<usize>> {
         self.value(key).map(Spanned::span)
     }
@@ -179,7 +179,7 @@ impl<'a, 'i> TomlSection<'a, 'i> {
         self.value(key).map_or(1, |value| report.line_of(value.span().start))
     }
 
-    /// The line of `key`, where it stands here.
+    /// Returns the line of `key`, if it is written here.
     pub fn line_where_typed(&self, key: &str, report: &ConfigReport) -> Option<usize> {
         self.value(key).map(|value| report.line_of(value.span().start))
     }

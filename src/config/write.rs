@@ -1,5 +1,5 @@
-//! Files that the command line writes: a new node's `intelmesh.toml`, a peer's file, `paused`. Every write
-//! is whole or not at all (`files`), and what the operator typed (comments, order) stays. The running node writes nothing here.
+//! Files that the command line writes: a new node's `intelmesh.toml`, a peer's file, `paused`. Every write is whole or
+//! not at all (`files`), and keeps the operator's comments and order. The running node writes nothing here.
 
 mod revoked;
 
@@ -18,7 +18,7 @@ use crate::identity::{ProjectName, PublisherName, public_key_text};
 use crate::policy::Tlp;
 use crate::time::Timestamp;
 
-/// What the operator's files may be at most: others may read them.
+/// The widest permissions of the operator's files: others may read them.
 const FILE_MODE: u32 = 0o644;
 const DIR_MODE: u32 = 0o755;
 
@@ -62,7 +62,7 @@ impl WriteError {
     }
 }
 
-/// What `init` was told.
+/// The settings that `init` was given.
 #[derive(Clone, Debug)]
 pub struct NewNode {
     pub name: PublisherName,
@@ -72,7 +72,7 @@ pub struct NewNode {
     pub advertise: Vec<String>,
 }
 
-/// Whether `dir` may become a node: nothing of one is there yet.
+/// Checks that `dir` may become a node: it has no part of one yet.
 ///
 /// # Errors
 /// [`WriteError::NodeExists`].
@@ -100,7 +100,7 @@ pub fn new_node(dir: &Path, new: &NewNode) -> Result<(), WriteError> {
     atomically(&file, node_text(new).as_bytes(), FILE_MODE)
 }
 
-/// Who is to become a peer, from an invitation and the flags of `peer add`.
+/// The future peer, from an invitation and the flags of `peer add`.
 #[derive(Clone, Debug)]
 pub struct NewPeer {
     pub name: PublisherName,
@@ -119,7 +119,7 @@ pub struct NewPeer {
     pub pending: bool,
 }
 
-/// What became of a peer's file.
+/// The effect on a peer's file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConfigWrite {
     Added,
@@ -127,7 +127,7 @@ pub enum ConfigWrite {
     Merged,
 }
 
-/// Whether a peer of this name may be added with this key. `known` are the peers whose files are good.
+/// Checks that a peer of this name may be added with this key. `known` are the peers with good files.
 ///
 /// # Errors
 /// [`WriteError::Revoked`], [`WriteError::KnownAs`], [`WriteError::OtherKey`] and [`WriteError::AliasOf`].
@@ -158,8 +158,8 @@ pub fn check_peer(
     Ok(())
 }
 
-/// Writes `NAME.toml` into `peers_dir`, or merges into it where it has the same key. `known` are the peers
-/// whose files are good.
+/// Writes `NAME.toml` into `peers_dir`, or merges into it if it has the same key. `known` are the peers with good
+/// files.
 ///
 /// # Errors
 /// Those of [`check_peer`]: nothing was changed.
@@ -286,14 +286,14 @@ fn set(document: &mut DocumentMut, section: Option<&str>, key: &str, new: toml_e
 /// Sets `paused` in a peer's file.
 ///
 /// # Errors
-/// [`WriteError::Io`] (also where there is no such file), [`WriteError::Toml`]: nothing was changed.
+/// [`WriteError::Io`] (also if there is no such file), [`WriteError::Toml`]: nothing was changed.
 pub fn set_paused(file: &Path, paused: bool) -> Result<(), WriteError> {
     let mut document = open(file)?;
     set(&mut document, None, "paused", value(paused));
     save(file, &document)
 }
 
-/// Writes down that the words were compared: `verified`, by whom and when; the peer is not `pending` any more.
+/// Records that the words were compared: sets `verified`, with time and author. The peer is no longer `pending`.
 ///
 /// # Errors
 /// [`WriteError::Io`], [`WriteError::Toml`]: nothing was changed.
@@ -318,7 +318,7 @@ pub fn set_revoked(file: &Path) -> Result<(), WriteError> {
     save(file, &document)
 }
 
-/// What is left of a peer that was removed.
+/// The files that are left of a removed peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RemovedPeer {
     /// Its file, with what was agreed: nothing reads it any more.

@@ -1,4 +1,4 @@
-//! What the command line is told of consumers. The same value lies in `consumers.json` beside the journal, so that
+//! Facts about consumers for the command line. The same value lies in `consumers.json` beside the journal, so that
 //! `consumer list` needs no running node.
 
 use serde::{Deserialize, Serialize};

@@ -3,7 +3,7 @@
 use super::ControlRequest;
 
 impl ControlRequest {
-    /// Does it change what the node does, or make it read its files again? The others only read.
+    /// Returns whether it changes the node's behaviour, or makes it read its files again. The others only read.
     pub const fn decides(&self) -> bool {
         match self {
             Self::Acknowledge { .. }

@@ -1,5 +1,5 @@
-//! What a changed peer file would share or hold back, before it is put in place: `peer check --dry-run`. Counts and
-//! a few names; never what events say.
+//! The changes by a new peer file, before it is put in place: `peer check --dry-run`. It has counts and a few names of
+//! events to share or to hold back, but never their content.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::identity::PublisherName;
 /// Name and number of the JSON form.
 pub const TRIAL_SCHEMA: &str = "intelmesh.peer-trial/1";
 
-/// How many events of the journal are looked at where nothing is said, and at most.
+/// Number of journal events that are looked at: by default, and at most.
 pub const TRIAL_LAST_DEFAULT: u64 = 1_000;
 pub const TRIAL_LAST_MAX: u64 = 20_000;
 
@@ -21,7 +21,7 @@ pub const TRIAL_EXAMPLES_MAX: usize = 3;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LineDryRun {
     pub peer: PublisherName,
-    /// False where it would be a new peer: nothing is shared now.
+    /// False if it would be a new peer: nothing is shared now.
     pub known: bool,
     /// The events that were looked at.
     pub first_seq: u64,
@@ -39,7 +39,7 @@ pub struct RepublishComparison {
     pub then: DryRunOutcome,
     /// Every event that would fare otherwise, by how.
     pub changes: Vec<PolicyChange>,
-    /// What the new filter had no answer for, each with its number of events.
+    /// Reasons why the new filter had no result, each with its number of events.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub failures: BTreeMap<String, u64>,
 }
@@ -61,16 +61,16 @@ pub struct PolicyChange {
     pub examples: Vec<String>,
 }
 
-/// The word for what is not held back.
+/// The word for events that are not held back.
 pub const PASSES: &str = "passes";
 
 impl RepublishComparison {
-    /// The new filter had no answer for one event, and why. Reasons name no values: there are few.
+    /// Counts one event for which the new filter had no result, by reason. Reasons name no values, so there are few.
     pub fn add_failure(&mut self, why: String) {
         *self.failures.entry(why).or_default() += 1;
     }
 
-    /// One event, newest first; `None` where it passes.
+    /// Counts one event, newest first. Each reason to hold it back is `None` if it passes.
     pub fn add(&mut self, id: impl FnOnce() -> String, now: Option<&str>, then: Option<&str>) {
         self.now.add(now);
         self.then.add(then);

@@ -37,7 +37,7 @@ impl EventRef {
         Ok(Self::Prefix(lower))
     }
 
-    /// Does it name `id`?
+    /// Returns whether it names `id`.
     pub fn fits(&self, id: &EventId) -> bool {
         match self {
             Self::Full(full) => full == id,

@@ -1,4 +1,4 @@
-//! What the command line is told of feeds: how far each has got, what is owed, and what waits for the operator.
+//! Facts about feeds for the command line: progress, owed events, and events that wait for the operator.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,7 +6,7 @@ use crate::identity::PublisherName;
 use crate::status::{rfc3339, rfc3339_or_absent};
 use crate::time::Timestamp;
 
-/// What waits for the operator's word: a revoked key signed it (`intelmesh.waiting/1`).
+/// An event that waits for the operator's decision: a revoked key signed it (`intelmesh.waiting/1`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WaitingFacts {
     pub schema: String,
@@ -59,11 +59,11 @@ pub struct OwedFacts {
     pub retry_at: Timestamp,
 }
 
-/// Where a feed is read again once the reason is cured.
+/// The position at which a feed is read again once the reason is gone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RejectedFacts {
     pub reason: String,
-    /// Of what is deferred and found no owed place; absent if the place is kept for all publishers.
+    /// Publisher of deferred events that found no owed place; absent if the place is kept for all publishers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub publisher: Option<PublisherName>,
     pub first_seq: u64,

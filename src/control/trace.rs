@@ -1,5 +1,5 @@
-//! What `event trace` shows: events, and the links between them that this node knows of (`intelmesh.trace/1`).
-//! Links are claims of whoever signed them; whether they are true is not said here.
+//! The answer to `event trace`: events, and the links between them that this node knows of (`intelmesh.trace/1`). Links
+//! are claims of their signers; this module does not say if they are true.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +11,7 @@ use crate::time::Timestamp;
 /// Name and number of the JSON form of a trace.
 pub const TRACE_SCHEMA: &str = "intelmesh.trace/1";
 
-/// Where a trace begins.
+/// The start of a trace.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TraceOf {
@@ -30,7 +30,7 @@ pub struct TraceFacts {
     pub events: Vec<TracedEvent>,
     /// In the order in which they were found: of those that reach an event, the first is the nearest.
     pub links: Vec<TracedLink>,
-    /// What was left out: `events`, `links`, `depth`. Empty where this is all that the node knows.
+    /// Parts that were left out: `events`, `links`, `depth`. Empty if this is all that the node knows.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cut: Vec<String>,
 }
@@ -39,9 +39,9 @@ pub struct TraceFacts {
 pub struct TracedEvent {
     pub id: String,
     pub publisher: PublisherName,
-    /// Links away from where the trace begins.
+    /// Number of links from the start of the trace.
     pub distance: u8,
-    /// It is in this node's journal; what follows is absent where not.
+    /// It is in this node's journal; the following fields are absent if not.
     pub held: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seq: Option<u64>,
@@ -64,11 +64,11 @@ pub struct TracedLink {
     pub left: String,
     #[serde(rename = "type")]
     pub relation: String,
-    /// An event, or where `opaque` an id in another system.
+    /// An event, or if `opaque` an id in another system.
     pub right: String,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub opaque: bool,
-    /// The event that carries it; absent where that is `left`, or not held, or where the node found the link itself.
+    /// The event that carries it; absent if that is `left` or not held, or if the node found the link itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
     /// `withdraws` or `replaces` by another than the publisher: it counts for nothing.

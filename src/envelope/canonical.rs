@@ -1,6 +1,6 @@
-//! The canonical form (JCS, RFC 8785) of a body that was checked before, for content ids alone
-//! (PROTOCOL.md §3.3). Numbers are read from their digits, correctly rounded, and refused where rounding
-//! would lose something: two different payloads must not get one id. Nothing here checks syntax.
+//! The canonical form (JCS, RFC 8785) of a body that was checked before, for content ids alone (PROTOCOL.md §3.3).
+//! Numbers are read from their digits, correctly rounded, and refused if rounding would lose something: two different
+//! payloads must not get one id. Nothing here checks syntax.
 
 use std::ops::Range;
 
@@ -28,7 +28,7 @@ pub fn canonical_object(text: &str, left_out: &[&str]) -> Result<Vec<u8>, Inexac
     Ok(serde_json_canonicalizer::to_vec(&value).unwrap_or_default())
 }
 
-/// Reads text that is known to be JSON without doubtful forms: what cannot be there reads as the end.
+/// Reads JSON text that was checked before and has no doubtful forms. A byte that cannot occur reads as the end.
 struct JsonReader<'a> {
     text: &'a str,
     at: usize,
@@ -109,8 +109,8 @@ impl<'a> JsonReader<'a> {
     }
 }
 
-/// The double that `digits` mean, where it means them: an integer by its value, and any other number by
-/// its decimal digits being those that the double is written with.
+/// Returns the double that `digits` stand for exactly, if there is one. An integer must have the value of the double;
+/// any other number must have the decimal digits that the double is written with.
 fn exact(digits: &str) -> Option<Number> {
     let double: f64 = digits.parse().ok().filter(|double: &f64| double.is_finite())?;
     let same = match digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'-')) {

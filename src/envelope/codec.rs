@@ -1,6 +1,6 @@
-//! The signed core and the COSE_Sign1 around it, as bytes (PROTOCOL.md §2). Deterministic CBOR only: what
-//! is not the one encoding of its content is refused. Signatures are not looked at here, nor the JSON in a
-//! body (that is `content`).
+//! Encodes and decodes the signed core and the COSE_Sign1 around it (PROTOCOL.md §2). Only deterministic CBOR is
+//! accepted: any other encoding of the same content is refused. Signatures are not checked here, nor the JSON in a body
+//! (that is `content`).
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -29,11 +29,11 @@ const SIGNATURE_BYTES: usize = 64;
 /// header may say.
 const UNPROTECTED_LABELS: [RangeInclusive<i64>; 2] = [256..=65_535, -65_792..=-65_537];
 
-/// The empty map: what this node writes.
+/// The empty map, which this node writes.
 pub(super) const UNPROTECTED_EMPTY: &[u8] = &[0xa0];
 
-/// Why bytes are no envelope. All are the sender's fault and final but [`CodecError::UnknownVersion`] and
-/// [`CodecError::Algorithm`], which a newer program cures: the other bytes will not get better.
+/// Says why bytes are not an envelope. All errors are the sender's fault and final, except
+/// [`CodecError::UnknownVersion`] and [`CodecError::Algorithm`]: a newer program can accept those bytes.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum CodecError {
     #[error("envelope of {0} bytes, more than {ENVELOPE_BYTES_MAX}")]
@@ -103,7 +103,7 @@ impl CodecError {
 }
 
 impl UnverifiedEnvelope {
-    /// Reads a tagged COSE_Sign1 whose payload is a signed core.
+    /// Reads a tagged COSE_Sign1 with a signed core as its payload.
     ///
     /// # Errors
     /// [`CodecError`]; nothing is allocated beyond the size of the input.
@@ -128,7 +128,7 @@ impl UnverifiedEnvelope {
     }
 }
 
-/// Does the core of a stored envelope have a parent or links? Looks no further than where they would stand.
+/// Returns whether the core of a stored envelope has a parent or links. Reads no further than those fields.
 ///
 /// # Errors
 /// [`CodecError`].
@@ -140,7 +140,7 @@ pub fn names_others(bytes: &[u8]) -> Result<bool, CodecError> {
 pub(super) struct EnvelopeParts<'a> {
     pub protected: &'a [u8],
     pub key_id: KeyId,
-    /// One map, whose labels and size have been checked. Nobody vouches for it.
+    /// One map. Its labels and size have been checked, but no signature covers it.
     pub unprotected: &'a [u8],
     pub payload: &'a [u8],
     pub signature: [u8; SIGNATURE_BYTES],
@@ -165,7 +165,7 @@ impl<'a> EnvelopeParts<'a> {
     }
 }
 
-/// Passes over the unprotected header of an item whose form has been checked, and returns its bytes.
+/// Skips the unprotected header of an item and returns its bytes. The form of the item has been checked.
 fn read_unprotected<'a>(reader: &mut CborReader<'a>) -> Result<&'a [u8], CodecError> {
     if reader.peek()? != MajorType::Map {
         return Err(CodecError::NotSign1);
@@ -202,7 +202,7 @@ fn read_protected(bytes: &[u8]) -> Result<KeyId, CodecError> {
     KeyId::parse(key_id).ok_or(CodecError::ProtectedHeader)
 }
 
-/// The protected header of what `key_id` signs.
+/// Encodes the protected header of everything that `key_id` signs.
 pub(super) fn protected_header(key_id: KeyId) -> Vec<u8> {
     let mut header = Vec::with_capacity(PROTECTED_START.len() + 2 + KEY_ID_BYTES_MAX);
     header.extend_from_slice(&PROTECTED_START);
@@ -210,7 +210,7 @@ pub(super) fn protected_header(key_id: KeyId) -> Vec<u8> {
     header
 }
 
-/// The COSE_Sign1 of its parts.
+/// Encodes a COSE_Sign1 from its parts.
 pub(super) fn encode_sign1(
     protected: &[u8],
     unprotected: &[u8],

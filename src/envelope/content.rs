@@ -1,5 +1,5 @@
-//! What the JSON of an envelope must satisfy, and the ids that are made of a body (PROTOCOL.md §2.4, §3.3).
-//! Who gave the id, and whether it was seen, is not asked here.
+//! The rules for the JSON of an envelope, and the ids that are made of a body (PROTOCOL.md §2.4, §3.3). It is not
+//! checked here who gave the id, or whether it was seen.
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest as _, Sha256};
@@ -15,7 +15,7 @@ use crate::event::{self, BodyError};
 /// Members of the payload that differ between two nodes which took in the same feed.
 const NOT_CONTENT: [&str; 2] = ["raw", "time.observation"];
 
-/// Why the content of an envelope is refused. The publisher's fault, and final.
+/// Says why the content of an envelope is refused. The publisher's fault, and final.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum ContentError {
     #[error("body: {0}")]
@@ -28,7 +28,7 @@ pub enum ContentError {
     Number(#[from] InexactNumber),
 }
 
-/// Checks the JSON of a core, and its UUID where that is made of the content. A sealed body is not looked at.
+/// Checks the JSON of a core, and its UUID if that is made of the content. A sealed body is not checked.
 ///
 /// # Errors
 /// [`ContentError`]: `bad_body`, or `content_id_mismatch` for the last two.
@@ -58,8 +58,9 @@ pub fn content_uuid(body: &str) -> Result<Uuid, InexactNumber> {
     canonical_object(body, &NOT_CONTENT).map(|canonical| uuid_v8(&Sha256::digest(&canonical)))
 }
 
-/// Returns whether two plain bodies that passed [`check_content`] under one content id have the same canonical payload. Only
-/// 122 bits of an id come from the hash, so a publisher can find two payloads for one id (PROTOCOL.md §9).
+/// Returns whether two plain bodies with one content id, which passed [`check_content`], have the same canonical
+/// payload. Only 122 bits of an id come from the hash, so a publisher can find two payloads for one id (PROTOCOL.md
+/// §9).
 pub fn is_same_content(one: &Body, other: &Body) -> bool {
     let canonical = |body: &Body| match body {
         Body::Plain(bytes) => canonical_object(std::str::from_utf8(bytes).ok()?, &NOT_CONTENT).ok(),
@@ -68,7 +69,7 @@ pub fn is_same_content(one: &Body, other: &Body) -> bool {
     one == other || canonical(one).is_some_and(|one| canonical(other).is_some_and(|other| one == other))
 }
 
-/// A secret of this node, from `keys/`, that keeps others from confirming a guess of what is sealed.
+/// A secret of this node, from `keys/`. Without it, others could confirm a guess about sealed content.
 #[derive(Clone)]
 pub struct BodyIdSecret(Zeroizing<[u8; 32]>);
 

@@ -1,6 +1,5 @@
-//! The signed core as a map with integer keys (PROTOCOL.md §2.3): its numbers, bounds and the relations
-//! between fields. The same checks hold what is read and what is to be signed. What is in a body is not
-//! looked at.
+//! The signed core as a map with integer keys (PROTOCOL.md §2.3): its numbers, bounds and the relations between fields.
+//! The same checks apply when a core is read and when it is signed. The content of a body is not checked.
 
 use bytes::Bytes;
 use uuid::Uuid;
@@ -42,7 +41,7 @@ pub(super) fn wrong(field: &'static str, why: &'static str) -> CodecError {
     CodecError::Field { field, why }
 }
 
-/// Is there a parent or a link? The keys stand in ascending order.
+/// Returns whether there is a parent or a link. The keys stand in ascending order.
 pub(super) fn names_others(payload: &[u8]) -> Result<bool, CodecError> {
     let mut reader = CborReader::new(payload);
     for _ in 0..reader.map().map_err(|_| CodecError::NotACore)? {
@@ -55,7 +54,7 @@ pub(super) fn names_others(payload: &[u8]) -> Result<bool, CodecError> {
     Ok(false)
 }
 
-/// What has been read of a core so far (mirrors PROTOCOL.md §2.3).
+/// The fields of a core that have been read so far (mirrors PROTOCOL.md §2.3).
 #[derive(Default)]
 struct CoreFields {
     uuid: Option<Uuid>,
@@ -339,7 +338,7 @@ fn check_sealed(core: &Core, item: &[u8]) -> Result<(), CodecError> {
     if let Some((field, _)) = outside.into_iter().find(|(_, stands)| *stands) {
         return Err(CodecError::OutsideSeal(field));
     }
-    // PROTOCOL.md §2.6: who may open it is what `to` says, and nobody else.
+    // PROTOCOL.md §2.6: only the names in `to` may open it.
     match SealedBody::read(item)?.recipients.len() {
         count if count == core.to.len() => Ok(()),
         count => Err(CodecError::SealedRecipients { named: core.to.len(), sealed: count }),

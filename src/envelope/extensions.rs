@@ -41,7 +41,7 @@ impl Extensions {
         Self::read(reader, &map, pairs)
     }
 
-    /// Reads the last `pairs` pairs of `map`, whose form has been checked: they begin at `rest`.
+    /// Reads the last `pairs` pairs of `map`, which begin at `rest`. The form of `map` has been checked.
     pub(super) fn read(mut rest: CborReader<'_>, map: &Bytes, pairs: u64) -> Result<Self, CodecError> {
         let bytes = map.slice(rest.offset()..);
         for _ in 0..pairs {

@@ -1,7 +1,7 @@
 //! An envelope: the signed thing that carries an event (design §5.1, PROTOCOL.md §2). Bytes become an
-//! [`UnverifiedEnvelope`] in `codec`, and that becomes a [`VerifiedEnvelope`] in `sign`, whose fields are
-//! private: a path that skips the check does not compile. Received bytes are kept and never encoded again.
-//! Nothing here decides who may have an event (that is `policy`) or whether it was seen.
+//! [`UnverifiedEnvelope`] in `codec`, and then a [`VerifiedEnvelope`] in `sign`. Its fields are private, so a path that
+//! skips the check does not compile. Received bytes are kept and never encoded again. This module does not decide who
+//! may have an event (that is `policy`) or whether it was seen.
 
 mod canonical;
 pub mod codec;
@@ -39,7 +39,7 @@ pub const ENVELOPE_VERSION: u8 = 1;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum IdScheme {
-    /// UUIDv4, or whatever the pipeline gave.
+    /// UUIDv4, or the UUID that the pipeline gave.
     Random = 0,
     /// UUIDv8 of the canonical payload, the same at every node; receivers recompute it.
     Content = 1,
@@ -63,7 +63,7 @@ impl EventType {
     }
 }
 
-/// What is signed (mirrors PROTOCOL.md §2.3, field by field).
+/// The signed fields (mirrors PROTOCOL.md §2.3, field by field).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Core {
     pub version: u8,
@@ -75,7 +75,7 @@ pub struct Core {
     pub event_type: EventType,
     pub format: EventFormat,
     pub tlp: Tlp,
-    /// Empty: whoever policy allows. It narrows, never widens.
+    /// If empty, everyone that policy allows. It narrows, never widens.
     pub to: Vec<PublisherName>,
     pub max_hops: u8,
     pub parent: Option<EventId>,
@@ -83,7 +83,7 @@ pub struct Core {
     /// The non-standardised meta information of IEP04: the text of one JSON object, exactly as given.
     pub ext: Option<Bytes>,
     pub body: Body,
-    /// What a later version signed besides.
+    /// Fields that a later version signs besides.
     pub extensions: Extensions,
 }
 
@@ -107,8 +107,8 @@ impl Body {
         }
     }
 
-    /// Do two bodies that this node signed under one id say the same? What was sealed twice has other bytes
-    /// each time. Of another publisher's sealed bodies only their bytes tell.
+    /// Returns whether two bodies that this node signed under one id have the same content. Sealing the same content
+    /// twice gives different bytes. Of another publisher's sealed bodies only the bytes can be compared.
     pub fn says_the_same(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Sealed(one), Self::Sealed(other)) => one == other || seal::same_mark(one, other),
@@ -117,7 +117,7 @@ impl Body {
     }
 }
 
-/// What was inside a sealed body: the payload, and with it the fields that would tell of its content.
+/// The content of a sealed body: the payload, and with it the fields that would tell of its content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OpenedBody {
     pub payload: Bytes,
@@ -137,11 +137,11 @@ pub struct Envelope {
     pub(in crate::envelope) key: EventKey,
 }
 
-/// What a link takes in memory, about: two identities and a type, each text by itself.
+/// Approximate memory of a link, in bytes: two identities and a type, each text by itself.
 const LINK_BYTES: usize = 256;
 
 impl Envelope {
-    /// Bytes of memory that it takes, about. Links take several times what they have on the wire.
+    /// Returns its approximate memory, in bytes. Links take several times their size on the wire.
     pub fn weight(&self) -> usize {
         self.bytes.len() + self.core.links.len() * LINK_BYTES
     }
@@ -178,7 +178,7 @@ impl Envelope {
     }
 }
 
-/// Well-formed, and nothing more: whose it is has not been checked.
+/// A well-formed envelope, and nothing more: its signer has not been checked.
 #[derive(Clone, Debug)]
 pub struct UnverifiedEnvelope(pub(in crate::envelope) Arc<Envelope>);
 
@@ -187,7 +187,8 @@ impl UnverifiedEnvelope {
         &self.0
     }
 
-    /// An envelope read back from our own journal whose CRC held: it was verified before it was stored.
+    /// Returns an envelope that was read back from our own journal with a correct CRC. It was verified before it was
+    /// stored.
     pub fn into_stored(self) -> Arc<Envelope> {
         self.0
     }

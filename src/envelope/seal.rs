@@ -1,7 +1,7 @@
-//! Sealing and opening a body (design §5.5, PROTOCOL.md §2.6): COSE_Encrypt inside the signed core, so that
-//! relays verify without reading. In reading order: `form` (the COSE_Encrypt as bytes), `inside` (what is
-//! sealed, padded), `wrap` (the content key for each recipient). Chance comes as an argument. Whose sealing key
-//! is whose, and who may have what, is not known here.
+//! Sealing and opening a body (design §5.5, PROTOCOL.md §2.6): COSE_Encrypt inside the signed core, so that relays
+//! verify without reading. In reading order: `form` (the COSE_Encrypt as bytes), `inside` (the sealed content, padded),
+//! `wrap` (the content key for each recipient). Randomness comes as an argument. This module does not know which
+//! publisher has which sealing key, nor who may have an event.
 
 pub(super) mod form;
 mod inside;
@@ -25,7 +25,7 @@ use crate::event::BodyError;
 use crate::identity::{KEY_ID_BYTES_MAX, KeyId, NodeNames};
 use form::{IV_BYTES, SealRecipient, SealedBody, TAG_BYTES};
 
-/// What every seal is bound to, with the fields of the core beside the body (external_aad).
+/// Every seal is bound to this, and to the fields of the core beside the body (external_aad).
 const SEAL_CONTEXT: &str = "intelmesh/seal/v1";
 
 /// Under which a body's secret makes the mark that `seal` uses as IV.
@@ -37,7 +37,7 @@ const TEXT_START: &str = "x25519:";
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SealKey([u8; 32]);
 
-/// Why a text is no sealing key. The operator's to mend.
+/// Says why a text is not a sealing key. The operator must fix it.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum SealKeyError {
     #[error(
@@ -94,7 +94,7 @@ impl fmt::Debug for SealKey {
     }
 }
 
-/// Why a core cannot be sealed. The caller's fault, but for the bound on the size.
+/// Says why a core cannot be sealed. The caller's fault, except for the bound on the size.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum SealError {
     #[error("the body is sealed already")]
@@ -155,8 +155,8 @@ pub fn seal(
     Ok(core)
 }
 
-/// Why a sealed body was not opened here. What others sealed is never this node's fault, but for
-/// [`OpenError::OtherKey`], where its own key changed.
+/// Says why a sealed body was not opened here. This node is never at fault, except for [`OpenError::OtherKey`] if its
+/// own key changed.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum OpenError {
     #[error("the body is not sealed")]
@@ -196,7 +196,7 @@ impl From<CodecError> for OpenError {
     }
 }
 
-/// Holds this node's sealing keys and opens what is sealed to it.
+/// Holds this node's sealing keys and opens bodies that are sealed to it.
 pub struct SealOpener {
     names: NodeNames,
     /// Each with the hash of its public key, which key ids begin.
@@ -219,17 +219,17 @@ impl SealOpener {
         Self { names: names.into(), keys: RwLock::new(named(keys)) }
     }
 
-    /// From now on these open what is sealed for this node.
+    /// Replaces the keys: from now on these open bodies that are sealed for this node.
     pub fn replace(&self, keys: impl IntoIterator<Item = StaticSecret>) {
         *self.keys.write().unwrap_or_else(PoisonError::into_inner) = named(keys);
     }
 
-    /// Is `core` sealed to this node?
+    /// Returns whether `core` is sealed to this node.
     pub fn is_recipient(&self, core: &Core) -> bool {
         core.body.is_sealed() && core.to.iter().any(|name| self.names.has(name))
     }
 
-    /// Opens the body of a verified envelope, and checks it as a door checks what is submitted.
+    /// Opens the body of a verified envelope, and checks it as a door checks submitted events.
     ///
     /// # Errors
     /// [`OpenError`]; the envelope is as good as before to everybody else.
@@ -267,7 +267,7 @@ impl SealOpener {
     }
 }
 
-/// Do two sealed bodies of this node's own, under one id, say the same? Their IVs are marks of what is inside.
+/// Returns whether two sealed bodies of this node under one id have the same content. Their IVs are marks of it.
 pub(super) fn same_mark(one: &[u8], other: &[u8]) -> bool {
     match (SealedBody::read(one), SealedBody::read(other)) {
         (Ok(one), Ok(other)) => one.iv == other.iv && one.ciphertext.len() == other.ciphertext.len(),

@@ -1,5 +1,5 @@
-//! Signing and verifying (PROTOCOL.md §2.2): COSE_Sign1 with alg -19 (Ed25519, RFC 9864), `verify_strict`
-//! only. Which key to trust for whom is the caller's question.
+//! Signing and verifying (PROTOCOL.md §2.2): COSE_Sign1 with alg -19 (Ed25519, RFC 9864), `verify_strict` only. The
+//! caller decides which key to trust for which publisher.
 
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
@@ -104,7 +104,7 @@ impl Signer {
     /// Signs `core` with this node's key.
     ///
     /// # Errors
-    /// [`CodecError`] where the core breaks a bound of PROTOCOL.md §2.3.
+    /// [`CodecError`] if the core breaks a bound of PROTOCOL.md §2.3.
     pub fn sign(&self, core: Core) -> Result<VerifiedEnvelope, CodecError> {
         let signer = self.in_use();
         #[cfg(feature = "sim")]

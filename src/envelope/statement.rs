@@ -1,7 +1,7 @@
-//! Key statements (design §5.6, PROTOCOL.md §8): what a publisher's identity key says of its other keys, as a
-//! COSE_Sign1 of its own context. One statement names all of a publisher's keys; the one with the highest serial
-//! is the publisher's state, and a revocation is the last word for ever. What is kept of them is a [`StatementBook`];
-//! what they say of keys is `policy`'s to answer.
+//! Key statements (design §5.6, PROTOCOL.md §8): a publisher's identity key names its other keys, in a COSE_Sign1 of
+//! its own context. One statement names all of a publisher's keys. The one with the highest serial is the publisher's
+//! state, and a revocation is final. A [`StatementBook`] keeps the statements; `policy` decides what they mean for
+//! keys.
 
 mod book;
 
@@ -24,12 +24,12 @@ pub const STATEMENT_CONTEXT: &[u8] = b"intelmesh/key/v1";
 /// The version of statements that this node writes and reads.
 const VERSION: u64 = 1;
 
-/// What a key is for.
+/// The use of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum KeyUse {
     /// Ed25519: signs envelopes.
     Sign,
-    /// X25519: what is sealed for the publisher is sealed to it.
+    /// X25519: bodies for the publisher are sealed to it.
     Seal,
     /// A use of a later version: kept and shown with its statement, and not used here.
     Other(u64),
@@ -71,7 +71,7 @@ pub struct StatedKey {
     pub not_before: Timestamp,
     /// … and up to this one; `None` while it is in use.
     pub not_after: Option<Timestamp>,
-    /// Somebody else may have it: nothing new that it signs is taken, whatever its date.
+    /// Somebody else may have it: nothing new that it signs is accepted, at any date.
     pub compromised: bool,
 }
 
@@ -85,7 +85,7 @@ impl StatedKey {
     }
 }
 
-/// What the identity key of a publisher says.
+/// The content of a statement by a publisher's identity key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Statement {
     pub publisher: PublisherName,
@@ -105,7 +105,7 @@ impl Statement {
     }
 }
 
-/// Why bytes are no statement, or not this publisher's. Whoever sent them is to blame; nothing is changed.
+/// Says why bytes are not a statement, or not this publisher's. The sender is to blame; nothing is changed.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum StatementError {
     #[error("a key statement of {0} bytes, more than {KEY_STATEMENT_BYTES_MAX}")]
@@ -122,7 +122,7 @@ pub enum StatementError {
     Signature(#[from] SignatureError),
 }
 
-/// A statement whose signature was checked with its signer's identity key. Two makers: `sign` and `verify`.
+/// A statement with a signature that was checked with its signer's identity key. Two makers: `sign` and `verify`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignedStatement {
     statement: Statement,
@@ -133,7 +133,7 @@ pub struct SignedStatement {
 
 impl SignedStatement {
     /// # Errors
-    /// [`StatementError`] where the statement breaks a bound.
+    /// [`StatementError`] if the statement breaks a bound.
     pub fn sign(statement: Statement, identity: &SigningKey) -> Result<Self, StatementError> {
         let payload = encode(&statement);
         let protected = codec::protected_header(KeyId::of(&identity.verifying_key()));
@@ -159,10 +159,10 @@ impl SignedStatement {
         Ok(Self { statement, signer: IdentityKey::of(identity), bytes: Bytes::copy_from_slice(bytes) })
     }
 
-    /// One of `signer` that was verified before it was written into our own journal.
+    /// Returns a statement of `signer` that was verified before it was written into our own journal.
     ///
     /// # Errors
-    /// [`StatementError`] where it is none.
+    /// [`StatementError`] if it is not a statement.
     pub fn stored(signer: IdentityKey, bytes: &[u8]) -> Result<Self, StatementError> {
         let (statement, _) = read(bytes)?;
         Ok(Self { statement, signer, bytes: Bytes::copy_from_slice(bytes) })
@@ -188,7 +188,8 @@ impl SignedStatement {
         &self.bytes
     }
 
-    /// Does it take the place of `known`, of the same signer? A revocation is never replaced, and a lower serial never counts.
+    /// Returns whether it replaces `known`, of the same signer. A revocation is never replaced, and a lower serial
+    /// never counts.
     pub fn replaces(&self, known: Option<&Self>) -> bool {
         let Some(known) = known.map(Self::statement) else { return true };
         match (known.revoked, self.statement.revoked) {
@@ -199,7 +200,7 @@ impl SignedStatement {
     }
 }
 
-/// Whose statement `bytes` claims to be; nothing of it is checked but its form.
+/// Returns the publisher that the statement in `bytes` claims to come from. Only the form is checked.
 ///
 /// # Errors
 /// [`StatementError`].

@@ -35,7 +35,7 @@ pub(super) fn extended(core: Core) -> Core {
     }
 }
 
-/// The unprotected header of what it publishes.
+/// Returns the unprotected header of the envelopes that it publishes.
 pub(super) fn unprotected() -> Vec<u8> {
     [&[0xa1][..], &receipt()].concat()
 }

@@ -1,5 +1,5 @@
-//! Finds an invitation in a text as mail delivers it: wrapped, quoted, with words around it. Nothing here reads what an
-//! invitation says, or believes it.
+//! Finds an invitation in a text as mail delivers it: wrapped, quoted, with words around it. Nothing here reads the
+//! content of an invitation, or believes it.
 
 use bech32::primitives::checksum::Engine;
 use bech32::primitives::gf32::Fe32;
@@ -8,14 +8,14 @@ use bech32::{Checksum, Hrp};
 use super::{HUMAN_READABLE, InvitationError, LongBech32m};
 use crate::limits::INVITATION_CHARS_MAX;
 
-/// What every invitation begins with.
+/// The beginning of every invitation.
 const BEGINNING: &str = "intelmesh1";
 
-/// The one invitation of `text`, in lower case: the same one may be there several times, as in a quoted answer.
+/// Returns the one invitation in `text`, in lower case. It may be there several times, as in a quoted answer.
 ///
 /// # Errors
-/// [`InvitationError::NotOne`], [`InvitationError::Damaged`] if what begins like one ends nowhere with its checksum, and
-/// [`InvitationError::Several`].
+/// [`InvitationError::NotOne`], [`InvitationError::Damaged`] if a text begins like one but its checksum fits nowhere,
+/// and [`InvitationError::Several`].
 pub(super) fn extract(text: &str) -> Result<String, InvitationError> {
     let letters = without_mail(text);
     let lower = letters.to_ascii_lowercase();
@@ -64,8 +64,8 @@ fn has_no_width(c: char) -> bool {
         | '\u{2066}'..='\u{206F}' | '\u{FEFF}')
 }
 
-/// How many of the letters at the beginning of `text` are an invitation: to where its checksum fits. What is behind it
-/// may be letters as well.
+/// Returns how many of the letters at the beginning of `text` are an invitation: up to the one at which its checksum
+/// fits. Other letters may follow it.
 fn length_of(text: &str) -> Option<usize> {
     let hrp = Hrp::parse(HUMAN_READABLE).ok()?;
     let mut engine = Engine::<LongBech32m>::new();

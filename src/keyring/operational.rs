@@ -15,10 +15,10 @@ use crate::identity::PublisherName;
 use crate::limits::{KEY_STATEMENT_BYTES_MAX, STATED_KEYS_MAX};
 use crate::time::Timestamp;
 
-/// What this node last said of its keys: a COSE_Sign1, public.
+/// This node's last statement of its keys: a COSE_Sign1, public.
 pub const STATEMENT_FILE: &str = "statement.cose";
 
-/// A key that goes out of use is good for this much longer, in ms: what is being signed while the keys change, and
+/// A key that goes out of use is good for this much longer, in ms: for signatures made while the keys change, and for
 /// clocks that differ a little.
 pub const ROTATION_OVERLAP_MS: u64 = 10 * 60 * 1_000;
 
@@ -28,9 +28,9 @@ pub(super) struct Operational {
     pub statement: Option<SignedStatement>,
     /// `None`: the identity key signs.
     pub sign: Option<SigningKey>,
-    /// In use first, then older ones: what was sealed for them is still on its way.
+    /// In use first, then older ones: bodies sealed for them are still on their way.
     pub seals: Vec<StaticSecret>,
-    /// Those that no statement names any more, or that a revocation silenced: they open what was sealed before.
+    /// Those that no statement names any more, or that a revocation silenced: they open bodies sealed before.
     pub older_seals: Vec<StaticSecret>,
 }
 
@@ -77,7 +77,7 @@ fn unnamed_seals(keys_dir: &Path, named: &[StatedKey]) -> Vec<StaticSecret> {
         name.starts_with("seal-") && name.ends_with(".pem")
     };
     let named: Vec<_> = named.iter().filter(|stated| stated.usage == KeyUse::Seal).collect();
-    // Those are read already, and a passphrase makes each reading dear.
+    // Those are read already, and a passphrase makes each reading expensive.
     let is_named = |file: &PathBuf| {
         named
             .iter()
@@ -124,7 +124,7 @@ pub struct Rotation<'a> {
     pub now: Timestamp,
     /// Somebody else may have them: nothing that they signed and a peer does not hold yet is taken unasked.
     pub compromised: bool,
-    /// What this node is known to have said last, where `keys/` may be older: those keys are named and retired, too.
+    /// This node's last known statement, if `keys/` may be older: those keys are named and retired, too.
     pub known: Option<&'a SignedStatement>,
 }
 
@@ -161,7 +161,7 @@ pub(super) fn rotate(
     for key in keys.iter_mut().filter(|key| key.not_after.is_none()) {
         // A clock that went back must not keep anybody from new keys.
         key.not_after = Some(end.max(key.not_before));
-        // What was sealed to it is opened as before: that somebody else can open it, too, is past mending.
+        // Bodies sealed to it are opened as before: that somebody else can open them, too, cannot be undone.
         key.compromised = rotation.compromised && key.usage == KeyUse::Sign;
     }
     make_room(&mut keys);
@@ -180,9 +180,9 @@ pub(super) fn rotate(
     Ok(signed)
 }
 
-/// Retired keys are named as long as there is room, whatever our own retention: others may keep what they signed for
-/// longer. Sealing keys go first: peers seal to the one in use alone, and what was sealed before is opened by the files
-/// in `keys/`. Among signing keys the oldest goes, compromised or not: one that is named no more is good for nothing.
+/// Removes retired keys only when there is no room, however short our own retention: others may keep events of theirs
+/// for longer. Sealing keys go first: peers seal to the one in use alone, and the files in `keys/` open older bodies.
+/// Among signing keys the oldest goes, compromised or not: a key that is no longer named is good for nothing.
 fn make_room(keys: &mut Vec<StatedKey>) {
     while keys.len() + 2 > STATED_KEYS_MAX {
         let oldest = |usage| keys.iter().position(|key| key.usage == usage && key.not_after.is_some());
@@ -191,8 +191,8 @@ fn make_room(keys: &mut Vec<StatedKey>) {
     }
 }
 
-/// The statement that revokes the identity key, for the safe. Whoever has it can end this node's life with its
-/// peers, and nothing else.
+/// Signs the statement that revokes the identity key, for the safe. Its holder can end this node's life with its peers,
+/// and nothing else.
 ///
 /// # Errors
 /// [`KeyringError::Statement`].
@@ -236,7 +236,7 @@ mod tests {
         KeyId::of(&stated.verifying_key().unwrap())
     }
 
-    /// What is said of its keys, as everybody who hears `last` has it.
+    /// The statement of its keys, as everybody who received `last` has it.
     fn heard(keys: &Path, last: &SignedStatement) -> TrustList {
         let mut book = StatementBook::default();
         book.take(last.clone());

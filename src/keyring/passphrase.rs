@@ -26,10 +26,10 @@ pub(super) fn is_credential(file: &Path) -> bool {
     credentials().is_some_and(|dir| file.starts_with(dir))
 }
 
-/// The passphrase, without the line end behind it.
+/// Returns the passphrase, without the line end behind it.
 ///
 /// # Errors
-/// [`KeyringError::Passphrase`] where none is to be had for `key`.
+/// [`KeyringError::Passphrase`] if none is available for `key`.
 pub(super) fn read(key: &Path) -> Result<Zeroizing<Vec<u8>>, KeyringError> {
     let none = |why| KeyringError::Passphrase { file: key.to_owned(), why };
     let named = std::env::var_os(PASSPHRASE_FILE_ENV).map(PathBuf::from);

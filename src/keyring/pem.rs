@@ -1,4 +1,4 @@
-//! Private keys as PKCS#8 in PEM, with a passphrase (PBES2) or without: what OpenSSL reads and writes.
+//! Private keys as PKCS#8 in PEM, with a passphrase (PBES2) or without. OpenSSL reads and writes this form.
 
 use std::path::Path;
 
@@ -77,10 +77,10 @@ pub(super) fn read_pem(
     secret().ok_or_else(|| KeyringError::Form { file: file.to_owned(), wanted })
 }
 
-/// The passphrase of the key in `file`; `None` where it has none.
+/// Returns the passphrase of the key in `file`; `None` if it has none.
 ///
 /// # Errors
-/// [`KeyringError`]: the file cannot be read, or its passphrase is not to be had.
+/// [`KeyringError`]: the file cannot be read, or its passphrase is not available.
 pub(super) fn passphrase_of(file: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, KeyringError> {
     match parsed(&read_private(file)?) {
         Some((LABEL_ENCRYPTED, _)) => passphrase::read(file).map(Some),
@@ -92,7 +92,7 @@ fn parsed(pem: &[u8]) -> Option<(&str, SecretDocument)> {
     std::str::from_utf8(pem).ok().and_then(|text| SecretDocument::from_pem(text).ok())
 }
 
-/// The PKCS#8 in a PEM, decrypted where it has a passphrase; `None` where it is no PEM of a private key.
+/// Returns the PKCS#8 in a PEM, decrypted if it has a passphrase; `None` if it is not a PEM of a private key.
 fn opened(file: &Path, pem: &[u8]) -> Result<Option<SecretDocument>, KeyringError> {
     let Some((label, document)) = parsed(pem) else { return Ok(None) };
     match label {

@@ -1,4 +1,4 @@
-//! May the node's account read what it has to read, and write what it has to write? Asked as that account.
+//! Checks that the node's account can read and write the files that it has to. Runs as that account.
 
 use std::fs::{self, File};
 use std::io;
@@ -20,7 +20,7 @@ pub fn check(config: &NodeConfig, account: u32, found: &mut CheckFindings) {
             readable(&file, account, found);
         }
     }
-    // What is not there yet is made by the node.
+    // If it is not there yet, the node makes it.
     let state = &paths.state;
     let written =
         [state.clone(), state.join(AUDIT_FILE), state.join("journal"), state.join("seen"), paths.run.clone()];

@@ -1,6 +1,6 @@
 //! `demo`: the example of IEP04 with three real nodes on loopback. cert-at publishes, cert-ee relays to cert-pl,
-//! cert-pl drops what it has already; a loop through a pipeline is recognised; a node that was killed catches
-//! up. It counts, and fails where a count is not what it must be.
+//! cert-pl drops what it has already; a loop through a pipeline is recognised; a node that was killed catches up. It
+//! counts, and fails if a count is not what it must be.
 
 mod nodes;
 
@@ -31,14 +31,14 @@ pub fn demo() -> Result<(), CommandFailure> {
     let (on_signal, made) = (children.clone(), place.path().to_owned());
     stop::on_signal(move || {
         on_signal.kill_all();
-        // What cannot be removed is in a directory for what is temporary.
+        // If it cannot be removed, it is in a directory for temporary files.
         let _ = std::fs::remove_dir_all(made);
         std::process::exit(i32::from(DONE));
     })?;
     let mut story = DemoStory { answer: CommandAnswer::new(), scene: 0 };
     let told = tell(&mut story, place.path(), &children);
     if told.is_err() && children.is_over() {
-        // A signal ended it; that is no error.
+        // A signal ended it; that is not an error.
         return Ok(());
     }
     children.kill_all();
@@ -223,7 +223,7 @@ fn relay(story: &mut DemoStory, mesh: &mut DemoMesh, lines: &[&str]) -> Result<(
     ))
 }
 
-/// What IntelMQ's output would do with an event that its collector got from the mesh (design §5.4b).
+/// Handles an event from the collector as IntelMQ's output would do it (design §5.4b).
 fn loop_through_a_pipeline(story: &mut DemoStory, mesh: &DemoMesh, line: &str, id: &str) -> Result<()> {
     story.scene("A bot of cert-ee enriches an event of cert-at, and submits it again")?;
     let event = line.strip_suffix('}').context("no event")?;
@@ -254,7 +254,7 @@ fn count_before_the_kill(story: &mut DemoStory, mesh: &DemoMesh) -> Result<()> {
     Ok(())
 }
 
-/// At rest, what was offered is accounted for (contract §5).
+/// Returns whether all events that were offered are accounted for, at rest (contract §5).
 fn settled(status: &Snapshot) -> bool {
     status.peers.iter().all(|peer| {
         let feed = &peer.received;

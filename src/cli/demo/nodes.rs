@@ -81,7 +81,7 @@ pub struct DemoNode {
     process: Option<u32>,
 }
 
-/// What of an event that was handed off the demo looks at.
+/// The parts of a handed-off event that the demo looks at.
 #[derive(Clone, Debug, Deserialize)]
 pub struct HandedOff {
     pub meta: HandedMeta,
@@ -99,7 +99,7 @@ pub struct HandedId {
     pub current: String,
 }
 
-/// What `in.sock` answered to one line.
+/// The answer of `in.sock` to one line.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Answered {
     pub id: Option<String>,
@@ -205,7 +205,7 @@ impl DemoNode {
         Ok(events)
     }
 
-    /// Does anything more come within half a second? Nothing should.
+    /// Counts the lines that still come within half a second. None should.
     pub fn receive_rest(&self) -> Result<usize> {
         Ok(self.call(&["tail", "--consumer", "pipeline", "--idle", "0.5"], "")?.lines().count())
     }

@@ -1,5 +1,5 @@
-//! A trace for other programs: DOT for Graphviz, N-Triples for whatever reads RDF (docs/LINKS.md). Every link is
-//! there; layout and reasoning are those programs' own.
+//! A trace for other programs: DOT for Graphviz, N-Triples for readers of RDF (docs/LINKS.md). Every link is there;
+//! layout and reasoning are left to those programs.
 
 use std::collections::HashMap;
 
@@ -46,8 +46,8 @@ fn label(event: &TracedEvent) -> String {
     lines.join("\n")
 }
 
-/// Links as triples, and of each event its publisher, time and type. A link that counts for nothing is left out:
-/// whoever reads triples takes them for true.
+/// Writes links as triples, and of each event its publisher, time and type. A link that counts for nothing is left out:
+/// readers of triples take them for true.
 pub(super) fn ntriples(facts: &TraceFacts) -> Result<Vec<u8>, CommandFailure> {
     let bug = |what: &dyn std::fmt::Display| CommandFailure::could_not(format!("bug: {what}; please report"));
     let iri = |text: String| NamedNode::new(text).map_err(|error| bug(&error));

@@ -1,5 +1,5 @@
-//! `event trace`: what an event is linked to, as a tree for people. Each event stands in it once, at the link by which
-//! it was reached first; the other forms (`graph`) have every link. Whether a claim is true is not said.
+//! `event trace`: the events that an event is linked to, as a tree for people. Each event stands in it once, at the
+//! link by which it was reached first; the other forms (`graph`) have every link. It does not say if a claim is true.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -47,7 +47,7 @@ enum TraceSection {
 }
 
 impl TraceSection {
-    /// Where an event belongs that the start reaches by this link.
+    /// Returns the place of an event that the start reaches by this link.
     fn of(link: &TracedLink, outwards: bool) -> Self {
         match (ANCESTRY.contains(&link.relation.as_str()), outwards) {
             (true, true) => Self::Ancestors,
@@ -68,8 +68,8 @@ impl TraceSection {
 struct TraceTree<'a> {
     facts: &'a TraceFacts,
     events: BTreeMap<&'a str, &'a TracedEvent>,
-    /// By what is above it: what was reached from there, and by which link (`true`: from left to right). Whatever the
-    /// links say, each stands below one that stood there before it.
+    /// By the event above: the events that were reached from there, and by which link (`true`: from left to right).
+    /// Each stands below one that stood there before it, no matter how the links go.
     below: BTreeMap<&'a str, Vec<(&'a str, &'a TracedLink, bool)>>,
     /// Links by which something was reached.
     drawn: usize,
@@ -188,7 +188,7 @@ pub(super) fn short(id: &str) -> &str {
     uuid.get(..8).unwrap_or(uuid)
 }
 
-/// An opaque id comes from outside: what would move a terminal's cursor is escaped.
+/// Escapes characters that would move a terminal's cursor: an opaque id comes from outside.
 pub(super) fn printable(text: &str) -> String {
     let escaped = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
     text.chars().map(escaped).collect()

@@ -1,4 +1,4 @@
-//! `event waiting`: what a revoked key signed, and nobody has decided about.
+//! `event waiting`: events that a revoked key signed and that wait for a decision.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
-//! `event withdraw`: an event of ours that says that another one of ours does not hold. It goes to whom that one went:
-//! its label, its recipients and its seal are taken over.
+//! `event withdraw`: an event of ours that says that another one of ours does not hold. It goes to the same recipients:
+//! label, recipients and seal are copied from the other.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 
@@ -12,7 +12,7 @@ use crate::cli::status;
 use crate::control::{ControlRefusal, ControlReply, ControlRequest, EventFacts, EventRef};
 use crate::identity::PublisherName;
 
-/// What the withdrawing event says if no reason is given.
+/// The text of the withdrawing event if no reason is given.
 const REASON_DEFAULT: &str = "Withdrawn by its publisher.";
 
 /// The answer of `in.sock`.
@@ -74,7 +74,8 @@ fn may_be_withdrawn(target: &EventFacts, own: &[PublisherName]) -> Result<(), Co
     Ok(())
 }
 
-/// What this node is called, and then what it was called. A copy of its own event may have come back from a peer, after a restore.
+/// Returns the name of this node, and then its earlier names. After a restore, a copy of its own event may have come
+/// back from a peer.
 fn own_names(place: &NodeDirectory) -> Result<Vec<PublisherName>, CommandFailure> {
     if let Ok(config) = place.config() {
         return Ok([vec![config.name], config.aliases].concat());

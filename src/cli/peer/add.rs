@@ -1,5 +1,5 @@
-//! `peer add`: from an invitation, as mail delivers it, to a peer's file. Whether the invitation is their own, the words
-//! of both fingerprints tell: they are compared by people.
+//! `peer add`: from an invitation, as mail delivers it, to a peer's file. The words of both fingerprints tell whether
+//! the invitation is their own: people compare them.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -87,7 +87,7 @@ fn read(words: &[String]) -> Result<(String, AskSource), CommandFailure> {
     Ok((joined, AskSource::Stdin))
 }
 
-/// A mail need not be in UTF-8: what is not, is no part of an invitation.
+/// Reads a mail up to a bound. It need not be in UTF-8: other bytes are not part of an invitation.
 fn bounded(input: impl io::Read, name: &str) -> Result<String, CommandFailure> {
     let mut bytes = Vec::new();
     let read = input.take(MAIL_BYTES_MAX + 1).read_to_end(&mut bytes);
@@ -174,7 +174,7 @@ fn new_peer(invitation: &Invitation, args: &PeerAddArgs, connects: bool, now: Ti
     }
 }
 
-/// What was written: of a known peer what is another than before.
+/// Describes the file that was written: of a known peer, only the differences.
 fn done(file: &Path, is: &PeerFile, was: Option<&PeerFile>) -> String {
     let (name, shown) = (&is.peer.name, file.display());
     let terms = terms(is);
@@ -206,7 +206,7 @@ fn terms(file: &PeerFile) -> [(&'static str, String); 6] {
     ]
 }
 
-/// What is to be done now: a pairing has two sides, and words that are compared.
+/// Describes the next steps: a pairing has two sides, and words that are compared.
 fn next(
     place: &NodeDirectory,
     config: &NodeConfig,

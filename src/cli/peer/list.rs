@@ -1,4 +1,4 @@
-//! `peer list`: whom this node trusts, with what agreement, and who is there.
+//! `peer list`: the peers that this node trusts, their agreements, and whether they are connected.
 
 use super::{PeerFacts, warn};
 use crate::cli::answer::{CommandAnswer, talk};
@@ -20,7 +20,7 @@ pub fn list(place: &NodeDirectory, json: bool) -> Result<(), CommandFailure> {
         let facts = serde_json::json!({"peers": peers, "problems": problems});
         answer.object("intelmesh.peers/1", &facts)?;
     } else if known.peers.is_empty() {
-        // A file that cannot be used is no reason to say that there is none.
+        // A file that cannot be used does not mean that there are no peers.
         if known.problems.is_empty() {
             talk("no peers yet: intelmesh peer add INVITATION");
         }

@@ -12,7 +12,7 @@ use crate::identity::PublisherName;
 use crate::invitation;
 use crate::status;
 
-/// What the file says, what was applied of the peer's own key statement, and how its feeds are.
+/// Shows the peer's file, the applied part of its own key statement, and the state of its feeds.
 pub fn show(place: &NodeDirectory, name: &PublisherName, json: bool) -> Result<(), CommandFailure> {
     let config = place.config()?;
     let known = place.peers(&config)?;
@@ -115,7 +115,7 @@ fn statement_json(stated: &Statement) -> serde_json::Value {
     serde_json::json!({"serial": stated.serial, "revoked": stated.revoked, "keys": keys})
 }
 
-/// What the peer says itself of its keys, as this node applies it.
+/// Shows the peer's own statement of its keys, as this node applies it.
 fn statement_lines(statement: Option<&Statement>, answer: &mut CommandAnswer) -> Result<(), CommandFailure> {
     let Some(stated) = statement else {
         return answer.line(format!("  {:<10} none: its identity key serves all uses", "statement"));
@@ -125,7 +125,7 @@ fn statement_lines(statement: Option<&Statement>, answer: &mut CommandAnswer) ->
     stated.keys.iter().try_for_each(|key| answer.line(stated_line(key)))
 }
 
-/// By whom, when and how it came to be trusted.
+/// Says when, how and by which person the peer came to be trusted.
 fn story(pairing: &PeerPairing) -> String {
     let part = |what: &str, at: &Option<String>, by: &Option<String>| {
         let by = by.as_ref().map(|by| format!(" by {by}")).unwrap_or_default();

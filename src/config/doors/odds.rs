@@ -1,6 +1,6 @@
-//! Doors that get in each other's way although each is right by itself: two on one port, two that take from one
-//! queue, one that hands its events to another door of this node. Nothing is connected to: only what the file
-//! says is compared.
+//! Doors that get in each other's way although each is right by itself: two on one port, two that take from one queue,
+//! one that hands its events to another door of this node. It connects to nothing: it compares only the text of the
+//! file.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -10,7 +10,7 @@ use crate::config::problem::ConfigFault;
 /// A door and the line of its section.
 pub(super) type Placed<T> = (usize, T);
 
-/// Returns what is at odds, each with the line of the later door. `listen` are the node's own addresses.
+/// Returns the conflicts, each with the line of the later door. `listen` are the node's own addresses.
 pub(super) fn at_odds(
     submits: &[Placed<SubmitDoorSettings>],
     consumers: &[Placed<ConsumerDoorSettings>],
@@ -58,7 +58,7 @@ fn share(one: &SubmitFrom, other: &SubmitFrom) -> bool {
     }
 }
 
-/// Does what goes out there come in here again?
+/// Returns whether events that go out there come in here again.
 fn returns(out: &ConsumerTo, back: &SubmitFrom) -> bool {
     match (out, back) {
         (ConsumerTo::IntelMqTcp { connect, .. }, SubmitFrom::IntelMqTcp(place)) => {
@@ -80,12 +80,12 @@ fn is_any(address: SocketAddr) -> bool {
     address.ip().is_unspecified()
 }
 
-/// Can only one of both be listened on?
+/// Returns whether only one of both can be listened on.
 fn collide(one: SocketAddr, other: SocketAddr) -> bool {
     one.port() == other.port() && one.port() != 0 && (one.ip() == other.ip() || is_any(one) || is_any(other))
 }
 
-/// Does the node listen to peers where this door listens?
+/// Returns whether the node listens to peers at the address of this door.
 fn takes_port(address: &str, door: SocketAddr) -> bool {
     let mut parts = address.split('/').skip(1);
     let (Some("ip4" | "ip6"), Some(ip), Some("tcp"), Some(port)) =

@@ -17,7 +17,7 @@ use crate::identity::PublisherName;
 use crate::limits::{ALLOWED_NETWORKS_MAX, RECIPIENTS_MAX, STRIP_RULES_MAX};
 use crate::record::ConsumerName;
 
-/// A door whose default name is still to be found.
+/// A door without its default name, which is still to be found.
 pub(super) struct Unnamed {
     given: Option<ConsumerName>,
     kind: &'static str,

@@ -19,7 +19,7 @@ const HEAD: &str = "\
 # To trust one again take its line out.
 ";
 
-/// Where `key` stands in the list, from line 1.
+/// Returns the file of the list and the line of `key` in it, from 1.
 pub(super) fn line_of(peers_dir: &Path, key: &VerifyingKey) -> Result<Option<(PathBuf, usize)>, WriteError> {
     let file = peers_dir.join(FILE);
     let wanted = public_key_text(key);
@@ -27,7 +27,7 @@ pub(super) fn line_of(peers_dir: &Path, key: &VerifyingKey) -> Result<Option<(Pa
     Ok(found.map(|at| (file, at + 1)))
 }
 
-/// Writes down the key of the peer file at `peer`; `None` where that has none.
+/// Writes down the key of the peer file at `peer`; `None` if that has none.
 pub(super) fn keep(peer: &Path, key: Option<&str>, at: Timestamp) -> Result<Option<PathBuf>, WriteError> {
     let Some(key) = key.and_then(|text| parse_public_key(text).ok()) else { return Ok(None) };
     let dir = peer.parent().unwrap_or(Path::new("."));

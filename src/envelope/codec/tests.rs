@@ -289,7 +289,7 @@ fn memory_is_not_taken_for_lengths_that_are_only_claimed() {
     }
 }
 
-/// Reads with ciborium and writes again: equal to the input where it was in the one encoding.
+/// Decodes with ciborium and encodes again: the result equals the input if that was in the one encoding.
 fn through_ciborium(bytes: &[u8]) -> Option<Vec<u8>> {
     let value: ciborium::Value = ciborium::de::from_reader_with_recursion_limit(bytes, 64).ok()?;
     let mut out = Vec::new();
@@ -352,7 +352,7 @@ fn a_key_id_has_8_to_32_bytes_of_the_hash() {
     }
 }
 
-/// The whole of what a stand-in for version 2 puts into an envelope, taken by this version.
+/// This version accepts the whole envelope of a stand-in for version 2.
 #[test]
 fn an_envelope_of_the_successor_is_carried_whole() {
     let successor = signer().as_successor();

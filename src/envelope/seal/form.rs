@@ -114,13 +114,13 @@ fn fixed<'a, const LEN: usize>(
     reader.bytes().ok().and_then(|bytes| bytes.try_into().ok()).ok_or(wrong(why))
 }
 
-/// Is a ciphertext of `len` bytes what padding leaves behind?
+/// Returns whether padding can lead to a ciphertext of `len` bytes.
 fn is_padded(len: usize) -> bool {
     len.checked_sub(TAG_BYTES)
         .is_some_and(|len| len.is_power_of_two() && (SEALED_BYTES_MIN..=SEALED_BYTES_MAX).contains(&len))
 }
 
-/// What one recipient gets, as `wrap` makes it.
+/// The wrapped key of one recipient, as `wrap` makes it.
 pub(in crate::envelope) struct WrappedKey {
     pub key_id: KeyId,
     pub ephemeral: [u8; KEY_BYTES],

@@ -1,5 +1,5 @@
-//! What is sealed (PROTOCOL.md §2.6): payload, ext, links and parent under the keys that they have in a core, as
-//! deterministic CBOR, then zeros up to a power of two, so that its size tells little. Encryption is `seal`'s.
+//! The sealed text (PROTOCOL.md §2.6): payload, ext, links and parent under the keys that they have in a core, as
+//! deterministic CBOR. Zeros up to a power of two follow, so that its size tells little. Encryption is `seal`'s.
 
 use bytes::Bytes;
 
@@ -33,7 +33,7 @@ fn padded_len(len: usize) -> usize {
     len.max(SEALED_BYTES_MIN).next_power_of_two()
 }
 
-/// Reads the padded text, and checks it as a door checks what is submitted.
+/// Reads the padded text, and checks it as a door checks submitted events.
 pub(super) fn decode(text: &Bytes) -> Result<OpenedBody, OpenError> {
     let fault = |why: &str| OpenError::Inside(why.to_owned());
     let mut whole = CborReader::new(text);
@@ -68,7 +68,7 @@ pub(super) fn decode(text: &Bytes) -> Result<OpenedBody, OpenError> {
         }
     }
     opened.payload = text.slice_ref(payload.ok_or_else(|| fault("no body"))?);
-    // What says the same in another way (a name with `_`) is refused, as in a core.
+    // Another encoding of the same (a name with `_`) is refused, as in a core.
     if encode(&opened).ok().as_deref() != Some(&text[..]) {
         return Err(CodecError::NotCanonical.into());
     }

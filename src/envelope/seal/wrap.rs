@@ -1,5 +1,5 @@
-//! The content key for each recipient: ECDH-ES + A256KW (RFC 9053 §6.4, alg -31) on X25519, with a fresh ephemeral key
-//! for each. `None` where a key makes no secret. Keys are wiped when they go out of use.
+//! Wraps the content key for each recipient: ECDH-ES + A256KW (RFC 9053 §6.4, alg -31) on X25519, with a fresh
+//! ephemeral key for each. `None` if a key gives no shared secret. Keys are wiped when they go out of use.
 
 use aes_kw::{KeyInit as _, KwAes256};
 use hkdf::Hkdf;

@@ -1,5 +1,5 @@
-//! What is kept of everybody's statements, for ever: of each identity key the latest that it signed. By key and not by
-//! name: what an older key said of itself binds no newer one of that name, and holds under every name of its own.
+//! Keeps the latest statement of each identity key, for ever. Statements are kept by key and not by name: one of an
+//! older key does not bind a newer key of that name, and it applies under every name of its own key.
 
 use std::collections::BTreeMap;
 
@@ -8,26 +8,26 @@ use ed25519_dalek::VerifyingKey;
 use super::{SignedStatement, StatedKey};
 use crate::identity::IdentityKey;
 
-/// What one identity key said.
+/// The statements of one identity key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StatedKeys {
     latest: SignedStatement,
-    /// Beside a revocation: what was said before it. It names the keys that signed what now waits.
+    /// Beside a revocation: the statement before it. It names the keys that signed the events that now wait.
     before: Option<SignedStatement>,
 }
 
 impl StatedKeys {
-    /// What counts.
+    /// Returns the statement that counts.
     pub fn latest(&self) -> &SignedStatement {
         &self.latest
     }
 
-    /// What was said before a revocation, where that was heard.
+    /// Returns the statement before a revocation, if it was received.
     pub fn before(&self) -> Option<&SignedStatement> {
         self.before.as_ref()
     }
 
-    /// All of it, in the order in which it was said.
+    /// Returns all statements, in the order in which they were made.
     pub fn all(&self) -> impl Iterator<Item = &SignedStatement> {
         self.before.iter().chain(std::iter::once(&self.latest))
     }
@@ -46,22 +46,22 @@ impl StatedKeys {
         self.is_late_before(statement) || statement.replaces(Some(&self.latest))
     }
 
-    /// Of before a revocation that was heard first. The first such is kept: whoever has a stolen key must not take the
-    /// keys away that are known.
+    /// Returns whether `statement` is from before a revocation that arrived first. Only the first such statement is
+    /// kept, or else somebody with a stolen key could replace the keys that are known.
     fn is_late_before(&self, statement: &SignedStatement) -> bool {
         self.latest.statement().revoked && self.before.is_none() && !statement.statement().revoked
     }
 }
 
-/// The statements of all identity keys, by all 32 bytes of those keys: what was said under another key that only has
-/// the same id is never found.
+/// The statements of all identity keys, by all 32 bytes of those keys. A statement under another key that only has the
+/// same id is never found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StatementBook {
     by_signer: BTreeMap<IdentityKey, StatedKeys>,
 }
 
 impl StatementBook {
-    /// What `identity` said.
+    /// Returns the statements of `identity`.
     pub fn of(&self, identity: &VerifyingKey) -> Option<&StatedKeys> {
         self.by_signer.get(&IdentityKey::of(identity))
     }
@@ -71,7 +71,7 @@ impl StatementBook {
         self.by_signer.get(&signer)
     }
 
-    /// What counts of each of them.
+    /// Returns the statement that counts of each of them.
     pub fn latest(&self) -> impl Iterator<Item = &SignedStatement> {
         self.by_signer.values().map(StatedKeys::latest)
     }
@@ -81,12 +81,12 @@ impl StatementBook {
         self.by_signer.values().flat_map(StatedKeys::all)
     }
 
-    /// Does `statement`, which was verified, say something new that counts?
+    /// Returns whether `statement`, which was verified, says something new that counts.
     pub fn takes(&self, statement: &SignedStatement) -> bool {
         self.by_signer.get(&statement.signer()).is_none_or(|known| known.takes(statement))
     }
 
-    /// Keeps `statement`, which was verified, where it counts.
+    /// Keeps `statement`, which was verified, if it counts.
     pub fn take(&mut self, statement: SignedStatement) {
         let signer = statement.signer();
         let Some(known) = self.by_signer.get_mut(&signer) else {
