@@ -41,7 +41,7 @@ pub(super) enum HandlerReport {
     Inbound(FeedStream),
 }
 
-/// A report to the engine, and its origin.
+/// A report to the engine, with the connection that it came from.
 #[derive(Debug)]
 pub(super) struct FeedReport {
     pub peer: PeerId,
