@@ -1,4 +1,4 @@
-//! `audit.jsonl`: all decisions, with author and time, in their order (contract §4). Append-only: this program never
+//! `audit.jsonl`: all decisions, with author and time, in their order (CONTRACT.md §4). Append-only: this program never
 //! changes or removes a line. The command line writes the operator's decisions. The node writes the changes that it saw
 //! in `peers/`, and the key statements that it applied. Secrets and events are never written here.
 

@@ -59,7 +59,7 @@ impl BodyError {
     }
 }
 
-/// Checks that `bytes` are one JSON object that every reader reads alike, on one line (design §5.1, PROTOCOL.md §2.4),
+/// Checks that `bytes` are one JSON object that every reader reads alike, on one line (PROTOCOL.md §2.4),
 /// and returns the places of its members.
 ///
 /// # Errors

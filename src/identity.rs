@@ -289,7 +289,7 @@ impl fmt::Debug for CheckSecret {
 }
 
 /// The nodes that handled an envelope, oldest first, written `!cert-at!cert-ee`. Advisory: it is not signed,
-/// and nothing that decides who may see an event rests on it (design §5.3).
+/// and nothing that decides who may see an event rests on it (decisions/0010).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HopPath(Vec<PublisherName>);
 

@@ -233,7 +233,7 @@ impl Keyring {
         seal_key_text(&self.seal_public())
     }
 
-    /// The secret of ids that are made from bodies (design §5.2).
+    /// The secret of ids that are made from bodies (decisions/0007).
     pub fn body_id_secret(&self) -> BodyIdSecret {
         BodyIdSecret::new(*self.body_id)
     }

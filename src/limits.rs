@@ -39,7 +39,8 @@ pub const MAX_HOPS_DEFAULT: u8 = 16;
 /// Bytes of a publisher's or project's name: `[a-z0-9][a-z0-9-]{0,31}`.
 pub const NAME_BYTES_MAX: usize = 32;
 
-/// Keys that one signature is tried with. Five of one publisher that agree in 8 bytes of their hashes take it 2^51 steps.
+/// Keys that one signature is tried with. Five of one publisher that agree in 8 bytes of their hashes take it 2^51
+/// steps.
 pub const CANDIDATE_KEYS_MAX: usize = 4;
 
 /// Recipients named in `to` of one envelope.
@@ -62,7 +63,7 @@ pub const LINKS_MAX: usize = 256;
 /// An opaque id that a link points at (`CESNET-RT#2235`), in bytes.
 pub const LINK_OPAQUE_BYTES_MAX: usize = 256;
 
-/// Events of one recalled lineage: one and four ancestors. A child of a deeper ancestry is refused (design §5.4b).
+/// Events of one recalled lineage: one and four ancestors. A child of a deeper ancestry is refused (decisions/0014).
 pub const LINEAGE_MAX: usize = 5;
 
 /// Events that one line with multiple values may become (IEP03); a door may allow fewer. Each of them has a
@@ -72,7 +73,7 @@ pub const EXPLODED_EVENTS_MAX: usize = 256;
 /// All events of one such line together, in bytes of JSON. Beyond it the line is refused.
 pub const EXPLODED_BYTES_MAX: usize = 8 * 1024 * 1024;
 
-/// Ancestors of an event that was handed off and is published again (design §5.4b), itself counted.
+/// Ancestors of an event that was handed off and is published again (decisions/0014), itself counted.
 pub const REPUBLISH_ANCESTORS_MAX: usize = 4;
 
 /// Fields that a door strips, and the bytes of one such rule.
@@ -96,7 +97,7 @@ pub const TIME_MS_MAX: u64 = 253_402_300_799_999;
 /// `ext` of one envelope, as JSON text.
 pub const EXT_BYTES_MAX: usize = 32 * 1024;
 
-/// Entries of one feed that are owed: passed by the cursor, still to be taken (design §3). The window
+/// Entries of one feed that are owed: passed by the cursor, still to be taken (decisions/0018). The window
 /// that a receiver grants never exceeds what is free of these.
 pub const OWED_PER_FEED_MAX: usize = 4_096;
 

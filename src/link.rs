@@ -1,4 +1,4 @@
-//! A typed relation between two events (design §5.4), and the vocabulary of types. Links are claims of the publisher
+//! A typed relation between two events (decisions/0013), and the vocabulary of types. Links are claims of the publisher
 //! that signed them; a consumer may ignore them. Which of them count is not decided here.
 
 use crate::identity::EventId;

@@ -1,4 +1,4 @@
-//! May this go to, or come from, this peer? A decision with its reason, on signed fields alone (design §8).
+//! May this go to, or come from, this peer? A decision with its reason, on signed fields alone (decisions/0011).
 //! Nothing here reads files or knows how a peer is reached.
 
 use std::collections::BTreeMap;
@@ -265,7 +265,7 @@ impl TrustList {
     }
 
     /// Returns a digest of everything that can turn a rejection into an acceptance: names, keys, aliases, `relay` and
-    /// receive filters, and the version of this node's rules. A feed compares it at every SUBSCRIBE (design §6.5).
+    /// receive filters, and the version of this node's rules. A feed compares it at every SUBSCRIBE (PROTOCOL.md §5.5).
     pub fn digest(&self) -> [u8; 32] {
         let mut hash = Sha256::new();
         hash.update(b"intelmesh/trust/1");
@@ -331,7 +331,7 @@ impl WithheldReason {
     }
 }
 
-/// May this node send the envelope of `core` to `peer`? To its own publisher always (design §5.3): it held
+/// May this node send the envelope of `core` to `peer`? To its own publisher always (PROTOCOL.md §5.7): it held
 /// it once, and a restored node gets back what it lost.
 ///
 /// # Errors

@@ -73,7 +73,7 @@ fn imports_point_one_way() {
             }
         }
     }
-    report("imports point one way (design §4)", &faults);
+    report("imports point one way (decisions/0002)", &faults);
 }
 
 fn is_module(name: &str) -> bool {
@@ -193,7 +193,7 @@ fn one_word_for_each_thing() {
             }
         }
     }
-    report("one word for each thing (design §2)", &faults);
+    report("one word for each thing (docs/GLOSSARY.md)", &faults);
 }
 
 /// Readers know other projects by such figures: see docs/CONTRIBUTING.md.

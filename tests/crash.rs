@@ -17,7 +17,7 @@ use support::{Consumer, Dice, Doors, Handed, Node, Stopwatch, Submitter, pace, w
 /// How often a node is killed: `INTELMESH_KILLS`, else this.
 const KILLS: u64 = 200;
 
-/// Acks are durable within 1 s (contract §3); as much again for a machine under load.
+/// Acks are durable within 1 s (CONTRACT.md §3); as much again for a machine under load.
 const DURABLE_AFTER: Duration = Duration::from_secs(2);
 
 /// What the threads of the test tell each other.

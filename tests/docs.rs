@@ -249,31 +249,57 @@ fn each_bound_of_the_protocol_is_the_one_in_use() {
     assert_eq!(in_use, said, "src/limits.rs on the left, docs/PROTOCOL.md §10 on the right");
 }
 
-/// Section numbers that the source cites are sections that PROTOCOL.md has.
-#[test]
-fn each_cited_section_of_the_protocol_exists() {
-    let protocol = read("docs/PROTOCOL.md");
-    let number = |text: &str| {
-        let number: String = text.chars().take_while(|c| c.is_ascii_digit() || *c == '.').collect();
-        number.trim_end_matches('.').to_owned()
-    };
-    let headings = protocol.lines().filter(|line| line.starts_with('#'));
-    let there: BTreeSet<String> =
-        headings.map(|line| number(line.trim_start_matches(['#', ' ', '§']))).collect();
-    let mut lacking = BTreeSet::new();
-    for path in files_below(&root().join("src")) {
+/// The section number that `text` begins with.
+fn section_number(text: &str) -> String {
+    let number: String = text.chars().take_while(|c| c.is_ascii_digit() || *c == '.').collect();
+    number.trim_end_matches('.').to_owned()
+}
+
+/// What follows each `mark` in the source and the tests, with the file it stands in.
+fn citations(mark: &str) -> Vec<(String, String)> {
+    let files = ["src", "tests"].iter().flat_map(|dir| files_below(&root().join(dir)));
+    let cited = files.flat_map(|path| {
         let text = fs::read_to_string(&path).unwrap_or_default();
-        for rest in text.split("PROTOCOL.md §").skip(1) {
-            if !there.contains(&number(rest)) {
-                lacking.insert(format!(
-                    "§{} in {}",
-                    number(rest),
-                    path.strip_prefix(root()).unwrap().display()
-                ));
+        let file = path.strip_prefix(root()).unwrap().display().to_string();
+        text.split(mark).skip(1).map(|rest| (rest.to_owned(), file.clone())).collect::<Vec<_>>()
+    });
+    cited.collect()
+}
+
+/// Section numbers that comments cite are sections of the document.
+#[test]
+fn each_cited_section_exists() {
+    let mut lacking = BTreeSet::new();
+    for document in ["PROTOCOL.md", "CONTRACT.md"] {
+        let text = read(&format!("docs/{document}"));
+        let headings = text.lines().filter(|line| line.starts_with('#'));
+        let there: BTreeSet<String> =
+            headings.map(|line| section_number(line.trim_start_matches(['#', ' ', '§']))).collect();
+        for (rest, file) in citations(&format!("{document} §")) {
+            let number = section_number(&rest);
+            // `{document} §` in this file is the mark itself.
+            if !number.is_empty() && !there.contains(&number) {
+                lacking.insert(format!("{document} has no §{number}, which {file} cites"));
             }
         }
     }
-    assert!(lacking.is_empty(), "docs/PROTOCOL.md has no {}", Vec::from_iter(lacking).join(", "));
+    assert!(lacking.is_empty(), "{}", Vec::from_iter(lacking).join("\n"));
+}
+
+/// A decision is cited by its number (`decisions/0009`), and its index has each of them.
+#[test]
+fn each_cited_decision_exists_and_is_in_index() {
+    let index = read("docs/decisions/README.md");
+    let pages = files_below(&root().join("docs/decisions"));
+    let names = pages.iter().map(|path| path.file_name().unwrap().to_string_lossy().into_owned());
+    let names: Vec<String> = names.filter(|name| name != "README.md").collect();
+    let unlisted: Vec<&String> = names.iter().filter(|name| !index.contains(&format!("]({name})"))).collect();
+    assert!(unlisted.is_empty(), "docs/decisions/README.md lacks {unlisted:?}");
+    for (rest, file) in citations("decisions/") {
+        let number = section_number(&rest);
+        let is_there = names.iter().any(|name| name.starts_with(&format!("{number}-")));
+        assert!(number.is_empty() || is_there, "{file} cites decisions/{number}, which does not exist");
+    }
 }
 
 fn files_below(dir: &Path) -> Vec<PathBuf> {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use support::shape::{has_accepted, mesh, start, unstarted_mesh};
 use support::{Consumer, Handed, Node, wait_until};
 
-/// Peer files act within 1 s (contract §5); the rest is for a machine under load.
+/// Peer files act within 1 s (CONTRACT.md §5.3); the rest is for a machine under load.
 const RELOAD: Duration = Duration::from_secs(5);
 const SOON: Duration = Duration::from_secs(20);
 const QUIET: Duration = Duration::from_millis(700);

@@ -19,7 +19,7 @@ use support::{Node, wait_until};
 const DIVISOR: u32 = 15;
 /// A state begins within this, on a busy machine and with real thresholds.
 const SOON: Duration = Duration::from_secs(150);
-/// The longest that a state may outlive its cause (contract §6), and some seconds for the machine.
+/// The longest that a state may outlive its cause (CONTRACT.md §6.2), and some seconds for the machine.
 const STATE_ENDS: Duration = Duration::from_secs(75);
 
 /// A node whose thresholds are short.
@@ -56,8 +56,8 @@ fn worst(node: &Node) -> Value {
     node.status()["health"][0].clone()
 }
 
-/// Waits until the first line of `status` names `code` with `words`, and exits 1. Returns the entry as it was then: on a
-/// busy machine another reason may come first a moment later.
+/// Waits until the first line of `status` names `code` with `words`, and exits 1. Returns the entry as it was then:
+/// on a busy machine another reason may come first a moment later.
 fn named(node: &Node, code: &str, words: &str) -> Value {
     let mut entry = Value::Null;
     wait_until(&format!("{}: {code} with {words:?}", node.name()), SOON, || {

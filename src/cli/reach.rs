@@ -12,7 +12,7 @@ use crate::control::{AddressCheck, ControlReply, ControlRequest, PeerCheck};
 use crate::identity::PublisherName;
 use crate::resolving::in_words;
 
-/// For all addresses together, in seconds (contract §5).
+/// For all addresses together, in seconds (CONTRACT.md §5.3).
 const REACH_WAIT_S: u64 = 3;
 
 /// Asks the running node to dial `peer`, or else tries its addresses from here.

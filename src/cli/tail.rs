@@ -22,7 +22,7 @@ const HANDED_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// After a reason the node closes the connection within this.
 const LAST_LINE_WITHIN: Duration = Duration::from_secs(1);
 
-/// The first line on `out.sock` (contract §3).
+/// The first line on `out.sock` (CONTRACT.md §3).
 #[derive(Serialize)]
 struct TailOpening<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]

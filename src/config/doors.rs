@@ -1,4 +1,4 @@
-//! The doors to the local pipeline, `[[submit]]` and `[[consumer]]` of `intelmesh.toml` (contract §4). Each has an
+//! The doors to the local pipeline, `[[submit]]` and `[[consumer]]` of `intelmesh.toml` (CONTRACT.md §4). Each has an
 //! address to listen on or to connect to, fields that it adds to incoming events, and a form in which events leave.
 //! This module does not check if the other side is there.
 

@@ -1,4 +1,4 @@
-//! Reports for each peer and consumer whether it has an event, by when, or why not (design §8). `explain` gives the
+//! Reports for each peer and consumer whether it has an event, by when, or why not. `explain` gives the
 //! policy's decision and the core gives each reader's position; both are only put together here.
 
 use std::collections::{BTreeMap, VecDeque};

@@ -148,8 +148,8 @@ fn run_until_stopped(config: NodeConfig) -> Result<(), StartError> {
     result
 }
 
-/// Keeps private keys out of core files, and this memory from other processes of the same account. A kernel that refuses
-/// that is no reason not to run.
+/// Keeps private keys out of core files, and this memory from other processes of the same account. A kernel that
+/// refuses that is no reason not to run.
 fn forbid_dumps() {
     if let Err(error) = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable) {
         tracing::warn!(%error, "core dumps of this process may hold keys: PR_SET_DUMPABLE failed");
@@ -331,7 +331,7 @@ async fn open_store(
     opening.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
 }
 
-/// A disk that lost what it was told to keep is no place to go on (design §6.4).
+/// A disk that lost what it was told to keep is no place to go on (decisions/0021).
 fn fail_at_once(fault: &dyn std::fmt::Display) {
     tracing::error!("{fault}: the node stops at once, what was acknowledged is on disk");
     std::process::exit(2);

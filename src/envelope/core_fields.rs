@@ -325,7 +325,7 @@ pub(super) fn check_links(links: &[Link]) -> Result<(), CodecError> {
     Ok(())
 }
 
-/// Relays must not read what is sealed, so nothing of it may stand beside the seal (design §5.5).
+/// Relays must not read what is sealed, so nothing of it may stand beside the seal (PROTOCOL.md §2.6).
 fn check_sealed(core: &Core, item: &[u8]) -> Result<(), CodecError> {
     if core.ids == IdScheme::Content {
         return Err(CodecError::SealedContentId);

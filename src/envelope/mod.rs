@@ -1,4 +1,4 @@
-//! An envelope: the signed thing that carries an event (design §5.1, PROTOCOL.md §2). Bytes become an
+//! An envelope: the signed thing that carries an event (PROTOCOL.md §2). Bytes become an
 //! [`UnverifiedEnvelope`] in `codec`, and then a [`VerifiedEnvelope`] in `sign`. Its fields are private, so a path that
 //! skips the check does not compile. Received bytes are kept and never encoded again. This module does not decide who
 //! may have an event (that is `policy`) or whether it was seen.
@@ -35,7 +35,7 @@ pub use statement::{KeyUse, SignedStatement, StatedKey, StatedKeys, Statement, S
 /// The version of the signed core that this node writes.
 pub const ENVELOPE_VERSION: u8 = 1;
 
-/// How the UUID was made (design §5.2).
+/// How the UUID was made (PROTOCOL.md §3.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum IdScheme {

@@ -1,4 +1,4 @@
-//! Sealing and opening a body (design §5.5, PROTOCOL.md §2.6): COSE_Encrypt inside the signed core, so that relays
+//! Sealing and opening a body (PROTOCOL.md §2.6): COSE_Encrypt inside the signed core, so that relays
 //! verify without reading. In reading order: `form` (the COSE_Encrypt as bytes), `inside` (the sealed content, padded),
 //! `wrap` (the content key for each recipient). Randomness comes as an argument. This module does not know which
 //! publisher has which sealing key, nor who may have an event.

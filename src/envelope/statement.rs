@@ -1,4 +1,4 @@
-//! Key statements (design §5.6, PROTOCOL.md §8): a publisher's identity key names its other keys, in a COSE_Sign1 of
+//! Key statements (PROTOCOL.md §8): a publisher's identity key names its other keys, in a COSE_Sign1 of
 //! its own context. One statement names all of a publisher's keys. The one with the highest serial is the publisher's
 //! state, and a revocation is final. A [`StatementBook`] keeps the statements; `policy` decides what they mean for
 //! keys.

@@ -1,7 +1,7 @@
-//! Settles the recipients of a draft, and whether it is sealed to them (design §5.5, §8). Names of groups become their
-//! members, the line's recipients and the door's narrow each other, and a draft that needs a seal gets one or is
-//! refused. The trust list in force decides. Only an addressed draft becomes a core: if it needs a seal, it cannot be
-//! signed without.
+//! Settles the recipients of a draft, and whether it is sealed to them (decisions/0011, 0012). Names of groups become
+//! their members, the line's recipients and the door's narrow each other, and a draft that needs a seal gets one or
+//! is refused. The trust list in force decides. Only an addressed draft becomes a core: if it needs a seal, it cannot
+//! be signed without.
 
 use rand::CryptoRng;
 

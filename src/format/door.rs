@@ -23,7 +23,7 @@ pub struct DoorDefaults {
     pub ids: IdScheme,
     /// Fields that stay at home. `extra.intelmesh.*` always does.
     pub strip: Vec<StripRule>,
-    /// If an event was handed off before, it becomes a child of itself, rather than `duplicate` (design §5.4b).
+    /// If an event was handed off before, it becomes a child of itself, rather than `duplicate` (decisions/0014).
     pub republish: bool,
     pub multiple_values: MultipleValues,
     /// Every line is sealed.

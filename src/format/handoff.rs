@@ -1,4 +1,4 @@
-//! Writes one stored event as a line for a local pipeline (contract §2). The payload and `ext` are copied byte for
+//! Writes one stored event as a line for a local pipeline (CONTRACT.md §2). The payload and `ext` are copied byte for
 //! byte. It is decided before which events and fields a consumer may see.
 
 mod ail;
@@ -57,7 +57,7 @@ pub struct Carried<'a> {
     pub envelope: &'a Envelope,
     /// The content that was sealed, if the body is sealed and this node may read it.
     pub opened: Option<&'a OpenedBody>,
-    /// A later event of the same publisher takes it back (design §5.4) …
+    /// A later event of the same publisher takes it back (decisions/0013) …
     pub withdrawn_by: Option<&'a EventId>,
     /// … or stands in its place.
     pub replaced_by: Option<&'a EventId>,
@@ -81,7 +81,7 @@ impl<'a> Carried<'a> {
         }
     }
 
-    /// Returns the parent. If the body is sealed, parent, links and ext are inside it (design §5.5).
+    /// Returns the parent. If the body is sealed, parent, links and ext are inside it (decisions/0012).
     pub fn parent(&self) -> Option<&'a EventId> {
         self.sealed_inside().map_or(self.core().parent.as_ref(), |opened| opened.parent.as_ref())
     }

@@ -1,4 +1,4 @@
-//! Reads one line of a local pipeline into a draft of a signed core, or several (contract §1, design §5.2 and §5.4b):
+//! Reads one line of a local pipeline into a draft of a signed core, or several (CONTRACT.md §1, decisions/0007):
 //! its form, its label, and its payload without members that stay at home. Chance and time are not asked here; the
 //! caller asks whether an id was seen.
 

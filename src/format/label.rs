@@ -1,6 +1,6 @@
-//! The label of an event: the strictest of all that meta, its tags, the payload and the door say (contract §1.3). If a
-//! text is given as a label and is not one, it counts as RED, because its author meant to restrict something. Whether
-//! an event with this label may go anywhere is decided elsewhere.
+//! The label of an event: the strictest of all that meta, its tags, the payload and the door say (CONTRACT.md §1.3).
+//! If a text is given as a label and is not one, it counts as RED, because its author meant to restrict something.
+//! Whether an event with this label may go anywhere is decided elsewhere.
 
 use serde_json::Value;
 

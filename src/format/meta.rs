@@ -1,6 +1,6 @@
 //! Meta information of a line, IEP04's and AIL's: honoured members become typed here, members that we write ourselves
-//! are passed over, and all the rest is kept as `ext` under its own name (contract §1). `intake` decides what follows
-//! from it.
+//! are passed over, and all the rest is kept as `ext` under its own name (CONTRACT.md §1). `intake` decides what
+//! follows from it.
 
 mod links;
 mod resemblance;

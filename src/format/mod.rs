@@ -1,4 +1,4 @@
-//! JSON forms in and out (contract §1 and §2, docs/PROTOCOL.md §2.4): `intake` reads a line of a local
+//! JSON forms in and out (CONTRACT.md §1 and §2, docs/PROTOCOL.md §2.4): `intake` reads a line of a local
 //! pipeline, `handoff` writes one for it. Payloads are spliced, never serialised again: each comes out token
 //! for token as it went in. No sockets, clocks or chance here, and no decision about who may have an event.
 

@@ -1,4 +1,4 @@
-//! Why a submitted line is refused, in the closed list of codes that local pipelines know (contract §3). `envelope`
+//! Why a submitted line is refused, in the closed list of codes that local pipelines know (CONTRACT.md §3). `envelope`
 //! lists the faults of a peer's envelope.
 
 use std::fmt;

@@ -1,6 +1,6 @@
-//! An event that came from the mesh, went through a local pipeline and is to be published again (design §5.4b): a child
-//! of the event that was handed off, for no wider audience, and never in a circle. The caller looks up which events are
-//! held.
+//! An event that came from the mesh, went through a local pipeline and is to be published again (decisions/0014): a
+//! child of the event that was handed off, for no wider audience, and never in a circle. The caller looks up which
+//! events are held.
 
 use super::draft::CoreDraft;
 use super::refusal::{SubmitCode, SubmitError};

@@ -1,5 +1,5 @@
 //! The events that one line with multiple values became (IEP03): their ids, which depend on nothing but the
-//! line, their common parent, and the links between them (design §5.4). How a line is taken apart is
+//! line, their common parent, and the links between them (decisions/0013). How a line is taken apart is
 //! `explode`'s.
 
 use std::collections::BTreeSet;

@@ -1,6 +1,6 @@
 //! Fields that stay at home: a door takes them out of an event before it is signed. It also takes out members that we
-//! added at a hand-off before (`extra.intelmesh.*`, design §5.4b), in each way that IntelMQ writes `extra`. The rest of
-//! the text is not touched, and nothing is judged here.
+//! added at a hand-off before (`extra.intelmesh.*`, decisions/0014), in each way that IntelMQ writes `extra`. The
+//! rest of the text is not touched, and nothing is judged here.
 
 use std::borrow::Cow;
 use std::fmt;

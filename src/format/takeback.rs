@@ -1,5 +1,5 @@
-//! Checks what an event withdraws or replaces (design §5.4): only its publisher's own events, and never for fewer peers
-//! than had them, or these would go on believing them. The caller looks up which events are held.
+//! Checks what an event withdraws or replaces (decisions/0013): only its publisher's own events, and never for fewer
+//! peers than had them, or these would go on believing them. The caller looks up which events are held.
 
 use super::refusal::SubmitError;
 use crate::envelope::Core;

@@ -1,5 +1,5 @@
 //! The keys that the identity key names: `sign-HEX.pem`, `seal-HEX.pem`, and the statement that says so
-//! (design §5.6). The identity key stays what it is; nothing here changes it.
+//! (decisions/0015). The identity key stays what it is; nothing here changes it.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! `run/out.sock`: a request, then events as lines, and acknowledgements back (contract §3). The core hands
+//! `run/out.sock`: a request, then events as lines, and acknowledgements back (CONTRACT.md §3). The core hands
 //! over one batch at a time and waits until it is written.
 
 use std::io;

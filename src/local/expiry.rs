@@ -1,4 +1,4 @@
-//! The time for events that expire: steady time, as the core last told it (design §5.1, §5.2). An event that
+//! The time for events that expire: steady time, as the core last told it (decisions/0009). An event that
 //! waits at a door may expire there, and then nobody gets it. While the clock is not to be trusted, nothing expires.
 
 use std::sync::{Mutex, PoisonError};

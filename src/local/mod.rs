@@ -1,9 +1,9 @@
-//! The doors to the local pipeline and the operator: three Unix sockets in `run/` (contract §3), and those of
-//! `intelmesh.toml` (contract §4). In reading order: `socket` (paths, permissions, connecting), `lines` (bounded
-//! reading), `submission` (from a line to its outcome), `submit` (`in.sock`), `request` and `delivery_marks` and `consume`
-//! (`out.sock`), `control` (`ctl.sock`); then `aside` with `dead_letter`, `tally` and `again`, `submit_door` with
-//! `frames`, `separated`, `turns` and `tcp_in`, `receiver` and `receiver_form`, `handed_mark`, `expiry` and `consumer_door`
-//! with `tcp_out`, and `door_set`, which opens them.
+//! The doors to the local pipeline and the operator: three Unix sockets in `run/` (CONTRACT.md §3), and those of
+//! `intelmesh.toml` (CONTRACT.md §4). In reading order: `socket` (paths, permissions, connecting), `lines` (bounded
+//! reading), `submission` (from a line to its outcome), `submit` (`in.sock`), `request` and `delivery_marks` and
+//! `consume` (`out.sock`), `control` (`ctl.sock`); then `aside` with `dead_letter`, `tally` and `again`,
+//! `submit_door` with `frames`, `separated`, `turns` and `tcp_in`, `receiver` and `receiver_form`, `handed_mark`,
+//! `expiry` and `consumer_door` with `tcp_out`, and `door_set`, which opens them.
 //!
 //! Doors check form and bounds, sign, and pass on; the core decides what becomes of an event, and who gets it. No door
 //! makes the core wait: a slow client slows only itself.
@@ -336,7 +336,8 @@ struct ConsumerTable {
 }
 
 impl ConsumerTable {
-    /// The core hands over one batch and waits for it to be written: a beginning, a notice, two batches and a farewell fit.
+    /// The core hands over one batch and waits for it to be written: a beginning, a notice, two batches and a
+    /// farewell fit.
     const TOLD_MAX: usize = 5;
 
     fn open(&self) -> (ConsumerId, mpsc::Receiver<ToConsumer>) {

@@ -1,5 +1,5 @@
 //! Reads the lines of a consumer on `out.sock`: its request, which is the first line, and then its acknowledgements
-//! (contract §3). The core decides who may have a name, and from which entry a consumer resumes.
+//! (CONTRACT.md §3). The core decides who may have a name, and from which entry a consumer resumes.
 
 use std::sync::Arc;
 

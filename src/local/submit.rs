@@ -1,5 +1,5 @@
-//! `run/in.sock`: lines of events in, one line of answer for each, in order (contract §3). `submission` describes what
-//! happens to a line; an answer is written once the core has it.
+//! `run/in.sock`: lines of events in, one line of answer for each, in order (CONTRACT.md §3). `submission` describes
+//! what happens to a line; an answer is written once the core has it.
 
 use std::sync::Arc;
 
@@ -36,7 +36,7 @@ struct SocketSlot {
     unknown: Vec<String>,
 }
 
-/// One line of answer (contract §3).
+/// One line of answer (CONTRACT.md §3).
 #[derive(Default, Serialize)]
 struct AnswerLine<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]

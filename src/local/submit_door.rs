@@ -1,6 +1,6 @@
 //! Shared by the doors from IntelMQ's bots, beside the submitting path. A bot has no negative acknowledgement, and
 //! sends an event until it is taken. So an event that is refused for good is set aside, and then counts as taken; one
-//! that could be taken later is tried again for as long as the bot waits (contract §3).
+//! that could be taken later is tried again for as long as the bot waits (CONTRACT.md §3).
 
 use std::sync::Arc;
 use std::time::Duration;

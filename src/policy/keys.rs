@@ -1,5 +1,5 @@
-//! The keys that count for each node, and for what time (design §5.6): identity keys of peer files, and the keys that
-//! their statements name. Built anew when a file or a statement changes; reads no clock.
+//! The keys that count for each node, and for what time (PROTOCOL.md §8): identity keys of peer files, and the keys
+//! that their statements name. Built anew when a file or a statement changes; reads no clock.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! When to try again: full jitter between zero and a bound that doubles (design §6.1).
+//! When to try again: full jitter between zero and a bound that doubles (PROTOCOL.md §4.0).
 
 use rand::RngExt as _;
 use rand::rngs::StdRng;

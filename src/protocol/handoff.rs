@@ -1,5 +1,5 @@
 //! Consumers: each is a cursor over the journal, like a feed, and takes what it is handed at its own pace
-//! (contract §3). The core decides what is handed off and where a consumer resumes; the door writes lines.
+//! (CONTRACT.md §3). The core decides what is handed off and where a consumer resumes; the door writes lines.
 
 mod twins;
 

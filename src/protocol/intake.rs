@@ -1,5 +1,5 @@
-//! Decides on an envelope that a peer shows (design §5.2): decode, seen?, verify, receive policy, cheap steps before
-//! expensive ones. Look up early, record late: a forged envelope must never block the true one. So nothing is
+//! Decides on an envelope that a peer shows (PROTOCOL.md §6.2): decode, seen?, verify, receive policy, cheap steps
+//! before expensive ones. Look up early, record late: a forged envelope must never block the true one. So nothing is
 //! remembered of an envelope that did not verify.
 
 mod in_flight;
@@ -237,7 +237,8 @@ impl Intake {
         }
     }
 
-    /// Forgets the envelope stored under `key`, which can no longer be read, so that a copy does not count as a duplicate.
+    /// Forgets the envelope stored under `key`, which can no longer be read, so that a copy does not count as a
+    /// duplicate.
     pub fn forget_stored(&mut self, key: EventKey) {
         if !self.is_being_stored(key) {
             self.fresh.remove(&key);
@@ -324,7 +325,7 @@ pub fn decode(bytes: bytes::Bytes) -> Result<UnverifiedEnvelope, Verdict> {
     })
 }
 
-/// The hop path's last entry must be the authenticated peer (design §5.3).
+/// The hop path's last entry must be the authenticated peer (decisions/0010).
 pub fn path_fits(path: &HopPath, peer: &policy::Peer) -> bool {
     path.last().is_some_and(|last| peer.has_name(last))
 }

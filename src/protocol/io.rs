@@ -143,7 +143,7 @@ pub enum Input {
         ticket: Ticket,
         envelope: VerifiedEnvelope,
     },
-    /// An event that says it was handed to the pipeline before (design §5.4b). Answered by [`Output::Submitted`].
+    /// An event that says it was handed to the pipeline before (decisions/0014). Answered by [`Output::Submitted`].
     SubmitReturned {
         ticket: Ticket,
         id: EventId,
@@ -263,7 +263,7 @@ pub enum RewindTo {
     Seq(u64),
 }
 
-/// The request of a consumer (contract §3), read and checked by the door.
+/// The request of a consumer (CONTRACT.md §3), read and checked by the door.
 #[derive(Clone, Debug)]
 pub struct ConsumerRequest {
     /// Its name, if it has one: it resumes after its last ack.

@@ -1,4 +1,4 @@
-//! The protocol between nodes, without input or output (design §4, §6; PROTOCOL.md §5). [`Node`] routes,
+//! The protocol between nodes, without input or output (PROTOCOL.md §5, decisions/0002). [`Node`] routes,
 //! [`PeerSession`](link::PeerSession) is one peer. Disk, network, clock and chance are arguments: outputs depend on
 //! inputs alone, so that a simulator can delay, tear or lose any of them.
 //!

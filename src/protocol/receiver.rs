@@ -1,4 +1,4 @@
-//! The receiving end of a feed: owns the cursor on the peer's journal (design §3). Every entry in order is
+//! The receiving end of a feed: owns the cursor on the peer's journal (decisions/0017). Every entry in order is
 //! pending until its fate is known or it is owed on disk; the cursor follows behind.
 
 mod asking;
@@ -35,7 +35,7 @@ use pending::{EntryFate, PendingEntries, PendingEntry};
 use place::{cured_below, marks_from, newest_below, window};
 use report::AckReport;
 
-/// Counts of the entries that one peer gave to this node since it started (contract §5).
+/// Counts of the entries that one peer gave to this node since it started (CONTRACT.md §6.3).
 #[derive(Clone, Debug, Default)]
 pub struct ReceivedTally {
     pub accepted: u64,

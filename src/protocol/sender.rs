@@ -1,4 +1,4 @@
-//! The sending end of a feed: a cursor over our journal for one peer, a policy and a window (design §6.2).
+//! The sending end of a feed: a cursor over our journal for one peer, a policy and a window (PROTOCOL.md §5).
 //! Keeps nothing that must survive: the receiver owns the cursor.
 
 mod tally;

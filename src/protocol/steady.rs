@@ -1,4 +1,4 @@
-//! Steady time (design §5.2): expiry and `seen_floor` follow a time that the wall clock cannot move far, neither at
+//! Steady time (decisions/0009): expiry and `seen_floor` follow a time that the wall clock cannot move far, neither at
 //! once nor in small steps. Nothing expires if the wall clock differs from it by over an hour, or has gained more on
 //! the monotonic clock than clocks do. Peers or the operator then have to confirm the wall clock.
 

@@ -1,4 +1,4 @@
-//! The records of the journal (design §3, §7): carriers, and between them the cursors of feeds, positions of consumers
+//! The records of the journal (decisions/0001): carriers, and between them the cursors of feeds, positions of consumers
 //! and marks of time. `bytes` turns records into bytes; `ledger` is the state that remains when they are replayed.
 //! Nothing here touches a disk.
 

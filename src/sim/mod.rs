@@ -1,4 +1,4 @@
-//! A deterministic simulator of a federation (design §4): the real core of each node over a journal of real
+//! A deterministic simulator of a federation (decisions/0002): the real core of each node over a journal of real
 //! bytes on a simulated disk, replayed by the store's own code; network, workers, clocks and pipelines are
 //! simulated, and everything that may be late, lost or torn is drawn from one seed. `oracle` checks the
 //! invariants of the feed (PROTOCOL.md §5.6) after each step, `rest` those that hold once all is quiet.

@@ -23,7 +23,7 @@ pub const LAG_SHOWN_S: f64 = 60.0;
 /// 30 s the protocol closes it.
 pub const SILENT_SHOWN_AFTER_MS: u64 = 25_000;
 
-/// An incident is shown for this long, in ms; the counters stay (contract §6).
+/// An incident is shown for this long, in ms; the counters stay (CONTRACT.md §6.2).
 pub const INCIDENT_SHOWN_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// Less free space than this is low, in bytes.
@@ -32,7 +32,7 @@ pub const DISK_LOW_BYTES: u64 = 256 * 1024 * 1024;
 /// Fewer files than this that can still be made are few. A day of the seen set and the link index takes about 20.
 pub const DISK_LOW_INODES: u64 = 1_000;
 
-/// A reader is about to lose entries if its unread ones fill this share of `keep_bytes` (design §1).
+/// A reader is about to lose entries if its unread ones fill this share of `keep_bytes` (decisions/0001).
 pub const RETENTION_SHORT_SHARE: f64 = 0.8;
 
 /// After how long each state is worth a warning. Tests with real nodes shorten them.
@@ -72,7 +72,7 @@ impl HealthThresholds {
     }
 }
 
-/// The closed list of reasons (contract §6), worst first: the order of `status`.
+/// The closed list of reasons (CONTRACT.md §6.2), worst first: the order of `status`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HealthCode {

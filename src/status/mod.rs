@@ -1,5 +1,5 @@
 //! The state of the node, as one value: the same [`Snapshot`] serves `status`, its JSON, the log and
-//! the metrics (contract §5). `health` derives the problems from it, and `render` shows it to people. Nothing
+//! the metrics (CONTRACT.md §6). `health` derives the problems from it, and `render` shows it to people. Nothing
 //! here collects anything or reads a clock.
 
 pub mod doors;
@@ -26,7 +26,7 @@ pub use render::render;
 /// Name and number of the JSON form. Within a number keys are only added.
 pub const STATUS_SCHEMA: &str = "intelmesh.status/1";
 
-/// The whole state of a node at one moment (mirrors contract §5). An unknown value is absent, never 0.
+/// The whole state of a node at one moment (mirrors CONTRACT.md §6). An unknown value is absent, never 0.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Snapshot {
     pub schema: String,
@@ -38,8 +38,8 @@ pub struct Snapshot {
     pub uptime_s: f64,
     /// True if `health` is empty and the node is not starting; all three are written by [`Snapshot::judge`].
     pub ok: bool,
-    /// Nothing but connections that are not up yet keeps the node from being `ok`: of peers, because it started a moment
-    /// ago, or of doors that have been without their other end for a moment.
+    /// Nothing but connections that are not up yet keeps the node from being `ok`: of peers, because it started a
+    /// moment ago, or of doors that have been without their other end for a moment.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub starting: bool,
     /// Worst first.
@@ -128,7 +128,7 @@ pub enum FeedDirection {
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ClockStatus {
-    /// False while wall clock and steady time disagree, and nothing expires (design §5.2).
+    /// False while wall clock and steady time disagree, and nothing expires (decisions/0009).
     pub ok: bool,
     /// The machine's time, and the right one by steady time; given only while they disagree.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "rfc3339_or_absent")]
@@ -197,7 +197,7 @@ pub enum PeerState {
     Revoked,
 }
 
-/// One peer (mirrors contract §5).
+/// One peer (mirrors CONTRACT.md §6).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PeerStatus {
     pub name: PublisherName,
@@ -329,7 +329,7 @@ pub struct FilterFailing {
     pub hint: String,
 }
 
-/// The feed from us to the peer (mirrors contract §5); counters run since the start.
+/// The feed from us to the peer (mirrors CONTRACT.md §6); counters run since the start.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SentStatus {
     /// The last seq of our journal that it has acknowledged.
@@ -363,7 +363,7 @@ pub struct SentStatus {
     pub rejected_why: Option<String>,
 }
 
-/// The feed from the peer to us (mirrors contract §5); counters run since the start.
+/// The feed from the peer to us (mirrors CONTRACT.md §6); counters run since the start.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ReceivedStatus {
     /// The durable cursor on its journal.

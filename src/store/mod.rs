@@ -1,4 +1,4 @@
-//! Makes envelopes durable (design §3, §7): the journal, which is the one truth, and the seen set and the link index,
+//! Makes envelopes durable (decisions/0001): the journal, which is the one truth, and the seen set and the link index,
 //! which can be made again from it. In reading order: `disk` (operations on a disk), `format`, `frame`, `segment`,
 //! `index`, `newest`, `journal`, `seen`, `links`, `engine` (all kept consistent), `service` (its threads). All that is
 //! pure over [`disk::Disk`] and runs in the simulator as it runs in the node. Nothing here decides what is accepted.

@@ -1,4 +1,4 @@
-//! The network: libp2p over TCP, Noise and yamux, and nothing else (design §6.1, PROTOCOL.md §4.0). The only
+//! The network: libp2p over TCP, Noise and yamux, and nothing else (PROTOCOL.md §4.0, decisions/0016). The only
 //! place that knows libp2p. It obeys [`Output`] and answers with [`Input`]; it decides nothing but who may
 //! pass the security upgrade (the list it was given) and how many sockets may knock at once.
 //!

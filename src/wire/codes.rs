@@ -71,7 +71,7 @@ impl VerdictCode {
         VerdictNumber(self as u8).is_deferred()
     }
 
-    /// Rejected, but a change of the trust list or of the version can cure it (design §6.5).
+    /// Rejected, but a change of the trust list or of the version can cure it (PROTOCOL.md §5.5).
     pub const fn is_curable(self) -> bool {
         VerdictNumber(self as u8).is_curable()
     }

@@ -1,5 +1,5 @@
 //! The import table of the house: which module of `src/` may name which. It is kept by hand, because it is
-//! the design; a new module starts with a line here.
+//! a decision; a new module starts with a line here.
 
 /// (module, what it may name). Order is reading order, from the ground up.
 pub const MAY_NAME: &[(&str, &[&str])] = &[

@@ -223,7 +223,7 @@ fn relay(story: &mut DemoStory, mesh: &mut DemoMesh, lines: &[&str]) -> Result<(
     ))
 }
 
-/// Handles an event from the collector as IntelMQ's output would do it (design §5.4b).
+/// Handles an event from the collector as IntelMQ's output would do it (decisions/0014).
 fn loop_through_a_pipeline(story: &mut DemoStory, mesh: &DemoMesh, line: &str, id: &str) -> Result<()> {
     story.scene("A bot of cert-ee enriches an event of cert-at, and submits it again")?;
     let event = line.strip_suffix('}').context("no event")?;
@@ -254,7 +254,7 @@ fn count_before_the_kill(story: &mut DemoStory, mesh: &DemoMesh) -> Result<()> {
     Ok(())
 }
 
-/// Returns whether all events that were offered are accounted for, at rest (contract §5).
+/// Returns whether all events that were offered are accounted for, at rest (CONTRACT.md §6.3).
 fn settled(status: &Snapshot) -> bool {
     status.peers.iter().all(|peer| {
         let feed = &peer.received;

@@ -1,6 +1,6 @@
-//! Restores from `ext` the members that an event in AIL exchange format has in places of its own (contract §1.1): the
-//! version and type at the top, and all other keys of its meta beside ours. A key stays below `ext` if it would mean
-//! something, or be refused, in its own place.
+//! Restores from `ext` the members that an event in AIL exchange format has in places of its own (CONTRACT.md §1.1):
+//! the version and type at the top, and all other keys of its meta beside ours. A key stays below `ext` if it would
+//! mean something, or be refused, in its own place.
 
 use std::ops::Range;
 

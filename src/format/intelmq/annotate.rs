@@ -134,7 +134,7 @@ fn as_json(ids: &[&EventId]) -> String {
     }
 }
 
-/// Adds the members by which a returning event is known (design §5.4b).
+/// Adds the members by which a returning event is known (decisions/0014).
 pub(super) fn annotate(carried: &Carried<'_>, plan: &mut AdaptPlan<'_>) {
     let core = carried.core();
     let mut put = |name: &str, value: String| {

@@ -60,7 +60,7 @@ impl SenderFeed {
 pub struct IntelmqHandOff {
     /// Forms other than `plain` are for other readers and go as [`HandOff`] writes them.
     pub hand_off: HandOff,
-    /// Adds `extra.intelmesh.*`, by which a returning event is known (design §5.4b).
+    /// Adds `extra.intelmesh.*`, by which a returning event is known (decisions/0014).
     pub annotate: bool,
     /// Sets aside events that would have to be adapted.
     pub strict: bool,

@@ -1,4 +1,4 @@
-//! Finds keys that are not control keys and look like one (contract §1.2): a producer that misspells who may have an
+//! Finds keys that are not control keys and look like one (CONTRACT.md §1.2): a producer that misspells who may have an
 //! event gets an error, because the key would otherwise be kept as `ext` and the event would go to everybody. Only keys
 //! are judged here; `meta` decides whether a control key's own value can be read.
 

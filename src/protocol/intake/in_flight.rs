@@ -1,5 +1,5 @@
-//! Tracks which peer is bringing which identity, and which one is asked next (design §6.3). Only the order depends on
-//! it: if an entry is not brought, the next holder is asked.
+//! Tracks which peer is bringing which identity, and which one is asked next (PROTOCOL.md §5.4). Only the order
+//! depends on it: if an entry is not brought, the next holder is asked.
 
 use std::collections::BTreeMap;
 

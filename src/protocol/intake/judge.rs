@@ -1,5 +1,5 @@
-//! Decides which keys may have signed an envelope and whether its time fits: the checks beside its bytes (design §5.2).
-//! Remembers nothing.
+//! Decides which keys may have signed an envelope and whether its time fits: the checks beside its bytes (PROTOCOL.md
+//! §6.2). Remembers nothing.
 
 use ed25519_dalek::VerifyingKey;
 
@@ -80,7 +80,7 @@ pub fn judge_unsigned(envelope: &Envelope, tried: &[VerifyingKey], ground: &Core
     rejected(code, envelope)
 }
 
-/// Defers a new envelope under a revoked key until the operator decides (design §5.6): it is owed.
+/// Defers a new envelope under a revoked key until the operator decides (PROTOCOL.md §8): it is owed.
 pub fn waits_for_the_operator(named: OfferIdentity<'_>, ground: &CoreContext) -> Verdict {
     named.deferred(VerdictCode::KeyRevoked, ground.steady().plus_ms(DECISION_MS))
 }

@@ -1,5 +1,5 @@
-//! Fetches an event for a door that is about to sign another that names it, with its ancestors by `parent` (design
-//! §5.4, §5.4b). Asked in turn with submissions, so that earlier submissions are found. The door decides label,
+//! Fetches an event for a door that is about to sign another that names it, with its ancestors by `parent` (decisions/0013,
+//! decisions/0014). Asked in turn with submissions, so that earlier submissions are found. The door decides label,
 //! recipients and the check of the ancestry.
 
 use super::*;

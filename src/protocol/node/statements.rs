@@ -1,4 +1,4 @@
-//! Key statements (design §5.6, PROTOCOL.md §8): learnt from HELLO and KEY, kept for ever, passed on to every peer.
+//! Key statements (PROTOCOL.md §8): learnt from HELLO and KEY, kept for ever, passed on to every peer.
 //! `policy` decides what they mean for keys; entries that a revoked key signed wait, owed, for the operator.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,8 +18,8 @@ use crate::record::{Ledger, RejectedPlace, RetryCondition};
 /// So many statements of one peer are examined in a second: each may cost a signature check.
 pub const STATEMENT_RATE: Rate = Rate { per_second: 50 };
 
-/// So many new statements of one identity key are taken in [`STATEMENTS_WITHIN_MS`]; a revocation always is. Each is kept
-/// for ever and goes to everybody, so that who makes them all the time would fill every journal.
+/// So many new statements of one identity key are taken in [`STATEMENTS_WITHIN_MS`]; a revocation always is. Each is
+/// kept for ever and goes to everybody, so that who makes them all the time would fill every journal.
 const STATEMENTS_MAX: u32 = 8;
 const STATEMENTS_WITHIN_MS: u64 = 10 * 60 * 1_000;
 

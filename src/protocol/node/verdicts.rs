@@ -1,4 +1,4 @@
-//! From an arrival, an offer or a submission to its verdict (design §5.2), in the order in which they are
+//! From an arrival, an offer or a submission to its verdict (PROTOCOL.md §6.2), in the order in which they are
 //! asked: seen set, trust and time, signature, receive policy. The rules themselves are `intake`'s and `policy`'s.
 
 use super::*;

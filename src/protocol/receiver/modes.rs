@@ -1,5 +1,5 @@
-//! Decides which publishers are eager at a receiver: Plumtree's prune and graft (design §6.3). A matter of bytes alone:
-//! nothing is lost or repeated by any choice made here.
+//! Decides which publishers are eager at a receiver: Plumtree's prune and graft (decisions/0019). A matter of bytes
+//! alone: nothing is lost or repeated by any choice made here.
 
 use super::*;
 

@@ -13,7 +13,7 @@ use crate::wire::{AckFrame, VerdictCode, VerdictNumber};
 /// A count that a peer says is believed up to here, so that sums of a few stay sums.
 const COUNT_MAX: u64 = u64::MAX >> 8;
 
-/// Counts of the entries that this node gave to one peer since it started (contract §5).
+/// Counts of the entries that this node gave to one peer since it started (CONTRACT.md §6.3).
 #[derive(Clone, Debug, Default)]
 pub struct SentTally {
     pub accepted: u64,

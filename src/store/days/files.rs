@@ -1,4 +1,4 @@
-//! The files of a database with a day in each directory, and sled's rules (design §7): a torn snapshot is removed
+//! The files of a database with a day in each directory, and sled's rules (decisions/0023): a torn snapshot is removed
 //! before every open, a flush is followed by a real sync of the database's file, nothing is flushed in the background,
 //! the cache is small, and few databases are open at a time. If anything goes wrong inside sled, a panic too, the day
 //! is corrupt and not the node. A day is in the manifest as long as it is there, and out of it before it goes.

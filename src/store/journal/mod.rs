@@ -1,4 +1,4 @@
-//! The journal (design §3, §7): an append-only log of carriers and notes in segment files, each beginning
+//! The journal (decisions/0022): an append-only log of carriers and notes in segment files, each beginning
 //! with all current positions. Opening it replays the newest segment, cuts a torn tail, and tells damage from
 //! it. `append` writes, `read` finds and reads, `retain` gives up the oldest segments. One appender at a time;
 //! nothing here waits, locks or knows the seen set.

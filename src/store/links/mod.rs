@@ -1,4 +1,4 @@
-//! The link index (design §5.4): which events name an event, by `parent` or a link, even if it is not held. Derived
+//! The link index (decisions/0013): which events name an event, by `parent` or a link, even if it is not held. Derived
 //! from the journal as the seen set is, by the same rules of position, and kept as long. This module decides when a
 //! carrier is indexed, which place the database covers, and when it is made again. `day_links` keeps it on disk,
 //! `memory` in tests and the simulator. The content of a seal is not indexed: nobody here can read it.

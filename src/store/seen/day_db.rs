@@ -1,7 +1,7 @@
-//! The seen set on disk: a sled database for each day of `created` (design §7), in blocks of up to 64 sorted ids, with
-//! a filter beside each. Ids inserted since the last flush live in memory and are made again from the journal after a
-//! crash. A flush writes the blocks, syncs them, writes the filters, and then the place that all this covers. `days`
-//! has the files, and sled's rules. When something is inserted is not decided here.
+//! The seen set on disk: a sled database for each day of `created` (decisions/0023), in blocks of up to 64 sorted
+//! ids, with a filter beside each. Ids inserted since the last flush live in memory and are made again from the
+//! journal after a crash. A flush writes the blocks, syncs them, writes the filters, and then the place that all this
+//! covers. `days` has the files, and sled's rules. When something is inserted is not decided here.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};

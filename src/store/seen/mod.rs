@@ -1,4 +1,4 @@
-//! The seen set: identities ever accepted, and what was accepted under each (design §3, §5.2, §7). Here is
+//! The seen set: identities ever accepted, and what was accepted under each (decisions/0008). Here is
 //! what is inserted when, the place of the journal that the database covers, and when it is made again from
 //! the journal. The database itself is a [`SeenDb`]: `day_db` on disk, `memory` in tests and the simulator.
 //! Nothing here decides whether an envelope is taken.
