@@ -73,6 +73,13 @@ impl Space {
     }
 }
 
+/// Returns true if this error says that the medium cannot give these bytes (`EIO`), as with a bad block. Others of the
+/// same file may still be read.
+pub fn is_bad_block(error: &io::Error) -> bool {
+    const EIO: i32 = 5;
+    error.raw_os_error() == Some(EIO)
+}
+
 /// Returns true if this error says that there is no room, rather than that the disk is broken.
 pub fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)

@@ -68,6 +68,8 @@ struct DiskInner {
     ops_left: Option<u64>,
     syncs: u64,
     cannot_reserve: bool,
+    /// A byte of a file that cannot be read any more.
+    bad_block: Option<(String, usize)>,
     neglects: DiskNeglects,
 }
 
@@ -174,6 +176,11 @@ impl MemoryDisk {
     /// Refuses to reserve room, as ZFS and NFS do.
     pub fn set_cannot_reserve(&self, cannot: bool) {
         self.inner().cannot_reserve = cannot;
+    }
+
+    /// Makes each read of the byte at `at` fail with `EIO`.
+    pub fn set_bad_block(&self, name: &str, at: usize) {
+        self.inner().bad_block = Some((name.to_owned(), at));
     }
 
     pub fn set_neglects(&self, neglects: DiskNeglects) {
@@ -402,7 +409,12 @@ impl Disk for MemoryDisk {
         let now = &inner.file(name)?.now;
         let from = (at as usize).min(now.len());
         let to = from.saturating_add(len).min(now.len());
-        Ok(Bytes::copy_from_slice(&now[from..to]))
+        let bytes = Bytes::copy_from_slice(&now[from..to]);
+        let is_bad = |(file, at): &(String, usize)| file == name && (from..to).contains(at);
+        if inner.bad_block.as_ref().is_some_and(is_bad) {
+            return Err(io::Error::from_raw_os_error(5));
+        }
+        Ok(bytes)
     }
 
     fn truncate(&self, name: &str, len: u64) -> io::Result<()> {

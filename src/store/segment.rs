@@ -7,7 +7,7 @@ use std::io;
 use bytes::Bytes;
 use thiserror::Error;
 
-use super::disk::Disk;
+use super::disk::{Disk, is_bad_block};
 use super::format::OtherFormat;
 use super::frame::{self, FrameLook};
 use super::index;
@@ -263,7 +263,7 @@ pub enum ScanStep {
     },
     /// Nothing was written behind the last frame.
     End,
-    /// No whole frame, but bytes.
+    /// No whole frame, but bytes; or the disk cannot give them.
     Broken,
 }
 
@@ -296,7 +296,7 @@ impl<'a, D: Disk> SegmentScan<'a, D> {
     /// # Errors
     /// [`JournalError::Io`] alone.
     pub fn step(&mut self) -> Result<ScanStep, JournalError> {
-        let mut want = 0;
+        let mut least = 0;
         loop {
             let skip = (self.at - self.window_at) as usize;
             let rest = self.window.slice(skip.min(self.window.len())..);
@@ -310,14 +310,28 @@ impl<'a, D: Disk> SegmentScan<'a, D> {
                 }
                 FrameLook::Whole(_) | FrameLook::Broken => return Ok(ScanStep::Broken),
                 FrameLook::End if rest.len() >= frame::FRAME_HEAD_BYTES => return Ok(ScanStep::End),
-                FrameLook::End if want > 0 => return Ok(ScanStep::End),
-                FrameLook::Needs(bytes) if want >= bytes => return Ok(ScanStep::Broken),
-                FrameLook::End => want = WINDOW_BYTES,
-                FrameLook::Needs(bytes) => want = bytes.max(WINDOW_BYTES),
+                FrameLook::End if least > 0 => return Ok(ScanStep::End),
+                FrameLook::Needs(bytes) if least >= bytes => return Ok(ScanStep::Broken),
+                FrameLook::End => least = frame::FRAME_HEAD_BYTES,
+                FrameLook::Needs(bytes) => least = bytes,
             }
-            self.window = self.disk.read(self.name, self.at, want).map_err(JournalError::io(self.name))?;
-            self.window_at = self.at;
+            match self.fill(least) {
+                Err(error) if is_bad_block(&error) => return Ok(ScanStep::Broken),
+                filled => filled.map_err(JournalError::io(self.name))?,
+            }
         }
+    }
+
+    /// Reads the window anew: `least` bytes alone if a bad block lies behind them, so that it costs no other record.
+    fn fill(&mut self, least: usize) -> io::Result<()> {
+        let read = |bytes| self.disk.read(self.name, self.at, bytes);
+        let window = match read(least.max(WINDOW_BYTES)) {
+            Err(error) if is_bad_block(&error) => read(least),
+            window => window,
+        }?;
+        self.window = window;
+        self.window_at = self.at;
+        Ok(())
     }
 
     /// Returns true if, after [`ScanStep::End`] or [`ScanStep::Broken`], a whole frame of a later batch follows. Then

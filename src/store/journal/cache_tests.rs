@@ -1,7 +1,7 @@
 //! Tests what a start may believe of the cache: after a kill, after a sync that failed, and if nothing can be reserved.
 //! Torn and scattered writes are tested in `tests`, whole runs in `store::crash_images`.
 
-use super::tests::{Memory, TINY, open_with, seqs};
+use super::tests::{Memory, TINY, fill, open_with, segment_names, seqs};
 use super::{AppendError, JournalConfig};
 use crate::record::NewRecord;
 use crate::store::memory_disk::MemoryDisk;
@@ -55,6 +55,24 @@ fn restart_after_failed_sync_loses_nothing() {
         disk.crash(0);
         assert_eq!(seqs(&open(&disk, 3)), [1, 2, 3], "quiet: {quiet}");
     }
+}
+
+/// A block of the medium goes bad below one record of an old segment. The others are read, and the node goes on.
+#[test]
+fn a_bad_block_costs_one_record() {
+    let disk = MemoryDisk::default();
+    let mut journal = open(&disk, 1);
+    fill(&mut journal, 1..1000);
+    drop(journal);
+    let journal = open(&disk, 2);
+    let located = journal.locate(6).unwrap().unwrap();
+    let name = segment_names(&disk).remove(0);
+    disk.set_bad_block(&name, located.offset() as usize + 20);
+    assert!(seqs(&journal).into_iter().eq((1..1000).filter(|seq| *seq != 7)));
+    let read = journal.read(6, 0).unwrap();
+    assert_eq!((read.lost, read.broken[0].seq), (1, 7));
+    assert!(journal.entry(7).unwrap().is_none() && journal.entry(8).unwrap().is_some());
+    assert_eq!(journal.heads_after(0, |_| {}).unwrap(), [7..=7]);
 }
 
 /// The name of a segment is as much a part of an answer as its bytes.
