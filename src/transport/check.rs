@@ -14,9 +14,9 @@ use libp2p::swarm::dial_opts::DialOpts;
 use tokio::time::timeout;
 
 use super::PeerAddresses;
-use super::book::{AddressBook, dialled, peer_id};
+use super::address_book::{AddressBook, dialled, peer_id};
+use super::connection_gate::Proved;
 use super::engine::dial_failure;
-use super::gate::Proved;
 use super::swarm::build;
 use crate::identity::PublisherName;
 use crate::limits::{PEER_ADDRESSES_MAX, PEER_CHECK_MS};

@@ -17,10 +17,10 @@ use tokio::time::{sleep, timeout};
 
 pub(super) use events::dial_failure;
 
-use super::book::{dialled, peer_id};
-use super::gate::Proved;
-use super::link::{LinkState, PeerLink};
+use super::address_book::{dialled, peer_id};
+use super::connection_gate::Proved;
 use super::log_turn::LogTurn;
+use super::peer_link::{LinkState, PeerLink};
 use super::pump::StreamActivity;
 use super::queue::FeedQueue;
 use super::shared::{TransportCommand, TransportShared};

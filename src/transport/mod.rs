@@ -10,15 +10,15 @@
 //! from a queue bounded in bytes. So a slow core stops reading, and a slow peer stops nobody but itself.
 
 mod address;
-mod book;
+mod address_book;
 mod check;
 mod closing;
-mod door;
+mod connection_gate;
+mod connection_limits;
 mod engine;
 mod feed;
-mod gate;
-mod link;
 mod log_turn;
+mod peer_link;
 mod pump;
 mod queue;
 mod resolving;
@@ -85,7 +85,7 @@ pub struct TrafficBytes {
 
 /// The peer id of a key, as libp2p writes it (`12D3…`).
 pub fn peer_id_text(key: &VerifyingKey) -> String {
-    book::peer_id(key).map(|id| id.to_string()).unwrap_or_default()
+    address_book::peer_id(key).map(|id| id.to_string()).unwrap_or_default()
 }
 
 /// A running network. Dropping it ends it at once; [`stop`](Self::stop) takes leave first.

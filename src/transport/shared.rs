@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 use libp2p::{Multiaddr, PeerId};
 use tokio::sync::Notify;
 
-use super::book::{AddressBook, key_text};
+use super::address_book::{AddressBook, key_text};
 use super::pump::Counters;
 use super::queue::FeedQueue;
 use super::strangers::{Stranger, StrangerLog};

@@ -15,18 +15,18 @@ use libp2p::swarm::NetworkBehaviour;
 use libp2p::{PeerId, Swarm, Transport as _, noise, swarm, tcp, yamux};
 
 use super::TransportError;
-use super::book::AddressBook;
+use super::address_book::AddressBook;
 use super::closing::CloseBy;
-use super::door::ConnectionLimits;
+use super::connection_gate::{ConnectionGate, Proved};
+use super::connection_limits::ConnectionLimits;
 use super::feed::FeedBehaviour;
-use super::gate::{ConnectionGate, Proved};
 use super::resolving::NameResolver;
 use crate::limits::{CONNECTION_CLOSE_MS, CONNECTION_IDLE_MS, HANDSHAKE_MS, MUXER_STREAMS_MAX};
 
 /// Mixed into the handshake, so that another version's nodes fail early (PROTOCOL.md §4.0).
 const PROLOGUE: &[u8] = b"intelmesh/1";
 
-/// Called in this order: the door first, for what it denies must cost nothing.
+/// Called in this order: the limits first, since what they deny must cost nothing.
 #[derive(NetworkBehaviour)]
 #[behaviour(prelude = "libp2p::swarm::derive_prelude")]
 pub(super) struct Behaviour {

@@ -12,9 +12,9 @@ use libp2p::swarm::dial_opts::DialOpts;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::book::{AddressBook, dialled, peer_id};
+use super::address_book::{AddressBook, dialled, peer_id};
+use super::connection_gate::Proved;
 use super::feed::{FeedStream, HandlerReport};
-use super::gate::Proved;
 use super::swarm::{BehaviourEvent, build};
 use super::*;
 use crate::wire::{FaultCode, WireFrame, frame};

@@ -9,10 +9,10 @@ use libp2p::{Multiaddr, PeerId};
 use tokio::sync::oneshot;
 use tokio::task::{Id, JoinError};
 
-use super::super::book::key_text;
+use super::super::address_book::key_text;
+use super::super::connection_gate::not_allowed;
 use super::super::feed::{FeedReport, FeedStream, HandlerReport};
-use super::super::gate::not_allowed;
-use super::super::link::{Early, LinkState, PeerLink, Tell};
+use super::super::peer_link::{Early, LinkState, PeerLink, Tell};
 use super::super::pump::StreamPump;
 use super::super::queue::FeedQueue;
 use super::super::swarm::BehaviourEvent;

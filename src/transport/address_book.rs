@@ -1,5 +1,5 @@
 //! Knows who may connect, and under which name: the peer files as the transport needs them. Immutable; a reload
-//! makes a new one. The gate, the door and the engine look into the same one.
+//! makes a new one. The gate, the limits and the engine share it.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;

@@ -13,7 +13,7 @@ use libp2p::core::upgrade::{InboundConnectionUpgrade, OutboundConnectionUpgrade}
 use libp2p::{PeerId, noise};
 use thiserror::Error;
 
-use super::book::AddressBook;
+use super::address_book::AddressBook;
 
 #[derive(Debug, Error)]
 pub(super) enum GateError {

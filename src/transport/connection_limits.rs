@@ -1,6 +1,6 @@
-//! The door before the gate: how many sockets may knock at once, and how often, before any cryptography.
+//! Limits connections before any cryptography: how many sockets may be open at once, and how often they may come.
 //! Addresses of peers have an allowance of their own, so that silent strangers lock no peer out; the others
-//! are counted by network (/24, /48). It never looks at keys: that is the gate's.
+//! are counted by network (/24, /48). It never looks at keys: `connection_gate` does.
 
 use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
@@ -19,7 +19,7 @@ use libp2p::{Multiaddr, PeerId};
 use thiserror::Error;
 
 use super::address;
-use super::book::AddressBook;
+use super::address_book::AddressBook;
 use crate::clock;
 use crate::limits::{
     DOOR_ADDRESS_BURST, DOOR_ADDRESS_PENDING_MAX, DOOR_ADDRESS_PER_SECOND, DOOR_BUCKETS_MAX,
