@@ -271,7 +271,7 @@ fn files_change_in_one_place() {
         "src/local/mod.rs",
         "src/cli/demo",
         "src/cli/event.rs",
-        "src/local/handed_mark.rs",
+        "src/local/deliver/marker.rs",
         "src/store/file_disk.rs",
         "src/daemon/frame_dump.rs",
     ];

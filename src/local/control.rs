@@ -8,8 +8,9 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::UnixStream;
 use tokio_util::sync::CancellationToken;
 
-use super::lines::{LineReader, SocketLine};
 use crate::control::{ControlRefusal, ControlReply, REQUEST_BYTES_MAX};
+use crate::local::framing::SocketLine;
+use crate::local::framing::line::LineReader;
 
 /// Answers one request, in lines; with the account that asks, as the kernel gives it.
 pub type ControlHandler = Arc<dyn Fn(String, Option<u32>) -> BoxFuture<'static, Vec<String>> + Send + Sync>;

@@ -3,14 +3,14 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::aside::AsideRecord;
 use crate::identity::EventId;
+use crate::local::dead_letter::record::AsideRecord;
 use crate::status::{ConsumerState, DoorDown, SubmitState};
 use crate::time::{Now, Timestamp};
 
 /// Failures at a door.
 #[derive(Clone, Debug, Default)]
-pub(super) struct DoorTrouble {
+pub(crate) struct DoorTrouble {
     /// The last thing, until the door works again.
     pub last_error: Option<String>,
     down: Option<DoorDown>,
@@ -39,15 +39,15 @@ impl DoorTrouble {
     }
 }
 
-/// The tally of one `[[submit]]`.
+/// The counters of one `[[submit]]`.
 #[derive(Debug)]
-pub(super) struct SubmitTally {
+pub(crate) struct SubmitCounters {
     name: String,
     now: fn() -> Now,
     inner: Mutex<(SubmitState, DoorTrouble)>,
 }
 
-impl SubmitTally {
+impl SubmitCounters {
     pub fn new(name: &str, state: SubmitState, now: fn() -> Now) -> Self {
         let inner = Mutex::new((state, DoorTrouble::opening(now().wall)));
         Self { name: name.to_owned(), now, inner }
@@ -118,9 +118,9 @@ impl SubmitTally {
     }
 }
 
-/// The tally of one `[[consumer]]`.
+/// The counters of one `[[consumer]]`.
 #[derive(Debug)]
-pub(super) struct ConsumerTally {
+pub(crate) struct ConsumerCounters {
     name: String,
     now: fn() -> Now,
     inner: Mutex<(ConsumerState, DoorTrouble)>,
@@ -128,7 +128,7 @@ pub(super) struct ConsumerTally {
     form_fault: Mutex<Option<String>>,
 }
 
-impl ConsumerTally {
+impl ConsumerCounters {
     pub fn new(name: &str, state: ConsumerState, now: fn() -> Now) -> Self {
         let inner = Mutex::new((state, DoorTrouble::opening(now().wall)));
         Self { name: name.to_owned(), now, inner, form_fault: Mutex::default() }
@@ -263,14 +263,14 @@ mod tests {
     #[test]
     fn a_door_is_down_until_its_first_answer() {
         let now = || Now { wall: Timestamp(7), tick: Tick(0) };
-        let tally = ConsumerTally::new("soc", ConsumerState::default(), now);
-        let since = |tally: &ConsumerTally| tally.state().1.down().map(|down| down.since);
-        assert_eq!(since(&tally), Some(Timestamp(7)));
-        tally.well();
-        assert_eq!(since(&tally), None);
-        tally.moved(ConsumerState::default());
-        assert_eq!(since(&tally), Some(Timestamp(7)), "opened anew");
-        tally.held(Some("its queue is full".into()));
-        assert_eq!(since(&tally), None, "it is there");
+        let counters = ConsumerCounters::new("soc", ConsumerState::default(), now);
+        let since = |counters: &ConsumerCounters| counters.state().1.down().map(|down| down.since);
+        assert_eq!(since(&counters), Some(Timestamp(7)));
+        counters.well();
+        assert_eq!(since(&counters), None);
+        counters.moved(ConsumerState::default());
+        assert_eq!(since(&counters), Some(Timestamp(7)), "opened anew");
+        counters.held(Some("its queue is full".into()));
+        assert_eq!(since(&counters), None, "it is there");
     }
 }

@@ -14,19 +14,19 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::again::{AgainError, DeadLetterRetry, EntryQuestion, Way, try_again};
-use super::dead_letter::DeadLetter;
-use super::handed_mark::HandedMark;
+use super::counters::ConsumerCounters;
 use super::redis::RedisQueue;
-use super::submit_door::SubmitDoor;
-use super::tally::ConsumerTally;
-use super::tcp_in::{Listening, TcpIn};
-use super::tcp_out::TcpOut;
 use super::{DoorContext, LocalError};
 use crate::control::AsideTried;
 use crate::format::DoorDefaults;
 use crate::format::intelmq::IntelmqHandOff;
 use crate::identity::LogId;
+use crate::local::dead_letter::file::DeadLetter;
+use crate::local::dead_letter::retry::{AgainError, DeadLetterRetry, EntryQuestion, Way, try_again};
+use crate::local::deliver::marker::HandedMark;
+use crate::local::deliver::tcp::TcpOut;
+use crate::local::submit::door::SubmitDoor;
+use crate::local::submit::tcp::{Listening, TcpIn};
 use crate::protocol::io::ConsumerRequest;
 use crate::record::ConsumerName;
 use crate::status::{self, DoorWay};
@@ -132,7 +132,7 @@ struct SubmitHandle {
 /// A consumer's door, as others see it.
 struct ConsumerHandle {
     name: String,
-    tally: Arc<ConsumerTally>,
+    counters: Arc<ConsumerCounters>,
     aside: Arc<DeadLetter>,
     again: mpsc::Sender<DeadLetterRetry>,
     stopping: CancellationToken,
@@ -260,7 +260,7 @@ impl DoorSet {
     pub fn status(&self) -> Vec<status::DoorStatus> {
         let submits = self.submits.iter().map(|held| held.door.status());
         let consumers = self.consumers.iter().map(|door| {
-            let (state, trouble) = door.tally.state();
+            let (state, trouble) = door.counters.state();
             let (name, way) = (door.name.clone(), DoorWay::Consumer(state));
             let (down, last_error) = (trouble.down(), trouble.last_error);
             status::DoorStatus { name, way, aside: door.aside.status(), down, last_error }
@@ -285,7 +285,7 @@ impl DoorSet {
     /// Returns the faults of files that doors read while they run.
     pub fn file_faults(&self) -> Vec<String> {
         let named = |door: &Arc<ConsumerHandle>| {
-            Some(format!("{} (harmonization of door {})", door.tally.file_fault()?, door.name))
+            Some(format!("{} (harmonization of door {})", door.counters.file_fault()?, door.name))
         };
         self.consumers.iter().filter_map(named).collect()
     }

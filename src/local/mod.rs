@@ -1,39 +1,20 @@
 //! The doors to the local pipeline and the operator: three Unix sockets in `run/` (CONTRACT.md §3), and those of
-//! `intelmesh.toml` (CONTRACT.md §4). In reading order: `socket` (paths, permissions, connecting), `lines` (bounded
-//! reading), `submission` (from a line to its outcome), `submit` (`in.sock`), `request` and `delivery_marks` and
-//! `consume` (`out.sock`), `control` (`ctl.sock`); then `aside` with `dead_letter`, `tally` and `again`,
-//! `submit_door` with `frames`, `separated`, `turns` and `tcp_in`, `receiver` and `receiver_form`, `handed_mark`,
-//! `expiry` and `consumer_door` with `tcp_out`, and `door_set`, which opens them.
+//! `intelmesh.toml` (CONTRACT.md §4). `socket` has the sockets as files, `framing` cuts bytes into lines and events,
+//! `submit` is the way in, `deliver` the way out, `control` answers `ctl.sock`. `dead_letter` keeps the events that a
+//! door could not pass on, `counters` counts for status, and `door_set` opens the doors.
 //!
 //! Doors check form and bounds, sign, and pass on; the core decides what becomes of an event, and who gets it. No door
 //! makes the core wait: a slow client slows only itself.
 
-mod again;
-mod aside;
-mod consume;
-mod consumer_door;
 mod control;
+mod counters;
 mod dead_letter;
-mod delivery_marks;
+mod deliver;
 mod door_set;
-mod expiry;
-mod frames;
-mod handed_mark;
-mod lines;
-mod opening;
-mod receiver;
-mod receiver_form;
+mod framing;
 mod redis;
-mod request;
-mod separated;
 mod socket;
-mod submission;
 mod submit;
-mod submit_door;
-mod tally;
-mod tcp_in;
-mod tcp_out;
-mod turns;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
@@ -57,22 +38,22 @@ use crate::policy::TrustList;
 use crate::protocol::io::{ConsumerId, Input, Output};
 use crate::time::{Now, Timestamp};
 
-use consume::{Consuming, ToConsumer};
-use expiry::SteadyTime;
-use submission::{EventSubmitter, PendingSubmission};
-use submit::Submitting;
+use deliver::expiry::SteadyTime;
+use deliver::socket::{Consuming, ToConsumer};
+use submit::socket::Submitting;
+use submit::submission::{EventSubmitter, PendingSubmission};
 
-pub use again::{AgainError, EntryQuestion};
-pub use aside::{AsideRecord, read_aside};
 pub use control::ControlHandler;
+pub use dead_letter::record::{AsideRecord, read_aside};
+pub use dead_letter::retry::{AgainError, EntryQuestion};
+pub use deliver::opening::EnvelopeOpening;
+pub use deliver::tcp::TcpOut;
 pub use door_set::{
     ConsumerSetup, ConsumerWay, DoorSet, DoorSetups, JournalQuestions, MarkQuestion, SubmitSetup, SubmitWay,
 };
-pub use opening::EnvelopeOpening;
 pub use redis::{AddressFault, RedisAddress, RedisQueue};
 pub use socket::{connect, group_id};
-pub use tcp_in::TcpIn;
-pub use tcp_out::TcpOut;
+pub use submit::tcp::TcpIn;
 
 /// Why the doors cannot open. The operator must fix it; the node does not start.
 #[derive(Debug, Error)]

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use tokio::net::UnixListener;
 
-use super::LocalError;
+use crate::local::LocalError;
 
 /// `sun_path` without its closing zero (unix(7)).
 const PATH_BYTES_MAX: usize = 107;

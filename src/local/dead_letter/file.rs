@@ -1,6 +1,6 @@
 //! Writes `aside/NAME.jsonl` of one door: a line is there whole and synced, or not at all, even after a crash or a full
 //! disk. For a retry the file moves to `NAME.again`, and its progress is in `NAME.done`. So nothing is tried a second
-//! time if the retry breaks off. `aside` defines the lines.
+//! time if the retry breaks off. `record` defines the lines.
 
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _};
@@ -8,7 +8,7 @@ use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::aside::AsideRecord;
+use super::record::AsideRecord;
 use crate::files;
 use crate::files::lines::{append_whole, open_whole};
 use crate::limits::ASIDE_FILE_BYTES_MAX;
@@ -25,7 +25,7 @@ const DONE_DIGITS: usize = 20;
 
 /// The files of one door.
 #[derive(Debug)]
-pub(super) struct DeadLetter {
+pub(crate) struct DeadLetter {
     dir: PathBuf,
     name: String,
     /// Held over each write and its sync: two lines that came together are still two.
@@ -53,7 +53,7 @@ struct ShownLetter {
 
 /// Lines that were moved out of the way, to be tried again.
 #[derive(Debug)]
-pub(super) struct TakenUp {
+pub(crate) struct TakenUp {
     reader: Option<BufReader<File>>,
     /// The offset at which the next line begins.
     next: u64,
@@ -64,7 +64,7 @@ pub(super) struct TakenUp {
 
 /// One line of the file, and the offset at which it ends.
 #[derive(Debug)]
-pub(super) struct TakenLine {
+pub(crate) struct TakenLine {
     pub bytes: Vec<u8>,
     pub end: u64,
 }
@@ -317,7 +317,7 @@ fn write_done(file: &File, done: u64) -> io::Result<()> {
 }
 
 /// Returns how far the last attempt got; 0 if the file does not say.
-pub(super) fn done_in(file: &Path) -> u64 {
+pub(crate) fn done_in(file: &Path) -> u64 {
     let text = std::fs::read_to_string(file).unwrap_or_default();
     text.get(..DONE_DIGITS).and_then(|digits| digits.parse().ok()).unwrap_or(0)
 }

@@ -1,5 +1,5 @@
 //! `aside/NAME.jsonl`: events that a door could not pass on, one line each, with the reason and the command that tries
-//! it again. The door decides what it sets aside. `dead_letter` writes the file, and the command line reads it.
+//! it again. The door decides what it sets aside. `file` writes it, and the command line reads it.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -8,7 +8,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::dead_letter::done_in;
+use super::file::done_in;
 use crate::time::Timestamp;
 
 /// One line of it.

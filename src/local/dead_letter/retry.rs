@@ -14,11 +14,11 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::aside::AsideRecord;
-use super::dead_letter::{DeadLetter, TakenUp};
-use super::submit_door::{Settled, SubmitDoor};
+use super::file::{DeadLetter, TakenUp};
+use super::record::AsideRecord;
 use crate::control::AsideTried;
 use crate::identity::EventId;
+use crate::local::submit::door::{Settled, SubmitDoor};
 use crate::record::Entry;
 
 /// How long one line may take: a receiver that is not there is not waited for.
@@ -42,7 +42,7 @@ pub enum AgainError {
 }
 
 /// An entry that was set aside and is to be handed over again.
-pub(super) struct DeadLetterRetry {
+pub(crate) struct DeadLetterRetry {
     pub entry: Arc<Entry>,
     pub claim: Arc<RetryClaim>,
     /// Dropped if the outcome is not known, or if the entry was not tried.
@@ -50,7 +50,7 @@ pub(super) struct DeadLetterRetry {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum HandedAgain {
+pub(crate) enum HandedAgain {
     Taken,
     SetAside,
     Expired,
@@ -58,7 +58,7 @@ pub(super) enum HandedAgain {
 
 /// Tells who owns a [`DeadLetterRetry`]: its requester may give it up only while nothing of it was sent.
 #[derive(Debug, Default)]
-pub(super) struct RetryClaim(AtomicU8);
+pub(crate) struct RetryClaim(AtomicU8);
 
 impl RetryClaim {
     const WAITING: u8 = 0;
@@ -86,7 +86,7 @@ impl RetryClaim {
 }
 
 /// The way through one door.
-pub(super) enum Way<'a> {
+pub(crate) enum Way<'a> {
     Submit(&'a SubmitDoor),
     Consumer(&'a mpsc::Sender<DeadLetterRetry>, &'a EntryQuestion),
 }
@@ -105,7 +105,7 @@ enum RetryFate {
 ///
 /// # Errors
 /// Returns [`AgainError`] if not everything was tried; the rest is kept.
-pub(super) async fn try_again(aside: &Arc<DeadLetter>, way: Way<'_>) -> Result<AsideTried, AgainError> {
+pub(crate) async fn try_again(aside: &Arc<DeadLetter>, way: Way<'_>) -> Result<AsideTried, AgainError> {
     let Ok(_alone) = aside.retrying.try_lock() else { return Err(AgainError::Running) };
     let Some(taken_up) = aside.take_up().await? else { return Ok(AsideTried::default()) };
     let was_left_over = taken_up.left_over;

@@ -15,7 +15,7 @@ struct DeliveredRun {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct DeliveryMarks {
+pub(crate) struct DeliveryMarks {
     last_seq: u64,
     /// The last seq without a line, behind the last line.
     passed: u64,

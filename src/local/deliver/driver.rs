@@ -1,6 +1,6 @@
 //! Hands accepted events to one receiver of the pipeline: it connects for ever, makes each line in the receiver's form,
 //! and sets aside what the receiver would refuse. It moves the consumer's position only by what the receiver has taken.
-//! The core decides which events a consumer gets, and from which position on. `tcp_out` and `redis` speak to the
+//! The core decides which events a consumer gets, and from which position on. `tcp` and `redis` speak to the
 //! receivers.
 
 mod holding;
@@ -15,26 +15,26 @@ use rand::RngExt as _;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::ConsumerTable;
-use super::again::DeadLetterRetry;
-use super::aside::AsideRecord;
-use super::consume::ToConsumer;
-use super::dead_letter::DeadLetter;
-use super::door_set::JournalQuestions;
 use super::expiry::SteadyTime;
-use super::handed_mark::HandedMark;
+use super::form::ReceiverForm;
+use super::marker::HandedMark;
 use super::opening::{EnvelopeOpening, OutgoingLine};
-use super::receiver::{DeliveryTarget, PreparedLine, ReceiverError};
-use super::receiver_form::ReceiverForm;
-use super::tally::ConsumerTally;
+use super::socket::ToConsumer;
+use super::target::{DeliveryTarget, PreparedLine, ReceiverError};
 use crate::envelope::Body;
 use crate::format::intelmq::WrittenEvent;
 use crate::limits::{DOOR_RETRY_MS, RECEIVER_FIRST_MS, RECEIVER_MAX_MS};
+use crate::local::ConsumerTable;
+use crate::local::counters::ConsumerCounters;
+use crate::local::dead_letter::file::DeadLetter;
+use crate::local::dead_letter::record::AsideRecord;
+use crate::local::dead_letter::retry::DeadLetterRetry;
+use crate::local::door_set::JournalQuestions;
 use crate::protocol::io::{ConsumerClosed, ConsumerId, ConsumerRequest, Input};
 use crate::record::Entry;
 use crate::time::{Now, Timestamp};
 
-pub(super) use holding::Holding;
+pub(crate) use holding::Holding;
 
 /// Lines that are made before they are handed over …
 const RUN_LINES_MAX: usize = 256;
@@ -48,11 +48,11 @@ const STANDS_AFTER: Duration = Duration::from_secs(1);
 const LAST_ANSWER_WITHIN: Duration = Duration::from_millis(800);
 
 /// The parts of one consumer's door.
-pub(super) struct ConsumerDoor<R> {
+pub(crate) struct ConsumerDoor<R> {
     pub request: ConsumerRequest,
     pub form: ReceiverForm,
     pub receiver: R,
-    pub tally: Arc<ConsumerTally>,
+    pub counters: Arc<ConsumerCounters>,
     pub aside: Arc<DeadLetter>,
     pub again: mpsc::Receiver<DeadLetterRetry>,
     pub behind: ConsumerBehind,
@@ -61,7 +61,7 @@ pub(super) struct ConsumerDoor<R> {
 
 /// Services that it needs of the rest of the node.
 #[derive(Clone)]
-pub(super) struct ConsumerBehind {
+pub(crate) struct ConsumerBehind {
     pub inputs: mpsc::Sender<Input>,
     pub consumers: Arc<ConsumerTable>,
     pub journal: Arc<JournalQuestions>,
@@ -151,9 +151,9 @@ enum Heard {
 }
 
 /// Reads the receiver's list of fields again if its file has changed.
-fn refresh(form: &mut ReceiverForm, tally: &ConsumerTally, now: Now) {
+fn refresh(form: &mut ReceiverForm, counters: &ConsumerCounters, now: Now) {
     if let Some(read) = form.refresh(now.tick) {
-        tally.form_fault(read.err().map(|error| error.to_string()));
+        counters.form_fault(read.err().map(|error| error.to_string()));
     }
 }
 
@@ -184,7 +184,7 @@ impl<R: DeliveryTarget> ConsumerDoor<R> {
             let end = self.hand_over(&mut work).await;
             let _ = self.behind.inputs.send(Input::ConsumerGone { consumer: id }).await;
             self.behind.consumers.close(id);
-            self.tally.connected(false, (self.behind.now)().wall);
+            self.counters.connected(false, (self.behind.now)().wall);
             match end {
                 DoorEnd::Stopping | DoorEnd::Closed(ConsumerClosed::Stopping) => return,
                 DoorEnd::HoldsOnly(seq) => {
@@ -196,9 +196,9 @@ impl<R: DeliveryTarget> ConsumerDoor<R> {
                     continue;
                 }
                 DoorEnd::Closed(ConsumerClosed::Busy) => {
-                    self.tally.unreachable("another reader has its name".into())
+                    self.counters.unreachable("another reader has its name".into())
                 }
-                DoorEnd::Closed(_) => self.tally.unreachable("too many consumers have names here".into()),
+                DoorEnd::Closed(_) => self.counters.unreachable("too many consumers have names here".into()),
             }
             if self.pause(Duration::from_millis(RECEIVER_MAX_MS)).await.is_none() {
                 return;
@@ -216,7 +216,7 @@ impl<R: DeliveryTarget> ConsumerDoor<R> {
             if let Some(end) = hear(work) {
                 return end;
             }
-            refresh(&mut self.form, &self.tally, (self.behind.now)());
+            refresh(&mut self.form, &self.counters, (self.behind.now)());
             let stopping = self.behind.stopping.clone();
             let Some(connected) = stopping.run_until_cancelled(self.connect(work)).await else {
                 return DoorEnd::Stopping;
@@ -225,10 +225,10 @@ impl<R: DeliveryTarget> ConsumerDoor<R> {
                 Err(error) => error,
                 Ok(Some(holds)) => return DoorEnd::HoldsOnly(holds),
                 Ok(None) => {
-                    self.tally.connected(true, (self.behind.now)().wall);
-                    let before = self.tally.handed_so_far();
+                    self.counters.connected(true, (self.behind.now)().wall);
+                    let before = self.counters.handed_so_far();
                     let ended = self.converse(work).await;
-                    if self.tally.handed_so_far() > before {
+                    if self.counters.handed_so_far() > before {
                         most = RECEIVER_FIRST_MS;
                     }
                     match ended {
@@ -237,8 +237,8 @@ impl<R: DeliveryTarget> ConsumerDoor<R> {
                     }
                 }
             };
-            self.tally.connected(false, (self.behind.now)().wall);
-            self.tally.unreachable(failed.to_string());
+            self.counters.connected(false, (self.behind.now)().wall);
+            self.counters.unreachable(failed.to_string());
             let wait = rand::rng().random_range(0..=most);
             most = (2 * most).min(RECEIVER_MAX_MS);
             if self.pause(Duration::from_millis(wait)).await.is_none() {
@@ -269,7 +269,7 @@ impl<R: DeliveryTarget> ConsumerDoor<R> {
             if let Ok(again) = self.again.try_recv() {
                 self.hand_again(again).await?;
             }
-            refresh(&mut self.form, &self.tally, (self.behind.now)());
+            refresh(&mut self.form, &self.counters, (self.behind.now)());
             self.fill(work);
             self.drop_expired(work);
             if let Some(mark) = self.skipped(work) {
@@ -295,7 +295,7 @@ impl<R: DeliveryTarget> ConsumerDoor<R> {
     /// Waits when nothing is left to be handed over.
     async fn wait(&mut self, work: &mut DoorWork) -> Result<Option<DoorEnd>, ReceiverError> {
         let heard = {
-            let Self { receiver, form, tally, behind, again, .. } = &mut *self;
+            let Self { receiver, form, counters, behind, again, .. } = &mut *self;
             let idle = receiver.idle();
             tokio::pin!(idle);
             // One that accepts connections and closes them has not taken anything.
@@ -307,9 +307,9 @@ impl<R: DeliveryTarget> ConsumerDoor<R> {
                     error = &mut idle => return Err(error),
                     () = &mut stood, if !stands => {
                         stands = true;
-                        tally.well();
+                        counters.well();
                     }
-                    () = form.look_due() => refresh(form, tally, (behind.now)()),
+                    () = form.look_due() => refresh(form, counters, (behind.now)()),
                     Some(again) = again.recv() => break Heard::Again(again),
                     told = work.told.recv() => break Heard::Told(told),
                 }
@@ -336,9 +336,9 @@ impl<R: DeliveryTarget> ConsumerDoor<R> {
     async fn count(&mut self, work: &mut DoorWork, taken: usize) {
         let taken: Vec<PreparedLine> = work.run.drain(..taken.min(work.run.len())).collect();
         let adapted = taken.iter().filter(|made| made.adapted).count();
-        self.tally.handed(taken.len() as u64, adapted as u64);
+        self.counters.handed(taken.len() as u64, adapted as u64);
         if !taken.is_empty() {
-            self.tally.well();
+            self.counters.well();
         }
         if let Some(mark) = taken.iter().rev().find_map(|made| made.mark) {
             self.holding.upto = Some(mark.mark.seq);
@@ -374,7 +374,7 @@ impl<R: DeliveryTarget> ConsumerDoor<R> {
                 return;
             }
             if self.has_expired(entry.envelope.core().expires) {
-                self.tally.expired(entry.envelope.id());
+                self.counters.expired(entry.envelope.id());
                 work.then = Some(Then::Pass(mark));
                 return;
             }
@@ -412,7 +412,7 @@ impl<R: DeliveryTarget> ConsumerDoor<R> {
         if gone == 0 {
             return;
         }
-        self.tally.expired_made(gone as u64);
+        self.counters.expired_made(gone as u64);
         if work.then.is_none() && work.run.last().and_then(|made| made.mark) != Some(last) {
             work.then = Some(Then::Pass(last));
         }
@@ -440,7 +440,7 @@ impl<R: DeliveryTarget> ConsumerDoor<R> {
 
     fn record(&self, entry: &Entry, code: &str, why: String) -> AsideRecord {
         let at = (self.behind.now)().wall;
-        let mut record = AsideRecord::new(at, self.tally.name(), code, why);
+        let mut record = AsideRecord::new(at, self.counters.name(), code, why);
         record.id = Some(entry.envelope.id().to_string());
         // A sealed body stays so at rest: the journal has it.
         if let Body::Plain(payload) = &entry.envelope.core().body {
@@ -475,12 +475,12 @@ impl<R: DeliveryTarget> ConsumerDoor<R> {
 
     async fn set_aside(&self, record: &AsideRecord) -> bool {
         while let Err(error) = self.aside.append(record.clone()).await {
-            self.tally.failed(format!("cannot set aside: {error}"));
+            self.counters.failed(format!("cannot set aside: {error}"));
             if self.pause(Duration::from_millis(DOOR_RETRY_MS)).await.is_none() {
                 return false;
             }
         }
-        self.tally.set_aside(record);
+        self.counters.set_aside(record);
         true
     }
 

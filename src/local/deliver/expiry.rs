@@ -7,7 +7,7 @@ use crate::time::{Tick, Timestamp};
 
 /// Shared by all doors.
 #[derive(Debug, Default)]
-pub(super) struct SteadyTime(Mutex<Option<(Timestamp, Tick)>>);
+pub(crate) struct SteadyTime(Mutex<Option<(Timestamp, Tick)>>);
 
 impl SteadyTime {
     /// Notes the time that the core sent at `at`.

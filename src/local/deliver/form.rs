@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::consume::carried;
 use super::opening::OutgoingLine;
+use super::socket::carried;
 use crate::format::intelmq::{Harmonization, HarmonizationError, IntelmqHandOff, SetAside, WrittenEvent};
 use crate::record::Entry;
 use crate::time::Tick;
@@ -15,7 +15,7 @@ use crate::time::Tick;
 /// How often the file is looked at, in ms.
 const LOOK_EVERY_MS: u64 = 1_000;
 
-pub(super) struct ReceiverForm {
+pub(crate) struct ReceiverForm {
     hand_off: IntelmqHandOff,
     /// The receiver's `harmonization.conf`; `None`: IntelMQ 3.5.0's list.
     file: Option<PathBuf>,

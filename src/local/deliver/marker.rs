@@ -14,7 +14,7 @@ use crate::wire::Mark;
 
 /// An entry of a journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct HandedMark {
+pub(crate) struct HandedMark {
     pub log_id: LogId,
     pub mark: Mark,
     /// Generation of the consumer's position when the receiver took it.
@@ -54,7 +54,7 @@ fn bytes_of<const N: usize>(hex: &str) -> Option<[u8; N]> {
 
 /// The file of one consumer.
 #[derive(Debug)]
-pub(super) struct HandedFile(File);
+pub(crate) struct HandedFile(File);
 
 impl HandedFile {
     /// # Errors

@@ -27,7 +27,7 @@ struct FailedOpening {
 
 /// An entry on its way out.
 #[derive(Debug)]
-pub(super) enum OutgoingLine {
+pub(crate) enum OutgoingLine {
     Plain,
     Opened(OpenedBody),
     /// Sealed for this node, and cannot be opened.
@@ -49,7 +49,7 @@ impl EnvelopeOpening {
     }
 
     /// Opens each of `entries`, in their order. If there are many, a worker does it.
-    pub(super) async fn open_all(self: &Arc<Self>, entries: &[Arc<Entry>]) -> Vec<OutgoingLine> {
+    pub(crate) async fn open_all(self: &Arc<Self>, entries: &[Arc<Entry>]) -> Vec<OutgoingLine> {
         let sealed = entries.iter().filter(|entry| entry.envelope.core().body.is_sealed()).count();
         if sealed > OPEN_HERE_MAX {
             let (shared, entries) = (Arc::clone(self), entries.to_vec());
@@ -62,7 +62,7 @@ impl EnvelopeOpening {
         entries.iter().map(|entry| self.open(entry)).collect()
     }
 
-    pub(super) fn open(&self, entry: &Entry) -> OutgoingLine {
+    pub(crate) fn open(&self, entry: &Entry) -> OutgoingLine {
         if !entry.envelope.core().body.is_sealed() {
             return OutgoingLine::Plain;
         }
@@ -76,7 +76,7 @@ impl EnvelopeOpening {
     }
 
     /// Returns the core with the fields that were sealed beside its body put back, if this node may read them.
-    pub(super) fn revealed(&self, entry: &Entry) -> Core {
+    pub(crate) fn revealed(&self, entry: &Entry) -> Core {
         let mut core = entry.envelope.core().clone();
         if let Ok(opened) = self.opener.open(&entry.envelope) {
             (core.parent, core.links, core.ext) = (opened.parent, opened.links, opened.ext);

@@ -1,23 +1,25 @@
 //! The door to a queue. It pushes the events that it is given while the queue is short, and pauses when it is not: a
 //! queue that no bot reads would fill Redis. The driver decides which events those are, and in which form.
 
+pub(crate) mod destination;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::connection::{RedisConnection, RedisServer};
-use super::destination::{DestinationQueue, QueueLook};
-use super::fault::RedisFault;
+use super::marker::HandedMark;
+use super::target::{DeliveryTarget, PreparedLine, ReceiverError};
 use crate::limits::{REDIS_FULL_FIRST_MS, REDIS_FULL_MAX_MS};
-use crate::local::handed_mark::HandedMark;
-use crate::local::receiver::{DeliveryTarget, PreparedLine, ReceiverError};
-use crate::local::tally::ConsumerTally;
+use crate::local::counters::ConsumerCounters;
+use crate::local::redis::connection::{RedisConnection, RedisServer};
+use crate::local::redis::fault::RedisFault;
+use destination::{DestinationQueue, QueueLook};
 
 pub struct QueueReceiver {
     server: RedisServer,
     queue: DestinationQueue,
     /// Longer the queue does not get by us.
     queue_max: u64,
-    tally: Arc<ConsumerTally>,
+    counters: Arc<ConsumerCounters>,
     connection: Option<RedisConnection>,
     /// The place beside the queue when we last looked or wrote.
     taken: Option<HandedMark>,
@@ -30,9 +32,9 @@ impl QueueReceiver {
         server: RedisServer,
         queue: DestinationQueue,
         queue_max: u64,
-        tally: Arc<ConsumerTally>,
+        counters: Arc<ConsumerCounters>,
     ) -> Self {
-        Self { server, queue, queue_max, tally, connection: None, taken: None, wait: REDIS_FULL_FIRST_MS }
+        Self { server, queue, queue_max, counters, connection: None, taken: None, wait: REDIS_FULL_FIRST_MS }
     }
 
     async fn look(&mut self) -> Result<QueueLook, RedisFault> {
@@ -60,7 +62,7 @@ impl QueueReceiver {
         self.check_place(look.taken)?;
         // Near the bound it may go either way with each event: that is not worth a word each time.
         if look.holds <= self.queue_max - self.queue_max / 10 {
-            self.tally.held(None);
+            self.counters.held(None);
         }
         let room = self.queue_max.saturating_sub(look.holds);
         if room == 0 {
@@ -73,8 +75,8 @@ impl QueueReceiver {
 
     /// Logs why it waits, once.
     fn hold(&self, why: impl FnOnce(u64, &str) -> String) {
-        if !self.tally.is_held() {
-            self.tally.held(Some(why(self.queue_max, self.queue.name())));
+        if !self.counters.is_held() {
+            self.counters.held(Some(why(self.queue_max, self.queue.name())));
         }
     }
 
@@ -137,7 +139,7 @@ impl DeliveryTarget for QueueReceiver {
 
     async fn idle(&mut self) -> ReceiverError {
         // Nothing waits to be handed over.
-        self.tally.held(None);
+        self.counters.held(None);
         match &mut self.connection {
             Some(connection) => connection.ended().await.into(),
             None => ReceiverError::Closed,

@@ -6,16 +6,16 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::lines::SocketLine;
 use crate::filter::{Filter, FilterFault, FilterLists};
 use crate::format::{DeliveryForm, HandOff};
 use crate::limits::CONSUMER_LINE_BYTES_MAX;
+use crate::local::framing::SocketLine;
 use crate::protocol::io::{ConsumerRequest, StartPosition};
 use crate::record::ConsumerName;
 
 /// Why a consumer is turned away: one line, then the end of the connection.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(super) struct RequestRefused {
+pub(crate) struct RequestRefused {
     pub error: String,
     pub code: &'static str,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -42,7 +42,7 @@ impl RequestRefused {
 }
 
 /// Returns the first line of a consumer that named a place and has a position already.
-pub(super) fn from_ignored(name: Option<&ConsumerName>, position: u64) -> Vec<u8> {
+pub(crate) fn from_ignored(name: Option<&ConsumerName>, position: u64) -> Vec<u8> {
     let name = name.map(ConsumerName::to_string).unwrap_or_default();
     let notice = format!(
         "\"from\" is ignored: consumer \"{name}\" has a position and goes on after seq {position}; \
@@ -70,7 +70,7 @@ struct Typed {
 ///
 /// # Errors
 /// [`RequestRefused`], to be answered.
-pub(super) fn parse_request(
+pub(crate) fn parse_request(
     line: &SocketLine,
     lists: &dyn FilterLists,
 ) -> Result<(ConsumerRequest, HandOff), RequestRefused> {
@@ -123,7 +123,7 @@ fn parse_from(value: &Value) -> Result<StartPosition, RequestRefused> {
 /// An acknowledgement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub(super) enum AckRequest {
+pub(crate) enum AckRequest {
     /// All up to this seq.
     #[serde(rename = "ack")]
     Seq(u64),
@@ -136,7 +136,7 @@ pub(super) enum AckRequest {
 ///
 /// # Errors
 /// [`RequestRefused`]: the connection ends.
-pub(super) fn parse_ack(line: &SocketLine) -> Result<Option<AckRequest>, RequestRefused> {
+pub(crate) fn parse_ack(line: &SocketLine) -> Result<Option<AckRequest>, RequestRefused> {
     if line.is_blank() {
         return Ok(None);
     }

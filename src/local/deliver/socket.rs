@@ -12,12 +12,13 @@ use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::delivery_marks::DeliveryMarks;
-use super::lines::{LineReader, SocketLine};
 use super::opening::{EnvelopeOpening, OutgoingLine};
 use super::request::{AckRequest, RequestRefused, from_ignored, parse_ack, parse_request};
-use super::{ConsumerTable, MakeLists};
 use crate::format::{Carried, DeliveryForm, HandOff};
 use crate::limits::CONSUMER_LINE_BYTES_MAX;
+use crate::local::framing::SocketLine;
+use crate::local::framing::line::LineReader;
+use crate::local::{ConsumerTable, MakeLists};
 use crate::protocol::io::{ConsumerClosed, ConsumerId, ConsumerRequest, Input};
 use crate::record::{ConsumerName, Entry};
 
@@ -29,7 +30,7 @@ const LAST_ACKS_WITHIN: Duration = Duration::from_secs(1);
 
 /// Messages from the core to one connection.
 #[derive(Debug)]
-pub(super) enum ToConsumer {
+pub(crate) enum ToConsumer {
     /// Under this generation of its position.
     Began {
         generation: u64,
@@ -43,7 +44,7 @@ pub(super) enum ToConsumer {
 }
 
 /// Returns a stored entry, opened as far as it could be, as the forms of hand-off take it.
-pub(super) fn carried<'a>(entry: &'a Entry, outgoing: &'a OutgoingLine) -> Carried<'a> {
+pub(crate) fn carried<'a>(entry: &'a Entry, outgoing: &'a OutgoingLine) -> Carried<'a> {
     Carried {
         opened: outgoing.opened(),
         withdrawn_by: entry.withdrawn_by.as_ref(),
@@ -53,7 +54,7 @@ pub(super) fn carried<'a>(entry: &'a Entry, outgoing: &'a OutgoingLine) -> Carri
 }
 
 /// State that all connections of the door share.
-pub(super) struct Consuming {
+pub(crate) struct Consuming {
     pub inputs: mpsc::Sender<Input>,
     pub opening: Arc<EnvelopeOpening>,
     pub consumers: Arc<ConsumerTable>,

@@ -1,4 +1,4 @@
-//! The other end of a consumer's door, as `consumer_door` sees it: it can be connected to, takes lines, and reports
+//! The other end of a consumer's door, as `driver` sees it: it can be connected to, takes lines, and reports
 //! which it has taken. Each kind of door implements it.
 
 use std::io;
@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use super::handed_mark::HandedMark;
+use super::marker::HandedMark;
 use crate::limits::RECEIVER_PATIENCE_MS;
 use crate::time::Timestamp;
 
-pub(super) const PATIENCE: Duration = Duration::from_millis(RECEIVER_PATIENCE_MS);
+pub(crate) const PATIENCE: Duration = Duration::from_millis(RECEIVER_PATIENCE_MS);
 
 /// A line for the receiver.
 #[derive(Debug)]
-pub(super) struct PreparedLine {
+pub(crate) struct PreparedLine {
     /// `None` for one that is handed over again, out of turn.
     pub mark: Option<HandedMark>,
     pub line: Vec<u8>,
@@ -25,7 +25,7 @@ pub(super) struct PreparedLine {
 
 /// Why the connection has ended, or is to end. It is tried again for ever.
 #[derive(Debug, Error)]
-pub(super) enum ReceiverError {
+pub(crate) enum ReceiverError {
     #[error("{0}: {1}")]
     Io(&'static str, io::Error),
     #[error("{0}: nothing for {t} s", t = PATIENCE.as_secs())]
@@ -35,14 +35,14 @@ pub(super) enum ReceiverError {
     #[error("the receiver answered {0:?} instead of \"Ok\"")]
     Answer(String),
     #[error("{}", .0.told())]
-    Redis(#[from] super::redis::RedisFault),
+    Redis(#[from] crate::local::redis::RedisFault),
     /// A kind of receiver with errors of its own.
     #[error("{0}")]
     Other(String),
 }
 
 /// One connection at a time. All of it is tried again by the caller, with growing pauses.
-pub(super) trait DeliveryTarget: Send + Sync + 'static {
+pub(crate) trait DeliveryTarget: Send + Sync + 'static {
     /// True if [`DeliveryTarget::last_taken`] is kept with the entries themselves: entries that it does not name are
     /// gone.
     const KEEPS_PLACE: bool = false;

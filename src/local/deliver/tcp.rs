@@ -15,10 +15,10 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::handed_mark::{HandedFile, HandedMark};
-use super::receiver::{DeliveryTarget, PATIENCE, PreparedLine, ReceiverError};
-use super::tally::ConsumerTally;
+use super::marker::{HandedFile, HandedMark};
+use super::target::{DeliveryTarget, PATIENCE, PreparedLine, ReceiverError};
 use crate::limits::{RECEIVER_DEAD_MS, RECEIVER_PROBE_S};
+use crate::local::counters::ConsumerCounters;
 use crate::resolving::in_words;
 
 const LINES_PATIENCE: Duration = Duration::from_secs(10);
@@ -49,17 +49,17 @@ impl TcpOut {
     }
 }
 
-pub(super) struct TcpReceiver {
+pub(crate) struct TcpReceiver {
     place: TcpOut,
     stream: Option<TcpStream>,
     handed: HandedFile,
     frame: Vec<u8>,
-    tally: Arc<ConsumerTally>,
+    counters: Arc<ConsumerCounters>,
 }
 
 impl TcpReceiver {
-    pub fn new(place: TcpOut, handed: HandedFile, tally: Arc<ConsumerTally>) -> Self {
-        Self { place, stream: None, handed, frame: Vec::new(), tally }
+    pub fn new(place: TcpOut, handed: HandedFile, counters: Arc<ConsumerCounters>) -> Self {
+        Self { place, stream: None, handed, frame: Vec::new(), counters }
     }
 
     fn frame(&mut self, line: &[u8]) -> Result<(), ReceiverError> {
@@ -101,7 +101,7 @@ impl TcpReceiver {
     /// Waits for `exchange` as long as the connection stands, and logs it each time it has taken twice as long.
     async fn patiently(
         place: &TcpOut,
-        tally: &ConsumerTally,
+        counters: &ConsumerCounters,
         exchange: impl Future<Output = Result<(), ReceiverError>>,
     ) -> Result<(), ReceiverError> {
         tokio::pin!(exchange);
@@ -112,10 +112,10 @@ impl TcpReceiver {
             }
             waited += wait;
             let seconds = waited.as_secs();
-            tally.held(Some(format!("no answer for {seconds} s: {}", place.why_silent())));
+            counters.held(Some(format!("no answer for {seconds} s: {}", place.why_silent())));
             wait = waited;
         };
-        tally.held(None);
+        counters.held(None);
         ended
     }
 
@@ -128,7 +128,7 @@ impl TcpReceiver {
 impl DeliveryTarget for TcpReceiver {
     async fn connect(&mut self) -> Result<(), ReceiverError> {
         self.stream = None;
-        self.tally.held(None);
+        self.counters.held(None);
         let connected = timeout(PATIENCE, TcpStream::connect(&self.place.connect)).await;
         let stream = connected.map_err(|_| ReceiverError::Silent("connecting"))?;
         let stream =
@@ -147,9 +147,9 @@ impl DeliveryTarget for TcpReceiver {
     async fn hand(&mut self, lines: &[PreparedLine]) -> Result<usize, ReceiverError> {
         let Some(first) = lines.first() else { return Ok(0) };
         self.frame(&first.line)?;
-        let Self { place, stream, frame, tally, .. } = self;
+        let Self { place, stream, frame, counters, .. } = self;
         let stream = stream.as_mut().ok_or(ReceiverError::Closed)?;
-        Self::patiently(place, tally, Self::exchange(stream, frame)).await?;
+        Self::patiently(place, counters, Self::exchange(stream, frame)).await?;
         // It was taken, so it is not sent again if the mark cannot be written.
         if let Err(error) = self.remember(first.mark) {
             tracing::warn!(%error, "a crash now would hand one event over again");

@@ -9,12 +9,12 @@ use std::sync::Arc;
 use super::{ConsumerSetup, ConsumerWay, DoorSetups, SubmitSetup, SubmitWay};
 use crate::format::DoorDefaults;
 use crate::local::LocalError;
-use crate::local::dead_letter::DeadLetter;
-use crate::local::handed_mark::HandedFile;
-use crate::local::receiver_form::ReceiverForm;
+use crate::local::dead_letter::file::DeadLetter;
+use crate::local::deliver::form::ReceiverForm;
+use crate::local::deliver::marker::HandedFile;
+use crate::local::deliver::tcp::TcpOut;
 use crate::local::redis::{RedisQueue, RedisServer};
-use crate::local::tcp_in::{Listening, TcpIn};
-use crate::local::tcp_out::TcpOut;
+use crate::local::submit::tcp::{Listening, TcpIn};
 use crate::protocol::io::ConsumerRequest;
 use crate::record::ConsumerName;
 

@@ -7,16 +7,18 @@ use tokio::sync::mpsc;
 use super::prepare::{ReadyConsumer, ReadyDestination, ReadySource, ReadySubmit};
 use super::{AGAIN_MAX, ConsumerHandle, DoorTasks, SubmitHandle};
 use crate::local::DoorContext;
-use crate::local::consumer_door::{ConsumerBehind, ConsumerDoor, Holding};
-use crate::local::dead_letter::DeadLetter;
-use crate::local::receiver::DeliveryTarget;
-use crate::local::receiver_form::ReceiverForm;
-use crate::local::redis::{DestinationQueue, QueueDoor, QueueReceiver};
-use crate::local::submission::EventSubmitter;
-use crate::local::submit_door::SubmitDoor;
-use crate::local::tally::{ConsumerTally, SubmitTally};
-use crate::local::tcp_in::{Listening, TcpDoor};
-use crate::local::tcp_out::TcpReceiver;
+use crate::local::counters::{ConsumerCounters, SubmitCounters};
+use crate::local::dead_letter::file::DeadLetter;
+use crate::local::deliver::driver::{ConsumerBehind, ConsumerDoor, Holding};
+use crate::local::deliver::form::ReceiverForm;
+use crate::local::deliver::redis::QueueReceiver;
+use crate::local::deliver::redis::destination::DestinationQueue;
+use crate::local::deliver::target::DeliveryTarget;
+use crate::local::deliver::tcp::TcpReceiver;
+use crate::local::submit::door::SubmitDoor;
+use crate::local::submit::redis::QueueDoor;
+use crate::local::submit::submission::EventSubmitter;
+use crate::local::submit::tcp::{Listening, TcpDoor};
 use crate::protocol::io::ConsumerRequest;
 use crate::status::{ConsumerState, SubmitState};
 use crate::time::Timestamp;
@@ -34,18 +36,18 @@ pub(super) fn start_submit(
         ReadySource::Tcp(place) => SubmitState::at("intelmq-tcp", place.listen.to_string()),
         ReadySource::Redis(server, queue) => SubmitState::at("intelmq-redis", queue.shown(server)),
     };
-    let tally = match before {
+    let counters = match before {
         Some(before) => {
-            before.door.tally.moved(state);
-            before.door.tally.clone()
+            before.door.counters.moved(state);
+            before.door.counters.clone()
         }
-        None => Arc::new(SubmitTally::new(&name, state, behind.now)),
+        None => Arc::new(SubmitCounters::new(&name, state, behind.now)),
     };
     let door = Arc::new(SubmitDoor {
         name,
         submitter: Arc::new(EventSubmitter::new(behind, door, shared.pending.clone())),
         aside,
-        tally,
+        counters,
         stopping: shared.stopping.child_token(),
         tasks: DoorTasks::of(&shared.tasks),
     });
@@ -76,22 +78,22 @@ pub(super) fn start_consumer(
             ConsumerState::at("intelmq-redis", &queue.shown(server), now().wall)
         }
     };
-    let tally = match before {
+    let counters = match before {
         Some(before) => {
-            before.tally.moved(state);
-            before.tally.clone()
+            before.counters.moved(state);
+            before.counters.clone()
         }
-        None => Arc::new(ConsumerTally::new(&name, state, now)),
+        None => Arc::new(ConsumerCounters::new(&name, state, now)),
     };
     match to {
         ReadyDestination::Tcp(place, handed) => {
-            let receiver = TcpReceiver::new(place, handed, tally.clone());
-            drive(request, form, receiver, (tally, aside), shared)
+            let receiver = TcpReceiver::new(place, handed, counters.clone());
+            drive(request, form, receiver, (counters, aside), shared)
         }
         ReadyDestination::Redis { server, queue, queue_max } => {
             let destination = DestinationQueue::new(&queue.queue, &shared.behind.door.publisher, &name);
-            let receiver = QueueReceiver::new(*server, destination, queue_max, tally.clone());
-            drive(request, form, receiver, (tally, aside), shared)
+            let receiver = QueueReceiver::new(*server, destination, queue_max, counters.clone());
+            drive(request, form, receiver, (counters, aside), shared)
         }
     }
 }
@@ -101,15 +103,15 @@ fn drive<R: DeliveryTarget>(
     request: ConsumerRequest,
     form: ReceiverForm,
     receiver: R,
-    (tally, aside): (Arc<ConsumerTally>, Arc<DeadLetter>),
+    (counters, aside): (Arc<ConsumerCounters>, Arc<DeadLetter>),
     shared: &DoorContext,
 ) -> ConsumerHandle {
     let (again, again_out) = mpsc::channel(AGAIN_MAX);
     let (behind, stopping) = (&shared.behind, shared.stopping.child_token());
     let tasks = DoorTasks::of(&shared.tasks);
     let handle = ConsumerHandle {
-        name: tally.name().to_owned(),
-        tally: tally.clone(),
+        name: counters.name().to_owned(),
+        counters: counters.clone(),
         aside: aside.clone(),
         again,
         stopping: stopping.clone(),
@@ -119,7 +121,7 @@ fn drive<R: DeliveryTarget>(
         request,
         form,
         receiver,
-        tally,
+        counters,
         aside,
         again: again_out,
         holding: Holding::default(),

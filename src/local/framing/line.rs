@@ -3,41 +3,12 @@
 
 use std::io;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
-use super::frames::piece;
-use crate::limits::LINE_BYTES_MAX;
+use super::{READ_BYTES, SocketLine, piece};
 
-/// Size of one read, in bytes.
-const READ_BYTES: usize = 64 * 1024;
-
-/// One line, without its end.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum SocketLine {
-    Text(Bytes),
-    TooLong,
-}
-
-impl SocketLine {
-    /// Returns the line of a text that came whole, by another way than through lines.
-    pub fn of(text: &Bytes) -> Self {
-        if text.len() > LINE_BYTES_MAX { Self::TooLong } else { Self::Text(text.clone()) }
-    }
-
-    pub fn is_blank(&self) -> bool {
-        matches!(self, Self::Text(text) if text.iter().all(u8::is_ascii_whitespace))
-    }
-
-    pub fn len(&self) -> usize {
-        match self {
-            Self::Text(text) => text.len(),
-            Self::TooLong => 0,
-        }
-    }
-}
-
-pub(super) struct LineReader<R> {
+pub(crate) struct LineReader<R> {
     inner: R,
     bytes_max: usize,
     buffer: BytesMut,
@@ -107,6 +78,8 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
 
     /// Hands out `given` in pieces of `piece` bytes.

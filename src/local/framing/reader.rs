@@ -1,59 +1,16 @@
-//! Frames of IntelMQ's TCP bots: a length in 4 bytes, big-endian, then so many bytes (the reference is
-//! `intelmq.bots.collectors.tcp.collector` 3.5.0, which takes any length), or a separator behind them (`separated`).
-//! Here each is bounded: if one is longer, only its beginning is kept, and the rest is read past. The caller reads the
-//! content of a frame.
+//! Reads the events of a TCP connection, one after the other, by either framing.
 
 use std::io;
 
-use bytes::{Buf as _, Bytes, BytesMut};
+use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
-use super::lines::SocketLine;
-use super::separated::Separated;
-use crate::limits::LINE_BYTES_MAX;
-
-/// Size of one read, in bytes.
-const READ_BYTES: usize = 64 * 1024;
-
-/// How many bytes of a frame are kept to be shown if it is too long.
-pub(super) const HEAD_BYTES: usize = 256;
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum TcpMessage {
-    Whole(Bytes),
-    /// Longer than a line may be: how long, and its first bytes.
-    TooLong {
-        bytes: u64,
-        head: Bytes,
-    },
-}
-
-impl TcpMessage {
-    pub fn line(&self) -> SocketLine {
-        match self {
-            Self::Whole(text) => SocketLine::Text(text.clone()),
-            Self::TooLong { .. } => SocketLine::TooLong,
-        }
-    }
-
-    /// Returns the bytes that were kept of it.
-    pub fn bytes(&self) -> &Bytes {
-        match self {
-            Self::Whole(bytes) | Self::TooLong { head: bytes, .. } => bytes,
-        }
-    }
-}
-
-/// So much of a buffer is copied rather than kept: it would hold on to all that was read with it.
-const COPIED_BYTES_MAX: usize = 8 * 1024;
-
-/// Returns the bytes that were read, as a buffer of their own.
-pub(super) fn piece(read: BytesMut) -> Bytes {
-    if read.len() <= COPIED_BYTES_MAX { Bytes::copy_from_slice(&read) } else { read.freeze() }
-}
+use super::length::Lengths;
+use super::separator::Separated;
+use super::{READ_BYTES, TcpMessage};
 
 /// How one frame is separated from the next.
-pub(super) enum Framing {
+pub(crate) enum Framing {
     /// By the length before it.
     Length(Lengths),
     /// By a separator that comes behind it.
@@ -72,13 +29,13 @@ impl Framing {
     /// Returns true if the end may come here; `rest` was read and not cut.
     fn may_end(&self, rest: &[u8]) -> bool {
         match self {
-            Self::Length(lengths) => lengths.passing.is_none() && rest.is_empty(),
+            Self::Length(lengths) => lengths.may_end(rest),
             Self::Separator(separated) => separated.may_end(rest),
         }
     }
 }
 
-pub(super) struct FrameReader<R> {
+pub(crate) struct FrameReader<R> {
     inner: R,
     buffer: BytesMut,
     framing: Framing,
@@ -119,47 +76,13 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
     }
 }
 
-/// Frames with their length before them.
-#[derive(Default)]
-pub(super) struct Lengths {
-    /// If a frame is being read past: its length, its first bytes, and how much of it is still to come.
-    passing: Option<(u64, Bytes, usize)>,
-}
-
-impl Lengths {
-    fn cut(&mut self, read: &mut BytesMut) -> Option<TcpMessage> {
-        if self.passing.is_none() {
-            let length = u32::from_be_bytes(*read.first_chunk()?);
-            let bytes = length as usize;
-            if bytes <= LINE_BYTES_MAX {
-                if read.len() < 4 + bytes {
-                    return None;
-                }
-                read.advance(4);
-                return Some(TcpMessage::Whole(piece(read.split_to(bytes))));
-            }
-            if read.len() < 4 + HEAD_BYTES {
-                return None;
-            }
-            read.advance(4);
-            let head = Bytes::copy_from_slice(&read.split_to(HEAD_BYTES));
-            self.passing = Some((length.into(), head, bytes - HEAD_BYTES));
-        }
-        let (.., rest) = self.passing.as_mut()?;
-        let passed = (*rest).min(read.len());
-        read.advance(passed);
-        *rest -= passed;
-        if *rest > 0 {
-            return None;
-        }
-        let (bytes, head, _) = self.passing.take()?;
-        Some(TcpMessage::TooLong { bytes, head })
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
+    use super::super::HEAD_BYTES;
     use super::*;
+    use crate::limits::LINE_BYTES_MAX;
 
     /// Hands out `given` in pieces of `piece` bytes, and reads to the end.
     async fn frames(given: Vec<u8>, piece: usize) -> (Vec<TcpMessage>, Option<io::ErrorKind>) {

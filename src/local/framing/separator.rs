@@ -4,9 +4,9 @@
 
 use bytes::{Buf as _, Bytes, BytesMut};
 
-use super::frames::{HEAD_BYTES, TcpMessage, piece};
+use super::{HEAD_BYTES, TcpMessage, piece};
 
-pub(super) struct Separated {
+pub(crate) struct Separated {
     bytes_max: usize,
     /// Not empty.
     end: Bytes,
@@ -84,7 +84,7 @@ mod tests {
     use std::io;
 
     use super::*;
-    use crate::local::frames::{FrameReader, Framing};
+    use crate::local::framing::reader::{FrameReader, Framing};
 
     /// Hands out `given` in pieces of `piece` bytes, and reads to the end.
     async fn frames(

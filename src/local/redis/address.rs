@@ -22,14 +22,14 @@ pub enum AddressFault {
 /// of a URL; IntelMQ's queues are in 2 unless its configuration says otherwise.
 #[derive(Clone)]
 pub struct RedisAddress {
-    pub(super) place: ServerPlace,
-    pub(super) db: i64,
-    pub(super) user: Option<String>,
-    pub(super) password: Option<Zeroizing<String>>,
+    pub(crate) place: ServerPlace,
+    pub(crate) db: i64,
+    pub(crate) user: Option<String>,
+    pub(crate) password: Option<Zeroizing<String>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum ServerPlace {
+pub(crate) enum ServerPlace {
     Tcp { host: String, port: u16, tls: bool },
     Unix(PathBuf),
 }

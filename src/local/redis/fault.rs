@@ -107,7 +107,7 @@ impl RedisFault {
         matches!(self, Self::Says { detail, .. } if detail.to_ascii_lowercase().contains("unknown command"))
     }
 
-    pub(super) fn from_redis(address: &str, error: RedisError) -> Self {
+    pub(crate) fn from_redis(address: &str, error: RedisError) -> Self {
         let address = address.to_owned();
         let shown = cut(&error.to_string());
         if error.kind() == ErrorKind::Io {

@@ -1,28 +1,20 @@
-//! IntelMQ's queues in Redis, both ways, as its own pipeline class uses them: lists, pushed left and popped right,
+//! The client of Redis, for IntelMQ's queues as its own pipeline class uses them: lists, pushed left and popped right,
 //! with `QUEUE-internal` for elements in flight. In reading order: `address` (where), `tls`, `fault` (faults and their
-//! fixes), `connection` (one connection, every answer with a deadline), `source` (pop and
-//! acknowledge) and `submit` (the door from a queue), `destination` (push and remember the place in one transaction)
-//! and `receiver` (the door to a queue).
+//! fixes), `connection` (one connection, every answer with a deadline). The doors on both sides of it are
+//! `submit::redis` and `deliver::redis`.
 //!
 //! One server and one reader of each queue: no cluster, no sentinel, as with IntelMQ itself.
 
 mod address;
-mod connection;
-mod destination;
-mod fault;
-mod receiver;
-mod source;
-mod submit;
+pub(crate) mod connection;
+pub(crate) mod fault;
 mod tls;
 
 use std::path::PathBuf;
 
 pub use address::{AddressFault, RedisAddress};
-pub(super) use connection::RedisServer;
-pub(super) use destination::DestinationQueue;
+pub(crate) use connection::RedisServer;
 pub use fault::RedisFault;
-pub(super) use receiver::QueueReceiver;
-pub(super) use submit::QueueDoor;
 
 /// A queue of IntelMQ's, as configured.
 #[derive(Clone, Debug)]

@@ -5,11 +5,11 @@ use support::redis::Redis;
 
 use super::address::RedisAddress;
 use super::connection::{RedisConnection, RedisServer};
-use super::destination::DestinationQueue;
 use super::fault::RedisFault;
-use super::source::{QueueElement, SourceQueue};
 use crate::identity::{Check, LogId, PublisherName};
-use crate::local::handed_mark::HandedMark;
+use crate::local::deliver::marker::HandedMark;
+use crate::local::deliver::redis::destination::DestinationQueue;
+use crate::local::submit::redis::source::{QueueElement, SourceQueue};
 use crate::wire::Mark;
 
 fn run<T>(test: impl Future<Output = T>) -> T {

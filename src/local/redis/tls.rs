@@ -40,7 +40,7 @@ impl TlsFault {
 
 /// Trusts the authorities in `ca_file` alone; without it, those that this machine trusts. Read at each connection, so
 /// that a renewed file counts.
-pub(super) fn trusting(ca_file: Option<&Path>) -> Result<TlsConnector, TlsFault> {
+pub(crate) fn trusting(ca_file: Option<&Path>) -> Result<TlsConnector, TlsFault> {
     let roots = match ca_file {
         Some(file) => from_file(file)?,
         None => {
@@ -76,7 +76,7 @@ fn from_file(file: &Path) -> Result<RootCertStore, TlsFault> {
 }
 
 /// Performs the handshake; the certificate must name `host`.
-pub(super) async fn handshake(
+pub(crate) async fn handshake(
     connector: &TlsConnector,
     host: &str,
     stream: TcpStream,

@@ -8,30 +8,30 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
-use super::aside::AsideRecord;
-use super::dead_letter::DeadLetter;
-use super::door_set::DoorTasks;
-use super::lines::SocketLine;
 use super::submission::{EventSubmitter, SubmissionOutcome};
-use super::tally::SubmitTally;
 use crate::format::SubmitError;
 use crate::identity::EventId;
 use crate::limits::DOOR_RETRY_MS;
+use crate::local::counters::SubmitCounters;
+use crate::local::dead_letter::file::DeadLetter;
+use crate::local::dead_letter::record::AsideRecord;
+use crate::local::door_set::DoorTasks;
+use crate::local::framing::SocketLine;
 use crate::status::{DoorStatus, DoorWay, SubmitState};
 
 /// One `[[submit]]`.
-pub(super) struct SubmitDoor {
+pub(crate) struct SubmitDoor {
     pub name: String,
     pub submitter: Arc<EventSubmitter>,
     pub aside: Arc<DeadLetter>,
-    pub tally: Arc<SubmitTally>,
+    pub counters: Arc<SubmitCounters>,
     pub stopping: CancellationToken,
     pub tasks: DoorTasks,
 }
 
 /// An event that a bot may forget: it is the node's now.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Settled {
+pub(crate) enum Settled {
     Taken { id: EventId, duplicate: bool },
     SetAside,
 }
@@ -59,11 +59,11 @@ impl SubmitDoor {
         loop {
             match outcome {
                 SubmissionOutcome::Taken { id, duplicate } => {
-                    self.tally.taken(duplicate);
+                    self.counters.taken(duplicate);
                     return Some(Settled::Taken { id, duplicate });
                 }
                 SubmissionOutcome::Refused(error) if error.code.retry() => {
-                    self.tally.failed(error.message);
+                    self.counters.failed(error.message);
                     self.pause(gone).await?;
                     outcome = self.submit(line).await?;
                 }
@@ -81,7 +81,7 @@ impl SubmitDoor {
         let stopping = SubmitError::stopping();
         let records = lines.iter().map(|line| self.record(&stopping).with_line(line)).collect();
         let (count, door) = (lines.len(), &self.name);
-        self.tally.failed(match self.aside.append_all(records).await {
+        self.counters.failed(match self.aside.append_all(records).await {
             Ok(()) => format!("{count} events came while the door closed: intelmesh aside retry {door}"),
             Err(error) => format!("{count} events came while the door closed, and are lost: {error}"),
         });
@@ -104,12 +104,12 @@ impl SubmitDoor {
     /// Returns true once it is on disk; false if nobody waits for it any more.
     async fn set_aside(&self, record: AsideRecord, gone: &CancellationToken) -> bool {
         while let Err(error) = self.aside.append(record.clone()).await {
-            self.tally.failed(format!("cannot set aside: {error}"));
+            self.counters.failed(format!("cannot set aside: {error}"));
             if self.pause(gone).await.is_none() {
                 return false;
             }
         }
-        self.tally.rejected(&record);
+        self.counters.rejected(&record);
         true
     }
 
@@ -124,7 +124,7 @@ impl SubmitDoor {
 
     /// Returns the state that status shows.
     pub fn status(&self) -> DoorStatus {
-        let (state, trouble) = self.tally.state();
+        let (state, trouble) = self.counters.state();
         let (way, aside) = (DoorWay::Submit(state), self.aside.status());
         DoorStatus {
             name: self.name.clone(),
@@ -138,7 +138,7 @@ impl SubmitDoor {
 
 impl SubmitState {
     /// Returns the state of a door of this kind, at this place, that has seen nothing yet.
-    pub(super) fn at(from: &str, at: impl Into<String>) -> Self {
+    pub(crate) fn at(from: &str, at: impl Into<String>) -> Self {
         Self { from: from.to_owned(), at: at.into(), ..Self::default() }
     }
 }

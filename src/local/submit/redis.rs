@@ -2,18 +2,20 @@
 //! has set it aside. A crash between the two brings it again, which its id shows. It knows neither what an event
 //! is nor how Redis is spoken to.
 
+pub(crate) mod source;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::connection::{RedisConnection, RedisServer};
-use super::fault::RedisFault;
-use super::source::{QueueElement, SourceQueue};
+use super::door::SubmitDoor;
 use crate::limits::{ASIDE_ELEMENT_BYTES_MAX, RECEIVER_FIRST_MS, RECEIVER_MAX_MS};
-use crate::local::frames::HEAD_BYTES;
-use crate::local::lines::SocketLine;
-use crate::local::submit_door::SubmitDoor;
+use crate::local::framing::HEAD_BYTES;
+use crate::local::framing::SocketLine;
+use crate::local::redis::connection::{RedisConnection, RedisServer};
+use crate::local::redis::fault::RedisFault;
+use source::{QueueElement, SourceQueue};
 
 pub struct QueueDoor {
     server: RedisServer,
@@ -43,16 +45,16 @@ impl QueueDoor {
             let fault = match opened {
                 Err(fault) => fault,
                 Ok(mut connection) => {
-                    self.door.tally.came();
+                    self.door.counters.came();
                     let ended = self.take(&mut connection, &mut most).await;
-                    self.door.tally.went();
+                    self.door.counters.went();
                     match ended {
                         Ok(()) => return,
                         Err(fault) => fault,
                     }
                 }
             };
-            self.door.tally.unreachable(fault.told());
+            self.door.counters.unreachable(fault.told());
             self.queue.forget_sizes();
             let pause = tokio::time::sleep(Duration::from_millis(most));
             most = (2 * most).min(RECEIVER_MAX_MS);
@@ -79,7 +81,7 @@ impl QueueDoor {
             let batch = batch?;
             // The server does what is asked of it.
             *most = RECEIVER_FIRST_MS;
-            self.door.tally.well();
+            self.door.counters.well();
             left_over &= !batch.is_empty();
             if let RedisBatch::Stopping = self.settle(&batch, connection).await? {
                 return Ok(());

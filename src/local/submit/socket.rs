@@ -11,18 +11,19 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::lines::{LineReader, SocketLine};
 use super::submission::{EventSubmitter, Submission, SubmissionOutcome};
 use crate::format::SubmitError;
 use crate::limits::{
     LINE_BYTES_MAX, SUBMIT_BATCH_BYTES_MAX, SUBMIT_BATCH_LINES_MAX, SUBMIT_LINES_OUTSTANDING_MAX,
 };
+use crate::local::framing::SocketLine;
+use crate::local::framing::line::LineReader;
 
 /// Answers are written once this many bytes of them are there, or none is to be had without waiting.
 const ANSWER_BYTES: usize = 64 * 1024;
 
 /// State that all connections of the door share.
-pub(super) struct Submitting {
+pub(crate) struct Submitting {
     /// A reload replaces it; it counts from the next line on.
     pub submitter: ArcSwap<EventSubmitter>,
     pub stopping: CancellationToken,

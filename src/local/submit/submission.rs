@@ -9,9 +9,6 @@ use arc_swap::ArcSwap;
 use tokio::sync::oneshot::error::TryRecvError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
-use super::DoorServices;
-use super::lines::SocketLine;
-use super::opening::EnvelopeOpening;
 use crate::envelope::content::BodyIdSecret;
 use crate::envelope::{Core, Signer, VerifiedEnvelope};
 use crate::format::takeback::{check_audience, check_filters, taken_back};
@@ -21,6 +18,9 @@ use crate::format::{
 };
 use crate::identity::{EventId, PublisherName};
 use crate::limits::{LINEAGE_MAX, SUBMIT_KIB_OUTSTANDING_MAX};
+use crate::local::DoorServices;
+use crate::local::deliver::opening::EnvelopeOpening;
+use crate::local::framing::SocketLine;
 use crate::policy::TrustList;
 use crate::protocol::io::{Input, Submitted, Ticket};
 use crate::record::Entry;
@@ -34,7 +34,7 @@ const HERE_BYTES_MAX: usize = 8 * 1024;
 const SEAL: &[u8] = b"seal";
 
 /// Lines that wait for the core's answer, over all doors.
-pub(super) struct PendingSubmission {
+pub(crate) struct PendingSubmission {
     next: AtomicU64,
     waiting: Mutex<HashMap<Ticket, WaitingSubmission>>,
     room: Arc<Semaphore>,
@@ -92,7 +92,7 @@ impl PendingSubmission {
 }
 
 /// State that all connections of one door share.
-pub(super) struct EventSubmitter {
+pub(crate) struct EventSubmitter {
     door: DoorDefaults,
     signer: Arc<Signer>,
     secret: BodyIdSecret,
@@ -104,7 +104,7 @@ pub(super) struct EventSubmitter {
 }
 
 /// A line as far as the door could take it alone.
-pub(super) struct PreparedLines {
+pub(crate) struct PreparedLines {
     bytes: usize,
     what: SubmissionKind,
     /// Keys of its meta that mean nothing here and were kept.
@@ -122,7 +122,7 @@ enum SubmissionKind {
 }
 
 /// A line that the core has, or that was refused before it came there.
-pub(super) struct Submission(SubmissionFate);
+pub(crate) struct Submission(SubmissionFate);
 
 enum SubmissionFate {
     Refused(SubmitError),
@@ -133,7 +133,7 @@ enum SubmissionFate {
 
 /// The outcome of a line.
 #[derive(Debug)]
-pub(super) enum SubmissionOutcome {
+pub(crate) enum SubmissionOutcome {
     /// It is on disk, or was before.
     Taken { id: EventId, duplicate: bool },
     /// Refused for good, unless its code says `retry`.

@@ -23,16 +23,18 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::Sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::frames::{FrameReader, Framing, Lengths, TcpMessage};
-use super::separated::Separated;
+use super::door::SubmitDoor;
 use super::submission::{Submission, SubmissionOutcome};
-use super::submit_door::SubmitDoor;
 use super::turns::SubmitTurns;
 use crate::format::SubmitError;
 use crate::limits::{
     ANSWERS_UNREAD_BYTES_MAX, DOOR_RETRY_MS, LINE_BYTES_MAX, SUBMIT_BATCH_BYTES_MAX, SUBMIT_BATCH_LINES_MAX,
     SUBMIT_LINES_OUTSTANDING_MAX, TCP_CONNECTIONS_MAX, TCP_HELD_KIB_MAX,
 };
+use crate::local::framing::TcpMessage;
+use crate::local::framing::length::Lengths;
+use crate::local::framing::reader::{FrameReader, Framing};
+use crate::local::framing::separator::Separated;
 
 const OK: &[u8; 2] = b"Ok";
 
@@ -78,7 +80,7 @@ impl TcpIn {
 }
 
 /// The port of a door, which the next door at the same address takes over: no sender is refused between the two.
-pub(super) struct Listening {
+pub(crate) struct Listening {
     at: SocketAddr,
     listener: OnceLock<TcpListener>,
 }
@@ -113,7 +115,7 @@ impl Listening {
 }
 
 /// The door, listening.
-pub(super) struct TcpDoor {
+pub(crate) struct TcpDoor {
     place: TcpIn,
     door: Arc<SubmitDoor>,
     clients: Mutex<HashMap<u64, Client>>,
@@ -150,7 +152,7 @@ impl TcpDoor {
                 Ok(listener) => break listener,
                 Err(error) => {
                     let what = format!("cannot listen on {}: {error}", listening.at);
-                    self.door.tally.unreachable(what);
+                    self.door.counters.unreachable(what);
                 }
             }
             let pause = tokio::time::sleep(Duration::from_millis(DOOR_RETRY_MS));
@@ -158,27 +160,27 @@ impl TcpDoor {
                 return;
             }
         };
-        self.door.tally.well();
+        self.door.counters.well();
         let mut next = 0;
         while let Some(accepted) = stopping.run_until_cancelled(listener.accept()).await {
             match accepted {
                 Ok((_, from)) if !self.place.admits(from.ip()) => {
-                    self.door.tally.failed(format!("{} is in no network of `allow`", from.ip()));
+                    self.door.counters.failed(format!("{} is in no network of `allow`", from.ip()));
                 }
                 Ok((stream, _)) => {
                     next += 1;
                     let client = self.admit(next);
                     let shared = self.clone();
                     self.door.tasks.spawn(async move {
-                        shared.door.tally.came();
+                        shared.door.counters.came();
                         shared.converse(stream, &client).await;
-                        shared.door.tally.went();
+                        shared.door.counters.went();
                         shared.clients().remove(&next);
                     });
                 }
                 Err(error) => {
                     tracing::warn!(door = self.door.name, %error, "cannot accept");
-                    super::pace().await;
+                    crate::local::pace().await;
                 }
             }
         }
@@ -268,11 +270,11 @@ impl TcpDoor {
                 Some(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
                     return self
                         .door
-                        .tally
+                        .counters
                         .failed("a client went inside an event: nothing of it was taken".into());
                 }
                 Some(Err(error)) if error.kind() == io::ErrorKind::ConnectionReset && turns.had_answers() => {
-                    return self.door.tally.failed(
+                    return self.door.counters.failed(
                         "a client closed with an Ok unread: what it had not sent by then is lost (answers = false sends none)"
                             .into(),
                     );

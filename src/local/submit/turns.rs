@@ -11,7 +11,7 @@ const FIRST_ANSWER_AFTER: Duration = Duration::from_millis(100);
 
 /// One connection.
 #[derive(Debug)]
-pub(super) struct SubmitTurns {
+pub(crate) struct SubmitTurns {
     /// True if it is to be found out; otherwise it is known.
     watched: bool,
     read: AtomicU64,

@@ -4,13 +4,13 @@ use std::collections::VecDeque;
 
 use super::*;
 use crate::format::intelmq::IntelmqHandOff;
-use crate::local::again::{DeadLetterRetry, HandedAgain};
-use crate::local::consumer_door::{ConsumerBehind, ConsumerDoor, Holding};
-use crate::local::dead_letter::DeadLetter;
-use crate::local::handed_mark::HandedMark;
-use crate::local::receiver::{DeliveryTarget, PreparedLine, ReceiverError};
-use crate::local::receiver_form::ReceiverForm;
-use crate::local::tally::ConsumerTally;
+use crate::local::counters::ConsumerCounters;
+use crate::local::dead_letter::file::DeadLetter;
+use crate::local::dead_letter::retry::{DeadLetterRetry, HandedAgain};
+use crate::local::deliver::driver::{ConsumerBehind, ConsumerDoor, Holding};
+use crate::local::deliver::form::ReceiverForm;
+use crate::local::deliver::marker::HandedMark;
+use crate::local::deliver::target::{DeliveryTarget, PreparedLine, ReceiverError};
 use crate::protocol::io::ConsumerRequest;
 use crate::record::ConsumerName;
 use crate::status::ConsumerState;
@@ -85,7 +85,7 @@ struct Handing {
     inputs: mpsc::Receiver<Input>,
     again: mpsc::Sender<DeadLetterRetry>,
     aside: Arc<DeadLetter>,
-    tally: Arc<ConsumerTally>,
+    counters: Arc<ConsumerCounters>,
     steady: Arc<SteadyTime>,
     stopping: CancellationToken,
     /// What the core says of the position.
@@ -103,7 +103,7 @@ impl Handing {
         let (again, again_out) = mpsc::channel(16);
         let (consumers, steady) = (Arc::<ConsumerTable>::default(), Arc::<SteadyTime>::default());
         let stopping = CancellationToken::new();
-        let tally = Arc::new(ConsumerTally::new("soc", ConsumerState::default(), each_later));
+        let counters = Arc::new(ConsumerCounters::new("soc", ConsumerState::default(), each_later));
         let hand_off = IntelmqHandOff { strict, ..IntelmqHandOff::default() };
         let request = ConsumerRequest {
             name: Some(ConsumerName::parse("soc").unwrap()),
@@ -116,7 +116,7 @@ impl Handing {
             request,
             form: ReceiverForm::new(hand_off, None).unwrap(),
             receiver: Scripted(script.clone()),
-            tally: tally.clone(),
+            counters: counters.clone(),
             aside: aside.clone(),
             again: again_out,
             holding: Holding::default(),
@@ -131,7 +131,7 @@ impl Handing {
             },
         };
         tokio::spawn(door.run());
-        Self { script, consumers, inputs, again, aside, tally, steady, stopping, generation: 0, dir }
+        Self { script, consumers, inputs, again, aside, counters, steady, stopping, generation: 0, dir }
     }
 
     async fn input(&mut self) -> Input {
@@ -218,13 +218,13 @@ fn a_retry_that_gave_up_hands_nothing_over_later() {
         let script = Script { takes: [Some(0), Some(0)].into(), ..Script::default() };
         let mut handing = Handing::start(script, false);
         assert!(matches!(handing.input().await, Input::ConsumerOpened { .. }));
-        let claim = Arc::new(crate::local::again::RetryClaim::default());
+        let claim = Arc::new(crate::local::dead_letter::retry::RetryClaim::default());
         assert!(claim.give_up());
         let (done, outcome) = tokio::sync::oneshot::channel();
         handing.again.send(DeadLetterRetry { entry: Arc::new(entry(1)), claim, done }).await.ok().unwrap();
         assert!(outcome.await.is_err(), "nobody asks any more");
 
-        let claim = Arc::new(crate::local::again::RetryClaim::default());
+        let claim = Arc::new(crate::local::dead_letter::retry::RetryClaim::default());
         let (done, outcome) = tokio::sync::oneshot::channel();
         let again = DeadLetterRetry { entry: Arc::new(entry(2)), claim: claim.clone(), done };
         handing.again.send(again).await.ok().unwrap();
@@ -265,12 +265,12 @@ fn receiver_that_only_accepts_stays_down() {
         let mut handing = Handing::start(Script { closes: true, ..Script::default() }, false);
         assert!(matches!(handing.input().await, Input::ConsumerOpened { .. }));
         let connections = |count| {
-            let (script, tally) = (handing.script.clone(), handing.tally.clone());
+            let (script, counters) = (handing.script.clone(), handing.counters.clone());
             async move {
                 while script.lock().unwrap().connected < count {
                     tokio::time::sleep(Duration::from_millis(1)).await;
                 }
-                tally.state().1.down()
+                counters.state().1.down()
             }
         };
         let in_time = |count| tokio::time::timeout(PATIENCE, connections(count));
@@ -278,9 +278,9 @@ fn receiver_that_only_accepts_stays_down() {
         let later = in_time(4).await.expect("it connects again").expect("it is down still").since;
         assert_eq!(first, later);
         handing.script.lock().unwrap().closes = false;
-        let tally = handing.tally.clone();
+        let counters = handing.counters.clone();
         let stands = async {
-            while tally.state().1.down().is_some() {
+            while counters.state().1.down().is_some() {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };

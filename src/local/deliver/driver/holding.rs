@@ -1,11 +1,11 @@
 //! Compares the receiver's entries with the consumer's position, and finds those that were lost.
 
 use super::{ConsumerDoor, DoorWork};
-use crate::local::receiver::{DeliveryTarget, ReceiverError};
+use crate::local::deliver::target::{DeliveryTarget, ReceiverError};
 
 /// Entries that the receiver holds of the position's present generation, as far as this door knows.
 #[derive(Clone, Copy, Debug, Default)]
-pub(in crate::local) struct Holding {
+pub(crate) struct Holding {
     /// The last entry; `None` before the receiver was asked or handed anything.
     pub upto: Option<u64>,
     /// The first handed entry comes behind this one; `None` if the receiver held something before.
@@ -54,7 +54,7 @@ impl<R: DeliveryTarget> ConsumerDoor<R> {
         let after = self.holding.after.filter(|_| is_older);
         if after.is_none() {
             self.holding.after = None;
-            self.tally.lost();
+            self.counters.lost();
         }
         after
     }

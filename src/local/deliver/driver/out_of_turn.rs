@@ -1,20 +1,20 @@
 //! One entry that the operator has sent through its door again, out of turn.
 
 use super::{ConsumerDoor, PendingWrite};
-use crate::local::again::{DeadLetterRetry, HandedAgain};
-use crate::local::receiver::{DeliveryTarget, PreparedLine, ReceiverError};
+use crate::local::dead_letter::retry::{DeadLetterRetry, HandedAgain};
+use crate::local::deliver::target::{DeliveryTarget, PreparedLine, ReceiverError};
 
 impl<R: DeliveryTarget> ConsumerDoor<R> {
     /// Hands over one entry out of turn, because the operator asked for it. If its outcome is not known, or if the node
     /// stops, it gets no answer, and its line stays in `aside/`.
-    pub(super) async fn hand_again(&mut self, again: DeadLetterRetry) -> Result<(), ReceiverError> {
+    pub(crate) async fn hand_again(&mut self, again: DeadLetterRetry) -> Result<(), ReceiverError> {
         let DeadLetterRetry { entry, claim, done } = again;
         if !claim.begin() {
             return Ok(());
         }
         let handed = match self.write(&entry) {
             _ if self.has_expired(entry.envelope.core().expires) => {
-                self.tally.expired(entry.envelope.id());
+                self.counters.expired(entry.envelope.id());
                 HandedAgain::Expired
             }
             PendingWrite::Nothing => HandedAgain::Taken,
@@ -36,7 +36,7 @@ impl<R: DeliveryTarget> ConsumerDoor<R> {
                         return Ok(());
                     }
                 }
-                self.tally.handed(1, u64::from(adapted));
+                self.counters.handed(1, u64::from(adapted));
                 HandedAgain::Taken
             }
         };

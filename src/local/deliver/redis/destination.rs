@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use redis::{Pipeline, Value};
 
-use super::connection::RedisConnection;
-use super::fault::RedisFault;
 use crate::identity::PublisherName;
-use crate::local::handed_mark::HandedMark;
+use crate::local::deliver::marker::HandedMark;
+use crate::local::redis::connection::RedisConnection;
+use crate::local::redis::fault::RedisFault;
 
 /// The state of a queue before a push.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

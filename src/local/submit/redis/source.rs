@@ -8,11 +8,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use redis::Pipeline;
 
-use super::connection::RedisConnection;
-use super::fault::RedisFault;
 use crate::limits::{
     REDIS_BATCH_BYTES, REDIS_BATCH_GROWTH, REDIS_BATCH_MAX, REDIS_POP_WAIT_MS, REDIS_STEP_MAX,
 };
+use crate::local::redis::connection::RedisConnection;
+use crate::local::redis::fault::RedisFault;
 
 /// One element of a list: any bytes.
 pub type QueueElement = Bytes;
