@@ -11,11 +11,12 @@ use crate::sim::faults::SeenPart;
 use crate::sim::machine::Backup;
 use crate::sim::scheduler::SimEvent;
 use crate::sim::world::{PromiseViolation, SimWorld};
+use crate::store::JournalError;
 use crate::store::disk::Disk;
 use crate::store::engine::StoreError;
 use crate::store::newest;
 use crate::store::seen::memory::MemorySeen;
-use crate::store::segment::{JournalError, ScanStep, SegmentHeader, SegmentScan, first_of_name};
+use crate::store::segment::{ScanStep, SegmentHeader, SegmentScan, first_of_name};
 use crate::time::Timestamp;
 
 /// How long a process is down that is restarted at once, in ms.

@@ -17,6 +17,7 @@ use crate::record::{Entry, JournalEnds, NewRecord, Note};
 use crate::sim::liar::Liar;
 use crate::sim::plan::SimPlan;
 use crate::sim::scheduler::{SimEvent, SimScheduler};
+use crate::store::JournalError;
 use crate::store::disk::Disk as _;
 use crate::store::engine::{EngineConfig, StoreEngine, StoreError, StoreOpening};
 use crate::store::journal::FreshJournal;
@@ -24,7 +25,6 @@ use crate::store::links::memory::MemoryLinks;
 use crate::store::memory_disk::{DiskNeglects, MemoryDisk};
 use crate::store::seen::SeenChecks;
 use crate::store::seen::memory::MemorySeen;
-use crate::store::segment::JournalError;
 use crate::time::{Now, Tick, Timestamp};
 use crate::wire::VerdictCode;
 

@@ -6,6 +6,9 @@ use std::io;
 
 use bytes::Bytes;
 
+/// Suffix of a file that is being made; such a file is removed at start.
+pub const NEW_SUFFIX: &str = ".new";
+
 /// Named files in one directory. A write may be lost or torn until [`Disk::sync`] of its file returned; a name that was
 /// made, changed or removed may be as before until [`Disk::sync_names`] returned. A sync that failed may have left
 /// in the cache what is not on disk: a later sync does not write it (docs/FILES.md).

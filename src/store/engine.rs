@@ -11,12 +11,12 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use super::disk::{Disk, is_full};
+use super::error::JournalError;
 use super::journal::{AppendError, FreshJournal, Journal, JournalBatch, JournalConfig, WentBack};
 use super::links::{LinkDb, LinkIndex, LinkRow};
 use super::seen::{
     CoveredPlace, Emptied, Flush, SeenChecks, SeenDb, SeenError, SeenFault, SeenRecovery, SeenSet,
 };
-use super::segment::JournalError;
 use crate::identity::{CoreDigest, EventKey, PublisherName};
 use crate::limits::{CLOCK_JUMP_MS, SEEN_BEYOND_JOURNAL_MS};
 use crate::protocol::io::{LossCause, Read};

@@ -9,8 +9,8 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use super::disk::Disk;
+use super::error::JournalError;
 use super::format::FileFormat;
-use super::segment::JournalError;
 use crate::identity::{Check, EventKey};
 use crate::record::bytes::CarrierHead;
 use crate::time::Timestamp;

@@ -1,5 +1,5 @@
 //! Makes envelopes durable (decisions/0001): the journal, which is the one truth, and the seen set and the link index,
-//! which can be made again from it. In reading order: `disk` (operations on a disk), `format`, `frame`, `segment`,
+//! which can be made again from it. In reading order: `disk` (operations on a disk), `format`, `error`, `frame`, `segment`,
 //! `index`, `newest`, `journal`, `seen`, `links`, `engine` (all kept consistent), `service` (its threads). All that is
 //! pure over [`disk::Disk`] and runs in the simulator as it runs in the node. Nothing here decides what is accepted.
 
@@ -7,6 +7,7 @@
 mod days;
 pub mod disk;
 pub mod engine;
+mod error;
 #[cfg(feature = "node")]
 pub mod file_disk;
 pub mod format;
@@ -23,8 +24,8 @@ pub mod segment;
 pub mod service;
 
 pub use engine::{EngineConfig, Retired, StoreEngine, StoreError, StoreOpening, StoreProblem};
+pub use error::JournalError;
 pub use journal::{FreshJournal, Journal, JournalConfig};
-pub use segment::JournalError;
 #[cfg(all(test, feature = "node"))]
 #[path = "tests/crash_images.rs"]
 mod crash_images;

@@ -6,8 +6,10 @@ use std::collections::BTreeMap;
 use std::io;
 
 use super::disk::Disk;
+use super::disk::NEW_SUFFIX;
+use super::error::JournalError;
 use super::format::FileFormat;
-use super::segment::{JournalError, NEW_SUFFIX};
+
 use crate::identity::LogId;
 use crate::record::bytes::{RecordGlance, encode_note, glance};
 use crate::record::{ConsumerName, Ledger, Position};

@@ -18,11 +18,12 @@ use std::thread::JoinHandle;
 
 use super::disk::Disk;
 use super::engine::{Derived, EngineConfig, FlushFault, StoreEngine, StoreError, StoreOpening, StoreProblem};
+use super::error::JournalError;
 use super::file_disk::FileDisk;
 use super::journal::{FoundEntries, FreshJournal};
 use super::links::day_links::DayLinks;
 use super::seen::day_db::DayDb;
-use super::segment::{self, JournalError};
+use super::segment;
 use crate::identity::{CheckSecret, LogId};
 use crate::protocol::io::{Input, JournalReader, Output, StoreFailure, Ticket};
 use crate::record::{JournalEnds, NewRecord};

@@ -11,12 +11,12 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::block::{SeenRow, block_key};
 use super::filter::{BloomLayers, LAYERS_MAX};
 use super::manifest::{DayCounts, DayManifest};
 use super::names::{day_name, day_of_name, io_error, label, read_if_there, sled_error};
 use crate::files;
 use crate::store::format::FileFormat;
-use crate::store::seen::day_db::{SeenRow, block_key};
 use crate::store::seen::{CoveredPlace, SeenError};
 
 /// Databases that are open at the same time. One with 600,000 ids holds some 25 MB once it was read all over, and

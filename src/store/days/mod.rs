@@ -2,6 +2,7 @@
 //! left in all of them together (`manifest`), the files of a day and sled's rules (`files`), and the filters that say
 //! from memory which days need not be asked (`filter`). The callers define the meaning of a row.
 
+pub mod block;
 pub mod files;
 pub mod filter;
 pub mod manifest;

@@ -13,11 +13,13 @@ use crate::envelope::{Envelope, IdScheme};
 use crate::limits::TWINS_MAX;
 use crate::record::bytes::{CarrierHead, encode_entry, encode_note};
 use crate::record::{Entry, JournalEnds, Ledger, NewCarrier, NewRecord, Note, Twin};
+use crate::store::disk::NEW_SUFFIX;
 use crate::store::disk::{Disk, is_full};
+use crate::store::error::JournalError;
 use crate::store::frame;
 use crate::store::index::{self, SegmentIndex};
 use crate::store::newest;
-use crate::store::segment::{self, JournalError, NEW_SUFFIX, SegmentHeader};
+use crate::store::segment::{self, SegmentHeader};
 use crate::wire::Mark;
 
 /// Room is asked for in steps of this many bytes, or less on a small disk.

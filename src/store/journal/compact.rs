@@ -9,7 +9,9 @@ use super::walk::{SegmentWalk, Unreadable};
 use super::{AppendError, Journal};
 use crate::record::bytes::CarrierHead;
 use crate::store::disk::Disk;
-use crate::store::segment::{JournalError, NEW_SUFFIX, SegmentHeader};
+use crate::store::disk::NEW_SUFFIX;
+use crate::store::error::JournalError;
+use crate::store::segment::SegmentHeader;
 
 impl<D: Disk> Journal<D> {
     /// Writes the active segment anew, if its carriers take less than half of the size that a segment may have. Returns

@@ -11,8 +11,8 @@ use super::open::indexed_again;
 use crate::identity::EventId;
 use crate::record::Entry;
 use crate::store::disk::Disk;
+use crate::store::error::JournalError;
 use crate::store::index::{self, SegmentSummary};
-use crate::store::segment::JournalError;
 
 /// Seqs of carriers with such a UUID, newest segment first.
 #[derive(Clone, Debug)]

@@ -8,11 +8,11 @@ use super::append::{AppendError, make_segment, write_index};
 use super::{ActiveSegment, ClosedSegment, FreshJournal, Journal, JournalConfig, JournalTail, NamedSegment};
 use crate::record::{ConsumerName, FeedState, Ledger, Note};
 use crate::store::disk::Disk;
+use crate::store::disk::NEW_SUFFIX;
+use crate::store::error::JournalError;
 use crate::store::index::{self, SegmentIndex, SegmentSummary};
 use crate::store::newest::Newest;
-use crate::store::segment::{
-    self, JournalError, NEW_SUFFIX, ScanStep, SegmentHeader, SegmentPiece, SegmentScan,
-};
+use crate::store::segment::{self, ScanStep, SegmentHeader, SegmentPiece, SegmentScan};
 use crate::wire::Mark;
 
 /// Bytes of closed segments, newest first, that a start reads to find damage; older ones are checked when

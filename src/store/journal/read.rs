@@ -19,9 +19,10 @@ use crate::protocol::io::Read;
 use crate::record::bytes::decode_entry;
 use crate::record::{BrokenEntry, Entry, Twin};
 use crate::store::disk::Disk;
+use crate::store::error::JournalError;
 use crate::store::index::{self, IndexPlace, SegmentSummary};
 use crate::store::seen::CoveredPlace;
-use crate::store::segment::{self, JournalError, ScanStep, SegmentPiece, SegmentScan};
+use crate::store::segment::{self, ScanStep, SegmentPiece, SegmentScan};
 use crate::time::Timestamp;
 use crate::wire::Mark;
 

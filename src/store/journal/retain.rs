@@ -8,8 +8,9 @@ use crate::identity::PublisherName;
 use crate::record::bytes::CarrierHead;
 use crate::record::{ConsumerName, JournalEnds, Note, Position};
 use crate::store::disk::Disk;
+use crate::store::error::JournalError;
 use crate::store::index;
-use crate::store::segment::{self, JournalError};
+use crate::store::segment;
 use crate::time::Timestamp;
 
 use super::walk::{SegmentWalk, closed_place};

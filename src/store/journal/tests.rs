@@ -9,8 +9,9 @@ use super::*;
 use crate::envelope::IdScheme;
 use crate::identity::{Check, CoreDigest, EventId, EventKey, ProjectName, PublisherName};
 use crate::record::{ConsumerName, FeedState, Loss, NewRecord, Note, Owed, RejectedPlace, RetryCondition};
+use crate::store::error::JournalError;
 use crate::store::memory_disk::MemoryDisk;
-use crate::store::segment::{self, JournalError};
+use crate::store::segment;
 use crate::store::testing::{START, carrier, carrier_of, carrier_with, foreign, fresh, name};
 use crate::wire::VerdictCode;
 

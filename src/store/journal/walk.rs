@@ -10,8 +10,9 @@ use super::open::indexed_again;
 use crate::record::Entry;
 use crate::record::bytes::{CarrierHead, RecordError, decode_entry, names_others};
 use crate::store::disk::Disk;
+use crate::store::error::JournalError;
 use crate::store::index::{self, IndexPlace, SegmentSummary};
-use crate::store::segment::{self, JournalError, ScanStep, SegmentPiece, SegmentScan};
+use crate::store::segment::{self, ScanStep, SegmentPiece, SegmentScan};
 
 /// Seqs whose carriers could not be read, in order.
 pub type Unreadable = Vec<RangeInclusive<u64>>;

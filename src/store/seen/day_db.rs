@@ -9,15 +9,13 @@ use std::sync::Arc;
 
 use super::{CoveredPlace, Emptied, Flush, SeenDb, SeenError, SeenId};
 use crate::identity::{CoreDigest, EventKey};
+use crate::store::days::block::{BlockName, ROW_BYTES, SeenRow, block_key};
 use crate::store::days::files::{DayFiles, DayKind};
 use crate::store::days::filter::BloomLayers;
 use crate::store::format::FileFormat;
 
 /// Ids in one block: 3 KB, so that a leaf of sled stays far from its blobs.
 pub const BLOCK_IDS: usize = 64;
-
-/// Key and digest.
-pub const ROW_BYTES: usize = 48;
 
 /// Number of days, from the newest back, of which open blocks stay in memory after a flush and are filled further.
 const HOT_DAYS: usize = 3;
@@ -27,11 +25,6 @@ const FILTER: &str = "filter";
 
 const KIND: DayKind =
     DayKind { name: "seen", format: FileFormat::new(*b"imeshsn", 2, "seen/"), filters: &[FILTER] };
-
-pub type SeenRow = [u8; ROW_BYTES];
-
-/// A block's name in its day: the first 12 bits of its keys, and a number of its own.
-pub type BlockName = (u16, u32);
 
 #[derive(Debug)]
 struct Block {
@@ -95,11 +88,6 @@ impl DayDb {
         }
         Ok(db)
     }
-}
-
-pub fn block_key((prefix, number): BlockName) -> [u8; 6] {
-    let (prefix, number) = (prefix.to_be_bytes(), number.to_be_bytes());
-    [prefix[0], prefix[1], number[0], number[1], number[2], number[3]]
 }
 
 fn prefix_of(key: &EventKey) -> u16 {

@@ -11,9 +11,9 @@ pub mod memory;
 use thiserror::Error;
 
 use super::disk::Disk;
+use super::error::JournalError;
 use super::format::OtherFormat;
 use super::journal::{Journal, Unreadable};
-use super::segment::JournalError;
 use crate::identity::{CoreDigest, EventKey, LogId};
 use crate::record::bytes::CarrierHead;
 use crate::time::Timestamp;

@@ -11,8 +11,8 @@ use crate::identity::EventId;
 use crate::protocol::io::{Input, JournalReader, Output, Read};
 use crate::record::Entry;
 use crate::store::engine::{Derived, StoreError, StoreProblem};
+use crate::store::error::JournalError;
 use crate::store::journal::{FoundEntries, Search};
-use crate::store::segment::JournalError;
 
 /// Retention may take a segment between finding and reading it; then it is found again, at most this often.
 const RETRIES_MAX: usize = 8;
