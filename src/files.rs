@@ -142,7 +142,7 @@ fn without_unfinished(error: io::Error) -> io::Error {
 pub fn hint_of(error: &io::Error) -> Option<&'static str> {
     match error.kind() {
         io::ErrorKind::PermissionDenied => Some(
-            "run this as the account that the files belong to, or as root (see OPERATING.md, Whose files)",
+            "run this as the account that the files belong to, or as root (see docs/howto/let-accounts-use-a-node.md)",
         ),
         io::ErrorKind::StorageFull => {
             Some("free space or files there, and try again: df -h and df -i show them")

@@ -48,7 +48,7 @@ fn each_health_code_has_its_page_in_the_runbook() {
 
 #[test]
 fn each_verdict_and_fault_is_explained_to_operators_and_to_implementers() {
-    for document in ["docs/OPERATING.md", "docs/PROTOCOL.md"] {
+    for document in ["docs/CODES.md", "docs/PROTOCOL.md"] {
         assert_quoted(document, "verdicts", VerdictCode::ALL.iter().map(|code| code.as_str()));
         assert_quoted(document, "faults", FaultCode::ALL.iter().map(|code| code.as_str()));
     }
@@ -57,7 +57,7 @@ fn each_verdict_and_fault_is_explained_to_operators_and_to_implementers() {
 #[test]
 fn each_code_of_the_sockets_is_explained() {
     let submitting = SubmitCode::ALL.iter().map(|code| code.as_str());
-    assert_quoted("docs/OPERATING.md", "codes of errors", submitting.chain(["busy"]));
+    assert_quoted("docs/CODES.md", "codes of errors", submitting.chain(["busy"]));
 }
 
 /// Runs the program for its help.
@@ -85,7 +85,7 @@ fn flags(help: &str) -> BTreeSet<String> {
 
 #[test]
 fn each_verb_and_flag_is_in_the_reference() {
-    let operating = read("docs/OPERATING.md");
+    let commands = read("docs/COMMANDS.md");
     let mut lacking = Vec::new();
     for verb in subcommands(&help(&[])) {
         let text = help(&[&verb]);
@@ -96,7 +96,7 @@ fn each_verb_and_flag_is_in_the_reference() {
         }
         for (name, text) in all {
             let of_verb = |row: &&str| row.contains(&format!("`{name}")) || row.contains(&format!("`{verb}"));
-            let rows: Vec<&str> = operating.lines().filter(of_verb).collect();
+            let rows: Vec<&str> = commands.lines().filter(of_verb).collect();
             if !rows.iter().any(|row| row.contains(&format!("`{name}"))) {
                 lacking.push(name.clone());
             }
@@ -107,7 +107,7 @@ fn each_verb_and_flag_is_in_the_reference() {
             lacking.extend(unsaid.map(|flag| format!("{name} {flag}")));
         }
     }
-    assert!(lacking.is_empty(), "docs/OPERATING.md lacks: {}", lacking.join(", "));
+    assert!(lacking.is_empty(), "docs/COMMANDS.md lacks: {}", lacking.join(", "));
 }
 
 #[test]
@@ -129,7 +129,7 @@ fn each_variable_of_the_environment_is_explained() {
             }
         }
     }
-    assert_quoted("docs/OPERATING.md", "variables", named.iter().map(String::as_str));
+    assert_quoted("docs/CONFIGURATION.md", "variables", named.iter().map(String::as_str));
 }
 
 /// The strings in each `const …KEYS: &[&str] = &[…];` of the readers of configuration.
@@ -146,7 +146,7 @@ fn config_keys() -> BTreeSet<String> {
 
 #[test]
 fn each_key_of_the_configuration_is_in_the_reference() {
-    let quoted = quoted(&read("docs/OPERATING.md"));
+    let quoted = quoted(&read("docs/CONFIGURATION.md"));
     let sample = read("peers/cert-ee.toml.sample");
     let is_said = |key: &String| {
         let in_table = format!(" {key}");
@@ -156,7 +156,7 @@ fn each_key_of_the_configuration_is_in_the_reference() {
             || sample.contains(&format!("[{key}]"))
     };
     let lacking: Vec<String> = config_keys().into_iter().filter(|key| !is_said(key)).collect();
-    assert!(lacking.is_empty(), "docs/OPERATING.md lacks these keys: {}", lacking.join(", "));
+    assert!(lacking.is_empty(), "docs/CONFIGURATION.md lacks these keys: {}", lacking.join(", "));
 }
 
 /// The sample with a true key, and with each line that shows a default taken as said.
@@ -331,7 +331,7 @@ fn anchors(document: &str) -> BTreeSet<String> {
 #[test]
 fn each_link_leads_somewhere() {
     let mut broken = Vec::new();
-    for path in files_below(&root()).into_iter().filter(|path| path.extension().is_some_and(|e| e == "md")) {
+    for path in pages() {
         let text = fs::read_to_string(&path).unwrap();
         for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
             if link.contains("://") || link.contains(' ') {
@@ -347,6 +347,56 @@ fn each_link_leads_somewhere() {
         }
     }
     assert!(broken.is_empty(), "links that lead nowhere:\n  {}", broken.join("\n  "));
+}
+
+/// A hint, a help text or a comment that names a document names one that exists.
+#[test]
+fn each_document_that_the_source_names_exists() {
+    for (rest, file) in citations("docs/") {
+        let is_of_path = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
+        let end = rest.find(|c| !is_of_path(c)).unwrap_or(rest.len());
+        let name = rest[..end].trim_end_matches('.');
+        let names_one_file = name.ends_with(".md") || name.ends_with(".cddl");
+        assert!(
+            !names_one_file || root().join("docs").join(name).exists(),
+            "{file} names docs/{name}, which does not exist"
+        );
+    }
+}
+
+/// The pages for people: everything in Markdown that is kept here.
+fn pages() -> impl Iterator<Item = PathBuf> {
+    files_below(&root()).into_iter().filter(|path| path.extension().is_some_and(|e| e == "md"))
+}
+
+/// Each page of docs/ is in the map of its readers.
+#[test]
+fn each_page_is_in_the_map() {
+    let map = read("docs/README.md");
+    let of_docs = pages().filter_map(|page| Some(page.strip_prefix(root().join("docs")).ok()?.to_owned()));
+    let lacking: Vec<PathBuf> = of_docs
+        .filter(|page| !page.starts_with("decisions") && page != Path::new("README.md"))
+        .filter(|page| !map.contains(&format!("]({})", page.display())))
+        .collect();
+    assert!(lacking.is_empty(), "docs/README.md lacks {lacking:?}");
+}
+
+/// Long lines are unreadable in a diff. Tables, code and links have no other way.
+#[test]
+fn lines_of_documents_have_100_columns() {
+    let mut long = Vec::new();
+    for page in pages() {
+        let text = fs::read_to_string(&page).unwrap();
+        let mut is_code = false;
+        for (index, line) in text.lines().enumerate() {
+            is_code ^= line.trim_start().starts_with("```");
+            let is_free = is_code || line.starts_with(['|', '#']) || line.starts_with("    ");
+            if !is_free && line.chars().count() > 100 {
+                long.push(format!("{}:{}", page.strip_prefix(root()).unwrap().display(), index + 1));
+            }
+        }
+    }
+    assert!(long.is_empty(), "more than 100 columns:\n  {}", long.join("\n  "));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The walk of docs/INTELMQ.md, word for word, with two fresh IntelMQ installations as `intelmqsetup` makes them: its
+//! The walks of docs/howto/intelmq-over-*.md, word for word, with two fresh IntelMQ installations as `intelmqsetup` makes them: its
 //! lines of `runtime.yaml` and `intelmesh.toml` are put where it says, its shell lines are run, and what it promises to
 //! show is looked for. Other are only ports and directories, so that two organisations fit on one machine.
 
@@ -16,16 +16,15 @@ use tempfile::TempDir;
 
 const ARRIVAL: Duration = Duration::from_secs(60);
 
-/// The blocks of one language below the heading, up to the next of its level.
-fn blocks(heading: &str, language: &str) -> Vec<String> {
-    let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/INTELMQ.md");
+/// The blocks of one language on a page.
+fn blocks(page: &str, language: &str) -> Vec<String> {
+    let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/howto").join(page);
     let document = fs::read_to_string(document).unwrap();
-    let section = document.lines().skip_while(|line| *line != heading).skip(1);
-    let section: Vec<_> = section.take_while(|line| !line.starts_with("## ")).collect();
+    let lines: Vec<_> = document.lines().collect();
     let fence = format!("```{language}");
-    let found = section.split(|line| line.starts_with("```")).collect::<Vec<_>>();
+    let found = lines.split(|line| line.starts_with("```")).collect::<Vec<_>>();
     // Text and blocks take turns; the fence that opened a block is gone, so it is looked up by its number.
-    let opened: Vec<_> = section.iter().filter(|line| line.starts_with("```")).step_by(2).collect();
+    let opened: Vec<_> = lines.iter().filter(|line| line.starts_with("```")).step_by(2).collect();
     let blocks = found.iter().skip(1).step_by(2).zip(opened);
     blocks.filter(|(_, opened)| **opened == fence).map(|(lines, _)| lines.join("\n") + "\n").collect()
 }
@@ -88,11 +87,11 @@ impl Site {
     }
 
     /// Puts the lines of the page where it says, and starts the node.
-    fn configure(&mut self, heading: &str) {
+    fn configure(&mut self, page: &str) {
         let runtime = self.opt_intelmq().join("etc/runtime.yaml");
-        let text = fs::read_to_string(&runtime).unwrap() + &blocks(heading, "yaml").concat();
+        let text = fs::read_to_string(&runtime).unwrap() + &blocks(page, "yaml").concat();
         fs::write(&runtime, self.adapted(&text)).unwrap();
-        let doors = self.adapted(&blocks(heading, "toml").concat());
+        let doors = self.adapted(&blocks(page, "toml").concat());
         self.node.edit("intelmesh.toml", |text| text + "\n" + &doors);
         self.node.start();
     }
@@ -148,12 +147,12 @@ impl Drop for Site {
     }
 }
 
-/// Follows one chapter at two sites: what the first puts into its pipeline comes out of the second's.
-fn walk(heading: &str, address: &str) {
+/// Follows one page at two sites: what the first puts into its pipeline comes out of the second's.
+fn walk(page: &str, address: &str) {
     let mut sites: Vec<Site> = unstarted_mesh(&["cert-at", "cert-ee"]).into_iter().map(Site::new).collect();
-    sites.iter_mut().for_each(|site| site.configure(heading));
+    sites.iter_mut().for_each(|site| site.configure(page));
     sites.iter().for_each(|site| together(&site.node));
-    let [start, publish, look] = <[String; 3]>::try_from(blocks(heading, "sh")).expect("three steps");
+    let [start, publish, look] = <[String; 3]>::try_from(blocks(page, "sh")).expect("three steps");
     for site in &sites {
         site.follow(&start);
     }
@@ -164,9 +163,7 @@ fn walk(heading: &str, address: &str) {
         let shown = sites[1].follow(&look);
         shown.contains(address).then_some(shown)
     });
-    for promised in
-        blocks(heading, "").concat().split('"').filter(|word| word.starts_with("extra.intelmesh."))
-    {
+    for promised in blocks(page, "").concat().split('"').filter(|word| word.starts_with("extra.intelmesh.")) {
         assert!(arrived.contains(promised), "without {promised}:\n{arrived}");
     }
     assert!(arrived.lines().any(|line| line.starts_with("ok: ")), "status is not ok:\n{arrived}");
@@ -174,10 +171,10 @@ fn walk(heading: &str, address: &str) {
 
 #[test]
 fn the_walk_through_tcp_works_as_written() {
-    walk("## Through TCP", "192.0.2.1");
+    walk("intelmq-over-tcp.md", "192.0.2.1");
 }
 
 #[test]
 fn the_walk_through_redis_works_as_written() {
-    walk("## Through Redis", "192.0.2.2");
+    walk("intelmq-over-redis.md", "192.0.2.2");
 }

@@ -173,7 +173,7 @@ fn damage_in_an_older_segment_is_named_and_counted() {
     let file = format!("journal/{}: offset ", segments[1].file_name().expect("a name").to_string_lossy());
     let told = |error: &Value| {
         error["what"].as_str().is_some_and(|what| what.starts_with(&file))
-            && error["hint"] == "see \"A damaged journal\" in OPERATING.md"
+            && error["hint"] == "see docs/howto/repair-damage.md"
     };
     assert!(errors.as_array().expect("a list").iter().any(told), "{errors}");
     assert!(node.complains("config_bad"));

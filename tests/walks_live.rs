@@ -194,10 +194,10 @@ fn a_pipeline_of_another_account_uses_the_sockets() {
     let line = "ok: 0 of 0 peers up, 0 consumers\n";
     transcript.compare("status --check", &ask("status --check", "", &member), 0, line, "");
     let refused = "error: RUN/ctl.sock: Permission denied (os error 13)\n\
-                   hint: run this as the node's account, or as a member of socket_group (see OPERATING.md, Whose files)\n";
+                   hint: run this as the node's account, or as a member of socket_group (see docs/howto/let-accounts-use-a-node.md)\n";
     transcript.compare("status --check", &ask("status --check", "", "--clear-groups"), 2, "", refused);
     let closed = "error: intelmesh.toml:1: cannot be read: Permission denied (os error 13)\n\
-                  hint: run this as the account that the files belong to, or as root (see OPERATING.md, Whose files)\n";
+                  hint: run this as the account that the files belong to, or as root (see docs/howto/let-accounts-use-a-node.md)\n";
     transcript.compare("check", &ask("check", "", &member), 2, "", closed);
 }
 

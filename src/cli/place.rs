@@ -119,7 +119,7 @@ impl NodeDirectory {
                 self.no_node()
             }
             io::ErrorKind::PermissionDenied => CommandFailure::could_not(format!("{}: {error}", path.display()))
-                .hint("run this as the node's account, or as a member of socket_group (see OPERATING.md, Whose files)"),
+                .hint("run this as the node's account, or as a member of socket_group (see docs/howto/let-accounts-use-a-node.md)"),
             _ => CommandFailure::could_not(format!("{}: {error}", path.display())),
         })
     }

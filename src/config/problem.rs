@@ -131,7 +131,7 @@ impl ConfigFault {
                 filter::nearest(value, choices(wanted)).map(|near| format!("did you mean \"{near}\"?"))
             }
             Self::Unreadable(why) if why.starts_with("Permission denied") => Some(
-                "run this as the account that the files belong to, or as root (see OPERATING.md, Whose files)".into(),
+                "run this as the account that the files belong to, or as root (see docs/howto/let-accounts-use-a-node.md)".into(),
             ),
             Self::NotFound => Some(
                 "name the node's directory: -C DIR, or INTELMESH_DIR; a new node: intelmesh init DIR --name NAME".into(),

@@ -170,7 +170,7 @@ impl EventLog {
                         ("retired", "retention took", "raise keep_bytes or keep_days, or read in time")
                     }
                     LossCause::Damage => {
-                        ("damaged", "damage of the journal took", "see \"A damaged journal\" in OPERATING.md")
+                        ("damaged", "damage of the journal took", "see docs/howto/repair-damage.md")
                     }
                 };
                 if let Some(count) = self.limit.allow(consumer.as_str(), kind, count, now.tick) {

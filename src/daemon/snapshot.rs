@@ -92,7 +92,7 @@ pub fn snapshot(facts: SnapshotFacts<'_>, lags: &LagTable) -> Snapshot {
         let is_damage = matches!(problem, store::StoreProblem::DamagedSegment(_));
         let code = is_damage.then_some(HealthCode::ConfigBad);
         // `intelmesh check` does not read the journal.
-        let hint = is_damage.then(|| "see \"A damaged journal\" in OPERATING.md".to_owned());
+        let hint = is_damage.then(|| "see docs/howto/repair-damage.md".to_owned());
         ShownProblem { at: identity.started.wall, what: problem.to_string(), hint, code }
     });
     let lasting =

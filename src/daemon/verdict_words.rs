@@ -1,4 +1,4 @@
-//! The verdict of a peer on one event, in words for its sender's operator (the table of docs/OPERATING.md).
+//! The verdict of a peer on one event, in words for its sender's operator (the table of docs/CODES.md).
 
 use crate::wire::{VerdictCode as Code, VerdictNumber};
 

@@ -35,7 +35,7 @@ impl HealthRules<'_> {
                 "consumer {name} missed {}: the journal no longer holds them",
                 events(consumer.missing)
             );
-            let hint = "raise keep_bytes or keep_days, or see \"A damaged journal\" in OPERATING.md";
+            let hint = "raise keep_bytes or keep_days, or see docs/howto/repair-damage.md";
             found.push(
                 HealthFinding::new(HealthCode::FeedMissing, what, hint).consumer(name).happened(at).done(),
             );
