@@ -2,13 +2,13 @@
 //! the node closes. Only this program speaks it, so it may change with every version. The JSON forms inside are
 //! promised to others ([`Snapshot`], [`EventFacts`], [`FeedFacts`]).
 
+mod consumers;
 mod deciding;
+mod delivery;
 mod dry_run;
 mod event_ref;
-mod trace;
-
-mod consumers;
 mod feeds;
+mod trace;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -22,6 +22,7 @@ use crate::status::{HealthCode, Snapshot, rfc3339, rfc3339_or_absent};
 use crate::time::Timestamp;
 
 pub use consumers::{CONSUMERS_FILE, CONSUMERS_SCHEMA, ConsumerFact, ConsumerFacts};
+pub use delivery::{DeliveryRecord, DeliveryState, ReaderName};
 pub use feeds::{FeedFacts, FeedInfo, OwedFacts, RejectedFacts, WaitingEvent, WaitingFacts};
 
 pub use dry_run::{
@@ -267,44 +268,6 @@ pub struct EventFacts {
     /// Its deliveries, peers first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub went: Vec<DeliveryRecord>,
-}
-
-/// The delivery of one event to one peer or one consumer.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DeliveryRecord {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub peer: Option<PublisherName>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub consumer: Option<String>,
-    /// Of a peer: `acknowledged`, `has_it`, `not_yet`, `withheld`, `cut`, `rejected` or `deferred`, or `passed` if the
-    /// rules of its time are not all known. Of a consumer: `passed`, `not_yet` or `withheld`.
-    pub state: String,
-    /// When that was known; absent if it happened before this node started to watch.
-    #[serde(default, skip_serializing_if = "Option::is_none", with = "rfc3339_or_absent")]
-    pub by: Option<Timestamp>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub why: Option<String>,
-    /// The rule that decides, with file and line.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rule: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub remedy: Option<String>,
-    /// The rule is an older one than the file has now.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub rules_of: bool,
-}
-
-impl DeliveryRecord {
-    /// On one line, for people.
-    pub fn line(&self) -> String {
-        let consumer = self.consumer.as_ref().map(|name| format!("consumer {name}"));
-        let who = self.peer.as_ref().map(ToString::to_string).or(consumer).unwrap_or_default();
-        let by = self.by.map(|at| format!(" by {at}")).unwrap_or_default();
-        let why = self.why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
-        let old = if self.rules_of { " (the rules of its time)" } else { "" };
-        let rule = self.rule.as_ref().map(|rule| format!("; {rule}{old}")).unwrap_or_default();
-        format!("{who} {}{by}{why}{rule}", self.state)
-    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,7 +2,7 @@
 //! and the change that would be necessary. The one function behind `submit --dry-run`, `event show` and `peer explain`.
 //! It decides nothing itself: that is `policy::share`.
 
-use serde::{Deserialize, Serialize};
+use serde::{Serialize, Serializer};
 
 use crate::config::PeerFile;
 use crate::envelope::Core;
@@ -11,35 +11,56 @@ use crate::policy::{self, Tlp, TrustList, WithheldReason};
 use crate::time::Timestamp;
 
 /// The answer of policy for one event and one peer (`intelmesh.explain/1` has a list of them).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Explanation {
     pub peer: PublisherName,
-    /// `shared`, or `withheld`, or `cut`: no connection with it may stand.
+    #[serde(flatten)]
     pub outcome: RuleOutcome,
-    /// A short name of the reason; absent if it is shared.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
     /// The rule that decides, with its file and line if it stands in one.
     pub rule: String,
     /// The change that would be necessary, and who has to make it; absent if it is shared.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub remedy: Option<String>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "outcome", content = "reason", rename_all = "snake_case")]
 pub enum RuleOutcome {
     Shared,
-    Withheld,
-    Cut,
+    Withheld(#[serde(serialize_with = "reason_word")] WithheldReason),
+    /// No connection with it may stand.
+    Cut(CutReason),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CutReason {
+    Revoked,
+    Pending,
+    Paused,
+}
+
+fn reason_word<S: Serializer>(why: &WithheldReason, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(why.as_str())
 }
 
 impl RuleOutcome {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Shared => "shared",
-            Self::Withheld => "withheld",
-            Self::Cut => "cut",
+            Self::Withheld(_) => "withheld",
+            Self::Cut(_) => "cut",
+        }
+    }
+
+    /// Returns a short name of the reason; `None` if it is shared.
+    pub const fn reason(self) -> Option<&'static str> {
+        match self {
+            Self::Shared => None,
+            Self::Withheld(why) => Some(why.as_str()),
+            Self::Cut(CutReason::Revoked) => Some("revoked"),
+            Self::Cut(CutReason::Pending) => Some("pending"),
+            Self::Cut(CutReason::Paused) => Some("paused"),
         }
     }
 }
@@ -47,21 +68,15 @@ impl RuleOutcome {
 /// Decides whether the event of `core`, which came by `path`, may go to the peer of `file`, by its rules.
 pub fn share(core: &Core, path: &HopPath, own: &NodeNames, file: &PeerFile, now: Timestamp) -> Explanation {
     let peer = file.peer.name.clone();
-    if let Some((reason, rule, remedy)) = cut(file) {
-        let (reason, remedy) = (Some(reason.to_owned()), Some(remedy));
-        return Explanation { peer, outcome: RuleOutcome::Cut, reason, rule, remedy };
-    }
-    match policy::share(core, path, own, &file.peer, Some(now)) {
-        Ok(()) => {
-            let rule = shared_by(core, file);
-            Explanation { peer, outcome: RuleOutcome::Shared, reason: None, rule, remedy: None }
-        }
-        Err(why) => {
+    let (outcome, rule, remedy) = match (cut(file), policy::share(core, path, own, &file.peer, Some(now))) {
+        (Some((reason, rule, remedy)), _) => (RuleOutcome::Cut(reason), rule, Some(remedy)),
+        (None, Ok(())) => (RuleOutcome::Shared, shared_by(core, file), None),
+        (None, Err(why)) => {
             let (rule, remedy) = withheld_by(why, core, path, file);
-            let reason = Some(why.as_str().to_owned());
-            Explanation { peer, outcome: RuleOutcome::Withheld, reason, rule, remedy: Some(remedy) }
+            (RuleOutcome::Withheld(why), rule, Some(remedy))
         }
-    }
+    };
+    Explanation { peer, outcome, rule, remedy }
 }
 
 /// Returns the peer as it stands now: if it revoked its own key, its file need not say so.
@@ -78,22 +93,26 @@ pub fn while_connected(file: &PeerFile) -> PeerFile {
     file
 }
 
-fn cut(file: &PeerFile) -> Option<(&'static str, String, String)> {
+fn cut(file: &PeerFile) -> Option<(CutReason, String, String)> {
     let (name, lines) = (&file.peer.name, &file.lines);
     if file.peer.revoked {
         let rule = match lines.revoked {
             Some(_) => place(file, lines.revoked, "revoked = true"),
             None => format!("{name} revoked its own key"),
         };
-        return Some(("revoked", rule, format!("pair anew with {name}: a revoked key never counts again")));
+        return Some((
+            CutReason::Revoked,
+            rule,
+            format!("pair anew with {name}: a revoked key never counts again"),
+        ));
     }
     if file.pairing.pending {
         let rule = place(file, lines.pending, "pending = true");
-        return Some(("pending", rule, format!("compare the words: intelmesh peer verify {name}")));
+        return Some((CutReason::Pending, rule, format!("compare the words: intelmesh peer verify {name}")));
     }
     if file.peer.paused {
         let rule = place(file, lines.paused, "paused = true");
-        return Some(("paused", rule, format!("it waits for: intelmesh peer resume {name}")));
+        return Some((CutReason::Paused, rule, format!("it waits for: intelmesh peer resume {name}")));
     }
     None
 }
@@ -237,7 +256,7 @@ mod tests {
         }
     }
 
-    fn explained(core: &Core, path: &str, own: &str, rest: &str) -> (RuleOutcome, Option<String>, String) {
+    fn explained(core: &Core, path: &str, own: &str, rest: &str) -> (RuleOutcome, String) {
         let path = HopPath::new(
             path.split('!')
                 .filter(|hop| !hop.is_empty())
@@ -248,16 +267,15 @@ mod tests {
         let own = PublisherName::parse(own).unwrap().into();
         let explanation = share(core, &path, &own, &file(rest), Timestamp(10));
         assert_eq!(explanation.outcome == RuleOutcome::Shared, explanation.remedy.is_none());
-        (explanation.outcome, explanation.reason, explanation.rule)
+        (explanation.outcome, explanation.rule)
     }
 
-    type Row =
-        (Core, &'static str, &'static str, &'static str, RuleOutcome, Option<&'static str>, &'static str);
+    type Row = (Core, &'static str, &'static str, &'static str, RuleOutcome, &'static str);
 
     fn check<const N: usize>(rows: [Row; N]) {
-        for (core, path, own, rest, outcome, reason, rule) in rows {
+        for (core, path, own, rest, outcome, rule) in rows {
             let found = explained(&core, path, own, rest);
-            assert_eq!(found, (outcome, reason.map(str::to_owned), rule.to_owned()), "{rest}");
+            assert_eq!(found, (outcome, rule.to_owned()), "{rest}");
         }
     }
 
@@ -272,7 +290,6 @@ mod tests {
                 "cert-at",
                 "",
                 RuleOutcome::Shared,
-                None,
                 "peers/cert-ee.toml: tlp_max = \"AMBER\" (the default)",
             ),
             (
@@ -280,8 +297,7 @@ mod tests {
                 "",
                 "cert-at",
                 "[share]\ntlp_max = \"GREEN\"",
-                RuleOutcome::Withheld,
-                Some("tlp_max"),
+                RuleOutcome::Withheld(WithheldReason::TlpMax),
                 "peers/cert-ee.toml:3: tlp_max = \"GREEN\"",
             ),
             (
@@ -289,8 +305,7 @@ mod tests {
                 "!cert-at",
                 "cert-pl",
                 "",
-                RuleOutcome::Withheld,
-                Some("tlp_hop"),
+                RuleOutcome::Withheld(WithheldReason::TlpHop),
                 "TLP:AMBER does not travel on unsealed (docs/SECURITY.md)",
             ),
             (
@@ -298,8 +313,7 @@ mod tests {
                 "",
                 "cert-at",
                 "",
-                RuleOutcome::Withheld,
-                Some("not_named"),
+                RuleOutcome::Withheld(WithheldReason::NotNamed),
                 "the event is for cert-lt alone",
             ),
             (
@@ -307,8 +321,7 @@ mod tests {
                 "",
                 "cert-at",
                 "[share]\nseal = true",
-                RuleOutcome::Withheld,
-                Some("not_sealed"),
+                RuleOutcome::Withheld(WithheldReason::NotSealed),
                 "peers/cert-ee.toml:3: seal = true",
             ),
             (
@@ -316,8 +329,7 @@ mod tests {
                 "",
                 "cert-at",
                 "",
-                RuleOutcome::Withheld,
-                Some("expired"),
+                RuleOutcome::Withheld(WithheldReason::Expired),
                 "it expired at 1970-01-01T00:00:00.009Z",
             ),
             (
@@ -325,8 +337,7 @@ mod tests {
                 "",
                 "cert-at",
                 "[share]\n\nwhere = 'event[\"source.ip\"] == \"192.0.2.9\"'",
-                RuleOutcome::Withheld,
-                Some("filter"),
+                RuleOutcome::Withheld(WithheldReason::Filter),
                 "peers/cert-ee.toml:4: where does not admit it",
             ),
         ]);
@@ -347,7 +358,6 @@ mod tests {
                 "cert-at",
                 "",
                 RuleOutcome::Shared,
-                None,
                 "sealed, and it is a recipient",
             ),
             (
@@ -356,7 +366,6 @@ mod tests {
                 "cert-at",
                 "",
                 RuleOutcome::Shared,
-                None,
                 "carries it for the recipients, cannot read it; peers/cert-ee.toml: tlp_max = \"AMBER\" (the default)",
             ),
             (
@@ -364,8 +373,7 @@ mod tests {
                 "",
                 "cert-at",
                 "",
-                RuleOutcome::Withheld,
-                Some("not_named"),
+                RuleOutcome::Withheld(WithheldReason::NotNamed),
                 "the event is for cert-pl alone",
             ),
             (
@@ -373,8 +381,7 @@ mod tests {
                 "!cert-at",
                 "cert-pl",
                 "",
-                RuleOutcome::Withheld,
-                Some("tlp_hop"),
+                RuleOutcome::Withheld(WithheldReason::TlpHop),
                 "TLP:RED goes from its publisher to recipients alone, sealed too (docs/SECURITY.md)",
             ),
         ]);
@@ -388,8 +395,7 @@ mod tests {
                 "",
                 "cert-at",
                 "paused = true",
-                RuleOutcome::Cut,
-                Some("paused"),
+                RuleOutcome::Cut(CutReason::Paused),
                 "peers/cert-ee.toml:2: paused = true",
             ),
             (
@@ -397,8 +403,7 @@ mod tests {
                 "",
                 "cert-at",
                 "revoked = true",
-                RuleOutcome::Cut,
-                Some("revoked"),
+                RuleOutcome::Cut(CutReason::Revoked),
                 "peers/cert-ee.toml:2: revoked = true",
             ),
             (
@@ -406,8 +411,7 @@ mod tests {
                 "",
                 "cert-at",
                 "pending = true",
-                RuleOutcome::Cut,
-                Some("pending"),
+                RuleOutcome::Cut(CutReason::Pending),
                 "peers/cert-ee.toml:2: pending = true",
             ),
         ]);

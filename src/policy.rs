@@ -15,6 +15,7 @@ use crate::identity::{EventId, HopPath, NodeNames, PublisherName};
 use crate::link::{Link, LinkTarget};
 use crate::time::Timestamp;
 
+mod hand_off;
 mod keys;
 #[cfg(test)]
 pub mod testing;
@@ -24,7 +25,8 @@ mod tests;
 use keys::KeyBook;
 
 pub use crate::tlp::Tlp;
-pub use keys::{Standing, Trust};
+pub use hand_off::{ConsumerTerms, NotHandedOff, hand_off};
+pub use keys::{KeyFault, Standing};
 
 /// Events a second, with one second's burst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -432,6 +434,15 @@ pub enum NotReceived {
     FilterFailed,
 }
 
+/// Checks whether `source` may hand this node envelopes of `publisher`. Everybody may bring this node's own events.
+///
+/// # Errors
+/// [`NotReceived::Relay`].
+pub fn receive_offer(publisher: &PublisherName, own: &NodeNames, source: &Peer) -> Result<(), NotReceived> {
+    let is_home = own.has(publisher) || source.has_name(publisher);
+    if is_home || source.receive.relay { Ok(()) } else { Err(NotReceived::Relay) }
+}
+
 /// Checks whether this node may take the envelope of `core` from `source`, which handed it over with `path`. This
 /// node's own events may come back from any peer.
 ///
@@ -439,28 +450,21 @@ pub enum NotReceived {
 /// The first reason against it.
 pub fn receive(core: &Core, path: &HopPath, own: &NodeNames, source: &Peer) -> Result<(), NotReceived> {
     let publisher = &core.id.publisher;
+    receive_offer(publisher, own, source)?;
     if own.has(publisher) {
         return Ok(());
     }
-    if !source.has_name(publisher) {
-        relayed(core, source)?;
+    let may_have = match core.tlp {
+        Tlp::Clear | Tlp::Green => true,
+        Tlp::Amber | Tlp::AmberStrict => core.body.is_sealed(),
+        Tlp::Red => false,
+    };
+    if !may_have && !source.has_name(publisher) {
+        return Err(NotReceived::Tlp);
     }
     match admitted(source.receive.filter.as_deref(), core, path) {
         Ok(true) => Ok(()),
         Ok(false) => Err(NotReceived::Filter),
         Err(_) => Err(NotReceived::FilterFailed),
-    }
-}
-
-/// Checks an envelope that comes from another peer than its publisher.
-fn relayed(core: &Core, source: &Peer) -> Result<(), NotReceived> {
-    if !source.receive.relay {
-        return Err(NotReceived::Relay);
-    }
-    let sealed = core.body.is_sealed();
-    match core.tlp {
-        Tlp::Clear | Tlp::Green => Ok(()),
-        Tlp::Amber | Tlp::AmberStrict if sealed => Ok(()),
-        Tlp::Amber | Tlp::AmberStrict | Tlp::Red => Err(NotReceived::Tlp),
     }
 }

@@ -11,7 +11,6 @@ use std::io::Read;
 use std::path::Path;
 
 use bytes::Bytes;
-use ed25519_dalek::VerifyingKey;
 
 use super::answer::{CommandAnswer, talk};
 use super::args::EventVerb;
@@ -22,7 +21,7 @@ use crate::control::{ControlReply, ControlRequest, EventFacts, EventRef};
 use crate::envelope::{SignatureError, UnverifiedEnvelope, VerifiedEnvelope, check_content};
 use crate::identity::public_key_text;
 use crate::limits::ENVELOPE_BYTES_MAX;
-use crate::policy::{Standing, Trust, TrustList};
+use crate::policy::{KeyFault, TrustList};
 use crate::terminal::Lines;
 
 pub fn event(place: &NodeDirectory, verb: EventVerb, json: bool) -> Result<(), CommandFailure> {
@@ -174,37 +173,26 @@ pub(super) fn read_envelope(path: &Path) -> Result<Vec<u8>, CommandFailure> {
 pub(super) fn verified(bytes: Bytes, trust: &TrustList) -> Result<VerifiedEnvelope, String> {
     let envelope = UnverifiedEnvelope::decode(bytes).map_err(|error| error.to_string())?;
     let (publisher, key_id) = (envelope.envelope().publisher().clone(), envelope.envelope().key_id());
-    let created = envelope.envelope().core().created;
-    let standing = |key: &VerifyingKey| trust.standing(&publisher, key, created);
-    let revoked = || format!("key_revoked: key {key_id} of {publisher} is revoked");
-    let out_of_time = || format!("unknown_key: key {key_id} of {publisher} was not in use at that time");
-    let other_key = || match trust.publisher(&publisher) {
-        true => format!("unknown_key: {publisher} is trusted, but not with key {key_id}"),
-        false => format!("unknown_publisher: no file in peers/ for {publisher} (key {key_id})"),
-    };
-    let candidates = match trust.keys_of(&publisher, key_id, created) {
-        Trust::Candidates(keys) | Trust::Others(keys) => keys,
-        Trust::Revoked(keys) if keys.is_empty() => {
-            return Err(format!(
-                "key_revoked: {publisher} is revoked, and never named its key {key_id} here"
-            ));
+    let in_words = |fault| match fault {
+        KeyFault::Revoked(keys) if keys.is_empty() => {
+            format!("key_revoked: {publisher} is revoked, and never named its key {key_id} here")
         }
-        Trust::Revoked(_) => return Err(revoked()),
-        Trust::OutOfTime => return Err(out_of_time()),
-        Trust::OtherKey | Trust::Unknown => return Err(other_key()),
+        KeyFault::Revoked(_) => format!("key_revoked: key {key_id} of {publisher} is revoked"),
+        KeyFault::OutOfTime => {
+            format!("unknown_key: key {key_id} of {publisher} was not in use at that time")
+        }
+        KeyFault::OtherKey => format!("unknown_key: {publisher} is trusted, but not with key {key_id}"),
+        KeyFault::UnknownPublisher => {
+            format!("unknown_publisher: no file in peers/ for {publisher} (key {key_id})")
+        }
+        KeyFault::BadSignature => format!("bad_signature: {}", SignatureError::Invalid),
+        KeyFault::NameMismatch => format!("name_mismatch: key {key_id} is not that of {publisher}"),
     };
-    let Some(verified) = candidates.iter().find_map(|key| envelope.clone().verify(key).ok()) else {
-        return Err(match candidates.iter().any(|key| standing(key).is_some()) {
-            true => format!("bad_signature: {}", SignatureError::Invalid),
-            false => other_key(),
-        });
-    };
-    match standing(verified.signer()) {
-        Some(Standing::Good) => {}
-        Some(Standing::Revoked) => return Err(revoked()),
-        Some(Standing::OutOfTime) => return Err(out_of_time()),
-        None => return Err(format!("name_mismatch: key {key_id} is not that of {publisher}")),
-    }
+    let created = envelope.envelope().core().created;
+    let keys = trust.keys_of(&publisher, key_id, created).map_err(in_words)?;
+    let verified = keys.iter().find_map(|key| envelope.clone().verify(key).ok());
+    let verified = verified.ok_or_else(|| in_words(trust.judge_unsigned(envelope.envelope(), &keys)))?;
+    trust.judge_signer(&verified).map_err(in_words)?;
     check_content(verified.envelope().core()).map_err(|error| format!("bad_body: {error}"))?;
     Ok(verified)
 }

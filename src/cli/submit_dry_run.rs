@@ -165,7 +165,7 @@ impl SubmitDryRun {
 
 /// One peer, for people.
 pub fn said(one: &Explanation, answer: &mut CommandAnswer) -> Result<(), CommandFailure> {
-    let reason = one.reason.as_ref().map(|reason| format!("{reason}: ")).unwrap_or_default();
+    let reason = one.outcome.reason().map(|reason| format!("{reason}: ")).unwrap_or_default();
     answer.line(format!("  {:<16} {:<9} {reason}{}", one.peer.as_str(), one.outcome.as_str(), one.rule))?;
     match &one.remedy {
         Some(remedy) => answer.line(format!("  {:<16} {:<9} to change that: {remedy}", "", "")),

@@ -10,7 +10,8 @@ use tokio::sync::{mpsc, oneshot};
 use crate::config::NodeConfig;
 use crate::control::{
     AddressCheck, ConsumerFacts, ConsumerPlace, ControlRefusal, ControlReply, ControlRequest, DeliveryRecord,
-    EventFacts, EventRef, FeedFacts, PeerCheck, ReloadResult, TraceOf, WaitingFacts, parse_request,
+    EventFacts, EventRef, FeedFacts, PeerCheck, ReaderName, ReloadResult, TraceOf, WaitingFacts,
+    parse_request,
 };
 use crate::daemon::dry_run;
 use crate::daemon::trace::{TracePlace, trace};
@@ -111,7 +112,7 @@ impl ControlService {
             ControlRequest::PeerExplain { peer, id } => {
                 let entry = self.find(id).await?;
                 let went = self.ask(|answer| ControlAsk::Whereabouts(entry, answer)).await?;
-                let one = went.into_iter().find(|went| went.peer.as_ref() == Some(&peer));
+                let one = went.into_iter().find(|went| went.reader == ReaderName::Peer(peer.clone()));
                 one.map(|one| ControlReply::Explained(Box::new(one)))
                     .ok_or_else(|| ControlRefusal::unknown_peer(&peer))
             }

@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, VecDeque};
 
 use crate::config::PeerFile;
 use crate::config::doors::ConsumerDoorSettings;
-use crate::control::DeliveryRecord;
+use crate::control::{DeliveryRecord, DeliveryState, ReaderName};
 use crate::daemon::rules_log::{RulesLog, RulesThen};
 use crate::daemon::verdict_words::words;
 use crate::explain::{self, Explanation, RuleOutcome};
 use crate::identity::{NodeNames, PublisherName};
-use crate::policy::TrustList;
+use crate::policy::{TrustList, WithheldReason};
 use crate::protocol::sent::SentException;
 use crate::protocol::view::{NodeView, PeerView};
 use crate::record::{ConsumerName, Entry};
@@ -96,30 +96,45 @@ pub fn delivery_status(entry: &Entry, sources: &DeliverySources<'_>) -> Vec<Deli
 
 fn peer(entry: &Entry, file: &PeerFile, sources: &DeliverySources<'_>) -> DeliveryRecord {
     let name = &file.peer.name;
-    let mut went = DeliveryRecord { peer: Some(name.clone()), ..DeliveryRecord::default() };
+    let record = |state| DeliveryRecord::new(ReaderName::Peer(name.clone()), state);
     if let Some(why) = has_it(file, entry.envelope.publisher(), entry.source()) {
-        (went.state, went.why) = ("has_it".to_owned(), Some(why.to_owned()));
-        return went;
+        return DeliveryRecord { why: Some(why.to_owned()), ..record(DeliveryState::HasIt) };
     }
     let live = sources.view.peers.iter().find(|peer| peer.name == *name);
     let passed = live.filter(|live| live.sent.position.is_some_and(|position| position >= entry.seq));
     // The peer's answer is decisive: the event was sent, so no rule can have held it back.
-    if let Some((state, why, remedy)) = live.and_then(|live| answered(live.sent.exceptions.of(entry.seq)?)) {
-        (went.state, went.why, went.remedy) = (state.to_owned(), Some(why), Some(remedy.to_owned()));
+    let mut went = if let Some(answered) = live.and_then(|live| answered(live.sent.exceptions.of(entry.seq)?))
+    {
+        let (state, why, remedy) = answered;
+        DeliveryRecord { why: Some(why), remedy: Some(remedy.to_owned()), ..record(state) }
     } else if let Some(live) = passed {
-        decided(&mut went, entry, file, live, sources);
+        decided(entry, file, live, sources, record(DeliveryState::Passed))
     } else {
         let file = explain::standing(file, sources.trust);
         let explained = explained(entry, &file, sources.now, sources);
-        (went.state, went.why) = match explained.outcome {
-            RuleOutcome::Shared => ("not_yet".to_owned(), Some(waits(live, entry.seq))),
-            outcome => (outcome.as_str().to_owned(), explained.reason),
-        };
-        (went.rule, went.remedy) = (Some(explained.rule), explained.remedy);
+        let waits = (DeliveryState::NotYet, Some(waits(live, entry.seq)));
+        by_rule(explained, waits, record(DeliveryState::NotYet))
+    };
+    use DeliveryState::{Acknowledged, Deferred, Rejected};
+    if passed.is_some() && matches!(went.state, Acknowledged | Rejected | Deferred) {
+        went.by = passed_by(sources.times.peers.get(name), entry.seq);
     }
-    let by = passed.and_then(|_| passed_by(sources.times.peers.get(name), entry.seq));
-    went.by = by.filter(|_| ["acknowledged", "rejected", "deferred"].contains(&went.state.as_str()));
     went
+}
+
+/// Completes `record` by the rule that decides; `shared` is its state, with the reason, if the rule lets it pass.
+fn by_rule(
+    explained: Explanation,
+    shared: (DeliveryState, Option<String>),
+    record: DeliveryRecord,
+) -> DeliveryRecord {
+    let why = explained.outcome.reason().map(str::to_owned);
+    let (state, why) = match explained.outcome {
+        RuleOutcome::Shared => shared,
+        RuleOutcome::Withheld(_) => (DeliveryState::Withheld, why),
+        RuleOutcome::Cut(_) => (DeliveryState::Cut, why),
+    };
+    DeliveryRecord { state, why, rule: Some(explained.rule), remedy: explained.remedy, ..record }
 }
 
 /// Returns why the peer holds an event without us, under any name that it had then.
@@ -140,43 +155,37 @@ fn explained(entry: &Entry, file: &PeerFile, now: Timestamp, sources: &DeliveryS
 }
 
 /// Returns the peer's answer to an entry that it was sent, if it did not accept it.
-fn answered(exception: SentException) -> Option<(&'static str, String, &'static str)> {
+fn answered(exception: SentException) -> Option<(DeliveryState, String, &'static str)> {
     let told = |said: VerdictNumber| format!("{said}: {}", words(said).0);
     match exception {
         SentException::Expired => None,
-        SentException::Rejected(code) => Some(("rejected", told(code), words(code).1)),
-        SentException::Deferred(code) => Some(("deferred", told(code), words(code).1)),
+        SentException::Rejected(code) => Some((DeliveryState::Rejected, told(code), words(code).1)),
+        SentException::Deferred(code) => Some((DeliveryState::Deferred, told(code), words(code).1)),
         SentException::NotOwed(code) => {
             let since = "it waits there no more: taken since, come another way, or dropped";
-            Some(("deferred", format!("{}; {since}", told(code)), "ask them"))
+            Some((DeliveryState::Deferred, format!("{}; {since}", told(code)), "ask them"))
         }
     }
 }
 
 /// The feed has passed it: by the rules of that time, and of that time's clock.
 fn decided(
-    went: &mut DeliveryRecord,
     entry: &Entry,
     file: &PeerFile,
     live: &PeerView,
     sources: &DeliverySources<'_>,
-) {
+    record: DeliveryRecord,
+) -> DeliveryRecord {
+    let unknown =
+        |why: &str, record| DeliveryRecord { why: Some(format!("shared or withheld: {why}")), ..record };
     let exceptions = &live.sent.exceptions;
     let then = sources.rules.at(file, entry.seq);
     let other_lists = matches!(then, RulesThen::OtherLists(_));
-    let file = match then {
-        RulesThen::Present => file.clone(),
-        RulesThen::Past(then) | RulesThen::OtherLists(then) => {
-            went.rules_of = true;
-            *then
-        }
+    let (file, rules_of) = match then {
+        RulesThen::Present => (file.clone(), false),
+        RulesThen::Past(then) | RulesThen::OtherLists(then) => (*then, true),
         RulesThen::Lost => {
-            went.state = "passed".to_owned();
-            went.why = Some(
-                "shared or withheld: the rules of its time name a list that cannot be read any more"
-                    .to_owned(),
-            );
-            return;
+            return unknown("the rules of its time name a list that cannot be read any more", record);
         }
     };
     let at = match (exceptions.of(entry.seq), entry.envelope.core().expires) {
@@ -187,18 +196,17 @@ fn decided(
     let explained = explained(entry, &explain::while_connected(&file), at, sources);
     let asked_filter = match explained.outcome {
         RuleOutcome::Shared => file.peer.share.filter.is_some(),
-        _ => explained.reason.as_deref().is_some_and(|reason| reason.starts_with("filter")),
+        RuleOutcome::Withheld(why) => matches!(why, WithheldReason::Filter | WithheldReason::FilterFailed),
+        RuleOutcome::Cut(_) => false,
     };
-    (went.state, went.why) = match explained.outcome {
-        _ if other_lists && asked_filter => (
-            "passed".to_owned(),
-            Some("shared or withheld: the lists that the filter reads said something else then".to_owned()),
-        ),
-        RuleOutcome::Shared if exceptions.knows(entry.seq) => ("acknowledged".to_owned(), None),
-        RuleOutcome::Shared => ("acknowledged".to_owned(), Some(NOT_KNOWN.to_owned())),
-        outcome => (outcome.as_str().to_owned(), explained.reason),
-    };
-    (went.rule, went.remedy) = (Some(explained.rule), explained.remedy);
+    let not_known = (!exceptions.knows(entry.seq)).then(|| NOT_KNOWN.to_owned());
+    let record = DeliveryRecord { rules_of, ..record };
+    let went = by_rule(explained, (DeliveryState::Acknowledged, not_known), record);
+    if other_lists && asked_filter {
+        let why = "the lists that the filter reads said something else then";
+        return unknown(why, DeliveryRecord { state: DeliveryState::Passed, ..went });
+    }
+    went
 }
 
 /// Shown for an entry that was passed before this node kept the peer's verdict.

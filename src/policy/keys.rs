@@ -7,27 +7,26 @@ use ed25519_dalek::VerifyingKey;
 use sha2::{Digest as _, Sha256};
 
 use super::TrustList;
-use crate::envelope::StatedKeys;
+use crate::envelope::{Envelope, StatedKeys, VerifiedEnvelope};
 use crate::identity::{KEY_ID_BYTES_MAX, KeyId, PublisherName};
 use crate::limits::{CANDIDATE_KEYS_MAX, CREATED_AHEAD_ACCEPTED_MS};
 use crate::time::Timestamp;
 
-/// The answer of the trust list about the key id of an envelope. An id only finds candidates: the signature shows
-/// which of them signed, and [`TrustList::standing`] what that one is worth.
+/// Why no key that is known here vouches for an envelope.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Trust {
-    /// The publisher's keys that fit; at least one of them is good for that time.
-    Candidates(Vec<VerifyingKey>),
+pub enum KeyFault {
+    /// These keys of the publisher fit, and are revoked by its statement or by this node's operator. Empty: no key that
+    /// was ever named here fits, and the publisher is revoked.
+    Revoked(Vec<VerifyingKey>),
     /// The publisher's key, but of another time: retired before, or not yet in use when this was created.
     OutOfTime,
-    /// The publisher's keys that fit, revoked by its statement or by this node's operator. Empty: no key that was
-    /// ever named here fits, and the publisher is revoked.
-    Revoked(Vec<VerifyingKey>),
-    /// The name is trusted, but with another key.
+    /// The publisher is trusted, but with another key.
     OtherKey,
-    /// Only keys of other publishers fit. If one of them signed, it is bound to another name than the signed one.
-    Others(Vec<VerifyingKey>),
-    Unknown,
+    UnknownPublisher,
+    /// A key of the publisher fits, and did not sign this.
+    BadSignature,
+    /// The key that signed this is bound to another name.
+    NameMismatch,
 }
 
 /// How much a key is worth for an event that its publisher created at a certain time.
@@ -123,31 +122,64 @@ impl KeyBook {
 }
 
 impl TrustList {
-    /// Which keys may have signed an envelope of this time that names `publisher` and `key_id`?
-    pub fn keys_of(&self, publisher: &PublisherName, key_id: KeyId, created: Timestamp) -> Trust {
+    /// Returns the keys one of which must have signed this envelope. A key id only finds candidates: the signature
+    /// shows which of them signed, and [`TrustList::judge_signer`] what that one is worth.
+    ///
+    /// # Errors
+    /// None can have signed it, or revoked ones alone.
+    pub fn keys_of(
+        &self,
+        publisher: &PublisherName,
+        key_id: KeyId,
+        created: Timestamp,
+    ) -> Result<Vec<VerifyingKey>, KeyFault> {
         let name = self.present_name(publisher);
         let theirs = self.keys.fitting(key_id).filter(|bound| bound.name == *name);
         let mut theirs: Vec<_> = theirs.map(|bound| (bound.standing(created), bound.key)).collect();
         theirs.sort_by_key(|(standing, _)| *standing);
         let has = |standing| theirs.iter().any(|(known, _)| *known == standing);
         if has(Standing::Good) {
-            return Trust::Candidates(distinct(theirs.iter().map(|(_, key)| key)));
+            return Ok(distinct(theirs.iter().map(|(_, key)| key)));
         }
         if has(Standing::Revoked) || self.is_revoked(publisher) {
             let revoked = theirs.iter().filter(|(standing, _)| *standing == Standing::Revoked);
-            return Trust::Revoked(distinct(revoked.map(|(_, key)| key)));
+            return Err(KeyFault::Revoked(distinct(revoked.map(|(_, key)| key))));
         }
         if has(Standing::OutOfTime) {
-            return Trust::OutOfTime;
+            return Err(KeyFault::OutOfTime);
         }
+        // If a key of another publisher signed, it is bound to another name than the signed one.
         let others = distinct(self.keys.fitting(key_id).map(|bound| &bound.key));
-        if !others.is_empty() {
-            Trust::Others(others)
-        } else if self.publisher(publisher) {
-            Trust::OtherKey
-        } else {
-            Trust::Unknown
+        if others.is_empty() { Err(self.other_key(publisher)) } else { Ok(others) }
+    }
+
+    fn other_key(&self, publisher: &PublisherName) -> KeyFault {
+        if self.publisher(publisher) { KeyFault::OtherKey } else { KeyFault::UnknownPublisher }
+    }
+
+    /// Checks whether the key that did sign it may have done so. It compares the whole key, because a key id proves
+    /// nothing, and a key may have been revoked since the candidates were found.
+    ///
+    /// # Errors
+    /// Revoked, out of time, or bound to another name.
+    pub fn judge_signer(&self, verified: &VerifiedEnvelope) -> Result<(), KeyFault> {
+        let (envelope, signer) = (verified.envelope(), verified.signer());
+        match self.standing(envelope.publisher(), signer, envelope.core().created) {
+            Some(Standing::Good) => Ok(()),
+            Some(Standing::Revoked) => Err(KeyFault::Revoked(vec![*signer])),
+            Some(Standing::OutOfTime) => Err(KeyFault::OutOfTime),
+            None => Err(KeyFault::NameMismatch),
         }
+    }
+
+    /// Returns the fault of an envelope that none of the keys that were `tried` signed. If one of them is the
+    /// publisher's, it is forged. If all are keys of others, its own key is not known here.
+    pub fn judge_unsigned(&self, envelope: &Envelope, tried: &[VerifyingKey]) -> KeyFault {
+        let (publisher, created) = (envelope.publisher(), envelope.core().created);
+        if tried.iter().any(|key| self.standing(publisher, key, created).is_some()) {
+            return KeyFault::BadSignature;
+        }
+        self.other_key(publisher)
     }
 
     /// Returns what `key` is worth for something that `publisher` created at `created`; `None` if it is not one of

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::envelope::IdScheme;
-use crate::filter::FilterFacts;
 use crate::limits::{CONSUMERS_MAX, READ_BYTES, TWINS_MAX};
+use crate::policy::{self, NotHandedOff};
 use crate::protocol::context::CoreContext;
 use crate::protocol::failing::FilterFailures;
 use crate::protocol::io::{
@@ -377,35 +377,23 @@ impl ConsumerHandoff {
 
     /// Is this entry for the consumer?
     fn takes(&mut self, entry: &Arc<Entry>, tally: &mut HandoffTally, ground: &CoreContext) -> bool {
-        let core = entry.envelope.core();
-        let own = if ground.on(ProtocolRule::OwnByPublisher) {
-            ground.is_own(entry.envelope.publisher())
-        } else {
-            entry.path.is_empty()
-        };
-        if own && !self.request.own || self.not_before.is_some_and(|time| entry.arrived < time) {
+        if self.not_before.is_some_and(|time| entry.arrived < time) || self.had_before(entry, ground) {
             return false;
         }
-        if self.had_before(entry, ground) {
-            return false;
+        let mut terms = self.request.terms();
+        if !ground.on(ProtocolRule::OwnByPublisher) {
+            if entry.path.is_empty() && !terms.own {
+                return false;
+            }
+            terms.own = true;
         }
-        // A body sealed for others cannot be opened here, not even by its publisher.
-        if core.body.is_sealed() && !core.to.iter().any(|name| ground.is_own(name)) {
-            tally.sealed_for_others += 1;
-            return false;
-        }
-        if core
-            .expires
-            .is_some_and(|expires| ground.clock.trusted(ground.now).is_some_and(|now| expires <= now))
-        {
-            tally.expired += 1;
-            return false;
-        }
-        if !self.admits(entry, tally, ground) {
+        let (own, now) = (ground.trust.own_names(), ground.clock.trusted(ground.now));
+        if let Err(why) = policy::hand_off(entry.envelope.core(), &entry.path, own, terms, now) {
+            self.pass_over(entry, why, tally, ground);
             return false;
         }
         let twin_handed =
-            |twin: &Twin| (self.request.own || !ground.is_own(&twin.id.publisher)) && self.was_admitted(twin);
+            |twin: &Twin| terms.allows_publisher(&twin.id.publisher, own) && self.was_admitted(twin);
         let was_handed = entry.twins.iter().any(twin_handed);
         let is_crowded = entry.twins.len() >= TWINS_MAX;
         if is_crowded && self.twins.had_crowded(entry.envelope.id().uuid) || was_handed {
@@ -430,22 +418,26 @@ impl ConsumerHandoff {
         acked.unwrap_or(0).max(self.start.after) < loss.seq && !self.lost.iter().any(passed_over)
     }
 
-    fn admits(&mut self, entry: &Entry, tally: &mut HandoffTally, ground: &CoreContext) -> bool {
-        let Some(filter) = &self.request.filter else { return true };
-        let core = entry.envelope.core();
-        let answer = filter.admits(&FilterFacts::new(core, &entry.path));
-        match &answer {
-            Ok(true) => return true,
-            Ok(false) => tally.filtered += 1,
-            Err(failure) => {
+    fn pass_over(
+        &mut self,
+        entry: &Entry,
+        why: NotHandedOff,
+        tally: &mut HandoffTally,
+        ground: &CoreContext,
+    ) {
+        match why {
+            NotHandedOff::Own => return,
+            NotHandedOff::Sealed => return tally.sealed_for_others += 1,
+            NotHandedOff::Expired => return tally.expired += 1,
+            NotHandedOff::Filter => tally.filtered += 1,
+            NotHandedOff::FilterFailed(failure) => {
                 tally.filter_failed += 1;
-                self.failing.note(failure.clone(), ground.now.wall);
+                self.failing.note(failure, ground.now.wall);
             }
         }
-        if core.ids == IdScheme::Content {
+        if entry.envelope.core().ids == IdScheme::Content {
             self.twins.remember(entry.seq);
         }
-        false
     }
 
     /// Returns whether the filter admitted this earlier entry with the same content. If that is not known, the answer

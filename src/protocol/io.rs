@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::envelope::{SignedStatement, VerifiedEnvelope};
 use crate::filter::Filter;
 use crate::identity::{CoreDigest, EventId, EventKey, PublisherName};
-use crate::policy::TrustList;
+use crate::policy::{ConsumerTerms, TrustList};
 use crate::protocol::intake::ToVerify;
 use crate::record::{BrokenEntry, ConsumerName, Entry, JournalEnds, NewRecord};
 use crate::time::Timestamp;
@@ -276,6 +276,12 @@ pub struct ConsumerRequest {
     pub acks: bool,
     /// If it does not admit an entry, the entry is passed over.
     pub filter: Option<Arc<Filter>>,
+}
+
+impl ConsumerRequest {
+    pub fn terms(&self) -> ConsumerTerms<'_> {
+        ConsumerTerms { own: self.own, filter: self.filter.as_deref() }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use super::Verdict;
 use crate::envelope::{Envelope, VerifiedEnvelope};
 use crate::identity::{CoreDigest, EventKey, PublisherName};
 use crate::limits::{CREATED_AHEAD_ACCEPTED_MS, CREATED_AHEAD_OWED_MS};
-use crate::policy::{Standing, Trust};
+use crate::policy::KeyFault;
 use crate::protocol::context::CoreContext;
 use crate::protocol::rules::ProtocolRule;
 use crate::time::Timestamp;
@@ -42,40 +42,32 @@ pub fn candidate_keys(envelope: &Envelope, ground: &CoreContext) -> Result<Vec<V
         return Err(Verdict::rejected(VerdictCode::UnknownPublisher));
     }
     match ground.trust.keys_of(envelope.publisher(), envelope.key_id(), envelope.core().created) {
-        Trust::Candidates(keys) | Trust::Others(keys) => Ok(keys),
-        Trust::Revoked(keys) if !keys.is_empty() && ground.is_released(envelope.key()) => Ok(keys),
-        Trust::Revoked(_) => Err(waits_for_the_operator(OfferIdentity::by(envelope), ground)),
-        Trust::OtherKey | Trust::OutOfTime => Err(rejected(VerdictCode::UnknownKey, envelope)),
-        Trust::Unknown => {
-            let detail = envelope.publisher().to_string();
-            Err(Verdict::Rejected { code: VerdictCode::UnknownPublisher, detail })
-        }
+        Err(KeyFault::Revoked(keys)) if !keys.is_empty() && ground.is_released(envelope.key()) => Ok(keys),
+        found => found.map_err(|fault| verdict_of(&fault, envelope, ground)),
     }
 }
 
-/// May the key that did sign it have done so? Asked after the signature, with the whole key: a key id proves
-/// nothing, and a key may have been revoked meanwhile.
+/// May the key that did sign it have done so?
 pub fn judge_signer(verified: &VerifiedEnvelope, ground: &CoreContext) -> Result<(), Verdict> {
     let envelope = verified.envelope();
-    match ground.trust.standing(envelope.publisher(), verified.signer(), envelope.core().created) {
-        Some(Standing::Good) => Ok(()),
-        Some(Standing::Revoked) if ground.is_released(envelope.key()) => Ok(()),
-        Some(Standing::Revoked) => Err(waits_for_the_operator(OfferIdentity::by(envelope), ground)),
-        Some(Standing::OutOfTime) => Err(rejected(VerdictCode::UnknownKey, envelope)),
-        None => Err(rejected(VerdictCode::NameMismatch, envelope)),
+    match ground.trust.judge_signer(verified) {
+        Err(KeyFault::Revoked(_)) if ground.is_released(envelope.key()) => Ok(()),
+        judged => judged.map_err(|fault| verdict_of(&fault, envelope, ground)),
     }
 }
 
-/// The verdict if none of the keys that were tried signed it. If one of them is the publisher's, it is forged. If all
-/// are keys of others, its own key is one that is not known here, and a change of trust can cure that.
+/// The verdict if none of the keys that were tried signed it.
 pub fn judge_unsigned(envelope: &Envelope, tried: &[VerifyingKey], ground: &CoreContext) -> Verdict {
-    let (publisher, created) = (envelope.publisher(), envelope.core().created);
-    let code = if tried.iter().any(|key| ground.trust.standing(publisher, key, created).is_some()) {
-        VerdictCode::BadSignature
-    } else if ground.trust.publisher(publisher) {
-        VerdictCode::UnknownKey
-    } else {
-        VerdictCode::UnknownPublisher
+    verdict_of(&ground.trust.judge_unsigned(envelope, tried), envelope, ground)
+}
+
+fn verdict_of(fault: &KeyFault, envelope: &Envelope, ground: &CoreContext) -> Verdict {
+    let code = match fault {
+        KeyFault::Revoked(_) => return waits_for_the_operator(OfferIdentity::by(envelope), ground),
+        KeyFault::OutOfTime | KeyFault::OtherKey => VerdictCode::UnknownKey,
+        KeyFault::UnknownPublisher => VerdictCode::UnknownPublisher,
+        KeyFault::BadSignature => VerdictCode::BadSignature,
+        KeyFault::NameMismatch => VerdictCode::NameMismatch,
     };
     rejected(code, envelope)
 }

@@ -1,9 +1,11 @@
 //! From an arrival, an offer or a submission to its verdict (PROTOCOL.md §6.2), in the order in which they are
 //! asked: seen set, trust and time, signature, receive policy. The rules themselves are `intake`'s and `policy`'s.
 
+use ed25519_dalek::VerifyingKey;
+
 use super::*;
 use crate::limits::CLOCK_JUMP_MS;
-use crate::policy::Trust;
+use crate::policy::KeyFault;
 
 impl Node {
     pub(super) fn on_known(&mut self, ticket: Ticket, digests: Vec<Option<CoreDigest>>) {
@@ -79,7 +81,6 @@ impl Node {
         let Some(link) = self.links.get_mut(peer).filter(|link| link.is_current(stream)) else { return };
         let own = self.ground.is_own(publisher);
         let named = intake::OfferIdentity { key, digest, publisher };
-        let home = own || link.peer.has_name(publisher);
         let verdict = match held {
             Some(held) if held == digest => Some(Verdict::Refused),
             Some(_) if lost => Some(Verdict::rejected(VerdictCode::Equivocation)),
@@ -89,7 +90,7 @@ impl Node {
                 let detail = publisher.to_string();
                 Some(Verdict::Rejected { code: VerdictCode::UnknownPublisher, detail })
             }
-            None if !home && !link.peer.receive.relay => {
+            None if policy::receive_offer(publisher, self.ground.trust.own_names(), &link.peer).is_err() => {
                 Some(Verdict::rejected(VerdictCode::RelayNotAllowed))
             }
             None if self.ground.trust.is_revoked(publisher) && !self.ground.is_released(key) => {
@@ -358,10 +359,14 @@ impl Node {
         if self.ground.clock.is_off() || apart > CLOCK_JUMP_MS {
             return Some(Submitted::ClockOff);
         }
-        let keys = self.ground.trust.keys_of(envelope.publisher(), envelope.key_id(), created);
-        // After a revocation there is no newer key: every peer holds back envelopes that are published then.
-        let (good, revoked) = (matches!(keys, Trust::Candidates(_)), matches!(keys, Trust::Revoked(_)));
-        (!good && !revoked).then_some(Submitted::KeysStale)
+        let trust = &self.ground.trust;
+        let is_ours = |key: &VerifyingKey| trust.standing(envelope.publisher(), key, created).is_some();
+        let is_stale = match trust.keys_of(envelope.publisher(), envelope.key_id(), created) {
+            Ok(keys) => !keys.iter().any(is_ours),
+            // After a revocation there is no newer key: every peer holds back envelopes that are published then.
+            Err(fault) => !matches!(fault, KeyFault::Revoked(_)),
+        };
+        is_stale.then_some(Submitted::KeysStale)
     }
 
     /// `duplicate` is said only once the first one is durable too.

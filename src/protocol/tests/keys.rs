@@ -327,7 +327,7 @@ fn what_is_at_the_workers_when_its_key_is_revoked_is_not_stored() {
         let key = KeyId::of(&signing_key("cert-ee").verifying_key());
         assert!(matches!(
             trusted.keys_of(&name("cert-ee"), key, Timestamp(WALL)),
-            crate::policy::Trust::Revoked(keys) if keys.len() == 1
+            Err(crate::policy::KeyFault::Revoked(keys)) if keys.len() == 1
         ));
     }
 }
